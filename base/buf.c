@@ -27,11 +27,9 @@ static char *grown(struct flo_buf *buf, size_t capacity)
 /* Room for `bytes` more and the final NUL; false sets failed. */
 static bool buf_reserve(struct flo_buf *buf, size_t bytes)
 {
-    size_t bytes_max =
-        buf->bytes_max != 0 ? buf->bytes_max : BUF_BYTES_MAX_DEFAULT;
+    size_t bytes_max = buf->bytes_max != 0 ? buf->bytes_max : BUF_BYTES_MAX_DEFAULT;
 
-    if (buf->failed || buf->bytes > bytes_max ||
-        bytes > bytes_max - buf->bytes) {
+    if (buf->failed || buf->bytes > bytes_max || bytes > bytes_max - buf->bytes) {
         buf->failed = true;
         return false;
     }

@@ -27,8 +27,8 @@ struct flo_crash {
 void flo_crash_open(const char *path);
 /* This thread works for `who` until flo_crash_done.  The texts are copied;
  * `text` has no NUL. */
-void flo_crash_doing(const char *who, const char *method, const char *path,
-                     const char *text, size_t bytes);
+void flo_crash_doing(const char *who, const char *method, const char *path, const char *text,
+                     size_t bytes);
 void flo_crash_done(void);
 /* Is there a note?  One that cannot be read is none. */
 bool flo_crash_read(const char *path, struct flo_crash *out);

@@ -4,8 +4,8 @@
 
 #include <flotilla/base.h>
 
-bool flo_digest_is_among(const struct flo_digest *digest,
-                         const struct flo_digest *list, size_t count)
+bool flo_digest_is_among(const struct flo_digest *digest, const struct flo_digest *list,
+                         size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         if (flo_digest_equal(&list[i], digest)) {
@@ -15,16 +15,14 @@ bool flo_digest_is_among(const struct flo_digest *digest,
     return false;
 }
 
-void flo_digest_list_add(struct flo_digest_list *list,
-                         const struct flo_digest *digest)
+void flo_digest_list_add(struct flo_digest_list *list, const struct flo_digest *digest)
 {
     if (flo_digest_is_zero(digest)) {
         return;
     }
     if (list->count == list->room) {
         size_t room = 2 * list->room + 64;
-        struct flo_digest *grown =
-            realloc(list->items, room * sizeof(*list->items));
+        struct flo_digest *grown = realloc(list->items, room * sizeof(*list->items));
         if (grown == NULL) {
             list->failed = true;
             return;
@@ -47,11 +45,10 @@ void flo_digest_list_sort(struct flo_digest_list *list)
     }
 }
 
-bool flo_digest_list_has(const struct flo_digest_list *list,
-                         const struct flo_digest *digest)
+bool flo_digest_list_has(const struct flo_digest_list *list, const struct flo_digest *digest)
 {
-    return list->count > 0 && bsearch(digest, list->items, list->count,
-                                      sizeof(*digest), compare) != NULL;
+    return list->count > 0 &&
+           bsearch(digest, list->items, list->count, sizeof(*digest), compare) != NULL;
 }
 
 void flo_digest_list_deinit(struct flo_digest_list *list)

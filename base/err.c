@@ -18,7 +18,7 @@ struct error_row {
 };
 
 static const struct error_row error_rows[] = {
-#define FLO_ERROR(name, id, exit_class, meaning, fix)                          \
+#define FLO_ERROR(name, id, exit_class, meaning, fix)                                              \
     {FLO_E_##name, id, meaning, fix, FLO_EXIT_##exit_class},
 #include "base/errors.def"
 #undef FLO_ERROR
@@ -44,9 +44,7 @@ static const struct error_row *row_of(int code)
 {
     size_t place = flo_error_place(code);
 
-    return &error_rows[place < FLO_ERRORS_MAX
-                           ? place
-                           : flo_error_place(FLO_E_INTERNAL)];
+    return &error_rows[place < FLO_ERRORS_MAX ? place : flo_error_place(FLO_E_INTERNAL)];
 }
 
 const char *flo_error_id(int code)
@@ -107,8 +105,7 @@ void flo_text_clean(const char *text, size_t bytes, char *out, size_t out_bytes)
         if (c >= 0x80) {
             size_t left = bytes - i < 4 ? bytes - i : 4;
             whole = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
-            is_plain = whole <= left &&
-                       flo_utf8_valid(text + i, whole) == whole &&
+            is_plain = whole <= left && flo_utf8_valid(text + i, whole) == whole &&
                        !is_command(text + i, whole);
         }
         size_t need = is_plain ? whole : 4;
@@ -133,8 +130,7 @@ void flo_text_clean(const char *text, size_t bytes, char *out, size_t out_bytes)
 }
 
 /* The formatted sentence, cleaned, into out. */
-static void format_clean(char *out, size_t out_bytes, const char *format,
-                         va_list args)
+static void format_clean(char *out, size_t out_bytes, const char *format, va_list args)
 {
     char text[1024];
     int chars = vsnprintf(text, sizeof(text), format, args);
@@ -205,8 +201,7 @@ static bool begins_with(const char *what, const char *context)
 {
     size_t chars = strlen(context);
 
-    return strncmp(what, context, chars) == 0 &&
-           strncmp(what + chars, ": ", 2) == 0;
+    return strncmp(what, context, chars) == 0 && strncmp(what + chars, ": ", 2) == 0;
 }
 
 int flo_wrap(struct flo_err *err, int code, const char *format, ...)
@@ -225,10 +220,8 @@ int flo_wrap(struct flo_err *err, int code, const char *format, ...)
             return code;
         }
         int chars = snprintf(what, sizeof(what), "%s: %s", context,
-                             err->what[0] != '\0' ? err->what
-                                                  : flo_error_meaning(code));
-        flo_text_clean(what, chars < 0 ? 0 : (size_t)chars, err->what,
-                       sizeof(err->what));
+                             err->what[0] != '\0' ? err->what : flo_error_meaning(code));
+        flo_text_clean(what, chars < 0 ? 0 : (size_t)chars, err->what, sizeof(err->what));
     }
     return code;
 }
@@ -272,11 +265,8 @@ int flo_err_at(struct flo_err *err, const char *format, ...)
 int flo_err_print(FILE *file, const struct flo_err *err)
 {
     int code = err != NULL ? err->code : FLO_E_INTERNAL;
-    const char *what = err != NULL && err->what[0] != '\0'
-                           ? err->what
-                           : flo_error_meaning(code);
-    const char *fix =
-        err != NULL && err->fix[0] != '\0' ? err->fix : flo_error_fix(code);
+    const char *what = err != NULL && err->what[0] != '\0' ? err->what : flo_error_meaning(code);
+    const char *fix = err != NULL && err->fix[0] != '\0' ? err->fix : flo_error_fix(code);
 
     fprintf(file, "error[%s]: %s\n", flo_error_id(code), what);
     if (err != NULL && err->why[0] != '\0') {

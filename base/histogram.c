@@ -19,8 +19,7 @@ enum {
 _Static_assert(FLO_HISTOGRAM_BUCKETS % STRIDE == 0, "none is left over");
 
 /* The last bucket ends at 2^40 - 1. */
-_Static_assert(EXACT + (40 - 6) * PER_OCTAVE == FLO_HISTOGRAM_BUCKETS,
-               "buckets reach up to 2^40");
+_Static_assert(EXACT + (40 - 6) * PER_OCTAVE == FLO_HISTOGRAM_BUCKETS, "buckets reach up to 2^40");
 
 static size_t bucket_of(uint64_t value)
 {
@@ -32,8 +31,7 @@ static size_t bucket_of(uint64_t value)
     }
     unsigned exponent = 63 - (unsigned)__builtin_clzll(value);
     unsigned shift = exponent - 5;
-    return EXACT + (exponent - 6) * PER_OCTAVE +
-           (size_t)((value >> shift) - PER_OCTAVE);
+    return EXACT + (exponent - 6) * PER_OCTAVE + (size_t)((value >> shift) - PER_OCTAVE);
 }
 
 uint64_t flo_histogram_low(size_t index)
@@ -87,8 +85,7 @@ static uint64_t saturating_add(uint64_t a, uint64_t b)
 
 /* `count` more in a bucket, cut at its width; `histogram->count` stays the
  * sum of the buckets. */
-static void bucket_add(struct flo_histogram *histogram, size_t index,
-                       uint32_t count)
+static void bucket_add(struct flo_histogram *histogram, size_t index, uint32_t count)
 {
     uint32_t room = UINT32_MAX - histogram->buckets[index];
 
@@ -105,11 +102,9 @@ void flo_histogram_add(struct flo_histogram *histogram, uint64_t value)
     histogram->sum = saturating_add(histogram->sum, value);
 }
 
-void flo_histogram_merge(struct flo_histogram *into,
-                         const struct flo_histogram *from)
+void flo_histogram_merge(struct flo_histogram *into, const struct flo_histogram *from)
 {
-    for (size_t i = next_used(from, 0); i < FLO_HISTOGRAM_BUCKETS;
-         i = next_used(from, i + 1)) {
+    for (size_t i = next_used(from, 0); i < FLO_HISTOGRAM_BUCKETS; i = next_used(from, i + 1)) {
         bucket_add(into, i, from->buckets[i]);
     }
     into->sum = saturating_add(into->sum, from->sum);
@@ -130,8 +125,7 @@ uint64_t flo_histogram_quantile(const struct flo_histogram *histogram, double q)
     }
     uint64_t seen = 0;
     size_t last = 0;
-    for (size_t i = next_used(histogram, 0);
-         i < FLO_HISTOGRAM_BUCKETS && seen < rank;
+    for (size_t i = next_used(histogram, 0); i < FLO_HISTOGRAM_BUCKETS && seen < rank;
          i = next_used(histogram, i + 1)) {
         seen += histogram->buckets[i];
         last = i;
@@ -151,8 +145,7 @@ size_t flo_varint_put(uint8_t *out, uint64_t value)
     return used;
 }
 
-bool flo_varint_get(const uint8_t *data, size_t bytes, size_t *at,
-                    uint64_t *value)
+bool flo_varint_get(const uint8_t *data, size_t bytes, size_t *at, uint64_t *value)
 {
     uint64_t result = 0;
 
@@ -192,8 +185,7 @@ size_t flo_histogram_pack(const struct flo_histogram *histogram, uint8_t *out)
     return used;
 }
 
-void flo_histogram_encode(const struct flo_histogram *histogram,
-                          struct flo_buf *out)
+void flo_histogram_encode(const struct flo_histogram *histogram, struct flo_buf *out)
 {
     uint8_t binary[BINARY_MAX];
     char text[TEXT_MAX + 1];
@@ -204,8 +196,7 @@ void flo_histogram_encode(const struct flo_histogram *histogram,
 
 static int decode_refuse(struct flo_err *err, const char *what, size_t offset)
 {
-    return flo_fail(err, FLO_E_MQTT_SCHEMA, "histogram: %s at byte %zu", what,
-                    offset);
+    return flo_fail(err, FLO_E_MQTT_SCHEMA, "histogram: %s at byte %zu", what, offset);
 }
 
 /* The least and the largest sum that the values of its buckets can have. */
@@ -247,8 +238,7 @@ int flo_histogram_unpack(const uint8_t *binary, size_t bytes, size_t *from,
         if (gap > FLO_HISTOGRAM_BUCKETS - next) {
             return decode_refuse(err, "bucket beyond the last", begin);
         }
-        if (!flo_varint_get(binary, bytes, &at, &count) || count == 0 ||
-            count > UINT32_MAX) {
+        if (!flo_varint_get(binary, bytes, &at, &count) || count == 0 || count > UINT32_MAX) {
             return decode_refuse(err, "bad count", begin);
         }
         next += (size_t)gap;
@@ -267,15 +257,14 @@ int flo_histogram_unpack(const uint8_t *binary, size_t bytes, size_t *from,
     return 0;
 }
 
-int flo_histogram_decode(const char *text, size_t chars,
-                         struct flo_histogram *out, struct flo_err *err)
+int flo_histogram_decode(const char *text, size_t chars, struct flo_histogram *out,
+                         struct flo_err *err)
 {
     uint8_t binary[3 * (TEXT_MAX / 4)];
     size_t at = 0;
 
     if (chars > TEXT_MAX) {
-        return flo_fail(err, FLO_E_MQTT_SCHEMA,
-                        "histogram: %zu characters, limit %d", chars,
+        return flo_fail(err, FLO_E_MQTT_SCHEMA, "histogram: %zu characters, limit %d", chars,
                         (int)TEXT_MAX);
     }
     ptrdiff_t decoded = flo_base64_decode(text, chars, binary);

@@ -43,8 +43,7 @@ void flo_log_keep(void (*keep)(const char *line, size_t bytes))
     atomic_store(&log_keep, keep);
 }
 
-void flo_log(enum flo_log_level level, const char *area, const char *format,
-             ...)
+void flo_log(enum flo_log_level level, const char *area, const char *format, ...)
 {
     char sentence[1024];
     char line[2048];
@@ -63,8 +62,7 @@ void flo_log(enum flo_log_level level, const char *area, const char *format,
     bytes = bytes >= sizeof(sentence) ? sizeof(sentence) - 1 : bytes;
     flo_text_clean(sentence, bytes, clean, sizeof(clean));
     flo_time_text(flo_wall_ms(), now);
-    chars = snprintf(line, sizeof(line), "%s %-5s %s %s\n", now,
-                     level_names[level], area, clean);
+    chars = snprintf(line, sizeof(line), "%s %-5s %s %s\n", now, level_names[level], area, clean);
     if (chars > 0) {
         bytes = (size_t)chars;
         if (bytes >= sizeof(line)) {
@@ -81,15 +79,12 @@ void flo_log(enum flo_log_level level, const char *area, const char *format,
     errno = number;
 }
 
-void flo_log_err(enum flo_log_level level, const char *area,
-                 const struct flo_err *err)
+void flo_log_err(enum flo_log_level level, const char *area, const struct flo_err *err)
 {
-    const char *what =
-        err->what[0] != '\0' ? err->what : flo_error_meaning(err->code);
+    const char *what = err->what[0] != '\0' ? err->what : flo_error_meaning(err->code);
 
     if (err->why[0] != '\0') {
-        flo_log(level, area, "%s: %s (%s)", flo_error_id(err->code), what,
-                err->why);
+        flo_log(level, area, "%s: %s (%s)", flo_error_id(err->code), what, err->why);
     } else {
         flo_log(level, area, "%s: %s", flo_error_id(err->code), what);
     }

@@ -80,60 +80,59 @@ struct flo_sandbox_rule {
 };
 
 /* Rows of a table.  Arguments of 32 bits have a mask of 32 bits. */
-#define FLO_CALL(stages, name)                                                 \
-    {                                                                          \
-        SYS_##name, stages, FLO_SANDBOX_ALLOW, 0,                              \
-        {                                                                      \
-            {                                                                  \
-                0                                                              \
-            }                                                                  \
-        }                                                                      \
+#define FLO_CALL(stages, name)                                                                     \
+    {                                                                                              \
+        SYS_##name, stages, FLO_SANDBOX_ALLOW, 0,                                                  \
+        {                                                                                          \
+            {                                                                                      \
+                0                                                                                  \
+            }                                                                                      \
+        }                                                                                          \
     }
-#define FLO_CALL_IF(stages, name, argument, mask, value)                       \
-    {                                                                          \
-        SYS_##name, stages, FLO_SANDBOX_ALLOW, 0,                              \
-        {                                                                      \
-            {                                                                  \
-                argument, mask, value                                          \
-            }                                                                  \
-        }                                                                      \
+#define FLO_CALL_IF(stages, name, argument, mask, value)                                           \
+    {                                                                                              \
+        SYS_##name, stages, FLO_SANDBOX_ALLOW, 0,                                                  \
+        {                                                                                          \
+            {                                                                                      \
+                argument, mask, value                                                              \
+            }                                                                                      \
+        }                                                                                          \
     }
-#define FLO_CALL_VAIN(stages, name, error)                                     \
-    {                                                                          \
-        SYS_##name, stages, FLO_SANDBOX_REFUSE, error,                         \
-        {                                                                      \
-            {                                                                  \
-                0                                                              \
-            }                                                                  \
-        }                                                                      \
+#define FLO_CALL_VAIN(stages, name, error)                                                         \
+    {                                                                                              \
+        SYS_##name, stages, FLO_SANDBOX_REFUSE, error,                                             \
+        {                                                                                          \
+            {                                                                                      \
+                0                                                                                  \
+            }                                                                                      \
+        }                                                                                          \
     }
-#define FLO_CALL_FSTAT(stages, name)                                           \
-    {                                                                          \
-        SYS_##name, stages, FLO_SANDBOX_FSTAT, 0,                              \
-        {                                                                      \
-            {                                                                  \
-                0                                                              \
-            }                                                                  \
-        }                                                                      \
+#define FLO_CALL_FSTAT(stages, name)                                                               \
+    {                                                                                              \
+        SYS_##name, stages, FLO_SANDBOX_FSTAT, 0,                                                  \
+        {                                                                                          \
+            {                                                                                      \
+                0                                                                                  \
+            }                                                                                      \
+        }                                                                                          \
     }
 /* Threads as a libc makes them: with all that threads share, and in no
  * namespace of their own.  musl adds a flag that says nothing. */
-#define FLO_CALL_THREAD(stages)                                                \
-    FLO_CALL_IF(stages, clone, 0, ~(uint64_t)CLONE_DETACHED,                   \
-                CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND |            \
-                    CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS |              \
-                    CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)
+#define FLO_CALL_THREAD(stages)                                                                    \
+    FLO_CALL_IF(stages, clone, 0, ~(uint64_t)CLONE_DETACHED,                                       \
+                CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | \
+                    CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)
 /* One option of a socket; a table ends them with FLO_CALL_VAIN(…, setsockopt,
  * ENOPROTOOPT): libraries then go without. */
-#define FLO_CALL_OPTION(stages, level, option)                                 \
-    {                                                                          \
-        SYS_setsockopt, stages, FLO_SANDBOX_ALLOW, 0,                          \
-        {                                                                      \
-            {1, FLO_SANDBOX_INT, level},                                       \
-            {                                                                  \
-                2, FLO_SANDBOX_INT, option                                     \
-            }                                                                  \
-        }                                                                      \
+#define FLO_CALL_OPTION(stages, level, option)                                                     \
+    {                                                                                              \
+        SYS_setsockopt, stages, FLO_SANDBOX_ALLOW, 0,                                              \
+        {                                                                                          \
+            {1, FLO_SANDBOX_INT, level},                                                           \
+            {                                                                                      \
+                2, FLO_SANDBOX_INT, option                                                         \
+            }                                                                                      \
+        }                                                                                          \
     }
 #define FLO_SANDBOX_EVER 0xff /* all stages */
 #define FLO_SANDBOX_INT UINT32_MAX
@@ -148,8 +147,8 @@ struct flo_sandbox_policy {
 /* Enter a stage; a later one can only take more away.  Calls of another
  * machine's table (i386, x32) kill.  1: in force, 0: this kernel or build has
  * no filters, FLO_E_PROCESS. */
-FLO_MUST_USE int flo_sandbox_filter(const struct flo_sandbox_policy *policy,
-                                    uint8_t stage, struct flo_err *err);
+FLO_MUST_USE int flo_sandbox_filter(const struct flo_sandbox_policy *policy, uint8_t stage,
+                                    struct flo_err *err);
 
 /* ---- files ---- */
 
@@ -163,11 +162,7 @@ enum flo_sandbox_access {
     FLO_SANDBOX_DEVICE,  /* read, write and control */
 };
 /* TCP: none; to connect; to serve, too. */
-enum flo_sandbox_net {
-    FLO_SANDBOX_NO_TCP,
-    FLO_SANDBOX_CONNECTS,
-    FLO_SANDBOX_TCP
-};
+enum flo_sandbox_net { FLO_SANDBOX_NO_TCP, FLO_SANDBOX_CONNECTS, FLO_SANDBOX_TCP };
 struct flo_sandbox_path {
     const char *path; /* NULL, or nothing there: no permission */
     enum flo_sandbox_access access;
@@ -180,8 +175,7 @@ bool flo_sandbox_has_landlock(void);
  * signal leaves the sandbox (each where the kernel knows of it).  Call it
  * before there are threads.  1: in force, 0: no landlock (of version 2 or
  * later) in this kernel or build, FLO_E_PROCESS. */
-FLO_MUST_USE int flo_sandbox_files(const struct flo_sandbox_path *paths,
-                                   size_t count, enum flo_sandbox_net net,
-                                   struct flo_err *err);
+FLO_MUST_USE int flo_sandbox_files(const struct flo_sandbox_path *paths, size_t count,
+                                   enum flo_sandbox_net net, struct flo_err *err);
 
 #endif

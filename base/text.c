@@ -138,9 +138,8 @@ static bool is_unseen(const unsigned char *at)
     if (at[0] == 0xc2) {
         return at[1] >= 0x80 && at[1] < 0xa0;
     }
-    return at[0] == 0xe2 &&
-           ((at[1] == 0x80 && at[2] >= 0xa8 && at[2] <= 0xae) ||
-            (at[1] == 0x81 && at[2] >= 0xa6 && at[2] <= 0xa9));
+    return at[0] == 0xe2 && ((at[1] == 0x80 && at[2] >= 0xa8 && at[2] <= 0xae) ||
+                             (at[1] == 0x81 && at[2] >= 0xa6 && at[2] <= 0xa9));
 }
 
 bool flo_text_is_line(const char *text)
@@ -160,8 +159,7 @@ bool flo_name_is_valid(const char *name)
         return false;
     }
     size_t i = 1;
-    while (is_name_character(name[i]) || name[i] == '.' || name[i] == '_' ||
-           name[i] == '-') {
+    while (is_name_character(name[i]) || name[i] == '.' || name[i] == '_' || name[i] == '-') {
         if (++i > FLO_NAME_MAX) {
             return false;
         }
@@ -176,8 +174,7 @@ bool flo_uuid_is_valid(const char *id)
     }
     for (size_t i = 0; i < 36; i++) {
         bool is_dash = i == 8 || i == 13 || i == 18 || i == 23;
-        bool is_hex =
-            (id[i] >= '0' && id[i] <= '9') || (id[i] >= 'a' && id[i] <= 'f');
+        bool is_hex = (id[i] >= '0' && id[i] <= '9') || (id[i] >= 'a' && id[i] <= 'f');
         if (is_dash ? id[i] != '-' : !is_hex) {
             return false;
         }
@@ -194,8 +191,7 @@ void flo_uuid_make(char *out)
     b[6] = (uint8_t)((b[6] & 0x0f) | 0x40);
     b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
     flo_hex_encode(b, sizeof(b), hex);
-    snprintf(out, 37, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12,
-             hex + 16, hex + 20);
+    snprintf(out, 37, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
 }
 
 enum { WORD_MAX = 64 };
@@ -223,8 +219,7 @@ static size_t edit_distance(const char *a, size_t na, const char *b, size_t nb)
         for (size_t j = 1; j <= nb; j++) {
             size_t edit = above[j - 1] + (a[i - 1] != b[j - 1]);
             edit = least(edit, least(above[j], row[j - 1]) + 1);
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] &&
-                a[i - 2] == b[j - 1]) {
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
                 edit = least(edit, before[j - 2] + 1);
             }
             row[j] = edit;
@@ -237,8 +232,7 @@ static size_t edit_distance(const char *a, size_t na, const char *b, size_t nb)
     return above[nb];
 }
 
-const char *flo_nearest(const char *word, const char *const *words,
-                        size_t count)
+const char *flo_nearest(const char *word, const char *const *words, size_t count)
 {
     const char *best = NULL;
     size_t best_edits = 0;
@@ -282,8 +276,7 @@ static size_t number_end(const char *text, size_t *i, size_t bytes)
     return end;
 }
 
-static int bytes_compare(const char *a, size_t a_bytes, const char *b,
-                         size_t b_bytes)
+static int bytes_compare(const char *a, size_t a_bytes, const char *b, size_t b_bytes)
 {
     size_t common = a_bytes < b_bytes ? a_bytes : b_bytes;
     int order = common > 0 ? memcmp(a, b, common) : 0;
@@ -291,8 +284,7 @@ static int bytes_compare(const char *a, size_t a_bytes, const char *b,
     return order != 0 ? order : (a_bytes > b_bytes) - (a_bytes < b_bytes);
 }
 
-int flo_natural_compare(const char *a, size_t a_bytes, const char *b,
-                        size_t b_bytes)
+int flo_natural_compare(const char *a, size_t a_bytes, const char *b, size_t b_bytes)
 {
     size_t i = 0;
     size_t j = 0;

@@ -17,8 +17,7 @@ struct flo_ticker {
 };
 void flo_ticker_start(struct flo_ticker *ticker, const char *what);
 /* From now on "what 4/16, 12 s"; the seconds go on. */
-void flo_ticker_tell(struct flo_ticker *ticker, const char *what, size_t done,
-                     size_t total);
+void flo_ticker_tell(struct flo_ticker *ticker, const char *what, size_t done, size_t total);
 /* Before anything else is said; harmless twice, and on one that is all zero. */
 void flo_ticker_stop(struct flo_ticker *ticker);
 

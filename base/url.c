@@ -4,10 +4,8 @@
 
 #include <flotilla/base.h>
 
-const struct flo_url_kind flo_url_mqtt = {
-    .secure = "mqtts", .plain = "mqtt", .needs_port = true};
-const struct flo_url_kind flo_url_http = {
-    .secure = "https", .plain = "http", .has_path = true};
+const struct flo_url_kind flo_url_mqtt = {.secure = "mqtts", .plain = "mqtt", .needs_port = true};
+const struct flo_url_kind flo_url_http = {.secure = "https", .plain = "http", .has_path = true};
 
 static bool is_loopback(const char *host, size_t bytes)
 {
@@ -39,8 +37,7 @@ static size_t host_bytes(const char *text)
 static const char *skip_port(const char *text)
 {
     size_t digits = strspn(text, "0123456789");
-    unsigned long port =
-        digits == 0 || digits > 5 ? 0 : strtoul(text, NULL, 10);
+    unsigned long port = digits == 0 || digits > 5 ? 0 : strtoul(text, NULL, 10);
 
     return port < 1 || port > 65535 ? NULL : text + digits;
 }
@@ -50,25 +47,22 @@ static const char *after_scheme(const char *url, const char *scheme)
 {
     size_t bytes = scheme == NULL ? 0 : strlen(scheme);
 
-    return bytes > 0 && strncmp(url, scheme, bytes) == 0 &&
-                   strncmp(url + bytes, "://", 3) == 0
+    return bytes > 0 && strncmp(url, scheme, bytes) == 0 && strncmp(url + bytes, "://", 3) == 0
                ? url + bytes + 3
                : NULL;
 }
 
-static int refuse(const char *url, const struct flo_url_kind *kind,
-                  const char *why, struct flo_err *err)
+static int refuse(const char *url, const struct flo_url_kind *kind, const char *why,
+                  struct flo_err *err)
 {
     flo_fail(err, FLO_E_CFG_RANGE, "`%.200s`: %s", url, why);
     return flo_err_fix(err, "%s://host%s%s%s%s", kind->secure,
-                       kind->needs_port ? ":port" : "[:port]",
-                       kind->plain == NULL ? "" : ", or ",
+                       kind->needs_port ? ":port" : "[:port]", kind->plain == NULL ? "" : ", or ",
                        kind->plain == NULL ? "" : kind->plain,
                        kind->plain == NULL ? "" : ":// on this machine");
 }
 
-int flo_url_check(const char *url, const struct flo_url_kind *kind,
-                  struct flo_err *err)
+int flo_url_check(const char *url, const struct flo_url_kind *kind, struct flo_err *err)
 {
     const char *plain = after_scheme(url, kind->plain);
     const char *host = plain != NULL ? plain : after_scheme(url, kind->secure);

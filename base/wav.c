@@ -15,8 +15,8 @@ static bool is_known(const uint8_t *format)
     uint16_t channels = flo_get_u16(format + 2);
     uint32_t rate = flo_get_u32(format + 4);
 
-    return (kind == PCM || kind == FLOATS || kind == EXTENSIBLE) &&
-           channels > 0 && channels <= 8 && rate > 0;
+    return (kind == PCM || kind == FLOATS || kind == EXTENSIBLE) && channels > 0 && channels <= 8 &&
+           rate > 0;
 }
 
 /* A recorder that wrote to a pipe may tell more samples than there are. */
@@ -25,8 +25,7 @@ bool flo_wav_is(const void *data, size_t bytes)
     const uint8_t *p = data;
     bool has_format = false;
 
-    if (bytes < HEAD || memcmp(p, "RIFF", 4) != 0 ||
-        memcmp(p + 8, "WAVE", 4) != 0) {
+    if (bytes < HEAD || memcmp(p, "RIFF", 4) != 0 || memcmp(p + 8, "WAVE", 4) != 0) {
         return false;
     }
     for (size_t at = HEAD; bytes - at >= CHUNK;) {

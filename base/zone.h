@@ -10,11 +10,10 @@
 struct flo_zone;
 
 /* FLO_E_ABSENT: the system knows no such zone.  FLO_E_MEMORY. */
-FLO_MUST_USE int flo_zone_open(const char *name, struct flo_zone **out,
-                               struct flo_err *err);
+FLO_MUST_USE int flo_zone_open(const char *name, struct flo_zone **out, struct flo_err *err);
 /* The bytes of a TZif file; FLO_E_META_SCHEMA when they are none. */
-FLO_MUST_USE int flo_zone_parse(const uint8_t *data, size_t bytes,
-                                struct flo_zone **out, struct flo_err *err);
+FLO_MUST_USE int flo_zone_parse(const uint8_t *data, size_t bytes, struct flo_zone **out,
+                                struct flo_err *err);
 void flo_zone_close(struct flo_zone *zone);
 
 /* Seconds ahead of UTC at that moment. */

@@ -12,8 +12,7 @@ static bool opens_on(const struct flo_daily *daily, int64_t day)
     return (daily->days & 1u << ((day + THURSDAY) % WEEK_DAYS)) != 0;
 }
 
-bool flo_daily_is_open(const struct flo_daily *daily, int64_t at_s,
-                       int64_t *change_s)
+bool flo_daily_is_open(const struct flo_daily *daily, int64_t at_s, int64_t *change_s)
 {
     int64_t today = at_s / DAY_S;
 
@@ -35,12 +34,10 @@ bool flo_daily_is_open(const struct flo_daily *daily, int64_t at_s,
     return false; /* the window opens on no day */
 }
 
-bool flo_policy_is_open(const struct flo_policy *policy, uint64_t wall_ms,
-                        uint64_t *wait_ms)
+bool flo_policy_is_open(const struct flo_policy *policy, uint64_t wall_ms, uint64_t *wait_ms)
 {
     const struct flo_daily daily = {.from_s = (uint32_t)policy->window_from_s,
-                                    .length_s =
-                                        (uint32_t)policy->window_length_s,
+                                    .length_s = (uint32_t)policy->window_length_s,
                                     .days = (uint32_t)policy->window_days};
     int64_t at_s = (int64_t)(wall_ms / 1000);
     int64_t change_s;
@@ -49,7 +46,6 @@ bool flo_policy_is_open(const struct flo_policy *policy, uint64_t wall_ms,
     if (at_s < DAY_S || flo_daily_is_open(&daily, at_s, &change_s)) {
         return true;
     }
-    *wait_ms = change_s == INT64_MAX ? UINT64_MAX
-                                     : (uint64_t)change_s * 1000 - wall_ms;
+    *wait_ms = change_s == INT64_MAX ? UINT64_MAX : (uint64_t)change_s * 1000 - wall_ms;
     return false;
 }

@@ -13,8 +13,7 @@ extern const char flo_policy_names[];
  * for an older device must understand a newer controller.
  * FLO_E_META_SCHEMA  a field of another type or out of bounds; *out is
  *                    undefined */
-FLO_MUST_USE int flo_policy_read(const json_t *json, struct flo_policy *out,
-                                 struct flo_err *err);
+FLO_MUST_USE int flo_policy_read(const json_t *json, struct flo_policy *out, struct flo_err *err);
 /* All fields: a new reference, NULL without memory. */
 json_t *flo_policy_json(const struct flo_policy *policy);
 

@@ -33,17 +33,14 @@ struct flo_proof_key {
 /* Fails as flo_key_agree. */
 FLO_MUST_USE int flo_proof_key_device(const struct flo_key *device,
                                       const struct flo_public_key *controller,
-                                      struct flo_proof_key *out,
-                                      struct flo_err *err);
+                                      struct flo_proof_key *out, struct flo_err *err);
 FLO_MUST_USE int flo_proof_key_controller(const struct flo_key *controller,
                                           const struct flo_public_key *device,
-                                          struct flo_proof_key *out,
-                                          struct flo_err *err);
+                                          struct flo_proof_key *out, struct flo_err *err);
 
 /* Append a message, a JSON object with a member or more, and its proof. */
-void flo_proof_add(const struct flo_proof_key *key, const char *topic,
-                   uint64_t number, const char *message, size_t bytes,
-                   struct flo_buf *out);
+void flo_proof_add(const struct flo_proof_key *key, const char *topic, uint64_t number,
+                   const char *message, size_t bytes, struct flo_buf *out);
 
 /* A proof that a message says it has. */
 struct flo_proof {
@@ -56,8 +53,7 @@ struct flo_proof {
 /* false: there is none at the end, or it has another form. */
 bool flo_proof_find(const char *message, size_t bytes, struct flo_proof *out);
 /* Is it of who has this key? */
-bool flo_proof_holds(const struct flo_proof *proof,
-                     const struct flo_proof_key *key, const char *topic,
-                     const char *message);
+bool flo_proof_holds(const struct flo_proof *proof, const struct flo_proof_key *key,
+                     const char *topic, const char *message);
 
 #endif

@@ -18,22 +18,21 @@ static const struct flo_order_fact orders[] = {
 #define SIGNER_EMERGENCY true
 #define ASKER_CONTROLLER false
 #define ASKER_PEOPLE true
-#define FLO_ORDER(name, word, subject, rank, signer, asker, meaning)           \
+#define FLO_ORDER(name, word, subject, rank, signer, asker, meaning)                               \
     {word, FLO_ORDER_SUBJECT_##subject, rank, SIGNER_##signer, ASKER_##asker},
 #include "proto/orders.def"
 #undef FLO_ORDER
 };
 
 static const struct flo_metric_fact metrics[] = {
-#define FLO_METRIC(name, word, kind, unit, least, meaning)                     \
+#define FLO_METRIC(name, word, kind, unit, least, meaning)                                         \
     {word, FLO_METRIC_##kind, unit, least, meaning},
 #include "proto/metrics.def"
 #undef FLO_METRIC
 };
 _Static_assert(FLO_COUNT(metrics) <= FLO_METRICS_MAX, "room in structs");
 
-static const char *const codecs[] = {"raw", "zstd", "bsdiff40", "tensor1",
-                                     "adapter"};
+static const char *const codecs[] = {"raw", "zstd", "bsdiff40", "tensor1", "adapter"};
 _Static_assert(FLO_COUNT(codecs) == FLO_CODEC_COUNT, "a word per codec");
 
 const char *flo_execution_word(enum flo_execution state)

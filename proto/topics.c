@@ -8,7 +8,7 @@
 #define CONTROLLER 0
 #define DEVICE 1
 static const struct flo_topic_fact topics[] = {
-#define FLO_TOPIC(name, path, writer, retained, qos, meaning)                  \
+#define FLO_TOPIC(name, path, writer, retained, qos, meaning)                                      \
     {path, writer, retained, qos, meaning},
 #include "proto/topics.def"
 #undef FLO_TOPIC
@@ -33,12 +33,11 @@ static int check_fleet(const char *fleet, struct flo_err *err)
 {
     return flo_name_is_valid(fleet)
                ? 0
-               : flo_fail(err, FLO_E_MQTT_TOPIC,
-                          "fleet name `%s` is not allowed", fleet);
+               : flo_fail(err, FLO_E_MQTT_TOPIC, "fleet name `%s` is not allowed", fleet);
 }
 
-int flo_topic_build(enum flo_topic topic, const char *fleet, const char *key,
-                    char *out, struct flo_err *err)
+int flo_topic_build(enum flo_topic topic, const char *fleet, const char *key, char *out,
+                    struct flo_err *err)
 {
     const char *after;
     size_t before = path_split(topics[topic].path, &after);
@@ -48,12 +47,11 @@ int flo_topic_build(enum flo_topic topic, const char *fleet, const char *key,
         return rv;
     }
     if (after != NULL && strcmp(key, "+") != 0 && !flo_name_is_valid(key)) {
-        return flo_fail(err, FLO_E_MQTT_TOPIC,
-                        "device or group `%s` is not allowed in a topic", key);
+        return flo_fail(err, FLO_E_MQTT_TOPIC, "device or group `%s` is not allowed in a topic",
+                        key);
     }
-    snprintf(out, FLO_TOPIC_TEXT, "flotilla/v1/%s/%.*s%s%s", fleet, (int)before,
-             topics[topic].path, after != NULL ? key : "",
-             after != NULL ? after : "");
+    snprintf(out, FLO_TOPIC_TEXT, "flotilla/v1/%s/%.*s%s%s", fleet, (int)before, topics[topic].path,
+             after != NULL ? key : "", after != NULL ? after : "");
     return 0;
 }
 
@@ -90,18 +88,16 @@ static bool path_matches(const char *path, const char *rest, char *key)
     return flo_name_is_valid(key);
 }
 
-int flo_topic_parse(const char *text, const char *fleet, enum flo_topic *topic,
-                    char *key, struct flo_err *err)
+int flo_topic_parse(const char *text, const char *fleet, enum flo_topic *topic, char *key,
+                    struct flo_err *err)
 {
     static const char prefix[] = "flotilla/v1/";
     size_t fleet_chars = strlen(fleet);
     char found[FLO_NAME_MAX + 1];
 
-    if (strlen(text) < FLO_TOPIC_TEXT &&
-        strncmp(text, prefix, sizeof(prefix) - 1) == 0) {
+    if (strlen(text) < FLO_TOPIC_TEXT && strncmp(text, prefix, sizeof(prefix) - 1) == 0) {
         const char *rest = text + sizeof(prefix) - 1;
-        if (strncmp(rest, fleet, fleet_chars) == 0 &&
-            rest[fleet_chars] == '/') {
+        if (strncmp(rest, fleet, fleet_chars) == 0 && rest[fleet_chars] == '/') {
             rest += fleet_chars + 1;
             for (size_t i = 0; i < FLO_COUNT(topics); i++) {
                 if (path_matches(topics[i].path, rest, found)) {
@@ -112,6 +108,5 @@ int flo_topic_parse(const char *text, const char *fleet, enum flo_topic *topic,
             }
         }
     }
-    return flo_fail(err, FLO_E_MQTT_TOPIC, "topic `%.80s` is none of fleet %s",
-                    text, fleet);
+    return flo_fail(err, FLO_E_MQTT_TOPIC, "topic `%.80s` is none of fleet %s", text, fleet);
 }

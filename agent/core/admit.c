@@ -12,35 +12,29 @@
 #include <flotilla/plural.h>
 
 int flo_agent_order_admit(const struct flo_order *order, const char *device,
-                          const char (*groups)[FLO_NAME_MAX + 1],
-                          size_t group_count, const struct flo_agent_time *time,
-                          struct flo_err *err)
+                          const char (*groups)[FLO_NAME_MAX + 1], size_t group_count,
+                          const struct flo_agent_time *time, struct flo_err *err)
 {
-    uint64_t ahead_ms_max = time->is_synchronised
-                                ? FLO_ORDER_AHEAD_SYNCHRONISED_MS
-                                : FLO_ORDER_AHEAD_MS;
+    uint64_t ahead_ms_max =
+        time->is_synchronised ? FLO_ORDER_AHEAD_SYNCHRONISED_MS : FLO_ORDER_AHEAD_MS;
 
     assert(group_count == 0 || groups != NULL);
     if (!flo_scope_holds(&order->scope, device, groups, group_count)) {
-        return flo_fail(err, FLO_E_CMD_SCOPE,
-                        "order %s: this device is not in its scope", order->id);
+        return flo_fail(err, FLO_E_CMD_SCOPE, "order %s: this device is not in its scope",
+                        order->id);
     }
     if (order->op == FLO_ORDER_DEPLOY && flo_digest_is_zero(&order->release)) {
-        return flo_fail(err, FLO_E_CMD_FORMAT,
-                        "order %s: its release is a digest of zeros",
+        return flo_fail(err, FLO_E_CMD_FORMAT, "order %s: its release is a digest of zeros",
                         order->id);
     }
     if (order->expires_at_ms <= time->trusted_ms) {
-        return flo_fail(
-            err, FLO_E_CMD_EXPIRED, "order %s: expired %llu s ago", order->id,
-            (unsigned long long)((time->trusted_ms - order->expires_at_ms) /
-                                 1000));
+        return flo_fail(err, FLO_E_CMD_EXPIRED, "order %s: expired %llu s ago", order->id,
+                        (unsigned long long)((time->trusted_ms - order->expires_at_ms) / 1000));
     }
     if (time->clock_ms != 0 && order->issued_at_ms > time->clock_ms &&
         order->issued_at_ms - time->clock_ms > ahead_ms_max) {
         uint64_t days = (order->issued_at_ms - time->clock_ms) / 86400000;
-        return flo_fail(err, FLO_E_CMD_FUTURE,
-                        "order %s: issued %llu day%s from now", order->id,
+        return flo_fail(err, FLO_E_CMD_FUTURE, "order %s: issued %llu day%s from now", order->id,
                         (unsigned long long)days, flo_s(days));
     }
     return 0;
@@ -60,16 +54,14 @@ static bool is_in(int code, const char *const *groups, size_t count)
 
 bool flo_agent_is_verdict(int code)
 {
-    static const char *const groups[] = {"cmd.", "sig.", "meta.", "target.",
-                                         "not."};
+    static const char *const groups[] = {"cmd.", "sig.", "meta.", "target.", "not."};
 
     return is_in(code, groups, FLO_COUNT(groups));
 }
 
 enum flo_denial_cause flo_agent_denial_cause(int code)
 {
-    static const char *const groups[] = {"probe.", "model.", "gguf.", "engine.",
-                                         "soak."};
+    static const char *const groups[] = {"probe.", "model.", "gguf.", "engine.", "soak."};
 
     switch (code) {
     case 0:
@@ -83,8 +75,7 @@ enum flo_denial_cause flo_agent_denial_cause(int code)
     default:
         break;
     }
-    return is_in(code, groups, FLO_COUNT(groups)) ? FLO_DENIAL_FAULT
-                                                  : FLO_DENIAL_ALLOWED;
+    return is_in(code, groups, FLO_COUNT(groups)) ? FLO_DENIAL_FAULT : FLO_DENIAL_ALLOWED;
 }
 
 bool flo_agent_is_runtimes_fault(int code)

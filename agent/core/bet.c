@@ -17,8 +17,7 @@ void flo_bet_add(struct flo_bet *bet, double limit, bool is_yes)
 
     assert(limit > 0 && limit < 1);
     assert(bet->yes <= bet->count);
-    bet->log_odds +=
-        is_yes ? log(guess / limit) : log((1 - guess) / (1 - limit));
+    bet->log_odds += is_yes ? log(guess / limit) : log((1 - guess) / (1 - limit));
     bet->count++;
     bet->yes += is_yes ? 1 : 0;
 }

@@ -15,8 +15,7 @@
 #define MAKE_MS_MIN 10000
 #define MAKE_BYTES_PER_MS 5000
 
-static bool is_noted(const struct flo_model_notes *notes,
-                     const struct flo_digest *model)
+static bool is_noted(const struct flo_model_notes *notes, const struct flo_digest *model)
 {
     for (size_t i = 0; i < FLO_COUNT(notes->models); i++) {
         if (flo_digest_equal(&notes->models[i], model)) {
@@ -34,16 +33,14 @@ static void note(struct flo_model_notes *notes, const struct flo_digest *model)
     }
 }
 
-bool flo_derived_is_asked_for(const struct flo_derived *derived,
-                              const struct flo_digest *model)
+bool flo_derived_is_asked_for(const struct flo_derived *derived, const struct flo_digest *model)
 {
     assert(!flo_digest_is_zero(model));
-    return !is_noted(&derived->unpackable, model) &&
-           !is_noted(&derived->unpacked, model);
+    return !is_noted(&derived->unpackable, model) && !is_noted(&derived->unpacked, model);
 }
 
-bool flo_derived_may_make(struct flo_derived *derived,
-                          const struct flo_digest *model, unsigned failures)
+bool flo_derived_may_make(struct flo_derived *derived, const struct flo_digest *model,
+                          unsigned failures)
 {
     if (failures < FLO_DERIVED_TRIES_MAX) {
         return true;
@@ -52,16 +49,14 @@ bool flo_derived_may_make(struct flo_derived *derived,
     return false;
 }
 
-void flo_derived_made(struct flo_derived *derived,
-                      const struct flo_digest *model)
+void flo_derived_made(struct flo_derived *derived, const struct flo_digest *model)
 {
     assert(!flo_digest_is_zero(model));
     derived->has_made = true;
     derived->fresh = *model;
 }
 
-bool flo_derived_failed(struct flo_derived *derived,
-                        const struct flo_digest *model, int code,
+bool flo_derived_failed(struct flo_derived *derived, const struct flo_digest *model, int code,
                         bool has_written)
 {
     assert(code < 0);
@@ -73,8 +68,7 @@ bool flo_derived_failed(struct flo_derived *derived,
     return has_written || code == FLO_E_ENGINE_HANG;
 }
 
-bool flo_derived_refused(struct flo_derived *derived,
-                         const struct flo_digest *model)
+bool flo_derived_refused(struct flo_derived *derived, const struct flo_digest *model)
 {
     bool is_again = flo_digest_equal(&derived->refused, model);
 
@@ -97,15 +91,13 @@ void flo_derived_doubt(struct flo_derived *derived)
     memset(&derived->fresh, 0, sizeof(derived->fresh));
 }
 
-bool flo_derived_is_fresh(const struct flo_derived *derived,
-                          const struct flo_digest *model)
+bool flo_derived_is_fresh(const struct flo_derived *derived, const struct flo_digest *model)
 {
     assert(!flo_digest_is_zero(model));
     return flo_digest_equal(&derived->fresh, model);
 }
 
-bool flo_derived_is_lacking(const struct flo_derived *derived,
-                            const struct flo_digest *model)
+bool flo_derived_is_lacking(const struct flo_derived *derived, const struct flo_digest *model)
 {
     return is_noted(&derived->unpacked, model);
 }

@@ -8,17 +8,15 @@
 
 const char *flo_drift_word(enum flo_drift drift)
 {
-    static const char *const words[] = {
-        "none",   "behind", "ahead",     "denied", "below-floor",
-        "frozen", "paused", "no-memory", "disk",   "runtime"};
+    static const char *const words[] = {"none",   "behind", "ahead",     "denied", "below-floor",
+                                        "frozen", "paused", "no-memory", "disk",   "runtime"};
 
     assert(drift < FLO_COUNT(words));
     return words[drift];
 }
 
 /* Why does an execution on its way to the target wait? */
-static enum flo_drift on_the_way(const struct flo_agent *agent,
-                                 const struct flo_agent_model *model)
+static enum flo_drift on_the_way(const struct flo_agent *agent, const struct flo_agent_model *model)
 {
     assert(model->has_execution);
     if (flo_execution_has_served(model)) {
@@ -27,9 +25,7 @@ static enum flo_drift on_the_way(const struct flo_agent *agent,
     if (agent->is_frozen) {
         return FLO_DRIFT_FROZEN;
     }
-    return flo_agent_is_paused(agent, model->execution.rollout)
-               ? FLO_DRIFT_PAUSED
-               : FLO_DRIFT_NONE;
+    return flo_agent_is_paused(agent, model->execution.rollout) ? FLO_DRIFT_PAUSED : FLO_DRIFT_NONE;
 }
 
 enum flo_drift flo_agent_drift(const struct flo_agent *agent, uint32_t index,
@@ -54,8 +50,7 @@ enum flo_drift flo_agent_drift(const struct flo_agent *agent, uint32_t index,
         flo_digest_equal(&model->execution.release.digest, &target->release)) {
         return on_the_way(agent, model);
     }
-    if (target->refusal == FLO_E_TARGET_DENIED ||
-        target->refusal == FLO_E_TARGET_REVOKED) {
+    if (target->refusal == FLO_E_TARGET_DENIED || target->refusal == FLO_E_TARGET_REVOKED) {
         return FLO_DRIFT_DENIED;
     }
     if (target->refusal == FLO_E_MEMORY_BUDGET) {
@@ -70,7 +65,6 @@ enum flo_drift flo_agent_drift(const struct flo_agent *agent, uint32_t index,
     if (agent->is_disk_gone) {
         return FLO_DRIFT_DISK;
     }
-    return target->number != 0 && target->number < target->current_number
-               ? FLO_DRIFT_AHEAD
-               : FLO_DRIFT_BEHIND;
+    return target->number != 0 && target->number < target->current_number ? FLO_DRIFT_AHEAD
+                                                                          : FLO_DRIFT_BEHIND;
 }

@@ -10,8 +10,7 @@
 
 #include <flotilla/agent.h>
 
-static void say(struct flo_intake_verdict *out, enum flo_intake_kind kind,
-                const char *why)
+static void say(struct flo_intake_verdict *out, enum flo_intake_kind kind, const char *why)
 {
     out->kind = kind;
     snprintf(out->why, sizeof(out->why), "%s", why);
@@ -19,23 +18,19 @@ static void say(struct flo_intake_verdict *out, enum flo_intake_kind kind,
 
 /* ---- deploy ---- */
 
-static void refuse(const struct flo_intake_facts *facts,
-                   struct flo_intake_verdict *out)
+static void refuse(const struct flo_intake_facts *facts, struct flo_intake_verdict *out)
 {
     out->error = facts->refusal;
     if (out->error.code == 0) {
         out->error.code = FLO_E_STATE;
-        snprintf(out->error.what, sizeof(out->error.what),
-                 "it ended badly on this device");
+        snprintf(out->error.what, sizeof(out->error.what), "it ended badly on this device");
     }
     say(out, FLO_INTAKE_REFUSED, out->error.what);
 }
 
-static void judge_deploy(const struct flo_intake_facts *facts,
-                         struct flo_intake_verdict *out)
+static void judge_deploy(const struct flo_intake_facts *facts, struct flo_intake_verdict *out)
 {
-    bool is_over = facts->outcome == FLO_STATED_REFUSED ||
-                   facts->outcome == FLO_STATED_FAILED;
+    bool is_over = facts->outcome == FLO_STATED_REFUSED || facts->outcome == FLO_STATED_FAILED;
 
     if (facts->aborted_by != 0) {
         out->by = facts->aborted_by;
@@ -43,12 +38,10 @@ static void judge_deploy(const struct flo_intake_facts *facts,
                  (unsigned long long)facts->aborted_by);
         out->kind = FLO_INTAKE_SUPERSEDED;
     } else if (facts->has_ended && facts->is_current) {
-        say(out, FLO_INTAKE_DONE,
-            "its execution ended, the release is current");
+        say(out, FLO_INTAKE_DONE, "its execution ended, the release is current");
     } else if (facts->has_ended && facts->refusal.code != 0) {
         refuse(facts, out);
-    } else if (facts->standing != FLO_STATEMENT_AGAIN || !is_over ||
-               facts->is_current) {
+    } else if (facts->standing != FLO_STATEMENT_AGAIN || !is_over || facts->is_current) {
         say(out, FLO_INTAKE_ACT, "");
     } else if (facts->is_answered) {
         say(out, FLO_INTAKE_REPEAT, "it ended badly, and was answered");
@@ -74,27 +67,23 @@ static bool is_open(const struct flo_intake_facts *facts)
     }
 }
 
-static void judge_again(const struct flo_intake_facts *facts,
-                        struct flo_intake_verdict *out)
+static void judge_again(const struct flo_intake_facts *facts, struct flo_intake_verdict *out)
 {
     if (facts->is_answered) {
         say(out, FLO_INTAKE_REPEAT, "it was answered");
     } else if (is_open(facts)) {
         say(out, FLO_INTAKE_ACT, "because it was kept, but not answered");
-    } else if (facts->order->op == FLO_ORDER_ROLLBACK &&
-               facts->outcome != FLO_STATED_DONE) {
+    } else if (facts->order->op == FLO_ORDER_ROLLBACK && facts->outcome != FLO_STATED_DONE) {
         say(out, FLO_INTAKE_REFUSED, "it could not be done");
     } else {
         say(out, FLO_INTAKE_DONE, "it holds already");
     }
 }
 
-static void judge_superseded(const struct flo_intake_facts *facts,
-                             struct flo_intake_verdict *out)
+static void judge_superseded(const struct flo_intake_facts *facts, struct flo_intake_verdict *out)
 {
     if (facts->order->op == FLO_ORDER_ROLLBACK && facts->takes_back) {
-        say(out, FLO_INTAKE_ACT,
-            "because it takes back what runs here, though it is older");
+        say(out, FLO_INTAKE_ACT, "because it takes back what runs here, though it is older");
         return;
     }
     out->kind = FLO_INTAKE_SUPERSEDED;
@@ -103,8 +92,7 @@ static void judge_superseded(const struct flo_intake_facts *facts,
              (unsigned long long)facts->by);
 }
 
-void flo_agent_intake(const struct flo_intake_facts *facts,
-                      struct flo_intake_verdict *out)
+void flo_agent_intake(const struct flo_intake_facts *facts, struct flo_intake_verdict *out)
 {
     assert(facts->order->op < FLO_ORDER_COUNT);
     assert(facts->standing != FLO_STATEMENT_SUPERSEDED || facts->by > 0);
@@ -114,9 +102,7 @@ void flo_agent_intake(const struct flo_intake_facts *facts,
     } else if (facts->order->op == FLO_ORDER_DEPLOY) {
         judge_deploy(facts, out);
     } else if (facts->is_absent) {
-        say(out,
-            facts->order->op == FLO_ORDER_REMOVE ? FLO_INTAKE_DONE
-                                                 : FLO_INTAKE_IGNORED,
+        say(out, facts->order->op == FLO_ORDER_REMOVE ? FLO_INTAKE_DONE : FLO_INTAKE_IGNORED,
             "nothing of the model is on this device");
     } else if (facts->standing == FLO_STATEMENT_AGAIN) {
         judge_again(facts, out);
@@ -129,22 +115,20 @@ void flo_agent_intake(const struct flo_intake_facts *facts,
 
 const char *flo_intake_word(enum flo_intake_kind kind)
 {
-    static const char *const words[] = {
-        "acts", "answered again", "done", "refused", "ignored", "superseded"};
+    static const char *const words[] = {"acts",    "answered again", "done",
+                                        "refused", "ignored",        "superseded"};
 
     assert(kind < FLO_COUNT(words));
     return words[kind];
 }
 
-void flo_agent_intake_trace(const struct flo_agent *agent, uint64_t now_ms,
-                            const char *order, const char *word,
-                            const char *why, struct flo_buf *out)
+void flo_agent_intake_trace(const struct flo_agent *agent, uint64_t now_ms, const char *order,
+                            const char *word, const char *why, struct flo_buf *out)
 {
     uint64_t since = now_ms - agent->origin_ms;
 
     assert(now_ms >= agent->origin_ms);
     flo_buf_printf(out, "[%3llu.%03llu] %-9s %s\n                    %s%s%s\n",
-                   (unsigned long long)(since / 1000),
-                   (unsigned long long)(since % 1000), "order", order, word,
-                   why[0] == '\0' ? "" : ": ", why);
+                   (unsigned long long)(since / 1000), (unsigned long long)(since % 1000), "order",
+                   order, word, why[0] == '\0' ? "" : ": ", why);
 }

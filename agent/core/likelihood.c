@@ -5,28 +5,24 @@
 #include <math.h>
 #include <string.h>
 
-void flo_likelihood_init(struct flo_likelihood *likelihood, const char *answer,
-                         size_t bytes)
+void flo_likelihood_init(struct flo_likelihood *likelihood, const char *answer, size_t bytes)
 {
-    *likelihood = (struct flo_likelihood){
-        .answer = answer, .bytes = bytes, .has_ended = bytes == 0};
+    *likelihood =
+        (struct flo_likelihood){.answer = answer, .bytes = bytes, .has_ended = bytes == 0};
 }
 
 /* Bytes of the answer that the token stands for; 0: it departs.  A first token
  * may bring a blank that the golden answer was trimmed of. */
-static size_t covers(const struct flo_likelihood *likelihood,
-                     const struct flo_likely *token)
+static size_t covers(const struct flo_likelihood *likelihood, const struct flo_likely *token)
 {
     const char *text = token->text;
     size_t bytes = token->bytes;
 
-    if (!likelihood->has_begun && bytes > 1 && text[0] == ' ' &&
-        likelihood->answer[0] != ' ') {
+    if (!likelihood->has_begun && bytes > 1 && text[0] == ' ' && likelihood->answer[0] != ' ') {
         text++;
         bytes--;
     }
-    return bytes > 0 && bytes <= likelihood->bytes &&
-                   memcmp(text, likelihood->answer, bytes) == 0
+    return bytes > 0 && bytes <= likelihood->bytes && memcmp(text, likelihood->answer, bytes) == 0
                ? bytes
                : 0;
 }
@@ -40,8 +36,8 @@ static double loss_of(double logprob)
 
 /* The golden token is the likeliest one that goes on with the answer.  When
  * none is told, it is at most as likely as the last that is. */
-static double departure(const struct flo_likelihood *likelihood,
-                        const struct flo_likely *tokens, size_t count)
+static double departure(const struct flo_likelihood *likelihood, const struct flo_likely *tokens,
+                        size_t count)
 {
     double golden = INFINITY;
     double last = 0;
@@ -49,15 +45,13 @@ static double departure(const struct flo_likelihood *likelihood,
     for (size_t i = 1; i < count; i++) {
         double loss = loss_of(tokens[i].logprob);
         last = fmax(last, loss);
-        golden =
-            covers(likelihood, &tokens[i]) > 0 ? fmin(golden, loss) : golden;
+        golden = covers(likelihood, &tokens[i]) > 0 ? fmin(golden, loss) : golden;
     }
-    return isinf(golden) ? (count > 1 ? last : FLO_LIKELIHOOD_LOSS_MAX)
-                         : golden;
+    return isinf(golden) ? (count > 1 ? last : FLO_LIKELIHOOD_LOSS_MAX) : golden;
 }
 
-void flo_likelihood_token(struct flo_likelihood *likelihood,
-                          const struct flo_likely *tokens, size_t count)
+void flo_likelihood_token(struct flo_likelihood *likelihood, const struct flo_likely *tokens,
+                          size_t count)
 {
     assert(count > 0);
     if (likelihood->has_ended) {
@@ -81,7 +75,5 @@ int64_t flo_likelihood_ppm(double loss_sum, uint32_t answers)
     double loss = answers > 0 ? loss_sum / answers : 0;
 
     assert(loss_sum >= 0);
-    return answers == 0 ? 0
-                        : (int64_t)llround(
-                              1e6 * exp(fmin(loss, FLO_LIKELIHOOD_LOSS_MAX)));
+    return answers == 0 ? 0 : (int64_t)llround(1e6 * exp(fmin(loss, FLO_LIKELIHOOD_LOSS_MAX)));
 }

@@ -22,8 +22,7 @@ struct flo_likelihood {
     bool has_ended; /* all of it was told, or the model departed */
 };
 /* `answer` stays the caller's. */
-void flo_likelihood_init(struct flo_likelihood *likelihood, const char *answer,
-                         size_t bytes);
+void flo_likelihood_init(struct flo_likelihood *likelihood, const char *answer, size_t bytes);
 
 /* A token that the model chose, and those that it could have chosen. */
 struct flo_likely {
@@ -32,8 +31,8 @@ struct flo_likely {
     double logprob;
 };
 /* chosen: first; then the likeliest, in any order. */
-void flo_likelihood_token(struct flo_likelihood *likelihood,
-                          const struct flo_likely *tokens, size_t count);
+void flo_likelihood_token(struct flo_likelihood *likelihood, const struct flo_likely *tokens,
+                          size_t count);
 
 /* Losses of answers to a number for telemetry: the mean answer's perplexity in
  * millionths.  0: there is none. */

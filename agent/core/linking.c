@@ -13,8 +13,7 @@ static enum flo_linking_do look(struct flo_linking *activation)
     return FLO_LINKING_LOOK;
 }
 
-static enum flo_linking_do hooked(struct flo_linking *activation,
-                                  uint64_t now_ms)
+static enum flo_linking_do hooked(struct flo_linking *activation, uint64_t now_ms)
 {
     activation->failures = 0;
     activation->misses = 0;
@@ -36,8 +35,8 @@ static enum flo_linking_do run(struct flo_linking *activation)
 }
 
 enum flo_linking_do flo_linking_begin(struct flo_linking *activation,
-                                      const struct flo_linking_limits *limits,
-                                      bool needs_hook, uint64_t now_ms)
+                                      const struct flo_linking_limits *limits, bool needs_hook,
+                                      uint64_t now_ms)
 {
     assert(!limits->has_health || limits->every_ms > 0);
     assert(!limits->has_health || limits->misses_max > 0);
@@ -48,12 +47,10 @@ enum flo_linking_do flo_linking_begin(struct flo_linking *activation,
 static uint64_t again_ms(uint32_t failures)
 {
     assert(failures > 0);
-    return flo_backoff_ms(FLO_HOOK_AGAIN_MS_MIN, failures,
-                          FLO_HOOK_AGAIN_MS_MAX);
+    return flo_backoff_ms(FLO_HOOK_AGAIN_MS_MIN, failures, FLO_HOOK_AGAIN_MS_MAX);
 }
 
-static enum flo_linking_do hook_failed(struct flo_linking *activation,
-                                       uint64_t now_ms)
+static enum flo_linking_do hook_failed(struct flo_linking *activation, uint64_t now_ms)
 {
     activation->state = FLO_LINKING_FAILED;
     activation->failures++;
@@ -61,8 +58,7 @@ static enum flo_linking_do hook_failed(struct flo_linking *activation,
     return FLO_LINKING_TELL_FAILED;
 }
 
-static enum flo_linking_do looked(struct flo_linking *activation, bool is_good,
-                                  uint64_t now_ms)
+static enum flo_linking_do looked(struct flo_linking *activation, bool is_good, uint64_t now_ms)
 {
     enum flo_linking_state before = activation->state;
 
@@ -71,24 +67,20 @@ static enum flo_linking_do looked(struct flo_linking *activation, bool is_good,
     if (is_good) {
         activation->misses = 0;
         activation->state = FLO_LINKING_SERVES;
-        return before == FLO_LINKING_SERVES ? FLO_LINKING_NOTHING
-                                            : FLO_LINKING_TELL_SERVES;
+        return before == FLO_LINKING_SERVES ? FLO_LINKING_NOTHING : FLO_LINKING_TELL_SERVES;
     }
     if (before == FLO_LINKING_STARTS && now_ms < activation->ready_by_ms) {
         activation->due_ms = now_ms + FLO_HEALTH_STARTING_MS;
         return FLO_LINKING_NOTHING;
     }
-    if (before == FLO_LINKING_SERVES &&
-        ++activation->misses < activation->limits.misses_max) {
+    if (before == FLO_LINKING_SERVES && ++activation->misses < activation->limits.misses_max) {
         return FLO_LINKING_NOTHING;
     }
     activation->state = FLO_LINKING_ILL;
-    return before == FLO_LINKING_ILL ? FLO_LINKING_NOTHING
-                                     : FLO_LINKING_TELL_ILL;
+    return before == FLO_LINKING_ILL ? FLO_LINKING_NOTHING : FLO_LINKING_TELL_ILL;
 }
 
-enum flo_linking_do flo_linking_step(struct flo_linking *activation,
-                                     enum flo_linking_event event,
+enum flo_linking_do flo_linking_step(struct flo_linking *activation, enum flo_linking_event event,
                                      uint64_t now_ms)
 {
     switch (event) {
@@ -96,8 +88,7 @@ enum flo_linking_do flo_linking_step(struct flo_linking *activation,
         if (activation->due_ms == 0 || now_ms < activation->due_ms) {
             return FLO_LINKING_NOTHING;
         }
-        return activation->state == FLO_LINKING_FAILED ? run(activation)
-                                                       : look(activation);
+        return activation->state == FLO_LINKING_FAILED ? run(activation) : look(activation);
     case FLO_LINKING_HOOK_DONE:
     case FLO_LINKING_HOOK_FAILED:
         if (activation->state != FLO_LINKING_HOOK) {

@@ -56,10 +56,9 @@ enum flo_linking_do {
 /* Begin, with the hook or, where it ran for this link already, after it.  It
  * ends an activation that was under way. */
 enum flo_linking_do flo_linking_begin(struct flo_linking *activation,
-                                      const struct flo_linking_limits *limits,
-                                      bool needs_hook, uint64_t now_ms);
-enum flo_linking_do flo_linking_step(struct flo_linking *activation,
-                                     enum flo_linking_event event,
+                                      const struct flo_linking_limits *limits, bool needs_hook,
+                                      uint64_t now_ms);
+enum flo_linking_do flo_linking_step(struct flo_linking *activation, enum flo_linking_event event,
                                      uint64_t now_ms);
 
 /* ---- what others say ---- */

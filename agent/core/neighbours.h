@@ -14,8 +14,7 @@ struct flo_uplink_turn {
  * release and device, spread over policy->neighbours_spread_ms.  A device that
  * serves has one in the first half, for what it fetches serves the others.
  * `release`: its digest as text. */
-struct flo_uplink_turn flo_neighbours_turn(const struct flo_policy *policy,
-                                           const char *release,
+struct flo_uplink_turn flo_neighbours_turn(const struct flo_policy *policy, const char *release,
                                            const char *device, bool serves);
 
 #endif

@@ -51,19 +51,16 @@ uint64_t flo_outbox_next(struct flo_outbox *outbox, uint64_t now_ms)
     if (!outbox->is_connected || now_ms < outbox->wait_ms) {
         return 0;
     }
-    if (outbox->sent > outbox->acked &&
-        now_ms >= outbox->sent_ms + FLO_OUTBOX_RESEND_MS) {
+    if (outbox->sent > outbox->acked && now_ms >= outbox->sent_ms + FLO_OUTBOX_RESEND_MS) {
         outbox->sent = outbox->acked;
     }
-    if (outbox->sent >= outbox->last ||
-        outbox->sent - outbox->acked >= FLO_OUTBOX_WINDOW) {
+    if (outbox->sent >= outbox->last || outbox->sent - outbox->acked >= FLO_OUTBOX_WINDOW) {
         return 0;
     }
     return outbox->sent + 1;
 }
 
-void flo_outbox_sent(struct flo_outbox *outbox, uint64_t sequence,
-                     uint64_t now_ms)
+void flo_outbox_sent(struct flo_outbox *outbox, uint64_t sequence, uint64_t now_ms)
 {
     assert(outbox->is_connected);
     if (sequence == outbox->sent + 1) {

@@ -33,23 +33,19 @@ uint64_t flo_watchdog_ms_max(const struct flo_watchdog_limits *limits)
     return ms > limits->ready_ms ? ms : limits->ready_ms;
 }
 
-enum flo_watchdog_verdict
-flo_watchdog_tick(struct flo_watchdog *watchdog,
-                  const struct flo_watchdog_limits *limits)
+enum flo_watchdog_verdict flo_watchdog_tick(struct flo_watchdog *watchdog,
+                                            const struct flo_watchdog_limits *limits)
 {
     watchdog->ticks++;
-    if (watchdog->ticks * flo_watchdog_tick_ms(limits->hang_ms_max) >
-        flo_watchdog_ms_max(limits)) {
+    if (watchdog->ticks * flo_watchdog_tick_ms(limits->hang_ms_max) > flo_watchdog_ms_max(limits)) {
         return FLO_WATCHDOG_KILLS;
     }
-    return watchdog->has_ping || limits->is_loading ? FLO_WATCHDOG_WAITS
-                                                    : FLO_WATCHDOG_PINGS;
+    return watchdog->has_ping || limits->is_loading ? FLO_WATCHDOG_WAITS : FLO_WATCHDOG_PINGS;
 }
 
 /* ---- engines that are lost ---- */
 
-bool flo_losses_add(struct flo_losses *losses, uint64_t now_ms,
-                    uint64_t *delay_ms)
+bool flo_losses_add(struct flo_losses *losses, uint64_t now_ms, uint64_t *delay_ms)
 {
     assert(now_ms >= losses->first_ms);
     if (now_ms - losses->first_ms > LOSSES_MS) {
@@ -67,14 +63,12 @@ bool flo_losses_add(struct flo_losses *losses, uint64_t now_ms,
 
 void flo_work_begin(struct flo_work *work, uint64_t now_ms)
 {
-    *work = (struct flo_work){
-        .started_ms = now_ms, .looked_ms = now_ms, .worked_ms = now_ms};
+    *work = (struct flo_work){.started_ms = now_ms, .looked_ms = now_ms, .worked_ms = now_ms};
 }
 
-enum flo_work_verdict flo_work_look(struct flo_work *work,
-                                    const struct flo_work_limits *limits,
-                                    uint64_t now_ms, bool is_told,
-                                    uint64_t cpu_ms, bool waits_for_disk)
+enum flo_work_verdict flo_work_look(struct flo_work *work, const struct flo_work_limits *limits,
+                                    uint64_t now_ms, bool is_told, uint64_t cpu_ms,
+                                    bool waits_for_disk)
 {
     assert(now_ms >= work->looked_ms);
     if (!waits_for_disk) {
@@ -91,18 +85,16 @@ enum flo_work_verdict flo_work_look(struct flo_work *work,
     if (now_ms - work->started_ms >= limits->total_ms_max) {
         return FLO_WORK_TAKES_TOO_LONG;
     }
-    return now_ms - work->worked_ms >= limits->idle_ms_max
-               ? FLO_WORK_STANDS_STILL
-               : FLO_WORK_GOES_ON;
+    return now_ms - work->worked_ms >= limits->idle_ms_max ? FLO_WORK_STANDS_STILL
+                                                           : FLO_WORK_GOES_ON;
 }
 
 /* ---- notes ---- */
 
-bool flo_note_may_go(bool is_security, uint64_t told_ms, uint64_t waiting,
-                     uint64_t now_ms)
+bool flo_note_may_go(bool is_security, uint64_t told_ms, uint64_t waiting, uint64_t now_ms)
 {
-    bool is_early = is_security && told_ms != 0 && now_ms >= told_ms &&
-                    now_ms - told_ms < SECURITY_PAUSE_MS;
+    bool is_early =
+        is_security && told_ms != 0 && now_ms >= told_ms && now_ms - told_ms < SECURITY_PAUSE_MS;
 
     return !is_early && waiting < NOTES_MAX;
 }
@@ -113,7 +105,5 @@ uint64_t flo_report_pause_ms(uint64_t spread_ms, uint64_t random)
 {
     uint64_t first_ms = spread_ms / REPORT_QUIET;
 
-    return spread_ms <= FLO_RECONNECT_MS_MIN
-               ? 0
-               : first_ms + random % (spread_ms - first_ms);
+    return spread_ms <= FLO_RECONNECT_MS_MIN ? 0 : first_ms + random % (spread_ms - first_ms);
 }

@@ -10,8 +10,7 @@ static bool is_of_tokens(enum flo_quota_kind kind)
 
 static uint64_t slice_ms(enum flo_quota_kind kind)
 {
-    bool is_day =
-        kind == FLO_QUOTA_REQUESTS_DAY || kind == FLO_QUOTA_TOKENS_DAY;
+    bool is_day = kind == FLO_QUOTA_REQUESTS_DAY || kind == FLO_QUOTA_TOKENS_DAY;
 
     return (is_day ? FLO_QUOTA_DAY_MS : FLO_QUOTA_MINUTE_MS) / FLO_QUOTA_SLICES;
 }
@@ -29,8 +28,7 @@ static void move(struct flo_quota_window *window, uint64_t slice)
     window->last += steps;
 }
 
-static void add(struct flo_quota *quota, enum flo_quota_kind kind,
-                uint64_t now_ms, uint64_t amount)
+static void add(struct flo_quota *quota, enum flo_quota_kind kind, uint64_t now_ms, uint64_t amount)
 {
     struct flo_quota_window *window = &quota->windows[kind];
 
@@ -42,12 +40,11 @@ static void add(struct flo_quota *quota, enum flo_quota_kind kind,
 }
 
 /* Until no more than `most` is used. */
-static uint64_t until(const struct flo_quota_window *window,
-                      enum flo_quota_kind kind, uint64_t now_ms, uint64_t most)
+static uint64_t until(const struct flo_quota_window *window, enum flo_quota_kind kind,
+                      uint64_t now_ms, uint64_t most)
 {
     uint64_t used = window->used;
-    uint64_t slice =
-        window->last > FLO_QUOTA_SLICES ? window->last - FLO_QUOTA_SLICES : 0;
+    uint64_t slice = window->last > FLO_QUOTA_SLICES ? window->last - FLO_QUOTA_SLICES : 0;
 
     if (used <= most) {
         return 0;
@@ -59,8 +56,8 @@ static uint64_t until(const struct flo_quota_window *window,
 }
 
 /* Room for `count` requests, or for any token. */
-static void look(struct flo_quota *quota, enum flo_quota_kind kind,
-                 uint64_t now_ms, uint32_t count, struct flo_quota_state *out)
+static void look(struct flo_quota *quota, enum flo_quota_kind kind, uint64_t now_ms, uint32_t count,
+                 struct flo_quota_state *out)
 {
     struct flo_quota_window *window = &quota->windows[kind];
     uint64_t limit = quota->limits[kind];

@@ -52,8 +52,7 @@ static uint64_t crowd_ms(const struct flo_renew *renew)
     return within(life_ms(renew) / 1000, 200, 10 * MINUTE_MS);
 }
 
-static uint64_t age_ms(const struct flo_renew *renew,
-                       const struct flo_renew_now *now)
+static uint64_t age_ms(const struct flo_renew *renew, const struct flo_renew_now *now)
 {
     const struct flo_renew_life *life = &renew->life;
     bool has_gone_back = life->taken_ms == 0 || now->clock_ms < life->taken_ms;
@@ -69,12 +68,10 @@ static uint64_t due_age_ms(const struct flo_renew *renew)
     uint64_t life = life_ms(renew);
     double share = (double)renew->life.place / 4294967296.0;
 
-    return flo_lifetime_due_ms(life) +
-           (uint64_t)((double)flo_lifetime_spread_ms(life) * share);
+    return flo_lifetime_due_ms(life) + (uint64_t)((double)flo_lifetime_spread_ms(life) * share);
 }
 
-static bool is_due(const struct flo_renew *renew,
-                   const struct flo_renew_now *now)
+static bool is_due(const struct flo_renew *renew, const struct flo_renew_now *now)
 {
     return age_ms(renew, now) >= due_age_ms(renew);
 }
@@ -99,12 +96,10 @@ void flo_renew_want(struct flo_renew *renew, enum flo_renew_why why,
     uint64_t at_ms = now->now_ms + now->random % crowd_ms(renew);
     bool is_urgent = why == FLO_RENEW_AUTHORITY && renew->failures == 0;
     renew->wanted = why;
-    renew->next_ms =
-        renew->next_ms > at_ms && !is_urgent ? renew->next_ms : at_ms;
+    renew->next_ms = renew->next_ms > at_ms && !is_urgent ? renew->next_ms : at_ms;
 }
 
-enum flo_renew_why flo_renew_look(struct flo_renew *renew,
-                                  const struct flo_renew_now *now)
+enum flo_renew_why flo_renew_look(struct flo_renew *renew, const struct flo_renew_now *now)
 {
     enum flo_renew_why why = is_due(renew, now) ? FLO_RENEW_DUE : renew->wanted;
 
@@ -123,17 +118,14 @@ void flo_renew_done(struct flo_renew *renew, const struct flo_renew_life *life,
     assert(renew->is_asking);
     *renew = (struct flo_renew){.life = *life, .since_ms = now->now_ms};
     renew->next_ms =
-        now->now_ms +
-        within(flo_lifetime_spread_ms(life_ms(renew)), 500, 24 * HOUR_MS);
+        now->now_ms + within(flo_lifetime_spread_ms(life_ms(renew)), 500, 24 * HOUR_MS);
 }
 
-void flo_renew_failed(struct flo_renew *renew, uint64_t after_ms,
-                      const struct flo_renew_now *now)
+void flo_renew_failed(struct flo_renew *renew, uint64_t after_ms, const struct flo_renew_now *now)
 {
     uint64_t min_ms = retry_ms_min(renew);
     uint64_t pause_ms =
-        min_ms + flo_retry_delay_ms(renew->failures, min_ms,
-                                    retry_ms_max(renew), now->random);
+        min_ms + flo_retry_delay_ms(renew->failures, min_ms, retry_ms_max(renew), now->random);
 
     assert(renew->is_asking);
     renew->is_asking = false;
@@ -143,8 +135,7 @@ void flo_renew_failed(struct flo_renew *renew, uint64_t after_ms,
 
 bool flo_renew_warns(struct flo_renew *renew, const struct flo_renew_now *now)
 {
-    bool warns = !renew->is_warned &&
-                 age_ms(renew, now) >= flo_lifetime_ending_ms(life_ms(renew));
+    bool warns = !renew->is_warned && age_ms(renew, now) >= flo_lifetime_ending_ms(life_ms(renew));
 
     renew->is_warned = renew->is_warned || warns;
     return warns;

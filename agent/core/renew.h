@@ -61,14 +61,12 @@ void flo_renew_begin(struct flo_renew *renew, const struct flo_renew_life *life,
 void flo_renew_want(struct flo_renew *renew, enum flo_renew_why why,
                     const struct flo_renew_now *now);
 /* Ask now, and why?  Then done or failed must follow. */
-enum flo_renew_why flo_renew_look(struct flo_renew *renew,
-                                  const struct flo_renew_now *now);
+enum flo_renew_why flo_renew_look(struct flo_renew *renew, const struct flo_renew_now *now);
 /* This one came. */
 void flo_renew_done(struct flo_renew *renew, const struct flo_renew_life *life,
                     const struct flo_renew_now *now);
 /* No certificate came; no request before `after_ms` (0: as we like). */
-void flo_renew_failed(struct flo_renew *renew, uint64_t after_ms,
-                      const struct flo_renew_now *now);
+void flo_renew_failed(struct flo_renew *renew, uint64_t after_ms, const struct flo_renew_now *now);
 /* Less than a sixth of its life is left, and that was not told yet. */
 bool flo_renew_warns(struct flo_renew *renew, const struct flo_renew_now *now);
 /* How long until the next look. */

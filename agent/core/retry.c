@@ -3,8 +3,7 @@
 
 #include <flotilla/agent.h>
 
-uint64_t flo_retry_delay_ms(uint32_t attempt, uint64_t min_ms, uint64_t max_ms,
-                            uint64_t random)
+uint64_t flo_retry_delay_ms(uint32_t attempt, uint64_t min_ms, uint64_t max_ms, uint64_t random)
 {
     uint64_t window = min_ms;
 

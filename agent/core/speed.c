@@ -19,8 +19,7 @@ void flo_speed_init(struct flo_speed *speed, double ratio_max)
     speed->ratio_max = ratio_max;
 }
 
-static bool is_over(const struct flo_speed *speed, double candidate_us,
-                    double current_us)
+static bool is_over(const struct flo_speed *speed, double candidate_us, double current_us)
 {
     return candidate_us > current_us * speed->ratio_max &&
            candidate_us - current_us >= FLO_SPEED_UNNOTICED_US;
@@ -51,13 +50,12 @@ static double part_of(const double *values, uint32_t count, uint32_t parts)
  * too? */
 static bool best_is_over(const struct flo_speed *speed)
 {
-    return is_over(speed,
-                   part_of(speed->candidate_us, speed->count, BEST_PARTS),
+    return is_over(speed, part_of(speed->candidate_us, speed->count, BEST_PARTS),
                    part_of(speed->current_us, speed->count, BEST_PARTS));
 }
 
-enum flo_speed_verdict flo_speed_add(struct flo_speed *speed,
-                                     double candidate_us, double current_us)
+enum flo_speed_verdict flo_speed_add(struct flo_speed *speed, double candidate_us,
+                                     double current_us)
 {
     assert(speed->count < FLO_SPEED_PAIRS_MAX);
     assert(candidate_us >= 0 && current_us >= 0);
@@ -68,12 +66,10 @@ enum flo_speed_verdict flo_speed_add(struct flo_speed *speed,
     if (flo_bet_is_below(&speed->over, HALF, FAST_ODDS)) {
         return FLO_SPEED_FAST;
     }
-    if (flo_bet_is_above(&speed->over, HALF, SLOW_ODDS) &&
-        best_is_over(speed)) {
+    if (flo_bet_is_above(&speed->over, HALF, SLOW_ODDS) && best_is_over(speed)) {
         return FLO_SPEED_SLOW;
     }
-    return speed->count == FLO_SPEED_PAIRS_MAX ? FLO_SPEED_UNSURE
-                                               : FLO_SPEED_OPEN;
+    return speed->count == FLO_SPEED_PAIRS_MAX ? FLO_SPEED_UNSURE : FLO_SPEED_OPEN;
 }
 
 uint32_t flo_speed_pause_ms(const struct flo_speed *speed)

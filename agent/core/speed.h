@@ -30,8 +30,8 @@ struct flo_speed {
 /* ratio_max: above 0. */
 void flo_speed_init(struct flo_speed *speed, double ratio_max);
 /* Both above 0.  Not to be called after a verdict. */
-enum flo_speed_verdict flo_speed_add(struct flo_speed *speed,
-                                     double candidate_us, double current_us);
+enum flo_speed_verdict flo_speed_add(struct flo_speed *speed, double candidate_us,
+                                     double current_us);
 /* The wait before the next pair.  The more pairs speak against a candidate, the
  * longer the wait, so that a short disturbance passes. */
 uint32_t flo_speed_pause_ms(const struct flo_speed *speed);

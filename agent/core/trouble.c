@@ -7,12 +7,10 @@
 
 bool flo_trouble_is_read(int code)
 {
-    return code == FLO_E_IO_READ || code == FLO_E_IO_OPEN ||
-           code == FLO_E_IO_MAPPING;
+    return code == FLO_E_IO_READ || code == FLO_E_IO_OPEN || code == FLO_E_IO_MAPPING;
 }
 
-void flo_trouble_read(struct flo_trouble *trouble, const struct flo_err *err,
-                      bool is_whole)
+void flo_trouble_read(struct flo_trouble *trouble, const struct flo_err *err, bool is_whole)
 {
     assert(flo_trouble_is_read(err->code));
     trouble->quiet = 0;

@@ -23,8 +23,7 @@ struct flo_trouble {
 bool flo_trouble_is_read(int code);
 /* Such an error.  `is_whole`: nothing goes on without those bytes, so that one
  * is enough. */
-void flo_trouble_read(struct flo_trouble *trouble, const struct flo_err *err,
-                      bool is_whole);
+void flo_trouble_read(struct flo_trouble *trouble, const struct flo_err *err, bool is_whole);
 /* The time of a look has come: was there an error since the last? */
 void flo_trouble_look(struct flo_trouble *trouble);
 

@@ -14,8 +14,7 @@
 static uint32_t find(const struct serve_engine *engine, const char *name)
 {
     uint32_t i = 0;
-    while (i < engine->n_adapters &&
-           strcmp(engine->adapters[i].name, name) != 0) {
+    while (i < engine->n_adapters && strcmp(engine->adapters[i].name, name) != 0) {
         i++;
     }
     return i;
@@ -23,8 +22,7 @@ static uint32_t find(const struct serve_engine *engine, const char *name)
 
 static void list(struct serve_engine *engine, const char *name, bool is_private)
 {
-    if (find(engine, name) == engine->n_adapters &&
-        engine->n_adapters < FLO_SERVE_ADAPTERS_MAX) {
+    if (find(engine, name) == engine->n_adapters && engine->n_adapters < FLO_SERVE_ADAPTERS_MAX) {
         strcpy(engine->adapters[engine->n_adapters].name, name);
         engine->adapters[engine->n_adapters++].is_private = is_private;
     }
@@ -43,8 +41,8 @@ static void unlist(struct serve_engine *engine, const char *name)
 static void tell(struct serve_engine *engine, const struct flo_err *err)
 {
     if (!engine->serve->is_closing) {
-        flo_news_adapter(engine->serve->news, engine->place->model,
-                         engine->role, engine->change.name, err);
+        flo_news_adapter(engine->serve->news, engine->place->model, engine->role,
+                         engine->change.name, err);
     }
 }
 
@@ -74,9 +72,8 @@ static void on_lost(void *context, const struct flo_err *err)
 }
 
 /* Send it; the descriptor (-1: none) is taken. */
-static int change(struct serve_place *place, enum flo_serve_role role,
-                  const char *name, int fd, bool is_private,
-                  struct flo_err *err)
+static int change(struct serve_place *place, enum flo_serve_role role, const char *name, int fd,
+                  bool is_private, struct flo_err *err)
 {
     flo_router_send_all(place, role, name);
     struct serve_engine *engine = place->roles[role];
@@ -84,8 +81,7 @@ static int change(struct serve_place *place, enum flo_serve_role role,
     if (engine == NULL || engine->state != ENGINE_READY) {
         rv = flo_fail(err, FLO_E_STATE, "no model is ready there");
     } else if (engine->change.call.engine != NULL) {
-        rv = flo_fail(err, FLO_E_STATE, "adapter %s is being changed",
-                      engine->change.name);
+        rv = flo_fail(err, FLO_E_STATE, "adapter %s is being changed", engine->change.name);
     } else if (!flo_name_is_valid(name)) {
         rv = flo_fail(err, FLO_E_META_NAME, "an adapter's name");
     }
@@ -104,20 +100,17 @@ static int change(struct serve_place *place, enum flo_serve_role role,
     return flo_serve_engine_call_change(engine, fd, err);
 }
 
-int flo_serve_adapter_load(struct flo_serve *serve, unsigned model,
-                           enum flo_serve_role role,
-                           const struct flo_serve_adapter *adapter,
-                           struct flo_err *err)
+int flo_serve_adapter_load(struct flo_serve *serve, unsigned model, enum flo_serve_role role,
+                           const struct flo_serve_adapter *adapter, struct flo_err *err)
 {
     assert(model < FLO_SERVE_MODELS_MAX);
     FLO_INSIDE(serve);
-    return change(&serve->places[model], role, adapter->name, adapter->fd,
-                  adapter->is_private, err);
+    return change(&serve->places[model], role, adapter->name, adapter->fd, adapter->is_private,
+                  err);
 }
 
-int flo_serve_adapter_drop(struct flo_serve *serve, unsigned model,
-                           enum flo_serve_role role, const char *name,
-                           struct flo_err *err)
+int flo_serve_adapter_drop(struct flo_serve *serve, unsigned model, enum flo_serve_role role,
+                           const char *name, struct flo_err *err)
 {
     assert(model < FLO_SERVE_MODELS_MAX);
     FLO_INSIDE(serve);

@@ -62,8 +62,7 @@ static void engine_ended(struct serve_engine *engine)
         return; /* the engine was draining */
     }
     if (engine->context == 0) { /* never ready */
-        if (engine->end.code != FLO_E_PACKED &&
-            engine->role == FLO_ROLE_CURRENT &&
+        if (engine->end.code != FLO_E_PACKED && engine->role == FLO_ROLE_CURRENT &&
             engine->place->demand.is_asked) {
             flo_serve_wanted_failed(serve, model, &engine->end);
         }
@@ -118,13 +117,11 @@ static void engine_let_go(struct serve_engine *engine, bool drain)
 static void leave_shared(struct serve_engine *engine, enum flo_serve_role role)
 {
     engine->is_shared = false;
-    engine->role =
-        role == FLO_ROLE_CURRENT ? FLO_ROLE_CANDIDATE : FLO_ROLE_CURRENT;
+    engine->role = role == FLO_ROLE_CURRENT ? FLO_ROLE_CANDIDATE : FLO_ROLE_CURRENT;
 }
 
 /* From here on it has no role, so that its loss is told once. */
-static struct serve_engine *take_dead(const struct serve_place *place,
-                                      enum flo_serve_role role)
+static struct serve_engine *take_dead(const struct serve_place *place, enum flo_serve_role role)
 {
     struct serve_engine *engine = flo_serve_engine_dead(place, role);
     if (engine != NULL && engine->is_shared) {
@@ -135,10 +132,8 @@ static struct serve_engine *take_dead(const struct serve_place *place,
     return engine;
 }
 
-static const struct serve_engine_events events = {.ready = engine_ready,
-                                                  .gone = engine_gone,
-                                                  .idle = engine_idle,
-                                                  .ended = engine_ended};
+static const struct serve_engine_events events = {
+    .ready = engine_ready, .gone = engine_gone, .idle = engine_idle, .ended = engine_ended};
 
 /* ---- the agent's calls ---- */
 
@@ -149,8 +144,7 @@ static struct serve_place *place_of(struct flo_serve *serve, unsigned model)
 }
 
 /* Nothing is told of the engine that had the role before. */
-static int take_role(struct serve_place *place, enum flo_serve_role role,
-                     struct flo_err *err)
+static int take_role(struct serve_place *place, enum flo_serve_role role, struct flo_err *err)
 {
     FLO_INSIDE(place->serve);
     (void)take_dead(place, role);
@@ -158,19 +152,16 @@ static int take_role(struct serve_place *place, enum flo_serve_role role,
     flo_names_take(place);
     return place->roles[role] == NULL
                ? 0
-               : flo_fail(err, FLO_E_STATE, "%s is loaded there already",
-                          place->roles[role]->name);
+               : flo_fail(err, FLO_E_STATE, "%s is loaded there already", place->roles[role]->name);
 }
 
-int flo_serve_load(struct flo_serve *serve, unsigned model,
-                   enum flo_serve_role role,
+int flo_serve_load(struct flo_serve *serve, unsigned model, enum flo_serve_role role,
                    const struct flo_serve_model *source, struct flo_err *err)
 {
     struct serve_place *place = place_of(serve, model);
     int rv = take_role(place, role, err);
     if (rv == 0) {
-        rv = flo_serve_engine_start(place, role, source, &events,
-                                    &place->roles[role], err);
+        rv = flo_serve_engine_start(place, role, source, &events, &place->roles[role], err);
     }
     close(source->fd);
     if (source->packed_fd > 0) {
@@ -185,8 +176,7 @@ int flo_serve_load(struct flo_serve *serve, unsigned model,
     return rv;
 }
 
-static void set_live(struct serve_place *place, bool is_live,
-                     enum flo_serve_role role)
+static void set_live(struct serve_place *place, bool is_live, enum flo_serve_role role)
 {
     struct serve_engine *before = flo_serve_engine_live(place);
     place->is_live = is_live;
@@ -213,8 +203,7 @@ static void set_live(struct serve_place *place, bool is_live,
 }
 
 /* The loss of the role's engine is told by this, and not once more. */
-static int check_ready(struct serve_place *place, enum flo_serve_role role,
-                       struct flo_err *err)
+static int check_ready(struct serve_place *place, enum flo_serve_role role, struct flo_err *err)
 {
     const struct serve_engine *engine = place->roles[role];
     if (engine != NULL && engine->state == ENGINE_READY) {
@@ -229,8 +218,8 @@ static int check_ready(struct serve_place *place, enum flo_serve_role role,
     return flo_fail(err, FLO_E_STATE, "no model is ready to be live");
 }
 
-int flo_serve_flip(struct flo_serve *serve, unsigned model,
-                   enum flo_serve_role role, struct flo_err *err)
+int flo_serve_flip(struct flo_serve *serve, unsigned model, enum flo_serve_role role,
+                   struct flo_err *err)
 {
     struct serve_place *place = place_of(serve, model);
     FLO_INSIDE(serve);
@@ -242,10 +231,8 @@ int flo_serve_flip(struct flo_serve *serve, unsigned model,
     return rv;
 }
 
-int flo_serve_route_flip(struct flo_serve *serve, unsigned model,
-                         enum flo_serve_role role,
-                         const struct flo_serve_route *route,
-                         struct flo_err *err)
+int flo_serve_route_flip(struct flo_serve *serve, unsigned model, enum flo_serve_role role,
+                         const struct flo_serve_route *route, struct flo_err *err)
 {
     struct serve_place *place = place_of(serve, model);
     FLO_INSIDE(serve);
@@ -296,8 +283,7 @@ bool flo_serve_is_ending(const struct flo_serve *serve)
     return engine != NULL;
 }
 
-static void unload(struct serve_place *place, enum flo_serve_role role,
-                   bool drain)
+static void unload(struct serve_place *place, enum flo_serve_role role, bool drain)
 {
     struct flo_serve *serve = place->serve;
     struct serve_engine *engine = place->roles[role];
@@ -321,8 +307,7 @@ static void unload(struct serve_place *place, enum flo_serve_role role,
     engine_let_go(engine, drain && engine->state == ENGINE_READY);
 }
 
-void flo_serve_unload(struct flo_serve *serve, unsigned model,
-                      enum flo_serve_role role, bool drain)
+void flo_serve_unload(struct flo_serve *serve, unsigned model, enum flo_serve_role role, bool drain)
 {
     FLO_INSIDE(serve);
     unload(place_of(serve, model), role, drain);
@@ -335,16 +320,14 @@ void flo_serve_promote(struct flo_serve *serve, unsigned model)
     struct serve_place *place = place_of(serve, model);
     struct serve_engine *candidate = place->roles[FLO_ROLE_CANDIDATE];
     struct serve_engine *current = place->roles[FLO_ROLE_CURRENT];
-    struct serve_engine *dead =
-        flo_serve_engine_dead(place, FLO_ROLE_CANDIDATE);
+    struct serve_engine *dead = flo_serve_engine_dead(place, FLO_ROLE_CANDIDATE);
     if (dead != NULL) {
         /* The loss counts as the current one's. */
         dead->role = FLO_ROLE_CURRENT;
         dead->is_shared = false;
     }
     if (place->is_live && place->live == FLO_ROLE_CURRENT) {
-        set_live(place, candidate != NULL && candidate->state == ENGINE_READY,
-                 FLO_ROLE_CANDIDATE);
+        set_live(place, candidate != NULL && candidate->state == ENGINE_READY, FLO_ROLE_CANDIDATE);
     }
     if (current != NULL && current != candidate) {
         engine_let_go(current, current->state == ENGINE_READY);
@@ -360,8 +343,7 @@ void flo_serve_promote(struct flo_serve *serve, unsigned model)
     flo_router_release_held(place);
 }
 
-int flo_serve_share(struct flo_serve *serve, unsigned model,
-                    struct flo_err *err)
+int flo_serve_share(struct flo_serve *serve, unsigned model, struct flo_err *err)
 {
     FLO_INSIDE(serve);
     struct serve_place *place = place_of(serve, model);

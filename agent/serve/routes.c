@@ -30,28 +30,23 @@ static bool are_names(const char (*names)[FLO_NAME_MAX + 1], uint32_t count)
 
 static int check(const struct flo_serve_route *route, struct flo_err *err)
 {
-    if (!flo_name_is_valid(route->model) ||
-        !flo_name_is_valid(route->version)) {
+    if (!flo_name_is_valid(route->model) || !flo_name_is_valid(route->version)) {
         return flo_fail(err, FLO_E_META_NAME, "a route's model or version");
     }
-    if (route->n_aliases > FLO_SERVE_ALIASES_MAX ||
-        route->n_tokens > FLO_SERVE_TOKENS_MAX) {
-        return flo_fail(err, FLO_E_CFG_RANGE,
-                        "%s: %u aliases and %u tokens, at most %d and %d",
-                        route->model, route->n_aliases, route->n_tokens,
-                        FLO_SERVE_ALIASES_MAX, FLO_SERVE_TOKENS_MAX);
+    if (route->n_aliases > FLO_SERVE_ALIASES_MAX || route->n_tokens > FLO_SERVE_TOKENS_MAX) {
+        return flo_fail(err, FLO_E_CFG_RANGE, "%s: %u aliases and %u tokens, at most %d and %d",
+                        route->model, route->n_aliases, route->n_tokens, FLO_SERVE_ALIASES_MAX,
+                        FLO_SERVE_TOKENS_MAX);
     }
     if (!are_names(route->aliases, route->n_aliases) ||
         !are_names(route->tokens, route->n_tokens)) {
-        return flo_fail(err, FLO_E_META_NAME, "%s: an alias or a token's name",
-                        route->model);
+        return flo_fail(err, FLO_E_META_NAME, "%s: an alias or a token's name", route->model);
     }
     return 0;
 }
 
 int flo_serve_route_set(struct flo_serve *serve, unsigned model,
-                        const struct flo_serve_route *route,
-                        struct flo_err *err)
+                        const struct flo_serve_route *route, struct flo_err *err)
 {
     assert(model < FLO_SERVE_MODELS_MAX);
     FLO_INSIDE(serve);
@@ -84,8 +79,7 @@ static void on_removal(evutil_socket_t fd, short what, void *context)
     flo_router_fail_leaving(place, &err);
 }
 
-void flo_serve_route_clear(struct flo_serve *serve, unsigned model,
-                           enum flo_serve_gone gone)
+void flo_serve_route_clear(struct flo_serve *serve, unsigned model, enum flo_serve_gone gone)
 {
     assert(model < FLO_SERVE_MODELS_MAX);
     FLO_INSIDE(serve);
@@ -111,8 +105,7 @@ void flo_serve_route_clear(struct flo_serve *serve, unsigned model,
     }
 }
 
-void flo_serve_wanted_failed(struct flo_serve *serve, unsigned model,
-                             const struct flo_err *err)
+void flo_serve_wanted_failed(struct flo_serve *serve, unsigned model, const struct flo_err *err)
 {
     assert(model < FLO_SERVE_MODELS_MAX);
     FLO_INSIDE(serve);
@@ -121,8 +114,7 @@ void flo_serve_wanted_failed(struct flo_serve *serve, unsigned model,
     flo_router_fail_held(place, err);
 }
 
-void flo_serve_down(struct flo_serve *serve, unsigned model,
-                    const struct flo_err *err)
+void flo_serve_down(struct flo_serve *serve, unsigned model, const struct flo_err *err)
 {
     assert(model < FLO_SERVE_MODELS_MAX);
     assert(err->code != 0);

@@ -18,13 +18,12 @@
 #define REQUESTS_MAX 64
 #define REMOVAL_MS 5000
 
-static int take_pipelines(struct flo_serve *serve,
-                          const struct flo_serve_options *options,
+static int take_pipelines(struct flo_serve *serve, const struct flo_serve_options *options,
                           struct flo_err *err)
 {
     if (options->n_pipelines > FLO_SERVE_PIPELINES_MAX) {
-        return flo_fail(err, FLO_E_CFG_RANGE, "%u pipelines, at most %d",
-                        options->n_pipelines, FLO_SERVE_PIPELINES_MAX);
+        return flo_fail(err, FLO_E_CFG_RANGE, "%u pipelines, at most %d", options->n_pipelines,
+                        FLO_SERVE_PIPELINES_MAX);
     }
     for (uint32_t i = 0; i < options->n_pipelines; i++) {
         assert(options->pipelines[i].n_stages >= 2 &&
@@ -35,10 +34,9 @@ static int take_pipelines(struct flo_serve *serve,
     return 0;
 }
 
-int flo_serve_open(struct event_base *base,
-                   const struct flo_serve_options *options,
-                   const struct flo_serve_handlers *handlers,
-                   struct flo_serve **out, struct flo_err *err)
+int flo_serve_open(struct event_base *base, const struct flo_serve_options *options,
+                   const struct flo_serve_handlers *handlers, struct flo_serve **out,
+                   struct flo_err *err)
 {
     struct flo_serve *serve = calloc(1, sizeof(*serve));
     if (serve == NULL) {
@@ -50,33 +48,24 @@ int flo_serve_open(struct event_base *base,
         serve->places[i] = (struct serve_place){.serve = serve, .model = i};
     }
     serve->hold_ms_max = options->hold_ms_max;
-    serve->hang_ms_max =
-        options->hang_ms_max > 0 ? options->hang_ms_max : HANG_MS;
-    serve->requests_max =
-        options->requests_max > 0 ? options->requests_max : REQUESTS_MAX;
-    serve->removal_ms =
-        options->removal_ms > 0 ? options->removal_ms : REMOVAL_MS;
+    serve->hang_ms_max = options->hang_ms_max > 0 ? options->hang_ms_max : HANG_MS;
+    serve->requests_max = options->requests_max > 0 ? options->requests_max : REQUESTS_MAX;
+    serve->removal_ms = options->removal_ms > 0 ? options->removal_ms : REMOVAL_MS;
     serve->sandbox = options->sandbox;
     serve->origins = options->origins;
     serve->has_page = !options->has_no_page;
     serve->has_no_ollama = options->has_no_ollama;
     serve->has_no_anthropic = options->has_no_anthropic;
-    int rv = options->is_apart
-                 ? flo_apart_open(&serve->apart, &serve->base, err)
-                 : 0;
-    rv = rv < 0 ? rv
-                : flo_news_open(options->is_apart ? base : NULL, handlers,
-                                &serve->news, err);
+    int rv = options->is_apart ? flo_apart_open(&serve->apart, &serve->base, err) : 0;
+    rv = rv < 0 ? rv : flo_news_open(options->is_apart ? base : NULL, handlers, &serve->news, err);
     rv = rv < 0 ? rv : flo_reaper_open(serve, err);
     if (rv == 0 && strlen(options->engine_path) >= sizeof(serve->engine_path)) {
         rv = flo_fail(err, FLO_E_CFG_RANGE, "the engine's path is too long");
     }
-    snprintf(serve->engine_path, sizeof(serve->engine_path), "%s",
-             options->engine_path);
+    snprintf(serve->engine_path, sizeof(serve->engine_path), "%s", options->engine_path);
     rv = rv < 0 ? rv : flo_router_open(serve, err);
     rv = rv < 0 ? rv : take_pipelines(serve, options, err);
-    rv = rv < 0 ? rv
-                : flo_guards_open(serve, options, &flo_router_of_guards, err);
+    rv = rv < 0 ? rv : flo_guards_open(serve, options, &flo_router_of_guards, err);
     rv = rv < 0 ? rv : flo_api_open(serve, options, err);
     if (rv == 0 && options->is_apart) {
         rv = flo_apart_start(serve->apart, err);
@@ -212,8 +201,7 @@ bool flo_serve_ability_parse(const char *word, uint64_t *bit)
     return flo_wire_ability_parse(word, bit);
 }
 
-void flo_serve_limit(struct flo_serve *serve,
-                     const struct flo_serve_limits *limits)
+void flo_serve_limit(struct flo_serve *serve, const struct flo_serve_limits *limits)
 {
     FLO_INSIDE(serve);
     struct flo_serve_limits before = serve->limits;

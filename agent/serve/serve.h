@@ -46,9 +46,8 @@ struct flo_serve_model {
     struct flo_digest release;
     /* For a runtime that is not our engine; NULL: none.  Then `fd` is a folder,
      * and packed weights, prefix and adapters are none. */
-    const char
-        *runtime;      /* configuration as JSON (contracts/processes.md 4.1) */
-    const char *entry; /* name of a file in the folder; "": none */
+    const char *runtime; /* configuration as JSON (contracts/processes.md 4.1) */
+    const char *entry;   /* name of a file in the folder; "": none */
     /* The program answers no requests, only a probe's cases. */
     bool is_silent;
     uint64_t ready_ms;         /* that it may take to be ready */
@@ -81,8 +80,7 @@ struct flo_serve_model {
 bool flo_serve_ability_parse(const char *word, uint64_t *bit);
 
 /* The template that a person named: flo_wire_template_read(). */
-FLO_MUST_USE int flo_serve_template_read(const char *value, char **text,
-                                         struct flo_err *err);
+FLO_MUST_USE int flo_serve_template_read(const char *value, char **text, struct flo_err *err);
 
 /* The numbers of one finished or failed user request; no text in it. */
 struct flo_serve_request_stats {
@@ -103,23 +101,21 @@ uint64_t flo_serve_batch_token_us(const struct flo_serve_request_stats *stats);
 struct flo_serve_handlers {
     void *context;
     /* Answer to flo_serve_load; err NULL: ready. */
-    void (*on_loaded)(void *context, unsigned model, enum flo_serve_role role,
-                      uint64_t load_ms, const struct flo_err *err);
+    void (*on_loaded)(void *context, unsigned model, enum flo_serve_role role, uint64_t load_ms,
+                      const struct flo_err *err);
     /* Answer to flo_serve_adapter_load and _drop; err NULL: it is done. */
-    void (*on_adapter)(void *context, unsigned model, enum flo_serve_role role,
-                       const char *name, const struct flo_err *err);
+    void (*on_adapter)(void *context, unsigned model, enum flo_serve_role role, const char *name,
+                       const struct flo_err *err);
     /* An engine process died or was killed for a hang after it was ready.
      * It is not restarted here. */
-    void (*on_engine_lost)(void *context, unsigned model,
-                           enum flo_serve_role role, const struct flo_err *err);
+    void (*on_engine_lost)(void *context, unsigned model, enum flo_serve_role role,
+                           const struct flo_err *err);
     /* NULL, here and below: nobody is told. */
-    void (*on_request)(void *context, unsigned model,
-                       const struct flo_serve_request_stats *stats);
+    void (*on_request)(void *context, unsigned model, const struct flo_serve_request_stats *stats);
     /* An application judged an answer of this release.  Or NULL. */
     void (*on_feedback)(void *context, unsigned model, bool is_good);
     /* First answer token of a release since it became live.  Or NULL. */
-    void (*on_first_answer)(void *context, unsigned model,
-                            const struct flo_digest *release,
+    void (*on_first_answer)(void *context, unsigned model, const struct flo_digest *release,
                             uint64_t since_flip_ms);
     /* A request waits for a model whose route is on demand: load and flip it,
      * or flo_serve_wanted_failed().  Told once per load, and once more when a
@@ -127,8 +123,7 @@ struct flo_serve_handlers {
      * Or NULL: no route is on demand. */
     void (*on_wanted)(void *context, unsigned model);
     /* Old engine after a flip has no request any more.  Or NULL. */
-    void (*on_drained)(void *context, unsigned model,
-                       const struct flo_digest *release);
+    void (*on_drained)(void *context, unsigned model, const struct flo_digest *release);
 };
 
 #define FLO_SERVE_PIPELINES_MAX 8
@@ -165,7 +160,7 @@ struct flo_serve_guard {
     uint32_t n_models; /* whose requests it looks at; 0: all of them */
     char models[FLO_SERVE_MODELS_MAX][FLO_NAME_MAX + 1];
     bool looks_at[FLO_GUARD_STAGES];
-    uint32_t n_words; /* a program and its arguments; 0: it is a model */
+    uint32_t n_words;                     /* a program and its arguments; 0: it is a model */
     char words[FLO_GUARD_WORD_BYTES_MAX]; /* one behind the other, each with its
                                              NUL */
     char model[FLO_NAME_MAX + 1];
@@ -193,25 +188,23 @@ struct flo_serve_options {
     /* Tokens that are bound to models; `token` is bound to none, may use all
      * and has no limits. */
     const struct flo_serve_token *tokens;
-    uint32_t n_tokens;     /* at most FLO_SERVE_TOKENS_MAX */
-    bool unbound_have_all; /* one that names no model may use all of them */
+    uint32_t n_tokens;                          /* at most FLO_SERVE_TOKENS_MAX */
+    bool unbound_have_all;                      /* one that names no model may use all of them */
     const struct flo_serve_pipeline *pipelines; /* copied */
     uint32_t n_pipelines;                       /* at most that many */
     const struct flo_serve_guard *guards;       /* copied */
     uint32_t n_guards;                          /* at most that many */
-    uint64_t removal_ms; /* requests of a removed model go on; 0: 5000 */
-    uint64_t
-        hold_ms_max; /* requests wait while nothing is live; 0: none does */
-    uint64_t hang_ms_max;  /* no sign of life for so long: hang; 0: 60000 */
-    uint32_t requests_max; /* queued + running; 0: 64 */
+    uint64_t removal_ms;                        /* requests of a removed model go on; 0: 5000 */
+    uint64_t hold_ms_max;          /* requests wait while nothing is live; 0: none does */
+    uint64_t hang_ms_max;          /* no sign of life for so long: hang; 0: 60000 */
+    uint32_t requests_max;         /* queued + running; 0: 64 */
     enum flo_sandbox_mode sandbox; /* sandbox of the engines */
     bool is_apart;                 /* a thread of its own */
 };
 
-FLO_MUST_USE int flo_serve_open(struct event_base *base,
-                                const struct flo_serve_options *options,
-                                const struct flo_serve_handlers *handlers,
-                                struct flo_serve **out, struct flo_err *err);
+FLO_MUST_USE int flo_serve_open(struct event_base *base, const struct flo_serve_options *options,
+                                const struct flo_serve_handlers *handlers, struct flo_serve **out,
+                                struct flo_err *err);
 /* Kills the engines (they hold no state) and waits for all killed processes,
  * some seconds at most. */
 void flo_serve_close(struct flo_serve *serve);
@@ -225,10 +218,8 @@ uint16_t flo_serve_port(const struct flo_serve *serve);
 
 /* Start an engine for `role` and load the model; on_loaded follows.  A loaded
  * role must be unloaded first (FLO_E_STATE). */
-FLO_MUST_USE int flo_serve_load(struct flo_serve *serve, unsigned model,
-                                enum flo_serve_role role,
-                                const struct flo_serve_model *source,
-                                struct flo_err *err);
+FLO_MUST_USE int flo_serve_load(struct flo_serve *serve, unsigned model, enum flo_serve_role role,
+                                const struct flo_serve_model *source, struct flo_err *err);
 /* Load an adapter (its descriptor is taken) into a role's engine while that
  * serves; one of the same name makes room for it.  Requests may name it from
  * on_adapter on; those under way end with what they have.  One change at a
@@ -241,19 +232,19 @@ FLO_MUST_USE int flo_serve_adapter_load(struct flo_serve *serve, unsigned model,
 /* No new request may name it from here on.  The same errors, and one for a
  * name that the engine does not know. */
 FLO_MUST_USE int flo_serve_adapter_drop(struct flo_serve *serve, unsigned model,
-                                        enum flo_serve_role role,
-                                        const char *name, struct flo_err *err);
+                                        enum flo_serve_role role, const char *name,
+                                        struct flo_err *err);
 /* Stop the role's engine. drain: it ends after its last request.  Without
  * drain, requests that sent nothing yet go to the live engine (once); the
  * others end with an error.  Engines that still drain from the role end the
  * same way when no other is in it.  Either way the role is free at once. */
-void flo_serve_unload(struct flo_serve *serve, unsigned model,
-                      enum flo_serve_role role, bool drain);
+void flo_serve_unload(struct flo_serve *serve, unsigned model, enum flo_serve_role role,
+                      bool drain);
 /* New requests go to `role` from now on (it must be loaded: FLO_E_STATE);
  * held requests are released.  FLO_E_ENGINE_CRASH, or another reason of its
  * own: its engine has just ended; on_engine_lost does not tell it once more. */
-FLO_MUST_USE int flo_serve_flip(struct flo_serve *serve, unsigned model,
-                                enum flo_serve_role role, struct flo_err *err);
+FLO_MUST_USE int flo_serve_flip(struct flo_serve *serve, unsigned model, enum flo_serve_role role,
+                                struct flo_err *err);
 /* Does an engine that was unloaded still drain or die?  It has its files open:
  * their room on the disk is free when it has ended. */
 bool flo_serve_is_ending(const struct flo_serve *serve);
@@ -266,8 +257,7 @@ void flo_serve_promote(struct flo_serve *serve, unsigned model);
  * then changes the route alone, a promotion touches no process, and the loss of
  * the engine is told for both roles, the current one first.  FLO_E_STATE: the
  * current engine is not ready. */
-FLO_MUST_USE int flo_serve_share(struct flo_serve *serve, unsigned model,
-                                 struct flo_err *err);
+FLO_MUST_USE int flo_serve_share(struct flo_serve *serve, unsigned model, struct flo_err *err);
 /* No role of the model is live: hold its requests (stop-first swap). */
 void flo_serve_hold(struct flo_serve *serve, unsigned model);
 
@@ -276,8 +266,7 @@ struct flo_serve_limits {
     bool holds_batch;   /* requests with priority batch wait */
     bool refuses_loads; /* no model is loaded on demand: FLO_E_INFER_BUSY */
 };
-void flo_serve_limit(struct flo_serve *serve,
-                     const struct flo_serve_limits *limits);
+void flo_serve_limit(struct flo_serve *serve, const struct flo_serve_limits *limits);
 
 /* ---- routes ---- */
 
@@ -313,31 +302,26 @@ struct flo_serve_route {
 /* Requests that come from now on have this name, release and adapter; those
  * under way keep theirs.  FLO_E_META_NAME, FLO_E_CFG_RANGE. */
 FLO_MUST_USE int flo_serve_route_set(struct flo_serve *serve, unsigned model,
-                                     const struct flo_serve_route *route,
-                                     struct flo_err *err);
+                                     const struct flo_serve_route *route, struct flo_err *err);
 /* Route and flip in one: a request that is released by the flip has the new
  * route already.  The errors of both; the route stays then. */
 FLO_MUST_USE int flo_serve_route_flip(struct flo_serve *serve, unsigned model,
-                                      enum flo_serve_role role,
-                                      const struct flo_serve_route *route,
+                                      enum flo_serve_role role, const struct flo_serve_route *route,
                                       struct flo_err *err);
 /* The model is removed, or its only release was taken back:
  * FLO_E_INFER_MODEL, which says so, for requests that come or wait; those under
  * way get 5 s, then FLO_E_INFER_CANCELLED.  Unload its roles after that, or at
  * once with `drain`.  The index is free for another model then. */
 enum flo_serve_gone { FLO_GONE_REMOVED, FLO_GONE_TAKEN_BACK };
-void flo_serve_route_clear(struct flo_serve *serve, unsigned model,
-                           enum flo_serve_gone gone);
+void flo_serve_route_clear(struct flo_serve *serve, unsigned model, enum flo_serve_gone gone);
 /* The wanted model cannot be had: all who wait for it get this error, and the
  * next wish is told after 1, 2, 4 ... 60 s.  A load that fails does the same by
  * itself, but for FLO_E_PACKED. */
-void flo_serve_wanted_failed(struct flo_serve *serve, unsigned model,
-                             const struct flo_err *err);
+void flo_serve_wanted_failed(struct flo_serve *serve, unsigned model, const struct flo_err *err);
 
 /* No engine of the model can be had for now, and not for its bytes: who waits
  * for one, and who comes, gets this error at once.  Until the next flip. */
-void flo_serve_down(struct flo_serve *serve, unsigned model,
-                    const struct flo_err *err);
+void flo_serve_down(struct flo_serve *serve, unsigned model, const struct flo_err *err);
 /* Engines of the model were lost with this error, several in a row: /health
  * says `down`.  Requests wait for the next start all the same.  Until the next
  * flip. */
@@ -365,9 +349,8 @@ pid_t flo_serve_killed_pid(const struct flo_serve *serve);
  * not used for longest goes.  One engine at a time has a release's file.
  * FLO_E_STATE_LOCKED, FLO_E_DISK_FULL (also when less than 32 MiB would be
  * left), FLO_E_IO_OPEN, FLO_E_IO_READ, FLO_E_IO_WRITE. */
-FLO_MUST_USE int flo_serve_prefix_open(const char *dir,
-                                       const struct flo_digest *release,
-                                       int *fd, struct flo_err *err);
+FLO_MUST_USE int flo_serve_prefix_open(const char *dir, const struct flo_digest *release, int *fd,
+                                       struct flo_err *err);
 
 /* ---- packing ---- */
 
@@ -388,8 +371,7 @@ struct flo_serve_packing {
 };
 /* Have a sandboxed engine process pack a model, at low priority.  `done` is
  * not called when starting fails. */
-FLO_MUST_USE int flo_serve_pack(struct flo_serve *serve,
-                                const struct flo_serve_packing *packing,
+FLO_MUST_USE int flo_serve_pack(struct flo_serve *serve, const struct flo_serve_packing *packing,
                                 struct serve_packer **out, struct flo_err *err);
 /* Kill it without a report.  NULL is fine. */
 void flo_serve_pack_cancel(struct serve_packer *packer);
@@ -414,16 +396,13 @@ struct flo_serve_planning {
     void *context;
     /* The end: as many plans as ways, or an error (the model's own, as when it
      * is loaded).  The planner is gone. */
-    void (*done)(void *context, const struct flo_serve_planned *plans,
-                 const struct flo_err *err);
+    void (*done)(void *context, const struct flo_serve_planned *plans, const struct flo_err *err);
 };
 struct serve_planner;
 /* Have a sandboxed engine process say what memory a model would take.  It reads
  * the file's head only.  `done` is not called when starting fails. */
-FLO_MUST_USE int flo_serve_plan(struct flo_serve *serve,
-                                const struct flo_serve_planning *planning,
-                                struct serve_planner **out,
-                                struct flo_err *err);
+FLO_MUST_USE int flo_serve_plan(struct flo_serve *serve, const struct flo_serve_planning *planning,
+                                struct serve_planner **out, struct flo_err *err);
 /* Kill it without a report.  NULL is fine. */
 void flo_serve_plan_cancel(struct serve_planner *planner);
 
@@ -439,8 +418,8 @@ struct flo_probe_limits {
     double adapter_scale; /* 0: 1 */
     /* Give a file of the release that a golden case names; the data is freed
      * here.  Called within flo_serve_probe() alone; NULL: there are none. */
-    int (*read_file)(void *context, const char *name, size_t bytes_max,
-                     char **data, size_t *bytes, struct flo_err *err);
+    int (*read_file)(void *context, const char *name, size_t bytes_max, char **data, size_t *bytes,
+                     struct flo_err *err);
     void *file_context;
 };
 struct flo_probe_result {
@@ -462,11 +441,10 @@ struct flo_probe_result {
  * the document does not fit, FLO_E_STATE when no candidate is loaded or a probe
  * runs, of whichever model; the reason of its end where the candidate had one
  * that was not heard. */
-FLO_MUST_USE int flo_serve_probe(
-    struct flo_serve *serve, unsigned model, struct flo_golden *golden,
-    const struct flo_probe_limits *limits,
-    void (*done)(void *context, const struct flo_probe_result *result),
-    void *context, struct flo_err *err);
+FLO_MUST_USE int flo_serve_probe(struct flo_serve *serve, unsigned model, struct flo_golden *golden,
+                                 const struct flo_probe_limits *limits,
+                                 void (*done)(void *context, const struct flo_probe_result *result),
+                                 void *context, struct flo_err *err);
 
 /* ---- score ---- */
 
@@ -481,10 +459,9 @@ struct flo_serve_scored {
  * between, FLO_E_ENGINE_CRASH when another engine is live.  FLO_E_STATE:
  * nothing is live, or a probe or a score runs.  FLO_E_NOT_BUILT: the live
  * engine tells no probabilities. */
-FLO_MUST_USE int flo_serve_score(
-    struct flo_serve *serve, unsigned model, struct flo_golden *golden,
-    void (*done)(void *context, const struct flo_serve_scored *scored),
-    void *context, struct flo_err *err);
+FLO_MUST_USE int flo_serve_score(struct flo_serve *serve, unsigned model, struct flo_golden *golden,
+                                 void (*done)(void *context, const struct flo_serve_scored *scored),
+                                 void *context, struct flo_err *err);
 
 /* ---- numbers ---- */
 

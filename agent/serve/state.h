@@ -68,7 +68,7 @@ struct serve_place {
     struct event *removal;    /* the end of what was under way */
     struct serve_demand demand;
     struct flo_err down; /* why nothing is live; code 0: it is waited for */
-    int lost; /* error of engines that were lost in a row, for /health */
+    int lost;            /* error of engines that were lost in a row, for /health */
     uint64_t used_ms;
     struct serve_numbers {
         uint64_t requests, errors, tokens_in, tokens_out;

@@ -30,12 +30,11 @@ uint64_t flo_serve_batch_token_us(const struct flo_serve_request_stats *stats)
 
 void flo_timing_head(const char *name, const char *help, struct flo_buf *out)
 {
-    flo_buf_printf(out, "# HELP %s %s\n# TYPE %s histogram\n", name, help,
-                   name);
+    flo_buf_printf(out, "# HELP %s %s\n# TYPE %s histogram\n", name, help, name);
 }
 
-void flo_timing_rows(const struct serve_timing *timing, const char *name,
-                     const char *model_or_null, struct flo_buf *out)
+void flo_timing_rows(const struct serve_timing *timing, const char *name, const char *model_or_null,
+                     struct flo_buf *out)
 {
     char label[FLO_NAME_MAX + 16] = "";
     char braced[sizeof(label) + 2] = "";
@@ -46,12 +45,10 @@ void flo_timing_rows(const struct serve_timing *timing, const char *name,
     }
     for (size_t i = 0; i < SERVE_TIMING_BOUNDS; i++) {
         flo_buf_printf(out, "%s_bucket{%sle=\"%g\"} %llu\n", name, label,
-                       (double)bounds_us[i] / 1e6,
-                       (unsigned long long)timing->within[i]);
+                       (double)bounds_us[i] / 1e6, (unsigned long long)timing->within[i]);
     }
     flo_buf_printf(out, "%s_bucket{%sle=\"+Inf\"} %llu\n%s_sum%s", name, label,
                    (unsigned long long)timing->count, name, braced);
     add_seconds(out, timing->sum_us);
-    flo_buf_printf(out, "%s_count%s %llu\n", name, braced,
-                   (unsigned long long)timing->count);
+    flo_buf_printf(out, "%s_count%s %llu\n", name, braced, (unsigned long long)timing->count);
 }

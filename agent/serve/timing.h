@@ -15,7 +15,7 @@ struct serve_timing {
 void flo_timing_add(struct serve_timing *timing, uint64_t us);
 /* Once for each name; then the rows, NULL: of all models together. */
 void flo_timing_head(const char *name, const char *help, struct flo_buf *out);
-void flo_timing_rows(const struct serve_timing *timing, const char *name,
-                     const char *model_or_null, struct flo_buf *out);
+void flo_timing_rows(const struct serve_timing *timing, const char *name, const char *model_or_null,
+                     struct flo_buf *out);
 
 #endif

@@ -63,8 +63,7 @@ static void flip(struct flo_shell *shell, const struct flo_agent_action *action)
 {
     struct flo_err err = {0};
 
-    if (flo_shell_flip(shell, action->model, action->role, &action->release,
-                       &err) == 0) {
+    if (flo_shell_flip(shell, action->model, action->role, &action->release, &err) == 0) {
         /* The measurements so far belong to the release that served. */
         flo_telemetry_close(shell, action->model);
         shell->models[action->model].telemetry.release = action->release;
@@ -84,36 +83,30 @@ static void report(struct flo_shell *shell, uint32_t model,
     if (flo_execution_is_end(execution->state)) {
         flo_shell_model_write(shell, model);
     }
-    flo_events_add(shell->db, FLO_EVENT_NEWS, flo_report_execution(execution),
-                   execution);
+    flo_events_add(shell->db, FLO_EVENT_NEWS, flo_report_execution(execution), execution);
     flo_shell_stated_end(shell, model, execution);
     flo_control_report(shell, execution);
 }
 
-static void serving(struct flo_shell *shell,
-                    const struct flo_agent_action *action)
+static void serving(struct flo_shell *shell, const struct flo_agent_action *action)
 {
     char digest[FLO_DIGEST_TEXT];
 
     flo_digest_text(&action->release.digest, digest);
-    flo_notes_serving(shell->db,
-                      json_pack("{s:s, s:s, s:s, s:s, s:s}", "type", "serving",
-                                "serving", action->word, "model",
-                                action->release.model, "release", digest,
-                                "version", action->release.version));
+    flo_notes_serving(shell->db, json_pack("{s:s, s:s, s:s, s:s, s:s}", "type", "serving",
+                                           "serving", action->word, "model", action->release.model,
+                                           "release", digest, "version", action->release.version));
 }
 
-static void acknowledge(struct flo_shell *shell,
-                        const struct flo_agent_action *action)
+static void acknowledge(struct flo_shell *shell, const struct flo_agent_action *action)
 {
     if (action->order[0] == '\0') {
         flo_control_acked(shell, action);
         return;
     }
     flo_shell_stated_acked(shell, action->model, action->order, action->word);
-    flo_shell_answer(
-        shell, action->order, action->word,
-        action->error.code == 0 ? NULL : flo_report_error(&action->error));
+    flo_shell_answer(shell, action->order, action->word,
+                     action->error.code == 0 ? NULL : flo_report_error(&action->error));
 }
 
 void flo_loop_collect(struct flo_shell *shell)
@@ -129,8 +122,7 @@ void flo_loop_collect(struct flo_shell *shell)
 }
 
 /* false: a write that the rest of the list may stand on failed. */
-static bool carry_out(struct flo_shell *shell,
-                      const struct flo_agent_action *action,
+static bool carry_out(struct flo_shell *shell, const struct flo_agent_action *action,
                       const struct flo_agent_execution *reported)
 {
     switch (action->kind) {
@@ -172,8 +164,7 @@ static bool carry_out(struct flo_shell *shell,
         break;
     case FLO_DO_UNLOAD:
         flo_shell_seat_leave(shell, action->model, action->role);
-        flo_serve_unload(shell->serve, action->model, role_of(action->role),
-                         action->flag);
+        flo_serve_unload(shell->serve, action->model, role_of(action->role), action->flag);
         flo_shell_host_unloaded(shell, action->model, action->role);
         break;
     case FLO_DO_FLIP:
@@ -186,8 +177,7 @@ static bool carry_out(struct flo_shell *shell,
         flo_serve_hold(shell->serve, action->model);
         break;
     case FLO_DO_REST:
-        flo_shell_route(shell, action->model, &action->release,
-                        FLO_ROUTE_ON_DEMAND);
+        flo_shell_route(shell, action->model, &action->release, FLO_ROUTE_ON_DEMAND);
         break;
     case FLO_DO_PROMOTE:
         flo_shell_seat_promote(shell, action->model);
@@ -197,8 +187,7 @@ static bool carry_out(struct flo_shell *shell,
         break;
     case FLO_DO_CLOSE:
         flo_serve_route_clear(shell->serve, action->model,
-                              action->flag ? FLO_GONE_TAKEN_BACK
-                                           : FLO_GONE_REMOVED);
+                              action->flag ? FLO_GONE_TAKEN_BACK : FLO_GONE_REMOVED);
         break;
     case FLO_DO_FREE:
         flo_telemetry_close(shell, action->model);
@@ -279,9 +268,8 @@ static void step(struct flo_shell *shell, struct flo_agent_event *event)
         if (uncounted == action->model && is_candidates_start(action)) {
             continue;
         }
-        bool is_done = carry_out(
-            shell, action,
-            action->kind == FLO_DO_EVENT ? &actions.reports[reports++] : NULL);
+        bool is_done = carry_out(shell, action,
+                                 action->kind == FLO_DO_EVENT ? &actions.reports[reports++] : NULL);
         if (action->kind == FLO_DO_SLOT_TRY && !is_done) {
             uncounted = action->model;
         }
@@ -295,11 +283,9 @@ static void look_at_drift(struct flo_shell *shell, uint32_t model)
         return;
     }
     shell->agent.revision++;
-    flo_log(FLO_LOG_INFO, "agent", "drift of %s: %s",
-            shell->models[model].slots.model,
+    flo_log(FLO_LOG_INFO, "agent", "drift of %s: %s", shell->models[model].slots.model,
             flo_drift_word(shell->models[model].drift));
-    flo_events_add(shell->db, FLO_EVENT_NEWS, flo_report_drifted(shell, model),
-                   NULL);
+    flo_events_add(shell->db, FLO_EVENT_NEWS, flo_report_drifted(shell, model), NULL);
 }
 
 void flo_loop_flush_later(struct flo_shell *shell)
@@ -315,16 +301,13 @@ void flo_loop_flush_later(struct flo_shell *shell)
  * at once, too; what reported says of it comes over the time that the broker
  * needs for so many.  So do events of going back: the answer has told the
  * same. */
-static void spread_reports(struct flo_shell *shell,
-                           const struct flo_agent_event *event)
+static void spread_reports(struct flo_shell *shell, const struct flo_agent_event *event)
 {
     uint64_t random;
 
     flo_random(&random, sizeof(random));
-    shell->report_at_ms =
-        flo_now_ms() + flo_report_pause_ms(shell->spread_ms, random);
-    if (event->kind == FLO_AGENT_ORDER &&
-        event->order->op == FLO_ORDER_ROLLBACK) {
+    shell->report_at_ms = flo_now_ms() + flo_report_pause_ms(shell->spread_ms, random);
+    if (event->kind == FLO_AGENT_ORDER && event->order->op == FLO_ORDER_ROLLBACK) {
         flo_events_wait(shell->db, shell->report_at_ms);
     }
 }
@@ -338,8 +321,7 @@ static void report_change(struct flo_shell *shell)
     }
     shell->reported_revision = shell->agent.revision;
     if (now_ms < shell->report_at_ms) {
-        flo_shell_later(shell->report,
-                        (unsigned)(shell->report_at_ms - now_ms));
+        flo_shell_later(shell->report, (unsigned)(shell->report_at_ms - now_ms));
     } else {
         flo_shell_link_reported(shell);
     }
@@ -402,8 +384,7 @@ int flo_loop_open(struct flo_shell *shell, struct flo_err *err)
     return shell->queue.turn != NULL ? 0 : flo_fail(err, FLO_E_MEMORY, "loop");
 }
 
-void flo_loop_event(struct flo_shell *shell,
-                    const struct flo_agent_event *event)
+void flo_loop_event(struct flo_shell *shell, const struct flo_agent_event *event)
 {
     struct flo_agent_event next = *event;
 
@@ -414,8 +395,7 @@ void flo_loop_event(struct flo_shell *shell,
 
 /* The intake is filled after the waiting events are taken: they may need it
  * too. */
-void flo_loop_order(struct flo_shell *shell, const json_t *envelope,
-                    bool is_list)
+void flo_loop_order(struct flo_shell *shell, const json_t *envelope, bool is_list)
 {
     take_waiting(shell, true);
     if (flo_orders_take(shell, envelope, is_list, &shell->intake)) {
@@ -437,18 +417,17 @@ static bool is_going_back(const struct flo_shell *shell)
     return is;
 }
 
-int flo_loop_order_by_hand(struct flo_shell *shell, const json_t *envelope,
-                           const char *id, struct flo_err *err)
+int flo_loop_order_by_hand(struct flo_shell *shell, const json_t *envelope, const char *id,
+                           struct flo_err *err)
 {
     flo_loop_order(shell, envelope, false);
     return is_going_back(shell) || flo_control_is_answered(shell, id)
                ? 0
-               : flo_fail(err, FLO_E_STATE,
-                          "order %s was not kept; the log says why", id);
+               : flo_fail(err, FLO_E_STATE, "order %s was not kept; the log says why", id);
 }
 
-int flo_loop_trust(struct flo_shell *shell, const json_t *envelope,
-                   uint64_t *number, struct flo_err *err)
+int flo_loop_trust(struct flo_shell *shell, const json_t *envelope, uint64_t *number,
+                   struct flo_err *err)
 {
     int rv;
 
@@ -458,8 +437,7 @@ int flo_loop_trust(struct flo_shell *shell, const json_t *envelope,
     return rv;
 }
 
-int flo_loop_install(struct flo_shell *shell,
-                     const struct flo_agent_execution *execution,
+int flo_loop_install(struct flo_shell *shell, const struct flo_agent_execution *execution,
                      struct flo_err *err)
 {
     int rv;
@@ -473,8 +451,8 @@ int flo_loop_install(struct flo_shell *shell,
     return rv;
 }
 
-int flo_loop_operator(struct flo_shell *shell, enum flo_agent_event_kind kind,
-                      const char *name, struct flo_err *err)
+int flo_loop_operator(struct flo_shell *shell, enum flo_agent_event_kind kind, const char *name,
+                      struct flo_err *err)
 {
     struct flo_agent_event event = {.kind = kind};
     int rv;
@@ -482,8 +460,8 @@ int flo_loop_operator(struct flo_shell *shell, enum flo_agent_event_kind kind,
     take_waiting(shell, true);
     rv = flo_shell_model_asked(shell, name, &event.model, err);
     if (rv == 0) {
-        event.fits_both = flo_shell_fits_both(
-            shell, event.model, &shell->models[event.model].slots.previous);
+        event.fits_both =
+            flo_shell_fits_both(shell, event.model, &shell->models[event.model].slots.previous);
         step(shell, &event);
         end_turn(shell);
     }

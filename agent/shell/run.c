@@ -38,8 +38,8 @@ static void write_slots(struct flo_shell *shell, struct flo_slots *slots)
 }
 
 /* Both slot records are gone: find a whole release whose signature holds. */
-static int recover(struct flo_shell *shell, const char *name,
-                   struct flo_slots *slots, struct flo_err *err)
+static int recover(struct flo_shell *shell, const char *name, struct flo_slots *slots,
+                   struct flo_err *err)
 {
     static struct flo_release_verified verified; /* large */
     struct flo_buf text = {.bytes_max = FLO_ENVELOPE_BYTES_MAX};
@@ -52,20 +52,17 @@ static int recover(struct flo_shell *shell, const char *name,
         rv = flo_fail(err, FLO_E_SIG_UNKNOWN_KEY, "no trusted keys");
     }
     if (rv == 0) {
-        rv = flo_release_verify(text.data, text.bytes, shell->identity.trust,
-                                &verified, err);
+        rv = flo_release_verify(text.data, text.bytes, shell->identity.trust, &verified, err);
     }
     flo_buf_deinit(&text);
     if (rv == 0 && !flo_digest_equal(&verified.digest, &slots->current)) {
-        rv = flo_fail(err, FLO_E_TARGET_HASH,
-                      "the envelope on disk is of another release");
+        rv = flo_fail(err, FLO_E_TARGET_HASH, "the envelope on disk is of another release");
     }
     flo_release_verified_deinit(&verified);
     if (rv == 0) {
         memset(&slots->previous, 0, sizeof(slots->previous));
         slots->previous_number = 0;
-        flo_log(FLO_LOG_WARN, "store", "slots of %s were damaged, recovered",
-                name);
+        flo_log(FLO_LOG_WARN, "store", "slots of %s were damaged, recovered", name);
         write_slots(shell, slots);
     }
     return rv;
@@ -75,34 +72,30 @@ static int recover(struct flo_shell *shell, const char *name,
  * does where a release of it is assigned, so that its drift is told. */
 static bool needs_place(const struct flo_slots *slots)
 {
-    return !flo_digest_is_zero(&slots->current) ||
-           !flo_digest_is_zero(&slots->candidate) ||
+    return !flo_digest_is_zero(&slots->current) || !flo_digest_is_zero(&slots->candidate) ||
            (!slots->is_removed && !flo_digest_is_zero(&slots->stated.target));
 }
 
 /* The record in the next free place; one of an idle model gives way. */
 static void place(struct flo_shell *shell, struct flo_slots *slots)
 {
-    bool is_here = !flo_digest_is_zero(&slots->current) ||
-                   !flo_digest_is_zero(&slots->candidate);
+    bool is_here = !flo_digest_is_zero(&slots->current) || !flo_digest_is_zero(&slots->candidate);
 
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
         struct flo_slots *there = &shell->models[i].slots;
-        if (there->model[0] == '\0' ||
-            (is_here && flo_digest_is_zero(&there->current) &&
-             flo_digest_is_zero(&there->candidate))) {
+        if (there->model[0] == '\0' || (is_here && flo_digest_is_zero(&there->current) &&
+                                        flo_digest_is_zero(&there->candidate))) {
             *there = *slots;
             return;
         }
     }
-    flo_log(FLO_LOG_ERROR, "store", "model %s has no place: %d are taken",
-            slots->model, FLO_AGENT_MODELS_MAX);
+    flo_log(FLO_LOG_ERROR, "store", "model %s has no place: %d are taken", slots->model,
+            FLO_AGENT_MODELS_MAX);
 }
 
 /* A record that cannot be recovered serves nothing until the next release; the
  * others start all the same. */
-static int read_record(struct flo_shell *shell, const char *name,
-                       struct flo_err *err)
+static int read_record(struct flo_shell *shell, const char *name, struct flo_err *err)
 {
     struct flo_slots *slots = &shell->other;
     struct flo_err why = {0};
@@ -131,8 +124,7 @@ static int read_record(struct flo_shell *shell, const char *name,
 }
 
 /* Two more tries where the disk fails. */
-static int read_at_last(struct flo_shell *shell, const char *name,
-                        struct flo_err *err)
+static int read_at_last(struct flo_shell *shell, const char *name, struct flo_err *err)
 {
     int rv = read_record(shell, name, err);
 
@@ -146,8 +138,7 @@ static bool has_models(const struct flo_shell *shell)
 {
     size_t i = 0;
 
-    while (i < FLO_COUNT(shell->models) &&
-           shell->models[i].slots.model[0] == '\0') {
+    while (i < FLO_COUNT(shell->models) && shell->models[i].slots.model[0] == '\0') {
         i++;
     }
     return i < FLO_COUNT(shell->models);
@@ -223,8 +214,8 @@ static void check_past(struct flo_shell *shell)
         return;
     }
     if (device != NULL && strcmp(device, identity->device) != 0) {
-        flo_log(FLO_LOG_INFO, "agent", "enrolled again as device %s, fleet %s",
-                identity->device, identity->fleet);
+        flo_log(FLO_LOG_INFO, "agent", "enrolled again as device %s, fleet %s", identity->device,
+                identity->fleet);
         for (size_t i = 0; i < FLO_COUNT(shell->models); i++) {
             enrolled_again(shell, &shell->models[i].slots);
         }
@@ -236,8 +227,7 @@ static void check_past(struct flo_shell *shell)
 /* ---- boot ---- */
 
 /* The candidate's execution, as far as the slot record knows it. */
-static void execution_of_slots(const struct flo_slots *slots,
-                               struct flo_agent_execution *out)
+static void execution_of_slots(const struct flo_slots *slots, struct flo_agent_execution *out)
 {
     memset(out, 0, sizeof(*out));
     flo_policy_default(&out->policy);
@@ -248,8 +238,7 @@ static void execution_of_slots(const struct flo_slots *slots,
     out->policy.soak_requests = slots->soak_requests;
     out->policy.soak_errors_ppm = slots->soak_errors_ppm;
     out->policy.soak_crashes_max = slots->soak_crashes_max;
-    out->state = slots->phase == FLO_SLOT_TRIAL ? FLO_EXECUTION_SOAKING
-                                                : FLO_EXECUTION_STAGED;
+    out->state = slots->phase == FLO_SLOT_TRIAL ? FLO_EXECUTION_SOAKING : FLO_EXECUTION_STAGED;
     memcpy(out->rollout, slots->rollout, sizeof(out->rollout));
     memcpy(out->order, slots->order, sizeof(out->order));
     snprintf(out->id, sizeof(out->id), "%s.%u", out->rollout, out->attempt);
@@ -257,24 +246,20 @@ static void execution_of_slots(const struct flo_slots *slots,
 
 /* The trial of the record succeeded, as was told: only the newer record, now
  * damaged, named it current. */
-static bool commit_again(struct flo_slots *slots, bool has_ended,
-                         enum flo_execution end)
+static bool commit_again(struct flo_slots *slots, bool has_ended, enum flo_execution end)
 {
-    return has_ended && end == FLO_EXECUTION_SUCCEEDED &&
-           flo_slots_commit(slots, NULL) == 0;
+    return has_ended && end == FLO_EXECUTION_SUCCEEDED && flo_slots_commit(slots, NULL) == 0;
 }
 
 static void boot_execution(struct flo_shell *shell, struct flo_slots *slots,
-                           struct flo_agent_booted *booted,
-                           struct flo_agent_execution *open)
+                           struct flo_agent_booted *booted, struct flo_agent_execution *open)
 {
     bool has_candidate = !flo_digest_is_zero(&slots->candidate);
     bool has_open = flo_stories_open(shell->db, slots->model, open);
     enum flo_execution end;
     uint32_t attempts;
 
-    if (has_open && has_candidate &&
-        !flo_digest_equal(&open->release.digest, &slots->candidate)) {
+    if (has_open && has_candidate && !flo_digest_equal(&open->release.digest, &slots->candidate)) {
         flo_slots_clear_candidate(slots); /* the candidate was superseded */
         write_slots(shell, slots);
         has_candidate = false;
@@ -282,8 +267,7 @@ static void boot_execution(struct flo_shell *shell, struct flo_slots *slots,
     if (!has_open && has_candidate) {
         execution_of_slots(slots, open);
         flo_shell_ref(shell, &slots->candidate, &open->release);
-        (void)flo_stories_last(shell->db, open->rollout, &attempts,
-                               &booted->has_ended, &end);
+        (void)flo_stories_last(shell->db, open->rollout, &attempts, &booted->has_ended, &end);
         has_open = !commit_again(slots, booted->has_ended, end);
         if (!has_open) {
             booted->has_ended = false;
@@ -296,8 +280,7 @@ static void boot_execution(struct flo_shell *shell, struct flo_slots *slots,
     booted->open = has_open ? open : NULL;
 }
 
-static void boot_model(struct flo_shell *shell, uint32_t index,
-                       struct flo_agent_booted *booted,
+static void boot_model(struct flo_shell *shell, uint32_t index, struct flo_agent_booted *booted,
                        struct flo_agent_execution *open)
 {
     struct flo_agent_slots *slots = &booted->slots;
@@ -336,10 +319,8 @@ void flo_shell_boot(struct flo_shell *shell)
         }
     }
     event.boot.models = booted;
-    event.boot.models_max =
-        (uint32_t)flo_config_u64(shell->settings.config, "models_max");
-    event.boot.is_frozen =
-        shell->device.is_frozen || shell->device.is_frozen_emergency;
+    event.boot.models_max = (uint32_t)flo_config_u64(shell->settings.config, "models_max");
+    event.boot.is_frozen = shell->device.is_frozen || shell->device.is_frozen_emergency;
     event.boot.waits = shell->settings.waits;
     event.boot.lacks = shell->watch.lacks;
     flo_shell_pauses(shell, &pauses);
@@ -401,8 +382,8 @@ static void device_again(struct flo_shell *shell)
         flo_loop_event(shell, &event);
     }
     flo_shell_clock_tell(shell);
-    if (shell->identity.is_there && (flo_shell_link_open(shell, &err) < 0 ||
-                                     flo_renewal_open(shell, &err) < 0)) {
+    if (shell->identity.is_there &&
+        (flo_shell_link_open(shell, &err) < 0 || flo_renewal_open(shell, &err) < 0)) {
         flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
     }
 }
@@ -412,8 +393,7 @@ static const struct flo_agent_error *lacking(const struct flo_agent *agent)
 {
     for (size_t i = 0; i < FLO_COUNT(agent->models); i++) {
         const struct flo_agent_model *model = &agent->models[i];
-        if (model->has_execution &&
-            !flo_execution_is_end(model->execution.state) &&
+        if (model->has_execution && !flo_execution_is_end(model->execution.state) &&
             flo_agent_lacks(model->execution.error.code)) {
             return &model->execution.error;
         }
@@ -427,16 +407,14 @@ static bool is_degraded(const struct flo_shell *shell, struct flo_err *err)
     const struct flo_err *outbox = flo_outbox_db_failure(shell->db);
 
     if (shell->device_is_unread) {
-        return flo_fail(err, FLO_E_IO_READ,
-                        "the device's record cannot be read") < 0;
+        return flo_fail(err, FLO_E_IO_READ, "the device's record cannot be read") < 0;
     }
     if (outbox != NULL) {
         *err = *outbox;
         return true;
     }
     if (shell->reading.code != 0) {
-        return flo_fail(err, shell->reading.code, "%s", shell->reading.what) <
-               0;
+        return flo_fail(err, shell->reading.code, "%s", shell->reading.what) < 0;
     }
     const struct flo_agent_error *lack = lacking(&shell->agent);
     if (lack != NULL) {
@@ -456,10 +434,8 @@ static void degraded_look(struct flo_shell *shell)
         (void)flo_shell_degrade(shell, &err);
         shell->agent.is_disk_gone =
             shell->device_is_unread || flo_outbox_db_failure(shell->db) != NULL;
-    } else if (shell->degraded.error.code != 0 && !shell->has_unkept &&
-               flo_shell_writes(shell)) {
-        flo_log(FLO_LOG_INFO, "degraded", "over: %s",
-                shell->degraded.error.what);
+    } else if (shell->degraded.error.code != 0 && !shell->has_unkept && flo_shell_writes(shell)) {
+        flo_log(FLO_LOG_INFO, "degraded", "over: %s", shell->degraded.error.what);
         memset(&shell->degraded, 0, sizeof(shell->degraded));
         shell->degraded.is_news = true;
         flo_serve_degraded(shell->serve, NULL);
@@ -499,8 +475,7 @@ static void on_heartbeat(evutil_socket_t fd, short events, void *context)
     }
     device_again(shell);
     flo_shell_records_write(shell);
-    flo_outbox_db_again(shell->db,
-                        shell->identity.is_there ? shell->identity.device : "");
+    flo_outbox_db_again(shell->db, shell->identity.is_there ? shell->identity.device : "");
     degraded_look(shell);
     shell->has_unkept = flo_shell_clock_was_set(shell) || shell->has_unkept;
     flo_shell_link_ask_again(shell);
@@ -533,21 +508,17 @@ static int open_events(struct flo_shell *shell, struct flo_err *err)
     size_t i;
 
     shell->timer = evtimer_new(shell->base, on_timer, shell);
-    shell->heartbeat =
-        event_new(shell->base, -1, EV_PERSIST, on_heartbeat, shell);
+    shell->heartbeat = event_new(shell->base, -1, EV_PERSIST, on_heartbeat, shell);
     shell->flush = evtimer_new(shell->base, on_flush, shell);
     shell->collect = evtimer_new(shell->base, on_collect, shell);
     shell->report = evtimer_new(shell->base, on_report, shell);
-    if (shell->timer == NULL || shell->heartbeat == NULL ||
-        shell->flush == NULL || shell->collect == NULL ||
-        shell->report == NULL || flo_loop_open(shell, err) < 0) {
+    if (shell->timer == NULL || shell->heartbeat == NULL || shell->flush == NULL ||
+        shell->collect == NULL || shell->report == NULL || flo_loop_open(shell, err) < 0) {
         return flo_fail(err, FLO_E_MEMORY, "timers");
     }
     for (i = 0; i < FLO_COUNT(signals); i++) {
-        shell->signals[i] =
-            evsignal_new(shell->base, signals[i], on_signal, shell);
-        if (shell->signals[i] == NULL ||
-            event_add(shell->signals[i], NULL) != 0) {
+        shell->signals[i] = evsignal_new(shell->base, signals[i], on_signal, shell);
+        if (shell->signals[i] == NULL || event_add(shell->signals[i], NULL) != 0) {
             return flo_fail(err, FLO_E_MEMORY, "signals");
         }
     }
@@ -559,8 +530,7 @@ static void read_boot_id(struct flo_shell *shell)
 {
     FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
 
-    if (file == NULL ||
-        fgets(shell->boot_id, sizeof(shell->boot_id), file) == NULL) {
+    if (file == NULL || fgets(shell->boot_id, sizeof(shell->boot_id), file) == NULL) {
         flo_uuid_make(shell->boot_id);
     }
     if (file != NULL) {
@@ -569,8 +539,8 @@ static void read_boot_id(struct flo_shell *shell)
     shell->boot_id[36] = '\0';
 }
 
-int flo_shell_open(struct flo_shell *shell, const struct flo_settings *settings,
-                   bool is_local, struct flo_err *err)
+int flo_shell_open(struct flo_shell *shell, const struct flo_settings *settings, bool is_local,
+                   struct flo_err *err)
 {
     int rv;
 
@@ -593,10 +563,9 @@ int flo_shell_open(struct flo_shell *shell, const struct flo_settings *settings,
         rv = read_records(shell, err);
     }
     if (rv == 0) {
-        rv = flo_outbox_db_open(
-            shell->settings.state_dir,
-            flo_config_u64(shell->settings.config, "outbox_limit"), &shell->db,
-            err);
+        rv = flo_outbox_db_open(shell->settings.state_dir,
+                                flo_config_u64(shell->settings.config, "outbox_limit"), &shell->db,
+                                err);
     }
     if (rv == 0) {
         check_past(shell);
@@ -613,8 +582,7 @@ int flo_shell_open(struct flo_shell *shell, const struct flo_settings *settings,
         rv = rv < 0 ? rv : flo_shell_trust_open(shell, err);
         rv = rv < 0 ? rv : flo_neighbours_open(shell, err);
     }
-    if (rv == 0 && !is_local && shell->identity.is_there &&
-        !shell->device_is_unread) {
+    if (rv == 0 && !is_local && shell->identity.is_there && !shell->device_is_unread) {
         rv = flo_shell_link_open(shell, err);
         rv = rv < 0 ? rv : flo_renewal_open(shell, err);
     }
@@ -679,8 +647,7 @@ int flo_run_settings(const struct flo_args *args, struct flo_settings *settings,
                      struct flo_err *err)
 {
     return flo_settings_load(flo_args_text(args, "config", NULL),
-                             flo_args_text(args, "state-dir", NULL), settings,
-                             err);
+                             flo_args_text(args, "state-dir", NULL), settings, err);
 }
 
 /* Limits for runtimes of the device, where its group was given to us. */
@@ -726,15 +693,12 @@ int flo_run(void *line, struct flo_err *err)
     service = flo_service_open();
     rv = flo_shell_open(shell, &settings, false, err);
     if (rv == 0) {
-        flo_log(FLO_LOG_INFO, "agent", "flotilla-agent %s, device %s, fleet %s",
-                FLO_VERSION,
-                shell->identity.is_there ? shell->identity.device
-                                         : "(not enrolled)",
+        flo_log(FLO_LOG_INFO, "agent", "flotilla-agent %s, device %s, fleet %s", FLO_VERSION,
+                shell->identity.is_there ? shell->identity.device : "(not enrolled)",
                 shell->identity.fleet);
         flo_shell_boot(shell);
         flo_service_ready(service, shell->base);
-        while (!shell->is_stopping &&
-               event_base_loop(shell->base, EVLOOP_NO_EXIT_ON_EMPTY) >= 0 &&
+        while (!shell->is_stopping && event_base_loop(shell->base, EVLOOP_NO_EXIT_ON_EMPTY) >= 0 &&
                !shell->is_stopping) {
         }
         flo_loop_event(shell, &stop);

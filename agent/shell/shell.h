@@ -91,7 +91,7 @@ struct flo_identity {
     struct flo_identity_pairs pairs; /* keys and certificates */
     size_t pair;                     /* in use: cert_file and key_file */
     struct flo_trust *trust;         /* NULL: none */
-    uint64_t enrolled_at_ms; /* as its first certificate says; 0: not known */
+    uint64_t enrolled_at_ms;         /* as its first certificate says; 0: not known */
 };
 struct flo_machine {
     char arch[16];
@@ -193,9 +193,9 @@ struct flo_shell_loading;
 struct flo_hosting {
     enum {
         FLO_HOSTING_NOTHING,
-        FLO_HOSTING_BACK, /* for a release that is to serve again */
-        FLO_HOSTING_MOVE, /* for the candidate, which has its own engine yet */
-    } step;               /* a load is under way */
+        FLO_HOSTING_BACK,           /* for a release that is to serve again */
+        FLO_HOSTING_MOVE,           /* for the candidate, which has its own engine yet */
+    } step;                         /* a load is under way */
     struct flo_release_ref release; /* the release of that load */
     char awaited[FLO_NAME_MAX + 1]; /* the adapter that it brings */
     /* Adapter of the current release; empty: none. */
@@ -208,23 +208,23 @@ struct flo_hosting {
 struct flo_shell_model {
     struct flo_slots slots;
     bool slots_is_dirty;
-    int lost;            /* error of the newest loss of the current engine */
-    struct flo_err down; /* the disk gave no engine; code 0: it did, or that was
-                            told */
+    int lost;                  /* error of the newest loss of the current engine */
+    struct flo_err down;       /* the disk gave no engine; code 0: it did, or that was
+                                  told */
     struct flo_order assigned; /* the newest deploy order that was told */
     bool is_interrupted;       /* an older rollback came in its way */
     struct {
         struct flo_digest release; /* the release that was judged */
         uint64_t number;           /* number of the trust statement */
         int why;                   /* FLO_E_SIG_...; 0: it is trusted */
-    } signature; /* signature of the current release, which serves on anyway */
-    enum flo_drift drift; /* as it was reported */
+    } signature;                   /* signature of the current release, which serves on anyway */
+    enum flo_drift drift;          /* as it was reported */
     uint64_t drift_at_ms;
     struct {
         struct flo_digest release; /* zero: there is room for all */
         char why[256];
-    } no_memory; /* as the planner said, or the updater */
-    struct flo_intake repair, exchange; /* while its event waits */
+    } no_memory;                                        /* as the planner said, or the updater */
+    struct flo_intake repair, exchange;                 /* while its event waits */
     struct flo_shell_loading *loading[FLO_AGENT_ROLES]; /* before loading */
     struct flo_hosting hosting;
     struct flo_digest fresh; /* staged, and no engine was lost since: it needs
@@ -256,7 +256,7 @@ struct flo_shell_trust {
     /* The newest number of an order that the controller gave out, as it said by
      * HTTPS at this time; 0: it did not. */
     uint64_t order_number, order_number_ms;
-    uint64_t leap_ms; /* an order waits for a word after this; 0: none */
+    uint64_t leap_ms;                      /* an order waits for a word after this; 0: none */
     void (*then)(struct flo_shell *shell); /* with that word; NULL: nothing */
 };
 
@@ -315,12 +315,12 @@ struct flo_shell {
     struct event *timer, *heartbeat, *flush, *collect, *report;
     struct event *signals[3];
     uint64_t heartbeat_ms;
-    bool is_local;        /* one command without a running agent */
-    json_t *local_answer; /* the command's last word */
+    bool is_local;                      /* one command without a running agent */
+    json_t *local_answer;               /* the command's last word */
     char local_order[FLO_NAME_MAX + 1]; /* whose answer it is to be */
     struct flo_intake intake;           /* the order that is taken just now */
-    struct flo_digest installing; /* what an operator at the device waits for */
-    bool local_is_to_end; /* without an agent: ... until its trial has ended */
+    struct flo_digest installing;       /* what an operator at the device waits for */
+    bool local_is_to_end;               /* without an agent: ... until its trial has ended */
     bool is_stopping;
     char boot_id[37];
 
@@ -354,13 +354,13 @@ struct flo_shell {
     bool witness_is_told; /* the lines stood in a report of this life */
     bool is_traced;       /* the order at hand came before in this life */
     bool is_list;         /* the order at hand stands in a group's list */
-    bool has_unkept; /* an order has to come again: nothing was decided about
-                        it, or the clock was set since */
+    bool has_unkept;      /* an order has to come again: nothing was decided about
+                             it, or the clock was set since */
     struct {
         struct flo_agent_error error; /* code 0: it is not */
         uint64_t since_ms;            /* wall clock */
         bool is_news;                 /* not reported yet */
-    } degraded; /* the device cannot keep what it is told: device.h */
+    } degraded;                       /* the device cannot keep what it is told: device.h */
     /* Free bytes in the newest report of the disk. */
     uint64_t free_bytes_told;
     struct flo_trouble reading; /* what its disk does not give */
@@ -376,8 +376,7 @@ static inline const char (*flo_shell_groups(const struct flo_shell *shell,
 {
     bool is_stated = shell->device.group_count > 0;
 
-    *count =
-        is_stated ? shell->device.group_count : shell->identity.group_count;
+    *count = is_stated ? shell->device.group_count : shell->identity.group_count;
     return is_stated ? shell->device.groups : shell->identity.groups;
 }
 

@@ -23,21 +23,16 @@ enum flo_flag_kind {
     FLO_FLAG_U32,
     FLO_FLAG_MS, /* uint64_t, from a duration as "30s" */
 };
-#define FLO_TEXT(type, member)                                                 \
-    .kind = FLO_FLAG_TEXT, .offset = offsetof(type, member)
-#define FLO_SWITCH(type, member)                                               \
-    .kind = FLO_FLAG_SWITCH, .offset = offsetof(type, member)
-#define FLO_U64(type, member)                                                  \
-    .kind = FLO_FLAG_U64, .offset = offsetof(type, member)
-#define FLO_U32(type, member)                                                  \
-    .kind = FLO_FLAG_U32, .offset = offsetof(type, member)
-#define FLO_MS(type, member)                                                   \
-    .kind = FLO_FLAG_MS, .offset = offsetof(type, member)
+#define FLO_TEXT(type, member) .kind = FLO_FLAG_TEXT, .offset = offsetof(type, member)
+#define FLO_SWITCH(type, member) .kind = FLO_FLAG_SWITCH, .offset = offsetof(type, member)
+#define FLO_U64(type, member) .kind = FLO_FLAG_U64, .offset = offsetof(type, member)
+#define FLO_U32(type, member) .kind = FLO_FLAG_U32, .offset = offsetof(type, member)
+#define FLO_MS(type, member) .kind = FLO_FLAG_MS, .offset = offsetof(type, member)
 
 #define FLO_ASKED .kind = FLO_FLAG_ASKED
-#define FLO_FLAGS_END                                                          \
-    {                                                                          \
-        .name = NULL                                                           \
+#define FLO_FLAGS_END                                                                              \
+    {                                                                                              \
+        .name = NULL                                                                               \
     }
 
 /* "--name VALUE", "--name=VALUE", "--switch"; with a letter, or a name of one
@@ -70,8 +65,7 @@ struct flo_args {
     const char *values[FLO_ARGS_MAX + 1]; /* "" of a switch */
     size_t flag_count;
     bool is_json; /* --json, --output json */
-    bool
-        is_told; /* the program: an answer is on stdout, also before an error */
+    bool is_told; /* the program: an answer is on stdout, also before an error */
 };
 
 struct flo_verb {
@@ -106,8 +100,7 @@ struct flo_args_program {
     /* Names of what exists, for completion: a line "name<TAB>meaning" each.
      * `what` is the word of a usage or a flag's value: "NAME", "G".  NULL:
      * none. */
-    void (*names)(const struct flo_args *line, const char *what,
-                  struct flo_buf *out);
+    void (*names)(const struct flo_args *line, const char *what, struct flo_buf *out);
     const char *more; /* end of the help, or NULL */
     /* Verbs that come first in a help with groups, up to NULL.  NULL: its help
      * has no groups. */
@@ -121,22 +114,20 @@ extern const struct flo_flag flo_flags_json[];
 
 /* The whole of main(): read, run, print an error once.  Returns the exit code.
  * FLO_E_USAGE of a verb names its --help. */
-int flo_args_main(const struct flo_args_program *program, int argc,
-                  char **argv);
+int flo_args_main(const struct flo_args_program *program, int argc, char **argv);
 
 /* Find the verb and fill its state.  With text in `help` that is the answer
  * and nothing is to be run.  *out may be set next to an error: its is_json
  * counts.  FLO_E_USAGE; `err` is not NULL. */
-FLO_MUST_USE int flo_args_read(const struct flo_args_program *program, int argc,
-                               char *const *argv, struct flo_args **out,
-                               struct flo_buf *help, struct flo_err *err);
+FLO_MUST_USE int flo_args_read(const struct flo_args_program *program, int argc, char *const *argv,
+                               struct flo_args **out, struct flo_buf *help, struct flo_err *err);
 /* Help of the program (both NULL), of a noun's verbs, or of a verb.  help.c */
 void flo_args_help(const struct flo_args_program *program, const char *noun,
                    const struct flo_verb *verb, struct flo_buf *out);
 /* Words that may stand where the cursor is: argv[argc - 1] is typed so far.  A
  * line "word<TAB>meaning" each; ":files" for names of files.  complete.c */
-void flo_args_complete(const struct flo_args_program *program, int argc,
-                       char *const *argv, struct flo_buf *out);
+void flo_args_complete(const struct flo_args_program *program, int argc, char *const *argv,
+                       struct flo_buf *out);
 /* Words that a usage allows; returns the characters of those that it needs. */
 size_t flo_args_words(const char *usage, size_t *min, size_t *max);
 
@@ -144,21 +135,16 @@ size_t flo_args_words(const char *usage, size_t *min, size_t *max);
 
 /* Last value of a flag, "" of a switch; `standard` when it was not given.  A
  * verb's own flag hides the program's of the same name. */
-const char *flo_args_text(const struct flo_args *args, const char *name,
-                          const char *standard);
+const char *flo_args_text(const struct flo_args *args, const char *name, const char *standard);
 /* The same of the program's flag. */
-const char *flo_args_global(const struct flo_args *args, const char *name,
-                            const char *standard);
+const char *flo_args_global(const struct flo_args *args, const char *name, const char *standard);
 bool flo_args_has(const struct flo_args *args, const char *name);
 /* Values of a flag that may be given several times; false after the last. */
-bool flo_args_each(const struct flo_args *args, const char *name, size_t index,
-                   const char **value);
+bool flo_args_each(const struct flo_args *args, const char *name, size_t index, const char **value);
 /* FLO_E_USAGE names flag, value and range. */
-FLO_MUST_USE int flo_args_u64(const struct flo_args *args, const char *name,
-                              uint64_t min, uint64_t max, uint64_t standard,
-                              uint64_t *out, struct flo_err *err);
-FLO_MUST_USE int flo_args_ms(const struct flo_args *args, const char *name,
-                             uint64_t standard, uint64_t *out,
-                             struct flo_err *err);
+FLO_MUST_USE int flo_args_u64(const struct flo_args *args, const char *name, uint64_t min,
+                              uint64_t max, uint64_t standard, uint64_t *out, struct flo_err *err);
+FLO_MUST_USE int flo_args_ms(const struct flo_args *args, const char *name, uint64_t standard,
+                             uint64_t *out, struct flo_err *err);
 
 #endif

@@ -3,19 +3,16 @@
 
 #include "base/args/inside.h"
 
-static const struct flo_flag *row_of(const struct flo_flag *flags,
-                                     const char *name)
+static const struct flo_flag *row_of(const struct flo_flag *flags, const char *name)
 {
-    while (flags != NULL && flags->name != NULL &&
-           strcmp(flags->name, name) != 0) {
+    while (flags != NULL && flags->name != NULL && strcmp(flags->name, name) != 0) {
         flags++;
     }
     return flags == NULL || flags->name == NULL ? NULL : flags;
 }
 
 /* The program's flag, where the verb has another one of that name. */
-static const struct flo_flag *hidden(const struct flo_args *args,
-                                     const char *name)
+static const struct flo_flag *hidden(const struct flo_args *args, const char *name)
 {
     const struct flo_flag *own = NULL;
 
@@ -25,22 +22,19 @@ static const struct flo_flag *hidden(const struct flo_args *args,
     return own == NULL ? NULL : row_of(args->program->flags, name);
 }
 
-const char *flo_args_text(const struct flo_args *args, const char *name,
-                          const char *standard)
+const char *flo_args_text(const struct flo_args *args, const char *name, const char *standard)
 {
     const struct flo_flag *not = hidden(args, name);
 
     for (size_t i = args->flag_count; i > 0; i--) {
-        if (strcmp(args->flags[i - 1]->name, name) == 0 &&
-            args->flags[i - 1] != not ) {
+        if (strcmp(args->flags[i - 1]->name, name) == 0 && args->flags[i - 1] != not ) {
             return args->values[i - 1];
         }
     }
     return standard;
 }
 
-const char *flo_args_global(const struct flo_args *args, const char *name,
-                            const char *standard)
+const char *flo_args_global(const struct flo_args *args, const char *name, const char *standard)
 {
     const struct flo_flag *flag = row_of(args->program->flags, name);
 
@@ -57,8 +51,7 @@ bool flo_args_has(const struct flo_args *args, const char *name)
     return flo_args_text(args, name, NULL) != NULL;
 }
 
-bool flo_args_each(const struct flo_args *args, const char *name, size_t index,
-                   const char **value)
+bool flo_args_each(const struct flo_args *args, const char *name, size_t index, const char **value)
 {
     for (size_t i = 0; i < args->flag_count; i++) {
         if (strcmp(args->flags[i]->name, name) == 0 && index-- == 0) {
@@ -69,25 +62,22 @@ bool flo_args_each(const struct flo_args *args, const char *name, size_t index,
     return false;
 }
 
-int flo_args_u64(const struct flo_args *args, const char *name, uint64_t min,
-                 uint64_t max, uint64_t standard, uint64_t *out,
-                 struct flo_err *err)
+int flo_args_u64(const struct flo_args *args, const char *name, uint64_t min, uint64_t max,
+                 uint64_t standard, uint64_t *out, struct flo_err *err)
 {
     const char *text = flo_args_text(args, name, NULL);
 
     *out = standard;
-    return text == NULL ? 0
-                        : flo_args_read_number(&(struct flo_flag){.name = name},
-                                               text, min, max, out, err);
+    return text == NULL
+               ? 0
+               : flo_args_read_number(&(struct flo_flag){.name = name}, text, min, max, out, err);
 }
 
-int flo_args_ms(const struct flo_args *args, const char *name,
-                uint64_t standard, uint64_t *out, struct flo_err *err)
+int flo_args_ms(const struct flo_args *args, const char *name, uint64_t standard, uint64_t *out,
+                struct flo_err *err)
 {
     const char *text = flo_args_text(args, name, NULL);
 
     *out = standard;
-    return text == NULL ? 0
-                        : flo_args_read_ms(&(struct flo_flag){.name = name},
-                                           text, out, err);
+    return text == NULL ? 0 : flo_args_read_ms(&(struct flo_flag){.name = name}, text, out, err);
 }

@@ -16,14 +16,13 @@ struct spot {
     struct flo_buf *out;
 };
 
-static void offer(const struct spot *spot, const char *word, size_t chars,
-                  const char *meaning)
+static void offer(const struct spot *spot, const char *word, size_t chars, const char *meaning)
 {
     size_t typed = strlen(spot->prefix);
 
     if (typed <= chars && strncmp(spot->prefix, word, typed) == 0) {
-        flo_buf_printf(spot->out, "%.*s\t%.*s\n", (int)chars, word,
-                       (int)strcspn(meaning, "\n"), meaning);
+        flo_buf_printf(spot->out, "%.*s\t%.*s\n", (int)chars, word, (int)strcspn(meaning, "\n"),
+                       meaning);
     }
 }
 
@@ -32,9 +31,8 @@ static void offer(const struct spot *spot, const char *word, size_t chars,
 static void take_flag(struct spot *spot, const char *word)
 {
     struct flo_args *line = &spot->line;
-    const struct flo_flag *flag =
-        line->verb != NULL ? flo_args_find(line, word, false)
-                           : flo_args_find_in(spot->program->flags, word);
+    const struct flo_flag *flag = line->verb != NULL ? flo_args_find(line, word, false)
+                                                     : flo_args_find_in(spot->program->flags, word);
     const char *value = flo_args_value_in(word);
 
     if (flag == NULL) {
@@ -62,8 +60,7 @@ static void take_word(struct spot *spot, const char *word)
         take_flag(spot, word);
     } else if (line->verb == NULL) {
         line->verb = flo_args_verb_named(spot->program, spot->noun, word);
-        spot->noun = spot->noun == NULL ? flo_args_plain(spot->program, word)
-                                        : spot->noun;
+        spot->noun = spot->noun == NULL ? flo_args_plain(spot->program, word) : spot->noun;
     } else if (line->word_count < FLO_ARGS_MAX) {
         line->words[line->word_count++] = word;
     }
@@ -117,9 +114,8 @@ static void offer_flags(const struct spot *spot)
 
 static bool is_word_of_files(const char *what, size_t chars)
 {
-    static const char *const words[] = {"FILE", "DIR", "KEY",  "GGUF",
-                                        "JSON", "CSV", "BODY", "DRAFT",
-                                        "TEXT", "PATH"};
+    static const char *const words[] = {"FILE", "DIR",  "KEY",   "GGUF", "JSON",
+                                        "CSV",  "BODY", "DRAFT", "TEXT", "PATH"};
 
     for (size_t i = 0; i < FLO_COUNT(words); i++) {
         for (size_t k = 0; k + strlen(words[i]) <= chars; k++) {
@@ -132,8 +128,7 @@ static bool is_word_of_files(const char *what, size_t chars)
 }
 
 /* `what`: "json|table", "FILE", "NAME", "MODEL@VERSION..." */
-static void offer_values(const struct spot *spot, const char *what,
-                         size_t chars)
+static void offer_values(const struct spot *spot, const char *what, size_t chars)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf names = {0};
     char word[64];
@@ -155,8 +150,8 @@ static void offer_values(const struct spot *spot, const char *what,
         return;
     }
     spot->program->names(&spot->line, word, &names);
-    for (at = names.failed || names.data == NULL ? "" : names.data;
-         at[0] != '\0'; at += strcspn(at, "\n") + 1) {
+    for (at = names.failed || names.data == NULL ? "" : names.data; at[0] != '\0';
+         at += strcspn(at, "\n") + 1) {
         size_t name = strcspn(at, "\t\n");
         offer(spot, at, name, at[name] == '\t' ? at + name + 1 : "");
     }
@@ -185,11 +180,10 @@ static void offer_word(const struct spot *spot)
     }
 }
 
-void flo_args_complete(const struct flo_args_program *program, int argc,
-                       char *const *argv, struct flo_buf *out)
+void flo_args_complete(const struct flo_args_program *program, int argc, char *const *argv,
+                       struct flo_buf *out)
 {
-    struct spot spot = {
-        .program = program, .line.program = program, .prefix = "", .out = out};
+    struct spot spot = {.program = program, .line.program = program, .prefix = "", .out = out};
     char cut[160];
 
     if (program->count == 1 && program->verbs[0]->name[0] == '\0') {
@@ -201,8 +195,7 @@ void flo_args_complete(const struct flo_args_program *program, int argc,
     spot.prefix = argc > 0 ? argv[argc - 1] : "";
     const char *value = strchr(spot.prefix, '=');
     if (spot.open == NULL && flo_args_is_flag(spot.prefix) && value != NULL) {
-        snprintf(cut, sizeof(cut), "%.*s", (int)(value - spot.prefix),
-                 spot.prefix);
+        snprintf(cut, sizeof(cut), "%.*s", (int)(value - spot.prefix), spot.prefix);
         take_flag(&spot, cut);
         spot.prefix = value + 1;
     }

@@ -34,19 +34,15 @@ const char *flo_args_value_in(const char *word)
 }
 
 /* "-o", "-o=json" and, where it takes a value, "-ojson"; "-output" is none. */
-static bool fits_letter(const struct flo_flag *flag, const char *name,
-                        size_t chars)
+static bool fits_letter(const struct flo_flag *flag, const char *name, size_t chars)
 {
-    bool is_it = flag->letter == name[0] ||
-                 (flag->name[0] == name[0] && flag->name[1] == '\0');
-    bool is_name =
-        strlen(flag->name) == chars && memcmp(flag->name, name, chars) == 0;
+    bool is_it = flag->letter == name[0] || (flag->name[0] == name[0] && flag->name[1] == '\0');
+    bool is_name = strlen(flag->name) == chars && memcmp(flag->name, name, chars) == 0;
 
     return is_it && (chars == 1 || (flag->value != NULL && !is_name));
 }
 
-const struct flo_flag *flo_args_find_in(const struct flo_flag *flags,
-                                        const char *word)
+const struct flo_flag *flo_args_find_in(const struct flo_flag *flags, const char *word)
 {
     const char *name;
     size_t chars = name_of(word, &name);
@@ -54,16 +50,14 @@ const struct flo_flag *flo_args_find_in(const struct flo_flag *flags,
 
     for (; flags != NULL && flags->name != NULL; flags++) {
         if (is_short ? fits_letter(flags, name, chars)
-                     : strlen(flags->name) == chars &&
-                           memcmp(flags->name, name, chars) == 0) {
+                     : strlen(flags->name) == chars && memcmp(flags->name, name, chars) == 0) {
             return flags;
         }
     }
     return NULL;
 }
 
-const struct flo_flag *flo_args_find(const struct flo_args *args,
-                                     const char *word, bool is_global)
+const struct flo_flag *flo_args_find(const struct flo_args *args, const char *word, bool is_global)
 {
     const struct flo_flag *flag = NULL;
 
@@ -73,9 +67,8 @@ const struct flo_flag *flo_args_find(const struct flo_args *args,
     return flag != NULL ? flag : flo_args_find_in(args->program->flags, word);
 }
 
-void flo_args_refuse_flag(const struct flo_args_program *program,
-                          const struct flo_verb *verb, const char *word,
-                          struct flo_err *err)
+void flo_args_refuse_flag(const struct flo_args_program *program, const struct flo_verb *verb,
+                          const char *word, struct flo_err *err)
 {
     const char *names[4 * FLO_ARGS_MAX];
     char call[FLO_CALL_BYTES], bare[64];
@@ -88,16 +81,15 @@ void flo_args_refuse_flag(const struct flo_args_program *program,
         const struct flo_flag *at = i == FLO_VERB_TABLES ? program->flags
                                     : verb == NULL       ? NULL
                                                          : verb->flags[i];
-        for (; at != NULL && at->name != NULL && count < FLO_COUNT(names);
-             at++) {
+        for (; at != NULL && at->name != NULL && count < FLO_COUNT(names); at++) {
             names[count++] = at->name;
         }
     }
     flo_args_call(program, verb, call);
     snprintf(bare, sizeof(bare), "%.*s", (int)chars, name);
     const char *near = chars > 1 ? flo_nearest(bare, names, count) : NULL;
-    flo_fail(err, FLO_E_USAGE, "`%.*s` is no flag of `%s`",
-             (int)(name - word) + (int)chars, word, call);
+    flo_fail(err, FLO_E_USAGE, "`%.*s` is no flag of `%s`", (int)(name - word) + (int)chars, word,
+             call);
     if (near != NULL) {
         flo_err_fix(err, "did you mean `--%s`?", near);
     } else {
@@ -107,19 +99,17 @@ void flo_args_refuse_flag(const struct flo_args_program *program,
 
 /* ---- values ---- */
 
-int flo_args_read_number(const struct flo_flag *flag, const char *text,
-                         uint64_t min, uint64_t max, uint64_t *out,
-                         struct flo_err *err)
+int flo_args_read_number(const struct flo_flag *flag, const char *text, uint64_t min, uint64_t max,
+                         uint64_t *out, struct flo_err *err)
 {
     char *end;
 
     errno = 0;
     unsigned long long value = strtoull(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 ||
-        value < min || value > max) {
-        return flo_fail(
-            err, FLO_E_USAGE, "--%s is `%.80s`, not a number from %llu to %llu",
-            flag->name, text, (unsigned long long)min, (unsigned long long)max);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || value < min ||
+        value > max) {
+        return flo_fail(err, FLO_E_USAGE, "--%s is `%.80s`, not a number from %llu to %llu",
+                        flag->name, text, (unsigned long long)min, (unsigned long long)max);
     }
     *out = value;
     return 0;
@@ -134,34 +124,31 @@ static void duration(uint64_t ms, char *out, size_t out_bytes)
 
     for (size_t i = 0; i < FLO_COUNT(units); i++) {
         if (ms % units[i].ms == 0 && ms > 0) {
-            snprintf(out, out_bytes, "%llu%s",
-                     (unsigned long long)(ms / units[i].ms), units[i].unit);
+            snprintf(out, out_bytes, "%llu%s", (unsigned long long)(ms / units[i].ms),
+                     units[i].unit);
             return;
         }
     }
     snprintf(out, out_bytes, ms == 0 ? "0s" : "%llums", (unsigned long long)ms);
 }
 
-int flo_args_read_ms(const struct flo_flag *flag, const char *text,
-                     uint64_t *out, struct flo_err *err)
+int flo_args_read_ms(const struct flo_flag *flag, const char *text, uint64_t *out,
+                     struct flo_err *err)
 {
     char least[32], most[32];
     uint64_t ms;
 
-    if (flo_duration_parse(text, &ms) && ms >= flag->min &&
-        (flag->max == 0 || ms <= flag->max)) {
+    if (flo_duration_parse(text, &ms) && ms >= flag->min && (flag->max == 0 || ms <= flag->max)) {
         *out = ms;
         return 0;
     }
     if (flag->max == 0) {
-        return flo_fail(err, FLO_E_USAGE,
-                        "--%s is `%.80s`, not a duration (500ms 30s 15m 6h 2d)",
+        return flo_fail(err, FLO_E_USAGE, "--%s is `%.80s`, not a duration (500ms 30s 15m 6h 2d)",
                         flag->name, text);
     }
     duration(flag->min, least, sizeof(least));
     duration(flag->max, most, sizeof(most));
-    return flo_fail(err, FLO_E_USAGE,
-                    "--%s is `%.80s`, not a duration from %s to %s", flag->name,
+    return flo_fail(err, FLO_E_USAGE, "--%s is `%.80s`, not a duration from %s to %s", flag->name,
                     text, least, most);
 }
 
@@ -172,28 +159,23 @@ static int offer_choice(const char *text, const char *list, struct flo_err *err)
     const char *names[16];
     size_t count = 0;
 
-    for (const char *at = list; at != NULL && count < FLO_COUNT(words);
-         at = strchr(at, '|')) {
+    for (const char *at = list; at != NULL && count < FLO_COUNT(words); at = strchr(at, '|')) {
         at += *at == '|';
-        snprintf(words[count], sizeof(words[0]), "%.*s", (int)strcspn(at, "|"),
-                 at);
+        snprintf(words[count], sizeof(words[0]), "%.*s", (int)strcspn(at, "|"), at);
         names[count] = words[count];
         count++;
     }
     const char *near = flo_nearest(text, names, count);
-    return near != NULL ? flo_err_fix(err, "did you mean `%s`?", near)
-                        : FLO_E_USAGE;
+    return near != NULL ? flo_err_fix(err, "did you mean `%s`?", near) : FLO_E_USAGE;
 }
 
 /* "json|table" lists what is possible; "FILE|none" does not. */
-static int check_choice(const struct flo_flag *flag, const char *text,
-                        struct flo_err *err)
+static int check_choice(const struct flo_flag *flag, const char *text, struct flo_err *err)
 {
     const char *list = flag->value;
     size_t chars = strlen(text);
 
-    if (strchr(list, '|') == NULL ||
-        strpbrk(list, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != NULL) {
+    if (strchr(list, '|') == NULL || strpbrk(list, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != NULL) {
         return 0;
     }
     for (const char *at = list; at != NULL; at = strchr(at, '|')) {
@@ -202,14 +184,12 @@ static int check_choice(const struct flo_flag *flag, const char *text,
             return 0;
         }
     }
-    flo_fail(err, FLO_E_USAGE, "--%s is `%.80s`, not one of %s", flag->name,
-             text, list);
+    flo_fail(err, FLO_E_USAGE, "--%s is `%.80s`, not one of %s", flag->name, text, list);
     return offer_choice(text, list, err);
 }
 
 /* Put it where the flag says. */
-static int take(const struct flo_flag *flag, const char *value, void *state,
-                struct flo_err *err)
+static int take(const struct flo_flag *flag, const char *value, void *state, struct flo_err *err)
 {
     void *out = (char *)state + flag->offset;
     uint64_t number;
@@ -228,12 +208,10 @@ static int take(const struct flo_flag *flag, const char *value, void *state,
         *(bool *)out = true;
         break;
     case FLO_FLAG_U64:
-        return flo_args_read_number(flag, value, flag->min,
-                                    flag->max > 0 ? flag->max : UINT64_MAX, out,
-                                    err);
+        return flo_args_read_number(flag, value, flag->min, flag->max > 0 ? flag->max : UINT64_MAX,
+                                    out, err);
     case FLO_FLAG_U32:
-        rv = flo_args_read_number(flag, value, flag->min,
-                                  flag->max > 0 ? flag->max : UINT32_MAX,
+        rv = flo_args_read_number(flag, value, flag->min, flag->max > 0 ? flag->max : UINT32_MAX,
                                   &number, err);
         if (rv == 0) {
             *(uint32_t *)out = (uint32_t)number;
@@ -252,8 +230,8 @@ bool flo_args_asks_json(const struct flo_flag *flag, const char *value)
 }
 
 /* The flag at argv[*at], which moves on when its value is the next one. */
-int flo_args_read_flag(struct flo_args *args, int argc, char *const *argv,
-                       int *at, bool is_global, struct flo_err *err)
+int flo_args_read_flag(struct flo_args *args, int argc, char *const *argv, int *at, bool is_global,
+                       struct flo_err *err)
 {
     const char *word = argv[*at];
     const char *value = flo_args_value_in(word);
@@ -272,8 +250,7 @@ int flo_args_read_flag(struct flo_args *args, int argc, char *const *argv,
     if (flag->value == NULL) {
         value = "";
     } else if (value == NULL && *at + 1 == argc) {
-        return flo_fail(err, FLO_E_USAGE, "--%s needs a value: %s", flag->name,
-                        flag->value);
+        return flo_fail(err, FLO_E_USAGE, "--%s needs a value: %s", flag->name, flag->value);
     } else if (value == NULL) {
         value = argv[++*at];
     }

@@ -9,8 +9,7 @@
 #define NOUN_COLUMN 17 /* after "  change-freeze  " */
 #define START_COLUMN 6
 
-void flo_args_call(const struct flo_args_program *program,
-                   const struct flo_verb *verb, char *out)
+void flo_args_call(const struct flo_args_program *program, const struct flo_verb *verb, char *out)
 {
     bool is_named = verb != NULL && verb->name[0] != '\0';
 
@@ -31,8 +30,7 @@ static size_t columns(const char *text)
 
 /* `text` from `column` on, in as many lines as it takes; `at` is where the
  * line stands now. */
-static void wrap(struct flo_buf *out, size_t at, size_t column,
-                 const char *text)
+static void wrap(struct flo_buf *out, size_t at, size_t column, const char *text)
 {
     if (at + 1 > column) {
         flo_buf_text(out, "\n");
@@ -59,38 +57,33 @@ static void help_flags(const struct flo_flag *flag, struct flo_buf *out)
         char head[160], help[512], letter[] = "-?, ";
 
         letter[1] = flag->letter;
-        snprintf(head, sizeof(head), "  %s%s%s%s%s",
-                 flag->letter != 0 ? letter : "",
-                 flag->name[1] == '\0' ? "-" : "--", flag->name,
-                 flag->value != NULL ? " " : "",
+        snprintf(head, sizeof(head), "  %s%s%s%s%s", flag->letter != 0 ? letter : "",
+                 flag->name[1] == '\0' ? "-" : "--", flag->name, flag->value != NULL ? " " : "",
                  flag->value != NULL ? flag->value : "");
-        snprintf(help, sizeof(help), "%s%s%s", flag->help,
-                 flag->more != NULL ? " " : "",
+        snprintf(help, sizeof(help), "%s%s%s", flag->help, flag->more != NULL ? " " : "",
                  flag->more != NULL ? flag->more() : "");
         flo_buf_text(out, head);
         wrap(out, columns(head), COLUMN, help);
     }
 }
 
-static void help_example(const struct flo_args_program *program,
-                         const struct flo_verb *verb, struct flo_buf *out)
+static void help_example(const struct flo_args_program *program, const struct flo_verb *verb,
+                         struct flo_buf *out)
 {
     char call[FLO_CALL_BYTES];
 
     flo_args_call(program, verb, call);
-    flo_buf_printf(out, "  %s%s%s\n", call, verb->example[0] != '\0' ? " " : "",
-                   verb->example);
+    flo_buf_printf(out, "  %s%s%s\n", call, verb->example[0] != '\0' ? " " : "", verb->example);
 }
 
-static void help_verb(const struct flo_args_program *program,
-                      const struct flo_verb *verb, struct flo_buf *out)
+static void help_verb(const struct flo_args_program *program, const struct flo_verb *verb,
+                      struct flo_buf *out)
 {
     char call[FLO_CALL_BYTES];
 
     flo_args_call(program, verb, call);
-    flo_buf_printf(out, "usage: %s%s%s\n\n%c%s.\n\n", call,
-                   verb->usage[0] != '\0' ? " " : "", verb->usage,
-                   toupper((unsigned char)verb->help[0]), verb->help + 1);
+    flo_buf_printf(out, "usage: %s%s%s\n\n%c%s.\n\n", call, verb->usage[0] != '\0' ? " " : "",
+                   verb->usage, toupper((unsigned char)verb->help[0]), verb->help + 1);
     for (size_t i = 0; i < FLO_VERB_TABLES; i++) {
         help_flags(verb->flags[i], out);
     }
@@ -102,8 +95,7 @@ static void help_verb(const struct flo_args_program *program,
         flo_buf_printf(out, "\n%s", verb->more);
     }
     if (program->flags != NULL) {
-        flo_buf_printf(out, "\nFlags of every command: %s --help\n",
-                       program->name);
+        flo_buf_printf(out, "\nFlags of every command: %s --help\n", program->name);
     }
 }
 
@@ -119,8 +111,7 @@ static void help_verbs(const struct flo_args_program *program, const char *noun,
     for (size_t i = 0; i < program->count; i++) {
         const struct flo_verb *verb = program->verbs[i];
         size_t chars = strcspn(verb->name, " ");
-        if (noun == NULL ||
-            (strncmp(noun, verb->name, chars) == 0 && noun[chars] == '\0')) {
+        if (noun == NULL || (strncmp(noun, verb->name, chars) == 0 && noun[chars] == '\0')) {
             flo_buf_printf(out, "  %s", verb->name);
             wrap(out, 2 + strlen(verb->name), most + 4, verb->help);
         }
@@ -130,8 +121,8 @@ static void help_verbs(const struct flo_args_program *program, const char *noun,
 /* ---- a program whose verbs have groups ---- */
 
 /* A line for each noun, with its verbs; for a verb without a noun its help. */
-static void help_group(const struct flo_args_program *program,
-                       const char *group, struct flo_buf *out)
+static void help_group(const struct flo_args_program *program, const char *group,
+                       struct flo_buf *out)
 {
     const char *last = "";
 
@@ -149,8 +140,7 @@ static void help_group(const struct flo_args_program *program,
         for (size_t k = i; name[chars] == ' ' && k < program->count; k++) {
             const char *other = program->verbs[k]->name;
             if (strncmp(other, name, chars + 1) == 0) {
-                flo_buf_printf(&verbs, "%s%s", k > i ? ", " : "",
-                               other + chars + 1);
+                flo_buf_printf(&verbs, "%s%s", k > i ? ", " : "", other + chars + 1);
             }
         }
         flo_buf_printf(out, "  %.*s", (int)chars, name);
@@ -160,8 +150,7 @@ static void help_group(const struct flo_args_program *program,
     }
 }
 
-static void help_groups(const struct flo_args_program *program,
-                        struct flo_buf *out)
+static void help_groups(const struct flo_args_program *program, struct flo_buf *out)
 {
     const char *last = "";
 
@@ -190,8 +179,7 @@ void flo_args_help(const struct flo_args_program *program, const char *noun,
         return;
     }
     flo_buf_printf(out, "usage: %s %s%s [FLAG...]\n\n", program->name,
-                   noun == NULL ? "COMMAND" : noun,
-                   noun == NULL ? "" : " COMMAND");
+                   noun == NULL ? "COMMAND" : noun, noun == NULL ? "" : " COMMAND");
     if (noun == NULL) {
         flo_buf_printf(out, "%s.\n\n", program->about);
     }
@@ -207,7 +195,6 @@ void flo_args_help(const struct flo_args_program *program, const char *noun,
     if (program->more != NULL && noun == NULL) {
         flo_buf_printf(out, "\n%s", program->more);
     }
-    flo_buf_printf(
-        out, "\n%s%s%s COMMAND --help tells its flags, with an example.\n",
-        program->name, noun == NULL ? "" : " ", noun == NULL ? "" : noun);
+    flo_buf_printf(out, "\n%s%s%s COMMAND --help tells its flags, with an example.\n",
+                   program->name, noun == NULL ? "" : " ", noun == NULL ? "" : noun);
 }

@@ -35,11 +35,9 @@ size_t flo_args_words(const char *usage, size_t *min, size_t *max)
 }
 
 /* The fix of a line that is not whole. */
-static int show_usage(const struct flo_verb *verb, const char *call,
-                      struct flo_err *err)
+static int show_usage(const struct flo_verb *verb, const char *call, struct flo_err *err)
 {
-    return flo_err_fix(err, "%s%s%s", call, verb->usage[0] != '\0' ? " " : "",
-                       verb->usage);
+    return flo_err_fix(err, "%s%s%s", call, verb->usage[0] != '\0' ? " " : "", verb->usage);
 }
 
 /* All that the verb needs is there, and no more. */
@@ -52,13 +50,11 @@ static int check(const struct flo_args *args, struct flo_err *err)
     size_t needed = flo_args_words(verb->usage, &min, &max);
     flo_args_call(args->program, verb, call);
     if (args->word_count > max) {
-        flo_fail(err, FLO_E_USAGE, "`%.80s` is too much for `%s`",
-                 args->words[max], call);
+        flo_fail(err, FLO_E_USAGE, "`%.80s` is too much for `%s`", args->words[max], call);
         return show_usage(verb, call, err);
     }
     if (args->word_count < min) {
-        flo_fail(err, FLO_E_USAGE, "`%s` needs %.*s", call, (int)needed,
-                 verb->usage);
+        flo_fail(err, FLO_E_USAGE, "`%s` needs %.*s", call, (int)needed, verb->usage);
         return show_usage(verb, call, err);
     }
     for (size_t i = 0; i < FLO_VERB_TABLES; i++) {
@@ -66,8 +62,7 @@ static int check(const struct flo_args *args, struct flo_err *err)
         for (; flag != NULL && flag->name != NULL; flag++) {
             if (flag->is_needed && !flo_args_has(args, flag->name) &&
                 (flag->unless == NULL || !flo_args_has(args, flag->unless))) {
-                flo_fail(err, FLO_E_USAGE, "`%s` needs --%s %s", call,
-                         flag->name, flag->value);
+                flo_fail(err, FLO_E_USAGE, "`%s` needs --%s %s", call, flag->name, flag->value);
                 return show_usage(verb, call, err);
             }
         }
@@ -76,13 +71,11 @@ static int check(const struct flo_args *args, struct flo_err *err)
 }
 
 /* After an error: is JSON asked for after it? */
-static void look_for_json(struct flo_args *args, int argc, char *const *argv,
-                          int at)
+static void look_for_json(struct flo_args *args, int argc, char *const *argv, int at)
 {
     for (; at < argc; at++) {
-        const struct flo_flag *flag = flo_args_is_flag(argv[at])
-                                          ? flo_args_find(args, argv[at], false)
-                                          : NULL;
+        const struct flo_flag *flag =
+            flo_args_is_flag(argv[at]) ? flo_args_find(args, argv[at], false) : NULL;
 
         if (flag != NULL) {
             const char *value = flo_args_value_in(argv[at]);
@@ -93,8 +86,7 @@ static void look_for_json(struct flo_args *args, int argc, char *const *argv,
 }
 
 static int read_rest(struct flo_args *args, int argc, char *const *argv,
-                     const struct flo_args_place *place, struct flo_buf *help,
-                     struct flo_err *err)
+                     const struct flo_args_place *place, struct flo_buf *help, struct flo_err *err)
 {
     bool only_words = false;
     int rv = 0;
@@ -105,8 +97,7 @@ static int read_rest(struct flo_args *args, int argc, char *const *argv,
         }
         if (only_words || !flo_args_is_flag(argv[at])) {
             if (args->word_count == FLO_ARGS_MAX) {
-                return flo_fail(err, FLO_E_USAGE, "more than %d words",
-                                FLO_ARGS_MAX);
+                return flo_fail(err, FLO_E_USAGE, "more than %d words", FLO_ARGS_MAX);
             }
             args->words[args->word_count++] = argv[at];
         } else if (strcmp(argv[at], "--") == 0) {
@@ -114,8 +105,7 @@ static int read_rest(struct flo_args *args, int argc, char *const *argv,
         } else if (flo_args_is_help(argv[at])) {
             flo_args_help(args->program, NULL, args->verb, help);
             return 0;
-        } else if ((rv = flo_args_read_flag(args, argc, argv, &at,
-                                            at < place->last, err)) < 0) {
+        } else if ((rv = flo_args_read_flag(args, argc, argv, &at, at < place->last, err)) < 0) {
             look_for_json(args, argc, argv, at);
             return rv;
         }
@@ -123,9 +113,8 @@ static int read_rest(struct flo_args *args, int argc, char *const *argv,
     return check(args, err);
 }
 
-int flo_args_read(const struct flo_args_program *program, int argc,
-                  char *const *argv, struct flo_args **out,
-                  struct flo_buf *help, struct flo_err *err)
+int flo_args_read(const struct flo_args_program *program, int argc, char *const *argv,
+                  struct flo_args **out, struct flo_buf *help, struct flo_err *err)
 {
     struct flo_args_place place = {0};
 
@@ -142,9 +131,7 @@ int flo_args_read(const struct flo_args_program *program, int argc,
             return 0;
         }
     }
-    int rv = place.verb != NULL
-                 ? 0
-                 : flo_args_find_verb(program, argc, argv, &place, help, err);
+    int rv = place.verb != NULL ? 0 : flo_args_find_verb(program, argc, argv, &place, help, err);
     if (rv < 0 || help->bytes > 0) {
         return rv;
     }

@@ -31,16 +31,13 @@ static bool words_ask_json(int argc, char *const *argv)
 {
     for (int at = 1; at < argc; at++) {
         const struct flo_flag *flag =
-            flo_args_is_flag(argv[at])
-                ? flo_args_find_in(flo_flags_json, argv[at])
-                : NULL;
+            flo_args_is_flag(argv[at]) ? flo_args_find_in(flo_flags_json, argv[at]) : NULL;
         const char *value = flag != NULL ? flo_args_value_in(argv[at]) : NULL;
 
         if (flag != NULL && value == NULL && at + 1 < argc) {
             value = argv[at + 1];
         }
-        if (flag != NULL &&
-            flo_args_asks_json(flag, value != NULL ? value : "")) {
+        if (flag != NULL && flo_args_asks_json(flag, value != NULL ? value : "")) {
             return true;
         }
     }
@@ -51,8 +48,7 @@ static int run(struct flo_args *args, struct flo_err *err)
 {
     const struct flo_args_program *program = args->program;
     char call[FLO_CALL_BYTES];
-    int rv = program->run != NULL ? program->run(args, err)
-                                  : args->verb->run(args, err);
+    int rv = program->run != NULL ? program->run(args, err) : args->verb->run(args, err);
 
     if (rv >= 0 && fflush(stdout) != 0 && errno != EPIPE) {
         rv = flo_fail_errno(err, FLO_E_IO_WRITE, "stdout");
@@ -96,8 +92,7 @@ int flo_args_main(const struct flo_args_program *program, int argc, char **argv)
         rv = run(args, &err);
     }
     flo_buf_deinit(&help);
-    bool is_json = args != NULL ? args->is_json && !args->is_told
-                                : words_ask_json(argc, argv);
+    bool is_json = args != NULL ? args->is_json && !args->is_told : words_ask_json(argc, argv);
     if (rv < 0 && program->tells_json && is_json) {
         print_json(&err);
     }

@@ -8,8 +8,7 @@ bool flo_args_is_help(const char *word)
     return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
 }
 
-const char *flo_args_plain(const struct flo_args_program *program,
-                           const char *word)
+const char *flo_args_plain(const struct flo_args_program *program, const char *word)
 {
     const char *const(*at)[2] = program->aliases;
 
@@ -21,34 +20,30 @@ const char *flo_args_plain(const struct flo_args_program *program,
     return word;
 }
 
-const struct flo_verb *flo_args_verb_of(const struct flo_args_program *program,
-                                        const char *noun, const char *verb)
+const struct flo_verb *flo_args_verb_of(const struct flo_args_program *program, const char *noun,
+                                        const char *verb)
 {
     size_t chars = strlen(noun);
 
     for (size_t i = 0; i < program->count; i++) {
         const char *name = program->verbs[i]->name;
-        if (verb == NULL
-                ? strcmp(name, noun) == 0
-                : strncmp(name, noun, chars) == 0 && name[chars] == ' ' &&
-                      strcmp(name + chars + 1, verb) == 0) {
+        if (verb == NULL ? strcmp(name, noun) == 0
+                         : strncmp(name, noun, chars) == 0 && name[chars] == ' ' &&
+                               strcmp(name + chars + 1, verb) == 0) {
             return program->verbs[i];
         }
     }
     return NULL;
 }
 
-const struct flo_verb *
-flo_args_verb_named(const struct flo_args_program *program, const char *noun,
-                    const char *word)
+const struct flo_verb *flo_args_verb_named(const struct flo_args_program *program, const char *noun,
+                                           const char *word)
 {
     const char *name = flo_args_plain(program, word);
-    const struct flo_verb *verb = noun == NULL
-                                      ? flo_args_verb_of(program, name, NULL)
-                                      : flo_args_verb_of(program, noun, word);
+    const struct flo_verb *verb = noun == NULL ? flo_args_verb_of(program, name, NULL)
+                                               : flo_args_verb_of(program, noun, word);
 
-    return verb != NULL || noun == NULL ? verb
-                                        : flo_args_verb_of(program, noun, name);
+    return verb != NULL || noun == NULL ? verb : flo_args_verb_of(program, noun, name);
 }
 
 static bool is_noun(const struct flo_args_program *program, const char *noun)
@@ -67,8 +62,8 @@ static bool is_noun(const struct flo_args_program *program, const char *noun)
 #define ALIASES_MAX 32
 /* The nearest first word of a verb, or of a noun's verbs the second; of an
  * alias the word that it stands for. */
-static const char *near_of(const struct flo_args_program *program,
-                           const char *noun, const char *word, char names[][32])
+static const char *near_of(const struct flo_args_program *program, const char *noun,
+                           const char *word, char names[][32])
 {
     const char *list[FLO_VERBS_MAX + ALIASES_MAX] = {NULL};
     const char *const(*alias)[2] = program->aliases;
@@ -81,16 +76,13 @@ static const char *near_of(const struct flo_args_program *program,
             snprintf(names[count], 32, "%.*s", (int)first, name);
             list[count] = names[count];
             count++;
-        } else if (strncmp(name, noun, first) == 0 && noun[first] == '\0' &&
-                   name[first] == ' ') {
+        } else if (strncmp(name, noun, first) == 0 && noun[first] == '\0' && name[first] == ' ') {
             list[count++] = name + first + 1;
         }
     }
-    for (; alias != NULL && (*alias)[0] != NULL && count < FLO_COUNT(list);
-         alias++) {
-        bool is_here =
-            noun == NULL ? is_noun(program, (*alias)[1])
-                         : flo_args_verb_of(program, noun, (*alias)[1]) != NULL;
+    for (; alias != NULL && (*alias)[0] != NULL && count < FLO_COUNT(list); alias++) {
+        bool is_here = noun == NULL ? is_noun(program, (*alias)[1])
+                                    : flo_args_verb_of(program, noun, (*alias)[1]) != NULL;
         list[count] = (*alias)[0];
         count += is_here;
     }
@@ -100,8 +92,7 @@ static const char *near_of(const struct flo_args_program *program,
 
 /* The first verb whose second word, or its alias, is the nearest: the noun was
  * forgotten. */
-static const struct flo_verb *
-near_of_any(const struct flo_args_program *program, const char *word)
+static const struct flo_verb *near_of_any(const struct flo_args_program *program, const char *word)
 {
     const char *list[FLO_VERBS_MAX + ALIASES_MAX] = {NULL};
     const char *const(*alias)[2] = program->aliases;
@@ -112,8 +103,7 @@ near_of_any(const struct flo_args_program *program, const char *word)
         list[count] = second != NULL ? second + 1 : NULL;
         count += second != NULL;
     }
-    for (; alias != NULL && (*alias)[0] != NULL && count < FLO_COUNT(list);
-         alias++) {
+    for (; alias != NULL && (*alias)[0] != NULL && count < FLO_COUNT(list); alias++) {
         list[count++] = (*alias)[0];
     }
     const char *near = flo_nearest(word, list, count);
@@ -127,8 +117,8 @@ near_of_any(const struct flo_args_program *program, const char *word)
     return NULL;
 }
 
-static int refuse_verb(const struct flo_args_program *program, const char *noun,
-                       const char *word, struct flo_err *err)
+static int refuse_verb(const struct flo_args_program *program, const char *noun, const char *word,
+                       struct flo_err *err)
 {
     char names[FLO_VERBS_MAX][32];
     const char *gap = noun != NULL ? " " : "";
@@ -136,31 +126,27 @@ static int refuse_verb(const struct flo_args_program *program, const char *noun,
     const char *near = near_of(program, noun, word, names);
 
     noun = noun != NULL ? noun : "";
-    flo_fail(err, FLO_E_USAGE, "`%s%s%.80s` is no command of %s", noun, gap,
-             word, program->name);
+    flo_fail(err, FLO_E_USAGE, "`%s%s%.80s` is no command of %s", noun, gap, word, program->name);
     for (; at != NULL && *at != NULL; at++) {
         if (strcmp(word, *at) == 0) {
-            return flo_err_fix(err, "%s %s does it (package %s)",
-                               program->elsewhere_program, word,
+            return flo_err_fix(err, "%s %s does it (package %s)", program->elsewhere_program, word,
                                program->elsewhere_package);
         }
     }
     if (near != NULL) {
         return flo_err_fix(err, "did you mean `%s%s%s`?", noun, gap, near);
     }
-    const struct flo_verb *any =
-        noun[0] == '\0' ? near_of_any(program, word) : NULL;
+    const struct flo_verb *any = noun[0] == '\0' ? near_of_any(program, word) : NULL;
     if (any != NULL) {
         return flo_err_fix(err, "did you mean `%s`?", any->name);
     }
-    return flo_err_fix(err, "%s%s%s --help lists the commands", program->name,
-                       gap, noun);
+    return flo_err_fix(err, "%s%s%s --help lists the commands", program->name, gap, noun);
 }
 
 /* Behind argv[at], past the program's flags: the next word, or 0.  *odd: the
  * flag of a verb that stands there instead. */
-static int next_word(const struct flo_args_program *program, int argc,
-                     char *const *argv, int at, int *odd, bool *help)
+static int next_word(const struct flo_args_program *program, int argc, char *const *argv, int at,
+                     int *odd, bool *help)
 {
     for (at++; at < argc; at++) {
         const char *word = argv[at];
@@ -184,8 +170,8 @@ static int next_word(const struct flo_args_program *program, int argc,
 }
 
 /* A noun without one of its verbs. */
-static int want_verb(const struct flo_args_program *program, const char *noun,
-                     bool asks_help, struct flo_buf *help, struct flo_err *err)
+static int want_verb(const struct flo_args_program *program, const char *noun, bool asks_help,
+                     struct flo_buf *help, struct flo_err *err)
 {
     if (asks_help) {
         flo_args_help(program, noun, NULL, help);
@@ -195,9 +181,8 @@ static int want_verb(const struct flo_args_program *program, const char *noun,
     return flo_err_fix(err, "%s %s --help lists them", program->name, noun);
 }
 
-int flo_args_find_verb(const struct flo_args_program *program, int argc,
-                       char *const *argv, struct flo_args_place *out,
-                       struct flo_buf *help, struct flo_err *err)
+int flo_args_find_verb(const struct flo_args_program *program, int argc, char *const *argv,
+                       struct flo_args_place *out, struct flo_buf *help, struct flo_err *err)
 {
     bool asks_help = false;
     int odd = 0;

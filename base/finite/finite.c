@@ -22,10 +22,9 @@
 struct float_masks {
     uint64_t exponents, lowest, carries;
 };
-#define MASKS(each, exponents, lowest, carries)                                \
-    {                                                                          \
-        (each) * (uint64_t)(exponents), (each) * (uint64_t)(lowest),           \
-            (each) * (uint64_t)(carries)                                       \
+#define MASKS(each, exponents, lowest, carries)                                                    \
+    {                                                                                              \
+        (each) * (uint64_t)(exponents), (each) * (uint64_t)(lowest), (each) * (uint64_t)(carries)  \
     }
 #define BYTES 0x0101010101010101u
 #define HALVES 0x0001000100010001u
@@ -34,15 +33,13 @@ static const struct float_masks plain[] = {
     [FLO_QUANT_FLOATS_F16] = MASKS(HALVES, 0x7c00, 0x0400, 0x8000),
     [FLO_QUANT_FLOATS_BF16] = MASKS(HALVES, 0x7f80, 0x0080, 0x8000),
     [FLO_QUANT_FLOATS_F32] = MASKS(WORDS, 0x7f800000, 0x00800000, 0x80000000),
-    [FLO_QUANT_FLOATS_F64] =
-        MASKS(1, 0x7ff0000000000000, 0x0010000000000000, 0x8000000000000000),
+    [FLO_QUANT_FLOATS_F64] = MASKS(1, 0x7ff0000000000000, 0x0010000000000000, 0x8000000000000000),
     [FLO_QUANT_FLOATS_F8_E5M2] = MASKS(BYTES, 0x7c, 0x04, 0x80),
     /* no infinity: all ones but the sign is the one NaN */
     [FLO_QUANT_FLOATS_F8_E4M3] = MASKS(BYTES, 0x7f, 0x01, 0x80),
 };
 
-static bool floats_broken(const struct float_masks *masks, const uint8_t *data,
-                          size_t bytes)
+static bool floats_broken(const struct float_masks *masks, const uint8_t *data, size_t bytes)
 {
     uint64_t field = masks->exponents, lowest = masks->lowest;
     uint64_t hits[4] = {0};
@@ -62,14 +59,12 @@ static bool floats_broken(const struct float_masks *masks, const uint8_t *data,
     return ((hits[0] | hits[1] | hits[2] | hits[3]) & masks->carries) != 0;
 }
 
-static bool scales_broken(const struct flo_quant_type *type,
-                          const uint8_t *data, size_t blocks)
+static bool scales_broken(const struct flo_quant_type *type, const uint8_t *data, size_t blocks)
 {
     uint32_t hits = 0;
     size_t stride = type->block_bytes;
     const uint8_t *first = data + type->scale_offset[0];
-    const uint8_t *second =
-        data + type->scale_offset[type->scale_count > 1 ? 1 : 0];
+    const uint8_t *second = data + type->scale_offset[type->scale_count > 1 ? 1 : 0];
     for (size_t i = 0; i < blocks; i++) {
         uint16_t d;
         uint16_t m;
@@ -81,8 +76,7 @@ static bool scales_broken(const struct flo_quant_type *type,
     return (hits & 0x8000u) != 0;
 }
 
-static bool e8m0_broken(const struct flo_quant_type *type, const uint8_t *data,
-                        size_t blocks)
+static bool e8m0_broken(const struct flo_quant_type *type, const uint8_t *data, size_t blocks)
 {
     bool is_hit = false;
     for (size_t i = 0; i < blocks; i++) {
@@ -91,8 +85,7 @@ static bool e8m0_broken(const struct flo_quant_type *type, const uint8_t *data,
     return is_hit;
 }
 
-static bool is_broken(const struct flo_quant_type *type, const uint8_t *data,
-                      size_t blocks)
+static bool is_broken(const struct flo_quant_type *type, const uint8_t *data, size_t blocks)
 {
     switch ((enum flo_quant_floats)type->floats) {
     case FLO_QUANT_FLOATS_F16:
@@ -105,8 +98,7 @@ static bool is_broken(const struct flo_quant_type *type, const uint8_t *data,
     case FLO_QUANT_FLOATS_F64:
     case FLO_QUANT_FLOATS_F8_E5M2:
     case FLO_QUANT_FLOATS_F8_E4M3:
-        return floats_broken(&plain[type->floats], data,
-                             blocks * type->block_bytes);
+        return floats_broken(&plain[type->floats], data, blocks * type->block_bytes);
     case FLO_QUANT_FLOATS_E8M0:
         return e8m0_broken(type, data, blocks);
     case FLO_QUANT_FLOATS_NONE:
@@ -117,8 +109,8 @@ static bool is_broken(const struct flo_quant_type *type, const uint8_t *data,
 }
 
 /* Test whole blocks, the first of which is block `index` of the tensor. */
-static int test_blocks(const struct flo_finite_tensor *tensor, uint64_t index,
-                       const uint8_t *data, size_t blocks, struct flo_err *err)
+static int test_blocks(const struct flo_finite_tensor *tensor, uint64_t index, const uint8_t *data,
+                       size_t blocks, struct flo_err *err)
 {
     const struct flo_quant_type *type = tensor->type;
     if (type->floats == FLO_QUANT_FLOATS_UNKNOWN) {
@@ -135,16 +127,14 @@ static int test_blocks(const struct flo_finite_tensor *tensor, uint64_t index,
         i++;
     }
     return flo_fail(err, FLO_E_MODEL_NONFINITE,
-                    "tensor '%.128s' (%s): %s %" PRIu64 " of %" PRIu64
-                    " is NaN or infinite",
+                    "tensor '%.128s' (%s): %s %" PRIu64 " of %" PRIu64 " is NaN or infinite",
                     tensor->name, type->name,
-                    type->scale_count > 0 ? "the scale of block" : "element",
-                    index + i, tensor->bytes / type->block_bytes);
+                    type->scale_count > 0 ? "the scale of block" : "element", index + i,
+                    tensor->bytes / type->block_bytes);
 }
 
 /* Test up to `bytes` of the tensor at hand, which begin at ->position. */
-static int scan_tensor(struct flo_finite *scan,
-                       const struct flo_finite_tensor *tensor,
+static int scan_tensor(struct flo_finite *scan, const struct flo_finite_tensor *tensor,
                        const uint8_t *data, size_t bytes, struct flo_err *err)
 {
     size_t block = tensor->type->block_bytes;
@@ -173,8 +163,7 @@ static int scan_tensor(struct flo_finite *scan,
     return rv;
 }
 
-int flo_finite_add(struct flo_finite *scan, const void *data, size_t bytes,
-                   struct flo_err *err)
+int flo_finite_add(struct flo_finite *scan, const void *data, size_t bytes, struct flo_err *err)
 {
     struct flo_finite_tensor tensor;
     const uint8_t *at = data;
@@ -212,10 +201,9 @@ int flo_finite_finish(const struct flo_finite *scan, struct flo_err *err)
 
     if (scan->tensor_at(scan->file, scan->next, &tensor) && tensor.bytes > 0) {
         return flo_fail(err, scan->cut,
-                        "%" PRIu64 " bytes came; tensor '%.128s' needs %" PRIu64
-                        " from %" PRIu64 " on",
-                        scan->position, tensor.name, tensor.bytes,
-                        tensor.offset);
+                        "%" PRIu64 " bytes came; tensor '%.128s' needs %" PRIu64 " from %" PRIu64
+                        " on",
+                        scan->position, tensor.name, tensor.bytes, tensor.offset);
     }
     return 0;
 }

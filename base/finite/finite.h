@@ -17,8 +17,7 @@ struct flo_finite_tensor {
 };
 /* Tensor `index` in the order of offsets, none over another; false: the file
  * has no more. */
-typedef bool flo_finite_tensor_at(const void *file, size_t index,
-                                  struct flo_finite_tensor *out);
+typedef bool flo_finite_tensor_at(const void *file, size_t index, struct flo_finite_tensor *out);
 
 /* Feed the file's bytes in order from offset 0 in pieces of any size (while
  * they are hashed anyway).  Caller's struct; nothing to free.  The reader of a
@@ -34,10 +33,9 @@ struct flo_finite {
 };
 /* FLO_E_MODEL_NONFINITE names the tensor and the element or block index;
  * FLO_E_GGUF_TYPE for a type whose scales are not known. */
-FLO_MUST_USE int flo_finite_add(struct flo_finite *scan, const void *data,
-                                size_t bytes, struct flo_err *err);
+FLO_MUST_USE int flo_finite_add(struct flo_finite *scan, const void *data, size_t bytes,
+                                struct flo_err *err);
 /* ->cut when tensors are still missing. */
-FLO_MUST_USE int flo_finite_finish(const struct flo_finite *scan,
-                                   struct flo_err *err);
+FLO_MUST_USE int flo_finite_finish(const struct flo_finite *scan, struct flo_err *err);
 
 #endif

@@ -25,8 +25,7 @@ size_t flo_gguf_type_bytes(uint32_t type)
 
 const char *flo_gguf_type_name(uint32_t type)
 {
-    return type < FLO_GGUF_VALUE_TYPE_COUNT ? value_types[type].name
-                                            : "unknown";
+    return type < FLO_GGUF_VALUE_TYPE_COUNT ? value_types[type].name : "unknown";
 }
 
 uint64_t flo_cursor_left(const struct flo_cursor *at)
@@ -36,16 +35,14 @@ uint64_t flo_cursor_left(const struct flo_cursor *at)
 
 /* `bytes` at the cursor, or why not.  Sizes that come from the file itself
  * and cannot be true are "bounds"; a file that ends is "truncated". */
-int flo_cursor_take(struct flo_cursor *at, uint64_t bytes, const uint8_t **out,
-                    struct flo_err *err)
+int flo_cursor_take(struct flo_cursor *at, uint64_t bytes, const uint8_t **out, struct flo_err *err)
 {
     const struct flo_gguf *gguf = at->gguf;
     if (bytes > flo_cursor_left(at)) {
-        int code =
-            bytes > gguf->file_bytes ? FLO_E_GGUF_BOUNDS : FLO_E_GGUF_TRUNCATED;
+        int code = bytes > gguf->file_bytes ? FLO_E_GGUF_BOUNDS : FLO_E_GGUF_TRUNCATED;
         return flo_fail(err, code,
-                        "%s at byte %" PRIu64 " needs %" PRIu64
-                        " bytes, %" PRIu64 " left in the file",
+                        "%s at byte %" PRIu64 " needs %" PRIu64 " bytes, %" PRIu64
+                        " left in the file",
                         at->part, at->position, bytes, flo_cursor_left(at));
     }
     *out = gguf->data + at->position;
@@ -73,8 +70,7 @@ int flo_cursor_u64(struct flo_cursor *at, uint64_t *out, struct flo_err *err)
     return rv;
 }
 
-int flo_cursor_text(struct flo_cursor *at, struct flo_gguf_text *out,
-                    struct flo_err *err)
+int flo_cursor_text(struct flo_cursor *at, struct flo_gguf_text *out, struct flo_err *err)
 {
     uint64_t bytes = 0;
     const uint8_t *p = NULL;
@@ -97,8 +93,8 @@ static bool has_control(struct flo_gguf_text text)
     return false;
 }
 
-int flo_cursor_name(struct flo_cursor *at, size_t bytes_max,
-                    struct flo_gguf_text *out, struct flo_err *err)
+int flo_cursor_name(struct flo_cursor *at, size_t bytes_max, struct flo_gguf_text *out,
+                    struct flo_err *err)
 {
     uint64_t start = at->position;
     int rv = flo_cursor_text(at, out, err);
@@ -113,9 +109,8 @@ int flo_cursor_name(struct flo_cursor *at, size_t bytes_max,
     }
     if (has_control(*out)) {
         return flo_fail(err, FLO_E_GGUF_NAME,
-                        "%s at byte %" PRIu64
-                        " has a control character in its name",
-                        at->part, start);
+                        "%s at byte %" PRIu64 " has a control character in its name", at->part,
+                        start);
     }
     return 0;
 }

@@ -20,15 +20,13 @@ int flo_gguf_open_fd(int fd, struct flo_gguf **out, struct flo_err *err)
         return flo_fail(err, FLO_E_GGUF_MAGIC, "the file is empty");
     }
     if ((uint64_t)status.st_size > SIZE_MAX / 2) { /* 32-bit machines */
-        return flo_fail(err, FLO_E_IO_MAPPING,
-                        "a model of %lld bytes; this machine can map %zu",
+        return flo_fail(err, FLO_E_IO_MAPPING, "a model of %lld bytes; this machine can map %zu",
                         (long long)status.st_size, SIZE_MAX / 2);
     }
     size_t bytes = (size_t)status.st_size;
     void *data = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
     if (data == MAP_FAILED) {
-        return flo_fail_errno(err, FLO_E_IO_MAPPING, "%zu bytes of a model",
-                              bytes);
+        return flo_fail_errno(err, FLO_E_IO_MAPPING, "%zu bytes of a model", bytes);
     }
     int rv = flo_gguf_open(data, bytes, out, err);
     if (rv < 0) {
@@ -39,8 +37,7 @@ int flo_gguf_open_fd(int fd, struct flo_gguf **out, struct flo_err *err)
     return 0;
 }
 
-int flo_gguf_open_path(const char *path, struct flo_gguf **out,
-                       struct flo_err *err)
+int flo_gguf_open_path(const char *path, struct flo_gguf **out, struct flo_err *err)
 {
     int fd;
     int rv = flo_file_open(path, &fd, err);
@@ -55,7 +52,6 @@ int flo_gguf_open_path(const char *path, struct flo_gguf **out,
 void flo_gguf_drop_pages(const struct flo_gguf *gguf)
 {
     if (gguf->is_mapped) {
-        (void)madvise((void *)(uintptr_t)gguf->data, (size_t)gguf->file_bytes,
-                      MADV_DONTNEED);
+        (void)madvise((void *)(uintptr_t)gguf->data, (size_t)gguf->file_bytes, MADV_DONTNEED);
     }
 }

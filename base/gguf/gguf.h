@@ -73,16 +73,14 @@ struct flo_gguf_tensor {
 struct flo_gguf; /* an open file */
 
 /* Open what lies in memory. */
-FLO_MUST_USE int flo_gguf_open(const void *data, size_t bytes,
-                               struct flo_gguf **out, struct flo_err *err);
+FLO_MUST_USE int flo_gguf_open(const void *data, size_t bytes, struct flo_gguf **out,
+                               struct flo_err *err);
 /* Map a regular file read-only and open it; the descriptor may be closed
  * afterwards.  Also FLO_E_IO_READ, FLO_E_IO_MAPPING. */
-FLO_MUST_USE int flo_gguf_open_fd(int fd, struct flo_gguf **out,
-                                  struct flo_err *err);
+FLO_MUST_USE int flo_gguf_open_fd(int fd, struct flo_gguf **out, struct flo_err *err);
 /* The same by path, which is put in front of the error.  Also FLO_E_ABSENT,
  * FLO_E_IO_OPEN. */
-FLO_MUST_USE int flo_gguf_open_path(const char *path, struct flo_gguf **out,
-                                    struct flo_err *err);
+FLO_MUST_USE int flo_gguf_open_path(const char *path, struct flo_gguf **out, struct flo_err *err);
 /* NULL is fine. Unmaps what _fd and _path mapped. */
 void flo_gguf_close(struct flo_gguf *gguf);
 
@@ -94,34 +92,29 @@ uint64_t flo_gguf_data_offset(const struct flo_gguf *gguf);
 uint32_t flo_gguf_version(const struct flo_gguf *gguf);
 uint32_t flo_gguf_alignment(const struct flo_gguf *gguf);
 size_t flo_gguf_kv_count(const struct flo_gguf *gguf);
-const struct flo_gguf_kv *flo_gguf_kv_at(const struct flo_gguf *gguf,
-                                         size_t index);
+const struct flo_gguf_kv *flo_gguf_kv_at(const struct flo_gguf *gguf, size_t index);
 
 /* ---- keys ---- */
 
 /* NULL when the key is absent. */
-const struct flo_gguf_kv *flo_gguf_find(const struct flo_gguf *gguf,
-                                        const char *key);
+const struct flo_gguf_kv *flo_gguf_find(const struct flo_gguf *gguf, const char *key);
 /* Typed reads.  The three outcomes: 0 and *out written; 0 and *out untouched
  * when the key is absent (so *out carries the default); FLO_E_GGUF_TYPE when
  * the key has another type.  Unsigned reads take every integer type whose
  * value fits (a negative one: FLO_E_GGUF_HPARAM); f32 takes f32 and f64. */
-FLO_MUST_USE int flo_gguf_u32(const struct flo_gguf *gguf, const char *key,
-                              uint32_t *out, struct flo_err *err);
-FLO_MUST_USE int flo_gguf_u64(const struct flo_gguf *gguf, const char *key,
-                              uint64_t *out, struct flo_err *err);
-FLO_MUST_USE int flo_gguf_f32(const struct flo_gguf *gguf, const char *key,
-                              float *out, struct flo_err *err);
-FLO_MUST_USE int flo_gguf_bool(const struct flo_gguf *gguf, const char *key,
-                               bool *out, struct flo_err *err);
+FLO_MUST_USE int flo_gguf_u32(const struct flo_gguf *gguf, const char *key, uint32_t *out,
+                              struct flo_err *err);
+FLO_MUST_USE int flo_gguf_u64(const struct flo_gguf *gguf, const char *key, uint64_t *out,
+                              struct flo_err *err);
+FLO_MUST_USE int flo_gguf_f32(const struct flo_gguf *gguf, const char *key, float *out,
+                              struct flo_err *err);
+FLO_MUST_USE int flo_gguf_bool(const struct flo_gguf *gguf, const char *key, bool *out,
+                               struct flo_err *err);
 FLO_MUST_USE int flo_gguf_string(const struct flo_gguf *gguf, const char *key,
-                                 struct flo_gguf_text *out,
-                                 struct flo_err *err);
+                                 struct flo_gguf_text *out, struct flo_err *err);
 /* An array of the given item type; *out NULL when the key is absent. */
-FLO_MUST_USE int flo_gguf_array(const struct flo_gguf *gguf, const char *key,
-                                uint32_t item_type,
-                                const struct flo_gguf_kv **out,
-                                struct flo_err *err);
+FLO_MUST_USE int flo_gguf_array(const struct flo_gguf *gguf, const char *key, uint32_t item_type,
+                                const struct flo_gguf_kv **out, struct flo_err *err);
 /* FLO_E_GGUF_MISSING with the key's name when it is absent. */
 FLO_MUST_USE int flo_gguf_require(const struct flo_gguf *gguf, const char *key,
                                   struct flo_err *err);
@@ -135,14 +128,11 @@ bool flo_gguf_text_is(struct flo_gguf_text text, const char *word);
 /* ---- tensors ---- */
 
 size_t flo_gguf_tensor_count(const struct flo_gguf *gguf);
-const struct flo_gguf_tensor *flo_gguf_tensor_at(const struct flo_gguf *gguf,
-                                                 size_t index);
+const struct flo_gguf_tensor *flo_gguf_tensor_at(const struct flo_gguf *gguf, size_t index);
 /* By name (binary search); NULL when absent. */
-const struct flo_gguf_tensor *flo_gguf_tensor_find(const struct flo_gguf *gguf,
-                                                   const char *name);
+const struct flo_gguf_tensor *flo_gguf_tensor_find(const struct flo_gguf *gguf, const char *name);
 /* A tensor's bytes, aligned to flo_gguf_alignment() (8 or more) in the file. */
-const void *flo_gguf_tensor_data(const struct flo_gguf *gguf,
-                                 const struct flo_gguf_tensor *tensor);
+const void *flo_gguf_tensor_data(const struct flo_gguf *gguf, const struct flo_gguf_tensor *tensor);
 
 /* ---- the search for NaN and infinity ---- */
 
@@ -150,8 +140,7 @@ const void *flo_gguf_tensor_data(const struct flo_gguf *gguf,
  * was opened on.  FLO_E_GGUF_TRUNCATED when tensors are missing. */
 void flo_gguf_scan_init(struct flo_finite *scan, const struct flo_gguf *gguf);
 /* The whole mapped file at once. */
-FLO_MUST_USE int flo_gguf_scan_nonfinite(const struct flo_gguf *gguf,
-                                         struct flo_err *err);
+FLO_MUST_USE int flo_gguf_scan_nonfinite(const struct flo_gguf *gguf, struct flo_err *err);
 
 /* ---- writing ---- */
 
@@ -169,8 +158,7 @@ struct flo_gguf_edit {
  * for a tensor, or *data NULL to copy the source's (which must have the same
  * type then).  `tensor` is as it will stand in the new file, but `offset` is
  * the source's: flo_gguf_tensor_data() gives the source's bytes. */
-typedef int flo_gguf_tensor_source(void *context,
-                                   const struct flo_gguf_tensor *tensor,
+typedef int flo_gguf_tensor_source(void *context, const struct flo_gguf_tensor *tensor,
                                    const void **data, struct flo_err *err);
 /* Write `source` with `edits` to a descriptor, tensors in the source's order
  * of offsets, one at a time.  Without `types` they stay at the same places of
@@ -179,19 +167,16 @@ typedef int flo_gguf_tensor_source(void *context,
  * general.alignment cannot be edited.  FLO_E_USAGE, FLO_E_IO_WRITE,
  * FLO_E_DISK_FULL, FLO_E_GGUF_SHAPE when a row is no multiple of its new type's
  * block, or what `replace` returned. */
-FLO_MUST_USE int flo_gguf_write(const struct flo_gguf *source,
-                                const uint32_t *types,
-                                const struct flo_gguf_edit *edits,
-                                size_t edit_count,
-                                flo_gguf_tensor_source *replace, void *context,
-                                int fd, struct flo_err *err);
+FLO_MUST_USE int flo_gguf_write(const struct flo_gguf *source, const uint32_t *types,
+                                const struct flo_gguf_edit *edits, size_t edit_count,
+                                flo_gguf_tensor_source *replace, void *context, int fd,
+                                struct flo_err *err);
 /* Write a file of these keys and tensors, one tensor after the other.  Name,
  * dims, values and type of each are the caller's; `give` gives all bytes.  The
  * same errors. */
-FLO_MUST_USE int flo_gguf_create(const struct flo_gguf_tensor *tensors,
-                                 size_t tensor_count,
-                                 const struct flo_gguf_edit *keys,
-                                 size_t key_count, flo_gguf_tensor_source *give,
-                                 void *context, int fd, struct flo_err *err);
+FLO_MUST_USE int flo_gguf_create(const struct flo_gguf_tensor *tensors, size_t tensor_count,
+                                 const struct flo_gguf_edit *keys, size_t key_count,
+                                 flo_gguf_tensor_source *give, void *context, int fd,
+                                 struct flo_err *err);
 
 #endif

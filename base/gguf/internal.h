@@ -31,11 +31,10 @@ int flo_cursor_take(struct flo_cursor *at, uint64_t bytes, const uint8_t **out,
                     struct flo_err *err);
 int flo_cursor_u32(struct flo_cursor *at, uint32_t *out, struct flo_err *err);
 int flo_cursor_u64(struct flo_cursor *at, uint64_t *out, struct flo_err *err);
-int flo_cursor_text(struct flo_cursor *at, struct flo_gguf_text *out,
-                    struct flo_err *err);
+int flo_cursor_text(struct flo_cursor *at, struct flo_gguf_text *out, struct flo_err *err);
 /* A text of 1..bytes_max bytes without control characters. */
-int flo_cursor_name(struct flo_cursor *at, size_t bytes_max,
-                    struct flo_gguf_text *out, struct flo_err *err);
+int flo_cursor_name(struct flo_cursor *at, size_t bytes_max, struct flo_gguf_text *out,
+                    struct flo_err *err);
 
 /* As memcmp() and strcmp() do. */
 int flo_gguf_text_order(struct flo_gguf_text a, struct flo_gguf_text b);

@@ -33,8 +33,7 @@ size_t flo_gguf_kv_count(const struct flo_gguf *gguf)
     return gguf->kv_count;
 }
 
-const struct flo_gguf_kv *flo_gguf_kv_at(const struct flo_gguf *gguf,
-                                         size_t index)
+const struct flo_gguf_kv *flo_gguf_kv_at(const struct flo_gguf *gguf, size_t index)
 {
     return index < gguf->kv_count ? &gguf->kvs[index] : NULL;
 }
@@ -55,31 +54,27 @@ static int key_order(const void *a, const void *index)
 {
     const struct wanted *wanted = a;
     const struct flo_gguf_text key = {wanted->name, strlen(wanted->name)};
-    return flo_gguf_text_order(key,
-                               wanted->gguf->kvs[*(const uint32_t *)index].key);
+    return flo_gguf_text_order(key, wanted->gguf->kvs[*(const uint32_t *)index].key);
 }
 
-const struct flo_gguf_kv *flo_gguf_find(const struct flo_gguf *gguf,
-                                        const char *key)
+const struct flo_gguf_kv *flo_gguf_find(const struct flo_gguf *gguf, const char *key)
 {
     const struct wanted wanted = {gguf, key};
-    const uint32_t *index =
-        gguf->kv_count == 0 ? NULL
-                            : bsearch(&wanted, gguf->kv_by_key, gguf->kv_count,
-                                      sizeof(*index), key_order);
+    const uint32_t *index = gguf->kv_count == 0 ? NULL
+                                                : bsearch(&wanted, gguf->kv_by_key, gguf->kv_count,
+                                                          sizeof(*index), key_order);
     return index == NULL ? NULL : &gguf->kvs[*index];
 }
 
-static int wrong_type(const struct flo_gguf_kv *kv, const char *key,
-                      const char *wanted, struct flo_err *err)
+static int wrong_type(const struct flo_gguf_kv *kv, const char *key, const char *wanted,
+                      struct flo_err *err)
 {
     return flo_fail(err, FLO_E_GGUF_TYPE, "key '%s' is a %s, %s is needed", key,
                     flo_gguf_type_name(kv->type), wanted);
 }
 
 /* Any integer as 64 bits; *is_signed tells how to read them. */
-static bool integer(const struct flo_gguf_kv *kv, uint64_t *bits,
-                    bool *is_signed)
+static bool integer(const struct flo_gguf_kv *kv, uint64_t *bits, bool *is_signed)
 {
     *is_signed = false;
     switch (kv->type) {
@@ -114,8 +109,8 @@ static bool integer(const struct flo_gguf_kv *kv, uint64_t *bits,
     return true;
 }
 
-static int unsigned_at_most(const struct flo_gguf *gguf, const char *key,
-                            uint64_t most, uint64_t *out, struct flo_err *err)
+static int unsigned_at_most(const struct flo_gguf *gguf, const char *key, uint64_t most,
+                            uint64_t *out, struct flo_err *err)
 {
     const struct flo_gguf_kv *kv = flo_gguf_find(gguf, key);
     uint64_t bits;
@@ -127,27 +122,22 @@ static int unsigned_at_most(const struct flo_gguf *gguf, const char *key,
         return wrong_type(kv, key, "an integer", err);
     }
     if (is_signed && (int64_t)bits < 0) {
-        return flo_fail(err, FLO_E_GGUF_HPARAM, "key '%s' is %" PRId64, key,
-                        (int64_t)bits);
+        return flo_fail(err, FLO_E_GGUF_HPARAM, "key '%s' is %" PRId64, key, (int64_t)bits);
     }
     if (bits > most) {
         return flo_fail(err, FLO_E_GGUF_HPARAM,
-                        "key '%s' is %" PRIu64 ", at most %" PRIu64
-                        " is allowed",
-                        key, bits, most);
+                        "key '%s' is %" PRIu64 ", at most %" PRIu64 " is allowed", key, bits, most);
     }
     *out = bits;
     return 0;
 }
 
-int flo_gguf_u64(const struct flo_gguf *gguf, const char *key, uint64_t *out,
-                 struct flo_err *err)
+int flo_gguf_u64(const struct flo_gguf *gguf, const char *key, uint64_t *out, struct flo_err *err)
 {
     return unsigned_at_most(gguf, key, UINT64_MAX, out, err);
 }
 
-int flo_gguf_u32(const struct flo_gguf *gguf, const char *key, uint32_t *out,
-                 struct flo_err *err)
+int flo_gguf_u32(const struct flo_gguf *gguf, const char *key, uint32_t *out, struct flo_err *err)
 {
     uint64_t value = UINT64_MAX; /* stays so when the key is absent */
     int rv = unsigned_at_most(gguf, key, UINT32_MAX, &value, err);
@@ -157,8 +147,7 @@ int flo_gguf_u32(const struct flo_gguf *gguf, const char *key, uint32_t *out,
     return rv;
 }
 
-int flo_gguf_f32(const struct flo_gguf *gguf, const char *key, float *out,
-                 struct flo_err *err)
+int flo_gguf_f32(const struct flo_gguf *gguf, const char *key, float *out, struct flo_err *err)
 {
     const struct flo_gguf_kv *kv = flo_gguf_find(gguf, key);
     if (kv == NULL) {
@@ -174,8 +163,7 @@ int flo_gguf_f32(const struct flo_gguf *gguf, const char *key, float *out,
         double value;
         memcpy(&value, &bits, sizeof(value));
         if (!(fabs(value) <= 3.4e38)) {
-            return flo_fail(err, FLO_E_GGUF_HPARAM,
-                            "key '%s' does not fit an f32", key);
+            return flo_fail(err, FLO_E_GGUF_HPARAM, "key '%s' does not fit an f32", key);
         }
         *out = (float)value;
         return 0;
@@ -183,8 +171,7 @@ int flo_gguf_f32(const struct flo_gguf *gguf, const char *key, float *out,
     return wrong_type(kv, key, "a float", err);
 }
 
-int flo_gguf_bool(const struct flo_gguf *gguf, const char *key, bool *out,
-                  struct flo_err *err)
+int flo_gguf_bool(const struct flo_gguf *gguf, const char *key, bool *out, struct flo_err *err)
 {
     const struct flo_gguf_kv *kv = flo_gguf_find(gguf, key);
     if (kv == NULL) {
@@ -197,8 +184,8 @@ int flo_gguf_bool(const struct flo_gguf *gguf, const char *key, bool *out,
     return 0;
 }
 
-int flo_gguf_string(const struct flo_gguf *gguf, const char *key,
-                    struct flo_gguf_text *out, struct flo_err *err)
+int flo_gguf_string(const struct flo_gguf *gguf, const char *key, struct flo_gguf_text *out,
+                    struct flo_err *err)
 {
     const struct flo_gguf_kv *kv = flo_gguf_find(gguf, key);
     if (kv == NULL) {
@@ -212,9 +199,8 @@ int flo_gguf_string(const struct flo_gguf *gguf, const char *key,
     return 0;
 }
 
-int flo_gguf_array(const struct flo_gguf *gguf, const char *key,
-                   uint32_t item_type, const struct flo_gguf_kv **out,
-                   struct flo_err *err)
+int flo_gguf_array(const struct flo_gguf *gguf, const char *key, uint32_t item_type,
+                   const struct flo_gguf_kv **out, struct flo_err *err)
 {
     const struct flo_gguf_kv *kv = flo_gguf_find(gguf, key);
     if (kv == NULL) {
@@ -222,18 +208,15 @@ int flo_gguf_array(const struct flo_gguf *gguf, const char *key,
         return 0;
     }
     if (kv->type != FLO_GGUF_ARRAY || kv->item_type != item_type) {
-        return flo_fail(err, FLO_E_GGUF_TYPE,
-                        "key '%s' is a %s of %s, an array of %s is needed", key,
-                        flo_gguf_type_name(kv->type),
-                        flo_gguf_type_name(kv->item_type),
+        return flo_fail(err, FLO_E_GGUF_TYPE, "key '%s' is a %s of %s, an array of %s is needed",
+                        key, flo_gguf_type_name(kv->type), flo_gguf_type_name(kv->item_type),
                         flo_gguf_type_name(item_type));
     }
     *out = kv;
     return 0;
 }
 
-int flo_gguf_require(const struct flo_gguf *gguf, const char *key,
-                     struct flo_err *err)
+int flo_gguf_require(const struct flo_gguf *gguf, const char *key, struct flo_err *err)
 {
     if (flo_gguf_find(gguf, key) == NULL) {
         return flo_fail(err, FLO_E_GGUF_MISSING, "key '%s' is missing", key);
@@ -243,8 +226,7 @@ int flo_gguf_require(const struct flo_gguf *gguf, const char *key,
 
 struct flo_gguf_text flo_gguf_next_string(const uint8_t **cursor)
 {
-    struct flo_gguf_text text = {(const char *)*cursor + 8,
-                                 (size_t)flo_get_u64(*cursor)};
+    struct flo_gguf_text text = {(const char *)*cursor + 8, (size_t)flo_get_u64(*cursor)};
     *cursor += 8 + text.bytes;
     return text;
 }
@@ -260,8 +242,7 @@ size_t flo_gguf_tensor_count(const struct flo_gguf *gguf)
     return gguf->tensor_count;
 }
 
-const struct flo_gguf_tensor *flo_gguf_tensor_at(const struct flo_gguf *gguf,
-                                                 size_t index)
+const struct flo_gguf_tensor *flo_gguf_tensor_at(const struct flo_gguf *gguf, size_t index)
 {
     return index < gguf->tensor_count ? &gguf->tensors[index] : NULL;
 }
@@ -269,24 +250,20 @@ const struct flo_gguf_tensor *flo_gguf_tensor_at(const struct flo_gguf *gguf,
 static int name_order(const void *a, const void *index)
 {
     const struct wanted *wanted = a;
-    return strcmp(wanted->name,
-                  wanted->gguf->tensors[*(const uint32_t *)index].name);
+    return strcmp(wanted->name, wanted->gguf->tensors[*(const uint32_t *)index].name);
 }
 
-const struct flo_gguf_tensor *flo_gguf_tensor_find(const struct flo_gguf *gguf,
-                                                   const char *name)
+const struct flo_gguf_tensor *flo_gguf_tensor_find(const struct flo_gguf *gguf, const char *name)
 {
     const struct wanted wanted = {gguf, name};
-    const uint32_t *index =
-        gguf->tensor_count == 0
-            ? NULL
-            : bsearch(&wanted, gguf->tensor_by_name, gguf->tensor_count,
-                      sizeof(*index), name_order);
+    const uint32_t *index = gguf->tensor_count == 0
+                                ? NULL
+                                : bsearch(&wanted, gguf->tensor_by_name, gguf->tensor_count,
+                                          sizeof(*index), name_order);
     return index == NULL ? NULL : &gguf->tensors[*index];
 }
 
-const void *flo_gguf_tensor_data(const struct flo_gguf *gguf,
-                                 const struct flo_gguf_tensor *tensor)
+const void *flo_gguf_tensor_data(const struct flo_gguf *gguf, const struct flo_gguf_tensor *tensor)
 {
     return gguf->data + tensor->offset;
 }

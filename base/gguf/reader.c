@@ -41,8 +41,7 @@ static uint64_t skip_texts(struct flo_cursor *at, struct flo_gguf_kv *kv)
 }
 
 /* The items of an array: skip them, checking each string. */
-static int take_items(struct flo_cursor *at, struct flo_gguf_kv *kv,
-                      struct flo_err *err)
+static int take_items(struct flo_cursor *at, struct flo_gguf_kv *kv, struct flo_err *err)
 {
     uint64_t item_bytes = flo_gguf_type_bytes(kv->item_type);
     uint64_t start = at->position;
@@ -64,8 +63,8 @@ static int take_items(struct flo_cursor *at, struct flo_gguf_kv *kv,
         struct flo_gguf_text text;
         int rv = flo_cursor_text(at, &text, err);
         if (rv < 0) {
-            return flo_wrap(err, rv, "key '%.*s', item %" PRIu64,
-                            (int)kv->key.bytes, kv->key.data, i);
+            return flo_wrap(err, rv, "key '%.*s', item %" PRIu64, (int)kv->key.bytes, kv->key.data,
+                            i);
         }
     }
     kv->data = at->gguf->data + start;
@@ -79,15 +78,14 @@ static int check_bools(const struct flo_gguf_kv *kv, struct flo_err *err)
     for (size_t i = 0; kv->item_type == FLO_GGUF_BOOL && i < kv->bytes; i++) {
         if (kv->data[i] > 1) {
             return flo_fail(err, FLO_E_GGUF_TYPE,
-                            "key '%.*s': a bool of value %u, 0 and 1 are known",
-                            (int)kv->key.bytes, kv->key.data, kv->data[i]);
+                            "key '%.*s': a bool of value %u, 0 and 1 are known", (int)kv->key.bytes,
+                            kv->key.data, kv->data[i]);
         }
     }
     return 0;
 }
 
-static int take_kv(struct flo_cursor *at, struct flo_gguf_kv *kv,
-                   struct flo_err *err)
+static int take_kv(struct flo_cursor *at, struct flo_gguf_kv *kv, struct flo_err *err)
 {
     int rv = flo_cursor_name(at, FLO_GGUF_KEY_BYTES_MAX, &kv->key, err);
     if (rv < 0 || (rv = flo_cursor_u32(at, &kv->type, err)) < 0) {
@@ -100,10 +98,8 @@ static int take_kv(struct flo_cursor *at, struct flo_gguf_kv *kv,
             (rv = flo_cursor_u64(at, &kv->count, err)) < 0) {
             return rv;
         }
-        if (kv->item_type >= FLO_GGUF_VALUE_TYPE_COUNT ||
-            kv->item_type == FLO_GGUF_ARRAY) {
-            return flo_fail(err, FLO_E_GGUF_TYPE,
-                            "key '%.*s': array of items of type %" PRIu32,
+        if (kv->item_type >= FLO_GGUF_VALUE_TYPE_COUNT || kv->item_type == FLO_GGUF_ARRAY) {
+            return flo_fail(err, FLO_E_GGUF_TYPE, "key '%.*s': array of items of type %" PRIu32,
                             (int)kv->key.bytes, kv->key.data, kv->item_type);
         }
         rv = take_items(at, kv, err);
@@ -113,8 +109,7 @@ static int take_kv(struct flo_cursor *at, struct flo_gguf_kv *kv,
         struct flo_gguf_text text;
         rv = flo_cursor_text(at, &text, err);
         if (rv < 0) {
-            return flo_wrap(err, rv, "key '%.*s'", (int)kv->key.bytes,
-                            kv->key.data);
+            return flo_wrap(err, rv, "key '%.*s'", (int)kv->key.bytes, kv->key.data);
         }
         kv->data = (const uint8_t *)text.data;
         kv->bytes = text.bytes;
@@ -123,8 +118,7 @@ static int take_kv(struct flo_cursor *at, struct flo_gguf_kv *kv,
     kv->bytes = flo_gguf_type_bytes(kv->type);
     if (kv->bytes == 0) {
         return flo_fail(err, FLO_E_GGUF_TYPE,
-                        "key '%.*s' has value type %" PRIu32
-                        ", 0 to 12 are known",
+                        "key '%.*s' has value type %" PRIu32 ", 0 to 12 are known",
                         (int)kv->key.bytes, kv->key.data, kv->type);
     }
     rv = flo_cursor_take(at, kv->bytes, &kv->data, err);
@@ -137,37 +131,32 @@ static int measure(struct flo_gguf_tensor *tensor, struct flo_err *err)
     const struct flo_quant_type *type = flo_quant_type(tensor->type);
     if (type == NULL) {
         return flo_fail(err, FLO_E_GGUF_TYPE,
-                        "tensor '%s' has type %" PRIu32
-                        ", which is unknown or was removed",
+                        "tensor '%s' has type %" PRIu32 ", which is unknown or was removed",
                         tensor->name, tensor->type);
     }
     if (tensor->dims[0] % type->block_values != 0) {
         return flo_fail(err, FLO_E_GGUF_SHAPE,
                         "tensor '%s': rows of %" PRIu64
                         " values are no multiple of the %u of a %s block",
-                        tensor->name, tensor->dims[0], type->block_values,
-                        type->name);
+                        tensor->name, tensor->dims[0], type->block_values, type->name);
     }
     tensor->values = 1;
     for (int i = 0; i < FLO_GGUF_DIMS_MAX; i++) {
         if (!flo_mul_u64(tensor->values, tensor->dims[i], &tensor->values) ||
             tensor->values > INT64_MAX) {
-            return flo_fail(err, FLO_E_GGUF_SHAPE,
-                            "tensor '%s' has more values than 2^63",
+            return flo_fail(err, FLO_E_GGUF_SHAPE, "tensor '%s' has more values than 2^63",
                             tensor->name);
         }
     }
-    if (!flo_mul_u64(tensor->values / type->block_values, type->block_bytes,
-                     &tensor->bytes) ||
+    if (!flo_mul_u64(tensor->values / type->block_values, type->block_bytes, &tensor->bytes) ||
         tensor->bytes > INT64_MAX) { /* room for what aligns it, too */
-        return flo_fail(err, FLO_E_GGUF_SHAPE,
-                        "tensor '%s' has more bytes than 2^63", tensor->name);
+        return flo_fail(err, FLO_E_GGUF_SHAPE, "tensor '%s' has more bytes than 2^63",
+                        tensor->name);
     }
     return 0;
 }
 
-static int take_tensor(struct flo_cursor *at, struct flo_gguf_tensor *tensor,
-                       struct flo_err *err)
+static int take_tensor(struct flo_cursor *at, struct flo_gguf_tensor *tensor, struct flo_err *err)
 {
     struct flo_gguf_text name;
     uint32_t dim_count = 0;
@@ -179,9 +168,8 @@ static int take_tensor(struct flo_cursor *at, struct flo_gguf_tensor *tensor,
     tensor->name[name.bytes] = '\0';
     if (dim_count == 0 || dim_count > FLO_GGUF_DIMS_MAX) {
         return flo_fail(err, FLO_E_GGUF_SHAPE,
-                        "tensor '%s' has %" PRIu32
-                        " dimensions, 1 to %d are allowed",
-                        tensor->name, dim_count, FLO_GGUF_DIMS_MAX);
+                        "tensor '%s' has %" PRIu32 " dimensions, 1 to %d are allowed", tensor->name,
+                        dim_count, FLO_GGUF_DIMS_MAX);
     }
     tensor->dim_count = (uint8_t)dim_count;
     for (uint32_t i = 0; i < FLO_GGUF_DIMS_MAX; i++) {
@@ -193,8 +181,7 @@ static int take_tensor(struct flo_cursor *at, struct flo_gguf_tensor *tensor,
             return rv;
         }
         if (tensor->dims[i] == 0 || tensor->dims[i] > INT64_MAX) {
-            return flo_fail(err, FLO_E_GGUF_SHAPE,
-                            "tensor '%s': dimension %" PRIu32 " is %" PRId64,
+            return flo_fail(err, FLO_E_GGUF_SHAPE, "tensor '%s': dimension %" PRIu32 " is %" PRId64,
                             tensor->name, i, (int64_t)tensor->dims[i]);
         }
     }
@@ -206,25 +193,21 @@ static int take_tensor(struct flo_cursor *at, struct flo_gguf_tensor *tensor,
 }
 
 /* Make the offset absolute, refusing what does not lie in the file. */
-static int place(const struct flo_gguf *gguf, struct flo_gguf_tensor *tensor,
-                 struct flo_err *err)
+static int place(const struct flo_gguf *gguf, struct flo_gguf_tensor *tensor, struct flo_err *err)
 {
     uint64_t start;
     uint64_t end;
     if (tensor->offset % gguf->alignment != 0) {
         return flo_fail(err, FLO_E_GGUF_BOUNDS,
-                        "tensor '%s': offset %" PRIu64
-                        " is not aligned to %" PRIu32,
-                        tensor->name, tensor->offset, gguf->alignment);
+                        "tensor '%s': offset %" PRIu64 " is not aligned to %" PRIu32, tensor->name,
+                        tensor->offset, gguf->alignment);
     }
     if (!flo_add_u64(gguf->data_offset, tensor->offset, &start) ||
         !flo_add_u64(start, tensor->bytes, &end) || end > gguf->file_bytes) {
         return flo_fail(err, FLO_E_GGUF_BOUNDS,
                         "tensor '%s': %" PRIu64 " bytes at offset %" PRIu64
-                        " of the data end behind the file's %" PRIu64
-                        " bytes; it may be cut short",
-                        tensor->name, tensor->bytes, tensor->offset,
-                        gguf->file_bytes);
+                        " of the data end behind the file's %" PRIu64 " bytes; it may be cut short",
+                        tensor->name, tensor->bytes, tensor->offset, gguf->file_bytes);
     }
     tensor->offset = start;
     return 0;
@@ -253,8 +236,7 @@ static int by_offset(const void *a, const void *b, void *context)
 }
 
 static int sorted(struct flo_gguf *gguf, size_t count, uint32_t **out,
-                  int (*compare)(const void *, const void *, void *),
-                  struct flo_err *err)
+                  int (*compare)(const void *, const void *, void *), struct flo_err *err)
 {
     uint32_t *order = malloc(sizeof(*order) * (count + 1));
     if (order == NULL) {
@@ -268,11 +250,10 @@ static int sorted(struct flo_gguf *gguf, size_t count, uint32_t **out,
     return 0;
 }
 
-static int read_kvs(struct flo_gguf *gguf, struct flo_cursor *at,
-                    uint64_t count, struct flo_err *err)
+static int read_kvs(struct flo_gguf *gguf, struct flo_cursor *at, uint64_t count,
+                    struct flo_err *err)
 {
-    if (count > FLO_GGUF_KV_COUNT_MAX ||
-        count > flo_cursor_left(at) / KV_BYTES_MIN) {
+    if (count > FLO_GGUF_KV_COUNT_MAX || count > flo_cursor_left(at) / KV_BYTES_MIN) {
         return flo_fail(err, FLO_E_GGUF_LIMIT,
                         "the header declares %" PRIu64 " keys; %d are allowed"
                         " and %" PRIu64 " bytes left",
@@ -292,15 +273,15 @@ static int read_kvs(struct flo_gguf *gguf, struct flo_cursor *at,
     for (size_t i = 1; rv == 0 && i < gguf->kv_count; i++) {
         const struct flo_gguf_text *key = &gguf->kvs[gguf->kv_by_key[i]].key;
         if (by_key(&gguf->kv_by_key[i - 1], &gguf->kv_by_key[i], gguf) == 0) {
-            rv = flo_fail(err, FLO_E_GGUF_DUP, "key '%.*s' stands twice",
-                          (int)key->bytes, key->data);
+            rv = flo_fail(err, FLO_E_GGUF_DUP, "key '%.*s' stands twice", (int)key->bytes,
+                          key->data);
         }
     }
     return rv;
 }
 
-static int read_tensors(struct flo_gguf *gguf, struct flo_cursor *at,
-                        uint64_t count, struct flo_err *err)
+static int read_tensors(struct flo_gguf *gguf, struct flo_cursor *at, uint64_t count,
+                        struct flo_err *err)
 {
     gguf->tensors = calloc((size_t)count + 1, sizeof(*gguf->tensors));
     if (gguf->tensors == NULL) {
@@ -312,8 +293,7 @@ static int read_tensors(struct flo_gguf *gguf, struct flo_cursor *at,
             return rv;
         }
     }
-    int rv =
-        sorted(gguf, gguf->tensor_count, &gguf->tensor_by_name, by_name, err);
+    int rv = sorted(gguf, gguf->tensor_count, &gguf->tensor_by_name, by_name, err);
     for (size_t i = 1; rv == 0 && i < gguf->tensor_count; i++) {
         const uint32_t *pair = &gguf->tensor_by_name[i - 1];
         if (by_name(&pair[0], &pair[1], gguf) == 0) {
@@ -332,16 +312,12 @@ static int place_tensors(struct flo_gguf *gguf, struct flo_err *err)
             return rv;
         }
     }
-    int rv = sorted(gguf, gguf->tensor_count, &gguf->tensor_by_offset,
-                    by_offset, err);
+    int rv = sorted(gguf, gguf->tensor_count, &gguf->tensor_by_offset, by_offset, err);
     for (size_t i = 1; rv == 0 && i < gguf->tensor_count; i++) {
-        const struct flo_gguf_tensor *first =
-            &gguf->tensors[gguf->tensor_by_offset[i - 1]];
-        const struct flo_gguf_tensor *second =
-            &gguf->tensors[gguf->tensor_by_offset[i]];
+        const struct flo_gguf_tensor *first = &gguf->tensors[gguf->tensor_by_offset[i - 1]];
+        const struct flo_gguf_tensor *second = &gguf->tensors[gguf->tensor_by_offset[i]];
         if (first->offset + first->bytes > second->offset) {
-            rv = flo_fail(err, FLO_E_GGUF_BOUNDS,
-                          "tensors '%s' and '%s' overlap", first->name,
+            rv = flo_fail(err, FLO_E_GGUF_BOUNDS, "tensors '%s' and '%s' overlap", first->name,
                           second->name);
         }
     }
@@ -356,37 +332,30 @@ static int read_alignment(struct flo_gguf *gguf, struct flo_err *err)
         return 0;
     }
     if (kv->type != FLO_GGUF_U32) {
-        return flo_fail(err, FLO_E_GGUF_TYPE,
-                        "key 'general.alignment' is a %s, u32 is needed",
+        return flo_fail(err, FLO_E_GGUF_TYPE, "key 'general.alignment' is a %s, u32 is needed",
                         flo_gguf_type_name(kv->type));
     }
     uint32_t value = flo_get_u32(kv->data);
-    if (value < ALIGNMENT_MIN || value > FLO_GGUF_ALIGNMENT_MAX ||
-        (value & (value - 1)) != 0) {
+    if (value < ALIGNMENT_MIN || value > FLO_GGUF_ALIGNMENT_MAX || (value & (value - 1)) != 0) {
         return flo_fail(err, FLO_E_GGUF_HPARAM,
-                        "general.alignment is %" PRIu32
-                        ", a power of two from %d to %d is needed",
+                        "general.alignment is %" PRIu32 ", a power of two from %d to %d is needed",
                         value, ALIGNMENT_MIN, FLO_GGUF_ALIGNMENT_MAX);
     }
     gguf->alignment = value;
     return 0;
 }
 
-static int read_magic(struct flo_cursor *at, uint32_t *version,
-                      struct flo_err *err)
+static int read_magic(struct flo_cursor *at, uint32_t *version, struct flo_err *err)
 {
     const uint8_t *magic;
     if (flo_cursor_left(at) < 4 || flo_cursor_take(at, 4, &magic, err) < 0 ||
         memcmp(magic, "GGUF", 4) != 0) {
-        return flo_fail(err, FLO_E_GGUF_MAGIC,
-                        "the first four bytes are not 'GGUF'");
+        return flo_fail(err, FLO_E_GGUF_MAGIC, "the first four bytes are not 'GGUF'");
     }
     int rv = flo_cursor_u32(at, version, err);
-    if (rv == 0 &&
-        (*version < FLO_GGUF_VERSION_MIN || *version > FLO_GGUF_VERSION)) {
-        rv = flo_fail(err, FLO_E_GGUF_VERSION,
-                      "version %" PRIu32 "%s; %d and %d are read", *version,
-                      *version == 0x03000000 ? " (big-endian 3)" : "",
+    if (rv == 0 && (*version < FLO_GGUF_VERSION_MIN || *version > FLO_GGUF_VERSION)) {
+        rv = flo_fail(err, FLO_E_GGUF_VERSION, "version %" PRIu32 "%s; %d and %d are read",
+                      *version, *version == 0x03000000 ? " (big-endian 3)" : "",
                       FLO_GGUF_VERSION_MIN, FLO_GGUF_VERSION);
     }
     return rv;
@@ -407,12 +376,10 @@ static int read_header(struct flo_gguf *gguf, struct flo_err *err)
         return flo_fail(err, FLO_E_GGUF_LIMIT,
                         "the header declares %" PRIu64 " tensors; %d are "
                         "allowed and %" PRIu64 " bytes left",
-                        tensor_count, FLO_GGUF_TENSOR_COUNT_MAX,
-                        flo_cursor_left(&at));
+                        tensor_count, FLO_GGUF_TENSOR_COUNT_MAX, flo_cursor_left(&at));
     }
     at.part = "a key";
-    if ((rv = read_kvs(gguf, &at, kv_count, err)) < 0 ||
-        (rv = read_alignment(gguf, err)) < 0) {
+    if ((rv = read_kvs(gguf, &at, kv_count, err)) < 0 || (rv = read_alignment(gguf, err)) < 0) {
         return rv;
     }
     at.part = "a tensor";
@@ -420,13 +387,11 @@ static int read_header(struct flo_gguf *gguf, struct flo_err *err)
         return rv;
     }
     /* Cannot wrap: position is at most a file's size, alignment 2^16. */
-    gguf->data_offset =
-        (at.position + gguf->alignment - 1) & ~((uint64_t)gguf->alignment - 1);
+    gguf->data_offset = (at.position + gguf->alignment - 1) & ~((uint64_t)gguf->alignment - 1);
     return place_tensors(gguf, err);
 }
 
-int flo_gguf_open(const void *data, size_t bytes, struct flo_gguf **out,
-                  struct flo_err *err)
+int flo_gguf_open(const void *data, size_t bytes, struct flo_gguf **out, struct flo_err *err)
 {
     struct flo_gguf *gguf = calloc(1, sizeof(*gguf));
     if (gguf == NULL) {

@@ -6,16 +6,14 @@
 
 #include "base/gguf/internal.h"
 
-static bool tensor_at(const void *file, size_t index,
-                      struct flo_finite_tensor *out)
+static bool tensor_at(const void *file, size_t index, struct flo_finite_tensor *out)
 {
     const struct flo_gguf *gguf = file;
 
     if (index >= gguf->tensor_count) {
         return false;
     }
-    const struct flo_gguf_tensor *tensor =
-        &gguf->tensors[gguf->tensor_by_offset[index]];
+    const struct flo_gguf_tensor *tensor = &gguf->tensors[gguf->tensor_by_offset[index]];
     *out = (struct flo_finite_tensor){.name = tensor->name,
                                       .type = flo_quant_type(tensor->type),
                                       .offset = tensor->offset,
@@ -25,8 +23,7 @@ static bool tensor_at(const void *file, size_t index,
 
 void flo_gguf_scan_init(struct flo_finite *scan, const struct flo_gguf *gguf)
 {
-    *scan = (struct flo_finite){
-        .file = gguf, .tensor_at = tensor_at, .cut = FLO_E_GGUF_TRUNCATED};
+    *scan = (struct flo_finite){.file = gguf, .tensor_at = tensor_at, .cut = FLO_E_GGUF_TRUNCATED};
 }
 
 int flo_gguf_scan_nonfinite(const struct flo_gguf *gguf, struct flo_err *err)

@@ -75,8 +75,7 @@ static void add_kv(struct flo_buf *out, const struct flo_gguf_kv *kv)
 }
 
 /* The offset counts from the data section here. */
-static void add_tensor(struct flo_buf *out,
-                       const struct flo_gguf_tensor *tensor)
+static void add_tensor(struct flo_buf *out, const struct flo_gguf_tensor *tensor)
 {
     add_text(out, tensor->name, strlen(tensor->name));
     add_u32(out, tensor->dim_count);
@@ -87,24 +86,21 @@ static void add_tensor(struct flo_buf *out,
     add_u64(out, tensor->offset);
 }
 
-static int check_edits(const struct flo_gguf_edit *edits, size_t count,
-                       struct flo_err *err)
+static int check_edits(const struct flo_gguf_edit *edits, size_t count, struct flo_err *err)
 {
     for (size_t i = 0; i < count; i++) {
         uint32_t type = edits[i].type;
         if (strcmp(edits[i].key, "general.alignment") == 0 ||
-            (type != FLO_GGUF_STRING && type != FLO_GGUF_U32 &&
-             type != FLO_GGUF_F32 && type != FLO_GGUF_BOOL)) {
-            return flo_fail(err, FLO_E_USAGE,
-                            "key '%s' cannot be written as a %s", edits[i].key,
+            (type != FLO_GGUF_STRING && type != FLO_GGUF_U32 && type != FLO_GGUF_F32 &&
+             type != FLO_GGUF_BOOL)) {
+            return flo_fail(err, FLO_E_USAGE, "key '%s' cannot be written as a %s", edits[i].key,
                             flo_gguf_type_name(type));
         }
     }
     return 0;
 }
 
-static const struct flo_gguf_edit *edit_of(const struct flo_gguf_edit *edits,
-                                           size_t count,
+static const struct flo_gguf_edit *edit_of(const struct flo_gguf_edit *edits, size_t count,
                                            struct flo_gguf_text key)
 {
     for (size_t i = 0; i < count; i++) {
@@ -116,8 +112,8 @@ static const struct flo_gguf_edit *edit_of(const struct flo_gguf_edit *edits,
 }
 
 static void build_header(struct flo_buf *out, const struct flo_gguf *source,
-                         const struct flo_gguf_tensor *tensors,
-                         const struct flo_gguf_edit *edits, size_t edit_count)
+                         const struct flo_gguf_tensor *tensors, const struct flo_gguf_edit *edits,
+                         size_t edit_count)
 {
     uint64_t kv_count = source->kv_count;
     for (size_t i = 0; i < edit_count; i++) {
@@ -148,8 +144,7 @@ static void build_header(struct flo_buf *out, const struct flo_gguf *source,
 }
 
 /* Zeros up to `place` of the data section. */
-static int pad_to(int fd, uint64_t *position, uint64_t place,
-                  struct flo_err *err)
+static int pad_to(int fd, uint64_t *position, uint64_t place, struct flo_err *err)
 {
     while (*position < place) {
         uint64_t some = place - *position;
@@ -165,10 +160,9 @@ static int pad_to(int fd, uint64_t *position, uint64_t place,
     return 0;
 }
 
-static int write_tensors(const struct flo_gguf *source,
-                         const struct flo_gguf_tensor *tensors,
-                         uint64_t data_bytes, flo_gguf_tensor_source *replace,
-                         void *context, int fd, struct flo_err *err)
+static int write_tensors(const struct flo_gguf *source, const struct flo_gguf_tensor *tensors,
+                         uint64_t data_bytes, flo_gguf_tensor_source *replace, void *context,
+                         int fd, struct flo_err *err)
 {
     uint64_t position = 0; /* in the data section */
     for (size_t i = 0; i < source->tensor_count; i++) {
@@ -195,11 +189,9 @@ static int write_tensors(const struct flo_gguf *source,
     return pad_to(fd, &position, data_bytes, err);
 }
 
-static int write_file(const struct flo_gguf *source,
-                      const struct flo_gguf_tensor *tensors,
-                      uint64_t data_bytes, const struct flo_gguf_edit *edits,
-                      size_t edit_count, flo_gguf_tensor_source *replace,
-                      void *context, int fd, struct flo_err *err)
+static int write_file(const struct flo_gguf *source, const struct flo_gguf_tensor *tensors,
+                      uint64_t data_bytes, const struct flo_gguf_edit *edits, size_t edit_count,
+                      flo_gguf_tensor_source *replace, void *context, int fd, struct flo_err *err)
 {
     struct flo_buf header = {.bytes_max = HEADER_BYTES_MAX};
     int rv = check_edits(edits, edit_count, err);
@@ -214,14 +206,12 @@ static int write_file(const struct flo_gguf *source,
         rv = flo_fd_write_all(fd, header.data, header.bytes, err);
     }
     flo_buf_deinit(&header);
-    return rv < 0 ? rv
-                  : write_tensors(source, tensors, data_bytes, replace, context,
-                                  fd, err);
+    return rv < 0 ? rv : write_tensors(source, tensors, data_bytes, replace, context, fd, err);
 }
 
 /* The tensors as they will stand, offsets counted from the data section. */
-static int copy_tensors(const struct flo_gguf *source,
-                        struct flo_gguf_tensor **out, struct flo_err *err)
+static int copy_tensors(const struct flo_gguf *source, struct flo_gguf_tensor **out,
+                        struct flo_err *err)
 {
     size_t count = source->tensor_count;
     struct flo_gguf_tensor *tensors = calloc(count + 1, sizeof(*tensors));
@@ -238,8 +228,7 @@ static int copy_tensors(const struct flo_gguf *source,
 
 /* New types, bytes and places, one after the other. */
 static int lay_out(const struct flo_gguf *source, const uint32_t *types,
-                   struct flo_gguf_tensor *tensors, uint64_t *data_bytes,
-                   struct flo_err *err)
+                   struct flo_gguf_tensor *tensors, uint64_t *data_bytes, struct flo_err *err)
 {
     uint64_t mask = source->alignment - 1;
     uint64_t at = 0;
@@ -248,18 +237,15 @@ static int lay_out(const struct flo_gguf *source, const uint32_t *types,
         struct flo_gguf_tensor *tensor = &tensors[index];
         const struct flo_quant_type *type = flo_quant_type(types[index]);
         if (type == NULL || tensor->dims[0] % type->block_values != 0 ||
-            !flo_mul_u64(tensor->values / type->block_values, type->block_bytes,
-                         &tensor->bytes)) {
+            !flo_mul_u64(tensor->values / type->block_values, type->block_bytes, &tensor->bytes)) {
             return flo_fail(err, FLO_E_GGUF_SHAPE,
-                            "tensor '%s': rows of %" PRIu64
-                            " values cannot be of type %" PRIu32,
+                            "tensor '%s': rows of %" PRIu64 " values cannot be of type %" PRIu32,
                             tensor->name, tensor->dims[0], types[index]);
         }
         tensor->type = types[index];
         tensor->offset = at;
         if (!flo_add_u64(at, tensor->bytes + mask, &at)) {
-            return flo_fail(err, FLO_E_GGUF_SHAPE,
-                            "tensor '%s' ends behind 2^64", tensor->name);
+            return flo_fail(err, FLO_E_GGUF_SHAPE, "tensor '%s' ends behind 2^64", tensor->name);
         }
         at &= ~mask;
     }
@@ -269,8 +255,7 @@ static int lay_out(const struct flo_gguf *source, const uint32_t *types,
 
 int flo_gguf_write(const struct flo_gguf *source, const uint32_t *types,
                    const struct flo_gguf_edit *edits, size_t edit_count,
-                   flo_gguf_tensor_source *replace, void *context, int fd,
-                   struct flo_err *err)
+                   flo_gguf_tensor_source *replace, void *context, int fd, struct flo_err *err)
 {
     struct flo_gguf_tensor *tensors = NULL;
     /* Up to the source's own end: usually the last tensor's padding. */
@@ -280,8 +265,7 @@ int flo_gguf_write(const struct flo_gguf *source, const uint32_t *types,
         rv = lay_out(source, types, tensors, &data_bytes, err);
     }
     if (rv == 0) {
-        rv = write_file(source, tensors, data_bytes, edits, edit_count, replace,
-                        context, fd, err);
+        rv = write_file(source, tensors, data_bytes, edits, edit_count, replace, context, fd, err);
     }
     free(tensors);
     return rv;
@@ -291,8 +275,7 @@ int flo_gguf_write(const struct flo_gguf *source, const uint32_t *types,
 
 int flo_gguf_create(const struct flo_gguf_tensor *tensors, size_t tensor_count,
                     const struct flo_gguf_edit *keys, size_t key_count,
-                    flo_gguf_tensor_source *give, void *context, int fd,
-                    struct flo_err *err)
+                    flo_gguf_tensor_source *give, void *context, int fd, struct flo_err *err)
 {
     struct flo_gguf_tensor *laid = calloc(tensor_count + 1, sizeof(*laid));
     uint32_t *order = calloc(tensor_count + 1, sizeof(*order));
@@ -312,10 +295,8 @@ int flo_gguf_create(const struct flo_gguf_tensor *tensors, size_t tensor_count,
                                      .tensor_count = tensor_count,
                                      .tensors = laid,
                                      .tensor_by_offset = order};
-    if (rv == 0 &&
-        (rv = lay_out(&nothing, types, laid, &data_bytes, err)) == 0) {
-        rv = write_file(&nothing, laid, data_bytes, keys, key_count, give,
-                        context, fd, err);
+    if (rv == 0 && (rv = lay_out(&nothing, types, laid, &data_bytes, err)) == 0) {
+        rv = write_file(&nothing, laid, data_bytes, keys, key_count, give, context, fd, err);
     }
     free(types);
     free(order);

@@ -43,21 +43,17 @@ struct flo_config;
  * FLO_E_CFG_KEY    unknown or missing key
  * FLO_E_CFG_TYPE   wrong type
  * FLO_E_CFG_RANGE  out of range or none of the choices */
-FLO_MUST_USE int flo_config_parse(const char *text, size_t bytes,
-                                  const char *name,
-                                  const struct flo_config_row *rows,
-                                  size_t count, struct flo_config **out,
-                                  struct flo_err *err);
+FLO_MUST_USE int flo_config_parse(const char *text, size_t bytes, const char *name,
+                                  const struct flo_config_row *rows, size_t count,
+                                  struct flo_config **out, struct flo_err *err);
 /* The same of a map within a file that was read.  Errors name it: "tokens.shop:
  * unknown key ..." */
 FLO_MUST_USE int flo_config_map(const json_t *map, const char *name,
                                 const struct flo_config_row *rows, size_t count,
                                 struct flo_config **out, struct flo_err *err);
 /* The same from a file; also flo_file_read's errors. */
-FLO_MUST_USE int flo_config_load(const char *path,
-                                 const struct flo_config_row *rows,
-                                 size_t count, struct flo_config **out,
-                                 struct flo_err *err);
+FLO_MUST_USE int flo_config_load(const char *path, const struct flo_config_row *rows, size_t count,
+                                 struct flo_config **out, struct flo_err *err);
 /* NULL is fine. */
 void flo_config_free(struct flo_config *config);
 /* flo_config_free(*config) for FLO_CLEANUP. */
@@ -72,8 +68,7 @@ bool flo_config_bool(const struct flo_config *config, const char *key);
 uint64_t flo_config_u64(const struct flo_config *config, const char *key);
 /* A list of texts: its length and elements; NULL beyond the end. */
 size_t flo_config_texts_count(const struct flo_config *config, const char *key);
-const char *flo_config_texts_get(const struct flo_config *config,
-                                 const char *key, size_t index);
+const char *flo_config_texts_get(const struct flo_config *config, const char *key, size_t index);
 /* Object or array, never NULL (empty when the key is missing). */
 const json_t *flo_config_tree(const struct flo_config *config, const char *key);
 /* Does the key stand in the file or was it set? */

@@ -28,15 +28,13 @@ void flo_secret_buf_deinit(struct flo_buf *buf);
  * group and others, else FLO_E_CFG_PERM.  The caller frees *data, which is
  * NUL-terminated.  FLO_E_ABSENT, FLO_E_IO_OPEN, FLO_E_IO_READ,
  * FLO_E_META_TOO_LARGE. */
-FLO_MUST_USE int flo_secret_read(const char *path, size_t bytes_max,
-                                 char **data, size_t *bytes,
+FLO_MUST_USE int flo_secret_read(const char *path, size_t bytes_max, char **data, size_t *bytes,
                                  struct flo_err *err);
 /* The first line of such a file, that of a token with which we ask.  Here root
  * takes also a file of another user, as that of a service: who owns it knows
  * the token anyway, and can put there nothing but another one of their own.
  * That is no right to choose the key with which root signs: not for keys. */
-FLO_MUST_USE int flo_token_read(const char *path, char *out, size_t bytes,
-                                struct flo_err *err);
+FLO_MUST_USE int flo_token_read(const char *path, char *out, size_t bytes, struct flo_err *err);
 
 /* ---- keys ---- */
 
@@ -51,18 +49,15 @@ struct flo_key;
 FLO_MUST_USE int flo_key_generate(struct flo_key **out, struct flo_err *err);
 /* PEM, SEC 1 or PKCS#8, not encrypted, P-256; else FLO_E_SIG_FORMAT.  `pem`
  * need not be terminated. */
-FLO_MUST_USE int flo_key_parse(const char *pem, size_t bytes,
-                               struct flo_key **out, struct flo_err *err);
+FLO_MUST_USE int flo_key_parse(const char *pem, size_t bytes, struct flo_key **out,
+                               struct flo_err *err);
 /* As flo_secret_read and flo_key_parse. */
-FLO_MUST_USE int flo_key_load(const char *path, struct flo_key **out,
-                              struct flo_err *err);
+FLO_MUST_USE int flo_key_load(const char *path, struct flo_key **out, struct flo_err *err);
 /* PEM into `out`, which holds FLO_KEY_PEM_MAX; wipe it afterwards. */
 #define FLO_KEY_PEM_MAX 512
-FLO_MUST_USE int flo_key_pem(const struct flo_key *key, char *out,
-                             struct flo_err *err);
+FLO_MUST_USE int flo_key_pem(const struct flo_key *key, char *out, struct flo_err *err);
 /* PEM with mode 0600, whole or not at all. */
-FLO_MUST_USE int flo_key_save(const struct flo_key *key, const char *path,
-                              struct flo_err *err);
+FLO_MUST_USE int flo_key_save(const struct flo_key *key, const char *path, struct flo_err *err);
 /* Wipes; NULL is fine. */
 void flo_key_free(struct flo_key *key);
 /* flo_key_free(*key) for FLO_CLEANUP. */
@@ -71,31 +66,27 @@ void flo_key_cleanup(struct flo_key **key);
 const struct flo_public_key *flo_key_public(const struct flo_key *key);
 
 /* PEM of a SubjectPublicKeyInfo with a P-256 point, else FLO_E_SIG_FORMAT. */
-FLO_MUST_USE int flo_public_key_parse(const char *pem, size_t bytes,
-                                      struct flo_public_key *out,
+FLO_MUST_USE int flo_public_key_parse(const char *pem, size_t bytes, struct flo_public_key *out,
                                       struct flo_err *err);
-FLO_MUST_USE int flo_public_key_load(const char *path,
-                                     struct flo_public_key *out,
+FLO_MUST_USE int flo_public_key_load(const char *path, struct flo_public_key *out,
                                      struct flo_err *err);
 /* `out` holds FLO_PUBLIC_KEY_PEM_MAX. */
 void flo_public_key_pem(const struct flo_public_key *key, char *out);
 /* PEM with mode 0644. */
-FLO_MUST_USE int flo_public_key_save(const struct flo_public_key *key,
-                                     const char *path, struct flo_err *err);
+FLO_MUST_USE int flo_public_key_save(const struct flo_public_key *key, const char *path,
+                                     struct flo_err *err);
 
 /* ---- signatures ---- */
 
 /* Sign SHA-256(data), deterministic (RFC 6979) with the low one of s and n-s;
  * `signature` holds FLO_SIGNATURE_BYTES.  Fails only without memory. */
-FLO_MUST_USE int flo_sign(const struct flo_key *key, const void *data,
-                          size_t bytes, uint8_t *signature,
-                          struct flo_err *err);
+FLO_MUST_USE int flo_sign(const struct flo_key *key, const void *data, size_t bytes,
+                          uint8_t *signature, struct flo_err *err);
 /* 0 when `signature` (r || s) is of `key` over SHA-256(data).
  * FLO_E_SIG_FORMAT  not 64 bytes
  * FLO_E_SIG_BAD     of another key or other bytes, or r or s is 0 or >= n */
-FLO_MUST_USE int flo_verify(const struct flo_public_key *key, const void *data,
-                            size_t bytes, const void *signature,
-                            size_t signature_bytes, struct flo_err *err);
+FLO_MUST_USE int flo_verify(const struct flo_public_key *key, const void *data, size_t bytes,
+                            const void *signature, size_t signature_bytes, struct flo_err *err);
 /* Is s at most half of the curve's order?  With r, s also r, n-s is a good
  * signature, which anybody can reckon: documents take the low one.  Pure. */
 bool flo_signature_is_low(const uint8_t *signature);
@@ -106,10 +97,8 @@ bool flo_signature_is_low(const uint8_t *signature);
  * HKDF-SHA256 (RFC 5869) without salt and with `purpose` as info.  The key may
  * sign, too: ECDSA and such an agreement with one key are safe together
  * (Degabriele and others, CT-RSA 2012). */
-FLO_MUST_USE int flo_key_agree(const struct flo_key *key,
-                               const struct flo_public_key *other,
-                               const char *purpose,
-                               uint8_t out[FLO_DIGEST_BYTES],
+FLO_MUST_USE int flo_key_agree(const struct flo_key *key, const struct flo_public_key *other,
+                               const char *purpose, uint8_t out[FLO_DIGEST_BYTES],
                                struct flo_err *err);
 
 /* ---- sealed bytes ---- */
@@ -117,14 +106,11 @@ FLO_MUST_USE int flo_key_agree(const struct flo_key *key,
 /* AES-256-GCM: nobody without the key reads `data`, or changes it or the text
  * that it is about.  `out` holds bytes + FLO_SEALED_MORE. */
 #define FLO_SEALED_MORE 28 /* nonce and tag */
-FLO_MUST_USE int flo_sealed_make(const uint8_t key[FLO_DIGEST_BYTES],
-                                 const char *about, const void *data,
-                                 size_t bytes, uint8_t *out,
-                                 struct flo_err *err);
+FLO_MUST_USE int flo_sealed_make(const uint8_t key[FLO_DIGEST_BYTES], const char *about,
+                                 const void *data, size_t bytes, uint8_t *out, struct flo_err *err);
 /* `out` holds bytes - FLO_SEALED_MORE.  FLO_E_SIG_FORMAT, FLO_E_SIG_BAD. */
-FLO_MUST_USE int flo_sealed_open(const uint8_t key[FLO_DIGEST_BYTES],
-                                 const char *about, const uint8_t *data,
-                                 size_t bytes, uint8_t *out,
+FLO_MUST_USE int flo_sealed_open(const uint8_t key[FLO_DIGEST_BYTES], const char *about,
+                                 const uint8_t *data, size_t bytes, uint8_t *out,
                                  struct flo_err *err);
 
 /* ---- certificates ---- */
@@ -157,14 +143,13 @@ struct flo_certificate {
 };
 
 /* Append a PEM certificate signing request.  FLO_E_USAGE: common name. */
-FLO_MUST_USE int flo_csr_make(const struct flo_key *key,
-                              const char *common_name, struct flo_buf *pem,
-                              struct flo_err *err);
+FLO_MUST_USE int flo_csr_make(const struct flo_key *key, const char *common_name,
+                              struct flo_buf *pem, struct flo_err *err);
 /* Append the PEM of a self-signed authority (only common_name, days and
  * now_ms of the wish count).  FLO_E_USAGE: the wish. */
 FLO_MUST_USE int flo_authority_make(const struct flo_key *key,
-                                    const struct flo_certificate_wish *wish,
-                                    struct flo_buf *pem, struct flo_err *err);
+                                    const struct flo_certificate_wish *wish, struct flo_buf *pem,
+                                    struct flo_err *err);
 /* Issue for the key of a signing request and append the PEM.  Subject and
  * extensions of the request are ignored: the wish decides.
  * FLO_E_SIG_FORMAT  the request is malformed or its key is not P-256
@@ -172,36 +157,27 @@ FLO_MUST_USE int flo_authority_make(const struct flo_key *key,
  * FLO_E_STATE       authority key and certificate do not belong together, or
  *                   the authority has expired
  * FLO_E_USAGE       the wish */
-FLO_MUST_USE int flo_certificate_issue(const struct flo_key *authority,
-                                       const char *authority_pem,
-                                       size_t authority_bytes,
-                                       const char *csr_pem, size_t csr_bytes,
-                                       const struct flo_certificate_wish *wish,
-                                       struct flo_buf *pem,
-                                       struct flo_err *err);
+FLO_MUST_USE int flo_certificate_issue(const struct flo_key *authority, const char *authority_pem,
+                                       size_t authority_bytes, const char *csr_pem,
+                                       size_t csr_bytes, const struct flo_certificate_wish *wish,
+                                       struct flo_buf *pem, struct flo_err *err);
 /* The same for a key that is at hand, without a request. */
-FLO_MUST_USE int
-flo_certificate_issue_for(const struct flo_key *authority,
-                          const char *authority_pem, size_t authority_bytes,
-                          const struct flo_public_key *holder,
-                          const struct flo_certificate_wish *wish,
-                          struct flo_buf *pem, struct flo_err *err);
+FLO_MUST_USE int flo_certificate_issue_for(const struct flo_key *authority,
+                                           const char *authority_pem, size_t authority_bytes,
+                                           const struct flo_public_key *holder,
+                                           const struct flo_certificate_wish *wish,
+                                           struct flo_buf *pem, struct flo_err *err);
 /* Read the first certificate of a PEM text.  FLO_E_SIG_FORMAT: malformed,
  * not P-256, or a life that has no begin, no end, or the end first. */
-FLO_MUST_USE int flo_certificate_read(const char *pem, size_t bytes,
-                                      struct flo_certificate *out,
+FLO_MUST_USE int flo_certificate_read(const char *pem, size_t bytes, struct flo_certificate *out,
                                       struct flo_err *err);
 /* Did one of these authorities issue it, and is it valid now?  FLO_E_NET_TLS if
  * not. */
-FLO_MUST_USE int flo_certificate_verify(const char *pem, size_t bytes,
-                                        const char *authority_pem,
-                                        size_t authority_bytes,
-                                        struct flo_err *err);
+FLO_MUST_USE int flo_certificate_verify(const char *pem, size_t bytes, const char *authority_pem,
+                                        size_t authority_bytes, struct flo_err *err);
 /* The same at any time: the clock may be wrong. */
-FLO_MUST_USE int flo_certificate_is_by(const char *pem, size_t bytes,
-                                       const char *authority_pem,
-                                       size_t authority_bytes,
-                                       struct flo_err *err);
+FLO_MUST_USE int flo_certificate_is_by(const char *pem, size_t bytes, const char *authority_pem,
+                                       size_t authority_bytes, struct flo_err *err);
 
 /* ---- authorities ---- */
 
@@ -212,14 +188,13 @@ struct flo_pem_part {
 };
 /* Cut a PEM text into its certificates; nothing is read.  FLO_E_SIG_FORMAT:
  * there is none, one without an end, or more than `max`. */
-FLO_MUST_USE int flo_certificates_split(const char *pem, size_t bytes,
-                                        struct flo_pem_part *out, size_t max,
-                                        size_t *count, struct flo_err *err);
+FLO_MUST_USE int flo_certificates_split(const char *pem, size_t bytes, struct flo_pem_part *out,
+                                        size_t max, size_t *count, struct flo_err *err);
 /* The file name under which OpenSSL looks for an authority in a folder, as
  * "1a2b3c4d.0"; `out` holds FLO_AUTHORITY_NAME. */
 #define FLO_AUTHORITY_NAME 16
-FLO_MUST_USE int flo_authority_file_name(const char *pem, size_t bytes,
-                                         char *out, struct flo_err *err);
+FLO_MUST_USE int flo_authority_file_name(const char *pem, size_t bytes, char *out,
+                                         struct flo_err *err);
 
 /* A certificate that its authority takes back. */
 struct flo_revoked {
@@ -231,10 +206,9 @@ struct flo_revoked {
  * two lists readers take the one with the later `now_ms`, in whole seconds.
  * FLO_E_STATE: authority key and certificate do not belong together.
  * FLO_E_SIG_FORMAT: a serial that is no hex. */
-FLO_MUST_USE int flo_crl_make(const struct flo_key *authority,
-                              const char *authority_pem, size_t authority_bytes,
-                              const struct flo_revoked *revoked, size_t count,
-                              uint64_t now_ms, struct flo_buf *pem,
+FLO_MUST_USE int flo_crl_make(const struct flo_key *authority, const char *authority_pem,
+                              size_t authority_bytes, const struct flo_revoked *revoked,
+                              size_t count, uint64_t now_ms, struct flo_buf *pem,
                               struct flo_err *err);
 
 #endif

@@ -48,12 +48,10 @@ static sqlite3 *fresh(const struct flo_db *db)
  * no errno says so. */
 static bool is_read_only(const struct flo_db *db)
 {
-    const char *path =
-        db->handle != NULL ? sqlite3_db_filename(db->handle, NULL) : NULL;
+    const char *path = db->handle != NULL ? sqlite3_db_filename(db->handle, NULL) : NULL;
     struct statvfs facts;
 
-    return path != NULL && statvfs(path, &facts) == 0 &&
-           (facts.f_flag & ST_RDONLY) != 0;
+    return path != NULL && statvfs(path, &facts) == 0 && (facts.f_flag & ST_RDONLY) != 0;
 }
 
 /* Why the system refused what SQLite tells as `result`; 0: it did not. */
@@ -85,8 +83,7 @@ static int fix_of(int number, int code, struct flo_err *err)
     return code;
 }
 
-static int db_fail(struct flo_db *db, int result, const char *what,
-                   struct flo_err *err)
+static int db_fail(struct flo_db *db, int result, const char *what, struct flo_err *err)
 {
     int code = FLO_E_DB;
     int number = system_errno(db, result);
@@ -131,8 +128,7 @@ static int result_in(const char *text)
 
 /* The first line that a PRAGMA answers, compared with what it must be; `code`
  * when it is something else. */
-static int expect_answer(struct flo_db *db, const char *sql,
-                         const char *const *wanted, int code,
+static int expect_answer(struct flo_db *db, const char *sql, const char *const *wanted, int code,
                          struct flo_err *err)
 {
     sqlite3_stmt *stmt = NULL;
@@ -154,45 +150,40 @@ static int expect_answer(struct flo_db *db, const char *sql,
         if (!fits && result != SQLITE_OK) {
             rv = db_fail(db, result, sql, err);
         } else if (!fits) {
-            rv = flo_fail(err, code, "%s: %s", sql,
-                          text != NULL ? text : "no answer");
+            rv = flo_fail(err, code, "%s: %s", sql, text != NULL ? text : "no answer");
         }
     }
     sqlite3_finalize(stmt);
     return rv;
 }
 
-static int by_name(void *context, int a_bytes, const void *a, int b_bytes,
-                   const void *b)
+static int by_name(void *context, int a_bytes, const void *a, int b_bytes, const void *b)
 {
     (void)context;
     return flo_natural_compare(a, (size_t)a_bytes, b, (size_t)b_bytes);
 }
 
-static int db_set_up(struct flo_db *db, enum flo_db_sync sync,
-                     struct flo_err *err)
+static int db_set_up(struct flo_db *db, enum flo_db_sync sync, struct flo_err *err)
 {
     static const char *const wal[] = {"wal", "memory", NULL};
     int result;
 
     /* A hostile file must not run its own SQL or bend the schema. */
-    if ((result = sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1,
-                                    NULL)) != SQLITE_OK ||
-        (result = sqlite3_db_config(db->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA,
-                                    0, NULL)) != SQLITE_OK) {
+    if ((result = sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL)) != SQLITE_OK ||
+        (result = sqlite3_db_config(db->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL)) !=
+            SQLITE_OK) {
         return db_fail(db, result, "configure", err);
     }
-    if ((result = sqlite3_create_collation(db->handle, "by_name", SQLITE_UTF8,
-                                           NULL, by_name)) != SQLITE_OK) {
+    if ((result = sqlite3_create_collation(db->handle, "by_name", SQLITE_UTF8, NULL, by_name)) !=
+        SQLITE_OK) {
         return db_fail(db, result, "collation", err);
     }
     sqlite3_limit(db->handle, SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX);
     int rv = expect_answer(db, "PRAGMA journal_mode=WAL", wal, FLO_E_DB, err);
     if (rv == 0) {
-        rv = flo_db_exec(db,
-                         sync == FLO_DB_SYNC_FULL ? "PRAGMA synchronous=FULL"
-                                                  : "PRAGMA synchronous=NORMAL",
-                         err);
+        rv = flo_db_exec(
+            db, sync == FLO_DB_SYNC_FULL ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL",
+            err);
     }
     if (rv == 0) {
         rv = flo_db_exec(db, "PRAGMA foreign_keys=ON", err);
@@ -223,8 +214,8 @@ static int create(const char *path, struct flo_err *err)
     return 0;
 }
 
-int flo_db_open(const char *path, enum flo_db_sync sync, unsigned busy_ms,
-                struct flo_db **out, struct flo_err *err)
+int flo_db_open(const char *path, enum flo_db_sync sync, unsigned busy_ms, struct flo_db **out,
+                struct flo_err *err)
 {
     FLO_CLEANUP(flo_db_cleanup) struct flo_db *db = calloc(1, sizeof(*db));
 
@@ -235,8 +226,8 @@ int flo_db_open(const char *path, enum flo_db_sync sync, unsigned busy_ms,
     if (rv < 0) {
         return rv;
     }
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE |
-                SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+    int flags =
+        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
     errno = 0;
     int result = sqlite3_open_v2(path, &db->handle, flags, NULL);
     if (result != SQLITE_OK) {
@@ -255,12 +246,9 @@ int flo_db_open(const char *path, enum flo_db_sync sync, unsigned busy_ms,
 int flo_db_check(struct flo_db *db, struct flo_err *err)
 {
     static const char *const ok[] = {"ok", NULL};
-    int rv =
-        expect_answer(db, "PRAGMA quick_check(1)", ok, FLO_E_DB_DAMAGED, err);
+    int rv = expect_answer(db, "PRAGMA quick_check(1)", ok, FLO_E_DB_DAMAGED, err);
 
-    return rv < 0
-               ? flo_wrap(err, rv, "%s", sqlite3_db_filename(db->handle, NULL))
-               : 0;
+    return rv < 0 ? flo_wrap(err, rv, "%s", sqlite3_db_filename(db->handle, NULL)) : 0;
 }
 
 bool flo_db_is_damaged(const struct flo_db *db)
@@ -275,8 +263,7 @@ int flo_db_set_aside(const char *path, const char *word, struct flo_err *err)
 
     snprintf(other, sizeof(other), "%s.%s", path, word);
     if (rename(path, other) == 0) {
-        flo_log(FLO_LOG_WARN, "db", "%s is %s and was renamed to %s", path,
-                word, other);
+        flo_log(FLO_LOG_WARN, "db", "%s is %s and was renamed to %s", path, word, other);
     } else if (errno != ENOENT) {
         return flo_fail_errno(err, FLO_E_DB, "rename %s to %s", path, other);
     }
@@ -288,20 +275,17 @@ int flo_db_set_aside(const char *path, const char *word, struct flo_err *err)
 }
 
 /* A file that was deleted takes writes as before. */
-static int look_at(const char *path, const struct stat *own,
-                   struct flo_err *err)
+static int look_at(const char *path, const struct stat *own, struct flo_err *err)
 {
     struct stat there;
 
     if (stat(path, &there) < 0) {
-        return errno == ENOENT
-                   ? flo_fail(err, FLO_E_DB_REPLACED, "%s was deleted", path)
-                   : flo_fail_errno(err, FLO_E_DB, "look at %s", path);
+        return errno == ENOENT ? flo_fail(err, FLO_E_DB_REPLACED, "%s was deleted", path)
+                               : flo_fail_errno(err, FLO_E_DB, "look at %s", path);
     }
     return there.st_ino == own->st_ino && there.st_dev == own->st_dev
                ? 0
-               : flo_fail(err, FLO_E_DB_REPLACED, "%s is another file now",
-                          path);
+               : flo_fail(err, FLO_E_DB_REPLACED, "%s is another file now", path);
 }
 
 int flo_db_look(struct flo_db *db, struct flo_err *err)
@@ -356,13 +340,11 @@ int flo_db_exec(struct flo_db *db, const char *sql, struct flo_err *err)
 
 /* ---- schema ---- */
 
-static int version_read(struct flo_db *db, int64_t *version,
-                        struct flo_err *err)
+static int version_read(struct flo_db *db, int64_t *version, struct flo_err *err)
 {
     struct flo_db_statement *statement;
     bool has_row = false;
-    int rv =
-        flo_db_query(db, "PRAGMA user_version", FLO_DB_NONE, &statement, err);
+    int rv = flo_db_query(db, "PRAGMA user_version", FLO_DB_NONE, &statement, err);
 
     if (rv == 0) {
         rv = flo_db_step(statement, &has_row, err);
@@ -374,8 +356,7 @@ static int version_read(struct flo_db *db, int64_t *version,
     return rv;
 }
 
-static int migrate_one(struct flo_db *db, const char *script, size_t version,
-                       struct flo_err *err)
+static int migrate_one(struct flo_db *db, const char *script, size_t version, struct flo_err *err)
 {
     char pragma[64];
     int rv = flo_db_exec(db, script, err);
@@ -387,8 +368,7 @@ static int migrate_one(struct flo_db *db, const char *script, size_t version,
     return flo_db_exec(db, pragma, err);
 }
 
-int flo_db_migrate(struct flo_db *db, const char *const *scripts, size_t count,
-                   struct flo_err *err)
+int flo_db_migrate(struct flo_db *db, const char *const *scripts, size_t count, struct flo_err *err)
 {
     for (;;) {
         int64_t version = 0;
@@ -422,8 +402,7 @@ int flo_db_migrate(struct flo_db *db, const char *const *scripts, size_t count,
 
 /* ---- statements ---- */
 
-static struct flo_db_statement *statement_find(struct flo_db *db,
-                                               const char *sql, uint32_t hash)
+static struct flo_db_statement *statement_find(struct flo_db *db, const char *sql, uint32_t hash)
 {
     for (size_t i = 0; i < db->count; i++) {
         struct flo_db_statement *known = db->statements[i];
@@ -444,21 +423,19 @@ static int statement_room(struct flo_db *db, size_t *place, struct flo_err *err)
     }
     for (size_t i = 0; i < db->count; i++) {
         if (sqlite3_stmt_busy(db->statements[i]->stmt) == 0 &&
-            (*place == db->count ||
-             db->statements[i]->used < db->statements[*place]->used)) {
+            (*place == db->count || db->statements[i]->used < db->statements[*place]->used)) {
             *place = i;
         }
     }
     if (*place == db->count) {
-        return flo_fail(err, FLO_E_INTERNAL, "%d statements run at a time",
-                        (int)STATEMENTS_MAX);
+        return flo_fail(err, FLO_E_INTERNAL, "%d statements run at a time", (int)STATEMENTS_MAX);
     }
     statement_free(db->statements[*place]);
     return 0;
 }
 
-static int prepare(struct flo_db *db, const char *sql,
-                   struct flo_db_statement **out, struct flo_err *err)
+static int prepare(struct flo_db *db, const char *sql, struct flo_db_statement **out,
+                   struct flo_err *err)
 {
     uint32_t hash = flo_crc32c(0, sql, strlen(sql));
     struct flo_db_statement *known = statement_find(db, sql, hash);
@@ -478,16 +455,15 @@ static int prepare(struct flo_db *db, const char *sql,
         return flo_fail(err, FLO_E_MEMORY, "prepare %.200s", sql);
     }
     const char *rest = NULL;
-    int result = sqlite3_prepare_v3(
-        fresh(db), sql, -1, SQLITE_PREPARE_PERSISTENT, &statement->stmt, &rest);
+    int result =
+        sqlite3_prepare_v3(fresh(db), sql, -1, SQLITE_PREPARE_PERSISTENT, &statement->stmt, &rest);
     if (result != SQLITE_OK) {
         statement_free(statement);
         return db_fail(db, result, sql, err);
     }
     if (statement->stmt == NULL || rest[strspn(rest, " \t\n;")] != '\0') {
         statement_free(statement);
-        return flo_fail(err, FLO_E_INTERNAL,
-                        "not exactly one statement: %.200s", sql);
+        return flo_fail(err, FLO_E_INTERNAL, "not exactly one statement: %.200s", sql);
     }
     statement->db = db;
     statement->hash = hash;
@@ -504,23 +480,21 @@ static int prepare(struct flo_db *db, const char *sql,
 
 /* `life`: SQLITE_STATIC where the values outlive the statement's steps, else
  * SQLITE_TRANSIENT, which copies them.  The next use forgets them first. */
-static int bind(struct flo_db_statement *statement, int index,
-                const struct flo_db_value *value, sqlite3_destructor_type life)
+static int bind(struct flo_db_statement *statement, int index, const struct flo_db_value *value,
+                sqlite3_destructor_type life)
 {
     switch (value->kind) {
     case FLO_DB_TEXT:
         return sqlite3_bind_text(statement->stmt, index, value->data, -1, life);
     case FLO_DB_BLOB:
-        return sqlite3_bind_blob64(statement->stmt, index, value->data,
-                                   value->bytes, life);
+        return sqlite3_bind_blob64(statement->stmt, index, value->data, value->bytes, life);
     default:
         return sqlite3_bind_int64(statement->stmt, index, value->number);
     }
 }
 
-static int query(struct flo_db *db, const char *sql,
-                 const struct flo_db_value *values, size_t count,
-                 sqlite3_destructor_type life, struct flo_db_statement **out,
+static int query(struct flo_db *db, const char *sql, const struct flo_db_value *values,
+                 size_t count, sqlite3_destructor_type life, struct flo_db_statement **out,
                  struct flo_err *err)
 {
     struct flo_db_statement *statement = NULL;
@@ -538,15 +512,13 @@ static int query(struct flo_db *db, const char *sql,
     return rv;
 }
 
-int flo_db_query(struct flo_db *db, const char *sql,
-                 const struct flo_db_value *values, size_t count,
-                 struct flo_db_statement **out, struct flo_err *err)
+int flo_db_query(struct flo_db *db, const char *sql, const struct flo_db_value *values,
+                 size_t count, struct flo_db_statement **out, struct flo_err *err)
 {
     return query(db, sql, values, count, SQLITE_TRANSIENT, out, err);
 }
 
-int flo_db_step(struct flo_db_statement *statement, bool *has_row,
-                struct flo_err *err)
+int flo_db_step(struct flo_db_statement *statement, bool *has_row, struct flo_err *err)
 {
     (void)fresh(statement->db);
     int result = sqlite3_step(statement->stmt);
@@ -555,9 +527,7 @@ int flo_db_step(struct flo_db_statement *statement, bool *has_row,
         *has_row = true;
         return 0;
     }
-    int rv = result == SQLITE_DONE
-                 ? 0
-                 : db_fail(statement->db, result, statement->sql, err);
+    int rv = result == SQLITE_DONE ? 0 : db_fail(statement->db, result, statement->sql, err);
     sqlite3_reset(statement->stmt);
     if (rv == 0) {
         *has_row = false;
@@ -565,8 +535,7 @@ int flo_db_step(struct flo_db_statement *statement, bool *has_row,
     return rv;
 }
 
-int flo_db_run(struct flo_db *db, const char *sql,
-               const struct flo_db_value *values, size_t count,
+int flo_db_run(struct flo_db *db, const char *sql, const struct flo_db_value *values, size_t count,
                struct flo_err *err)
 {
     struct flo_db_statement *statement;
@@ -598,8 +567,7 @@ int64_t flo_db_column_i64(struct flo_db_statement *statement, int column)
     return sqlite3_column_int64(statement->stmt, column);
 }
 
-const void *flo_db_column_blob(struct flo_db_statement *statement, int column,
-                               size_t *bytes)
+const void *flo_db_column_blob(struct flo_db_statement *statement, int column, size_t *bytes)
 {
     const void *data = sqlite3_column_blob(statement->stmt, column);
 
@@ -651,8 +619,7 @@ int flo_db_log_pages(const struct flo_db *db)
 
 int flo_db_log_move(struct flo_db *db, struct flo_err *err)
 {
-    int result = sqlite3_wal_checkpoint_v2(
-        fresh(db), NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    int result = sqlite3_wal_checkpoint_v2(fresh(db), NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 
     return result == SQLITE_OK || (result & 0xff) == SQLITE_BUSY
                ? 0
@@ -662,8 +629,7 @@ int flo_db_log_move(struct flo_db *db, struct flo_err *err)
 int flo_db_file_sync(struct flo_db *db, struct flo_err *err)
 {
     sqlite3_file *file = NULL;
-    int result = sqlite3_file_control(fresh(db), "main",
-                                      SQLITE_FCNTL_FILE_POINTER, &file);
+    int result = sqlite3_file_control(fresh(db), "main", SQLITE_FCNTL_FILE_POINTER, &file);
 
     if (result == SQLITE_OK) {
         result = file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
@@ -677,9 +643,7 @@ static int copy_pages(struct flo_db *db, const char *path, struct flo_err *err)
     errno = 0;
     int result = sqlite3_open_v2(path, &to.handle, SQLITE_OPEN_READWRITE, NULL);
     sqlite3_backup *backup =
-        result == SQLITE_OK
-            ? sqlite3_backup_init(to.handle, "main", db->handle, "main")
-            : NULL;
+        result == SQLITE_OK ? sqlite3_backup_init(to.handle, "main", db->handle, "main") : NULL;
     int rv = 0;
 
     if (backup != NULL) { /* in one step: a commit would begin it again */

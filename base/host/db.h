@@ -25,9 +25,8 @@ enum flo_db_sync {
  * (flo_natural_compare).  The file gets mode 0600.  A lock of another process
  * is awaited for busy_ms.  Damage after the first page is found where it is
  * read. */
-FLO_MUST_USE int flo_db_open(const char *path, enum flo_db_sync sync,
-                             unsigned busy_ms, struct flo_db **out,
-                             struct flo_err *err);
+FLO_MUST_USE int flo_db_open(const char *path, enum flo_db_sync sync, unsigned busy_ms,
+                             struct flo_db **out, struct flo_err *err);
 /* Look through the structure of the whole file (PRAGMA quick_check), so that
  * damage is found now; it is read whole.
  *
@@ -38,8 +37,7 @@ bool flo_db_is_damaged(const struct flo_db *db);
 /* Rename a file that is `word` ("damaged") and that nobody has open to
  * PATH.WORD, in place of the one before it, and say so in the log.  The rest
  * of its log is removed, also where the file is gone. */
-FLO_MUST_USE int flo_db_set_aside(const char *path, const char *word,
-                                  struct flo_err *err);
+FLO_MUST_USE int flo_db_set_aside(const char *path, const char *word, struct flo_err *err);
 /* Are file and log at their path still those that are open?  The first call
  * remembers them: it belongs right behind flo_db_open and the first statement.
  * Later ones may be made from any thread.
@@ -52,14 +50,13 @@ void flo_db_close(struct flo_db *db);
 void flo_db_cleanup(struct flo_db **db);
 
 /* Run one or more statements without parameters or results. */
-FLO_MUST_USE int flo_db_exec(struct flo_db *db, const char *sql,
-                             struct flo_err *err);
+FLO_MUST_USE int flo_db_exec(struct flo_db *db, const char *sql, struct flo_err *err);
 
 /* Bring the schema from version PRAGMA user_version up to `count`: script i
  * makes version i + 1.  Each runs in its own transaction: whole or not at
  * all.  FLO_E_DB_NEWER: the file is newer than this program. */
-FLO_MUST_USE int flo_db_migrate(struct flo_db *db, const char *const *scripts,
-                                size_t count, struct flo_err *err);
+FLO_MUST_USE int flo_db_migrate(struct flo_db *db, const char *const *scripts, size_t count,
+                                struct flo_err *err);
 
 /* ---- statements ---- */
 
@@ -68,14 +65,11 @@ FLO_MUST_USE int flo_db_migrate(struct flo_db *db, const char *const *scripts,
  * 256 of them that were asked for last are kept per handle.  It is borrowed
  * until as many others were asked for: do not use one text for two loops at a
  * time. */
-FLO_MUST_USE int flo_db_query(struct flo_db *db, const char *sql,
-                              const struct flo_db_value *values, size_t count,
-                              struct flo_db_statement **out,
-                              struct flo_err *err);
+FLO_MUST_USE int flo_db_query(struct flo_db *db, const char *sql, const struct flo_db_value *values,
+                              size_t count, struct flo_db_statement **out, struct flo_err *err);
 /* The same, run to its end; rows are dropped. */
-FLO_MUST_USE int flo_db_run(struct flo_db *db, const char *sql,
-                            const struct flo_db_value *values, size_t count,
-                            struct flo_err *err);
+FLO_MUST_USE int flo_db_run(struct flo_db *db, const char *sql, const struct flo_db_value *values,
+                            size_t count, struct flo_err *err);
 
 /* *has_row says whether there is a row to read.  After the last one, and
  * after an error, the statement is reset. */
@@ -88,8 +82,7 @@ void flo_db_reset(struct flo_db_statement *statement);
  * the next step, reset or query of it; text of NULL is "". */
 const char *flo_db_column_text(struct flo_db_statement *statement, int column);
 int64_t flo_db_column_i64(struct flo_db_statement *statement, int column);
-const void *flo_db_column_blob(struct flo_db_statement *statement, int column,
-                               size_t *bytes);
+const void *flo_db_column_blob(struct flo_db_statement *statement, int column, size_t *bytes);
 
 /* Rows that the last statement changed. */
 int64_t flo_db_changes(struct flo_db *db);
@@ -112,8 +105,7 @@ FLO_MUST_USE int flo_db_file_sync(struct flo_db *db, struct flo_err *err);
 /* The database as it is now into a new file with mode 0600, looked through
  * (flo_db_check) and synced; others read and write it meanwhile.  After an
  * error the file is gone.  FLO_E_IO_OPEN: there is one already. */
-FLO_MUST_USE int flo_db_copy(struct flo_db *db, const char *path,
-                             struct flo_err *err);
+FLO_MUST_USE int flo_db_copy(struct flo_db *db, const char *path, struct flo_err *err);
 /* Harmless without a transaction. */
 void flo_db_roll_back(struct flo_db *db);
 

@@ -21,14 +21,12 @@ static inline struct flo_db_value flo_db_text(const char *text)
 }
 static inline struct flo_db_value flo_db_blob(const void *data, size_t bytes)
 {
-    return (struct flo_db_value){
-        .kind = FLO_DB_BLOB, .data = data, .bytes = bytes};
+    return (struct flo_db_value){.kind = FLO_DB_BLOB, .data = data, .bytes = bytes};
 }
 /* Values and how many, as two arguments. */
-#define FLO_DB_VALUES(...)                                                     \
-    (const struct flo_db_value[]){__VA_ARGS__},                                \
-        sizeof((const struct flo_db_value[]){__VA_ARGS__}) /                   \
-            sizeof(struct flo_db_value)
+#define FLO_DB_VALUES(...)                                                                         \
+    (const struct flo_db_value[]){__VA_ARGS__},                                                    \
+        sizeof((const struct flo_db_value[]){__VA_ARGS__}) / sizeof(struct flo_db_value)
 #define FLO_DB_NONE NULL, 0
 
 #endif

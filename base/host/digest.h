@@ -28,15 +28,14 @@ struct flo_hmac_piece {
     const void *data;
     size_t bytes;
 };
-void flo_hmac_sha256(const void *key, size_t key_bytes,
-                     const struct flo_hmac_piece *pieces, size_t count,
-                     struct flo_digest *out);
+void flo_hmac_sha256(const void *key, size_t key_bytes, const struct flo_hmac_piece *pieces,
+                     size_t count, struct flo_digest *out);
 
 /* Digest and length of a whole regular file.  `bytes` may be NULL.
  * FLO_E_ABSENT, FLO_E_IO_SYMLINK (the last name is a link), FLO_E_IO_OPEN,
  * FLO_E_IO_READ. */
-FLO_MUST_USE int flo_sha256_file(const char *path, struct flo_digest *out,
-                                 uint64_t *bytes, struct flo_err *err);
+FLO_MUST_USE int flo_sha256_file(const char *path, struct flo_digest *out, uint64_t *bytes,
+                                 struct flo_err *err);
 /* The same of an open file from offset 0 on; its position is not used. */
 FLO_MUST_USE int flo_sha256_fd(int fd, struct flo_digest *out, uint64_t *bytes,
                                struct flo_err *err);

@@ -77,8 +77,8 @@ struct flo_http_answer {
     struct flo_buf body;     /* unless streamed; flo_buf_deinit frees */
 };
 
-FLO_MUST_USE int flo_http_open(const struct flo_http_options *options,
-                               struct flo_http **out, struct flo_err *err);
+FLO_MUST_USE int flo_http_open(const struct flo_http_options *options, struct flo_http **out,
+                               struct flo_err *err);
 void flo_http_close(struct flo_http *http);
 
 /* 0 when an HTTP answer came, whatever its status.  The head's fields of
@@ -89,15 +89,12 @@ void flo_http_close(struct flo_http *http);
  * FLO_E_NET_TIMEOUT, FLO_E_NET_TLS, FLO_E_NET_STALLED, FLO_E_REST_TOO_LARGE
  * (answer larger than allowed), FLO_E_USAGE (the URL: only http and https), or
  * what a callback returned. */
-FLO_MUST_USE int flo_http_call(struct flo_http *http,
-                               const struct flo_http_request *request,
-                               struct flo_http_answer *answer,
-                               struct flo_err *err);
+FLO_MUST_USE int flo_http_call(struct flo_http *http, const struct flo_http_request *request,
+                               struct flo_http_answer *answer, struct flo_err *err);
 /* Turn a non-2xx answer into an error: a problem document's code, detail and
  * fix if there is one, else FLO_E_NET_STATUS.  `what` stands in front; "": it
  * says enough. */
-int flo_http_fail(const struct flo_http_answer *answer, const char *what,
-                  struct flo_err *err);
+int flo_http_fail(const struct flo_http_answer *answer, const char *what, struct flo_err *err);
 /* true: trying again later can help (5xx, 408, 425, 429, no answer). */
 bool flo_http_is_passing(int code, const struct flo_http_answer *answer);
 

@@ -34,17 +34,15 @@ struct flo_httpd_options {
     const char *const *origins;
     /* Body of error answers (also of those that httpd makes itself); NULL:
      * RFC 9457 problem documents. */
-    void (*error_body)(const struct flo_httpd_request *request,
-                       const struct flo_err *err, int status,
-                       struct flo_buf *body);
+    void (*error_body)(const struct flo_httpd_request *request, const struct flo_err *err,
+                       int status, struct flo_buf *body);
     const char *error_type; /* content type of errors; NULL: application/json */
     /* Where the known paths and methods are listed; NULL: as the table of
      * errors says. */
     const char *paths_fix;
     /* Asked after each head, before a byte of its body is waited for: 0, or
      * what the client is answered.  NULL: everybody may. */
-    int (*admit)(void *context, struct flo_httpd_request *request,
-                 struct flo_err *err);
+    int (*admit)(void *context, struct flo_httpd_request *request, struct flo_err *err);
     void *admit_context;
     uint64_t rate_bytes_per_s; /* rate of all answers together; 0: no limit */
     /* After each piece of a file; false: the client gets no more of it.  NULL:
@@ -72,14 +70,12 @@ bool flo_httpd_origin_is(const char *const *origins, const char *origin);
 /* "http" or "https", a name or address in lower case, and perhaps a port. */
 bool flo_httpd_origin_is_valid(const char *origin);
 
-typedef void (*flo_httpd_handler)(void *context,
-                                  struct flo_httpd_request *request);
+typedef void (*flo_httpd_handler)(void *context, struct flo_httpd_request *request);
 
 /* Files that are being sent just now. */
 size_t flo_httpd_files(const struct flo_httpd *httpd);
 
-FLO_MUST_USE int flo_httpd_open(struct event_base *base,
-                                const struct flo_httpd_options *options,
+FLO_MUST_USE int flo_httpd_open(struct event_base *base, const struct flo_httpd_options *options,
                                 struct flo_httpd **out, struct flo_err *err);
 /* Closes listeners and connections (on_closed is called for what was not
  * answered); not from inside a handler. */
@@ -90,8 +86,8 @@ void flo_httpd_close(struct flo_httpd *httpd);
  * tls NULL: plain.  Several listeners per server are fine; `tag` comes back by
  * flo_httpd_listener_tag.  FLO_E_PORT_IN_USE names address and fix. */
 FLO_MUST_USE int flo_httpd_listen(struct flo_httpd *httpd, const char *address,
-                                  const struct flo_httpd_tls *tls, int tag,
-                                  uint16_t *port, struct flo_err *err);
+                                  const struct flo_httpd_tls *tls, int tag, uint16_t *port,
+                                  struct flo_err *err);
 
 /* A copy of the socket of the listener with this tag; the caller's.  Another
  * thread's httpd takes it as the address "fd:N", and takes connections from it
@@ -104,31 +100,28 @@ void flo_httpd_listener_turn(struct flo_httpd *httpd, int tag, bool is_on);
  * are made from now on; a listener whose files are not whole stays as it is.
  * `ends`: connections made before end after their answer, idle ones now.  Not
  * from inside a handler of theirs.  FLO_E_NET_TLS. */
-FLO_MUST_USE int flo_httpd_tls_again(struct flo_httpd *httpd, int tag,
-                                     bool ends, struct flo_err *err);
+FLO_MUST_USE int flo_httpd_tls_again(struct flo_httpd *httpd, int tag, bool ends,
+                                     struct flo_err *err);
 
 /* `pattern`: "/v1/devices/{id}"; a final "/..." matches any rest (as "...").
  * More than one method may share a pattern.  Unknown path: 404
  * rest.not_found, known path with other method: 405 with `Allow`. */
-FLO_MUST_USE int flo_httpd_route(struct flo_httpd *httpd, const char *method,
-                                 const char *pattern, size_t body_bytes_max,
-                                 flo_httpd_handler handler, void *context,
+FLO_MUST_USE int flo_httpd_route(struct flo_httpd *httpd, const char *method, const char *pattern,
+                                 size_t body_bytes_max, flo_httpd_handler handler, void *context,
                                  struct flo_err *err);
 /* A route whose body is streamed: on_body is called per piece (non-zero
  * aborts the request with that error), then handler with an empty body.
  * on_start makes the per-request state before the first piece. */
 struct flo_httpd_upload {
-    int (*on_start)(void *context, struct flo_httpd_request *request,
-                    struct flo_err *err);
-    int (*on_body)(void *context, struct flo_httpd_request *request,
-                   const void *data, size_t bytes, struct flo_err *err);
+    int (*on_start)(void *context, struct flo_httpd_request *request, struct flo_err *err);
+    int (*on_body)(void *context, struct flo_httpd_request *request, const void *data, size_t bytes,
+                   struct flo_err *err);
     uint64_t body_bytes_max;
 };
-FLO_MUST_USE int flo_httpd_route_upload(struct flo_httpd *httpd,
-                                        const char *method, const char *pattern,
-                                        const struct flo_httpd_upload *upload,
-                                        flo_httpd_handler handler,
-                                        void *context, struct flo_err *err);
+FLO_MUST_USE int flo_httpd_route_upload(struct flo_httpd *httpd, const char *method,
+                                        const char *pattern, const struct flo_httpd_upload *upload,
+                                        flo_httpd_handler handler, void *context,
+                                        struct flo_err *err);
 
 /* From within or after on_body: read no more of the body for now, or go on.  No
  * time is counted meanwhile. */
@@ -141,17 +134,12 @@ const char *flo_httpd_method(const struct flo_httpd_request *request);
 const char *flo_httpd_path(const struct flo_httpd_request *request);
 /* Path parameter or query parameter, decoded (the rest of "/..." as the path
  * is); NULL when absent. */
-const char *flo_httpd_param(const struct flo_httpd_request *request,
-                            const char *name);
-const char *flo_httpd_query(const struct flo_httpd_request *request,
-                            const char *name);
+const char *flo_httpd_param(const struct flo_httpd_request *request, const char *name);
+const char *flo_httpd_query(const struct flo_httpd_request *request, const char *name);
 /* Name of the query's parameter i, decoded; NULL after the last. */
-const char *flo_httpd_query_name(const struct flo_httpd_request *request,
-                                 size_t i);
-const char *flo_httpd_header(const struct flo_httpd_request *request,
-                             const char *name);
-const char *flo_httpd_body(const struct flo_httpd_request *request,
-                           size_t *bytes);
+const char *flo_httpd_query_name(const struct flo_httpd_request *request, size_t i);
+const char *flo_httpd_header(const struct flo_httpd_request *request, const char *name);
+const char *flo_httpd_body(const struct flo_httpd_request *request, size_t *bytes);
 /* "Authorization: Bearer X" -> X; NULL when absent. */
 const char *flo_httpd_bearer(const struct flo_httpd_request *request);
 /* CN of the verified client certificate, which is not out of date; NULL when
@@ -164,8 +152,7 @@ struct flo_httpd_peer {
     bool is_out_of_date;         /* the certificate is over, or not yet valid */
 };
 /* NULL: it has shown none.  Out of date only where the listener admits that. */
-const struct flo_httpd_peer *
-flo_httpd_peer(const struct flo_httpd_request *request);
+const struct flo_httpd_peer *flo_httpd_peer(const struct flo_httpd_request *request);
 int flo_httpd_listener_tag(const struct flo_httpd_request *request);
 /* Is "host", "host:port" or "[::1]:port" one of `hosts` (NULL-terminated)? */
 bool flo_httpd_host_is(const char *const *hosts, const char *host);
@@ -187,28 +174,26 @@ void *flo_httpd_user(const struct flo_httpd_request *request);
 
 /* ---- the answer ---- */
 
-void flo_httpd_add_header(struct flo_httpd_request *request, const char *name,
-                          const char *value);
+void flo_httpd_add_header(struct flo_httpd_request *request, const char *name, const char *value);
 /* Whole answer. */
-void flo_httpd_answer(struct flo_httpd_request *request, int status,
-                      const char *content_type, const void *body, size_t bytes);
+void flo_httpd_answer(struct flo_httpd_request *request, int status, const char *content_type,
+                      const void *body, size_t bytes);
 /* RFC 9457 problem of an error (or options.error_body); status from its exit
  * class (contracts/rest.md §8), 413 for rest.too_large, 429 for limits, 503
  * with Retry-After for infer.busy. */
-void flo_httpd_answer_err(struct flo_httpd_request *request,
-                          const struct flo_err *err);
+void flo_httpd_answer_err(struct flo_httpd_request *request, const struct flo_err *err);
 int flo_httpd_status_of(int code);
 /* A file: Range (one range), If-None-Match, If-Range, HEAD, strong ETag. Takes
  * the descriptor. */
-void flo_httpd_answer_file(struct flo_httpd_request *request, int fd,
-                           const char *content_type, const char *etag);
+void flo_httpd_answer_file(struct flo_httpd_request *request, int fd, const char *content_type,
+                           const char *etag);
 /* A stream (chunked; to HTTP/1.0 until the end of the connection): begin, any
  * number of chunks, end.  chunk returns false when more than
  * backlog_bytes_max wait for a slow client (data was not taken). */
 void flo_httpd_stream_begin(struct flo_httpd_request *request, int status,
                             const char *content_type);
-bool flo_httpd_stream_chunk(struct flo_httpd_request *request, const void *data,
-                            size_t bytes, size_t backlog_bytes_max);
+bool flo_httpd_stream_chunk(struct flo_httpd_request *request, const void *data, size_t bytes,
+                            size_t backlog_bytes_max);
 void flo_httpd_stream_end(struct flo_httpd_request *request);
 /* Cut the connection, so that the client sees a broken stream. */
 void flo_httpd_stream_abort(struct flo_httpd_request *request);

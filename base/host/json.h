@@ -30,8 +30,7 @@
  * FLO_E_META_TOO_LARGE   more than bytes_max bytes, or so many parts; found
  *                        before anything is built
  * FLO_E_MEMORY */
-FLO_MUST_USE int flo_json_parse(const char *text, size_t bytes,
-                                size_t bytes_max, json_t **out,
+FLO_MUST_USE int flo_json_parse(const char *text, size_t bytes, size_t bytes_max, json_t **out,
                                 struct flo_err *err);
 
 /* json_decref(*json) for FLO_CLEANUP. */
@@ -41,9 +40,8 @@ void flo_json_cleanup(json_t **json);
 
 /* As flo_json_parse.  No memory that is given back has a part of the text: the
  * tree alone has it. */
-FLO_MUST_USE int flo_json_secret_parse(const char *text, size_t bytes,
-                                       size_t bytes_max, json_t **out,
-                                       struct flo_err *err);
+FLO_MUST_USE int flo_json_secret_parse(const char *text, size_t bytes, size_t bytes_max,
+                                       json_t **out, struct flo_err *err);
 /* json_decref(*json) for FLO_CLEANUP: parts that nobody else refers to are
  * overwritten. */
 void flo_json_secret_cleanup(json_t **json);
@@ -62,74 +60,61 @@ void flo_json_secret_dump(const json_t *json, struct flo_buf *out);
  * that is there but wrong is refused all the same. */
 
 /* Text of at most bytes_max bytes. */
-FLO_MUST_USE int flo_json_get_text(const json_t *object, const char *key,
-                                   size_t bytes_max, const char **out,
-                                   struct flo_err *err);
-FLO_MUST_USE int flo_json_opt_text(const json_t *object, const char *key,
-                                   size_t bytes_max, const char *standard,
+FLO_MUST_USE int flo_json_get_text(const json_t *object, const char *key, size_t bytes_max,
                                    const char **out, struct flo_err *err);
+FLO_MUST_USE int flo_json_opt_text(const json_t *object, const char *key, size_t bytes_max,
+                                   const char *standard, const char **out, struct flo_err *err);
 
 /* Whole numbers from min to max, both allowed; above INT64_MAX JSON cannot
  * say it. */
-FLO_MUST_USE int flo_json_get_u64(const json_t *object, const char *key,
-                                  uint64_t min, uint64_t max, uint64_t *out,
-                                  struct flo_err *err);
-FLO_MUST_USE int flo_json_opt_u64(const json_t *object, const char *key,
-                                  uint64_t min, uint64_t max, uint64_t standard,
+FLO_MUST_USE int flo_json_get_u64(const json_t *object, const char *key, uint64_t min, uint64_t max,
                                   uint64_t *out, struct flo_err *err);
+FLO_MUST_USE int flo_json_opt_u64(const json_t *object, const char *key, uint64_t min, uint64_t max,
+                                  uint64_t standard, uint64_t *out, struct flo_err *err);
 
 /* A number, with or without fraction, from min to max. */
-FLO_MUST_USE int flo_json_get_real(const json_t *object, const char *key,
-                                   double min, double max, double *out,
-                                   struct flo_err *err);
-FLO_MUST_USE int flo_json_opt_real(const json_t *object, const char *key,
-                                   double min, double max, double standard,
+FLO_MUST_USE int flo_json_get_real(const json_t *object, const char *key, double min, double max,
                                    double *out, struct flo_err *err);
+FLO_MUST_USE int flo_json_opt_real(const json_t *object, const char *key, double min, double max,
+                                   double standard, double *out, struct flo_err *err);
 
-FLO_MUST_USE int flo_json_get_bool(const json_t *object, const char *key,
-                                   bool *out, struct flo_err *err);
-FLO_MUST_USE int flo_json_opt_bool(const json_t *object, const char *key,
-                                   bool standard, bool *out,
+FLO_MUST_USE int flo_json_get_bool(const json_t *object, const char *key, bool *out,
+                                   struct flo_err *err);
+FLO_MUST_USE int flo_json_opt_bool(const json_t *object, const char *key, bool standard, bool *out,
                                    struct flo_err *err);
 
-FLO_MUST_USE int flo_json_get_object(const json_t *object, const char *key,
-                                     json_t **out, struct flo_err *err);
+FLO_MUST_USE int flo_json_get_object(const json_t *object, const char *key, json_t **out,
+                                     struct flo_err *err);
 /* *out is NULL when the key is missing. */
-FLO_MUST_USE int flo_json_opt_object(const json_t *object, const char *key,
-                                     json_t **out, struct flo_err *err);
+FLO_MUST_USE int flo_json_opt_object(const json_t *object, const char *key, json_t **out,
+                                     struct flo_err *err);
 
 /* An array of at most count_max elements. */
-FLO_MUST_USE int flo_json_get_array(const json_t *object, const char *key,
-                                    size_t count_max, json_t **out,
-                                    struct flo_err *err);
-FLO_MUST_USE int flo_json_opt_array(const json_t *object, const char *key,
-                                    size_t count_max, json_t **out,
-                                    struct flo_err *err);
+FLO_MUST_USE int flo_json_get_array(const json_t *object, const char *key, size_t count_max,
+                                    json_t **out, struct flo_err *err);
+FLO_MUST_USE int flo_json_opt_array(const json_t *object, const char *key, size_t count_max,
+                                    json_t **out, struct flo_err *err);
 
 /* "sha256:<64 hex>"; the _opt_ form gives the zero digest. */
-FLO_MUST_USE int flo_json_get_digest(const json_t *object, const char *key,
-                                     struct flo_digest *out,
+FLO_MUST_USE int flo_json_get_digest(const json_t *object, const char *key, struct flo_digest *out,
                                      struct flo_err *err);
-FLO_MUST_USE int flo_json_opt_digest(const json_t *object, const char *key,
-                                     struct flo_digest *out,
+FLO_MUST_USE int flo_json_opt_digest(const json_t *object, const char *key, struct flo_digest *out,
                                      struct flo_err *err);
 
 /* A name as of flo_name_is_valid; a bad one is FLO_E_META_NAME. */
-FLO_MUST_USE int flo_json_get_name(const json_t *object, const char *key,
-                                   const char **out, struct flo_err *err);
-FLO_MUST_USE int flo_json_opt_name(const json_t *object, const char *key,
-                                   const char *standard, const char **out,
+FLO_MUST_USE int flo_json_get_name(const json_t *object, const char *key, const char **out,
                                    struct flo_err *err);
+FLO_MUST_USE int flo_json_opt_name(const json_t *object, const char *key, const char *standard,
+                                   const char **out, struct flo_err *err);
 
 /* A device id as of flo_uuid_is_valid. */
-FLO_MUST_USE int flo_json_get_uuid(const json_t *object, const char *key,
-                                   const char **out, struct flo_err *err);
+FLO_MUST_USE int flo_json_get_uuid(const json_t *object, const char *key, const char **out,
+                                   struct flo_err *err);
 
 /* A key that begins with "crit_" says: who does not know me must not act on
  * this document.  We know none.  FLO_E_META_SCHEMA names the first, at any
  * depth. */
-FLO_MUST_USE int flo_json_check_critical(const json_t *json,
-                                         struct flo_err *err);
+FLO_MUST_USE int flo_json_check_critical(const json_t *json, struct flo_err *err);
 
 /* ---- writing ---- */
 

@@ -23,8 +23,8 @@ struct flo_jws_key {
 
 /* FLO_E_SIG_FORMAT: the key is none, or the signature has another length.
  * FLO_E_SIG_BAD: it is no signature of this key over these bytes. */
-FLO_MUST_USE int flo_jws_verify(const struct flo_jws_key *key, const void *data,
-                                size_t bytes, const uint8_t *signature,
-                                size_t signature_bytes, struct flo_err *err);
+FLO_MUST_USE int flo_jws_verify(const struct flo_jws_key *key, const void *data, size_t bytes,
+                                const uint8_t *signature, size_t signature_bytes,
+                                struct flo_err *err);
 
 #endif

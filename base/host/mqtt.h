@@ -51,23 +51,20 @@ struct flo_mqtt_handlers {
     /* Once per lost or failed connection; a reconnect is already planned.
      * err->code: FLO_E_NET_TLS, FLO_E_MQTT_IDENTITY (session taken over),
      * FLO_E_MQTT_ACL (not admitted), FLO_E_NET_UNREACHABLE, ... */
-    void (*on_disconnected)(void *context, const struct flo_err *err,
-                            uint64_t retry_in_ms);
+    void (*on_disconnected)(void *context, const struct flo_err *err, uint64_t retry_in_ms);
     void (*on_message)(void *context, const struct flo_mqtt_message *message);
     /* The end of a publish that gave a token > 0.  reason: the broker's, who
      * refused it when >= 0x80.  NULL: nobody gives one. */
-    void (*on_delivered)(void *context, uint64_t token, bool delivered,
-                         int reason);
+    void (*on_delivered)(void *context, uint64_t token, bool delivered, int reason);
     /* The broker refused a subscription (reason code >= 0x80). */
     void (*on_refused)(void *context, const char *topic, int reason);
 };
 
 /* Create and start connecting; never blocks.  Takes https_proxy and http_proxy
  * out of the environment (paho would use them for the broker). */
-FLO_MUST_USE int flo_mqtt_open(struct event_base *base,
-                               const struct flo_mqtt_options *options,
-                               const struct flo_mqtt_handlers *handlers,
-                               struct flo_mqtt **out, struct flo_err *err);
+FLO_MUST_USE int flo_mqtt_open(struct event_base *base, const struct flo_mqtt_options *options,
+                               const struct flo_mqtt_handlers *handlers, struct flo_mqtt **out,
+                               struct flo_err *err);
 /* Disconnect (publishing `bye` to the will topic first, retained, when not
  * NULL) and free; waits at most 1 s.  For the program's end: while nobody
  * answers for the broker's name, paho cannot be stopped.  Then its client stays
@@ -79,21 +76,19 @@ void flo_mqtt_close(struct flo_mqtt *mqtt, const char *bye);
  * on.  `at_once`: leave the present one and connect again; the session stays,
  * the last will is not sent, and what is under way is delivered first or after.
  * FLO_E_MEMORY: nothing has changed. */
-FLO_MUST_USE int flo_mqtt_use(struct flo_mqtt *mqtt, const char *cert_file,
-                              const char *key_file, bool at_once,
-                              struct flo_err *err);
+FLO_MUST_USE int flo_mqtt_use(struct flo_mqtt *mqtt, const char *cert_file, const char *key_file,
+                              bool at_once, struct flo_err *err);
 /* A lost connection is made again within retry_ms_min of the options, or this
  * time when it is longer (never more than retry_ms_max): many clients of one
  * broker do not come at once. */
 void flo_mqtt_spread(struct flo_mqtt *mqtt, uint64_t ms);
 bool flo_mqtt_is_connected(const struct flo_mqtt *mqtt);
-FLO_MUST_USE int flo_mqtt_subscribe(struct flo_mqtt *mqtt, const char *filter,
-                                    int qos, struct flo_err *err);
+FLO_MUST_USE int flo_mqtt_subscribe(struct flo_mqtt *mqtt, const char *filter, int qos,
+                                    struct flo_err *err);
 /* expiry_s 0: none; token 0: no on_delivered.  FLO_E_NET_UNREACHABLE when not
  * connected: nothing was queued, the caller keeps it. */
-FLO_MUST_USE int flo_mqtt_publish(struct flo_mqtt *mqtt, const char *topic,
-                                  const void *data, size_t bytes, int qos,
-                                  bool retained, uint32_t expiry_s,
+FLO_MUST_USE int flo_mqtt_publish(struct flo_mqtt *mqtt, const char *topic, const void *data,
+                                  size_t bytes, int qos, bool retained, uint32_t expiry_s,
                                   uint64_t token, struct flo_err *err);
 /* Messages dropped because of the bounds above, since open. */
 uint64_t flo_mqtt_dropped(const struct flo_mqtt *mqtt);

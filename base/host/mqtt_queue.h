@@ -46,15 +46,12 @@ struct flo_mqtt_room {
 };
 
 /* false: there is none for it. */
-bool flo_mqtt_room_enter(struct flo_mqtt_room *room, const char *topic,
-                         size_t bytes);
+bool flo_mqtt_room_enter(struct flo_mqtt_room *room, const char *topic, size_t bytes);
 /* With what it came in. */
-void flo_mqtt_room_leave(struct flo_mqtt_room *room, const char *topic,
-                         size_t bytes);
+void flo_mqtt_room_leave(struct flo_mqtt_room *room, const char *topic, size_t bytes);
 
 /* Messages in there of its sender, and of those with the same hash. */
-size_t flo_mqtt_room_waiting(const struct flo_mqtt_room *room,
-                             const char *topic);
+size_t flo_mqtt_room_waiting(const struct flo_mqtt_room *room, const char *topic);
 
 struct flo_mqtt_queue {
     pthread_mutex_t mutex;
@@ -71,18 +68,16 @@ struct flo_mqtt_queue {
 
 /* Each room is of `messages_max` and `sender_max`.  `apart` is borrowed; NULL:
  * no topics have a room of their own. */
-FLO_MUST_USE int flo_mqtt_queue_init(struct flo_mqtt_queue *queue,
-                                     size_t messages_max, size_t sender_max,
-                                     size_t bytes_max, const char *apart,
+FLO_MUST_USE int flo_mqtt_queue_init(struct flo_mqtt_queue *queue, size_t messages_max,
+                                     size_t sender_max, size_t bytes_max, const char *apart,
                                      struct flo_err *err);
 void flo_mqtt_queue_deinit(struct flo_mqtt_queue *queue);
 
 /* Copies text and data; a message that is too large, one too many or without
  * memory is dropped and counted, the first of a connection also said.  `item`
  * carries kind, flag, code, reason, token. */
-void flo_mqtt_queue_push(struct flo_mqtt_queue *queue,
-                         const struct flo_mqtt_item *item, const char *text,
-                         size_t text_bytes, const void *data, size_t bytes);
+void flo_mqtt_queue_push(struct flo_mqtt_queue *queue, const struct flo_mqtt_item *item,
+                         const char *text, size_t text_bytes, const void *data, size_t bytes);
 /* The oldest item or NULL; the caller frees it. */
 struct flo_mqtt_item *flo_mqtt_queue_take(struct flo_mqtt_queue *queue);
 /* Clear the event descriptor; call it before taking.  Who stops before NULL

@@ -84,8 +84,7 @@ static int fail_lost(struct flo_pg *pg, struct flo_err *err)
 {
     char why[256];
 
-    snprintf(why, sizeof(why), "no answer within %llu ms",
-             (unsigned long long)pg->waited_ms);
+    snprintf(why, sizeof(why), "no answer within %llu ms", (unsigned long long)pg->waited_ms);
     if (pg->conn != NULL) {
         first_line(PQerrorMessage(pg->conn), why);
     }
@@ -94,19 +93,15 @@ static int fail_lost(struct flo_pg *pg, struct flo_err *err)
     return flo_fail(err, FLO_E_DB_UNREACHABLE, "%s", pg->lost.what);
 }
 
-static int fail_result(struct flo_pg *pg, const PGresult *result,
-                       struct flo_err *err)
+static int fail_result(struct flo_pg *pg, const PGresult *result, struct flo_err *err)
 {
     char why[256];
 
     if (is_lost(pg)) {
         return fail_lost(pg, err);
     }
-    first_line(result == NULL ? PQerrorMessage(pg->conn)
-                              : PQresultErrorMessage(result),
-               why);
-    return flo_fail(err, result == NULL ? FLO_E_DB : code_of(result), "%s",
-                    why);
+    first_line(result == NULL ? PQerrorMessage(pg->conn) : PQresultErrorMessage(result), why);
+    return flo_fail(err, result == NULL ? FLO_E_DB : code_of(result), "%s", why);
 }
 
 /* ---- statements ---- */
@@ -133,8 +128,7 @@ static struct statement *find_statement(struct flo_pg *pg, const char *sql)
     return &pg->statements[first];
 }
 
-static int forget(struct flo_pg *pg, struct statement *statement,
-                  struct flo_err *err)
+static int forget(struct flo_pg *pg, struct statement *statement, struct flo_err *err)
 {
     char sql[32];
 
@@ -148,8 +142,7 @@ static int forget(struct flo_pg *pg, struct statement *statement,
     return 0;
 }
 
-static int prepare(struct flo_pg *pg, const char *sql, char name[16],
-                   struct flo_err *err)
+static int prepare(struct flo_pg *pg, const char *sql, char name[16], struct flo_err *err)
 {
     struct statement *statement = find_statement(pg, sql);
     bool is_known = statement->sql != NULL && strcmp(statement->sql, sql) == 0;
@@ -161,15 +154,11 @@ static int prepare(struct flo_pg *pg, const char *sql, char name[16],
     if (rv == 0 && !is_known) {
         statement->name = pg->names++;
         statement->sql = strdup(sql);
-        rv = statement->sql == NULL
-                 ? flo_fail(err, FLO_E_MEMORY, "text of a statement")
-                 : 0;
+        rv = statement->sql == NULL ? flo_fail(err, FLO_E_MEMORY, "text of a statement") : 0;
     }
     snprintf(name, 16, "s%u", statement->name);
     if (rv == 0 && !is_known) {
-        rv = PQsendPrepare(pg->conn, name, sql, 0, NULL) == 1
-                 ? 0
-                 : fail_result(pg, NULL, err);
+        rv = PQsendPrepare(pg->conn, name, sql, 0, NULL) == 1 ? 0 : fail_result(pg, NULL, err);
         pg->pending += rv == 0;
     }
     return rv;
@@ -179,8 +168,7 @@ static int prepare(struct flo_pg *pg, const char *sql, char name[16],
 
 /* After an error the rest of the pipeline is passed over, with the statements
  * that it would have prepared. */
-static void take_error(struct flo_pg *pg, const PGresult *result,
-                       struct flo_err *first)
+static void take_error(struct flo_pg *pg, const PGresult *result, struct flo_err *first)
 {
     ExecStatusType status = PQresultStatus(result);
 
@@ -190,8 +178,7 @@ static void take_error(struct flo_pg *pg, const PGresult *result,
     forget_statements(pg);
     pg->has_forgotten = true;
     if (first->code == 0) {
-        (void)fail_result(pg, status == PGRES_FATAL_ERROR ? result : NULL,
-                          first);
+        (void)fail_result(pg, status == PGRES_FATAL_ERROR ? result : NULL, first);
     }
 }
 
@@ -212,8 +199,7 @@ static void await(struct flo_pg *pg, uint64_t since_ms)
             pg->conn = NULL;
             return;
         }
-        uint64_t left_ms =
-            waited_ms < limits->answer_ms ? limits->answer_ms - waited_ms : 0;
+        uint64_t left_ms = waited_ms < limits->answer_ms ? limits->answer_ms - waited_ms : 0;
         if (pg->may_wait != NULL && left_ms > limits->look_ms) {
             left_ms = limits->look_ms;
         }
@@ -266,8 +252,7 @@ static int collect(struct flo_pg *pg, PGresult **out, struct flo_err *err)
     return first.code == 0 ? 0 : flo_fail(err, first.code, "%s", first.what);
 }
 
-static int send(struct flo_pg *pg, const char *sql,
-                const struct flo_db_value *values, size_t count,
+static int send(struct flo_pg *pg, const char *sql, const struct flo_db_value *values, size_t count,
                 struct flo_err *err)
 {
     const char *data[VALUES_MAX];
@@ -292,16 +277,14 @@ static int send(struct flo_pg *pg, const char *sql,
     if (rv < 0) {
         return rv;
     }
-    if (PQsendQueryPrepared(pg->conn, name, (int)count, data, bytes, formats,
-                            1) != 1) {
+    if (PQsendQueryPrepared(pg->conn, name, (int)count, data, bytes, formats, 1) != 1) {
         return fail_result(pg, NULL, err);
     }
     pg->pending++;
     return 0;
 }
 
-int flo_pg_send(struct flo_pg *pg, const char *sql,
-                const struct flo_db_value *values, size_t count,
+int flo_pg_send(struct flo_pg *pg, const char *sql, const struct flo_db_value *values, size_t count,
                 struct flo_err *err)
 {
     int rv = send(pg, sql, values, count, err);
@@ -317,8 +300,7 @@ int flo_pg_flush(struct flo_pg *pg, struct flo_err *err)
     return pg->pending > 0 ? collect(pg, NULL, err) : 0;
 }
 
-int flo_pg_run(struct flo_pg *pg, const char *sql,
-               const struct flo_db_value *values, size_t count,
+int flo_pg_run(struct flo_pg *pg, const char *sql, const struct flo_db_value *values, size_t count,
                uint64_t *changed, struct flo_err *err)
 {
     PGresult *result = NULL;
@@ -331,17 +313,15 @@ int flo_pg_run(struct flo_pg *pg, const char *sql,
         *changed = strtoull(PQcmdTuples(result), NULL, 10);
     }
     /* A commit of what failed before is answered by its opposite. */
-    if (rv == 0 && strcmp(sql, "COMMIT") == 0 &&
-        strcmp(PQcmdStatus(result), "COMMIT") != 0) {
+    if (rv == 0 && strcmp(sql, "COMMIT") == 0 && strcmp(PQcmdStatus(result), "COMMIT") != 0) {
         rv = flo_fail(err, FLO_E_DB, "a statement of the transaction failed");
     }
     PQclear(result);
     return rv;
 }
 
-int flo_pg_query(struct flo_pg *pg, const char *sql,
-                 const struct flo_db_value *values, size_t count,
-                 struct flo_pg_rows **out, struct flo_err *err)
+int flo_pg_query(struct flo_pg *pg, const char *sql, const struct flo_db_value *values,
+                 size_t count, struct flo_pg_rows **out, struct flo_err *err)
 {
     PGresult *result = NULL;
     int rv = send(pg, sql, values, count, err);
@@ -370,8 +350,7 @@ uint64_t flo_pg_rows_count(const struct flo_pg_rows *rows)
     return (uint64_t)PQntuples(result_of(rows));
 }
 
-const char *flo_pg_text(const struct flo_pg_rows *rows, uint64_t row,
-                        int column)
+const char *flo_pg_text(const struct flo_pg_rows *rows, uint64_t row, int column)
 {
     return PQgetvalue(result_of(rows), (int)row, column);
 }
@@ -381,14 +360,12 @@ int64_t flo_pg_number(const struct flo_pg_rows *rows, uint64_t row, int column)
     uint64_t number = 0;
 
     if (PQgetlength(result_of(rows), (int)row, column) == sizeof(number)) {
-        memcpy(&number, PQgetvalue(result_of(rows), (int)row, column),
-               sizeof(number));
+        memcpy(&number, PQgetvalue(result_of(rows), (int)row, column), sizeof(number));
     }
     return (int64_t)be64toh(number);
 }
 
-const void *flo_pg_blob(const struct flo_pg_rows *rows, uint64_t row,
-                        int column, size_t *bytes)
+const void *flo_pg_blob(const struct flo_pg_rows *rows, uint64_t row, int column, size_t *bytes)
 {
     *bytes = (size_t)PQgetlength(result_of(rows), (int)row, column);
     return PQgetvalue(result_of(rows), (int)row, column);
@@ -412,11 +389,9 @@ static int greet(PGconn *conn, const char *const *greeting, struct flo_err *err)
         char why[256];
         if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) {
             first_line(PQerrorMessage(conn), why);
-            rv =
-                flo_fail(err,
-                         PQstatus(conn) == CONNECTION_OK ? code_of(result)
-                                                         : FLO_E_DB_UNREACHABLE,
-                         "%s", why);
+            rv = flo_fail(err,
+                          PQstatus(conn) == CONNECTION_OK ? code_of(result) : FLO_E_DB_UNREACHABLE,
+                          "%s", why);
         }
         PQclear(result);
     }
@@ -424,14 +399,11 @@ static int greet(PGconn *conn, const char *const *greeting, struct flo_err *err)
 }
 
 /* On the owner's thread, or on one of its own: it reads only what stays. */
-static PGconn *connect_to(const char *address, const char *const *greeting,
-                          struct flo_err *err)
+static PGconn *connect_to(const char *address, const char *const *greeting, struct flo_err *err)
 {
-    static const char *const words[] = {"connect_timeout", "application_name",
-                                        "client_encoding", "tcp_user_timeout",
-                                        "dbname",          NULL};
-    const char *const values[] = {
-        "5", "flotilla-controller", "UTF8", "15000", address, NULL};
+    static const char *const words[] = {"connect_timeout",  "application_name", "client_encoding",
+                                        "tcp_user_timeout", "dbname",           NULL};
+    const char *const values[] = {"5", "flotilla-controller", "UTF8", "15000", address, NULL};
     PGconn *conn = PQconnectdbParams(words, values, 1);
     char why[256] = "no memory";
     int rv = 0;
@@ -455,8 +427,8 @@ static PGconn *connect_to(const char *address, const char *const *greeting,
     return conn;
 }
 
-static int take_connection(struct flo_pg *pg, PGconn *conn,
-                           const struct flo_err *why, struct flo_err *err)
+static int take_connection(struct flo_pg *pg, PGconn *conn, const struct flo_err *why,
+                           struct flo_err *err)
 {
     PQfinish(pg->conn);
     pg->conn = conn;
@@ -508,8 +480,7 @@ static int connect_soon(struct flo_pg *pg, struct flo_err *err)
     if (!pg->is_connecting) {
         pg->tried_ms = flo_now_ms();
         atomic_store(&pg->has_connected, false);
-        pg->is_connecting =
-            pthread_create(&pg->connector, NULL, connect_apart, pg) == 0;
+        pg->is_connecting = pthread_create(&pg->connector, NULL, connect_apart, pg) == 0;
         if (!pg->is_connecting) {
             return flo_fail(err, FLO_E_MEMORY, "thread");
         }
@@ -521,8 +492,7 @@ static int connect_soon(struct flo_pg *pg, struct flo_err *err)
     }
     return atomic_load(&pg->has_connected)
                ? end_connecting(pg, err)
-               : flo_fail(err, FLO_E_DB_UNREACHABLE, "%s; connecting again",
-                          pg->lost.what);
+               : flo_fail(err, FLO_E_DB_UNREACHABLE, "%s; connecting again", pg->lost.what);
 }
 
 void flo_pg_hurry(struct flo_pg *pg, const struct flo_pg_limits *limits)
@@ -531,8 +501,7 @@ void flo_pg_hurry(struct flo_pg *pg, const struct flo_pg_limits *limits)
     pg->limits = limits;
 }
 
-void flo_pg_heed(struct flo_pg *pg, bool (*may_wait)(void *context),
-                 void *context)
+void flo_pg_heed(struct flo_pg *pg, bool (*may_wait)(void *context), void *context)
 {
     pg->may_wait = may_wait;
     pg->may_wait_context = context;
@@ -542,8 +511,7 @@ static const char *option(const PQconninfoOption *options, const char *keyword)
 {
     const PQconninfoOption *one = options;
 
-    while (one != NULL && one->keyword != NULL &&
-           strcmp(one->keyword, keyword) != 0) {
+    while (one != NULL && one->keyword != NULL && strcmp(one->keyword, keyword) != 0) {
         one++;
     }
     return one != NULL && one->keyword != NULL ? one->val : NULL;
@@ -558,8 +526,7 @@ static bool is_afar(const char *hosts)
         hosts += strspn(hosts, ",");
         bytes = strcspn(hosts, ",");
         snprintf(url, sizeof(url), "http://%.*s", (int)bytes, hosts);
-        if (bytes > 0 && hosts[0] != '/' && hosts[0] != '@' &&
-            strncmp(hosts, "::1", bytes) != 0 &&
+        if (bytes > 0 && hosts[0] != '/' && hosts[0] != '@' && strncmp(hosts, "::1", bytes) != 0 &&
             flo_url_check(url, &flo_url_http, NULL) < 0) {
             return true;
         }
@@ -587,8 +554,7 @@ static int check_secrecy(const PQconninfoOption *options, struct flo_err *err)
                  host);
         return flo_err_fix(err, "?sslmode=verify-full, with sslrootcert=FILE");
     }
-    if (strcmp(mode, "disable") == 0 || strcmp(mode, "allow") == 0 ||
-        strcmp(mode, "prefer") == 0) {
+    if (strcmp(mode, "disable") == 0 || strcmp(mode, "allow") == 0 || strcmp(mode, "prefer") == 0) {
         flo_log(FLO_LOG_WARN, "db",
                 "sslmode=%.20s: all that goes to the database on %.100s may go "
                 "in clear",
@@ -619,8 +585,8 @@ static int check_address(const char *address, struct flo_err *err)
     return rv;
 }
 
-int flo_pg_open(const char *address, const char *const *greeting,
-                struct flo_pg **out, struct flo_err *err)
+int flo_pg_open(const char *address, const char *const *greeting, struct flo_pg **out,
+                struct flo_err *err)
 {
     int bad = check_address(address, err);
     struct flo_pg *pg = bad < 0 ? NULL : calloc(1, sizeof(*pg));
@@ -660,15 +626,13 @@ int flo_pg_ready(struct flo_pg *pg, struct flo_err *err)
 {
     if (!is_lost(pg)) {
         if (pg->has_forgotten &&
-            PQsendQueryParams(pg->conn, "DEALLOCATE ALL", 0, NULL, NULL, NULL,
-                              NULL, 0) == 1) {
+            PQsendQueryParams(pg->conn, "DEALLOCATE ALL", 0, NULL, NULL, NULL, NULL, 0) == 1) {
             pg->pending++;
         }
         pg->has_forgotten = false;
         return 0;
     }
-    if (!pg->is_connecting &&
-        flo_now_ms() - pg->tried_ms < pg->limits->again_ms) {
+    if (!pg->is_connecting && flo_now_ms() - pg->tried_ms < pg->limits->again_ms) {
         return flo_fail(err, FLO_E_DB_UNREACHABLE, "%s", pg->lost.what);
     }
     return pg->hurries ? connect_soon(pg, err) : connect_now(pg, err);

@@ -15,8 +15,8 @@
 #include "base/host/relay.h"
 
 #define PAIRS_MAX 4096
-#define BYTES_AHEAD                                                            \
-    (256u << 10) /* read, and not yet taken by the other side                  \
+#define BYTES_AHEAD                                                                                \
+    (256u << 10) /* read, and not yet taken by the other side                                      \
                   */
 #define ADDRESS_MAX 320
 
@@ -40,12 +40,10 @@ struct flo_relay {
 
 /* ---- addresses ---- */
 
-static int resolve(const char *text, bool passive, struct addrinfo **out,
-                   struct flo_err *err)
+static int resolve(const char *text, bool passive, struct addrinfo **out, struct flo_err *err)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
-                             .ai_flags =
-                                 (passive ? AI_PASSIVE : 0) | AI_NUMERICSERV};
+                             .ai_flags = (passive ? AI_PASSIVE : 0) | AI_NUMERICSERV};
     const char *colon = strrchr(text, ':');
     char host[ADDRESS_MAX];
 
@@ -53,12 +51,11 @@ static int resolve(const char *text, bool passive, struct addrinfo **out,
         return flo_fail(err, FLO_E_CFG_RANGE, "`%.200s` is no HOST:PORT", text);
     }
     bool bracket = text[0] == '[' && colon[-1] == ']';
-    snprintf(host, sizeof(host), "%.*s",
-             (int)(colon - text) - (bracket ? 2 : 0), text + (bracket ? 1 : 0));
+    snprintf(host, sizeof(host), "%.*s", (int)(colon - text) - (bracket ? 2 : 0),
+             text + (bracket ? 1 : 0));
     int rv = getaddrinfo(host, colon + 1, &hints, out);
     return rv == 0 ? 0
-                   : flo_fail(err, FLO_E_CFG_RANGE, "address %.200s: %s", text,
-                              gai_strerror(rv));
+                   : flo_fail(err, FLO_E_CFG_RANGE, "address %.200s: %s", text, gai_strerror(rv));
 }
 
 /* ---- pairs ---- */
@@ -78,8 +75,7 @@ static void pair_free(struct pair *pair)
     free(pair);
 }
 
-static struct bufferevent *other_of(const struct pair *pair,
-                                    const struct bufferevent *side)
+static struct bufferevent *other_of(const struct pair *pair, const struct bufferevent *side)
 {
     return pair->sides[side == pair->sides[0]];
 }
@@ -128,8 +124,7 @@ static void on_event(struct bufferevent *side, short what, void *context)
     struct bufferevent *other = other_of(pair, side);
     bool had_ended = pair->ends;
     pair->ends = true;
-    evbuffer_add_buffer(bufferevent_get_output(other),
-                        bufferevent_get_input(side));
+    evbuffer_add_buffer(bufferevent_get_output(other), bufferevent_get_input(side));
     bufferevent_disable(other, EV_READ);
     if (had_ended || evbuffer_get_length(bufferevent_get_output(other)) == 0) {
         pair_free(pair);
@@ -147,8 +142,7 @@ enum dialled {
 /* Bytes that the client has sent meanwhile wait for the target. */
 static enum dialled dial(struct pair *pair, const char *address)
 {
-    struct bufferevent *side =
-        bufferevent_socket_new(pair->relay->base, -1, BEV_OPT_CLOSE_ON_FREE);
+    struct bufferevent *side = bufferevent_socket_new(pair->relay->base, -1, BEV_OPT_CLOSE_ON_FREE);
     struct addrinfo *to = NULL;
 
     if (side == NULL || resolve(address, false, &to, NULL) < 0) {
@@ -205,23 +199,21 @@ static void pair_open(struct flo_relay *relay, evutil_socket_t fd)
     relay->pairs = pair;
     relay->count++;
     pair->is_otherwise = relay->target[0] == '\0';
-    pair->sides[0] =
-        bufferevent_socket_new(relay->base, fd, BEV_OPT_CLOSE_ON_FREE);
+    pair->sides[0] = bufferevent_socket_new(relay->base, fd, BEV_OPT_CLOSE_ON_FREE);
     if (pair->sides[0] == NULL) {
         evutil_closesocket(fd);
         pair_free(pair);
         return;
     }
     bufferevent_setcb(pair->sides[0], on_read, on_written, on_event, pair);
-    if (dial(pair, pair->is_otherwise ? relay->otherwise : relay->target) ==
-            DIALLED_NOT &&
+    if (dial(pair, pair->is_otherwise ? relay->otherwise : relay->target) == DIALLED_NOT &&
         !is_dialled_otherwise(pair)) {
         pair_free(pair);
     }
 }
 
-static void on_accept(struct evconnlistener *listener, evutil_socket_t fd,
-                      struct sockaddr *from, int bytes, void *context)
+static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *from,
+                      int bytes, void *context)
 {
     struct flo_relay *relay = context;
     bool is_nobody = relay->target[0] == '\0' && relay->otherwise[0] == '\0';
@@ -257,16 +249,15 @@ static uint16_t port_of(struct evconnlistener *listener)
     socklen_t bytes = sizeof(name);
     char text[8] = "0";
 
-    if (getsockname(evconnlistener_get_fd(listener), (struct sockaddr *)&name,
-                    &bytes) == 0) {
-        (void)getnameinfo((struct sockaddr *)&name, bytes, NULL, 0, text,
-                          sizeof(text), NI_NUMERICSERV);
+    if (getsockname(evconnlistener_get_fd(listener), (struct sockaddr *)&name, &bytes) == 0) {
+        (void)getnameinfo((struct sockaddr *)&name, bytes, NULL, 0, text, sizeof(text),
+                          NI_NUMERICSERV);
     }
     return (uint16_t)strtoul(text, NULL, 10);
 }
 
-int flo_relay_open(struct event_base *base, const char *address,
-                   struct flo_relay **out, uint16_t *port, struct flo_err *err)
+int flo_relay_open(struct event_base *base, const char *address, struct flo_relay **out,
+                   uint16_t *port, struct flo_err *err)
 {
     struct addrinfo *at = NULL;
     int rv = resolve(address, true, &at, err);
@@ -277,15 +268,13 @@ int flo_relay_open(struct event_base *base, const char *address,
     }
     if (rv == 0) {
         relay->base = base;
-        relay->listener = evconnlistener_new_bind(
-            base, on_accept, relay,
-            LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE,
-            1024, at->ai_addr, (int)at->ai_addrlen);
+        relay->listener = evconnlistener_new_bind(base, on_accept, relay,
+                                                  LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC |
+                                                      LEV_OPT_REUSEABLE,
+                                                  1024, at->ai_addr, (int)at->ai_addrlen);
         if (relay->listener == NULL) {
-            rv = errno == EADDRINUSE
-                     ? flo_fail(err, FLO_E_PORT_IN_USE, "%s is in use", address)
-                     : flo_fail_errno(err, FLO_E_IO_OPEN, "listen on %s",
-                                      address);
+            rv = errno == EADDRINUSE ? flo_fail(err, FLO_E_PORT_IN_USE, "%s is in use", address)
+                                     : flo_fail_errno(err, FLO_E_IO_OPEN, "listen on %s", address);
         }
     }
     if (at != NULL) {

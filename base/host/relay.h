@@ -13,8 +13,7 @@ struct flo_relay;
 /* `address`: HOST:PORT, [V6]:PORT; port 0: any free one, see *port.
  * FLO_E_PORT_IN_USE, FLO_E_CFG_RANGE. */
 FLO_MUST_USE int flo_relay_open(struct event_base *base, const char *address,
-                                struct flo_relay **out, uint16_t *port,
-                                struct flo_err *err);
+                                struct flo_relay **out, uint16_t *port, struct flo_err *err);
 /* From now on to this HOST:PORT.  Connections to another one end.  "": nobody
  * is there, new ones are closed at once. */
 void flo_relay_to(struct flo_relay *relay, const char *address);

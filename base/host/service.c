@@ -34,18 +34,16 @@ static bool read_address(const char *name, struct flo_service *service)
     if (name[0] == '@') {
         service->address.sun_path[0] = '\0';
     }
-    service->address_bytes =
-        (socklen_t)(offsetof(struct sockaddr_un, sun_path) + bytes);
+    service->address_bytes = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + bytes);
     return true;
 }
 
 static void say(const struct flo_service *service, const char *state)
 {
     if (sendto(service->fd, state, strlen(state), MSG_NOSIGNAL,
-               (const struct sockaddr *)&service->address,
-               service->address_bytes) < 0) {
-        flo_log(FLO_LOG_WARN, "service", "the service manager took no %s: %s",
-                state, strerror(errno));
+               (const struct sockaddr *)&service->address, service->address_bytes) < 0) {
+        flo_log(FLO_LOG_WARN, "service", "the service manager took no %s: %s", state,
+                strerror(errno));
     }
 }
 
@@ -62,8 +60,7 @@ static uint64_t watchdog_us(void)
     const char *pid = getenv("WATCHDOG_PID");
     const char *period = getenv("WATCHDOG_USEC");
 
-    if (period == NULL ||
-        (pid != NULL && strtoull(pid, NULL, 10) != (uint64_t)getpid())) {
+    if (period == NULL || (pid != NULL && strtoull(pid, NULL, 10) != (uint64_t)getpid())) {
         return 0;
     }
     return strtoull(period, NULL, 10);

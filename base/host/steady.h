@@ -21,8 +21,7 @@ static inline void flo_steady_init(pthread_cond_t *condition)
 }
 
 /* Wait at most so long.  Returns as pthread_cond_timedwait() does. */
-static inline int flo_steady_wait(pthread_cond_t *condition,
-                                  pthread_mutex_t *lock, uint64_t ms)
+static inline int flo_steady_wait(pthread_cond_t *condition, pthread_mutex_t *lock, uint64_t ms)
 {
     struct timespec end;
 

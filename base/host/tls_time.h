@@ -16,8 +16,7 @@
  * (`is_synchronised` false): of such a machine nobody knows that it is not
  * later yet.  Any thread, any number of times; 0: the clock alone counts again.
  * FLO_E_INTERNAL: this OpenSSL does not let us. */
-FLO_MUST_USE int flo_tls_time_set(uint64_t least_ms, bool is_synchronised,
-                                  struct flo_err *err);
+FLO_MUST_USE int flo_tls_time_set(uint64_t least_ms, bool is_synchronised, struct flo_err *err);
 
 /* When the certificate of the last peer that held begins and ends: whoever
  * issued it says that it was not earlier.  false: none yet. */

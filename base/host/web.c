@@ -6,10 +6,9 @@
 
 #include "base/host/digest.h"
 
-static const char csp[] =
-    "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src 'self' data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+static const char csp[] = "default-src 'none'; script-src 'self'; style-src 'self'; "
+                          "img-src 'self' data:; connect-src 'self'; "
+                          "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 static const char *type_of(const char *path)
 {
@@ -32,8 +31,7 @@ static const char *type_of(const char *path)
     return "application/octet-stream";
 }
 
-static const struct flo_web_file *find(const struct flo_web_file *files,
-                                       const char *path)
+static const struct flo_web_file *find(const struct flo_web_file *files, const char *path)
 {
     if (path == NULL || path[0] == '\0') {
         path = "index.html";
@@ -46,8 +44,8 @@ static const struct flo_web_file *find(const struct flo_web_file *files,
     return NULL;
 }
 
-bool flo_web_answer(struct flo_httpd_request *request,
-                    const struct flo_web_file *files, const char *path)
+bool flo_web_answer(struct flo_httpd_request *request, const struct flo_web_file *files,
+                    const char *path)
 {
     const struct flo_web_file *file = find(files, path);
     const char *has = flo_httpd_header(request, "If-None-Match");
@@ -67,10 +65,9 @@ bool flo_web_answer(struct flo_httpd_request *request,
     flo_httpd_add_header(request, "X-Content-Type-Options", "nosniff");
     flo_httpd_add_header(request, "Referrer-Policy", "no-referrer");
     flo_httpd_add_header(request, "Cross-Origin-Opener-Policy", "same-origin");
-    flo_httpd_add_header(request, "Cross-Origin-Resource-Policy",
-                         "same-origin");
+    flo_httpd_add_header(request, "Cross-Origin-Resource-Policy", "same-origin");
     bool same = has != NULL && strcmp(has, etag) == 0;
-    flo_httpd_answer(request, same ? 304 : 200, type_of(file->path),
-                     same ? NULL : file->data, same ? 0 : file->bytes);
+    flo_httpd_answer(request, same ? 304 : 200, type_of(file->path), same ? NULL : file->data,
+                     same ? 0 : file->bytes);
     return true;
 }

@@ -16,7 +16,7 @@ struct flo_web_file {
 
 /* Answer with the file of that path; "" or NULL: index.html.  `files` ends with
  * a path NULL.  false: there is none, and nothing was answered. */
-bool flo_web_answer(struct flo_httpd_request *request,
-                    const struct flo_web_file *files, const char *path);
+bool flo_web_answer(struct flo_httpd_request *request, const struct flo_web_file *files,
+                    const char *path);
 
 #endif

@@ -18,12 +18,10 @@ struct flo_yaml;
 /* Parse one document.  `name` (a file's name) stands in front of every error:
  * "config.yaml:12:3: ...".  FLO_E_CFG_PARSE, FLO_E_META_TOO_LARGE,
  * FLO_E_MEMORY. */
-FLO_MUST_USE int flo_yaml_parse(const char *text, size_t bytes,
-                                const char *name, struct flo_yaml **out,
-                                struct flo_err *err);
+FLO_MUST_USE int flo_yaml_parse(const char *text, size_t bytes, const char *name,
+                                struct flo_yaml **out, struct flo_err *err);
 /* Read and parse a file; its errors are flo_file_read's and the above. */
-FLO_MUST_USE int flo_yaml_load(const char *path, struct flo_yaml **out,
-                               struct flo_err *err);
+FLO_MUST_USE int flo_yaml_load(const char *path, struct flo_yaml **out, struct flo_err *err);
 /* NULL is fine. */
 void flo_yaml_free(struct flo_yaml *yaml);
 

@@ -2,8 +2,8 @@
 #include "base/quant/types/types.h"
 #include "base/quant/unpack.h"
 
-const int8_t flo_quant_iq4_grid[16] = {
-    -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+const int8_t flo_quant_iq4_grid[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                       1,    13,   25,  38,  53,  69,  89,  113};
 
 static inline __attribute__((always_inline)) void
 decode(flo_quant_unpack *unpack, const void *blocks, float *out, size_t values)
@@ -23,11 +23,10 @@ decode(flo_quant_unpack *unpack, const void *blocks, float *out, size_t values)
     }
 }
 
-#define DECODE(with, name, id)                                                 \
-    void flo_quant_##name##_decode(const void *blocks, float *out,             \
-                                   size_t values)                              \
-    {                                                                          \
-        decode(flo_unpack_##name, blocks, out, values);                        \
+#define DECODE(with, name, id)                                                                     \
+    void flo_quant_##name##_decode(const void *blocks, float *out, size_t values)                  \
+    {                                                                                              \
+        decode(flo_unpack_##name, blocks, out, values);                                            \
     }
 
 FLO_QUANT_CODE_TYPES(DECODE, )

@@ -117,8 +117,7 @@ static int64_t saturated(wide x)
     return (int64_t)(x > most ? most : x < -most ? -most : x);
 }
 
-static void dither_block(struct block *block, size_t at,
-                         const struct flo_dither_change *change,
+static void dither_block(struct block *block, size_t at, const struct flo_dither_change *change,
                          struct flo_dither_result *result)
 {
     int64_t d = half_units(block->d);
@@ -129,25 +128,19 @@ static void dither_block(struct block *block, size_t at,
     if (d == 0) { /* a block of one value: it has no step to take */
         struct flo_fixed one = per_step(change->scale, 1);
         for (size_t j = 0; j < 32; j++) {
-            double x = ldexp(
-                (double)scaled(change->sum[at + j], change->exponent, one),
-                -32 - 24);
+            double x = ldexp((double)scaled(change->sum[at + j], change->exponent, one), -32 - 24);
             square += x * x;
         }
         result->wanted_dot_wanted += square;
         return;
     }
-    struct flo_fixed ratio =
-        per_step(change->scale, (uint64_t)(d < 0 ? -d : d));
+    struct flo_fixed ratio = per_step(change->scale, (uint64_t)(d < 0 ? -d : d));
     for (size_t j = 0; j < 32; j++) {
         int64_t sum = change->sum[at + j];
-        int64_t x =
-            saturated(scaled(d < 0 ? -sum : sum, change->exponent, ratio));
+        int64_t x = saturated(scaled(d < 0 ? -sum : sum, change->exponent, ratio));
         int64_t u = dither(change->key, change->first + at + j);
         int64_t code = block->code[j] + ((x + u) >> 32);
-        code = code < block->least  ? block->least
-               : code > block->most ? block->most
-                                    : code;
+        code = code < block->least ? block->least : code > block->most ? block->most : code;
         double wanted = (double)x;
         dot += (double)(code - block->code[j]) * wanted;
         square += wanted * wanted;
@@ -175,8 +168,7 @@ static void store_nibbles(const struct block *block, uint8_t q[16])
     }
 }
 
-static void row_q4_0(void *row, size_t values,
-                     const struct flo_dither_change *change,
+static void row_q4_0(void *row, size_t values, const struct flo_dither_change *change,
                      struct flo_dither_result *result)
 {
     struct flo_block_q4_0 *blocks = row;
@@ -188,8 +180,7 @@ static void row_q4_0(void *row, size_t values,
     }
 }
 
-static void row_q4_1(void *row, size_t values,
-                     const struct flo_dither_change *change,
+static void row_q4_1(void *row, size_t values, const struct flo_dither_change *change,
                      struct flo_dither_result *result)
 {
     struct flo_block_q4_1 *blocks = row;
@@ -201,8 +192,7 @@ static void row_q4_1(void *row, size_t values,
     }
 }
 
-static void row_q8_0(void *row, size_t values,
-                     const struct flo_dither_change *change,
+static void row_q8_0(void *row, size_t values, const struct flo_dither_change *change,
                      struct flo_dither_result *result)
 {
     struct flo_block_q8_0 *blocks = row;
@@ -233,8 +223,7 @@ static uint16_t half_from_units(int64_t units)
     return (uint16_t)(sign | (uint64_t)(e + 1) << 10 | ((size >> e) & 0x3ff));
 }
 
-static void row_f16(void *row, size_t values,
-                    const struct flo_dither_change *change,
+static void row_f16(void *row, size_t values, const struct flo_dither_change *change,
                     struct flo_dither_result *result)
 {
     const wide most = (wide)65504 << 24;
@@ -255,8 +244,7 @@ static void row_f16(void *row, size_t values,
             halves[j] = half_from_units((int64_t)now);
             result->codes_changed++;
         }
-        result->moved_dot_wanted +=
-            ldexp((double)(int64_t)(now - old) * wanted, -48);
+        result->moved_dot_wanted += ldexp((double)(int64_t)(now - old) * wanted, -48);
         result->wanted_dot_wanted += ldexp(wanted * wanted, -48);
     }
     result->codes += values;
@@ -285,8 +273,7 @@ static float nearest_f32(int64_t value, int exponent)
 }
 
 /* old + change, both in units of the larger one's 62nd bit. */
-static float added(float old, int64_t sum,
-                   const struct flo_dither_change *change, double *wanted)
+static float added(float old, int64_t sum, const struct flo_dither_change *change, double *wanted)
 {
     uint64_t size = sum < 0 ? -(uint64_t)sum : (uint64_t)sum;
     int exponent;
@@ -295,25 +282,21 @@ static float added(float old, int64_t sum,
     if (size == 0) {
         return old;
     }
-    struct flo_fixed step = normal((uwide)size * change->scale.mantissa,
-                                   change->exponent + change->scale.exponent);
+    struct flo_fixed step =
+        normal((uwide)size * change->scale.mantissa, change->exponent + change->scale.exponent);
     int64_t moved = (int64_t)step.mantissa;
     moved = sum < 0 ? -moved : moved;
     *wanted = ldexp((double)moved, step.exponent);
-    int unit =
-        exponent + 24 > step.exponent + 62 ? exponent + 24 - 62 : step.exponent;
+    int unit = exponent + 24 > step.exponent + 62 ? exponent + 24 - 62 : step.exponent;
     int up = exponent - unit;        /* at most 38 */
     int down = unit - step.exponent; /* 0 or more */
-    int64_t total = up >= 0    ? fraction * ((int64_t)1 << up)
-                    : up > -63 ? fraction >> -up
-                               : 0;
+    int64_t total = up >= 0 ? fraction * ((int64_t)1 << up) : up > -63 ? fraction >> -up : 0;
     total += down < 63 ? moved >> down : 0;
     float now = nearest_f32(total, unit);
     return isfinite(now) ? now : old;
 }
 
-static void row_f32(void *row, size_t values,
-                    const struct flo_dither_change *change,
+static void row_f32(void *row, size_t values, const struct flo_dither_change *change,
                     struct flo_dither_result *result)
 {
     float *floats = row;
@@ -328,8 +311,7 @@ static void row_f32(void *row, size_t values,
     result->codes += values;
 }
 
-typedef void change_row(void *row, size_t values,
-                        const struct flo_dither_change *change,
+typedef void change_row(void *row, size_t values, const struct flo_dither_change *change,
                         struct flo_dither_result *result);
 
 static change_row *row_of(uint32_t quant_id)
@@ -356,14 +338,12 @@ bool flo_dither_can(uint32_t quant_id)
 }
 
 void flo_dither_row(uint32_t quant_id, void *row, size_t values,
-                    const struct flo_dither_change *change,
-                    struct flo_dither_result *result)
+                    const struct flo_dither_change *change, struct flo_dither_result *result)
 {
     row_of(quant_id)(row, values, change, result);
 }
 
-bool flo_fixed_array(const float *in, size_t count, int bits, int32_t *out,
-                     int *exponent)
+bool flo_fixed_array(const float *in, size_t count, int bits, int32_t *out, int *exponent)
 {
     int top = -200; /* every value is below 2^top */
     for (size_t i = 0; i < count; i++) {
@@ -372,8 +352,7 @@ bool flo_fixed_array(const float *in, size_t count, int bits, int32_t *out,
             return false;
         }
         int32_t fraction = split_f32(in[i], &e);
-        int length =
-            bit_length((uint64_t)(fraction < 0 ? -fraction : fraction));
+        int length = bit_length((uint64_t)(fraction < 0 ? -fraction : fraction));
         if (length > 0 && e + length > top) {
             top = e + length;
         }

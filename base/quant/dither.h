@@ -59,14 +59,12 @@ bool flo_dither_can(uint32_t quant_id);
 /* Change a row of `values` values in place and add to `result`.  The type is
  * one that flo_dither_can() takes; scales must be finite. */
 void flo_dither_row(uint32_t quant_id, void *row, size_t values,
-                    const struct flo_dither_change *change,
-                    struct flo_dither_result *result);
+                    const struct flo_dither_change *change, struct flo_dither_result *result);
 
 /* Floats to integers of at most `bits` bits (8..31): *exponent such that
  * out[i] = round(in[i] * 2^-exponent), half away from zero; exact when the
  * floats are halves and the largest is below 2^(bits - 24).  false when one
  * is NaN or infinite. */
-bool flo_fixed_array(const float *in, size_t count, int bits, int32_t *out,
-                     int *exponent);
+bool flo_fixed_array(const float *in, size_t count, int bits, int32_t *out, int *exponent);
 
 #endif

@@ -29,8 +29,7 @@ struct flo_fixed flo_fixed_from(float value, uint32_t divisor)
 }
 
 void flo_dither_row(uint32_t quant_id, void *row, size_t values,
-                    const struct flo_dither_change *change,
-                    struct flo_dither_result *result)
+                    const struct flo_dither_change *change, struct flo_dither_result *result)
 {
     (void)quant_id;
     (void)row;
@@ -40,8 +39,7 @@ void flo_dither_row(uint32_t quant_id, void *row, size_t values,
     abort();
 }
 
-bool flo_fixed_array(const float *in, size_t count, int bits, int32_t *out,
-                     int *exponent)
+bool flo_fixed_array(const float *in, size_t count, int bits, int32_t *out, int *exponent)
 {
     (void)in;
     (void)count;

@@ -43,9 +43,8 @@ static float sum_lanes(const float lanes[LANES])
            ((lanes[2] + lanes[6]) + (lanes[3] + lanes[7]));
 }
 
-static inline void assign(const float *x, size_t count, float least, float most,
-                          bool is_grid, float d, float m,
-                          struct flo_fit_sums *sums, float *out)
+static inline void assign(const float *x, size_t count, float least, float most, bool is_grid,
+                          float d, float m, struct flo_fit_sums *sums, float *out)
 {
     float error[LANES] = {0};
     float q[LANES] = {0};
@@ -72,8 +71,7 @@ static inline void assign(const float *x, size_t count, float least, float most,
     sums->xq = sum_lanes(xq);
 }
 
-void flo_fit_assign(const float *x, size_t count,
-                    const struct flo_levels *levels, float d, float m,
+void flo_fit_assign(const float *x, size_t count, const struct flo_levels *levels, float d, float m,
                     struct flo_fit_sums *sums, float *out)
 {
     if (levels->is_grid) {
@@ -95,8 +93,7 @@ static uint8_t code_of(const struct flo_levels *levels, float level)
     return code;
 }
 
-void flo_fit_codes(const float *x, size_t count,
-                   const struct flo_levels *levels, float d, float m,
+void flo_fit_codes(const float *x, size_t count, const struct flo_levels *levels, float d, float m,
                    uint8_t *codes)
 {
     struct flo_fit_sums sums;
@@ -134,8 +131,7 @@ static bool try_pair(struct search *search, float d, float m, bool is_first)
     float levels[VALUES_MAX];
     d = rounded(search, d);
     m = rounded(search, m);
-    flo_fit_assign(search->x, search->count, search->levels, d, m, &sums,
-                   levels);
+    flo_fit_assign(search->x, search->count, search->levels, d, m, &sums, levels);
     if (!is_first && !(sums.error < search->best.error)) {
         return false;
     }
@@ -146,8 +142,7 @@ static bool try_pair(struct search *search, float d, float m, bool is_first)
 }
 
 /* The pair of least error while the levels stay as they are. */
-static bool refit(const struct search *search, const struct flo_fit_sums *sums,
-                  float *d, float *m)
+static bool refit(const struct search *search, const struct flo_fit_sums *sums, float *d, float *m)
 {
     float n = (float)search->count;
     float divisor = n * sums->qq - sums->q * sums->q;
@@ -176,12 +171,11 @@ static void weigh(struct search *search, float d, float m)
     if (!(fabsf(d) > 0) || !(fabsf(d) < infinite)) {
         return;
     }
-    flo_fit_assign(search->x, search->count, search->levels, d, m, &sums,
-                   levels);
+    flo_fit_assign(search->x, search->count, search->levels, d, m, &sums, levels);
     if (refit(search, &sums, &d, &m)) {
         float n = (float)search->count;
-        float explained = d * (2 * sums.xq - d * sums.qq) +
-                          m * (2 * search->x_sum - 2 * d * sums.q - m * n);
+        float explained =
+            d * (2 * sums.xq - d * sums.qq) + m * (2 * search->x_sum - 2 * d * sums.q - m * n);
         if (explained > search->explained) {
             search->explained = explained;
             search->found_d = d;
@@ -199,8 +193,7 @@ static void improve(struct search *search)
     for (int i = 0; i < REFITS_MAX; i++) {
         float d;
         float m;
-        if (!refit(search, &search->best, &d, &m) ||
-            !try_pair(search, d, m, false)) {
+        if (!refit(search, &search->best, &d, &m) || !try_pair(search, d, m, false)) {
             break;
         }
     }
@@ -256,14 +249,11 @@ static void search_affine(struct search *search)
     improve(search);
 }
 
-void flo_fit_find(const float *x, size_t count, const struct flo_levels *levels,
-                  bool is_half, float m_most, float *d, float *m)
+void flo_fit_find(const float *x, size_t count, const struct flo_levels *levels, bool is_half,
+                  float m_most, float *d, float *m)
 {
-    struct search search = {.x = x,
-                            .count = count,
-                            .levels = levels,
-                            .is_half = is_half,
-                            .m_most = m_most};
+    struct search search = {
+        .x = x, .count = count, .levels = levels, .is_half = is_half, .m_most = m_most};
     if (levels->has_offset) {
         search_affine(&search);
     } else {
@@ -273,8 +263,8 @@ void flo_fit_find(const float *x, size_t count, const struct flo_levels *levels,
     *m = search.m;
 }
 
-void flo_fit_values(const float *x, const struct flo_levels *levels,
-                    uint16_t *d, uint16_t *m, uint8_t codes[32])
+void flo_fit_values(const float *x, const struct flo_levels *levels, uint16_t *d, uint16_t *m,
+                    uint8_t codes[32])
 {
     float step;
     float offset;

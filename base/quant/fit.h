@@ -34,21 +34,19 @@ struct flo_fit_sums {
 };
 
 /* Give each of `count` (a multiple of 8) values its nearest level. */
-void flo_fit_assign(const float *x, size_t count,
-                    const struct flo_levels *levels, float d, float m,
+void flo_fit_assign(const float *x, size_t count, const struct flo_levels *levels, float d, float m,
                     struct flo_fit_sums *sums, float *out);
 /* The d and m of the least error that is found.  `is_half`: they will be
  * stored as f16 and are already rounded so. `m_most`: m is at most this. */
-void flo_fit_find(const float *x, size_t count, const struct flo_levels *levels,
-                  bool is_half, float m_most, float *d, float *m);
+void flo_fit_find(const float *x, size_t count, const struct flo_levels *levels, bool is_half,
+                  float m_most, float *d, float *m);
 /* The codes of `count` values for a d and m that are given. */
-void flo_fit_codes(const float *x, size_t count,
-                   const struct flo_levels *levels, float d, float m,
+void flo_fit_codes(const float *x, size_t count, const struct flo_levels *levels, float d, float m,
                    uint8_t *codes);
 
 /* 32 values with halves d and m (0 without an offset) of their own. */
-void flo_fit_values(const float *x, const struct flo_levels *levels,
-                    uint16_t *d, uint16_t *m, uint8_t codes[32]);
+void flo_fit_values(const float *x, const struct flo_levels *levels, uint16_t *d, uint16_t *m,
+                    uint8_t codes[32]);
 
 /* 256 values in `parts` equal parts, each with an integer scale:
  * x = d * scale * level - dmin * min, the latter with an offset only. */
@@ -78,18 +76,17 @@ struct flo_fit_type {
 void flo_fit_k4_pack(const struct flo_fit_block *fit, uint8_t scales[12]);
 void flo_fit_k4_read(const uint8_t scales[12], struct flo_fit_block *fit);
 /* `keeps_scales`: those that stand in the blocks, only codes change. */
-void flo_fit_encode(const struct flo_fit_type *type, const float *in,
-                    void *blocks, size_t values, bool keeps_scales);
+void flo_fit_encode(const struct flo_fit_type *type, const float *in, void *blocks, size_t values,
+                    bool keeps_scales);
 /* flo_quant_encode and flo_quant_pin of a type. */
-#define FLO_FIT_FUNCTIONS(name, type)                                          \
-    void flo_quant_##name##_encode(const float *in, void *blocks,              \
-                                   size_t values)                              \
-    {                                                                          \
-        flo_fit_encode(&type, in, blocks, values, false);                      \
-    }                                                                          \
-    void flo_quant_##name##_pin(const float *in, void *blocks, size_t values)  \
-    {                                                                          \
-        flo_fit_encode(&type, in, blocks, values, true);                       \
+#define FLO_FIT_FUNCTIONS(name, type)                                                              \
+    void flo_quant_##name##_encode(const float *in, void *blocks, size_t values)                   \
+    {                                                                                              \
+        flo_fit_encode(&type, in, blocks, values, false);                                          \
+    }                                                                                              \
+    void flo_quant_##name##_pin(const float *in, void *blocks, size_t values)                      \
+    {                                                                                              \
+        flo_fit_encode(&type, in, blocks, values, true);                                           \
     }
 
 #endif

@@ -48,16 +48,14 @@ static float ratio(float value, float unit)
 }
 
 /* Try these integers for a part; keep them when they serve it better. */
-static void try_integers(const struct fitting *fitting, size_t at,
-                         struct part *part, int scale, int min, bool is_first,
-                         float *mean_rest)
+static void try_integers(const struct fitting *fitting, size_t at, struct part *part, int scale,
+                         int min, bool is_first, float *mean_rest)
 {
     struct flo_fit_sums sums;
     float levels[FLO_FIT_VALUES_MAX / 8];
     float d = fitting->d * (float)scale;
     float m = -fitting->dmin * (float)min;
-    flo_fit_assign(fitting->x + at, fitting->count, &fitting->block->levels, d,
-                   m, &sums, levels);
+    flo_fit_assign(fitting->x + at, fitting->count, &fitting->block->levels, d, m, &sums, levels);
     *mean_rest = (d * sums.q - part->x_sum) / (float)fitting->count;
     if (is_first || sums.error < part->sums.error) {
         part->sums = sums;
@@ -71,10 +69,8 @@ static void choose_integers(struct fitting *fitting, int index)
     const struct flo_fit_block *block = fitting->block;
     struct part *part = &fitting->parts[index];
     size_t at = (size_t)index * fitting->count;
-    int scale = rounded(ratio(part->wanted_d, fitting->d), block->scale_least,
-                        block->scale_most);
-    int min =
-        rounded(ratio(-part->wanted_m, fitting->dmin), 0, block->scale_most);
+    int scale = rounded(ratio(part->wanted_d, fitting->d), block->scale_least, block->scale_most);
+    int min = rounded(ratio(-part->wanted_m, fitting->dmin), 0, block->scale_most);
     bool is_first = true;
     for (int k = 0; k < 3; k++) {
         static const int shifts[] = {0, -1, 1};
@@ -88,11 +84,9 @@ static void choose_integers(struct fitting *fitting, int index)
         if (!block->levels.has_offset) {
             continue;
         }
-        int other =
-            rounded(ratio(mean_rest, fitting->dmin), 0, block->scale_most);
+        int other = rounded(ratio(mean_rest, fitting->dmin), 0, block->scale_most);
         if (other != min) {
-            try_integers(fitting, at, part, try_scale, other, false,
-                         &mean_rest);
+            try_integers(fitting, at, part, try_scale, other, false, &mean_rest);
         }
     }
 }
@@ -150,16 +144,14 @@ static void begin(struct fitting *fitting)
         for (size_t i = 0; i < fitting->count; i++) {
             part->x_sum += x[i];
         }
-        flo_fit_find(x, fitting->count, &block->levels, false, 0,
-                     &part->wanted_d, &part->wanted_m);
+        flo_fit_find(x, fitting->count, &block->levels, false, 0, &part->wanted_d, &part->wanted_m);
         if (fabsf(part->wanted_d) > fabsf(d)) {
             d = part->wanted_d;
         }
         m = -part->wanted_m > m ? -part->wanted_m : m;
     }
     fitting->d =
-        half(d / (float)(block->levels.has_offset ? block->scale_most
-                                                  : block->scale_least));
+        half(d / (float)(block->levels.has_offset ? block->scale_most : block->scale_least));
     fitting->dmin = half(m / (float)block->scale_most);
 }
 
@@ -171,8 +163,7 @@ static void fit_codes(const float *x, struct flo_fit_block *block)
     float dmin = flo_f16_to_f32(block->dmin);
     for (int s = 0; s < block->parts; s++) {
         size_t at = (size_t)s * count;
-        flo_fit_codes(x + at, count, &block->levels,
-                      d * (float)block->scales[s],
+        flo_fit_codes(x + at, count, &block->levels, d * (float)block->scales[s],
                       -dmin * (float)block->mins[s], block->codes + at);
     }
 }
@@ -209,8 +200,8 @@ static void fit_block(const float *x, struct flo_fit_block *block)
 
 /* ---- types of them ---- */
 
-void flo_fit_encode(const struct flo_fit_type *type, const float *in,
-                    void *blocks, size_t values, bool keeps_scales)
+void flo_fit_encode(const struct flo_fit_type *type, const float *in, void *blocks, size_t values,
+                    bool keeps_scales)
 {
     uint8_t *block = blocks;
     for (size_t v = 0; v < values; v += FLO_FIT_VALUES_MAX) {

@@ -7,11 +7,9 @@
 #define F16 FLO_QUANT_FLOATS_F16
 #define UNKNOWN FLO_QUANT_FLOATS_UNKNOWN
 #define NONE FLO_QUANT_FLOATS_NONE
-#define CODED(name)                                                            \
-    flo_quant_##name##_decode, flo_quant_##name##_encode,                      \
-        flo_quant_##name##_pin, flo_unpack_##name
-#define PLAIN(name)                                                            \
-    flo_quant_##name##_decode, flo_quant_##name##_encode, NULL, NULL
+#define CODED(name)                                                                                \
+    flo_quant_##name##_decode, flo_quant_##name##_encode, flo_quant_##name##_pin, flo_unpack_##name
+#define PLAIN(name) flo_quant_##name##_decode, flo_quant_##name##_encode, NULL, NULL
 #define UNBUILT NULL, NULL, NULL, NULL
 
 /* clang-format off */

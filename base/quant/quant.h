@@ -37,21 +37,20 @@ enum flo_quant_id {
 
 /* X(with, name, id) for each type of codes and scales that is computed with,
  * and for each type of plain floats. */
-#define FLO_QUANT_CODE_TYPES(X, with)                                          \
-    X(with, q4_0, Q4_0)                                                        \
-    X(with, q4_1, Q4_1)                                                        \
-    X(with, q5_0, Q5_0)                                                        \
-    X(with, q5_1, Q5_1)                                                        \
-    X(with, q8_0, Q8_0)                                                        \
-    X(with, q2_k, Q2_K)                                                        \
-    X(with, q3_k, Q3_K)                                                        \
-    X(with, q4_k, Q4_K)                                                        \
-    X(with, q5_k, Q5_K)                                                        \
-    X(with, q6_k, Q6_K)                                                        \
-    X(with, iq4_nl, IQ4_NL)                                                    \
+#define FLO_QUANT_CODE_TYPES(X, with)                                                              \
+    X(with, q4_0, Q4_0)                                                                            \
+    X(with, q4_1, Q4_1)                                                                            \
+    X(with, q5_0, Q5_0)                                                                            \
+    X(with, q5_1, Q5_1)                                                                            \
+    X(with, q8_0, Q8_0)                                                                            \
+    X(with, q2_k, Q2_K)                                                                            \
+    X(with, q3_k, Q3_K)                                                                            \
+    X(with, q4_k, Q4_K)                                                                            \
+    X(with, q5_k, Q5_K)                                                                            \
+    X(with, q6_k, Q6_K)                                                                            \
+    X(with, iq4_nl, IQ4_NL)                                                                        \
     X(with, iq4_xs, IQ4_XS)
-#define FLO_QUANT_FLOAT_TYPES(X, with)                                         \
-    X(with, f32, F32) X(with, f16, F16) X(with, bf16, BF16)
+#define FLO_QUANT_FLOAT_TYPES(X, with) X(with, f32, F32) X(with, f16, F16) X(with, bf16, BF16)
 
 /* Blocks as they lie in a file, little endian; `d`, `m`, `dmin` are f16.
  * A nibble byte j holds value j in its low half and value j + 16 in its high
@@ -150,8 +149,7 @@ struct flo_quant_unpacked {
     float offset[2]; /* equal but for q2_k; -0 where a type has none */
 };
 /* Values 32 * index and on of a row. */
-typedef void flo_quant_unpack(const void *row, size_t index,
-                              struct flo_quant_unpacked *out);
+typedef void flo_quant_unpack(const void *row, size_t index, struct flo_quant_unpacked *out);
 
 /* Where the floats of a block lie, for the search of NaN and infinity. */
 enum flo_quant_floats {
@@ -182,8 +180,7 @@ struct flo_quant_type {
 };
 
 /* Value `index` of a row of FLO_QUANT_F32, _F16 or _BF16. */
-static inline float flo_quant_float_at(uint32_t id, const void *row,
-                                       size_t index)
+static inline float flo_quant_float_at(uint32_t id, const void *row, size_t index)
 {
     const uint8_t *p = row;
     float value;
@@ -201,15 +198,13 @@ static inline float flo_quant_float_at(uint32_t id, const void *row,
 /* The row of a type id; NULL when the id is unknown or was removed. */
 const struct flo_quant_type *flo_quant_type(uint32_t id);
 /* Bytes of `values` values (a multiple of block_values). */
-static inline size_t flo_quant_bytes(const struct flo_quant_type *type,
-                                     size_t values)
+static inline size_t flo_quant_bytes(const struct flo_quant_type *type, size_t values)
 {
     return values / type->block_values * type->block_bytes;
 }
 
 /* Scale and min (6 bits each) of sub-block k (0..7) of a q4_k or q5_k. */
-static inline void flo_quant_k4_scale(const uint8_t *scales, size_t k,
-                                      uint8_t *scale, uint8_t *min)
+static inline void flo_quant_k4_scale(const uint8_t *scales, size_t k, uint8_t *scale, uint8_t *min)
 {
     const uint8_t *s = scales + k;
 
@@ -224,8 +219,7 @@ static inline int flo_quant_k3_scale(const uint8_t *scales, size_t s)
     return (low | (scales[8 + s % 4] >> s / 4 * 2 & 3) << 4) - 32;
 }
 /* Scale (-32..31) of sub-block k (0..7) of an iq4_xs. */
-static inline int flo_quant_iq4_xs_scale(const struct flo_block_iq4_xs *block,
-                                         size_t k)
+static inline int flo_quant_iq4_xs_scale(const struct flo_block_iq4_xs *block, size_t k)
 {
     int low = block->scales_low[k / 2] >> k % 2 * 4 & 15;
 

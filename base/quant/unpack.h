@@ -13,8 +13,7 @@
 #define FLO_NO_OFFSET (-0.0f)
 #define FLO_UNPACK static inline __attribute__((always_inline)) void
 
-FLO_UNPACK flo_unpack_scale(struct flo_quant_unpacked *out, float scale,
-                            float offset)
+FLO_UNPACK flo_unpack_scale(struct flo_quant_unpacked *out, float scale, float offset)
 {
     out->scale[0] = out->scale[1] = scale;
     out->offset[0] = out->offset[1] = offset;
@@ -22,8 +21,7 @@ FLO_UNPACK flo_unpack_scale(struct flo_quant_unpacked *out, float scale,
 
 /* ---- blocks of 32 ---- */
 
-FLO_UNPACK flo_unpack_q4_0(const void *row, size_t index,
-                           struct flo_quant_unpacked *out)
+FLO_UNPACK flo_unpack_q4_0(const void *row, size_t index, struct flo_quant_unpacked *out)
 {
     const struct flo_block_q4_0 *p = (const struct flo_block_q4_0 *)row + index;
 
@@ -34,8 +32,7 @@ FLO_UNPACK flo_unpack_q4_0(const void *row, size_t index,
     }
 }
 
-FLO_UNPACK flo_unpack_q4_1(const void *row, size_t index,
-                           struct flo_quant_unpacked *out)
+FLO_UNPACK flo_unpack_q4_1(const void *row, size_t index, struct flo_quant_unpacked *out)
 {
     const struct flo_block_q4_1 *p = (const struct flo_block_q4_1 *)row + index;
 
@@ -47,8 +44,7 @@ FLO_UNPACK flo_unpack_q4_1(const void *row, size_t index,
 }
 
 /* Codes of 5 bits. */
-FLO_UNPACK flo_unpack_fifth(const uint8_t *high, const uint8_t *q, int minus,
-                            int8_t *codes)
+FLO_UNPACK flo_unpack_fifth(const uint8_t *high, const uint8_t *q, int minus, int8_t *codes)
 {
     for (int i = 0; i < 16; i++) {
         int low = high[i / 8] >> i % 8 & 1;
@@ -59,8 +55,7 @@ FLO_UNPACK flo_unpack_fifth(const uint8_t *high, const uint8_t *q, int minus,
     }
 }
 
-FLO_UNPACK flo_unpack_q5_0(const void *row, size_t index,
-                           struct flo_quant_unpacked *out)
+FLO_UNPACK flo_unpack_q5_0(const void *row, size_t index, struct flo_quant_unpacked *out)
 {
     const struct flo_block_q5_0 *p = (const struct flo_block_q5_0 *)row + index;
 
@@ -68,8 +63,7 @@ FLO_UNPACK flo_unpack_q5_0(const void *row, size_t index,
     flo_unpack_fifth(p->high, p->q, 16, out->codes);
 }
 
-FLO_UNPACK flo_unpack_q5_1(const void *row, size_t index,
-                           struct flo_quant_unpacked *out)
+FLO_UNPACK flo_unpack_q5_1(const void *row, size_t index, struct flo_quant_unpacked *out)
 {
     const struct flo_block_q5_1 *p = (const struct flo_block_q5_1 *)row + index;
 
@@ -77,8 +71,7 @@ FLO_UNPACK flo_unpack_q5_1(const void *row, size_t index,
     flo_unpack_fifth(p->high, p->q, 0, out->codes);
 }
 
-FLO_UNPACK flo_unpack_q8_0(const void *row, size_t index,
-                           struct flo_quant_unpacked *out)
+FLO_UNPACK flo_unpack_q8_0(const void *row, size_t index, struct flo_quant_unpacked *out)
 {
     const struct flo_block_q8_0 *p = (const struct flo_block_q8_0 *)row + index;
 
@@ -94,11 +87,9 @@ FLO_UNPACK flo_unpack_grid(const uint8_t *q, int8_t *codes)
     }
 }
 
-FLO_UNPACK flo_unpack_iq4_nl(const void *row, size_t index,
-                             struct flo_quant_unpacked *out)
+FLO_UNPACK flo_unpack_iq4_nl(const void *row, size_t index, struct flo_quant_unpacked *out)
 {
-    const struct flo_block_iq4_nl *p =
-        (const struct flo_block_iq4_nl *)row + index;
+    const struct flo_block_iq4_nl *p = (const struct flo_block_iq4_nl *)row + index;
 
     flo_unpack_scale(out, flo_f16_to_f32(p->d), FLO_NO_OFFSET);
     flo_unpack_grid(p->q, out->codes);
@@ -107,9 +98,8 @@ FLO_UNPACK flo_unpack_iq4_nl(const void *row, size_t index,
 /* ---- of blocks of 256, the eighth `index % 8` ---- */
 
 /* From a q4_k or q5_k, but for the fifth bits. */
-FLO_UNPACK flo_unpack_k4(uint16_t d, uint16_t dmin, const uint8_t *scales,
-                         const uint8_t *q, size_t sub,
-                         struct flo_quant_unpacked *out)
+FLO_UNPACK flo_unpack_k4(uint16_t d, uint16_t dmin, const uint8_t *scales, const uint8_t *q,
+                         size_t sub, struct flo_quant_unpacked *out)
 {
     uint8_t scale, min;
 
@@ -118,24 +108,19 @@ FLO_UNPACK flo_unpack_k4(uint16_t d, uint16_t dmin, const uint8_t *scales,
         out->codes[i] = (int8_t)(sub % 2 ? q[i] >> 4 : q[i] & 15);
     }
     flo_quant_k4_scale(scales, sub, &scale, &min);
-    flo_unpack_scale(out, flo_f16_to_f32(d) * (float)scale,
-                     -flo_f16_to_f32(dmin) * (float)min);
+    flo_unpack_scale(out, flo_f16_to_f32(d) * (float)scale, -flo_f16_to_f32(dmin) * (float)min);
 }
 
-FLO_UNPACK flo_unpack_q4_k(const void *row, size_t index,
-                           struct flo_quant_unpacked *out)
+FLO_UNPACK flo_unpack_q4_k(const void *row, size_t index, struct flo_quant_unpacked *out)
 {
-    const struct flo_block_q4_k *p =
-        (const struct flo_block_q4_k *)row + index / 8;
+    const struct flo_block_q4_k *p = (const struct flo_block_q4_k *)row + index / 8;
 
     flo_unpack_k4(p->d, p->dmin, p->scales, p->q, index % 8, out);
 }
 
-FLO_UNPACK flo_unpack_q5_k(const void *row, size_t index,
-                           struct flo_quant_unpacked *out)
+FLO_UNPACK flo_unpack_q5_k(const void *row, size_t index, struct flo_quant_unpacked *out)
 {
-    const struct flo_block_q5_k *p =
-        (const struct flo_block_q5_k *)row + index / 8;
+    const struct flo_block_q5_k *p = (const struct flo_block_q5_k *)row + index / 8;
     size_t sub = index % 8;
 
     flo_unpack_k4(p->d, p->dmin, p->scales, p->q, sub, out);
@@ -145,11 +130,9 @@ FLO_UNPACK flo_unpack_q5_k(const void *row, size_t index,
     }
 }
 
-FLO_UNPACK flo_unpack_q2_k(const void *row, size_t index,
-                           struct flo_quant_unpacked *out)
+FLO_UNPACK flo_unpack_q2_k(const void *row, size_t index, struct flo_quant_unpacked *out)
 {
-    const struct flo_block_q2_k *p =
-        (const struct flo_block_q2_k *)row + index / 8;
+    const struct flo_block_q2_k *p = (const struct flo_block_q2_k *)row + index / 8;
     size_t sub = index % 8;
     const uint8_t *q = p->q + sub / 4 * 32;
     float d = flo_f16_to_f32(p->d), dmin = flo_f16_to_f32(p->dmin);
@@ -165,11 +148,9 @@ FLO_UNPACK flo_unpack_q2_k(const void *row, size_t index,
     }
 }
 
-FLO_UNPACK flo_unpack_q3_k(const void *row, size_t index,
-                           struct flo_quant_unpacked *out)
+FLO_UNPACK flo_unpack_q3_k(const void *row, size_t index, struct flo_quant_unpacked *out)
 {
-    const struct flo_block_q3_k *p =
-        (const struct flo_block_q3_k *)row + index / 8;
+    const struct flo_block_q3_k *p = (const struct flo_block_q3_k *)row + index / 8;
     size_t sub = index % 8;
     const uint8_t *q = p->q + sub / 4 * 32;
 
@@ -186,11 +167,9 @@ FLO_UNPACK flo_unpack_q3_k(const void *row, size_t index,
 }
 
 /* Each half of 128 holds four groups of 32. */
-FLO_UNPACK flo_unpack_q6_k(const void *row, size_t index,
-                           struct flo_quant_unpacked *out)
+FLO_UNPACK flo_unpack_q6_k(const void *row, size_t index, struct flo_quant_unpacked *out)
 {
-    const struct flo_block_q6_k *p =
-        (const struct flo_block_q6_k *)row + index / 8;
+    const struct flo_block_q6_k *p = (const struct flo_block_q6_k *)row + index / 8;
     size_t half = index % 8 / 4, group = index % 4;
     const uint8_t *low = p->low + half * 64 + group % 2 * 32;
     const uint8_t *high = p->high + half * 32;
@@ -203,17 +182,14 @@ FLO_UNPACK flo_unpack_q6_k(const void *row, size_t index,
         out->offset[i] = FLO_NO_OFFSET;
     }
     for (int i = 0; i < 32; i++) {
-        int code = (low[i] >> low_shift & 15) | (high[i] >> high_shift & 3)
-                                                    << 4;
+        int code = (low[i] >> low_shift & 15) | (high[i] >> high_shift & 3) << 4;
         out->codes[i] = (int8_t)(code - 32);
     }
 }
 
-FLO_UNPACK flo_unpack_iq4_xs(const void *row, size_t index,
-                             struct flo_quant_unpacked *out)
+FLO_UNPACK flo_unpack_iq4_xs(const void *row, size_t index, struct flo_quant_unpacked *out)
 {
-    const struct flo_block_iq4_xs *p =
-        (const struct flo_block_iq4_xs *)row + index / 8;
+    const struct flo_block_iq4_xs *p = (const struct flo_block_iq4_xs *)row + index / 8;
     size_t sub = index % 8;
     float scale = (float)flo_quant_iq4_xs_scale(p, sub);
 

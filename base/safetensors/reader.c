@@ -22,20 +22,11 @@ struct flo_safetensors {
     struct flo_safetensor *tensors;
 };
 
-#define DTYPE(name, id, bits, floats)                                          \
-    {                                                                          \
-        {name,                                                                 \
-         id,                                                                   \
-         1,                                                                    \
-         (bits) < 8 ? 1 : (bits) / 8,                                          \
-         FLO_QUANT_FLOATS_##floats,                                            \
-         0,                                                                    \
-         {0, 0},                                                               \
-         NULL,                                                                 \
-         NULL,                                                                 \
-         NULL,                                                                 \
-         NULL},                                                                \
-            bits                                                               \
+#define DTYPE(name, id, bits, floats)                                                              \
+    {                                                                                              \
+        {name, id,   1,   (bits) < 8 ? 1 : (bits) / 8, FLO_QUANT_FLOATS_##floats, 0, {0, 0}, NULL, \
+         NULL, NULL, NULL},                                                                        \
+            bits                                                                                   \
     }
 #define NO_ID FLO_SAFETENSORS_NO_ID
 /* Floats of 4 and 6 bits have no NaN; complex numbers are pairs of F32. */
@@ -71,15 +62,14 @@ static int broken(struct flo_err *err, const char *what, const char *name)
 }
 
 /* Up to `most` whole numbers. */
-static bool read_list(const struct flo_tree_node *list, uint64_t *out,
-                      uint32_t most, uint32_t *count)
+static bool read_list(const struct flo_tree_node *list, uint64_t *out, uint32_t most,
+                      uint32_t *count)
 {
     *count = 0;
     if (list == NULL || list->kind != FLO_TREE_ARRAY) {
         return false;
     }
-    for (const struct flo_tree_node *item = list->first; item != NULL;
-         item = item->next) {
+    for (const struct flo_tree_node *item = list->first; item != NULL; item = item->next) {
         int64_t value;
         if (*count == most || !flo_tree_whole(item, 0, INT64_MAX, &value)) {
             return false;
@@ -100,8 +90,7 @@ static bool name_is_plain(const char *name, size_t bytes)
 }
 
 /* The bytes of its values; false: more than there can be, or half a byte. */
-static bool sum_bytes(const struct flo_safetensor *tensor, uint32_t bits,
-                      uint64_t *out)
+static bool sum_bytes(const struct flo_safetensor *tensor, uint32_t bits, uint64_t *out)
 {
     uint64_t count = 1;
     for (uint32_t i = 0; i < tensor->dim_count; i++) {
@@ -116,8 +105,7 @@ static bool sum_bytes(const struct flo_safetensor *tensor, uint32_t bits,
     return true;
 }
 
-static int read_tensor(const struct flo_safetensors *file,
-                       const struct flo_tree_node *node,
+static int read_tensor(const struct flo_safetensors *file, const struct flo_tree_node *node,
                        struct flo_safetensor *out, struct flo_err *err)
 {
     const struct flo_tree_node *dtype = flo_tree_member(node, "dtype");
@@ -132,30 +120,25 @@ static int read_tensor(const struct flo_safetensors *file,
                         "character",
                         file->count);
     }
-    while (kind < FLO_COUNT(dtypes) &&
-           !flo_tree_is(dtype, dtypes[kind].type.name)) {
+    while (kind < FLO_COUNT(dtypes) && !flo_tree_is(dtype, dtypes[kind].type.name)) {
         kind++;
     }
     if (kind == FLO_COUNT(dtypes)) {
         return broken(err, "its dtype is not known", node->key);
     }
-    if (!read_list(flo_tree_member(node, "shape"), tensor.dims,
-                   FLO_SAFETENSORS_DIMS_MAX, &tensor.dim_count)) {
-        return broken(err, "its shape is no list of up to 8 numbers",
-                      node->key);
+    if (!read_list(flo_tree_member(node, "shape"), tensor.dims, FLO_SAFETENSORS_DIMS_MAX,
+                   &tensor.dim_count)) {
+        return broken(err, "its shape is no list of up to 8 numbers", node->key);
     }
-    if (!read_list(flo_tree_member(node, "data_offsets"), range, 2, &count) ||
-        count != 2 || range[0] > range[1] ||
-        range[1] > file->file_bytes - file->data_offset) {
+    if (!read_list(flo_tree_member(node, "data_offsets"), range, 2, &count) || count != 2 ||
+        range[0] > range[1] || range[1] > file->file_bytes - file->data_offset) {
         return broken(err, "its data lies outside the file", node->key);
     }
     tensor.type = &dtypes[kind].type;
     tensor.offset = file->data_offset + range[0];
     tensor.bytes = range[1] - range[0];
-    if (!sum_bytes(&tensor, dtypes[kind].bits, &bytes) ||
-        bytes != tensor.bytes) {
-        return broken(err, "its data is not as long as its shape says",
-                      node->key);
+    if (!sum_bytes(&tensor, dtypes[kind].bits, &bytes) || bytes != tensor.bytes) {
+        return broken(err, "its data is not as long as its shape says", node->key);
     }
     tensor.data = file->whole == NULL ? NULL : file->whole + tensor.offset;
     *out = tensor;
@@ -186,8 +169,7 @@ static int check_order(struct flo_safetensors *file, struct flo_err *err)
         end += file->tensors[i].bytes;
     }
     if (end != file->file_bytes) {
-        return flo_fail(err, FLO_E_SAFETENSORS,
-                        "%" PRIu64 " bytes after the last tensor",
+        return flo_fail(err, FLO_E_SAFETENSORS, "%" PRIu64 " bytes after the last tensor",
                         file->file_bytes - end);
     }
     return 0;
@@ -198,23 +180,20 @@ static int read_tensors(struct flo_safetensors *file, struct flo_err *err)
     const struct flo_tree_node *root = file->tree.nodes;
     size_t count = 0;
     if (root->kind != FLO_TREE_OBJECT || file->tree.has_odd) {
-        return flo_fail(err, FLO_E_SAFETENSORS,
-                        "the head is no object of plain names");
+        return flo_fail(err, FLO_E_SAFETENSORS, "the head is no object of plain names");
     }
-    for (const struct flo_tree_node *node = flo_tree_first(root); node != NULL;
-         node = node->next) {
+    for (const struct flo_tree_node *node = flo_tree_first(root); node != NULL; node = node->next) {
         count++;
     }
     if (count > FLO_SAFETENSORS_COUNT_MAX) {
-        return flo_fail(err, FLO_E_SAFETENSORS, "%zu tensors, at most %d",
-                        count, FLO_SAFETENSORS_COUNT_MAX);
+        return flo_fail(err, FLO_E_SAFETENSORS, "%zu tensors, at most %d", count,
+                        FLO_SAFETENSORS_COUNT_MAX);
     }
     file->tensors = calloc(count + 1, sizeof(*file->tensors));
     if (file->tensors == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "%zu tensors", count);
     }
-    for (const struct flo_tree_node *node = flo_tree_first(root); node != NULL;
-         node = node->next) {
+    for (const struct flo_tree_node *node = flo_tree_first(root); node != NULL; node = node->next) {
         if (strcmp(node->key, "__metadata__") == 0) {
             continue;
         }
@@ -229,26 +208,22 @@ static int read_tensors(struct flo_safetensors *file, struct flo_err *err)
 
 /* ---- the head ---- */
 
-static int take_length(struct flo_safetensors *file, const uint8_t *first,
-                       uint64_t file_bytes, struct flo_err *err)
+static int take_length(struct flo_safetensors *file, const uint8_t *first, uint64_t file_bytes,
+                       struct flo_err *err)
 {
     uint64_t head_bytes = file_bytes < LENGTH_BYTES ? 0 : flo_get_u64(first);
     if (file_bytes < LENGTH_BYTES || head_bytes > file_bytes - LENGTH_BYTES) {
-        return flo_fail(err, FLO_E_SAFETENSORS,
-                        "a head of %" PRIu64 " bytes in a file of %" PRIu64,
+        return flo_fail(err, FLO_E_SAFETENSORS, "a head of %" PRIu64 " bytes in a file of %" PRIu64,
                         head_bytes, file_bytes);
     }
     if (head_bytes > FLO_SAFETENSORS_HEAD_BYTES_MAX) {
-        return flo_fail(err, FLO_E_SAFETENSORS,
-                        "a head of %" PRIu64 " bytes, at most %u are read",
+        return flo_fail(err, FLO_E_SAFETENSORS, "a head of %" PRIu64 " bytes, at most %u are read",
                         head_bytes, FLO_SAFETENSORS_HEAD_BYTES_MAX);
     }
     file->file_bytes = file_bytes;
     file->data_offset = LENGTH_BYTES + head_bytes;
     file->head = malloc((size_t)head_bytes + 1);
-    return file->head != NULL
-               ? 0
-               : flo_fail(err, FLO_E_MEMORY, "%" PRIu64 " bytes", head_bytes);
+    return file->head != NULL ? 0 : flo_fail(err, FLO_E_MEMORY, "%" PRIu64 " bytes", head_bytes);
 }
 
 static int read_head(struct flo_safetensors *file, struct flo_err *err)
@@ -256,8 +231,7 @@ static int read_head(struct flo_safetensors *file, struct flo_err *err)
     size_t bytes = (size_t)(file->data_offset - LENGTH_BYTES), bad = 0;
 
     file->head[bytes] = '\0';
-    int rv =
-        flo_tree_read(&file->tree, file->head, bytes, VALUES_MAX, 0, &bad, err);
+    int rv = flo_tree_read(&file->tree, file->head, bytes, VALUES_MAX, 0, &bad, err);
     if (rv == FLO_E_INFER_PARAM) {
         return flo_fail(err, FLO_E_SAFETENSORS,
                         "the head is no JSON at byte %zu, or has more than %d "
@@ -267,16 +241,15 @@ static int read_head(struct flo_safetensors *file, struct flo_err *err)
     return rv < 0 ? rv : read_tensors(file, err);
 }
 
-static int open_memory(struct flo_safetensors *file, const void *data,
-                       size_t bytes, struct flo_err *err)
+static int open_memory(struct flo_safetensors *file, const void *data, size_t bytes,
+                       struct flo_err *err)
 {
     int rv = take_length(file, data, bytes, err);
     if (rv < 0) {
         return rv;
     }
     file->whole = data;
-    memcpy(file->head, file->whole + LENGTH_BYTES,
-           (size_t)(file->data_offset - LENGTH_BYTES));
+    memcpy(file->head, file->whole + LENGTH_BYTES, (size_t)(file->data_offset - LENGTH_BYTES));
     return read_head(file, err);
 }
 
@@ -289,22 +262,19 @@ static int open_fd(struct flo_safetensors *file, int fd, struct flo_err *err)
         return flo_fail_errno(err, FLO_E_IO_READ, "the file's descriptor");
     }
     uint64_t bytes = status.st_size > 0 ? (uint64_t)status.st_size : 0;
-    int rv = bytes < LENGTH_BYTES
-                 ? 0
-                 : flo_fd_pread_all(fd, first, sizeof(first), 0, err);
+    int rv = bytes < LENGTH_BYTES ? 0 : flo_fd_pread_all(fd, first, sizeof(first), 0, err);
     if (rv == 0) {
         rv = take_length(file, first, bytes, err);
     }
     if (rv == 0) {
-        rv = flo_fd_pread_all(fd, file->head,
-                              (size_t)(file->data_offset - LENGTH_BYTES),
+        rv = flo_fd_pread_all(fd, file->head, (size_t)(file->data_offset - LENGTH_BYTES),
                               LENGTH_BYTES, err);
     }
     return rv < 0 ? rv : read_head(file, err);
 }
 
-static int finish(struct flo_safetensors *file, int rv,
-                  struct flo_safetensors **out, struct flo_err *err)
+static int finish(struct flo_safetensors *file, int rv, struct flo_safetensors **out,
+                  struct flo_err *err)
 {
     if (rv < 0) {
         flo_safetensors_close(file);
@@ -314,21 +284,19 @@ static int finish(struct flo_safetensors *file, int rv,
     return 0;
 }
 
-int flo_safetensors_open(const void *data, size_t bytes,
-                         struct flo_safetensors **out, struct flo_err *err)
+int flo_safetensors_open(const void *data, size_t bytes, struct flo_safetensors **out,
+                         struct flo_err *err)
 {
     struct flo_safetensors *file = calloc(1, sizeof(*file));
-    int rv = file == NULL ? flo_fail(err, FLO_E_MEMORY, "a file")
-                          : open_memory(file, data, bytes, err);
+    int rv =
+        file == NULL ? flo_fail(err, FLO_E_MEMORY, "a file") : open_memory(file, data, bytes, err);
     return finish(file, rv, out, err);
 }
 
-int flo_safetensors_open_fd(int fd, struct flo_safetensors **out,
-                            struct flo_err *err)
+int flo_safetensors_open_fd(int fd, struct flo_safetensors **out, struct flo_err *err)
 {
     struct flo_safetensors *file = calloc(1, sizeof(*file));
-    int rv = file == NULL ? flo_fail(err, FLO_E_MEMORY, "a file")
-                          : open_fd(file, fd, err);
+    int rv = file == NULL ? flo_fail(err, FLO_E_MEMORY, "a file") : open_fd(file, fd, err);
     return finish(file, rv, out, err);
 }
 
@@ -345,8 +313,7 @@ void flo_safetensors_close(struct flo_safetensors *file)
 
 /* ---- what stands in it ---- */
 
-bool flo_safetensors_looks_like(const void *data, size_t bytes,
-                                uint64_t file_bytes)
+bool flo_safetensors_looks_like(const void *data, size_t bytes, uint64_t file_bytes)
 {
     const uint8_t *first = data;
 
@@ -364,14 +331,12 @@ uint64_t flo_safetensors_file_bytes(const struct flo_safetensors *file)
     return file->file_bytes;
 }
 
-const struct flo_safetensor *
-flo_safetensors_at(const struct flo_safetensors *file, size_t index)
+const struct flo_safetensor *flo_safetensors_at(const struct flo_safetensors *file, size_t index)
 {
     return &file->tensors[index];
 }
 
-static bool tensor_at(const void *context, size_t index,
-                      struct flo_finite_tensor *out)
+static bool tensor_at(const void *context, size_t index, struct flo_finite_tensor *out)
 {
     const struct flo_safetensors *file = context;
 
@@ -386,9 +351,7 @@ static bool tensor_at(const void *context, size_t index,
     return true;
 }
 
-void flo_safetensors_scan_init(struct flo_finite *scan,
-                               const struct flo_safetensors *file)
+void flo_safetensors_scan_init(struct flo_finite *scan, const struct flo_safetensors *file)
 {
-    *scan = (struct flo_finite){
-        .file = file, .tensor_at = tensor_at, .cut = FLO_E_SAFETENSORS};
+    *scan = (struct flo_finite){.file = file, .tensor_at = tensor_at, .cut = FLO_E_SAFETENSORS};
 }

@@ -32,26 +32,21 @@ struct flo_safetensor {
 struct flo_safetensors; /* an open file */
 
 /* Could it be one?  Its first nine bytes, or fewer, and the file's size. */
-bool flo_safetensors_looks_like(const void *data, size_t bytes,
-                                uint64_t file_bytes);
+bool flo_safetensors_looks_like(const void *data, size_t bytes, uint64_t file_bytes);
 
 /* A whole file in memory, which stays as it is until the close.
  * FLO_E_SAFETENSORS for a file that is none, FLO_E_MEMORY. */
-FLO_MUST_USE int flo_safetensors_open(const void *data, size_t bytes,
-                                      struct flo_safetensors **out,
+FLO_MUST_USE int flo_safetensors_open(const void *data, size_t bytes, struct flo_safetensors **out,
                                       struct flo_err *err);
 /* Only the head is read, by pread.  Also FLO_E_IO_READ. */
-FLO_MUST_USE int flo_safetensors_open_fd(int fd, struct flo_safetensors **out,
-                                         struct flo_err *err);
+FLO_MUST_USE int flo_safetensors_open_fd(int fd, struct flo_safetensors **out, struct flo_err *err);
 /* NULL is fine. */
 void flo_safetensors_close(struct flo_safetensors *file);
 size_t flo_safetensors_count(const struct flo_safetensors *file);
 uint64_t flo_safetensors_file_bytes(const struct flo_safetensors *file);
 /* In the order of offsets. */
-const struct flo_safetensor *
-flo_safetensors_at(const struct flo_safetensors *file, size_t index);
+const struct flo_safetensor *flo_safetensors_at(const struct flo_safetensors *file, size_t index);
 /* For flo_finite_add(). */
-void flo_safetensors_scan_init(struct flo_finite *scan,
-                               const struct flo_safetensors *file);
+void flo_safetensors_scan_init(struct flo_finite *scan, const struct flo_safetensors *file);
 
 #endif

@@ -26,29 +26,22 @@
 #define ACCESS_READ (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
 /* A file moves only to where no more may be done to it: from a store to a
  * shelf, not back. */
-#define ACCESS_SHELF                                                           \
-    (ACCESS_READ | LANDLOCK_ACCESS_FS_REMOVE_FILE |                            \
-     LANDLOCK_ACCESS_FS_MAKE_REG | FS_REFER)
-#define ACCESS_STORE                                                           \
-    (ACCESS_SHELF | LANDLOCK_ACCESS_FS_WRITE_FILE | FS_TRUNCATE)
+#define ACCESS_SHELF                                                                               \
+    (ACCESS_READ | LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG | FS_REFER)
+#define ACCESS_STORE (ACCESS_SHELF | LANDLOCK_ACCESS_FS_WRITE_FILE | FS_TRUNCATE)
 #define ACCESS_RUN (ACCESS_READ | LANDLOCK_ACCESS_FS_EXECUTE)
-#define ACCESS_SCRATCH                                                         \
-    (ACCESS_STORE | LANDLOCK_ACCESS_FS_REMOVE_DIR |                            \
-     LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_SOCK |              \
-     LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_SYM)
-#define ACCESS_DEVICE                                                          \
-    (ACCESS_READ | LANDLOCK_ACCESS_FS_WRITE_FILE | FS_IOCTL_DEV)
-#define ACCESS_OF_FILE                                                         \
-    (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |            \
-     LANDLOCK_ACCESS_FS_EXECUTE | FS_TRUNCATE | FS_IOCTL_DEV)
+#define ACCESS_SCRATCH                                                                             \
+    (ACCESS_STORE | LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_MAKE_DIR |                  \
+     LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_SYM)
+#define ACCESS_DEVICE (ACCESS_READ | LANDLOCK_ACCESS_FS_WRITE_FILE | FS_IOCTL_DEV)
+#define ACCESS_OF_FILE                                                                             \
+    (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_EXECUTE |   \
+     FS_TRUNCATE | FS_IOCTL_DEV)
 
 static const uint64_t accesses[] = {
-    [FLO_SANDBOX_READ] = ACCESS_READ,
-    [FLO_SANDBOX_SHELF] = ACCESS_SHELF,
-    [FLO_SANDBOX_STORE] = ACCESS_STORE,
-    [FLO_SANDBOX_RUN] = ACCESS_RUN,
-    [FLO_SANDBOX_SCRATCH] = ACCESS_SCRATCH,
-    [FLO_SANDBOX_DEVICE] = ACCESS_DEVICE,
+    [FLO_SANDBOX_READ] = ACCESS_READ,       [FLO_SANDBOX_SHELF] = ACCESS_SHELF,
+    [FLO_SANDBOX_STORE] = ACCESS_STORE,     [FLO_SANDBOX_RUN] = ACCESS_RUN,
+    [FLO_SANDBOX_SCRATCH] = ACCESS_SCRATCH, [FLO_SANDBOX_DEVICE] = ACCESS_DEVICE,
 };
 
 /* struct landlock_ruleset_attr as of version 6. */
@@ -58,12 +51,10 @@ struct ruleset {
     uint64_t scoped;
 };
 
-static int allow(int ruleset, const struct flo_sandbox_path *path, uint64_t fs,
-                 struct flo_err *err)
+static int allow(int ruleset, const struct flo_sandbox_path *path, uint64_t fs, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
-    struct landlock_path_beneath_attr rule = {.allowed_access =
-                                                  fs & accesses[path->access]};
+    struct landlock_path_beneath_attr rule = {.allowed_access = fs & accesses[path->access]};
     struct stat st;
 
     if (path->path == NULL || (fd = open(path->path, O_PATH | O_CLOEXEC)) < 0) {
@@ -73,8 +64,7 @@ static int allow(int ruleset, const struct flo_sandbox_path *path, uint64_t fs,
         rule.allowed_access &= ACCESS_OF_FILE;
     }
     rule.parent_fd = fd;
-    if (syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH,
-                &rule, 0) < 0) {
+    if (syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0) {
         return flo_fail_errno(err, FLO_E_PROCESS, "landlock: %s", path->path);
     }
     return 0;
@@ -82,8 +72,7 @@ static int allow(int ruleset, const struct flo_sandbox_path *path, uint64_t fs,
 
 static long version(void)
 {
-    return syscall(SYS_landlock_create_ruleset, NULL, 0,
-                   LANDLOCK_CREATE_RULESET_VERSION);
+    return syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
 }
 
 bool flo_sandbox_has_landlock(void)
@@ -91,8 +80,8 @@ bool flo_sandbox_has_landlock(void)
     return version() >= ABI_MIN;
 }
 
-int flo_sandbox_files(const struct flo_sandbox_path *paths, size_t count,
-                      enum flo_sandbox_net net, struct flo_err *err)
+int flo_sandbox_files(const struct flo_sandbox_path *paths, size_t count, enum flo_sandbox_net net,
+                      struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int ruleset = -1;
     struct ruleset attr = {.fs = FS_ALL_ABI_1 | FS_REFER};

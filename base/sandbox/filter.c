@@ -23,9 +23,8 @@
  * and its result goes. */
 #if defined(__x86_64__)
 #define FILTER_ARCH AUDIT_ARCH_X86_64
-#define REGISTER(context, n)                                                   \
-    ((context)->uc_mcontext.gregs[(const int[]){REG_RDI, REG_RSI, REG_RDX,     \
-                                                REG_R10}[n]])
+#define REGISTER(context, n)                                                                       \
+    ((context)->uc_mcontext.gregs[(const int[]){REG_RDI, REG_RSI, REG_RDX, REG_R10}[n]])
 #define RESULT(context) ((context)->uc_mcontext.gregs[REG_RAX])
 #elif defined(__aarch64__)
 #define FILTER_ARCH AUDIT_ARCH_AARCH64
@@ -55,8 +54,7 @@ const char *flo_sandbox_lacks(void)
 {
     const uint32_t action = SECCOMP_RET_KILL_PROCESS;
 
-    if (FILTER_ARCH == 0 ||
-        syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) < 0) {
+    if (FILTER_ARCH == 0 || syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) < 0) {
         return FLO_SANDBOX_PART_CALLS;
     }
     return flo_sandbox_has_landlock() ? NULL : FLO_SANDBOX_PART_FILES;
@@ -75,8 +73,8 @@ void flo_sandbox_limit(int resource, uint64_t value)
     }
     limit.rlim_cur = limit.rlim_max = bound;
     if (setrlimit(resource, &limit) < 0) {
-        flo_log(FLO_LOG_WARN, "sandbox", "resource limit %d cannot be set: %s",
-                resource, strerror(errno));
+        flo_log(FLO_LOG_WARN, "sandbox", "resource limit %d cannot be set: %s", resource,
+                strerror(errno));
     }
 }
 
@@ -106,8 +104,8 @@ static void on_trap(int number, siginfo_t *info, void *context)
 
     (void)number;
     (void)info;
-    if (((unsigned long)REGISTER(at, 3) & AT_EMPTY_PATH) != 0 &&
-        path.text != NULL && path.text[0] == '\0') {
+    if (((unsigned long)REGISTER(at, 3) & AT_EMPTY_PATH) != 0 && path.text != NULL &&
+        path.text[0] == '\0') {
         result = syscall(FSTAT, (int)REGISTER(at, 0), REGISTER(at, 2));
         result = result < 0 ? -errno : result;
     }
@@ -143,8 +141,7 @@ struct program {
 };
 _Static_assert(8 + RULES_MAX * RULE_CODE_MAX < BPF_MAXINSNS, "kernel's limit");
 
-static void emit(struct program *p, uint16_t code, uint8_t yes, uint8_t no,
-                 uint32_t value)
+static void emit(struct program *p, uint16_t code, uint8_t yes, uint8_t no, uint32_t value)
 {
     p->code[p->n++] = (struct sock_filter){code, yes, no, value};
 }
@@ -175,11 +172,9 @@ static uint32_t action_of(enum flo_sandbox_action action, int error)
 }
 
 /* Both halves, as far as the mask asks for them. */
-static void emit_condition(struct program *p,
-                           const struct flo_sandbox_condition *when)
+static void emit_condition(struct program *p, const struct flo_sandbox_condition *when)
 {
-    uint64_t value =
-        when->value == FLO_SANDBOX_SELF ? (uint64_t)getpid() : when->value;
+    uint64_t value = when->value == FLO_SANDBOX_SELF ? (uint64_t)getpid() : when->value;
     size_t at = offsetof(struct seccomp_data, args) + 8u * when->argument;
 
     for (unsigned half = 0; half < 2; half++) {
@@ -191,8 +186,7 @@ static void emit_condition(struct program *p,
         if (mask != UINT32_MAX) {
             emit(p, BPF_ALU | BPF_AND | BPF_K, 0, 0, mask);
         }
-        emit(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 0,
-             (uint32_t)(value >> (32 * half)) & mask);
+        emit(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, (uint32_t)(value >> (32 * half)) & mask);
         p->has_number = false;
     }
 }
@@ -209,8 +203,7 @@ static void emit_rule(struct program *p, const struct flo_sandbox_rule *rule)
     for (size_t i = 0; i < FLO_COUNT(rule->when); i++) {
         emit_condition(p, &rule->when[i]);
     }
-    emit_return(p,
-                action_of((enum flo_sandbox_action)rule->action, rule->error));
+    emit_return(p, action_of((enum flo_sandbox_action)rule->action, rule->error));
     for (size_t i = begin; i < p->n; i++) {
         if (BPF_CLASS(p->code[i].code) == BPF_JMP) {
             p->code[i].jf = (uint8_t)(p->n - i - 1);
@@ -218,8 +211,7 @@ static void emit_rule(struct program *p, const struct flo_sandbox_rule *rule)
     }
 }
 
-static void program_make(struct program *p,
-                         const struct flo_sandbox_policy *policy, uint8_t stage)
+static void program_make(struct program *p, const struct flo_sandbox_policy *policy, uint8_t stage)
 {
     memset(p, 0, sizeof(*p));
     emit_load(p, offsetof(struct seccomp_data, arch));
@@ -237,12 +229,10 @@ static void program_make(struct program *p,
         }
     }
     emit_return(
-        p, action_of(policy->error != 0 ? FLO_SANDBOX_REFUSE : FLO_SANDBOX_KILL,
-                     policy->error));
+        p, action_of(policy->error != 0 ? FLO_SANDBOX_REFUSE : FLO_SANDBOX_KILL, policy->error));
 }
 
-int flo_sandbox_filter(const struct flo_sandbox_policy *policy, uint8_t stage,
-                       struct flo_err *err)
+int flo_sandbox_filter(const struct flo_sandbox_policy *policy, uint8_t stage, struct flo_err *err)
 {
     struct program program;
 
@@ -250,8 +240,7 @@ int flo_sandbox_filter(const struct flo_sandbox_policy *policy, uint8_t stage,
         return 0;
     }
     if (policy->count > RULES_MAX) {
-        return flo_fail(err, FLO_E_INTERNAL, "%zu rules, at most %d",
-                        policy->count, RULES_MAX);
+        return flo_fail(err, FLO_E_INTERNAL, "%zu rules, at most %d", policy->count, RULES_MAX);
     }
     program_make(&program, policy, stage);
     struct sock_fprog fprog = {(unsigned short)program.n, program.code};
@@ -259,8 +248,7 @@ int flo_sandbox_filter(const struct flo_sandbox_policy *policy, uint8_t stage,
     if (rv < 0) {
         return rv;
     }
-    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC,
-                &fprog) == 0) {
+    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &fprog) == 0) {
         return 1;
     }
     if (errno == ENOSYS || errno == EINVAL) {

@@ -9,7 +9,7 @@
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define IS_SANITIZER 1
 #elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||     \
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||                         \
     __has_feature(memory_sanitizer)
 #define IS_SANITIZER 1
 #endif
@@ -41,15 +41,14 @@ bool flo_sandbox_is_built(void)
     return !IS_SANITIZER;
 }
 
-int flo_sandbox_miss(enum flo_sandbox_mode mode, const char *part,
-                     struct flo_err *err)
+int flo_sandbox_miss(enum flo_sandbox_mode mode, const char *part, struct flo_err *err)
 {
     if (!flo_sandbox_is_built()) {
         return 0;
     }
     if (mode == FLO_SANDBOX_PREFERRED) {
-        flo_log(FLO_LOG_WARN, "sandbox",
-                "this kernel has no %s; the process works without it", part);
+        flo_log(FLO_LOG_WARN, "sandbox", "this kernel has no %s; the process works without it",
+                part);
         return 0;
     }
     return flo_fail(err, FLO_E_SANDBOX, "this kernel has no %s", part);

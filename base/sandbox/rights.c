@@ -11,8 +11,7 @@
 
 #define HALVES _LINUX_CAPABILITY_U32S_3
 
-int flo_sandbox_keep_rights(uint64_t permitted, uint64_t effective,
-                            struct flo_err *err)
+int flo_sandbox_keep_rights(uint64_t permitted, uint64_t effective, struct flo_err *err)
 {
     struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
     struct __user_cap_data_struct data[HALVES] = {{0}};
@@ -26,8 +25,7 @@ int flo_sandbox_keep_rights(uint64_t permitted, uint64_t effective,
     for (unsigned i = 0; i < HALVES; i++) {
         const struct __user_cap_data_struct had = data[i];
         data[i].permitted &= (uint32_t)(permitted >> (32 * i));
-        data[i].effective =
-            data[i].permitted & (uint32_t)(effective >> (32 * i));
+        data[i].effective = data[i].permitted & (uint32_t)(effective >> (32 * i));
         data[i].inheritable = 0;
         has_more = has_more || had.permitted != data[i].permitted ||
                    had.effective != data[i].effective || had.inheritable != 0;

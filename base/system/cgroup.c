@@ -17,8 +17,7 @@
 #define END_MS 2000
 #define TICK_MS 10
 
-static int file_open(const struct flo_cgroup *group, const char *name,
-                     int flags)
+static int file_open(const struct flo_cgroup *group, const char *name, int flags)
 {
     char path[FLO_CGROUP_PATH_MAX + 64];
 
@@ -26,8 +25,7 @@ static int file_open(const struct flo_cgroup *group, const char *name,
     return open(path, flags | O_CLOEXEC | O_NOFOLLOW);
 }
 
-static bool file_read(const struct flo_cgroup *group, const char *name,
-                      char *text)
+static bool file_read(const struct flo_cgroup *group, const char *name, char *text)
 {
     int fd = file_open(group, name, O_RDONLY);
     ssize_t n = fd < 0 ? -1 : read(fd, text, TEXT_MAX - 1);
@@ -39,8 +37,7 @@ static bool file_read(const struct flo_cgroup *group, const char *name,
     return n >= 0;
 }
 
-static bool file_write(const struct flo_cgroup *group, const char *name,
-                       const char *text)
+static bool file_write(const struct flo_cgroup *group, const char *name, const char *text)
 {
     int fd = file_open(group, name, O_WRONLY);
     bool is_written = fd >= 0 && write(fd, text, strlen(text)) > 0;
@@ -53,8 +50,7 @@ static bool file_write(const struct flo_cgroup *group, const char *name,
     return is_written;
 }
 
-static bool has_word(const struct flo_cgroup *group, const char *name,
-                     const char *word)
+static bool has_word(const struct flo_cgroup *group, const char *name, const char *word)
 {
     char text[TEXT_MAX];
     size_t chars = strlen(word);
@@ -75,8 +71,8 @@ static bool has_word(const struct flo_cgroup *group, const char *name,
 
 /* ---- which one ---- */
 
-int flo_cgroup_find(const char *root, const char *self, struct flo_cgroup *out,
-                    bool *is_leaf, struct flo_err *err)
+int flo_cgroup_find(const char *root, const char *self, struct flo_cgroup *out, bool *is_leaf,
+                    struct flo_err *err)
 {
     static const char leaf[] = "/" FLO_CGROUP_LEAF;
     const char *line = self;
@@ -92,12 +88,10 @@ int flo_cgroup_find(const char *root, const char *self, struct flo_cgroup *out,
     if (n == 1) {
         n = 0; /* the root itself */
     }
-    *is_leaf =
-        n >= sizeof(leaf) - 1 &&
-        memcmp(line + 3 + n - (sizeof(leaf) - 1), leaf, sizeof(leaf) - 1) == 0;
+    *is_leaf = n >= sizeof(leaf) - 1 &&
+               memcmp(line + 3 + n - (sizeof(leaf) - 1), leaf, sizeof(leaf) - 1) == 0;
     n -= *is_leaf ? sizeof(leaf) - 1 : 0;
-    snprintf(out->folder, sizeof(out->folder), "%s%.*s", root, (int)n,
-             line + 3);
+    snprintf(out->folder, sizeof(out->folder), "%s%.*s", root, (int)n, line + 3);
     return 0;
 }
 
@@ -107,8 +101,7 @@ int flo_cgroup_own(struct flo_cgroup *out, bool *is_leaf, struct flo_err *err)
     const struct flo_cgroup self = {.folder = "/proc/self"};
 
     if (!file_read(&self, "cgroup", text)) {
-        return flo_fail(err, FLO_E_ABSENT, "/proc/self/cgroup: %s",
-                        strerror(errno));
+        return flo_fail(err, FLO_E_ABSENT, "/proc/self/cgroup: %s", strerror(errno));
     }
     return flo_cgroup_find(FLO_CGROUP_ROOT, text, out, is_leaf, err);
 }
@@ -123,13 +116,11 @@ static bool is_given(const struct flo_cgroup *own)
     char value[8];
 
     for (size_t i = 0; i < FLO_COUNT(names); i++) {
-        if (getxattr(own->folder, names[i], value, sizeof(value)) == 1 &&
-            value[0] == '1') {
+        if (getxattr(own->folder, names[i], value, sizeof(value)) == 1 && value[0] == '1') {
             return true;
         }
     }
-    return geteuid() != 0 && stat(own->folder, &st) == 0 &&
-           st.st_uid == geteuid();
+    return geteuid() != 0 && stat(own->folder, &st) == 0 && st.st_uid == geteuid();
 }
 
 /* Another process in it would keep it from having groups with limits. */
@@ -165,29 +156,24 @@ int flo_cgroup_prepare(const struct flo_cgroup *own, struct flo_err *err)
     struct flo_cgroup leaf;
 
     if (!is_given(own)) {
-        return flo_fail(err, FLO_E_ABSENT, "%s was not given to us",
-                        own->folder);
+        return flo_fail(err, FLO_E_ABSENT, "%s was not given to us", own->folder);
     }
     if (!has_word(own, "cgroup.controllers", "memory")) {
-        return flo_fail(err, FLO_E_ABSENT, "%s has no memory controller",
-                        own->folder);
+        return flo_fail(err, FLO_E_ABSENT, "%s has no memory controller", own->folder);
     }
     if (!is_alone(own)) {
-        return flo_fail(err, FLO_E_ABSENT, "%s has other processes",
-                        own->folder);
+        return flo_fail(err, FLO_E_ABSENT, "%s has other processes", own->folder);
     }
-    if (snprintf(leaf.folder, sizeof(leaf.folder), "%s/" FLO_CGROUP_LEAF,
-                 own->folder) >= (int)sizeof(leaf.folder)) {
-        return flo_fail(err, FLO_E_ABSENT,
-                        "the name of our cgroup is too long");
+    if (snprintf(leaf.folder, sizeof(leaf.folder), "%s/" FLO_CGROUP_LEAF, own->folder) >=
+        (int)sizeof(leaf.folder)) {
+        return flo_fail(err, FLO_E_ABSENT, "the name of our cgroup is too long");
     }
     if ((mkdir(leaf.folder, 0755) < 0 && errno != EEXIST) ||
         !file_write(&leaf, "cgroup.procs", "0")) {
         return flo_fail_errno(err, FLO_E_PROCESS, "%s", leaf.folder);
     }
     if (!file_write(own, "cgroup.subtree_control", "+memory")) {
-        return flo_fail_errno(err, FLO_E_PROCESS, "%s/cgroup.subtree_control",
-                              own->folder);
+        return flo_fail_errno(err, FLO_E_PROCESS, "%s/cgroup.subtree_control", own->folder);
     }
     (void)file_write(own, "cgroup.subtree_control", "+pids");
     sweep(own);
@@ -201,20 +187,18 @@ bool flo_cgroup_is_prepared(const struct flo_cgroup *own)
 
 /* ---- others ---- */
 
-int flo_cgroup_make(const struct flo_cgroup *own, const char *name,
-                    uint64_t memory_bytes, uint32_t threads,
-                    struct flo_cgroup *out, struct flo_err *err)
+int flo_cgroup_make(const struct flo_cgroup *own, const char *name, uint64_t memory_bytes,
+                    uint32_t threads, struct flo_cgroup *out, struct flo_err *err)
 {
     char text[32];
 
-    if (snprintf(out->folder, sizeof(out->folder), "%s/runtime-%s", own->folder,
-                 name) >= (int)sizeof(out->folder)) {
+    if (snprintf(out->folder, sizeof(out->folder), "%s/runtime-%s", own->folder, name) >=
+        (int)sizeof(out->folder)) {
         out->folder[0] = '\0';
         return flo_fail(err, FLO_E_PROCESS, "the name of a cgroup is too long");
     }
     snprintf(text, sizeof(text), "%llu", (unsigned long long)memory_bytes);
-    if ((mkdir(out->folder, 0755) < 0 && errno != EEXIST) ||
-        !file_write(out, "memory.max", text)) {
+    if ((mkdir(out->folder, 0755) < 0 && errno != EEXIST) || !file_write(out, "memory.max", text)) {
         flo_fail_errno(err, FLO_E_PROCESS, "%s", out->folder);
         (void)rmdir(out->folder);
         out->folder[0] = '\0';
@@ -258,8 +242,7 @@ void flo_cgroup_end(struct flo_cgroup *group)
         return;
     }
     (void)file_write(group, "cgroup.kill", "1");
-    while (rmdir(group->folder) < 0 && errno == EBUSY &&
-           flo_now_ms() < until_ms) {
+    while (rmdir(group->folder) < 0 && errno == EBUSY && flo_now_ms() < until_ms) {
         poll(NULL, 0, TICK_MS);
     }
     group->folder[0] = '\0';

@@ -24,8 +24,7 @@ static unsigned quota_at(const char *folder)
 {
     char path[512], text[64] = "";
 
-    if (snprintf(path, sizeof(path), "%s/cpu.max", folder) >=
-        (int)sizeof(path)) {
+    if (snprintf(path, sizeof(path), "%s/cpu.max", folder) >= (int)sizeof(path)) {
         return 0;
     }
     FILE *file = fopen(path, "re");

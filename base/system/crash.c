@@ -79,8 +79,7 @@ void flo_crash_open(const char *path)
     static char stack[STACK_BYTES];
     const stack_t room = {.ss_sp = stack, .ss_size = sizeof(stack)};
     struct sigaction action = {.sa_handler = on_end,
-                               .sa_flags =
-                                   (int)SA_RESETHAND | SA_ONSTACK | SA_NODEFER};
+                               .sa_flags = (int)SA_RESETHAND | SA_ONSTACK | SA_NODEFER};
 
     if (IS_SANITIZED || strlen(path) >= sizeof(note)) {
         return;
@@ -93,12 +92,11 @@ void flo_crash_open(const char *path)
     }
 }
 
-void flo_crash_doing(const char *who, const char *method, const char *path,
-                     const char *text, size_t bytes)
+void flo_crash_doing(const char *who, const char *method, const char *path, const char *text,
+                     size_t bytes)
 {
-    int head =
-        snprintf(doing.lines, sizeof(doing.lines), "%.*s\n%.8s %.*s\n",
-                 FLO_CRASH_WHO - 1, who, method, FLO_CRASH_WHAT - 16, path);
+    int head = snprintf(doing.lines, sizeof(doing.lines), "%.*s\n%.8s %.*s\n", FLO_CRASH_WHO - 1,
+                        who, method, FLO_CRASH_WHAT - 16, path);
 
     doing.bytes = (size_t)head;
     if (bytes > sizeof(doing.lines) - doing.bytes) {

@@ -43,14 +43,12 @@ static int fail_open(struct flo_err *err, const char *path)
 
 static int fail_size(struct flo_err *err, const char *path, size_t bytes_max)
 {
-    return flo_fail(err, FLO_E_META_TOO_LARGE, "%s: larger than %zu bytes",
-                    path, bytes_max);
+    return flo_fail(err, FLO_E_META_TOO_LARGE, "%s: larger than %zu bytes", path, bytes_max);
 }
 
 /* All of fd, whatever fstat says (files in /proc have size 0). */
-static int read_to_end(int fd, const char *path, size_t capacity,
-                       size_t bytes_max, char **data, size_t *bytes,
-                       struct flo_err *err)
+static int read_to_end(int fd, const char *path, size_t capacity, size_t bytes_max, char **data,
+                       size_t *bytes, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
     size_t used = 0;
@@ -105,8 +103,8 @@ int flo_file_open(const char *path, int *fd, struct flo_err *err)
     return 0;
 }
 
-int flo_file_read(const char *path, size_t bytes_max, char **data,
-                  size_t *bytes, struct flo_err *err)
+int flo_file_read(const char *path, size_t bytes_max, char **data, size_t *bytes,
+                  struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     struct stat st;
@@ -121,12 +119,10 @@ int flo_file_read(const char *path, size_t bytes_max, char **data,
     if (st.st_size < 0 || (uint64_t)st.st_size > bytes_max) {
         return fail_size(err, path, bytes_max);
     }
-    return read_to_end(fd, path, (size_t)st.st_size, bytes_max, data, bytes,
-                       err);
+    return read_to_end(fd, path, (size_t)st.st_size, bytes_max, data, bytes, err);
 }
 
-int flo_fd_write_all(int fd, const void *data, size_t bytes,
-                     struct flo_err *err)
+int flo_fd_write_all(int fd, const void *data, size_t bytes, struct flo_err *err)
 {
     const char *p = data;
 
@@ -136,8 +132,7 @@ int flo_fd_write_all(int fd, const void *data, size_t bytes,
             continue;
         }
         if (put < 0) {
-            return flo_fail_errno(err, FLO_E_IO_WRITE, "write %zu bytes",
-                                  bytes);
+            return flo_fail_errno(err, FLO_E_IO_WRITE, "write %zu bytes", bytes);
         }
         p += put;
         bytes -= (size_t)put;
@@ -145,8 +140,7 @@ int flo_fd_write_all(int fd, const void *data, size_t bytes,
     return 0;
 }
 
-int flo_fd_pwrite_all(int fd, const void *data, size_t bytes, uint64_t offset,
-                      struct flo_err *err)
+int flo_fd_pwrite_all(int fd, const void *data, size_t bytes, uint64_t offset, struct flo_err *err)
 {
     const char *p = data;
 
@@ -156,8 +150,7 @@ int flo_fd_pwrite_all(int fd, const void *data, size_t bytes, uint64_t offset,
             continue;
         }
         if (put < 0) {
-            return flo_fail_errno(err, FLO_E_IO_WRITE, "write at %llu",
-                                  (unsigned long long)offset);
+            return flo_fail_errno(err, FLO_E_IO_WRITE, "write at %llu", (unsigned long long)offset);
         }
         p += put;
         offset += (size_t)put;
@@ -166,8 +159,7 @@ int flo_fd_pwrite_all(int fd, const void *data, size_t bytes, uint64_t offset,
     return 0;
 }
 
-int flo_fd_pread_all(int fd, void *data, size_t bytes, uint64_t offset,
-                     struct flo_err *err)
+int flo_fd_pread_all(int fd, void *data, size_t bytes, uint64_t offset, struct flo_err *err)
 {
     char *p = data;
 
@@ -181,13 +173,11 @@ int flo_fd_pread_all(int fd, void *data, size_t bytes, uint64_t offset,
             continue;
         }
         if (got < 0) {
-            return flo_fail_errno(err, FLO_E_IO_READ,
-                                  "read %zu bytes at offset %llu", bytes,
+            return flo_fail_errno(err, FLO_E_IO_READ, "read %zu bytes at offset %llu", bytes,
                                   (unsigned long long)offset);
         }
         if (got == 0) {
-            return flo_fail(err, FLO_E_IO_READ,
-                            "the file ends at %llu, %zu bytes missing",
+            return flo_fail(err, FLO_E_IO_READ, "the file ends at %llu, %zu bytes missing",
                             (unsigned long long)offset, bytes);
         }
         p += got;
@@ -231,16 +221,14 @@ int flo_dir_sync(const char *path, struct flo_err *err)
     return 0;
 }
 
-static int write_and_sync(const char *path, const void *data, size_t bytes,
-                          mode_t mode, struct flo_err *err)
+static int write_and_sync(const char *path, const void *data, size_t bytes, mode_t mode,
+                          struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup)
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
-                  mode & 0700);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode & 0700);
 
     if (fd < 0) {
-        return flo_fail_errno(
-            err, errno == ENOENT ? FLO_E_ABSENT : FLO_E_IO_OPEN, "%s", path);
+        return flo_fail_errno(err, errno == ENOENT ? FLO_E_ABSENT : FLO_E_IO_OPEN, "%s", path);
     }
     int rv = flo_fd_write_all(fd, data, bytes, err);
     if (rv < 0) {
@@ -257,16 +245,15 @@ static int write_and_sync(const char *path, const void *data, size_t bytes,
     return 0;
 }
 
-int flo_file_write(const char *path, const void *data, size_t bytes,
-                   mode_t mode, struct flo_err *err)
+int flo_file_write(const char *path, const void *data, size_t bytes, mode_t mode,
+                   struct flo_err *err)
 {
     char temporary[PATH_MAX];
     char folder[PATH_MAX];
     uint32_t random;
 
     flo_random(&random, sizeof(random));
-    int chars = snprintf(temporary, sizeof(temporary), "%s.tmp-%08x", path,
-                         (unsigned)random);
+    int chars = snprintf(temporary, sizeof(temporary), "%s.tmp-%08x", path, (unsigned)random);
     if (chars < 0 || (size_t)chars >= sizeof(temporary) ||
         !folder_of(path, folder, sizeof(folder))) {
         return flo_fail(err, FLO_E_IO_OPEN, "%s: path too long", path);
@@ -311,16 +298,14 @@ static int open_by_steps(int dir_fd, const char *path, int flags, mode_t mode)
         }
         struct stat st; /* only for the errno: O_NOFOLLOW with O_DIRECTORY
                            says ENOTDIR of a link */
-        if (fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-            S_ISLNK(st.st_mode)) {
+        if (fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode)) {
             errno = ELOOP;
             return -1;
         }
         if (*rest == '\0') {
             return openat(at, name, flags | O_NOFOLLOW, mode);
         }
-        int next =
-            openat(at, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        int next = openat(at, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (next < 0) {
             return -1;
         }
@@ -331,8 +316,8 @@ static int open_by_steps(int dir_fd, const char *path, int flags, mode_t mode)
     }
 }
 
-int flo_file_open_beneath(int dir_fd, const char *path, int flags, mode_t mode,
-                          int *fd, struct flo_err *err)
+int flo_file_open_beneath(int dir_fd, const char *path, int flags, mode_t mode, int *fd,
+                          struct flo_err *err)
 {
     struct open_how how = {0};
 
@@ -345,8 +330,7 @@ int flo_file_open_beneath(int dir_fd, const char *path, int flags, mode_t mode,
     unsigned tries = 0;
     do { /* EAGAIN: a rename somewhere raced with ".." in the path */
         opened = syscall(SYS_openat2, dir_fd, path, &how, sizeof(how));
-    } while (opened < 0 &&
-             (errno == EINTR || (errno == EAGAIN && ++tries < 16)));
+    } while (opened < 0 && (errno == EINTR || (errno == EAGAIN && ++tries < 16)));
     if (opened < 0 && errno == ENOSYS) {
         opened = open_by_steps(dir_fd, path, flags, mode);
     }
@@ -365,8 +349,7 @@ int flo_dir_make(const char *path, mode_t mode, struct flo_err *err)
     struct stat st;
 
     if (chars == 0 || chars >= sizeof(part)) {
-        return flo_fail(err, FLO_E_IO_OPEN, "folder path of %zu characters",
-                        chars);
+        return flo_fail(err, FLO_E_IO_OPEN, "folder path of %zu characters", chars);
     }
     for (size_t i = 1; i <= chars; i++) {
         if (path[i] != '/' && path[i] != '\0') {
@@ -385,8 +368,7 @@ int flo_dir_make(const char *path, mode_t mode, struct flo_err *err)
             int keep = errno;
             if (stat(part, &st) < 0) {
                 errno = keep;
-                return flo_fail_errno(err, FLO_E_IO_OPEN, "make folder %s",
-                                      part);
+                return flo_fail_errno(err, FLO_E_IO_OPEN, "make folder %s", part);
             }
         }
     }
@@ -428,8 +410,7 @@ bool flo_fd_is_older(int fd, int than_fd)
            one.st_mtim.tv_sec < other.st_mtim.tv_sec;
 }
 
-bool flo_path_join(char *out, size_t out_bytes, const char *dir,
-                   const char *name)
+bool flo_path_join(char *out, size_t out_bytes, const char *dir, const char *name)
 {
     size_t chars = strlen(dir);
     const char *between = chars > 0 && dir[chars - 1] == '/' ? "" : "/";

@@ -14,8 +14,7 @@
 #include <flotilla/errors/cfg.h>
 
 #define KEPT_COUNT 2
-static const uint32_t kept[KEPT_COUNT] = {CAP_DAC_READ_SEARCH,
-                                          CAP_NET_BIND_SERVICE};
+static const uint32_t kept[KEPT_COUNT] = {CAP_DAC_READ_SEARCH, CAP_NET_BIND_SERVICE};
 
 /* Keep the capabilities to read and to listen on a port below 1024, also for
  * programs started from here. A capability that is absent, as in a container,
@@ -60,8 +59,7 @@ static void give(int parent, const char *name, const struct stat *owner)
         return;
     }
     /* A file with a second name may lie elsewhere, too. */
-    if (st.st_uid == 0 &&
-        (S_ISDIR(st.st_mode) || (S_ISREG(st.st_mode) && st.st_nlink == 1))) {
+    if (st.st_uid == 0 && (S_ISDIR(st.st_mode) || (S_ISREG(st.st_mode) && st.st_nlink == 1))) {
         (void)!fchownat(fd, "", owner->st_uid, owner->st_gid, AT_EMPTY_PATH);
     }
     if (S_ISDIR(st.st_mode)) {
@@ -81,8 +79,7 @@ static void give_below(int parent, const char *name, const struct stat *owner)
         return;
     }
     while ((entry = readdir(folder)) != NULL) {
-        if (strcmp(entry->d_name, ".") != 0 &&
-            strcmp(entry->d_name, "..") != 0) {
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
             give(fd, entry->d_name, owner);
         }
     }
@@ -100,13 +97,10 @@ int flo_process_as_owner(const char *path, struct flo_err *err)
     /* Else the kernel would take all capabilities at the change, and access()
      * would look without them.  When it refuses, they are gone. */
     (void)prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP);
-    if (setgroups(0, NULL) != 0 ||
-        setresgid(st.st_gid, st.st_gid, st.st_gid) != 0 ||
-        setresuid(st.st_uid, st.st_uid, st.st_uid) != 0 ||
-        keep_capabilities() != 0) {
-        return flo_fail_errno(err, FLO_E_CFG_PERM,
-                              "go on as user %ld, who owns %s", (long)st.st_uid,
-                              path);
+    if (setgroups(0, NULL) != 0 || setresgid(st.st_gid, st.st_gid, st.st_gid) != 0 ||
+        setresuid(st.st_uid, st.st_uid, st.st_uid) != 0 || keep_capabilities() != 0) {
+        return flo_fail_errno(err, FLO_E_CFG_PERM, "go on as user %ld, who owns %s",
+                              (long)st.st_uid, path);
     }
     return 0;
 }

@@ -69,8 +69,8 @@ static int check_ours(int dir_fd, const char *path, struct flo_err *err)
     }
     if (st.st_uid != geteuid() || (st.st_mode & 022) != 0) {
         flo_fail(err, FLO_E_CFG_PERM,
-                 "%s belongs to user %u with mode %04o; others may write there",
-                 path, (unsigned)st.st_uid, (unsigned)(st.st_mode & 07777));
+                 "%s belongs to user %u with mode %04o; others may write there", path,
+                 (unsigned)st.st_uid, (unsigned)(st.st_mode & 07777));
         flo_err_fix(err, "name a folder of your own in FLOTILLA_PACK_CACHE, "
                          "or use --no-pack");
         return FLO_E_CFG_PERM;
@@ -93,8 +93,7 @@ int flo_packs_open(const char *path, uint64_t bytes_max, struct flo_packs **out,
     cache->dir_fd = -1;
     rv = flo_dir_make(path, 0700, err);
     if (rv == 0) {
-        cache->dir_fd =
-            open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        cache->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         rv = cache->dir_fd < 0 ? flo_fail_errno(err, FLO_E_IO_OPEN, "%s", path)
                                : check_ours(cache->dir_fd, path, err);
     }
@@ -126,16 +125,14 @@ static int name_of(int model_fd, char *out, size_t bytes, struct flo_err *err)
         return flo_fail_errno(err, FLO_E_IO_READ, "a model");
     }
     snprintf(out, bytes,
-             "%" PRIx64 "-%" PRIx64 "-%" PRIx64 "-%" PRIx64 ".%09ld-%" PRIx64
-             ".%09ld" SUFFIX,
+             "%" PRIx64 "-%" PRIx64 "-%" PRIx64 "-%" PRIx64 ".%09ld-%" PRIx64 ".%09ld" SUFFIX,
              (uint64_t)st.st_dev, (uint64_t)st.st_ino, (uint64_t)st.st_size,
-             (uint64_t)st.st_mtim.tv_sec, st.st_mtim.tv_nsec,
-             (uint64_t)st.st_ctim.tv_sec, st.st_ctim.tv_nsec);
+             (uint64_t)st.st_mtim.tv_sec, st.st_mtim.tv_nsec, (uint64_t)st.st_ctim.tv_sec,
+             st.st_ctim.tv_nsec);
     return 0;
 }
 
-int flo_packs_find(const struct flo_packs *cache, int model_fd, int *out,
-                   struct flo_err *err)
+int flo_packs_find(const struct flo_packs *cache, int model_fd, int *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     char name[160];
@@ -145,17 +142,14 @@ int flo_packs_find(const struct flo_packs *cache, int model_fd, int *out,
     if (rv < 0) {
         return rv;
     }
-    fd = openat(cache->dir_fd, name,
-                O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    fd = openat(cache->dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0) {
-        return flo_fail_errno(err,
-                              errno == ENOENT ? FLO_E_ABSENT : FLO_E_IO_OPEN,
-                              "%s/%s", cache->path, name);
+        return flo_fail_errno(err, errno == ENOENT ? FLO_E_ABSENT : FLO_E_IO_OPEN, "%s/%s",
+                              cache->path, name);
     }
     if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid() ||
         (st.st_mode & 022) != 0) {
-        return flo_fail(err, FLO_E_CFG_PERM, "%s/%s is not ours alone",
-                        cache->path, name);
+        return flo_fail(err, FLO_E_CFG_PERM, "%s/%s is not ours alone", cache->path, name);
     }
     (void)futimens(fd, NULL); /* what is used stays longest */
     *out = fd;
@@ -182,8 +176,7 @@ struct oldest {
 
 static bool is_before(const struct timespec *a, const struct timespec *b)
 {
-    return a->tv_sec != b->tv_sec ? a->tv_sec < b->tv_sec
-                                  : a->tv_nsec < b->tv_nsec;
+    return a->tv_sec != b->tv_sec ? a->tv_sec < b->tv_sec : a->tv_nsec < b->tv_nsec;
 }
 
 /* Bytes of all files, and the one that was not used for longest. */
@@ -199,8 +192,7 @@ static uint64_t look(int dir_fd, struct oldest *oldest)
         flo_fd_cleanup(&fd);
         return 0;
     }
-    for (struct dirent *entry;
-         count < FILES_MAX && (entry = readdir(dir)) != NULL;) {
+    for (struct dirent *entry; count < FILES_MAX && (entry = readdir(dir)) != NULL;) {
         size_t chars = strlen(entry->d_name), suffix = strlen(SUFFIX);
         struct stat st;
 
@@ -221,36 +213,30 @@ static uint64_t look(int dir_fd, struct oldest *oldest)
     return bytes;
 }
 
-static int no_room(const struct flo_packs *cache, uint64_t bytes, uint64_t has,
-                   struct flo_err *err)
+static int no_room(const struct flo_packs *cache, uint64_t bytes, uint64_t has, struct flo_err *err)
 {
     return flo_fail(err, FLO_E_DISK_FULL,
-                    "%" PRIu64 " bytes packed and %u to spare, %" PRIu64
-                    " can be had in %s",
-                    bytes, FLO_DISK_SPARE_BYTES, has, cache->path);
+                    "%" PRIu64 " bytes packed and %u to spare, %" PRIu64 " can be had in %s", bytes,
+                    FLO_DISK_SPARE_BYTES, has, cache->path);
 }
 
 /* The least recently used go until so many more have room under the limit and
  * on the disk; none goes in vain.  An engine that has one open keeps it. */
-static int make_room(const struct flo_packs *cache, uint64_t bytes,
-                     struct flo_err *err)
+static int make_room(const struct flo_packs *cache, uint64_t bytes, struct flo_err *err)
 {
     struct oldest oldest;
     uint64_t used = look(cache->dir_fd, &oldest);
     uint64_t free_bytes = flo_fd_disk_free(cache->dir_fd);
 
     if (bytes > cache->bytes_max) {
-        return flo_fail(err, FLO_E_DISK_FULL,
-                        "%" PRIu64 " bytes packed, the cache has %" PRIu64,
+        return flo_fail(err, FLO_E_DISK_FULL, "%" PRIu64 " bytes packed, the cache has %" PRIu64,
                         bytes, cache->bytes_max);
     }
     if (bytes + FLO_DISK_SPARE_BYTES > free_bytes + used) {
         return no_room(cache, bytes, free_bytes + used, err);
     }
-    while (used > cache->bytes_max - bytes ||
-           bytes + FLO_DISK_SPARE_BYTES > free_bytes) {
-        if (oldest.name[0] == '\0' ||
-            unlinkat(cache->dir_fd, oldest.name, 0) < 0) {
+    while (used > cache->bytes_max - bytes || bytes + FLO_DISK_SPARE_BYTES > free_bytes) {
+        if (oldest.name[0] == '\0' || unlinkat(cache->dir_fd, oldest.name, 0) < 0) {
             return no_room(cache, bytes, free_bytes, err);
         }
         used = look(cache->dir_fd, &oldest);
@@ -259,45 +245,40 @@ static int make_room(const struct flo_packs *cache, uint64_t bytes,
     return 0;
 }
 
-static int new_file(const struct flo_packs *cache, uint64_t bytes, int *out,
-                    struct flo_err *err)
+static int new_file(const struct flo_packs *cache, uint64_t bytes, int *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup)
     int fd = openat(cache->dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 
     if (fd < 0) {
-        return flo_fail_errno(err, FLO_E_IO_OPEN, "a new file in %s",
-                              cache->path);
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "a new file in %s", cache->path);
     }
     errno = posix_fallocate(fd, 0, (off_t)bytes);
     if (errno != 0) {
-        return flo_fail_errno(err, FLO_E_IO_WRITE, "%" PRIu64 " bytes in %s",
-                              bytes, cache->path);
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "%" PRIu64 " bytes in %s", bytes, cache->path);
     }
     *out = fd;
     fd = -1;
     return 0;
 }
 
-int flo_packs_begin(struct flo_packs *cache, int model_fd, uint64_t bytes,
-                    int *out, struct flo_err *err)
+int flo_packs_begin(struct flo_packs *cache, int model_fd, uint64_t bytes, int *out,
+                    struct flo_err *err)
 {
     int rv;
 
     if (flock(cache->dir_fd, LOCK_EX | LOCK_NB) < 0) {
-        return flo_fail(err, FLO_E_STATE_LOCKED,
-                        "another start packs into %s just now", cache->path);
+        return flo_fail(err, FLO_E_STATE_LOCKED, "another start packs into %s just now",
+                        cache->path);
     }
     if ((rv = name_of(model_fd, cache->name, sizeof(cache->name), err)) < 0 ||
-        (rv = make_room(cache, bytes, err)) < 0 ||
-        (rv = new_file(cache, bytes, out, err)) < 0) {
+        (rv = make_room(cache, bytes, err)) < 0 || (rv = new_file(cache, bytes, out, err)) < 0) {
         (void)flock(cache->dir_fd, LOCK_UN);
     }
     return rv;
 }
 
-int flo_packs_commit(struct flo_packs *cache, int fd, int model_fd,
-                     struct flo_err *err)
+int flo_packs_commit(struct flo_packs *cache, int fd, int model_fd, struct flo_err *err)
 {
     char name[160], self[64];
     int rv = name_of(model_fd, name, sizeof(name), err);
@@ -309,8 +290,7 @@ int flo_packs_commit(struct flo_packs *cache, int fd, int model_fd,
     if (rv == 0 && fsync(fd) < 0) {
         rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s", cache->path);
     }
-    if (rv == 0 &&
-        linkat(AT_FDCWD, self, cache->dir_fd, name, AT_SYMLINK_FOLLOW) < 0 &&
+    if (rv == 0 && linkat(AT_FDCWD, self, cache->dir_fd, name, AT_SYMLINK_FOLLOW) < 0 &&
         errno != EEXIST) {
         rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s/%s", cache->path, name);
     }

@@ -41,8 +41,7 @@ int flo_process_close_at_exec(unsigned first)
     }
     /* Kernels before 5.11. */
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 ||
-        limit.rlim_cur > DESCRIPTORS_MAX) {
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > DESCRIPTORS_MAX) {
         return -1;
     }
     for (unsigned fd = first; fd < limit.rlim_cur; fd++) {
@@ -161,8 +160,7 @@ static int keep(pid_t program)
     while (!is_keeper_asked) {
         pid_t pid = waitpid(-1, &status, WNOHANG);
         if (pid == program) {
-            return WIFSIGNALED(status) ? 128 + WTERMSIG(status)
-                                       : WEXITSTATUS(status);
+            return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
         }
         if (pid < 0 && errno != EINTR) {
             return 127;
@@ -194,8 +192,7 @@ static void keeper_run(const struct start *start, int report_fd, pid_t parent)
     sigaction(SIGCHLD, &action, NULL);
     setpgid(0, 0); /* a terminal's Ctrl-C is the agent's */
     prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (getppid() != parent || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 ||
-        (program = fork()) < 0) {
+    if (getppid() != parent || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 || (program = fork()) < 0) {
         int number = errno;
         _exit(write(report_fd, &number, sizeof(number)) < 0 ? 126 : 127);
     }
@@ -295,16 +292,15 @@ static int spawn(const struct start *start, pid_t *pid, struct flo_err *err)
     return 0;
 }
 
-int flo_process_spawn(const char *const argv[], int fd, pid_t *pid,
-                      struct flo_err *err)
+int flo_process_spawn(const char *const argv[], int fd, pid_t *pid, struct flo_err *err)
 {
     const struct start start = {argv, environ, fd, {-1, -1, -1}, false};
 
     return spawn(&start, pid, err);
 }
 
-int flo_process_spawn_with(const char *const argv[], const char *variable,
-                           int error_fd, pid_t *pid, struct flo_err *err)
+int flo_process_spawn_with(const char *const argv[], const char *variable, int error_fd, pid_t *pid,
+                           struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char **environment = NULL;
     size_t chars = strcspn(variable, "=") + 1;
@@ -312,8 +308,7 @@ int flo_process_spawn_with(const char *const argv[], const char *variable,
 
     while (environ[count] != NULL) {
         if (strncmp(environ[count++], variable, chars) == 0) {
-            const struct start start = {
-                argv, environ, -1, {-1, -1, error_fd}, false};
+            const struct start start = {argv, environ, -1, {-1, -1, error_fd}, false};
             return spawn(&start, pid, err);
         }
     }
@@ -323,13 +318,12 @@ int flo_process_spawn_with(const char *const argv[], const char *variable,
     }
     memcpy(environment, environ, count * sizeof(*environment));
     environment[count] = (char *)(uintptr_t)variable;
-    const struct start start = {
-        argv, environment, -1, {-1, -1, error_fd}, false};
+    const struct start start = {argv, environment, -1, {-1, -1, error_fd}, false};
     return spawn(&start, pid, err);
 }
 
-int flo_process_spawn_bare(const char *const argv[], const char *const keep[],
-                           int fd, pid_t *pid, struct flo_err *err)
+int flo_process_spawn_bare(const char *const argv[], const char *const keep[], int fd, pid_t *pid,
+                           struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char **environment = NULL;
     size_t count = 0;
@@ -350,13 +344,11 @@ int flo_process_spawn_bare(const char *const argv[], const char *const keep[],
     return spawn(&start, pid, err);
 }
 
-int flo_process_spawn_kept(const char *const argv[], char *const environment[],
-                           int input, int output, pid_t *pid,
-                           struct flo_err *err)
+int flo_process_spawn_kept(const char *const argv[], char *const environment[], int input,
+                           int output, pid_t *pid, struct flo_err *err)
 {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    const struct start start = {
-        argv, environment, -1, {input, output, null}, true};
+    const struct start start = {argv, environment, -1, {input, output, null}, true};
 
     if (null < 0) {
         return flo_fail_errno(err, FLO_E_PROCESS, "start %s", argv[0]);
@@ -396,8 +388,7 @@ static char *read_status(pid_t pid, const char *file, const char *name)
     return text;
 }
 
-bool flo_process_memory(pid_t pid, uint64_t *rss, uint64_t *anonymous,
-                        uint64_t *peak)
+bool flo_process_memory(pid_t pid, uint64_t *rss, uint64_t *anonymous, uint64_t *peak)
 {
     FLO_CLEANUP(flo_free_cleanup)
     char *text = read_status(pid, "status", "\nVmRSS:");
@@ -452,8 +443,8 @@ bool flo_process_work(pid_t pid, uint64_t *cpu_ms, bool *waits_for_disk)
     const char *end = read_stat(pid, &text); /* fields 3, 14 and 15 */
 
     if (ticks_per_s <= 0 || end == NULL ||
-        sscanf(end, ") %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %lu %lu",
-               &state, &user, &system) != 3) {
+        sscanf(end, ") %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %lu %lu", &state, &user,
+               &system) != 3) {
         return false;
     }
     *cpu_ms = (uint64_t)(user + system) * 1000 / (uint64_t)ticks_per_s;

@@ -16,12 +16,10 @@ static void say(const struct flo_ticker *ticker, uint64_t seconds)
     char parts[48] = "";
 
     if (ticker->total > 0) {
-        (void)snprintf(parts, sizeof(parts), " %zu/%zu", ticker->done,
-                       ticker->total);
+        (void)snprintf(parts, sizeof(parts), " %zu/%zu", ticker->done, ticker->total);
     }
-    (void)fprintf(stderr, "%s%s%s, %llu s%s", is_terminal ? "\r" : "",
-                  ticker->what, parts, (unsigned long long)seconds,
-                  is_terminal ? "\033[K" : "\n");
+    (void)fprintf(stderr, "%s%s%s, %llu s%s", is_terminal ? "\r" : "", ticker->what, parts,
+                  (unsigned long long)seconds, is_terminal ? "\033[K" : "\n");
 }
 
 static void *tick(void *context)
@@ -35,8 +33,7 @@ static void *tick(void *context)
     while (!ticker->stops) {
         until.tv_sec++;
         while (!ticker->stops &&
-               pthread_cond_timedwait(&ticker->wake, &ticker->lock, &until) !=
-                   ETIMEDOUT) {
+               pthread_cond_timedwait(&ticker->wake, &ticker->lock, &until) != ETIMEDOUT) {
         }
         if (!ticker->stops) {
             say(ticker, ++seconds);
@@ -63,13 +60,11 @@ void flo_ticker_start(struct flo_ticker *ticker, const char *what)
     (void)pthread_condattr_destroy(&attributes);
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    ticker->is_running =
-        pthread_create(&ticker->thread, NULL, tick, ticker) == 0;
+    ticker->is_running = pthread_create(&ticker->thread, NULL, tick, ticker) == 0;
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-void flo_ticker_tell(struct flo_ticker *ticker, const char *what, size_t done,
-                     size_t total)
+void flo_ticker_tell(struct flo_ticker *ticker, const char *what, size_t done, size_t total)
 {
     if (!ticker->is_running) {
         return;

@@ -54,8 +54,7 @@ uint64_t flo_build_ms(void)
 
 static unsigned days_of_month(unsigned year, unsigned month)
 {
-    static const unsigned char days[12] = {31, 28, 31, 30, 31, 30,
-                                           31, 31, 30, 31, 30, 31};
+    static const unsigned char days[12] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     bool is_leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
 
     return days[month - 1] + (month == 2 && is_leap ? 1u : 0u);
@@ -94,9 +93,9 @@ void flo_time_text(uint64_t wall_ms, char *out)
     for (; day >= days_of_month(year, month); month++) {
         day -= days_of_month(year, month);
     }
-    snprintf(out, 25, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ", year % 10000,
-             month % 100, (day + 1) % 100, second / 3600 % 24, second / 60 % 60,
-             second % 60, (unsigned)(wall_ms % 1000));
+    snprintf(out, 25, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ", year % 10000, month % 100,
+             (day + 1) % 100, second / 3600 % 24, second / 60 % 60, second % 60,
+             (unsigned)(wall_ms % 1000));
 }
 
 /* `digits` decimal digits at *text, which moves on. */
@@ -149,23 +148,21 @@ bool flo_time_parse(const char *text, uint64_t *wall_ms)
 {
     unsigned year, month, day, hour, minute, second, ms;
 
-    if (text == NULL || !read_digits(&text, 4, &year) ||
-        !read_character(&text, '-') || !read_digits(&text, 2, &month) ||
-        !read_character(&text, '-') || !read_digits(&text, 2, &day) ||
-        !read_character(&text, 'T') || !read_digits(&text, 2, &hour) ||
-        !read_character(&text, ':') || !read_digits(&text, 2, &minute) ||
-        !read_character(&text, ':') || !read_digits(&text, 2, &second) ||
-        !read_fraction(&text, &ms) || !read_character(&text, 'Z') ||
-        *text != '\0') {
+    if (text == NULL || !read_digits(&text, 4, &year) || !read_character(&text, '-') ||
+        !read_digits(&text, 2, &month) || !read_character(&text, '-') ||
+        !read_digits(&text, 2, &day) || !read_character(&text, 'T') ||
+        !read_digits(&text, 2, &hour) || !read_character(&text, ':') ||
+        !read_digits(&text, 2, &minute) || !read_character(&text, ':') ||
+        !read_digits(&text, 2, &second) || !read_fraction(&text, &ms) ||
+        !read_character(&text, 'Z') || *text != '\0') {
         return false;
     }
-    if (year < 1970 || month < 1 || month > 12 || day < 1 ||
-        day > days_of_month(year, month) || hour > 23 || minute > 59 ||
-        second > 59) {
+    if (year < 1970 || month < 1 || month > 12 || day < 1 || day > days_of_month(year, month) ||
+        hour > 23 || minute > 59 || second > 59) {
         return false;
     }
-    uint64_t seconds = days_since_epoch(year, month, day) * 86400 +
-                       hour * 3600 + minute * 60 + second;
+    uint64_t seconds =
+        days_since_epoch(year, month, day) * 86400 + hour * 3600 + minute * 60 + second;
     *wall_ms = seconds * 1000 + ms;
     return true;
 }
@@ -175,8 +172,7 @@ bool flo_duration_parse(const char *text, uint64_t *ms)
     static const struct {
         const char *unit;
         uint64_t ms;
-    } units[] = {
-        {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
+    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
     uint64_t value = 0;
     const char *p = text;
 
@@ -184,8 +180,7 @@ bool flo_duration_parse(const char *text, uint64_t *ms)
         return false;
     }
     for (; *p >= '0' && *p <= '9'; p++) {
-        if (!flo_mul_u64(value, 10, &value) ||
-            !flo_add_u64(value, (uint64_t)(*p - '0'), &value)) {
+        if (!flo_mul_u64(value, 10, &value) || !flo_add_u64(value, (uint64_t)(*p - '0'), &value)) {
             return false;
         }
     }

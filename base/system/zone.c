@@ -81,8 +81,7 @@ void flo_zone_offset_text(int32_t offset_s, char *out)
 {
     int minutes = abs(offset_s) / 60;
 
-    snprintf(out, 8, "%c%02d:%02d", offset_s < 0 ? '-' : '+',
-             minutes / 60 % 100, minutes % 60);
+    snprintf(out, 8, "%c%02d:%02d", offset_s < 0 ? '-' : '+', minutes / 60 % 100, minutes % 60);
 }
 
 /* ---- the rule ---- */
@@ -138,10 +137,9 @@ static const char *parse_day(const char *at, struct day *out)
     out->at_s = 2 * 3600;
     if (*at == 'M') {
         out->form = MONTH_WEEK;
-        if ((at = parse_number(at + 1, 12, &out->month)) == NULL ||
-            *at++ != '.' || (at = parse_number(at, 5, &out->week)) == NULL ||
-            *at++ != '.' || (at = parse_number(at, 6, &out->weekday)) == NULL ||
-            out->month < 1 || out->week < 1) {
+        if ((at = parse_number(at + 1, 12, &out->month)) == NULL || *at++ != '.' ||
+            (at = parse_number(at, 5, &out->week)) == NULL || *at++ != '.' ||
+            (at = parse_number(at, 6, &out->weekday)) == NULL || out->month < 1 || out->week < 1) {
             return NULL;
         }
     } else {
@@ -158,8 +156,7 @@ static const char *parse_day(const char *at, struct day *out)
 static bool parse_rule(const char *at, struct rule *out)
 {
     *out = (struct rule){.is_there = true};
-    if ((at = skip_name(at)) == NULL ||
-        (at = parse_clock(at, 24, &out->winter_s)) == NULL) {
+    if ((at = skip_name(at)) == NULL || (at = parse_clock(at, 24, &out->winter_s)) == NULL) {
         return false;
     }
     out->winter_s = -out->winter_s;
@@ -177,9 +174,8 @@ static bool parse_rule(const char *at, struct rule *out)
         }
         out->summer_s = -out->summer_s;
     }
-    return *at == ',' && (at = parse_day(at + 1, &out->begin)) != NULL &&
-           *at == ',' && (at = parse_day(at + 1, &out->end)) != NULL &&
-           *at == '\0';
+    return *at == ',' && (at = parse_day(at + 1, &out->begin)) != NULL && *at == ',' &&
+           (at = parse_day(at + 1, &out->end)) != NULL && *at == '\0';
 }
 
 /* ---- days ---- */
@@ -243,14 +239,11 @@ static int32_t rule_offset(const struct rule *rule, int64_t wall_s)
     if (!rule->has_summer) {
         return rule->winter_s;
     }
-    int64_t year =
-        year_of(wall_s + rule->winter_s > 0 ? wall_s + rule->winter_s : 0);
-    int64_t begin =
-        day_in(&rule->begin, year) * DAY_S + rule->begin.at_s - rule->winter_s;
-    int64_t end =
-        day_in(&rule->end, year) * DAY_S + rule->end.at_s - rule->summer_s;
-    bool is_summer = begin < end ? wall_s >= begin && wall_s < end
-                                 : wall_s >= begin || wall_s < end;
+    int64_t year = year_of(wall_s + rule->winter_s > 0 ? wall_s + rule->winter_s : 0);
+    int64_t begin = day_in(&rule->begin, year) * DAY_S + rule->begin.at_s - rule->winter_s;
+    int64_t end = day_in(&rule->end, year) * DAY_S + rule->end.at_s - rule->summer_s;
+    bool is_summer =
+        begin < end ? wall_s >= begin && wall_s < end : wall_s >= begin || wall_s < end;
     return is_summer ? rule->summer_s : rule->winter_s;
 }
 
@@ -258,8 +251,7 @@ static int32_t rule_offset(const struct rule *rule, int64_t wall_s)
 
 static uint32_t be32(const uint8_t *at)
 {
-    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 |
-           (uint32_t)at[2] << 8 | at[3];
+    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
 }
 
 static int64_t be64(const uint8_t *at)
@@ -278,37 +270,33 @@ static bool read_head(const uint8_t *at, const uint8_t *end, struct head *out)
     }
     *out = (struct head){be32(at + 20), be32(at + 24), be32(at + 28),
                          be32(at + 32), be32(at + 36), be32(at + 40)};
-    return out->times <= CHANGES_MAX && out->types >= 1 &&
-           out->types <= TYPES_MAX && out->leap <= CHANGES_MAX &&
-           out->chars <= CHANGES_MAX && out->utc <= TYPES_MAX &&
+    return out->times <= CHANGES_MAX && out->types >= 1 && out->types <= TYPES_MAX &&
+           out->leap <= CHANGES_MAX && out->chars <= CHANGES_MAX && out->utc <= TYPES_MAX &&
            out->standard <= TYPES_MAX;
 }
 
 /* Bytes of a block whose times have `width` bytes. */
 static size_t block_bytes(const struct head *head, size_t width)
 {
-    return head->times * (width + 1) + head->types * 6 + head->chars +
-           head->leap * (width + 4) + head->standard + head->utc;
+    return head->times * (width + 1) + head->types * 6 + head->chars + head->leap * (width + 4) +
+           head->standard + head->utc;
 }
 
-static bool read_block(const struct head *head, const uint8_t *at,
-                       struct flo_zone *zone)
+static bool read_block(const struct head *head, const uint8_t *at, struct flo_zone *zone)
 {
     const uint8_t *types = at + head->times * 8;
     const uint8_t *infos = types + head->times;
 
     for (uint32_t i = 0; i < head->types; i++) {
         zone->offset_s[i] = (int32_t)be32(infos + 6 * i);
-        if (zone->offset_s[i] < -OFFSET_S_MAX ||
-            zone->offset_s[i] > OFFSET_S_MAX) {
+        if (zone->offset_s[i] < -OFFSET_S_MAX || zone->offset_s[i] > OFFSET_S_MAX) {
             return false;
         }
     }
     for (uint32_t i = 0; i < head->times; i++) {
         zone->at_s[i] = be64(at + 8 * i);
         zone->type[i] = types[i];
-        if (types[i] >= head->types ||
-            (i > 0 && zone->at_s[i] <= zone->at_s[i - 1])) {
+        if (types[i] >= head->types || (i > 0 && zone->at_s[i] <= zone->at_s[i - 1])) {
             return false;
         }
     }
@@ -319,11 +307,9 @@ static bool read_block(const struct head *head, const uint8_t *at,
 static bool read_footer(const uint8_t *at, const uint8_t *end, struct rule *out)
 {
     char text[128];
-    const uint8_t *close =
-        end - at > 1 ? memchr(at + 1, '\n', (size_t)(end - at) - 1) : NULL;
+    const uint8_t *close = end - at > 1 ? memchr(at + 1, '\n', (size_t)(end - at) - 1) : NULL;
 
-    if (at >= end || *at != '\n' || close == NULL ||
-        close - at > (ptrdiff_t)sizeof(text)) {
+    if (at >= end || *at != '\n' || close == NULL || close - at > (ptrdiff_t)sizeof(text)) {
         return false;
     }
     memcpy(text, at + 1, (size_t)(close - at) - 1);
@@ -350,13 +336,11 @@ static bool read_file(const uint8_t *data, size_t bytes, struct flo_zone *zone)
     }
     zone->at_s = calloc(head.times + 1, sizeof(zone->at_s[0]));
     zone->type = calloc(head.times + 1, sizeof(zone->type[0]));
-    return zone->at_s != NULL && zone->type != NULL &&
-           read_block(&head, block, zone) &&
+    return zone->at_s != NULL && zone->type != NULL && read_block(&head, block, zone) &&
            read_footer(block + block_bytes(&head, 8), end, &zone->rule);
 }
 
-int flo_zone_parse(const uint8_t *data, size_t bytes, struct flo_zone **out,
-                   struct flo_err *err)
+int flo_zone_parse(const uint8_t *data, size_t bytes, struct flo_zone **out, struct flo_err *err)
 {
     struct flo_zone *zone = calloc(1, sizeof(*zone));
 
@@ -385,14 +369,12 @@ static bool is_name(const char *name)
 {
     size_t chars = strlen(name);
 
-    return chars > 0 && chars < FLO_ZONE_TEXT && name[0] != '/' &&
-           strstr(name, "..") == NULL &&
+    return chars > 0 && chars < FLO_ZONE_TEXT && name[0] != '/' && strstr(name, "..") == NULL &&
            strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
                         "0123456789/_+-") == chars;
 }
 
-static int open_offset(int32_t offset_s, struct flo_zone **out,
-                       struct flo_err *err)
+static int open_offset(int32_t offset_s, struct flo_zone **out, struct flo_err *err)
 {
     *out = calloc(1, sizeof(**out));
     if (*out == NULL) {
@@ -413,8 +395,7 @@ int flo_zone_open(const char *name, struct flo_zone **out, struct flo_err *err)
         return open_offset(offset_s, out, err);
     }
     snprintf(path, sizeof(path), "%s/%.*s", FOLDER, FLO_ZONE_TEXT, name);
-    if (!is_name(name) ||
-        flo_file_read(path, FILE_BYTES_MAX, &data, &bytes, NULL) < 0 ||
+    if (!is_name(name) || flo_file_read(path, FILE_BYTES_MAX, &data, &bytes, NULL) < 0 ||
         flo_zone_parse((const uint8_t *)data, bytes, out, NULL) < 0) {
         return flo_fail(err, FLO_E_ABSENT,
                         "no time zone `%.60s`: a name of %s, or an offset as "

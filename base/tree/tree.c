@@ -6,8 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct flo_tree_node *flo_tree_new(struct flo_tree *tree,
-                                   enum flo_tree_kind kind)
+struct flo_tree_node *flo_tree_new(struct flo_tree *tree, enum flo_tree_kind kind)
 {
     struct flo_tree_node *node = &tree->spare;
 
@@ -19,8 +18,7 @@ struct flo_tree_node *flo_tree_new(struct flo_tree *tree,
     return node;
 }
 
-struct flo_tree_node **flo_tree_add(struct flo_tree *tree,
-                                    struct flo_tree_node **last,
+struct flo_tree_node **flo_tree_add(struct flo_tree *tree, struct flo_tree_node **last,
                                     const struct flo_tree_node *value)
 {
     struct flo_tree_node *copy = flo_tree_new(tree, value->kind);
@@ -34,8 +32,7 @@ struct flo_tree_node **flo_tree_add(struct flo_tree *tree,
     return &copy->next;
 }
 
-const struct flo_tree_node *flo_tree_member(const struct flo_tree_node *object,
-                                            const char *key)
+const struct flo_tree_node *flo_tree_member(const struct flo_tree_node *object, const char *key)
 {
     const struct flo_tree_node *node = flo_tree_first(object);
     while (node != NULL && (node->key == NULL || strcmp(node->key, key) != 0)) {
@@ -46,13 +43,11 @@ const struct flo_tree_node *flo_tree_member(const struct flo_tree_node *object,
 
 bool flo_tree_is(const struct flo_tree_node *node, const char *text)
 {
-    return node != NULL && node->kind == FLO_TREE_STRING &&
-           node->bytes == strlen(text) &&
+    return node != NULL && node->kind == FLO_TREE_STRING && node->bytes == strlen(text) &&
            memcmp(node->text, text, node->bytes) == 0;
 }
 
-bool flo_tree_whole(const struct flo_tree_node *node, int64_t least,
-                    int64_t most, int64_t *out)
+bool flo_tree_whole(const struct flo_tree_node *node, int64_t least, int64_t most, int64_t *out)
 {
     int64_t value = 0;
 
@@ -64,8 +59,7 @@ bool flo_tree_whole(const struct flo_tree_node *node, int64_t least,
     if (node->bytes - i > 16) {
         return false;
     }
-    for (; i < node->bytes && node->text[i] >= '0' && node->text[i] <= '9';
-         i++) {
+    for (; i < node->bytes && node->text[i] >= '0' && node->text[i] <= '9'; i++) {
         value = 10 * value + (node->text[i] - '0');
     }
     if (node->bytes - i >= 2 && node->text[i] == '.') { /* 5.0 is 5 */
@@ -81,8 +75,7 @@ bool flo_tree_number(const struct flo_tree_node *node, double *out)
     char text[64];
     char *end;
 
-    if (node == NULL || node->kind != FLO_TREE_NUMBER ||
-        node->bytes >= sizeof(text)) {
+    if (node == NULL || node->kind != FLO_TREE_NUMBER || node->bytes >= sizeof(text)) {
         return false;
     }
     memcpy(text, node->text, node->bytes);
@@ -150,19 +143,16 @@ static bool read_escape(struct reader *r, char out[4], size_t *bytes)
     if (c != 'u' || !flo_hex_read(&r->at, r->end, 4, &code)) {
         return false;
     }
-    if (code >= 0xd800 && code < 0xdc00 && r->end - r->at >= 2 &&
-        r->at[0] == '\\' && r->at[1] == 'u') {
+    if (code >= 0xd800 && code < 0xdc00 && r->end - r->at >= 2 && r->at[0] == '\\' &&
+        r->at[1] == 'u') {
         r->at += 2;
         if (!flo_hex_read(&r->at, r->end, 4, &low)) {
             return false;
         }
-        code = low >= 0xdc00 && low < 0xe000
-                   ? 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00)
-                   : 0;
+        code =
+            low >= 0xdc00 && low < 0xe000 ? 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00) : 0;
     }
-    *bytes = code == 0 || (code >= 0xd800 && code < 0xe000)
-                 ? 0
-                 : flo_utf8_put(code, out);
+    *bytes = code == 0 || (code >= 0xd800 && code < 0xe000) ? 0 : flo_utf8_put(code, out);
     return true;
 }
 
@@ -178,8 +168,7 @@ static bool read_string(struct reader *r, const char **text, size_t *bytes)
         char some[4] = {*r->at++};
         size_t n = 1;
 
-        if ((unsigned char)some[0] < 0x20 ||
-            (some[0] == '\\' && !read_escape(r, some, &n))) {
+        if ((unsigned char)some[0] < 0x20 || (some[0] == '\\' && !read_escape(r, some, &n))) {
             return false;
         }
         r->is_odd = r->is_odd || n == 0;
@@ -211,8 +200,7 @@ static bool read_digits(struct reader *r)
 static bool read_number(struct reader *r)
 {
     take(r, '-');
-    if ((!take(r, '0') && !read_digits(r)) ||
-        (take(r, '.') && !read_digits(r))) {
+    if ((!take(r, '0') && !read_digits(r)) || (take(r, '.') && !read_digits(r))) {
         return false;
     }
     if (take(r, 'e') || take(r, 'E')) {
@@ -251,8 +239,7 @@ static struct flo_tree_node *read_value(struct reader *r, int depth);
 
 /* Members or elements, from after the opening bracket to after the closing
  * one. */
-static bool read_children(struct reader *r, struct flo_tree_node *node,
-                          bool is_object, int depth)
+static bool read_children(struct reader *r, struct flo_tree_node *node, bool is_object, int depth)
 {
     char closing = is_object ? '}' : ']';
     struct flo_tree_node **last = &node->first;
@@ -266,8 +253,8 @@ static bool read_children(struct reader *r, struct flo_tree_node *node,
         const char *key = "";
         size_t key_bytes = 0;
 
-        if (is_object && (peek(r) != '"' || !read_string(r, &key, &key_bytes) ||
-                          peek(r) != ':' || !take(r, ':'))) {
+        if (is_object && (peek(r) != '"' || !read_string(r, &key, &key_bytes) || peek(r) != ':' ||
+                          !take(r, ':'))) {
             return false;
         }
         *last = read_value(r, depth + 1);
@@ -328,9 +315,8 @@ bool flo_json_check(const char *text, size_t bytes)
     return look(&r);
 }
 
-int flo_tree_read(struct flo_tree *tree, char *text, size_t bytes,
-                  uint32_t values_max, uint32_t room, size_t *bad,
-                  struct flo_err *err)
+int flo_tree_read(struct flo_tree *tree, char *text, size_t bytes, uint32_t values_max,
+                  uint32_t room, size_t *bad, struct flo_err *err)
 {
     struct flo_tree none = {0};
     struct reader r = {text, text, text + bytes, .tree = &none};
@@ -339,16 +325,13 @@ int flo_tree_read(struct flo_tree *tree, char *text, size_t bytes,
         if (bad != NULL) {
             *bad = (size_t)(r.at - text);
         }
-        return flo_fail(err, FLO_E_INFER_PARAM,
-                        "no JSON at byte %zu, or more than %d levels",
+        return flo_fail(err, FLO_E_INFER_PARAM, "no JSON at byte %zu, or more than %d levels",
                         (size_t)(r.at - text), FLO_TREE_DEPTH_MAX);
     }
     if (values_max != 0 && r.count > values_max) {
-        return flo_fail(err, FLO_E_INFER_PARAM, "%u values, at most %u",
-                        r.count, values_max);
+        return flo_fail(err, FLO_E_INFER_PARAM, "%u values, at most %u", r.count, values_max);
     }
-    *tree =
-        (struct flo_tree){.nodes_max = r.count + room, .has_odd = r.has_odd};
+    *tree = (struct flo_tree){.nodes_max = r.count + room, .has_odd = r.has_odd};
     tree->nodes = calloc(tree->nodes_max, sizeof(*tree->nodes));
     if (tree->nodes == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "%u values", tree->nodes_max);

@@ -51,36 +51,30 @@ bool flo_json_check(const char *text, size_t bytes);
  *
  * FLO_E_INFER_PARAM   no such text; *bad (may be NULL) is where
  * FLO_E_MEMORY */
-FLO_MUST_USE int flo_tree_read(struct flo_tree *tree, char *text, size_t bytes,
-                               uint32_t values_max, uint32_t room, size_t *bad,
-                               struct flo_err *err);
+FLO_MUST_USE int flo_tree_read(struct flo_tree *tree, char *text, size_t bytes, uint32_t values_max,
+                               uint32_t room, size_t *bad, struct flo_err *err);
 void flo_tree_deinit(struct flo_tree *tree);
 
 /* A node next to those that were read; when it is full, one that goes away with
  * the next. */
-struct flo_tree_node *flo_tree_new(struct flo_tree *tree,
-                                   enum flo_tree_kind kind);
+struct flo_tree_node *flo_tree_new(struct flo_tree *tree, enum flo_tree_kind kind);
 /* A copy of `value`, under its key, at *last, which ends a list; where that
  * ends now. */
-struct flo_tree_node **flo_tree_add(struct flo_tree *tree,
-                                    struct flo_tree_node **last,
+struct flo_tree_node **flo_tree_add(struct flo_tree *tree, struct flo_tree_node **last,
                                     const struct flo_tree_node *value);
 
 /* NULL: the node is NULL or has no children. */
-static inline const struct flo_tree_node *
-flo_tree_first(const struct flo_tree_node *node)
+static inline const struct flo_tree_node *flo_tree_first(const struct flo_tree_node *node)
 {
     return node != NULL ? node->first : NULL;
 }
 /* NULL: `object` is none, or has no such member. */
-const struct flo_tree_node *flo_tree_member(const struct flo_tree_node *object,
-                                            const char *key);
+const struct flo_tree_node *flo_tree_member(const struct flo_tree_node *object, const char *key);
 /* Is it this string? */
 bool flo_tree_is(const struct flo_tree_node *node, const char *text);
 /* A whole number from least to most; false: the node is no such number, or
  * NULL. */
-bool flo_tree_whole(const struct flo_tree_node *node, int64_t least,
-                    int64_t most, int64_t *out);
+bool flo_tree_whole(const struct flo_tree_node *node, int64_t least, int64_t most, int64_t *out);
 /* A number of at most 63 bytes, infinite where a double cannot hold it; false:
  * the node is no such number, or NULL. */
 bool flo_tree_number(const struct flo_tree_node *node, double *out);

@@ -5,8 +5,7 @@
 
 static const struct flo_backend *const backends[] = {&flo_backend_native};
 
-int flo_backend_find(const char *name, const struct flo_backend **backend,
-                     struct flo_err *err)
+int flo_backend_find(const char *name, const struct flo_backend **backend, struct flo_err *err)
 {
     char known[128] = "";
 
@@ -15,9 +14,8 @@ int flo_backend_find(const char *name, const struct flo_backend **backend,
             *backend = backends[i];
             return 0;
         }
-        snprintf(known + strlen(known), sizeof(known) - strlen(known), "%s%s",
-                 i > 0 ? ", " : "", backends[i]->name);
+        snprintf(known + strlen(known), sizeof(known) - strlen(known), "%s%s", i > 0 ? ", " : "",
+                 backends[i]->name);
     }
-    return flo_fail(err, FLO_E_USAGE, "no backend '%s', there are: %s", name,
-                    known);
+    return flo_fail(err, FLO_E_USAGE, "no backend '%s', there are: %s", name, known);
 }

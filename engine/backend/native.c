@@ -22,8 +22,7 @@ static void native_close(struct flo_backend_model *m)
 }
 
 static int open_parts(struct flo_backend_model *m, const char *path,
-                      const struct flo_backend_options *options,
-                      struct flo_err *err)
+                      const struct flo_backend_options *options, struct flo_err *err)
 {
     int rv = flo_engine_open(path, &options->engine, &m->engine, err);
 
@@ -33,17 +32,14 @@ static int open_parts(struct flo_backend_model *m, const char *path,
     }
     rv = flo_adapter_open(m->engine, options->adapter, &m->adapter, err);
     return rv < 0 ? rv
-                  : flo_session_set_adapter(m->session, m->adapter,
-                                            options->adapter_scale, err);
+                  : flo_session_set_adapter(m->session, m->adapter, options->adapter_scale, err);
 }
 
-static int native_open(const char *path,
-                       const struct flo_backend_options *options,
+static int native_open(const char *path, const struct flo_backend_options *options,
                        struct flo_backend_model **model, struct flo_err *err)
 {
     struct flo_backend_model *m = calloc(1, sizeof(*m));
-    int rv = m == NULL ? flo_fail(err, FLO_E_MEMORY, "a model")
-                       : open_parts(m, path, options, err);
+    int rv = m == NULL ? flo_fail(err, FLO_E_MEMORY, "a model") : open_parts(m, path, options, err);
 
     if (rv < 0) {
         native_close(m);
@@ -53,8 +49,7 @@ static int native_open(const char *path,
     return 0;
 }
 
-static const struct flo_engine_info *
-native_info(const struct flo_backend_model *m)
+static const struct flo_engine_info *native_info(const struct flo_backend_model *m)
 {
     return flo_engine_info(m->engine);
 }
@@ -64,18 +59,14 @@ static struct flo_engine *native_text(const struct flo_backend_model *m)
     return m->engine;
 }
 
-static int native_prefill(struct flo_backend_model *m, const int32_t *tokens,
-                          size_t count, flo_logits_fn *row, void *context,
-                          struct flo_err *err)
+static int native_prefill(struct flo_backend_model *m, const int32_t *tokens, size_t count,
+                          flo_logits_fn *row, void *context, struct flo_err *err)
 {
-    return row == NULL ? flo_session_decode(m->session, tokens, count,
-                                            FLO_LOGITS_LAST, err)
-                       : flo_session_decode_rows(m->session, tokens, count, row,
-                                                 context, err);
+    return row == NULL ? flo_session_decode(m->session, tokens, count, FLO_LOGITS_LAST, err)
+                       : flo_session_decode_rows(m->session, tokens, count, row, context, err);
 }
 
-static int native_decode(struct flo_backend_model *m, int32_t token,
-                         struct flo_err *err)
+static int native_decode(struct flo_backend_model *m, int32_t token, struct flo_err *err)
 {
     return flo_session_decode(m->session, &token, 1, FLO_LOGITS_LAST, err);
 }
@@ -90,15 +81,13 @@ static void native_reset(struct flo_backend_model *m, uint32_t position)
     flo_session_truncate(m->session, position);
 }
 
-static void native_stats(const struct flo_backend_model *m,
-                         struct flo_backend_stats *stats)
+static void native_stats(const struct flo_backend_model *m, struct flo_backend_stats *stats)
 {
     stats->position = flo_session_position(m->session);
     flo_session_timings(m->session, &stats->timings);
 }
 
-struct flo_session *
-flo_backend_native_session(const struct flo_backend_model *model)
+struct flo_session *flo_backend_native_session(const struct flo_backend_model *model)
 {
     return model->session;
 }

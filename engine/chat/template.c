@@ -20,8 +20,8 @@
 
 #define MESSAGES_MAX 4096
 #define TEXT_BYTES_MAX (64u << 20)
-#define FIX                                                                    \
-    "give --template NAME or FILE, in agent.yaml `templates`; NAME is "        \
+#define FIX                                                                                        \
+    "give --template NAME or FILE, in agent.yaml `templates`; NAME is "                            \
     "chatml, llama3, llama2, mistral, gemma, phi3, zephyr or phi2"
 
 static bool is_of(const struct flo_engine_message *message, const char *role)
@@ -29,8 +29,7 @@ static bool is_of(const struct flo_engine_message *message, const char *role)
     return strcmp(message->role, role) == 0;
 }
 
-static void token_text(const struct flo_vocab *vocab, int32_t id,
-                       struct flo_buf *out)
+static void token_text(const struct flo_vocab *vocab, int32_t id, struct flo_buf *out)
 {
     if (vocab != NULL && id >= 0) {
         flo_vocab_piece(vocab, id, true, out);
@@ -47,12 +46,11 @@ struct talk {
 
 /* The template's output, and where it is a message's. */
 static int run(const struct flo_template *chat, const struct flo_vocab *vocab,
-               const struct talk *talk, bool has_short_ids,
-               struct flo_buf *text, struct flo_buf *marks, struct flo_err *err)
+               const struct talk *talk, bool has_short_ids, struct flo_buf *text,
+               struct flo_buf *marks, struct flo_err *err)
 {
     struct flo_buf bos = {0}, eos = {0};
-    const struct flo_vocab_facts *facts =
-        vocab != NULL ? flo_vocab_facts(vocab) : NULL;
+    const struct flo_vocab_facts *facts = vocab != NULL ? flo_vocab_facts(vocab) : NULL;
     token_text(vocab, facts != NULL ? facts->bos : -1, &bos);
     token_text(vocab, facts != NULL ? facts->eos : -1, &eos);
     text->bytes_max = marks->bytes_max = TEXT_BYTES_MAX;
@@ -66,8 +64,7 @@ static int run(const struct flo_template *chat, const struct flo_vocab *vocab,
                                               .eos = eos.data,
                                               .setting = talk->setting,
                                               .has_short_ids = has_short_ids,
-                                              .has_text_calls =
-                                                  chat->has_text_calls};
+                                              .has_text_calls = chat->has_text_calls};
         rv = flo_jinja_render(chat->jinja, &input, text, marks, err);
     }
     flo_buf_deinit(&bos);
@@ -79,12 +76,10 @@ static int run(const struct flo_template *chat, const struct flo_vocab *vocab,
 
 static struct flo_engine_message say(const char *role, const char *text)
 {
-    return (struct flo_engine_message){
-        .role = role, .text = text, .bytes = strlen(text)};
+    return (struct flo_engine_message){.role = role, .text = text, .bytes = strlen(text)};
 }
 
-static struct flo_engine_message say_more(const char *role, const char *text,
-                                          const char *more)
+static struct flo_engine_message say_more(const char *role, const char *text, const char *more)
 {
     struct flo_engine_message message = say(role, text);
     message.more = more;
@@ -93,9 +88,8 @@ static struct flo_engine_message say_more(const char *role, const char *text,
 }
 
 /* An error but the template's own refusal, which says that there is no text. */
-static int run_probe(const struct flo_template *chat,
-                     const struct flo_vocab *vocab, const struct talk *talk,
-                     struct flo_buf *text, struct flo_err *err)
+static int run_probe(const struct flo_template *chat, const struct flo_vocab *vocab,
+                     const struct talk *talk, struct flo_buf *text, struct flo_err *err)
 {
     struct flo_buf marks = {0};
     struct flo_err why = {0};
@@ -112,14 +106,12 @@ static int run_probe(const struct flo_template *chat,
 
 static bool has(const struct flo_buf *text, const char *word)
 {
-    return text->bytes > 0 &&
-           memmem(text->data, text->bytes, word, strlen(word)) != NULL;
+    return text->bytes > 0 && memmem(text->data, text->bytes, word, strlen(word)) != NULL;
 }
 
 /* Does the conversation come out whole, and with this word? */
 static int shows(const struct flo_template *chat, const struct flo_vocab *vocab,
-                 const struct talk *talk, const char *word, bool *out,
-                 struct flo_err *err)
+                 const struct talk *talk, const char *word, bool *out, struct flo_err *err)
 {
     struct flo_buf text = {0};
     int rv = run_probe(chat, vocab, talk, &text, err);
@@ -133,9 +125,8 @@ static int shows(const struct flo_template *chat, const struct flo_vocab *vocab,
 
 /* The same where an error says that there is no form: nobody need know what
  * only a tool reaches. */
-static int shows_or_not(const struct flo_template *chat,
-                        const struct flo_vocab *vocab, const struct talk *talk,
-                        const char *word, bool *out, struct flo_err *err)
+static int shows_or_not(const struct flo_template *chat, const struct flo_vocab *vocab,
+                        const struct talk *talk, const char *word, bool *out, struct flo_err *err)
 {
     int rv = shows(chat, vocab, talk, word, out, err);
     return rv == FLO_E_MODEL_TEMPLATE ? 0 : rv;
@@ -145,29 +136,24 @@ static int shows_or_not(const struct flo_template *chat,
 static int probe_tools(struct flo_template *chat, const struct flo_vocab *vocab,
                        struct flo_err *err)
 {
-    static const char tools[] =
-        "[{\"type\": \"function\", \"function\": {\"name\": \"look_up\", "
-        "\"description\": \"Looks it up\", \"parameters\": {\"type\": "
-        "\"object\", \"properties\": {\"subject\": {\"type\": \"string\", "
-        "\"description\": \"A thing\"}}, \"required\": [\"subject\"]}}}]";
-    static const char call[] =
-        "{\"tool_calls\": [{\"id\": \"call00001\", \"type\": \"function\", "
-        "\"function\": {\"name\": \"look_up\", \"arguments\": {\"subject\": "
-        "\"the asked one\"}}}]}";
-    static const char result[] =
-        "{\"tool_call_id\": \"call00001\", \"name\": \"look_up\"}";
-    const struct flo_engine_setting setting = {.tools = tools,
-                                               .tools_bytes = strlen(tools)};
-    const struct flo_engine_message said[] = {
-        say("user", "The first question"), say_more("assistant", "", call),
-        say_more("tool", "The tool says", result)};
-    const struct flo_engine_message plain[] = {
-        said[0], say("assistant", "A call"), say("tool", "The tool says")};
+    static const char tools[] = "[{\"type\": \"function\", \"function\": {\"name\": \"look_up\", "
+                                "\"description\": \"Looks it up\", \"parameters\": {\"type\": "
+                                "\"object\", \"properties\": {\"subject\": {\"type\": \"string\", "
+                                "\"description\": \"A thing\"}}, \"required\": [\"subject\"]}}}]";
+    static const char call[] = "{\"tool_calls\": [{\"id\": \"call00001\", \"type\": \"function\", "
+                               "\"function\": {\"name\": \"look_up\", \"arguments\": {\"subject\": "
+                               "\"the asked one\"}}}]}";
+    static const char result[] = "{\"tool_call_id\": \"call00001\", \"name\": \"look_up\"}";
+    const struct flo_engine_setting setting = {.tools = tools, .tools_bytes = strlen(tools)};
+    const struct flo_engine_message said[] = {say("user", "The first question"),
+                                              say_more("assistant", "", call),
+                                              say_more("tool", "The tool says", result)};
+    const struct flo_engine_message plain[] = {said[0], say("assistant", "A call"),
+                                               say("tool", "The tool says")};
     const struct talk offer = {&setting, said, 1}, used = {&setting, said, 3},
                       bare = {NULL, plain, 3};
     bool has_call = false;
-    int rv =
-        shows_or_not(chat, vocab, &offer, "look_up", &chat->has_tools, err);
+    int rv = shows_or_not(chat, vocab, &offer, "look_up", &chat->has_tools, err);
     if (rv == 0) {
         rv = shows_or_not(chat, vocab, &used, "the asked one", &has_call, err);
     }
@@ -184,37 +170,33 @@ static int probe_tools(struct flo_template *chat, const struct flo_vocab *vocab,
 }
 
 /* Do thoughts on and off make a difference? */
-static int probe_thinking(struct flo_template *chat,
-                          const struct flo_vocab *vocab, struct flo_err *err)
+static int probe_thinking(struct flo_template *chat, const struct flo_vocab *vocab,
+                          struct flo_err *err)
 {
-    const struct flo_engine_message said[] = {
-        say("user", "The first question")};
+    const struct flo_engine_message said[] = {say("user", "The first question")};
     struct flo_engine_setting on = {.thinking = FLO_THINKING_ON};
     struct flo_engine_setting off = {.thinking = FLO_THINKING_OFF};
     struct flo_buf with = {0}, without = {0};
     int rv = run_probe(chat, vocab, &(struct talk){&on, said, 1}, &with, err);
     if (rv == 0) {
-        rv = run_probe(chat, vocab, &(struct talk){&off, said, 1}, &without,
-                       err);
+        rv = run_probe(chat, vocab, &(struct talk){&off, said, 1}, &without, err);
     }
-    chat->has_thinking = rv == 0 && with.bytes > 0 && without.bytes > 0 &&
-                         (with.bytes != without.bytes ||
-                          memcmp(with.data, without.data, with.bytes) != 0);
+    chat->has_thinking =
+        rv == 0 && with.bytes > 0 && without.bytes > 0 &&
+        (with.bytes != without.bytes || memcmp(with.data, without.data, with.bytes) != 0);
     flo_buf_deinit(&with);
     flo_buf_deinit(&without);
     return rv == FLO_E_MODEL_TEMPLATE ? 0 : rv;
 }
 
-static int probe(struct flo_template *chat, const struct flo_vocab *vocab,
-                 struct flo_err *err)
+static int probe(struct flo_template *chat, const struct flo_vocab *vocab, struct flo_err *err)
 {
-    const struct flo_engine_message first[] = {
-        say("user", "The first question")};
-    const struct flo_engine_message talk[] = {
-        say("user", "The first question"), say("assistant", "An answer"),
-        say("user", "The second question")};
-    const struct flo_engine_message system[] = {
-        say("system", "The system says"), say("user", "The first question")};
+    const struct flo_engine_message first[] = {say("user", "The first question")};
+    const struct flo_engine_message talk[] = {say("user", "The first question"),
+                                              say("assistant", "An answer"),
+                                              say("user", "The second question")};
+    const struct flo_engine_message system[] = {say("system", "The system says"),
+                                                say("user", "The first question")};
     const struct flo_engine_message later[] = {
         say("system", "The system says"), say("user", "The first question"),
         say("assistant", "An answer"), say("system", "The system adds"),
@@ -232,8 +214,7 @@ static int probe(struct flo_template *chat, const struct flo_vocab *vocab,
         rv = shows(chat, vocab, &probes[i].talk, "", probes[i].out, err);
     }
     if (rv == 0 && (!shows_first || !shows_talk)) {
-        rv = flo_fail(err, FLO_E_MODEL_TEMPLATE,
-                      "the chat template leaves out what was said");
+        rv = flo_fail(err, FLO_E_MODEL_TEMPLATE, "the chat template leaves out what was said");
     }
     rv = rv < 0 ? rv : probe_tools(chat, vocab, err);
     return rv < 0 ? rv : probe_thinking(chat, vocab, err);
@@ -244,17 +225,16 @@ struct derived {
     const struct flo_vocab *vocab;
 };
 
-static int render_call(void *context, const struct flo_engine_message *messages,
-                       size_t count, const char *tools, struct flo_buf *text)
+static int render_call(void *context, const struct flo_engine_message *messages, size_t count,
+                       const char *tools, struct flo_buf *text)
 {
     const struct derived *d = context;
-    const struct flo_engine_setting setting = {
-        .tools = tools, .tools_bytes = tools == NULL ? 0 : strlen(tools)};
+    const struct flo_engine_setting setting = {.tools = tools,
+                                               .tools_bytes = tools == NULL ? 0 : strlen(tools)};
     const struct talk talk = {&setting, messages, count};
     struct flo_buf marks = {0};
-    int rv = d->chat->jinja == NULL
-                 ? FLO_E_INFER_PARAM
-                 : run(d->chat, d->vocab, &talk, false, text, &marks, NULL);
+    int rv = d->chat->jinja == NULL ? FLO_E_INFER_PARAM
+                                    : run(d->chat, d->vocab, &talk, false, text, &marks, NULL);
     flo_buf_deinit(&marks);
     return rv;
 }
@@ -274,20 +254,16 @@ static void derive(struct flo_template *chat, const struct flo_vocab *vocab,
 }
 
 /* The text to use, and its name. */
-static int choose(const struct flo_gguf *gguf, const char *instead,
-                  struct flo_gguf_text *text, struct flo_template *out,
-                  struct flo_err *err)
+static int choose(const struct flo_gguf *gguf, const char *instead, struct flo_gguf_text *text,
+                  struct flo_template *out, struct flo_err *err)
 {
     struct flo_gguf_text arch = {"", 0};
     int rv = flo_gguf_string(gguf, "general.architecture", &arch, err);
     if (rv == 0 && (instead == NULL || instead[0] == '\0')) {
         rv = flo_gguf_string(gguf, "tokenizer.chat_template", text, err);
-        snprintf(out->name, sizeof(out->name), "%s",
-                 text->bytes > 0 ? "model" : "none");
+        snprintf(out->name, sizeof(out->name), "%s", text->bytes > 0 ? "model" : "none");
         /* Phi-2 came without one. */
-        instead = rv == 0 && text->bytes == 0 && flo_gguf_text_is(arch, "phi2")
-                      ? "phi2"
-                      : NULL;
+        instead = rv == 0 && text->bytes == 0 && flo_gguf_text_is(arch, "phi2") ? "phi2" : NULL;
     }
     if (rv < 0 || instead == NULL || strcmp(instead, "none") == 0) {
         return rv;
@@ -295,19 +271,17 @@ static int choose(const struct flo_gguf *gguf, const char *instead,
     const char *known = flo_template_known(instead);
     bool is_word = strchr(instead, '{') == NULL;
     if (known == NULL && is_word) {
-        return flo_fail(err, FLO_E_MODEL_TEMPLATE,
-                        "no chat template has the name '%.40s'", instead);
+        return flo_fail(err, FLO_E_MODEL_TEMPLATE, "no chat template has the name '%.40s'",
+                        instead);
     }
     *text = (struct flo_gguf_text){known != NULL ? known : instead, 0};
     text->bytes = strlen(text->data);
-    snprintf(out->name, sizeof(out->name), "%s",
-             known != NULL ? instead : "given");
+    snprintf(out->name, sizeof(out->name), "%s", known != NULL ? instead : "given");
     return 0;
 }
 
-int flo_template_find(const struct flo_gguf *gguf,
-                      const struct flo_vocab *vocab, const char *instead,
-                      struct flo_template *out, struct flo_err *err)
+int flo_template_find(const struct flo_gguf *gguf, const struct flo_vocab *vocab,
+                      const char *instead, struct flo_template *out, struct flo_err *err)
 {
     struct flo_gguf_text text = {"", 0};
     struct flo_err why = {0};
@@ -315,9 +289,8 @@ int flo_template_find(const struct flo_gguf *gguf,
     snprintf(out->name, sizeof(out->name), "none");
     int rv = choose(gguf, instead, &text, out, &why);
     if (rv == 0 && text.bytes > FLO_TEMPLATE_BYTES_MAX) {
-        rv = flo_fail(&why, FLO_E_GGUF_LIMIT,
-                      "the chat template has %zu bytes, at most %u", text.bytes,
-                      FLO_TEMPLATE_BYTES_MAX);
+        rv = flo_fail(&why, FLO_E_GGUF_LIMIT, "the chat template has %zu bytes, at most %u",
+                      text.bytes, FLO_TEMPLATE_BYTES_MAX);
     }
     if (rv == 0 && text.bytes > 0) {
         rv = flo_jinja_open(text.data, text.bytes, &out->jinja, &why);
@@ -347,13 +320,12 @@ void flo_template_deinit(struct flo_template *chat)
 
 /* ---- a conversation ---- */
 
-static int check_messages(const struct flo_engine_message *messages,
-                          size_t count, struct flo_err *err)
+static int check_messages(const struct flo_engine_message *messages, size_t count,
+                          struct flo_err *err)
 {
     static const char *const roles[] = {"system", "user", "assistant", "tool"};
     if (count > MESSAGES_MAX) {
-        return flo_fail(err, FLO_E_INFER_PARAM, "%zu messages, at most %d",
-                        count, MESSAGES_MAX);
+        return flo_fail(err, FLO_E_INFER_PARAM, "%zu messages, at most %d", count, MESSAGES_MAX);
     }
     for (size_t i = 0; i < count; i++) {
         size_t role = 0;
@@ -378,8 +350,7 @@ struct folded {
     struct flo_buf *texts; /* one for each, mostly empty */
 };
 
-static void fold(const struct flo_template *chat,
-                 const struct flo_engine_message *in, size_t count,
+static void fold(const struct flo_template *chat, const struct flo_engine_message *in, size_t count,
                  struct folded *out)
 {
     struct flo_buf *waiting = NULL;
@@ -413,51 +384,45 @@ static void fold(const struct flo_template *chat,
         out->messages[out->count++] = in[i];
     }
     if (waiting != NULL) {
-        out->messages[out->count++] = (struct flo_engine_message){
-            .role = "user",
-            .text = waiting->data != NULL ? waiting->data : "",
-            .bytes = waiting->bytes};
+        out->messages[out->count++] =
+            (struct flo_engine_message){.role = "user",
+                                        .text = waiting->data != NULL ? waiting->data : "",
+                                        .bytes = waiting->bytes};
     }
 }
 
 static int tokenise(const struct flo_vocab *vocab, const struct flo_buf *text,
-                    const struct flo_buf *marks, struct flo_tokens *tokens,
-                    struct flo_err *err)
+                    const struct flo_buf *marks, struct flo_tokens *tokens, struct flo_err *err)
 {
     const struct flo_vocab_facts *facts = flo_vocab_facts(vocab);
     struct flo_buf spans = {0}, bos = {0};
     for (size_t from = 0, to; from < text->bytes; from = to) {
         bool is_message = marks->data[from] != 0;
-        for (to = from;
-             to < text->bytes && (marks->data[to] != 0) == is_message; to++) {
+        for (to = from; to < text->bytes && (marks->data[to] != 0) == is_message; to++) {
         }
-        struct flo_text_span span = {text->data + from, to - from, !is_message,
-                                     is_message};
+        struct flo_text_span span = {text->data + from, to - from, !is_message, is_message};
         flo_buf_add(&spans, &span, sizeof(span));
     }
     token_text(vocab, facts->bos, &bos);
     bool has_bos = bos.bytes > 1 && text->bytes >= bos.bytes - 1 &&
-                   memcmp(text->data, bos.data, bos.bytes - 1) == 0 &&
-                   marks->data[0] == 0;
+                   memcmp(text->data, bos.data, bos.bytes - 1) == 0 && marks->data[0] == 0;
     if (facts->adds_bos && facts->bos >= 0 && !has_bos) {
         flo_tokens_add(tokens, facts->bos);
     }
     int rv = spans.failed || bos.failed
                  ? flo_fail(err, FLO_E_MEMORY, "a conversation's parts")
-                 : flo_tokenize_spans(
-                       vocab, (const void *)spans.data,
-                       spans.bytes / sizeof(struct flo_text_span), tokens, err);
+                 : flo_tokenize_spans(vocab, (const void *)spans.data,
+                                      spans.bytes / sizeof(struct flo_text_span), tokens, err);
     flo_buf_deinit(&spans);
     flo_buf_deinit(&bos);
     if (rv == 0 && tokens->failed) {
-        rv = flo_fail(err, FLO_E_INFER_TOO_LONG, "more than %zu tokens",
-                      tokens->count);
+        rv = flo_fail(err, FLO_E_INFER_TOO_LONG, "more than %zu tokens", tokens->count);
     }
     return rv;
 }
 
-static void add_message(const struct flo_engine_message *message,
-                        struct flo_buf *text, struct flo_buf *marks)
+static void add_message(const struct flo_engine_message *message, struct flo_buf *text,
+                        struct flo_buf *marks)
 {
     flo_buf_add(text, message->text, message->bytes);
     for (size_t at = 0; at < message->bytes; at++) {
@@ -466,8 +431,8 @@ static void add_message(const struct flo_engine_message *message,
 }
 
 /* Without a template. */
-static void plain(const struct flo_engine_message *messages, size_t count,
-                  struct flo_buf *text, struct flo_buf *marks)
+static void plain(const struct flo_engine_message *messages, size_t count, struct flo_buf *text,
+                  struct flo_buf *marks)
 {
     text->bytes_max = marks->bytes_max = TEXT_BYTES_MAX;
     for (size_t i = 0; i < count; i++) {
@@ -479,8 +444,7 @@ static void plain(const struct flo_engine_message *messages, size_t count,
     }
 }
 
-static int find_calls(const struct talk *talk, size_t at, bool *has_any,
-                      struct flo_err *err)
+static int find_calls(const struct talk *talk, size_t at, bool *has_any, struct flo_err *err)
 {
     const struct flo_engine_message *message = &talk->messages[at];
     struct flo_tree tree = {0};
@@ -491,15 +455,12 @@ static int find_calls(const struct talk *talk, size_t at, bool *has_any,
     }
     flo_buf_add(&copy, message->more, message->more_bytes);
     flo_buf_add(&copy, "", 1);
-    int rv =
-        copy.failed
-            ? flo_fail(err, FLO_E_MEMORY, "%zu messages", talk->count)
-            : flo_tree_read(&tree, copy.data, copy.bytes - 1, 0, 0, NULL, err);
+    int rv = copy.failed ? flo_fail(err, FLO_E_MEMORY, "%zu messages", talk->count)
+                         : flo_tree_read(&tree, copy.data, copy.bytes - 1, 0, 0, NULL, err);
     if (rv < 0) {
         flo_wrap(err, rv, "message %zu: `more`", at);
     } else {
-        *has_any =
-            flo_tree_first(flo_tree_member(tree.nodes, "tool_calls")) != NULL;
+        *has_any = flo_tree_first(flo_tree_member(tree.nodes, "tool_calls")) != NULL;
     }
     flo_tree_deinit(&tree);
     flo_buf_deinit(&copy);
@@ -508,9 +469,8 @@ static int find_calls(const struct talk *talk, size_t at, bool *has_any,
 
 /* Some templates take ids of nine letters and digits alone.  Their refusal of
  * a conversation with ids is tried once more with such. */
-static int run_with_ids(const struct flo_template *chat,
-                        const struct flo_vocab *vocab, const struct talk *talk,
-                        struct flo_buf *text, struct flo_buf *marks,
+static int run_with_ids(const struct flo_template *chat, const struct flo_vocab *vocab,
+                        const struct talk *talk, struct flo_buf *text, struct flo_buf *marks,
                         struct flo_err *err)
 {
     int rv = run(chat, vocab, talk, false, text, marks, err);
@@ -530,9 +490,8 @@ static int run_with_ids(const struct flo_template *chat,
 
 /* An answer that was begun is what the opened one begins with.  One that calls
  * tools was ended by it. */
-static int run_on(const struct flo_template *chat,
-                  const struct flo_vocab *vocab, const struct talk *talk,
-                  struct flo_buf *text, struct flo_buf *marks,
+static int run_on(const struct flo_template *chat, const struct flo_vocab *vocab,
+                  const struct talk *talk, struct flo_buf *text, struct flo_buf *marks,
                   struct flo_err *err)
 {
     struct talk before = *talk;
@@ -550,9 +509,8 @@ static int run_on(const struct flo_template *chat,
     return rv;
 }
 
-static int render(const struct flo_template *chat,
-                  const struct flo_vocab *vocab, const struct talk *talk,
-                  struct flo_tokens *tokens, struct flo_err *err)
+static int render(const struct flo_template *chat, const struct flo_vocab *vocab,
+                  const struct talk *talk, struct flo_tokens *tokens, struct flo_err *err)
 {
     struct flo_buf text = {0}, marks = {0};
     int rv = 0;
@@ -571,9 +529,8 @@ static int render(const struct flo_template *chat,
 }
 
 /* Is the text too long by its bytes alone? */
-static int check_bytes(const struct flo_vocab *vocab,
-                       const struct flo_engine_message *messages, size_t count,
-                       struct flo_tokens *tokens, struct flo_err *err)
+static int check_bytes(const struct flo_vocab *vocab, const struct flo_engine_message *messages,
+                       size_t count, struct flo_tokens *tokens, struct flo_err *err)
 {
     size_t bytes = 0;
     for (size_t i = 0; i < count; i++) {
@@ -588,9 +545,8 @@ static int check_bytes(const struct flo_vocab *vocab,
     return 0;
 }
 
-static int render_folded(const struct flo_template *chat,
-                         const struct flo_vocab *vocab, const struct talk *in,
-                         struct flo_tokens *tokens, struct flo_err *err)
+static int render_folded(const struct flo_template *chat, const struct flo_vocab *vocab,
+                         const struct talk *in, struct flo_tokens *tokens, struct flo_err *err)
 {
     struct folded folded = {0};
     struct talk talk = *in;
@@ -622,24 +578,23 @@ static int render_folded(const struct flo_template *chat,
 }
 
 /* Has the template no form for something in it? */
-static int must_tell(const struct flo_template *chat, const struct talk *talk,
-                     bool *out, struct flo_err *err)
+static int must_tell(const struct flo_template *chat, const struct talk *talk, bool *out,
+                     struct flo_err *err)
 {
     bool has_tools = talk->setting != NULL && talk->setting->tools != NULL;
     int rv = 0;
     for (size_t i = 0; rv == 0 && chat->calls.is_told && i < talk->count; i++) {
         bool has_calls = false;
         rv = find_calls(talk, i, &has_calls, err);
-        has_tools = has_tools || has_calls ||
-                    (!chat->has_tool && is_of(&talk->messages[i], "tool"));
+        has_tools =
+            has_tools || has_calls || (!chat->has_tool && is_of(&talk->messages[i], "tool"));
     }
     *out = has_tools && chat->calls.is_told;
     return rv;
 }
 
-static int render_told(const struct flo_template *chat,
-                       const struct flo_vocab *vocab, const struct talk *in,
-                       struct flo_tokens *tokens, struct flo_err *err)
+static int render_told(const struct flo_template *chat, const struct flo_vocab *vocab,
+                       const struct talk *in, struct flo_tokens *tokens, struct flo_err *err)
 {
     struct flo_engine_setting setting = {0};
     struct flo_told_talk told = {0};
@@ -656,12 +611,10 @@ static int render_told(const struct flo_template *chat,
     return rv;
 }
 
-int flo_template_render(const struct flo_template *chat,
-                        const struct flo_vocab *vocab,
+int flo_template_render(const struct flo_template *chat, const struct flo_vocab *vocab,
                         const struct flo_engine_setting *setting,
-                        const struct flo_engine_message *messages,
-                        size_t message_count, struct flo_tokens *tokens,
-                        struct flo_err *err)
+                        const struct flo_engine_message *messages, size_t message_count,
+                        struct flo_tokens *tokens, struct flo_err *err)
 {
     const struct talk talk = {setting, messages, message_count};
     int rv = check_messages(messages, message_count, err);

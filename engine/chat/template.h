@@ -35,10 +35,8 @@ struct flo_template {
  * FLO_E_MODEL_TEMPLATE   it cannot be rendered here as it was meant
  * FLO_E_GGUF_LIMIT       it is too long
  * FLO_E_MEMORY */
-FLO_MUST_USE int flo_template_find(const struct flo_gguf *gguf,
-                                   const struct flo_vocab *vocab,
-                                   const char *instead,
-                                   struct flo_template *out,
+FLO_MUST_USE int flo_template_find(const struct flo_gguf *gguf, const struct flo_vocab *vocab,
+                                   const char *instead, struct flo_template *out,
                                    struct flo_err *err);
 void flo_template_deinit(struct flo_template *chat);
 /* Append the ids of a conversation, with BOS where the template or the
@@ -52,12 +50,10 @@ void flo_template_deinit(struct flo_template *chat);
  *
  * FLO_E_INFER_PARAM for an unknown role or a conversation that the template
  * refuses; errors of flo_jinja_render() and flo_tokenize_spans(). */
-FLO_MUST_USE int flo_template_render(const struct flo_template *chat,
-                                     const struct flo_vocab *vocab,
+FLO_MUST_USE int flo_template_render(const struct flo_template *chat, const struct flo_vocab *vocab,
                                      const struct flo_engine_setting *setting,
                                      const struct flo_engine_message *messages,
-                                     size_t message_count,
-                                     struct flo_tokens *tokens,
+                                     size_t message_count, struct flo_tokens *tokens,
                                      struct flo_err *err);
 
 /* The text of a known template, or NULL: "chatml", "llama3" and so on. */

@@ -44,8 +44,7 @@ struct bench {
 
 static int bad_test(const char *name, struct flo_err *err)
 {
-    return flo_fail(err, FLO_E_USAGE,
-                    "--tests has '%s', not p128, g32 or g32@2048", name);
+    return flo_fail(err, FLO_E_USAGE, "--tests has '%s', not p128, g32 or g32@2048", name);
 }
 
 /* One to TOKENS_MAX, at *at, which moves after it; 0: it is none. */
@@ -108,8 +107,8 @@ static int read_tests(struct bench *bench, struct flo_err *err)
     return 0;
 }
 
-static int run_once(struct bench *bench, const struct test *test,
-                    double *seconds, struct flo_err *err)
+static int run_once(struct bench *bench, const struct test *test, double *seconds,
+                    struct flo_err *err)
 {
     const struct flo_tool_model *m = &bench->model;
     struct flo_backend_stats stats;
@@ -156,8 +155,7 @@ static int first_token(struct bench *bench, struct flo_err *err)
     int rv = flo_tool_feed(&bench->model, bench->tokens,
                            context < TTFT_TOKENS ? context : TTFT_TOKENS, err);
 
-    bench->ttft_ms =
-        (double)(flo_now_us() - started_us + bench->model.info->load_us) / 1e3;
+    bench->ttft_ms = (double)(flo_now_us() - started_us + bench->model.info->load_us) / 1e3;
     return rv;
 }
 
@@ -170,8 +168,8 @@ static void print_result(const struct bench *bench)
     flo_process_memory(getpid(), &rss, &anonymous, &peak);
     printf("%s", is_json ? "{" : "");
     for (size_t i = 0; i < bench->test_count; i++) {
-        printf(is_json ? "\"%s\":%.2f," : "%-10s %10.2f tokens/s\n",
-               bench->tests[i].name, bench->tests[i].speed);
+        printf(is_json ? "\"%s\":%.2f," : "%-10s %10.2f tokens/s\n", bench->tests[i].name,
+               bench->tests[i].speed);
     }
     printf(is_json ? "\"load_ms\":%.3f,\"ttft_ms\":%.3f,"
                    : "load       %10.3f ms\nttft       %10.3f ms\n",
@@ -191,16 +189,14 @@ static int answer(struct bench *bench, struct flo_err *err)
     char line[sizeof(bench->tests[0].name)];
     int rv = 0;
 
-    while (rv == 0 && fflush(stdout) == 0 &&
-           fgets(line, sizeof(line), stdin) != NULL) {
+    while (rv == 0 && fflush(stdout) == 0 && fgets(line, sizeof(line), stdin) != NULL) {
         struct test test = {0};
         double seconds = 0.0;
 
         memcpy(test.name, line, strcspn(line, "\n"));
         rv = read_test(&test, err);
         if (rv == 0 && test.depth + test.count > context) {
-            rv = flo_fail(err, FLO_E_USAGE, "%s needs more than --ctx %u",
-                          test.name, context);
+            rv = flo_fail(err, FLO_E_USAGE, "%s needs more than --ctx %u", test.name, context);
         }
         if (rv == 0) {
             rv = run_once(bench, &test, &seconds, err);
@@ -223,8 +219,8 @@ static int run_bench(void *context, struct flo_err *err)
     }
     rv = read_tests(bench, err);
 
-    if (rv < 0 || (rv = flo_tool_open(&bench->tool, FLO_VOCABULARY_IF_KNOWN,
-                                      &bench->model, err)) < 0) {
+    if (rv < 0 ||
+        (rv = flo_tool_open(&bench->tool, FLO_VOCABULARY_IF_KNOWN, &bench->model, err)) < 0) {
         return rv;
     }
     const struct flo_engine_info *info = bench->model.info;
@@ -248,8 +244,7 @@ static int run_bench(void *context, struct flo_err *err)
 
 static struct bench state = {.tests_text = "p128,g32"};
 static const struct flo_flag flags[] = {
-    {"tests", "LIST",
-     "p128,p512,g32,g32@2048 (default p128,g32); - reads stdin",
+    {"tests", "LIST", "p128,p512,g32,g32@2048 (default p128,g32); - reads stdin",
      FLO_TEXT(struct bench, tests_text)},
     {"device", NULL,
      "measure the machine instead of a model, two seconds at most: memory, "
@@ -257,8 +252,7 @@ static const struct flo_flag flags[] = {
      FLO_SWITCH(struct bench, is_device)},
     {"read", "FILE", "with --device: a file to read for the disk's rate",
      FLO_TEXT(struct bench, read_file)},
-    {"to", "FD", "with --device: the answer goes to this descriptor",
-     FLO_U32(struct bench, to)},
+    {"to", "FD", "with --device: the answer goes to this descriptor", FLO_U32(struct bench, to)},
     FLO_FLAGS_END,
 };
 const struct flo_verb flo_verb_bench = {

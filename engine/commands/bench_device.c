@@ -62,8 +62,7 @@ static uint64_t sum_of(const uint8_t *bytes, uint64_t count)
             sums[k] += words[i + (uint64_t)k];
         }
     }
-    return sums[0] + sums[1] + sums[2] + sums[3] + sums[4] + sums[5] + sums[6] +
-           sums[7];
+    return sums[0] + sums[1] + sums[2] + sums[3] + sums[4] + sums[5] + sums[6] + sums[7];
 }
 
 /* Pages that nobody wrote are one page of zeros. */
@@ -118,14 +117,12 @@ static void multiply(struct part *part, struct product *p, size_t row_bytes)
     uint64_t begun_us = flo_now_us(), now_us = begun_us;
 
     for (size_t t = 0; t < TOKENS; t++) {
-        kernel->quantise(p->values + t * COLUMNS, COLUMNS, FLO_PRECISION_8,
-                         p->codes + t * COLUMNS,
+        kernel->quantise(p->values + t * COLUMNS, COLUMNS, FLO_PRECISION_8, p->codes + t * COLUMNS,
                          p->scales + t * (COLUMNS / FLO_CODE_BLOCK),
                          p->sums + t * (COLUMNS / FLO_CODE_BLOCK));
     }
     while (now_us - begun_us < INT8_MS * 1000) {
-        kernel->matmul[FLO_QUANT_Q8_0](p->weights, row_bytes, ROWS, &x, p->y,
-                                       ROWS);
+        kernel->matmul[FLO_QUANT_Q8_0](p->weights, row_bytes, ROWS, &x, p->y, ROWS);
         part->operations += UINT64_C(2) * COLUMNS * ROWS * TOKENS;
         now_us = flo_now_us();
     }
@@ -194,23 +191,19 @@ static int take_memory(struct device *device, struct flo_err *err)
     (void)sysinfo(&info);
     left = (uint64_t)info.freeram * info.mem_unit / 4;
     bytes = left != 0 && left < bytes ? left : bytes;
-    device->slice_bytes =
-        bytes / device->threads / SLICE_BYTES_MIN * SLICE_BYTES_MIN;
+    device->slice_bytes = bytes / device->threads / SLICE_BYTES_MIN * SLICE_BYTES_MIN;
     if (device->slice_bytes == 0) {
         return flo_fail(err, FLO_E_MEMORY_BUDGET,
                         "%" PRIu64 " bytes of memory are free, %u threads need "
                         "1 MiB each",
                         left * 4, device->threads);
     }
-    device->memory =
-        mmap(NULL, device->slice_bytes * device->threads,
-             PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return device->memory != MAP_FAILED ? 0
-                                        : flo_fail(err, FLO_E_MEMORY, "bench");
+    device->memory = mmap(NULL, device->slice_bytes * device->threads, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return device->memory != MAP_FAILED ? 0 : flo_fail(err, FLO_E_MEMORY, "bench");
 }
 
-static int run_threads(struct device *device, struct part *parts,
-                       struct flo_err *err)
+static int run_threads(struct device *device, struct part *parts, struct flo_err *err)
 {
     pthread_t threads[THREADS_MAX];
 
@@ -234,8 +227,7 @@ static int run_threads(struct device *device, struct part *parts,
 }
 
 static int write_result(const struct device *device, const struct part *parts,
-                        uint64_t read_bytes_per_s, uint64_t begun_us, int to,
-                        struct flo_err *err)
+                        uint64_t read_bytes_per_s, uint64_t begun_us, int to, struct flo_err *err)
 {
     uint64_t memory = 0, int8 = 0;
     struct flo_buf text = {0};
@@ -245,13 +237,12 @@ static int write_result(const struct device *device, const struct part *parts,
         memory += rate(parts[i].read_bytes, parts[i].read_us);
         int8 += rate(parts[i].operations, parts[i].compute_us);
     }
-    flo_buf_printf(
-        &text,
-        "{\"memory_bytes_per_s\":%" PRIu64 ",\"int8_ops_per_s\":%" PRIu64
-        ",\"read_bytes_per_s\":%" PRIu64
-        ",\"threads\":%u,\"kernel\":\"%s\",\"took_ms\":%" PRIu64 "}\n",
-        memory, int8, read_bytes_per_s, device->threads, device->kernel->name,
-        (flo_now_us() - begun_us) / 1000);
+    flo_buf_printf(&text,
+                   "{\"memory_bytes_per_s\":%" PRIu64 ",\"int8_ops_per_s\":%" PRIu64
+                   ",\"read_bytes_per_s\":%" PRIu64
+                   ",\"threads\":%u,\"kernel\":\"%s\",\"took_ms\":%" PRIu64 "}\n",
+                   memory, int8, read_bytes_per_s, device->threads, device->kernel->name,
+                   (flo_now_us() - begun_us) / 1000);
     rv = text.failed ? flo_fail(err, FLO_E_MEMORY, "bench")
                      : flo_fd_write_all(to, text.data, text.bytes, err);
     flo_buf_deinit(&text);
@@ -264,8 +255,7 @@ int flo_bench_device(const char *file, uint32_t to, struct flo_err *err)
     struct device device = {.threads = flo_cpus_allowed()};
     uint64_t begun_us = flo_now_us();
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
-    int rv =
-        flo_kernel_choose(flo_kernel_wish(NULL), false, &device.kernel, err);
+    int rv = flo_kernel_choose(flo_kernel_wish(NULL), false, &device.kernel, err);
 
     if (rv < 0) {
         return rv;
@@ -279,8 +269,7 @@ int flo_bench_device(const char *file, uint32_t to, struct flo_err *err)
     rv = take_memory(&device, err);
     if (rv == 0) {
         flo_sandbox_close_memory();
-        rv = flo_engine_sandbox_enter(FLO_SANDBOX_STARTING,
-                                      FLO_SANDBOX_PREFERRED, err);
+        rv = flo_engine_sandbox_enter(FLO_SANDBOX_STARTING, FLO_SANDBOX_PREFERRED, err);
         rv = rv > 0 ? 0 : rv;
     }
     if (rv == 0) {

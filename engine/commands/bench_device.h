@@ -8,7 +8,6 @@
  * (0: stdout).  `file` is read for the disk's rate; NULL, or a file system
  * without direct reads: 0.  The process is in the engine's sandbox after
  * that. */
-FLO_MUST_USE int flo_bench_device(const char *file, uint32_t to,
-                                  struct flo_err *err);
+FLO_MUST_USE int flo_bench_device(const char *file, uint32_t to, struct flo_err *err);
 
 #endif

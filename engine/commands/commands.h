@@ -4,7 +4,7 @@
 
 #include "base/args/args.h"
 
-extern const struct flo_verb flo_verb_run, flo_verb_bench, flo_verb_inspect,
-    flo_verb_plan, flo_verb_pack;
+extern const struct flo_verb flo_verb_run, flo_verb_bench, flo_verb_inspect, flo_verb_plan,
+    flo_verb_pack;
 
 #endif

@@ -62,13 +62,11 @@ static void note(struct inspect *f, int rv)
     }
 }
 
-static uint32_t arch_u32(struct inspect *f, struct flo_gguf_text arch,
-                         const char *tail)
+static uint32_t arch_u32(struct inspect *f, struct flo_gguf_text arch, const char *tail)
 {
     char key[160];
     uint32_t value = 0;
-    snprintf(key, sizeof(key), "%.*s.%s",
-             arch.bytes < 64 ? (int)arch.bytes : 64, arch.data, tail);
+    snprintf(key, sizeof(key), "%.*s.%s", arch.bytes < 64 ? (int)arch.bytes : 64, arch.data, tail);
     const struct flo_gguf_kv *kv = flo_gguf_find(f->gguf, key);
     if (kv != NULL && kv->type == FLO_GGUF_ARRAY) {
         return 0; /* one per layer: no single number to show */
@@ -89,8 +87,7 @@ static void count_tensors(struct inspect *f)
 
 static void learn_head(struct inspect *f)
 {
-    const struct flo_gguf_tensor *head =
-        flo_gguf_tensor_find(f->gguf, "cls.output.weight");
+    const struct flo_gguf_tensor *head = flo_gguf_tensor_find(f->gguf, "cls.output.weight");
 
     f->labels = head == NULL ? 0 : head->dims[1];
 }
@@ -99,8 +96,8 @@ static void learn_vocabulary(struct inspect *f)
 {
     const struct flo_gguf_kv *tokens = NULL;
     struct flo_vocab *vocab = NULL;
-    note(f, flo_gguf_array(f->gguf, "tokenizer.ggml.tokens", FLO_GGUF_STRING,
-                           &tokens, next_issue(f)));
+    note(f,
+         flo_gguf_array(f->gguf, "tokenizer.ggml.tokens", FLO_GGUF_STRING, &tokens, next_issue(f)));
     f->vocabulary = tokens != NULL ? (uint32_t)tokens->count : 0;
     if (flo_gguf_find(f->gguf, "tokenizer.ggml.model") != NULL) {
         note(f, flo_vocab_open(f->gguf, &vocab, next_issue(f)));
@@ -130,8 +127,7 @@ static void learn_packed(struct inspect *f)
 static void learn(struct inspect *f)
 {
     struct flo_gguf_text arch = {"", 0}, type = {"", 0};
-    note(f, flo_gguf_string(f->gguf, "general.architecture", &arch,
-                            next_issue(f)));
+    note(f, flo_gguf_string(f->gguf, "general.architecture", &arch, next_issue(f)));
     count_tensors(f);
     for (size_t i = 0; i < SHAPES; i++) {
         f->shape[i] = arch_u32(f, arch, shapes[i].key);
@@ -149,13 +145,10 @@ static void learn(struct inspect *f)
 }
 
 /* Empty when it is absent or no text. */
-static struct flo_gguf_text text_of(const struct flo_gguf *gguf,
-                                    const char *key)
+static struct flo_gguf_text text_of(const struct flo_gguf *gguf, const char *key)
 {
     struct flo_gguf_text text = {"", 0};
-    return flo_gguf_string(gguf, key, &text, NULL) < 0
-               ? (struct flo_gguf_text){"", 0}
-               : text;
+    return flo_gguf_string(gguf, key, &text, NULL) < 0 ? (struct flo_gguf_text){"", 0} : text;
 }
 
 /* ---- JSON ---- */
@@ -165,13 +158,11 @@ static void json_tensors(struct flo_buf *out, const struct flo_gguf *gguf)
     for (size_t i = 0; i < flo_gguf_tensor_count(gguf); i++) {
         const struct flo_gguf_tensor *t = flo_gguf_tensor_at(gguf, i);
         flo_tool_json(out, i == 0 ? "{\"name\":" : ",{\"name\":", t->name);
-        flo_buf_printf(out, ",\"type\":\"%s\",\"dims\":[",
-                       flo_quant_type(t->type)->name);
+        flo_buf_printf(out, ",\"type\":\"%s\",\"dims\":[", flo_quant_type(t->type)->name);
         for (int k = 0; k < t->dim_count; k++) {
             flo_buf_printf(out, "%s%" PRIu64, k == 0 ? "" : ",", t->dims[k]);
         }
-        flo_buf_printf(out, "],\"offset\":%" PRIu64 ",\"bytes\":%" PRIu64 "}",
-                       t->offset, t->bytes);
+        flo_buf_printf(out, "],\"offset\":%" PRIu64 ",\"bytes\":%" PRIu64 "}", t->offset, t->bytes);
     }
 }
 
@@ -180,10 +171,8 @@ static void json_types(struct flo_buf *out, const struct inspect *f)
     const char *comma = "";
     for (uint32_t id = 0; id < FLO_QUANT_ID_COUNT; id++) {
         if (f->type_tensors[id] > 0) {
-            flo_buf_printf(out,
-                           "%s\"%s\":{\"tensors\":%zu,\"values\":%" PRIu64 "}",
-                           comma, flo_quant_type(id)->name, f->type_tensors[id],
-                           f->type_values[id]);
+            flo_buf_printf(out, "%s\"%s\":{\"tensors\":%zu,\"values\":%" PRIu64 "}", comma,
+                           flo_quant_type(id)->name, f->type_tensors[id], f->type_values[id]);
             comma = ",";
         }
     }
@@ -245,9 +234,8 @@ static void write_json(struct flo_buf *out, const struct inspect *f)
         {"license", "general.license"},
     };
     flo_buf_printf(out,
-                   "{\"format\":\"gguf\",\"version\":%" PRIu32
-                   ",\"bytes\":%" PRIu64 ",\"data_offset\":%" PRIu64
-                   ",\"alignment\":%" PRIu32 ",",
+                   "{\"format\":\"gguf\",\"version\":%" PRIu32 ",\"bytes\":%" PRIu64
+                   ",\"data_offset\":%" PRIu64 ",\"alignment\":%" PRIu32 ",",
                    flo_gguf_version(f->gguf), flo_gguf_file_bytes(f->gguf),
                    flo_gguf_data_offset(f->gguf), flo_gguf_alignment(f->gguf));
     for (size_t i = 0; i < FLO_COUNT(texts); i++) {
@@ -262,10 +250,9 @@ static void write_json(struct flo_buf *out, const struct inspect *f)
     }
     flo_buf_printf(out,
                    "\"vocabulary\":%" PRIu32 ",\"tokenizer\":\"%s\","
-                   "\"template\":\"%s\",\"labels\":%" PRIu64
-                   ",\"packed_bytes\":%" PRIu64 ",\"types\":{",
-                   f->vocabulary, f->tokenizer, f->chat.name, f->labels,
-                   f->packed_bytes);
+                   "\"template\":\"%s\",\"labels\":%" PRIu64 ",\"packed_bytes\":%" PRIu64
+                   ",\"types\":{",
+                   f->vocabulary, f->tokenizer, f->chat.name, f->labels, f->packed_bytes);
     json_types(out, f);
     flo_buf_text(out, "},\"metadata\":{");
     json_keys(out, f->gguf);
@@ -274,8 +261,7 @@ static void write_json(struct flo_buf *out, const struct inspect *f)
     flo_buf_text(out, "],\"issues\":[");
     for (size_t i = 0; i < f->n_issues; i++) {
         const struct flo_err *err = &f->issues[i];
-        flo_tool_json(
-            out, i == 0 ? "{\"id\":" : ",{\"id\":", flo_error_id(err->code));
+        flo_tool_json(out, i == 0 ? "{\"id\":" : ",{\"id\":", flo_error_id(err->code));
         flo_tool_json(out, ",\"what\":", err->what);
         flo_buf_text(out, "}");
     }
@@ -300,30 +286,27 @@ static void write_text(struct flo_buf *out, const struct inspect *f)
     }
     flo_buf_printf(out,
                    "%-11s%" PRIu64 " bytes, gguf v%" PRIu32 "\n"
-                   "%-11s%" PRIu64 " parameters, %" PRIu32
-                   " layers, ctx %" PRIu32 ", width %" PRIu32 ", heads %" PRIu32
-                   "/%" PRIu32 ", ffn %" PRIu32 "\n"
+                   "%-11s%" PRIu64 " parameters, %" PRIu32 " layers, ctx %" PRIu32
+                   ", width %" PRIu32 ", heads %" PRIu32 "/%" PRIu32 ", ffn %" PRIu32 "\n"
                    "%-11s%s, %" PRIu32 " tokens\n%-11s%s\n",
-                   "file", flo_gguf_file_bytes(f->gguf),
-                   flo_gguf_version(f->gguf), "shape", f->parameters,
-                   f->shape[LAYERS], f->shape[CONTEXT], f->shape[EMBEDDING],
-                   f->shape[HEADS], f->shape[KV_HEADS], f->shape[FEED_FORWARD],
-                   "tokenizer", f->tokenizer[0] != '\0' ? f->tokenizer : "-",
-                   f->vocabulary, "template", f->chat.name);
+                   "file", flo_gguf_file_bytes(f->gguf), flo_gguf_version(f->gguf), "shape",
+                   f->parameters, f->shape[LAYERS], f->shape[CONTEXT], f->shape[EMBEDDING],
+                   f->shape[HEADS], f->shape[KV_HEADS], f->shape[FEED_FORWARD], "tokenizer",
+                   f->tokenizer[0] != '\0' ? f->tokenizer : "-", f->vocabulary, "template",
+                   f->chat.name);
     if (f->labels > 0) {
-        flo_buf_printf(out, "%-11sdocuments, by a head of %" PRIu64 " labels\n",
-                       "ranks", f->labels);
+        flo_buf_printf(out, "%-11sdocuments, by a head of %" PRIu64 " labels\n", "ranks",
+                       f->labels);
     }
-    flo_buf_printf(out, "%-11s%zu in bounds:", "tensors",
-                   flo_gguf_tensor_count(f->gguf));
+    flo_buf_printf(out, "%-11s%zu in bounds:", "tensors", flo_gguf_tensor_count(f->gguf));
     flo_tool_types(f->type_tensors, out);
     if (f->packed_bytes > 0) {
-        flo_buf_printf(out, "%-11s%" PRIu64 " bytes, %zu tensors\n", "packed",
-                       f->packed_bytes, f->packed_tensors);
+        flo_buf_printf(out, "%-11s%" PRIu64 " bytes, %zu tensors\n", "packed", f->packed_bytes,
+                       f->packed_tensors);
     }
     for (size_t i = 0; i < f->n_issues; i++) {
-        flo_buf_printf(out, "%-11s%s: %s\n", "issue",
-                       flo_error_id(f->issues[i].code), f->issues[i].what);
+        flo_buf_printf(out, "%-11s%s: %s\n", "issue", flo_error_id(f->issues[i].code),
+                       f->issues[i].what);
     }
 }
 

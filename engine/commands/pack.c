@@ -24,8 +24,7 @@ static void show(void *context, uint64_t done, uint64_t total)
 
     if (percent != pack->shown) {
         pack->shown = percent;
-        flo_tool_progress("packed, percent", percent, PERCENT,
-                          pack->started_us);
+        flo_tool_progress("packed, percent", percent, PERCENT, pack->started_us);
     }
 }
 
@@ -36,9 +35,8 @@ static int write_packed(void *context, int fd, struct flo_err *err)
     int rv = flo_outfile_reserve(fd, bytes, "packed bytes", err);
 
     return rv < 0 ? rv
-                  : flo_sidecar_write(pack->packing.sidecar, fd,
-                                      (uint32_t)pack->tool.threads, show, pack,
-                                      err);
+                  : flo_sidecar_write(pack->packing.sidecar, fd, (uint32_t)pack->tool.threads, show,
+                                      pack, err);
 }
 
 static void report(const struct pack *pack, const char *path)
@@ -47,21 +45,18 @@ static void report(const struct pack *pack, const char *path)
     uint64_t took_us = flo_now_us() - pack->started_us;
 
     if (pack->tool.args.is_json) {
-        printf(
-            "{\"packed_bytes\":%" PRIu64 ",\"model_bytes\":%" PRIu64
-            ",\"replaced_bytes\":%" PRIu64 ",\"tensors\":%zu,\"took_us\":"
-            "%" PRIu64 ",\"written\":%s}\n",
-            flo_sidecar_bytes(sidecar), flo_gguf_file_bytes(pack->packing.gguf),
-            flo_sidecar_bytes_replaced(sidecar), flo_sidecar_tensors(sidecar),
-            took_us, pack->is_probe ? "false" : "true");
+        printf("{\"packed_bytes\":%" PRIu64 ",\"model_bytes\":%" PRIu64
+               ",\"replaced_bytes\":%" PRIu64 ",\"tensors\":%zu,\"took_us\":"
+               "%" PRIu64 ",\"written\":%s}\n",
+               flo_sidecar_bytes(sidecar), flo_gguf_file_bytes(pack->packing.gguf),
+               flo_sidecar_bytes_replaced(sidecar), flo_sidecar_tensors(sidecar), took_us,
+               pack->is_probe ? "false" : "true");
     } else if (pack->is_probe) {
-        printf("this machine reads packed weights; %zu tensors, %" PRIu64
-               " bytes\n",
+        printf("this machine reads packed weights; %zu tensors, %" PRIu64 " bytes\n",
                flo_sidecar_tensors(sidecar), flo_sidecar_bytes(sidecar));
     } else {
         printf("%s: %zu tensors, %" PRIu64 " bytes in %" PRIu64 " ms\n", path,
-               flo_sidecar_tensors(sidecar), flo_sidecar_bytes(sidecar),
-               took_us / 1000);
+               flo_sidecar_tensors(sidecar), flo_sidecar_bytes(sidecar), took_us / 1000);
     }
 }
 
@@ -72,8 +67,8 @@ static int run(void *context, struct flo_err *err)
     char beside[4096];
     int rv;
 
-    if (snprintf(beside, sizeof(beside), "%s%s", pack->tool.args.words[0],
-                 FLO_SIDECAR_SUFFIX) >= (int)sizeof(beside)) {
+    if (snprintf(beside, sizeof(beside), "%s%s", pack->tool.args.words[0], FLO_SIDECAR_SUFFIX) >=
+        (int)sizeof(beside)) {
         return flo_fail(err, FLO_E_USAGE, "the model's path is too long");
     }
     if (pack->tool.threads == 0) {
@@ -90,8 +85,8 @@ static int run(void *context, struct flo_err *err)
         return flo_wrap(err, rv, "%s", pack->tool.args.words[0]);
     }
     if (!pack->is_probe) {
-        rv = flo_outfile(path, (struct flo_inputs){{pack->tool.args.words[0]}},
-                         write_packed, pack, err);
+        rv = flo_outfile(path, (struct flo_inputs){{pack->tool.args.words[0]}}, write_packed, pack,
+                         err);
     }
     if (rv == 0) {
         report(pack, path);
@@ -103,10 +98,9 @@ static int run(void *context, struct flo_err *err)
 static struct pack state;
 static const struct flo_flag flags[] = {
     {"o", "FILE", "(default: MODEL.packed)", FLO_TEXT(struct pack, out)},
-    {"threads", "N", "(default: CPUs, at most 64)",
-     FLO_U64(struct pack, tool.threads), .max = THREADS_MAX},
-    {"probe", NULL,
-     "only tell whether this machine reads packed weights of the model",
+    {"threads", "N", "(default: CPUs, at most 64)", FLO_U64(struct pack, tool.threads),
+     .max = THREADS_MAX},
+    {"probe", NULL, "only tell whether this machine reads packed weights of the model",
      FLO_SWITCH(struct pack, is_probe)},
     FLO_FLAGS_END,
 };

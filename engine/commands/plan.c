@@ -15,16 +15,13 @@ struct plan {
 static void print_json(const struct flo_engine_plan *p)
 {
     printf("{\"fits\":%s,\"total_bytes\":%" PRIu64 ",\"weights_bytes\":%" PRIu64
-           ",\"kv_bytes\":%" PRIu64 ",\"scratch_bytes\":%" PRIu64
-           ",\"vocabulary_bytes\":%" PRIu64 ",\"adapter_bytes\":%" PRIu64
-           ",\"request_bytes\":%" PRIu64 ",\"private_bytes\":%" PRIu64
-           ",\"memory_bytes_max\":%" PRIu64 ",\"context\":%" PRIu32
-           ",\"context_trained\":%" PRIu32 ",\"context_fitting\":%" PRIu32
-           ",\"sessions\":%" PRIu32 ",\"kv\":\"%s\",\"packed\":%s",
-           p->fits ? "true" : "false", p->total_bytes, p->weights_bytes,
-           p->kv_bytes, p->scratch_bytes, p->vocabulary_bytes, p->adapter_bytes,
-           p->request_bytes, p->total_bytes - p->weights_bytes,
-           p->memory_bytes_max, p->context, p->context_trained,
+           ",\"kv_bytes\":%" PRIu64 ",\"scratch_bytes\":%" PRIu64 ",\"vocabulary_bytes\":%" PRIu64
+           ",\"adapter_bytes\":%" PRIu64 ",\"request_bytes\":%" PRIu64 ",\"private_bytes\":%" PRIu64
+           ",\"memory_bytes_max\":%" PRIu64 ",\"context\":%" PRIu32 ",\"context_trained\":%" PRIu32
+           ",\"context_fitting\":%" PRIu32 ",\"sessions\":%" PRIu32 ",\"kv\":\"%s\",\"packed\":%s",
+           p->fits ? "true" : "false", p->total_bytes, p->weights_bytes, p->kv_bytes,
+           p->scratch_bytes, p->vocabulary_bytes, p->adapter_bytes, p->request_bytes,
+           p->total_bytes - p->weights_bytes, p->memory_bytes_max, p->context, p->context_trained,
            p->context_fitting, p->sessions, flo_tool_kv_names[p->kv_type],
            p->is_packed ? "true" : "false");
 }
@@ -33,8 +30,7 @@ static void print_text(const struct flo_engine_plan *p)
 {
     printf("weights     %12" PRIu64 " bytes, mapped%s\n", p->weights_bytes,
            p->is_packed ? ", packed" : "");
-    printf("cache       %12" PRIu64 " bytes, %s, %" PRIu32 " tokens x %" PRIu32
-           " sessions\n",
+    printf("cache       %12" PRIu64 " bytes, %s, %" PRIu32 " tokens x %" PRIu32 " sessions\n",
            p->kv_bytes, flo_tool_kv_names[p->kv_type], p->context, p->sessions);
     printf("scratch     %12" PRIu64 " bytes\n", p->scratch_bytes);
     printf("vocabulary  %12" PRIu64 " bytes at most\n", p->vocabulary_bytes);
@@ -56,8 +52,7 @@ static int plan(void *context, struct flo_err *err)
 
     setup.options.engine.sessions = plan->sessions;
     /* More than one are of a process that serves. */
-    setup.options.engine.request_bytes =
-        plan->sessions > 1 ? FLO_REQUEST_BYTES : 0;
+    setup.options.engine.request_bytes = plan->sessions > 1 ? FLO_REQUEST_BYTES : 0;
     if (rv == 0) {
         rv = flo_engine_plan(plan->tool.model, &setup.options.engine, &p, err);
     }

@@ -48,8 +48,7 @@ static int read_prefix(struct run *run, struct flo_err *err)
     int rv;
 
     if (model->backend != &flo_backend_native) {
-        return flo_fail(err, FLO_E_USAGE, "backend '%s' keeps no prefix",
-                        model->backend->name);
+        return flo_fail(err, FLO_E_USAGE, "backend '%s' keeps no prefix", model->backend->name);
     }
     struct flo_session *session = flo_backend_native_session(model->state);
     rv = flo_file_open(run->prefix_path, &fd, &why);
@@ -63,8 +62,7 @@ static int read_prefix(struct run *run, struct flo_err *err)
     snprintf(run->why, sizeof(run->why), "%.127s", why.what);
     run->in_file = flo_session_common(session, local->prompt, local->count);
     local->held_count = flo_session_position(session);
-    memcpy(local->held, flo_session_tokens(session),
-           local->held_count * sizeof(*local->held));
+    memcpy(local->held, flo_session_tokens(session), local->held_count * sizeof(*local->held));
     run->read_us = flo_now_us() - started_us;
     return 0;
 }
@@ -77,8 +75,8 @@ static int write_prefix(void *context, int fd, struct flo_err *err)
     int rv = flo_outfile_reserve(fd, bytes, "bytes of a prefix", err);
 
     return rv < 0 ? rv
-                  : flo_prefix_write(flo_backend_native_session(model->state),
-                                     run->kept, fd, NULL, NULL, err);
+                  : flo_prefix_write(flo_backend_native_session(model->state), run->kept, fd, NULL,
+                                     NULL, err);
 }
 
 /* Worth keeping: the system's turn, or, without one, the whole prompt. */
@@ -93,14 +91,12 @@ static int keep_prefix(struct run *run, struct flo_err *err)
         size_t max = local->answer.model.info->context;
         int32_t *others = malloc(max * sizeof(*others));
 
-        rv = others == NULL
-                 ? flo_fail(err, FLO_E_MEMORY, "a prompt")
-                 : flo_tool_prompt(local->answer.model.text,
-                                   &(struct flo_tool_prompt){system, "", false},
-                                   others, max, &count, err);
+        rv = others == NULL ? flo_fail(err, FLO_E_MEMORY, "a prompt")
+                            : flo_tool_prompt(local->answer.model.text,
+                                              &(struct flo_tool_prompt){system, "", false}, others,
+                                              max, &count, err);
         if (rv == 0) {
-            count = flo_tokens_common(local->prompt, (size_t)run->counts.prompt,
-                                      others, count);
+            count = flo_tokens_common(local->prompt, (size_t)run->counts.prompt, others, count);
         }
         free(others);
     }
@@ -109,8 +105,7 @@ static int keep_prefix(struct run *run, struct flo_err *err)
                ? rv
                : flo_outfile(
                      run->prefix_path,
-                     (struct flo_inputs){
-                         {run->tool.model, local->answer.model.setup.packed}},
+                     (struct flo_inputs){{run->tool.model, local->answer.model.setup.packed}},
                      write_prefix, run, err);
 }
 
@@ -118,9 +113,7 @@ static int keep_prefix(struct run *run, struct flo_err *err)
 
 static double tokens_per_s(const struct flo_talk_counts *counts)
 {
-    return counts->answer_us == 0
-               ? 0
-               : (double)counts->answer * 1e6 / (double)counts->answer_us;
+    return counts->answer_us == 0 ? 0 : (double)counts->answer * 1e6 / (double)counts->answer_us;
 }
 
 static void print_stats(const struct run *run)
@@ -145,19 +138,16 @@ static void print_stats(const struct run *run)
             info != NULL ? info->kernel : "");
 }
 
-static int answer_locally(struct run *run, const struct flo_asking *asking,
-                          struct flo_err *err)
+static int answer_locally(struct run *run, const struct flo_asking *asking, struct flo_err *err)
 {
     struct flo_local *local = &run->local;
     const struct flo_tool_prompt raw = {NULL, run->text, true};
     int rv;
 
     local->is_raw = run->is_raw;
-    rv = !run->is_raw
-             ? flo_local_prompt(local, asking, err)
-             : flo_tool_prompt(local->answer.model.text, &raw, local->prompt,
-                               local->answer.model.info->context, &local->count,
-                               err);
+    rv = !run->is_raw ? flo_local_prompt(local, asking, err)
+                      : flo_tool_prompt(local->answer.model.text, &raw, local->prompt,
+                                        local->answer.model.info->context, &local->count, err);
 
     if (rv == 0 && run->prefix_path != NULL) {
         rv = read_prefix(run, err);
@@ -174,8 +164,7 @@ static void tell_end(const struct run *run)
         return;
     }
     if (counts->end == FLO_TALK_LENGTH) {
-        fprintf(stderr, "[%llu tokens: --n N takes more]\n",
-                (unsigned long long)counts->answer);
+        fprintf(stderr, "[%llu tokens: --n N takes more]\n", (unsigned long long)counts->answer);
     } else if (counts->end == FLO_TALK_FULL) {
         fprintf(stderr, "[the context is full: %llu tokens]\n",
                 (unsigned long long)(counts->prompt + counts->answer));
@@ -188,13 +177,10 @@ static int answer_once(struct run *run, bool is_served, struct flo_err *err)
 {
     const char *system = run->settings.system;
     const struct flo_engine_message messages[] = {
-        {.role = "system",
-         .text = system,
-         .bytes = system != NULL ? strlen(system) : 0},
+        {.role = "system", .text = system, .bytes = system != NULL ? strlen(system) : 0},
         {.role = "user", .text = run->text, .bytes = strlen(run->text)}};
-    struct flo_talk_said said = {
-        .is_terminal = flo_console_is_terminal(STDOUT_FILENO),
-        .has_colour = flo_console_has_colour(STDOUT_FILENO)};
+    struct flo_talk_said said = {.is_terminal = flo_console_is_terminal(STDOUT_FILENO),
+                                 .has_colour = flo_console_has_colour(STDOUT_FILENO)};
     struct flo_console console = {.stops = -1};
     int rv = said.is_terminal ? flo_console_open(&console, err) : 0;
     const struct flo_asking asking = {
@@ -206,9 +192,8 @@ static int answer_once(struct run *run, bool is_served, struct flo_err *err)
     };
 
     if (rv == 0) {
-        rv = is_served
-                 ? flo_served_answer(&run->served, &asking, &run->counts, err)
-                 : answer_locally(run, &asking, err);
+        rv = is_served ? flo_served_answer(&run->served, &asking, &run->counts, err)
+                       : answer_locally(run, &asking, err);
     }
     flo_talk_said_deinit(&said);
     flo_console_close(&console);
@@ -239,12 +224,10 @@ static int read_piped(struct flo_buf *out, struct flo_err *err)
         return flo_fail_errno(err, FLO_E_IO_READ, "stdin");
     }
     if (out->failed || out->data == NULL) {
-        return flo_fail(err, FLO_E_USAGE, "stdin has more than %u MiB",
-                        PROMPT_BYTES_MAX >> 20);
+        return flo_fail(err, FLO_E_USAGE, "stdin has more than %u MiB", PROMPT_BYTES_MAX >> 20);
     }
     if (strlen(out->data) != out->bytes) {
-        return flo_fail(err, FLO_E_USAGE,
-                        "stdin is no text: byte %zu of it is 0",
+        return flo_fail(err, FLO_E_USAGE, "stdin is no text: byte %zu of it is 0",
                         strlen(out->data));
     }
     if (out->bytes > 0 && out->data[out->bytes - 1] == '\n') {
@@ -259,8 +242,7 @@ static bool is_piped(void)
     struct stat st;
 
     return fstat(STDIN_FILENO, &st) == 0 &&
-           (S_ISFIFO(st.st_mode) || S_ISREG(st.st_mode) ||
-            S_ISSOCK(st.st_mode));
+           (S_ISFIFO(st.st_mode) || S_ISREG(st.st_mode) || S_ISSOCK(st.st_mode));
 }
 
 /* TEXT, and stdin behind it if something is piped; --prompt alone.  Without
@@ -271,8 +253,7 @@ static int choose_text(struct run *run, const char *word, struct flo_err *err)
     bool is_stdin = given == NULL || strcmp(given, "-") == 0;
 
     if (word != NULL && run->prompt != NULL) {
-        return flo_fail(err, FLO_E_USAGE,
-                        "TEXT and --prompt exclude each other");
+        return flo_fail(err, FLO_E_USAGE, "TEXT and --prompt exclude each other");
     }
     run->text = is_stdin ? "" : given;
     run->reads = is_stdin || (word != NULL && is_piped());
@@ -292,18 +273,16 @@ static int read_text(struct run *run, struct flo_err *err)
         return rv;
     }
     flo_buf_text(joined, run->text);
-    flo_buf_text(joined,
-                 joined->bytes > 0 && run->piped.bytes > 0 ? "\n\n" : "");
+    flo_buf_text(joined, joined->bytes > 0 && run->piped.bytes > 0 ? "\n\n" : "");
     flo_buf_add(joined, run->piped.data, run->piped.bytes);
     if (joined->failed) {
         return flo_fail(err, FLO_E_MEMORY, "a text");
     }
     run->text = joined->data;
-    return joined->bytes > 0
-               ? 0
-               : flo_fail(err, FLO_E_USAGE,
-                          "stdin is empty: give TEXT, pipe one, or start in a "
-                          "terminal for a chat");
+    return joined->bytes > 0 ? 0
+                             : flo_fail(err, FLO_E_USAGE,
+                                        "stdin is empty: give TEXT, pipe one, or start in a "
+                                        "terminal for a chat");
 }
 
 /* ---- the line ---- */
@@ -320,19 +299,16 @@ static bool is_among(const char *name, const char *const *list, size_t count)
 
 /* Flags of a model's file say nothing about a served one, and some are for one
  * text alone. */
-static int check_flags(const struct run *run, bool is_served,
-                       struct flo_err *err)
+static int check_flags(const struct run *run, bool is_served, struct flo_err *err)
 {
-    static const char *const served[] = {"api", "token-file", "prompt",
-                                         "stats"};
+    static const char *const served[] = {"api", "token-file", "prompt", "stats"};
     static const char *const once[] = {"raw", "prefix-file", "stats"};
     const struct flo_args *args = &run->tool.args;
 
     for (size_t i = 0; i < args->flag_count; i++) {
         const char *name = args->flags[i]->name;
         if (run->text == NULL && is_among(name, once, FLO_COUNT(once))) {
-            return flo_fail(err, FLO_E_USAGE,
-                            "--%s is for one text, not for a chat", name);
+            return flo_fail(err, FLO_E_USAGE, "--%s is for one text, not for a chat", name);
         }
         if (is_served && flo_talk_setting_find(name) < 0 &&
             !is_among(name, served, FLO_COUNT(served))) {
@@ -343,13 +319,11 @@ static int check_flags(const struct run *run, bool is_served,
         }
     }
     if (!is_served && run->token_file != NULL) {
-        return flo_fail(err, FLO_E_USAGE,
-                        "--token-file is for a served model; '%s' is a file",
+        return flo_fail(err, FLO_E_USAGE, "--token-file is for a served model; '%s' is a file",
                         run->tool.model);
     }
     return run->prefix_path != NULL && run->tool.lora != NULL
-               ? flo_fail(err, FLO_E_USAGE,
-                          "--prefix-file and --lora exclude each other")
+               ? flo_fail(err, FLO_E_USAGE, "--prefix-file and --lora exclude each other")
                : 0;
 }
 
@@ -360,8 +334,7 @@ static int read_settings(struct run *run, struct flo_err *err)
 
     flo_talk_settings_init(&run->settings);
     run->settings.max_tokens = run->text != NULL ? ONCE_TOKENS : 0;
-    for (int row = 0; rv == 0 && (flag = flo_talk_setting_flag(row)) != NULL;
-         row++) {
+    for (int row = 0; rv == 0 && (flag = flo_talk_setting_flag(row)) != NULL; row++) {
         const char *value = flo_args_text(&run->tool.args, flag, NULL);
         char called[40];
 
@@ -376,25 +349,23 @@ static int read_settings(struct run *run, struct flo_err *err)
 /* A name without a slash that is no file here is one of a served model. */
 static bool is_served(const struct run *run, const char *name)
 {
-    return run->api != NULL || (name != NULL && strchr(name, '/') == NULL &&
-                                access(name, F_OK) != 0);
+    return run->api != NULL ||
+           (name != NULL && strchr(name, '/') == NULL && access(name, F_OK) != 0);
 }
 
 static int open_served(struct run *run, const char *name, struct flo_err *err)
 {
     struct flo_err why = {0};
-    int rv =
-        flo_served_open(&run->served, run->api, run->token_file, name, &why);
+    int rv = flo_served_open(&run->served, run->api, run->token_file, name, &why);
 
     if (rv < 0) {
         *err = why;
     }
-    if (run->api != NULL ||
-        (rv != FLO_E_NET_UNREACHABLE && rv != FLO_E_INFER_MODEL)) {
+    if (run->api != NULL || (rv != FLO_E_NET_UNREACHABLE && rv != FLO_E_INFER_MODEL)) {
         return rv;
     }
-    flo_fail(err, rv == FLO_E_INFER_MODEL ? rv : FLO_E_ABSENT,
-             "there is no file '%s', and %s", name, why.what);
+    flo_fail(err, rv == FLO_E_INFER_MODEL ? rv : FLO_E_ABSENT, "there is no file '%s', and %s",
+             name, why.what);
     return flo_err_fix(err, "give the path of a GGUF, or --api ADDRESS of a "
                             "running agent");
 }
@@ -427,19 +398,16 @@ static int run_model(void *context, struct flo_err *err)
         return flo_fail(err, FLO_E_USAGE, "`flotilla-engine run` needs MODEL");
     }
     if (!has_word && args->word_count > 1) {
-        return flo_fail(err, FLO_E_USAGE, "`%.80s` is too much next to --model",
-                        args->words[1]);
+        return flo_fail(err, FLO_E_USAGE, "`%.80s` is too much next to --model", args->words[1]);
     }
     run->tool.model = has_word && !served ? name : run->tool.model;
     run->tool.caches_packed = !run->no_pack;
     if ((rv = choose_text(run, args->words[has_word], err)) < 0 ||
-        (rv = check_flags(run, served, err)) < 0 ||
-        (rv = read_settings(run, err)) < 0 ||
+        (rv = check_flags(run, served, err)) < 0 || (rv = read_settings(run, err)) < 0 ||
         (run->reads && (rv = read_text(run, err)) < 0)) {
         return rv;
     }
-    rv = served ? open_served(run, name, err)
-                : flo_local_open(&run->local, &run->tool, err);
+    rv = served ? open_served(run, name, err) : flo_local_open(&run->local, &run->tool, err);
     rv = rv < 0 ? rv : talk(run, served, err);
     flo_served_close(&run->served);
     flo_local_close(&run->local);
@@ -451,39 +419,28 @@ static int run_model(void *context, struct flo_err *err)
 
 static struct run state;
 static const struct flo_flag flags[] = {
-    {"model", "FILE", "the GGUF, instead of MODEL",
-     FLO_TEXT(struct run, tool.model)},
+    {"model", "FILE", "the GGUF, instead of MODEL", FLO_TEXT(struct run, tool.model)},
     {"api", "ADDRESS",
      "where MODEL is served, if it is no file: unix:PATH or "
      "http://127.0.0.1:PORT (default: /run/flotilla/api.sock, else "
      "/var/lib/flotilla/api.sock)",
      FLO_TEXT(struct run, api)},
-    {"token-file", "FILE", "the token of that API",
-     FLO_TEXT(struct run, token_file)},
-    {"prompt", "TEXT",
-     "the same as TEXT, but nothing piped is read; - is stdin",
+    {"token-file", "FILE", "the token of that API", FLO_TEXT(struct run, token_file)},
+    {"prompt", "TEXT", "the same as TEXT, but nothing piped is read; - is stdin",
      FLO_TEXT(struct run, prompt)},
     {"system", "TEXT", "a system message", FLO_ASKED},
-    {"top-p", "P", "only the likeliest tokens of this share (default 1)",
-     FLO_ASKED},
-    {"top-k", "N", "only so many of the likeliest tokens (default 0: all)",
-     FLO_ASKED},
-    {"min-p", "P", "only tokens of this share of the likeliest (default 0)",
-     FLO_ASKED},
-    {"repeat-penalty", "X", "above 1: repeats become less likely (default 1)",
-     FLO_ASKED},
-    {"repeat-last-n", "N", "tokens that count as repeats (default 64)",
-     FLO_ASKED},
-    {"thinking", "auto|on|off",
-     "thoughts before the answer (default auto: as the template has it)",
+    {"top-p", "P", "only the likeliest tokens of this share (default 1)", FLO_ASKED},
+    {"top-k", "N", "only so many of the likeliest tokens (default 0: all)", FLO_ASKED},
+    {"min-p", "P", "only tokens of this share of the likeliest (default 0)", FLO_ASKED},
+    {"repeat-penalty", "X", "above 1: repeats become less likely (default 1)", FLO_ASKED},
+    {"repeat-last-n", "N", "tokens that count as repeats (default 64)", FLO_ASKED},
+    {"thinking", "auto|on|off", "thoughts before the answer (default auto: as the template has it)",
      FLO_ASKED},
     {"raw", NULL, "no chat template: the text as it is, control tokens read",
      FLO_SWITCH(struct run, is_raw)},
-    {"prefix-file", "FILE",
-     "keep the prompt's beginning (the system's turn) for later runs",
+    {"prefix-file", "FILE", "keep the prompt's beginning (the system's turn) for later runs",
      FLO_TEXT(struct run, prefix_path)},
-    {"no-pack", NULL,
-     "do not pack the weights on first use (docs/internals/engine.md)",
+    {"no-pack", NULL, "do not pack the weights on first use (docs/internals/engine.md)",
      FLO_SWITCH(struct run, no_pack)},
     {"stats", NULL, "timings on stderr", FLO_SWITCH(struct run, shows_stats)},
     FLO_FLAGS_END,
@@ -493,8 +450,7 @@ const struct flo_verb flo_verb_run = {
     .help = "talk to a model, or let it answer one text",
     .usage = "MODEL [TEXT] | --model FILE [TEXT]",
     /* The first row of a model's flags is the one that is needed. */
-    .flags = {flo_flags_model + 1, flo_flags_adapter, flo_flags_backend,
-              flo_flags_sampling, flags},
+    .flags = {flo_flags_model + 1, flo_flags_adapter, flo_flags_backend, flo_flags_sampling, flags},
     .state = &state,
     .run = run_model,
     .example = "helpdesk.gguf 'When do you open?'",

@@ -20,8 +20,7 @@ static void need(int rv, const struct flo_err *err)
 
 int main(int argc, char **argv)
 {
-    struct flo_engine_message said = {.role = "user",
-                                      .text = argc == 3 ? argv[2] : ""};
+    struct flo_engine_message said = {.role = "user", .text = argc == 3 ? argv[2] : ""};
     struct flo_engine *engine;
     struct flo_session *session;
     struct flo_sampler *sampler;
@@ -37,11 +36,9 @@ int main(int argc, char **argv)
     need(flo_engine_open(argc == 3 ? argv[1] : "", NULL, &engine, &err), &err);
     need(flo_session_open(engine, &session, &err), &err);
     need(flo_sampler_open(engine, &greedy, &sampler, &err), &err);
-    need(flo_engine_chat(engine, &said, 1, tokens, TOKENS_MAX, &count, &err),
-         &err);
+    need(flo_engine_chat(engine, &said, 1, tokens, TOKENS_MAX, &count, &err), &err);
     for (int i = 0; i < ANSWER_MAX; i++) {
-        need(flo_session_decode(session, tokens, count, FLO_LOGITS_LAST, &err),
-             &err);
+        need(flo_session_decode(session, tokens, count, FLO_LOGITS_LAST, &err), &err);
         flo_sampler_sample(sampler, flo_session_logits(session), &next);
         if (flo_engine_is_end(engine, next.token)) {
             break;

@@ -8,8 +8,7 @@
 
 static uint32_t sum(uint32_t a, uint32_t b)
 {
-    return a == FLO_CLOSING_NEVER || b == FLO_CLOSING_NEVER ||
-                   a > FLO_CLOSING_NEVER - 1 - b
+    return a == FLO_CLOSING_NEVER || b == FLO_CLOSING_NEVER || a > FLO_CLOSING_NEVER - 1 - b
                ? FLO_CLOSING_NEVER
                : a + b;
 }
@@ -19,8 +18,7 @@ static uint32_t least(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-static uint32_t through(const struct flo_program *p, const uint32_t *distances,
-                        uint32_t node)
+static uint32_t through(const struct flo_program *p, const uint32_t *distances, uint32_t node)
 {
     const struct flo_node *n = &p->nodes[node];
 
@@ -62,8 +60,8 @@ uint32_t *flo_closing_distances(const struct flo_program *p)
     return distances;
 }
 
-static uint32_t from_reading(const struct flo_matcher *m,
-                             const uint32_t *distances, struct flo_reading r)
+static uint32_t from_reading(const struct flo_matcher *m, const uint32_t *distances,
+                             struct flo_reading r)
 {
     uint32_t bytes = distances[r.node];
 
@@ -73,8 +71,8 @@ static uint32_t from_reading(const struct flo_matcher *m,
     return bytes;
 }
 
-static uint32_t nearest(const struct flo_matcher *m, const uint32_t *distances,
-                        uint32_t state, uint32_t *node)
+static uint32_t nearest(const struct flo_matcher *m, const uint32_t *distances, uint32_t state,
+                        uint32_t *node)
 {
     const struct flo_state *s = &m->states[state];
     uint32_t found = FLO_CLOSING_NEVER;
@@ -90,21 +88,19 @@ static uint32_t nearest(const struct flo_matcher *m, const uint32_t *distances,
     return found;
 }
 
-uint32_t flo_closing_bytes(const struct flo_matcher *m,
-                           const uint32_t *distances, uint32_t state)
+uint32_t flo_closing_bytes(const struct flo_matcher *m, const uint32_t *distances, uint32_t state)
 {
     uint32_t node;
 
     return m->states[state].may_end ? 0 : nearest(m, distances, state, &node);
 }
 
-bool flo_closing_next(const struct flo_matcher *m, const uint32_t *distances,
-                      uint32_t state, uint8_t *byte)
+bool flo_closing_next(const struct flo_matcher *m, const uint32_t *distances, uint32_t state,
+                      uint8_t *byte)
 {
     uint32_t node;
 
-    if (m->states[state].may_end ||
-        nearest(m, distances, state, &node) == FLO_CLOSING_NEVER) {
+    if (m->states[state].may_end || nearest(m, distances, state, &node) == FLO_CLOSING_NEVER) {
         return false;
     }
     *byte = m->program->nodes[node].first;

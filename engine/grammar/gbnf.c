@@ -27,8 +27,7 @@ static void skip(struct flo_parser *p, bool over_lines)
         if (c == '#') {
             const char *line = memchr(p->at, '\n', (size_t)(p->end - p->at));
             p->at = line == NULL ? p->end : line;
-        } else if (c == ' ' || c == '\t' ||
-                   (over_lines && (c == '\n' || c == '\r'))) {
+        } else if (c == ' ' || c == '\t' || (over_lines && (c == '\n' || c == '\r'))) {
             p->at++;
         } else {
             return;
@@ -40,8 +39,8 @@ static void skip(struct flo_parser *p, bool over_lines)
 
 static bool in_name(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           (c >= '0' && c <= '9') || c == '-' || c == '_';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_';
 }
 
 static uint32_t find_rule(struct flo_parser *p, const char *text, size_t bytes)
@@ -49,8 +48,7 @@ static uint32_t find_rule(struct flo_parser *p, const char *text, size_t bytes)
     uint32_t hash = flo_crc32c(0, text, bytes);
     struct flo_gbnf_name *slot = &p->names[hash % NAME_SLOTS];
 
-    while (slot->text != NULL &&
-           (slot->bytes != bytes || memcmp(slot->text, text, bytes) != 0)) {
+    while (slot->text != NULL && (slot->bytes != bytes || memcmp(slot->text, text, bytes) != 0)) {
         slot = &p->names[++hash % NAME_SLOTS];
     }
     if (slot->text == NULL) {
@@ -103,8 +101,7 @@ static uint32_t read_escape(struct flo_parser *p)
 
 /* One character of a literal or class, escaped or not.  The text is valid
  * UTF-8. */
-static bool read_code(struct flo_parser *p, struct flo_code_set *set,
-                      uint32_t *code)
+static bool read_code(struct flo_parser *p, struct flo_code_set *set, uint32_t *code)
 {
     size_t taken;
 
@@ -268,16 +265,15 @@ static int check(struct flo_parser *p)
         const struct flo_gbnf_name *n = &p->names[i];
 
         if (n->text != NULL && n->rule == rule) {
-            return flo_fail(
-                p->err, FLO_E_INFER_SCHEMA, "grammar: rule '%.*s' %s",
-                n->bytes < 64 ? (int)n->bytes : 64, n->text, problem);
+            return flo_fail(p->err, FLO_E_INFER_SCHEMA, "grammar: rule '%.*s' %s",
+                            n->bytes < 64 ? (int)n->bytes : 64, n->text, problem);
         }
     }
     return flo_fail(p->err, FLO_E_INFER_SCHEMA, "grammar: %s", problem);
 }
 
-int flo_gbnf_compile(const char *text, size_t bytes,
-                     struct flo_program **program, struct flo_err *err)
+int flo_gbnf_compile(const char *text, size_t bytes, struct flo_program **program,
+                     struct flo_err *err)
 {
     struct flo_parser p;
     int rv = flo_gbnf_open(&p, err);

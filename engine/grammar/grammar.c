@@ -38,9 +38,8 @@ struct flo_grammar {
 uint64_t flo_grammar_bytes(uint32_t n_vocab)
 {
     return sizeof(struct flo_grammar) + sizeof(struct flo_program) +
-           FLO_GRAMMAR_NODES_MAX * sizeof(uint32_t) /* distances */ +
-           sizeof(struct flo_lazy) + FLO_TOOLS_BYTES_MAX +
-           flo_matcher_bytes(n_vocab);
+           FLO_GRAMMAR_NODES_MAX * sizeof(uint32_t) /* distances */ + sizeof(struct flo_lazy) +
+           FLO_TOOLS_BYTES_MAX + flo_matcher_bytes(n_vocab);
 }
 
 /* ---- opening ---- */
@@ -49,8 +48,7 @@ static int compile(enum flo_grammar_kind kind, const char *text, size_t bytes,
                    struct flo_program **program, struct flo_err *err)
 {
     if (bytes > FLO_GRAMMAR_TEXT_BYTES_MAX) {
-        return flo_fail(err, FLO_E_INFER_SCHEMA,
-                        "grammar: %zu bytes, at most %u are read", bytes,
+        return flo_fail(err, FLO_E_INFER_SCHEMA, "grammar: %zu bytes, at most %u are read", bytes,
                         FLO_GRAMMAR_TEXT_BYTES_MAX);
     }
     switch (kind) {
@@ -63,12 +61,11 @@ static int compile(enum flo_grammar_kind kind, const char *text, size_t bytes,
     case FLO_GRAMMAR_NONE:
         break;
     }
-    return flo_fail(err, FLO_E_INFER_PARAM, "grammar: of no kind %d",
-                    (int)kind);
+    return flo_fail(err, FLO_E_INFER_PARAM, "grammar: of no kind %d", (int)kind);
 }
 
-static int need_pieces(const struct flo_engine *engine,
-                       const struct flo_pieces **pieces, struct flo_err *err)
+static int need_pieces(const struct flo_engine *engine, const struct flo_pieces **pieces,
+                       struct flo_err *err)
 {
     if (engine->vocab != NULL) {
         return flo_vocab_pieces(engine->vocab, pieces, err);
@@ -88,9 +85,8 @@ static void close_lazy(struct flo_lazy *lazy)
 }
 
 /* Takes program and lazy, also on failure. */
-static int start(const struct flo_engine *engine,
-                 const struct flo_pieces *pieces, struct flo_program *program,
-                 struct flo_lazy *lazy, struct flo_grammar **out,
+static int start(const struct flo_engine *engine, const struct flo_pieces *pieces,
+                 struct flo_program *program, struct flo_lazy *lazy, struct flo_grammar **out,
                  struct flo_err *err)
 {
     struct flo_grammar *g = calloc(1, sizeof(*g));
@@ -101,8 +97,7 @@ static int start(const struct flo_engine *engine,
         return flo_fail(err, FLO_E_MEMORY, "a grammar");
     }
     g->lazy = lazy;
-    int rv = flo_matcher_open(program, pieces, engine->hparams.n_vocab,
-                              &g->matcher, err);
+    int rv = flo_matcher_open(program, pieces, engine->hparams.n_vocab, &g->matcher, err);
     if (rv < 0) {
         flo_grammar_close(g);
         return rv;
@@ -124,9 +119,8 @@ static int start(const struct flo_engine *engine,
     return 0;
 }
 
-int flo_grammar_open(const struct flo_engine *engine,
-                     enum flo_grammar_kind kind, const char *text, size_t bytes,
-                     struct flo_grammar **out, struct flo_err *err)
+int flo_grammar_open(const struct flo_engine *engine, enum flo_grammar_kind kind, const char *text,
+                     size_t bytes, struct flo_grammar **out, struct flo_err *err)
 {
     const struct flo_pieces *pieces;
     struct flo_program *program = NULL;
@@ -140,10 +134,8 @@ int flo_grammar_open(const struct flo_engine *engine,
 
 #define MERGED_MAX 32768u /* nodes that the schemas of tools may need */
 
-static int make_lazy(const struct flo_call_form *form,
-                     const struct flo_tool_rules *rules,
-                     const struct flo_tools *tools, struct flo_lazy **out,
-                     struct flo_err *err)
+static int make_lazy(const struct flo_call_form *form, const struct flo_tool_rules *rules,
+                     const struct flo_tools *tools, struct flo_lazy **out, struct flo_err *err)
 {
     struct flo_lazy *lazy = calloc(1, sizeof(*lazy));
 
@@ -153,8 +145,7 @@ static int make_lazy(const struct flo_call_form *form,
     lazy->form = form;
     lazy->in_thought = rules->in_thought;
     lazy->is_required = rules->is_required || rules->answer_bytes > 0;
-    lazy->starts_asleep =
-        !lazy->is_required || rules->in_thought || flo_form_has_channels(form);
+    lazy->starts_asleep = !lazy->is_required || rules->in_thought || flo_form_has_channels(form);
     int rv = flo_tool_list_make(&lazy->tools, tools, err);
     if (rv < 0) {
         close_lazy(lazy);
@@ -165,8 +156,8 @@ static int make_lazy(const struct flo_call_form *form,
 }
 
 /* The list, and behind its tools the form of an answer without calls. */
-static int open_tools(const struct flo_tool_rules *rules,
-                      struct flo_tools *tools, struct flo_err *err)
+static int open_tools(const struct flo_tool_rules *rules, struct flo_tools *tools,
+                      struct flo_err *err)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
     size_t bytes = rules->tools_bytes;
@@ -181,13 +172,11 @@ static int open_tools(const struct flo_tool_rules *rules,
     flo_buf_text(&text, ",{\"answer\":");
     flo_buf_add(&text, rules->answer, rules->answer_bytes);
     flo_buf_text(&text, "}]");
-    return text.failed
-               ? flo_fail(err, FLO_E_MEMORY, "no memory for tools")
-               : flo_tools_open(tools, text.data, text.bytes, MERGED_MAX, err);
+    return text.failed ? flo_fail(err, FLO_E_MEMORY, "no memory for tools")
+                       : flo_tools_open(tools, text.data, text.bytes, MERGED_MAX, err);
 }
 
-int flo_grammar_open_tools(const struct flo_engine *engine,
-                           const struct flo_tool_rules *rules,
+int flo_grammar_open_tools(const struct flo_engine *engine, const struct flo_tool_rules *rules,
                            struct flo_grammar **out, struct flo_err *err)
 {
     const struct flo_call_form *form = &engine->chat.calls;
@@ -204,8 +193,7 @@ int flo_grammar_open_tools(const struct flo_engine *engine,
     int rv = need_pieces(engine, &pieces, err);
 
     if (rv == 0 && form->kind == FLO_CALLS_NONE) {
-        rv = flo_fail(err, FLO_E_INFER_PARAM,
-                      "tools: this model has no vocabulary or template");
+        rv = flo_fail(err, FLO_E_INFER_PARAM, "tools: this model has no vocabulary or template");
     }
     rv = rv < 0 ? rv : open_tools(rules, &tools, err);
     rv = rv < 0 ? rv : flo_calls_compile(&tools, form, &choice, &program, err);
@@ -218,9 +206,8 @@ int flo_grammar_open_tools(const struct flo_engine *engine,
     return start(engine, pieces, program, lazy, out, err);
 }
 
-int flo_grammar_open_reader(const struct flo_engine *engine,
-                            const struct flo_grammar *g, bool in_thought,
-                            flo_part_fn *part, void *context,
+int flo_grammar_open_reader(const struct flo_engine *engine, const struct flo_grammar *g,
+                            bool in_thought, flo_part_fn *part, void *context,
                             struct flo_call_reader **out, struct flo_err *err)
 {
     const struct flo_call_form *form = &engine->chat.calls;
@@ -229,8 +216,8 @@ int flo_grammar_open_reader(const struct flo_engine *engine,
         *out = NULL;
         return 0;
     }
-    return flo_call_reader_open(form, g == NULL ? NULL : &g->lazy->tools,
-                                in_thought, part, context, out, err);
+    return flo_call_reader_open(form, g == NULL ? NULL : &g->lazy->tools, in_thought, part, context,
+                                out, err);
 }
 
 void flo_grammar_close(struct flo_grammar *g)
@@ -260,8 +247,7 @@ static bool sleeps(const struct flo_grammar *g)
     return g->lazy != NULL && g->lazy->sleeps;
 }
 
-int flo_grammar_limit(struct flo_grammar *g, size_t tokens_left,
-                      struct flo_err *err)
+int flo_grammar_limit(struct flo_grammar *g, size_t tokens_left, struct flo_err *err)
 {
     if (g->distances == NULL) {
         g->distances = flo_closing_distances(g->matcher->program);
@@ -270,9 +256,7 @@ int flo_grammar_limit(struct flo_grammar *g, size_t tokens_left,
     if (g->lazy != NULL && g->lazy->room == 0) {
         g->lazy->room = tokens_left;
     }
-    return g->distances != NULL
-               ? 0
-               : flo_fail(err, FLO_E_MEMORY, "the ends of a grammar");
+    return g->distances != NULL ? 0 : flo_fail(err, FLO_E_MEMORY, "the ends of a grammar");
 }
 
 bool flo_grammar_is_cut(const struct flo_grammar *g)
@@ -320,18 +304,17 @@ static size_t forced_bytes(struct flo_grammar *g, char *bytes)
     return count;
 }
 
-static bool tokenise_text(const struct flo_grammar *g, const char *bytes,
-                          size_t count, struct flo_tokens *tokens)
+static bool tokenise_text(const struct flo_grammar *g, const char *bytes, size_t count,
+                          struct flo_tokens *tokens)
 {
-    return g->vocab->is_spm
-               ? flo_spm_text(g->vocab, bytes, count, false, tokens)
-               : flo_tokenize(g->vocab, bytes, count, 0, tokens, NULL) == 0;
+    return g->vocab->is_spm ? flo_spm_text(g->vocab, bytes, count, false, tokens)
+                            : flo_tokenize(g->vocab, bytes, count, 0, tokens, NULL) == 0;
 }
 
 /* As the model would have read them in a prompt: whole characters and control
  * tokens. */
-static bool tokenise(const struct flo_grammar *g, const char *bytes,
-                     size_t count, struct flo_tokens *tokens)
+static bool tokenise(const struct flo_grammar *g, const char *bytes, size_t count,
+                     struct flo_tokens *tokens)
 {
     size_t from = 0, at = 0;
 
@@ -346,8 +329,7 @@ static bool tokenise(const struct flo_grammar *g, const char *bytes,
         flo_tokens_add(tokens, flo_control_read(bytes + at));
         from = at += FLO_CONTROL_BYTES;
     }
-    return (at == from || tokenise_text(g, bytes + from, at - from, tokens)) &&
-           !tokens->failed;
+    return (at == from || tokenise_text(g, bytes + from, at - from, tokens)) && !tokens->failed;
 }
 
 /* The bytes of a token; false: it shows nothing, or too much. */
@@ -355,15 +337,13 @@ static bool read_piece(struct flo_grammar *g, int32_t token)
 {
     g->piece.bytes = 0;
     flo_control_piece(g->vocab, token, &g->piece);
-    return g->piece.bytes > 0 && g->piece.bytes <= FLO_PIECE_BYTES_MAX &&
-           !g->piece.failed;
+    return g->piece.bytes > 0 && g->piece.bytes <= FLO_PIECE_BYTES_MAX && !g->piece.failed;
 }
 
 /* So many of these tokens as spell the bytes from the present state on; the
  * state moves past them. */
-static size_t take(struct flo_grammar *g, const struct flo_tokens *found,
-                   const char *bytes, size_t count, int32_t *tokens,
-                   size_t tokens_max)
+static size_t take(struct flo_grammar *g, const struct flo_tokens *found, const char *bytes,
+                   size_t count, int32_t *tokens, size_t tokens_max)
 {
     size_t done = 0, taken = 0;
 
@@ -372,8 +352,7 @@ static size_t take(struct flo_grammar *g, const struct flo_tokens *found,
 
         if (!read_piece(g, id) || g->piece.bytes > count - done ||
             memcmp(g->piece.data, bytes + done, g->piece.bytes) != 0 ||
-            !flo_matcher_walk(g->matcher, &g->state, g->piece.data,
-                              g->piece.bytes)) {
+            !flo_matcher_walk(g->matcher, &g->state, g->piece.data, g->piece.bytes)) {
             break;
         }
         done += g->piece.bytes;
@@ -383,8 +362,7 @@ static size_t take(struct flo_grammar *g, const struct flo_tokens *found,
 }
 
 /* The next ones of the end that was chosen. */
-static size_t go_on_ending(struct flo_grammar *g, int32_t *tokens,
-                           size_t tokens_max)
+static size_t go_on_ending(struct flo_grammar *g, int32_t *tokens, size_t tokens_max)
 {
     size_t taken = 0;
 
@@ -392,8 +370,7 @@ static size_t go_on_ending(struct flo_grammar *g, int32_t *tokens,
         int32_t id = g->ending.ids[g->ended];
 
         if (!read_piece(g, id) ||
-            !flo_matcher_walk(g->matcher, &g->state, g->piece.data,
-                              g->piece.bytes)) {
+            !flo_matcher_walk(g->matcher, &g->state, g->piece.data, g->piece.bytes)) {
             break;
         }
         tokens[taken++] = id;
@@ -404,16 +381,14 @@ static size_t go_on_ending(struct flo_grammar *g, int32_t *tokens,
 
 /* A call that must come needs room: a thought before it has half of it.  The
  * tokens that end the thought, which they do whole or not at all. */
-static size_t end_thought(struct flo_grammar *g, int32_t *tokens,
-                          size_t tokens_max)
+static size_t end_thought(struct flo_grammar *g, int32_t *tokens, size_t tokens_max)
 {
     const struct flo_form_text *mark = &g->lazy->form->thought_close;
     struct flo_tokens found = {0};
     size_t taken = 0;
 
-    if (g->lazy->is_required && g->lazy->watch.in_thought &&
-        g->distances != NULL && g->left <= g->lazy->room / 2 &&
-        tokenise(g, mark->data, mark->bytes, &found) &&
+    if (g->lazy->is_required && g->lazy->watch.in_thought && g->distances != NULL &&
+        g->left <= g->lazy->room / 2 && tokenise(g, mark->data, mark->bytes, &found) &&
         found.count <= tokens_max) {
         while (taken < found.count && accept(g, found.ids[taken])) {
             tokens[taken] = found.ids[taken];
@@ -424,16 +399,14 @@ static size_t end_thought(struct flo_grammar *g, int32_t *tokens,
     return taken;
 }
 
-size_t flo_grammar_forced(struct flo_grammar *g, int32_t *tokens,
-                          size_t tokens_max)
+size_t flo_grammar_forced(struct flo_grammar *g, int32_t *tokens, size_t tokens_max)
 {
     char bytes[FORCED_BYTES_MAX];
     struct flo_tokens found = {0};
     size_t taken = 0;
 
     if (g->is_closing || sleeps(g)) {
-        return sleeps(g) ? end_thought(g, tokens, tokens_max)
-                         : go_on_ending(g, tokens, tokens_max);
+        return sleeps(g) ? end_thought(g, tokens, tokens_max) : go_on_ending(g, tokens, tokens_max);
     }
     /* Bytes that the vocabulary cannot spell in this way are left to
      * sampling. */
@@ -453,16 +426,14 @@ static bool accept(struct flo_grammar *g, int32_t token)
     if (sleeps(g)) {
         bool is_end = flo_vocab_is_end(g->vocab, token);
         return is_end ? !g->lazy->is_required
-                      : !read_piece(g, token) ||
-                            flo_lazy_take(g->lazy, g->matcher, &g->state,
-                                          g->piece.data, g->piece.bytes);
+                      : !read_piece(g, token) || flo_lazy_take(g->lazy, g->matcher, &g->state,
+                                                               g->piece.data, g->piece.bytes);
     }
     if (flo_vocab_is_end(g->vocab, token)) {
         return g->matcher->states[g->state].may_end;
     }
     return read_piece(g, token) &&
-           flo_matcher_walk(g->matcher, &g->state, g->piece.data,
-                            g->piece.bytes);
+           flo_matcher_walk(g->matcher, &g->state, g->piece.data, g->piece.bytes);
 }
 
 /* Looked for only where the model's own choice does not fit, once in many
@@ -476,8 +447,7 @@ static const uint64_t *mask_asleep(struct flo_grammar *g)
         bool is_end = flo_vocab_is_end(g->vocab, id);
         bool fits = is_end ? !g->lazy->is_required
                            : read_piece(g, id) &&
-                                 flo_lazy_fits(g->lazy, g->matcher,
-                                               g->piece.data, g->piece.bytes);
+                                 flo_lazy_fits(g->lazy, g->matcher, g->piece.data, g->piece.bytes);
         mask[id / 64] |= (uint64_t)fits << id % 64;
     }
     return mask;
@@ -514,8 +484,7 @@ struct kept {
 /* Could an end that find_end() gives need all that is left? */
 static bool is_near(const struct flo_grammar *g)
 {
-    return g->distances != NULL && !sleeps(g) &&
-           g->left <= FORCED_BYTES_MAX + CHARACTER_BYTES;
+    return g->distances != NULL && !sleeps(g) && g->left <= FORCED_BYTES_MAX + CHARACTER_BYTES;
 }
 
 static struct kept keep_state(struct flo_grammar *g)
@@ -525,8 +494,7 @@ static struct kept keep_state(struct flo_grammar *g)
     uint32_t steps = wanted < FLO_STEPS_MAX / 2 ? wanted : FLO_STEPS_MAX / 2;
     bool is_full = m->state_count > FLO_STATES_MAX - ROOM_STATES ||
                    m->reading_count > FLO_READINGS_MAX * 3 / 4 ||
-                   m->stack_count > FLO_STACKS_MAX * 3 / 4 ||
-                   m->step_count + steps > FLO_STEPS_MAX;
+                   m->stack_count > FLO_STACKS_MAX * 3 / 4 || m->step_count + steps > FLO_STEPS_MAX;
 
     if (is_near(g) && is_full) {
         g->state = flo_matcher_drop(g->matcher, g->state);
@@ -536,8 +504,7 @@ static struct kept keep_state(struct flo_grammar *g)
 
 /* The shortest end from a state, into `out`; false: it is too long, begins
  * within a character, or the vocabulary cannot spell it. */
-static bool find_end(struct flo_grammar *g, uint32_t from,
-                     struct flo_tokens *out)
+static bool find_end(struct flo_grammar *g, uint32_t from, struct flo_tokens *out)
 {
     char bytes[FORCED_BYTES_MAX];
     struct flo_matcher *m = g->matcher;
@@ -547,8 +514,7 @@ static bool find_end(struct flo_grammar *g, uint32_t from,
     out->count = 0;
     while (flo_closing_next(m, g->distances, from, &byte)) {
         from = flo_matcher_step(m, from, byte);
-        if (from == FLO_STATE_DEAD || from == FLO_STATE_FULL ||
-            count == FORCED_BYTES_MAX) {
+        if (from == FLO_STATE_DEAD || from == FLO_STATE_FULL || count == FORCED_BYTES_MAX) {
             return false;
         }
         bytes[count++] = (char)byte;
@@ -558,9 +524,8 @@ static bool find_end(struct flo_grammar *g, uint32_t from,
         return false;
     }
     for (size_t i = 0; i < out->count && read_piece(g, out->ids[i]); i++) {
-        bool is_it =
-            g->piece.bytes <= count - spelled &&
-            memcmp(g->piece.data, bytes + spelled, g->piece.bytes) == 0;
+        bool is_it = g->piece.bytes <= count - spelled &&
+                     memcmp(g->piece.data, bytes + spelled, g->piece.bytes) == 0;
         spelled += is_it ? g->piece.bytes : count;
     }
     return spelled == count;
@@ -581,22 +546,20 @@ static bool is_too_far(struct flo_grammar *g, const struct kept *before)
     if (needed == FLO_CLOSING_NEVER || needed + CHARACTER_BYTES < g->left) {
         return false;
     }
-    return (!find_end(g, g->state, &g->ending) &&
-            !find_end(g, before->state, &g->ending)) ||
+    return (!find_end(g, g->state, &g->ending) && !find_end(g, before->state, &g->ending)) ||
            g->ending.count + CHARACTER_BYTES >= g->left;
 }
 
 /* The first token of the shortest end, instead of the sampled one.  false:
  * there is none for the tokens that are left. */
-static bool close_now(struct flo_grammar *g, uint32_t before,
-                      const float *logits, struct flo_sample *sample)
+static bool close_now(struct flo_grammar *g, uint32_t before, const float *logits,
+                      struct flo_sample *sample)
 {
     bool may_end = g->matcher->states[before].may_end;
     uint32_t after = g->state;
     int32_t token = may_end && g->end_count > 0 ? g->ends[0] : -1;
 
-    if (!find_end(g, before, &g->ending) || g->ending.count > g->left ||
-        (may_end && token < 0)) {
+    if (!find_end(g, before, &g->ending) || g->ending.count > g->left || (may_end && token < 0)) {
         return false;
     }
     g->state = before;
@@ -614,9 +577,8 @@ static bool close_now(struct flo_grammar *g, uint32_t before,
 
 /* The model's choice mostly fits; a mask is made when it does not.  The answer
  * does not depend on which masks are there. */
-static int choose(struct flo_grammar *g, struct flo_sampler *sampler,
-                  const float *logits, struct kept *before,
-                  struct flo_sample *sample, struct flo_err *err)
+static int choose(struct flo_grammar *g, struct flo_sampler *sampler, const float *logits,
+                  struct kept *before, struct flo_sample *sample, struct flo_err *err)
 {
     flo_sampler_choose(sampler, logits, NULL, sample);
     *before = keep_state(g);
@@ -624,25 +586,22 @@ static int choose(struct flo_grammar *g, struct flo_sampler *sampler,
         const uint64_t *mask = mask_of(g);
 
         if (mask == NULL) {
-            return flo_fail(
-                err, FLO_E_INFER_SCHEMA,
-                g->matcher->is_ambiguous
-                    ? "grammar: too many readings here"
-                    : "grammar: allows no token of this model here");
+            return flo_fail(err, FLO_E_INFER_SCHEMA,
+                            g->matcher->is_ambiguous
+                                ? "grammar: too many readings here"
+                                : "grammar: allows no token of this model here");
         }
         flo_sampler_choose(sampler, logits, mask, sample);
         *before = keep_state(g);
         if (!accept(g, sample->token)) {
-            return flo_fail(err, FLO_E_INTERNAL,
-                            "a token of the mask does not fit");
+            return flo_fail(err, FLO_E_INTERNAL, "a token of the mask does not fit");
         }
     }
     return 0;
 }
 
-int flo_grammar_sample(struct flo_grammar *g, struct flo_sampler *sampler,
-                       const float *logits, struct flo_sample *sample,
-                       struct flo_err *err)
+int flo_grammar_sample(struct flo_grammar *g, struct flo_sampler *sampler, const float *logits,
+                       struct flo_sample *sample, struct flo_err *err)
 {
     struct kept before;
 
@@ -659,8 +618,7 @@ int flo_grammar_sample(struct flo_grammar *g, struct flo_sampler *sampler,
     if (rv < 0) {
         return rv;
     }
-    if (!was_asleep && !flo_vocab_is_end(g->vocab, sample->token) &&
-        is_too_far(g, &before)) {
+    if (!was_asleep && !flo_vocab_is_end(g->vocab, sample->token) && is_too_far(g, &before)) {
         (void)close_now(g, before.state, logits, sample);
     }
     flo_sampler_answer(sampler, sample->token);

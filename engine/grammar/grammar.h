@@ -17,13 +17,11 @@
 
 /* To a checked program, for free().  FLO_E_INFER_SCHEMA with the line,
  * FLO_E_MEMORY. */
-FLO_MUST_USE int flo_gbnf_compile(const char *text, size_t bytes,
-                                  struct flo_program **program,
+FLO_MUST_USE int flo_gbnf_compile(const char *text, size_t bytes, struct flo_program **program,
                                   struct flo_err *err);
 /* A JSON Schema; a NULL text is any object.  FLO_E_INFER_SCHEMA with the JSON
  * pointer, FLO_E_MEMORY. */
-FLO_MUST_USE int flo_schema_compile(const char *text, size_t bytes,
-                                    struct flo_program **program,
+FLO_MUST_USE int flo_schema_compile(const char *text, size_t bytes, struct flo_program **program,
                                     struct flo_err *err);
 
 #define FLO_CALLS_MAX 64u /* calls of one answer */
@@ -36,21 +34,17 @@ struct flo_call_choice {
 };
 /* The calls that a model may write, in its form.  FLO_E_INFER_SCHEMA with the
  * tool's name and the JSON pointer within its parameters, FLO_E_MEMORY. */
-FLO_MUST_USE int flo_calls_compile(const struct flo_tools *tools,
-                                   const struct flo_call_form *form,
+FLO_MUST_USE int flo_calls_compile(const struct flo_tools *tools, const struct flo_call_form *form,
                                    const struct flo_call_choice *choice,
-                                   struct flo_program **program,
-                                   struct flo_err *err);
+                                   struct flo_program **program, struct flo_err *err);
 
 /* A reader of the answer's parts, in the form of the model's template.  With a
  * grammar of calls, which it borrows, calls are told; NULL: thoughts alone.
  * *out is NULL where the model's form has nothing to tell.  FLO_E_MEMORY. */
 FLO_MUST_USE int flo_grammar_open_reader(const struct flo_engine *engine,
-                                         const struct flo_grammar *grammar,
-                                         bool in_thought, flo_part_fn *part,
-                                         void *context,
-                                         struct flo_call_reader **out,
-                                         struct flo_err *err);
+                                         const struct flo_grammar *grammar, bool in_thought,
+                                         flo_part_fn *part, void *context,
+                                         struct flo_call_reader **out, struct flo_err *err);
 
 /* GBNF into the parser's new `program`, to which other callers add too.  Names
  * and texts must live until the close, which gives the program when `rv`, the
@@ -67,8 +61,7 @@ uint32_t flo_gbnf_rule(struct flo_parser *parser, const char *name);
 /* The texts of a JSON string that a regular expression allows, without the
  * quotes; `any` is the rule of any character of it.  false: something in it is
  * not supported. */
-bool flo_pattern_put(struct flo_program *program, const char *text,
-                     size_t bytes, uint32_t any);
+bool flo_pattern_put(struct flo_program *program, const char *text, size_t bytes, uint32_t any);
 
 /* The most bytes of an open grammar in use, and of compiling the largest schema
  * next to them.  A serving process compiles grammars one by one. */

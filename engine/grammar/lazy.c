@@ -3,8 +3,7 @@
 
 void flo_lazy_reset(struct flo_lazy *lazy)
 {
-    flo_call_watch_begin(&lazy->watch, lazy->form, &lazy->tools,
-                         lazy->in_thought);
+    flo_call_watch_begin(&lazy->watch, lazy->form, &lazy->tools, lazy->in_thought);
     lazy->sleeps = lazy->starts_asleep;
     lazy->room = 0;
 }
@@ -14,17 +13,15 @@ void flo_lazy_reset(struct flo_lazy *lazy)
 
 /* Step over the bytes; nothing wakes it, or the bytes up to there.  A text
  * where a call must come is refused. */
-static size_t step(const struct flo_lazy *lazy, struct flo_call_watch *watch,
-                   const char *bytes, size_t count)
+static size_t step(const struct flo_lazy *lazy, struct flo_call_watch *watch, const char *bytes,
+                   size_t count)
 {
     bool has_heads = lazy->is_required && flo_form_has_channels(lazy->form);
     size_t mark;
 
     for (size_t i = 0; i < count; i++) {
-        enum flo_watch_event event =
-            flo_call_watch_step(watch, bytes[i], &mark);
-        if (event == FLO_WATCH_CALL ||
-            (event == FLO_WATCH_THOUGHT_END && lazy->is_required)) {
+        enum flo_watch_event event = flo_call_watch_step(watch, bytes[i], &mark);
+        if (event == FLO_WATCH_CALL || (event == FLO_WATCH_THOUGHT_END && lazy->is_required)) {
             return i + 1;
         }
         if (has_heads && !flo_call_watch_may_call(watch)) {
@@ -35,8 +32,7 @@ static size_t step(const struct flo_lazy *lazy, struct flo_call_watch *watch,
 }
 
 /* The state in which it wakes. */
-static bool wake(const struct flo_lazy *lazy,
-                 const struct flo_call_watch *watch,
+static bool wake(const struct flo_lazy *lazy, const struct flo_call_watch *watch,
                  struct flo_matcher *matcher, uint32_t *state)
 {
     *state = flo_matcher_start(matcher);
@@ -45,12 +41,11 @@ static bool wake(const struct flo_lazy *lazy,
     }
     return lazy->form->is_bare || flo_form_has_channels(lazy->form)
                ? flo_matcher_walk(matcher, state, watch->tail, watch->count)
-               : flo_matcher_walk(matcher, state, lazy->form->open.data,
-                                  lazy->form->wakes);
+               : flo_matcher_walk(matcher, state, lazy->form->open.data, lazy->form->wakes);
 }
 
-bool flo_lazy_take(struct flo_lazy *lazy, struct flo_matcher *matcher,
-                   uint32_t *state, const char *bytes, size_t count)
+bool flo_lazy_take(struct flo_lazy *lazy, struct flo_matcher *matcher, uint32_t *state,
+                   const char *bytes, size_t count)
 {
     struct flo_call_watch watch = lazy->watch;
     size_t used = step(lazy, &watch, bytes, count);
@@ -71,14 +66,13 @@ bool flo_lazy_take(struct flo_lazy *lazy, struct flo_matcher *matcher,
     return true;
 }
 
-bool flo_lazy_fits(const struct flo_lazy *lazy, struct flo_matcher *matcher,
-                   const char *bytes, size_t count)
+bool flo_lazy_fits(const struct flo_lazy *lazy, struct flo_matcher *matcher, const char *bytes,
+                   size_t count)
 {
     struct flo_call_watch watch = lazy->watch;
     size_t used = step(lazy, &watch, bytes, count);
     uint32_t at;
 
-    return used == ASLEEP ||
-           (used != REFUSED && wake(lazy, &watch, matcher, &at) &&
-            flo_matcher_walk(matcher, &at, bytes + used, count - used));
+    return used == ASLEEP || (used != REFUSED && wake(lazy, &watch, matcher, &at) &&
+                              flo_matcher_walk(matcher, &at, bytes + used, count - used));
 }

@@ -22,10 +22,10 @@ struct flo_lazy {
 void flo_lazy_reset(struct flo_lazy *lazy);
 /* May these bytes of a token come?  The watch moves on, and `sleeps` and *state
  * with it; if not, all stays. */
-bool flo_lazy_take(struct flo_lazy *lazy, struct flo_matcher *matcher,
-                   uint32_t *state, const char *bytes, size_t count);
-/* The same without taking them. */
-bool flo_lazy_fits(const struct flo_lazy *lazy, struct flo_matcher *matcher,
+bool flo_lazy_take(struct flo_lazy *lazy, struct flo_matcher *matcher, uint32_t *state,
                    const char *bytes, size_t count);
+/* The same without taking them. */
+bool flo_lazy_fits(const struct flo_lazy *lazy, struct flo_matcher *matcher, const char *bytes,
+                   size_t count);
 
 #endif

@@ -15,8 +15,7 @@
 
 /* false: there was no room or too much work, and other states than this one are
  * known. */
-static bool fill(struct flo_matcher *m, uint32_t *state, bool is_alone,
-                 uint64_t *mask)
+static bool fill(struct flo_matcher *m, uint32_t *state, bool is_alone, uint64_t *mask)
 {
     const struct flo_pieces *p = m->pieces;
     uint32_t path[FLO_PIECE_BYTES_MAX + 1];

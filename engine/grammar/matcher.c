@@ -13,8 +13,7 @@ static uint32_t hash_pair(uint32_t a, uint32_t b)
 
 uint64_t flo_matcher_bytes(uint32_t n_vocab)
 {
-    return sizeof(struct flo_matcher) +
-           FLO_MASKS_MAX * flo_mask_words(n_vocab) * sizeof(uint64_t);
+    return sizeof(struct flo_matcher) + FLO_MASKS_MAX * flo_mask_words(n_vocab) * sizeof(uint64_t);
 }
 
 /* Forget all states but the dead one, and all stacks but the empty one. */
@@ -29,8 +28,7 @@ static void clear(struct flo_matcher *m)
     m->forgotten = m->work;
 }
 
-int flo_matcher_open(struct flo_program *program,
-                     const struct flo_pieces *pieces, uint32_t n_vocab,
+int flo_matcher_open(struct flo_program *program, const struct flo_pieces *pieces, uint32_t n_vocab,
                      struct flo_matcher **out, struct flo_err *err)
 {
     /* Zeroed pages: a state that is never met costs nothing. */
@@ -75,8 +73,8 @@ static uint32_t find_stack(struct flo_matcher *m, uint32_t node, uint32_t below)
     if (m->stack_count == FLO_STACKS_MAX) {
         return 0;
     }
-    m->stacks[0][m->stack_count] = (struct flo_stack){
-        node, below, below == 0 ? 1 : m->stacks[0][below].depth + 1};
+    m->stacks[0][m->stack_count] =
+        (struct flo_stack){node, below, below == 0 ? 1 : m->stacks[0][below].depth + 1};
     m->stack_slots[at] = (uint16_t)m->stack_count;
     return m->stack_count++;
 }
@@ -86,8 +84,7 @@ static bool is_tail(const struct flo_program *p, uint32_t node)
 {
     const struct flo_node *n = &p->nodes[node];
 
-    for (int i = 0; i < 8 && n->kind == FLO_NODE_FORK && n->next == n->other;
-         i++) {
+    for (int i = 0; i < 8 && n->kind == FLO_NODE_FORK && n->next == n->other; i++) {
         n = &p->nodes[n->next];
     }
     return n->kind == FLO_NODE_END;
@@ -108,8 +105,7 @@ static void push(struct closure *c, uint32_t node, uint32_t stack)
     const uint32_t mask = 2 * m->visits_max - 1;
     uint32_t at = hash_pair(node, stack) & mask, i;
 
-    for (; (i = m->visited[at]) < c->visits && m->visit_slots[i] == at;
-         at = (at + 1) & mask) {
+    for (; (i = m->visited[at]) < c->visits && m->visit_slots[i] == at; at = (at + 1) & mask) {
         if (m->visits[i].node == node && m->visits[i].stack == stack) {
             return;
         }
@@ -181,8 +177,7 @@ static void close_over(struct closure *c)
             if (r.stack == 0) {
                 c->may_end = true;
             } else {
-                push(c, m->stacks[0][r.stack].node,
-                     m->stacks[0][r.stack].below);
+                push(c, m->stacks[0][r.stack].node, m->stacks[0][r.stack].below);
             }
             break;
         }
@@ -195,10 +190,9 @@ static int by_node(const void *a, const void *b)
 {
     const struct flo_reading *x = a, *y = b;
 
-    return x->node != y->node ? (x->node > y->node) - (x->node < y->node)
-           : x->stack != y->stack
-               ? (x->stack > y->stack) - (x->stack < y->stack)
-               : 0;
+    return x->node != y->node     ? (x->node > y->node) - (x->node < y->node)
+           : x->stack != y->stack ? (x->stack > y->stack) - (x->stack < y->stack)
+                                  : 0;
 }
 
 static int forced_byte(const struct closure *c)
@@ -241,8 +235,7 @@ static uint32_t find_state(struct closure *c)
             return m->state_slots[at];
         }
     }
-    if (m->state_count == FLO_STATES_MAX ||
-        m->step_count + classes > FLO_STEPS_MAX) {
+    if (m->state_count == FLO_STATES_MAX || m->step_count + classes > FLO_STEPS_MAX) {
         return FLO_STATE_FULL;
     }
     m->states[m->state_count] = (struct flo_state){
@@ -324,8 +317,7 @@ uint32_t flo_matcher_drop(struct flo_matcher *m, uint32_t state)
         clear(m);
         return state;
     }
-    memmove(m->readings, &m->readings[s->first],
-            c.found * sizeof(m->readings[0]));
+    memmove(m->readings, &m->readings[s->first], c.found * sizeof(m->readings[0]));
     memcpy(m->stacks[1], m->stacks[0], sizeof(m->stacks[0]));
     clear(m);
     for (uint32_t i = 0; i < c.found; i++) {
@@ -334,8 +326,7 @@ uint32_t flo_matcher_drop(struct flo_matcher *m, uint32_t state)
     return find_state(&c);
 }
 
-bool flo_matcher_walk(struct flo_matcher *m, uint32_t *state, const void *bytes,
-                      size_t count)
+bool flo_matcher_walk(struct flo_matcher *m, uint32_t *state, const void *bytes, size_t count)
 {
     const uint8_t *b = bytes;
     uint32_t at = FLO_STATE_FULL;
@@ -345,8 +336,7 @@ bool flo_matcher_walk(struct flo_matcher *m, uint32_t *state, const void *bytes,
             *state = flo_matcher_drop(m, *state);
         }
         at = *state;
-        for (size_t i = 0;
-             i < count && at != FLO_STATE_DEAD && at != FLO_STATE_FULL; i++) {
+        for (size_t i = 0; i < count && at != FLO_STATE_DEAD && at != FLO_STATE_FULL; i++) {
             at = flo_matcher_step(m, at, b[i]);
         }
     }

@@ -72,10 +72,8 @@ static inline size_t flo_mask_words(uint32_t n_vocab)
 }
 
 /* Takes the program, also on failure.  FLO_E_MEMORY. */
-FLO_MUST_USE int flo_matcher_open(struct flo_program *program,
-                                  const struct flo_pieces *pieces,
-                                  uint32_t n_vocab, struct flo_matcher **out,
-                                  struct flo_err *err);
+FLO_MUST_USE int flo_matcher_open(struct flo_program *program, const struct flo_pieces *pieces,
+                                  uint32_t n_vocab, struct flo_matcher **out, struct flo_err *err);
 void flo_matcher_close(struct flo_matcher *matcher);
 uint64_t flo_matcher_bytes(uint32_t n_vocab);
 
@@ -84,18 +82,16 @@ uint64_t flo_matcher_bytes(uint32_t n_vocab);
 uint32_t flo_matcher_start(struct flo_matcher *matcher);
 /* The state after a byte, FLO_STATE_DEAD when it does not fit, or
  * FLO_STATE_FULL. */
-uint32_t flo_matcher_step(struct flo_matcher *matcher, uint32_t state,
-                          uint8_t byte);
+uint32_t flo_matcher_step(struct flo_matcher *matcher, uint32_t state, uint8_t byte);
 /* Forget all states but one; returns its new number. */
 uint32_t flo_matcher_drop(struct flo_matcher *matcher, uint32_t state);
 /* Like flo_matcher_step() over many bytes, but it makes room when needed.
  * false: the bytes do not fit; *state stays, but may get a new number. */
-bool flo_matcher_walk(struct flo_matcher *matcher, uint32_t *state,
-                      const void *bytes, size_t count);
+bool flo_matcher_walk(struct flo_matcher *matcher, uint32_t *state, const void *bytes,
+                      size_t count);
 
 /* May the text end here, and can nothing follow? */
-static inline bool flo_matcher_must_end(const struct flo_matcher *matcher,
-                                        uint32_t state)
+static inline bool flo_matcher_must_end(const struct flo_matcher *matcher, uint32_t state)
 {
     return matcher->states[state].may_end && matcher->states[state].count == 0;
 }
@@ -103,8 +99,7 @@ static inline bool flo_matcher_must_end(const struct flo_matcher *matcher,
 /* A bit per token that fits after *state, which may get a new number.  Where
  * that takes too long there are fewer bits, but one if any token fits.  Valid
  * until the next call; may be changed by the caller when *is_new. */
-uint64_t *flo_matcher_mask(struct flo_matcher *matcher, uint32_t *state,
-                           bool *is_new);
+uint64_t *flo_matcher_mask(struct flo_matcher *matcher, uint32_t *state, bool *is_new);
 /* One without a bit, of no state.  Valid until the next call. */
 uint64_t *flo_matcher_blank_mask(struct flo_matcher *matcher);
 

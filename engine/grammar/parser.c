@@ -15,8 +15,7 @@ void flo_parser_refuse(struct flo_parser *p, const char *at, const char *what)
         line += *c == '\n';
     }
     if (p->rv == 0) {
-        p->rv = flo_fail(p->err, FLO_E_INFER_SCHEMA, "grammar, line %u: %s",
-                         line, what);
+        p->rv = flo_fail(p->err, FLO_E_INFER_SCHEMA, "grammar, line %u: %s", line, what);
     }
     p->at = p->end;
 }
@@ -145,15 +144,13 @@ void flo_parser_class(struct flo_parser *p, struct flo_code_set *set)
             continue;
         }
         last = first;
-        if (flo_parser_peek(p) == '-' && p->at + 1 < p->end &&
-            p->at[1] != ']') {
+        if (flo_parser_peek(p) == '-' && p->at + 1 < p->end && p->at[1] != ']') {
             p->at++;
             set->failed = !p->syntax->code(p, set, &last);
         }
         flo_code_set_add(set, first, last);
         if (set->failed) {
-            flo_parser_refuse(p, begin,
-                              "a class that is upside down or too long");
+            flo_parser_refuse(p, begin, "a class that is upside down or too long");
         }
     }
     p->at += p->rv == 0;

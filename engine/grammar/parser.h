@@ -17,8 +17,7 @@ struct flo_syntax {
     void (*skip)(struct flo_parser *parser, bool over_lines);
     void (*item)(struct flo_parser *parser);
     /* One character of a class; false: it was a set, and is in `set`. */
-    bool (*code)(struct flo_parser *parser, struct flo_code_set *set,
-                 uint32_t *code);
+    bool (*code)(struct flo_parser *parser, struct flo_code_set *set, uint32_t *code);
 };
 
 struct flo_parser {
@@ -37,8 +36,7 @@ static inline char flo_parser_peek(const struct flo_parser *p)
 }
 
 /* FLO_E_INFER_SCHEMA: "grammar, line <of `at`>: <what>". */
-void flo_parser_refuse(struct flo_parser *parser, const char *at,
-                       const char *what);
+void flo_parser_refuse(struct flo_parser *parser, const char *at, const char *what);
 /* Sequences with | between, up to the end sign. */
 void flo_parser_choices(struct flo_parser *parser);
 /* Past the parenthesis that opens a group. */

@@ -82,8 +82,7 @@ static uint32_t read_one(struct flo_parser *p)
     return (unsigned char)to[hit - from];
 }
 
-static bool read_code(struct flo_parser *p, struct flo_code_set *set,
-                      uint32_t *code)
+static bool read_code(struct flo_parser *p, struct flo_code_set *set, uint32_t *code)
 {
     bool is_named = p->at < p->end && read_named(p, set);
 
@@ -152,13 +151,11 @@ static void read_item(struct flo_parser *p)
 
 static const struct flo_syntax pattern = {"|)", skip, read_item, read_code};
 
-bool flo_pattern_put(struct flo_program *program, const char *text,
-                     size_t bytes, uint32_t any)
+bool flo_pattern_put(struct flo_program *program, const char *text, size_t bytes, uint32_t any)
 {
     bool has_begin = bytes > 0 && text[0] == '^';
     bool has_end = bytes > has_begin && text[bytes - 1] == '$' &&
-                   (bytes < 2 || text[bytes - 2] != '\\' ||
-                    (bytes > 2 && text[bytes - 3] == '\\'));
+                   (bytes < 2 || text[bytes - 2] != '\\' || (bytes > 2 && text[bytes - 3] == '\\'));
     struct flo_parser p = {
         .syntax = &pattern,
         .begin = text,

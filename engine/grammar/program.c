@@ -68,8 +68,7 @@ void flo_program_end(struct flo_program *p, uint32_t back)
 
 static void put_range(struct flo_program *p, uint8_t first, uint8_t last)
 {
-    extend(p, (struct flo_node){
-                  .kind = FLO_NODE_BYTES, .first = first, .last = last});
+    extend(p, (struct flo_node){.kind = FLO_NODE_BYTES, .first = first, .last = last});
 }
 
 void flo_program_bytes(struct flo_program *p, const void *bytes, size_t count)
@@ -101,8 +100,7 @@ void flo_program_join(struct flo_program *p, uint32_t to)
     put(p, (struct flo_node){.kind = FLO_NODE_FORK, .next = to, .other = to});
 }
 
-void flo_program_repeat(struct flo_program *p, uint32_t rule, uint32_t least,
-                        uint32_t most)
+void flo_program_repeat(struct flo_program *p, uint32_t rule, uint32_t least, uint32_t most)
 {
     for (uint32_t i = 0; i < least && !p->failed; i++) {
         flo_program_call(p, rule);
@@ -111,8 +109,7 @@ void flo_program_repeat(struct flo_program *p, uint32_t rule, uint32_t least,
     if (most == UINT32_MAX) {
         flo_program_fork(p, out);
         flo_program_call(p, rule);
-        put(p, (struct flo_node){
-                   .kind = FLO_NODE_AGAIN, .next = from, .other = from});
+        put(p, (struct flo_node){.kind = FLO_NODE_AGAIN, .next = from, .other = from});
     } else {
         for (uint32_t i = least; i < most && !p->failed; i++) {
             flo_program_fork(p, out);
@@ -151,8 +148,7 @@ void flo_choice_end(struct flo_program *p, struct flo_choice *choice)
 
 void flo_code_set_add(struct flo_code_set *set, uint32_t first, uint32_t last)
 {
-    set->failed =
-        set->failed || last < first || set->count >= FLO_CODE_RANGES_MAX;
+    set->failed = set->failed || last < first || set->count >= FLO_CODE_RANGES_MAX;
     if (!set->failed) {
         set->ranges[set->count++] = (struct flo_code_range){first, last};
     }
@@ -202,16 +198,14 @@ static size_t write_decimal(uint64_t number, char out[24])
 
 /* The numbers from first to last, all with the same count of digits of `base`.
  * The span is split until each digit has a range of its own. */
-static void add_span(struct flo_program *p, struct flo_choice *choice,
-                     uint64_t first, uint64_t last, uint32_t base,
-                     write_fn *write)
+static void add_span(struct flo_program *p, struct flo_choice *choice, uint64_t first,
+                     uint64_t last, uint32_t base, write_fn *write)
 {
     char a[24], b[24];
     size_t digits = write(first, a);
     uint64_t unit = base;
 
-    for (size_t i = 1; i < digits && first / unit != last / unit;
-         i++, unit *= base) {
+    for (size_t i = 1; i < digits && first / unit != last / unit; i++, unit *= base) {
         uint64_t split = first % unit != 0        ? first + unit - first % unit
                          : (last + 1) % unit != 0 ? last - last % unit
                                                   : 0;
@@ -232,11 +226,8 @@ static void add_span(struct flo_program *p, struct flo_choice *choice,
 void flo_program_class(struct flo_program *p, struct flo_code_set *set)
 {
     /* Where the length in UTF-8 changes, and the surrogates. */
-    static const uint32_t lengths[][2] = {{0, 0x7f},
-                                          {0x80, 0x7ff},
-                                          {0x800, 0xd7ff},
-                                          {0xe000, 0xffff},
-                                          {0x10000, LAST_CODE}};
+    static const uint32_t lengths[][2] = {
+        {0, 0x7f}, {0x80, 0x7ff}, {0x800, 0xd7ff}, {0xe000, 0xffff}, {0x10000, LAST_CODE}};
     struct flo_choice choice;
 
     if (p->failed) {
@@ -267,8 +258,7 @@ void flo_program_decimal(struct flo_program *p, uint64_t low, uint64_t high)
     flo_choice_begin(p, &choice);
     for (; first <= high; first = next > low ? next : low, next *= 10) {
         if (first < next) {
-            add_span(p, &choice, first, high < next ? high : next - 1, 10,
-                     write_decimal);
+            add_span(p, &choice, first, high < next ? high : next - 1, 10, write_decimal);
         }
     }
     flo_choice_end(p, &choice);
@@ -315,10 +305,8 @@ static bool is_empty(const struct flo_program *p, const struct flo_node *n)
     bool next = marked(p, n->next, MARK_EMPTY);
     bool other = marked(p, other_of(p, n), MARK_EMPTY);
 
-    return n->kind == FLO_NODE_END ||
-           (n->kind == FLO_NODE_CALL && next && other) ||
-           ((n->kind == FLO_NODE_FORK || n->kind == FLO_NODE_AGAIN) &&
-            (next || other));
+    return n->kind == FLO_NODE_END || (n->kind == FLO_NODE_CALL && next && other) ||
+           ((n->kind == FLO_NODE_FORK || n->kind == FLO_NODE_AGAIN) && (next || other));
 }
 
 /* Going again leads only to where the way came from. */
@@ -336,8 +324,7 @@ static bool is_grounded(const struct flo_program *p, const struct flo_node *n)
 /* Mark the nodes that it holds for, as far as that follows from each other;
  * false when the rules hang together in too long a chain. */
 static bool mark_all(struct flo_program *p, uint8_t mark,
-                     bool (*holds)(const struct flo_program *,
-                                   const struct flo_node *))
+                     bool (*holds)(const struct flo_program *, const struct flo_node *))
 {
     for (int sweep = 0; sweep < SWEEPS_MAX; sweep++) {
         bool has_changed = false;
@@ -368,8 +355,7 @@ static uint32_t find_cycle(const struct flo_program *p, uint32_t rule)
         at = other_of(p, n);
         if (marked(p, at, MARK_GROUNDED)) {
             at = n->next;
-        } else if (n->kind == FLO_NODE_CALL && i >= p->node_count &&
-                   n->other < found) {
+        } else if (n->kind == FLO_NODE_CALL && i >= p->node_count && n->other < found) {
             found = n->other;
         }
     }
@@ -388,8 +374,7 @@ const char *flo_program_finish(struct flo_program *p, uint32_t *rule)
             return "is called, but not there";
         }
     }
-    if (!mark_all(p, MARK_EMPTY, is_empty) ||
-        !mark_all(p, MARK_GROUNDED, is_grounded)) {
+    if (!mark_all(p, MARK_EMPTY, is_empty) || !mark_all(p, MARK_GROUNDED, is_grounded)) {
         return "rules refer to each other in a chain of more than 256";
     }
     for (uint32_t r = 0; r < p->rule_count; r++) {

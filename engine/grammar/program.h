@@ -48,13 +48,11 @@ uint32_t flo_program_begin(struct flo_program *program, uint32_t rule);
 /* End the rule and go on at `back`. */
 void flo_program_end(struct flo_program *program, uint32_t back);
 
-void flo_program_bytes(struct flo_program *program, const void *bytes,
-                       size_t count);
+void flo_program_bytes(struct flo_program *program, const void *bytes, size_t count);
 void flo_program_text(struct flo_program *program, const char *text);
 void flo_program_call(struct flo_program *program, uint32_t rule);
 /* `rule` least to most times (most UINT32_MAX: without end). */
-void flo_program_repeat(struct flo_program *program, uint32_t rule,
-                        uint32_t least, uint32_t most);
+void flo_program_repeat(struct flo_program *program, uint32_t rule, uint32_t least, uint32_t most);
 
 /* A new open node elsewhere, for the two calls below. fork: matching may also
  * go on at `other`. join: it goes on at `to`, and nothing is added here. */
@@ -87,8 +85,7 @@ void flo_code_set_negate(struct flo_code_set *set);
 /* One character of the set, as UTF-8 (surrogates never). */
 void flo_program_class(struct flo_program *program, struct flo_code_set *set);
 /* The digits of a whole number from low to high; 0 <= low <= high. */
-void flo_program_decimal(struct flo_program *program, uint64_t low,
-                         uint64_t high);
+void flo_program_decimal(struct flo_program *program, uint64_t low, uint64_t high);
 
 /* Check, and make the classes of bytes.  NULL, or the error and its *rule
  * (FLO_NOWHERE: the whole program).  A rule is not defined, reaches itself

@@ -12,8 +12,7 @@ void flo_events_deinit(struct flo_events *events)
 
 /* A line of the stream; an empty one ends an event. */
 static int end_line(struct flo_events *events,
-                    int (*take)(void *context, char *data, size_t bytes,
-                                struct flo_err *err),
+                    int (*take)(void *context, char *data, size_t bytes, struct flo_err *err),
                     void *context, struct flo_err *err)
 {
     const char *line = events->line.data != NULL ? events->line.data : "";
@@ -24,8 +23,7 @@ static int end_line(struct flo_events *events,
         bytes--;
     }
     if (bytes == 0) {
-        if (events->data.bytes == 6 &&
-            memcmp(events->data.data, "[DONE]", 6) == 0) {
+        if (events->data.bytes == 6 && memcmp(events->data.data, "[DONE]", 6) == 0) {
             events->is_done = true;
         } else if (events->data.bytes > 0 && !events->is_done) {
             rv = take(context, events->data.data, events->data.bytes, err);
@@ -43,8 +41,7 @@ static int end_line(struct flo_events *events,
 }
 
 int flo_events_read(struct flo_events *events, const char *data, size_t bytes,
-                    int (*take)(void *context, char *data, size_t bytes,
-                                struct flo_err *err),
+                    int (*take)(void *context, char *data, size_t bytes, struct flo_err *err),
                     void *context, struct flo_err *err)
 {
     int rv = 0;
@@ -60,8 +57,7 @@ int flo_events_read(struct flo_events *events, const char *data, size_t bytes,
             n++;
         }
         if (events->line.failed || events->data.failed) {
-            return flo_fail(err, events->peer->bad,
-                            "an event of more than 1 MiB from %s",
+            return flo_fail(err, events->peer->bad, "an event of more than 1 MiB from %s",
                             events->peer->name);
         }
         data += n;

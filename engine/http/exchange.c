@@ -13,8 +13,7 @@
 
 #define READ_BYTES 65536
 
-void flo_exchange_init(struct flo_exchange *exchange,
-                       const struct flo_peer *peer)
+void flo_exchange_init(struct flo_exchange *exchange, const struct flo_peer *peer)
 {
     *exchange = (struct flo_exchange){.fd = -1, .reader.peer = peer};
 }
@@ -53,13 +52,12 @@ static int broken(const struct flo_exchange *exchange, struct flo_err *err)
     return flo_fail_errno(err, peer->lost, "the connection to %s", peer->name);
 }
 
-int flo_exchange_begin(struct flo_exchange *exchange, const char *path,
-                       uint16_t port, struct flo_err *err)
+int flo_exchange_begin(struct flo_exchange *exchange, const char *path, uint16_t port,
+                       struct flo_err *err)
 {
     int family = path[0] == '\0' ? AF_INET : AF_UNIX;
 
-    exchange->fd =
-        socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    exchange->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (exchange->fd < 0 || exchange->out.failed) {
         return broken(exchange, err);
     }
@@ -74,8 +72,7 @@ int flo_exchange_begin(struct flo_exchange *exchange, const char *path,
 
 short flo_exchange_events(const struct flo_exchange *exchange)
 {
-    bool writes =
-        exchange->is_connecting || exchange->sent < exchange->out.bytes;
+    bool writes = exchange->is_connecting || exchange->sent < exchange->out.bytes;
     return (short)(POLLIN | (writes ? POLLOUT : 0));
 }
 
@@ -84,8 +81,7 @@ static int send_rest(struct flo_exchange *exchange, struct flo_err *err)
     while (exchange->sent < exchange->out.bytes) {
         ssize_t n = send(exchange->fd, exchange->out.data + exchange->sent,
                          exchange->out.bytes - exchange->sent, MSG_NOSIGNAL);
-        if (n < 0 &&
-            (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOTCONN)) {
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOTCONN)) {
             return 0;
         }
         if (n < 0 && (errno == EPIPE || errno == ECONNRESET)) {
@@ -111,8 +107,8 @@ static int check_connect(struct flo_exchange *exchange, struct flo_err *err)
     return error == 0 ? 0 : broken(exchange, err);
 }
 
-int flo_exchange_go_on(struct flo_exchange *exchange, flo_body_fn *take,
-                       void *context, struct flo_err *err)
+int flo_exchange_go_on(struct flo_exchange *exchange, flo_body_fn *take, void *context,
+                       struct flo_err *err)
 {
     static char data[READ_BYTES];
     int rv = exchange->is_connecting ? check_connect(exchange, err) : 0;
@@ -123,12 +119,9 @@ int flo_exchange_go_on(struct flo_exchange *exchange, flo_body_fn *take,
     }
     ssize_t n = recv(exchange->fd, data, sizeof(data), 0);
     if (n < 0) {
-        return errno == EAGAIN || errno == EINTR || errno == ENOTCONN
-                   ? 0
-                   : broken(exchange, err);
+        return errno == EAGAIN || errno == EINTR || errno == ENOTCONN ? 0 : broken(exchange, err);
     }
     rv = n == 0 ? flo_reply_end(&exchange->reader, err)
-                : flo_reply_read(&exchange->reader, data, (size_t)n, take,
-                                 context, err);
+                : flo_reply_read(&exchange->reader, data, (size_t)n, take, context, err);
     return rv < 0 ? rv : exchange->reader.state == FLO_REPLY_DONE;
 }

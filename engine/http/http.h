@@ -19,8 +19,7 @@ struct flo_peer {
 };
 
 /* Takes a piece of a body; its error ends the reading. */
-typedef int flo_body_fn(void *context, const char *data, size_t bytes,
-                        struct flo_err *err);
+typedef int flo_body_fn(void *context, const char *data, size_t bytes, struct flo_err *err);
 
 /* ---- reply.c ---- */
 
@@ -51,13 +50,10 @@ struct flo_reply_reader {
 };
 /* Take bytes; the body's are given to `take`.  Bytes after the end are passed
  * over.  peer->bad: this is no HTTP/1.x. */
-FLO_MUST_USE int flo_reply_read(struct flo_reply_reader *reader,
-                                const char *data, size_t bytes,
-                                flo_body_fn *take, void *context,
-                                struct flo_err *err);
+FLO_MUST_USE int flo_reply_read(struct flo_reply_reader *reader, const char *data, size_t bytes,
+                                flo_body_fn *take, void *context, struct flo_err *err);
 /* The connection has ended.  peer->bad: in the middle. */
-FLO_MUST_USE int flo_reply_end(struct flo_reply_reader *reader,
-                               struct flo_err *err);
+FLO_MUST_USE int flo_reply_end(struct flo_reply_reader *reader, struct flo_err *err);
 
 /* ---- events.c ---- */
 
@@ -71,10 +67,9 @@ struct flo_events {
 };
 /* Split into events; `take` gets the data of each, which it may change.
  * peer->bad: one is too long. */
-FLO_MUST_USE int flo_events_read(struct flo_events *events, const char *data,
-                                 size_t bytes,
-                                 int (*take)(void *context, char *data,
-                                             size_t bytes, struct flo_err *err),
+FLO_MUST_USE int flo_events_read(struct flo_events *events, const char *data, size_t bytes,
+                                 int (*take)(void *context, char *data, size_t bytes,
+                                             struct flo_err *err),
                                  void *context, struct flo_err *err);
 void flo_events_deinit(struct flo_events *events);
 
@@ -87,18 +82,15 @@ struct flo_exchange {
     size_t sent;
     struct flo_reply_reader reader;
 };
-void flo_exchange_init(struct flo_exchange *exchange,
-                       const struct flo_peer *peer);
+void flo_exchange_init(struct flo_exchange *exchange, const struct flo_peer *peer);
 /* Connect to this unix socket, or where it is "" to this port of 127.0.0.1,
  * and send `out`.  peer->lost: nobody listens. */
-FLO_MUST_USE int flo_exchange_begin(struct flo_exchange *exchange,
-                                    const char *socket, uint16_t port,
-                                    struct flo_err *err);
+FLO_MUST_USE int flo_exchange_begin(struct flo_exchange *exchange, const char *socket,
+                                    uint16_t port, struct flo_err *err);
 /* For poll(). */
 short flo_exchange_events(const struct flo_exchange *exchange);
 /* Go on after poll(), without blocking.  1: the answer is whole, 0: not yet. */
-FLO_MUST_USE int flo_exchange_go_on(struct flo_exchange *exchange,
-                                    flo_body_fn *take, void *context,
+FLO_MUST_USE int flo_exchange_go_on(struct flo_exchange *exchange, flo_body_fn *take, void *context,
                                     struct flo_err *err);
 /* Close the connection; another request may begin. */
 void flo_exchange_end(struct flo_exchange *exchange);

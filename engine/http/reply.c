@@ -7,11 +7,9 @@
 #define LINES_MAX 128
 #define BODY_MAX (1ull << 32) /* largest length that may be told */
 
-static int bad(const struct flo_reply_reader *reader, struct flo_err *err,
-               const char *what)
+static int bad(const struct flo_reply_reader *reader, struct flo_err *err, const char *what)
 {
-    return flo_fail(err, reader->peer->bad, "HTTP of %s: %s",
-                    reader->peer->name, what);
+    return flo_fail(err, reader->peer->bad, "HTTP of %s: %s", reader->peer->name, what);
 }
 
 /* "HTTP/1.1 200 OK" */
@@ -35,8 +33,7 @@ static int read_status(struct flo_reply_reader *reader, struct flo_err *err)
 }
 
 /* Digits of base 10 or 16 up to `end`; false: none, or too large. */
-static bool number(const char *text, unsigned base, uint64_t *out,
-                   const char **end)
+static bool number(const char *text, unsigned base, uint64_t *out, const char **end)
 {
     uint64_t value = 0;
     const char *p = text;
@@ -138,21 +135,16 @@ static int read_line(struct flo_reply_reader *reader, struct flo_err *err)
         return read_chunk(reader, err);
     case FLO_REPLY_AFTER:
         reader->state = FLO_REPLY_CHUNK;
-        return reader->line_bytes == 0
-                   ? 0
-                   : bad(reader, err, "a chunk is too long");
+        return reader->line_bytes == 0 ? 0 : bad(reader, err, "a chunk is too long");
     default: /* a trailer */
         if (reader->line_bytes == 0) {
             reader->state = FLO_REPLY_DONE;
         }
-        return ++reader->lines > LINES_MAX
-                   ? bad(reader, err, "too many trailers")
-                   : 0;
+        return ++reader->lines > LINES_MAX ? bad(reader, err, "too many trailers") : 0;
     }
 }
 
-static int add_to_line(struct flo_reply_reader *reader, char c,
-                       struct flo_err *err)
+static int add_to_line(struct flo_reply_reader *reader, char c, struct flo_err *err)
 {
     int rv = 0;
 
@@ -160,8 +152,7 @@ static int add_to_line(struct flo_reply_reader *reader, char c,
         return bad(reader, err, "a NUL in a head");
     }
     if (c == '\n') {
-        if (reader->line_bytes > 0 &&
-            reader->line[reader->line_bytes - 1] == '\r') {
+        if (reader->line_bytes > 0 && reader->line[reader->line_bytes - 1] == '\r') {
             reader->line_bytes--;
         }
         reader->line[reader->line_bytes] = '\0';
@@ -178,13 +169,11 @@ static int add_to_line(struct flo_reply_reader *reader, char c,
 
 static bool is_body(enum flo_reply_state state)
 {
-    return state == FLO_REPLY_LENGTH || state == FLO_REPLY_DATA ||
-           state == FLO_REPLY_TO_END;
+    return state == FLO_REPLY_LENGTH || state == FLO_REPLY_DATA || state == FLO_REPLY_TO_END;
 }
 
-int flo_reply_read(struct flo_reply_reader *reader, const char *data,
-                   size_t bytes, flo_body_fn *take, void *context,
-                   struct flo_err *err)
+int flo_reply_read(struct flo_reply_reader *reader, const char *data, size_t bytes,
+                   flo_body_fn *take, void *context, struct flo_err *err)
 {
     int rv = 0;
 
@@ -196,9 +185,7 @@ int flo_reply_read(struct flo_reply_reader *reader, const char *data,
             rv = take(context, data, n, err);
             reader->left -= has_end ? n : 0;
             if (has_end && reader->left == 0) {
-                reader->state = reader->state == FLO_REPLY_DATA
-                                    ? FLO_REPLY_AFTER
-                                    : FLO_REPLY_DONE;
+                reader->state = reader->state == FLO_REPLY_DATA ? FLO_REPLY_AFTER : FLO_REPLY_DONE;
             }
         } else {
             rv = add_to_line(reader, *data, err);
@@ -215,7 +202,6 @@ int flo_reply_end(struct flo_reply_reader *reader, struct flo_err *err)
         reader->state = FLO_REPLY_DONE;
         return 0;
     }
-    return flo_fail(err, reader->peer->bad,
-                    "%s closed the connection in the middle of an answer",
+    return flo_fail(err, reader->peer->bad, "%s closed the connection in the middle of an answer",
                     reader->peer->name);
 }

@@ -5,14 +5,12 @@
 
 #define TEXT_BYTES_MAX (1u << 30)
 
-static int make_room(struct flo_chunks *chunks, size_t bytes,
-                     struct flo_err *err)
+static int make_room(struct flo_chunks *chunks, size_t bytes, struct flo_err *err)
 {
     chunks->begin = -1;
     chunks->tokens = malloc((bytes + 8) * sizeof(*chunks->tokens));
-    return chunks->tokens != NULL
-               ? 0
-               : flo_fail(err, FLO_E_MEMORY, "the tokens of %zu bytes", bytes);
+    return chunks->tokens != NULL ? 0
+                                  : flo_fail(err, FLO_E_MEMORY, "the tokens of %zu bytes", bytes);
 }
 
 /* Tokens before a text's own first token when the text is read as a prompt. */
@@ -21,10 +19,8 @@ static int32_t first_of_texts(struct flo_engine *text)
     int32_t plain[8], read[8];
     size_t n_plain, n_read;
 
-    return flo_engine_tokenise(text, "a", 1, 0, plain, 8, &n_plain, NULL) ==
-                       0 &&
-                   flo_engine_tokenise(text, "a", 1, FLO_TEXT_ENDS, read, 8,
-                                       &n_read, NULL) == 0 &&
+    return flo_engine_tokenise(text, "a", 1, 0, plain, 8, &n_plain, NULL) == 0 &&
+                   flo_engine_tokenise(text, "a", 1, FLO_TEXT_ENDS, read, 8, &n_read, NULL) == 0 &&
                    n_read > n_plain && read[0] != plain[0]
                ? read[0]
                : -1;
@@ -38,8 +34,8 @@ int flo_chunks_of_text(const struct flo_tool_model *model, const char *path,
     int rv = flo_file_read(path, TEXT_BYTES_MAX, &text, &bytes, err);
 
     if (rv < 0 || (rv = make_room(chunks, bytes, err)) < 0 ||
-        (rv = flo_engine_tokenise(model->text, text, bytes, 0, chunks->tokens,
-                                  bytes + 8, &chunks->tokens_count, err)) < 0) {
+        (rv = flo_engine_tokenise(model->text, text, bytes, 0, chunks->tokens, bytes + 8,
+                                  &chunks->tokens_count, err)) < 0) {
         return rv;
     }
     chunks->begin = first_of_texts(model->text);
@@ -57,19 +53,16 @@ int flo_chunks_of_ids(const struct flo_tool_model *model, const char *path,
     if (rv < 0 || (rv = make_room(chunks, bytes, err)) < 0) {
         return rv;
     }
-    for (const char *at = text + strspn(text, between); *at != '\0';
-         at += strspn(at, between)) {
+    for (const char *at = text + strspn(text, between); *at != '\0'; at += strspn(at, between)) {
         char *end;
         unsigned long id = strtoul(at, &end, 10);
 
-        if (*at < '0' || *at > '9' || id > INT32_MAX ||
-            strchr(between, *end) == NULL) {
+        if (*at < '0' || *at > '9' || id > INT32_MAX || strchr(between, *end) == NULL) {
             return flo_fail(err, FLO_E_USAGE, "%s: id %zu is no token id", path,
                             chunks->tokens_count + 1);
         }
         if (id >= model->info->n_vocab) { /* a last one is only foretold */
-            return flo_fail(err, FLO_E_USAGE,
-                            "%s: id %zu is %lu, the model has %u tokens", path,
+            return flo_fail(err, FLO_E_USAGE, "%s: id %zu is %lu, the model has %u tokens", path,
                             chunks->tokens_count + 1, id, model->info->n_vocab);
         }
         chunks->tokens[chunks->tokens_count++] = (int32_t)id;
@@ -78,12 +71,10 @@ int flo_chunks_of_ids(const struct flo_tool_model *model, const char *path,
     return 0;
 }
 
-int flo_chunks_cut(struct flo_chunks *chunks, uint32_t length,
-                   struct flo_err *err)
+int flo_chunks_cut(struct flo_chunks *chunks, uint32_t length, struct flo_err *err)
 {
     if (chunks->tokens_count < length || length < 2) {
-        return flo_fail(err, FLO_E_USAGE,
-                        "the text has %zu tokens, a chunk needs %u",
+        return flo_fail(err, FLO_E_USAGE, "the text has %zu tokens, a chunk needs %u",
                         chunks->tokens_count, length < 2 ? 2 : length);
     }
     chunks->length = length;
@@ -103,9 +94,8 @@ uint32_t flo_chunks_scored(const struct flo_chunks *chunks)
 }
 
 /* The token at half the length is foretold by the one before it. */
-int flo_chunks_run(struct flo_chunks *chunks, size_t index,
-                   const struct flo_tool_model *model, flo_logits_fn *row,
-                   void *context, struct flo_err *err)
+int flo_chunks_run(struct flo_chunks *chunks, size_t index, const struct flo_tool_model *model,
+                   flo_logits_fn *row, void *context, struct flo_err *err)
 {
     const struct flo_backend *b = model->backend;
     int32_t *chunk = chunks->tokens + index * chunks->length;
@@ -119,8 +109,7 @@ int flo_chunks_run(struct flo_chunks *chunks, size_t index,
         rv = b->prefill(model->state, chunk, done, NULL, NULL, err);
     }
     if (rv == 0) {
-        rv = b->prefill(model->state, chunk + done, chunks->length - 1 - done,
-                        row, context, err);
+        rv = b->prefill(model->state, chunk + done, chunks->length - 1 - done, row, context, err);
     }
     chunk[0] = first;
     return rv;

@@ -19,16 +19,13 @@ struct flo_chunks {
 };
 
 /* Tokens of a file of text, by a model with a vocabulary. */
-FLO_MUST_USE int flo_chunks_of_text(const struct flo_tool_model *model,
-                                    const char *path, struct flo_chunks *chunks,
-                                    struct flo_err *err);
+FLO_MUST_USE int flo_chunks_of_text(const struct flo_tool_model *model, const char *path,
+                                    struct flo_chunks *chunks, struct flo_err *err);
 /* Token ids of a file, with blanks, commas or line ends between. */
-FLO_MUST_USE int flo_chunks_of_ids(const struct flo_tool_model *model,
-                                   const char *path, struct flo_chunks *chunks,
-                                   struct flo_err *err);
+FLO_MUST_USE int flo_chunks_of_ids(const struct flo_tool_model *model, const char *path,
+                                   struct flo_chunks *chunks, struct flo_err *err);
 /* FLO_E_USAGE: the text is shorter than one chunk. */
-FLO_MUST_USE int flo_chunks_cut(struct flo_chunks *chunks, uint32_t length,
-                                struct flo_err *err);
+FLO_MUST_USE int flo_chunks_cut(struct flo_chunks *chunks, uint32_t length, struct flo_err *err);
 void flo_chunks_free(struct flo_chunks *chunks);
 
 /* Tokens of each chunk that are scored. */
@@ -36,8 +33,7 @@ uint32_t flo_chunks_scored(const struct flo_chunks *chunks);
 /* The logits that foretell each scored token of a chunk, in order: `position`
  * is the row's place in the chunk, its token the next one. */
 FLO_MUST_USE int flo_chunks_run(struct flo_chunks *chunks, size_t index,
-                                const struct flo_tool_model *model,
-                                flo_logits_fn *row, void *context,
-                                struct flo_err *err);
+                                const struct flo_tool_model *model, flo_logits_fn *row,
+                                void *context, struct flo_err *err);
 
 #endif

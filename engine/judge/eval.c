@@ -59,9 +59,9 @@ static int compare_row(void *context, uint32_t position, const float *logits)
     }
     d->same_best += p_best == q_best;
     flo_buf_add(&d->kls, &kl, sizeof(kl));
-    return d->kls.failed ? flo_fail(e->err, FLO_E_MEMORY, "%llu positions",
-                                    (unsigned long long)d->positions)
-                         : 0;
+    return d->kls.failed
+               ? flo_fail(e->err, FLO_E_MEMORY, "%llu positions", (unsigned long long)d->positions)
+               : 0;
 }
 
 static void distance_end(struct flo_eval_distance *d)
@@ -82,8 +82,7 @@ static void distance_end(struct flo_eval_distance *d)
 
 /* ---- the walk ---- */
 
-static void count_answer(struct flo_eval_score *score,
-                         const struct flo_suite_case *one,
+static void count_answer(struct flo_eval_score *score, const struct flo_suite_case *one,
                          const struct flo_eval_answer *answer)
 {
     score->exact += answer->is_exact;
@@ -99,8 +98,8 @@ static void count_answer(struct flo_eval_score *score,
 
 /* Both foretell the suite's answer, or the peer's `count` tokens if there is
  * none. */
-static int compare(struct eval *e, const struct flo_suite_case *one,
-                   size_t count, struct flo_err *err)
+static int compare(struct eval *e, const struct flo_suite_case *one, size_t count,
+                   struct flo_err *err)
 {
     size_t room = e->context - e->side.n_prompt;
     uint32_t forced;
@@ -108,18 +107,15 @@ static int compare(struct eval *e, const struct flo_suite_case *one,
 
     count = count < room ? count : room;
     if (one->answer != NULL) {
-        rv = flo_engine_tokenise(e->side.model->text, one->answer,
-                                 strlen(one->answer), 0, e->forced, room,
-                                 &count, err);
+        rv = flo_engine_tokenise(e->side.model->text, one->answer, strlen(one->answer), 0,
+                                 e->forced, room, &count, err);
     }
     e->err = err;
     forced = (uint32_t)count;
-    if (rv < 0 ||
-        (rv = flo_eval_peer_force(e->peer, e->forced, forced, err)) < 0) {
+    if (rv < 0 || (rv = flo_eval_peer_force(e->peer, e->forced, forced, err)) < 0) {
         return rv;
     }
-    return flo_eval_side_force(&e->side, e->forced, forced, compare_row, e,
-                               err);
+    return flo_eval_side_force(&e->side, e->forced, forced, compare_row, e, err);
 }
 
 static int judge(struct eval *e, size_t index, struct flo_err *err)
@@ -131,8 +127,7 @@ static int judge(struct eval *e, size_t index, struct flo_err *err)
     int rv = 0;
 
     if (r->has_against) {
-        rv =
-            flo_eval_peer_answer(e->peer, index, limit, &other, e->forced, err);
+        rv = flo_eval_peer_answer(e->peer, index, limit, &other, e->forced, err);
     }
     rv = rv < 0 ? rv : flo_eval_side_answer(&e->side, one, limit, &answer, err);
     if (rv < 0) {
@@ -147,8 +142,7 @@ static int judge(struct eval *e, size_t index, struct flo_err *err)
         return 0;
     }
     count_answer(&r->against, one, &other);
-    if (other.prompt_crc != answer.prompt_crc ||
-        e->side.n_prompt >= e->context) {
+    if (other.prompt_crc != answer.prompt_crc || e->side.n_prompt >= e->context) {
         return flo_fail(err, FLO_E_USAGE,
                         "the models' tokens of a prompt differ: they cannot "
                         "be compared");
@@ -164,8 +158,7 @@ static int walk(struct eval *e, struct flo_err *err)
     for (size_t i = 0; rv == 0 && i < e->suite.count; i++) {
         rv = judge(e, i, err);
         if (rv < 0) {
-            rv = flo_wrap(err, rv, "%s: case %u", e->tool.args.words[0],
-                          e->suite.cases[i].number);
+            rv = flo_wrap(err, rv, "%s: case %u", e->tool.args.words[0], e->suite.cases[i].number);
         }
         flo_tool_progress("case", i + 1, e->suite.count, started_us);
     }
@@ -174,24 +167,22 @@ static int walk(struct eval *e, struct flo_err *err)
 
 /* ---- gates ---- */
 
-static int read_limit(const char *name, const char *text, double max,
-                      double *out, struct flo_err *err)
+static int read_limit(const char *name, const char *text, double max, double *out,
+                      struct flo_err *err)
 {
     char *end;
 
     *out = strtod(text, &end);
     if (end == text || *end != '\0' || !(*out >= 0 && *out <= max)) {
-        return flo_fail(err, FLO_E_USAGE, "--%s is '%s', not 0 to %g", name,
-                        text, max);
+        return flo_fail(err, FLO_E_USAGE, "--%s is '%s', not 0 to %g", name, text, max);
     }
     return 0;
 }
 
-static void add_gate(struct flo_eval_report *r, const char *name, double limit,
-                     double value, bool has_passed)
+static void add_gate(struct flo_eval_report *r, const char *name, double limit, double value,
+                     bool has_passed)
 {
-    r->gates[r->n_gates++] =
-        (struct flo_eval_gate){name, limit, value, has_passed};
+    r->gates[r->n_gates++] = (struct flo_eval_gate){name, limit, value, has_passed};
     r->has_passed = r->has_passed && has_passed;
 }
 
@@ -204,12 +195,10 @@ static void judge_gates(struct eval *e)
 
     r->has_passed = true;
     if (e->min_exact != NULL) {
-        add_gate(r, "min_exact", e->exact_least, exact,
-                 exact >= e->exact_least);
+        add_gate(r, "min_exact", e->exact_least, exact, exact >= e->exact_least);
     }
     if (e->max_kl != NULL) {
-        add_gate(r, "max_kl", e->kl_most, r->distance.kl_mean,
-                 r->distance.kl_mean <= e->kl_most);
+        add_gate(r, "max_kl", e->kl_most, r->distance.kl_mean, r->distance.kl_mean <= e->kl_most);
     }
     if (r->n_gates > 0) {
         add_gate(r, "max_nonfinite", 0, (double)nonfinite, nonfinite == 0);
@@ -218,15 +207,13 @@ static void judge_gates(struct eval *e)
 
 /* ---- opening ---- */
 
-static int describe(struct flo_eval_file *file, const char *path,
-                    struct flo_err *err)
+static int describe(struct flo_eval_file *file, const char *path, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     int rv = flo_file_open(path, &fd, err);
 
     file->path = path;
-    if (rv == 0 &&
-        (rv = flo_sha256_fd(fd, &file->digest, &file->bytes, err)) < 0) {
+    if (rv == 0 && (rv = flo_sha256_fd(fd, &file->digest, &file->bytes, err)) < 0) {
         return flo_wrap(err, rv, "%s", path);
     }
     return rv;
@@ -241,9 +228,8 @@ static int open_suite(struct eval *e, struct flo_err *err)
 
     rv = rv < 0 ? rv : flo_suite_take(text, bytes, &e->suite, err);
     if (rv < 0) {
-        return rv == FLO_E_META_JSON || rv == FLO_E_META_SCHEMA
-                   ? flo_wrap(err, rv, "%s", path)
-                   : rv;
+        return rv == FLO_E_META_JSON || rv == FLO_E_META_SCHEMA ? flo_wrap(err, rv, "%s", path)
+                                                                : rv;
     }
     e->report.suite = &e->suite;
     return describe(&e->report.suite_file, path, err);
@@ -260,8 +246,7 @@ static int open_against(struct eval *e, struct flo_err *err)
         tool.packed = NULL; /* a file of the model that is judged */
     }
     return rv < 0 ? rv
-                  : flo_eval_peer_open(&tool, &e->suite, &e->peer,
-                                       &e->report.against.about, err);
+                  : flo_eval_peer_open(&tool, &e->suite, &e->peer, &e->report.against.about, err);
 }
 
 /* The peer before the side: this process has no threads yet. */
@@ -292,8 +277,7 @@ static int open_models(struct eval *e, struct flo_err *err)
         e->row = calloc(other->n_vocab, sizeof(*e->row));
         e->context = other->context < e->context ? other->context : e->context;
     }
-    return r->failed == NULL ||
-                   (r->has_against && (e->forced == NULL || e->row == NULL))
+    return r->failed == NULL || (r->has_against && (e->forced == NULL || e->row == NULL))
                ? flo_fail(err, FLO_E_MEMORY, "the evaluation")
                : 0;
 }
@@ -315,8 +299,7 @@ static int print_report(const struct eval *e, struct flo_err *err)
 {
     struct flo_buf text = {0};
 
-    (e->tool.args.is_json ? flo_eval_report_json
-                          : flo_eval_report_table)(&e->report, &text);
+    (e->tool.args.is_json ? flo_eval_report_json : flo_eval_report_table)(&e->report, &text);
     int rv = flo_tool_print(&text, "the report", err);
     flo_buf_deinit(&text);
     return rv;
@@ -328,9 +311,8 @@ static int told_gate(struct eval *e, struct flo_err *err)
         const struct flo_eval_gate *gate = &e->report.gates[i];
         if (!gate->has_passed) {
             e->tool.args.is_json = false; /* the report is what stdout has */
-            return flo_fail(err, FLO_E_MODEL_GATE, "%s: %s is %g, limit %g",
-                            e->tool.model, gate->name, gate->value,
-                            gate->limit);
+            return flo_fail(err, FLO_E_MODEL_GATE, "%s: %s is %g, limit %g", e->tool.model,
+                            gate->name, gate->value, gate->limit);
         }
     }
     return 0;
@@ -370,19 +352,16 @@ static int eval(void *context, struct flo_err *err)
     if (e->max_kl != NULL && !r->has_against) {
         return flo_fail(err, FLO_E_USAGE, "--max-kl needs --against");
     }
-    if ((e->min_exact != NULL && (rv = read_limit("min-exact", e->min_exact, 1,
-                                                  &e->exact_least, err)) < 0) ||
-        (e->max_kl != NULL &&
-         (rv = read_limit("max-kl", e->max_kl, 1e9, &e->kl_most, err)) < 0) ||
+    if ((e->min_exact != NULL &&
+         (rv = read_limit("min-exact", e->min_exact, 1, &e->exact_least, err)) < 0) ||
+        (e->max_kl != NULL && (rv = read_limit("max-kl", e->max_kl, 1e9, &e->kl_most, err)) < 0) ||
         (rv = open_suite(e, err)) < 0 || (rv = open_models(e, err)) < 0) {
         return rv;
     }
-    const struct flo_inputs inputs = {{e->tool.args.words[0], e->tool.model,
-                                       e->against, e->side.model->setup.adapter,
-                                       e->side.model->setup.packed}};
-    rv = e->report_path != NULL
-             ? flo_outfile(e->report_path, inputs, carry_out, e, err)
-             : carry_out(e, -1, err);
+    const struct flo_inputs inputs = {{e->tool.args.words[0], e->tool.model, e->against,
+                                       e->side.model->setup.adapter, e->side.model->setup.packed}};
+    rv = e->report_path != NULL ? flo_outfile(e->report_path, inputs, carry_out, e, err)
+                                : carry_out(e, -1, err);
     /* The file first: after a report on stdout comes no error about it. */
     rv = rv < 0 ? rv : print_report(e, err);
     return rv < 0 ? rv : told_gate(e, err);
@@ -397,12 +376,9 @@ static const struct flo_flag flags[] = {
      FLO_TEXT(struct eval, tool.chat_template)},
     {"n", "N", "tokens per answer where the suite is silent (128)",
      FLO_U64(struct eval, tool.count), .min = 1, .max = UINT32_MAX - 1},
-    {"min-exact", "P", "gate: share of exact answers, 0 to 1",
-     FLO_TEXT(struct eval, min_exact)},
-    {"max-kl", "X", "gate: mean KL divergence in nats",
-     FLO_TEXT(struct eval, max_kl)},
-    {"report", "FILE", "where the JSON report goes",
-     FLO_TEXT(struct eval, report_path)},
+    {"min-exact", "P", "gate: share of exact answers, 0 to 1", FLO_TEXT(struct eval, min_exact)},
+    {"max-kl", "X", "gate: mean KL divergence in nats", FLO_TEXT(struct eval, max_kl)},
+    {"report", "FILE", "where the JSON report goes", FLO_TEXT(struct eval, report_path)},
     {"o", "FILE", "the same", FLO_TEXT(struct eval, report_path)},
     FLO_FLAGS_END,
 };
@@ -413,6 +389,5 @@ const struct flo_verb flo_verb_eval = {
     .flags = {FLO_FLAGS_BACKEND, flags, FLO_FLAGS_JSON_ALONE},
     .state = &state,
     .run = eval,
-    .example =
-        "suite.json --model helpdesk-2.4.0.gguf --against helpdesk-2.3.1.gguf",
+    .example = "suite.json --model helpdesk-2.4.0.gguf --against helpdesk-2.3.1.gguf",
 };

@@ -16,9 +16,9 @@
 struct flo_eval_answer {
     bool is_exact, is_json;
     uint32_t tokens_in, tokens_out;
-    uint32_t prompt_crc; /* prompt's ids: are the vocabularies one? */
-    uint32_t nonfinite;  /* tokens chosen from logits that are not finite */
-    uint32_t steps;      /* computed after the first token */
+    uint32_t prompt_crc;       /* prompt's ids: are the vocabularies one? */
+    uint32_t nonfinite;        /* tokens chosen from logits that are not finite */
+    uint32_t steps;            /* computed after the first token */
     uint64_t ttft_us, rest_us; /* first token; all after it */
 };
 
@@ -35,22 +35,17 @@ struct flo_eval_side {
     struct flo_buf text;
 };
 
-FLO_MUST_USE int flo_eval_side_open(struct flo_eval_side *side,
-                                    const struct flo_tool *tool,
+FLO_MUST_USE int flo_eval_side_open(struct flo_eval_side *side, const struct flo_tool *tool,
                                     struct flo_err *err);
-void flo_eval_side_about(const struct flo_eval_side *side,
-                         struct flo_eval_about *about);
+void flo_eval_side_about(const struct flo_eval_side *side, struct flo_eval_about *about);
 /* Greedy answer to a case; side->tokens holds prompt and answer then. */
-FLO_MUST_USE int flo_eval_side_answer(struct flo_eval_side *side,
-                                      const struct flo_suite_case *one,
-                                      uint32_t tokens_max,
-                                      struct flo_eval_answer *answer,
+FLO_MUST_USE int flo_eval_side_answer(struct flo_eval_side *side, const struct flo_suite_case *one,
+                                      uint32_t tokens_max, struct flo_eval_answer *answer,
                                       struct flo_err *err);
 /* Behind the prompt of the last answer: the logits that foretell each of
  * these tokens and what follows the last, count + 1 rows. */
-FLO_MUST_USE int flo_eval_side_force(struct flo_eval_side *side,
-                                     const int32_t *tokens, uint32_t count,
-                                     flo_logits_fn *row, void *context,
+FLO_MUST_USE int flo_eval_side_force(struct flo_eval_side *side, const int32_t *tokens,
+                                     uint32_t count, flo_logits_fn *row, void *context,
                                      struct flo_err *err);
 
 /* ---- eval_peer.c ---- */
@@ -58,22 +53,17 @@ FLO_MUST_USE int flo_eval_side_force(struct flo_eval_side *side,
 /* A model in a child process, so that each has its own peak of memory; *peer
  * is the socket to it, and it ends with this process.  Before this one has
  * threads.  The suite is shared by the fork. */
-FLO_MUST_USE int flo_eval_peer_open(const struct flo_tool *tool,
-                                    const struct flo_suite *suite, int *peer,
-                                    struct flo_eval_about *about,
-                                    struct flo_err *err);
+FLO_MUST_USE int flo_eval_peer_open(const struct flo_tool *tool, const struct flo_suite *suite,
+                                    int *peer, struct flo_eval_about *about, struct flo_err *err);
 /* As of a side; `tokens` [tokens_out] gets the answer's ids. */
-FLO_MUST_USE int flo_eval_peer_answer(int peer, size_t index,
-                                      uint32_t tokens_max,
-                                      struct flo_eval_answer *answer,
-                                      int32_t *tokens, struct flo_err *err);
+FLO_MUST_USE int flo_eval_peer_answer(int peer, size_t index, uint32_t tokens_max,
+                                      struct flo_eval_answer *answer, int32_t *tokens,
+                                      struct flo_err *err);
 /* Let it compute the rows; each is then to be taken in turn. */
-FLO_MUST_USE int flo_eval_peer_force(int peer, const int32_t *tokens,
-                                     uint32_t count, struct flo_err *err);
-FLO_MUST_USE int flo_eval_peer_row(int peer, float *row, uint32_t n_vocab,
-                                   struct flo_err *err);
-FLO_MUST_USE int flo_eval_peer_about(int peer, struct flo_eval_about *about,
+FLO_MUST_USE int flo_eval_peer_force(int peer, const int32_t *tokens, uint32_t count,
                                      struct flo_err *err);
+FLO_MUST_USE int flo_eval_peer_row(int peer, float *row, uint32_t n_vocab, struct flo_err *err);
+FLO_MUST_USE int flo_eval_peer_about(int peer, struct flo_eval_about *about, struct flo_err *err);
 
 /* ---- eval_report.c ---- */
 
@@ -118,9 +108,7 @@ struct flo_eval_report {
     bool has_passed;
 };
 /* One object on a line. */
-void flo_eval_report_json(const struct flo_eval_report *report,
-                          struct flo_buf *out);
-void flo_eval_report_table(const struct flo_eval_report *report,
-                           struct flo_buf *out);
+void flo_eval_report_json(const struct flo_eval_report *report, struct flo_buf *out);
+void flo_eval_report_table(const struct flo_eval_report *report, struct flo_buf *out);
 
 #endif

@@ -38,8 +38,7 @@ static int receive(int socket, void *data, size_t bytes, struct flo_err *err)
             continue;
         }
         if (n <= 0) {
-            return flo_fail(err, FLO_E_PROCESS,
-                            "the process of the other model ended");
+            return flo_fail(err, FLO_E_PROCESS, "the process of the other model ended");
         }
         at += n;
         bytes -= (size_t)n;
@@ -56,17 +55,13 @@ struct child {
     struct reply reply;
 };
 
-static int send_reply(struct child *child, int rv, const void *data,
-                      size_t bytes)
+static int send_reply(struct child *child, int rv, const void *data, size_t bytes)
 {
     int sent;
 
     child->reply.rv = rv;
-    sent = flo_fd_write_all(child->socket, &child->reply, sizeof(child->reply),
-                            NULL);
-    return sent < 0 || rv < 0
-               ? sent
-               : flo_fd_write_all(child->socket, data, bytes, NULL);
+    sent = flo_fd_write_all(child->socket, &child->reply, sizeof(child->reply), NULL);
+    return sent < 0 || rv < 0 ? sent : flo_fd_write_all(child->socket, data, bytes, NULL);
 }
 
 static int send_row(void *context, uint32_t position, const float *logits)
@@ -74,8 +69,7 @@ static int send_row(void *context, uint32_t position, const float *logits)
     struct child *child = context;
 
     (void)position;
-    return send_reply(child, 0, logits,
-                      child->side.model->info->n_vocab * sizeof(*logits));
+    return send_reply(child, 0, logits, child->side.model->info->n_vocab * sizeof(*logits));
 }
 
 static int obey(struct child *child, const struct order *order)
@@ -87,18 +81,16 @@ static int obey(struct child *child, const struct order *order)
 
     switch (order->kind) {
     case ORDER_ANSWER:
-        rv = flo_eval_side_answer(side, &child->suite->cases[order->index],
-                                  order->count, &reply->answer, &reply->err);
+        rv = flo_eval_side_answer(side, &child->suite->cases[order->index], order->count,
+                                  &reply->answer, &reply->err);
         return send_reply(child, rv, side->tokens + side->n_prompt,
                           reply->answer.tokens_out * sizeof(*tokens));
     case ORDER_FORCE:
-        rv = receive(child->socket, tokens, order->count * sizeof(*tokens),
-                     NULL);
+        rv = receive(child->socket, tokens, order->count * sizeof(*tokens), NULL);
         if (rv < 0) {
             return rv;
         }
-        rv = flo_eval_side_force(side, tokens, order->count, send_row, child,
-                                 &reply->err);
+        rv = flo_eval_side_force(side, tokens, order->count, send_row, child, &reply->err);
         return rv < 0 ? send_reply(child, rv, NULL, 0) : 0;
     case ORDER_ABOUT:
         break;
@@ -113,8 +105,7 @@ static void serve(struct child *child, const struct flo_tool *tool)
     int rv = flo_eval_side_open(&child->side, tool, &child->reply.err);
     int sent = send_reply(child, rv, NULL, 0);
 
-    while (rv == 0 && sent == 0 &&
-           receive(child->socket, &order, sizeof(order), NULL) == 0) {
+    while (rv == 0 && sent == 0 && receive(child->socket, &order, sizeof(order), NULL) == 0) {
         sent = obey(child, &order);
     }
 }
@@ -132,8 +123,7 @@ static int hear(int peer, struct reply *reply, struct flo_err *err)
     return flo_wrap(err, reply->rv, "--against");
 }
 
-int flo_eval_peer_open(const struct flo_tool *tool,
-                       const struct flo_suite *suite, int *peer,
+int flo_eval_peer_open(const struct flo_tool *tool, const struct flo_suite *suite, int *peer,
                        struct flo_eval_about *about, struct flo_err *err)
 {
     struct reply reply;
@@ -160,16 +150,14 @@ int flo_eval_peer_open(const struct flo_tool *tool,
     return rv < 0 ? rv : flo_eval_peer_about(*peer, about, err);
 }
 
-static int ask(int peer, const struct order *order, struct reply *reply,
-               struct flo_err *err)
+static int ask(int peer, const struct order *order, struct reply *reply, struct flo_err *err)
 {
     int rv = flo_fd_write_all(peer, order, sizeof(*order), err);
 
     return rv < 0 ? rv : hear(peer, reply, err);
 }
 
-int flo_eval_peer_about(int peer, struct flo_eval_about *about,
-                        struct flo_err *err)
+int flo_eval_peer_about(int peer, struct flo_eval_about *about, struct flo_err *err)
 {
     struct reply reply;
     int rv = ask(peer, &(struct order){.kind = ORDER_ABOUT}, &reply, err);
@@ -181,8 +169,7 @@ int flo_eval_peer_about(int peer, struct flo_eval_about *about,
 }
 
 int flo_eval_peer_answer(int peer, size_t index, uint32_t tokens_max,
-                         struct flo_eval_answer *answer, int32_t *tokens,
-                         struct flo_err *err)
+                         struct flo_eval_answer *answer, int32_t *tokens, struct flo_err *err)
 {
     const struct order order = {ORDER_ANSWER, tokens_max, index};
     struct reply reply;
@@ -195,19 +182,15 @@ int flo_eval_peer_answer(int peer, size_t index, uint32_t tokens_max,
     return receive(peer, tokens, answer->tokens_out * sizeof(*tokens), err);
 }
 
-int flo_eval_peer_force(int peer, const int32_t *tokens, uint32_t count,
-                        struct flo_err *err)
+int flo_eval_peer_force(int peer, const int32_t *tokens, uint32_t count, struct flo_err *err)
 {
     const struct order order = {ORDER_FORCE, count, 0};
     int rv = flo_fd_write_all(peer, &order, sizeof(order), err);
 
-    return rv < 0
-               ? rv
-               : flo_fd_write_all(peer, tokens, count * sizeof(*tokens), err);
+    return rv < 0 ? rv : flo_fd_write_all(peer, tokens, count * sizeof(*tokens), err);
 }
 
-int flo_eval_peer_row(int peer, float *row, uint32_t n_vocab,
-                      struct flo_err *err)
+int flo_eval_peer_row(int peer, float *row, uint32_t n_vocab, struct flo_err *err)
 {
     struct reply reply;
     int rv = hear(peer, &reply, err);

@@ -14,9 +14,7 @@ static double share(uint64_t part, uint64_t whole)
 
 static double speed(const struct flo_eval_score *score)
 {
-    return score->rest_us == 0
-               ? 0
-               : (double)score->steps * 1e6 / (double)score->rest_us;
+    return score->rest_us == 0 ? 0 : (double)score->steps * 1e6 / (double)score->rest_us;
 }
 
 static double ttft_ms(const struct flo_eval_score *score, double q)
@@ -48,12 +46,10 @@ static void put_score(struct flo_buf *out, const struct flo_eval_score *score,
     flo_buf_printf(out,
                    ",\"parameters\":%llu,\"context\":%u,\"threads\":%u,"
                    "\"exact\":%u,\"exact_match\":%.6f,\"json_valid\":%u,",
-                   (unsigned long long)info->parameters, info->context,
-                   info->threads, score->exact,
+                   (unsigned long long)info->parameters, info->context, info->threads, score->exact,
                    share(score->exact, suite->count), score->json);
     if (suite->json_count > 0) {
-        flo_buf_printf(out, "\"json_validity\":%.6f,",
-                       share(score->json, suite->json_count));
+        flo_buf_printf(out, "\"json_validity\":%.6f,", share(score->json, suite->json_count));
     } else {
         flo_buf_text(out, "\"json_validity\":null,");
     }
@@ -62,11 +58,9 @@ static void put_score(struct flo_buf *out, const struct flo_eval_score *score,
                    "\"tokens_out\":%llu,\"load_ms\":%.3f,"
                    "\"ttft_ms_p50\":%.3f,\"ttft_ms_p95\":%.3f,"
                    "\"tokens_per_s\":%.2f,\"rss_bytes_peak\":%llu}",
-                   (unsigned long long)score->nonfinite,
-                   (unsigned long long)score->tokens_in,
-                   (unsigned long long)score->tokens_out,
-                   (double)info->load_us / 1e3, ttft_ms(score, 0.5),
-                   ttft_ms(score, 0.95), speed(score),
+                   (unsigned long long)score->nonfinite, (unsigned long long)score->tokens_in,
+                   (unsigned long long)score->tokens_out, (double)info->load_us / 1e3,
+                   ttft_ms(score, 0.5), ttft_ms(score, 0.95), speed(score),
                    (unsigned long long)score->about.rss_bytes_peak);
 }
 
@@ -78,18 +72,16 @@ static void put_distance(struct flo_buf *out, const struct flo_eval_distance *d)
                    "\"nonfinite\":%llu,\"method\":\"teacher-forced: the same "
                    "prompt and answer for both; every position that foretells "
                    "the answer or its end; KL(against || model) in nats\"}",
-                   (unsigned long long)d->positions,
-                   share(d->same_best, d->positions), d->kl_mean, d->kl_max,
-                   d->kl_p99, (unsigned long long)d->nonfinite);
+                   (unsigned long long)d->positions, share(d->same_best, d->positions), d->kl_mean,
+                   d->kl_max, d->kl_p99, (unsigned long long)d->nonfinite);
 }
 
 static void put_tasks(struct flo_buf *out, const struct flo_eval_report *r)
 {
     for (uint32_t i = 0; i < r->suite->n_tasks; i++) {
-        flo_tool_json(
-            out, i == 0 ? "{\"task\":" : ",{\"task\":", r->suite->tasks[i]);
-        flo_buf_printf(out, ",\"cases\":%u,\"exact\":%u,\"against_exact\":",
-                       r->task_cases[i], r->model.task_exact[i]);
+        flo_tool_json(out, i == 0 ? "{\"task\":" : ",{\"task\":", r->suite->tasks[i]);
+        flo_buf_printf(out, ",\"cases\":%u,\"exact\":%u,\"against_exact\":", r->task_cases[i],
+                       r->model.task_exact[i]);
         if (r->has_against) {
             flo_buf_printf(out, "%u}", r->against.task_exact[i]);
         } else {
@@ -127,8 +119,7 @@ void flo_eval_report_json(const struct flo_eval_report *r, struct flo_buf *out)
         flo_buf_printf(out,
                        "%s{\"gate\":\"%s\",\"limit\":%g,\"value\":%.9g,"
                        "\"passed\":%s}",
-                       i == 0 ? "" : ",", r->gates[i].name, r->gates[i].limit,
-                       r->gates[i].value,
+                       i == 0 ? "" : ",", r->gates[i].name, r->gates[i].limit, r->gates[i].value,
                        r->gates[i].has_passed ? "true" : "false");
     }
     flo_buf_printf(out, "],\"passed\":%s}\n", r->has_passed ? "true" : "false");
@@ -136,9 +127,8 @@ void flo_eval_report_json(const struct flo_eval_report *r, struct flo_buf *out)
 
 /* ---- table ---- */
 
-static void put_counts(struct flo_buf *out, const struct flo_eval_report *r,
-                       const char *name, uint32_t cases, uint32_t model,
-                       uint32_t against)
+static void put_counts(struct flo_buf *out, const struct flo_eval_report *r, const char *name,
+                       uint32_t cases, uint32_t model, uint32_t against)
 {
     char text[32];
 
@@ -160,13 +150,12 @@ static void put_numbers(struct flo_buf *out, const struct flo_eval_report *r)
         bool is_whole;
     } rows[] = {
         {"not finite", (double)m->nonfinite, (double)a->nonfinite, true},
-        {"load ms", (double)m->about.info.load_us / 1e3,
-         (double)a->about.info.load_us / 1e3, false},
+        {"load ms", (double)m->about.info.load_us / 1e3, (double)a->about.info.load_us / 1e3,
+         false},
         {"first token ms p50", ttft_ms(m, 0.5), ttft_ms(a, 0.5), false},
         {"first token ms p95", ttft_ms(m, 0.95), ttft_ms(a, 0.95), false},
         {"tokens/s", speed(m), speed(a), false},
-        {"file MiB", (double)m->file.bytes / 0x1p20,
-         (double)a->file.bytes / 0x1p20, false},
+        {"file MiB", (double)m->file.bytes / 0x1p20, (double)a->file.bytes / 0x1p20, false},
         {"peak RSS MiB", (double)m->about.rss_bytes_peak / 0x1p20,
          (double)a->about.rss_bytes_peak / 0x1p20, false},
     };
@@ -200,35 +189,30 @@ void flo_eval_report_table(const struct flo_eval_report *r, struct flo_buf *out)
 {
     const struct flo_eval_distance *d = &r->distance;
 
-    flo_buf_printf(out, "%-18s%14s%14s\n", "", "model",
-                   r->has_against ? "against" : "");
-    put_counts(out, r, "exact", (uint32_t)r->suite->count, r->model.exact,
-               r->against.exact);
+    flo_buf_printf(out, "%-18s%14s%14s\n", "", "model", r->has_against ? "against" : "");
+    put_counts(out, r, "exact", (uint32_t)r->suite->count, r->model.exact, r->against.exact);
     if (r->suite->json_count > 0) {
-        put_counts(out, r, "valid JSON", (uint32_t)r->suite->json_count,
-                   r->model.json, r->against.json);
+        put_counts(out, r, "valid JSON", (uint32_t)r->suite->json_count, r->model.json,
+                   r->against.json);
     }
     for (uint32_t i = 0; r->suite->n_tasks > 1 && i < r->suite->n_tasks; i++) {
         char name[FLO_SUITE_TASK_BYTES_MAX + 1];
         const char *task = r->suite->tasks[i];
         flo_text_clean(task, strlen(task), name, sizeof(name));
-        put_counts(out, r, name[0] == '\0' ? "(no task)" : name,
-                   r->task_cases[i], r->model.task_exact[i],
-                   r->against.task_exact[i]);
+        put_counts(out, r, name[0] == '\0' ? "(no task)" : name, r->task_cases[i],
+                   r->model.task_exact[i], r->against.task_exact[i]);
     }
     put_numbers(out, r);
     if (r->has_against) {
         flo_buf_printf(out,
                        "top-1 agreement   %14.4f  of %llu positions\n"
                        "KL mean/p99/max   %14.6f  %.6f  %.6f nats\n",
-                       share(d->same_best, d->positions),
-                       (unsigned long long)d->positions, d->kl_mean, d->kl_p99,
-                       d->kl_max);
+                       share(d->same_best, d->positions), (unsigned long long)d->positions,
+                       d->kl_mean, d->kl_p99, d->kl_max);
     }
     put_failed(out, r);
     for (size_t i = 0; i < r->n_gates; i++) {
-        flo_buf_printf(out, "gate %-13s%14g  limit %g: %s\n", r->gates[i].name,
-                       r->gates[i].value, r->gates[i].limit,
-                       r->gates[i].has_passed ? "passed" : "FAILED");
+        flo_buf_printf(out, "gate %-13s%14g  limit %g: %s\n", r->gates[i].name, r->gates[i].value,
+                       r->gates[i].limit, r->gates[i].has_passed ? "passed" : "FAILED");
     }
 }

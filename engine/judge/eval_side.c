@@ -5,11 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
-int flo_eval_side_open(struct flo_eval_side *side, const struct flo_tool *tool,
-                       struct flo_err *err)
+int flo_eval_side_open(struct flo_eval_side *side, const struct flo_tool *tool, struct flo_err *err)
 {
-    int rv =
-        flo_tool_answer_open(tool, FLO_VOCABULARY_NEEDED, &side->greedy, err);
+    int rv = flo_tool_answer_open(tool, FLO_VOCABULARY_NEEDED, &side->greedy, err);
 
     if (rv < 0) {
         return rv;
@@ -19,8 +17,7 @@ int flo_eval_side_open(struct flo_eval_side *side, const struct flo_tool *tool,
     return side->tokens != NULL ? 0 : flo_fail(err, FLO_E_MEMORY, "the tokens");
 }
 
-void flo_eval_side_about(const struct flo_eval_side *side,
-                         struct flo_eval_about *about)
+void flo_eval_side_about(const struct flo_eval_side *side, struct flo_eval_about *about)
 {
     about->info = *side->model->info;
     flo_process_memory(getpid(), NULL, NULL, &about->rss_bytes_peak);
@@ -28,8 +25,8 @@ void flo_eval_side_about(const struct flo_eval_side *side,
 
 /* Token by token into side->tokens; the answer's text is put together after
  * the clock has stopped. */
-static int generate(struct flo_eval_side *side, uint32_t tokens_max,
-                    struct flo_eval_answer *answer, struct flo_err *err)
+static int generate(struct flo_eval_side *side, uint32_t tokens_max, struct flo_eval_answer *answer,
+                    struct flo_err *err)
 {
     struct flo_tool_answer *a = &side->greedy;
     uint32_t room = side->model->info->context - side->n_prompt;
@@ -56,16 +53,14 @@ static int generate(struct flo_eval_side *side, uint32_t tokens_max,
     return rv;
 }
 
-int flo_eval_side_answer(struct flo_eval_side *side,
-                         const struct flo_suite_case *one, uint32_t tokens_max,
-                         struct flo_eval_answer *answer, struct flo_err *err)
+int flo_eval_side_answer(struct flo_eval_side *side, const struct flo_suite_case *one,
+                         uint32_t tokens_max, struct flo_eval_answer *answer, struct flo_err *err)
 {
-    const struct flo_tool_prompt prompt = {one->system, one->prompt,
-                                           one->is_raw};
+    const struct flo_tool_prompt prompt = {one->system, one->prompt, one->is_raw};
     struct flo_engine *engine = side->model->text;
     size_t count;
-    int rv = flo_tool_prompt(engine, &prompt, side->tokens,
-                             side->model->info->context - 1, &count, err);
+    int rv =
+        flo_tool_prompt(engine, &prompt, side->tokens, side->model->info->context - 1, &count, err);
 
     if (rv < 0) {
         return rv;
@@ -78,9 +73,8 @@ int flo_eval_side_answer(struct flo_eval_side *side,
     side->model->backend->reset(side->model->state, 0);
     side->text.bytes = 0;
     if ((rv = generate(side, tokens_max, answer, err)) < 0 ||
-        (rv = flo_engine_detokenise(engine, side->tokens + side->n_prompt,
-                                    answer->tokens_out, false, &side->text,
-                                    err)) < 0) {
+        (rv = flo_engine_detokenise(engine, side->tokens + side->n_prompt, answer->tokens_out,
+                                    false, &side->text, err)) < 0) {
         return rv;
     }
     const char *text = side->text.bytes > 0 ? side->text.data : "";
@@ -89,9 +83,8 @@ int flo_eval_side_answer(struct flo_eval_side *side,
     return 0;
 }
 
-int flo_eval_side_force(struct flo_eval_side *side, const int32_t *tokens,
-                        uint32_t count, flo_logits_fn *row, void *context,
-                        struct flo_err *err)
+int flo_eval_side_force(struct flo_eval_side *side, const int32_t *tokens, uint32_t count,
+                        flo_logits_fn *row, void *context, struct flo_err *err)
 {
     const struct flo_backend *b = side->model->backend;
     uint32_t last = side->n_prompt - 1;
@@ -100,6 +93,5 @@ int flo_eval_side_force(struct flo_eval_side *side, const int32_t *tokens,
     if (tokens != side->tokens + side->n_prompt) {
         memcpy(side->tokens + side->n_prompt, tokens, count * sizeof(*tokens));
     }
-    return b->prefill(side->model->state, side->tokens + last, count + 1, row,
-                      context, err);
+    return b->prefill(side->model->state, side->tokens + last, count + 1, row, context, err);
 }

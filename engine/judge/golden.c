@@ -87,16 +87,14 @@ struct golden {
 
 /* ---- one answer ---- */
 
-static int hear(struct golden *g, struct flo_tool_answer *a,
-                const struct flo_suite_case *one, uint32_t tokens_max,
-                struct flo_err *err)
+static int hear(struct golden *g, struct flo_tool_answer *a, const struct flo_suite_case *one,
+                uint32_t tokens_max, struct flo_err *err)
 {
-    const struct flo_tool_prompt prompt = {one->system, one->prompt,
-                                           one->is_raw};
+    const struct flo_tool_prompt prompt = {one->system, one->prompt, one->is_raw};
     struct heard *heard = &g->heard;
     size_t count;
-    int rv = flo_tool_prompt(a->model.text, &prompt, g->prompt,
-                             a->model.info->context - 1, &count, err);
+    int rv =
+        flo_tool_prompt(a->model.text, &prompt, g->prompt, a->model.info->context - 1, &count, err);
 
     if (rv < 0) {
         return rv;
@@ -122,25 +120,21 @@ static int hear(struct golden *g, struct flo_tool_answer *a,
         }
     }
     if (rv == 0 && !heard->is_finite) {
-        rv = flo_fail(err, FLO_E_PROBE_NONFINITE,
-                      "a token came from NaN or infinity");
+        rv = flo_fail(err, FLO_E_PROBE_NONFINITE, "a token came from NaN or infinity");
     }
     return rv;
 }
 
 /* The answer's text up to `count` tokens, NUL after. */
-static int read_text(struct golden *g, const struct flo_tool_answer *a,
-                     uint32_t count, struct flo_err *err)
+static int read_text(struct golden *g, const struct flo_tool_answer *a, uint32_t count,
+                     struct flo_err *err)
 {
     struct flo_buf *text = &g->heard.text;
 
     text->bytes = 0;
-    int rv = flo_engine_detokenise(a->model.text, g->heard.tokens, count, false,
-                                   text, err);
+    int rv = flo_engine_detokenise(a->model.text, g->heard.tokens, count, false, text, err);
     flo_buf_text(text, "");
-    return rv < 0         ? rv
-           : text->failed ? flo_fail(err, FLO_E_MEMORY, "an answer")
-                          : 0;
+    return rv < 0 ? rv : text->failed ? flo_fail(err, FLO_E_MEMORY, "an answer") : 0;
 }
 
 /* As the probe of a device judges it. */
@@ -155,8 +149,7 @@ static bool passes(const struct golden_case *one, const struct heard *heard)
     }
     return one->tokens == NULL ||
            (heard->count == one->n_tokens &&
-            memcmp(heard->tokens, one->tokens,
-                   one->n_tokens * sizeof(*one->tokens)) == 0);
+            memcmp(heard->tokens, one->tokens, one->n_tokens * sizeof(*one->tokens)) == 0);
 }
 
 /* ---- plays ---- */
@@ -167,10 +160,8 @@ static const char *other_kernel(const char *used, uint64_t weights_bytes)
     const struct flo_kernel *kernel;
 
     for (size_t i = 0; (kernel = flo_kernel_at(i)) != NULL; i++) {
-        bool is_slow =
-            kernel == &flo_kernel_ref && weights_bytes > REF_BYTES_MAX;
-        if (strcmp(kernel->name, used) != 0 && kernel->is_supported() &&
-            !is_slow) {
+        bool is_slow = kernel == &flo_kernel_ref && weights_bytes > REF_BYTES_MAX;
+        if (strcmp(kernel->name, used) != 0 && kernel->is_supported() && !is_slow) {
             return kernel->name;
         }
     }
@@ -178,8 +169,7 @@ static const char *other_kernel(const char *used, uint64_t weights_bytes)
 }
 
 /* The settings of a play; false: they would be those of another one. */
-static bool set_play(struct flo_tool *tool, size_t play,
-                     const struct flo_engine_info *first)
+static bool set_play(struct flo_tool *tool, size_t play, const struct flo_engine_info *first)
 {
     if (play == 1) {
         tool->threads = first->threads == 1 ? 2 : 1;
@@ -190,17 +180,16 @@ static bool set_play(struct flo_tool *tool, size_t play,
     return tool->kernel != NULL || play < 2;
 }
 
-static void tell_play(const struct flo_engine_info *info, uint32_t good,
-                      uint32_t count)
+static void tell_play(const struct flo_engine_info *info, uint32_t good, uint32_t count)
 {
     /* On a terminal the ticker's line goes. */
     fprintf(stderr, "%splayed: %u of %u with kernel %s, %u thread%s\n",
-            isatty(STDERR_FILENO) ? "\r\033[K" : "", good, count, info->kernel,
-            info->threads, info->threads == 1 ? "" : "s");
+            isatty(STDERR_FILENO) ? "\r\033[K" : "", good, count, info->kernel, info->threads,
+            info->threads == 1 ? "" : "s");
 }
 
-static int play_one(struct golden *g, struct flo_tool_answer *a,
-                    struct golden_case *one, struct flo_err *err)
+static int play_one(struct golden *g, struct flo_tool_answer *a, struct golden_case *one,
+                    struct flo_err *err)
 {
     int rv = hear(g, a, &one->asked, one->asked.tokens_max, err);
 
@@ -209,8 +198,7 @@ static int play_one(struct golden *g, struct flo_tool_answer *a,
         return flo_wrap(err, rv, "case %s", one->id);
     }
     if (!passes(one, &g->heard) && one->why[0] == '\0') {
-        snprintf(one->why, sizeof(one->why),
-                 "another answer with kernel %s, %u thread%s: %.80s",
+        snprintf(one->why, sizeof(one->why), "another answer with kernel %s, %u thread%s: %.80s",
                  a->model.info->kernel, a->model.info->threads,
                  a->model.info->threads == 1 ? "" : "s",
                  g->heard.text.data != NULL ? g->heard.text.data : "");
@@ -218,8 +206,7 @@ static int play_one(struct golden *g, struct flo_tool_answer *a,
     return 0;
 }
 
-static int play(struct golden *g, const struct flo_tool *tool,
-                struct flo_err *err)
+static int play(struct golden *g, const struct flo_tool *tool, struct flo_err *err)
 {
     struct flo_tool_answer a = {0};
     uint32_t good = 0, played = 0;
@@ -241,8 +228,8 @@ static int play(struct golden *g, const struct flo_tool *tool,
 }
 
 /* All plays from the one of number `from` on. */
-static int play_all(struct golden *g, size_t from,
-                    const struct flo_engine_info *first, struct flo_err *err)
+static int play_all(struct golden *g, size_t from, const struct flo_engine_info *first,
+                    struct flo_err *err)
 {
     int rv = 0;
 
@@ -265,8 +252,7 @@ static int add_prompt(struct golden *g, const char *prompt, struct flo_err *err)
         return flo_fail(err, FLO_E_USAGE, "more than %d prompts", PROMPTS_MAX);
     }
     if (strlen(prompt) > PROMPT_BYTES_MAX) {
-        return flo_fail(err, FLO_E_USAGE,
-                        "prompt %zu has %zu bytes, at most %d", g->count + 1,
+        return flo_fail(err, FLO_E_USAGE, "prompt %zu has %zu bytes, at most %d", g->count + 1,
                         strlen(prompt), PROMPT_BYTES_MAX);
     }
     one->asked.prompt = prompt;
@@ -280,15 +266,12 @@ static int add_prompt(struct golden *g, const char *prompt, struct flo_err *err)
 static int read_prompts(struct golden *g, struct flo_err *err)
 {
     size_t bytes;
-    int rv =
-        flo_file_read(g->prompts_path, FILE_BYTES_MAX, &g->text, &bytes, err);
+    int rv = flo_file_read(g->prompts_path, FILE_BYTES_MAX, &g->text, &bytes, err);
 
     if (rv == 0 && strlen(g->text) != bytes) {
-        rv = flo_fail(err, FLO_E_USAGE, "%s has a zero byte: no text",
-                      g->prompts_path);
+        rv = flo_fail(err, FLO_E_USAGE, "%s has a zero byte: no text", g->prompts_path);
     }
-    const char *separator =
-        rv == 0 && strstr(g->text, "\n\n") != NULL ? "\n\n" : "\n";
+    const char *separator = rv == 0 && strstr(g->text, "\n\n") != NULL ? "\n\n" : "\n";
     for (char *at = g->text; rv == 0 && at != NULL && *at != '\0';) {
         char *end = strstr(at, separator);
         if (end != NULL) {
@@ -340,8 +323,8 @@ static uint32_t count_sure(const struct heard *heard, bool *is_whole)
     return sure < heard->count ? sure : heard->count;
 }
 
-static int keep_sure(struct golden *g, const struct flo_tool_answer *a,
-                     struct golden_case *one, struct flo_err *err)
+static int keep_sure(struct golden *g, const struct flo_tool_answer *a, struct golden_case *one,
+                     struct flo_err *err)
 {
     const struct heard *heard = &g->heard;
     bool is_whole;
@@ -351,8 +334,8 @@ static int keep_sure(struct golden *g, const struct flo_tool_answer *a,
 
     if (sure == 0 || (sure < SURE_TOKENS_MIN && !has_ended)) {
         snprintf(one->why, sizeof(one->why),
-                 "too close to call: token %u leads by %.3f, %.1f is asked for",
-                 sure + 1, (double)heard->gaps[sure], SURE_GAP);
+                 "too close to call: token %u leads by %.3f, %.1f is asked for", sure + 1,
+                 (double)heard->gaps[sure], SURE_GAP);
         return 0;
     }
     tokens = malloc(sure * sizeof(*tokens));
@@ -371,14 +354,11 @@ static int keep_sure(struct golden *g, const struct flo_tool_answer *a,
     one->asked.tokens_max = sure + (has_ended ? 1 : 0);
     int rv = read_text(g, a, sure, err);
     one->asked.answer = rv == 0 ? strdup(g->heard.text.data) : NULL;
-    return rv == 0 && one->asked.answer == NULL
-               ? flo_fail(err, FLO_E_MEMORY, "an answer")
-               : rv;
+    return rv == 0 && one->asked.answer == NULL ? flo_fail(err, FLO_E_MEMORY, "an answer") : rv;
 }
 
-static int ask_one(struct golden *g, struct flo_tool_answer *a,
-                   struct golden_case *one, uint32_t tokens_max,
-                   struct flo_err *err)
+static int ask_one(struct golden *g, struct flo_tool_answer *a, struct golden_case *one,
+                   uint32_t tokens_max, struct flo_err *err)
 {
     int rv = hear(g, a, &one->asked, tokens_max, err);
 
@@ -390,8 +370,7 @@ static int ask_one(struct golden *g, struct flo_tool_answer *a,
     return rv < 0 ? flo_wrap(err, rv, "%s", one->id) : 0;
 }
 
-static int ask(struct golden *g, struct flo_engine_info *first,
-               struct flo_err *err)
+static int ask(struct golden *g, struct flo_engine_info *first, struct flo_err *err)
 {
     struct flo_tool_answer a = {0};
     int rv = flo_tool_answer_open(&g->tool, FLO_VOCABULARY_NEEDED, &a, err);
@@ -415,8 +394,7 @@ static void put_case(const struct golden_case *one, struct flo_buf *out)
 {
     flo_tool_json(out, "  {\"id\": ", one->id);
     flo_tool_json(out,
-                  one->asked.is_raw ? ", \"raw_prompt\": " : ", \"prompt\": ",
-                  one->asked.prompt);
+                  one->asked.is_raw ? ", \"raw_prompt\": " : ", \"prompt\": ", one->asked.prompt);
     flo_buf_printf(out, ",\n   \"max_new_tokens\": %u, \"must_contain\": []",
                    one->asked.tokens_max);
     flo_tool_json(out, ",\n   \"expect_text\": ", one->asked.answer);
@@ -444,8 +422,8 @@ static int write_document(void *context, int fd, struct flo_err *err)
     return 0;
 }
 
-static int write_golden(const struct golden *g,
-                        const struct flo_engine_info *info, struct flo_err *err)
+static int write_golden(const struct golden *g, const struct flo_engine_info *info,
+                        struct flo_err *err)
 {
     struct flo_buf out = {.bytes_max = FILE_BYTES_MAX};
     size_t kept = 0;
@@ -457,16 +435,14 @@ static int write_golden(const struct golden *g,
     for (size_t i = 0; i < g->count; i++) {
         const struct golden_case *one = &g->cases[i];
         if (one->why[0] != '\0') {
-            fprintf(stderr, "left out: %s (%.40s): %s\n", one->id,
-                    one->asked.prompt, one->why);
+            fprintf(stderr, "left out: %s (%.40s): %s\n", one->id, one->asked.prompt, one->why);
             continue;
         }
         flo_buf_text(&out, kept++ == 0 ? "" : ",\n");
         put_case(one, &out);
     }
     flo_buf_text(&out, "\n]}\n");
-    fprintf(stderr, "%zu of %zu prompt%s became cases\n", kept, g->count,
-            flo_s(g->count));
+    fprintf(stderr, "%zu of %zu prompt%s became cases\n", kept, g->count, flo_s(g->count));
     int rv = 0;
     if (kept == 0) {
         rv = flo_fail(err, FLO_E_PROBE_GOLDEN,
@@ -474,11 +450,10 @@ static int write_golden(const struct golden *g,
                       "is sure of, or give it --prompts of its own kind",
                       g->count, flo_s(g->count));
     } else if (out.failed) {
-        rv = flo_fail(err, FLO_E_META_TOO_LARGE,
-                      "golden cases of more than %d bytes", FILE_BYTES_MAX);
+        rv = flo_fail(err, FLO_E_META_TOO_LARGE, "golden cases of more than %d bytes",
+                      FILE_BYTES_MAX);
     } else {
-        rv = flo_outfile(g->out_path,
-                         (struct flo_inputs){{g->tool.model, g->prompts_path}},
+        rv = flo_outfile(g->out_path, (struct flo_inputs){{g->tool.model, g->prompts_path}},
                          write_document, &out, err);
     }
     flo_buf_deinit(&out);
@@ -506,19 +481,16 @@ static int take_cases(struct golden *g, struct flo_err *err)
 {
     size_t bytes;
     char *text = NULL;
-    int rv = flo_file_read(g->tool.args.words[0], FILE_BYTES_MAX, &text, &bytes,
-                           err);
+    int rv = flo_file_read(g->tool.args.words[0], FILE_BYTES_MAX, &text, &bytes, err);
 
     rv = rv < 0 ? rv : flo_suite_take(text, bytes, &g->suite, err);
     if (rv == 0 && !g->suite.is_golden) {
-        flo_fail(err, FLO_E_META_SCHEMA,
-                 "no document of the format flotilla-golden-1");
+        flo_fail(err, FLO_E_META_SCHEMA, "no document of the format flotilla-golden-1");
         rv = flo_err_fix(err, "flotilla-model golden create makes one");
     }
     if (rv < 0) {
         /* Who could not open it has named it. */
-        return text == NULL ? rv
-                            : flo_wrap(err, rv, "%s", g->tool.args.words[0]);
+        return text == NULL ? rv : flo_wrap(err, rv, "%s", g->tool.args.words[0]);
     }
     g->cases = calloc(g->suite.count, sizeof(*g->cases));
     if (g->cases == NULL) {
@@ -528,8 +500,7 @@ static int take_cases(struct golden *g, struct flo_err *err)
         const struct flo_suite_case *asked = &g->suite.cases[g->count];
         struct golden_case *one = &g->cases[g->count];
         one->asked = *asked;
-        snprintf(one->id, sizeof(one->id), "%.63s",
-                 asked->id != NULL ? asked->id : "");
+        snprintf(one->id, sizeof(one->id), "%.63s", asked->id != NULL ? asked->id : "");
         if (asked->expect != NULL && asked->gap >= SURE_GAP) {
             one->tokens = asked->expect;
             one->n_tokens = asked->n_expect;
@@ -579,16 +550,13 @@ static int play_file(void *context, struct flo_err *err)
     for (size_t i = 0; i < g->count; i++) {
         if (g->cases[i].why[0] != '\0') {
             failed++;
-            fprintf(stderr, "failed: %s: %s\n", g->cases[i].id,
-                    g->cases[i].why);
+            fprintf(stderr, "failed: %s: %s\n", g->cases[i].id, g->cases[i].why);
         }
     }
-    return failed == 0
-               ? 0
-               : flo_fail(
-                     err, FLO_E_PROBE_GOLDEN, "%s: %u of %zu case%s %s with %s",
-                     g->tool.args.words[0], failed, g->count, flo_s(g->count),
-                     flo_plural(failed, "fails", "fail"), g->tool.model);
+    return failed == 0 ? 0
+                       : flo_fail(err, FLO_E_PROBE_GOLDEN, "%s: %u of %zu case%s %s with %s",
+                                  g->tool.args.words[0], failed, g->count, flo_s(g->count),
+                                  flo_plural(failed, "fails", "fail"), g->tool.model);
 }
 
 /* ---- the commands ---- */
@@ -597,10 +565,9 @@ static struct golden state = {.tool.count = TOKENS_DEFAULT};
 static const struct flo_flag flags[] = {
     {"prompts", "FILE", "one a line, or paragraphs (default: a built-in set)",
      FLO_TEXT(struct golden, prompts_path)},
-    {"raw", NULL, "no chat template, the prompts as they are",
-     FLO_SWITCH(struct golden, is_raw)},
-    {"n", "N", "tokens of an answer at most (default 32)",
-     FLO_U64(struct golden, tool.count), .min = 1, .max = TOKENS_MAX},
+    {"raw", NULL, "no chat template, the prompts as they are", FLO_SWITCH(struct golden, is_raw)},
+    {"n", "N", "tokens of an answer at most (default 32)", FLO_U64(struct golden, tool.count),
+     .min = 1, .max = TOKENS_MAX},
     FLO_FLAGS_END,
 };
 const struct flo_verb flo_verb_golden_create = {

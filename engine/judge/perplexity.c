@@ -9,8 +9,8 @@
 #include "engine/publish/commands.h"
 
 #define CONTEXT_DEFAULT 512
-#define METHOD                                                                 \
-    "chunks of ctx tokens without overlap, the second half of each scored, "   \
+#define METHOD                                                                                     \
+    "chunks of ctx tokens without overlap, the second half of each scored, "                       \
     "standard error over chunks"
 
 struct perplexity {
@@ -67,25 +67,22 @@ static int print_result(const struct perplexity *p, struct flo_err *err)
                         (unsigned long long)p->nonfinite, scored);
     }
     if (!p->tool.args.is_json) {
-        printf("perplexity %.4f +/- %.4f\n", perplexity,
-               perplexity * nll_error);
+        printf("perplexity %.4f +/- %.4f\n", perplexity, perplexity * nll_error);
         printf("nll        %.6f +/- %.6f per token\n", nll, nll_error);
-        printf("tokens     %zu scored of %zu, %zu chunks of %u\n", scored,
-               chunks->tokens_count, chunks->count, chunks->length);
+        printf("tokens     %zu scored of %zu, %zu chunks of %u\n", scored, chunks->tokens_count,
+               chunks->count, chunks->length);
         puts("method     " METHOD);
         return 0;
     }
     printf("{\"perplexity\":%.6f,\"nll\":%.8f,", perplexity, nll);
     if (chunks->count > 1) {
-        printf("\"perplexity_error\":%.6f,\"nll_error\":%.8f,",
-               perplexity * nll_error, nll_error);
+        printf("\"perplexity_error\":%.6f,\"nll_error\":%.8f,", perplexity * nll_error, nll_error);
     } else {
         printf("\"perplexity_error\":null,\"nll_error\":null,");
     }
     printf("\"tokens\":%zu,\"tokens_scored\":%zu,\"chunks\":%zu,"
            "\"ctx\":%u,\"kernel\":\"%s\",\"method\":\"" METHOD "\"}\n",
-           chunks->tokens_count, scored, chunks->count, chunks->length,
-           p->model.info->kernel);
+           chunks->tokens_count, scored, chunks->count, chunks->length, p->model.info->kernel);
     return 0;
 }
 
@@ -93,25 +90,21 @@ static int perplexity(void *context, struct flo_err *err)
 {
     struct perplexity *p = context;
     struct flo_chunks *chunks = &p->chunks;
-    int rv = flo_tool_open(
-        &p->tool, p->text == NULL ? FLO_VOCABULARY_NONE : FLO_VOCABULARY_NEEDED,
-        &p->model, err);
+    int rv = flo_tool_open(&p->tool, p->text == NULL ? FLO_VOCABULARY_NONE : FLO_VOCABULARY_NEEDED,
+                           &p->model, err);
 
     if (rv < 0) {
         return rv;
     }
     if ((p->text != NULL) == (p->tool.tokens != NULL)) {
-        return flo_fail(err, FLO_E_USAGE,
-                        "one of --text and --tokens is needed");
+        return flo_fail(err, FLO_E_USAGE, "one of --text and --tokens is needed");
     }
-    rv = p->text != NULL
-             ? flo_chunks_of_text(&p->model, p->text, chunks, err)
-             : flo_chunks_of_ids(&p->model, p->tool.tokens, chunks, err);
+    rv = p->text != NULL ? flo_chunks_of_text(&p->model, p->text, chunks, err)
+                         : flo_chunks_of_ids(&p->model, p->tool.tokens, chunks, err);
     uint32_t length = p->model.info->context;
     if (p->tool.context == 0) {
         length = length < CONTEXT_DEFAULT ? length : CONTEXT_DEFAULT;
-        length = chunks->tokens_count < length ? (uint32_t)chunks->tokens_count
-                                               : length;
+        length = chunks->tokens_count < length ? (uint32_t)chunks->tokens_count : length;
     }
     if (rv < 0 || (rv = flo_chunks_cut(chunks, length, err)) < 0) {
         return rv;

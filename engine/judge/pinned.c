@@ -28,13 +28,11 @@ struct judge {
 
 /* ---- the models ---- */
 
-static int open_model(const struct judge *judge, const char *path,
-                      enum flo_vocabulary vocabulary,
+static int open_model(const struct judge *judge, const char *path, enum flo_vocabulary vocabulary,
                       struct flo_tool_model *model, struct flo_err *err)
 {
-    const struct flo_tool tool = {.model = path,
-                                  .context = CHUNK_TOKENS,
-                                  .threads = judge->files->threads};
+    const struct flo_tool tool = {
+        .model = path, .context = CHUNK_TOKENS, .threads = judge->files->threads};
     int rv = flo_tool_open(&tool, vocabulary, model, err);
 
     return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
@@ -47,19 +45,16 @@ static int open_models(struct judge *judge, struct flo_err *err)
         [FREE] = judge->files->free,
         [PINNED] = judge->files->pinned,
     };
-    int rv = open_model(judge, judge->files->floats, FLO_VOCABULARY_NEEDED,
-                        &judge->floats, err);
+    int rv = open_model(judge, judge->files->floats, FLO_VOCABULARY_NEEDED, &judge->floats, err);
 
     for (size_t i = 0; rv == 0 && i < SIDES; i++) {
-        rv = open_model(judge, paths[i], FLO_VOCABULARY_NONE, &judge->sides[i],
-                        err);
-        if (rv == 0 &&
-            judge->sides[i].info->n_vocab != judge->floats.info->n_vocab) {
+        rv = open_model(judge, paths[i], FLO_VOCABULARY_NONE, &judge->sides[i], err);
+        if (rv == 0 && judge->sides[i].info->n_vocab != judge->floats.info->n_vocab) {
             rv = flo_fail(err, FLO_E_USAGE,
                           "%s has %u tokens, %s has %u: their answers cannot "
                           "be compared",
-                          paths[i], judge->sides[i].info->n_vocab,
-                          judge->files->floats, judge->floats.info->n_vocab);
+                          paths[i], judge->sides[i].info->n_vocab, judge->files->floats,
+                          judge->floats.info->n_vocab);
         }
     }
     return rv;
@@ -80,8 +75,7 @@ static int keep_row(void *context, uint32_t position, const float *logits)
     uint32_t n_vocab = judge->floats.info->n_vocab;
 
     (void)position;
-    memcpy(judge->rows + (size_t)judge->row * n_vocab, logits,
-           n_vocab * sizeof(*logits));
+    memcpy(judge->rows + (size_t)judge->row * n_vocab, logits, n_vocab * sizeof(*logits));
     judge->totals[judge->row++] = flo_tool_log_sum(logits, n_vocab, NULL);
     return 0;
 }
@@ -93,27 +87,22 @@ static int compare_row(void *context, uint32_t position, const float *logits)
     const float *row = judge->rows + (size_t)judge->row * n_vocab;
 
     (void)position;
-    judge->sum +=
-        flo_tool_divergence(row, judge->totals[judge->row++], logits,
-                            flo_tool_log_sum(logits, n_vocab, NULL), n_vocab);
+    judge->sum += flo_tool_divergence(row, judge->totals[judge->row++], logits,
+                                      flo_tool_log_sum(logits, n_vocab, NULL), n_vocab);
     return 0;
 }
 
 static int judge_chunk(struct judge *judge, size_t index, struct flo_err *err)
 {
     judge->row = 0;
-    int rv = flo_chunks_run(&judge->chunks, index, &judge->floats, keep_row,
-                            judge, err);
+    int rv = flo_chunks_run(&judge->chunks, index, &judge->floats, keep_row, judge, err);
     for (size_t i = 0; rv == 0 && i < SIDES; i++) {
         judge->row = 0;
         judge->sum = 0;
-        rv = flo_chunks_run(&judge->chunks, index, &judge->sides[i],
-                            compare_row, judge, err);
-        judge->means[index * SIDES + i] =
-            judge->sum / flo_chunks_scored(&judge->chunks);
+        rv = flo_chunks_run(&judge->chunks, index, &judge->sides[i], compare_row, judge, err);
+        judge->means[index * SIDES + i] = judge->sum / flo_chunks_scored(&judge->chunks);
         if (rv == 0 && !isfinite(judge->sum)) {
-            rv = flo_fail(err, FLO_E_MODEL_NONFINITE,
-                          "a next token's probability is not finite");
+            rv = flo_fail(err, FLO_E_MODEL_NONFINITE, "a next token's probability is not finite");
         }
     }
     return rv;
@@ -123,8 +112,7 @@ static int judge_chunk(struct judge *judge, size_t index, struct flo_err *err)
 
 /* Mean over chunks, and its standard error, of the distances in these shares.
  */
-static double mean_of(const struct judge *judge, const double shares[SIDES],
-                      double *error)
+static double mean_of(const struct judge *judge, const double shares[SIDES], double *error)
 {
     size_t n = judge->chunks.count;
     double sum = 0, squares = 0;
@@ -151,10 +139,9 @@ static void weigh(const struct judge *judge, struct flo_pinned_verdict *v)
 
     v->is_shown = brought > ERRORS * error;
     v->weights_min = v->is_shown ? 0 : FLO_PINNED_HIDDEN_MIN;
-    const double excess[SIDES] = {
-        [PINNED] = 1,
-        [FREE] = v->is_shown ? -FLO_PINNED_FARTHER_MAX
-                             : -FLO_PINNED_HIDDEN_FARTHER_MAX};
+    const double excess[SIDES] = {[PINNED] = 1,
+                                  [FREE] = v->is_shown ? -FLO_PINNED_FARTHER_MAX
+                                                       : -FLO_PINNED_HIDDEN_FARTHER_MAX};
     v->excess = mean_of(judge, excess, &v->excess_error);
     if (!v->is_shown) {
         return;
@@ -162,8 +149,7 @@ static void weigh(const struct judge *judge, struct flo_pinned_verdict *v)
     v->kept = 1 - (v->kl_pinned - v->kl_free) / brought;
     /* The loss less this share of the gain is nought in the mean: its error is
      * that of the share. */
-    const double rest[SIDES] = {
-        [OLD] = 1 - v->kept, [FREE] = v->kept, [PINNED] = -1};
+    const double rest[SIDES] = {[OLD] = 1 - v->kept, [FREE] = v->kept, [PINNED] = -1};
     mean_of(judge, rest, &error);
     v->kept_error = error / brought;
 }
@@ -184,29 +170,25 @@ static void conclude(const struct judge *judge, struct flo_pinned_verdict *v)
     weigh(judge, v);
 }
 
-static int run(struct judge *judge, struct flo_pinned_verdict *verdict,
-               struct flo_err *err)
+static int run(struct judge *judge, struct flo_pinned_verdict *verdict, struct flo_err *err)
 {
     struct flo_chunks *chunks = &judge->chunks;
     int rv = open_models(judge, err);
 
-    if (rv < 0 || (rv = flo_chunks_of_text(&judge->floats, judge->files->text,
-                                           chunks, err)) < 0) {
+    if (rv < 0 || (rv = flo_chunks_of_text(&judge->floats, judge->files->text, chunks, err)) < 0) {
         return rv;
     }
     uint32_t length = judge->floats.info->context;
     length = length < CHUNK_TOKENS ? length : CHUNK_TOKENS;
     if (chunks->tokens_count / CHUNKS_MIN < length) {
-        return flo_fail(
-            err, FLO_E_USAGE, "%s has %zu tokens, %d chunks of %u are needed",
-            judge->files->text, chunks->tokens_count, CHUNKS_MIN, length);
+        return flo_fail(err, FLO_E_USAGE, "%s has %zu tokens, %d chunks of %u are needed",
+                        judge->files->text, chunks->tokens_count, CHUNKS_MIN, length);
     }
     if ((rv = flo_chunks_cut(chunks, length, err)) < 0) {
         return rv;
     }
     size_t scored = flo_chunks_scored(chunks);
-    judge->rows =
-        calloc(scored, judge->floats.info->n_vocab * sizeof(*judge->rows));
+    judge->rows = calloc(scored, judge->floats.info->n_vocab * sizeof(*judge->rows));
     judge->totals = calloc(scored, sizeof(*judge->totals));
     judge->means = calloc(chunks->count, SIDES * sizeof(*judge->means));
     if (judge->rows == NULL || judge->totals == NULL || judge->means == NULL) {
@@ -224,8 +206,8 @@ static int run(struct judge *judge, struct flo_pinned_verdict *verdict,
     return rv;
 }
 
-int flo_pinned_judge(const struct flo_pinned_files *files,
-                     struct flo_pinned_verdict *verdict, struct flo_err *err)
+int flo_pinned_judge(const struct flo_pinned_files *files, struct flo_pinned_verdict *verdict,
+                     struct flo_err *err)
 {
     struct judge judge = {.files = files};
     int rv = run(&judge, verdict, err);
@@ -250,8 +232,7 @@ static int refuse(bool is_known, struct flo_err *err)
                                        "within two standard errors");
 }
 
-int flo_pinned_check(const struct flo_pinned_verdict *v, double weights_kept,
-                     struct flo_err *err)
+int flo_pinned_check(const struct flo_pinned_verdict *v, double weights_kept, struct flo_err *err)
 {
     double apart = ERRORS * v->kept_error;
 
@@ -267,8 +248,7 @@ int flo_pinned_check(const struct flo_pinned_verdict *v, double weights_kept,
                  "the pinned model is %.5f nats per token from the floats, a "
                  "free grid %.5f: more than %.2f times as far",
                  v->kl_pinned, v->kl_free,
-                 v->is_shown ? FLO_PINNED_FARTHER_MAX
-                             : FLO_PINNED_HIDDEN_FARTHER_MAX);
+                 v->is_shown ? FLO_PINNED_FARTHER_MAX : FLO_PINNED_HIDDEN_FARTHER_MAX);
         return refuse(v->excess > ERRORS * v->excess_error, err);
     }
     if (weights_kept < v->weights_min) {

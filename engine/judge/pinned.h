@@ -45,10 +45,9 @@ struct flo_pinned_verdict {
 /* FLO_E_USAGE: the text is too short, or a vocabulary differs; errors of
  * opening the models. */
 FLO_MUST_USE int flo_pinned_judge(const struct flo_pinned_files *files,
-                                  struct flo_pinned_verdict *verdict,
-                                  struct flo_err *err);
+                                  struct flo_pinned_verdict *verdict, struct flo_err *err);
 /* FLO_E_MODEL_UPDATE_LOST.  weights_kept: of the weights' change. */
-FLO_MUST_USE int flo_pinned_check(const struct flo_pinned_verdict *verdict,
-                                  double weights_kept, struct flo_err *err);
+FLO_MUST_USE int flo_pinned_check(const struct flo_pinned_verdict *verdict, double weights_kept,
+                                  struct flo_err *err);
 
 #endif

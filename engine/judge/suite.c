@@ -16,17 +16,15 @@ struct place {
     uint32_t number;
 };
 
-static int misfit(const struct place *place, const char *what,
-                  struct flo_err *err)
+static int misfit(const struct place *place, const char *what, struct flo_err *err)
 {
-    return flo_fail(err, FLO_E_META_SCHEMA, "%s %u: %s", place->unit,
-                    place->number, what);
+    return flo_fail(err, FLO_E_META_SCHEMA, "%s %u: %s", place->unit, place->number, what);
 }
 
 /* ---- one case ---- */
 
-static int find_task(struct flo_suite *suite, const struct place *place,
-                     const char *name, uint32_t *task, struct flo_err *err)
+static int find_task(struct flo_suite *suite, const struct place *place, const char *name,
+                     uint32_t *task, struct flo_err *err)
 {
     for (uint32_t i = 0; i < suite->n_tasks; i++) {
         if (strcmp(suite->tasks[i], name) == 0) {
@@ -34,8 +32,7 @@ static int find_task(struct flo_suite *suite, const struct place *place,
             return 0;
         }
     }
-    if (suite->n_tasks == FLO_SUITE_TASKS_MAX ||
-        strlen(name) > FLO_SUITE_TASK_BYTES_MAX) {
+    if (suite->n_tasks == FLO_SUITE_TASKS_MAX || strlen(name) > FLO_SUITE_TASK_BYTES_MAX) {
         return misfit(place, "a task too many, or a name over 64 bytes", err);
     }
     suite->tasks[suite->n_tasks] = name;
@@ -50,8 +47,7 @@ static int read_contains(struct flo_suite_case *one, const struct place *place,
         return misfit(place, "must_contain is no list of texts", err);
     }
     for (const struct flo_tree_node *n = list->first; n != NULL; n = n->next) {
-        if (n->kind != FLO_TREE_STRING ||
-            one->n_contains == FLO_SUITE_CONTAINS_MAX) {
+        if (n->kind != FLO_TREE_STRING || one->n_contains == FLO_SUITE_CONTAINS_MAX) {
             return misfit(place, "must_contain has over 16, or no text", err);
         }
         one->contains[one->n_contains++] = n->text;
@@ -67,12 +63,10 @@ static int read_expect(struct flo_suite_case *one, const struct place *place,
     if (list->kind == FLO_TREE_NULL) {
         return 0;
     }
-    for (const struct flo_tree_node *n = flo_tree_first(list); n != NULL;
-         n = n->next) {
+    for (const struct flo_tree_node *n = flo_tree_first(list); n != NULL; n = n->next) {
         count++;
     }
-    if (list->kind != FLO_TREE_ARRAY || count > FLO_SUITE_EXPECT_MAX ||
-        one->expect != NULL) {
+    if (list->kind != FLO_TREE_ARRAY || count > FLO_SUITE_EXPECT_MAX || one->expect != NULL) {
         return misfit(place, "expect_tokens twice, over 4096, or no list", err);
     }
     one->expect = malloc((count + 1) * sizeof(*one->expect));
@@ -82,8 +76,7 @@ static int read_expect(struct flo_suite_case *one, const struct place *place,
     for (const struct flo_tree_node *n = list->first; n != NULL; n = n->next) {
         int64_t id;
         if (!flo_tree_whole(n, 0, INT32_MAX, &id)) {
-            return misfit(place, "expect_tokens has what is no token's id",
-                          err);
+            return misfit(place, "expect_tokens has what is no token's id", err);
         }
         one->expect[one->n_expect++] = (int32_t)id;
     }
@@ -92,13 +85,12 @@ static int read_expect(struct flo_suite_case *one, const struct place *place,
 
 /* The members that are texts. */
 enum { ID, SYSTEM, PROMPT, RAW_PROMPT, ANSWER, EXPECT, TASK, SKILL, TEXTS };
-static const char *const text_names[TEXTS] = {
-    "id",     "system",      "prompt", "raw_prompt",
-    "answer", "expect_text", "task",   "skill"};
+static const char *const text_names[TEXTS] = {"id",     "system",      "prompt", "raw_prompt",
+                                              "answer", "expect_text", "task",   "skill"};
 
 static int read_member(struct flo_suite_case *one, const struct place *place,
-                       const struct flo_tree_node *n, const char *texts[TEXTS],
-                       int *says_json, struct flo_err *err)
+                       const struct flo_tree_node *n, const char *texts[TEXTS], int *says_json,
+                       struct flo_err *err)
 {
     int64_t count;
 
@@ -107,8 +99,7 @@ static int read_member(struct flo_suite_case *one, const struct place *place,
             continue; /* null is as good as absent */
         }
         if (texts[i] != NULL || n->kind != FLO_TREE_STRING) {
-            return flo_fail(err, FLO_E_META_SCHEMA,
-                            "%s %u: %s twice, or no text", place->unit,
+            return flo_fail(err, FLO_E_META_SCHEMA, "%s %u: %s twice, or no text", place->unit,
                             place->number, text_names[i]);
         }
         texts[i] = n->text;
@@ -118,8 +109,7 @@ static int read_member(struct flo_suite_case *one, const struct place *place,
     }
     if (strcmp(n->key, "max_new_tokens") == 0) {
         if (!flo_tree_whole(n, 1, TOKENS_MAX, &count)) {
-            return misfit(place, "max_new_tokens is not from 1 to 1048576",
-                          err);
+            return misfit(place, "max_new_tokens is not from 1 to 1048576", err);
         }
         one->tokens_max = (uint32_t)count;
     }
@@ -136,8 +126,7 @@ static int read_member(struct flo_suite_case *one, const struct place *place,
 }
 
 /* Room for one more. */
-static int reserve(struct flo_suite *suite, const struct place *place,
-                   struct flo_err *err)
+static int reserve(struct flo_suite *suite, const struct place *place, struct flo_err *err)
 {
     size_t n = suite->count;
     struct flo_suite_case *grown;
@@ -166,8 +155,7 @@ static int fill_case(struct flo_suite *suite, const struct place *place,
         return misfit(place, "no object", err);
     }
     *one = (struct flo_suite_case){.number = place->number};
-    for (const struct flo_tree_node *n = object->first; n != NULL;
-         n = n->next) {
+    for (const struct flo_tree_node *n = object->first; n != NULL; n = n->next) {
         rv = read_member(one, place, n, texts, &says_json, err);
         if (rv < 0) {
             return rv;
@@ -185,13 +173,9 @@ static int fill_case(struct flo_suite *suite, const struct place *place,
         return misfit(place, "neither answer nor must_contain", err);
     }
     one->asks_json =
-        says_json >= 0
-            ? says_json == 1
-            : one->answer != NULL &&
-                  flo_suite_is_json(one->answer, strlen(one->answer));
-    const char *task = texts[TASK] != NULL    ? texts[TASK]
-                       : texts[SKILL] != NULL ? texts[SKILL]
-                                              : "";
+        says_json >= 0 ? says_json == 1
+                       : one->answer != NULL && flo_suite_is_json(one->answer, strlen(one->answer));
+    const char *task = texts[TASK] != NULL ? texts[TASK] : texts[SKILL] != NULL ? texts[SKILL] : "";
     rv = find_task(suite, place, task, &one->task, err);
     suite->json_count += rv == 0 && one->asks_json;
     return rv;
@@ -213,8 +197,8 @@ static int add_case(struct flo_suite *suite, const struct place *place,
 
 /* ---- whole files ---- */
 
-static int read_tree(struct flo_tree *tree, char *text, size_t bytes,
-                     uint32_t line, struct flo_err *err)
+static int read_tree(struct flo_tree *tree, char *text, size_t bytes, uint32_t line,
+                     struct flo_err *err)
 {
     size_t bad;
     int rv = flo_tree_read(tree, text, bytes, 0, 0, &bad, err);
@@ -225,12 +209,10 @@ static int read_tree(struct flo_tree *tree, char *text, size_t bytes,
     for (size_t i = 0; i < bad; i++) {
         line += text[i] == '\n';
     }
-    return flo_fail(err, FLO_E_META_JSON, "line %u: not strict JSON in UTF-8",
-                    line);
+    return flo_fail(err, FLO_E_META_JSON, "line %u: not strict JSON in UTF-8", line);
 }
 
-static int read_lines(struct flo_suite *suite, char *text, size_t bytes,
-                      struct flo_err *err)
+static int read_lines(struct flo_suite *suite, char *text, size_t bytes, struct flo_err *err)
 {
     struct place place = {"line", 0};
     char *end = text + bytes;
@@ -252,8 +234,7 @@ static int read_lines(struct flo_suite *suite, char *text, size_t bytes,
     return rv;
 }
 
-static int read_golden(struct flo_suite *suite,
-                       const struct flo_tree_node *document,
+static int read_golden(struct flo_suite *suite, const struct flo_tree_node *document,
                        struct flo_err *err)
 {
     const struct flo_tree_node *cases = NULL;
@@ -263,8 +244,7 @@ static int read_golden(struct flo_suite *suite,
     if (document->kind != FLO_TREE_OBJECT) {
         return flo_fail(err, FLO_E_META_SCHEMA, "the document is no object");
     }
-    for (const struct flo_tree_node *n = document->first; n != NULL;
-         n = n->next) {
+    for (const struct flo_tree_node *n = document->first; n != NULL; n = n->next) {
         if (strcmp(n->key, "cases") == 0 && n->kind == FLO_TREE_ARRAY) {
             if (cases != NULL) {
                 return misfit(&place, "cases stand twice", err);
@@ -272,20 +252,19 @@ static int read_golden(struct flo_suite *suite,
             cases = n;
         }
     }
-    for (const struct flo_tree_node *n = cases != NULL ? cases->first : NULL;
-         rv == 0 && n != NULL; n = n->next) {
+    for (const struct flo_tree_node *n = cases != NULL ? cases->first : NULL; rv == 0 && n != NULL;
+         n = n->next) {
         place.number++;
         rv = add_case(suite, &place, n, err);
     }
     return rv;
 }
 
-int flo_suite_take(char *text, size_t bytes, struct flo_suite *suite,
-                   struct flo_err *err)
+int flo_suite_take(char *text, size_t bytes, struct flo_suite *suite, struct flo_err *err)
 {
     /* A line of JSONL is an object of its own; a document says its format. */
-    bool is_golden = strstr(text, "\"flotilla-golden-1\"") != NULL &&
-                     strstr(text, "\"cases\"") != NULL;
+    bool is_golden =
+        strstr(text, "\"flotilla-golden-1\"") != NULL && strstr(text, "\"cases\"") != NULL;
     int rv;
 
     *suite = (struct flo_suite){.text = text, .is_golden = is_golden};
@@ -304,14 +283,12 @@ int flo_suite_take(char *text, size_t bytes, struct flo_suite *suite,
         flo_suite_deinit(suite);
     }
     /* A person wrote it: the table's fix is for what a publisher signed. */
-    return rv == FLO_E_META_JSON || rv == FLO_E_META_JSON_DEPTH ||
-                   rv == FLO_E_META_SCHEMA
-               ? flo_err_fix(err, is_golden
-                                      ? "correct the file: "
-                                        "docs/reference/golden.md, or let "
-                                        "flotilla-model golden create make it"
-                                      : "correct the file: a golden document, "
-                                        "or a case as JSON in each line")
+    return rv == FLO_E_META_JSON || rv == FLO_E_META_JSON_DEPTH || rv == FLO_E_META_SCHEMA
+               ? flo_err_fix(err, is_golden ? "correct the file: "
+                                              "docs/reference/golden.md, or let "
+                                              "flotilla-model golden create make it"
+                                            : "correct the file: a golden document, "
+                                              "or a case as JSON in each line")
                : rv;
 }
 
@@ -338,13 +315,11 @@ static void trim(const char **text, size_t *bytes)
     }
 }
 
-bool flo_suite_is_exact(const struct flo_suite_case *one, const char *answer,
-                        size_t bytes)
+bool flo_suite_is_exact(const struct flo_suite_case *one, const char *answer, size_t bytes)
 {
     for (uint32_t i = 0; i < one->n_contains; i++) {
         size_t wanted = strlen(one->contains[i]);
-        if (wanted > 0 && (bytes == 0 || memmem(answer, bytes, one->contains[i],
-                                                wanted) == NULL)) {
+        if (wanted > 0 && (bytes == 0 || memmem(answer, bytes, one->contains[i], wanted) == NULL)) {
             return false;
         }
     }
@@ -355,13 +330,11 @@ bool flo_suite_is_exact(const struct flo_suite_case *one, const char *answer,
     size_t wanted_bytes = strlen(wanted);
     trim(&wanted, &wanted_bytes);
     trim(&answer, &bytes);
-    return bytes == wanted_bytes &&
-           (bytes == 0 || memcmp(answer, wanted, bytes) == 0);
+    return bytes == wanted_bytes && (bytes == 0 || memcmp(answer, wanted, bytes) == 0);
 }
 
 bool flo_suite_is_json(const char *answer, size_t bytes)
 {
     trim(&answer, &bytes);
-    return bytes > 0 && (*answer == '{' || *answer == '[') &&
-           flo_json_check(answer, bytes);
+    return bytes > 0 && (*answer == '{' || *answer == '[') && flo_json_check(answer, bytes);
 }

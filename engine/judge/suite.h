@@ -49,13 +49,12 @@ struct flo_suite {
  * FLO_E_META_JSON     a line is not strict JSON in UTF-8 (its number is told)
  * FLO_E_META_SCHEMA   a member is missing, twice or of another kind; no case
  * FLO_E_MEMORY */
-FLO_MUST_USE int flo_suite_take(char *text, size_t bytes,
-                                struct flo_suite *suite, struct flo_err *err);
+FLO_MUST_USE int flo_suite_take(char *text, size_t bytes, struct flo_suite *suite,
+                                struct flo_err *err);
 void flo_suite_deinit(struct flo_suite *suite);
 
 /* Does an answer pass?  White space around either text does not count. */
-bool flo_suite_is_exact(const struct flo_suite_case *one, const char *answer,
-                        size_t bytes);
+bool flo_suite_is_exact(const struct flo_suite_case *one, const char *answer, size_t bytes);
 /* Is it a JSON object or array? */
 bool flo_suite_is_json(const char *answer, size_t bytes);
 

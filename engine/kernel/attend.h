@@ -12,11 +12,9 @@
 #define FLO_ATTEND_INLINE static inline __attribute__((always_inline))
 
 /* Attention of `R` rows, a constant where it is called, as is `type`. */
-typedef void flo_attend_fn(const int R, const enum flo_cache type,
-                           const struct flo_attention *a);
+typedef void flo_attend_fn(const int R, const enum flo_cache type, const struct flo_attention *a);
 
-FLO_ATTEND_INLINE void flo_attend_rows(flo_attend_fn *attend,
-                                       const enum flo_cache type,
+FLO_ATTEND_INLINE void flo_attend_rows(flo_attend_fn *attend, const enum flo_cache type,
                                        const struct flo_attention *a)
 {
     switch (a->rows) {
@@ -37,43 +35,40 @@ FLO_ATTEND_INLINE void flo_attend_rows(flo_attend_fn *attend,
 
 /* One function for each type: under a sanitizer every inlined copy has its own
  * arrays on the stack, and all together are more than a thread has. */
-#define FLO_ATTEND_TYPE(attend, type)                                          \
-    static __attribute__((noinline)) void attend_##type(                       \
-        const struct flo_attention *a)                                         \
-    {                                                                          \
-        flo_attend_rows(attend, FLO_CACHE_##type, a);                          \
+#define FLO_ATTEND_TYPE(attend, type)                                                              \
+    static __attribute__((noinline)) void attend_##type(const struct flo_attention *a)             \
+    {                                                                                              \
+        flo_attend_rows(attend, FLO_CACHE_##type, a);                                              \
     }
 
 /* Defines attend_each(attention). */
-#define FLO_ATTEND_EACH(attend)                                                \
-    FLO_ATTEND_TYPE(attend, F16)                                               \
-    FLO_ATTEND_TYPE(attend, F32)                                               \
-    FLO_ATTEND_TYPE(attend, Q8_0)                                              \
-    FLO_ATTEND_TYPE(attend, Q4_0)                                              \
-                                                                               \
-    static void attend_each(const struct flo_attention *a)                     \
-    {                                                                          \
-        switch (a->type) {                                                     \
-        case FLO_CACHE_F16:                                                    \
-            attend_F16(a);                                                     \
-            break;                                                             \
-        case FLO_CACHE_F32:                                                    \
-            attend_F32(a);                                                     \
-            break;                                                             \
-        case FLO_CACHE_Q8_0:                                                   \
-            attend_Q8_0(a);                                                    \
-            break;                                                             \
-        case FLO_CACHE_Q4_0:                                                   \
-            attend_Q4_0(a);                                                    \
-            break;                                                             \
-        }                                                                      \
+#define FLO_ATTEND_EACH(attend)                                                                    \
+    FLO_ATTEND_TYPE(attend, F16)                                                                   \
+    FLO_ATTEND_TYPE(attend, F32)                                                                   \
+    FLO_ATTEND_TYPE(attend, Q8_0)                                                                  \
+    FLO_ATTEND_TYPE(attend, Q4_0)                                                                  \
+                                                                                                   \
+    static void attend_each(const struct flo_attention *a)                                         \
+    {                                                                                              \
+        switch (a->type) {                                                                         \
+        case FLO_CACHE_F16:                                                                        \
+            attend_F16(a);                                                                         \
+            break;                                                                                 \
+        case FLO_CACHE_F32:                                                                        \
+            attend_F32(a);                                                                         \
+            break;                                                                                 \
+        case FLO_CACHE_Q8_0:                                                                       \
+            attend_Q8_0(a);                                                                        \
+            break;                                                                                 \
+        case FLO_CACHE_Q4_0:                                                                       \
+            attend_Q4_0(a);                                                                        \
+            break;                                                                                 \
+        }                                                                                          \
     }
 
 /* The positions that any row sees; all results empty. */
-FLO_ATTEND_INLINE void flo_attend_begin(const int R,
-                                        const struct flo_attention *a,
-                                        float *largest, size_t *first,
-                                        size_t *longest)
+FLO_ATTEND_INLINE void flo_attend_begin(const int R, const struct flo_attention *a, float *largest,
+                                        size_t *first, size_t *longest)
 {
     *longest = 0;
     *first = a->firsts[0];
@@ -98,29 +93,25 @@ struct flo_attend_state {
 /* Steps for one block of 16 positions. */
 struct flo_attend_steps {
     /* q . K of each row. */
-    void (*scores)(const int R, const enum flo_cache type,
-                   const struct flo_attention *a, const uint8_t *keys,
-                   struct flo_attend_state *state);
+    void (*scores)(const int R, const enum flo_cache type, const struct flo_attention *a,
+                   const uint8_t *keys, struct flo_attend_state *state);
     /* The weights of row r; positions that it does not see weigh 0. */
     void (*softmax)(struct flo_attend_state *state, int r);
     /* out = out * correction + weights . V; positions after `count` are not
      * read: their values may be left over from another sequence. */
-    void (*values)(const int R, const enum flo_cache type,
-                   const struct flo_attention *a, const uint8_t *values,
-                   size_t count, const struct flo_attend_state *state);
+    void (*values)(const int R, const enum flo_cache type, const struct flo_attention *a,
+                   const uint8_t *values, size_t count, const struct flo_attend_state *state);
 };
 
-FLO_ATTEND_INLINE void flo_attend_blocks(const struct flo_attend_steps steps,
-                                         const int R, const enum flo_cache type,
-                                         const struct flo_attention *a)
+FLO_ATTEND_INLINE void flo_attend_blocks(const struct flo_attend_steps steps, const int R,
+                                         const enum flo_cache type, const struct flo_attention *a)
 {
     const size_t block_bytes = flo_cache_block_bytes(type, a->head_size);
     struct flo_attend_state state = {0};
     size_t first, longest;
 
     flo_attend_begin(R, a, state.largest, &first, &longest);
-    for (size_t p = first / FLO_KV_BLOCK * FLO_KV_BLOCK; p < longest;
-         p += FLO_KV_BLOCK) {
+    for (size_t p = first / FLO_KV_BLOCK * FLO_KV_BLOCK; p < longest; p += FLO_KV_BLOCK) {
         size_t at = p / FLO_KV_BLOCK * block_bytes, count = longest - p;
 
         steps.scores(R, type, a, (const uint8_t *)a->keys + at, &state);
@@ -147,14 +138,13 @@ FLO_ATTEND_INLINE void flo_attend_blocks(const struct flo_attend_steps steps,
 }
 
 /* Defines attend_each(attention) by the steps of a block. */
-#define FLO_ATTEND_BY_BLOCKS(scores, softmax, values)                          \
-    FLO_ATTEND_INLINE void attend(const int R, const enum flo_cache type,      \
-                                  const struct flo_attention *a)               \
-    {                                                                          \
-        flo_attend_blocks((struct flo_attend_steps){scores, softmax, values},  \
-                          R, type, a);                                         \
-    }                                                                          \
-                                                                               \
+#define FLO_ATTEND_BY_BLOCKS(scores, softmax, values)                                              \
+    FLO_ATTEND_INLINE void attend(const int R, const enum flo_cache type,                          \
+                                  const struct flo_attention *a)                                   \
+    {                                                                                              \
+        flo_attend_blocks((struct flo_attend_steps){scores, softmax, values}, R, type, a);         \
+    }                                                                                              \
+                                                                                                   \
     FLO_ATTEND_EACH(attend)
 
 #endif

@@ -22,8 +22,7 @@
 /* Best first. */
 static const struct flo_kernel *const kernels[] = {
 #if defined(__x86_64__)
-    &flo_kernel_avx512, &flo_kernel_avx_vnni, &flo_kernel_avx2,
-    &flo_kernel_avx,    &flo_kernel_sse42,
+    &flo_kernel_avx512, &flo_kernel_avx_vnni, &flo_kernel_avx2, &flo_kernel_avx, &flo_kernel_sse42,
 #elif defined(__aarch64__)
     &flo_kernel_neon_i8mm,
     &flo_kernel_neon_dot,
@@ -57,8 +56,7 @@ struct check {
     uint8_t weights[CHECK_ROWS * CHECK_COLUMNS * 4];
     float expected[2 * CHECK_TOKENS * CHECK_ROWS]; /* products with them */
     /* The same packed: strips as a type of 8 bits needs them. */
-    _Alignas(FLO_STRIP_ALIGN)
-        uint8_t strips[(CHECK_STRIPS + 1) * 16 * CHECK_BLOCKS * (32 + 2)];
+    _Alignas(FLO_STRIP_ALIGN) uint8_t strips[(CHECK_STRIPS + 1) * 16 * CHECK_BLOCKS * (32 + 2)];
     int16_t packed_codes[CHECK_TOKENS * CHECK_COLUMNS];
     float packed_scales[CHECK_TOKENS * CHECK_BLOCKS];
     float packed_sums[CHECK_TOKENS * CHECK_BLOCKS * 2];
@@ -137,8 +135,8 @@ static void fill_weights(struct check *check, const struct flo_quant_type *type)
         }
     }
     for (size_t r = CHECK_SOURCES; r < CHECK_ROWS; r++) {
-        memcpy(check->weights + r * row_bytes,
-               check->weights + source_of(r) * row_bytes, row_bytes);
+        memcpy(check->weights + r * row_bytes, check->weights + source_of(r) * row_bytes,
+               row_bytes);
     }
 }
 
@@ -156,16 +154,13 @@ static void expect_products(struct check *check, uint32_t id, size_t row_bytes)
         .tokens = flo_weight_reads_codes(id) ? TOKENS : CHECK_TOKENS,
     };
 
-    flo_kernel_ref.matmul[id](check->weights, row_bytes, CHECK_SOURCES, &x, few,
-                              CHECK_SOURCES);
+    flo_kernel_ref.matmul[id](check->weights, row_bytes, CHECK_SOURCES, &x, few, CHECK_SOURCES);
     for (size_t i = 0; i < x.tokens * CHECK_ROWS; i++) {
-        check->expected[i] =
-            few[i / CHECK_ROWS * CHECK_SOURCES + source_of(i % CHECK_ROWS)];
+        check->expected[i] = few[i / CHECK_ROWS * CHECK_SOURCES + source_of(i % CHECK_ROWS)];
     }
 }
 
-static bool matmul_agrees(const struct flo_kernel *kernel, struct check *check,
-                          uint32_t id)
+static bool matmul_agrees(const struct flo_kernel *kernel, struct check *check, uint32_t id)
 {
     const struct flo_quant_type *type = flo_quant_type(id);
     size_t row_bytes = flo_quant_bytes(type, CHECK_COLUMNS);
@@ -183,8 +178,7 @@ static bool matmul_agrees(const struct flo_kernel *kernel, struct check *check,
     expect_products(check, id, row_bytes);
     for (size_t i = 0; i < FLO_COUNT(token_counts); i++) {
         x.tokens = token_counts[i];
-        kernel->matmul[id](check->weights, row_bytes, CHECK_ROWS, &x, got,
-                           CHECK_ROWS);
+        kernel->matmul[id](check->weights, row_bytes, CHECK_ROWS, &x, got, CHECK_ROWS);
         if (!are_near(got, check->expected, x.tokens * CHECK_ROWS)) {
             return false;
         }
@@ -193,8 +187,8 @@ static bool matmul_agrees(const struct flo_kernel *kernel, struct check *check,
 }
 
 /* The strip products of the weights that matmul_agrees() has left. */
-static bool strips_agree(const struct flo_kernel *kernel, struct check *check,
-                         uint32_t id, enum flo_precision precision)
+static bool strips_agree(const struct flo_kernel *kernel, struct check *check, uint32_t id,
+                         enum flo_precision precision)
 {
     struct flo_activations x = {
         .codes = check->packed_codes,
@@ -204,8 +198,7 @@ static bool strips_agree(const struct flo_kernel *kernel, struct check *check,
         .precision = precision,
     };
     const float *expected =
-        check->expected +
-        (precision == FLO_PRECISION_8 ? CHECK_TOKENS * CHECK_ROWS : 0);
+        check->expected + (precision == FLO_PRECISION_8 ? CHECK_TOKENS * CHECK_ROWS : 0);
     float got[CHECK_TOKENS * CHECK_ROWS];
 
     for (size_t i = 0; i < FLO_COUNT(token_counts); i++) {
@@ -213,8 +206,7 @@ static bool strips_agree(const struct flo_kernel *kernel, struct check *check,
         for (size_t t = 0; t < x.tokens; t++) {
             kernel->quantise_packed(check->values + t * CHECK_COLUMNS, &x, t);
         }
-        kernel->matmul_packed[id](check->strips,
-                                  flo_pack_strip_bytes(id, CHECK_COLUMNS),
+        kernel->matmul_packed[id](check->strips, flo_pack_strip_bytes(id, CHECK_COLUMNS),
                                   CHECK_ROWS, &x, got, CHECK_ROWS);
         if (!are_near(got, expected, x.tokens * CHECK_ROWS)) {
             return false;
@@ -223,19 +215,16 @@ static bool strips_agree(const struct flo_kernel *kernel, struct check *check,
     return true;
 }
 
-static bool packed_agrees(const struct flo_kernel *kernel, struct check *check,
-                          uint32_t id)
+static bool packed_agrees(const struct flo_kernel *kernel, struct check *check, uint32_t id)
 {
     size_t strip_bytes = flo_pack_strip_bytes(id, CHECK_COLUMNS);
     size_t row_bytes = flo_quant_bytes(flo_quant_type(id), CHECK_COLUMNS);
 
     for (size_t s = 0; s < CHECK_STRIPS; s++) {
-        flo_pack_strip(id, check->weights + s * FLO_STRIP_ROWS * row_bytes,
-                       row_bytes, FLO_STRIP_ROWS, CHECK_COLUMNS,
-                       check->strips + s * strip_bytes);
+        flo_pack_strip(id, check->weights + s * FLO_STRIP_ROWS * row_bytes, row_bytes,
+                       FLO_STRIP_ROWS, CHECK_COLUMNS, check->strips + s * strip_bytes);
     }
-    memcpy(check->strips + CHECK_STRIPS * strip_bytes, check->strips,
-           strip_bytes);
+    memcpy(check->strips + CHECK_STRIPS * strip_bytes, check->strips, strip_bytes);
     return strips_agree(kernel, check, id, FLO_PRECISION_8) &&
            strips_agree(kernel, check, id, FLO_PRECISION_16);
 }
@@ -247,9 +236,8 @@ static bool codes_agree(const struct flo_kernel *kernel, struct check *check)
     float scales[CHECK_BLOCKS], sums[CHECK_BLOCKS];
 
     for (size_t t = 0; t < 2 * CHECK_TOKENS; t += CHECK_TOKENS) {
-        kernel->quantise(check->values, CHECK_COLUMNS,
-                         t == 0 ? FLO_PRECISION_16 : FLO_PRECISION_8, codes,
-                         scales, sums);
+        kernel->quantise(check->values, CHECK_COLUMNS, t == 0 ? FLO_PRECISION_16 : FLO_PRECISION_8,
+                         codes, scales, sums);
         for (size_t i = 0; i < CHECK_COLUMNS; i++) {
             if (abs(codes[i] - check->codes[t * CHECK_COLUMNS + i]) > 1) {
                 return false;
@@ -263,13 +251,12 @@ static bool codes_agree(const struct flo_kernel *kernel, struct check *check)
 }
 
 static const char *const row_operations[] = {
-    "rms_norm", "layer_norm", "rope", "rope",         "silu",
-    "gelu",     "soft_cap",   "add",  "low_rank_add",
+    "rms_norm", "layer_norm", "rope", "rope", "silu", "gelu", "soft_cap", "add", "low_rank_add",
 };
 
 /* Each of them on x and w, to a row of its own. */
-static void run_rows(const struct flo_kernel *kernel, const float *x,
-                     const float *w, float (*out)[CHECK_COLUMNS])
+static void run_rows(const struct flo_kernel *kernel, const float *x, const float *w,
+                     float (*out)[CHECK_COLUMNS])
 {
     for (size_t i = 0; i < FLO_COUNT(row_operations); i++) {
         memcpy(out[i], x, sizeof(*out));
@@ -286,8 +273,8 @@ static void run_rows(const struct flo_kernel *kernel, const float *x,
     kernel->low_rank_add(w, 1, 3, x, out[8], CHECK_ODD);
 }
 
-static bool rows_agree(const struct flo_kernel *kernel,
-                       const struct check *check, const char **what)
+static bool rows_agree(const struct flo_kernel *kernel, const struct check *check,
+                       const char **what)
 {
     const float *x = check->values, *w = check->values + CHECK_COLUMNS;
     float expected[FLO_COUNT(row_operations)][CHECK_COLUMNS];
@@ -324,9 +311,8 @@ static void attend(const struct flo_kernel *kernel, const struct check *check,
     kernel->attend(&a);
 }
 
-static bool attention_agrees(const struct flo_kernel *kernel,
-                             const struct check *check, enum flo_cache type,
-                             size_t head)
+static bool attention_agrees(const struct flo_kernel *kernel, const struct check *check,
+                             enum flo_cache type, size_t head)
 {
     enum { ROOM = CHECK_HEAD * 48 };
     const struct flo_kernel *pair[] = {&flo_kernel_ref, kernel};
@@ -351,8 +337,7 @@ static bool attention_agrees(const struct flo_kernel *kernel,
     for (int is_local = 0; is_local < 2; is_local++) {
         float expected[FLO_ATTEND_ROWS][CHECK_HEAD] = {0};
 
-        attend(&flo_kernel_ref, check, a[0], is_local, FLO_ATTEND_ROWS,
-               expected);
+        attend(&flo_kernel_ref, check, a[0], is_local, FLO_ATTEND_ROWS, expected);
         for (size_t rows = 1; rows <= FLO_ATTEND_ROWS; rows++) {
             float got[FLO_ATTEND_ROWS][CHECK_HEAD] = {0};
 
@@ -371,11 +356,10 @@ bool flo_kernel_agrees(const struct flo_kernel *kernel, const char **what)
 
     fill(&check, check.values, FLO_COUNT(check.values));
     for (size_t t = 0; t < 2 * CHECK_TOKENS; t++) {
-        flo_kernel_ref.quantise(
-            check.values + t % CHECK_TOKENS * CHECK_COLUMNS, CHECK_COLUMNS,
-            t < CHECK_TOKENS ? FLO_PRECISION_16 : FLO_PRECISION_8,
-            check.codes + t * CHECK_COLUMNS, check.scales + t * CHECK_BLOCKS,
-            check.sums + t * CHECK_BLOCKS);
+        flo_kernel_ref.quantise(check.values + t % CHECK_TOKENS * CHECK_COLUMNS, CHECK_COLUMNS,
+                                t < CHECK_TOKENS ? FLO_PRECISION_16 : FLO_PRECISION_8,
+                                check.codes + t * CHECK_COLUMNS, check.scales + t * CHECK_BLOCKS,
+                                check.sums + t * CHECK_BLOCKS);
     }
     *what = "quantise";
     if (!codes_agree(kernel, &check)) {
@@ -390,8 +374,7 @@ bool flo_kernel_agrees(const struct flo_kernel *kernel, const char **what)
             return false;
         }
         *what = "packed weights";
-        if (kernel->matmul_packed[id] != NULL &&
-            !packed_agrees(kernel, &check, id)) {
+        if (kernel->matmul_packed[id] != NULL && !packed_agrees(kernel, &check, id)) {
             return false;
         }
     }
@@ -401,8 +384,7 @@ bool flo_kernel_agrees(const struct flo_kernel *kernel, const char **what)
     *what = "attention";
     for (int type = 0; type < FLO_CACHE_COUNT; type++) {
         if (!attention_agrees(kernel, &check, (enum flo_cache)type, 64) ||
-            !attention_agrees(kernel, &check, (enum flo_cache)type,
-                              CHECK_HEAD)) {
+            !attention_agrees(kernel, &check, (enum flo_cache)type, CHECK_HEAD)) {
             return false;
         }
     }
@@ -426,18 +408,16 @@ static bool is_usable(const struct flo_kernel *kernel, bool trusts)
 {
     const char *what = "";
 
-    if (trusts || kernel == &flo_kernel_ref ||
-        flo_kernel_agrees(kernel, &what)) {
+    if (trusts || kernel == &flo_kernel_ref || flo_kernel_agrees(kernel, &what)) {
         return true;
     }
-    flo_log(FLO_LOG_ERROR, "engine",
-            "kernel %s disagrees with plain C on %s and is not used",
+    flo_log(FLO_LOG_ERROR, "engine", "kernel %s disagrees with plain C on %s and is not used",
             kernel->name, what);
     return false;
 }
 
-int flo_kernel_choose(const char *name, bool trusts,
-                      const struct flo_kernel **kernel, struct flo_err *err)
+int flo_kernel_choose(const char *name, bool trusts, const struct flo_kernel **kernel,
+                      struct flo_err *err)
 {
     for (size_t i = 0; i < FLO_COUNT(kernels); i++) {
         bool is_named = name != NULL && strcmp(kernels[i]->name, name) == 0;
@@ -450,10 +430,8 @@ int flo_kernel_choose(const char *name, bool trusts,
             return 0;
         }
         if (is_named) {
-            return flo_fail(err, FLO_E_INTERNAL,
-                            "kernel %s disagrees with plain C", name);
+            return flo_fail(err, FLO_E_INTERNAL, "kernel %s disagrees with plain C", name);
         }
     }
-    return flo_fail(err, FLO_E_USAGE,
-                    "kernel %s: not known or not supported by this CPU", name);
+    return flo_fail(err, FLO_E_USAGE, "kernel %s: not known or not supported by this CPU", name);
 }

@@ -51,21 +51,18 @@ struct flo_activations {
 /* y[t * stride + r] = sum over columns of weights[r][c] * x[t][c], for all
  * tokens and for `rows` rows of `row_bytes` each, beginning at `weights`. */
 typedef void flo_matmul_fn(const void *weights, size_t row_bytes, size_t rows,
-                           const struct flo_activations *x, float *y,
-                           size_t stride);
+                           const struct flo_activations *x, float *y, size_t stride);
 
 /* One token's values -> codes, scales, sums, of FLO_PRECISION_8 or _16;
  * columns a multiple of 32. */
-typedef void flo_quantise_fn(const float *values, size_t columns,
-                             enum flo_precision precision, int16_t *codes,
-                             float *scales, float *sums);
+typedef void flo_quantise_fn(const float *values, size_t columns, enum flo_precision precision,
+                             int16_t *codes, float *scales, float *sums);
 
 /* Token t's values -> its place in the packed form that the kernel's strip
  * products read: out's codes, scales and sums, the columns, tokens and
  * precision of which are set.  Tokens may be made in any order, by several
  * threads at once. */
-typedef void flo_quantise_packed_fn(const float *values,
-                                    const struct flo_activations *out,
+typedef void flo_quantise_packed_fn(const float *values, const struct flo_activations *out,
                                     size_t t);
 
 /* The largest code. */
@@ -102,8 +99,7 @@ static inline size_t flo_cache_code_bytes(enum flo_cache type, size_t head_size)
     return head_size * FLO_KV_BLOCK * nibbles[type] / 2;
 }
 /* Bytes of a block of keys or of values. */
-static inline size_t flo_cache_block_bytes(enum flo_cache type,
-                                           size_t head_size)
+static inline size_t flo_cache_block_bytes(enum flo_cache type, size_t head_size)
 {
     size_t bytes = flo_cache_code_bytes(type, head_size);
 
@@ -119,8 +115,8 @@ struct flo_attention {
     enum flo_cache type;
     size_t head_size;
     float scale;
-    float cap;   /* scores s become cap * tanh(s / cap); 0: they stay */
-    size_t rows; /* 1..FLO_ATTEND_ROWS */
+    float cap;                             /* scores s become cap * tanh(s / cap); 0: they stay */
+    size_t rows;                           /* 1..FLO_ATTEND_ROWS */
     const float *queries[FLO_ATTEND_ROWS]; /* [head_size] each */
     float *out[FLO_ATTEND_ROWS];           /* [head_size] each */
     size_t firsts[FLO_ATTEND_ROWS];        /* position seen, below lengths */
@@ -129,15 +125,13 @@ struct flo_attention {
 
 /* out[i] = x[i] / sqrt(mean(x^2) + epsilon) * weight[i]; norms may be in
  * place */
-typedef void flo_rms_norm_fn(const float *x, const float *weight, float epsilon,
-                             size_t count, float *out);
+typedef void flo_rms_norm_fn(const float *x, const float *weight, float epsilon, size_t count,
+                             float *out);
 /* out[i] = (x[i] - mean) / sqrt(variance + epsilon) * weight[i] + bias[i] */
-typedef void flo_layer_norm_fn(const float *x, const float *weight,
-                               const float *bias, float epsilon, size_t count,
-                               float *out);
+typedef void flo_layer_norm_fn(const float *x, const float *weight, const float *bias,
+                               float epsilon, size_t count, float *out);
 /* Rotate one head in place. */
-typedef void flo_rope_fn(float *x, const float *cosines, const float *sines,
-                         size_t count);
+typedef void flo_rope_fn(float *x, const float *cosines, const float *sines, size_t count);
 /* gate[i] = f(gate[i]) * up[i] */
 typedef void flo_gate_fn(float *gate, const float *up, size_t count);
 /* x[i] = cap * tanh(x[i] / cap) */
@@ -146,11 +140,10 @@ typedef void flo_soft_cap_fn(float *x, float cap, size_t count);
 typedef void flo_add_fn(float *x, const float *y, size_t count);
 /* y[i] += sum over r of low[r] * b[r * stride + i]; a row has the same bits
  * whatever rows are next to it */
-typedef void flo_low_rank_add_fn(const float *b, size_t stride, size_t rank,
-                                 const float *low, float *y, size_t rows);
+typedef void flo_low_rank_add_fn(const float *b, size_t stride, size_t rank, const float *low,
+                                 float *y, size_t rows);
 /* Put one head's key and value at `position` of the cache. */
-typedef void flo_store_fn(const float *key, const float *value,
-                          size_t head_size, size_t position,
+typedef void flo_store_fn(const float *key, const float *value, size_t head_size, size_t position,
                           enum flo_cache type, void *keys, void *values);
 /* out = softmax(scale * q . K) V over the positions seen. */
 typedef void flo_attention_fn(const struct flo_attention *attention);
@@ -202,8 +195,7 @@ const struct flo_kernel *flo_kernel_at(size_t index);
  *
  * FLO_E_USAGE   no kernel of that name, or this CPU cannot run it
  * FLO_E_INTERNAL   the named kernel disagrees with plain C */
-FLO_MUST_USE int flo_kernel_choose(const char *name, bool trusts,
-                                   const struct flo_kernel **kernel,
+FLO_MUST_USE int flo_kernel_choose(const char *name, bool trusts, const struct flo_kernel **kernel,
                                    struct flo_err *err);
 /* The name of the kernel that is asked for, here or by FLOTILLA_KERNEL; NULL:
  * the best one. */

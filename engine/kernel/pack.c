@@ -18,18 +18,12 @@ struct format {
 };
 
 static const struct format formats[FLO_QUANT_ID_COUNT] = {
-    [FLO_QUANT_Q4_0] = {32, 0, 0, 4, 8},
-    [FLO_QUANT_Q4_1] = {32, 0, 0, 4, 0},
-    [FLO_QUANT_Q5_0] = {32, 0, 1, 4, 16},
-    [FLO_QUANT_Q5_1] = {32, 0, 1, 4, 0},
-    [FLO_QUANT_Q8_0] = {32, 0, 0, 8, 0},
-    [FLO_QUANT_Q2_K] = {256, 2, 0, 2, 0},
-    [FLO_QUANT_Q3_K] = {256, 2, 1, 2, 4},
-    [FLO_QUANT_Q4_K] = {256, 2, 0, 4, 0},
-    [FLO_QUANT_Q5_K] = {256, 2, 1, 4, 0},
-    [FLO_QUANT_Q6_K] = {256, 2, 2, 4, 32},
-    [FLO_QUANT_IQ4_NL] = {32, 0, 0, 4, 0},
-    [FLO_QUANT_IQ4_XS] = {256, 1, 0, 4, 0},
+    [FLO_QUANT_Q4_0] = {32, 0, 0, 4, 8},   [FLO_QUANT_Q4_1] = {32, 0, 0, 4, 0},
+    [FLO_QUANT_Q5_0] = {32, 0, 1, 4, 16},  [FLO_QUANT_Q5_1] = {32, 0, 1, 4, 0},
+    [FLO_QUANT_Q8_0] = {32, 0, 0, 8, 0},   [FLO_QUANT_Q2_K] = {256, 2, 0, 2, 0},
+    [FLO_QUANT_Q3_K] = {256, 2, 1, 2, 4},  [FLO_QUANT_Q4_K] = {256, 2, 0, 4, 0},
+    [FLO_QUANT_Q5_K] = {256, 2, 1, 4, 0},  [FLO_QUANT_Q6_K] = {256, 2, 2, 4, 32},
+    [FLO_QUANT_IQ4_NL] = {32, 0, 0, 4, 0}, [FLO_QUANT_IQ4_XS] = {256, 1, 0, 4, 0},
 };
 
 struct flo_strip flo_strip_layout(uint32_t type, size_t columns)
@@ -43,8 +37,7 @@ struct flo_strip flo_strip_layout(uint32_t type, size_t columns)
         return none;
     }
     s.group = f->columns / FLO_CODE_BLOCK;
-    s.halves =
-        flo_quant_type(type)->scale_count * FLO_STRIP_ROWS * sizeof(uint16_t);
+    s.halves = flo_quant_type(type)->scale_count * FLO_STRIP_ROWS * sizeof(uint16_t);
     s.low = f->scales * FLO_STRIP_ROWS;
     s.high = s.low + f->low * REGISTER;
     s.block = s.high + f->high * REGISTER;
@@ -55,13 +48,11 @@ struct flo_strip flo_strip_layout(uint32_t type, size_t columns)
 
 size_t flo_pack_strip_bytes(uint32_t type, size_t columns)
 {
-    return type < FLO_QUANT_ID_COUNT ? flo_strip_layout(type, columns).bytes
-                                     : 0;
+    return type < FLO_QUANT_ID_COUNT ? flo_strip_layout(type, columns).bytes : 0;
 }
 
 /* The bytes of 32 columns: sub-block `sub` of a block of 256. */
-static void read_scales(uint32_t type, const void *block, size_t sub,
-                        uint8_t out[2])
+static void read_scales(uint32_t type, const void *block, size_t sub, uint8_t out[2])
 {
     const struct flo_block_q2_k *q2_k = block;
     const struct flo_block_q3_k *q3_k = block;
@@ -112,8 +103,7 @@ static void put(uint8_t *plane, unsigned bits, size_t g, uint32_t codes)
     memcpy(to, &word, GROUP);
 }
 
-static void pack_codes(const struct format *f,
-                       const struct flo_quant_unpacked *w,
+static void pack_codes(const struct format *f, const struct flo_quant_unpacked *w,
                        const uint8_t raw[256], uint8_t *high, uint8_t *low)
 {
     for (size_t g = 0; g < FLO_CODE_BLOCK / GROUP; g++) {
@@ -131,17 +121,17 @@ static void pack_codes(const struct format *f,
     }
 }
 
-static void pack_halves(const struct flo_quant_type *type, const uint8_t *block,
-                        size_t r, uint8_t *halves)
+static void pack_halves(const struct flo_quant_type *type, const uint8_t *block, size_t r,
+                        uint8_t *halves)
 {
     for (size_t s = 0; s < type->scale_count; s++) {
-        memcpy(halves + (s * FLO_STRIP_ROWS + r) * sizeof(uint16_t),
-               block + type->scale_offset[s], sizeof(uint16_t));
+        memcpy(halves + (s * FLO_STRIP_ROWS + r) * sizeof(uint16_t), block + type->scale_offset[s],
+               sizeof(uint16_t));
     }
 }
 
-void flo_pack_strip(uint32_t type, const uint8_t *rows, size_t row_bytes,
-                    size_t count, size_t columns, uint8_t *strip)
+void flo_pack_strip(uint32_t type, const uint8_t *rows, size_t row_bytes, size_t count,
+                    size_t columns, uint8_t *strip)
 {
     const struct format *f = &formats[type];
     const struct flo_quant_type *quant = flo_quant_type(type);
@@ -169,8 +159,7 @@ void flo_pack_strip(uint32_t type, const uint8_t *rows, size_t row_bytes,
                 to[s * FLO_STRIP_ROWS + r] = scales[s];
             }
             quant->unpack(row, b, &w);
-            pack_codes(f, &w, raw, to + at.high + r * GROUP,
-                       to + at.low + r * GROUP);
+            pack_codes(f, &w, raw, to + at.high + r * GROUP, to + at.low + r * GROUP);
         }
     }
 }

@@ -55,7 +55,7 @@ size_t flo_pack_strip_bytes(uint32_t type, size_t columns);
 
 /* Pack `count` (1..16) rows of `row_bytes` each; the rows that are missing
  * are zeros.  Pure. */
-void flo_pack_strip(uint32_t type, const uint8_t *rows, size_t row_bytes,
-                    size_t count, size_t columns, uint8_t *strip);
+void flo_pack_strip(uint32_t type, const uint8_t *rows, size_t row_bytes, size_t count,
+                    size_t columns, uint8_t *strip);
 
 #endif

@@ -28,9 +28,8 @@ static inline float dot_float(const float *a, const float *b, size_t count)
 }
 
 static inline __attribute__((always_inline)) void
-matmul_float(const uint32_t id, const void *weights, size_t row_bytes,
-             size_t rows, const struct flo_activations *x, float *y,
-             size_t stride)
+matmul_float(const uint32_t id, const void *weights, size_t row_bytes, size_t rows,
+             const struct flo_activations *x, float *y, size_t stride)
 {
     enum { PIECE = 256 };
     const size_t value_bytes = id == FLO_QUANT_F32 ? 4 : 2;
@@ -49,19 +48,17 @@ matmul_float(const uint32_t id, const void *weights, size_t row_bytes,
                 w[i] = flo_quant_float_at(id, row + c * value_bytes, i);
             }
             for (size_t t = 0; t < x->tokens; t++) {
-                y[t * stride + r] +=
-                    dot_float(w, x->values + t * x->columns + c, count);
+                y[t * stride + r] += dot_float(w, x->values + t * x->columns + c, count);
             }
         }
     }
 }
 
-#define MATMUL_FLOAT(with, type, id)                                           \
-    void flo_ref_matmul_##type(const void *weights, size_t row_bytes,          \
-                               size_t rows, const struct flo_activations *x,   \
-                               float *y, size_t stride)                        \
-    {                                                                          \
-        matmul_float(FLO_QUANT_##id, weights, row_bytes, rows, x, y, stride);  \
+#define MATMUL_FLOAT(with, type, id)                                                               \
+    void flo_ref_matmul_##type(const void *weights, size_t row_bytes, size_t rows,                 \
+                               const struct flo_activations *x, float *y, size_t stride)           \
+    {                                                                                              \
+        matmul_float(FLO_QUANT_##id, weights, row_bytes, rows, x, y, stride);                      \
     }
 
 FLO_QUANT_FLOAT_TYPES(MATMUL_FLOAT, )
@@ -92,6 +89,5 @@ const struct flo_kernel flo_kernel_ref = {
 
 bool flo_weight_reads_codes(uint32_t type)
 {
-    return type != FLO_QUANT_F32 && type != FLO_QUANT_F16 &&
-           type != FLO_QUANT_BF16;
+    return type != FLO_QUANT_F32 && type != FLO_QUANT_F16 && type != FLO_QUANT_BF16;
 }

@@ -8,15 +8,13 @@
 
 /* ---- storing ---- */
 
-static void *block_of(void *blocks, enum flo_cache type, size_t head_size,
-                      size_t position)
+static void *block_of(void *blocks, enum flo_cache type, size_t head_size, size_t position)
 {
-    return (uint8_t *)blocks +
-           position / FLO_KV_BLOCK * flo_cache_block_bytes(type, head_size);
+    return (uint8_t *)blocks + position / FLO_KV_BLOCK * flo_cache_block_bytes(type, head_size);
 }
 
-static void store_f32(const float *key, const float *value, size_t head_size,
-                      size_t lane, float *keys, float *values)
+static void store_f32(const float *key, const float *value, size_t head_size, size_t lane,
+                      float *keys, float *values)
 {
     for (size_t d = 0; d < head_size; d++) {
         keys[d * FLO_KV_BLOCK + lane] = key[d];
@@ -24,8 +22,8 @@ static void store_f32(const float *key, const float *value, size_t head_size,
     }
 }
 
-static void store_f16(const float *key, const float *value, size_t head_size,
-                      size_t lane, uint16_t *keys, uint16_t *values)
+static void store_f16(const float *key, const float *value, size_t head_size, size_t lane,
+                      uint16_t *keys, uint16_t *values)
 {
     for (size_t d = 0; d < head_size; d++) {
         keys[d * FLO_KV_BLOCK + lane] = flo_f32_to_f16(key[d]);
@@ -36,8 +34,7 @@ static void store_f16(const float *key, const float *value, size_t head_size,
 /* Up to 32 values to codes; returns the scale, NaN when one is not finite.
  * As the block types of the same names: q8_0 by the largest size / 127, q4_0
  * so that the value of largest size becomes -8. */
-static uint16_t code_values(enum flo_cache type, const float *x, size_t count,
-                            int8_t *codes)
+static uint16_t code_values(enum flo_cache type, const float *x, size_t count, int8_t *codes)
 {
     float largest = 0, poison = 0;
 
@@ -50,8 +47,7 @@ static uint16_t code_values(enum flo_cache type, const float *x, size_t count,
         return 0x7e00;
     }
     bool is_wide = type == FLO_CACHE_Q8_0;
-    uint16_t half =
-        flo_f32_to_f16(is_wide ? fabsf(largest) / 127.0f : largest / -8.0f);
+    uint16_t half = flo_f32_to_f16(is_wide ? fabsf(largest) / 127.0f : largest / -8.0f);
     float scale = flo_f16_to_f32(half);
     float inverse = scale != 0 ? 1.0f / scale : 0.0f;
     float most = is_wide ? 127 : 7, least = is_wide ? -127 : -8;
@@ -69,13 +65,11 @@ static void put_nibble(uint8_t *byte, bool is_high, int8_t code)
 {
     unsigned bits = (unsigned)(code + 8) & 15;
 
-    *byte =
-        (uint8_t)(is_high ? (*byte & 15u) | bits << 4 : (*byte & 0xf0u) | bits);
+    *byte = (uint8_t)(is_high ? (*byte & 15u) | bits << 4 : (*byte & 0xf0u) | bits);
 }
 
-static void store_codes(enum flo_cache type, const float *key,
-                        const float *value, size_t head_size, size_t lane,
-                        uint8_t *keys, uint8_t *values)
+static void store_codes(enum flo_cache type, const float *key, const float *value, size_t head_size,
+                        size_t lane, uint8_t *keys, uint8_t *values)
 {
     size_t scales = flo_cache_scales(head_size), half = head_size / 2;
     size_t code_bytes = flo_cache_code_bytes(type, head_size);
@@ -87,10 +81,8 @@ static void store_codes(enum flo_cache type, const float *key,
         size_t at = b * 32, left = head_size - at;
         size_t count = left < 32 ? left : 32;
 
-        key_scales[b * FLO_KV_BLOCK + lane] =
-            code_values(type, key + at, count, k + at);
-        value_scales[lane * scales + b] =
-            code_values(type, value + at, count, v + at);
+        key_scales[b * FLO_KV_BLOCK + lane] = code_values(type, key + at, count, k + at);
+        value_scales[lane * scales + b] = code_values(type, value + at, count, v + at);
     }
     for (size_t d = 0; d < head_size; d++) {
         if (type == FLO_CACHE_Q8_0) {
@@ -103,9 +95,8 @@ static void store_codes(enum flo_cache type, const float *key,
     }
 }
 
-void flo_ref_store(const float *key, const float *value, size_t head_size,
-                   size_t position, enum flo_cache type, void *keys,
-                   void *values)
+void flo_ref_store(const float *key, const float *value, size_t head_size, size_t position,
+                   enum flo_cache type, void *keys, void *values)
 {
     size_t lane = position % FLO_KV_BLOCK;
 
@@ -127,8 +118,7 @@ void flo_ref_store(const float *key, const float *value, size_t head_size,
 
 /* ---- unpacking ---- */
 
-static int code_at(enum flo_cache type, const uint8_t *codes, size_t byte,
-                   bool is_high)
+static int code_at(enum flo_cache type, const uint8_t *codes, size_t byte, bool is_high)
 {
     if (type == FLO_CACHE_Q8_0) {
         return (int8_t)codes[byte];
@@ -137,8 +127,7 @@ static int code_at(enum flo_cache type, const uint8_t *codes, size_t byte,
 }
 
 /* Keys [head_size][16] of one block. */
-static void unpack_keys(enum flo_cache type, const uint8_t *block,
-                        size_t head_size, float *out)
+static void unpack_keys(enum flo_cache type, const uint8_t *block, size_t head_size, float *out)
 {
     const uint8_t *scales = block + flo_cache_code_bytes(type, head_size);
 
@@ -152,15 +141,14 @@ static void unpack_keys(enum flo_cache type, const uint8_t *block,
         } else if (type == FLO_CACHE_F16) {
             out[i] = flo_f16_at(block + i * 2);
         } else {
-            out[i] = flo_f16_at(scales + scale * 2) *
-                     (float)code_at(type, block, byte, lane >= 8);
+            out[i] = flo_f16_at(scales + scale * 2) * (float)code_at(type, block, byte, lane >= 8);
         }
     }
 }
 
 /* The value [head_size] of one position of a block. */
-static void unpack_value(enum flo_cache type, const uint8_t *block,
-                         size_t head_size, size_t lane, float *out)
+static void unpack_value(enum flo_cache type, const uint8_t *block, size_t head_size, size_t lane,
+                         float *out)
 {
     const uint8_t *scales = block + flo_cache_code_bytes(type, head_size);
     size_t half = head_size / 2;
@@ -175,8 +163,7 @@ static void unpack_value(enum flo_cache type, const uint8_t *block,
         } else if (type == FLO_CACHE_F16) {
             out[d] = flo_f16_at(block + at * 2);
         } else {
-            out[d] = flo_f16_at(scales + scale * 2) *
-                     (float)code_at(type, block, byte, d >= half);
+            out[d] = flo_f16_at(scales + scale * 2) * (float)code_at(type, block, byte, d >= half);
         }
     }
 }
@@ -212,15 +199,14 @@ static float softmax_block(struct softmax *s, float *scores, size_t count)
 }
 
 /* Scores of positions p.. of the block, those before `first` -infinity. */
-static void score_block(const struct flo_attention *a, size_t row, size_t p,
-                        size_t count, float *scores)
+static void score_block(const struct flo_attention *a, size_t row, size_t p, size_t count,
+                        float *scores)
 {
     size_t block_bytes = flo_cache_block_bytes(a->type, a->head_size);
     float keys[FLO_CACHE_HEAD_MAX * FLO_KV_BLOCK];
 
-    unpack_keys(a->type,
-                (const uint8_t *)a->keys + p / FLO_KV_BLOCK * block_bytes,
-                a->head_size, keys);
+    unpack_keys(a->type, (const uint8_t *)a->keys + p / FLO_KV_BLOCK * block_bytes, a->head_size,
+                keys);
     memset(scores, 0, FLO_KV_BLOCK * sizeof(*scores));
     for (size_t d = 0; d < a->head_size; d++) {
         for (size_t i = 0; i < FLO_KV_BLOCK; i++) {
@@ -247,10 +233,8 @@ static void attend_row(const struct flo_attention *a, size_t row)
     float *out = a->out[row];
 
     memset(out, 0, a->head_size * sizeof(*out));
-    for (size_t p = first / FLO_KV_BLOCK * FLO_KV_BLOCK; p < a->lengths[row];
-         p += FLO_KV_BLOCK) {
-        const uint8_t *block =
-            (const uint8_t *)a->values + p / FLO_KV_BLOCK * block_bytes;
+    for (size_t p = first / FLO_KV_BLOCK * FLO_KV_BLOCK; p < a->lengths[row]; p += FLO_KV_BLOCK) {
+        const uint8_t *block = (const uint8_t *)a->values + p / FLO_KV_BLOCK * block_bytes;
         size_t left = a->lengths[row] - p;
         size_t count = left < FLO_KV_BLOCK ? left : FLO_KV_BLOCK;
 

@@ -24,26 +24,23 @@ static inline int sum_16(const int16_t *codes)
 }
 
 /* One block of weights times one of codes. */
-static inline float multiply_block(const struct flo_quant_unpacked *w,
-                                   const int16_t *codes, float scale, float sum,
-                                   bool has_halves)
+static inline float multiply_block(const struct flo_quant_unpacked *w, const int16_t *codes,
+                                   float scale, float sum, bool has_halves)
 {
     float low = (float)dot_16(w->codes, codes);
     float high = (float)dot_16(w->codes + 16, codes + 16);
     float y = w->scale[0] * low + w->scale[1] * high;
 
     if (has_halves) {
-        y += w->offset[0] * (float)sum_16(codes) +
-             w->offset[1] * (float)sum_16(codes + 16);
+        y += w->offset[0] * (float)sum_16(codes) + w->offset[1] * (float)sum_16(codes + 16);
         return y * scale;
     }
     return y * scale + w->offset[0] * sum;
 }
 
 static inline __attribute__((always_inline)) void
-matmul_codes(flo_quant_unpack *unpack, bool has_halves, const void *weights,
-             size_t row_bytes, size_t rows, const struct flo_activations *x,
-             float *y, size_t stride)
+matmul_codes(flo_quant_unpack *unpack, bool has_halves, const void *weights, size_t row_bytes,
+             size_t rows, const struct flo_activations *x, float *y, size_t stride)
 {
     size_t blocks = x->columns / FLO_CODE_BLOCK;
 
@@ -58,22 +55,20 @@ matmul_codes(flo_quant_unpack *unpack, bool has_halves, const void *weights,
 
             unpack(row, b, &w);
             for (size_t t = 0; t < x->tokens; t++) {
-                y[t * stride + r] += multiply_block(
-                    &w, x->codes + t * x->columns + b * FLO_CODE_BLOCK,
-                    x->scales[t * blocks + b], x->sums[t * blocks + b],
-                    has_halves);
+                y[t * stride + r] +=
+                    multiply_block(&w, x->codes + t * x->columns + b * FLO_CODE_BLOCK,
+                                   x->scales[t * blocks + b], x->sums[t * blocks + b], has_halves);
             }
         }
     }
 }
 
-#define MATMUL_CODES(has_halves, type, id)                                     \
-    void flo_ref_matmul_##type(const void *weights, size_t row_bytes,          \
-                               size_t rows, const struct flo_activations *x,   \
-                               float *y, size_t stride)                        \
-    {                                                                          \
-        matmul_codes(flo_unpack_##type, FLO_QUANT_##id == FLO_QUANT_Q2_K,      \
-                     weights, row_bytes, rows, x, y, stride);                  \
+#define MATMUL_CODES(has_halves, type, id)                                                         \
+    void flo_ref_matmul_##type(const void *weights, size_t row_bytes, size_t rows,                 \
+                               const struct flo_activations *x, float *y, size_t stride)           \
+    {                                                                                              \
+        matmul_codes(flo_unpack_##type, FLO_QUANT_##id == FLO_QUANT_Q2_K, weights, row_bytes,      \
+                     rows, x, y, stride);                                                          \
     }
 
 FLO_QUANT_CODE_TYPES(MATMUL_CODES, )

@@ -16,8 +16,7 @@ static float poison_of(const float *x, size_t count)
     return poison;
 }
 
-static float quantise_block(const float *x, float code_max, int16_t *codes,
-                            float *sum)
+static float quantise_block(const float *x, float code_max, int16_t *codes, float *sum)
 {
     float largest = 0, poison = poison_of(x, FLO_CODE_BLOCK);
     int total = 0;
@@ -42,9 +41,8 @@ static float quantise_block(const float *x, float code_max, int16_t *codes,
     return scale;
 }
 
-void flo_ref_quantise(const float *values, size_t columns,
-                      enum flo_precision precision, int16_t *codes,
-                      float *scales, float *sums)
+void flo_ref_quantise(const float *values, size_t columns, enum flo_precision precision,
+                      int16_t *codes, float *scales, float *sums)
 {
     float code_max = flo_code_max(precision);
 
@@ -54,8 +52,7 @@ void flo_ref_quantise(const float *values, size_t columns,
     }
 }
 
-void flo_ref_rms_norm(const float *x, const float *weight, float epsilon,
-                      size_t count, float *out)
+void flo_ref_rms_norm(const float *x, const float *weight, float epsilon, size_t count, float *out)
 {
     double squares = 0;
 
@@ -68,8 +65,8 @@ void flo_ref_rms_norm(const float *x, const float *weight, float epsilon,
     }
 }
 
-void flo_ref_layer_norm(const float *x, const float *weight, const float *bias,
-                        float epsilon, size_t count, float *out)
+void flo_ref_layer_norm(const float *x, const float *weight, const float *bias, float epsilon,
+                        size_t count, float *out)
 {
     double sum = 0, squares = 0;
 
@@ -87,8 +84,7 @@ void flo_ref_layer_norm(const float *x, const float *weight, const float *bias,
     }
 }
 
-void flo_ref_rope_halves(float *x, const float *cosines, const float *sines,
-                         size_t count)
+void flo_ref_rope_halves(float *x, const float *cosines, const float *sines, size_t count)
 {
     size_t half = count / 2;
 
@@ -99,8 +95,7 @@ void flo_ref_rope_halves(float *x, const float *cosines, const float *sines,
     }
 }
 
-void flo_ref_rope_pairs(float *x, const float *cosines, const float *sines,
-                        size_t count)
+void flo_ref_rope_pairs(float *x, const float *cosines, const float *sines, size_t count)
 {
     for (size_t j = 0; j + 1 < count; j += 2) {
         float a = x[j], b = x[j + 1];
@@ -147,8 +142,8 @@ void flo_ref_add(float *x, const float *y, size_t count)
 
 enum { LOW_ROWS = 16 };
 
-void flo_ref_low_rank_add(const float *b, size_t stride, size_t rank,
-                          const float *low, float *y, size_t rows)
+void flo_ref_low_rank_add(const float *b, size_t stride, size_t rank, const float *low, float *y,
+                          size_t rows)
 {
     size_t i = 0;
 

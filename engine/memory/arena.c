@@ -6,13 +6,11 @@
 
 enum { ALIGN = 64 };
 
-void *flo_arena_take(struct flo_arena *arena, uint64_t count,
-                     uint64_t item_bytes)
+void *flo_arena_take(struct flo_arena *arena, uint64_t count, uint64_t item_bytes)
 {
     uint64_t bytes, end, at = arena->used;
 
-    if (!flo_mul_u64(count, item_bytes, &bytes) ||
-        !flo_add_u64(bytes, ALIGN - 1, &bytes) ||
+    if (!flo_mul_u64(count, item_bytes, &bytes) || !flo_add_u64(bytes, ALIGN - 1, &bytes) ||
         !flo_add_u64(at, bytes & ~(uint64_t)(ALIGN - 1), &end) ||
         (arena->base != NULL && end > arena->bytes)) {
         arena->failed = true;
@@ -38,14 +36,12 @@ int flo_pages_map(uint64_t bytes, void **pages, struct flo_err *err)
     void *p;
 
     if (bytes > SIZE_MAX) {
-        return flo_fail(err, FLO_E_MEMORY, "%llu bytes",
-                        (unsigned long long)bytes);
+        return flo_fail(err, FLO_E_MEMORY, "%llu bytes", (unsigned long long)bytes);
     }
     p = mmap(NULL, bytes == 0 ? 1 : (size_t)bytes, PROT_READ | PROT_WRITE,
              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) {
-        return flo_fail_errno(err, FLO_E_MEMORY, "map %llu bytes",
-                              (unsigned long long)bytes);
+        return flo_fail_errno(err, FLO_E_MEMORY, "map %llu bytes", (unsigned long long)bytes);
     }
     *pages = p;
     return 0;
@@ -65,7 +61,6 @@ void flo_pages_drop(void *pages, uint64_t bytes)
     uintptr_t end = (at + (uintptr_t)bytes) / page * page;
 
     if (first < end) {
-        (void)madvise((uint8_t *)pages + (first - at), end - first,
-                      MADV_DONTNEED);
+        (void)madvise((uint8_t *)pages + (first - at), end - first, MADV_DONTNEED);
     }
 }

@@ -15,16 +15,14 @@ struct flo_arena {
 };
 
 /* count * item_bytes, 64-byte aligned; NULL while only counting. */
-void *flo_arena_take(struct flo_arena *arena, uint64_t count,
-                     uint64_t item_bytes);
+void *flo_arena_take(struct flo_arena *arena, uint64_t count, uint64_t item_bytes);
 
 /* Behind a count that did not fail: pages for what was taken, to be taken once
  * more.  The caller unmaps `base`.  FLO_E_MEMORY. */
 FLO_MUST_USE int flo_arena_map(struct flo_arena *arena, struct flo_err *err);
 
 /* Zeroed pages that cost memory when first touched.  FLO_E_MEMORY. */
-FLO_MUST_USE int flo_pages_map(uint64_t bytes, void **pages,
-                               struct flo_err *err);
+FLO_MUST_USE int flo_pages_map(uint64_t bytes, void **pages, struct flo_err *err);
 void flo_pages_unmap(void *pages, uint64_t bytes); /* NULL is fine */
 /* Give those pages back that are all its own; they read as zero again. */
 void flo_pages_drop(void *pages, uint64_t bytes);

@@ -40,7 +40,6 @@ int flo_mapped_fetch(const void *at, size_t bytes, struct flo_err *err)
 int flo_mapped_claim(void *at, size_t bytes, struct flo_err *err)
 {
     return is_lost(advise(at, bytes, MADV_POPULATE_WRITE))
-               ? flo_fail(err, FLO_E_IO_WRITE,
-                          "the disk takes none of %zu mapped bytes", bytes)
+               ? flo_fail(err, FLO_E_IO_WRITE, "the disk takes none of %zu mapped bytes", bytes)
                : 0;
 }

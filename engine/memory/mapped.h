@@ -9,8 +9,7 @@
 #include <flotilla/base.h>
 
 /* The bytes can be read: FLO_E_IO_READ. */
-FLO_MUST_USE int flo_mapped_fetch(const void *at, size_t bytes,
-                                  struct flo_err *err);
+FLO_MUST_USE int flo_mapped_fetch(const void *at, size_t bytes, struct flo_err *err);
 /* The bytes can be written, and have their place on the disk: FLO_E_IO_WRITE.
  */
 FLO_MUST_USE int flo_mapped_claim(void *at, size_t bytes, struct flo_err *err);

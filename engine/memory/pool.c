@@ -32,8 +32,8 @@ struct share { /* a thread's part of the units */
 
 struct flo_pool {
     unsigned threads;
-    unsigned started; /* threads - 1, less while opening */
-    unsigned part;    /* threads of the job, the caller of run among them */
+    unsigned started;       /* threads - 1, less while opening */
+    unsigned part;          /* threads of the job, the caller of run among them */
     struct member *members; /* [threads] */
     flo_pool_fn *fn;
     void *context;
@@ -67,8 +67,7 @@ static void futex_wake_all(atomic_uint *word)
 }
 
 /* Return as soon as *word is no longer `value`. */
-static void wait_change(atomic_uint *word, atomic_uint *sleepers,
-                        unsigned value)
+static void wait_change(atomic_uint *word, atomic_uint *sleepers, unsigned value)
 {
     uint64_t end_us = flo_now_us() + SPIN_US;
 
@@ -131,8 +130,7 @@ size_t flo_pool_take(struct flo_pool *pool, unsigned thread, size_t units)
     for (unsigned i = 0; i < part; i++) {
         unsigned of = (thread + i) % part;
         size_t begin = units * of / part, end = units * (of + 1) / part;
-        size_t taken = atomic_fetch_add_explicit(&pool->shares[of].taken, 1,
-                                                 memory_order_relaxed);
+        size_t taken = atomic_fetch_add_explicit(&pool->shares[of].taken, 1, memory_order_relaxed);
 
         if (taken < end - begin) {
             return begin + taken;
@@ -162,8 +160,7 @@ static void *thread_main(void *argument)
     }
 }
 
-void flo_pool_run(struct flo_pool *pool, unsigned threads, flo_pool_fn *fn,
-                  void *context)
+void flo_pool_run(struct flo_pool *pool, unsigned threads, flo_pool_fn *fn, void *context)
 {
     pool->fn = fn;
     pool->context = context;
@@ -173,8 +170,7 @@ void flo_pool_run(struct flo_pool *pool, unsigned threads, flo_pool_fn *fn,
         unsigned job = atomic_load(&pool->job);
         unsigned last = job & ((1u << PART_BITS) - 1);
 
-        change(&pool->job, (1u << PART_BITS) - last + threads,
-               &pool->job_sleepers);
+        change(&pool->job, (1u << PART_BITS) - last + threads, &pool->job_sleepers);
     }
     fn(context, 0);
     flo_pool_barrier(pool);
@@ -204,8 +200,8 @@ static int start_thread(struct flo_pool *pool, struct flo_err *err)
     pthread_attr_destroy(&attributes);
     if (rv != 0) {
         errno = rv;
-        return flo_fail_errno(err, FLO_E_MEMORY, "start engine thread %u of %u",
-                              pool->started + 1, pool->threads);
+        return flo_fail_errno(err, FLO_E_MEMORY, "start engine thread %u of %u", pool->started + 1,
+                              pool->threads);
     }
     pool->started++;
     return 0;

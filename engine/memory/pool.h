@@ -19,16 +19,14 @@ typedef void flo_pool_fn(void *context, unsigned thread);
 unsigned flo_pool_threads_of(unsigned wish);
 /* `threads` counts the caller, so 1 starts none.  The started ones block all
  * signals.  FLO_E_MEMORY when the system gives no thread. */
-FLO_MUST_USE int flo_pool_open(unsigned threads, struct flo_pool **pool,
-                               struct flo_err *err);
+FLO_MUST_USE int flo_pool_open(unsigned threads, struct flo_pool **pool, struct flo_err *err);
 void flo_pool_close(struct flo_pool *pool); /* NULL is fine */
 /* The threads that it was opened with. */
 unsigned flo_pool_size(const struct flo_pool *pool);
 
 /* Run `fn` on the first `threads` (1 to all) threads; returns when all are
  * done.  One at a time. */
-void flo_pool_run(struct flo_pool *pool, unsigned threads, flo_pool_fn *fn,
-                  void *context);
+void flo_pool_run(struct flo_pool *pool, unsigned threads, flo_pool_fn *fn, void *context);
 /* Inside a job: threads that take part. */
 unsigned flo_pool_threads(const struct flo_pool *pool);
 

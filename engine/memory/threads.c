@@ -64,8 +64,7 @@ static void begin_trial(struct flo_threads *t)
 {
     t->passes = 0;
     t->slow_in_a_row = 0;
-    t->tries_more =
-        can_be_more(t) && !is_busy(t) && (!t->tries_more || !can_be_fewer(t));
+    t->tries_more = can_be_more(t) && !is_busy(t) && (!t->tries_more || !can_be_fewer(t));
     if (t->tries_more || can_be_fewer(t)) {
         t->trial_passes = is_busy(t) ? TRIAL_PASSES_BUSY : TRIAL_PASSES;
         t->trial_left = t->trial_passes;
@@ -126,8 +125,7 @@ void flo_threads_learn(struct flo_threads *t, double cost, double ran)
     t->cost += (cost - t->cost) / t->known;
     t->ran += (ran - t->ran) / t->known;
     if (++t->passes >= t->interval || t->slow_in_a_row >= SLOW_PASSES) {
-        t->interval =
-            t->slow_in_a_row >= SLOW_PASSES ? INTERVAL_MIN : t->interval;
+        t->interval = t->slow_in_a_row >= SLOW_PASSES ? INTERVAL_MIN : t->interval;
         begin_trial(t);
     }
 }

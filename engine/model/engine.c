@@ -13,23 +13,18 @@
 static const struct flo_engine_options no_options;
 
 /* The contents of the file's head: enough for a plan. */
-static int read_head(struct flo_engine *e,
-                     const struct flo_engine_options *options,
+static int read_head(struct flo_engine *e, const struct flo_engine_options *options,
                      struct flo_err *err)
 {
     int rv = flo_hparams_read(e->gguf, &e->arch, &e->hparams, err);
 
-    return rv < 0
-               ? rv
-               : flo_sizes_make(e->gguf, &e->hparams, options, &e->sizes, err);
+    return rv < 0 ? rv : flo_sizes_make(e->gguf, &e->hparams, options, &e->sizes, err);
 }
 
-static int make_plan(struct flo_engine *e,
-                     const struct flo_engine_options *options,
+static int make_plan(struct flo_engine *e, const struct flo_engine_options *options,
                      struct flo_err *err)
 {
-    int rv = flo_engine_plan_make(&e->hparams, &e->sizes,
-                                  flo_packed_weights_bytes(e),
+    int rv = flo_engine_plan_make(&e->hparams, &e->sizes, flo_packed_weights_bytes(e),
                                   options->memory_bytes_max, &e->plan, err);
 
     e->plan.is_packed = e->weights.are_packed;
@@ -37,8 +32,7 @@ static int make_plan(struct flo_engine *e,
 }
 
 /* The same, with sizes that shrink as far as the options let them. */
-static int fit_plan(struct flo_engine *e,
-                    const struct flo_engine_options *options,
+static int fit_plan(struct flo_engine *e, const struct flo_engine_options *options,
                     struct flo_err *err)
 {
     const struct flo_sizes wished = e->sizes;
@@ -56,31 +50,27 @@ static int fit_plan(struct flo_engine *e,
  * tied embedding stands in both files? */
 static bool are_rows_smaller(const struct flo_engine *e)
 {
-    return flo_gguf_file_bytes(e->gguf) + e->weights.vector_bytes <
-           flo_packed_weights_bytes(e);
+    return flo_gguf_file_bytes(e->gguf) + e->weights.vector_bytes < flo_packed_weights_bytes(e);
 }
 
 /* The weights, in the mapped model or the packed file, and what they will
  * cost.  Packed ones that do not fit the budget are not used if that spares
  * bytes.  `path` may be NULL. */
-static int bind_and_plan(struct flo_engine *e,
-                         const struct flo_engine_options *options,
+static int bind_and_plan(struct flo_engine *e, const struct flo_engine_options *options,
                          const char *path, int fd, struct flo_err *err)
 {
-    int rv = flo_kernel_choose(flo_kernel_wish(options->kernel),
-                               options->trusts_kernels, &e->kernel, err);
+    int rv = flo_kernel_choose(flo_kernel_wish(options->kernel), options->trusts_kernels,
+                               &e->kernel, err);
 
     if (rv < 0 ||
-        (rv = flo_weights_bind(e->gguf, e->arch, &e->hparams, e->kernel,
-                               &e->weights, err)) < 0 ||
+        (rv = flo_weights_bind(e->gguf, e->arch, &e->hparams, e->kernel, &e->weights, err)) < 0 ||
         (rv = flo_packed_attach(e, options, path, fd, err)) < 0) {
         return rv;
     }
     if (are_rows_smaller(e) && make_plan(e, options, NULL) < 0) {
         flo_packed_detach(e);
         flo_weights_deinit(&e->weights);
-        rv = flo_weights_bind(e->gguf, e->arch, &e->hparams, e->kernel,
-                              &e->weights, err);
+        rv = flo_weights_bind(e->gguf, e->arch, &e->hparams, e->kernel, &e->weights, err);
     }
     return rv < 0 ? rv : fit_plan(e, options, err);
 }
@@ -108,8 +98,7 @@ static int open_file(int fd, struct flo_engine **out, struct flo_err *err)
     return 0;
 }
 
-static int plan_file(int fd, const char *path,
-                     const struct flo_engine_options *options,
+static int plan_file(int fd, const char *path, const struct flo_engine_options *options,
                      struct flo_engine_plan *plan, struct flo_err *err)
 {
     struct flo_engine *e = NULL;
@@ -122,8 +111,7 @@ static int plan_file(int fd, const char *path,
     if (rv == 0) {
         struct flo_err own = {0};
         rv = bind_and_plan(e, options, path, fd, &own);
-        if (rv < 0 && rv != FLO_E_MEMORY_BUDGET && rv != FLO_E_USAGE &&
-            options->packed == NULL) {
+        if (rv < 0 && rv != FLO_E_MEMORY_BUDGET && rv != FLO_E_USAGE && options->packed == NULL) {
             /* A model that cannot be loaded has a plan all the same; options
              * that are wrong have none. */
             rv = make_plan(e, options, err);
@@ -146,8 +134,8 @@ int flo_engine_plan(const char *path, const struct flo_engine_options *options,
     int rv = flo_file_open(path, &fd, err);
 
     return rv < 0 ? rv
-                  : plan_file(fd, path, options == NULL ? &no_options : options,
-                              plan, err == NULL ? &own : err);
+                  : plan_file(fd, path, options == NULL ? &no_options : options, plan,
+                              err == NULL ? &own : err);
 }
 
 int flo_engine_plan_fd(int fd, const struct flo_engine_options *options,
@@ -185,8 +173,7 @@ static int make_sessions(struct flo_engine *e, struct flo_err *err)
 
         session->engine = e;
         session->index = i;
-        session->kv =
-            (uint8_t *)e->kv_pages + (uint64_t)i * e->sizes.session_kv_bytes;
+        session->kv = (uint8_t *)e->kv_pages + (uint64_t)i * e->sizes.session_kv_bytes;
         session->logits = e->scratch.logits + (uint64_t)i * e->hparams.n_vocab;
         session->tokens = e->scratch.tokens + (uint64_t)i * e->sizes.context;
     }
@@ -194,23 +181,19 @@ static int make_sessions(struct flo_engine *e, struct flo_err *err)
 }
 
 /* A file without a tokenizer that we read still computes on token ids. */
-static int load_vocabulary(struct flo_engine *e,
-                           const struct flo_engine_options *options,
+static int load_vocabulary(struct flo_engine *e, const struct flo_engine_options *options,
                            struct flo_err *err)
 {
     enum flo_vocabulary wish = options->vocabulary;
     int rv;
 
     if (wish == FLO_VOCABULARY_NONE) {
-        flo_fail(&e->vocab_err, FLO_E_GGUF_VOCAB,
-                 "opened without its vocabulary");
+        flo_fail(&e->vocab_err, FLO_E_GGUF_VOCAB, "opened without its vocabulary");
         return 0;
     }
     rv = flo_vocab_open(e->gguf, &e->vocab, &e->vocab_err);
-    if (rv == 0 &&
-        (uint32_t)flo_vocab_facts(e->vocab)->count > e->hparams.n_vocab) {
-        rv = flo_fail(&e->vocab_err, FLO_E_GGUF_VOCAB,
-                      "%" PRId32 " tokens for %u rows of logits",
+    if (rv == 0 && (uint32_t)flo_vocab_facts(e->vocab)->count > e->hparams.n_vocab) {
+        rv = flo_fail(&e->vocab_err, FLO_E_GGUF_VOCAB, "%" PRId32 " tokens for %u rows of logits",
                       flo_vocab_facts(e->vocab)->count, e->hparams.n_vocab);
         flo_vocab_close(e->vocab);
         e->vocab = NULL;
@@ -222,19 +205,17 @@ static int load_vocabulary(struct flo_engine *e,
         return wish == FLO_VOCABULARY_NEEDED ? rv : 0;
     }
     /* A broken or unknown template fails chat, nothing else. */
-    e->chat_err.code = flo_template_find(
-        e->gguf, e->vocab, options->chat_template, &e->chat, &e->chat_err);
+    e->chat_err.code =
+        flo_template_find(e->gguf, e->vocab, options->chat_template, &e->chat, &e->chat_err);
     return 0;
 }
 
-void flo_engine_copy_text(const struct flo_gguf *gguf, const char *key,
-                          char *out, size_t bytes)
+void flo_engine_copy_text(const struct flo_gguf *gguf, const char *key, char *out, size_t bytes)
 {
     struct flo_gguf_text text = {0};
 
     if (flo_gguf_string(gguf, key, &text, NULL) == 0 && text.data != NULL) {
-        snprintf(out, bytes, "%.*s",
-                 (int)(text.bytes < bytes ? text.bytes : bytes - 1), text.data);
+        snprintf(out, bytes, "%.*s", (int)(text.bytes < bytes ? text.bytes : bytes - 1), text.data);
         out[flo_utf8_valid(out, strlen(out))] = '\0';
     }
 }
@@ -257,8 +238,8 @@ static void fill_info(struct flo_engine *e)
         .request_bytes = e->plan.request_bytes,
         .has_vocabulary = e->vocab != NULL,
         .labels = e->hparams.n_labels,
-        .only_ranks = e->hparams.n_labels > 0 &&
-                      e->weights.output.tensor == e->weights.embedding.tensor,
+        .only_ranks =
+            e->hparams.n_labels > 0 && e->weights.output.tensor == e->weights.embedding.tensor,
         .is_packed = e->plan.is_packed,
     };
     memcpy(info.packed_why, e->info.packed_why, sizeof(info.packed_why));
@@ -268,15 +249,14 @@ static void fill_info(struct flo_engine *e)
     e->info = info;
 }
 
-static int take_pool(struct flo_engine *e, struct flo_pool *lent,
-                     struct flo_err *err)
+static int take_pool(struct flo_engine *e, struct flo_pool *lent, struct flo_err *err)
 {
     if (lent == NULL) {
         return flo_pool_open(e->sizes.threads, &e->pool, err);
     }
     if (flo_pool_size(lent) < e->sizes.threads) {
-        return flo_fail(err, FLO_E_USAGE, "%u threads, %u were started",
-                        e->sizes.threads, flo_pool_size(lent));
+        return flo_fail(err, FLO_E_USAGE, "%u threads, %u were started", e->sizes.threads,
+                        flo_pool_size(lent));
     }
     e->pool = lent;
     e->has_lent_pool = true;
@@ -284,15 +264,14 @@ static int take_pool(struct flo_engine *e, struct flo_pool *lent,
 }
 
 /* Everything after the file is open; the caller closes after an error. */
-static int load(struct flo_engine *e, const struct flo_engine_options *options,
-                const char *path, int fd, struct flo_err *err)
+static int load(struct flo_engine *e, const struct flo_engine_options *options, const char *path,
+                int fd, struct flo_err *err)
 {
     int rv;
 
     if ((rv = read_head(e, options, err)) < 0 ||
-        (rv = bind_and_plan(e, options, path, fd, err)) < 0 ||
-        (rv = map_memory(e, err)) < 0 || (rv = make_sessions(e, err)) < 0 ||
-        (rv = load_vocabulary(e, options, err)) < 0 ||
+        (rv = bind_and_plan(e, options, path, fd, err)) < 0 || (rv = map_memory(e, err)) < 0 ||
+        (rv = make_sessions(e, err)) < 0 || (rv = load_vocabulary(e, options, err)) < 0 ||
         (rv = take_pool(e, options->pool, err)) < 0) {
         return rv;
     }
@@ -303,8 +282,7 @@ static int load(struct flo_engine *e, const struct flo_engine_options *options,
     return 0;
 }
 
-static int open_model(int fd, const char *path,
-                      const struct flo_engine_options *options,
+static int open_model(int fd, const char *path, const struct flo_engine_options *options,
                       struct flo_engine **out, struct flo_err *err)
 {
     uint64_t started_us = flo_now_us();
@@ -333,8 +311,8 @@ int flo_engine_open(const char *path, const struct flo_engine_options *options,
     return rv < 0 ? rv : open_model(fd, path, options, engine, err);
 }
 
-int flo_engine_open_fd(int fd, const struct flo_engine_options *options,
-                       struct flo_engine **engine, struct flo_err *err)
+int flo_engine_open_fd(int fd, const struct flo_engine_options *options, struct flo_engine **engine,
+                       struct flo_err *err)
 {
     return open_model(fd, NULL, options, engine, err);
 }
@@ -364,10 +342,8 @@ const struct flo_engine_info *flo_engine_info(const struct flo_engine *engine)
     return &engine->info;
 }
 
-int flo_sampler_open(const struct flo_engine *engine,
-                     const struct flo_sampling *sampling,
+int flo_sampler_open(const struct flo_engine *engine, const struct flo_sampling *sampling,
                      struct flo_sampler **sampler, struct flo_err *err)
 {
-    return flo_sampler_make(flo_engine_info(engine)->n_vocab, sampling, sampler,
-                            err);
+    return flo_sampler_make(flo_engine_info(engine)->n_vocab, sampling, sampler, err);
 }

@@ -40,8 +40,7 @@ struct flo_sizes {
 };
 
 /* So many tokens in the keys (or values) of one head, in whole blocks. */
-static inline uint64_t flo_sizes_bytes(const struct flo_sizes *sizes,
-                                       uint32_t tokens)
+static inline uint64_t flo_sizes_bytes(const struct flo_sizes *sizes, uint32_t tokens)
 {
     return (tokens + FLO_KV_BLOCK - 1) / FLO_KV_BLOCK * sizes->block_bytes;
 }
@@ -61,17 +60,17 @@ struct flo_input {
 
 /* Buffers of one forward pass; B = batch, W = widest input of a product. */
 struct flo_scratch {
-    float *x;         /* [B][n_embd]: the residual stream */
-    float *y;         /* [B][n_embd]: a product before it is added to x */
-    float *q;         /* [B][heads * head_size] */
-    float *k;         /* [B][key heads * head_size] */
-    float *v;         /* as k */
-    float *attention; /* [B][heads * head_size] */
-    float *gate;      /* [B][n_ff] */
-    float *up;        /* [B][n_ff] */
-    float *rows;      /* [FLO_ROWS_AT_ONCE][n_vocab] */
-    float *logits;    /* [sessions][n_vocab] */
-    int32_t *tokens;  /* [sessions][context] */
+    float *x;                           /* [B][n_embd]: the residual stream */
+    float *y;                           /* [B][n_embd]: a product before it is added to x */
+    float *q;                           /* [B][heads * head_size] */
+    float *k;                           /* [B][key heads * head_size] */
+    float *v;                           /* as k */
+    float *attention;                   /* [B][heads * head_size] */
+    float *gate;                        /* [B][n_ff] */
+    float *up;                          /* [B][n_ff] */
+    float *rows;                        /* [FLO_ROWS_AT_ONCE][n_vocab] */
+    float *logits;                      /* [sessions][n_vocab] */
+    int32_t *tokens;                    /* [sessions][context] */
     struct flo_rotations global, local; /* layers that see all, a window */
     struct flo_input shared;            /* input of a batch: [B][W] */
     /* For one token: each thread makes its own copy, which costs less than a
@@ -101,7 +100,7 @@ struct flo_engine {
     const struct flo_kernel *kernel;
     struct flo_weights weights;
     struct flo_sidecar *sidecar; /* the weights' packed file; NULL: none */
-    int model_fd; /* for rows of the embedding next to a sidecar; -1: none */
+    int model_fd;                /* for rows of the embedding next to a sidecar; -1: none */
     struct flo_sizes sizes;
     struct flo_engine_plan plan; /* plan of these sizes and weights */
     struct flo_scratch scratch;
@@ -112,9 +111,9 @@ struct flo_engine {
     void *kv_pages;
     struct flo_session *sessions; /* [sizes.sessions] */
     uint64_t adapter_bytes_used;  /* part of sizes.adapter_bytes */
-    pthread_mutex_t lock;     /* guards pool, scratch, is_open, adapter bytes */
-    struct flo_vocab *vocab;  /* NULL: token ids alone */
-    struct flo_err vocab_err; /* why, if it was looked for */
+    pthread_mutex_t lock;         /* guards pool, scratch, is_open, adapter bytes */
+    struct flo_vocab *vocab;      /* NULL: token ids alone */
+    struct flo_err vocab_err;     /* why, if it was looked for */
     struct flo_template chat;
     struct flo_err chat_err; /* code 0: the template is usable */
     struct flo_engine_info info;
@@ -123,64 +122,51 @@ struct flo_engine {
 /* ---- plan.c ---- */
 
 /* Options with their defaults filled in.  FLO_E_USAGE. */
-FLO_MUST_USE int flo_sizes_make(const struct flo_gguf *gguf,
-                                const struct flo_hparams *hparams,
-                                const struct flo_engine_options *options,
-                                struct flo_sizes *sizes, struct flo_err *err);
+FLO_MUST_USE int flo_sizes_make(const struct flo_gguf *gguf, const struct flo_hparams *hparams,
+                                const struct flo_engine_options *options, struct flo_sizes *sizes,
+                                struct flo_err *err);
 /* Sum up and compare with the budget; `plan` is always written. */
 FLO_MUST_USE int flo_engine_plan_make(const struct flo_hparams *hparams,
-                                      const struct flo_sizes *sizes,
-                                      uint64_t weights_bytes,
-                                      uint64_t memory_bytes_max,
-                                      struct flo_engine_plan *plan,
+                                      const struct flo_sizes *sizes, uint64_t weights_bytes,
+                                      uint64_t memory_bytes_max, struct flo_engine_plan *plan,
                                       struct flo_err *err);
 /* Make sizes smaller whose plan does not fit a budget. First f16 keys and
  * values become q8_0, then the context shrinks to the largest that fits, but
  * not below 512 tokens. Only sizes that the options leave open change. false:
  * nothing is left to take. */
-bool flo_sizes_shrink(const struct flo_hparams *hparams,
-                      const struct flo_engine_options *options,
-                      const struct flo_engine_plan *plan,
-                      struct flo_sizes *sizes);
+bool flo_sizes_shrink(const struct flo_hparams *hparams, const struct flo_engine_options *options,
+                      const struct flo_engine_plan *plan, struct flo_sizes *sizes);
 /* Pointers into the arena, or (arena without memory) only its bytes. */
-void flo_scratch_lay_out(const struct flo_hparams *hparams,
-                         const struct flo_sizes *sizes, struct flo_arena *arena,
-                         struct flo_scratch *out);
+void flo_scratch_lay_out(const struct flo_hparams *hparams, const struct flo_sizes *sizes,
+                         struct flo_arena *arena, struct flo_scratch *out);
 
 /* ---- engine.c ---- */
 
 /* A text of the file, cut to whole characters; empty without the key. */
-void flo_engine_copy_text(const struct flo_gguf *gguf, const char *key,
-                          char *out, size_t bytes);
+void flo_engine_copy_text(const struct flo_gguf *gguf, const char *key, char *out, size_t bytes);
 
 /* ---- text.c ---- */
 
 /* May it read text?  The error of reading its vocabulary. */
-FLO_MUST_USE int flo_engine_need_vocabulary(const struct flo_engine *engine,
-                                            struct flo_err *err);
+FLO_MUST_USE int flo_engine_need_vocabulary(const struct flo_engine *engine, struct flo_err *err);
 
 /* ---- session.c ---- */
 
 /* Can these be appended?  FLO_E_INFER_PARAM, FLO_E_INFER_TOO_LONG. */
-FLO_MUST_USE int flo_session_check(const struct flo_session *session,
-                                   const int32_t *tokens, size_t count,
-                                   struct flo_err *err);
+FLO_MUST_USE int flo_session_check(const struct flo_session *session, const int32_t *tokens,
+                                   size_t count, struct flo_err *err);
 /* These tokens are in the cache now: the position moves after them. */
-void flo_session_keep(struct flo_session *session, const int32_t *tokens,
-                      uint32_t count);
-void flo_session_count_time(struct flo_session *session, size_t count,
-                            uint64_t spent_us);
+void flo_session_keep(struct flo_session *session, const int32_t *tokens, uint32_t count);
+void flo_session_count_time(struct flo_session *session, size_t count, uint64_t spent_us);
 /* A batch's rows were computed, from the session's position on; not 0 stops
  * and becomes the result. */
-typedef int flo_batch_fn(void *context, struct flo_session *session,
-                         uint32_t count);
+typedef int flo_batch_fn(void *context, struct flo_session *session, uint32_t count);
 /* Append the tokens, batch by batch: each is given to `take` (or NULL), and
  * the logits of the last token to `last` (or NULL).  After an error the
  * session stands where it was. */
-FLO_MUST_USE int flo_session_append(struct flo_session *session,
-                                    const int32_t *tokens, size_t count,
-                                    float *last, flo_batch_fn *take,
-                                    void *context, struct flo_err *err);
+FLO_MUST_USE int flo_session_append(struct flo_session *session, const int32_t *tokens,
+                                    size_t count, float *last, flo_batch_fn *take, void *context,
+                                    struct flo_err *err);
 
 /* ---- forward.c ---- */
 
@@ -201,11 +187,9 @@ struct flo_request {
 };
 /* Compute the rows together, filling the caches.  Positions stay as they are.
  * The engine's lock is held.  FLO_E_INFER_CANCELLED: `stops` said so. */
-FLO_MUST_USE int flo_forward(struct flo_engine *engine,
-                             const struct flo_request *request,
+FLO_MUST_USE int flo_forward(struct flo_engine *engine, const struct flo_request *request,
                              struct flo_err *err);
 /* Logits [count][n_vocab] of rows first.. of the batch just computed. */
-void flo_forward_rows(struct flo_engine *engine, uint32_t first, uint32_t count,
-                      float *logits);
+void flo_forward_rows(struct flo_engine *engine, uint32_t first, uint32_t count, float *logits);
 
 #endif

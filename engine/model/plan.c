@@ -31,8 +31,8 @@ static uint32_t width_of(const struct flo_hparams *h)
     return at_least(at_least(h->n_embd, flo_width_q(h)), h->n_ff);
 }
 
-static void lay_out_input(struct flo_arena *arena, uint64_t tokens,
-                          uint64_t width, bool has_low, struct flo_input *out)
+static void lay_out_input(struct flo_arena *arena, uint64_t tokens, uint64_t width, bool has_low,
+                          struct flo_input *out)
 {
     uint64_t blocks = (width + FLO_CODE_BLOCK - 1) / FLO_CODE_BLOCK;
     uint64_t low = has_low ? FLO_LOW_SLOTS * FLO_ADAPTER_RANK_MAX : 0;
@@ -46,8 +46,8 @@ static void lay_out_input(struct flo_arena *arena, uint64_t tokens,
     out->low = flo_arena_take(arena, tokens * low, sizeof(float));
 }
 
-static void lay_out_rotations(struct flo_arena *arena, uint64_t tokens,
-                              uint64_t n_rope, struct flo_rotations *out)
+static void lay_out_rotations(struct flo_arena *arena, uint64_t tokens, uint64_t n_rope,
+                              struct flo_rotations *out)
 {
     *out = (struct flo_rotations){
         .rates = flo_arena_take(arena, n_rope / 2, sizeof(double)),
@@ -56,9 +56,8 @@ static void lay_out_rotations(struct flo_arena *arena, uint64_t tokens,
     };
 }
 
-void flo_scratch_lay_out(const struct flo_hparams *h,
-                         const struct flo_sizes *sizes, struct flo_arena *arena,
-                         struct flo_scratch *out)
+void flo_scratch_lay_out(const struct flo_hparams *h, const struct flo_sizes *sizes,
+                         struct flo_arena *arena, struct flo_scratch *out)
 {
     uint64_t batch = sizes->batch, width = width_of(h);
     uint64_t q = flo_width_q(h), kv = flo_width_kv(h);
@@ -76,8 +75,7 @@ void flo_scratch_lay_out(const struct flo_hparams *h,
         .up = flo_arena_take(arena, batch * h->n_ff, f),
         .rows = flo_arena_take(arena, FLO_ROWS_AT_ONCE, h->n_vocab * f),
         .logits = flo_arena_take(arena, sizes->sessions, h->n_vocab * f),
-        .tokens = flo_arena_take(arena, sizes->sessions,
-                                 sizes->context * sizeof(int32_t)),
+        .tokens = flo_arena_take(arena, sizes->sessions, sizes->context * sizeof(int32_t)),
     };
     lay_out_rotations(arena, batch, h->n_rope, &out->global);
     lay_out_rotations(arena, batch, h->n_rope, &out->local);
@@ -89,11 +87,9 @@ void flo_scratch_lay_out(const struct flo_hparams *h,
 
 /* Memory of the caller next to each session: a sampler, and its tokens. The
  * tokens count twice when another answer waits for a session. */
-static uint64_t caller_bytes(const struct flo_hparams *h,
-                             const struct flo_sizes *sizes)
+static uint64_t caller_bytes(const struct flo_hparams *h, const struct flo_sizes *sizes)
 {
-    return sizes->sessions * (flo_sampler_bytes(h->n_vocab) +
-                              2 * sizes->context * sizeof(int32_t));
+    return sizes->sessions * (flo_sampler_bytes(h->n_vocab) + 2 * sizes->context * sizeof(int32_t));
 }
 
 static uint32_t default_to(uint32_t value, uint32_t otherwise)
@@ -109,8 +105,8 @@ static uint32_t smaller(uint32_t a, uint32_t b)
 /* Upper bound of what engine/token allocates for the lists in the file, of a
  * grammar for each session and for each answer that gave one up to a user (all
  * of them can but the last, which users do not get), and of compiling one. */
-static uint64_t lists_bytes(const struct flo_gguf *gguf,
-                            const struct flo_hparams *h, uint32_t sessions)
+static uint64_t lists_bytes(const struct flo_gguf *gguf, const struct flo_hparams *h,
+                            uint32_t sessions)
 {
     static const struct {
         const char *key;
@@ -118,8 +114,7 @@ static uint64_t lists_bytes(const struct flo_gguf *gguf,
     } lists[] = {{"tokenizer.ggml.tokens", 48 + FLO_PIECES_TOKEN_BYTES},
                  {"tokenizer.ggml.merges", 16}};
     uint64_t bytes =
-        (2 * (uint64_t)sessions - 1) * flo_grammar_bytes(h->n_vocab) +
-        flo_schema_bytes();
+        (2 * (uint64_t)sessions - 1) * flo_grammar_bytes(h->n_vocab) + flo_schema_bytes();
 
     struct flo_gguf_text chat = {"", 0};
     if (flo_gguf_string(gguf, "tokenizer.chat_template", &chat, NULL) == 0) {
@@ -138,31 +133,26 @@ static uint64_t lists_bytes(const struct flo_gguf *gguf,
  * byte, and merging. */
 static uint64_t text_bytes(const struct flo_sizes *s)
 {
-    uint64_t bytes = s->longest_text_bytes < TEXT_BYTES_MAX
-                         ? s->longest_text_bytes * s->context
-                         : UINT64_MAX;
+    uint64_t bytes =
+        s->longest_text_bytes < TEXT_BYTES_MAX ? s->longest_text_bytes * s->context : UINT64_MAX;
 
     bytes = bytes < TEXT_BYTES_MAX ? bytes : TEXT_BYTES_MAX;
     return bytes * (8 + FLO_MERGE_BYTES_PER_BYTE);
 }
 
-static uint64_t scratch_bytes(const struct flo_hparams *h,
-                              const struct flo_sizes *s)
+static uint64_t scratch_bytes(const struct flo_hparams *h, const struct flo_sizes *s)
 {
     struct flo_arena arena = {0};
     struct flo_scratch scratch;
 
     flo_scratch_lay_out(h, s, &arena, &scratch);
-    return PROGRAM_BYTES + arena.used +
-           s->sessions * sizeof(struct flo_session) +
+    return PROGRAM_BYTES + arena.used + s->sessions * sizeof(struct flo_session) +
            sizeof(struct flo_engine) + h->n_layer * sizeof(struct flo_layer) +
-           (uint64_t)h->n_labels * h->n_embd * sizeof(float) +
-           caller_bytes(h, s);
+           (uint64_t)h->n_labels * h->n_embd * sizeof(float) + caller_bytes(h, s);
 }
 
 /* All bytes that follow from the context and the cache's type. */
-static void set_context(const struct flo_hparams *h, uint32_t context,
-                        struct flo_sizes *s)
+static void set_context(const struct flo_hparams *h, uint32_t context, struct flo_sizes *s)
 {
     s->context = context;
     s->block_bytes = flo_cache_block_bytes(s->cache, h->head_size);
@@ -206,25 +196,22 @@ static int check_sizes(const struct flo_sizes *s, struct flo_err *err)
 
     for (size_t i = 0; i < FLO_COUNT(limits); i++) {
         if (limits[i].value < 1 || limits[i].value > limits[i].maximum) {
-            return flo_fail(err, FLO_E_USAGE, "%s is %u, not 1 to %u",
-                            limits[i].what, limits[i].value, limits[i].maximum);
+            return flo_fail(err, FLO_E_USAGE, "%s is %u, not 1 to %u", limits[i].what,
+                            limits[i].value, limits[i].maximum);
         }
     }
-    return s->adapter_bytes <= OPTION_BYTES_MAX &&
-                   s->request_bytes <= OPTION_BYTES_MAX
+    return s->adapter_bytes <= OPTION_BYTES_MAX && s->request_bytes <= OPTION_BYTES_MAX
                ? 0
-               : flo_fail(err, FLO_E_USAGE,
-                          "adapter_bytes or request_bytes is above 2^48");
+               : flo_fail(err, FLO_E_USAGE, "adapter_bytes or request_bytes is above 2^48");
 }
 
 int flo_sizes_make(const struct flo_gguf *gguf, const struct flo_hparams *h,
-                   const struct flo_engine_options *options,
-                   struct flo_sizes *sizes, struct flo_err *err)
+                   const struct flo_engine_options *options, struct flo_sizes *sizes,
+                   struct flo_err *err)
 {
     struct flo_sizes s = {
         .context =
-            default_to(options->context,
-                       smaller(h->context_trained, FLO_ENGINE_CONTEXT_DEFAULT)),
+            default_to(options->context, smaller(h->context_trained, FLO_ENGINE_CONTEXT_DEFAULT)),
         .threads = flo_pool_threads_of(options->threads),
         .sessions = default_to(options->sessions, 1),
         .batch = default_to(options->batch, FLO_BATCH_DEFAULT),
@@ -238,8 +225,7 @@ int flo_sizes_make(const struct flo_gguf *gguf, const struct flo_hparams *h,
         return rv;
     }
     if (options->vocabulary != FLO_VOCABULARY_NONE) {
-        const struct flo_gguf_kv *tokens =
-            flo_gguf_find(gguf, "tokenizer.ggml.tokens");
+        const struct flo_gguf_kv *tokens = flo_gguf_find(gguf, "tokenizer.ggml.tokens");
 
         s.lists_bytes = lists_bytes(gguf, h, s.sessions);
         s.longest_text_bytes = tokens == NULL ? 0 : tokens->longest;
@@ -249,10 +235,8 @@ int flo_sizes_make(const struct flo_gguf *gguf, const struct flo_hparams *h,
     return 0;
 }
 
-bool flo_sizes_shrink(const struct flo_hparams *h,
-                      const struct flo_engine_options *options,
-                      const struct flo_engine_plan *plan,
-                      struct flo_sizes *sizes)
+bool flo_sizes_shrink(const struct flo_hparams *h, const struct flo_engine_options *options,
+                      const struct flo_engine_plan *plan, struct flo_sizes *sizes)
 {
     if (options->kv_type == FLO_KV_AUTO && sizes->cache == FLO_CACHE_F16) {
         sizes->cache = FLO_CACHE_Q8_0;
@@ -270,14 +254,14 @@ bool flo_sizes_shrink(const struct flo_hparams *h,
 /* All but the weights. */
 static uint64_t bytes_of(const struct flo_sizes *s)
 {
-    return s->kv_bytes + s->scratch_bytes + s->vocabulary_bytes +
-           s->adapter_bytes + s->request_bytes;
+    return s->kv_bytes + s->scratch_bytes + s->vocabulary_bytes + s->adapter_bytes +
+           s->request_bytes;
 }
 
 /* The largest context, in whole blocks, whose bytes fit into `room`; 0: none.
  * More tokens never take less. */
-static uint32_t context_fitting(const struct flo_hparams *h,
-                                const struct flo_sizes *sizes, uint64_t room)
+static uint32_t context_fitting(const struct flo_hparams *h, const struct flo_sizes *sizes,
+                                uint64_t room)
 {
     struct flo_sizes s = *sizes;
     uint32_t maximum = smaller(h->context_trained, FLO_ENGINE_CONTEXT_MAX);
@@ -299,37 +283,30 @@ static uint32_t context_fitting(const struct flo_hparams *h,
 
 static int refuse(const struct flo_engine_plan *p, struct flo_err *err)
 {
-    flo_fail(err, FLO_E_MEMORY_BUDGET,
-             "%" PRIu64 " bytes needed, %" PRIu64 " allowed", p->total_bytes,
-             p->memory_bytes_max);
+    flo_fail(err, FLO_E_MEMORY_BUDGET, "%" PRIu64 " bytes needed, %" PRIu64 " allowed",
+             p->total_bytes, p->memory_bytes_max);
     flo_err_why(err,
-                "weights %" PRIu64
-                ", cache for %u tokens x %u sessions %" PRIu64
-                ", scratch %" PRIu64 ", vocabulary %" PRIu64
-                ", adapters %" PRIu64 ", requests %" PRIu64,
-                p->weights_bytes, p->context, p->sessions, p->kv_bytes,
-                p->scratch_bytes, p->vocabulary_bytes, p->adapter_bytes,
-                p->request_bytes);
+                "weights %" PRIu64 ", cache for %u tokens x %u sessions %" PRIu64
+                ", scratch %" PRIu64 ", vocabulary %" PRIu64 ", adapters %" PRIu64
+                ", requests %" PRIu64,
+                p->weights_bytes, p->context, p->sessions, p->kv_bytes, p->scratch_bytes,
+                p->vocabulary_bytes, p->adapter_bytes, p->request_bytes);
     if (p->context_fitting > 0) {
-        flo_err_fix(err, "a context of %u tokens would fit",
-                    p->context_fitting);
+        flo_err_fix(err, "a context of %u tokens would fit", p->context_fitting);
     } else {
         flo_err_fix(err, "no context fits: ship a smaller variant");
     }
     return FLO_E_MEMORY_BUDGET;
 }
 
-int flo_engine_plan_make(const struct flo_hparams *hparams,
-                         const struct flo_sizes *sizes, uint64_t weights_bytes,
-                         uint64_t memory_bytes_max,
+int flo_engine_plan_make(const struct flo_hparams *hparams, const struct flo_sizes *sizes,
+                         uint64_t weights_bytes, uint64_t memory_bytes_max,
                          struct flo_engine_plan *plan, struct flo_err *err)
 {
     uint64_t room = UINT64_MAX, needed = bytes_of(sizes);
 
     if (memory_bytes_max != 0) {
-        room = memory_bytes_max > weights_bytes
-                   ? memory_bytes_max - weights_bytes
-                   : 0;
+        room = memory_bytes_max > weights_bytes ? memory_bytes_max - weights_bytes : 0;
     }
     *plan = (struct flo_engine_plan){
         .weights_bytes = weights_bytes,

@@ -45,9 +45,9 @@ uint64_t flo_prefix_bytes(const struct flo_engine *engine, uint32_t count)
     uint64_t rows = engine->sizes.session_kv_bytes / engine->sizes.head_bytes;
 
     count -= count % FLO_PREFIX_TOKENS;
-    return count == 0 ? 0
-                      : HEAD_BYTES + (uint64_t)count * 4 +
-                            rows * flo_sizes_bytes(&engine->sizes, count);
+    return count == 0
+               ? 0
+               : HEAD_BYTES + (uint64_t)count * 4 + rows * flo_sizes_bytes(&engine->sizes, count);
 }
 
 static uint32_t crc_of_rates(const struct flo_engine *e)
@@ -59,8 +59,8 @@ static uint32_t crc_of_rates(const struct flo_engine *e)
 }
 
 /* The head of `count` tokens; the checksum of the rest is known later. */
-static void reckon_head(const struct flo_engine *e, uint32_t count,
-                        uint32_t payload_crc, uint8_t *head)
+static void reckon_head(const struct flo_engine *e, uint32_t count, uint32_t payload_crc,
+                        uint8_t *head)
 {
     const struct stat *file = &e->file;
     const struct flo_hparams *h = &e->hparams;
@@ -122,13 +122,11 @@ static int open_window(struct writer *w, struct flo_err *err)
     void *p;
 
     if (w->stops != NULL && w->stops(w->context)) {
-        return flo_fail(err, FLO_E_INFER_CANCELLED,
-                        "ended at byte %llu of %llu", (unsigned long long)w->at,
-                        (unsigned long long)w->bytes);
+        return flo_fail(err, FLO_E_INFER_CANCELLED, "ended at byte %llu of %llu",
+                        (unsigned long long)w->at, (unsigned long long)w->bytes);
     }
     w->window_bytes = left < WINDOW_BYTES ? (size_t)left : WINDOW_BYTES;
-    p = mmap(NULL, w->window_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, w->fd,
-             (off_t)first);
+    p = mmap(NULL, w->window_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, w->fd, (off_t)first);
     if (p == MAP_FAILED) {
         return flo_fail_errno(err, FLO_E_IO_MAPPING, "a prefix of %llu bytes",
                               (unsigned long long)w->bytes);
@@ -143,16 +141,14 @@ static int open_window(struct writer *w, struct flo_err *err)
     return rv;
 }
 
-static int put(struct writer *w, const void *data, size_t bytes,
-               struct flo_err *err)
+static int put(struct writer *w, const void *data, size_t bytes, struct flo_err *err)
 {
     const uint8_t *from = data;
 
     w->crc = flo_crc32c(w->crc, data, bytes);
     while (bytes > 0) {
         size_t inside = (size_t)(w->at % WINDOW_BYTES);
-        size_t here =
-            bytes < WINDOW_BYTES - inside ? bytes : WINDOW_BYTES - inside;
+        size_t here = bytes < WINDOW_BYTES - inside ? bytes : WINDOW_BYTES - inside;
         int rv = w->window == NULL ? open_window(w, err) : 0;
 
         if (rv < 0) {
@@ -169,8 +165,8 @@ static int put(struct writer *w, const void *data, size_t bytes,
     return 0;
 }
 
-static int put_session(struct writer *w, const struct flo_session *session,
-                       uint32_t count, struct flo_err *err)
+static int put_session(struct writer *w, const struct flo_session *session, uint32_t count,
+                       struct flo_err *err)
 {
     const struct flo_engine *e = session->engine;
     int rv = 0;
@@ -181,17 +177,14 @@ static int put_session(struct writer *w, const struct flo_session *session,
         flo_put_u32(id, (uint32_t)session->tokens[i]);
         rv = put(w, id, sizeof(id), err);
     }
-    for (uint64_t at = 0; rv == 0 && at < e->sizes.session_kv_bytes;
-         at += e->sizes.head_bytes) {
-        rv = put(w, session->kv + at, (size_t)flo_sizes_bytes(&e->sizes, count),
-                 err);
+    for (uint64_t at = 0; rv == 0 && at < e->sizes.session_kv_bytes; at += e->sizes.head_bytes) {
+        rv = put(w, session->kv + at, (size_t)flo_sizes_bytes(&e->sizes, count), err);
     }
     return rv;
 }
 
-int flo_prefix_write(const struct flo_session *session, uint32_t count, int fd,
-                     flo_stops_fn *stops, void *stops_context,
-                     struct flo_err *err)
+int flo_prefix_write(const struct flo_session *session, uint32_t count, int fd, flo_stops_fn *stops,
+                     void *stops_context, struct flo_err *err)
 {
     struct writer w = {.fd = fd, .stops = stops, .context = stops_context};
     uint8_t head[HEAD_BYTES] = {0};
@@ -203,9 +196,8 @@ int flo_prefix_write(const struct flo_session *session, uint32_t count, int fd,
                         "adapter");
     }
     if (count > session->position || count < FLO_PREFIX_TOKENS) {
-        return flo_fail(err, FLO_E_INFER_PARAM,
-                        "a prefix of %u tokens, the session holds %u", count,
-                        session->position);
+        return flo_fail(err, FLO_E_INFER_PARAM, "a prefix of %u tokens, the session holds %u",
+                        count, session->position);
     }
     count -= count % FLO_PREFIX_TOKENS;
     w.bytes = flo_prefix_bytes(session->engine, count);
@@ -230,12 +222,9 @@ int flo_prefix_write(const struct flo_session *session, uint32_t count, int fd,
 static int check_session(const struct flo_session *session, struct flo_err *err)
 {
     if (session->position > 0) {
-        return flo_fail(err, FLO_E_STATE, "the session holds %u tokens",
-                        session->position);
+        return flo_fail(err, FLO_E_STATE, "the session holds %u tokens", session->position);
     }
-    return session->adapter == NULL
-               ? 0
-               : flo_fail(err, FLO_E_STATE, "the session has an adapter");
+    return session->adapter == NULL ? 0 : flo_fail(err, FLO_E_STATE, "the session has an adapter");
 }
 
 static bool is_zero(const uint8_t *data, size_t bytes)
@@ -249,8 +238,7 @@ static bool is_zero(const uint8_t *data, size_t bytes)
 }
 
 /* FLO_E_ABSENT: nothing was written, or not to the end. */
-static int read_head(const struct flo_engine *e, int fd, uint8_t *head,
-                     struct flo_err *err)
+static int read_head(const struct flo_engine *e, int fd, uint8_t *head, struct flo_err *err)
 {
     struct stat st;
     uint64_t bytes;
@@ -281,8 +269,7 @@ static int read_head(const struct flo_engine *e, int fd, uint8_t *head,
     return 0;
 }
 
-static int check_head(const struct flo_engine *e, const uint8_t *head,
-                      struct flo_err *err)
+static int check_head(const struct flo_engine *e, const uint8_t *head, struct flo_err *err)
 {
     uint8_t right[HEAD_BYTES];
 
@@ -290,13 +277,10 @@ static int check_head(const struct flo_engine *e, const uint8_t *head,
     if (memcmp(head, right, HEAD_BYTES) == 0) {
         return 0;
     }
-    if (memcmp(head + MODEL_AT, right + MODEL_AT, SETTINGS_AT - MODEL_AT) !=
-        0) {
-        return flo_fail(err, FLO_E_PREFIX,
-                        "the kept prefix is of another model's file");
+    if (memcmp(head + MODEL_AT, right + MODEL_AT, SETTINGS_AT - MODEL_AT) != 0) {
+        return flo_fail(err, FLO_E_PREFIX, "the kept prefix is of another model's file");
     }
-    if (memcmp(head + SETTINGS_AT, right + SETTINGS_AT,
-               HEAD_BYTES - SETTINGS_AT) != 0) {
+    if (memcmp(head + SETTINGS_AT, right + SETTINGS_AT, HEAD_BYTES - SETTINGS_AT) != 0) {
         return flo_fail(err, FLO_E_PREFIX,
                         "the kept prefix was computed with another kernel, "
                         "cache or version");
@@ -305,8 +289,7 @@ static int check_head(const struct flo_engine *e, const uint8_t *head,
 }
 
 /* Bytes from *at on, in the file's checksum. */
-static int take(int fd, void *out, size_t bytes, uint64_t *at, uint32_t *crc,
-                struct flo_err *err)
+static int take(int fd, void *out, size_t bytes, uint64_t *at, uint32_t *crc, struct flo_err *err)
 {
     int rv = flo_fd_pread_all(fd, out, bytes, *at, err);
 
@@ -316,18 +299,16 @@ static int take(int fd, void *out, size_t bytes, uint64_t *at, uint32_t *crc,
 }
 
 /* Behind an error the cache holds anything: position 0 says so. */
-static int read_session(struct flo_session *session, int fd, uint32_t count,
-                        uint32_t right_crc, struct flo_err *err)
+static int read_session(struct flo_session *session, int fd, uint32_t count, uint32_t right_crc,
+                        struct flo_err *err)
 {
     const struct flo_engine *e = session->engine;
     size_t bytes = (size_t)flo_sizes_bytes(&e->sizes, count);
     uint64_t from = HEAD_BYTES;
     uint32_t crc = 0;
-    int rv = take(fd, session->tokens, count * sizeof(*session->tokens), &from,
-                  &crc, err);
+    int rv = take(fd, session->tokens, count * sizeof(*session->tokens), &from, &crc, err);
 
-    for (uint64_t at = 0; rv == 0 && at < e->sizes.session_kv_bytes;
-         at += e->sizes.head_bytes) {
+    for (uint64_t at = 0; rv == 0 && at < e->sizes.session_kv_bytes; at += e->sizes.head_bytes) {
         rv = take(fd, session->kv + at, bytes, &from, &crc, err);
     }
     bool is_right = crc == right_crc;
@@ -337,9 +318,7 @@ static int read_session(struct flo_session *session, int fd, uint32_t count,
         is_right = is_right && id < e->hparams.n_vocab;
         session->tokens[i] = (int32_t)id;
     }
-    return rv < 0 || is_right
-               ? rv
-               : flo_fail(err, FLO_E_PREFIX, "the kept prefix is damaged");
+    return rv < 0 || is_right ? rv : flo_fail(err, FLO_E_PREFIX, "the kept prefix is damaged");
 }
 
 int flo_prefix_read(struct flo_session *session, int fd, struct flo_err *err)
@@ -355,9 +334,8 @@ int flo_prefix_read(struct flo_session *session, int fd, struct flo_err *err)
     }
     count = flo_get_u32(head + 12);
     if (count > session->engine->sizes.context) {
-        return flo_fail(err, FLO_E_INFER_TOO_LONG,
-                        "a kept prefix of %u tokens, context is %u", count,
-                        session->engine->sizes.context);
+        return flo_fail(err, FLO_E_INFER_TOO_LONG, "a kept prefix of %u tokens, context is %u",
+                        count, session->engine->sizes.context);
     }
     rv = read_session(session, fd, count, flo_get_u32(head + 24), err);
     if (rv == 0) {

@@ -13,11 +13,10 @@
 
 static int need_head(const struct flo_engine *engine, struct flo_err *err)
 {
-    return engine->hparams.n_labels > 0
-               ? 0
-               : flo_fail(err, FLO_E_INFER_PARAM,
-                          "the model ranks no documents: its file has no "
-                          "cls.output.weight");
+    return engine->hparams.n_labels > 0 ? 0
+                                        : flo_fail(err, FLO_E_INFER_PARAM,
+                                                   "the model ranks no documents: its file has no "
+                                                   "cls.output.weight");
 }
 
 /* ---- the text ---- */
@@ -50,8 +49,8 @@ static int place_at(const char *text, size_t bytes)
 {
     int i = 0;
 
-    while (i < PLACES && (bytes < places[i].bytes ||
-                          memcmp(text, places[i].data, places[i].bytes) != 0)) {
+    while (i < PLACES &&
+           (bytes < places[i].bytes || memcmp(text, places[i].data, places[i].bytes) != 0)) {
         i++;
     }
     return i;
@@ -59,8 +58,7 @@ static int place_at(const char *text, size_t bytes)
 
 /* The form's own text, and the pair's in its places.  Texts that spell a place
  * are texts. */
-static int fill_form(struct flo_gguf_text form,
-                     const struct flo_rank_pair *pair, struct form *out,
+static int fill_form(struct flo_gguf_text form, const struct flo_rank_pair *pair, struct form *out,
                      struct flo_err *err)
 {
     size_t begin = 0;
@@ -76,8 +74,8 @@ static int fill_form(struct flo_gguf_text form,
             break;
         }
         if (out->count == 2 * PLACES_MAX + 1) {
-            return flo_fail(err, FLO_E_MODEL_TEMPLATE,
-                            FORM_KEY " has more than %d places", PLACES_MAX);
+            return flo_fail(err, FLO_E_MODEL_TEMPLATE, FORM_KEY " has more than %d places",
+                            PLACES_MAX);
         }
         out->spans[out->count++] = text_of(pair, place);
         out->has[place] = true;
@@ -86,8 +84,7 @@ static int fill_form(struct flo_gguf_text form,
     }
     for (int i = 0; i < PLACES; i++) {
         if (!out->has[i]) {
-            return flo_fail(err, FLO_E_MODEL_TEMPLATE, FORM_KEY " has no %s",
-                            places[i].data);
+            return flo_fail(err, FLO_E_MODEL_TEMPLATE, FORM_KEY " has no %s", places[i].data);
         }
     }
     return 0;
@@ -115,24 +112,20 @@ static int join(const struct flo_vocab *vocab, const struct flo_rank_pair *pair,
         flo_tokens_add(ids, facts->eos);
     }
     return rv == 0 && ids->failed
-               ? flo_fail(err, FLO_E_INFER_TOO_LONG,
-                          "query and document have more than %zu tokens",
+               ? flo_fail(err, FLO_E_INFER_TOO_LONG, "query and document have more than %zu tokens",
                           ids->count_max)
                : rv;
 }
 
-int flo_engine_pair(const struct flo_engine *engine,
-                    const struct flo_rank_pair *pair, int32_t *tokens,
-                    size_t tokens_max, size_t *count, struct flo_err *err)
+int flo_engine_pair(const struct flo_engine *engine, const struct flo_rank_pair *pair,
+                    int32_t *tokens, size_t tokens_max, size_t *count, struct flo_err *err)
 {
-    struct flo_tokens ids = {
-        .ids = tokens, .capacity = tokens_max, .count_max = tokens_max};
+    struct flo_tokens ids = {.ids = tokens, .capacity = tokens_max, .count_max = tokens_max};
     struct flo_gguf_text text = {0};
     struct form form = {0};
     int rv;
 
-    if ((rv = need_head(engine, err)) < 0 ||
-        (rv = flo_engine_need_vocabulary(engine, err)) < 0 ||
+    if ((rv = need_head(engine, err)) < 0 || (rv = flo_engine_need_vocabulary(engine, err)) < 0 ||
         (rv = flo_gguf_string(engine->gguf, FORM_KEY, &text, err)) < 0) {
         return rv;
     }
@@ -140,15 +133,13 @@ int flo_engine_pair(const struct flo_engine *engine,
         return flo_fail(err, FLO_E_INFER_TOO_LONG, "no token fits");
     }
     if (text.bytes > FLO_TEMPLATE_BYTES_MAX) {
-        return flo_fail(err, FLO_E_MODEL_TEMPLATE,
-                        FORM_KEY " has %zu bytes, at most %u can be",
+        return flo_fail(err, FLO_E_MODEL_TEMPLATE, FORM_KEY " has %zu bytes, at most %u can be",
                         text.bytes, FLO_TEMPLATE_BYTES_MAX);
     }
     if (text.bytes == 0) {
         rv = join(engine->vocab, pair, &ids, err);
     } else if ((rv = fill_form(text, pair, &form, err)) == 0) {
-        rv = flo_tokenize_spans(engine->vocab, form.spans, form.count, &ids,
-                                err);
+        rv = flo_tokenize_spans(engine->vocab, form.spans, form.count, &ids, err);
     }
     if (rv == 0) {
         *count = ids.count;
@@ -158,8 +149,8 @@ int flo_engine_pair(const struct flo_engine *engine,
 
 /* ---- the score ---- */
 
-int flo_engine_rank(const struct flo_engine *engine, const float *state,
-                    double *score, struct flo_err *err)
+int flo_engine_rank(const struct flo_engine *engine, const float *state, double *score,
+                    struct flo_err *err)
 {
     uint32_t labels = engine->hparams.n_labels, n = engine->hparams.n_embd;
     const float *row = engine->weights.head_rows;

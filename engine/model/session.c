@@ -3,8 +3,7 @@
 
 #include "engine/model/internal.h"
 
-int flo_session_open(struct flo_engine *engine, struct flo_session **session,
-                     struct flo_err *err)
+int flo_session_open(struct flo_engine *engine, struct flo_session **session, struct flo_err *err)
 {
     struct flo_session *found = NULL;
 
@@ -17,8 +16,7 @@ int flo_session_open(struct flo_engine *engine, struct flo_session **session,
     }
     pthread_mutex_unlock(&engine->lock);
     if (found == NULL) {
-        return flo_fail(err, FLO_E_INFER_BUSY, "all %u sessions are taken",
-                        engine->sizes.sessions);
+        return flo_fail(err, FLO_E_INFER_BUSY, "all %u sessions are taken", engine->sizes.sessions);
     }
     flo_session_reset(found);
     found->adapter = NULL;
@@ -65,14 +63,13 @@ const float *flo_session_logits(const struct flo_session *session)
     return session->has_logits ? session->logits : NULL;
 }
 
-void flo_session_timings(const struct flo_session *session,
-                         struct flo_timings *timings)
+void flo_session_timings(const struct flo_session *session, struct flo_timings *timings)
 {
     *timings = session->timings;
 }
 
-int flo_session_check(const struct flo_session *session, const int32_t *tokens,
-                      size_t count, struct flo_err *err)
+int flo_session_check(const struct flo_session *session, const int32_t *tokens, size_t count,
+                      struct flo_err *err)
 {
     const struct flo_engine *e = session->engine;
 
@@ -80,30 +77,25 @@ int flo_session_check(const struct flo_session *session, const int32_t *tokens,
         return flo_fail(err, FLO_E_INFER_PARAM, "no tokens");
     }
     if (count > e->sizes.context - session->position) {
-        return flo_fail(err, FLO_E_INFER_TOO_LONG,
-                        "%zu tokens behind %u, context is %u", count,
+        return flo_fail(err, FLO_E_INFER_TOO_LONG, "%zu tokens behind %u, context is %u", count,
                         session->position, e->sizes.context);
     }
     for (size_t i = 0; i < count; i++) {
         if (tokens[i] < 0 || (uint32_t)tokens[i] >= e->hparams.n_vocab) {
-            return flo_fail(err, FLO_E_INFER_PARAM,
-                            "token %d is not in the vocabulary of %u",
+            return flo_fail(err, FLO_E_INFER_PARAM, "token %d is not in the vocabulary of %u",
                             tokens[i], e->hparams.n_vocab);
         }
     }
     return 0;
 }
 
-void flo_session_keep(struct flo_session *session, const int32_t *tokens,
-                      uint32_t count)
+void flo_session_keep(struct flo_session *session, const int32_t *tokens, uint32_t count)
 {
-    memcpy(session->tokens + session->position, tokens,
-           count * sizeof(*tokens));
+    memcpy(session->tokens + session->position, tokens, count * sizeof(*tokens));
     session->position += count;
 }
 
-void flo_session_count_time(struct flo_session *session, size_t count,
-                            uint64_t spent_us)
+void flo_session_count_time(struct flo_session *session, size_t count, uint64_t spent_us)
 {
     struct flo_timings *t = &session->timings;
 
@@ -117,9 +109,8 @@ void flo_session_count_time(struct flo_session *session, size_t count,
     }
 }
 
-static int append_batches(struct flo_session *session, const int32_t *tokens,
-                          size_t count, float *last, flo_batch_fn *take,
-                          void *context, struct flo_err *err)
+static int append_batches(struct flo_session *session, const int32_t *tokens, size_t count,
+                          float *last, flo_batch_fn *take, void *context, struct flo_err *err)
 {
     uint32_t batch = session->engine->sizes.batch;
     int rv = 0;
@@ -147,9 +138,8 @@ static int append_batches(struct flo_session *session, const int32_t *tokens,
     return rv;
 }
 
-int flo_session_append(struct flo_session *session, const int32_t *tokens,
-                       size_t count, float *last, flo_batch_fn *take,
-                       void *context, struct flo_err *err)
+int flo_session_append(struct flo_session *session, const int32_t *tokens, size_t count,
+                       float *last, flo_batch_fn *take, void *context, struct flo_err *err)
 {
     uint32_t position = session->position;
     uint64_t started_us;
@@ -172,9 +162,8 @@ int flo_session_append(struct flo_session *session, const int32_t *tokens,
     return 0;
 }
 
-int flo_session_decode(struct flo_session *session, const int32_t *tokens,
-                       size_t count, enum flo_logits logits,
-                       struct flo_err *err)
+int flo_session_decode(struct flo_session *session, const int32_t *tokens, size_t count,
+                       enum flo_logits logits, struct flo_err *err)
 {
     float *last = logits == FLO_LOGITS_LAST ? session->logits : NULL;
 
@@ -205,12 +194,10 @@ static int give_rows(void *context, struct flo_session *session, uint32_t count)
     return rv;
 }
 
-int flo_session_decode_rows(struct flo_session *session, const int32_t *tokens,
-                            size_t count, flo_logits_fn *row, void *context,
-                            struct flo_err *err)
+int flo_session_decode_rows(struct flo_session *session, const int32_t *tokens, size_t count,
+                            flo_logits_fn *row, void *context, struct flo_err *err)
 {
     struct row_wish wish = {row, context};
 
-    return flo_session_append(session, tokens, count, NULL, give_rows, &wish,
-                              err);
+    return flo_session_append(session, tokens, count, NULL, give_rows, &wish, err);
 }

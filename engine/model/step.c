@@ -8,8 +8,8 @@
 
 /* ---- one pass ---- */
 
-static int check_steps(const struct flo_engine *e, const struct flo_step *steps,
-                       size_t count, struct flo_err *err)
+static int check_steps(const struct flo_engine *e, const struct flo_step *steps, size_t count,
+                       struct flo_err *err)
 {
     uint64_t seen = 0; /* sessions, by index */
     size_t rows = 0;
@@ -21,14 +21,12 @@ static int check_steps(const struct flo_engine *e, const struct flo_step *steps,
         rows += steps[i].count;
         if (rows > e->sizes.batch || (seen & bit) != 0) {
             return flo_fail(err, FLO_E_INFER_PARAM,
-                            (seen & bit) != 0
-                                ? "step %zu is of a session that has one"
-                                : "step %zu makes more than %u tokens",
+                            (seen & bit) != 0 ? "step %zu is of a session that has one"
+                                              : "step %zu makes more than %u tokens",
                             i, e->sizes.batch);
         }
         seen |= bit;
-        rv = flo_session_check(steps[i].session, steps[i].tokens,
-                               steps[i].count, err);
+        rv = flo_session_check(steps[i].session, steps[i].tokens, steps[i].count, err);
     }
     return count == 0 ? flo_fail(err, FLO_E_INFER_PARAM, "no steps") : rv;
 }
@@ -40,8 +38,7 @@ struct wanted {
     uint32_t row;   /* in the pass */
 };
 
-static size_t list_wanted(const struct flo_step *steps, size_t count,
-                          struct wanted *out)
+static size_t list_wanted(const struct flo_step *steps, size_t count, struct wanted *out)
 {
     uint32_t row = 0;
     size_t n = 0;
@@ -50,8 +47,7 @@ static size_t list_wanted(const struct flo_step *steps, size_t count,
         uint32_t last = steps[i].count - 1;
         uint32_t first = steps[i].rows == FLO_ROWS_ALL ? 0 : last;
 
-        for (uint32_t t = first; steps[i].rows != FLO_ROWS_NONE && t <= last;
-             t++) {
+        for (uint32_t t = first; steps[i].rows != FLO_ROWS_NONE && t <= last; t++) {
             out[n++] = (struct wanted){&steps[i], t, row + t};
         }
         row += steps[i].count;
@@ -60,23 +56,20 @@ static size_t list_wanted(const struct flo_step *steps, size_t count,
 }
 
 /* Move the rows of the residual stream that are wanted to its beginning. */
-static void gather(struct flo_engine *e, const struct wanted *wanted,
-                   size_t count)
+static void gather(struct flo_engine *e, const struct wanted *wanted, size_t count)
 {
     size_t n = e->hparams.n_embd;
 
     for (size_t i = 0; i < count; i++) {
         if (wanted[i].row != i) {
-            memcpy(e->scratch.x + i * n, e->scratch.x + wanted[i].row * n,
-                   n * sizeof(float));
+            memcpy(e->scratch.x + i * n, e->scratch.x + wanted[i].row * n, n * sizeof(float));
         }
     }
 }
 
 /* Give the rows' logits, some rows at once.  Where a callback ends its step,
  * the session forgets what is after. */
-static void give_rows(struct flo_engine *e, const struct wanted *wanted,
-                      size_t count)
+static void give_rows(struct flo_engine *e, const struct wanted *wanted, size_t count)
 {
     const struct flo_step *ended = NULL;
 
@@ -104,9 +97,8 @@ static void give_rows(struct flo_engine *e, const struct wanted *wanted,
     }
 }
 
-static int run_steps(struct flo_engine *e, const struct flo_step *steps,
-                     size_t count, struct flo_request *request,
-                     struct flo_err *err)
+static int run_steps(struct flo_engine *e, const struct flo_step *steps, size_t count,
+                     struct flo_request *request, struct flo_err *err)
 {
     struct flo_span spans[FLO_ENGINE_SESSIONS_MAX];
     struct wanted wanted[FLO_BATCH_MAX];
@@ -115,8 +107,7 @@ static int run_steps(struct flo_engine *e, const struct flo_step *steps,
     uint32_t rows = 0;
 
     for (size_t i = 0; i < count; i++) {
-        spans[i] = (struct flo_span){steps[i].session, steps[i].tokens,
-                                     steps[i].count};
+        spans[i] = (struct flo_span){steps[i].session, steps[i].tokens, steps[i].count};
         rows += steps[i].count;
     }
     request->spans = spans;
@@ -133,17 +124,15 @@ static int run_steps(struct flo_engine *e, const struct flo_step *steps,
     for (size_t i = 0; i < count; i++) {
         steps[i].session->has_logits = false;
         flo_session_keep(steps[i].session, steps[i].tokens, steps[i].count);
-        flo_session_count_time(steps[i].session, steps[i].count,
-                               spent_us * steps[i].count / rows);
+        flo_session_count_time(steps[i].session, steps[i].count, spent_us * steps[i].count / rows);
     }
     gather(e, wanted, wanted_count);
     give_rows(e, wanted, wanted_count);
     return 0;
 }
 
-int flo_engine_step(struct flo_engine *engine, const struct flo_step *steps,
-                    size_t count, flo_stops_fn *stops, void *stops_context,
-                    struct flo_err *err)
+int flo_engine_step(struct flo_engine *engine, const struct flo_step *steps, size_t count,
+                    flo_stops_fn *stops, void *stops_context, struct flo_err *err)
 {
     struct flo_request request = {.stops = stops, .context = stops_context};
     int rv = check_steps(engine, steps, count, err);
@@ -164,8 +153,7 @@ const int32_t *flo_session_tokens(const struct flo_session *session)
     return session->tokens;
 }
 
-size_t flo_tokens_common(const int32_t *a, size_t a_count, const int32_t *b,
-                         size_t b_count)
+size_t flo_tokens_common(const int32_t *a, size_t a_count, const int32_t *b, size_t b_count)
 {
     size_t same = 0;
 
@@ -175,28 +163,24 @@ size_t flo_tokens_common(const int32_t *a, size_t a_count, const int32_t *b,
     return same;
 }
 
-uint32_t flo_session_common(const struct flo_session *session,
-                            const int32_t *tokens, size_t count)
+uint32_t flo_session_common(const struct flo_session *session, const int32_t *tokens, size_t count)
 {
-    return (uint32_t)flo_tokens_common(session->tokens, session->position,
-                                       tokens, count);
+    return (uint32_t)flo_tokens_common(session->tokens, session->position, tokens, count);
 }
 
 /* The blocks that hold the first positions, of all layers and heads. */
-static void copy_cache(struct flo_session *session,
-                       const struct flo_session *from, uint32_t count)
+static void copy_cache(struct flo_session *session, const struct flo_session *from, uint32_t count)
 {
     const struct flo_engine *e = session->engine;
     uint64_t bytes = flo_sizes_bytes(&e->sizes, count);
 
-    for (uint64_t at = 0; at < e->sizes.session_kv_bytes;
-         at += e->sizes.head_bytes) {
+    for (uint64_t at = 0; at < e->sizes.session_kv_bytes; at += e->sizes.head_bytes) {
         memcpy(session->kv + at, from->kv + at, (size_t)bytes);
     }
 }
 
-void flo_session_begin_as(struct flo_session *session,
-                          const struct flo_session *from, uint32_t count)
+void flo_session_begin_as(struct flo_session *session, const struct flo_session *from,
+                          uint32_t count)
 {
     if (count > from->position) {
         count = from->position;

@@ -9,8 +9,7 @@ _Static_assert(sizeof(((struct flo_engine_stream *)0)->held) >=
                    sizeof(((struct flo_text_stream *)0)->held),
                "the public stream holds what the tokenizer's does");
 
-int flo_engine_need_vocabulary(const struct flo_engine *engine,
-                               struct flo_err *err)
+int flo_engine_need_vocabulary(const struct flo_engine *engine, struct flo_err *err)
 {
     if (engine->vocab != NULL) {
         return 0;
@@ -23,20 +22,17 @@ int flo_engine_need_vocabulary(const struct flo_engine *engine,
 
 /* A list in the caller's array: it never grows.  One without room, which as a
  * maximum would mean any, is not filled at all. */
-static int list_in(int32_t *tokens, size_t tokens_max, struct flo_tokens *list,
-                   struct flo_err *err)
+static int list_in(int32_t *tokens, size_t tokens_max, struct flo_tokens *list, struct flo_err *err)
 {
-    *list = (struct flo_tokens){
-        .ids = tokens, .capacity = tokens_max, .count_max = tokens_max};
+    *list = (struct flo_tokens){.ids = tokens, .capacity = tokens_max, .count_max = tokens_max};
     return tokens_max > 0
                ? 0
-               : flo_fail(err, FLO_E_INFER_TOO_LONG,
-                          "a text has at least 1 token, at most 0 fit");
+               : flo_fail(err, FLO_E_INFER_TOO_LONG, "a text has at least 1 token, at most 0 fit");
 }
 
-int flo_engine_tokenise(const struct flo_engine *engine, const char *text,
-                        size_t bytes, unsigned flags, int32_t *tokens,
-                        size_t tokens_max, size_t *count, struct flo_err *err)
+int flo_engine_tokenise(const struct flo_engine *engine, const char *text, size_t bytes,
+                        unsigned flags, int32_t *tokens, size_t tokens_max, size_t *count,
+                        struct flo_err *err)
 {
     struct flo_tokens ids;
     int rv = flo_engine_need_vocabulary(engine, err);
@@ -53,10 +49,8 @@ int flo_engine_tokenise(const struct flo_engine *engine, const char *text,
     return rv;
 }
 
-int flo_engine_detokenise(const struct flo_engine *engine,
-                          const int32_t *tokens, size_t count,
-                          bool shows_special, struct flo_buf *text,
-                          struct flo_err *err)
+int flo_engine_detokenise(const struct flo_engine *engine, const int32_t *tokens, size_t count,
+                          bool shows_special, struct flo_buf *text, struct flo_err *err)
 {
     int rv = flo_engine_need_vocabulary(engine, err);
 
@@ -66,9 +60,7 @@ int flo_engine_detokenise(const struct flo_engine *engine,
     for (size_t i = 0; i < count; i++) {
         flo_vocab_piece(engine->vocab, tokens[i], shows_special, text);
     }
-    return text->failed
-               ? flo_fail(err, FLO_E_MEMORY, "text of %zu tokens", count)
-               : 0;
+    return text->failed ? flo_fail(err, FLO_E_MEMORY, "text of %zu tokens", count) : 0;
 }
 
 bool flo_engine_is_end(const struct flo_engine *engine, int32_t token)
@@ -84,9 +76,8 @@ static struct flo_text_stream inner(const struct flo_engine_stream *stream)
     return in;
 }
 
-void flo_engine_stream_add(struct flo_engine_stream *stream,
-                           const struct flo_engine *engine, int32_t token,
-                           struct flo_buf *text)
+void flo_engine_stream_add(struct flo_engine_stream *stream, const struct flo_engine *engine,
+                           int32_t token, struct flo_buf *text)
 {
     struct flo_text_stream in = inner(stream);
 
@@ -98,8 +89,7 @@ void flo_engine_stream_add(struct flo_engine_stream *stream,
     stream->held_bytes = in.held_bytes;
 }
 
-void flo_engine_stream_finish(struct flo_engine_stream *stream,
-                              struct flo_buf *text)
+void flo_engine_stream_finish(struct flo_engine_stream *stream, struct flo_buf *text)
 {
     struct flo_text_stream in = inner(stream);
 
@@ -121,8 +111,7 @@ static int need_chat(const struct flo_engine *engine, struct flo_err *err)
     return rv;
 }
 
-void flo_engine_template(const struct flo_engine *engine,
-                         struct flo_engine_template *out)
+void flo_engine_template(const struct flo_engine *engine, struct flo_engine_template *out)
 {
     const struct flo_jinja *jinja = engine->chat.jinja;
 
@@ -139,8 +128,7 @@ bool flo_engine_is_control(const struct flo_engine *engine, int32_t token)
 
 #define MARK_TOKENS 64u /* that a mark has, and blanks behind it, at most */
 
-bool flo_engine_in_thought(const struct flo_engine *engine,
-                           const int32_t *tokens, size_t count)
+bool flo_engine_in_thought(const struct flo_engine *engine, const int32_t *tokens, size_t count)
 {
     const struct flo_form_text *mark = &engine->chat.calls.thought_open;
     size_t from = count > MARK_TOKENS ? count - MARK_TOKENS : 0;
@@ -153,17 +141,14 @@ bool flo_engine_in_thought(const struct flo_engine *engine,
         text.bytes--;
     }
     bool is_in = mark->bytes > 0 && text.bytes >= mark->bytes &&
-                 memcmp(text.data + text.bytes - mark->bytes, mark->data,
-                        mark->bytes) == 0;
+                 memcmp(text.data + text.bytes - mark->bytes, mark->data, mark->bytes) == 0;
     flo_buf_deinit(&text);
     return is_in;
 }
 
-int flo_engine_chat_with(const struct flo_engine *engine,
-                         const struct flo_engine_setting *setting,
-                         const struct flo_engine_message *messages,
-                         size_t message_count, int32_t *tokens,
-                         size_t tokens_max, size_t *count, struct flo_err *err)
+int flo_engine_chat_with(const struct flo_engine *engine, const struct flo_engine_setting *setting,
+                         const struct flo_engine_message *messages, size_t message_count,
+                         int32_t *tokens, size_t tokens_max, size_t *count, struct flo_err *err)
 {
     struct flo_tokens ids;
     int rv = need_chat(engine, err);
@@ -171,19 +156,18 @@ int flo_engine_chat_with(const struct flo_engine *engine,
     if (rv < 0 || (rv = list_in(tokens, tokens_max, &ids, err)) < 0) {
         return rv;
     }
-    rv = flo_template_render(&engine->chat, engine->vocab, setting, messages,
-                             message_count, &ids, err);
+    rv = flo_template_render(&engine->chat, engine->vocab, setting, messages, message_count, &ids,
+                             err);
     if (rv == 0) {
         *count = ids.count;
     }
     return rv;
 }
 
-int flo_engine_chat(const struct flo_engine *engine,
-                    const struct flo_engine_message *messages,
-                    size_t message_count, int32_t *tokens, size_t tokens_max,
-                    size_t *count, struct flo_err *err)
+int flo_engine_chat(const struct flo_engine *engine, const struct flo_engine_message *messages,
+                    size_t message_count, int32_t *tokens, size_t tokens_max, size_t *count,
+                    struct flo_err *err)
 {
-    return flo_engine_chat_with(engine, NULL, messages, message_count, tokens,
-                                tokens_max, count, err);
+    return flo_engine_chat_with(engine, NULL, messages, message_count, tokens, tokens_max, count,
+                                err);
 }

@@ -21,7 +21,6 @@ struct flo_sidecar {
 };
 
 uint64_t flo_sidecar_strips(const struct flo_sidecar_row *row);
-int flo_sidecar_check_size(const struct flo_sidecar *sidecar, int fd,
-                           struct flo_err *err);
+int flo_sidecar_check_size(const struct flo_sidecar *sidecar, int fd, struct flo_err *err);
 
 #endif

@@ -34,13 +34,11 @@ static const char magic[8] = {'F', 'L', 'O', 'P', 'A', 'C', 'K', '\n'};
 
 /* ---- what is packed ---- */
 
-static bool is_packed(const struct flo_gguf *gguf,
-                      const struct flo_gguf_tensor *tensor)
+static bool is_packed(const struct flo_gguf *gguf, const struct flo_gguf_tensor *tensor)
 {
     const uint64_t *dims = tensor->dims;
 
-    if (dims[1] < 2 || dims[2] != 1 || dims[3] != 1 || dims[0] > INT32_MAX ||
-        dims[1] > INT32_MAX) {
+    if (dims[1] < 2 || dims[2] != 1 || dims[3] != 1 || dims[0] > INT32_MAX || dims[1] > INT32_MAX) {
         return false;
     }
     if (strcmp(tensor->name, "token_embd.weight") == 0 &&
@@ -80,10 +78,8 @@ static void choose_rows(struct flo_sidecar *s)
             s->rows[s->count++] = (struct flo_sidecar_row){
                 .tensor = t,
                 .source = flo_gguf_tensor_data(s->gguf, t),
-                .row_bytes = flo_quant_bytes(flo_quant_type(t->type),
-                                             (size_t)t->dims[0]),
-                .strip_bytes =
-                    flo_pack_strip_bytes(t->type, (size_t)t->dims[0]),
+                .row_bytes = flo_quant_bytes(flo_quant_type(t->type), (size_t)t->dims[0]),
+                .strip_bytes = flo_pack_strip_bytes(t->type, (size_t)t->dims[0]),
             };
         }
     }
@@ -99,31 +95,25 @@ static int place_rows(struct flo_sidecar *s, struct flo_err *err)
         bool is_embedding = strcmp(row->tensor->name, "token_embd.weight") == 0;
 
         if (!align_up(&s->bytes) ||
-            !flo_mul_u64(flo_sidecar_strips(row), row->strip_bytes,
-                         &row->bytes) ||
-            !flo_add_u64(s->bytes, row->bytes, &s->bytes) ||
-            s->bytes > INT64_MAX) {
+            !flo_mul_u64(flo_sidecar_strips(row), row->strip_bytes, &row->bytes) ||
+            !flo_add_u64(s->bytes, row->bytes, &s->bytes) || s->bytes > INT64_MAX) {
             return flo_fail(err, FLO_E_MEMORY, "the packed weights overflow");
         }
         row->offset = s->bytes - row->bytes;
         s->replaced += is_embedding ? 0 : row->tensor->bytes;
     }
-    return align_up(&s->bytes)
-               ? 0
-               : flo_fail(err, FLO_E_MEMORY, "the packed weights overflow");
+    return align_up(&s->bytes) ? 0 : flo_fail(err, FLO_E_MEMORY, "the packed weights overflow");
 }
 
 /* ---- the head ---- */
 
-static int sample(const struct flo_sidecar_row *row, int fd, uint32_t *crc,
-                  struct flo_err *err)
+static int sample(const struct flo_sidecar_row *row, int fd, uint32_t *crc, struct flo_err *err)
 {
     uint8_t bytes[SAMPLE_BYTES];
     const struct flo_gguf_tensor *t = row->tensor;
     size_t count = t->bytes < SAMPLE_BYTES ? (size_t)t->bytes : SAMPLE_BYTES;
     /* Through the file and not its mapping, whose pages would come to stay. */
-    int rv = flo_fd_pread_all(fd, bytes, count,
-                              t->offset + (t->bytes - count) / 2, err);
+    int rv = flo_fd_pread_all(fd, bytes, count, t->offset + (t->bytes - count) / 2, err);
 
     if (rv < 0) {
         return flo_wrap(err, rv, "tensor %s", t->name);
@@ -161,8 +151,8 @@ static int fill_head(struct flo_sidecar *s, int fd, struct flo_err *err)
     return 0;
 }
 
-int flo_sidecar_new(const struct flo_gguf *gguf, int model_fd,
-                    struct flo_sidecar **out, struct flo_err *err)
+int flo_sidecar_new(const struct flo_gguf *gguf, int model_fd, struct flo_sidecar **out,
+                    struct flo_err *err)
 {
     struct flo_sidecar *s = calloc(1, sizeof(*s));
     size_t count = flo_gguf_tensor_count(gguf);
@@ -175,16 +165,13 @@ int flo_sidecar_new(const struct flo_gguf *gguf, int model_fd,
     }
     if (s == NULL || s->rows == NULL || s->head == NULL) {
         flo_sidecar_free(s);
-        return flo_fail(err, FLO_E_MEMORY, "packed weights of %zu tensors",
-                        count);
+        return flo_fail(err, FLO_E_MEMORY, "packed weights of %zu tensors", count);
     }
     choose_rows(s);
     if (s->count == 0) {
-        rv = flo_fail(err, FLO_E_NOT_BUILT,
-                      "no tensor is of a type that is packed");
+        rv = flo_fail(err, FLO_E_NOT_BUILT, "no tensor is of a type that is packed");
     }
-    if (rv < 0 || (rv = place_rows(s, err)) < 0 ||
-        (rv = fill_head(s, model_fd, err)) < 0) {
+    if (rv < 0 || (rv = place_rows(s, err)) < 0 || (rv = fill_head(s, model_fd, err)) < 0) {
         flo_sidecar_free(s);
         return rv;
     }
@@ -238,8 +225,7 @@ static int check_head(const uint8_t *head, struct flo_err *err)
     return 0;
 }
 
-int flo_sidecar_check_size(const struct flo_sidecar *s, int fd,
-                           struct flo_err *err)
+int flo_sidecar_check_size(const struct flo_sidecar *s, int fd, struct flo_err *err)
 {
     struct stat st;
 
@@ -250,8 +236,7 @@ int flo_sidecar_check_size(const struct flo_sidecar *s, int fd,
         return flo_fail(err, FLO_E_PACKED, "the file holds no packed weights");
     }
     if ((uint64_t)st.st_size != s->bytes) {
-        return flo_fail(err, FLO_E_PACKED,
-                        "%lld bytes of packed weights, this model has %llu",
+        return flo_fail(err, FLO_E_PACKED, "%lld bytes of packed weights, this model has %llu",
                         (long long)st.st_size, (unsigned long long)s->bytes);
     }
     return 0;
@@ -285,9 +270,8 @@ int flo_sidecar_map(struct flo_sidecar *s, int fd, struct flo_err *err)
     return 0;
 }
 
-uint64_t flo_sidecar_find(const struct flo_sidecar *s,
-                          const struct flo_gguf_tensor *tensor, uint32_t first,
-                          size_t *strip_bytes)
+uint64_t flo_sidecar_find(const struct flo_sidecar *s, const struct flo_gguf_tensor *tensor,
+                          uint32_t first, size_t *strip_bytes)
 {
     const struct flo_sidecar_row *row = s->rows, *end = s->rows + s->count;
 

@@ -47,24 +47,20 @@ typedef void flo_sidecar_progress(void *context, uint64_t done, uint64_t total);
  * one), and sync it.  The head comes last: what is cut off before is no
  * sidecar.  The bytes are the same on every CPU and for any number of threads.
  * `progress` may be NULL.  FLO_E_IO_WRITE, FLO_E_IO_MAPPING. */
-FLO_MUST_USE int flo_sidecar_write(const struct flo_sidecar *sidecar, int fd,
-                                   uint32_t threads,
-                                   flo_sidecar_progress *progress,
-                                   void *context, struct flo_err *err);
+FLO_MUST_USE int flo_sidecar_write(const struct flo_sidecar *sidecar, int fd, uint32_t threads,
+                                   flo_sidecar_progress *progress, void *context,
+                                   struct flo_err *err);
 
 /* Map a file if it is this sidecar.  FLO_E_PACKED: it is not (the sentence
  * says in what it differs). FLO_E_IO_READ, FLO_E_IO_MAPPING. */
-FLO_MUST_USE int flo_sidecar_map(struct flo_sidecar *sidecar, int fd,
-                                 struct flo_err *err);
+FLO_MUST_USE int flo_sidecar_map(struct flo_sidecar *sidecar, int fd, struct flo_err *err);
 
 /* Where a tensor of the model lies in the sidecar, from its row `first` on: the
  * offset of the strip, 0 when it is not packed or no strip begins there.
  * *strip_bytes is written if not 0. */
-uint64_t flo_sidecar_find(const struct flo_sidecar *sidecar,
-                          const struct flo_gguf_tensor *tensor, uint32_t first,
-                          size_t *strip_bytes);
+uint64_t flo_sidecar_find(const struct flo_sidecar *sidecar, const struct flo_gguf_tensor *tensor,
+                          uint32_t first, size_t *strip_bytes);
 /* Bytes at an offset of flo_sidecar_find(), once mapped. */
-const uint8_t *flo_sidecar_at(const struct flo_sidecar *sidecar,
-                              uint64_t offset);
+const uint8_t *flo_sidecar_at(const struct flo_sidecar *sidecar, uint64_t offset);
 
 #endif

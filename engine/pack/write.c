@@ -19,25 +19,20 @@ struct packing {
     atomic_uint_fast64_t next, done;
 };
 
-static void pack_one(const struct packing *p, const struct flo_sidecar_row *row,
-                     uint64_t strip)
+static void pack_one(const struct packing *p, const struct flo_sidecar_row *row, uint64_t strip)
 {
     uint64_t first = strip * FLO_STRIP_ROWS;
     uint64_t left = row->tensor->dims[1] - first;
 
-    flo_pack_strip(row->tensor->type, row->source + first * row->row_bytes,
-                   row->row_bytes,
+    flo_pack_strip(row->tensor->type, row->source + first * row->row_bytes, row->row_bytes,
                    left < FLO_STRIP_ROWS ? (size_t)left : FLO_STRIP_ROWS,
-                   (size_t)row->tensor->dims[0],
-                   p->out + row->offset + strip * row->strip_bytes);
+                   (size_t)row->tensor->dims[0], p->out + row->offset + strip * row->strip_bytes);
 }
 
 /* Strips first.. of the whole file; `row` and `before` go forward only. */
-static void pack_piece(struct packing *p, uint64_t first, size_t *row,
-                       uint64_t *before)
+static void pack_piece(struct packing *p, uint64_t first, size_t *row, uint64_t *before)
 {
-    uint64_t end =
-        first + PIECE_STRIPS < p->total ? first + PIECE_STRIPS : p->total;
+    uint64_t end = first + PIECE_STRIPS < p->total ? first + PIECE_STRIPS : p->total;
 
     for (uint64_t i = first; i < end; i++) {
         while (i - *before >= flo_sidecar_strips(&p->sidecar->rows[*row])) {
@@ -49,8 +44,7 @@ static void pack_piece(struct packing *p, uint64_t first, size_t *row,
     atomic_fetch_add(&p->done, end - first);
 }
 
-static void work(struct packing *p, flo_sidecar_progress *progress,
-                 void *context)
+static void work(struct packing *p, flo_sidecar_progress *progress, void *context)
 {
     uint64_t first, before = 0;
     size_t row = 0;
@@ -69,8 +63,7 @@ static void *work_as_helper(void *context)
     return NULL;
 }
 
-static void run(struct packing *p, uint32_t threads,
-                flo_sidecar_progress *progress, void *context)
+static void run(struct packing *p, uint32_t threads, flo_sidecar_progress *progress, void *context)
 {
     pthread_t others[THREADS_MAX];
     size_t count = 0;
@@ -86,8 +79,7 @@ static void run(struct packing *p, uint32_t threads,
 }
 
 int flo_sidecar_write(const struct flo_sidecar *s, int fd, uint32_t threads,
-                      flo_sidecar_progress *progress, void *context,
-                      struct flo_err *err)
+                      flo_sidecar_progress *progress, void *context, struct flo_err *err)
 {
     size_t bytes = (size_t)s->bytes;
     struct packing p = {.sidecar = s};

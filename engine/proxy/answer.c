@@ -13,21 +13,18 @@
 
 static int bad(struct flo_err *err, const char *what)
 {
-    return flo_fail(err, FLO_E_RUNTIME_ANSWER, "the runtime's answer: %s",
-                    what);
+    return flo_fail(err, FLO_E_RUNTIME_ANSWER, "the runtime's answer: %s", what);
 }
 
 /* ---- parts ---- */
 
-static const struct flo_tree_node *member(const struct flo_tree_node *node,
-                                          const char *key)
+static const struct flo_tree_node *member(const struct flo_tree_node *node, const char *key)
 {
     size_t bytes = strlen(key);
     const struct flo_tree_node *child =
         node != NULL && node->kind == FLO_TREE_OBJECT ? node->first : NULL;
 
-    while (child != NULL &&
-           (child->key_bytes != bytes || memcmp(child->key, key, bytes) != 0)) {
+    while (child != NULL && (child->key_bytes != bytes || memcmp(child->key, key, bytes) != 0)) {
         child = child->next;
     }
     return child;
@@ -43,13 +40,10 @@ static uint32_t count_of(const struct flo_tree_node *usage, const char *key)
     const struct flo_tree_node *node = member(usage, key);
     int64_t value = 0;
 
-    return node != NULL && flo_tree_whole(node, 0, INT32_MAX, &value)
-               ? (uint32_t)value
-               : 0;
+    return node != NULL && flo_tree_whole(node, 0, INT32_MAX, &value) ? (uint32_t)value : 0;
 }
 
-static void take_usage(const struct flo_tree_node *root,
-                       struct flo_answer_part *part)
+static void take_usage(const struct flo_tree_node *root, struct flo_answer_part *part)
 {
     const struct flo_tree_node *usage = member(root, "usage");
 
@@ -61,8 +55,7 @@ static void take_usage(const struct flo_tree_node *root,
 }
 
 /* The text of speech stands alone. */
-static bool take_speech(const struct flo_tree_node *root,
-                        struct flo_answer_part *part)
+static bool take_speech(const struct flo_tree_node *root, struct flo_answer_part *part)
 {
     const struct flo_tree_node *text = member(root, "text");
 
@@ -79,16 +72,15 @@ static bool take_speech(const struct flo_tree_node *root,
  * completion. */
 static const struct flo_tree_node *text_in(const struct flo_tree_node *choice)
 {
-    const struct flo_tree_node *text =
-        member(member(choice, "delta"), "content");
+    const struct flo_tree_node *text = member(member(choice, "delta"), "content");
 
     text = text == NULL ? member(member(choice, "message"), "content") : text;
     return text == NULL ? member(choice, "text") : text;
 }
 
 /* A text, or none; anything else is bad. */
-static int take_text(const struct flo_tree_node *node,
-                     struct flo_wire_text *out, struct flo_err *err)
+static int take_text(const struct flo_tree_node *node, struct flo_wire_text *out,
+                     struct flo_err *err)
 {
     if (node == NULL || node->kind == FLO_TREE_NULL) {
         return 0;
@@ -101,8 +93,8 @@ static int take_text(const struct flo_tree_node *node,
 }
 
 /* Thoughts have two names. */
-static int take_others(const struct flo_tree_node *choice,
-                       struct flo_answer_part *part, struct flo_err *err)
+static int take_others(const struct flo_tree_node *choice, struct flo_answer_part *part,
+                       struct flo_err *err)
 {
     const struct flo_tree_node *message = member(choice, "delta");
 
@@ -117,12 +109,11 @@ static int take_others(const struct flo_tree_node *choice,
         return 0;
     }
     part->calls = calls->first;
-    return calls->kind == FLO_TREE_ARRAY ? 0
-                                         : bad(err, "its calls are no list");
+    return calls->kind == FLO_TREE_ARRAY ? 0 : bad(err, "its calls are no list");
 }
 
-int flo_answer_call(const struct flo_tree_node **entry,
-                    struct flo_answer_call *call, struct flo_err *err)
+int flo_answer_call(const struct flo_tree_node **entry, struct flo_answer_call *call,
+                    struct flo_err *err)
 {
     const struct flo_tree_node *function = member(*entry, "function");
     const struct flo_tree_node *index = member(*entry, "index");
@@ -135,9 +126,7 @@ int flo_answer_call(const struct flo_tree_node **entry,
     call->index = (uint32_t)number;
     *entry = (*entry)->next;
     int rv = take_text(member(function, "name"), &call->name, err);
-    return rv < 0 ? rv
-                  : take_text(member(function, "arguments"), &call->arguments,
-                              err);
+    return rv < 0 ? rv : take_text(member(function, "arguments"), &call->arguments, err);
 }
 
 static int take_error(const struct flo_tree_node *root, struct flo_err *err)
@@ -157,8 +146,8 @@ static int take_error(const struct flo_tree_node *root, struct flo_err *err)
     return flo_fail(err, FLO_E_RUNTIME_ANSWER, "the runtime says: %s", what);
 }
 
-static int read_tree(char *data, size_t bytes, struct flo_tree *tree,
-                     uint32_t values_max, struct flo_err *err)
+static int read_tree(char *data, size_t bytes, struct flo_tree *tree, uint32_t values_max,
+                     struct flo_err *err)
 {
     struct flo_err why = {0};
 
@@ -174,8 +163,8 @@ static int read_tree(char *data, size_t bytes, struct flo_tree *tree,
     return 0;
 }
 
-int flo_answer_read(char *data, size_t bytes, struct flo_tree *tree,
-                    struct flo_answer_part *part, struct flo_err *err)
+int flo_answer_read(char *data, size_t bytes, struct flo_tree *tree, struct flo_answer_part *part,
+                    struct flo_err *err)
 {
     *part = (struct flo_answer_part){0};
     int rv = read_tree(data, bytes, tree, PART_VALUES_MAX, err);
@@ -200,8 +189,7 @@ int flo_answer_read(char *data, size_t bytes, struct flo_tree *tree,
     }
     if (is_text(finish)) {
         part->has_finish = true;
-        part->reason =
-            flo_tree_is(finish, "length") ? FLO_WIRE_LENGTH : FLO_WIRE_STOP;
+        part->reason = flo_tree_is(finish, "length") ? FLO_WIRE_LENGTH : FLO_WIRE_STOP;
     }
     take_usage(root, part);
     return 0;
@@ -235,10 +223,9 @@ static uint32_t take_vector(const struct flo_tree_node *list, float *out)
     return count;
 }
 
-static int take_vectors(const struct flo_tree_node *data, uint32_t count,
-                        float *vector,
-                        void (*take)(void *context, uint32_t index,
-                                     const float *vector, uint32_t length),
+static int take_vectors(const struct flo_tree_node *data, uint32_t count, float *vector,
+                        void (*take)(void *context, uint32_t index, const float *vector,
+                                     uint32_t length),
                         void *context, struct flo_err *err)
 {
     uint32_t index = 0;
@@ -249,8 +236,7 @@ static int take_vectors(const struct flo_tree_node *data, uint32_t count,
         const struct flo_tree_node *place = member(entry, "index");
         int64_t told = index;
         uint32_t length = take_vector(member(entry, "embedding"), vector);
-        if (place != NULL && (!flo_tree_whole(place, 0, count, &told) ||
-                              told != (int64_t)index)) {
+        if (place != NULL && (!flo_tree_whole(place, 0, count, &told) || told != (int64_t)index)) {
             return bad(err, "its vectors are not in order");
         }
         if (length == 0) {
@@ -264,8 +250,8 @@ static int take_vectors(const struct flo_tree_node *data, uint32_t count,
 }
 
 int flo_answer_vectors(char *data, size_t bytes, uint32_t count,
-                       void (*take)(void *context, uint32_t index,
-                                    const float *vector, uint32_t length),
+                       void (*take)(void *context, uint32_t index, const float *vector,
+                                    uint32_t length),
                        void *context, uint32_t *tokens_in, struct flo_err *err)
 {
     struct flo_answer_part part = {0};
@@ -277,9 +263,8 @@ int flo_answer_vectors(char *data, size_t bytes, uint32_t count,
     if (rv == 0) {
         const struct flo_tree_node *root = &tree.nodes[0];
         const struct flo_tree_node *list = member(root, "data");
-        rv = list == NULL
-                 ? take_error(root, err)
-                 : take_vectors(list, count, vector, take, context, err);
+        rv = list == NULL ? take_error(root, err)
+                          : take_vectors(list, count, vector, take, context, err);
         take_usage(root, &part);
         *tokens_in = part.tokens_in;
     }

@@ -16,8 +16,7 @@ static void add_string(struct flo_buf *out, struct flo_wire_text text)
 static void add_model(const struct flo_runtime *runtime, struct flo_buf *out)
 {
     flo_buf_text(out, "{\"model\":");
-    add_string(out,
-               (struct flo_wire_text){runtime->model, strlen(runtime->model)});
+    add_string(out, (struct flo_wire_text){runtime->model, strlen(runtime->model)});
 }
 
 /* The members of an object, and its end. */
@@ -31,8 +30,7 @@ static void add_more(struct flo_wire_text more, struct flo_buf *out)
     }
 }
 
-static void add_text_part(struct flo_wire_text text, size_t from, size_t to,
-                          struct flo_buf *out)
+static void add_text_part(struct flo_wire_text text, size_t from, size_t to, struct flo_buf *out)
 {
     if (to > from) {
         flo_buf_text(out, "{\"type\":\"text\",\"text\":");
@@ -41,8 +39,7 @@ static void add_text_part(struct flo_wire_text text, size_t from, size_t to,
     }
 }
 
-static void add_image(const struct flo_wire_generate *in, uint32_t image,
-                      struct flo_buf *out)
+static void add_image(const struct flo_wire_generate *in, uint32_t image, struct flo_buf *out)
 {
     static const char *const details[FLO_WIRE_DETAILS] = {
         [FLO_WIRE_DETAIL_AUTO] = "auto",
@@ -60,8 +57,8 @@ static void add_image(const struct flo_wire_generate *in, uint32_t image,
 }
 
 /* A text, or parts where images stand in it; *image is the next one. */
-static void add_content(const struct flo_wire_generate *in, uint32_t message,
-                        uint32_t *image, struct flo_buf *out)
+static void add_content(const struct flo_wire_generate *in, uint32_t message, uint32_t *image,
+                        struct flo_buf *out)
 {
     struct flo_wire_text text = in->messages[message].content;
     size_t from = 0;
@@ -71,8 +68,7 @@ static void add_content(const struct flo_wire_generate *in, uint32_t message,
         return;
     }
     flo_buf_text(out, "[");
-    for (const char *comma = "";
-         *image < in->n_images && in->images[*image].message == message;
+    for (const char *comma = ""; *image < in->n_images && in->images[*image].message == message;
          (*image)++) {
         size_t at = in->images[*image].at;
         flo_buf_text(out, comma);
@@ -87,8 +83,7 @@ static void add_content(const struct flo_wire_generate *in, uint32_t message,
     flo_buf_text(out, "]");
 }
 
-static void add_messages(const struct flo_wire_generate *in,
-                         struct flo_buf *out)
+static void add_messages(const struct flo_wire_generate *in, struct flo_buf *out)
 {
     uint32_t image = 0;
 
@@ -119,19 +114,15 @@ static void add_tools(const struct flo_wire_generate *in, struct flo_buf *out)
         add_string(out, in->tool_name);
         flo_buf_text(out, "}}");
     } else {
-        flo_buf_printf(out, "\"%s\"",
-                       choices[in->tool_choice % FLO_WIRE_TOOL_CHOICES]);
+        flo_buf_printf(out, "\"%s\"", choices[in->tool_choice % FLO_WIRE_TOOL_CHOICES]);
     }
-    flo_buf_printf(out, ",\"parallel_tool_calls\":%s",
-                   in->one_call ? "false" : "true");
+    flo_buf_printf(out, ",\"parallel_tool_calls\":%s", in->one_call ? "false" : "true");
 }
 
-static void add_thinking(const struct flo_wire_generate *in,
-                         struct flo_buf *out)
+static void add_thinking(const struct flo_wire_generate *in, struct flo_buf *out)
 {
     if (in->thinking > 0) {
-        flo_buf_printf(out,
-                       ",\"chat_template_kwargs\":{\"enable_thinking\":%s}",
+        flo_buf_printf(out, ",\"chat_template_kwargs\":{\"enable_thinking\":%s}",
                        in->thinking == FLO_THINKING_ON ? "true" : "false");
     }
     if (in->effort.bytes > 0) {
@@ -155,15 +146,13 @@ static void add_biases(struct flo_wire_text biases, struct flo_buf *out)
     float bias;
 
     while (flo_wire_bias_next(&biases, &token, &bias)) {
-        flo_buf_printf(out, "%s\"%d\":%.6g", before, token,
-                       isfinite(bias) ? (double)bias : 0);
+        flo_buf_printf(out, "%s\"%d\":%.6g", before, token, isfinite(bias) ? (double)bias : 0);
         before = ",";
     }
     flo_buf_text(out, before[1] == '\0' ? "}" : "");
 }
 
-static void add_generate(const struct flo_runtime *runtime,
-                         const struct flo_wire_generate *in,
+static void add_generate(const struct flo_runtime *runtime, const struct flo_wire_generate *in,
                          struct flo_buf *out)
 {
     uint32_t most = in->max_tokens > 0 ? in->max_tokens : runtime->context;
@@ -220,8 +209,8 @@ static void add_generate(const struct flo_runtime *runtime,
 
 /* ---- audio ---- */
 
-static void add_field(const char *boundary, const char *name,
-                      struct flo_wire_text value, struct flo_buf *out)
+static void add_field(const char *boundary, const char *name, struct flo_wire_text value,
+                      struct flo_buf *out)
 {
     if (value.bytes > 0) {
         flo_buf_printf(out,
@@ -233,20 +222,17 @@ static void add_field(const char *boundary, const char *name,
     }
 }
 
-static void add_audio(const struct flo_runtime *runtime,
-                      const struct flo_wire_generate *in, const char *boundary,
-                      struct flo_buf *out)
+static void add_audio(const struct flo_runtime *runtime, const struct flo_wire_generate *in,
+                      const char *boundary, struct flo_buf *out)
 {
     char number[32];
     struct flo_wire_text temperature = {
-        number,
-        (size_t)snprintf(number, sizeof(number), "%.6g",
-                         isfinite(in->temperature) ? in->temperature : 0.0)};
+        number, (size_t)snprintf(number, sizeof(number), "%.6g",
+                                 isfinite(in->temperature) ? in->temperature : 0.0)};
     struct flo_wire_text model = {runtime->model, strlen(runtime->model)};
 
     add_field(boundary, "model", model, out);
-    add_field(boundary, "response_format", (struct flo_wire_text){"json", 4},
-              out);
+    add_field(boundary, "response_format", (struct flo_wire_text){"json", 4}, out);
     add_field(boundary, "temperature", temperature, out);
     add_field(boundary, "language", in->language, out);
     add_field(boundary, "prompt", in->prompt, out);
@@ -260,8 +246,8 @@ static void add_audio(const struct flo_runtime *runtime,
 
 /* ---- vectors ---- */
 
-static void add_embed(const struct flo_runtime *runtime,
-                      const struct flo_wire_embed *in, struct flo_buf *out)
+static void add_embed(const struct flo_runtime *runtime, const struct flo_wire_embed *in,
+                      struct flo_buf *out)
 {
     add_model(runtime, out);
     flo_buf_text(out, ",\"encoding_format\":\"float\",\"input\":[");
@@ -272,8 +258,8 @@ static void add_embed(const struct flo_runtime *runtime,
     flo_buf_text(out, "]}");
 }
 
-static void add_head(const char *path, const char *type,
-                     const struct flo_buf *body, struct flo_buf *out)
+static void add_head(const char *path, const char *type, const struct flo_buf *body,
+                     struct flo_buf *out)
 {
     flo_buf_printf(out,
                    "POST %s HTTP/1.1\r\nHost: localhost\r\nConnection: "
@@ -287,18 +273,17 @@ static void add_head(const char *path, const char *type,
 /* The last message's text, or the prompt. */
 static struct flo_wire_text plain_of(const struct flo_wire_generate *in)
 {
-    return in->n_messages > 0 ? in->messages[in->n_messages - 1].content
-                              : in->prompt;
+    return in->n_messages > 0 ? in->messages[in->n_messages - 1].content : in->prompt;
 }
 
-void flo_body_write(const struct flo_runtime *runtime,
-                    const struct flo_wire_message *message, struct flo_buf *out)
+void flo_body_write(const struct flo_runtime *runtime, const struct flo_wire_message *message,
+                    struct flo_buf *out)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf body = {0};
     const struct flo_wire_generate *in = &message->generate;
 
-    if (runtime->api == FLO_RUNTIME_HTTP &&
-        message->type == FLO_WIRE_GENERATE && in->audio.bytes > 0) {
+    if (runtime->api == FLO_RUNTIME_HTTP && message->type == FLO_WIRE_GENERATE &&
+        in->audio.bytes > 0) {
         flo_buf_add(&body, in->audio.data, in->audio.bytes);
         add_head("/", "audio/wav", &body, out);
     } else if (runtime->api == FLO_RUNTIME_HTTP) {
@@ -313,14 +298,12 @@ void flo_body_write(const struct flo_runtime *runtime,
         uint8_t random[12];
         flo_random(random, sizeof(random)); /* not in the audio */
         flo_hex_encode(random, sizeof(random), boundary + strlen(boundary));
-        snprintf(type, sizeof(type), "multipart/form-data; boundary=%s",
-                 boundary);
+        snprintf(type, sizeof(type), "multipart/form-data; boundary=%s", boundary);
         add_audio(runtime, in, boundary, &body);
         add_head("/v1/audio/transcriptions", type, &body, out);
     } else {
         add_generate(runtime, in, &body);
-        add_head(in->n_messages > 0 ? "/v1/chat/completions"
-                                    : "/v1/completions",
+        add_head(in->n_messages > 0 ? "/v1/chat/completions" : "/v1/completions",
                  "application/json", &body, out);
     }
 }

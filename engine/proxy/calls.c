@@ -16,13 +16,11 @@
 
 static bool is(const struct flo_tree_node *node, struct flo_wire_text text)
 {
-    return node->bytes == text.bytes &&
-           memcmp(node->text, text.data, text.bytes) == 0;
+    return node->bytes == text.bytes && memcmp(node->text, text.data, text.bytes) == 0;
 }
 
 /* Names between line ends. */
-static void add_names(struct flo_proxy_calls *calls,
-                      const struct flo_wire_generate *in,
+static void add_names(struct flo_proxy_calls *calls, const struct flo_wire_generate *in,
                       const struct flo_tree_node *list)
 {
     const struct flo_tree_node *tool = flo_tree_first(list);
@@ -37,8 +35,8 @@ static void add_names(struct flo_proxy_calls *calls,
     }
 }
 
-int flo_calls_expect(struct flo_proxy_calls *calls,
-                     const struct flo_wire_generate *in, struct flo_err *err)
+int flo_calls_expect(struct flo_proxy_calls *calls, const struct flo_wire_generate *in,
+                     struct flo_err *err)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
     struct flo_tree tree = {0};
@@ -49,16 +47,14 @@ int flo_calls_expect(struct flo_proxy_calls *calls,
         return 0;
     }
     flo_buf_add(&text, in->tools.data, in->tools.bytes);
-    int rv = text.failed
-                 ? flo_fail(err, FLO_E_MEMORY, "no memory for tools")
-                 : flo_tree_read(&tree, text.data, text.bytes, 0, 0, NULL, err);
+    int rv = text.failed ? flo_fail(err, FLO_E_MEMORY, "no memory for tools")
+                         : flo_tree_read(&tree, text.data, text.bytes, 0, 0, NULL, err);
     if (rv == 0 && tree.count > 0) {
         add_names(calls, in, &tree.nodes[0]);
     }
     flo_tree_deinit(&tree);
-    return rv == 0 && calls->callable.failed
-               ? flo_fail(err, FLO_E_MEMORY, "no memory for tools")
-               : rv;
+    return rv == 0 && calls->callable.failed ? flo_fail(err, FLO_E_MEMORY, "no memory for tools")
+                                             : rv;
 }
 
 void flo_calls_deinit(struct flo_proxy_calls *calls)
@@ -67,8 +63,7 @@ void flo_calls_deinit(struct flo_proxy_calls *calls)
     flo_buf_deinit(&calls->arguments);
 }
 
-static bool may_call(const struct flo_proxy_calls *calls,
-                     struct flo_wire_text name)
+static bool may_call(const struct flo_proxy_calls *calls, struct flo_wire_text name)
 {
     char text[NAME_BYTES_MAX + 3];
 
@@ -77,12 +72,10 @@ static bool may_call(const struct flo_proxy_calls *calls,
         return false;
     }
     snprintf(text, sizeof(text), "\n%.*s\n", (int)name.bytes, name.data);
-    return strlen(text) == name.bytes + 2 &&
-           strstr(calls->callable.data, text) != NULL;
+    return strlen(text) == name.bytes + 2 && strstr(calls->callable.data, text) != NULL;
 }
 
-static void add_part(struct flo_buf *out, uint32_t kind,
-                     struct flo_wire_text text)
+static void add_part(struct flo_buf *out, uint32_t kind, struct flo_wire_text text)
 {
     flo_wire_part_add(out, &(struct flo_wire_part){kind, text});
 }
@@ -93,12 +86,11 @@ static bool is_object(const struct flo_buf *text)
 {
     static const char white[] = " \t\r\n";
 
-    return flo_json_check(text->data, text->bytes) &&
-           text->data[strspn(text->data, white)] == '{';
+    return flo_json_check(text->data, text->bytes) && text->data[strspn(text->data, white)] == '{';
 }
 
-int flo_calls_end(struct flo_proxy_calls *calls, const char *runtime,
-                  struct flo_buf *out, struct flo_err *err)
+int flo_calls_end(struct flo_proxy_calls *calls, const char *runtime, struct flo_buf *out,
+                  struct flo_err *err)
 {
     static const struct flo_wire_text none = {"{}", 2};
 
@@ -118,9 +110,8 @@ int flo_calls_end(struct flo_proxy_calls *calls, const char *runtime,
                           runtime, calls->name);
 }
 
-static int begin(struct flo_proxy_calls *calls, const char *runtime,
-                 struct flo_wire_text name, struct flo_buf *out,
-                 struct flo_err *err)
+static int begin(struct flo_proxy_calls *calls, const char *runtime, struct flo_wire_text name,
+                 struct flo_buf *out, struct flo_err *err)
 {
     flo_text_clean(name.data, name.bytes, calls->name, sizeof(calls->name));
     if (!may_call(calls, name)) {
@@ -143,8 +134,7 @@ static int begin(struct flo_proxy_calls *calls, const char *runtime,
 }
 
 int flo_calls_take(struct flo_proxy_calls *calls, const char *runtime,
-                   const struct flo_answer_call *call, struct flo_buf *out,
-                   struct flo_err *err)
+                   const struct flo_answer_call *call, struct flo_buf *out, struct flo_err *err)
 {
     bool says = call->index != UINT32_MAX;
     bool is_next = says ? call->index == calls->count : call->name.bytes > 0;
@@ -153,8 +143,7 @@ int flo_calls_take(struct flo_proxy_calls *calls, const char *runtime,
     if (is_next && call->name.bytes > 0) {
         rv = flo_calls_end(calls, runtime, out, err);
         rv = rv < 0 ? rv : begin(calls, runtime, call->name, out, err);
-    } else if (is_next || !calls->is_open ||
-               (says && call->index != calls->count - 1)) {
+    } else if (is_next || !calls->is_open || (says && call->index != calls->count - 1)) {
         return flo_fail(err, FLO_E_RUNTIME_ANSWER,
                         "the calls of the runtime %s do not come one after "
                         "the other, each with its name",
@@ -166,8 +155,8 @@ int flo_calls_take(struct flo_proxy_calls *calls, const char *runtime,
     flo_buf_add(&calls->arguments, call->arguments.data, call->arguments.bytes);
     if (calls->arguments.failed) {
         return flo_fail(err, FLO_E_RUNTIME_ANSWER,
-                        "the runtime %s called %s with more than %u bytes",
-                        runtime, calls->name, ARGUMENTS_BYTES_MAX);
+                        "the runtime %s called %s with more than %u bytes", runtime, calls->name,
+                        ARGUMENTS_BYTES_MAX);
     }
     add_part(out, FLO_WIRE_PART_ARGUMENTS, call->arguments);
     return 0;

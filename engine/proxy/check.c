@@ -46,8 +46,7 @@ static void say_words(const struct flo_runtime_process *process, int report)
     size_t skip = process->n_words > 150 ? process->n_words - 150 : 0;
 
     if (process->n_words > 0) {
-        flo_text_clean(process->words + skip, process->n_words - skip, text,
-                       sizeof(text));
+        flo_text_clean(process->words + skip, process->n_words - skip, text, sizeof(text));
         say(report, 'W', text);
     }
 }
@@ -58,8 +57,7 @@ static void say_memory(int report)
     char text[32];
 
     if (getrusage(RUSAGE_CHILDREN, &usage) == 0) {
-        snprintf(text, sizeof(text), "%llu",
-                 (unsigned long long)usage.ru_maxrss * 1024);
+        snprintf(text, sizeof(text), "%llu", (unsigned long long)usage.ru_maxrss * 1024);
         say(report, 'M', text);
     }
 }
@@ -79,19 +77,16 @@ static int wait_for(struct flo_runtime_process *process, struct flo_err *err)
         if (waitpid(process->pid, &status, WNOHANG) != 0) {
             process->pid = 0;
             rv = flo_runtime_listen(process, err);
-            return rv < 0              ? rv
-                   : WIFEXITED(status) ? WEXITSTATUS(status)
-                                       : STATUS_UNKNOWN;
+            return rv < 0 ? rv : WIFEXITED(status) ? WEXITSTATUS(status) : STATUS_UNKNOWN;
         }
         poll(&wait, 1, process->errors < 0 ? 5 : 20);
     }
 }
 
-_Noreturn static void run(const struct flo_proxy *proxy, pid_t parent,
-                          const char *file, int output, int report)
+_Noreturn static void run(const struct flo_proxy *proxy, pid_t parent, const char *file, int output,
+                          int report)
 {
-    struct flo_runtime_process process = {
-        .output = output, .report = -1, .errors = -1};
+    struct flo_runtime_process process = {.output = output, .report = -1, .errors = -1};
     struct flo_err err = {0};
     struct sigaction action;
     int status;
@@ -105,9 +100,8 @@ _Noreturn static void run(const struct flo_proxy *proxy, pid_t parent,
     }
     close(proxy->socket);
     snprintf(process.file, sizeof(process.file), "%s", file);
-    status = flo_runtime_start(&proxy->runtime, proxy->tree,
-                               (struct flo_wire_text){NULL, 0}, proxy->mode,
-                               &process, &err);
+    status = flo_runtime_start(&proxy->runtime, proxy->tree, (struct flo_wire_text){NULL, 0},
+                               proxy->mode, &process, &err);
     close(output);
     status = status < 0 ? status : wait_for(&process, &err);
     if (flo_cgroup_kills(&process.group) > 0) {
@@ -151,8 +145,7 @@ void flo_check_end(struct flo_check *check)
     close_all(check);
 }
 
-static void fail(struct flo_proxy *proxy, uint32_t id,
-                 const struct flo_err *err)
+static void fail(struct flo_proxy *proxy, uint32_t id, const struct flo_err *err)
 {
     flo_proxy_fail(proxy, id, err);
     flo_check_end(&proxy->check);
@@ -163,8 +156,7 @@ static bool is_file(const struct flo_proxy *proxy, const char *name)
     struct stat st;
 
     return name[0] != '\0' && name[0] != '/' && strstr(name, "..") == NULL &&
-           fstatat(proxy->tree, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-           S_ISREG(st.st_mode);
+           fstatat(proxy->tree, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
 }
 
 static int start(struct flo_proxy *proxy, const char *file, struct flo_err *err)
@@ -200,8 +192,7 @@ static int start(struct flo_proxy *proxy, const char *file, struct flo_err *err)
     return 0;
 }
 
-void flo_check_take(struct flo_proxy *proxy,
-                    const struct flo_wire_message *message)
+void flo_check_take(struct flo_proxy *proxy, const struct flo_wire_message *message)
 {
     struct flo_check *check = &proxy->check;
     const struct flo_wire_text *named = &message->generate.file;
@@ -209,15 +200,13 @@ void flo_check_take(struct flo_proxy *proxy,
     struct flo_err err = {0};
 
     if (message->type != FLO_WIRE_GENERATE || named->bytes == 0) {
-        flo_fail(&err, FLO_E_INFER_NO_API,
-                 "the runtime %s plays files and answers no requests",
+        flo_fail(&err, FLO_E_INFER_NO_API, "the runtime %s plays files and answers no requests",
                  proxy->runtime.name);
         flo_proxy_fail(proxy, message->request, &err);
         return;
     }
     if (check->pid > 0) {
-        flo_fail(&err, FLO_E_INFER_BUSY, "a check of %s runs already",
-                 proxy->runtime.name);
+        flo_fail(&err, FLO_E_INFER_BUSY, "a check of %s runs already", proxy->runtime.name);
         flo_proxy_fail(proxy, message->request, &err);
         return;
     }
@@ -225,8 +214,7 @@ void flo_check_take(struct flo_proxy *proxy,
         memcpy(file, named->data, named->bytes);
     }
     if (strlen(file) != named->bytes || !is_file(proxy, file)) {
-        flo_fail(&err, FLO_E_META_SCHEMA, "the release has no file `%.80s`",
-                 file);
+        flo_fail(&err, FLO_E_META_SCHEMA, "the release has no file `%.80s`", file);
         flo_proxy_fail(proxy, message->request, &err);
         return;
     }
@@ -246,8 +234,7 @@ static void read_all(int *fd, struct flo_buf *out)
     char data[8192];
     ssize_t n = -1;
 
-    while (*fd >= 0 && !out->failed &&
-           (n = read(*fd, data, sizeof(data))) > 0) {
+    while (*fd >= 0 && !out->failed && (n = read(*fd, data, sizeof(data))) > 0) {
         flo_buf_add(out, data, (size_t)n);
     }
     if (n == 0) {
@@ -287,28 +274,24 @@ static int judge(struct flo_proxy *proxy, struct flo_err *err)
     copy_line(said(check, 'E'), text, sizeof(text));
     copy_line(said(check, 'W'), words, sizeof(words));
     if (text[0] != '\0') {
-        flo_fail(err, FLO_E_RUNTIME_START, "the check of %s: %s",
-                 proxy->runtime.name, text);
+        flo_fail(err, FLO_E_RUNTIME_START, "the check of %s: %s", proxy->runtime.name, text);
         return words[0] == '\0' ? err->code : flo_err_why(err, "%s", words);
     }
     if (peak > proxy->rss_bytes_peak) {
         proxy->rss_bytes_peak = peak;
     }
     if (said(check, 'K') != NULL) {
-        return flo_fail(err, FLO_E_RUNTIME_MEMORY,
-                        "the check of %s was ended by its cgroup at %llu bytes",
-                        proxy->runtime.name,
-                        (unsigned long long)flo_runtime_limit(&proxy->runtime));
+        return flo_fail(
+            err, FLO_E_RUNTIME_MEMORY, "the check of %s was ended by its cgroup at %llu bytes",
+            proxy->runtime.name, (unsigned long long)flo_runtime_limit(&proxy->runtime));
     }
     if (peak > planned + planned / 4) {
         return flo_fail(err, FLO_E_RUNTIME_MEMORY,
-                        "the check of %s used %llu bytes, %llu are planned",
-                        proxy->runtime.name, (unsigned long long)peak,
-                        (unsigned long long)planned);
+                        "the check of %s used %llu bytes, %llu are planned", proxy->runtime.name,
+                        (unsigned long long)peak, (unsigned long long)planned);
     }
     if (words[0] != '\0') {
-        flo_log(FLO_LOG_INFO, "runtime", "the check of %s wrote: %s",
-                proxy->runtime.name, words);
+        flo_log(FLO_LOG_INFO, "runtime", "the check of %s wrote: %s", proxy->runtime.name, words);
     }
     return 0;
 }
@@ -316,15 +299,12 @@ static int judge(struct flo_proxy *proxy, struct flo_err *err)
 static void answer(struct flo_proxy *proxy, int status)
 {
     struct flo_check *check = &proxy->check;
-    struct flo_wire_message token = {.type = FLO_WIRE_TOKEN,
-                                     .request = check->id};
-    struct flo_wire_message done = {.type = FLO_WIRE_DONE,
-                                    .request = check->id};
+    struct flo_wire_message token = {.type = FLO_WIRE_TOKEN, .request = check->id};
+    struct flo_wire_message done = {.type = FLO_WIRE_DONE, .request = check->id};
 
     if (check->text.bytes > 0) {
         token.token.is_finite = true;
-        token.token.text =
-            (struct flo_wire_text){check->text.data, check->text.bytes};
+        token.token.text = (struct flo_wire_text){check->text.data, check->text.bytes};
         flo_proxy_put(proxy, &token);
     }
     done.done.exit_status = (uint32_t)status;
@@ -348,8 +328,7 @@ void flo_check_go_on(struct flo_proxy *proxy)
     read_all(&check->output, &check->text);
     read_all(&check->report, &check->said);
     if (check->text.failed) {
-        flo_fail(&err, FLO_E_RUNTIME_ANSWER,
-                 "the check of %s wrote more than %d bytes",
+        flo_fail(&err, FLO_E_RUNTIME_ANSWER, "the check of %s wrote more than %d bytes",
                  proxy->runtime.name, FLO_CHECK_BYTES_MAX);
         check->pid = pid == 0 ? check->pid : 0;
         fail(proxy, check->id, &err);
@@ -370,9 +349,7 @@ void flo_check_go_on(struct flo_proxy *proxy)
 void flo_check_cancel(struct flo_proxy *proxy, uint32_t id)
 {
     const struct flo_wire_message done = {
-        .type = FLO_WIRE_DONE,
-        .request = id,
-        .done = {.reason = FLO_WIRE_CANCELLED}};
+        .type = FLO_WIRE_DONE, .request = id, .done = {.reason = FLO_WIRE_CANCELLED}};
 
     if (proxy->check.pid > 0 && proxy->check.id == id) {
         flo_check_end(&proxy->check);

@@ -18,8 +18,7 @@
 
 /* ---- memory ---- */
 
-void flo_runtime_group(const struct flo_runtime *runtime,
-                       struct flo_runtime_process *process)
+void flo_runtime_group(const struct flo_runtime *runtime, struct flo_runtime_process *process)
 {
     struct flo_cgroup own = {.folder = ""};
     struct flo_err err = {0};
@@ -32,8 +31,8 @@ void flo_runtime_group(const struct flo_runtime *runtime,
     }
     snprintf(name, sizeof(name), "%.40s-%d", runtime->name, (int)getpid());
     if (rv == 0) {
-        rv = flo_cgroup_make(&own, name, flo_runtime_limit(runtime),
-                             THREADS_MAX, &process->group, &err);
+        rv = flo_cgroup_make(&own, name, flo_runtime_limit(runtime), THREADS_MAX, &process->group,
+                             &err);
     }
     if (rv < 0) {
         flo_log(FLO_LOG_WARN, "runtime",
@@ -61,21 +60,17 @@ static int open_files(int dir, int depth, struct flo_err *err)
 
     while (rv == 0 && (entry = readdir(list)) != NULL) {
         struct stat st;
-        if (strcmp(entry->d_name, ".") == 0 ||
-            strcmp(entry->d_name, "..") == 0) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) {
             continue;
         }
-        int fd = openat(dirfd(list), entry->d_name,
-                        O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+        int fd = openat(dirfd(list), entry->d_name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0 || fstat(fd, &st) < 0) {
-            rv = flo_fail_errno(err, FLO_E_RUNTIME_START, "its file %s",
-                                entry->d_name);
+            rv = flo_fail_errno(err, FLO_E_RUNTIME_START, "its file %s", entry->d_name);
         } else if (S_ISDIR(st.st_mode)) {
             rv = open_files(fd, depth + 1, err);
             fd = -1;
         } else if ((st.st_mode & 0444) != 0444 && fchmod(fd, 0444) < 0) {
-            rv = flo_fail_errno(err, FLO_E_RUNTIME_START, "its file %s",
-                                entry->d_name);
+            rv = flo_fail_errno(err, FLO_E_RUNTIME_START, "its file %s", entry->d_name);
         }
         if (fd >= 0) {
             close(fd);
@@ -92,30 +87,26 @@ static int open_files(int dir, int depth, struct flo_err *err)
 /* A mount that this process and its children alone have. */
 static int show(const char *tree, const char *place, struct flo_err *err)
 {
-    if (unshare(CLONE_NEWNS) < 0 ||
-        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
-        return flo_fail_errno(
-            err, FLO_E_RUNTIME_START, "mounts of its own%s",
-            errno == EINVAL ? " (in a chroot, / must be a mount)" : "");
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
+        return flo_fail_errno(err, FLO_E_RUNTIME_START, "mounts of its own%s",
+                              errno == EINVAL ? " (in a chroot, / must be a mount)" : "");
     }
     if (mkdir(place, 0755) < 0 || mount(tree, place, NULL, MS_BIND, NULL) < 0 ||
-        mount(NULL, place, NULL,
-              MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV,
-              NULL) < 0) {
-        return flo_fail_errno(err, FLO_E_RUNTIME_START, "its files in %s",
-                              place);
+        mount(NULL, place, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL) <
+            0) {
+        return flo_fail_errno(err, FLO_E_RUNTIME_START, "its files in %s", place);
     }
     return 0;
 }
 
 int flo_runtime_own_user(const struct flo_runtime *runtime, int tree,
-                         struct flo_runtime_process *process, char *path,
-                         size_t path_bytes, struct flo_err *err)
+                         struct flo_runtime_process *process, char *path, size_t path_bytes,
+                         struct flo_err *err)
 {
     char place[sizeof(process->scratch) + 8];
     int dir = openat(tree, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int rv = dir < 0 ? flo_fail_errno(err, FLO_E_RUNTIME_START, "its files")
-                     : open_files(dir, 0, err);
+    int rv =
+        dir < 0 ? flo_fail_errno(err, FLO_E_RUNTIME_START, "its files") : open_files(dir, 0, err);
 
     snprintf(place, sizeof(place), "%s.tree", process->scratch);
     rv = rv < 0 ? rv : show(path, place, err);

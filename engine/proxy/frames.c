@@ -3,13 +3,11 @@
 
 #include "engine/proxy/proxy.h"
 
-const struct flo_peer flo_proxy_peer = {"the runtime", FLO_E_RUNTIME_ANSWER,
-                                        FLO_E_RUNTIME_ANSWER};
+const struct flo_peer flo_proxy_peer = {"the runtime", FLO_E_RUNTIME_ANSWER, FLO_E_RUNTIME_ANSWER};
 
 #include <string.h>
 
-void flo_proxy_put(struct flo_proxy *proxy,
-                   const struct flo_wire_message *message)
+void flo_proxy_put(struct flo_proxy *proxy, const struct flo_wire_message *message)
 {
     if (flo_wire_write(&proxy->out, message, NULL) < 0) {
         proxy->out.failed = true;
@@ -21,8 +19,7 @@ static struct flo_wire_text text_of(const char *text)
     return (struct flo_wire_text){text, strlen(text)};
 }
 
-void flo_proxy_fail(struct flo_proxy *proxy, uint32_t id,
-                    const struct flo_err *err)
+void flo_proxy_fail(struct flo_proxy *proxy, uint32_t id, const struct flo_err *err)
 {
     struct flo_wire_message message = {.type = FLO_WIRE_FAILED, .request = id};
 

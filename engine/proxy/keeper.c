@@ -54,8 +54,7 @@ static void remove_below(int dir, int depth)
         if (unlinkat(dir, name, 0) == 0 || depth == DEPTH_MAX) {
             continue;
         }
-        int below =
-            openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        int below = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (below >= 0) {
             remove_below(below, depth + 1);
             unlinkat(dir, name, AT_REMOVEDIR);
@@ -90,8 +89,7 @@ static void remove_tree_of(const char *scratch)
 
 /* ---- the runtime's own process ---- */
 
-_Noreturn static void tell(const struct flo_keeping *keeping,
-                           const struct flo_err *err)
+_Noreturn static void tell(const struct flo_keeping *keeping, const struct flo_err *err)
 {
     ssize_t n = write(keeping->report, err->what, strlen(err->what));
     (void)n; /* the proxy sees the end in any case */
@@ -117,11 +115,9 @@ static void settle(const struct flo_keeping *keeping)
         return;
     }
     flo_sandbox_limit(RLIMIT_NPROC, THREADS_OF_USER_MAX);
-    if (setgroups(0, NULL) < 0 ||
-        setresgid(keeping->gid, keeping->gid, keeping->gid) < 0 ||
+    if (setgroups(0, NULL) < 0 || setresgid(keeping->gid, keeping->gid, keeping->gid) < 0 ||
         setresuid(keeping->uid, keeping->uid, keeping->uid) < 0) {
-        flo_fail_errno(&err, FLO_E_RUNTIME_START, "to be the user %u",
-                       (unsigned)keeping->uid);
+        flo_fail_errno(&err, FLO_E_RUNTIME_START, "to be the user %u", (unsigned)keeping->uid);
         tell(keeping, &err);
     }
 }
@@ -167,13 +163,11 @@ _Noreturn static void run(const struct flo_keeping *keeping)
         tell(keeping, &err);
     }
     drop_rights();
-    int rv = flo_sandbox_files(
-        keeping->paths, keeping->n_paths,
-        keeping->connects ? FLO_SANDBOX_TCP : FLO_SANDBOX_NO_TCP, &err);
+    int rv = flo_sandbox_files(keeping->paths, keeping->n_paths,
+                               keeping->connects ? FLO_SANDBOX_TCP : FLO_SANDBOX_NO_TCP, &err);
     if (rv < 0 || (rv == 0 && keeping->needs_files)) {
         if (rv == 0) {
-            flo_fail(&err, FLO_E_RUNTIME_START, "this kernel has no %s",
-                     FLO_SANDBOX_PART_FILES);
+            flo_fail(&err, FLO_E_RUNTIME_START, "this kernel has no %s", FLO_SANDBOX_PART_FILES);
         }
         tell(keeping, &err);
     }
@@ -188,8 +182,7 @@ _Noreturn static void run(const struct flo_keeping *keeping)
 
 static void wait_ms(long ms)
 {
-    const struct timespec time = {.tv_sec = ms / 1000,
-                                  .tv_nsec = ms % 1000 * 1000000};
+    const struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
     nanosleep(&time, NULL); /* a signal may shorten it */
 }
 
@@ -248,8 +241,7 @@ static int wait_for(pid_t runtime)
         int status;
         pid_t pid = waitpid(-1, &status, WNOHANG);
         if (pid == runtime) {
-            return WIFSIGNALED(status) ? 128 + WTERMSIG(status)
-                                       : WEXITSTATUS(status);
+            return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
         }
         if (pid < 0 && errno != EINTR) {
             return ENDED_EARLY;

@@ -34,8 +34,8 @@ static pid_t parent_of(pid_t pid)
     char text[512];
     const char *end;
 
-    if (read_file(pid, "stat", text, sizeof(text)) <= 0 ||
-        (end = strrchr(text, ')')) == NULL || strlen(end) < 5) {
+    if (read_file(pid, "stat", text, sizeof(text)) <= 0 || (end = strrchr(text, ')')) == NULL ||
+        strlen(end) < 5) {
         return -1;
     }
     return (pid_t)strtol(end + 4, NULL, 10);

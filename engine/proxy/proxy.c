@@ -44,8 +44,8 @@ static bool send_output(struct flo_proxy *proxy)
     size_t at = 0;
 
     while (at < proxy->out.bytes) {
-        ssize_t n = send(proxy->socket, proxy->out.data + at,
-                         proxy->out.bytes - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+        ssize_t n = send(proxy->socket, proxy->out.data + at, proxy->out.bytes - at,
+                         MSG_DONTWAIT | MSG_NOSIGNAL);
         if (n < 0 && errno != EINTR) {
             if (errno != EAGAIN) {
                 return false;
@@ -74,8 +74,7 @@ _Noreturn static void end(struct flo_proxy *proxy, const struct flo_err *err)
         flo_proxy_fail(proxy, is_open ? 0 : proxy->open_id, err);
         for (int i = 0; i < 10 && proxy->out.bytes > 0; i++) {
             struct pollfd wait = {.fd = proxy->socket, .events = POLLOUT};
-            if (!send_output(proxy) ||
-                (proxy->out.bytes > 0 && poll(&wait, 1, TICK_MS) <= 0)) {
+            if (!send_output(proxy) || (proxy->out.bytes > 0 && poll(&wait, 1, TICK_MS) <= 0)) {
                 break;
             }
         }
@@ -94,8 +93,7 @@ static void add_words(const struct flo_proxy *proxy, struct flo_err *err)
     size_t skip = n > 150 ? n - 150 : 0;
 
     if (proxy->state != FLO_PROXY_SERVES && n > 0) {
-        flo_text_clean(proxy->process.words + skip, n - skip, text,
-                       sizeof(text));
+        flo_text_clean(proxy->process.words + skip, n - skip, text, sizeof(text));
         flo_err_why(err, "its last words: %s", text);
     }
 }
@@ -117,16 +115,12 @@ static void check_end(struct flo_proxy *proxy)
     uint64_t kills = flo_cgroup_kills(&proxy->process.group);
     if (!is_told && kills > 0) {
         is_told = true;
-        flo_fail(&err, FLO_E_RUNTIME_MEMORY,
-                 "the runtime %s was ended by its cgroup at %llu bytes",
-                 proxy->runtime.name,
-                 (unsigned long long)flo_runtime_limit(&proxy->runtime));
+        flo_fail(&err, FLO_E_RUNTIME_MEMORY, "the runtime %s was ended by its cgroup at %llu bytes",
+                 proxy->runtime.name, (unsigned long long)flo_runtime_limit(&proxy->runtime));
     }
     if (!is_told) {
         int code = WIFEXITED(status) ? WEXITSTATUS(status) : 255;
-        flo_fail(&err,
-                 proxy->state == FLO_PROXY_SERVES ? FLO_E_RUNTIME_CRASH
-                                                  : FLO_E_RUNTIME_START,
+        flo_fail(&err, proxy->state == FLO_PROXY_SERVES ? FLO_E_RUNTIME_CRASH : FLO_E_RUNTIME_START,
                  code > 128 ? "the runtime %s was killed by signal %d"
                             : "the runtime %s ended with status %d",
                  proxy->runtime.name, code > 128 ? code - 128 : code);
@@ -155,11 +149,9 @@ static void check_memory(struct flo_proxy *proxy, uint64_t now_ms)
     if (proxy->rss_bytes > proxy->rss_bytes_peak) {
         proxy->rss_bytes_peak = proxy->rss_bytes;
     }
-    proxy->over =
-        proxy->rss_bytes > planned + planned / 4 ? proxy->over + 1 : 0;
+    proxy->over = proxy->rss_bytes > planned + planned / 4 ? proxy->over + 1 : 0;
     if (proxy->over == OVER_MAX) {
-        flo_fail(&err, FLO_E_RUNTIME_MEMORY,
-                 "the runtime %s uses %llu bytes, %llu are planned",
+        flo_fail(&err, FLO_E_RUNTIME_MEMORY, "the runtime %s uses %llu bytes, %llu are planned",
                  proxy->runtime.name, (unsigned long long)proxy->rss_bytes,
                  (unsigned long long)planned);
         proxy->runtime.stop_ms = 0;
@@ -167,8 +159,8 @@ static void check_memory(struct flo_proxy *proxy, uint64_t now_ms)
     }
     if (count > PROCESSES_MAX) {
         flo_fail(&err, FLO_E_RUNTIME_CRASH,
-                 "the runtime %s has %u processes, at most %d are allowed",
-                 proxy->runtime.name, count, PROCESSES_MAX);
+                 "the runtime %s has %u processes, at most %d are allowed", proxy->runtime.name,
+                 count, PROCESSES_MAX);
         proxy->runtime.stop_ms = 0;
         end(proxy, &err);
     }
@@ -176,8 +168,7 @@ static void check_memory(struct flo_proxy *proxy, uint64_t now_ms)
 
 /* ---- health ---- */
 
-static int pass_over(void *context, const char *data, size_t bytes,
-                     struct flo_err *err)
+static int pass_over(void *context, const char *data, size_t bytes, struct flo_err *err)
 {
     (void)context, (void)data, (void)bytes, (void)err;
     return 0;
@@ -185,8 +176,7 @@ static int pass_over(void *context, const char *data, size_t bytes,
 
 static void say_ready(struct flo_proxy *proxy)
 {
-    struct flo_wire_message message = {.type = FLO_WIRE_READY,
-                                       .request = proxy->open_id};
+    struct flo_wire_message message = {.type = FLO_WIRE_READY, .request = proxy->open_id};
 
     proxy->state = FLO_PROXY_SERVES;
     message.ready.kernel = text_of(proxy->runtime.name);
@@ -223,8 +213,7 @@ static void health_ended(struct flo_proxy *proxy, bool is_good, uint64_t now_ms)
         }
         answer_pings(proxy);
     } else if (serves && proxy->misses == MISSES_MAX) {
-        flo_fail(&err, FLO_E_RUNTIME_HEALTH,
-                 "the runtime %s was not healthy %d times in a row",
+        flo_fail(&err, FLO_E_RUNTIME_HEALTH, "the runtime %s was not healthy %d times in a row",
                  proxy->runtime.name, MISSES_MAX);
         end(proxy, &err);
     }
@@ -236,8 +225,7 @@ static void health_go_on(struct flo_proxy *proxy)
     int rv = flo_exchange_go_on(&proxy->health, pass_over, NULL, &err);
 
     if (rv != 0) {
-        health_ended(proxy, rv == 1 && proxy->health.reader.status == 200,
-                     flo_now_ms());
+        health_ended(proxy, rv == 1 && proxy->health.reader.status == 200, flo_now_ms());
     }
 }
 
@@ -246,12 +234,9 @@ static void check_health(struct flo_proxy *proxy, uint64_t now_ms)
     uint64_t waited_ms = now_ms - proxy->started_ms;
     struct flo_err err = {0};
 
-    if (proxy->state == FLO_PROXY_STARTS &&
-        waited_ms > proxy->runtime.ready_ms) {
-        flo_fail(&err, FLO_E_RUNTIME_HEALTH,
-                 "the runtime %s was not healthy within %llu ms",
-                 proxy->runtime.name,
-                 (unsigned long long)proxy->runtime.ready_ms);
+    if (proxy->state == FLO_PROXY_STARTS && waited_ms > proxy->runtime.ready_ms) {
+        flo_fail(&err, FLO_E_RUNTIME_HEALTH, "the runtime %s was not healthy within %llu ms",
+                 proxy->runtime.name, (unsigned long long)proxy->runtime.ready_ms);
         add_words(proxy, &err);
         end(proxy, &err);
     }
@@ -262,8 +247,8 @@ static void check_health(struct flo_proxy *proxy, uint64_t now_ms)
     } else if (now_ms >= proxy->next_ms) {
         proxy->asked_ms = now_ms;
         flo_body_health(&proxy->runtime, &proxy->health.out);
-        if (flo_exchange_begin(&proxy->health, proxy->process.socket,
-                               proxy->process.port, &err) < 0) {
+        if (flo_exchange_begin(&proxy->health, proxy->process.socket, proxy->process.port, &err) <
+            0) {
             health_ended(proxy, false, now_ms);
         }
     }
@@ -271,8 +256,7 @@ static void check_health(struct flo_proxy *proxy, uint64_t now_ms)
 
 /* ---- frames of the agent ---- */
 
-static void open_runtime(struct flo_proxy *proxy,
-                         const struct flo_wire_open *in, uint32_t id)
+static void open_runtime(struct flo_proxy *proxy, const struct flo_wire_open *in, uint32_t id)
 {
     struct flo_err err = {0};
 
@@ -298,8 +282,8 @@ static void open_runtime(struct flo_proxy *proxy,
         return;
     }
     rv = rv < 0 ? rv
-                : flo_runtime_start(runtime, proxy->tree, in->entry,
-                                    proxy->mode, &proxy->process, &err);
+                : flo_runtime_start(runtime, proxy->tree, in->entry, proxy->mode, &proxy->process,
+                                    &err);
     if (rv < 0) {
         end(proxy, &err);
     }
@@ -309,12 +293,10 @@ static void open_runtime(struct flo_proxy *proxy,
 
 static void send_stats(struct flo_proxy *proxy, uint32_t id)
 {
-    struct flo_wire_message message = {.type = FLO_WIRE_STATS_ANSWER,
-                                       .request = id};
+    struct flo_wire_message message = {.type = FLO_WIRE_STATS_ANSWER, .request = id};
     uint32_t count = 0;
 
-    for (const struct flo_proxy_request *r = proxy->requests; r != NULL;
-         r = r->next) {
+    for (const struct flo_proxy_request *r = proxy->requests; r != NULL; r = r->next) {
         count++;
     }
     proxy->looked_ms = 0;
@@ -329,8 +311,7 @@ static void send_stats(struct flo_proxy *proxy, uint32_t id)
     flo_proxy_put(proxy, &message);
 }
 
-static void refuse(struct flo_proxy *proxy,
-                   const struct flo_wire_message *message)
+static void refuse(struct flo_proxy *proxy, const struct flo_wire_message *message)
 {
     struct flo_err err = {0};
 
@@ -345,8 +326,7 @@ static bool is_check(const struct flo_proxy *proxy)
 }
 
 /* false: the agent says what it must not. */
-static bool handle(struct flo_proxy *proxy,
-                   const struct flo_wire_message *message)
+static bool handle(struct flo_proxy *proxy, const struct flo_wire_message *message)
 {
     if (proxy->state == FLO_PROXY_WAITS) {
         if (message->type != FLO_WIRE_OPEN) {
@@ -395,8 +375,7 @@ static bool handle_input(struct flo_proxy *proxy)
     size_t at = 0;
 
     while (at < proxy->in.bytes) {
-        ptrdiff_t used = flo_wire_read(proxy->in.data + at,
-                                       proxy->in.bytes - at, &message, &err);
+        ptrdiff_t used = flo_wire_read(proxy->in.data + at, proxy->in.bytes - at, &message, &err);
         if (used == 0) {
             break;
         }
@@ -418,8 +397,7 @@ static bool receive(struct flo_proxy *proxy)
 {
     size_t count = proxy->tree >= 0;
 
-    return flo_wire_receive(proxy->socket, &proxy->in, &proxy->tree, 1,
-                            &count) >= 0;
+    return flo_wire_receive(proxy->socket, &proxy->in, &proxy->tree, 1, &count) >= 0;
 }
 
 /* ---- the loop ---- */
@@ -427,8 +405,7 @@ static bool receive(struct flo_proxy *proxy)
 /* A request that ends frees itself: each is looked for by its descriptor. */
 static void go_on(struct flo_proxy *proxy, int fd)
 {
-    for (struct flo_proxy_request *r = proxy->requests; r != NULL;
-         r = r->next) {
+    for (struct flo_proxy_request *r = proxy->requests; r != NULL; r = r->next) {
         if (r->exchange.fd == fd) {
             flo_proxy_go_on(proxy, r);
             return;
@@ -443,22 +420,17 @@ static size_t list_polls(const struct flo_proxy *proxy, struct pollfd *polls)
 
     polls[n++] = (struct pollfd){
         .fd = proxy->socket,
-        .events = (short)((is_full ? 0 : POLLIN) |
-                          (proxy->out.bytes > 0 ? POLLOUT : 0))};
-    polls[n++] = (struct pollfd){
-        .fd = proxy->health.fd,
-        .events =
-            proxy->health.fd < 0 ? 0 : flo_exchange_events(&proxy->health)};
+        .events = (short)((is_full ? 0 : POLLIN) | (proxy->out.bytes > 0 ? POLLOUT : 0))};
     polls[n++] =
-        (struct pollfd){.fd = proxy->check.pid > 0 ? proxy->check.output
-                                                   : proxy->process.errors,
-                        .events = POLLIN};
+        (struct pollfd){.fd = proxy->health.fd,
+                        .events = proxy->health.fd < 0 ? 0 : flo_exchange_events(&proxy->health)};
+    polls[n++] = (struct pollfd){
+        .fd = proxy->check.pid > 0 ? proxy->check.output : proxy->process.errors, .events = POLLIN};
     for (const struct flo_proxy_request *r = proxy->requests;
          r != NULL && n < POLLS_MAX && !is_full; r = r->next) {
         if (r->exchange.fd >= 0) {
             polls[n++] =
-                (struct pollfd){.fd = r->exchange.fd,
-                                .events = flo_exchange_events(&r->exchange)};
+                (struct pollfd){.fd = r->exchange.fd, .events = flo_exchange_events(&r->exchange)};
         }
     }
     return n;
@@ -500,15 +472,13 @@ static bool turn(struct flo_proxy *proxy)
 
 int flo_cmd_proxy(void *line, struct flo_err *err)
 {
-    static struct flo_proxy proxy = {
-        .socket = SOCKET, .tree = -1, .mode = FLO_SANDBOX_REQUIRED};
+    static struct flo_proxy proxy = {.socket = SOCKET, .tree = -1, .mode = FLO_SANDBOX_REQUIRED};
     const char *word = ((const struct flo_args *)line)->words[0];
     int type = 0;
     socklen_t bytes = sizeof(type);
 
     if ((word != NULL && !flo_sandbox_mode_parse(word, &proxy.mode)) ||
-        getsockopt(SOCKET, SOL_SOCKET, SO_TYPE, &type, &bytes) < 0 ||
-        type != SOCK_STREAM) {
+        getsockopt(SOCKET, SOL_SOCKET, SO_TYPE, &type, &bytes) < 0 || type != SOCK_STREAM) {
         return flo_fail(err, FLO_E_USAGE,
                         "proxy is started by flotilla-agent, with a socket as "
                         "descriptor 3");

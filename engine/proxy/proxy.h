@@ -54,8 +54,7 @@ struct flo_runtime {
     uint32_t n_env;
 };
 /* FLO_E_RUNTIME_START names the field. */
-FLO_MUST_USE int flo_runtime_read(struct flo_runtime *runtime,
-                                  struct flo_wire_text json,
+FLO_MUST_USE int flo_runtime_read(struct flo_runtime *runtime, struct flo_wire_text json,
                                   struct flo_err *err);
 void flo_runtime_deinit(struct flo_runtime *runtime);
 
@@ -79,21 +78,17 @@ struct flo_answer_call {
     struct flo_wire_text name, arguments;
 };
 /* Read a part; its texts lie in `data`.  FLO_E_RUNTIME_ANSWER. */
-FLO_MUST_USE int flo_answer_read(char *data, size_t bytes,
-                                 struct flo_tree *tree,
-                                 struct flo_answer_part *part,
-                                 struct flo_err *err);
+FLO_MUST_USE int flo_answer_read(char *data, size_t bytes, struct flo_tree *tree,
+                                 struct flo_answer_part *part, struct flo_err *err);
 /* The entry of a part's calls, which moves on.  FLO_E_RUNTIME_ANSWER. */
-FLO_MUST_USE int flo_answer_call(const struct flo_tree_node **entry,
-                                 struct flo_answer_call *call,
+FLO_MUST_USE int flo_answer_call(const struct flo_tree_node **entry, struct flo_answer_call *call,
                                  struct flo_err *err);
 /* Vectors of `count` inputs; `take` gets each in its order, made one of length
  * 1.  FLO_E_RUNTIME_ANSWER. */
-FLO_MUST_USE int
-flo_answer_vectors(char *data, size_t bytes, uint32_t count,
-                   void (*take)(void *context, uint32_t index,
-                                const float *vector, uint32_t length),
-                   void *context, uint32_t *tokens_in, struct flo_err *err);
+FLO_MUST_USE int flo_answer_vectors(char *data, size_t bytes, uint32_t count,
+                                    void (*take)(void *context, uint32_t index, const float *vector,
+                                                 uint32_t length),
+                                    void *context, uint32_t *tokens_in, struct flo_err *err);
 
 /* ---- calls.c ---- */
 
@@ -108,27 +103,23 @@ struct flo_proxy_calls {
 };
 /* The calls that a request allows.  FLO_E_INFER_PARAM: its tools are no JSON;
  * FLO_E_MEMORY. */
-FLO_MUST_USE int flo_calls_expect(struct flo_proxy_calls *calls,
-                                  const struct flo_wire_generate *in,
+FLO_MUST_USE int flo_calls_expect(struct flo_proxy_calls *calls, const struct flo_wire_generate *in,
                                   struct flo_err *err);
 /* More of a call, as parts for the agent.  FLO_E_RUNTIME_ANSWER names the
  * runtime: a call out of its order, of no tool that was offered, a second one
  * where one is allowed, or one that ended without a JSON object. */
-FLO_MUST_USE int flo_calls_take(struct flo_proxy_calls *calls,
-                                const char *runtime,
-                                const struct flo_answer_call *call,
-                                struct flo_buf *out, struct flo_err *err);
+FLO_MUST_USE int flo_calls_take(struct flo_proxy_calls *calls, const char *runtime,
+                                const struct flo_answer_call *call, struct flo_buf *out,
+                                struct flo_err *err);
 /* The last call has all its arguments; none are `{}`.  The same error. */
-FLO_MUST_USE int flo_calls_end(struct flo_proxy_calls *calls,
-                               const char *runtime, struct flo_buf *out,
-                               struct flo_err *err);
+FLO_MUST_USE int flo_calls_end(struct flo_proxy_calls *calls, const char *runtime,
+                               struct flo_buf *out, struct flo_err *err);
 void flo_calls_deinit(struct flo_proxy_calls *calls);
 
 /* ---- body.c ---- */
 
 /* The whole HTTP request of a GENERATE or EMBED. */
-void flo_body_write(const struct flo_runtime *runtime,
-                    const struct flo_wire_message *message,
+void flo_body_write(const struct flo_runtime *runtime, const struct flo_wire_message *message,
                     struct flo_buf *out);
 /* The same of a health check. */
 void flo_body_health(const struct flo_runtime *runtime, struct flo_buf *out);
@@ -146,12 +137,12 @@ struct flo_keeping {
     const struct flo_sandbox_path *paths;
     size_t n_paths;
     uint64_t stop_ms;
-    bool needs_files; /* no landlock is an error */
-    bool connects;    /* TCP */
-    int output;       /* the runtime's stdout; -1: nowhere */
-    int report;       /* a sentence is written here when it does not start */
-    int errors;       /* the runtime's stderr */
-    int group;        /* the door of its cgroup; -1: none */
+    bool needs_files;        /* no landlock is an error */
+    bool connects;           /* TCP */
+    int output;              /* the runtime's stdout; -1: nowhere */
+    int report;              /* a sentence is written here when it does not start */
+    int errors;              /* the runtime's stderr */
+    int group;               /* the door of its cgroup; -1: none */
     uint64_t data_bytes_max; /* where it has none */
     bool has_user;
     uint32_t uid, gid;
@@ -179,13 +170,10 @@ struct flo_runtime_process {
 };
 /* Start it on the tree behind this descriptor.  FLO_E_RUNTIME_START. */
 FLO_MUST_USE int flo_runtime_start(const struct flo_runtime *runtime, int tree,
-                                   struct flo_wire_text entry,
-                                   enum flo_sandbox_mode mode,
-                                   struct flo_runtime_process *process,
-                                   struct flo_err *err);
+                                   struct flo_wire_text entry, enum flo_sandbox_mode mode,
+                                   struct flo_runtime_process *process, struct flo_err *err);
 /* Take what its pipes have.  FLO_E_RUNTIME_START: it did not start. */
-FLO_MUST_USE int flo_runtime_listen(struct flo_runtime_process *process,
-                                    struct flo_err *err);
+FLO_MUST_USE int flo_runtime_listen(struct flo_runtime_process *process, struct flo_err *err);
 /* End it and wait for the end. */
 void flo_runtime_stop(struct flo_runtime_process *process, uint64_t stop_ms);
 /* Memory of all its processes (Pss, or resident where that cannot be read) and
@@ -195,17 +183,14 @@ void flo_runtime_memory(pid_t keeper, uint64_t *bytes, uint32_t *count);
 /* ---- confine.c ---- */
 
 /* Give it a cgroup with its limit; without one a warning says so. */
-void flo_runtime_group(const struct flo_runtime *runtime,
-                       struct flo_runtime_process *process);
+void flo_runtime_group(const struct flo_runtime *runtime, struct flo_runtime_process *process);
 /* The limit of its cgroup: a tenth more than is planned. */
 uint64_t flo_runtime_limit(const struct flo_runtime *runtime);
 /* Let its user read the tree, at a path of its own that `path` becomes, and
  * have the scratch folder.  Needs root.  FLO_E_RUNTIME_START. */
-FLO_MUST_USE int flo_runtime_own_user(const struct flo_runtime *runtime,
-                                      int tree,
-                                      struct flo_runtime_process *process,
-                                      char *path, size_t path_bytes,
-                                      struct flo_err *err);
+FLO_MUST_USE int flo_runtime_own_user(const struct flo_runtime *runtime, int tree,
+                                      struct flo_runtime_process *process, char *path,
+                                      size_t path_bytes, struct flo_err *err);
 
 /* ---- check.c: a runtime without a server ---- */
 
@@ -222,8 +207,7 @@ struct flo_check {
     struct flo_buf text, said;
 };
 /* Play the file of a GENERATE; the answer is its stdout and status. */
-void flo_check_take(struct flo_proxy *proxy,
-                    const struct flo_wire_message *message);
+void flo_check_take(struct flo_proxy *proxy, const struct flo_wire_message *message);
 /* Take what it wrote, and answer when it has ended. */
 void flo_check_go_on(struct flo_proxy *proxy);
 void flo_check_cancel(struct flo_proxy *proxy, uint32_t id);
@@ -232,14 +216,12 @@ void flo_check_end(struct flo_check *check);
 /* ---- requests.c ---- */
 
 struct flo_proxy_request;
-void flo_proxy_take(struct flo_proxy *proxy,
-                    const struct flo_wire_message *message);
+void flo_proxy_take(struct flo_proxy *proxy, const struct flo_wire_message *message);
 void flo_proxy_cancel(struct flo_proxy *proxy, uint32_t id);
 /* Begin what has a place. */
 void flo_proxy_begin(struct flo_proxy *proxy);
 /* poll() said something about this one. */
-void flo_proxy_go_on(struct flo_proxy *proxy,
-                     struct flo_proxy_request *request);
+void flo_proxy_go_on(struct flo_proxy *proxy, struct flo_proxy_request *request);
 void flo_proxy_forget_all(struct flo_proxy *proxy);
 
 /* ---- proxy.c ---- */
@@ -294,10 +276,8 @@ struct flo_proxy {
 
 /* frames.c */
 extern const struct flo_peer flo_proxy_peer; /* "the runtime" */
-void flo_proxy_put(struct flo_proxy *proxy,
-                   const struct flo_wire_message *message);
-void flo_proxy_fail(struct flo_proxy *proxy, uint32_t id,
-                    const struct flo_err *err);
+void flo_proxy_put(struct flo_proxy *proxy, const struct flo_wire_message *message);
+void flo_proxy_fail(struct flo_proxy *proxy, uint32_t id, const struct flo_err *err);
 
 /* flotilla-engine proxy [required|preferred]: serve descriptor 3. */
 int flo_cmd_proxy(void *line, struct flo_err *err);

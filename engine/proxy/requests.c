@@ -17,8 +17,7 @@
 #define ANSWER_BYTES_MAX (4u << 20)
 #define ERROR_BYTES_MAX 4096
 
-static void request_free(struct flo_proxy *proxy,
-                         struct flo_proxy_request *request)
+static void request_free(struct flo_proxy *proxy, struct flo_proxy_request *request)
 {
     struct flo_proxy_request **place = &proxy->requests;
 
@@ -49,8 +48,7 @@ void flo_proxy_forget_all(struct flo_proxy *proxy)
 
 /* ---- the end ---- */
 
-static void send_done(struct flo_proxy *proxy,
-                      struct flo_proxy_request *request, uint32_t reason)
+static void send_done(struct flo_proxy *proxy, struct flo_proxy_request *request, uint32_t reason)
 {
     struct flo_wire_message message = {
         .type = FLO_WIRE_DONE, .request = request->id, .done = request->done};
@@ -78,8 +76,7 @@ static void fail(struct flo_proxy *proxy, struct flo_proxy_request *request,
     request_free(proxy, request);
 }
 
-static struct flo_proxy_request *find(const struct flo_proxy *proxy,
-                                      uint32_t id)
+static struct flo_proxy_request *find(const struct flo_proxy *proxy, uint32_t id)
 {
     struct flo_proxy_request *request = proxy->requests;
 
@@ -102,11 +99,10 @@ void flo_proxy_cancel(struct flo_proxy *proxy, uint32_t id)
 
 /* ---- pieces ---- */
 
-static void send_piece(struct flo_proxy_request *request,
-                       struct flo_wire_text text, const struct flo_buf *parts)
+static void send_piece(struct flo_proxy_request *request, struct flo_wire_text text,
+                       const struct flo_buf *parts)
 {
-    struct flo_wire_message message = {.type = FLO_WIRE_TOKEN,
-                                       .request = request->id};
+    struct flo_wire_message message = {.type = FLO_WIRE_TOKEN, .request = request->id};
     uint64_t now_us = flo_now_us();
 
     message.token.index = request->frames++;
@@ -114,17 +110,15 @@ static void send_piece(struct flo_proxy_request *request,
     message.token.parts = (struct flo_wire_text){parts->data, parts->bytes};
     message.token.begin = (uint32_t)request->answer_bytes;
     message.token.is_finite = true;
-    message.token.wall_us =
-        now_us - (request->last_us > 0 ? request->last_us : request->began_us);
+    message.token.wall_us = now_us - (request->last_us > 0 ? request->last_us : request->began_us);
     request->answer_bytes += text.bytes;
     request->last_us = now_us;
     request->first_us = request->first_us > 0 ? request->first_us : now_us;
     flo_proxy_put(request->proxy, &message);
 }
 
-static int take_piece(struct flo_proxy_request *request,
-                      struct flo_wire_text text, const struct flo_buf *parts,
-                      struct flo_err *err)
+static int take_piece(struct flo_proxy_request *request, struct flo_wire_text text,
+                      const struct flo_buf *parts, struct flo_err *err)
 {
     if (parts->failed) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for parts");
@@ -134,12 +128,11 @@ static int take_piece(struct flo_proxy_request *request,
     }
     request->parts_bytes += parts->bytes;
     if (++request->pieces > request->pieces_max ||
-        request->answer_bytes + request->parts_bytes + request->held.bytes +
-                text.bytes >
+        request->answer_bytes + request->parts_bytes + request->held.bytes + text.bytes >
             ANSWER_BYTES_MAX) {
         return flo_fail(err, FLO_E_RUNTIME_ANSWER,
-                        "the runtime sent more than %u pieces or %u bytes",
-                        request->pieces_max, ANSWER_BYTES_MAX);
+                        "the runtime sent more than %u pieces or %u bytes", request->pieces_max,
+                        ANSWER_BYTES_MAX);
     }
     if (request->frames + 1 < request->frames_max) {
         send_piece(request, text, parts);
@@ -156,8 +149,7 @@ static int take_piece(struct flo_proxy_request *request,
     return 0;
 }
 
-static void add_part(struct flo_buf *out, uint32_t kind,
-                     struct flo_wire_text text)
+static void add_part(struct flo_buf *out, uint32_t kind, struct flo_wire_text text)
 {
     if (text.bytes > 0) {
         flo_wire_part_add(out, &(struct flo_wire_part){kind, text});
@@ -169,9 +161,8 @@ static const char *name_of(const struct flo_proxy_request *request)
     return request->proxy->runtime.name;
 }
 
-static int take_parts(struct flo_proxy_request *request,
-                      const struct flo_answer_part *part, struct flo_buf *out,
-                      struct flo_err *err)
+static int take_parts(struct flo_proxy_request *request, const struct flo_answer_part *part,
+                      struct flo_buf *out, struct flo_err *err)
 {
     const struct flo_tree_node *entry = part->calls;
     int rv = 0;
@@ -183,9 +174,7 @@ static int take_parts(struct flo_proxy_request *request,
     while (rv == 0 && entry != NULL) {
         struct flo_answer_call call;
         rv = flo_answer_call(&entry, &call, err);
-        rv = rv < 0 ? rv
-                    : flo_calls_take(&request->calls, name_of(request), &call,
-                                     out, err);
+        rv = rv < 0 ? rv : flo_calls_take(&request->calls, name_of(request), &call, out, err);
     }
     return rv == 0 && part->has_finish && part->reason == FLO_WIRE_STOP
                ? flo_calls_end(&request->calls, name_of(request), out, err)
@@ -197,18 +186,15 @@ static int take_parts(struct flo_proxy_request *request,
 static void send_held(struct flo_proxy_request *request)
 {
     size_t most = FLO_WIRE_PAYLOAD_BYTES_MAX / 2;
-    size_t n = request->held.bytes < most
-                   ? request->held.bytes
-                   : flo_utf8_valid(request->held.data, most);
+    size_t n =
+        request->held.bytes < most ? request->held.bytes : flo_utf8_valid(request->held.data, most);
 
     if (n > 0) {
-        send_piece(request, (struct flo_wire_text){request->held.data, n},
-                   &(struct flo_buf){0});
+        send_piece(request, (struct flo_wire_text){request->held.data, n}, &(struct flo_buf){0});
     }
 }
 
-static int take_event(void *context, char *data, size_t bytes,
-                      struct flo_err *err)
+static int take_event(void *context, char *data, size_t bytes, struct flo_err *err)
 {
     struct flo_proxy_request *request = context;
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf parts = {0};
@@ -230,39 +216,33 @@ static int take_event(void *context, char *data, size_t bytes,
     return take_piece(request, part.text, &parts, err);
 }
 
-static int take_body(void *context, const char *data, size_t bytes,
-                     struct flo_err *err)
+static int take_body(void *context, const char *data, size_t bytes, struct flo_err *err)
 {
     struct flo_proxy_request *request = context;
     const struct flo_reply_reader *reader = &request->exchange.reader;
     bool is_good = reader->status == 200;
 
     if (is_good && reader->is_stream && !request->is_embed) {
-        return flo_events_read(&request->events, data, bytes, take_event,
-                               request, err);
+        return flo_events_read(&request->events, data, bytes, take_event, request, err);
     }
-    request->body.bytes_max =
-        request->is_embed ? FLO_ANSWER_BYTES_MAX : FLO_EVENT_BYTES_MAX;
+    request->body.bytes_max = request->is_embed ? FLO_ANSWER_BYTES_MAX : FLO_EVENT_BYTES_MAX;
     if (!is_good && request->body.bytes + bytes > ERROR_BYTES_MAX) {
         return 0; /* the error's beginning is enough */
     }
     flo_buf_add(&request->body, data, bytes);
     return request->body.failed
                ? flo_fail(err, FLO_E_RUNTIME_ANSWER,
-                          "the runtime's answer is longer than %zu bytes",
-                          request->body.bytes_max)
+                          "the runtime's answer is longer than %zu bytes", request->body.bytes_max)
                : 0;
 }
 
 /* ---- whole answers ---- */
 
-static void send_vector(void *context, uint32_t index, const float *vector,
-                        uint32_t length)
+static void send_vector(void *context, uint32_t index, const float *vector, uint32_t length)
 {
     struct flo_proxy_request *request = context;
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf bytes = {0};
-    struct flo_wire_message message = {.type = FLO_WIRE_EMBEDDING,
-                                       .request = request->id};
+    struct flo_wire_message message = {.type = FLO_WIRE_EMBEDDING, .request = request->id};
 
     for (uint32_t i = 0; i < length; i++) {
         uint8_t number[4];
@@ -277,18 +257,16 @@ static void send_vector(void *context, uint32_t index, const float *vector,
 }
 
 /* 400 and its like are about the request, 429 and 503 about the load. */
-static int fail_status(const struct flo_proxy_request *request,
-                       struct flo_err *err)
+static int fail_status(const struct flo_proxy_request *request, struct flo_err *err)
 {
     int status = request->exchange.reader.status;
     char text[200];
-    int code = status == 400 || status == 413 || status == 422
-                   ? FLO_E_INFER_PARAM
-               : status == 429 || status == 503 ? FLO_E_INFER_BUSY
-                                                : FLO_E_RUNTIME_ANSWER;
+    int code = status == 400 || status == 413 || status == 422 ? FLO_E_INFER_PARAM
+               : status == 429 || status == 503                ? FLO_E_INFER_BUSY
+                                                               : FLO_E_RUNTIME_ANSWER;
 
-    flo_text_clean(request->body.data != NULL ? request->body.data : "",
-                   request->body.bytes, text, sizeof(text));
+    flo_text_clean(request->body.data != NULL ? request->body.data : "", request->body.bytes, text,
+                   sizeof(text));
     return flo_fail(err, code, "the runtime answered %d: %s", status, text);
 }
 
@@ -300,8 +278,7 @@ static int take_whole(struct flo_proxy_request *request, struct flo_err *err)
 
     flo_buf_text(body, "");
     if (request->is_embed) {
-        return flo_answer_vectors(body->data, body->bytes, request->n_inputs,
-                                  send_vector, request,
+        return flo_answer_vectors(body->data, body->bytes, request->n_inputs, send_vector, request,
                                   &request->done.tokens_in, err);
     }
     if (api == FLO_RUNTIME_OPENAI) {
@@ -309,8 +286,7 @@ static int take_whole(struct flo_proxy_request *request, struct flo_err *err)
     }
     if (flo_utf8_valid(body->data, body->bytes) != body->bytes ||
         memchr(body->data, '\0', body->bytes) != NULL) {
-        return flo_fail(err, FLO_E_RUNTIME_ANSWER,
-                        "the runtime's answer is no text in UTF-8");
+        return flo_fail(err, FLO_E_RUNTIME_ANSWER, "the runtime's answer is no text in UTF-8");
     }
     return take_piece(request, (struct flo_wire_text){body->data, body->bytes},
                       &(struct flo_buf){0}, err);
@@ -325,9 +301,7 @@ static int end_calls(struct flo_proxy_request *request, struct flo_err *err)
         return 0; /* the answer was cut, perhaps in its last call */
     }
     int rv = flo_calls_end(&request->calls, name_of(request), &parts, err);
-    return rv < 0 ? rv
-                  : take_piece(request, (struct flo_wire_text){NULL, 0}, &parts,
-                               err);
+    return rv < 0 ? rv : take_piece(request, (struct flo_wire_text){NULL, 0}, &parts, err);
 }
 
 static int end_answer(struct flo_proxy_request *request, struct flo_err *err)
@@ -338,8 +312,7 @@ static int end_answer(struct flo_proxy_request *request, struct flo_err *err)
         return fail_status(request, err);
     }
     if (reader->is_stream && !request->is_embed) {
-        if (!request->events.is_done && request->frames == 0 &&
-            !request->has_usage) {
+        if (!request->events.is_done && request->frames == 0 && !request->has_usage) {
             return flo_fail(err, FLO_E_RUNTIME_ANSWER,
                             "the runtime's stream ended without an answer");
         }
@@ -374,10 +347,8 @@ static struct flo_proxy_request *next(const struct flo_proxy *proxy)
 {
     struct flo_proxy_request *best = NULL;
 
-    for (struct flo_proxy_request *r = proxy->requests; r != NULL;
-         r = r->next) {
-        if (r->began_us == 0 &&
-            (best == NULL || r->priority < best->priority)) {
+    for (struct flo_proxy_request *r = proxy->requests; r != NULL; r = r->next) {
+        if (r->began_us == 0 && (best == NULL || r->priority < best->priority)) {
             best = r;
         }
     }
@@ -389,57 +360,50 @@ void flo_proxy_begin(struct flo_proxy *proxy)
     struct flo_proxy_request *request;
     struct flo_err err = {0};
 
-    while (proxy->n_running < proxy->runtime.sessions &&
-           (request = next(proxy)) != NULL) {
+    while (proxy->n_running < proxy->runtime.sessions && (request = next(proxy)) != NULL) {
         proxy->waiting_bytes -= request->exchange.out.bytes;
         request->began_us = flo_now_us();
         proxy->n_running++;
-        if (flo_exchange_begin(&request->exchange, proxy->process.socket,
-                               proxy->process.port, &err) < 0) {
+        if (flo_exchange_begin(&request->exchange, proxy->process.socket, proxy->process.port,
+                               &err) < 0) {
             fail(proxy, request, &err);
         }
     }
 }
 
 /* Bounds of the answer. */
-static void bound(struct flo_proxy_request *request, uint32_t context,
-                  uint32_t max_tokens)
+static void bound(struct flo_proxy_request *request, uint32_t context, uint32_t max_tokens)
 {
-    uint64_t most =
-        max_tokens > 0 && max_tokens < context ? max_tokens : context;
+    uint64_t most = max_tokens > 0 && max_tokens < context ? max_tokens : context;
 
     request->frames_max = context + 1;
     most = most * PIECES_PER_TOKEN + PIECES_SPARE;
     request->pieces_max = most > UINT32_MAX ? UINT32_MAX : (uint32_t)most;
 }
 
-static int check(const struct flo_proxy *proxy,
-                 const struct flo_wire_message *message, struct flo_err *err)
+static int check(const struct flo_proxy *proxy, const struct flo_wire_message *message,
+                 struct flo_err *err)
 {
     const char *param = "";
-    const char *lack =
-        flo_wire_lacks(message, proxy->runtime.abilities, &param);
+    const char *lack = flo_wire_lacks(message, proxy->runtime.abilities, &param);
 
     if (lack != NULL) {
-        return flo_fail(err, FLO_E_NOT_BUILT,
-                        "`%s`: the runtime %s does not have this: %s", param,
+        return flo_fail(err, FLO_E_NOT_BUILT, "`%s`: the runtime %s does not have this: %s", param,
                         proxy->runtime.name, lack);
     }
     if (find(proxy, message->request) != NULL) {
-        return flo_fail(err, FLO_E_WORKER_PROTOCOL, "request %u is under way",
-                        message->request);
+        return flo_fail(err, FLO_E_WORKER_PROTOCOL, "request %u is under way", message->request);
     }
     return 0;
 }
 
-void flo_proxy_take(struct flo_proxy *proxy,
-                    const struct flo_wire_message *message)
+void flo_proxy_take(struct flo_proxy *proxy, const struct flo_wire_message *message)
 {
     struct flo_proxy_request *request = calloc(1, sizeof(*request));
     struct flo_proxy_request **place = &proxy->requests;
     struct flo_err err = {0};
-    int rv = request == NULL ? flo_fail(&err, FLO_E_MEMORY, "a request")
-                             : check(proxy, message, &err);
+    int rv =
+        request == NULL ? flo_fail(&err, FLO_E_MEMORY, "a request") : check(proxy, message, &err);
 
     if (rv == 0 && message->type == FLO_WIRE_GENERATE) {
         rv = flo_calls_expect(&request->calls, &message->generate, &err);
@@ -448,11 +412,9 @@ void flo_proxy_take(struct flo_proxy *proxy,
         flo_exchange_init(&request->exchange, &flo_proxy_peer);
         flo_body_write(&proxy->runtime, message, &request->exchange.out);
         if (request->exchange.out.failed ||
-            proxy->waiting_bytes + request->exchange.out.bytes >
-                2 * FLO_WIRE_WAITING_BYTES_MAX) {
+            proxy->waiting_bytes + request->exchange.out.bytes > 2 * FLO_WIRE_WAITING_BYTES_MAX) {
             flo_buf_deinit(&request->exchange.out);
-            rv = flo_fail(&err, FLO_E_INFER_BUSY,
-                          "the requests that wait are too large");
+            rv = flo_fail(&err, FLO_E_INFER_BUSY, "the requests that wait are too large");
         }
     }
     if (rv < 0) {
@@ -469,11 +431,9 @@ void flo_proxy_take(struct flo_proxy *proxy,
     request->is_embed = message->type == FLO_WIRE_EMBED;
     request->n_inputs = request->is_embed ? message->embed.n_inputs : 0;
     request->tells_parts = !request->is_embed && message->generate.tells_parts;
-    request->priority =
-        request->is_embed ? FLO_WIRE_BATCH : message->generate.priority;
+    request->priority = request->is_embed ? FLO_WIRE_BATCH : message->generate.priority;
     request->came_us = flo_now_us();
-    bound(request, proxy->runtime.context,
-          request->is_embed ? 0 : message->generate.max_tokens);
+    bound(request, proxy->runtime.context, request->is_embed ? 0 : message->generate.max_tokens);
     proxy->waiting_bytes += request->exchange.out.bytes;
     proxy->n_requests++;
     while (*place != NULL) {

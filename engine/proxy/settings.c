@@ -8,52 +8,47 @@
 
 static int bad(struct flo_err *err, const char *field, const char *what)
 {
-    return flo_fail(err, FLO_E_RUNTIME_START, "its runtime: `%s` %s", field,
-                    what);
+    return flo_fail(err, FLO_E_RUNTIME_START, "its runtime: `%s` %s", field, what);
 }
 
-static const struct flo_tree_node *field_of(const struct flo_runtime *runtime,
-                                            const char *key)
+static const struct flo_tree_node *field_of(const struct flo_runtime *runtime, const char *key)
 {
     const struct flo_tree_node *node = runtime->tree.nodes[0].first;
 
-    while (node != NULL && (node->key_bytes != strlen(key) ||
-                            memcmp(node->key, key, node->key_bytes) != 0)) {
+    while (node != NULL &&
+           (node->key_bytes != strlen(key) || memcmp(node->key, key, node->key_bytes) != 0)) {
         node = node->next;
     }
     return node;
 }
 
-static int read_text(const struct flo_runtime *runtime, const char *key,
-                     const char *standard, const char **out,
-                     struct flo_err *err)
+static int read_text(const struct flo_runtime *runtime, const char *key, const char *standard,
+                     const char **out, struct flo_err *err)
 {
     const struct flo_tree_node *node = field_of(runtime, key);
 
     *out = node == NULL ? standard : node->text;
-    return *out != NULL && (node == NULL || (node->kind == FLO_TREE_STRING &&
-                                             strlen(node->text) == node->bytes))
+    return *out != NULL && (node == NULL ||
+                            (node->kind == FLO_TREE_STRING && strlen(node->text) == node->bytes))
                ? 0
                : bad(err, key, "is no text");
 }
 
-static int read_number(const struct flo_runtime *runtime, const char *key,
-                       uint64_t least, uint64_t most, uint64_t *out,
-                       struct flo_err *err)
+static int read_number(const struct flo_runtime *runtime, const char *key, uint64_t least,
+                       uint64_t most, uint64_t *out, struct flo_err *err)
 {
     const struct flo_tree_node *node = field_of(runtime, key);
     int64_t value = 0;
 
-    if (node == NULL ||
-        !flo_tree_whole(node, (int64_t)least, (int64_t)most, &value)) {
+    if (node == NULL || !flo_tree_whole(node, (int64_t)least, (int64_t)most, &value)) {
         return bad(err, key, "is no number within its limits");
     }
     *out = (uint64_t)value;
     return 0;
 }
 
-static int read_list(const struct flo_runtime *runtime, const char *key,
-                     size_t most, const char **out, struct flo_err *err)
+static int read_list(const struct flo_runtime *runtime, const char *key, size_t most,
+                     const char **out, struct flo_err *err)
 {
     const struct flo_tree_node *list = field_of(runtime, key);
     const struct flo_tree_node *node;
@@ -63,8 +58,7 @@ static int read_list(const struct flo_runtime *runtime, const char *key,
         return bad(err, key, "is no list");
     }
     for (node = flo_tree_first(list); node != NULL; node = node->next) {
-        if (node->kind != FLO_TREE_STRING || count == most ||
-            strlen(node->text) != node->bytes) {
+        if (node->kind != FLO_TREE_STRING || count == most || strlen(node->text) != node->bytes) {
             return bad(err, key, "has too many texts, or something else");
         }
         out[count++] = node->text;
@@ -80,8 +74,7 @@ static int read_env(struct flo_runtime *runtime, struct flo_err *err)
 
     for (node = flo_tree_first(map); node != NULL; node = node->next) {
         if (node->kind != FLO_TREE_STRING || node->key_bytes == 0 ||
-            strchr(node->key, '=') != NULL ||
-            runtime->n_env == FLO_RUNTIME_ENV_MAX) {
+            strchr(node->key, '=') != NULL || runtime->n_env == FLO_RUNTIME_ENV_MAX) {
             return bad(err, "env", "has a variable that cannot be set");
         }
         runtime->env[runtime->n_env][0] = node->key;
@@ -101,37 +94,24 @@ static int read_all(struct flo_runtime *out, struct flo_err *err)
     rv = rv < 0 ? rv : read_text(out, "health", "/health", &out->health, err);
     rv = rv < 0 ? rv : read_text(out, "model", "model", &out->model, err);
     rv = rv < 0 ? rv : read_text(out, "network", "none", &network, err);
-    rv = rv < 0 ? rv
-                : read_list(out, "exec", FLO_RUNTIME_ARGS_MAX, out->exec, err);
-    rv = rv < 0 ? rv
-                : read_list(out, "read", FLO_RUNTIME_PATHS_MAX, out->read, err);
-    rv = rv < 0 ? rv
-                : read_list(out, "devices", FLO_RUNTIME_PATHS_MAX, out->devices,
-                            err);
+    rv = rv < 0 ? rv : read_list(out, "exec", FLO_RUNTIME_ARGS_MAX, out->exec, err);
+    rv = rv < 0 ? rv : read_list(out, "read", FLO_RUNTIME_PATHS_MAX, out->read, err);
+    rv = rv < 0 ? rv : read_list(out, "devices", FLO_RUNTIME_PATHS_MAX, out->devices, err);
     rv = rv < 0 ? rv : read_env(out, err);
-    rv = rv < 0 ? rv
-                : read_number(out, "ready_ms", 1, 900000, &out->ready_ms, err);
-    rv =
-        rv < 0 ? rv : read_number(out, "stop_ms", 0, 60000, &out->stop_ms, err);
-    rv = rv < 0 ? rv
-                : read_number(out, "memory_bytes", 1, 1ull << 50,
-                              &out->memory_bytes, err);
-    rv = rv < 0 ? rv
-                : read_number(out, "sessions", 1, FLO_RUNTIME_SESSIONS_MAX,
-                              &sessions, err);
+    rv = rv < 0 ? rv : read_number(out, "ready_ms", 1, 900000, &out->ready_ms, err);
+    rv = rv < 0 ? rv : read_number(out, "stop_ms", 0, 60000, &out->stop_ms, err);
+    rv = rv < 0 ? rv : read_number(out, "memory_bytes", 1, 1ull << 50, &out->memory_bytes, err);
+    rv = rv < 0 ? rv : read_number(out, "sessions", 1, FLO_RUNTIME_SESSIONS_MAX, &sessions, err);
     rv = rv < 0 ? rv : read_number(out, "context", 1, 1u << 24, &context, err);
     rv = rv < 0 ? rv : read_number(out, "threads", 0, 1024, &threads, err);
-    rv = rv < 0 ? rv
-                : read_number(out, "abilities", 0, FLO_ABILITIES_ALL,
-                              &out->abilities, err);
+    rv = rv < 0 ? rv : read_number(out, "abilities", 0, FLO_ABILITIES_ALL, &out->abilities, err);
     if (rv < 0) {
         return rv;
     }
     out->has_user = field_of(out, "uid") != NULL;
     if (out->has_user) {
         rv = read_number(out, "uid", 1, UINT32_MAX - 1, &uid, err);
-        rv =
-            rv < 0 ? rv : read_number(out, "gid", 1, UINT32_MAX - 1, &gid, err);
+        rv = rv < 0 ? rv : read_number(out, "gid", 1, UINT32_MAX - 1, &gid, err);
         if (rv < 0) {
             return rv;
         }
@@ -152,8 +132,7 @@ static int read_all(struct flo_runtime *out, struct flo_err *err)
     if (out->exec[0] == NULL || out->exec[0][0] != '/') {
         return bad(err, "exec", "begins with no absolute path");
     }
-    if (out->health[0] != '/' ||
-        out->health[strcspn(out->health, " \r\n")] != '\0') {
+    if (out->health[0] != '/' || out->health[strcspn(out->health, " \r\n")] != '\0') {
         return bad(err, "health", "is no path");
     }
     return strcmp(api, "openai") == 0 || out->api != FLO_RUNTIME_OPENAI
@@ -161,8 +140,7 @@ static int read_all(struct flo_runtime *out, struct flo_err *err)
                : bad(err, "api", "is none of openai, http, none");
 }
 
-int flo_runtime_read(struct flo_runtime *runtime, struct flo_wire_text json,
-                     struct flo_err *err)
+int flo_runtime_read(struct flo_runtime *runtime, struct flo_wire_text json, struct flo_err *err)
 {
     struct flo_err why = {0};
 
@@ -170,17 +148,15 @@ int flo_runtime_read(struct flo_runtime *runtime, struct flo_wire_text json,
     if (json.bytes == 0 || json.bytes > FLO_RUNTIME_JSON_MAX ||
         (runtime->text = malloc(json.bytes + 1)) == NULL) {
         return flo_fail(err, FLO_E_RUNTIME_START,
-                        "its runtime: %zu bytes of configuration, 1 to %u fit",
-                        json.bytes, FLO_RUNTIME_JSON_MAX);
+                        "its runtime: %zu bytes of configuration, 1 to %u fit", json.bytes,
+                        FLO_RUNTIME_JSON_MAX);
     }
     memcpy(runtime->text, json.data, json.bytes);
     runtime->text[json.bytes] = '\0';
-    if (flo_tree_read(&runtime->tree, runtime->text, json.bytes, 4096, 0, NULL,
-                      &why) < 0 ||
+    if (flo_tree_read(&runtime->tree, runtime->text, json.bytes, 4096, 0, NULL, &why) < 0 ||
         runtime->tree.count == 0 || runtime->tree.has_odd ||
         runtime->tree.nodes[0].kind != FLO_TREE_OBJECT) {
-        return flo_fail(err, FLO_E_RUNTIME_START,
-                        "its runtime: no JSON object");
+        return flo_fail(err, FLO_E_RUNTIME_START, "its runtime: no JSON object");
     }
     return read_all(runtime, err);
 }

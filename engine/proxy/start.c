@@ -79,24 +79,22 @@ static bool raise_loopback(void)
 }
 
 /* The proxy goes into the network itself, so that it reaches a port there. */
-static int isolate(const struct flo_runtime *runtime, bool uses_port,
-                   enum flo_sandbox_mode mode, struct flo_err *err)
+static int isolate(const struct flo_runtime *runtime, bool uses_port, enum flo_sandbox_mode mode,
+                   struct flo_err *err)
 {
     if (runtime->has_network) {
         (void)enter(CLONE_NEWPID); /* the keeper works without it, too */
         return 0;
     }
-    if ((enter(CLONE_NEWNET | CLONE_NEWPID) || enter(CLONE_NEWNET)) &&
-        raise_loopback()) {
+    if ((enter(CLONE_NEWNET | CLONE_NEWPID) || enter(CLONE_NEWNET)) && raise_loopback()) {
         return 0;
     }
     if (!uses_port && mode == FLO_SANDBOX_PREFERRED) {
-        flo_log(FLO_LOG_WARN, "runtime",
-                "%s: no network namespace, works without one", runtime->name);
+        flo_log(FLO_LOG_WARN, "runtime", "%s: no network namespace, works without one",
+                runtime->name);
         return 0;
     }
-    flo_fail_errno(err, FLO_E_RUNTIME_START, "no network namespace for %s",
-                   runtime->name);
+    flo_fail_errno(err, FLO_E_RUNTIME_START, "no network namespace for %s", runtime->name);
     return flo_err_fix(err, "allow user namespaces, or write `network: host` "
                             "in its file of runtimes.d");
 }
@@ -110,16 +108,14 @@ struct names {
 };
 
 /* The value of "{word}" at `p`, 0 bytes taken: it is none. */
-static size_t name_at(const char *p, const struct names *names, char *out,
-                      size_t out_bytes)
+static size_t name_at(const char *p, const struct names *names, char *out, size_t out_bytes)
 {
     static const char *const words[] = {"{tree}",    "{entry}",    "{socket}",
                                         "{port}",    "{context}",  "{threads}",
                                         "{scratch}", "{sessions}", "{file}"};
     size_t i = 0;
 
-    while (i < FLO_COUNT(words) &&
-           strncmp(p, words[i], strlen(words[i])) != 0) {
+    while (i < FLO_COUNT(words) && strncmp(p, words[i], strlen(words[i])) != 0) {
         i++;
     }
     switch (i) {
@@ -127,8 +123,8 @@ static size_t name_at(const char *p, const struct names *names, char *out,
         snprintf(out, out_bytes, "%s", names->tree);
         break;
     case 1:
-        snprintf(out, out_bytes, "%s%s%s", names->tree,
-                 names->entry[0] != '\0' ? "/" : "", names->entry);
+        snprintf(out, out_bytes, "%s%s%s", names->tree, names->entry[0] != '\0' ? "/" : "",
+                 names->entry);
         break;
     case 2:
         snprintf(out, out_bytes, "%s", names->process->socket);
@@ -193,11 +189,10 @@ static bool uses(const struct flo_runtime *runtime, const char *word)
 
 /* ---- its files ---- */
 
-static size_t list_paths(const struct flo_runtime *runtime, const char *tree,
-                         const char *scratch, struct flo_sandbox_path *out)
+static size_t list_paths(const struct flo_runtime *runtime, const char *tree, const char *scratch,
+                         struct flo_sandbox_path *out)
 {
-    static const char *const run[] = {"/usr", "/lib",  "/lib64", "/lib32",
-                                      "/bin", "/sbin", "/opt"};
+    static const char *const run[] = {"/usr", "/lib", "/lib64", "/lib32", "/bin", "/sbin", "/opt"};
     static const char *const see[] = {"/etc/ld.so.cache",
                                       "/etc/ld.so.conf",
                                       "/etc/ld.so.conf.d",
@@ -230,8 +225,7 @@ static size_t list_paths(const struct flo_runtime *runtime, const char *tree,
         out[n++] = (struct flo_sandbox_path){runtime->read[i], FLO_SANDBOX_RUN};
     }
     for (size_t i = 0; runtime->devices[i] != NULL; i++) {
-        out[n++] =
-            (struct flo_sandbox_path){runtime->devices[i], FLO_SANDBOX_DEVICE};
+        out[n++] = (struct flo_sandbox_path){runtime->devices[i], FLO_SANDBOX_DEVICE};
     }
     return n;
 }
@@ -241,8 +235,7 @@ static size_t list_paths(const struct flo_runtime *runtime, const char *tree,
 /* A port that is free now.  In a network of our own it stays so. */
 static int choose_port(uint16_t *port, struct flo_err *err)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t bytes = sizeof(address);
     FLO_CLEANUP(flo_fd_cleanup)
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -263,10 +256,8 @@ static int path_of(int fd, char *out, size_t bytes, struct flo_err *err)
 
     snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
     ssize_t n = readlink(link, out, bytes - 1);
-    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISDIR(st.st_mode) || n <= 0 ||
-        (size_t)n >= bytes - 1) {
-        return flo_fail(err, FLO_E_RUNTIME_START,
-                        "its files are no folder of a short name");
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISDIR(st.st_mode) || n <= 0 || (size_t)n >= bytes - 1) {
+        return flo_fail(err, FLO_E_RUNTIME_START, "its files are no folder of a short name");
     }
     out[n] = '\0';
     return 0;
@@ -278,9 +269,8 @@ static bool is_entry(const char *entry)
 }
 
 /* Variables and arguments, freed by the end of the process. */
-static bool make_words(const struct flo_runtime *runtime,
-                       const struct names *names, const char **argv,
-                       char **environment)
+static bool make_words(const struct flo_runtime *runtime, const struct names *names,
+                       const char **argv, char **environment)
 {
     char value[2 * ARG_BYTES_MAX + 64];
     size_t n = 0;
@@ -309,8 +299,7 @@ static bool make_words(const struct flo_runtime *runtime,
     return true;
 }
 
-static void start_keeper(const struct flo_keeping *keeping,
-                         struct flo_runtime_process *process)
+static void start_keeper(const struct flo_keeping *keeping, struct flo_runtime_process *process)
 {
     fflush(NULL);
     process->pid = fork();
@@ -319,8 +308,7 @@ static void start_keeper(const struct flo_keeping *keeping,
     }
 }
 
-static int make_scratch(struct flo_runtime_process *process, bool uses_port,
-                        struct flo_err *err)
+static int make_scratch(struct flo_runtime_process *process, bool uses_port, struct flo_err *err)
 {
     strcpy(process->scratch, "/tmp/flotilla-runtime.XXXXXX");
     if (mkdtemp(process->scratch) == NULL) {
@@ -330,14 +318,13 @@ static int make_scratch(struct flo_runtime_process *process, bool uses_port,
     if (uses_port) {
         return choose_port(&process->port, err);
     }
-    snprintf(process->socket, sizeof(process->socket), "%s/http.sock",
-             process->scratch);
+    snprintf(process->socket, sizeof(process->socket), "%s/http.sock", process->scratch);
     return 0;
 }
 
-static int start(const struct flo_runtime *runtime, const struct names *names,
-                 bool uses_port, enum flo_sandbox_mode mode,
-                 struct flo_runtime_process *process, struct flo_err *err)
+static int start(const struct flo_runtime *runtime, const struct names *names, bool uses_port,
+                 enum flo_sandbox_mode mode, struct flo_runtime_process *process,
+                 struct flo_err *err)
 {
     static const char *argv[FLO_RUNTIME_ARGS_MAX + 1];
     static char *environment[FLO_RUNTIME_ENV_MAX + 5];
@@ -352,13 +339,9 @@ static int start(const struct flo_runtime *runtime, const struct names *names,
         .stop_ms = runtime->stop_ms,
         .needs_files = mode == FLO_SANDBOX_REQUIRED && flo_sandbox_is_built(),
         .connects = runtime->has_network || uses_port,
-        .group = process->group.folder[0] != '\0'
-                     ? flo_cgroup_door(&process->group)
-                     : -1,
+        .group = process->group.folder[0] != '\0' ? flo_cgroup_door(&process->group) : -1,
         .data_bytes_max =
-            process->group.folder[0] != '\0'
-                ? 0
-                : DATA_SPARE + DATA_FACTOR * runtime->memory_bytes,
+            process->group.folder[0] != '\0' ? 0 : DATA_SPARE + DATA_FACTOR * runtime->memory_bytes,
         .has_user = runtime->has_user,
         .uid = runtime->uid,
         .gid = runtime->gid,
@@ -367,8 +350,8 @@ static int start(const struct flo_runtime *runtime, const struct names *names,
     };
 
     if (!make_words(runtime, names, argv, environment)) {
-        return flo_fail(err, FLO_E_RUNTIME_START,
-                        "an argument is longer than %d bytes", ARG_BYTES_MAX);
+        return flo_fail(err, FLO_E_RUNTIME_START, "an argument is longer than %d bytes",
+                        ARG_BYTES_MAX);
     }
     if (pipe2(report, O_CLOEXEC) < 0) {
         return bad(err, "a pipe");
@@ -393,26 +376,22 @@ static int start(const struct flo_runtime *runtime, const struct names *names,
     return process->pid < 0 ? bad(err, "a process") : 0;
 }
 
-int flo_runtime_start(const struct flo_runtime *runtime, int tree,
-                      struct flo_wire_text entry, enum flo_sandbox_mode mode,
-                      struct flo_runtime_process *process, struct flo_err *err)
+int flo_runtime_start(const struct flo_runtime *runtime, int tree, struct flo_wire_text entry,
+                      enum flo_sandbox_mode mode, struct flo_runtime_process *process,
+                      struct flo_err *err)
 {
     char path[2048], file[256];
     bool uses_port = uses(runtime, "{port}");
     struct names names = {path, file, runtime, process};
     int rv = path_of(tree, path, sizeof(path), err);
 
-    snprintf(file, sizeof(file), "%.*s", (int)entry.bytes,
-             entry.bytes > 0 ? entry.data : "");
+    snprintf(file, sizeof(file), "%.*s", (int)entry.bytes, entry.bytes > 0 ? entry.data : "");
     if (rv == 0 && (entry.bytes >= sizeof(file) || !is_entry(file))) {
-        rv = flo_fail(err, FLO_E_RUNTIME_START, "its entry %.60s is no name",
-                      file);
+        rv = flo_fail(err, FLO_E_RUNTIME_START, "its entry %.60s is no name", file);
     }
-    if (rv == 0 && !uses_port && runtime->api != FLO_RUNTIME_NONE &&
-        !uses(runtime, "{socket}")) {
+    if (rv == 0 && !uses_port && runtime->api != FLO_RUNTIME_NONE && !uses(runtime, "{socket}")) {
         rv = flo_fail(err, FLO_E_RUNTIME_START,
-                      "`exec` and `env` of %s name neither {socket} nor {port}",
-                      runtime->name);
+                      "`exec` and `env` of %s name neither {socket} nor {port}", runtime->name);
     }
     if (rv == 0) {
         flo_runtime_group(runtime, process);
@@ -420,8 +399,7 @@ int flo_runtime_start(const struct flo_runtime *runtime, int tree,
     rv = rv < 0 ? rv : isolate(runtime, uses_port, mode, err);
     rv = rv < 0 ? rv : make_scratch(process, uses_port, err);
     if (rv == 0 && runtime->has_user) {
-        rv = flo_runtime_own_user(runtime, tree, process, path, sizeof(path),
-                                  err);
+        rv = flo_runtime_own_user(runtime, tree, process, path, sizeof(path), err);
     }
     rv = rv < 0 ? rv : start(runtime, &names, uses_port, mode, process, err);
     if (rv < 0 && process->scratch[0] != '\0') {
@@ -436,8 +414,7 @@ int flo_runtime_start(const struct flo_runtime *runtime, int tree,
 
 /* ---- its pipes ---- */
 
-static void keep_words(struct flo_runtime_process *process, const char *data,
-                       size_t bytes)
+static void keep_words(struct flo_runtime_process *process, const char *data, size_t bytes)
 {
     size_t room = sizeof(process->words);
 

@@ -36,8 +36,7 @@ static int read_config(struct convert *convert, struct flo_err *err)
 {
     char *text = NULL;
     size_t bytes;
-    int rv = flo_file_read(convert->config_path, CONFIG_BYTES_MAX, &text,
-                           &bytes, err);
+    int rv = flo_file_read(convert->config_path, CONFIG_BYTES_MAX, &text, &bytes, err);
     if (rv == 0) {
         rv = flo_peft_config_read(text, bytes, &convert->config, err);
         rv = rv < 0 ? flo_wrap(err, rv, "%s", convert->config_path) : 0;
@@ -56,10 +55,8 @@ static int map_tensors(struct convert *convert, struct flo_err *err)
         return flo_fail(err, FLO_E_MEMORY, "%zu tensors", count);
     }
     for (size_t i = 0; i < count; i++) {
-        const struct flo_safetensor *tensor =
-            flo_safetensors_at(convert->file, i);
-        int rv = flo_peft_tensor_map(tensor, convert->base, &convert->mapped[i],
-                                     err);
+        const struct flo_safetensor *tensor = flo_safetensors_at(convert->file, i);
+        int rv = flo_peft_tensor_map(tensor, convert->base, &convert->mapped[i], err);
         if (rv < 0) {
             return rv;
         }
@@ -67,29 +64,25 @@ static int map_tensors(struct convert *convert, struct flo_err *err)
         most = tensor->bytes > most ? tensor->bytes : most;
     }
     convert->rows = malloc((size_t)most + 1);
-    return convert->rows != NULL
-               ? 0
-               : flo_fail(err, FLO_E_MEMORY, "the largest tensor");
+    return convert->rows != NULL ? 0 : flo_fail(err, FLO_E_MEMORY, "the largest tensor");
 }
 
 static int read_tensors(struct convert *convert, struct flo_err *err)
 {
     size_t bytes;
-    int rv = flo_file_read(convert->tensors_path, TENSORS_BYTES_MAX,
-                           &convert->data, &bytes, err);
+    int rv = flo_file_read(convert->tensors_path, TENSORS_BYTES_MAX, &convert->data, &bytes, err);
     if (rv < 0) {
         return rv;
     }
-    if ((rv = flo_safetensors_open(convert->data, bytes, &convert->file, err)) <
-            0 ||
+    if ((rv = flo_safetensors_open(convert->data, bytes, &convert->file, err)) < 0 ||
         (rv = map_tensors(convert, err)) < 0) {
         return flo_wrap(err, rv, "%s", convert->tensors_path);
     }
     return 0;
 }
 
-static int give(void *context, const struct flo_gguf_tensor *tensor,
-                const void **data, struct flo_err *err)
+static int give(void *context, const struct flo_gguf_tensor *tensor, const void **data,
+                struct flo_err *err)
 {
     struct convert *convert = context;
     size_t i = 0;
@@ -98,8 +91,7 @@ static int give(void *context, const struct flo_gguf_tensor *tensor,
     while (strcmp(convert->heads[i].name, tensor->name) != 0) {
         i++;
     }
-    flo_peft_tensor_rows(flo_safetensors_at(convert->file, i),
-                         &convert->mapped[i], convert->rows);
+    flo_peft_tensor_rows(flo_safetensors_at(convert->file, i), &convert->mapped[i], convert->rows);
     *data = convert->rows;
     return 0;
 }
@@ -126,34 +118,23 @@ static int write_adapter(void *context, int fd, struct flo_err *err)
     }
     const struct flo_gguf_edit keys[] = {
         {.key = "general.type", .type = FLO_GGUF_STRING, .text = "adapter"},
-        {.key = "general.architecture",
-         .type = FLO_GGUF_STRING,
-         .text = flo_arch_name(arch)},
+        {.key = "general.architecture", .type = FLO_GGUF_STRING, .text = flo_arch_name(arch)},
         {.key = "adapter.type", .type = FLO_GGUF_STRING, .text = "lora"},
-        {.key = "adapter.lora.alpha",
-         .type = FLO_GGUF_F32,
-         .f32 = convert->config.alpha},
-        {.key = "general.version",
-         .type = FLO_GGUF_STRING,
-         .text = convert->version},
+        {.key = "adapter.lora.alpha", .type = FLO_GGUF_F32, .f32 = convert->config.alpha},
+        {.key = "general.version", .type = FLO_GGUF_STRING, .text = convert->version},
     };
-    rv = flo_gguf_create(convert->heads, flo_safetensors_count(convert->file),
-                         keys,
-                         FLO_COUNT(keys) - (convert->version == NULL ? 1 : 0),
-                         give, convert, fd, err);
+    rv = flo_gguf_create(convert->heads, flo_safetensors_count(convert->file), keys,
+                         FLO_COUNT(keys) - (convert->version == NULL ? 1 : 0), give, convert, fd,
+                         err);
     return rv < 0 ? rv : check_written(convert, fd, err);
 }
 
 static int set_paths(struct convert *convert, struct flo_err *err)
 {
     const char *folder = convert->tool.lora;
-    int a = snprintf(convert->config_path, PATH_MAX, "%s/adapter_config.json",
-                     folder);
-    int b = snprintf(convert->tensors_path, PATH_MAX,
-                     "%s/adapter_model.safetensors", folder);
-    return a < PATH_MAX && b < PATH_MAX
-               ? 0
-               : flo_fail(err, FLO_E_USAGE, "--lora is too long");
+    int a = snprintf(convert->config_path, PATH_MAX, "%s/adapter_config.json", folder);
+    int b = snprintf(convert->tensors_path, PATH_MAX, "%s/adapter_model.safetensors", folder);
+    return a < PATH_MAX && b < PATH_MAX ? 0 : flo_fail(err, FLO_E_USAGE, "--lora is too long");
 }
 
 static int convert_lora(void *context, struct flo_err *err)
@@ -163,30 +144,23 @@ static int convert_lora(void *context, struct flo_err *err)
         {convert->tool.model, convert->config_path, convert->tensors_path}};
     int rv;
     if ((rv = set_paths(convert, err)) < 0 ||
-        (rv = flo_gguf_open_path(convert->tool.model, &convert->base, err)) <
-            0 ||
-        (rv = read_config(convert, err)) < 0 ||
-        (rv = read_tensors(convert, err)) < 0 ||
-        (rv = flo_outfile(convert->out, inputs, write_adapter, convert, err)) <
-            0) {
+        (rv = flo_gguf_open_path(convert->tool.model, &convert->base, err)) < 0 ||
+        (rv = read_config(convert, err)) < 0 || (rv = read_tensors(convert, err)) < 0 ||
+        (rv = flo_outfile(convert->out, inputs, write_adapter, convert, err)) < 0) {
         return rv;
     }
-    printf(convert->tool.args.is_json
-               ? "{\"pairs\":%zu,\"rank\":%u,\"alpha\":%g}\n"
-               : "%zu pairs of rank %u, alpha %g\n",
-           convert->lora.pair_count, convert->config.rank,
-           (double)convert->config.alpha);
+    printf(convert->tool.args.is_json ? "{\"pairs\":%zu,\"rank\":%u,\"alpha\":%g}\n"
+                                      : "%zu pairs of rank %u, alpha %g\n",
+           convert->lora.pair_count, convert->config.rank, (double)convert->config.alpha);
     return 0;
 }
 
 static struct convert state;
 static const struct flo_flag flags[] = {
-    {"model", "FILE", "the base", FLO_TEXT(struct convert, tool.model),
-     .is_needed = true},
+    {"model", "FILE", "the base", FLO_TEXT(struct convert, tool.model), .is_needed = true},
     {"lora", "DIR", "with adapter_config.json and adapter_model.safetensors",
      FLO_TEXT(struct convert, tool.lora), .is_needed = true},
-    {"out", "FILE", "the adapter as GGUF", FLO_TEXT(struct convert, out),
-     .is_needed = true},
+    {"out", "FILE", "the adapter as GGUF", FLO_TEXT(struct convert, out), .is_needed = true},
     {"release-version", "TEXT", "general.version of the new file",
      FLO_TEXT(struct convert, version)},
     FLO_FLAGS_END,

@@ -19,8 +19,7 @@ struct embed {
     float *vectors;  /* [2][n_embd]: the first text's, the present one's */
 };
 
-static void print_vector(const struct embed *e, const float *vector, size_t n,
-                         size_t tokens)
+static void print_vector(const struct embed *e, const float *vector, size_t n, size_t tokens)
 {
     double cosine = 0;
 
@@ -43,21 +42,18 @@ static int embed_text(struct embed *e, size_t index, struct flo_err *err)
     const struct flo_engine_info *info = e->model.info;
     float *vector = e->vectors + (index > 0 ? info->n_embd : 0);
     size_t count;
-    int rv = flo_engine_tokenise(e->model.text, e->tool.args.words[index],
-                                 strlen(e->tool.args.words[index]),
-                                 FLO_TEXT_SPECIAL | FLO_TEXT_ENDS, e->tokens,
-                                 info->context, &count, err);
+    int rv = flo_engine_tokenise(
+        e->model.text, e->tool.args.words[index], strlen(e->tool.args.words[index]),
+        FLO_TEXT_SPECIAL | FLO_TEXT_ENDS, e->tokens, info->context, &count, err);
 
     if (rv < 0) {
         return rv;
     }
     memset(vector, 0, info->n_embd * sizeof(*vector));
     flo_session_reset(e->session);
-    rv = flo_session_embed(e->session, e->tokens, count, e->pooling, vector,
-                           err);
+    rv = flo_session_embed(e->session, e->tokens, count, e->pooling, vector, err);
     if (rv == 0 && !flo_embedding_finish(vector, info->n_embd)) {
-        rv = flo_fail(err, FLO_E_MODEL_NONFINITE,
-                      "text %zu: its vector is not finite", index + 1);
+        rv = flo_fail(err, FLO_E_MODEL_NONFINITE, "text %zu: its vector is not finite", index + 1);
     }
     if (rv == 0) {
         print_vector(e, vector, info->n_embd, count);
@@ -70,8 +66,7 @@ static int embed(void *context, struct flo_err *err)
     struct embed *e = context;
     int rv;
 
-    e->pooling = strcmp(e->pooling_name, "last") == 0 ? FLO_POOLING_LAST
-                                                      : FLO_POOLING_MEAN;
+    e->pooling = strcmp(e->pooling_name, "last") == 0 ? FLO_POOLING_LAST : FLO_POOLING_MEAN;
     rv = flo_tool_open(&e->tool, FLO_VOCABULARY_NEEDED, &e->model, err);
     if (rv < 0) {
         return rv;
@@ -82,8 +77,7 @@ static int embed(void *context, struct flo_err *err)
     if (e->tokens == NULL || e->vectors == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "the vectors");
     }
-    for (size_t i = 0;
-         rv == 0 && i < FLO_ARGS_MAX && e->tool.args.words[i] != NULL; i++) {
+    for (size_t i = 0; rv == 0 && i < FLO_ARGS_MAX && e->tool.args.words[i] != NULL; i++) {
         rv = embed_text(e, i, err);
     }
     return rv;

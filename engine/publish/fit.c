@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define PIECE_VALUES 16384 /* one step of a thread; a multiple of 256 */
-#define NUDGE 0.15f /* times a block's rms error: about a 25th of a step */
+#define NUDGE 0.15f        /* times a block's rms error: about a 25th of a step */
 
 /* Pieces of a tensor, shared out over the threads. */
 struct job {
@@ -36,8 +36,8 @@ static float furthest(const float *x, const float *y, size_t count)
 
 /* The results of small changes of one block's values: `blocks` is the pinned
  * block (spoilt here), `now` what it stands for. */
-static void nudge(const struct flo_fit *fit, const float *x, uint8_t *blocks,
-                  const float *now, struct flo_fit_tally *tally)
+static void nudge(const struct flo_fit *fit, const float *x, uint8_t *blocks, const float *now,
+                  struct flo_fit_tally *tally)
 {
     size_t values = fit->to->block_values;
     float changed[256];
@@ -65,8 +65,7 @@ static void nudge(const struct flo_fit *fit, const float *x, uint8_t *blocks,
 
 /* Pinned blocks into `blocks`, which holds the old ones; those that the old
  * grid no longer reaches are taken from `data`, encoded freely. */
-static void choose_pinned(const struct flo_fit *fit, struct room *room,
-                          uint8_t *data, size_t count,
+static void choose_pinned(const struct flo_fit *fit, struct room *room, uint8_t *data, size_t count,
                           struct flo_fit_tally *tally)
 {
     const struct flo_quant_type *type = fit->to;
@@ -91,8 +90,8 @@ static void choose_pinned(const struct flo_fit *fit, struct room *room,
     }
 }
 
-static void tally_values(const struct flo_fit *fit, const struct room *room,
-                         size_t count, struct flo_fit_tally *tally)
+static void tally_values(const struct flo_fit *fit, const struct room *room, size_t count,
+                         struct flo_fit_tally *tally)
 {
     for (size_t i = 0; i < count; i++) {
         double x = room->in[i];
@@ -106,19 +105,17 @@ static void tally_values(const struct flo_fit *fit, const struct room *room,
             tally->moved_dot_change += moved * change;
         }
     }
-    tally->is_finite =
-        isfinite(tally->error_squares) && isfinite(tally->value_squares);
+    tally->is_finite = isfinite(tally->error_squares) && isfinite(tally->value_squares);
 }
 
-static void do_piece(const struct flo_fit *fit, size_t piece,
-                     struct flo_fit_tally *tally, struct room *room)
+static void do_piece(const struct flo_fit *fit, size_t piece, struct flo_fit_tally *tally,
+                     struct room *room)
 {
     uint64_t first = (uint64_t)piece * PIECE_VALUES;
     uint64_t left = fit->values - first;
     size_t count = left < PIECE_VALUES ? (size_t)left : PIECE_VALUES;
     uint8_t *data = fit->data + flo_quant_bytes(fit->to, (size_t)first);
-    fit->from->decode(fit->source + flo_quant_bytes(fit->from, (size_t)first),
-                      room->in, count);
+    fit->from->decode(fit->source + flo_quant_bytes(fit->from, (size_t)first), room->in, count);
     fit->to->encode(room->in, data, count);
     if (fit->old != NULL) {
         const uint8_t *old = fit->old + flo_quant_bytes(fit->to, (size_t)first);
@@ -127,9 +124,8 @@ static void do_piece(const struct flo_fit *fit, size_t piece,
         fit->to->decode(old, room->old, count);
     }
     if (fit->floats != NULL) {
-        fit->floats_type->decode(
-            fit->floats + flo_quant_bytes(fit->floats_type, (size_t)first),
-            room->floats, count);
+        fit->floats_type->decode(fit->floats + flo_quant_bytes(fit->floats_type, (size_t)first),
+                                 room->floats, count);
     }
     fit->to->decode(data, room->out, count);
     tally_values(fit, room, count, tally);
@@ -162,15 +158,13 @@ void flo_fit_add(struct flo_fit_tally *to, const struct flo_fit_tally *from)
     to->blocks_pinned += from->blocks_pinned;
 }
 
-int flo_fit_run(const struct flo_fit *fit, struct flo_pool *pool,
-                unsigned threads, struct flo_fit_tally *tally,
-                struct flo_err *err)
+int flo_fit_run(const struct flo_fit *fit, struct flo_pool *pool, unsigned threads,
+                struct flo_fit_tally *tally, struct flo_err *err)
 {
     struct job job = {
         .fit = fit,
         .pool = pool,
-        .piece_count =
-            (size_t)((fit->values + PIECE_VALUES - 1) / PIECE_VALUES),
+        .piece_count = (size_t)((fit->values + PIECE_VALUES - 1) / PIECE_VALUES),
     };
     int rv = 0;
 

@@ -33,8 +33,7 @@ struct flo_fit {
     const char *name; /* name of the tensor, for errors */
 };
 /* FLO_E_MODEL_NONFINITE: values that the type cannot hold; FLO_E_MEMORY. */
-FLO_MUST_USE int flo_fit_run(const struct flo_fit *fit, struct flo_pool *pool,
-                             unsigned threads, struct flo_fit_tally *tally,
-                             struct flo_err *err);
+FLO_MUST_USE int flo_fit_run(const struct flo_fit *fit, struct flo_pool *pool, unsigned threads,
+                             struct flo_fit_tally *tally, struct flo_err *err);
 
 #endif

@@ -12,8 +12,7 @@ struct generate {
     int32_t *tokens; /* the prompt */
 };
 
-static int print_token(const struct generate *g, int32_t token, bool is_first,
-                       struct flo_err *err)
+static int print_token(const struct generate *g, int32_t token, bool is_first, struct flo_err *err)
 {
     struct flo_buf text = {0};
     int rv;
@@ -22,8 +21,7 @@ static int print_token(const struct generate *g, int32_t token, bool is_first,
         printf("%s%d", is_first ? "" : " ", token);
         return 0;
     }
-    rv = flo_engine_detokenise(g->answer.model.text, &token, 1, false, &text,
-                               err);
+    rv = flo_engine_detokenise(g->answer.model.text, &token, 1, false, &text, err);
     if (rv == 0 && text.bytes > 0) {
         fwrite(text.data, 1, text.bytes, stdout);
     }
@@ -38,8 +36,7 @@ static int loop(struct generate *g, struct flo_err *err)
     uint64_t made = 0;
     int rv = flo_tool_answer_next(a, g->tool.count, err);
 
-    while (rv == 0 && a->count > 0 &&
-           !(stops && flo_engine_is_end(a->model.text, a->tokens[0]))) {
+    while (rv == 0 && a->count > 0 && !(stops && flo_engine_is_end(a->model.text, a->tokens[0]))) {
         for (size_t i = 0; rv == 0 && i < a->count; i++) {
             rv = print_token(g, a->tokens[i], made++ == 0, err);
         }
@@ -64,8 +61,7 @@ static int generate(void *context, struct flo_err *err)
         vocabulary = FLO_VOCABULARY_IF_KNOWN;
     }
     if ((rv = flo_tool_tokens(&g->tool, &g->tokens, &count, err)) < 0 ||
-        (rv = flo_tool_answer_open(&g->tool, vocabulary, &g->answer, err)) <
-            0) {
+        (rv = flo_tool_answer_open(&g->tool, vocabulary, &g->answer, err)) < 0) {
         return rv;
     }
     for (size_t i = 0; i < count; i++) {
@@ -77,12 +73,9 @@ static int generate(void *context, struct flo_err *err)
 
 static struct generate state = {.tool.count = 16};
 static const struct flo_flag flags[] = {
-    {"tokens", "IDS", "the prompt, as 1,2,3",
-     FLO_TEXT(struct generate, tool.tokens)},
-    {"ids", NULL, "print ids, blanks between (else text)",
-     FLO_SWITCH(struct generate, prints_ids)},
-    {"stop", NULL, "end at the model's end tokens",
-     FLO_SWITCH(struct generate, stops)},
+    {"tokens", "IDS", "the prompt, as 1,2,3", FLO_TEXT(struct generate, tool.tokens)},
+    {"ids", NULL, "print ids, blanks between (else text)", FLO_SWITCH(struct generate, prints_ids)},
+    {"stop", NULL, "end at the model's end tokens", FLO_SWITCH(struct generate, stops)},
     FLO_FLAGS_END,
 };
 const struct flo_verb flo_verb_generate = {

@@ -22,9 +22,7 @@ static int write_row(void *context, uint32_t position, const float *logits)
     size_t n_vocab = l->model.info->n_vocab;
 
     (void)position;
-    return fwrite(logits, sizeof(*logits), n_vocab, l->file) == n_vocab
-               ? 0
-               : FLO_E_IO_WRITE;
+    return fwrite(logits, sizeof(*logits), n_vocab, l->file) == n_vocab ? 0 : FLO_E_IO_WRITE;
 }
 
 static int write_rows(void *context, int fd, struct flo_err *err)
@@ -36,8 +34,7 @@ static int write_rows(void *context, int fd, struct flo_err *err)
     if (l->file == NULL) {
         return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", l->path);
     }
-    int rv = l->model.backend->prefill(l->model.state, l->tokens, l->count,
-                                       write_row, l, err);
+    int rv = l->model.backend->prefill(l->model.state, l->tokens, l->count, write_row, l, err);
     if ((fclose(l->file) != 0 && rv == 0) || rv == FLO_E_IO_WRITE) {
         rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s", l->path);
     }
@@ -49,24 +46,20 @@ static int logits(void *context, struct flo_err *err)
     struct logits *l = context;
     int rv;
 
-    if ((rv = flo_tool_open(&l->tool, FLO_VOCABULARY_NONE, &l->model, err)) <
-            0 ||
+    if ((rv = flo_tool_open(&l->tool, FLO_VOCABULARY_NONE, &l->model, err)) < 0 ||
         (rv = flo_tool_tokens(&l->tool, &l->tokens, &l->count, err)) < 0) {
         return rv;
     }
     return flo_outfile(
         l->path,
-        (struct flo_inputs){
-            {l->tool.model, l->model.setup.adapter, l->model.setup.packed}},
+        (struct flo_inputs){{l->tool.model, l->model.setup.adapter, l->model.setup.packed}},
         write_rows, l, err);
 }
 
 static struct logits state;
 static const struct flo_flag flags[] = {
-    {"tokens", "IDS", "the prompt, as 1,2,3",
-     FLO_TEXT(struct logits, tool.tokens)},
-    {"out", "FILE", "where the rows go", FLO_TEXT(struct logits, path),
-     .is_needed = true},
+    {"tokens", "IDS", "the prompt, as 1,2,3", FLO_TEXT(struct logits, tool.tokens)},
+    {"out", "FILE", "where the rows go", FLO_TEXT(struct logits, path), .is_needed = true},
     FLO_FLAGS_END,
 };
 const struct flo_verb flo_verb_logits = {

@@ -15,8 +15,7 @@
 /* ---- the adapter ---- */
 
 int flo_lora_read(const struct flo_gguf *adapter, const struct flo_gguf *base,
-                  enum flo_merge_method method, struct flo_lora *out,
-                  struct flo_err *err)
+                  enum flo_merge_method method, struct flo_lora *out, struct flo_err *err)
 {
     const struct flo_gguf_tensor *a, *b;
     struct flo_lora lora;
@@ -29,13 +28,11 @@ int flo_lora_read(const struct flo_gguf *adapter, const struct flo_gguf *base,
     for (size_t i = 0; rv == 0 && i < flo_gguf_tensor_count(base); i++) {
         const struct flo_gguf_tensor *tensor = flo_gguf_tensor_at(base, i);
         const struct flo_quant_type *type = flo_quant_type(tensor->type);
-        bool can = method == FLO_MERGE_DITHER
-                       ? flo_dither_can(tensor->type)
-                       : type->decode != NULL && type->encode != NULL;
+        bool can = method == FLO_MERGE_DITHER ? flo_dither_can(tensor->type)
+                                              : type->decode != NULL && type->encode != NULL;
         if (!can && flo_lora_halves(&lora, tensor->name, &a, &b)) {
-            rv = flo_fail(err, FLO_E_NOT_BUILT,
-                          "merging into %s ('%s') is not built yet", type->name,
-                          tensor->name);
+            rv = flo_fail(err, FLO_E_NOT_BUILT, "merging into %s ('%s') is not built yet",
+                          type->name, tensor->name);
         }
     }
     if (rv == 0) {
@@ -54,8 +51,7 @@ struct factors {
     int exponent; /* exponent of a product */
 };
 
-static int load_factor(const struct flo_gguf *gguf,
-                       const struct flo_gguf_tensor *tensor, int bits,
+static int load_factor(const struct flo_gguf *gguf, const struct flo_gguf_tensor *tensor, int bits,
                        int32_t **out, int *exponent, struct flo_err *err)
 {
     size_t values = (size_t)tensor->values;
@@ -65,11 +61,9 @@ static int load_factor(const struct flo_gguf *gguf,
     if (floats == NULL || integers == NULL) {
         rv = flo_fail(err, FLO_E_MEMORY, "'%s'", tensor->name);
     } else {
-        flo_quant_type(tensor->type)
-            ->decode(flo_gguf_tensor_data(gguf, tensor), floats, values);
+        flo_quant_type(tensor->type)->decode(flo_gguf_tensor_data(gguf, tensor), floats, values);
         if (!flo_fixed_array(floats, values, bits, integers, exponent)) {
-            rv = flo_fail(err, FLO_E_MODEL_NONFINITE,
-                          "adapter tensor '%s' holds NaN or infinity",
+            rv = flo_fail(err, FLO_E_MODEL_NONFINITE, "adapter tensor '%s' holds NaN or infinity",
                           tensor->name);
         }
     }
@@ -82,10 +76,8 @@ static int load_factor(const struct flo_gguf *gguf,
     return 0;
 }
 
-static int load_factors(const struct flo_gguf *gguf,
-                        const struct flo_gguf_tensor *a,
-                        const struct flo_gguf_tensor *b, struct factors *out,
-                        struct flo_err *err)
+static int load_factors(const struct flo_gguf *gguf, const struct flo_gguf_tensor *a,
+                        const struct flo_gguf_tensor *b, struct factors *out, struct flo_err *err)
 {
     int bits = 31;
     int a_exponent = 0;
@@ -117,8 +109,7 @@ struct job {
     struct flo_dither_result result;
 };
 
-static void sum_row(const struct factors *factors, size_t row, size_t columns,
-                    int64_t *sum)
+static void sum_row(const struct factors *factors, size_t row, size_t columns, int64_t *sum)
 {
     const int32_t *b = factors->b + row * factors->rank;
     memset(sum, 0, columns * sizeof(*sum));
@@ -138,8 +129,7 @@ static void requantize_row(struct job *job, void *row, size_t columns)
     const struct flo_dither_change *change = &job->change;
     float *old = job->floats;
     float *now = job->floats + columns;
-    double unit = ldexp((double)change->scale.mantissa,
-                        change->scale.exponent + change->exponent);
+    double unit = ldexp((double)change->scale.mantissa, change->scale.exponent + change->exponent);
     type->decode(row, old, columns);
     for (size_t j = 0; j < columns; j++) {
         double wanted = (double)change->sum[j] * unit;
@@ -161,23 +151,20 @@ static void run_job(void *context, unsigned thread)
 {
     struct job *job = (struct job *)context + thread;
     size_t columns = (size_t)job->tensor->dims[0];
-    size_t row_bytes =
-        flo_quant_bytes(flo_quant_type(job->tensor->type), columns);
+    size_t row_bytes = flo_quant_bytes(flo_quant_type(job->tensor->type), columns);
     for (size_t row = job->first; row < job->end; row++) {
         uint8_t *data = job->data + row * row_bytes;
         sum_row(job->factors, row, columns, job->sum);
         job->change.first = (uint64_t)row * columns;
         if (job->options->method == FLO_MERGE_DITHER) {
-            flo_dither_row(job->tensor->type, data, columns, &job->change,
-                           &job->result);
+            flo_dither_row(job->tensor->type, data, columns, &job->change, &job->result);
         } else {
             requantize_row(job, data, columns);
         }
     }
 }
 
-static void add_result(struct flo_dither_result *into,
-                       const struct flo_dither_result *from)
+static void add_result(struct flo_dither_result *into, const struct flo_dither_result *from)
 {
     into->moved_dot_wanted += from->moved_dot_wanted;
     into->wanted_dot_wanted += from->wanted_dot_wanted;
@@ -186,8 +173,8 @@ static void add_result(struct flo_dither_result *into,
 }
 
 /* All rows, each thread its share. */
-static int run_jobs(const struct job *model, uint32_t threads,
-                    struct flo_merge_result *result, struct flo_err *err)
+static int run_jobs(const struct job *model, uint32_t threads, struct flo_merge_result *result,
+                    struct flo_err *err)
 {
     struct job jobs[FLO_MERGE_THREADS_MAX];
     struct flo_pool *pool = NULL;
@@ -228,12 +215,10 @@ static uint64_t count_changes(const uint8_t *a, const uint8_t *b, size_t bytes)
     return changes;
 }
 
-int flo_lora_merge_tensor(const struct flo_lora *lora,
-                          const struct flo_gguf *base,
+int flo_lora_merge_tensor(const struct flo_lora *lora, const struct flo_gguf *base,
                           const struct flo_gguf_tensor *tensor,
-                          const struct flo_merge_options *options, void *data,
-                          bool *is_changed, struct flo_merge_result *result,
-                          struct flo_err *err)
+                          const struct flo_merge_options *options, void *data, bool *is_changed,
+                          struct flo_merge_result *result, struct flo_err *err)
 {
     const void *old = flo_gguf_tensor_data(base, tensor);
     const struct flo_gguf_tensor *a, *b;
@@ -250,14 +235,12 @@ int flo_lora_merge_tensor(const struct flo_lora *lora,
             .options = options,
             .data = data,
             .change = {.exponent = factors.exponent,
-                       .scale =
-                           flo_fixed_from(lora->alpha, (uint32_t)factors.rank),
+                       .scale = flo_fixed_from(lora->alpha, (uint32_t)factors.rank),
                        .key = flo_dither_key(options->seed, tensor->name)},
         };
         memcpy(data, old, (size_t)tensor->bytes);
         rv = run_jobs(&model, options->threads, result, err);
-        result->bytes_changed +=
-            count_changes(data, old, (size_t)tensor->bytes);
+        result->bytes_changed += count_changes(data, old, (size_t)tensor->bytes);
         result->tensors++;
     }
     free(factors.a);

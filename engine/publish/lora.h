@@ -27,20 +27,17 @@ struct flo_merge_result {
 
 /* As flo_lora_check(), and that the base's tensors can be changed so:
  * FLO_E_NOT_BUILT for a base type. */
-FLO_MUST_USE int flo_lora_read(const struct flo_gguf *adapter,
-                               const struct flo_gguf *base,
-                               enum flo_merge_method method,
-                               struct flo_lora *out, struct flo_err *err);
+FLO_MUST_USE int flo_lora_read(const struct flo_gguf *adapter, const struct flo_gguf *base,
+                               enum flo_merge_method method, struct flo_lora *out,
+                               struct flo_err *err);
 
 /* The new bytes of one base tensor into `data` (tensor->bytes of them), or
  * *is_changed false when the adapter has no pair for it.  Adds to `result`.
  * FLO_E_MEMORY, FLO_E_MODEL_NONFINITE. */
-FLO_MUST_USE int flo_lora_merge_tensor(const struct flo_lora *lora,
-                                       const struct flo_gguf *base,
+FLO_MUST_USE int flo_lora_merge_tensor(const struct flo_lora *lora, const struct flo_gguf *base,
                                        const struct flo_gguf_tensor *tensor,
-                                       const struct flo_merge_options *options,
-                                       void *data, bool *is_changed,
-                                       struct flo_merge_result *result,
+                                       const struct flo_merge_options *options, void *data,
+                                       bool *is_changed, struct flo_merge_result *result,
                                        struct flo_err *err);
 
 #endif

@@ -36,8 +36,7 @@ struct merge {
 static double kept(const struct merge *merge)
 {
     const struct flo_dither_result *d = &merge->result.dither;
-    return d->wanted_dot_wanted > 0 ? d->moved_dot_wanted / d->wanted_dot_wanted
-                                    : 1;
+    return d->wanted_dot_wanted > 0 ? d->moved_dot_wanted / d->wanted_dot_wanted : 1;
 }
 
 static int open_both(struct merge *merge, struct flo_err *err)
@@ -54,49 +53,42 @@ static int open_both(struct merge *merge, struct flo_err *err)
     }
     merge->data = malloc((size_t)most + 1);
     if (merge->data == NULL) {
-        return flo_fail(err, FLO_E_MEMORY,
-                        "%" PRIu64 " bytes for the largest tensor", most);
+        return flo_fail(err, FLO_E_MEMORY, "%" PRIu64 " bytes for the largest tensor", most);
     }
-    rv = flo_lora_read(merge->lora_file, merge->base, merge->options.method,
-                       &merge->lora, err);
+    rv = flo_lora_read(merge->lora_file, merge->base, merge->options.method, &merge->lora, err);
     return rv < 0 ? flo_wrap(err, rv, "%s", merge->tool.lora) : 0;
 }
 
-static int replace(void *context, const struct flo_gguf_tensor *tensor,
-                   const void **data, struct flo_err *err)
+static int replace(void *context, const struct flo_gguf_tensor *tensor, const void **data,
+                   struct flo_err *err)
 {
     struct merge *merge = context;
     bool is_changed;
-    int rv = flo_lora_merge_tensor(&merge->lora, merge->base, tensor,
-                                   &merge->options, merge->data, &is_changed,
-                                   &merge->result, err);
+    int rv = flo_lora_merge_tensor(&merge->lora, merge->base, tensor, &merge->options, merge->data,
+                                   &is_changed, &merge->result, err);
     *data = rv == 0 && is_changed ? merge->data : NULL;
-    flo_tool_progress("tensor", ++merge->done,
-                      flo_gguf_tensor_count(merge->base), merge->started_us);
+    flo_tool_progress("tensor", ++merge->done, flo_gguf_tensor_count(merge->base),
+                      merge->started_us);
     return rv;
 }
 
 /* The release version that the new file carries: the option's, else the
  * adapter's, else the base keeps its own. */
-static int find_version(const struct merge *merge, char *out,
-                        struct flo_err *err)
+static int find_version(const struct merge *merge, char *out, struct flo_err *err)
 {
     struct flo_gguf_text text = {"", 0};
     if (merge->version != NULL) {
         text.data = merge->version;
         text.bytes = strlen(merge->version);
     } else {
-        int rv =
-            flo_gguf_string(merge->lora_file, "general.version", &text, err);
+        int rv = flo_gguf_string(merge->lora_file, "general.version", &text, err);
         if (rv < 0) {
             return rv;
         }
     }
-    if (text.bytes >= VERSION_BYTES_MAX ||
-        memchr(text.data, '\0', text.bytes) != NULL ||
+    if (text.bytes >= VERSION_BYTES_MAX || memchr(text.data, '\0', text.bytes) != NULL ||
         flo_utf8_valid(text.data, text.bytes) != text.bytes) {
-        return flo_fail(err, FLO_E_USAGE,
-                        "a release version is UTF-8 of at most %d bytes",
+        return flo_fail(err, FLO_E_USAGE, "a release version is UTF-8 of at most %d bytes",
                         VERSION_BYTES_MAX - 1);
     }
     memcpy(out, text.data, text.bytes);
@@ -116,8 +108,8 @@ static int check_kept(const struct merge *merge, struct flo_err *err)
         return 0;
     }
     flo_fail(err, FLO_E_MODEL_UPDATE_LOST,
-             "the merge keeps %.3f of the adapter's update, %.2f is needed",
-             kept(merge), FLO_MERGE_KEPT_MIN);
+             "the merge keeps %.3f of the adapter's update, %.2f is needed", kept(merge),
+             FLO_MERGE_KEPT_MIN);
     flo_err_why(err, "the trained change is far below one step of the "
                      "quantized weights, so rounding to the nearest code "
                      "drops most of it");
@@ -135,8 +127,8 @@ static int write_merged(void *context, int fd, struct flo_err *err)
     }
     const struct flo_gguf_edit edit = {
         .key = "general.version", .type = FLO_GGUF_STRING, .text = version};
-    rv = flo_gguf_write(merge->base, NULL, &edit, version[0] != '\0' ? 1 : 0,
-                        replace, merge, fd, err);
+    rv = flo_gguf_write(merge->base, NULL, &edit, version[0] != '\0' ? 1 : 0, replace, merge, fd,
+                        err);
     return rv < 0 ? rv : check_kept(merge, err);
 }
 
@@ -145,29 +137,25 @@ static void report(const struct merge *merge)
     const struct flo_merge_result *r = &merge->result;
     if (merge->tool.args.is_json) {
         printf("{\"method\":\"%s\",\"seed\":%" PRIu64 ",\"kept\":%.4f,"
-               "\"tensors\":%zu,\"codes\":%" PRIu64
-               ",\"codes_changed\":%" PRIu64 ",\"bytes_changed\":%" PRIu64
-               "}\n",
-               merge->method, merge->options.seed, kept(merge), r->tensors,
-               r->dither.codes, r->dither.codes_changed, r->bytes_changed);
+               "\"tensors\":%zu,\"codes\":%" PRIu64 ",\"codes_changed\":%" PRIu64
+               ",\"bytes_changed\":%" PRIu64 "}\n",
+               merge->method, merge->options.seed, kept(merge), r->tensors, r->dither.codes,
+               r->dither.codes_changed, r->bytes_changed);
         return;
     }
     printf("kept %.3f of the update in %zu tensors\n"
            "%" PRIu64 " of %" PRIu64 " codes changed, %" PRIu64 " bytes\n",
-           kept(merge), r->tensors, r->dither.codes_changed, r->dither.codes,
-           r->bytes_changed);
+           kept(merge), r->tensors, r->dither.codes_changed, r->dither.codes, r->bytes_changed);
 }
 
 static void set_options(struct merge *merge)
 {
     unsigned cpus = flo_cpus_allowed();
 
-    merge->options.method = strcmp(merge->method, "dither") == 0
-                                ? FLO_MERGE_DITHER
-                                : FLO_MERGE_REQUANTIZE;
+    merge->options.method =
+        strcmp(merge->method, "dither") == 0 ? FLO_MERGE_DITHER : FLO_MERGE_REQUANTIZE;
     if (merge->tool.threads == 0) {
-        merge->tool.threads =
-            cpus < FLO_MERGE_THREADS_MAX ? cpus : FLO_MERGE_THREADS_MAX;
+        merge->tool.threads = cpus < FLO_MERGE_THREADS_MAX ? cpus : FLO_MERGE_THREADS_MAX;
     }
     merge->options.threads = (uint32_t)merge->tool.threads;
 }
@@ -189,24 +177,18 @@ static int merge_lora(void *context, struct flo_err *err)
 
 static struct merge state = {.method = "dither", .options.seed = 1};
 static const struct flo_flag flags[] = {
-    {"model", "FILE", "the base", FLO_TEXT(struct merge, tool.model),
-     .is_needed = true},
-    {"lora", "FILE", "the adapter", FLO_TEXT(struct merge, tool.lora),
-     .is_needed = true},
-    {"out", "FILE", "the merged model", FLO_TEXT(struct merge, out),
-     .is_needed = true},
+    {"model", "FILE", "the base", FLO_TEXT(struct merge, tool.model), .is_needed = true},
+    {"lora", "FILE", "the adapter", FLO_TEXT(struct merge, tool.lora), .is_needed = true},
+    {"out", "FILE", "the merged model", FLO_TEXT(struct merge, out), .is_needed = true},
     {"method", "dither|requantize", "how codes are rounded (dither)",
      FLO_TEXT(struct merge, method)},
-    {"seed", "N",
-     "of the dither (1); the same seed gives the same bytes anywhere",
+    {"seed", "N", "of the dither (1); the same seed gives the same bytes anywhere",
      FLO_U64(struct merge, options.seed)},
-    {"release-version", "TEXT",
-     "general.version of the new file (the adapter's)",
+    {"release-version", "TEXT", "general.version of the new file (the adapter's)",
      FLO_TEXT(struct merge, version)},
     {"threads", "N", "(default: all CPUs)", FLO_U64(struct merge, tool.threads),
      .max = FLO_MERGE_THREADS_MAX},
-    {"force", NULL, "write it even if the update is lost",
-     FLO_SWITCH(struct merge, is_forced)},
+    {"force", NULL, "write it even if the update is lost", FLO_SWITCH(struct merge, is_forced)},
     FLO_FLAGS_END,
 };
 const struct flo_verb flo_verb_merge_lora = {

@@ -82,8 +82,7 @@ const struct flo_mix *flo_mix_find(const char *name)
     size_t chars = strlen(name);
     for (size_t i = 0; i < FLO_COUNT(mixes); i++) {
         if (strncasecmp(mixes[i].name, name, chars) == 0 &&
-            (mixes[i].name[chars] == '\0' ||
-             strcmp(mixes[i].name + chars, "_M") == 0)) {
+            (mixes[i].name[chars] == '\0' || strcmp(mixes[i].name + chars, "_M") == 0)) {
             return &mixes[i];
         }
     }
@@ -110,8 +109,8 @@ static bool is_value(const struct flo_gguf_tensor *tensor)
 
 /* A value that cannot be read here is left to the program that runs the model:
  * it refuses the file. */
-static uint32_t arch_u32(const struct flo_gguf *gguf, struct flo_gguf_text arch,
-                         const char *tail, uint32_t absent)
+static uint32_t arch_u32(const struct flo_gguf *gguf, struct flo_gguf_text arch, const char *tail,
+                         uint32_t absent)
 {
     char key[128];
     uint32_t value = absent;
@@ -127,14 +126,11 @@ struct flo_mix_model flo_mix_learn(const struct flo_gguf *gguf)
         const struct flo_gguf_tensor *tensor = flo_gguf_tensor_at(gguf, i);
         model.value_count += is_value(tensor) ? 1 : 0;
         model.down_count += has(tensor, "ffn_down") ? 1 : 0;
-        model.is_tied =
-            model.is_tied && strcmp(tensor->name, "output.weight") != 0;
+        model.is_tied = model.is_tied && strcmp(tensor->name, "output.weight") != 0;
     }
-    if (flo_gguf_string(gguf, "general.architecture", &arch, NULL) == 0 &&
-        arch.bytes < 64) {
+    if (flo_gguf_string(gguf, "general.architecture", &arch, NULL) == 0 && arch.bytes < 64) {
         uint32_t heads = arch_u32(gguf, arch, "attention.head_count", 1);
-        uint32_t key_heads =
-            arch_u32(gguf, arch, "attention.head_count_kv", heads);
+        uint32_t key_heads = arch_u32(gguf, arch, "attention.head_count_kv", heads);
         model.queries_per_key = key_heads > 0 ? heads / key_heads : 1;
     }
     return model;
@@ -143,23 +139,19 @@ struct flo_mix_model flo_mix_learn(const struct flo_gguf *gguf)
 /* The number in "blk.12.": layers are counted from 0. */
 static uint32_t layer_of(const struct flo_gguf_tensor *tensor)
 {
-    return strncmp(tensor->name, "blk.", 4) == 0
-               ? (uint32_t)strtoul(tensor->name + 4, NULL, 10)
-               : 0;
+    return strncmp(tensor->name, "blk.", 4) == 0 ? (uint32_t)strtoul(tensor->name + 4, NULL, 10)
+                                                 : 0;
 }
 
 /* The first and last eighth of the layers and every third between. */
 static bool deserves_more(uint32_t layer, uint32_t count)
 {
-    return layer < count / 8 || layer >= 7 * count / 8 ||
-           (layer - count / 8) % 3 == 2;
+    return layer < count / 8 || layer >= 7 * count / 8 || (layer - count / 8) % 3 == 2;
 }
 
 /* The type in a layer, of `count` that have such a tensor. */
-static uint32_t by_rule(const struct flo_mix *mix,
-                        const struct flo_mix_rule *rule,
-                        const struct flo_mix_model *model, uint32_t layer,
-                        uint32_t count)
+static uint32_t by_rule(const struct flo_mix *mix, const struct flo_mix_rule *rule,
+                        const struct flo_mix_model *model, uint32_t layer, uint32_t count)
 {
     const bool holds[] = {
         [ALWAYS] = true,
@@ -197,12 +189,10 @@ static bool is_matrix(const struct flo_gguf_tensor *tensor)
 {
     size_t bytes = strlen(tensor->name);
     return tensor->values > tensor->dims[0] && bytes >= 6 &&
-           strcmp(tensor->name + bytes - 6, "weight") == 0 &&
-           !has(tensor, "_norm.weight");
+           strcmp(tensor->name + bytes - 6, "weight") == 0 && !has(tensor, "_norm.weight");
 }
 
-uint32_t flo_mix_type(const struct flo_mix *mix,
-                      const struct flo_mix_model *model,
+uint32_t flo_mix_type(const struct flo_mix *mix, const struct flo_mix_model *model,
                       const struct flo_gguf_tensor *tensor)
 {
     uint32_t layer = layer_of(tensor);

@@ -38,8 +38,7 @@ struct flo_mix_model flo_mix_learn(const struct flo_gguf *gguf);
 
 /* The type for a tensor; norms, biases and what else is not a matrix keep
  * theirs. */
-uint32_t flo_mix_type(const struct flo_mix *mix,
-                      const struct flo_mix_model *model,
+uint32_t flo_mix_type(const struct flo_mix *mix, const struct flo_mix_model *model,
                       const struct flo_gguf_tensor *tensor);
 
 #endif

@@ -53,18 +53,16 @@ struct quantize {
 };
 
 /* The tensor of the same name and shape in another file, or NULL. */
-static const struct flo_gguf_tensor *
-same_tensor(const struct flo_gguf *gguf, const struct flo_gguf_tensor *tensor)
+static const struct flo_gguf_tensor *same_tensor(const struct flo_gguf *gguf,
+                                                 const struct flo_gguf_tensor *tensor)
 {
     const struct flo_gguf_tensor *other =
         gguf != NULL ? flo_gguf_tensor_find(gguf, tensor->name) : NULL;
-    bool is_same = other != NULL &&
-                   memcmp(other->dims, tensor->dims, sizeof(tensor->dims)) == 0;
+    bool is_same = other != NULL && memcmp(other->dims, tensor->dims, sizeof(tensor->dims)) == 0;
     return is_same ? other : NULL;
 }
 
-static int fill_work(const struct quantize *q,
-                     const struct flo_gguf_tensor *tensor,
+static int fill_work(const struct quantize *q, const struct flo_gguf_tensor *tensor,
                      const struct flo_gguf_tensor *source, struct flo_fit *work,
                      struct flo_err *err)
 {
@@ -77,8 +75,7 @@ static int fill_work(const struct quantize *q,
     work->values = tensor->values;
     work->name = tensor->name;
     if (work->from->decode == NULL || work->to->encode == NULL) {
-        return flo_fail(err, FLO_E_NOT_BUILT,
-                        "tensor '%s': from %s to %s is not built yet",
+        return flo_fail(err, FLO_E_NOT_BUILT, "tensor '%s': from %s to %s is not built yet",
                         tensor->name, work->from->name, work->to->name);
     }
     if (old != NULL && old->type == tensor->type && work->to->pin != NULL) {
@@ -91,17 +88,15 @@ static int fill_work(const struct quantize *q,
     return 0;
 }
 
-static int replace(void *context, const struct flo_gguf_tensor *tensor,
-                   const void **data, struct flo_err *err)
+static int replace(void *context, const struct flo_gguf_tensor *tensor, const void **data,
+                   struct flo_err *err)
 {
     struct quantize *q = context;
-    const struct flo_gguf_tensor *source =
-        flo_gguf_tensor_find(q->source, tensor->name);
+    const struct flo_gguf_tensor *source = flo_gguf_tensor_find(q->source, tensor->name);
     size_t index = (size_t)(source - flo_gguf_tensor_at(q->source, 0));
     struct flo_fit_tally *tally = &q->tallies[index];
     struct flo_fit work = {0};
-    flo_tool_progress("tensor", q->done++, flo_gguf_tensor_count(q->source),
-                      q->started_us);
+    flo_tool_progress("tensor", q->done++, flo_gguf_tensor_count(q->source), q->started_us);
     q->bytes += tensor->bytes;
     if (source->type == tensor->type &&
         (q->old == NULL || flo_quant_type(tensor->type)->scale_count == 0)) {
@@ -143,8 +138,7 @@ static int check_kept(const struct quantize *q, struct flo_err *err)
         return 0;
     }
     if (q->all.blocks_pinned == 0) {
-        return flo_fail(err, FLO_E_USAGE,
-                        "%s has no tensor whose grid could be kept for %s",
+        return flo_fail(err, FLO_E_USAGE, "%s has no tensor whose grid could be kept for %s",
                         q->pin, q->mix->name);
     }
     if (q->judge != NULL) {
@@ -154,8 +148,7 @@ static int check_kept(const struct quantize *q, struct flo_err *err)
         return 0;
     }
     flo_fail(err, FLO_E_MODEL_UPDATE_LOST,
-             "the pinned grid keeps %.3f of the update, %.2f is needed",
-             kept(q), KEPT_MIN);
+             "the pinned grid keeps %.3f of the update, %.2f is needed", kept(q), KEPT_MIN);
     return flo_err_fix(err, "let its answers decide (--judge TEXT), quantize "
                             "without --pin-grid, or write it anyway with "
                             "--force");
@@ -164,14 +157,11 @@ static int check_kept(const struct quantize *q, struct flo_err *err)
 static int write_tensors(struct quantize *q, int fd, struct flo_err *err)
 {
     const struct flo_gguf_edit edits[] = {
-        {.key = "general.file_type",
-         .type = FLO_GGUF_U32,
-         .u32 = q->mix->file_type},
+        {.key = "general.file_type", .type = FLO_GGUF_U32, .u32 = q->mix->file_type},
         {.key = "general.quantization_version", .type = FLO_GGUF_U32, .u32 = 2},
     };
     q->started_us = flo_now_us();
-    int rv = flo_gguf_write(q->source, q->types, edits, FLO_COUNT(edits),
-                            replace, q, fd, err);
+    int rv = flo_gguf_write(q->source, q->types, edits, FLO_COUNT(edits), replace, q, fd, err);
     flo_tool_progress("tensor", 1, 1, q->started_us);
     return rv;
 }
@@ -191,11 +181,9 @@ static int write_free(const struct quantize *q, int *fd, struct flo_err *err)
     plain.old = NULL;
     plain.old_floats = NULL;
     plain.done = 0;
-    plain.tallies =
-        calloc(flo_gguf_tensor_count(q->source) + 1, sizeof(*plain.tallies));
-    int rv = plain.tallies != NULL
-                 ? write_tensors(&plain, *fd, err)
-                 : flo_fail(err, FLO_E_MEMORY, "a second file's tensors");
+    plain.tallies = calloc(flo_gguf_tensor_count(q->source) + 1, sizeof(*plain.tallies));
+    int rv = plain.tallies != NULL ? write_tensors(&plain, *fd, err)
+                                   : flo_fail(err, FLO_E_MEMORY, "a second file's tensors");
     free(plain.tallies);
     return rv;
 }
@@ -249,8 +237,7 @@ static int choose_types(struct quantize *q, struct flo_err *err)
         const struct flo_quant_type *type = flo_quant_type(id);
         uint64_t bytes;
         q->types[i] = id;
-        if (!flo_mul_u64(tensor->values / type->block_values, type->block_bytes,
-                         &bytes) ||
+        if (!flo_mul_u64(tensor->values / type->block_values, type->block_bytes, &bytes) ||
             bytes > SIZE_MAX / 2) {
             return flo_fail(err, FLO_E_MEMORY, "tensor '%s'", tensor->name);
         }
@@ -259,8 +246,7 @@ static int choose_types(struct quantize *q, struct flo_err *err)
     q->data = malloc((size_t)most + 1);
     return q->data != NULL
                ? 0
-               : flo_fail(err, FLO_E_MEMORY,
-                          "%" PRIu64 " bytes for the largest tensor", most);
+               : flo_fail(err, FLO_E_MEMORY, "%" PRIu64 " bytes for the largest tensor", most);
 }
 
 /* ---- the report ---- */
@@ -272,24 +258,21 @@ static double rms(const struct flo_fit_tally *tally, uint64_t values)
 
 static double relative(const struct flo_fit_tally *tally)
 {
-    return tally->value_squares > 0
-               ? sqrt(tally->error_squares / tally->value_squares)
-               : 0;
+    return tally->value_squares > 0 ? sqrt(tally->error_squares / tally->value_squares) : 0;
 }
 
 static void report_json(const struct quantize *q, struct flo_buf *out)
 {
     flo_buf_printf(out,
-                   "{\"type\":\"%s\",\"bytes_before\":%" PRIu64
-                   ",\"tensor_bytes\":%" PRIu64 ",\"rms_relative\":%.6g,",
-                   q->mix->name, flo_gguf_file_bytes(q->source), q->bytes,
-                   relative(&q->all));
+                   "{\"type\":\"%s\",\"bytes_before\":%" PRIu64 ",\"tensor_bytes\":%" PRIu64
+                   ",\"rms_relative\":%.6g,",
+                   q->mix->name, flo_gguf_file_bytes(q->source), q->bytes, relative(&q->all));
     if (q->old != NULL) {
         flo_buf_printf(out,
                        "\"kept\":%.4f,\"kept_is\":\"%s\",\"blocks\":%" PRIu64
                        ",\"blocks_pinned\":%" PRIu64 ",",
-                       kept(q), is_measured(q) ? "measured" : "estimated",
-                       q->all.blocks, q->all.blocks_pinned);
+                       kept(q), is_measured(q) ? "measured" : "estimated", q->all.blocks,
+                       q->all.blocks_pinned);
     }
     if (q->judge != NULL) {
         const struct flo_pinned_verdict *v = &q->verdict;
@@ -297,11 +280,10 @@ static void report_json(const struct quantize *q, struct flo_buf *out)
                        "\"judged\":{\"tokens\":%" PRIu64 ",\"chunks\":%" PRIu64
                        ",\"kl_old\":%.6g,\"kl_free\":%.6g,\"kl_pinned\":%.6g,"
                        "\"is_shown\":%s",
-                       v->tokens, v->chunks, v->kl_old, v->kl_free,
-                       v->kl_pinned, v->is_shown ? "true" : "false");
+                       v->tokens, v->chunks, v->kl_old, v->kl_free, v->kl_pinned,
+                       v->is_shown ? "true" : "false");
         if (v->is_shown) {
-            flo_buf_printf(out, ",\"kept\":%.4f,\"kept_error\":%.4f", v->kept,
-                           v->kept_error);
+            flo_buf_printf(out, ",\"kept\":%.4f,\"kept_error\":%.4f", v->kept, v->kept_error);
         }
         flo_buf_text(out, "},");
     }
@@ -315,8 +297,8 @@ static void report_json(const struct quantize *q, struct flo_buf *out)
                        ",\"from\":\"%s\",\"type\":\"%s\",\"bytes\":%zu,"
                        "\"rms\":%.6g,\"rms_relative\":%.6g}",
                        flo_quant_type(tensor->type)->name, to->name,
-                       flo_quant_bytes(to, (size_t)tensor->values),
-                       rms(tally, tensor->values), relative(tally));
+                       flo_quant_bytes(to, (size_t)tensor->values), rms(tally, tensor->values),
+                       relative(tally));
     }
     flo_buf_text(out, "]}\n");
 }
@@ -330,15 +312,14 @@ static void report_text(const struct quantize *q, struct flo_buf *out)
     flo_buf_printf(out,
                    "%s: %" PRIu64 " bytes of tensors from a file of %" PRIu64
                    "; rms error %.3f %% of the weights' rms\ntensors:",
-                   q->mix->name, q->bytes, flo_gguf_file_bytes(q->source),
-                   100 * relative(&q->all));
+                   q->mix->name, q->bytes, flo_gguf_file_bytes(q->source), 100 * relative(&q->all));
     flo_tool_types(counts, out);
     if (q->old != NULL) {
         flo_buf_printf(out,
                        "kept %.3f of the update (%s), %" PRIu64 " of %" PRIu64
                        " blocks on their old grid\n",
-                       kept(q), is_measured(q) ? "measured" : "estimated",
-                       q->all.blocks_pinned, q->all.blocks);
+                       kept(q), is_measured(q) ? "measured" : "estimated", q->all.blocks_pinned,
+                       q->all.blocks);
     }
     if (q->judge != NULL) {
         const struct flo_pinned_verdict *v = &q->verdict;
@@ -395,15 +376,13 @@ static int quantize(void *context, struct flo_err *err)
     if (q->judge != NULL && q->pin == NULL) {
         return flo_fail(err, FLO_E_USAGE, "--judge needs --pin-grid");
     }
-    const struct flo_inputs inputs = {
-        {q->tool.args.words[0], q->pin, q->pin_floats, q->judge}};
+    const struct flo_inputs inputs = {{q->tool.args.words[0], q->pin, q->pin_floats, q->judge}};
     if ((rv = flo_tool_gguf(q->tool.args.words[0], &q->source, err)) < 0 ||
         (rv = flo_tool_gguf(q->pin, &q->old, err)) < 0 ||
         (rv = flo_tool_gguf(q->pin_floats, &q->old_floats, err)) < 0 ||
         (rv = flo_pool_open((unsigned)q->tool.threads, &q->pool, err)) < 0 ||
         (rv = choose_types(q, err)) < 0 ||
-        (rv = flo_outfile(q->tool.args.words[1], inputs, write_model, q, err)) <
-            0) {
+        (rv = flo_outfile(q->tool.args.words[1], inputs, write_model, q, err)) < 0) {
         return rv;
     }
     (q->tool.args.is_json ? report_json : report_text)(q, &report);
@@ -416,16 +395,13 @@ static struct quantize state;
 static const struct flo_flag flags[] = {
     {"pin-grid", "OLD", "keep the scales of this release, round codes again",
      FLO_TEXT(struct quantize, pin)},
-    {"old-floats", "FILE",
-     "the floats OLD was made from: measures what is kept",
+    {"old-floats", "FILE", "the floats OLD was made from: measures what is kept",
      FLO_TEXT(struct quantize, pin_floats)},
-    {"judge", "TEXT",
-     "answers to this text decide whether the pinned grid serves the update",
+    {"judge", "TEXT", "answers to this text decide whether the pinned grid serves the update",
      FLO_TEXT(struct quantize, judge)},
-    {"threads", "N", "(default: all CPUs)",
-     FLO_U64(struct quantize, tool.threads), .min = 1, .max = THREADS_MAX},
-    {"force", NULL, "write it even if the update is lost",
-     FLO_SWITCH(struct quantize, is_forced)},
+    {"threads", "N", "(default: all CPUs)", FLO_U64(struct quantize, tool.threads), .min = 1,
+     .max = THREADS_MAX},
+    {"force", NULL, "write it even if the update is lost", FLO_SWITCH(struct quantize, is_forced)},
     FLO_FLAGS_END,
 };
 const struct flo_verb flo_verb_quantize = {

@@ -18,17 +18,14 @@ struct rerank {
 static int rank(struct rerank *r, const char *document, struct flo_err *err)
 {
     const char *query = r->tool.args.words[0];
-    const struct flo_rank_pair pair = {query, strlen(query), document,
-                                       strlen(document)};
+    const struct flo_rank_pair pair = {query, strlen(query), document, strlen(document)};
     size_t count;
     double score;
-    int rv = flo_engine_pair(r->model.text, &pair, r->tokens,
-                             r->model.info->context, &count, err);
+    int rv = flo_engine_pair(r->model.text, &pair, r->tokens, r->model.info->context, &count, err);
 
     flo_session_reset(r->session);
     rv = rv < 0 ? rv
-                : flo_session_embed(r->session, r->tokens, count,
-                                    FLO_POOLING_LAST, r->state, err);
+                : flo_session_embed(r->session, r->tokens, count, FLO_POOLING_LAST, r->state, err);
     rv = rv < 0 ? rv : flo_engine_rank(r->model.text, r->state, &score, err);
     if (rv == 0 && r->tool.args.is_json) {
         printf("{\"tokens\":%zu,\"score\":%.9g}\n", count, score);

@@ -22,8 +22,7 @@ static void read_text(struct tokenize *t, size_t bytes_max)
     size_t left = bytes_max, some = 1;
     t->text.bytes = 0;
     for (; left > 0 && some > 0; left -= some) {
-        some =
-            fread(block, 1, left < sizeof(block) ? left : sizeof(block), stdin);
+        some = fread(block, 1, left < sizeof(block) ? left : sizeof(block), stdin);
         flo_buf_add(&t->text, block, some);
     }
 }
@@ -37,8 +36,7 @@ static int read_frame(struct tokenize *t, struct flo_err *err)
         return 0;
     }
     unsigned long long count = strtoull(line, &end, 10);
-    if (line[0] < '0' || line[0] > '9' || *end != '\n' ||
-        count > TEXT_BYTES_MAX) {
+    if (line[0] < '0' || line[0] > '9' || *end != '\n' || count > TEXT_BYTES_MAX) {
         return flo_fail(err, FLO_E_USAGE,
                         "a frame begins with its bytes in decimal, at most %u,"
                         " on a line",
@@ -49,8 +47,7 @@ static int read_frame(struct tokenize *t, struct flo_err *err)
         return flo_fail(err, FLO_E_MEMORY, "a text of %llu bytes", count);
     }
     if (t->text.bytes < count) {
-        return flo_fail(err, FLO_E_USAGE,
-                        "the input ends inside a frame of %llu bytes", count);
+        return flo_fail(err, FLO_E_USAGE, "the input ends inside a frame of %llu bytes", count);
     }
     return 1;
 }
@@ -58,18 +55,16 @@ static int read_frame(struct tokenize *t, struct flo_err *err)
 static int read_all(struct tokenize *t, struct flo_err *err)
 {
     read_text(t, SIZE_MAX);
-    return !t->text.failed
-               ? 1
-               : flo_fail(err, FLO_E_INFER_TOO_LONG,
-                          "the input has more than %u bytes", TEXT_BYTES_MAX);
+    return !t->text.failed ? 1
+                           : flo_fail(err, FLO_E_INFER_TOO_LONG, "the input has more than %u bytes",
+                                      TEXT_BYTES_MAX);
 }
 
 static int print_ids(const struct tokenize *t, struct flo_err *err)
 {
     struct flo_tokens tokens = {0};
     int rv = flo_tokenize(t->vocab, t->text.data, t->text.bytes,
-                          t->is_special ? FLO_TEXT_SPECIAL | FLO_TEXT_ENDS : 0,
-                          &tokens, err);
+                          t->is_special ? FLO_TEXT_SPECIAL | FLO_TEXT_ENDS : 0, &tokens, err);
     for (size_t i = 0; rv == 0 && i < tokens.count; i++) {
         printf("%s%d", i == 0 ? "" : " ", tokens.ids[i]);
     }
@@ -102,10 +97,8 @@ static int tokenize(void *context, struct flo_err *err)
 
 static struct tokenize state = {.text.bytes_max = TEXT_BYTES_MAX};
 static const struct flo_flag flags[] = {
-    {"model", "FILE", "the GGUF", FLO_TEXT(struct tokenize, tool.model),
-     .is_needed = true},
-    {"special", NULL,
-     "recognise control tokens, add BOS and EOS as the model says",
+    {"model", "FILE", "the GGUF", FLO_TEXT(struct tokenize, tool.model), .is_needed = true},
+    {"special", NULL, "recognise control tokens, add BOS and EOS as the model says",
      FLO_SWITCH(struct tokenize, is_special)},
     {"framed", NULL, "stdin is '<bytes>\\n<text>' repeated (else one text)",
      FLO_SWITCH(struct tokenize, is_framed)},

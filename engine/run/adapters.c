@@ -20,8 +20,7 @@ static size_t count_named(const struct flo_adapters *all)
 }
 
 /* NULL: there is none. */
-static struct flo_named_adapter *find(struct flo_adapters *all,
-                                      struct flo_wire_text name)
+static struct flo_named_adapter *find(struct flo_adapters *all, struct flo_wire_text name)
 {
     for (size_t i = 0; i < FLO_ADAPTERS_MAX && name.bytes > 0; i++) {
         if (name.bytes == strlen(all->list[i].name) &&
@@ -61,13 +60,12 @@ static int name_take(struct flo_wire_text name, char *out, struct flo_err *err)
     out[bytes] = '\0';
     return strlen(out) == name.bytes && flo_name_is_valid(out)
                ? 0
-               : flo_fail(err, FLO_E_META_NAME,
-                          "an adapter's name of %zu bytes", name.bytes);
+               : flo_fail(err, FLO_E_META_NAME, "an adapter's name of %zu bytes", name.bytes);
 }
 
 int flo_adapters_load(struct flo_adapters *all, struct flo_engine *engine,
-                      struct flo_wire_text name, int fd,
-                      struct flo_adapter **adapter, struct flo_err *err)
+                      struct flo_wire_text name, int fd, struct flo_adapter **adapter,
+                      struct flo_err *err)
 {
     char text[FLO_NAME_MAX + 1];
     struct flo_named_adapter *old = find(all, name), *place = find_free(all);
@@ -76,14 +74,13 @@ int flo_adapters_load(struct flo_adapters *all, struct flo_engine *engine,
         return rv;
     }
     if (old == NULL && count_named(all) == FLO_WIRE_ADAPTERS_MAX) {
-        return flo_fail(err, FLO_E_STATE,
-                        "adapter %s: %d are loaded, as many as can be", text,
+        return flo_fail(err, FLO_E_STATE, "adapter %s: %d are loaded, as many as can be", text,
                         FLO_WIRE_ADAPTERS_MAX);
     }
     if (place == NULL) {
         return flo_fail(err, FLO_E_INFER_BUSY,
-                        "adapter %s: requests still have %d that are dropped",
-                        text, FLO_ADAPTERS_MAX - FLO_WIRE_ADAPTERS_MAX);
+                        "adapter %s: requests still have %d that are dropped", text,
+                        FLO_ADAPTERS_MAX - FLO_WIRE_ADAPTERS_MAX);
     }
     rv = flo_adapter_open_fd(engine, fd, &place->adapter, err);
     if (rv < 0) {
@@ -97,8 +94,8 @@ int flo_adapters_load(struct flo_adapters *all, struct flo_engine *engine,
     return 0;
 }
 
-int flo_adapters_drop(struct flo_adapters *all, struct flo_wire_text name,
-                      uint64_t *bytes, struct flo_err *err)
+int flo_adapters_drop(struct flo_adapters *all, struct flo_wire_text name, uint64_t *bytes,
+                      struct flo_err *err)
 {
     struct flo_adapter *adapter = NULL;
     int rv = flo_adapters_find(all, name, &adapter, err);
@@ -111,8 +108,7 @@ int flo_adapters_drop(struct flo_adapters *all, struct flo_wire_text name,
 }
 
 void flo_adapters_sweep(struct flo_adapters *all,
-                        bool (*is_used)(const void *context,
-                                        const struct flo_adapter *adapter),
+                        bool (*is_used)(const void *context, const struct flo_adapter *adapter),
                         const void *context)
 {
     for (size_t i = 0; i < FLO_ADAPTERS_MAX; i++) {
@@ -135,8 +131,8 @@ void flo_adapters_close(struct flo_adapters *all)
 
 /* ---- OPEN ---- */
 
-int flo_adapters_reckon(const struct flo_wire_open *in, const int *fds,
-                        uint64_t *bytes, struct flo_err *err)
+int flo_adapters_reckon(const struct flo_wire_open *in, const int *fds, uint64_t *bytes,
+                        struct flo_err *err)
 {
     *bytes = in->adapter_bytes;
     for (uint32_t i = 0; i < in->n_adapters; i++) {
@@ -154,14 +150,12 @@ int flo_adapters_reckon(const struct flo_wire_open *in, const int *fds,
 }
 
 int flo_adapters_open(struct flo_adapters *all, struct flo_engine *engine,
-                      const struct flo_wire_open *in, const int *fds,
-                      struct flo_err *err)
+                      const struct flo_wire_open *in, const int *fds, struct flo_err *err)
 {
     struct flo_adapter *ignored;
     int rv = 0;
     for (uint32_t i = 0; rv == 0 && i < in->n_adapters; i++) {
-        rv = flo_adapters_load(all, engine, in->adapters[i], fds[i], &ignored,
-                               err);
+        rv = flo_adapters_load(all, engine, in->adapters[i], fds[i], &ignored, err);
     }
     return rv;
 }

@@ -27,15 +27,13 @@ static uint64_t cpu_us(void)
 static void end_part(struct flo_job *job)
 {
     if (job->part.bytes > 0) {
-        const struct flo_wire_part part = {job->part_kind,
-                                           {job->part.data, job->part.bytes}};
+        const struct flo_wire_part part = {job->part_kind, {job->part.data, job->part.bytes}};
         flo_wire_part_add(&job->parts, &part);
         job->part.bytes = 0;
     }
 }
 
-void flo_job_part(void *context, enum flo_part_kind part, const char *text,
-                  size_t bytes)
+void flo_job_part(void *context, enum flo_part_kind part, const char *text, size_t bytes)
 {
     static const enum flo_wire_part_kind kinds[] = {
         [FLO_PART_THOUGHT] = FLO_WIRE_PART_THOUGHT,
@@ -56,8 +54,7 @@ void flo_job_part(void *context, enum flo_part_kind part, const char *text,
 }
 
 /* The text of a token, without marks, thoughts and calls. */
-static const struct flo_buf *read_parts(struct flo_job *job, int32_t token,
-                                        bool is_end)
+static const struct flo_buf *read_parts(struct flo_job *job, int32_t token, bool is_end)
 {
     if (job->reader == NULL) {
         return &job->text;
@@ -76,8 +73,7 @@ static const struct flo_buf *read_parts(struct flo_job *job, int32_t token,
 
 /* ---- the end ---- */
 
-static void end(struct flo_job *job, enum flo_wire_reason reason,
-                struct flo_buf *out)
+static void end(struct flo_job *job, enum flo_wire_reason reason, struct flo_buf *out)
 {
     struct flo_wire_done done = job->counts;
     job->has_ended = true;
@@ -92,13 +88,11 @@ static void end(struct flo_job *job, enum flo_wire_reason reason,
         done.first_us = job->first_at_us - job->made_at_us;
         done.answer_us = flo_now_us() - job->first_at_us;
     }
-    flo_frame_done(out, job->request, &done, job->made_at_us,
-                   job->started_at_us);
+    flo_frame_done(out, job->request, &done, job->made_at_us, job->started_at_us);
 }
 
 /* The stream's last bytes, and the stop texts' say in them. */
-static void end_text(struct flo_job *job, enum flo_wire_reason reason,
-                     struct flo_buf *out)
+static void end_text(struct flo_job *job, enum flo_wire_reason reason, struct flo_buf *out)
 {
     struct flo_buf shown = {0};
     job->text.bytes = 0;
@@ -123,8 +117,7 @@ void flo_job_cancel(struct flo_job *job, struct flo_buf *out)
 /* ---- a pass ---- */
 
 /* CPU and wall time since the last call. */
-static void take_times(struct flo_job *job, uint64_t *used_cpu_us,
-                       uint64_t *used_wall_us)
+static void take_times(struct flo_job *job, uint64_t *used_cpu_us, uint64_t *used_wall_us)
 {
     uint64_t cpu = cpu_us(), wall = flo_now_us();
     *used_cpu_us = cpu - job->mark_cpu_us;
@@ -144,19 +137,15 @@ static void take_prompt_times(struct flo_job *job)
 
 static void tell(struct flo_job *job, const struct flo_sample *sample)
 {
-    struct flo_wire_message answer = {.type = FLO_WIRE_TOKEN,
-                                      .request = job->request};
+    struct flo_wire_message answer = {.type = FLO_WIRE_TOKEN, .request = job->request};
     answer.token.index = job->made++;
     answer.token.token = (uint32_t)sample->token;
-    answer.token.text =
-        (struct flo_wire_text){job->piece.data, job->piece.bytes};
+    answer.token.text = (struct flo_wire_text){job->piece.data, job->piece.bytes};
     answer.token.begin = job->begin;
     answer.token.gap = isfinite(sample->gap) ? (double)sample->gap : 0.0;
     answer.token.is_finite = sample->is_finite;
-    answer.token.logprobs =
-        (struct flo_wire_text){job->told.data, job->told.bytes};
-    answer.token.parts =
-        (struct flo_wire_text){job->parts.data, job->parts.bytes};
+    answer.token.logprobs = (struct flo_wire_text){job->told.data, job->told.bytes};
+    answer.token.parts = (struct flo_wire_text){job->parts.data, job->parts.bytes};
     if (job->first_at_us == 0) {
         take_prompt_times(job);
         job->first_at_us = flo_now_us();
@@ -174,22 +163,20 @@ static void add_logprob(struct flo_job *job, struct flo_logprob one)
     text->bytes = 0;
     /* Without a vocabulary there is no text. */
     if (flo_engine_info(job->engine)->has_vocabulary &&
-        flo_engine_detokenise(job->engine, &one.token, 1, true, text, NULL) ==
-            0) {
+        flo_engine_detokenise(job->engine, &one.token, 1, true, text, NULL) == 0) {
         told.text = (struct flo_wire_text){text->data, text->bytes};
     }
     flo_wire_logprob_add(&job->told, &told);
 }
 
 /* The token's own and those of the likeliest, into job->told. */
-static void take_logprobs(struct flo_job *job, const float *logits,
-                          int32_t token)
+static void take_logprobs(struct flo_job *job, const float *logits, int32_t token)
 {
     struct flo_logprob list[1 + FLO_LOGPROBS_MAX];
     uint32_t n = 0;
     if (job->logprobs > 0 && logits != NULL) {
-        n = flo_logprobs(logits, flo_engine_info(job->engine)->n_vocab, token,
-                         job->logprobs - 1, list);
+        n = flo_logprobs(logits, flo_engine_info(job->engine)->n_vocab, token, job->logprobs - 1,
+                         list);
     }
     job->told.bytes = 0;
     for (uint32_t i = 0; i < n; i++) {
@@ -199,15 +186,13 @@ static void take_logprobs(struct flo_job *job, const float *logits,
 
 /* Tell of a token that is in the list; with the logits that it was chosen by,
  * NULL: it was forced. */
-static void show(struct flo_job *job, const struct flo_sample *sample,
-                 const float *logits)
+static void show(struct flo_job *job, const struct flo_sample *sample, const float *logits)
 {
     job->text.bytes = job->piece.bytes = 0;
     bool stops = false;
     uint32_t bytes = 0;
     if (flo_engine_info(job->engine)->has_vocabulary) {
-        flo_engine_stream_add(&job->stream, job->engine, sample->token,
-                              &job->text);
+        flo_engine_stream_add(&job->stream, job->engine, sample->token, &job->text);
         bytes = (uint32_t)job->text.bytes;
         const struct flo_buf *said = read_parts(job, sample->token, false);
         stops = flo_stop_add(&job->stop, said->data, said->bytes, &job->piece);
@@ -233,16 +218,14 @@ uint32_t flo_job_force(struct flo_job *job, uint32_t most)
 
 static enum flo_wire_reason end_reason(const struct flo_job *job)
 {
-    return job->grammar != NULL && flo_grammar_is_cut(job->grammar)
-               ? FLO_WIRE_LENGTH
-               : FLO_WIRE_STOP;
+    return job->grammar != NULL && flo_grammar_is_cut(job->grammar) ? FLO_WIRE_LENGTH
+                                                                    : FLO_WIRE_STOP;
 }
 
 /* The last `count` tokens of the list are forced ones. */
 static void show_forced(struct flo_job *job, uint32_t count)
 {
-    for (uint32_t i = job->n_tokens - count;
-         i < job->n_tokens && !job->has_ended; i++) {
+    for (uint32_t i = job->n_tokens - count; i < job->n_tokens && !job->has_ended; i++) {
         struct flo_sample sample = {.token = job->tokens[i], .is_finite = true};
         show(job, &sample, NULL);
     }
@@ -251,15 +234,12 @@ static void show_forced(struct flo_job *job, uint32_t count)
     }
 }
 
-static int sample_next(struct flo_job *job, const float *logits,
-                       struct flo_sample *sample, struct flo_err *err)
+static int sample_next(struct flo_job *job, const float *logits, struct flo_sample *sample,
+                       struct flo_err *err)
 {
     if (job->grammar != NULL) {
-        int rv =
-            flo_grammar_limit(job->grammar, job->tokens_max - job->made, err);
-        return rv < 0 ? rv
-                      : flo_grammar_sample(job->grammar, job->sampler, logits,
-                                           sample, err);
+        int rv = flo_grammar_limit(job->grammar, job->tokens_max - job->made, err);
+        return rv < 0 ? rv : flo_grammar_sample(job->grammar, job->sampler, logits, sample, err);
     }
     flo_sampler_sample(job->sampler, logits, sample);
     return 0;
@@ -333,24 +313,19 @@ uint32_t flo_job_pending(const struct flo_job *job)
 static void guess(struct flo_job *job, const struct flo_draft_costs *costs)
 {
     uint32_t room = flo_engine_info(job->engine)->context - job->n_tokens;
-    uint32_t most =
-        flo_smaller(job->tokens_max - job->made - 1, room > 0 ? room - 1 : 0);
+    uint32_t most = flo_smaller(job->tokens_max - job->made - 1, room > 0 ? room - 1 : 0);
     uint32_t found = 0;
     if (job->guesses) {
-        found = flo_draft_find(job->tokens, job->n_tokens,
-                               job->tokens + job->n_tokens,
+        found = flo_draft_find(job->tokens, job->n_tokens, job->tokens + job->n_tokens,
                                flo_smaller(most, FLO_DRAFT_MAX), &job->is_long);
     }
     job->has_guess = found > 0;
-    job->n_guesses =
-        costs == NULL ? 0
-                      : flo_draft_size(&job->draft, costs, job->is_long, found);
+    job->n_guesses = costs == NULL ? 0 : flo_draft_size(&job->draft, costs, job->is_long, found);
     job->n_left = job->n_guesses;
 }
 
-void flo_job_prepare(struct flo_job *job, uint32_t rows,
-                     const struct flo_draft_costs *costs, struct flo_buf *out,
-                     struct flo_step *step)
+void flo_job_prepare(struct flo_job *job, uint32_t rows, const struct flo_draft_costs *costs,
+                     struct flo_buf *out, struct flo_step *step)
 {
     uint64_t ignored;
     bool is_whole = rows == flo_job_pending(job);

@@ -18,14 +18,12 @@ uint32_t flo_embed_count(const struct flo_wire_embed *in)
 
 /* ---- tokens ---- */
 
-static int read_pair(const struct flo_engine *engine,
-                     const struct flo_wire_embed *in, uint32_t i,
+static int read_pair(const struct flo_engine *engine, const struct flo_wire_embed *in, uint32_t i,
                      int32_t **tokens, size_t *count, struct flo_err *err)
 {
     const struct flo_wire_text *query = &in->inputs[0].data;
     const struct flo_wire_text *document = &in->inputs[i + 1].data;
-    const struct flo_rank_pair pair = {query->data, query->bytes,
-                                       document->data, document->bytes};
+    const struct flo_rank_pair pair = {query->data, query->bytes, document->data, document->bytes};
     uint32_t context = flo_engine_info(engine)->context;
 
     if (in->inputs[0].is_tokens || in->inputs[i + 1].is_tokens) {
@@ -38,19 +36,16 @@ static int read_pair(const struct flo_engine *engine,
     return flo_engine_pair(engine, &pair, *tokens, context, count, err);
 }
 
-static int read_text(const struct flo_engine *engine,
-                     const struct flo_wire_embed *in, uint32_t i,
+static int read_text(const struct flo_engine *engine, const struct flo_wire_embed *in, uint32_t i,
                      int32_t **tokens, size_t *count, struct flo_err *err)
 {
-    return flo_tokens_read(
-        engine, in->inputs[i].data,
-        in->inputs[i].is_tokens ? FLO_TEXT_IDS
-                                : FLO_TEXT_SPECIAL | FLO_TEXT_ENDS,
-        flo_engine_info(engine)->context, tokens, count, err);
+    return flo_tokens_read(engine, in->inputs[i].data,
+                           in->inputs[i].is_tokens ? FLO_TEXT_IDS
+                                                   : FLO_TEXT_SPECIAL | FLO_TEXT_ENDS,
+                           flo_engine_info(engine)->context, tokens, count, err);
 }
 
-static int read_input(const struct flo_engine *engine,
-                      const struct flo_wire_embed *in, uint32_t i,
+static int read_input(const struct flo_engine *engine, const struct flo_wire_embed *in, uint32_t i,
                       int32_t **tokens, size_t *count, struct flo_err *err)
 {
     int rv;
@@ -61,8 +56,7 @@ static int read_input(const struct flo_engine *engine,
         rv = flo_fail(err, FLO_E_INFER_PARAM, "it is empty");
     }
     if (rv == 0 && in->prompt_max > 0 && *count > in->prompt_max) {
-        rv = flo_fail(err, FLO_E_INFER_TOO_LONG,
-                      "it has %zu tokens, its app may send %u", *count,
+        rv = flo_fail(err, FLO_E_INFER_TOO_LONG, "it has %zu tokens, its app may send %u", *count,
                       in->prompt_max);
     }
     if (rv == 0) {
@@ -70,29 +64,25 @@ static int read_input(const struct flo_engine *engine,
     }
     free(*tokens);
     *tokens = NULL;
-    return flo_wrap(err, rv,
-                    in->ranks ? "document %u with the query" : "input %u", i);
+    return flo_wrap(err, rv, in->ranks ? "document %u with the query" : "input %u", i);
 }
 
 /* All inputs are read once before the first vector.  A bad input thus fails the
  * request before anything is computed.  The tokens of all inputs together would
  * take more than is planned. */
-static int check_inputs(struct flo_embed *embed,
-                        const struct flo_engine *engine,
+static int check_inputs(struct flo_embed *embed, const struct flo_engine *engine,
                         const struct flo_wire_embed *in, struct flo_err *err)
 {
     size_t bytes = 0;
     int rv = 0;
 
-    while (rv == 0 && embed->n_checked < flo_embed_count(in) &&
-           bytes < CHECK_BYTES) {
+    while (rv == 0 && embed->n_checked < flo_embed_count(in) && bytes < CHECK_BYTES) {
         uint32_t i = embed->n_checked++;
         int32_t *tokens = NULL;
         size_t count;
         rv = read_input(engine, in, i, &tokens, &count, err);
         free(tokens);
-        bytes += in->inputs[i + in->ranks].data.bytes +
-                 (in->ranks ? in->inputs[0].data.bytes : 0);
+        bytes += in->inputs[i + in->ranks].data.bytes + (in->ranks ? in->inputs[0].data.bytes : 0);
     }
     return rv;
 }
@@ -101,8 +91,7 @@ static int check_inputs(struct flo_embed *embed,
 
 /* Pairs begin alike, up to their documents: what the session has of the last
  * one stays. */
-static uint32_t begin_alike(const struct flo_embed *embed,
-                            struct flo_session *session)
+static uint32_t begin_alike(const struct flo_embed *embed, struct flo_session *session)
 {
     uint32_t same = 0;
 
@@ -115,11 +104,10 @@ static uint32_t begin_alike(const struct flo_embed *embed,
 }
 
 static int begin_input(struct flo_embed *embed, const struct flo_engine *engine,
-                       struct flo_session *session,
-                       const struct flo_wire_embed *in, struct flo_err *err)
+                       struct flo_session *session, const struct flo_wire_embed *in,
+                       struct flo_err *err)
 {
-    int rv =
-        read_input(engine, in, embed->at, &embed->tokens, &embed->count, err);
+    int rv = read_input(engine, in, embed->at, &embed->tokens, &embed->count, err);
     if (rv < 0) {
         return rv;
     }
@@ -130,20 +118,19 @@ static int begin_input(struct flo_embed *embed, const struct flo_engine *engine,
     } else {
         flo_session_reset(session);
     }
-    memset(embed->vector, 0,
-           flo_engine_info(engine)->n_embd * sizeof(*embed->vector));
+    memset(embed->vector, 0, flo_engine_info(engine)->n_embd * sizeof(*embed->vector));
     return 0;
 }
 
-static int compute(struct flo_embed *embed, struct flo_session *session,
-                   enum flo_pooling pooling, size_t piece, struct flo_err *err)
+static int compute(struct flo_embed *embed, struct flo_session *session, enum flo_pooling pooling,
+                   size_t piece, struct flo_err *err)
 {
     size_t left = embed->count - embed->n_fed;
     uint64_t began_us = flo_now_us();
 
     piece = piece < left ? piece : left;
-    int rv = flo_session_embed(session, embed->tokens + embed->n_fed, piece,
-                               pooling, embed->vector, err);
+    int rv = flo_session_embed(session, embed->tokens + embed->n_fed, piece, pooling, embed->vector,
+                               err);
     embed->n_fed += piece;
     embed->counts.prompt_wall_us += flo_now_us() - began_us;
     embed->counts.tokens_in += (uint32_t)piece;
@@ -153,8 +140,7 @@ static int compute(struct flo_embed *embed, struct flo_session *session,
 /* ---- the answer ---- */
 
 /* The document's score takes the state's place. */
-static int score(struct flo_embed *embed, const struct flo_engine *engine,
-                 struct flo_err *err)
+static int score(struct flo_embed *embed, const struct flo_engine *engine, struct flo_err *err)
 {
     double score;
     int rv = flo_engine_rank(engine, embed->vector, &score, err);
@@ -166,11 +152,10 @@ static int score(struct flo_embed *embed, const struct flo_engine *engine,
     return 0;
 }
 
-static int put_vector(struct flo_embed *embed, uint32_t request,
-                      uint32_t values, struct flo_buf *out, struct flo_err *err)
+static int put_vector(struct flo_embed *embed, uint32_t request, uint32_t values,
+                      struct flo_buf *out, struct flo_err *err)
 {
-    struct flo_wire_message answer = {.type = FLO_WIRE_EMBEDDING,
-                                      .request = request};
+    struct flo_wire_message answer = {.type = FLO_WIRE_EMBEDDING, .request = request};
 
     for (uint32_t i = 0; i < values; i++) {
         uint32_t bits;
@@ -185,8 +170,7 @@ static int put_vector(struct flo_embed *embed, uint32_t request,
 }
 
 static int answer(struct flo_embed *embed, const struct flo_engine *engine,
-                  const struct flo_wire_message *message, struct flo_buf *out,
-                  struct flo_err *err)
+                  const struct flo_wire_message *message, struct flo_buf *out, struct flo_err *err)
 {
     uint32_t n_embd = flo_engine_info(engine)->n_embd;
     int rv = 0;
@@ -194,12 +178,12 @@ static int answer(struct flo_embed *embed, const struct flo_engine *engine,
     if (message->embed.ranks) {
         rv = score(embed, engine, err);
     } else if (!flo_embedding_finish(embed->vector, n_embd)) {
-        rv = flo_fail(err, FLO_E_MODEL_NONFINITE,
-                      "the vector of input %u is not finite", embed->at);
+        rv =
+            flo_fail(err, FLO_E_MODEL_NONFINITE, "the vector of input %u is not finite", embed->at);
     }
-    return rv < 0 ? rv
-                  : put_vector(embed, message->request,
-                               message->embed.ranks ? 1 : n_embd, out, err);
+    return rv < 0
+               ? rv
+               : put_vector(embed, message->request, message->embed.ranks ? 1 : n_embd, out, err);
 }
 
 static void end_input(struct flo_embed *embed)
@@ -216,17 +200,15 @@ void flo_embed_reset(struct flo_embed *embed)
 }
 
 bool flo_embed_step(struct flo_embed *embed, const struct flo_engine *engine,
-                    struct flo_session *session,
-                    const struct flo_wire_message *message, size_t piece,
-                    struct flo_buf *out, struct flo_err *err)
+                    struct flo_session *session, const struct flo_wire_message *message,
+                    size_t piece, struct flo_buf *out, struct flo_err *err)
 {
     const struct flo_wire_embed *in = &message->embed;
     bool is_last = in->takes_last || in->ranks;
     int rv = 0;
 
     if (embed->n_checked < flo_embed_count(in)) {
-        embed->started_at_us =
-            embed->n_checked == 0 ? flo_now_us() : embed->started_at_us;
+        embed->started_at_us = embed->n_checked == 0 ? flo_now_us() : embed->started_at_us;
         rv = check_inputs(embed, engine, in, err);
         if (rv < 0 || embed->n_checked < flo_embed_count(in)) {
             return rv < 0;
@@ -236,8 +218,7 @@ bool flo_embed_step(struct flo_embed *embed, const struct flo_engine *engine,
         rv = begin_input(embed, engine, session, in, err);
     }
     if (rv == 0) {
-        rv = compute(embed, session,
-                     is_last ? FLO_POOLING_LAST : FLO_POOLING_MEAN, piece, err);
+        rv = compute(embed, session, is_last ? FLO_POOLING_LAST : FLO_POOLING_MEAN, piece, err);
     }
     if (rv == 0 && embed->n_fed == embed->count) {
         rv = answer(embed, engine, message, out, err);

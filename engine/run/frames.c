@@ -8,36 +8,32 @@
 
 #define PEEK_BYTES 256
 
-static int read_ids(const struct flo_engine *engine, struct flo_wire_text ids,
-                    int32_t *out, size_t *count, struct flo_err *err)
+static int read_ids(const struct flo_engine *engine, struct flo_wire_text ids, int32_t *out,
+                    size_t *count, struct flo_err *err)
 {
     uint32_t n_vocab = flo_engine_info(engine)->n_vocab;
     *count = ids.bytes / 4;
     for (size_t i = 0; i < *count; i++) {
         uint32_t id = flo_get_u32(ids.data + 4 * i);
         if (id >= n_vocab) {
-            return flo_fail(err, FLO_E_INFER_PARAM,
-                            "token %u, the vocabulary has %u", id, n_vocab);
+            return flo_fail(err, FLO_E_INFER_PARAM, "token %u, the vocabulary has %u", id, n_vocab);
         }
         out[i] = (int32_t)id;
     }
     return 0;
 }
 
-int flo_tokens_read(const struct flo_engine *engine, struct flo_wire_text text,
-                    unsigned flags, size_t tokens_max, int32_t **tokens,
-                    size_t *count, struct flo_err *err)
+int flo_tokens_read(const struct flo_engine *engine, struct flo_wire_text text, unsigned flags,
+                    size_t tokens_max, int32_t **tokens, size_t *count, struct flo_err *err)
 {
     /* A byte is a token at most, a bad one three, as U+FFFD; some more for
      * begin and end. */
-    size_t max =
-        flags == FLO_TEXT_IDS ? text.bytes / 4 + 1 : 3 * text.bytes + 16;
+    size_t max = flags == FLO_TEXT_IDS ? text.bytes / 4 + 1 : 3 * text.bytes + 16;
     if (flags == FLO_TEXT_IDS && text.bytes % 4 != 0) {
         return flo_fail(err, FLO_E_INFER_PARAM, "tokens are not 32-bit ids");
     }
     if (flags == FLO_TEXT_IDS && text.bytes / 4 > tokens_max) {
-        return flo_fail(err, FLO_E_INFER_TOO_LONG,
-                        "%zu tokens, at most %zu fit", text.bytes / 4,
+        return flo_fail(err, FLO_E_INFER_TOO_LONG, "%zu tokens, at most %zu fit", text.bytes / 4,
                         tokens_max);
     }
     max = max < tokens_max ? max : tokens_max;
@@ -45,11 +41,9 @@ int flo_tokens_read(const struct flo_engine *engine, struct flo_wire_text text,
     if (room == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for %zu tokens", max);
     }
-    int rv =
-        flags == FLO_TEXT_IDS
-            ? read_ids(engine, text, room, count, err)
-            : flo_engine_tokenise(engine, text.bytes > 0 ? text.data : "",
-                                  text.bytes, flags, room, max, count, err);
+    int rv = flags == FLO_TEXT_IDS ? read_ids(engine, text, room, count, err)
+                                   : flo_engine_tokenise(engine, text.bytes > 0 ? text.data : "",
+                                                         text.bytes, flags, room, max, count, err);
     if (rv < 0) {
         free(room);
         return rv;
@@ -85,21 +79,17 @@ void flo_frame_put(struct flo_buf *out, const struct flo_wire_message *message)
     }
 }
 
-void flo_frame_done(struct flo_buf *out, uint32_t request,
-                    const struct flo_wire_done *done, uint64_t came_us,
-                    uint64_t began_us)
+void flo_frame_done(struct flo_buf *out, uint32_t request, const struct flo_wire_done *done,
+                    uint64_t came_us, uint64_t began_us)
 {
-    struct flo_wire_message answer = {
-        .type = FLO_WIRE_DONE, .request = request, .done = *done};
+    struct flo_wire_message answer = {.type = FLO_WIRE_DONE, .request = request, .done = *done};
     answer.done.queue_us = (began_us > 0 ? began_us : flo_now_us()) - came_us;
     flo_frame_put(out, &answer);
 }
 
-void flo_frame_fail(struct flo_buf *out, uint32_t request,
-                    const struct flo_err *err)
+void flo_frame_fail(struct flo_buf *out, uint32_t request, const struct flo_err *err)
 {
-    struct flo_wire_message answer = {.type = FLO_WIRE_FAILED,
-                                      .request = request};
+    struct flo_wire_message answer = {.type = FLO_WIRE_FAILED, .request = request};
     answer.failed.id = flo_wire_text_of(flo_error_id(err->code));
     answer.failed.what = flo_wire_text_of(err->what);
     answer.failed.why = flo_wire_text_of(err->why);

@@ -20,8 +20,7 @@ _Static_assert(FLO_WIRE_REPEAT_LAST_MAX == FLO_REPEAT_LAST_MAX, "one limit");
 
 /* ---- from text to tokens ---- */
 
-static int read_messages(const struct flo_wire_generate *in,
-                         struct flo_engine_message *messages,
+static int read_messages(const struct flo_wire_generate *in, struct flo_engine_message *messages,
                          char (*roles)[ROLE_BYTES], struct flo_err *err)
 {
     for (uint32_t i = 0; i < in->n_messages; i++) {
@@ -29,8 +28,7 @@ static int read_messages(const struct flo_wire_generate *in,
         struct flo_wire_text content = in->messages[i].content;
         struct flo_wire_text more = in->messages[i].more;
         if (role.bytes >= ROLE_BYTES) {
-            return flo_fail(err, FLO_E_INFER_PARAM,
-                            "messages[%u].role is longer than %d bytes", i,
+            return flo_fail(err, FLO_E_INFER_PARAM, "messages[%u].role is longer than %d bytes", i,
                             ROLE_BYTES - 1);
         }
         memcpy(roles[i], role.data, role.bytes);
@@ -46,24 +44,20 @@ static int read_messages(const struct flo_wire_generate *in,
     return 0;
 }
 
-static int read_setting(const struct flo_wire_generate *in,
-                        char effort[EFFORT_BYTES],
+static int read_setting(const struct flo_wire_generate *in, char effort[EFFORT_BYTES],
                         struct flo_engine_setting *out, struct flo_err *err)
 {
     if (in->effort.bytes >= EFFORT_BYTES) {
-        return flo_fail(err, FLO_E_INFER_PARAM,
-                        "reasoning_effort is longer than %d bytes",
+        return flo_fail(err, FLO_E_INFER_PARAM, "reasoning_effort is longer than %d bytes",
                         EFFORT_BYTES - 1);
     }
-    memcpy(effort, in->effort.bytes > 0 ? in->effort.data : "",
-           in->effort.bytes);
+    memcpy(effort, in->effort.bytes > 0 ? in->effort.data : "", in->effort.bytes);
     effort[in->effort.bytes] = '\0';
     *out = (struct flo_engine_setting){
         .tools = in->tools.bytes > 0 ? in->tools.data : NULL,
         .tools_bytes = in->tools.bytes,
-        .thinking = in->thinking < FLO_THINKINGS
-                        ? (enum flo_thinking)in->thinking
-                        : FLO_THINKING_AUTO,
+        .thinking =
+            in->thinking < FLO_THINKINGS ? (enum flo_thinking)in->thinking : FLO_THINKING_AUTO,
         .effort = in->effort.bytes > 0 ? effort : NULL,
         .now_ms = in->now_ms,
     };
@@ -72,25 +66,20 @@ static int read_setting(const struct flo_wire_generate *in,
 
 /* A shift keeps the system's turn: as far as the tokens are those of the same
  * conversation with nothing said. */
-static void find_kept(struct flo_job *job,
-                      const struct flo_engine_setting *setting,
+static void find_kept(struct flo_job *job, const struct flo_engine_setting *setting,
                       const struct flo_engine_message *system, size_t max)
 {
-    const struct flo_engine_message head[2] = {*system,
-                                               {.role = "user", .text = ""}};
+    const struct flo_engine_message head[2] = {*system, {.role = "user", .text = ""}};
     int32_t *tokens = malloc(max * sizeof(*tokens));
     size_t count = 0;
     if (tokens != NULL && strcmp(system->role, "system") == 0 &&
-        flo_engine_chat_with(job->engine, setting, head, 2, tokens, max, &count,
-                             NULL) == 0) {
-        job->n_kept = (uint32_t)flo_tokens_common(tokens, count, job->tokens,
-                                                  job->n_prompt);
+        flo_engine_chat_with(job->engine, setting, head, 2, tokens, max, &count, NULL) == 0) {
+        job->n_kept = (uint32_t)flo_tokens_common(tokens, count, job->tokens, job->n_prompt);
     }
     free(tokens);
 }
 
-static int render_chat(struct flo_job *job, const struct flo_wire_generate *in,
-                       struct flo_err *err)
+static int render_chat(struct flo_job *job, const struct flo_wire_generate *in, struct flo_err *err)
 {
     size_t max = flo_engine_info(job->engine)->context, count = 0;
     struct flo_engine_message messages[FLO_WIRE_MESSAGES_MAX];
@@ -105,46 +94,39 @@ static int render_chat(struct flo_job *job, const struct flo_wire_generate *in,
     if (job->tokens == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for %zu tokens", max);
     }
-    rv = flo_engine_chat_with(job->engine, &setting, messages, in->n_messages,
-                              job->tokens, max, &count, err);
+    rv = flo_engine_chat_with(job->engine, &setting, messages, in->n_messages, job->tokens, max,
+                              &count, err);
     job->n_prompt = (uint32_t)count;
     if (rv == 0 && in->shifts) {
         find_kept(job, &setting, &messages[0], max);
     }
-    job->in_thought =
-        rv == 0 && flo_engine_in_thought(job->engine, job->tokens, count);
+    job->in_thought = rv == 0 && flo_engine_in_thought(job->engine, job->tokens, count);
     return rv;
 }
 
-static int read_text(struct flo_job *job, const struct flo_wire_generate *in,
-                     struct flo_err *err)
+static int read_text(struct flo_job *job, const struct flo_wire_generate *in, struct flo_err *err)
 {
     bool is_ids = in->tokens.bytes > 0;
     size_t count = 0;
     /* A text that the model continues has no end token.  A golden prompt is
      * read as it was when its answer was noted. */
-    unsigned flags =
-        in->priority == FLO_WIRE_PROBE ? FLO_TEXT_ENDS : FLO_TEXT_BEGIN;
+    unsigned flags = in->priority == FLO_WIRE_PROBE ? FLO_TEXT_ENDS : FLO_TEXT_BEGIN;
     flags |= in->reads_special ? FLO_TEXT_SPECIAL : 0;
     int rv = flo_tokens_read(job->engine, is_ids ? in->tokens : in->prompt,
-                             is_ids ? FLO_TEXT_IDS : flags,
-                             flo_engine_info(job->engine)->context,
+                             is_ids ? FLO_TEXT_IDS : flags, flo_engine_info(job->engine)->context,
                              &job->tokens, &count, err);
     job->n_prompt = (uint32_t)count;
     return rv;
 }
 
-static int read_prompt(struct flo_job *job, const struct flo_wire_generate *in,
-                       struct flo_err *err)
+static int read_prompt(struct flo_job *job, const struct flo_wire_generate *in, struct flo_err *err)
 {
-    int rv = in->n_messages > 0 ? render_chat(job, in, err)
-                                : read_text(job, in, err);
+    int rv = in->n_messages > 0 ? render_chat(job, in, err) : read_text(job, in, err);
     return rv == FLO_E_INFER_TOO_LONG ? flo_wrap(err, rv, "the prompt") : rv;
 }
 
 /* One list for the prompt and all that follows: nothing is allocated later. */
-static int make_room(struct flo_job *job, const struct flo_wire_generate *in,
-                     struct flo_err *err)
+static int make_room(struct flo_job *job, const struct flo_wire_generate *in, struct flo_err *err)
 {
     uint32_t context = flo_engine_info(job->engine)->context;
     size_t max = (size_t)context + FLO_DRAFT_MAX;
@@ -153,8 +135,7 @@ static int make_room(struct flo_job *job, const struct flo_wire_generate *in,
         return flo_fail(err, FLO_E_INFER_PARAM, "the prompt is empty");
     }
     if (in->prompt_max > 0 && job->n_prompt > in->prompt_max) {
-        return flo_fail(err, FLO_E_INFER_TOO_LONG,
-                        "the prompt has %u tokens, its app may send %u",
+        return flo_fail(err, FLO_E_INFER_TOO_LONG, "the prompt has %u tokens, its app may send %u",
                         job->n_prompt, in->prompt_max);
     }
     if (job->n_prompt >= context) {
@@ -171,8 +152,7 @@ static int make_room(struct flo_job *job, const struct flo_wire_generate *in,
     job->n_tokens = job->n_prompt;
     job->tokens_max = context - job->n_prompt;
     /* A shift keeps one token and needs two after it. */
-    if (in->max_tokens > 0 &&
-        (in->max_tokens < job->tokens_max || (in->shifts && context > 2))) {
+    if (in->max_tokens > 0 && (in->max_tokens < job->tokens_max || (in->shifts && context > 2))) {
         job->tokens_max = in->max_tokens;
     }
     return 0;
@@ -180,8 +160,7 @@ static int make_room(struct flo_job *job, const struct flo_wire_generate *in,
 
 /* ---- life ---- */
 
-static void read_settings(struct flo_job *job,
-                          const struct flo_wire_generate *in)
+static void read_settings(struct flo_job *job, const struct flo_wire_generate *in)
 {
     job->sampling = (struct flo_sampling){
         .temperature = (float)in->temperature,
@@ -210,8 +189,7 @@ static void read_settings(struct flo_job *job,
     }
 }
 
-static int read_biases(struct flo_job *job, const struct flo_wire_generate *in,
-                       struct flo_err *err)
+static int read_biases(struct flo_job *job, const struct flo_wire_generate *in, struct flo_err *err)
 {
     uint32_t n_vocab = flo_engine_info(job->engine)->n_vocab;
     struct flo_wire_text rest = in->biases;
@@ -227,13 +205,11 @@ static int read_biases(struct flo_job *job, const struct flo_wire_generate *in,
     }
     while (flo_wire_bias_next(&rest, &one.token, &one.bias)) {
         if (count == FLO_LOGIT_BIASES_MAX) {
-            return flo_fail(err, FLO_E_INFER_PARAM,
-                            "logit_bias has more than %u tokens", count);
+            return flo_fail(err, FLO_E_INFER_PARAM, "logit_bias has more than %u tokens", count);
         }
         if (one.token < 0 || (uint32_t)one.token >= n_vocab) {
             return flo_fail(err, FLO_E_INFER_PARAM,
-                            "logit_bias names token %d, the vocabulary has %u",
-                            one.token, n_vocab);
+                            "logit_bias names token %d, the vocabulary has %u", one.token, n_vocab);
         }
         job->biases[count++] = one;
     }
@@ -248,12 +224,10 @@ static int make_answered(struct flo_job *job, struct flo_err *err)
     uint32_t n_vocab = flo_engine_info(job->engine)->n_vocab;
     uint32_t max = flo_smaller(job->tokens_max, n_vocab);
 
-    if (job->sampling.presence_penalty == 0 &&
-        job->sampling.frequency_penalty == 0) {
+    if (job->sampling.presence_penalty == 0 && job->sampling.frequency_penalty == 0) {
         return 0;
     }
-    job->answered =
-        malloc(sizeof(*job->answered) + max * sizeof(*job->answered->items));
+    job->answered = malloc(sizeof(*job->answered) + max * sizeof(*job->answered->items));
     if (job->answered == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for %u tokens", max);
     }
@@ -268,8 +242,7 @@ static bool may_call(const struct flo_wire_generate *in)
     return in->tools.bytes > 0 && in->tool_choice != FLO_WIRE_TOOLS_NONE;
 }
 
-static int open_tools(struct flo_job *job, const struct flo_wire_generate *in,
-                      struct flo_err *err)
+static int open_tools(struct flo_job *job, const struct flo_wire_generate *in, struct flo_err *err)
 {
     static const char any_object[] = "{\"type\":\"object\"}";
     struct flo_tool_rules rules = {
@@ -277,21 +250,18 @@ static int open_tools(struct flo_job *job, const struct flo_wire_generate *in,
         .tools_bytes = in->tools.bytes,
         .name = in->tool_name.data,
         .name_bytes = in->tool_name.bytes,
-        .is_required = in->tool_choice == FLO_WIRE_TOOLS_REQUIRED ||
-                       in->tool_name.bytes > 0,
+        .is_required = in->tool_choice == FLO_WIRE_TOOLS_REQUIRED || in->tool_name.bytes > 0,
         .is_one = in->one_call,
         .in_thought = job->in_thought,
     };
 
     if (in->grammar_kind == FLO_GRAMMAR_GBNF) {
-        return flo_fail(err, FLO_E_INFER_SCHEMA,
-                        "grammar: tools next to it are not built yet");
+        return flo_fail(err, FLO_E_INFER_SCHEMA, "grammar: tools next to it are not built yet");
     }
     if (in->grammar_kind != FLO_GRAMMAR_NONE && !rules.is_required) {
         bool is_any = in->grammar_kind == FLO_GRAMMAR_JSON;
         rules.answer = is_any ? any_object : in->grammar.data;
-        rules.answer_bytes =
-            is_any ? sizeof(any_object) - 1 : in->grammar.bytes;
+        rules.answer_bytes = is_any ? sizeof(any_object) - 1 : in->grammar.bytes;
     }
     return flo_grammar_open_tools(job->engine, &rules, &job->grammar, err);
 }
@@ -306,36 +276,31 @@ static int open_grammar(struct flo_job *job, const struct flo_wire_generate *in,
     }
     int rv = may_call(in)
                  ? open_tools(job, in, err)
-                 : flo_grammar_open(
-                       job->engine, (enum flo_grammar_kind)in->grammar_kind,
-                       in->grammar.data, in->grammar.bytes, &job->grammar, err);
+                 : flo_grammar_open(job->engine, (enum flo_grammar_kind)in->grammar_kind,
+                                    in->grammar.data, in->grammar.bytes, &job->grammar, err);
     if (rv == 0) {
         /* One place is left: a full context would be shifted before the
          * prompt is computed. */
-        job->n_early = flo_job_force(
-            job,
-            flo_smaller(job->tokens_max,
-                        flo_engine_info(job->engine)->context - job->n_prompt) -
-                1);
+        job->n_early =
+            flo_job_force(job, flo_smaller(job->tokens_max,
+                                           flo_engine_info(job->engine)->context - job->n_prompt) -
+                                   1);
         job->n_tokens += job->n_early;
     }
     return rv;
 }
 
-static int open_reader(struct flo_job *job, const struct flo_wire_generate *in,
-                       struct flo_err *err)
+static int open_reader(struct flo_job *job, const struct flo_wire_generate *in, struct flo_err *err)
 {
     if (!in->tells_parts || in->n_messages == 0) {
         return 0;
     }
-    return flo_grammar_open_reader(
-        job->engine, may_call(in) ? job->grammar : NULL, job->in_thought,
-        flo_job_part, job, &job->reader, err);
+    return flo_grammar_open_reader(job->engine, may_call(in) ? job->grammar : NULL, job->in_thought,
+                                   flo_job_part, job, &job->reader, err);
 }
 
-int flo_job_new(const struct flo_engine *engine,
-                const struct flo_wire_message *message, struct flo_job **out,
-                struct flo_err *err)
+int flo_job_new(const struct flo_engine *engine, const struct flo_wire_message *message,
+                struct flo_job **out, struct flo_err *err)
 {
     const struct flo_wire_generate *in = &message->generate;
     struct flo_job *job = calloc(1, sizeof(*job));
@@ -349,10 +314,8 @@ int flo_job_new(const struct flo_engine *engine,
     int rv;
     if ((rv = read_biases(job, in, err)) < 0 ||
         (rv = flo_sampling_check(&job->sampling, err)) < 0 ||
-        (rv = read_prompt(job, in, err)) < 0 ||
-        (rv = make_room(job, in, err)) < 0 ||
-        (rv = make_answered(job, err)) < 0 ||
-        (rv = open_grammar(job, in, err)) < 0 ||
+        (rv = read_prompt(job, in, err)) < 0 || (rv = make_room(job, in, err)) < 0 ||
+        (rv = make_answered(job, err)) < 0 || (rv = open_grammar(job, in, err)) < 0 ||
         (rv = open_reader(job, in, err)) < 0) {
         flo_job_free(job);
         return rv;
@@ -381,8 +344,7 @@ void flo_job_free(struct flo_job *job)
     free(job);
 }
 
-uint32_t flo_job_common(const struct flo_job *job,
-                        const struct flo_session *session)
+uint32_t flo_job_common(const struct flo_job *job, const struct flo_session *session)
 {
     if (!flo_session_has_adapter(session, job->adapter, job->adapter_scale)) {
         return 0;
@@ -391,9 +353,8 @@ uint32_t flo_job_common(const struct flo_job *job,
     return flo_session_common(session, job->tokens, job->n_tokens - 1);
 }
 
-int flo_job_start(struct flo_job *job, struct flo_session *session,
-                  const struct flo_session *from, uint32_t common,
-                  struct flo_sampler *sampler, struct flo_err *err)
+int flo_job_start(struct flo_job *job, struct flo_session *session, const struct flo_session *from,
+                  uint32_t common, struct flo_sampler *sampler, struct flo_err *err)
 {
     int rv = flo_sampler_reset(sampler, &job->sampling, err);
     if (rv < 0) {
@@ -410,8 +371,7 @@ int flo_job_start(struct flo_job *job, struct flo_session *session,
         }
     }
     flo_session_begin_as(session, from, common);
-    rv =
-        flo_session_set_adapter(session, job->adapter, job->adapter_scale, err);
+    rv = flo_session_set_adapter(session, job->adapter, job->adapter_scale, err);
     if (rv < 0) {
         return rv;
     }

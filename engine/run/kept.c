@@ -33,17 +33,15 @@ struct flo_kept {
 
 /* ---- which one (pure) ---- */
 
-static uint32_t common(const struct flo_beginning *a,
-                       const struct flo_beginning *b)
+static uint32_t common(const struct flo_beginning *a, const struct flo_beginning *b)
 {
-    uint32_t n =
-        (uint32_t)flo_tokens_common(a->tokens, a->count, b->tokens, b->count);
+    uint32_t n = (uint32_t)flo_tokens_common(a->tokens, a->count, b->tokens, b->count);
     return n - n % FLO_PREFIX_TOKENS;
 }
 
 /* Tokens that the first `count` of one would have spared all of them. */
-static uint64_t worth(const struct flo_beginning *last, size_t n,
-                      const struct flo_beginning *one, uint32_t count)
+static uint64_t worth(const struct flo_beginning *last, size_t n, const struct flo_beginning *one,
+                      uint32_t count)
 {
     uint64_t users = 0;
     for (size_t i = 0; i < n; i++) {
@@ -102,8 +100,7 @@ static struct flo_kept *make(const struct flo_engine *engine, int fd)
         most = tokens_fitting(engine, (uint64_t)st.st_size);
     }
     if (most > 0) {
-        kept = calloc(1, sizeof(*kept) + (FLO_KEPT_REQUESTS + 1) *
-                                             (size_t)most * sizeof(int32_t));
+        kept = calloc(1, sizeof(*kept) + (FLO_KEPT_REQUESTS + 1) * (size_t)most * sizeof(int32_t));
     }
     if (kept != NULL) {
         kept->engine = engine;
@@ -117,8 +114,7 @@ static struct flo_kept *make(const struct flo_engine *engine, int fd)
     return kept;
 }
 
-struct flo_kept *flo_kept_open(const struct flo_engine *engine, int fd,
-                               struct flo_session *session)
+struct flo_kept *flo_kept_open(const struct flo_engine *engine, int fd, struct flo_session *session)
 {
     struct flo_kept *kept = make(engine, fd);
     if (kept == NULL) {
@@ -127,8 +123,7 @@ struct flo_kept *flo_kept_open(const struct flo_engine *engine, int fd,
     }
     if (flo_prefix_read(session, fd, NULL) == 0) {
         uint32_t count = flo_session_position(session);
-        kept->written.count =
-            count < kept->tokens_max ? count : kept->tokens_max;
+        kept->written.count = count < kept->tokens_max ? count : kept->tokens_max;
         memcpy(kept->written.tokens, flo_session_tokens(session),
                kept->written.count * sizeof(int32_t));
     }
@@ -143,8 +138,7 @@ void flo_kept_close(struct flo_kept *kept)
     }
 }
 
-void flo_kept_note(struct flo_kept *kept, const int32_t *tokens, uint32_t count,
-                   uint64_t client)
+void flo_kept_note(struct flo_kept *kept, const int32_t *tokens, uint32_t count, uint64_t client)
 {
     struct flo_beginning *last;
     if (kept == NULL || count < FLO_PREFIX_TOKENS) {
@@ -162,20 +156,18 @@ uint32_t flo_kept_tokens(const struct flo_kept *kept)
     return kept == NULL ? 0 : kept->written.count;
 }
 
-uint32_t flo_kept_shared(const struct flo_kept *kept, const int32_t *tokens,
-                         uint32_t count)
+uint32_t flo_kept_shared(const struct flo_kept *kept, const int32_t *tokens, uint32_t count)
 {
     return kept == NULL ? 0
-                        : (uint32_t)flo_tokens_common(kept->written.tokens,
-                                                      kept->written.count,
+                        : (uint32_t)flo_tokens_common(kept->written.tokens, kept->written.count,
                                                       tokens, count);
 }
 
 int flo_kept_wait_ms(struct flo_kept *kept, uint64_t quiet_ms)
 {
     if (kept != NULL && kept->has_news) {
-        kept->due = flo_kept_choose(kept->last, FLO_KEPT_REQUESTS,
-                                    &kept->written, &kept->due_index);
+        kept->due =
+            flo_kept_choose(kept->last, FLO_KEPT_REQUESTS, &kept->written, &kept->due_index);
         kept->has_news = false;
     }
     if (kept == NULL || kept->due == 0) {
@@ -184,16 +176,15 @@ int flo_kept_wait_ms(struct flo_kept *kept, uint64_t quiet_ms)
     return quiet_ms < QUIET_MS ? (int)(QUIET_MS - quiet_ms) : 0;
 }
 
-bool flo_kept_write(struct flo_kept *kept, const struct flo_session *session,
-                    flo_stops_fn *stops, void *context)
+bool flo_kept_write(struct flo_kept *kept, const struct flo_session *session, flo_stops_fn *stops,
+                    void *context)
 {
     const struct flo_beginning *due = &kept->last[kept->due_index];
     if (!flo_session_has_adapter(session, NULL, 0) ||
         flo_session_common(session, due->tokens, kept->due) < kept->due) {
         return false;
     }
-    int rv =
-        flo_prefix_write(session, kept->due, kept->fd, stops, context, NULL);
+    int rv = flo_prefix_write(session, kept->due, kept->fd, stops, context, NULL);
     memcpy(kept->written.tokens, due->tokens, kept->due * sizeof(int32_t));
     kept->written.count = rv == 0 ? kept->due : 0;
     kept->has_news = rv == FLO_E_INFER_CANCELLED; /* later, once more */

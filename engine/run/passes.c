@@ -60,20 +60,18 @@ static bool is_free(const struct flo_worker *worker, size_t i, bool for_user)
 /* Tokens of the session that the job may take: all of its own client's, but of
  * other clients' only the kept prefix.  Otherwise time and `cached_tokens`
  * would tell one client what another asked. */
-static uint32_t may_take(const struct flo_worker *worker,
-                         const struct flo_job *job, const struct flo_slot *slot)
+static uint32_t may_take(const struct flo_worker *worker, const struct flo_job *job,
+                         const struct flo_slot *slot)
 {
     uint32_t common = flo_job_common(job, slot->session);
     return slot->client == job->client
                ? common
-               : flo_smaller(common, flo_kept_shared(worker->kept, job->tokens,
-                                                     job->n_prompt));
+               : flo_smaller(common, flo_kept_shared(worker->kept, job->tokens, job->n_prompt));
 }
 
 /* Tokens from which the job goes on in this session, if it removes no more from
  * it than the end of an answer; else 0.  A copy leaves the session as it is. */
-static uint32_t continued(const struct flo_worker *worker,
-                          const struct flo_job *job,
+static uint32_t continued(const struct flo_worker *worker, const struct flo_job *job,
                           const struct flo_slot *slot)
 {
     uint32_t common = may_take(worker, job, slot);
@@ -85,12 +83,10 @@ static uint32_t continued(const struct flo_worker *worker,
  * wait, one of a user's request, a conversation to which a user came back. */
 static int worth(const struct flo_worker *worker, const struct flo_slot *slot)
 {
-    return flo_session_position(slot->session) == 0 ? 0
-           : !slot->is_users                        ? 1
-           : !slot->was_continued ||
-                   worker->starts - slot->began > OUTLASTED_MAX
-               ? 2
-               : 3;
+    return flo_session_position(slot->session) == 0                               ? 0
+           : !slot->is_users                                                      ? 1
+           : !slot->was_continued || worker->starts - slot->began > OUTLASTED_MAX ? 2
+                                                                                  : 3;
 }
 
 static bool gives_way(const struct flo_worker *worker, const struct flo_slot *a,
@@ -102,8 +98,7 @@ static bool gives_way(const struct flo_worker *worker, const struct flo_slot *a,
 
 /* The free session that the job continues; if there is none, that of least
  * worth, or of these the one that was not used for longest. */
-static struct flo_slot *find_free(struct flo_worker *worker,
-                                  const struct flo_job *job)
+static struct flo_slot *find_free(struct flo_worker *worker, const struct flo_job *job)
 {
     struct flo_slot *best = NULL;
     uint32_t best_count = 0;
@@ -128,8 +123,7 @@ static bool preempt(struct flo_worker *worker)
     struct flo_slot *found = NULL;
     for (size_t i = 0; i + 1 < worker->n_slots; i++) {
         struct flo_slot *slot = &worker->slots[i];
-        if (!is_user(slot->job) &&
-            (found == NULL || slot->began > found->began)) {
+        if (!is_user(slot->job) && (found == NULL || slot->began > found->began)) {
             found = slot;
         }
     }
@@ -156,8 +150,7 @@ static bool has_room(struct flo_worker *worker, bool for_user)
 /* The session that holds most of the tokens that the job may take, busy or
  * not. */
 static const struct flo_slot *find_source(const struct flo_worker *worker,
-                                          const struct flo_job *job,
-                                          const struct flo_slot *slot)
+                                          const struct flo_job *job, const struct flo_slot *slot)
 {
     const struct flo_slot *best = slot;
     for (size_t i = 0; i < worker->n_slots; i++) {
@@ -178,8 +171,7 @@ static void start(struct flo_worker *worker, struct flo_job *job)
     const struct flo_slot *source = find_source(worker, job, slot);
     uint32_t common = may_take(worker, job, source);
     slot->client = job->client;
-    if (flo_job_start(job, slot->session, source->session, common,
-                      slot->sampler, &err) < 0) {
+    if (flo_job_start(job, slot->session, source->session, common, slot->sampler, &err) < 0) {
         flo_frame_fail(&worker->out, job->request, &err);
         flo_job_free(job);
         return;
@@ -201,8 +193,7 @@ static void start_waiter(struct flo_worker *worker, size_t i)
         job->adapter = waiter->adapter;
         job->made_at_us = waiter->came_us;
         if (job->adapter == NULL && job->priority != FLO_WIRE_PROBE) {
-            flo_kept_note(worker->kept, job->tokens, job->n_prompt,
-                          job->client);
+            flo_kept_note(worker->kept, job->tokens, job->n_prompt, job->client);
         }
         start(worker, job);
     }
@@ -237,8 +228,7 @@ static void start_waiting(struct flo_worker *worker)
 /* ---- one pass ---- */
 
 /* The jobs that have a session, in the order in which they began. */
-static size_t list_jobs(struct flo_worker *worker, struct flo_slot **slots,
-                        struct flo_turn *turns)
+static size_t list_jobs(struct flo_worker *worker, struct flo_slot **slots, struct flo_turn *turns)
 {
     size_t count = 0;
     for (size_t i = 0; i < worker->n_slots; i++) {
@@ -254,9 +244,8 @@ static size_t list_jobs(struct flo_worker *worker, struct flo_slot **slots,
     }
     for (size_t i = 0; i < count; i++) {
         const struct flo_job *job = slots[i]->job;
-        turns[i] = (struct flo_turn){.priority = job->priority,
-                                     .pending = flo_job_pending(job),
-                                     .is_answer = job->made > 0};
+        turns[i] = (struct flo_turn){
+            .priority = job->priority, .pending = flo_job_pending(job), .is_answer = job->made > 0};
     }
     return count;
 }
@@ -274,8 +263,8 @@ static bool is_wanted(void *context)
            flo_frames_wait(worker->socket, types);
 }
 
-static void fail_all(struct flo_worker *worker, struct flo_slot **slots,
-                     size_t count, const struct flo_err *err)
+static void fail_all(struct flo_worker *worker, struct flo_slot **slots, size_t count,
+                     const struct flo_err *err)
 {
     for (size_t i = 0; i < count; i++) {
         flo_frame_fail(&worker->out, slots[i]->job->request, err);
@@ -288,8 +277,7 @@ static void compute(struct flo_worker *worker, struct flo_slot **slots,
 {
     struct flo_err err = {0};
     uint64_t began_us = flo_now_us();
-    int rv =
-        flo_engine_step(worker->engine, steps, count, is_wanted, worker, &err);
+    int rv = flo_engine_step(worker->engine, steps, count, is_wanted, worker, &err);
     worker->was_broken_off = rv == FLO_E_INFER_CANCELLED;
     if (worker->was_broken_off) {
         return;
@@ -306,8 +294,7 @@ static void compute(struct flo_worker *worker, struct flo_slot **slots,
         return;
     }
     if (count == 1) {
-        flo_draft_cost(&worker->costs, steps[0].count,
-                       (float)(flo_now_us() - began_us));
+        flo_draft_cost(&worker->costs, steps[0].count, (float)(flo_now_us() - began_us));
     }
     worker->pass++;
     for (size_t i = 0; i < count; i++) {
@@ -331,9 +318,8 @@ static bool run_pass(struct flo_worker *worker)
     worker->is_waited_for = flo_schedule_pass(&worker->schedule, turns, count);
     for (size_t i = 0; i < count; i++) {
         if (turns[i].rows > 0) {
-            flo_job_prepare(slots[i]->job, turns[i].rows,
-                            count == 1 ? &worker->costs : NULL, &worker->out,
-                            &steps[n]);
+            flo_job_prepare(slots[i]->job, turns[i].rows, count == 1 ? &worker->costs : NULL,
+                            &worker->out, &steps[n]);
             slots[n++] = slots[i];
         }
     }
@@ -344,8 +330,7 @@ static bool run_pass(struct flo_worker *worker)
 size_t flo_worker_first_embed(const struct flo_worker *worker)
 {
     size_t i = 0;
-    while (i < worker->waiting.count &&
-           worker->waiting.list[i].type != FLO_WIRE_EMBED) {
+    while (i < worker->waiting.count && worker->waiting.list[i].type != FLO_WIRE_EMBED) {
         i++;
     }
     return i;
@@ -359,15 +344,14 @@ void flo_worker_end_waiting(struct flo_worker *worker, size_t i)
     flo_waiting_remove(&worker->waiting, i);
 }
 
-static void end_embed(struct flo_worker *worker, size_t i,
-                      const struct flo_err *err)
+static void end_embed(struct flo_worker *worker, size_t i, const struct flo_err *err)
 {
     const struct flo_waiter *waiter = &worker->waiting.list[i];
     if (err->code != 0) {
         flo_frame_fail(&worker->out, waiter->request, err);
     } else {
-        flo_frame_done(&worker->out, waiter->request, &worker->embed.counts,
-                       waiter->came_us, worker->embed.started_at_us);
+        flo_frame_done(&worker->out, waiter->request, &worker->embed.counts, waiter->came_us,
+                       worker->embed.started_at_us);
     }
     flo_worker_end_waiting(worker, i);
 }
@@ -391,10 +375,8 @@ static bool step_embed(struct flo_worker *worker, bool has_answers)
     }
     slot->client = FLO_CLIENT_NOBODY;
     flo_waiting_read(&worker->waiting, i, &worker->message);
-    if (flo_embed_step(&worker->embed, worker->engine, slot->session,
-                       &worker->message,
-                       has_answers ? EMBED_PIECE_BUSY : FLO_PASS_ROWS,
-                       &worker->out, &err)) {
+    if (flo_embed_step(&worker->embed, worker->engine, slot->session, &worker->message,
+                       has_answers ? EMBED_PIECE_BUSY : FLO_PASS_ROWS, &worker->out, &err)) {
         end_embed(worker, i, &err);
     }
     return true;

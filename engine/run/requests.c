@@ -14,22 +14,19 @@
 
 /* ---- opening ---- */
 
-static int open_slots(struct flo_worker *worker, size_t count,
-                      struct flo_err *err)
+static int open_slots(struct flo_worker *worker, size_t count, struct flo_err *err)
 {
     static const struct flo_sampling greedy;
-    worker->embed.vector = calloc(flo_engine_info(worker->engine)->n_embd,
-                                  sizeof(*worker->embed.vector));
+    worker->embed.vector =
+        calloc(flo_engine_info(worker->engine)->n_embd, sizeof(*worker->embed.vector));
     if (worker->embed.vector == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for a vector");
     }
     worker->n_slots = count;
     for (size_t i = 0; i < count; i++) {
-        int rv =
-            flo_session_open(worker->engine, &worker->slots[i].session, err);
+        int rv = flo_session_open(worker->engine, &worker->slots[i].session, err);
         if (rv == 0) {
-            rv = flo_sampler_open(worker->engine, &greedy,
-                                  &worker->slots[i].sampler, err);
+            rv = flo_sampler_open(worker->engine, &greedy, &worker->slots[i].sampler, err);
         }
         if (rv < 0) {
             return rv;
@@ -38,12 +35,10 @@ static int open_slots(struct flo_worker *worker, size_t count,
     return 0;
 }
 
-static int put_ready(struct flo_worker *worker, uint32_t request,
-                     struct flo_err *err)
+static int put_ready(struct flo_worker *worker, uint32_t request, struct flo_err *err)
 {
     const struct flo_engine_info *info = flo_engine_info(worker->engine);
-    struct flo_wire_message answer = {.type = FLO_WIRE_READY,
-                                      .request = request};
+    struct flo_wire_message answer = {.type = FLO_WIRE_READY, .request = request};
     answer.ready = (struct flo_wire_ready){
         .kernel = flo_wire_text_of(info->kernel),
         .n_vocab = info->n_vocab,
@@ -58,8 +53,7 @@ static int put_ready(struct flo_worker *worker, uint32_t request,
         .is_sandboxed = worker->is_sandboxed,
         .is_packed = info->is_packed,
         .prefix_tokens = flo_kept_tokens(worker->kept),
-        .abilities =
-            FLO_ABILITIES_OURS | (info->labels > 0 ? FLO_ABILITY_RERANK : 0),
+        .abilities = FLO_ABILITIES_OURS | (info->labels > 0 ? FLO_ABILITY_RERANK : 0),
     };
     return flo_wire_write(&worker->out, &answer, err);
 }
@@ -73,23 +67,20 @@ void flo_worker_close_fds(struct flo_worker *worker)
 
 /* Call it before the first byte of a model or adapter is read.  `threads` are
  * made now, and none afterwards. */
-static int begin_reading(struct flo_worker *worker, uint32_t threads,
-                         struct flo_err *err)
+static int begin_reading(struct flo_worker *worker, uint32_t threads, struct flo_err *err)
 {
     uint32_t made = worker->pool == NULL ? 1 : flo_pool_size(worker->pool);
     int rv = 0;
     if (worker->is_reading) {
         return threads <= made
                    ? 0
-                   : flo_fail(err, FLO_E_USAGE, "%u threads, %u were started",
-                              threads, made);
+                   : flo_fail(err, FLO_E_USAGE, "%u threads, %u were started", threads, made);
     }
     if (threads > 1) {
         rv = flo_pool_open(threads, &worker->pool, err);
     }
     if (rv == 0 && worker->is_sandboxed) {
-        rv = flo_engine_sandbox_enter(FLO_SANDBOX_OPENING, FLO_SANDBOX_REQUIRED,
-                                      err);
+        rv = flo_engine_sandbox_enter(FLO_SANDBOX_OPENING, FLO_SANDBOX_REQUIRED, err);
     }
     worker->is_reading = rv >= 0;
     return rv < 0 ? rv : 0;
@@ -97,9 +88,8 @@ static int begin_reading(struct flo_worker *worker, uint32_t threads,
 
 /* Open the engine.  If the number of sessions was not given and the budget has
  * no room for the usual number, it gets fewer. */
-static int open_engine(int fd, struct flo_engine_options *options,
-                       bool may_shrink, struct flo_engine **engine,
-                       struct flo_err *err)
+static int open_engine(int fd, struct flo_engine_options *options, bool may_shrink,
+                       struct flo_engine **engine, struct flo_err *err)
 {
     struct flo_err first = {0};
     int rv = flo_engine_open_fd(fd, options, engine, &first);
@@ -115,22 +105,21 @@ static int open_engine(int fd, struct flo_engine_options *options,
 
 static enum flo_kv_type cache_of(uint32_t cache)
 {
-    static const enum flo_kv_type types[FLO_WIRE_CACHES] = {
-        [FLO_WIRE_CACHE_AUTO] = FLO_KV_AUTO,
-        [FLO_WIRE_CACHE_F16] = FLO_KV_F16,
-        [FLO_WIRE_CACHE_Q8_0] = FLO_KV_Q8_0};
+    static const enum flo_kv_type types[FLO_WIRE_CACHES] = {[FLO_WIRE_CACHE_AUTO] = FLO_KV_AUTO,
+                                                            [FLO_WIRE_CACHE_F16] = FLO_KV_F16,
+                                                            [FLO_WIRE_CACHE_Q8_0] = FLO_KV_Q8_0};
     return types[cache];
 }
 
 static int check_open(const struct flo_wire_open *in, struct flo_err *err)
 {
     if (in->sessions > FLO_SESSIONS_MAX) {
-        return flo_fail(err, FLO_E_USAGE, "%u sessions, at most %u",
-                        in->sessions, FLO_SESSIONS_MAX);
+        return flo_fail(err, FLO_E_USAGE, "%u sessions, at most %u", in->sessions,
+                        FLO_SESSIONS_MAX);
     }
     if (in->threads > FLO_ENGINE_THREADS_MAX) {
-        return flo_fail(err, FLO_E_USAGE, "threads is %u, not 1 to %d",
-                        in->threads, FLO_ENGINE_THREADS_MAX);
+        return flo_fail(err, FLO_E_USAGE, "threads is %u, not 1 to %d", in->threads,
+                        FLO_ENGINE_THREADS_MAX);
     }
     if (in->cache >= FLO_WIRE_CACHES) {
         return flo_fail(err, FLO_E_USAGE, "a cache of type %u", in->cache);
@@ -153,8 +142,7 @@ static struct flo_engine_options options_of(const struct flo_wire_open *in)
     };
 }
 
-static int open_model(struct flo_worker *worker,
-                      const struct flo_wire_message *message,
+static int open_model(struct flo_worker *worker, const struct flo_wire_message *message,
                       struct flo_err *err)
 {
     const struct flo_wire_open *in = &message->open;
@@ -165,18 +153,15 @@ static int open_model(struct flo_worker *worker,
     }
     if (worker->engine != NULL || worker->n_fds < 1 + in->n_adapters) {
         return flo_fail(err, FLO_E_WORKER_PROTOCOL,
-                        worker->engine != NULL ? "OPEN came twice"
-                                               : "OPEN without a descriptor");
+                        worker->engine != NULL ? "OPEN came twice" : "OPEN without a descriptor");
     }
     int rv = check_open(in, err);
-    rv = rv < 0 ? rv
-                : begin_reading(worker, flo_pool_threads_of(in->threads), err);
+    rv = rv < 0 ? rv : begin_reading(worker, flo_pool_threads_of(in->threads), err);
     if (rv < 0) {
         flo_worker_close_fds(worker);
         return rv;
     }
-    flo_buf_add(&chat_template, in->chat_template.data,
-                in->chat_template.bytes);
+    flo_buf_add(&chat_template, in->chat_template.data, in->chat_template.bytes);
     if (chat_template.failed) {
         return flo_fail(err, FLO_E_MEMORY, "a chat template");
     }
@@ -190,12 +175,10 @@ static int open_model(struct flo_worker *worker,
     flo_sandbox_bound(worker->fds, worker->n_fds,
                       in->memory_bytes_max == 0
                           ? 0
-                          : in->memory_bytes_max + 2 * options.adapter_bytes +
-                                FLO_REQUEST_BYTES,
+                          : in->memory_bytes_max + 2 * options.adapter_bytes + FLO_REQUEST_BYTES,
                       in->threads);
     if (rv == 0) {
-        rv = open_engine(worker->fds[0], &options, in->sessions == 0,
-                         &worker->engine, err);
+        rv = open_engine(worker->fds[0], &options, in->sessions == 0, &worker->engine, err);
     }
     uint32_t sessions = options.sessions - 1;
     if (rv == 0) {
@@ -206,13 +189,11 @@ static int open_model(struct flo_worker *worker,
         rv = open_slots(worker, sessions + 1, err);
     }
     if (rv == 0 && kept >= 0) { /* into a user's session */
-        worker->kept = flo_kept_open(worker->engine, kept,
-                                     worker->slots[sessions - 1].session);
+        worker->kept = flo_kept_open(worker->engine, kept, worker->slots[sessions - 1].session);
         kept = -1;
     }
     if (rv == 0 && worker->is_sandboxed) {
-        rv = flo_engine_sandbox_enter(FLO_SANDBOX_SERVING, FLO_SANDBOX_REQUIRED,
-                                      err);
+        rv = flo_engine_sandbox_enter(FLO_SANDBOX_SERVING, FLO_SANDBOX_REQUIRED, err);
     }
     if (rv < 0) {
         return rv;
@@ -224,18 +205,15 @@ static int open_model(struct flo_worker *worker,
 }
 
 /* The bytes that OPEN would take; nothing is opened. */
-static int plan_model(struct flo_worker *worker,
-                      const struct flo_wire_message *message,
+static int plan_model(struct flo_worker *worker, const struct flo_wire_message *message,
                       struct flo_err *err)
 {
     const struct flo_wire_open *in = &message->open;
-    struct flo_wire_message answer = {.type = FLO_WIRE_PLANNED,
-                                      .request = message->request};
+    struct flo_wire_message answer = {.type = FLO_WIRE_PLANNED, .request = message->request};
     struct flo_engine_plan plan = {0};
     if (worker->engine != NULL || worker->n_fds < 1) {
         return flo_fail(err, FLO_E_WORKER_PROTOCOL,
-                        worker->engine != NULL ? "PLAN after OPEN"
-                                               : "PLAN without a descriptor");
+                        worker->engine != NULL ? "PLAN after OPEN" : "PLAN without a descriptor");
     }
     int rv = check_open(in, err);
     rv = rv < 0 ? rv : begin_reading(worker, in->threads, err);
@@ -251,22 +229,20 @@ static int plan_model(struct flo_worker *worker,
     if (rv < 0) {
         return rv;
     }
-    answer.planned = (struct flo_wire_planned){
-        .weights_bytes = plan.weights_bytes,
-        .private_bytes = plan.total_bytes - plan.weights_bytes,
-        .context = plan.context,
-        .sessions = plan.sessions - 1};
+    answer.planned =
+        (struct flo_wire_planned){.weights_bytes = plan.weights_bytes,
+                                  .private_bytes = plan.total_bytes - plan.weights_bytes,
+                                  .context = plan.context,
+                                  .sessions = plan.sessions - 1};
     return flo_wire_write(&worker->out, &answer, err);
 }
 
-static int pack_model(struct flo_worker *worker,
-                      const struct flo_wire_message *message,
+static int pack_model(struct flo_worker *worker, const struct flo_wire_message *message,
                       struct flo_err *err)
 {
     if (worker->engine != NULL || worker->n_fds < 1) {
         return flo_fail(err, FLO_E_WORKER_PROTOCOL,
-                        worker->engine != NULL ? "PACK after OPEN"
-                                               : "PACK without a descriptor");
+                        worker->engine != NULL ? "PACK after OPEN" : "PACK without a descriptor");
     }
     /* The first PACK tells how long the file must be.  The agent makes the
      * file, since this process can make no file longer; the next PACK fills it
@@ -277,8 +253,7 @@ static int pack_model(struct flo_worker *worker,
         flo_sandbox_bound(worker->fds, worker->n_fds, 0, 1);
         rv = flo_packing_open(worker->fds[0], true, packing, err);
     } else if (rv == 0) {
-        rv = flo_sidecar_write(packing->sidecar, worker->fds[0], 1, NULL, NULL,
-                               err);
+        rv = flo_sidecar_write(packing->sidecar, worker->fds[0], 1, NULL, NULL, err);
     }
     flo_worker_close_fds(worker);
     if (rv < 0) {
@@ -286,16 +261,14 @@ static int pack_model(struct flo_worker *worker,
     }
     struct flo_wire_message answer = {.type = FLO_WIRE_PACKED,
                                       .request = message->request,
-                                      .packed.bytes =
-                                          flo_sidecar_bytes(packing->sidecar)};
+                                      .packed.bytes = flo_sidecar_bytes(packing->sidecar)};
     return flo_wire_write(&worker->out, &answer, err);
 }
 
 /* ---- requests ---- */
 
 /* LOAD and DROP. */
-static int change_adapters(struct flo_worker *worker,
-                           const struct flo_wire_message *message,
+static int change_adapters(struct flo_worker *worker, const struct flo_wire_message *message,
                            struct flo_err *err)
 {
     struct flo_wire_message answer = {.type = FLO_WIRE_ADAPTER,
@@ -304,28 +277,26 @@ static int change_adapters(struct flo_worker *worker,
     struct flo_adapter *adapter = NULL;
     int rv;
     if (message->type == FLO_WIRE_DROP) {
-        rv = flo_adapters_drop(&worker->adapters, message->adapter.name,
-                               &answer.adapter.bytes, err);
+        rv =
+            flo_adapters_drop(&worker->adapters, message->adapter.name, &answer.adapter.bytes, err);
     } else {
         if (worker->n_fds == 0) {
-            return flo_fail(err, FLO_E_WORKER_PROTOCOL,
-                            "LOAD without a descriptor");
+            return flo_fail(err, FLO_E_WORKER_PROTOCOL, "LOAD without a descriptor");
         }
         int fd = worker->fds[0];
         memmove(worker->fds, worker->fds + 1, --worker->n_fds * sizeof(fd));
-        rv = flo_adapters_load(&worker->adapters, worker->engine,
-                               message->adapter.name, fd, &adapter, err);
+        rv = flo_adapters_load(&worker->adapters, worker->engine, message->adapter.name, fd,
+                               &adapter, err);
         close(fd);
-        answer.adapter.bytes =
-            adapter == NULL ? 0 : flo_adapter_info(adapter)->bytes;
+        answer.adapter.bytes = adapter == NULL ? 0 : flo_adapter_info(adapter)->bytes;
     }
     flo_worker_sweep_adapters(worker);
     return rv < 0 ? rv : flo_wire_write(&worker->out, &answer, err);
 }
 
 /* GENERATE: it waits until a session is free.  Probes measure any model. */
-static int enqueue(struct flo_worker *worker,
-                   const struct flo_wire_message *message, struct flo_err *err)
+static int enqueue(struct flo_worker *worker, const struct flo_wire_message *message,
+                   struct flo_err *err)
 {
     struct flo_adapter *adapter = NULL;
     int rv = 0;
@@ -336,16 +307,15 @@ static int enqueue(struct flo_worker *worker,
                         "file has no output.weight");
     }
     if (message->generate.adapter.bytes > 0) {
-        rv = flo_adapters_find(&worker->adapters, message->generate.adapter,
-                               &adapter, err);
+        rv = flo_adapters_find(&worker->adapters, message->generate.adapter, &adapter, err);
     }
     rv = rv < 0 ? rv : flo_waiting_add(&worker->waiting, message, adapter, err);
     worker->requests += rv == 0;
     return rv;
 }
 
-static int embed(struct flo_worker *worker,
-                 const struct flo_wire_message *message, struct flo_err *err)
+static int embed(struct flo_worker *worker, const struct flo_wire_message *message,
+                 struct flo_err *err)
 {
     int rv = flo_embed_count(&message->embed) == 0
                  ? flo_fail(err, FLO_E_INFER_PARAM, "no input")
@@ -364,13 +334,12 @@ static void cancel_waiting(struct flo_worker *worker, size_t i)
         began_us = worker->embed.started_at_us;
     }
     done.reason = FLO_WIRE_CANCELLED;
-    flo_frame_done(&worker->out, waiter->request, &done, waiter->came_us,
-                   began_us);
+    flo_frame_done(&worker->out, waiter->request, &done, waiter->came_us, began_us);
     flo_worker_end_waiting(worker, i);
 }
 
-static int cancel(struct flo_worker *worker,
-                  const struct flo_wire_message *message, struct flo_err *err)
+static int cancel(struct flo_worker *worker, const struct flo_wire_message *message,
+                  struct flo_err *err)
 {
     uint32_t request = message->request;
     (void)err; /* the request may have ended: nothing to say then */
@@ -402,22 +371,20 @@ static int cancel(struct flo_worker *worker,
     return 0;
 }
 
-static int tokenise(struct flo_worker *worker,
-                    const struct flo_wire_message *message, struct flo_err *err)
+static int tokenise(struct flo_worker *worker, const struct flo_wire_message *message,
+                    struct flo_err *err)
 {
     int32_t *tokens = NULL;
     size_t count = 0;
     int rv = 0;
     if (message->tokenise.text.bytes > FLO_WIRE_TOKENISE_MAX) {
-        rv = flo_fail(err, FLO_E_INFER_TOO_LONG,
-                      "a text of %zu bytes, at most %d are read",
+        rv = flo_fail(err, FLO_E_INFER_TOO_LONG, "a text of %zu bytes, at most %d are read",
                       message->tokenise.text.bytes, FLO_WIRE_TOKENISE_MAX);
     } else {
-        rv = flo_tokens_read(
-            worker->engine, message->tokenise.text,
-            (message->tokenise.reads_special ? FLO_TEXT_SPECIAL : 0) |
-                (message->tokenise.adds_ends ? FLO_TEXT_ENDS : 0),
-            FLO_WIRE_PAYLOAD_BYTES_MAX / 4, &tokens, &count, err);
+        rv = flo_tokens_read(worker->engine, message->tokenise.text,
+                             (message->tokenise.reads_special ? FLO_TEXT_SPECIAL : 0) |
+                                 (message->tokenise.adds_ends ? FLO_TEXT_ENDS : 0),
+                             FLO_WIRE_PAYLOAD_BYTES_MAX / 4, &tokens, &count, err);
     }
     if (rv < 0) {
         return rv;
@@ -426,30 +393,23 @@ static int tokenise(struct flo_worker *worker,
         uint32_t id = (uint32_t)tokens[i];
         flo_put_u32(&tokens[i], id);
     }
-    struct flo_wire_message answer = {.type = FLO_WIRE_TOKENS,
-                                      .request = message->request};
-    answer.tokens.tokens =
-        (struct flo_wire_text){(const char *)tokens, 4 * count};
+    struct flo_wire_message answer = {.type = FLO_WIRE_TOKENS, .request = message->request};
+    answer.tokens.tokens = (struct flo_wire_text){(const char *)tokens, 4 * count};
     rv = flo_wire_write(&worker->out, &answer, err);
     free(tokens);
     return rv;
 }
 
-static int detokenise(struct flo_worker *worker,
-                      const struct flo_wire_message *message,
+static int detokenise(struct flo_worker *worker, const struct flo_wire_message *message,
                       struct flo_err *err)
 {
-    struct flo_wire_message answer = {.type = FLO_WIRE_TEXT,
-                                      .request = message->request};
+    struct flo_wire_message answer = {.type = FLO_WIRE_TEXT, .request = message->request};
     struct flo_buf text = {.bytes_max = FLO_WIRE_PAYLOAD_BYTES_MAX};
     int32_t *tokens = NULL;
     size_t count = 0;
-    int rv =
-        flo_tokens_read(worker->engine, message->tokens.tokens, FLO_TEXT_IDS,
-                        FLO_WIRE_TOKENISE_MAX, &tokens, &count, err);
-    rv = rv < 0 ? rv
-                : flo_engine_detokenise(worker->engine, tokens, count, true,
-                                        &text, err);
+    int rv = flo_tokens_read(worker->engine, message->tokens.tokens, FLO_TEXT_IDS,
+                             FLO_WIRE_TOKENISE_MAX, &tokens, &count, err);
+    rv = rv < 0 ? rv : flo_engine_detokenise(worker->engine, tokens, count, true, &text, err);
     answer.string.text = (struct flo_wire_text){text.data, text.bytes};
     rv = rv < 0 ? rv : flo_wire_write(&worker->out, &answer, err);
     flo_buf_deinit(&text);
@@ -457,19 +417,16 @@ static int detokenise(struct flo_worker *worker,
     return rv;
 }
 
-static int put_stats(struct flo_worker *worker,
-                     const struct flo_wire_message *message,
+static int put_stats(struct flo_worker *worker, const struct flo_wire_message *message,
                      struct flo_err *err)
 {
-    struct flo_wire_message answer = {.type = FLO_WIRE_STATS_ANSWER,
-                                      .request = message->request};
+    struct flo_wire_message answer = {.type = FLO_WIRE_STATS_ANSWER, .request = message->request};
     struct rusage usage;
     for (size_t i = 0; i < worker->n_slots; i++) {
         answer.stats.running += worker->slots[i].job != NULL;
     }
     answer.stats.queued =
-        (uint32_t)(worker->n_paused +
-                   flo_waiting_count(&worker->waiting, FLO_WIRE_GENERATE));
+        (uint32_t)(worker->n_paused + flo_waiting_count(&worker->waiting, FLO_WIRE_GENERATE));
     answer.stats.requests = worker->requests;
     answer.stats.tokens_in = worker->tokens_in;
     answer.stats.tokens_out = worker->tokens_out;
@@ -479,37 +436,29 @@ static int put_stats(struct flo_worker *worker,
     return flo_wire_write(&worker->out, &answer, err);
 }
 
-static int put_pong(struct flo_worker *worker,
-                    const struct flo_wire_message *message, struct flo_err *err)
+static int put_pong(struct flo_worker *worker, const struct flo_wire_message *message,
+                    struct flo_err *err)
 {
-    struct flo_wire_message answer = {.type = FLO_WIRE_PONG,
-                                      .request = message->request};
+    struct flo_wire_message answer = {.type = FLO_WIRE_PONG, .request = message->request};
     return flo_wire_write(&worker->out, &answer, err);
 }
 
 /* ---- all of them ---- */
 
 static const struct {
-    int (*act)(struct flo_worker *worker,
-               const struct flo_wire_message *message, struct flo_err *err);
+    int (*act)(struct flo_worker *worker, const struct flo_wire_message *message,
+               struct flo_err *err);
     bool needs_model;
 } requests[] = {
-    [FLO_WIRE_OPEN] = {open_model, false},
-    [FLO_WIRE_GENERATE] = {enqueue, true},
-    [FLO_WIRE_CANCEL] = {cancel, false},
-    [FLO_WIRE_STATS] = {put_stats, false},
-    [FLO_WIRE_PING] = {put_pong, false},
-    [FLO_WIRE_TOKENISE] = {tokenise, true},
-    [FLO_WIRE_PACK] = {pack_model, false},
-    [FLO_WIRE_PLAN] = {plan_model, false},
-    [FLO_WIRE_DETOKENISE] = {detokenise, true},
-    [FLO_WIRE_EMBED] = {embed, true},
-    [FLO_WIRE_LOAD] = {change_adapters, true},
-    [FLO_WIRE_DROP] = {change_adapters, true},
+    [FLO_WIRE_OPEN] = {open_model, false},      [FLO_WIRE_GENERATE] = {enqueue, true},
+    [FLO_WIRE_CANCEL] = {cancel, false},        [FLO_WIRE_STATS] = {put_stats, false},
+    [FLO_WIRE_PING] = {put_pong, false},        [FLO_WIRE_TOKENISE] = {tokenise, true},
+    [FLO_WIRE_PACK] = {pack_model, false},      [FLO_WIRE_PLAN] = {plan_model, false},
+    [FLO_WIRE_DETOKENISE] = {detokenise, true}, [FLO_WIRE_EMBED] = {embed, true},
+    [FLO_WIRE_LOAD] = {change_adapters, true},  [FLO_WIRE_DROP] = {change_adapters, true},
 };
 
-int flo_worker_handle(struct flo_worker *worker,
-                      const struct flo_wire_message *message,
+int flo_worker_handle(struct flo_worker *worker, const struct flo_wire_message *message,
                       struct flo_err *err)
 {
     size_t type = (size_t)message->type;

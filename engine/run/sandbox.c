@@ -28,8 +28,7 @@
 static const struct flo_sandbox_rule rules[] = {
 #include "base/sandbox/calls.def"
     /* before anything of the model is read */
-    FLO_CALL_THREAD(STARTING),
-    FLO_CALL_VAIN(STARTING, clone3, ENOSYS), /* libc then takes clone */
+    FLO_CALL_THREAD(STARTING), FLO_CALL_VAIN(STARTING, clone3, ENOSYS), /* libc then takes clone */
     /* while the model is opened */
     FLO_CALL_VAIN(OPENING, openat, EACCES), FLO_CALL(OPENING, fstat),
 #ifdef SYS_fstat64
@@ -100,8 +99,7 @@ int flo_engine_sandbox_enter(enum flo_sandbox level, enum flo_sandbox_mode mode,
     if (rv >= 0) {
         rv = flo_sandbox_filter(&policy, (uint8_t)level, err);
     }
-    if (rv == 0 &&
-        (rv = flo_sandbox_miss(mode, FLO_SANDBOX_PART_CALLS, err)) == 0) {
+    if (rv == 0 && (rv = flo_sandbox_miss(mode, FLO_SANDBOX_PART_CALLS, err)) == 0) {
         return 0;
     }
     return rv;
@@ -126,8 +124,7 @@ static uint64_t file_bytes(const int *fds, size_t count)
     return sum;
 }
 
-void flo_sandbox_bound(const int *fds, size_t count, uint64_t planned_bytes,
-                       uint32_t threads)
+void flo_sandbox_bound(const int *fds, size_t count, uint64_t planned_bytes, uint32_t threads)
 {
     uint64_t files = file_bytes(fds, count);
     uint64_t bound = planned_bytes;
@@ -135,8 +132,8 @@ void flo_sandbox_bound(const int *fds, size_t count, uint64_t planned_bytes,
     if (bound == 0 && sysinfo(&machine) == 0) {
         bound = (uint64_t)machine.totalram * machine.mem_unit + 2 * files;
     }
-    bound += files + AROUND_BYTES +
-             (threads == 0 ? FLO_ENGINE_THREADS_MAX : threads) * THREAD_BYTES;
+    bound +=
+        files + AROUND_BYTES + (threads == 0 ? FLO_ENGINE_THREADS_MAX : threads) * THREAD_BYTES;
     if (flo_sandbox_is_built()) {
         flo_sandbox_limit(RLIMIT_AS, bound);
     }

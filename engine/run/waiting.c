@@ -6,8 +6,7 @@
 #include <assert.h>
 #include <string.h>
 
-size_t flo_waiting_count(const struct flo_waiting *waiting,
-                         enum flo_wire_type type)
+size_t flo_waiting_count(const struct flo_waiting *waiting, enum flo_wire_type type)
 {
     size_t count = 0;
     for (size_t i = 0; i < waiting->count; i++) {
@@ -26,8 +25,7 @@ static size_t place_of(const struct flo_waiting *waiting, size_t i)
     return at;
 }
 
-int flo_waiting_add(struct flo_waiting *waiting,
-                    const struct flo_wire_message *message,
+int flo_waiting_add(struct flo_waiting *waiting, const struct flo_wire_message *message,
                     const struct flo_adapter *adapter, struct flo_err *err)
 {
     struct flo_buf *frames = &waiting->frames;
@@ -35,15 +33,14 @@ int flo_waiting_add(struct flo_waiting *waiting,
     size_t count = flo_waiting_count(waiting, message->type);
     bool is_embed = message->type == FLO_WIRE_EMBED;
     if (count == (is_embed ? FLO_EMBEDS_MAX : FLO_QUEUE_MAX)) {
-        return flo_fail(err, FLO_E_INFER_BUSY, "%zu requests%s wait already",
-                        count, is_embed ? " for vectors" : "");
+        return flo_fail(err, FLO_E_INFER_BUSY, "%zu requests%s wait already", count,
+                        is_embed ? " for vectors" : "");
     }
     frames->bytes_max = FLO_WIRE_WAITING_BYTES_MAX;
     if (flo_wire_write(frames, message, NULL) < 0) {
         frames->bytes = before;
         frames->failed = false;
-        return flo_fail(err, FLO_E_INFER_BUSY,
-                        "requests of %zu bytes wait already", before);
+        return flo_fail(err, FLO_E_INFER_BUSY, "requests of %zu bytes wait already", before);
     }
     waiting->list[waiting->count++] = (struct flo_waiter){
         .type = message->type,
@@ -56,8 +53,7 @@ int flo_waiting_add(struct flo_waiting *waiting,
     return 0;
 }
 
-void flo_waiting_read(const struct flo_waiting *waiting, size_t i,
-                      struct flo_wire_message *message)
+void flo_waiting_read(const struct flo_waiting *waiting, size_t i, struct flo_wire_message *message)
 {
     ptrdiff_t used = flo_wire_read(waiting->frames.data + place_of(waiting, i),
                                    waiting->list[i].bytes, message, NULL);

@@ -43,8 +43,7 @@ static int handle_input(struct flo_worker *worker)
     size_t at = 0;
     while (at < worker->in.bytes && !is_busy(worker)) {
         struct flo_err err = {0};
-        ptrdiff_t used = flo_wire_read(worker->in.data + at,
-                                       worker->in.bytes - at, &message, &err);
+        ptrdiff_t used = flo_wire_read(worker->in.data + at, worker->in.bytes - at, &message, &err);
         if (used == 0) {
             break;
         }
@@ -61,8 +60,8 @@ static int send_output(struct flo_worker *worker)
 {
     size_t at = 0;
     while (at < worker->out.bytes) {
-        ssize_t n = send(worker->socket, worker->out.data + at,
-                         worker->out.bytes - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+        ssize_t n = send(worker->socket, worker->out.data + at, worker->out.bytes - at,
+                         MSG_DONTWAIT | MSG_NOSIGNAL);
         if (n < 0 && errno == EINTR) {
             continue;
         }
@@ -84,8 +83,8 @@ static int read_input(struct flo_worker *worker)
 {
     int got = 1, left = handle_input(worker);
     while (got > 0 && left == 0) {
-        got = flo_wire_receive(worker->socket, &worker->in, worker->fds,
-                               FLO_WIRE_FDS_MAX, &worker->n_fds);
+        got = flo_wire_receive(worker->socket, &worker->in, worker->fds, FLO_WIRE_FDS_MAX,
+                               &worker->n_fds);
         left = handle_input(worker);
     }
     return got < 0 ? -1 : left;
@@ -96,8 +95,8 @@ static int read_input(struct flo_worker *worker)
 static bool ends_writing(void *context)
 {
     struct flo_worker *worker = context;
-    return read_input(worker) != 0 || send_output(worker) < 0 ||
-           worker->in.bytes > 0 || worker->waiting.count > 0;
+    return read_input(worker) != 0 || send_output(worker) < 0 || worker->in.bytes > 0 ||
+           worker->waiting.count > 0;
 }
 
 /* The process is idle: write the beginning that requests share, until a request
@@ -109,8 +108,7 @@ static void keep_prefix(struct flo_worker *worker)
         return;
     }
     for (size_t i = 0; i < worker->n_slots && !is_written; i++) {
-        is_written = flo_kept_write(worker->kept, worker->slots[i].session,
-                                    ends_writing, worker);
+        is_written = flo_kept_write(worker->kept, worker->slots[i].session, ends_writing, worker);
     }
     if (!is_written) {
         flo_kept_give_up(worker->kept);
@@ -127,10 +125,8 @@ static void run(struct flo_worker *worker)
         bool is_idle = !has_work && left == 0;
         uint64_t now_ms = flo_now_ms();
         worked_ms = is_idle ? worked_ms : now_ms;
-        int wait_ms =
-            is_idle ? flo_kept_wait_ms(worker->kept, now_ms - worked_ms) : -1;
-        struct pollfd wait = {.fd = worker->socket,
-                              .events = is_full ? 0 : POLLIN};
+        int wait_ms = is_idle ? flo_kept_wait_ms(worker->kept, now_ms - worked_ms) : -1;
+        struct pollfd wait = {.fd = worker->socket, .events = is_full ? 0 : POLLIN};
         if (worker->out.bytes > 0) {
             wait.events |= POLLOUT;
         }
@@ -181,8 +177,7 @@ static void close_all(struct flo_worker *worker)
     flo_worker_close_fds(worker);
 }
 
-int flo_worker_serve(int socket, enum flo_sandbox_mode mode,
-                     void (*opened)(int socket))
+int flo_worker_serve(int socket, enum flo_sandbox_mode mode, void (*opened)(int socket))
 {
     static struct flo_worker worker;
     struct flo_err err = {0};
@@ -211,8 +206,7 @@ int flo_cmd_worker(void *line, struct flo_err *err)
     enum flo_sandbox_mode mode = FLO_SANDBOX_REQUIRED;
 
     if ((word != NULL && !flo_sandbox_mode_parse(word, &mode)) ||
-        getsockopt(SOCKET, SOL_SOCKET, SO_TYPE, &type, &bytes) < 0 ||
-        type != SOCK_STREAM) {
+        getsockopt(SOCKET, SOL_SOCKET, SO_TYPE, &type, &bytes) < 0 || type != SOCK_STREAM) {
         flo_fail(err, FLO_E_USAGE,
                  "worker is started by flotilla-agent, with a socket as "
                  "descriptor 3");

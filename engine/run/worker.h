@@ -56,8 +56,7 @@ struct flo_worker {
 
 /* One frame; only an error of the protocol is fatal, others are answered. */
 FLO_MUST_USE int flo_worker_handle(struct flo_worker *worker,
-                                   const struct flo_wire_message *message,
-                                   struct flo_err *err);
+                                   const struct flo_wire_message *message, struct flo_err *err);
 /* Close the descriptors that came and that nothing took. */
 void flo_worker_close_fds(struct flo_worker *worker);
 

@@ -32,8 +32,8 @@ static float logprob_of(double logit, double total)
     return value > (double)FLO_LOGPROB_MIN ? (float)value : FLO_LOGPROB_MIN;
 }
 
-uint32_t flo_logprobs(const float *logits, uint32_t n_vocab, int32_t token,
-                      uint32_t count, struct flo_logprob *out)
+uint32_t flo_logprobs(const float *logits, uint32_t n_vocab, int32_t token, uint32_t count,
+                      struct flo_logprob *out)
 {
     uint32_t used = 0;
     double best = -INFINITY, total = 0;
@@ -42,18 +42,16 @@ uint32_t flo_logprobs(const float *logits, uint32_t n_vocab, int32_t token,
     for (uint32_t i = 0; i < n_vocab; i++) {
         if (isfinite(logits[i])) {
             best = (double)logits[i] > best ? (double)logits[i] : best;
-            used = insert(out + 1, used, count,
-                          (struct flo_logprob){(int32_t)i, logits[i]});
+            used = insert(out + 1, used, count, (struct flo_logprob){(int32_t)i, logits[i]});
         }
     }
     for (uint32_t i = 0; i < n_vocab; i++) {
         total += isfinite(logits[i]) ? exp((double)logits[i] - best) : 0;
     }
     total = best + log(total);
-    out[0] = (struct flo_logprob){token,
-                                  isfinite(logits[token])
-                                      ? logprob_of((double)logits[token], total)
-                                      : FLO_LOGPROB_MIN};
+    out[0] = (struct flo_logprob){token, isfinite(logits[token])
+                                             ? logprob_of((double)logits[token], total)
+                                             : FLO_LOGPROB_MIN};
     for (uint32_t i = 1; i <= used; i++) {
         out[i].logprob = logprob_of((double)out[i].logprob, total);
     }

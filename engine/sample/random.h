@@ -20,8 +20,7 @@ static inline uint64_t flo_random_next(struct flo_random_stream *stream)
 
 /* Below `limit` (not 0), without bias: draws beyond the last whole multiple
  * are thrown away. */
-static inline uint64_t flo_random_below(struct flo_random_stream *stream,
-                                        uint64_t limit)
+static inline uint64_t flo_random_below(struct flo_random_stream *stream, uint64_t limit)
 {
     uint64_t beyond = UINT64_MAX - UINT64_MAX % limit, draw;
 

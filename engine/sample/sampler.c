@@ -15,11 +15,11 @@
 #define PENALTY_MAX 2
 #define BIAS_MAX 100
 
-static int out_of_range(struct flo_err *err, const char *name, double value,
-                        double minimum, double maximum)
+static int out_of_range(struct flo_err *err, const char *name, double value, double minimum,
+                        double maximum)
 {
-    return flo_fail(err, FLO_E_INFER_PARAM, "%s is %g, not %g to %g", name,
-                    value, minimum, maximum);
+    return flo_fail(err, FLO_E_INFER_PARAM, "%s is %g, not %g to %g", name, value, minimum,
+                    maximum);
 }
 
 /* Numbers that may be below zero. */
@@ -33,19 +33,17 @@ static int check_signed(const struct flo_sampling *s, struct flo_err *err)
 
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         if (!(fabsf(rows[i].value) <= PENALTY_MAX)) {
-            return out_of_range(err, rows[i].name, (double)rows[i].value,
-                                -PENALTY_MAX, PENALTY_MAX);
+            return out_of_range(err, rows[i].name, (double)rows[i].value, -PENALTY_MAX,
+                                PENALTY_MAX);
         }
     }
     if (s->bias_count > FLO_LOGIT_BIASES_MAX) {
-        return flo_fail(err, FLO_E_INFER_PARAM,
-                        "logit_bias has %u tokens, at most %d", s->bias_count,
-                        FLO_LOGIT_BIASES_MAX);
+        return flo_fail(err, FLO_E_INFER_PARAM, "logit_bias has %u tokens, at most %d",
+                        s->bias_count, FLO_LOGIT_BIASES_MAX);
     }
     for (uint32_t i = 0; i < s->bias_count; i++) {
         if (!(fabsf(s->biases[i].bias) <= BIAS_MAX)) {
-            return out_of_range(err, "logit_bias", (double)s->biases[i].bias,
-                                -BIAS_MAX, BIAS_MAX);
+            return out_of_range(err, "logit_bias", (double)s->biases[i].bias, -BIAS_MAX, BIAS_MAX);
         }
     }
     return 0;
@@ -67,13 +65,11 @@ int flo_sampling_check(const struct flo_sampling *s, struct flo_err *err)
 
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         if (!(rows[i].value >= 0 && rows[i].value <= rows[i].maximum)) {
-            return out_of_range(err, rows[i].name, rows[i].value, 0,
-                                rows[i].maximum);
+            return out_of_range(err, rows[i].name, rows[i].value, 0, rows[i].maximum);
         }
     }
     if (s->repeat_penalty != 0 && s->repeat_penalty < 0.01f) {
-        return out_of_range(err, "repeat_penalty", (double)s->repeat_penalty,
-                            0.01, 100);
+        return out_of_range(err, "repeat_penalty", (double)s->repeat_penalty, 0.01, 100);
     }
     return check_signed(s, err);
 }
@@ -95,8 +91,7 @@ uint64_t flo_sampler_bytes(uint32_t n_vocab)
 {
     const struct flo_sampler *s = NULL;
 
-    return sizeof(*s) +
-           n_vocab * (uint64_t)(sizeof(s->candidates[0]) + sizeof(*s->weights));
+    return sizeof(*s) + n_vocab * (uint64_t)(sizeof(s->candidates[0]) + sizeof(*s->weights));
 }
 
 int flo_sampler_make(uint32_t n_vocab, const struct flo_sampling *sampling,
@@ -108,8 +103,7 @@ int flo_sampler_make(uint32_t n_vocab, const struct flo_sampling *sampling,
     if (rv < 0) {
         return rv;
     }
-    sampler = malloc(sizeof(*sampler) +
-                     (size_t)n_vocab * sizeof(sampler->candidates[0]));
+    sampler = malloc(sizeof(*sampler) + (size_t)n_vocab * sizeof(sampler->candidates[0]));
     if (sampler == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "a sampler for %u tokens", n_vocab);
     }
@@ -136,8 +130,8 @@ void flo_sampler_close(struct flo_sampler *sampler)
     }
 }
 
-int flo_sampler_reset(struct flo_sampler *sampler,
-                      const struct flo_sampling *sampling, struct flo_err *err)
+int flo_sampler_reset(struct flo_sampler *sampler, const struct flo_sampling *sampling,
+                      struct flo_err *err)
 {
     int rv = flo_sampling_check(sampling, err);
 
@@ -153,14 +147,12 @@ int flo_sampler_reset(struct flo_sampler *sampler,
     return 0;
 }
 
-const struct flo_sampler_state *
-flo_sampler_state(const struct flo_sampler *sampler)
+const struct flo_sampler_state *flo_sampler_state(const struct flo_sampler *sampler)
 {
     return &sampler->state;
 }
 
-void flo_sampler_go_on(struct flo_sampler *sampler,
-                       const struct flo_sampler_state *state)
+void flo_sampler_go_on(struct flo_sampler *sampler, const struct flo_sampler_state *state)
 {
     sampler->state = *state;
 }
@@ -286,8 +278,7 @@ static void bias(const struct flo_sampler *s, struct candidate *by_token)
     }
 }
 
-static void punish_answered(const struct flo_sampler *s,
-                            struct candidate *by_token)
+static void punish_answered(const struct flo_sampler *s, struct candidate *by_token)
 {
     const struct flo_answered *answered = s->sampling.answered;
 
@@ -311,9 +302,8 @@ static bool has_changes(const struct flo_sampler *s)
 static void punish(struct flo_sampler *s, struct candidate *by_token)
 {
     float penalty = s->sampling.repeat_penalty;
-    uint32_t count = s->state.recent_count < s->sampling.repeat_last
-                         ? s->state.recent_count
-                         : s->sampling.repeat_last;
+    uint32_t count = s->state.recent_count < s->sampling.repeat_last ? s->state.recent_count
+                                                                     : s->sampling.repeat_last;
 
     for (uint32_t i = 0; has_penalty(s) && i < count; i++) {
         int32_t token = recent_at(s, i);
@@ -336,8 +326,7 @@ static bool is_allowed(const uint64_t *allowed, uint32_t token)
 }
 
 /* All finite candidates among the allowed ones; how many. */
-static size_t gather(struct flo_sampler *s, const float *logits,
-                     const uint64_t *allowed)
+static size_t gather(struct flo_sampler *s, const float *logits, const uint64_t *allowed)
 {
     struct candidate *c = s->candidates;
     size_t count = 0;
@@ -399,8 +388,8 @@ static size_t choose(struct flo_sampler *s, size_t count)
         struct candidate next = heap[0];
         double share = exp((double)next.logit - (double)best);
 
-        if (taken > 0 && ((has_top_p && sum >= (double)p->top_p * total) ||
-                          share < (double)p->min_p)) {
+        if (taken > 0 &&
+            ((has_top_p && sum >= (double)p->top_p * total) || share < (double)p->min_p)) {
             break;
         }
         sum += share;
@@ -412,15 +401,13 @@ static size_t choose(struct flo_sampler *s, size_t count)
     return taken;
 }
 
-static struct candidate draw(struct flo_sampler *s,
-                             const struct candidate *chosen, size_t count)
+static struct candidate draw(struct flo_sampler *s, const struct candidate *chosen, size_t count)
 {
     double best = (double)chosen[count - 1].logit;
     uint64_t total = 0, at;
 
     for (size_t i = 0; i < count; i++) {
-        double share = share_of(((double)chosen[i].logit - best) /
-                                (double)s->sampling.temperature);
+        double share = share_of(((double)chosen[i].logit - best) / (double)s->sampling.temperature);
         s->weights[i] = (uint64_t)(share * 0x1p40);
         total += s->weights[i];
     }
@@ -434,8 +421,8 @@ static struct candidate draw(struct flo_sampler *s,
     return chosen[count - 1];
 }
 
-void flo_sampler_choose(struct flo_sampler *s, const float *logits,
-                        const uint64_t *allowed, struct flo_sample *sample)
+void flo_sampler_choose(struct flo_sampler *s, const float *logits, const uint64_t *allowed,
+                        struct flo_sample *sample)
 {
     bool is_greedy = s->sampling.temperature == 0;
     size_t count = 0;
@@ -466,8 +453,7 @@ void flo_sampler_choose(struct flo_sampler *s, const float *logits,
     }
 }
 
-void flo_sampler_sample(struct flo_sampler *s, const float *logits,
-                        struct flo_sample *sample)
+void flo_sampler_sample(struct flo_sampler *s, const float *logits, struct flo_sample *sample)
 {
     flo_sampler_choose(s, logits, NULL, sample);
     flo_sampler_answer(s, sample->token);

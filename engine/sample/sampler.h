@@ -7,10 +7,8 @@
 
 #include "engine/sample/random.h"
 
-FLO_MUST_USE int flo_sampler_make(uint32_t n_vocab,
-                                  const struct flo_sampling *sampling,
-                                  struct flo_sampler **sampler,
-                                  struct flo_err *err);
+FLO_MUST_USE int flo_sampler_make(uint32_t n_vocab, const struct flo_sampling *sampling,
+                                  struct flo_sampler **sampler, struct flo_err *err);
 
 /* Bytes that one has. */
 uint64_t flo_sampler_bytes(uint32_t n_vocab);
@@ -18,8 +16,8 @@ uint64_t flo_sampler_bytes(uint32_t n_vocab);
 /* As flo_sampler_sample(), among the tokens whose bit is set in `allowed`
  * [n_vocab / 64, rounded up] (NULL: all), and without adding the token.
  * At least one bit must be set. */
-void flo_sampler_choose(struct flo_sampler *sampler, const float *logits,
-                        const uint64_t *allowed, struct flo_sample *sample);
+void flo_sampler_choose(struct flo_sampler *sampler, const float *logits, const uint64_t *allowed,
+                        struct flo_sample *sample);
 
 /* The state that an answer goes on from, next to its settings. */
 struct flo_sampler_state {
@@ -27,10 +25,8 @@ struct flo_sampler_state {
     int32_t recent[FLO_REPEAT_LAST_MAX]; /* ring of accepted tokens */
     uint32_t recent_count;               /* ever */
 };
-const struct flo_sampler_state *
-flo_sampler_state(const struct flo_sampler *sampler);
+const struct flo_sampler_state *flo_sampler_state(const struct flo_sampler *sampler);
 /* Behind flo_sampler_reset() with the same settings: go on as that one. */
-void flo_sampler_go_on(struct flo_sampler *sampler,
-                       const struct flo_sampler_state *state);
+void flo_sampler_go_on(struct flo_sampler *sampler, const struct flo_sampler_state *state);
 
 #endif

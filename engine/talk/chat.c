@@ -31,8 +31,7 @@ static void tell_error(const struct chat *chat, const struct flo_err *err)
                       : err->code != FLO_E_USAGE ? flo_error_fix(err->code)
                                                  : "";
 
-    fprintf(chat->console.notes, "%s%s%s\n", err->what,
-            fix[0] != '\0' ? "; " : "", fix);
+    fprintf(chat->console.notes, "%s%s%s\n", err->what, fix[0] != '\0' ? "; " : "", fix);
 }
 
 static void print(const struct chat *chat, struct flo_buf *text)
@@ -60,17 +59,13 @@ static int ask(struct chat *chat, struct flo_err *err)
 
     chat->asked = history->count;
     if (history->count > FLO_HISTORY_MAX) {
-        flo_fail(&chat->full, FLO_E_INFER_TOO_LONG, "more than %d turns",
-                 FLO_HISTORY_MAX);
+        flo_fail(&chat->full, FLO_E_INFER_TOO_LONG, "more than %d turns", FLO_HISTORY_MAX);
         from = flo_history_younger(history, 0);
     }
     for (;; from = next) {
-        asking.count = flo_history_messages(history, from,
-                                            chat->settings->system, messages);
-        rv = chat->talker->answer(chat->talker->state, &asking, &chat->last,
-                                  err);
-        next = rv == FLO_E_INFER_TOO_LONG ? flo_history_younger(history, from)
-                                          : from;
+        asking.count = flo_history_messages(history, from, chat->settings->system, messages);
+        rv = chat->talker->answer(chat->talker->state, &asking, &chat->last, err);
+        next = rv == FLO_E_INFER_TOO_LONG ? flo_history_younger(history, from) : from;
         if (next == from) {
             break;
         }
@@ -107,29 +102,25 @@ static void tell_end(const struct chat *chat)
                 chat->full.what, chat->dropped, chat->asked);
     }
     if (last->end == FLO_TALK_LENGTH) {
-        fprintf(notes, "[max_tokens: %llu of %llu]\n",
-                (unsigned long long)last->answer,
+        fprintf(notes, "[max_tokens: %llu of %llu]\n", (unsigned long long)last->answer,
                 (unsigned long long)chat->settings->max_tokens);
     } else if (last->end == FLO_TALK_FULL) {
         unsigned long long used = last->prompt + last->answer;
         fprintf(notes,
                 "[the context is full: %llu of %llu tokens; the answer ends "
                 "here]\n",
-                used,
-                chat->context > 0 ? (unsigned long long)chat->context : used);
+                used, chat->context > 0 ? (unsigned long long)chat->context : used);
     } else if (last->end == FLO_TALK_STOPPED) {
         fprintf(notes, "[stopped%s]\n",
-                chat->said.text.bytes == 0
-                    ? " before an answer; the question is left out"
-                    : "; what was said is kept");
+                chat->said.text.bytes == 0 ? " before an answer; the question is left out"
+                                           : "; what was said is kept");
     }
 }
 
 static int take_text(struct chat *chat, struct flo_err *err)
 {
     struct flo_history *history = &chat->history;
-    int rv = flo_history_add(history, "user", chat->input.text.data,
-                             chat->input.text.bytes, err);
+    int rv = flo_history_add(history, "user", chat->input.text.data, chat->input.text.bytes, err);
 
     if (rv < 0) {
         return rv;
@@ -156,22 +147,19 @@ static void show(struct chat *chat)
     double seconds = (double)last->answer_us / 1e6;
 
     chat->context = chat->talker->show(chat->talker->state, &out);
-    flo_buf_printf(&out, "context   %llu of ",
-                   (unsigned long long)(last->prompt + last->answer));
+    flo_buf_printf(&out, "context   %llu of ", (unsigned long long)(last->prompt + last->answer));
     if (chat->context > 0) {
         flo_buf_printf(&out, "%llu tokens", (unsigned long long)chat->context);
     } else {
         flo_buf_text(&out, "unknown");
     }
-    flo_buf_printf(&out, ", %zu turn%s\n", chat->history.count,
-                   flo_s(chat->history.count));
+    flo_buf_printf(&out, ", %zu turn%s\n", chat->history.count, flo_s(chat->history.count));
     flo_buf_printf(&out,
                    "last      %llu token%s, %.1f tokens/s; of the prompt %llu "
                    "computed, %llu kept\n",
                    (unsigned long long)last->answer, flo_s(last->answer),
                    seconds > 0 ? (double)last->answer / seconds : 0,
-                   (unsigned long long)(last->prompt - last->kept),
-                   (unsigned long long)last->kept);
+                   (unsigned long long)(last->prompt - last->kept), (unsigned long long)last->kept);
     flo_buf_text(&out, "values    ");
     flo_talk_settings_tell(chat->settings, &out);
     flo_buf_text(&out, "\nsystem    ");
@@ -191,8 +179,7 @@ static int show_what(struct chat *chat, const char *words, struct flo_err *err)
         return 0;
     }
     if (strcmp(words, "template") != 0) {
-        return flo_fail(err, FLO_E_USAGE,
-                        "`/show %.40s` shows nothing: /show, or /show template",
+        return flo_fail(err, FLO_E_USAGE, "`/show %.40s` shows nothing: /show, or /show template",
                         words);
     }
     int rv = chat->talker->show_template(chat->talker->state, &out, err);
@@ -239,8 +226,7 @@ static int take_command(struct chat *chat, struct flo_err *err)
 /* ---- lines ---- */
 
 /* 1: leave. */
-static int take_line(struct chat *chat, const char *line, size_t bytes,
-                     struct flo_err *err)
+static int take_line(struct chat *chat, const char *line, size_t bytes, struct flo_err *err)
 {
     switch (flo_talk_input_line(&chat->input, line, bytes)) {
     case FLO_INPUT_TEXT:
@@ -248,8 +234,7 @@ static int take_line(struct chat *chat, const char *line, size_t bytes,
     case FLO_INPUT_COMMAND:
         return take_command(chat, err);
     case FLO_INPUT_LONG:
-        return flo_fail(err, FLO_E_USAGE,
-                        "the text has more than %u bytes: it is left out",
+        return flo_fail(err, FLO_E_USAGE, "the text has more than %u bytes: it is left out",
                         FLO_INPUT_BYTES_MAX);
     default:
         return 0;
@@ -285,8 +270,8 @@ static int turn(struct chat *chat, struct flo_err *err)
     return event == FLO_CONSOLE_END;
 }
 
-int flo_chat(const struct flo_talker *talker,
-             struct flo_talk_settings *settings, struct flo_err *err)
+int flo_chat(const struct flo_talker *talker, struct flo_talk_settings *settings,
+             struct flo_err *err)
 {
     struct chat chat = {
         .talker = talker,

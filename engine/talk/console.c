@@ -20,8 +20,8 @@ bool flo_console_has_colour(int fd)
 {
     const char *none = getenv("NO_COLOR"), *term = getenv("TERM");
 
-    return flo_console_is_terminal(fd) && (none == NULL || none[0] == '\0') &&
-           term != NULL && strcmp(term, "dumb") != 0;
+    return flo_console_is_terminal(fd) && (none == NULL || none[0] == '\0') && term != NULL &&
+           strcmp(term, "dumb") != 0;
 }
 
 /* The engine's threads take no signals, so Ctrl-C comes to this descriptor. */
@@ -34,8 +34,7 @@ int flo_console_open(struct flo_console *console, struct flo_err *err)
     sigaddset(&set, SIGINT);
     sigprocmask(SIG_BLOCK, &set, NULL);
     console->stops = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-    return console->stops < 0 ? flo_fail_errno(err, FLO_E_IO_OPEN, "Ctrl-C")
-                              : 0;
+    return console->stops < 0 ? flo_fail_errno(err, FLO_E_IO_OPEN, "Ctrl-C") : 0;
 }
 
 void flo_console_close(struct flo_console *console)
@@ -57,8 +56,7 @@ bool flo_console_was_stopped(struct flo_console *console)
 
 /* The next whole line of what was typed; at the terminal's end also one that
  * is not whole. */
-static bool take_line(struct flo_console *console, bool has_ended,
-                      const char **line, size_t *bytes)
+static bool take_line(struct flo_console *console, bool has_ended, const char **line, size_t *bytes)
 {
     struct flo_buf *typed = &console->typed;
     const char *from = typed->data != NULL ? typed->data + console->used : "";
@@ -79,15 +77,14 @@ static void forget_used(struct flo_console *console)
     struct flo_buf *typed = &console->typed;
 
     if (console->used > 0) {
-        memmove(typed->data, typed->data + console->used,
-                typed->bytes - console->used);
+        memmove(typed->data, typed->data + console->used, typed->bytes - console->used);
         typed->bytes -= console->used;
         console->used = 0;
     }
 }
 
-int flo_console_read(struct flo_console *console, enum flo_console_event *event,
-                     const char **line, size_t *bytes, struct flo_err *err)
+int flo_console_read(struct flo_console *console, enum flo_console_event *event, const char **line,
+                     size_t *bytes, struct flo_err *err)
 {
     char piece[READ_BYTES];
 
@@ -106,23 +103,19 @@ int flo_console_read(struct flo_console *console, enum flo_console_event *event,
             *event = FLO_CONSOLE_STOP;
             return 0;
         }
-        ssize_t n = polls[0].revents != 0
-                        ? read(STDIN_FILENO, piece, sizeof(piece))
-                        : 1;
+        ssize_t n = polls[0].revents != 0 ? read(STDIN_FILENO, piece, sizeof(piece)) : 1;
         if (n < 0 && errno != EINTR && errno != EAGAIN && errno != EIO) {
             return flo_fail_errno(err, FLO_E_IO_READ, "stdin");
         }
         if (n == 0 || (n < 0 && errno == EIO)) {
-            *event = take_line(console, true, line, bytes) ? FLO_CONSOLE_LINE
-                                                           : FLO_CONSOLE_END;
+            *event = take_line(console, true, line, bytes) ? FLO_CONSOLE_LINE : FLO_CONSOLE_END;
             return 0;
         }
         if (n > 0 && polls[0].revents != 0) {
             flo_buf_add(&console->typed, piece, (size_t)n);
         }
         if (console->typed.failed) {
-            return flo_fail(err, FLO_E_IO_READ,
-                            "stdin: a line of more than %u MiB",
+            return flo_fail(err, FLO_E_IO_READ, "stdin: a line of more than %u MiB",
                             FLO_INPUT_BYTES_MAX >> 20);
         }
     }

@@ -13,8 +13,7 @@ static int bad(struct flo_err *err, const char *what)
     return flo_fail(err, FLO_E_NET_CONTENT, "the local API's answer: %s", what);
 }
 
-static int read_tree(char *data, size_t bytes, struct flo_tree *tree,
-                     struct flo_err *err)
+static int read_tree(char *data, size_t bytes, struct flo_tree *tree, struct flo_err *err)
 {
     struct flo_err why = {0};
 
@@ -24,14 +23,11 @@ static int read_tree(char *data, size_t bytes, struct flo_tree *tree,
     if (rv == FLO_E_MEMORY) {
         return flo_fail(err, rv, "%s", why.what);
     }
-    return rv < 0 || tree->count == 0 || tree->has_odd
-               ? bad(err, "no JSON in UTF-8")
-               : 0;
+    return rv < 0 || tree->count == 0 || tree->has_odd ? bad(err, "no JSON in UTF-8") : 0;
 }
 
 /* The string of an object's member; empty: there is none. */
-static struct flo_wire_text text_in(const struct flo_tree_node *object,
-                                    const char *key)
+static struct flo_wire_text text_in(const struct flo_tree_node *object, const char *key)
 {
     const struct flo_tree_node *node = flo_tree_member(object, key);
 
@@ -52,8 +48,7 @@ static double real_in(const struct flo_tree_node *object, const char *key)
 {
     double value = 0;
 
-    return flo_tree_number(flo_tree_member(object, key), &value) && value > 0 &&
-                   value < MS_MAX
+    return flo_tree_number(flo_tree_member(object, key), &value) && value > 0 && value < MS_MAX
                ? value
                : 0;
 }
@@ -64,22 +59,20 @@ static int fail(const struct flo_tree_node *error, struct flo_err *err)
     struct flo_wire_text what = text_in(error, "message");
     struct flo_wire_text id = text_in(error, "code");
     struct flo_wire_text fix = text_in(error, "fix");
-    int code = id.bytes == 0 ? 0
-               : strcmp(id.data, "context_length_exceeded") == 0
-                   ? FLO_E_INFER_TOO_LONG
-                   : flo_error_code(id.data);
+    int code = id.bytes == 0                                     ? 0
+               : strcmp(id.data, "context_length_exceeded") == 0 ? FLO_E_INFER_TOO_LONG
+                                                                 : flo_error_code(id.data);
 
     code = code < 0 ? code : FLO_E_NET_STATUS;
-    flo_fail(err, code, "%s",
-             what.bytes > 0 ? what.data : "an error without a text");
+    flo_fail(err, code, "%s", what.bytes > 0 ? what.data : "an error without a text");
     if (fix.bytes > 0) {
         flo_err_fix(err, "%.200s", fix.data);
     }
     return code;
 }
 
-int flo_talk_event_read(char *data, size_t bytes, struct flo_tree *tree,
-                        struct flo_talk_event *out, struct flo_err *err)
+int flo_talk_event_read(char *data, size_t bytes, struct flo_tree *tree, struct flo_talk_event *out,
+                        struct flo_err *err)
 {
     *out = (struct flo_talk_event){0};
     int rv = read_tree(data, bytes, tree, err);
@@ -107,8 +100,7 @@ int flo_talk_event_read(char *data, size_t bytes, struct flo_tree *tree,
         out->has_usage = true;
         out->prompt = count_in(usage, "prompt_tokens");
         out->answer = count_in(usage, "completion_tokens");
-        out->kept = count_in(flo_tree_member(usage, "prompt_tokens_details"),
-                             "cached_tokens");
+        out->kept = count_in(flo_tree_member(usage, "prompt_tokens_details"), "cached_tokens");
         out->kept = out->kept < out->prompt ? out->kept : out->prompt;
     }
     const struct flo_tree_node *timings = flo_tree_member(root, "timings");
@@ -117,16 +109,14 @@ int flo_talk_event_read(char *data, size_t bytes, struct flo_tree *tree,
     return 0;
 }
 
-int flo_talk_event_fail(char *data, size_t bytes, int status,
-                        struct flo_tree *tree, struct flo_err *err)
+int flo_talk_event_fail(char *data, size_t bytes, int status, struct flo_tree *tree,
+                        struct flo_err *err)
 {
     int rv = read_tree(data, bytes, tree, NULL);
-    const struct flo_tree_node *error =
-        rv == 0 ? flo_tree_member(&tree->nodes[0], "error") : NULL;
+    const struct flo_tree_node *error = rv == 0 ? flo_tree_member(&tree->nodes[0], "error") : NULL;
 
     return error != NULL && error->kind == FLO_TREE_OBJECT
                ? fail(error, err)
                : flo_fail(err, FLO_E_NET_STATUS,
-                          "the local API answered %d without an error's text",
-                          status);
+                          "the local API answered %d without an error's text", status);
 }

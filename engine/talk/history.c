@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-int flo_history_add(struct flo_history *history, const char *role,
-                    const char *text, size_t bytes, struct flo_err *err)
+int flo_history_add(struct flo_history *history, const char *role, const char *text, size_t bytes,
+                    struct flo_err *err)
 {
     char *copy = malloc(bytes + 1);
 
@@ -50,21 +50,18 @@ void flo_history_drop(struct flo_history *history, size_t count)
         forget(&history->turns[i]);
     }
     history->count -= count;
-    memmove(history->turns, history->turns + count,
-            history->count * sizeof(*history->turns));
+    memmove(history->turns, history->turns + count, history->count * sizeof(*history->turns));
 }
 
-size_t flo_history_messages(const struct flo_history *history, size_t from,
-                            const char *system,
+size_t flo_history_messages(const struct flo_history *history, size_t from, const char *system,
                             struct flo_engine_message out[FLO_HISTORY_MAX + 2])
 {
     size_t count = 0;
 
     if (system != NULL) {
-        out[count++] = (struct flo_engine_message){
-            .role = "system", .text = system, .bytes = strlen(system)};
+        out[count++] =
+            (struct flo_engine_message){.role = "system", .text = system, .bytes = strlen(system)};
     }
-    memcpy(out + count, history->turns + from,
-           (history->count - from) * sizeof(*history->turns));
+    memcpy(out + count, history->turns + from, (history->count - from) * sizeof(*history->turns));
     return count + history->count - from;
 }

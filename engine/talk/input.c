@@ -32,8 +32,7 @@ static void add_clean(struct flo_buf *out, const char *text, size_t bytes)
             flo_buf_text(out, text[0] == '\t' ? "\t" : "");
         } else {
             n = 0;
-            while (n < bytes && (unsigned char)text[n] >= ' ' &&
-                   text[n] != 0x7f) {
+            while (n < bytes && (unsigned char)text[n] >= ' ' && text[n] != 0x7f) {
                 n++;
             }
             flo_talk_safe(text, n, out);
@@ -72,13 +71,11 @@ static bool opens(const char *line, size_t *before, size_t *after)
 }
 
 /* A line inside of a block; its last one ends with the mark. */
-static void add_inside(struct flo_talk_input *input, const char *line,
-                       size_t bytes)
+static void add_inside(struct flo_talk_input *input, const char *line, size_t bytes)
 {
     size_t end = trimmed(line, bytes);
 
-    if (end >= BLOCK_BYTES &&
-        memcmp(line + end - BLOCK_BYTES, BLOCK, BLOCK_BYTES) == 0) {
+    if (end >= BLOCK_BYTES && memcmp(line + end - BLOCK_BYTES, BLOCK, BLOCK_BYTES) == 0) {
         bytes = end - BLOCK_BYTES;
         input->is_block = false;
     }
@@ -91,8 +88,7 @@ static void add_inside(struct flo_talk_input *input, const char *line,
     }
 }
 
-static void add_first(struct flo_talk_input *input, const char *line,
-                      size_t bytes)
+static void add_first(struct flo_talk_input *input, const char *line, size_t bytes)
 {
     size_t before, after;
 
@@ -129,8 +125,8 @@ static enum flo_talk_input_kind kind_of(struct flo_talk_input *input)
     return FLO_INPUT_COMMAND;
 }
 
-enum flo_talk_input_kind flo_talk_input_line(struct flo_talk_input *input,
-                                             const char *line, size_t bytes)
+enum flo_talk_input_kind flo_talk_input_line(struct flo_talk_input *input, const char *line,
+                                             size_t bytes)
 {
     struct flo_buf clean = {.bytes_max = FLO_INPUT_BYTES_MAX};
 

@@ -12,17 +12,13 @@
 #define PIECE 64u       /* tokens of a prompt between two looks at Ctrl-C */
 #define KEPT_DIVISOR 8u /* a conversation leaves this part to its answer */
 
-int flo_local_open(struct flo_local *local, const struct flo_tool *tool,
-                   struct flo_err *err)
+int flo_local_open(struct flo_local *local, const struct flo_tool *tool, struct flo_err *err)
 {
-    int rv =
-        flo_tool_answer_open(tool, FLO_VOCABULARY_NEEDED, &local->answer, err);
+    int rv = flo_tool_answer_open(tool, FLO_VOCABULARY_NEEDED, &local->answer, err);
 
     if (rv == 0 && local->answer.model.info->only_ranks) {
-        rv = flo_fail(err, FLO_E_USAGE,
-                      "the model ranks documents and writes no text");
-        flo_err_fix(err,
-                    "flotilla-model rerank QUERY DOCUMENT... --model FILE");
+        rv = flo_fail(err, FLO_E_USAGE, "the model ranks documents and writes no text");
+        flo_err_fix(err, "flotilla-model rerank QUERY DOCUMENT... --model FILE");
     }
     if (rv < 0) {
         return rv;
@@ -32,9 +28,8 @@ int flo_local_open(struct flo_local *local, const struct flo_tool *tool,
     local->piece = tool->batch > 0 ? tool->batch : PIECE;
     local->held = malloc(context * sizeof(*local->held));
     local->prompt = malloc(local->prompt_max * sizeof(*local->prompt));
-    return local->held == NULL || local->prompt == NULL
-               ? flo_fail(err, FLO_E_MEMORY, "a prompt")
-               : 0;
+    return local->held == NULL || local->prompt == NULL ? flo_fail(err, FLO_E_MEMORY, "a prompt")
+                                                        : 0;
 }
 
 void flo_local_close(struct flo_local *local)
@@ -49,14 +44,12 @@ void flo_local_close(struct flo_local *local)
 /* ---- the prompt ---- */
 
 /* Compute tokens behind those that are held. */
-static int feed(struct flo_local *local, const int32_t *tokens, size_t count,
-                struct flo_err *err)
+static int feed(struct flo_local *local, const int32_t *tokens, size_t count, struct flo_err *err)
 {
     int rv = flo_tool_feed(&local->answer.model, tokens, count, err);
 
     if (rv == 0) {
-        memcpy(local->held + local->held_count, tokens,
-               count * sizeof(*tokens));
+        memcpy(local->held + local->held_count, tokens, count * sizeof(*tokens));
         local->held_count += count;
     }
     return rv;
@@ -68,16 +61,14 @@ static int feed_prompt(struct flo_local *local, const struct flo_asking *asking,
                        struct flo_talk_counts *counts, struct flo_err *err)
 {
     const struct flo_tool_model *model = &local->answer.model;
-    size_t at = flo_tokens_common(local->held, local->held_count, local->prompt,
-                                  local->count - 1);
+    size_t at = flo_tokens_common(local->held, local->held_count, local->prompt, local->count - 1);
 
     counts->kept = at;
     model->backend->reset(model->state, (uint32_t)at);
     local->held_count = at;
     while (at < local->count) {
         size_t left = local->count - at;
-        size_t n =
-            asking->stop_fd < 0 || left < local->piece ? left : local->piece;
+        size_t n = asking->stop_fd < 0 || left < local->piece ? left : local->piece;
         int rv = feed(local, local->prompt + at, n, err);
 
         at += n;
@@ -90,8 +81,7 @@ static int feed_prompt(struct flo_local *local, const struct flo_asking *asking,
 
 /* ---- the answer ---- */
 
-static void take_part(void *context, enum flo_part_kind part, const char *text,
-                      size_t bytes)
+static void take_part(void *context, enum flo_part_kind part, const char *text, size_t bytes)
 {
     struct flo_talk_said *said = context;
 
@@ -103,8 +93,8 @@ static void take_part(void *context, enum flo_part_kind part, const char *text,
 }
 
 /* Tokens as text go their way; at the end, all that was held back. */
-static int say_text(struct flo_local *local, bool is_end,
-                    struct flo_talk_said *said, struct flo_err *err)
+static int say_text(struct flo_local *local, bool is_end, struct flo_talk_said *said,
+                    struct flo_err *err)
 {
     struct flo_buf *text = &local->text;
 
@@ -147,9 +137,9 @@ static size_t force(struct flo_local *local, uint64_t most)
     uint64_t room = local->answer.model.info->context - local->count;
 
     room = room < most ? room : most;
-    return flo_grammar_forced(
-        local->answer.grammar, local->prompt + local->count,
-        room < FLO_GRAMMAR_FORCED_MAX ? (size_t)room : FLO_GRAMMAR_FORCED_MAX);
+    return flo_grammar_forced(local->answer.grammar, local->prompt + local->count,
+                              room < FLO_GRAMMAR_FORCED_MAX ? (size_t)room
+                                                            : FLO_GRAMMAR_FORCED_MAX);
 }
 
 /* Compute the tokens that were chosen last, and choose. */
@@ -158,8 +148,7 @@ static int next(struct flo_local *local, uint64_t most, struct flo_err *err)
     struct flo_tool_answer *a = &local->answer;
     struct flo_backend_stats stats;
 
-    memcpy(local->held + local->held_count, a->tokens,
-           a->count * sizeof(*a->tokens));
+    memcpy(local->held + local->held_count, a->tokens, a->count * sizeof(*a->tokens));
     int rv = flo_tool_answer_next(a, most, err);
     a->model.backend->stats(a->model.state, &stats);
     local->held_count = stats.position;
@@ -167,9 +156,8 @@ static int next(struct flo_local *local, uint64_t most, struct flo_err *err)
 }
 
 /* Tokens up to one of the ends. */
-static int go_on(struct flo_local *local, const struct flo_asking *asking,
-                 uint64_t most, struct flo_talk_counts *counts,
-                 struct flo_err *err)
+static int go_on(struct flo_local *local, const struct flo_asking *asking, uint64_t most,
+                 struct flo_talk_counts *counts, struct flo_err *err)
 {
     struct flo_tool_answer *a = &local->answer;
     uint64_t room = a->model.info->context - local->count;
@@ -180,8 +168,7 @@ static int go_on(struct flo_local *local, const struct flo_asking *asking,
         if (rv < 0) {
             return rv;
         }
-        if (a->count == 0 || a->count > room ||
-            flo_engine_is_end(a->model.text, a->tokens[0])) {
+        if (a->count == 0 || a->count > room || flo_engine_is_end(a->model.text, a->tokens[0])) {
             counts->end = a->count > room          ? FLO_TALK_FULL
                           : counts->answer == most ? FLO_TALK_LENGTH
                                                    : FLO_TALK_END;
@@ -194,8 +181,7 @@ static int go_on(struct flo_local *local, const struct flo_asking *asking,
     return rv;
 }
 
-static int begin(struct flo_local *local, const struct flo_asking *asking,
-                 struct flo_err *err)
+static int begin(struct flo_local *local, const struct flo_asking *asking, struct flo_err *err)
 {
     struct flo_tool_answer *a = &local->answer;
     struct flo_engine *engine = a->model.text;
@@ -213,10 +199,9 @@ static int begin(struct flo_local *local, const struct flo_asking *asking,
     if (rv < 0 || local->is_raw) {
         return rv;
     }
-    bool in_thought =
-        flo_engine_in_thought(engine, local->prompt, local->count);
-    return flo_grammar_open_reader(engine, NULL, in_thought, take_part,
-                                   asking->said, &local->reader, err);
+    bool in_thought = flo_engine_in_thought(engine, local->prompt, local->count);
+    return flo_grammar_open_reader(engine, NULL, in_thought, take_part, asking->said,
+                                   &local->reader, err);
 }
 
 /* The prompt, then the answer. */
@@ -232,8 +217,7 @@ static int carry_out(struct flo_local *local, const struct flo_asking *asking,
     if (a->grammar != NULL) {
         counts->answer = force(local, most);
         local->count += counts->answer;
-        rv = say(local, local->prompt + counts->prompt, (size_t)counts->answer,
-                 asking->said, err);
+        rv = say(local, local->prompt + counts->prompt, (size_t)counts->answer, asking->said, err);
     }
     for (size_t i = 0; i < local->count; i++) {
         flo_sampler_accept(a->sampler, local->prompt[i]);
@@ -248,8 +232,7 @@ static int carry_out(struct flo_local *local, const struct flo_asking *asking,
 int flo_local_answer(struct flo_local *local, const struct flo_asking *asking,
                      struct flo_talk_counts *counts, struct flo_err *err)
 {
-    *counts = (struct flo_talk_counts){.prompt = local->count,
-                                       .end = FLO_TALK_STOPPED};
+    *counts = (struct flo_talk_counts){.prompt = local->count, .end = FLO_TALK_STOPPED};
     int rv = begin(local, asking, err);
     if (rv < 0) {
         return rv;
@@ -266,8 +249,8 @@ int flo_local_answer(struct flo_local *local, const struct flo_asking *asking,
 
 /* A question alone may fill the context but for one token; a conversation
  * leaves room for the answer. */
-static int check_room(const struct flo_local *local,
-                      const struct flo_asking *asking, struct flo_err *err)
+static int check_room(const struct flo_local *local, const struct flo_asking *asking,
+                      struct flo_err *err)
 {
     uint64_t context = local->answer.model.info->context;
     uint64_t most = asking->settings->max_tokens;
@@ -281,29 +264,26 @@ static int check_room(const struct flo_local *local,
                : flo_fail(err, FLO_E_INFER_TOO_LONG,
                           "%zu tokens, and %llu for the answer; the context "
                           "takes %llu",
-                          local->count, (unsigned long long)kept,
-                          (unsigned long long)context);
+                          local->count, (unsigned long long)kept, (unsigned long long)context);
 }
 
-int flo_local_prompt(struct flo_local *local, const struct flo_asking *asking,
-                     struct flo_err *err)
+int flo_local_prompt(struct flo_local *local, const struct flo_asking *asking, struct flo_err *err)
 {
     const struct flo_engine_setting setting = {
-        .thinking = (enum flo_thinking)asking->settings->thinking,
-        .now_ms = flo_wall_ms()};
-    int rv = flo_engine_chat_with(
-        local->answer.model.text, &setting, asking->messages, asking->count,
-        local->prompt, local->prompt_max, &local->count, err);
+        .thinking = (enum flo_thinking)asking->settings->thinking, .now_ms = flo_wall_ms()};
+    int rv =
+        flo_engine_chat_with(local->answer.model.text, &setting, asking->messages, asking->count,
+                             local->prompt, local->prompt_max, &local->count, err);
 
     if (rv == FLO_E_INFER_TOO_LONG) {
-        return flo_fail(err, rv, "more than %zu tokens; the context takes %u",
-                        local->prompt_max, local->answer.model.info->context);
+        return flo_fail(err, rv, "more than %zu tokens; the context takes %u", local->prompt_max,
+                        local->answer.model.info->context);
     }
     return rv < 0 ? rv : check_room(local, asking, err);
 }
 
-static int talk_answer(void *state, const struct flo_asking *asking,
-                       struct flo_talk_counts *counts, struct flo_err *err)
+static int talk_answer(void *state, const struct flo_asking *asking, struct flo_talk_counts *counts,
+                       struct flo_err *err)
 {
     int rv = flo_local_prompt(state, asking, err);
 
@@ -321,8 +301,8 @@ static uint64_t talk_show(void *state, struct flo_buf *out)
     flo_talk_safe(info->name, strlen(info->name), out);
     flo_buf_text(out, info->name[0] != '\0' ? ", " : "");
     flo_talk_safe(info->arch, strlen(info->arch), out);
-    flo_buf_printf(out, ", %.3g million parameters, kernel %s\n",
-                   (double)info->parameters / 1e6, info->kernel);
+    flo_buf_printf(out, ", %.3g million parameters, kernel %s\n", (double)info->parameters / 1e6,
+                   info->kernel);
     flo_buf_printf(out, "template  %s (/show template)\n", used.name);
     return info->context;
 }
@@ -334,8 +314,7 @@ static int talk_template(void *state, struct flo_buf *out, struct flo_err *err)
 
     flo_engine_template(local->answer.model.text, &used);
     if (used.bytes == 0) {
-        return flo_fail(err, FLO_E_ABSENT, "the template is '%s': no text",
-                        used.name);
+        return flo_fail(err, FLO_E_ABSENT, "the template is '%s': no text", used.name);
     }
     flo_talk_safe(used.text, used.bytes, out);
     flo_buf_text(out, used.text[used.bytes - 1] == '\n' ? "" : "\n");
@@ -344,8 +323,6 @@ static int talk_template(void *state, struct flo_buf *out, struct flo_err *err)
 
 void flo_local_talker(struct flo_local *local, struct flo_talker *out)
 {
-    *out = (struct flo_talker){.state = local,
-                               .answer = talk_answer,
-                               .show = talk_show,
-                               .show_template = talk_template};
+    *out = (struct flo_talker){
+        .state = local, .answer = talk_answer, .show = talk_show, .show_template = talk_template};
 }

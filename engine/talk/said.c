@@ -33,8 +33,7 @@ void flo_talk_safe(const char *text, size_t bytes, struct flo_buf *out)
         size_t end = at + flo_utf8_valid(text + at, bytes - at), from = at;
 
         for (; at < end; at++) {
-            if (text[at] == '\n' || text[at] == '\t' ||
-                !is_control(text + at)) {
+            if (text[at] == '\n' || text[at] == '\t' || !is_control(text + at)) {
                 continue;
             }
             flo_buf_add(out, text + from, at - from);
@@ -59,8 +58,7 @@ static void show(struct flo_talk_said *said, const char *text, size_t bytes)
     } else {
         flo_buf_add(&said->shown, text, bytes);
     }
-    said->is_line_open =
-        bytes > 0 ? text[bytes - 1] != '\n' : said->is_line_open;
+    said->is_line_open = bytes > 0 ? text[bytes - 1] != '\n' : said->is_line_open;
 }
 
 /* With colours a thought is dim, else it has marks. */
@@ -82,8 +80,7 @@ void flo_talk_said_begin(struct flo_talk_said *said)
     said->text.bytes = said->shown.bytes = 0;
 }
 
-void flo_talk_said_think(struct flo_talk_said *said, const char *text,
-                         size_t bytes)
+void flo_talk_said_think(struct flo_talk_said *said, const char *text, size_t bytes)
 {
     if (bytes > 0 && !said->is_thought) {
         mark(said, true);
@@ -91,8 +88,7 @@ void flo_talk_said_think(struct flo_talk_said *said, const char *text,
     show(said, text, bytes);
 }
 
-void flo_talk_said_add(struct flo_talk_said *said, const char *text,
-                       size_t bytes)
+void flo_talk_said_add(struct flo_talk_said *said, const char *text, size_t bytes)
 {
     if (bytes > 0 && said->is_thought) {
         mark(said, false);

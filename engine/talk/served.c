@@ -16,8 +16,7 @@
 
 /* Where the agent listens for others, and for root: docs/reference/
  * local-api.md. */
-static const char *const standard[] = {"/run/flotilla/api.sock",
-                                       "/var/lib/flotilla/api.sock"};
+static const char *const standard[] = {"/run/flotilla/api.sock", "/var/lib/flotilla/api.sock"};
 
 /* ---- address and token ---- */
 
@@ -39,8 +38,7 @@ static bool read_port(const char *address, uint16_t *out)
 
     for (size_t i = 0; i < FLO_COUNT(hosts); i++) {
         size_t chars = strlen(hosts[i]);
-        if (strncmp(at, hosts[i], chars) == 0 && at[chars] >= '0' &&
-            at[chars] <= '9') {
+        if (strncmp(at, hosts[i], chars) == 0 && at[chars] >= '0' && at[chars] <= '9') {
             unsigned long port = strtoul(at + chars, &end, 10);
             end += *end == '/';
             *out = (uint16_t)port;
@@ -50,8 +48,7 @@ static bool read_port(const char *address, uint16_t *out)
     return false;
 }
 
-static int read_address(struct flo_served *served, const char *address,
-                        struct flo_err *err)
+static int read_address(struct flo_served *served, const char *address, struct flo_err *err)
 {
     const char *path = address;
 
@@ -64,8 +61,7 @@ static int read_address(struct flo_served *served, const char *address,
     } else if (strchr(address, '/') == NULL || strstr(address, "://") != NULL) {
         return refuse_address(address, err);
     }
-    if (served->port == 0 &&
-        (path[0] == '\0' || strlen(path) >= sizeof(served->socket))) {
+    if (served->port == 0 && (path[0] == '\0' || strlen(path) >= sizeof(served->socket))) {
         return flo_fail(err, FLO_E_USAGE,
                         "--api: the path of a socket has 1 to %zu bytes, "
                         "not %zu",
@@ -73,17 +69,15 @@ static int read_address(struct flo_served *served, const char *address,
     }
     snprintf(served->socket, sizeof(served->socket), "%s", path);
     if (served->port > 0) {
-        snprintf(served->called, sizeof(served->called),
-                 "the local API at 127.0.0.1:%u", served->port);
+        snprintf(served->called, sizeof(served->called), "the local API at 127.0.0.1:%u",
+                 served->port);
     } else {
-        snprintf(served->called, sizeof(served->called), "the local API at %s",
-                 served->socket);
+        snprintf(served->called, sizeof(served->called), "the local API at %s", served->socket);
     }
     return 0;
 }
 
-static int read_token(struct flo_served *served, const char *path,
-                      struct flo_err *err)
+static int read_token(struct flo_served *served, const char *path, struct flo_err *err)
 {
     size_t bytes = 0;
     int rv = flo_file_read(path, TOKEN_BYTES_MAX, &served->token, &bytes, err);
@@ -135,8 +129,8 @@ static void call_deinit(struct call *call)
     flo_tree_deinit(&call->tree);
 }
 
-static void write_request(struct call *call, const char *method,
-                          const char *path, const struct flo_buf *body)
+static void write_request(struct call *call, const char *method, const char *path,
+                          const struct flo_buf *body)
 {
     struct flo_buf *out = &call->exchange.out;
     const char *token = call->served->token;
@@ -160,8 +154,7 @@ static void write_request(struct call *call, const char *method,
     }
 }
 
-static int take_event(void *context, char *data, size_t bytes,
-                      struct flo_err *err)
+static int take_event(void *context, char *data, size_t bytes, struct flo_err *err)
 {
     struct call *call = context;
     struct flo_talk_said *said = call->asking->said;
@@ -185,29 +178,24 @@ static int take_event(void *context, char *data, size_t bytes,
         call->counts->kept = event.kept;
         call->counts->answer = event.answer;
         call->counts->prompt_us = (uint64_t)(event.prompt_ms * 1e3);
-        call->counts->answer_us =
-            (uint64_t)(event.token_ms * 1e3 * (double)event.answer);
+        call->counts->answer_us = (uint64_t)(event.token_ms * 1e3 * (double)event.answer);
     }
     return flo_talk_said_print(said, err);
 }
 
-static int take_body(void *context, const char *data, size_t bytes,
-                     struct flo_err *err)
+static int take_body(void *context, const char *data, size_t bytes, struct flo_err *err)
 {
     struct call *call = context;
     const struct flo_reply_reader *reader = &call->exchange.reader;
 
     if (call->asking != NULL && reader->status == 200 && reader->is_stream) {
-        return flo_events_read(&call->events, data, bytes, take_event, call,
-                               err);
+        return flo_events_read(&call->events, data, bytes, take_event, call, err);
     }
     call->body.bytes_max = FLO_EVENT_BYTES_MAX;
     flo_buf_add(&call->body, data, bytes);
-    return call->body.failed
-               ? flo_fail(err, FLO_E_NET_CONTENT,
-                          "%s answers with more than %u MiB",
-                          call->served->called, FLO_EVENT_BYTES_MAX >> 20)
-               : 0;
+    return call->body.failed ? flo_fail(err, FLO_E_NET_CONTENT, "%s answers with more than %u MiB",
+                                        call->served->called, FLO_EVENT_BYTES_MAX >> 20)
+                             : 0;
 }
 
 /* Until the answer is whole, 1, or the person stops it, 0. */
@@ -217,43 +205,36 @@ static int carry_out(struct call *call, struct flo_err *err)
     int stop_fd = call->asking != NULL ? call->asking->stop_fd : -1;
     int rv = call->exchange.out.failed
                  ? flo_fail(err, FLO_E_MEMORY, "a request")
-                 : flo_exchange_begin(&call->exchange, served->socket,
-                                      served->port, err);
+                 : flo_exchange_begin(&call->exchange, served->socket, served->port, err);
 
     call->began_us = flo_now_us();
     while (rv == 0 && !call->events.is_done) {
         struct pollfd polls[] = {
-            {.fd = call->exchange.fd,
-             .events = flo_exchange_events(&call->exchange)},
+            {.fd = call->exchange.fd, .events = flo_exchange_events(&call->exchange)},
             {.fd = stop_fd, .events = POLLIN}};
 
         if (poll(polls, 2, -1) < 0 && errno != EINTR) {
-            return flo_fail_errno(err, FLO_E_NET_UNREACHABLE, "%s",
-                                  served->called);
+            return flo_fail_errno(err, FLO_E_NET_UNREACHABLE, "%s", served->called);
         }
         if (call->asking != NULL && flo_asking_stops(call->asking)) {
             return 0;
         }
-        rv = polls[0].revents != 0
-                 ? flo_exchange_go_on(&call->exchange, take_body, call, err)
-                 : 0;
+        rv = polls[0].revents != 0 ? flo_exchange_go_on(&call->exchange, take_body, call, err) : 0;
     }
     if (rv < 0) {
         return rv;
     }
     flo_buf_text(&call->body, "");
     if (call->exchange.reader.status != 200) {
-        return flo_talk_event_fail(call->body.data, call->body.bytes,
-                                   call->exchange.reader.status, &call->tree,
-                                   err);
+        return flo_talk_event_fail(call->body.data, call->body.bytes, call->exchange.reader.status,
+                                   &call->tree, err);
     }
     return 1;
 }
 
 /* ---- the model ---- */
 
-static int bad_content(const struct flo_served *served, const char *what,
-                       struct flo_err *err)
+static int bad_content(const struct flo_served *served, const char *what, struct flo_err *err)
 {
     return flo_fail(err, FLO_E_NET_CONTENT, "%s: %s", served->called, what);
 }
@@ -267,23 +248,21 @@ static int name_others(struct flo_served *served, struct flo_err *err)
     call_init(&call, served);
     write_request(&call, "GET", "/v1/models", NULL);
     int rv = carry_out(&call, err);
-    if (rv == 1 && flo_tree_read(&call.tree, call.body.data, call.body.bytes, 0,
-                                 0, NULL, err) == 0) {
+    if (rv == 1 &&
+        flo_tree_read(&call.tree, call.body.data, call.body.bytes, 0, 0, NULL, err) == 0) {
         const struct flo_tree_node *node =
             flo_tree_first(flo_tree_member(&call.tree.nodes[0], "data"));
         for (; node != NULL; node = node->next) {
             const struct flo_tree_node *id = flo_tree_member(node, "id");
             if (id != NULL && id->kind == FLO_TREE_STRING) {
-                flo_buf_printf(&names, "%s%s", names.bytes > 0 ? ", " : "",
-                               id->text);
+                flo_buf_printf(&names, "%s%s", names.bytes > 0 ? ", " : "", id->text);
             }
         }
     }
     call_deinit(&call);
     if (rv == 1) {
-        rv = flo_fail(err, FLO_E_INFER_MODEL,
-                      "%s serves no model '%s'; it serves %s", served->called,
-                      served->model,
+        rv = flo_fail(err, FLO_E_INFER_MODEL, "%s serves no model '%s'; it serves %s",
+                      served->called, served->model,
                       names.bytes > 0 && !names.failed ? names.data : "none");
     }
     flo_buf_deinit(&names);
@@ -299,17 +278,14 @@ static int look(struct flo_served *served, struct flo_err *err)
     snprintf(path, sizeof(path), "/v1/models/%s", served->model);
     write_request(&call, "GET", path, NULL);
     int rv = carry_out(&call, err);
-    if (rv == 1 && flo_tree_read(&call.tree, call.body.data, call.body.bytes, 0,
-                                 0, NULL, err) < 0) {
+    if (rv == 1 &&
+        flo_tree_read(&call.tree, call.body.data, call.body.bytes, 0, 0, NULL, err) < 0) {
         rv = bad_content(served, "its answer is no JSON", err);
     }
     if (rv == 1) {
-        const struct flo_tree_node *context =
-            flo_tree_member(&call.tree.nodes[0], "context");
+        const struct flo_tree_node *context = flo_tree_member(&call.tree.nodes[0], "context");
         int64_t value = 0;
-        served->context = flo_tree_whole(context, 0, UINT32_MAX, &value)
-                              ? (uint64_t)value
-                              : 0;
+        served->context = flo_tree_whole(context, 0, UINT32_MAX, &value) ? (uint64_t)value : 0;
     }
     bool is_absent = rv == FLO_E_INFER_MODEL;
     call_deinit(&call);
@@ -325,9 +301,8 @@ static bool is_name(const char *model)
            strspn(model, "abcdefghijklmnopqrstuvwxyz0123456789._-@:") == chars;
 }
 
-int flo_served_open(struct flo_served *served, const char *address,
-                    const char *token_file, const char *model,
-                    struct flo_err *err)
+int flo_served_open(struct flo_served *served, const char *address, const char *token_file,
+                    const char *model, struct flo_err *err)
 {
     int rv;
 
@@ -339,12 +314,10 @@ int flo_served_open(struct flo_served *served, const char *address,
                         model);
     }
     if ((rv = read_address(served, address, err)) < 0 ||
-        (token_file != NULL &&
-         (rv = read_token(served, token_file, err)) < 0)) {
+        (token_file != NULL && (rv = read_token(served, token_file, err)) < 0)) {
         return rv;
     }
-    served->peer = (struct flo_peer){served->called, FLO_E_NET_UNREACHABLE,
-                                     FLO_E_NET_CONTENT};
+    served->peer = (struct flo_peer){served->called, FLO_E_NET_UNREACHABLE, FLO_E_NET_CONTENT};
     return look(served, err);
 }
 
@@ -356,8 +329,8 @@ void flo_served_close(struct flo_served *served)
 
 /* ---- answers ---- */
 
-static void write_question(const struct flo_served *served,
-                           const struct flo_asking *asking, struct flo_buf *out)
+static void write_question(const struct flo_served *served, const struct flo_asking *asking,
+                           struct flo_buf *out)
 {
     flo_buf_printf(out,
                    "{\"model\":\"%s\",\"stream\":true,\"stream_options\":"
@@ -365,8 +338,7 @@ static void write_question(const struct flo_served *served,
                    served->model);
     for (size_t i = 0; i < asking->count; i++) {
         const struct flo_engine_message *message = &asking->messages[i];
-        flo_buf_printf(out, "%s{\"role\":\"%s\",\"content\":\"",
-                       i > 0 ? "," : "", message->role);
+        flo_buf_printf(out, "%s{\"role\":\"%s\",\"content\":\"", i > 0 ? "," : "", message->role);
         flo_buf_json_text(out, message->text, message->bytes);
         flo_buf_text(out, "\"}");
     }
@@ -386,14 +358,12 @@ static void count_times(const struct call *call)
         counts->prompt_us = first_us - call->began_us;
         counts->answer_us = now_us - first_us;
     }
-    if (counts->end == FLO_TALK_LENGTH &&
-        counts->answer != call->asking->settings->max_tokens) {
+    if (counts->end == FLO_TALK_LENGTH && counts->answer != call->asking->settings->max_tokens) {
         counts->end = FLO_TALK_FULL;
     }
 }
 
-int flo_served_answer(struct flo_served *served,
-                      const struct flo_asking *asking,
+int flo_served_answer(struct flo_served *served, const struct flo_asking *asking,
                       struct flo_talk_counts *counts, struct flo_err *err)
 {
     struct flo_buf body = {.bytes_max = REQUEST_BYTES_MAX - HEAD_BYTES_MAX};
@@ -409,8 +379,7 @@ int flo_served_answer(struct flo_served *served,
     flo_talk_said_begin(asking->said);
     int rv = carry_out(&call, err);
     if (rv == 1 && !call.has_finish) {
-        rv = bad_content(served, "the stream ended without an answer's end",
-                         err);
+        rv = bad_content(served, "the stream ended without an answer's end", err);
     }
     count_times(&call);
     call_deinit(&call);
@@ -422,8 +391,8 @@ int flo_served_answer(struct flo_served *served,
     return rv < 0 ? rv : printed;
 }
 
-static int talk_answer(void *state, const struct flo_asking *asking,
-                       struct flo_talk_counts *counts, struct flo_err *err)
+static int talk_answer(void *state, const struct flo_asking *asking, struct flo_talk_counts *counts,
+                       struct flo_err *err)
 {
     return flo_served_answer(state, asking, counts, err);
 }
@@ -432,8 +401,7 @@ static uint64_t talk_show(void *state, struct flo_buf *out)
 {
     const struct flo_served *served = state;
 
-    flo_buf_printf(out, "model     %s, served by %s\n", served->model,
-                   served->called);
+    flo_buf_printf(out, "model     %s, served by %s\n", served->model, served->called);
     return served->context;
 }
 
@@ -450,8 +418,6 @@ static int talk_template(void *state, struct flo_buf *out, struct flo_err *err)
 
 void flo_served_talker(struct flo_served *served, struct flo_talker *out)
 {
-    *out = (struct flo_talker){.state = served,
-                               .answer = talk_answer,
-                               .show = talk_show,
-                               .show_template = talk_template};
+    *out = (struct flo_talker){
+        .state = served, .answer = talk_answer, .show = talk_show, .show_template = talk_template};
 }

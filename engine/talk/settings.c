@@ -18,13 +18,13 @@ static const struct setting {
     const char *help;
     size_t offset; /* place of a double, a uint64_t, or `system` */
 } rows[] = {
-#define FLO_SETTING(name, flag, kind, least, most, standard, help)             \
-    {#name,                                                                    \
-     flag,                                                                     \
-     kind,                                                                     \
-     {(double)(least), (double)(most), (double)(standard)},                    \
-     {(uint64_t)(least), (uint64_t)(most), (uint64_t)(standard)},              \
-     help,                                                                     \
+#define FLO_SETTING(name, flag, kind, least, most, standard, help)                                 \
+    {#name,                                                                                        \
+     flag,                                                                                         \
+     kind,                                                                                         \
+     {(double)(least), (double)(most), (double)(standard)},                                        \
+     {(uint64_t)(least), (uint64_t)(most), (uint64_t)(standard)},                                  \
+     help,                                                                                         \
      offsetof(struct flo_talk_settings, name)},
 #include "engine/talk/settings.def"
 #undef FLO_SETTING
@@ -35,36 +35,31 @@ static const char *const thinking_words[FLO_THINKINGS] = {
     [FLO_THINKING_OFF] = "off",
 };
 
-static void *place_of(struct flo_talk_settings *settings,
-                      const struct setting *row)
+static void *place_of(struct flo_talk_settings *settings, const struct setting *row)
 {
     return (char *)settings + row->offset;
 }
 
-static double real_of(const struct flo_talk_settings *settings,
-                      const struct setting *row)
+static double real_of(const struct flo_talk_settings *settings, const struct setting *row)
 {
     double value;
     memcpy(&value, (const char *)settings + row->offset, sizeof(value));
     return value;
 }
 
-static uint64_t count_of(const struct flo_talk_settings *settings,
-                         const struct setting *row)
+static uint64_t count_of(const struct flo_talk_settings *settings, const struct setting *row)
 {
     uint64_t value;
     memcpy(&value, (const char *)settings + row->offset, sizeof(value));
     return value;
 }
 
-static void put_count(struct flo_talk_settings *settings,
-                      const struct setting *row, uint64_t value)
+static void put_count(struct flo_talk_settings *settings, const struct setting *row, uint64_t value)
 {
     memcpy(place_of(settings, row), &value, sizeof(value));
 }
 
-static void put_real(struct flo_talk_settings *settings,
-                     const struct setting *row, double value)
+static void put_real(struct flo_talk_settings *settings, const struct setting *row, double value)
 {
     memcpy(place_of(settings, row), &value, sizeof(value));
 }
@@ -75,8 +70,7 @@ void flo_talk_settings_deinit(struct flo_talk_settings *settings)
     settings->system = NULL;
 }
 
-static void put_standard(struct flo_talk_settings *settings,
-                         const struct setting *row)
+static void put_standard(struct flo_talk_settings *settings, const struct setting *row)
 {
     if (row->kind == REAL) {
         put_real(settings, row, row->real.standard);
@@ -99,8 +93,7 @@ void flo_talk_settings_init(struct flo_talk_settings *settings)
 int flo_talk_setting_find(const char *word)
 {
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
-        if (strcmp(word, rows[i].name) == 0 ||
-            strcmp(word, rows[i].flag) == 0) {
+        if (strcmp(word, rows[i].name) == 0 || strcmp(word, rows[i].flag) == 0) {
             return (int)i;
         }
     }
@@ -117,20 +110,18 @@ static void add_range(const struct setting *row, struct flo_buf *out)
     if (row->kind == REAL) {
         flo_buf_printf(out, "from %g to %g", row->real.least, row->real.most);
     } else {
-        flo_buf_printf(out, "from %llu to %llu",
-                       (unsigned long long)row->count.least,
+        flo_buf_printf(out, "from %llu to %llu", (unsigned long long)row->count.least,
                        (unsigned long long)row->count.most);
     }
 }
 
-static int refuse(const struct setting *row, const char *called,
-                  const char *text, struct flo_err *err)
+static int refuse(const struct setting *row, const char *called, const char *text,
+                  struct flo_err *err)
 {
     struct flo_buf range = {0};
 
     if (row->kind == WORD) {
-        return flo_fail(err, FLO_E_USAGE, "%s is '%.40s', not auto, on or off",
-                        called, text);
+        return flo_fail(err, FLO_E_USAGE, "%s is '%.40s', not auto, on or off", called, text);
     }
     add_range(row, &range);
     flo_fail(err, FLO_E_USAGE, "%s is '%.40s', must be %s", called, text,
@@ -139,45 +130,39 @@ static int refuse(const struct setting *row, const char *called,
     return FLO_E_USAGE;
 }
 
-static int read_real(struct flo_talk_settings *settings,
-                     const struct setting *row, const char *called,
-                     const char *text, struct flo_err *err)
+static int read_real(struct flo_talk_settings *settings, const struct setting *row,
+                     const char *called, const char *text, struct flo_err *err)
 {
     char *end;
     double value = strtod(text, &end);
 
-    if (end == text || *end != '\0' ||
-        !(value >= row->real.least && value <= row->real.most)) {
+    if (end == text || *end != '\0' || !(value >= row->real.least && value <= row->real.most)) {
         return refuse(row, called, text, err);
     }
     put_real(settings, row, value + 0.0); /* no -0 */
     return 0;
 }
 
-static int read_count(struct flo_talk_settings *settings,
-                      const struct setting *row, const char *called,
-                      const char *text, struct flo_err *err)
+static int read_count(struct flo_talk_settings *settings, const struct setting *row,
+                      const char *called, const char *text, struct flo_err *err)
 {
     uint64_t value = 0;
     const char *at = text;
 
     for (; *at >= '0' && *at <= '9'; at++) {
-        if (!flo_mul_u64(value, 10, &value) ||
-            !flo_add_u64(value, (uint64_t)(*at - '0'), &value)) {
+        if (!flo_mul_u64(value, 10, &value) || !flo_add_u64(value, (uint64_t)(*at - '0'), &value)) {
             return refuse(row, called, text, err);
         }
     }
-    if (at == text || *at != '\0' || value < row->count.least ||
-        value > row->count.most) {
+    if (at == text || *at != '\0' || value < row->count.least || value > row->count.most) {
         return refuse(row, called, text, err);
     }
     put_count(settings, row, value);
     return 0;
 }
 
-static int read_word(struct flo_talk_settings *settings,
-                     const struct setting *row, const char *called,
-                     const char *text, struct flo_err *err)
+static int read_word(struct flo_talk_settings *settings, const struct setting *row,
+                     const char *called, const char *text, struct flo_err *err)
 {
     for (size_t i = 0; i < FLO_THINKINGS; i++) {
         if (strcmp(text, thinking_words[i]) == 0) {
@@ -188,9 +173,8 @@ static int read_word(struct flo_talk_settings *settings,
     return refuse(row, called, text, err);
 }
 
-static int read_text(struct flo_talk_settings *settings,
-                     const struct setting *row, const char *text,
-                     struct flo_err *err)
+static int read_text(struct flo_talk_settings *settings, const struct setting *row,
+                     const char *text, struct flo_err *err)
 {
     char *copy = strdup(text);
 
@@ -202,9 +186,8 @@ static int read_text(struct flo_talk_settings *settings,
     return 0;
 }
 
-int flo_talk_setting_put(struct flo_talk_settings *settings, int row,
-                         const char *called, const char *text,
-                         struct flo_err *err)
+int flo_talk_setting_put(struct flo_talk_settings *settings, int row, const char *called,
+                         const char *text, struct flo_err *err)
 {
     const struct setting *setting = &rows[row];
 
@@ -226,8 +209,8 @@ int flo_talk_setting_put(struct flo_talk_settings *settings, int row,
 
 /* ---- tell ---- */
 
-static void add_value(const struct flo_talk_settings *settings,
-                      const struct setting *row, struct flo_buf *out)
+static void add_value(const struct flo_talk_settings *settings, const struct setting *row,
+                      struct flo_buf *out)
 {
     const char *text = settings->system;
 
@@ -237,17 +220,14 @@ static void add_value(const struct flo_talk_settings *settings,
         flo_buf_text(out, thinking_words[count_of(settings, row)]);
     } else if (row->kind == TEXT && text != NULL) {
         flo_talk_safe(text, strlen(text), out);
-    } else if (row->kind == TEXT ||
-               count_of(settings, row) < row->count.least) {
+    } else if (row->kind == TEXT || count_of(settings, row) < row->count.least) {
         flo_buf_text(out, "none");
     } else {
-        flo_buf_printf(out, "%llu",
-                       (unsigned long long)count_of(settings, row));
+        flo_buf_printf(out, "%llu", (unsigned long long)count_of(settings, row));
     }
 }
 
-void flo_talk_settings_tell(const struct flo_talk_settings *settings,
-                            struct flo_buf *out)
+void flo_talk_settings_tell(const struct flo_talk_settings *settings, struct flo_buf *out)
 {
     for (size_t i = 0; i < FLO_COUNT(rows) && rows[i].kind != TEXT; i++) {
         flo_buf_printf(out, "%s%s ", i > 0 ? ", " : "", rows[i].name);
@@ -260,8 +240,7 @@ static void list(const struct flo_talk_settings *settings, struct flo_buf *out)
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         struct flo_buf value = {0};
         add_value(settings, &rows[i], &value);
-        flo_buf_printf(out, "  %-15s %-6s", rows[i].name,
-                       value.data != NULL ? value.data : "");
+        flo_buf_printf(out, "  %-15s %-6s", rows[i].name, value.data != NULL ? value.data : "");
         flo_buf_deinit(&value);
         if (rows[i].kind == REAL || rows[i].kind == COUNT) {
             flo_buf_text(out, " ");
@@ -293,8 +272,7 @@ int flo_talk_settings_set(struct flo_talk_settings *settings, const char *words,
             names[i] = rows[i].name;
         }
         const char *near = flo_nearest(name, names, FLO_COUNT(rows));
-        flo_fail(err, FLO_E_USAGE, "there is no value `%.*s`",
-                 chars > 40 ? 40 : (int)chars, words);
+        flo_fail(err, FLO_E_USAGE, "there is no value `%.*s`", chars > 40 ? 40 : (int)chars, words);
         return near != NULL ? flo_err_fix(err, "did you mean `%s`?", near)
                             : flo_err_fix(err, "/set lists them");
     }
@@ -313,8 +291,7 @@ int flo_talk_settings_set(struct flo_talk_settings *settings, const char *words,
 
 /* ---- use ---- */
 
-void flo_talk_settings_sampling(const struct flo_talk_settings *settings,
-                                struct flo_sampling *out)
+void flo_talk_settings_sampling(const struct flo_talk_settings *settings, struct flo_sampling *out)
 {
     *out = (struct flo_sampling){
         /* No share is that of the best token alone. */
@@ -322,31 +299,26 @@ void flo_talk_settings_sampling(const struct flo_talk_settings *settings,
         .top_p = (float)settings->top_p,
         .top_k = (uint32_t)settings->top_k,
         .min_p = (float)settings->min_p,
-        .repeat_penalty =
-            settings->repeat_last_n > 0 ? (float)settings->repeat_penalty : 1,
+        .repeat_penalty = settings->repeat_last_n > 0 ? (float)settings->repeat_penalty : 1,
         .repeat_last = (uint32_t)settings->repeat_last_n,
         .seed = settings->seed,
     };
 }
 
-void flo_talk_settings_json(const struct flo_talk_settings *settings,
-                            struct flo_buf *out)
+void flo_talk_settings_json(const struct flo_talk_settings *settings, struct flo_buf *out)
 {
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         const struct setting *row = &rows[i];
 
         if (row->kind == REAL) {
-            flo_buf_printf(out, ",\"%s\":%.9g", row->name,
-                           real_of(settings, row));
-        } else if (row->kind == COUNT &&
-                   count_of(settings, row) >= row->count.least) {
+            flo_buf_printf(out, ",\"%s\":%.9g", row->name, real_of(settings, row));
+        } else if (row->kind == COUNT && count_of(settings, row) >= row->count.least) {
             flo_buf_printf(out, ",\"%s\":%llu", row->name,
                            (unsigned long long)count_of(settings, row));
         }
     }
     if (settings->thinking != FLO_THINKING_AUTO) {
-        flo_buf_printf(
-            out, ",\"chat_template_kwargs\":{\"enable_thinking\":%s}",
-            settings->thinking == FLO_THINKING_ON ? "true" : "false");
+        flo_buf_printf(out, ",\"chat_template_kwargs\":{\"enable_thinking\":%s}",
+                       settings->thinking == FLO_THINKING_ON ? "true" : "false");
     }
 }

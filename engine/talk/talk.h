@@ -37,22 +37,17 @@ const char *flo_talk_setting_flag(int row);
 /* Set a row from its text; `called` is its name in an error.  With "default"
  * it has its first value again.  FLO_E_USAGE tells value and range, and
  * nothing has changed; FLO_E_MEMORY. */
-FLO_MUST_USE int flo_talk_setting_put(struct flo_talk_settings *settings,
-                                      int row, const char *called,
-                                      const char *text, struct flo_err *err);
+FLO_MUST_USE int flo_talk_setting_put(struct flo_talk_settings *settings, int row,
+                                      const char *called, const char *text, struct flo_err *err);
 /* The words of /set: NAME VALUE, or "", which lists all.  `out` gets the
  * answer. FLO_E_USAGE also for a name that is not known, with the near one. */
-FLO_MUST_USE int flo_talk_settings_set(struct flo_talk_settings *settings,
-                                       const char *words, struct flo_buf *out,
-                                       struct flo_err *err);
+FLO_MUST_USE int flo_talk_settings_set(struct flo_talk_settings *settings, const char *words,
+                                       struct flo_buf *out, struct flo_err *err);
 /* "temperature 0, top_p 1, ...": all but the system's text. */
-void flo_talk_settings_tell(const struct flo_talk_settings *settings,
-                            struct flo_buf *out);
-void flo_talk_settings_sampling(const struct flo_talk_settings *settings,
-                                struct flo_sampling *out);
+void flo_talk_settings_tell(const struct flo_talk_settings *settings, struct flo_buf *out);
+void flo_talk_settings_sampling(const struct flo_talk_settings *settings, struct flo_sampling *out);
 /* As members of a request to the local API, each behind a comma. */
-void flo_talk_settings_json(const struct flo_talk_settings *settings,
-                            struct flo_buf *out);
+void flo_talk_settings_json(const struct flo_talk_settings *settings, struct flo_buf *out);
 
 /* ---- input.c ---- */
 
@@ -77,8 +72,8 @@ struct flo_talk_input {
 /* Take a line without its end.  Escape sequences, as arrow keys send them, and
  * control characters but tab are left out.  Bytes that are no UTF-8 become
  * U+FFFD. */
-enum flo_talk_input_kind flo_talk_input_line(struct flo_talk_input *input,
-                                             const char *line, size_t bytes);
+enum flo_talk_input_kind flo_talk_input_line(struct flo_talk_input *input, const char *line,
+                                             size_t bytes);
 /* Has a text begun that is not whole yet? */
 bool flo_talk_input_is_open(const struct flo_talk_input *input);
 /* Forget it. */
@@ -97,8 +92,7 @@ enum flo_talk_command {
 /* The command of a line without its slash; *rest are the words after it.
  * FLO_E_USAGE: no such command, with the near one; or words that it does not
  * take. */
-FLO_MUST_USE int flo_talk_command(const char *line,
-                                  enum flo_talk_command *command,
+FLO_MUST_USE int flo_talk_command(const char *line, enum flo_talk_command *command,
                                   const char **rest, struct flo_err *err);
 /* The text of /help, and the end of --help. */
 extern const char flo_talk_help[];
@@ -114,9 +108,8 @@ struct flo_history {
     size_t count;
 };
 /* FLO_E_MEMORY.  There must be room. */
-FLO_MUST_USE int flo_history_add(struct flo_history *history, const char *role,
-                                 const char *text, size_t bytes,
-                                 struct flo_err *err);
+FLO_MUST_USE int flo_history_add(struct flo_history *history, const char *role, const char *text,
+                                 size_t bytes, struct flo_err *err);
 /* A conversation that ends with a question: where the younger half of the turns
  * from `from` on begins, an answer always with its question.  `from` itself:
  * there is the question alone. */
@@ -127,8 +120,7 @@ void flo_history_drop(struct flo_history *history, size_t count);
 void flo_history_cut(struct flo_history *history, size_t count);
 /* The turns from `from` on, at most FLO_HISTORY_MAX + 1, as messages behind the
  * system's if there is one.  Returns their number. */
-size_t flo_history_messages(const struct flo_history *history, size_t from,
-                            const char *system,
+size_t flo_history_messages(const struct flo_history *history, size_t from, const char *system,
                             struct flo_engine_message out[FLO_HISTORY_MAX + 2]);
 
 /* ---- said.c ---- */
@@ -148,11 +140,9 @@ struct flo_talk_said {
 };
 void flo_talk_said_begin(struct flo_talk_said *said);
 /* The next piece of the answer, of whole characters. */
-void flo_talk_said_add(struct flo_talk_said *said, const char *text,
-                       size_t bytes);
+void flo_talk_said_add(struct flo_talk_said *said, const char *text, size_t bytes);
 /* The next piece of a thought. */
-void flo_talk_said_think(struct flo_talk_said *said, const char *text,
-                         size_t bytes);
+void flo_talk_said_think(struct flo_talk_said *said, const char *text, size_t bytes);
 /* A line's end, unless a terminal has one already. */
 void flo_talk_said_end(struct flo_talk_said *said);
 void flo_talk_said_deinit(struct flo_talk_said *said);
@@ -178,7 +168,7 @@ struct flo_asking {
     size_t count;
     const struct flo_talk_settings *settings;
     struct flo_talk_said *said; /* written to stdout as it grows */
-    int stop_fd; /* readable: stop, and do not read it; -1: nobody stops */
+    int stop_fd;                /* readable: stop, and do not read it; -1: nobody stops */
 };
 /* Does the person want the answer to stop? */
 bool flo_asking_stops(const struct flo_asking *asking);
@@ -188,8 +178,8 @@ struct flo_talker {
     void *state;
     /* FLO_E_INFER_TOO_LONG: the conversation is longer than the context, with
      * the numbers.  Nothing has been said then. */
-    int (*answer)(void *state, const struct flo_asking *asking,
-                  struct flo_talk_counts *counts, struct flo_err *err);
+    int (*answer)(void *state, const struct flo_asking *asking, struct flo_talk_counts *counts,
+                  struct flo_err *err);
     /* Lines of /show about the model; the context's size, 0: not known. */
     uint64_t (*show)(void *state, struct flo_buf *out);
     int (*show_template)(void *state, struct flo_buf *out, struct flo_err *err);
@@ -211,21 +201,17 @@ struct flo_local {
     struct flo_engine_stream stream;
     struct flo_buf text; /* text of tokens */
 };
-FLO_MUST_USE int flo_local_open(struct flo_local *local,
-                                const struct flo_tool *tool,
+FLO_MUST_USE int flo_local_open(struct flo_local *local, const struct flo_tool *tool,
                                 struct flo_err *err);
 void flo_local_close(struct flo_local *local);
 /* Make the conversation local->prompt.  FLO_E_INFER_TOO_LONG tells its tokens
  * and the context's; errors of flo_engine_chat_with(). */
-FLO_MUST_USE int flo_local_prompt(struct flo_local *local,
-                                  const struct flo_asking *asking,
+FLO_MUST_USE int flo_local_prompt(struct flo_local *local, const struct flo_asking *asking,
                                   struct flo_err *err);
 /* Answer local->prompt, of which the held tokens are not computed again.
  * asking->messages do not count. */
-FLO_MUST_USE int flo_local_answer(struct flo_local *local,
-                                  const struct flo_asking *asking,
-                                  struct flo_talk_counts *counts,
-                                  struct flo_err *err);
+FLO_MUST_USE int flo_local_answer(struct flo_local *local, const struct flo_asking *asking,
+                                  struct flo_talk_counts *counts, struct flo_err *err);
 void flo_local_talker(struct flo_local *local, struct flo_talker *out);
 
 /* ---- event.c ---- */
@@ -240,13 +226,11 @@ struct flo_talk_event {
 };
 /* FLO_E_NET_CONTENT: no such event; or the error that the API tells, by its
  * code and with its fix. */
-FLO_MUST_USE int flo_talk_event_read(char *data, size_t bytes,
-                                     struct flo_tree *tree,
-                                     struct flo_talk_event *out,
-                                     struct flo_err *err);
+FLO_MUST_USE int flo_talk_event_read(char *data, size_t bytes, struct flo_tree *tree,
+                                     struct flo_talk_event *out, struct flo_err *err);
 /* The error in the body of an answer with this status. */
-int flo_talk_event_fail(char *data, size_t bytes, int status,
-                        struct flo_tree *tree, struct flo_err *err);
+int flo_talk_event_fail(char *data, size_t bytes, int status, struct flo_tree *tree,
+                        struct flo_err *err);
 
 /* ---- served.c ---- */
 
@@ -269,13 +253,10 @@ struct flo_served {
  *                        that are), or no model can have the name
  * others: as the API tells them, and of reading the token's file */
 FLO_MUST_USE int flo_served_open(struct flo_served *served, const char *address,
-                                 const char *token_file, const char *model,
-                                 struct flo_err *err);
+                                 const char *token_file, const char *model, struct flo_err *err);
 void flo_served_close(struct flo_served *served);
-FLO_MUST_USE int flo_served_answer(struct flo_served *served,
-                                   const struct flo_asking *asking,
-                                   struct flo_talk_counts *counts,
-                                   struct flo_err *err);
+FLO_MUST_USE int flo_served_answer(struct flo_served *served, const struct flo_asking *asking,
+                                   struct flo_talk_counts *counts, struct flo_err *err);
 void flo_served_talker(struct flo_served *served, struct flo_talker *out);
 
 /* ---- console.c ---- */
@@ -296,25 +277,20 @@ struct flo_console {
 bool flo_console_is_terminal(int fd);
 bool flo_console_has_colour(int fd);
 /* From here on Ctrl-C ends nothing. */
-FLO_MUST_USE int flo_console_open(struct flo_console *console,
-                                  struct flo_err *err);
+FLO_MUST_USE int flo_console_open(struct flo_console *console, struct flo_err *err);
 void flo_console_close(struct flo_console *console);
 /* Wait for a line; it has no line end and is valid until the next call. */
-FLO_MUST_USE int flo_console_read(struct flo_console *console,
-                                  enum flo_console_event *event,
-                                  const char **line, size_t *bytes,
-                                  struct flo_err *err);
+FLO_MUST_USE int flo_console_read(struct flo_console *console, enum flo_console_event *event,
+                                  const char **line, size_t *bytes, struct flo_err *err);
 /* Was Ctrl-C typed since the last call? */
 bool flo_console_was_stopped(struct flo_console *console);
 /* said->shown to stdout; it is empty then. */
-FLO_MUST_USE int flo_talk_said_print(struct flo_talk_said *said,
-                                     struct flo_err *err);
+FLO_MUST_USE int flo_talk_said_print(struct flo_talk_said *said, struct flo_err *err);
 
 /* ---- chat.c ---- */
 
 /* Talk until the person leaves. */
-FLO_MUST_USE int flo_chat(const struct flo_talker *talker,
-                          struct flo_talk_settings *settings,
+FLO_MUST_USE int flo_chat(const struct flo_talker *talker, struct flo_talk_settings *settings,
                           struct flo_err *err);
 
 #endif

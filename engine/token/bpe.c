@@ -29,12 +29,9 @@ bool flo_bpe_text(const struct flo_vocab *vocab, const char *text, size_t bytes,
     char *shown = malloc(2 * bytes + 1); /* room for the longest word */
     bool is_fine = shown != NULL;
     flo_split_init(&split, vocab->split, text, bytes);
-    while (is_fine && !tokens->failed &&
-           flo_split_next(&split, &word, &word_bytes)) {
+    while (is_fine && !tokens->failed && flo_split_next(&split, &word, &word_bytes)) {
         size_t length = stand_in(shown, word, word_bytes);
-        int32_t id = vocab->split->prefers_whole
-                         ? flo_vocab_find(vocab, shown, length)
-                         : -1;
+        int32_t id = vocab->split->prefers_whole ? flo_vocab_find(vocab, shown, length) : -1;
         if (id >= 0) {
             flo_tokens_add(tokens, id);
         } else {

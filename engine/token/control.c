@@ -27,8 +27,7 @@ int32_t flo_control_read(const char *bytes)
     return id;
 }
 
-void flo_control_piece(const struct flo_vocab *vocab, int32_t id,
-                       struct flo_buf *out)
+void flo_control_piece(const struct flo_vocab *vocab, int32_t id, struct flo_buf *out)
 {
     if (flo_vocab_is_control(vocab, id)) {
         flo_control_add(out, id);
@@ -38,8 +37,7 @@ void flo_control_piece(const struct flo_vocab *vocab, int32_t id,
 }
 
 /* The longest control token that begins here, or -1. */
-static int32_t find(const struct flo_vocab *vocab, const char *text,
-                    size_t bytes)
+static int32_t find(const struct flo_vocab *vocab, const char *text, size_t bytes)
 {
     for (size_t i = 0; i < vocab->specials.count; i++) {
         int32_t id = vocab->specials.ids[i];
@@ -53,8 +51,8 @@ static int32_t find(const struct flo_vocab *vocab, const char *text,
     return -1;
 }
 
-void flo_control_spell(const struct flo_vocab *vocab, const char *text,
-                       size_t bytes, struct flo_buf *out)
+void flo_control_spell(const struct flo_vocab *vocab, const char *text, size_t bytes,
+                       struct flo_buf *out)
 {
     for (size_t at = 0; at < bytes;) {
         int32_t id = find(vocab, text + at, bytes - at);
@@ -82,8 +80,7 @@ size_t flo_control_whole(const char *text, size_t bytes)
             at += FLO_CONTROL_BYTES;
             continue;
         }
-        while (at + run < bytes &&
-               (uint8_t)text[at + run] < FLO_CONTROL_FIRST) {
+        while (at + run < bytes && (uint8_t)text[at + run] < FLO_CONTROL_FIRST) {
             run++;
         }
         size_t good = flo_utf8_valid(text + at, run);

@@ -16,12 +16,11 @@ void flo_control_add(struct flo_buf *out, int32_t id);
 /* The id of the seven bytes. */
 int32_t flo_control_read(const char *bytes);
 /* Append a token's bytes, or the seven. */
-void flo_control_piece(const struct flo_vocab *vocab, int32_t id,
-                       struct flo_buf *out);
+void flo_control_piece(const struct flo_vocab *vocab, int32_t id, struct flo_buf *out);
 /* Append a text in which each control token that is spelled there, the longest
  * first, is these bytes. */
-void flo_control_spell(const struct flo_vocab *vocab, const char *text,
-                       size_t bytes, struct flo_buf *out);
+void flo_control_spell(const struct flo_vocab *vocab, const char *text, size_t bytes,
+                       struct flo_buf *out);
 /* How many of the bytes are whole: characters, and control tokens. */
 size_t flo_control_whole(const char *text, size_t bytes);
 

@@ -9,8 +9,7 @@
 /* The bytes that the character at `*at` of an id's text stands for: 1 to 4,
  * none at the end. `*at` moves on.  A character that stands for nothing else is
  * kept as it is. */
-static size_t next_part(const struct flo_vocab *vocab, int32_t id, size_t *at,
-                        char part[4])
+static size_t next_part(const struct flo_vocab *vocab, int32_t id, size_t *at, char part[4])
 {
     if (id < 0 || id >= vocab->facts.count || *at == vocab->tokens[id].bytes) {
         return 0;
@@ -23,11 +22,8 @@ static size_t next_part(const struct flo_vocab *vocab, int32_t id, size_t *at,
     if (token->type == FLO_TOKEN_BYTE) { /* "<0x0A>", checked at load */
         byte = flo_token_byte(token);
         taken = token->bytes;
-    } else if (token->type == FLO_TOKEN_NORMAL ||
-               token->type == FLO_TOKEN_UNUSED) {
-        byte = !vocab->is_spm               ? flo_code_to_byte(code)
-               : code == FLO_SPM_BLANK_CODE ? ' '
-                                            : -1;
+    } else if (token->type == FLO_TOKEN_NORMAL || token->type == FLO_TOKEN_UNUSED) {
+        byte = !vocab->is_spm ? flo_code_to_byte(code) : code == FLO_SPM_BLANK_CODE ? ' ' : -1;
     }
     *at += taken;
     if (byte >= 0) {
@@ -38,8 +34,8 @@ static size_t next_part(const struct flo_vocab *vocab, int32_t id, size_t *at,
     return taken;
 }
 
-void flo_vocab_piece(const struct flo_vocab *vocab, int32_t id,
-                     bool with_control, struct flo_buf *out)
+void flo_vocab_piece(const struct flo_vocab *vocab, int32_t id, bool with_control,
+                     struct flo_buf *out)
 {
     char part[4];
     size_t at = 0, bytes;
@@ -52,8 +48,7 @@ void flo_vocab_piece(const struct flo_vocab *vocab, int32_t id,
 }
 
 /* Part by part, so that nothing is allocated for a token. */
-void flo_text_stream_add(struct flo_text_stream *stream,
-                         const struct flo_vocab *vocab, int32_t id,
+void flo_text_stream_add(struct flo_text_stream *stream, const struct flo_vocab *vocab, int32_t id,
                          struct flo_buf *out)
 {
     char *held = stream->held;

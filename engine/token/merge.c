@@ -7,8 +7,7 @@
 #define BLOCK 16u /* ranks under a leaf of the tree */
 
 _Static_assert(FLO_TOKEN_BYTES_MAX <= UINT16_MAX, "a length fits");
-_Static_assert(sizeof(uint32_t) + sizeof(uint16_t) +
-                       4 * sizeof(uint32_t) / BLOCK <=
+_Static_assert(sizeof(uint32_t) + sizeof(uint16_t) + 4 * sizeof(uint32_t) / BLOCK <=
                    FLO_MERGE_BYTES_PER_BYTE,
                "ranks, lengths, at most four nodes of the tree for a block");
 
@@ -54,8 +53,7 @@ static void make_tree(struct flo_merger *merger, size_t blocks)
     uint32_t *lowest = merger->lowest;
     for (size_t i = 0; i < merger->leaves; i++) {
         lowest[merger->leaves + i] =
-            i < blocks ? lowest_of_block(&merger->ranks[i * BLOCK])
-                       : FLO_RANK_NONE;
+            i < blocks ? lowest_of_block(&merger->ranks[i * BLOCK]) : FLO_RANK_NONE;
     }
     for (size_t node = merger->leaves - 1; node > 0; node--) {
         lowest[node] = lowest_of_two(&lowest[2 * node]);
@@ -95,8 +93,7 @@ static bool reserve(struct flo_merger *merger, size_t bytes)
     merger->ranks = malloc(capacity * sizeof(*merger->ranks));
     merger->lengths = malloc(capacity * sizeof(*merger->lengths));
     merger->lowest = malloc(2 * (capacity / BLOCK) * sizeof(*merger->lowest));
-    bool is_whole = merger->ranks != NULL && merger->lengths != NULL &&
-                    merger->lowest != NULL;
+    bool is_whole = merger->ranks != NULL && merger->lengths != NULL && merger->lowest != NULL;
     merger->capacity = is_whole ? capacity : 0;
     return is_whole;
 }
@@ -121,9 +118,7 @@ static uint32_t rank_of(const struct flo_merger *merger, size_t at)
     }
     uint32_t rank = FLO_RANK_NONE;
     int32_t id = flo_vocab_find(vocab, merger->text + at, bytes);
-    return id >= 0 && flo_vocab_rank(vocab, id, (uint32_t)left_bytes, &rank)
-               ? rank
-               : FLO_RANK_NONE;
+    return id >= 0 && flo_vocab_rank(vocab, id, (uint32_t)left_bytes, &rank) ? rank : FLO_RANK_NONE;
 }
 
 static void join(struct flo_merger *merger, size_t left)
@@ -140,8 +135,7 @@ static void join(struct flo_merger *merger, size_t left)
 
 static size_t bytes_claimed(char lead)
 {
-    static const uint8_t claims[16] = {1, 1, 1, 1, 1, 1, 1, 1,
-                                       1, 1, 1, 1, 2, 2, 3, 4};
+    static const uint8_t claims[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 3, 4};
     return claims[(uint8_t)lead >> 4];
 }
 
@@ -168,8 +162,8 @@ static void cut(struct flo_merger *merger)
 /* A symbol that is no token: SPM has the tokens of its bytes, and `unknown` for
  * what they lack; in BPE it vanishes, as in training: many small vocabularies
  * lack the bytes of rare planes, and their `unknown` is the end of a text. */
-static void put_symbol(const struct flo_vocab *vocab, const char *text,
-                       size_t bytes, struct flo_tokens *tokens)
+static void put_symbol(const struct flo_vocab *vocab, const char *text, size_t bytes,
+                       struct flo_tokens *tokens)
 {
     int32_t id = flo_vocab_find(vocab, text, bytes);
     if (id >= 0) {

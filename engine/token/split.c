@@ -67,8 +67,7 @@ static inline struct place place_at(const struct text *text, size_t at)
     return (struct place){at, at + taken, flo_unicode_sets(code)};
 }
 
-static inline struct place skip(const struct text *text, struct place p,
-                                unsigned set)
+static inline struct place skip(const struct text *text, struct place p, unsigned set)
 {
     while ((p.is & set) != 0) {
         p = place_at(text, p.next);
@@ -78,8 +77,7 @@ static inline struct place skip(const struct text *text, struct place p,
 
 /* ---- what matches: the end of it, or 0 ---- */
 
-static size_t run(const struct text *text, const struct rule *rule,
-                  struct place p)
+static size_t run(const struct text *text, const struct rule *rule, struct place p)
 {
     int i = 0;
     for (; (p.is & rule->body) != 0 && (i == 0 || i != rule->most); i++) {
@@ -104,8 +102,7 @@ static size_t run_by_case(const struct text *text, struct place p)
 }
 
 /* `fold` is the bit that tells S from s where case does not count, else 0. */
-static size_t contraction(const struct text *text, struct place start,
-                          char fold)
+static size_t contraction(const struct text *text, struct place start, char fold)
 {
     static const char *const tails[] = {"s", "t", "m", "d", "re", "ve", "ll"};
     const char *tail = text->data + start.next;
@@ -142,8 +139,8 @@ static size_t blanks(const struct text *text, enum form form, struct place p)
     return p.is != 0 && last > first ? last : p.at;
 }
 
-static size_t match_rule(const struct text *text, const struct rule *rule,
-                         struct place start, struct place second)
+static size_t match_rule(const struct text *text, const struct rule *rule, struct place start,
+                         struct place second)
 {
     struct place body = (start.is & rule->lead) != 0 ? second : start;
     if (rule->body != 0 && (body.is & rule->body) == 0) {
@@ -171,8 +168,7 @@ static size_t match_rule(const struct text *text, const struct rule *rule,
 
 /* Where the piece that begins at `at` ends for an expression: after its
  * match if one begins there, else where the next match begins. */
-static size_t piece_end(const struct text *text, const struct rule *rules,
-                        size_t at)
+static size_t piece_end(const struct text *text, const struct rule *rules, size_t at)
 {
     struct place p = place_at(text, at);
     while (p.is != 0) {
@@ -261,25 +257,24 @@ static const struct flo_split_expression deepseek[] = {
 static const struct flo_split_kind kinds[] = {
     {unnamed, 4, .names = {"default"}},
     {GPT2, 1,
-     .names = {"gpt-2", "phi-2", "mpt", "olmo", "jais", "gigachat", "a.x-4.0",
-               "mellum", "exaone4", "trillion", "granite-docling"}},
+     .names = {"gpt-2", "phi-2", "mpt", "olmo", "jais", "gigachat", "a.x-4.0", "mellum", "exaone4",
+               "trillion", "granite-docling"}},
     {smollm, 2,
-     .names = {"smollm", "starcoder", "refact", "command-r", "codeshell",
-               "exaone", "minerva-7b", "mellum2"}},
+     .names = {"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b",
+               "mellum2"}},
     {&llama3, 1, .prefers_whole = true, .adds_bos = true,
-     .names = {"llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1",
-               "pixtral", "midm-2.0", "lfm2", "jina-v5-nano"}},
+     .names = {"llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0",
+               "lfm2", "jina-v5-nano"}},
     {&llama3, 1, .prefers_whole = true, .names = {"glm4", "glm5"}},
     {&llama3, 1, .names = {"chatglm-bpe", "dbrx", "smaug-bpe"}},
     {&qwen2, 1,
-     .names = {"qwen2", "deepseek-r1-qwen", "stablelm2", "megrez", "kormo",
-               "f2llmv2", "hunyuan", "solar-open", "grok-2"}},
+     .names = {"qwen2", "deepseek-r1-qwen", "stablelm2", "megrez", "kormo", "f2llmv2", "hunyuan",
+               "solar-open", "grok-2"}},
     {&tekken, 1, .prefers_whole = true, .adds_bos = true, .names = {"tekken"}},
     {deepseek, 6, .names = {"deepseek-llm"}},
 };
 
-const struct flo_split_kind *flo_split_find(const char *name, size_t bytes,
-                                            const char **found)
+const struct flo_split_kind *flo_split_find(const char *name, size_t bytes, const char **found)
 {
     for (size_t i = 0; i < FLO_COUNT(kinds); i++) {
         for (const char *const *n = kinds[i].names; *n != NULL; n++) {
@@ -292,14 +287,13 @@ const struct flo_split_kind *flo_split_find(const char *name, size_t bytes,
     return NULL;
 }
 
-void flo_split_init(struct flo_split *split, const struct flo_split_kind *kind,
-                    const char *text, size_t bytes)
+void flo_split_init(struct flo_split *split, const struct flo_split_kind *kind, const char *text,
+                    size_t bytes)
 {
     *split = (struct flo_split){.kind = kind, .text = text, .bytes = bytes};
 }
 
-bool flo_split_next(struct flo_split *split, const char **word,
-                    size_t *word_bytes)
+bool flo_split_next(struct flo_split *split, const char **word, size_t *word_bytes)
 {
     size_t start = split->position;
     struct text piece = {split->text, split->bytes};
@@ -308,8 +302,7 @@ bool flo_split_next(struct flo_split *split, const char **word,
     }
     for (size_t i = 0; i < split->kind->expression_count; i++) {
         if (split->ends[i] <= start) {
-            split->ends[i] =
-                piece_end(&piece, split->kind->expressions[i].rules, start);
+            split->ends[i] = piece_end(&piece, split->kind->expressions[i].rules, start);
         }
         piece.bytes = split->ends[i];
     }

@@ -20,8 +20,7 @@ struct flo_split_kind {
     const char *names[12]; /* NULL after the last */
 };
 /* NULL when there is none of that name, which *found gives for ever. */
-const struct flo_split_kind *flo_split_find(const char *name, size_t bytes,
-                                            const char **found);
+const struct flo_split_kind *flo_split_find(const char *name, size_t bytes, const char **found);
 
 #define FLO_SPLIT_EXPRESSIONS_MAX 6
 
@@ -34,10 +33,9 @@ struct flo_split {
      * fixed number of times. */
     size_t ends[FLO_SPLIT_EXPRESSIONS_MAX];
 };
-void flo_split_init(struct flo_split *split, const struct flo_split_kind *kind,
-                    const char *text, size_t bytes);
+void flo_split_init(struct flo_split *split, const struct flo_split_kind *kind, const char *text,
+                    size_t bytes);
 /* The next word; false at the end. */
-bool flo_split_next(struct flo_split *split, const char **word,
-                    size_t *word_bytes);
+bool flo_split_next(struct flo_split *split, const char **word, size_t *word_bytes);
 
 #endif

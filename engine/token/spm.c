@@ -15,8 +15,8 @@ static void add_escaped(struct flo_buf *out, const char *text, size_t bytes)
     flo_buf_add(out, text, (size_t)(end - text));
 }
 
-bool flo_spm_text(const struct flo_vocab *vocab, const char *text, size_t bytes,
-                  bool has_prefix, struct flo_tokens *tokens)
+bool flo_spm_text(const struct flo_vocab *vocab, const char *text, size_t bytes, bool has_prefix,
+                  struct flo_tokens *tokens)
 {
     struct flo_buf escaped = {.bytes_max = FLO_MERGE_TEXT_BYTES_MAX};
     struct flo_merger merger = {.vocab = vocab};
@@ -25,16 +25,14 @@ bool flo_spm_text(const struct flo_vocab *vocab, const char *text, size_t bytes,
         blanks += text[i] == ' ';
     }
     if (bytes == 0 ||
-        !flo_tokens_have_room(
-            tokens, vocab, bytes + blanks * strlen(FLO_SPM_BLANK) - blanks)) {
+        !flo_tokens_have_room(tokens, vocab, bytes + blanks * strlen(FLO_SPM_BLANK) - blanks)) {
         return true;
     }
     if (has_prefix) {
         flo_buf_text(&escaped, FLO_SPM_BLANK);
     }
     add_escaped(&escaped, text, bytes);
-    bool is_fine = !escaped.failed &&
-                   flo_merger_run(&merger, escaped.data, escaped.bytes, tokens);
+    bool is_fine = !escaped.failed && flo_merger_run(&merger, escaped.data, escaped.bytes, tokens);
     flo_merger_deinit(&merger);
     flo_buf_deinit(&escaped);
     return is_fine;

@@ -44,14 +44,13 @@ struct flo_vocab_facts {
 /* FLO_E_GGUF_MISSING no token list; FLO_E_GGUF_VOCAB something in it does not
  * fit; FLO_E_NOT_BUILT another tokenizer model or pre-tokenizer;
  * FLO_E_MEMORY. */
-FLO_MUST_USE int flo_vocab_open(const struct flo_gguf *gguf,
-                                struct flo_vocab **out, struct flo_err *err);
+FLO_MUST_USE int flo_vocab_open(const struct flo_gguf *gguf, struct flo_vocab **out,
+                                struct flo_err *err);
 void flo_vocab_close(struct flo_vocab *vocab);
 const struct flo_vocab_facts *flo_vocab_facts(const struct flo_vocab *vocab);
 
 /* The id whose text is exactly this, or -1. */
-int32_t flo_vocab_find(const struct flo_vocab *vocab, const char *text,
-                       size_t bytes);
+int32_t flo_vocab_find(const struct flo_vocab *vocab, const char *text, size_t bytes);
 /* Does this id end an answer?  eos, eot and every token that is spelled like
  * an end (ARCHITECTURES section 5); false for ids out of range. */
 bool flo_vocab_is_end(const struct flo_vocab *vocab, int32_t id);
@@ -59,8 +58,8 @@ bool flo_vocab_is_end(const struct flo_vocab *vocab, int32_t id);
 bool flo_vocab_is_control(const struct flo_vocab *vocab, int32_t id);
 /* The bytes that an id stands for, added to `out`; control tokens add their
  * spelling only when `with_control`.  Ids out of range add nothing. */
-void flo_vocab_piece(const struct flo_vocab *vocab, int32_t id,
-                     bool with_control, struct flo_buf *out);
+void flo_vocab_piece(const struct flo_vocab *vocab, int32_t id, bool with_control,
+                     struct flo_buf *out);
 
 /* A part of a text that is tokenised as one: pieces of a template (control
  * tokens are recognised) and of a user (they are plain text) next to each
@@ -78,14 +77,11 @@ struct flo_text_span {
  * tokens->count_max is passed: found before anything is allocated where the
  * text's bytes alone say so. */
 FLO_MUST_USE int flo_tokenize_spans(const struct flo_vocab *vocab,
-                                    const struct flo_text_span *spans,
-                                    size_t span_count,
-                                    struct flo_tokens *tokens,
-                                    struct flo_err *err);
+                                    const struct flo_text_span *spans, size_t span_count,
+                                    struct flo_tokens *tokens, struct flo_err *err);
 /* One text; flags of enum flo_text_flags. */
-FLO_MUST_USE int flo_tokenize(const struct flo_vocab *vocab, const char *text,
-                              size_t bytes, unsigned flags,
-                              struct flo_tokens *tokens, struct flo_err *err);
+FLO_MUST_USE int flo_tokenize(const struct flo_vocab *vocab, const char *text, size_t bytes,
+                              unsigned flags, struct flo_tokens *tokens, struct flo_err *err);
 
 /* Ids to text as they come: bytes of an incomplete UTF-8 sequence are held
  * back until the rest arrives.  Zero-initialise. */
@@ -95,11 +91,9 @@ struct flo_text_stream {
 };
 /* Append to `out` what can be shown after this id (perhaps nothing).  `out`
  * gets valid UTF-8 only; bytes that can never be valid become U+FFFD. */
-void flo_text_stream_add(struct flo_text_stream *stream,
-                         const struct flo_vocab *vocab, int32_t id,
+void flo_text_stream_add(struct flo_text_stream *stream, const struct flo_vocab *vocab, int32_t id,
                          struct flo_buf *out);
 /* At the end: what is still held becomes one U+FFFD. */
-void flo_text_stream_finish(struct flo_text_stream *stream,
-                            struct flo_buf *out);
+void flo_text_stream_finish(struct flo_text_stream *stream, struct flo_buf *out);
 
 #endif

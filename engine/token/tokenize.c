@@ -21,8 +21,7 @@ struct piece {
     int32_t id;
 };
 
-static void add_piece(struct flo_buf *pieces, size_t start, size_t end,
-                      int32_t id)
+static void add_piece(struct flo_buf *pieces, size_t start, size_t end, int32_t id)
 {
     struct piece piece = {start, end - start, id};
     if (end > start) {
@@ -44,19 +43,16 @@ static bool is_in_special(const struct work *work, size_t start, size_t bytes)
 {
     for (size_t i = 0; i < work->span_count; i++) {
         const struct piece *span = &work->spans[i];
-        if (start >= span->start &&
-            start + bytes <= span->start + span->bytes) {
+        if (start >= span->start && start + bytes <= span->start + span->bytes) {
             return true;
         }
     }
     return false;
 }
 
-static bool must_be_special(const struct work *work,
-                            const struct flo_vocab_token *token)
+static bool must_be_special(const struct work *work, const struct flo_vocab_token *token)
 {
-    return token->type != FLO_TOKEN_USER ||
-           (token->is_mark && work->has_message);
+    return token->type != FLO_TOKEN_USER || (token->is_mark && work->has_message);
 }
 
 static bool is_blank(char c)
@@ -65,8 +61,7 @@ static bool is_blank(char c)
 }
 
 /* Cut every allowed occurrence of one special out of one raw piece. */
-static void cut(const struct work *work, int32_t id, const struct piece *raw,
-                struct flo_buf *out)
+static void cut(const struct work *work, int32_t id, const struct piece *raw, struct flo_buf *out)
 {
     const struct flo_vocab_token *token = &work->vocab->tokens[id];
     const char *text = work->text.data;
@@ -74,11 +69,9 @@ static void cut(const struct work *work, int32_t id, const struct piece *raw,
     size_t end = raw->start + raw->bytes;
     size_t from = raw->start; /* begin of the part that is not yet given out */
     size_t search = from;     /* where to look next */
-    while ((hit = memmem(text + search, end - search, token->text,
-                         token->bytes)) != NULL) {
+    while ((hit = memmem(text + search, end - search, token->text, token->bytes)) != NULL) {
         size_t at = (size_t)(hit - text);
-        if (must_be_special(work, token) &&
-            !is_in_special(work, at, token->bytes)) {
+        if (must_be_special(work, token) && !is_in_special(work, at, token->bytes)) {
             search = at + 1;
             continue;
         }
@@ -99,8 +92,7 @@ static void cut_all(const struct work *work, int32_t id, struct flo_buf *pieces)
     const struct flo_vocab_token *token = &work->vocab->tokens[id];
     if (token->bytes > work->text.bytes ||
         (token->type != FLO_TOKEN_USER && work->span_count == 0) ||
-        memmem(work->text.data, work->text.bytes, token->text, token->bytes) ==
-            NULL) {
+        memmem(work->text.data, work->text.bytes, token->text, token->bytes) == NULL) {
         return;
     }
     struct flo_buf next = {.bytes_max = pieces->bytes_max};
@@ -117,20 +109,17 @@ static void cut_all(const struct work *work, int32_t id, struct flo_buf *pieces)
     *pieces = next;
 }
 
-static int too_long(const struct flo_tokens *tokens, size_t bytes,
-                    struct flo_err *err)
+static int too_long(const struct flo_tokens *tokens, size_t bytes, struct flo_err *err)
 {
     return flo_fail(err, FLO_E_INFER_TOO_LONG,
                     "a text of %zu bytes has at least %zu tokens, at most %zu "
                     "fit",
-                    bytes, tokens->count_least,
-                    tokens->count + flo_tokens_room(tokens));
+                    bytes, tokens->count_least, tokens->count + flo_tokens_room(tokens));
 }
 
 /* A text that surely has too many tokens is not even copied. */
-static int check_bytes(const struct flo_vocab *vocab,
-                       const struct flo_text_span *spans, size_t span_count,
-                       struct flo_tokens *tokens, struct flo_err *err)
+static int check_bytes(const struct flo_vocab *vocab, const struct flo_text_span *spans,
+                       size_t span_count, struct flo_tokens *tokens, struct flo_err *err)
 {
     size_t bytes = 0, stripped = 0;
     for (size_t i = 0; i < span_count; i++) {
@@ -139,13 +128,11 @@ static int check_bytes(const struct flo_vocab *vocab,
             stripped += is_blank(spans[i].data[at]);
         }
     }
-    return flo_tokens_have_room(tokens, vocab, bytes - stripped)
-               ? 0
-               : too_long(tokens, bytes, err);
+    return flo_tokens_have_room(tokens, vocab, bytes - stripped) ? 0 : too_long(tokens, bytes, err);
 }
 
-static int join_spans(struct work *work, const struct flo_text_span *spans,
-                      size_t span_count, struct flo_err *err)
+static int join_spans(struct work *work, const struct flo_text_span *spans, size_t span_count,
+                      struct flo_err *err)
 {
     work->text.bytes_max = TEXT_BYTES_MAX;
     work->spans = calloc(span_count + 1, sizeof(*work->spans));
@@ -161,24 +148,20 @@ static int join_spans(struct work *work, const struct flo_text_span *spans,
         }
         work->has_message = work->has_message || spans[i].is_message;
         if (spans[i].is_special) {
-            work->spans[work->span_count++] =
-                (struct piece){start, work->text.bytes - start, -1};
+            work->spans[work->span_count++] = (struct piece){start, work->text.bytes - start, -1};
         }
     }
     if (work->text.failed) {
-        return flo_fail(err, FLO_E_INFER_TOO_LONG,
-                        "a text of more than %u bytes", TEXT_BYTES_MAX);
+        return flo_fail(err, FLO_E_INFER_TOO_LONG, "a text of more than %u bytes", TEXT_BYTES_MAX);
     }
     return 0;
 }
 
-static int convert(const struct work *work, struct flo_tokens *tokens,
-                   struct flo_err *err)
+static int convert(const struct work *work, struct flo_tokens *tokens, struct flo_err *err)
 {
     const struct flo_vocab *vocab = work->vocab;
     /* So many specials as there is room for, and what lies between. */
-    struct flo_buf pieces = {.bytes_max = (2 * flo_tokens_room(tokens) + 1) *
-                                          sizeof(struct piece)};
+    struct flo_buf pieces = {.bytes_max = (2 * flo_tokens_room(tokens) + 1) * sizeof(struct piece)};
     add_piece(&pieces, 0, work->text.bytes, -1);
     for (size_t i = 0; i < vocab->specials.count; i++) {
         cut_all(work, vocab->specials.ids[i], &pieces);
@@ -189,16 +172,14 @@ static int convert(const struct work *work, struct flo_tokens *tokens,
     if (pieces.failed) {
         flo_tokens_refuse(tokens, flo_tokens_room(tokens) + 1);
     }
-    for (size_t i = 0;
-         is_fine && !tokens->failed && i < pieces.bytes / sizeof(*piece); i++) {
+    for (size_t i = 0; is_fine && !tokens->failed && i < pieces.bytes / sizeof(*piece); i++) {
         const char *text = work->text.data + piece[i].start;
         size_t bytes = piece[i].bytes;
         if (piece[i].id >= 0) {
             flo_tokens_add(tokens, piece[i].id);
         } else if (vocab->is_spm) {
             is_fine =
-                flo_spm_text(vocab, text, bytes,
-                             vocab->adds_space && is_after_special, tokens);
+                flo_spm_text(vocab, text, bytes, vocab->adds_space && is_after_special, tokens);
         } else {
             is_fine = flo_bpe_text(vocab, text, bytes, tokens);
         }
@@ -206,15 +187,13 @@ static int convert(const struct work *work, struct flo_tokens *tokens,
     }
     flo_buf_deinit(&pieces);
     if (!is_fine) {
-        return flo_fail(err, FLO_E_MEMORY, "tokens of %zu bytes",
-                        work->text.bytes);
+        return flo_fail(err, FLO_E_MEMORY, "tokens of %zu bytes", work->text.bytes);
     }
     return tokens->failed ? too_long(tokens, work->text.bytes, err) : 0;
 }
 
-int flo_tokenize_spans(const struct flo_vocab *vocab,
-                       const struct flo_text_span *spans, size_t span_count,
-                       struct flo_tokens *tokens, struct flo_err *err)
+int flo_tokenize_spans(const struct flo_vocab *vocab, const struct flo_text_span *spans,
+                       size_t span_count, struct flo_tokens *tokens, struct flo_err *err)
 {
     struct work work = {.vocab = vocab};
     int rv = check_bytes(vocab, spans, span_count, tokens, err);
@@ -227,8 +206,8 @@ int flo_tokenize_spans(const struct flo_vocab *vocab,
     return rv;
 }
 
-int flo_tokenize(const struct flo_vocab *vocab, const char *text, size_t bytes,
-                 unsigned flags, struct flo_tokens *tokens, struct flo_err *err)
+int flo_tokenize(const struct flo_vocab *vocab, const char *text, size_t bytes, unsigned flags,
+                 struct flo_tokens *tokens, struct flo_err *err)
 {
     const struct flo_vocab_facts *facts = &vocab->facts;
     struct flo_text_span span = {
@@ -240,8 +219,7 @@ int flo_tokenize(const struct flo_vocab *vocab, const char *text, size_t bytes,
         flo_tokens_add(tokens, facts->bos);
     }
     int rv = flo_tokenize_spans(vocab, &span, 1, tokens, err);
-    if (rv == 0 && (flags & FLO_TEXT_END) != 0 && facts->adds_eos &&
-        facts->eos >= 0) {
+    if (rv == 0 && (flags & FLO_TEXT_END) != 0 && facts->adds_eos && facts->eos >= 0) {
         flo_tokens_add(tokens, facts->eos);
     }
     if (rv == 0 && tokens->failed) {

@@ -21,8 +21,7 @@ bool flo_tokens_refuse(struct flo_tokens *tokens, size_t count)
     return tokens->failed;
 }
 
-bool flo_tokens_have_room(struct flo_tokens *tokens,
-                          const struct flo_vocab *vocab, size_t bytes)
+bool flo_tokens_have_room(struct flo_tokens *tokens, const struct flo_vocab *vocab, size_t bytes)
 {
     size_t most = vocab->id_bytes_max;
     return !flo_tokens_refuse(tokens, bytes / most + (bytes % most != 0));

@@ -48,8 +48,7 @@ uint32_t flo_utf8_next(const char *text, size_t bytes, size_t *taken)
         }
         code = code << 6 | (p[i] & 0x3f);
     }
-    if (code < least[need] || code > 0x10ffff ||
-        (code >= 0xd800 && code <= 0xdfff)) {
+    if (code < least[need] || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff)) {
         return 0xfffd;
     }
     *taken = need;
@@ -70,8 +69,7 @@ static bool may_grow(const char *text, size_t bytes)
     return true;
 }
 
-size_t flo_utf8_add(struct flo_buf *out, const char *text, size_t bytes,
-                    bool holds)
+size_t flo_utf8_add(struct flo_buf *out, const char *text, size_t bytes, bool holds)
 {
     for (size_t at = 0; at < bytes; at++) {
         size_t good = flo_utf8_valid(text + at, bytes - at);

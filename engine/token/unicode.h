@@ -34,8 +34,7 @@ extern const uint32_t flo_unicode_changes[];
 unsigned flo_unicode_sets_beyond_ascii(uint32_t code);
 static inline unsigned flo_unicode_sets(uint32_t code)
 {
-    return code < 128 ? flo_unicode_ascii[code]
-                      : flo_unicode_sets_beyond_ascii(code);
+    return code < 128 ? flo_unicode_ascii[code] : flo_unicode_sets_beyond_ascii(code);
 }
 
 /* The code point at `text`, which has `bytes` > 0 left, and its length in
@@ -45,7 +44,6 @@ uint32_t flo_utf8_next(const char *text, size_t bytes, size_t *taken);
 /* Append text with each bad byte as U+FFFD.  With `holds` the beginning of a
  * sequence at the end is left out; returns how many bytes that are. */
 #define FLO_UTF8_REPLACEMENT "\xef\xbf\xbd"
-size_t flo_utf8_add(struct flo_buf *out, const char *text, size_t bytes,
-                    bool holds);
+size_t flo_utf8_add(struct flo_buf *out, const char *text, size_t bytes, bool holds);
 
 #endif

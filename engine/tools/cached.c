@@ -23,41 +23,37 @@ static void show(void *context, uint64_t done, uint64_t total)
 {
     const struct caching *c = context;
 
-    flo_tool_progress("packed, percent", done * PERCENT / total, PERCENT,
-                      c->started_us);
+    flo_tool_progress("packed, percent", done * PERCENT / total, PERCENT, c->started_us);
 }
 
-static int make(struct caching *c, const struct flo_tool *tool,
-                const char *folder, struct flo_err *err)
+static int make(struct caching *c, const struct flo_tool *tool, const char *folder,
+                struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     uint64_t bytes = flo_sidecar_bytes(c->packing.sidecar);
-    uint32_t threads = tool->threads > 0 && tool->threads <= 64
-                           ? (uint32_t)tool->threads
-                           : flo_cpus_allowed();
+    uint32_t threads =
+        tool->threads > 0 && tool->threads <= 64 ? (uint32_t)tool->threads : flo_cpus_allowed();
     int rv = flo_packs_begin(c->cache, c->model_fd, bytes, &fd, err);
 
     if (rv < 0) {
         return rv;
     }
-    fprintf(stderr, "packing the weights once: %.0f MB into %s (--no-pack)\n",
-            (double)bytes / MB, folder);
+    fprintf(stderr, "packing the weights once: %.0f MB into %s (--no-pack)\n", (double)bytes / MB,
+            folder);
     c->started_us = flo_now_us();
     rv = flo_sidecar_write(c->packing.sidecar, fd, threads, show, c, err);
     return rv < 0 ? rv : flo_packs_commit(c->cache, fd, c->model_fd, err);
 }
 
-static int find_or_make(struct caching *c, const struct flo_tool *tool,
-                        int *out, struct flo_err *err)
+static int find_or_make(struct caching *c, const struct flo_tool *tool, int *out,
+                        struct flo_err *err)
 {
     char folder[3000];
     int rv = flo_packs_folder(folder, sizeof(folder), err);
 
     if (rv < 0 || folder[0] == '\0' ||
-        (rv = flo_packs_open(folder, FLO_PACKS_BYTES_MAX, &c->cache, err)) <
-            0 ||
-        (rv = flo_packs_find(c->cache, c->model_fd, out, err)) !=
-            FLO_E_ABSENT) {
+        (rv = flo_packs_open(folder, FLO_PACKS_BYTES_MAX, &c->cache, err)) < 0 ||
+        (rv = flo_packs_find(c->cache, c->model_fd, out, err)) != FLO_E_ABSENT) {
         return rv;
     }
     rv = flo_packing_open(c->model_fd, true, &c->packing, err);
@@ -75,8 +71,7 @@ int flo_tool_cached(const struct flo_tool *tool)
     struct flo_err err = {0};
     char beside[4096];
     int fd = -1;
-    int chars = snprintf(beside, sizeof(beside), "%s%s", tool->model,
-                         FLO_SIDECAR_SUFFIX);
+    int chars = snprintf(beside, sizeof(beside), "%s%s", tool->model, FLO_SIDECAR_SUFFIX);
 
     if (chars >= (int)sizeof(beside) || access(beside, F_OK) == 0 ||
         flo_file_open(tool->model, &c.model_fd, NULL) < 0) {
@@ -84,9 +79,8 @@ int flo_tool_cached(const struct flo_tool *tool)
     }
     /* Faults of the model itself are told when it is opened. */
     int rv = find_or_make(&c, tool, &fd, &err);
-    if (rv < 0 &&
-        (rv == FLO_E_DISK_FULL || rv == FLO_E_STATE_LOCKED ||
-         rv == FLO_E_CFG_PERM || rv == FLO_E_IO_OPEN || rv == FLO_E_IO_WRITE)) {
+    if (rv < 0 && (rv == FLO_E_DISK_FULL || rv == FLO_E_STATE_LOCKED || rv == FLO_E_CFG_PERM ||
+                   rv == FLO_E_IO_OPEN || rv == FLO_E_IO_WRITE)) {
         fprintf(stderr, "the weights are not packed: %s\n", err.what);
     }
     flo_packs_close(c.cache);
@@ -101,8 +95,7 @@ void flo_tool_uncache(const struct flo_tool *tool)
     char folder[3000];
 
     if (flo_file_open(tool->model, &model_fd, NULL) == 0 &&
-        flo_packs_folder(folder, sizeof(folder), NULL) == 0 &&
-        folder[0] != '\0' &&
+        flo_packs_folder(folder, sizeof(folder), NULL) == 0 && folder[0] != '\0' &&
         flo_packs_open(folder, FLO_PACKS_BYTES_MAX, &cache, NULL) == 0) {
         flo_packs_remove(cache, model_fd);
         flo_packs_close(cache);

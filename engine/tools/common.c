@@ -32,8 +32,7 @@ static enum flo_kv_type kv_type(const char *name)
 
 /* --lora "FILE:0.5": without a number after the last colon all of it is the
  * file's name. */
-static int read_lora(const char *text, struct flo_tool_setup *setup,
-                     struct flo_err *err)
+static int read_lora(const char *text, struct flo_tool_setup *setup, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     const char *colon = strrchr(text, ':');
@@ -51,8 +50,7 @@ static int read_lora(const char *text, struct flo_tool_setup *setup,
         }
     }
     if (chars == 0 || chars >= sizeof(setup->adapter)) {
-        return flo_fail(err, FLO_E_USAGE, "--lora is '%s', not FILE[:SCALE]",
-                        text);
+        return flo_fail(err, FLO_E_USAGE, "--lora is '%s', not FILE[:SCALE]", text);
     }
     memcpy(setup->adapter, text, chars);
     setup->adapter[chars] = '\0';
@@ -65,22 +63,20 @@ static int read_lora(const char *text, struct flo_tool_setup *setup,
     return rv < 0 ? flo_wrap(err, rv, "%s", setup->adapter) : 0;
 }
 
-static void find_packed(const struct flo_tool *tool,
-                        struct flo_tool_setup *setup)
+static void find_packed(const struct flo_tool *tool, struct flo_tool_setup *setup)
 {
     const char *named = setup->options.engine.packed;
     size_t size = sizeof(setup->packed);
-    int bytes = named != NULL ? snprintf(setup->packed, size, "%s", named)
-                              : snprintf(setup->packed, size, "%s%s",
-                                         tool->model, FLO_SIDECAR_SUFFIX);
+    int bytes = named != NULL
+                    ? snprintf(setup->packed, size, "%s", named)
+                    : snprintf(setup->packed, size, "%s%s", tool->model, FLO_SIDECAR_SUFFIX);
 
     if (bytes >= (int)size) { /* no file has such a name */
         setup->packed[0] = '\0';
     }
 }
 
-int flo_tool_setup(const struct flo_tool *tool, struct flo_tool_setup *setup,
-                   struct flo_err *err)
+int flo_tool_setup(const struct flo_tool *tool, struct flo_tool_setup *setup, struct flo_err *err)
 {
     setup->options = (struct flo_backend_options){
         .engine.context = (uint32_t)tool->context,
@@ -90,16 +86,14 @@ int flo_tool_setup(const struct flo_tool *tool, struct flo_tool_setup *setup,
         .engine.kernel = tool->kernel,
         .engine.kv_type = kv_type(tool->kv),
         .engine.packed =
-            tool->packed != NULL && strcmp(tool->packed, "none") == 0
-                ? ""
-                : tool->packed,
+            tool->packed != NULL && strcmp(tool->packed, "none") == 0 ? "" : tool->packed,
     };
     find_packed(tool, setup);
     return tool->lora != NULL ? read_lora(tool->lora, setup, err) : 0;
 }
 
-static int read_sampling(const struct flo_tool *tool,
-                         struct flo_sampling *sampling, struct flo_err *err)
+static int read_sampling(const struct flo_tool *tool, struct flo_sampling *sampling,
+                         struct flo_err *err)
 {
     char *end;
 
@@ -109,8 +103,7 @@ static int read_sampling(const struct flo_tool *tool,
     }
     sampling->temperature = strtof(tool->temperature, &end);
     if (end == tool->temperature || *end != '\0') {
-        return flo_fail(err, FLO_E_USAGE, "--temp is '%s', not a number",
-                        tool->temperature);
+        return flo_fail(err, FLO_E_USAGE, "--temp is '%s', not a number", tool->temperature);
     }
     return flo_sampling_check(sampling, err);
 }
@@ -130,8 +123,7 @@ int flo_tool_open(const struct flo_tool *tool, enum flo_vocabulary vocabulary,
     if (rv == 0 && tool->chat_template != NULL) {
         rv = flo_wire_template_read(tool->chat_template, &chat_template, err);
     }
-    if (rv < 0 ||
-        (rv = flo_backend_find(tool->backend, &m->backend, err)) < 0) {
+    if (rv < 0 || (rv = flo_backend_find(tool->backend, &m->backend, err)) < 0) {
         return rv;
     }
     m->setup.options.engine.vocabulary = vocabulary;
@@ -154,21 +146,18 @@ int flo_tool_open(const struct flo_tool *tool, enum flo_vocabulary vocabulary,
     m->info = m->backend->info(m->state);
     m->text = m->backend->text(m->state);
     if (m->info->packed_why[0] != '\0') {
-        fprintf(stderr, "warning: %s.packed is not used: %s\n", tool->model,
-                m->info->packed_why);
+        fprintf(stderr, "warning: %s.packed is not used: %s\n", tool->model, m->info->packed_why);
     }
     return m->text != NULL || vocabulary != FLO_VOCABULARY_NEEDED
                ? 0
-               : flo_fail(err, FLO_E_USAGE, "backend '%s' reads no text",
-                          m->backend->name);
+               : flo_fail(err, FLO_E_USAGE, "backend '%s' reads no text", m->backend->name);
 }
 
-int flo_tool_feed(const struct flo_tool_model *m, const int32_t *tokens,
-                  size_t count, struct flo_err *err)
+int flo_tool_feed(const struct flo_tool_model *m, const int32_t *tokens, size_t count,
+                  struct flo_err *err)
 {
-    return count == 1
-               ? m->backend->decode(m->state, tokens[0], err)
-               : m->backend->prefill(m->state, tokens, count, NULL, NULL, err);
+    return count == 1 ? m->backend->decode(m->state, tokens[0], err)
+                      : m->backend->prefill(m->state, tokens, count, NULL, NULL, err);
 }
 
 static int open_grammar(const struct flo_tool *tool, struct flo_engine *engine,
@@ -183,14 +172,11 @@ static int open_grammar(const struct flo_tool *tool, struct flo_engine *engine,
         return 0;
     }
     if (tool->grammar != NULL && tool->schema != NULL) {
-        return flo_fail(err, FLO_E_USAGE,
-                        "--grammar and --json-schema exclude each other");
+        return flo_fail(err, FLO_E_USAGE, "--grammar and --json-schema exclude each other");
     }
     rv = flo_file_read(path, FLO_GRAMMAR_TEXT_BYTES_MAX, &text, &bytes, err);
     if (rv == 0) {
-        rv = flo_grammar_open(engine,
-                              tool->grammar != NULL ? FLO_GRAMMAR_GBNF
-                                                    : FLO_GRAMMAR_SCHEMA,
+        rv = flo_grammar_open(engine, tool->grammar != NULL ? FLO_GRAMMAR_GBNF : FLO_GRAMMAR_SCHEMA,
                               text, bytes, grammar, err);
         rv = rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
     }
@@ -198,16 +184,14 @@ static int open_grammar(const struct flo_tool *tool, struct flo_engine *engine,
     return rv;
 }
 
-int flo_tool_answer_open(const struct flo_tool *tool,
-                         enum flo_vocabulary vocabulary,
+int flo_tool_answer_open(const struct flo_tool *tool, enum flo_vocabulary vocabulary,
                          struct flo_tool_answer *a, struct flo_err *err)
 {
     struct flo_sampling sampling;
     int rv = read_sampling(tool, &sampling, err);
 
     if (rv < 0 || (rv = flo_tool_open(tool, vocabulary, &a->model, err)) < 0 ||
-        (rv = flo_sampler_make(a->model.info->n_vocab, &sampling, &a->sampler,
-                               err)) < 0) {
+        (rv = flo_sampler_make(a->model.info->n_vocab, &sampling, &a->sampler, err)) < 0) {
         return rv;
     }
     return open_grammar(tool, a->model.text, &a->grammar, err);
@@ -223,8 +207,7 @@ void flo_tool_answer_close(struct flo_tool_answer *a)
     memset(a, 0, sizeof(*a));
 }
 
-int flo_tool_answer_next(struct flo_tool_answer *a, uint64_t most,
-                         struct flo_err *err)
+int flo_tool_answer_next(struct flo_tool_answer *a, uint64_t most, struct flo_err *err)
 {
     struct flo_sample sample;
     int rv = 0;
@@ -255,8 +238,7 @@ int flo_tool_answer_next(struct flo_tool_answer *a, uint64_t most,
     if (a->grammar != NULL) {
         size_t room = FLO_GRAMMAR_FORCED_MAX;
         a->count +=
-            flo_grammar_forced(a->grammar, a->tokens + 1,
-                               (size_t)(most <= room ? most - 1 : room));
+            flo_grammar_forced(a->grammar, a->tokens + 1, (size_t)(most <= room ? most - 1 : room));
     }
     for (size_t i = 1; i < a->count; i++) {
         flo_sampler_accept(a->sampler, a->tokens[i]);
@@ -264,8 +246,8 @@ int flo_tool_answer_next(struct flo_tool_answer *a, uint64_t most,
     return 0;
 }
 
-int flo_tool_tokens(const struct flo_tool *tool, int32_t **tokens,
-                    size_t *count, struct flo_err *err)
+int flo_tool_tokens(const struct flo_tool *tool, int32_t **tokens, size_t *count,
+                    struct flo_err *err)
 {
     const char *at = tool->tokens != NULL ? tool->tokens : "";
     int32_t *ids = malloc((strlen(at) / 2 + 1) * sizeof(*ids));
@@ -279,40 +261,36 @@ int flo_tool_tokens(const struct flo_tool *tool, int32_t **tokens,
         char *end;
         unsigned long id = strtoul(at, &end, 10);
 
-        is_list = *at >= '0' && *at <= '9' && id <= INT32_MAX &&
-                  (*end == ',' || *end == '\0');
+        is_list = *at >= '0' && *at <= '9' && id <= INT32_MAX && (*end == ',' || *end == '\0');
         ids[found++] = (int32_t)id;
         at = end + 1;
     } while (is_list && at[-1] == ',');
     if (!is_list) {
         free(ids);
-        return flo_fail(err, FLO_E_USAGE,
-                        "--tokens takes ids with commas between, as 1,2,3");
+        return flo_fail(err, FLO_E_USAGE, "--tokens takes ids with commas between, as 1,2,3");
     }
     *tokens = ids;
     *count = found;
     return 0;
 }
 
-int flo_tool_prompt(struct flo_engine *engine,
-                    const struct flo_tool_prompt *prompt, int32_t *tokens,
-                    size_t tokens_max, size_t *count, struct flo_err *err)
+int flo_tool_prompt(struct flo_engine *engine, const struct flo_tool_prompt *prompt,
+                    int32_t *tokens, size_t tokens_max, size_t *count, struct flo_err *err)
 {
     const char *user = prompt->prompt, *system = prompt->system;
     struct flo_engine_message messages[2];
     size_t n = 0;
 
     if (prompt->is_raw) {
-        return flo_engine_tokenise(engine, user, strlen(user),
-                                   FLO_TEXT_SPECIAL | FLO_TEXT_ENDS, tokens,
-                                   tokens_max, count, err);
+        return flo_engine_tokenise(engine, user, strlen(user), FLO_TEXT_SPECIAL | FLO_TEXT_ENDS,
+                                   tokens, tokens_max, count, err);
     }
     if (system != NULL) {
-        messages[n++] = (struct flo_engine_message){
-            .role = "system", .text = system, .bytes = strlen(system)};
+        messages[n++] =
+            (struct flo_engine_message){.role = "system", .text = system, .bytes = strlen(system)};
     }
-    messages[n++] = (struct flo_engine_message){
-        .role = "user", .text = user, .bytes = strlen(user)};
+    messages[n++] =
+        (struct flo_engine_message){.role = "user", .text = user, .bytes = strlen(user)};
     return flo_engine_chat(engine, messages, n, tokens, tokens_max, count, err);
 }
 
@@ -333,8 +311,8 @@ double flo_tool_log_sum(const float *logits, uint32_t count, uint32_t *best)
     return (double)logits[most] + log(total);
 }
 
-double flo_tool_divergence(const float *p, double p_total, const float *q,
-                           double q_total, uint32_t count)
+double flo_tool_divergence(const float *p, double p_total, const float *q, double q_total,
+                           uint32_t count)
 {
     double sum = 0;
 

@@ -17,51 +17,38 @@ static const char *kernels(void)
     names[0] = '\0';
     for (size_t i = 0; (kernel = flo_kernel_at(i)) != NULL; i++) {
         size_t used = strlen(names);
-        snprintf(names + used, sizeof(names) - used, "%s%s",
-                 used > 0 ? " " : "", kernel->name);
+        snprintf(names + used, sizeof(names) - used, "%s%s", used > 0 ? " " : "", kernel->name);
     }
     return names;
 }
 
 const struct flo_flag flo_flags_model[] = {
-    {"model", "FILE", "the GGUF", TO_TEXT(model), .is_needed = true,
-     .unless = "device"},
-    {"ctx", "N", "tokens of context (default: the model's, at most 2048)",
-     TO_U32(context)},
+    {"model", "FILE", "the GGUF", TO_TEXT(model), .is_needed = true, .unless = "device"},
+    {"ctx", "N", "tokens of context (default: the model's, at most 2048)", TO_U32(context)},
     {"threads", "N", "threads (default: CPUs, at most 8)", TO_U32(threads)},
-    {"kernel", "NAME", "default: FLOTILLA_KERNEL, or the best of",
-     TO_TEXT(kernel), .more = kernels},
-    {"packed", "FILE",
-     "packed weights, or none (default: MODEL.packed if there)",
-     TO_TEXT(packed)},
+    {"kernel", "NAME", "default: FLOTILLA_KERNEL, or the best of", TO_TEXT(kernel),
+     .more = kernels},
+    {"packed", "FILE", "packed weights, or none (default: MODEL.packed if there)", TO_TEXT(packed)},
     {"kv", "auto|f16|f32|q8_0|q4_0",
-     "type of the cache (default auto: f16, or q8_0 to fit --memory)",
-     TO_TEXT(kv)},
-    {"batch", "N", "prompt tokens computed together (default 64)",
-     TO_U32(batch)},
-    {"memory", "BYTES", "shrink cache and context to it, or refuse",
-     TO_U64(memory_bytes_max)},
+     "type of the cache (default auto: f16, or q8_0 to fit --memory)", TO_TEXT(kv)},
+    {"batch", "N", "prompt tokens computed together (default 64)", TO_U32(batch)},
+    {"memory", "BYTES", "shrink cache and context to it, or refuse", TO_U64(memory_bytes_max)},
     FLO_FLAGS_END,
 };
 const struct flo_flag flo_flags_adapter[] = {
-    {"lora", "FILE[:SCALE]", "an adapter of the model, and how much of it (1)",
-     TO_TEXT(lora)},
+    {"lora", "FILE[:SCALE]", "an adapter of the model, and how much of it (1)", TO_TEXT(lora)},
     FLO_FLAGS_END,
 };
 const struct flo_flag flo_flags_backend[] = {
-    {"backend", "NAME", "who computes (default: native, this engine)",
-     TO_TEXT(backend)},
+    {"backend", "NAME", "who computes (default: native, this engine)", TO_TEXT(backend)},
     FLO_FLAGS_END,
 };
 const struct flo_flag flo_flags_sampling[] = {
     {"n", "N", "tokens to generate", TO_U64(count)},
-    {"template", "NAME|FILE", "a chat template instead of the model's own",
-     TO_TEXT(chat_template)},
-    {"temp", "T", "temperature (default 0: the likeliest token)",
-     TO_TEXT(temperature)},
+    {"template", "NAME|FILE", "a chat template instead of the model's own", TO_TEXT(chat_template)},
+    {"temp", "T", "temperature (default 0: the likeliest token)", TO_TEXT(temperature)},
     {"grammar", "FILE", "the answer keeps this GBNF grammar", TO_TEXT(grammar)},
-    {"json-schema", "FILE", "the answer is JSON of this schema",
-     TO_TEXT(schema)},
+    {"json-schema", "FILE", "the answer is JSON of this schema", TO_TEXT(schema)},
     {"seed", "S", "of the sampling", TO_U64(seed)},
     FLO_FLAGS_END,
 };

@@ -36,14 +36,12 @@ static void hold_signals(bool is_held)
 
 static void catch_signals(bool is_writing)
 {
-    const struct sigaction ours = {.sa_handler = on_signal,
-                                   .sa_flags = (int)SA_RESETHAND};
+    const struct sigaction ours = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
     const struct sigaction none = {.sa_handler = SIG_DFL};
     struct sigaction old;
     for (size_t i = 0; i < FLO_COUNT(numbers); i++) {
         /* nohup's stays. */
-        if (sigaction(numbers[i], NULL, &old) == 0 &&
-            old.sa_handler != SIG_IGN) {
+        if (sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN) {
             sigaction(numbers[i], is_writing ? &ours : &none, NULL);
         }
     }
@@ -63,8 +61,7 @@ static bool is_ours(int fd)
 }
 
 /* A file that is there may be replaced, unless it is one of the inputs. */
-static int check_old(const char *path, struct flo_inputs inputs,
-                     struct flo_err *err)
+static int check_old(const char *path, struct flo_inputs inputs, struct flo_err *err)
 {
     struct stat old, input;
     if (stat(path, &old) < 0) {
@@ -77,20 +74,18 @@ static int check_old(const char *path, struct flo_inputs inputs,
     for (size_t i = 0; i < FLO_COUNT(inputs.paths); i++) {
         if (inputs.paths[i] != NULL && stat(inputs.paths[i], &input) == 0 &&
             is_same(&old, &input)) {
-            return flo_fail(err, FLO_E_USAGE,
-                            "%s would be written over %s, which is read", path,
+            return flo_fail(err, FLO_E_USAGE, "%s would be written over %s, which is read", path,
                             inputs.paths[i]);
         }
     }
     return 0;
 }
 
-int flo_outfile(const char *path, struct flo_inputs inputs,
-                flo_outfile_write *write, void *context, struct flo_err *err)
+int flo_outfile(const char *path, struct flo_inputs inputs, flo_outfile_write *write, void *context,
+                struct flo_err *err)
 {
     if (snprintf(part, sizeof(part), "%s.part", path) >= (int)sizeof(part)) {
-        return flo_fail(err, FLO_E_USAGE,
-                        "the output's path is longer than %d bytes",
+        return flo_fail(err, FLO_E_USAGE, "the output's path is longer than %d bytes",
                         PATH_BYTES_MAX - 6);
     }
     int rv = check_old(path, inputs, err);
@@ -104,8 +99,7 @@ int flo_outfile(const char *path, struct flo_inputs inputs,
         rv = flo_fail_errno(err, FLO_E_IO_OPEN, "%s", part);
     } else if (!is_ours(fd)) {
         close(fd);
-        rv = flo_fail(err, FLO_E_IO_OPEN, "%s: another process is writing it",
-                      part);
+        rv = flo_fail(err, FLO_E_IO_OPEN, "%s: another process is writing it", part);
     } else {
         catch_signals(true);
     }
@@ -113,9 +107,8 @@ int flo_outfile(const char *path, struct flo_inputs inputs,
     if (rv < 0) {
         return rv;
     }
-    rv = ftruncate(fd, 0) == 0
-             ? write(context, fd, err)
-             : flo_fail_errno(err, FLO_E_IO_WRITE, "%s", part);
+    rv = ftruncate(fd, 0) == 0 ? write(context, fd, err)
+                               : flo_fail_errno(err, FLO_E_IO_WRITE, "%s", part);
     if (rv == 0 && fsync(fd) < 0) {
         rv = flo_fail_errno(err, FLO_E_IO_WRITE, "sync of %s", part);
     }
@@ -130,11 +123,10 @@ int flo_outfile(const char *path, struct flo_inputs inputs,
     return rv;
 }
 
-int flo_outfile_reserve(int fd, uint64_t bytes, const char *what,
-                        struct flo_err *err)
+int flo_outfile_reserve(int fd, uint64_t bytes, const char *what, struct flo_err *err)
 {
     errno = posix_fallocate(fd, 0, (off_t)bytes);
-    return errno == 0 ? 0
-                      : flo_fail_errno(err, FLO_E_IO_WRITE, "%llu %s",
-                                       (unsigned long long)bytes, what);
+    return errno == 0
+               ? 0
+               : flo_fail_errno(err, FLO_E_IO_WRITE, "%llu %s", (unsigned long long)bytes, what);
 }

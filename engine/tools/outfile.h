@@ -17,12 +17,10 @@ struct flo_inputs {
  * path that is too long or one of the inputs, FLO_E_IO_OPEN (also for one that
  * is there and no file, or written by another process), FLO_E_IO_WRITE, or what
  * `write` returned. */
-FLO_MUST_USE int flo_outfile(const char *path, struct flo_inputs inputs,
-                             flo_outfile_write *write, void *context,
-                             struct flo_err *err);
+FLO_MUST_USE int flo_outfile(const char *path, struct flo_inputs inputs, flo_outfile_write *write,
+                             void *context, struct flo_err *err);
 
 /* Room on the disk for so many `what`.  FLO_E_IO_WRITE, FLO_E_DISK_FULL. */
-FLO_MUST_USE int flo_outfile_reserve(int fd, uint64_t bytes, const char *what,
-                                     struct flo_err *err);
+FLO_MUST_USE int flo_outfile_reserve(int fd, uint64_t bytes, const char *what, struct flo_err *err);
 
 #endif

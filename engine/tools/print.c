@@ -9,8 +9,7 @@
 #define PROGRESS_FIRST_US 1000000 /* after the beginning */
 #define PROGRESS_EACH_US 1000000  /* where a line stays */
 
-void flo_tool_progress(const char *what, uint64_t done, uint64_t total,
-                       uint64_t started_us)
+void flo_tool_progress(const char *what, uint64_t done, uint64_t total, uint64_t started_us)
 {
     static uint64_t told_us; /* the last line */
     bool is_terminal = isatty(STDERR_FILENO) != 0;
@@ -28,9 +27,8 @@ void flo_tool_progress(const char *what, uint64_t done, uint64_t total,
     }
     told_us = now_us;
     uint64_t left_s = (now_us - started_us) / done * (total - done) / 1000000;
-    fprintf(stderr, "%s%s %llu/%llu, %02llu:%02llu left%s",
-            is_terminal ? "\r" : "", what, (unsigned long long)done,
-            (unsigned long long)total, (unsigned long long)left_s / 60,
+    fprintf(stderr, "%s%s %llu/%llu, %02llu:%02llu left%s", is_terminal ? "\r" : "", what,
+            (unsigned long long)done, (unsigned long long)total, (unsigned long long)left_s / 60,
             (unsigned long long)left_s % 60, is_terminal ? "\033[K" : "\n");
 }
 
@@ -46,22 +44,19 @@ void flo_tool_types(const size_t *counts, struct flo_buf *out)
 {
     for (uint32_t id = 0; id < FLO_QUANT_ID_COUNT; id++) {
         if (counts[id] > 0) {
-            flo_buf_printf(out, " %zu %s", counts[id],
-                           flo_quant_type(id)->name);
+            flo_buf_printf(out, " %zu %s", counts[id], flo_quant_type(id)->name);
         }
     }
     flo_buf_text(out, "\n");
 }
 
-int flo_tool_print(const struct flo_buf *text, const char *what,
-                   struct flo_err *err)
+int flo_tool_print(const struct flo_buf *text, const char *what, struct flo_err *err)
 {
     if (text->failed) {
         return flo_fail(err, FLO_E_MEMORY, "%s", what);
     }
     if (text->bytes > 0 &&
-        (fwrite(text->data, 1, text->bytes, stdout) != text->bytes ||
-         fflush(stdout) != 0)) {
+        (fwrite(text->data, 1, text->bytes, stdout) != text->bytes || fflush(stdout) != 0)) {
         return flo_fail_errno(err, FLO_E_IO_WRITE, "stdout");
     }
     return 0;

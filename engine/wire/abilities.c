@@ -31,8 +31,8 @@ static const char *text_of(uint64_t ability)
     return "?";
 }
 
-static const char *first_lack(const struct use *uses, size_t count,
-                              uint64_t abilities, const char **param)
+static const char *first_lack(const struct use *uses, size_t count, uint64_t abilities,
+                              const char **param)
 {
     for (size_t i = 0; i < count; i++) {
         if (uses[i].is_used && (abilities & uses[i].ability) == 0) {
@@ -43,40 +43,38 @@ static const char *first_lack(const struct use *uses, size_t count,
     return NULL;
 }
 
-static const char *generate_lacks(const struct flo_wire_generate *in,
-                                  uint64_t abilities, const char **param)
+static const char *generate_lacks(const struct flo_wire_generate *in, uint64_t abilities,
+                                  const char **param)
 {
     const struct use uses[] = {
         {in->tokens.bytes > 0, FLO_ABILITY_IDS_IN, "prompt"},
         {in->audio.bytes > 0, FLO_ABILITY_AUDIO, "file"},
-        {in->prompt.bytes > 0 && in->audio.bytes == 0, FLO_ABILITY_RAW,
-         "prompt"},
+        {in->prompt.bytes > 0 && in->audio.bytes == 0, FLO_ABILITY_RAW, "prompt"},
         {in->n_images > 0, FLO_ABILITY_IMAGES, "messages"},
         {in->reads_special, FLO_ABILITY_SPECIAL, "parse_special"},
         {in->logprobs > 0, FLO_ABILITY_LOGPROBS, "logprobs"},
         {in->grammar_kind == FLO_GRAMMAR_GBNF, FLO_ABILITY_GRAMMAR, "grammar"},
-        {in->grammar_kind == FLO_GRAMMAR_JSON,
-         FLO_ABILITY_JSON | FLO_ABILITY_GRAMMAR, "response_format"},
-        {in->grammar_kind == FLO_GRAMMAR_SCHEMA,
-         FLO_ABILITY_SCHEMA | FLO_ABILITY_GRAMMAR, "response_format"},
+        {in->grammar_kind == FLO_GRAMMAR_JSON, FLO_ABILITY_JSON | FLO_ABILITY_GRAMMAR,
+         "response_format"},
+        {in->grammar_kind == FLO_GRAMMAR_SCHEMA, FLO_ABILITY_SCHEMA | FLO_ABILITY_GRAMMAR,
+         "response_format"},
         {in->adapter.bytes > 0, FLO_ABILITY_ADAPTERS, "model"},
         {in->shifts, FLO_ABILITY_SHIFT, "context_shift"},
         {in->ignores_end, FLO_ABILITY_ENDLESS, "ignore_eos"},
         {in->top_k > 0, FLO_ABILITY_SAMPLING, "top_k"},
         {in->min_p > 0, FLO_ABILITY_SAMPLING, "min_p"},
-        {in->repeat_penalty != 0 && in->repeat_penalty != 1,
-         FLO_ABILITY_SAMPLING, "repeat_penalty"},
+        {in->repeat_penalty != 0 && in->repeat_penalty != 1, FLO_ABILITY_SAMPLING,
+         "repeat_penalty"},
         {in->biases.bytes > 0, FLO_ABILITY_BIAS, "logit_bias"},
         {in->tools.bytes > 0, FLO_ABILITY_TOOLS, "tools"},
-        {in->thinking > 0 || in->effort.bytes > 0, FLO_ABILITY_THINKING,
-         "reasoning_effort"},
+        {in->thinking > 0 || in->effort.bytes > 0, FLO_ABILITY_THINKING, "reasoning_effort"},
     };
 
     return first_lack(uses, FLO_COUNT(uses), abilities, param);
 }
 
-static const char *embed_lacks(const struct flo_wire_embed *in,
-                               uint64_t abilities, const char **param)
+static const char *embed_lacks(const struct flo_wire_embed *in, uint64_t abilities,
+                               const char **param)
 {
     bool has_ids = false;
 
@@ -92,12 +90,11 @@ static const char *embed_lacks(const struct flo_wire_embed *in,
     return first_lack(uses, FLO_COUNT(uses), abilities, param);
 }
 
-const char *flo_wire_lacks(const struct flo_wire_message *message,
-                           uint64_t abilities, const char **param)
+const char *flo_wire_lacks(const struct flo_wire_message *message, uint64_t abilities,
+                           const char **param)
 {
     const struct use tokens = {true, FLO_ABILITY_TOKENISE,
-                               message->type == FLO_WIRE_TOKENISE ? "content"
-                                                                  : "tokens"};
+                               message->type == FLO_WIRE_TOKENISE ? "content" : "tokens"};
     const struct use adapters = {true, FLO_ABILITY_ADAPTERS, "model"};
 
     switch (message->type) {

@@ -5,8 +5,7 @@
 
 enum { HEAD_BYTES = 12 };
 
-void flo_wire_logprob_add(struct flo_buf *out,
-                          const struct flo_wire_logprob *logprob)
+void flo_wire_logprob_add(struct flo_buf *out, const struct flo_wire_logprob *logprob)
 {
     uint8_t head[HEAD_BYTES];
     uint32_t bits;
@@ -19,8 +18,7 @@ void flo_wire_logprob_add(struct flo_buf *out,
     flo_buf_add(out, logprob->text.data, logprob->text.bytes);
 }
 
-bool flo_wire_logprob_next(struct flo_wire_text *rest,
-                           struct flo_wire_logprob *logprob)
+bool flo_wire_logprob_next(struct flo_wire_text *rest, struct flo_wire_logprob *logprob)
 {
     if (rest->bytes < HEAD_BYTES) {
         return false;

@@ -6,11 +6,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static void take_descriptors(struct msghdr *head, int *fds, size_t fds_max,
-                             size_t *fd_count)
+static void take_descriptors(struct msghdr *head, int *fds, size_t fds_max, size_t *fd_count)
 {
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(head); c != NULL;
-         c = CMSG_NXTHDR(head, c)) {
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(head); c != NULL; c = CMSG_NXTHDR(head, c)) {
         if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) {
             continue;
         }
@@ -27,12 +25,10 @@ static void take_descriptors(struct msghdr *head, int *fds, size_t fds_max,
     }
 }
 
-int flo_wire_receive(int socket, struct flo_buf *in, int *fds, size_t fds_max,
-                     size_t *fd_count)
+int flo_wire_receive(int socket, struct flo_buf *in, int *fds, size_t fds_max, size_t *fd_count)
 {
     static char piece[FLO_WIRE_PIECE_BYTES];
-    _Alignas(struct cmsghdr) char
-        control[CMSG_SPACE(FLO_WIRE_FDS_MAX * sizeof(int))];
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(FLO_WIRE_FDS_MAX * sizeof(int))];
     struct iovec vector = {piece, sizeof(piece)};
     struct msghdr head = {.msg_iov = &vector,
                           .msg_iovlen = 1,

@@ -33,22 +33,17 @@ enum {
     TAG_IMAGE = 107, /* u32 at, u32 detail, then the URL */
 };
 
-#define ROW(tag, kind, type, field)                                            \
-    {                                                                          \
-        tag, kind, offsetof(struct flo_wire_##type, field)                     \
+#define ROW(tag, kind, type, field)                                                                \
+    {                                                                                              \
+        tag, kind, offsetof(struct flo_wire_##type, field)                                         \
     }
 
 static const struct row rows_open[] = {
-    ROW(1, KIND_U32, open, context),
-    ROW(2, KIND_U32, open, threads),
-    ROW(3, KIND_U32, open, sessions),
-    ROW(4, KIND_U64, open, memory_bytes_max),
-    ROW(5, KIND_U64, open, adapter_bytes),
-    ROW(6, KIND_BOOL, open, keeps_prefix),
-    ROW(7, KIND_BOOL, open, is_tree),
-    ROW(8, KIND_TEXT, open, chat_template),
-    ROW(11, KIND_U32, open, cache),
-    ROW(9, KIND_TEXT, open, entry),
+    ROW(1, KIND_U32, open, context),       ROW(2, KIND_U32, open, threads),
+    ROW(3, KIND_U32, open, sessions),      ROW(4, KIND_U64, open, memory_bytes_max),
+    ROW(5, KIND_U64, open, adapter_bytes), ROW(6, KIND_BOOL, open, keeps_prefix),
+    ROW(7, KIND_BOOL, open, is_tree),      ROW(8, KIND_TEXT, open, chat_template),
+    ROW(11, KIND_U32, open, cache),        ROW(9, KIND_TEXT, open, entry),
     ROW(10, KIND_TEXT, open, runtime),
 };
 
@@ -92,20 +87,13 @@ static const struct row rows_generate[] = {
 };
 
 static const struct row rows_ready[] = {
-    ROW(3, KIND_TEXT, ready, kernel),
-    ROW(4, KIND_U32, ready, n_vocab),
-    ROW(6, KIND_U32, ready, context),
-    ROW(11, KIND_U64, ready, weights_bytes),
-    ROW(12, KIND_U64, ready, kv_bytes),
-    ROW(13, KIND_U64, ready, scratch_bytes),
-    ROW(14, KIND_U64, ready, vocabulary_bytes),
-    ROW(20, KIND_U64, ready, request_bytes),
-    ROW(16, KIND_BOOL, ready, has_vocabulary),
-    ROW(17, KIND_BOOL, ready, is_sandboxed),
-    ROW(18, KIND_BOOL, ready, is_packed),
-    ROW(19, KIND_U32, ready, prefix_tokens),
-    ROW(21, KIND_U32, ready, sessions),
-    ROW(22, KIND_U64, ready, abilities),
+    ROW(3, KIND_TEXT, ready, kernel),           ROW(4, KIND_U32, ready, n_vocab),
+    ROW(6, KIND_U32, ready, context),           ROW(11, KIND_U64, ready, weights_bytes),
+    ROW(12, KIND_U64, ready, kv_bytes),         ROW(13, KIND_U64, ready, scratch_bytes),
+    ROW(14, KIND_U64, ready, vocabulary_bytes), ROW(20, KIND_U64, ready, request_bytes),
+    ROW(16, KIND_BOOL, ready, has_vocabulary),  ROW(17, KIND_BOOL, ready, is_sandboxed),
+    ROW(18, KIND_BOOL, ready, is_packed),       ROW(19, KIND_U32, ready, prefix_tokens),
+    ROW(21, KIND_U32, ready, sessions),         ROW(22, KIND_U64, ready, abilities),
     ROW(23, KIND_TEXT, ready, runtime),
 };
 
@@ -118,22 +106,14 @@ static const struct row rows_token[] = {
 };
 
 static const struct row rows_done[] = {
-    ROW(1, KIND_U32, done, reason),
-    ROW(2, KIND_TEXT, done, text),
-    ROW(3, KIND_U32, done, tokens_in),
-    ROW(4, KIND_U32, done, tokens_out),
-    ROW(5, KIND_U32, done, nonfinite),
-    ROW(6, KIND_U64, done, queue_us),
-    ROW(7, KIND_U64, done, prompt_cpu_us),
-    ROW(8, KIND_U64, done, prompt_wall_us),
-    ROW(9, KIND_U32, done, cached_tokens),
-    ROW(10, KIND_U64, done, first_us),
-    ROW(11, KIND_U64, done, answer_us),
-    ROW(12, KIND_U32, done, guessed),
-    ROW(13, KIND_U32, done, guessed_right),
-    ROW(14, KIND_U32, done, exit_status),
-    ROW(15, KIND_TEXT, done, parts),
-    ROW(16, KIND_U32, done, stop),
+    ROW(1, KIND_U32, done, reason),         ROW(2, KIND_TEXT, done, text),
+    ROW(3, KIND_U32, done, tokens_in),      ROW(4, KIND_U32, done, tokens_out),
+    ROW(5, KIND_U32, done, nonfinite),      ROW(6, KIND_U64, done, queue_us),
+    ROW(7, KIND_U64, done, prompt_cpu_us),  ROW(8, KIND_U64, done, prompt_wall_us),
+    ROW(9, KIND_U32, done, cached_tokens),  ROW(10, KIND_U64, done, first_us),
+    ROW(11, KIND_U64, done, answer_us),     ROW(12, KIND_U32, done, guessed),
+    ROW(13, KIND_U32, done, guessed_right), ROW(14, KIND_U32, done, exit_status),
+    ROW(15, KIND_TEXT, done, parts),        ROW(16, KIND_U32, done, stop),
 };
 
 static const struct row rows_failed[] = {
@@ -143,12 +123,9 @@ static const struct row rows_failed[] = {
 };
 
 static const struct row rows_stats[] = {
-    ROW(1, KIND_U32, stats, running),
-    ROW(2, KIND_U32, stats, queued),
-    ROW(3, KIND_U64, stats, requests),
-    ROW(4, KIND_U64, stats, tokens_in),
-    ROW(5, KIND_U64, stats, tokens_out),
-    ROW(6, KIND_U64, stats, rss_bytes_peak),
+    ROW(1, KIND_U32, stats, running),    ROW(2, KIND_U32, stats, queued),
+    ROW(3, KIND_U64, stats, requests),   ROW(4, KIND_U64, stats, tokens_in),
+    ROW(5, KIND_U64, stats, tokens_out), ROW(6, KIND_U64, stats, rss_bytes_peak),
     ROW(7, KIND_U64, stats, rss_bytes),
 };
 
@@ -218,8 +195,7 @@ static const struct shape {
     {FLO_WIRE_PONG, "PONG", NULL, 0},
     {FLO_WIRE_TOKENS, "TOKENS", rows_tokens, FLO_COUNT(rows_tokens)},
     {FLO_WIRE_TEXT, "TEXT", rows_string, FLO_COUNT(rows_string)},
-    {FLO_WIRE_EMBEDDING, "EMBEDDING", rows_embedding,
-     FLO_COUNT(rows_embedding)},
+    {FLO_WIRE_EMBEDDING, "EMBEDDING", rows_embedding, FLO_COUNT(rows_embedding)},
     {FLO_WIRE_PLAN, "PLAN", rows_open, FLO_COUNT(rows_open)},
     {FLO_WIRE_PLANNED, "PLANNED", rows_planned, FLO_COUNT(rows_planned)},
     {FLO_WIRE_LOAD, "LOAD", rows_adapter, FLO_COUNT(rows_adapter)},
@@ -257,8 +233,7 @@ int flo_wire_failed_code(const struct flo_wire_failed *failed)
 
 /* ---- writing ---- */
 
-static void put_field(struct flo_buf *out, uint16_t tag, const void *data,
-                      size_t bytes)
+static void put_field(struct flo_buf *out, uint16_t tag, const void *data, size_t bytes)
 {
     uint8_t head[FIELD_HEAD_BYTES];
     flo_put_u16(head, tag);
@@ -286,8 +261,7 @@ static uint64_t number_load(const struct row *row, const char *place)
     }
 }
 
-static void put_row(struct flo_buf *out, const struct row *row,
-                    const char *body)
+static void put_row(struct flo_buf *out, const struct row *row, const char *body)
 {
     const char *place = body + row->offset;
     if (row->kind == KIND_TEXT) {
@@ -307,13 +281,10 @@ static void put_row(struct flo_buf *out, const struct row *row,
 }
 
 /* Images of this message, from *next on. */
-static void put_images(struct flo_buf *out,
-                       const struct flo_wire_generate *generate,
+static void put_images(struct flo_buf *out, const struct flo_wire_generate *generate,
                        uint32_t message, uint32_t *next)
 {
-    for (; *next < generate->n_images &&
-           generate->images[*next].message == message;
-         (*next)++) {
+    for (; *next < generate->n_images && generate->images[*next].message == message; (*next)++) {
         const struct flo_wire_text *url = &generate->images[*next].url;
         uint8_t head[FIELD_HEAD_BYTES + IMAGE_HEAD_BYTES];
         flo_put_u16(head, TAG_IMAGE);
@@ -325,8 +296,7 @@ static void put_images(struct flo_buf *out,
     }
 }
 
-static void put_repeated(struct flo_buf *out,
-                         const struct flo_wire_generate *generate)
+static void put_repeated(struct flo_buf *out, const struct flo_wire_generate *generate)
 {
     uint32_t image = 0;
 
@@ -342,29 +312,25 @@ static void put_repeated(struct flo_buf *out,
         put_images(out, generate, i, &image);
     }
     for (uint32_t i = 0; i < generate->n_stops; i++) {
-        put_field(out, TAG_STOP, generate->stops[i].data,
-                  generate->stops[i].bytes);
+        put_field(out, TAG_STOP, generate->stops[i].data, generate->stops[i].bytes);
     }
 }
 
 static void put_inputs(struct flo_buf *out, const struct flo_wire_embed *embed)
 {
     for (uint32_t i = 0; i < embed->n_inputs; i++) {
-        put_field(out,
-                  embed->inputs[i].is_tokens ? TAG_INPUT_TOKENS : TAG_INPUT,
+        put_field(out, embed->inputs[i].is_tokens ? TAG_INPUT_TOKENS : TAG_INPUT,
                   embed->inputs[i].data.data, embed->inputs[i].data.bytes);
     }
 }
 
-int flo_wire_write(struct flo_buf *out, const struct flo_wire_message *message,
-                   struct flo_err *err)
+int flo_wire_write(struct flo_buf *out, const struct flo_wire_message *message, struct flo_err *err)
 {
     const struct shape *shape = shape_of((int)message->type);
     size_t start = out->bytes;
     uint8_t head[FLO_WIRE_HEAD_BYTES] = {0};
     if (shape == NULL) {
-        return flo_fail(err, FLO_E_INTERNAL, "unknown frame type %d",
-                        (int)message->type);
+        return flo_fail(err, FLO_E_INTERNAL, "unknown frame type %d", (int)message->type);
     }
     flo_buf_add(out, head, sizeof(head));
     for (size_t i = 0; i < shape->n_rows; i++) {
@@ -376,21 +342,18 @@ int flo_wire_write(struct flo_buf *out, const struct flo_wire_message *message,
     if (message->type == FLO_WIRE_EMBED) {
         put_inputs(out, &message->embed);
     }
-    for (uint32_t i = 0;
-         message->type == FLO_WIRE_OPEN && i < message->open.n_adapters; i++) {
+    for (uint32_t i = 0; message->type == FLO_WIRE_OPEN && i < message->open.n_adapters; i++) {
         put_field(out, TAG_ADAPTER, message->open.adapters[i].data,
                   message->open.adapters[i].bytes);
     }
     size_t payload = out->bytes - start - sizeof(head);
     if (out->failed) {
-        return flo_fail(err, FLO_E_MEMORY, "no room for a frame of %zu bytes",
-                        payload);
+        return flo_fail(err, FLO_E_MEMORY, "no room for a frame of %zu bytes", payload);
     }
     if (payload > FLO_WIRE_PAYLOAD_BYTES_MAX) {
         out->bytes = start;
-        return flo_fail(err, FLO_E_REST_TOO_LARGE,
-                        "%zu bytes for the engine, at most %u fit", payload,
-                        FLO_WIRE_PAYLOAD_BYTES_MAX);
+        return flo_fail(err, FLO_E_REST_TOO_LARGE, "%zu bytes for the engine, at most %u fit",
+                        payload, FLO_WIRE_PAYLOAD_BYTES_MAX);
     }
     char *place = out->data + start;
     flo_put_u32(place, MAGIC);
@@ -425,8 +388,7 @@ static bool number_store(const struct row *row, char *place, uint64_t value)
     }
 }
 
-static bool read_row(const struct row *row, char *body, const char *data,
-                     size_t bytes)
+static bool read_row(const struct row *row, char *body, const char *data, size_t bytes)
 {
     char *place = body + row->offset;
     if (row->kind == KIND_TEXT) {
@@ -438,8 +400,7 @@ static bool read_row(const struct row *row, char *body, const char *data,
 }
 
 /* An image of the last message, past those that it has. */
-static bool read_image(struct flo_wire_generate *generate, const char *data,
-                       size_t bytes)
+static bool read_image(struct flo_wire_generate *generate, const char *data, size_t bytes)
 {
     uint32_t count = generate->n_images, n = generate->n_messages;
 
@@ -448,24 +409,23 @@ static bool read_image(struct flo_wire_generate *generate, const char *data,
     }
     uint32_t at = flo_get_u32(data), detail = flo_get_u32(data + 4);
     bool is_next = count > 0 && generate->images[count - 1].message == n - 1;
-    if (at > generate->messages[n - 1].content.bytes ||
-        detail >= FLO_WIRE_DETAILS ||
+    if (at > generate->messages[n - 1].content.bytes || detail >= FLO_WIRE_DETAILS ||
         (is_next && at < generate->images[count - 1].at)) {
         return false;
     }
     generate->images[count].message = n - 1;
     generate->images[count].at = at;
     generate->images[count].detail = detail;
-    generate->images[count].url = (struct flo_wire_text){
-        data + IMAGE_HEAD_BYTES, bytes - IMAGE_HEAD_BYTES};
+    generate->images[count].url =
+        (struct flo_wire_text){data + IMAGE_HEAD_BYTES, bytes - IMAGE_HEAD_BYTES};
     generate->n_images++;
     return true;
 }
 
 /* Conversation and stop texts: a content follows its role, and what else there
  * is follows that. */
-static bool read_repeated(struct flo_wire_generate *generate, uint16_t tag,
-                          const char *data, size_t bytes, bool *in_message)
+static bool read_repeated(struct flo_wire_generate *generate, uint16_t tag, const char *data,
+                          size_t bytes, bool *in_message)
 {
     struct flo_wire_text text = {data, bytes};
     if (tag == TAG_ROLE) {
@@ -498,8 +458,7 @@ static bool read_repeated(struct flo_wire_generate *generate, uint16_t tag,
     return true;
 }
 
-static bool read_input(struct flo_wire_embed *embed, uint16_t tag,
-                       const char *data, size_t bytes)
+static bool read_input(struct flo_wire_embed *embed, uint16_t tag, const char *data, size_t bytes)
 {
     if (tag != TAG_INPUT && tag != TAG_INPUT_TOKENS) {
         return true;
@@ -512,23 +471,20 @@ static bool read_input(struct flo_wire_embed *embed, uint16_t tag,
     return true;
 }
 
-static bool read_adapter(struct flo_wire_open *open, uint16_t tag,
-                         const char *data, size_t bytes)
+static bool read_adapter(struct flo_wire_open *open, uint16_t tag, const char *data, size_t bytes)
 {
     if (tag != TAG_ADAPTER) {
         return true;
     }
-    if (open->n_adapters == FLO_WIRE_ADAPTERS_MAX || bytes == 0 ||
-        bytes > FLO_NAME_MAX) {
+    if (open->n_adapters == FLO_WIRE_ADAPTERS_MAX || bytes == 0 || bytes > FLO_NAME_MAX) {
         return false;
     }
     open->adapters[open->n_adapters++] = (struct flo_wire_text){data, bytes};
     return true;
 }
 
-static int read_fields(const struct shape *shape, const char *data,
-                       size_t bytes, struct flo_wire_message *message,
-                       struct flo_err *err)
+static int read_fields(const struct shape *shape, const char *data, size_t bytes,
+                       struct flo_wire_message *message, struct flo_err *err)
 {
     char *body = (char *)&message->open;
     uint64_t seen = 0; /* bit per tag */
@@ -557,16 +513,13 @@ static int read_fields(const struct shape *shape, const char *data,
             }
         }
         if (shape->type == FLO_WIRE_GENERATE &&
-            !read_repeated(&message->generate, tag, data, length,
-                           &in_message)) {
+            !read_repeated(&message->generate, tag, data, length, &in_message)) {
             return broken(err, shape->name, "messages or stops do not fit");
         }
-        if (shape->type == FLO_WIRE_EMBED &&
-            !read_input(&message->embed, tag, data, length)) {
+        if (shape->type == FLO_WIRE_EMBED && !read_input(&message->embed, tag, data, length)) {
             return broken(err, shape->name, "more than 256 inputs");
         }
-        if (shape->type == FLO_WIRE_OPEN &&
-            !read_adapter(&message->open, tag, data, length)) {
+        if (shape->type == FLO_WIRE_OPEN && !read_adapter(&message->open, tag, data, length)) {
             return broken(err, shape->name, "its adapters do not fit");
         }
         data += length;
@@ -578,8 +531,8 @@ static int read_fields(const struct shape *shape, const char *data,
     return 0;
 }
 
-ptrdiff_t flo_wire_read(const void *data, size_t bytes,
-                        struct flo_wire_message *message, struct flo_err *err)
+ptrdiff_t flo_wire_read(const void *data, size_t bytes, struct flo_wire_message *message,
+                        struct flo_err *err)
 {
     const char *p = data;
     if (bytes < FLO_WIRE_HEAD_BYTES) {

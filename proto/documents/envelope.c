@@ -19,8 +19,8 @@ static bool is_hex64(const char *text)
     return flo_hex_decode(text, bytes, sizeof(bytes));
 }
 
-static int read_signature(const json_t *entry, size_t index,
-                          struct flo_envelope *out, struct flo_err *err)
+static int read_signature(const json_t *entry, size_t index, struct flo_envelope *out,
+                          struct flo_err *err)
 {
     const char *keyid;
     const char *text;
@@ -31,12 +31,10 @@ static int read_signature(const json_t *entry, size_t index,
         return rv;
     }
     if (!is_hex64(keyid)) {
-        return flo_fail(err, FLO_E_SIG_FORMAT,
-                        "keyid is not 64 lower-case hex digits");
+        return flo_fail(err, FLO_E_SIG_FORMAT, "keyid is not 64 lower-case hex digits");
     }
     if (json_string_length(json_object_get(entry, "sig")) > 4 * 24) {
-        return flo_fail(err, FLO_E_SIG_FORMAT,
-                        "signature has %zu characters, 88 expected",
+        return flo_fail(err, FLO_E_SIG_FORMAT, "signature has %zu characters, 88 expected",
                         json_string_length(json_object_get(entry, "sig")));
     }
     rv = flo_json_get_text(entry, "sig", 4 * 24, &text, err);
@@ -45,20 +43,18 @@ static int read_signature(const json_t *entry, size_t index,
     }
     ptrdiff_t bytes = flo_base64_decode(text, strlen(text), raw);
     if (bytes != (ptrdiff_t)sizeof(out->signatures[0].signature)) {
-        return flo_fail(err, FLO_E_SIG_FORMAT,
-                        "signature is not 64 bytes in base64");
+        return flo_fail(err, FLO_E_SIG_FORMAT, "signature is not 64 bytes in base64");
     }
     memcpy(out->signatures[index].keyid, keyid, 65);
     memcpy(out->signatures[index].signature, raw, 64);
     return 0;
 }
 
-static int read_signatures(const json_t *root, bool is_draft,
-                           struct flo_envelope *out, struct flo_err *err)
+static int read_signatures(const json_t *root, bool is_draft, struct flo_envelope *out,
+                           struct flo_err *err)
 {
     json_t *list;
-    int rv =
-        flo_json_get_array(root, "signatures", FLO_SIGNATURES_MAX, &list, err);
+    int rv = flo_json_get_array(root, "signatures", FLO_SIGNATURES_MAX, &list, err);
 
     if (rv < 0) {
         return rv;
@@ -76,12 +72,10 @@ static int read_signatures(const json_t *root, bool is_draft,
     return 0;
 }
 
-static int read_payload(const json_t *root, struct flo_envelope *out,
-                        struct flo_err *err)
+static int read_payload(const json_t *root, struct flo_envelope *out, struct flo_err *err)
 {
     const char *text;
-    int rv =
-        flo_json_get_text(root, "payload", FLO_ENVELOPE_BYTES_MAX, &text, err);
+    int rv = flo_json_get_text(root, "payload", FLO_ENVELOPE_BYTES_MAX, &text, err);
 
     if (rv < 0) {
         return rv;
@@ -103,20 +97,18 @@ static int read_payload(const json_t *root, struct flo_envelope *out,
 static int check_order(const struct flo_envelope *envelope, struct flo_err *err)
 {
     for (size_t i = 1; i < envelope->signature_count; i++) {
-        int order = strcmp(envelope->signatures[i - 1].keyid,
-                           envelope->signatures[i].keyid);
+        int order = strcmp(envelope->signatures[i - 1].keyid, envelope->signatures[i].keyid);
         if (order >= 0) {
-            return flo_fail(
-                err, FLO_E_SIG_FORMAT, "signatures[%zu]: key %.16s %s", i,
-                envelope->signatures[i].keyid,
-                order == 0 ? "stands twice" : "is not behind a smaller keyid");
+            return flo_fail(err, FLO_E_SIG_FORMAT, "signatures[%zu]: key %.16s %s", i,
+                            envelope->signatures[i].keyid,
+                            order == 0 ? "stands twice" : "is not behind a smaller keyid");
         }
     }
     return 0;
 }
 
-static int check_canonical(const struct flo_envelope *envelope,
-                           const char *text, size_t bytes, struct flo_err *err)
+static int check_canonical(const struct flo_envelope *envelope, const char *text, size_t bytes,
+                           struct flo_err *err)
 {
     struct flo_buf again = {.bytes_max = FLO_ENVELOPE_BYTES_MAX + 1};
     size_t at = 0;
@@ -146,12 +138,11 @@ static int check_canonical(const struct flo_envelope *envelope,
 static bool is_type(const char *found, const char *wanted)
 {
     return strcmp(found, wanted) == 0 ||
-           (strcmp(wanted, FLO_TYPE_RELEASE) == 0 &&
-            strcmp(found, FLO_TYPE_RELEASE_1) == 0);
+           (strcmp(wanted, FLO_TYPE_RELEASE) == 0 && strcmp(found, FLO_TYPE_RELEASE_1) == 0);
 }
 
-static int parse(const char *text, size_t bytes, const char *type,
-                 bool is_draft, struct flo_envelope *out, struct flo_err *err)
+static int parse(const char *text, size_t bytes, const char *type, bool is_draft,
+                 struct flo_envelope *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *root = NULL;
     struct flo_envelope parsed = {0};
@@ -161,14 +152,13 @@ static int parse(const char *text, size_t bytes, const char *type,
     if (rv < 0) {
         return rv;
     }
-    rv = flo_json_get_text(root, "payloadType", sizeof(parsed.type) - 1, &found,
-                           err);
+    rv = flo_json_get_text(root, "payloadType", sizeof(parsed.type) - 1, &found, err);
     if (rv < 0) {
         return rv;
     }
     if (!is_type(found, type)) {
-        return flo_fail(err, FLO_E_META_WRONG_TYPE,
-                        "document is a `%s`, a `%s` was expected", found, type);
+        return flo_fail(err, FLO_E_META_WRONG_TYPE, "document is a `%s`, a `%s` was expected",
+                        found, type);
     }
     strcpy(parsed.type, found);
     rv = read_signatures(root, is_draft, &parsed, err);
@@ -186,8 +176,8 @@ static int parse(const char *text, size_t bytes, const char *type,
     return 0;
 }
 
-int flo_envelope_parse(const char *text, size_t bytes, const char *type,
-                       struct flo_envelope *out, struct flo_err *err)
+int flo_envelope_parse(const char *text, size_t bytes, const char *type, struct flo_envelope *out,
+                       struct flo_err *err)
 {
     return parse(text, bytes, type, false, out, err);
 }
@@ -205,8 +195,8 @@ void flo_envelope_deinit(struct flo_envelope *envelope)
     envelope->body_bytes = 0;
 }
 
-void flo_envelope_signed_bytes(const char *type, const void *body,
-                               size_t body_bytes, struct flo_buf *out)
+void flo_envelope_signed_bytes(const char *type, const void *body, size_t body_bytes,
+                               struct flo_buf *out)
 {
     flo_buf_printf(out, "DSSEv1 %zu %s %zu ", strlen(type), type, body_bytes);
     flo_buf_add(out, body, body_bytes);
@@ -225,13 +215,11 @@ static void add_base64(struct flo_buf *out, const void *data, size_t bytes)
     free(text);
 }
 
-void flo_envelope_write(const struct flo_envelope *envelope,
-                        struct flo_buf *out)
+void flo_envelope_write(const struct flo_envelope *envelope, struct flo_buf *out)
 {
     flo_buf_text(out, "{\"payload\":\"");
     add_base64(out, envelope->body, envelope->body_bytes);
-    flo_buf_printf(out, "\",\"payloadType\":\"%s\",\"signatures\":[",
-                   envelope->type);
+    flo_buf_printf(out, "\",\"payloadType\":\"%s\",\"signatures\":[", envelope->type);
     for (size_t i = 0; i < envelope->signature_count; i++) {
         flo_buf_printf(out, "%s{\"keyid\":\"%s\",\"sig\":\"", i > 0 ? "," : "",
                        envelope->signatures[i].keyid);

@@ -16,8 +16,7 @@
 
 /* ---- matchers of both formats ---- */
 
-static struct flo_golden_match *match_add(struct flo_golden_case *out,
-                                          enum flo_golden_kind kind)
+static struct flo_golden_match *match_add(struct flo_golden_case *out, enum flo_golden_kind kind)
 {
     struct flo_golden_match *match = &out->expect[out->n_expect++];
     match->kind = kind;
@@ -25,8 +24,8 @@ static struct flo_golden_match *match_add(struct flo_golden_case *out,
 }
 
 /* Ids into a new matcher, or none if the choices were not clear. */
-static int add_tokens(const json_t *list, double gap,
-                      struct flo_golden_case *out, struct flo_err *err)
+static int add_tokens(const json_t *list, double gap, struct flo_golden_case *out,
+                      struct flo_err *err)
 {
     json_t *value;
     size_t i;
@@ -51,47 +50,41 @@ static int add_tokens(const json_t *list, double gap,
 
 /* ---- format 1 ---- */
 
-static int read_contains(const json_t *object, struct flo_golden_case *out,
-                         struct flo_err *err)
+static int read_contains(const json_t *object, struct flo_golden_case *out, struct flo_err *err)
 {
     json_t *list, *value;
     size_t i;
-    int rv = flo_json_get_array(object, "must_contain", FLO_GOLDEN_EXPECT_MAX,
-                                &list, err);
+    int rv = flo_json_get_array(object, "must_contain", FLO_GOLDEN_EXPECT_MAX, &list, err);
     if (rv < 0) {
         return rv;
     }
     json_array_foreach(list, i, value)
     {
         if (!json_is_string(value) || json_string_length(value) == 0) {
-            return flo_fail(err, FLO_E_META_SCHEMA,
-                            "field `must_contain`: [%zu] is no text", i);
+            return flo_fail(err, FLO_E_META_SCHEMA, "field `must_contain`: [%zu] is no text", i);
         }
         match_add(out, FLO_GOLDEN_CONTAINS)->text = json_string_value(value);
     }
     return 0;
 }
 
-static int read_tokens(const json_t *object, struct flo_golden_case *out,
-                       struct flo_err *err)
+static int read_tokens(const json_t *object, struct flo_golden_case *out, struct flo_err *err)
 {
     json_t *list;
     double gap;
     int rv = flo_json_opt_real(object, "min_logit_gap", 0, 1e9, 0, &gap, err);
     rv = rv < 0 ? rv
-                : flo_json_opt_array(object, "expect_tokens",
-                                     FLO_GOLDEN_TOKENS_MAX, &list, err);
+                : flo_json_opt_array(object, "expect_tokens", FLO_GOLDEN_TOKENS_MAX, &list, err);
     rv = rv < 0 ? rv : add_tokens(list, gap, out, err);
     return rv < 0 ? flo_wrap(err, rv, "field `expect_tokens`") : 0;
 }
 
-static int read_case_1(const json_t *object, struct flo_golden_case *out,
-                       struct flo_err *err)
+static int read_case_1(const json_t *object, struct flo_golden_case *out, struct flo_err *err)
 {
     bool is_raw = json_object_get(object, "raw_prompt") != NULL;
     out->input = is_raw ? FLO_GOLDEN_RAW : FLO_GOLDEN_PROMPT;
-    int rv = flo_json_get_text(object, is_raw ? "raw_prompt" : "prompt",
-                               PROMPT_BYTES_MAX, &out->prompt, err);
+    int rv = flo_json_get_text(object, is_raw ? "raw_prompt" : "prompt", PROMPT_BYTES_MAX,
+                               &out->prompt, err);
     rv = rv < 0 ? rv : read_contains(object, out, err);
     rv = rv < 0 ? rv : read_tokens(object, out, err);
     if (rv == 0 && out->n_expect == 0) {
@@ -104,78 +97,66 @@ static int read_case_1(const json_t *object, struct flo_golden_case *out,
 
 /* ---- format 2 ---- */
 
-static int read_text(const json_t *object, const char *key,
-                     struct flo_golden_match *match, struct flo_err *err)
+static int read_text(const json_t *object, const char *key, struct flo_golden_match *match,
+                     struct flo_err *err)
 {
-    int rv = flo_json_get_text(object, key, FLO_GOLDEN_MATCH_BYTES_MAX,
-                               &match->text, err);
+    int rv = flo_json_get_text(object, key, FLO_GOLDEN_MATCH_BYTES_MAX, &match->text, err);
     if (rv == 0 && match->text[0] == '\0' && match->kind != FLO_GOLDEN_IS) {
         rv = flo_fail(err, FLO_E_META_SCHEMA, "field `%s` is empty", key);
     }
     return rv;
 }
 
-static int read_pattern(const json_t *object, struct flo_golden_match *match,
-                        struct flo_err *err)
+static int read_pattern(const json_t *object, struct flo_golden_match *match, struct flo_err *err)
 {
     int stars = 0;
     int rv = read_text(object, "pattern", match, err);
     for (const char *p = rv < 0 ? "" : match->text; *p != '\0'; p++) {
         stars += *p == '*';
         if (*p == '\\' && *++p == '\0') {
-            return flo_fail(err, FLO_E_META_SCHEMA,
-                            "field `pattern` ends with a backslash");
+            return flo_fail(err, FLO_E_META_SCHEMA, "field `pattern` ends with a backslash");
         }
     }
     if (stars > FLO_GOLDEN_STARS_MAX) {
-        return flo_fail(err, FLO_E_META_SCHEMA,
-                        "field `pattern`: %d stars, at most %d", stars,
+        return flo_fail(err, FLO_E_META_SCHEMA, "field `pattern`: %d stars, at most %d", stars,
                         FLO_GOLDEN_STARS_MAX);
     }
     return rv;
 }
 
-static int read_pointer(const json_t *object, struct flo_golden_match *match,
-                        struct flo_err *err)
+static int read_pointer(const json_t *object, struct flo_golden_match *match, struct flo_err *err)
 {
-    int rv = flo_json_get_text(object, "json", FLO_GOLDEN_MATCH_BYTES_MAX,
-                               &match->text, err);
+    int rv = flo_json_get_text(object, "json", FLO_GOLDEN_MATCH_BYTES_MAX, &match->text, err);
     const char *tilde = rv < 0 ? "" : match->text;
     if (rv == 0 && tilde[0] != '\0' && tilde[0] != '/') {
-        rv = flo_fail(err, FLO_E_META_SCHEMA,
-                      "field `json`: a pointer begins with a slash");
+        rv = flo_fail(err, FLO_E_META_SCHEMA, "field `json`: a pointer begins with a slash");
     }
     while (rv == 0 && (tilde = strchr(tilde, '~')) != NULL) {
         tilde++;
         if (*tilde != '0' && *tilde != '1') {
-            rv = flo_fail(err, FLO_E_META_SCHEMA,
-                          "field `json`: 0 or 1 follows a tilde");
+            rv = flo_fail(err, FLO_E_META_SCHEMA, "field `json`: 0 or 1 follows a tilde");
         }
     }
     return rv;
 }
 
-static int read_equals(const json_t *object, struct flo_golden_match *match,
-                       struct flo_err *err)
+static int read_equals(const json_t *object, struct flo_golden_match *match, struct flo_err *err)
 {
     match->value = json_object_get(object, "equals");
     return read_pointer(object, match, err);
 }
 
-static int read_within(const json_t *object, struct flo_golden_match *match,
-                       struct flo_err *err)
+static int read_within(const json_t *object, struct flo_golden_match *match, struct flo_err *err)
 {
     json_t *list;
     int rv = flo_json_get_array(object, "within", 2, &list, err);
     if (rv < 0) {
         return rv;
     }
-    const json_t *low = json_array_get(list, 0),
-                 *high = json_array_get(list, 1);
+    const json_t *low = json_array_get(list, 0), *high = json_array_get(list, 1);
     match->low = json_number_value(low);
     match->high = json_number_value(high);
-    if (!json_is_number(low) || !json_is_number(high) ||
-        match->low > match->high) {
+    if (!json_is_number(low) || !json_is_number(high) || match->low > match->high) {
         return flo_fail(err, FLO_E_META_SCHEMA,
                         "field `within` is no pair of numbers, the smaller "
                         "first");
@@ -183,20 +164,16 @@ static int read_within(const json_t *object, struct flo_golden_match *match,
     return read_pointer(object, match, err);
 }
 
-static int read_cosine(const json_t *object, struct flo_golden_match *match,
-                       struct flo_err *err)
+static int read_cosine(const json_t *object, struct flo_golden_match *match, struct flo_err *err)
 {
     uint64_t ppm = 0;
     int rv = flo_json_get_u64(object, "cosine_min_ppm", 0, 1000000, &ppm, err);
     match->low = (double)ppm / 1e6;
-    rv = rv < 0 ? rv
-                : flo_json_get_text(object, "vector", NAME_BYTES_MAX,
-                                    &match->text, err);
+    rv = rv < 0 ? rv : flo_json_get_text(object, "vector", NAME_BYTES_MAX, &match->text, err);
     return rv;
 }
 
-static int read_exit(const json_t *object, struct flo_golden_match *match,
-                     struct flo_err *err)
+static int read_exit(const json_t *object, struct flo_golden_match *match, struct flo_err *err)
 {
     uint64_t status = 0;
     int rv = flo_json_get_u64(object, "exit", 0, 255, &status, err);
@@ -204,20 +181,17 @@ static int read_exit(const json_t *object, struct flo_golden_match *match,
     return rv;
 }
 
-static int read_is(const json_t *object, struct flo_golden_match *match,
-                   struct flo_err *err)
+static int read_is(const json_t *object, struct flo_golden_match *match, struct flo_err *err)
 {
     return read_text(object, "exact", match, err);
 }
 
-static int read_has(const json_t *object, struct flo_golden_match *match,
-                    struct flo_err *err)
+static int read_has(const json_t *object, struct flo_golden_match *match, struct flo_err *err)
 {
     return read_text(object, "contains", match, err);
 }
 
-static int read_lacks(const json_t *object, struct flo_golden_match *match,
-                      struct flo_err *err)
+static int read_lacks(const json_t *object, struct flo_golden_match *match, struct flo_err *err)
 {
     return read_text(object, "lacks", match, err);
 }
@@ -226,8 +200,7 @@ static int read_lacks(const json_t *object, struct flo_golden_match *match,
 static const struct form {
     enum flo_golden_kind kind;
     const char *key, *second;
-    int (*read)(const json_t *object, struct flo_golden_match *match,
-                struct flo_err *err);
+    int (*read)(const json_t *object, struct flo_golden_match *match, struct flo_err *err);
 } forms[] = {
     {FLO_GOLDEN_IS, "exact", NULL, read_is},
     {FLO_GOLDEN_CONTAINS, "contains", NULL, read_has},
@@ -246,8 +219,7 @@ static const struct form *form_of(const json_t *object)
         const struct form *form = &forms[i];
         size_t keys = form->second == NULL ? 1 : 2;
         if (json_object_get(object, form->key) != NULL &&
-            (form->second == NULL ||
-             json_object_get(object, form->second) != NULL) &&
+            (form->second == NULL || json_object_get(object, form->second) != NULL) &&
             json_object_size(object) == keys) {
             return form;
         }
@@ -255,37 +227,30 @@ static const struct form *form_of(const json_t *object)
     return NULL;
 }
 
-static int read_match(const json_t *object, struct flo_golden_case *out,
-                      struct flo_err *err)
+static int read_match(const json_t *object, struct flo_golden_case *out, struct flo_err *err)
 {
     const struct form *form = form_of(object);
     json_t *list;
     double gap;
     if (form == NULL) {
-        return flo_fail(err, FLO_E_META_SCHEMA,
-                        "no known matcher (docs/reference/golden.md)");
+        return flo_fail(err, FLO_E_META_SCHEMA, "no known matcher (docs/reference/golden.md)");
     }
     if (form->read != NULL) {
         return form->read(object, match_add(out, form->kind), err);
     }
-    int rv =
-        flo_json_get_array(object, "tokens", FLO_GOLDEN_TOKENS_MAX, &list, err);
-    rv = rv < 0 ? rv
-                : flo_json_get_real(object, "min_logit_gap", 0, 1e9, &gap, err);
+    int rv = flo_json_get_array(object, "tokens", FLO_GOLDEN_TOKENS_MAX, &list, err);
+    rv = rv < 0 ? rv : flo_json_get_real(object, "min_logit_gap", 0, 1e9, &gap, err);
     if (rv == 0 && gap < FLO_GOLDEN_EXACT_GAP) {
-        rv = flo_fail(err, FLO_E_META_SCHEMA,
-                      "ids are compared from a `min_logit_gap` of 1");
+        rv = flo_fail(err, FLO_E_META_SCHEMA, "ids are compared from a `min_logit_gap` of 1");
     }
     return rv < 0 ? rv : add_tokens(list, gap, out, err);
 }
 
-static int read_expect(const json_t *object, struct flo_golden_case *out,
-                       struct flo_err *err)
+static int read_expect(const json_t *object, struct flo_golden_case *out, struct flo_err *err)
 {
     json_t *list, *value;
     size_t i;
-    int rv =
-        flo_json_get_array(object, "expect", FLO_GOLDEN_EXPECT_MAX, &list, err);
+    int rv = flo_json_get_array(object, "expect", FLO_GOLDEN_EXPECT_MAX, &list, err);
     if (rv == 0 && json_array_size(list) == 0) {
         rv = flo_fail(err, FLO_E_META_SCHEMA, "field `expect` is empty");
     }
@@ -299,13 +264,11 @@ static int read_expect(const json_t *object, struct flo_golden_case *out,
     return rv;
 }
 
-static int read_messages(const json_t *object, struct flo_golden_case *out,
-                         struct flo_err *err)
+static int read_messages(const json_t *object, struct flo_golden_case *out, struct flo_err *err)
 {
     json_t *list, *value;
     size_t i, bytes = 0;
-    int rv = flo_json_get_array(object, "messages", FLO_GOLDEN_MESSAGES_MAX,
-                                &list, err);
+    int rv = flo_json_get_array(object, "messages", FLO_GOLDEN_MESSAGES_MAX, &list, err);
     if (rv == 0 && json_array_size(list) == 0) {
         rv = flo_fail(err, FLO_E_META_SCHEMA, "field `messages` is empty");
     }
@@ -320,10 +283,9 @@ static int read_messages(const json_t *object, struct flo_golden_case *out,
         struct flo_golden_message *message = &out->messages[out->n_messages];
         value = json_array_get(list, i);
         rv = flo_json_get_text(value, "role", 31, &message->role, err);
-        rv = rv < 0
-                 ? rv
-                 : flo_json_get_text(value, "content", PROMPT_BYTES_MAX - bytes,
-                                     &message->content, err);
+        rv = rv < 0 ? rv
+                    : flo_json_get_text(value, "content", PROMPT_BYTES_MAX - bytes,
+                                        &message->content, err);
         if (rv < 0) {
             return flo_wrap(err, rv, "messages[%zu]", i);
         }
@@ -334,46 +296,39 @@ static int read_messages(const json_t *object, struct flo_golden_case *out,
 }
 
 /* The question of a case: exactly one of these. */
-static int read_input(const json_t *object, struct flo_golden_case *out,
-                      struct flo_err *err)
+static int read_input(const json_t *object, struct flo_golden_case *out, struct flo_err *err)
 {
     static const struct {
         const char *key;
         enum flo_golden_input input;
-    } inputs[] = {
-        {"prompt", FLO_GOLDEN_PROMPT},     {"raw_prompt", FLO_GOLDEN_RAW},
-        {"messages", FLO_GOLDEN_MESSAGES}, {"text", FLO_GOLDEN_TEXT},
-        {"audio", FLO_GOLDEN_AUDIO},       {"file", FLO_GOLDEN_FILE}};
+    } inputs[] = {{"prompt", FLO_GOLDEN_PROMPT},     {"raw_prompt", FLO_GOLDEN_RAW},
+                  {"messages", FLO_GOLDEN_MESSAGES}, {"text", FLO_GOLDEN_TEXT},
+                  {"audio", FLO_GOLDEN_AUDIO},       {"file", FLO_GOLDEN_FILE}};
     const char *found = NULL;
     for (size_t i = 0; i < FLO_COUNT(inputs); i++) {
         if (json_object_get(object, inputs[i].key) == NULL) {
             continue;
         }
         if (found != NULL) {
-            return flo_fail(err, FLO_E_META_SCHEMA,
-                            "has `%s` and `%s`, one of them is asked", found,
-                            inputs[i].key);
+            return flo_fail(err, FLO_E_META_SCHEMA, "has `%s` and `%s`, one of them is asked",
+                            found, inputs[i].key);
         }
         found = inputs[i].key;
         out->input = inputs[i].input;
     }
     if (found == NULL) {
-        return flo_fail(
-            err, FLO_E_META_SCHEMA,
-            "asks nothing: no prompt, messages, text, audio or file");
+        return flo_fail(err, FLO_E_META_SCHEMA,
+                        "asks nothing: no prompt, messages, text, audio or file");
     }
     return out->input == FLO_GOLDEN_MESSAGES
                ? read_messages(object, out, err)
-               : flo_json_get_text(object, found, PROMPT_BYTES_MAX,
-                                   &out->prompt, err);
+               : flo_json_get_text(object, found, PROMPT_BYTES_MAX, &out->prompt, err);
 }
 
-static int read_case_2(const json_t *object, struct flo_golden_case *out,
-                       struct flo_err *err)
+static int read_case_2(const json_t *object, struct flo_golden_case *out, struct flo_err *err)
 {
     int rv = read_input(object, out, err);
-    rv =
-        rv < 0 ? rv : flo_json_opt_bool(object, "trim", true, &out->trims, err);
+    rv = rv < 0 ? rv : flo_json_opt_bool(object, "trim", true, &out->trims, err);
     return rv < 0 ? rv : read_expect(object, out, err);
 }
 
@@ -381,8 +336,7 @@ static int read_case_2(const json_t *object, struct flo_golden_case *out,
 
 /* The whole answer: of format 1 as the publisher noted it, of format 2 the text
  * that it must be. */
-static const char *answer_of(const json_t *object,
-                             const struct flo_golden_case *out)
+static const char *answer_of(const json_t *object, const struct flo_golden_case *out)
 {
     const json_t *noted = json_object_get(object, "expect_text");
 
@@ -391,13 +345,12 @@ static const char *answer_of(const json_t *object,
             return out->expect[i].text;
         }
     }
-    return json_string_length(noted) <= FLO_GOLDEN_MATCH_BYTES_MAX
-               ? json_string_value(noted)
-               : NULL;
+    return json_string_length(noted) <= FLO_GOLDEN_MATCH_BYTES_MAX ? json_string_value(noted)
+                                                                   : NULL;
 }
 
-static int read_case(const json_t *object, bool is_2,
-                     struct flo_golden_case *out, struct flo_err *err)
+static int read_case(const json_t *object, bool is_2, struct flo_golden_case *out,
+                     struct flo_err *err)
 {
     uint64_t tokens_max = 1;
     int rv = flo_json_get_text(object, "id", 63, &out->id, err);
@@ -406,8 +359,7 @@ static int read_case(const json_t *object, bool is_2,
     }
     rv = is_2 ? read_case_2(object, out, err) : read_case_1(object, out, err);
     if (rv == 0 && out->input < FLO_GOLDEN_TEXT) {
-        rv = flo_json_get_u64(object, "max_new_tokens", 1,
-                              FLO_GOLDEN_TOKENS_MAX, &tokens_max, err);
+        rv = flo_json_get_u64(object, "max_new_tokens", 1, FLO_GOLDEN_TOKENS_MAX, &tokens_max, err);
     }
     if (rv < 0) {
         return flo_wrap(err, rv, "case %s", out->id);
@@ -418,8 +370,7 @@ static int read_case(const json_t *object, bool is_2,
     return 0;
 }
 
-int flo_golden_read(const char *text, size_t bytes, struct flo_golden *golden,
-                    struct flo_err *err)
+int flo_golden_read(const char *text, size_t bytes, struct flo_golden *golden, struct flo_err *err)
 {
     const char *format = "";
     json_t *json = NULL, *cases;
@@ -435,9 +386,7 @@ int flo_golden_read(const char *text, size_t bytes, struct flo_golden *golden,
                       "flotilla-golden-2 are known",
                       format);
     }
-    rv = rv < 0 ? rv
-                : flo_json_get_array(json, "cases", FLO_GOLDEN_CASES_MAX,
-                                     &cases, err);
+    rv = rv < 0 ? rv : flo_json_get_array(json, "cases", FLO_GOLDEN_CASES_MAX, &cases, err);
     if (rv == 0 && json_array_size(cases) == 0) {
         rv = flo_fail(err, FLO_E_META_SCHEMA, "no golden case");
     }
@@ -476,12 +425,11 @@ void flo_golden_deinit(struct flo_golden *golden)
     memset(golden, 0, sizeof(*golden));
 }
 
-int flo_golden_set_audio(struct flo_golden_case *golden_case, const void *data,
-                         size_t bytes, struct flo_err *err)
+int flo_golden_set_audio(struct flo_golden_case *golden_case, const void *data, size_t bytes,
+                         struct flo_err *err)
 {
     if (bytes > FLO_GOLDEN_AUDIO_MAX || !flo_wav_is(data, bytes)) {
-        return flo_fail(err, FLO_E_META_SCHEMA,
-                        "%s is no WAV file of at most %d bytes",
+        return flo_fail(err, FLO_E_META_SCHEMA, "%s is no WAV file of at most %d bytes",
                         golden_case->prompt, FLO_GOLDEN_AUDIO_MAX);
     }
     free(golden_case->audio);
@@ -494,28 +442,24 @@ int flo_golden_set_audio(struct flo_golden_case *golden_case, const void *data,
     return 0;
 }
 
-int flo_golden_join(struct flo_golden *golden, struct flo_golden *more,
-                    struct flo_err *err)
+int flo_golden_join(struct flo_golden *golden, struct flo_golden *more, struct flo_err *err)
 {
     size_t n_cases = (size_t)golden->n_cases + more->n_cases;
     json_t *documents = json_pack("[O,O]", golden->document, more->document);
     struct flo_golden_case *cases =
-        documents == NULL
-            ? NULL
-            : realloc(golden->cases, n_cases * sizeof(*golden->cases));
+        documents == NULL ? NULL : realloc(golden->cases, n_cases * sizeof(*golden->cases));
 
     if (cases == NULL) {
         json_decref(documents);
         flo_golden_deinit(more);
         return flo_fail(err, FLO_E_MEMORY, "no memory for golden cases");
     }
-    memcpy(cases + golden->n_cases, more->cases,
-           more->n_cases * sizeof(*cases));
+    memcpy(cases + golden->n_cases, more->cases, more->n_cases * sizeof(*cases));
     json_decref(golden->document);
     json_decref(more->document);
     free(more->cases);
-    *golden = (struct flo_golden){
-        .document = documents, .n_cases = (uint32_t)n_cases, .cases = cases};
+    *golden =
+        (struct flo_golden){.document = documents, .n_cases = (uint32_t)n_cases, .cases = cases};
     memset(more, 0, sizeof(*more));
     return 0;
 }

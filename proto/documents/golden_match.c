@@ -18,12 +18,10 @@ struct text {
 
 static bool is_blank(char c)
 {
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' ||
-           c == '\v';
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v';
 }
 
-static struct text text_of(const struct flo_golden_case *c,
-                           const struct flo_golden_answer *answer)
+static struct text text_of(const struct flo_golden_case *c, const struct flo_golden_answer *answer)
 {
     struct text text = {answer->text != NULL ? answer->text : "",
                         answer->text != NULL ? answer->bytes : 0};
@@ -131,8 +129,7 @@ static bool same(const json_t *a, const json_t *b)
     }
     if (json_is_string(a)) {
         return json_string_length(a) == json_string_length(b) &&
-               memcmp(json_string_value(a), json_string_value(b),
-                      json_string_length(a)) == 0;
+               memcmp(json_string_value(a), json_string_value(b), json_string_length(a)) == 0;
     }
     if (json_is_array(a)) {
         bool is_same = json_array_size(a) == json_array_size(b);
@@ -147,8 +144,7 @@ static bool same(const json_t *a, const json_t *b)
         }
         /* jansson's iteration takes a tree that may be changed */
         void *it = json_object_iter((json_t *)(uintptr_t)a);
-        for (; it != NULL;
-             it = json_object_iter_next((json_t *)(uintptr_t)a, it)) {
+        for (; it != NULL; it = json_object_iter_next((json_t *)(uintptr_t)a, it)) {
             key = json_object_iter_key(it);
             value = json_object_get(b, key);
             if (value == NULL || !same(json_object_iter_value(it), value)) {
@@ -180,8 +176,8 @@ static bool part_of(const char **pointer, char *out, size_t out_bytes)
 static const json_t *element_of(const json_t *array, const char *part)
 {
     char *end;
-    bool is_index = part[0] >= '0' && part[0] <= '9' &&
-                    (part[0] != '0' || part[1] == '\0') && strlen(part) < 10;
+    bool is_index = part[0] >= '0' && part[0] <= '9' && (part[0] != '0' || part[1] == '\0') &&
+                    strlen(part) < 10;
     if (!is_index) {
         return NULL;
     }
@@ -197,44 +193,35 @@ static const json_t *at(const json_t *json, const char *pointer)
         if (!part_of(&pointer, part, sizeof(part))) {
             return NULL;
         }
-        json = json_is_array(json) ? element_of(json, part)
-                                   : json_object_get(json, part);
+        json = json_is_array(json) ? element_of(json, part) : json_object_get(json, part);
     }
     return json;
 }
 
-static int judge_json(const struct flo_golden_match *match, struct text text,
-                      struct flo_err *err)
+static int judge_json(const struct flo_golden_match *match, struct text text, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
-    if (flo_json_parse(text.data, text.bytes, ANSWER_JSON_MAX, &json, err) <
-        0) {
-        return flo_fail(err, FLO_E_PROBE_GOLDEN,
-                        "the answer is no JSON object or array");
+    if (flo_json_parse(text.data, text.bytes, ANSWER_JSON_MAX, &json, err) < 0) {
+        return flo_fail(err, FLO_E_PROBE_GOLDEN, "the answer is no JSON object or array");
     }
     const json_t *value = at(json, match->text);
     if (value == NULL) {
-        return flo_fail(err, FLO_E_PROBE_GOLDEN,
-                        "the answer has nothing at %.100s", match->text);
+        return flo_fail(err, FLO_E_PROBE_GOLDEN, "the answer has nothing at %.100s", match->text);
     }
     if (match->kind == FLO_GOLDEN_EQUALS) {
         return same(value, match->value)
                    ? 0
-                   : flo_fail(err, FLO_E_PROBE_GOLDEN,
-                              "the answer has another value at %.100s",
+                   : flo_fail(err, FLO_E_PROBE_GOLDEN, "the answer has another value at %.100s",
                               match->text);
     }
     double number = json_number_value(value);
-    if (json_is_number(value) && number >= match->low &&
-        number <= match->high) {
+    if (json_is_number(value) && number >= match->low && number <= match->high) {
         return 0;
     }
     return json_is_number(value)
-               ? flo_fail(err, FLO_E_PROBE_GOLDEN,
-                          "%.100s is %.9g, not from %.9g to %.9g", match->text,
-                          number, match->low, match->high)
-               : flo_fail(err, FLO_E_PROBE_GOLDEN, "%.100s is no number",
-                          match->text);
+               ? flo_fail(err, FLO_E_PROBE_GOLDEN, "%.100s is %.9g, not from %.9g to %.9g",
+                          match->text, number, match->low, match->high)
+               : flo_fail(err, FLO_E_PROBE_GOLDEN, "%.100s is no number", match->text);
 }
 
 /* ---- vectors ---- */
@@ -250,42 +237,38 @@ static bool has_length_1(const float *v, size_t n)
 }
 
 static int judge_cosine(const struct flo_golden_match *match,
-                        const struct flo_golden_answer *answer,
-                        struct flo_err *err)
+                        const struct flo_golden_answer *answer, struct flo_err *err)
 {
     double dot = 0;
     if (answer->n_vector == 0 || match->vector == NULL) {
         return flo_fail(err, FLO_E_PROBE_GOLDEN, "there is no vector");
     }
     if (answer->n_vector != match->n_vector) {
-        return flo_fail(err, FLO_E_PROBE_GOLDEN,
-                        "the vector has %u numbers, that of %.100s %u",
+        return flo_fail(err, FLO_E_PROBE_GOLDEN, "the vector has %u numbers, that of %.100s %u",
                         answer->n_vector, match->text, match->n_vector);
     }
     if (!has_length_1(answer->vector, answer->n_vector)) {
-        return flo_fail(err, FLO_E_PROBE_GOLDEN,
-                        "the vector of %u numbers is not of length 1",
+        return flo_fail(err, FLO_E_PROBE_GOLDEN, "the vector of %u numbers is not of length 1",
                         answer->n_vector);
     }
     for (uint32_t i = 0; i < match->n_vector; i++) {
         dot += (double)answer->vector[i] * (double)match->vector[i];
     }
-    return dot >= match->low
-               ? 0
-               : flo_fail(err, FLO_E_PROBE_GOLDEN,
-                          "the cosine with %.100s is %.6f, at least %.6f is "
-                          "expected",
-                          match->text, dot, match->low);
+    return dot >= match->low ? 0
+                             : flo_fail(err, FLO_E_PROBE_GOLDEN,
+                                        "the cosine with %.100s is %.6f, at least %.6f is "
+                                        "expected",
+                                        match->text, dot, match->low);
 }
 
-int flo_golden_set_vector(struct flo_golden_match *match, const void *data,
-                          size_t bytes, struct flo_err *err)
+int flo_golden_set_vector(struct flo_golden_match *match, const void *data, size_t bytes,
+                          struct flo_err *err)
 {
     size_t count = bytes / 4;
     if (bytes % 4 != 0 || count == 0 || count > FLO_GOLDEN_VECTOR_MAX) {
         return flo_fail(err, FLO_E_META_SCHEMA,
-                        "%.100s: %zu bytes are not 1 to %d numbers of 4 bytes",
-                        match->text, bytes, FLO_GOLDEN_VECTOR_MAX);
+                        "%.100s: %zu bytes are not 1 to %d numbers of 4 bytes", match->text, bytes,
+                        FLO_GOLDEN_VECTOR_MAX);
     }
     free(match->vector);
     match->n_vector = 0;
@@ -300,23 +283,20 @@ int flo_golden_set_vector(struct flo_golden_match *match, const void *data,
     match->n_vector = (uint32_t)count;
     return has_length_1(match->vector, count)
                ? 0
-               : flo_fail(err, FLO_E_META_SCHEMA,
-                          "%.100s: its %zu numbers are not of length 1",
+               : flo_fail(err, FLO_E_META_SCHEMA, "%.100s: its %zu numbers are not of length 1",
                           match->text, count);
 }
 
 /* ---- all ---- */
 
-static int judge(const struct flo_golden_case *c,
-                 const struct flo_golden_match *match,
+static int judge(const struct flo_golden_case *c, const struct flo_golden_match *match,
                  const struct flo_golden_answer *answer, struct flo_err *err)
 {
     struct text text = text_of(c, answer);
     const char *fault = NULL;
     switch (match->kind) {
     case FLO_GOLDEN_IS:
-        fault = text.bytes == strlen(match->text) &&
-                        memcmp(text.data, match->text, text.bytes) == 0
+        fault = text.bytes == strlen(match->text) && memcmp(text.data, match->text, text.bytes) == 0
                     ? NULL
                     : "the answer is another";
         break;
@@ -342,9 +322,7 @@ static int judge(const struct flo_golden_case *c,
                     : "the token ids are others";
         break;
     case FLO_GOLDEN_EXIT:
-        fault = answer->exit_status == match->exit_status
-                    ? NULL
-                    : "the exit status is another";
+        fault = answer->exit_status == match->exit_status ? NULL : "the exit status is another";
         break;
     }
     return fault == NULL ? 0 : flo_fail(err, FLO_E_PROBE_GOLDEN, "%s", fault);
@@ -355,15 +333,12 @@ static bool is_left(const struct flo_golden_match *match, unsigned without)
     return (without >> match->kind & 1u) == 0;
 }
 
-int flo_golden_judge(const struct flo_golden_case *golden_case,
-                     unsigned without, const struct flo_golden_answer *answer,
-                     struct flo_err *err)
+int flo_golden_judge(const struct flo_golden_case *golden_case, unsigned without,
+                     const struct flo_golden_answer *answer, struct flo_err *err)
 {
     for (uint32_t i = 0; i < golden_case->n_expect; i++) {
         const struct flo_golden_match *match = &golden_case->expect[i];
-        int rv = is_left(match, without)
-                     ? judge(golden_case, match, answer, err)
-                     : 0;
+        int rv = is_left(match, without) ? judge(golden_case, match, answer, err) : 0;
         if (rv < 0) {
             return flo_wrap(err, rv, "case %s, expect[%u]", golden_case->id, i);
         }
@@ -371,8 +346,7 @@ int flo_golden_judge(const struct flo_golden_case *golden_case,
     return 0;
 }
 
-uint32_t flo_golden_count(const struct flo_golden_case *golden_case,
-                          unsigned without)
+uint32_t flo_golden_count(const struct flo_golden_case *golden_case, unsigned without)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < golden_case->n_expect; i++) {

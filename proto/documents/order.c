@@ -15,8 +15,7 @@
 #define LIFE_MS_MAX (400 * DAY_MS)
 #define NUMBER_MAX INT64_C(9007199254740991) /* 2^53 - 1 */
 
-static int read_policy(const json_t *args, struct flo_policy *out,
-                       struct flo_err *err)
+static int read_policy(const json_t *args, struct flo_policy *out, struct flo_err *err)
 {
     json_t *json;
     int rv = flo_json_opt_object(args, "policy", &json, err);
@@ -25,8 +24,7 @@ static int read_policy(const json_t *args, struct flo_policy *out,
     return rv < 0 ? rv : flo_policy_read(json, out, err);
 }
 
-static int read_scope(const json_t *root, struct flo_scope *out,
-                      struct flo_err *err)
+static int read_scope(const json_t *root, struct flo_scope *out, struct flo_err *err)
 {
     json_t *scope;
     json_t *buckets;
@@ -60,10 +58,8 @@ static int read_scope(const json_t *root, struct flo_scope *out,
     }
     json_int_t from = json_integer_value(json_array_get(buckets, 0));
     json_int_t to = json_integer_value(json_array_get(buckets, 1));
-    if (json_array_size(buckets) != 2 || from < 0 || to > FLO_BUCKETS ||
-        from > to) {
-        return flo_fail(err, FLO_E_META_SCHEMA,
-                        "field `buckets` is no range within 0..%d",
+    if (json_array_size(buckets) != 2 || from < 0 || to > FLO_BUCKETS || from > to) {
+        return flo_fail(err, FLO_E_META_SCHEMA, "field `buckets` is no range within 0..%d",
                         FLO_BUCKETS);
     }
     out->bucket_from = (uint32_t)from;
@@ -73,8 +69,8 @@ static int read_scope(const json_t *root, struct flo_scope *out,
 
 /* Optional name into a field of FLO_NAME_MAX + 1, or FLO_E_META_SCHEMA when
  * it is required and missing. */
-static int read_name(const json_t *args, const char *key, bool required,
-                     char *out, struct flo_err *err)
+static int read_name(const json_t *args, const char *key, bool required, char *out,
+                     struct flo_err *err)
 {
     const char *text;
     int rv = required ? flo_json_get_name(args, key, &text, err)
@@ -85,8 +81,7 @@ static int read_name(const json_t *args, const char *key, bool required,
     return rv;
 }
 
-static int read_deploy(const json_t *args, struct flo_order *out,
-                       struct flo_err *err)
+static int read_deploy(const json_t *args, struct flo_order *out, struct flo_err *err)
 {
     uint64_t phase;
     int rv = read_name(args, "model", true, out->model, err);
@@ -101,15 +96,13 @@ static int read_deploy(const json_t *args, struct flo_order *out,
         rv = flo_json_get_digest(args, "release", &out->release, err);
     }
     if (rv == 0) {
-        rv = flo_json_opt_u64(args, "number", 0, NUMBER_MAX, 0, &out->number,
-                              err);
+        rv = flo_json_opt_u64(args, "number", 0, NUMBER_MAX, 0, &out->number, err);
     }
     if (rv == 0) {
         rv = flo_json_opt_u64(args, "lift", 0, NUMBER_MAX, 0, &out->lift, err);
     }
     if (rv == 0) {
-        rv = flo_json_opt_bool(args, "below_floor", false, &out->below_floor,
-                               err);
+        rv = flo_json_opt_bool(args, "below_floor", false, &out->below_floor, err);
     }
     if (rv == 0) {
         rv = flo_json_opt_u64(args, "phase", 0, 1000, 0, &phase, err);
@@ -121,8 +114,7 @@ static int read_deploy(const json_t *args, struct flo_order *out,
     return rv;
 }
 
-static int read_rollback_from(const json_t *args, struct flo_order *out,
-                              struct flo_err *err)
+static int read_rollback_from(const json_t *args, struct flo_order *out, struct flo_err *err)
 {
     json_t *from;
     int rv = flo_json_get_array(args, "from", FLO_ORDER_FROM_MAX, &from, err);
@@ -130,8 +122,7 @@ static int read_rollback_from(const json_t *args, struct flo_order *out,
     for (size_t i = 0; rv == 0 && i < json_array_size(from); i++) {
         const char *text = json_string_value(json_array_get(from, i));
         if (text == NULL || !flo_digest_parse(text, &out->from[i])) {
-            return flo_fail(err, FLO_E_META_SCHEMA, "from[%zu] is no digest",
-                            i);
+            return flo_fail(err, FLO_E_META_SCHEMA, "from[%zu] is no digest", i);
         }
         out->from_count++;
     }
@@ -142,8 +133,7 @@ static int read_rollback_from(const json_t *args, struct flo_order *out,
 }
 
 /* Beside `from`, one for each; absent: not said. */
-static int read_from_numbers(const json_t *args, struct flo_order *out,
-                             struct flo_err *err)
+static int read_from_numbers(const json_t *args, struct flo_order *out, struct flo_err *err)
 {
     json_t *numbers = json_object_get(args, "from_numbers");
 
@@ -151,24 +141,22 @@ static int read_from_numbers(const json_t *args, struct flo_order *out,
         return 0;
     }
     if (json_array_size(numbers) != out->from_count) {
-        return flo_fail(err, FLO_E_META_SCHEMA,
-                        "field `from_numbers` has %zu, `from` %u",
+        return flo_fail(err, FLO_E_META_SCHEMA, "field `from_numbers` has %zu, `from` %u",
                         json_array_size(numbers), out->from_count);
     }
     for (size_t i = 0; i < out->from_count; i++) {
         const json_t *number = json_array_get(numbers, i);
         json_int_t value = json_integer_value(number);
         if (!json_is_integer(number) || value < 0 || value > NUMBER_MAX) {
-            return flo_fail(err, FLO_E_META_SCHEMA,
-                            "from_numbers[%zu] is no number of a release", i);
+            return flo_fail(err, FLO_E_META_SCHEMA, "from_numbers[%zu] is no number of a release",
+                            i);
         }
         out->from_numbers[i] = (uint64_t)value;
     }
     return 0;
 }
 
-static int read_allow(const json_t *args, struct flo_order *out,
-                      struct flo_err *err)
+static int read_allow(const json_t *args, struct flo_order *out, struct flo_err *err)
 {
     int rv = read_name(args, "model", true, out->model, err);
 
@@ -178,8 +166,7 @@ static int read_allow(const json_t *args, struct flo_order *out,
     return rv < 0 ? rv : read_from_numbers(args, out, err);
 }
 
-static int read_rollback(const json_t *args, struct flo_order *out,
-                         struct flo_err *err)
+static int read_rollback(const json_t *args, struct flo_order *out, struct flo_err *err)
 {
     const char *text;
     int rv = read_name(args, "model", true, out->model, err);
@@ -201,19 +188,16 @@ static int read_rollback(const json_t *args, struct flo_order *out,
     }
     out->to_previous = strcmp(text, "previous") == 0;
     if (!out->to_previous && !flo_digest_parse(text, &out->to)) {
-        return flo_fail(err, FLO_E_META_SCHEMA,
-                        "field `to` is neither `previous` nor a digest");
+        return flo_fail(err, FLO_E_META_SCHEMA, "field `to` is neither `previous` nor a digest");
     }
-    rv = flo_json_opt_text(args, "reason", sizeof(out->reason) - 1, "", &text,
-                           err);
+    rv = flo_json_opt_text(args, "reason", sizeof(out->reason) - 1, "", &text, err);
     if (rv == 0) {
         strcpy(out->reason, text);
     }
     return rv;
 }
 
-static int read_remove(const json_t *args, struct flo_order *out,
-                       struct flo_err *err)
+static int read_remove(const json_t *args, struct flo_order *out, struct flo_err *err)
 {
     const char *keep;
     int rv = read_name(args, "model", true, out->model, err);
@@ -228,42 +212,35 @@ static int read_remove(const json_t *args, struct flo_order *out,
     return out->keeps_blobs || strcmp(keep, "none") == 0
                ? 0
                : flo_fail(err, FLO_E_META_SCHEMA,
-                          "field `keep`: `%s` is neither `none` nor `blobs`",
-                          keep);
+                          "field `keep`: `%s` is neither `none` nor `blobs`", keep);
 }
 
-static int read_logs(const json_t *args, struct flo_order *out,
-                     struct flo_err *err)
+static int read_logs(const json_t *args, struct flo_order *out, struct flo_err *err)
 {
     uint64_t lines;
-    int rv =
-        flo_json_opt_u64(args, "lines", 1, FLO_LOG_LINES_MAX, 500, &lines, err);
+    int rv = flo_json_opt_u64(args, "lines", 1, FLO_LOG_LINES_MAX, 500, &lines, err);
 
     if (rv == 0) {
         out->lines = (uint32_t)lines;
-        rv = flo_json_opt_u64(args, "since_ms", 0, LIFE_MS_MAX, 0,
-                              &out->since_ms, err);
+        rv = flo_json_opt_u64(args, "since_ms", 0, LIFE_MS_MAX, 0, &out->since_ms, err);
     }
     return rv;
 }
 
 /* A statement about one device: with a group's scope it would be about all of
  * them. */
-static int read_groups(const json_t *args, struct flo_order *out,
-                       struct flo_err *err)
+static int read_groups(const json_t *args, struct flo_order *out, struct flo_err *err)
 {
     json_t *groups;
     int rv = flo_json_get_array(args, "groups", FLO_GROUPS_MAX, &groups, err);
 
     if (rv == 0 && out->scope.device[0] == '\0') {
-        rv = flo_fail(err, FLO_E_META_SCHEMA,
-                      "field `scope`: `groups` is about one device");
+        rv = flo_fail(err, FLO_E_META_SCHEMA, "field `scope`: `groups` is about one device");
     }
     for (size_t i = 0; rv == 0 && i < json_array_size(groups); i++) {
         const char *group = json_string_value(json_array_get(groups, i));
         if (group == NULL || !flo_name_is_valid(group)) {
-            return flo_fail(err, FLO_E_META_SCHEMA, "groups[%zu] is no name",
-                            i);
+            return flo_fail(err, FLO_E_META_SCHEMA, "groups[%zu] is no name", i);
         }
         strcpy(out->groups[out->group_count++], group);
     }
@@ -272,8 +249,7 @@ static int read_groups(const json_t *args, struct flo_order *out,
                : rv;
 }
 
-static int read_args(const json_t *root, struct flo_order *out,
-                     struct flo_err *err)
+static int read_args(const json_t *root, struct flo_order *out, struct flo_err *err)
 {
     json_t *args;
     int rv = flo_json_opt_object(root, "args", &args, err);
@@ -299,8 +275,8 @@ static int read_args(const json_t *root, struct flo_order *out,
     case FLO_ORDER_ABORT:
         return read_name(args, "rollout", true, out->rollout, err);
     case FLO_ORDER_CONFIG:
-        return flo_json_get_u64(args, "heartbeat_ms", FLO_HEARTBEAT_MS_MIN,
-                                FLO_HEARTBEAT_MS_MAX, &out->heartbeat_ms, err);
+        return flo_json_get_u64(args, "heartbeat_ms", FLO_HEARTBEAT_MS_MIN, FLO_HEARTBEAT_MS_MAX,
+                                &out->heartbeat_ms, err);
     case FLO_ORDER_FREEZE:
     case FLO_ORDER_UNFREEZE:
     case FLO_ORDER_DOCTOR:
@@ -310,8 +286,7 @@ static int read_args(const json_t *root, struct flo_order *out,
     return 0;
 }
 
-static int read_times(const json_t *root, struct flo_order *out,
-                      struct flo_err *err)
+static int read_times(const json_t *root, struct flo_order *out, struct flo_err *err)
 {
     uint64_t epoch;
     int rv = flo_json_get_u64(root, "epoch", 0, UINT32_MAX, &epoch, err);
@@ -321,16 +296,13 @@ static int read_times(const json_t *root, struct flo_order *out,
         rv = flo_json_get_u64(root, "seq", 1, INT64_MAX, &out->seq, err);
     }
     if (rv == 0) {
-        rv = flo_json_get_u64(root, "issued_at_ms", 0, INT64_MAX,
-                              &out->issued_at_ms, err);
+        rv = flo_json_get_u64(root, "issued_at_ms", 0, INT64_MAX, &out->issued_at_ms, err);
     }
     if (rv == 0) {
-        rv = flo_json_get_u64(root, "expires_at_ms", 0, INT64_MAX,
-                              &out->expires_at_ms, err);
+        rv = flo_json_get_u64(root, "expires_at_ms", 0, INT64_MAX, &out->expires_at_ms, err);
     }
     if (rv == 0 && out->expires_at_ms < out->issued_at_ms) {
-        rv = flo_fail(err, FLO_E_META_SCHEMA,
-                      "field `expires_at_ms` lies before `issued_at_ms`");
+        rv = flo_fail(err, FLO_E_META_SCHEMA, "field `expires_at_ms` lies before `issued_at_ms`");
     }
     if (rv == 0 && out->expires_at_ms - out->issued_at_ms > LIFE_MS_MAX) {
         rv = flo_fail(err, FLO_E_META_SCHEMA,
@@ -341,8 +313,8 @@ static int read_times(const json_t *root, struct flo_order *out,
 }
 
 /* Whom it is for and when, which no later version writes otherwise. */
-static int read_head(const json_t *root, const char *fleet,
-                     struct flo_order *out, struct flo_err *err)
+static int read_head(const json_t *root, const char *fleet, struct flo_order *out,
+                     struct flo_err *err)
 {
     uint64_t v;
     int rv = flo_json_get_u64(root, "v", 1, 1, &v, err);
@@ -351,8 +323,7 @@ static int read_head(const json_t *root, const char *fleet,
         rv = read_name(root, "fleet", true, out->fleet, err);
     }
     if (rv == 0 && fleet != NULL && strcmp(fleet, out->fleet) != 0) {
-        return flo_fail(err, FLO_E_META_FLEET,
-                        "order is for fleet `%s`, this is `%s`", out->fleet,
+        return flo_fail(err, FLO_E_META_FLEET, "order is for fleet `%s`, this is `%s`", out->fleet,
                         fleet);
     }
     if (rv == 0) {
@@ -364,8 +335,7 @@ static int read_head(const json_t *root, const char *fleet,
     return rv < 0 ? rv : read_scope(root, &out->scope, err);
 }
 
-static int read_what(const json_t *root, struct flo_order *out,
-                     struct flo_err *err)
+static int read_what(const json_t *root, struct flo_order *out, struct flo_err *err)
 {
     const char *word;
     int rv = read_name(root, "by", false, out->by, err);
@@ -379,8 +349,8 @@ static int read_what(const json_t *root, struct flo_order *out,
     return rv < 0 ? rv : read_args(root, out, err);
 }
 
-int flo_order_parse(const char *body, size_t bytes, const char *fleet,
-                    struct flo_order *out, struct flo_err *err)
+int flo_order_parse(const char *body, size_t bytes, const char *fleet, struct flo_order *out,
+                    struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *root = NULL;
     struct flo_order parsed = {0};
@@ -431,9 +401,8 @@ static json_t *scope_json(const struct flo_scope *scope)
     if (scope->salt[0] == '\0') {
         return json_pack("{s:s}", "group", scope->group);
     }
-    return json_pack("{s:s,s:s,s:[i,i]}", "group", scope->group, "salt",
-                     scope->salt, "buckets", (int)scope->bucket_from,
-                     (int)scope->bucket_to);
+    return json_pack("{s:s,s:s,s:[i,i]}", "group", scope->group, "salt", scope->salt, "buckets",
+                     (int)scope->bucket_from, (int)scope->bucket_to);
 }
 
 static void set_text(json_t *json, const char *key, const char *text)
@@ -486,8 +455,7 @@ static json_t *args_json(const struct flo_order *order)
     } else if (order->op == FLO_ORDER_ROLLBACK) {
         set_from(json, order);
         json_object_set_new(json, "to",
-                            order->to_previous ? json_string("previous")
-                                               : digest_json(&order->to));
+                            order->to_previous ? json_string("previous") : digest_json(&order->to));
         set_text(json, "reason", order->reason);
     } else if (order->op == FLO_ORDER_CONFIG) {
         json_object_set_new(json, "heartbeat_ms", integer(order->heartbeat_ms));
@@ -506,8 +474,7 @@ static json_t *args_json(const struct flo_order *order)
     return json;
 }
 
-int flo_order_write(const struct flo_order *order, struct flo_buf *out,
-                    struct flo_err *err)
+int flo_order_write(const struct flo_order *order, struct flo_buf *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *root = json_object();
 
@@ -523,8 +490,7 @@ int flo_order_write(const struct flo_order *order, struct flo_buf *out,
     set_text(root, "by", order->by);
     json_object_set_new(root, "args", args_json(order));
     flo_json_dump_canonical(root, out);
-    return out->failed ? flo_fail(err, FLO_E_MEMORY, "no memory for an order")
-                       : 0;
+    return out->failed ? flo_fail(err, FLO_E_MEMORY, "no memory for an order") : 0;
 }
 
 /* ---- scope ---- */

@@ -34,15 +34,14 @@ static bool is_within_REAL(double value, double min, double max)
 bool flo_policy_is_valid(const struct flo_policy *policy)
 {
     return true
-#define FLO_POLICY(name, kind, min, max, start, unit, meaning)                 \
+#define FLO_POLICY(name, kind, min, max, start, unit, meaning)                                     \
     &&is_within_##kind(policy->name, min, max)
 #include "proto/policy.def"
 #undef FLO_POLICY
         ;
 }
 
-int flo_policy_read(const json_t *json, struct flo_policy *out,
-                    struct flo_err *err)
+int flo_policy_read(const json_t *json, struct flo_policy *out, struct flo_err *err)
 {
     int rv = 0;
 
@@ -51,9 +50,9 @@ int flo_policy_read(const json_t *json, struct flo_policy *out,
     }
 #define READ_WHOLE flo_json_opt_u64
 #define READ_REAL flo_json_opt_real
-#define FLO_POLICY(name, kind, min, max, start, unit, meaning)                 \
-    if (rv == 0) {                                                             \
-        rv = READ_##kind(json, #name, min, max, out->name, &out->name, err);   \
+#define FLO_POLICY(name, kind, min, max, start, unit, meaning)                                     \
+    if (rv == 0) {                                                                                 \
+        rv = READ_##kind(json, #name, min, max, out->name, &out->name, err);                       \
     }
 #include "proto/policy.def"
 #undef FLO_POLICY
@@ -67,9 +66,8 @@ json_t *flo_policy_json(const struct flo_policy *policy)
 
 #define JSON_WHOLE(value) json_integer((json_int_t)(value))
 #define JSON_REAL(value) json_real(value)
-#define FLO_POLICY(name, kind, min, max, start, unit, meaning)                 \
-    is_whole = is_whole && json_object_set_new(                                \
-                               json, #name, JSON_##kind(policy->name)) == 0;
+#define FLO_POLICY(name, kind, min, max, start, unit, meaning)                                     \
+    is_whole = is_whole && json_object_set_new(json, #name, JSON_##kind(policy->name)) == 0;
 #include "proto/policy.def"
 #undef FLO_POLICY
     if (!is_whole) {

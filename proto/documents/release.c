@@ -18,12 +18,10 @@
 /* A document while it is read. */
 struct release {
     struct flo_release *out;
-    bool
-        is_first; /* version 1: chunks stand in the document, one golden file */
+    bool is_first; /* version 1: chunks stand in the document, one golden file */
 };
 
-static int read_way(const json_t *json, struct flo_way *out,
-                    struct flo_err *err)
+static int read_way(const json_t *json, struct flo_way *out, struct flo_err *err)
 {
     const char *word;
     int rv = flo_json_get_text(json, "codec", 32, &word, err);
@@ -32,8 +30,7 @@ static int read_way(const json_t *json, struct flo_way *out,
         return rv;
     }
     if (!flo_codec_parse(word, &out->codec)) {
-        return flo_fail(err, FLO_E_META_SCHEMA, "field `codec`: `%s` is none",
-                        word);
+        return flo_fail(err, FLO_E_META_SCHEMA, "field `codec`: `%s` is none", word);
     }
     rv = flo_json_get_digest(json, "digest", &out->digest, err);
     if (rv == 0) {
@@ -43,22 +40,18 @@ static int read_way(const json_t *json, struct flo_way *out,
         rv = flo_json_opt_digest(json, "base", &out->base, err);
     }
     if (rv == 0) {
-        rv = flo_json_opt_u64(json, "memory_bytes", 0, BYTES_MAX, 0,
-                              &out->memory_bytes, err);
+        rv = flo_json_opt_u64(json, "memory_bytes", 0, BYTES_MAX, 0, &out->memory_bytes, err);
     }
     if (rv == 0) {
         rv = flo_json_opt_digest(json, "head", &out->head, err);
     }
-    if (rv == 0 && out->codec == FLO_CODEC_BSDIFF40 &&
-        flo_digest_is_zero(&out->base)) {
-        rv = flo_fail(err, FLO_E_META_SCHEMA,
-                      "field `base`: a bsdiff40 way needs one");
+    if (rv == 0 && out->codec == FLO_CODEC_BSDIFF40 && flo_digest_is_zero(&out->base)) {
+        rv = flo_fail(err, FLO_E_META_SCHEMA, "field `base`: a bsdiff40 way needs one");
     }
     return rv;
 }
 
-static int read_ways(const json_t *json, struct flo_release_file *out,
-                     struct flo_err *err)
+static int read_ways(const json_t *json, struct flo_release_file *out, struct flo_err *err)
 {
     json_t *list;
     int rv = flo_json_get_array(json, "get", FLO_RELEASE_WAYS_MAX, &list, err);
@@ -69,8 +62,7 @@ static int read_ways(const json_t *json, struct flo_release_file *out,
     for (size_t i = 0; i < json_array_size(list); i++) {
         /* A codec of a newer publisher is skipped, not refused: there may be
          * another way. */
-        const char *word = json_string_value(
-            json_object_get(json_array_get(list, i), "codec"));
+        const char *word = json_string_value(json_object_get(json_array_get(list, i), "codec"));
         enum flo_codec known;
         if (word != NULL && !flo_codec_parse(word, &known)) {
             continue;
@@ -82,8 +74,7 @@ static int read_ways(const json_t *json, struct flo_release_file *out,
         out->way_count++;
     }
     if (out->way_count == 0) {
-        return flo_fail(err, FLO_E_META_SCHEMA,
-                        "field `get`: no way that this version knows");
+        return flo_fail(err, FLO_E_META_SCHEMA, "field `get`: no way that this version knows");
     }
     return 0;
 }
@@ -102,15 +93,13 @@ static int read_chunks(const json_t *json, struct flo_release *release,
     if (rv < 0 || chunks == NULL) {
         return rv;
     }
-    rv = flo_json_get_u64(chunks, "bytes", CHUNK_BYTES_MIN, CHUNK_BYTES_MAX,
-                          &out->chunk_bytes, err);
+    rv =
+        flo_json_get_u64(chunks, "bytes", CHUNK_BYTES_MIN, CHUNK_BYTES_MAX, &out->chunk_bytes, err);
     if (rv == 0) {
         rv = flo_json_get_digest(chunks, "digest", &out->chunk_list, err);
     }
-    if (rv == 0 &&
-        (out->bytes - 1) / out->chunk_bytes >= FLO_RELEASE_CHUNKS_MAX) {
-        rv = flo_fail(err, FLO_E_META_SCHEMA,
-                      "%llu bytes are more than %d chunks of %llu",
+    if (rv == 0 && (out->bytes - 1) / out->chunk_bytes >= FLO_RELEASE_CHUNKS_MAX) {
+        rv = flo_fail(err, FLO_E_META_SCHEMA, "%llu bytes are more than %d chunks of %llu",
                       (unsigned long long)out->bytes, FLO_RELEASE_CHUNKS_MAX,
                       (unsigned long long)out->chunk_bytes);
     }
@@ -121,16 +110,14 @@ uint32_t flo_release_chunks(const struct flo_release_file *file)
 {
     return file->chunk_bytes == 0
                ? 0
-               : (uint32_t)((file->bytes + file->chunk_bytes - 1) /
-                            file->chunk_bytes);
+               : (uint32_t)((file->bytes + file->chunk_bytes - 1) / file->chunk_bytes);
 }
 
 /* ---- names of files ---- */
 
 static bool is_part_character(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           (c >= '0' && c <= '9') || c == '_';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
 
 /* Characters of the first part of `name`; 0: it is none. */
@@ -178,8 +165,7 @@ static bool are_in_the_way(const char *a, const char *b)
            (b[chars] == '\0' && a[chars] == '/');
 }
 
-static int check_name(const struct flo_release *release, const char *name,
-                      struct flo_err *err)
+static int check_name(const struct flo_release *release, const char *name, struct flo_err *err)
 {
     if (!flo_release_name_is_valid(name)) {
         return flo_fail(err, FLO_E_META_NAME,
@@ -190,8 +176,8 @@ static int check_name(const struct flo_release *release, const char *name,
     for (uint32_t i = 0; i < release->file_count; i++) {
         if (are_in_the_way(release->files[i].name, name)) {
             return flo_fail(err, FLO_E_META_SCHEMA,
-                            "file `%s` stands twice, or `%s` is a folder of it",
-                            name, release->files[i].name);
+                            "file `%s` stands twice, or `%s` is a folder of it", name,
+                            release->files[i].name);
         }
     }
     return 0;
@@ -199,22 +185,20 @@ static int check_name(const struct flo_release *release, const char *name,
 
 /* ---- files ---- */
 
-static int read_scale(const json_t *json, struct flo_release_file *out,
-                      struct flo_err *err)
+static int read_scale(const json_t *json, struct flo_release_file *out, struct flo_err *err)
 {
     uint64_t scale = 0;
     int rv = 0;
 
     if (strcmp(out->role, "adapter") == 0) {
-        rv = flo_json_opt_u64(json, "scale_ppm", 0, FLO_SCALE_PPM_MAX,
-                              FLO_SCALE_PPM, &scale, err);
+        rv = flo_json_opt_u64(json, "scale_ppm", 0, FLO_SCALE_PPM_MAX, FLO_SCALE_PPM, &scale, err);
     }
     out->scale_ppm = (uint32_t)scale;
     return rv;
 }
 
-static int read_file(const json_t *json, struct flo_release *release,
-                     struct flo_release_file *out, struct flo_err *err)
+static int read_file(const json_t *json, struct flo_release *release, struct flo_release_file *out,
+                     struct flo_err *err)
 {
     const char *name;
     const char *role;
@@ -227,8 +211,7 @@ static int read_file(const json_t *json, struct flo_release *release,
         rv = check_name(release, name, err);
     }
     if (rv == 0 && !flo_name_is_valid(role)) {
-        rv = flo_fail(err, FLO_E_META_NAME, "field `role`: `%s` is no word",
-                      role);
+        rv = flo_fail(err, FLO_E_META_NAME, "field `role`: `%s` is no word", role);
     }
     if (rv < 0) {
         return rv;
@@ -251,16 +234,13 @@ static int read_file(const json_t *json, struct flo_release *release,
     return rv;
 }
 
-static int read_files(const json_t *root, struct flo_release *release,
-                      struct flo_err *err)
+static int read_files(const json_t *root, struct flo_release *release, struct flo_err *err)
 {
     json_t *list;
-    int rv =
-        flo_json_get_array(root, "files", FLO_RELEASE_FILES_MAX, &list, err);
+    int rv = flo_json_get_array(root, "files", FLO_RELEASE_FILES_MAX, &list, err);
 
     for (size_t i = 0; rv == 0 && i < json_array_size(list); i++) {
-        rv = read_file(json_array_get(list, i), release, &release->files[i],
-                       err);
+        rv = read_file(json_array_get(list, i), release, &release->files[i], err);
         if (rv < 0) {
             return flo_wrap(err, rv, "files[%zu]", i);
         }
@@ -269,11 +249,10 @@ static int read_files(const json_t *root, struct flo_release *release,
     return rv;
 }
 
-static int index_of(const struct flo_release *release, const char *name,
-                    uint8_t *out, struct flo_err *err)
+static int index_of(const struct flo_release *release, const char *name, uint8_t *out,
+                    struct flo_err *err)
 {
-    const struct flo_release_file *file =
-        name != NULL ? flo_release_find(release, name) : NULL;
+    const struct flo_release_file *file = name != NULL ? flo_release_find(release, name) : NULL;
 
     if (file == NULL) {
         return flo_fail(err, FLO_E_META_SCHEMA, "no file of that name");
@@ -285,18 +264,15 @@ static int index_of(const struct flo_release *release, const char *name,
 /* ---- variants ---- */
 
 /* An optional array of at most four short words. */
-static int read_words(const json_t *json, const char *key, char (*out)[16],
-                      struct flo_err *err)
+static int read_words(const json_t *json, const char *key, char (*out)[16], struct flo_err *err)
 {
     json_t *list = NULL;
     int rv = json != NULL ? flo_json_opt_array(json, key, 4, &list, err) : 0;
 
-    for (size_t i = 0; rv == 0 && list != NULL && i < json_array_size(list);
-         i++) {
+    for (size_t i = 0; rv == 0 && list != NULL && i < json_array_size(list); i++) {
         const char *word = json_string_value(json_array_get(list, i));
         if (word == NULL || strlen(word) > 15 || !flo_name_is_valid(word)) {
-            rv = flo_fail(err, FLO_E_META_SCHEMA,
-                          "field `%s[%zu]` is not a short word", key, i);
+            rv = flo_fail(err, FLO_E_META_SCHEMA, "field `%s[%zu]` is not a short word", key, i);
         } else {
             strcpy(out[i], word);
         }
@@ -304,8 +280,7 @@ static int read_words(const json_t *json, const char *key, char (*out)[16],
     return rv;
 }
 
-static int read_numbers(const json_t *needs, struct flo_release_variant *out,
-                        struct flo_err *err)
+static int read_numbers(const json_t *needs, struct flo_release_variant *out, struct flo_err *err)
 {
     uint64_t context = 0;
     struct {
@@ -321,8 +296,7 @@ static int read_numbers(const json_t *needs, struct flo_release_variant *out,
     };
 
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
-        int rv = flo_json_opt_u64(needs, rows[i].key, 0, rows[i].max, 0,
-                                  rows[i].to, err);
+        int rv = flo_json_opt_u64(needs, rows[i].key, 0, rows[i].max, 0, rows[i].to, err);
         if (rv < 0) {
             return rv;
         }
@@ -331,18 +305,14 @@ static int read_numbers(const json_t *needs, struct flo_release_variant *out,
     return 0;
 }
 
-static int read_runtime(const json_t *needs, struct flo_release_variant *out,
-                        struct flo_err *err)
+static int read_runtime(const json_t *needs, struct flo_release_variant *out, struct flo_err *err)
 {
     const char *runtime = FLO_RUNTIME_NATIVE;
-    int rv = needs != NULL
-                 ? flo_json_opt_name(needs, "runtime", FLO_RUNTIME_NATIVE,
-                                     &runtime, err)
-                 : 0;
+    int rv =
+        needs != NULL ? flo_json_opt_name(needs, "runtime", FLO_RUNTIME_NATIVE, &runtime, err) : 0;
 
     if (rv == 0 && strlen(runtime) >= sizeof(out->runtime)) {
-        rv = flo_fail(err, FLO_E_META_SCHEMA,
-                      "field `runtime` has more than %zu bytes",
+        rv = flo_fail(err, FLO_E_META_SCHEMA, "field `runtime` has more than %zu bytes",
                       sizeof(out->runtime) - 1);
     }
     if (rv == 0) {
@@ -351,8 +321,7 @@ static int read_runtime(const json_t *needs, struct flo_release_variant *out,
     return rv;
 }
 
-static int read_needs(const json_t *json, struct flo_release_variant *out,
-                      struct flo_err *err)
+static int read_needs(const json_t *json, struct flo_release_variant *out, struct flo_err *err)
 {
     json_t *needs;
     int rv = flo_json_opt_object(json, "needs", &needs, err);
@@ -386,18 +355,15 @@ static bool holds(const struct flo_release_variant *variant, uint8_t file)
 static int read_entry(const json_t *json, const struct flo_release *release,
                       struct flo_release_variant *out, struct flo_err *err)
 {
-    const struct flo_release_file *model =
-        flo_release_variant_file(release, out, "model");
+    const struct flo_release_file *model = flo_release_variant_file(release, out, "model");
     const char *entry = NULL;
-    int rv =
-        flo_json_opt_text(json, "entry", FLO_FILE_NAME_MAX, NULL, &entry, err);
+    int rv = flo_json_opt_text(json, "entry", FLO_FILE_NAME_MAX, NULL, &entry, err);
 
     out->entry = FLO_RELEASE_NO_FILE;
     if (rv == 0 && entry != NULL) {
         rv = index_of(release, entry, &out->entry, err);
         if (rv == 0 && !holds(out, out->entry)) {
-            rv = flo_fail(err, FLO_E_META_SCHEMA, "`%s` is not among its files",
-                          entry);
+            rv = flo_fail(err, FLO_E_META_SCHEMA, "`%s` is not among its files", entry);
         }
         rv = rv < 0 ? flo_wrap(err, rv, "field `entry`") : 0;
     } else if (rv == 0 && flo_release_is_native(out) && model != NULL) {
@@ -406,34 +372,29 @@ static int read_entry(const json_t *json, const struct flo_release *release,
     if (rv == 0 && flo_release_is_native(out) &&
         (out->entry == FLO_RELEASE_NO_FILE ||
          strcmp(release->files[out->entry].role, "model") != 0)) {
-        rv = flo_fail(err, FLO_E_META_SCHEMA,
-                      "no file of role `model` to serve");
+        rv = flo_fail(err, FLO_E_META_SCHEMA, "no file of role `model` to serve");
     }
     return rv;
 }
 
 static int check_variant(const struct flo_release *release,
-                         const struct flo_release_variant *variant,
-                         struct flo_err *err)
+                         const struct flo_release_variant *variant, struct flo_err *err)
 {
     uint64_t bytes = 0;
     uint32_t adapters = 0;
 
     for (uint32_t i = 0; i < variant->file_count; i++) {
-        const struct flo_release_file *file =
-            &release->files[variant->files[i]];
+        const struct flo_release_file *file = &release->files[variant->files[i]];
         bytes += file->bytes; /* 64 of 2^44 are less than 2^64 */
         adapters += strcmp(file->role, "adapter") == 0 ? 1 : 0;
     }
     if (bytes > BYTES_MAX) {
-        return flo_fail(err, FLO_E_META_SCHEMA,
-                        "its files have %llu bytes, %llu are allowed",
-                        (unsigned long long)bytes,
-                        (unsigned long long)BYTES_MAX);
+        return flo_fail(err, FLO_E_META_SCHEMA, "its files have %llu bytes, %llu are allowed",
+                        (unsigned long long)bytes, (unsigned long long)BYTES_MAX);
     }
     if (adapters > FLO_RELEASE_ADAPTERS_MAX) {
-        return flo_fail(err, FLO_E_META_SCHEMA, "%u adapters, %d are allowed",
-                        adapters, FLO_RELEASE_ADAPTERS_MAX);
+        return flo_fail(err, FLO_E_META_SCHEMA, "%u adapters, %d are allowed", adapters,
+                        FLO_RELEASE_ADAPTERS_MAX);
     }
     return adapters > 0 && flo_digest_is_zero(&release->base)
                ? flo_fail(err, FLO_E_META_SCHEMA,
@@ -441,19 +402,15 @@ static int check_variant(const struct flo_release *release,
                : 0;
 }
 
-static int read_variant_files(const json_t *json,
-                              const struct flo_release *release,
-                              struct flo_release_variant *out,
-                              struct flo_err *err)
+static int read_variant_files(const json_t *json, const struct flo_release *release,
+                              struct flo_release_variant *out, struct flo_err *err)
 {
     json_t *list;
-    int rv =
-        flo_json_get_array(json, "files", FLO_RELEASE_FILES_MAX, &list, err);
+    int rv = flo_json_get_array(json, "files", FLO_RELEASE_FILES_MAX, &list, err);
 
     for (size_t i = 0; rv == 0 && i < json_array_size(list); i++) {
         uint8_t *next = &out->files[out->file_count];
-        rv = index_of(release, json_string_value(json_array_get(list, i)), next,
-                      err);
+        rv = index_of(release, json_string_value(json_array_get(list, i)), next, err);
         if (rv == 0 && holds(out, *next)) {
             rv = flo_fail(err, FLO_E_META_SCHEMA, "it stands twice");
         }
@@ -486,12 +443,10 @@ static int read_variant(const json_t *json, const struct flo_release *release,
     return rv < 0 ? rv : check_variant(release, out, err);
 }
 
-static int read_variants(const json_t *root, struct flo_release *out,
-                         struct flo_err *err)
+static int read_variants(const json_t *root, struct flo_release *out, struct flo_err *err)
 {
     json_t *list;
-    int rv = flo_json_get_array(root, "variants", FLO_RELEASE_VARIANTS_MAX,
-                                &list, err);
+    int rv = flo_json_get_array(root, "variants", FLO_RELEASE_VARIANTS_MAX, &list, err);
 
     if (rv < 0) {
         return rv;
@@ -511,21 +466,18 @@ static int read_variants(const json_t *root, struct flo_release *out,
 
 /* ---- probe ---- */
 
-static int add_golden(struct flo_release *out, const char *name,
-                      struct flo_err *err)
+static int add_golden(struct flo_release *out, const char *name, struct flo_err *err)
 {
     int rv = index_of(out, name, &out->golden[out->golden_count], err);
 
     if (rv < 0) {
-        return flo_wrap(err, rv, "field `probe.golden`: `%.140s`",
-                        name != NULL ? name : "?");
+        return flo_wrap(err, rv, "field `probe.golden`: `%.140s`", name != NULL ? name : "?");
     }
     out->golden_count++;
     return 0;
 }
 
-static int read_golden(const json_t *probe, struct flo_release *release,
-                       struct flo_err *err)
+static int read_golden(const json_t *probe, struct flo_release *release, struct flo_err *err)
 {
     const char *name = "";
     json_t *list = NULL;
@@ -535,17 +487,14 @@ static int read_golden(const json_t *probe, struct flo_release *release,
         rv = flo_json_opt_name(probe, "golden", "", &name, err);
         return rv < 0 || name[0] == '\0' ? rv : add_golden(release, name, err);
     }
-    rv =
-        flo_json_opt_array(probe, "golden", FLO_RELEASE_GOLDEN_MAX, &list, err);
+    rv = flo_json_opt_array(probe, "golden", FLO_RELEASE_GOLDEN_MAX, &list, err);
     for (size_t i = 0; rv == 0 && i < json_array_size(list); i++) {
-        rv = add_golden(release, json_string_value(json_array_get(list, i)),
-                        err);
+        rv = add_golden(release, json_string_value(json_array_get(list, i)), err);
     }
     return rv;
 }
 
-static int read_probe(const json_t *root, struct flo_release *release,
-                      struct flo_err *err)
+static int read_probe(const json_t *root, struct flo_release *release, struct flo_err *err)
 {
     json_t *probe;
     int rv = flo_json_opt_object(root, "probe", &probe, err);
@@ -567,15 +516,12 @@ static int read_probe(const json_t *root, struct flo_release *release,
 
 /* ---- the head ---- */
 
-static int read_names(const json_t *root, struct flo_release *out,
-                      struct flo_err *err)
+static int read_names(const json_t *root, struct flo_release *out, struct flo_err *err)
 {
     struct {
         const char *key;
         char *to;
-    } names[] = {{"fleet", out->fleet},
-                 {"model", out->model},
-                 {"version", out->version}};
+    } names[] = {{"fleet", out->fleet}, {"model", out->model}, {"version", out->version}};
     const char *text;
 
     for (size_t i = 0; i < FLO_COUNT(names); i++) {
@@ -585,12 +531,10 @@ static int read_names(const json_t *root, struct flo_release *out,
         }
         strcpy(names[i].to, text);
     }
-    int rv = flo_json_opt_text(root, "label", sizeof(out->label) - 1, "", &text,
-                               err);
+    int rv = flo_json_opt_text(root, "label", sizeof(out->label) - 1, "", &text, err);
     if (rv == 0) {
         strcpy(out->label, text);
-        rv = flo_json_opt_text(root, "license", sizeof(out->license) - 1, "",
-                               &text, err);
+        rv = flo_json_opt_text(root, "license", sizeof(out->license) - 1, "", &text, err);
     }
     if (rv == 0) {
         strcpy(out->license, text);
@@ -598,8 +542,7 @@ static int read_names(const json_t *root, struct flo_release *out,
     return rv;
 }
 
-static int read_base(const json_t *root, struct flo_release *out,
-                     struct flo_err *err)
+static int read_base(const json_t *root, struct flo_release *out, struct flo_err *err)
 {
     json_t *base;
     int rv = flo_json_opt_object(root, "base", &base, err);
@@ -609,8 +552,7 @@ static int read_base(const json_t *root, struct flo_release *out,
     }
     rv = flo_json_get_digest(base, "release", &out->base, err);
     if (rv == 0) {
-        rv = flo_json_opt_u64(base, "number", 0, NUMBER_MAX, 0,
-                              &out->base_number, err);
+        rv = flo_json_opt_u64(base, "number", 0, NUMBER_MAX, 0, &out->base_number, err);
     }
     if (rv == 0 && flo_digest_is_zero(&out->base)) {
         rv = flo_fail(err, FLO_E_META_SCHEMA, "field `release` is zero");
@@ -618,8 +560,7 @@ static int read_base(const json_t *root, struct flo_release *out,
     return rv < 0 ? flo_wrap(err, rv, "field `base`") : 0;
 }
 
-static int read_head(const json_t *root, struct flo_release *release,
-                     struct flo_err *err)
+static int read_head(const json_t *root, struct flo_release *release, struct flo_err *err)
 {
     uint64_t v;
     int rv = flo_json_check_critical(root, err);
@@ -632,29 +573,25 @@ static int read_head(const json_t *root, struct flo_release *release,
         rv = read_names(root, release, err);
     }
     if (rv == 0) {
-        rv = flo_json_get_u64(root, "number", 1, NUMBER_MAX, &release->number,
-                              err);
+        rv = flo_json_get_u64(root, "number", 1, NUMBER_MAX, &release->number, err);
     }
     if (rv == 0) {
-        rv = flo_json_opt_u64(root, "floor", 0, release->number, 0,
-                              &release->floor, err);
+        rv = flo_json_opt_u64(root, "floor", 0, release->number, 0, &release->floor, err);
     }
     if (rv == 0) {
-        rv = flo_json_opt_u64(root, "created_at_ms", 0, INT64_MAX, 0,
-                              &release->created_at_ms, err);
+        rv = flo_json_opt_u64(root, "created_at_ms", 0, INT64_MAX, 0, &release->created_at_ms, err);
     }
     return rv < 0 ? rv : read_base(root, release, err);
 }
 
-static int read_all(const json_t *root, const char *fleet,
-                    struct flo_release *release, struct flo_err *err)
+static int read_all(const json_t *root, const char *fleet, struct flo_release *release,
+                    struct flo_err *err)
 {
     int rv = read_head(root, release, err);
 
     if (rv == 0 && fleet != NULL && strcmp(fleet, release->fleet) != 0) {
-        rv = flo_fail(err, FLO_E_META_FLEET,
-                      "release is for fleet `%s`, this is `%s`", release->fleet,
-                      fleet);
+        rv = flo_fail(err, FLO_E_META_FLEET, "release is for fleet `%s`, this is `%s`",
+                      release->fleet, fleet);
     }
     if (rv == 0) {
         rv = read_files(root, release, err);
@@ -666,8 +603,7 @@ static int read_all(const json_t *root, const char *fleet,
         rv = read_probe(root, release, err);
     }
     if (rv == 0) {
-        rv = flo_serve_read(json_object_get(root, "serve"), &release->serve,
-                            err);
+        rv = flo_serve_read(json_object_get(root, "serve"), &release->serve, err);
         rv = rv < 0 ? flo_wrap(err, rv, "field `serve`") : 0;
     }
     if (rv == 0 && strcmp(release->serve.split_of, release->model) == 0) {
@@ -679,8 +615,8 @@ static int read_all(const json_t *root, const char *fleet,
     return rv;
 }
 
-int flo_release_new(const char *body, size_t bytes, const char *fleet,
-                    struct flo_release **out, struct flo_err *err)
+int flo_release_new(const char *body, size_t bytes, const char *fleet, struct flo_release **out,
+                    struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *root = NULL;
     struct flo_release *release = calloc(1, sizeof(*release));
@@ -709,8 +645,8 @@ void flo_release_free(struct flo_release *release)
     }
 }
 
-int flo_release_parse(const char *body, size_t bytes, const char *fleet,
-                      struct flo_release *out, struct flo_err *err)
+int flo_release_parse(const char *body, size_t bytes, const char *fleet, struct flo_release *out,
+                      struct flo_err *err)
 {
     struct flo_release *release;
     int rv = flo_release_new(body, bytes, fleet, &release, err);
@@ -729,8 +665,7 @@ void flo_release_deinit(struct flo_release *release)
 
 /* ---- looking into one ---- */
 
-const struct flo_release_file *
-flo_release_find(const struct flo_release *release, const char *name)
+const struct flo_release_file *flo_release_find(const struct flo_release *release, const char *name)
 {
     for (uint32_t i = 0; i < release->file_count; i++) {
         if (strcmp(release->files[i].name, name) == 0) {
@@ -740,14 +675,12 @@ flo_release_find(const struct flo_release *release, const char *name)
     return NULL;
 }
 
-const struct flo_release_file *
-flo_release_variant_file(const struct flo_release *release,
-                         const struct flo_release_variant *variant,
-                         const char *role)
+const struct flo_release_file *flo_release_variant_file(const struct flo_release *release,
+                                                        const struct flo_release_variant *variant,
+                                                        const char *role)
 {
     for (uint32_t i = 0; i < variant->file_count; i++) {
-        const struct flo_release_file *file =
-            &release->files[variant->files[i]];
+        const struct flo_release_file *file = &release->files[variant->files[i]];
         if (strcmp(file->role, role) == 0) {
             return file;
         }
@@ -761,17 +694,15 @@ const struct flo_way *flo_release_full_way(const struct flo_release_file *file)
 
     for (uint32_t i = 0; i < file->way_count; i++) {
         const struct flo_way *way = &file->ways[i];
-        if (flo_digest_is_zero(&way->base) &&
-            (best == NULL || way->bytes < best->bytes)) {
+        if (flo_digest_is_zero(&way->base) && (best == NULL || way->bytes < best->bytes)) {
             best = way;
         }
     }
     return best;
 }
 
-const struct flo_release_file *
-flo_release_entry(const struct flo_release *release,
-                  const struct flo_release_variant *variant)
+const struct flo_release_file *flo_release_entry(const struct flo_release *release,
+                                                 const struct flo_release_variant *variant)
 {
     return variant->entry != FLO_RELEASE_NO_FILE
                ? &release->files[variant->entry]
@@ -780,8 +711,7 @@ flo_release_entry(const struct flo_release *release,
 
 bool flo_release_is_native(const struct flo_release_variant *variant)
 {
-    return variant->runtime[0] == '\0' ||
-           strcmp(variant->runtime, FLO_RUNTIME_NATIVE) == 0;
+    return variant->runtime[0] == '\0' || strcmp(variant->runtime, FLO_RUNTIME_NATIVE) == 0;
 }
 
 bool flo_release_is_step(const struct flo_release_file *file)
@@ -791,25 +721,21 @@ bool flo_release_is_step(const struct flo_release_file *file)
 
 void flo_release_title(const struct flo_release *release, char *out)
 {
-    snprintf(out, 2 * FLO_NAME_MAX + 2, "%s@%s", release->model,
-             release->version);
+    snprintf(out, 2 * FLO_NAME_MAX + 2, "%s@%s", release->model, release->version);
 }
 
-int flo_release_title_parse(const char *text, char *model, char *version,
-                            struct flo_err *err)
+int flo_release_title_parse(const char *text, char *model, char *version, struct flo_err *err)
 {
     const char *at = strchr(text, '@');
     char name[FLO_NAME_MAX + 1];
 
     if (at == NULL || at - text > FLO_NAME_MAX) {
-        return flo_fail(err, FLO_E_META_NAME,
-                        "`%.80s` is no release name (model@version)", text);
+        return flo_fail(err, FLO_E_META_NAME, "`%.80s` is no release name (model@version)", text);
     }
     memcpy(name, text, (size_t)(at - text));
     name[at - text] = '\0';
     if (!flo_name_is_valid(name) || !flo_name_is_valid(at + 1)) {
-        return flo_fail(err, FLO_E_META_NAME,
-                        "`%.140s` is no release name (model@version)", text);
+        return flo_fail(err, FLO_E_META_NAME, "`%.140s` is no release name (model@version)", text);
     }
     strcpy(model, name);
     strcpy(version, at + 1);

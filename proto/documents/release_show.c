@@ -16,8 +16,7 @@ static void put_text(struct flo_buf *out, const char *what, const char *text)
     }
 }
 
-static void put_digest(struct flo_buf *out, const char *what,
-                       const struct flo_digest *digest)
+static void put_digest(struct flo_buf *out, const char *what, const struct flo_digest *digest)
 {
     char text[FLO_DIGEST_TEXT];
 
@@ -33,8 +32,7 @@ static void put_number(struct flo_buf *out, const char *what, uint64_t value)
     }
 }
 
-static void put_words(struct flo_buf *out, const char *what,
-                      const char (*words)[16], size_t count)
+static void put_words(struct flo_buf *out, const char *what, const char (*words)[16], size_t count)
 {
     for (size_t i = 0; i < count && words[i][0] != '\0'; i++) {
         flo_buf_printf(out, "%s%s", i == 0 ? what : ",", words[i]);
@@ -45,8 +43,8 @@ static void put_words(struct flo_buf *out, const char *what,
 
 static void show_way(const struct flo_way *way, struct flo_buf *out)
 {
-    flo_buf_printf(out, "  get         %s %" PRIu64 " bytes",
-                   flo_codec_word(way->codec), way->bytes);
+    flo_buf_printf(out, "  get         %s %" PRIu64 " bytes", flo_codec_word(way->codec),
+                   way->bytes);
     put_digest(out, " ", &way->digest);
     if (!flo_digest_is_zero(&way->base)) {
         put_digest(out, " base ", &way->base);
@@ -60,8 +58,8 @@ static void show_way(const struct flo_way *way, struct flo_buf *out)
 
 static void show_file(const struct flo_release_file *file, struct flo_buf *out)
 {
-    flo_buf_printf(out, "file        %s role %s %" PRIu64 " bytes", file->name,
-                   file->role, file->bytes);
+    flo_buf_printf(out, "file        %s role %s %" PRIu64 " bytes", file->name, file->role,
+                   file->bytes);
     put_digest(out, " ", &file->digest);
     if (strcmp(file->role, "adapter") == 0) {
         flo_buf_printf(out, " scale_ppm %" PRIu32, file->scale_ppm);
@@ -81,12 +79,10 @@ static void show_file(const struct flo_release_file *file, struct flo_buf *out)
 /* ---- variants ---- */
 
 static void show_variant(const struct flo_release *release,
-                         const struct flo_release_variant *variant,
-                         struct flo_buf *out)
+                         const struct flo_release_variant *variant, struct flo_buf *out)
 {
     flo_buf_printf(out, "variant     %s runtime %s", variant->name,
-                   variant->runtime[0] != '\0' ? variant->runtime
-                                               : FLO_RUNTIME_NATIVE);
+                   variant->runtime[0] != '\0' ? variant->runtime : FLO_RUNTIME_NATIVE);
     if (variant->entry != FLO_RELEASE_NO_FILE) {
         flo_buf_printf(out, " entry %s", release->files[variant->entry].name);
     }
@@ -97,8 +93,7 @@ static void show_variant(const struct flo_release *release,
     flo_buf_text(out, "\n  needs      ");
     put_words(out, " arch ", variant->arch, FLO_COUNT(variant->arch));
     put_words(out, " engine ", variant->engine, FLO_COUNT(variant->engine));
-    put_words(out, " accelerator ", variant->accelerator,
-              FLO_COUNT(variant->accelerator));
+    put_words(out, " accelerator ", variant->accelerator, FLO_COUNT(variant->accelerator));
     put_number(out, "memory_bytes", variant->memory_bytes);
     put_number(out, "disk_bytes", variant->disk_bytes);
     put_number(out, "context", variant->context);
@@ -120,15 +115,13 @@ static void show_probe(const struct flo_release *release, struct flo_buf *out)
                        release->files[release->golden[i]].name);
     }
     if (release->probe_speed_ratio_max > 0) {
-        flo_buf_printf(out, " speed_ratio_max %g",
-                       release->probe_speed_ratio_max);
+        flo_buf_printf(out, " speed_ratio_max %g", release->probe_speed_ratio_max);
     }
     put_number(out, "memory_bytes_max", release->probe_memory_bytes_max);
     flo_buf_text(out, "\n");
 }
 
-static void show_serve(const struct flo_release_serve *serve,
-                       struct flo_buf *out)
+static void show_serve(const struct flo_release_serve *serve, struct flo_buf *out)
 {
     flo_buf_text(out, "serve      ");
     put_number(out, "context", serve->context);
@@ -137,12 +130,11 @@ static void show_serve(const struct flo_release_serve *serve,
         flo_buf_printf(out, " cache %s", serve->cache);
     }
     if (serve->split_pct > 0) {
-        flo_buf_printf(out, " split_of %s %u%%", serve->split_of,
-                       serve->split_pct);
+        flo_buf_printf(out, " split_of %s %u%%", serve->split_of, serve->split_pct);
     }
-#define FLO_SAMPLING(name, max, meaning)                                       \
-    if (serve->sampling.name >= 0) {                                           \
-        flo_buf_printf(out, " " #name " %" PRId64, serve->sampling.name);      \
+#define FLO_SAMPLING(name, max, meaning)                                                           \
+    if (serve->sampling.name >= 0) {                                                               \
+        flo_buf_printf(out, " " #name " %" PRId64, serve->sampling.name);                          \
     }
 #include "proto/sampling.def"
 #undef FLO_SAMPLING
@@ -152,13 +144,11 @@ static void show_serve(const struct flo_release_serve *serve,
 
 void flo_release_show(const struct flo_release *release, struct flo_buf *out)
 {
-    flo_buf_printf(out, "%s@%s fleet %s number %" PRIu64 " floor %" PRIu64 "\n",
-                   release->model, release->version, release->fleet,
-                   release->number, release->floor);
+    flo_buf_printf(out, "%s@%s fleet %s number %" PRIu64 " floor %" PRIu64 "\n", release->model,
+                   release->version, release->fleet, release->number, release->floor);
     put_text(out, "label", release->label);
     put_text(out, "license", release->license);
-    flo_buf_printf(out, "%-12s%" PRIu64 " ms since 1970\n", "created",
-                   release->created_at_ms);
+    flo_buf_printf(out, "%-12s%" PRIu64 " ms since 1970\n", "created", release->created_at_ms);
     if (!flo_digest_is_zero(&release->base)) {
         put_digest(out, "base        ", &release->base);
         flo_buf_printf(out, " number %" PRIu64 "\n", release->base_number);

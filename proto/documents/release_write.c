@@ -112,13 +112,11 @@ static json_t *variant_json(const struct flo_release *release,
     json_object_set_new(json, "name", json_string(variant->name));
     json_object_set_new(json, "needs", needs_json(variant));
     for (uint32_t i = 0; i < variant->file_count; i++) {
-        json_array_append_new(
-            files, json_string(release->files[variant->files[i]].name));
+        json_array_append_new(files, json_string(release->files[variant->files[i]].name));
     }
     json_object_set_new(json, "files", files);
     if (variant->entry != FLO_RELEASE_NO_FILE) {
-        json_object_set_new(json, "entry",
-                            json_string(release->files[variant->entry].name));
+        json_object_set_new(json, "entry", json_string(release->files[variant->entry].name));
     }
     return json;
 }
@@ -129,20 +127,17 @@ static json_t *probe_json(const struct flo_release *release)
 
     json_t *golden = json_array();
     for (uint32_t i = 0; i < release->golden_count; i++) {
-        json_array_append_new(
-            golden, json_string(release->files[release->golden[i]].name));
+        json_array_append_new(golden, json_string(release->files[release->golden[i]].name));
     }
     if (release->golden_count > 0) {
         json_object_set(json, "golden", golden);
     }
     json_decref(golden);
     if (release->probe_speed_ratio_max > 0) {
-        json_object_set_new(json, "speed_ratio_max",
-                            json_real(release->probe_speed_ratio_max));
+        json_object_set_new(json, "speed_ratio_max", json_real(release->probe_speed_ratio_max));
     }
     if (release->probe_memory_bytes_max > 0) {
-        json_object_set_new(json, "memory_bytes_max",
-                            integer(release->probe_memory_bytes_max));
+        json_object_set_new(json, "memory_bytes_max", integer(release->probe_memory_bytes_max));
     }
     return json;
 }
@@ -157,8 +152,7 @@ static void put_base(json_t *root, const struct flo_release *release)
     }
 }
 
-int flo_release_write(const struct flo_release *release, struct flo_buf *out,
-                      struct flo_err *err)
+int flo_release_write(const struct flo_release *release, struct flo_buf *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *root = json_object();
     json_t *variants = json_array();
@@ -174,8 +168,7 @@ int flo_release_write(const struct flo_release *release, struct flo_buf *out,
     json_object_set_new(root, "license", json_string(release->license));
     json_object_set_new(root, "created_at_ms", integer(release->created_at_ms));
     for (uint32_t i = 0; i < release->variant_count; i++) {
-        json_array_append_new(variants,
-                              variant_json(release, &release->variants[i]));
+        json_array_append_new(variants, variant_json(release, &release->variants[i]));
     }
     json_object_set_new(root, "variants", variants);
     for (uint32_t i = 0; i < release->file_count; i++) {
@@ -194,8 +187,7 @@ int flo_release_write(const struct flo_release *release, struct flo_buf *out,
         return flo_fail(err, FLO_E_MEMORY, "no memory for a release document");
     }
     if (out->bytes - before > FLO_RELEASE_BYTES_MAX) {
-        return flo_fail(err, FLO_E_META_TOO_LARGE,
-                        "release document has %zu bytes, %d allowed",
+        return flo_fail(err, FLO_E_META_TOO_LARGE, "release document has %zu bytes, %d allowed",
                         out->bytes - before, FLO_RELEASE_BYTES_MAX);
     }
     return 0;

@@ -25,12 +25,10 @@ void flo_release_serve_deinit(struct flo_release_serve *serve)
     serve->system = NULL;
 }
 
-static int read_cache(const json_t *json, struct flo_release_serve *serve,
-                      struct flo_err *err)
+static int read_cache(const json_t *json, struct flo_release_serve *serve, struct flo_err *err)
 {
     const char *cache;
-    int rv = flo_json_opt_text(json, "cache", sizeof(serve->cache) - 1,
-                               serve->cache, &cache, err);
+    int rv = flo_json_opt_text(json, "cache", sizeof(serve->cache) - 1, serve->cache, &cache, err);
 
     if (rv < 0 || cache == serve->cache) {
         return rv;
@@ -41,16 +39,14 @@ static int read_cache(const json_t *json, struct flo_release_serve *serve,
             return 0;
         }
     }
-    return flo_fail(err, FLO_E_META_SCHEMA,
-                    "field `cache`: `%s` is none of f16 f32 q8_0 q4_0", cache);
+    return flo_fail(err, FLO_E_META_SCHEMA, "field `cache`: `%s` is none of f16 f32 q8_0 q4_0",
+                    cache);
 }
 
-static int read_system(const json_t *json, struct flo_release_serve *serve,
-                       struct flo_err *err)
+static int read_system(const json_t *json, struct flo_release_serve *serve, struct flo_err *err)
 {
     const char *system;
-    int rv = flo_json_opt_text(json, "system", FLO_SERVE_SYSTEM_BYTES_MAX, NULL,
-                               &system, err);
+    int rv = flo_json_opt_text(json, "system", FLO_SERVE_SYSTEM_BYTES_MAX, NULL, &system, err);
 
     if (rv < 0 || system == NULL) {
         return rv;
@@ -64,8 +60,8 @@ static int read_system(const json_t *json, struct flo_release_serve *serve,
     return 0;
 }
 
-static int read_value(const json_t *json, const char *key, uint64_t max,
-                      int64_t *out, struct flo_err *err)
+static int read_value(const json_t *json, const char *key, uint64_t max, int64_t *out,
+                      struct flo_err *err)
 {
     uint64_t value;
     int rv;
@@ -80,8 +76,7 @@ static int read_value(const json_t *json, const char *key, uint64_t max,
     return rv;
 }
 
-static int read_sampling(const json_t *json, struct flo_release_sampling *out,
-                         struct flo_err *err)
+static int read_sampling(const json_t *json, struct flo_release_sampling *out, struct flo_err *err)
 {
     json_t *sampling;
     int rv = flo_json_opt_object(json, "sampling", &sampling, err);
@@ -89,17 +84,16 @@ static int read_sampling(const json_t *json, struct flo_release_sampling *out,
     if (rv < 0 || sampling == NULL) {
         return rv;
     }
-#define FLO_SAMPLING(name, max, meaning)                                       \
-    if (rv == 0) {                                                             \
-        rv = read_value(sampling, #name, max, &out->name, err);                \
+#define FLO_SAMPLING(name, max, meaning)                                                           \
+    if (rv == 0) {                                                                                 \
+        rv = read_value(sampling, #name, max, &out->name, err);                                    \
     }
 #include "proto/sampling.def"
 #undef FLO_SAMPLING
     return rv < 0 ? flo_wrap(err, rv, "field `sampling`") : 0;
 }
 
-static int read_split(const json_t *json, struct flo_release_serve *serve,
-                      struct flo_err *err)
+static int read_split(const json_t *json, struct flo_release_serve *serve, struct flo_err *err)
 {
     json_t *split;
     const char *model;
@@ -120,17 +114,15 @@ static int read_split(const json_t *json, struct flo_release_serve *serve,
     return rv < 0 ? flo_wrap(err, rv, "field `split_of`") : 0;
 }
 
-static int read_fields(const json_t *json, struct flo_release_serve *serve,
-                       struct flo_err *err)
+static int read_fields(const json_t *json, struct flo_release_serve *serve, struct flo_err *err)
 {
     uint64_t context;
     uint64_t sessions;
-    int rv = flo_json_opt_u64(json, "context", 0, CONTEXT_MAX, serve->context,
-                              &context, err);
+    int rv = flo_json_opt_u64(json, "context", 0, CONTEXT_MAX, serve->context, &context, err);
 
     if (rv == 0) {
-        rv = flo_json_opt_u64(json, "sessions", 0, FLO_SERVE_SESSIONS_MAX,
-                              serve->sessions, &sessions, err);
+        rv = flo_json_opt_u64(json, "sessions", 0, FLO_SERVE_SESSIONS_MAX, serve->sessions,
+                              &sessions, err);
     }
     if (rv == 0) {
         serve->context = (uint32_t)context;
@@ -146,19 +138,16 @@ static int read_fields(const json_t *json, struct flo_release_serve *serve,
     return rv < 0 ? rv : read_sampling(json, &serve->sampling, err);
 }
 
-int flo_serve_read(const json_t *json, struct flo_release_serve *serve,
-                   struct flo_err *err)
+int flo_serve_read(const json_t *json, struct flo_release_serve *serve, struct flo_err *err)
 {
     if (json == NULL || json_is_null(json)) {
         return 0;
     }
-    return json_is_object(json)
-               ? read_fields(json, serve, err)
-               : flo_fail(err, FLO_E_META_SCHEMA, "it is no object");
+    return json_is_object(json) ? read_fields(json, serve, err)
+                                : flo_fail(err, FLO_E_META_SCHEMA, "it is no object");
 }
 
-int flo_release_serve_parse(const char *text, size_t bytes,
-                            struct flo_release_serve *serve,
+int flo_release_serve_parse(const char *text, size_t bytes, struct flo_release_serve *serve,
                             struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *root = NULL;
@@ -182,8 +171,7 @@ json_t *flo_serve_json(const struct flo_release_serve *serve)
     json_t *json = json_object();
     json_t *sampling = json_object();
 
-#define FLO_SAMPLING(name, max, meaning)                                       \
-    put(sampling, #name, serve->sampling.name);
+#define FLO_SAMPLING(name, max, meaning) put(sampling, #name, serve->sampling.name);
 #include "proto/sampling.def"
 #undef FLO_SAMPLING
     put(json, "context", serve->context == 0 ? -1 : (int64_t)serve->context);
@@ -195,9 +183,9 @@ json_t *flo_serve_json(const struct flo_release_serve *serve)
         json_object_set_new(json, "system", json_string(serve->system));
     }
     if (serve->split_pct > 0) {
-        json_object_set_new(json, "split_of",
-                            json_pack("{s:s,s:i}", "model", serve->split_of,
-                                      "pct", (int)serve->split_pct));
+        json_object_set_new(
+            json, "split_of",
+            json_pack("{s:s,s:i}", "model", serve->split_of, "pct", (int)serve->split_pct));
     }
     if (json_object_size(sampling) > 0) {
         json_object_set(json, "sampling", sampling);

@@ -14,12 +14,10 @@ static bool maps(const struct flo_memory_model *model, uint32_t before,
     return false;
 }
 
-static bool is_counted(const struct flo_memory_set *set,
-                       const struct flo_digest *digest)
+static bool is_counted(const struct flo_memory_set *set, const struct flo_digest *digest)
 {
     for (size_t i = 0; i < set->count; i++) {
-        if (set->is_in[i] &&
-            maps(&set->models[i], set->models[i].n_files, digest)) {
+        if (set->is_in[i] && maps(&set->models[i], set->models[i].n_files, digest)) {
             return true;
         }
     }
@@ -32,8 +30,7 @@ uint64_t flo_memory_add(uint64_t a, uint64_t b)
 }
 
 /* Bytes of its files that no model of the set maps. */
-static uint64_t files_new(const struct flo_memory_set *set,
-                          const struct flo_memory_model *model)
+static uint64_t files_new(const struct flo_memory_set *set, const struct flo_memory_model *model)
 {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < model->n_files; i++) {
@@ -56,8 +53,7 @@ static uint64_t private_at(const struct flo_memory_model *model, uint32_t rung)
     return model->private_bytes[rung < last ? rung : last];
 }
 
-uint64_t flo_memory_cost_new(const struct flo_memory_set *set,
-                             const struct flo_memory_model *model,
+uint64_t flo_memory_cost_new(const struct flo_memory_set *set, const struct flo_memory_model *model,
                              uint32_t rung)
 {
     return flo_memory_add(private_at(model, rung), files_new(set, model));
@@ -66,8 +62,7 @@ uint64_t flo_memory_cost_new(const struct flo_memory_set *set,
 /* ---- order ---- */
 
 /* Pinned first, the greater weight, the lower name. */
-static bool is_before(const struct flo_memory_model *a,
-                      const struct flo_memory_model *b)
+static bool is_before(const struct flo_memory_model *a, const struct flo_memory_model *b)
 {
     if (a->is_pinned != b->is_pinned) {
         return a->is_pinned;

@@ -8,8 +8,7 @@
 #define SOFT_MS 60000       /* a batch request takes none used since then */
 #define BACKOFF_MS_MAX 60000
 
-static struct flo_memory_set residents(const struct flo_memory_model *models,
-                                       size_t count,
+static struct flo_memory_set residents(const struct flo_memory_model *models, size_t count,
                                        const struct flo_memory_plan *plan)
 {
     struct flo_memory_set set = {.models = models, .count = count};
@@ -31,18 +30,16 @@ const char *flo_memory_way_word(enum flo_memory_way way)
     return words[way];
 }
 
-enum flo_memory_way
-flo_memory_candidate(const struct flo_memory_model *models, size_t count,
-                     const struct flo_memory_plan *plan, size_t model,
-                     const struct flo_memory_model *candidate,
-                     bool pool_is_free, uint64_t *needed)
+enum flo_memory_way flo_memory_candidate(const struct flo_memory_model *models, size_t count,
+                                         const struct flo_memory_plan *plan, size_t model,
+                                         const struct flo_memory_model *candidate,
+                                         bool pool_is_free, uint64_t *needed)
 {
     struct flo_memory_set set = residents(models, count, plan);
     uint64_t without_pool = plan->planned - plan->pool;
     uint32_t rung = plan->models[model].rung;
     uint64_t full = flo_memory_cost_new(&set, candidate, rung);
-    uint64_t least =
-        flo_memory_cost_new(&set, candidate, flo_memory_last_rung(candidate));
+    uint64_t least = flo_memory_cost_new(&set, candidate, flo_memory_last_rung(candidate));
 
     assert(model < count && plan->planned >= plan->pool);
     *needed = plan->planned + full;
@@ -64,12 +61,10 @@ flo_memory_candidate(const struct flo_memory_model *models, size_t count,
 /* ---- the pool ---- */
 
 /* Until when it may stay; 0: it may go now. */
-static uint64_t protected_ms(const struct flo_memory_host *host, bool is_soft,
-                             uint64_t now_ms)
+static uint64_t protected_ms(const struct flo_memory_host *host, bool is_soft, uint64_t now_ms)
 {
     uint64_t served = SERVED_LOADS_MIN * host->load_ms;
-    uint64_t until =
-        host->loaded_ms + (served > SERVED_MS_MIN ? served : SERVED_MS_MIN);
+    uint64_t until = host->loaded_ms + (served > SERVED_MS_MIN ? served : SERVED_MS_MIN);
     if (is_soft && host->used_ms + SOFT_MS > until) {
         until = host->used_ms + SOFT_MS;
     }
@@ -81,8 +76,8 @@ static uint64_t used_ms(const struct flo_memory_host *host)
     return host->used_ms > host->loaded_ms ? host->used_ms : host->loaded_ms;
 }
 
-static bool is_in_pool(const struct flo_memory_plan *plan,
-                       const struct flo_memory_host *hosts, size_t index)
+static bool is_in_pool(const struct flo_memory_plan *plan, const struct flo_memory_host *hosts,
+                       size_t index)
 {
     return hosts[index].is_loaded && !plan->models[index].is_resident;
 }
@@ -90,15 +85,14 @@ static bool is_in_pool(const struct flo_memory_plan *plan,
 /* Bytes of the on-demand models in memory with `wanted` next to the residents.
  */
 static uint64_t pool_used(const struct flo_memory_set *residents,
-                          const struct flo_memory_plan *plan,
-                          const bool stays[], size_t wanted)
+                          const struct flo_memory_plan *plan, const bool stays[], size_t wanted)
 {
     struct flo_memory_set set = *residents;
     uint64_t bytes = 0;
     for (size_t i = 0; i < set.count; i++) {
         if (i == wanted || (stays[i] && !plan->models[i].is_resident)) {
-            bytes += flo_memory_cost_new(&set, &set.models[i],
-                                         flo_memory_last_rung(&set.models[i]));
+            bytes +=
+                flo_memory_cost_new(&set, &set.models[i], flo_memory_last_rung(&set.models[i]));
             set.is_in[i] = true;
         }
     }
@@ -107,16 +101,13 @@ static uint64_t pool_used(const struct flo_memory_set *residents,
 
 /* The next that gives way; `count`: none.  *wait_ms: until the first that is
  * only protected by its time. */
-static size_t next_out(const struct flo_memory_set *residents,
-                       const struct flo_memory_plan *plan,
-                       const struct flo_memory_host *hosts, const bool stays[],
-                       size_t wanted, bool is_soft, uint64_t now_ms,
-                       uint64_t *wait_ms)
+static size_t next_out(const struct flo_memory_set *residents, const struct flo_memory_plan *plan,
+                       const struct flo_memory_host *hosts, const bool stays[], size_t wanted,
+                       bool is_soft, uint64_t now_ms, uint64_t *wait_ms)
 {
     size_t found = residents->count;
     for (size_t i = 0; i < residents->count; i++) {
-        if (i == wanted || !stays[i] || !is_in_pool(plan, hosts, i) ||
-            hosts[i].requests > 0) {
+        if (i == wanted || !stays[i] || !is_in_pool(plan, hosts, i) || hosts[i].requests > 0) {
             continue;
         }
         uint64_t left_ms = protected_ms(&hosts[i], is_soft, now_ms);
@@ -124,8 +115,7 @@ static size_t next_out(const struct flo_memory_set *residents,
             if (*wait_ms == 0 || left_ms < *wait_ms) {
                 *wait_ms = left_ms;
             }
-        } else if (found == residents->count ||
-                   used_ms(&hosts[i]) < used_ms(&hosts[found])) {
+        } else if (found == residents->count || used_ms(&hosts[i]) < used_ms(&hosts[found])) {
             found = i;
         }
     }
@@ -133,9 +123,8 @@ static size_t next_out(const struct flo_memory_set *residents,
 }
 
 void flo_memory_room(const struct flo_memory_model *models, size_t count,
-                     const struct flo_memory_plan *plan,
-                     const struct flo_memory_host *hosts, size_t wanted,
-                     bool is_soft, uint64_t now_ms, struct flo_memory_room *out)
+                     const struct flo_memory_plan *plan, const struct flo_memory_host *hosts,
+                     size_t wanted, bool is_soft, uint64_t now_ms, struct flo_memory_room *out)
 {
     struct flo_memory_set set = residents(models, count, plan);
     bool stays[FLO_MEMORY_MODELS_MAX] = {false};
@@ -146,8 +135,7 @@ void flo_memory_room(const struct flo_memory_model *models, size_t count,
         stays[i] = is_in_pool(plan, hosts, i);
     }
     while (pool_used(&set, plan, stays, wanted) > plan->pool) {
-        size_t gone = next_out(&set, plan, hosts, stays, wanted, is_soft,
-                               now_ms, &out->wait_ms);
+        size_t gone = next_out(&set, plan, hosts, stays, wanted, is_soft, now_ms, &out->wait_ms);
         if (gone == count) {
             *out = (struct flo_memory_room){.wait_ms = out->wait_ms};
             return;
@@ -160,8 +148,8 @@ void flo_memory_room(const struct flo_memory_model *models, size_t count,
 
 /* ---- times ---- */
 
-uint64_t flo_memory_load_ms(uint64_t unread_bytes, uint64_t disk_bytes_per_s,
-                            uint64_t last_load_ms, uint64_t drain_ms)
+uint64_t flo_memory_load_ms(uint64_t unread_bytes, uint64_t disk_bytes_per_s, uint64_t last_load_ms,
+                            uint64_t drain_ms)
 {
     uint64_t read_ms = 0;
     if (disk_bytes_per_s > 0) {

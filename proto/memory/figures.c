@@ -19,12 +19,11 @@ uint64_t flo_memory_adapter_bytes(const struct flo_release_file *adapter)
 
 void flo_memory_figures(const struct flo_release *release,
                         const struct flo_release_variant *variant,
-                        const struct flo_release_file *file,
-                        const uint64_t *measured_or_null,
+                        const struct flo_release_file *file, const uint64_t *measured_or_null,
                         struct flo_memory_model *out)
 {
-    uint64_t adapter_bytes = flo_memory_adapter_bytes(
-        flo_release_variant_file(release, variant, "adapter"));
+    uint64_t adapter_bytes =
+        flo_memory_adapter_bytes(flo_release_variant_file(release, variant, "adapter"));
     uint64_t told = FLO_MEMORY_PRIVATE_MIN + adapter_bytes;
 
     assert(flo_release_is_native(variant) && file != NULL);
@@ -36,9 +35,8 @@ void flo_memory_figures(const struct flo_release *release,
     out->files[0].digest = file->digest;
     out->files[0].bytes = file->bytes;
     for (uint32_t i = 0; i < FLO_MEMORY_RUNGS; i++) {
-        out->private_bytes[i] = measured_or_null != NULL
-                                    ? measured_or_null[i] + adapter_bytes
-                                    : told;
+        out->private_bytes[i] =
+            measured_or_null != NULL ? measured_or_null[i] + adapter_bytes : told;
     }
 }
 
@@ -58,34 +56,28 @@ json_t *flo_memory_told_json(const struct flo_memory_told *told)
 
     for (uint32_t i = 0; i < model->n_files; i++) {
         flo_digest_text(&model->files[i].digest, digest);
-        json_array_append_new(files,
-                              json_pack("{s:s,s:o}", "digest", digest, "bytes",
-                                        number(model->files[i].bytes)));
+        json_array_append_new(files, json_pack("{s:s,s:o}", "digest", digest, "bytes",
+                                               number(model->files[i].bytes)));
     }
     for (uint32_t i = 0; i < model->rungs; i++) {
         json_array_append_new(rungs, number(model->private_bytes[i]));
     }
-    return json_pack(
-        "{s:b,s:i,s:b,s:b,s:o,s:o,s:o}", "pinned", (int)model->is_pinned,
-        "weight", (int)model->weight, "resident", (int)told->is_resident,
-        "measured", (int)told->is_measured, "adapter_bytes",
-        number(told->adapter_bytes), "files", files, "private_bytes", rungs);
+    return json_pack("{s:b,s:i,s:b,s:b,s:o,s:o,s:o}", "pinned", (int)model->is_pinned, "weight",
+                     (int)model->weight, "resident", (int)told->is_resident, "measured",
+                     (int)told->is_measured, "adapter_bytes", number(told->adapter_bytes), "files",
+                     files, "private_bytes", rungs);
 }
 
-static int read_files(const json_t *json, struct flo_memory_model *out,
-                      struct flo_err *err)
+static int read_files(const json_t *json, struct flo_memory_model *out, struct flo_err *err)
 {
     json_t *files = NULL;
-    int rv =
-        flo_json_opt_array(json, "files", FLO_MEMORY_FILES_MAX, &files, err);
+    int rv = flo_json_opt_array(json, "files", FLO_MEMORY_FILES_MAX, &files, err);
 
     for (size_t i = 0; i < json_array_size(files) && rv == 0; i++) {
         const json_t *file = json_array_get(files, i);
         struct flo_memory_file *to = &out->files[out->n_files++];
-        rv =
-            !json_is_object(file)
-                ? flo_fail(err, FLO_E_META_SCHEMA, "files[%zu] is no object", i)
-                : flo_json_get_digest(file, "digest", &to->digest, err);
+        rv = !json_is_object(file) ? flo_fail(err, FLO_E_META_SCHEMA, "files[%zu] is no object", i)
+                                   : flo_json_get_digest(file, "digest", &to->digest, err);
         if (rv == 0) {
             rv = flo_json_get_u64(file, "bytes", 0, BYTES_MAX, &to->bytes, err);
         }
@@ -93,30 +85,25 @@ static int read_files(const json_t *json, struct flo_memory_model *out,
     return rv;
 }
 
-static int read_rungs(const json_t *json, struct flo_memory_model *out,
-                      struct flo_err *err)
+static int read_rungs(const json_t *json, struct flo_memory_model *out, struct flo_err *err)
 {
     json_t *rungs = NULL;
-    int rv = flo_json_opt_array(json, "private_bytes", FLO_MEMORY_RUNGS, &rungs,
-                                err);
+    int rv = flo_json_opt_array(json, "private_bytes", FLO_MEMORY_RUNGS, &rungs, err);
 
     for (size_t i = 0; i < json_array_size(rungs) && rv == 0; i++) {
         const json_t *value = json_array_get(rungs, i);
         json_int_t bytes = json_integer_value(value);
-        if (!json_is_integer(value) || bytes < 0 ||
-            bytes > (json_int_t)BYTES_MAX) {
-            rv = flo_fail(err, FLO_E_META_SCHEMA,
-                          "private_bytes[%zu] is no number of bytes", i);
+        if (!json_is_integer(value) || bytes < 0 || bytes > (json_int_t)BYTES_MAX) {
+            rv = flo_fail(err, FLO_E_META_SCHEMA, "private_bytes[%zu] is no number of bytes", i);
         }
         out->private_bytes[out->rungs++] = (uint64_t)bytes;
     }
-    return rv == 0 && out->rungs == 0
-               ? flo_fail(err, FLO_E_META_SCHEMA, "private_bytes is empty")
-               : rv;
+    return rv == 0 && out->rungs == 0 ? flo_fail(err, FLO_E_META_SCHEMA, "private_bytes is empty")
+                                      : rv;
 }
 
-int flo_memory_told_read(const json_t *json, const char *name,
-                         struct flo_memory_told *out, struct flo_err *err)
+int flo_memory_told_read(const json_t *json, const char *name, struct flo_memory_told *out,
+                         struct flo_err *err)
 {
     struct flo_memory_told told = {.is_measured = false};
     struct flo_memory_model *model = &told.model;
@@ -124,18 +111,14 @@ int flo_memory_told_read(const json_t *json, const char *name,
     int rv;
 
     snprintf(model->name, sizeof(model->name), "%s", name);
-    if ((rv = flo_json_opt_bool(json, "pinned", false, &model->is_pinned,
-                                err)) < 0 ||
-        (rv = flo_json_opt_bool(json, "resident", true, &told.is_resident,
-                                err)) < 0 ||
-        (rv = flo_json_opt_bool(json, "measured", false, &told.is_measured,
-                                err)) < 0 ||
-        (rv = flo_json_opt_u64(json, "weight", 0, FLO_MEMORY_WEIGHT_MAX,
-                               FLO_MEMORY_WEIGHT_STANDARD, &weight, err)) < 0 ||
-        (rv = flo_json_opt_u64(json, "adapter_bytes", 0, BYTES_MAX, 0,
-                               &told.adapter_bytes, err)) < 0 ||
-        (rv = read_files(json, model, err)) < 0 ||
-        (rv = read_rungs(json, model, err)) < 0) {
+    if ((rv = flo_json_opt_bool(json, "pinned", false, &model->is_pinned, err)) < 0 ||
+        (rv = flo_json_opt_bool(json, "resident", true, &told.is_resident, err)) < 0 ||
+        (rv = flo_json_opt_bool(json, "measured", false, &told.is_measured, err)) < 0 ||
+        (rv = flo_json_opt_u64(json, "weight", 0, FLO_MEMORY_WEIGHT_MAX, FLO_MEMORY_WEIGHT_STANDARD,
+                               &weight, err)) < 0 ||
+        (rv = flo_json_opt_u64(json, "adapter_bytes", 0, BYTES_MAX, 0, &told.adapter_bytes, err)) <
+            0 ||
+        (rv = read_files(json, model, err)) < 0 || (rv = read_rungs(json, model, err)) < 0) {
         return rv;
     }
     model->weight = (uint32_t)weight;
@@ -143,8 +126,7 @@ int flo_memory_told_read(const json_t *json, const char *name,
     return 0;
 }
 
-bool flo_memory_told_measured(const struct flo_memory_told *told,
-                              uint64_t out[FLO_MEMORY_RUNGS])
+bool flo_memory_told_measured(const struct flo_memory_told *told, uint64_t out[FLO_MEMORY_RUNGS])
 {
     const struct flo_memory_model *model = &told->model;
 

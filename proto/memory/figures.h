@@ -23,8 +23,7 @@ uint64_t flo_memory_adapter_bytes(const struct flo_release_file *adapter);
  * weight and pin of `out` stay. */
 void flo_memory_figures(const struct flo_release *release,
                         const struct flo_release_variant *variant,
-                        const struct flo_release_file *file,
-                        const uint64_t *measured_or_null,
+                        const struct flo_release_file *file, const uint64_t *measured_or_null,
                         struct flo_memory_model *out);
 
 /* A model in `reported` (contracts/messages.md section 3). */
@@ -38,11 +37,9 @@ struct flo_memory_told {
 json_t *flo_memory_told_json(const struct flo_memory_told *told);
 /* A device may say anything: FLO_E_META_SCHEMA. */
 FLO_MUST_USE int flo_memory_told_read(const json_t *json, const char *name,
-                                      struct flo_memory_told *out,
-                                      struct flo_err *err);
+                                      struct flo_memory_told *out, struct flo_err *err);
 /* A release's private bytes at each rung without the adapter, for another of
  * the model; false: nobody measured them. */
-bool flo_memory_told_measured(const struct flo_memory_told *told,
-                              uint64_t out[FLO_MEMORY_RUNGS]);
+bool flo_memory_told_measured(const struct flo_memory_told *told, uint64_t out[FLO_MEMORY_RUNGS]);
 
 #endif

@@ -14,11 +14,10 @@ struct flo_memory_set {
 /* A sum that stays at the greatest number: such a plan fits nowhere. */
 uint64_t flo_memory_add(uint64_t a, uint64_t b);
 /* These and its private bytes. */
-uint64_t flo_memory_cost_new(const struct flo_memory_set *set,
-                             const struct flo_memory_model *model,
+uint64_t flo_memory_cost_new(const struct flo_memory_set *set, const struct flo_memory_model *model,
                              uint32_t rung);
 /* FLO_E_MEMORY_BUDGET, with every model's bytes. */
-int flo_memory_refuse(const struct flo_memory_set *resident,
-                      const struct flo_memory_plan *plan, struct flo_err *err);
+int flo_memory_refuse(const struct flo_memory_set *resident, const struct flo_memory_plan *plan,
+                      struct flo_err *err);
 
 #endif

@@ -56,7 +56,7 @@ struct flo_memory_plan {
     bool fits;
     uint64_t budget;
     uint64_t planned; /* bytes of all; when nothing fits: what is needed */
-    uint64_t pool; /* a part of `planned`: for one on-demand model at a time */
+    uint64_t pool;    /* a part of `planned`: for one on-demand model at a time */
     struct {
         bool is_resident; /* false: on demand, at its last rung */
         uint32_t rung;
@@ -65,14 +65,11 @@ struct flo_memory_plan {
 /* The least important model first gets smaller rungs, then becomes on-demand,
  * until all fits.  FLO_E_MEMORY_BUDGET: it does not, and the sentence and *out
  * (which is written) have the numbers. */
-FLO_MUST_USE int flo_memory_plan(const struct flo_memory_model *models,
-                                 size_t count, uint64_t budget,
-                                 struct flo_memory_plan *out,
-                                 struct flo_err *err);
+FLO_MUST_USE int flo_memory_plan(const struct flo_memory_model *models, size_t count,
+                                 uint64_t budget, struct flo_memory_plan *out, struct flo_err *err);
 /* Memory for models: the configured budget or 4/5 of the machine's memory, at
  * most 9/10 of the cgroup's limit.  0: not configured; no limit. */
-uint64_t flo_memory_budget(uint64_t configured, uint64_t machine_bytes,
-                           uint64_t cgroup_bytes_max);
+uint64_t flo_memory_budget(uint64_t configured, uint64_t machine_bytes, uint64_t cgroup_bytes_max);
 
 /* ---- a candidate next to the others ---- */
 
@@ -84,11 +81,10 @@ enum flo_memory_way {
 };
 /* How the candidate of `models[model]` is loaded.  `pool_is_free`: every
  * on-demand model in memory may leave.  *needed: bytes in that way. */
-enum flo_memory_way
-flo_memory_candidate(const struct flo_memory_model *models, size_t count,
-                     const struct flo_memory_plan *plan, size_t model,
-                     const struct flo_memory_model *candidate,
-                     bool pool_is_free, uint64_t *needed);
+enum flo_memory_way flo_memory_candidate(const struct flo_memory_model *models, size_t count,
+                                         const struct flo_memory_plan *plan, size_t model,
+                                         const struct flo_memory_model *candidate,
+                                         bool pool_is_free, uint64_t *needed);
 const char *flo_memory_way_word(enum flo_memory_way way);
 
 /* ---- on demand ---- */
@@ -106,20 +102,18 @@ struct flo_memory_room {
     bool has_room; /* once those are out */
     uint32_t n_evict;
     uint32_t evict[FLO_MEMORY_MODELS_MAX]; /* in this order */
-    uint64_t wait_ms; /* no room: when to look again; 0: at the next end of a
-                         request */
+    uint64_t wait_ms;                      /* no room: when to look again; 0: at the next end of a
+                                              request */
 };
 /* Who gives way to `wanted`: of the on-demand models without a request that
  * served max(10 s, 3 x load_ms), the one that was not used for longest.  A soft
  * wish (batch, vectors) takes none that was used in the last minute. */
 void flo_memory_room(const struct flo_memory_model *models, size_t count,
-                     const struct flo_memory_plan *plan,
-                     const struct flo_memory_host *hosts, size_t wanted,
-                     bool is_soft, uint64_t now_ms,
-                     struct flo_memory_room *out);
+                     const struct flo_memory_plan *plan, const struct flo_memory_host *hosts,
+                     size_t wanted, bool is_soft, uint64_t now_ms, struct flo_memory_room *out);
 /* How long a load will take, from the bytes that are not in the page cache. */
-uint64_t flo_memory_load_ms(uint64_t unread_bytes, uint64_t disk_bytes_per_s,
-                            uint64_t last_load_ms, uint64_t drain_ms);
+uint64_t flo_memory_load_ms(uint64_t unread_bytes, uint64_t disk_bytes_per_s, uint64_t last_load_ms,
+                            uint64_t drain_ms);
 /* The wait after so many failed loads in a row: 1, 2, 4 ... 60 s. */
 uint64_t flo_memory_backoff_ms(uint32_t failures);
 

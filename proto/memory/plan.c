@@ -42,25 +42,21 @@ static uint64_t pool_of(const struct flo_memory_set *resident)
         const struct flo_memory_model *model = &resident->models[i];
         uint64_t bytes = resident->is_in[i]
                              ? 0
-                             : flo_memory_cost_new(resident, model,
-                                                   flo_memory_last_rung(model));
+                             : flo_memory_cost_new(resident, model, flo_memory_last_rung(model));
         pool = bytes > pool ? bytes : pool;
     }
     return pool;
 }
 
 /* Files of a set, each once: each model's that no earlier one has. */
-static uint64_t cost_of(const struct flo_memory_set *resident,
-                        const struct flo_memory_plan *plan)
+static uint64_t cost_of(const struct flo_memory_set *resident, const struct flo_memory_plan *plan)
 {
-    struct flo_memory_set before = {.models = resident->models,
-                                    .count = resident->count};
+    struct flo_memory_set before = {.models = resident->models, .count = resident->count};
     uint64_t bytes = 0;
     for (size_t i = 0; i < resident->count; i++) {
         if (resident->is_in[i]) {
             bytes = flo_memory_add(
-                bytes, flo_memory_cost_new(&before, &resident->models[i],
-                                           plan->models[i].rung));
+                bytes, flo_memory_cost_new(&before, &resident->models[i], plan->models[i].rung));
             before.is_in[i] = true;
         }
     }
@@ -69,8 +65,7 @@ static uint64_t cost_of(const struct flo_memory_set *resident,
 
 /* ---- the plan ---- */
 
-static void weigh(const struct flo_memory_set *resident,
-                  struct flo_memory_plan *plan)
+static void weigh(const struct flo_memory_set *resident, struct flo_memory_plan *plan)
 {
     plan->pool = pool_of(resident);
     plan->planned = flo_memory_add(cost_of(resident, plan), plan->pool);
@@ -78,15 +73,14 @@ static void weigh(const struct flo_memory_set *resident,
 
 /* All residents at their best rung; then smaller ones, rung by rung, the least
  * important model first.  true: it fits. */
-static bool step_down(const struct flo_memory_set *resident,
-                      const size_t *order, struct flo_memory_plan *plan)
+static bool step_down(const struct flo_memory_set *resident, const size_t *order,
+                      struct flo_memory_plan *plan)
 {
     const struct flo_memory_model *models = resident->models;
     for (size_t i = 0; i < resident->count; i++) {
         uint32_t last = flo_memory_last_rung(&models[i]);
         plan->models[i].is_resident = resident->is_in[i];
-        plan->models[i].rung =
-            resident->is_in[i] ? smaller(models[i].rung_min, last) : last;
+        plan->models[i].rung = resident->is_in[i] ? smaller(models[i].rung_min, last) : last;
     }
     weigh(resident, plan);
     for (uint32_t rung = 1; rung < FLO_MEMORY_RUNGS; rung++) {
@@ -118,9 +112,8 @@ static bool demote(struct flo_memory_set *resident, const size_t *order)
     return false;
 }
 
-int flo_memory_plan(const struct flo_memory_model *models, size_t count,
-                    uint64_t budget, struct flo_memory_plan *out,
-                    struct flo_err *err)
+int flo_memory_plan(const struct flo_memory_model *models, size_t count, uint64_t budget,
+                    struct flo_memory_plan *out, struct flo_err *err)
 {
     struct flo_memory_set resident = {.models = models, .count = count};
     size_t order[FLO_MEMORY_MODELS_MAX];
@@ -141,8 +134,7 @@ int flo_memory_plan(const struct flo_memory_model *models, size_t count,
     return out->fits ? 0 : flo_memory_refuse(&resident, out, err);
 }
 
-uint64_t flo_memory_budget(uint64_t configured, uint64_t machine_bytes,
-                           uint64_t cgroup_bytes_max)
+uint64_t flo_memory_budget(uint64_t configured, uint64_t machine_bytes, uint64_t cgroup_bytes_max)
 {
     uint64_t budget = configured > 0 ? configured : machine_bytes / 5 * 4;
     uint64_t most = cgroup_bytes_max / 10 * 9;

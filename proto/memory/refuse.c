@@ -6,23 +6,19 @@
 
 #define MB UINT64_C(1000000)
 
-int flo_memory_refuse(const struct flo_memory_set *resident,
-                      const struct flo_memory_plan *plan, struct flo_err *err)
+int flo_memory_refuse(const struct flo_memory_set *resident, const struct flo_memory_plan *plan,
+                      struct flo_err *err)
 {
     char text[400] = "";
     struct flo_buf list = {.bytes_max = sizeof(text)};
-    struct flo_memory_set none = {.models = resident->models,
-                                  .count = resident->count};
+    struct flo_memory_set none = {.models = resident->models, .count = resident->count};
 
     for (size_t i = 0; i < resident->count; i++) {
         const struct flo_memory_model *model = &resident->models[i];
         flo_buf_printf(
             &list, "%s%s %llu MB%s", i > 0 ? ", " : "", model->name,
-            (unsigned long long)(flo_memory_cost_new(&none, model,
-                                                     plan->models[i].rung) /
-                                 MB),
-            resident->is_in[i] ? model->is_pinned ? " pinned" : ""
-                               : " on demand");
+            (unsigned long long)(flo_memory_cost_new(&none, model, plan->models[i].rung) / MB),
+            resident->is_in[i] ? model->is_pinned ? " pinned" : "" : " on demand");
     }
     flo_buf_text(&list, "");
     snprintf(text, sizeof(text), "%s", list.data != NULL ? list.data : "");
@@ -31,7 +27,6 @@ int flo_memory_refuse(const struct flo_memory_set *resident,
                     "%zu model%s %s %llu bytes of memory, the budget is %llu "
                     "(%s; shared files count once)",
                     resident->count, flo_s(resident->count),
-                    flo_plural(resident->count, "needs", "need"),
-                    (unsigned long long)plan->planned,
+                    flo_plural(resident->count, "needs", "need"), (unsigned long long)plan->planned,
                     (unsigned long long)plan->budget, text);
 }

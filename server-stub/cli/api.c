@@ -15,11 +15,10 @@
 
 static int open_http(struct flo_cli *cli, struct flo_err *err)
 {
-    struct flo_http_options options = {
-        .bearer = cli->token[0] != '\0' ? cli->token : NULL,
-        .ca_file = cli->ca_file[0] != '\0' ? cli->ca_file : NULL,
-        .ca_fingerprint =
-            cli->fingerprint[0] != '\0' ? cli->fingerprint : NULL};
+    struct flo_http_options options = {.bearer = cli->token[0] != '\0' ? cli->token : NULL,
+                                       .ca_file = cli->ca_file[0] != '\0' ? cli->ca_file : NULL,
+                                       .ca_fingerprint =
+                                           cli->fingerprint[0] != '\0' ? cli->fingerprint : NULL};
 
     return cli->http != NULL ? 0 : flo_http_open(&options, &cli->http, err);
 }
@@ -33,16 +32,13 @@ static bool options_are_bare(const struct flo_cli *cli)
 /* ---- -v and --debug-http ---- */
 
 /* A token by its id alone: "flt_pat_<12 digits>_". */
-static void show_request(const struct flo_cli *cli,
-                         const struct flo_http_request *request)
+static void show_request(const struct flo_cli *cli, const struct flo_http_request *request)
 {
-    fprintf(stderr, "> %s %s\n",
-            request->method != NULL ? request->method : "GET", request->url);
+    fprintf(stderr, "> %s %s\n", request->method != NULL ? request->method : "GET", request->url);
     if (cli->token[0] != '\0') {
         fprintf(stderr, "> Authorization: Bearer %.21s...\n", cli->token);
     }
-    for (size_t i = 0; request->headers != NULL && request->headers[i] != NULL;
-         i++) {
+    for (size_t i = 0; request->headers != NULL && request->headers[i] != NULL; i++) {
         fprintf(stderr, "> %s\n", request->headers[i]);
     }
     if (request->body_bytes > 0) {
@@ -57,8 +53,7 @@ static void show_answer(const struct flo_http_answer *answer, uint64_t ms)
                                    {"Content-Range", answer->content_range},
                                    {"Location", answer->location}};
 
-    fprintf(stderr, "< %d in %llu ms\n", answer->status,
-            (unsigned long long)ms);
+    fprintf(stderr, "< %d in %llu ms\n", answer->status, (unsigned long long)ms);
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         if (rows[i][1][0] != '\0') {
             fprintf(stderr, "< %s: %s\n", rows[i][0], rows[i][1]);
@@ -69,9 +64,8 @@ static void show_answer(const struct flo_http_answer *answer, uint64_t ms)
     }
 }
 
-static int traced(struct flo_cli *cli, const struct flo_http_request *request,
-                  const char *path, struct flo_http_answer *answer,
-                  struct flo_err *err)
+static int traced(struct flo_cli *cli, const struct flo_http_request *request, const char *path,
+                  struct flo_http_answer *answer, struct flo_err *err)
 {
     bool shows_all = flo_args_has(&cli->args, "debug-http");
     uint64_t began_ms = flo_now_ms();
@@ -84,9 +78,8 @@ static int traced(struct flo_cli *cli, const struct flo_http_request *request,
     if (shows_all) {
         show_answer(answer, ms);
     } else if (flo_args_has(&cli->args, "verbose")) {
-        fprintf(stderr, "%s %s %d in %llu ms\n",
-                request->method != NULL ? request->method : "GET", path,
-                answer->status, (unsigned long long)ms);
+        fprintf(stderr, "%s %s %d in %llu ms\n", request->method != NULL ? request->method : "GET",
+                path, answer->status, (unsigned long long)ms);
     }
     return rv;
 }
@@ -94,8 +87,7 @@ static int traced(struct flo_cli *cli, const struct flo_http_request *request,
 /* --dry-run belongs to the request, whatever the verb makes of it: each that
  * may change something asks for its plan.  The controller keeps nothing of
  * such a call, and refuses it where there is no plan. */
-static const char *dry_query(const struct flo_cli *cli,
-                             const struct flo_http_request *request,
+static const char *dry_query(const struct flo_cli *cli, const struct flo_http_request *request,
                              const char *path)
 {
     const char *method = request->method != NULL ? request->method : "GET";
@@ -107,9 +99,8 @@ static const char *dry_query(const struct flo_cli *cli,
     return strchr(path, '?') != NULL ? "&dry_run=true" : "?dry_run=true";
 }
 
-static int call(struct flo_cli *cli, struct flo_http_request *request,
-                const char *path, struct flo_http_answer *answer,
-                struct flo_err *err)
+static int call(struct flo_cli *cli, struct flo_http_request *request, const char *path,
+                struct flo_http_answer *answer, struct flo_err *err)
 {
     char url[9216];
     int rv = open_http(cli, err);
@@ -117,8 +108,7 @@ static int call(struct flo_cli *cli, struct flo_http_request *request,
     if (rv < 0) {
         return rv;
     }
-    snprintf(url, sizeof(url), "%s%s%s", cli->controller, path,
-             dry_query(cli, request, path));
+    snprintf(url, sizeof(url), "%s%s%s", cli->controller, path, dry_query(cli, request, path));
     request->url = url;
     rv = traced(cli, request, path, answer, err);
     if (rv == FLO_E_NET_TLS && options_are_bare(cli)) {
@@ -133,8 +123,7 @@ static int call(struct flo_cli *cli, struct flo_http_request *request,
     return 0;
 }
 
-static int answer_json(const struct flo_http_answer *answer, json_t **out,
-                       struct flo_err *err)
+static int answer_json(const struct flo_http_answer *answer, json_t **out, struct flo_err *err)
 {
     if (out == NULL) {
         return 0;
@@ -143,23 +132,20 @@ static int answer_json(const struct flo_http_answer *answer, json_t **out,
         *out = json_object();
         return 0;
     }
-    int rv = flo_json_parse(answer->body.data, answer->body.bytes,
-                            ANSWER_BYTES_MAX, out, err);
+    int rv = flo_json_parse(answer->body.data, answer->body.bytes, ANSWER_BYTES_MAX, out, err);
     return rv < 0 ? flo_wrap(err, rv, "answer of the controller") : 0;
 }
 
 static int send_bytes(struct flo_cli *cli, const char *method, const char *path,
-                      const char *etag_or_null, const void *data, size_t bytes,
-                      json_t **answer, struct flo_err *err)
+                      const char *etag_or_null, const void *data, size_t bytes, json_t **answer,
+                      struct flo_err *err)
 {
     char id[37];
     char extra[64];
     const char *headers[] = {extra, NULL};
     struct flo_http_answer got = {0};
-    struct flo_http_request request = {.method = method,
-                                       .body = data,
-                                       .body_bytes = bytes,
-                                       .answer_bytes_max = ANSWER_BYTES_MAX};
+    struct flo_http_request request = {
+        .method = method, .body = data, .body_bytes = bytes, .answer_bytes_max = ANSWER_BYTES_MAX};
 
     if (etag_or_null != NULL) {
         snprintf(extra, sizeof(extra), "If-Match: %.50s", etag_or_null);
@@ -171,42 +157,37 @@ static int send_bytes(struct flo_cli *cli, const char *method, const char *path,
     }
     int rv = call(cli, &request, path, &got, err);
     if (rv == 0) {
-        rv = got.status / 100 == 2 ? answer_json(&got, answer, err)
-                                   : flo_http_fail(&got, "", err);
+        rv = got.status / 100 == 2 ? answer_json(&got, answer, err) : flo_http_fail(&got, "", err);
     }
     flo_buf_deinit(&got.body);
     return rv;
 }
 
-int flo_api_change(struct flo_cli *cli, const char *method, const char *path,
-                   const char *etag, const json_t *body, json_t **answer,
-                   struct flo_err *err)
+int flo_api_change(struct flo_cli *cli, const char *method, const char *path, const char *etag,
+                   const json_t *body, json_t **answer, struct flo_err *err)
 {
     struct flo_buf text = {0};
 
     if (body != NULL) {
         flo_json_dump(body, &text);
     }
-    int rv =
-        send_bytes(cli, method, path, etag, text.data, text.bytes, answer, err);
+    int rv = send_bytes(cli, method, path, etag, text.data, text.bytes, answer, err);
     flo_buf_deinit(&text);
     return rv;
 }
 
-int flo_api_call(struct flo_cli *cli, const char *method, const char *path,
-                 const json_t *body, json_t **answer, struct flo_err *err)
+int flo_api_call(struct flo_cli *cli, const char *method, const char *path, const json_t *body,
+                 json_t **answer, struct flo_err *err)
 {
     return flo_api_change(cli, method, path, NULL, body, answer, err);
 }
 
-int flo_api_get(struct flo_cli *cli, const char *path, json_t **answer,
-                struct flo_err *err)
+int flo_api_get(struct flo_cli *cli, const char *path, json_t **answer, struct flo_err *err)
 {
     return send_bytes(cli, "GET", path, NULL, NULL, 0, answer, err);
 }
 
-int flo_api_read(struct flo_cli *cli, const char *path, json_t **answer,
-                 struct flo_err *err)
+int flo_api_read(struct flo_cli *cli, const char *path, json_t **answer, struct flo_err *err)
 {
     struct flo_http_answer got = {0};
     struct flo_http_request request = {.answer_bytes_max = ANSWER_BYTES_MAX};
@@ -218,23 +199,17 @@ int flo_api_read(struct flo_cli *cli, const char *path, json_t **answer,
 }
 
 int flo_api_stream(struct flo_cli *cli, const char *path, const char *last_id,
-                   int (*on_data)(void *context, const void *data,
-                                  size_t bytes),
-                   int (*on_progress)(void *context, uint64_t done,
-                                      uint64_t total),
-                   void *context, struct flo_err *err)
+                   int (*on_data)(void *context, const void *data, size_t bytes),
+                   int (*on_progress)(void *context, uint64_t done, uint64_t total), void *context,
+                   struct flo_err *err)
 {
     char last[96];
-    const char *headers[] = {"Accept: text/event-stream",
-                             last_id != NULL ? last : NULL, NULL};
+    const char *headers[] = {"Accept: text/event-stream", last_id != NULL ? last : NULL, NULL};
     struct flo_http_answer got = {0};
-    struct flo_http_request request = {.headers = headers,
-                                       .on_data = on_data,
-                                       .on_progress = on_progress,
-                                       .context = context};
+    struct flo_http_request request = {
+        .headers = headers, .on_data = on_data, .on_progress = on_progress, .context = context};
 
-    snprintf(last, sizeof(last), "Last-Event-ID: %.64s",
-             last_id != NULL ? last_id : "");
+    snprintf(last, sizeof(last), "Last-Event-ID: %.64s", last_id != NULL ? last_id : "");
     int rv = call(cli, &request, path, &got, err);
     if (rv == 0 && got.status != 200) {
         rv = flo_http_fail(&got, path, err);
@@ -251,9 +226,8 @@ void flo_api_query_add(struct flo_buf *path, const char *key, const char *value)
     if (value == NULL) {
         return;
     }
-    flo_buf_printf(
-        path, "%c%s=",
-        path->data != NULL && strchr(path->data, '?') != NULL ? '&' : '?', key);
+    flo_buf_printf(path, "%c%s=", path->data != NULL && strchr(path->data, '?') != NULL ? '&' : '?',
+                   key);
     for (; *value != '\0'; value++) {
         if (strchr(plain, *value) != NULL) {
             flo_buf_add(path, value, 1);
@@ -263,8 +237,7 @@ void flo_api_query_add(struct flo_buf *path, const char *key, const char *value)
     }
 }
 
-int flo_api_list_model(struct flo_cli *cli, const char *path, json_t **items,
-                       struct flo_err *err)
+int flo_api_list_model(struct flo_cli *cli, const char *path, json_t **items, struct flo_err *err)
 {
     const char *model = flo_args_text(&cli->args, "model", NULL);
     char whole[256];
@@ -279,15 +252,15 @@ int flo_api_list_model(struct flo_cli *cli, const char *path, json_t **items,
     return flo_api_list(cli, whole, items, err);
 }
 
-int flo_api_send(struct flo_cli *cli, const char *path, const void *data,
-                 size_t bytes, json_t **answer, struct flo_err *err)
+int flo_api_send(struct flo_cli *cli, const char *path, const void *data, size_t bytes,
+                 json_t **answer, struct flo_err *err)
 {
     return send_bytes(cli, "POST", path, NULL, data, bytes, answer, err);
 }
 
 /* Pages until there are `limit` elements or no more. */
-static int list_up_to(struct flo_cli *cli, const char *path, uint64_t limit,
-                      json_t **items, struct flo_err *err)
+static int list_up_to(struct flo_cli *cli, const char *path, uint64_t limit, json_t **items,
+                      struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) next = {0};
     json_t *all = json_array();
@@ -316,20 +289,18 @@ static int list_up_to(struct flo_cli *cli, const char *path, uint64_t limit,
     }
 }
 
-int flo_api_list(struct flo_cli *cli, const char *path, json_t **items,
-                 struct flo_err *err)
+int flo_api_list(struct flo_cli *cli, const char *path, json_t **items, struct flo_err *err)
 {
     return list_up_to(cli, path, UINT64_MAX, items, err);
 }
 
-int flo_api_some(struct flo_cli *cli, const char *path, uint64_t standard,
-                 json_t **items, struct flo_err *err)
+int flo_api_some(struct flo_cli *cli, const char *path, uint64_t standard, json_t **items,
+                 struct flo_err *err)
 {
     const char *model = flo_args_text(&cli->args, "model", NULL);
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) whole = {0};
     uint64_t limit;
-    int rv =
-        flo_args_u64(&cli->args, "limit", 1, 1000000, standard, &limit, err);
+    int rv = flo_args_u64(&cli->args, "limit", 1, 1000000, standard, &limit, err);
 
     if (rv < 0) {
         return rv;
@@ -338,9 +309,7 @@ int flo_api_some(struct flo_cli *cli, const char *path, uint64_t standard,
     flo_api_query_add(&whole, "model", model);
     return whole.failed
                ? flo_fail(err, FLO_E_MEMORY, "list")
-               : list_up_to(cli, whole.data,
-                            flo_args_has(&cli->args, "all") ? UINT64_MAX
-                                                            : limit,
+               : list_up_to(cli, whole.data, flo_args_has(&cli->args, "all") ? UINT64_MAX : limit,
                             items, err);
 }
 
@@ -351,8 +320,8 @@ static void blob_path(const struct flo_digest *digest, char *out, size_t bytes)
     snprintf(out, bytes, "/v1/blobs/%s", text);
 }
 
-int flo_api_has_blob(struct flo_cli *cli, const struct flo_digest *digest,
-                     bool *out, struct flo_err *err)
+int flo_api_has_blob(struct flo_cli *cli, const struct flo_digest *digest, bool *out,
+                     struct flo_err *err)
 {
     char url[160];
     struct flo_http_answer got = {0};
@@ -365,8 +334,8 @@ int flo_api_has_blob(struct flo_cli *cli, const struct flo_digest *digest,
     return rv;
 }
 
-int flo_api_put_blob(struct flo_cli *cli, const struct flo_digest *digest,
-                     const char *path, struct flo_err *err)
+int flo_api_put_blob(struct flo_cli *cli, const struct flo_digest *digest, const char *path,
+                     struct flo_err *err)
 {
     char url[160];
     struct flo_http_answer got = {0};
@@ -389,14 +358,13 @@ int flo_api_put_blob(struct flo_cli *cli, const struct flo_digest *digest,
     return rv;
 }
 
-int flo_api_get_envelope(struct flo_cli *cli, const struct flo_digest *release,
-                         struct flo_buf *out, struct flo_err *err)
+int flo_api_get_envelope(struct flo_cli *cli, const struct flo_digest *release, struct flo_buf *out,
+                         struct flo_err *err)
 {
     char text[FLO_DIGEST_TEXT];
     char url[160];
     struct flo_http_answer got = {0};
-    struct flo_http_request request = {.answer_bytes_max =
-                                           FLO_ENVELOPE_BYTES_MAX};
+    struct flo_http_request request = {.answer_bytes_max = FLO_ENVELOPE_BYTES_MAX};
 
     flo_digest_text(release, text);
     snprintf(url, sizeof(url), "/v1/envelopes/%s", text);
@@ -425,8 +393,8 @@ static int take_blob(void *context, const void *data, size_t bytes)
     return flo_fd_write_all(sink->fd, data, bytes, NULL);
 }
 
-int flo_api_get_blob(struct flo_cli *cli, const struct flo_digest *digest,
-                     const char *path, struct flo_err *err)
+int flo_api_get_blob(struct flo_cli *cli, const struct flo_digest *digest, const char *path,
+                     struct flo_err *err)
 {
     char url[160];
     struct blob_sink sink = {.fd = -1};
@@ -450,8 +418,8 @@ int flo_api_get_blob(struct flo_cli *cli, const struct flo_digest *digest,
     if (rv == 0) {
         flo_sha256_final(&sink.sha, &found);
         if (!flo_digest_equal(&found, digest)) {
-            rv = flo_fail(err, FLO_E_TARGET_HASH,
-                          "the controller sent other bytes than %s", url + 10);
+            rv = flo_fail(err, FLO_E_TARGET_HASH, "the controller sent other bytes than %s",
+                          url + 10);
         }
     }
     flo_sha256_deinit(&sink.sha);

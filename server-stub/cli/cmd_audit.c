@@ -20,8 +20,7 @@ struct witness {
     size_t count; /* all of them: the newest stand at count - 1 and before */
 };
 
-static void keep(struct witness *witness, unsigned long long number,
-                 const char *hash)
+static void keep(struct witness *witness, unsigned long long number, const char *hash)
 {
     struct kept *kept = &witness->kept[witness->count++ % KEPT_MAX];
 
@@ -42,13 +41,11 @@ static void read_lines(const char *text, struct witness *out)
             begin--;
         }
         bool is_head = begin - text >= 5 && strncmp(begin - 5, "head ", 5) == 0;
-        bool is_restart =
-            begin - text >= 8 && strncmp(begin - 8, "restart ", 8) == 0;
+        bool is_restart = begin - text >= 8 && strncmp(begin - 8, "restart ", 8) == 0;
         if (is_restart) {
             out->count = 0;
         }
-        if ((is_head || is_restart) &&
-            sscanf(begin, "%19llu %71[a-z0-9:]", &number, hash) == 2 &&
+        if ((is_head || is_restart) && sscanf(begin, "%19llu %71[a-z0-9:]", &number, hash) == 2 &&
             number > 0) {
             keep(out, number, hash);
         }
@@ -70,8 +67,7 @@ static void read_answer(const char *text, size_t bytes, struct witness *out)
     }
 }
 
-static int compare(struct flo_cli *cli, const struct kept *kept,
-                   struct flo_err *err)
+static int compare(struct flo_cli *cli, const struct kept *kept, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *page = NULL;
     char path[64];
@@ -82,20 +78,16 @@ static int compare(struct flo_cli *cli, const struct kept *kept,
         return rv;
     }
     const json_t *record = json_array_get(json_object_get(page, "items"), 0);
-    if (json_integer_value(json_object_get(record, "number")) !=
-        (json_int_t)kept->number) {
-        return flo_fail(err, FLO_E_AUDIT_CUT,
-                        "record %llu of the witness is gone", kept->number);
+    if (json_integer_value(json_object_get(record, "number")) != (json_int_t)kept->number) {
+        return flo_fail(err, FLO_E_AUDIT_CUT, "record %llu of the witness is gone", kept->number);
     }
     return strcmp(flo_out_text(record, "hash", ""), kept->hash) == 0
                ? 0
-               : flo_fail(err, FLO_E_AUDIT_CUT,
-                          "record %llu is another one than the witness says",
+               : flo_fail(err, FLO_E_AUDIT_CUT, "record %llu is another one than the witness says",
                           kept->number);
 }
 
-static int check_witness(struct flo_cli *cli, const char *file,
-                         struct flo_err *err)
+static int check_witness(struct flo_cli *cli, const char *file, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
     struct witness witness = {.count = 0};
@@ -132,9 +124,8 @@ int flo_cmd_audit_verify(struct flo_cli *cli, struct flo_err *err)
     if (!json_is_true(json_object_get(answer, "ok"))) {
         const char *id = flo_out_text(answer, "code", "");
         return flo_fail(err,
-                        strcmp(id, flo_error_id(FLO_E_AUDIT_CUT)) == 0
-                            ? FLO_E_AUDIT_CUT
-                            : FLO_E_AUDIT_CHAIN,
+                        strcmp(id, flo_error_id(FLO_E_AUDIT_CUT)) == 0 ? FLO_E_AUDIT_CUT
+                                                                       : FLO_E_AUDIT_CHAIN,
                         "%s", flo_out_text(answer, "error", "?"));
     }
     return file != NULL ? check_witness(cli, file, err) : 0;

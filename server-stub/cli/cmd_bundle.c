@@ -21,9 +21,8 @@ struct fetched {
     size_t count;
 };
 
-static int fetch_blob(struct flo_cli *cli, const char *dir,
-                      const struct flo_digest *digest, struct fetched *out,
-                      struct flo_err *err)
+static int fetch_blob(struct flo_cli *cli, const char *dir, const struct flo_digest *digest,
+                      struct fetched *out, struct flo_err *err)
 {
     char hex[2 * FLO_DIGEST_BYTES + 1];
     char path[1200];
@@ -44,8 +43,7 @@ static int fetch_blob(struct flo_cli *cli, const char *dir,
 
 /* The files that the bundle will carry, into its folder. */
 static int fetch(struct flo_cli *cli, const struct flo_release *release,
-                 const struct flo_bundle_spec *spec, struct fetched *out,
-                 struct flo_err *err)
+                 const struct flo_bundle_spec *spec, struct fetched *out, struct flo_err *err)
 {
     int rv = 0;
 
@@ -56,12 +54,10 @@ static int fetch(struct flo_cli *cli, const struct flo_release *release,
             continue;
         }
         if (way == NULL) {
-            return flo_fail(err, FLO_E_BUNDLE_MISSING,
-                            "%s has no way without a base", file->name);
+            return flo_fail(err, FLO_E_BUNDLE_MISSING, "%s has no way without a base", file->name);
         }
         rv = fetch_blob(cli, spec->blob_dir, &way->digest, out, err);
-        if (rv == 0 && file->chunk_bytes > 0 &&
-            flo_digest_equal(&way->digest, &file->digest)) {
+        if (rv == 0 && file->chunk_bytes > 0 && flo_digest_equal(&way->digest, &file->digest)) {
             rv = fetch_blob(cli, spec->blob_dir, &file->chunk_list, out, err);
         }
     }
@@ -69,8 +65,7 @@ static int fetch(struct flo_cli *cli, const struct flo_release *release,
 }
 
 /* The signed document as published, and taken apart. */
-static int fetch_document(struct flo_cli *cli, const char *title,
-                          struct flo_buf *envelope,
+static int fetch_document(struct flo_cli *cli, const char *title, struct flo_buf *envelope,
                           struct flo_release **release, struct flo_err *err)
 {
     char path[256];
@@ -88,8 +83,7 @@ static int fetch_document(struct flo_cli *cli, const char *title,
         rv = flo_api_get_envelope(cli, &id, envelope, err);
     }
     if (rv == 0) {
-        rv = flo_envelope_parse(envelope->data, envelope->bytes,
-                                FLO_TYPE_RELEASE, &parts, err);
+        rv = flo_envelope_parse(envelope->data, envelope->bytes, FLO_TYPE_RELEASE, &parts, err);
     }
     if (rv < 0) {
         return rv;
@@ -97,8 +91,8 @@ static int fetch_document(struct flo_cli *cli, const char *title,
     flo_sha256(parts.body, parts.body_bytes, &found);
     rv = flo_digest_equal(&found, &id)
              ? flo_release_new(parts.body, parts.body_bytes, NULL, release, err)
-             : flo_fail(err, FLO_E_TARGET_HASH,
-                        "the controller sent another document than %s", title);
+             : flo_fail(err, FLO_E_TARGET_HASH, "the controller sent another document than %s",
+                        title);
     flo_envelope_deinit(&parts);
     return rv;
 }
@@ -128,8 +122,8 @@ struct wanted {
 };
 
 /* Devices without a network learn of new keys by the bundle. */
-static int fetch_trust(struct flo_cli *cli, struct wanted *wanted,
-                       struct flo_bundle_spec *spec, struct flo_err *err)
+static int fetch_trust(struct flo_cli *cli, struct wanted *wanted, struct flo_bundle_spec *spec,
+                       struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
     int rv = flo_api_get(cli, "/v1/trust/statements", &answer, err);
@@ -138,19 +132,16 @@ static int fetch_trust(struct flo_cli *cli, struct wanted *wanted,
         return rv;
     }
     flo_json_dump(answer, &wanted->trust);
-    wanted->statements =
-        (struct flo_bundle_document){wanted->trust.data, wanted->trust.bytes};
+    wanted->statements = (struct flo_bundle_document){wanted->trust.data, wanted->trust.bytes};
     spec->trust = &wanted->statements;
-    return wanted->trust.failed ||
-                   wanted->trust.bytes > FLO_BUNDLE_TRUST_BYTES_MAX
-               ? flo_fail(err, FLO_E_META_TOO_LARGE,
-                          "the trust statements have more than %d bytes",
+    return wanted->trust.failed || wanted->trust.bytes > FLO_BUNDLE_TRUST_BYTES_MAX
+               ? flo_fail(err, FLO_E_META_TOO_LARGE, "the trust statements have more than %d bytes",
                           FLO_BUNDLE_TRUST_BYTES_MAX)
                : 0;
 }
 
-static int fetch_all(struct flo_cli *cli, struct wanted *wanted,
-                     struct flo_bundle_spec *spec, struct flo_err *err)
+static int fetch_all(struct flo_cli *cli, struct wanted *wanted, struct flo_bundle_spec *spec,
+                     struct flo_err *err)
 {
     int rv = 0;
 
@@ -160,16 +151,13 @@ static int fetch_all(struct flo_cli *cli, struct wanted *wanted,
     }
     for (size_t i = 0; rv == 0 && i < cli->args.word_count; i++) {
         struct flo_buf *envelope = &wanted->envelopes[i];
-        rv = fetch_document(cli, cli->args.words[i], envelope,
-                            &wanted->releases[i], err);
-        wanted->documents[i] =
-            (struct flo_bundle_document){envelope->data, envelope->bytes};
+        rv = fetch_document(cli, cli->args.words[i], envelope, &wanted->releases[i], err);
+        wanted->documents[i] = (struct flo_bundle_document){envelope->data, envelope->bytes};
         wanted->count++;
     }
     if (rv == 0) {
-        rv = flo_bundle_check(
-            spec, (const struct flo_release *const *)wanted->releases,
-            wanted->count, err);
+        rv = flo_bundle_check(spec, (const struct flo_release *const *)wanted->releases,
+                              wanted->count, err);
     }
     for (size_t i = 0; rv == 0 && i < wanted->count; i++) {
         rv = fetch(cli, wanted->releases[i], spec, &wanted->fetched, err);
@@ -202,12 +190,11 @@ static void show_bundle(const struct flo_cli *cli, const char *to,
     }
     flo_out_bytes(facts->bytes, text);
     flo_out_done(cli,
-                 json_pack("{s:s,s:I,s:I,s:s,s:o}", "file", to, "bytes",
-                           (json_int_t)facts->bytes, "blobs",
-                           (json_int_t)facts->blobs, "release",
-                           cli->args.words[0], "releases", list),
-                 "%s  %s in %u artifact%s of %s\n", to, text, facts->blobs,
-                 flo_s(facts->blobs), titles.data);
+                 json_pack("{s:s,s:I,s:I,s:s,s:o}", "file", to, "bytes", (json_int_t)facts->bytes,
+                           "blobs", (json_int_t)facts->blobs, "release", cli->args.words[0],
+                           "releases", list),
+                 "%s  %s in %u artifact%s of %s\n", to, text, facts->blobs, flo_s(facts->blobs),
+                 titles.data);
 }
 
 int flo_cmd_bundle_create(struct flo_cli *cli, struct flo_err *err)
@@ -215,11 +202,10 @@ int flo_cmd_bundle_create(struct flo_cli *cli, struct flo_err *err)
     char dir[1024];
     struct wanted *wanted = calloc(1, sizeof *wanted);
     const char *without[FLO_RELEASE_FILES_MAX];
-    struct flo_bundle_spec spec = {
-        .blob_dir = dir,
-        .variant = flo_args_text(&cli->args, "variant", NULL),
-        .without = without,
-        .compress = flo_args_has(&cli->args, "compress")};
+    struct flo_bundle_spec spec = {.blob_dir = dir,
+                                   .variant = flo_args_text(&cli->args, "variant", NULL),
+                                   .without = without,
+                                   .compress = flo_args_has(&cli->args, "compress")};
     struct flo_bundle_facts facts;
     struct flo_ticker ticker;
     const char *to = flo_args_text(&cli->args, "to", NULL);
@@ -233,8 +219,7 @@ int flo_cmd_bundle_create(struct flo_cli *cli, struct flo_err *err)
            flo_args_each(&cli->args, "without", spec.without_count, &value)) {
         without[spec.without_count++] = value;
     }
-    snprintf(dir, sizeof(dir), "%.900s/flotilla-XXXXXX",
-             tmp != NULL ? tmp : "/tmp");
+    snprintf(dir, sizeof(dir), "%.900s/flotilla-XXXXXX", tmp != NULL ? tmp : "/tmp");
     if (mkdtemp(dir) == NULL) {
         free(wanted);
         return flo_fail_errno(err, FLO_E_IO_WRITE, "%s", dir);

@@ -13,8 +13,7 @@ static void print_status(struct flo_cli *cli, const json_t *status)
         flo_out_json(cli, status);
         return;
     }
-    flo_out_table(cli, json_object_get(status, "authorities"),
-                  FLO_COLUMNS(authority));
+    flo_out_table(cli, json_object_get(status, "authorities"), FLO_COLUMNS(authority));
     flo_out_ms(flo_out_u64(status, "life_ms"), life);
     printf("certificates live %s · %llu device%s %s less than a sixth left, "
            "%llu have ended\n",
@@ -45,8 +44,7 @@ int flo_cmd_ca_status(struct flo_cli *cli, struct flo_err *err)
 int flo_cmd_ca_rotate(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *status = NULL;
-    int rv =
-        flo_api_call(cli, "POST", "/v1/ca/rotate", json_object(), &status, err);
+    int rv = flo_api_call(cli, "POST", "/v1/ca/rotate", json_object(), &status, err);
 
     if (rv == 0) {
         print_status(cli, status);

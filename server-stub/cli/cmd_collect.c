@@ -20,9 +20,7 @@ static void show(const struct flo_cli *cli, const json_t *answer)
     flo_out_bytes(flo_out_u64(found, "unnamed_bytes"), unnamed);
     (void)printf("%s: %llu delta%s that no device can begin with, %s; %llu "
                  "file%s of no release, %s\n",
-                 json_is_true(json_object_get(answer, "dry_run"))
-                     ? "would be removed"
-                     : "removed",
+                 json_is_true(json_object_get(answer, "dry_run")) ? "would be removed" : "removed",
                  (unsigned long long)flo_out_u64(found, "deltas"),
                  flo_s(flo_out_u64(found, "deltas")), deltas,
                  (unsigned long long)flo_out_u64(found, "unnamed"),
@@ -37,8 +35,7 @@ int flo_cmd_release_collect(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
     FLO_CLEANUP(flo_json_cleanup)
-    json_t *body =
-        json_pack("{s:s}", "reason", flo_args_text(&cli->args, "reason", ""));
+    json_t *body = json_pack("{s:s}", "reason", flo_args_text(&cli->args, "reason", ""));
     int rv = flo_api_call(cli, "POST", "/v1/collection", body, &answer, err);
 
     if (rv == 0 && flo_out_is_data(cli)) {

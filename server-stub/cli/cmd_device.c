@@ -12,14 +12,12 @@
 
 static bool is_of_model(const json_t *model, const char *only)
 {
-    return only == NULL ||
-           strcmp(flo_out_text(model, "serving.model", ""), only) == 0;
+    return only == NULL || strcmp(flo_out_text(model, "serving.model", ""), only) == 0;
 }
 
 /* A row for each model of a device; the first one tells of the device, too, in
  * a sheet each one. */
-static void add_rows(json_t *rows, json_t *device, const char *only,
-                     bool is_sheet)
+static void add_rows(json_t *rows, json_t *device, const char *only, bool is_sheet)
 {
     const json_t *models = json_object_get(device, "models");
     size_t before = json_array_size(rows);
@@ -47,8 +45,7 @@ static void add_rows(json_t *rows, json_t *device, const char *only,
     }
 }
 
-static void print_devices(struct flo_cli *cli, const json_t *items,
-                          const char *only)
+static void print_devices(struct flo_cli *cli, const json_t *items, const char *only)
 {
     bool is_sheet = flo_out_form(cli) == FLO_OUT_CSV;
     bool is_plain = flo_out_is_data(cli) && !is_sheet;
@@ -65,8 +62,8 @@ static void print_devices(struct flo_cli *cli, const json_t *items,
 
 /* Devices as the flags ask for them; *next: the cursor of the next page, or
  * NULL. */
-static int fetch_devices(struct flo_cli *cli, json_t **items, char *next,
-                         size_t next_bytes, struct flo_err *err)
+static int fetch_devices(struct flo_cli *cli, json_t **items, char *next, size_t next_bytes,
+                         struct flo_err *err)
 {
     static const char *const flags[] = {"group",    "state", "model", "where",
                                         "selector", "sort",  "cursor"};
@@ -78,8 +75,7 @@ static int fetch_devices(struct flo_cli *cli, json_t **items, char *next,
     flo_buf_text(&path, "/v1/devices");
     flo_api_query_add(&path, "limit", limit != NULL ? limit : "1000");
     for (size_t i = 0; i < FLO_COUNT(flags); i++) {
-        flo_api_query_add(&path, flags[i],
-                          flo_args_text(&cli->args, flags[i], NULL));
+        flo_api_query_add(&path, flags[i], flo_args_text(&cli->args, flags[i], NULL));
     }
     if (path.failed) {
         return flo_fail(err, FLO_E_MEMORY, "path");
@@ -96,8 +92,7 @@ static int fetch_devices(struct flo_cli *cli, json_t **items, char *next,
 }
 
 /* Nobody is in it: is there such a group at all? */
-static int check_group(struct flo_cli *cli, const char *group,
-                       struct flo_err *err)
+static int check_group(struct flo_cli *cli, const char *group, struct flo_err *err)
 {
     char path[160];
 
@@ -121,8 +116,7 @@ static int list_devices(struct flo_cli *cli, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
-    if (!flo_args_has(&cli->args, "sort") &&
-        !flo_args_has(&cli->args, "limit")) {
+    if (!flo_args_has(&cli->args, "sort") && !flo_args_has(&cli->args, "limit")) {
         flo_out_sort(&items);
     }
     print_devices(cli, items, flo_args_text(&cli->args, "model", NULL));
@@ -138,8 +132,8 @@ int flo_cmd_device_list(struct flo_cli *cli, struct flo_err *err)
 }
 
 /* "/v1/devices/<name><rest>"; FLO_E_USAGE for a word that cannot be a name. */
-static int device_path(const struct flo_cli *cli, const char *rest, char *out,
-                       size_t bytes, const char **name, struct flo_err *err)
+static int device_path(const struct flo_cli *cli, const char *rest, char *out, size_t bytes,
+                       const char **name, struct flo_err *err)
 {
     *name = cli->args.words[0];
     if (!flo_name_is_valid(*name)) {
@@ -149,8 +143,7 @@ static int device_path(const struct flo_cli *cli, const char *rest, char *out,
     return 0;
 }
 
-static int show_timeline(struct flo_cli *cli, const char *path,
-                         struct flo_err *err)
+static int show_timeline(struct flo_cli *cli, const char *path, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
     int rv = flo_api_list(cli, path, &items, err);
@@ -193,9 +186,9 @@ static void print_memory(const json_t *device)
     flo_out_bytes(flo_out_u64(memory, "budget"), budget);
     flo_out_bytes(flo_out_u64(memory, "planned"), planned);
     flo_out_plain(memory, "why", "", why);
-    printf("memory of models: %s of %s planned, rung %llu%s%s\n", planned,
-           budget, (unsigned long long)flo_out_u64(memory, "rung"),
-           why[0] != '\0' ? ", because of " : "", why);
+    printf("memory of models: %s of %s planned, rung %llu%s%s\n", planned, budget,
+           (unsigned long long)flo_out_u64(memory, "rung"), why[0] != '\0' ? ", because of " : "",
+           why);
 }
 
 static void print_bench(const json_t *profile)
@@ -224,8 +217,7 @@ static void print_state(const json_t *profile)
         printf("battery: none\n");
     }
     if (json_is_integer(heat)) {
-        printf("temperature: %.1f °C\n",
-               (double)json_integer_value(heat) / 1000);
+        printf("temperature: %.1f °C\n", (double)json_integer_value(heat) / 1000);
     }
 }
 
@@ -240,10 +232,8 @@ static void print_no_memory(const json_t *device)
         char name[FLO_OUT_PLAIN];
         char why[FLO_OUT_PLAIN];
         if (strcmp(flo_out_text(model, "drift.kind", ""), "no-memory") == 0) {
-            printf("%s has no memory: %s\n  do: %s\n",
-                   flo_out_plain(model, "model", "?", name),
-                   flo_out_plain(model, "drift.why", "", why),
-                   flo_error_fix(FLO_E_MEMORY_BUDGET));
+            printf("%s has no memory: %s\n  do: %s\n", flo_out_plain(model, "model", "?", name),
+                   flo_out_plain(model, "drift.why", "", why), flo_error_fix(FLO_E_MEMORY_BUDGET));
         }
     }
 }
@@ -277,8 +267,7 @@ static void print_pins(const json_t *device)
         char release[FLO_OUT_PLAIN], runs[FLO_OUT_PLAIN], why[FLO_OUT_PLAIN];
         const char *state = flo_out_text(pin, "state", "?");
         flo_out_plain(pin, "why", "", why);
-        printf("pinned to %s, runs %s: %s%s%s\n",
-               flo_out_plain(pin, "release", "?", release),
+        printf("pinned to %s, runs %s: %s%s%s\n", flo_out_plain(pin, "release", "?", release),
                flo_out_plain(pin, "runs", "none", runs), state,
                why[0] == '\0'                  ? ""
                : strcmp(state, "refused") == 0 ? " because "
@@ -336,8 +325,7 @@ static void print_hardware(const json_t *profile)
     }
     flo_out_bytes(flo_out_u64(profile, "memory_bytes"), memory);
     flo_out_plain(profile, "class", "", class);
-    printf("hardware: %s%s%s, %llu processors, %s memory\n", class,
-           class[0] != '\0' ? ", " : "",
+    printf("hardware: %s%s%s, %llu processors, %s memory\n", class, class[0] != '\0' ? ", " : "",
            flo_out_plain(profile, "arch", "?", arch),
            (unsigned long long)flo_out_u64(profile, "cpus"), memory);
 }
@@ -363,8 +351,7 @@ static void print_profile(const struct flo_cli *cli, const json_t *device)
     print_line(profile, "class", "class");
     print_line(profile, "arch", "architecture");
     if (flo_out_u64(profile, "cpus") > 0) {
-        printf("processors: %llu\n",
-               (unsigned long long)flo_out_u64(profile, "cpus"));
+        printf("processors: %llu\n", (unsigned long long)flo_out_u64(profile, "cpus"));
     }
     print_size(profile, "memory_bytes", "memory");
     print_size(profile, "disk_free_bytes", "free disk");
@@ -386,8 +373,7 @@ int flo_cmd_device_get(struct flo_cli *cli, struct flo_err *err)
     const char *name;
     FLO_CLEANUP(flo_json_cleanup) json_t *device = NULL;
     bool timeline = flo_args_has(&cli->args, "timeline");
-    int rv = device_path(cli, timeline ? "/timeline" : "", path, sizeof(path),
-                         &name, err);
+    int rv = device_path(cli, timeline ? "/timeline" : "", path, sizeof(path), &name, err);
 
     if (rv < 0) {
         return rv;
@@ -416,15 +402,13 @@ int flo_cmd_device_delete(struct flo_cli *cli, struct flo_err *err)
     int rv = device_path(cli, "", path, sizeof(path), &name, err);
 
     if (rv == 0) {
-        rv = flo_out_confirm(cli, "The device leaves the fleet for good.", name,
-                             err);
+        rv = flo_out_confirm(cli, "The device leaves the fleet for good.", name, err);
     }
     if (rv == 0) {
         rv = flo_api_call(cli, "DELETE", path, NULL, NULL, err);
     }
     if (rv == 0) {
-        flo_out_done(cli,
-                     json_pack("{s:s,s:s}", "device", name, "state", "retired"),
+        flo_out_done(cli, json_pack("{s:s,s:s}", "device", name, "state", "retired"),
                      "%s is retired\n", name);
     }
     return rv;
@@ -438,8 +422,8 @@ static void print_place(struct flo_cli *cli, json_t *device)
 
     flo_out_plain(device, "name", "?", name);
     flo_out_plain(device, "maintenance", "", why);
-    flo_out_done(cli, json_incref(device), "%s is the new device now, id %s\n",
-                 name, flo_out_text(device, "id", "?"));
+    flo_out_done(cli, json_incref(device), "%s is the new device now, id %s\n", name,
+                 flo_out_text(device, "id", "?"));
     if (why[0] != '\0') {
         flo_out_say(cli,
                     "it is in maintenance (%s) and takes no rollout; to end "
@@ -460,15 +444,14 @@ int flo_cmd_device_replace(struct flo_cli *cli, struct flo_err *err)
         rv = flo_fail(err, FLO_E_DEVICE_ABSENT, "no device `%.80s`", next);
     }
     if (rv == 0) {
-        rv = flo_out_confirm(cli, "The old device leaves the fleet for good.",
-                             name, err);
+        rv = flo_out_confirm(cli, "The old device leaves the fleet for good.", name, err);
     }
     if (rv < 0) {
         return rv;
     }
     FLO_CLEANUP(flo_json_cleanup)
-    json_t *body = json_pack("{s:s,s:s}", "by", next, "reason",
-                             flo_args_text(&cli->args, "reason", ""));
+    json_t *body =
+        json_pack("{s:s,s:s}", "by", next, "reason", flo_args_text(&cli->args, "reason", ""));
     rv = flo_api_call(cli, "POST", path, body, &answer, err);
     if (rv == 0) {
         print_place(cli, answer);
@@ -550,24 +533,21 @@ static int no_report(const json_t *order, const char *name, uint64_t timeout_ms,
     char what[FLO_OUT_PLAIN];
 
     if (flo_out_u64(order, "failed") > 0) {
-        return flo_fail(err, FLO_E_ROLLOUT_PARTLY, "%s refused: %s", name,
-                        flo_out_plain(device, "error.what",
-                                      flo_out_text(device, "error.id", "?"),
-                                      what));
+        return flo_fail(
+            err, FLO_E_ROLLOUT_PARTLY, "%s refused: %s", name,
+            flo_out_plain(device, "error.what", flo_out_text(device, "error.id", "?"), what));
     }
     if (json_is_true(json_object_get(device, "online"))) {
-        flo_fail(err, FLO_E_NET_TIMEOUT,
-                 "%s is online and did not answer within %llu ms", name,
+        flo_fail(err, FLO_E_NET_TIMEOUT, "%s is online and did not answer within %llu ms", name,
                  (unsigned long long)timeout_ms);
         return flo_err_fix(err, "ask later: flotilla order report %s", id);
     }
     flo_fail(err, FLO_E_NET_TIMEOUT, "%s is offline", name);
-    return flo_err_fix(
-        err, "it answers when it is back: flotilla order report %s", id);
+    return flo_err_fix(err, "it answers when it is back: flotilla order report %s", id);
 }
 
-static int ask_report(struct flo_cli *cli, const char *op, uint64_t lines,
-                      uint64_t since_ms, struct flo_err *err)
+static int ask_report(struct flo_cli *cli, const char *op, uint64_t lines, uint64_t since_ms,
+                      struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *asked = NULL;
     FLO_CLEANUP(flo_json_cleanup) json_t *order = NULL;
@@ -582,12 +562,11 @@ static int ask_report(struct flo_cli *cli, const char *op, uint64_t lines,
         return rv;
     }
     FLO_CLEANUP(flo_json_cleanup)
-    json_t *body = json_pack("{s:s,s:s,s:s}", "op", op, "device", name,
-                             "reason", flo_args_text(&cli->args, "reason", ""));
+    json_t *body = json_pack("{s:s,s:s,s:s}", "op", op, "device", name, "reason",
+                             flo_args_text(&cli->args, "reason", ""));
     if (lines > 0) {
         json_object_set_new(body, "lines", json_integer((json_int_t)lines));
-        json_object_set_new(body, "since_ms",
-                            json_integer((json_int_t)since_ms));
+        json_object_set_new(body, "since_ms", json_integer((json_int_t)since_ms));
     }
     rv = flo_api_call(cli, "POST", "/v1/orders", body, &asked, err);
     if (rv < 0) {
@@ -606,8 +585,7 @@ int flo_cmd_device_logs(struct flo_cli *cli, struct flo_err *err)
 {
     uint64_t lines;
     uint64_t since_ms;
-    int rv = flo_args_u64(&cli->args, "lines", 1, FLO_LOG_LINES_MAX, 500,
-                          &lines, err);
+    int rv = flo_args_u64(&cli->args, "lines", 1, FLO_LOG_LINES_MAX, 500, &lines, err);
 
     if (rv == 0) {
         rv = flo_args_ms(&cli->args, "since", 0, &since_ms, err);
@@ -624,7 +602,6 @@ int flo_cmd_order_report(struct flo_cli *cli, struct flo_err *err)
 {
     const char *id = cli->args.words[0];
 
-    return flo_name_is_valid(id)
-               ? show_report(cli, id, err)
-               : flo_fail(err, FLO_E_ABSENT, "no order `%.80s`", id);
+    return flo_name_is_valid(id) ? show_report(cli, id, err)
+                                 : flo_fail(err, FLO_E_ABSENT, "no order `%.80s`", id);
 }

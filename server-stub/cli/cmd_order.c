@@ -24,11 +24,9 @@ static void print_missing(const struct flo_cli *cli, const json_t *order)
     if (json_array_size(missing) > 0) {
         flo_out_table(cli, missing, FLO_COLUMNS(order_device));
     }
-    uint64_t all =
-        flo_out_u64(order, "scope_devices") - flo_out_u64(order, "done");
+    uint64_t all = flo_out_u64(order, "scope_devices") - flo_out_u64(order, "done");
     if (all > json_array_size(missing)) {
-        flo_out_say(cli, "and %llu more",
-                    (unsigned long long)(all - json_array_size(missing)));
+        flo_out_say(cli, "and %llu more", (unsigned long long)(all - json_array_size(missing)));
     }
 }
 
@@ -72,8 +70,7 @@ static void print_answers(const json_t *order)
            (unsigned long long)flo_out_u64(order, "done"),
            (unsigned long long)flo_out_u64(order, "failed"),
            (unsigned long long)flo_out_u64(order, "awaited"),
-           (unsigned long long)(flo_out_u64(order, "pending") -
-                                flo_out_u64(order, "awaited")),
+           (unsigned long long)(flo_out_u64(order, "pending") - flo_out_u64(order, "awaited")),
            half, most);
 }
 
@@ -91,8 +88,7 @@ static int send_order(struct flo_cli *cli, json_t *body, struct flo_err *err)
         return rv;
     }
     if (!flo_out_is_data(cli)) {
-        printf("order %s signed and sent to %llu device%s\n",
-               flo_out_text(order, "id", "?"),
+        printf("order %s signed and sent to %llu device%s\n", flo_out_text(order, "id", "?"),
                (unsigned long long)flo_out_u64(order, "scope_devices"),
                flo_s(flo_out_u64(order, "scope_devices")));
         fflush(stdout);
@@ -103,8 +99,7 @@ static int send_order(struct flo_cli *cli, json_t *body, struct flo_err *err)
         }
         return 0;
     }
-    rv = flo_watch_order(cli, flo_out_text(order, "id", ""), timeout_ms, &ended,
-                         err);
+    rv = flo_watch_order(cli, flo_out_text(order, "id", ""), timeout_ms, &ended, err);
     if (flo_out_is_data(cli) && ended != NULL) {
         flo_out_object(cli, ended, FLO_COLUMNS(order));
     } else if (ended != NULL) {
@@ -115,8 +110,7 @@ static int send_order(struct flo_cli *cli, json_t *body, struct flo_err *err)
 }
 
 /* Exactly one of --everywhere, --group G, --device D into the body. */
-static int add_scope(const struct flo_args *args, json_t *body,
-                     struct flo_err *err)
+static int add_scope(const struct flo_args *args, json_t *body, struct flo_err *err)
 {
     const char *group = flo_args_text(args, "group", NULL);
     const char *device = flo_args_text(args, "device", NULL);
@@ -137,8 +131,7 @@ static int add_scope(const struct flo_args *args, json_t *body,
 }
 
 /* --yank, --keep, or neither: then the controller's choice. */
-static int add_yank(const struct flo_args *args, json_t *body,
-                    struct flo_err *err)
+static int add_yank(const struct flo_args *args, json_t *body, struct flo_err *err)
 {
     bool yank = flo_args_has(args, "yank");
     bool keep = flo_args_has(args, "keep");
@@ -167,16 +160,14 @@ void flo_order_print_plan(const struct flo_cli *cli, const json_t *plan)
            "disk, %llu by download (%s in all); cannot: %llu; offline, at "
            "contact: %llu\n",
            (unsigned long long)flo_out_u64(plan, "go_back"),
-           (unsigned long long)flo_out_u64(plan, "devices"),
-           flo_s(flo_out_u64(plan, "devices")),
+           (unsigned long long)flo_out_u64(plan, "devices"), flo_s(flo_out_u64(plan, "devices")),
            flo_out_text(plan, "release", "?"),
            flo_plural(flo_out_u64(plan, "go_back"), "goes", "go"),
            (unsigned long long)flo_out_u64(plan, "kept"),
            (unsigned long long)flo_out_u64(plan, "download"), bytes,
            (unsigned long long)flo_out_u64(plan, "cannot"),
            (unsigned long long)flo_out_u64(plan, "offline"));
-    if (json_is_true(json_object_get(plan, "frozen")) &&
-        flo_out_u64(plan, "download") > 0) {
+    if (json_is_true(json_object_get(plan, "frozen")) && flo_out_u64(plan, "download") > 0) {
         printf("the fleet is frozen: who must download keeps %s until it is "
                "unfrozen\n",
                flo_out_text(plan, "release", "?"));
@@ -193,8 +184,7 @@ void flo_order_print_plan(const struct flo_cli *cli, const json_t *plan)
     }
     json_array_foreach(rollouts, i, item)
     {
-        printf("%s%s", i == 0 ? "rollouts that are stopped: " : ", ",
-               json_string_value(item));
+        printf("%s%s", i == 0 ? "rollouts that are stopped: " : ", ", json_string_value(item));
     }
     printf("%s%s %s\n", json_array_size(rollouts) > 0 ? "\n" : "",
            flo_out_text(plan, "release", "?"),
@@ -213,17 +203,14 @@ static void print_removal(const struct flo_cli *cli, const json_t *plan)
 
     printf("%llu device%s %s %s; told, with nothing of it yet: %llu; offline, "
            "at contact: %llu\n",
-           (unsigned long long)flo_out_u64(plan, "devices"),
-           flo_s(flo_out_u64(plan, "devices")),
+           (unsigned long long)flo_out_u64(plan, "devices"), flo_s(flo_out_u64(plan, "devices")),
            flo_plural(flo_out_u64(plan, "devices"), "loses", "lose"),
-           flo_out_text(plan, "model", "?"),
-           (unsigned long long)flo_out_u64(plan, "assigned"),
+           flo_out_text(plan, "model", "?"), (unsigned long long)flo_out_u64(plan, "assigned"),
            (unsigned long long)flo_out_u64(plan, "offline"));
     flo_out_table(cli, json_object_get(plan, "targets"), FLO_COLUMNS(removal));
     json_array_foreach(rollouts, i, item)
     {
-        printf("%s%s", i == 0 ? "rollouts that end: " : ", ",
-               json_string_value(item));
+        printf("%s%s", i == 0 ? "rollouts that end: " : ", ", json_string_value(item));
     }
     printf("%s%s\n", i > 0 ? "\n" : "",
            strcmp(flo_out_text(plan, "keep", ""), "blobs") == 0
@@ -245,8 +232,7 @@ static void print_refusal(const json_t *body, const json_t *plan)
     }
 }
 
-static int get_plan(struct flo_cli *cli, const json_t *body, json_t **out,
-                    struct flo_err *err)
+static int get_plan(struct flo_cli *cli, const json_t *body, json_t **out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup)
     json_t *copy = json_copy((json_t *)(uintptr_t)body);
@@ -257,8 +243,8 @@ static int get_plan(struct flo_cli *cli, const json_t *body, json_t **out,
 
 /* A person who types the name sees the plan first; a script that brings it
  * loses no time. */
-static int plan_and_confirm(struct flo_cli *cli, const json_t *body,
-                            const char *title, struct flo_err *err)
+static int plan_and_confirm(struct flo_cli *cli, const json_t *body, const char *title,
+                            struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *plan = NULL;
     bool is_dry = flo_args_has(&cli->args, "dry-run");
@@ -277,9 +263,7 @@ static int plan_and_confirm(struct flo_cli *cli, const json_t *body,
             print_refusal(body, plan);
         }
     }
-    return rv < 0 || is_dry
-               ? rv
-               : flo_out_confirm(cli, "Nothing was done yet.", title, err);
+    return rv < 0 || is_dry ? rv : flo_out_confirm(cli, "Nothing was done yet.", title, err);
 }
 
 int flo_order_take_back(struct flo_cli *cli, struct flo_err *err)
@@ -290,9 +274,8 @@ int flo_order_take_back(struct flo_cli *cli, struct flo_err *err)
     char version[FLO_NAME_MAX + 1];
     FLO_CLEANUP(flo_json_cleanup)
     json_t *body =
-        json_pack("{s:s,s:s,s:s,s:s}", "op", "rollback", "release", title,
-                  "confirm", title, "reason",
-                  flo_args_text(&cli->args, "reason", "emergency rollback"));
+        json_pack("{s:s,s:s,s:s,s:s}", "op", "rollback", "release", title, "confirm", title,
+                  "reason", flo_args_text(&cli->args, "reason", "emergency rollback"));
     int rv = add_scope(&cli->args, body, err);
 
     if (to != NULL) {
@@ -307,9 +290,7 @@ int flo_order_take_back(struct flo_cli *cli, struct flo_err *err)
     if (rv == 0) {
         rv = plan_and_confirm(cli, body, title, err);
     }
-    return rv < 0 || flo_args_has(&cli->args, "dry-run")
-               ? rv
-               : send_order(cli, body, err);
+    return rv < 0 || flo_args_has(&cli->args, "dry-run") ? rv : send_order(cli, body, err);
 }
 
 int flo_cmd_model_remove(struct flo_cli *cli, struct flo_err *err)
@@ -317,20 +298,16 @@ int flo_cmd_model_remove(struct flo_cli *cli, struct flo_err *err)
     const char *model = cli->args.words[0];
     bool keeps = flo_args_has(&cli->args, "keep-files");
     FLO_CLEANUP(flo_json_cleanup)
-    json_t *body =
-        json_pack("{s:s,s:s,s:s,s:s,s:s}", "op", "remove", "model", model,
-                  "keep", keeps ? "blobs" : "none", "confirm", model, "reason",
-                  flo_args_text(&cli->args, "reason", ""));
-    int rv = flo_name_is_valid(model)
-                 ? add_scope(&cli->args, body, err)
-                 : flo_fail(err, FLO_E_USAGE, "no model `%.80s`", model);
+    json_t *body = json_pack("{s:s,s:s,s:s,s:s,s:s}", "op", "remove", "model", model, "keep",
+                             keeps ? "blobs" : "none", "confirm", model, "reason",
+                             flo_args_text(&cli->args, "reason", ""));
+    int rv = flo_name_is_valid(model) ? add_scope(&cli->args, body, err)
+                                      : flo_fail(err, FLO_E_USAGE, "no model `%.80s`", model);
 
     if (rv == 0) {
         rv = plan_and_confirm(cli, body, model, err);
     }
-    return rv < 0 || flo_args_has(&cli->args, "dry-run")
-               ? rv
-               : send_order(cli, body, err);
+    return rv < 0 || flo_args_has(&cli->args, "dry-run") ? rv : send_order(cli, body, err);
 }
 
 /* ---- what became of orders ---- */
@@ -356,9 +333,7 @@ int flo_cmd_order_list(struct flo_cli *cli, struct flo_err *err)
 static int order_id(struct flo_cli *cli, const char **out, struct flo_err *err)
 {
     *out = cli->args.words[0];
-    return flo_name_is_valid(*out)
-               ? 0
-               : flo_fail(err, FLO_E_ABSENT, "no order `%.80s`", *out);
+    return flo_name_is_valid(*out) ? 0 : flo_fail(err, FLO_E_ABSENT, "no order `%.80s`", *out);
 }
 
 int flo_cmd_order_get(struct flo_cli *cli, struct flo_err *err)
@@ -419,9 +394,8 @@ static int freeze(struct flo_cli *cli, const char *op, struct flo_err *err)
         return rv;
     }
     FLO_CLEANUP(flo_json_cleanup)
-    json_t *body =
-        json_pack("{s:s,s:b,s:s,s:s}", "op", op, "everywhere", 1, "confirm",
-                  fleet, "reason", flo_args_text(&cli->args, "reason", ""));
+    json_t *body = json_pack("{s:s,s:b,s:s,s:s}", "op", op, "everywhere", 1, "confirm", fleet,
+                             "reason", flo_args_text(&cli->args, "reason", ""));
     return send_order(cli, body, err);
 }
 

@@ -39,10 +39,10 @@ int flo_cmd_model_import(struct flo_cli *cli, struct flo_err *err)
     }
     flo_digest_text(&digest, text);
     flo_out_bytes(bytes, size);
-    flo_out_done(cli,
-                 json_pack("{s:s,s:I,s:b}", "digest", text, "bytes",
-                           (json_int_t)bytes, "stored", !is_there),
-                 "%s  %s  %s\n", text, size, is_there ? "was there" : "stored");
+    flo_out_done(
+        cli,
+        json_pack("{s:s,s:I,s:b}", "digest", text, "bytes", (json_int_t)bytes, "stored", !is_there),
+        "%s  %s  %s\n", text, size, is_there ? "was there" : "stored");
     return 0;
 }
 
@@ -63,8 +63,8 @@ int flo_cmd_release_list(struct flo_cli *cli, struct flo_err *err)
 }
 
 /* "/v1/releases/<model@version><rest>" of the one positional word. */
-static int release_path(const struct flo_cli *cli, const char *rest, char *out,
-                        size_t bytes, const char **title, struct flo_err *err)
+static int release_path(const struct flo_cli *cli, const char *rest, char *out, size_t bytes,
+                        const char **title, struct flo_err *err)
 {
     char model[FLO_NAME_MAX + 1];
     char version[FLO_NAME_MAX + 1];
@@ -142,16 +142,14 @@ int flo_cmd_release_resign(struct flo_cli *cli, struct flo_err *err)
     if (rv == 0) {
         rv = flo_api_get(cli, path, &release, err);
     }
-    if (rv == 0 &&
-        !flo_digest_parse(flo_out_text(release, "digest", ""), &id)) {
+    if (rv == 0 && !flo_digest_parse(flo_out_text(release, "digest", ""), &id)) {
         rv = flo_fail(err, FLO_E_META_SCHEMA, "%s has no digest", title);
     }
     if (rv == 0) {
         rv = flo_api_get_envelope(cli, &id, &old, err);
     }
     if (rv == 0) {
-        rv = flo_envelope_parse(old.data, old.bytes, FLO_TYPE_RELEASE, &parts,
-                                err);
+        rv = flo_envelope_parse(old.data, old.bytes, FLO_TYPE_RELEASE, &parts, err);
     }
     if (rv == 0) {
         rv = flo_key_load(flo_args_text(&cli->args, "key", ""), &key, err);
@@ -165,10 +163,8 @@ int flo_cmd_release_resign(struct flo_cli *cli, struct flo_err *err)
     }
     if (rv == 0) {
         flo_out_done(cli,
-                     json_pack("{s:s,s:s}", "release", title, "keyid",
-                               flo_key_public(key)->keyid),
-                     "%s is signed by %.16s…\n", title,
-                     flo_key_public(key)->keyid);
+                     json_pack("{s:s,s:s}", "release", title, "keyid", flo_key_public(key)->keyid),
+                     "%s is signed by %.16s…\n", title, flo_key_public(key)->keyid);
     }
     return rv;
 }
@@ -183,22 +179,19 @@ int flo_cmd_release_publish(struct flo_cli *cli, struct flo_err *err)
         rv = flo_api_call(cli, "POST", path, NULL, NULL, err);
     }
     if (rv == 0) {
-        flo_out_done(
-            cli, json_pack("{s:s,s:s}", "release", title, "state", "published"),
-            "published %s\n", title);
+        flo_out_done(cli, json_pack("{s:s,s:s}", "release", title, "state", "published"),
+                     "published %s\n", title);
     }
     return rv;
 }
 
-static int change_state(struct flo_cli *cli, const char *verb,
-                        const char *question, const char *state,
-                        struct flo_err *err)
+static int change_state(struct flo_cli *cli, const char *verb, const char *question,
+                        const char *state, struct flo_err *err)
 {
     char path[256];
     const char *title;
     FLO_CLEANUP(flo_json_cleanup)
-    json_t *body =
-        json_pack("{s:s}", "reason", flo_args_text(&cli->args, "reason", ""));
+    json_t *body = json_pack("{s:s}", "reason", flo_args_text(&cli->args, "reason", ""));
     int rv = release_path(cli, verb, path, sizeof(path), &title, err);
 
     if (rv == 0) {
@@ -208,30 +201,26 @@ static int change_state(struct flo_cli *cli, const char *verb,
         rv = flo_api_call(cli, "POST", path, body, NULL, err);
     }
     if (rv == 0) {
-        flo_out_done(cli,
-                     json_pack("{s:s,s:s}", "release", title, "state", state),
-                     "%s %s\n", state, title);
+        flo_out_done(cli, json_pack("{s:s,s:s}", "release", title, "state", state), "%s %s\n",
+                     state, title);
     }
     return rv;
 }
 
 int flo_cmd_release_yank(struct flo_cli *cli, struct flo_err *err)
 {
-    return change_state(cli, "/yank",
-                        "No device will start this release again.", "yanked",
-                        err);
+    return change_state(cli, "/yank", "No device will start this release again.", "yanked", err);
 }
 
 int flo_cmd_release_unyank(struct flo_cli *cli, struct flo_err *err)
 {
-    return change_state(cli, "/unyank",
-                        "New rollouts may bring this release again.",
-                        "published", err);
+    return change_state(cli, "/unyank", "New rollouts may bring this release again.", "published",
+                        err);
 }
 
 /* Sign the document `body` with the key in a file. */
-static int sign_with(const char *key_path, const char *body, size_t bytes,
-                     struct flo_buf *out, struct flo_err *err)
+static int sign_with(const char *key_path, const char *body, size_t bytes, struct flo_buf *out,
+                     struct flo_err *err)
 {
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
     int rv = flo_key_load(key_path, &key, err);

@@ -24,8 +24,7 @@ static void tell_progress(void *context, const char *what, uint64_t seconds)
     flo_ticker_tell(&create->ticker, line, 0, 0);
 }
 
-static int read_flags(struct flo_cli *cli, struct flo_create *create,
-                      struct flo_err *err)
+static int read_flags(struct flo_cli *cli, struct flo_create *create, struct flo_err *err)
 {
     const struct flo_args *args = &cli->args;
     const char *golden = flo_args_text(args, "golden", NULL);
@@ -35,8 +34,7 @@ static int read_flags(struct flo_cli *cli, struct flo_create *create,
     int rv = flo_args_u64(args, "context", 0, 1 << 20, 0, &context, err);
 
     if (rv == 0) {
-        rv =
-            flo_args_u64(args, "memory", 0, UINT64_C(1) << 44, 0, &memory, err);
+        rv = flo_args_u64(args, "memory", 0, UINT64_C(1) << 44, 0, &memory, err);
     }
     if (rv < 0) {
         return rv;
@@ -52,8 +50,7 @@ static int read_flags(struct flo_cli *cli, struct flo_create *create,
     create->files[1].path = create->golden;
     if (!flo_args_has(args, "sign-with") ||
         (create->files[0].path == NULL && !create->parts.is_used)) {
-        return flo_fail(err, FLO_E_USAGE,
-                        "release create needs --model-file and --sign-with");
+        return flo_fail(err, FLO_E_USAGE, "release create needs --model-file and --sign-with");
     }
     if (golden != NULL && flo_args_has(args, "prompts")) {
         return flo_fail(err, FLO_E_USAGE,
@@ -63,13 +60,10 @@ static int read_flags(struct flo_cli *cli, struct flo_create *create,
     if (golden != NULL && strlen(golden) >= sizeof(create->golden)) {
         return flo_fail(err, FLO_E_USAGE, "--golden: the path is too long");
     }
-    snprintf(create->golden, sizeof(create->golden), "%s",
-             golden != NULL ? golden : "");
-    create->has_golden = !create->parts.is_used || golden != NULL ||
-                         flo_args_has(args, "prompts");
-    create->variant = (struct flo_author_variant){.name = "default",
-                                                  .memory_bytes = memory,
-                                                  .context = (uint32_t)context};
+    snprintf(create->golden, sizeof(create->golden), "%s", golden != NULL ? golden : "");
+    create->has_golden = !create->parts.is_used || golden != NULL || flo_args_has(args, "prompts");
+    create->variant = (struct flo_author_variant){
+        .name = "default", .memory_bytes = memory, .context = (uint32_t)context};
     create->author = (struct flo_author){
         .fleet = create->fleet,
         .model = create->model_name,
@@ -126,10 +120,8 @@ static int add_parts(struct flo_create *create, struct flo_err *err)
     if (create->has_golden) {
         count = 2;
     }
-    if (parts->file_count - (has_model ? 0 : 1) >
-        FLO_RELEASE_FILES_MAX - count) {
-        return flo_fail(err, FLO_E_USAGE, "a release has at most %d files",
-                        FLO_RELEASE_FILES_MAX);
+    if (parts->file_count - (has_model ? 0 : 1) > FLO_RELEASE_FILES_MAX - count) {
+        return flo_fail(err, FLO_E_USAGE, "a release has at most %d files", FLO_RELEASE_FILES_MAX);
     }
     for (size_t i = 0; i < parts->file_count; i++) {
         if (i != chosen) {
@@ -155,8 +147,7 @@ static int add_parts(struct flo_create *create, struct flo_err *err)
     return 0;
 }
 
-static int publish(struct flo_cli *cli, const char *title, json_t *release,
-                   struct flo_err *err)
+static int publish(struct flo_cli *cli, const char *title, json_t *release, struct flo_err *err)
 {
     char path[256];
     int rv;
@@ -169,8 +160,7 @@ static int publish(struct flo_cli *cli, const char *title, json_t *release,
     return rv;
 }
 
-static void show_end(const struct flo_cli *cli, const char *title,
-                     const json_t *release)
+static void show_end(const struct flo_cli *cli, const char *title, const json_t *release)
 {
     if (flo_out_is_data(cli)) {
         flo_out_object(cli, release, FLO_COLUMNS(release));
@@ -180,8 +170,8 @@ static void show_end(const struct flo_cli *cli, const char *title,
            flo_out_text(release, "digest", "?"));
 }
 
-static int build_and_upload(struct flo_cli *cli, struct flo_create *create,
-                            const char *title, struct flo_err *err)
+static int build_and_upload(struct flo_cli *cli, struct flo_create *create, const char *title,
+                            struct flo_err *err)
 {
     struct flo_author_result made = {0};
     FLO_CLEANUP(flo_json_cleanup) json_t *release = NULL;
@@ -227,8 +217,8 @@ static void remove_scratch(const char *path)
 }
 
 /* *is_there: it was made of the same before, nothing is left to do. */
-static int look_at_name(struct flo_cli *cli, const struct flo_create *create,
-                        const char *title, bool *is_there, struct flo_err *err)
+static int look_at_name(struct flo_cli *cli, const struct flo_create *create, const char *title,
+                        bool *is_there, struct flo_err *err)
 {
     char path[256];
     struct flo_err why = {0};
@@ -246,14 +236,13 @@ static int look_at_name(struct flo_cli *cli, const struct flo_create *create,
         *err = why;
         return rv;
     }
-    rv = flo_create_difference(create, json_object_get(release, "document"),
-                               other, sizeof(other), err);
+    rv = flo_create_difference(create, json_object_get(release, "document"), other, sizeof(other),
+                               err);
     if (rv < 0) {
         return rv;
     }
     if (other[0] != '\0') {
-        return flo_fail(err, FLO_E_RELEASE_EXISTS,
-                        "%s is there, and %s is another", title, other);
+        return flo_fail(err, FLO_E_RELEASE_EXISTS, "%s is there, and %s is another", title, other);
     }
     *is_there = true;
     flo_out_say(cli, " ✓ %s is there already, made of the same", title);
@@ -269,8 +258,8 @@ static int look_at_name(struct flo_cli *cli, const struct flo_create *create,
 }
 
 /* As devices look at it. */
-static int check_model(struct flo_create *create,
-                       const struct flo_author_file *file, struct flo_err *err)
+static int check_model(struct flo_create *create, const struct flo_author_file *file,
+                       struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     struct flo_ticker ticker;
@@ -281,16 +270,14 @@ static int check_model(struct flo_create *create,
     }
     flo_ticker_start(&ticker, "   looking at the model");
     rv = create->author.allow_nonfinite ? 0
-         : create->parts.is_native
-             ? flo_model_scan(fd, NULL, NULL, err)
-             : flo_file_scan(fd, file->name, NULL, NULL, err);
+         : create->parts.is_native      ? flo_model_scan(fd, NULL, NULL, err)
+                                        : flo_file_scan(fd, file->name, NULL, NULL, err);
     flo_ticker_stop(&ticker);
     return rv < 0 ? flo_wrap(err, rv, "%s", file->path) : 0;
 }
 
 /* Check all inputs that need no minutes of computing. */
-static int check_inputs(struct flo_cli *cli, struct flo_create *create,
-                        struct flo_err *err)
+static int check_inputs(struct flo_cli *cli, struct flo_create *create, struct flo_err *err)
 {
     const char *key = flo_args_text(&cli->args, "sign-with", NULL);
     const char *prompts = flo_args_text(&cli->args, "prompts", NULL);
@@ -314,8 +301,7 @@ static int check_inputs(struct flo_cli *cli, struct flo_create *create,
     return rv < 0 ? rv : check_model(create, &create->files[0], err);
 }
 
-static int make_folder(struct flo_create *create, const char *to,
-                       struct flo_err *err)
+static int make_folder(struct flo_create *create, const char *to, struct flo_err *err)
 {
     const char *tmp = getenv("TMPDIR");
 
@@ -325,13 +311,12 @@ static int make_folder(struct flo_create *create, const char *to,
     }
     snprintf(create->dir, sizeof(create->dir), "%.900s/flotilla-XXXXXX",
              tmp != NULL ? tmp : "/tmp");
-    return mkdtemp(create->dir) != NULL
-               ? 0
-               : flo_fail_errno(err, FLO_E_IO_WRITE, "%s", create->dir);
+    return mkdtemp(create->dir) != NULL ? 0
+                                        : flo_fail_errno(err, FLO_E_IO_WRITE, "%s", create->dir);
 }
 
-static int create_in_folder(struct flo_cli *cli, struct flo_create *create,
-                            const char *title, struct flo_err *err)
+static int create_in_folder(struct flo_cli *cli, struct flo_create *create, const char *title,
+                            struct flo_err *err)
 {
     int rv = flo_create_golden(cli, create, err);
 
@@ -339,8 +324,8 @@ static int create_in_folder(struct flo_cli *cli, struct flo_create *create,
     return rv < 0 ? rv : build_and_upload(cli, create, title, err);
 }
 
-static int create_new(struct flo_cli *cli, struct flo_create *create,
-                      const char *title, struct flo_err *err)
+static int create_new(struct flo_cli *cli, struct flo_create *create, const char *title,
+                      struct flo_err *err)
 {
     const char *to = flo_args_text(&cli->args, "to", NULL);
     int rv = make_folder(create, to, err);
@@ -355,14 +340,12 @@ static int create_new(struct flo_cli *cli, struct flo_create *create,
     return rv;
 }
 
-static int create_release(struct flo_cli *cli, struct flo_create *create,
-                          struct flo_err *err)
+static int create_release(struct flo_cli *cli, struct flo_create *create, struct flo_err *err)
 {
     const char *title = cli->args.words[0];
     FLO_CLEANUP(flo_json_cleanup) json_t *version = NULL;
     bool is_there = false;
-    int rv = flo_release_title_parse(title, create->model_name, create->version,
-                                     err);
+    int rv = flo_release_title_parse(title, create->model_name, create->version, err);
     if (rv == 0) {
         rv = read_flags(cli, create, err);
     }
@@ -373,8 +356,7 @@ static int create_release(struct flo_cli *cli, struct flo_create *create,
         rv = flo_api_get(cli, "/v1/version", &version, err);
     }
     if (rv == 0) {
-        snprintf(create->fleet, sizeof(create->fleet), "%s",
-                 flo_out_text(version, "fleet", ""));
+        snprintf(create->fleet, sizeof(create->fleet), "%s", flo_out_text(version, "fleet", ""));
         rv = look_at_name(cli, create, title, &is_there, err);
     }
     return rv < 0 || is_there ? rv : create_new(cli, create, title, err);

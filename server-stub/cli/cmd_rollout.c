@@ -29,8 +29,7 @@ int flo_cmd_rollout_list(struct flo_cli *cli, struct flo_err *err)
     return flo_follow(cli, "rollout", show_rollout_list, err);
 }
 
-int flo_rollout_path(const char *id, const char *rest, char *out, size_t bytes,
-                     struct flo_err *err)
+int flo_rollout_path(const char *id, const char *rest, char *out, size_t bytes, struct flo_err *err)
 {
     if (!flo_name_is_valid(id)) {
         return flo_fail(err, FLO_E_ROLLOUT_ABSENT, "no rollout `%.80s`", id);
@@ -45,8 +44,7 @@ static void print_why(const json_t *rollout)
     char by[FLO_OUT_PLAIN];
 
     if (flo_out_text(rollout, "spec.reason", "")[0] != '\0') {
-        printf("why: %s (%s)\n",
-               flo_out_plain(rollout, "spec.reason", "", reason),
+        printf("why: %s (%s)\n", flo_out_plain(rollout, "spec.reason", "", reason),
                flo_out_plain(rollout, "by", "?", by));
     }
 }
@@ -59,10 +57,8 @@ void flo_rollout_print_overlaps(const json_t *rollout)
     json_array_foreach(json_object_get(rollout, "overlaps"), i, older)
     {
         printf("overlap: %s (%s, %s) holds %llu of these devices; %s\n",
-               flo_out_text(older, "rollout", "?"),
-               flo_out_text(older, "release", "?"),
-               flo_out_text(older, "state", "?"),
-               (unsigned long long)flo_out_u64(older, "devices"),
+               flo_out_text(older, "rollout", "?"), flo_out_text(older, "release", "?"),
+               flo_out_text(older, "state", "?"), (unsigned long long)flo_out_u64(older, "devices"),
                json_is_true(json_object_get(older, "ends"))
                    ? "it is aborted when this one begins"
                    : "those that have not begun read superseded there");
@@ -101,8 +97,7 @@ static void print_remaining(const json_t *rollout)
 
     json_array_foreach(remaining, i, one)
     {
-        printf("%s%s", i == 0 ? "not back: " : ", ",
-               flo_out_plain(one, "name", "?", text));
+        printf("%s%s", i == 0 ? "not back: " : ", ", flo_out_plain(one, "name", "?", text));
     }
     if (json_array_size(remaining) > 0) {
         printf("\nnext: %s\n", flo_out_plain(rollout, "remedy", "", text));
@@ -118,12 +113,9 @@ void flo_rollout_print(const struct flo_cli *cli, const json_t *rollout)
         flo_out_object(cli, rollout, FLO_COLUMNS(rollout));
         return;
     }
-    printf("%s  %s  group %s  %s  phase %llu of %zu  %s\n",
-           flo_out_text(rollout, "id", "?"),
-           flo_out_text(rollout, "release", "?"),
-           flo_out_text(rollout, "group", "?"),
-           flo_out_text(rollout, "state", "?"),
-           (unsigned long long)flo_out_u64(rollout, "phase"),
+    printf("%s  %s  group %s  %s  phase %llu of %zu  %s\n", flo_out_text(rollout, "id", "?"),
+           flo_out_text(rollout, "release", "?"), flo_out_text(rollout, "group", "?"),
+           flo_out_text(rollout, "state", "?"), (unsigned long long)flo_out_u64(rollout, "phase"),
            json_array_size(json_object_get(rollout, "phases")),
            flo_out_plain(rollout, "reason", "", reason));
     print_why(rollout);
@@ -131,8 +123,7 @@ void flo_rollout_print(const struct flo_cli *cli, const json_t *rollout)
     print_remaining(rollout);
     flo_rollout_print_overlaps(rollout);
     if (json_array_size(json_object_get(rollout, "causes")) > 0) {
-        flo_out_table(cli, json_object_get(rollout, "causes"),
-                      FLO_COLUMNS(cause));
+        flo_out_table(cli, json_object_get(rollout, "causes"), FLO_COLUMNS(cause));
     }
     flo_out_table(cli, json_object_get(rollout, "gates"), FLO_COLUMNS(gate));
     flo_view_slices(rollout, &slices);
@@ -149,8 +140,7 @@ static void print_file(const json_t *rollout)
 
     flo_yaml_dump(json_object_get(rollout, "spec"), &text);
     printf("# %s, started by %s\n%s", flo_out_text(rollout, "id", "?"),
-           flo_out_plain(rollout, "by", "?", by),
-           text.data != NULL ? text.data : "");
+           flo_out_plain(rollout, "by", "?", by), text.data != NULL ? text.data : "");
     flo_buf_deinit(&text);
 }
 
@@ -159,10 +149,8 @@ int flo_cmd_rollout_get(struct flo_cli *cli, struct flo_err *err)
     char path[256];
     const char *id = cli->args.words[0];
     FLO_CLEANUP(flo_json_cleanup) json_t *rollout = NULL;
-    bool is_file =
-        strcmp(flo_args_text(&cli->args, "output", "table"), "yaml") == 0;
-    int rv = flo_rollout_path(id, is_file ? "?devices=0" : "", path,
-                              sizeof(path), err);
+    bool is_file = strcmp(flo_args_text(&cli->args, "output", "table"), "yaml") == 0;
+    int rv = flo_rollout_path(id, is_file ? "?devices=0" : "", path, sizeof(path), err);
     if (rv == 0) {
         rv = flo_api_get(cli, path, &rollout, err);
     }
@@ -190,13 +178,12 @@ static void print_trace(const json_t *told)
         const char *text = flo_out_plain(line, "line", "", plain);
         const char *close = text[0] == '[' ? strchr(text, ']') : NULL;
         if (close != NULL) {
-            flo_time_text(flo_out_u64(told, "created_at_ms") +
-                              (uint64_t)(strtod(text + 1, NULL) * 1000),
-                          at);
+            flo_time_text(
+                flo_out_u64(told, "created_at_ms") + (uint64_t)(strtod(text + 1, NULL) * 1000), at);
             text = close + 1;
         }
-        printf("%-24s  %s%s\n", close != NULL ? at : "",
-               close != NULL ? "" : "  ", text + strspn(text, " "));
+        printf("%-24s  %s%s\n", close != NULL ? at : "", close != NULL ? "" : "  ",
+               text + strspn(text, " "));
         json_decref(line);
     }
 }
@@ -245,8 +232,7 @@ int flo_cmd_rollout_explain(struct flo_cli *cli, struct flo_err *err)
         return rv < 0 ? rv : (flo_out_json(cli, told), 0);
     }
     if (flo_out_u64(told, "cut_bytes") > 0) {
-        printf(
-            "(steps of devices and older lines are in the controller's log)\n");
+        printf("(steps of devices and older lines are in the controller's log)\n");
     }
     if (flo_args_has(&cli->args, "all")) {
         print_trace(told);
@@ -256,8 +242,7 @@ int flo_cmd_rollout_explain(struct flo_cli *cli, struct flo_err *err)
     json_array_foreach(json_object_get(told, "gates"), i, item)
     {
         printf("gate %s: %s: %s\n", flo_out_text(item, "gate", "?"),
-               flo_out_plain(item, "text", "", plain),
-               flo_out_text(item, "verdict", "?"));
+               flo_out_plain(item, "text", "", plain), flo_out_text(item, "verdict", "?"));
         printf("     %s\n", flo_out_plain(item, "because", "", plain));
         if (flo_out_text(item, "note", NULL) != NULL) {
             printf("     %s\n", flo_out_plain(item, "note", "", plain));
@@ -269,15 +254,15 @@ int flo_cmd_rollout_explain(struct flo_cli *cli, struct flo_err *err)
 
 /* ---- actions ---- */
 
-static int ask(struct flo_cli *cli, const char *action, const char *typed,
-               const char *query, json_t **rollout, struct flo_err *err)
+static int ask(struct flo_cli *cli, const char *action, const char *typed, const char *query,
+               json_t **rollout, struct flo_err *err)
 {
     char rest[64];
     char path[256];
     const char *id = cli->args.words[0];
     FLO_CLEANUP(flo_json_cleanup)
-    json_t *body = json_pack("{s:s,s:s}", "action", action, "reason",
-                             flo_args_text(&cli->args, "reason", ""));
+    json_t *body =
+        json_pack("{s:s,s:s}", "action", action, "reason", flo_args_text(&cli->args, "reason", ""));
     const char *slice = flo_args_text(&cli->args, "slice", NULL);
     if (typed != NULL) {
         json_object_set_new(body, "confirm", json_string(typed));
@@ -330,8 +315,7 @@ int flo_cmd_rollout_abort(struct flo_cli *cli, struct flo_err *err)
 
 /* A person who types the name sees the plan first; a script that brings it
  * loses no time. */
-static int plan_back(struct flo_cli *cli, const char *release,
-                     struct flo_err *err)
+static int plan_back(struct flo_cli *cli, const char *release, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *plan = NULL;
     bool is_dry = flo_args_has(&cli->args, "dry-run");
@@ -348,13 +332,12 @@ static int plan_back(struct flo_cli *cli, const char *release,
     return rv;
 }
 
-static int refuse_any(const struct flo_args *args, const char *const *flags,
-                      const char *why, const char *fix, struct flo_err *err)
+static int refuse_any(const struct flo_args *args, const char *const *flags, const char *why,
+                      const char *fix, struct flo_err *err)
 {
     for (; *flags != NULL; flags++) {
         if (flo_args_has(args, *flags)) {
-            flo_fail(err, FLO_E_USAGE, "--%s: %s; nothing was done", *flags,
-                     why);
+            flo_fail(err, FLO_E_USAGE, "--%s: %s; nothing was done", *flags, why);
             return flo_err_fix(err, "%s", fix);
         }
     }
@@ -364,8 +347,8 @@ static int refuse_any(const struct flo_args *args, const char *const *flags,
 /* A flag that is not heeded would take back other than was meant. */
 static int check_back(const struct flo_args *args, struct flo_err *err)
 {
-    static const char *const of_release[] = {
-        "group", "device", "everywhere", "where", "to", "yank", "keep", NULL};
+    static const char *const of_release[] = {"group", "device", "everywhere", "where",
+                                             "to",    "yank",   "keep",       NULL};
     static const char *const of_whole[] = {"release", "dry-run", "wait", NULL};
     int rv = 0;
 
@@ -394,8 +377,7 @@ static int take_back(struct flo_cli *cli, struct flo_err *err)
     uint64_t timeout_ms;
 
     if (id == NULL) {
-        return flo_fail(err, FLO_E_USAGE,
-                        "give a rollout's ID, or --release MODEL@VERSION");
+        return flo_fail(err, FLO_E_USAGE, "give a rollout's ID, or --release MODEL@VERSION");
     }
     int rv = flo_args_ms(&cli->args, "timeout", 60000, &timeout_ms, err);
     if (rv == 0) {
@@ -413,12 +395,11 @@ static int take_back(struct flo_cli *cli, struct flo_err *err)
         return rv;
     }
     rv = flo_out_confirm(cli,
-                         is_slice
-                             ? "Nothing was done yet. The slice's devices that "
-                               "have the release go back to what they ran."
-                             : "Nothing was done yet. Every device that this "
-                               "rollout touched goes back to what it ran "
-                               "before.",
+                         is_slice ? "Nothing was done yet. The slice's devices that "
+                                    "have the release go back to what they ran."
+                                  : "Nothing was done yet. Every device that this "
+                                    "rollout touched goes back to what it ran "
+                                    "before.",
                          release, err);
     if (rv == 0) {
         rv = ask(cli, "rollback", release, "", &rollout, err);
@@ -428,8 +409,7 @@ static int take_back(struct flo_cli *cli, struct flo_err *err)
         return 0;
     }
     if (rv == 0) {
-        rv = flo_watch_rollback(cli, flo_out_text(rollout, "id", ""),
-                                timeout_ms, &ended, err);
+        rv = flo_watch_rollback(cli, flo_out_text(rollout, "id", ""), timeout_ms, &ended, err);
     }
     if (ended != NULL) {
         struct flo_err gone = {0}; /* those that it has are shown then */
@@ -446,7 +426,6 @@ int flo_cmd_rollout_rollback(struct flo_cli *cli, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
-    return flo_args_text(&cli->args, "release", NULL) != NULL
-               ? flo_order_take_back(cli, err)
-               : take_back(cli, err);
+    return flo_args_text(&cli->args, "release", NULL) != NULL ? flo_order_take_back(cli, err)
+                                                              : take_back(cli, err);
 }

@@ -23,8 +23,7 @@ int flo_cmd_alert_silence(struct flo_cli *cli, struct flo_err *err)
                      flo_args_text(&cli->args, "reason", ""));
     rv = rv < 0 ? rv : flo_api_call(cli, "POST", path, body, &rule, err);
     if (rv == 0) {
-        flo_out_done(cli, rule, ends ? "%s tells again\n" : "%s is silenced\n",
-                     name);
+        flo_out_done(cli, rule, ends ? "%s tells again\n" : "%s is silenced\n", name);
     }
     return rv;
 }

@@ -35,8 +35,7 @@ static json_t *value_of(const struct query *query, double value)
 }
 
 /* Name for people of a device id or release digest. */
-static const char *name_of(const json_t *items, const char *key,
-                           const char *value)
+static const char *name_of(const json_t *items, const char *key, const char *value)
 {
     for (size_t i = 0; i < json_array_size(items); i++) {
         const json_t *item = json_array_get(items, i);
@@ -47,24 +46,21 @@ static const char *name_of(const json_t *items, const char *key,
     return value;
 }
 
-static void add_histogram(const struct query *query, const json_t *series,
-                          json_t *row)
+static void add_histogram(const struct query *query, const json_t *series, json_t *row)
 {
-    static const char *const names[][2] = {
-        {"0.5", "p50"}, {"0.95", "p95"}, {"0.99", "p99"}};
+    static const char *const names[][2] = {{"0.5", "p50"}, {"0.95", "p95"}, {"0.99", "p99"}};
     const json_t *quantiles = json_object_get(series, "quantiles");
 
     json_object_set(row, "count", json_object_get(series, "count"));
     for (size_t q = 0; q < FLO_COUNT(names); q++) {
-        json_object_set_new(row, names[q][1],
-                            value_of(query, json_number_value(json_object_get(
-                                                quantiles, names[q][0]))));
+        json_object_set_new(
+            row, names[q][1],
+            value_of(query, json_number_value(json_object_get(quantiles, names[q][0]))));
     }
 }
 
 /* A gauge's points are [at, n, least, mean, most]. */
-static void add_gauge(const struct query *query, const json_t *series,
-                      json_t *row)
+static void add_gauge(const struct query *query, const json_t *series, json_t *row)
 {
     const json_t *points = json_object_get(series, "points");
     double low = 0, sum = 0, high = 0, count = 0;
@@ -83,14 +79,12 @@ static void add_gauge(const struct query *query, const json_t *series,
     }
     json_object_set_new(row, "count", json_integer((json_int_t)count));
     json_object_set_new(row, "least", value_of(query, low));
-    json_object_set_new(row, "mean",
-                        value_of(query, count > 0 ? sum / count : 0));
+    json_object_set_new(row, "mean", value_of(query, count > 0 ? sum / count : 0));
     json_object_set_new(row, "most", value_of(query, high));
 }
 
 /* Errors alone say nothing: of how many requests? */
-static void add_rate(const struct query *query, const char *key,
-                     uint64_t errors, json_t *row)
+static void add_rate(const struct query *query, const char *key, uint64_t errors, json_t *row)
 {
     const json_t *list = json_object_get(query->requests, "series");
     size_t i;
@@ -100,25 +94,20 @@ static void add_rate(const struct query *query, const char *key,
     json_array_foreach(list, i, series)
     {
         uint64_t all = flo_out_u64(series, "sum");
-        if (strcmp(flo_out_text(json_object_get(series, "key"), query->by, "?"),
-                   key) == 0 &&
+        if (strcmp(flo_out_text(json_object_get(series, "key"), query->by, "?"), key) == 0 &&
             all > 0) {
-            snprintf(text, sizeof(text), "%.2f %% of %llu",
-                     100.0 * (double)errors / (double)all,
+            snprintf(text, sizeof(text), "%.2f %% of %llu", 100.0 * (double)errors / (double)all,
                      (unsigned long long)all);
             json_object_set_new(row, "of_requests", json_string(text));
         }
     }
 }
 
-static json_t *row_of(const struct query *query, const json_t *series,
-                      enum flo_metric_kind kind)
+static json_t *row_of(const struct query *query, const json_t *series, enum flo_metric_kind kind)
 {
-    const char *key =
-        flo_out_text(json_object_get(series, "key"), query->by, "?");
+    const char *key = flo_out_text(json_object_get(series, "key"), query->by, "?");
     bool is_device = strcmp(query->by, "device") == 0;
-    json_t *row = json_pack(
-        "{s:s}", "name", name_of(query->of, is_device ? "id" : "digest", key));
+    json_t *row = json_pack("{s:s}", "name", name_of(query->of, is_device ? "id" : "digest", key));
 
     if (kind == FLO_METRIC_HISTOGRAM) {
         add_histogram(query, series, row);
@@ -133,8 +122,7 @@ static json_t *row_of(const struct query *query, const json_t *series,
     return row;
 }
 
-static void show(const struct flo_cli *cli, const struct query *query,
-                 const json_t *answer)
+static void show(const struct flo_cli *cli, const struct query *query, const json_t *answer)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *rows = json_array();
     int which = FLO_METRIC_COUNT;
@@ -142,9 +130,8 @@ static void show(const struct flo_cli *cli, const struct query *query,
     json_t *series;
 
     flo_metric_parse(query->metric, &which);
-    enum flo_metric_kind kind = which < FLO_METRIC_COUNT
-                                    ? flo_metric_fact(which)->kind
-                                    : FLO_METRIC_HISTOGRAM;
+    enum flo_metric_kind kind =
+        which < FLO_METRIC_COUNT ? flo_metric_fact(which)->kind : FLO_METRIC_HISTOGRAM;
     json_array_foreach(json_object_get(answer, "series"), i, series)
     {
         json_array_append_new(rows, row_of(query, series, kind));
@@ -158,8 +145,8 @@ static void show(const struct flo_cli *cli, const struct query *query,
     }
 }
 
-static json_t *body_of(const struct flo_args *args, const char *metric,
-                       const char *by, struct flo_err *err)
+static json_t *body_of(const struct flo_args *args, const char *metric, const char *by,
+                       struct flo_err *err)
 {
     const char *model = flo_args_text(args, "model", "");
     uint64_t since, step;
@@ -167,15 +154,13 @@ static json_t *body_of(const struct flo_args *args, const char *metric,
 
     /* Points of 5 min are few enough for 10,000 devices. */
     rv = rv < 0 ? rv
-                : flo_args_ms(args, "step",
-                              strcmp(by, "device") == 0 ? 300000 : 10000, &step,
-                              err);
+                : flo_args_ms(args, "step", strcmp(by, "device") == 0 ? 300000 : 10000, &step, err);
     if (rv < 0) {
         return NULL;
     }
-    json_t *body = json_pack("{s:s,s:[s],s:I,s:I,s:[f,f,f]}", "metric", metric,
-                             "by", by, "since_ms", (json_int_t)since, "step_ms",
-                             (json_int_t)step, "quantiles", 0.5, 0.95, 0.99);
+    json_t *body =
+        json_pack("{s:s,s:[s],s:I,s:I,s:[f,f,f]}", "metric", metric, "by", by, "since_ms",
+                  (json_int_t)since, "step_ms", (json_int_t)step, "quantiles", 0.5, 0.95, 0.99);
     if (model[0] != '\0') {
         json_object_set_new(body, "model", json_string(model));
     }
@@ -197,23 +182,19 @@ int flo_cmd_telemetry_query(struct flo_cli *cli, struct flo_err *err)
     if (body == NULL) {
         return err->code;
     }
-    int rv =
-        flo_api_call(cli, "POST", "/v1/telemetry/query", body, &answer, err);
+    int rv = flo_api_call(cli, "POST", "/v1/telemetry/query", body, &answer, err);
     if (rv == 0 && form != FLO_OUT_CSV && form > FLO_OUT_WIDE) {
         flo_out_json(cli, answer);
         return 0;
     }
     if (rv == 0) {
-        rv = flo_api_list(cli,
-                          strcmp(query.by, "device") == 0
-                              ? "/v1/devices?limit=1000"
-                              : "/v1/releases",
-                          &names, err);
+        rv = flo_api_list(
+            cli, strcmp(query.by, "device") == 0 ? "/v1/devices?limit=1000" : "/v1/releases",
+            &names, err);
     }
     if (rv == 0 && strcmp(query.metric, "errors") == 0) {
         json_object_set_new(body, "metric", json_string("requests"));
-        rv = flo_api_call(cli, "POST", "/v1/telemetry/query", body, &requests,
-                          err);
+        rv = flo_api_call(cli, "POST", "/v1/telemetry/query", body, &requests, err);
     }
     if (rv == 0) {
         query.of = names;

@@ -7,8 +7,8 @@
 
 /* ---- scripts ---- */
 
-#define FLO_SHELL_PROGRAMS                                                     \
-    "flotilla flotilla-agent flotilla-controller flotilla-engine "             \
+#define FLO_SHELL_PROGRAMS                                                                         \
+    "flotilla flotilla-agent flotilla-controller flotilla-engine "                                 \
     "flotilla-model flotilla-updater"
 
 static const struct shell {
@@ -29,10 +29,8 @@ int flo_cmd_completion(struct flo_cli *cli, struct flo_err *err)
             const char *at = (const char *)shells[i].text;
             const char *next;
             struct flo_buf FLO_CLEANUP(flo_buf_deinit) script = {0};
-            for (; (next = strstr(at, mark)) != NULL;
-                 at = next + sizeof(mark) - 1) {
-                flo_buf_printf(&script, "%.*s%s", (int)(next - at), at,
-                               FLO_SHELL_PROGRAMS);
+            for (; (next = strstr(at, mark)) != NULL; at = next + sizeof(mark) - 1) {
+                flo_buf_printf(&script, "%.*s%s", (int)(next - at), at, FLO_SHELL_PROGRAMS);
             }
             flo_buf_text(&script, at);
             if (script.failed) {
@@ -54,11 +52,8 @@ static const struct {
     const char *what; /* begin of the word */
     const char *path, *name, *meaning;
 } places[] = {
-    {"device", "NAME",
-     "/v1/devices?fields=name,state&sort=name&limit=" NAMES_MAX, "name",
-     "state"},
-    {NULL, "D", "/v1/devices?fields=name,state&sort=name&limit=" NAMES_MAX,
-     "name", "state"},
+    {"device", "NAME", "/v1/devices?fields=name,state&sort=name&limit=" NAMES_MAX, "name", "state"},
+    {NULL, "D", "/v1/devices?fields=name,state&sort=name&limit=" NAMES_MAX, "name", "state"},
     {"rollout", "ID", "/v1/rollouts", "id", "release"},
     {"order", "ID", "/v1/orders?limit=50", "id", "op"},
     {"token", "ID", "/v1/tokens?limit=" NAMES_MAX, "id", "name"},
@@ -69,8 +64,7 @@ static const struct {
     {NULL, "A,B", "/v1/releases?limit=" NAMES_MAX, "version", "model"},
     {NULL, "M", "/v1/releases?limit=" NAMES_MAX, "model", ""},
     {NULL, "MODEL", "/v1/releases?limit=" NAMES_MAX, "model", ""},
-    {NULL, "DEVICE", "/v1/devices?fields=name,state&sort=name&limit=" NAMES_MAX,
-     "name", "state"},
+    {NULL, "DEVICE", "/v1/devices?fields=name,state&sort=name&limit=" NAMES_MAX, "name", "state"},
     {"group", "NAME", "/v1/groups?limit=" NAMES_MAX, "name", "selector"},
     {NULL, "G", "/v1/groups?limit=" NAMES_MAX, "name", "selector"},
     {NULL, "G", "/v1/devices?fields=groups&limit=" NAMES_MAX, "groups", ""},
@@ -86,8 +80,8 @@ static void add_name(struct flo_buf *out, const char *name, const char *meaning)
 }
 
 /* Once each. */
-static void add_names(const json_t *items, const char *name,
-                      const char *meaning, json_t *seen, struct flo_buf *out)
+static void add_names(const json_t *items, const char *name, const char *meaning, json_t *seen,
+                      struct flo_buf *out)
 {
     size_t i, k;
     json_t *item, *one;
@@ -121,8 +115,7 @@ static void add_errors(struct flo_buf *out)
     }
 }
 
-void flo_complete_names(struct flo_cli *cli, const char *what,
-                        struct flo_buf *out)
+void flo_complete_names(struct flo_cli *cli, const char *what, struct flo_buf *out)
 {
     const struct flo_verb *verb = cli->args.verb;
     FLO_CLEANUP(flo_json_cleanup) json_t *seen = json_object();
@@ -132,24 +125,21 @@ void flo_complete_names(struct flo_cli *cli, const char *what,
         add_errors(out);
         return;
     }
-    for (size_t i = 0; strcmp(what, "SHELL") == 0 && i < FLO_COUNT(shells);
-         i++) {
+    for (size_t i = 0; strcmp(what, "SHELL") == 0 && i < FLO_COUNT(shells); i++) {
         add_name(out, shells[i].name, "");
     }
     for (size_t i = 0; i < FLO_COUNT(places); i++) {
         size_t noun = places[i].noun != NULL ? strlen(places[i].noun) : 0;
         bool is_noun =
-            noun == 0 ||
-            (verb != NULL && strncmp(verb->name, places[i].noun, noun) == 0 &&
-             verb->name[noun] == ' ');
+            noun == 0 || (verb != NULL && strncmp(verb->name, places[i].noun, noun) == 0 &&
+                          verb->name[noun] == ' ');
         FLO_CLEANUP(flo_json_cleanup) json_t *page = NULL;
         if (!is_noun || strcmp(places[i].what, what) != 0) {
             continue;
         }
         if (flo_context_load(cli, &err) == 0 &&
             flo_api_get(cli, places[i].path, &page, &err) == 0) {
-            add_names(json_object_get(page, "items"), places[i].name,
-                      places[i].meaning, seen, out);
+            add_names(json_object_get(page, "items"), places[i].name, places[i].meaning, seen, out);
         }
     }
 }

@@ -29,8 +29,7 @@ static int config_dir(char *out, size_t bytes, struct flo_err *err)
                : flo_fail(err, FLO_E_USAGE, "configuration path is too long");
 }
 
-static int set_controller(struct flo_cli *cli, const char *url,
-                          struct flo_err *err)
+static int set_controller(struct flo_cli *cli, const char *url, struct flo_err *err)
 {
     size_t chars = strlen(url);
 
@@ -38,8 +37,7 @@ static int set_controller(struct flo_cli *cli, const char *url,
         chars--;
     }
     if (chars >= sizeof(cli->controller)) {
-        return flo_fail(err, FLO_E_USAGE, "`%.200s` is too long an address",
-                        url);
+        return flo_fail(err, FLO_E_USAGE, "`%.200s` is too long an address", url);
     }
     memcpy(cli->controller, url, chars);
     cli->controller[chars] = '\0';
@@ -53,9 +51,7 @@ static int set_controller(struct flo_cli *cli, const char *url,
 static int no_token(const struct flo_cli *cli, struct flo_err *err)
 {
     flo_fail(err, FLO_E_REST_AUTH, "no token is known for %s", cli->controller);
-    flo_err_fix(err,
-                "--token-file FILE, or flotilla login %s --token-file FILE",
-                cli->controller);
+    flo_err_fix(err, "--token-file FILE, or flotilla login %s --token-file FILE", cli->controller);
     return FLO_E_REST_AUTH;
 }
 
@@ -74,8 +70,7 @@ static int nothing_remembered(const struct flo_cli *cli, struct flo_err *err)
 
 /* 64 hex digits, as the controller prints them: also in capitals, and with
  * colons as openssl does. */
-static int set_fingerprint(struct flo_cli *cli, const char *text,
-                           struct flo_err *err)
+static int set_fingerprint(struct flo_cli *cli, const char *text, struct flo_err *err)
 {
     size_t n = 0;
 
@@ -93,8 +88,7 @@ static int set_fingerprint(struct flo_cli *cli, const char *text,
     }
     cli->fingerprint[n == 64 ? 64 : 0] = '\0';
     if (n != 64) {
-        flo_fail(err, FLO_E_USAGE,
-                 "--fingerprint `%.80s` is no SHA-256: 64 hex digits", text);
+        flo_fail(err, FLO_E_USAGE, "--fingerprint `%.80s` is no SHA-256: 64 hex digits", text);
         flo_err_fix(err, "flotilla-controller --data DIR --fingerprint, on its "
                          "machine");
         return FLO_E_USAGE;
@@ -126,8 +120,7 @@ static int set_ca(struct flo_cli *cli, const char *file, struct flo_err *err)
 static int load_authority(struct flo_cli *cli, struct flo_err *err)
 {
     const char *fingerprint = flo_args_text(&cli->args, "fingerprint", NULL);
-    const char *ca = flo_args_text(&cli->args, "ca",
-                                   flo_context_variable(cli, "FLOTILLA_CA"));
+    const char *ca = flo_args_text(&cli->args, "ca", flo_context_variable(cli, "FLOTILLA_CA"));
 
     if (fingerprint != NULL && flo_args_has(&cli->args, "ca")) {
         return flo_fail(err, FLO_E_USAGE, "--ca or --fingerprint, not both");
@@ -139,8 +132,8 @@ static int load_authority(struct flo_cli *cli, struct flo_err *err)
 
 /* The authority that login kept next to the address: <name>.ca, or a
  * fingerprint in the second line. */
-static int remembered_authority(struct flo_cli *cli, const char *path,
-                                const char *second, struct flo_err *err)
+static int remembered_authority(struct flo_cli *cli, const char *path, const char *second,
+                                struct flo_err *err)
 {
     if (cli->ca_file[0] != '\0' || cli->fingerprint[0] != '\0') {
         return 0;
@@ -154,14 +147,13 @@ static int remembered_authority(struct flo_cli *cli, const char *path,
 /* ---- contexts ---- */
 
 /* The name of the context in use. */
-static int current_name(struct flo_cli *cli, const char *dir,
-                        char out[FLO_NAME_MAX + 1], struct flo_err *err)
+static int current_name(struct flo_cli *cli, const char *dir, char out[FLO_NAME_MAX + 1],
+                        struct flo_err *err)
 {
     char path[PATH_BYTES + 128];
     FLO_CLEANUP(flo_free_cleanup) char *current = NULL;
     size_t bytes;
-    const char *name =
-        flo_args_global(&cli->args, "context", getenv("FLOTILLA_CONTEXT"));
+    const char *name = flo_args_global(&cli->args, "context", getenv("FLOTILLA_CONTEXT"));
 
     if (name == NULL) {
         snprintf(path, sizeof(path), "%s/current", dir);
@@ -223,14 +215,12 @@ static int load_remembered(struct flo_cli *cli, struct flo_err *err)
 
 const char *flo_context_variable(const struct flo_cli *cli, const char *name)
 {
-    return flo_args_global(&cli->args, "context", NULL) != NULL ? NULL
-                                                                : getenv(name);
+    return flo_args_global(&cli->args, "context", NULL) != NULL ? NULL : getenv(name);
 }
 
 int flo_context_know(struct flo_cli *cli, struct flo_err *err)
 {
-    int rv =
-        set_controller(cli, flo_args_text(&cli->args, "controller", ""), err);
+    int rv = set_controller(cli, flo_args_text(&cli->args, "controller", ""), err);
 
     return rv < 0 ? rv : load_authority(cli, err);
 }
@@ -249,19 +239,16 @@ int flo_context_forget(struct flo_cli *cli, struct flo_err *err)
         return rv;
     }
     snprintf(path, sizeof(path), "%s/%s.token", dir, name);
-    return unlink(path) == 0 || errno == ENOENT
-               ? 0
-               : flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path);
+    return unlink(path) == 0 || errno == ENOENT ? 0
+                                                : flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path);
 }
 
 int flo_context_load(struct flo_cli *cli, struct flo_err *err)
 {
     const char *url =
-        flo_args_text(&cli->args, "controller",
-                      flo_context_variable(cli, "FLOTILLA_CONTROLLER"));
+        flo_args_text(&cli->args, "controller", flo_context_variable(cli, "FLOTILLA_CONTROLLER"));
     const char *file =
-        flo_args_text(&cli->args, "token-file",
-                      flo_context_variable(cli, "FLOTILLA_TOKEN_FILE"));
+        flo_args_text(&cli->args, "token-file", flo_context_variable(cli, "FLOTILLA_TOKEN_FILE"));
     int rv = 0;
 
     if (url != NULL) {
@@ -279,8 +266,8 @@ int flo_context_load(struct flo_cli *cli, struct flo_err *err)
     return rv;
 }
 
-static int save_line(const char *dir, const char *name, const char *ending,
-                     const char *text, mode_t mode, struct flo_err *err)
+static int save_line(const char *dir, const char *name, const char *ending, const char *text,
+                     mode_t mode, struct flo_err *err)
 {
     char path[PATH_BYTES + 128];
     char line[1024];
@@ -291,8 +278,8 @@ static int save_line(const char *dir, const char *name, const char *ending,
 }
 
 /* The copy of the authority, or none: one of an earlier login must not stay. */
-static int save_authority(const char *dir, const char *name,
-                          const struct flo_cli *cli, struct flo_err *err)
+static int save_authority(const char *dir, const char *name, const struct flo_cli *cli,
+                          struct flo_err *err)
 {
     char path[PATH_BYTES + 128];
     FLO_CLEANUP(flo_free_cleanup) char *pem = NULL;
@@ -308,16 +295,15 @@ static int save_authority(const char *dir, const char *name,
     return rv < 0 ? rv : flo_file_write(path, pem, bytes, 0600, err);
 }
 
-int flo_context_save(const char *name, const struct flo_cli *cli, char *path,
-                     size_t path_bytes, struct flo_err *err)
+int flo_context_save(const char *name, const struct flo_cli *cli, char *path, size_t path_bytes,
+                     struct flo_err *err)
 {
     char dir[PATH_BYTES];
     char lines[700];
     int rv = config_dir(dir, sizeof(dir), err);
 
     snprintf(lines, sizeof(lines), "%s%s%s", cli->controller,
-             cli->fingerprint[0] != '\0' ? "\nfingerprint " : "",
-             cli->fingerprint);
+             cli->fingerprint[0] != '\0' ? "\nfingerprint " : "", cli->fingerprint);
     if (rv == 0 && !flo_name_is_valid(name)) {
         rv = flo_fail(err, FLO_E_USAGE, "context `%s` is not a name", name);
     }

@@ -6,26 +6,19 @@
 
 const struct flo_flag flo_global_flags[] = {
     {"output", "table|wide|json|jsonl|yaml|csv|name",
-     "how answers are printed; wide and csv: all columns", FLO_ASKED,
-     .letter = 'o'},
+     "how answers are printed; wide and csv: all columns", FLO_ASKED, .letter = 'o'},
     {"json", NULL, "the same as --output json", FLO_ASKED},
-    {"fields", "NAME,…", "these fields alone, as name,serving.version",
-     FLO_ASKED},
+    {"fields", "NAME,…", "these fields alone, as name,serving.version", FLO_ASKED},
     {"sort", "NAME,…", "order of a list, -NAME: downward", FLO_ASKED},
-    {"color", "auto|always|never",
-     "colours (auto: on a terminal, unless NO_COLOR is set)", FLO_ASKED},
-    {"ascii", NULL, "no symbols in tables and views (data stays as it is)",
+    {"color", "auto|always|never", "colours (auto: on a terminal, unless NO_COLOR is set)",
      FLO_ASKED},
-    {"verbose", NULL, "each request and its answer's status on stderr",
-     FLO_ASKED, .letter = 'v'},
-    {"debug-http", NULL,
-     "the same with headers and sizes, without bodies and secrets", FLO_ASKED},
+    {"ascii", NULL, "no symbols in tables and views (data stays as it is)", FLO_ASKED},
+    {"verbose", NULL, "each request and its answer's status on stderr", FLO_ASKED, .letter = 'v'},
+    {"debug-http", NULL, "the same with headers and sizes, without bodies and secrets", FLO_ASKED},
     {"controller", "URL", "use this controller", FLO_ASKED},
     {"token-file", "FILE", "use the token in this file", FLO_ASKED},
-    {"ca", "FILE", "trust this authority alone (the controller's pki/ca.pem)",
-     FLO_ASKED},
-    {"fingerprint", "HEX",
-     "trust the authority with this SHA-256, as the controller prints it",
+    {"ca", "FILE", "trust this authority alone (the controller's pki/ca.pem)", FLO_ASKED},
+    {"fingerprint", "HEX", "trust the authority with this SHA-256, as the controller prints it",
      FLO_ASKED},
     {"context", "NAME", "use this remembered controller", FLO_ASKED},
     {"confirm", "NAME", "the typed name, for scripts", FLO_ASKED},
@@ -36,11 +29,8 @@ const struct flo_flag flo_global_flags[] = {
 
 FLAGS(login) = {
     {"name", "CONTEXT", "remember it under this name", FLO_ASKED},
-    {"token", NULL, "ask for a token, also where an identity provider is",
-     FLO_ASKED},
-    {"port", "N",
-     "port of 127.0.0.1 to which the browser comes back (a free one)",
-     FLO_ASKED},
+    {"token", NULL, "ask for a token, also where an identity provider is", FLO_ASKED},
+    {"port", "N", "port of 127.0.0.1 to which the browser comes back (a free one)", FLO_ASKED},
     END};
 FLAGS(logout) = {END};
 FLAGS(context_view) = {END};
@@ -49,56 +39,42 @@ FLAGS(device_list) = {
     {"state", "online|offline", "connected or not", FLO_ASKED},
     {"model", "M", "that have this model; its row alone", FLO_ASKED},
     {"where", "SELECTOR",
-     "which devices, as 'hw=rpi5 and last_seen<10m' (docs/reference/fields.md)",
-     FLO_ASKED},
-    {"selector", "SELECTOR", "the same; both given: both must fit", FLO_ASKED,
-     .letter = 'l'},
-    {"sort", "FIELD,…", "order by fields or labels, -FIELD: downward (by name)",
-     FLO_ASKED},
+     "which devices, as 'hw=rpi5 and last_seen<10m' (docs/reference/fields.md)", FLO_ASKED},
+    {"selector", "SELECTOR", "the same; both given: both must fit", FLO_ASKED, .letter = 'l'},
+    {"sort", "FIELD,…", "order by fields or labels, -FIELD: downward (by name)", FLO_ASKED},
     {"limit", "N", "at most so many, and the cursor of the next", FLO_ASKED},
     {"cursor", "CURSOR", "behind the last one of the page before", FLO_ASKED},
-    {"watch", NULL,
-     "show it again when something changes, until Ctrl-C; json: a line each",
+    {"watch", NULL, "show it again when something changes, until Ctrl-C; json: a line each",
      FLO_ASKED, .letter = 'w'},
     END};
 FLAGS(device_label) = {
     {"where", "SELECTOR", "all devices that fit", FLO_ASKED},
     {"selector", "SELECTOR", "the same", FLO_ASKED, .letter = 'l'},
-    {"file", "CSV",
-     "a column `name` and one for each label; - takes a label away", FLO_ASKED},
+    {"file", "CSV", "a column `name` and one for each label; - takes a label away", FLO_ASKED},
     {"dry-run", NULL, "show what would change, change nothing", FLO_ASKED},
     END};
-FLAGS(device_set) = {
-    {"name", "NAME", "its new name", FLO_ASKED},
-    {"note", "TEXT", "for people; an empty one takes it away", FLO_ASKED},
-    {"maintenance", "on|off|WHY", "it takes no rollout meanwhile", FLO_ASKED},
-    {"pin", "MODEL@VERSION", "it stays at this release (repeatable)",
-     FLO_ASKED},
-    {"unpin", "MODEL", "it follows its groups again (repeatable)", FLO_ASKED},
-    END};
-FLAGS(device_pin) = {{"where", "SELECTOR", "all devices that fit", FLO_ASKED},
+FLAGS(device_set) = {{"name", "NAME", "its new name", FLO_ASKED},
+                     {"note", "TEXT", "for people; an empty one takes it away", FLO_ASKED},
+                     {"maintenance", "on|off|WHY", "it takes no rollout meanwhile", FLO_ASKED},
+                     {"pin", "MODEL@VERSION", "it stays at this release (repeatable)", FLO_ASKED},
+                     {"unpin", "MODEL", "it follows its groups again (repeatable)", FLO_ASKED},
                      END};
-FLAGS(device_unpin) = {{"where", "SELECTOR", "all devices that fit", FLO_ASKED},
-                       END};
-FLAGS(device_get) = {
-    {"profile", NULL, "its hardware, speed, runtimes and power", FLO_ASKED},
-    {"timeline", NULL, "what happened, oldest first", FLO_ASKED},
-    END};
+FLAGS(device_pin) = {{"where", "SELECTOR", "all devices that fit", FLO_ASKED}, END};
+FLAGS(device_unpin) = {{"where", "SELECTOR", "all devices that fit", FLO_ASKED}, END};
+FLAGS(device_get) = {{"profile", NULL, "its hardware, speed, runtimes and power", FLO_ASKED},
+                     {"timeline", NULL, "what happened, oldest first", FLO_ASKED},
+                     END};
 FLAGS(device_logs) = {{"lines", "N", "the newest so many (500)", FLO_ASKED},
                       {"since", "DURATION", "not older than this", FLO_ASKED},
                       {"reason", "TEXT", "why, for the audit", FLO_ASKED},
                       END};
-FLAGS(device_doctor) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED},
-                        END};
+FLAGS(device_doctor) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED}, END};
 FLAGS(device_delete) = {END};
-FLAGS(device_replace) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED},
-                         END};
+FLAGS(device_replace) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED}, END};
 FLAGS(group_create) = {
-    {"where", "SELECTOR", "whoever fits is a member (docs/reference/fields.md)",
-     FLO_ASKED},
+    {"where", "SELECTOR", "whoever fits is a member (docs/reference/fields.md)", FLO_ASKED},
     {"selector", "SELECTOR", "the same", FLO_ASKED, .letter = 'l'},
-    {"priority", "N", "where two groups disagree the higher wins (100)",
-     FLO_ASKED},
+    {"priority", "N", "where two groups disagree the higher wins (100)", FLO_ASKED},
     {"note", "TEXT", "for people", FLO_ASKED},
     {"reason", "TEXT", "why, for the audit", FLO_ASKED},
     END};
@@ -106,89 +82,70 @@ FLAGS(claim_import) = {END};
 FLAGS(claim_list) = {END};
 FLAGS(claim_remove) = {END};
 FLAGS(claim_policy) = {END};
-#define FLO_RECORD(noun, ...)                                                  \
-    FLAGS(noun##_list) = {END};                                                \
-    FLAGS(noun##_set) = {END};                                                 \
+#define FLO_RECORD(noun, ...)                                                                      \
+    FLAGS(noun##_list) = {END};                                                                    \
+    FLAGS(noun##_set) = {END};                                                                     \
     FLAGS(noun##_remove) = {END};
 #include "server-stub/core/records/records.def"
 #undef FLO_RECORD
 FLAGS(group_list) = {END};
 FLAGS(group_get) = {END};
-FLAGS(group_set) = {
-    {"where", "SELECTOR", "the new selector of a group that has one",
-     FLO_ASKED},
-    {"selector", "SELECTOR", "the same", FLO_ASKED, .letter = 'l'},
-    {"priority", "N", "where two groups disagree the higher wins", FLO_ASKED},
-    {"note", "TEXT", "for people; an empty one takes it away", FLO_ASKED},
-    {"reason", "TEXT", "why, for the audit", FLO_ASKED},
-    END};
-FLAGS(group_add) = {
-    {"where", "SELECTOR", "all devices that fit now", FLO_ASKED},
-    {"selector", "SELECTOR", "the same", FLO_ASKED, .letter = 'l'},
-    {"file", "CSV", "a column `name`; -: standard input", FLO_ASKED},
-    {"dry-run", NULL, "say how many would, change nothing", FLO_ASKED},
-    {"reason", "TEXT", "why, for the audit", FLO_ASKED},
-    END};
-FLAGS(group_remove) = {
-    {"where", "SELECTOR", "all devices that fit now", FLO_ASKED},
-    {"selector", "SELECTOR", "the same", FLO_ASKED, .letter = 'l'},
-    {"file", "CSV", "a column `name`; -: standard input", FLO_ASKED},
-    {"dry-run", NULL, "say how many would, change nothing", FLO_ASKED},
-    {"reason", "TEXT", "why, for the audit", FLO_ASKED},
-    END};
-FLAGS(group_delete) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED},
+FLAGS(group_set) = {{"where", "SELECTOR", "the new selector of a group that has one", FLO_ASKED},
+                    {"selector", "SELECTOR", "the same", FLO_ASKED, .letter = 'l'},
+                    {"priority", "N", "where two groups disagree the higher wins", FLO_ASKED},
+                    {"note", "TEXT", "for people; an empty one takes it away", FLO_ASKED},
+                    {"reason", "TEXT", "why, for the audit", FLO_ASKED},
+                    END};
+FLAGS(group_add) = {{"where", "SELECTOR", "all devices that fit now", FLO_ASKED},
+                    {"selector", "SELECTOR", "the same", FLO_ASKED, .letter = 'l'},
+                    {"file", "CSV", "a column `name`; -: standard input", FLO_ASKED},
+                    {"dry-run", NULL, "say how many would, change nothing", FLO_ASKED},
+                    {"reason", "TEXT", "why, for the audit", FLO_ASKED},
+                    END};
+FLAGS(group_remove) = {{"where", "SELECTOR", "all devices that fit now", FLO_ASKED},
+                       {"selector", "SELECTOR", "the same", FLO_ASKED, .letter = 'l'},
+                       {"file", "CSV", "a column `name`; -: standard input", FLO_ASKED},
+                       {"dry-run", NULL, "say how many would, change nothing", FLO_ASKED},
+                       {"reason", "TEXT", "why, for the audit", FLO_ASKED},
                        END};
+FLAGS(group_delete) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED}, END};
 FLAGS(model_import) = {END};
-FLAGS(model_remove) = {
-    {"everywhere", NULL, "in the whole fleet", FLO_ASKED},
-    {"group", "G", "in this group only", FLO_ASKED},
-    {"device", "D", "on this device only", FLO_ASKED},
-    {"keep-files", NULL, "its files stay until the disk is short", FLO_ASKED},
-    {"dry-run", NULL, "show the plan, change nothing", FLO_ASKED},
-    {"reason", "TEXT", "why, for the audit", FLO_ASKED},
-    {"wait", NULL, "wait until every online device answered", FLO_ASKED},
-    END};
-FLAGS(release_list) = {
-    {"model", "M", "of this model only", FLO_ASKED},
-    {"watch", NULL,
-     "show it again when something changes, until Ctrl-C; json: a line each",
-     FLO_ASKED, .letter = 'w'},
-    END};
+FLAGS(model_remove) = {{"everywhere", NULL, "in the whole fleet", FLO_ASKED},
+                       {"group", "G", "in this group only", FLO_ASKED},
+                       {"device", "D", "on this device only", FLO_ASKED},
+                       {"keep-files", NULL, "its files stay until the disk is short", FLO_ASKED},
+                       {"dry-run", NULL, "show the plan, change nothing", FLO_ASKED},
+                       {"reason", "TEXT", "why, for the audit", FLO_ASKED},
+                       {"wait", NULL, "wait until every online device answered", FLO_ASKED},
+                       END};
+FLAGS(release_list) = {{"model", "M", "of this model only", FLO_ASKED},
+                       {"watch", NULL,
+                        "show it again when something changes, until Ctrl-C; json: a line each",
+                        FLO_ASKED, .letter = 'w'},
+                       END};
 FLAGS(release_get) = {END};
 FLAGS(release_create) = {
     {"model-file", "GGUF", "the model", FLO_ASKED},
-    {"golden", "JSON",
-     "golden prompts that are there (docs/reference/golden.md)", FLO_ASKED},
-    {"prompts", "TEXT",
-     "else: make them of these, one a line (default: a built-in set)",
+    {"golden", "JSON", "golden prompts that are there (docs/reference/golden.md)", FLO_ASKED},
+    {"prompts", "TEXT", "else: make them of these, one a line (default: a built-in set)",
      FLO_ASKED},
-    {"skip-play", NULL, "sign --golden though nobody played it (drills)",
-     FLO_ASKED},
+    {"skip-play", NULL, "sign --golden though nobody played it (drills)", FLO_ASKED},
     {"sign-with", "KEY", "private key file of a publisher", FLO_ASKED},
-    {"delta-from", "A,B",
-     "bases of deltas; auto (the two newest, the most used), none", FLO_ASKED},
+    {"delta-from", "A,B", "bases of deltas; auto (the two newest, the most used), none", FLO_ASKED},
     {"label", "TEXT", "a word for people", FLO_ASKED},
     {"license", "SPDX", "the model's licence", FLO_ASKED},
     {"context", "N", "tokens of context on the device", FLO_ASKED},
     {"memory", "BYTES", "memory that the model needs", FLO_ASKED},
-    {"speed-ratio", "R", "most ms/token against the running release",
-     FLO_ASKED},
+    {"speed-ratio", "R", "most ms/token against the running release", FLO_ASKED},
     {"file", "NAME=PATH[:ROLE]",
-     "one more file: tokenizer, config, asset (default), golden; repeated",
-     FLO_ASKED},
-    {"base", "MODEL@VERSION", "release whose model the adapter is for",
-     FLO_ASKED},
-    {"adapter", "FILE[:SCALE]", "LoRA adapter as GGUF, in place of a model",
-     FLO_ASKED},
-    {"runtime", "NAME", "program of the device that serves it (native)",
-     FLO_ASKED},
-    {"entry", "FILE", "the file that is served, by its name in the release",
-     FLO_ASKED},
-    {"variant", "NAME=FILE,FILE", "files of a variant, the best one first",
-     FLO_ASKED},
+     "one more file: tokenizer, config, asset (default), golden; repeated", FLO_ASKED},
+    {"base", "MODEL@VERSION", "release whose model the adapter is for", FLO_ASKED},
+    {"adapter", "FILE[:SCALE]", "LoRA adapter as GGUF, in place of a model", FLO_ASKED},
+    {"runtime", "NAME", "program of the device that serves it (native)", FLO_ASKED},
+    {"entry", "FILE", "the file that is served, by its name in the release", FLO_ASKED},
+    {"variant", "NAME=FILE,FILE", "files of a variant, the best one first", FLO_ASKED},
     {"needs", "[VARIANT:]KEY=VALUE",
-     "arch engine runtime accelerator memory disk context bytes-per-token rate",
-     FLO_ASKED},
+     "arch engine runtime accelerator memory disk context bytes-per-token rate", FLO_ASKED},
     {"serve", "KEY=VALUE",
      "context sessions cache system (or @FILE), or sampling as "
      "temperature_ppm=200000",
@@ -198,73 +155,58 @@ FLAGS(release_create) = {
      "stands next to it",
      FLO_ASKED},
     {"floor", "NUMBER", "after it no release below this number", FLO_ASKED},
-    {"skip-scan", NULL, "do not look for NaN (drills: devices refuse it)",
-     FLO_ASKED},
+    {"skip-scan", NULL, "do not look for NaN (drills: devices refuse it)", FLO_ASKED},
     {"publish", NULL, "publish at once", FLO_ASKED},
     {"to", "DIR", "keep document and artifacts here", FLO_ASKED},
     END};
 FLAGS(release_sign) = {
     {"key", "KEY", "private key file", FLO_ASKED, .is_needed = true},
-    {"to", "FILE", "where the signed document goes", FLO_ASKED,
-     .is_needed = true},
+    {"to", "FILE", "where the signed document goes", FLO_ASKED, .is_needed = true},
     END};
-FLAGS(release_resign) = {
-    {"key", "KEY", "private key file", FLO_ASKED, .is_needed = true}, END};
+FLAGS(release_resign) = {{"key", "KEY", "private key file", FLO_ASKED, .is_needed = true}, END};
 FLAGS(release_publish) = {END};
-FLAGS(release_yank) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED},
+FLAGS(release_yank) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED}, END};
+FLAGS(release_unyank) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED}, END};
+FLAGS(release_collect) = {{"dry-run", NULL, "show what would go, change nothing", FLO_ASKED},
+                          {"reason", "TEXT", "why, for the audit", FLO_ASKED},
+                          END};
+FLAGS(rollout_list) = {{"model", "M", "of this model only", FLO_ASKED},
+                       {"limit", "N", "so many (56)", FLO_ASKED},
+                       {"all", NULL, "each there ever was", FLO_ASKED},
+                       {"watch", NULL,
+                        "show it again when something changes, until Ctrl-C; json: a line each",
+                        FLO_ASKED, .letter = 'w'},
                        END};
-FLAGS(release_unyank) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED},
-                         END};
-FLAGS(release_collect) = {
-    {"dry-run", NULL, "show what would go, change nothing", FLO_ASKED},
-    {"reason", "TEXT", "why, for the audit", FLO_ASKED},
-    END};
-FLAGS(rollout_list) = {
-    {"model", "M", "of this model only", FLO_ASKED},
-    {"limit", "N", "so many (56)", FLO_ASKED},
-    {"all", NULL, "each there ever was", FLO_ASKED},
-    {"watch", NULL,
-     "show it again when something changes, until Ctrl-C; json: a line each",
-     FLO_ASKED, .letter = 'w'},
-    END};
-FLAGS(rollout_get) = {
-    {"output", "table|wide|json|jsonl|yaml|csv|name",
-     "how it is printed; yaml: as a file for `rollout start -f`", FLO_ASKED,
-     .letter = 'o'},
-    END};
+FLAGS(rollout_get) = {{"output", "table|wide|json|jsonl|yaml|csv|name",
+                       "how it is printed; yaml: as a file for `rollout start -f`", FLO_ASKED,
+                       .letter = 'o'},
+                      END};
 FLAGS(rollout_explain) = {
-    {"devices", NULL,
-     "where it is worse: each label=value that was found, with its devices",
+    {"devices", NULL, "where it is worse: each label=value that was found, with its devices",
      FLO_ASKED},
     {"all", NULL, "the steps of each device, and what was ignored", FLO_ASKED},
     END};
-FLAGS(rollout_init) = {{"group", "G", "devices of this group (all)", FLO_ASKED},
-                       END};
+FLAGS(rollout_init) = {{"group", "G", "devices of this group (all)", FLO_ASKED}, END};
 FLAGS(rollout_start) = {
-    {"file", "FILE", "rollout.yaml (-: standard input); flags overrule it",
-     FLO_ASKED, .letter = 'f'},
+    {"file", "FILE", "rollout.yaml (-: standard input); flags overrule it", FLO_ASKED,
+     .letter = 'f'},
     {"phase", "N|N%[,MEMBER=VALUE]…",
      "devices or share up to here, as 10%,soak=2h; several times (1 1% 10% "
      "100%)",
      FLO_ASKED},
-#define FLO_SPEC_FLAG(part, name, kind, member, least, most, standard,         \
-                      possible, flag, value, meaning, change)                  \
+#define FLO_SPEC_FLAG(part, name, kind, member, least, most, standard, possible, flag, value,      \
+                      meaning, change)                                                             \
     {flag, value, meaning, FLO_ASKED},
 #include "server-stub/core/spec/spec.def"
-    {"soak-requests", "N",
-     "answers it must give on trial (vectors do not count)", FLO_ASKED},
+    {"soak-requests", "N", "answers it must give on trial (vectors do not count)", FLO_ASKED},
     {"gate", "METRIC[,MEMBER=VALUE]…",
-     "compare updated with waiting devices, as ttft_us,margin=1.3; repeatable",
+     "compare updated with waiting devices, as ttft_us,margin=1.3; repeatable", FLO_ASKED},
+    {"max-failed", "PERCENT", "of the devices may fail, beyond chance (2)", FLO_ASKED},
+    {"silence", "DURATION", "a device silent with the release counts as failed after (1h)",
      FLO_ASKED},
-    {"max-failed", "PERCENT", "of the devices may fail, beyond chance (2)",
-     FLO_ASKED},
-    {"silence", "DURATION",
-     "a device silent with the release counts as failed after (1h)", FLO_ASKED},
     {"rate", "BYTES", "download bytes per second and device", FLO_ASKED},
-    {"wait-for", "WORDS", "devices wait for: mains,cool,idle,unmetered",
-     FLO_ASKED},
-    {"urgent", NULL, "devices wait for nothing, a low battery included",
-     FLO_ASKED},
+    {"wait-for", "WORDS", "devices wait for: mains,cool,idle,unmetered", FLO_ASKED},
+    {"urgent", NULL, "devices wait for nothing, a low battery included", FLO_ASKED},
     {"probe-timeout", "DURATION", "for all golden prompts (60s)", FLO_ASKED},
     {"dry-run", NULL, "show the plan, change nothing", FLO_ASKED},
     {"wait", NULL, "wait for its end (or until --timeout)", FLO_ASKED},
@@ -274,33 +216,31 @@ FLAGS(rollout_edit) = {
      "a rollout.yaml, whole if it names its release, else members of one (-: "
      "standard input); flags overrule it",
      FLO_ASKED, .letter = 'f'},
-    {"phase", "N|N%[,MEMBER=VALUE]…",
-     "all phases again; those that began keep their devices", FLO_ASKED},
+    {"phase", "N|N%[,MEMBER=VALUE]…", "all phases again; those that began keep their devices",
+     FLO_ASKED},
 #define IF_EDIT(flag, value, meaning) {flag, value, meaning, FLO_ASKED},
 #define IF_FIXED(flag, value, meaning)
-#define FLO_SPEC_FLAG(part, name, kind, member, least, most, standard,         \
-                      possible, flag, value, meaning, change)                  \
+#define FLO_SPEC_FLAG(part, name, kind, member, least, most, standard, possible, flag, value,      \
+                      meaning, change)                                                             \
     IF_##change(flag, value, meaning)
 #include "server-stub/core/spec/spec.def"
     {"gate", "METRIC[,MEMBER=VALUE]…",
-     "compare updated with waiting devices, as ttft_us,margin=1.3; repeatable",
+     "compare updated with waiting devices, as ttft_us,margin=1.3; repeatable", FLO_ASKED},
+    {"max-failed", "PERCENT", "of the devices may fail, beyond chance (2)", FLO_ASKED},
+    {"silence", "DURATION", "a device silent with the release counts as failed after (1h)",
      FLO_ASKED},
-    {"max-failed", "PERCENT", "of the devices may fail, beyond chance (2)",
-     FLO_ASKED},
-    {"silence", "DURATION",
-     "a device silent with the release counts as failed after (1h)", FLO_ASKED},
     {"reason", "TEXT", "why, for the audit", FLO_ASKED},
     {"dry-run", NULL, "show what would change, change nothing", FLO_ASKED},
     END};
 FLAGS(experiment_start) = {
-    {"file", "FILE", "rollout.yaml (-: standard input); flags overrule it",
-     FLO_ASKED, .letter = 'f'},
+    {"file", "FILE", "rollout.yaml (-: standard input); flags overrule it", FLO_ASKED,
+     .letter = 'f'},
     {"share", "N|N%",
      "devices or share of the group that get it (50%, all for a release made "
      "with --split-of)",
      FLO_ASKED},
-#define FLO_SPEC_FLAG(part, name, kind, member, least, most, standard,         \
-                      possible, flag, value, meaning, change)                  \
+#define FLO_SPEC_FLAG(part, name, kind, member, least, most, standard, possible, flag, value,      \
+                      meaning, change)                                                             \
     {flag, value, meaning, FLO_ASKED},
 #include "server-stub/core/spec/spec.def"
     {"dry-run", NULL, "show the plan, change nothing", FLO_ASKED},
@@ -308,67 +248,52 @@ FLAGS(experiment_start) = {
 FLAGS(experiment_list) = {END};
 FLAGS(experiment_get) = {END};
 FLAGS(experiment_promote) = {END};
-FLAGS(experiment_stop) = {
-    {"reason", "TEXT", "why, for the audit", FLO_ASKED},
-    {"wait", NULL, "wait until every online device is back", FLO_ASKED},
-    END};
-FLAGS(rollout_watch) = {END};
-FLAGS(rollout_wait) = {
-    {"for", "STATE", "the state to wait for (completed)", FLO_ASKED}, END};
-FLAGS(rollout_approve) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED},
+FLAGS(experiment_stop) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED},
+                          {"wait", NULL, "wait until every online device is back", FLO_ASKED},
                           END};
+FLAGS(rollout_watch) = {END};
+FLAGS(rollout_wait) = {{"for", "STATE", "the state to wait for (completed)", FLO_ASKED}, END};
+FLAGS(rollout_approve) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED}, END};
 FLAGS(approval_list) = {END};
-FLAGS(approval_set) = {
-    {"people", "N", "other people than who started it (1)", FLO_ASKED}, END};
+FLAGS(approval_set) = {{"people", "N", "other people than who started it (1)", FLO_ASKED}, END};
 FLAGS(approval_delete) = {END};
 FLAGS(freeze_list) = {END};
 FLAGS(freeze_create) = {
-    {"from", "TIME", "as 2027-12-20T18:00:00Z", FLO_ASKED, .is_needed = true,
-     .unless = "window"},
+    {"from", "TIME", "as 2027-12-20T18:00:00Z", FLO_ASKED, .is_needed = true, .unless = "window"},
     {"until", "TIME", "as 2027-12-27T06:00:00Z", FLO_ASKED},
-    {"window", "WINDOW", "hours of each week, as \"fri 16:00-24:00 UTC\"",
-     FLO_ASKED},
+    {"window", "WINDOW", "hours of each week, as \"fri 16:00-24:00 UTC\"", FLO_ASKED},
     {"group", "G", "for rollouts that touch this group (all)", FLO_ASKED},
     {"reason", "TEXT", "why, for those who must wait", FLO_ASKED},
     END};
 FLAGS(freeze_delete) = {END};
 FLAGS(rollout_pause) = {END};
 FLAGS(rollout_resume) = {END};
-FLAGS(rollout_promote) = {{"slice", "LABEL=VALUE",
-                           "goes on at this slice, which waits for a person",
-                           FLO_ASKED},
-                          END};
+FLAGS(rollout_promote) = {
+    {"slice", "LABEL=VALUE", "goes on at this slice, which waits for a person", FLO_ASKED}, END};
 FLAGS(rollout_abort) = {END};
 FLAGS(rollout_rollback) = {
-    {"slice", "LABEL=VALUE",
-     "take it back at this slice alone, which waits for a person", FLO_ASKED},
-    {"release", "MODEL@VERSION", "take this release back everywhere",
+    {"slice", "LABEL=VALUE", "take it back at this slice alone, which waits for a person",
      FLO_ASKED},
+    {"release", "MODEL@VERSION", "take this release back everywhere", FLO_ASKED},
     {"everywhere", NULL, "with --release: in the whole fleet", FLO_ASKED},
     {"group", "G", "with --release: in this group only", FLO_ASKED},
     {"device", "D", "with --release: on this device only", FLO_ASKED},
-    {"to", "MODEL@VERSION",
-     "with --release: go to this one; who does not keep it downloads it",
+    {"to", "MODEL@VERSION", "with --release: go to this one; who does not keep it downloads it",
      FLO_ASKED},
-    {"yank", NULL, "nobody takes the release again (standard: --everywhere)",
-     FLO_ASKED},
-    {"keep", NULL, "it may be rolled out again (standard: --group, --device)",
-     FLO_ASKED},
+    {"yank", NULL, "nobody takes the release again (standard: --everywhere)", FLO_ASKED},
+    {"keep", NULL, "it may be rolled out again (standard: --group, --device)", FLO_ASKED},
     {"dry-run", NULL, "show the plan, change nothing", FLO_ASKED},
     {"reason", "TEXT", "why, for the audit", FLO_ASKED},
     {"wait", NULL, "wait until every online device is back", FLO_ASKED},
     END};
-FLAGS(rollout_freeze) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED},
-                         END};
-FLAGS(rollout_unfreeze) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED},
-                           END};
-FLAGS(order_list) = {
-    {"limit", "N", "so many (50)", FLO_ASKED},
-    {"all", NULL, "each there ever was", FLO_ASKED},
-    {"watch", NULL,
-     "show it again when something changes, until Ctrl-C; json: a line each",
-     FLO_ASKED, .letter = 'w'},
-    END};
+FLAGS(rollout_freeze) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED}, END};
+FLAGS(rollout_unfreeze) = {{"reason", "TEXT", "why, for the audit", FLO_ASKED}, END};
+FLAGS(order_list) = {{"limit", "N", "so many (50)", FLO_ASKED},
+                     {"all", NULL, "each there ever was", FLO_ASKED},
+                     {"watch", NULL,
+                      "show it again when something changes, until Ctrl-C; json: a line each",
+                      FLO_ASKED, .letter = 'w'},
+                     END};
 FLAGS(order_get) = {END};
 FLAGS(order_report) = {END};
 FLAGS(order_wait) = {END};
@@ -381,101 +306,75 @@ FLAGS(telemetry_query) = {
     {"since", "DURATION", "how far back (10m)", FLO_ASKED},
     {"step", "DURATION", "width of a point (10s; 5m by device)", FLO_ASKED},
     END};
-FLAGS(token_create) = {
-    {"kind", "enroll|access", "for devices or people", FLO_ASKED},
-    {"group", "G", "devices land in this group", FLO_ASKED},
-    {"role", "ROLE[:GROUP],…",
-     "viewer, operator, releaser, admin, auditor; operator:G for one group",
-     FLO_ASKED},
-    {"user", "USER", "whose it is; it has that role, or --role", FLO_ASKED},
-    {"name", "NAME", "a word for people", FLO_ASKED},
-    {"uses", "N", "devices that may enrol with it (1)", FLO_ASKED},
-    {"ttl", "DURATION", "valid for (24h)", FLO_ASKED},
-    {"to", "FILE", "write the secret there, mode 0600", FLO_ASKED},
-    END};
+FLAGS(token_create) = {{"kind", "enroll|access", "for devices or people", FLO_ASKED},
+                       {"group", "G", "devices land in this group", FLO_ASKED},
+                       {"role", "ROLE[:GROUP],…",
+                        "viewer, operator, releaser, admin, auditor; operator:G for one group",
+                        FLO_ASKED},
+                       {"user", "USER", "whose it is; it has that role, or --role", FLO_ASKED},
+                       {"name", "NAME", "a word for people", FLO_ASKED},
+                       {"uses", "N", "devices that may enrol with it (1)", FLO_ASKED},
+                       {"ttl", "DURATION", "valid for (24h)", FLO_ASKED},
+                       {"to", "FILE", "write the secret there, mode 0600", FLO_ASKED},
+                       END};
 FLAGS(token_list) = {END};
 FLAGS(token_delete) = {END};
 FLAGS(user_list) = {END};
 FLAGS(user_get) = {END};
-FLAGS(user_create) = {{"role", "ROLE[:GROUP],…",
-                       "viewer (standard), operator, releaser, admin, auditor",
-                       FLO_ASKED},
-                      END};
-FLAGS(user_set) = {
-    {"role", "ROLE[:GROUP],…", "the new role; tokens that may more go",
-     FLO_ASKED},
-    {"disable", NULL, "refuse it and delete its tokens", FLO_ASKED},
-    {"enable", NULL, "take it again", FLO_ASKED},
+FLAGS(user_create) = {
+    {"role", "ROLE[:GROUP],…", "viewer (standard), operator, releaser, admin, auditor", FLO_ASKED},
     END};
+FLAGS(user_set) = {{"role", "ROLE[:GROUP],…", "the new role; tokens that may more go", FLO_ASKED},
+                   {"disable", NULL, "refuse it and delete its tokens", FLO_ASKED},
+                   {"enable", NULL, "take it again", FLO_ASKED},
+                   END};
 FLAGS(user_delete) = {END};
-FLAGS(key_create) = {
-    {"to", "DIR", "folder of NAME.key and NAME.pub (.)", FLO_ASKED}, END};
+FLAGS(key_create) = {{"to", "DIR", "folder of NAME.key and NAME.pub (.)", FLO_ASKED}, END};
 FLAGS(key_trust) = {
     {"root", "ROOT.key", "the root key (root.key in FILE's folder)", FLO_ASKED},
-    {"sign-with", "KEY",
-     "the publisher whom devices of an older fleet know (FILE.key)", FLO_ASKED},
+    {"sign-with", "KEY", "the publisher whom devices of an older fleet know (FILE.key)", FLO_ASKED},
     END};
-FLAGS(key_move) = {
-    {"to", "DIR", "where it goes: a stick", FLO_ASKED, .is_needed = true}, END};
-FLAGS(key_list) = {{"from", "FILE",
-                    "what devices hold now (else the controller is asked)",
-                    FLO_ASKED},
-                   END};
+FLAGS(key_move) = {{"to", "DIR", "where it goes: a stick", FLO_ASKED, .is_needed = true}, END};
+FLAGS(key_list) = {
+    {"from", "FILE", "what devices hold now (else the controller is asked)", FLO_ASKED}, END};
 FLAGS(key_rotate) = {
-    {"to", "DRAFT", "the draft; one without signatures is gone on with",
-     FLO_ASKED, .is_needed = true},
-    {"from", "FILE", "what devices hold now (else the controller is asked)",
-     FLO_ASKED},
-    {"old", "KEYID", "the key that goes (the only one of that role)",
-     FLO_ASKED},
+    {"to", "DRAFT", "the draft; one without signatures is gone on with", FLO_ASKED,
+     .is_needed = true},
+    {"from", "FILE", "what devices hold now (else the controller is asked)", FLO_ASKED},
+    {"old", "KEYID", "the key that goes (the only one of that role)", FLO_ASKED},
     {"keep", NULL, "the old key stays next to the new one for now", FLO_ASKED},
-    {"threshold", "M", "so many root keys sign each later statement",
-     FLO_ASKED},
+    {"threshold", "M", "so many root keys sign each later statement", FLO_ASKED},
     END};
 FLAGS(key_revoke) = {
-    {"to", "DRAFT", "the draft; one without signatures is gone on with",
-     FLO_ASKED, .is_needed = true},
-    {"from", "FILE", "what devices hold now (else the controller is asked)",
-     FLO_ASKED},
-    {"floor", "MODEL=NUMBER",
-     "releases of a model below this number never run again (repeatable)",
+    {"to", "DRAFT", "the draft; one without signatures is gone on with", FLO_ASKED,
+     .is_needed = true},
+    {"from", "FILE", "what devices hold now (else the controller is asked)", FLO_ASKED},
+    {"floor", "MODEL=NUMBER", "releases of a model below this number never run again (repeatable)",
      FLO_ASKED},
     END};
 FLAGS(trust_init) = {
-    {"to", "DRAFT", "the draft; one without signatures is gone on with",
-     FLO_ASKED, .is_needed = true},
-    {"from", "FILE", "what devices hold now (else the controller is asked)",
-     FLO_ASKED},
-    {"root", "FILE.pub", "a root key; its private half is kept offline",
-     FLO_ASKED, .is_needed = true},
-    {"threshold", "M", "so many root keys sign each later statement (1)",
-     FLO_ASKED},
-    {"release", "FILE.pub", "one more key that signs releases (repeatable)",
-     FLO_ASKED},
+    {"to", "DRAFT", "the draft; one without signatures is gone on with", FLO_ASKED,
+     .is_needed = true},
+    {"from", "FILE", "what devices hold now (else the controller is asked)", FLO_ASKED},
+    {"root", "FILE.pub", "a root key; its private half is kept offline", FLO_ASKED,
+     .is_needed = true},
+    {"threshold", "M", "so many root keys sign each later statement (1)", FLO_ASKED},
+    {"release", "FILE.pub", "one more key that signs releases (repeatable)", FLO_ASKED},
     {"emergency", "FILE.pub",
-     "a key that freezes and takes back without the controller (repeatable)",
-     FLO_ASKED},
-    {"authority", "FILE", "certificate of a CA that devices trust (repeatable)",
-     FLO_ASKED},
+     "a key that freezes and takes back without the controller (repeatable)", FLO_ASKED},
+    {"authority", "FILE", "certificate of a CA that devices trust (repeatable)", FLO_ASKED},
     END};
-FLAGS(trust_show) = {{"from", "FILE",
-                      "what devices hold now (else the controller is asked)",
-                      FLO_ASKED},
-                     END};
-FLAGS(trust_sign) = {
-    {"key", "ROOT.key", "private key file", FLO_ASKED, .is_needed = true}, END};
-FLAGS(trust_verify) = {{"from", "FILE",
-                        "what devices hold now (else the controller is asked)",
-                        FLO_ASKED},
-                       END};
+FLAGS(trust_show) = {
+    {"from", "FILE", "what devices hold now (else the controller is asked)", FLO_ASKED}, END};
+FLAGS(trust_sign) = {{"key", "ROOT.key", "private key file", FLO_ASKED, .is_needed = true}, END};
+FLAGS(trust_verify) = {
+    {"from", "FILE", "what devices hold now (else the controller is asked)", FLO_ASKED}, END};
 FLAGS(trust_publish) = {END};
 FLAGS(trust_status) = {END};
 FLAGS(emergency_freeze) = {
     {"key", "KEY", "private emergency key file", FLO_ASKED, .is_needed = true},
-    {"to", "FILE", "the orders; others in it that still hold stay", FLO_ASKED,
-     .is_needed = true},
-    {"from", "FILE", "what devices hold now (else the controller is asked)",
-     FLO_ASKED},
+    {"to", "FILE", "the orders; others in it that still hold stay", FLO_ASKED, .is_needed = true},
+    {"from", "FILE", "what devices hold now (else the controller is asked)", FLO_ASKED},
     {"group", "G", "members of this group only", FLO_ASKED},
     {"device", "ID", "this device only, by its id", FLO_ASKED},
     {"ttl", "DURATION", "devices take it for so long (72h)", FLO_ASKED},
@@ -483,10 +382,8 @@ FLAGS(emergency_freeze) = {
     END};
 FLAGS(emergency_unfreeze) = {
     {"key", "KEY", "private emergency key file", FLO_ASKED, .is_needed = true},
-    {"to", "FILE", "the orders; others in it that still hold stay", FLO_ASKED,
-     .is_needed = true},
-    {"from", "FILE", "what devices hold now (else the controller is asked)",
-     FLO_ASKED},
+    {"to", "FILE", "the orders; others in it that still hold stay", FLO_ASKED, .is_needed = true},
+    {"from", "FILE", "what devices hold now (else the controller is asked)", FLO_ASKED},
     {"group", "G", "members of this group only", FLO_ASKED},
     {"device", "ID", "this device only, by its id", FLO_ASKED},
     {"ttl", "DURATION", "devices take it for so long (72h)", FLO_ASKED},
@@ -494,15 +391,13 @@ FLAGS(emergency_unfreeze) = {
     END};
 FLAGS(emergency_rollback) = {
     {"model", "M", "the model", FLO_ASKED, .is_needed = true},
-    {"release", "DIGEST|MODEL@VERSION", "a release that is meant (repeatable)",
-     FLO_ASKED, .is_needed = true},
+    {"release", "DIGEST|MODEL@VERSION", "a release that is meant (repeatable)", FLO_ASKED,
+     .is_needed = true},
     {"back-to", "DIGEST|MODEL@VERSION", "go to this one (previous)", FLO_ASKED},
     {"reason", "TEXT", "why, in the order", FLO_ASKED},
     {"key", "KEY", "private emergency key file", FLO_ASKED, .is_needed = true},
-    {"to", "FILE", "the orders; others in it that still hold stay", FLO_ASKED,
-     .is_needed = true},
-    {"from", "FILE", "what devices hold now (else the controller is asked)",
-     FLO_ASKED},
+    {"to", "FILE", "the orders; others in it that still hold stay", FLO_ASKED, .is_needed = true},
+    {"from", "FILE", "what devices hold now (else the controller is asked)", FLO_ASKED},
     {"group", "G", "members of this group only", FLO_ASKED},
     {"device", "ID", "this device only, by its id", FLO_ASKED},
     {"ttl", "DURATION", "devices take it for so long (72h)", FLO_ASKED},
@@ -510,54 +405,41 @@ FLAGS(emergency_rollback) = {
     END};
 FLAGS(emergency_allow) = {
     {"model", "M", "the model", FLO_ASKED, .is_needed = true},
-    {"release", "DIGEST|MODEL@VERSION", "a release that is meant (repeatable)",
-     FLO_ASKED, .is_needed = true},
-    {"key", "KEY", "private emergency key file", FLO_ASKED, .is_needed = true},
-    {"to", "FILE", "the orders; others in it that still hold stay", FLO_ASKED,
+    {"release", "DIGEST|MODEL@VERSION", "a release that is meant (repeatable)", FLO_ASKED,
      .is_needed = true},
-    {"from", "FILE", "what devices hold now (else the controller is asked)",
-     FLO_ASKED},
+    {"key", "KEY", "private emergency key file", FLO_ASKED, .is_needed = true},
+    {"to", "FILE", "the orders; others in it that still hold stay", FLO_ASKED, .is_needed = true},
+    {"from", "FILE", "what devices hold now (else the controller is asked)", FLO_ASKED},
     {"group", "G", "members of this group only", FLO_ASKED},
     {"device", "ID", "this device only, by its id", FLO_ASKED},
     {"ttl", "DURATION", "devices take it for so long (72h)", FLO_ASKED},
     {"publish", NULL, "the controller carries it", FLO_ASKED},
     END};
 FLAGS(emergency_list) = {END};
-FLAGS(emergency_account) = {{"to", "DIR",
-                             "folder of account.key, account.pem, ca.pem",
-                             FLO_ASKED, .is_needed = true},
-                            END};
+FLAGS(emergency_account) = {
+    {"to", "DIR", "folder of account.key, account.pem, ca.pem", FLO_ASKED, .is_needed = true}, END};
 FLAGS(ca_status) = {END};
 FLAGS(ca_rotate) = {END};
 FLAGS(ca_retire) = {END};
-FLAGS(ca_show) = {
-    {"revoked", NULL, "the list of revoked certificates instead", FLO_ASKED},
-    END};
+FLAGS(ca_show) = {{"revoked", NULL, "the list of revoked certificates instead", FLO_ASKED}, END};
 FLAGS(bundle_create) = {
     {"to", "FILE", "the bundle", FLO_ASKED, .is_needed = true},
     {"variant", "NAME", "the files of this variant alone", FLO_ASKED},
-    {"without", "FILE", "not this file: devices have it (repeatable)",
-     FLO_ASKED},
+    {"without", "FILE", "not this file: devices have it (repeatable)", FLO_ASKED},
     {"compress", NULL, "tar.zst instead of tar", FLO_ASKED},
     END};
-FLAGS(alert_list) = {
-    {"all", NULL, "also those that are over, for seven days", FLO_ASKED}, END};
-FLAGS(alert_ack) = {
-    {"reason", "TEXT", "why, for others", FLO_ASKED, .is_needed = true}, END};
-FLAGS(alert_silence) = {
-    {"for", "DURATION", "so long, up to 30d (2h)", FLO_ASKED},
-    {"end", NULL, "it tells again", FLO_ASKED},
-    {"reason", "TEXT", "why, for others", FLO_ASKED, .is_needed = true},
-    END};
+FLAGS(alert_list) = {{"all", NULL, "also those that are over, for seven days", FLO_ASKED}, END};
+FLAGS(alert_ack) = {{"reason", "TEXT", "why, for others", FLO_ASKED, .is_needed = true}, END};
+FLAGS(alert_silence) = {{"for", "DURATION", "so long, up to 30d (2h)", FLO_ASKED},
+                        {"end", NULL, "it tells again", FLO_ASKED},
+                        {"reason", "TEXT", "why, for others", FLO_ASKED, .is_needed = true},
+                        END};
 FLAGS(alert_rule_list) = {END};
 FLAGS(alert_rule_create) = {
-    {"where", "SELECTOR", "count devices that fit (docs/reference/fields.md)",
+    {"where", "SELECTOR", "count devices that fit (docs/reference/fields.md)", FLO_ASKED},
+    {"metric", "M", "a metric of docs/reference/prometheus.md; of a counter its increase",
      FLO_ASKED},
-    {"metric", "M",
-     "a metric of docs/reference/prometheus.md; of a counter its increase",
-     FLO_ASKED},
-    {"match", "LABEL=VALUE", "only series with this label (repeatable)",
-     FLO_ASKED},
+    {"match", "LABEL=VALUE", "only series with this label (repeatable)", FLO_ASKED},
     {"by", "LABEL", "an alert for each value of this label", FLO_ASKED},
     {"per", "M", "divide by this metric", FLO_ASKED},
     {"per-least", "N", "with less of it nothing is said (1)", FLO_ASKED},
@@ -565,8 +447,7 @@ FLAGS(alert_rule_create) = {
     {"above", "N|N%", "bad above; N% of all devices", FLO_ASKED},
     {"below", "N|N%", "bad below", FLO_ASKED},
     {"clear", "N", "well again only at this value (the threshold)", FLO_ASKED},
-    {"for", "DURATION", "bad for so long before anybody is told (0s)",
-     FLO_ASKED},
+    {"for", "DURATION", "bad for so long before anybody is told (0s)", FLO_ASKED},
     {"keep", "DURATION", "well for so long before it is over (5m)", FLO_ASKED},
     {"repeat", "DURATION", "between reminders; 0s: none (24h)", FLO_ASKED},
     {"severity", "page|ticket", "page: it wakes somebody (ticket)", FLO_ASKED},
@@ -574,33 +455,27 @@ FLAGS(alert_rule_create) = {
     END};
 FLAGS(alert_rule_delete) = {END};
 FLAGS(webhook_list) = {END};
-FLAGS(webhook_create) = {
-    {"page-only", NULL, "alerts of severity page alone", FLO_ASKED}, END};
+FLAGS(webhook_create) = {{"page-only", NULL, "alerts of severity page alone", FLO_ASKED}, END};
 FLAGS(webhook_delete) = {END};
-FLAGS(webhook_deliveries) = {{"limit", "N", "at most so many (50)", FLO_ASKED},
-                             {"all", NULL, "every one", FLO_ASKED},
-                             END};
+FLAGS(webhook_deliveries) = {
+    {"limit", "N", "at most so many (50)", FLO_ASKED}, {"all", NULL, "every one", FLO_ASKED}, END};
 FLAGS(webhook_replay) = {END};
-FLAGS(audit_list) = {
-    {"limit", "N", "records, the newest first (50)", FLO_ASKED},
-    {"all", NULL, "every record, the oldest first", FLO_ASKED},
-    {"watch", NULL,
-     "show it again when something changes, until Ctrl-C; json: a line each",
-     FLO_ASKED, .letter = 'w'},
-    END};
-FLAGS(audit_verify) = {
-    {"witness", "FILE",
-     "compare with what was kept: lines of audit.head, an older answer, a "
-     "device's `status -o json`",
-     FLO_ASKED},
-    END};
+FLAGS(audit_list) = {{"limit", "N", "records, the newest first (50)", FLO_ASKED},
+                     {"all", NULL, "every record, the oldest first", FLO_ASKED},
+                     {"watch", NULL,
+                      "show it again when something changes, until Ctrl-C; json: a line each",
+                      FLO_ASKED, .letter = 'w'},
+                     END};
+FLAGS(audit_verify) = {{"witness", "FILE",
+                        "compare with what was kept: lines of audit.head, an older answer, a "
+                        "device's `status -o json`",
+                        FLO_ASKED},
+                       END};
 FLAGS(controller_list) = {END};
 FLAGS(controller_admit) = {END};
 FLAGS(controller_dismiss) = {END};
 FLAGS(doctor) = {END};
-FLAGS(top) = {
-    {"once", NULL, "print it once, also on a terminal: for scripts", FLO_ASKED},
-    END};
+FLAGS(top) = {{"once", NULL, "print it once, also on a terminal: for scripts", FLO_ASKED}, END};
 FLAGS(completion) = {END};
 FLAGS(explain) = {END};
 FLAGS(version) = {END};

@@ -11,24 +11,15 @@ struct command {
     struct flo_verb verb;
     int (*run)(struct flo_cli *cli, struct flo_err *err);
 };
-#define FLO_COMMAND_GROUP(group, title)                                        \
-    static const char group_##group[] = title;
-#define FLO_COMMAND(name, function, group, usage, example, help)               \
-    static const struct command command_##function = {{name,                   \
-                                                       usage,                  \
-                                                       help,                   \
-                                                       {flo_flags_##function}, \
-                                                       &cli,                   \
-                                                       NULL,                   \
-                                                       NULL,                   \
-                                                       example,                \
-                                                       group_##group},         \
-                                                      flo_cmd_##function};
+#define FLO_COMMAND_GROUP(group, title) static const char group_##group[] = title;
+#define FLO_COMMAND(name, function, group, usage, example, help)                                   \
+    static const struct command command_##function = {                                             \
+        {name, usage, help, {flo_flags_##function}, &cli, NULL, NULL, example, group_##group},     \
+        flo_cmd_##function};
 #include "server-stub/cli/commands.def"
 
 static const struct flo_verb *const verbs[] = {
-#define FLO_COMMAND(name, function, group, usage, example, help)               \
-    &command_##function.verb,
+#define FLO_COMMAND(name, function, group, usage, example, help) &command_##function.verb,
 #include "server-stub/cli/commands.def"
 };
 
@@ -52,13 +43,10 @@ static const char *const aliases[][2] = {
 static bool is_local(const struct command *command)
 {
     return command->run == flo_cmd_login || command->run == flo_cmd_explain ||
-           command->run == flo_cmd_key_create ||
-           command->run == flo_cmd_key_move ||
-           command->run == flo_cmd_release_sign ||
-           command->run == flo_cmd_rollout_init ||
+           command->run == flo_cmd_key_create || command->run == flo_cmd_key_move ||
+           command->run == flo_cmd_release_sign || command->run == flo_cmd_rollout_init ||
            command->run == flo_cmd_version || command->run == flo_cmd_doctor ||
-           command->run == flo_cmd_completion ||
-           flo_trust_is_local(command->run);
+           command->run == flo_cmd_completion || flo_trust_is_local(command->run);
 }
 
 static int run(struct flo_args *args, struct flo_err *err)
@@ -76,8 +64,7 @@ static int run(struct flo_args *args, struct flo_err *err)
     return end < 0 ? end : rv;
 }
 
-static void names(const struct flo_args *line, const char *what,
-                  struct flo_buf *out)
+static void names(const struct flo_args *line, const char *what, struct flo_buf *out)
 {
     cli.args = *line;
     flo_complete_names(&cli, what, out);

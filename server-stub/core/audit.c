@@ -18,11 +18,10 @@ static void add(struct flo_digest *hash, const void *data, size_t bytes)
     flo_sha256(pair, sizeof(pair), hash);
 }
 
-void flo_audit_hash(const struct flo_audit_record *record,
-                    struct flo_digest *out)
+void flo_audit_hash(const struct flo_audit_record *record, struct flo_digest *out)
 {
-    const char *const texts[] = {record->who, record->what, record->object,
-                                 record->result, record->detail};
+    const char *const texts[] = {record->who, record->what, record->object, record->result,
+                                 record->detail};
     uint8_t numbers[16];
 
     flo_put_u64(numbers, record->number);
@@ -34,22 +33,18 @@ void flo_audit_hash(const struct flo_audit_record *record,
     }
 }
 
-int flo_audit_walk_next(struct flo_audit_walk *walk,
-                        const struct flo_audit_record *record,
+int flo_audit_walk_next(struct flo_audit_walk *walk, const struct flo_audit_record *record,
                         const struct flo_digest *hash, struct flo_err *err)
 {
     struct flo_digest computed;
 
     assert(walk != NULL && record != NULL);
     if (record->number != walk->number + 1) {
-        return flo_fail(err, FLO_E_AUDIT_CHAIN,
-                        "audit record %llu is followed by %llu",
-                        (unsigned long long)walk->number,
-                        (unsigned long long)record->number);
+        return flo_fail(err, FLO_E_AUDIT_CHAIN, "audit record %llu is followed by %llu",
+                        (unsigned long long)walk->number, (unsigned long long)record->number);
     }
     flo_audit_hash(record, &computed);
-    if (!flo_digest_equal(&record->previous, &walk->head) ||
-        !flo_digest_equal(&computed, hash)) {
+    if (!flo_digest_equal(&record->previous, &walk->head) || !flo_digest_equal(&computed, hash)) {
         return flo_fail(err, FLO_E_AUDIT_CHAIN, "audit record %llu was changed",
                         (unsigned long long)record->number);
     }
@@ -65,14 +60,11 @@ void flo_audit_mark_text(const struct flo_audit_mark *mark, char *out)
     char hash[FLO_DIGEST_TEXT];
 
     flo_digest_text(&mark->hash, hash);
-    snprintf(out, FLO_AUDIT_MARK_TEXT, "%s %llu %s %llu",
-             mark->is_restart ? "restart" : "head",
-             (unsigned long long)mark->number, hash,
-             (unsigned long long)mark->at_ms);
+    snprintf(out, FLO_AUDIT_MARK_TEXT, "%s %llu %s %llu", mark->is_restart ? "restart" : "head",
+             (unsigned long long)mark->number, hash, (unsigned long long)mark->at_ms);
 }
 
-void flo_audit_line(const struct flo_audit_mark *mark, const uint8_t *signature,
-                    char *out)
+void flo_audit_line(const struct flo_audit_mark *mark, const uint8_t *signature, char *out)
 {
     char text[FLO_AUDIT_MARK_TEXT];
     char hex[2 * FLO_AUDIT_SIGNATURE_BYTES + 1];
@@ -83,8 +75,8 @@ void flo_audit_line(const struct flo_audit_mark *mark, const uint8_t *signature,
 }
 
 /* The text must be the one that the numbers give: one mark has one form. */
-bool flo_audit_line_parse(const char *line, size_t bytes,
-                          struct flo_audit_mark *out, uint8_t *signature)
+bool flo_audit_line_parse(const char *line, size_t bytes, struct flo_audit_mark *out,
+                          uint8_t *signature)
 {
     char again[FLO_AUDIT_LINE_TEXT];
     char text[FLO_AUDIT_LINE_TEXT];
@@ -99,8 +91,7 @@ bool flo_audit_line_parse(const char *line, size_t bytes,
     }
     memcpy(text, line, bytes);
     text[bytes] = '\0';
-    if (sscanf(text, "%8s %llu %71s %llu %128s", word, &number, hash, &at_ms,
-               hex) != 5 ||
+    if (sscanf(text, "%8s %llu %71s %llu %128s", word, &number, hash, &at_ms, hex) != 5 ||
         strlen(hex) != sizeof(hex) - 1 || !flo_digest_parse(hash, &out->hash) ||
         !flo_hex_decode(hex, signature, FLO_AUDIT_SIGNATURE_BYTES)) {
         return false;
@@ -117,8 +108,7 @@ bool flo_audit_marks_add(struct flo_audit_mark *marks, size_t *count,
                          const struct flo_audit_mark *mark)
 {
     assert(marks != NULL && count != NULL);
-    while (mark->is_restart && *count > 0 &&
-           marks[*count - 1].number >= mark->number) {
+    while (mark->is_restart && *count > 0 && marks[*count - 1].number >= mark->number) {
         --*count;
     }
     if (*count > 0 && marks[*count - 1].number >= mark->number) {
@@ -130,9 +120,8 @@ bool flo_audit_marks_add(struct flo_audit_mark *marks, size_t *count,
     return true;
 }
 
-int flo_audit_marks_compare(const struct flo_audit_mark *marks, size_t count,
-                            size_t *next, const struct flo_audit_walk *walk,
-                            struct flo_err *err)
+int flo_audit_marks_compare(const struct flo_audit_mark *marks, size_t count, size_t *next,
+                            const struct flo_audit_walk *walk, struct flo_err *err)
 {
     while (*next < count && marks[*next].number < walk->number) {
         ++*next;
@@ -156,6 +145,5 @@ int flo_audit_marks_end(const struct flo_audit_mark *marks, size_t count,
     return flo_fail(err, FLO_E_AUDIT_CHAIN,
                     "the audit ends at record %llu, record %llu was signed: "
                     "its end was cut off",
-                    (unsigned long long)walk->number,
-                    (unsigned long long)marks[count - 1].number);
+                    (unsigned long long)walk->number, (unsigned long long)marks[count - 1].number);
 }

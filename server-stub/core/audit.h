@@ -12,17 +12,16 @@
 struct flo_audit_record {
     uint64_t number; /* from 1 */
     uint64_t at_ms;
-    const char *who;    /* token id and name, device id, or "controller" */
-    const char *what;   /* "rollout.start" */
-    const char *object; /* "r-0001" */
-    const char *result; /* "ok" or an error id */
-    const char *detail; /* free text for people, cleaned */
+    const char *who;            /* token id and name, device id, or "controller" */
+    const char *what;           /* "rollout.start" */
+    const char *object;         /* "r-0001" */
+    const char *result;         /* "ok" or an error id */
+    const char *detail;         /* free text for people, cleaned */
     struct flo_digest previous; /* zero for the first */
 };
 
 /* Hash of a record. */
-void flo_audit_hash(const struct flo_audit_record *record,
-                    struct flo_digest *out);
+void flo_audit_hash(const struct flo_audit_record *record, struct flo_digest *out);
 
 /* A walk over the chain.  Zero-initialise; give the records in order. */
 struct flo_audit_walk {
@@ -32,8 +31,7 @@ struct flo_audit_walk {
 /* FLO_E_AUDIT_CHAIN names the first bad number. */
 FLO_MUST_USE int flo_audit_walk_next(struct flo_audit_walk *walk,
                                      const struct flo_audit_record *record,
-                                     const struct flo_digest *hash,
-                                     struct flo_err *err);
+                                     const struct flo_digest *hash, struct flo_err *err);
 
 /* A mark: the chain's head at one time, kept signed outside the table.
  *
@@ -53,11 +51,10 @@ struct flo_audit_mark {
 /* The text that is signed. */
 void flo_audit_mark_text(const struct flo_audit_mark *mark, char *out);
 /* The line of the file, with its line feed: text, blank, signature as hex. */
-void flo_audit_line(const struct flo_audit_mark *mark, const uint8_t *signature,
-                    char *out);
+void flo_audit_line(const struct flo_audit_mark *mark, const uint8_t *signature, char *out);
 /* One line without its line feed; false when it is no mark. */
-bool flo_audit_line_parse(const char *line, size_t bytes,
-                          struct flo_audit_mark *out, uint8_t *signature);
+bool flo_audit_line_parse(const char *line, size_t bytes, struct flo_audit_mark *out,
+                          uint8_t *signature);
 /* Add a mark in the file's order: a restart drops the marks after its number.
  * `marks` has room for one more; false when the number does not grow. */
 bool flo_audit_marks_add(struct flo_audit_mark *marks, size_t *count,
@@ -65,15 +62,12 @@ bool flo_audit_marks_add(struct flo_audit_mark *marks, size_t *count,
 /* Compare the record at which the walk stands with the marks.
  * FLO_E_AUDIT_CHAIN when a mark has its number and another hash.  *next is the
  * first mark whose number is not lower. */
-FLO_MUST_USE int flo_audit_marks_compare(const struct flo_audit_mark *marks,
-                                         size_t count, size_t *next,
-                                         const struct flo_audit_walk *walk,
+FLO_MUST_USE int flo_audit_marks_compare(const struct flo_audit_mark *marks, size_t count,
+                                         size_t *next, const struct flo_audit_walk *walk,
                                          struct flo_err *err);
 /* At the end of the table: FLO_E_AUDIT_CHAIN when a mark has a higher
  * number. */
-FLO_MUST_USE int flo_audit_marks_end(const struct flo_audit_mark *marks,
-                                     size_t count,
-                                     const struct flo_audit_walk *walk,
-                                     struct flo_err *err);
+FLO_MUST_USE int flo_audit_marks_end(const struct flo_audit_mark *marks, size_t count,
+                                     const struct flo_audit_walk *walk, struct flo_err *err);
 
 #endif

@@ -32,8 +32,7 @@ enum flo_certificate_state flo_certificate_parse(const char *word)
 
 /* The key of one that was replaced is of no use after its end: a copy of an
  * old disk is not let in again. */
-static int check_out_of_date(const struct flo_certificate_ask *ask,
-                             struct flo_err *err)
+static int check_out_of_date(const struct flo_certificate_ask *ask, struct flo_err *err)
 {
     char text[25];
 
@@ -53,23 +52,20 @@ static int check_out_of_date(const struct flo_certificate_ask *ask,
     }
     return ask->now_ms - ask->until_ms <= ask->grace_ms
                ? 0
-               : flo_fail(
-                     err, FLO_E_CERT_OVERDUE,
-                     "the certificate ended on %.10s, more than %llu day%s ago",
-                     text, (unsigned long long)(ask->grace_ms / 86400000),
-                     flo_s(ask->grace_ms / 86400000));
+               : flo_fail(err, FLO_E_CERT_OVERDUE,
+                          "the certificate ended on %.10s, more than %llu day%s ago", text,
+                          (unsigned long long)(ask->grace_ms / 86400000),
+                          flo_s(ask->grace_ms / 86400000));
 }
 
-int flo_certificate_may_renew(const struct flo_certificate_ask *ask,
-                              struct flo_err *err)
+int flo_certificate_may_renew(const struct flo_certificate_ask *ask, struct flo_err *err)
 {
     assert(ask->life_ms > 0);
     if (!ask->is_active) {
         return flo_fail(err, FLO_E_CERT_REVOKED, "the device is retired");
     }
     if (ask->is_known && ask->state == FLO_CERTIFICATE_REVOKED) {
-        return flo_fail(err, FLO_E_CERT_REVOKED,
-                        "the certificate was taken back");
+        return flo_fail(err, FLO_E_CERT_REVOKED, "the certificate was taken back");
     }
     if (ask->is_out_of_date) {
         int rv = check_out_of_date(ask, err);
@@ -85,8 +81,8 @@ int flo_certificate_may_renew(const struct flo_certificate_ask *ask,
                           (unsigned long long)ask->count, flo_s(ask->count));
 }
 
-int flo_authority_may_retire(bool is_newest, uint64_t holders,
-                             bool is_confirmed, struct flo_err *err)
+int flo_authority_may_retire(bool is_newest, uint64_t holders, bool is_confirmed,
+                             struct flo_err *err)
 {
     if (is_newest) {
         return flo_fail(err, FLO_E_STATE,
@@ -95,8 +91,7 @@ int flo_authority_may_retire(bool is_newest, uint64_t holders,
     }
     return holders == 0 || is_confirmed
                ? 0
-               : flo_fail(err, FLO_E_CA_HELD,
-                          "%llu device%s %s certificates of it",
+               : flo_fail(err, FLO_E_CA_HELD, "%llu device%s %s certificates of it",
                           (unsigned long long)holders, flo_s(holders),
                           flo_plural(holders, "holds", "hold"));
 }

@@ -40,14 +40,12 @@ struct flo_certificate_ask {
  * FLO_E_CERT_REVOKED  the device is retired, or its certificate was taken back
  * FLO_E_CERT_OVERDUE  it ended too long ago, or a later one replaced it
  * FLO_E_REST_LIMIT    too many in a short time */
-FLO_MUST_USE int
-flo_certificate_may_renew(const struct flo_certificate_ask *ask,
-                          struct flo_err *err);
+FLO_MUST_USE int flo_certificate_may_renew(const struct flo_certificate_ask *ask,
+                                           struct flo_err *err);
 
 /* An authority may go.  FLO_E_STATE: it is the newest.  FLO_E_CA_HELD:
  * `holders` devices hold certificates of it, and nobody confirmed. */
-FLO_MUST_USE int flo_authority_may_retire(bool is_newest, uint64_t holders,
-                                          bool is_confirmed,
+FLO_MUST_USE int flo_authority_may_retire(bool is_newest, uint64_t holders, bool is_confirmed,
                                           struct flo_err *err);
 
 #endif

@@ -42,8 +42,7 @@ static int read_lines(const json_t *in, json_t *out, struct flo_err *err)
     {
         if (!is_short(line, FLO_REPORT_LINE_BYTES_MAX)) {
             json_decref(kept);
-            return flo_fail(err, FLO_E_REST_SCHEMA,
-                            "lines[%zu] is no text of at most %d bytes", i,
+            return flo_fail(err, FLO_E_REST_SCHEMA, "lines[%zu] is no text of at most %d bytes", i,
                             FLO_REPORT_LINE_BYTES_MAX);
         }
         json_array_append(kept, line);
@@ -57,8 +56,7 @@ static int read_findings(const json_t *in, json_t *out, struct flo_err *err)
     json_t *findings = NULL;
     json_t *finding;
     size_t i;
-    int rv = flo_json_opt_array(in, "findings", FLO_REPORT_FINDINGS_MAX,
-                                &findings, err);
+    int rv = flo_json_opt_array(in, "findings", FLO_REPORT_FINDINGS_MAX, &findings, err);
     json_t *kept = json_array();
 
     json_array_foreach(rv == 0 ? findings : NULL, i, finding)
@@ -93,8 +91,7 @@ static int read_facts(const json_t *in, json_t *out, struct flo_err *err)
     json_object_foreach(rv == 0 ? facts : NULL, name, value)
     {
         if (flo_name_is_valid(name) &&
-            (is_short(value, TEXT_BYTES_MAX) || json_is_number(value) ||
-             json_is_boolean(value))) {
+            (is_short(value, TEXT_BYTES_MAX) || json_is_number(value) || json_is_boolean(value))) {
             json_object_set(kept, name, value);
         }
     }
@@ -102,8 +99,7 @@ static int read_facts(const json_t *in, json_t *out, struct flo_err *err)
     return rv;
 }
 
-static int read_head(const json_t *in, const char *op, json_t *out,
-                     struct flo_err *err)
+static int read_head(const json_t *in, const char *op, json_t *out, struct flo_err *err)
 {
     const char *word;
     uint64_t v;
@@ -113,8 +109,7 @@ static int read_head(const json_t *in, const char *op, json_t *out,
         rv = flo_json_get_text(in, "op", 16, &word, err);
     }
     if (rv == 0 && strcmp(word, op) != 0) {
-        rv = flo_fail(err, FLO_E_REST_SCHEMA, "op: `%s`, `%s` was asked for",
-                      word, op);
+        rv = flo_fail(err, FLO_E_REST_SCHEMA, "op: `%s`, `%s` was asked for", word, op);
     }
     if (rv == 0) {
         json_object_set_new(out, "op", json_string(op));
@@ -125,8 +120,7 @@ static int read_head(const json_t *in, const char *op, json_t *out,
     return rv;
 }
 
-int flo_report_read(const json_t *in, const char *op, json_t **out,
-                    struct flo_err *err)
+int flo_report_read(const json_t *in, const char *op, json_t **out, struct flo_err *err)
 {
     json_t *json = json_object();
     int rv = read_head(in, op, json, err);

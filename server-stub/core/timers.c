@@ -41,8 +41,8 @@ uint64_t flo_quiet_due_ms(uint64_t due_ms, uint64_t devices, uint64_t now_ms)
     return due_ms != 0 ? due_ms : now_ms + flo_reconnect_ms(devices);
 }
 
-bool flo_alone_is_over(struct flo_alone *alone, bool is_controlled,
-                       uint64_t linger_ms, uint64_t now_ms)
+bool flo_alone_is_over(struct flo_alone *alone, bool is_controlled, uint64_t linger_ms,
+                       uint64_t now_ms)
 {
     assert(now_ms >= alone->since_ms);
     if (is_controlled) {
@@ -59,8 +59,7 @@ bool flo_ticks_stalled(uint64_t ticked_ms, uint64_t now_ms)
     return now_ms - ticked_ms > STALL_MS;
 }
 
-bool flo_refusals_is_first(struct flo_refusals *refusals, const char *id,
-                           uint64_t now_ms)
+bool flo_refusals_is_first(struct flo_refusals *refusals, const char *id, uint64_t now_ms)
 {
     size_t place = FLO_REFUSALS_MAX;
 
@@ -75,8 +74,7 @@ bool flo_refusals_is_first(struct flo_refusals *refusals, const char *id,
     if (place == FLO_REFUSALS_MAX) {
         return false;
     }
-    snprintf(refusals->tokens[place].id, sizeof(refusals->tokens[place].id),
-             "%s", id);
+    snprintf(refusals->tokens[place].id, sizeof(refusals->tokens[place].id), "%s", id);
     refusals->tokens[place].until_ms = now_ms + REFUSAL_MS;
     return true;
 }

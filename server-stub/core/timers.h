@@ -29,8 +29,8 @@ struct flo_alone {
 };
 
 /* true: nobody came for linger_ms, the broker ends. */
-bool flo_alone_is_over(struct flo_alone *alone, bool is_controlled,
-                       uint64_t linger_ms, uint64_t now_ms);
+bool flo_alone_is_over(struct flo_alone *alone, bool is_controlled, uint64_t linger_ms,
+                       uint64_t now_ms);
 
 /* ---- silence of devices ---- */
 
@@ -51,7 +51,6 @@ struct flo_refusals {
 /* The first refusal of that token in an hour, and there is room to remember
  * it: it gets a row of the audit.  Others are counted alone, so that a
  * stranger cannot fill the disk. */
-bool flo_refusals_is_first(struct flo_refusals *refusals, const char *id,
-                           uint64_t now_ms);
+bool flo_refusals_is_first(struct flo_refusals *refusals, const char *id, uint64_t now_ms);
 
 #endif

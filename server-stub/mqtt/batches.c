@@ -74,12 +74,10 @@ static void lines_init(struct flo_batches *batches, size_t messages_max)
 
 static bool is_empty(const struct flo_batches *batches)
 {
-    return batches->lines[ANSWERS].first == NULL &&
-           batches->lines[OTHERS].first == NULL;
+    return batches->lines[ANSWERS].first == NULL && batches->lines[OTHERS].first == NULL;
 }
 
-static void remove_at(struct flo_batches *batches, struct line *line,
-                      struct queued **at)
+static void remove_at(struct flo_batches *batches, struct line *line, struct queued **at)
 {
     struct queued *message = *at;
 
@@ -93,8 +91,7 @@ static void remove_at(struct flo_batches *batches, struct line *line,
 }
 
 /* The first ones of a line. */
-static void remove_some(struct flo_batches *batches, struct line *line,
-                        size_t count)
+static void remove_some(struct flo_batches *batches, struct line *line, size_t count)
 {
     while (count-- > 0 && line->first != NULL) {
         remove_at(batches, line, &line->first);
@@ -103,24 +100,23 @@ static void remove_some(struct flo_batches *batches, struct line *line,
 
 static void plan(struct flo_batches *batches, uint64_t ms)
 {
-    struct timeval in = {.tv_sec = (time_t)(ms / 1000),
-                         .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+    struct timeval in = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
 
     if (!event_pending(batches->batch, EV_TIMEOUT, NULL)) {
         event_add(batches->batch, &in);
     }
 }
 
-static int write_line(struct flo_batches *batches, const struct line *line,
-                      uint64_t until_ms, size_t *taken, struct flo_err *err)
+static int write_line(struct flo_batches *batches, const struct line *line, uint64_t until_ms,
+                      size_t *taken, struct flo_err *err)
 {
     int rv = 0;
 
     for (struct queued *message = line->first;
          message != NULL && rv == 0 && (*taken == 0 || flo_now_ms() < until_ms);
          message = message->next) {
-        rv = flo_ingest(&batches->ingest, message->topic, message->data,
-                        message->bytes, message->retained, err);
+        rv = flo_ingest(&batches->ingest, message->topic, message->data, message->bytes,
+                        message->retained, err);
         ++*taken;
     }
     return rv;
@@ -128,8 +124,7 @@ static int write_line(struct flo_batches *batches, const struct line *line,
 
 /* Take what fits into BATCH_TURN_MS in one transaction.  They stay in the
  * queue until it is committed; a store that fails gets them again. */
-static int write_batch(struct flo_batches *batches, size_t taken[LINES],
-                       struct flo_err *err)
+static int write_batch(struct flo_batches *batches, size_t taken[LINES], struct flo_err *err)
 {
     struct flo_controller *controller = batches->controller;
     uint64_t until_ms = flo_now_ms() + BATCH_TURN_MS;
@@ -138,8 +133,7 @@ static int write_batch(struct flo_batches *batches, size_t taken[LINES],
 
     for (size_t i = 0; i < LINES && rv == 0; i++) {
         if (i == ANSWERS || flo_now_ms() < until_ms) {
-            rv = write_line(batches, &batches->lines[i], until_ms, &taken[i],
-                            err);
+            rv = write_line(batches, &batches->lines[i], until_ms, &taken[i], err);
         }
     }
     if (rv == 0) {
@@ -156,8 +150,7 @@ static int write_batch(struct flo_batches *batches, size_t taken[LINES],
 }
 
 /* A message that cannot be handled must not stop those after it. */
-static void drop_last(struct flo_batches *batches, struct line *line,
-                      size_t taken)
+static void drop_last(struct flo_batches *batches, struct line *line, size_t taken)
 {
     struct queued **at = &line->first;
 
@@ -202,8 +195,8 @@ static void on_batch(evutil_socket_t fd, short what, void *context)
 }
 
 /* So many bytes of it; fewer than all: a brace in the place of its proof. */
-static struct queued *queued_copy(const struct flo_mqtt_message *message,
-                                  size_t bytes, bool is_retained)
+static struct queued *queued_copy(const struct flo_mqtt_message *message, size_t bytes,
+                                  bool is_retained)
 {
     struct queued *copy = malloc(sizeof(*copy) + bytes + 1);
     char *topic = strdup(message->topic);
@@ -230,8 +223,7 @@ static bool is_of_topic(const char *name, enum flo_topic topic)
 {
     const char *word = strrchr(name, '/');
 
-    return word != NULL &&
-           strcmp(word, strrchr(flo_topic_fact(topic)->path, '/')) == 0;
+    return word != NULL && strcmp(word, strrchr(flo_topic_fact(topic)->path, '/')) == 0;
 }
 
 void flo_batches_take(void *context, const struct flo_mqtt_message *message)
@@ -246,8 +238,7 @@ void flo_batches_take(void *context, const struct flo_mqtt_message *message)
         return;
     }
     /* Before it takes room: strangers fill none. */
-    int rv = flo_proved_look(batches->controller, message, &bytes, &is_retained,
-                             &why);
+    int rv = flo_proved_look(batches->controller, message, &bytes, &is_retained, &why);
     if (rv < 0) {
         flo_ingest_dropped(&batches->ingest, message->topic, &why);
     }
@@ -268,9 +259,7 @@ void flo_batches_take(void *context, const struct flo_mqtt_message *message)
         return;
     }
     struct line *line =
-        &batches->lines[is_first && is_of_topic(message->topic, FLO_TOPIC_ACK)
-                            ? ANSWERS
-                            : OTHERS];
+        &batches->lines[is_first && is_of_topic(message->topic, FLO_TOPIC_ACK) ? ANSWERS : OTHERS];
     *line->last = copy;
     line->last = &copy->next;
     plan(batches, batches->pause_ms);
@@ -289,8 +278,7 @@ static int subscribe(struct flo_batches *batches, struct flo_err *err)
             (i == FLO_TOPIC_TELE && !batches->is_external)) {
             continue;
         }
-        rv = flo_topic_build((enum flo_topic)i, batches->controller->fleet, "+",
-                             filter, err);
+        rv = flo_topic_build((enum flo_topic)i, batches->controller->fleet, "+", filter, err);
         if (rv == 0) {
             rv = flo_mqtt_subscribe(batches->mqtt, filter, 1, err);
         }
@@ -313,9 +301,7 @@ static int listen_again(struct flo_controller *controller, struct flo_err *err)
     rv = flo_fleet_devices_offline(controller->store, err);
     if (rv == 0) {
         rv = flo_rollouts_step_all(
-            controller,
-            (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_LISTENING},
-            err);
+            controller, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_LISTENING}, err);
     }
     if (rv == 0) {
         rv = flo_orders_renew(controller, err);
@@ -336,18 +322,14 @@ static void publish_mark(void *context)
 
     batches->mark++;
     if (line[0] != '\0') {
-        snprintf(
-            audit, sizeof(audit), ",\"audit\":\"%s\",\"audit_from\":%llu", line,
-            (unsigned long long)flo_audit_head_from_ms(batches->controller));
+        snprintf(audit, sizeof(audit), ",\"audit\":\"%s\",\"audit_from\":%llu", line,
+                 (unsigned long long)flo_audit_head_from_ms(batches->controller));
         batches->told = flo_audit_head_newest(batches->controller).number;
     }
     batches->told_at_ms = flo_now_ms();
-    snprintf(text, sizeof(text),
-             "{\"v\":1,\"epoch\":1,\"boot\":\"%s\",\"n\":%llu,\"all\":true%s}",
-             batches->controller->boot, (unsigned long long)batches->mark,
-             audit);
-    flo_publisher_send(batches->publisher, FLO_TOPIC_MARK, "", text,
-                       strlen(text));
+    snprintf(text, sizeof(text), "{\"v\":1,\"epoch\":1,\"boot\":\"%s\",\"n\":%llu,\"all\":true%s}",
+             batches->controller->boot, (unsigned long long)batches->mark, audit);
+    flo_publisher_send(batches->publisher, FLO_TOPIC_MARK, "", text, strlen(text));
 }
 
 /* Each device keeps the newest signed line of the audit.  A message to all of
@@ -399,8 +381,7 @@ static void heal(struct flo_batches *batches)
         batches->dropped_before = dropped;
         batches->heal_at_ms = flo_now_ms() + HEAL_MS;
     }
-    if (batches->heal_at_ms == 0 || flo_now_ms() < batches->heal_at_ms ||
-        !is_empty(batches)) {
+    if (batches->heal_at_ms == 0 || flo_now_ms() < batches->heal_at_ms || !is_empty(batches)) {
         return;
     }
     batches->heal_at_ms = 0;
@@ -409,8 +390,7 @@ static void heal(struct flo_batches *batches)
             (unsigned long long)dropped, flo_s(dropped));
     if (batches->controller->options.broker_forgets) {
         batches->listens = false; /* then all are asked */
-    } else if (subscribe(batches, &err) < 0 ||
-               listen_again(batches->controller, &err) < 0) {
+    } else if (subscribe(batches, &err) < 0 || listen_again(batches->controller, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
         batches->heal_at_ms = flo_now_ms() + HEAL_MS;
     }
@@ -448,15 +428,13 @@ static void on_connected(void *context, bool session_present)
     struct flo_controller *controller = batches->controller;
 
     (void)session_present;
-    flo_log(FLO_LOG_INFO, "mqtt", "connected to %s",
-            controller->addresses.mqtt_own);
+    flo_log(FLO_LOG_INFO, "mqtt", "connected to %s", controller->addresses.mqtt_own);
     if (flo_controller_may_act(controller)) {
         listen_to_devices(batches);
     }
 }
 
-static void on_disconnected(void *context, const struct flo_err *err,
-                            uint64_t retry_in_ms)
+static void on_disconnected(void *context, const struct flo_err *err, uint64_t retry_in_ms)
 {
     struct flo_batches *batches = context;
 
@@ -468,13 +446,12 @@ static void on_disconnected(void *context, const struct flo_err *err,
 static void on_refused(void *context, const char *topic, int reason)
 {
     (void)context;
-    flo_log(FLO_LOG_ERROR, "mqtt", "the broker refused %s with 0x%02x", topic,
-            (unsigned)reason);
+    flo_log(FLO_LOG_ERROR, "mqtt", "the broker refused %s with 0x%02x", topic, (unsigned)reason);
 }
 
 int flo_batches_open(struct flo_controller *controller, struct event_base *base,
-                     struct flo_broker *broker_or_null,
-                     struct flo_batches **out, struct flo_err *err)
+                     struct flo_broker *broker_or_null, struct flo_batches **out,
+                     struct flo_err *err)
 {
     struct flo_batches *batches = calloc(1, sizeof(*batches));
 
@@ -490,8 +467,7 @@ int flo_batches_open(struct flo_controller *controller, struct event_base *base,
     if (batches->batch == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "mqtt");
     }
-    int rv = flo_publisher_open(controller, base, broker_or_null,
-                                &batches->publisher, err);
+    int rv = flo_publisher_open(controller, base, broker_or_null, &batches->publisher, err);
     if (rv < 0) {
         return rv;
     }
@@ -523,11 +499,11 @@ int flo_batches_open(struct flo_controller *controller, struct event_base *base,
 
 struct flo_batches_counters flo_batches_count(const struct flo_batches *batches)
 {
-    return (struct flo_batches_counters){
-        .messages = batches->ingest.messages,
-        .dropped = batches->ingest.dropped + flo_mqtt_dropped(batches->mqtt),
-        .batches = batches->batches,
-        .is_connected = flo_mqtt_is_connected(batches->mqtt)};
+    return (struct flo_batches_counters){.messages = batches->ingest.messages,
+                                         .dropped = batches->ingest.dropped +
+                                                    flo_mqtt_dropped(batches->mqtt),
+                                         .batches = batches->batches,
+                                         .is_connected = flo_mqtt_is_connected(batches->mqtt)};
 }
 
 void flo_batches_close(struct flo_batches *batches)

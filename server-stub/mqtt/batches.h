@@ -24,10 +24,8 @@ struct flo_batches_counters {
 
 /* Connect to the broker; NULL: an external one.  *out is set as soon as there
  * is something to close, also when it fails. */
-FLO_MUST_USE int flo_batches_open(struct flo_controller *controller,
-                                  struct event_base *base,
-                                  struct flo_broker *broker_or_null,
-                                  struct flo_batches **out,
+FLO_MUST_USE int flo_batches_open(struct flo_controller *controller, struct event_base *base,
+                                  struct flo_broker *broker_or_null, struct flo_batches **out,
                                   struct flo_err *err);
 void flo_batches_close(struct flo_batches *batches);
 /* A message has come; `batches` is a struct flo_batches. */
@@ -36,7 +34,6 @@ void flo_batches_take(void *batches, const struct flo_mqtt_message *message);
 bool flo_batches_listens(const struct flo_batches *batches);
 /* Try failed steps again: listening to devices, the broker's ACL. */
 void flo_batches_tick(struct flo_batches *batches);
-struct flo_batches_counters
-flo_batches_count(const struct flo_batches *batches);
+struct flo_batches_counters flo_batches_count(const struct flo_batches *batches);
 
 #endif

@@ -18,10 +18,8 @@ static bool wants(const struct flo_rollout *core)
 {
     enum flo_phase_state state = core->phases[core->phase].state;
 
-    return (core->state == FLO_ROLLOUT_RUNNING ||
-            core->state == FLO_ROLLOUT_PAUSED) &&
-           (state == FLO_PHASE_RUNNING || state == FLO_PHASE_HELD ||
-            state == FLO_PHASE_PASSED);
+    return (core->state == FLO_ROLLOUT_RUNNING || core->state == FLO_ROLLOUT_PAUSED) &&
+           (state == FLO_PHASE_RUNNING || state == FLO_PHASE_HELD || state == FLO_PHASE_PASSED);
 }
 
 static size_t count_gates(const struct flo_rollout *core)
@@ -41,28 +39,22 @@ static int keep_release(void *context, const struct flo_fleet_release *release)
     struct flo_rollout_entry *entry = context;
     struct flo_digest digest;
 
-    if (strcmp(release->model, entry->model) == 0 &&
-        flo_digest_parse(release->digest, &digest) &&
+    if (strcmp(release->model, entry->model) == 0 && flo_digest_parse(release->digest, &digest) &&
         !flo_digest_equal(&digest, &entry->release)) {
-        entry->others[entry->other_count++ % FLO_EVIDENCE_RELEASES_MAX] =
-            digest;
+        entry->others[entry->other_count++ % FLO_EVIDENCE_RELEASES_MAX] = digest;
     }
     return 0;
 }
 
-static int add_releases(struct flo_controller *controller,
-                        struct flo_rollout_entry *entry,
+static int add_releases(struct flo_controller *controller, struct flo_rollout_entry *entry,
                         struct flo_lane_evidence *evidence, struct flo_err *err)
 {
     if (entry->others == NULL) {
         entry->other_count = 0;
-        entry->others =
-            calloc(FLO_EVIDENCE_RELEASES_MAX, sizeof(*entry->others));
-        int rv =
-            entry->others == NULL
-                ? flo_fail(err, FLO_E_MEMORY, "releases of %s", entry->model)
-                : flo_fleet_release_list(controller->store, keep_release, entry,
-                                         err);
+        entry->others = calloc(FLO_EVIDENCE_RELEASES_MAX, sizeof(*entry->others));
+        int rv = entry->others == NULL
+                     ? flo_fail(err, FLO_E_MEMORY, "releases of %s", entry->model)
+                     : flo_fleet_release_list(controller->store, keep_release, entry, err);
         if (rv < 0) {
             free(entry->others);
             entry->others = NULL;
@@ -72,18 +64,15 @@ static int add_releases(struct flo_controller *controller,
     evidence->waiting_count = entry->other_count < FLO_EVIDENCE_RELEASES_MAX
                                   ? entry->other_count
                                   : FLO_EVIDENCE_RELEASES_MAX;
-    memcpy(evidence->waiting, entry->others,
-           evidence->waiting_count * sizeof(*entry->others));
+    memcpy(evidence->waiting, entry->others, evidence->waiting_count * sizeof(*entry->others));
     return 0;
 }
 
-static void add_devices(const struct flo_rollout *core,
-                        struct flo_lane_evidence *evidence)
+static void add_devices(const struct flo_rollout *core, struct flo_lane_evidence *evidence)
 {
     for (size_t i = 0; i < core->member_count; i++) {
         const struct flo_rollout_member *member = &core->members[i];
-        if (member->state != FLO_EXECUTION_REMOVED &&
-            member->state != FLO_EXECUTION_SUPERSEDED) {
+        if (member->state != FLO_EXECUTION_REMOVED && member->state != FLO_EXECUTION_SUPERSEDED) {
             memcpy(evidence->devices[evidence->device_count++], member->device,
                    sizeof(member->device));
         }
@@ -101,8 +90,7 @@ static bool is_last(const struct flo_rollout *core)
         behind += phase->members - phase->counts[FLO_EXECUTION_REMOVED] -
                   phase->counts[FLO_EXECUTION_SUPERSEDED];
     }
-    return core->phase + 1 == core->phase_count ||
-           (core->phase > 0 && behind == 0);
+    return core->phase + 1 == core->phase_count || (core->phase > 0 && behind == 0);
 }
 
 static void add_gates(const struct flo_rollout *core, uint64_t now_ms,
@@ -133,8 +121,7 @@ struct flo_lane_evidence *flo_evidence_ask(struct flo_controller *controller,
     if (gates == 0 || !wants(core)) {
         return NULL;
     }
-    struct flo_lane_evidence *evidence =
-        flo_lane_evidence_new(core->member_count, gates);
+    struct flo_lane_evidence *evidence = flo_lane_evidence_new(core->member_count, gates);
     if (evidence == NULL) {
         return NULL; /* the next time */
     }
@@ -156,25 +143,21 @@ struct flo_lane_evidence *flo_evidence_ask(struct flo_controller *controller,
 
 /* ---- studies ---- */
 
-static void add_members(const struct flo_rollout *core,
-                        struct flo_observe_study *study)
+static void add_members(const struct flo_rollout *core, struct flo_observe_study *study)
 {
     struct flo_study_evidence *evidence = &study->evidence;
 
     evidence->segment_count = core->segment_count;
     for (uint32_t i = 0; i < core->segment_count; i++) {
-        memcpy(evidence->segments[i].name, core->segments[i],
-               sizeof(evidence->segments[i].name));
+        memcpy(evidence->segments[i].name, core->segments[i], sizeof(evidence->segments[i].name));
     }
     for (size_t i = 0; i < core->member_count; i++) {
         const struct flo_rollout_member *member = &core->members[i];
         struct flo_observe_member *to = &study->members[study->member_count++];
         memcpy(to->device, member->device, sizeof(to->device));
-        to->segment =
-            member->segment < core->segment_count ? member->segment : 0;
-        to->way = member->held != FLO_HELD_NOT
-                      ? FLO_MEMBER_OUT
-                      : (uint8_t)flo_rollout_member_way(member);
+        to->segment = member->segment < core->segment_count ? member->segment : 0;
+        to->way =
+            member->held != FLO_HELD_NOT ? FLO_MEMBER_OUT : (uint8_t)flo_rollout_member_way(member);
         to->site = member->place.site;
         to->is_probe = member->is_probe;
         evidence->segments[to->segment].members++;
@@ -209,8 +192,7 @@ struct flo_observe_study *flo_evidence_study(struct flo_controller *controller,
     }
     snprintf(study->rollout, sizeof(study->rollout), "%s", core->id);
     snprintf(study->model, sizeof(study->model), "%s", entry->model);
-    snprintf(study->split_of, sizeof(study->split_of), "%s",
-             core->study.split_of);
+    snprintf(study->split_of, sizeof(study->split_of), "%s", core->study.split_of);
     study->is_kept = keeps(core);
     study->release = entry->release;
     study->phase = core->phase;
@@ -218,38 +200,32 @@ struct flo_observe_study *flo_evidence_study(struct flo_controller *controller,
     study->excluded = core->study.state.excluded;
     study->leak_from = leak_from(&core->study.rules);
     study->heartbeat_ms = controller->heartbeat_ms;
-    if (!study->is_kept &&
-        flo_rollouts_slices_ask(controller, entry, study, &err) < 0) {
+    if (!study->is_kept && flo_rollouts_slices_ask(controller, entry, study, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "evidence", &err); /* none are told */
     }
     add_members(core, study);
     return study;
 }
 
-static int step_study(struct flo_controller *controller,
-                      const struct flo_observe_study *study,
+static int step_study(struct flo_controller *controller, const struct flo_observe_study *study,
                       struct flo_err *err)
 {
     struct flo_rollout_entry *entry;
     struct flo_rollout_study *of = calloc(1, sizeof(*of));
-    int rv = of == NULL
-                 ? flo_fail(err, FLO_E_MEMORY, "evidence")
-                 : flo_rollouts_find(controller, study->rollout, &entry, err);
+    int rv = of == NULL ? flo_fail(err, FLO_E_MEMORY, "evidence")
+                        : flo_rollouts_find(controller, study->rollout, &entry, err);
 
     uint8_t *slices = NULL;
     if (rv == 0) {
         of->evidence = study->evidence;
-        rv =
-            flo_rollouts_slices_name(entry, study, &of->evidence, &slices, err);
+        rv = flo_rollouts_slices_name(entry, study, &of->evidence, &slices, err);
     }
     if (rv == 0) {
         of->slices = slices;
         of->probes = slices != NULL ? slices + entry->core.member_count : NULL;
-        rv =
-            flo_rollouts_step(controller, entry,
-                              (struct flo_rollout_event){
-                                  .kind = FLO_ROLLOUT_EVENT_STUDY, .study = of},
-                              err);
+        rv = flo_rollouts_step(
+            controller, entry,
+            (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_STUDY, .study = of}, err);
     }
     free(slices);
     free(of);
@@ -258,26 +234,25 @@ static int step_study(struct flo_controller *controller,
 
 /* ---- the answer ---- */
 
-static int step(struct flo_controller *controller,
-                const struct flo_lane_evidence *evidence, struct flo_err *err)
+static int step(struct flo_controller *controller, const struct flo_lane_evidence *evidence,
+                struct flo_err *err)
 {
     struct flo_rollout_entry *entry;
     int rv = flo_rollouts_find(controller, evidence->rollout, &entry, err);
 
     for (size_t i = 0; i < evidence->count && rv == 0; i++) {
-        rv = flo_rollouts_step(
-            controller, entry,
-            (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EVIDENCE,
-                                       .gate = evidence->gates[i],
-                                       .evidence = &evidence->items[i]},
-            err);
+        rv = flo_rollouts_step(controller, entry,
+                               (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EVIDENCE,
+                                                          .gate = evidence->gates[i],
+                                                          .evidence = &evidence->items[i]},
+                               err);
     }
     return rv;
 }
 
 /* Give an answer to its rollout, in a transaction of its own. */
-static int take(struct flo_controller *controller,
-                const struct flo_lane_query *query, struct flo_err *err)
+static int take(struct flo_controller *controller, const struct flo_lane_query *query,
+                struct flo_err *err)
 {
     if (query->study != NULL && !query->study->is_new) {
         return 0;
@@ -296,8 +271,8 @@ static int take(struct flo_controller *controller,
     return flo_controller_commit(controller, err);
 }
 
-static void on_answer(void *context, const struct flo_lane_query *query,
-                      const char *text, const struct flo_err *err)
+static void on_answer(void *context, const struct flo_lane_query *query, const char *text,
+                      const struct flo_err *err)
 {
     struct flo_controller *controller = context;
     struct flo_err failed = {0};
@@ -311,8 +286,7 @@ static void on_answer(void *context, const struct flo_lane_query *query,
     }
 }
 
-static void ask(struct flo_controller *controller,
-                struct flo_lane_evidence *evidence,
+static void ask(struct flo_controller *controller, struct flo_lane_evidence *evidence,
                 struct flo_observe_study *study)
 {
     struct flo_lane_query *query = calloc(1, sizeof(*query));
@@ -336,15 +310,13 @@ static void ask(struct flo_controller *controller,
 
 void flo_evidence_tick(struct flo_controller *controller, uint64_t now_ms)
 {
-    if (now_ms < controller->rollouts.evidence_at_ms ||
-        controller->rollouts.evidence_asked > 0) {
+    if (now_ms < controller->rollouts.evidence_at_ms || controller->rollouts.evidence_asked > 0) {
         return;
     }
     uint64_t block_ms = controller->options.evidence_block_ms;
     controller->rollouts.evidence_at_ms =
-        now_ms + (block_ms > 0 && block_ms < FLO_EVIDENCE_EVERY_MS
-                      ? block_ms
-                      : FLO_EVIDENCE_EVERY_MS);
+        now_ms +
+        (block_ms > 0 && block_ms < FLO_EVIDENCE_EVERY_MS ? block_ms : FLO_EVIDENCE_EVERY_MS);
     for (size_t i = 0; i < controller->rollouts.count; i++) {
         struct flo_lane_evidence *evidence =
             flo_evidence_ask(controller, controller->rollouts.items[i]);

@@ -19,9 +19,8 @@ void flo_held_clear(struct flo_held_messages *held)
     }
 }
 
-bool flo_held_add(struct flo_held_messages *held, uint64_t number,
-                  enum flo_topic topic, const char *key, const void *data,
-                  size_t bytes)
+bool flo_held_add(struct flo_held_messages *held, uint64_t number, enum flo_topic topic,
+                  const char *key, const void *data, size_t bytes)
 {
     struct flo_held_message *message = malloc(sizeof(*message) + bytes + 1);
 
@@ -41,8 +40,7 @@ bool flo_held_add(struct flo_held_messages *held, uint64_t number,
     return true;
 }
 
-struct flo_held_message *flo_held_take(struct flo_held_messages *held,
-                                       uint64_t number)
+struct flo_held_message *flo_held_take(struct flo_held_messages *held, uint64_t number)
 {
     struct flo_held_message *message = held->first;
 

@@ -23,12 +23,10 @@ struct flo_held_messages {
 void flo_held_init(struct flo_held_messages *held);
 void flo_held_clear(struct flo_held_messages *held);
 /* false: no memory. */
-bool flo_held_add(struct flo_held_messages *held, uint64_t number,
-                  enum flo_topic topic, const char *key, const void *data,
-                  size_t bytes);
+bool flo_held_add(struct flo_held_messages *held, uint64_t number, enum flo_topic topic,
+                  const char *key, const void *data, size_t bytes);
 /* The first one when it is of a commit up to `number`, taken out: the caller
  * frees it; else NULL. */
-struct flo_held_message *flo_held_take(struct flo_held_messages *held,
-                                       uint64_t number);
+struct flo_held_message *flo_held_take(struct flo_held_messages *held, uint64_t number);
 
 #endif

@@ -29,8 +29,8 @@ static bool split_execution(const char *text, char *rollout, uint32_t *attempt)
     const char *dot = strrchr(text, '.');
     char *end;
 
-    if (dot == NULL || (size_t)(dot - text) > FLO_NAME_MAX || dot == text ||
-        dot[1] < '1' || dot[1] > '9') {
+    if (dot == NULL || (size_t)(dot - text) > FLO_NAME_MAX || dot == text || dot[1] < '1' ||
+        dot[1] > '9') {
         return false;
     }
     unsigned long value = strtoul(dot + 1, &end, 10);
@@ -53,8 +53,8 @@ static int waits_of(const json_t *object)
                                    : FLO_WAITS_NO;
 }
 
-static int execution(const struct flo_message *message, const char *id,
-                     const json_t *object, struct flo_err *err)
+static int execution(const struct flo_message *message, const char *id, const json_t *object,
+                     struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) error = {0};
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) detail = {0};
@@ -72,13 +72,12 @@ static int execution(const struct flo_message *message, const char *id,
     }
     int rv = flo_ingest_rollout(message->controller, rollout, &entry, err);
     if (rv == 0 && entry == NULL && flo_execution_is_end(state)) {
-        return flo_ingest_sent(
-            message, rollout,
-            flo_execution_kind(state) == FLO_EXECUTION_END_GOOD, err);
+        return flo_ingest_sent(message, rollout,
+                               flo_execution_kind(state) == FLO_EXECUTION_END_GOOD, err);
     }
     if (rv < 0 || entry == NULL ||
-        (release != NULL && (!flo_digest_parse(release, &digest) ||
-                             !flo_digest_equal(&digest, &entry->release)))) {
+        (release != NULL &&
+         (!flo_digest_parse(release, &digest) || !flo_digest_equal(&digest, &entry->release)))) {
         return rv;
     }
     const json_t *why = json_object_get(object, "error");
@@ -89,24 +88,21 @@ static int execution(const struct flo_message *message, const char *id,
     if (error.bytes > 0 || detail.bytes > 0) {
         *said = (struct flo_said){message->device, error.data, detail.data};
     }
-    rv = flo_ingest_step(
-        message, entry,
-        (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EXECUTION,
-                                   .device = message->device,
-                                   .attempt = attempt,
-                                   .execution = state,
-                                   .waits = waits_of(object),
-                                   .is_retained = message->retained,
-                                   .note = flo_rollout_cause_id(note)},
-        err);
+    rv = flo_ingest_step(message, entry,
+                         (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EXECUTION,
+                                                    .device = message->device,
+                                                    .attempt = attempt,
+                                                    .execution = state,
+                                                    .waits = waits_of(object),
+                                                    .is_retained = message->retained,
+                                                    .note = flo_rollout_cause_id(note)},
+                         err);
     bool is_left = said->device != NULL;
     *said = (struct flo_said){0};
-    flo_rollouts_carried(&entry->core, message->device,
-                         json_object_get(object, "detail"));
+    flo_rollouts_carried(&entry->core, message->device, json_object_get(object, "detail"));
     if (rv == 0 && is_left) {
-        rv = flo_fleet_member_detail(message->controller->store, rollout,
-                                     message->device, error.data, detail.data,
-                                     err);
+        rv = flo_fleet_member_detail(message->controller->store, rollout, message->device,
+                                     error.data, detail.data, err);
     }
     return rv;
 }
@@ -119,8 +115,7 @@ static int on_event(const struct flo_message *message, struct flo_err *err)
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     const char *boot;
     const char *type;
-    const char *id =
-        json_string_value(json_object_get(message->json, "execution"));
+    const char *id = json_string_value(json_object_get(message->json, "execution"));
     uint64_t seq;
     uint64_t at_ms;
     uint64_t from;
@@ -130,18 +125,14 @@ static int on_event(const struct flo_message *message, struct flo_err *err)
 
     if ((rv = flo_json_get_uuid(message->json, "boot", &boot, err)) < 0 ||
         (rv = flo_json_get_text(message->json, "type", 32, &type, err)) < 0 ||
-        (rv = flo_json_get_u64(message->json, "seq", 1, WALL_MS_MAX, &seq,
-                               err)) < 0 ||
-        (rv = flo_json_opt_u64(message->json, "from", 1, seq, 0, &from, err)) <
-            0 ||
-        (rv = flo_json_opt_u64(message->json, "at_ms", 0, WALL_MS_MAX, 0,
-                               &at_ms, err)) < 0) {
+        (rv = flo_json_get_u64(message->json, "seq", 1, WALL_MS_MAX, &seq, err)) < 0 ||
+        (rv = flo_json_opt_u64(message->json, "from", 1, seq, 0, &from, err)) < 0 ||
+        (rv = flo_json_opt_u64(message->json, "at_ms", 0, WALL_MS_MAX, 0, &at_ms, err)) < 0) {
         return rv;
     }
     if ((rv = flo_ingest_text(message, &text, err)) < 0 ||
-        (rv = flo_fleet_event_add(controller->store, message->device, boot, seq,
-                                  from, at_ms, message->now_ms, text.data,
-                                  &is_new, &last, err)) < 0) {
+        (rv = flo_fleet_event_add(controller->store, message->device, boot, seq, from, at_ms,
+                                  message->now_ms, text.data, &is_new, &last, err)) < 0) {
         return rv;
     }
     flo_outgoing_ack(controller, message->device, boot, last);
@@ -149,12 +140,10 @@ static int on_event(const struct flo_message *message, struct flo_err *err)
     if (is_new && strcmp(type, "execution") == 0 && id != NULL) {
         rv = execution(message, id, message->json, err);
     } else if (is_new && strcmp(type, "security") == 0) {
-        flo_log(FLO_LOG_WARN, "device",
-                "device %s reports a security event: %.300s", message->device,
-                text.data);
-        flo_foreign_refused(
-            controller, json_string_value(json_object_get(
-                            json_object_get(message->json, "error"), "what")));
+        flo_log(FLO_LOG_WARN, "device", "device %s reports a security event: %.300s",
+                message->device, text.data);
+        flo_foreign_refused(controller, json_string_value(json_object_get(
+                                            json_object_get(message->json, "error"), "what")));
         rv = flo_ingest_distrusted(message, err);
     }
     return rv;
@@ -164,8 +153,7 @@ static int on_event(const struct flo_message *message, struct flo_err *err)
 
 /* The highest number that a device took of us should be one of ours.  After a
  * backup was restored it need not be. */
-static int look_at_top(const struct flo_message *message, uint64_t top,
-                       struct flo_err *err)
+static int look_at_top(const struct flo_message *message, uint64_t top, struct flo_err *err)
 {
     struct flo_controller *controller = message->controller;
     struct flo_ingest *ingest = message->ingest;
@@ -179,8 +167,7 @@ static int look_at_top(const struct flo_message *message, uint64_t top,
     if (rv < 0 || top <= ingest->top_known) {
         return rv;
     }
-    if (flo_intent_top(top, newest, controller->options.is_restored) ==
-        FLO_INTENT_TOP_SKIP) {
+    if (flo_intent_top(top, newest, controller->options.is_restored) == FLO_INTENT_TOP_SKIP) {
         rv = flo_fleet_skip(controller->store, "order", top - newest, err);
         return rv < 0 ? rv : flo_orders_renew_each(controller, err);
     }
@@ -190,23 +177,20 @@ static int look_at_top(const struct flo_message *message, uint64_t top,
                 "device %s knows order number %llu, the newest here is %llu: "
                 "are the data of this controller older than its devices?  "
                 "Start it once with --restored",
-                message->device, (unsigned long long)top,
-                (unsigned long long)newest);
-        rv = flo_controller_audit(controller, "controller", "device.top",
-                                  message->device, "alarm", "", err);
+                message->device, (unsigned long long)top, (unsigned long long)newest);
+        rv = flo_controller_audit(controller, "controller", "device.top", message->device, "alarm",
+                                  "", err);
     }
     if (rv == 0 && top != ingest->top_foreign) {
         char number[32];
         ingest->top_foreign = top;
-        snprintf(number, sizeof(number), "number-%llu",
-                 (unsigned long long)top);
+        snprintf(number, sizeof(number), "number-%llu", (unsigned long long)top);
         rv = flo_foreign_order(controller, message->device, number, err);
     }
     return rv;
 }
 
-static bool is_listed(const struct flo_fleet_model *models, size_t count,
-                      const char *model)
+static bool is_listed(const struct flo_fleet_model *models, size_t count, const char *model)
 {
     for (size_t i = 0; i < count; i++) {
         if (strcmp(models[i].model, model) == 0) {
@@ -228,19 +212,16 @@ static size_t read_models(const json_t *list, struct flo_fleet_model *out)
     {
         const json_t *serving = json_object_get(item, "serving");
         const char *model = json_string_value(json_object_get(item, "model"));
-        const char *version =
-            json_string_value(json_object_get(serving, "version"));
+        const char *version = json_string_value(json_object_get(serving, "version"));
         const char *word = json_string_value(json_object_get(item, "state"));
         bool is_gone = word != NULL && strcmp(word, "removed") == 0;
-        if (is_gone || !flo_name_is_valid(model) ||
-            is_listed(out, count, model)) {
+        if (is_gone || !flo_name_is_valid(model) || is_listed(out, count, model)) {
             continue;
         }
         memset(&out[count], 0, sizeof(out[count]));
         snprintf(out[count].model, sizeof(out[count].model), "%s", model);
         if (flo_name_is_valid(version)) {
-            snprintf(out[count].serving, sizeof(out[count].serving),
-                     "%.64s@%.64s", model, version);
+            snprintf(out[count].serving, sizeof(out[count].serving), "%.64s@%.64s", model, version);
         }
         count++;
     }
@@ -262,8 +243,7 @@ static bool drifts(const json_t *models)
     return false;
 }
 
-static int executions(const struct flo_message *message, const json_t *models,
-                      struct flo_err *err)
+static int executions(const struct flo_message *message, const json_t *models, struct flo_err *err)
 {
     size_t i;
     json_t *model;
@@ -290,8 +270,7 @@ static int certificate(const struct flo_message *message, struct flo_err *err)
         return 0;
     }
     flo_proofs_held(message->controller->proofs, message->device, serial);
-    return flo_fleet_certificate_held(message->controller->store,
-                                      message->device, serial, err);
+    return flo_fleet_certificate_held(message->controller->store, message->device, serial, err);
 }
 
 /* Lines of the audit that the device was told; anything else is passed over. */
@@ -303,8 +282,7 @@ static int witness(const struct flo_message *message, struct flo_err *err)
     for (size_t i = 0; i < WITNESSES_MAX && rv == 0; i++) {
         const char *line = json_string_value(json_array_get(lines, i));
         if (line != NULL) {
-            rv = flo_audit_witness(message->controller, message->device, line,
-                                   err);
+            rv = flo_audit_witness(message->controller, message->device, line, err);
         }
     }
     return rv;
@@ -324,20 +302,17 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
     int rv;
 
     if ((rv = flo_json_get_uuid(message->json, "device", &id, err)) < 0 ||
-        (rv = flo_json_opt_u64(message->json, "trust", 0, INT64_MAX, 0, &trust,
-                               err)) < 0 ||
-        (rv = flo_json_opt_u64(message->json, "rev", 0, WALL_MS_MAX, 0, &rev,
-                               err)) < 0 ||
-        (rv = flo_json_opt_u64(message->json, "top", 0, WALL_MS_MAX, 0, &top,
-                               err)) < 0 ||
+        (rv = flo_json_opt_u64(message->json, "trust", 0, INT64_MAX, 0, &trust, err)) < 0 ||
+        (rv = flo_json_opt_u64(message->json, "rev", 0, WALL_MS_MAX, 0, &rev, err)) < 0 ||
+        (rv = flo_json_opt_u64(message->json, "top", 0, WALL_MS_MAX, 0, &top, err)) < 0 ||
         (rv = flo_json_opt_object(message->json, "profile", &facts, err)) < 0 ||
-        (rv = flo_json_opt_array(message->json, "models",
-                                 FLO_REPORTED_MODELS_MAX, &models, err)) < 0) {
+        (rv = flo_json_opt_array(message->json, "models", FLO_REPORTED_MODELS_MAX, &models, err)) <
+            0) {
         return rv;
     }
     if (strcmp(id, message->device) != 0) {
-        return flo_fail(err, FLO_E_MQTT_IDENTITY,
-                        "device %s reports for device %s", message->device, id);
+        return flo_fail(err, FLO_E_MQTT_IDENTITY, "device %s reports for device %s",
+                        message->device, id);
     }
     flo_ingest_dump(facts, &profile);
     if ((rv = flo_ingest_text(message, &text, err)) < 0) {
@@ -348,13 +323,12 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
     }
     struct flo_fleet_model known[FLO_REPORTED_MODELS_MAX];
     size_t count = read_models(models, known);
-    if ((rv = flo_fleet_device_reported(
-             controller->store, message->device, text.data, message->json,
-             profile.data, drifts(models), trust, known, count, err)) < 0) {
+    if ((rv = flo_fleet_device_reported(controller->store, message->device, text.data,
+                                        message->json, profile.data, drifts(models), trust, known,
+                                        count, err)) < 0) {
         return rv;
     }
-    if ((rv = look_at_top(message, top, err)) < 0 ||
-        (rv = certificate(message, err)) < 0 ||
+    if ((rv = look_at_top(message, top, err)) < 0 || (rv = certificate(message, err)) < 0 ||
         (rv = witness(message, err)) < 0) {
         return rv;
     }
@@ -382,14 +356,10 @@ static int came(const struct flo_message *message, struct flo_err *err)
 {
     struct flo_controller *controller = message->controller;
     bool has_come;
-    int rv = flo_fleet_device_has_come(controller->store, message->device,
-                                       &has_come, err);
+    int rv = flo_fleet_device_has_come(controller->store, message->device, &has_come, err);
 
-    flo_fleet_device_heard(controller->store, message->device, message->now_ms,
-                           0);
-    return rv < 0 || has_come
-               ? rv
-               : flo_rollouts_reconsider(controller, message->device, err);
+    flo_fleet_device_heard(controller->store, message->device, message->now_ms, 0);
+    return rv < 0 || has_come ? rv : flo_rollouts_reconsider(controller, message->device, err);
 }
 
 static int on_presence(const struct flo_message *message, struct flo_err *err)
@@ -401,10 +371,9 @@ static int on_presence(const struct flo_message *message, struct flo_err *err)
         return rv;
     }
     bool is_news;
-    flo_outgoing_change(message->controller, FLO_OBJECT_DEVICE,
-                        message->device);
-    rv = flo_fleet_device_online(message->controller->store, message->device,
-                                 online, &is_news, err);
+    flo_outgoing_change(message->controller, FLO_OBJECT_DEVICE, message->device);
+    rv =
+        flo_fleet_device_online(message->controller->store, message->device, online, &is_news, err);
     if (rv == 0 && online) {
         rv = came(message, err);
     }
@@ -421,17 +390,15 @@ static int on_presence(const struct flo_message *message, struct flo_err *err)
     return rv < 0 ? rv
                   : flo_rollouts_step_all(
                         message->controller,
-                        (struct flo_rollout_event){
-                            .kind = online ? FLO_ROLLOUT_EVENT_HEARD
-                                           : FLO_ROLLOUT_EVENT_GONE,
-                            .device = message->device},
+                        (struct flo_rollout_event){.kind = online ? FLO_ROLLOUT_EVENT_HEARD
+                                                                  : FLO_ROLLOUT_EVENT_GONE,
+                                                   .device = message->device},
                         err);
 }
 
 /* ---- dispatch ---- */
 
-static int dispatch(const struct flo_message *message, enum flo_topic topic,
-                    struct flo_err *err)
+static int dispatch(const struct flo_message *message, enum flo_topic topic, struct flo_err *err)
 {
     switch (topic) {
     case FLO_TOPIC_EVENT:
@@ -448,42 +415,38 @@ static int dispatch(const struct flo_message *message, enum flo_topic topic,
 }
 
 /* A device that sends is there, though its presence may have been lost. */
-static int is_there(const struct flo_message *message, enum flo_topic topic,
-                    struct flo_err *err)
+static int is_there(const struct flo_message *message, enum flo_topic topic, struct flo_err *err)
 {
     bool is_news = false;
-    int rv =
-        topic == FLO_TOPIC_PRESENCE
-            ? 0
-            : flo_fleet_device_online(message->controller->store,
-                                      message->device, true, &is_news, err);
+    int rv = topic == FLO_TOPIC_PRESENCE
+                 ? 0
+                 : flo_fleet_device_online(message->controller->store, message->device, true,
+                                           &is_news, err);
 
     if (is_news) {
-        flo_outgoing_change(message->controller, FLO_OBJECT_DEVICE,
-                            message->device);
+        flo_outgoing_change(message->controller, FLO_OBJECT_DEVICE, message->device);
         flo_outgoing_desired(message->controller, message->device);
     }
     return rv;
 }
 
-static int heard(const struct flo_message *message, enum flo_topic topic,
-                 struct flo_err *err)
+static int heard(const struct flo_message *message, enum flo_topic topic, struct flo_err *err)
 {
     int rv = is_there(message, topic, err);
 
     rv = rv < 0 ? rv : came(message, err);
-    return rv < 0 ? rv
-                  : flo_rollouts_step_all(message->controller,
-                                          (struct flo_rollout_event){
-                                              .kind = FLO_ROLLOUT_EVENT_HEARD,
-                                              .device = message->device},
-                                          err);
+    return rv < 0
+               ? rv
+               : flo_rollouts_step_all(message->controller,
+                                       (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_HEARD,
+                                                                  .device = message->device},
+                                       err);
 }
 
 /* Orders of an emergency key, from whoever may write that topic.  One that is
  * not good is told, and the others count. */
-static int on_emergency(struct flo_controller *controller, const char *data,
-                        size_t bytes, struct flo_err *err)
+static int on_emergency(struct flo_controller *controller, const char *data, size_t bytes,
+                        struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
     json_t *orders = NULL;
@@ -495,13 +458,11 @@ static int on_emergency(struct flo_controller *controller, const char *data,
     }
     rv = flo_json_parse(data, bytes, PAYLOAD_BYTES_MAX, &json, err);
     if (rv == 0) {
-        rv = flo_json_get_array(json, "orders", FLO_EMERGENCIES_SENT_MAX,
-                                &orders, err);
+        rv = flo_json_get_array(json, "orders", FLO_EMERGENCIES_SENT_MAX, &orders, err);
     }
     for (size_t i = 0; rv == 0 && i < json_array_size(orders); i++) {
         struct flo_err why = {0};
-        rv = flo_emergency_seen(controller, json_array_get(orders, i), &is_news,
-                                &why);
+        rv = flo_emergency_seen(controller, json_array_get(orders, i), &is_news, &why);
         if (rv < 0 && flo_error_exit(rv) == FLO_EXIT_VERIFY) {
             flo_log_err(FLO_LOG_WARN, "orders", &why);
             rv = 0;
@@ -512,9 +473,8 @@ static int on_emergency(struct flo_controller *controller, const char *data,
     return rv;
 }
 
-static int take(struct flo_ingest *ingest, const char *topic_text,
-                const char *data, size_t bytes, bool retained,
-                struct flo_err *err)
+static int take(struct flo_ingest *ingest, const char *topic_text, const char *data, size_t bytes,
+                bool retained, struct flo_err *err)
 {
     struct flo_controller *controller = ingest->controller;
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
@@ -537,13 +497,11 @@ static int take(struct flo_ingest *ingest, const char *topic_text,
     if (!flo_uuid_is_valid(key)) {
         return flo_fail(err, FLO_E_MQTT_TOPIC, "`%s` is no device id", key);
     }
-    if ((rv = flo_fleet_device_is_active(controller->store, key, &active,
-                                         err)) < 0) {
+    if ((rv = flo_fleet_device_is_active(controller->store, key, &active, err)) < 0) {
         return rv;
     }
     if (!active) {
-        return flo_fail(err, FLO_E_DEVICE_ABSENT, "device %s is not enrolled",
-                        key);
+        return flo_fail(err, FLO_E_DEVICE_ABSENT, "device %s is not enrolled", key);
     }
     if (bytes == 0 && retained) {
         return 0;
@@ -564,23 +522,20 @@ static int take(struct flo_ingest *ingest, const char *topic_text,
     rv = flo_making_reach(controller, key, err);
     rv = rv < 0 ? rv : dispatch(&message, topic, err);
     /* A presence has said it already: also that it is gone. */
-    return rv < 0 || retained || topic == FLO_TOPIC_PRESENCE
-               ? rv
-               : heard(&message, topic, err);
+    return rv < 0 || retained || topic == FLO_TOPIC_PRESENCE ? rv : heard(&message, topic, err);
 }
 
-void flo_ingest_dropped(struct flo_ingest *ingest, const char *topic,
-                        const struct flo_err *why)
+void flo_ingest_dropped(struct flo_ingest *ingest, const char *topic, const struct flo_err *why)
 {
     ingest->dropped++;
     if (ingest->dropped < 100 || ingest->dropped % 1000 == 0) {
-        flo_log(FLO_LOG_WARN, "mqtt", "dropped a message on %.120s: %s: %s",
-                topic, flo_error_id(why->code), why->what);
+        flo_log(FLO_LOG_WARN, "mqtt", "dropped a message on %.120s: %s: %s", topic,
+                flo_error_id(why->code), why->what);
     }
 }
 
-int flo_ingest(struct flo_ingest *ingest, const char *topic, const char *data,
-               size_t bytes, bool retained, struct flo_err *err)
+int flo_ingest(struct flo_ingest *ingest, const char *topic, const char *data, size_t bytes,
+               bool retained, struct flo_err *err)
 {
     struct flo_err why = {0};
 

@@ -27,7 +27,7 @@ struct flo_ingest {
     uint64_t dropped;     /* malformed, foreign, unknown or too many */
     uint64_t top_known;   /* numbers of orders up to it were given here */
     uint64_t top_foreign; /* that was told last */
-    bool top_is_told; /* a device knows a number that was never given here */
+    bool top_is_told;     /* a device knows a number that was never given here */
     struct flo_acked acked[FLO_ACKED_MAX];
     size_t acked_next;
 };
@@ -36,12 +36,10 @@ struct flo_ingest {
  * dropped and counted.  An error is a failure of ours, and the transaction must
  * be cancelled.  It is one of the store (later it may work) or FLO_E_INTERNAL
  * (this message will fail again). */
-FLO_MUST_USE int flo_ingest(struct flo_ingest *ingest, const char *topic,
-                            const char *data, size_t bytes, bool retained,
-                            struct flo_err *err);
+FLO_MUST_USE int flo_ingest(struct flo_ingest *ingest, const char *topic, const char *data,
+                            size_t bytes, bool retained, struct flo_err *err);
 
 /* Counted, and said unless there are very many. */
-void flo_ingest_dropped(struct flo_ingest *ingest, const char *topic,
-                        const struct flo_err *why);
+void flo_ingest_dropped(struct flo_ingest *ingest, const char *topic, const struct flo_err *why);
 
 #endif

@@ -18,8 +18,7 @@
 static bool any_goes_back(const struct flo_controller *controller)
 {
     for (size_t i = 0; i < controller->rollouts.count; i++) {
-        if (flo_return_concerns(controller->rollouts.items[i]->core.state,
-                                false)) {
+        if (flo_return_concerns(controller->rollouts.items[i]->core.state, false)) {
             return true;
         }
     }
@@ -27,8 +26,7 @@ static bool any_goes_back(const struct flo_controller *controller)
 }
 
 /* Does the report name the rollout's release no more? */
-static bool is_left(const struct flo_message *message,
-                    const struct flo_rollout_entry *entry)
+static bool is_left(const struct flo_message *message, const struct flo_rollout_entry *entry)
 {
     char digest[FLO_DIGEST_TEXT];
 
@@ -36,15 +34,12 @@ static bool is_left(const struct flo_message *message,
     return !flo_return_names(message->json, digest);
 }
 
-static int tell_rollouts(const struct flo_message *message,
-                         const char *release_or_null,
-                         enum flo_rollout_event_kind kind, bool is_ordered,
-                         struct flo_err *err)
+static int tell_rollouts(const struct flo_message *message, const char *release_or_null,
+                         enum flo_rollout_event_kind kind, bool is_ordered, struct flo_err *err)
 {
     struct flo_controller *controller = message->controller;
     struct flo_digest release;
-    bool is_named =
-        release_or_null != NULL && flo_digest_parse(release_or_null, &release);
+    bool is_named = release_or_null != NULL && flo_digest_parse(release_or_null, &release);
     int rv = 0;
 
     for (size_t i = 0; i < controller->rollouts.count && rv == 0; i++) {
@@ -52,15 +47,13 @@ static int tell_rollouts(const struct flo_message *message,
         if (!flo_return_concerns(entry->core.state, is_ordered)) {
             continue;
         }
-        if (release_or_null != NULL
-                ? is_named && flo_digest_equal(&release, &entry->release)
-                : is_left(message, entry)) {
-            rv = flo_ingest_step(
-                message, entry,
-                (struct flo_rollout_event){.kind = kind,
-                                           .device = message->device,
-                                           .is_ordered = is_ordered},
-                err);
+        if (release_or_null != NULL ? is_named && flo_digest_equal(&release, &entry->release)
+                                    : is_left(message, entry)) {
+            rv = flo_ingest_step(message, entry,
+                                 (struct flo_rollout_event){.kind = kind,
+                                                            .device = message->device,
+                                                            .is_ordered = is_ordered},
+                                 err);
         }
     }
     return rv;
@@ -84,8 +77,7 @@ static int collect_awaited(void *context, const struct flo_fleet_order *order)
 {
     struct all_awaited *all = context;
 
-    bool is_removal =
-        strcmp(order->op, flo_order_op_word(FLO_ORDER_REMOVE)) == 0;
+    bool is_removal = strcmp(order->op, flo_order_op_word(FLO_ORDER_REMOVE)) == 0;
 
     if (!is_removal && strcmp(order->op, "rollback") != 0) {
         return 0;
@@ -108,43 +100,37 @@ static int collect_awaited(void *context, const struct flo_fleet_order *order)
     return 0;
 }
 
-static int awaited_is_done(const struct flo_message *message,
-                           const struct awaited *awaited, struct flo_err *err)
+static int awaited_is_done(const struct flo_message *message, const struct awaited *awaited,
+                           struct flo_err *err)
 {
     struct flo_controller *controller = message->controller;
-    uint64_t took_ms = message->now_ms > awaited->issued_at_ms
-                           ? message->now_ms - awaited->issued_at_ms
-                           : 0;
+    uint64_t took_ms =
+        message->now_ms > awaited->issued_at_ms ? message->now_ms - awaited->issued_at_ms : 0;
     bool is_news;
-    int rv = flo_fleet_outcome_advance(controller->store, awaited->order,
-                                       message->device, FLO_OUTCOME_DONE,
-                                       took_ms, took_ms, "", &is_news, err);
+    int rv = flo_fleet_outcome_advance(controller->store, awaited->order, message->device,
+                                       FLO_OUTCOME_DONE, took_ms, took_ms, "", &is_news, err);
 
     flo_outgoing_change(controller, FLO_OBJECT_ORDER, awaited->order);
     return rv;
 }
 
 /* Does the report say that it was carried out? */
-static bool is_seen(const struct flo_message *message,
-                    const struct awaited *awaited)
+static bool is_seen(const struct flo_message *message, const struct awaited *awaited)
 {
     char title[FLO_REMOVAL_TITLE];
 
-    return awaited->is_removal
-               ? !flo_removal_is_there(message->json, awaited->model, title)
-               : !flo_return_names(message->json, awaited->release);
+    return awaited->is_removal ? !flo_removal_is_there(message->json, awaited->model, title)
+                               : !flo_return_names(message->json, awaited->release);
 }
 
 /* A device that serves something else than the release that was taken back is
  * done, even if its acknowledgement got lost.  So is one that does not have the
  * model that was removed. */
-static int back_on_orders(const struct flo_message *message,
-                          struct flo_err *err)
+static int back_on_orders(const struct flo_message *message, struct flo_err *err)
 {
     struct all_awaited all = {.err = err};
-    int rv =
-        flo_fleet_outcome_awaited(message->controller->store, message->device,
-                                  collect_awaited, &all, err);
+    int rv = flo_fleet_outcome_awaited(message->controller->store, message->device, collect_awaited,
+                                       &all, err);
 
     for (size_t i = 0; i < all.count && rv == 0; i++) {
         const struct awaited *awaited = &all.items[i];
@@ -153,8 +139,7 @@ static int back_on_orders(const struct flo_message *message,
         }
         rv = awaited_is_done(message, awaited, err);
         if (rv == 0 && awaited->is_removal) {
-            rv = flo_orders_removed(message->controller, message->device,
-                                    awaited->model, err);
+            rv = flo_orders_removed(message->controller, message->device, awaited->model, err);
         }
     }
     free(all.items);
@@ -162,30 +147,26 @@ static int back_on_orders(const struct flo_message *message,
 }
 
 /* Did the device know its newest desired release when it wrote the report? */
-static int report_counts(const struct flo_message *message, uint64_t rev,
-                         bool *out, struct flo_err *err)
+static int report_counts(const struct flo_message *message, uint64_t rev, bool *out,
+                         struct flo_err *err)
 {
     uint64_t desired = 0;
-    int rv = flo_fleet_desired_rev(message->controller->store, message->device,
-                                   &desired, err);
+    int rv = flo_fleet_desired_rev(message->controller->store, message->device, &desired, err);
 
     *out = rv == 0 && flo_return_report_counts(rev, desired);
     return rv;
 }
 
-int flo_ingest_back_by_report(const struct flo_message *message, uint64_t rev,
-                              struct flo_err *err)
+int flo_ingest_back_by_report(const struct flo_message *message, uint64_t rev, struct flo_err *err)
 {
     struct flo_controller *controller = message->controller;
     bool is_awaited;
     bool counts;
-    int rv = flo_fleet_device_is_awaited(controller->store, message->device,
-                                         &is_awaited, err);
+    int rv = flo_fleet_device_is_awaited(controller->store, message->device, &is_awaited, err);
 
     if (rv < 0 || (!is_awaited && !any_goes_back(controller)) ||
         (rv = report_counts(message, rev, &counts, err)) < 0 || !counts ||
-        (rv = tell_rollouts(message, NULL, FLO_ROLLOUT_EVENT_BACK, false,
-                            err)) < 0) {
+        (rv = tell_rollouts(message, NULL, FLO_ROLLOUT_EVENT_BACK, false, err)) < 0) {
         return rv;
     }
     return is_awaited ? back_on_orders(message, err) : 0;
@@ -196,26 +177,24 @@ static int take_report(void *context, const struct flo_fleet_device *device)
 {
     json_t **report = context;
 
-    (void)!flo_json_parse(device->reported, strlen(device->reported),
-                          REPORT_BYTES_MAX, report, NULL);
+    (void)!flo_json_parse(device->reported, strlen(device->reported), REPORT_BYTES_MAX, report,
+                          NULL);
     return 0;
 }
 
 /* The device did nothing for a rollback.  Its last report decides; where it
  * goes back yet, a later report does. */
-static int back_by_last_report(const struct flo_message *message,
-                               struct flo_err *err)
+static int back_by_last_report(const struct flo_message *message, struct flo_err *err)
 {
     struct flo_message said = *message;
     bool counts = false;
 
     said.json = NULL;
-    int rv = flo_fleet_device_get(message->controller->store, message->device,
-                                  take_report, &said.json, err);
+    int rv = flo_fleet_device_get(message->controller->store, message->device, take_report,
+                                  &said.json, err);
     if (rv == 0 && said.json != NULL) {
         const json_t *rev = json_object_get(said.json, "rev");
-        rv = report_counts(&said, (uint64_t)json_integer_value(rev), &counts,
-                           err);
+        rv = report_counts(&said, (uint64_t)json_integer_value(rev), &counts, err);
     }
     if (rv == 0 && counts) {
         rv = tell_rollouts(&said, NULL, FLO_ROLLOUT_EVENT_BACK, false, err);
@@ -243,14 +222,13 @@ static int ask_for(void *context, const struct flo_fleet_order *order)
     const struct flo_message *message = asked->message;
     bool is_rollback = strcmp(order->op, "rollback") == 0;
 
-    if (!flo_answer_is_missing(order->issued_at_ms, order->expires_at_ms,
-                               message->now_ms, asked->is_back) ||
+    if (!flo_answer_is_missing(order->issued_at_ms, order->expires_at_ms, message->now_ms,
+                               asked->is_back) ||
         (is_rollback && asked->count == ASKED_MAX)) {
         return 0;
     }
     if (is_rollback) {
-        snprintf(asked->rollbacks[asked->count].model, FLO_NAME_MAX + 1, "%s",
-                 order->model);
+        snprintf(asked->rollbacks[asked->count].model, FLO_NAME_MAX + 1, "%s", order->model);
         asked->rollbacks[asked->count++].seq = order->seq;
     }
     flo_outgoing_ask(message->controller, message->device, order->id);
@@ -262,17 +240,15 @@ int flo_ingest_ask(const struct flo_message *message, struct flo_err *err)
     struct flo_fleet_store *store = message->controller->store;
     struct asked asked = {.message = message};
 
-    if (!flo_fleet_device_may_ask(store, message->device,
-                                  FLO_ANSWER_ASK_AGAIN_MS, &asked.is_back)) {
+    if (!flo_fleet_device_may_ask(store, message->device, FLO_ANSWER_ASK_AGAIN_MS,
+                                  &asked.is_back)) {
         return 0;
     }
-    int rv =
-        flo_fleet_outcome_awaited(store, message->device, ask_for, &asked, err);
+    int rv = flo_fleet_outcome_awaited(store, message->device, ask_for, &asked, err);
     /* A rollback that comes by name may be newer than the deploy that the
      * device is to carry out: that one has to hold all the same. */
     for (size_t i = 0; i < asked.count && rv == 0; i++) {
-        rv = flo_orders_outlast(message->controller, message->device,
-                                asked.rollbacks[i].model,
+        rv = flo_orders_outlast(message->controller, message->device, asked.rollbacks[i].model,
                                 asked.rollbacks[i].seq, err);
     }
     return rv;
@@ -296,8 +272,8 @@ static int take_acked(void *context, const struct flo_fleet_order *order)
     return 0;
 }
 
-static int acked_find(struct flo_ingest *ingest, const char *order,
-                      struct flo_acked *out, struct flo_err *err)
+static int acked_find(struct flo_ingest *ingest, const char *order, struct flo_acked *out,
+                      struct flo_err *err)
 {
     const struct flo_acked *found = NULL;
     int rv = 0;
@@ -310,30 +286,26 @@ static int acked_find(struct flo_ingest *ingest, const char *order,
     if (found != NULL) {
         *out = *found;
     } else {
-        rv = flo_fleet_order_get(ingest->controller->store, order, take_acked,
-                                 out, err);
+        rv = flo_fleet_order_get(ingest->controller->store, order, take_acked, out, err);
         if (rv == 0) {
             ingest->acked[ingest->acked_next++ % FLO_ACKED_MAX] = *out;
         }
     }
     out->is_aged =
-        rv == 0 &&
-        flo_order_is_aged(out->issued_at_ms, out->expires_at_ms, flo_wall_ms());
+        rv == 0 && flo_order_is_aged(out->issued_at_ms, out->expires_at_ms, flo_wall_ms());
     return rv;
 }
 
 /* The id that the device gives as the cause, or NULL. */
 static const char *error_of(const struct flo_message *message)
 {
-    return json_string_value(
-        json_object_get(json_object_get(message->json, "error"), "id"));
+    return json_string_value(json_object_get(json_object_get(message->json, "error"), "id"));
 }
 
 /* A refused deploy order never becomes an execution, nor does one that a newer
  * order overtook: the rollout is told so.  `by`: 1 when the device named the
  * order, and keeps to it. */
-static int deploy_refused(const struct flo_message *message,
-                          const char *rollout, uint32_t by,
+static int deploy_refused(const struct flo_message *message, const char *rollout, uint32_t by,
                           enum flo_execution end, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) error = {0};
@@ -346,26 +318,23 @@ static int deploy_refused(const struct flo_message *message,
         return rv < 0 ? rv : flo_ingest_sent(message, rollout, false, err);
     }
     size_t index = flo_rollout_find(&entry->core, message->device);
-    if (index == SIZE_MAX ||
-        entry->core.members[index].state != FLO_EXECUTION_NOTIFIED) {
+    if (index == SIZE_MAX || entry->core.members[index].state != FLO_EXECUTION_NOTIFIED) {
         return 0;
     }
     flo_ingest_dump(why, &error);
-    rv = flo_rollouts_step(
-        message->controller, entry,
-        (struct flo_rollout_event){
-            .kind = FLO_ROLLOUT_EVENT_EXECUTION,
-            .device = message->device,
-            .attempt = entry->core.members[index].attempt + by,
-            .execution = end,
-            .note = end == FLO_EXECUTION_SUPERSEDED ? "a newer order holds"
-                                                    : flo_rollout_cause_id(id)},
-        err);
+    rv = flo_rollouts_step(message->controller, entry,
+                           (struct flo_rollout_event){
+                               .kind = FLO_ROLLOUT_EVENT_EXECUTION,
+                               .device = message->device,
+                               .attempt = entry->core.members[index].attempt + by,
+                               .execution = end,
+                               .note = end == FLO_EXECUTION_SUPERSEDED ? "a newer order holds"
+                                                                       : flo_rollout_cause_id(id)},
+                           err);
     return rv < 0 || error.bytes == 0
                ? rv
-               : flo_fleet_member_detail(message->controller->store, rollout,
-                                         message->device, error.data, NULL,
-                                         err);
+               : flo_fleet_member_detail(message->controller->store, rollout, message->device,
+                                         error.data, NULL, err);
 }
 
 struct distrusted {
@@ -379,55 +348,48 @@ static int distrust_one(void *context, const char *model, const char *order)
     const struct flo_message *message = distrusted->message;
     struct flo_acked desired = {0};
     struct flo_err absent = {0};
-    const char *named =
-        json_string_value(json_object_get(message->json, "model"));
+    const char *named = json_string_value(json_object_get(message->json, "model"));
 
     if (named != NULL && strcmp(named, model) != 0) {
         return 0;
     }
-    if (flo_fleet_order_get(message->controller->store, order, take_acked,
-                            &desired, &absent) < 0 ||
+    if (flo_fleet_order_get(message->controller->store, order, take_acked, &desired, &absent) < 0 ||
         strcmp(desired.op, "deploy") != 0) {
         return 0;
     }
-    return deploy_refused(message, desired.rollout, 0, FLO_EXECUTION_REJECTED,
-                          distrusted->err);
+    return deploy_refused(message, desired.rollout, 0, FLO_EXECUTION_REJECTED, distrusted->err);
 }
 
 /* A device cannot name an order whose signature it does not take: it only says
  * that something is wrong.  If it was told to deploy and has not begun, that
  * deploy is the refused order.  If it begins after all, its own report says
  * so. */
-int flo_ingest_distrusted(const struct flo_message *message,
-                          struct flo_err *err)
+int flo_ingest_distrusted(const struct flo_message *message, struct flo_err *err)
 {
     struct distrusted distrusted = {message, err};
 
     return flo_answer_is_distrust(error_of(message))
-               ? flo_fleet_desired_each(message->controller->store,
-                                        message->device, distrust_one,
+               ? flo_fleet_desired_each(message->controller->store, message->device, distrust_one,
                                         &distrusted, err)
                : 0;
 }
 
 /* Executions that were not active when the abort came are cancelled now, also
  * those that had not begun. */
-static int abort_done(const struct flo_message *message,
-                      const struct flo_acked *acked, struct flo_err *err)
+static int abort_done(const struct flo_message *message, const struct flo_acked *acked,
+                      struct flo_err *err)
 {
     struct flo_rollout_entry *entry;
-    int rv =
-        flo_ingest_rollout(message->controller, acked->rollout, &entry, err);
+    int rv = flo_ingest_rollout(message->controller, acked->rollout, &entry, err);
 
     if (rv < 0 || entry == NULL) {
         return rv;
     }
-    return flo_ingest_step(
-        message, entry,
-        (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_BACK,
-                                   .device = message->device,
-                                   .is_aborted = true},
-        err);
+    return flo_ingest_step(message, entry,
+                           (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_BACK,
+                                                      .device = message->device,
+                                                      .is_aborted = true},
+                           err);
 }
 
 /* Bytes up to the last whole character: a cut may stand inside one. */
@@ -459,16 +421,14 @@ static void why_text(const json_t *why, struct flo_buf *out)
         return;
     }
     snprintf(words, sizeof(words), "%s", what != NULL ? what : "");
-    json_t *json =
-        json_pack("{s:s,s:o}", "id", flo_rollout_cause_id(id), "what",
-                  json_stringn_nocheck(words, utf8_whole(words)));
+    json_t *json = json_pack("{s:s,s:o}", "id", flo_rollout_cause_id(id), "what",
+                             json_stringn_nocheck(words, utf8_whole(words)));
     flo_json_dump(json, out);
     json_decref(json);
 }
 
 static int outcome(const struct flo_message *message, const char *order,
-                   enum flo_order_outcome next, uint64_t took_ms,
-                   struct flo_err *err)
+                   enum flo_order_outcome next, uint64_t took_ms, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) error = {0};
     struct flo_controller *controller = message->controller;
@@ -483,9 +443,7 @@ static int outcome(const struct flo_message *message, const char *order,
     why_text(why, &error);
     rv = flo_fleet_outcome_advance(
         controller->store, order, message->device, next, took_ms,
-        message->now_ms > acked.issued_at_ms
-            ? message->now_ms - acked.issued_at_ms
-            : 0,
+        message->now_ms > acked.issued_at_ms ? message->now_ms - acked.issued_at_ms : 0,
         error.data != NULL ? error.data : "", &is_news, err);
     if (is_news) {
         flo_outgoing_change(controller, FLO_OBJECT_ORDER, order);
@@ -493,11 +451,10 @@ static int outcome(const struct flo_message *message, const char *order,
     return rv;
 }
 
-int flo_ingest_sent(const struct flo_message *message, const char *order,
-                    bool is_good, struct flo_err *err)
+int flo_ingest_sent(const struct flo_message *message, const char *order, bool is_good,
+                    struct flo_err *err)
 {
-    return outcome(message, order,
-                   is_good ? FLO_OUTCOME_DONE : FLO_OUTCOME_REFUSED, 0, err);
+    return outcome(message, order, is_good ? FLO_OUTCOME_DONE : FLO_OUTCOME_REFUSED, 0, err);
 }
 
 struct earlier {
@@ -522,10 +479,8 @@ static int collect_earlier(void *context, const struct flo_fleet_order *order)
 }
 
 /* Earlier orders about the same need no answer any more. */
-static int outcome_of_earlier(const struct flo_message *message,
-                              const struct flo_acked *acked,
-                              enum flo_order_outcome next, uint64_t took_ms,
-                              struct flo_err *err)
+static int outcome_of_earlier(const struct flo_message *message, const struct flo_acked *acked,
+                              enum flo_order_outcome next, uint64_t took_ms, struct flo_err *err)
 {
     struct earlier earlier = {.answered = {.op = acked->op,
                                            .group = acked->group,
@@ -533,9 +488,8 @@ static int outcome_of_earlier(const struct flo_message *message,
                                            .model = acked->model,
                                            .release = acked->release,
                                            .seq = acked->seq}};
-    int rv =
-        flo_fleet_outcome_awaited(message->controller->store, message->device,
-                                  collect_earlier, &earlier, err);
+    int rv = flo_fleet_outcome_awaited(message->controller->store, message->device, collect_earlier,
+                                       &earlier, err);
 
     for (size_t i = 0; i < earlier.ids.count && rv == 0; i++) {
         rv = outcome(message, earlier.ids.items[i], next, took_ms, err);
@@ -545,24 +499,22 @@ static int outcome_of_earlier(const struct flo_message *message,
 }
 
 /* Numbers that were never given here are above all that could be signed. */
-static int may_outrank(const struct flo_message *message, bool *out,
-                       struct flo_err *err)
+static int may_outrank(const struct flo_message *message, bool *out, struct flo_err *err)
 {
     const json_t *by = json_object_get(message->json, "by");
     json_int_t number = json_integer_value(json_object_get(by, "number"));
     uint64_t newest = 0;
-    int rv =
-        flo_fleet_newest(message->controller->store, "order", &newest, err);
+    int rv = flo_fleet_newest(message->controller->store, "order", &newest, err);
 
     *out = rv == 0 && number >= 0 && (uint64_t)number <= newest;
     return rv;
 }
 
-static int superseded(const struct flo_message *message,
-                      const struct flo_acked *acked, struct flo_err *err)
+static int superseded(const struct flo_message *message, const struct flo_acked *acked,
+                      struct flo_err *err)
 {
-    const char *by = json_string_value(
-        json_object_get(json_object_get(message->json, "by"), "order"));
+    const char *by =
+        json_string_value(json_object_get(json_object_get(message->json, "by"), "order"));
     bool may, is_sent = false;
     int rv = may_outrank(message, &may, err);
 
@@ -570,38 +522,33 @@ static int superseded(const struct flo_message *message,
         rv = flo_foreign_order(message->controller, message->device, by, err);
     }
     if (rv == 0 && may) {
-        rv = flo_orders_outrank(message->controller, message->device,
-                                acked->model, acked->id, &is_sent, err);
+        rv = flo_orders_outrank(message->controller, message->device, acked->model, acked->id,
+                                &is_sent, err);
     }
-    return rv < 0 || is_sent ? rv
-                             : deploy_refused(message, acked->rollout, 1,
-                                              FLO_EXECUTION_SUPERSEDED, err);
+    return rv < 0 || is_sent
+               ? rv
+               : deploy_refused(message, acked->rollout, 1, FLO_EXECUTION_SUPERSEDED, err);
 }
 
 /* The consequences of an answer for rollouts. */
-static int follow(const struct flo_message *message,
-                  const struct flo_acked *acked,
+static int follow(const struct flo_message *message, const struct flo_acked *acked,
                   enum flo_answer_follows follows, struct flo_err *err)
 {
     switch (follows) {
     case FLO_ANSWER_LOOK:
         return back_by_last_report(message, err);
     case FLO_ANSWER_BACK:
-        return tell_rollouts(message, acked->release, FLO_ROLLOUT_EVENT_BACK,
-                             true, err);
+        return tell_rollouts(message, acked->release, FLO_ROLLOUT_EVENT_BACK, true, err);
     case FLO_ANSWER_STAYS:
-        return tell_rollouts(message, acked->release, FLO_ROLLOUT_EVENT_STAYS,
-                             false, err);
+        return tell_rollouts(message, acked->release, FLO_ROLLOUT_EVENT_STAYS, false, err);
     case FLO_ANSWER_ABORTED:
         return abort_done(message, acked, err);
     case FLO_ANSWER_REJECTED:
-        return deploy_refused(message, acked->rollout, 1,
-                              FLO_EXECUTION_REJECTED, err);
+        return deploy_refused(message, acked->rollout, 1, FLO_EXECUTION_REJECTED, err);
     case FLO_ANSWER_SUPERSEDED:
         return superseded(message, acked, err);
     case FLO_ANSWER_REMOVED:
-        return flo_orders_removed(message->controller, message->device,
-                                  acked->model, err);
+        return flo_orders_removed(message->controller, message->device, acked->model, err);
     case FLO_ANSWER_NOTHING:
     case FLO_ANSWER_SEND_AGAIN:
     case FLO_ANSWER_COUNT:
@@ -621,24 +568,21 @@ int flo_ingest_ack(const struct flo_message *message, struct flo_err *err)
     int rv;
 
     if ((rv = flo_json_get_name(message->json, "order", &order, err)) < 0 ||
-        (rv = flo_json_get_text(message->json, "outcome", 16, &word, err)) <
-            0 ||
-        (rv = flo_json_opt_u64(message->json, "took_ms", 0, WALL_MS_MAX, 0,
-                               &took_ms, err)) < 0) {
+        (rv = flo_json_get_text(message->json, "outcome", 16, &word, err)) < 0 ||
+        (rv = flo_json_opt_u64(message->json, "took_ms", 0, WALL_MS_MAX, 0, &took_ms, err)) < 0) {
         return rv;
     }
     if (!flo_outcome_parse(word, &next)) {
         return flo_fail(err, FLO_E_MQTT_SCHEMA, "outcome `%s`", word);
     }
     if (flo_emergency_is_named(order)) {
-        return flo_emergency_answered(message->controller, order,
-                                      message->device, word, took_ms, err);
+        return flo_emergency_answered(message->controller, order, message->device, word, took_ms,
+                                      err);
     }
     rv = acked_find(message->ingest, order, &acked, &absent);
     if (rv == FLO_E_ABSENT) {
         return next == FLO_OUTCOME_DONE
-                   ? flo_foreign_order(message->controller, message->device,
-                                       order, err)
+                   ? flo_foreign_order(message->controller, message->device, order, err)
                    : 0;
     }
     if (rv < 0) {
@@ -648,13 +592,11 @@ int flo_ingest_ack(const struct flo_message *message, struct flo_err *err)
     struct flo_answer answer = {
         .outcome = next, .error = error_of(message), .is_aged = acked.is_aged};
     if (!flo_order_op_parse(acked.op, &answer.op)) {
-        return flo_fail(err, FLO_E_INTERNAL, "order %s: op `%s`", order,
-                        acked.op);
+        return flo_fail(err, FLO_E_INTERNAL, "order %s: op `%s`", order, acked.op);
     }
     struct flo_answer_result result = flo_answer_decide(&answer);
     if (result.follows == FLO_ANSWER_SEND_AGAIN) {
-        return flo_orders_send_again(message->controller, message->device,
-                                     order, err);
+        return flo_orders_send_again(message->controller, message->device, order, err);
     }
     rv = outcome(message, order, next, took_ms, err);
     if (rv == 0 && result.is_for_good) {

@@ -19,17 +19,14 @@ static bool is_one_line(const char *text, size_t bytes)
     return at == bytes;
 }
 
-int flo_ingest_text(const struct flo_message *message, struct flo_buf *out,
-                    struct flo_err *err)
+int flo_ingest_text(const struct flo_message *message, struct flo_buf *out, struct flo_err *err)
 {
     if (is_one_line(message->text, message->bytes)) {
         flo_buf_add(out, message->text, message->bytes);
     } else {
         flo_json_dump(message->json, out);
     }
-    return out->failed
-               ? flo_fail(err, FLO_E_MEMORY, "message of %s", message->device)
-               : 0;
+    return out->failed ? flo_fail(err, FLO_E_MEMORY, "message of %s", message->device) : 0;
 }
 
 void flo_ingest_dump(const json_t *json, struct flo_buf *out)
@@ -47,8 +44,7 @@ bool flo_ingest_is_ours(int code)
 
 /* A step that fails half way has changed the rollout in memory: whatever the
  * reason, the batch has to be taken back. */
-int flo_ingest_step(const struct flo_message *message,
-                    struct flo_rollout_entry *entry,
+int flo_ingest_step(const struct flo_message *message, struct flo_rollout_entry *entry,
                     struct flo_rollout_event event, struct flo_err *err)
 {
     int rv = flo_rollouts_step(message->controller, entry, event, err);
@@ -83,8 +79,7 @@ int flo_ingest_rollout(struct flo_controller *controller, const char *id,
 /* ---- executions that a device forgot ---- */
 
 /* All that it told is stored, and it told nothing since. */
-static int has_told_all(const struct flo_message *message, bool *out,
-                        struct flo_err *err)
+static int has_told_all(const struct flo_message *message, bool *out, struct flo_err *err)
 {
     const json_t *events = json_object_get(message->json, "events");
     const char *boot = json_string_value(json_object_get(events, "boot"));
@@ -92,13 +87,12 @@ static int has_told_all(const struct flo_message *message, bool *out,
     json_int_t acked = json_integer_value(json_object_get(events, "acked"));
     uint64_t mark;
 
-    *out = boot != NULL && flo_uuid_is_valid(boot) && last >= 0 &&
-           last <= WALL_MS_MAX && acked == last;
+    *out = boot != NULL && flo_uuid_is_valid(boot) && last >= 0 && last <= WALL_MS_MAX &&
+           acked == last;
     if (!*out) {
         return 0;
     }
-    int rv = flo_fleet_event_mark(message->controller->store, message->device,
-                                  boot, &mark, err);
+    int rv = flo_fleet_event_mark(message->controller->store, message->device, boot, &mark, err);
     *out = rv == 0 && mark <= (uint64_t)last;
     return rv;
 }
@@ -110,8 +104,8 @@ static bool is_known(const json_t *models, const char *rollout)
 
     json_array_foreach(models, i, model)
     {
-        const char *id = json_string_value(
-            json_object_get(json_object_get(model, "execution"), "rollout"));
+        const char *id =
+            json_string_value(json_object_get(json_object_get(model, "execution"), "rollout"));
         if (id != NULL && strcmp(id, rollout) == 0) {
             return true;
         }
@@ -119,17 +113,14 @@ static bool is_known(const json_t *models, const char *rollout)
     return false;
 }
 
-static bool is_forgotten(const struct flo_message *message,
-                         const struct flo_rollout_entry *entry,
+static bool is_forgotten(const struct flo_message *message, const struct flo_rollout_entry *entry,
                          const json_t *models)
 {
     const struct flo_rollout *core = &entry->core;
     size_t index = flo_rollout_find(core, message->device);
 
-    return index != SIZE_MAX &&
-           core->members[index].state > FLO_EXECUTION_NOTIFIED &&
-           !flo_execution_is_end(
-               (enum flo_execution)core->members[index].state) &&
+    return index != SIZE_MAX && core->members[index].state > FLO_EXECUTION_NOTIFIED &&
+           !flo_execution_is_end((enum flo_execution)core->members[index].state) &&
            !is_known(models, core->id);
 }
 
@@ -142,22 +133,19 @@ static int take_wanted(void *context, const struct flo_fleet_order *order)
 {
     struct wanted *wanted = context;
 
-    wanted->is_deploy =
-        strcmp(order->op, flo_order_op_word(FLO_ORDER_DEPLOY)) == 0;
+    wanted->is_deploy = strcmp(order->op, flo_order_op_word(FLO_ORDER_DEPLOY)) == 0;
     snprintf(wanted->rollout, sizeof(wanted->rollout), "%s", order->rollout);
     return 0;
 }
 
 /* Does its desired ask for something else? */
-static int is_overtaken(const struct flo_message *message,
-                        const struct flo_rollout_entry *entry, bool *out,
-                        struct flo_err *err)
+static int is_overtaken(const struct flo_message *message, const struct flo_rollout_entry *entry,
+                        bool *out, struct flo_err *err)
 {
     struct flo_fleet_store *store = message->controller->store;
     char order[FLO_NAME_MAX + 1];
     struct wanted wanted = {.is_deploy = false};
-    int rv =
-        flo_fleet_desired_get(store, message->device, entry->model, order, err);
+    int rv = flo_fleet_desired_get(store, message->device, entry->model, order, err);
 
     if (rv == 0 && order[0] != '\0') {
         struct flo_err absent = {0};
@@ -171,8 +159,8 @@ static int is_overtaken(const struct flo_message *message,
     return rv;
 }
 
-static int forget(const struct flo_message *message,
-                  struct flo_rollout_entry *entry, struct flo_err *err)
+static int forget(const struct flo_message *message, struct flo_rollout_entry *entry,
+                  struct flo_err *err)
 {
     struct flo_rollout_event event = {.kind = FLO_ROLLOUT_EVENT_FORGOTTEN,
                                       .device = message->device};
@@ -183,13 +171,12 @@ static int forget(const struct flo_message *message,
         return rv;
     }
     flo_digest_text(&entry->release, digest);
-    event.is_current =
-        flo_return_stands(message->json, digest, &event.is_denied);
+    event.is_current = flo_return_stands(message->json, digest, &event.is_denied);
     return flo_ingest_step(message, entry, event, err);
 }
 
-int flo_ingest_forgotten(const struct flo_message *message,
-                         const json_t *models, struct flo_err *err)
+int flo_ingest_forgotten(const struct flo_message *message, const json_t *models,
+                         struct flo_err *err)
 {
     struct flo_rollouts *rollouts = &message->controller->rollouts;
     bool is_sure = false;

@@ -9,28 +9,24 @@
 /* The message says only that the device is gone.  A last will is written before
  * the connection, so it has no number; and whoever forges one can delay, as the
  * broker can without it. */
-static bool is_farewell(const struct flo_mqtt_message *message,
-                        enum flo_topic topic)
+static bool is_farewell(const struct flo_mqtt_message *message, enum flo_topic topic)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
 
     return topic == FLO_TOPIC_PRESENCE &&
-           flo_json_parse(message->data, message->bytes, FAREWELL_BYTES_MAX,
-                          &json, NULL) == 0 &&
+           flo_json_parse(message->data, message->bytes, FAREWELL_BYTES_MAX, &json, NULL) == 0 &&
            json_is_false(json_object_get(json, "online"));
 }
 
-int flo_proved_look(const struct flo_controller *controller,
-                    const struct flo_mqtt_message *message, size_t *bytes,
-                    bool *is_retained, struct flo_err *err)
+int flo_proved_look(const struct flo_controller *controller, const struct flo_mqtt_message *message,
+                    size_t *bytes, bool *is_retained, struct flo_err *err)
 {
     bool refuses = controller->refuses_unproved;
     char device[FLO_NAME_MAX + 1];
     enum flo_proof_word word;
     enum flo_topic topic;
 
-    if (flo_topic_parse(message->topic, controller->fleet, &topic, device,
-                        NULL) < 0 ||
+    if (flo_topic_parse(message->topic, controller->fleet, &topic, device, NULL) < 0 ||
         !flo_topic_fact(topic)->is_device_writing || message->bytes == 0) {
         return 0; /* ingest says the word to it */
     }
@@ -38,16 +34,15 @@ int flo_proved_look(const struct flo_controller *controller,
         flo_proofs_gone(controller->proofs, device);
         return 0;
     }
-    word = flo_proofs_judge(controller->proofs, topic, device, message->topic,
-                            message->data, bytes, refuses);
+    word = flo_proofs_judge(controller->proofs, topic, device, message->topic, message->data, bytes,
+                            refuses);
     *is_retained = *is_retained || word == FLO_PROOF_AGAIN;
-    if (word == FLO_PROOF_GOOD || word == FLO_PROOF_AGAIN ||
-        (word == FLO_PROOF_NONE && !refuses)) {
+    if (word == FLO_PROOF_GOOD || word == FLO_PROOF_AGAIN || (word == FLO_PROOF_NONE && !refuses)) {
         return 0;
     }
     if (word == FLO_PROOF_OLD) {
         return 1;
     }
-    return flo_fail(err, FLO_E_MQTT_PROOF, "in the name of device %s: %s",
-                    device, flo_proof_word(word));
+    return flo_fail(err, FLO_E_MQTT_PROOF, "in the name of device %s: %s", device,
+                    flo_proof_word(word));
 }

@@ -13,8 +13,7 @@
  * again when a connection broke; it is left out, and nothing is lost.
  * FLO_E_MQTT_PROOF: it decides nothing. */
 FLO_MUST_USE int flo_proved_look(const struct flo_controller *controller,
-                                 const struct flo_mqtt_message *message,
-                                 size_t *bytes, bool *is_retained,
-                                 struct flo_err *err);
+                                 const struct flo_mqtt_message *message, size_t *bytes,
+                                 bool *is_retained, struct flo_err *err);
 
 #endif

@@ -15,9 +15,9 @@
 #define PIECE_MS 5
 #define QUIET_PIECE 5 /* documents that can wait: so many, then a pause */
 #define QUIET_MS 20
-#define QUIET_AGAIN_MS 1000 /* without a broker */
-#define ACKS_RUSH 64 /* acknowledgements of a commit: more are gathered ... */
-#define ACKS_MS 1000 /* ... so long, for later ones make them needless */
+#define QUIET_AGAIN_MS 1000   /* without a broker */
+#define ACKS_RUSH 64          /* acknowledgements of a commit: more are gathered ... */
+#define ACKS_MS 1000          /* ... so long, for later ones make them needless */
 #define TRUST_BYTES_MAX 64512 /* a packet holds 65536, with its topic */
 
 /* Devices whose desired documents are still to leave. */
@@ -53,8 +53,8 @@ struct flo_publisher {
     struct flo_held_messages held;
 };
 
-static void send_now(struct flo_publisher *publisher, enum flo_topic topic,
-                     const char *key, const void *data, size_t bytes)
+static void send_now(struct flo_publisher *publisher, enum flo_topic topic, const char *key,
+                     const void *data, size_t bytes)
 {
     const struct flo_topic_fact *fact = flo_topic_fact(topic);
     char name[FLO_TOPIC_TEXT];
@@ -67,20 +67,18 @@ static void send_now(struct flo_publisher *publisher, enum flo_topic topic,
         publisher->has_skipped = true;
         return;
     }
-    if (flo_topic_build(topic, publisher->controller->fleet, key, name, &err) <
-            0 ||
+    if (flo_topic_build(topic, publisher->controller->fleet, key, name, &err) < 0 ||
         flo_mqtt_publish(publisher->mqtt, name, data, bytes, fact->qos,
-                         fact->is_retained &&
-                             !publisher->controller->options.broker_forgets,
-                         0, 0, &err) < 0) {
+                         fact->is_retained && !publisher->controller->options.broker_forgets, 0, 0,
+                         &err) < 0) {
         flo_log_err(FLO_LOG_WARN, "mqtt", &err);
     }
 }
 
 /* A message is made of what the store says now.  It leaves when all of that is
  * durable, and never before an older one. */
-void flo_publisher_send(struct flo_publisher *publisher, enum flo_topic topic,
-                        const char *key, const void *data, size_t bytes)
+void flo_publisher_send(struct flo_publisher *publisher, enum flo_topic topic, const char *key,
+                        const void *data, size_t bytes)
 {
     struct flo_fleet_store *store = publisher->controller->store;
     uint64_t number = flo_fleet_committed(store);
@@ -88,43 +86,37 @@ void flo_publisher_send(struct flo_publisher *publisher, enum flo_topic topic,
     if (publisher->mqtt == NULL || !flo_mqtt_is_connected(publisher->mqtt)) {
         return;
     }
-    if (publisher->held.first == NULL &&
-        flo_fleet_durable(store, NULL) >= number) {
+    if (publisher->held.first == NULL && flo_fleet_durable(store, NULL) >= number) {
         send_now(publisher, topic, key, data, bytes);
-    } else if (!flo_held_add(&publisher->held, number, topic, key, data,
-                             bytes)) {
+    } else if (!flo_held_add(&publisher->held, number, topic, key, data, bytes)) {
         flo_log(FLO_LOG_ERROR, "mqtt", "no memory for a message to %s", key);
     }
 }
 
-static void on_durable(void *context, uint64_t number,
-                       const struct flo_err *failed)
+static void on_durable(void *context, uint64_t number, const struct flo_err *failed)
 {
     struct flo_publisher *publisher = context;
     struct flo_held_message *message;
 
     (void)failed; /* they wait on */
     while ((message = flo_held_take(&publisher->held, number)) != NULL) {
-        send_now(publisher, message->topic, message->key, message->data,
-                 message->bytes);
+        send_now(publisher, message->topic, message->key, message->data, message->bytes);
         free(message);
     }
 }
 
 /* ---- accounts ---- */
 
-static void send_account(struct flo_publisher *publisher,
-                         const struct flo_buf *text)
+static void send_account(struct flo_publisher *publisher, const struct flo_buf *text)
 {
     struct flo_err err = {0};
 
-    if (text->failed || publisher->mqtt == NULL ||
-        !flo_mqtt_is_connected(publisher->mqtt) ||
+    if (text->failed || publisher->mqtt == NULL || !flo_mqtt_is_connected(publisher->mqtt) ||
         !flo_controller_may_act(publisher->controller)) {
         return; /* all are told at the next connection */
     }
-    if (flo_mqtt_publish(publisher->mqtt, FLO_BROKER_ACCOUNTS, text->data,
-                         text->bytes, 1, false, 0, 0, &err) < 0) {
+    if (flo_mqtt_publish(publisher->mqtt, FLO_BROKER_ACCOUNTS, text->data, text->bytes, 1, false, 0,
+                         0, &err) < 0) {
         flo_log_err(FLO_LOG_WARN, "mqtt", &err);
     }
 }
@@ -156,16 +148,14 @@ static void send_desired(struct flo_publisher *publisher, const char *device)
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     struct flo_err err = {0};
 
-    if (flo_orders_desired_text(publisher->controller, device, &text, &err) <
-        0) {
+    if (flo_orders_desired_text(publisher->controller, device, &text, &err) < 0) {
         if (err.code != FLO_E_DEVICE_ABSENT) {
             flo_log_err(FLO_LOG_WARN, "desired", &err);
         }
         return;
     }
     make_account(publisher, device); /* before its first message */
-    flo_publisher_send(publisher, FLO_TOPIC_DESIRED, device, text.data,
-                       text.bytes);
+    flo_publisher_send(publisher, FLO_TOPIC_DESIRED, device, text.data, text.bytes);
 }
 
 static void send_group(struct flo_publisher *publisher, const char *group)
@@ -177,11 +167,9 @@ static void send_group(struct flo_publisher *publisher, const char *group)
         flo_log_err(FLO_LOG_WARN, "orders", &err);
         return;
     }
-    flo_publisher_send(publisher, FLO_TOPIC_ORDER, group, text.data,
-                       text.bytes);
+    flo_publisher_send(publisher, FLO_TOPIC_ORDER, group, text.data, text.bytes);
     if (strcmp(group, "all") == 0) {
-        flo_publisher_send(publisher, FLO_TOPIC_ORDER_ALL, "", text.data,
-                           text.bytes);
+        flo_publisher_send(publisher, FLO_TOPIC_ORDER_ALL, "", text.data, text.bytes);
     }
 }
 
@@ -194,8 +182,7 @@ static bool trust_text(struct flo_publisher *publisher, struct flo_buf *text)
     if (!flo_trust_is_signed(controller->trust)) {
         return false;
     }
-    if (flo_trust_statements_text(controller, 0, true, TRUST_BYTES_MAX, text,
-                                  &err) < 0) {
+    if (flo_trust_statements_text(controller, 0, true, TRUST_BYTES_MAX, text, &err) < 0) {
         flo_log_err(FLO_LOG_WARN, "trust", &err);
         return false;
     }
@@ -207,13 +194,11 @@ static void send_trust(struct flo_publisher *publisher)
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
 
     if (trust_text(publisher, &text)) {
-        flo_publisher_send(publisher, FLO_TOPIC_TRUST, "", text.data,
-                           text.bytes);
+        flo_publisher_send(publisher, FLO_TOPIC_TRUST, "", text.data, text.bytes);
     }
 }
 
-static bool emergency_text(struct flo_publisher *publisher,
-                           struct flo_buf *text)
+static bool emergency_text(struct flo_publisher *publisher, struct flo_buf *text)
 {
     struct flo_err err = {0};
     size_t count = 0;
@@ -231,8 +216,7 @@ static void send_emergency(struct flo_publisher *publisher)
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
 
     if (emergency_text(publisher, &text)) {
-        flo_publisher_send(publisher, FLO_TOPIC_EMERGENCY, "", text.data,
-                           text.bytes);
+        flo_publisher_send(publisher, FLO_TOPIC_EMERGENCY, "", text.data, text.bytes);
     }
 }
 
@@ -240,10 +224,9 @@ static void send_ack(struct flo_publisher *publisher, const struct flo_ack *ack)
 {
     char text[128];
 
-    snprintf(text, sizeof(text), "{\"v\":1,\"boot\":\"%s\",\"ack\":%llu}",
-             ack->boot, (unsigned long long)ack->sequence);
-    flo_publisher_send(publisher, FLO_TOPIC_CMD, ack->device, text,
-                       strlen(text));
+    snprintf(text, sizeof(text), "{\"v\":1,\"boot\":\"%s\",\"ack\":%llu}", ack->boot,
+             (unsigned long long)ack->sequence);
+    flo_publisher_send(publisher, FLO_TOPIC_CMD, ack->device, text, strlen(text));
 }
 
 static void on_acks(evutil_socket_t fd, short what, void *context)
@@ -263,8 +246,7 @@ static void on_acks(evutil_socket_t fd, short what, void *context)
 
 /* Where many devices tell of their events at once, each mostly tells of more
  * than one. */
-static void send_acks(struct flo_publisher *publisher,
-                      const struct flo_acks *acks)
+static void send_acks(struct flo_publisher *publisher, const struct flo_acks *acks)
 {
     static const struct timeval in = {.tv_sec = ACKS_MS / 1000};
     bool is_rush = acks->count >= ACKS_RUSH;
@@ -274,8 +256,7 @@ static void send_acks(struct flo_publisher *publisher,
             send_ack(publisher, &acks->items[i]);
         }
     }
-    if (publisher->acks.count > 0 &&
-        !event_pending(publisher->acks_event, EV_TIMEOUT, NULL)) {
+    if (publisher->acks.count > 0 && !event_pending(publisher->acks_event, EV_TIMEOUT, NULL)) {
         event_add(publisher->acks_event, &in);
     }
 }
@@ -302,11 +283,10 @@ static void send_ask(struct flo_publisher *publisher, const struct flo_ask *ask)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
 
-    if (flo_fleet_order_get(publisher->controller->store, ask->order,
-                            take_order, &text, NULL) == 0 &&
+    if (flo_fleet_order_get(publisher->controller->store, ask->order, take_order, &text, NULL) ==
+            0 &&
         !text.failed) {
-        flo_publisher_send(publisher, FLO_TOPIC_CMD, ask->device, text.data,
-                           text.bytes);
+        flo_publisher_send(publisher, FLO_TOPIC_CMD, ask->device, text.data, text.bytes);
     }
 }
 
@@ -325,26 +305,23 @@ static int look_at_groups(void *context, const struct flo_fleet_device *device)
     return 0;
 }
 
-static bool is_member(struct flo_publisher *publisher, const char *device,
-                      const char *group)
+static bool is_member(struct flo_publisher *publisher, const char *device, const char *group)
 {
     struct member member = {.group = group};
 
-    return flo_fleet_device_get(publisher->controller->store, device,
-                                look_at_groups, &member, NULL) == 0 &&
+    return flo_fleet_device_get(publisher->controller->store, device, look_at_groups, &member,
+                                NULL) == 0 &&
            member.is_in;
 }
 
 /* To each of these devices that is in the group. */
-static void bring(struct flo_publisher *publisher,
-                  const struct flo_text_list *devices, const char *group,
-                  const struct flo_buf *text)
+static void bring(struct flo_publisher *publisher, const struct flo_text_list *devices,
+                  const char *group, const struct flo_buf *text)
 {
     for (size_t i = 0; i < devices->count; i++) {
         const char *device = devices->items[i];
         if (strcmp(group, "all") == 0 || is_member(publisher, device, group)) {
-            flo_publisher_send(publisher, FLO_TOPIC_CMD, device, text->data,
-                               text->bytes);
+            flo_publisher_send(publisher, FLO_TOPIC_CMD, device, text->data, text->bytes);
         }
     }
 }
@@ -355,18 +332,16 @@ static int collect_group(void *context, const char *group)
     return 0;
 }
 
-static void bring_lists(struct flo_publisher *publisher,
-                        const struct flo_text_list *devices)
+static void bring_lists(struct flo_publisher *publisher, const struct flo_text_list *devices)
 {
     struct flo_text_list groups = {0};
     struct flo_err err = {0};
-    int rv = flo_fleet_order_groups(publisher->controller->store, flo_wall_ms(),
-                                    collect_group, &groups, &err);
+    int rv = flo_fleet_order_groups(publisher->controller->store, flo_wall_ms(), collect_group,
+                                    &groups, &err);
 
     for (size_t i = 0; rv == 0 && i < groups.count; i++) {
         struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
-        rv = flo_orders_group_text(publisher->controller, groups.items[i],
-                                   &text, &err);
+        rv = flo_orders_group_text(publisher->controller, groups.items[i], &text, &err);
         if (rv == 0 && strcmp(text.data, FLO_ORDERS_NONE) != 0) {
             bring(publisher, devices, groups.items[i], &text);
         }
@@ -379,8 +354,7 @@ static void bring_lists(struct flo_publisher *publisher,
 
 /* Lists that they would have found retained, without desired documents: trust
  * comes before the orders that it judges. */
-static void welcome(struct flo_publisher *publisher,
-                    const struct flo_text_list *devices)
+static void welcome(struct flo_publisher *publisher, const struct flo_text_list *devices)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) trust = {0};
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) emergency = {0};
@@ -420,8 +394,7 @@ static void spread_end(struct spread *spread)
     void (*then)(void *) = spread->then;
 
     if (spread->devices.count > 100) {
-        flo_log(FLO_LOG_INFO, "mqtt", "published %zu desired in %llu ms",
-                spread->devices.count,
+        flo_log(FLO_LOG_INFO, "mqtt", "published %zu desired in %llu ms", spread->devices.count,
                 (unsigned long long)(flo_now_ms() - spread->begin_ms));
     }
     flo_text_list_clear(&spread->devices);
@@ -457,8 +430,7 @@ static void on_spread(evutil_socket_t fd, short what, void *context)
 
 /* A document is written when it leaves.  A device that is in the list already
  * needs a second place only after its turn. */
-static void spread_add(struct spread *spread,
-                       const struct flo_text_list *devices)
+static void spread_add(struct spread *spread, const struct flo_text_list *devices)
 {
     for (size_t i = 0; i < devices->count; i++) {
         flo_text_list_add(&spread->devices, devices->items[i]);
@@ -475,8 +447,7 @@ static void spread_add(struct spread *spread,
 
 static void quiet_plan(struct quiet *quiet, uint64_t ms)
 {
-    struct timeval in = {.tv_sec = (time_t)(ms / 1000),
-                         .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+    struct timeval in = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
 
     event_add(quiet->event, &in);
 }
@@ -494,8 +465,7 @@ static void on_quiet(evutil_socket_t fd, short what, void *context)
         quiet_plan(quiet, QUIET_AGAIN_MS);
         return;
     }
-    for (size_t i = 0; i < QUIET_PIECE && quiet->next < quiet->devices.count;
-         i++) {
+    for (size_t i = 0; i < QUIET_PIECE && quiet->next < quiet->devices.count; i++) {
         send_desired(publisher, quiet->devices.items[quiet->next++]);
     }
     if (quiet->next < quiet->devices.count) {
@@ -509,8 +479,7 @@ static void on_quiet(evutil_socket_t fd, short what, void *context)
 
 /* A document is written when it leaves, so while none has left
  * one place in the list is enough. */
-static void quiet_add(struct flo_publisher *publisher,
-                      const struct flo_text_list *devices)
+static void quiet_add(struct flo_publisher *publisher, const struct flo_text_list *devices)
 {
     struct quiet *quiet = &publisher->quiet;
     uint64_t seen = flo_fleet_devices_seen(publisher->controller->store);
@@ -541,9 +510,8 @@ static void tell_broker(struct flo_publisher *publisher, bool restarts)
     int rv = flo_pki_revoked_write(publisher->controller, &err);
 
     if (rv == 0) {
-        rv = publisher->broker != NULL
-                 ? flo_broker_again(publisher->broker, &err)
-                 : flo_broker_external(publisher->controller, &err);
+        rv = publisher->broker != NULL ? flo_broker_again(publisher->broker, &err)
+                                       : flo_broker_external(publisher->controller, &err);
     }
     if (rv == 0 && publisher->broker != NULL && restarts) {
         rv = flo_broker_restart(publisher->broker, &err);
@@ -573,11 +541,9 @@ static void on_committed(void *context, const struct flo_outgoing *outgoing)
         spread_add(&publisher->spread, &outgoing->desired);
         quiet_add(publisher, &outgoing->later);
         for (size_t i = 0; i < outgoing->cleared.count; i++) {
-            flo_publisher_send(publisher, FLO_TOPIC_DESIRED,
-                               outgoing->cleared.items[i], "", 0);
+            flo_publisher_send(publisher, FLO_TOPIC_DESIRED, outgoing->cleared.items[i], "", 0);
             end_account(publisher, outgoing->cleared.items[i]);
-            flo_proofs_forget(publisher->controller->proofs,
-                              outgoing->cleared.items[i]);
+            flo_proofs_forget(publisher->controller->proofs, outgoing->cleared.items[i]);
         }
         send_acks(publisher, &outgoing->acks);
         for (size_t i = 0; i < outgoing->renewals.count; i++) {
@@ -588,8 +554,7 @@ static void on_committed(void *context, const struct flo_outgoing *outgoing)
         }
     }
     if (outgoing->has_retired || outgoing->has_authorities) {
-        tell_broker(publisher,
-                    outgoing->lost_authority || publisher->is_restart_due);
+        tell_broker(publisher, outgoing->lost_authority || publisher->is_restart_due);
     }
 }
 
@@ -615,8 +580,7 @@ bool flo_publisher_skipped(struct flo_publisher *publisher)
  * where it has accounts, nobody comes without one. */
 static bool is_told_at_once(const struct flo_publisher *publisher)
 {
-    const struct flo_controller_options *options =
-        &publisher->controller->options;
+    const struct flo_controller_options *options = &publisher->controller->options;
 
     return options->broker_forgets || options->has_accounts;
 }
@@ -637,8 +601,8 @@ static int collect_device(void *context, const struct flo_select_device *device)
     return 0;
 }
 
-void flo_publisher_send_all(struct flo_publisher *publisher,
-                            void (*then)(void *context), void *context)
+void flo_publisher_send_all(struct flo_publisher *publisher, void (*then)(void *context),
+                            void *context)
 {
     struct flo_fleet_store *store = publisher->controller->store;
     struct told told = {.is_any = is_told_at_once(publisher)};
@@ -646,8 +610,7 @@ void flo_publisher_send_all(struct flo_publisher *publisher,
     struct flo_err err = {0};
     uint64_t begin_ms = flo_now_ms();
 
-    if (flo_fleet_order_groups(store, flo_wall_ms(), collect_group, &groups,
-                               &err) < 0 ||
+    if (flo_fleet_order_groups(store, flo_wall_ms(), collect_group, &groups, &err) < 0 ||
         flo_fleet_facts_each(store, NULL, collect_device, &told, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
     }
@@ -658,8 +621,8 @@ void flo_publisher_send_all(struct flo_publisher *publisher,
     for (size_t i = 0; i < groups.count; i++) {
         send_group(publisher, groups.items[i]);
     }
-    flo_log(FLO_LOG_INFO, "mqtt", "published %zu order lists in %llu ms",
-            groups.count, (unsigned long long)(flo_now_ms() - begin_ms));
+    flo_log(FLO_LOG_INFO, "mqtt", "published %zu order lists in %llu ms", groups.count,
+            (unsigned long long)(flo_now_ms() - begin_ms));
     spread_add(&publisher->spread, &told.devices);
     if (told.devices.count > 0) {
         publisher->spread.asks = publisher->controller->options.broker_forgets;
@@ -674,8 +637,7 @@ void flo_publisher_send_all(struct flo_publisher *publisher,
 
 /* ---- the whole ---- */
 
-void flo_publisher_connect(struct flo_publisher *publisher,
-                           struct flo_mqtt *mqtt)
+void flo_publisher_connect(struct flo_publisher *publisher, struct flo_mqtt *mqtt)
 {
     publisher->mqtt = mqtt;
 }
@@ -692,9 +654,8 @@ static void events_free(const struct flo_publisher *publisher)
     }
 }
 
-int flo_publisher_open(struct flo_controller *controller,
-                       struct event_base *base, struct flo_broker *broker,
-                       struct flo_publisher **out, struct flo_err *err)
+int flo_publisher_open(struct flo_controller *controller, struct event_base *base,
+                       struct flo_broker *broker, struct flo_publisher **out, struct flo_err *err)
 {
     struct flo_publisher *publisher = calloc(1, sizeof(*publisher));
 
@@ -713,9 +674,8 @@ int flo_publisher_open(struct flo_controller *controller,
         return flo_fail(err, FLO_E_MEMORY, "publisher");
     }
     flo_held_init(&publisher->held);
-    flo_outgoing_subscribe(
-        controller,
-        (struct flo_subscriber){publisher, on_committed, on_durable});
+    flo_outgoing_subscribe(controller,
+                           (struct flo_subscriber){publisher, on_committed, on_durable});
     *out = publisher;
     return 0;
 }

@@ -3,8 +3,7 @@
 
 #include "server-stub/mqtt/telemetry_feed.h"
 
-static int hear(struct flo_controller *controller,
-                const struct flo_lane_fact *facts, size_t count,
+static int hear(struct flo_controller *controller, const struct flo_lane_fact *facts, size_t count,
                 struct flo_err *err)
 {
     int rv = flo_controller_begin(controller, err);
@@ -15,8 +14,7 @@ static int hear(struct flo_controller *controller,
     for (size_t i = 0; i < count && rv == 0; i++) {
         rv = flo_rollouts_step_all(
             controller,
-            (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_HEARD,
-                                       .device = facts[i].device},
+            (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_HEARD, .device = facts[i].device},
             err);
     }
     if (rv < 0) {
@@ -51,10 +49,9 @@ static void on_news(void *context)
         if (!has_come(controller, facts[i].device)) {
             continue;
         }
-        flo_fleet_device_heard(controller->store, facts[i].device,
-                               facts[i].seen_at_ms, facts[i].rss_bytes);
-        flo_fleet_device_ttft(controller->store, facts[i].device,
-                              facts[i].ttft_us);
+        flo_fleet_device_heard(controller->store, facts[i].device, facts[i].seen_at_ms,
+                               facts[i].rss_bytes);
+        flo_fleet_device_ttft(controller->store, facts[i].device, facts[i].ttft_us);
     }
     if (count > 0 && flo_rollouts_any_active(controller) &&
         hear(controller, facts, count, &err) < 0) {
@@ -67,9 +64,8 @@ static void on_news(void *context)
     free(facts);
 }
 
-int flo_telemetry_feed_start(struct flo_controller *controller,
-                             struct event_base *base, bool has_own_broker,
-                             struct flo_err *err)
+int flo_telemetry_feed_start(struct flo_controller *controller, struct event_base *base,
+                             bool has_own_broker, struct flo_err *err)
 {
     struct flo_mqtt_options options = {
         .url = controller->addresses.mqtt_own,
@@ -82,7 +78,6 @@ int flo_telemetry_feed_start(struct flo_controller *controller,
         .retry_ms_max = 5000,
     };
 
-    return flo_lane_start(controller->lane, base,
-                          has_own_broker ? &options : NULL, on_news, controller,
-                          err);
+    return flo_lane_start(controller->lane, base, has_own_broker ? &options : NULL, on_news,
+                          controller, err);
 }

@@ -10,8 +10,7 @@ struct event_base;
 /* Start the lane's thread, with a connection of its own to an embedded
  * broker. */
 FLO_MUST_USE int flo_telemetry_feed_start(struct flo_controller *controller,
-                                          struct event_base *base,
-                                          bool has_own_broker,
+                                          struct event_base *base, bool has_own_broker,
                                           struct flo_err *err);
 
 #endif

@@ -11,8 +11,7 @@
 
 /* ---- tokens ---- */
 
-static int make_enrol(struct flo_rest_call *call, uint64_t ttl_ms,
-                      struct flo_err *err)
+static int make_enrol(struct flo_rest_call *call, uint64_t ttl_ms, struct flo_err *err)
 {
     uint8_t random[17];
     uint8_t id_bytes[6];
@@ -25,8 +24,7 @@ static int make_enrol(struct flo_rest_call *call, uint64_t ttl_ms,
     flo_random(random, sizeof(random));
     flo_random(id_bytes, sizeof(id_bytes));
     flo_hex_encode(id_bytes, sizeof(id_bytes), id);
-    flo_enrol_token_text(
-        random, &flo_pki_oldest(&call->controller->pki)->fingerprint, text);
+    flo_enrol_token_text(random, &flo_pki_oldest(&call->controller->pki)->fingerprint, text);
     struct flo_fleet_token token = {.id = id,
                                     .kind = "enroll",
                                     .name = call->name,
@@ -37,13 +35,11 @@ static int make_enrol(struct flo_rest_call *call, uint64_t ttl_ms,
                                     .expires_at_ms = flo_wall_ms() + ttl_ms};
     flo_sha256(text, strlen(text), &token.secret);
     int rv = flo_groups_may_enrol(call->controller, group, err);
-    rv =
-        rv < 0 ? rv : flo_fleet_token_add(call->controller->store, &token, err);
+    rv = rv < 0 ? rv : flo_fleet_token_add(call->controller->store, &token, err);
     flo_address_url(url, "https", call->controller->addresses.public,
                     call->controller->addresses.port_devices);
-    call->out = json_pack("{s:s,s:s,s:s,s:s,s:I,s:I,s:s}", "id", id, "kind",
-                          "enroll", "token", text, "group", group, "uses",
-                          (json_int_t)uses, "expires_at_ms",
+    call->out = json_pack("{s:s,s:s,s:s,s:s,s:I,s:I,s:s}", "id", id, "kind", "enroll", "token",
+                          text, "group", group, "uses", (json_int_t)uses, "expires_at_ms",
                           (json_int_t)token.expires_at_ms, "controller", url);
     return rv;
 }
@@ -63,8 +59,8 @@ static int take_owner(void *context, const struct flo_fleet_person *person)
 }
 
 /* A user's token may what the user may, or less. */
-static int check_owner(const struct owner *owner, const char *user,
-                       const char *role, struct flo_err *err)
+static int check_owner(const struct owner *owner, const char *user, const char *role,
+                       struct flo_err *err)
 {
     struct flo_grants more;
     struct flo_grants less;
@@ -76,26 +72,22 @@ static int check_owner(const struct owner *owner, const char *user,
         flo_grants_include(&more, &less)) {
         return 0;
     }
-    flo_fail(err, FLO_E_REST_MEANING,
-             "user %s has %s: its token cannot have %s", user, owner->role,
+    flo_fail(err, FLO_E_REST_MEANING, "user %s has %s: its token cannot have %s", user, owner->role,
              role);
     flo_err_at(err, "/role");
     return FLO_E_REST_MEANING;
 }
 
-static int role_of(struct flo_rest_call *call, const char *user, char *role,
-                   struct flo_err *err)
+static int role_of(struct flo_rest_call *call, const char *user, char *role, struct flo_err *err)
 {
     const char *given = flo_rest_text_in(call, "role", NULL);
     struct owner owner = {.role = ""};
     int rv = 0;
 
     if (user != NULL) {
-        rv = flo_fleet_person_get(call->controller->store, user, take_owner,
-                                  &owner, err);
+        rv = flo_fleet_person_get(call->controller->store, user, take_owner, &owner, err);
     } else if (given == NULL) {
-        flo_fail(err, FLO_E_REST_MEANING,
-                 "a token has a role, or that of its user");
+        flo_fail(err, FLO_E_REST_MEANING, "a token has a role, or that of its user");
         flo_err_at(err, "/role");
         return FLO_E_REST_MEANING;
     }
@@ -103,8 +95,7 @@ static int role_of(struct flo_rest_call *call, const char *user, char *role,
     return rv < 0 || user == NULL ? rv : check_owner(&owner, user, role, err);
 }
 
-static int make_access(struct flo_rest_call *call, uint64_t ttl_ms,
-                       struct flo_err *err)
+static int make_access(struct flo_rest_call *call, uint64_t ttl_ms, struct flo_err *err)
 {
     char id[FLO_TOKEN_ID_TEXT];
     char text[FLO_TOKEN_TEXT];
@@ -117,26 +108,22 @@ static int make_access(struct flo_rest_call *call, uint64_t ttl_ms,
                                    .expires_at_ms = flo_wall_ms() + ttl_ms};
     int rv = role_of(call, user, role, err);
 
-    if (rv < 0 ||
-        (rv = flo_token_make(call->controller, &wish, id, text, err)) < 0) {
+    if (rv < 0 || (rv = flo_token_make(call->controller, &wish, id, text, err)) < 0) {
         return rv;
     }
-    call->out =
-        json_pack("{s:s,s:s,s:s,s:s,s:s,s:o,s:I}", "id", id, "kind", "access",
-                  "token", text, "role", role, "name", wish.name, "user",
-                  user != NULL ? json_string(user) : json_null(),
-                  "expires_at_ms", (json_int_t)wish.expires_at_ms);
+    call->out = json_pack("{s:s,s:s,s:s,s:s,s:s,s:o,s:I}", "id", id, "kind", "access", "token",
+                          text, "role", role, "name", wish.name, "user",
+                          user != NULL ? json_string(user) : json_null(), "expires_at_ms",
+                          (json_int_t)wish.expires_at_ms);
     return rv;
 }
 
 int flo_rest_token_make(struct flo_rest_call *call, struct flo_err *err)
 {
     bool is_enrol = strcmp(flo_rest_text_in(call, "kind", ""), "enroll") == 0;
-    uint64_t ttl_ms =
-        flo_rest_number_in(call, "ttl_ms", is_enrol ? DAY_MS : 90 * DAY_MS);
+    uint64_t ttl_ms = flo_rest_number_in(call, "ttl_ms", is_enrol ? DAY_MS : 90 * DAY_MS);
 
-    return is_enrol ? make_enrol(call, ttl_ms, err)
-                    : make_access(call, ttl_ms, err);
+    return is_enrol ? make_enrol(call, ttl_ms, err) : make_access(call, ttl_ms, err);
 }
 
 static uint64_t newer(uint64_t a, uint64_t b)
@@ -151,30 +138,25 @@ json_t *flo_rest_view_user(const struct flo_fleet_token *token)
                : json_null();
 }
 
-json_t *flo_rest_view_token(const struct flo_rest *rest,
-                            const struct flo_fleet_token *token)
+json_t *flo_rest_view_token(const struct flo_rest *rest, const struct flo_fleet_token *token)
 {
     json_t *json =
-        json_pack("{s:s,s:s,s:s,s:I,s:I,s:b}", "id", token->id, "kind",
-                  token->kind, "name", token->name, "created_at_ms",
-                  (json_int_t)token->created_at_ms, "expires_at_ms",
+        json_pack("{s:s,s:s,s:s,s:I,s:I,s:b}", "id", token->id, "kind", token->kind, "name",
+                  token->name, "created_at_ms", (json_int_t)token->created_at_ms, "expires_at_ms",
                   (json_int_t)token->expires_at_ms, "sealed", token->is_sealed);
 
     if (strcmp(token->kind, "enroll") == 0) {
         json_object_set_new(json, "group", json_string(token->group));
-        json_object_set_new(json, "uses_left",
-                            json_integer((json_int_t)token->uses_left));
+        json_object_set_new(json, "uses_left", json_integer((json_int_t)token->uses_left));
         return json;
     }
-    uint64_t used_ms =
-        newer(token->used_at_ms, flo_rest_used_at_ms(rest, token->id));
+    uint64_t used_ms = newer(token->used_at_ms, flo_rest_used_at_ms(rest, token->id));
     json_object_set_new(json, "role", json_string(token->role));
     json_object_set_new(json, "user", flo_rest_view_user(token));
     if (flo_oidc_is_account(token->person)) {
         json_object_set_new(json, "kind", json_string("session"));
     }
-    json_object_set_new(json, "last_used_at_ms",
-                        json_integer((json_int_t)used_ms));
+    json_object_set_new(json, "last_used_at_ms", json_integer((json_int_t)used_ms));
     return json;
 }
 
@@ -202,16 +184,14 @@ static int add_token(void *context, const struct flo_fleet_token *token)
 int flo_rest_tokens(struct flo_rest_call *call, struct flo_err *err)
 {
     struct token_page list = {
-        .page = {.items = json_array(),
-                 .limit = flo_rest_number(call, "limit", 1000)},
+        .page = {.items = json_array(), .limit = flo_rest_number(call, "limit", 1000)},
         .rest = call->rest};
     char id[FLO_CURSOR_TEXT];
     uint64_t at_ms;
     int rv = flo_rest_cursor(call, '.', id, &at_ms, err);
 
     if (rv == 0) {
-        rv = flo_fleet_token_list(call->controller->store,
-                                  at_ms > 0 ? at_ms : FLO_FLEET_ALL, id,
+        rv = flo_fleet_token_list(call->controller->store, at_ms > 0 ? at_ms : FLO_FLEET_ALL, id,
                                   list.page.limit + 1, add_token, &list, err);
     }
     flo_rest_page_end(call, &list.page);
@@ -245,13 +225,11 @@ static int add_record(void *context, const struct flo_audit_record *record,
 
     flo_digest_text(hash, hex);
     list->last = record->number;
-    json_array_append_new(list->items,
-                          json_pack("{s:I,s:I,s:s,s:s,s:s,s:s,s:s,s:s}",
-                                    "number", (json_int_t)record->number,
-                                    "at_ms", (json_int_t)record->at_ms, "who",
-                                    record->who, "what", record->what, "object",
-                                    record->object, "result", record->result,
-                                    "detail", record->detail, "hash", hex));
+    json_array_append_new(
+        list->items, json_pack("{s:I,s:I,s:s,s:s,s:s,s:s,s:s,s:s}", "number",
+                               (json_int_t)record->number, "at_ms", (json_int_t)record->at_ms,
+                               "who", record->who, "what", record->what, "object", record->object,
+                               "result", record->result, "detail", record->detail, "hash", hex));
     return 0;
 }
 

@@ -33,15 +33,13 @@ struct enrol {
     uint64_t expires_at_ms;
 };
 
-static int read_request(const json_t *in, struct enrol *out,
-                        struct flo_err *err)
+static int read_request(const json_t *in, struct enrol *out, struct flo_err *err)
 {
     int rv;
 
     if ((rv = flo_json_get_text(in, "csr", 8192, &out->csr, err)) < 0 ||
         (rv = flo_json_opt_name(in, "name", NULL, &out->name, err)) < 0 ||
-        (rv = flo_json_opt_text(in, "serial", FLO_NAME_MAX, NULL, &out->serial,
-                                err)) < 0 ||
+        (rv = flo_json_opt_text(in, "serial", FLO_NAME_MAX, NULL, &out->serial, err)) < 0 ||
         (rv = flo_json_opt_object(in, "labels", &out->labels, err)) < 0 ||
         (rv = flo_json_opt_object(in, "profile", &out->profile, err)) < 0) {
         return rv;
@@ -61,8 +59,7 @@ static int take_enrol_token(void *context, const struct flo_fleet_token *token)
     return 0;
 }
 
-static int use_token(struct flo_rest_call *call, struct enrol *enrol,
-                     struct flo_err *err)
+static int use_token(struct flo_rest_call *call, struct enrol *enrol, struct flo_err *err)
 {
     struct flo_fleet_store *store = call->controller->store;
     struct flo_digest secret;
@@ -71,25 +68,21 @@ static int use_token(struct flo_rest_call *call, struct enrol *enrol,
 
     if (flo_enrol_token_is_valid(enrol->token)) {
         flo_sha256(enrol->token, strlen(enrol->token), &secret);
-        rv = flo_fleet_token_get(store, NULL, &secret, take_enrol_token, enrol,
-                                 &absent);
+        rv = flo_fleet_token_get(store, NULL, &secret, take_enrol_token, enrol, &absent);
     }
     if (rv == 0) { /* a device with one of our tokens is no stranger */
         snprintf(call->token_id, sizeof(call->token_id), "%s", enrol->token_id);
-        snprintf(call->who, sizeof(call->who), "enrolment %.12s",
-                 enrol->token_id);
+        snprintf(call->who, sizeof(call->who), "enrolment %.12s", enrol->token_id);
     }
     if (rv == FLO_E_ABSENT || (rv == 0 && !enrol->is_enrol)) {
-        return flo_fail(err, FLO_E_ENROL_TOKEN,
-                        "the enrolment token is not known here");
+        return flo_fail(err, FLO_E_ENROL_TOKEN, "the enrolment token is not known here");
     }
     if (rv < 0) {
         *err = absent;
         return rv;
     }
     if (enrol->expires_at_ms <= flo_wall_ms()) {
-        return flo_fail(err, FLO_E_ENROL_TOKEN,
-                        "the enrolment token has expired");
+        return flo_fail(err, FLO_E_ENROL_TOKEN, "the enrolment token has expired");
     }
     return flo_fleet_token_use(store, enrol->token_id, err);
 }
@@ -97,8 +90,7 @@ static int use_token(struct flo_rest_call *call, struct enrol *enrol,
 /* A token of a group brings devices into this group alone: by no label of their
  * own into another one, and by no serial number that was prepared for another.
  */
-static int check_label(void *context, const char *group, const char *label,
-                       struct flo_err *err)
+static int check_label(void *context, const char *group, const char *label, struct flo_err *err)
 {
     const struct enrol *enrol = context;
 
@@ -131,8 +123,7 @@ static int check_claim(const struct enrol *enrol, struct flo_err *err)
 }
 
 /* The row of its serial says more than the device. */
-static int read_claim(struct flo_controller *controller, struct enrol *enrol,
-                      struct flo_err *err)
+static int read_claim(struct flo_controller *controller, struct enrol *enrol, struct flo_err *err)
 {
     const char *name;
     const json_t *labels;
@@ -148,14 +139,11 @@ static int read_claim(struct flo_controller *controller, struct enrol *enrol,
     if (enrol->labels == NULL && labels != NULL) {
         enrol->labels = enrol->made = json_object();
     }
-    return labels == NULL
-               ? 0
-               : flo_labels_merge(enrol->labels, labels, &is_news, err);
+    return labels == NULL ? 0 : flo_labels_merge(enrol->labels, labels, &is_news, err);
 }
 
 static int store_device(struct flo_controller *controller, struct enrol *enrol,
-                        const char (*groups)[FLO_NAME_MAX + 1], size_t count,
-                        struct flo_err *err)
+                        const char (*groups)[FLO_NAME_MAX + 1], size_t count, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) labels = {0};
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) profile = {0};
@@ -163,8 +151,8 @@ static int store_device(struct flo_controller *controller, struct enrol *enrol,
     char name[FLO_NAME_MAX + 1];
 
     snprintf(name, sizeof(name), "dev-%.8s", enrol->id);
-    snprintf(list, sizeof(list), count > 1 ? "[\"%s\",\"%s\"]" : "[\"%s\"]",
-             groups[0], groups[count - 1]);
+    snprintf(list, sizeof(list), count > 1 ? "[\"%s\",\"%s\"]" : "[\"%s\"]", groups[0],
+             groups[count - 1]);
     flo_buf_text(&labels, "");
     flo_buf_text(&profile, "");
     if (enrol->labels != NULL) {
@@ -173,13 +161,12 @@ static int store_device(struct flo_controller *controller, struct enrol *enrol,
     if (enrol->profile != NULL) {
         flo_json_dump(enrol->profile, &profile);
     }
-    struct flo_fleet_device device = {
-        .id = enrol->id,
-        .name = enrol->name != NULL ? enrol->name : name,
-        .labels = labels.bytes > 0 ? labels.data : "{}",
-        .profile = profile.bytes > 0 ? profile.data : "{}",
-        .groups = list,
-        .enrolled_at_ms = flo_wall_ms()};
+    struct flo_fleet_device device = {.id = enrol->id,
+                                      .name = enrol->name != NULL ? enrol->name : name,
+                                      .labels = labels.bytes > 0 ? labels.data : "{}",
+                                      .profile = profile.bytes > 0 ? profile.data : "{}",
+                                      .groups = list,
+                                      .enrolled_at_ms = flo_wall_ms()};
     flo_telemetry_link_device(controller, enrol->id, enrol->profile);
     return flo_fleet_device_add(controller->store, &device, groups, count, err);
 }
@@ -190,28 +177,24 @@ static json_t *trust_json(const struct flo_controller *controller)
     json_t *json = NULL;
 
     flo_trust_text(controller->trust, &text);
-    if (text.failed ||
-        flo_json_parse(text.data, text.bytes, 1 << 20, &json, NULL) < 0) {
+    if (text.failed || flo_json_parse(text.data, text.bytes, 1 << 20, &json, NULL) < 0) {
         return json_null();
     }
     return json;
 }
 
-static int answer_enrolled(struct flo_rest_call *call,
-                           const struct enrol *enrol, const struct flo_buf *pem,
-                           json_t *groups, struct flo_err *err)
+static int answer_enrolled(struct flo_rest_call *call, const struct enrol *enrol,
+                           const struct flo_buf *pem, json_t *groups, struct flo_err *err)
 {
     struct flo_controller *controller = call->controller;
     char api[512];
 
-    flo_address_url(api, "https", controller->addresses.public,
-                    controller->addresses.port_devices);
-    call->out = json_pack(
-        "{s:s,s:s,s:s,s:s%,s:o,s:s,s:s,s:o,s:I}", "device", enrol->id, "fleet",
-        controller->fleet, "certificate", pem->data, "ca",
-        controller->pki.ca.data, controller->pki.ca.bytes, "trust",
-        trust_json(controller), "mqtt", controller->addresses.mqtt, "api", api,
-        "groups", groups, "at_ms", (json_int_t)flo_wall_ms());
+    flo_address_url(api, "https", controller->addresses.public, controller->addresses.port_devices);
+    call->out = json_pack("{s:s,s:s,s:s,s:s%,s:o,s:s,s:s,s:o,s:I}", "device", enrol->id, "fleet",
+                          controller->fleet, "certificate", pem->data, "ca",
+                          controller->pki.ca.data, controller->pki.ca.bytes, "trust",
+                          trust_json(controller), "mqtt", controller->addresses.mqtt, "api", api,
+                          "groups", groups, "at_ms", (json_int_t)flo_wall_ms());
     return call->out != NULL ? 0 : flo_fail(err, FLO_E_MEMORY, "enrolment");
 }
 
@@ -234,8 +217,7 @@ static json_t *groups_json(const struct enrol *enrol)
     return list;
 }
 
-static int let_in(struct flo_rest_call *call, struct enrol *enrol,
-                  struct flo_err *err)
+static int let_in(struct flo_rest_call *call, struct enrol *enrol, struct flo_err *err)
 {
     struct flo_controller *controller = call->controller;
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) pem = {0};
@@ -246,14 +228,12 @@ static int let_in(struct flo_rest_call *call, struct enrol *enrol,
 
     flo_uuid_make(enrol->id);
     snprintf(groups[1], sizeof(groups[1]), "%s", enrol->group);
-    if ((rv = flo_pki_issue(controller, flo_pki_newest(&controller->pki),
-                            enrol->id, enrol->csr, &pem, &facts, err)) < 0 ||
+    if ((rv = flo_pki_issue(controller, flo_pki_newest(&controller->pki), enrol->id, enrol->csr,
+                            &pem, &facts, err)) < 0 ||
         (rv = flo_groups_enrol(controller, enrol->group, err)) < 0 ||
-        (rv = store_device(controller, enrol,
-                           (const char(*)[FLO_NAME_MAX + 1]) groups, count,
+        (rv = store_device(controller, enrol, (const char(*)[FLO_NAME_MAX + 1]) groups, count,
                            err)) < 0 ||
-        (rv = flo_serials_take(controller, &enrol->claim, enrol->id, err)) <
-            0) {
+        (rv = flo_serials_take(controller, &enrol->claim, enrol->id, err)) < 0) {
         return rv;
     }
     flo_outgoing_desired(controller, enrol->id);
@@ -261,8 +241,7 @@ static int let_in(struct flo_rest_call *call, struct enrol *enrol,
     return answer_enrolled(call, enrol, &pem, groups_json(enrol), err);
 }
 
-static int enrol_device(struct flo_rest_call *call, const json_t *in,
-                        struct flo_err *err)
+static int enrol_device(struct flo_rest_call *call, const json_t *in, struct flo_err *err)
 {
     struct flo_controller *controller = call->controller;
     struct enrol enrol = {0};
@@ -271,9 +250,8 @@ static int enrol_device(struct flo_rest_call *call, const json_t *in,
     if ((rv = flo_json_get_text(in, "token", 128, &enrol.token, err)) < 0 ||
         (rv = use_token(call, &enrol, err)) < 0 ||
         (rv = flo_trust_is_stated(controller, err)) < 0 ||
-        (rv = flo_broker_has_room(controller,
-                                  flo_broker_devices_max(call->rest->broker),
-                                  err)) < 0 ||
+        (rv = flo_broker_has_room(controller, flo_broker_devices_max(call->rest->broker), err)) <
+            0 ||
         (rv = read_request(in, &enrol, err)) < 0) {
         if (rv == FLO_E_META_SCHEMA || rv == FLO_E_META_NAME) {
             rv = err->code = FLO_E_REST_SCHEMA;
@@ -281,8 +259,7 @@ static int enrol_device(struct flo_rest_call *call, const json_t *in,
         return rv;
     }
     if (strcmp(enrol.group, "all") != 0) {
-        rv = flo_groups_of_labels(controller, enrol.labels, check_label, &enrol,
-                                  err);
+        rv = flo_groups_of_labels(controller, enrol.labels, check_label, &enrol, err);
     }
     rv = rv < 0 ? rv : read_claim(controller, &enrol, err);
     if (rv == 0 && strcmp(enrol.group, "all") != 0) {
@@ -338,15 +315,13 @@ static int take_whole(void *context, const struct flo_fleet_device *device)
     struct flo_rest_call *call = context;
 
     call->out = flo_object_device(call->controller, device);
-    json_object_set_new(call->out, "pinned",
-                        flo_devices_pins(call->controller, device));
+    json_object_set_new(call->out, "pinned", flo_devices_pins(call->controller, device));
     return 0;
 }
 
 int flo_rest_device(struct flo_rest_call *call, struct flo_err *err)
 {
-    return flo_fleet_device_get(call->controller->store,
-                                flo_httpd_param(call->request, "id"),
+    return flo_fleet_device_get(call->controller->store, flo_httpd_param(call->request, "id"),
                                 take_whole, call, err);
 }
 
@@ -372,17 +347,16 @@ int flo_rest_timeline(struct flo_rest_call *call, struct flo_err *err)
     char next[24];
     uint64_t oldest = 0;
     uint64_t limit = flo_rest_number(call, "limit", 200);
-    int rv = flo_fleet_device_get(call->controller->store,
-                                  flo_httpd_param(call->request, "id"), take_id,
-                                  id, err);
+    int rv = flo_fleet_device_get(call->controller->store, flo_httpd_param(call->request, "id"),
+                                  take_id, id, err);
 
     if (rv < 0) {
         return rv;
     }
     json_t *items = json_array();
     rv = flo_fleet_event_list(call->controller->store, id,
-                              flo_rest_number(call, "cursor", FLO_FLEET_ALL),
-                              limit, add_event, items, &oldest, err);
+                              flo_rest_number(call, "cursor", FLO_FLEET_ALL), limit, add_event,
+                              items, &oldest, err);
     snprintf(next, sizeof(next), "%llu", (unsigned long long)oldest);
     call->out = flo_rest_list(items, oldest > 0 ? next : NULL);
     return rv;
@@ -392,14 +366,11 @@ int flo_rest_device_retire(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_controller *controller = call->controller;
     char id[37];
-    int rv = flo_fleet_device_get(controller->store,
-                                  flo_httpd_param(call->request, "id"), take_id,
+    int rv = flo_fleet_device_get(controller->store, flo_httpd_param(call->request, "id"), take_id,
                                   id, err);
 
     rv = rv < 0 ? rv : flo_devices_retire(controller, id, err);
-    return rv < 0 ? rv
-                  : flo_fleet_device_get(controller->store, id, take_device,
-                                         call, err);
+    return rv < 0 ? rv : flo_fleet_device_get(controller->store, id, take_device, call, err);
 }
 
 int flo_rest_device_replace(struct flo_rest_call *call, struct flo_err *err)
@@ -407,15 +378,10 @@ int flo_rest_device_replace(struct flo_rest_call *call, struct flo_err *err)
     struct flo_fleet_store *store = call->controller->store;
     char old[37];
     char next[37];
-    int rv = flo_fleet_device_get(store, flo_httpd_param(call->request, "id"),
-                                  take_id, old, err);
+    int rv = flo_fleet_device_get(store, flo_httpd_param(call->request, "id"), take_id, old, err);
 
     rv = rv < 0 ? rv
-                : flo_fleet_device_get(store, flo_rest_text_in(call, "by", ""),
-                                       take_id, next, err);
-    rv = rv < 0 ? rv
-                : flo_devices_replace(call->controller, old, next, call->name,
-                                      err);
-    return rv < 0 ? rv
-                  : flo_fleet_device_get(store, next, take_device, call, err);
+                : flo_fleet_device_get(store, flo_rest_text_in(call, "by", ""), take_id, next, err);
+    rv = rv < 0 ? rv : flo_devices_replace(call->controller, old, next, call->name, err);
+    return rv < 0 ? rv : flo_fleet_device_get(store, next, take_device, call, err);
 }

@@ -43,18 +43,15 @@ struct route {
 };
 /* A row of routes.def without one of answers.def does not compile. */
 enum {
-#define FLO_REST_ANSWER(handler, status, shape, also, meaning)                 \
-    STATUS_##handler = status,
+#define FLO_REST_ANSWER(handler, status, shape, also, meaning) STATUS_##handler = status,
 #include "server-stub/rest/answers/answers.def"
 #undef FLO_REST_ANSWER
 };
 
 static const struct route routes[] = {
 #define FLO_REST_STREAM(...)
-#define FLO_REST_ROUTE(method, pattern, access, flags, handler, what, query,   \
-                       body)                                                   \
-    {method, pattern, FLO_ACCESS_##access, flags, handler, what,               \
-     query,  body,    STATUS_##handler},
+#define FLO_REST_ROUTE(method, pattern, access, flags, handler, what, query, body)                 \
+    {method, pattern, FLO_ACCESS_##access, flags, handler, what, query, body, STATUS_##handler},
 #include "server-stub/rest/routes.def"
 #undef FLO_REST_ROUTE
 #undef FLO_REST_STREAM
@@ -117,8 +114,8 @@ static bool is_yaml(const struct flo_rest_call *call)
 }
 
 /* The same tree as that of a JSON body. */
-static int parse_yaml(struct flo_rest_call *call, const char *body,
-                      size_t bytes, struct flo_err *err)
+static int parse_yaml(struct flo_rest_call *call, const char *body, size_t bytes,
+                      struct flo_err *err)
 {
     struct flo_yaml *yaml = NULL;
     int rv = flo_yaml_parse(body, bytes, "body", &yaml, err);
@@ -130,21 +127,19 @@ static int parse_yaml(struct flo_rest_call *call, const char *body,
     return rv;
 }
 
-static int parse_body(struct flo_rest_call *call, const struct route *route,
-                      struct flo_err *err)
+static int parse_body(struct flo_rest_call *call, const struct route *route, struct flo_err *err)
 {
     size_t bytes;
     const char *body = flo_httpd_body(call->request, &bytes);
-    bool is_raw = (route->flags & RAW) != 0 &&
-                  (route->body[0] == '@' || bytes == 0 || body[0] != '{');
+    bool is_raw =
+        (route->flags & RAW) != 0 && (route->body[0] == '@' || bytes == 0 || body[0] != '{');
 
     if (is_raw || bytes == 0) {
         return 0;
     }
-    int rv =
-        (route->flags & YAML) != 0 && is_yaml(call)
-            ? parse_yaml(call, body, bytes, err)
-            : flo_json_parse(body, bytes, FLO_REST_BODY_MAX, &call->in, err);
+    int rv = (route->flags & YAML) != 0 && is_yaml(call)
+                 ? parse_yaml(call, body, bytes, err)
+                 : flo_json_parse(body, bytes, FLO_REST_BODY_MAX, &call->in, err);
     if (rv < 0) {
         return as_request(rv, err);
     }
@@ -157,8 +152,7 @@ static int parse_body(struct flo_rest_call *call, const struct route *route,
 
 /* Unknown parameters and members are refused before a handler looks at
  * anything.  One of them may have been meant to narrow the request. */
-static int read_body(struct flo_rest_call *call, const struct route *route,
-                     struct flo_err *err)
+static int read_body(struct flo_rest_call *call, const struct route *route, struct flo_err *err)
 {
     int rv = flo_rest_query_check(call->request, route->query, err);
 
@@ -170,16 +164,14 @@ static int read_body(struct flo_rest_call *call, const struct route *route,
 
 /* ---- answers ---- */
 
-static void answer(struct flo_rest_call *call, int status, const char *body,
-                   size_t bytes)
+static void answer(struct flo_rest_call *call, int status, const char *body, size_t bytes)
 {
     if (call->etag[0] != '\0') {
         flo_httpd_add_header(call->request, "ETag", call->etag);
     }
     flo_httpd_add_header(call->request, "Cache-Control", "no-store");
     if (call->is_read) {
-        flo_httpd_answer(call->request, status, "application/json", body,
-                         bytes);
+        flo_httpd_answer(call->request, status, "application/json", body, bytes);
     } else {
         flo_rest_answer(call->rest, call->request, status, body, bytes);
     }
@@ -187,8 +179,7 @@ static void answer(struct flo_rest_call *call, int status, const char *body,
 
 /* ---- idempotency ---- */
 
-static void request_digest(const struct flo_rest_call *call,
-                           struct flo_digest *out)
+static void request_digest(const struct flo_rest_call *call, struct flo_digest *out)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     size_t bytes;
@@ -198,8 +189,7 @@ static void request_digest(const struct flo_rest_call *call,
                    flo_httpd_path(call->request));
     for (size_t i = 0; flo_httpd_query_name(call->request, i) != NULL; i++) {
         const char *name = flo_httpd_query_name(call->request, i);
-        flo_buf_printf(&text, "%s=%s\n", name,
-                       flo_httpd_query(call->request, name));
+        flo_buf_printf(&text, "%s=%s\n", name, flo_httpd_query(call->request, name));
     }
     flo_buf_add(&text, body, bytes);
     flo_sha256(text.data, text.bytes, out);
@@ -216,8 +206,8 @@ static bool key_is_valid(const char *key)
 }
 
 /* true: the stored answer was given (or the key was misused). */
-static bool replayed(struct flo_rest_call *call, const struct route *route,
-                     const char *key, const struct flo_digest *request)
+static bool replayed(struct flo_rest_call *call, const struct route *route, const char *key,
+                     const struct flo_digest *request)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) body = {0};
     struct flo_digest stored;
@@ -227,14 +217,14 @@ static bool replayed(struct flo_rest_call *call, const struct route *route,
     if (!key_is_valid(key)) {
         flo_fail(&err, FLO_E_REST_SCHEMA,
                  "Idempotency-Key: 1 to 64 printable characters belong here");
-    } else if (flo_fleet_replay_get(call->controller->store, call->token_id,
-                                    key, &stored, &status, &body, &err) == 0) {
+    } else if (flo_fleet_replay_get(call->controller->store, call->token_id, key, &stored, &status,
+                                    &body, &err) == 0) {
         if (status == 0) {
             return false;
         }
         if (!flo_digest_equal(&stored, request)) {
-            flo_fail(&err, FLO_E_REST_KEY_REUSED,
-                     "Idempotency-Key %s was used for another request", key);
+            flo_fail(&err, FLO_E_REST_KEY_REUSED, "Idempotency-Key %s was used for another request",
+                     key);
         } else if ((route->flags & SECRET) != 0) {
             flo_fail(&err, FLO_E_STATE,
                      "made already, under the Idempotency-Key %s: the secret "
@@ -243,8 +233,7 @@ static bool replayed(struct flo_rest_call *call, const struct route *route,
             flo_err_fix(&err, "delete it and make another, with a new key");
         } else {
             flo_httpd_add_header(call->request, "Idempotent-Replayed", "true");
-            answer(call, status, body.data != NULL ? body.data : "",
-                   body.bytes);
+            answer(call, status, body.data != NULL ? body.data : "", body.bytes);
             return true;
         }
     }
@@ -259,28 +248,26 @@ static bool replayed(struct flo_rest_call *call, const struct route *route,
 /* Anybody can reach the devices' port.  A stranger's request, or a repeated
  * token that is used up, costs no row and no sync; else the disk would fill.
  * It is counted, and logged once a minute. */
-static void stranger_refused(const struct flo_rest_call *call,
-                             const struct flo_err *why)
+static void stranger_refused(const struct flo_rest_call *call, const struct flo_err *why)
 {
     struct flo_rest *rest = call->rest;
 
     rest->strangers_refused++;
     if (flo_now_ms() >= rest->strangers_log_at_ms) {
         rest->strangers_log_at_ms = flo_now_ms() + STRANGERS_LOG_MS;
-        flo_log(FLO_LOG_WARN, "rest", "caller %s was refused on %s: %s",
-                call->who, flo_httpd_path(call->request), why->what);
+        flo_log(FLO_LOG_WARN, "rest", "caller %s was refused on %s: %s", call->who,
+                flo_httpd_path(call->request), why->what);
     }
 }
 
 /* A plan has a word of its own: "rollout.plan". */
-static const char *audit_word(const struct flo_rest_call *call,
-                              const struct route *route, char *room)
+static const char *audit_word(const struct flo_rest_call *call, const struct route *route,
+                              char *room)
 {
     if (!call->is_dry) {
         return route->what;
     }
-    snprintf(room, FLO_NAME_MAX, "%.*s.plan", (int)strcspn(route->what, "."),
-             route->what);
+    snprintf(room, FLO_NAME_MAX, "%.*s.plan", (int)strcspn(route->what, "."), route->what);
     return room;
 }
 
@@ -292,8 +279,7 @@ static void audit_refusal(struct flo_rest_call *call, const struct route *route,
 
     if (call->token_id[0] == '\0' ||
         (route->access == FLO_ACCESS_NONE &&
-         !flo_refusals_is_first(&call->rest->refusals, call->token_id,
-                                flo_now_ms()))) {
+         !flo_refusals_is_first(&call->rest->refusals, call->token_id, flo_now_ms()))) {
         stranger_refused(call, why);
         return;
     }
@@ -301,10 +287,9 @@ static void audit_refusal(struct flo_rest_call *call, const struct route *route,
         flo_log_err(FLO_LOG_ERROR, "rest", &err);
         return;
     }
-    if (flo_controller_audit(call->controller, call->who,
-                             audit_word(call, route, word),
-                             flo_httpd_path(call->request),
-                             flo_error_id(why->code), why->what, &err) < 0 ||
+    if (flo_controller_audit(call->controller, call->who, audit_word(call, route, word),
+                             flo_httpd_path(call->request), flo_error_id(why->code), why->what,
+                             &err) < 0 ||
         flo_controller_commit(call->controller, &err) < 0) {
         flo_controller_cancel(call->controller);
         flo_log_err(FLO_LOG_ERROR, "rest", &err);
@@ -312,32 +297,30 @@ static void audit_refusal(struct flo_rest_call *call, const struct route *route,
 }
 
 /* The body, as everybody may read it who reads the audit. */
-static const char *told_body(const struct flo_rest_call *call,
-                             const struct route *route, size_t *bytes)
+static const char *told_body(const struct flo_rest_call *call, const struct route *route,
+                             size_t *bytes)
 {
     if ((route->flags & HIDDEN) != 0) {
         *bytes = strlen(call->told);
         return call->told;
     }
     *bytes = 0;
-    return (route->flags & RAW) != 0 ? ""
-                                     : flo_httpd_body(call->request, bytes);
+    return (route->flags & RAW) != 0 ? "" : flo_httpd_body(call->request, bytes);
 }
 
-static int finish_write(struct flo_rest_call *call, const struct route *route,
-                        const char *key, const struct flo_digest *request,
-                        const struct flo_buf *text, struct flo_err *err)
+static int finish_write(struct flo_rest_call *call, const struct route *route, const char *key,
+                        const struct flo_digest *request, const struct flo_buf *text,
+                        struct flo_err *err)
 {
     size_t bytes = 0;
     const char *body = told_body(call, route, &bytes);
     int rv = flo_controller_audit(call->controller, call->who, route->what,
-                                  flo_httpd_path(call->request), "ok",
-                                  bytes > 0 ? body : "", err);
+                                  flo_httpd_path(call->request), "ok", bytes > 0 ? body : "", err);
 
     if (rv == 0 && key != NULL) {
-        rv = flo_fleet_replay_put(
-            call->controller->store, call->token_id, key, request, call->status,
-            (route->flags & SECRET) != 0 ? "" : text->data, flo_wall_ms(), err);
+        rv = flo_fleet_replay_put(call->controller->store, call->token_id, key, request,
+                                  call->status, (route->flags & SECRET) != 0 ? "" : text->data,
+                                  flo_wall_ms(), err);
     }
     return rv;
 }
@@ -365,9 +348,8 @@ static void write_call(struct flo_rest_call *call, const struct route *route)
         }
         if (rv == 0) {
             flo_json_dump(call->out, &text);
-            rv = text.failed
-                     ? flo_fail(&err, FLO_E_MEMORY, "answer")
-                     : finish_write(call, route, key, &request, &text, &err);
+            rv = text.failed ? flo_fail(&err, FLO_E_MEMORY, "answer")
+                             : finish_write(call, route, key, &request, &text, &err);
         }
         if (rv < 0 || call->is_dry) {
             flo_controller_cancel(call->controller);
@@ -416,27 +398,22 @@ static void read_call(struct flo_rest_call *call, const struct route *route)
 
 /* Whose call it is, for the next start, in case that it ends the process.  The
  * body stays out where the audit leaves it out. */
-static void note_call(const struct flo_rest_call *call,
-                      const struct route *route)
+static void note_call(const struct flo_rest_call *call, const struct route *route)
 {
     size_t bytes = 0;
     const char *body = told_body(call, route, &bytes);
 
-    flo_crash_doing(call->who, route->method, flo_httpd_path(call->request),
-                    body, bytes);
+    flo_crash_doing(call->who, route->method, flo_httpd_path(call->request), body, bytes);
 }
 
 /* A role for some groups does where the handler looks for which. */
-static int check_scope(struct flo_rest_call *call, const struct route *route,
-                       struct flo_err *err)
+static int check_scope(struct flo_rest_call *call, const struct route *route, struct flo_err *err)
 {
-    if (!call->is_scoped || route->access == FLO_ACCESS_VIEWER ||
-        (route->flags & SCOPED) != 0) {
+    if (!call->is_scoped || route->access == FLO_ACCESS_VIEWER || (route->flags & SCOPED) != 0) {
         return 0;
     }
     flo_fail(err, FLO_E_REST_ROLE,
-             "%s is an operator of some groups; this is about the whole fleet",
-             call->name);
+             "%s is an operator of some groups; this is about the whole fleet", call->name);
     audit_refusal(call, route, err);
     return FLO_E_REST_ROLE;
 }
@@ -454,14 +431,11 @@ static void on_call(void *context, struct flo_httpd_request *request)
 
     call.rest->requests++;
     call.is_dry = flo_rest_flag(&call, "dry_run");
-    if (flo_httpd_listener_tag(request) == FLO_TAG_DEVICES &&
-        (route->flags & DEVICES) == 0) {
-        rv = flo_fail(&err, FLO_E_REST_NOT_FOUND,
-                      "this path is not on the devices' listener");
+    if (flo_httpd_listener_tag(request) == FLO_TAG_DEVICES && (route->flags & DEVICES) == 0) {
+        rv = flo_fail(&err, FLO_E_REST_NOT_FOUND, "this path is not on the devices' listener");
     }
     if (rv == 0) {
-        rv = flo_rest_authenticate(call.controller, request, route->access,
-                                   &call, &err);
+        rv = flo_rest_authenticate(call.controller, request, route->access, &call, &err);
         if (rv == FLO_E_REST_ROLE) {
             audit_refusal(&call, route, &err);
         }
@@ -472,13 +446,10 @@ static void on_call(void *context, struct flo_httpd_request *request)
     }
     note_call(&call, route);
     if (rv == 0) {
-        rv = flo_rest_rate_take(&call,
-                                (route->flags & URGENT) != 0 ? FLO_RATE_URGENT
-                                                             : FLO_RATE_DEFAULT,
-                                &err);
+        rv = flo_rest_rate_take(
+            &call, (route->flags & URGENT) != 0 ? FLO_RATE_URGENT : FLO_RATE_DEFAULT, &err);
     }
-    if (rv == 0 && (rv = read_body(&call, route, &err)) < 0 &&
-        (route->flags & WRITE) != 0) {
+    if (rv == 0 && (rv = read_body(&call, route, &err)) < 0 && (route->flags & WRITE) != 0) {
         audit_refusal(&call, route, &err);
     }
     if (rv < 0) {
@@ -498,11 +469,10 @@ static void on_events(void *context, struct flo_httpd_request *request)
     struct flo_rest *rest = context;
     struct flo_rest_call call = {.request = request};
     struct flo_err err = {0};
-    int rv = flo_httpd_listener_tag(request) == FLO_TAG_PEOPLE
-                 ? flo_rest_authenticate(rest->controller, request,
-                                         FLO_ACCESS_VIEWER, &call, &err)
-                 : flo_fail(&err, FLO_E_REST_NOT_FOUND,
-                            "this path is not on the devices' listener");
+    int rv =
+        flo_httpd_listener_tag(request) == FLO_TAG_PEOPLE
+            ? flo_rest_authenticate(rest->controller, request, FLO_ACCESS_VIEWER, &call, &err)
+            : flo_fail(&err, FLO_E_REST_NOT_FOUND, "this path is not on the devices' listener");
 
     if (rv < 0) {
         flo_rest_answer_err(call.request, &err);
@@ -522,9 +492,8 @@ int flo_rest_open(struct flo_rest *rest, struct flo_err *err)
     for (size_t i = 0; i < FLO_COUNT(routes) && rv == 0; i++) {
         bindings[i] = (struct binding){rest, &routes[i]};
         rv = flo_httpd_route(rest->httpd, routes[i].method, routes[i].pattern,
-                             (routes[i].flags & DEVICES) != 0
-                                 ? FLO_REST_DEVICE_BODY_MAX
-                                 : FLO_REST_BODY_MAX,
+                             (routes[i].flags & DEVICES) != 0 ? FLO_REST_DEVICE_BODY_MAX
+                                                              : FLO_REST_BODY_MAX,
                              on_call, &bindings[i], err);
     }
     if (rv == 0) {

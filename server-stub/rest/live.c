@@ -84,8 +84,7 @@ static void send_all(struct flo_live *live, const char *text, size_t bytes)
 {
     for (size_t i = live->client_count; i > 0; i--) {
         struct live_client *client = live->clients[i - 1];
-        if (!flo_httpd_stream_chunk(client->request, text, bytes,
-                                    BACKLOG_BYTES_MAX)) {
+        if (!flo_httpd_stream_chunk(client->request, text, bytes, BACKLOG_BYTES_MAX)) {
             client_end(live, client, flo_httpd_stream_abort);
         }
     }
@@ -93,8 +92,7 @@ static void send_all(struct flo_live *live, const char *text, size_t bytes)
 
 static int take_valid(void *context, const struct flo_fleet_token *token)
 {
-    *(bool *)context =
-        token->expires_at_ms == 0 || token->expires_at_ms > flo_wall_ms();
+    *(bool *)context = token->expires_at_ms == 0 || token->expires_at_ms > flo_wall_ms();
     return 0;
 }
 
@@ -105,8 +103,8 @@ static void end_without_token(struct flo_live *live)
         struct live_client *client = live->clients[i - 1];
         struct flo_err err = {0};
         bool is_valid = false;
-        int rv = flo_fleet_token_get(live->controller->store, client->token_id,
-                                     NULL, take_valid, &is_valid, &err);
+        int rv = flo_fleet_token_get(live->controller->store, client->token_id, NULL, take_valid,
+                                     &is_valid, &err);
         if (rv == FLO_E_ABSENT || (rv == 0 && !is_valid)) {
             client_end(live, client, flo_httpd_stream_end);
         }
@@ -131,16 +129,15 @@ static void push(struct flo_live *live, const char *topic, const char *json)
     struct flo_buf text = {0};
     uint64_t id = live->next_id++;
 
-    flo_buf_printf(&text, "event: %s\nid: %llu\ndata: ", topic,
-                   (unsigned long long)id);
+    flo_buf_printf(&text, "event: %s\nid: %llu\ndata: ", topic, (unsigned long long)id);
     flo_buf_text(&text, json);
     flo_buf_text(&text, "\n\n");
     if (text.failed) {
         flo_buf_deinit(&text);
         return;
     }
-    while (live->count > 0 && (live->count == RING_EVENTS ||
-                               live->bytes + text.bytes > RING_BYTES_MAX)) {
+    while (live->count > 0 &&
+           (live->count == RING_EVENTS || live->bytes + text.bytes > RING_BYTES_MAX)) {
         ring_drop(live);
     }
     live->ring[(live->first + live->count) % RING_EVENTS] =
@@ -185,12 +182,11 @@ static int take_device(void *context, const struct flo_fleet_device *device)
     return 0;
 }
 
-static int view_device(struct flo_controller *controller, const char *key,
-                       json_t **out, struct flo_err *err)
+static int view_device(struct flo_controller *controller, const char *key, json_t **out,
+                       struct flo_err *err)
 {
     struct taken taken = {.controller = controller};
-    int rv =
-        flo_fleet_device_get(controller->store, key, take_device, &taken, err);
+    int rv = flo_fleet_device_get(controller->store, key, take_device, &taken, err);
 
     *out = taken.object;
     return rv;
@@ -202,33 +198,30 @@ static int take_release(void *context, const struct flo_fleet_release *release)
     return 0;
 }
 
-static int view_release(struct flo_controller *controller, const char *key,
-                        json_t **out, struct flo_err *err)
+static int view_release(struct flo_controller *controller, const char *key, json_t **out,
+                        struct flo_err *err)
 {
     char model[FLO_NAME_MAX + 1];
     char version[FLO_NAME_MAX + 1];
     int rv = flo_release_title_parse(key, model, version, err);
 
-    return rv < 0 ? rv
-                  : flo_fleet_release_get(controller->store, model, version,
-                                          take_release, out, err);
+    return rv < 0
+               ? rv
+               : flo_fleet_release_get(controller->store, model, version, take_release, out, err);
 }
 
-static int view_rollout(struct flo_controller *controller, const char *key,
-                        json_t **out, struct flo_err *err)
+static int view_rollout(struct flo_controller *controller, const char *key, json_t **out,
+                        struct flo_err *err)
 {
     struct flo_rollout_entry *entry;
     int rv = flo_rollouts_find(controller, key, &entry, err);
 
-    return rv < 0
-               ? rv
-               : flo_object_rollout(controller, entry,
-                                    entry->core.member_count <= 200 ? 200 : 0,
-                                    out, err);
+    return rv < 0 ? rv
+                  : flo_object_rollout(controller, entry, entry->core.member_count <= 200 ? 200 : 0,
+                                       out, err);
 }
 
-static int view(struct flo_controller *controller,
-                const struct flo_change *change, json_t **out,
+static int view(struct flo_controller *controller, const struct flo_change *change, json_t **out,
                 struct flo_err *err)
 {
     switch (change->object) {
@@ -292,8 +285,8 @@ static void push_telemetry(struct flo_live *live, size_t devices)
         return;
     }
     live->telemetry_at_ms = flo_now_ms() + TELEMETRY_MS;
-    flo_buf_printf(&text, "{\"at_ms\":%llu,\"devices\":%zu}",
-                   (unsigned long long)flo_wall_ms(), devices);
+    flo_buf_printf(&text, "{\"at_ms\":%llu,\"devices\":%zu}", (unsigned long long)flo_wall_ms(),
+                   devices);
     if (!text.failed) {
         push(live, "telemetry", text.data);
     }
@@ -326,26 +319,23 @@ static void on_committed(void *context, const struct flo_outgoing *outgoing)
 
 /* ---- subscribing ---- */
 
-static void replay(struct flo_live *live, struct live_client *client,
-                   const char *last_text)
+static void replay(struct flo_live *live, struct live_client *client, const char *last_text)
 {
     static const char resync[] = "event: resync\ndata: {}\n\n";
     char *end;
     uint64_t last = strtoull(last_text, &end, 10);
-    uint64_t oldest =
-        live->count > 0 ? live->ring[live->first].id : live->next_id;
+    uint64_t oldest = live->count > 0 ? live->ring[live->first].id : live->next_id;
 
     if (*end != '\0' || last + 1 < oldest || last >= live->next_id) {
-        (void)flo_httpd_stream_chunk(client->request, resync,
-                                     sizeof(resync) - 1, BACKLOG_BYTES_MAX);
+        (void)flo_httpd_stream_chunk(client->request, resync, sizeof(resync) - 1,
+                                     BACKLOG_BYTES_MAX);
         return;
     }
     for (size_t i = 0; i < live->count; i++) {
-        const struct live_event *event =
-            &live->ring[(live->first + i) % RING_EVENTS];
+        const struct live_event *event = &live->ring[(live->first + i) % RING_EVENTS];
         if (event->id > last) {
-            (void)flo_httpd_stream_chunk(client->request, event->text,
-                                         event->bytes, RING_BYTES_MAX);
+            (void)flo_httpd_stream_chunk(client->request, event->text, event->bytes,
+                                         RING_BYTES_MAX);
         }
     }
 }
@@ -356,11 +346,9 @@ static bool make_room(struct flo_live *live, const struct flo_seat *newcomer)
     struct flo_seat seats[CLIENTS_MAX];
 
     for (size_t i = 0; i < live->client_count; i++) {
-        seats[i] = (struct flo_seat){live->clients[i]->account,
-                                     live->clients[i]->is_admin};
+        seats[i] = (struct flo_seat){live->clients[i]->account, live->clients[i]->is_admin};
     }
-    size_t seat =
-        flo_seat_find(seats, live->client_count, CLIENTS_MAX, newcomer);
+    size_t seat = flo_seat_find(seats, live->client_count, CLIENTS_MAX, newcomer);
     if (seat < live->client_count) {
         client_end(live, live->clients[seat], flo_httpd_stream_end);
     }
@@ -371,31 +359,28 @@ void flo_live_subscribe(struct flo_live *live, const struct flo_rest_call *call)
 {
     struct flo_httpd_request *request = call->request;
     struct flo_err err = {0};
-    struct flo_seat seat = {call->account,
-                            flo_grants_hold(&call->grants, FLO_ACCESS_ADMIN)};
-    struct live_client *client =
-        make_room(live, &seat) ? calloc(1, sizeof(*client)) : NULL;
+    struct flo_seat seat = {call->account, flo_grants_hold(&call->grants, FLO_ACCESS_ADMIN)};
+    struct live_client *client = make_room(live, &seat) ? calloc(1, sizeof(*client)) : NULL;
     const char *last = flo_httpd_header(request, "Last-Event-ID");
 
     if (client == NULL) {
         flo_fail(&err, FLO_E_REST_LIMIT,
-                 "%zu live clients are connected, %d for an account at most",
-                 live->client_count, FLO_SEATS_ACCOUNT_MAX);
+                 "%zu live clients are connected, %d for an account at most", live->client_count,
+                 FLO_SEATS_ACCOUNT_MAX);
         flo_httpd_answer_err(request, &err);
         return;
     }
     client->live = live;
     client->request = request;
     client->is_admin = seat.is_admin;
-    snprintf(client->token_id, sizeof(client->token_id), "%.*s",
-             FLO_TOKEN_ID_TEXT - 1, call->token_id);
+    snprintf(client->token_id, sizeof(client->token_id), "%.*s", FLO_TOKEN_ID_TEXT - 1,
+             call->token_id);
     snprintf(client->account, sizeof(client->account), "%s", call->account);
     live->clients[live->client_count++] = client;
     flo_httpd_set_user(request, client, on_closed);
     flo_httpd_add_header(request, "Cache-Control", "no-store");
     flo_httpd_stream_begin(request, 200, "text/event-stream");
-    (void)flo_httpd_stream_chunk(request, "retry: 2000\n\n", 13,
-                                 BACKLOG_BYTES_MAX);
+    (void)flo_httpd_stream_chunk(request, "retry: 2000\n\n", 13, BACKLOG_BYTES_MAX);
     if (last != NULL) {
         replay(live, client, last);
     }
@@ -406,8 +391,8 @@ size_t flo_live_clients(const struct flo_live *live)
     return live->client_count;
 }
 
-int flo_live_open(struct flo_controller *controller, struct event_base *base,
-                  struct flo_live **out, struct flo_err *err)
+int flo_live_open(struct flo_controller *controller, struct event_base *base, struct flo_live **out,
+                  struct flo_err *err)
 {
     struct flo_live *live = calloc(1, sizeof(*live));
     struct timeval pace = {.tv_usec = PACE_MS * 1000};
@@ -420,9 +405,8 @@ int flo_live_open(struct flo_controller *controller, struct event_base *base,
      * second. */
     live->next_id = flo_wall_ms() * 1000;
     *out = live;
-    flo_outgoing_subscribe(
-        controller,
-        (struct flo_subscriber){.context = live, .on_committed = on_committed});
+    flo_outgoing_subscribe(controller,
+                           (struct flo_subscriber){.context = live, .on_committed = on_committed});
     live->pace = event_new(base, -1, EV_PERSIST, on_pace, live);
     if (live->pace == NULL || event_add(live->pace, &pace) < 0) {
         return flo_fail(err, FLO_E_MEMORY, "live events");

@@ -16,15 +16,13 @@ struct flo_live;
 struct flo_rest_call;
 
 /* Hears of every commit from now on. */
-FLO_MUST_USE int flo_live_open(struct flo_controller *controller,
-                               struct event_base *base, struct flo_live **out,
-                               struct flo_err *err);
+FLO_MUST_USE int flo_live_open(struct flo_controller *controller, struct event_base *base,
+                               struct flo_live **out, struct flo_err *err);
 void flo_live_close(struct flo_live *live);
 /* Handler of GET /v1/events; the caller has checked the token.  The stream
  * ends when that is deleted or expires, or when somebody with fewer streams has
  * no place (core/access/seats.h). */
-void flo_live_subscribe(struct flo_live *live,
-                        const struct flo_rest_call *call);
+void flo_live_subscribe(struct flo_live *live, const struct flo_rest_call *call);
 size_t flo_live_clients(const struct flo_live *live);
 
 #endif

@@ -14,8 +14,8 @@ static enum flo_members which_of(const struct flo_rest_call *call)
 }
 
 /* *out: new; NULL when nothing was asked. */
-static int read_where(const struct flo_rest_call *call,
-                      struct flo_selector **out, struct flo_err *err)
+static int read_where(const struct flo_rest_call *call, struct flo_selector **out,
+                      struct flo_err *err)
 {
     struct flo_select_known known = flo_fleet_known(call->controller->store);
     const char *where = flo_httpd_query(call->request, "where");
@@ -30,28 +30,24 @@ static int read_where(const struct flo_rest_call *call,
 int flo_rest_rollout_devices(struct flo_rest_call *call, struct flo_err *err)
 {
     const char *cursor = flo_httpd_query(call->request, "cursor");
-    struct flo_members_page page = {
-        .after = cursor != NULL ? cursor : "",
-        .limit = (size_t)flo_rest_number(call, "limit", 1000),
-        .which = which_of(call)};
+    struct flo_members_page page = {.after = cursor != NULL ? cursor : "",
+                                    .limit = (size_t)flo_rest_number(call, "limit", 1000),
+                                    .which = which_of(call)};
     struct flo_selector *where = NULL;
     struct flo_rollout_entry *entry;
     json_t *items = NULL;
     bool has_more = false;
-    int rv = flo_rollouts_find(
-        call->controller, flo_httpd_param(call->request, "id"), &entry, err);
+    int rv = flo_rollouts_find(call->controller, flo_httpd_param(call->request, "id"), &entry, err);
 
     rv = rv < 0 ? rv : read_where(call, &where, err);
     page.where = where;
     rv = rv < 0 ? rv
-                : flo_rollouts_show_page(call->controller, entry, &page, &items,
-                                         &has_more, err);
+                : flo_rollouts_show_page(call->controller, entry, &page, &items, &has_more, err);
     free(where);
     if (rv == 0) {
         const json_t *last = json_array_get(items, json_array_size(items) - 1);
-        call->out = flo_rest_list(
-            items,
-            has_more ? json_string_value(json_object_get(last, "id")) : NULL);
+        call->out =
+            flo_rest_list(items, has_more ? json_string_value(json_object_get(last, "id")) : NULL);
     }
     return rv;
 }

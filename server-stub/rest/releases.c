@@ -14,8 +14,7 @@
 #include "server-stub/state/orders/emergency.h"
 
 /* Two people who publish and yank at once: the second one looks again. */
-static void tag(struct flo_rest_call *call, const char *digest,
-                const char *state)
+static void tag(struct flo_rest_call *call, const char *digest, const char *state)
 {
     char text[FLO_DIGEST_TEXT + 32];
 
@@ -45,14 +44,12 @@ static void note_gone(struct gone *gone, const struct flo_digest *digest)
 {
     char text[FLO_DIGEST_TEXT];
 
-    if (flo_digest_is_zero(digest) ||
-        flo_artifact_is_here(gone->controller, digest)) {
+    if (flo_digest_is_zero(digest) || flo_artifact_is_here(gone->controller, digest)) {
         return;
     }
     flo_digest_text(digest, text);
-    json_array_append_new(flo_artifact_was_collected(gone->controller, digest)
-                              ? gone->collected
-                              : gone->missing,
+    json_array_append_new(flo_artifact_was_collected(gone->controller, digest) ? gone->collected
+                                                                               : gone->missing,
                           json_string(text));
 }
 
@@ -71,15 +68,13 @@ static struct gone find_gone(const struct flo_controller *controller,
     return gone;
 }
 
-static void show_gone(struct flo_rest_call *call,
-                      const struct flo_release *release)
+static void show_gone(struct flo_rest_call *call, const struct flo_release *release)
 {
     struct gone gone = find_gone(call->controller, release);
     const char *state = json_string_value(json_object_get(call->out, "state"));
 
     /* Each artifact of a release that was published is in the depot. */
-    if (call->controller->depot != NULL && state != NULL &&
-        strcmp(state, "draft") != 0) {
+    if (call->controller->depot != NULL && state != NULL && strcmp(state, "draft") != 0) {
         json_array_clear(gone.missing);
     }
     json_object_set_new(call->out, "missing", gone.missing);
@@ -92,13 +87,10 @@ static uint64_t full_bytes(const struct flo_release *release)
     const struct flo_release_variant *variant = &release->variants[0];
     uint64_t sum = 0;
 
-    for (uint32_t i = 0; release->variant_count > 0 && i < variant->file_count;
-         i++) {
-        const struct flo_release_file *file =
-            &release->files[variant->files[i]];
+    for (uint32_t i = 0; release->variant_count > 0 && i < variant->file_count; i++) {
+        const struct flo_release_file *file = &release->files[variant->files[i]];
         const struct flo_way *way = flo_release_full_way(file);
-        sum +=
-            way != NULL && way->bytes < file->bytes ? way->bytes : file->bytes;
+        sum += way != NULL && way->bytes < file->bytes ? way->bytes : file->bytes;
     }
     return sum;
 }
@@ -125,8 +117,7 @@ static int look_known(void *context, const struct flo_fleet_release *release)
     if (release->number > known->number_max) {
         known->number_max = release->number;
     }
-    if (release->number == known->number &&
-        strcmp(release->digest, known->digest_new) != 0) {
+    if (release->number == known->number && strcmp(release->digest, known->digest_new) != 0) {
         snprintf(known->twin, sizeof(known->twin), "%s", release->version);
     }
     if (strcmp(release->version, known->version) == 0) {
@@ -140,20 +131,17 @@ struct brings {
     const char *release;
 };
 
-static int note_brings(void *context, const struct flo_digest *digest,
-                       struct flo_err *err)
+static int note_brings(void *context, const struct flo_digest *digest, struct flo_err *err)
 {
     const struct brings *brings = context;
     char text[FLO_DIGEST_TEXT];
 
     flo_artifact_is_wanted(brings->controller, digest);
     flo_digest_text(digest, text);
-    return flo_fleet_release_brings(brings->controller->store, brings->release,
-                                    text, err);
+    return flo_fleet_release_brings(brings->controller->store, brings->release, text, err);
 }
 
-static int store_release(struct flo_rest_call *call,
-                         const struct flo_release_verified *verified,
+static int store_release(struct flo_rest_call *call, const struct flo_release_verified *verified,
                          const char *digest, struct flo_err *err)
 {
     const struct flo_release *release = &verified->release;
@@ -165,8 +153,7 @@ static int store_release(struct flo_rest_call *call,
                                     .body = verified->body,
                                     .bytes = full_bytes(release),
                                     .created_at_ms = flo_wall_ms()};
-    flo_lane_release(call->controller->lane, digest, release->model,
-                     release->version);
+    flo_lane_release(call->controller->lane, digest, release->model, release->version);
     flo_rollouts_release_added(call->controller, release->model);
     flo_collect_again(call->controller);
     struct brings brings = {call->controller, digest};
@@ -175,9 +162,8 @@ static int store_release(struct flo_rest_call *call,
 }
 
 /* Does the new release fit what is known of its model? */
-static int check_new(const struct flo_release *release,
-                     const struct known *known, const char *title,
-                     struct flo_err *err)
+static int check_new(const struct flo_release *release, const struct known *known,
+                     const char *title, struct flo_err *err)
 {
     uint64_t number_max = known->number_max;
 
@@ -190,28 +176,26 @@ static int check_new(const struct flo_release *release,
                            (unsigned long long)(number_max + 1));
     }
     if (known->digest[0] != '\0') {
-        return flo_fail(err, FLO_E_RELEASE_EXISTS,
-                        "%s is there already with other bytes", title);
+        return flo_fail(err, FLO_E_RELEASE_EXISTS, "%s is there already with other bytes", title);
     }
     if (release->number <= number_max) {
         return flo_fail(err, FLO_E_RELEASE_EXISTS,
                         "%s has number %llu, the newest release of %s has "
                         "%llu",
-                        title, (unsigned long long)release->number,
-                        release->model, (unsigned long long)number_max);
+                        title, (unsigned long long)release->number, release->model,
+                        (unsigned long long)number_max);
     }
     if (release->number - number_max > FLO_RELEASE_JUMP_MAX) {
         return flo_fail(err, FLO_E_META_VERSION_JUMP,
-                        "%s has number %llu, at most %llu may follow %llu",
-                        title, (unsigned long long)release->number,
+                        "%s has number %llu, at most %llu may follow %llu", title,
+                        (unsigned long long)release->number,
                         (unsigned long long)(number_max + FLO_RELEASE_JUMP_MAX),
                         (unsigned long long)number_max);
     }
     return 0;
 }
 
-static int add_verified(struct flo_rest_call *call,
-                        const struct flo_release_verified *verified,
+static int add_verified(struct flo_rest_call *call, const struct flo_release_verified *verified,
                         const char *envelope, struct flo_err *err)
 {
     const struct flo_release *release = &verified->release;
@@ -224,8 +208,8 @@ static int add_verified(struct flo_rest_call *call,
 
     flo_digest_text(&verified->digest, digest);
     flo_release_title(release, title);
-    int rv = flo_fleet_release_page(call->controller->store, release->model,
-                                    NULL, 0, 0, look_known, &known, err);
+    int rv = flo_fleet_release_page(call->controller->store, release->model, NULL, 0, 0, look_known,
+                                    &known, err);
     if (rv < 0) {
         return rv;
     }
@@ -242,8 +226,8 @@ static int add_verified(struct flo_rest_call *call,
         return rv;
     }
     flo_outgoing_change(call->controller, FLO_OBJECT_RELEASE, title);
-    rv = flo_fleet_release_get(call->controller->store, release->model,
-                               release->version, take_view, call, err);
+    rv = flo_fleet_release_get(call->controller->store, release->model, release->version, take_view,
+                               call, err);
     if (rv == 0) {
         show_gone(call, release);
     }
@@ -260,8 +244,7 @@ int flo_rest_release_add(struct flo_rest_call *call, struct flo_err *err)
     if (verified == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for a release");
     }
-    int rv =
-        flo_release_verify(body, bytes, call->controller->trust, verified, err);
+    int rv = flo_release_verify(body, bytes, call->controller->trust, verified, err);
     if (rv < 0) {
         return rv;
     }
@@ -287,20 +270,18 @@ static int take_found(void *context, const struct flo_fleet_release *release)
 
     snprintf(found->digest, sizeof(found->digest), "%s", release->digest);
     snprintf(found->state, sizeof(found->state), "%s", release->state);
-    return flo_release_new(release->body, strlen(release->body), NULL,
-                           &found->release, found->err);
+    return flo_release_new(release->body, strlen(release->body), NULL, &found->release, found->err);
 }
 
-static int find(struct flo_rest_call *call, struct found *found,
-                struct flo_err *err)
+static int find(struct flo_rest_call *call, struct found *found, struct flo_err *err)
 {
-    int rv = flo_release_title_parse(flo_httpd_param(call->request, "name"),
-                                     found->model, found->version, err);
+    int rv = flo_release_title_parse(flo_httpd_param(call->request, "name"), found->model,
+                                     found->version, err);
 
     found->err = err;
     if (rv == 0) {
-        rv = flo_fleet_release_get(call->controller->store, found->model,
-                                   found->version, take_found, found, err);
+        rv = flo_fleet_release_get(call->controller->store, found->model, found->version,
+                                   take_found, found, err);
     }
     if (rv < 0) {
         return rv;
@@ -313,13 +294,12 @@ static int find(struct flo_rest_call *call, struct found *found,
     return rv;
 }
 
-static int show_changed(struct flo_rest_call *call, const struct found *found,
-                        struct flo_err *err)
+static int show_changed(struct flo_rest_call *call, const struct found *found, struct flo_err *err)
 {
     flo_outgoing_change(call->controller, FLO_OBJECT_RELEASE,
                         flo_httpd_param(call->request, "name"));
-    return flo_fleet_release_get(call->controller->store, found->model,
-                                 found->version, take_view, call, err);
+    return flo_fleet_release_get(call->controller->store, found->model, found->version, take_view,
+                                 call, err);
 }
 
 int flo_rest_release_publish(struct flo_rest_call *call, struct flo_err *err)
@@ -339,22 +319,19 @@ int flo_rest_release_publish(struct flo_rest_call *call, struct flo_err *err)
                         flo_httpd_param(call->request, "name"));
     }
     if (json_array_size(missing) > 0) {
-        flo_fail(err, FLO_E_BUNDLE_MISSING,
-                 "%zu artifact%s %s, the first is %s", json_array_size(missing),
-                 flo_s(json_array_size(missing)),
+        flo_fail(err, FLO_E_BUNDLE_MISSING, "%zu artifact%s %s, the first is %s",
+                 json_array_size(missing), flo_s(json_array_size(missing)),
                  flo_plural(json_array_size(missing), "misses", "miss"),
                  json_string_value(json_array_get(missing, 0)));
         flo_err_fix(err, "upload them: PUT /v1/blobs/{digest}");
         return FLO_E_BUNDLE_MISSING;
     }
     if (!flo_depot_has_all(call->controller->depot)) {
-        flo_fail(err, FLO_E_REST_LIMIT,
-                 "the store of artifacts has not all of what is here yet");
+        flo_fail(err, FLO_E_REST_LIMIT, "the store of artifacts has not all of what is here yet");
         return flo_err_fix(err, "ask again soon; `blobs` of /readyz and the "
                                 "controller's log say how it is going");
     }
-    rv = flo_fleet_release_state(call->controller->store, found.digest,
-                                 "published", err);
+    rv = flo_fleet_release_state(call->controller->store, found.digest, "published", err);
     return rv < 0 ? rv : show_changed(call, &found, err);
 }
 
@@ -418,10 +395,9 @@ int flo_rest_releases(struct flo_rest_call *call, struct flo_err *err)
     int rv = flo_rest_cursor(call, '@', model, &number, err);
 
     if (rv == 0) {
-        rv = flo_fleet_release_page(call->controller->store,
-                                    flo_httpd_query(call->request, "model"),
-                                    model[0] != '\0' ? model : NULL, number,
-                                    page.limit + 1, add_release, &page, err);
+        rv = flo_fleet_release_page(
+            call->controller->store, flo_httpd_query(call->request, "model"),
+            model[0] != '\0' ? model : NULL, number, page.limit + 1, add_release, &page, err);
     }
     flo_rest_page_end(call, &page);
     return rv;
@@ -435,8 +411,8 @@ int flo_rest_release(struct flo_rest_call *call, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
-    rv = flo_fleet_release_get(call->controller->store, found.model,
-                               found.version, take_view, call, err);
+    rv = flo_fleet_release_get(call->controller->store, found.model, found.version, take_view, call,
+                               err);
     if (rv == 0) {
         show_gone(call, found.release);
     }

@@ -67,8 +67,8 @@ struct flo_rest {
     struct event *plan_turn;
     bool has_lane; /* telemetry was heard once */
     uint64_t requests;
-    uint64_t renewals;          /* certificates given to devices that had one */
-    uint64_t strangers_refused; /* enrolments that the audit does not name */
+    uint64_t renewals;            /* certificates given to devices that had one */
+    uint64_t strangers_refused;   /* enrolments that the audit does not name */
     uint64_t strangers_log_at_ms; /* not before */
     struct flo_refusals refusals; /* refused enrolment tokens */
     struct flo_rates *rates;      /* rates of access tokens */
@@ -91,25 +91,23 @@ struct flo_rest_call {
     char who[96];  /* "<token id> <name>", for audit */
     char name[65]; /* name of the person or token: `by` of orders */
     struct flo_grants grants;
-    bool is_scoped;  /* the role is of groups, not of the whole fleet */
-    char person[65]; /* whose token it is, or "" */
+    bool is_scoped;                 /* the role is of groups, not of the whole fleet */
+    char person[65];                /* whose token it is, or "" */
     char account[FLO_ACCOUNT_TEXT]; /* user:NAME, or token:ID of nobody's */
-    char token_id[64]; /* scope of idempotency keys; "": a stranger */
-    char told[192];    /* body without its secret, for the audit */
-    json_t *in;        /* body, or NULL */
-    int status;        /* as answers.def has it unless the handler says */
-    json_t *out;       /* taken */
-    char etag[24];     /* "" none */
-    bool is_dry;       /* dry_run: a plan, of which nothing is kept */
-    bool is_read;      /* the answer promises nothing */
-    bool is_later;     /* the handler has the request: it answers later */
+    char token_id[64];              /* scope of idempotency keys; "": a stranger */
+    char told[192];                 /* body without its secret, for the audit */
+    json_t *in;                     /* body, or NULL */
+    int status;                     /* as answers.def has it unless the handler says */
+    json_t *out;                    /* taken */
+    char etag[24];                  /* "" none */
+    bool is_dry;                    /* dry_run: a plan, of which nothing is kept */
+    bool is_read;                   /* the answer promises nothing */
+    bool is_later;                  /* the handler has the request: it answers later */
 };
-typedef int (*flo_rest_handler)(struct flo_rest_call *call,
-                                struct flo_err *err);
+typedef int (*flo_rest_handler)(struct flo_rest_call *call, struct flo_err *err);
 
 #define FLO_REST_STREAM(...)
-#define FLO_REST_ROUTE(method, pattern, access, flags, handler, what, query,   \
-                       body)                                                   \
+#define FLO_REST_ROUTE(method, pattern, access, flags, handler, what, query, body)                 \
     int handler(struct flo_rest_call *call, struct flo_err *err);
 #include "server-stub/rest/routes.def"
 #undef FLO_REST_ROUTE
@@ -124,15 +122,11 @@ enum flo_rest_stream {
 #undef FLO_REST_STREAM
     FLO_STREAM_COUNT
 };
-FLO_MUST_USE int flo_rest_stream_open(struct flo_rest *rest,
-                                      enum flo_rest_stream stream,
-                                      flo_httpd_handler handler,
-                                      struct flo_err *err);
-FLO_MUST_USE int flo_rest_upload_open(struct flo_rest *rest,
-                                      enum flo_rest_stream stream,
+FLO_MUST_USE int flo_rest_stream_open(struct flo_rest *rest, enum flo_rest_stream stream,
+                                      flo_httpd_handler handler, struct flo_err *err);
+FLO_MUST_USE int flo_rest_upload_open(struct flo_rest *rest, enum flo_rest_stream stream,
                                       const struct flo_httpd_upload *upload,
-                                      flo_httpd_handler handler,
-                                      struct flo_err *err);
+                                      flo_httpd_handler handler, struct flo_err *err);
 
 /* All routes into rest->httpd. */
 FLO_MUST_USE int flo_rest_open(struct flo_rest *rest, struct flo_err *err);
@@ -141,16 +135,14 @@ FLO_MUST_USE int flo_rest_open(struct flo_rest *rest, struct flo_err *err);
 FLO_MUST_USE int flo_metrics_open(struct flo_rest *rest, struct flo_err *err);
 /* The actor whose bearer token came; FLO_E_REST_AUTH, FLO_E_REST_ROLE. */
 FLO_MUST_USE int flo_rest_authenticate(struct flo_controller *controller,
-                                       struct flo_httpd_request *request,
-                                       enum flo_access needs,
-                                       struct flo_rest_call *call,
-                                       struct flo_err *err);
+                                       struct flo_httpd_request *request, enum flo_access needs,
+                                       struct flo_rest_call *call, struct flo_err *err);
 /* May the caller, an operator, change something of this group, of this device?
  * FLO_E_REST_ROLE. */
-FLO_MUST_USE int flo_rest_may_group(const struct flo_rest_call *call,
-                                    const char *group, struct flo_err *err);
-FLO_MUST_USE int flo_rest_may_device(const struct flo_rest_call *call,
-                                     const char *device, struct flo_err *err);
+FLO_MUST_USE int flo_rest_may_group(const struct flo_rest_call *call, const char *group,
+                                    struct flo_err *err);
+FLO_MUST_USE int flo_rest_may_device(const struct flo_rest_call *call, const char *device,
+                                     struct flo_err *err);
 /* When each token was used last, for people (rest->uses); flush writes it once
  * a minute. */
 void flo_rest_used(struct flo_rest *rest, const char *token_id);
@@ -159,19 +151,15 @@ void flo_rest_used_write(struct flo_rest *rest, uint64_t now_ms);
 /* The local user whose token it is, or null: a session's account is none. */
 json_t *flo_rest_view_user(const struct flo_fleet_token *token);
 /* As the list of tokens shows it. */
-json_t *flo_rest_view_token(const struct flo_rest *rest,
-                            const struct flo_fleet_token *token);
+json_t *flo_rest_view_token(const struct flo_rest *rest, const struct flo_fleet_token *token);
 /* Blobs stream, so they are not in the table. */
 FLO_MUST_USE int flo_blobs_open(struct flo_rest *rest, struct flo_err *err);
 /* Devices by certificate on their listener, people by token on theirs. */
 FLO_MUST_USE int flo_rest_may_read(struct flo_controller *controller,
-                                   struct flo_httpd_request *request,
-                                   struct flo_err *err);
+                                   struct flo_httpd_request *request, struct flo_err *err);
 /* Trust statements, which devices fetch too. */
-FLO_MUST_USE int flo_rest_revoked_open(struct flo_rest *rest,
-                                       struct flo_err *err);
-FLO_MUST_USE int flo_rest_statements_open(struct flo_rest *rest,
-                                          struct flo_err *err);
+FLO_MUST_USE int flo_rest_revoked_open(struct flo_rest *rest, struct flo_err *err);
+FLO_MUST_USE int flo_rest_statements_open(struct flo_rest *rest, struct flo_err *err);
 /* Reports of devices come streamed too. */
 FLO_MUST_USE int flo_reports_open(struct flo_rest *rest, struct flo_err *err);
 /* The dashboard's files. */
@@ -179,71 +167,62 @@ FLO_MUST_USE int flo_web_open(struct flo_rest *rest, struct flo_err *err);
 
 /* FLO_E_REST_UNKNOWN for a parameter that the shape (request.h) does not
  * name, FLO_E_REST_SCHEMA for one that stands there twice. */
-FLO_MUST_USE int flo_rest_query_check(struct flo_httpd_request *request,
-                                      const char *shape, struct flo_err *err);
+FLO_MUST_USE int flo_rest_query_check(struct flo_httpd_request *request, const char *shape,
+                                      struct flo_err *err);
 /* ?name=true or false; false when absent.  The listener has checked it. */
 bool flo_rest_flag(const struct flo_rest_call *call, const char *name);
 /* ?name= as a whole number within its row of types.def; standard when absent.
  */
-uint64_t flo_rest_number(const struct flo_rest_call *call, const char *name,
-                         uint64_t standard);
+uint64_t flo_rest_number(const struct flo_rest_call *call, const char *name, uint64_t standard);
 /* Members of the body, as its shape allows them; standard when absent. */
 const char *flo_rest_text_in(const struct flo_rest_call *call, const char *name,
                              const char *standard);
-uint64_t flo_rest_number_in(const struct flo_rest_call *call, const char *name,
-                            uint64_t standard);
-bool flo_rest_flag_in(const struct flo_rest_call *call, const char *name,
-                      bool standard);
+uint64_t flo_rest_number_in(const struct flo_rest_call *call, const char *name, uint64_t standard);
+bool flo_rest_flag_in(const struct flo_rest_call *call, const char *name, bool standard);
 /* Answer with JSON when what the store says now is durable, in the order of
  * calls.  A sync that fails is the answer of all that wait. */
-void flo_rest_answer(struct flo_rest *rest, struct flo_httpd_request *request,
-                     int status, const char *body, size_t bytes);
+void flo_rest_answer(struct flo_rest *rest, struct flo_httpd_request *request, int status,
+                     const char *body, size_t bytes);
 /* An error; one of the server is logged with the request's id. */
-void flo_rest_answer_err(struct flo_httpd_request *request,
-                         const struct flo_err *err);
+void flo_rest_answer_err(struct flo_httpd_request *request, const struct flo_err *err);
 /* Tag of a record, from the text of what a change is about. */
 void flo_rest_etag_of(struct flo_rest_call *call, const char *text);
 /* FLO_E_REST_STALE: If-Match names another tag than call->etag.  `what`:
  * "rollout r-0001". */
-FLO_MUST_USE int flo_rest_match(struct flo_rest_call *call, const char *what,
-                                struct flo_err *err);
+FLO_MUST_USE int flo_rest_match(struct flo_rest_call *call, const char *what, struct flo_err *err);
 FLO_MUST_USE int flo_rest_rate_open(struct flo_rest *rest, struct flo_err *err);
 void flo_rest_rate_close(struct flo_rest *rest);
 /* One request of the call's token; FLO_E_REST_LIMIT.  Tells the limits in
  * headers. */
-FLO_MUST_USE int flo_rest_rate_take(struct flo_rest_call *call,
-                                    enum flo_rate_kind kind,
+FLO_MUST_USE int flo_rest_rate_take(struct flo_rest_call *call, enum flo_rate_kind kind,
                                     struct flo_err *err);
 /* From flo_rest_open on; before the listeners and the controller end. */
 void flo_rest_held_open(struct flo_rest *rest);
 void flo_rest_held_close(struct flo_rest *rest);
 /* FLO_E_REST_LIMIT: so many plans are under way, of this account or of all.
  * Plans of rollouts leave those of emergency orders their room. */
-FLO_MUST_USE int flo_rest_plan_has_room(const struct flo_rest_call *call,
-                                        bool is_urgent, struct flo_err *err);
+FLO_MUST_USE int flo_rest_plan_has_room(const struct flo_rest_call *call, bool is_urgent,
+                                        struct flo_err *err);
 /* A plan, and its parts.  on: its next slice until that time (flo_now_ms).
  * bases: the question to the lane about its devices, the lane's to free; NULL:
  * there is none.  end: what is answered, a new reference. */
 struct flo_rest_planner {
     bool is_urgent; /* an emergency order: its slices come first */
-    int (*on)(void *plan, uint64_t until_ms, bool *is_whole,
-              struct flo_err *err);
+    int (*on)(void *plan, uint64_t until_ms, bool *is_whole, struct flo_err *err);
     struct flo_observe_bases *(*bases)(void *plan);
-    int (*end)(void *plan, const struct flo_observe_bases *bases_or_null,
-               json_t **out, struct flo_err *err);
+    int (*end)(void *plan, const struct flo_observe_bases *bases_or_null, json_t **out,
+               struct flo_err *err);
     void (*drop)(void *plan);
 };
 /* The call is answered later; takes `plan` in any case. */
 FLO_MUST_USE int flo_rest_plan_begin(struct flo_rest_call *call,
-                                     const struct flo_rest_planner *planner,
-                                     void *plan, struct flo_err *err);
+                                     const struct flo_rest_planner *planner, void *plan,
+                                     struct flo_err *err);
 /* The plan of a rollout that is not started: takes the entry. */
-FLO_MUST_USE int flo_rest_plan_rollout(struct flo_rest_call *call,
-                                       struct flo_rollout_entry *entry,
+FLO_MUST_USE int flo_rest_plan_rollout(struct flo_rest_call *call, struct flo_rollout_entry *entry,
                                        struct flo_err *err);
 /* The plan of an order (emergency.h): takes it. */
-FLO_MUST_USE int flo_rest_plan_order(struct flo_rest_call *call,
-                                     struct flo_orders_plan *plan,
+FLO_MUST_USE int flo_rest_plan_order(struct flo_rest_call *call, struct flo_orders_plan *plan,
                                      struct flo_err *err);
 /* After the listeners: checks of the audit, and plans, that nobody waits for
  * any more. */
@@ -271,9 +250,8 @@ void flo_rest_page_end(struct flo_rest_call *call, struct flo_rest_page *page);
 /* ?cursor= as "<text>@<number>" or "<number>.<text>", which has the mark.
  * Without one the number is 0 and the text "" (it has FLO_CURSOR_TEXT).
  * FLO_E_REST_MEANING: no list gave it. */
-FLO_MUST_USE int flo_rest_cursor(const struct flo_rest_call *call, char mark,
-                                 char *text, uint64_t *number,
-                                 struct flo_err *err);
+FLO_MUST_USE int flo_rest_cursor(const struct flo_rest_call *call, char mark, char *text,
+                                 uint64_t *number, struct flo_err *err);
 /* `Link: <the same path and query, with the next cursor>; rel="next"` (RFC
  * 8288) where the answer is a page with a next one. */
 void flo_rest_link_next(struct flo_rest_call *call);

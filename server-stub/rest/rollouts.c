@@ -9,16 +9,14 @@
 #include "server-stub/state/objects.h"
 #include "server-stub/state/orders/emergency.h"
 
-static int confirm(const struct flo_rest_call *call, const char *expected,
-                   struct flo_err *err)
+static int confirm(const struct flo_rest_call *call, const char *expected, struct flo_err *err)
 {
     const char *typed = flo_rest_text_in(call, "confirm", "");
 
     if (strcmp(typed, expected) == 0) {
         return 0;
     }
-    flo_fail(err, FLO_E_REST_MEANING, "confirm is `%s`, not `%s`", typed,
-             expected);
+    flo_fail(err, FLO_E_REST_MEANING, "confirm is `%s`, not `%s`", typed, expected);
     flo_err_fix(err, "type the name again: %s", expected);
     flo_err_at(err, "/confirm");
     return FLO_E_REST_MEANING;
@@ -30,15 +28,14 @@ static int confirm(const struct flo_rest_call *call, const char *expected,
 static int may_start(const struct flo_rest_call *call, struct flo_err *err)
 {
     const char *group = json_string_value(json_object_get(call->in, "group"));
-    const char *target = json_string_value(
-        json_object_get(json_object_get(call->in, "target"), "group"));
+    const char *target =
+        json_string_value(json_object_get(json_object_get(call->in, "target"), "group"));
     int rv = 0;
 
     if (group != NULL || target == NULL) {
         rv = flo_rest_may_group(call, group != NULL ? group : "all", err);
     }
-    return rv < 0 || target == NULL ? rv
-                                    : flo_rest_may_group(call, target, err);
+    return rv < 0 || target == NULL ? rv : flo_rest_may_group(call, target, err);
 }
 
 int flo_rest_rollout_start(struct flo_rest_call *call, struct flo_err *err)
@@ -53,8 +50,7 @@ int flo_rest_rollout_start(struct flo_rest_call *call, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
-    rv = flo_rollouts_create(call->controller, call->in, &by, call->is_dry,
-                             &entry, err);
+    rv = flo_rollouts_create(call->controller, call->in, &by, call->is_dry, &entry, err);
 
     if (rv < 0) {
         return rv;
@@ -72,12 +68,10 @@ int flo_rest_rollout_edit(struct flo_rest_call *call, struct flo_err *err)
     struct flo_rollout_entry *entry;
     char names[FLO_SPEC_NAMES_MAX];
     char what[160];
-    int rv = flo_rollouts_find(
-        call->controller, flo_httpd_param(call->request, "id"), &entry, err);
+    int rv = flo_rollouts_find(call->controller, flo_httpd_param(call->request, "id"), &entry, err);
 
     if (rv < 0 || (rv = flo_rest_may_group(call, entry->group, err)) < 0 ||
-        (rv = flo_rollouts_read_edit(call->controller, entry,
-                                     json_object_get(call->in, "change"),
+        (rv = flo_rollouts_read_edit(call->controller, entry, json_object_get(call->in, "change"),
                                      &wanted, names, err)) < 0) {
         return rv;
     }
@@ -85,18 +79,14 @@ int flo_rest_rollout_edit(struct flo_rest_call *call, struct flo_err *err)
     snprintf(what, sizeof(what), "rollout %s, which is %s,", entry->core.id,
              flo_rollout_state_word(entry->core.state));
     rv = flo_rest_match(call, what, err);
-    rv = rv < 0 ? rv
-                : flo_rollouts_edit(call->controller, entry, wanted, call->name,
-                                    names, err);
+    rv = rv < 0 ? rv : flo_rollouts_edit(call->controller, entry, wanted, call->name, names, err);
     flo_rollouts_entry_free(wanted);
     if (rv < 0) {
         return rv;
     }
     flo_object_rollout_etag(&entry->core, call->etag);
     rv = flo_object_rollout(call->controller, entry, 0, &call->out, err);
-    return rv < 0
-               ? rv
-               : json_object_set_new(call->out, "changed", json_string(names));
+    return rv < 0 ? rv : json_object_set_new(call->out, "changed", json_string(names));
 }
 
 /* ---- lists ---- */
@@ -122,16 +112,15 @@ static int add_id(void *context, const struct flo_fleet_rollout *rollout)
     return 0;
 }
 
-static int add_views(struct flo_rest_call *call, const struct ids *ids,
-                     const char *model, struct flo_err *err)
+static int add_views(struct flo_rest_call *call, const struct ids *ids, const char *model,
+                     struct flo_err *err)
 {
     int rv = 0;
 
     for (size_t i = 0; i < ids->list.count && rv == 0; i++) {
         struct flo_rollout_entry *entry;
         json_t *view = NULL;
-        rv = flo_rollouts_find(call->controller, ids->list.items[i], &entry,
-                               err);
+        rv = flo_rollouts_find(call->controller, ids->list.items[i], &entry, err);
         if (rv == 0 && model != NULL && strcmp(entry->model, model) != 0) {
             continue;
         }
@@ -150,9 +139,8 @@ static int add_views(struct flo_rest_call *call, const struct ids *ids,
 int flo_rest_rollouts(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_fleet_store *store = call->controller->store;
-    struct flo_rest_page page = {
-        .items = json_array(),
-        .limit = flo_rest_number(call, "limit", FLO_ROLLOUTS_ACTIVE_MAX)};
+    struct flo_rest_page page = {.items = json_array(),
+                                 .limit = flo_rest_number(call, "limit", FLO_ROLLOUTS_ACTIVE_MAX)};
     struct ids ids = {.page = &page, .word = "active"};
     char word[FLO_CURSOR_TEXT];
     uint64_t below;
@@ -160,19 +148,15 @@ int flo_rest_rollouts(struct flo_rest_call *call, struct flo_err *err)
     bool is_ended = strcmp(word, "ended") == 0;
 
     if (rv == 0 && !is_ended) {
-        rv = flo_fleet_rollout_page(store, true,
-                                    below > 0 ? below : FLO_FLEET_ALL,
-                                    page.limit + 1, add_id, &ids, err);
+        rv = flo_fleet_rollout_page(store, true, below > 0 ? below : FLO_FLEET_ALL, page.limit + 1,
+                                    add_id, &ids, err);
     }
     ids.word = "ended";
     if (rv == 0 && !page.has_more) {
-        rv = flo_fleet_rollout_page(
-            store, false, is_ended ? below : FLO_FLEET_ALL,
-            page.limit + 1 - ids.list.count, add_id, &ids, err);
+        rv = flo_fleet_rollout_page(store, false, is_ended ? below : FLO_FLEET_ALL,
+                                    page.limit + 1 - ids.list.count, add_id, &ids, err);
     }
-    rv = rv < 0 ? rv
-                : add_views(call, &ids, flo_httpd_query(call->request, "model"),
-                            err);
+    rv = rv < 0 ? rv : add_views(call, &ids, flo_httpd_query(call->request, "model"), err);
     flo_text_list_clear(&ids.list);
     flo_rest_page_end(call, &page);
     return rv;
@@ -184,8 +168,7 @@ int flo_rest_rollout(struct flo_rest_call *call, struct flo_err *err)
 {
     uint64_t devices = flo_rest_number(call, "devices", DEVICES_SHOWN);
     struct flo_rollout_entry *entry;
-    int rv = flo_rollouts_find(
-        call->controller, flo_httpd_param(call->request, "id"), &entry, err);
+    int rv = flo_rollouts_find(call->controller, flo_httpd_param(call->request, "id"), &entry, err);
 
     if (rv < 0) {
         return rv;
@@ -201,15 +184,13 @@ int flo_rest_rollout(struct flo_rest_call *call, struct flo_err *err)
 int flo_rest_rollout_explain(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_rollout_entry *entry;
-    int rv = flo_rollouts_find(
-        call->controller, flo_httpd_param(call->request, "id"), &entry, err);
+    int rv = flo_rollouts_find(call->controller, flo_httpd_param(call->request, "id"), &entry, err);
 
     if (rv < 0) {
         return rv;
     }
     call->out = flo_rollouts_explained(call->controller, entry);
-    json_object_set_new(call->out, "gates",
-                        flo_object_rollout_gates(&entry->core));
+    json_object_set_new(call->out, "gates", flo_object_rollout_gates(&entry->core));
     flo_rollouts_show_scans(entry, call->out);
     return 0;
 }
@@ -218,11 +199,9 @@ int flo_rest_rollout_slices(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_rollout_entry *entry;
     json_t *items = NULL;
-    int rv = flo_rollouts_find(
-        call->controller, flo_httpd_param(call->request, "id"), &entry, err);
+    int rv = flo_rollouts_find(call->controller, flo_httpd_param(call->request, "id"), &entry, err);
 
-    rv = rv < 0 ? rv
-                : flo_rollouts_found_show(call->controller, entry, &items, err);
+    rv = rv < 0 ? rv : flo_rollouts_found_show(call->controller, entry, &items, err);
     if (rv == 0) {
         call->out = json_pack("{s:o}", "items", items);
     }
@@ -241,8 +220,7 @@ static int add_record(void *context, const struct flo_fleet_evidence *evidence)
     struct flo_err err = {0};
 
     records->last = evidence->number;
-    if (flo_json_parse(evidence->body, strlen(evidence->body), 1 << 20, &record,
-                       &err) < 0) {
+    if (flo_json_parse(evidence->body, strlen(evidence->body), 1 << 20, &record, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "rollout", &err);
         return 0;
     }
@@ -259,27 +237,24 @@ int flo_rest_rollout_evidence(struct flo_rest_call *call, struct flo_err *err)
     char next[32];
     uint64_t after = flo_rest_number(call, "cursor", 0);
     uint64_t limit = flo_rest_number(call, "limit", EVIDENCE_PAGE);
-    int rv = flo_rollouts_find(
-        call->controller, flo_httpd_param(call->request, "id"), &entry, err);
+    int rv = flo_rollouts_find(call->controller, flo_httpd_param(call->request, "id"), &entry, err);
 
     if (rv < 0) {
         return rv;
     }
     records.items = json_array();
-    rv = flo_fleet_evidence_list(call->controller->store, entry->core.id, after,
-                                 limit, add_record, &records, err);
+    rv = flo_fleet_evidence_list(call->controller->store, entry->core.id, after, limit, add_record,
+                                 &records, err);
     snprintf(next, sizeof(next), "%llu", (unsigned long long)records.last);
-    call->out = flo_rest_list(
-        records.items, json_array_size(records.items) == limit ? next : NULL);
+    call->out = flo_rest_list(records.items, json_array_size(records.items) == limit ? next : NULL);
     return rv;
 }
 
 static enum flo_rollout_event_kind action_of(const char *word)
 {
     static const enum flo_rollout_event_kind actions[] = {
-        FLO_ROLLOUT_EVENT_RESUME, FLO_ROLLOUT_EVENT_ABORT,
-        FLO_ROLLOUT_EVENT_ROLLBACK, FLO_ROLLOUT_EVENT_PROMOTE,
-        FLO_ROLLOUT_EVENT_APPROVE};
+        FLO_ROLLOUT_EVENT_RESUME, FLO_ROLLOUT_EVENT_ABORT, FLO_ROLLOUT_EVENT_ROLLBACK,
+        FLO_ROLLOUT_EVENT_PROMOTE, FLO_ROLLOUT_EVENT_APPROVE};
 
     for (size_t i = 0; i < FLO_COUNT(actions); i++) {
         if (strcmp(flo_rollout_event_word(actions[i]), word) == 0) {
@@ -291,20 +266,16 @@ static enum flo_rollout_event_kind action_of(const char *word)
 
 /* Devices would take nothing up in a frozen fleet, and nothing starts in a
  * change freeze. */
-static int may_act(struct flo_controller *controller,
-                   struct flo_rollout_entry *entry,
+static int may_act(struct flo_controller *controller, struct flo_rollout_entry *entry,
                    enum flo_rollout_event_kind kind, struct flo_err *err)
 {
-    bool starts = (kind == FLO_ROLLOUT_EVENT_RESUME ||
-                   kind == FLO_ROLLOUT_EVENT_PROMOTE) &&
-                  (entry->core.state == FLO_ROLLOUT_RUNNING ||
-                   entry->core.state == FLO_ROLLOUT_PAUSED);
+    bool starts =
+        (kind == FLO_ROLLOUT_EVENT_RESUME || kind == FLO_ROLLOUT_EVENT_PROMOTE) &&
+        (entry->core.state == FLO_ROLLOUT_RUNNING || entry->core.state == FLO_ROLLOUT_PAUSED);
     uint64_t until_ms;
     int rv = starts ? flo_rollouts_may_go_on(controller, err) : 0;
 
-    return rv == 0 && starts
-               ? flo_rollouts_check_bars(controller, entry, &until_ms, err)
-               : rv;
+    return rv == 0 && starts ? flo_rollouts_check_bars(controller, entry, &until_ms, err) : rv;
 }
 
 static int act(struct flo_rest_call *call, struct flo_rollout_entry *entry,
@@ -314,22 +285,18 @@ static int act(struct flo_rest_call *call, struct flo_rollout_entry *entry,
     const char *reason = flo_rest_text_in(call, "reason", "");
     char note[FLO_ROLLOUT_REASON];
 
-    flo_text_fitf(note, sizeof(note), "%s%s%s", call->name,
-                  reason[0] != '\0' ? ", " : "", reason);
+    flo_text_fitf(note, sizeof(note), "%s%s%s", call->name, reason[0] != '\0' ? ", " : "", reason);
     const char *slice = flo_rest_text_in(call, "slice", NULL);
-    if (slice != NULL && kind != FLO_ROLLOUT_EVENT_PROMOTE &&
-        kind != FLO_ROLLOUT_EVENT_ROLLBACK) {
+    if (slice != NULL && kind != FLO_ROLLOUT_EVENT_PROMOTE && kind != FLO_ROLLOUT_EVENT_ROLLBACK) {
         return flo_fail(err, FLO_E_REST_MEANING,
                         "slice: of the actions only promote and rollback are "
                         "for a slice");
     }
     return kind == FLO_ROLLOUT_EVENT_APPROVE
                ? flo_rollouts_approve(call->controller, entry, &by, note, err)
-               : flo_rollouts_step(call->controller, entry,
-                                   (struct flo_rollout_event){.kind = kind,
-                                                              .note = note,
-                                                              .slice = slice},
-                                   err);
+               : flo_rollouts_step(
+                     call->controller, entry,
+                     (struct flo_rollout_event){.kind = kind, .note = note, .slice = slice}, err);
 }
 
 /* A plan needs no typed name, but one that is given has to be right. */
@@ -352,8 +319,7 @@ static int plan_act(struct flo_rest_call *call, struct flo_rollout_entry *entry,
         rv = confirm(call, entry->core.release, err);
     }
     rv = rv < 0 ? rv : flo_rest_plan_has_room(call, true, err);
-    rv = rv < 0 ? rv
-                : flo_orders_plan_rollout(call->controller, entry, &plan, err);
+    rv = rv < 0 ? rv : flo_orders_plan_rollout(call->controller, entry, &plan, err);
     return rv < 0 ? rv : flo_rest_plan_order(call, plan, err);
 }
 
@@ -361,10 +327,8 @@ int flo_rest_rollout_act(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_rollout_entry *entry;
     char what[160];
-    enum flo_rollout_event_kind kind =
-        action_of(flo_rest_text_in(call, "action", ""));
-    int rv = flo_rollouts_find(
-        call->controller, flo_httpd_param(call->request, "id"), &entry, err);
+    enum flo_rollout_event_kind kind = action_of(flo_rest_text_in(call, "action", ""));
+    int rv = flo_rollouts_find(call->controller, flo_httpd_param(call->request, "id"), &entry, err);
 
     if (rv < 0 || (rv = flo_rest_may_group(call, entry->group, err)) < 0 ||
         (rv = may_act(call->controller, entry, kind, err)) < 0) {
@@ -379,23 +343,21 @@ int flo_rest_rollout_act(struct flo_rest_call *call, struct flo_err *err)
     if (call->is_dry) {
         return plan_act(call, entry, kind, err);
     }
-    if (kind == FLO_ROLLOUT_EVENT_ROLLBACK &&
-        (rv = confirm(call, entry->core.release, err)) < 0) {
+    if (kind == FLO_ROLLOUT_EVENT_ROLLBACK && (rv = confirm(call, entry->core.release, err)) < 0) {
         return rv;
     }
     if ((rv = act(call, entry, kind, err)) < 0) {
         return rv;
     }
     flo_object_rollout_etag(&entry->core, call->etag);
-    return flo_object_rollout(call->controller, entry, DEVICES_SHOWN,
-                              &call->out, err);
+    return flo_object_rollout(call->controller, entry, DEVICES_SHOWN, &call->out, err);
 }
 
 /* ---- orders ---- */
 
 /* Exactly one of device, group, everywhere: the scope is never guessed. */
-static int read_scope(const struct flo_rest_call *call,
-                      struct flo_take_back *out, struct flo_err *err)
+static int read_scope(const struct flo_rest_call *call, struct flo_take_back *out,
+                      struct flo_err *err)
 {
     static const char *const names[] = {"device", "group", "everywhere"};
     bool is_everywhere = flo_rest_flag_in(call, "everywhere", false);
@@ -406,8 +368,7 @@ static int read_scope(const struct flo_rest_call *call,
     }
     out->group = flo_rest_text_in(call, "group", NULL);
     out->device = flo_rest_text_in(call, "device", NULL);
-    if (given != 1 ||
-        (out->device == NULL && out->group == NULL && !is_everywhere)) {
+    if (given != 1 || (out->device == NULL && out->group == NULL && !is_everywhere)) {
         flo_fail(err, FLO_E_REST_MEANING,
                  "the order names %zu scopes; it takes exactly one of device, "
                  "group and everywhere:true",
@@ -430,8 +391,7 @@ static int take_id(void *context, const struct flo_fleet_device *device)
 /* A release that goes back everywhere is yanked unless the operator says
  * otherwise: late devices and open rollouts would take it again.  A release
  * that goes back on a group or a device is kept: others were not asked. */
-static void read_yank(const struct flo_rest_call *call,
-                      struct flo_take_back *what)
+static void read_yank(const struct flo_rest_call *call, struct flo_take_back *what)
 {
     bool is_everywhere = what->group != NULL && strcmp(what->group, "all") == 0;
 
@@ -439,9 +399,8 @@ static void read_yank(const struct flo_rest_call *call,
     what->is_yanked = flo_rest_flag_in(call, "yank", is_everywhere);
 }
 
-static int read_take_back(const struct flo_rest_call *call,
-                          struct flo_take_back *what, char *device,
-                          struct flo_err *err)
+static int read_take_back(const struct flo_rest_call *call, struct flo_take_back *what,
+                          char *device, struct flo_err *err)
 {
     int rv = 0;
 
@@ -451,16 +410,15 @@ static int read_take_back(const struct flo_rest_call *call,
     read_yank(call, what);
     what->by = call->name;
     if (what->device != NULL) {
-        rv = flo_fleet_device_get(call->controller->store, what->device,
-                                  take_id, device, err);
+        rv = flo_fleet_device_get(call->controller->store, what->device, take_id, device, err);
         what->device = device;
     }
     return rv;
 }
 
 /* A plan needs no typed name, but one that is given has to be right. */
-static int take_back(struct flo_rest_call *call, struct flo_take_back *what,
-                     bool is_dry, char *id, struct flo_err *err)
+static int take_back(struct flo_rest_call *call, struct flo_take_back *what, bool is_dry, char *id,
+                     struct flo_err *err)
 {
     struct flo_orders_plan *plan = NULL;
     char device[37];
@@ -479,24 +437,21 @@ static int take_back(struct flo_rest_call *call, struct flo_take_back *what,
         return flo_orders_take_back(call->controller, what, id, err);
     }
     rv = flo_rest_plan_has_room(call, true, err);
-    rv = rv < 0 ? rv
-                : flo_orders_plan_rollback(call->controller, what, &plan, err);
+    rv = rv < 0 ? rv : flo_orders_plan_rollback(call->controller, what, &plan, err);
     return rv < 0 ? rv : flo_rest_plan_order(call, plan, err);
 }
 
-static int set_heartbeat(struct flo_rest_call *call, uint64_t ms,
-                         struct flo_err *err)
+static int set_heartbeat(struct flo_rest_call *call, uint64_t ms, struct flo_err *err)
 {
     char text[32];
 
     snprintf(text, sizeof(text), "%llu", (unsigned long long)ms);
     call->controller->heartbeat_ms = ms;
-    return flo_fleet_setting_set(call->controller->store, "heartbeat_ms", text,
-                                 err);
+    return flo_fleet_setting_set(call->controller->store, "heartbeat_ms", text, err);
 }
 
-static int fleet_order(struct flo_rest_call *call, enum flo_order_op op,
-                       char *id, struct flo_err *err)
+static int fleet_order(struct flo_rest_call *call, enum flo_order_op op, char *id,
+                       struct flo_err *err)
 {
     uint64_t ms = flo_rest_number_in(call, "heartbeat_ms", 0);
     int rv = confirm(call, call->controller->fleet, err);
@@ -504,30 +459,25 @@ static int fleet_order(struct flo_rest_call *call, enum flo_order_op op,
     if (rv == 0 && op == FLO_ORDER_CONFIG) {
         rv = set_heartbeat(call, ms, err);
     }
-    return rv < 0 ? rv
-                  : flo_orders_fleet(call->controller, op, call->name, ms, id,
-                                     err);
+    return rv < 0 ? rv : flo_orders_fleet(call->controller, op, call->name, ms, id, err);
 }
 
 /* The typed name is the model's. */
-static int remove_model(struct flo_rest_call *call,
-                        const struct flo_take_back *scope, bool is_dry,
+static int remove_model(struct flo_rest_call *call, const struct flo_take_back *scope, bool is_dry,
                         char *id, struct flo_err *err)
 {
-    struct flo_remove what = {
-        .group = scope->group,
-        .by = call->name,
-        .model = flo_rest_text_in(call, "model", ""),
-        .reason = flo_rest_text_in(call, "reason", ""),
-        .keeps_blobs =
-            strcmp(flo_rest_text_in(call, "keep", "none"), "blobs") == 0};
+    struct flo_remove what = {.group = scope->group,
+                              .by = call->name,
+                              .model = flo_rest_text_in(call, "model", ""),
+                              .reason = flo_rest_text_in(call, "reason", ""),
+                              .keeps_blobs =
+                                  strcmp(flo_rest_text_in(call, "keep", "none"), "blobs") == 0};
     struct flo_orders_plan *plan = NULL;
     char device[37];
     int rv = 0;
 
     if (scope->device != NULL) {
-        rv = flo_fleet_device_get(call->controller->store, scope->device,
-                                  take_id, device, err);
+        rv = flo_fleet_device_get(call->controller->store, scope->device, take_id, device, err);
         what.device = device;
     }
     if (rv == 0 && (!is_dry || json_object_get(call->in, "confirm") != NULL)) {
@@ -540,8 +490,7 @@ static int remove_model(struct flo_rest_call *call,
         return flo_orders_remove(call->controller, &what, id, err);
     }
     rv = flo_rest_plan_has_room(call, true, err);
-    rv = rv < 0 ? rv
-                : flo_orders_plan_removal(call->controller, &what, &plan, err);
+    rv = rv < 0 ? rv : flo_orders_plan_removal(call->controller, &what, &plan, err);
     return rv < 0 ? rv : flo_rest_plan_order(call, plan, err);
 }
 
@@ -559,24 +508,20 @@ static int take_asked(void *context, const struct flo_fleet_device *device)
 }
 
 /* A retired device never answers. */
-static int find_asked(struct flo_rest_call *call, const char *device, char *id,
-                      struct flo_err *err)
+static int find_asked(struct flo_rest_call *call, const char *device, char *id, struct flo_err *err)
 {
     struct asked asked = {.id = id};
-    int rv = flo_fleet_device_get(call->controller->store, device, take_asked,
-                                  &asked, err);
+    int rv = flo_fleet_device_get(call->controller->store, device, take_asked, &asked, err);
 
     return rv == 0 && asked.is_retired
-               ? flo_fail(err, FLO_E_DEVICE_ABSENT, "device %s is retired",
-                          device)
+               ? flo_fail(err, FLO_E_DEVICE_ABSENT, "device %s is retired", device)
                : rv;
 }
 
 /* A device is asked for a report; nothing changes there, so nothing is typed.
  */
 static int ask_report(struct flo_rest_call *call, enum flo_order_op op,
-                      const struct flo_take_back *what, char *id,
-                      struct flo_err *err)
+                      const struct flo_take_back *what, char *id, struct flo_err *err)
 {
     struct flo_order order = {.op = op, .scope.bucket_to = FLO_BUCKETS};
 
@@ -629,17 +574,15 @@ int flo_rest_order_issue(struct flo_rest_call *call, struct flo_err *err)
         call->status = 200;
         return rv;
     }
-    rv = flo_fleet_order_reason(call->controller->store, id,
-                                flo_rest_text_in(call, "reason", ""), err);
-    return rv < 0 ? rv
-                  : flo_object_order(call->controller, id, 0, &call->out, err);
+    rv = flo_fleet_order_reason(call->controller->store, id, flo_rest_text_in(call, "reason", ""),
+                                err);
+    return rv < 0 ? rv : flo_object_order(call->controller, id, 0, &call->out, err);
 }
 
 int flo_rest_order(struct flo_rest_call *call, struct flo_err *err)
 {
-    return flo_object_order(
-        call->controller, flo_httpd_param(call->request, "id"),
-        flo_rest_number(call, "devices", 200), &call->out, err);
+    return flo_object_order(call->controller, flo_httpd_param(call->request, "id"),
+                            flo_rest_number(call, "devices", 200), &call->out, err);
 }
 
 #define ORDERS_SHOWN 50
@@ -658,26 +601,23 @@ static int add_order(void *context, const struct flo_fleet_order *order)
         return 0;
     }
     flo_text_list_add(&ids->list, order->id);
-    snprintf(ids->page->last, sizeof(ids->page->last), "%llu",
-             (unsigned long long)order->seq);
+    snprintf(ids->page->last, sizeof(ids->page->last), "%llu", (unsigned long long)order->seq);
     return 0;
 }
 
 /* Emergency orders, newest first. */
 int flo_rest_orders(struct flo_rest_call *call, struct flo_err *err)
 {
-    struct flo_rest_page page = {
-        .items = json_array(),
-        .limit = flo_rest_number(call, "limit", ORDERS_SHOWN)};
+    struct flo_rest_page page = {.items = json_array(),
+                                 .limit = flo_rest_number(call, "limit", ORDERS_SHOWN)};
     struct order_ids ids = {.page = &page};
-    int rv = flo_fleet_order_tracked(
-        call->controller->store, flo_rest_number(call, "cursor", FLO_FLEET_ALL),
-        page.limit + 1, add_order, &ids, err);
+    int rv = flo_fleet_order_tracked(call->controller->store,
+                                     flo_rest_number(call, "cursor", FLO_FLEET_ALL), page.limit + 1,
+                                     add_order, &ids, err);
 
     for (size_t i = 0; i < ids.list.count && rv == 0; i++) {
         json_t *view = NULL;
-        rv = flo_object_order(call->controller, ids.list.items[i], 0, &view,
-                              err);
+        rv = flo_object_order(call->controller, ids.list.items[i], 0, &view, err);
         if (rv == 0) {
             json_array_append_new(page.items, view);
         }

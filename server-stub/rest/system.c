@@ -47,20 +47,16 @@ int flo_rest_readyz(struct flo_rest_call *call, struct flo_err *err)
                                                     : "ready";
     call->status = strcmp(state, "ready") == 0 ? 200 : 503;
     call->out = json_pack(
-        "{s:s,s:s,s:s,s:b,s:b,s:I,s:I,s:I,s:I,s:{s:s,s:I,s:I}}", "status",
-        state, "blobs", blobs_state(controller), "database",
-        failed.code != 0 ? flo_error_id(failed.code) : "ok", "audit_ok",
-        (int)!controller->audit.is_broken, "broker", (int)is_up,
-        "devices_online", (json_int_t)count.online, "devices_max",
-        (json_int_t)devices_max, "devices_unproved",
-        (json_int_t)flo_proofs_missing(controller->proofs, count.devices),
-        "disk_free_bytes", (json_int_t)flo_disk_free(controller->dir),
-        "telemetry", "state",
+        "{s:s,s:s,s:s,s:b,s:b,s:I,s:I,s:I,s:I,s:{s:s,s:I,s:I}}", "status", state, "blobs",
+        blobs_state(controller), "database", failed.code != 0 ? flo_error_id(failed.code) : "ok",
+        "audit_ok", (int)!controller->audit.is_broken, "broker", (int)is_up, "devices_online",
+        (json_int_t)count.online, "devices_max", (json_int_t)devices_max, "devices_unproved",
+        (json_int_t)flo_proofs_missing(controller->proofs, count.devices), "disk_free_bytes",
+        (json_int_t)flo_disk_free(controller->dir), "telemetry", "state",
         !lane.listens                            ? "waiting"
         : flo_lane_is_shedding(controller->lane) ? "shedding"
                                                  : "ok",
-        "shed", (json_int_t)(lane.shed + lane.lost), "limited",
-        (json_int_t)lane.limited);
+        "shed", (json_int_t)(lane.shed + lane.lost), "limited", (json_int_t)lane.limited);
     return 0;
 }
 
@@ -69,12 +65,11 @@ int flo_rest_version(struct flo_rest_call *call, struct flo_err *err)
     bool is_frozen = false;
     int rv = flo_fleet_is_frozen(call->controller->store, &is_frozen, err);
 
-    call->out = json_pack("{s:s,s:s,s:s,s:I,s:s,s:b,s:I}", "version",
-                          FLO_VERSION, "fleet", call->controller->fleet, "boot",
-                          call->controller->boot, "heartbeat_ms",
+    call->out = json_pack("{s:s,s:s,s:s,s:I,s:s,s:b,s:I}", "version", FLO_VERSION, "fleet",
+                          call->controller->fleet, "boot", call->controller->boot, "heartbeat_ms",
                           (json_int_t)call->controller->heartbeat_ms, "mqtt",
-                          call->controller->addresses.mqtt, "frozen",
-                          (int)is_frozen, "now_ms", (json_int_t)flo_wall_ms());
+                          call->controller->addresses.mqtt, "frozen", (int)is_frozen, "now_ms",
+                          (json_int_t)flo_wall_ms());
     return rv;
 }
 
@@ -87,9 +82,8 @@ int flo_rest_error(struct flo_rest_call *call, struct flo_err *err)
     if (code == 0) {
         return flo_fail(err, FLO_E_ABSENT, "no error has the id %.80s", id);
     }
-    call->out =
-        json_pack("{s:s,s:s,s:s,s:i,s:i}", "id", flo_error_id(code), "meaning",
-                  flo_error_meaning(code), "fix", flo_error_fix(code), "status",
-                  flo_httpd_status_of(code), "exit", (int)flo_error_exit(code));
+    call->out = json_pack("{s:s,s:s,s:s,s:i,s:i}", "id", flo_error_id(code), "meaning",
+                          flo_error_meaning(code), "fix", flo_error_fix(code), "status",
+                          flo_httpd_status_of(code), "exit", (int)flo_error_exit(code));
     return 0;
 }

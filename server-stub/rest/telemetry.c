@@ -4,8 +4,8 @@
 
 #include "server-stub/rest/rest.h"
 
-static void on_answer(void *context, const struct flo_lane_query *query,
-                      const char *text, const struct flo_err *err)
+static void on_answer(void *context, const struct flo_lane_query *query, const char *text,
+                      const struct flo_err *err)
 {
     struct flo_httpd_request *request = context;
 
@@ -30,9 +30,8 @@ static void on_closed(void *user)
 int flo_rest_telemetry(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_telemetry_query what;
-    int rv = call->in == NULL
-                 ? flo_fail(err, FLO_E_REST_SCHEMA, "a JSON body belongs here")
-                 : flo_telemetry_query_parse(call->in, &what, err);
+    int rv = call->in == NULL ? flo_fail(err, FLO_E_REST_SCHEMA, "a JSON body belongs here")
+                              : flo_telemetry_query_parse(call->in, &what, err);
 
     if (rv < 0) {
         return rv;

@@ -46,7 +46,5 @@ int flo_web_open(struct flo_rest *rest, struct flo_err *err)
     }
     rv = flo_httpd_route(httpd, "GET", "/", 0, on_get, NULL, err);
 
-    return rv < 0 ? rv
-                  : flo_httpd_route(httpd, "GET", "/app/...", 0, on_get, NULL,
-                                    err);
+    return rv < 0 ? rv : flo_httpd_route(httpd, "GET", "/app/...", 0, on_get, NULL, err);
 }

@@ -35,8 +35,7 @@
 #define PROBE "flotilla keeps artifacts here\n"
 #define BYTES_MAX (UINT64_C(64) << 30) /* where no release states less */
 #define GET_STALLED_MS 10000           /* a client that has only to read */
-#define EMPTY_SHA256                                                           \
-    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+#define EMPTY_SHA256 "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 /* Bits of what fails.  A success of the same kind takes its bit away. */
 enum kind { A_PUT = 1, A_GET = 2, A_LOOK = 4 };
@@ -68,8 +67,7 @@ struct flo_depot_threads {
 
 /* ---- keys ---- */
 
-int flo_depot_keys_read(const char *path, struct flo_depot_keys *out,
-                        struct flo_err *err)
+int flo_depot_keys_read(const char *path, struct flo_depot_keys *out, struct flo_err *err)
 {
     char *text = NULL;
     size_t bytes = 0;
@@ -80,8 +78,8 @@ int flo_depot_keys_read(const char *path, struct flo_depot_keys *out,
     if (rv < 0) {
         return flo_wrap(err, rv, "--blobs-keys");
     }
-    if (sscanf(text, "s3 %64s %128s %256s %n", out->region, out->access_key,
-               out->secret_key, &end) != 3) {
+    if (sscanf(text, "s3 %64s %128s %256s %n", out->region, out->access_key, out->secret_key,
+               &end) != 3) {
         out->region[0] = '\0';
         (void)sscanf(text, "bearer %1024s %n", out->bearer, &end);
     }
@@ -101,21 +99,17 @@ static bool is_port(const char *text)
 {
     size_t digits = strspn(text, "0123456789");
 
-    return digits > 0 && digits <= 5 &&
-           (text[digits] == '\0' || text[digits] == '/');
+    return digits > 0 && digits <= 5 && (text[digits] == '\0' || text[digits] == '/');
 }
 
 /* Not shown when it is refused: it may have a password. */
 int flo_depot_url_check(const char *url, struct flo_err *err)
 {
-    static const char *const near[] = {
-        "http://127.0.0.1:", "http://localhost:", "http://[::1]:"};
-    bool is_good =
-        strncmp(url, "https://", 8) == 0 && strcspn(url + 8, "/@\\") > 0;
+    static const char *const near[] = {"http://127.0.0.1:", "http://localhost:", "http://[::1]:"};
+    bool is_good = strncmp(url, "https://", 8) == 0 && strcspn(url + 8, "/@\\") > 0;
 
     for (size_t i = 0; i < FLO_COUNT(near) && !is_good; i++) {
-        is_good = strncmp(url, near[i], strlen(near[i])) == 0 &&
-                  is_port(url + strlen(near[i]));
+        is_good = strncmp(url, near[i], strlen(near[i])) == 0 && is_port(url + strlen(near[i]));
     }
     if (is_good && strlen(url) <= 400 && strpbrk(url, "?#@\\ ") == NULL) {
         return 0;
@@ -157,8 +151,7 @@ static int check_room(struct transfer *transfer)
                : flo_fail(transfer->err, FLO_E_DISK_FULL,
                           "%llu bytes are free for copies of artifacts; %llu "
                           "are to come, and %llu are kept",
-                          (unsigned long long)left,
-                          (unsigned long long)bytes_to_come(transfer),
+                          (unsigned long long)left, (unsigned long long)bytes_to_come(transfer),
                           (unsigned long long)ROOM_KEPT);
 }
 
@@ -191,17 +184,14 @@ static int on_data(void *context, const void *data, size_t bytes)
     if (transfer->fd < 0) {
         return 0;
     }
-    int rv = transfer->looked == 0 ||
-                     transfer->bytes - transfer->looked >= ROOM_BYTES
+    int rv = transfer->looked == 0 || transfer->bytes - transfer->looked >= ROOM_BYTES
                  ? check_room(transfer)
                  : 0;
-    return rv < 0 ? rv
-                  : flo_fd_write_all(transfer->fd, data, bytes, transfer->err);
+    return rv < 0 ? rv : flo_fd_write_all(transfer->fd, data, bytes, transfer->err);
 }
 
 /* Errors are for people and devices, who are not told the address. */
-static int fail_call(const struct transfer *transfer, int rv,
-                     struct flo_err *err)
+static int fail_call(const struct transfer *transfer, int rv, struct flo_err *err)
 {
     const struct flo_depot_threads *threads = transfer->threads;
     struct flo_err cause = *err;
@@ -224,46 +214,41 @@ static int fail_call(const struct transfer *transfer, int rv,
 }
 
 /* `fd` of a PUT is what is sent; of a GET, where it goes. */
-static int call(struct transfer *transfer, struct hand *hand,
-                const char *method, const struct flo_digest *digest, int fd,
-                struct flo_http_answer *answer, struct flo_err *err)
+static int call(struct transfer *transfer, struct hand *hand, const char *method,
+                const struct flo_digest *digest, int fd, struct flo_http_answer *answer,
+                struct flo_err *err)
 {
     struct flo_depot_threads *threads = transfer->threads;
     bool is_put = strcmp(method, "PUT") == 0;
     char hex[2 * FLO_DIGEST_BYTES + 1];
     char url[640], sum[128];
-    const char *headers[] = {threads->keys.region[0] != '\0' ? sum : NULL,
-                             NULL};
+    const char *headers[] = {threads->keys.region[0] != '\0' ? sum : NULL, NULL};
 
     flo_hex_encode(digest->bytes, FLO_DIGEST_BYTES, hex);
     snprintf(url, sizeof(url), "%s%ssha256-%s", threads->url,
              threads->url[strlen(threads->url) - 1] == '/' ? "" : "/", hex);
-    snprintf(sum, sizeof(sum), "x-amz-content-sha256: %s",
-             is_put ? hex : EMPTY_SHA256);
+    snprintf(sum, sizeof(sum), "x-amz-content-sha256: %s", is_put ? hex : EMPTY_SHA256);
     transfer->err = err;
-    const struct flo_http_request request = {
-        .method = method,
-        .url = url,
-        .headers = headers,
-        .body_fd = is_put ? fd : 0,
-        .content_type = "application/octet-stream",
-        .low_speed_ms = is_put ? 0 : GET_STALLED_MS,
-        .on_data = is_put ? NULL : on_data,
-        .on_progress = on_progress,
-        .context = transfer};
+    const struct flo_http_request request = {.method = method,
+                                             .url = url,
+                                             .headers = headers,
+                                             .body_fd = is_put ? fd : 0,
+                                             .content_type = "application/octet-stream",
+                                             .low_speed_ms = is_put ? 0 : GET_STALLED_MS,
+                                             .on_data = is_put ? NULL : on_data,
+                                             .on_progress = on_progress,
+                                             .context = transfer};
     int rv = flo_http_call(hand->http, &request, answer, err);
-    hand->is_final =
-        transfer->is_too_large ||
-        (rv == 0 && answer->status >= 300 && !flo_http_is_passing(0, answer));
+    hand->is_final = transfer->is_too_large ||
+                     (rv == 0 && answer->status >= 300 && !flo_http_is_passing(0, answer));
     if (rv < 0) {
         rv = fail_call(transfer, rv, err);
     } else if (answer->status == 404 && !is_put) {
-        rv = flo_fail(err, FLO_E_BLOB_ABSENT,
-                      "the store of artifacts has no sha256:%s", hex);
+        rv = flo_fail(err, FLO_E_BLOB_ABSENT, "the store of artifacts has no sha256:%s", hex);
     } else if (answer->status < 200 || answer->status > 299) {
-        rv = flo_fail(err, FLO_E_NET_STATUS,
-                      "the store of artifacts answered %d to %s of sha256:%s",
-                      answer->status, method, hex);
+        rv =
+            flo_fail(err, FLO_E_NET_STATUS, "the store of artifacts answered %d to %s of sha256:%s",
+                     answer->status, method, hex);
     }
     flo_buf_deinit(&answer->body);
     return rv;
@@ -285,12 +270,11 @@ static int open_client(struct flo_depot_threads *threads, struct flo_http **out,
 
 /* Read it, and compare what came with its name.  `bytes_max` 0: nobody states
  * how many there are. */
-static int read_back(struct hand *hand, const struct flo_digest *digest,
-                     uint64_t bytes_max, int fd, struct flo_err *err)
+static int read_back(struct hand *hand, const struct flo_digest *digest, uint64_t bytes_max, int fd,
+                     struct flo_err *err)
 {
     struct transfer transfer = {.threads = hand->threads,
-                                .bytes_max =
-                                    bytes_max != 0 ? bytes_max : BYTES_MAX,
+                                .bytes_max = bytes_max != 0 ? bytes_max : BYTES_MAX,
                                 .is_stated = bytes_max != 0,
                                 .fd = fd};
     struct flo_http_answer answer = {0};
@@ -314,8 +298,8 @@ static int read_back(struct hand *hand, const struct flo_digest *digest,
 /* ---- there ---- */
 
 /* A whole one of that length; its bytes were compared when they came. */
-static int is_there(struct hand *hand, const struct flo_digest *digest,
-                    uint64_t bytes, bool *out, struct flo_err *err)
+static int is_there(struct hand *hand, const struct flo_digest *digest, uint64_t bytes, bool *out,
+                    struct flo_err *err)
 {
     struct transfer transfer = {.threads = hand->threads, .fd = -1};
     struct flo_http_answer answer = {0};
@@ -325,8 +309,7 @@ static int is_there(struct hand *hand, const struct flo_digest *digest,
     return rv == FLO_E_BLOB_ABSENT ? 0 : rv;
 }
 
-static int put(struct hand *hand, const struct flo_digest *digest, int fd,
-               struct flo_err *err)
+static int put(struct hand *hand, const struct flo_digest *digest, int fd, struct flo_err *err)
 {
     struct transfer transfer = {.threads = hand->threads, .fd = -1};
     struct flo_http_answer answer = {0};
@@ -357,8 +340,8 @@ static int put_probe(struct hand *hand, struct flo_err *err)
 
 /* ---- and back ---- */
 
-static int get(struct hand *hand, const struct flo_digest *digest,
-               uint64_t bytes_max, const char *path, struct flo_err *err)
+static int get(struct hand *hand, const struct flo_digest *digest, uint64_t bytes_max,
+               const char *path, struct flo_err *err)
 {
     const char *folder = hand->threads->folder;
     char temporary[4096 + 64];
@@ -369,8 +352,7 @@ static int get(struct hand *hand, const struct flo_digest *digest,
         return flo_fail_errno(err, FLO_E_IO_WRITE, "%s", temporary);
     }
     int rv = read_back(hand, digest, bytes_max, fd, err);
-    if (rv == 0 && (fchmod(fd, 0644) < 0 || fdatasync(fd) < 0 ||
-                    rename(temporary, path) < 0)) {
+    if (rv == 0 && (fchmod(fd, 0644) < 0 || fdatasync(fd) < 0 || rename(temporary, path) < 0)) {
         rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path);
     }
     close(fd);
@@ -410,16 +392,14 @@ static void note(struct flo_depot_threads *threads, enum kind kind, int rv,
     }
     if (rv < 0 && !is_absent && rv != FLO_E_DISK_FULL) {
         (void)atomic_fetch_or(&threads->depot.failing, bit);
-    } else if (rv == 0 &&
-               atomic_fetch_and(&threads->depot.failing, ~bit) == bit) {
+    } else if (rv == 0 && atomic_fetch_and(&threads->depot.failing, ~bit) == bit) {
         flo_log(FLO_LOG_INFO, "blobs", "%s answers again", threads->url);
     }
 }
 
 /* Nobody meets a file here that is not there.  A file of that name is no
  * witness of the store, so it is brought there in any case. */
-static int take_in(struct hand *hand, const struct flo_depot_job *job,
-                   struct flo_err *err)
+static int take_in(struct hand *hand, const struct flo_depot_job *job, struct flo_err *err)
 {
     int fd = open(job->from, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
@@ -435,8 +415,7 @@ static int take_in(struct hand *hand, const struct flo_depot_job *job,
 }
 
 /* With the mutex: more of them may come until it is done. */
-static bool is_left(struct flo_depot_threads *threads,
-                    const struct flo_depot_job *job)
+static bool is_left(struct flo_depot_threads *threads, const struct flo_depot_job *job)
 {
     bool is_left = job->what == FLO_DEPOT_GET;
 
@@ -448,8 +427,7 @@ static bool is_left(struct flo_depot_threads *threads,
     return is_left;
 }
 
-static int try_once(struct hand *hand, struct flo_depot_job *job,
-                    struct flo_err *err)
+static int try_once(struct hand *hand, struct flo_depot_job *job, struct flo_err *err)
 {
     struct flo_depot_threads *threads = hand->threads;
     bool is_put = job->what == FLO_DEPOT_PUT;
@@ -458,8 +436,8 @@ static int try_once(struct hand *hand, struct flo_depot_job *job,
     if (!is_put && access(job->path, F_OK) == 0) {
         return 0; /* another job brought it */
     }
-    int rv = is_put ? take_in(hand, job, err)
-                    : get(hand, &job->digest, job->bytes_max, job->path, err);
+    int rv =
+        is_put ? take_in(hand, job, err) : get(hand, &job->digest, job->bytes_max, job->path, err);
     note(threads, is_put ? A_PUT : A_GET, rv, err);
     return rv;
 }
@@ -477,8 +455,8 @@ static void carry_out(struct hand *hand, struct flo_depot_job *job)
             break;
         }
         int rv = try_once(hand, job, &err);
-        if (rv == 0 || rv == FLO_E_DISK_FULL || hand->is_final ||
-            i + 1 == TRIES || !pause_for(threads, pause_ms)) {
+        if (rv == 0 || rv == FLO_E_DISK_FULL || hand->is_final || i + 1 == TRIES ||
+            !pause_for(threads, pause_ms)) {
             break;
         }
         pause_ms *= 2;
@@ -505,8 +483,7 @@ static void tell(struct flo_depot_threads *threads, struct flo_depot_job *job)
 }
 
 /* With the mutex. */
-static struct flo_depot_job *take_job(struct flo_depot_threads *threads,
-                                      int queue)
+static struct flo_depot_job *take_job(struct flo_depot_threads *threads, int queue)
 {
     struct flo_depot_job *job = threads->first[queue];
 
@@ -551,9 +528,8 @@ static void *work(void *context)
 }
 
 /* A copy that was damaged here shall not take the place of a whole one. */
-static int check_copy(const char *name, const char *path, int fd,
-                      const struct flo_digest *digest, bool *is_whole,
-                      struct flo_err *err)
+static int check_copy(const char *name, const char *path, int fd, const struct flo_digest *digest,
+                      bool *is_whole, struct flo_err *err)
 {
     char aside[4096 + 300];
     struct flo_digest found;
@@ -563,14 +539,11 @@ static int check_copy(const char *name, const char *path, int fd,
     if (rv < 0 || *is_whole) {
         return rv;
     }
-    snprintf(aside, sizeof(aside), "%.*sdamaged-%s",
-             (int)(strlen(path) - strlen(name)), path, name);
-    flo_log(FLO_LOG_ERROR, "blobs",
-            "%s has other bytes than its name says: it is %s from now on", path,
-            aside);
-    return rename(path, aside) == 0
-               ? 0
-               : flo_fail_errno(err, FLO_E_IO_WRITE, "%s", aside);
+    snprintf(aside, sizeof(aside), "%.*sdamaged-%s", (int)(strlen(path) - strlen(name)), path,
+             name);
+    flo_log(FLO_LOG_ERROR, "blobs", "%s has other bytes than its name says: it is %s from now on",
+            path, aside);
+    return rename(path, aside) == 0 ? 0 : flo_fail_errno(err, FLO_E_IO_WRITE, "%s", aside);
 }
 
 static int bring(struct hand *hand, const char *name, struct flo_err *err)
@@ -581,8 +554,7 @@ static int bring(struct hand *hand, const char *name, struct flo_err *err)
     bool is_done = false;
     bool is_whole = false;
 
-    if (strncmp(name, "sha256-", 7) != 0 ||
-        strlen(name) != 7 + 2 * FLO_DIGEST_BYTES ||
+    if (strncmp(name, "sha256-", 7) != 0 || strlen(name) != 7 + 2 * FLO_DIGEST_BYTES ||
         !flo_hex_decode(name + 7, digest.bytes, FLO_DIGEST_BYTES)) {
         return 0;
     }
@@ -684,8 +656,7 @@ static struct flo_depot_job *find_same(struct flo_depot_threads *threads,
     }
     for (size_t i = 0; i < THREADS; i++) {
         struct flo_depot_job *at = threads->hands[i].job;
-        if (at != NULL && at->what == job->what &&
-            flo_digest_equal(&at->digest, &job->digest)) {
+        if (at != NULL && at->what == job->what && flo_digest_equal(&at->digest, &job->digest)) {
             return at;
         }
     }
@@ -719,8 +690,7 @@ static int ask(void *self, struct flo_depot_job *job, struct flo_err *err)
         return 0;
     }
     free(job);
-    flo_fail(err, FLO_E_REST_LIMIT, "%d artifacts wait for their store already",
-             most);
+    flo_fail(err, FLO_E_REST_LIMIT, "%d artifacts wait for their store already", most);
     return flo_err_fix(err, "ask again soon");
 }
 
@@ -755,22 +725,18 @@ struct flo_depot *flo_depot_of(struct flo_depot_threads *threads)
 
 /* ---- opening ---- */
 
-static int start(struct flo_depot_threads *threads, struct event_base *base,
-                 struct flo_err *err)
+static int start(struct flo_depot_threads *threads, struct event_base *base, struct flo_err *err)
 {
-    threads->event = threads->wake_fd < 0
-                         ? NULL
-                         : event_new(base, threads->wake_fd,
-                                     EV_READ | EV_PERSIST, on_done, threads);
+    threads->event = threads->wake_fd < 0 ? NULL
+                                          : event_new(base, threads->wake_fd, EV_READ | EV_PERSIST,
+                                                      on_done, threads);
     if (threads->event == NULL || event_add(threads->event, NULL) < 0) {
         return flo_fail(err, FLO_E_MEMORY, "depot");
     }
     for (size_t i = 0; i <= THREADS; i++) {
         threads->hands[i] =
-            (struct hand){.threads = threads,
-                          .queue = i == 0 ? FLO_DEPOT_PUT : FLO_DEPOT_GET};
-        if (pthread_create(&threads->threads[i], NULL,
-                           i < THREADS ? work : look,
+            (struct hand){.threads = threads, .queue = i == 0 ? FLO_DEPOT_PUT : FLO_DEPOT_GET};
+        if (pthread_create(&threads->threads[i], NULL, i < THREADS ? work : look,
                            &threads->hands[i]) != 0) {
             return flo_fail(err, FLO_E_PROCESS, "the depot's thread");
         }
@@ -779,9 +745,8 @@ static int start(struct flo_depot_threads *threads, struct event_base *base,
     return 0;
 }
 
-int flo_depot_open(const struct flo_depot_options *options,
-                   struct event_base *base, struct flo_depot_threads **out,
-                   struct flo_err *err)
+int flo_depot_open(const struct flo_depot_options *options, struct event_base *base,
+                   struct flo_depot_threads **out, struct flo_err *err)
 {
     struct flo_depot_threads *threads = calloc(1, sizeof(*threads));
 
@@ -798,8 +763,7 @@ int flo_depot_open(const struct flo_depot_options *options,
     snprintf(threads->url, sizeof(threads->url), "%s", options->url);
     snprintf(threads->ca_file, sizeof(threads->ca_file), "%s",
              options->ca_file != NULL ? options->ca_file : "");
-    int rv = flo_path_join(threads->folder, sizeof(threads->folder),
-                           options->dir, "blobs")
+    int rv = flo_path_join(threads->folder, sizeof(threads->folder), options->dir, "blobs")
                  ? 0
                  : flo_fail(err, FLO_E_IO_OPEN, "path of blobs is too long");
     if (rv == 0 && options->keys_or_null != NULL) {

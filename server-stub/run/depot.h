@@ -19,8 +19,7 @@ struct flo_depot_keys {
     char access_key[129];
     char secret_key[257];
 };
-FLO_MUST_USE int flo_depot_keys_read(const char *path,
-                                     struct flo_depot_keys *out,
+FLO_MUST_USE int flo_depot_keys_read(const char *path, struct flo_depot_keys *out,
                                      struct flo_err *err);
 /* https://, or http:// on loopback.  FLO_E_USAGE. */
 FLO_MUST_USE int flo_depot_url_check(const char *url, struct flo_err *err);
@@ -33,10 +32,8 @@ struct flo_depot_options {
 };
 /* Start.  Files of DIR/blobs that it lacks are brought there, again and again
  * until it has them.  `base` runs on this thread. */
-FLO_MUST_USE int flo_depot_open(const struct flo_depot_options *options,
-                                struct event_base *base,
-                                struct flo_depot_threads **out,
-                                struct flo_err *err);
+FLO_MUST_USE int flo_depot_open(const struct flo_depot_options *options, struct event_base *base,
+                                struct flo_depot_threads **out, struct flo_err *err);
 struct flo_depot *flo_depot_of(struct flo_depot_threads *threads);
 /* Jobs that wait end with an error.  NULL is fine. */
 void flo_depot_close(struct flo_depot_threads *threads);

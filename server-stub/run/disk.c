@@ -27,8 +27,8 @@ static void on_wake(evutil_socket_t fd, short what, void *context)
     flo_outgoing_durable(disk->controller);
 }
 
-int flo_disk_open(struct flo_controller *controller, struct event_base *base,
-                  struct flo_disk *disk, struct flo_err *err)
+int flo_disk_open(struct flo_controller *controller, struct event_base *base, struct flo_disk *disk,
+                  struct flo_err *err)
 {
     int fd = flo_wake_open();
 
@@ -48,8 +48,7 @@ void flo_disk_tick(struct flo_disk *disk)
     struct flo_err err = {0};
 
     flo_fleet_look(disk->controller->store);
-    if (disk->is_failing &&
-        flo_fleet_flush(disk->controller->store, &err) < 0) {
+    if (disk->is_failing && flo_fleet_flush(disk->controller->store, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "store", &err);
     }
 }

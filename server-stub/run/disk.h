@@ -17,9 +17,8 @@ struct flo_disk {
     bool is_failing;
 };
 
-FLO_MUST_USE int flo_disk_open(struct flo_controller *controller,
-                               struct event_base *base, struct flo_disk *disk,
-                               struct flo_err *err);
+FLO_MUST_USE int flo_disk_open(struct flo_controller *controller, struct event_base *base,
+                               struct flo_disk *disk, struct flo_err *err);
 void flo_disk_tick(struct flo_disk *disk);
 /* Flush, and tell it; harmless when it is not open. */
 void flo_disk_close(struct flo_disk *disk);

@@ -49,7 +49,7 @@ struct flo_run {
     /* Client of the identity provider; NULL: none. */
     struct flo_asker *asker;
     struct flo_depot_threads *depot; /* threads for artifacts; NULL: none */
-    struct flo_rest rest; /* with the listeners, the broker and MQTT */
+    struct flo_rest rest;            /* with the listeners, the broker and MQTT */
     const char *host_names[FLO_CONTROLLER_HOST_NAMES_MAX + 5]; /* with NULL */
     bool ends_broker; /* the broker does not wait for the next controller */
     struct event *tick, *beat;
@@ -76,10 +76,9 @@ static void on_committed(void *context, const struct flo_outgoing *outgoing)
     struct flo_err err = {0};
 
     if (outgoing->has_authorities &&
-        (flo_httpd_tls_again(run->rest.httpd, FLO_TAG_PEOPLE, false, &err) <
-             0 ||
-         flo_httpd_tls_again(run->rest.httpd, FLO_TAG_DEVICES,
-                             outgoing->lost_authority, &err) < 0)) {
+        (flo_httpd_tls_again(run->rest.httpd, FLO_TAG_PEOPLE, false, &err) < 0 ||
+         flo_httpd_tls_again(run->rest.httpd, FLO_TAG_DEVICES, outgoing->lost_authority, &err) <
+             0)) {
         flo_log_err(FLO_LOG_ERROR, "rest", &err);
     }
 }
@@ -100,18 +99,15 @@ static int renew_leaves(struct flo_run *run, struct flo_err *err)
         (rv = flo_httpd_tls_again(httpd, FLO_TAG_DEVICES, false, err)) < 0) {
         return rv;
     }
-    return run->rest.broker != NULL ? flo_broker_again(run->rest.broker, err)
-                                    : 0;
+    return run->rest.broker != NULL ? flo_broker_again(run->rest.broker, err) : 0;
 }
 
-static int ask_to_renew(struct flo_run *run, uint64_t now_ms,
-                        struct flo_err *err)
+static int ask_to_renew(struct flo_run *run, uint64_t now_ms, struct flo_err *err)
 {
     struct flo_controller *controller = run->controller;
     int rv;
 
-    if (now_ms < run->renewals_at_ms ||
-        !flo_batches_listens(run->rest.batches)) {
+    if (now_ms < run->renewals_at_ms || !flo_batches_listens(run->rest.batches)) {
         return 0;
     }
     run->renewals_at_ms = now_ms + flo_pki_ask_pause_ms(controller);
@@ -129,8 +125,7 @@ static int ask_to_renew(struct flo_run *run, uint64_t now_ms,
 
 /* Write the facts of so many devices a tick, when there are any, and the
  * numbers of their proofs. */
-static int write_facts(struct flo_run *run, uint64_t now_ms,
-                       struct flo_err *err)
+static int write_facts(struct flo_run *run, uint64_t now_ms, struct flo_err *err)
 {
     struct flo_controller *controller = run->controller;
     bool is_done = false;
@@ -143,8 +138,7 @@ static int write_facts(struct flo_run *run, uint64_t now_ms,
         return rv;
     }
     if (now_ms >= run->facts_at_ms) {
-        rv = flo_fleet_facts_write(controller->store, FACTS_TICK,
-                                   &run->facts_from, err);
+        rv = flo_fleet_facts_write(controller->store, FACTS_TICK, &run->facts_from, err);
         if (rv < 0 || run->facts_from == SIZE_MAX) {
             run->facts_from = 0;
             run->facts_at_ms = now_ms + FACTS_MS;
@@ -172,14 +166,12 @@ static int hear_one(void *context, const char *device)
 
     return flo_rollouts_step_all(
         hearing->controller,
-        (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_HEARD,
-                                   .device = device},
+        (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_HEARD, .device = device},
         hearing->err);
 }
 
 /* A connected device is not silent, however seldom it reports. */
-static int hear_connected(struct flo_run *run, uint64_t now_ms,
-                          struct flo_err *err)
+static int hear_connected(struct flo_run *run, uint64_t now_ms, struct flo_err *err)
 {
     struct hearing hearing = {.controller = run->controller, .err = err};
 
@@ -191,15 +183,14 @@ static int hear_connected(struct flo_run *run, uint64_t now_ms,
 }
 
 /* A certificate that can no longer be renewed is forgotten. */
-static int prune_certificates(struct flo_controller *controller,
-                              struct flo_err *err)
+static int prune_certificates(struct flo_controller *controller, struct flo_err *err)
 {
     uint64_t now_ms = flo_wall_ms();
     uint64_t kept_ms = controller->options.certificate_grace_ms;
 
-    return now_ms <= kept_ms ? 0
-                             : flo_fleet_certificate_prune(
-                                   controller->store, now_ms - kept_ms, err);
+    return now_ms <= kept_ms
+               ? 0
+               : flo_fleet_certificate_prune(controller->store, now_ms - kept_ms, err);
 }
 
 /* After a time without ticks (the machine slept, the disk hung), unread
@@ -211,8 +202,7 @@ static int tick(struct flo_run *run, struct flo_err *err)
     uint64_t hour = flo_wall_ms() / HOUR_MS;
     bool hourly = hour != run->hour && !flo_making_is_open(controller);
     bool stalled = flo_ticks_stalled(run->ticked_at_ms, now_ms);
-    bool ticks = flo_batches_listens(run->rest.batches) &&
-                 flo_rollouts_any_active(controller);
+    bool ticks = flo_batches_listens(run->rest.batches) && flo_rollouts_any_active(controller);
     uint64_t right, wrong;
     int rv;
 
@@ -229,9 +219,8 @@ static int tick(struct flo_run *run, struct flo_err *err)
     if (rv == 0 && ticks) {
         rv = flo_rollouts_step_all(
             controller,
-            (struct flo_rollout_event){.kind = stalled
-                                                   ? FLO_ROLLOUT_EVENT_LISTENING
-                                                   : FLO_ROLLOUT_EVENT_TICK},
+            (struct flo_rollout_event){.kind = stalled ? FLO_ROLLOUT_EVENT_LISTENING
+                                                       : FLO_ROLLOUT_EVENT_TICK},
             err);
         rv = rv < 0 ? rv : hear_connected(run, now_ms, err);
     }
@@ -253,8 +242,7 @@ static int tick(struct flo_run *run, struct flo_err *err)
             rv = flo_fleet_report_prune(controller->store, flo_wall_ms(), err);
         }
         if (rv == 0) {
-            rv =
-                flo_fleet_evidence_prune(controller->store, flo_wall_ms(), err);
+            rv = flo_fleet_evidence_prune(controller->store, flo_wall_ms(), err);
         }
         if (rv == 0) {
             rv = prune_certificates(controller, err);
@@ -285,8 +273,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
         flo_log_err(FLO_LOG_ERROR, "tick", &err);
     }
     flo_rest_used_write(&run->rest, flo_now_ms());
-    if (renew_leaves(run, &err) < 0 ||
-        ask_to_renew(run, flo_now_ms(), &err) < 0) {
+    if (renew_leaves(run, &err) < 0 || ask_to_renew(run, flo_now_ms(), &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "pki", &err);
     }
     flo_evidence_tick(run->controller, flo_now_ms());
@@ -318,8 +305,8 @@ static void on_prune(evutil_socket_t fd, short what, void *context)
     (void)fd;
     (void)what;
     if (run->orders_from != FLO_FLEET_ALL) {
-        if (flo_fleet_order_prune(run->controller->store, flo_wall_ms(),
-                                  &run->orders_from, &err) < 0) {
+        if (flo_fleet_order_prune(run->controller->store, flo_wall_ms(), &run->orders_from, &err) <
+            0) {
             flo_log_err(FLO_LOG_ERROR, "store", &err);
             run->orders_from = FLO_FLEET_ALL; /* the next hour */
         }
@@ -338,8 +325,7 @@ static void on_groups(evutil_socket_t fd, short what, void *context)
 
     (void)fd;
     (void)what;
-    event_add(run->groups,
-              flo_groups_turn(run->controller, flo_now_ms()) ? &more : &none);
+    event_add(run->groups, flo_groups_turn(run->controller, flo_now_ms()) ? &more : &none);
 }
 
 static void on_making(evutil_socket_t fd, short what, void *context)
@@ -363,8 +349,7 @@ static void on_collect(evutil_socket_t fd, short what, void *context)
 
     (void)fd;
     (void)what;
-    event_add(run->collect,
-              flo_collect_turn(run->controller, flo_now_ms()) ? &more : &none);
+    event_add(run->collect, flo_collect_turn(run->controller, flo_now_ms()) ? &more : &none);
 }
 
 static void on_signal(evutil_socket_t number, short what, void *context)
@@ -391,9 +376,9 @@ static int timers_open(struct flo_run *run, struct flo_err *err)
     run->groups = event_new(base, -1, 0, on_groups, run);
     run->making = event_new(base, -1, 0, on_making, run);
     run->collect = event_new(base, -1, 0, on_collect, run);
-    if (run->tick == NULL || run->beat == NULL || run->prune == NULL ||
-        run->groups == NULL || run->making == NULL || run->collect == NULL ||
-        event_add(run->tick, &every) < 0 || event_add(run->beat, &beat) < 0) {
+    if (run->tick == NULL || run->beat == NULL || run->prune == NULL || run->groups == NULL ||
+        run->making == NULL || run->collect == NULL || event_add(run->tick, &every) < 0 ||
+        event_add(run->beat, &beat) < 0) {
         return flo_fail(err, FLO_E_MEMORY, "timer");
     }
     event_active(run->groups, EV_TIMEOUT, 0);
@@ -419,14 +404,13 @@ static bool is_loopback(const char *host)
 /* People's listener without TLS: on loopback, unless asked otherwise. */
 static bool is_plain(const struct flo_controller *controller)
 {
-    return is_loopback(controller->addresses.people) &&
-           !controller->options.is_tls;
+    return is_loopback(controller->addresses.people) && !controller->options.is_tls;
 }
 
 /* The devices' port is chosen once and kept: devices that are enrolled know
  * it. */
-static int devices_address(struct flo_controller *controller, char *out,
-                           size_t out_bytes, struct flo_err *err)
+static int devices_address(struct flo_controller *controller, char *out, size_t out_bytes,
+                           struct flo_err *err)
 {
     char kept[16];
     int rv = 0;
@@ -436,30 +420,25 @@ static int devices_address(struct flo_controller *controller, char *out,
         snprintf(kept, sizeof(kept), "%.8s", colon + 1);
     }
     if (controller->options.listen_devices == NULL || atoi(kept) == 0) {
-        rv = flo_fleet_setting_get(controller->store, "devices_port", kept,
-                                   sizeof(kept), err);
+        rv = flo_fleet_setting_get(controller->store, "devices_port", kept, sizeof(kept), err);
     }
     if (rv == 0 && kept[0] == '\0') {
-        snprintf(kept, sizeof(kept), "%u",
-                 flo_address_standard_port(controller, 8443));
+        snprintf(kept, sizeof(kept), "%u", flo_address_standard_port(controller, 8443));
     }
     snprintf(out, out_bytes,
-             strchr(controller->addresses.devices, ':') != NULL ? "[%s]:%s"
-                                                                : "%s:%s",
+             strchr(controller->addresses.devices, ':') != NULL ? "[%s]:%s" : "%s:%s",
              controller->addresses.devices, kept);
     return rv;
 }
 
-static int keep_devices_port(struct flo_controller *controller,
-                             struct flo_err *err)
+static int keep_devices_port(struct flo_controller *controller, struct flo_err *err)
 {
     char text[16];
     int rv = flo_controller_begin(controller, err);
 
     snprintf(text, sizeof(text), "%u", controller->addresses.port_devices);
     if (rv == 0) {
-        rv =
-            flo_fleet_setting_set(controller->store, "devices_port", text, err);
+        rv = flo_fleet_setting_set(controller->store, "devices_port", text, err);
         if (rv < 0) {
             flo_controller_cancel(controller);
             return rv;
@@ -471,12 +450,10 @@ static int keep_devices_port(struct flo_controller *controller,
 
 /* A page of another site may have its name point to us (DNS rebinding).  A
  * browser then sends that name, which is not in this list. */
-static void host_names(const struct flo_controller *controller,
-                       const char **out)
+static void host_names(const struct flo_controller *controller, const char **out)
 {
     const char *const own[] = {"localhost", controller->addresses.people,
-                               controller->addresses.devices,
-                               controller->addresses.public};
+                               controller->addresses.devices, controller->addresses.public};
     size_t count = 0;
 
     for (size_t i = 0; i < FLO_COUNT(own); i++) {
@@ -490,13 +467,10 @@ static void host_names(const struct flo_controller *controller,
     out[count] = NULL;
 }
 
-static void say_listening(struct flo_run *run, int tag,
-                          const struct flo_httpd_tls *tls_or_null)
+static void say_listening(struct flo_run *run, int tag, const struct flo_httpd_tls *tls_or_null)
 {
     const struct flo_controller_options *options = &run->controller->options;
-    int fd = options->on_listening != NULL
-                 ? flo_httpd_listener_copy(run->rest.httpd, tag)
-                 : -1;
+    int fd = options->on_listening != NULL ? flo_httpd_listener_copy(run->rest.httpd, tag) : -1;
 
     if (fd >= 0) {
         options->on_listening(options->on_tick_context, fd, tls_or_null);
@@ -528,9 +502,8 @@ static int listeners_open(struct flo_run *run, struct flo_err *err)
     if (rv < 0 || (rv = flo_rest_open(&run->rest, err)) < 0 ||
         (rv = flo_metrics_open(&run->rest, err)) < 0 ||
         (rv = flo_httpd_listen(*httpd, controller->options.listen,
-                               is_plain(controller) ? NULL : &people,
-                               FLO_TAG_PEOPLE, &controller->addresses.port,
-                               err)) < 0 ||
+                               is_plain(controller) ? NULL : &people, FLO_TAG_PEOPLE,
+                               &controller->addresses.port, err)) < 0 ||
         (rv = devices_address(controller, address, sizeof(address), err)) < 0 ||
         (rv = flo_httpd_listen(*httpd, address, &devices, FLO_TAG_DEVICES,
                                &controller->addresses.port_devices, err)) < 0) {
@@ -543,8 +516,8 @@ static int listeners_open(struct flo_run *run, struct flo_err *err)
 
 /* ---- how the process before this one ended ---- */
 
-static int audit_crash(struct flo_controller *controller,
-                       const struct flo_crash *crash, struct flo_err *err)
+static int audit_crash(struct flo_controller *controller, const struct flo_crash *crash,
+                       struct flo_err *err)
 {
     char detail[sizeof(crash->signal) + sizeof(crash->text) + 32];
     int rv = flo_controller_begin(controller, err);
@@ -554,9 +527,8 @@ static int audit_crash(struct flo_controller *controller,
     }
     snprintf(detail, sizeof(detail), "%s %s this: %s", crash->signal,
              crash->is_after ? "after" : "during", crash->text);
-    rv = flo_controller_audit(
-        controller, crash->who[0] != '\0' ? crash->who : "controller",
-        "controller.crash", crash->what, "crashed", detail, err);
+    rv = flo_controller_audit(controller, crash->who[0] != '\0' ? crash->who : "controller",
+                              "controller.crash", crash->what, "crashed", detail, err);
     if (rv < 0) {
         flo_controller_cancel(controller);
         return rv;
@@ -573,9 +545,8 @@ static int crash_open(struct flo_controller *controller, struct flo_err *err)
     snprintf(path, sizeof(path), "%s/crash.note", controller->dir);
     if (flo_crash_read(path, &crash)) {
         flo_log(FLO_LOG_ERROR, "controller",
-                "the process before ended by %s %s a request of %s: %s",
-                crash.signal, crash.is_after ? "after" : "during", crash.who,
-                crash.what);
+                "the process before ended by %s %s a request of %s: %s", crash.signal,
+                crash.is_after ? "after" : "during", crash.who, crash.what);
         int rv = audit_crash(controller, &crash, err);
         if (rv < 0) {
             return rv;
@@ -596,12 +567,11 @@ static void say(const struct flo_run *run)
     char fingerprint[65];
 
     flo_address_url(rest, is_plain(controller) ? "http" : "https",
-                    flo_address_is_any(controller->addresses.people)
-                        ? controller->addresses.public
-                        : controller->addresses.people,
+                    flo_address_is_any(controller->addresses.people) ? controller->addresses.public
+                                                                     : controller->addresses.people,
                     controller->addresses.port);
-    flo_hex_encode(flo_pki_oldest(&controller->pki)->fingerprint.bytes,
-                   FLO_DIGEST_BYTES, fingerprint);
+    flo_hex_encode(flo_pki_oldest(&controller->pki)->fingerprint.bytes, FLO_DIGEST_BYTES,
+                   fingerprint);
     flo_address_url(devices, "https", controller->addresses.public,
                     controller->addresses.port_devices);
     printf("fleet    %s\n"
@@ -612,8 +582,8 @@ static void say(const struct flo_run *run)
            "ca       %s (SHA-256 of pki/ca.pem: flotilla login --fingerprint)\n"
            "token    %s/admin.token (role admin)\n",
            controller->fleet, rest, devices, controller->addresses.mqtt,
-           run->rest.broker != NULL ? " (mosquitto, started here)" : "",
-           controller->dir, fingerprint, controller->dir);
+           run->rest.broker != NULL ? " (mosquitto, started here)" : "", controller->dir,
+           fingerprint, controller->dir);
     fflush(stdout);
 }
 
@@ -626,8 +596,7 @@ static int login_open(struct flo_run *run, struct flo_err *err)
     }
     int rv = flo_oidc_file_open(path, &run->oidc, err);
     if (rv == 0) {
-        rv = flo_asker_open(run->oidc, run->base, is_plain(run->controller),
-                            &run->asker, err);
+        rv = flo_asker_open(run->oidc, run->base, is_plain(run->controller), &run->asker, err);
     }
     if (rv == 0) {
         run->rest.login = flo_asker_desk(run->asker);
@@ -676,23 +645,18 @@ static int open_all(struct flo_run *run, struct flo_err *err)
     if (rv == 0 && flo_address_is_embedded(broker, &port)) {
         rv = flo_broker_open(controller, run->base, &rest->broker, err);
     } else if (rv == 0) {
-        snprintf(controller->addresses.mqtt, sizeof(controller->addresses.mqtt),
-                 "%s", broker);
-        snprintf(controller->addresses.mqtt_own,
-                 sizeof(controller->addresses.mqtt_own), "%s", broker);
+        snprintf(controller->addresses.mqtt, sizeof(controller->addresses.mqtt), "%s", broker);
+        snprintf(controller->addresses.mqtt_own, sizeof(controller->addresses.mqtt_own), "%s",
+                 broker);
         rv = flo_broker_external(controller, err);
     }
-    if (rv < 0 ||
-        (rv = flo_live_open(controller, run->base, &rest->live, err)) < 0 ||
-        (rv = flo_batches_open(controller, run->base, rest->broker,
-                               &rest->batches, err)) < 0 ||
-        (rv = flo_telemetry_feed_start(controller, run->base,
-                                       rest->broker != NULL, err)) < 0 ||
+    if (rv < 0 || (rv = flo_live_open(controller, run->base, &rest->live, err)) < 0 ||
+        (rv = flo_batches_open(controller, run->base, rest->broker, &rest->batches, err)) < 0 ||
+        (rv = flo_telemetry_feed_start(controller, run->base, rest->broker != NULL, err)) < 0 ||
         (rv = flo_watching_open(rest, run->base, &run->watching, err)) < 0) {
         return rv;
     }
-    flo_outgoing_subscribe(controller,
-                           (struct flo_subscriber){run, on_committed, NULL});
+    flo_outgoing_subscribe(controller, (struct flo_subscriber){run, on_committed, NULL});
     return timers_open(run, err);
 }
 
@@ -703,8 +667,7 @@ static void write_proofs(struct flo_controller *controller)
     bool is_done = false;
     int rv = flo_controller_begin(controller, &err);
 
-    if (rv == 0 &&
-        (rv = flo_proofs_write(controller, SIZE_MAX, &is_done, &err)) < 0) {
+    if (rv == 0 && (rv = flo_proofs_write(controller, SIZE_MAX, &is_done, &err)) < 0) {
         flo_controller_cancel(controller);
     }
     rv = rv < 0 ? rv : flo_controller_commit(controller, &err);
@@ -761,12 +724,11 @@ static void close_all(struct flo_run *run)
     event_base_free(run->base);
 }
 
-int flo_controller_run(struct flo_controller *controller,
-                       struct flo_service *service, struct flo_err *err)
+int flo_controller_run(struct flo_controller *controller, struct flo_service *service,
+                       struct flo_err *err)
 {
-    struct flo_run run = {.controller = controller,
-                          .base = event_base_new(),
-                          .rest = {.controller = controller}};
+    struct flo_run run = {
+        .controller = controller, .base = event_base_new(), .rest = {.controller = controller}};
 
     if (run.base == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "event loop");

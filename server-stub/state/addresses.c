@@ -15,23 +15,18 @@ bool flo_address_is_any(const char *host)
 /* The host that devices are told.  They cannot connect to 0.0.0.0. */
 static int public_host(struct flo_controller *controller, struct flo_err *err)
 {
-    const char *host = controller->options.public_host != NULL
-                           ? controller->options.public_host
-                           : controller->addresses.devices;
+    const char *host = controller->options.public_host != NULL ? controller->options.public_host
+                                                               : controller->addresses.devices;
 
     if (flo_address_is_any(host)) {
-        return flo_fail(err, FLO_E_USAGE,
-                        "--public-host is needed: devices cannot reach %s",
-                        host);
+        return flo_fail(err, FLO_E_USAGE, "--public-host is needed: devices cannot reach %s", host);
     }
     if (host[0] == '\0' || strlen(host) > 200 ||
         strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
                      "0123456789.:-") != strlen(host)) {
-        return flo_fail(err, FLO_E_USAGE, "--public-host `%.200s` is no host",
-                        host);
+        return flo_fail(err, FLO_E_USAGE, "--public-host `%.200s` is no host", host);
     }
-    snprintf(controller->addresses.public, sizeof(controller->addresses.public),
-             "%s", host);
+    snprintf(controller->addresses.public, sizeof(controller->addresses.public), "%s", host);
     return 0;
 }
 
@@ -42,9 +37,8 @@ int flo_address_check(const char *address, struct flo_err *err)
     size_t chars = colon == NULL ? 0 : (size_t)(colon - address);
 
     if (colon == NULL || chars == 0 || chars > 200 ||
-        strspn(colon + 1, "0123456789") != strlen(colon + 1) ||
-        colon[1] == '\0' || strtoul(colon + 1, NULL, 10) > 65535 ||
-        (bracket && colon[-1] != ']')) {
+        strspn(colon + 1, "0123456789") != strlen(colon + 1) || colon[1] == '\0' ||
+        strtoul(colon + 1, NULL, 10) > 65535 || (bracket && colon[-1] != ']')) {
         return flo_fail(err, FLO_E_USAGE, "`%.200s` is no HOST:PORT", address);
     }
     return 0;
@@ -52,16 +46,13 @@ int flo_address_check(const char *address, struct flo_err *err)
 
 int flo_addresses_read(struct flo_controller *controller, struct flo_err *err)
 {
-    const char *addresses[] = {controller->options.listen,
-                               controller->options.listen_devices};
-    char *hosts[] = {controller->addresses.people,
-                     controller->addresses.devices};
+    const char *addresses[] = {controller->options.listen, controller->options.listen_devices};
+    char *hosts[] = {controller->addresses.people, controller->addresses.devices};
 
     for (size_t i = 0; i < 2; i++) {
         const char *address = addresses[i];
         if (address == NULL) {
-            snprintf(controller->addresses.devices,
-                     sizeof(controller->addresses.devices), "%s",
+            snprintf(controller->addresses.devices, sizeof(controller->addresses.devices), "%s",
                      controller->addresses.people);
             continue;
         }
@@ -77,13 +68,11 @@ int flo_addresses_read(struct flo_controller *controller, struct flo_err *err)
     return public_host(controller, err);
 }
 
-void flo_address_url(char *out, const char *scheme, const char *host,
-                     uint16_t port)
+void flo_address_url(char *out, const char *scheme, const char *host, uint16_t port)
 {
     bool is_v6 = strchr(host, ':') != NULL;
 
-    snprintf(out, 512, "%s://%s%s%s:%u", scheme, is_v6 ? "[" : "", host,
-             is_v6 ? "]" : "", port);
+    snprintf(out, 512, "%s://%s%s%s:%u", scheme, is_v6 ? "[" : "", host, is_v6 ? "]" : "", port);
 }
 
 const char *flo_address_local(const char *host)
@@ -93,8 +82,7 @@ const char *flo_address_local(const char *host)
 
 int flo_address_bind(const char *host, uint16_t port, uint16_t *bound)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
-                             .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     struct addrinfo *list = NULL;
     struct sockaddr_storage name;
     socklen_t bytes = sizeof(name);
@@ -107,13 +95,12 @@ int flo_address_bind(const char *host, uint16_t port, uint16_t *bound)
     }
     int fd = socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int one = 1;
-    if (fd >= 0 &&
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == 0 &&
+    if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == 0 &&
         bind(fd, list->ai_addr, list->ai_addrlen) == 0 &&
         getsockname(fd, (struct sockaddr *)&name, &bytes) == 0) {
         char service[8];
-        rv = getnameinfo((struct sockaddr *)&name, bytes, NULL, 0, service,
-                         sizeof(service), NI_NUMERICSERV);
+        rv = getnameinfo((struct sockaddr *)&name, bytes, NULL, 0, service, sizeof(service),
+                         NI_NUMERICSERV);
         *bound = (uint16_t)strtoul(service, NULL, 10);
     }
     if (fd >= 0) {
@@ -132,27 +119,23 @@ bool flo_address_is_embedded(const char *broker_or_null, uint16_t *port)
     if (broker_or_null == NULL || strcmp(broker_or_null, word) == 0) {
         return true;
     }
-    if (strncmp(broker_or_null, word, chars) != 0 ||
-        broker_or_null[chars] != ':') {
+    if (strncmp(broker_or_null, word, chars) != 0 || broker_or_null[chars] != ':') {
         return false;
     }
     const char *digits = broker_or_null + chars + 1;
     size_t count = strspn(digits, "0123456789");
     unsigned long number = strtoul(digits, NULL, 10);
     *port = (uint16_t)number;
-    return count > 0 && count <= 5 && digits[count] == '\0' && number > 0 &&
-           number <= UINT16_MAX;
+    return count > 0 && count <= 5 && digits[count] == '\0' && number > 0 && number <= UINT16_MAX;
 }
 
-uint16_t flo_address_standard_port(const struct flo_controller *controller,
-                                   uint16_t standard)
+uint16_t flo_address_standard_port(const struct flo_controller *controller, uint16_t standard)
 {
     const char *colon = strrchr(controller->options.listen, ':');
     uint16_t bound;
 
     return atoi(colon + 1) != 0 &&
-                   flo_address_bind(controller->addresses.devices, standard,
-                                    &bound) == 0
+                   flo_address_bind(controller->addresses.devices, standard, &bound) == 0
                ? standard
                : 0;
 }

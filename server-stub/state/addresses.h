@@ -23,13 +23,11 @@ struct flo_addresses {
 FLO_MUST_USE int flo_address_check(const char *address, struct flo_err *err);
 /* Hosts out of --listen and --listen-devices (certificates name them).
  * FLO_E_USAGE. */
-FLO_MUST_USE int flo_addresses_read(struct flo_controller *controller,
-                                    struct flo_err *err);
+FLO_MUST_USE int flo_addresses_read(struct flo_controller *controller, struct flo_err *err);
 /* 0.0.0.0 or ::, to which no device can connect. */
 bool flo_address_is_any(const char *host);
 /* "scheme://host:port", brackets around IPv6; `out` holds FLO_URL_TEXT. */
-void flo_address_url(char *out, const char *scheme, const char *host,
-                     uint16_t port);
+void flo_address_url(char *out, const char *scheme, const char *host, uint16_t port);
 /* Where we reach a listener on `host` ourselves: the loopback for 0.0.0.0 and
  * ::. */
 const char *flo_address_local(const char *host);
@@ -41,7 +39,6 @@ int flo_address_bind(const char *host, uint16_t port, uint16_t *bound);
 bool flo_address_is_embedded(const char *broker_or_null, uint16_t *port);
 /* The standard port, if it is free and --listen itself names a port; else 0,
  * so the kernel chooses (tests listen on port 0). */
-uint16_t flo_address_standard_port(const struct flo_controller *controller,
-                                   uint16_t standard);
+uint16_t flo_address_standard_port(const struct flo_controller *controller, uint16_t standard);
 
 #endif

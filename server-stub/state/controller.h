@@ -44,14 +44,14 @@ struct flo_controller_options {
     const char *listen;         /* people: HTTP */
     const char *listen_devices; /* devices: HTTPS; NULL: same host, any port */
     const char *broker;         /* "embedded[:port]" or mqtts://host:port */
-    bool has_accounts;       /* `broker` is a mosquitto with dynamic security */
-    bool broker_forgets;     /* what is retained may be missing there */
-    const char *blobs_url;   /* where devices fetch artifacts; NULL: here */
-    const char *blobs_store; /* where all controllers keep them; NULL: here */
-    const char *blobs_keys;  /* file with what that store asks for, or NULL */
-    const char *blobs_ca;    /* the store's authority, or NULL */
-    const char *public_host; /* under which devices reach us; NULL: the host
-                                of listen_devices */
+    bool has_accounts;          /* `broker` is a mosquitto with dynamic security */
+    bool broker_forgets;        /* what is retained may be missing there */
+    const char *blobs_url;      /* where devices fetch artifacts; NULL: here */
+    const char *blobs_store;    /* where all controllers keep them; NULL: here */
+    const char *blobs_keys;     /* file with what that store asks for, or NULL */
+    const char *blobs_ca;       /* the store's authority, or NULL */
+    const char *public_host;    /* under which devices reach us; NULL: the host
+                                   of listen_devices */
     /* More names under which people and devices reach us (a reverse proxy's);
      * `listen`, `listen_devices`, public_host, localhost and IP addresses are
      * served without. */
@@ -79,8 +79,7 @@ struct flo_controller_options {
     /* A listener is there; takes `fd`, a copy of its socket, on which no
      * connection is taken while this thread does.  TLS: NULL for none.  With
      * the context of on_tick. */
-    void (*on_listening)(void *context, int fd,
-                         const struct flo_httpd_tls *tls_or_null);
+    void (*on_listening)(void *context, int fd, const struct flo_httpd_tls *tls_or_null);
     void *on_tick_context;
     uint64_t unused_kept_ms; /* artifacts that nothing needs; 0: standard */
     /* Block of statistical gates; 0: FLO_BLOCK_MS. */
@@ -91,16 +90,16 @@ struct flo_controller_options {
     /* Life of devices' and of our own; 0: standard. */
     uint64_t certificate_life_ms;
     uint64_t certificate_grace_ms; /* so long after its end one is renewed */
-    bool is_restored; /* the data come from a backup: new orders and rollouts
-                       * get numbers higher than all that devices may have seen,
-                       * and the rollouts in it are paused */
-    bool is_tls;      /* HTTPS for people on loopback too */
-    const char *webhook_ca;    /* authority of webhooks; NULL: the system's */
-    const char *alert_command; /* run for each message, or NULL */
-    const char *oidc; /* file about the identity provider; NULL: none */
-    bool takes_private_webhooks; /* in private networks and on loopback too */
-    bool makes_order_key; /* also where devices know the one that is gone */
-    bool seals_again;     /* all rows of rights, whatever they are */
+    bool is_restored;              /* the data come from a backup: new orders and rollouts
+                                    * get numbers higher than all that devices may have seen,
+                                    * and the rollouts in it are paused */
+    bool is_tls;                   /* HTTPS for people on loopback too */
+    const char *webhook_ca;        /* authority of webhooks; NULL: the system's */
+    const char *alert_command;     /* run for each message, or NULL */
+    const char *oidc;              /* file about the identity provider; NULL: none */
+    bool takes_private_webhooks;   /* in private networks and on loopback too */
+    bool makes_order_key;          /* also where devices know the one that is gone */
+    bool seals_again;              /* all rows of rights, whatever they are */
     enum flo_unproved {
         FLO_UNPROVED_STORED, /* a new fleet refuses, one from before takes */
         FLO_UNPROVED_TAKE,
@@ -148,46 +147,39 @@ struct flo_controller {
 
 /* Store, keys, trust and rollouts, without network.  `dir` ":memory:" keeps
  * everything in memory (tests, fuzzing). */
-FLO_MUST_USE int
-flo_controller_open(const struct flo_controller_options *options,
-                    struct flo_controller **out, struct flo_err *err);
+FLO_MUST_USE int flo_controller_open(const struct flo_controller_options *options,
+                                     struct flo_controller **out, struct flo_err *err);
 void flo_controller_close(struct flo_controller *controller);
 
 /* Time of the cores: starts at the wall clock, then runs as the monotonic one,
  * so a clock that is set does not make devices silent. */
-static inline uint64_t
-flo_controller_now_ms(const struct flo_controller *controller)
+static inline uint64_t flo_controller_now_ms(const struct flo_controller *controller)
 {
     return flo_now_ms() + controller->clock_offset_ms;
 }
 
 /* May a message leave now?  A leader that waits for its database says nothing:
  * another one may lead. */
-static inline bool
-flo_controller_may_act(const struct flo_controller *controller)
+static inline bool flo_controller_may_act(const struct flo_controller *controller)
 {
     return controller->options.may_act == NULL ||
            controller->options.may_act(controller->options.may_act_context);
 }
 
 /* The tables are in a database that other controllers share. */
-static inline bool
-flo_controller_is_shared(const struct flo_controller *controller)
+static inline bool flo_controller_is_shared(const struct flo_controller *controller)
 {
     return controller->options.store != NULL;
 }
 
 /* A published release, by model and version, or by id (model NULL, version the
  * digest); NULL: there is none, or no memory for it.  The caller frees it. */
-struct flo_release *flo_controller_release(struct flo_controller *controller,
-                                           const char *model,
+struct flo_release *flo_controller_release(struct flo_controller *controller, const char *model,
                                            const char *version);
 
-FLO_MUST_USE int flo_controller_begin(struct flo_controller *controller,
-                                      struct flo_err *err);
+FLO_MUST_USE int flo_controller_begin(struct flo_controller *controller, struct flo_err *err);
 /* Commit, then send the collected messages. */
-FLO_MUST_USE int flo_controller_commit(struct flo_controller *controller,
-                                       struct flo_err *err);
+FLO_MUST_USE int flo_controller_commit(struct flo_controller *controller, struct flo_err *err);
 /* Forget everything since begin; rollouts that were changed are read again. */
 void flo_controller_cancel(struct flo_controller *controller);
 

@@ -18,8 +18,7 @@ const char *flo_foreign_word(enum flo_foreign_kind kind)
 
 /* A kind has its own room: one that comes often hides no other.  Is it one that
  * was not there? */
-static bool tell(struct flo_controller *controller, enum flo_foreign_kind kind,
-                 const char *what)
+static bool tell(struct flo_controller *controller, enum flo_foreign_kind kind, const char *what)
 {
     struct flo_foreign_item *items = controller->foreign.items[kind];
     size_t *count = &controller->foreign.counts[kind];
@@ -42,17 +41,15 @@ static bool tell(struct flo_controller *controller, enum flo_foreign_kind kind,
     return is_new;
 }
 
-bool flo_foreign_at(const struct flo_controller *controller, size_t place,
-                    uint64_t now_ms, enum flo_foreign_kind *kind,
-                    const char **what)
+bool flo_foreign_at(const struct flo_controller *controller, size_t place, uint64_t now_ms,
+                    enum flo_foreign_kind *kind, const char **what)
 {
     const struct flo_foreign *foreign = &controller->foreign;
 
     for (size_t i = 0; i < FLO_FOREIGN_KINDS * FLO_FOREIGN_MAX; i++) {
         const struct flo_foreign_item *item =
             &foreign->items[i / FLO_FOREIGN_MAX][i % FLO_FOREIGN_MAX];
-        if (item->at_ms == 0 || item->at_ms + TOLD_MS <= now_ms ||
-            place-- > 0) {
+        if (item->at_ms == 0 || item->at_ms + TOLD_MS <= now_ms || place-- > 0) {
             continue;
         }
         *kind = (enum flo_foreign_kind)(i / FLO_FOREIGN_MAX);
@@ -85,14 +82,13 @@ int flo_foreign_unsealed(struct flo_controller *controller, struct flo_err *err)
             controller->foreign.rows_recorded == FLO_FOREIGN_ROWS_MAX) {
             continue;
         }
-        flo_log(FLO_LOG_ERROR, "store",
-                "%s has no right seal: somebody wrote to the database", what);
+        flo_log(FLO_LOG_ERROR, "store", "%s has no right seal: somebody wrote to the database",
+                what);
         controller->foreign.rows_recorded++;
         if ((rv = flo_controller_begin(controller, err)) < 0) {
             break;
         }
-        rv = flo_controller_audit(controller, "controller", "row.unsealed",
-                                  what, "alarm", "", err);
+        rv = flo_controller_audit(controller, "controller", "row.unsealed", what, "alarm", "", err);
         if (rv < 0) {
             flo_controller_cancel(controller);
         } else {
@@ -113,8 +109,7 @@ void flo_foreign_refused(struct flo_controller *controller, const char *what)
     char refused[FLO_DIGEST_TEXT], held[FLO_DIGEST_TEXT], text[160];
     struct flo_digest digest;
 
-    if (what == NULL || strlen(what) < all ||
-        strncmp(what, begin, sizeof(begin) - 1) != 0) {
+    if (what == NULL || strlen(what) < all || strncmp(what, begin, sizeof(begin) - 1) != 0) {
         return;
     }
     what += sizeof(begin) - 1;
@@ -130,8 +125,8 @@ void flo_foreign_refused(struct flo_controller *controller, const char *what)
 /* ---- orders ---- */
 
 /* o-0012 with a number that was given: its row was deleted meanwhile. */
-static int is_forgotten(struct flo_controller *controller, const char *order,
-                        bool *out, struct flo_err *err)
+static int is_forgotten(struct flo_controller *controller, const char *order, bool *out,
+                        struct flo_err *err)
 {
     uint64_t newest = 0;
     char *end = NULL;
@@ -151,8 +146,8 @@ static int find(void *context, const struct flo_fleet_order *order)
     return 0;
 }
 
-static int add(struct flo_controller *controller, const char *id,
-               const char *device, bool *is_full, struct flo_err *err)
+static int add(struct flo_controller *controller, const char *id, const char *device, bool *is_full,
+               struct flo_err *err)
 {
     uint64_t number;
     uint64_t now_ms = flo_wall_ms();
@@ -177,12 +172,11 @@ static int add(struct flo_controller *controller, const char *id,
     row.seq = ROWS_FROM + number;
     rv = flo_fleet_order_add(controller->store, &row, err);
     return rv < 0 ? rv
-                  : flo_controller_audit(controller, device, "order.foreign",
-                                         id, "alarm", "", err);
+                  : flo_controller_audit(controller, device, "order.foreign", id, "alarm", "", err);
 }
 
-int flo_foreign_order(struct flo_controller *controller, const char *device,
-                      const char *order, struct flo_err *err)
+int flo_foreign_order(struct flo_controller *controller, const char *device, const char *order,
+                      struct flo_err *err)
 {
     struct flo_err absent = {0};
     char id[FLO_NAME_MAX + 1];
@@ -193,8 +187,7 @@ int flo_foreign_order(struct flo_controller *controller, const char *device,
         return rv;
     }
     snprintf(id, sizeof(id), FLO_FOREIGN_OP "-%.50s", order);
-    flo_log(FLO_LOG_ERROR, "order",
-            "device %s obeys order %s, which this controller never gave",
+    flo_log(FLO_LOG_ERROR, "order", "device %s obeys order %s, which this controller never gave",
             device, order);
     (void)tell(controller, FLO_FOREIGN_ORDER, order);
     rv = flo_fleet_order_get(controller->store, id, find, NULL, &absent);
@@ -204,8 +197,7 @@ int flo_foreign_order(struct flo_controller *controller, const char *device,
         *err = absent;
     }
     if (rv == 0 && !is_full) {
-        rv = flo_fleet_outcome_put(controller->store, id, device,
-                                   FLO_OUTCOME_DONE, 0, err);
+        rv = flo_fleet_outcome_put(controller->store, id, device, FLO_OUTCOME_DONE, 0, err);
         flo_outgoing_change(controller, FLO_OBJECT_ORDER, id);
     }
     return rv;

@@ -41,9 +41,8 @@ struct flo_foreign {
 const char *flo_foreign_word(enum flo_foreign_kind kind);
 /* A device obeyed this order, or knows this number; within a transaction.  One
  * that was ours and is forgotten is none. */
-FLO_MUST_USE int flo_foreign_order(struct flo_controller *controller,
-                                   const char *device, const char *order,
-                                   struct flo_err *err);
+FLO_MUST_USE int flo_foreign_order(struct flo_controller *controller, const char *device,
+                                   const char *order, struct flo_err *err);
 /* A device's word about something that it refused: counted when it begins with
  * the digests of a statement (agent/shell/trust/take.c).  */
 void flo_foreign_refused(struct flo_controller *controller, const char *what);
@@ -53,11 +52,9 @@ void flo_foreign_unproved(struct flo_controller *controller);
 /* Rows without a right seal were met (store/seals.h): each gets a record of the
  * audit, once for each start.  Outside of a transaction. */
 #define FLO_FOREIGN_ROWS_MAX 64 /* records for each start */
-FLO_MUST_USE int flo_foreign_unsealed(struct flo_controller *controller,
-                                      struct flo_err *err);
+FLO_MUST_USE int flo_foreign_unsealed(struct flo_controller *controller, struct flo_err *err);
 /* One that is told no more for a day is left out.  false: after the last. */
-bool flo_foreign_at(const struct flo_controller *controller, size_t place,
-                    uint64_t now_ms, enum flo_foreign_kind *kind,
-                    const char **what);
+bool flo_foreign_at(const struct flo_controller *controller, size_t place, uint64_t now_ms,
+                    enum flo_foreign_kind *kind, const char **what);
 
 #endif

@@ -17,41 +17,33 @@ static int settings_load(struct flo_controller *controller, struct flo_err *err)
     struct flo_fleet_device_count count = {0};
     const struct flo_controller_options *options = &controller->options;
     char text[FLO_NAME_MAX + 1];
-    int rv = flo_fleet_setting_get(controller->store, "fleet", text,
-                                   sizeof(text), err);
+    int rv = flo_fleet_setting_get(controller->store, "fleet", text, sizeof(text), err);
 
     if (rv < 0) {
         return rv;
     }
-    const char *wanted = options->fleet != NULL ? options->fleet
-                         : text[0] != '\0'      ? text
-                                                : "demo";
+    const char *wanted = options->fleet != NULL ? options->fleet : text[0] != '\0' ? text : "demo";
     if (!flo_name_is_valid(wanted)) {
-        return flo_fail(err, FLO_E_META_NAME, "`%.64s` is no fleet name",
-                        wanted);
+        return flo_fail(err, FLO_E_META_NAME, "`%.64s` is no fleet name", wanted);
     }
     if (text[0] != '\0' && strcmp(text, wanted) != 0) {
-        return flo_fail(err, FLO_E_STATE,
-                        "this folder holds the fleet %s, not %s", text, wanted);
+        return flo_fail(err, FLO_E_STATE, "this folder holds the fleet %s, not %s", text, wanted);
     }
     snprintf(controller->fleet, sizeof(controller->fleet), "%s", wanted);
     if (text[0] == '\0') {
         rv = flo_proofs_begin(controller, err);
     }
     if (rv == 0) {
-        rv = flo_fleet_setting_set(controller->store, "fleet",
-                                   controller->fleet, err);
+        rv = flo_fleet_setting_set(controller->store, "fleet", controller->fleet, err);
     }
     if (rv == 0) {
-        rv = flo_fleet_setting_get(controller->store, "heartbeat_ms", text,
-                                   sizeof(text), err);
+        rv = flo_fleet_setting_get(controller->store, "heartbeat_ms", text, sizeof(text), err);
     }
     if (rv < 0) {
         return rv;
     }
-    controller->heartbeat_ms = options->heartbeat_ms != 0
-                                   ? options->heartbeat_ms
-                                   : strtoull(text, NULL, 10);
+    controller->heartbeat_ms =
+        options->heartbeat_ms != 0 ? options->heartbeat_ms : strtoull(text, NULL, 10);
     if (controller->heartbeat_ms == 0) {
         controller->heartbeat_ms = HEARTBEAT_MS;
     } else if (controller->heartbeat_ms < FLO_HEARTBEAT_MS_MIN) {
@@ -60,8 +52,7 @@ static int settings_load(struct flo_controller *controller, struct flo_err *err)
     } else if (controller->heartbeat_ms > FLO_HEARTBEAT_MS_MAX) {
         controller->heartbeat_ms = FLO_HEARTBEAT_MS_MAX;
     }
-    snprintf(text, sizeof(text), "%llu",
-             (unsigned long long)controller->heartbeat_ms);
+    snprintf(text, sizeof(text), "%llu", (unsigned long long)controller->heartbeat_ms);
     rv = flo_fleet_setting_set(controller->store, "heartbeat_ms", text, err);
     if (rv == 0) {
         rv = flo_fleet_device_counts(controller->store, &count, err);
@@ -143,12 +134,11 @@ static int restore(struct flo_controller *controller, struct flo_err *err)
         rv = flo_orders_renew_each(controller, err);
     }
     if (rv == 0) {
-        rv = flo_orders_fleet(controller, FLO_ORDER_FREEZE, "controller", 0,
-                              order, err);
+        rv = flo_orders_fleet(controller, FLO_ORDER_FREEZE, "controller", 0, order, err);
     }
     if (rv == 0) {
-        rv = flo_controller_audit(controller, "controller", "data.restore",
-                                  controller->dir, "ok", "--restored", err);
+        rv = flo_controller_audit(controller, "controller", "data.restore", controller->dir, "ok",
+                                  "--restored", err);
     }
     if (rv < 0) {
         flo_controller_cancel(controller);
@@ -164,8 +154,8 @@ static int restore(struct flo_controller *controller, struct flo_err *err)
 
 /* Two places with tables would be two fleets: the older one is named so that
  * nobody starts with it by mistake. */
-static int import(struct flo_controller *controller, const char *file,
-                  const char *moved, struct flo_err *err)
+static int import(struct flo_controller *controller, const char *file, const char *moved,
+                  struct flo_err *err)
 {
     uint64_t rows = 0;
     int rv = flo_fleet_import(controller->store, controller->dir, &rows, err);
@@ -173,12 +163,10 @@ static int import(struct flo_controller *controller, const char *file,
     if (rv < 0) {
         return rv;
     }
-    flo_log(FLO_LOG_INFO, "store",
-            "%llu rows were copied; " FILE_NAME " is now " MOVED_NAME,
+    flo_log(FLO_LOG_INFO, "store", "%llu rows were copied; " FILE_NAME " is now " MOVED_NAME,
             (unsigned long long)rows);
-    return rename(file, moved) < 0
-               ? flo_fail_errno(err, FLO_E_IO_WRITE, "%s to %s", file, moved)
-               : 0;
+    return rename(file, moved) < 0 ? flo_fail_errno(err, FLO_E_IO_WRITE, "%s to %s", file, moved)
+                                   : 0;
 }
 
 static int open_tables(struct flo_controller *controller, struct flo_err *err)
@@ -198,19 +186,17 @@ static int open_tables(struct flo_controller *controller, struct flo_err *err)
         return flo_err_fix(err, "give --import once to copy it into an empty "
                                 "database");
     }
-    int rv = flo_fleet_open(address != NULL ? address : controller->dir,
-                            controller->options.epoch, &controller->store, err);
+    int rv = flo_fleet_open(address != NULL ? address : controller->dir, controller->options.epoch,
+                            &controller->store, err);
     if (rv == 0) {
         flo_fleet_heed(controller->store, controller->options.may_wait,
                        controller->options.may_act_context);
     }
-    return rv == 0 && address != NULL && has_file
-               ? import(controller, file, moved, err)
-               : rv;
+    return rv == 0 && address != NULL && has_file ? import(controller, file, moved, err) : rv;
 }
 
-int flo_controller_open(const struct flo_controller_options *options,
-                        struct flo_controller **out, struct flo_err *err)
+int flo_controller_open(const struct flo_controller_options *options, struct flo_controller **out,
+                        struct flo_err *err)
 {
     struct flo_controller *controller = calloc(1, sizeof(*controller));
 

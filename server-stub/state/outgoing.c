@@ -25,20 +25,18 @@ static bool has_room(void **items, size_t count, size_t *capacity, size_t bytes)
     return true;
 }
 
-static bool is_same_change(const struct flo_change *a,
-                           const struct flo_change *b)
+static bool is_same_change(const struct flo_change *a, const struct flo_change *b)
 {
     return a->object == b->object && strcmp(a->key, b->key) == 0;
 }
 
-void flo_changes_add(struct flo_changes *changes,
-                     const struct flo_change *change)
+void flo_changes_add(struct flo_changes *changes, const struct flo_change *change)
 {
-    bool is_last = changes->count > 0 &&
-                   is_same_change(&changes->items[changes->count - 1], change);
+    bool is_last =
+        changes->count > 0 && is_same_change(&changes->items[changes->count - 1], change);
 
-    if (!is_last && has_room((void **)&changes->items, changes->count,
-                             &changes->capacity, sizeof(*change))) {
+    if (!is_last &&
+        has_room((void **)&changes->items, changes->count, &changes->capacity, sizeof(*change))) {
         changes->items[changes->count++] = *change;
     }
 }
@@ -61,8 +59,7 @@ void flo_changes_unique(struct flo_changes *changes)
     }
     qsort(changes->items, changes->count, sizeof(*changes->items), by_object);
     for (size_t i = 0; i < changes->count; i++) {
-        if (kept == 0 ||
-            !is_same_change(&changes->items[kept - 1], &changes->items[i])) {
+        if (kept == 0 || !is_same_change(&changes->items[kept - 1], &changes->items[i])) {
             changes->items[kept++] = changes->items[i];
         }
     }
@@ -71,8 +68,7 @@ void flo_changes_unique(struct flo_changes *changes)
 
 bool flo_acks_add(struct flo_acks *acks, const struct flo_ack *ack)
 {
-    bool fits = has_room((void **)&acks->items, acks->count, &acks->capacity,
-                         sizeof(*ack));
+    bool fits = has_room((void **)&acks->items, acks->count, &acks->capacity, sizeof(*ack));
 
     if (fits) {
         acks->items[acks->count++] = *ack;
@@ -87,9 +83,7 @@ static int by_device(const void *a, const void *b)
     int by = strcmp(one->device, other->device);
 
     by = by != 0 ? by : strcmp(one->boot, other->boot);
-    return by != 0 ? by
-                   : (one->sequence > other->sequence) -
-                         (one->sequence < other->sequence);
+    return by != 0 ? by : (one->sequence > other->sequence) - (one->sequence < other->sequence);
 }
 
 void flo_acks_newest(struct flo_acks *acks)
@@ -170,8 +164,8 @@ void flo_outgoing_emergency(struct flo_controller *controller)
     controller->outgoing.has_emergency = true;
 }
 
-void flo_outgoing_ack(struct flo_controller *controller, const char *device,
-                      const char *boot, uint64_t sequence)
+void flo_outgoing_ack(struct flo_controller *controller, const char *device, const char *boot,
+                      uint64_t sequence)
 {
     struct flo_acks *acks = &controller->outgoing.acks;
     struct flo_ack ack = {.sequence = sequence};
@@ -181,22 +175,19 @@ void flo_outgoing_ack(struct flo_controller *controller, const char *device,
     (void)flo_acks_add(acks, &ack); /* else the device tells it again */
 }
 
-void flo_outgoing_ask(struct flo_controller *controller, const char *device,
-                      const char *order)
+void flo_outgoing_ask(struct flo_controller *controller, const char *device, const char *order)
 {
     struct flo_asks *asks = &controller->outgoing.asks;
     struct flo_ask ask;
 
     snprintf(ask.device, sizeof(ask.device), "%s", device);
     snprintf(ask.order, sizeof(ask.order), "%s", order);
-    if (has_room((void **)&asks->items, asks->count, &asks->capacity,
-                 sizeof(ask))) {
+    if (has_room((void **)&asks->items, asks->count, &asks->capacity, sizeof(ask))) {
         asks->items[asks->count++] = ask;
     }
 }
 
-void flo_outgoing_change(struct flo_controller *controller,
-                         enum flo_object object, const char *key)
+void flo_outgoing_change(struct flo_controller *controller, enum flo_object object, const char *key)
 {
     struct flo_change change = {.object = object};
 
@@ -245,8 +236,7 @@ void flo_outgoing_clear(struct flo_outgoing *outgoing)
 
 /* ---- leaving ---- */
 
-void flo_outgoing_subscribe(struct flo_controller *controller,
-                            struct flo_subscriber subscriber)
+void flo_outgoing_subscribe(struct flo_controller *controller, struct flo_subscriber subscriber)
 {
     struct flo_subscribers *all = &controller->subscribers;
 
@@ -254,8 +244,7 @@ void flo_outgoing_subscribe(struct flo_controller *controller,
     all->items[all->count++] = subscriber;
 }
 
-void flo_outgoing_unsubscribe(struct flo_controller *controller,
-                              const void *context)
+void flo_outgoing_unsubscribe(struct flo_controller *controller, const void *context)
 {
     struct flo_subscribers *all = &controller->subscribers;
     size_t kept = 0;

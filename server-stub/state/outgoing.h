@@ -83,8 +83,7 @@ struct flo_subscriber {
     void (*on_committed)(void *context, const struct flo_outgoing *outgoing);
     /* Commits up to this one are durable; failed->code is not 0 when the sync
      * of the next ones failed.  NULL: it promises nothing. */
-    void (*on_durable)(void *context, uint64_t number,
-                       const struct flo_err *failed);
+    void (*on_durable)(void *context, uint64_t number, const struct flo_err *failed);
 };
 #define FLO_SUBSCRIBERS_MAX 4
 struct flo_subscribers {
@@ -93,13 +92,10 @@ struct flo_subscribers {
 };
 
 /* From now on it hears of every commit. */
-void flo_outgoing_subscribe(struct flo_controller *controller,
-                            struct flo_subscriber subscriber);
-void flo_outgoing_unsubscribe(struct flo_controller *controller,
-                              const void *context);
+void flo_outgoing_subscribe(struct flo_controller *controller, struct flo_subscriber subscriber);
+void flo_outgoing_unsubscribe(struct flo_controller *controller, const void *context);
 
-void flo_outgoing_desired(struct flo_controller *controller,
-                          const char *device);
+void flo_outgoing_desired(struct flo_controller *controller, const char *device);
 /* The device's desired says nothing that it does not hear otherwise now: an
  * order that stands in a list.  The document follows when the fleet has
  * answered. */
@@ -110,15 +106,14 @@ void flo_outgoing_defer(struct flo_controller *controller);
  * that it would have found retained. */
 void flo_outgoing_came(struct flo_controller *controller, const char *device);
 void flo_outgoing_group(struct flo_controller *controller, const char *group);
-void flo_outgoing_ack(struct flo_controller *controller, const char *device,
-                      const char *boot, uint64_t sequence);
-void flo_outgoing_ask(struct flo_controller *controller, const char *device,
-                      const char *order);
+void flo_outgoing_ack(struct flo_controller *controller, const char *device, const char *boot,
+                      uint64_t sequence);
+void flo_outgoing_ask(struct flo_controller *controller, const char *device, const char *order);
 /* Who lacks a release: another one may be wanted now, and their condition
  * another one. */
 void flo_outgoing_lacking(struct flo_controller *controller);
-void flo_outgoing_change(struct flo_controller *controller,
-                         enum flo_object object, const char *key);
+void flo_outgoing_change(struct flo_controller *controller, enum flo_object object,
+                         const char *key);
 /* Before all orders of the same change. */
 void flo_outgoing_trust(struct flo_controller *controller);
 void flo_outgoing_emergency(struct flo_controller *controller);
@@ -135,8 +130,7 @@ bool flo_acks_add(struct flo_acks *acks, const struct flo_ack *ack);
 /* The highest of those for one outbox stays. */
 void flo_acks_newest(struct flo_acks *acks);
 /* Add one, unless it is the last one. */
-void flo_changes_add(struct flo_changes *changes,
-                     const struct flo_change *change);
+void flo_changes_add(struct flo_changes *changes, const struct flo_change *change);
 /* Sort and drop repetitions. */
 void flo_changes_unique(struct flo_changes *changes);
 

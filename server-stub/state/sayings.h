@@ -18,8 +18,7 @@ struct flo_saying {
 /* Stored JSON, or `otherwise`, which is taken: a new reference. */
 json_t *flo_saying_parsed(const char *text, json_t *otherwise);
 /* New; null when it is no object. */
-json_t *flo_saying_view(const json_t *from, const struct flo_saying *fields,
-                        size_t count);
+json_t *flo_saying_view(const json_t *from, const struct flo_saying *fields, size_t count);
 bool flo_saying_is_text(const json_t *json, size_t bytes_max);
 /* null where it has no such field. */
 void flo_saying_copy(json_t *to, const json_t *from, const char *key);

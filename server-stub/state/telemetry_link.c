@@ -3,16 +3,14 @@
 
 #include "server-stub/state/telemetry_link.h"
 
-static void tell(struct flo_controller *controller, const char *device,
-                 const char *hardware)
+static void tell(struct flo_controller *controller, const char *device, const char *hardware)
 {
     if (flo_fleet_device_hardware(controller->store, device, hardware)) {
         flo_lane_device(controller->lane, device, hardware);
     }
 }
 
-void flo_telemetry_link_device(struct flo_controller *controller,
-                               const char *device,
+void flo_telemetry_link_device(struct flo_controller *controller, const char *device,
                                const json_t *profile_or_null)
 {
     char hardware[FLO_HARDWARE_TEXT];
@@ -26,8 +24,7 @@ static int tell_device(void *context, const struct flo_select_device *device)
     const union flo_select_value *values = device->values;
     char hardware[FLO_HARDWARE_TEXT];
 
-    flo_hardware_class_of(values[FLO_SELECT_ARCH].text,
-                          values[FLO_SELECT_KERNEL].text,
+    flo_hardware_class_of(values[FLO_SELECT_ARCH].text, values[FLO_SELECT_KERNEL].text,
                           values[FLO_SELECT_MEMORY].number, hardware);
     tell(context, values[FLO_SELECT_ID].text, hardware);
     return 0;
@@ -37,21 +34,18 @@ static int tell_release(void *context, const struct flo_fleet_release *release)
 {
     struct flo_controller *controller = context;
 
-    flo_lane_release(controller->lane, release->digest, release->model,
-                     release->version);
+    flo_lane_release(controller->lane, release->digest, release->model, release->version);
     return 0;
 }
 
 /* On the lane's thread. */
-static bool may_come(void *context, const char *device,
-                     const struct flo_mqtt_message *message)
+static bool may_come(void *context, const char *device, const struct flo_mqtt_message *message)
 {
     const struct flo_controller *controller = context;
     bool refuses = controller->refuses_unproved;
     size_t bytes = message->bytes;
-    enum flo_proof_word word =
-        flo_proofs_judge(controller->proofs, FLO_TOPIC_TELE, device,
-                         message->topic, message->data, &bytes, refuses);
+    enum flo_proof_word word = flo_proofs_judge(controller->proofs, FLO_TOPIC_TELE, device,
+                                                message->topic, message->data, &bytes, refuses);
 
     return word == FLO_PROOF_GOOD || (word == FLO_PROOF_NONE && !refuses);
 }
@@ -71,22 +65,16 @@ static int hand_on(struct flo_controller *controller, struct flo_err *err)
     return rv;
 }
 
-int flo_telemetry_link_open(struct flo_controller *controller,
-                            struct flo_err *err)
+int flo_telemetry_link_open(struct flo_controller *controller, struct flo_err *err)
 {
     uint64_t block_ms = controller->options.evidence_block_ms;
     int rv = flo_lane_open(controller->dir, controller->fleet,
-                           block_ms > 0 ? block_ms : FLO_BLOCK_MS,
-                           &controller->lane, err);
+                           block_ms > 0 ? block_ms : FLO_BLOCK_MS, &controller->lane, err);
 
     rv = rv < 0 ? rv : hand_on(controller, err);
     if (rv == 0) {
-        flo_lane_judge(controller->lane,
-                       (struct flo_lane_judge){may_come, controller});
-        rv = flo_fleet_facts_each(controller->store, NULL, tell_device,
-                                  controller, err);
+        flo_lane_judge(controller->lane, (struct flo_lane_judge){may_come, controller});
+        rv = flo_fleet_facts_each(controller->store, NULL, tell_device, controller, err);
     }
-    return rv < 0 ? rv
-                  : flo_fleet_release_list(controller->store, tell_release,
-                                           controller, err);
+    return rv < 0 ? rv : flo_fleet_release_list(controller->store, tell_release, controller, err);
 }

@@ -5,11 +5,9 @@
 #include "server-stub/state/controller.h"
 
 /* Open the lane's store and tell it which devices and releases there are. */
-FLO_MUST_USE int flo_telemetry_link_open(struct flo_controller *controller,
-                                         struct flo_err *err);
+FLO_MUST_USE int flo_telemetry_link_open(struct flo_controller *controller, struct flo_err *err);
 /* The profile of a device, or NULL: its hardware class may have changed. */
-void flo_telemetry_link_device(struct flo_controller *controller,
-                               const char *device,
+void flo_telemetry_link_device(struct flo_controller *controller, const char *device,
                                const json_t *profile_or_null);
 
 #endif

@@ -37,8 +37,7 @@ int flo_controller_begin(struct flo_controller *controller, struct flo_err *err)
     return flo_fleet_begin(controller->store, err);
 }
 
-int flo_controller_commit(struct flo_controller *controller,
-                          struct flo_err *err)
+int flo_controller_commit(struct flo_controller *controller, struct flo_err *err)
 {
     int rv = flo_rollouts_write(controller, err);
 
@@ -67,9 +66,8 @@ void flo_controller_cancel(struct flo_controller *controller)
     flo_trust_settle(controller, false);
     flo_outgoing_clear(&controller->outgoing);
     controller->stale.has_rules = true;
-    controller->stale.has_watch =
-        controller->stale.has_watch ||
-        (controller->watch != NULL && controller->watch->has_changed);
+    controller->stale.has_watch = controller->stale.has_watch ||
+                                  (controller->watch != NULL && controller->watch->has_changed);
     /* Reading them again forgets who was heard when. */
     controller->stale.has_rollouts =
         controller->stale.has_rollouts || controller->rollouts.has_changed;

@@ -7,15 +7,12 @@
 #include "server-stub/store/store.h"
 
 /* `members` takes the place of what was there. */
-FLO_MUST_USE int flo_fleet_draft_put(struct flo_fleet_store *store,
-                                     const char *rollout, const char *members,
-                                     struct flo_err *err);
+FLO_MUST_USE int flo_fleet_draft_put(struct flo_fleet_store *store, const char *rollout,
+                                     const char *members, struct flo_err *err);
 /* fn is called once, or not at all: there is none. */
-FLO_MUST_USE int flo_fleet_draft_get(struct flo_fleet_store *store,
-                                     const char *rollout, flo_fleet_text_fn fn,
-                                     void *context, struct flo_err *err);
-FLO_MUST_USE int flo_fleet_draft_remove(struct flo_fleet_store *store,
-                                        const char *rollout,
+FLO_MUST_USE int flo_fleet_draft_get(struct flo_fleet_store *store, const char *rollout,
+                                     flo_fleet_text_fn fn, void *context, struct flo_err *err);
+FLO_MUST_USE int flo_fleet_draft_remove(struct flo_fleet_store *store, const char *rollout,
                                         struct flo_err *err);
 
 #endif

@@ -8,8 +8,7 @@ static size_t place_of(const struct flo_ids *ids, const char *id)
 {
     size_t place = flo_crc32c(0, id, strlen(id)) & (ids->place_count - 1);
 
-    while (ids->places[place] != 0 &&
-           strcmp(ids->items[ids->places[place] - 1], id) != 0) {
+    while (ids->places[place] != 0 && strcmp(ids->items[ids->places[place] - 1], id) != 0) {
         place = (place + 1) & (ids->place_count - 1);
     }
     return place;

@@ -72,8 +72,8 @@ struct flo_lead_self {
     /* On the lead's thread, before it leads: it has what that digest says, or
      * takes it from the document; "": there is none.  NULL: whatever it has is
      * enough.  Failing, it does not lead, and is asked again. */
-    int (*fit)(void *context, const char *digest, const char *document,
-               size_t bytes, struct flo_err *err);
+    int (*fit)(void *context, const char *digest, const char *document, size_t bytes,
+               struct flo_err *err);
     /* Another epoch began: all that this process remembers is stale.  On the
      * lead's thread, which ends after it. */
     void (*lost)(void *context);
@@ -86,8 +86,7 @@ struct flo_lead_self {
 };
 
 /* Connect, make the row, and start.  Copies `self`. */
-FLO_MUST_USE int flo_lead_open(const char *address,
-                               const struct flo_lead_self *self,
+FLO_MUST_USE int flo_lead_open(const char *address, const struct flo_lead_self *self,
                                struct flo_lead **out, struct flo_err *err);
 /* End the thread, and give the lease back.  NULL is fine. */
 void flo_lead_close(struct flo_lead *lead);

@@ -7,17 +7,13 @@
 #include "server-stub/store/store.h"
 
 /* By their place, ascending from `from`. */
-typedef int (*flo_fleet_line_fn)(void *context, uint64_t number,
-                                 const char *text);
-FLO_MUST_USE int flo_fleet_audit_lines(struct flo_fleet_store *store,
-                                       uint64_t from, flo_fleet_line_fn fn,
-                                       void *context, struct flo_err *err);
+typedef int (*flo_fleet_line_fn)(void *context, uint64_t number, const char *text);
+FLO_MUST_USE int flo_fleet_audit_lines(struct flo_fleet_store *store, uint64_t from,
+                                       flo_fleet_line_fn fn, void *context, struct flo_err *err);
 /* In place of one that is there. */
-FLO_MUST_USE int flo_fleet_audit_line_put(struct flo_fleet_store *store,
-                                          uint64_t number, const char *text,
-                                          struct flo_err *err);
+FLO_MUST_USE int flo_fleet_audit_line_put(struct flo_fleet_store *store, uint64_t number,
+                                          const char *text, struct flo_err *err);
 /* None is left. */
-FLO_MUST_USE int flo_fleet_audit_lines_clear(struct flo_fleet_store *store,
-                                             struct flo_err *err);
+FLO_MUST_USE int flo_fleet_audit_lines_clear(struct flo_fleet_store *store, struct flo_err *err);
 
 #endif

@@ -19,48 +19,37 @@ struct flo_making {
 };
 
 /* All of them, the oldest order first; borrowed until the next change. */
-FLO_MUST_USE int flo_fleet_makings(struct flo_fleet_store *store,
-                                   const struct flo_making **out, size_t *count,
-                                   struct flo_err *err);
+FLO_MUST_USE int flo_fleet_makings(struct flo_fleet_store *store, const struct flo_making **out,
+                                   size_t *count, struct flo_err *err);
 /* That of one order; NULL: its rows are whole. */
-FLO_MUST_USE int flo_fleet_making_of(struct flo_fleet_store *store,
-                                     const char *order,
-                                     const struct flo_making **out,
-                                     struct flo_err *err);
+FLO_MUST_USE int flo_fleet_making_of(struct flo_fleet_store *store, const char *order,
+                                     const struct flo_making **out, struct flo_err *err);
 /* None is made yet. */
-FLO_MUST_USE int flo_fleet_making_begin(struct flo_fleet_store *store,
-                                        const char *order, const char *group,
-                                        struct flo_err *err);
+FLO_MUST_USE int flo_fleet_making_begin(struct flo_fleet_store *store, const char *order,
+                                        const char *group, struct flo_err *err);
 /* `count` more, up to `made`; NULL: all are. */
-FLO_MUST_USE int flo_fleet_making_move(struct flo_fleet_store *store,
-                                       const char *order, const char *made,
-                                       uint64_t count, struct flo_err *err);
+FLO_MUST_USE int flo_fleet_making_move(struct flo_fleet_store *store, const char *order,
+                                       const char *made, uint64_t count, struct flo_err *err);
 /* The next devices of its group, at most `limit`, in the order of ids.
  * `is_there`: an answer was awaited before its turn, and has its row. */
-typedef int (*flo_fleet_unmade_fn)(void *context, const char *device,
-                                   bool is_there);
+typedef int (*flo_fleet_unmade_fn)(void *context, const char *device, bool is_there);
 FLO_MUST_USE int flo_fleet_making_next(struct flo_fleet_store *store,
-                                       const struct flo_making *making,
-                                       uint64_t limit, flo_fleet_unmade_fn fn,
-                                       void *context, struct flo_err *err);
+                                       const struct flo_making *making, uint64_t limit,
+                                       flo_fleet_unmade_fn fn, void *context, struct flo_err *err);
 /* Is its turn still to come? */
 FLO_MUST_USE int flo_fleet_making_awaits(struct flo_fleet_store *store,
-                                         const struct flo_making *making,
-                                         const char *device, bool *out,
-                                         struct flo_err *err);
+                                         const struct flo_making *making, const char *device,
+                                         bool *out, struct flo_err *err);
 /* The device's turn came, and nothing awaits it: it is pending no more. */
-void flo_fleet_making_pass(struct flo_fleet_store *store, const char *order,
-                           const char *device);
+void flo_fleet_making_pass(struct flo_fleet_store *store, const char *order, const char *device);
 /* Ids above `after`, up to `to`, that have an order about the model; up. */
-FLO_MUST_USE int flo_fleet_desired_between(struct flo_fleet_store *store,
-                                           const char *model, const char *after,
-                                           const char *to, flo_fleet_held_fn fn,
+FLO_MUST_USE int flo_fleet_desired_between(struct flo_fleet_store *store, const char *model,
+                                           const char *after, const char *to, flo_fleet_held_fn fn,
                                            void *context, struct flo_err *err);
 /* All from `first` to `last` that have an order about the model have this one
  * now; each of their revisions goes up.  All have one. */
-FLO_MUST_USE int flo_fleet_desired_run(struct flo_fleet_store *store,
-                                       const char *model, const char *first,
-                                       const char *last, const char *order,
+FLO_MUST_USE int flo_fleet_desired_run(struct flo_fleet_store *store, const char *model,
+                                       const char *first, const char *last, const char *order,
                                        struct flo_err *err);
 
 #endif

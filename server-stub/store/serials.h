@@ -12,26 +12,21 @@ struct flo_fleet_serial {
     const char *device; /* that came with it last, or "" */
     uint64_t at_ms;     /* wall: prepared, or first heard of */
 };
-typedef int (*flo_fleet_serial_fn)(void *context,
-                                   const struct flo_fleet_serial *claim);
+typedef int (*flo_fleet_serial_fn)(void *context, const struct flo_fleet_serial *claim);
 FLO_MUST_USE int flo_fleet_serial_put(struct flo_fleet_store *store,
-                                      const struct flo_fleet_serial *claim,
-                                      struct flo_err *err);
+                                      const struct flo_fleet_serial *claim, struct flo_err *err);
 /* *known is false when there is none. */
-FLO_MUST_USE int flo_fleet_serial_get(struct flo_fleet_store *store,
-                                      const char *serial,
-                                      flo_fleet_serial_fn fn, void *context,
-                                      bool *known, struct flo_err *err);
-FLO_MUST_USE int flo_fleet_serial_delete(struct flo_fleet_store *store,
-                                         const char *serial,
+FLO_MUST_USE int flo_fleet_serial_get(struct flo_fleet_store *store, const char *serial,
+                                      flo_fleet_serial_fn fn, void *context, bool *known,
+                                      struct flo_err *err);
+FLO_MUST_USE int flo_fleet_serial_delete(struct flo_fleet_store *store, const char *serial,
                                          struct flo_err *err);
 /* In the order of serials, above `after`, at most `limit`. */
-FLO_MUST_USE int flo_fleet_serial_each(struct flo_fleet_store *store,
-                                       const char *after, uint64_t limit,
-                                       flo_fleet_serial_fn fn, void *context,
+FLO_MUST_USE int flo_fleet_serial_each(struct flo_fleet_store *store, const char *after,
+                                       uint64_t limit, flo_fleet_serial_fn fn, void *context,
                                        struct flo_err *err);
 /* How many nobody prepared. */
-FLO_MUST_USE int flo_fleet_serial_waiting(struct flo_fleet_store *store,
-                                          uint64_t *out, struct flo_err *err);
+FLO_MUST_USE int flo_fleet_serial_waiting(struct flo_fleet_store *store, uint64_t *out,
+                                          struct flo_err *err);
 
 #endif

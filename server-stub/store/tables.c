@@ -3,7 +3,7 @@
 
 const struct flo_field_facts flo_fields[FLO_FIELDS] = {
 #define FLO_TABLE(name, word, keys)
-#define FLO_FIELD(table, name, word, type)                                     \
+#define FLO_FIELD(table, name, word, type)                                                         \
     [FLO_FIELD_##table##_##name] = {word, FLO_TABLE_##table, FLO_TYPE_##type},
 #define FLO_END(table)
 #define FLO_INDEX(table, is_unique, ...)
@@ -15,7 +15,7 @@ const struct flo_field_facts flo_fields[FLO_FIELDS] = {
 };
 
 const struct flo_table_facts flo_tables[FLO_TABLES] = {
-#define FLO_TABLE(name, word, keys)                                            \
+#define FLO_TABLE(name, word, keys)                                                                \
     [FLO_TABLE_##name] = {word, FLO_FIELDS_##name, FLO_FIELDS_END_##name, keys},
 #define FLO_FIELD(table, name, word, type)
 #define FLO_END(table)
@@ -27,17 +27,16 @@ const struct flo_table_facts flo_tables[FLO_TABLES] = {
 #undef FLO_INDEX
 };
 
-#define FIELDS(...)                                                            \
-    (int)(sizeof((enum flo_field[]){__VA_ARGS__}) / sizeof(enum flo_field)),   \
-    {                                                                          \
-        __VA_ARGS__                                                            \
+#define FIELDS(...)                                                                                \
+    (int)(sizeof((enum flo_field[]){__VA_ARGS__}) / sizeof(enum flo_field)),                       \
+    {                                                                                              \
+        __VA_ARGS__                                                                                \
     }
 const struct flo_index_facts flo_indexes[] = {
 #define FLO_TABLE(name, word, keys)
 #define FLO_FIELD(table, name, word, type)
 #define FLO_END(table)
-#define FLO_INDEX(table, is_unique, ...)                                       \
-    {FLO_TABLE_##table, is_unique, FIELDS(__VA_ARGS__)},
+#define FLO_INDEX(table, is_unique, ...) {FLO_TABLE_##table, is_unique, FIELDS(__VA_ARGS__)},
 #include "server-stub/store/tables.def"
 #undef FLO_TABLE
 #undef FLO_FIELD
@@ -46,16 +45,13 @@ const struct flo_index_facts flo_indexes[] = {
 };
 const int flo_index_count = (int)FLO_COUNT(flo_indexes);
 
-static const struct flo_value *value_of(const struct flo_row *row,
-                                        enum flo_field field)
+static const struct flo_value *value_of(const struct flo_row *row, enum flo_field field)
 {
     static const struct flo_value none = {.text = ""};
     enum flo_table table = flo_fields[field].table;
-    const struct flo_value *values =
-        table == row->table ? row->values : row->joined;
+    const struct flo_value *values = table == row->table ? row->values : row->joined;
 
-    return values != NULL ? &values[(int)field - flo_tables[table].first]
-                          : &none;
+    return values != NULL ? &values[(int)field - flo_tables[table].first] : &none;
 }
 
 const char *flo_row_text(const struct flo_row *row, enum flo_field field)
@@ -70,8 +66,7 @@ uint64_t flo_row_number(const struct flo_row *row, enum flo_field field)
     return value_of(row, field)->number;
 }
 
-struct flo_digest flo_row_digest(const struct flo_row *row,
-                                 enum flo_field field)
+struct flo_digest flo_row_digest(const struct flo_row *row, enum flo_field field)
 {
     const struct flo_digest *digest = value_of(row, field)->digest;
 

@@ -39,12 +39,10 @@ enum flo_table {
 /* FLO_FIELDS_DEVICE is the first field of the table, FLO_FIELDS_END_DEVICE the
  * number after its last one. */
 enum flo_field {
-#define FLO_TABLE(name, word, keys)                                            \
+#define FLO_TABLE(name, word, keys)                                                                \
     FLO_FIELDS_##name, FLO_FIELDS_BACK_##name = FLO_FIELDS_##name - 1,
 #define FLO_FIELD(table, name, word, type) FLO_FIELD_##table##_##name,
-#define FLO_END(table)                                                         \
-    FLO_FIELDS_END_##table,                                                    \
-        FLO_FIELDS_LAST_##table = FLO_FIELDS_END_##table - 1,
+#define FLO_END(table) FLO_FIELDS_END_##table, FLO_FIELDS_LAST_##table = FLO_FIELDS_END_##table - 1,
 #define FLO_INDEX(table, is_unique, ...)
 #include "server-stub/store/tables.def"
 #undef FLO_TABLE
@@ -112,8 +110,7 @@ static inline bool flo_row_flag(const struct flo_row *row, enum flo_field field)
 {
     return flo_row_number(row, field) != 0;
 }
-struct flo_digest flo_row_digest(const struct flo_row *row,
-                                 enum flo_field field);
+struct flo_digest flo_row_digest(const struct flo_row *row, enum flo_field field);
 
 /* ---- queries ---- */
 
@@ -184,8 +181,7 @@ struct flo_field_change {
  * result. */
 typedef int (*flo_row_take)(void *context, const struct flo_row *row);
 /* Only the fields that were asked for stand in `row`. */
-typedef int (*flo_count_take)(void *context, const struct flo_row *row,
-                              uint64_t count);
+typedef int (*flo_count_take)(void *context, const struct flo_row *row, uint64_t count);
 
 /* An engine's struct begins with this. */
 struct flo_store_engine {
@@ -196,8 +192,7 @@ struct flo_store_ops {
     void (*close)(struct flo_store_engine *engine);
     /* store.h: flo_fleet_heed.  NULL: the engine waits for nobody. */
     void (*heed)(struct flo_store_engine *engine,
-                 bool (*may_wait_or_null)(void *context, bool is_commit),
-                 void *context);
+                 bool (*may_wait_or_null)(void *context, bool is_commit), void *context);
     int (*begin)(struct flo_store_engine *engine, struct flo_err *err);
     /* A change that fails is taken back. */
     int (*commit)(struct flo_store_engine *engine, struct flo_err *err);
@@ -217,30 +212,29 @@ struct flo_store_ops {
      * from the threads of `sync` and of all other calls.  NULL: always. */
     int (*look)(struct flo_store_engine *engine, struct flo_err *err);
     /* The rows of a query, one after another. */
-    int (*find)(struct flo_store_engine *engine, const struct flo_query *query,
-                flo_row_take take, void *context, struct flo_err *err);
+    int (*find)(struct flo_store_engine *engine, const struct flo_query *query, flo_row_take take,
+                void *context, struct flo_err *err);
     /* How many rows there are of each combination of up to two fields `by`;
      * with `by_count` 0 one number, which may be 0. */
     int (*count)(struct flo_store_engine *engine, const struct flo_query *query,
-                 const enum flo_field *by, size_t by_count, flo_count_take take,
-                 void *context, struct flo_err *err);
+                 const enum flo_field *by, size_t by_count, flo_count_take take, void *context,
+                 struct flo_err *err);
     /* A new row; *changed is 0 when one with its key, or with unique fields of
      * it, is there: that one stays. */
     int (*insert)(struct flo_store_engine *engine, enum flo_table table,
-                  const struct flo_field_change *changes, size_t count,
-                  uint64_t *changed, struct flo_err *err);
+                  const struct flo_field_change *changes, size_t count, uint64_t *changed,
+                  struct flo_err *err);
     /* A new row, or changes to that with its key. */
     int (*put)(struct flo_store_engine *engine, enum flo_table table,
-               const struct flo_field_change *changes, size_t count,
-               struct flo_err *err);
+               const struct flo_field_change *changes, size_t count, struct flo_err *err);
     /* Change rows, by no field of a key; how many. */
     int (*update)(struct flo_store_engine *engine, enum flo_table table,
                   const struct flo_field_change *changes, size_t count,
-                  const struct flo_match *matches, size_t match_count,
-                  uint64_t *changed, struct flo_err *err);
+                  const struct flo_match *matches, size_t match_count, uint64_t *changed,
+                  struct flo_err *err);
     int (*remove)(struct flo_store_engine *engine, enum flo_table table,
-                  const struct flo_match *matches, size_t match_count,
-                  uint64_t *changed, struct flo_err *err);
+                  const struct flo_match *matches, size_t match_count, uint64_t *changed,
+                  struct flo_err *err);
 };
 
 #endif

@@ -18,33 +18,24 @@ enum flo_watch_kind {
 #undef FLO_RECORD
     FLO_WATCH_KINDS
 };
-FLO_MUST_USE int flo_fleet_watch_put(struct flo_fleet_store *store,
-                                     enum flo_watch_kind kind, const char *id,
-                                     const char *body, struct flo_err *err);
-FLO_MUST_USE int flo_fleet_watch_delete(struct flo_fleet_store *store,
-                                        enum flo_watch_kind kind,
+FLO_MUST_USE int flo_fleet_watch_put(struct flo_fleet_store *store, enum flo_watch_kind kind,
+                                     const char *id, const char *body, struct flo_err *err);
+FLO_MUST_USE int flo_fleet_watch_delete(struct flo_fleet_store *store, enum flo_watch_kind kind,
                                         const char *id, struct flo_err *err);
-typedef int (*flo_fleet_watch_fn)(void *context, const char *id,
-                                  const char *body);
+typedef int (*flo_fleet_watch_fn)(void *context, const char *id, const char *body);
 /* *known is false when there is none. */
-FLO_MUST_USE int flo_fleet_watch_get(struct flo_fleet_store *store,
-                                     enum flo_watch_kind kind, const char *id,
-                                     flo_fleet_watch_fn fn, void *context,
+FLO_MUST_USE int flo_fleet_watch_get(struct flo_fleet_store *store, enum flo_watch_kind kind,
+                                     const char *id, flo_fleet_watch_fn fn, void *context,
                                      bool *known, struct flo_err *err);
 /* In order of id, above `after`, at most `limit` (0: all). */
-FLO_MUST_USE int flo_fleet_watch_page(struct flo_fleet_store *store,
-                                      enum flo_watch_kind kind,
-                                      const char *after, uint64_t limit,
-                                      flo_fleet_watch_fn fn, void *context,
-                                      struct flo_err *err);
-FLO_MUST_USE int flo_fleet_watch_count(struct flo_fleet_store *store,
-                                       enum flo_watch_kind kind, uint64_t *out,
-                                       struct flo_err *err);
+FLO_MUST_USE int flo_fleet_watch_page(struct flo_fleet_store *store, enum flo_watch_kind kind,
+                                      const char *after, uint64_t limit, flo_fleet_watch_fn fn,
+                                      void *context, struct flo_err *err);
+FLO_MUST_USE int flo_fleet_watch_count(struct flo_fleet_store *store, enum flo_watch_kind kind,
+                                       uint64_t *out, struct flo_err *err);
 /* All of them, in order of id. */
-FLO_MUST_USE int flo_fleet_watch_each(struct flo_fleet_store *store,
-                                      enum flo_watch_kind kind,
-                                      flo_fleet_watch_fn fn, void *context,
-                                      struct flo_err *err);
+FLO_MUST_USE int flo_fleet_watch_each(struct flo_fleet_store *store, enum flo_watch_kind kind,
+                                      flo_fleet_watch_fn fn, void *context, struct flo_err *err);
 
 #define FLO_DELIVERY_WAITING "waiting"
 #define FLO_DELIVERY_SENT "sent"
@@ -59,37 +50,27 @@ struct flo_fleet_delivery {
     uint64_t next_at_ms; /* wall; not before */
     uint64_t at_ms;      /* made */
 };
-typedef int (*flo_fleet_delivery_fn)(void *context,
-                                     const struct flo_fleet_delivery *delivery);
-FLO_MUST_USE int
-flo_fleet_delivery_add(struct flo_fleet_store *store,
-                       const struct flo_fleet_delivery *delivery,
-                       struct flo_err *err);
+typedef int (*flo_fleet_delivery_fn)(void *context, const struct flo_fleet_delivery *delivery);
+FLO_MUST_USE int flo_fleet_delivery_add(struct flo_fleet_store *store,
+                                        const struct flo_fleet_delivery *delivery,
+                                        struct flo_err *err);
 /* An attempt ended; number, state, error, failed and next_at_ms count. */
-FLO_MUST_USE int
-flo_fleet_delivery_tried(struct flo_fleet_store *store,
-                         const struct flo_fleet_delivery *delivery,
-                         struct flo_err *err);
+FLO_MUST_USE int flo_fleet_delivery_tried(struct flo_fleet_store *store,
+                                          const struct flo_fleet_delivery *delivery,
+                                          struct flo_err *err);
 /* That wait and are due, the oldest first. */
-FLO_MUST_USE int flo_fleet_delivery_due(struct flo_fleet_store *store,
-                                        uint64_t now_ms, uint64_t limit,
-                                        flo_fleet_delivery_fn fn, void *context,
+FLO_MUST_USE int flo_fleet_delivery_due(struct flo_fleet_store *store, uint64_t now_ms,
+                                        uint64_t limit, flo_fleet_delivery_fn fn, void *context,
                                         struct flo_err *err);
 /* The newest first, below this number. */
-FLO_MUST_USE int flo_fleet_delivery_list(struct flo_fleet_store *store,
-                                         const char *target, uint64_t below,
-                                         uint64_t limit,
-                                         flo_fleet_delivery_fn fn,
+FLO_MUST_USE int flo_fleet_delivery_list(struct flo_fleet_store *store, const char *target,
+                                         uint64_t below, uint64_t limit, flo_fleet_delivery_fn fn,
                                          void *context, struct flo_err *err);
 /* All of a target that are dead wait again from now on. */
-FLO_MUST_USE int flo_fleet_delivery_replay(struct flo_fleet_store *store,
-                                           const char *target, uint64_t now_ms,
-                                           uint64_t *count,
-                                           struct flo_err *err);
+FLO_MUST_USE int flo_fleet_delivery_replay(struct flo_fleet_store *store, const char *target,
+                                           uint64_t now_ms, uint64_t *count, struct flo_err *err);
 /* Forget what was made before that time, and all of a target (or NULL). */
-FLO_MUST_USE int flo_fleet_delivery_prune(struct flo_fleet_store *store,
-                                          uint64_t before_ms,
-                                          const char *target_or_null,
-                                          struct flo_err *err);
+FLO_MUST_USE int flo_fleet_delivery_prune(struct flo_fleet_store *store, uint64_t before_ms,
+                                          const char *target_or_null, struct flo_err *err);
 
 #endif

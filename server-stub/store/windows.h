@@ -17,16 +17,13 @@
 struct flo_windows;
 
 /* ":memory:" as `dir` keeps it in memory (tests). */
-FLO_MUST_USE int flo_windows_open(const char *dir, struct flo_windows **out,
-                                  struct flo_err *err);
+FLO_MUST_USE int flo_windows_open(const char *dir, struct flo_windows **out, struct flo_err *err);
 void flo_windows_close(struct flo_windows *store);
 /* Between begin and commit; a file that was found damaged is replaced by
  * begin. */
-FLO_MUST_USE int flo_windows_begin(struct flo_windows *store,
-                                   struct flo_err *err);
+FLO_MUST_USE int flo_windows_begin(struct flo_windows *store, struct flo_err *err);
 /* Writes the totals too.  A change that fails is rolled back. */
-FLO_MUST_USE int flo_windows_commit(struct flo_windows *store,
-                                    struct flo_err *err);
+FLO_MUST_USE int flo_windows_commit(struct flo_windows *store, struct flo_err *err);
 void flo_windows_roll_back(struct flo_windows *store);
 
 /* Add one window of a device of this hardware class to both resolutions, at
@@ -37,18 +34,16 @@ void flo_windows_roll_back(struct flo_windows *store);
  * the model that its last window named. */
 FLO_MUST_USE int flo_windows_put(struct flo_windows *store, const char *device,
                                  const char *hardware, uint64_t now_ms,
-                                 const struct flo_telemetry_window *window,
-                                 bool *is_new, struct flo_err *err);
-typedef int (*flo_telemetry_row_fn)(void *context,
-                                    const struct flo_telemetry_row *row);
+                                 const struct flo_telemetry_window *window, bool *is_new,
+                                 struct flo_err *err);
+typedef int (*flo_telemetry_row_fn)(void *context, const struct flo_telemetry_row *row);
 /* Rows since `from_ms`, ordered by the query's keys and time: of each device,
  * or totals.  FLO_E_REST_LIMIT, with the numbers, when they are more than are
  * read in some 150 ms. */
 #define FLO_TELEMETRY_ROWS_MAX 40000
 FLO_MUST_USE int flo_windows_list(struct flo_windows *store,
-                                  const struct flo_telemetry_query *query,
-                                  uint64_t from_ms, flo_telemetry_row_fn fn,
-                                  void *context, struct flo_err *err);
+                                  const struct flo_telemetry_query *query, uint64_t from_ms,
+                                  flo_telemetry_row_fn fn, void *context, struct flo_err *err);
 /* A device's row of the fine resolution, as it is stored. */
 struct flo_window_row {
     const char *release; /* digest text */
@@ -56,35 +51,28 @@ struct flo_window_row {
     const void *data; /* flo_sketch_pick reads it */
     size_t bytes;
 };
-typedef int (*flo_window_row_fn)(void *context,
-                                 const struct flo_window_row *row);
+typedef int (*flo_window_row_fn)(void *context, const struct flo_window_row *row);
 /* The newest rows of a model on devices since `from_ms`, at most `limit`;
  * *is_cut: there are more. */
-FLO_MUST_USE int flo_windows_newest(struct flo_windows *store,
-                                    const char *model, uint64_t from_ms,
-                                    uint64_t limit, flo_window_row_fn fn,
-                                    void *context, bool *is_cut,
-                                    struct flo_err *err);
+FLO_MUST_USE int flo_windows_newest(struct flo_windows *store, const char *model, uint64_t from_ms,
+                                    uint64_t limit, flo_window_row_fn fn, void *context,
+                                    bool *is_cut, struct flo_err *err);
 /* Evidence of devices for statistical gates (core/gate/observe/saved.c): a row
  * for each model on a device.  Put between begin and commit; drop is a
  * transaction of its own. */
-FLO_MUST_USE int flo_windows_observed_put(struct flo_windows *store,
-                                          const char *device, const char *model,
-                                          const void *data, size_t bytes,
+FLO_MUST_USE int flo_windows_observed_put(struct flo_windows *store, const char *device,
+                                          const char *model, const void *data, size_t bytes,
                                           struct flo_err *err);
-typedef int (*flo_windows_observed_fn)(void *context, const char *device,
-                                       const char *model, const void *data,
-                                       size_t bytes);
-FLO_MUST_USE int flo_windows_observed_list(struct flo_windows *store,
-                                           flo_windows_observed_fn fn,
+typedef int (*flo_windows_observed_fn)(void *context, const char *device, const char *model,
+                                       const void *data, size_t bytes);
+FLO_MUST_USE int flo_windows_observed_list(struct flo_windows *store, flo_windows_observed_fn fn,
                                            void *context, struct flo_err *err);
-FLO_MUST_USE int flo_windows_observed_drop(struct flo_windows *store,
-                                           const char *device,
+FLO_MUST_USE int flo_windows_observed_drop(struct flo_windows *store, const char *device,
                                            struct flo_err *err);
 /* Forget what is older than the resolutions' lives, at most so many rows a
  * call.  *more: call again.  A transaction of its own. */
 #define FLO_TELEMETRY_PRUNE_ROWS 1000
-FLO_MUST_USE int flo_windows_prune(struct flo_windows *store, uint64_t now_ms,
-                                   bool *more, struct flo_err *err);
+FLO_MUST_USE int flo_windows_prune(struct flo_windows *store, uint64_t now_ms, bool *more,
+                                   struct flo_err *err);
 
 #endif

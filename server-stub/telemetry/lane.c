@@ -25,13 +25,11 @@
 
 /* ---- commands: the control thread's side ---- */
 
-static struct flo_lane_command *command_new(enum flo_lane_command_kind kind,
-                                            const char *key, const char *data,
-                                            size_t bytes)
+static struct flo_lane_command *command_new(enum flo_lane_command_kind kind, const char *key,
+                                            const char *data, size_t bytes)
 {
     size_t key_bytes = strlen(key) + 1;
-    struct flo_lane_command *command =
-        malloc(sizeof(*command) + key_bytes + bytes + 1);
+    struct flo_lane_command *command = malloc(sizeof(*command) + key_bytes + bytes + 1);
 
     if (command == NULL) {
         return NULL;
@@ -63,17 +61,15 @@ static void tell(struct flo_lane *lane, struct flo_lane_command *command)
     flo_wake_poke(lane->wake_fd);
 }
 
-void flo_lane_device(struct flo_lane *lane, const char *device,
-                     const char *hardware_or_null)
+void flo_lane_device(struct flo_lane *lane, const char *device, const char *hardware_or_null)
 {
     const char *hardware = hardware_or_null != NULL ? hardware_or_null : "";
 
-    tell(lane,
-         command_new(FLO_LANE_DEVICE, device, hardware, strlen(hardware)));
+    tell(lane, command_new(FLO_LANE_DEVICE, device, hardware, strlen(hardware)));
 }
 
-void flo_lane_release(struct flo_lane *lane, const char *digest,
-                      const char *model, const char *version)
+void flo_lane_release(struct flo_lane *lane, const char *digest, const char *model,
+                      const char *version)
 {
     char title[2 * FLO_NAME_MAX + 2];
 
@@ -81,16 +77,14 @@ void flo_lane_release(struct flo_lane *lane, const char *digest,
     tell(lane, command_new(FLO_LANE_RELEASE, digest, title, strlen(title)));
 }
 
-void flo_lane_feed(struct flo_lane *lane,
-                   const struct flo_mqtt_message *message)
+void flo_lane_feed(struct flo_lane *lane, const struct flo_mqtt_message *message)
 {
-    struct flo_lane_command *command = command_new(
-        FLO_LANE_MESSAGE, message->topic, message->data, message->bytes);
+    struct flo_lane_command *command =
+        command_new(FLO_LANE_MESSAGE, message->topic, message->data, message->bytes);
     bool fits;
 
     pthread_mutex_lock(&lane->mutex);
-    fits = command != NULL &&
-           flo_mqtt_room_enter(&lane->room, message->topic, message->bytes);
+    fits = command != NULL && flo_mqtt_room_enter(&lane->room, message->topic, message->bytes);
     if (fits) {
         append(lane, command);
     }
@@ -150,8 +144,7 @@ bool flo_lane_has_past(const struct flo_lane *lane)
     return atomic_load(&lane->has_past);
 }
 
-int flo_lane_ask(struct flo_lane *lane, struct flo_lane_query *query,
-                 struct flo_err *err)
+int flo_lane_ask(struct flo_lane *lane, struct flo_lane_query *query, struct flo_err *err)
 {
     struct flo_lane_command *command = command_new(FLO_LANE_QUERY, "", "", 0);
     bool fits = false;
@@ -218,10 +211,9 @@ static void carry_out(struct flo_lane *lane, struct flo_lane_command *command)
         flo_lane_learn(lane, command);
         break;
     case FLO_LANE_MESSAGE:
-        flo_lane_take(lane,
-                      &(struct flo_mqtt_message){.topic = command->key,
-                                                 .data = command->data,
-                                                 .bytes = command->bytes});
+        flo_lane_take(lane, &(struct flo_mqtt_message){.topic = command->key,
+                                                       .data = command->data,
+                                                       .bytes = command->bytes});
         break;
     case FLO_LANE_QUERY:
         flo_lane_answer(lane, command->query);
@@ -349,8 +341,7 @@ static void on_connected(void *context, bool session_present)
     atomic_store(&lane->listens, true);
 }
 
-static void on_disconnected(void *context, const struct flo_err *err,
-                            uint64_t retry_in_ms)
+static void on_disconnected(void *context, const struct flo_err *err, uint64_t retry_in_ms)
 {
     struct flo_lane *lane = context;
 
@@ -370,12 +361,11 @@ static void on_refused(void *context, const char *topic, int reason)
     struct flo_lane *lane = context;
 
     atomic_store(&lane->listens, false);
-    flo_log(FLO_LOG_ERROR, "telemetry", "the broker refused %s with 0x%02x",
-            topic, (unsigned)reason);
+    flo_log(FLO_LOG_ERROR, "telemetry", "the broker refused %s with 0x%02x", topic,
+            (unsigned)reason);
 }
 
-static int connect_own(struct flo_lane *lane,
-                       const struct flo_mqtt_options *given,
+static int connect_own(struct flo_lane *lane, const struct flo_mqtt_options *given,
                        struct flo_err *err)
 {
     struct flo_mqtt_options options = *given;
@@ -397,8 +387,7 @@ static void *run(void *context)
     struct flo_lane *lane = context;
 
     if (setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE) < 0) {
-        flo_log(FLO_LOG_WARN, "telemetry",
-                "the lane's thread runs at normal priority: %s",
+        flo_log(FLO_LOG_WARN, "telemetry", "the lane's thread runs at normal priority: %s",
                 strerror(errno));
     }
     flo_lane_take_over(lane);
@@ -427,8 +416,7 @@ static void on_news(evutil_socket_t fd, short what, void *context)
         struct flo_lane_query *next = query->next;
         size_t place = query->place;
         if (query->context != NULL) {
-            query->done(query->context, query,
-                        query->text.data != NULL ? query->text.data : "",
+            query->done(query->context, query, query->text.data != NULL ? query->text.data : "",
                         &query->err);
         }
         query_free(query);
@@ -440,32 +428,26 @@ static void on_news(evutil_socket_t fd, short what, void *context)
     lane->on_news(lane->context);
 }
 
-static int events_make(struct flo_lane *lane, struct event_base *control,
-                       struct flo_err *err)
+static int events_make(struct flo_lane *lane, struct event_base *control, struct flo_err *err)
 {
     static const struct timeval second = {.tv_sec = 1};
 
-    lane->wake = event_new(lane->base, lane->wake_fd, EV_READ | EV_PERSIST,
-                           on_wake, lane);
+    lane->wake = event_new(lane->base, lane->wake_fd, EV_READ | EV_PERSIST, on_wake, lane);
     lane->commit = event_new(lane->base, -1, 0, on_commit, lane);
     lane->second = event_new(lane->base, -1, EV_PERSIST, on_second, lane);
     lane->prune = event_new(lane->base, -1, 0, on_prune, lane);
-    lane->news =
-        event_new(control, lane->news_fd, EV_READ | EV_PERSIST, on_news, lane);
-    if (lane->wake == NULL || lane->commit == NULL || lane->second == NULL ||
-        lane->prune == NULL || lane->news == NULL ||
-        event_add(lane->wake, NULL) < 0 ||
-        event_add(lane->second, &second) < 0 ||
-        event_add(lane->news, NULL) < 0) {
+    lane->news = event_new(control, lane->news_fd, EV_READ | EV_PERSIST, on_news, lane);
+    if (lane->wake == NULL || lane->commit == NULL || lane->second == NULL || lane->prune == NULL ||
+        lane->news == NULL || event_add(lane->wake, NULL) < 0 ||
+        event_add(lane->second, &second) < 0 || event_add(lane->news, NULL) < 0) {
         return flo_fail(err, FLO_E_MEMORY, "telemetry's events");
     }
     return 0;
 }
 
 int flo_lane_start(struct flo_lane *lane, struct event_base *base,
-                   const struct flo_mqtt_options *mqtt_or_null,
-                   void (*on_news_fn)(void *context), void *context,
-                   struct flo_err *err)
+                   const struct flo_mqtt_options *mqtt_or_null, void (*on_news_fn)(void *context),
+                   void *context, struct flo_err *err)
 {
     int rv = events_make(lane, base, err);
 
@@ -498,8 +480,8 @@ void flo_lane_hand_on(struct flo_lane *lane, struct flo_handed *handed)
     lane->handed = handed;
 }
 
-int flo_lane_open(const char *dir, const char *fleet, uint64_t block_ms,
-                  struct flo_lane **out, struct flo_err *err)
+int flo_lane_open(const char *dir, const char *fleet, uint64_t block_ms, struct flo_lane **out,
+                  struct flo_err *err)
 {
     struct flo_lane *lane = calloc(1, sizeof(*lane));
 
@@ -519,8 +501,7 @@ int flo_lane_open(const char *dir, const char *fleet, uint64_t block_ms,
     lane->news_fd = flo_wake_open();
     lane->base = event_base_new();
     int rv = lane->base == NULL || lane->wake_fd < 0 || lane->news_fd < 0 ||
-                     lane->releases == NULL || lane->histograms == NULL ||
-                     lane->tally == NULL
+                     lane->releases == NULL || lane->histograms == NULL || lane->tally == NULL
                  ? flo_fail(err, FLO_E_MEMORY, "telemetry")
                  : flo_windows_open(dir, &lane->store, err);
     if (rv == 0) {
@@ -539,8 +520,8 @@ int flo_lane_open(const char *dir, const char *fleet, uint64_t block_ms,
 
 static void events_free(struct flo_lane *lane)
 {
-    struct event **events[] = {&lane->wake, &lane->commit, &lane->second,
-                               &lane->prune, &lane->news};
+    struct event **events[] = {&lane->wake, &lane->commit, &lane->second, &lane->prune,
+                               &lane->news};
 
     for (size_t i = 0; i < FLO_COUNT(events); i++) {
         if (*events[i] != NULL) {
@@ -629,8 +610,7 @@ void flo_lane_count(struct flo_lane *lane, struct flo_lane_counters *out)
         .windows = atomic_load(&lane->windows),
         .repeated = atomic_load(&lane->repeated),
         .dropped = atomic_load(&lane->dropped),
-        .shed = atomic_load(&lane->shed) +
-                (lane->mqtt != NULL ? flo_mqtt_dropped(lane->mqtt) : 0),
+        .shed = atomic_load(&lane->shed) + (lane->mqtt != NULL ? flo_mqtt_dropped(lane->mqtt) : 0),
         .limited = atomic_load(&lane->limited),
         .lost = atomic_load(&lane->lost),
         .queries = atomic_load(&lane->asked),

@@ -37,14 +37,12 @@ struct flo_lane;
 
 /* `dir` ":memory:" for tests.  `block_ms`: FLO_BLOCK_MS, or less where a
  * statistical gate has to decide soon.  The thread is not started yet. */
-FLO_MUST_USE int flo_lane_open(const char *dir, const char *fleet,
-                               uint64_t block_ms, struct flo_lane **out,
-                               struct flo_err *err);
+FLO_MUST_USE int flo_lane_open(const char *dir, const char *fleet, uint64_t block_ms,
+                               struct flo_lane **out, struct flo_err *err);
 /* Asked on the lane's thread whether a message is of its device; before the
  * start.  Without it each one is. */
 struct flo_lane_judge {
-    bool (*may_come)(void *context, const char *device,
-                     const struct flo_mqtt_message *message);
+    bool (*may_come)(void *context, const char *device, const struct flo_mqtt_message *message);
     void *context;
 };
 void flo_lane_judge(struct flo_lane *lane, struct flo_lane_judge judge);
@@ -61,19 +59,16 @@ void flo_lane_close(struct flo_lane *lane);
  * thread. */
 FLO_MUST_USE int flo_lane_start(struct flo_lane *lane, struct event_base *base,
                                 const struct flo_mqtt_options *mqtt_or_null,
-                                void (*on_news)(void *context), void *context,
-                                struct flo_err *err);
+                                void (*on_news)(void *context), void *context, struct flo_err *err);
 
 /* A device and its hardware class; NULL: it was retired. */
-void flo_lane_device(struct flo_lane *lane, const char *device,
-                     const char *hardware_or_null);
+void flo_lane_device(struct flo_lane *lane, const char *device, const char *hardware_or_null);
 /* Devices can only name releases that were told here; others are kept as "of
  * no known release". */
-void flo_lane_release(struct flo_lane *lane, const char *digest,
-                      const char *model, const char *version);
+void flo_lane_release(struct flo_lane *lane, const char *digest, const char *model,
+                      const char *version);
 /* A message of an external broker. */
-void flo_lane_feed(struct flo_lane *lane,
-                   const struct flo_mqtt_message *message);
+void flo_lane_feed(struct flo_lane *lane, const struct flo_mqtt_message *message);
 
 /* ---- queries ---- */
 
@@ -85,11 +80,11 @@ struct flo_lane_query {
     struct flo_observe_study *study; /* or this */
     struct flo_observe_bases *bases; /* or this */
     char account[FLO_LANE_ACCOUNT];  /* who asks; "": the controller */
-    void *context; /* NULL: the answer is not wanted any more */
+    void *context;                   /* NULL: the answer is not wanted any more */
     /* On the control thread; the query is freed after it.  `text`: the answer
      * as JSON; `err` when err->code is not 0. */
-    void (*done)(void *context, const struct flo_lane_query *query,
-                 const char *text, const struct flo_err *err);
+    void (*done)(void *context, const struct flo_lane_query *query, const char *text,
+                 const struct flo_err *err);
     /* Called last, also where nobody was answered; or NULL. */
     void (*drop)(void *context);
     /* The lane's. */
@@ -106,8 +101,7 @@ struct flo_lane_query {
 bool flo_lane_has_past(const struct flo_lane *lane);
 /* Takes `query` (from calloc).  FLO_E_REST_LIMIT when so many wait already: it
  * was freed. */
-FLO_MUST_USE int flo_lane_ask(struct flo_lane *lane,
-                              struct flo_lane_query *query,
+FLO_MUST_USE int flo_lane_ask(struct flo_lane *lane, struct flo_lane_query *query,
                               struct flo_err *err);
 
 /* ---- news ---- */

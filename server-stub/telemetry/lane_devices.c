@@ -4,8 +4,7 @@
 
 #include "server-stub/telemetry/lane_inside.h"
 
-struct flo_lane_device *flo_lane_find(struct flo_lane_devices *devices,
-                                      const char *id)
+struct flo_lane_device *flo_lane_find(struct flo_lane_devices *devices, const char *id)
 {
     size_t number = flo_ids_find(&devices->ids, id);
 
@@ -15,8 +14,7 @@ struct flo_lane_device *flo_lane_find(struct flo_lane_devices *devices,
 static bool grow(struct flo_lane_devices *devices)
 {
     size_t capacity = devices->ids.capacity;
-    struct flo_lane_device *items =
-        realloc(devices->items, capacity * sizeof(*items));
+    struct flo_lane_device *items = realloc(devices->items, capacity * sizeof(*items));
 
     if (items == NULL) {
         return false;
@@ -31,8 +29,7 @@ static bool grow(struct flo_lane_devices *devices)
     return true;
 }
 
-struct flo_lane_device *flo_lane_keep(struct flo_lane_devices *devices,
-                                      const char *id)
+struct flo_lane_device *flo_lane_keep(struct flo_lane_devices *devices, const char *id)
 {
     struct flo_lane_device *device = flo_lane_find(devices, id);
 
@@ -40,8 +37,7 @@ struct flo_lane_device *flo_lane_keep(struct flo_lane_devices *devices,
         return device;
     }
     size_t number = flo_ids_keep(&devices->ids, id);
-    if (number == SIZE_MAX ||
-        (devices->capacity < devices->ids.capacity && !grow(devices))) {
+    if (number == SIZE_MAX || (devices->capacity < devices->ids.capacity && !grow(devices))) {
         return NULL;
     }
     device = &devices->items[number];

@@ -18,8 +18,7 @@ struct flo_lane_evidence *flo_lane_evidence_new(size_t devices, size_t gates)
     evidence->devices = calloc(devices + 1, sizeof(*evidence->devices));
     evidence->seen = calloc(2 * (devices + 1), 1);
     evidence->items = calloc(gates, sizeof(*evidence->items));
-    if (evidence->devices == NULL || evidence->seen == NULL ||
-        evidence->items == NULL) {
+    if (evidence->devices == NULL || evidence->seen == NULL || evidence->items == NULL) {
         flo_lane_evidence_free(evidence);
         return NULL;
     }
@@ -50,8 +49,7 @@ static int by_id(const void *a, const void *b)
 }
 
 /* 0: updated, 1: waiting, 2: neither. */
-static size_t arm_of(const struct flo_lane_evidence *evidence,
-                     const struct flo_digest *release)
+static size_t arm_of(const struct flo_lane_evidence *evidence, const struct flo_digest *release)
 {
     if (flo_digest_equal(release, &evidence->updated)) {
         return 0;
@@ -69,24 +67,22 @@ static void add_number(const struct flo_sketch_number *number, int metric,
                        struct flo_histogram *out)
 {
     bool is_gauge = flo_metric_fact(metric)->kind == FLO_METRIC_GAUGE;
-    int64_t value = is_gauge && number->count > 0
-                        ? number->sum / (int64_t)number->count
-                        : number->sum;
+    int64_t value =
+        is_gauge && number->count > 0 ? number->sum / (int64_t)number->count : number->sum;
 
     flo_histogram_add(out, value > 0 ? (uint64_t)value : 0);
 }
 
 /* A broken row is not counted.  Otherwise it would deny every gate its evidence
  * for as long as the row is kept. */
-static int add_metric(struct gather *gather, size_t gate, size_t arm,
-                      size_t device, const char *hardware,
-                      const struct flo_window_row *row)
+static int add_metric(struct gather *gather, size_t gate, size_t arm, size_t device,
+                      const char *hardware, const struct flo_window_row *row)
 {
     struct flo_comparison *into = &gather->evidence->items[gate];
     uint8_t *seen = &gather->evidence->seen[2 * device + arm];
     struct flo_sketch_number number = {0};
-    int rv = flo_sketch_pick(row->data, row->bytes, into->metric, &number,
-                             gather->scratch, gather->err);
+    int rv =
+        flo_sketch_pick(row->data, row->bytes, into->metric, &number, gather->scratch, gather->err);
 
     if (rv == FLO_E_MQTT_SCHEMA || number.count == 0) {
         return 0;
@@ -110,8 +106,8 @@ static int add_metric(struct gather *gather, size_t gate, size_t arm,
 }
 
 /* SIZE_MAX: the row is of no device or release that counts. */
-static size_t device_of(const struct flo_lane_evidence *evidence,
-                        const struct flo_window_row *row, size_t *arm)
+static size_t device_of(const struct flo_lane_evidence *evidence, const struct flo_window_row *row,
+                        size_t *arm)
 {
     struct flo_digest release;
 
@@ -119,14 +115,11 @@ static size_t device_of(const struct flo_lane_evidence *evidence,
         return SIZE_MAX;
     }
     *arm = arm_of(evidence, &release);
-    const char(*found)[37] =
-        *arm < 2
-            ? bsearch(row->device, evidence->devices, evidence->device_count,
-                      sizeof(*evidence->devices), by_id)
-            : NULL;
-    return found != NULL
-               ? (size_t)(found - (const char(*)[37])evidence->devices)
-               : SIZE_MAX;
+    const char(*found)[37] = *arm < 2
+                                 ? bsearch(row->device, evidence->devices, evidence->device_count,
+                                           sizeof(*evidence->devices), by_id)
+                                 : NULL;
+    return found != NULL ? (size_t)(found - (const char(*)[37])evidence->devices) : SIZE_MAX;
 }
 
 #define IS_UPDATED 0x80 /* in seen[] of a device's first arm */
@@ -153,8 +146,7 @@ static int take_row(void *context, const struct flo_window_row *row)
     size_t device = device_of(evidence, row, &arm);
     int rv = 0;
 
-    if (device == SIZE_MAX ||
-        (arm == 1 && (evidence->seen[2 * device] & IS_UPDATED) != 0)) {
+    if (device == SIZE_MAX || (arm == 1 && (evidence->seen[2 * device] & IS_UPDATED) != 0)) {
         return 0;
     }
     const char *hardware = gather->hardware(gather->context, row->device);
@@ -167,10 +159,8 @@ static int take_row(void *context, const struct flo_window_row *row)
     return rv;
 }
 
-int flo_lane_evidence_gather(struct flo_lane_evidence *evidence,
-                             struct flo_windows *store,
-                             flo_hardware_fn hardware, void *context,
-                             struct flo_err *err)
+int flo_lane_evidence_gather(struct flo_lane_evidence *evidence, struct flo_windows *store,
+                             flo_hardware_fn hardware, void *context, struct flo_err *err)
 {
     struct gather gather = {
         .evidence = evidence,
@@ -185,12 +175,10 @@ int flo_lane_evidence_gather(struct flo_lane_evidence *evidence,
     int rv = gather.scratch == NULL
                  ? flo_fail(err, FLO_E_MEMORY, "evidence")
                  : flo_windows_newest(store, evidence->model, evidence->from_ms,
-                                      FLO_EVIDENCE_ROWS_MAX, mark_row, &gather,
-                                      &is_cut, err);
+                                      FLO_EVIDENCE_ROWS_MAX, mark_row, &gather, &is_cut, err);
     if (rv == 0) {
-        rv = flo_windows_newest(store, evidence->model, evidence->from_ms,
-                                FLO_EVIDENCE_ROWS_MAX, take_row, &gather,
-                                &is_cut, err);
+        rv = flo_windows_newest(store, evidence->model, evidence->from_ms, FLO_EVIDENCE_ROWS_MAX,
+                                take_row, &gather, &is_cut, err);
     }
     for (size_t i = 0; i < evidence->count; i++) {
         evidence->items[i].is_cut = is_cut;

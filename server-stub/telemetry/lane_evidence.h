@@ -38,8 +38,7 @@ typedef const char *(*flo_hardware_fn)(void *context, const char *device);
 /* Fill items[] from the store.  `hardware` names a device's class, NULL: not
  * known, the device counts nowhere. */
 FLO_MUST_USE int flo_lane_evidence_gather(struct flo_lane_evidence *evidence,
-                                          struct flo_windows *store,
-                                          flo_hardware_fn hardware,
+                                          struct flo_windows *store, flo_hardware_fn hardware,
                                           void *context, struct flo_err *err);
 
 #endif

@@ -19,8 +19,8 @@ struct heir {
     int refused; /* code of a row that could not be taken; 0: none */
 };
 
-static int take_row(void *context, const char *device, const char *name,
-                    const void *data, size_t bytes)
+static int take_row(void *context, const char *device, const char *name, const void *data,
+                    size_t bytes)
 {
     struct heir *heir = context;
     struct flo_lane *lane = heir->lane;
@@ -30,18 +30,16 @@ static int take_row(void *context, const char *device, const char *name,
         flo_observer_empty(lane->observer);
         flo_trends_empty(lane->trends);
     }
-    heir->refused =
-        name[0] == '\0'
-            ? flo_trends_take_over(lane->trends, device, data, bytes)
-            : flo_observer_take_over(lane->observer, device, name, data, bytes);
+    heir->refused = name[0] == '\0'
+                        ? flo_trends_take_over(lane->trends, device, data, bytes)
+                        : flo_observer_take_over(lane->observer, device, name, data, bytes);
     return heir->refused;
 }
 
 static void tell(const struct flo_err *err, uint64_t *told_ms)
 {
     if (*told_ms == 0 || flo_now_ms() - *told_ms >= TOLD_MS) {
-        flo_log(FLO_LOG_WARN, "telemetry",
-                "gates wait for the evidence of the leader before: %s",
+        flo_log(FLO_LOG_WARN, "telemetry", "gates wait for the evidence of the leader before: %s",
                 err->what);
         *told_ms = flo_now_ms();
     }
@@ -88,11 +86,9 @@ void flo_lane_take_over(struct flo_lane *lane)
 static size_t give(struct flo_lane *lane, bool is_last)
 {
     size_t room = flo_handed_room(lane->handed);
-    size_t given = flo_observer_give(lane->observer, room, is_last,
-                                     flo_handed_put, lane->handed);
+    size_t given = flo_observer_give(lane->observer, room, is_last, flo_handed_put, lane->handed);
 
-    given += flo_trends_give(lane->trends, room - given, flo_handed_put,
-                             lane->handed);
+    given += flo_trends_give(lane->trends, room - given, flo_handed_put, lane->handed);
     flo_handed_send(lane->handed);
     return given;
 }

@@ -55,10 +55,8 @@ struct flo_lane_devices {
     size_t capacity, news_count;
 };
 /* NULL when it is not known, or without memory. */
-struct flo_lane_device *flo_lane_find(struct flo_lane_devices *devices,
-                                      const char *id);
-struct flo_lane_device *flo_lane_keep(struct flo_lane_devices *devices,
-                                      const char *id);
+struct flo_lane_device *flo_lane_find(struct flo_lane_devices *devices, const char *id);
+struct flo_lane_device *flo_lane_keep(struct flo_lane_devices *devices, const char *id);
 void flo_lane_devices_free(struct flo_lane_devices *devices);
 /* One window of it: may it come? */
 bool flo_lane_may_come(struct flo_lane_device *device, uint64_t now_ms);
@@ -122,13 +120,11 @@ struct flo_lane {
 };
 
 /* lane_take.c: on the thread. */
-void flo_lane_take(struct flo_lane *lane,
-                   const struct flo_mqtt_message *message);
+void flo_lane_take(struct flo_lane *lane, const struct flo_mqtt_message *message);
 /* End the open transaction. */
 void flo_lane_commit(struct flo_lane *lane);
 void flo_lane_answer(struct flo_lane *lane, struct flo_lane_query *query);
-void flo_lane_learn(struct flo_lane *lane,
-                    const struct flo_lane_command *command);
+void flo_lane_learn(struct flo_lane *lane, const struct flo_lane_command *command);
 
 /* lane_handed.c: on the thread */
 

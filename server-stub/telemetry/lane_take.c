@@ -18,8 +18,7 @@
 
 /* ---- what is left out ---- */
 
-static void left_out(struct flo_lane *lane, atomic_uint_fast64_t *counter,
-                     uint64_t count)
+static void left_out(struct flo_lane *lane, atomic_uint_fast64_t *counter, uint64_t count)
 {
     atomic_fetch_add(counter, count);
     atomic_store(&lane->left_out_at_ms, flo_now_ms());
@@ -44,8 +43,7 @@ static void limited(struct flo_lane *lane, const struct flo_lane_device *device)
         flo_log(FLO_LOG_WARN, "telemetry",
                 "device %s sends more than %d windows a second: %llu of its "
                 "own are left out",
-                device->id, FLO_LANE_PER_SECOND,
-                (unsigned long long)device->limited);
+                device->id, FLO_LANE_PER_SECOND, (unsigned long long)device->limited);
     }
 }
 
@@ -108,16 +106,14 @@ static struct flo_lane_known *find_release(const struct flo_lane *lane,
 /* An unpublished release makes no key: a device must not make rows without end
  * by inventing releases.  A release's model is what its publisher called it,
  * whatever a device says.  Its model@version is returned, "" when unknown. */
-static const char *judge_release(const struct flo_lane *lane,
-                                 struct flo_telemetry_window *window)
+static const char *judge_release(const struct flo_lane *lane, struct flo_telemetry_window *window)
 {
     const struct flo_lane_known *known = find_release(lane, &window->release);
 
     if (known == NULL) {
         window->release = (struct flo_digest){0};
     }
-    snprintf(window->model, sizeof(window->model), "%s",
-             known != NULL ? known->model : "");
+    snprintf(window->model, sizeof(window->model), "%s", known != NULL ? known->model : "");
     return known != NULL ? known->title : "";
 }
 
@@ -128,8 +124,7 @@ static uint64_t gauge_of(const struct flo_telemetry_window *window, int metric)
 
 /* A device closes the windows of its models one after another.  Their engines
  * count together: from one window of a model to the next of the same. */
-static void note_memory(struct flo_lane_device *device,
-                        const struct flo_telemetry_window *window)
+static void note_memory(struct flo_lane_device *device, const struct flo_telemetry_window *window)
 {
     struct flo_lane_memory *memory = &device->memory;
     uint64_t agent = gauge_of(window, FLO_METRIC_NAME_AGENT_RSS);
@@ -143,8 +138,8 @@ static void note_memory(struct flo_lane_device *device,
         if (memory->parts > 0 && memory->parts != memory->parts_before) {
             device->rss_bytes = memory->bytes;
         }
-        *memory = (struct flo_lane_memory){
-            .bytes = agent, .first = name, .parts_before = memory->parts};
+        *memory =
+            (struct flo_lane_memory){.bytes = agent, .first = name, .parts_before = memory->parts};
     }
     memory->bytes += engine;
     memory->parts++;
@@ -159,13 +154,11 @@ static void note(struct flo_lane *lane, struct flo_lane_device *device,
     device->seen_at_ms = flo_wall_ms();
     note_memory(device, window);
     if (window->has[FLO_METRIC_NAME_TTFT]) {
-        device->ttft_us = flo_histogram_quantile(
-            &window->histograms[FLO_METRIC_NAME_TTFT], 0.95);
+        device->ttft_us = flo_histogram_quantile(&window->histograms[FLO_METRIC_NAME_TTFT], 0.95);
     }
     if (!device->is_news) {
         device->is_news = true;
-        lane->devices.news[lane->devices.news_count++] =
-            (uint32_t)(device - lane->devices.items);
+        lane->devices.news[lane->devices.news_count++] = (uint32_t)(device - lane->devices.items);
     }
 }
 
@@ -180,8 +173,8 @@ static bool store(struct flo_lane *lane, struct flo_lane_device *device,
 
     const char *title = judge_release(lane, &known);
     if (rv == 0) {
-        rv = flo_windows_put(lane->store, device->id, device->hardware,
-                             flo_wall_ms(), &known, &is_new, &err);
+        rv = flo_windows_put(lane->store, device->id, device->hardware, flo_wall_ms(), &known,
+                             &is_new, &err);
         if (rv < 0) {
             flo_windows_roll_back(lane->store);
         }
@@ -195,25 +188,20 @@ static bool store(struct flo_lane *lane, struct flo_lane_device *device,
         atomic_fetch_add(&lane->repeated, 1);
         return false;
     }
-    flo_observer_take(lane->observer, device->id, device->hardware, &known,
-                      flo_wall_ms());
-    flo_trends_take(lane->trends, device->id, device->hardware, &known,
-                    flo_wall_ms());
-    flo_tally_add(lane->tally, device->id, title, device->hardware, &known,
-                  flo_now_ms());
+    flo_observer_take(lane->observer, device->id, device->hardware, &known, flo_wall_ms());
+    flo_trends_take(lane->trends, device->id, device->hardware, &known, flo_wall_ms());
+    flo_tally_add(lane->tally, device->id, title, device->hardware, &known, flo_now_ms());
     lane->batch += window->part == 0 ? 1 : 0;
     return true;
 }
 
 /* When a message has several parts, all are looked at before one is stored.
  * The window is the last one's. */
-static int read_message(const struct flo_mqtt_message *message, json_t **json,
-                        size_t *parts, struct flo_telemetry_window *window,
-                        struct flo_err *err)
+static int read_message(const struct flo_mqtt_message *message, json_t **json, size_t *parts,
+                        struct flo_telemetry_window *window, struct flo_err *err)
 {
     uint64_t v;
-    int rv = flo_json_parse(message->data, message->bytes, PAYLOAD_BYTES_MAX,
-                            json, err);
+    int rv = flo_json_parse(message->data, message->bytes, PAYLOAD_BYTES_MAX, json, err);
 
     if (rv < 0 || (rv = flo_json_get_u64(*json, "v", 1, 2, &v, err)) < 0) {
         return rv;
@@ -225,9 +213,8 @@ static int read_message(const struct flo_mqtt_message *message, json_t **json,
     return rv;
 }
 
-static void take_parts(struct flo_lane *lane, struct flo_lane_device *device,
-                       const json_t *json, size_t parts,
-                       struct flo_telemetry_window *window)
+static void take_parts(struct flo_lane *lane, struct flo_lane_device *device, const json_t *json,
+                       size_t parts, struct flo_telemetry_window *window)
 {
     bool goes_on = true;
 
@@ -242,8 +229,7 @@ static void take_parts(struct flo_lane *lane, struct flo_lane_device *device,
     }
 }
 
-void flo_lane_take(struct flo_lane *lane,
-                   const struct flo_mqtt_message *message)
+void flo_lane_take(struct flo_lane *lane, const struct flo_mqtt_message *message)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
     struct flo_telemetry_window window = {.histograms = lane->histograms};
@@ -255,13 +241,11 @@ void flo_lane_take(struct flo_lane *lane,
     int rv = flo_topic_parse(message->topic, lane->fleet, &topic, key, &err);
 
     if (rv < 0 || topic != FLO_TOPIC_TELE ||
-        (device = flo_lane_find(&lane->devices, key)) == NULL ||
-        device->hardware[0] == '\0') {
+        (device = flo_lane_find(&lane->devices, key)) == NULL || device->hardware[0] == '\0') {
         left_out(lane, &lane->dropped, 1);
         return;
     }
-    if (lane->judge.may_come != NULL &&
-        !lane->judge.may_come(lane->judge.context, key, message)) {
+    if (lane->judge.may_come != NULL && !lane->judge.may_come(lane->judge.context, key, message)) {
         left_out(lane, &lane->dropped, 1);
         return;
     }
@@ -273,8 +257,8 @@ void flo_lane_take(struct flo_lane *lane,
     if (read_message(message, &json, &parts, &window, &err) < 0) {
         uint64_t dropped = atomic_fetch_add(&lane->dropped, 1);
         if (dropped < 100 || dropped % 1000 == 0) {
-            flo_log(FLO_LOG_WARN, "telemetry", "dropped a window of %s: %s: %s",
-                    key, flo_error_id(err.code), err.what);
+            flo_log(FLO_LOG_WARN, "telemetry", "dropped a window of %s: %s: %s", key,
+                    flo_error_id(err.code), err.what);
         }
         return;
     }
@@ -284,42 +268,36 @@ void flo_lane_take(struct flo_lane *lane,
 /* ---- what it is told ---- */
 
 /* The newest FLO_LANE_RELEASES_MAX are known. */
-static void learn_release(struct flo_lane *lane, const char *text,
-                          const char *title)
+static void learn_release(struct flo_lane *lane, const char *text, const char *title)
 {
     struct flo_digest digest;
 
-    if (!flo_digest_parse(text, &digest) ||
-        find_release(lane, &digest) != NULL) {
+    if (!flo_digest_parse(text, &digest) || find_release(lane, &digest) != NULL) {
         return;
     }
     struct flo_lane_known *to = &lane->releases[lane->release_next];
     to->digest = digest;
     snprintf(to->title, sizeof(to->title), "%s", title);
-    snprintf(to->model, sizeof(to->model), "%.*s", (int)strcspn(title, "@"),
-             title);
+    snprintf(to->model, sizeof(to->model), "%.*s", (int)strcspn(title, "@"), title);
     lane->release_next = (lane->release_next + 1) % FLO_LANE_RELEASES_MAX;
     if (lane->release_count < FLO_LANE_RELEASES_MAX) {
         lane->release_count++;
     }
 }
 
-void flo_lane_learn(struct flo_lane *lane,
-                    const struct flo_lane_command *command)
+void flo_lane_learn(struct flo_lane *lane, const struct flo_lane_command *command)
 {
     if (command->kind == FLO_LANE_RELEASE) {
         learn_release(lane, command->key, command->data);
         return;
     }
-    struct flo_lane_device *device =
-        flo_lane_keep(&lane->devices, command->key);
+    struct flo_lane_device *device = flo_lane_keep(&lane->devices, command->key);
     if (command->data[0] == '\0') {
         flo_observer_forget(lane->observer, command->key);
         flo_trends_forget(lane->trends, command->key);
     }
     if (device != NULL) {
-        snprintf(device->hardware, sizeof(device->hardware), "%s",
-                 command->data);
+        snprintf(device->hardware, sizeof(device->hardware), "%s", command->data);
     }
 }
 
@@ -331,8 +309,7 @@ static int fold_row(void *context, const struct flo_telemetry_row *row)
     return 0;
 }
 
-static json_t *run(struct flo_lane *lane, struct flo_lane_query *query,
-                   uint64_t now_ms)
+static json_t *run(struct flo_lane *lane, struct flo_lane_query *query, uint64_t now_ms)
 {
     const struct flo_telemetry_query *what = &query->query;
     struct flo_histogram *scratch = calloc(2, sizeof(*scratch));
@@ -343,10 +320,9 @@ static json_t *run(struct flo_lane *lane, struct flo_lane_query *query,
     } else {
         fold.step_histogram = &scratch[0];
         fold.series_histogram = &scratch[1];
-        int rv = flo_windows_list(
-            lane->store, what,
-            now_ms > what->since_ms ? now_ms - what->since_ms : 0, fold_row,
-            &fold, &query->err);
+        int rv = flo_windows_list(lane->store, what,
+                                  now_ms > what->since_ms ? now_ms - what->since_ms : 0, fold_row,
+                                  &fold, &query->err);
         flo_telemetry_fold_end(&fold);
         if (rv < 0) {
             query->err.code = rv;
@@ -366,8 +342,7 @@ static const char *hardware_of(void *context, const char *device)
 
 static void answer_evidence(struct flo_lane *lane, struct flo_lane_query *query)
 {
-    int rv = flo_lane_evidence_gather(query->evidence, lane->store, hardware_of,
-                                      lane, &query->err);
+    int rv = flo_lane_evidence_gather(query->evidence, lane->store, hardware_of, lane, &query->err);
 
     if (rv < 0) {
         query->err.code = rv;
@@ -376,8 +351,7 @@ static void answer_evidence(struct flo_lane *lane, struct flo_lane_query *query)
 
 static void answer_study(struct flo_lane *lane, struct flo_lane_query *query)
 {
-    int rv = flo_observer_study(lane->observer, query->study, flo_wall_ms(),
-                                &query->err);
+    int rv = flo_observer_study(lane->observer, query->study, flo_wall_ms(), &query->err);
 
     if (rv < 0) {
         query->err.code = rv;
@@ -400,9 +374,8 @@ void flo_lane_answer(struct flo_lane *lane, struct flo_lane_query *query)
     }
     const struct flo_metric_fact *fact = flo_metric_fact(query->query.metric);
     uint64_t now_ms = flo_wall_ms();
-    json_t *json = json_pack("{s:s,s:s,s:I,s:o}", "metric", fact->word, "unit",
-                             fact->unit, "now_ms", (json_int_t)now_ms, "series",
-                             run(lane, query, now_ms));
+    json_t *json = json_pack("{s:s,s:s,s:I,s:o}", "metric", fact->word, "unit", fact->unit,
+                             "now_ms", (json_int_t)now_ms, "series", run(lane, query, now_ms));
 
     if (query->err.code == 0) {
         flo_json_dump(json, &query->text);

@@ -55,13 +55,11 @@ void flo_tally_free(struct flo_tally *tally)
     free(tally);
 }
 
-static struct pair *find(const struct flo_tally *tally, const char *release,
-                         const char *hardware)
+static struct pair *find(const struct flo_tally *tally, const char *release, const char *hardware)
 {
     for (size_t i = 0; i < tally->count; i++) {
         const struct flo_tally_line *sums = &tally->pairs[i]->sums;
-        if (strcmp(sums->release, release) == 0 &&
-            strcmp(sums->hardware, hardware) == 0) {
+        if (strcmp(sums->release, release) == 0 && strcmp(sums->hardware, hardware) == 0) {
             return tally->pairs[i];
         }
     }
@@ -70,16 +68,14 @@ static struct pair *find(const struct flo_tally *tally, const char *release,
 
 /* The pair that was not told of for longest: of all, or of those that are this
  * device's.  *count gets how many there are. */
-static struct pair *oldest(const struct flo_tally *tally,
-                           const char *device_or_null, size_t *count)
+static struct pair *oldest(const struct flo_tally *tally, const char *device_or_null, size_t *count)
 {
     struct pair *found = NULL;
 
     *count = 0;
     for (size_t i = 0; i < tally->count; i++) {
         struct pair *pair = tally->pairs[i];
-        if (device_or_null != NULL &&
-            strcmp(pair->device, device_or_null) != 0) {
+        if (device_or_null != NULL && strcmp(pair->device, device_or_null) != 0) {
             continue;
         }
         ++*count;
@@ -115,14 +111,12 @@ static bool has_room(const struct flo_tally *tally, uint64_t now_ms)
     size_t count;
 
     return tally->count < FLO_TALLY_PAIRS_MAX ||
-           oldest(tally, NULL, &count)->heard_ms + SPANS * FLO_TALLY_SPAN_MS <
-               now_ms;
+           oldest(tally, NULL, &count)->heard_ms + SPANS * FLO_TALLY_SPAN_MS < now_ms;
 }
 
 /* NULL without memory. */
-static struct pair *pair_of(struct flo_tally *tally, const char *device,
-                            const char *release, const char *hardware,
-                            uint64_t now_ms)
+static struct pair *pair_of(struct flo_tally *tally, const char *device, const char *release,
+                            const char *hardware, uint64_t now_ms)
 {
     struct pair *pair = find(tally, release, hardware);
 
@@ -132,8 +126,7 @@ static struct pair *pair_of(struct flo_tally *tally, const char *device,
     }
     if (pair == NULL && (pair = place_for(tally, device)) != NULL) {
         snprintf(pair->sums.release, sizeof(pair->sums.release), "%s", release);
-        snprintf(pair->sums.hardware, sizeof(pair->sums.hardware), "%s",
-                 hardware);
+        snprintf(pair->sums.hardware, sizeof(pair->sums.hardware), "%s", hardware);
         snprintf(pair->device, sizeof(pair->device), "%s", device);
     }
     if (pair != NULL) {
@@ -161,8 +154,8 @@ static struct flo_histogram **span_of(struct pair *pair, uint64_t number)
     return pair->histograms[place];
 }
 
-static void add_time(struct pair *pair, size_t metric,
-                     const struct flo_histogram *histogram, uint64_t number)
+static void add_time(struct pair *pair, size_t metric, const struct flo_histogram *histogram,
+                     uint64_t number)
 {
     struct flo_histogram **to = &span_of(pair, number)[metric];
 
@@ -176,21 +169,18 @@ static void add_time(struct pair *pair, size_t metric,
     }
 }
 
-void flo_tally_add(struct flo_tally *tally, const char *device,
-                   const char *release, const char *hardware,
-                   const struct flo_telemetry_window *window, uint64_t now_ms)
+void flo_tally_add(struct flo_tally *tally, const char *device, const char *release,
+                   const char *hardware, const struct flo_telemetry_window *window, uint64_t now_ms)
 {
     pthread_mutex_lock(&tally->mutex);
     struct pair *pair =
-        pair_of(tally, device, release[0] != '\0' ? release : "unknown",
-                hardware, now_ms);
+        pair_of(tally, device, release[0] != '\0' ? release : "unknown", hardware, now_ms);
     for (size_t i = 0; i < FLO_METRIC_COUNT && pair != NULL; i++) {
         enum flo_metric_kind kind = flo_metric_fact((int)i)->kind;
         if (window->has[i] && kind == FLO_METRIC_COUNTER) {
             pair->sums.counters[i] += (uint64_t)window->values[i];
         } else if (window->has[i] && kind == FLO_METRIC_HISTOGRAM) {
-            add_time(pair, i, &window->histograms[i],
-                     now_ms / FLO_TALLY_SPAN_MS);
+            add_time(pair, i, &window->histograms[i], now_ms / FLO_TALLY_SPAN_MS);
         }
     }
     pthread_mutex_unlock(&tally->mutex);
@@ -198,8 +188,8 @@ void flo_tally_add(struct flo_tally *tally, const char *device,
 
 /* ---- reading ---- */
 
-static void read_times(struct flo_tally *tally, const struct pair *pair,
-                       uint64_t number, struct flo_tally_line *out)
+static void read_times(struct flo_tally *tally, const struct pair *pair, uint64_t number,
+                       struct flo_tally_line *out)
 {
     struct flo_histogram *scratch = &tally->scratch;
 
@@ -211,16 +201,13 @@ static void read_times(struct flo_tally *tally, const struct pair *pair,
             }
         }
         out->times[i].recent = scratch->count;
-        for (size_t q = 0; q < FLO_EXPOSED_QUANTILES && scratch->count > 0;
-             q++) {
-            out->times[i].quantiles[q] =
-                flo_histogram_quantile(scratch, flo_exposed_quantiles[q]);
+        for (size_t q = 0; q < FLO_EXPOSED_QUANTILES && scratch->count > 0; q++) {
+            out->times[i].quantiles[q] = flo_histogram_quantile(scratch, flo_exposed_quantiles[q]);
         }
     }
 }
 
-struct flo_tally_line *flo_tally_read(struct flo_tally *tally, uint64_t now_ms,
-                                      size_t *count)
+struct flo_tally_line *flo_tally_read(struct flo_tally *tally, uint64_t now_ms, size_t *count)
 {
     struct flo_tally_line *lines = NULL;
 
@@ -231,8 +218,7 @@ struct flo_tally_line *flo_tally_read(struct flo_tally *tally, uint64_t now_ms,
     }
     for (size_t i = 0; i < tally->count && lines != NULL; i++) {
         lines[i] = tally->pairs[i]->sums;
-        read_times(tally, tally->pairs[i], now_ms / FLO_TALLY_SPAN_MS,
-                   &lines[i]);
+        read_times(tally, tally->pairs[i], now_ms / FLO_TALLY_SPAN_MS, &lines[i]);
     }
     pthread_mutex_unlock(&tally->mutex);
     *count = lines != NULL ? *count : 0;

@@ -31,7 +31,7 @@ struct flo_tally_time {
 struct flo_tally_line {
     char release[2 * FLO_NAME_MAX + 2]; /* model@version, "unknown", "other" */
     char hardware[FLO_HARDWARE_TEXT];
-    uint64_t counters[FLO_METRICS_MAX]; /* sums of COUNTER, since the start */
+    uint64_t counters[FLO_METRICS_MAX];           /* sums of COUNTER, since the start */
     struct flo_tally_time times[FLO_METRICS_MAX]; /* times of HISTOGRAM */
 };
 
@@ -39,12 +39,11 @@ struct flo_tally *flo_tally_new(void); /* NULL: no memory */
 void flo_tally_free(struct flo_tally *tally);
 /* A window of a device that was stored.  `release`: model@version, "" unknown.
  */
-void flo_tally_add(struct flo_tally *tally, const char *device,
-                   const char *release, const char *hardware,
-                   const struct flo_telemetry_window *window, uint64_t now_ms);
+void flo_tally_add(struct flo_tally *tally, const char *device, const char *release,
+                   const char *hardware, const struct flo_telemetry_window *window,
+                   uint64_t now_ms);
 /* The lines, malloc'ed for the caller; NULL: none.  The lane waits meanwhile:
  * about 15 us a pair. */
-struct flo_tally_line *flo_tally_read(struct flo_tally *tally, uint64_t now_ms,
-                                      size_t *count);
+struct flo_tally_line *flo_tally_read(struct flo_tally *tally, uint64_t now_ms, size_t *count);
 
 #endif

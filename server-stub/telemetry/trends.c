@@ -22,7 +22,7 @@ struct flo_trends {
     struct flo_ids ids;
     struct item *items; /* by number */
     size_t capacity, saved;
-    bool is_handed; /* on to the next leader, and not stored */
+    bool is_handed;                     /* on to the next leader, and not stored */
     char (*classes)[FLO_HARDWARE_TEXT]; /* [FLO_TREND_LINES_MAX] */
     size_t class_count;
 };
@@ -37,13 +37,11 @@ static struct item *item_of(struct flo_trends *trends, const char *device)
     }
     if (number >= trends->capacity) {
         size_t capacity = 2 * number + 64;
-        struct item *items =
-            realloc(trends->items, capacity * sizeof(*trends->items));
+        struct item *items = realloc(trends->items, capacity * sizeof(*trends->items));
         if (items == NULL) {
             return NULL;
         }
-        memset(items + trends->capacity, 0,
-               (capacity - trends->capacity) * sizeof(*items));
+        memset(items + trends->capacity, 0, (capacity - trends->capacity) * sizeof(*items));
         trends->items = items;
         trends->capacity = capacity;
     }
@@ -67,14 +65,12 @@ static size_t unused_class(const struct flo_trends *trends)
 
 /* Put a device into its class.  More classes at a time than there are places
  * share the last one. */
-static void take_class(struct flo_trends *trends, struct item *item,
-                       const char *hardware)
+static void take_class(struct flo_trends *trends, struct item *item, const char *hardware)
 {
     size_t i = 0;
 
     item->class = 0; /* the device leaves its class of before */
-    while (i < trends->class_count &&
-           strcmp(trends->classes[i], hardware) != 0) {
+    while (i < trends->class_count && strcmp(trends->classes[i], hardware) != 0) {
         i++;
     }
     if (i >= LAST) {
@@ -92,8 +88,7 @@ static void judge(struct item *item, enum flo_trend_kind kind, uint64_t now_ms)
     item->found_at_ms[kind] = now_ms;
 }
 
-static int take_over(struct flo_trends *trends, const char *device,
-                     const void *data, size_t bytes)
+static int take_over(struct flo_trends *trends, const char *device, const void *data, size_t bytes)
 {
     struct item *item;
 
@@ -101,8 +96,8 @@ static int take_over(struct flo_trends *trends, const char *device,
         return FLO_E_MEMORY;
     }
     if (!flo_trend_unpack(data, bytes, item->trends)) {
-        flo_log(FLO_LOG_WARN, "telemetry",
-                "the trends of %s cannot be read and begin again", device);
+        flo_log(FLO_LOG_WARN, "telemetry", "the trends of %s cannot be read and begin again",
+                device);
         return 0;
     }
     for (int kind = 0; kind < FLO_TREND_COUNT; kind++) {
@@ -111,14 +106,13 @@ static int take_over(struct flo_trends *trends, const char *device,
     return 0;
 }
 
-static int load_row(void *context, const char *device, const char *model,
-                    const void *data, size_t bytes)
+static int load_row(void *context, const char *device, const char *model, const void *data,
+                    size_t bytes)
 {
     return model[0] != '\0' ? 0 : take_over(context, device, data, bytes);
 }
 
-int flo_trends_open(struct flo_windows *store, struct flo_trends **out,
-                    struct flo_err *err)
+int flo_trends_open(struct flo_windows *store, struct flo_trends **out, struct flo_err *err)
 {
     struct flo_trends *trends = calloc(1, sizeof(*trends));
 
@@ -128,9 +122,8 @@ int flo_trends_open(struct flo_windows *store, struct flo_trends **out,
     pthread_mutex_init(&trends->mutex, NULL);
     trends->store = store;
     trends->classes = calloc(FLO_TREND_LINES_MAX, sizeof(*trends->classes));
-    int rv = trends->classes == NULL
-                 ? flo_fail(err, FLO_E_MEMORY, "trends")
-                 : flo_windows_observed_list(store, load_row, trends, err);
+    int rv = trends->classes == NULL ? flo_fail(err, FLO_E_MEMORY, "trends")
+                                     : flo_windows_observed_list(store, load_row, trends, err);
     if (rv < 0) {
         flo_trends_close(trends);
         return rv;
@@ -152,8 +145,7 @@ void flo_trends_close(struct flo_trends *trends)
 
 /* ---- windows ---- */
 
-void flo_trends_take(struct flo_trends *trends, const char *device,
-                     const char *hardware,
+void flo_trends_take(struct flo_trends *trends, const char *device, const char *hardware,
                      const struct flo_telemetry_window *window, uint64_t now_ms)
 {
     pthread_mutex_lock(&trends->mutex);
@@ -171,8 +163,7 @@ void flo_trends_take(struct flo_trends *trends, const char *device,
         bool is_counter = flo_metric_fact(metric)->kind == FLO_METRIC_COUNTER;
         double value = window->has[metric] ? (double)window->values[metric] : 0;
         if ((window->has[metric] || is_counter) &&
-            flo_trend_add(&item->trends[kind], kind, value, window->window_ms,
-                          now_ms)) {
+            flo_trend_add(&item->trends[kind], kind, value, window->window_ms, now_ms)) {
             judge(item, kind, now_ms);
             item->is_dirty = true;
         }
@@ -185,20 +176,17 @@ void flo_trends_forget(struct flo_trends *trends, const char *device)
     pthread_mutex_lock(&trends->mutex);
     size_t number = flo_ids_find(&trends->ids, device);
     if (number != SIZE_MAX && number < trends->capacity) {
-        trends->items[number] =
-            (struct item){.is_dirty = trends->is_handed, .is_gone = true};
+        trends->items[number] = (struct item){.is_dirty = trends->is_handed, .is_gone = true};
     }
     pthread_mutex_unlock(&trends->mutex);
 }
 
-static int store_item(struct flo_trends *trends, size_t number,
-                      struct flo_err *err)
+static int store_item(struct flo_trends *trends, size_t number, struct flo_err *err)
 {
     uint8_t data[FLO_TREND_BYTES_MAX];
     size_t bytes = flo_trend_pack(trends->items[number].trends, data);
 
-    return flo_windows_observed_put(trends->store, trends->ids.items[number],
-                                    "", data, bytes, err);
+    return flo_windows_observed_put(trends->store, trends->ids.items[number], "", data, bytes, err);
 }
 
 void flo_trends_store(struct flo_trends *trends, size_t most)
@@ -211,8 +199,7 @@ void flo_trends_store(struct flo_trends *trends, size_t most)
         return;
     }
     pthread_mutex_lock(&trends->mutex);
-    size_t count = trends->ids.count < trends->capacity ? trends->ids.count
-                                                        : trends->capacity;
+    size_t count = trends->ids.count < trends->capacity ? trends->ids.count : trends->capacity;
     for (size_t seen = 0; seen < count && stored < most && rv == 0; seen++) {
         size_t number = trends->saved++ % count;
         if (!trends->items[number].is_dirty) {
@@ -246,8 +233,8 @@ void flo_trends_empty(struct flo_trends *trends)
     pthread_mutex_unlock(&trends->mutex);
 }
 
-int flo_trends_take_over(struct flo_trends *trends, const char *device,
-                         const void *data, size_t bytes)
+int flo_trends_take_over(struct flo_trends *trends, const char *device, const void *data,
+                         size_t bytes)
 {
     pthread_mutex_lock(&trends->mutex);
     int rv = take_over(trends, device, data, bytes);
@@ -265,21 +252,18 @@ void flo_trends_hand_on(struct flo_trends *trends, bool is_all)
     pthread_mutex_unlock(&trends->mutex);
 }
 
-size_t flo_trends_give(struct flo_trends *trends, size_t most, flo_give_fn give,
-                       void *context)
+size_t flo_trends_give(struct flo_trends *trends, size_t most, flo_give_fn give, void *context)
 {
     uint8_t data[FLO_TREND_BYTES_MAX];
     size_t given = 0;
 
     pthread_mutex_lock(&trends->mutex);
-    size_t count = trends->ids.count < trends->capacity ? trends->ids.count
-                                                        : trends->capacity;
+    size_t count = trends->ids.count < trends->capacity ? trends->ids.count : trends->capacity;
     for (size_t seen = 0; seen < count && given < most; seen++) {
         size_t number = trends->saved++ % count;
         struct item *item = &trends->items[number];
         if (item->is_dirty) {
-            size_t bytes =
-                item->is_gone ? 0 : flo_trend_pack(item->trends, data);
+            size_t bytes = item->is_gone ? 0 : flo_trend_pack(item->trends, data);
             item->is_dirty = false;
             give(context, trends->ids.items[number], "", data, bytes);
             given++;
@@ -292,8 +276,7 @@ size_t flo_trends_give(struct flo_trends *trends, size_t most, flo_give_fn give,
 /* ---- reading ---- */
 
 /* Points of a device that is not heard any more say nothing of the present. */
-static bool is_fresh(const struct item *item, enum flo_trend_kind kind,
-                     uint64_t now_ms)
+static bool is_fresh(const struct item *item, enum flo_trend_kind kind, uint64_t now_ms)
 {
     return item->found[kind].is_known &&
            now_ms < item->found_at_ms[kind] + 2 * flo_trend_fact(kind)->span_ms;
@@ -324,24 +307,19 @@ static void sum_up(const struct flo_trends *trends, size_t count, size_t class,
     }
 }
 
-struct flo_trend_line *flo_trends_read(struct flo_trends *trends,
-                                       uint64_t now_ms, size_t *count)
+struct flo_trend_line *flo_trends_read(struct flo_trends *trends, uint64_t now_ms, size_t *count)
 {
     pthread_mutex_lock(&trends->mutex);
-    size_t devices = trends->ids.count < trends->capacity ? trends->ids.count
-                                                          : trends->capacity;
+    size_t devices = trends->ids.count < trends->capacity ? trends->ids.count : trends->capacity;
     double *slopes = calloc(devices + 1, sizeof(*slopes));
-    struct flo_trend_line *lines =
-        trends->class_count > 0 && slopes != NULL
-            ? calloc(trends->class_count, sizeof(*lines))
-            : NULL;
+    struct flo_trend_line *lines = trends->class_count > 0 && slopes != NULL
+                                       ? calloc(trends->class_count, sizeof(*lines))
+                                       : NULL;
     *count = lines != NULL ? trends->class_count : 0;
     for (size_t i = 0; i < *count; i++) {
-        memcpy(lines[i].hardware, trends->classes[i],
-               sizeof(lines[i].hardware));
+        memcpy(lines[i].hardware, trends->classes[i], sizeof(lines[i].hardware));
         for (int kind = 0; kind < FLO_TREND_COUNT; kind++) {
-            sum_up(trends, devices, i, (enum flo_trend_kind)kind, now_ms,
-                   slopes, &lines[i]);
+            sum_up(trends, devices, i, (enum flo_trend_kind)kind, now_ms, slopes, &lines[i]);
         }
     }
     pthread_mutex_unlock(&trends->mutex);

@@ -15,14 +15,12 @@
 struct flo_trends;
 
 /* Reads what the store has. */
-FLO_MUST_USE int flo_trends_open(struct flo_windows *store,
-                                 struct flo_trends **out, struct flo_err *err);
+FLO_MUST_USE int flo_trends_open(struct flo_windows *store, struct flo_trends **out,
+                                 struct flo_err *err);
 void flo_trends_close(struct flo_trends *trends);
 /* A window of a known device.  `now_ms`: wall clock. */
-void flo_trends_take(struct flo_trends *trends, const char *device,
-                     const char *hardware,
-                     const struct flo_telemetry_window *window,
-                     uint64_t now_ms);
+void flo_trends_take(struct flo_trends *trends, const char *device, const char *hardware,
+                     const struct flo_telemetry_window *window, uint64_t now_ms);
 /* The device was retired. */
 void flo_trends_forget(struct flo_trends *trends, const char *device);
 /* Store some of those with a new point; SIZE_MAX: all.  The caller has no
@@ -30,12 +28,10 @@ void flo_trends_forget(struct flo_trends *trends, const char *device);
 void flo_trends_store(struct flo_trends *trends, size_t most);
 /* The same for the next leader (flo_observer_hand_on and its neighbours). */
 void flo_trends_empty(struct flo_trends *trends);
-FLO_MUST_USE int flo_trends_take_over(struct flo_trends *trends,
-                                      const char *device, const void *data,
-                                      size_t bytes);
+FLO_MUST_USE int flo_trends_take_over(struct flo_trends *trends, const char *device,
+                                      const void *data, size_t bytes);
 void flo_trends_hand_on(struct flo_trends *trends, bool is_all);
-size_t flo_trends_give(struct flo_trends *trends, size_t most, flo_give_fn give,
-                       void *context);
+size_t flo_trends_give(struct flo_trends *trends, size_t most, flo_give_fn give, void *context);
 
 struct flo_trend_line {
     char hardware[FLO_HARDWARE_TEXT];
@@ -48,7 +44,6 @@ struct flo_trend_line {
 };
 /* Lines by hardware class, malloc'ed for the caller; NULL: none. */
 #define FLO_TREND_LINES_MAX 128
-struct flo_trend_line *flo_trends_read(struct flo_trends *trends,
-                                       uint64_t now_ms, size_t *count);
+struct flo_trend_line *flo_trends_read(struct flo_trends *trends, uint64_t now_ms, size_t *count);
 
 #endif

@@ -39,8 +39,8 @@ static double now_ms(void)
 static int begin(struct form *form, struct flo_err *err)
 {
     flo_session_truncate(form->session, 0);
-    return flo_session_decode(form->session, form->prompt, form->prompt_count,
-                              FLO_LOGITS_LAST, err);
+    return flo_session_decode(form->session, form->prompt, form->prompt_count, FLO_LOGITS_LAST,
+                              err);
 }
 
 /* Milliseconds per token. */
@@ -52,10 +52,8 @@ static int run_free(struct form *form, double *token_ms, struct flo_err *err)
     for (uint32_t i = 0; rv == 0 && i < form->count; i++) {
         struct flo_sample sample;
 
-        flo_sampler_sample(form->sampler, flo_session_logits(form->session),
-                           &sample);
-        rv = flo_session_decode(form->session, &sample.token, 1,
-                                FLO_LOGITS_LAST, err);
+        flo_sampler_sample(form->sampler, flo_session_logits(form->session), &sample);
+        rv = flo_session_decode(form->session, &sample.token, 1, FLO_LOGITS_LAST, err);
     }
     *token_ms = (now_ms() - started_ms) / form->count;
     return rv;
@@ -63,8 +61,7 @@ static int run_free(struct form *form, double *token_ms, struct flo_err *err)
 
 /* The next tokens of an answer: one chosen unless the answer is whole, and
  * what the grammar forces after it. */
-static int next(struct form *form, int32_t *tokens, size_t *count,
-                struct flo_err *err)
+static int next(struct form *form, int32_t *tokens, size_t *count, struct flo_err *err)
 {
     double started_ms = now_ms();
     struct flo_sample sample;
@@ -72,9 +69,8 @@ static int next(struct form *form, int32_t *tokens, size_t *count,
 
     *count = 0;
     if (!flo_grammar_is_done(form->grammar)) {
-        rv =
-            flo_grammar_sample(form->grammar, form->sampler,
-                               flo_session_logits(form->session), &sample, err);
+        rv = flo_grammar_sample(form->grammar, form->sampler, flo_session_logits(form->session),
+                                &sample, err);
         tokens[(*count)++] = sample.token;
     }
     if (flo_grammar_is_done(form->grammar) ||
@@ -82,8 +78,7 @@ static int next(struct form *form, int32_t *tokens, size_t *count,
         flo_grammar_reset(form->grammar);
     }
     if (rv == 0) {
-        size_t forced = flo_grammar_forced(form->grammar, tokens + *count,
-                                           FLO_GRAMMAR_FORCED_MAX);
+        size_t forced = flo_grammar_forced(form->grammar, tokens + *count, FLO_GRAMMAR_FORCED_MAX);
 
         form->forced += (uint32_t)forced;
         *count += forced;
@@ -107,8 +102,7 @@ static int run_formed(struct form *form, double *token_ms, struct flo_err *err)
 
         rv = next(form, tokens, &count, err);
         if (rv == 0 && count > 0) {
-            rv = flo_session_decode(form->session, tokens, count,
-                                    FLO_LOGITS_LAST, err);
+            rv = flo_session_decode(form->session, tokens, count, FLO_LOGITS_LAST, err);
             made += (uint32_t)count;
         }
     }
@@ -154,8 +148,7 @@ static int measure(struct form *form, struct flo_err *err)
 static int open_all(struct form *form, char **argv, struct flo_err *err)
 {
     static char schema[SCHEMA_BYTES_MAX];
-    struct flo_engine_options options = {.context = CONTEXT,
-                                         .vocabulary = FLO_VOCABULARY_NEEDED};
+    struct flo_engine_options options = {.context = CONTEXT, .vocabulary = FLO_VOCABULARY_NEEDED};
     struct flo_sampling greedy = {0};
     FILE *file = fopen(argv[2], "r");
     size_t bytes = file != NULL ? fread(schema, 1, sizeof(schema), file) : 0;
@@ -171,17 +164,14 @@ static int open_all(struct form *form, char **argv, struct flo_err *err)
     }
     if ((rv = flo_engine_open(argv[1], &options, &form->engine, err)) < 0 ||
         (rv = flo_session_open(form->engine, &form->session, err)) < 0 ||
-        (rv = flo_sampler_open(form->engine, &greedy, &form->sampler, err)) <
-            0 ||
-        (rv = flo_engine_tokenise(form->engine, prompt_text,
-                                  sizeof(prompt_text) - 1, 0, form->prompt,
-                                  FLO_COUNT(form->prompt), &form->prompt_count,
+        (rv = flo_sampler_open(form->engine, &greedy, &form->sampler, err)) < 0 ||
+        (rv = flo_engine_tokenise(form->engine, prompt_text, sizeof(prompt_text) - 1, 0,
+                                  form->prompt, FLO_COUNT(form->prompt), &form->prompt_count,
                                   err)) < 0) {
         return rv;
     }
     form->open_ms = now_ms();
-    rv = flo_grammar_open(form->engine, FLO_GRAMMAR_SCHEMA, schema, bytes,
-                          &form->grammar, err);
+    rv = flo_grammar_open(form->engine, FLO_GRAMMAR_SCHEMA, schema, bytes, &form->grammar, err);
     form->open_ms = now_ms() - form->open_ms;
     return rv;
 }

@@ -56,82 +56,65 @@ static const struct row rows[] = {
     {LATENCY, 103, "+10 %", 10, 0, NEAR, 68.0, .effect = .10},
     {LATENCY, 104, "+20 %", 5, 0, NEAR, 94.1, .effect = .20},
     {LATENCY, 105, "+10 %", 50, 0, NEAR, 100, .effect = .10},
-    {LATENCY, 106, "+10 %, 1 h before instead of 6 h", 20, 0, NEAR, 92.2,
-     .effect = .10, .before = 12},
-    {LATENCY, 107, "+10 %, fleet -10 %", 20, 0, NEAR, 97.8, .effect = .10,
-     .load = -.105},
-    {LATENCY, 108, "+10 %, stalls x3 in 2 % of the blocks", 20, 0, NEAR, 87.3,
-     .effect = .10, .stall = .02},
-    {LATENCY, 141, "+10 %, half the weight", 20, 0, NEAR, 95.0, .effect = .10,
-     .weight = .1},
-    {LATENCY, 142, "+5 %, half the weight", 50, 0, NEAR, 73.3, .effect = .05,
-     .weight = .1},
-    {LATENCY, 151, "+10 % p95, default level 3 %", 20, 0, LEAST, 92,
-     .effect = .10, .alpha = .03},
-    {LATENCY, 152, "+5 % p95, default level 3 %", 50, 0, LEAST, 66,
-     .effect = .05, .alpha = .03},
-    {LATENCY, 153, "+10 %, default level, half the weight", 20, 0, NEAR, 93.4,
-     .effect = .10, .alpha = .03, .weight = .1},
-    {LATENCY, 154, "+5 %, default level, half the weight", 50, 0, NEAR, 70.3,
-     .effect = .05, .alpha = .03, .weight = .1},
+    {LATENCY, 106, "+10 %, 1 h before instead of 6 h", 20, 0, NEAR, 92.2, .effect = .10,
+     .before = 12},
+    {LATENCY, 107, "+10 %, fleet -10 %", 20, 0, NEAR, 97.8, .effect = .10, .load = -.105},
+    {LATENCY, 108, "+10 %, stalls x3 in 2 % of the blocks", 20, 0, NEAR, 87.3, .effect = .10,
+     .stall = .02},
+    {LATENCY, 141, "+10 %, half the weight", 20, 0, NEAR, 95.0, .effect = .10, .weight = .1},
+    {LATENCY, 142, "+5 %, half the weight", 50, 0, NEAR, 73.3, .effect = .05, .weight = .1},
+    {LATENCY, 151, "+10 % p95, default level 3 %", 20, 0, LEAST, 92, .effect = .10, .alpha = .03},
+    {LATENCY, 152, "+5 % p95, default level 3 %", 50, 0, LEAST, 66, .effect = .05, .alpha = .03},
+    {LATENCY, 153, "+10 %, default level, half the weight", 20, 0, NEAR, 93.4, .effect = .10,
+     .alpha = .03, .weight = .1},
+    {LATENCY, 154, "+5 %, default level, half the weight", 50, 0, NEAR, 70.3, .effect = .05,
+     .alpha = .03, .weight = .1},
     {LATENCY, 111, "no change", 20, 0, FALSE_HALTS, 1, .effect = 0},
     {LATENCY, 112, "no change", 50, 0, FALSE_HALTS, 1, .effect = 0},
     {LATENCY, 113, "no change, 8 h", 20, 0, FALSE_HALTS, 1, .blocks = 96},
-    {LATENCY, 114, "whole fleet +15 % during the soak", 20, 0, FALSE_HALTS, 1,
-     .load = .14},
-    {LATENCY, 115, "whole fleet +15 % during the soak", 50, 0, FALSE_HALTS, 1,
-     .load = .14},
-    {LATENCY, 116, "daily curve +-25 %, swaps over 2 h", 20, 0, FALSE_HALTS, 1,
-     .daily = .22, .stagger = 24, .blocks = 48},
-    {LATENCY, 117, "the same, days shifted by sd 3 h", 20, 0, FALSE_HALTS, 1,
-     .daily = .22, .stagger = 24, .blocks = 48, .shift_h = 3},
-    {LATENCY, 118, "no change, stalls x3 in 2 % of the blocks", 20, 0,
-     FALSE_HALTS, 1, .stall = .02},
-    {LATENCY, 119, "no change, device drift sd 0.15", 20, 0, FALSE_HALTS, 1,
-     .drift = .15},
-    {LATENCY, 120, "no change, device drift sd 0.15", 50, 0, FALSE_HALTS, 1,
-     .drift = .15},
-    {LATENCY, 121, "no change, normal noise, 1 h before", 5, 0, FALSE_HALTS, 1,
-     .before = 12, .is_normal = true},
-    {LATENCY, 122, "no change, random walk sd 0.10 after 1 h, 8 h", 20, 0,
-     FALSE_HALTS, 1, .walk = .10, .blocks = 96},
-    {FAMILY, 130, "five metrics, no change, 8 h, any halts, level 3 %", 20, 0,
-     FALSE_HALTS, 1, .blocks = 96, .alpha = .03},
-    {BESIDE, 205, "+30 % on half, 80 % of those silent: `coverage`", 20, 0,
-     NEAR, 94.5, .effect = .30, .share = .5, .hide = .8},
-    {BESIDE, 207, "+100 % on 5 % of the devices: `much_slower`", 250, 0, NEAR,
-     91.8, .effect = 1, .share = .05},
-    {BESIDE, 210, "no change: `coverage` and `much_slower`", 20, 0, FALSE_HALTS,
-     1, .effect = 0},
+    {LATENCY, 114, "whole fleet +15 % during the soak", 20, 0, FALSE_HALTS, 1, .load = .14},
+    {LATENCY, 115, "whole fleet +15 % during the soak", 50, 0, FALSE_HALTS, 1, .load = .14},
+    {LATENCY, 116, "daily curve +-25 %, swaps over 2 h", 20, 0, FALSE_HALTS, 1, .daily = .22,
+     .stagger = 24, .blocks = 48},
+    {LATENCY, 117, "the same, days shifted by sd 3 h", 20, 0, FALSE_HALTS, 1, .daily = .22,
+     .stagger = 24, .blocks = 48, .shift_h = 3},
+    {LATENCY, 118, "no change, stalls x3 in 2 % of the blocks", 20, 0, FALSE_HALTS, 1,
+     .stall = .02},
+    {LATENCY, 119, "no change, device drift sd 0.15", 20, 0, FALSE_HALTS, 1, .drift = .15},
+    {LATENCY, 120, "no change, device drift sd 0.15", 50, 0, FALSE_HALTS, 1, .drift = .15},
+    {LATENCY, 121, "no change, normal noise, 1 h before", 5, 0, FALSE_HALTS, 1, .before = 12,
+     .is_normal = true},
+    {LATENCY, 122, "no change, random walk sd 0.10 after 1 h, 8 h", 20, 0, FALSE_HALTS, 1,
+     .walk = .10, .blocks = 96},
+    {FAMILY, 130, "five metrics, no change, 8 h, any halts, level 3 %", 20, 0, FALSE_HALTS, 1,
+     .blocks = 96, .alpha = .03},
+    {BESIDE, 205, "+30 % on half, 80 % of those silent: `coverage`", 20, 0, NEAR, 94.5,
+     .effect = .30, .share = .5, .hide = .8},
+    {BESIDE, 207, "+100 % on 5 % of the devices: `much_slower`", 250, 0, NEAR, 91.8, .effect = 1,
+     .share = .05},
+    {BESIDE, 210, "no change: `coverage` and `much_slower`", 20, 0, FALSE_HALTS, 1, .effect = 0},
     {CRASHES, 501, "crashes x10, 48 h", 50, 50, NEAR, 100, .factor = 10},
     {CRASHES, 503, "crashes x3, 48 h", 200, 200, NEAR, 87, .factor = 3},
     {CRASHES, 506, "crashes x3, 48 h", 1000, 1000, NEAR, 100, .factor = 3},
     {CRASHES, 502, "crashes x3, 48 h", 50, 50, LEAST, 11, .factor = 3},
     {CRASHES, 505, "crashes x2, 48 h", 1000, 1000, LEAST, 98, .factor = 2},
-    {CRASHES, 508, "crashes, no change, 48 h", 200, 200, FALSE_HALTS, 1,
-     .factor = 1},
-    {CRASHES, 513, "crashes, no change, gamma rates, 48 h", 20, 0, FALSE_HALTS,
-     1, .factor = 1, .shape = .3},
-    {CRASHES, 514, "no change, one canary with 200 crashes", 20, 0, FALSE_HALTS,
-     1, .factor = 1, .chatty = 200},
-    {ERRORS, 521, "errors 3 % instead of 0.2 %, 8 h", 20, 0, NEAR, 98.7,
-     .factor = 15},
-    {ERRORS, 527, "errors 1 % instead of 0.2 %, own past", 20, 0, NEAR, 87.3,
-     .factor = 5, .own_past = true},
-    {ERRORS, 528, "errors, no change, own past", 20, 0, FALSE_HALTS, 1,
-     .factor = 1, .own_past = true},
-    {ERRORS, 529, "no change, one canary with 5,000 errors, own past", 20, 0,
-     FALSE_HALTS, 1, .factor = 1, .own_past = true, .chatty = 5000},
-    {DEATHS, 651, "hard stop, nobody dies of it", 20, 0, FALSE_HALTS, 1,
-     .rate = 0},
-    {DEATHS, 656, "hard stop, 30 % die, 20 others", 20, 20, NEAR, 92.6,
-     .rate = .30},
-    {SHARE, 603, "bad ends 1 %, limit 2 %, 1,000 devices", 1000, 0, FALSE_HALTS,
-     1, .rate = .01},
-    {SHARE, 605, "bad ends 5 %, limit 2 %, 1,000 devices", 1000, 0, NEAR, 93.8,
-     .rate = .05},
-    {SHARE, 606, "bad ends 10 %, limit 2 %, 1,000 devices", 1000, 0, NEAR, 100,
-     .rate = .10},
+    {CRASHES, 508, "crashes, no change, 48 h", 200, 200, FALSE_HALTS, 1, .factor = 1},
+    {CRASHES, 513, "crashes, no change, gamma rates, 48 h", 20, 0, FALSE_HALTS, 1, .factor = 1,
+     .shape = .3},
+    {CRASHES, 514, "no change, one canary with 200 crashes", 20, 0, FALSE_HALTS, 1, .factor = 1,
+     .chatty = 200},
+    {ERRORS, 521, "errors 3 % instead of 0.2 %, 8 h", 20, 0, NEAR, 98.7, .factor = 15},
+    {ERRORS, 527, "errors 1 % instead of 0.2 %, own past", 20, 0, NEAR, 87.3, .factor = 5,
+     .own_past = true},
+    {ERRORS, 528, "errors, no change, own past", 20, 0, FALSE_HALTS, 1, .factor = 1,
+     .own_past = true},
+    {ERRORS, 529, "no change, one canary with 5,000 errors, own past", 20, 0, FALSE_HALTS, 1,
+     .factor = 1, .own_past = true, .chatty = 5000},
+    {DEATHS, 651, "hard stop, nobody dies of it", 20, 0, FALSE_HALTS, 1, .rate = 0},
+    {DEATHS, 656, "hard stop, 30 % die, 20 others", 20, 20, NEAR, 92.6, .rate = .30},
+    {SHARE, 603, "bad ends 1 %, limit 2 %, 1,000 devices", 1000, 0, FALSE_HALTS, 1, .rate = .01},
+    {SHARE, 605, "bad ends 5 %, limit 2 %, 1,000 devices", 1000, 0, NEAR, 93.8, .rate = .05},
+    {SHARE, 606, "bad ends 10 %, limit 2 %, 1,000 devices", 1000, 0, NEAR, 100, .rate = .10},
 };
 
 static double or_usual(double given, double usual)
@@ -181,38 +164,31 @@ static void fleet_draw(struct fleet *fleet, struct chance *chance)
 
     fleet->start_h = 24 * chance_uniform(chance);
     fleet->load_at =
-        fleet->before + (int)(chance_uniform(chance) *
-                              (fleet->blocks > 1 ? fleet->blocks - 1 : 1));
+        fleet->before + (int)(chance_uniform(chance) * (fleet->blocks > 1 ? fleet->blocks - 1 : 1));
     fleet->curve = (struct flo_curve){0};
     for (int i = 0; i < fleet->count; i++) {
         bool is_treated = i < fleet->treated;
-        int late = row->stagger > 0
-                       ? (int)(chance_uniform(chance) * (row->stagger + 1))
-                       : 0;
-        bool has_effect =
-            is_treated && chance_uniform(chance) < or_usual(row->share, 1);
+        int late = row->stagger > 0 ? (int)(chance_uniform(chance) * (row->stagger + 1)) : 0;
+        bool has_effect = is_treated && chance_uniform(chance) < or_usual(row->share, 1);
         fleet->devices[i] = (struct device){
             .noise = 0.10 * innovation(row, chance),
             .drift = or_usual(row->drift, .05) * chance_normal(chance),
             .shift_h = row->shift_h * chance_normal(chance),
             .swap = is_treated ? fleet->before + late : INT32_MAX,
             .has_effect = has_effect,
-            .is_gone = has_effect && row->hide > 0 &&
-                       chance_uniform(chance) < row->hide};
+            .is_gone = has_effect && row->hide > 0 && chance_uniform(chance) < row->hide};
     }
 }
 
-static double reading(const struct fleet *fleet, struct device *device,
-                      int block, struct chance *chance)
+static double reading(const struct fleet *fleet, struct device *device, int block,
+                      struct chance *chance)
 {
     const struct row *row = fleet->row;
     double hour = fleet->start_h + block / 12.0 + device->shift_h;
     double y;
 
-    device->noise =
-        0.6 * device->noise + 0.10 * sqrt(1 - 0.36) * innovation(row, chance);
-    device->walk +=
-        row->walk > 0 ? row->walk / sqrt(12) * chance_normal(chance) : 0;
+    device->noise = 0.6 * device->noise + 0.10 * sqrt(1 - 0.36) * innovation(row, chance);
+    device->walk += row->walk > 0 ? row->walk / sqrt(12) * chance_normal(chance) : 0;
     y = 11.5 + device->noise + device->walk;
     y += row->daily > 0 ? row->daily * sin(2 * M_PI * hour / 24) : 0;
     y += block >= fleet->before ? device->drift : 0;
@@ -258,8 +234,7 @@ static struct flo_arms fleet_arms(struct fleet *fleet)
 
     for (int i = 0; i < fleet->count; i++) {
         struct flo_difference *item = &fleet->differences[count];
-        if (flo_series_difference(&fleet->devices[i].series, FLO_BEFORE_MIN, 1,
-                                  &item->d)) {
+        if (flo_series_difference(&fleet->devices[i].series, FLO_BEFORE_MIN, 1, &item->d)) {
             item->is_treated = fleet->devices[i].swap != INT32_MAX;
             count++;
         }
@@ -278,11 +253,9 @@ static void fleet_open(struct fleet *fleet, const struct row *row)
                             .before = row->before > 0 ? row->before : BEFORE,
                             .blocks = row->blocks > 0 ? row->blocks : BLOCKS};
     fleet->devices = calloc((size_t)fleet->count, sizeof(*fleet->devices));
-    fleet->differences =
-        calloc((size_t)fleet->count, sizeof(*fleet->differences));
+    fleet->differences = calloc((size_t)fleet->count, sizeof(*fleet->differences));
     fleet->scratch = calloc(2 * (size_t)fleet->count, sizeof(*fleet->scratch));
-    if (fleet->devices == NULL || fleet->differences == NULL ||
-        fleet->scratch == NULL) {
+    if (fleet->devices == NULL || fleet->differences == NULL || fleet->scratch == NULL) {
         abort();
     }
     fleet->off = fleet->scratch + fleet->count;
@@ -314,8 +287,7 @@ static int halted_at(struct fleet *fleet, struct chance *chance)
             continue;
         }
         struct flo_arms arms = fleet_arms(fleet);
-        if (flo_ratio_evaluate(&rule, &arms.arms, 1, FLO_LOOK_NONE, false,
-                               &result) &&
+        if (flo_ratio_evaluate(&rule, &arms.arms, 1, FLO_LOOK_NONE, false, &result) &&
             result.verdict == FLO_VERDICT_FAIL) {
             return b - fleet->before + 1;
         }
@@ -357,17 +329,14 @@ static int beside_run(struct fleet *fleet, struct chance *chance)
     for (int i = 0; i < fleet->count; i++) {
         const struct device *device = &fleet->devices[i];
         int arm = device->swap != INT32_MAX ? 1 : 0;
-        bool is_read =
-            flo_series_difference(&device->series, FLO_BEFORE_MIN, 1, &d);
+        bool is_read = flo_series_difference(&device->series, FLO_BEFORE_MIN, 1, &d);
         flo_count_add(&arms[1][arm], is_read ? 0 : 1, 1, 1);
         if (is_read) {
-            flo_count_add(&arms[0][arm], flo_difference_is_slow(d) ? 1 : 0, 1,
-                          1);
+            flo_count_add(&arms[0][arm], flo_difference_is_slow(d) ? 1 : 0, 1, 1);
         }
     }
     for (int i = 0; i < 2; i++) {
-        halts += flo_count_evaluate(&rule, &arms[i][1], &arms[i][0],
-                                    FLO_LOOK_NONE, &result) &&
+        halts += flo_count_evaluate(&rule, &arms[i][1], &arms[i][0], FLO_LOOK_NONE, &result) &&
                  result.verdict == FLO_VERDICT_FAIL;
     }
     return halts > 0 ? fleet->blocks : 0;
@@ -379,34 +348,28 @@ struct counted {
     double rate, expected, events;
 };
 
-static void draw_rates(const struct row *row, struct counted *devices,
-                       int count, int treated, double base, double exposure,
-                       struct chance *chance)
+static void draw_rates(const struct row *row, struct counted *devices, int count, int treated,
+                       double base, double exposure, struct chance *chance)
 {
     double before = 0;
 
     for (int i = 0; i < count; i++) {
-        double own = row->shape > 0
-                         ? base * chance_gamma(chance, row->shape) / row->shape
-                         : base;
+        double own = row->shape > 0 ? base * chance_gamma(chance, row->shape) / row->shape : base;
         devices[i] = (struct counted){
             .rate = own,
-            .expected =
-                row->own_past ? chance_poisson(chance, own * exposure * 6) : 0};
+            .expected = row->own_past ? chance_poisson(chance, own * exposure * 6) : 0};
         before += i >= treated ? devices[i].expected : 0;
     }
     double rate = before / ((count - treated) * exposure * 6);
     for (int i = 0; i < count; i++) {
         devices[i].expected =
-            row->own_past ? flo_expected_errors(exposure, devices[i].expected,
-                                                exposure * 6, rate)
+            row->own_past ? flo_expected_errors(exposure, devices[i].expected, exposure * 6, rate)
                           : base * exposure;
         devices[i].rate *= i < treated ? row->factor : 1;
     }
 }
 
-static int count_run(const struct row *row, struct counted *devices,
-                     struct chance *chance)
+static int count_run(const struct row *row, struct counted *devices, struct chance *chance)
 {
     bool is_errors = row->kind == ERRORS;
     double base = .002;
@@ -420,8 +383,7 @@ static int count_run(const struct row *row, struct counted *devices,
                                         .alpha = .05,
                                         .weight = .2,
                                         .devices_min = 5,
-                                        .controls_min =
-                                            row->control > 0 ? 5 : 20,
+                                        .controls_min = row->control > 0 ? 5 : 20,
                                         .exposure_min = is_errors ? 1000 : 10};
     struct flo_count_result result;
     struct row drawn = *row;
@@ -431,14 +393,12 @@ static int count_run(const struct row *row, struct counted *devices,
     for (int h = 1; h <= hours; h++) {
         struct flo_count_arm arms[2] = {0};
         for (int i = 0; i < count; i++) {
-            devices[i].events +=
-                chance_poisson(chance, devices[i].rate * exposure);
+            devices[i].events += chance_poisson(chance, devices[i].rate * exposure);
             devices[i].events += i == 0 && h == 1 ? row->chatty : 0;
             flo_count_add(&arms[i < row->treated ? 1 : 0], devices[i].events,
                           devices[i].expected * h, exposure * h);
         }
-        if (flo_count_evaluate(&rule, &arms[1], &arms[0], FLO_LOOK_NONE,
-                               &result) &&
+        if (flo_count_evaluate(&rule, &arms[1], &arms[0], FLO_LOOK_NONE, &result) &&
             result.verdict == FLO_VERDICT_FAIL) {
             return h;
         }
@@ -458,16 +418,14 @@ static int deaths_run(const struct row *row, struct chance *chance)
         treated.died += chance_uniform(chance) < chance_of ? 1 : 0;
     }
     control.died = chance_poisson(chance, .002 * control.exposure);
-    return flo_deaths_evaluate(&treated, &control, &result) &&
-                   result.verdict == FLO_VERDICT_FAIL
+    return flo_deaths_evaluate(&treated, &control, &result) && result.verdict == FLO_VERDICT_FAIL
                ? 1
                : 0;
 }
 
 static int share_run(const struct row *row, struct chance *chance)
 {
-    const struct flo_share_rule rule = {
-        .limit_pct = 2, .alpha = .05, .weight = .2};
+    const struct flo_share_rule rule = {.limit_pct = 2, .alpha = .05, .weight = .2};
     struct flo_share share;
     uint64_t bad = 0;
 
@@ -497,8 +455,7 @@ static int by_number(const void *a, const void *b)
     return *(const int *)a - *(const int *)b;
 }
 
-static void run_row(const struct row *row, int runs, uint64_t seed,
-                    struct outcome *out)
+static void run_row(const struct row *row, int runs, uint64_t seed, struct outcome *out)
 {
     struct chance chance;
     struct fleet fleet;
@@ -509,13 +466,11 @@ static void run_row(const struct row *row, int runs, uint64_t seed,
     fleet_open(&fleet, row);
     out->halts = 0;
     for (int i = 0; i < runs && devices != NULL && when != NULL; i++) {
-        int at = row->kind == LATENCY || row->kind == FAMILY
-                     ? latency_run(&fleet, &chance)
-                 : row->kind == BESIDE ? beside_run(&fleet, &chance)
-                 : row->kind == CRASHES || row->kind == ERRORS
-                     ? count_run(row, devices, &chance)
-                 : row->kind == DEATHS ? deaths_run(row, &chance)
-                                       : share_run(row, &chance);
+        int at = row->kind == LATENCY || row->kind == FAMILY   ? latency_run(&fleet, &chance)
+                 : row->kind == BESIDE                         ? beside_run(&fleet, &chance)
+                 : row->kind == CRASHES || row->kind == ERRORS ? count_run(row, devices, &chance)
+                 : row->kind == DEATHS                         ? deaths_run(row, &chance)
+                                                               : share_run(row, &chance);
         if (at > 0) {
             when[out->halts++] = at;
         }
@@ -543,14 +498,12 @@ static bool is_met(const struct row *row, double pct)
 
 /* ---- options and output ---- */
 
-static void work(const struct options *options, int worker, void *shared,
-                 const void *context)
+static void work(const struct options *options, int worker, void *shared, const void *context)
 {
     struct outcome *outcomes = shared;
     (void)context;
 
-    for (size_t i = (size_t)worker; i < FLO_COUNT(rows);
-         i += (size_t)options->jobs) {
+    for (size_t i = (size_t)worker; i < FLO_COUNT(rows); i += (size_t)options->jobs) {
         if (runs_wants(options, rows[i].name)) {
             run_row(&rows[i], options->runs, options->seed, &outcomes[i]);
         }
@@ -559,16 +512,12 @@ static void work(const struct options *options, int worker, void *shared,
 
 static void goal_text(const struct row *row, char *out, size_t bytes)
 {
-    const char *before = row->goal == LEAST         ? ">= "
-                         : row->goal == FALSE_HALTS ? "<= "
-                                                    : "";
+    const char *before = row->goal == LEAST ? ">= " : row->goal == FALSE_HALTS ? "<= " : "";
 
-    snprintf(out, bytes, "%s%.3g%s", before, row->wanted,
-             row->goal == NEAR ? " +- 3" : "");
+    snprintf(out, bytes, "%s%.3g%s", before, row->wanted, row->goal == NEAR ? " +- 3" : "");
 }
 
-static int say(const struct options *options, const void *shared, FILE *json,
-               const void *context)
+static int say(const struct options *options, const void *shared, FILE *json, const void *context)
 {
     const struct outcome *outcomes = shared;
     (void)context;
@@ -587,15 +536,13 @@ static int say(const struct options *options, const void *shared, FILE *json,
         bool met = is_met(&rows[i], pct);
         char goal[32];
         goal_text(&rows[i], goal, sizeof(goal));
-        printf("| %s | %d | %.1f %% | %s%s | %.0f | %llu |\n", rows[i].name,
-               rows[i].treated, pct, goal, met ? "" : " **missed**",
-               outcomes[i].middle,
+        printf("| %s | %d | %.1f %% | %s%s | %.0f | %llu |\n", rows[i].name, rows[i].treated, pct,
+               goal, met ? "" : " **missed**", outcomes[i].middle,
                (unsigned long long)(rows[i].seed * 1000003 + options->seed));
         fprintf(json,
                 "%s\n{\"case\":\"%s\",\"updated\":%d,\"halted_pct\":%.2f,"
                 "\"goal\":\"%s\",\"met\":%s,\"seed\":%llu}",
-                comma, rows[i].name, rows[i].treated, pct, goal,
-                met ? "true" : "false",
+                comma, rows[i].name, rows[i].treated, pct, goal, met ? "true" : "false",
                 (unsigned long long)(rows[i].seed * 1000003 + options->seed));
         comma = ",";
         missed += met ? 0 : 1;
@@ -609,8 +556,7 @@ int main(int argc, char **argv)
 {
     const struct runs_bench bench = {.name = "bench_gates",
                                      .seed = 19,
-                                     .shared_bytes = sizeof(struct outcome) *
-                                                     FLO_COUNT(rows),
+                                     .shared_bytes = sizeof(struct outcome) * FLO_COUNT(rows),
                                      .work = work,
                                      .say = say};
 

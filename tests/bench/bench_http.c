@@ -54,8 +54,7 @@ static void answer_evhttp(struct evhttp_request *request, void *context)
 static uint16_t open_evhttp(struct event_base *base)
 {
     struct evhttp *http = evhttp_new(base);
-    struct evhttp_bound_socket *bound =
-        evhttp_bind_socket_with_handle(http, "127.0.0.1", 0);
+    struct evhttp_bound_socket *bound = evhttp_bind_socket_with_handle(http, "127.0.0.1", 0);
     struct sockaddr_in address;
     socklen_t length = sizeof(address);
 
@@ -63,8 +62,7 @@ static uint16_t open_evhttp(struct event_base *base)
     evhttp_set_max_headers_size(http, 32 << 10);
     evhttp_set_max_body_size(http, (ev_ssize_t)body_bytes_max);
     evhttp_set_gencb(http, answer_evhttp, NULL);
-    getsockname(evhttp_bound_socket_get_fd(bound), (struct sockaddr *)&address,
-                &length);
+    getsockname(evhttp_bound_socket_get_fd(bound), (struct sockaddr *)&address, &length);
     return ntohs(address.sin_port);
 }
 
@@ -74,8 +72,8 @@ static void answer_httpd(void *context, struct flo_httpd_request *request)
     flo_httpd_answer(request, 200, "text/plain", "ok", 2);
 }
 
-static int take_body(void *context, struct flo_httpd_request *request,
-                     const void *data, size_t bytes, struct flo_err *err)
+static int take_body(void *context, struct flo_httpd_request *request, const void *data,
+                     size_t bytes, struct flo_err *err)
 {
     (void)context;
     (void)request;
@@ -87,19 +85,17 @@ static int take_body(void *context, struct flo_httpd_request *request,
 
 static uint16_t open_httpd(struct event_base *base)
 {
-    const struct flo_httpd_options options = {
-        .connections_max = CONNECTIONS_MAX,
-        .head_timeout_ms = TIMEOUT_S * 1000};
-    static const struct flo_httpd_upload upload = {
-        .on_body = take_body, .body_bytes_max = UINT64_C(4) << 30};
+    const struct flo_httpd_options options = {.connections_max = CONNECTIONS_MAX,
+                                              .head_timeout_ms = TIMEOUT_S * 1000};
+    static const struct flo_httpd_upload upload = {.on_body = take_body,
+                                                   .body_bytes_max = UINT64_C(4) << 30};
     struct flo_httpd *httpd;
     uint16_t port = 0;
     struct flo_err err;
 
     if (flo_httpd_open(base, &options, &httpd, &err) < 0 ||
         flo_httpd_route(httpd, "GET", "/", 0, answer_httpd, NULL, &err) < 0 ||
-        flo_httpd_route_upload(httpd, "PUT", "/", &upload, answer_httpd, NULL,
-                               &err) < 0 ||
+        flo_httpd_route_upload(httpd, "PUT", "/", &upload, answer_httpd, NULL, &err) < 0 ||
         flo_httpd_listen(httpd, "127.0.0.1:0", NULL, 0, &port, &err) < 0) {
         exit(1);
     }
@@ -117,12 +113,10 @@ static uint16_t start(bool is_evhttp, pid_t *pid)
     }
     if (*pid == 0) {
         struct event_base *base = event_base_new();
-        struct rlimit limit = {CONNECTIONS_MAX + SPARE,
-                               CONNECTIONS_MAX + SPARE};
+        struct rlimit limit = {CONNECTIONS_MAX + SPARE, CONNECTIONS_MAX + SPARE};
 
         /* Each refused accept is a line. */
-        if (setrlimit(RLIMIT_NOFILE, &limit) < 0 ||
-            freopen("/dev/null", "w", stderr) == NULL) {
+        if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || freopen("/dev/null", "w", stderr) == NULL) {
             exit(1);
         }
         port = is_evhttp ? open_evhttp(base) : open_httpd(base);
@@ -145,8 +139,7 @@ static uint16_t start(bool is_evhttp, pid_t *pid)
 static int dial(uint16_t port, int flags)
 {
     const struct timeval second = {.tv_sec = 1};
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons(port)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
 
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -183,8 +176,7 @@ static int ask(uint16_t port)
     int ms = -1;
 
     if (send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) > 0 &&
-        recv(fd, data, sizeof(data), 0) > 12 &&
-        memcmp(data + 9, "200", 3) == 0) {
+        recv(fd, data, sizeof(data), 0) > 12 && memcmp(data + 9, "200", 3) == 0) {
         ms = (int)((flo_now_us() - begin) / 1000);
     }
     close(fd);
@@ -208,8 +200,7 @@ static void drip(struct slow *slow)
     if (slow->fd >= 0 && slow->has_begun) {
         (void)send(slow->fd, "a", 1, MSG_NOSIGNAL);
     } else if (slow->fd >= 0) {
-        slow->has_begun =
-            send(slow->fd, head, sizeof(head) - 1, MSG_NOSIGNAL) > 0;
+        slow->has_begun = send(slow->fd, head, sizeof(head) - 1, MSG_NOSIGNAL) > 0;
     }
 }
 
@@ -259,8 +250,7 @@ static long peak_kib(pid_t pid)
     return kib;
 }
 
-static void run_upload(const char *name, uint16_t port, pid_t pid,
-                       int mebibytes)
+static void run_upload(const char *name, uint16_t port, pid_t pid, int mebibytes)
 {
     static char piece[1 << 20];
     long before = peak_kib(pid);
@@ -286,8 +276,7 @@ static void run_upload(const char *name, uint16_t port, pid_t pid,
     }
     printf("{\"server\":\"%s\",\"upload_mib\":%d,\"answer\":\"%.12s\","
            "\"memory_grew_mib\":%.1f,",
-           name, mebibytes, sent ? data : "none",
-           (double)(peak_kib(pid) - before) / 1024);
+           name, mebibytes, sent ? data : "none", (double)(peak_kib(pid) - before) / 1024);
     close(fd);
 }
 
@@ -299,8 +288,8 @@ int main(int argc, char **argv)
     uint16_t port;
     pid_t pid;
 
-    if ((!is_slow && (argc != 4 || strcmp(argv[2], "upload") != 0)) ||
-        count < 1 || count > CLIENTS_MAX) {
+    if ((!is_slow && (argc != 4 || strcmp(argv[2], "upload") != 0)) || count < 1 ||
+        count > CLIENTS_MAX) {
         fprintf(stderr, "usage: bench_http evhttp|httpd slow CLIENTS SECONDS\n"
                         "       bench_http evhttp|httpd upload MEBIBYTES\n");
         return 2;

@@ -131,8 +131,7 @@ static double run(struct peer *peer, const char *test)
     if (at != NULL) {
         depth = atoi(at + 1);
     }
-    if (count < 1 || depth < 0 ||
-        count + depth > (int)llama_n_ctx(peer->context)) {
+    if (count < 1 || depth < 0 || count + depth > (int)llama_n_ctx(peer->context)) {
         die("not a test, or longer than the context");
     }
     llama_memory_seq_rm(cache, 0, depth, -1);
@@ -181,20 +180,18 @@ static void start(struct peer *peer, int count)
     }
     decode(peer, peer->tokens, count);
     token = llama_sampler_sample(greedy, peer->context, -1);
-    chars =
-        llama_token_to_piece(peer->vocab, token, text, sizeof(text), 0, true);
+    chars = llama_token_to_piece(peer->vocab, token, text, sizeof(text), 0, true);
     printf("%.*s\n", chars > 0 ? chars : 0, text);
     fflush(stdout);
     printf("{\"load_ms\":%.3f,\"context_ms\":%.3f,\"prompt_ms\":%.3f,"
            "\"rss_bytes\":%lld,\"rss_anon_bytes\":%lld,\"peak_bytes\":%lld}\n",
-           peer->load_ms, peer->context_ms, now_ms() - started_ms,
-           memory("VmRSS"), memory("RssAnon"), memory("VmHWM"));
+           peer->load_ms, peer->context_ms, now_ms() - started_ms, memory("VmRSS"),
+           memory("RssAnon"), memory("VmHWM"));
 }
 
 /* The likeliest token; with a grammar, the likeliest that it allows: first
  * only that one is checked, then all, as the peer's own tools do. */
-static llama_token choose(struct peer *peer, llama_token_data *data,
-                          struct llama_sampler *greedy,
+static llama_token choose(struct peer *peer, llama_token_data *data, struct llama_sampler *greedy,
                           struct llama_sampler *grammar)
 {
     const float *logits = llama_get_logits_ith(peer->context, -1);
@@ -222,8 +219,7 @@ static llama_token choose(struct peer *peer, llama_token_data *data,
 
 /* Milliseconds for choosing a token, the decoding apart; a new answer begins
  * when one is whole. */
-static double sample(struct peer *peer, struct llama_sampler *grammar,
-                     int count)
+static double sample(struct peer *peer, struct llama_sampler *grammar, int count)
 {
     struct llama_sampler *greedy = llama_sampler_init_greedy();
     llama_token_data *data = calloc((size_t)peer->n_vocab, sizeof(*data));
@@ -268,8 +264,7 @@ static void form(struct peer *peer, const char *path, int count)
         die("not a grammar");
     }
     free_ms = sample(peer, NULL, count);
-    printf("{\"free_ms\":%.4f,\"form_ms\":%.4f}\n", free_ms,
-           sample(peer, grammar, count));
+    printf("{\"free_ms\":%.4f,\"form_ms\":%.4f}\n", free_ms, sample(peer, grammar, count));
 }
 
 int main(int argc, char **argv)

@@ -21,11 +21,10 @@
 
 struct row {
     const char *name;
-    void (*play)(const struct row *row, struct chance *chance,
-                 bool hits[FIGURES_MAX]);
+    void (*play)(const struct row *row, struct chance *chance, bool hits[FIGURES_MAX]);
     double part; /* of the runs */
     struct room_plan plan;
-    double share; /* devices that are hit; 1: all; 0: those of a site */
+    double share;             /* devices that are hit; 1: all; 0: those of a site */
     enum flo_measure measure; /* whose find the plan says */
     bool is_of_class;         /* ... and of one hardware class there */
     struct figure figures[FIGURES_MAX];
@@ -34,8 +33,7 @@ struct row {
 /* ---- scenes ---- */
 
 /* `site`: the one that is hit, where it is one. */
-static void open_room(const struct row *row, struct chance *chance,
-                      struct room *room, size_t *site)
+static void open_room(const struct row *row, struct chance *chance, struct room *room, size_t *site)
 {
     struct room_plan plan = row->plan;
 
@@ -50,8 +48,7 @@ static void open_room(const struct row *row, struct chance *chance,
         room->devices[i].is_hit =
             row->share > 0 ? chance_uniform(chance) < row->share
                            : room->devices[i].site == *site &&
-                                 (!row->is_of_class ||
-                                  room->devices[i].hardware == hit->hardware);
+                                 (!row->is_of_class || room->devices[i].hardware == hit->hardware);
     }
     room_begin(room);
 }
@@ -70,8 +67,7 @@ static bool is_name_held(const struct room *room, const char *name)
 
 /* One site: named and held, with 75 updated at most; named alone; named; the
  * whole rollout stopped in place of it. */
-static void one_site(const struct row *row, struct chance *chance,
-                     bool hits[FIGURES_MAX])
+static void one_site(const struct row *row, struct chance *chance, bool hits[FIGURES_MAX])
 {
     struct room room;
     size_t site;
@@ -79,9 +75,8 @@ static void one_site(const struct row *row, struct chance *chance,
 
     open_room(row, chance, &room, &site);
     room_site(&room, site, name);
-    while (!room.is_stopped && room.named_at == 0 &&
-           room.block - room.begun < LONGEST && !room.is_proven &&
-           !room.is_held) {
+    while (!room.is_stopped && room.named_at == 0 && room.block - room.begun < LONGEST &&
+           !room.is_proven && !room.is_held) {
         room_step(&room);
     }
     bool is_named = is_name_held(&room, name);
@@ -95,8 +90,7 @@ static void one_site(const struct row *row, struct chance *chance,
 /* Devices of one hardware class at one site, about 12 of 1,000: named and held
  * are exactly those; or their site, with the others there; neither; with 75
  * updated at most. */
-static void one_pair(const struct row *row, struct chance *chance,
-                     bool hits[FIGURES_MAX])
+static void one_pair(const struct row *row, struct chance *chance, bool hits[FIGURES_MAX])
 {
     struct room room;
     size_t site;
@@ -105,9 +99,8 @@ static void one_pair(const struct row *row, struct chance *chance,
     open_room(row, chance, &room, &site);
     room_site(&room, site, name);
     room_pair(&room, site, pair);
-    while (!room.is_stopped && room.named_at == 0 &&
-           room.block - room.begun < LONGEST && !room.is_proven &&
-           !room.is_held) {
+    while (!room.is_stopped && room.named_at == 0 && room.block - room.begun < LONGEST &&
+           !room.is_proven && !room.is_held) {
         room_step(&room);
     }
     bool is_pair = is_name_held(&room, pair);
@@ -121,36 +114,32 @@ static void one_pair(const struct row *row, struct chance *chance,
 
 /* Devices everywhere: stopped; before the rest begins; with the canaries and
  * the cover. */
-static void here_and_there(const struct row *row, struct chance *chance,
-                           bool hits[FIGURES_MAX])
+static void here_and_there(const struct row *row, struct chance *chance, bool hits[FIGURES_MAX])
 {
     struct room room;
     size_t site;
 
     open_room(row, chance, &room, &site);
-    while (!room.is_stopped && room.block - room.begun < LONGEST &&
-           !room.is_proven && !room.is_held) {
+    while (!room.is_stopped && room.block - room.begun < LONGEST && !room.is_proven &&
+           !room.is_held) {
         room_step(&room);
     }
     hits[0] = room.is_stopped;
-    hits[1] =
-        room.is_stopped && room_updated(&room) <= room.plan.devices * 2 / 5;
+    hits[1] = room.is_stopped && room_updated(&room) <= room.plan.devices * 2 / 5;
     hits[2] = room.is_stopped && room_updated(&room) <= 40;
     room_close(&room);
 }
 
 /* All updated devices, stopped in time: so many blocks after the first swap.
  * A look comes as its block ends. */
-static void in_time(const struct row *row, struct chance *chance,
-                    const uint32_t *blocks, size_t count,
-                    bool hits[FIGURES_MAX])
+static void in_time(const struct row *row, struct chance *chance, const uint32_t *blocks,
+                    size_t count, bool hits[FIGURES_MAX])
 {
     struct room room;
     size_t site;
 
     open_room(row, chance, &room, &site);
-    while (!room.is_stopped &&
-           room.block - room.begun < blocks[count - 1] + 2) {
+    while (!room.is_stopped && room.block - room.begun < blocks[count - 1] + 2) {
         room_step(&room);
     }
     for (size_t i = 0; i < count; i++) {
@@ -160,8 +149,7 @@ static void in_time(const struct row *row, struct chance *chance,
 }
 
 /* 20 minutes after its swap, an hour, 4 h. */
-static void hotfix(const struct row *row, struct chance *chance,
-                   bool hits[FIGURES_MAX])
+static void hotfix(const struct row *row, struct chance *chance, bool hits[FIGURES_MAX])
 {
     static const uint32_t blocks[] = {4, HOUR, 4 * HOUR};
 
@@ -169,8 +157,7 @@ static void hotfix(const struct row *row, struct chance *chance,
 }
 
 /* 90 minutes, 2 h, 4 h. */
-static void leak(const struct row *row, struct chance *chance,
-                 bool hits[FIGURES_MAX])
+static void leak(const struct row *row, struct chance *chance, bool hits[FIGURES_MAX])
 {
     static const uint32_t blocks[] = {18, 24, 48};
 
@@ -180,16 +167,13 @@ static void leak(const struct row *row, struct chance *chance,
 /* The effect that the plan says is found: of the first phase. */
 static void set_planned(const struct row *row, struct room *room)
 {
-    static const struct flo_study_past past = {.errors = 2e3,
-                                               .requests = 1e6,
-                                               .blocks = 1e6 / 120,
-                                               .crashes = 2e2,
-                                               .hours = 1e5};
+    static const struct flo_study_past past = {
+        .errors = 2e3, .requests = 1e6, .blocks = 1e6 / 120, .crashes = 2e2, .hours = 1e5};
     const struct flo_rollout *core = &room->entry.core;
-    struct flo_study_crowd crowd = {
-        .updated = core->phases[0].members,
-        .controls = (uint32_t)room->plan.devices - core->phases[0].members,
-        .hours = (double)core->phases[0].soak_ms / 3.6e6};
+    struct flo_study_crowd crowd = {.updated = core->phases[0].members,
+                                    .controls =
+                                        (uint32_t)room->plan.devices - core->phases[0].members,
+                                    .hours = (double)core->phases[0].soak_ms / 3.6e6};
     struct flo_study_sight sight;
     struct flo_study_seen seen;
 
@@ -197,36 +181,29 @@ static void set_planned(const struct row *row, struct room *room)
         if (core->study.rules.rules[i].measure != row->measure) {
             continue;
         }
-        if (flo_study_sees(&core->study, i, 0, core->segment_count, &crowd,
-                           &sight) &&
+        if (flo_study_sees(&core->study, i, 0, core->segment_count, &crowd, &sight) &&
             sight.has_find) {
             room->plan.latency = log1p(sight.finds_pct / 100);
-        } else if (flo_study_sees_events(&core->study, i, 0,
-                                         core->segment_count, &crowd, &past,
+        } else if (flo_study_sees_events(&core->study, i, 0, core->segment_count, &crowd, &past,
                                          &seen) &&
                    seen.has_find) {
-            room->plan.leak =
-                row->measure == FLO_MEASURE_LEAK ? log1p(seen.finds / 100) : 0;
-            room->plan.errors =
-                row->measure == FLO_MEASURE_ERRORS ? seen.finds - 0.002 : 0;
-            room->plan.crashes = row->measure == FLO_MEASURE_CRASHES
-                                     ? -log1p(-seen.finds) / seen.hours - 0.002
-                                     : 0;
+            room->plan.leak = row->measure == FLO_MEASURE_LEAK ? log1p(seen.finds / 100) : 0;
+            room->plan.errors = row->measure == FLO_MEASURE_ERRORS ? seen.finds - 0.002 : 0;
+            room->plan.crashes =
+                row->measure == FLO_MEASURE_CRASHES ? -log1p(-seen.finds) / seen.hours - 0.002 : 0;
         }
     }
 }
 
 /* Stopped in the first phase. */
-static void as_planned(const struct row *row, struct chance *chance,
-                       bool hits[FIGURES_MAX])
+static void as_planned(const struct row *row, struct chance *chance, bool hits[FIGURES_MAX])
 {
     struct room room;
     size_t site;
 
     open_room(row, chance, &room, &site);
     set_planned(row, &room);
-    while (!room.is_stopped && room.entry.core.phase == 0 &&
-           room.block - room.begun < LONGEST) {
+    while (!room.is_stopped && room.entry.core.phase == 0 && room.block - room.begun < LONGEST) {
         room_step(&room);
     }
     hits[0] = room.is_stopped;
@@ -235,15 +212,13 @@ static void as_planned(const struct row *row, struct chance *chance,
 
 /* Something named or held of a slice; halted; waits for a person; an alarm of
  * the watch; ends without a person. */
-static void healthy(const struct row *row, struct chance *chance,
-                    bool hits[FIGURES_MAX])
+static void healthy(const struct row *row, struct chance *chance, bool hits[FIGURES_MAX])
 {
     struct room room;
     size_t site;
 
     open_room(row, chance, &room, &site);
-    while (!room.is_stopped && room.block - room.begun < LONGEST &&
-           !room.is_held &&
+    while (!room.is_stopped && room.block - room.begun < LONGEST && !room.is_held &&
            (!room.is_proven || room.block - room.begun < 8 * HOUR)) {
         room_step(&room);
     }
@@ -257,8 +232,7 @@ static void healthy(const struct row *row, struct chance *chance,
 
 /* The effect told an hour after the swap, whatever was judged: within 20 %; the
  * interval holds. */
-static void told(const struct row *row, struct chance *chance,
-                 bool hits[FIGURES_MAX])
+static void told(const struct row *row, struct chance *chance, bool hits[FIGURES_MAX])
 {
     struct room room;
     size_t site;
@@ -267,31 +241,27 @@ static void told(const struct row *row, struct chance *chance,
     while (room_age(&room) <= HOUR) {
         room_step(&room);
     }
-    hits[0] =
-        room.has_told &&
-        fabs(expm1(room.told.effect) / expm1(row->plan.latency) - 1) <= 0.2;
-    hits[1] = room.has_told && room.told.low <= row->plan.latency &&
-              row->plan.latency <= room.told.high;
+    hits[0] = room.has_told && fabs(expm1(room.told.effect) / expm1(row->plan.latency) - 1) <= 0.2;
+    hits[1] =
+        room.has_told && room.told.low <= row->plan.latency && row->plan.latency <= room.told.high;
     room_close(&room);
 }
 
 /* ---- the table ---- */
 
 #define TWICE 0.6931471805599453
-#define HEALTHY_FIGURES                                                        \
-    {"a slice named or unclear", 0.29, true}, {"halted", 0.7, true},           \
-        {"waits for a person", 3, true}, {"alarm in the watch", 0, true},      \
-    {                                                                          \
-        "ends without a person", 97, false                                     \
+#define HEALTHY_FIGURES                                                                            \
+    {"a slice named or unclear", 0.29, true}, {"halted", 0.7, true},                               \
+        {"waits for a person", 3, true}, {"alarm in the watch", 0, true},                          \
+    {                                                                                              \
+        "ends without a person", 97, false                                                         \
     }
 
-#define PAIR_FIGURES                                                           \
-    {"the pair named, and nothing else", 0, false},                            \
-        {"its site named in its place", 0, false},                             \
-        {"neither named", 0, false},                                           \
-        {"named with 75 updated at most", 0, false},                           \
-    {                                                                          \
-        "the whole rollout stopped", 0, true                                   \
+#define PAIR_FIGURES                                                                               \
+    {"the pair named, and nothing else", 0, false}, {"its site named in its place", 0, false},     \
+        {"neither named", 0, false}, {"named with 75 updated at most", 0, false},                  \
+    {                                                                                              \
+        "the whole rollout stopped", 0, true                                                       \
     }
 
 static const struct row rows[] = {
@@ -334,9 +304,7 @@ static const struct row rows[] = {
      .part = 0.1,
      .plan = {.leak = 0.02},
      .share = 1,
-     .figures = {{"in 90 min", 90, false},
-                 {"in 2 h", 99, false},
-                 {"in 4 h", 99, false}}},
+     .figures = {{"in 90 min", 90, false}, {"in 2 h", 99, false}, {"in 4 h", 99, false}}},
     {.name = "hotfix +100 %, 30 min after the last change",
      .play = hotfix,
      .part = 0.1,
@@ -348,11 +316,7 @@ static const struct row rows[] = {
     {.name = "hotfix +100 %, 30 min after, a release before",
      .play = hotfix,
      .part = 0.1,
-     .plan = {.latency = TWICE,
-              .before = 78,
-              .older = 72,
-              .devices = 220,
-              .classes = 1},
+     .plan = {.latency = TWICE, .before = 78, .older = 72, .devices = 220, .classes = 1},
      .share = 1,
      .figures = {{"20 min after its swap", 99, false},
                  {"in 1 h", 99, false},
@@ -360,11 +324,7 @@ static const struct row rows[] = {
     {.name = "hotfix +100 %, 10 min after, a release before",
      .play = hotfix,
      .part = 0.1,
-     .plan = {.latency = TWICE,
-              .before = 74,
-              .older = 72,
-              .devices = 220,
-              .classes = 1},
+     .plan = {.latency = TWICE, .before = 74, .older = 72, .devices = 220, .classes = 1},
      .share = 1,
      .figures = {{"20 min after its swap", 99, false},
                  {"in 1 h", 99, false},
@@ -424,9 +384,7 @@ static const struct row rows[] = {
     {.name = "told: +10 % on 100",
      .play = told,
      .part = 0.1,
-     .plan = {.latency = 0.09531017980432493,
-              .canaries = 100,
-              .is_only_asked = true},
+     .plan = {.latency = 0.09531017980432493, .canaries = 100, .is_only_asked = true},
      .share = 1,
      .figures = {{"within 20 %", 95, false}, {"interval holds", 90, false}}},
     {.name = "good release, 200 devices at 8 sites",
@@ -482,9 +440,8 @@ static const struct row rows[] = {
 
 static struct runs_row row_at(size_t at)
 {
-    return (struct runs_row){.name = rows[at].name,
-                             .part = rows[at].part,
-                             .figures = rows[at].figures};
+    return (struct runs_row){
+        .name = rows[at].name, .part = rows[at].part, .figures = rows[at].figures};
 }
 
 static void play(size_t at, struct chance *chance, bool hits[FIGURES_MAX])
@@ -494,10 +451,8 @@ static void play(size_t at, struct chance *chance, bool hits[FIGURES_MAX])
 
 int main(int argc, char **argv)
 {
-    const struct runs_scenes scenes = {.name = "bench_rooms",
-                                       .count = FLO_COUNT(rows),
-                                       .row = row_at,
-                                       .play = play};
+    const struct runs_scenes scenes = {
+        .name = "bench_rooms", .count = FLO_COUNT(rows), .row = row_at, .play = play};
 
     flo_log_level_set(FLO_LOG_ERROR);
     return runs_scenes_main(argc, argv, &scenes);

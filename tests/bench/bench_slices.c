@@ -22,8 +22,7 @@
 
 /* ---- one metric: a site, or nobody ---- */
 
-const struct scene_wave scene_waves[SCENE_WAVES] = {
-    {20, 0}, {40, 14}, {100, 14}, {920, 14}};
+const struct scene_wave scene_waves[SCENE_WAVES] = {{20, 0}, {40, 14}, {100, 14}, {920, 14}};
 
 struct rollout {
     struct world world;
@@ -40,13 +39,13 @@ static void next_wave(struct rollout *rollout, size_t block)
 {
     if (rollout->next < SCENE_WAVES && block >= rollout->wait &&
         block >= rollout->begun + scene_waves[rollout->next].blocks) {
-        size_t count = world_next(
-            &rollout->world, scene_waves[rollout->next].until, rollout->picked);
+        size_t count =
+            world_next(&rollout->world, scene_waves[rollout->next].until, rollout->picked);
         rollout->next++;
         rollout->begun = block;
         if (count > 0) {
-            world_swap(&rollout->world, rollout->picked, count, block,
-                       rollout->effect, rollout->hit, false);
+            world_swap(&rollout->world, rollout->picked, count, block, rollout->effect,
+                       rollout->hit, false);
         }
     }
 }
@@ -63,8 +62,7 @@ static uint32_t rank_of(const void *context, size_t place)
     const struct free_devices *of = context;
     const struct world *world = &of->rollout->world;
     uint32_t i = world->order[place];
-    bool is_free = world->wave[i] < 0 &&
-                   world->values[of->slice.label][i] == of->slice.value;
+    bool is_free = world->wave[i] < 0 && world->values[of->slice.label][i] == of->slice.value;
 
     for (size_t q = 0; q < of->picked; q++) {
         is_free = is_free && of->rollout->picked[q] != i;
@@ -81,28 +79,25 @@ static void probe(struct rollout *rollout, size_t block)
 
     for (size_t k = 0; k < scan->probe_count; k++) {
         struct flo_slice slice = scan->probes[k].slice;
-        struct free_devices of = {
-            .rollout = rollout, .picked = count, .slice = slice};
+        struct free_devices of = {.rollout = rollout, .picked = count, .slice = slice};
         size_t places[FLO_SCAN_PROBE_DEVICES];
         if (rollout->asked[slice.label][slice.value] != 0) {
             continue;
         }
         rollout->asked[slice.label][slice.value] = 1;
-        size_t found = flo_probe_pick(rank_of, &of, world->plan.devices,
-                                      scan->probes[k].take, places);
+        size_t found =
+            flo_probe_pick(rank_of, &of, world->plan.devices, scan->probes[k].take, places);
         for (size_t j = 0; j < found; j++) {
             rollout->picked[count++] = world->order[places[j]];
         }
     }
     if (count > 0 && world->wave_count < FLO_SCAN_WAVES_MAX) {
-        world_swap(world, rollout->picked, count, block, rollout->effect,
-                   rollout->hit, true);
+        world_swap(world, rollout->picked, count, block, rollout->effect, rollout->hit, true);
         rollout->wait = block + 12;
     }
 }
 
-static struct rollout *rollout_open(const struct row *row,
-                                    struct chance *chance)
+static struct rollout *rollout_open(const struct row *row, struct chance *chance)
 {
     static struct rollout rollout;
     static bool is_open;
@@ -125,14 +120,12 @@ static struct rollout *rollout_open(const struct row *row,
 /* Named: as the only culprit, by its value. */
 static bool is_named(const struct flo_scan *scan, size_t label, uint16_t value)
 {
-    return scan->row_count == 1 && scan->rows[0].is_culprit &&
-           scan->rows[0].slice.label == label &&
+    return scan->row_count == 1 && scan->rows[0].is_culprit && scan->rows[0].slice.label == label &&
            scan->rows[0].slice.value == value;
 }
 
 /* Hits: named with 75 updated at most; named at all. */
-static void slow_site(const struct row *row, struct chance *chance,
-                      bool hits[FIGURES_MAX])
+static void slow_site(const struct row *row, struct chance *chance, bool hits[FIGURES_MAX])
 {
     struct rollout *rollout = rollout_open(row, chance);
     uint8_t hit[FLEET] = {0};
@@ -165,8 +158,7 @@ static void slow_site(const struct row *row, struct chance *chance,
 }
 
 /* Hits: a culprit; unclear with the swap, so held; unclear, so told. */
-static void healthy(const struct row *row, struct chance *chance,
-                    bool hits[FIGURES_MAX])
+static void healthy(const struct row *row, struct chance *chance, bool hits[FIGURES_MAX])
 {
     static const size_t begin[] = {0, 14, 24, 38};
     struct rollout *rollout = rollout_open(row, chance);
@@ -174,11 +166,9 @@ static void healthy(const struct row *row, struct chance *chance,
     for (size_t block = 0; block < EIGHT_HOURS; block++) {
         if (rollout->next < FLO_COUNT(begin) && block == begin[rollout->next]) {
             size_t count =
-                world_next(&rollout->world, scene_waves[rollout->next].until,
-                           rollout->picked);
+                world_next(&rollout->world, scene_waves[rollout->next].until, rollout->picked);
             rollout->next++;
-            world_swap(&rollout->world, rollout->picked, count, block, 0, NULL,
-                       false);
+            world_swap(&rollout->world, rollout->picked, count, block, 0, NULL, false);
         }
         if (block < 5 || block % 3 != 2) {
             continue;
@@ -194,8 +184,7 @@ static void healthy(const struct row *row, struct chance *chance,
 /* ---- devices here and there ---- */
 
 /* Hits: halted; halted with fewer than all. */
-static void here_and_there(const struct row *row, struct chance *chance,
-                           bool hits[FIGURES_MAX])
+static void here_and_there(const struct row *row, struct chance *chance, bool hits[FIGURES_MAX])
 {
     struct rollout *rollout = rollout_open(row, chance);
     struct world *world = &rollout->world;
@@ -211,14 +200,12 @@ static void here_and_there(const struct row *row, struct chance *chance,
     }
     for (size_t p = 0; p < FLO_COUNT(until); p++) {
         size_t count = world_next(world, until[p], rollout->picked);
-        world_swap(world, rollout->picked, count, 14 * p, log1p(row->effect),
-                   hit, false);
+        world_swap(world, rollout->picked, count, 14 * p, log1p(row->effect), hit, false);
         for (size_t i = 0; i < FLEET; i++) {
-            devices[i] = (struct flo_slow_device){
-                .value = world->values[WORLD_SITE][i],
-                .is_updated = world->wave[i] == (int8_t)p,
-                .is_compared =
-                    world->wave[i] < 0 || world->wave[i] == (int8_t)p};
+            devices[i] = (struct flo_slow_device){.value = world->values[WORLD_SITE][i],
+                                                  .is_updated = world->wave[i] == (int8_t)p,
+                                                  .is_compared = world->wave[i] < 0 ||
+                                                                 world->wave[i] == (int8_t)p};
             (void)world_difference(world, i, p, 14 * p + 14, &devices[i].d);
         }
         if (!flo_slow_add_wave(&slow, 0, devices, FLEET, numbers)) {
@@ -236,8 +223,7 @@ static void here_and_there(const struct row *row, struct chance *chance,
 /* ---- the last phase ---- */
 
 /* The strata of a wave: sites with a control, the others together. */
-static size_t strata_of(struct world *world, size_t wave, size_t now,
-                        struct flo_ratio_segment *out)
+static size_t strata_of(struct world *world, size_t wave, size_t now, struct flo_ratio_segment *out)
 {
     size_t n = world->plan.devices;
     size_t strata = world->plan.sites + 1;
@@ -247,8 +233,7 @@ static size_t strata_of(struct world *world, size_t wave, size_t now,
 
     memset(out, 0, strata * sizeof(*out));
     for (size_t i = 0; i < n; i++) {
-        if (world_difference(world, i, wave, now, &d[i]) &&
-            world->wave[i] < 0) {
+        if (world_difference(world, i, wave, now, &d[i]) && world->wave[i] < 0) {
             controls[used++] = d[i];
             out[world->values[WORLD_SITE][i]].control.devices++;
         }
@@ -259,8 +244,7 @@ static size_t strata_of(struct world *world, size_t wave, size_t now,
             uint16_t site = world->values[WORLD_SITE][i];
             bool has_control = out[site].control.devices > 0;
             struct flo_ratio_segment *one = &out[has_control ? site : 0];
-            struct flo_ratio_arm *arm =
-                world->wave[i] < 0 ? &one->control : &one->treated;
+            struct flo_ratio_arm *arm = world->wave[i] < 0 ? &one->control : &one->treated;
             double x = flo_clipped(&clip, d[i]);
             if (world->wave[i] >= 0 && world->wave[i] != (int8_t)wave) {
                 continue;
@@ -283,16 +267,13 @@ static size_t strata_of(struct world *world, size_t wave, size_t now,
 
 /* Hits: one metric of five waits for a person.  The five are alike, so a
  * rollout needs all of them: at most 0.6 % each for 97 of 100. */
-static void good_release(const struct row *row, struct chance *chance,
-                         bool hits[FIGURES_MAX])
+static void good_release(const struct row *row, struct chance *chance, bool hits[FIGURES_MAX])
 {
     static const double prove[] = {12, 6, 5};
     static const size_t soaks[] = {1, 2, 4, 8};
     struct world world;
-    struct world_plan plan = {.devices = row->devices,
-                              .sites = row->sites,
-                              .blocks = 28 + 98,
-                              .drift = 0.05};
+    struct world_plan plan = {
+        .devices = row->devices, .sites = row->sites, .blocks = 28 + 98, .drift = 0.05};
     struct flo_pooled_sums parts[3];
     struct flo_pooled_result result;
     uint32_t *picked = calloc(row->devices, sizeof(*picked));
@@ -304,8 +285,7 @@ static void good_release(const struct row *row, struct chance *chance,
     for (size_t p = 0; p < 3; p++) {
         const size_t until[] = {20, 100, row->devices};
         bool is_passed = false;
-        world_swap(&world, picked, world_next(&world, until[p], picked), 14 * p,
-                   0, NULL, false);
+        world_swap(&world, picked, world_next(&world, until[p], picked), 14 * p, 0, NULL, false);
         for (size_t k = 0; k < (p == 2 ? 4u : 1u) && !is_passed; k++) {
             size_t now = 14 * p + 2 + 12 * soaks[k];
             size_t count = strata_of(&world, p, now, strata);
@@ -331,15 +311,13 @@ static const struct row rows[] = {
      .play = slow_site,
      .part = 0.1,
      .effect = 1,
-     .figures = {{"named, 75 updated at most", 95, false},
-                 {"named alone", 95, false}}},
+     .figures = {{"named, 75 updated at most", 95, false}, {"named alone", 95, false}}},
     {.name = "+100 % at one site, sites of 4 to 70",
      .play = slow_site,
      .part = 0.1,
      .sites = 1,
      .effect = 1,
-     .figures = {{"named, 75 updated at most", 95, false},
-                 {"named alone", 95, false}}},
+     .figures = {{"named, 75 updated at most", 95, false}, {"named alone", 95, false}}},
     {.name = "no change, 8 h, daily curve and shocks of sites",
      .play = healthy,
      .part = 1,
@@ -391,15 +369,11 @@ static const struct row rows[] = {
      .play = scene_leak,
      .part = 0.25,
      .effect = 0.02,
-     .figures = {{"in 90 min", 90, false},
-                 {"in 2 h", 99, false},
-                 {"in 8 h", 99, false}}},
+     .figures = {{"in 90 min", 90, false}, {"in 2 h", 99, false}, {"in 8 h", 99, false}}},
     {.name = "no leak, 8 h",
      .play = scene_leak,
      .part = 0.25,
-     .figures = {{"in 90 min", 0.7, true},
-                 {"in 2 h", 0.7, true},
-                 {"in 8 h", 0.7, true}}},
+     .figures = {{"in 90 min", 0.7, true}, {"in 2 h", 0.7, true}, {"in 8 h", 0.7, true}}},
     {.name = "hotfix +100 %, 30 min after the last change",
      .play = scene_hotfix,
      .part = 1,
@@ -464,9 +438,8 @@ static const struct row rows[] = {
 
 static struct runs_row row_at(size_t at)
 {
-    return (struct runs_row){.name = rows[at].name,
-                             .part = rows[at].part,
-                             .figures = rows[at].figures};
+    return (struct runs_row){
+        .name = rows[at].name, .part = rows[at].part, .figures = rows[at].figures};
 }
 
 static void play(size_t at, struct chance *chance, bool hits[FIGURES_MAX])
@@ -476,10 +449,8 @@ static void play(size_t at, struct chance *chance, bool hits[FIGURES_MAX])
 
 int main(int argc, char **argv)
 {
-    const struct runs_scenes scenes = {.name = "bench_slices",
-                                       .count = FLO_COUNT(rows),
-                                       .row = row_at,
-                                       .play = play};
+    const struct runs_scenes scenes = {
+        .name = "bench_slices", .count = FLO_COUNT(rows), .row = row_at, .play = play};
 
     return runs_scenes_main(argc, argv, &scenes);
 }

@@ -14,14 +14,13 @@
 #define TURNS 15
 #define BATCHES 20
 
-static const char body[] =
-    "{\"v\":1,\"kind\":\"execution\",\"execution\":{\"id\":\"r-0001.1\","
-    "\"state\":"
-    "\"soaking\",\"release\":\"sha256:"
-    "0000000000000000000000000000000000000000000000000000000000000000\"},"
-    "\"at_ms\":1790000000000,\"detail\":{\"codec\":\"bsdiff40\",\"bytes\":"
-    "311795,"
-    "\"full_bytes\":1734464,\"took_ms\":812}}";
+static const char body[] = "{\"v\":1,\"kind\":\"execution\",\"execution\":{\"id\":\"r-0001.1\","
+                           "\"state\":"
+                           "\"soaking\",\"release\":\"sha256:"
+                           "0000000000000000000000000000000000000000000000000000000000000000\"},"
+                           "\"at_ms\":1790000000000,\"detail\":{\"codec\":\"bsdiff40\",\"bytes\":"
+                           "311795,"
+                           "\"full_bytes\":1734464,\"took_ms\":812}}";
 
 static void die(const struct flo_err *err)
 {
@@ -42,10 +41,9 @@ static void batch(struct flo_fleet_store *store, size_t events)
         uint64_t mark = 0;
         bool is_new = false;
         char device[40];
-        snprintf(device, sizeof(device), "device-%llu",
-                 (unsigned long long)(n % DEVICES));
-        if (flo_fleet_event_add(store, device, "boot", 1 + n / DEVICES, n, n,
-                                body, &is_new, &mark, &err) < 0) {
+        snprintf(device, sizeof(device), "device-%llu", (unsigned long long)(n % DEVICES));
+        if (flo_fleet_event_add(store, device, "boot", 1 + n / DEVICES, n, n, body, &is_new, &mark,
+                                &err) < 0) {
             die(&err);
         }
     }

@@ -133,8 +133,7 @@ double chance_student3(struct chance *chance)
 double chance_gamma(struct chance *chance, double shape)
 {
     if (shape < 1) {
-        return chance_gamma(chance, shape + 1) *
-               pow(chance_uniform(chance), 1 / shape);
+        return chance_gamma(chance, shape + 1) * pow(chance_uniform(chance), 1 / shape);
     }
     double d = shape - 1.0 / 3;
     for (;;) {
@@ -142,8 +141,7 @@ double chance_gamma(struct chance *chance, double shape)
         double v = 1 + x / sqrt(9 * d);
         if (v > 0) {
             v = v * v * v;
-            if (log(chance_uniform(chance)) <
-                x * x / 2 + d - d * v + d * log(v)) {
+            if (log(chance_uniform(chance)) < x * x / 2 + d - d * v + d * log(v)) {
                 return d * v;
             }
         }

@@ -83,9 +83,8 @@ static void prepare(struct bench *b)
 
 static void multiply(struct bench *b)
 {
-    b->kernel->matmul_packed[b->type](b->strips,
-                                      flo_pack_strip_bytes(b->type, b->columns),
-                                      b->rows, &b->x, b->y, b->rows);
+    b->kernel->matmul_packed[b->type](b->strips, flo_pack_strip_bytes(b->type, b->columns), b->rows,
+                                      &b->x, b->y, b->rows);
 }
 
 /* Seconds of one call, the best of several runs of about 20 ms. */
@@ -132,8 +131,7 @@ static void bench_shape(struct bench *b, const struct shape *shape)
     for (size_t i = 0; i < cells; i++) {
         b->x.values[i] = noise(&state);
     }
-    printf("%-7s %5zu x %5zu ", flo_quant_type(b->type)->name, b->columns,
-           shape->rows);
+    printf("%-7s %5zu x %5zu ", flo_quant_type(b->type)->name, b->columns, shape->rows);
     for (int bits = 8; bits <= 16; bits += 8) {
         b->x.precision = bits == 8 ? FLO_PRECISION_8 : FLO_PRECISION_16;
         for (size_t tokens = 4; tokens <= TOKENS; tokens += TOKENS - 4) {
@@ -145,14 +143,13 @@ static void bench_shape(struct bench *b, const struct shape *shape)
         }
         b->x.tokens = 1;
         prepare(b);
-        printf(" GOP/s, near %5.1f", (double)(b->rows / 16 * strip_bytes) *
-                                         1e-9 / best_seconds(b, multiply));
+        printf(" GOP/s, near %5.1f",
+               (double)(b->rows / 16 * strip_bytes) * 1e-9 / best_seconds(b, multiply));
         b->rows = far_rows;
-        printf(" far %4.1f GB/s;", (double)(far_rows / 16 * strip_bytes) *
-                                       1e-9 / best_seconds(b, multiply));
+        printf(" far %4.1f GB/s;",
+               (double)(far_rows / 16 * strip_bytes) * 1e-9 / best_seconds(b, multiply));
         b->x.tokens = TOKENS;
-        printf(" %.1f ns/block",
-               best_seconds(b, prepare) * 1e9 * 32 / (double)cells);
+        printf(" %.1f ns/block", best_seconds(b, prepare) * 1e9 * 32 / (double)cells);
     }
     printf("\n");
     fflush(stdout);
@@ -170,16 +167,14 @@ int main(int argc, char **argv)
     struct bench b = {0};
     struct flo_err err = {0};
 
-    if (flo_kernel_choose(argc > 2 ? argv[2] : NULL, false, &b.kernel, &err) <
-        0) {
+    if (flo_kernel_choose(argc > 2 ? argv[2] : NULL, false, &b.kernel, &err) < 0) {
         fprintf(stderr, "kernel_bench: %s\n", err.what);
         return 1;
     }
     printf("kernel %s\n", b.kernel->name);
     for (b.type = 0; b.type < FLO_QUANT_ID_COUNT; b.type++) {
         if (b.kernel->matmul_packed[b.type] == NULL ||
-            (only != NULL &&
-             strcasecmp(only, flo_quant_type(b.type)->name) != 0)) {
+            (only != NULL && strcasecmp(only, flo_quant_type(b.type)->name) != 0)) {
             continue;
         }
         for (size_t i = 0; i < FLO_COUNT(shapes); i++) {

@@ -16,25 +16,21 @@ struct sums {
     double error, size;
 };
 
-static float *decoded(const struct flo_gguf *gguf,
-                      const struct flo_gguf_tensor *tensor)
+static float *decoded(const struct flo_gguf *gguf, const struct flo_gguf_tensor *tensor)
 {
     float *values = malloc(tensor->values * sizeof(*values));
 
     if (values != NULL) {
         flo_quant_type(tensor->type)
-            ->decode(flo_gguf_tensor_data(gguf, tensor), values,
-                     tensor->values);
+            ->decode(flo_gguf_tensor_data(gguf, tensor), values, tensor->values);
     }
     return values;
 }
 
-static void add_tensor(const struct flo_gguf *floats,
-                       const struct flo_gguf *file,
+static void add_tensor(const struct flo_gguf *floats, const struct flo_gguf *file,
                        const struct flo_gguf_tensor *tensor, struct sums *sums)
 {
-    const struct flo_gguf_tensor *source =
-        flo_gguf_tensor_find(floats, tensor->name);
+    const struct flo_gguf_tensor *source = flo_gguf_tensor_find(floats, tensor->name);
     float *want, *got;
 
     if (source == NULL || source->values != tensor->values) {
@@ -60,8 +56,7 @@ int main(int argc, char **argv)
     if (argc != 5 || flo_gguf_open_path(argv[2], &floats, &err) < 0 ||
         flo_gguf_open_path(argv[3], &files[0], &err) < 0 ||
         flo_gguf_open_path(argv[4], &files[1], &err) < 0) {
-        fprintf(stderr,
-                "usage: quant_error TYPE FLOATS.gguf ONE.gguf OTHER.gguf\n");
+        fprintf(stderr, "usage: quant_error TYPE FLOATS.gguf ONE.gguf OTHER.gguf\n");
         return 2;
     }
     for (size_t i = 0; i < 2; i++) {
@@ -69,10 +64,8 @@ int main(int argc, char **argv)
         size_t count = 0;
 
         for (size_t t = 0; t < flo_gguf_tensor_count(files[i]); t++) {
-            const struct flo_gguf_tensor *tensor =
-                flo_gguf_tensor_at(files[i], t);
-            const struct flo_gguf_tensor *same =
-                flo_gguf_tensor_find(files[1 - i], tensor->name);
+            const struct flo_gguf_tensor *tensor = flo_gguf_tensor_at(files[i], t);
+            const struct flo_gguf_tensor *same = flo_gguf_tensor_find(files[1 - i], tensor->name);
 
             if (same != NULL && same->type == tensor->type &&
                 strcmp(flo_quant_type(tensor->type)->name, argv[1]) == 0) {

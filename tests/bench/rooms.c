@@ -52,8 +52,7 @@ static void must(int rv, const struct flo_err *err)
 
 static double noise_of(struct chance *chance, int series)
 {
-    return series == ROOM_RSS ? 0.01 * chance_normal(chance)
-                              : 0.10 * chance_student3(chance);
+    return series == ROOM_RSS ? 0.01 * chance_normal(chance) : 0.10 * chance_student3(chance);
 }
 
 static void draw_device(struct room *room, size_t i)
@@ -85,8 +84,7 @@ static void draw_sites(struct room *room)
     for (size_t s = 0; s < room->plan.sites; s++) {
         room->day_shift[s] = SITE_HOURS_SD * chance_normal(chance);
         room->shock[s] = SHOCK_SD * chance_normal(chance);
-        room->shock[s] +=
-            chance_uniform(chance) < SHOCK_BIG_SHARE ? SHOCK_BIG : 0;
+        room->shock[s] += chance_uniform(chance) < SHOCK_BIG_SHARE ? SHOCK_BIG : 0;
         room->shock_at[s] = chance_below(chance, SHOCK_BLOCKS);
     }
 }
@@ -96,8 +94,7 @@ static struct flo_windows *store_of_process(void)
 {
     static struct flo_windows *store;
     char dir[] = "/tmp/rooms-XXXXXX";
-    static const char *const names[] = {"telemetry.db", "telemetry.db-wal",
-                                        "telemetry.db-shm"};
+    static const char *const names[] = {"telemetry.db", "telemetry.db-wal", "telemetry.db-shm"};
     char path[64];
     struct flo_err err = {0};
 
@@ -118,8 +115,7 @@ static struct flo_windows *store_of_process(void)
 
 static void put_history(struct room *room);
 
-void room_open(struct room *room, const struct room_plan *plan,
-               struct chance *chance)
+void room_open(struct room *room, const struct room_plan *plan, struct chance *chance)
 {
     size_t n = plan->devices;
     struct flo_err err = {0};
@@ -137,21 +133,16 @@ void room_open(struct room *room, const struct room_plan *plan,
     for (size_t i = 0; i < n; i++) {
         draw_device(room, i);
     }
-    room->labels[0] =
-        (struct flo_slice_label){.values = room->values,
-                                 .count = (uint32_t)plan->classes,
-                                 .judged = (uint32_t)plan->classes};
+    room->labels[0] = (struct flo_slice_label){.values = room->values,
+                                               .count = (uint32_t)plan->classes,
+                                               .judged = (uint32_t)plan->classes};
     room->labels[1] = (struct flo_slice_label){.values = room->values + n,
                                                .count = (uint32_t)plan->sites,
                                                .judged = (uint32_t)plan->sites};
     uint32_t pairs = (uint32_t)(plan->sites * plan->classes);
-    room->labels[2] = (struct flo_slice_label){.values = room->values + 2 * n,
-                                               .count = pairs,
-                                               .judged = pairs,
-                                               .needs_own = true};
-    must(flo_observer_open(store_of_process(), FLO_BLOCK_MS, &room->observer,
-                           &err),
-         &err);
+    room->labels[2] = (struct flo_slice_label){
+        .values = room->values + 2 * n, .count = pairs, .judged = pairs, .needs_own = true};
+    must(flo_observer_open(store_of_process(), FLO_BLOCK_MS, &room->observer, &err), &err);
     room->begun = BEGIN_BLOCK + (uint32_t)(12 * room->hour);
     room->block = room->begun - (uint32_t)plan->before;
     while (room->block < room->begun) {
@@ -182,8 +173,8 @@ void room_site(const struct room *room, size_t device, char *out)
 
 void room_pair(const struct room *room, size_t device, char *out)
 {
-    snprintf(out, FLO_SLICE_TEXT, "site&hw=s%02u&%02u",
-             room->devices[device].site, room->devices[device].hardware);
+    snprintf(out, FLO_SLICE_TEXT, "site&hw=s%02u&%02u", room->devices[device].site,
+             room->devices[device].hardware);
 }
 
 size_t room_updated(const struct room *room)
@@ -214,10 +205,9 @@ static double load_of(const struct room *room, uint16_t site)
     size_t at = room->begun - (uint32_t)room->plan.before +
                 room->shock_at[site]; /* the past has its shocks, too */
 
-    return room->plan.is_calm
-               ? 0
-               : day(room->hour + hours + room->day_shift[site]) +
-                     (room->block >= at ? room->shock[site] : 0);
+    return room->plan.is_calm ? 0
+                              : day(room->hour + hours + room->day_shift[site]) +
+                                    (room->block >= at ? room->shock[site] : 0);
 }
 
 /* As a phase swaps, every device drifts. */
@@ -225,8 +215,8 @@ static void drift(struct room *room)
 {
     for (size_t i = 0; i < room->plan.devices; i++) {
         for (int k = 0; k < ROOM_SERIES; k++) {
-            room->devices[i].level[k] += (k == ROOM_RSS ? DRIFT_RSS : DRIFT) *
-                                         chance_normal(room->chance);
+            room->devices[i].level[k] +=
+                (k == ROOM_RSS ? DRIFT_RSS : DRIFT) * chance_normal(room->chance);
         }
     }
 }
@@ -237,8 +227,7 @@ static double read_series(struct room *room, struct room_device *device, int k)
     bool is_harmed = device->is_hit && device->is_updated;
     double y = device->level[k];
 
-    device->noise[k] =
-        ar * device->noise[k] + sqrt(1 - ar * ar) * noise_of(room->chance, k);
+    device->noise[k] = ar * device->noise[k] + sqrt(1 - ar * ar) * noise_of(room->chance, k);
     if (k != ROOM_RSS) {
         y += room->load[device->site];
     }
@@ -265,8 +254,7 @@ static size_t bucket_of(uint64_t value)
 #define POINTS 8
 static void put_histogram(struct room *room, int metric, double value)
 {
-    static const double at[POINTS] = {0.68, 0.81, 0.89, 0.96,
-                                      1.04, 1.13, 1.25, 1.50};
+    static const double at[POINTS] = {0.68, 0.81, 0.89, 0.96, 1.04, 1.13, 1.25, 1.50};
     struct flo_histogram *histogram = &room->histograms[metric];
     size_t *used = room->used[metric];
 
@@ -287,25 +275,17 @@ static void report(struct room *room, struct room_device *device)
 {
     static const char *const hardware[] = {"arm64 4g", "x86_64 8g", "riscv 2g"};
     uint32_t past = room->begun - room->block;
-    bool is_older = room->block < room->begun &&
-                    past > room->plan.before - room->plan.older;
+    bool is_older = room->block < room->begun && past > room->plan.before - room->plan.older;
     struct flo_telemetry_window window = {.seq = ++room->seq,
                                           .window_ms = FLO_BLOCK_MS,
                                           .model = "tiny",
                                           .histograms = room->histograms};
     bool is_harmed = device->is_hit && device->is_updated;
-    double error_rate =
-        device->error_rate + (is_harmed ? room->plan.errors : 0);
-    double crash_rate =
-        device->crash_rate + (is_harmed ? room->plan.crashes : 0);
+    double error_rate = device->error_rate + (is_harmed ? room->plan.errors : 0);
+    double crash_rate = device->crash_rate + (is_harmed ? room->plan.crashes : 0);
 
-    memset(&window.release,
-           device->is_updated ? 3
-           : is_older         ? 1
-                              : 2,
-           sizeof(window.release));
-    put_histogram(room, FLO_METRIC_NAME_TTFT,
-                  TTFT_US * exp(read_series(room, device, ROOM_TTFT)));
+    memset(&window.release, device->is_updated ? 3 : is_older ? 1 : 2, sizeof(window.release));
+    put_histogram(room, FLO_METRIC_NAME_TTFT, TTFT_US * exp(read_series(room, device, ROOM_TTFT)));
     put_histogram(room, FLO_METRIC_NAME_TOKEN,
                   TOKEN_US * exp(read_series(room, device, ROOM_TOKEN)));
     window.has[FLO_METRIC_NAME_TTFT] = true;
@@ -316,13 +296,13 @@ static void report(struct room *room, struct room_device *device)
     window.has[FLO_METRIC_NAME_REQUESTS] = true;
     window.values[FLO_METRIC_NAME_REQUESTS] = REQUESTS;
     window.has[FLO_METRIC_NAME_ERRORS] = true;
-    window.values[FLO_METRIC_NAME_ERRORS] = (int64_t)fmin(
-        REQUESTS, chance_poisson(room->chance, REQUESTS * error_rate));
+    window.values[FLO_METRIC_NAME_ERRORS] =
+        (int64_t)fmin(REQUESTS, chance_poisson(room->chance, REQUESTS * error_rate));
     window.has[FLO_METRIC_NAME_ENGINE_RESTARTS] = true;
     window.values[FLO_METRIC_NAME_ENGINE_RESTARTS] =
         chance_uniform(room->chance) < crash_rate / 12 ? 1 : 0;
-    flo_observer_take(room->observer, device->id, hardware[device->hardware],
-                      &window, room->block * FLO_BLOCK_MS - 5000);
+    flo_observer_take(room->observer, device->id, hardware[device->hardware], &window,
+                      room->block * FLO_BLOCK_MS - 5000);
 }
 
 static void report_all(struct room *room)
@@ -337,8 +317,7 @@ static void report_all(struct room *room)
 
 /* ---- two days before ---- */
 
-static void put_hours(struct room *room, struct flo_observed *observed,
-                      const double *hours)
+static void put_hours(struct room *room, struct flo_observed *observed, const double *hours)
 {
     struct flo_readings *readings = observed->readings;
 
@@ -346,15 +325,13 @@ static void put_hours(struct room *room, struct flo_observed *observed,
         struct flo_shape_kept *kept = &readings->shapes[i];
         bool is_speed = i != FLO_READING_ENGINE_RSS;
         double sd = is_speed ? HOUR_MEAN_SD : HOUR_MEAN_RSS_SD;
-        const struct flo_mean *level =
-            flo_observed_level(observed, (enum flo_observed_reading)i);
+        const struct flo_mean *level = flo_observed_level(observed, (enum flo_observed_reading)i);
         if (level == NULL) {
             continue; /* it has none of these */
         }
         kept->base = (float)flo_mean_of(level);
         for (size_t h = 0; h < FLO_SHAPE_HOURS; h++) {
-            double mean =
-                (is_speed ? hours[h] : 0) + sd * chance_normal(room->chance);
+            double mean = (is_speed ? hours[h] : 0) + sd * chance_normal(room->chance);
             kept->hours[h] = (int16_t)lround(mean * FLO_SHAPE_ONE);
             kept->counts[h] = HISTORY;
         }
@@ -371,17 +348,13 @@ static void put_history(struct room *room)
 
     for (size_t k = 0; k < sites * FLO_SHAPE_HOURS; k++) {
         size_t h = k % FLO_SHAPE_HOURS;
-        fleet[h] +=
-            day((double)h + 0.5 + room->day_shift[k / FLO_SHAPE_HOURS]) /
-            (double)sites;
+        fleet[h] += day((double)h + 0.5 + room->day_shift[k / FLO_SHAPE_HOURS]) / (double)sites;
     }
     for (size_t i = 0; i < room->plan.devices && !room->plan.is_calm; i++) {
         const struct room_device *device = &room->devices[i];
-        struct flo_observer_entry *entry =
-            flo_observer_find(room->observer, device->id, "tiny");
+        struct flo_observer_entry *entry = flo_observer_find(room->observer, device->id, "tiny");
         for (size_t h = 0; h < FLO_SHAPE_HOURS; h++) {
-            hours[h] =
-                day((double)h + 0.5 + room->day_shift[device->site]) - fleet[h];
+            hours[h] = day((double)h + 0.5 + room->day_shift[device->site]) - fleet[h];
         }
         put_hours(room, &entry->observed, hours);
     }
@@ -403,8 +376,8 @@ static void step(struct room *room, struct flo_rollout_event event)
     must(flo_rollout_step(&room->entry.core, &event, &actions, &err), &err);
     if (actions.why[0] != '\0' && getenv("ROOMS_TRACE") != NULL &&
         event.kind != FLO_ROLLOUT_EVENT_JOINED) {
-        fprintf(stderr, "[%3u +%3u %4zu] %s\n", room->block - room->begun,
-                room_age(room), room_updated(room), actions.why);
+        fprintf(stderr, "[%3u +%3u %4zu] %s\n", room->block - room->begun, room_age(room),
+                room_updated(room), actions.why);
     }
 }
 
@@ -412,16 +385,14 @@ static void join_all(struct room *room)
 {
     for (size_t i = 0; i < room->plan.devices; i++) {
         const struct room_device *device = &room->devices[i];
-        struct flo_rollout_place place = {.stratum = device->site + 1u,
-                                          .site = device->site + 1u};
+        struct flo_rollout_place place = {.stratum = device->site + 1u, .site = device->site + 1u};
         step(room,
-             (struct flo_rollout_event){
-                 .kind = FLO_ROLLOUT_EVENT_JOINED,
-                 .device = device->id,
-                 .is_online = true,
-                 .bucket = (uint32_t)chance_below(room->chance, FLO_BUCKETS),
-                 .segment = (uint8_t)device->hardware,
-                 .place = &place});
+             (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_JOINED,
+                                        .device = device->id,
+                                        .is_online = true,
+                                        .bucket = (uint32_t)chance_below(room->chance, FLO_BUCKETS),
+                                        .segment = (uint8_t)device->hardware,
+                                        .place = &place});
     }
 }
 
@@ -433,13 +404,12 @@ static void settle(struct room *room)
     uint32_t members = (uint32_t)room->plan.devices;
     struct flo_rollout draft;
     struct flo_err err = {0};
-    struct flo_rollout_cover cover = {
-        .hold_out = flo_hold_out(entry->wish.study.hold_out_pct, members)};
+    struct flo_rollout_cover cover = {.hold_out =
+                                          flo_hold_out(entry->wish.study.hold_out_pct, members)};
 
     core->is_covered = true;
     must(flo_rollouts_order_members(entry, cover.hold_out, &cover, &err), &err);
-    json_t *phases =
-        flo_rollouts_preset_phases(&entry->wish.study, members, &cover);
+    json_t *phases = flo_rollouts_preset_phases(&entry->wish.study, members, &cover);
     size_t i;
     json_t *phase;
     json_array_foreach(phases, i, phase)
@@ -452,15 +422,13 @@ static void settle(struct room *room)
             json_object_set_new(phase, "size", json_integer(size));
         }
         if (strcmp(name, "early") == 0 && room->plan.early_soak_ms > 0) {
-            json_object_set_new(
-                phase, "soak_ms",
-                json_integer((json_int_t)room->plan.early_soak_ms));
+            json_object_set_new(phase, "soak_ms",
+                                json_integer((json_int_t)room->plan.early_soak_ms));
         }
     }
     for (i = 1; i < json_array_size(phases); i++) { /* it grows still */
         json_t *one = json_object_get(json_array_get(phases, i), "size");
-        while (json_is_integer(one) &&
-               json_integer_value(one) <= room->plan.canaries) {
+        while (json_is_integer(one) && json_integer_value(one) <= room->plan.canaries) {
             json_array_remove(phases, i);
             one = json_object_get(json_array_get(phases, i), "size");
         }
@@ -485,20 +453,18 @@ void room_begin(struct room *room)
     struct flo_rollout_entry *entry = &room->entry;
     struct flo_err err = {0};
 
-    entry->spec = json_pack("{s:s,s:s,s:{s:s}}", "release", "tiny@2.0.0",
-                            "group", "all", "gates", "preset", "normal");
+    entry->spec = json_pack("{s:s,s:s,s:{s:s}}", "release", "tiny@2.0.0", "group", "all", "gates",
+                            "preset", "normal");
     must(flo_spec_read(entry->spec, &entry->wish, &err), &err);
     flo_spec_draft(&entry->wish, &entry->core);
     snprintf(entry->core.id, sizeof(entry->core.id), "r-0001");
     snprintf(entry->model, sizeof(entry->model), "tiny");
     memset(&entry->release, 3, sizeof(entry->release));
-    entry->core.members =
-        zeroed(room->plan.devices, sizeof(*entry->core.members));
+    entry->core.members = zeroed(room->plan.devices, sizeof(*entry->core.members));
     entry->core.member_capacity = room->plan.devices;
     join_all(room);
     settle(room);
-    step(room, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_START,
-                                          .note = "bench"});
+    step(room, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_START, .note = "bench"});
 }
 
 /* ---- its devices ---- */
@@ -590,11 +556,9 @@ static struct flo_observe_study *ask(struct room *room)
     study->heartbeat_ms = 60000;
     study->label_count = room->plan.is_paired ? 3 : 2;
     study->labels = zeroed(study->label_count, sizeof(*study->labels));
-    memcpy(study->labels, room->labels,
-           study->label_count * sizeof(*room->labels));
+    memcpy(study->labels, room->labels, study->label_count * sizeof(*room->labels));
     for (uint32_t i = 0; i < core->study.rules.count; i++) {
-        study->weights[core->study.rules.rules[i].measure] =
-            core->study.rules.rules[i].weight;
+        study->weights[core->study.rules.rules[i].measure] = core->study.rules.rules[i].weight;
     }
     study->evidence.segment_count = core->segment_count;
     for (size_t i = 0; i < core->member_count; i++) {
@@ -602,20 +566,17 @@ static struct flo_observe_study *ask(struct room *room)
         struct flo_observe_member *to = &study->members[study->member_count++];
         memcpy(to->device, member->device, sizeof(to->device));
         to->segment = member->segment;
-        to->way = member->held != FLO_HELD_NOT
-                      ? FLO_MEMBER_OUT
-                      : (uint8_t)flo_rollout_member_way(member);
+        to->way =
+            member->held != FLO_HELD_NOT ? FLO_MEMBER_OUT : (uint8_t)flo_rollout_member_way(member);
         to->site = member->place.site;
         to->is_probe = member->is_probe;
         study->evidence.segments[to->segment].members++;
     }
-    must(flo_observer_study(room->observer, study, begin_ms(room) + 2000, &err),
-         &err);
+    must(flo_observer_study(room->observer, study, begin_ms(room) + 2000, &err), &err);
     return study;
 }
 
-static void name_slice(const struct room *room, const struct flo_slice *slice,
-                       char *out)
+static void name_slice(const struct room *room, const struct flo_slice *slice, char *out)
 {
     unsigned value = slice->value - 1u;
     unsigned classes = (unsigned)room->plan.classes;
@@ -623,16 +584,13 @@ static void name_slice(const struct room *room, const struct flo_slice *slice,
     if (slice->value == 0) {
         out[0] = '\0';
     } else if (slice->label == 2) {
-        snprintf(out, FLO_SLICE_TEXT, "site&hw=s%02u&%02u", value / classes,
-                 value % classes);
+        snprintf(out, FLO_SLICE_TEXT, "site&hw=s%02u&%02u", value / classes, value % classes);
     } else {
-        snprintf(out, FLO_SLICE_TEXT, "%s%02u",
-                 slice->label == 0 ? "hw=" : "site=s", value);
+        snprintf(out, FLO_SLICE_TEXT, "%s%02u", slice->label == 0 ? "hw=" : "site=s", value);
     }
 }
 
-static void mark(const struct room *room, const struct flo_slice *slice,
-                 uint8_t bit, uint8_t *bits)
+static void mark(const struct room *room, const struct flo_slice *slice, uint8_t bit, uint8_t *bits)
 {
     for (size_t m = 0; m < room->plan.devices; m++) {
         if (room->labels[slice->label].values[m] == slice->value) {
@@ -641,8 +599,8 @@ static void mark(const struct room *room, const struct flo_slice *slice,
     }
 }
 
-static void name_slices(const struct room *room,
-                        const struct flo_observe_study *study, uint8_t *bits)
+static void name_slices(const struct room *room, const struct flo_observe_study *study,
+                        uint8_t *bits)
 {
     struct flo_study_evidence *evidence = &room->of->evidence;
     struct flo_study_slices *slices = &evidence->slices;
@@ -658,8 +616,7 @@ static void name_slices(const struct room *room,
     }
     for (uint32_t i = 0; i < evidence->probe_count; i++) {
         name_slice(room, &study->probed[i], evidence->probes[i].name);
-        mark(room, &study->probed[i], (uint8_t)(1u << i),
-             bits + room->plan.devices);
+        mark(room, &study->probed[i], (uint8_t)(1u << i), bits + room->plan.devices);
     }
 }
 
@@ -673,8 +630,7 @@ static void note_evidence(struct room *room)
         room->told = *told;
     }
     for (uint32_t i = 0; i < evidence->slices.count; i++) {
-        room->has_unclear =
-            room->has_unclear || evidence->slices.rows[i].is_asked;
+        room->has_unclear = room->has_unclear || evidence->slices.rows[i].is_asked;
     }
 }
 
@@ -686,12 +642,10 @@ static void note_rollout(struct room *room)
     bool is_last = next == core->phase_count || core->phases[next].is_hold_out;
 
     room->has_alarm = room->has_alarm || core->study.state.is_alarmed;
-    room->is_stopped =
-        room->is_stopped || (core->state != FLO_ROLLOUT_RUNNING &&
-                             core->state != FLO_ROLLOUT_COMPLETED);
+    room->is_stopped = room->is_stopped ||
+                       (core->state != FLO_ROLLOUT_RUNNING && core->state != FLO_ROLLOUT_COMPLETED);
     room->is_held = room->is_held || phase->state == FLO_PHASE_HELD;
-    room->is_proven =
-        room->is_proven || (is_last && phase->state == FLO_PHASE_PASSED);
+    room->is_proven = room->is_proven || (is_last && phase->state == FLO_PHASE_PASSED);
     if (room->named_at == 0 && core->study.state.held_count > 0) {
         room->named_at = room->block;
         room->named_updated = (uint32_t)room_updated(room);
@@ -712,8 +666,8 @@ static void judge(struct room *room)
         room->of->probes = bits + room->plan.devices;
         note_evidence(room);
         if (!room->plan.is_only_asked) {
-            step(room, (struct flo_rollout_event){
-                           .kind = FLO_ROLLOUT_EVENT_STUDY, .study = room->of});
+            step(room,
+                 (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_STUDY, .study = room->of});
         }
         room->of->slices = room->of->probes = NULL;
         for (int i = 0; i < FLO_STUDY_PROBES_MAX; i++) {

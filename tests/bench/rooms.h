@@ -22,11 +22,11 @@ enum room_series { ROOM_TTFT, ROOM_TOKEN, ROOM_RSS, ROOM_SERIES };
 
 struct room_plan {
     size_t devices, sites, classes;
-    size_t before;  /* blocks of reports before the rollout */
-    size_t older;   /* of them, on the release before: the last ones are
-                       of the one that runs */
-    bool is_calm;   /* no daily curve, no shocks of sites */
-    uint32_t early; /* devices of the third wave; 0: as the preset says */
+    size_t before;          /* blocks of reports before the rollout */
+    size_t older;           /* of them, on the release before: the last ones are
+                               of the one that runs */
+    bool is_calm;           /* no daily curve, no shocks of sites */
+    uint32_t early;         /* devices of the third wave; 0: as the preset says */
     uint64_t early_soak_ms; /* likewise */
     uint32_t canaries;      /* of the first; 0: likewise */
     bool is_paired;         /* the policy names the pair `site&hw` */
@@ -51,11 +51,11 @@ struct room {
     struct flo_observer *observer;
     struct flo_rollout_entry entry;
     struct room_device *devices;
-    double *day_shift, *shock; /* [site] */
-    double *load;              /* [site], of the block that is reported */
-    size_t *shock_at;          /* [site] */
-    double hour;               /* of the day, as it begins */
-    uint16_t *values;          /* of the labels, by device */
+    double *day_shift, *shock;        /* [site] */
+    double *load;                     /* [site], of the block that is reported */
+    size_t *shock_at;                 /* [site] */
+    double hour;                      /* of the day, as it begins */
+    uint16_t *values;                 /* of the labels, by device */
     struct flo_slice_label labels[3]; /* hw, site, site&hw */
     struct flo_histogram *histograms; /* [FLO_METRICS_MAX] */
     size_t used[FLO_METRICS_MAX][8];  /* their buckets that are not empty */
@@ -80,8 +80,7 @@ struct room {
 };
 
 /* A fleet and its past, until just before the rollout begins. */
-void room_open(struct room *room, const struct room_plan *plan,
-               struct chance *chance);
+void room_open(struct room *room, const struct room_plan *plan, struct chance *chance);
 /* The preset `normal`, and nothing else said. */
 void room_begin(struct room *room);
 /* A block: what is due is told, devices report, and the block's evidence is

@@ -42,8 +42,8 @@ static bool read_options(int argc, char **argv, struct options *options)
 int runs_main(int argc, char **argv, const struct runs_bench *bench)
 {
     struct options options = {.runs = 2000, .jobs = 2, .seed = bench->seed};
-    void *shared = mmap(NULL, bench->shared_bytes, PROT_READ | PROT_WRITE,
-                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void *shared =
+        mmap(NULL, bench->shared_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
     if (!read_options(argc, argv, &options) || shared == MAP_FAILED) {
         fprintf(stderr,
@@ -82,14 +82,11 @@ struct shared {
     struct outcome outcomes[RUNS_ROWS_MAX];
 };
 
-static size_t runs_of(const struct runs_scenes *scenes, size_t at,
-                      const struct options *options)
+static size_t runs_of(const struct runs_scenes *scenes, size_t at, const struct options *options)
 {
     struct runs_row row = scenes->row(at);
 
-    return runs_wants(options, row.name)
-               ? (size_t)ceil(options->runs * row.part)
-               : 0;
+    return runs_wants(options, row.name) ? (size_t)ceil(options->runs * row.part) : 0;
 }
 
 static void play(const struct runs_scenes *scenes, size_t at, size_t run,
@@ -103,10 +100,8 @@ static void play(const struct runs_scenes *scenes, size_t at, size_t run,
     scenes->play(at, &chance, hits);
     for (size_t k = 0; k < FIGURES_MAX && getenv("RUNS_TRACE") != NULL; k++) {
         const struct figure *figure = &scenes->row(at).figures[k];
-        if (figure->name != NULL && figure->wanted > 0 &&
-            hits[k] == figure->is_most) {
-            fprintf(stderr, "run %zu of \"%s\": %s\n", run,
-                    scenes->row(at).name, figure->name);
+        if (figure->name != NULL && figure->wanted > 0 && hits[k] == figure->is_most) {
+            fprintf(stderr, "run %zu of \"%s\": %s\n", run, scenes->row(at).name, figure->name);
         }
     }
     out->runs++;
@@ -117,8 +112,7 @@ static void play(const struct runs_scenes *scenes, size_t at, size_t run,
 }
 
 /* Each worker takes the next run that nobody took. */
-static void work(const struct options *options, int job, void *memory,
-                 const void *context)
+static void work(const struct options *options, int job, void *memory, const void *context)
 {
     const struct runs_scenes *scenes = context;
     struct shared *shared = memory;
@@ -133,8 +127,7 @@ static void work(const struct options *options, int job, void *memory,
         if (at == 0) {
             return;
         }
-        play(scenes, at - 1, options->first + left, options,
-             &shared->outcomes[at - 1]);
+        play(scenes, at - 1, options->first + left, options, &shared->outcomes[at - 1]);
     }
 }
 
@@ -144,34 +137,29 @@ static double by_chance(int runs, double rate, int misses)
     double sum = 0;
 
     for (int k = misses; k <= runs && rate > 0 && rate < 1; k++) {
-        sum +=
-            exp(lgamma(runs + 1.0) - lgamma(k + 1.0) - lgamma(runs - k + 1.0) +
-                k * log(rate) + (runs - k) * log1p(-rate));
+        sum += exp(lgamma(runs + 1.0) - lgamma(k + 1.0) - lgamma(runs - k + 1.0) + k * log(rate) +
+                   (runs - k) * log1p(-rate));
     }
     return sum;
 }
 
 enum met { MET, UNTOLD, MISSED };
-static const char *const met_words[] = {"", " (so few runs do not tell)",
-                                        " **missed**"};
+static const char *const met_words[] = {"", " (so few runs do not tell)", " **missed**"};
 
 static enum met met_of(const struct figure *figure, int runs, int hits)
 {
     double pct = 100.0 * hits / runs;
     int misses = figure->is_most ? hits : runs - hits;
-    double rate =
-        (figure->is_most ? figure->wanted : 100 - figure->wanted) / 100;
+    double rate = (figure->is_most ? figure->wanted : 100 - figure->wanted) / 100;
 
-    if (figure->wanted <= 0 ||
-        (figure->is_most ? pct <= figure->wanted : pct >= figure->wanted)) {
+    if (figure->wanted <= 0 || (figure->is_most ? pct <= figure->wanted : pct >= figure->wanted)) {
         return MET;
     }
     return by_chance(runs, rate, misses) < CHANCE_LEAST ? MISSED : UNTOLD;
 }
 
-static enum met say_figure(const struct runs_row *row,
-                           const struct outcome *outcome, size_t k, FILE *json,
-                           const char *comma)
+static enum met say_figure(const struct runs_row *row, const struct outcome *outcome, size_t k,
+                           FILE *json, const char *comma)
 {
     const struct figure *figure = &row->figures[k];
     double pct = 100.0 * outcome->hits[k] / outcome->runs;
@@ -179,11 +167,10 @@ static enum met say_figure(const struct runs_row *row,
     char goal[32] = "";
 
     if (figure->wanted > 0) {
-        snprintf(goal, sizeof(goal), "%s %.3g",
-                 figure->is_most ? "<=" : ">=", figure->wanted);
+        snprintf(goal, sizeof(goal), "%s %.3g", figure->is_most ? "<=" : ">=", figure->wanted);
     }
-    printf("| %s | %d | %s | %.2f %% | %s%s |\n", row->name, outcome->runs,
-           figure->name, pct, goal, met_words[met]);
+    printf("| %s | %d | %s | %.2f %% | %s%s |\n", row->name, outcome->runs, figure->name, pct, goal,
+           met_words[met]);
     fprintf(json,
             "%s\n{\"case\":\"%s\",\"runs\":%d,\"figure\":\"%s\",\"pct\":%.3f,"
             "\"goal\":\"%s\",\"met\":%s}",
@@ -192,20 +179,17 @@ static enum met say_figure(const struct runs_row *row,
     return met;
 }
 
-static void say_costs(const struct runs_scenes *scenes,
-                      const struct outcome *outcomes)
+static void say_costs(const struct runs_scenes *scenes, const struct outcome *outcomes)
 {
     for (size_t i = 0; i < scenes->count; i++) {
         if (outcomes[i].runs > 0) {
-            printf("  %8.1f ms a run: %s\n",
-                   (double)outcomes[i].ms / outcomes[i].runs,
+            printf("  %8.1f ms a run: %s\n", (double)outcomes[i].ms / outcomes[i].runs,
                    scenes->row(i).name);
         }
     }
 }
 
-static int say(const struct options *options, const void *memory, FILE *json,
-               const void *context)
+static int say(const struct options *options, const void *memory, FILE *json, const void *context)
 {
     const struct runs_scenes *scenes = context;
     const struct outcome *outcomes = ((const struct shared *)memory)->outcomes;
@@ -215,22 +199,19 @@ static int say(const struct options *options, const void *memory, FILE *json,
 
     printf("| case | runs | figure | found | goal |\n"
            "| --- | ---: | --- | ---: | ---: |\n");
-    fprintf(json, "{\"seed\":%llu,\"rows\":[",
-            (unsigned long long)options->seed);
+    fprintf(json, "{\"seed\":%llu,\"rows\":[", (unsigned long long)options->seed);
     for (size_t i = 0; i < scenes->count; i++) {
         struct runs_row row = scenes->row(i);
-        for (size_t k = 0; k < FIGURES_MAX && outcomes[i].runs > 0 &&
-                           row.figures[k].name != NULL;
+        for (size_t k = 0; k < FIGURES_MAX && outcomes[i].runs > 0 && row.figures[k].name != NULL;
              k++) {
             missed += say_figure(&row, &outcomes[i], k, json, comma) == MISSED;
             comma = ",";
         }
         ms += outcomes[i].ms;
     }
-    fprintf(json, "\n],\"missed\":%d,\"core_s\":%.1f}\n", missed,
-            (double)ms / 1000);
-    printf("\nseed %llu, %d missed, %.1f s of a core:\n",
-           (unsigned long long)options->seed, missed, (double)ms / 1000);
+    fprintf(json, "\n],\"missed\":%d,\"core_s\":%.1f}\n", missed, (double)ms / 1000);
+    printf("\nseed %llu, %d missed, %.1f s of a core:\n", (unsigned long long)options->seed, missed,
+           (double)ms / 1000);
     say_costs(scenes, outcomes);
     return missed;
 }

@@ -23,11 +23,9 @@ struct runs_bench {
     uint64_t seed;       /* the usual one */
     size_t shared_bytes; /* all zero, and written to by all workers */
     /* In a process of its own; `job` is its number. */
-    void (*work)(const struct options *options, int job, void *shared,
-                 const void *context);
+    void (*work)(const struct options *options, int job, void *shared, const void *context);
     /* The table, and the same as JSON; how many goals were missed. */
-    int (*say)(const struct options *options, const void *shared, FILE *json,
-               const void *context);
+    int (*say)(const struct options *options, const void *shared, FILE *json, const void *context);
     const void *context; /* of both */
 };
 /* The exit code. */

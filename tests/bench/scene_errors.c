@@ -46,26 +46,24 @@ static void draw_errors(struct errors *errors, struct chance *chance)
         errors->values[1][i] = (uint16_t)(1 + chance_below(chance, 3));
         errors->values[2][i] = (uint16_t)(1 + i % SITES);
         errors->values[3][i] = (uint16_t)(1 + i % SITES / 5);
-        members[i] = (struct flo_spread_device){
-            .value = errors->values[2][i],
-            .bucket = (uint32_t)chance_below(chance, 1000000000),
-            .id = ""};
+        members[i] =
+            (struct flo_spread_device){.value = errors->values[2][i],
+                                       .bucket = (uint32_t)chance_below(chance, 1000000000),
+                                       .id = ""};
     }
     for (size_t i = 0; i < FLEET; i++) {
         errors->own[i] = flo_expected_errors(1, past[i], 24, all / 24 / FLEET);
     }
     for (size_t l = 0; l < FLO_COUNT(counts); l++) {
-        errors->labels[l] =
-            (struct flo_slice_label){.values = l < 4 ? errors->values[l] : none,
-                                     .count = l < 4 ? counts[l] : 0,
-                                     .judged = counts[l]};
+        errors->labels[l] = (struct flo_slice_label){.values = l < 4 ? errors->values[l] : none,
+                                                     .count = l < 4 ? counts[l] : 0,
+                                                     .judged = counts[l]};
     }
     (void)flo_spread_order(members, FLEET, 50, groups, errors->order, &sizes);
     errors->held = sizes.held;
 }
 
-static void begin_errors(struct errors *errors, const uint32_t *devices,
-                         size_t count, size_t step)
+static void begin_errors(struct errors *errors, const uint32_t *devices, size_t count, size_t step)
 {
     size_t p = errors->wave_count;
 
@@ -91,15 +89,13 @@ static bool is_hot(const struct errors *errors, uint32_t device)
         const struct flo_count_scan_device *one = &errors->devices[i];
         if (errors->values[2][i] == site && one->is_updated) {
             updated++;
-            far +=
-                one->events[one->wave] >= fmax(8, 5 * one->expected[one->wave]);
+            far += one->events[one->wave] >= fmax(8, 5 * one->expected[one->wave]);
         }
     }
     return errors->asked[2][site] != 0 && 2 * far >= updated;
 }
 
-static size_t next_errors(const struct errors *errors, size_t until,
-                          uint32_t *out)
+static size_t next_errors(const struct errors *errors, size_t until, uint32_t *out)
 {
     size_t have = 0;
     size_t used = 0;
@@ -123,8 +119,7 @@ static void look_at_errors(struct errors *errors, size_t step, void *room,
                                        .weight = 0.15,
                                        .least = 8,
                                        .labels = errors->labels,
-                                       .label_count =
-                                           FLO_COUNT(errors->labels)};
+                                       .label_count = FLO_COUNT(errors->labels)};
 
     for (size_t i = 0; i < FLEET; i++) {
         struct flo_count_scan_device *one = &errors->devices[i];
@@ -138,8 +133,7 @@ static void look_at_errors(struct errors *errors, size_t step, void *room,
             one->expected[p] = errors->own[i] * hours;
         }
     }
-    if (!flo_count_scan_look(&rule, errors->devices, FLEET, room, errors->far,
-                             scan)) {
+    if (!flo_count_scan_look(&rule, errors->devices, FLEET, room, errors->far, scan)) {
         abort();
     }
 }
@@ -156,8 +150,7 @@ static uint32_t rank_of(const void *context, size_t place)
     const struct free_devices *of = context;
     uint32_t i = of->errors->order[place];
     bool is_free =
-        of->errors->wave[i] < 0 &&
-        of->errors->labels[of->slice.label].values[i] == of->slice.value;
+        of->errors->wave[i] < 0 && of->errors->labels[of->slice.label].values[i] == of->slice.value;
 
     for (size_t q = 0; q < of->picked_count; q++) {
         is_free = is_free && of->picked[q] != i;
@@ -165,24 +158,21 @@ static uint32_t rank_of(const void *context, size_t place)
     return is_free ? (uint32_t)place : FLO_PROBE_NOT;
 }
 
-static size_t probe_errors(struct errors *errors,
-                           const struct flo_count_scan *scan, uint32_t *out)
+static size_t probe_errors(struct errors *errors, const struct flo_count_scan *scan, uint32_t *out)
 {
     size_t used = 0;
 
     for (size_t k = 0; k < scan->probe_count; k++) {
         struct flo_slice slice = scan->probes[k].slice;
-        struct free_devices of = {.errors = errors,
-                                  .picked = out,
-                                  .picked_count = used,
-                                  .slice = slice};
+        struct free_devices of = {
+            .errors = errors, .picked = out, .picked_count = used, .slice = slice};
         size_t places[FLO_SCAN_PROBE_DEVICES];
         if (errors->asked[slice.label][slice.value] != 0) {
             continue;
         }
         errors->asked[slice.label][slice.value] = 1;
-        size_t found = flo_probe_pick(rank_of, &of, FLEET - errors->held,
-                                      scan->probes[k].take, places);
+        size_t found =
+            flo_probe_pick(rank_of, &of, FLEET - errors->held, scan->probes[k].take, places);
         for (size_t j = 0; j < found; j++) {
             out[used++] = errors->order[places[j]];
         }
@@ -190,8 +180,7 @@ static size_t probe_errors(struct errors *errors,
     return used;
 }
 
-void scene_errors_of_a_site(const struct row *row, struct chance *chance,
-                            bool hits[FIGURES_MAX])
+void scene_errors_of_a_site(const struct row *row, struct chance *chance, bool hits[FIGURES_MAX])
 {
     static struct errors errors;
     static struct flo_count_scan scan;
@@ -207,23 +196,21 @@ void scene_errors_of_a_site(const struct row *row, struct chance *chance,
     for (size_t step = 0; step < STEPS; step++) {
         if (next < SCENE_WAVES && step >= wait_for &&
             step >= begun + scene_waves[next].blocks / 2) {
-            size_t count =
-                next_errors(&errors, scene_waves[next].until, picked);
+            size_t count = next_errors(&errors, scene_waves[next].until, picked);
             begin_errors(&errors, picked, count, step);
             next++;
             begun = step;
         }
         for (size_t i = 0; i < FLEET; i++) {
             bool is_bad = errors.wave[i] >= 0 && errors.values[2][i] == bad;
-            errors.total[i] += chance_poisson(
-                chance, (errors.rate[i] + (is_bad ? row->effect : 0)) / 6);
+            errors.total[i] +=
+                chance_poisson(chance, (errors.rate[i] + (is_bad ? row->effect : 0)) / 6);
         }
         look_at_errors(&errors, step, room, &scan);
         for (size_t i = 0; i < scan.row_count; i++) {
             const struct flo_count_scan_row *one = &scan.rows[i];
             struct flo_slice slice = one->has_within ? one->within : one->slice;
-            bool is_right =
-                row->effect <= 0 || (slice.label == 2 && slice.value == bad);
+            bool is_right = row->effect <= 0 || (slice.label == 2 && slice.value == bad);
             hits[is_right ? 0 : 1] = true;
         }
         if (scan.row_count > 0) {

@@ -7,8 +7,7 @@
 
 /* ---- crashes here and there ---- */
 
-void scene_crashes(const struct row *row, struct chance *chance,
-                   bool hits[FIGURES_MAX])
+void scene_crashes(const struct row *row, struct chance *chance, bool hits[FIGURES_MAX])
 {
     static const size_t hours[] = {0, 1, 2, 4};
     const struct flo_crash_rule rule = {.tail_max = 0.001, .limit_ratio = 2};
@@ -43,10 +42,8 @@ void scene_crashes(const struct row *row, struct chance *chance,
         struct flo_crash_arm arms[2] = {0};
         for (size_t i = 0; i < FLEET; i++) {
             double extra = i < updated && is_hit[i] ? row->effect : 0;
-            crashed[i] = crashed[i] > 0 || chance_uniform(chance) <
-                                               -expm1(-rate[i] - extra)
-                             ? 1
-                             : 0;
+            crashed[i] =
+                crashed[i] > 0 || chance_uniform(chance) < -expm1(-rate[i] - extra) ? 1 : 0;
             since[i]++;
             if (i >= updated || since[i] <= FLO_CRASH_HOURS) {
                 seen[i] = crashed[i];
@@ -70,16 +67,12 @@ void scene_crashes(const struct row *row, struct chance *chance,
 #define LEAK_DEVICES 420
 #define LEAK_FROM 6 /* blocks after the swap */
 
-void scene_leak(const struct row *row, struct chance *chance,
-                bool hits[FIGURES_MAX])
+void scene_leak(const struct row *row, struct chance *chance, bool hits[FIGURES_MAX])
 {
     static struct flo_slope_reading y[LEAK_DEVICES][EIGHT_HOURS];
     static double numbers[2 * LEAK_DEVICES];
-    const struct flo_leak_rule rule = {.limit_pct = 1,
-                                       .alpha = 0.03,
-                                       .weight = 0.1,
-                                       .devices_min = 5,
-                                       .controls_min = 20};
+    const struct flo_leak_rule rule = {
+        .limit_pct = 1, .alpha = 0.03, .weight = 0.1, .devices_min = 5, .controls_min = 20};
     struct flo_slope slopes[LEAK_DEVICES];
     struct flo_leak_arms arms;
     struct flo_leak_result result;
@@ -90,8 +83,7 @@ void scene_leak(const struct row *row, struct chance *chance,
         for (size_t b = 0; b < EIGHT_HOURS; b++) {
             y[i][b] = (struct flo_slope_reading){
                 .block = (uint32_t)b,
-                .y = drift + e +
-                     (i < CANARIES ? row->effect / 12 * (double)b : 0)};
+                .y = drift + e + (i < CANARIES ? row->effect / 12 * (double)b : 0)};
             e = 0.9 * e + 0.01 * sqrt(1 - 0.81) * chance_student3(chance);
         }
     }
@@ -99,10 +91,9 @@ void scene_leak(const struct row *row, struct chance *chance,
         for (size_t i = 0; i < LEAK_DEVICES; i++) {
             (void)flo_slope_of(&y[i][LEAK_FROM], b - LEAK_FROM, &slopes[i]);
         }
-        if (flo_leak_arms(slopes, CANARIES, slopes + CANARIES,
-                          LEAK_DEVICES - CANARIES, numbers, &arms) &&
-            flo_leak_judge(&rule, &arms, &result) &&
-            result.verdict == FLO_VERDICT_FAIL) {
+        if (flo_leak_arms(slopes, CANARIES, slopes + CANARIES, LEAK_DEVICES - CANARIES, numbers,
+                          &arms) &&
+            flo_leak_judge(&rule, &arms, &result) && result.verdict == FLO_VERDICT_FAIL) {
             hits[0] = b <= 18;
             hits[1] = b <= 24;
             hits[2] = true;
@@ -124,28 +115,25 @@ struct hotfix {
     enum flo_reference reference;
 };
 
-static void draw_hotfix(struct hotfix *one, const struct row *row,
-                        bool is_updated, size_t swap, struct chance *chance)
+static void draw_hotfix(struct hotfix *one, const struct row *row, bool is_updated, size_t swap,
+                        struct chance *chance)
 {
     struct flo_level_table levels = {0};
     const struct flo_level *level;
-    double drifts[2] = {0.05 * chance_normal(chance),
-                        0.05 * chance_normal(chance)};
+    double drifts[2] = {0.05 * chance_normal(chance), 0.05 * chance_normal(chance)};
     double e = 0.10 * chance_student3(chance);
 
     for (size_t b = 0; b < FLO_COUNT(one->y); b++) {
-        one->y[b] = e + (b >= WORLD_BEFORE ? drifts[0] : 0) +
-                    (b >= swap ? drifts[1] : 0) +
+        one->y[b] = e + (b >= WORLD_BEFORE ? drifts[0] : 0) + (b >= swap ? drifts[1] : 0) +
                     (b >= swap && is_updated ? log1p(row->effect) : 0);
         e = 0.6 * e + 0.10 * 0.8 * chance_student3(chance);
         if (b < swap) {
             bool is_read = b >= WORLD_BEFORE || row->share > 0;
-            (void)flo_levels_add(&levels, b < WORLD_BEFORE ? 1 : 2,
-                                 is_read ? &one->y[b] : NULL, (uint32_t)b);
+            (void)flo_levels_add(&levels, b < WORLD_BEFORE ? 1 : 2, is_read ? &one->y[b] : NULL,
+                                 (uint32_t)b);
         }
     }
-    one->reference =
-        flo_levels_reference(&levels, levels.running, (uint32_t)swap, &level);
+    one->reference = flo_levels_reference(&levels, levels.running, (uint32_t)swap, &level);
     one->before = level != NULL ? flo_mean_of(&level->mean) : 0;
     one->readings = level != NULL ? level->mean.count : 0;
 }
@@ -175,19 +163,16 @@ static bool is_halted(const struct hotfix *devices, size_t swap, size_t block)
         bool is_updated = i < CANARIES;
         (void)flo_plain_add(&plain[is_updated], d, devices[i].readings, after);
         if (devices[i].reference != FLO_REFERENCE_NONE) {
-            items[used++] =
-                (struct flo_difference){.d = d, .is_treated = is_updated};
+            items[used++] = (struct flo_difference){.d = d, .is_treated = is_updated};
         }
     }
     flo_arms_build(items, used, scratch, &arms);
     return flo_plain_judge(&plain[1], &plain[0]) == FLO_PLAIN_FAIL ||
-           (flo_ratio_evaluate(&rule, &arms.arms, 1, FLO_LOOK_NONE, false,
-                               &result) &&
+           (flo_ratio_evaluate(&rule, &arms.arms, 1, FLO_LOOK_NONE, false, &result) &&
             result.verdict == FLO_VERDICT_FAIL);
 }
 
-void scene_hotfix(const struct row *row, struct chance *chance,
-                  bool hits[FIGURES_MAX])
+void scene_hotfix(const struct row *row, struct chance *chance, bool hits[FIGURES_MAX])
 {
     static struct hotfix devices[HOTFIX_DEVICES];
     size_t swap = WORLD_BEFORE + row->third / 5;
@@ -206,11 +191,9 @@ void scene_hotfix(const struct row *row, struct chance *chance,
 
 /* ---- what is told ---- */
 
-void scene_told(const struct row *row, struct chance *chance,
-                bool hits[FIGURES_MAX])
+void scene_told(const struct row *row, struct chance *chance, bool hits[FIGURES_MAX])
 {
-    static double pairs[FLO_TOLD_PAIRS_DEVICES_MAX *
-                        (FLO_TOLD_PAIRS_DEVICES_MAX + 1) / 2];
+    static double pairs[FLO_TOLD_PAIRS_DEVICES_MAX * (FLO_TOLD_PAIRS_DEVICES_MAX + 1) / 2];
     double d[600];
     size_t count = row->devices + 400;
     struct flo_told out;

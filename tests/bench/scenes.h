@@ -11,8 +11,7 @@
 
 struct row;
 /* hits: which of the figures this run counts for. */
-typedef void scene(const struct row *row, struct chance *chance,
-                   bool hits[FIGURES_MAX]);
+typedef void scene(const struct row *row, struct chance *chance, bool hits[FIGURES_MAX]);
 struct row {
     const char *name;
     scene *play;

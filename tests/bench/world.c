@@ -32,8 +32,7 @@ static size_t width(const struct world *world)
     return WORLD_BEFORE + world->plan.blocks;
 }
 
-void world_open(struct world *world, const struct world_plan *plan,
-                struct chance *chance)
+void world_open(struct world *world, const struct world_plan *plan, struct chance *chance)
 {
     size_t n = plan->devices;
 
@@ -78,8 +77,7 @@ static void draw_labels(struct world *world)
     double all = 0;
 
     for (size_t s = 0; s < world->plan.sites; s++) {
-        all +=
-            world->plan.is_uneven ? chance_gamma(world->chance, 1.5) + 0.15 : 1;
+        all += world->plan.is_uneven ? chance_gamma(world->chance, 1.5) + 0.15 : 1;
         ends[s] = all;
     }
     for (size_t i = 0; i < world->plan.devices; i++) {
@@ -90,20 +88,18 @@ static void draw_labels(struct world *world)
             }
         }
         for (size_t l = 0; l < WORLD_SITE; l++) {
-            world->values[l][i] =
-                (uint16_t)(1 + chance_below(world->chance, counts[l]));
+            world->values[l][i] = (uint16_t)(1 + chance_below(world->chance, counts[l]));
         }
         world->values[1][i] = world->values[0][i] > 1 ? 2 : 1;
         world->values[WORLD_SITE][i] = (uint16_t)(1 + site);
         world->values[WORLD_SITE + 1][i] = (uint16_t)(1 + site / 5);
     }
     for (size_t l = 0; l < WORLD_LABELS; l++) {
-        uint32_t count = l < WORLD_SITE ? counts[l]
-                         : l == WORLD_SITE
-                             ? (uint32_t)world->plan.sites
-                             : (uint32_t)(world->plan.sites + 4) / 5;
-        world->labels[l] = (struct flo_slice_label){
-            .values = world->values[l], .count = count, .judged = count};
+        uint32_t count = l < WORLD_SITE    ? counts[l]
+                         : l == WORLD_SITE ? (uint32_t)world->plan.sites
+                                           : (uint32_t)(world->plan.sites + 4) / 5;
+        world->labels[l] =
+            (struct flo_slice_label){.values = world->values[l], .count = count, .judged = count};
     }
 }
 
@@ -115,10 +111,10 @@ static void draw_order(struct world *world, size_t hold_out)
     struct flo_spread_sizes sizes;
 
     for (size_t i = 0; i < n; i++) {
-        members[i] = (struct flo_spread_device){
-            .value = world->values[WORLD_SITE][i],
-            .bucket = (uint32_t)chance_below(world->chance, 1000000000),
-            .id = ""};
+        members[i] =
+            (struct flo_spread_device){.value = world->values[WORLD_SITE][i],
+                                       .bucket = (uint32_t)chance_below(world->chance, 1000000000),
+                                       .id = ""};
     }
     if (!flo_spread_order(members, n, hold_out, groups, world->order, &sizes)) {
         abort();
@@ -141,22 +137,19 @@ static void add_noise(struct world *world, double *x)
 
     for (size_t b = 0; b < width(world); b++) {
         double e = chance_student3(world->chance) * spread;
-        x[b] = b == 0 ? e / sqrt(1 - NOISE_AR * NOISE_AR)
-                      : NOISE_AR * x[b - 1] + e;
+        x[b] = b == 0 ? e / sqrt(1 - NOISE_AR * NOISE_AR) : NOISE_AR * x[b - 1] + e;
     }
 }
 
 /* The device's own hour of the day, as two days of readings show it. */
-static void take_shape_off(struct world *world, double *x, double start,
-                           double shift)
+static void take_shape_off(struct world *world, double *x, double start, double shift)
 {
     struct flo_shape shape;
     struct flo_shape_curve curve;
     double at[FLO_SHAPE_HOURS];
 
     for (uint32_t h = 0; h < FLO_SHAPE_HOURS; h++) {
-        double mean =
-            day(h + 0.5 + shift) + HOUR_MEAN_SD * chance_normal(world->chance);
+        double mean = day(h + 0.5 + shift) + HOUR_MEAN_SD * chance_normal(world->chance);
         shape.hours[h] = (struct flo_mean){mean * HISTORY, HISTORY};
     }
     if (!flo_shape_fit(&shape, &curve)) {
@@ -255,12 +248,11 @@ static void move(struct world *world, size_t device, size_t block, double by)
     }
 }
 
-void world_swap(struct world *world, const uint32_t *devices, size_t count,
-                size_t block, double effect, const uint8_t *hit, bool is_probe)
+void world_swap(struct world *world, const uint32_t *devices, size_t count, size_t block,
+                double effect, const uint8_t *hit, bool is_probe)
 {
     double drift = world->plan.drift;
-    bool is_new =
-        world->wave_count == 0 || world->split[world->wave_count - 1] != block;
+    bool is_new = world->wave_count == 0 || world->split[world->wave_count - 1] != block;
 
     sum_up(world, WORLD_BEFORE + block);
     for (size_t i = 0; i < world->plan.devices && !is_probe; i++) {
@@ -296,8 +288,7 @@ size_t world_next(const struct world *world, size_t until, uint32_t *out)
     size_t have = world_updated(world);
     size_t used = 0;
 
-    for (size_t k = 0;
-         k < world->plan.devices - world->held && have + used < until; k++) {
+    for (size_t k = 0; k < world->plan.devices - world->held && have + used < until; k++) {
         if (world->wave[world->order[k]] < 0) {
             out[used++] = world->order[k];
         }
@@ -305,8 +296,7 @@ size_t world_next(const struct world *world, size_t until, uint32_t *out)
     return used;
 }
 
-bool world_difference(struct world *world, size_t device, size_t wave,
-                      size_t now, double *d)
+bool world_difference(struct world *world, size_t device, size_t wave, size_t now, double *d)
 {
     size_t split = world->split[wave];
     const double *cum = world->cum + device * (width(world) + 1) + WORLD_BEFORE;
@@ -328,10 +318,9 @@ static void add_step(const struct world *world, size_t i, size_t now,
     size_t after = split + WARM;
 
     device->has_step = now >= after + STEP;
-    device->step = device->has_step
-                       ? (cum[after + STEP] - cum[after]) / STEP -
-                             (cum[split] - (cum + split)[-STEP]) / STEP
-                       : 0;
+    device->step = device->has_step ? (cum[after + STEP] - cum[after]) / STEP -
+                                          (cum[split] - (cum + split)[-STEP]) / STEP
+                                    : 0;
 }
 
 const struct flo_scan *world_scan(struct world *world, size_t now)
@@ -358,13 +347,11 @@ const struct flo_scan *world_scan(struct world *world, size_t now)
             add_step(world, i, now, device);
         }
     }
-    if (!flo_scan_look(&rule, world->devices, n, world->room, world->far,
-                       &world->scan)) {
+    if (!flo_scan_look(&rule, world->devices, n, world->room, world->far, &world->scan)) {
         abort();
     }
     for (size_t l = 0; l < WORLD_LABELS; l++) {
-        world->labels[l].tau2 =
-            fmax(world->labels[l].tau2, world->scan.tau2[l]);
+        world->labels[l].tau2 = fmax(world->labels[l].tau2, world->scan.tau2[l]);
     }
     return &world->scan;
 }

@@ -41,22 +41,20 @@ struct world {
     double *numbers; /* [2 x device] */
     struct flo_scan scan;
 };
-void world_open(struct world *world, const struct world_plan *plan,
-                struct chance *chance);
+void world_open(struct world *world, const struct world_plan *plan, struct chance *chance);
 void world_close(struct world *world);
 /* Another fleet in the same memory. */
 void world_draw(struct world *world, size_t hold_out);
 
 /* Devices that swap in a block; a second swap in a block is of the same wave.
  * `hit`: those that the release makes slower by `effect`; NULL: all. */
-void world_swap(struct world *world, const uint32_t *devices, size_t count,
-                size_t block, double effect, const uint8_t *hit, bool is_probe);
+void world_swap(struct world *world, const uint32_t *devices, size_t count, size_t block,
+                double effect, const uint8_t *hit, bool is_probe);
 /* The next ones of the order, until so many are updated. */
 size_t world_next(const struct world *world, size_t until, uint32_t *out);
 size_t world_updated(const struct world *world);
 /* Reading mean after the wave's swap less that before.  false: too early. */
-bool world_difference(struct world *world, size_t device, size_t wave,
-                      size_t now, double *d);
+bool world_difference(struct world *world, size_t device, size_t wave, size_t now, double *d);
 /* A look of the scan. */
 const struct flo_scan *world_scan(struct world *world, size_t now);
 

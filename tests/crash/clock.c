@@ -29,9 +29,7 @@ static void __attribute__((constructor)) hold(void)
 {
     const char *path = getenv("FLO_CLOCK_FILE");
     int fd = path == NULL ? -1 : open(path, O_RDONLY | O_CLOEXEC);
-    void *page = fd < 0
-                     ? MAP_FAILED
-                     : mmap(NULL, sizeof(*held), PROT_READ, MAP_SHARED, fd, 0);
+    void *page = fd < 0 ? MAP_FAILED : mmap(NULL, sizeof(*held), PROT_READ, MAP_SHARED, fd, 0);
 
     if (fd >= 0) {
         close(fd);
@@ -65,9 +63,8 @@ static bool has_held_clock(void *caller)
 {
     Dl_info found;
 
-    return held != NULL &&
-           (!is_broker || (dladdr(caller, &found) != 0 &&
-                           strstr(found.dli_fname, "libcrypto") != NULL));
+    return held != NULL && (!is_broker || (dladdr(caller, &found) != 0 &&
+                                           strstr(found.dli_fname, "libcrypto") != NULL));
 }
 
 static int time_for(void *caller, clockid_t id, struct timespec *out)
@@ -113,8 +110,7 @@ int gettimeofday(struct timeval *out, void *zone)
 
 static int64_t ns_until(const struct timespec *then, const struct timespec *now)
 {
-    return (int64_t)(then->tv_sec - now->tv_sec) * 1000000000 + then->tv_nsec -
-           now->tv_nsec;
+    return (int64_t)(then->tv_sec - now->tv_sec) * 1000000000 + then->tv_nsec - now->tv_nsec;
 }
 
 /* The condition may count by CLOCK_MONOTONIC: the clock that is nearer. */

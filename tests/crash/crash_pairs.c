@@ -10,26 +10,23 @@
 
 #define DEVICE "00000000-0000-4000-8000-000000000001"
 
-static int issue(const struct flo_key *holder, struct flo_buf *authority,
-                 struct flo_buf *pem, struct flo_err *err)
+static int issue(const struct flo_key *holder, struct flo_buf *authority, struct flo_buf *pem,
+                 struct flo_err *err)
 {
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
     struct flo_certificate_wish its = {.common_name = "acme", .days = 3650};
-    struct flo_certificate_wish wish = {
-        .common_name = DEVICE, .days = 90, .is_client = true};
+    struct flo_certificate_wish wish = {.common_name = DEVICE, .days = 90, .is_client = true};
     int rv = flo_key_generate(&key, err);
 
     if (rv == 0) {
         rv = flo_authority_make(key, &its, authority, err);
     }
     return rv < 0 ? rv
-                  : flo_certificate_issue_for(
-                        key, authority->data, authority->bytes,
-                        flo_key_public(holder), &wish, pem, err);
+                  : flo_certificate_issue_for(key, authority->data, authority->bytes,
+                                              flo_key_public(holder), &wish, pem, err);
 }
 
-static int believe(const char *state_dir, const struct flo_buf *authority,
-                   struct flo_err *err)
+static int believe(const char *state_dir, const struct flo_buf *authority, struct flo_err *err)
 {
     struct flo_identity *identity = calloc(1, sizeof(*identity));
     FLO_CLEANUP(flo_free_cleanup) char *before = NULL;
@@ -39,21 +36,18 @@ static int believe(const char *state_dir, const struct flo_buf *authority,
     size_t bytes = 0;
     bool is_news;
 
-    if (identity == NULL ||
-        !flo_path_join(identity->ca_file, sizeof(identity->ca_file), state_dir,
-                       "identity/ca.pem")) {
+    if (identity == NULL || !flo_path_join(identity->ca_file, sizeof(identity->ca_file), state_dir,
+                                           "identity/ca.pem")) {
         free(identity);
         return flo_fail(err, FLO_E_MEMORY, "identity");
     }
-    if (flo_file_read(identity->ca_file, FLO_PEM_BYTES_MAX, &before, &bytes,
-                      NULL) == 0 &&
+    if (flo_file_read(identity->ca_file, FLO_PEM_BYTES_MAX, &before, &bytes, NULL) == 0 &&
         flo_certificates_split(before, bytes, parts, 2, &count, NULL) == 0) {
         before[parts[0].bytes] = '\0'; /* the first one stays */
         pems[1] = pems[0];
         pems[0] = before;
     }
-    int rv = flo_authorities_write(identity, pems, pems[1] == NULL ? 1 : 2,
-                                   &is_news, err);
+    int rv = flo_authorities_write(identity, pems, pems[1] == NULL ? 1 : 2, &is_news, err);
     free(identity);
     return rv;
 }
@@ -82,8 +76,7 @@ static int renew(const char *state_dir, struct flo_err *err)
         rv = believe(state_dir, &authority, err);
     }
     if (rv == 0) {
-        rv = flo_pairs_write(&pairs, place, key, pem.data, 1000, 2000, &place,
-                             err);
+        rv = flo_pairs_write(&pairs, place, key, pem.data, 1000, 2000, &place, err);
     }
     if (rv == 0) {
         printf("%llu\n", (unsigned long long)pairs.list[place].number);

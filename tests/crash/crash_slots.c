@@ -8,8 +8,8 @@
 
 #include <flotilla/updater.h>
 
-static int update(struct flo_store *store, const char *model,
-                  const struct flo_digest *release, struct flo_err *err)
+static int update(struct flo_store *store, const char *model, const struct flo_digest *release,
+                  struct flo_err *err)
 {
     struct flo_slots slots;
     struct flo_device device;
@@ -24,8 +24,7 @@ static int update(struct flo_store *store, const char *model,
     if (rv < 0 || flo_digest_equal(&slots.current, release)) {
         return rv;
     }
-    if (slots.phase == FLO_SLOT_IDLE ||
-        !flo_digest_equal(&slots.candidate, release)) {
+    if (slots.phase == FLO_SLOT_IDLE || !flo_digest_equal(&slots.candidate, release)) {
         struct flo_slots execution = {.attempt = 1, .rollout = "r-0001"};
         rv = flo_slots_stage(&slots, release, &execution, err);
         if (rv == 0) {

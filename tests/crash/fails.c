@@ -27,8 +27,8 @@ static bool is_of(int fd, const char *part)
 
 /* The line stays as long as it is: who reads it meanwhile sees the one number
  * or the other. */
-static void write_back(FILE *file, const char *line, const char *call,
-                       const char *part, unsigned long times)
+static void write_back(FILE *file, const char *line, const char *call, const char *part,
+                       unsigned long times)
 {
     char text[128];
 
@@ -43,8 +43,8 @@ static bool fails(const char *call, int fd)
 {
     const char *name = getenv("FLO_FAILS");
     const char *program = program_invocation_short_name;
-    bool is_ours = strcmp(program, "flotilla-agent") == 0 ||
-                   strcmp(program, "flotilla-controller") == 0;
+    bool is_ours =
+        strcmp(program, "flotilla-agent") == 0 || strcmp(program, "flotilla-controller") == 0;
     FILE *file = name == NULL || !is_ours ? NULL : fopen(name, "r+e");
     char line[128] = "", word[16], part[64];
     unsigned long times = 0;
@@ -53,8 +53,8 @@ static bool fails(const char *call, int fd)
         return false;
     }
     bool is_it = fgets(line, sizeof(line), file) != NULL &&
-                 sscanf(line, "%15s %63s %lu", word, part, &times) == 3 &&
-                 times > 0 && strcmp(word, call) == 0 && is_of(fd, part);
+                 sscanf(line, "%15s %63s %lu", word, part, &times) == 3 && times > 0 &&
+                 strcmp(word, call) == 0 && is_of(fd, part);
     if (is_it) {
         write_back(file, line, word, part, times - 1);
     }
@@ -63,41 +63,39 @@ static bool fails(const char *call, int fd)
     return is_it;
 }
 
-#define FAILING(type, name, call, parameters, arguments)                       \
-    type name parameters                                                       \
-    {                                                                          \
-        static type(*next) parameters;                                         \
-        if (next == NULL) {                                                    \
-            void *found = dlsym(RTLD_NEXT, #name);                             \
-            memcpy(&next, &found, sizeof(next));                               \
-        }                                                                      \
-        return fails(call, fd) ? -1 : next arguments;                          \
+#define FAILING(type, name, call, parameters, arguments)                                           \
+    type name parameters                                                                           \
+    {                                                                                              \
+        static type(*next) parameters;                                                             \
+        if (next == NULL) {                                                                        \
+            void *found = dlsym(RTLD_NEXT, #name);                                                 \
+            memcpy(&next, &found, sizeof(next));                                                   \
+        }                                                                                          \
+        return fails(call, fd) ? -1 : next arguments;                                              \
     }
 
 FAILING(ssize_t, pread, "pread", (int fd, void *data, size_t bytes, off_t at),
         (fd, data, bytes, at))
-FAILING(ssize_t, pread64, "pread",
-        (int fd, void *data, size_t bytes, off64_t at), (fd, data, bytes, at))
-FAILING(ssize_t, pwrite, "pwrite",
-        (int fd, const void *data, size_t bytes, off_t at),
+FAILING(ssize_t, pread64, "pread", (int fd, void *data, size_t bytes, off64_t at),
         (fd, data, bytes, at))
-FAILING(ssize_t, pwrite64, "pwrite",
-        (int fd, const void *data, size_t bytes, off64_t at),
+FAILING(ssize_t, pwrite, "pwrite", (int fd, const void *data, size_t bytes, off_t at),
+        (fd, data, bytes, at))
+FAILING(ssize_t, pwrite64, "pwrite", (int fd, const void *data, size_t bytes, off64_t at),
         (fd, data, bytes, at))
 FAILING(int, fdatasync, "fdatasync", (int fd), (fd))
 
-#define ROOMLESS(name, type)                                                   \
-    int name(int fd, struct type *out)                                         \
-    {                                                                          \
-        static int (*next)(int fd, struct type *out);                          \
-        if (next == NULL) {                                                    \
-            void *found = dlsym(RTLD_NEXT, #name);                             \
-            memcpy(&next, &found, sizeof(next));                               \
-        }                                                                      \
-        bool is_full = fails("fstatvfs", fd);                                  \
-        int rv = next(fd, out);                                                \
-        out->f_bavail = is_full ? 0 : out->f_bavail;                           \
-        return rv;                                                             \
+#define ROOMLESS(name, type)                                                                       \
+    int name(int fd, struct type *out)                                                             \
+    {                                                                                              \
+        static int (*next)(int fd, struct type *out);                                              \
+        if (next == NULL) {                                                                        \
+            void *found = dlsym(RTLD_NEXT, #name);                                                 \
+            memcpy(&next, &found, sizeof(next));                                                   \
+        }                                                                                          \
+        bool is_full = fails("fstatvfs", fd);                                                      \
+        int rv = next(fd, out);                                                                    \
+        out->f_bavail = is_full ? 0 : out->f_bavail;                                               \
+        return rv;                                                                                 \
     }
 
 ROOMLESS(fstatvfs, statvfs)

@@ -60,10 +60,7 @@ static long raw(long number, long a, long b, long c, long d)
     register long x1 __asm__("x1") = b;
     register long x2 __asm__("x2") = c;
     register long x3 __asm__("x3") = d;
-    __asm__ volatile("svc 0"
-                     : "+r"(x0)
-                     : "r"(x8), "r"(x1), "r"(x2), "r"(x3)
-                     : "memory");
+    __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3) : "memory");
     result = x0;
 #else
 #error "no system call for this machine"
@@ -85,8 +82,7 @@ __attribute__((constructor)) static void start(void)
     if (fd < 0) {
         return;
     }
-    void *map = mmap(NULL, 2 * sizeof(*counter), PROT_READ | PROT_WRITE,
-                     MAP_SHARED, fd, 0);
+    void *map = mmap(NULL, 2 * sizeof(*counter), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     close(fd);
     if (map == MAP_FAILED) {
         return;
@@ -102,8 +98,8 @@ __attribute__((constructor)) static void start(void)
                                             : OFF;
     }
     if (log_path != NULL) {
-        int opened = (int)raw(SYS_openat, AT_FDCWD, (long)log_path,
-                              O_WRONLY | O_APPEND | O_CLOEXEC, 0);
+        int opened =
+            (int)raw(SYS_openat, AT_FDCWD, (long)log_path, O_WRONLY | O_APPEND | O_CLOEXEC, 0);
         /* Out of the way of programs that count on descriptor 3. */
         log_fd = opened < 0 ? -1 : fcntl(opened, F_DUPFD_CLOEXEC, 200);
         if (opened >= 0) {
@@ -191,11 +187,11 @@ static bool lasts(int fd)
     return fstat(fd, &st) == 0 && (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode));
 }
 
-#define NEXT(type, parameters, name)                                           \
-    static type(*next) parameters;                                             \
-    if (next == NULL) {                                                        \
-        void *found = dlsym(RTLD_NEXT, name);                                  \
-        memcpy(&next, &found, sizeof(next));                                   \
+#define NEXT(type, parameters, name)                                                               \
+    static type(*next) parameters;                                                                 \
+    if (next == NULL) {                                                                            \
+        void *found = dlsym(RTLD_NEXT, name);                                                      \
+        memcpy(&next, &found, sizeof(next));                                                       \
     }
 
 /* ---- bytes ---- */
@@ -264,66 +260,61 @@ static bool makes_new(int dir, const char *path)
 
 /* ---- one call, one change ---- */
 
-#define CHANGE(type, name, condition, parameters, arguments)                   \
-    type name parameters                                                       \
-    {                                                                          \
-        NEXT(type, parameters, #name)                                          \
-        enum fate fate = (condition) ? counts(#name) : PASSES;                 \
-        type rv = next arguments;                                              \
-        done(fate);                                                            \
-        return rv;                                                             \
+#define CHANGE(type, name, condition, parameters, arguments)                                       \
+    type name parameters                                                                           \
+    {                                                                                              \
+        NEXT(type, parameters, #name)                                                              \
+        enum fate fate = (condition) ? counts(#name) : PASSES;                                     \
+        type rv = next arguments;                                                                  \
+        done(fate);                                                                                \
+        return rv;                                                                                 \
     }
 /* The same for what takes room; `full` is how it fails. */
-#define TAKING(type, name, condition, room, full, parameters, arguments)       \
-    type name parameters                                                       \
-    {                                                                          \
-        NEXT(type, parameters, #name)                                          \
-        enum fate fate = (condition) ? counts(#name) : PASSES;                 \
-        if (fate != PASSES && (room) && finds_no_room(fate)) {                 \
-            return full;                                                       \
-        }                                                                      \
-        type rv = next arguments;                                              \
-        done(fate);                                                            \
-        return rv;                                                             \
+#define TAKING(type, name, condition, room, full, parameters, arguments)                           \
+    type name parameters                                                                           \
+    {                                                                                              \
+        NEXT(type, parameters, #name)                                                              \
+        enum fate fate = (condition) ? counts(#name) : PASSES;                                     \
+        if (fate != PASSES && (room) && finds_no_room(fate)) {                                     \
+            return full;                                                                           \
+        }                                                                                          \
+        type rv = next arguments;                                                                  \
+        done(fate);                                                                                \
+        return rv;                                                                                 \
     }
 
 CHANGE(int, ftruncate, lasts(fd), (int fd, off_t bytes), (fd, bytes))
 CHANGE(int, ftruncate64, lasts(fd), (int fd, off64_t bytes), (fd, bytes))
 CHANGE(int, truncate, true, (const char *path, off_t bytes), (path, bytes))
-TAKING(int, fallocate, lasts(fd), true, -1,
-       (int fd, int how, off_t at, off_t bytes), (fd, how, at, bytes))
-TAKING(int, fallocate64, lasts(fd), true, -1,
-       (int fd, int how, off64_t at, off64_t bytes), (fd, how, at, bytes))
-TAKING(int, posix_fallocate, lasts(fd), true, ENOSPC,
-       (int fd, off_t at, off_t bytes), (fd, at, bytes))
-TAKING(int, posix_fallocate64, lasts(fd), true, ENOSPC,
-       (int fd, off64_t at, off64_t bytes), (fd, at, bytes))
+TAKING(int, fallocate, lasts(fd), true, -1, (int fd, int how, off_t at, off_t bytes),
+       (fd, how, at, bytes))
+TAKING(int, fallocate64, lasts(fd), true, -1, (int fd, int how, off64_t at, off64_t bytes),
+       (fd, how, at, bytes))
+TAKING(int, posix_fallocate, lasts(fd), true, ENOSPC, (int fd, off_t at, off_t bytes),
+       (fd, at, bytes))
+TAKING(int, posix_fallocate64, lasts(fd), true, ENOSPC, (int fd, off64_t at, off64_t bytes),
+       (fd, at, bytes))
 CHANGE(int, fsync, lasts(fd), (int fd), (fd))
 CHANGE(int, fdatasync, lasts(fd), (int fd), (fd))
 CHANGE(int, flock, lasts(fd), (int fd, int how), (fd, how))
 CHANGE(int, fchmod, lasts(fd), (int fd, mode_t how), (fd, how))
 CHANGE(int, chmod, true, (const char *path, mode_t how), (path, how))
-TAKING(int, mkdir, true, makes_new(AT_FDCWD, path), -1,
-       (const char *path, mode_t how), (path, how))
-TAKING(int, mkdirat, true, makes_new(dir, path), -1,
-       (int dir, const char *path, mode_t how), (dir, path, how))
+TAKING(int, mkdir, true, makes_new(AT_FDCWD, path), -1, (const char *path, mode_t how), (path, how))
+TAKING(int, mkdirat, true, makes_new(dir, path), -1, (int dir, const char *path, mode_t how),
+       (dir, path, how))
 CHANGE(int, rmdir, true, (const char *path), (path))
 CHANGE(int, rename, true, (const char *from, const char *to), (from, to))
-CHANGE(int, renameat, true,
-       (int from_dir, const char *from, int to_dir, const char *to),
+CHANGE(int, renameat, true, (int from_dir, const char *from, int to_dir, const char *to),
        (from_dir, from, to_dir, to))
 CHANGE(int, renameat2, true,
-       (int from_dir, const char *from, int to_dir, const char *to,
-        unsigned flags),
+       (int from_dir, const char *from, int to_dir, const char *to, unsigned flags),
        (from_dir, from, to_dir, to, flags))
 CHANGE(int, link, true, (const char *from, const char *to), (from, to))
-CHANGE(int, linkat, true,
-       (int from_dir, const char *from, int to_dir, const char *to, int flags),
+CHANGE(int, linkat, true, (int from_dir, const char *from, int to_dir, const char *to, int flags),
        (from_dir, from, to_dir, to, flags))
 CHANGE(int, symlink, true, (const char *from, const char *to), (from, to))
 CHANGE(int, unlink, true, (const char *path), (path))
-CHANGE(int, unlinkat, true, (int dir, const char *path, int flags),
-       (dir, path, flags))
+CHANGE(int, unlinkat, true, (int dir, const char *path, int flags), (dir, path, flags))
 
 /* ---- opening that creates ---- */
 
@@ -337,37 +328,37 @@ static mode_t mode_of(int flags, va_list list)
     return creates(flags) ? va_arg(list, mode_t) : 0;
 }
 
-#define OPENING(name)                                                          \
-    int name(const char *path, int flags, ...)                                 \
-    {                                                                          \
-        NEXT(int, (const char *, int, ...), #name)                             \
-        va_list list;                                                          \
-        va_start(list, flags);                                                 \
-        mode_t how = mode_of(flags, list);                                     \
-        va_end(list);                                                          \
-        enum fate fate = creates(flags) ? counts(#name) : PASSES;              \
-        if (makes_new(AT_FDCWD, path) && finds_no_room(fate)) {                \
-            return -1;                                                         \
-        }                                                                      \
-        int rv = next(path, flags, how);                                       \
-        done(fate);                                                            \
-        return rv;                                                             \
+#define OPENING(name)                                                                              \
+    int name(const char *path, int flags, ...)                                                     \
+    {                                                                                              \
+        NEXT(int, (const char *, int, ...), #name)                                                 \
+        va_list list;                                                                              \
+        va_start(list, flags);                                                                     \
+        mode_t how = mode_of(flags, list);                                                         \
+        va_end(list);                                                                              \
+        enum fate fate = creates(flags) ? counts(#name) : PASSES;                                  \
+        if (makes_new(AT_FDCWD, path) && finds_no_room(fate)) {                                    \
+            return -1;                                                                             \
+        }                                                                                          \
+        int rv = next(path, flags, how);                                                           \
+        done(fate);                                                                                \
+        return rv;                                                                                 \
     }
-#define OPENING_AT(name)                                                       \
-    int name(int dir, const char *path, int flags, ...)                        \
-    {                                                                          \
-        NEXT(int, (int, const char *, int, ...), #name)                        \
-        va_list list;                                                          \
-        va_start(list, flags);                                                 \
-        mode_t how = mode_of(flags, list);                                     \
-        va_end(list);                                                          \
-        enum fate fate = creates(flags) ? counts(#name) : PASSES;              \
-        if (makes_new(dir, path) && finds_no_room(fate)) {                     \
-            return -1;                                                         \
-        }                                                                      \
-        int rv = next(dir, path, flags, how);                                  \
-        done(fate);                                                            \
-        return rv;                                                             \
+#define OPENING_AT(name)                                                                           \
+    int name(int dir, const char *path, int flags, ...)                                            \
+    {                                                                                              \
+        NEXT(int, (int, const char *, int, ...), #name)                                            \
+        va_list list;                                                                              \
+        va_start(list, flags);                                                                     \
+        mode_t how = mode_of(flags, list);                                                         \
+        va_end(list);                                                                              \
+        enum fate fate = creates(flags) ? counts(#name) : PASSES;                                  \
+        if (makes_new(dir, path) && finds_no_room(fate)) {                                         \
+            return -1;                                                                             \
+        }                                                                                          \
+        int rv = next(dir, path, flags, how);                                                      \
+        done(fate);                                                                                \
+        return rv;                                                                                 \
     }
 
 OPENING(open)
@@ -395,8 +386,7 @@ long syscall(long number, ...)
         memcpy(&how, from, sizeof(how));
         fate = creates((int)how.flags) ? counts("openat2") : PASSES;
     }
-    if (number == SYS_openat2 && makes_new((int)a[0], (const char *)a[1]) &&
-        finds_no_room(fate)) {
+    if (number == SYS_openat2 && makes_new((int)a[0], (const char *)a[1]) && finds_no_room(fate)) {
         return -1;
     }
     long rv = next(number, a[0], a[1], a[2], a[3], a[4], a[5]);

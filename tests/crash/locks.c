@@ -60,8 +60,8 @@ static int opened(int fd, const char *path, const void *caller)
 {
     struct stat st;
 
-    if (fd >= 0 && fd < FILES_MAX && is_sqlite(caller) &&
-        !ends_in(path, "-wal") && fstat(fd, &st) == 0) {
+    if (fd >= 0 && fd < FILES_MAX && is_sqlite(caller) && !ends_in(path, "-wal") &&
+        fstat(fd, &st) == 0) {
         pthread_mutex_lock(&lock);
         files[fd].pid = getpid();
         files[fd].dev = st.st_dev;
@@ -74,27 +74,24 @@ static int opened(int fd, const char *path, const void *caller)
 static bool is_held(const struct stat *st)
 {
     for (size_t i = 0; i < FILES_MAX; i++) {
-        if (files[i].pid == getpid() && files[i].dev == st->st_dev &&
-            files[i].ino == st->st_ino) {
+        if (files[i].pid == getpid() && files[i].dev == st->st_dev && files[i].ino == st->st_ino) {
             return true;
         }
     }
     return false;
 }
 
-#define OPENS(name)                                                            \
-    int name(const char *path, int flags, ...)                                 \
-    {                                                                          \
-        int (*call)(const char *, int, ...);                                   \
-        va_list more;                                                          \
-                                                                               \
-        *(void **)&call = real(#name);                                         \
-        va_start(more, flags);                                                 \
-        mode_t mode =                                                          \
-            (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(more, mode_t) : 0;   \
-        va_end(more);                                                          \
-        return opened(call(path, flags, mode), path,                           \
-                      __builtin_return_address(0));                            \
+#define OPENS(name)                                                                                \
+    int name(const char *path, int flags, ...)                                                     \
+    {                                                                                              \
+        int (*call)(const char *, int, ...);                                                       \
+        va_list more;                                                                              \
+                                                                                                   \
+        *(void **)&call = real(#name);                                                             \
+        va_start(more, flags);                                                                     \
+        mode_t mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(more, mode_t) : 0;             \
+        va_end(more);                                                                              \
+        return opened(call(path, flags, mode), path, __builtin_return_address(0));                 \
     }
 OPENS(open)
 OPENS(open64)
@@ -113,13 +110,10 @@ int close(int fd)
     if (is_own) {
         files[fd].pid = 0;
     }
-    bool is_wrong =
-        !is_own && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && is_held(&st);
+    bool is_wrong = !is_own && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && is_held(&st);
     pthread_mutex_unlock(&lock);
     if (is_wrong) {
-        dprintf(STDERR_FILENO,
-                "locks: descriptor %d of a file that SQLite holds is closed\n",
-                fd);
+        dprintf(STDERR_FILENO, "locks: descriptor %d of a file that SQLite holds is closed\n", fd);
         abort();
     }
     return call(fd);

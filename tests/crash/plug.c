@@ -35,8 +35,8 @@ static void look(int fd, const void *data, size_t bytes)
 {
     char part[64], word[64];
 
-    if (read_plug(part, word) &&
-        memmem(data, bytes, word, strlen(word)) != NULL && is_of(fd, part)) {
+    if (read_plug(part, word) && memmem(data, bytes, word, strlen(word)) != NULL &&
+        is_of(fd, part)) {
         is_written = true;
     }
 }

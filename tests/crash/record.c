@@ -47,11 +47,11 @@ _Static_assert(sizeof(struct head) == 56, "power.py reads it");
 
 static int log_fd = -1;
 
-#define NEXT(type, parameters, name)                                           \
-    static type(*next) parameters;                                             \
-    if (next == NULL) {                                                        \
-        void *found = dlsym(RTLD_NEXT, name);                                  \
-        memcpy(&next, &found, sizeof(next));                                   \
+#define NEXT(type, parameters, name)                                                               \
+    static type(*next) parameters;                                                                 \
+    if (next == NULL) {                                                                            \
+        void *found = dlsym(RTLD_NEXT, name);                                                      \
+        memcpy(&next, &found, sizeof(next));                                                       \
     }
 
 /* Past the functions below. */
@@ -66,20 +66,17 @@ __attribute__((constructor)) static void start(void)
     const char *path = getenv("FLO_RECORD");
 
     /* An engine may not even ask what a descriptor is. */
-    if (path == NULL ||
-        strcmp(program_invocation_short_name, "flotilla-engine") == 0) {
+    if (path == NULL || strcmp(program_invocation_short_name, "flotilla-engine") == 0) {
         return;
     }
-    int fd = (int)direct(SYS_openat, AT_FDCWD, (long)path,
-                         O_WRONLY | O_APPEND | O_CLOEXEC, 0);
+    int fd = (int)direct(SYS_openat, AT_FDCWD, (long)path, O_WRONLY | O_APPEND | O_CLOEXEC, 0);
     if (fd >= 0) {
         log_fd = fcntl(fd, F_DUPFD_CLOEXEC, LOG_FD);
         close(fd);
     }
 }
 
-static void put(struct head head, const char *name, const char *other,
-                const void *data)
+static void put(struct head head, const char *name, const char *other, const void *data)
 {
     union {
         const void *given;
@@ -161,29 +158,25 @@ static void resized(enum op op, int fd, off_t bytes)
     struct stat st;
 
     if (lasts(fd, &st)) {
-        put((struct head){.op = op,
-                          .inode = st.st_ino,
-                          .offset = (uint64_t)bytes},
-            NULL, NULL, NULL);
+        put((struct head){.op = op, .inode = st.st_ino, .offset = (uint64_t)bytes}, NULL, NULL,
+            NULL);
     }
 }
 
-#define RESIZING(name, op, zero, parameters, arguments, bytes)                 \
-    int name parameters                                                        \
-    {                                                                          \
-        NEXT(int, parameters, #name)                                           \
-        int rv = next arguments;                                               \
-        if (rv == zero) {                                                      \
-            resized(op, fd, bytes);                                            \
-        }                                                                      \
-        return rv;                                                             \
+#define RESIZING(name, op, zero, parameters, arguments, bytes)                                     \
+    int name parameters                                                                            \
+    {                                                                                              \
+        NEXT(int, parameters, #name)                                                               \
+        int rv = next arguments;                                                                   \
+        if (rv == zero) {                                                                          \
+            resized(op, fd, bytes);                                                                \
+        }                                                                                          \
+        return rv;                                                                                 \
     }
 RESIZING(ftruncate, CUT, 0, (int fd, off_t n), (fd, n), n)
 RESIZING(ftruncate64, CUT, 0, (int fd, off64_t n), (fd, n), n)
-RESIZING(posix_fallocate, GROW, 0, (int fd, off_t at, off_t n), (fd, at, n),
-         at + n)
-RESIZING(posix_fallocate64, GROW, 0, (int fd, off64_t at, off64_t n),
-         (fd, at, n), at + n)
+RESIZING(posix_fallocate, GROW, 0, (int fd, off_t at, off_t n), (fd, at, n), at + n)
+RESIZING(posix_fallocate64, GROW, 0, (int fd, off64_t at, off64_t n), (fd, at, n), at + n)
 
 /* ---- syncs ---- */
 
@@ -203,8 +196,7 @@ static void die_if_told(void)
 /* Bytes that came through a mapping: those of a file that has no name yet. */
 static void tell_mapped(int fd, const struct stat *st)
 {
-    if (!S_ISREG(st->st_mode) || st->st_nlink != 0 ||
-        st->st_size > MAPPED_BYTES_MAX) {
+    if (!S_ISREG(st->st_mode) || st->st_nlink != 0 || st->st_size > MAPPED_BYTES_MAX) {
         return;
     }
     char *data = malloc((size_t)st->st_size + 1);
@@ -225,68 +217,61 @@ static void synced(int fd, const void *caller)
     }
     if (dladdr(caller, &info) != 0 && info.dli_fname != NULL) {
         const char *slash = strrchr(info.dli_fname, '/');
-        snprintf(site, sizeof(site), "%s+%tx",
-                 slash == NULL ? info.dli_fname : slash + 1,
+        snprintf(site, sizeof(site), "%s+%tx", slash == NULL ? info.dli_fname : slash + 1,
                  (const char *)caller - (const char *)info.dli_fbase);
     }
     put((struct head){.op = SYNC, .inode = st.st_ino}, site, NULL, NULL);
 }
 
-#define SYNCING(name)                                                          \
-    int name(int fd)                                                           \
-    {                                                                          \
-        struct stat st;                                                        \
-        NEXT(int, (int), #name)                                                \
-        if (lasts(fd, &st)) {                                                  \
-            die_if_told();                                                     \
-            tell_mapped(fd, &st);                                              \
-        }                                                                      \
-        int rv = next(fd);                                                     \
-        if (rv == 0) {                                                         \
-            synced(fd, __builtin_return_address(0));                           \
-        }                                                                      \
-        return rv;                                                             \
+#define SYNCING(name)                                                                              \
+    int name(int fd)                                                                               \
+    {                                                                                              \
+        struct stat st;                                                                            \
+        NEXT(int, (int), #name)                                                                    \
+        if (lasts(fd, &st)) {                                                                      \
+            die_if_told();                                                                         \
+            tell_mapped(fd, &st);                                                                  \
+        }                                                                                          \
+        int rv = next(fd);                                                                         \
+        if (rv == 0) {                                                                             \
+            synced(fd, __builtin_return_address(0));                                               \
+        }                                                                                          \
+        return rv;                                                                                 \
     }
 SYNCING(fsync)
 SYNCING(fdatasync)
 
 /* ---- names ---- */
 
-static void named(enum op op, uint64_t inode, int dir, const char *name,
-                  int other_dir, const char *other)
+static void named(enum op op, uint64_t inode, int dir, const char *name, int other_dir,
+                  const char *other)
 {
     if (log_fd >= 0) {
-        put((struct head){.op = op,
-                          .inode = inode,
-                          .folder = folder_of(dir),
-                          .other = folder_of(other_dir)},
+        put(
+            (struct head){
+                .op = op, .inode = inode, .folder = folder_of(dir), .other = folder_of(other_dir)},
             name, other, NULL);
     }
 }
 
-#define NAMING(name, op, parameters, arguments, dir, path, other_dir, other)   \
-    int name parameters                                                        \
-    {                                                                          \
-        NEXT(int, parameters, #name)                                           \
-        int rv = next arguments;                                               \
-        if (rv == 0) {                                                         \
-            named(op, 0, dir, path, other_dir, other);                         \
-        }                                                                      \
-        return rv;                                                             \
+#define NAMING(name, op, parameters, arguments, dir, path, other_dir, other)                       \
+    int name parameters                                                                            \
+    {                                                                                              \
+        NEXT(int, parameters, #name)                                                               \
+        int rv = next arguments;                                                                   \
+        if (rv == 0) {                                                                             \
+            named(op, 0, dir, path, other_dir, other);                                             \
+        }                                                                                          \
+        return rv;                                                                                 \
     }
-NAMING(rename, RENAME, (const char *a, const char *b), (a, b), AT_FDCWD, a,
-       AT_FDCWD, b)
-NAMING(renameat, RENAME, (int d, const char *a, int e, const char *b),
-       (d, a, e, b), d, a, e, b)
+NAMING(rename, RENAME, (const char *a, const char *b), (a, b), AT_FDCWD, a, AT_FDCWD, b)
+NAMING(renameat, RENAME, (int d, const char *a, int e, const char *b), (d, a, e, b), d, a, e, b)
 NAMING(unlink, UNLINK, (const char *a), (a), AT_FDCWD, a, AT_FDCWD, NULL)
-NAMING(unlinkat, UNLINK, (int d, const char *a, int how), (d, a, how), d, a,
-       AT_FDCWD, NULL)
+NAMING(unlinkat, UNLINK, (int d, const char *a, int how), (d, a, how), d, a, AT_FDCWD, NULL)
 
 /* A folder is known by its number once it is opened. */
-NAMING(mkdir, MKDIR, (const char *a, mode_t how), (a, how), AT_FDCWD, a,
-       AT_FDCWD, NULL)
-NAMING(mkdirat, MKDIR, (int d, const char *a, mode_t how), (d, a, how), d, a,
-       AT_FDCWD, NULL)
+NAMING(mkdir, MKDIR, (const char *a, mode_t how), (a, how), AT_FDCWD, a, AT_FDCWD, NULL)
+NAMING(mkdirat, MKDIR, (int d, const char *a, mode_t how), (d, a, how), d, a, AT_FDCWD, NULL)
 
 /* A nameless file gets its name from /proc/self/fd/<number>. */
 int linkat(int d, const char *a, int e, const char *b, int how)
@@ -296,8 +281,7 @@ int linkat(int d, const char *a, int e, const char *b, int how)
     int rv = next(d, a, e, b, how);
     struct stat st;
 
-    if (rv == 0 && strncmp(a, own, sizeof(own) - 1) == 0 &&
-        lasts(atoi(a + sizeof(own) - 1), &st)) {
+    if (rv == 0 && strncmp(a, own, sizeof(own) - 1) == 0 && lasts(atoi(a + sizeof(own) - 1), &st)) {
         named(LINK, st.st_ino, e, b, AT_FDCWD, NULL);
     }
     return rv;
@@ -313,8 +297,7 @@ static void opened(int fd, int dir, const char *path, int flags)
         return;
     }
     if ((flags & O_TMPFILE) == O_TMPFILE) {
-        put((struct head){.op = NAMELESS, .inode = st.st_ino}, NULL, NULL,
-            NULL);
+        put((struct head){.op = NAMELESS, .inode = st.st_ino}, NULL, NULL, NULL);
         return;
     }
     if ((flags & O_CREAT) != 0 || S_ISDIR(st.st_mode)) {
@@ -327,34 +310,32 @@ static void opened(int fd, int dir, const char *path, int flags)
 
 static mode_t mode_of(int flags, va_list list)
 {
-    return (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE
-               ? va_arg(list, mode_t)
-               : 0;
+    return (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE ? va_arg(list, mode_t) : 0;
 }
 
-#define OPENING(name)                                                          \
-    int name(const char *path, int flags, ...)                                 \
-    {                                                                          \
-        NEXT(int, (const char *, int, ...), #name)                             \
-        va_list list;                                                          \
-        va_start(list, flags);                                                 \
-        mode_t how = mode_of(flags, list);                                     \
-        va_end(list);                                                          \
-        int rv = next(path, flags, how);                                       \
-        opened(rv, AT_FDCWD, path, flags);                                     \
-        return rv;                                                             \
+#define OPENING(name)                                                                              \
+    int name(const char *path, int flags, ...)                                                     \
+    {                                                                                              \
+        NEXT(int, (const char *, int, ...), #name)                                                 \
+        va_list list;                                                                              \
+        va_start(list, flags);                                                                     \
+        mode_t how = mode_of(flags, list);                                                         \
+        va_end(list);                                                                              \
+        int rv = next(path, flags, how);                                                           \
+        opened(rv, AT_FDCWD, path, flags);                                                         \
+        return rv;                                                                                 \
     }
-#define OPENING_AT(name)                                                       \
-    int name(int dir, const char *path, int flags, ...)                        \
-    {                                                                          \
-        NEXT(int, (int, const char *, int, ...), #name)                        \
-        va_list list;                                                          \
-        va_start(list, flags);                                                 \
-        mode_t how = mode_of(flags, list);                                     \
-        va_end(list);                                                          \
-        int rv = next(dir, path, flags, how);                                  \
-        opened(rv, dir, path, flags);                                          \
-        return rv;                                                             \
+#define OPENING_AT(name)                                                                           \
+    int name(int dir, const char *path, int flags, ...)                                            \
+    {                                                                                              \
+        NEXT(int, (int, const char *, int, ...), #name)                                            \
+        va_list list;                                                                              \
+        va_start(list, flags);                                                                     \
+        mode_t how = mode_of(flags, list);                                                         \
+        va_end(list);                                                                              \
+        int rv = next(dir, path, flags, how);                                                      \
+        opened(rv, dir, path, flags);                                                              \
+        return rv;                                                                                 \
     }
 OPENING(open)
 OPENING(open64)

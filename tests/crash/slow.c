@@ -46,8 +46,7 @@ static void hold(int fd)
     char held[4096];
     int made = -1;
 
-    if (name == NULL ||
-        strcmp(program_invocation_short_name, "flotilla-agent") != 0 ||
+    if (name == NULL || strcmp(program_invocation_short_name, "flotilla-agent") != 0 ||
         !is_held(name, fd)) {
         return;
     }

@@ -50,14 +50,12 @@ __attribute__((constructor)) static void begin(void)
 {
     const char *name = getenv("FLO_STARVE");
 
-    if (name == NULL ||
-        strcmp(program_invocation_short_name, "flotilla-agent") != 0) {
+    if (name == NULL || strcmp(program_invocation_short_name, "flotilla-agent") != 0) {
         return;
     }
     int fd = open(name, O_RDWR | O_CLOEXEC);
-    void *at = fd < 0 ? MAP_FAILED
-                      : mmap(NULL, sizeof(*told), PROT_READ | PROT_WRITE,
-                             MAP_SHARED, fd, 0);
+    void *at =
+        fd < 0 ? MAP_FAILED : mmap(NULL, sizeof(*told), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (fd >= 0) {
         close(fd);
     }

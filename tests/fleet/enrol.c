@@ -38,14 +38,11 @@ static int token_read(struct flo_err *err)
     }
     text[strcspn(text, " \t\r\n")] = '\0';
     const char *last = strrchr(text, '.');
-    if (last == NULL || strlen(last + 1) != 32 ||
-        strlen(text) >= sizeof(enrolment.token)) {
-        return flo_fail(err, FLO_E_ENROL_TOKEN, "%s holds no enrolment token",
-                        fleet.token_file);
+    if (last == NULL || strlen(last + 1) != 32 || strlen(text) >= sizeof(enrolment.token)) {
+        return flo_fail(err, FLO_E_ENROL_TOKEN, "%s holds no enrolment token", fleet.token_file);
     }
     snprintf(enrolment.token, sizeof(enrolment.token), "%s", text);
-    snprintf(enrolment.fingerprint, sizeof(enrolment.fingerprint), "%s",
-             last + 1);
+    snprintf(enrolment.fingerprint, sizeof(enrolment.fingerprint), "%s", last + 1);
     return 0;
 }
 
@@ -55,15 +52,13 @@ static int key_make(struct flo_err *err)
     struct flo_buf csr = {0};
     int rv = flo_key_generate(&key, err);
 
-    snprintf(fleet.key_file, sizeof(fleet.key_file), "%s/device.key",
-             fleet.folder);
+    snprintf(fleet.key_file, sizeof(fleet.key_file), "%s/device.key", fleet.folder);
     rv = rv < 0 ? rv : flo_key_save(key, fleet.key_file, err);
     rv = rv < 0 ? rv : flo_csr_make(key, "x", &csr, err);
     if (rv == 0) {
         FILE *file = fopen(fleet.key_file, "re");
         json_t *json = json_string(csr.data);
-        fleet.key =
-            file == NULL ? NULL : PEM_read_PrivateKey(file, NULL, NULL, NULL);
+        fleet.key = file == NULL ? NULL : PEM_read_PrivateKey(file, NULL, NULL, NULL);
         enrolment.csr = json_dumps(json, JSON_ENCODE_ANY);
         json_decref(json);
         if (file != NULL) {
@@ -80,12 +75,10 @@ static int key_make(struct flo_err *err)
 
 /* ---- one of them ---- */
 
-static int answer_take(uint32_t index, const struct flo_http_answer *answer,
-                       struct flo_err *err)
+static int answer_take(uint32_t index, const struct flo_http_answer *answer, struct flo_err *err)
 {
     json_t *json;
-    int rv = flo_json_parse(answer->body.data, answer->body.bytes, 1 << 20,
-                            &json, err);
+    int rv = flo_json_parse(answer->body.data, answer->body.bytes, 1 << 20, &json, err);
 
     if (rv < 0) {
         return rv;
@@ -107,10 +100,9 @@ static int answer_take(uint32_t index, const struct flo_http_answer *answer,
 
 static int enrol_one(uint32_t index, struct flo_err *err)
 {
-    const struct flo_http_options options = {
-        .ca_fingerprint = enrolment.fingerprint, .timeout_ms = 60000};
-    struct flo_http_request request = {.method = "POST",
-                                       .answer_bytes_max = 1 << 20};
+    const struct flo_http_options options = {.ca_fingerprint = enrolment.fingerprint,
+                                             .timeout_ms = 60000};
+    struct flo_http_request request = {.method = "POST", .answer_bytes_max = 1 << 20};
     struct flo_http_answer answer = {0};
     struct flo_http *http = NULL;
     struct flo_buf body = {0};
@@ -143,8 +135,7 @@ static void *work(void *unused)
 {
     uint32_t index;
 
-    while ((index = __atomic_fetch_add(&enrolment.next, 1, __ATOMIC_RELAXED)) <
-           sim->device_count) {
+    while ((index = __atomic_fetch_add(&enrolment.next, 1, __ATOMIC_RELAXED)) < sim->device_count) {
         struct flo_err err = {0};
         if (enrol_one(index, &err) < 0) {
             pthread_mutex_lock(&enrolment.mutex);
@@ -170,8 +161,8 @@ static int file_write(const char *path, const char *text, struct flo_err *err)
     return is_written ? 0 : flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path);
 }
 
-static int text_of(const json_t *json, const char *key, char *out,
-                   size_t out_bytes, struct flo_err *err)
+static int text_of(const json_t *json, const char *key, char *out, size_t out_bytes,
+                   struct flo_err *err)
 {
     const char *text = json_string_value(json_object_get(json, key));
 
@@ -187,8 +178,7 @@ static int broker_read(const char *url, struct flo_err *err)
     const char *host = strstr(url, "://");
     const char *port = strrchr(url, ':');
 
-    if (host == NULL || port < host + 3 ||
-        (size_t)(port - host - 3) >= sizeof(fleet.broker_host) ||
+    if (host == NULL || port < host + 3 || (size_t)(port - host - 3) >= sizeof(fleet.broker_host) ||
         strlen(port + 1) >= sizeof(fleet.broker_port)) {
         return flo_fail(err, FLO_E_META_SCHEMA, "broker %s", url);
     }
@@ -208,8 +198,7 @@ static int proof_key_make(struct flo_err *err)
     if (!flo_trust_key_with(sim->controller.trust, FLO_ROLE_ORDER, &order)) {
         return flo_fail(err, FLO_E_META_SCHEMA, "no order key is trusted");
     }
-    if ((rv = flo_public_key_parse(order.pem, strlen(order.pem), &controller,
-                                   err)) < 0 ||
+    if ((rv = flo_public_key_parse(order.pem, strlen(order.pem), &controller, err)) < 0 ||
         (rv = flo_key_load(fleet.key_file, &key, err)) < 0) {
         return rv;
     }
@@ -222,8 +211,7 @@ static int common_read(struct flo_err *err)
     json_t *json;
     char broker[512];
     struct flo_buf trust = {0};
-    int rv = flo_json_parse(enrolment.first.data, enrolment.first.bytes,
-                            1 << 20, &json, err);
+    int rv = flo_json_parse(enrolment.first.data, enrolment.first.bytes, 1 << 20, &json, err);
 
     if (rv < 0) {
         return rv;
@@ -235,15 +223,13 @@ static int common_read(struct flo_err *err)
     snprintf(sim->fleet, sizeof(sim->fleet), "%s", fleet.name);
     if (rv == 0) {
         const char *ca = json_string_value(json_object_get(json, "ca"));
-        snprintf(fleet.ca_file, sizeof(fleet.ca_file), "%s/ca.pem",
-                 fleet.folder);
+        snprintf(fleet.ca_file, sizeof(fleet.ca_file), "%s/ca.pem", fleet.folder);
         ca = ca == NULL ? "" : ca;
         rv = file_write(fleet.ca_file, ca, err);
     }
     if (rv == 0) {
         flo_json_dump(json_object_get(json, "trust"), &trust);
-        rv = flo_trust_parse(trust.data, trust.bytes, &sim->controller.trust,
-                             err);
+        rv = flo_trust_parse(trust.data, trust.bytes, &sim->controller.trust, err);
     }
     rv = rv < 0 ? rv : proof_key_make(err);
     flo_buf_deinit(&trust);
@@ -262,9 +248,8 @@ static int device_take(uint32_t index, struct flo_err *err)
     BIO_free(bio);
     memcpy(sim->devices[index].id, enrolment.ids[index], 37);
     snprintf(path, sizeof(path), "%s/%05u.pem", fleet.folder, index);
-    int rv = device->certificate == NULL
-                 ? flo_fail(err, FLO_E_SIG_FORMAT, "certificate %u", index)
-                 : file_write(path, pem, err);
+    int rv = device->certificate == NULL ? flo_fail(err, FLO_E_SIG_FORMAT, "certificate %u", index)
+                                         : file_write(path, pem, err);
     free(pem);
     return rv;
 }
@@ -272,8 +257,7 @@ static int device_take(uint32_t index, struct flo_err *err)
 int fleet_enrol(double *seconds, struct flo_err *err)
 {
     pthread_t threads[THREADS_MAX];
-    uint32_t count =
-        fleet.enrolling < THREADS_MAX ? fleet.enrolling : THREADS_MAX;
+    uint32_t count = fleet.enrolling < THREADS_MAX ? fleet.enrolling : THREADS_MAX;
     uint64_t begin_us;
     int rv = token_read(err);
 
@@ -281,8 +265,7 @@ int fleet_enrol(double *seconds, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
-    enrolment.certificates =
-        calloc(sim->device_count, sizeof(*enrolment.certificates));
+    enrolment.certificates = calloc(sim->device_count, sizeof(*enrolment.certificates));
     enrolment.ids = calloc(sim->device_count, sizeof(*enrolment.ids));
     begin_us = flo_now_us();
     for (uint32_t i = 0; i < count; i++) {
@@ -296,8 +279,7 @@ int fleet_enrol(double *seconds, struct flo_err *err)
     *seconds = (double)(flo_now_us() - begin_us) / 1e6;
     if (enrolment.failed > 0) {
         *err = enrolment.err;
-        return flo_wrap(err, err->code, "%u of %u enrolments", enrolment.failed,
-                        sim->device_count);
+        return flo_wrap(err, err->code, "%u of %u enrolments", enrolment.failed, sim->device_count);
     }
     rv = common_read(err);
     for (uint32_t i = 0; rv == 0 && i < sim->device_count; i++) {

@@ -34,9 +34,7 @@ static struct {
     struct event *event;
     int wake;
     bool is_over;
-} room = {.mutex = PTHREAD_MUTEX_INITIALIZER,
-          .some = PTHREAD_COND_INITIALIZER,
-          .wake = -1};
+} room = {.mutex = PTHREAD_MUTEX_INITIALIZER, .some = PTHREAD_COND_INITIALIZER, .wake = -1};
 
 static void put(struct list *list, struct ask *ask)
 {
@@ -122,8 +120,8 @@ static int learn(const struct ask *ask, struct flo_err *err)
 {
     struct sim_release *release = &sim->releases[sim->release_count];
     struct flo_release_verified verified = {0};
-    int rv = flo_release_verify(ask->envelope.data, ask->envelope.bytes,
-                                sim->controller.trust, &verified, err);
+    int rv = flo_release_verify(ask->envelope.data, ask->envelope.bytes, sim->controller.trust,
+                                &verified, err);
 
     if (rv < 0) {
         return rv;
@@ -131,18 +129,15 @@ static int learn(const struct ask *ask, struct flo_err *err)
     int place = place_of(verified.release.model);
     if (!flo_digest_equal(&verified.digest, &ask->release)) {
         rv = flo_fail(err, FLO_E_TARGET_HASH, "another release's envelope");
-    } else if (place == SIM_MODELS_MAX ||
-               sim->release_count == SIM_RELEASES_MAX) {
-        rv = flo_fail(err, FLO_E_TARGET_LIMIT, "no place for model %s",
-                      verified.release.model);
+    } else if (place == SIM_MODELS_MAX || sim->release_count == SIM_RELEASES_MAX) {
+        rv = flo_fail(err, FLO_E_TARGET_LIMIT, "no place for model %s", verified.release.model);
     } else {
         *release = (struct sim_release){.model = (uint32_t)place,
                                         .number = verified.release.number,
                                         .floor = verified.release.floor,
                                         .is_published = true};
         release->ref.digest = verified.digest;
-        snprintf(release->ref.model, sizeof(release->ref.model), "%s",
-                 verified.release.model);
+        snprintf(release->ref.model, sizeof(release->ref.model), "%s", verified.release.model);
         snprintf(release->ref.version, sizeof(release->ref.version), "%s",
                  verified.release.version);
         sim->release_count++;
@@ -214,8 +209,7 @@ int fleet_envelopes_open(struct flo_err *err)
     room.wake = flo_wake_open();
     room.event = room.wake < 0
                      ? NULL
-                     : event_new(fleet.base, room.wake, EV_READ | EV_PERSIST,
-                                 on_answers, NULL);
+                     : event_new(fleet.base, room.wake, EV_READ | EV_PERSIST, on_answers, NULL);
     if (room.event == NULL) {
         return flo_fail_errno(err, FLO_E_MEMORY, "eventfd");
     }

@@ -24,8 +24,7 @@ static struct fleet_order *order_of(const char *id, size_t chars)
     if (chars >= sizeof(fleet.orders[0].id)) {
         return NULL;
     }
-    struct fleet_order *order =
-        &fleet.orders[fleet.order_count++ % FLEET_ORDERS_MAX];
+    struct fleet_order *order = &fleet.orders[fleet.order_count++ % FLEET_ORDERS_MAX];
     free(order->at_ms);
     memset(order, 0, sizeof(*order));
     memcpy(order->id, id, chars);
@@ -37,8 +36,7 @@ static struct fleet_order *order_of(const char *id, size_t chars)
 }
 
 /* An answer to an order goes out. */
-void fleet_answered(const struct sim_device *device, const char *text,
-                    size_t bytes)
+void fleet_answered(const struct sim_device *device, const char *text, size_t bytes)
 {
     static const char key[] = "\"order\":\"";
     const char *id = memmem(text, bytes, key, strlen(key));
@@ -48,8 +46,7 @@ void fleet_answered(const struct sim_device *device, const char *text,
     }
     id += strlen(key);
     const char *end = memchr(id, '"', (size_t)(text + bytes - id));
-    struct fleet_order *order =
-        end == NULL ? NULL : order_of(id, (size_t)(end - id));
+    struct fleet_order *order = end == NULL ? NULL : order_of(id, (size_t)(end - id));
     if (order != NULL) {
         order->at_ms[device->index] = flo_wall_ms();
     }
@@ -67,8 +64,7 @@ void fleet_told(const char *event, size_t bytes)
     state += strlen(key);
     for (int i = 0; i < FLO_EXECUTION_COUNT; i++) {
         const char *word = flo_execution_word((enum flo_execution)i);
-        if (strncmp(state, word, strlen(word)) == 0 &&
-            state[strlen(word)] == '"') {
+        if (strncmp(state, word, strlen(word)) == 0 && state[strlen(word)] == '"') {
             fleet.figures.ends[i]++;
         }
     }
@@ -92,16 +88,14 @@ static void order_print(const char *id, uint64_t since_ms)
 
     for (uint32_t i = 0; i < sim->device_count; i++) {
         if (order != NULL && order->at_ms[i] != 0) {
-            sorted[count++] =
-                order->at_ms[i] > since_ms ? order->at_ms[i] - since_ms : 0;
+            sorted[count++] = order->at_ms[i] > since_ms ? order->at_ms[i] - since_ms : 0;
         }
     }
     qsort(sorted, count, sizeof(*sorted), compare);
     printf("{\"order\":\"%s\",\"answered\":%zu", id, count);
     if (count > 0) {
         printf(",\"p50_ms\":%llu,\"p99_ms\":%llu,\"max_ms\":%llu",
-               (unsigned long long)sorted[count / 2],
-               (unsigned long long)sorted[count * 99 / 100],
+               (unsigned long long)sorted[count / 2], (unsigned long long)sorted[count * 99 / 100],
                (unsigned long long)sorted[count - 1]);
     }
     printf("}\n");
@@ -117,12 +111,10 @@ static void events_write(const char *path)
     for (uint32_t i = 0; file != NULL && i < sim->device_count; i++) {
         const struct sim_device *device = &sim->devices[i];
         fprintf(file, "%s %s %llu %llu\n", device->id, device->boot,
-                (unsigned long long)device->sequence,
-                (unsigned long long)device->outbox.acked);
+                (unsigned long long)device->sequence, (unsigned long long)device->outbox.acked);
         waiting += device->sequence - device->outbox.acked;
     }
-    printf("{\"events\":\"%s\",\"waiting\":%llu}\n",
-           file != NULL && fclose(file) == 0 ? path : "",
+    printf("{\"events\":\"%s\",\"waiting\":%llu}\n", file != NULL && fclose(file) == 0 ? path : "",
            (unsigned long long)waiting);
 }
 
@@ -141,31 +133,25 @@ void fleet_figures_print(void)
     }
     printf("{\"devices\":%u,\"running\":%u,\"up\":%u,\"subscribed\":%u,"
            "\"connections\":%llu,\"connections_lost\":%llu,\"refused\":%llu,",
-           sim->device_count, running, f->up, f->subscribed,
-           (unsigned long long)f->connections,
-           (unsigned long long)f->connections_lost,
-           (unsigned long long)f->refused);
+           sim->device_count, running, f->up, f->subscribed, (unsigned long long)f->connections,
+           (unsigned long long)f->connections_lost, (unsigned long long)f->refused);
     printf("\"windows\":{\"made\":%llu,\"sent\":%llu,\"acked\":%llu,"
            "\"dropped\":%llu},\"messages_out\":%llu,\"messages_in\":%llu,"
            "\"bytes_out\":%llu,\"bytes_in\":%llu,\"unacked\":%llu,",
-           (unsigned long long)f->windows_made,
-           (unsigned long long)f->windows_sent,
-           (unsigned long long)f->windows_acked,
-           (unsigned long long)f->windows_dropped,
-           (unsigned long long)f->messages_out,
-           (unsigned long long)f->messages_in, (unsigned long long)f->bytes_out,
-           (unsigned long long)f->bytes_in, (unsigned long long)waiting);
+           (unsigned long long)f->windows_made, (unsigned long long)f->windows_sent,
+           (unsigned long long)f->windows_acked, (unsigned long long)f->windows_dropped,
+           (unsigned long long)f->messages_out, (unsigned long long)f->messages_in,
+           (unsigned long long)f->bytes_out, (unsigned long long)f->bytes_in,
+           (unsigned long long)waiting);
     printf("\"envelopes\":%llu,\"envelopes_failed\":%llu,\"attacks\":%llu,"
            "\"steps\":%llu,\"cpu_s\":%.2f,\"ends\":{",
-           (unsigned long long)f->envelopes,
-           (unsigned long long)f->envelopes_failed,
+           (unsigned long long)f->envelopes, (unsigned long long)f->envelopes_failed,
            (unsigned long long)f->attacks, (unsigned long long)sim->steps,
            (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
                (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
     for (int i = 0; i < FLO_EXECUTION_COUNT; i++) {
         if (f->ends[i] > 0) {
-            printf("%s\"%s\":%llu", comma,
-                   flo_execution_word((enum flo_execution)i),
+            printf("%s\"%s\":%llu", comma, flo_execution_word((enum flo_execution)i),
                    (unsigned long long)f->ends[i]);
             comma = ",";
         }
@@ -196,9 +182,7 @@ static void answer(char *line)
         fleet_figures_print();
     } else if (strcmp(line, "order") == 0) {
         end = rest + strcspn(rest, " ");
-        order_print(rest, *end == '\0'
-                              ? 0
-                              : (*end = '\0', strtoull(end + 1, NULL, 10)));
+        order_print(rest, *end == '\0' ? 0 : (*end = '\0', strtoull(end + 1, NULL, 10)));
     } else if (strcmp(line, "flood") == 0) {
         fleet_flood((uint32_t)strtoul(rest, NULL, 10));
         printf("{\"flood\":%u}\n", fleet.interval_ms);

@@ -116,11 +116,9 @@ FLO_MUST_USE int fleet_enrol(double *seconds, struct flo_err *err);
 FLO_MUST_USE int fleet_links_open(struct flo_err *err);
 void fleet_links_close(void);
 /* Whatever the packet; for those who do not keep the rules. */
-void fleet_link_write(struct sim_device *device, const void *packet,
-                      size_t bytes);
-bool fleet_link_publish(struct sim_device *device, enum flo_topic topic,
-                        const char *name, const void *data, size_t bytes,
-                        bool is_retained);
+void fleet_link_write(struct sim_device *device, const void *packet, size_t bytes);
+bool fleet_link_publish(struct sim_device *device, enum flo_topic topic, const char *name,
+                        const void *data, size_t bytes, bool is_retained);
 
 /* packets.c */
 struct fleet_packet {
@@ -129,19 +127,18 @@ struct fleet_packet {
     size_t body_bytes, bytes; /* bytes: with its head */
 };
 /* 1: one packet; 0: not all of it is there; -1: there never will be. */
-int fleet_packet_read(const uint8_t *data, size_t bytes,
-                      struct fleet_packet *out);
+int fleet_packet_read(const uint8_t *data, size_t bytes, struct fleet_packet *out);
 /* Behind the properties that begin there; NULL: they do not end. */
 const uint8_t *fleet_properties_end(const uint8_t *at, const uint8_t *end);
 /* By the properties of a CONNACK, which begin there. */
 unsigned fleet_receive_maximum(const uint8_t *at, const uint8_t *end);
-void fleet_packet_connect(struct flo_buf *out, const char *id,
-                          const char *will_topic, const char *will);
-void fleet_packet_subscribe(struct flo_buf *out, uint16_t id,
-                            const char *const *filters, size_t count);
+void fleet_packet_connect(struct flo_buf *out, const char *id, const char *will_topic,
+                          const char *will);
+void fleet_packet_subscribe(struct flo_buf *out, uint16_t id, const char *const *filters,
+                            size_t count);
 /* QoS 1. */
-void fleet_packet_publish(struct flo_buf *out, uint16_t id, const char *topic,
-                          const void *data, size_t bytes, bool is_retained);
+void fleet_packet_publish(struct flo_buf *out, uint16_t id, const char *topic, const void *data,
+                          size_t bytes, bool is_retained);
 
 /* envelopes.c */
 FLO_MUST_USE int fleet_envelopes_open(struct flo_err *err);
@@ -159,8 +156,7 @@ void fleet_attack(struct sim_device *device);
 void fleet_flood(uint32_t interval_ms);
 
 /* figures.c */
-void fleet_answered(const struct sim_device *device, const char *text,
-                    size_t bytes);
+void fleet_answered(const struct sim_device *device, const char *text, size_t bytes);
 void fleet_told(const char *event, size_t bytes);
 FLO_MUST_USE int fleet_figures_listen(struct flo_err *err);
 void fleet_figures_print(void);

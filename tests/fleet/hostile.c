@@ -6,8 +6,7 @@
 #define FLOOD 50
 #define LARGE (1u << 20)
 
-static void say(struct sim_device *device, enum flo_topic topic, const char *id,
-                const char *text)
+static void say(struct sim_device *device, enum flo_topic topic, const char *id, const char *text)
 {
     char name[FLO_TOPIC_TEXT];
     struct flo_err err = {0};
@@ -37,13 +36,11 @@ static void flood(struct sim_device *device)
 /* It speaks for its neighbour. */
 static void lie(struct sim_device *device)
 {
-    const struct sim_device *other =
-        &sim->devices[(device->index + 1) % sim->device_count];
+    const struct sim_device *other = &sim->devices[(device->index + 1) % sim->device_count];
     struct flo_buf text = {0};
 
     say(device, FLO_TOPIC_PRESENCE, other->id, "{\"v\":1,\"online\":false}");
-    say(device, FLO_TOPIC_ACK, other->id,
-        "{\"v\":1,\"order\":\"o-0001\",\"outcome\":\"done\"}");
+    say(device, FLO_TOPIC_ACK, other->id, "{\"v\":1,\"order\":\"o-0001\",\"outcome\":\"done\"}");
     flo_buf_printf(&text,
                    "{\"v\":2,\"device\":\"%s\",\"name\":\"%s\",\"rev\":1,"
                    "\"models\":[],\"frozen\":false}",
@@ -77,9 +74,8 @@ static void talk_nonsense(struct sim_device *device)
         "{\"v\":99}",
         "{\"v\":2,\"device\":\"<img src=x onerror=alert(1)>\",\"name\":"
         "\"<b>\",\"rev\":-1,\"models\":{}}"};
-    static const enum flo_topic topics[] = {FLO_TOPIC_EVENT, FLO_TOPIC_REPORTED,
-                                            FLO_TOPIC_ACK, FLO_TOPIC_TELE,
-                                            FLO_TOPIC_PRESENCE};
+    static const enum flo_topic topics[] = {FLO_TOPIC_EVENT, FLO_TOPIC_REPORTED, FLO_TOPIC_ACK,
+                                            FLO_TOPIC_TELE, FLO_TOPIC_PRESENCE};
     size_t topic = sim_below(&device->random, FLO_COUNT(topics));
     size_t text = sim_below(&device->random, FLO_COUNT(texts));
 
@@ -126,13 +122,8 @@ static void break_the_protocol(struct sim_device *device)
 
 void fleet_attack(struct sim_device *device)
 {
-    static void (*const attacks[])(struct sim_device *) = {flood,
-                                                           lie,
-                                                           talk_large,
-                                                           talk_nonsense,
-                                                           talk_of_other_times,
-                                                           rule,
-                                                           break_the_protocol};
+    static void (*const attacks[])(struct sim_device *) = {
+        flood, lie, talk_large, talk_nonsense, talk_of_other_times, rule, break_the_protocol};
 
     if (!fleet_of(device)->link.is_up) {
         return;

@@ -39,8 +39,7 @@ static struct fleet_link *link_of(const struct sim_client *client)
 
 /* ---- messages out ---- */
 
-static void out_free(struct fleet_link *link, struct fleet_out *before,
-                     struct fleet_out *out)
+static void out_free(struct fleet_link *link, struct fleet_out *before, struct fleet_out *out)
 {
     if (before == NULL) {
         link->first = out->next;
@@ -60,8 +59,7 @@ static void pump(struct fleet_link *link)
     if (!link->is_up) {
         return;
     }
-    for (struct fleet_out *out = link->first;
-         out != NULL && link->in_flight < link->in_flight_max;
+    for (struct fleet_out *out = link->first; out != NULL && link->in_flight < link->in_flight_max;
          out = out->next) {
         if (!out->is_sent) {
             out->is_sent = true;
@@ -81,9 +79,8 @@ static uint16_t next_id(struct fleet_link *link)
     return link->last_id;
 }
 
-bool fleet_link_publish(struct sim_device *device, enum flo_topic topic,
-                        const char *name, const void *data, size_t bytes,
-                        bool is_retained)
+bool fleet_link_publish(struct sim_device *device, enum flo_topic topic, const char *name,
+                        const void *data, size_t bytes, bool is_retained)
 {
     struct fleet_link *link = &fleet_of(device)->link;
     struct flo_buf packet = {0};
@@ -104,8 +101,7 @@ bool fleet_link_publish(struct sim_device *device, enum flo_topic topic,
     } else {
         flo_proof_add(&fleet.proof, name, ++fleet.proofs, data, bytes, &proved);
     }
-    fleet_packet_publish(&packet, id, name, proved.data, proved.bytes,
-                         is_retained);
+    fleet_packet_publish(&packet, id, name, proved.data, proved.bytes, is_retained);
     flo_buf_deinit(&proved);
     out = malloc(sizeof(*out) + packet.bytes);
     if (out == NULL || packet.failed) {
@@ -125,8 +121,8 @@ bool fleet_link_publish(struct sim_device *device, enum flo_topic topic,
     return true;
 }
 
-bool sim_client_publish(struct sim_client *client, enum flo_topic topic,
-                        const char *name, const void *data, size_t bytes)
+bool sim_client_publish(struct sim_client *client, enum flo_topic topic, const char *name,
+                        const void *data, size_t bytes)
 {
     struct sim_device *device = &sim->devices[client->device];
 
@@ -135,12 +131,10 @@ bool sim_client_publish(struct sim_client *client, enum flo_topic topic,
     } else if (topic == FLO_TOPIC_EVENT) {
         fleet_told(data, bytes);
     }
-    return fleet_link_publish(device, topic, name, data, bytes,
-                              flo_topic_fact(topic)->is_retained);
+    return fleet_link_publish(device, topic, name, data, bytes, flo_topic_fact(topic)->is_retained);
 }
 
-void fleet_link_write(struct sim_device *device, const void *packet,
-                      size_t bytes)
+void fleet_link_write(struct sim_device *device, const void *packet, size_t bytes)
 {
     struct fleet_link *link = &fleet_of(device)->link;
 
@@ -247,8 +241,7 @@ static void take_spread(struct fleet_link *link, const char *desired)
     }
 }
 
-static void take_publish(struct fleet_link *link,
-                         const struct fleet_packet *packet)
+static void take_publish(struct fleet_link *link, const struct fleet_packet *packet)
 {
     const uint8_t *at = packet->body;
     const uint8_t *end = at + packet->body_bytes;
@@ -275,8 +268,7 @@ static void take_publish(struct fleet_link *link,
         lost(link);
         return;
     }
-    struct sim_message *message =
-        sim_message_new(name, at, (size_t)(end - at), false);
+    struct sim_message *message = sim_message_new(name, at, (size_t)(end - at), false);
     if (message->topic == FLO_TOPIC_DESIRED) {
         take_spread(link, message->data);
     }
@@ -289,8 +281,7 @@ static void take_publish(struct fleet_link *link,
     }
 }
 
-static void take_acknowledgement(struct fleet_link *link, const uint8_t *body,
-                                 size_t bytes)
+static void take_acknowledgement(struct fleet_link *link, const uint8_t *body, size_t bytes)
 {
     struct fleet_out *before = NULL;
     unsigned id = bytes < 2 ? 0 : (unsigned)body[0] << 8 | body[1];
@@ -299,8 +290,7 @@ static void take_acknowledgement(struct fleet_link *link, const uint8_t *body,
         if (out->id == id && out->is_sent) {
             bool is_refused = bytes > 2 && body[2] >= 0x80;
             fleet.figures.refused += is_refused;
-            fleet.figures.windows_acked +=
-                out->topic == FLO_TOPIC_TELE && !is_refused;
+            fleet.figures.windows_acked += out->topic == FLO_TOPIC_TELE && !is_refused;
             out_free(link, before, out);
             break;
         }
@@ -379,8 +369,7 @@ static void on_stream(struct bufferevent *stream, short what, void *context)
         lost(link);
         return;
     }
-    if (flo_topic_build(FLO_TOPIC_PRESENCE, fleet.name, link->device->id, will,
-                        &err) == 0) {
+    if (flo_topic_build(FLO_TOPIC_PRESENCE, fleet.name, link->device->id, will, &err) == 0) {
         fleet_packet_connect(&packet, link->device->id, will, PRESENCE_OFF);
         (void)bufferevent_write(stream, packet.data, packet.bytes);
         flo_buf_deinit(&packet);
@@ -391,8 +380,7 @@ static void on_patience(const struct sim_call *call)
 {
     struct fleet_link *link = &fleet.devices[call->a].link;
 
-    if (link->stream_number == call->b && link->stream != NULL &&
-        !link->is_up) {
+    if (link->stream_number == call->b && link->stream != NULL && !link->is_up) {
         lost(link);
     }
 }
@@ -433,9 +421,9 @@ static void dial(struct fleet_link *link)
 {
     struct sim_call later = {.a = link->device->index};
 
-    link->stream = bufferevent_openssl_socket_new(
-        fleet.base, -1, tls_new(fleet_of(link->device)),
-        BUFFEREVENT_SSL_CONNECTING, BEV_OPT_CLOSE_ON_FREE);
+    link->stream =
+        bufferevent_openssl_socket_new(fleet.base, -1, tls_new(fleet_of(link->device)),
+                                       BUFFEREVENT_SSL_CONNECTING, BEV_OPT_CLOSE_ON_FREE);
     if (link->stream == NULL) {
         abort();
     }
@@ -447,8 +435,8 @@ static void dial(struct fleet_link *link)
     sim_later(CONNECT_MS, later);
     later.fn = on_ping;
     sim_later(PING_MS / 2, later);
-    if (bufferevent_socket_connect(link->stream, (struct sockaddr *)&broker,
-                                   (int)broker_bytes) < 0 &&
+    if (bufferevent_socket_connect(link->stream, (struct sockaddr *)&broker, (int)broker_bytes) <
+            0 &&
         link->stream != NULL) {
         lost(link);
     }
@@ -494,8 +482,7 @@ void sim_client_subscribe(struct sim_client *client)
     int rv = flo_topic_common(fleet.name, names[0], &err);
 
     for (size_t i = 0; i < FLO_COUNT(topics) && rv == 0; i++) {
-        rv = flo_topic_build(topics[i], fleet.name, link->device->id,
-                             names[1 + i], &err);
+        rv = flo_topic_build(topics[i], fleet.name, link->device->id, names[1 + i], &err);
     }
     if (rv < 0) {
         abort();
@@ -504,8 +491,7 @@ void sim_client_subscribe(struct sim_client *client)
         filters[i] = names[i];
     }
     if (link->is_up) {
-        fleet_packet_subscribe(&packet, next_id(link), filters,
-                               FLO_COUNT(filters));
+        fleet_packet_subscribe(&packet, next_id(link), filters, FLO_COUNT(filters));
         fleet_link_write(link->device, packet.data, packet.bytes);
         flo_buf_deinit(&packet);
     }
@@ -536,15 +522,13 @@ int fleet_links_open(struct flo_err *err)
     int rv = getaddrinfo(fleet.broker_host, fleet.broker_port, &hints, &found);
 
     if (rv != 0) {
-        return flo_fail(err, FLO_E_NET_UNREACHABLE, "%s: %s", fleet.broker_host,
-                        gai_strerror(rv));
+        return flo_fail(err, FLO_E_NET_UNREACHABLE, "%s: %s", fleet.broker_host, gai_strerror(rv));
     }
     memcpy(&broker, found->ai_addr, found->ai_addrlen);
     broker_bytes = found->ai_addrlen;
     freeaddrinfo(found);
     fleet.tls = SSL_CTX_new(TLS_client_method());
-    if (fleet.tls == NULL ||
-        SSL_CTX_load_verify_file(fleet.tls, fleet.ca_file) != 1) {
+    if (fleet.tls == NULL || SSL_CTX_load_verify_file(fleet.tls, fleet.ca_file) != 1) {
         return flo_fail(err, FLO_E_NET_TLS, "%s: no authority", fleet.ca_file);
     }
     SSL_CTX_set_verify(fleet.tls, SSL_VERIFY_PEER, NULL);

@@ -14,22 +14,20 @@
 #define DESCRIPTORS 100 /* for all but the devices */
 #define IDLE_MS 1000
 
-struct fleet fleet = {
-    .prefix = "sim", .enrolling = 8, .dial_per_s = 500, .pace = 100};
+struct fleet fleet = {.prefix = "sim", .enrolling = 8, .dial_per_s = 500, .pace = 100};
 static struct sim_world world;
 struct sim_world *sim = &world;
 static uint64_t began_ms;
 
 static int usage(void)
 {
-    fprintf(stderr,
-            "flotilla-sim --controller https://HOST:PORT --token-file PATH\n"
-            "             [--devices N] [--seed N] [--prefix NAME]\n"
-            "             [--scripts slow=50,offline=20,...]\n"
-            "             [--interval MS] [--pace THOUSANDTHS]\n"
-            "             [--enrolling N] [--dial-per-s N] [--unproved 1] "
-            "[--trace]\n"
-            "Scripts are shares of a thousand devices:");
+    fprintf(stderr, "flotilla-sim --controller https://HOST:PORT --token-file PATH\n"
+                    "             [--devices N] [--seed N] [--prefix NAME]\n"
+                    "             [--scripts slow=50,offline=20,...]\n"
+                    "             [--interval MS] [--pace THOUSANDTHS]\n"
+                    "             [--enrolling N] [--dial-per-s N] [--unproved 1] "
+                    "[--trace]\n"
+                    "Scripts are shares of a thousand devices:");
     for (int i = 0; i < FLEET_SCRIPTS; i++) {
         fprintf(stderr, " %s", fleet_script_word((enum fleet_script)i));
     }
@@ -187,8 +185,8 @@ static int open_all(struct flo_err *err)
     rv = rv < 0 ? rv : fleet_envelopes_open(err);
     rv = rv < 0 ? rv : fleet_figures_listen(err);
     if (rv == 0) {
-        printf("{\"enrolled\":%u,\"seconds\":%.3f,\"per_s\":%.1f}\n",
-               sim->device_count, seconds, sim->device_count / seconds);
+        printf("{\"enrolled\":%u,\"seconds\":%.3f,\"per_s\":%.1f}\n", sim->device_count, seconds,
+               sim->device_count / seconds);
         fflush(stdout);
         devices_begin();
     }
@@ -255,8 +253,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s: %s\n", flo_error_id(err.code), err.what);
     }
     if (sim->has_failed) {
-        fprintf(stderr, "%s violated: %s\n", sim_rule_word(sim->rule),
-                sim->what);
+        fprintf(stderr, "%s violated: %s\n", sim_rule_word(sim->rule), sim->what);
     }
     close_all();
     folder_remove();

@@ -28,8 +28,7 @@ static int varint_read(const uint8_t *data, size_t bytes, uint32_t *out)
     return -1;
 }
 
-int fleet_packet_read(const uint8_t *data, size_t bytes,
-                      struct fleet_packet *out)
+int fleet_packet_read(const uint8_t *data, size_t bytes, struct fleet_packet *out)
 {
     uint32_t body_bytes;
     int head = bytes < 2 ? 0 : varint_read(data + 1, bytes - 1, &body_bytes);
@@ -147,16 +146,15 @@ static void add_head(struct flo_buf *out, unsigned kind, size_t body_bytes)
     } while (body_bytes > 0);
 }
 
-void fleet_packet_connect(struct flo_buf *out, const char *id,
-                          const char *will_topic, const char *will)
+void fleet_packet_connect(struct flo_buf *out, const char *id, const char *will_topic,
+                          const char *will)
 {
     /* will: retained, QoS 1; a new session; the certificate says who it is */
     static const unsigned flags = 0x20 | 0x08 | 0x04 | 0x02;
     static const unsigned properties = 5 + 3;
 
     add_head(out, 0x10,
-             10 + 1 + properties + 2 + strlen(id) + 1 + 2 + strlen(will_topic) +
-                 2 + strlen(will));
+             10 + 1 + properties + 2 + strlen(id) + 1 + 2 + strlen(will_topic) + 2 + strlen(will));
     add_text(out, "MQTT");
     add_8(out, 5);
     add_8(out, flags);
@@ -172,8 +170,8 @@ void fleet_packet_connect(struct flo_buf *out, const char *id,
     add_text(out, will);
 }
 
-void fleet_packet_subscribe(struct flo_buf *out, uint16_t id,
-                            const char *const *filters, size_t count)
+void fleet_packet_subscribe(struct flo_buf *out, uint16_t id, const char *const *filters,
+                            size_t count)
 {
     size_t bytes = 3;
 
@@ -189,11 +187,10 @@ void fleet_packet_subscribe(struct flo_buf *out, uint16_t id,
     }
 }
 
-void fleet_packet_publish(struct flo_buf *out, uint16_t id, const char *topic,
-                          const void *data, size_t bytes, bool is_retained)
+void fleet_packet_publish(struct flo_buf *out, uint16_t id, const char *topic, const void *data,
+                          size_t bytes, bool is_retained)
 {
-    add_head(out, 0x32 | (is_retained ? 1 : 0),
-             2 + strlen(topic) + 2 + 1 + bytes);
+    add_head(out, 0x32 | (is_retained ? 1 : 0), 2 + strlen(topic) + 2 + 1 + bytes);
     add_text(out, topic);
     add_16(out, id);
     add_8(out, 0);

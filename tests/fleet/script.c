@@ -21,8 +21,7 @@ bool fleet_scripts_read(const char *text)
     char *rest;
 
     snprintf(copy, sizeof(copy), "%s", text);
-    for (char *word = strtok_r(copy, ",", &rest); word != NULL;
-         word = strtok_r(NULL, ",", &rest)) {
+    for (char *word = strtok_r(copy, ",", &rest); word != NULL; word = strtok_r(NULL, ",", &rest)) {
         char *equals = strchr(word, '=');
         unsigned i = 0;
         if (equals == NULL) {
@@ -42,11 +41,9 @@ bool fleet_scripts_read(const char *text)
 
 static void on_script(const struct sim_call *call);
 
-static void again(const struct sim_device *device, uint64_t in_ms,
-                  uint64_t step)
+static void again(const struct sim_device *device, uint64_t in_ms, uint64_t step)
 {
-    sim_later(in_ms, (struct sim_call){
-                         .fn = on_script, .a = device->index, .b = step});
+    sim_later(in_ms, (struct sim_call){.fn = on_script, .a = device->index, .b = step});
 }
 
 static void crash(struct sim_device *device, uint64_t step)

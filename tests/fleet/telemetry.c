@@ -9,15 +9,13 @@
 /* Counters and histograms, made once: what counts is their size. */
 static struct flo_buf shapes[SHAPES];
 
-static void add_histogram(struct flo_buf *out, const char *name,
-                          uint64_t typical, size_t requests)
+static void add_histogram(struct flo_buf *out, const char *name, uint64_t typical, size_t requests)
 {
     struct sim_random random = sim_random_of(requests, name);
     struct flo_histogram histogram = {0};
 
     for (size_t i = 0; i < requests; i++) {
-        flo_histogram_add(&histogram,
-                          typical * sim_between(&random, 80, 120) / 100);
+        flo_histogram_add(&histogram, typical * sim_between(&random, 80, 120) / 100);
     }
     flo_buf_printf(out, "\"%s\":\"", name);
     flo_histogram_encode(&histogram, out);
@@ -47,8 +45,7 @@ static void shapes_make(void)
 static void add_release(struct flo_buf *out, const struct sim_device *device)
 {
     for (uint32_t i = 0; i < sim->model_count; i++) {
-        const struct flo_release_ref *current =
-            &device->agent.models[i].slots.current;
+        const struct flo_release_ref *current = &device->agent.models[i].slots.current;
         char digest[FLO_DIGEST_TEXT];
         if (!flo_digest_is_zero(&current->digest)) {
             flo_digest_text(&current->digest, digest);
@@ -64,18 +61,16 @@ static void add_release(struct flo_buf *out, const struct sim_device *device)
 static void window_send(struct sim_device *device, uint32_t interval_ms)
 {
     struct fleet_device *it = fleet_of(device);
-    const struct flo_buf *shape =
-        &shapes[(device->index + it->windows) % SHAPES];
+    const struct flo_buf *shape = &shapes[(device->index + it->windows) % SHAPES];
     struct flo_buf text = {0};
     char name[FLO_TOPIC_TEXT];
     struct flo_err err = {0};
 
-    if (!it->link.is_up || flo_topic_build(FLO_TOPIC_TELE, fleet.name,
-                                           device->id, name, &err) < 0) {
+    if (!it->link.is_up ||
+        flo_topic_build(FLO_TOPIC_TELE, fleet.name, device->id, name, &err) < 0) {
         return;
     }
-    flo_buf_printf(&text,
-                   "{\"v\":1,\"seq\":%llu,\"at_ms\":%llu,\"window_ms\":%u,",
+    flo_buf_printf(&text, "{\"v\":1,\"seq\":%llu,\"at_ms\":%llu,\"window_ms\":%u,",
                    (unsigned long long)++it->windows,
                    (unsigned long long)sim_device_wall_ms(device), interval_ms);
     add_release(&text, device);
@@ -86,8 +81,7 @@ static void window_send(struct sim_device *device, uint32_t interval_ms)
                    "\"disk_free_bytes\":8000000000,\"queue\":0}}",
                    (unsigned long long)(7000000 + it->windows));
     fleet.figures.windows_made++;
-    (void)fleet_link_publish(device, FLO_TOPIC_TELE, name, text.data,
-                             text.bytes, false);
+    (void)fleet_link_publish(device, FLO_TOPIC_TELE, name, text.data, text.bytes, false);
     flo_buf_deinit(&text);
 }
 
@@ -118,8 +112,6 @@ void fleet_flood(uint32_t interval_ms)
     for (uint32_t i = 0; interval_ms > 0 && i < sim->device_count; i++) {
         uint64_t in_ms = (uint64_t)interval_ms * i / sim->device_count;
         fleet.devices[i].flood = fleet.flood;
-        sim_later(in_ms, (struct sim_call){.fn = on_window,
-                                           .a = i,
-                                           .b = sim->now_ms + in_ms});
+        sim_later(in_ms, (struct sim_call){.fn = on_window, .a = i, .b = sim->now_ms + in_ms});
     }
 }

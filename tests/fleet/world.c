@@ -18,8 +18,7 @@ const char *sim_name(const struct sim_device *device)
     static unsigned next;
     char *name = names[next++ % 4];
 
-    snprintf(name, sizeof(names[0]), "%s-%05u", fleet.prefix,
-             device->index + 1);
+    snprintf(name, sizeof(names[0]), "%s-%05u", fleet.prefix, device->index + 1);
     return name;
 }
 
@@ -30,8 +29,7 @@ void sim_trace(const char *who, const char *format, ...)
     if (!sim->is_traced) {
         return;
     }
-    fprintf(stderr, "[%6llu.%03llu] %-10s ",
-            (unsigned long long)sim->now_ms / 1000,
+    fprintf(stderr, "[%6llu.%03llu] %-10s ", (unsigned long long)sim->now_ms / 1000,
             (unsigned long long)sim->now_ms % 1000, who);
     va_start(arguments, format);
     vfprintf(stderr, format, arguments);
@@ -48,14 +46,13 @@ void sim_trust_fetch(struct sim_device *device)
 bool sim_trust_forbids(const struct flo_trust *trust, const char *model,
                        const struct flo_digest *release, uint64_t number)
 {
-    return flo_trust_is_release_revoked(trust, release) ||
-           number < flo_trust_floor(trust, model);
+    return flo_trust_is_release_revoked(trust, release) || number < flo_trust_floor(trust, model);
 }
 
 /* ---- messages ---- */
 
-struct sim_message *sim_message_new(const char *topic, const void *data,
-                                    size_t bytes, bool is_retained)
+struct sim_message *sim_message_new(const char *topic, const void *data, size_t bytes,
+                                    bool is_retained)
 {
     struct sim_message *message = malloc(sizeof(*message) + bytes + 1);
     char key[FLO_NAME_MAX + 1];

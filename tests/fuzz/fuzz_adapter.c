@@ -18,15 +18,14 @@ static struct flo_engine *base(void)
         .adapter_bytes = 4u << 20,
     };
 
-    if (engine == NULL && flo_engine_open("tests/models/tiny-v1.Q4_1.gguf",
-                                          &options, &engine, NULL) < 0) {
+    if (engine == NULL &&
+        flo_engine_open("tests/models/tiny-v1.Q4_1.gguf", &options, &engine, NULL) < 0) {
         engine = NULL;
     }
     return engine;
 }
 
-static void compute(struct flo_engine *engine,
-                    const struct flo_adapter *adapter)
+static void compute(struct flo_engine *engine, const struct flo_adapter *adapter)
 {
     static const int32_t tokens[] = {0, 1, 0};
     struct flo_session *session = NULL;
@@ -44,8 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     struct flo_adapter *adapter = NULL;
     int fd = memfd_create("adapter", MFD_CLOEXEC);
 
-    if (engine != NULL && fd >= 0 &&
-        flo_fd_write_all(fd, data, bytes, NULL) == 0 &&
+    if (engine != NULL && fd >= 0 && flo_fd_write_all(fd, data, bytes, NULL) == 0 &&
         flo_adapter_open_fd(engine, fd, &adapter, NULL) == 0) {
         compute(engine, adapter);
     }

@@ -48,8 +48,7 @@ static void name_of(uint32_t model, char out[FLO_NAME_MAX + 1])
     out[FLO_NAME_MAX] = '\0';
 }
 
-static void release_of(uint32_t model, uint8_t number,
-                       struct flo_release_ref *out)
+static void release_of(uint32_t model, uint8_t number, struct flo_release_ref *out)
 {
     memset(out, 0, sizeof(*out));
     out->digest.bytes[0] = number & 7;
@@ -86,8 +85,7 @@ static void order_of(const struct flo_agent_execution *execution, uint8_t flags,
     out->seq = execution->seq;
     out->from_count = (flags & 4) ? FLO_ORDER_FROM_MAX : 1;
     for (uint32_t i = 0; i < out->from_count; i++) {
-        out->from[i].bytes[0] =
-            (uint8_t)((execution->release.digest.bytes[0] + i) & 7);
+        out->from[i].bytes[0] = (uint8_t)((execution->release.digest.bytes[0] + i) & 7);
         out->from[i].bytes[2] = execution->release.digest.bytes[2];
         out->from[i].bytes[1] = (uint8_t)(i / 8);
     }
@@ -100,8 +98,7 @@ static void order_of(const struct flo_agent_execution *execution, uint8_t flags,
 
 /* The model of the execution, and another one that serves. */
 static void boot_of(uint8_t flags, struct flo_agent_execution *open,
-                    struct flo_agent_booted booted[2],
-                    struct flo_agent_event *event)
+                    struct flo_agent_booted booted[2], struct flo_agent_event *event)
 {
     uint32_t model = event->model;
     struct flo_agent_slots *slots = &booted[0].slots;
@@ -143,8 +140,7 @@ static void step(struct flo_agent *agent, const struct flo_agent_event *event)
     flo_agent_step(agent, event, &actions);
     for (uint32_t i = 0; i < MODELS && agent->is_booted; i++) {
         const struct flo_agent_model *model = &agent->models[i];
-        if (model->live >= 0 &&
-            model->engines[model->live].state != FLO_ENGINE_READY) {
+        if (model->live >= 0 && model->engines[model->live].state != FLO_ENGINE_READY) {
             abort();
         }
     }
@@ -182,8 +178,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         struct flo_agent_booted booted[2] = {{0}};
         uint8_t flags;
 
-        event.kind =
-            (enum flo_agent_event_kind)(byte(&in) % FLO_AGENT_EVENT_COUNT);
+        event.kind = (enum flo_agent_event_kind)(byte(&in) % FLO_AGENT_EVENT_COUNT);
         flags = byte(&in);
         now += (uint64_t)byte(&in) * byte(&in);
         event.now_ms = now;

@@ -11,9 +11,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
-#define TOOLS                                                                  \
-    "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"tools\":[{"       \
-    "\"type\":\"function\",\"function\":{\"name\":\"f\"}},{\"type\":"          \
+#define TOOLS                                                                                      \
+    "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"tools\":[{"                           \
+    "\"type\":\"function\",\"function\":{\"name\":\"f\"}},{\"type\":"                              \
     "\"function\",\"function\":{\"name\":\"g\"}}]"
 
 #define COLLECTED 128 /* from this first byte on */
@@ -89,9 +89,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         abort();
     }
     if (rv == 0) {
-        rv = is_collected
-                 ? let_go(request, &err)
-                 : flo_answer_done(request, &(struct flo_wire_done){0}, &err);
+        rv = is_collected ? let_go(request, &err)
+                          : flo_answer_done(request, &(struct flo_wire_done){0}, &err);
     }
     if (rv < 0) {
         flo_answer_fail(request, &err);
@@ -100,8 +99,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         abort();
     }
     /* A model may write U+0000, which not every reader takes. */
-    if (!request->params.is_stream &&
-        !flo_json_check(memory.body.data, memory.body.bytes)) {
+    if (!request->params.is_stream && !flo_json_check(memory.body.data, memory.body.bytes)) {
         abort();
     }
     flo_request_free(request);

@@ -11,8 +11,7 @@ static void must_be_json(struct flo_wire_text text)
 {
     json_t *json = NULL;
 
-    if (text.bytes > 0 &&
-        flo_json_parse(text.data, text.bytes, text.bytes, &json, NULL) < 0) {
+    if (text.bytes > 0 && flo_json_parse(text.data, text.bytes, text.bytes, &json, NULL) < 0) {
         abort();
     }
     json_decref(json);
@@ -45,8 +44,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
             if (memory.status < 400 || memory.body.bytes == 0) {
                 abort();
             }
-            must_be_json(
-                (struct flo_wire_text){memory.body.data, memory.body.bytes});
+            must_be_json((struct flo_wire_text){memory.body.data, memory.body.bytes});
         } else {
             look_at(&request->params.message.generate);
             flo_request_free(request);

@@ -24,16 +24,14 @@ static const struct flo_flag own[] = {
     {"text", "TEXT", "a text", FLO_TEXT(struct line, text)},
     {"on", NULL, "a switch", FLO_SWITCH(struct line, is_on)},
     {"number", "N", "a number", FLO_U64(struct line, number)},
-    {"small", "N", "a small one", FLO_U32(struct line, small), .min = 1,
-     .max = 9},
+    {"small", "N", "a small one", FLO_U32(struct line, small), .min = 1, .max = 9},
     {"time", "DURATION", "a time", FLO_MS(struct line, ms), .max = 1000},
     {"n", "N", "one letter", FLO_ASKED},
     FLO_FLAGS_END,
 };
-static const struct flo_verb
-    list = {"a list", "", "lists", {own}, .state = &line},
-    make = {"a make", "X [Y] Z...", "makes", {own}, .state = &line},
-    one = {"one", "ID | --all", "alone", {own}, .state = &line};
+static const struct flo_verb list = {"a list", "", "lists", {own}, .state = &line},
+                             make = {"a make", "X [Y] Z...", "makes", {own}, .state = &line},
+                             one = {"one", "ID | --all", "alone", {own}, .state = &line};
 static const struct flo_verb *const verbs[] = {&list, &make, &one};
 static const char *const aliases[][2] = {{"ls", "list"}, {NULL, NULL}};
 static const char *const elsewhere[] = {"gone", NULL};
@@ -46,16 +44,16 @@ static void look(const struct flo_args_program *program, int argc, char **argv)
 
     memset(&line, 0, sizeof(line));
     int rv = flo_args_read(program, argc, argv, &args, &help, &err);
-    if (rv < 0 && (rv != FLO_E_USAGE || err.code != rv || err.what[0] == '\0' ||
-                   err.fix[0] == '\0')) {
+    if (rv < 0 &&
+        (rv != FLO_E_USAGE || err.code != rv || err.what[0] == '\0' || err.fix[0] == '\0')) {
         abort();
     }
     if (rv == 0 && help.bytes == 0) {
         size_t min, max;
 
         flo_args_words(args->verb->usage, &min, &max);
-        if (args != &line.args || args->word_count < min ||
-            args->word_count > max || line.small > 9 || line.ms > 1000) {
+        if (args != &line.args || args->word_count < min || args->word_count > max ||
+            line.small > 9 || line.ms > 1000) {
             abort();
         }
     }

@@ -16,8 +16,8 @@ static void must(bool is_true)
 }
 
 /* An answer is read back as it was. */
-static void answer(const struct flo_batch_reader *from,
-                   const struct flo_batch_line *line, const char *what)
+static void answer(const struct flo_batch_reader *from, const struct flo_batch_line *line,
+                   const char *what)
 {
     const struct flo_batch_answer answer = {.batch = "",
                                             .number = from->number,
@@ -25,8 +25,7 @@ static void answer(const struct flo_batch_reader *from,
                                             .status = 200,
                                             .body = line->body.data,
                                             .bytes = line->body.bytes,
-                                            .code = what != NULL ? "rest.schema"
-                                                                 : NULL,
+                                            .code = what != NULL ? "rest.schema" : NULL,
                                             .what = what};
     struct flo_batch_reader reader = {.bytes_max = 1u << 22};
     struct flo_batch_answered seen;
@@ -76,8 +75,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     size_t piece = 1 + data[0];
     for (size_t at = 1; at < bytes;) {
         size_t n = bytes - at < piece ? bytes - at : piece;
-        size_t took =
-            flo_batch_reader_take(&reader, (const char *)data + at, n);
+        size_t took = flo_batch_reader_take(&reader, (const char *)data + at, n);
         must(took > 0 && took <= n);
         at += took;
         must(reader.offset == at - 1 && reader.line.bytes <= 4096);

@@ -8,8 +8,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
-static int keep(void *context, const char *data, size_t bytes,
-                struct flo_err *err)
+static int keep(void *context, const char *data, size_t bytes, struct flo_err *err)
 {
     (void)err;
     flo_buf_add(context, data, bytes);
@@ -22,8 +21,7 @@ struct seen {
     struct flo_buf file;
 };
 
-static void feed(const char *type, const char *body, size_t bytes, size_t piece,
-                 struct seen *seen)
+static void feed(const char *type, const char *body, size_t bytes, size_t piece, struct seen *seen)
 {
     struct flo_batch_form form = {.take = keep, .context = &seen->file};
     struct flo_err err = {0};
@@ -51,16 +49,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     }
     size_t head = (size_t)(end - (const char *)data) - 1;
     size_t left = bytes - head - 2;
-    snprintf(type, sizeof(type), "%.*s", (int)(head < 199 ? head : 199),
-             (const char *)data + 1);
+    snprintf(type, sizeof(type), "%.*s", (int)(head < 199 ? head : 199), (const char *)data + 1);
     feed(type, end + 1, left, left + 1, &whole);
     feed(type, end + 1, left, 1 + (size_t)data[0], &parts);
     if ((whole.rv == 0) != (parts.rv == 0) ||
-        (whole.rv == 0 && (whole.file.bytes != parts.file.bytes ||
-                           whole.lifetime_s != parts.lifetime_s ||
-                           memcmp(whole.file.bytes > 0 ? whole.file.data : "",
-                                  parts.file.bytes > 0 ? parts.file.data : "",
-                                  whole.file.bytes) != 0))) {
+        (whole.rv == 0 &&
+         (whole.file.bytes != parts.file.bytes || whole.lifetime_s != parts.lifetime_s ||
+          memcmp(whole.file.bytes > 0 ? whole.file.data : "",
+                 parts.file.bytes > 0 ? parts.file.data : "", whole.file.bytes) != 0))) {
         abort();
     }
     flo_buf_deinit(&whole.file);

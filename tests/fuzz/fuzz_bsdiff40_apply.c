@@ -16,8 +16,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
-static int on_data(void *context, const void *data, size_t bytes,
-                   struct flo_err *err)
+static int on_data(void *context, const void *data, size_t bytes, struct flo_err *err)
 {
     (void)data;
     (void)err;
@@ -39,8 +38,8 @@ static void pack(struct flo_buf *out, const uint8_t *data, size_t bytes)
     char *source = malloc(bytes + 1);
 
     memcpy(source, data, bytes);
-    if (BZ2_bzBuffToBuffCompress(packed, &packed_bytes, source, (unsigned)bytes,
-                                 1, 0, 0) == BZ_OK) {
+    if (BZ2_bzBuffToBuffCompress(packed, &packed_bytes, source, (unsigned)bytes, 1, 0, 0) ==
+        BZ_OK) {
         flo_buf_add(out, packed, packed_bytes);
     }
     free(source);
@@ -102,8 +101,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     write_file(patch_fd, patch.data == NULL ? "" : patch.data, patch.bytes);
     flo_buf_deinit(&patch);
     uint64_t new_bytes = 6200;
-    if (flo_delta_inspect(patch_fd, &facts, NULL) == 0 &&
-        facts.new_bytes <= NEW_BYTES_MAX) {
+    if (flo_delta_inspect(patch_fd, &facts, NULL) == 0 && facts.new_bytes <= NEW_BYTES_MAX) {
         new_bytes = facts.new_bytes;
     }
     const struct flo_delta_job job = {.codec = FLO_CODEC_BSDIFF40,

@@ -11,8 +11,7 @@
 
 #include "base/host/crypto.h"
 
-#define HELLO                                                                  \
-    "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+#define HELLO "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
@@ -27,8 +26,7 @@ static struct flo_trust *trust;
 static struct flo_buf document; /* a tar entry */
 static struct flo_buf two;      /* tar entries */
 
-static void add_entry(struct flo_buf *out, const struct flo_key *key,
-                      const char *name, int number)
+static void add_entry(struct flo_buf *out, const struct flo_key *key, const char *name, int number)
 {
     struct flo_buf envelope = {0};
     char text[1024];
@@ -75,8 +73,7 @@ static void make_documents(void)
     flo_key_free(key);
 }
 
-static int on_data(void *context, const void *data, size_t bytes,
-                   struct flo_err *err)
+static int on_data(void *context, const void *data, size_t bytes, struct flo_err *err)
 {
     (void)data;
     (void)err;
@@ -105,13 +102,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
             abort();
         }
     }
-    if (pwrite(fd, data + 1, bytes - 1, (off_t)before) !=
-        (ssize_t)(bytes - 1)) {
+    if (pwrite(fd, data + 1, bytes - 1, (off_t)before) != (ssize_t)(bytes - 1)) {
         abort();
     }
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    const struct flo_bundle_handlers handlers = {.context = &written,
-                                                 .on_data = on_data};
+    const struct flo_bundle_handlers handlers = {.context = &written, .on_data = on_data};
     int rv = flo_bundle_read(path, trust, &handlers, NULL, NULL);
     if (written > 5 || (rv == 0 && written != 5)) {
         abort(); /* only the five bytes that a release names */

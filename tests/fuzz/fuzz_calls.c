@@ -21,18 +21,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
 /* Units that no reader gets halves of: characters and control tokens; so a
  * byte becomes one of these, or a text of the form. */
-static void add_unit(const struct flo_call_form *form, uint8_t byte,
-                     struct flo_buf *out)
+static void add_unit(const struct flo_call_form *form, uint8_t byte, struct flo_buf *out)
 {
     const struct flo_form_text *const texts[] = {
-        &form->open,         &form->mid,           &form->next,
-        &form->close,        &form->field_open,    &form->equals,
-        &form->field_close,  &form->separator,     &form->quote,
-        &form->thought_open, &form->thought_close, &form->channel,
-        &form->body,         &form->channel_open,  &form->channel_mid};
-    static const char *const words[] = {
-        "get",           "get_now",    "city", "days",
-        "{\"city\": \"", "\"days\": ", "é",    "{}"};
+        &form->open,       &form->mid,          &form->next,          &form->close,
+        &form->field_open, &form->equals,       &form->field_close,   &form->separator,
+        &form->quote,      &form->thought_open, &form->thought_close, &form->channel,
+        &form->body,       &form->channel_open, &form->channel_mid};
+    static const char *const words[] = {"get",           "get_now",    "city", "days",
+                                        "{\"city\": \"", "\"days\": ", "é",    "{}"};
 
     if (byte < 0x80) {
         flo_buf_add(out, &byte, 1);
@@ -54,8 +51,7 @@ struct told {
     int last;
 };
 
-static void take_part(void *context, enum flo_part_kind part, const char *text,
-                      size_t bytes)
+static void take_part(void *context, enum flo_part_kind part, const char *text, size_t bytes)
 {
     struct told *told = context;
     char kind = (char)('a' + part);
@@ -73,17 +69,15 @@ static void take_part(void *context, enum flo_part_kind part, const char *text,
     }
 }
 
-static void read_answer(const struct flo_call_form *form,
-                        const struct flo_tool_list *tools, bool in_thought,
-                        const struct flo_buf *answer, bool is_cut,
+static void read_answer(const struct flo_call_form *form, const struct flo_tool_list *tools,
+                        bool in_thought, const struct flo_buf *answer, bool is_cut,
                         struct told *told)
 {
     struct flo_call_reader *reader = NULL;
     size_t from = 0;
 
     told->last = -1;
-    must(flo_call_reader_open(form, tools, in_thought, take_part, told, &reader,
-                              NULL) == 0);
+    must(flo_call_reader_open(form, tools, in_thought, take_part, told, &reader, NULL) == 0);
     for (size_t to = 1; is_cut && to < answer->bytes; to++) {
         if (flo_control_whole(answer->data + from, to - from) == to - from) {
             flo_call_reader_add(reader, answer->data + from, to - from);
@@ -109,14 +103,12 @@ static void deinit(struct told *told)
 
 static bool is_json(const struct flo_buf *text)
 {
-    return text->bytes > 0 && text->data[0] == '{' &&
-           flo_json_check(text->data, text->bytes);
+    return text->bytes > 0 && text->data[0] == '{' && flo_json_check(text->data, text->bytes);
 }
 
 /* Units go to the grammar up to the first one that it refuses, which no model
  * would write.  True: the calls have come to an end. */
-static bool keep_allowed(struct flo_lazy *lazy, struct flo_matcher *matcher,
-                         struct flo_buf *answer)
+static bool keep_allowed(struct flo_lazy *lazy, struct flo_matcher *matcher, struct flo_buf *answer)
 {
     uint32_t state = flo_matcher_start(matcher);
     size_t from = 0;
@@ -129,9 +121,8 @@ static bool keep_allowed(struct flo_lazy *lazy, struct flo_matcher *matcher,
         if (flo_control_whole(unit, count) != count) {
             continue;
         }
-        bool fits = lazy->sleeps
-                        ? flo_lazy_take(lazy, matcher, &state, unit, count)
-                        : flo_matcher_walk(matcher, &state, unit, count);
+        bool fits = lazy->sleeps ? flo_lazy_take(lazy, matcher, &state, unit, count)
+                                 : flo_matcher_walk(matcher, &state, unit, count);
         if (!fits) {
             break;
         }
@@ -141,9 +132,8 @@ static bool keep_allowed(struct flo_lazy *lazy, struct flo_matcher *matcher,
     return !lazy->sleeps && matcher->states[state].may_end;
 }
 
-static void check_allowed(const struct flo_call_form *form,
-                          struct flo_matcher *matcher, struct flo_lazy *lazy,
-                          struct flo_buf *answer)
+static void check_allowed(const struct flo_call_form *form, struct flo_matcher *matcher,
+                          struct flo_lazy *lazy, struct flo_buf *answer)
 {
     struct told told = {0};
     bool is_whole = keep_allowed(lazy, matcher, answer);
@@ -170,12 +160,10 @@ static void open_world(struct world *w)
     must(flo_tools_open(&w->tools, TOOLS, sizeof(TOOLS) - 1, 4096, NULL) == 0 &&
          flo_tool_list_make(&w->lazy.tools, &w->tools, NULL) == 0);
     for (size_t i = 0; i < FLO_COUNT(forms); i++) {
-        const struct flo_call_choice choice = {
-            .may_blank = !flo_form_has_channels(forms[i])};
+        const struct flo_call_choice choice = {.may_blank = !flo_form_has_channels(forms[i])};
         struct flo_program *program = NULL;
 
-        must(flo_calls_compile(&w->tools, forms[i], &choice, &program, NULL) ==
-                 0 &&
+        must(flo_calls_compile(&w->tools, forms[i], &choice, &program, NULL) == 0 &&
              flo_matcher_open(program, &none, 64, &w->matchers[i], NULL) == 0);
     }
 }
@@ -198,21 +186,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     w.lazy.form = forms[which];
     w.lazy.in_thought = (data[1] & 2) != 0;
     w.lazy.is_required = (data[1] & 4) != 0;
-    w.lazy.starts_asleep = !w.lazy.is_required || w.lazy.in_thought ||
-                           flo_form_has_channels(forms[which]);
+    w.lazy.starts_asleep =
+        !w.lazy.is_required || w.lazy.in_thought || flo_form_has_channels(forms[which]);
     flo_buf_add(&answer, "", 0);
     for (size_t i = 2; i < bytes && !answer.failed; i++) {
         add_unit(forms[which], data[i], &answer);
     }
     if (!answer.failed && answer.bytes > 0) {
         const struct flo_tool_list *tools = has_tools ? &w.lazy.tools : NULL;
-        read_answer(forms[which], tools, w.lazy.in_thought, &answer, false,
-                    &whole);
-        read_answer(forms[which], tools, w.lazy.in_thought, &answer, true,
-                    &cut);
+        read_answer(forms[which], tools, w.lazy.in_thought, &answer, false, &whole);
+        read_answer(forms[which], tools, w.lazy.in_thought, &answer, true, &cut);
         must(whole.parts.bytes == cut.parts.bytes &&
-             (whole.parts.bytes == 0 || memcmp(whole.parts.data, cut.parts.data,
-                                               whole.parts.bytes) == 0));
+             (whole.parts.bytes == 0 ||
+              memcmp(whole.parts.data, cut.parts.data, whole.parts.bytes) == 0));
         must(has_tools || whole.count == 0);
         check_allowed(forms[which], w.matchers[which], &w.lazy, &answer);
     }

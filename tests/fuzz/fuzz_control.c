@@ -17,8 +17,8 @@ json_t *flo_report_text(const char *text)
     return json_string(text);
 }
 
-int flo_loop_operator(struct flo_shell *shell, enum flo_agent_event_kind kind,
-                      const char *name, struct flo_err *err)
+int flo_loop_operator(struct flo_shell *shell, enum flo_agent_event_kind kind, const char *name,
+                      struct flo_err *err)
 {
     const struct flo_agent_action done = {.kind = FLO_DO_ACK, .word = "done"};
 
@@ -30,14 +30,12 @@ int flo_loop_operator(struct flo_shell *shell, enum flo_agent_event_kind kind,
     return 0;
 }
 
-int flo_loop_install(struct flo_shell *shell,
-                     const struct flo_agent_execution *wanted,
+int flo_loop_install(struct flo_shell *shell, const struct flo_agent_execution *wanted,
                      struct flo_err *err)
 {
     struct flo_agent_execution execution = *wanted;
 
-    must(!flo_digest_is_zero(&wanted->release.digest) &&
-         flo_name_is_valid(wanted->release.model) &&
+    must(!flo_digest_is_zero(&wanted->release.digest) && flo_name_is_valid(wanted->release.model) &&
          flo_name_is_valid(wanted->release.version) &&
          memchr(wanted->bundle, '\0', sizeof(wanted->bundle)) != NULL);
     /* without a path it were no bundle, and nobody told how it ends */
@@ -63,8 +61,8 @@ int flo_orders_check(const struct flo_shell *shell, const json_t *envelope,
     return 0;
 }
 
-int flo_loop_order_by_hand(struct flo_shell *shell, const json_t *envelope,
-                           const char *id, struct flo_err *err)
+int flo_loop_order_by_hand(struct flo_shell *shell, const json_t *envelope, const char *id,
+                           struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup)
     json_t *answer = json_pack("{s:s, s:s}", "order", id, "outcome", "done");
@@ -76,15 +74,13 @@ int flo_loop_order_by_hand(struct flo_shell *shell, const json_t *envelope,
     return 0;
 }
 
-int flo_loop_trust(struct flo_shell *shell, const json_t *envelope,
-                   uint64_t *number, struct flo_err *err)
+int flo_loop_trust(struct flo_shell *shell, const json_t *envelope, uint64_t *number,
+                   struct flo_err *err)
 {
     (void)shell;
     must(json_is_object(envelope));
     *number = 7;
-    return json_object_size(envelope) > 1
-               ? flo_fail(err, FLO_E_TRUST_THRESHOLD, "too few")
-               : 0;
+    return json_object_size(envelope) > 1 ? flo_fail(err, FLO_E_TRUST_THRESHOLD, "too few") : 0;
 }
 
 json_t *flo_report_error(const struct flo_agent_error *error)

@@ -25,11 +25,9 @@ static void set_up(void)
     controller = open_fleet();
     ingest.controller = controller;
     must(flo_controller_begin(controller, &err) == 0);
-    must(flo_rollouts_create(controller, spec,
-                             &(struct flo_actor){"ops", "user:ops"}, false,
+    must(flo_rollouts_create(controller, spec, &(struct flo_actor){"ops", "user:ops"}, false,
                              &entry, &err) == 0);
-    must(flo_orders_fleet(controller, FLO_ORDER_CONFIG, "ops", 1000, id,
-                          &err) == 0);
+    must(flo_orders_fleet(controller, FLO_ORDER_CONFIG, "ops", 1000, id, &err) == 0);
     must(flo_controller_commit(controller, &err) == 0);
     json_decref(spec);
 }
@@ -53,8 +51,7 @@ static void message(const uint8_t *data, size_t bytes)
         return;
     }
     memcpy(copy, data + 1, bytes - 1);
-    int rv = flo_ingest(&ingest, topics[data[0] & 7], copy, bytes - 1,
-                        (data[0] & 8) != 0, &err);
+    int rv = flo_ingest(&ingest, topics[data[0] & 7], copy, bytes - 1, (data[0] & 8) != 0, &err);
     must(rv == 0);
     free(copy);
 }

@@ -21,8 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     }
     json_array_foreach(rows, i, row)
     {
-        must(json_object_size(row) > 0 &&
-             json_object_size(row) <= FLO_CSV_COLUMNS_MAX);
+        must(json_object_size(row) > 0 && json_object_size(row) <= FLO_CSV_COLUMNS_MAX);
     }
     json_decref(rows);
     return 0;

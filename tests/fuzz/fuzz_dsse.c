@@ -23,8 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
             abort();
         }
         flo_public_key_pem(flo_key_public(key), pem);
-        if (flo_trust_add(trust, pem, FLO_ROLE_RELEASE | FLO_ROLE_ORDER, NULL,
-                          NULL) < 0) {
+        if (flo_trust_add(trust, pem, FLO_ROLE_RELEASE | FLO_ROLE_ORDER, NULL, NULL) < 0) {
             abort();
         }
         flo_key_free(key);

@@ -27,16 +27,13 @@ static void check(const struct flo_enrol_answer *answer)
     struct flo_trust *trust = NULL;
     json_t *json = NULL;
 
-    must(flo_trust_parse(answer->trust.data, answer->trust.bytes, &trust,
-                         NULL) == 0);
+    must(flo_trust_parse(answer->trust.data, answer->trust.bytes, &trust, NULL) == 0);
     must(strcmp(flo_trust_fleet(trust), answer->fleet) == 0);
     flo_trust_free(trust);
-    must(flo_enrol_answer_identity(answer, "gw-1", CONTROLLER, &text, NULL) ==
-         0);
+    must(flo_enrol_answer_identity(answer, "gw-1", CONTROLLER, &text, NULL) == 0);
     must(flo_json_parse(text.data, text.bytes, 65536, &json, NULL) == 0);
     must(flo_url_check(answer->broker, &flo_url_mqtt, NULL) == 0);
-    must(answer->api[0] == '\0' ||
-         flo_url_check(answer->api, &flo_url_http, NULL) == 0);
+    must(answer->api[0] == '\0' || flo_url_check(answer->api, &flo_url_http, NULL) == 0);
     must(flo_uuid_is_valid(answer->device) && flo_name_is_valid(answer->fleet));
     same(json, "device", answer->device);
     same(json, "fleet", answer->fleet);
@@ -50,23 +47,19 @@ static void check(const struct flo_enrol_answer *answer)
 
 /* The same bytes as the answer to a renewal of the device that they name, for
  * the key that they hold. */
-static void renewed(const struct flo_enrol_answer *as, const uint8_t *data,
-                    size_t bytes)
+static void renewed(const struct flo_enrol_answer *as, const uint8_t *data, size_t bytes)
 {
     struct flo_renew_answer answer;
     struct flo_certificate facts;
     struct flo_err err = {0};
 
-    must(flo_certificate_read(as->certificate, strlen(as->certificate), &facts,
-                              NULL) == 0);
-    if (flo_renew_answer_read((const char *)data, bytes, as->device,
-                              facts.key.keyid, &answer, &err) == 0) {
+    must(flo_certificate_read(as->certificate, strlen(as->certificate), &facts, NULL) == 0);
+    if (flo_renew_answer_read((const char *)data, bytes, as->device, facts.key.keyid, &answer,
+                              &err) == 0) {
         must(strcmp(answer.certificate, as->certificate) == 0);
-        must(answer.at_ms >= facts.not_before_ms &&
-             answer.at_ms <= facts.not_after_ms);
+        must(answer.at_ms >= facts.not_before_ms && answer.at_ms <= facts.not_after_ms);
         flo_renew_answer_deinit(&answer);
-        must(flo_renew_answer_read((const char *)data, bytes, as->device, "",
-                                   &answer, &err) < 0 &&
+        must(flo_renew_answer_read((const char *)data, bytes, as->device, "", &answer, &err) < 0 &&
              answer.json == NULL);
     }
 }
@@ -82,8 +75,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         renewed(&answer, data, bytes);
         flo_enrol_answer_deinit(&answer);
     } else if (flo_renew_answer_read((const char *)data, bytes,
-                                     "00000000-0000-4000-8000-000000000000", "",
-                                     &other, &err) == 0) {
+                                     "00000000-0000-4000-8000-000000000000", "", &other,
+                                     &err) == 0) {
         must(false); /* no certificate is of no key */
     } else {
         must(err.code != 0 && err.what[0] != '\0' && answer.json == NULL);

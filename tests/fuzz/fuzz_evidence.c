@@ -101,13 +101,12 @@ static void digest_of(size_t number, struct flo_digest *out)
     memset(out, (int)number + 1, sizeof(*out));
 }
 
-static void learn(struct room *room, enum flo_lane_command_kind kind,
-                  const char *key, const char *data)
+static void learn(struct room *room, enum flo_lane_command_kind kind, const char *key,
+                  const char *data)
 {
     char key_text[FLO_DIGEST_TEXT];
     char text[FLO_HARDWARE_TEXT];
-    struct flo_lane_command command = {
-        .kind = kind, .key = key_text, .data = text};
+    struct flo_lane_command command = {.kind = kind, .key = key_text, .data = text};
 
     snprintf(key_text, sizeof(key_text), "%s", key);
     snprintf(text, sizeof(text), "%s", data);
@@ -122,8 +121,7 @@ static void room_open(struct room *room)
     *room = (struct room){.seq = 1};
     wall_ms = passed_ms = BEGIN_MS;
     flo_log_level_set(FLO_LOG_ERROR);
-    must(flo_lane_open(":memory:", "demo", FLO_BLOCK_MS, &room->lane, NULL) ==
-         0);
+    must(flo_lane_open(":memory:", "demo", FLO_BLOCK_MS, &room->lane, NULL) == 0);
     for (size_t i = 0; i < DEVICES; i++) {
         id_of(i, key);
         learn(room, FLO_LANE_DEVICE, key, i % 2 == 0 ? "a" : "b");
@@ -141,8 +139,7 @@ static void room_open(struct room *room)
 
 /* ---- a device ---- */
 
-static void add_histogram(struct flo_buf *text, const char *name,
-                          uint64_t value, uint32_t count)
+static void add_histogram(struct flo_buf *text, const char *name, uint64_t value, uint32_t count)
 {
     struct flo_histogram histogram = {0};
 
@@ -154,17 +151,15 @@ static void add_histogram(struct flo_buf *text, const char *name,
     flo_buf_printf(text, "\",");
 }
 
-static void send(struct room *room, size_t device, const char *data,
-                 size_t bytes)
+static void send(struct room *room, size_t device, const char *data, size_t bytes)
 {
     char topic[FLO_TOPIC_TEXT];
     char id[37];
 
     id_of(device, id);
     snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/tele", id);
-    flo_lane_take(room->lane, &(struct flo_mqtt_message){.topic = topic,
-                                                         .data = data,
-                                                         .bytes = bytes});
+    flo_lane_take(room->lane,
+                  &(struct flo_mqtt_message){.topic = topic, .data = data, .bytes = bytes});
 }
 
 struct told {
@@ -182,22 +177,21 @@ static void tell(struct room *room, size_t device, const struct told *told)
 
     digest_of(told->release, &digest);
     flo_digest_text(&digest, release);
-    flo_buf_printf(
-        &text,
-        "{\"v\":1,\"seq\":%llu,\"at_ms\":%llu,\"window_ms\":%llu,"
-        "\"model\":\"m\",\"version\":\"1\",\"release\":\"%s\","
-        "\"counters\":{\"requests\":%llu,\"errors\":%llu,"
-        "\"feedback_good\":%llu,\"feedback_bad\":%llu,"
-        "\"engine_restarts\":%llu},"
-        "\"gauges\":{\"engine_rss_bytes\":%llu,"
-        "\"golden_own_ppm\":%llu,\"golden_former_ppm\":%llu},"
-        "\"histograms\":{",
-        (unsigned long long)told->seq, (unsigned long long)told->at_ms,
-        (unsigned long long)told->window_ms, release,
-        (unsigned long long)told->requests, (unsigned long long)told->errors,
-        (unsigned long long)told->good, (unsigned long long)told->bad,
-        (unsigned long long)told->ends, (unsigned long long)told->rss,
-        (unsigned long long)told->golden, (unsigned long long)told->golden);
+    flo_buf_printf(&text,
+                   "{\"v\":1,\"seq\":%llu,\"at_ms\":%llu,\"window_ms\":%llu,"
+                   "\"model\":\"m\",\"version\":\"1\",\"release\":\"%s\","
+                   "\"counters\":{\"requests\":%llu,\"errors\":%llu,"
+                   "\"feedback_good\":%llu,\"feedback_bad\":%llu,"
+                   "\"engine_restarts\":%llu},"
+                   "\"gauges\":{\"engine_rss_bytes\":%llu,"
+                   "\"golden_own_ppm\":%llu,\"golden_former_ppm\":%llu},"
+                   "\"histograms\":{",
+                   (unsigned long long)told->seq, (unsigned long long)told->at_ms,
+                   (unsigned long long)told->window_ms, release, (unsigned long long)told->requests,
+                   (unsigned long long)told->errors, (unsigned long long)told->good,
+                   (unsigned long long)told->bad, (unsigned long long)told->ends,
+                   (unsigned long long)told->rss, (unsigned long long)told->golden,
+                   (unsigned long long)told->golden);
     add_histogram(&text, "ttft_us", told->ttft_us, told->samples);
     add_histogram(&text, "token_us", told->token_us, told->samples);
     text.bytes -= text.failed ? 0 : 1; /* the last comma */
@@ -226,10 +220,9 @@ static void tell_wild(struct room *room, struct bytes *bytes)
 {
     size_t device = next(bytes) % DEVICES;
     struct told told = usual(room, device);
-    uint64_t *fields[] = {&told.seq,      &told.at_ms,   &told.window_ms,
-                          &told.requests, &told.errors,  &told.good,
-                          &told.bad,      &told.ends,    &told.rss,
-                          &told.golden,   &told.ttft_us, &told.token_us};
+    uint64_t *fields[] = {&told.seq,    &told.at_ms,  &told.window_ms, &told.requests,
+                          &told.errors, &told.good,   &told.bad,       &told.ends,
+                          &told.rss,    &told.golden, &told.ttft_us,   &told.token_us};
 
     for (uint8_t left = next(bytes) % 4 + 1; left > 0; left--) {
         size_t field = next(bytes) % (FLO_COUNT(fields) + 2);
@@ -257,15 +250,12 @@ static void tick(struct room *room)
 static void report(struct room *room, size_t device, const struct told *told)
 {
     struct flo_histogram *histograms = room->lane->histograms;
-    struct flo_telemetry_window window = {.seq = told->seq,
-                                          .window_ms = told->window_ms,
-                                          .model = "m",
-                                          .histograms = histograms};
+    struct flo_telemetry_window window = {
+        .seq = told->seq, .window_ms = told->window_ms, .model = "m", .histograms = histograms};
     const struct {
         int metric;
         uint64_t us;
-    } rows[] = {{FLO_METRIC_NAME_TTFT, told->ttft_us},
-                {FLO_METRIC_NAME_TOKEN, told->token_us}};
+    } rows[] = {{FLO_METRIC_NAME_TTFT, told->ttft_us}, {FLO_METRIC_NAME_TOKEN, told->token_us}};
     char id[37];
 
     id_of(device, id);
@@ -274,8 +264,7 @@ static void report(struct room *room, size_t device, const struct told *told)
         struct flo_histogram *histogram = &histograms[rows[i].metric];
         memset(histogram, 0, sizeof(*histogram));
         for (uint32_t k = 0; k < told->samples; k++) {
-            flo_histogram_add(histogram,
-                              rows[i].us + rows[i].us / 100 * (k % 8));
+            flo_histogram_add(histogram, rows[i].us + rows[i].us / 100 * (k % 8));
         }
         window.has[rows[i].metric] = true;
     }
@@ -292,8 +281,7 @@ static void report(struct room *room, size_t device, const struct told *told)
         window.values[numbers[i].metric] = (int64_t)numbers[i].value;
     }
     if (told->release < RELEASES) {
-        flo_observer_take(room->lane->observer, id, device % 2 == 0 ? "a" : "b",
-                          &window, wall_ms);
+        flo_observer_take(room->lane->observer, id, device % 2 == 0 ? "a" : "b", &window, wall_ms);
     }
 }
 
@@ -317,8 +305,7 @@ static void live(struct room *room, uint8_t blocks, uint8_t tenths)
 
 /* ---- a rollout ---- */
 
-static void fill(struct room *room, struct flo_observe_study *study,
-                 bool is_other)
+static void fill(struct room *room, struct flo_observe_study *study, bool is_other)
 {
     static const char *const names[] = {"a", "b"};
 
@@ -330,15 +317,12 @@ static void fill(struct room *room, struct flo_observe_study *study,
     study->member_count = DEVICES;
     study->label_count = LABELS;
     for (size_t i = 0; i < FLO_COUNT(names); i++) {
-        snprintf(study->evidence.segments[i].name, FLO_SEGMENT_TEXT, "%s",
-                 names[i]);
+        snprintf(study->evidence.segments[i].name, FLO_SEGMENT_TEXT, "%s", names[i]);
         study->evidence.segments[i].members = DEVICES / FLO_COUNT(names);
     }
     for (size_t i = 0; i < LABELS; i++) {
-        study->labels[i] =
-            (struct flo_slice_label){.values = study->values + i * DEVICES,
-                                     .count = VALUES,
-                                     .judged = VALUES};
+        study->labels[i] = (struct flo_slice_label){
+            .values = study->values + i * DEVICES, .count = VALUES, .judged = VALUES};
     }
     for (size_t i = 0; i < DEVICES; i++) {
         id_of(i, study->members[i].device);
@@ -377,8 +361,7 @@ static void judge(struct flo_study *study, struct flo_observe_study *observed,
 
     must(results != NULL);
     flo_study_judge(study, &observed->evidence, moment, results, &finding);
-    json_t *record = flo_study_record(study, "r-1", &observed->evidence, moment,
-                                      results, &finding);
+    json_t *record = flo_study_record(study, "r-1", &observed->evidence, moment, results, &finding);
     must(record != NULL);
     must_be_finite(record);
     if (flo_study_replay(record, NULL, NULL, &worst, &err) < 0) {
@@ -441,9 +424,8 @@ static void swap(struct room *room, struct bytes *bytes)
 
 static void set_clock(struct bytes *bytes)
 {
-    static const int64_t steps[] = {2 * DAY_MS, -2 * DAY_MS, 1000,
-                                    -1000,      40 * 60000,  -40 * 60000,
-                                    8 * DAY_MS, -8 * DAY_MS};
+    static const int64_t steps[] = {2 * DAY_MS, -2 * DAY_MS, 1000,       -1000,
+                                    40 * 60000, -40 * 60000, 8 * DAY_MS, -8 * DAY_MS};
     int64_t step = steps[next(bytes) % FLO_COUNT(steps)];
 
     wall_ms += (uint64_t)step;
@@ -459,8 +441,7 @@ static void start_again(struct room *room)
     flo_observer_save(lane->observer);
     flo_observer_close(lane->observer);
     lane->observer = NULL;
-    must(flo_observer_open(lane->store, FLO_BLOCK_MS, &lane->observer, NULL) ==
-         0);
+    must(flo_observer_open(lane->store, FLO_BLOCK_MS, &lane->observer, NULL) == 0);
 }
 
 /* It is retired, or has other hardware, or is as it was. */

@@ -9,8 +9,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
-#define DIGEST                                                                 \
-    "sha256:1111111111111111111111111111111111111111111111111111111111111111"
+#define DIGEST "sha256:1111111111111111111111111111111111111111111111111111111111111111"
 static const char body[] =
     "{\"v\":2,\"fleet\":\"demo\",\"model\":\"tiny\",\"version\":\"2\","
     "\"number\":2,\"created_at_ms\":0,\"files\":[{\"name\":\"m\",\"role\":"
@@ -18,8 +17,7 @@ static const char body[] =
     "\"raw\",\"digest\":\"" DIGEST "\",\"bytes\":100000}]}],\"variants\":[{"
     "\"name\":\"v\",\"files\":[\"m\"],\"entry\":\"m\",\"needs\":{}}]}";
 
-static const struct flo_release *find(void *context,
-                                      const struct flo_digest *digest)
+static const struct flo_release *find(void *context, const struct flo_digest *digest)
 {
     return digest->bytes[0] % 2 == 0 ? NULL : context;
 }
@@ -33,8 +31,7 @@ static void read_figures(const json_t *json)
     }
     json_t *text = flo_memory_told_json(&told);
     if (flo_memory_told_read(text, "tiny", &again, NULL) < 0 ||
-        told.model.n_files != again.model.n_files ||
-        told.model.rungs != again.model.rungs ||
+        told.model.n_files != again.model.n_files || told.model.rungs != again.model.rungs ||
         told.adapter_bytes != again.adapter_bytes) {
         abort();
     }
@@ -47,8 +44,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     struct flo_forecast out;
     json_t *json = NULL;
 
-    if (release == NULL &&
-        flo_release_new(body, sizeof(body) - 1, NULL, &release, NULL) < 0) {
+    if (release == NULL && flo_release_new(body, sizeof(body) - 1, NULL, &release, NULL) < 0) {
         abort();
     }
     if (flo_json_parse((const char *)data, bytes, 65536, &json, NULL) < 0) {

@@ -33,8 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     flo_frames_feed(&whole, data + 1, bytes - 1, on_event, &once);
     for (size_t at = 1; at < bytes; at += piece) {
         size_t left = bytes - at;
-        flo_frames_feed(&cut, data + at, left < piece ? left : piece, on_event,
-                        &often);
+        flo_frames_feed(&cut, data + at, left < piece ? left : piece, on_event, &often);
     }
     must(once.count == often.count && once.bytes == often.bytes);
     must(strcmp(whole.id, cut.id) == 0);

@@ -15,8 +15,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
-static void judge(const struct flo_gate_rule *rule,
-                  struct flo_comparison *evidence, struct flo_comparison *again)
+static void judge(const struct flo_gate_rule *rule, struct flo_comparison *evidence,
+                  struct flo_comparison *again)
 {
     const struct flo_gate_evidence in = {.arms = evidence};
     const struct flo_gate_evidence out = {.arms = again};
@@ -33,22 +33,19 @@ static void judge(const struct flo_gate_rule *rule,
     must(strlen(text) < sizeof(text));
 }
 
-static void take(const json_t *json, struct flo_comparison *evidence,
-                 struct flo_comparison *again)
+static void take(const json_t *json, struct flo_comparison *evidence, struct flo_comparison *again)
 {
     struct flo_gate_rule rules[FLO_GATES_MAX];
     struct flo_err err = {0};
     uint32_t count;
 
-    if (flo_evidence_parse(json_object_get(json, "evidence"), evidence, &err) <
-        0) {
+    if (flo_evidence_parse(json_object_get(json, "evidence"), evidence, &err) < 0) {
         return;
     }
     json_t *written = flo_evidence_json(evidence);
     must(written != NULL && flo_evidence_parse(written, again, &err) == 0);
     json_decref(written);
-    if (flo_gates_parse(json_object_get(json, "gates"), rules, &count, &err) <
-        0) {
+    if (flo_gates_parse(json_object_get(json, "gates"), rules, &count, &err) < 0) {
         return;
     }
     must(count >= 1 && count <= FLO_GATES_MAX);
@@ -99,8 +96,7 @@ static void study(const json_t *json)
             must(rules.rules[i].prove_count <= FLO_PROVE_PHASES_MAX);
         }
     }
-    if (flo_study_replay(json_object_get(json, "record"), NULL, NULL, &worst,
-                         &err) == 0) {
+    if (flo_study_replay(json_object_get(json, "record"), NULL, NULL, &worst, &err) == 0) {
         must(worst >= 0);
     }
 }
@@ -111,8 +107,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     struct flo_err err = {0};
     json_t *json = NULL;
 
-    if (both != NULL &&
-        flo_json_parse((const char *)data, bytes, 1 << 17, &json, &err) == 0) {
+    if (both != NULL && flo_json_parse((const char *)data, bytes, 1 << 17, &json, &err) == 0) {
         take(json, &both[0], &both[1]);
         replay(json_object_get(json, "test"));
         study(json);

@@ -37,8 +37,7 @@ static void walk_key(const struct flo_gguf *gguf, const struct flo_gguf_kv *kv)
     }
 }
 
-static void walk_tensor(const struct flo_gguf *gguf,
-                        const struct flo_gguf_tensor *tensor)
+static void walk_tensor(const struct flo_gguf *gguf, const struct flo_gguf_tensor *tensor)
 {
     const struct flo_quant_type *type = flo_quant_type(tensor->type);
     const uint8_t *blocks = flo_gguf_tensor_data(gguf, tensor);
@@ -46,12 +45,10 @@ static void walk_tensor(const struct flo_gguf *gguf,
     if (flo_gguf_tensor_find(gguf, tensor->name) != tensor) {
         abort();
     }
-    for (uint64_t at = 0; type->decode != NULL && at < tensor->values;
-         at += type->block_values) {
+    for (uint64_t at = 0; type->decode != NULL && at < tensor->values; at += type->block_values) {
         /* Blocks are aligned in a file; a fuzzer's bytes may not be. */
         uint8_t block[256] __attribute__((aligned(8)));
-        memcpy(block, blocks + (size_t)flo_quant_bytes(type, at),
-               type->block_bytes);
+        memcpy(block, blocks + (size_t)flo_quant_bytes(type, at), type->block_bytes);
         type->decode(block, values, type->block_values);
     }
 }

@@ -19,15 +19,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     for (uint32_t i = 0; i < golden.n_cases; i++) {
         const struct flo_golden_case *c = &golden.cases[i];
         const char *text = c->prompt != NULL ? c->prompt : c->id;
-        const struct flo_golden_answer answer = {.text = text,
-                                                 .bytes = strlen(text)};
+        const struct flo_golden_answer answer = {.text = text, .bytes = strlen(text)};
         if (c->n_expect == 0 || c->n_expect > FLO_GOLDEN_EXPECT_MAX + 1) {
             abort();
         }
         for (uint32_t k = 0; k < c->n_expect; k++) {
             if (c->expect[k].kind == FLO_GOLDEN_COSINE) {
-                (void)flo_golden_set_vector(&golden.cases[i].expect[k], data,
-                                            bytes, &err);
+                (void)flo_golden_set_vector(&golden.cases[i].expect[k], data, bytes, &err);
             }
         }
         (void)flo_golden_judge(c, 0, &answer, &err);

@@ -26,8 +26,7 @@ static void walk(struct flo_matcher *m, const uint8_t *data, size_t bytes)
         uint64_t mask = *flo_matcher_mask(m, &at, &is_new);
         for (size_t t = 0; t < 4 && !m->is_ambiguous; t++) {
             uint32_t behind = at;
-            bool fits =
-                flo_matcher_walk(m, &behind, tokens[t], strlen(tokens[t]));
+            bool fits = flo_matcher_walk(m, &behind, tokens[t], strlen(tokens[t]));
             if (!m->is_ambiguous && fits != (mask >> t & 1)) {
                 abort();
             }

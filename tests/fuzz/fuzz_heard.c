@@ -16,11 +16,10 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
 /* A key of the corpus.  Nobody has its private half any more. */
-static const char order_key[] =
-    "-----BEGIN PUBLIC KEY-----\n"
-    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEPybMAAQWpj5RhAdRBxZftUF9hlaz\n"
-    "0chQecNS/N8JIy5xw4vbdQ9gV5I0VY03twcGdCm3aQEUVNCjVkkVCowEDg==\n"
-    "-----END PUBLIC KEY-----\n";
+static const char order_key[] = "-----BEGIN PUBLIC KEY-----\n"
+                                "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEPybMAAQWpj5RhAdRBxZftUF9hlaz\n"
+                                "0chQecNS/N8JIy5xw4vbdQ9gV5I0VY03twcGdCm3aQEUVNCjVkkVCowEDg==\n"
+                                "-----END PUBLIC KEY-----\n";
 
 static struct flo_trust *trust;
 
@@ -28,8 +27,7 @@ static void set_up(void)
 {
     if (trust == NULL) {
         trust = flo_trust_new("demo");
-        if (trust == NULL ||
-            flo_trust_add(trust, order_key, FLO_ROLE_ORDER, NULL, NULL) < 0) {
+        if (trust == NULL || flo_trust_add(trust, order_key, FLO_ROLE_ORDER, NULL, NULL) < 0) {
             abort();
         }
     }
@@ -44,10 +42,9 @@ static void stand(const struct flo_order_verified *verified)
     enum flo_standing standing;
     uint64_t by;
 
-    (void)flo_agent_order_admit(&verified->order, DEVICE, groups, 2, &time,
-                                NULL);
-    (void)flo_statement_look(&device, &slots, &verified->order, &verified->body,
-                             &standing, &by, NULL);
+    (void)flo_agent_order_admit(&verified->order, DEVICE, groups, 2, &time, NULL);
+    (void)flo_statement_look(&device, &slots, &verified->order, &verified->body, &standing, &by,
+                             NULL);
 }
 
 static void take(const json_t *envelope)
@@ -59,10 +56,8 @@ static void take(const json_t *envelope)
         abort();
     }
     flo_json_dump_canonical(envelope, &text);
-    if (!text.failed &&
-        flo_order_verify(text.data, text.bytes, trust, &verified, NULL) == 0) {
-        if (verified.role != FLO_ROLE_ORDER ||
-            strcmp(verified.order.fleet, "demo") != 0) {
+    if (!text.failed && flo_order_verify(text.data, text.bytes, trust, &verified, NULL) == 0) {
+        if (verified.role != FLO_ROLE_ORDER || strcmp(verified.order.fleet, "demo") != 0) {
             abort();
         }
         stand(&verified);
@@ -77,10 +72,8 @@ static void take_trust(const json_t *envelope)
     enum flo_trust_standing standing;
 
     flo_json_dump_canonical(envelope, &text);
-    if (!text.failed &&
-        flo_trust_parse(text.data, text.bytes, &next, NULL) == 0 &&
-        flo_trust_follows(trust, next, &standing, NULL) == 0 &&
-        standing == FLO_TRUST_NEXT) {
+    if (!text.failed && flo_trust_parse(text.data, text.bytes, &next, NULL) == 0 &&
+        flo_trust_follows(trust, next, &standing, NULL) == 0 && standing == FLO_TRUST_NEXT) {
         abort(); /* nobody here has a key that it trusts */
     }
     flo_trust_free(next);
@@ -91,26 +84,22 @@ static void check(enum flo_topic topic, const struct flo_heard *heard)
 {
     bool is_cmd = topic == FLO_TOPIC_CMD;
 
-    size_t orders_max =
-        topic == FLO_TOPIC_DESIRED ? FLO_HEARD_ORDERS_MAX
-        : topic == FLO_TOPIC_ORDER || topic == FLO_TOPIC_EMERGENCY
-            ? FLO_HEARD_LIST_MAX
-        : is_cmd ? FLO_HEARD_LIST_MAX + 1
-                 : 1;
+    size_t orders_max = topic == FLO_TOPIC_DESIRED ? FLO_HEARD_ORDERS_MAX
+                        : topic == FLO_TOPIC_ORDER || topic == FLO_TOPIC_EMERGENCY
+                            ? FLO_HEARD_LIST_MAX
+                        : is_cmd ? FLO_HEARD_LIST_MAX + 1
+                                 : 1;
 
     if (heard->order_count > orders_max ||
-        heard->trust_count >
-            (topic == FLO_TOPIC_TRUST || is_cmd ? FLO_HEARD_TRUST_MAX : 0) ||
+        heard->trust_count > (topic == FLO_TOPIC_TRUST || is_cmd ? FLO_HEARD_TRUST_MAX : 0) ||
         heard->assignment_count > FLO_ASSIGNMENTS_MAX ||
         heard->assignment_count > heard->order_count ||
-        (!is_cmd &&
-         (heard->ack != 0 || heard->boot[0] != '\0' || heard->op[0] != '\0')) ||
-        heard->ack > INT64_MAX || heard->rev > INT64_MAX ||
-        strlen(heard->boot) > FLO_NAME_MAX || strlen(heard->op) > 32 ||
+        (!is_cmd && (heard->ack != 0 || heard->boot[0] != '\0' || heard->op[0] != '\0')) ||
+        heard->ack > INT64_MAX || heard->rev > INT64_MAX || strlen(heard->boot) > FLO_NAME_MAX ||
+        strlen(heard->op) > 32 ||
         (heard->heartbeat_ms != 0 &&
          (heard->heartbeat_ms < FLO_HEARTBEAT_MS_MIN ||
-          heard->heartbeat_ms > FLO_HEARTBEAT_MS_MAX ||
-          topic != FLO_TOPIC_DESIRED))) {
+          heard->heartbeat_ms > FLO_HEARTBEAT_MS_MAX || topic != FLO_TOPIC_DESIRED))) {
         abort();
     }
 }
@@ -131,8 +120,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
             : data[0] == 'e' ? FLO_TOPIC_EMERGENCY
             : data[0] == 'm' ? FLO_TOPIC_MARK
                              : FLO_TOPIC_ORDER;
-    if (flo_heard_read(topic, (const char *)data + 1, bytes - 1, &heard, &err) <
-        0) {
+    if (flo_heard_read(topic, (const char *)data + 1, bytes - 1, &heard, &err) < 0) {
         if (err.code == 0 || err.what[0] == '\0' || heard.json != NULL) {
             abort();
         }

@@ -17,8 +17,7 @@ static void check(const char *text, size_t chars)
         return;
     }
     flo_histogram_encode(&histogram, &out);
-    if (out.failed || out.bytes != chars ||
-        memcmp(out.data, text, chars) != 0) {
+    if (out.failed || out.bytes != chars || memcmp(out.data, text, chars) != 0) {
         abort();
     }
     uint64_t median = flo_histogram_quantile(&histogram, 0.5);

@@ -36,13 +36,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     while (at < bytes && !chunked.is_done) {
         const char *piece;
         size_t piece_bytes;
-        ptrdiff_t used = flo_httpd_chunked_next(&chunked, text + at, bytes - at,
-                                                &piece, &piece_bytes);
+        ptrdiff_t used =
+            flo_httpd_chunked_next(&chunked, text + at, bytes - at, &piece, &piece_bytes);
         if (used < 0) {
             break;
         }
-        if (used == 0 || piece < text ||
-            piece + piece_bytes > text + at + used) {
+        if (used == 0 || piece < text || piece + piece_bytes > text + at + used) {
             abort();
         }
         at += (size_t)used;

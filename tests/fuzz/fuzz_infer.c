@@ -12,8 +12,7 @@ static void must_be_json(struct flo_wire_text text)
 {
     json_t *json = NULL;
 
-    if (text.bytes > 0 &&
-        flo_json_parse(text.data, text.bytes, text.bytes, &json, NULL) < 0) {
+    if (text.bytes > 0 && flo_json_parse(text.data, text.bytes, text.bytes, &json, NULL) < 0) {
         abort();
     }
     json_decref(json);
@@ -32,8 +31,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     static struct serve_params params;
     for (int kind = REQUEST_CHAT; kind < REQUEST_KINDS; kind++) {
         struct flo_err err = {0};
-        if (flo_params_read((enum request_kind)kind, (const char *)data, bytes,
-                            &params, &err) < 0) {
+        if (flo_params_read((enum request_kind)kind, (const char *)data, bytes, &params, &err) <
+            0) {
             if (err.what[0] == '\0') {
                 abort();
             }

@@ -16,10 +16,9 @@ static int render(const struct flo_jinja *jinja, struct flo_buf *text)
         "[{\"function\": {\"name\": \"f\", \"parameters\": {\"type\": "
         "\"object\", \"properties\": {\"B\": {\"enum\": [1.5, null, true]}, "
         "\"a\": {\"type\": [\"x\", \"y\"]}}}}}]";
-    static const char call[] =
-        "{\"reasoning_content\": \"hm\", \"tool_calls\": [{\"id\": \"1\", "
-        "\"function\": {\"name\": \"f\", \"arguments\": \"{\\\"b\\\": "
-        "[1]}\"}}]}";
+    static const char call[] = "{\"reasoning_content\": \"hm\", \"tool_calls\": [{\"id\": \"1\", "
+                               "\"function\": {\"name\": \"f\", \"arguments\": \"{\\\"b\\\": "
+                               "[1]}\"}}]}";
     static const char result[] = "{\"tool_call_id\": \"1\", \"name\": \"f\"}";
     static const char parts[] = "{\"content\": [{\"type\": \"text\", "
                                 "\"text\": \"p\"}, null]}";
@@ -30,11 +29,10 @@ static int render(const struct flo_jinja *jinja, struct flo_buf *text)
         {"tool", "{\"a\": 1}", 8, result, sizeof(result) - 1},
         {"user", NULL, 0, parts, sizeof(parts) - 1},
     };
-    static const struct flo_engine_setting setting = {
-        .tools = tools,
-        .tools_bytes = sizeof(tools) - 1,
-        .thinking = FLO_THINKING_OFF,
-        .effort = "low"};
+    static const struct flo_engine_setting setting = {.tools = tools,
+                                                      .tools_bytes = sizeof(tools) - 1,
+                                                      .thinking = FLO_THINKING_OFF,
+                                                      .effort = "low"};
     const struct flo_jinja_input input = {.messages = messages,
                                           .count = FLO_COUNT(messages),
                                           .bos = "<s>",
@@ -67,8 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     int rv = flo_jinja_open((const char *)data, bytes, &jinja, &err);
     if (rv == 0) {
         struct flo_buf one = {0}, other = {0};
-        if (render(jinja, &one) != render(jinja, &other) ||
-            one.bytes != other.bytes ||
+        if (render(jinja, &one) != render(jinja, &other) || one.bytes != other.bytes ||
             (one.bytes > 0 && memcmp(one.data, other.data, one.bytes) != 0)) {
             abort();
         }

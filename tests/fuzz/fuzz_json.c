@@ -29,12 +29,10 @@ static void ask_all(const json_t *object)
     (void)flo_json_get_uuid(object, key, &text, &err);
 }
 
-static void same_as_jansson(const json_t *json, const uint8_t *data,
-                            size_t bytes)
+static void same_as_jansson(const json_t *json, const uint8_t *data, size_t bytes)
 {
     struct flo_buf own = {0}, known = {0};
-    json_t *other =
-        json_loadb((const char *)data, bytes, JSON_REJECT_DUPLICATES, NULL);
+    json_t *other = json_loadb((const char *)data, bytes, JSON_REJECT_DUPLICATES, NULL);
 
     if (other == NULL) {
         abort();
@@ -63,8 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     ask_all(json);
     same_as_jansson(json, data, bytes);
     flo_json_dump_canonical(json, &one);
-    if (one.failed ||
-        flo_json_parse(one.data, one.bytes, 1 << 24, &back, &err) < 0) {
+    if (one.failed || flo_json_parse(one.data, one.bytes, 1 << 24, &back, &err) < 0) {
         abort();
     }
     flo_json_dump_canonical(back, &two);

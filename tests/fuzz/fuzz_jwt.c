@@ -12,12 +12,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
 static void token(const char *text, size_t bytes)
 {
-    static const struct flo_oidc_row rows[] = {{"sre", "operator"},
-                                               {"boss", "admin"}};
-    struct flo_oidc_roles roles = {
-        .claim = "realm.groups", .count = 2, .rows = rows};
-    struct flo_oidc_expect expect = {ISSUER, "flotilla", "n-1",
-                                     UINT64_C(1800000000000)};
+    static const struct flo_oidc_row rows[] = {{"sre", "operator"}, {"boss", "admin"}};
+    struct flo_oidc_roles roles = {.claim = "realm.groups", .count = 2, .rows = rows};
+    struct flo_oidc_expect expect = {ISSUER, "flotilla", "n-1", UINT64_C(1800000000000)};
     struct flo_jwt jwt = {.text = NULL};
     char role[FLO_GRANTS_TEXT];
     struct flo_grants grants;
@@ -27,8 +24,7 @@ static void token(const char *text, size_t bytes)
         return;
     }
     must(json_is_object(jwt.claims) && jwt.signed_bytes < bytes);
-    must(jwt.signature_bytes > 0 &&
-         jwt.signature_bytes <= sizeof(jwt.signature));
+    must(jwt.signature_bytes > 0 && jwt.signature_bytes <= sizeof(jwt.signature));
     if (flo_oidc_claims_check(jwt.claims, &expect, NULL) == 0) {
         const json_t *issuer = json_object_get(jwt.claims, "iss");
         must(strcmp(json_string_value(issuer), ISSUER) == 0);
@@ -53,8 +49,7 @@ static void keys(const char *text, size_t bytes)
     for (size_t i = 0; i < keys.count; i++) {
         const struct flo_jws_key *key = &keys.items[i].key;
         bool is_rsa = key->algorithm == FLO_JWS_RS256;
-        must(flo_jws_verify(key, "text", 4, zeros,
-                            is_rsa ? key->modulus_bytes : 64, NULL) < 0);
+        must(flo_jws_verify(key, "text", 4, zeros, is_rsa ? key->modulus_bytes : 64, NULL) < 0);
     }
 }
 
@@ -74,8 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         keys(text, bytes - 1);
         break;
     default:
-        if (flo_oidc_provider_parse(text, bytes - 1, ISSUER, &provider, NULL) ==
-            0) {
+        if (flo_oidc_provider_parse(text, bytes - 1, ISSUER, &provider, NULL) == 0) {
             must(flo_oidc_url_is_valid(provider.token));
             must(flo_oidc_url_is_valid(provider.jwks));
         }

@@ -28,18 +28,17 @@ static void member(const uint8_t *data, size_t bytes)
     kept->since.speeds = kept->has_speeds ? kept->speeds : NULL;
     for (size_t p = 0; p < FLO_SCAN_WAVES_MAX && kept->has_since; p++) {
         if (flo_since_counted(&kept->since, p, &numbers)) {
-            must(numbers.errors >= 0 && numbers.requests >= 0 &&
-                 numbers.crashes >= 0 && numbers.hours >= 0);
+            must(numbers.errors >= 0 && numbers.requests >= 0 && numbers.crashes >= 0 &&
+                 numbers.hours >= 0);
         }
         (void)flo_since_difference(&kept->since, 0, p, &d, &stratum);
         flo_since_slope(&kept->since, &kept->readings.memory, p, &slope);
         must(isfinite(slope.slope) && isfinite(slope.latest));
     }
-    size_t packed = flo_kept_member_pack(
-        &kept->observed, kept->has_since ? &kept->since : NULL, again);
+    size_t packed =
+        flo_kept_member_pack(&kept->observed, kept->has_since ? &kept->since : NULL, again);
     /* Formats of before are written as that of now. */
-    if (data[0] == again[0] &&
-        data[kept->has_since ? 3 : 0] == again[kept->has_since ? 3 : 0]) {
+    if (data[0] == again[0] && data[kept->has_since ? 3 : 0] == again[kept->has_since ? 3 : 0]) {
         must(packed == bytes && memcmp(again, data, bytes) == 0);
     }
     free(kept);

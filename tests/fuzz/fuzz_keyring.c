@@ -13,8 +13,7 @@ static struct flo_buf ca;
 
 static void make(void)
 {
-    static const struct flo_certificate_wish wish = {.common_name = "fuzz",
-                                                     .days = 10};
+    static const struct flo_certificate_wish wish = {.common_name = "fuzz", .days = 10};
 
     if (key == NULL) {
         must(flo_key_generate(&key, NULL) == 0);
@@ -36,11 +35,9 @@ static void seal_and_open(json_t *files)
         .fleet = "fuzz",
         .number = 1,
         .files = files,
-        .controllers =
-            json_pack("{s:{s:s}}", flo_key_public(key)->keyid, "key", pem)};
+        .controllers = json_pack("{s:{s:s}}", flo_key_public(key)->keyid, "key", pem)};
     must(flo_keyring_seal(&keyring, key, &text, NULL) == 0);
-    if (flo_keyring_open(text.data, text.bytes, key, ca.data, NULL, &found,
-                         NULL) == 0) {
+    if (flo_keyring_open(text.data, text.bytes, key, ca.data, NULL, &found, NULL) == 0) {
         json_object_foreach(found.files, name, one)
         {
             must(flo_keyring_has_name(name));
@@ -61,8 +58,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     json_t *files = NULL;
 
     make();
-    if (flo_keyring_open((const char *)data, bytes, key, ca.data, NULL, &found,
-                         NULL) == 0) {
+    if (flo_keyring_open((const char *)data, bytes, key, ca.data, NULL, &found, NULL) == 0) {
         flo_keyring_deinit(&found);
     }
     if (flo_json_parse((const char *)data, bytes, 65536, &files, NULL) == 0 &&

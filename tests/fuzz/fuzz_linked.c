@@ -17,8 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     }
     status = flo_http_status_read(text, bytes);
     pid = flo_pid_read(text, bytes);
-    if ((status != 0 && (status < 100 || status > 599)) || pid < 0 ||
-        pid == 1) {
+    if ((status != 0 && (status < 100 || status > 599)) || pid < 0 || pid == 1) {
         abort();
     }
     free(text);

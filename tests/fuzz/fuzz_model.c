@@ -18,8 +18,7 @@ static void compute(struct flo_engine *engine)
         flo_sampler_open(engine, &sampling, &sampler, NULL) == 0 &&
         flo_session_decode(session, tokens, 3, FLO_LOGITS_LAST, NULL) == 0) {
         flo_sampler_sample(sampler, flo_session_logits(session), &sample);
-        (void)flo_session_decode(session, &sample.token, 1, FLO_LOGITS_LAST,
-                                 NULL);
+        (void)flo_session_decode(session, &sample.token, 1, FLO_LOGITS_LAST, NULL);
     }
     flo_sampler_close(sampler);
     flo_session_close(session);
@@ -36,8 +35,7 @@ static void rank(struct flo_engine *engine)
 
     if (flo_session_open(engine, &session, NULL) == 0 &&
         flo_engine_pair(engine, &pair, tokens, 8, &count, NULL) == 0 &&
-        flo_session_embed(session, tokens, count, FLO_POOLING_LAST, state,
-                          NULL) == 0) {
+        flo_session_embed(session, tokens, count, FLO_POOLING_LAST, state, NULL) == 0) {
         (void)flo_engine_rank(engine, state, &score, NULL);
     }
     flo_session_close(session);

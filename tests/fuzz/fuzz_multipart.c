@@ -18,10 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         return 0;
     }
     size_t head = (size_t)(end - (const char *)data);
-    snprintf(type, sizeof(type), "%.*s", (int)(head < 199 ? head : 199),
-             (const char *)data);
-    if (flo_params_read_audio(type, end + 1, bytes - head - 1, &params, &err) <
-        0) {
+    snprintf(type, sizeof(type), "%.*s", (int)(head < 199 ? head : 199), (const char *)data);
+    if (flo_params_read_audio(type, end + 1, bytes - head - 1, &params, &err) < 0) {
         if (err.what[0] == '\0') {
             abort();
         }

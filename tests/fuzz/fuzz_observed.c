@@ -14,8 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     uint8_t again[FLO_OBSERVED_BYTES_MAX];
     bool has_readings;
 
-    if (flo_observed_unpack(data, bytes, &observed, &readings, &has_readings,
-                            &err) < 0) {
+    if (flo_observed_unpack(data, bytes, &observed, &readings, &has_readings, &err) < 0) {
         must(err.code == FLO_E_DB);
         return 0;
     }

@@ -13,15 +13,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     for (int ask = OLLAMA_CHAT; ask <= OLLAMA_PROMPT; ask++) {
         struct flo_err err = {0};
         bool is_load;
-        if (flo_ollama_read((enum ollama_ask)ask, &body, &params, &is_load,
-                            &err) < 0) {
+        if (flo_ollama_read((enum ollama_ask)ask, &body, &params, &is_load, &err) < 0) {
             if (err.what[0] == '\0') {
                 abort();
             }
             continue;
         }
-        if (params.model[0] == '\0' ||
-            (is_load && params.message.generate.max_tokens != 1)) {
+        if (params.model[0] == '\0' || (is_load && params.message.generate.max_tokens != 1)) {
             abort();
         }
         flo_params_deinit(&params);

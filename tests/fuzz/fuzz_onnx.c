@@ -18,8 +18,8 @@ static void check_tensors(const uint8_t *data, size_t bytes)
     for (size_t i = 0; i < count; i++) {
         const struct onnx_tensor *tensor = &tensors[i];
         if (tensor->bytes == 0 || tensor->offset > bytes ||
-            tensor->bytes > bytes - tensor->offset ||
-            tensor->name_bytes > bytes || tensor->dim_count > ONNX_DIMS_MAX) {
+            tensor->bytes > bytes - tensor->offset || tensor->name_bytes > bytes ||
+            tensor->dim_count > ONNX_DIMS_MAX) {
             abort();
         }
     }
@@ -41,8 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
             (range->type != NULL &&
              (range->values % range->columns != 0 ||
               flo_tensor_bytes(range->type, range->values) != range->bytes)) ||
-            flo_tensor_ranges_find(&ranges, range->name, range->name_bytes) ==
-                NULL) {
+            flo_tensor_ranges_find(&ranges, range->name, range->name_bytes) == NULL) {
             abort();
         }
         end = range->offset + range->bytes;

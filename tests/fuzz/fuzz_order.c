@@ -13,8 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     struct flo_order again;
     struct flo_buf text = {0};
 
-    if (flo_envelope_parse((const char *)data, bytes, FLO_TYPE_ORDER, &envelope,
-                           NULL) == 0) {
+    if (flo_envelope_parse((const char *)data, bytes, FLO_TYPE_ORDER, &envelope, NULL) == 0) {
         flo_envelope_write(&envelope, &text);
         flo_envelope_deinit(&envelope);
     }

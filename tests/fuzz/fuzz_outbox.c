@@ -22,23 +22,21 @@ static uint64_t windows;
 
 static void begin_run(void)
 {
-    static const char *const clear[] = {"DELETE FROM value",
-                                        "DELETE FROM event", "DELETE FROM tele",
-                                        "DELETE FROM story"};
+    static const char *const clear[] = {"DELETE FROM value", "DELETE FROM event",
+                                        "DELETE FROM tele", "DELETE FROM story"};
     static struct flo_db *db;
 
     if (db == NULL) {
         flo_log_level_set(FLO_LOG_ERROR);
         must(flo_db_open(":memory:", FLO_DB_SYNC_NORMAL, 0, &db, NULL) == 0);
-        must(flo_db_exec(
-                 db,
-                 "CREATE TABLE value (key PRIMARY KEY, text);"
-                 "CREATE TABLE event (seq INTEGER PRIMARY KEY, crc, body,"
-                 " kind DEFAULT 0);"
-                 "CREATE TABLE tele (id INTEGER PRIMARY KEY, crc, body);"
-                 "CREATE TABLE story (id PRIMARY KEY, rollout, attempt, ended,"
-                 " state, body);",
-                 NULL) == 0);
+        must(flo_db_exec(db,
+                         "CREATE TABLE value (key PRIMARY KEY, text);"
+                         "CREATE TABLE event (seq INTEGER PRIMARY KEY, crc, body,"
+                         " kind DEFAULT 0);"
+                         "CREATE TABLE tele (id INTEGER PRIMARY KEY, crc, body);"
+                         "CREATE TABLE story (id PRIMARY KEY, rollout, attempt, ended,"
+                         " state, body);",
+                         NULL) == 0);
     }
     memset(&outbox_db, 0, sizeof(outbox_db));
     outbox_db.sqlite = db;
@@ -60,20 +58,17 @@ static struct flo_db_value body_of(char kind, const char *text)
 
 static void add(const char *sql, char kind, int64_t number, const char *text)
 {
-    (void)!flo_db_run(
-        outbox_db.sqlite, sql, /* a number may be taken */
-        FLO_DB_VALUES(flo_db_number(number),
-                      flo_db_number(flo_outbox_db_crc(text) + (kind == 'x')),
-                      body_of(kind, text)),
-        NULL);
+    (void)!flo_db_run(outbox_db.sqlite, sql, /* a number may be taken */
+                      FLO_DB_VALUES(flo_db_number(number),
+                                    flo_db_number(flo_outbox_db_crc(text) + (kind == 'x')),
+                                    body_of(kind, text)),
+                      NULL);
 }
 
 static void add_story(const char *state, const char *body)
 {
-    (void)!flo_db_run(outbox_db.sqlite,
-                      "INSERT INTO story VALUES ('r-1.1', 'r-1', 1, 0, ?, ?)",
-                      FLO_DB_VALUES(flo_db_text(state), flo_db_text(body)),
-                      NULL);
+    (void)!flo_db_run(outbox_db.sqlite, "INSERT INTO story VALUES ('r-1.1', 'r-1', 1, 0, ?, ?)",
+                      FLO_DB_VALUES(flo_db_text(state), flo_db_text(body)), NULL);
 }
 
 static void add_line(char *line)
@@ -87,18 +82,17 @@ static void add_line(char *line)
             events++;
             snprintf(stored[events], sizeof(stored[0]), "%s", text);
             is_good[events] = line[1] != 'x';
-            add("INSERT INTO event (seq, crc, body) VALUES (?, ?, ?)", line[1],
-                (int64_t)events, text);
+            add("INSERT INTO event (seq, crc, body) VALUES (?, ?, ?)", line[1], (int64_t)events,
+                text);
         }
         break;
     case 'n':
-        add("INSERT INTO event (seq, crc, body) VALUES (?, ?, ?)", 'c',
-            strtoll(text, NULL, 10), "{}");
+        add("INSERT INTO event (seq, crc, body) VALUES (?, ?, ?)", 'c', strtoll(text, NULL, 10),
+            "{}");
         break;
     case 't':
         windows++;
-        add("INSERT INTO tele VALUES (?, ?, ?)", line[1], (int64_t)windows,
-            text);
+        add("INSERT INTO tele VALUES (?, ?, ?)", line[1], (int64_t)windows, text);
         break;
     case 's':
     case 'v':
@@ -133,8 +127,7 @@ static bool is_as_stored(const char *text, const char *kept)
     }
     size_t before = (size_t)(boot - kept) + strlen(key) - 1;
     return strncmp(text, "{\"from\":", 8) == 0 && rest != NULL &&
-           strlen(rest + 1) == strlen(kept + 1) &&
-           strncmp(rest + 1, kept + 1, before) == 0 &&
+           strlen(rest + 1) == strlen(kept + 1) && strncmp(rest + 1, kept + 1, before) == 0 &&
            strcmp(rest + 1 + before + UUID, kept + 1 + before + UUID) == 0;
 }
 
@@ -145,11 +138,10 @@ static void check_event(uint64_t sequence)
     json_t *json = NULL;
 
     must(text != NULL);
-    if (strcmp(text, "{}") != 0 && (sequence > events || !is_good[sequence] ||
-                                    !is_as_stored(text, stored[sequence]))) {
+    if (strcmp(text, "{}") != 0 &&
+        (sequence > events || !is_good[sequence] || !is_as_stored(text, stored[sequence]))) {
         must(flo_json_parse(text, strlen(text), 65536, &json, NULL) == 0);
-        must(json_integer_value(json_object_get(json, "seq")) ==
-             (json_int_t)sequence);
+        must(json_integer_value(json_object_get(json, "seq")) == (json_int_t)sequence);
         json_decref(json);
     }
     free(text);
@@ -195,12 +187,10 @@ static void check_execution(void)
 
     for (size_t i = 0; i < count; i++) {
         must(flo_stories_open(&outbox_db, models[i], &open));
-        must(!flo_digest_is_zero(&open.release.digest) &&
-             flo_name_is_valid(open.release.model) &&
+        must(!flo_digest_is_zero(&open.release.digest) && flo_name_is_valid(open.release.model) &&
              flo_name_is_valid(open.release.version) &&
              (open.order[0] == '\0' || flo_name_is_valid(open.order)) &&
-             flo_policy_is_valid(&open.policy) &&
-             !flo_execution_is_end(open.state) &&
+             flo_policy_is_valid(&open.policy) && !flo_execution_is_end(open.state) &&
              open.start_at_ms <= waits_now_ms() + UINT64_C(30) * 86400000);
     }
 }
@@ -212,13 +202,11 @@ static void check_next(void)
     uint64_t corrupt = outbox_db.corrupt;
     char *text;
 
-    flo_events_add(&outbox_db, FLO_EVENT_NOTE,
-                   json_pack("{s:s}", "type", "note"), NULL);
+    flo_events_add(&outbox_db, FLO_EVENT_NOTE, json_pack("{s:s}", "type", "note"), NULL);
     flo_events_flush(&outbox_db);
     must(flo_events_flush_ms(&outbox_db) == 0);
     text = flo_events_text(&outbox_db, sequence);
-    must(text != NULL && outbox_db.corrupt == corrupt &&
-         strstr(text, outbox_db.boot) != NULL);
+    must(text != NULL && outbox_db.corrupt == corrupt && strstr(text, outbox_db.boot) != NULL);
     free(text);
     flo_events_acked(&outbox_db, outbox_db.boot, sequence);
     must(flo_outbox_db_number(&outbox_db, "SELECT count(*) FROM event") == 0);

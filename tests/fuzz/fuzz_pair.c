@@ -18,10 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     if (rv == 0) {
         must(pair.is_there && pair.number > 0);
         must(pair.facts.common_name[0] != '\0');
-        must(flo_pair_read((const char *)data, bytes, pair.facts.common_name,
-                           &pair, &err) == 0);
-        must(flo_pair_read((const char *)data, bytes, "", &pair, &err) ==
-             FLO_E_NET_TLS);
+        must(flo_pair_read((const char *)data, bytes, pair.facts.common_name, &pair, &err) == 0);
+        must(flo_pair_read((const char *)data, bytes, "", &pair, &err) == FLO_E_NET_TLS);
     } else {
         must(err.code == rv && err.what[0] != '\0' && !pair.is_there);
     }

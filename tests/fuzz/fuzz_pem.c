@@ -15,9 +15,8 @@ static void set_up(void)
 {
     struct flo_certificate_wish wish = {.common_name = "ca", .days = 1};
 
-    if (authority == NULL &&
-        (flo_key_generate(&authority, NULL) < 0 ||
-         flo_authority_make(authority, &wish, &authority_pem, NULL) < 0)) {
+    if (authority == NULL && (flo_key_generate(&authority, NULL) < 0 ||
+                              flo_authority_make(authority, &wish, &authority_pem, NULL) < 0)) {
         abort();
     }
 }
@@ -38,12 +37,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         flo_key_free(private_key);
     }
     (void)flo_certificate_read(text, bytes, &certificate, &err);
-    if (flo_certificate_issue(authority, authority_pem.data,
-                              authority_pem.bytes, text, bytes, &wish, &pem,
-                              &err) == 0 &&
+    if (flo_certificate_issue(authority, authority_pem.data, authority_pem.bytes, text, bytes,
+                              &wish, &pem, &err) == 0 &&
         (flo_certificate_read(pem.data, pem.bytes, &certificate, &err) < 0 ||
-         strcmp(certificate.common_name, "dev") != 0 ||
-         certificate.is_authority)) {
+         strcmp(certificate.common_name, "dev") != 0 || certificate.is_authority)) {
         abort();
     }
     flo_buf_deinit(&pem);

@@ -31,8 +31,7 @@ static void prepare(void)
     struct flo_engine *engine;
 
     file = memfd_create("prefix", MFD_CLOEXEC);
-    if (flo_engine_open("tests/oracle/tiny/smollm2-S-q4_1.gguf", &options,
-                        &engine, NULL) < 0 ||
+    if (flo_engine_open("tests/oracle/tiny/smollm2-S-q4_1.gguf", &options, &engine, NULL) < 0 ||
         flo_session_open(engine, &session, NULL) < 0 ||
         flo_session_decode(session, tokens, 32, FLO_LOGITS_NONE, NULL) < 0) {
         __builtin_trap(); /* run from the source folder */
@@ -40,8 +39,7 @@ static void prepare(void)
     right_bytes = (size_t)flo_prefix_bytes(engine, 32);
     right = malloc(right_bytes);
     room = malloc(right_bytes);
-    if (ftruncate(file, (off_t)right_bytes) < 0 || right == NULL ||
-        room == NULL ||
+    if (ftruncate(file, (off_t)right_bytes) < 0 || right == NULL || room == NULL ||
         flo_prefix_write(session, 32, file, NULL, NULL, NULL) < 0 ||
         flo_fd_pread_all(file, right, right_bytes, 0, NULL) < 0) {
         __builtin_trap();
@@ -57,8 +55,7 @@ static void lay_over(const uint8_t *data, size_t bytes)
     memcpy(room, right, right_bytes);
     memcpy(room + at, data + 1, count);
     if (data[0] >= 128) {
-        flo_put_u32(room + 24,
-                    flo_crc32c(0, room + HEAD_BYTES, right_bytes - HEAD_BYTES));
+        flo_put_u32(room + 24, flo_crc32c(0, room + HEAD_BYTES, right_bytes - HEAD_BYTES));
         flo_put_u32(room + 28, 0);
         flo_put_u32(room + 28, flo_crc32c(0, room, HEAD_BYTES));
     }

@@ -22,8 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     if (flo_proof_holds(&proof, &key, "a/topic", text)) {
         flo_buf_add(&message, text, proof.before);
         flo_buf_add(&message, "}", 1);
-        flo_proof_add(&key, "a/topic", proof.number, message.data,
-                      message.bytes, &again);
+        flo_proof_add(&key, "a/topic", proof.number, message.data, message.bytes, &again);
         must(again.bytes == bytes && memcmp(again.data, text, bytes) == 0);
     }
     return 0;

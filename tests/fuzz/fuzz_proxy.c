@@ -10,8 +10,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
-static const struct flo_peer peer = {"the runtime", FLO_E_RUNTIME_ANSWER,
-                                     FLO_E_RUNTIME_ANSWER};
+static const struct flo_peer peer = {"the runtime", FLO_E_RUNTIME_ANSWER, FLO_E_RUNTIME_ANSWER};
 
 struct sink {
     struct flo_tree tree;
@@ -22,9 +21,8 @@ struct sink {
     struct flo_buf parts; /* of the calls */
 };
 
-static const char tools[] =
-    "[{\"type\":\"function\",\"function\":{\"name\":\"light\"}},"
-    "{\"type\":\"function\",\"function\":{\"name\":\"wait\"}}]";
+static const char tools[] = "[{\"type\":\"function\",\"function\":{\"name\":\"light\"}},"
+                            "{\"type\":\"function\",\"function\":{\"name\":\"wait\"}}]";
 
 /* The last call has ended: its name was offered, and its arguments, which
  * follow it, are an object. */
@@ -37,9 +35,7 @@ static void check_call(const struct sink *sink)
 
     while (flo_wire_part_next(&rest, &part)) {
         bool is_call = part.kind == FLO_WIRE_PART_CALL;
-        if (is_call &&
-            !(part.text.bytes == 5 &&
-              memcmp(part.text.data, "light", 5) == 0) &&
+        if (is_call && !(part.text.bytes == 5 && memcmp(part.text.data, "light", 5) == 0) &&
             !(part.text.bytes == 4 && memcmp(part.text.data, "wait", 4) == 0)) {
             abort();
         }
@@ -57,8 +53,7 @@ static void check_call(const struct sink *sink)
     flo_buf_deinit(&arguments);
 }
 
-static int take_event(void *context, char *data, size_t bytes,
-                      struct flo_err *err)
+static int take_event(void *context, char *data, size_t bytes, struct flo_err *err)
 {
     struct sink *sink = context;
     struct flo_answer_part part;
@@ -66,8 +61,7 @@ static int take_event(void *context, char *data, size_t bytes,
 
     if (rv == 0 && part.text.bytes > 0 &&
         (flo_utf8_valid(part.text.data, part.text.bytes) != part.text.bytes ||
-         part.text.data < data ||
-         part.text.data + part.text.bytes > data + bytes)) {
+         part.text.data < data || part.text.data + part.text.bytes > data + bytes)) {
         abort();
     }
     const struct flo_tree_node *entry = rv == 0 ? part.calls : NULL;
@@ -75,13 +69,10 @@ static int take_event(void *context, char *data, size_t bytes,
         struct flo_answer_call call;
         rv = flo_answer_call(&entry, &call, err);
         if (rv == 0 &&
-            flo_utf8_valid(call.arguments.data, call.arguments.bytes) !=
-                call.arguments.bytes) {
+            flo_utf8_valid(call.arguments.data, call.arguments.bytes) != call.arguments.bytes) {
             abort();
         }
-        rv = rv < 0 ? rv
-                    : flo_calls_take(&sink->calls, "npu", &call, &sink->parts,
-                                     err);
+        rv = rv < 0 ? rv : flo_calls_take(&sink->calls, "npu", &call, &sink->parts, err);
     }
     if (rv == 0 && part.has_finish && part.reason == FLO_WIRE_STOP) {
         rv = flo_calls_end(&sink->calls, "npu", &sink->parts, err);
@@ -95,8 +86,7 @@ static int take_event(void *context, char *data, size_t bytes,
     return rv;
 }
 
-static int take_body(void *context, const char *data, size_t bytes,
-                     struct flo_err *err)
+static int take_body(void *context, const char *data, size_t bytes, struct flo_err *err)
 {
     struct sink *sink = context;
 
@@ -104,8 +94,7 @@ static int take_body(void *context, const char *data, size_t bytes,
     return flo_events_read(&sink->events, data, bytes, take_event, sink, err);
 }
 
-static void take_vector(void *context, uint32_t index, const float *vector,
-                        uint32_t length)
+static void take_vector(void *context, uint32_t index, const float *vector, uint32_t length)
 {
     double sum = 0;
 
@@ -119,8 +108,7 @@ static void take_vector(void *context, uint32_t index, const float *vector,
 }
 
 /* In pieces of this size: the same end as in one. */
-static int read_reply(const char *data, size_t bytes, size_t piece,
-                      size_t *body_bytes)
+static int read_reply(const char *data, size_t bytes, size_t piece, size_t *body_bytes)
 {
     struct sink *sink = calloc(1, sizeof(*sink));
     const struct flo_wire_generate in = {.tools = {tools, sizeof(tools) - 1}};
@@ -174,12 +162,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         read_both(copy, bytes - 1);
         break;
     case 'V':
-        (void)flo_answer_vectors(copy, bytes - 1, 2, take_vector, NULL, &tokens,
-                                 &err);
+        (void)flo_answer_vectors(copy, bytes - 1, 2, take_vector, NULL, &tokens, &err);
         break;
     default:
-        (void)flo_runtime_read(&runtime,
-                               (struct flo_wire_text){copy, bytes - 1}, &err);
+        (void)flo_runtime_read(&runtime, (struct flo_wire_text){copy, bytes - 1}, &err);
         flo_runtime_deinit(&runtime);
         break;
     }

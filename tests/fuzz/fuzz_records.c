@@ -33,8 +33,7 @@ static void open_once(void)
 {
     char dir[] = "/tmp/flo-fuzz-XXXXXX";
 
-    if (store == NULL &&
-        (mkdtemp(dir) == NULL || flo_store_open(dir, true, &store, NULL) < 0)) {
+    if (store == NULL && (mkdtemp(dir) == NULL || flo_store_open(dir, true, &store, NULL) < 0)) {
         abort();
     }
     (void)atexit(remove_all);
@@ -54,8 +53,7 @@ static void put(int dir_fd, const char *name, const uint8_t *data, size_t bytes,
     if (fix) {
         used = sizeof(image);
         for (size_t at = 0; at < 8192; at += 4096) {
-            flo_put_u32(image + at + record_bytes - 4,
-                        flo_crc32c(0, image + at, record_bytes - 4));
+            flo_put_u32(image + at + record_bytes - 4, flo_crc32c(0, image + at, record_bytes - 4));
         }
     }
     if (pwrite(fd, image, used, 0) != (ssize_t)used) {
@@ -70,10 +68,8 @@ static void read_slots(void)
 
     if (flo_store_slots_read(store, "tiny", &slots, NULL) == 0) {
         bool has_candidate = !flo_digest_is_zero(&slots.candidate);
-        if (slots.phase > FLO_SLOT_TRIAL ||
-            has_candidate != (slots.phase != FLO_SLOT_IDLE) ||
-            slots.rollout[FLO_NAME_MAX] != '\0' ||
-            slots.denial_count > FLO_DENIALS_MAX) {
+        if (slots.phase > FLO_SLOT_TRIAL || has_candidate != (slots.phase != FLO_SLOT_IDLE) ||
+            slots.rollout[FLO_NAME_MAX] != '\0' || slots.denial_count > FLO_DENIALS_MAX) {
             abort();
         }
         struct flo_order order = {.op = FLO_ORDER_ROLLBACK,
@@ -124,8 +120,7 @@ static void open_part(const uint8_t *data, size_t bytes, bool fix)
     char name[FLO_PART_NAME];
 
     flo_store_part_name(&artifact.digest, ".part", name);
-    int fd =
-        openat(store->partial_fd, name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int fd = openat(store->partial_fd, name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0 || ftruncate(fd, 3000000) < 0) {
         abort();
     }

@@ -18,8 +18,7 @@ static void check(const struct flo_release *release)
     }
     for (uint32_t i = 0; i < release->variant_count; i++) {
         const struct flo_release_variant *variant = &release->variants[i];
-        const struct flo_release_file *entry =
-            flo_release_entry(release, variant);
+        const struct flo_release_file *entry = flo_release_entry(release, variant);
         must(!flo_release_is_native(variant) || entry != NULL);
     }
 }
@@ -38,8 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     if (flo_release_write(release, &once, NULL) == 0) {
         must(flo_release_new(once.data, once.bytes, NULL, &again, NULL) == 0);
         must(flo_release_write(again, &twice, NULL) == 0);
-        must(once.bytes == twice.bytes &&
-             memcmp(once.data, twice.data, once.bytes) == 0);
+        must(once.bytes == twice.bytes && memcmp(once.data, twice.data, once.bytes) == 0);
     }
     flo_release_free(again);
     flo_release_free(release);

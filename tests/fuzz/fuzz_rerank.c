@@ -6,8 +6,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
-static void tell(struct serve_request *request, uint32_t index,
-                 const uint8_t *value)
+static void tell(struct serve_request *request, uint32_t index, const uint8_t *value)
 {
     struct flo_wire_message frame = {.type = FLO_WIRE_EMBEDDING};
 
@@ -45,8 +44,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         }
         flo_request_free(request);
     }
-    if (flo_json_parse(memory.body.data, memory.body.bytes, memory.body.bytes,
-                       &json, NULL) < 0) {
+    if (flo_json_parse(memory.body.data, memory.body.bytes, memory.body.bytes, &json, NULL) < 0) {
         abort();
     }
     json_decref(json);

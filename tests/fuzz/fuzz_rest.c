@@ -19,8 +19,7 @@ static const struct {
     const char *body;
 } routes[] = {
 #define FLO_REST_STREAM(...)
-#define FLO_REST_ROUTE(method, pattern, access, flags, handler, what, query,   \
-                       body)                                                   \
+#define FLO_REST_ROUTE(method, pattern, access, flags, handler, what, query, body)                 \
     {pattern, query, body},
 #include "server-stub/rest/routes.def"
 #undef FLO_REST_ROUTE
@@ -56,9 +55,8 @@ static void start_rollout(json_t *body)
     if (flo_controller_begin(controller, &err) < 0) {
         return;
     }
-    if (flo_rollouts_create(controller, body,
-                            &(struct flo_actor){"ops", "user:ops"}, true,
-                            &entry, &err) == 0) {
+    if (flo_rollouts_create(controller, body, &(struct flo_actor){"ops", "user:ops"}, true, &entry,
+                            &err) == 0) {
         must(entry->core.phase_count > 0);
         flo_rollouts_entry_free(entry);
     }
@@ -83,12 +81,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         flo_request_check_query(routes[route].query, text, text, &err);
         free(text);
     }
-    if (flo_json_parse((const char *)data + 1, bytes - 1, 65536, &body, &err) <
-        0) {
+    if (flo_json_parse((const char *)data + 1, bytes - 1, 65536, &body, &err) < 0) {
         return 0;
     }
-    if (json_is_object(body) &&
-        flo_request_check(routes[route].body, body, &err) == 0) {
+    if (json_is_object(body) && flo_request_check(routes[route].body, body, &err) == 0) {
         if (routes[route].body[0] != '@') { /* else its reader refuses */
             check_names(routes[route].body, body);
         }

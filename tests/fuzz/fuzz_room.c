@@ -58,26 +58,23 @@ static void add_admin(struct room *room)
 
 static void room_open(struct room *room)
 {
-    static const struct flo_httpd_options options = {.connections_max = 8,
-                                                     .server_name = "flotilla",
-                                                     .admits_addresses = true};
+    static const struct flo_httpd_options options = {
+        .connections_max = 8, .server_name = "flotilla", .admits_addresses = true};
     struct flo_controller *controller = open_fleet();
 
-    *room = (struct room){.base = event_base_new(),
-                          .rest = {.controller = controller}};
+    *room = (struct room){.base = event_base_new(), .rest = {.controller = controller}};
     room->rest.base = room->base;
     add_admin(room);
     /* A broker that nobody answers for. */
-    snprintf(controller->addresses.mqtt_own,
-             sizeof(controller->addresses.mqtt_own), "mqtt://127.0.0.1:1");
+    snprintf(controller->addresses.mqtt_own, sizeof(controller->addresses.mqtt_own),
+             "mqtt://127.0.0.1:1");
     must(flo_httpd_open(room->base, &options, &room->rest.httpd, NULL) == 0);
     must(flo_rest_open(&room->rest, NULL) == 0);
     must(flo_metrics_open(&room->rest, NULL) == 0);
-    must(flo_httpd_listen(room->rest.httpd, "127.0.0.1:0", NULL, FLO_TAG_PEOPLE,
-                          &room->port, NULL) == 0);
-    must(flo_live_open(controller, room->base, &room->rest.live, NULL) == 0);
-    must(flo_batches_open(controller, room->base, NULL, &room->rest.batches,
+    must(flo_httpd_listen(room->rest.httpd, "127.0.0.1:0", NULL, FLO_TAG_PEOPLE, &room->port,
                           NULL) == 0);
+    must(flo_live_open(controller, room->base, &room->rest.live, NULL) == 0);
+    must(flo_batches_open(controller, room->base, NULL, &room->rest.batches, NULL) == 0);
 }
 
 static void room_close(struct room *room)
@@ -104,9 +101,7 @@ static void room_tick(struct room *room)
     flo_samples_deinit(&samples);
     must(flo_controller_begin(controller, &err) == 0);
     must(flo_rollouts_step_all(
-             controller,
-             (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_TICK},
-             &err) == 0);
+             controller, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_TICK}, &err) == 0);
     must(flo_controller_commit(controller, &err) == 0);
     flo_groups_turn(controller, now_ms);
 }
@@ -115,9 +110,8 @@ static void room_tick(struct room *room)
 
 static int connected(const struct room *room)
 {
-    const struct sockaddr_in to = {.sin_family = AF_INET,
-                                   .sin_port = htons(room->port),
-                                   .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    const struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(room->port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     must(fd >= 0);
@@ -194,11 +188,9 @@ static void say(struct room *room, const char *data, size_t bytes)
     size_t word = line != NULL ? (size_t)(line - data) : bytes;
     struct flo_buf topic = {0};
     struct flo_mqtt_message message = {.data = line != NULL ? line + 1 : "",
-                                       .bytes =
-                                           line != NULL ? bytes - word - 1 : 0};
+                                       .bytes = line != NULL ? bytes - word - 1 : 0};
 
-    flo_buf_printf(&topic, "flotilla/v1/demo/d/" DEVICE "/%.*s", (int)word,
-                   data);
+    flo_buf_printf(&topic, "flotilla/v1/demo/d/" DEVICE "/%.*s", (int)word, data);
     must(!topic.failed);
     message.topic = topic.data;
     flo_batches_take(room->rest.batches, &message);

@@ -21,8 +21,7 @@ static void read_config(const uint8_t *data, size_t bytes)
     memcpy(text, data, bytes);
     text[bytes] = '\0';
     int rv = flo_peft_config_read(text, bytes, &config, &err);
-    if (rv < 0 ? err.what[0] == '\0'
-               : config.rank == 0 || config.rank > FLO_PEFT_RANK_MAX) {
+    if (rv < 0 ? err.what[0] == '\0' : config.rank == 0 || config.rank > FLO_PEFT_RANK_MAX) {
         abort();
     }
     free(text);
@@ -32,8 +31,7 @@ static void read_config(const uint8_t *data, size_t bytes)
 static void turn_rows(const struct flo_safetensor *tensor)
 {
     uint64_t rows = tensor->dims[0];
-    const struct flo_peft_tensor mapped = {.head_rows =
-                                               rows % 2 == 0 ? rows : 0};
+    const struct flo_peft_tensor mapped = {.head_rows = rows % 2 == 0 ? rows : 0};
     uint8_t *out = malloc((size_t)tensor->bytes);
 
     if (out != NULL) {
@@ -43,8 +41,7 @@ static void turn_rows(const struct flo_safetensor *tensor)
 }
 
 /* The verdict is the same however the bytes come. */
-static int scan(const struct flo_safetensors *file, const uint8_t *data,
-                size_t bytes, size_t piece)
+static int scan(const struct flo_safetensors *file, const uint8_t *data, size_t bytes, size_t piece)
 {
     struct flo_finite scan;
     struct flo_err err = {0};
@@ -79,8 +76,7 @@ static void read_tensors(const uint8_t *data, size_t bytes)
     }
     for (size_t i = 0; i < flo_safetensors_count(file); i++) {
         const struct flo_safetensor *tensor = flo_safetensors_at(file, i);
-        if (tensor->bytes > bytes ||
-            tensor->data + tensor->bytes > data + bytes) {
+        if (tensor->bytes > bytes || tensor->data + tensor->bytes > data + bytes) {
             abort();
         }
         sum += tensor->bytes;
@@ -89,8 +85,7 @@ static void read_tensors(const uint8_t *data, size_t bytes)
             turn_rows(tensor);
         }
     }
-    if (sum > bytes || scan(file, data, bytes, bytes) !=
-                           scan(file, data, bytes, bytes % 7 + 1)) {
+    if (sum > bytes || scan(file, data, bytes, bytes) != scan(file, data, bytes, bytes % 7 + 1)) {
         abort();
     }
     flo_safetensors_close(file);

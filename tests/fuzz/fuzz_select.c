@@ -15,8 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 static void ask(const struct flo_selector *selector)
 {
     static const char *const list[] = {"a", "help@2", NULL};
-    static const struct flo_select_label labels[] = {{"hw", "rpi5"},
-                                                     {NULL, NULL}};
+    static const struct flo_select_label labels[] = {{"hw", "rpi5"}, {NULL, NULL}};
     struct flo_select_device empty;
     struct flo_select_device device;
 
@@ -32,8 +31,7 @@ static void ask(const struct flo_selector *selector)
          flo_selector_matches(selector, &device, 1000));
     (void)flo_selector_matches(selector, &empty, 0);
     (void)flo_selector_moving(selector);
-    for (size_t i = 0;
-         flo_selector_value(selector, FLO_SELECT_GROUP, i) != NULL; i++) {
+    for (size_t i = 0; flo_selector_value(selector, FLO_SELECT_GROUP, i) != NULL; i++) {
         must(i < FLO_SELECTOR_VALUES_MAX);
     }
 }

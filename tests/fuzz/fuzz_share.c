@@ -22,10 +22,8 @@ const char *peer_name_of(const struct flo_httpd_request *request);
 #include "tests/unit/waits.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t bytes, size_t room,
-                               unsigned seed);
-size_t LLVMFuzzerMutate(uint8_t *data, size_t bytes, size_t room)
-    __attribute__((weak));
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t bytes, size_t room, unsigned seed);
+size_t LLVMFuzzerMutate(uint8_t *data, size_t bytes, size_t room) __attribute__((weak));
 
 #define BLOB_BYTES 5000
 #define BUDGET_BYTES 1000000
@@ -86,8 +84,7 @@ static void begin(void)
     }
     must(mkdtemp(folder) != NULL);
     must(flo_store_open(folder, true, &share.store, NULL) == 0);
-    must(flo_store_blob_put(share.store, blob, sizeof(blob), &digest, NULL) ==
-         0);
+    must(flo_store_blob_put(share.store, blob, sizeof(blob), &digest, NULL) == 0);
     flo_digest_text(&digest, blob_name);
     share_job.device = DEVICE;
     share_job.transfers_max = 2;
@@ -96,8 +93,7 @@ static void begin(void)
     share.base = event_base_new();
     must(share.base != NULL);
     must(flo_httpd_open(share.base, &options, &share.httpd, NULL) == 0);
-    must(flo_httpd_route(share.httpd, "GET", "/v1/blobs/{digest}", 0, on_get,
-                         &share, NULL) == 0);
+    must(flo_httpd_route(share.httpd, "GET", "/v1/blobs/{digest}", 0, on_get, &share, NULL) == 0);
     snprintf(address.sun_path, sizeof(address.sun_path), "%s/socket", folder);
     snprintf(listen, sizeof(listen), "unix:%s", address.sun_path);
     must(flo_httpd_listen(share.httpd, listen, NULL, 0, &port, NULL) == 0);
@@ -107,23 +103,10 @@ static void begin(void)
 /* ---- a request ---- */
 
 /* Offsets of the fields behind the first byte; the rest is text for headers. */
-enum {
-    METHOD,
-    PATH,
-    RANGE,
-    FROM,
-    TO = FROM + 8,
-    HEADERS = TO + 8,
-    WHO,
-    WHILE,
-    USED,
-    CUT,
-    FIELDS
-};
+enum { METHOD, PATH, RANGE, FROM, TO = FROM + 8, HEADERS = TO + 8, WHO, WHILE, USED, CUT, FIELDS };
 
-static const char *const methods[] = {"GET",  "HEAD",    "POST",  "PUT",
-                                      "get",  "DELETE",  "TRACE", "OPTIONS",
-                                      "GET ", "CONNECT", "",      "PATCH"};
+static const char *const methods[] = {"GET",   "HEAD",    "POST", "PUT",     "get", "DELETE",
+                                      "TRACE", "OPTIONS", "GET ", "CONNECT", "",    "PATCH"};
 static const char *const paths[] = {
     "/v1/blobs/%s",         "/v1/blobs/%s",
     "/v1/blobs/%s?x=1",     "/v1/blobs/%s/",
@@ -209,8 +192,8 @@ enum {
     HAS_TEXT = 128
 };
 
-static void put_headers(struct flo_buf *out, const uint8_t *fields,
-                        const uint8_t *text, size_t bytes)
+static void put_headers(struct flo_buf *out, const uint8_t *fields, const uint8_t *text,
+                        size_t bytes)
 {
     uint8_t bits = fields[HEADERS];
     const struct {
@@ -240,14 +223,13 @@ static void put_headers(struct flo_buf *out, const uint8_t *fields,
     }
 }
 
-static void put_request(struct flo_buf *out, const uint8_t *fields,
-                        const uint8_t *text, size_t bytes)
+static void put_request(struct flo_buf *out, const uint8_t *fields, const uint8_t *text,
+                        size_t bytes)
 {
     flo_buf_text(out, methods[fields[METHOD] % FLO_COUNT(methods)]);
     flo_buf_text(out, " ");
     put_path(out, fields);
-    flo_buf_text(out,
-                 (fields[WHILE] & 1) != 0 ? " HTTP/1.0\r\n" : " HTTP/1.1\r\n");
+    flo_buf_text(out, (fields[WHILE] & 1) != 0 ? " HTTP/1.0\r\n" : " HTTP/1.1\r\n");
     put_range(out, fields);
     put_headers(out, fields, text, bytes);
     flo_buf_text(out, "\r\n");
@@ -265,10 +247,10 @@ static void set_world(const uint8_t *fields)
     must(flo_digest_parse(blob_name, &digest));
     digest.bytes[6] ^= (fields[WHILE] & 4) != 0; /* one that is absent */
     share.fetched.blobs[0] = digest;
-    share.budget = (struct flo_share_budget){
-        .limit_bytes = (fields[WHILE] & 8) != 0 ? 0 : BUDGET_BYTES,
-        .used_bytes = BUDGET_BYTES / 255 * fields[USED],
-        .began_ms = waits_now_ms()};
+    share.budget =
+        (struct flo_share_budget){.limit_bytes = (fields[WHILE] & 8) != 0 ? 0 : BUDGET_BYTES,
+                                  .used_bytes = BUDGET_BYTES / 255 * fields[USED],
+                                  .began_ms = waits_now_ms()};
 }
 
 /* ---- the answer ---- */
@@ -298,8 +280,7 @@ static void check_answers(char *text, size_t bytes, bool is_head)
         size_t left = bytes - (size_t)(body - text);
         bool has_body = !is_head && status != 304 && status != 100;
         /* A head that is none has no method: its answer has a body. */
-        has_body = has_body ||
-                   (status >= 400 && left > 0 && memcmp(body, "HTTP", 4) != 0);
+        has_body = has_body || (status >= 400 && left > 0 && memcmp(body, "HTTP", 4) != 0);
         size_t got = !has_body ? 0 : length < left ? (size_t)length : left;
 
         must(status == 100 || status == 200 || status == 206 || status == 304 ||
@@ -308,14 +289,11 @@ static void check_answers(char *text, size_t bytes, bool is_head)
             must(length == BLOB_BYTES && range == NULL);
             must(memcmp(body, blob, got) == 0);
         } else if (status == 206) {
-            must(sscanf(range == NULL ? "" : range, "%llu-%llu/%llu", &from,
-                        &to, &size) == 3);
-            must(from <= to && to < BLOB_BYTES && size == BLOB_BYTES &&
-                 length == to - from + 1);
+            must(sscanf(range == NULL ? "" : range, "%llu-%llu/%llu", &from, &to, &size) == 3);
+            must(from <= to && to < BLOB_BYTES && size == BLOB_BYTES && length == to - from + 1);
             must(memcmp(body, blob + from, got) == 0);
         }
-        must(status < 200 || status >= 300 || peer == NULL ||
-             strcmp(peer, STRANGER) == 0);
+        must(status < 200 || status >= 300 || peer == NULL || strcmp(peer, STRANGER) == 0);
         must(status < 200 || status >= 300 || peer != NULL);
         bytes = left - got;
         text = body + got;
@@ -347,8 +325,7 @@ static void talk(const char *request, size_t bytes, bool is_head)
         event_base_loop(share.base, EVLOOP_NONBLOCK);
         ssize_t now = read(fd, answer + got, sizeof(answer) - 1 - got);
         got += now > 0 ? (size_t)now : 0;
-        is_end = now == 0 || (now < 0 && errno != EAGAIN) ||
-                 got == sizeof(answer) - 1;
+        is_end = now == 0 || (now < 0 && errno != EAGAIN) || got == sizeof(answer) - 1;
     }
     close(fd);
     event_base_loop(share.base, EVLOOP_NONBLOCK);
@@ -376,9 +353,7 @@ static void ask(const uint8_t *data, size_t bytes)
     /* Text between the headers may make it another request. */
     bool is_plain = (fields[HEADERS] & HAS_TEXT) == 0;
     if (is_plain || !is_head) {
-        talk(request.data,
-             cut < request.bytes ? request.bytes - cut : request.bytes,
-             is_head);
+        talk(request.data, cut < request.bytes ? request.bytes - cut : request.bytes, is_head);
     }
     flo_buf_deinit(&request);
 }
@@ -404,8 +379,7 @@ static void take_line(const uint8_t *data, size_t bytes)
         must(job.used_ms <= FLO_SHARE_DAY_MS && job.listen != NULL);
         flo_share_job_deinit(&job);
     }
-    if (flo_share_fetched_parse((const char *)data, bytes, &fetched, &err) ==
-        0) {
+    if (flo_share_fetched_parse((const char *)data, bytes, &fetched, &err) == 0) {
         must(fetched.count <= FLO_SHARE_FETCHED_MAX);
     }
 }
@@ -442,12 +416,10 @@ static uint64_t edge(unsigned seed)
                                      UINT64_MAX - 1,
                                      UINT64_MAX};
 
-    return seed % 3 == 0 ? edges[seed / 3 % FLO_COUNT(edges)]
-                         : seed % (BLOB_BYTES + 2);
+    return seed % 3 == 0 ? edges[seed / 3 % FLO_COUNT(edges)] : seed % (BLOB_BYTES + 2);
 }
 
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t bytes, size_t room,
-                               unsigned seed)
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t bytes, size_t room, unsigned seed)
 {
     unsigned value = seed / 64;
 
@@ -469,8 +441,7 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t bytes, size_t room,
         break;
     case 2: /* the text */
         return FIELDS + 1 +
-               LLVMFuzzerMutate(fields + FIELDS, bytes - FIELDS - 1,
-                                room - FIELDS - 1);
+               LLVMFuzzerMutate(fields + FIELDS, bytes - FIELDS - 1, room - FIELDS - 1);
     case 3:
         fields[HEADERS] ^= (uint8_t)(1 << value % 8);
         break;

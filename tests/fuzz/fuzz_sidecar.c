@@ -20,8 +20,7 @@ static void prepare(void)
 {
     int fd = memfd_create("right", MFD_CLOEXEC);
 
-    if (flo_file_open("tests/oracle/tiny/smollm2-S-q4_1.gguf", &model, NULL) <
-            0 ||
+    if (flo_file_open("tests/oracle/tiny/smollm2-S-q4_1.gguf", &model, NULL) < 0 ||
         flo_packing_open(model, false, &packing, NULL) < 0) {
         __builtin_trap(); /* run from the source folder */
     }

@@ -24,8 +24,7 @@ static uint8_t next(struct bytes *bytes)
 /* Mostly small steps, now and then what no device can measure. */
 static double number(struct bytes *bytes)
 {
-    static const double wild[] = {NAN,    INFINITY, -INFINITY, 1e300,
-                                  -1e300, 0,        27.6,      1e-300};
+    static const double wild[] = {NAN, INFINITY, -INFINITY, 1e300, -1e300, 0, 27.6, 1e-300};
     uint8_t byte = next(bytes);
 
     return byte < 8 ? wild[byte] : ((double)byte - 128) / 64;
@@ -49,11 +48,11 @@ static void read_device(struct bytes *bytes, struct fleet *fleet, size_t i)
     bool is_updated = (flags & 1) != 0;
     uint8_t wave = flags >> 1 & 7;
 
-    fleet->devices[i] = (struct flo_scan_device){
-        .is_updated = is_updated,
-        .wave = wave,
-        .has_step = (flags & 16) != 0,
-        .known = is_updated ? (uint8_t)(1u << wave) : next(bytes)};
+    fleet->devices[i] =
+        (struct flo_scan_device){.is_updated = is_updated,
+                                 .wave = wave,
+                                 .has_step = (flags & 16) != 0,
+                                 .known = is_updated ? (uint8_t)(1u << wave) : next(bytes)};
     fleet->counts[i] = (struct flo_count_scan_device){
         .is_updated = is_updated, .wave = wave, .waves = 1 + (flags >> 5)};
     for (size_t p = 0; p < FLO_SCAN_WAVES_MAX; p++) {
@@ -65,8 +64,8 @@ static void read_device(struct bytes *bytes, struct fleet *fleet, size_t i)
     for (size_t l = 0; l < LABELS; l++) {
         fleet->values[l][i] = next(bytes) % (VALUES + 1);
     }
-    fleet->members[i] = (struct flo_spread_device){
-        .value = fleet->values[0][i], .bucket = flags, .id = "d"};
+    fleet->members[i] =
+        (struct flo_spread_device){.value = fleet->values[0][i], .bucket = flags, .id = "d"};
 }
 
 static bool is_slice(struct flo_slice slice)
@@ -105,8 +104,7 @@ static void scan(struct fleet *fleet)
     void *room = malloc(flo_scan_room_bytes(fleet->count));
 
     must(room != NULL);
-    bool is_good = flo_scan_look(&rule, fleet->devices, fleet->count, room,
-                                 fleet->far, &out);
+    bool is_good = flo_scan_look(&rule, fleet->devices, fleet->count, room, fleet->far, &out);
     free(room);
     must(is_good || out.row_count == 0);
     must(out.row_count <= FLO_SCAN_ROWS_MAX);
@@ -114,8 +112,7 @@ static void scan(struct fleet *fleet)
     check_probes(out.probes, out.probe_count);
     for (size_t i = 0; i < out.row_count; i++) {
         const struct flo_scan_row *row = &out.rows[i];
-        must(is_slice(row->slice) &&
-             (!row->has_within || is_slice(row->within)));
+        must(is_slice(row->slice) && (!row->has_within || is_slice(row->within)));
         must(row->ln_e >= row->threshold && isfinite(row->delta));
         must(row->told.has_effect && !isnan(row->told.effect));
         must(row->same_count < LABELS);
@@ -128,17 +125,13 @@ static void scan(struct fleet *fleet)
 
 static void count_scan(struct fleet *fleet)
 {
-    struct flo_count_scan_rule rule = {.alpha = 0.01,
-                                       .weight = 1,
-                                       .least = 8,
-                                       .labels = fleet->labels,
-                                       .label_count = LABELS};
+    struct flo_count_scan_rule rule = {
+        .alpha = 0.01, .weight = 1, .least = 8, .labels = fleet->labels, .label_count = LABELS};
     struct flo_count_scan out;
     void *room = malloc(flo_count_scan_room_bytes(fleet->count));
 
     must(room != NULL);
-    bool is_good = flo_count_scan_look(&rule, fleet->counts, fleet->count, room,
-                                       fleet->far, &out);
+    bool is_good = flo_count_scan_look(&rule, fleet->counts, fleet->count, room, fleet->far, &out);
     free(room);
     must(is_good || out.row_count == 0);
     must(out.row_count <= FLO_SCAN_ROWS_MAX);
@@ -156,8 +149,8 @@ static void spread(struct fleet *fleet, size_t hold_out)
     bool seen[DEVICES_MAX] = {false};
     struct flo_spread_sizes sizes;
 
-    if (!flo_spread_order(fleet->members, fleet->count, hold_out, fleet->groups,
-                          fleet->order, &sizes)) {
+    if (!flo_spread_order(fleet->members, fleet->count, hold_out, fleet->groups, fleet->order,
+                          &sizes)) {
         must(hold_out > fleet->count);
         return;
     }
@@ -176,10 +169,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 
     fleet.count = 0;
     for (size_t l = 0; l < LABELS; l++) {
-        fleet.labels[l] = (struct flo_slice_label){.values = fleet.values[l],
-                                                   .count = VALUES,
-                                                   .judged = VALUES,
-                                                   .tau2 = 0.001};
+        fleet.labels[l] = (struct flo_slice_label){
+            .values = fleet.values[l], .count = VALUES, .judged = VALUES, .tau2 = 0.001};
     }
     size_t hold_out = next(&input);
     while (input.at < input.end && fleet.count < DEVICES_MAX) {

@@ -28,8 +28,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         const struct flo_suite_case *one = &suite.cases[i];
         size_t answer = one->answer == NULL ? 0 : strlen(one->answer);
         if (strlen(one->prompt) == 0 || one->task >= suite.n_tasks ||
-            (one->n_contains == 0 &&
-             !flo_suite_is_exact(one, one->answer, answer))) {
+            (one->n_contains == 0 && !flo_suite_is_exact(one, one->answer, answer))) {
             abort();
         }
     }

@@ -78,8 +78,7 @@ static void must_show_safe(const char *text, size_t bytes, bool has_colour)
         must_be_safe(text, n);
         if (escape != NULL) {
             must(has_colour && bytes - n >= 4 &&
-                 (memcmp(escape, "\033[2m", 4) == 0 ||
-                  memcmp(escape, "\033[0m", 4) == 0));
+                 (memcmp(escape, "\033[2m", 4) == 0 || memcmp(escape, "\033[0m", 4) == 0));
             n += 4;
         }
         text += n;
@@ -91,8 +90,7 @@ static void must_show_safe(const char *text, size_t bytes, bool has_colour)
 static void show_text(const char *text, size_t bytes)
 {
     for (int kind = 0; kind < 2; kind++) {
-        struct flo_talk_said said = {.is_terminal = true,
-                                     .has_colour = kind > 0};
+        struct flo_talk_said said = {.is_terminal = true, .has_colour = kind > 0};
         flo_talk_said_begin(&said);
         for (size_t at = 0; at < bytes;) {
             const char *end = memchr(text + at, '\n', bytes - at);
@@ -105,8 +103,7 @@ static void show_text(const char *text, size_t bytes)
             at += n;
         }
         flo_talk_said_end(&said);
-        must_show_safe(said.shown.data != NULL ? said.shown.data : "",
-                       said.shown.bytes, kind > 0);
+        must_show_safe(said.shown.data != NULL ? said.shown.data : "", said.shown.bytes, kind > 0);
         must(!said.is_thought && said.text.bytes <= bytes);
         flo_talk_said_deinit(&said);
     }
@@ -114,12 +111,10 @@ static void show_text(const char *text, size_t bytes)
 
 /* ---- events ---- */
 
-static void must_lie_in(struct flo_wire_text text, const char *data,
-                        size_t bytes)
+static void must_lie_in(struct flo_wire_text text, const char *data, size_t bytes)
 {
-    must(text.bytes == 0 ||
-         (text.data >= data && text.data + text.bytes <= data + bytes &&
-          flo_utf8_valid(text.data, text.bytes) == text.bytes));
+    must(text.bytes == 0 || (text.data >= data && text.data + text.bytes <= data + bytes &&
+                             flo_utf8_valid(text.data, text.bytes) == text.bytes));
 }
 
 static void read_event(char *data, size_t bytes)

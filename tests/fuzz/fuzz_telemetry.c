@@ -21,19 +21,17 @@ static void come_back(const struct flo_sketch *from)
 
     flo_sketch_pack(from, &first);
     flo_sketch_clear(&back);
-    if (flo_sketch_unpack(&back, (const uint8_t *)first.data, first.bytes,
-                          NULL) < 0) {
+    if (flo_sketch_unpack(&back, (const uint8_t *)first.data, first.bytes, NULL) < 0) {
         abort();
     }
     flo_sketch_pack(&back, &second);
-    if (first.bytes != second.bytes ||
-        memcmp(first.data, second.data, first.bytes) != 0) {
+    if (first.bytes != second.bytes || memcmp(first.data, second.data, first.bytes) != 0) {
         abort();
     }
     for (int m = 0; m < FLO_METRIC_COUNT; m++) {
         struct flo_sketch_number number;
-        if (flo_sketch_pick((const uint8_t *)first.data, first.bytes, m,
-                            &number, &histograms[0], NULL) < 0) {
+        if (flo_sketch_pick((const uint8_t *)first.data, first.bytes, m, &number, &histograms[0],
+                            NULL) < 0) {
             abort();
         }
     }
@@ -73,7 +71,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     window(data, bytes);
     flo_sketch_clear(&sketch);
     (void)flo_sketch_unpack(&sketch, data, bytes, NULL);
-    (void)flo_sketch_pick(data, bytes, FLO_METRIC_NAME_WAITING, &number,
-                          histograms, NULL);
+    (void)flo_sketch_pick(data, bytes, FLO_METRIC_NAME_WAITING, &number, histograms, NULL);
     return 0;
 }

@@ -12,8 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
 /* A byte vocabulary with the controls of all families (user-defined ones when
  * `type` is 4) and this template. */
-static void make(struct flo_buf *file, bool is_spm, uint32_t type,
-                 const char *text, size_t bytes)
+static void make(struct flo_buf *file, bool is_spm, uint32_t type, const char *text, size_t bytes)
 {
     size_t count = FLO_COUNT(controls) + 256;
     put_head(file, 0, 6);
@@ -36,8 +35,7 @@ static void make(struct flo_buf *file, bool is_spm, uint32_t type,
     for (size_t i = 0; i < count; i++) {
         put_u32(file, i < FLO_COUNT(controls) ? type : 6);
     }
-    put_key(file, is_spm ? "tokenizer.ggml.scores" : "tokenizer.ggml.merges",
-            FLO_GGUF_ARRAY);
+    put_key(file, is_spm ? "tokenizer.ggml.scores" : "tokenizer.ggml.merges", FLO_GGUF_ARRAY);
     put_u32(file, is_spm ? FLO_GGUF_F32 : FLO_GGUF_STRING);
     put_u64(file, is_spm ? count : 0);
     for (size_t i = 0; is_spm && i < count; i++) {
@@ -52,8 +50,7 @@ static size_t controls_in(const struct flo_tokens *tokens)
 {
     size_t count = 0;
     for (size_t i = 0; i < tokens->count; i++) {
-        count += tokens->ids[i] >= 0 &&
-                 tokens->ids[i] < (int32_t)FLO_COUNT(controls);
+        count += tokens->ids[i] >= 0 && tokens->ids[i] < (int32_t)FLO_COUNT(controls);
     }
     return count;
 }
@@ -64,25 +61,22 @@ struct said {
     size_t bytes, tools_bytes, more_bytes;
 };
 
-static int render(const struct flo_template *chat,
-                  const struct flo_vocab *vocab, const struct said *said,
-                  size_t count, struct flo_tokens *tokens)
+static int render(const struct flo_template *chat, const struct flo_vocab *vocab,
+                  const struct said *said, size_t count, struct flo_tokens *tokens)
 {
-    static const char *const roles[] = {"system", "user", "assistant", "user",
-                                        "tool"};
-    const struct flo_engine_setting setting = {
-        .tools = said->tools,
-        .tools_bytes = said->tools_bytes,
-        .thinking = said->bytes % FLO_THINKINGS,
-        .effort = said->bytes % 2 == 0 ? NULL : "<|im_end|>"};
+    static const char *const roles[] = {"system", "user", "assistant", "user", "tool"};
+    const struct flo_engine_setting setting = {.tools = said->tools,
+                                               .tools_bytes = said->tools_bytes,
+                                               .thinking = said->bytes % FLO_THINKINGS,
+                                               .effort =
+                                                   said->bytes % 2 == 0 ? NULL : "<|im_end|>"};
     struct flo_engine_message messages[FLO_COUNT(roles)];
     struct flo_err err = {0};
     for (size_t i = 0; i < count; i++) {
-        messages[i] = (struct flo_engine_message){
-            roles[i], said->text, said->bytes, said->more, said->more_bytes};
+        messages[i] = (struct flo_engine_message){roles[i], said->text, said->bytes, said->more,
+                                                  said->more_bytes};
     }
-    int rv = flo_template_render(chat, vocab, &setting, messages, count, tokens,
-                                 &err);
+    int rv = flo_template_render(chat, vocab, &setting, messages, count, tokens, &err);
     if (rv < 0 && err.what[0] == '\0') {
         abort();
     }
@@ -90,9 +84,8 @@ static int render(const struct flo_template *chat,
 }
 
 /* Words that are said must not change how many controls there are. */
-static void check(const struct flo_template *chat,
-                  const struct flo_vocab *vocab, const struct said *said,
-                  size_t count)
+static void check(const struct flo_template *chat, const struct flo_vocab *vocab,
+                  const struct said *said, size_t count)
 {
     const struct said plain = {.text = "x", .bytes = 1};
     struct flo_tokens one = {.count_max = 1u << 20};
@@ -159,10 +152,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     }
     said.text = rest;
     said.bytes = left;
-    const char *instead =
-        data[1] % 2 == 0 ? NULL : known[data[1] / 2 % FLO_COUNT(known)];
-    make(&file, (data[0] & 1) != 0, (data[0] & 2) != 0 ? 4 : 3, text,
-         template_bytes);
+    const char *instead = data[1] % 2 == 0 ? NULL : known[data[1] / 2 % FLO_COUNT(known)];
+    make(&file, (data[0] & 1) != 0, (data[0] & 2) != 0 ? 4 : 3, text, template_bytes);
     if (flo_gguf_open(file.data, file.bytes, &gguf, &err) == 0 &&
         flo_vocab_open(gguf, &vocab, &err) == 0 &&
         flo_template_find(gguf, vocab, instead, &chat, &err) == 0) {

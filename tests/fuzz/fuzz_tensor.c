@@ -20,18 +20,15 @@
 #define NEW_BYTES_MAX (128u << 10)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t bytes, size_t room,
-                               unsigned seed);
-size_t LLVMFuzzerMutate(uint8_t *data, size_t bytes, size_t room)
-    __attribute__((weak));
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t bytes, size_t room, unsigned seed);
+size_t LLVMFuzzerMutate(uint8_t *data, size_t bytes, size_t room) __attribute__((weak));
 
 static uint8_t old_file[OLD_BYTES];
 static struct flo_digest old_digest;
 static int old_fd = -1;
 static int patch_fd = -1;
 
-static int on_data(void *context, const void *data, size_t bytes,
-                   struct flo_err *err)
+static int on_data(void *context, const void *data, size_t bytes, struct flo_err *err)
 {
     (void)data;
     (void)err;
@@ -64,8 +61,7 @@ static void apply(const void *patch, size_t bytes)
     uint64_t new_bytes = 6200;
 
     write_file(patch_fd, patch, bytes);
-    if (flo_delta_inspect(patch_fd, &facts, NULL) == 0 &&
-        facts.new_bytes <= NEW_BYTES_MAX) {
+    if (flo_delta_inspect(patch_fd, &facts, NULL) == 0 && facts.new_bytes <= NEW_BYTES_MAX) {
         new_bytes = facts.new_bytes;
     }
     const struct flo_delta_job job = {.codec = FLO_CODEC_TENSOR1,
@@ -82,8 +78,8 @@ static void apply(const void *patch, size_t bytes)
 }
 
 /* A patch with this index and these payloads. */
-static void apply_index(const uint8_t *entries, size_t entry_bytes,
-                        const uint8_t *payloads, size_t payload_bytes)
+static void apply_index(const uint8_t *entries, size_t entry_bytes, const uint8_t *payloads,
+                        size_t payload_bytes)
 {
     struct tensor_head head = {.predictor = FLO_TENSOR_PREDICTOR_INTEGERS,
                                .old_bytes = OLD_BYTES,
@@ -100,8 +96,7 @@ static void apply_index(const uint8_t *entries, size_t entry_bytes,
     bool is_end = false;
 
     flo_tensor_index_begin(&index, &head, entries);
-    while (index.at < entry_bytes &&
-           flo_tensor_index_next(&index, &entry, &is_end, NULL) == 0) {
+    while (index.at < entry_bytes && flo_tensor_index_next(&index, &entry, &is_end, NULL) == 0) {
         struct flo_digest hash = {0};
         uint64_t at = entry.payload_at - TENSOR_HEAD_BYTES;
         if (entry.op == TENSOR_COPY || entry.op == TENSOR_ZERO) {
@@ -155,8 +150,7 @@ static void decode_parts(const uint8_t *data, size_t bytes)
         flo_tensor_model_reset(unused);
     }
     memcpy(model, unused, sizeof *model); /* a reset is half a run's time */
-    range_decode_begin(&coder, data + count * PART_BYTES,
-                       bytes - count * PART_BYTES);
+    range_decode_begin(&coder, data + count * PART_BYTES, bytes - count * PART_BYTES);
     for (size_t i = 0; i < count; i++, data += PART_BYTES) {
         struct tensor_part part = {
             .old_type = flo_block_type(data[0]),
@@ -167,11 +161,9 @@ static void decode_parts(const uint8_t *data, size_t bytes)
         };
         part.is_followed =
             (data[5] & 1) != 0 &&
-            flo_tensor_part_is_sound(part.old_type, part.new_type, part.values,
-                                     part.columns) &&
+            flo_tensor_part_is_sound(part.old_type, part.new_type, part.values, part.columns) &&
             flo_tensor_part_can_follow(&part);
-        if (!flo_tensor_part_is_sound(part.old_type, part.new_type, part.values,
-                                      part.columns) ||
+        if (!flo_tensor_part_is_sound(part.old_type, part.new_type, part.values, part.columns) ||
             flo_tensor_bytes(part.old_type, part.values) + 256 > OLD_BYTES ||
             flo_tensor_bytes(part.new_type, part.values) > sizeof fresh ||
             !flo_tensor_decode(model, &coder, &part, fresh)) {
@@ -196,8 +188,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         size_t entry_bytes = flo_get_u16(data + 1);
         size_t left = bytes - 3;
         entry_bytes = entry_bytes < left ? entry_bytes : left;
-        apply_index(data + 3, entry_bytes, data + 3 + entry_bytes,
-                    left - entry_bytes);
+        apply_index(data + 3, entry_bytes, data + 3 + entry_bytes, left - entry_bytes);
         break;
     }
     default:
@@ -208,8 +199,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 }
 
 /* One piece of `bytes` at `at` becomes another, what stands behind it moves. */
-static size_t mutate_piece(uint8_t *data, size_t bytes, size_t room, size_t at,
-                           size_t piece_bytes)
+static size_t mutate_piece(uint8_t *data, size_t bytes, size_t room, size_t at, size_t piece_bytes)
 {
     uint8_t *piece = malloc(room);
     size_t behind = bytes - at - piece_bytes;
@@ -223,8 +213,7 @@ static size_t mutate_piece(uint8_t *data, size_t bytes, size_t room, size_t at,
     return got;
 }
 
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t bytes, size_t room,
-                               unsigned seed)
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t bytes, size_t room, unsigned seed)
 {
     if (bytes < 4 || seed % 16 == 0 || data[0] % 3 == 0) {
         return LLVMFuzzerMutate(data, bytes, room);
@@ -241,11 +230,9 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t bytes, size_t room,
     size_t entries = flo_get_u16(data + 1);
     entries = entries < bytes - 3 ? entries : bytes - 3;
     if (seed % 2 == 0) {
-        size_t got =
-            mutate_piece(data, bytes, room < 65000 ? room : 65000, 3, entries);
+        size_t got = mutate_piece(data, bytes, room < 65000 ? room : 65000, 3, entries);
         flo_put_u16(data + 1, (uint16_t)got);
         return bytes - entries + got;
     }
-    return 3 + entries +
-           mutate_piece(data, bytes, room, 3 + entries, bytes - 3 - entries);
+    return 3 + entries + mutate_piece(data, bytes, room, 3 + entries, bytes - 3 - entries);
 }

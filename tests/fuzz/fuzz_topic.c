@@ -19,8 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     memcpy(text, data, bytes);
     text[bytes] = '\0';
     if (flo_topic_parse(text, "demo", &topic, key, NULL) == 0) {
-        if (flo_topic_build(topic, "demo", key, built, NULL) < 0 ||
-            strcmp(built, text) != 0) {
+        if (flo_topic_build(topic, "demo", key, built, NULL) < 0 || strcmp(built, text) != 0) {
             abort();
         }
     }

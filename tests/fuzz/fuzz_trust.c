@@ -18,8 +18,7 @@ static struct flo_trust *make_held(void)
 
     must(flo_key_generate(&key, NULL) == 0);
     flo_public_key_pem(flo_key_public(key), pem);
-    must(flo_trust_add(trust, pem, FLO_ROLE_RELEASE | FLO_ROLE_ORDER, NULL,
-                       NULL) == 0);
+    must(flo_trust_add(trust, pem, FLO_ROLE_RELEASE | FLO_ROLE_ORDER, NULL, NULL) == 0);
     flo_key_free(key);
     return trust;
 }
@@ -31,8 +30,7 @@ static void write_again(const struct flo_trust *trust)
 
     flo_trust_text(trust, &text);
     must(!text.failed);
-    must(flo_trust_draft_parse((const char *)text.data, text.bytes, &again,
-                               NULL) == 0);
+    must(flo_trust_draft_parse((const char *)text.data, text.bytes, &again, NULL) == 0);
     must(flo_trust_number(again) == flo_trust_number(trust));
     must(flo_trust_count(again) == flo_trust_count(trust));
     must(flo_digest_equal(flo_trust_digest(again), flo_trust_digest(trust)));
@@ -51,15 +49,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     }
     if (flo_trust_draft_parse((const char *)data, bytes, &trust, NULL) == 0) {
         must(flo_trust_number(trust) >= 2 && flo_trust_is_signed(trust));
-        must(flo_trust_follows(held, trust, &standing, NULL) < 0 ||
-             standing != FLO_TRUST_NEXT);
+        must(flo_trust_follows(held, trust, &standing, NULL) < 0 || standing != FLO_TRUST_NEXT);
         write_again(trust);
         flo_trust_free(trust);
     }
     trust = NULL;
     if (flo_trust_parse((const char *)data, bytes, &trust, NULL) == 0) {
-        must(flo_trust_follows(held, trust, &standing, NULL) < 0 ||
-             standing != FLO_TRUST_NEXT);
+        must(flo_trust_follows(held, trust, &standing, NULL) < 0 || standing != FLO_TRUST_NEXT);
         flo_trust_free(trust);
     }
     return 0;

@@ -10,8 +10,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
-static void look(int rv, const struct guard_verdict *verdict,
-                 const struct flo_err *err)
+static void look(int rv, const struct guard_verdict *verdict, const struct flo_err *err)
 {
     if (rv < 0) {
         must(rv == FLO_E_INFER_GUARD_FAILED && err->what[0] != '\0');
@@ -37,8 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     look(flo_guard_verdict_read(text, bytes, &verdict, &err), &verdict, &err);
     flo_buf_deinit(&verdict.text);
     memset(&err, 0, sizeof(err));
-    look(flo_guard_verdict_of(&guard, (struct flo_wire_text){text, bytes},
-                              &verdict, &err),
+    look(flo_guard_verdict_of(&guard, (struct flo_wire_text){text, bytes}, &verdict, &err),
          &verdict, &err);
     return 0;
 }

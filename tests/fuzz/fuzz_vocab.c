@@ -8,15 +8,15 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
-static void use(const struct flo_gguf *gguf, const struct flo_vocab *vocab,
-                const char *text, size_t bytes)
+static void use(const struct flo_gguf *gguf, const struct flo_vocab *vocab, const char *text,
+                size_t bytes)
 {
     struct flo_tokens tokens = {.count_max = 1u << 16};
     struct flo_text_stream stream = {0};
     struct flo_template chat;
     struct flo_buf out = {0};
-    const struct flo_engine_message messages[] = {
-        {"system", "x", 1, NULL, 0}, {"user", text, bytes, NULL, 0}};
+    const struct flo_engine_message messages[] = {{"system", "x", 1, NULL, 0},
+                                                  {"user", text, bytes, NULL, 0}};
     int32_t count = flo_vocab_facts(vocab)->count;
     if (flo_tokenize(vocab, text, bytes, 0, &tokens, NULL) == 0) {
         for (size_t i = 0; i < tokens.count; i++) {
@@ -32,8 +32,7 @@ static void use(const struct flo_gguf *gguf, const struct flo_vocab *vocab,
         }
     }
     if (flo_template_find(gguf, vocab, NULL, &chat, NULL) == 0 &&
-        flo_template_render(&chat, vocab, NULL, messages, 2, &tokens, NULL) <
-            0) {
+        flo_template_render(&chat, vocab, NULL, messages, 2, &tokens, NULL) < 0) {
         tokens.failed = true;
     }
     flo_template_deinit(&chat);

@@ -42,17 +42,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
             return 0;
         }
         struct flo_buf first = {0}, second = {0};
-        if ((size_t)used > bytes ||
-            flo_wire_write(&first, &message, &err) < 0 ||
-            flo_wire_read(first.data, first.bytes, &again, &err) !=
-                (ptrdiff_t)first.bytes ||
-            flo_wire_write(&second, &again, &err) < 0 ||
-            first.bytes != second.bytes ||
+        if ((size_t)used > bytes || flo_wire_write(&first, &message, &err) < 0 ||
+            flo_wire_read(first.data, first.bytes, &again, &err) != (ptrdiff_t)first.bytes ||
+            flo_wire_write(&second, &again, &err) < 0 || first.bytes != second.bytes ||
             memcmp(first.data, second.data, first.bytes) != 0) {
             abort();
         }
-        if (message.type == FLO_WIRE_TOKEN &&
-            message.token.logprobs.bytes > 0) {
+        if (message.type == FLO_WIRE_TOKEN && message.token.logprobs.bytes > 0) {
             walk(message.token.logprobs);
         }
         if (message.type == FLO_WIRE_TOKEN && message.token.parts.bytes > 0) {

@@ -13,22 +13,19 @@ static unsigned ends;
 
 static void check(const struct flo_agent_event *event)
 {
-    bool is_end =
-        event->kind == FLO_AGENT_STAGED || event->kind == FLO_AGENT_JOB_FAILED;
+    bool is_end = event->kind == FLO_AGENT_STAGED || event->kind == FLO_AGENT_JOB_FAILED;
 
     ends += is_end;
     if ((!is_end && event->kind != FLO_AGENT_PROGRESS) || event->job != 7 ||
         (event->kind == FLO_AGENT_JOB_FAILED && event->error.code == 0) ||
         memchr(event->error.what, '\0', sizeof(event->error.what)) == NULL ||
-        memchr(event->detail.codec, '\0', sizeof(event->detail.codec)) ==
-            NULL) {
+        memchr(event->detail.codec, '\0', sizeof(event->detail.codec)) == NULL) {
         abort();
     }
 }
 
 void flo_shell_memory_refuse(struct flo_shell *unused, uint32_t model,
-                             const struct flo_digest *release,
-                             const struct flo_err *why)
+                             const struct flo_digest *release, const struct flo_err *why)
 {
     (void)unused;
     (void)model;
@@ -37,29 +34,25 @@ void flo_shell_memory_refuse(struct flo_shell *unused, uint32_t model,
 }
 
 int flo_shell_memory_check(struct flo_shell *unused, uint32_t model,
-                           const struct flo_digest *release,
-                           struct flo_err *err)
+                           const struct flo_digest *release, struct flo_err *err)
 {
     (void)unused, (void)model, (void)release, (void)err;
     return 0;
 }
 
-const char *flo_shell_variant_wanted(const struct flo_shell *shell,
-                                     uint32_t place)
+const char *flo_shell_variant_wanted(const struct flo_shell *shell, uint32_t place)
 {
     (void)shell, (void)place;
     return NULL;
 }
 
-bool flo_shell_fits_both(struct flo_shell *shell, uint32_t model,
-                         const struct flo_digest *beside)
+bool flo_shell_fits_both(struct flo_shell *shell, uint32_t model, const struct flo_digest *beside)
 {
     (void)shell;
     return beside->bytes[0] == model;
 }
 
-bool flo_shell_make_room(struct flo_shell *shell, uint32_t job,
-                         const struct flo_digest *release)
+bool flo_shell_make_room(struct flo_shell *shell, uint32_t job, const struct flo_digest *release)
 {
     (void)shell;
     (void)job;
@@ -74,16 +67,14 @@ bool flo_shell_packs(const struct flo_shell *shell)
 }
 
 void flo_neighbours_job_add(const struct flo_shell *shell,
-                            const struct flo_agent_execution *execution,
-                            json_t *job)
+                            const struct flo_agent_execution *execution, json_t *job)
 {
     (void)shell;
     (void)execution;
     (void)job;
 }
 
-void flo_neighbours_job_said(struct flo_shell *shell, const char *word,
-                             const json_t *json)
+void flo_neighbours_job_said(struct flo_shell *shell, const char *word, const json_t *json)
 {
     (void)shell;
     (void)word;
@@ -101,8 +92,7 @@ bool flo_shell_keeps_prefixes(const struct flo_shell *shell)
     return false;
 }
 
-json_t *flo_machine_json(const struct flo_settings *settings,
-                         const struct flo_machine *machine,
+json_t *flo_machine_json(const struct flo_settings *settings, const struct flo_machine *machine,
                          uint64_t disk_free_bytes)
 {
     (void)settings;

@@ -31,8 +31,7 @@ static void check_round_trip(const json_t *root)
         abort();
     }
     int rv = flo_yaml_parse(text.data, text.bytes, "again", &again, &err);
-    if (rv < 0 ? rv != FLO_E_META_TOO_LARGE
-               : !json_equal(root, flo_yaml_root(again))) {
+    if (rv < 0 ? rv != FLO_E_META_TOO_LARGE : !json_equal(root, flo_yaml_root(again))) {
         abort();
     }
     flo_yaml_free(again);
@@ -67,8 +66,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         check_round_trip(flo_yaml_root(yaml));
     }
     flo_yaml_free(yaml);
-    if (flo_config_parse(text, bytes, "f", rows, FLO_COUNT(rows), &config,
-                         &err) == 0) {
+    if (flo_config_parse(text, bytes, "f", rows, FLO_COUNT(rows), &config, &err) == 0) {
         uint64_t n = flo_config_u64(config, "n");
         if (n < 1 || n > 9) {
             abort();

@@ -9,8 +9,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
-static int on_data(void *context, const void *data, size_t bytes,
-                   struct flo_err *err)
+static int on_data(void *context, const void *data, size_t bytes, struct flo_err *err)
 {
     (void)data;
     (void)err;
@@ -31,8 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     if (ftruncate(fd, 0) != 0 || pwrite(fd, data, bytes, 0) != (ssize_t)bytes) {
         abort();
     }
-    if (flo_delta_inspect(fd, &facts, NULL) == 0 &&
-        facts.new_bytes <= NEW_BYTES_MAX) {
+    if (flo_delta_inspect(fd, &facts, NULL) == 0 && facts.new_bytes <= NEW_BYTES_MAX) {
         new_bytes = facts.new_bytes;
     }
     const struct flo_delta_job job = {.codec = FLO_CODEC_ZSTD,

@@ -32,8 +32,7 @@ static int replay(const char *folder)
         char *data;
         size_t bytes;
         struct flo_err err = {0};
-        if (entry->d_name[0] == '.' ||
-            !flo_path_join(path, sizeof(path), folder, entry->d_name)) {
+        if (entry->d_name[0] == '.' || !flo_path_join(path, sizeof(path), folder, entry->d_name)) {
             continue;
         }
         if (flo_file_read(path, 16 << 20, &data, &bytes, &err) < 0) {

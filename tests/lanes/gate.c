@@ -41,8 +41,7 @@ static int check(const char *tree, const char *path)
     FILE *file = fopen(path, "r");
     int value = 0;
 
-    if (file == NULL || fscanf(file, "%d", &value) != 1 ||
-        read_table(tree, &table) < 0) {
+    if (file == NULL || fscanf(file, "%d", &value) != 1 || read_table(tree, &table) < 0) {
         return 3;
     }
     fclose(file);
@@ -79,8 +78,8 @@ static int serve(const char *tree, const char *port)
         int client = accept(listener, NULL, NULL);
         char text[1024];
         if (read(client, text, sizeof(text)) > 0) {
-            dprintf(client, "HTTP/1.1 %d Said\r\nConnection: close\r\n\r\n%d\n",
-                    table.status, table.version);
+            dprintf(client, "HTTP/1.1 %d Said\r\nConnection: close\r\n\r\n%d\n", table.status,
+                    table.version);
         }
         close(client);
     }
@@ -101,12 +100,11 @@ static int healthy(const char *tree, const char *port)
         return 1;
     }
     dprintf(fd, "GET /health HTTP/1.1\r\n\r\n");
-    while (bytes < sizeof(text) - 1 &&
-           (n = read(fd, text + bytes, sizeof(text) - 1 - bytes)) > 0) {
+    while (bytes < sizeof(text) - 1 && (n = read(fd, text + bytes, sizeof(text) - 1 - bytes)) > 0) {
         bytes += (size_t)n;
     }
-    return sscanf(text, "HTTP/1.1 %d Said\r\nConnection: close\r\n\r\n%d",
-                  &status, &version) == 2 &&
+    return sscanf(text, "HTTP/1.1 %d Said\r\nConnection: close\r\n\r\n%d", &status, &version) ==
+                       2 &&
                    status == 200 && version == table.version
                ? 0
                : 1;

@@ -8,8 +8,8 @@
 
 #define TEMPLATE_BYTES_MAX (1u << 20)
 
-static int render(const char *path, const struct flo_tree_node *node,
-                  struct flo_buf *out, struct flo_err *err)
+static int render(const char *path, const struct flo_tree_node *node, struct flo_buf *out,
+                  struct flo_err *err)
 {
     char *text = NULL;
     size_t bytes = 0;
@@ -21,9 +21,8 @@ static int render(const char *path, const struct flo_tree_node *node,
         rv = flo_jinja_open(text, bytes, &jinja, err);
     }
     if (rv == 0) {
-        rv = render_case_read(&it, node)
-                 ? flo_jinja_render(jinja, &it.input, out, &marks, err)
-                 : flo_fail(err, FLO_E_USAGE, "no such case");
+        rv = render_case_read(&it, node) ? flo_jinja_render(jinja, &it.input, out, &marks, err)
+                                         : flo_fail(err, FLO_E_USAGE, "no such case");
         render_case_deinit(&it);
     }
     flo_jinja_close(jinja);
@@ -44,8 +43,7 @@ int main(int argc, char **argv)
         flo_buf_add(&in, part, n);
     }
     flo_buf_add(&in, "", 0);
-    rv =
-        rv < 0 ? rv : flo_tree_read(&tree, in.data, in.bytes, 0, 0, NULL, &err);
+    rv = rv < 0 ? rv : flo_tree_read(&tree, in.data, in.bytes, 0, 0, NULL, &err);
     rv = rv < 0 ? rv : render(argv[1], tree.nodes, &out, &err);
     if (rv == 0 && out.bytes > 0) {
         fwrite(out.data, 1, out.bytes, stdout);

@@ -81,14 +81,12 @@ static void reference_load(struct reference *r, const char *name)
     r->peer_rms = read_number(json, "\"rms_rel\": ");
     free(json);
     snprintf(path, sizeof(path), "tests/oracle/tiny/%s.exact.f32", name);
-    assert_int_equal(flo_file_read(path, 1 << 20, (char **)(void *)&r->exact,
-                                   &r->exact_bytes, NULL),
-                     0);
+    assert_int_equal(
+        flo_file_read(path, 1 << 20, (char **)(void *)&r->exact, &r->exact_bytes, NULL), 0);
 }
 
-static struct flo_engine *engine_open(const struct reference *r,
-                                      const char *kernel, uint32_t threads,
-                                      uint32_t batch, enum flo_kv_type kv_type)
+static struct flo_engine *engine_open(const struct reference *r, const char *kernel,
+                                      uint32_t threads, uint32_t batch, enum flo_kv_type kv_type)
 {
     struct flo_engine_options options = {
         .kv_type = kv_type,
@@ -131,20 +129,17 @@ static int compare_row(void *context, uint32_t position, const float *logits)
 /* rms of the error over the spread of the exact logits. */
 static double error_of(const struct reference *r, struct flo_engine *engine)
 {
-    struct errors e = {.reference = r,
-                       .n_vocab = flo_engine_info(engine)->n_vocab};
+    struct errors e = {.reference = r, .n_vocab = flo_engine_info(engine)->n_vocab};
     double count = (double)r->token_count * e.n_vocab, mean;
     struct flo_session *session;
 
     assert_int_equal(r->exact_bytes, (size_t)count * sizeof(float));
     assert_int_equal(flo_session_open(engine, &session, NULL), 0);
-    assert_int_equal(flo_session_decode_rows(session, r->tokens, r->token_count,
-                                             compare_row, &e, NULL),
-                     0);
+    assert_int_equal(
+        flo_session_decode_rows(session, r->tokens, r->token_count, compare_row, &e, NULL), 0);
     flo_session_close(session);
     mean = e.sum / count;
-    return sqrt(e.squares / count) /
-           sqrt(e.sum_of_squares / count - mean * mean);
+    return sqrt(e.squares / count) / sqrt(e.sum_of_squares / count - mean * mean);
 }
 
 /* Our error is below that of llama.cpp by so much at least, everywhere. */
@@ -162,9 +157,8 @@ static void check_all(const char *kernel, uint32_t threads, uint32_t batch)
         reference_load(&r, names[i]);
         engine = engine_open(&r, kernel, threads, batch, FLO_KV_F16);
         error = error_of(&r, engine);
-        print_message("%s %s: error %.2e, peer %.2e\n",
-                      flo_engine_info(engine)->kernel, names[i], error,
-                      r.peer_rms);
+        print_message("%s %s: error %.2e, peer %.2e\n", flo_engine_info(engine)->kernel, names[i],
+                      error, r.peer_rms);
         assert_true(error <= PEER_SHARE * r.peer_rms + 2e-4);
         flo_engine_close(engine);
         free(r.exact);
@@ -230,18 +224,15 @@ static void greedy_goes_the_exact_way_up_to_a_close_call(void **state)
         engine = engine_open(&r, NULL, 1, 0, FLO_KV_F16);
         assert_int_equal(flo_session_open(engine, &session, NULL), 0);
         assert_int_equal(flo_sampler_open(engine, &greedy, &sampler, NULL), 0);
-        assert_int_equal(flo_session_decode(session, r.tokens, r.token_count,
-                                            FLO_LOGITS_LAST, NULL),
-                         0);
-        for (size_t k = 0; k < r.greedy_count && r.margins[k] >= CLOSE_CALL;
-             k++) {
+        assert_int_equal(
+            flo_session_decode(session, r.tokens, r.token_count, FLO_LOGITS_LAST, NULL), 0);
+        for (size_t k = 0; k < r.greedy_count && r.margins[k] >= CLOSE_CALL; k++) {
             flo_sampler_sample(sampler, flo_session_logits(session), &sample);
             assert_int_equal(sample.token, r.greedy[k]);
             assert_true(sample.is_finite);
             assert_true(fabs((double)sample.gap - r.margins[k]) <
                         2 * CLOSE_CALL); /* of two logits */
-            assert_int_equal(flo_session_decode(session, &sample.token, 1,
-                                                FLO_LOGITS_LAST, NULL),
+            assert_int_equal(flo_session_decode(session, &sample.token, 1, FLO_LOGITS_LAST, NULL),
                              0);
         }
         flo_sampler_close(sampler);
@@ -258,9 +249,7 @@ static int read_index(void **state)
     size_t bytes;
 
     (void)state;
-    assert_int_equal(flo_file_read("tests/oracle/tiny/index.json", 65536, &json,
-                                   &bytes, NULL),
-                     0);
+    assert_int_equal(flo_file_read("tests/oracle/tiny/index.json", 65536, &json, &bytes, NULL), 0);
     at = json;
     while ((at = strchr(at, '"')) != NULL) {
         size_t length = strcspn(++at, "\"");

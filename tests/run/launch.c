@@ -48,8 +48,7 @@ static void end_orphans(void)
 {
     char path[64];
 
-    snprintf(path, sizeof(path), "/proc/self/task/%ld/children",
-             (long)getpid());
+    snprintf(path, sizeof(path), "/proc/self/task/%ld/children", (long)getpid());
     for (;;) {
         FILE *file = fopen(path, "re");
         long pid;
@@ -111,16 +110,14 @@ static void read_failure(const char *log, char claim[LINE], char seen[LINE])
             }
             at = strstr(line, "::");
             snprintf(claim, LINE, "%.*s", LINE - 1, at ? at + 2 : line + 7);
-        } else if (strncmp(line, "[  ERROR   ] ---", 16) == 0 &&
-                   seen[0] == '\0') {
+        } else if (strncmp(line, "[  ERROR   ] ---", 16) == 0 && seen[0] == '\0') {
             snprintf(seen, LINE, "%.*s", LINE - 1, line + 17);
-        } else if (strncmp(line, "[   LINE   ] ---", 16) == 0 &&
-                   strlen(seen) < LINE / 2 && strstr(seen, " (") == NULL) {
+        } else if (strncmp(line, "[   LINE   ] ---", 16) == 0 && strlen(seen) < LINE / 2 &&
+                   strstr(seen, " (") == NULL) {
             size_t used = strlen(seen);
-            snprintf(seen + used, LINE - used, " (%.*s)", LINE / 2 - 4,
-                     line + 17);
-        } else if (strncmp(line, "[  FAILED  ] ", 13) == 0 &&
-                   claim[0] == '\0' && strstr(line, "test(s)") == NULL) {
+            snprintf(seen + used, LINE - used, " (%.*s)", LINE / 2 - 4, line + 17);
+        } else if (strncmp(line, "[  FAILED  ] ", 13) == 0 && claim[0] == '\0' &&
+                   strstr(line, "test(s)") == NULL) {
             snprintf(claim, LINE, "%.*s", LINE - 1, line + 13);
         } else if ((at = strstr(line, "runtime error:")) != NULL ||
                    (at = strstr(line, "ERROR: AddressSanitizer")) != NULL ||
@@ -143,8 +140,7 @@ static void tell_failure(const char *name, const char *log, int code)
 
     read_failure(log, claim, seen);
     if (seen[0] == '\0' && code > 128) {
-        snprintf(seen, LINE, "signal %d (%s)", code - 128,
-                 strsignal(code - 128));
+        snprintf(seen, LINE, "signal %d (%s)", code - 128, strsignal(code - 128));
     } else if (seen[0] == '\0') {
         snprintf(seen, LINE, "exit code %d", code);
     }
@@ -154,8 +150,8 @@ static void tell_failure(const char *name, const char *log, int code)
     for (int i = 0; i < 2; i++) {
         FILE *to = i == 0 ? stdout : file;
         if (to != NULL) {
-            fprintf(to, "claim: %s%s%s\nseen:  %s\nlog:   %s\n", name,
-                    claim[0] == '\0' ? "" : ": ", claim, seen, log);
+            fprintf(to, "claim: %s%s%s\nseen:  %s\nlog:   %s\n", name, claim[0] == '\0' ? "" : ": ",
+                    claim, seen, log);
         }
     }
     if (file != NULL) {
@@ -203,8 +199,8 @@ int main(int argc, char **argv)
     int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     end_orphans();
     int times = open(argv[1], O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    int bytes = snprintf(row, sizeof(row), "%s\t%d\t%.2f\t%.2f\n", name, code,
-                         wall_s, cpu_of_children());
+    int bytes =
+        snprintf(row, sizeof(row), "%s\t%d\t%.2f\t%.2f\n", name, code, wall_s, cpu_of_children());
     if (times >= 0 && write(times, row, (size_t)bytes) != bytes) {
         fprintf(stderr, "%s: %s\n", argv[1], strerror(errno));
     }

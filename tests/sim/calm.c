@@ -17,15 +17,12 @@ static struct flo_controller *ours(void)
 
 static bool is_undisturbed(const struct sim_device *device, uint64_t since_ms)
 {
-    return device->runs && !device->is_alone && !device->disk_is_full &&
-           device->skew_ms == 0 && device->cut_after == 0 &&
-           device->reachable_since_ms != 0 &&
-           device->reachable_since_ms + 2000 < since_ms &&
-           device->troubled_ms + 60000 < since_ms;
+    return device->runs && !device->is_alone && !device->disk_is_full && device->skew_ms == 0 &&
+           device->cut_after == 0 && device->reachable_since_ms != 0 &&
+           device->reachable_since_ms + 2000 < since_ms && device->troubled_ms + 60000 < since_ms;
 }
 
-static bool has_obeyed(const struct sim_device *device,
-                       const struct sim_emergency *emergency)
+static bool has_obeyed(const struct sim_device *device, const struct sim_emergency *emergency)
 {
     const struct flo_device *record = &device->disk.record;
 
@@ -51,18 +48,15 @@ static void on_emergency(const struct sim_call *call)
 {
     const struct sim_emergency *emergency = &sim_people.emergencies[call->a];
 
-    if (sim->is_calm || sim->disturbed_ms + 60000 >= emergency->at_ms ||
-        ours() == NULL || sim->controller.disk_fails) {
+    if (sim->is_calm || sim->disturbed_ms + 60000 >= emergency->at_ms || ours() == NULL ||
+        sim->controller.disk_fails) {
         return;
     }
     for (uint32_t i = 0; i < sim->device_count; i++) {
         const struct sim_device *device = &sim->devices[i];
-        if ((strcmp(emergency->group, "all") == 0 ||
-             stays_in_lab(device, emergency->at_ms)) &&
-            is_undisturbed(device, emergency->at_ms) &&
-            !has_obeyed(device, emergency)) {
-            sim_violated(SIM_RULE_EMERGENCY, device,
-                         "order %llu was not kept in %d ms",
+        if ((strcmp(emergency->group, "all") == 0 || stays_in_lab(device, emergency->at_ms)) &&
+            is_undisturbed(device, emergency->at_ms) && !has_obeyed(device, emergency)) {
+            sim_violated(SIM_RULE_EMERGENCY, device, "order %llu was not kept in %d ms",
                          (unsigned long long)emergency->number, OBEYED_MS);
         }
     }
@@ -82,10 +76,8 @@ static bool has_failed_on(struct sim_device *device, const char *rollout)
     const struct sim_story *story = sim_story_last(device, rollout);
 
     return !device->outbox_was_lost && story != NULL && story->has_ended &&
-           story->execution.error.code != 0 &&
-           story->execution.state != FLO_EXECUTION_REJECTED &&
-           flo_execution_kind(story->execution.state) ==
-               FLO_EXECUTION_END_BAD &&
+           story->execution.error.code != 0 && story->execution.state != FLO_EXECUTION_REJECTED &&
+           flo_execution_kind(story->execution.state) == FLO_EXECUTION_END_BAD &&
            device->memory_count == 0 && device->disk.event_count == 0;
 }
 
@@ -104,8 +96,7 @@ static int count_failure(void *context, const struct flo_rollout_member *member,
     (void)error_json, (void)detail_json;
     failures->count +=
         flo_execution_kind(state) != FLO_EXECUTION_END_OTHER &&
-        has_failed_on(&sim->devices[strtoul(member->device, NULL, 16)],
-                      failures->rollout);
+        has_failed_on(&sim->devices[strtoul(member->device, NULL, 16)], failures->rollout);
     return 0;
 }
 
@@ -115,29 +106,24 @@ static uint32_t failures_of(const struct sim_rollout *rollout)
     uint32_t i = 0;
     struct flo_err err = {0};
 
-    while (i < sim->device_count &&
-           !has_failed_on(&sim->devices[i], rollout->id)) {
+    while (i < sim->device_count && !has_failed_on(&sim->devices[i], rollout->id)) {
         i++;
     }
-    if (i < sim->device_count &&
-        flo_fleet_member_list(ours()->store, rollout->id, FLO_FLEET_ALL,
-                              count_failure, &failures, &err) < 0) {
-        sim_violated(SIM_RULE_KNOWN, NULL, "rollout %s: %s", rollout->id,
-                     err.what);
+    if (i < sim->device_count && flo_fleet_member_list(ours()->store, rollout->id, FLO_FLEET_ALL,
+                                                       count_failure, &failures, &err) < 0) {
+        sim_violated(SIM_RULE_KNOWN, NULL, "rollout %s: %s", rollout->id, err.what);
     }
     return failures.count;
 }
 
 /* No other rollout brought the device anything of this model: else it may have
  * come back to this release from a newer one. */
-static bool is_only_one(struct sim_device *device,
-                        const struct sim_rollout *rollout)
+static bool is_only_one(struct sim_device *device, const struct sim_rollout *rollout)
 {
     for (size_t i = 0; i < sim_people.rollout_count; i++) {
         const struct sim_rollout *other = &sim_people.rollouts[i];
         if (other != rollout &&
-            sim->releases[other->release].model ==
-                sim->releases[rollout->release].model &&
+            sim->releases[other->release].model == sim->releases[rollout->release].model &&
             sim_story_last(device, other->id) != NULL) {
             return false;
         }
@@ -145,24 +131,19 @@ static bool is_only_one(struct sim_device *device,
     return true;
 }
 
-static void check_back(const struct sim_rollout *rollout,
-                       const struct flo_rollout *core)
+static void check_back(const struct sim_rollout *rollout, const struct flo_rollout *core)
 {
     const struct sim_release *release = &sim->releases[rollout->release];
 
     for (size_t i = 0; i < core->member_count; i++) {
-        struct sim_device *device =
-            &sim->devices[strtoul(core->members[i].device, NULL, 16)];
+        struct sim_device *device = &sim->devices[strtoul(core->members[i].device, NULL, 16)];
         const struct flo_slots *slots = &device->disk.slots[release->model];
-        bool is_leaving =
-            device->agent.models[release->model].going_back.is_active;
+        bool is_leaving = device->agent.models[release->model].going_back.is_active;
         if (!is_leaving && is_only_one(device, rollout) &&
             flo_digest_equal(&slots->current, &release->ref.digest)) {
-            sim_violated(
-                SIM_RULE_BACK, device,
-                "rollout %s is rolled-back, %.8s is %s and has it", rollout->id,
-                core->members[i].device,
-                flo_execution_word((enum flo_execution)core->members[i].state));
+            sim_violated(SIM_RULE_BACK, device, "rollout %s is rolled-back, %.8s is %s and has it",
+                         rollout->id, core->members[i].device,
+                         flo_execution_word((enum flo_execution)core->members[i].state));
         }
     }
 }
@@ -186,8 +167,7 @@ void sim_check_running(void)
         }
         uint32_t failures = failures_of(rollout);
         if (failures > 0) {
-            sim_violated(SIM_RULE_BLAST, NULL,
-                         "rollout %s runs on, it failed on %u devices",
+            sim_violated(SIM_RULE_BLAST, NULL, "rollout %s runs on, it failed on %u devices",
                          rollout->id, failures);
         }
     }
@@ -212,8 +192,8 @@ static void read_serving(const char *text, struct seen *seen)
     json_array_foreach(json_object_get(json, "models"), i, model)
     {
         const char *name = json_string_value(json_object_get(model, "model"));
-        const char *version = json_string_value(
-            json_object_get(json_object_get(model, "serving"), "version"));
+        const char *version =
+            json_string_value(json_object_get(json_object_get(model, "serving"), "version"));
         for (size_t at = 0; at < SIM_MODELS_MAX; at++) {
             if (name != NULL && strcmp(name, sim_models[at]) == 0) {
                 snprintf(seen->serving[at], sizeof(seen->serving[at]), "%s",
@@ -234,64 +214,54 @@ static int take_row(void *context, const struct flo_fleet_device *row)
 
 #define SAY(rule, ...) (snprintf(why, bytes, __VA_ARGS__), SIM_RULE_##rule)
 
-static enum sim_rule device_rests(const struct sim_device *device, char *why,
-                                  size_t bytes)
+static enum sim_rule device_rests(const struct sim_device *device, char *why, size_t bytes)
 {
     if (!device->client.believes) {
         return SAY(CONVERGES, "%s is not connected", sim_name(device));
     }
-    if (device->memory_count > 0 ||
-        device->outbox.acked != device->outbox.last) {
-        return SAY(DELIVERED, "%s waits for the ack of event %llu of %llu",
-                   sim_name(device), (unsigned long long)device->outbox.acked,
+    if (device->memory_count > 0 || device->outbox.acked != device->outbox.last) {
+        return SAY(DELIVERED, "%s waits for the ack of event %llu of %llu", sim_name(device),
+                   (unsigned long long)device->outbox.acked,
                    (unsigned long long)device->outbox.last);
     }
-    if (flo_trust_number(sim_trust_of(device)) !=
-        flo_trust_number(sim_trust_newest())) {
-        return SAY(CONVERGES, "%s trusts statement %llu of %llu",
-                   sim_name(device),
+    if (flo_trust_number(sim_trust_of(device)) != flo_trust_number(sim_trust_newest())) {
+        return SAY(CONVERGES, "%s trusts statement %llu of %llu", sim_name(device),
                    (unsigned long long)flo_trust_number(sim_trust_of(device)),
                    (unsigned long long)flo_trust_number(sim_trust_newest()));
     }
     for (uint32_t i = 0; i < sim->model_count; i++) {
         const struct flo_agent_model *agent = &device->agent.models[i];
         if (agent->has_execution || agent->going_back.is_active) {
-            return SAY(CONVERGES, "%s: %s is %s, %s", sim_name(device),
-                       agent->execution.id,
-                       flo_execution_word(agent->execution.state),
-                       agent->execution.reason);
+            return SAY(CONVERGES, "%s: %s is %s, %s", sim_name(device), agent->execution.id,
+                       flo_execution_word(agent->execution.state), agent->execution.reason);
         }
     }
     return SIM_RULES;
 }
 
-static enum sim_rule device_serves(const struct sim_device *device, char *why,
-                                   size_t bytes)
+static enum sim_rule device_serves(const struct sim_device *device, char *why, size_t bytes)
 {
     for (uint32_t i = 0; i < sim->model_count; i++) {
         const struct flo_agent_model *agent = &device->agent.models[i];
         int release = sim_people.last[i]->release;
         const struct flo_digest *wanted = &sim->releases[release].ref.digest;
         if (!flo_digest_equal(&agent->slots.current.digest, wanted)) {
-            return SAY(CONVERGES, "%s runs %s@%s", sim_name(device),
-                       sim_models[i], agent->slots.current.version);
+            return SAY(CONVERGES, "%s runs %s@%s", sim_name(device), sim_models[i],
+                       agent->slots.current.version);
         }
         if (agent->live < 0) {
-            return SAY(SERVES, "%s serves no %s", sim_name(device),
-                       sim_models[i]);
+            return SAY(SERVES, "%s serves no %s", sim_name(device), sim_models[i]);
         }
     }
     return SIM_RULES;
 }
 
-static enum sim_rule device_is_known(const struct sim_device *device, char *why,
-                                     size_t bytes)
+static enum sim_rule device_is_known(const struct sim_device *device, char *why, size_t bytes)
 {
     struct seen seen = {0};
     struct flo_err err = {0};
 
-    if (flo_fleet_device_get(ours()->store, device->id, take_row, &seen, &err) <
-        0) {
+    if (flo_fleet_device_get(ours()->store, device->id, take_row, &seen, &err) < 0) {
         return SAY(KNOWN, "%s: %s", sim_name(device), err.what);
     }
     if (!seen.is_online) {
@@ -300,9 +270,8 @@ static enum sim_rule device_is_known(const struct sim_device *device, char *why,
     for (uint32_t i = 0; i < sim->model_count; i++) {
         const char *version = device->agent.models[i].slots.current.version;
         if (strcmp(seen.serving[i], version) != 0) {
-            return SAY(KNOWN, "%s runs %s@%s, its report says `%s`",
-                       sim_name(device), sim_models[i], version,
-                       seen.serving[i]);
+            return SAY(KNOWN, "%s runs %s@%s, its report says `%s`", sim_name(device),
+                       sim_models[i], version, seen.serving[i]);
         }
     }
     return SIM_RULES;
@@ -310,13 +279,11 @@ static enum sim_rule device_is_known(const struct sim_device *device, char *why,
 
 /* Every device has the last release of each model now: no other one is left
  * anywhere. */
-static bool is_over(const struct sim_rollout *rollout,
-                    const struct flo_rollout *core)
+static bool is_over(const struct sim_rollout *rollout, const struct flo_rollout *core)
 {
     uint32_t model = sim->releases[rollout->release].model;
 
-    return core->state != FLO_ROLLOUT_PARTLY_BACK ||
-           sim_people.last[model] == NULL ||
+    return core->state != FLO_ROLLOUT_PARTLY_BACK || sim_people.last[model] == NULL ||
            sim_people.last[model]->release == rollout->release;
 }
 
@@ -330,13 +297,11 @@ static enum sim_rule rollouts_end(char *why, size_t bytes)
         if (flo_rollouts_find(ours(), id, &entry, &err) == 0 &&
             flo_rollout_state_is_active(entry->core.state)) {
             return SAY(CONVERGES, "rollout %s is %s: %s", id,
-                       flo_rollout_state_word(entry->core.state),
-                       entry->core.reason);
+                       flo_rollout_state_word(entry->core.state), entry->core.reason);
         }
         if (flo_rollouts_find(ours(), id, &entry, &err) == 0 &&
             !is_over(&sim_people.rollouts[i], &entry->core)) {
-            return SAY(BACK, "rollout %s is partly-back: %s", id,
-                       entry->core.reason);
+            return SAY(BACK, "rollout %s is partly-back: %s", id, entry->core.reason);
         }
     }
     return SIM_RULES;
@@ -347,16 +312,13 @@ static enum sim_rule rollouts_rest(char *why, size_t bytes)
     for (uint32_t i = 0; i < sim->model_count; i++) {
         struct flo_rollout_entry *entry;
         struct flo_err err = {0};
-        const char *id =
-            sim_people.last[i] == NULL ? "" : sim_people.last[i]->id;
+        const char *id = sim_people.last[i] == NULL ? "" : sim_people.last[i]->id;
         if (flo_rollouts_find(ours(), id, &entry, &err) < 0) {
-            return SAY(CONVERGES, "the last rollout of %s: %s", sim_models[i],
-                       err.what);
+            return SAY(CONVERGES, "the last rollout of %s: %s", sim_models[i], err.what);
         }
         if (entry->core.state != FLO_ROLLOUT_COMPLETED) {
             return SAY(CONVERGES, "rollout %s is %s: %s", id,
-                       flo_rollout_state_word(entry->core.state),
-                       entry->core.reason);
+                       flo_rollout_state_word(entry->core.state), entry->core.reason);
         }
     }
     return SIM_RULES;
@@ -377,8 +339,7 @@ static int member_ends(void *context, const struct flo_rollout_member *member,
     struct told *told = context;
     char *why = told->why;
     size_t bytes = told->bytes;
-    const struct sim_device *device =
-        &sim->devices[strtoul(member->device, NULL, 16)];
+    const struct sim_device *device = &sim->devices[strtoul(member->device, NULL, 16)];
     enum flo_execution state = (enum flo_execution)member->state;
 
     (void)error_json, (void)detail_json;
@@ -386,9 +347,8 @@ static int member_ends(void *context, const struct flo_rollout_member *member,
         return 0;
     }
     if (state > FLO_EXECUTION_NOTIFIED && !flo_execution_is_end(state)) {
-        told->rule =
-            SAY(ENDS, "%s: %s.%u is %s for ever", sim_name(device),
-                told->rollout->id, member->attempt, flo_execution_word(state));
+        told->rule = SAY(ENDS, "%s: %s.%u is %s for ever", sim_name(device), told->rollout->id,
+                         member->attempt, flo_execution_word(state));
     }
     return 0;
 }
@@ -398,12 +358,10 @@ static enum sim_rule executions_end(char *why, size_t bytes)
     struct flo_err err = {0};
     struct told told = {NULL, why, bytes, SIM_RULES};
 
-    for (size_t i = 0; i < sim_people.rollout_count && told.rule == SIM_RULES;
-         i++) {
+    for (size_t i = 0; i < sim_people.rollout_count && told.rule == SIM_RULES; i++) {
         told.rollout = &sim_people.rollouts[i];
-        if (flo_fleet_member_list(ours()->store, told.rollout->id,
-                                  FLO_FLEET_ALL, member_ends, &told,
-                                  &err) < 0) {
+        if (flo_fleet_member_list(ours()->store, told.rollout->id, FLO_FLEET_ALL, member_ends,
+                                  &told, &err) < 0) {
             return SAY(KNOWN, "rollout %s: %s", told.rollout->id, err.what);
         }
     }
@@ -421,20 +379,18 @@ bool sim_people_have_in_lab(const struct sim_device *device)
     struct flo_err err = {0};
     bool is_in_lab = false;
 
-    return flo_fleet_device_get(ours()->store, device->id, take_is_in_lab,
-                                &is_in_lab, &err) == 0 &&
+    return flo_fleet_device_get(ours()->store, device->id, take_is_in_lab, &is_in_lab, &err) == 0 &&
            is_in_lab;
 }
 
-static enum sim_rule device_is_grouped(const struct sim_device *device,
-                                       char *why, size_t bytes)
+static enum sim_rule device_is_grouped(const struct sim_device *device, char *why, size_t bytes)
 {
     bool is_in_lab = sim_people_have_in_lab(device);
 
     return sim_device_is_in_lab(device) == is_in_lab
                ? SIM_RULES
-               : SAY(GROUPED, "%s is %sin the lab, and knows another thing",
-                     sim_name(device), is_in_lab ? "" : "not ");
+               : SAY(GROUPED, "%s is %sin the lab, and knows another thing", sim_name(device),
+                     is_in_lab ? "" : "not ");
 }
 
 enum sim_rule sim_check_rest(char *why, size_t bytes)
@@ -473,30 +429,27 @@ static int take_held(void *context, const struct flo_fleet_order *order)
     return flo_order_op_parse(order->op, &holding->op) ? 0 : FLO_E_DB;
 }
 
-static enum sim_rule device_obeys(const struct sim_device *device,
-                                  uint32_t model, char *why, size_t bytes)
+static enum sim_rule device_obeys(const struct sim_device *device, uint32_t model, char *why,
+                                  size_t bytes)
 {
     struct holding holding = {.op = FLO_ORDER_COUNT};
     struct flo_err err = {0};
     const struct flo_stated *stated = &device->disk.slots[model].stated;
 
-    if (flo_fleet_desired_get(ours()->store, device->id, sim_models[model],
-                              holding.order, &err) < 0 ||
+    if (flo_fleet_desired_get(ours()->store, device->id, sim_models[model], holding.order, &err) <
+            0 ||
         (holding.order[0] != '\0' &&
-         flo_fleet_order_get(ours()->store, holding.order, take_held, &holding,
-                             &err) < 0)) {
+         flo_fleet_order_get(ours()->store, holding.order, take_held, &holding, &err) < 0)) {
         return SAY(OBEYS, "%s: %s", sim_name(device), err.what);
     }
     /* Either of two rollbacks may be the newer one.  An order that a device
      * refused for its wrong clock is not sent again. */
-    if (device->was_ahead ||
-        (holding.op != FLO_ORDER_DEPLOY && holding.op != FLO_ORDER_REMOVE) ||
+    if (device->was_ahead || (holding.op != FLO_ORDER_DEPLOY && holding.op != FLO_ORDER_REMOVE) ||
         stated->number == holding.number) {
         return SIM_RULES;
     }
-    return SAY(OBEYS, "%s keeps to number %llu about %s, its desired says %s",
-               sim_name(device), (unsigned long long)stated->number,
-               sim_models[model], holding.order);
+    return SAY(OBEYS, "%s keeps to number %llu about %s, its desired says %s", sim_name(device),
+               (unsigned long long)stated->number, sim_models[model], holding.order);
 }
 
 enum sim_rule sim_check_obeyed(char *why, size_t bytes)
@@ -526,8 +479,7 @@ static void check_disk(struct sim_device *device)
         count += device->disk.blobs >> i & 1;
     }
     if (count > 3 * sim->model_count) {
-        sim_violated(SIM_RULE_DISK, device, "%u releases are on its disk",
-                     count);
+        sim_violated(SIM_RULE_DISK, device, "%u releases are on its disk", count);
     }
 }
 
@@ -560,15 +512,14 @@ static void check_told(struct sim_device *device)
     struct flo_err err = {0};
     uint64_t oldest;
 
-    if (flo_fleet_event_list(ours()->store, device->id, FLO_FLEET_ALL, 2000,
-                             note_end, stories, &oldest, &err) < 0) {
+    if (flo_fleet_event_list(ours()->store, device->id, FLO_FLEET_ALL, 2000, note_end, stories,
+                             &oldest, &err) < 0) {
         sim_violated(SIM_RULE_DELIVERED, device, "%s", err.what);
         return;
     }
     for (size_t i = 0; i < stories->count && oldest == 0; i++) {
         if (stories->items[i].has_ended && !stories->items[i].is_told) {
-            sim_violated(SIM_RULE_DELIVERED, device,
-                         "the end of %s is not at the controller",
+            sim_violated(SIM_RULE_DELIVERED, device, "the end of %s is not at the controller",
                          stories->items[i].execution.id);
         }
     }
@@ -616,9 +567,7 @@ static void check_audit(void)
     while (rv == 0 && !check.is_over) {
         rv = flo_audit_check_on(ours(), &check, &err);
     }
-    if (rv < 0 ||
-        flo_fleet_audit_list(ours()->store, 0, 0, count_issued, &issued, &err) <
-            0 ||
+    if (rv < 0 || flo_fleet_audit_list(ours()->store, 0, 0, count_issued, &issued, &err) < 0 ||
         count_orders(&orders, &err) < 0) {
         sim_violated(SIM_RULE_AUDIT, NULL, "%s", err.what);
     } else if (issued != orders) {

@@ -15,8 +15,7 @@ const char *sim_rule_word(enum sim_rule rule)
 }
 
 /* The first one counts: what follows may come of it. */
-void sim_violated(enum sim_rule rule, const struct sim_device *device,
-                  const char *format, ...)
+void sim_violated(enum sim_rule rule, const struct sim_device *device, const char *format, ...)
 {
     va_list arguments;
     int bytes = 0;
@@ -27,12 +26,10 @@ void sim_violated(enum sim_rule rule, const struct sim_device *device,
     sim->has_failed = true;
     sim->rule = rule;
     if (device != NULL) {
-        bytes =
-            snprintf(sim->what, sizeof(sim->what), "%s: ", sim_name(device));
+        bytes = snprintf(sim->what, sizeof(sim->what), "%s: ", sim_name(device));
     }
     va_start(arguments, format);
-    vsnprintf(sim->what + bytes, sizeof(sim->what) - (size_t)bytes, format,
-              arguments);
+    vsnprintf(sim->what + bytes, sizeof(sim->what) - (size_t)bytes, format, arguments);
     va_end(arguments);
     sim_trace("check", "%s violated: %s", sim_rule_word(rule), sim->what);
 }
@@ -48,40 +45,33 @@ static bool is_denied(const struct sim_device *device, uint32_t model,
 
 /* ---- updates ---- */
 
-static bool is_paused(const struct sim_device *device, const char *rollout,
-                      uint64_t number)
+static bool is_paused(const struct sim_device *device, const char *rollout, uint64_t number)
 {
     return rollout[0] != '\0' &&
-           flo_device_rollout(&device->disk.record, rollout, number) ==
-               FLO_ROLLOUT_PAUSED_BY_ORDER;
+           flo_device_rollout(&device->disk.record, rollout, number) == FLO_ROLLOUT_PAUSED_BY_ORDER;
 }
 
 static bool is_frozen(const struct sim_device *device)
 {
-    return device->disk.record.is_frozen ||
-           device->disk.record.is_frozen_emergency;
+    return device->disk.record.is_frozen || device->disk.record.is_frozen_emergency;
 }
 
 void sim_check_job(struct sim_device *device, uint32_t model)
 {
-    const struct flo_agent_execution *execution =
-        &device->agent.models[model].execution;
+    const struct flo_agent_execution *execution = &device->agent.models[model].execution;
 
     if (is_frozen(device)) {
-        sim_violated(SIM_RULE_FROZEN, device, "%s downloads while frozen",
-                     execution->id);
+        sim_violated(SIM_RULE_FROZEN, device, "%s downloads while frozen", execution->id);
     }
     if (execution->state == FLO_EXECUTION_ACCEPTED &&
         is_paused(device, execution->rollout, execution->seq)) {
-        sim_violated(SIM_RULE_PAUSED, device, "%s starts while paused",
-                     execution->id);
+        sim_violated(SIM_RULE_PAUSED, device, "%s starts while paused", execution->id);
     }
     /* A repair of what runs: a doubtful release beats none. */
-    bool is_repair = flo_digest_equal(&execution->release.digest,
-                                      &device->disk.slots[model].current);
+    bool is_repair =
+        flo_digest_equal(&execution->release.digest, &device->disk.slots[model].current);
     if (!is_repair && is_denied(device, model, &execution->release.digest)) {
-        sim_violated(SIM_RULE_DENIED, device, "%s downloads a denied release",
-                     execution->id);
+        sim_violated(SIM_RULE_DENIED, device, "%s downloads a denied release", execution->id);
     }
 }
 
@@ -95,8 +85,7 @@ static void check_history(struct sim_device *device, uint32_t model)
         return;
     }
     if (device->seen.taken_back[release] > device->seen.lifted[release]) {
-        sim_violated(SIM_RULE_DENIED, device,
-                     "number %llu activates, order %llu took it back",
+        sim_violated(SIM_RULE_DENIED, device, "number %llu activates, order %llu took it back",
                      (unsigned long long)slots->candidate_number,
                      (unsigned long long)device->seen.taken_back[release]);
     }
@@ -107,15 +96,12 @@ static void check_history(struct sim_device *device, uint32_t model)
     }
     if (sim_trust_forbids(sim_trust_of(device), slots->model, &slots->candidate,
                           slots->candidate_number)) {
-        sim_violated(
-            SIM_RULE_TRUSTED, device,
-            "number %llu activates, statement %llu forbids it",
-            (unsigned long long)slots->candidate_number,
-            (unsigned long long)flo_trust_number(sim_trust_of(device)));
+        sim_violated(SIM_RULE_TRUSTED, device, "number %llu activates, statement %llu forbids it",
+                     (unsigned long long)slots->candidate_number,
+                     (unsigned long long)flo_trust_number(sim_trust_of(device)));
     }
     if (device->seen.has_failed[release]) {
-        sim_violated(SIM_RULE_DENIED, device,
-                     "number %llu activates, it failed here before",
+        sim_violated(SIM_RULE_DENIED, device, "number %llu activates, it failed here before",
                      (unsigned long long)slots->candidate_number);
     }
 }
@@ -124,13 +110,11 @@ void sim_check_kept(struct sim_device *device, const struct flo_order *order)
 {
     int release;
 
-    for (uint32_t i = 0;
-         order->op == FLO_ORDER_ROLLBACK && i < order->from_count; i++) {
+    for (uint32_t i = 0; order->op == FLO_ORDER_ROLLBACK && i < order->from_count; i++) {
         release = sim_release_find(&order->from[i]);
         if (release >= 0 && order->is_emergency) {
             device->seen.is_stopped[release] = true;
-        } else if (release >= 0 &&
-                   order->seq > device->seen.taken_back[release]) {
+        } else if (release >= 0 && order->seq > device->seen.taken_back[release]) {
             device->seen.taken_back[release] = order->seq;
         }
     }
@@ -142,8 +126,7 @@ void sim_check_kept(struct sim_device *device, const struct flo_order *order)
 }
 
 /* The begin of a trial counts its first start. */
-void sim_check_load(struct sim_device *device,
-                    const struct flo_agent_action *action)
+void sim_check_load(struct sim_device *device, const struct flo_agent_action *action)
 {
     const struct flo_slots *slots = &device->disk.slots[action->model];
     uint32_t model = action->model;
@@ -153,8 +136,8 @@ void sim_check_load(struct sim_device *device,
         return;
     }
     if (++device->seen.starts[model] > device->seen.tries[model]) {
-        sim_violated(SIM_RULE_TRIES, device, "start %u of %u",
-                     device->seen.starts[model], device->seen.tries[model]);
+        sim_violated(SIM_RULE_TRIES, device, "start %u of %u", device->seen.starts[model],
+                     device->seen.tries[model]);
     }
 }
 
@@ -167,19 +150,16 @@ void sim_check_untry(struct sim_device *device, uint32_t model)
 void sim_check_trial(struct sim_device *device, uint32_t model)
 {
     device->seen.starts[model] = 1;
-    device->seen.tries[model] =
-        (unsigned)device->agent.models[model].execution.policy.tries;
+    device->seen.tries[model] = (unsigned)device->agent.models[model].execution.policy.tries;
     check_history(device, model);
 
     const struct flo_slots *slots = &device->disk.slots[model];
     const struct flo_stated *stated = &slots->stated;
     unsigned long long number = (unsigned long long)slots->candidate_number;
-    bool is_named = stated->below_floor &&
-                    flo_digest_equal(&stated->target, &slots->candidate);
+    bool is_named = stated->below_floor && flo_digest_equal(&stated->target, &slots->candidate);
     bool is_held = flo_digest_equal(&slots->candidate, &slots->previous);
-    uint64_t floor = slots->floor > device->seen.committed[model]
-                         ? slots->floor
-                         : device->seen.committed[model];
+    uint64_t floor =
+        slots->floor > device->seen.committed[model] ? slots->floor : device->seen.committed[model];
 
     if (is_frozen(device)) {
         sim_violated(SIM_RULE_FROZEN, device,
@@ -201,15 +181,12 @@ void sim_check_trial(struct sim_device *device, uint32_t model)
 }
 
 /* New requests go there from now on. */
-void sim_check_flip(struct sim_device *device,
-                    const struct flo_agent_action *action)
+void sim_check_flip(struct sim_device *device, const struct flo_agent_action *action)
 {
-    const struct sim_engine *engine =
-        &device->models[action->model].engines[action->role];
+    const struct sim_engine *engine = &device->models[action->model].engines[action->role];
     const struct flo_slots *slots = &device->disk.slots[action->model];
 
-    if (engine->release < 0 ||
-        (device->disk.blobs >> engine->release & 1) == 0) {
+    if (engine->release < 0 || (device->disk.blobs >> engine->release & 1) == 0) {
         sim_violated(SIM_RULE_VERIFIED, device,
                      "%s@%s serves, nobody staged "
                      "it",
@@ -225,26 +202,22 @@ void sim_check_flip(struct sim_device *device,
     if (action->role == FLO_AGENT_BESIDE &&
         flo_digest_equal(&action->release.digest, &slots->candidate) &&
         is_denied(device, action->model, &action->release.digest)) {
-        sim_violated(SIM_RULE_DENIED, device, "%s@%s is denied and serves",
-                     action->release.model, action->release.version);
+        sim_violated(SIM_RULE_DENIED, device, "%s@%s is denied and serves", action->release.model,
+                     action->release.version);
     }
 }
 
 void sim_check_order(struct sim_device *device, const struct flo_order *order)
 {
     bool is_mine = strcmp(order->scope.device, device->id) == 0;
-    bool is_ours =
-        strcmp(order->scope.group, "all") == 0 ||
-        (strcmp(order->scope.group, "lab") == 0 && device->was_in_lab);
-    uint32_t bucket = order->scope.salt[0] == '\0'
-                          ? 0
-                          : flo_bucket(order->scope.salt, device->id);
+    bool is_ours = strcmp(order->scope.group, "all") == 0 ||
+                   (strcmp(order->scope.group, "lab") == 0 && device->was_in_lab);
+    uint32_t bucket = order->scope.salt[0] == '\0' ? 0 : flo_bucket(order->scope.salt, device->id);
 
-    if (!is_mine && !(is_ours && (order->scope.salt[0] == '\0' ||
-                                  (bucket >= order->scope.bucket_from &&
-                                   bucket < order->scope.bucket_to)))) {
-        sim_violated(SIM_RULE_SCOPE, device, "order %s is not for it",
-                     order->id);
+    if (!is_mine &&
+        !(is_ours && (order->scope.salt[0] == '\0' ||
+                      (bucket >= order->scope.bucket_from && bucket < order->scope.bucket_to)))) {
+        sim_violated(SIM_RULE_SCOPE, device, "order %s is not for it", order->id);
     }
 }
 
@@ -263,8 +236,7 @@ static bool slots_go_back(struct sim_device *device, uint32_t i)
     const struct flo_slots *slots = &device->disk.slots[i];
     bool is_less = goes_back(&device->seen.floor[i], slots->floor);
 
-    is_less =
-        goes_back(&device->seen.floor_hard[i], slots->floor_hard) || is_less;
+    is_less = goes_back(&device->seen.floor_hard[i], slots->floor_hard) || is_less;
     if (slots->current_number > device->seen.committed[i]) {
         device->seen.committed[i] = slots->current_number;
     }
@@ -274,16 +246,14 @@ static bool slots_go_back(struct sim_device *device, uint32_t i)
         device->seen.emergency[i] = slots->emergency.number;
         return is_less;
     }
-    is_less = goes_back(&device->seen.emergency[i], slots->emergency.number) ||
-              is_less;
+    is_less = goes_back(&device->seen.emergency[i], slots->emergency.number) || is_less;
     return goes_back(&device->seen.stated[i], slots->stated.number) || is_less;
 }
 
 void sim_check_written(struct sim_device *device)
 {
     const struct flo_device *record = &device->disk.record;
-    bool is_less =
-        record->epoch < device->seen.epoch || record->era < device->seen.era;
+    bool is_less = record->epoch < device->seen.epoch || record->era < device->seen.era;
 
     if (record->era > device->seen.era) {
         device->seen.top = device->seen.trusted_time_ms = 0;
@@ -292,14 +262,9 @@ void sim_check_written(struct sim_device *device)
     device->seen.epoch = record->epoch;
     device->seen.era = record->era;
     is_less = goes_back(&device->seen.top, record->top) || is_less;
-    is_less =
-        goes_back(&device->seen.trust_number, record->trust_number) || is_less;
-    is_less = goes_back(&device->seen.freeze_emergency,
-                        record->freeze_emergency.number) ||
-              is_less;
-    is_less =
-        goes_back(&device->seen.trusted_time_ms, record->trusted_time_ms) ||
-        is_less;
+    is_less = goes_back(&device->seen.trust_number, record->trust_number) || is_less;
+    is_less = goes_back(&device->seen.freeze_emergency, record->freeze_emergency.number) || is_less;
+    is_less = goes_back(&device->seen.trusted_time_ms, record->trusted_time_ms) || is_less;
     for (uint32_t i = 0; i < sim->model_count; i++) {
         is_less = slots_go_back(device, i) || is_less;
     }
@@ -319,14 +284,11 @@ void sim_check_trust(struct sim_device *device)
         return; /* another world */
     }
     if (number > sim->statement_count ||
-        !flo_digest_equal(
-            flo_trust_digest(trust),
-            flo_trust_digest(sim->statements[number - 1].trust)) ||
+        !flo_digest_equal(flo_trust_digest(trust),
+                          flo_trust_digest(sim->statements[number - 1].trust)) ||
         number != device->seen.statement + 1) {
-        sim_violated(SIM_RULE_TRUSTED, device,
-                     "statement %llu was taken after %llu",
-                     (unsigned long long)number,
-                     (unsigned long long)device->seen.statement);
+        sim_violated(SIM_RULE_TRUSTED, device, "statement %llu was taken after %llu",
+                     (unsigned long long)number, (unsigned long long)device->seen.statement);
     }
     device->seen.statement = number;
 }
@@ -335,15 +297,13 @@ void sim_check_end(struct sim_device *device, const struct sim_story *story)
 {
     int release = sim_release_find(&story->execution.release.digest);
 
-    if (release >= 0 && story->has_ended &&
-        story->execution.state == FLO_EXECUTION_ROLLED_BACK &&
+    if (release >= 0 && story->has_ended && story->execution.state == FLO_EXECUTION_ROLLED_BACK &&
         story->execution.error.code != 0 &&
         story->execution.error.code != FLO_E_DISK_FULL) { /* not its fault */
         device->seen.has_failed[release] = true;
     }
     if (story->ends > 1 || (story->ends == 1 && !story->has_ended)) {
-        sim_violated(SIM_RULE_ONCE, device, "%s ended, and then was %s",
-                     story->execution.id,
+        sim_violated(SIM_RULE_ONCE, device, "%s ended, and then was %s", story->execution.id,
                      flo_execution_word(story->execution.state));
     }
 }

@@ -6,13 +6,12 @@
 
 static int usage(void)
 {
-    fprintf(stderr,
-            "flotilla-simulate [--seed N | --seeds N] [--from N] [--jobs N] "
-            "[--all]\n"
-            "                  [--only NEMESIS,...] [--without N,...] "
-            "[--devices N]\n"
-            "                  [--trace | --wire | --shrink] [--mutant NAME | "
-            "--mutants]\n");
+    fprintf(stderr, "flotilla-simulate [--seed N | --seeds N] [--from N] [--jobs N] "
+                    "[--all]\n"
+                    "                  [--only NEMESIS,...] [--without N,...] "
+                    "[--devices N]\n"
+                    "                  [--trace | --wire | --shrink] [--mutant NAME | "
+                    "--mutants]\n");
     return 2;
 }
 
@@ -23,8 +22,7 @@ static bool read_kinds(const char *text, uint64_t *out)
     unsigned kind;
 
     snprintf(copy, sizeof(copy), "%s", text);
-    for (char *word = strtok_r(copy, ",", &rest); word != NULL;
-         word = strtok_r(NULL, ",", &rest)) {
+    for (char *word = strtok_r(copy, ",", &rest); word != NULL; word = strtok_r(NULL, ",", &rest)) {
         if (strcmp(word, "none") == 0) {
             *out |= UINT64_C(1) << 63;
         } else if (sim_nemesis_find(word, &kind)) {
@@ -96,8 +94,7 @@ int main(int argc, char **argv)
             if (!read_numbers(value, &options.without)) {
                 return usage();
             }
-        } else if (strcmp(argv[i], "--only") != 0 ||
-                   !read_kinds(value, &options.only)) {
+        } else if (strcmp(argv[i], "--only") != 0 || !read_kinds(value, &options.only)) {
             return usage();
         }
         i++;

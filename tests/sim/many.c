@@ -58,8 +58,7 @@ static void run_one(struct tally *tally, unsigned worker, uint64_t seed,
     }
 }
 
-static void work(struct tally *tally, unsigned worker,
-                 const struct sim_options *options)
+static void work(struct tally *tally, unsigned worker, const struct sim_options *options)
 {
     if (options->mutant != SIM_MUTANT_NONE) { /* its assertions are wanted */
         (void)!freopen("/dev/null", "w", stderr);
@@ -81,13 +80,12 @@ static void say(uint64_t seed, const char *what)
            (unsigned long long)seed, what, (unsigned long long)seed);
 }
 
-static void note(const struct tally *tally, unsigned worker, int status,
-                 bool is_told, struct finding *out)
+static void note(const struct tally *tally, unsigned worker, int status, bool is_told,
+                 struct finding *out)
 {
     uint64_t seed = tally->seed[worker];
-    const char *what = WIFSIGNALED(status)
-                           ? "an assertion of the product does not hold"
-                           : tally->what[worker];
+    const char *what =
+        WIFSIGNALED(status) ? "an assertion of the product does not hold" : tally->what[worker];
 
     out->findings++;
     if (is_told) {
@@ -111,8 +109,7 @@ static void start(struct tally *tally, unsigned worker, pid_t *pid,
     }
 }
 
-static void run(const struct sim_options *options, struct tally *tally,
-                struct finding *out)
+static void run(const struct sim_options *options, struct tally *tally, struct finding *out)
 {
     pid_t pids[JOBS_MAX] = {0};
 
@@ -144,8 +141,8 @@ static void run(const struct sim_options *options, struct tally *tally,
 
 static struct tally *tally_new(void)
 {
-    struct tally *tally = mmap(NULL, sizeof(*tally), PROT_READ | PROT_WRITE,
-                               MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct tally *tally =
+        mmap(NULL, sizeof(*tally), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
     if (tally == MAP_FAILED) {
         perror("mmap");
@@ -186,9 +183,8 @@ int sim_run_seeds(const struct sim_options *options)
     }
     printf("%llu worlds, %llu device updates, %llu steps, %llu messages in "
            "%.1f s, %u violations: %.0f updates a second of a core\n",
-           (unsigned long long)tally->worlds,
-           (unsigned long long)tally->updates, (unsigned long long)tally->steps,
-           (unsigned long long)tally->messages, seconds() - begin,
+           (unsigned long long)tally->worlds, (unsigned long long)tally->updates,
+           (unsigned long long)tally->steps, (unsigned long long)tally->messages, seconds() - begin,
            finding.findings, (double)tally->updates / worked_seconds());
     return finding.is_there;
 }
@@ -218,8 +214,7 @@ int sim_run_shrink(const struct sim_options *asked)
     options.count = options.jobs = 1;
     run(&options, tally, &first);
     if (!first.is_there) {
-        printf("seed %llu violates nothing\n",
-               (unsigned long long)options.from);
+        printf("seed %llu violates nothing\n", (unsigned long long)options.from);
         return 0;
     }
     left = (unsigned)tally->misfortunes;
@@ -236,8 +231,7 @@ int sim_run_shrink(const struct sim_options *asked)
     }
     printf("seed %llu: %s\n%u misfortunes are left: flotilla-simulate --seed "
            "%llu --trace --without ",
-           (unsigned long long)options.from, first.what, left,
-           (unsigned long long)options.from);
+           (unsigned long long)options.from, first.what, left, (unsigned long long)options.from);
     say_without(options.without);
     putchar('\n');
     return 1;
@@ -274,8 +268,8 @@ int sim_run_mutants(const struct sim_options *asked)
         run(&options, tally, &finding);
         printf("%-16s %s", sim_mutant_word(options.mutant),
                finding.is_there ? "found" : "NOT FOUND");
-        printf(finding.is_there ? " by seed %llu: %s\n" : "\n",
-               (unsigned long long)finding.seed, finding.what);
+        printf(finding.is_there ? " by seed %llu: %s\n" : "\n", (unsigned long long)finding.seed,
+               finding.what);
         unseen += !finding.is_there;
     }
     return unseen > 0;

@@ -45,9 +45,7 @@ static void on_start(const struct sim_call *call)
 
 static void start_later(struct sim_device *device, uint64_t in_ms)
 {
-    sim_later(in_ms, (struct sim_call){.fn = on_start,
-                                       .device = device,
-                                       .life = device->life});
+    sim_later(in_ms, (struct sim_call){.fn = on_start, .device = device, .life = device->life});
 }
 
 static void power(struct sim_device *device, struct sim_random *random)
@@ -83,8 +81,7 @@ static void rot(struct sim_device *device, struct sim_random *random)
 
     if (release >= 0) {
         device->disk.damaged |= 1u << release;
-        sim_trace(sim_name(device), "%s@%s rots",
-                  sim->releases[release].ref.model,
+        sim_trace(sim_name(device), "%s@%s rots", sim->releases[release].ref.model,
                   sim->releases[release].ref.version);
     }
 }
@@ -103,14 +100,12 @@ static void jump(struct sim_device *device, struct sim_random *random)
     }
     device->skew_ms = jumps[sim_below(random, FLO_COUNT(jumps))];
     device->was_ahead = device->was_ahead || device->skew_ms > 86400000;
-    sim_trace(sim_name(device), "clock off by %lld s",
-              (long long)(device->skew_ms / 1000));
+    sim_trace(sim_name(device), "clock off by %lld s", (long long)(device->skew_ms / 1000));
 }
 
 static void heat(struct sim_device *device, uint32_t lacks)
 {
-    struct flo_agent_event event = {.kind = FLO_AGENT_CONDITIONS,
-                                    .lacks = lacks};
+    struct flo_agent_event event = {.kind = FLO_AGENT_CONDITIONS, .lacks = lacks};
 
     device->lacks = lacks;
     if (device->runs) {
@@ -132,8 +127,7 @@ static void engine(struct sim_device *device, struct sim_random *random)
 
 /* ---- begin and end of each ---- */
 
-static void strike_at(struct sim_device *device, unsigned kind,
-                      struct sim_random *random)
+static void strike_at(struct sim_device *device, unsigned kind, struct sim_random *random)
 {
     device->troubled_ms = sim->now_ms;
     switch (kind) {
@@ -163,8 +157,7 @@ static void strike_at(struct sim_device *device, unsigned kind,
         engine(device, random);
         break;
     case NEMESIS_HEAT:
-        heat(device,
-             (uint32_t)sim_between(random, 1, (1u << FLO_WAIT_COUNT) - 1));
+        heat(device, (uint32_t)sim_between(random, 1, (1u << FLO_WAIT_COUNT) - 1));
         break;
     default:
         break;
@@ -206,9 +199,8 @@ static void strike_all(unsigned kind, struct sim_random *random)
 
 static bool is_of_devices(unsigned kind)
 {
-    return kind != NEMESIS_BROKER && kind != NEMESIS_REPLAY &&
-           kind != NEMESIS_CONTROLLER && kind != NEMESIS_STORE &&
-           kind != NEMESIS_MIRROR;
+    return kind != NEMESIS_BROKER && kind != NEMESIS_REPLAY && kind != NEMESIS_CONTROLLER &&
+           kind != NEMESIS_STORE && kind != NEMESIS_MIRROR;
 }
 
 static void on_end(const struct sim_call *call);
@@ -217,12 +209,9 @@ static void on_strike(const struct sim_call *call)
 {
     const struct sim_misfortune *it = &sim->misfortunes[call->a];
     struct sim_random random = {it->seed};
-    uint64_t count =
-        1 +
-        (sim_chance(&random, 300) ? sim_below(&random, sim->device_count) : 0);
+    uint64_t count = 1 + (sim_chance(&random, 300) ? sim_below(&random, sim->device_count) : 0);
 
-    sim_trace("nemesis", "%s, for %llu ms", words[it->kind],
-              (unsigned long long)it->lasts_ms);
+    sim_trace("nemesis", "%s, for %llu ms", words[it->kind], (unsigned long long)it->lasts_ms);
     if (!is_of_devices(it->kind)) {
         strike_all(it->kind, &random);
     }
@@ -264,8 +253,7 @@ static void on_end(const struct sim_call *call)
             heat(device, 0);
         }
     }
-    sim->disturbed_ms =
-        is_of_devices((unsigned)call->a) ? sim->disturbed_ms : sim->now_ms;
+    sim->disturbed_ms = is_of_devices((unsigned)call->a) ? sim->disturbed_ms : sim->now_ms;
 }
 
 /* ---- the plan ---- */
@@ -280,12 +268,10 @@ void sim_nemesis_plan(void)
     for (size_t i = 0; i < sim->misfortune_count; i++) {
         struct sim_misfortune *it = &sim->misfortunes[i];
         it->at_ms = sim_between(&random, 1000, sim->end_ms);
-        it->lasts_ms =
-            sim_between(&random, 10, sim_chance(&random, 200) ? 600000 : 30000);
+        it->lasts_ms = sim_between(&random, 10, sim_chance(&random, 200) ? 600000 : 30000);
         it->kind = (unsigned)sim_below(&random, NEMESES);
         it->seed = sim_next(&random);
-        if ((sim->without >> i & 1) == 0 &&
-            (sim->only == 0 || (sim->only >> it->kind & 1) != 0)) {
+        if ((sim->without >> i & 1) == 0 && (sim->only == 0 || (sim->only >> it->kind & 1) != 0)) {
             sim_later(it->at_ms, (struct sim_call){.fn = on_strike, .a = i});
         }
     }

@@ -53,13 +53,11 @@ static bool publish(int number)
     if (!begin(&err)) {
         return false;
     }
-    flo_lane_release(ours()->lane, digest, release->ref.model,
-                     release->ref.version);
+    flo_lane_release(ours()->lane, digest, release->ref.model, release->ref.version);
     flo_rollouts_release_added(ours(), release->ref.model);
     int rv = flo_fleet_release_add(ours()->store, &row, &err);
     if (rv == 0) {
-        rv = flo_fleet_envelope_put(ours()->store, digest,
-                                    release->envelope.data, &err);
+        rv = flo_fleet_envelope_put(ours()->store, digest, release->envelope.data, &err);
     }
     return end(rv, &err);
 }
@@ -78,14 +76,13 @@ static void write_phases(struct sim_rollout *rollout, struct flo_buf *out)
     flo_buf_text(out, "{\"share_pct\":100}]");
 }
 
-static void write_spec(struct sim_rollout *rollout, bool is_last,
-                       struct flo_buf *out)
+static void write_spec(struct sim_rollout *rollout, bool is_last, struct flo_buf *out)
 {
     static const char *const on_fail[] = {"halt", "rollback", "pause"};
     const struct sim_release *release = &sim->releases[rollout->release];
 
-    flo_buf_printf(out, "{\"release\":\"%s@%s\",\"group\":\"%s\",",
-                   release->ref.model, release->ref.version, rollout->group);
+    flo_buf_printf(out, "{\"release\":\"%s@%s\",\"group\":\"%s\",", release->ref.model,
+                   release->ref.version, rollout->group);
     flo_buf_printf(out,
                    "\"on_fail\":\"%s\",\"gates\":{\"failed\":{\"max_pct\":%u,"
                    "\"silence_ms_max\":600000}},\"starts_per_s\":%u,",
@@ -95,17 +92,14 @@ static void write_spec(struct sim_rollout *rollout, bool is_last,
                    "\"policy\":{\"soak_ms\":%llu,\"tries\":%u,"
                    "\"start_jitter_ms\":%u,\"step_timeout_ms\":120000}",
                    (unsigned long long)sim_between(&chance, 1000, 10000),
-                   (unsigned)sim_between(&chance, 1, 4),
-                   sim_chance(&chance, 200) ? 20000u : 0);
+                   (unsigned)sim_between(&chance, 1, 4), sim_chance(&chance, 200) ? 20000u : 0);
     write_phases(rollout, out);
     flo_buf_text(out, "}");
 }
 
-static struct sim_rollout *begin_rollout(int release, const char *group,
-                                         bool is_last)
+static struct sim_rollout *begin_rollout(int release, const char *group, bool is_last)
 {
-    struct sim_rollout *rollout =
-        &sim_people.rollouts[sim_people.rollout_count];
+    struct sim_rollout *rollout = &sim_people.rollouts[sim_people.rollout_count];
     struct flo_buf spec = {0};
     struct flo_rollout_entry *entry = NULL;
     struct flo_err err = {0};
@@ -114,8 +108,7 @@ static struct sim_rollout *begin_rollout(int release, const char *group,
     if (sim_people.rollout_count == SIM_ROLLOUTS_MAX) {
         return NULL;
     }
-    *rollout = (struct sim_rollout){
-        .release = release, .group = group, .is_last = is_last};
+    *rollout = (struct sim_rollout){.release = release, .group = group, .is_last = is_last};
     rollout->first = is_last ? 0 : (unsigned)sim_below(&chance, 4);
     write_spec(rollout, is_last, &spec);
     if (flo_json_parse(spec.data, spec.bytes, 65536, &json, &err) < 0) {
@@ -123,17 +116,16 @@ static struct sim_rollout *begin_rollout(int release, const char *group,
     }
     bool is_done = begin(&err);
     if (is_done) {
-        int rv = flo_rollouts_create(ours(), json,
-                                     &(struct flo_actor){"ops", "user:ops"},
-                                     false, &entry, &err);
+        int rv = flo_rollouts_create(ours(), json, &(struct flo_actor){"ops", "user:ops"}, false,
+                                     &entry, &err);
         if (rv == 0) {
             snprintf(rollout->id, sizeof(rollout->id), "%s", entry->core.id);
         }
         is_done = end(rv, &err);
     }
     sim_trace("ops", "rollout of %s (%s): %s%s", spec.data,
-              sim_kind_word(sim->releases[release].kind),
-              is_done ? rollout->id : "no, ", is_done ? "" : err.what);
+              sim_kind_word(sim->releases[release].kind), is_done ? rollout->id : "no, ",
+              is_done ? "" : err.what);
     json_decref(json);
     flo_buf_deinit(&spec);
     return is_done ? &sim_people.rollouts[sim_people.rollout_count++] : NULL;
@@ -151,9 +143,7 @@ static int newest(uint32_t model)
 
 static enum sim_kind some_kind(void)
 {
-    return sim_chance(&chance, 500)
-               ? SIM_GOOD
-               : (enum sim_kind)sim_below(&chance, SIM_KINDS);
+    return sim_chance(&chance, 500) ? SIM_GOOD : (enum sim_kind)sim_below(&chance, SIM_KINDS);
 }
 
 static void new_release(enum sim_kind kind, uint32_t model, bool is_last)
@@ -162,8 +152,7 @@ static void new_release(enum sim_kind kind, uint32_t model, bool is_last)
     if (!is_last && sim->release_count >= SIM_RELEASES_MAX - SIM_MODELS_MAX) {
         return; /* the others are for the end */
     }
-    int release =
-        sim_release_make(model, kind, share, sim_chance(&chance, 100));
+    int release = sim_release_make(model, kind, share, sim_chance(&chance, 100));
     const char *group = !is_last && sim_chance(&chance, 150) ? "lab" : "all";
 
     if (release < 0 || !publish(release)) {
@@ -180,8 +169,7 @@ static void old_release(uint32_t model)
 {
     int release = (int)sim_below(&chance, (uint64_t)sim->release_count);
 
-    if (sim->releases[release].model == model &&
-        sim->releases[release].is_published) {
+    if (sim->releases[release].model == model && sim->releases[release].is_published) {
         (void)begin_rollout(release, "all", false);
     }
 }
@@ -195,38 +183,32 @@ static void act(const char *rollout, enum flo_rollout_event_kind kind)
         return;
     }
     int rv = flo_rollouts_find(ours(), rollout, &entry, &err);
-    if (rv == 0 && (kind == FLO_ROLLOUT_EVENT_RESUME ||
-                    kind == FLO_ROLLOUT_EVENT_PROMOTE)) {
+    if (rv == 0 && (kind == FLO_ROLLOUT_EVENT_RESUME || kind == FLO_ROLLOUT_EVENT_PROMOTE)) {
         rv = flo_rollouts_may_go_on(ours(), &err);
     }
     if (rv == 0) {
-        rv = flo_rollouts_step(
-            ours(), entry,
-            (struct flo_rollout_event){.kind = kind, .note = "ops"}, &err);
+        rv = flo_rollouts_step(ours(), entry,
+                               (struct flo_rollout_event){.kind = kind, .note = "ops"}, &err);
     }
     bool is_done = end(rv, &err);
-    sim_trace("ops", "%s %s%s%s", flo_rollout_event_word(kind), rollout,
-              is_done ? "" : ": no, ", is_done ? "" : err.what);
+    sim_trace("ops", "%s %s%s%s", flo_rollout_event_word(kind), rollout, is_done ? "" : ": no, ",
+              is_done ? "" : err.what);
 }
 
 static void act_on_some(void)
 {
     static const enum flo_rollout_event_kind kinds[] = {
-        FLO_ROLLOUT_EVENT_PAUSE,  FLO_ROLLOUT_EVENT_RESUME,
-        FLO_ROLLOUT_EVENT_RESUME, FLO_ROLLOUT_EVENT_PROMOTE,
-        FLO_ROLLOUT_EVENT_ABORT,  FLO_ROLLOUT_EVENT_ROLLBACK};
-    enum flo_rollout_event_kind kind =
-        kinds[sim_below(&chance, FLO_COUNT(kinds))];
+        FLO_ROLLOUT_EVENT_PAUSE,   FLO_ROLLOUT_EVENT_RESUME, FLO_ROLLOUT_EVENT_RESUME,
+        FLO_ROLLOUT_EVENT_PROMOTE, FLO_ROLLOUT_EVENT_ABORT,  FLO_ROLLOUT_EVENT_ROLLBACK};
+    enum flo_rollout_event_kind kind = kinds[sim_below(&chance, FLO_COUNT(kinds))];
 
     if (sim_people.rollout_count == 0) {
         return;
     }
     size_t back = sim_below(&chance, 3);
     size_t count = sim_people.rollout_count;
-    struct sim_rollout *rollout =
-        &sim_people.rollouts[count - 1 - (back < count ? back : 0)];
-    rollout->is_promoted =
-        rollout->is_promoted || kind == FLO_ROLLOUT_EVENT_PROMOTE;
+    struct sim_rollout *rollout = &sim_people.rollouts[count - 1 - (back < count ? back : 0)];
+    rollout->is_promoted = rollout->is_promoted || kind == FLO_ROLLOUT_EVENT_PROMOTE;
     act(rollout->id, kind);
 }
 
@@ -238,22 +220,17 @@ static int take_number(void *context, const struct flo_fleet_order *order)
     return 0;
 }
 
-static void note_emergency(const char *id, int release, const char *group,
-                           bool is_yanked)
+static void note_emergency(const char *id, int release, const char *group, bool is_yanked)
 {
-    struct sim_emergency *emergency =
-        &sim_people.emergencies[sim_people.emergency_count];
+    struct sim_emergency *emergency = &sim_people.emergencies[sim_people.emergency_count];
     struct flo_err err = {0};
 
     if (sim_people.emergency_count == SIM_EMERGENCIES_MAX || ours() == NULL) {
         return;
     }
-    *emergency = (struct sim_emergency){.at_ms = sim->now_ms,
-                                        .release = release,
-                                        .group = group,
-                                        .is_yanked = is_yanked};
-    if (flo_fleet_order_get(ours()->store, id, take_number, &emergency->number,
-                            &err) == 0) {
+    *emergency = (struct sim_emergency){
+        .at_ms = sim->now_ms, .release = release, .group = group, .is_yanked = is_yanked};
+    if (flo_fleet_order_get(ours()->store, id, take_number, &emergency->number, &err) == 0) {
         sim_people.emergency_count++;
         sim_check_emergency_later(sim_people.emergency_count - 1);
     }
@@ -264,8 +241,7 @@ static void take_back(void)
     uint32_t model = (uint32_t)sim_below(&chance, sim->model_count);
     int release = newest(model);
     bool is_on_one = sim_chance(&chance, 200);
-    struct sim_device *device =
-        &sim->devices[sim_below(&chance, sim->device_count)];
+    struct sim_device *device = &sim->devices[sim_below(&chance, sim->device_count)];
     char title[2 * FLO_NAME_MAX + 2];
     char id[FLO_NAME_MAX + 1];
     struct flo_err err = {0};
@@ -278,16 +254,14 @@ static void take_back(void)
                                           : sim_chance(&chance, 200) ? "lab"
                                                                      : "all",
                                  .device = is_on_one ? device->id : NULL,
-                                 .is_yanked =
-                                     !is_on_one && sim_chance(&chance, 700),
+                                 .is_yanked = !is_on_one && sim_chance(&chance, 700),
                                  .is_decided = sim_chance(&chance, 500),
                                  .by = "ops",
                                  .reason = "drill"};
     snprintf(title, sizeof(title), "%s@%s", sim->releases[release].ref.model,
              sim->releases[release].ref.version);
     bool is_done = end(flo_orders_take_back(ours(), &what, id, &err), &err);
-    sim_trace("ops", "take back %s on %s%s: %s", title,
-              is_on_one ? sim_name(device) : what.group,
+    sim_trace("ops", "take back %s on %s%s: %s", title, is_on_one ? sim_name(device) : what.group,
               what.is_yanked ? ", yank" : "", is_done ? id : err.what);
     if (is_done && !is_on_one) {
         note_emergency(id, release, what.group, what.is_yanked);
@@ -312,9 +286,7 @@ static void freeze(enum flo_order_op op)
 static void remove_model(void)
 {
     struct flo_remove what = {
-        .model = sim_models[sim_below(&chance, sim->model_count)],
-        .by = "ops",
-        .reason = "tidy"};
+        .model = sim_models[sim_below(&chance, sim->model_count)], .by = "ops", .reason = "tidy"};
     char id[FLO_NAME_MAX + 1];
     struct flo_err err = {0};
 
@@ -328,8 +300,7 @@ static void remove_model(void)
     }
     bool is_done = end(flo_orders_remove(ours(), &what, id, &err), &err);
     sim_trace("ops", "remove %s on %s: %s", what.model,
-              what.group != NULL ? what.group : what.device,
-              is_done ? id : err.what);
+              what.group != NULL ? what.group : what.device, is_done ? id : err.what);
 }
 
 /* ---- keys that no controller has ---- */
@@ -352,8 +323,7 @@ static void emergency(void)
 
 static void on_move(const struct sim_call *call)
 {
-    struct sim_device *device =
-        &sim->devices[sim_below(&moves, sim->device_count)];
+    struct sim_device *device = &sim->devices[sim_below(&moves, sim->device_count)];
     struct flo_err err = {0};
     bool is_news = false;
 
@@ -363,17 +333,14 @@ static void on_move(const struct sim_call *call)
     sim->is_controllers = true;
     if (begin(&err)) {
         bool joins = !sim_people_have_in_lab(device);
-        int rv =
-            flo_groups_member(ours(), "lab", device->id, joins, &is_news, &err);
+        int rv = flo_groups_member(ours(), "lab", device->id, joins, &is_news, &err);
         device->was_in_lab = device->was_in_lab || joins;
         device->moved_ms = sim->now_ms;
         bool is_done = end(rv, &err);
-        sim_trace("ops", "%s %s the lab%s%s", sim_name(device),
-                  joins ? "joins" : "leaves", is_done ? "" : ": no, ",
-                  is_done ? "" : err.what);
+        sim_trace("ops", "%s %s the lab%s%s", sim_name(device), joins ? "joins" : "leaves",
+                  is_done ? "" : ": no, ", is_done ? "" : err.what);
     }
-    sim_later(sim_between(&moves, 10000, 200000),
-              (struct sim_call){.fn = call->fn});
+    sim_later(sim_between(&moves, 10000, 200000), (struct sim_call){.fn = call->fn});
 }
 
 /* ---- the plan ---- */
@@ -417,8 +384,7 @@ static void on_act(const struct sim_call *call)
     if (sim_chance(&chance, 150)) {
         emergency();
     }
-    sim_later(sim_between(&chance, 1000, 90000),
-              (struct sim_call){.fn = call->fn});
+    sim_later(sim_between(&chance, 1000, 90000), (struct sim_call){.fn = call->fn});
 }
 
 void sim_operator_plan(void)
@@ -427,10 +393,8 @@ void sim_operator_plan(void)
     chance = sim_random_of(sim->seed, "people");
     moves = sim_random_of(sim->seed, "moves");
     sim_later(6000, (struct sim_call){.fn = on_base});
-    sim_later(sim_between(&chance, 20000, 90000),
-              (struct sim_call){.fn = on_act});
-    sim_later(sim_between(&moves, 20000, 200000),
-              (struct sim_call){.fn = on_move});
+    sim_later(sim_between(&chance, 20000, 90000), (struct sim_call){.fn = on_act});
+    sim_later(sim_between(&moves, 20000, 200000), (struct sim_call){.fn = on_move});
 }
 
 /* ---- the end ---- */
@@ -442,8 +406,7 @@ static int unfreeze_if(struct flo_err *err)
     int rv = flo_fleet_is_frozen(ours()->store, &is_frozen, err);
 
     return rv < 0 || !is_frozen ? rv
-                                : flo_orders_fleet(ours(), FLO_ORDER_UNFREEZE,
-                                                   "ops", 0, id, err);
+                                : flo_orders_fleet(ours(), FLO_ORDER_UNFREEZE, "ops", 0, id, err);
 }
 
 void sim_operator_tidy(void)
@@ -458,10 +421,8 @@ void sim_operator_tidy(void)
     for (size_t i = 0; i < sim_people.rollout_count; i++) {
         struct flo_rollout_entry *entry;
         if (ours() != NULL &&
-            flo_rollouts_find(ours(), sim_people.rollouts[i].id, &entry,
-                              &err) == 0 &&
-            (entry->core.state == FLO_ROLLOUT_RUNNING ||
-             entry->core.state == FLO_ROLLOUT_PAUSED ||
+            flo_rollouts_find(ours(), sim_people.rollouts[i].id, &entry, &err) == 0 &&
+            (entry->core.state == FLO_ROLLOUT_RUNNING || entry->core.state == FLO_ROLLOUT_PAUSED ||
              entry->core.state == FLO_ROLLOUT_HALTED)) {
             act(sim_people.rollouts[i].id, FLO_ROLLOUT_EVENT_ABORT);
         }

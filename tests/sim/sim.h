@@ -55,8 +55,8 @@ struct sim_message {
     char *name; /* the whole topic */
     char data[];
 };
-struct sim_message *sim_message_new(const char *topic, const void *data,
-                                    size_t bytes, bool is_retained);
+struct sim_message *sim_message_new(const char *topic, const void *data, size_t bytes,
+                                    bool is_retained);
 struct sim_message *sim_message_ref(struct sim_message *message);
 void sim_message_drop(struct sim_message *message);
 
@@ -130,8 +130,7 @@ struct sim_client {
 };
 void sim_broker_open(void);
 void sim_broker_close(void);
-void sim_client_init(struct sim_client *client, int device,
-                     uint64_t session_ms);
+void sim_client_init(struct sim_client *client, int device, uint64_t session_ms);
 void sim_client_deinit(struct sim_client *client);
 /* Its process ended: nothing of it goes out any more. */
 void sim_client_died(struct sim_client *client);
@@ -140,8 +139,8 @@ void sim_client_dial(struct sim_client *client);
 void sim_client_subscribe(struct sim_client *client);
 /* As the last desired said, or 0. */
 uint64_t sim_client_spread_ms(const struct sim_client *client);
-bool sim_client_publish(struct sim_client *client, enum flo_topic topic,
-                        const char *name, const void *data, size_t bytes);
+bool sim_client_publish(struct sim_client *client, enum flo_topic topic, const char *name,
+                        const void *data, size_t bytes);
 /* The link fails; each side notices later. */
 void sim_client_cut(struct sim_client *client);
 void sim_broker_kill(void);
@@ -183,8 +182,7 @@ void sim_devices_enrol(void);
 /* ---- mirror ---- */
 
 int sim_release_find(const struct flo_digest *digest); /* -1: none */
-int sim_release_make(uint32_t model, enum sim_kind kind, unsigned share,
-                     uint64_t floor);
+int sim_release_make(uint32_t model, enum sim_kind kind, unsigned share, uint64_t floor);
 void sim_releases_clear(void);
 /* Its release, for a job; sim_job_next or sim_job_failed when it is there. */
 void sim_mirror_fetch(struct sim_device *device, uint32_t model, uint32_t job);
@@ -314,7 +312,7 @@ struct sim_device {
          * was lifted; it failed here. */
         uint64_t taken_back[SIM_RELEASES_MAX], lifted[SIM_RELEASES_MAX];
         bool has_failed[SIM_RELEASES_MAX];
-        bool is_stopped[SIM_RELEASES_MAX]; /* by an emergency key */
+        bool is_stopped[SIM_RELEASES_MAX];                      /* by an emergency key */
         unsigned starts[SIM_MODELS_MAX], tries[SIM_MODELS_MAX]; /* on trial */
     } seen;
 };
@@ -328,20 +326,18 @@ void sim_device_start(struct sim_device *device);
 void sim_device_kill(struct sim_device *device, bool power);
 void sim_device_connected(struct sim_device *device, bool has_session);
 void sim_device_disconnected(struct sim_device *device);
-void sim_device_heard(struct sim_device *device,
-                      const struct sim_message *message);
+void sim_device_heard(struct sim_device *device, const struct sim_message *message);
 uint64_t sim_device_now_ms(const struct sim_device *device);
 uint64_t sim_device_wall_ms(const struct sim_device *device);
 /* An event of the core, after so long, behind those that wait. */
 void sim_device_post(struct sim_device *device, uint64_t in_ms,
                      const struct flo_agent_event *event);
 /* ... about an engine's process: if that still is there then. */
-void sim_device_post_engine(struct sim_device *device, uint64_t in_ms,
-                            uint64_t engine,
+void sim_device_post_engine(struct sim_device *device, uint64_t in_ms, uint64_t engine,
                             const struct flo_agent_event *event);
 bool sim_device_record_keep(struct sim_device *device, struct flo_err *err);
-bool sim_device_slots_write(struct sim_device *device, uint32_t model,
-                            struct flo_slots *slots, struct flo_err *err);
+bool sim_device_slots_write(struct sim_device *device, uint32_t model, struct flo_slots *slots,
+                            struct flo_err *err);
 
 /* trust.c; sim_trust_fetch is the world's: by HTTPS, if it can. */
 const struct flo_trust *sim_trust_of(const struct sim_device *device);
@@ -358,15 +354,14 @@ struct sim_intake {
 };
 /* device/start.c: was its clock set? */
 void sim_clock_look(struct sim_device *device);
-bool sim_order_take(struct sim_device *device, const char *envelope,
-                    size_t bytes, bool is_list, struct sim_intake *out);
+bool sim_order_take(struct sim_device *device, const char *envelope, size_t bytes, bool is_list,
+                    struct sim_intake *out);
 bool sim_order_converge(struct sim_device *device, struct sim_intake *out);
 void sim_order_repair(struct sim_device *device, uint32_t model,
                       const struct flo_release_ref *release);
-void sim_order_pauses(const struct sim_device *device,
-                      struct flo_agent_pauses *out);
-void sim_order_answer(struct sim_device *device, const char *order,
-                      const char *outcome, const struct flo_agent_error *error);
+void sim_order_pauses(const struct sim_device *device, struct flo_agent_pauses *out);
+void sim_order_answer(struct sim_device *device, const char *order, const char *outcome,
+                      const struct flo_agent_error *error);
 void sim_orders_forget(void); /* the cache of verified envelopes */
 
 /* outbox.c */
@@ -374,52 +369,36 @@ void sim_outbox_open(struct sim_device *device);
 void sim_outbox_add(struct sim_device *device, struct flo_buf *fields,
                     const struct flo_agent_execution *execution);
 void sim_outbox_flush(struct sim_device *device);
-void sim_outbox_acked(struct sim_device *device, const char *boot,
-                      uint64_t sequence);
+void sim_outbox_acked(struct sim_device *device, const char *boot, uint64_t sequence);
 void sim_outbox_send(struct sim_device *device);
 void sim_outbox_lose_memory(struct sim_device *device, bool power);
-struct sim_story *sim_story_last(struct sim_device *device,
-                                 const char *rollout);
-const struct sim_story *sim_story_open(const struct sim_device *device,
-                                       const char *model);
-struct sim_answer *sim_answer_find(struct sim_device *device,
-                                   const char *order);
-void sim_answer_keep(struct sim_device *device, const char *order,
-                     const char *text);
+struct sim_story *sim_story_last(struct sim_device *device, const char *rollout);
+const struct sim_story *sim_story_open(const struct sim_device *device, const char *model);
+struct sim_answer *sim_answer_find(struct sim_device *device, const char *order);
+void sim_answer_keep(struct sim_device *device, const char *order, const char *text);
 void sim_answer_forget(struct sim_device *device, const char *order);
 void sim_disk_deinit(struct sim_disk *disk);
 
 /* reports.c */
 void sim_report(struct sim_device *device);
-void sim_report_execution(struct sim_device *device,
-                          const struct flo_agent_execution *execution);
-void sim_report_serving(struct sim_device *device,
-                        const struct flo_agent_action *action);
+void sim_report_execution(struct sim_device *device, const struct flo_agent_execution *execution);
+void sim_report_serving(struct sim_device *device, const struct flo_agent_action *action);
 bool sim_report_drift(struct sim_device *device, uint32_t model);
-void sim_report_event(struct sim_device *device, const char *type,
-                      const struct flo_err *err);
-bool sim_publish(struct sim_device *device, enum flo_topic topic,
-                 const char *data, size_t bytes);
+void sim_report_event(struct sim_device *device, const char *type, const struct flo_err *err);
+bool sim_publish(struct sim_device *device, enum flo_topic topic, const char *data, size_t bytes);
 
 /* work.c */
 void sim_job_start(struct sim_device *device, uint32_t model, uint32_t job);
 /* Go on with that step. */
-void sim_job_next(struct sim_device *device, uint32_t model, uint32_t job,
-                  uint64_t step);
-void sim_job_failed(struct sim_device *device, uint32_t model, uint32_t job,
-                    int code);
-void sim_engine_load(struct sim_device *device,
-                     const struct flo_agent_action *action);
-void sim_engine_unload(struct sim_device *device,
-                       const struct flo_agent_action *action);
+void sim_job_next(struct sim_device *device, uint32_t model, uint32_t job, uint64_t step);
+void sim_job_failed(struct sim_device *device, uint32_t model, uint32_t job, int code);
+void sim_engine_load(struct sim_device *device, const struct flo_agent_action *action);
+void sim_engine_unload(struct sim_device *device, const struct flo_agent_action *action);
 void sim_engine_promote(struct sim_device *device, uint32_t model);
-void sim_engine_flipped(struct sim_device *device,
-                        const struct flo_agent_action *action);
+void sim_engine_flipped(struct sim_device *device, const struct flo_agent_action *action);
 void sim_engine_probe(struct sim_device *device, uint32_t model);
-void sim_engine_kill(struct sim_device *device, uint32_t model,
-                     enum flo_agent_role role);
-bool sim_engine_is_ready(const struct sim_device *device, uint32_t model,
-                         enum flo_agent_role role);
+void sim_engine_kill(struct sim_device *device, uint32_t model, enum flo_agent_role role);
+bool sim_engine_is_ready(const struct sim_device *device, uint32_t model, enum flo_agent_role role);
 
 /* ---- people ---- */
 
@@ -448,19 +427,17 @@ enum sim_rule {
 #undef SIM_RULE
     SIM_RULES
 };
-void sim_violated(enum sim_rule rule, const struct sim_device *device,
-                  const char *format, ...) FLO_PRINTF(3, 4);
+void sim_violated(enum sim_rule rule, const struct sim_device *device, const char *format, ...)
+    FLO_PRINTF(3, 4);
 const char *sim_rule_word(enum sim_rule rule);
 void sim_check_job(struct sim_device *device, uint32_t model);
-void sim_check_flip(struct sim_device *device,
-                    const struct flo_agent_action *action);
+void sim_check_flip(struct sim_device *device, const struct flo_agent_action *action);
 void sim_check_trial(struct sim_device *device, uint32_t model);
 void sim_check_written(struct sim_device *device);
 /* An order was kept. */
 void sim_check_kept(struct sim_device *device, const struct flo_order *order);
 /* An engine is started; a start is given back. */
-void sim_check_load(struct sim_device *device,
-                    const struct flo_agent_action *action);
+void sim_check_load(struct sim_device *device, const struct flo_agent_action *action);
 void sim_check_untry(struct sim_device *device, uint32_t model);
 /* As the product should see it; the world's. */
 bool sim_trust_forbids(const struct flo_trust *trust, const char *model,

@@ -24,8 +24,7 @@ static inline int child_look_of(pid_t parent, pid_t *first)
     int count = 0;
 
     *first = 0;
-    snprintf(path, sizeof(path), "/proc/%ld/task/%ld/children", (long)parent,
-             (long)parent);
+    snprintf(path, sizeof(path), "/proc/%ld/task/%ld/children", (long)parent, (long)parent);
     FILE *file = fopen(path, "re");
     while (file != NULL && fscanf(file, "%ld", &pid) == 1) {
         *first = count++ == 0 ? (pid_t)pid : *first;

@@ -44,17 +44,16 @@ struct escape {
 static const char escape_path[] = "/etc/passwd";
 #define PATH ((long)(intptr_t)escape_path)
 
-#define ESCAPE(call, engine, opening, updater, ...)                            \
-    {                                                                          \
-#call " " #__VA_ARGS__, SYS_##call,                                    \
-            {__VA_ARGS__ }, engine, opening, updater                           \
+#define ESCAPE(call, engine, opening, updater, ...)                                                \
+    {                                                                                              \
+#call " " #__VA_ARGS__, SYS_##call, {__VA_ARGS__ }, engine, opening, updater               \
     }
 /* Nobody may, nobody has a reason to. */
 #define DEADLY(call, ...) ESCAPE(call, KILLED, KILLED, KILLED, __VA_ARGS__)
 /* The same, where a libc may ask for it. */
 #define UNKNOWN(call, ...) ESCAPE(call, KILLED, KILLED, ENOSYS, __VA_ARGS__)
 /* Descriptor 0 is no socket: one that is let through is told so. */
-#define OPTION(level, option)                                                  \
+#define OPTION(level, option)                                                                      \
     ESCAPE(setsockopt, KILLED, KILLED, ENOPROTOOPT, 0, level, option, FAR, 4)
 #define PARENT ((long)getppid())
 
@@ -89,8 +88,7 @@ static inline size_t escapes_fill(struct escape *out, size_t count_max)
         UNKNOWN(statfs, PATH, FAR),
 #ifdef SYS_newfstatat
         ESCAPE(newfstatat, KILLED, EACCES, EACCES, AT_FDCWD, PATH, FAR, 0),
-        ESCAPE(newfstatat, KILLED, EACCES, EACCES, AT_FDCWD, PATH, FAR,
-               AT_EMPTY_PATH),
+        ESCAPE(newfstatat, KILLED, EACCES, EACCES, AT_FDCWD, PATH, FAR, AT_EMPTY_PATH),
 #endif
 #ifdef SYS_stat
         ESCAPE(stat, KILLED, KILLED, EACCES, PATH, FAR),
@@ -152,8 +150,7 @@ static inline size_t escapes_fill(struct escape *out, size_t count_max)
         UNKNOWN(kcmp, PARENT, PARENT, 0, 0, 0),
         UNKNOWN(migrate_pages, PARENT, 1, FAR, FAR),
         /* code */
-        ESCAPE(mprotect, KILLED, KILLED, EACCES, FAR, FAR_BYTES,
-               PROT_READ | PROT_EXEC),
+        ESCAPE(mprotect, KILLED, KILLED, EACCES, FAR, FAR_BYTES, PROT_READ | PROT_EXEC),
         UNKNOWN(pkey_mprotect, FAR, FAR_BYTES, PROT_READ | PROT_EXEC, -1),
         UNKNOWN(remap_file_pages, FAR, FAR_BYTES, PROT_EXEC, 0, 0),
         UNKNOWN(personality, 0x0400000),
@@ -188,23 +185,16 @@ static inline size_t escapes_fill(struct escape *out, size_t count_max)
         ESCAPE(socket, KILLED, KILLED, EACCES, AF_NETLINK, SOCK_RAW, 0),
         ESCAPE(socket, KILLED, KILLED, EACCES, AF_INET, SOCK_RAW, 1),
         ESCAPE(socket, KILLED, KILLED, EACCES, 17 /* AF_PACKET */, 3, 0),
-        ESCAPE(socket, KILLED, KILLED, EACCES, AF_INET, SOCK_STREAM,
-               262 /* IPPROTO_MPTCP */),
+        ESCAPE(socket, KILLED, KILLED, EACCES, AF_INET, SOCK_STREAM, 262 /* IPPROTO_MPTCP */),
         ESCAPE(socket, KILLED, KILLED, EACCES, AF_INET6, SOCK_STREAM, 262),
-        ESCAPE(socket, KILLED, KILLED, EACCES, AF_INET, SOCK_STREAM,
-               IPPROTO_SCTP),
-        ESCAPE(socket, KILLED, KILLED, EACCES, AF_INET, SOCK_DGRAM,
-               IPPROTO_UDPLITE),
-        ESCAPE(socket, KILLED, KILLED, EACCES, AF_INET6, SOCK_DGRAM,
-               IPPROTO_UDPLITE),
-        ESCAPE(socket, KILLED, KILLED, EACCES, AF_INET, SOCK_DGRAM,
-               IPPROTO_ICMP),
+        ESCAPE(socket, KILLED, KILLED, EACCES, AF_INET, SOCK_STREAM, IPPROTO_SCTP),
+        ESCAPE(socket, KILLED, KILLED, EACCES, AF_INET, SOCK_DGRAM, IPPROTO_UDPLITE),
+        ESCAPE(socket, KILLED, KILLED, EACCES, AF_INET6, SOCK_DGRAM, IPPROTO_UDPLITE),
+        ESCAPE(socket, KILLED, KILLED, EACCES, AF_INET, SOCK_DGRAM, IPPROTO_ICMP),
         ESCAPE(socketpair, KILLED, KILLED, EACCES, AF_UNIX, SOCK_DGRAM, 0, FAR),
         ESCAPE(socketpair, KILLED, KILLED, EACCES, AF_UNIX, SOCK_RAW, 0, FAR),
-        ESCAPE(socketpair, KILLED, KILLED, EACCES, AF_UNIX, SOCK_SEQPACKET, 0,
-               FAR),
-        ESCAPE(socketpair, KILLED, KILLED, EACCES, 30 /* AF_TIPC */,
-               SOCK_STREAM, 0, FAR),
+        ESCAPE(socketpair, KILLED, KILLED, EACCES, AF_UNIX, SOCK_SEQPACKET, 0, FAR),
+        ESCAPE(socketpair, KILLED, KILLED, EACCES, 30 /* AF_TIPC */, SOCK_STREAM, 0, FAR),
         ESCAPE(bind, KILLED, KILLED, EACCES, 0, FAR, 16),
         /* options of a socket: marks, repair, other people's addresses, code */
         OPTION(SOL_SOCKET, SO_MARK),
@@ -286,8 +276,7 @@ static inline void rights_hand_on(void)
     if (syscall(SYS_capget, &head, data) == 0) {
         data[0].inheritable = data[0].permitted;
         (void)syscall(SYS_capset, &head, data);
-        (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_READ_SEARCH,
-                    0, 0);
+        (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_READ_SEARCH, 0, 0);
     }
 }
 
@@ -295,8 +284,7 @@ static inline void rights_hand_on(void)
  * once `enter` returned 1, a bit each; UINT64_MAX: it did not. */
 static inline uint64_t rights_left(int (*enter)(void *), void *context)
 {
-    static const char *const kinds[] = {
-        "CapInh:", "CapPrm:", "CapEff:", "CapAmb:"};
+    static const char *const kinds[] = {"CapInh:", "CapPrm:", "CapEff:", "CapAmb:"};
     char path[64], line[128], word = 0;
     uint64_t all = 0;
     int pair[2];
@@ -341,8 +329,7 @@ static inline bool is_of_share(const struct escape *escape, int got)
     return escape->number == SYS_accept4 ? got == ENOTSOCK : got == ENOSYS;
 }
 
-static inline unsigned escapes_try(enum escape_from from, int (*enter)(void *),
-                                   void *context)
+static inline unsigned escapes_try(enum escape_from from, int (*enter)(void *), void *context)
 {
     static struct escape escapes[ESCAPES_MAX];
     size_t count = escapes_fill(escapes, ESCAPES_MAX);
@@ -353,8 +340,7 @@ static inline unsigned escapes_try(enum escape_from from, int (*enter)(void *),
                      : from == FROM_OPENING ? escapes[i].opening
                                             : escapes[i].updater;
         int got = escape_try(i, enter, context);
-        if (got != wanted &&
-            (from != FROM_SHARE || !is_of_share(&escapes[i], got))) {
+        if (got != wanted && (from != FROM_SHARE || !is_of_share(&escapes[i], got))) {
             wrong++;
             (void)printf("%s: %d, not %d\n", escapes[i].name, got, wanted);
         }

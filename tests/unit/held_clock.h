@@ -23,8 +23,7 @@ static atomic_uint held_us_looks; /* at flo_now_us() */
 uint64_t __wrap_flo_now_us(void)
 {
     held_us_looks++;
-    return (held_stands ? held_us : __real_flo_now_us()) +
-           held_passed_ms * 1000;
+    return (held_stands ? held_us : __real_flo_now_us()) + held_passed_ms * 1000;
 }
 
 uint64_t __wrap_flo_now_ms(void)

@@ -48,8 +48,7 @@ static inline void waits_stop(pid_t child)
 {
     siginfo_t seen;
 
-    if (kill(child, SIGSTOP) != 0 ||
-        waitid(P_PID, (id_t)child, &seen, WSTOPPED | WNOWAIT) != 0) {
+    if (kill(child, SIGSTOP) != 0 || waitid(P_PID, (id_t)child, &seen, WSTOPPED | WNOWAIT) != 0) {
         perror("stop a child");
         abort();
     }
@@ -74,25 +73,23 @@ static inline time_t waits_now_s(void)
 
 /* One look at what was begun at from_s: a hang ends the program, and says
  * what it waited for. */
-static inline void waits_look(time_t from_s, const char *what, const char *file,
-                              int line)
+static inline void waits_look(time_t from_s, const char *what, const char *file, int line)
 {
     if (waits_now_s() - from_s > WAITS_HANG_S) {
-        fprintf(stderr, "%s:%d: waited %d s for: %s\n", file, line,
-                WAITS_HANG_S, what);
+        fprintf(stderr, "%s:%d: waited %d s for: %s\n", file, line, WAITS_HANG_S, what);
         abort();
     }
 }
 
 /* Wait until the expression is true, with a statement between two
  * looks: a turn of an event loop, or waits_pause(). */
-#define WAIT_TURNING(is_true, ...)                                             \
-    do {                                                                       \
-        time_t from_s_ = waits_now_s();                                        \
-        while (!(is_true)) {                                                   \
-            waits_look(from_s_, #is_true, __FILE__, __LINE__);                 \
-            __VA_ARGS__;                                                       \
-        }                                                                      \
+#define WAIT_TURNING(is_true, ...)                                                                 \
+    do {                                                                                           \
+        time_t from_s_ = waits_now_s();                                                            \
+        while (!(is_true)) {                                                                       \
+            waits_look(from_s_, #is_true, __FILE__, __LINE__);                                     \
+            __VA_ARGS__;                                                                           \
+        }                                                                                          \
     } while (0)
 #define WAIT_UNTIL(is_true) WAIT_TURNING(is_true, waits_pause())
 

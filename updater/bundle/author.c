@@ -29,42 +29,34 @@ static bool has_native(const struct flo_author *author)
     return author->variant_count == 0;
 }
 
-static int check_file(const struct author_build *build,
-                      const struct flo_author_file *source, int fd,
-                      struct flo_err *err)
+static int check_file(const struct author_build *build, const struct flo_author_file *source,
+                      int fd, struct flo_err *err)
 {
-    bool is_model = strcmp(source->role, "model") == 0 ||
-                    strcmp(source->role, "adapter") == 0;
+    bool is_model = strcmp(source->role, "model") == 0 || strcmp(source->role, "adapter") == 0;
 
     if (!is_model || build->author->allow_nonfinite) {
         return 0;
     }
-    return has_native(build->author)
-               ? flo_model_scan(fd, NULL, NULL, err)
-               : flo_file_scan(fd, source->name, NULL, NULL, err);
+    return has_native(build->author) ? flo_model_scan(fd, NULL, NULL, err)
+                                     : flo_file_scan(fd, source->name, NULL, NULL, err);
 }
 
-static int check_limits(const struct flo_author_file *source,
-                        const struct flo_release_file *file,
+static int check_limits(const struct flo_author_file *source, const struct flo_release_file *file,
                         struct flo_err *err)
 {
-    if (!flo_release_name_is_valid(source->name) ||
-        strlen(source->role) >= sizeof file->role) {
-        return flo_fail(err, FLO_E_META_NAME,
-                        "file \"%s\" with role \"%s\" has no valid name",
+    if (!flo_release_name_is_valid(source->name) || strlen(source->role) >= sizeof file->role) {
+        return flo_fail(err, FLO_E_META_NAME, "file \"%s\" with role \"%s\" has no valid name",
                         source->name, source->role);
     }
     if (source->base_count > FLO_AUTHOR_BASES_MAX) {
-        return flo_fail(err, FLO_E_USAGE, "%zu bases for %s, allowed are %d",
-                        source->base_count, source->name, FLO_AUTHOR_BASES_MAX);
+        return flo_fail(err, FLO_E_USAGE, "%zu bases for %s, allowed are %d", source->base_count,
+                        source->name, FLO_AUTHOR_BASES_MAX);
     }
     return 0;
 }
 
-static int build_opened(struct author_build *build,
-                        const struct flo_author_file *source,
-                        struct flo_release_file *file, int fd,
-                        struct flo_err *err)
+static int build_opened(struct author_build *build, const struct flo_author_file *source,
+                        struct flo_release_file *file, int fd, struct flo_err *err)
 {
     int rv = build->out != NULL ? check_file(build, source, fd, err) : 0;
 
@@ -87,8 +79,7 @@ static int build_opened(struct author_build *build,
 }
 
 /* All but its name here. */
-static void take_published(struct flo_release_file *file,
-                           const struct flo_release_file *published)
+static void take_published(struct flo_release_file *file, const struct flo_release_file *published)
 {
     struct flo_release_file named = *file;
 
@@ -98,20 +89,18 @@ static void take_published(struct flo_release_file *file,
     file->scale_ppm = named.scale_ppm;
 }
 
-static int build_file(struct author_build *build,
-                      const struct flo_author_file *source, struct flo_err *err)
+static int build_file(struct author_build *build, const struct flo_author_file *source,
+                      struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
-    struct flo_release_file *file =
-        &build->release.files[build->release.file_count];
+    struct flo_release_file *file = &build->release.files[build->release.file_count];
     int rv = check_limits(source, file, err);
 
     if (rv == 0) {
         (void)snprintf(file->name, sizeof file->name, "%s", source->name);
         (void)snprintf(file->role, sizeof file->role, "%s", source->role);
         if (strcmp(file->role, "adapter") == 0) {
-            file->scale_ppm =
-                source->scale_ppm != 0 ? source->scale_ppm : FLO_SCALE_PPM;
+            file->scale_ppm = source->scale_ppm != 0 ? source->scale_ppm : FLO_SCALE_PPM;
         }
     }
     if (rv == 0 && source->published != NULL) {
@@ -137,22 +126,21 @@ static int build_file(struct author_build *build,
 
 /* ---- variants and the rest ---- */
 
-static int copy_name(char *out, size_t out_bytes, const char *text,
-                     const char *what, struct flo_err *err)
+static int copy_name(char *out, size_t out_bytes, const char *text, const char *what,
+                     struct flo_err *err)
 {
     if (text == NULL) {
         return 0;
     }
     if (strlen(text) >= out_bytes) {
-        return flo_fail(err, FLO_E_META_SCHEMA, "%s is longer than %zu bytes",
-                        what, out_bytes - 1);
+        return flo_fail(err, FLO_E_META_SCHEMA, "%s is longer than %zu bytes", what, out_bytes - 1);
     }
     (void)snprintf(out, out_bytes, "%s", text);
     return 0;
 }
 
-static int copy_words(char (*out)[16], const char *const *words,
-                      const char *what, struct flo_err *err)
+static int copy_words(char (*out)[16], const char *const *words, const char *what,
+                      struct flo_err *err)
 {
     int rv = 0;
 
@@ -162,8 +150,7 @@ static int copy_words(char (*out)[16], const char *const *words,
     return rv;
 }
 
-static int add_variant_file(const struct flo_release *release,
-                            struct flo_release_variant *variant,
+static int add_variant_file(const struct flo_release *release, struct flo_release_variant *variant,
                             const char *name, struct flo_err *err)
 {
     for (uint32_t i = 0; i < release->file_count; i++) {
@@ -172,14 +159,12 @@ static int add_variant_file(const struct flo_release *release,
             return 0;
         }
     }
-    return flo_fail(err, FLO_E_META_SCHEMA, "variant %s names no file \"%s\"",
-                    variant->name, name);
+    return flo_fail(err, FLO_E_META_SCHEMA, "variant %s names no file \"%s\"", variant->name, name);
 }
 
 /* The facts that the engine must know come from the model, when the author
  * names none. */
-static int read_architecture(const struct author_build *build,
-                             struct flo_release_variant *variant,
+static int read_architecture(const struct author_build *build, struct flo_release_variant *variant,
                              struct flo_err *err)
 {
     const struct flo_author *author = build->author;
@@ -204,35 +189,27 @@ static int read_architecture(const struct author_build *build,
     return 0;
 }
 
-static int choose_entry(const struct flo_release *release,
-                        const struct flo_author_variant *source,
-                        struct flo_release_variant *variant,
-                        struct flo_err *err)
+static int choose_entry(const struct flo_release *release, const struct flo_author_variant *source,
+                        struct flo_release_variant *variant, struct flo_err *err)
 {
-    const struct flo_release_file *model =
-        flo_release_variant_file(release, variant, "model");
-    const struct flo_release_file *entry =
-        source->entry != NULL ? flo_release_find(release, source->entry)
-        : flo_release_is_native(variant) ? model
-                                         : NULL;
+    const struct flo_release_file *model = flo_release_variant_file(release, variant, "model");
+    const struct flo_release_file *entry = source->entry != NULL
+                                               ? flo_release_find(release, source->entry)
+                                           : flo_release_is_native(variant) ? model
+                                                                            : NULL;
 
-    variant->entry =
-        entry != NULL ? (uint8_t)(entry - release->files) : FLO_RELEASE_NO_FILE;
+    variant->entry = entry != NULL ? (uint8_t)(entry - release->files) : FLO_RELEASE_NO_FILE;
     return source->entry != NULL && entry == NULL
-               ? flo_fail(err, FLO_E_META_SCHEMA, "no file `%s` to serve",
-                          source->entry)
+               ? flo_fail(err, FLO_E_META_SCHEMA, "no file `%s` to serve", source->entry)
                : 0;
 }
 
-static int build_variant(struct author_build *build,
-                         const struct flo_author_variant *source,
+static int build_variant(struct author_build *build, const struct flo_author_variant *source,
                          struct flo_err *err)
 {
     struct flo_release *release = &build->release;
-    struct flo_release_variant *variant =
-        &release->variants[release->variant_count++];
-    int rv = copy_name(variant->name, sizeof variant->name, source->name,
-                       "a variant's name", err);
+    struct flo_release_variant *variant = &release->variants[release->variant_count++];
+    int rv = copy_name(variant->name, sizeof variant->name, source->name, "a variant's name", err);
 
     if (rv == 0) {
         rv = copy_words(variant->arch, source->arch, "an arch", err);
@@ -241,27 +218,22 @@ static int build_variant(struct author_build *build,
         rv = copy_words(variant->engine, source->engine, "an engine", err);
     }
     if (rv == 0) {
-        rv = copy_words(variant->accelerator, source->accelerator,
-                        "an accelerator", err);
+        rv = copy_words(variant->accelerator, source->accelerator, "an accelerator", err);
     }
     if (rv == 0) {
         rv = copy_name(variant->runtime, sizeof variant->runtime,
-                       source->runtime != NULL ? source->runtime
-                                               : FLO_RUNTIME_NATIVE,
-                       "a runtime", err);
+                       source->runtime != NULL ? source->runtime : FLO_RUNTIME_NATIVE, "a runtime",
+                       err);
     }
     variant->memory_bytes = source->memory_bytes;
     variant->disk_bytes = source->disk_bytes;
     variant->bytes_per_token = source->bytes_per_token;
     variant->rate_mtps = source->rate_mtps;
     variant->context = source->context;
-    for (size_t i = 0;
-         rv == 0 && i < FLO_RELEASE_FILES_MAX && source->files[i] != NULL;
-         i++) {
+    for (size_t i = 0; rv == 0 && i < FLO_RELEASE_FILES_MAX && source->files[i] != NULL; i++) {
         rv = add_variant_file(release, variant, source->files[i], err);
     }
-    for (uint32_t i = 0; source->files[0] == NULL && i < release->file_count;
-         i++) {
+    for (uint32_t i = 0; source->files[0] == NULL && i < release->file_count; i++) {
         if (!flo_release_is_step(&release->files[i])) {
             variant->files[variant->file_count++] = (uint8_t)i;
         }
@@ -269,8 +241,7 @@ static int build_variant(struct author_build *build,
     if (rv == 0) {
         rv = choose_entry(release, source, variant, err);
     }
-    if (rv == 0 && variant->engine[0][0] == '\0' &&
-        flo_release_is_native(variant)) {
+    if (rv == 0 && variant->engine[0][0] == '\0' && flo_release_is_native(variant)) {
         rv = read_architecture(build, variant, err);
     }
     return rv;
@@ -304,9 +275,8 @@ static void build_probe(struct author_build *build)
             release->golden[release->golden_count++] = (uint8_t)i;
         }
     }
-    release->probe_speed_ratio_max = author->speed_ratio_max > 0
-                                         ? author->speed_ratio_max
-                                         : SPEED_RATIO_DEFAULT;
+    release->probe_speed_ratio_max =
+        author->speed_ratio_max > 0 ? author->speed_ratio_max : SPEED_RATIO_DEFAULT;
     release->probe_memory_bytes_max = author->memory_bytes_max;
 }
 
@@ -340,8 +310,7 @@ static int build_names(struct author_build *build, struct flo_err *err)
                         "its own model",
                         author->model);
     }
-    if (!flo_name_is_valid(author->fleet) ||
-        !flo_name_is_valid(author->model) ||
+    if (!flo_name_is_valid(author->fleet) || !flo_name_is_valid(author->model) ||
         !flo_name_is_valid(author->version)) {
         return flo_fail(err, FLO_E_META_NAME,
                         "fleet \"%s\", model \"%s\", version \"%s\": not all "
@@ -350,18 +319,16 @@ static int build_names(struct author_build *build, struct flo_err *err)
     }
     (void)snprintf(release->fleet, sizeof release->fleet, "%s", author->fleet);
     (void)snprintf(release->model, sizeof release->model, "%s", author->model);
-    (void)snprintf(release->version, sizeof release->version, "%s",
-                   author->version);
+    (void)snprintf(release->version, sizeof release->version, "%s", author->version);
     release->number = author->number;
     release->floor = author->floor;
     release->base = author->base_release;
     release->base_number = author->base_number;
     release->created_at_ms = author->created_at_ms;
-    int rv = copy_name(release->label, sizeof release->label, author->label,
-                       "the label", err);
+    int rv = copy_name(release->label, sizeof release->label, author->label, "the label", err);
     return rv < 0 ? rv
-                  : copy_name(release->license, sizeof release->license,
-                              author->license, "the license", err);
+                  : copy_name(release->license, sizeof release->license, author->license,
+                              "the license", err);
 }
 
 /* ---- the document ---- */
@@ -375,8 +342,7 @@ static int write_body(const struct author_build *build, struct flo_err *err)
     int rv = flo_release_write(&build->release, &body, err);
 
     if (rv == 0) {
-        rv = flo_json_parse(body.data, body.bytes, FLO_RELEASE_BYTES_MAX, &root,
-                            err);
+        rv = flo_json_parse(body.data, body.bytes, FLO_RELEASE_BYTES_MAX, &root, err);
     }
     flo_buf_deinit(&body);
     if (rv < 0) {
@@ -393,8 +359,7 @@ static int write_body(const struct author_build *build, struct flo_err *err)
     build->out->body.bytes_max = FLO_RELEASE_BYTES_MAX;
     flo_json_dump_canonical(root, &build->out->body);
     if (build->out->body.failed) {
-        return flo_fail(err, FLO_E_META_TOO_LARGE,
-                        "the release document is larger than %d bytes",
+        return flo_fail(err, FLO_E_META_TOO_LARGE, "the release document is larger than %d bytes",
                         FLO_RELEASE_BYTES_MAX);
     }
     return 0;
@@ -404,8 +369,8 @@ static int write_body(const struct author_build *build, struct flo_err *err)
 static int check_body(const struct author_build *build, struct flo_err *err)
 {
     struct flo_release *release = NULL;
-    int rv = flo_release_new(build->out->body.data, build->out->body.bytes,
-                             build->author->fleet, &release, err);
+    int rv = flo_release_new(build->out->body.data, build->out->body.bytes, build->author->fleet,
+                             &release, err);
 
     flo_release_free(release);
     return rv;
@@ -416,11 +381,9 @@ int flo_author_fill(struct author_build *build, struct flo_err *err)
     const struct flo_author *author = build->author;
     int rv = build_names(build, err);
 
-    if (rv == 0 && (author->file_count == 0 ||
-                    author->file_count > FLO_RELEASE_FILES_MAX ||
+    if (rv == 0 && (author->file_count == 0 || author->file_count > FLO_RELEASE_FILES_MAX ||
                     author->variant_count > FLO_RELEASE_VARIANTS_MAX)) {
-        rv = flo_fail(err, FLO_E_USAGE,
-                      "a release has 1 to %d files and at most %d variants",
+        rv = flo_fail(err, FLO_E_USAGE, "a release has 1 to %d files and at most %d variants",
                       FLO_RELEASE_FILES_MAX, FLO_RELEASE_VARIANTS_MAX);
     }
     for (size_t i = 0; rv == 0 && i < author->file_count; i++) {

@@ -12,17 +12,14 @@ struct author_build {
 };
 
 /* All of the release but its document.  Its `serve` is to be freed. */
-FLO_MUST_USE int flo_author_fill(struct author_build *build,
-                                 struct flo_err *err);
+FLO_MUST_USE int flo_author_fill(struct author_build *build, struct flo_err *err);
 
 /* Chunk hashes of a file that is larger than one chunk. */
-FLO_MUST_USE int flo_author_add_chunks(struct author_build *build,
-                                       struct flo_release_file *file, int fd,
-                                       struct flo_err *err);
+FLO_MUST_USE int flo_author_add_chunks(struct author_build *build, struct flo_release_file *file,
+                                       int fd, struct flo_err *err);
 /* All ways to get a file, made at one time where memory allows it. */
 FLO_MUST_USE int flo_author_make_ways(struct author_build *build,
                                       const struct flo_author_file *source,
-                                      struct flo_release_file *file, int fd,
-                                      struct flo_err *err);
+                                      struct flo_release_file *file, int fd, struct flo_err *err);
 
 #endif

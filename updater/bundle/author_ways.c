@@ -40,8 +40,7 @@ static int open_nameless(const char *dir, int *fd, struct flo_err *err)
 
 /* Give a nameless file its digest as name; one that is there already has the
  * same bytes. */
-static int name_blob(const char *dir, int fd, const struct flo_digest *digest,
-                     struct flo_err *err)
+static int name_blob(const char *dir, int fd, const struct flo_digest *digest, struct flo_err *err)
 {
     char hex[2 * FLO_DIGEST_BYTES + 1];
     char name[80];
@@ -55,8 +54,7 @@ static int name_blob(const char *dir, int fd, const struct flo_digest *digest,
         return flo_fail(err, FLO_E_IO_WRITE, "a path is too long");
     }
     if (fdatasync(fd) != 0 ||
-        (linkat(AT_FDCWD, source, AT_FDCWD, path, AT_SYMLINK_FOLLOW) != 0 &&
-         errno != EEXIST)) {
+        (linkat(AT_FDCWD, source, AT_FDCWD, path, AT_SYMLINK_FOLLOW) != 0 && errno != EEXIST)) {
         return flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path);
     }
     return 0;
@@ -66,15 +64,13 @@ static int name_blob(const char *dir, int fd, const struct flo_digest *digest,
 
 /* One more blob of a file; NULL: no memory. */
 static struct flo_author_blob *add_blob(struct author_build *build,
-                                        const struct flo_release_file *file,
-                                        struct flo_err *err)
+                                        const struct flo_release_file *file, struct flo_err *err)
 {
     struct flo_author_result *out = build->out;
 
     if (out->blob_count == out->blob_room) {
         size_t room = 2 * out->blob_room + 16;
-        struct flo_author_blob *grown =
-            realloc(out->blobs, room * sizeof *grown);
+        struct flo_author_blob *grown = realloc(out->blobs, room * sizeof *grown);
         if (grown == NULL) {
             flo_fail(err, FLO_E_MEMORY, "no memory for %zu blobs", room);
             return NULL;
@@ -94,15 +90,14 @@ static uint64_t choose_chunk_bytes(uint64_t bytes)
 {
     uint64_t chunk_bytes = CHUNK_BYTES_MIN;
 
-    while (bytes / chunk_bytes > CHUNKS_WANTED_MAX &&
-           chunk_bytes < CHUNK_BYTES_MAX) {
+    while (bytes / chunk_bytes > CHUNKS_WANTED_MAX && chunk_bytes < CHUNK_BYTES_MAX) {
         chunk_bytes *= 2;
     }
     return bytes / chunk_bytes >= FLO_RELEASE_CHUNKS_MAX ? 0 : chunk_bytes;
 }
 
-static int hash_chunk(int fd, uint64_t offset, uint64_t bytes,
-                      struct flo_digest *out, struct flo_err *err)
+static int hash_chunk(int fd, uint64_t offset, uint64_t bytes, struct flo_digest *out,
+                      struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) uint8_t *piece = malloc(PIECE_BYTES);
     FLO_CLEANUP(flo_sha256_deinit) struct flo_sha256 sha = {0};
@@ -126,25 +121,22 @@ static int hash_chunk(int fd, uint64_t offset, uint64_t bytes,
     return rv;
 }
 
-static int hash_chunks(int fd, const struct flo_release_file *file,
-                       struct flo_digest *out, struct flo_err *err)
+static int hash_chunks(int fd, const struct flo_release_file *file, struct flo_digest *out,
+                       struct flo_err *err)
 {
     int rv = 0;
 
-    for (uint64_t offset = 0; rv == 0 && offset < file->bytes;
-         offset += file->chunk_bytes) {
+    for (uint64_t offset = 0; rv == 0 && offset < file->bytes; offset += file->chunk_bytes) {
         uint64_t left = file->bytes - offset;
-        rv = hash_chunk(fd, offset,
-                        left < file->chunk_bytes ? left : file->chunk_bytes,
-                        out++, err);
+        rv =
+            hash_chunk(fd, offset, left < file->chunk_bytes ? left : file->chunk_bytes, out++, err);
     }
     return rv;
 }
 
 /* The list is a blob of its own. */
 static int write_list(struct author_build *build, struct flo_release_file *file,
-                      const struct flo_digest *chunks, size_t bytes,
-                      struct flo_err *err)
+                      const struct flo_digest *chunks, size_t bytes, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     struct flo_author_blob *blob = add_blob(build, file, err);
@@ -164,8 +156,7 @@ static int write_list(struct author_build *build, struct flo_release_file *file,
     return rv < 0 ? rv : name_blob(build->out_dir, fd, &blob->digest, err);
 }
 
-int flo_author_add_chunks(struct author_build *build,
-                          struct flo_release_file *file, int fd,
+int flo_author_add_chunks(struct author_build *build, struct flo_release_file *file, int fd,
                           struct flo_err *err)
 {
     uint64_t chunk_bytes = choose_chunk_bytes(file->bytes);
@@ -181,17 +172,14 @@ int flo_author_add_chunks(struct author_build *build,
         return flo_fail(err, FLO_E_MEMORY, "no memory for the chunks");
     }
     int rv = hash_chunks(fd, file, chunks, err);
-    return rv < 0
-               ? rv
-               : write_list(build, file, chunks, count * sizeof *chunks, err);
+    return rv < 0 ? rv : write_list(build, file, chunks, count * sizeof *chunks, err);
 }
 
 /* ---- ways ---- */
 
 static struct flo_author_blob *add_made(struct author_build *build,
                                         const struct flo_release_file *file,
-                                        const struct flo_delta_made *made,
-                                        struct flo_err *err)
+                                        const struct flo_delta_made *made, struct flo_err *err)
 {
     struct flo_author_blob *blob = add_blob(build, file, err);
 
@@ -204,17 +192,15 @@ static struct flo_author_blob *add_made(struct author_build *build,
     return blob;
 }
 
-static void add_way(struct flo_release_file *file,
-                    const struct flo_author_blob *blob,
+static void add_way(struct flo_release_file *file, const struct flo_author_blob *blob,
                     const struct flo_delta_facts *facts)
 {
-    file->ways[file->way_count++] =
-        (struct flo_way){.codec = blob->codec,
-                         .digest = blob->digest,
-                         .bytes = blob->bytes,
-                         .base = blob->base,
-                         .memory_bytes = facts->memory_bytes,
-                         .head = facts->head};
+    file->ways[file->way_count++] = (struct flo_way){.codec = blob->codec,
+                                                     .digest = blob->digest,
+                                                     .bytes = blob->bytes,
+                                                     .base = blob->base,
+                                                     .memory_bytes = facts->memory_bytes,
+                                                     .head = facts->head};
 }
 
 static uint64_t best_full_bytes(const struct flo_release_file *file)
@@ -222,8 +208,7 @@ static uint64_t best_full_bytes(const struct flo_release_file *file)
     uint64_t best = UINT64_MAX;
 
     for (uint32_t i = 0; i < file->way_count; i++) {
-        if (flo_digest_is_zero(&file->ways[i].base) &&
-            file->ways[i].bytes < best) {
+        if (flo_digest_is_zero(&file->ways[i].base) && file->ways[i].bytes < best) {
             best = file->ways[i].bytes;
         }
     }
@@ -232,8 +217,7 @@ static uint64_t best_full_bytes(const struct flo_release_file *file)
 
 /* Worth a way?  A compressed download for 3 %, a typed delta for 10 %.  A
  * bsdiff40 patch, slow to apply and of 16 MiB, for half. */
-static bool is_worth(const struct flo_release_file *file,
-                     const struct flo_author_blob *blob)
+static bool is_worth(const struct flo_release_file *file, const struct flo_author_blob *blob)
 {
     if (blob->codec == FLO_CODEC_RAW) {
         return true;
@@ -287,15 +271,12 @@ static void *make_some(void *context)
 
     while ((i = atomic_fetch_add(&tasks->next, 1)) < tasks->count) {
         struct task *task = &tasks->list[i];
-        struct flo_delta_making making = {.on_progress = note_progress,
-                                          .context = task};
+        struct flo_delta_making making = {.on_progress = note_progress, .context = task};
         task->began_ms = flo_now_ms();
-        task->rv =
-            open_nameless(task->build->out_dir, &task->patch_fd, &task->err);
+        task->rv = open_nameless(task->build->out_dir, &task->patch_fd, &task->err);
         if (task->rv == 0) {
-            task->rv = flo_delta_create(
-                task->choice, task->base_fd < 0 ? task->fd : task->base_fd,
-                task->fd, task->patch_fd, &making, &task->made, &task->err);
+            task->rv = flo_delta_create(task->choice, task->base_fd < 0 ? task->fd : task->base_fd,
+                                        task->fd, task->patch_fd, &making, &task->made, &task->err);
         }
         atomic_store(&task->is_done, true);
     }
@@ -314,22 +295,21 @@ static bool is_done(struct tasks *tasks, char *left, size_t bytes)
         if (atomic_load(&task->is_done) || chars >= bytes) {
             continue;
         }
-        chars += (size_t)snprintf(left + chars, bytes - chars, "%s%s",
-                                  chars == 0 ? "" : ", ", task->choice);
+        chars += (size_t)snprintf(left + chars, bytes - chars, "%s%s", chars == 0 ? "" : ", ",
+                                  task->choice);
         if (percent > 0 && percent < 100 && chars < bytes) {
             uint64_t took_ms = flo_now_ms() - task->began_ms;
             chars +=
-                (size_t)snprintf(left + chars, bytes - chars,
-                                 " %u %% (about %" PRIu64 " s left)", percent,
-                                 took_ms * (100 - percent) / percent / 1000);
+                (size_t)snprintf(left + chars, bytes - chars, " %u %% (about %" PRIu64 " s left)",
+                                 percent, took_ms * (100 - percent) / percent / 1000);
         }
     }
     return left[0] == '\0';
 }
 
 /* Until a thread has ended; each second the ways under way are reported. */
-static void wait_for(const struct author_build *build, const char *file,
-                     struct tasks *tasks, pthread_t thread, uint64_t began_ms)
+static void wait_for(const struct author_build *build, const char *file, struct tasks *tasks,
+                     pthread_t thread, uint64_t began_ms)
 {
     const struct flo_author *author = build->author;
     struct timespec until;
@@ -341,8 +321,7 @@ static void wait_for(const struct author_build *build, const char *file,
         until.tv_sec++;
         if (author->progress != NULL && !is_done(tasks, left, sizeof left)) {
             (void)snprintf(what, sizeof what, "%s: %s", file, left);
-            author->progress(author->progress_context, what,
-                             (flo_now_ms() - began_ms) / 1000);
+            author->progress(author->progress_context, what, (flo_now_ms() - began_ms) / 1000);
         }
     }
 }
@@ -373,15 +352,14 @@ static size_t threads_for(const struct tasks *tasks)
     return bytes <= memory_available() / 2 ? tasks->count : 1;
 }
 
-static int make_all(const struct author_build *build, const char *file,
-                    struct tasks *tasks, struct flo_err *err)
+static int make_all(const struct author_build *build, const char *file, struct tasks *tasks,
+                    struct flo_err *err)
 {
     pthread_t threads[FLO_COUNT(tasks->list)];
     uint64_t began_ms = flo_now_ms();
     size_t wanted = threads_for(tasks), count = 0;
 
-    while (count < wanted &&
-           pthread_create(&threads[count], NULL, make_some, tasks) == 0) {
+    while (count < wanted && pthread_create(&threads[count], NULL, make_some, tasks) == 0) {
         count++;
     }
     if (count == 0) {
@@ -395,11 +373,10 @@ static int make_all(const struct author_build *build, const char *file,
 
 /* ---- taking them ---- */
 
-static int take_way(struct author_build *build, struct flo_release_file *file,
-                    struct task *task, struct flo_err *err)
+static int take_way(struct author_build *build, struct flo_release_file *file, struct task *task,
+                    struct flo_err *err)
 {
-    struct flo_delta_facts facts = {
-        0}; /* raw: whatever the model begins with */
+    struct flo_delta_facts facts = {0}; /* raw: whatever the model begins with */
     int rv = task->rv;
 
     if (rv < 0 && task->is_optional) {
@@ -407,9 +384,7 @@ static int take_way(struct author_build *build, struct flo_release_file *file,
     }
     if (rv < 0) {
         *err = task->err;
-        return task->base_path == NULL
-                   ? rv
-                   : flo_wrap(err, rv, "delta from %s", task->base_path);
+        return task->base_path == NULL ? rv : flo_wrap(err, rv, "delta from %s", task->base_path);
     }
     struct flo_author_blob *blob = add_made(build, file, &task->made, err);
     if (blob == NULL) {
@@ -432,8 +407,7 @@ static int take_way(struct author_build *build, struct flo_release_file *file,
     return rv;
 }
 
-static bool has_base(const struct tasks *tasks,
-                     const struct flo_release_file *file,
+static bool has_base(const struct tasks *tasks, const struct flo_release_file *file,
                      const struct flo_digest *base)
 {
     for (size_t i = 0; i < tasks->count; i++) {
@@ -446,8 +420,7 @@ static bool has_base(const struct tasks *tasks,
 
 /* A delta from another file, unless it is the same file. */
 static int add_delta(struct tasks *tasks, const struct flo_release_file *file,
-                     const struct task *standard, const char *base_path,
-                     struct flo_err *err)
+                     const struct task *standard, const char *base_path, struct flo_err *err)
 {
     struct task *task = &tasks->list[tasks->count];
     int rv;
@@ -468,14 +441,12 @@ static int add_delta(struct tasks *tasks, const struct flo_release_file *file,
 }
 
 /* The next model at `from`, in steps of `step`, that is a file here. */
-static const struct flo_author_file *next_model(const struct flo_author *author,
-                                                size_t from, int step)
+static const struct flo_author_file *next_model(const struct flo_author *author, size_t from,
+                                                int step)
 {
-    for (size_t i = from + (size_t)step; i < author->file_count;
-         i += (size_t)step) {
+    for (size_t i = from + (size_t)step; i < author->file_count; i += (size_t)step) {
         const struct flo_author_file *file = &author->files[i];
-        if (strcmp(file->role, "model") == 0 && file->published == NULL &&
-            file->path[0] != '\0') {
+        if (strcmp(file->role, "model") == 0 && file->published == NULL && file->path[0] != '\0') {
             return file;
         }
     }
@@ -485,8 +456,7 @@ static const struct flo_author_file *next_model(const struct flo_author *author,
 /* A device that goes to another variant has this one: deltas from the models
  * before and after it in the list. */
 static int add_variants(struct tasks *tasks, struct author_build *build,
-                        const struct flo_author_file *source,
-                        const struct flo_release_file *file,
+                        const struct flo_author_file *source, const struct flo_release_file *file,
                         const struct task *standard, struct flo_err *err)
 {
     const struct flo_author *author = build->author;
@@ -506,17 +476,12 @@ static int add_variants(struct tasks *tasks, struct author_build *build,
     return rv;
 }
 
-int flo_author_make_ways(struct author_build *build,
-                         const struct flo_author_file *source,
-                         struct flo_release_file *file, int fd,
-                         struct flo_err *err)
+int flo_author_make_ways(struct author_build *build, const struct flo_author_file *source,
+                         struct flo_release_file *file, int fd, struct flo_err *err)
 {
     struct tasks tasks = {.count = 2};
-    const struct task standard = {.build = build,
-                                  .fd = fd,
-                                  .choice = "delta",
-                                  .base_fd = -1,
-                                  .patch_fd = -1};
+    const struct task standard = {
+        .build = build, .fd = fd, .choice = "delta", .base_fd = -1, .patch_fd = -1};
     int rv = 0;
 
     tasks.list[0] = tasks.list[1] = standard;

@@ -40,8 +40,7 @@ static int archive_fail(const struct writer *writer, struct flo_err *err)
     if (errno == ENOSPC || errno == EDQUOT) {
         return flo_fail_errno(err, FLO_E_IO_WRITE, "bundle");
     }
-    return flo_fail(err, FLO_E_IO_WRITE, "bundle: %s",
-                    text == NULL ? "cannot be written" : text);
+    return flo_fail(err, FLO_E_IO_WRITE, "bundle: %s", text == NULL ? "cannot be written" : text);
 }
 
 static int open_archive(struct writer *writer, int fd, struct flo_err *err)
@@ -54,8 +53,8 @@ static int open_archive(struct writer *writer, int fd, struct flo_err *err)
     if (result == ARCHIVE_OK && writer->spec->compress) {
         result = archive_write_add_filter_zstd(writer->archive);
         if (result == ARCHIVE_OK) {
-            result = archive_write_set_filter_option(
-                writer->archive, "zstd", "compression-level", ZSTD_LEVEL);
+            result = archive_write_set_filter_option(writer->archive, "zstd", "compression-level",
+                                                     ZSTD_LEVEL);
         }
     }
     if (result == ARCHIVE_OK) {
@@ -64,8 +63,7 @@ static int open_archive(struct writer *writer, int fd, struct flo_err *err)
     return result == ARCHIVE_OK ? 0 : archive_fail(writer, err);
 }
 
-static int begin_entry(struct writer *writer, const char *name, uint64_t bytes,
-                       struct flo_err *err)
+static int begin_entry(struct writer *writer, const char *name, uint64_t bytes, struct flo_err *err)
 {
     struct archive_entry *entry = archive_entry_new();
 
@@ -82,8 +80,7 @@ static int begin_entry(struct writer *writer, const char *name, uint64_t bytes,
     return result == ARCHIVE_OK ? 0 : archive_fail(writer, err);
 }
 
-static int add_data(struct writer *writer, const void *data, size_t bytes,
-                    struct flo_err *err)
+static int add_data(struct writer *writer, const void *data, size_t bytes, struct flo_err *err)
 {
     la_ssize_t written = archive_write_data(writer->archive, data, bytes);
 
@@ -92,8 +89,8 @@ static int add_data(struct writer *writer, const void *data, size_t bytes,
 
 /* ---- blobs ---- */
 
-static int copy_blob(struct writer *writer, int fd, uint64_t bytes,
-                     const struct flo_digest *digest, struct flo_err *err)
+static int copy_blob(struct writer *writer, int fd, uint64_t bytes, const struct flo_digest *digest,
+                     struct flo_err *err)
 {
     FLO_CLEANUP(flo_sha256_deinit) struct flo_sha256 sha = {0};
     struct flo_digest found;
@@ -126,8 +123,7 @@ struct carried {
     bool is_list; /* a list of chunks: these come first */
 };
 
-static int add_blob(struct writer *writer, const struct carried *way,
-                    struct flo_err *err)
+static int add_blob(struct writer *writer, const struct carried *way, struct flo_err *err)
 {
     char hex[2 * FLO_DIGEST_BYTES + 1];
     char name[96];
@@ -136,18 +132,15 @@ static int add_blob(struct writer *writer, const struct carried *way,
 
     flo_hex_encode(way->digest.bytes, FLO_DIGEST_BYTES, hex);
     (void)snprintf(name, sizeof name, "blobs/sha256-%s", hex);
-    if (!flo_path_join(path, sizeof path, writer->spec->blob_dir,
-                       name + strlen("blobs/"))) {
+    if (!flo_path_join(path, sizeof path, writer->spec->blob_dir, name + strlen("blobs/"))) {
         return flo_fail(err, FLO_E_IO_OPEN, "a path is too long");
     }
     FLO_CLEANUP(flo_fd_cleanup) int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
-        return flo_fail(err, FLO_E_BUNDLE_MISSING, "%s: %s", path,
-                        strerror(errno));
+        return flo_fail(err, FLO_E_BUNDLE_MISSING, "%s: %s", path, strerror(errno));
     }
     if (fstat(fd, &facts) != 0 || (uint64_t)facts.st_size != way->bytes) {
-        return flo_fail(err, FLO_E_TARGET_HASH,
-                        "%s has another size than the release says", path);
+        return flo_fail(err, FLO_E_TARGET_HASH, "%s has another size than the release says", path);
     }
     int rv = begin_entry(writer, name, way->bytes, err);
     if (rv == 0) {
@@ -174,8 +167,7 @@ static const struct flo_way *way_of(const struct flo_release *release,
     return NULL;
 }
 
-static const struct flo_way *find_way(const struct writer *writer,
-                                      const struct flo_digest *digest)
+static const struct flo_way *find_way(const struct writer *writer, const struct flo_digest *digest)
 {
     const struct flo_way *way = NULL;
 
@@ -187,12 +179,10 @@ static const struct flo_way *find_way(const struct writer *writer,
 
 /* ---- the choice ---- */
 
-static const struct flo_release_variant *
-variant_of(const struct flo_bundle_spec *spec,
-           const struct flo_release *release)
+static const struct flo_release_variant *variant_of(const struct flo_bundle_spec *spec,
+                                                    const struct flo_release *release)
 {
-    for (uint32_t i = 0; spec->variant != NULL && i < release->variant_count;
-         i++) {
+    for (uint32_t i = 0; spec->variant != NULL && i < release->variant_count; i++) {
         if (strcmp(release->variants[i].name, spec->variant) == 0) {
             return &release->variants[i];
         }
@@ -200,8 +190,8 @@ variant_of(const struct flo_bundle_spec *spec,
     return NULL;
 }
 
-bool flo_bundle_takes(const struct flo_bundle_spec *spec,
-                      const struct flo_release *release, uint32_t file)
+bool flo_bundle_takes(const struct flo_bundle_spec *spec, const struct flo_release *release,
+                      uint32_t file)
 {
     const struct flo_release_variant *variant = variant_of(spec, release);
 
@@ -213,12 +203,10 @@ bool flo_bundle_takes(const struct flo_bundle_spec *spec,
     if (flo_release_is_step(&release->files[file])) {
         return false; /* a bundle has the whole file */
     }
-    return variant == NULL ||
-           memchr(variant->files, (int)file, variant->file_count) != NULL;
+    return variant == NULL || memchr(variant->files, (int)file, variant->file_count) != NULL;
 }
 
-static bool has_file(const struct flo_release *const *releases, size_t count,
-                     const char *name)
+static bool has_file(const struct flo_release *const *releases, size_t count, const char *name)
 {
     for (size_t i = 0; i < count; i++) {
         if (flo_release_find(releases[i], name) != NULL) {
@@ -228,8 +216,8 @@ static bool has_file(const struct flo_release *const *releases, size_t count,
     return false;
 }
 
-static int check_one(const struct flo_bundle_spec *spec,
-                     const struct flo_release *release, struct flo_err *err)
+static int check_one(const struct flo_bundle_spec *spec, const struct flo_release *release,
+                     struct flo_err *err)
 {
     uint32_t taken = 0;
 
@@ -243,9 +231,8 @@ static int check_one(const struct flo_bundle_spec *spec,
                                 release->model, release->version);
 }
 
-int flo_bundle_check(const struct flo_bundle_spec *spec,
-                     const struct flo_release *const *releases, size_t count,
-                     struct flo_err *err)
+int flo_bundle_check(const struct flo_bundle_spec *spec, const struct flo_release *const *releases,
+                     size_t count, struct flo_err *err)
 {
     bool has_variant = spec->variant == NULL;
     int rv = 0;
@@ -254,15 +241,13 @@ int flo_bundle_check(const struct flo_bundle_spec *spec,
         has_variant = has_variant || variant_of(spec, releases[i]) != NULL;
     }
     if (!has_variant) {
-        return flo_fail(err, FLO_E_USAGE, "%s@%s has no variant `%.80s`",
-                        releases[0]->model, releases[0]->version,
-                        spec->variant);
+        return flo_fail(err, FLO_E_USAGE, "%s@%s has no variant `%.80s`", releases[0]->model,
+                        releases[0]->version, spec->variant);
     }
     for (size_t i = 0; i < spec->without_count; i++) {
         if (!has_file(releases, count, spec->without[i])) {
-            return flo_fail(err, FLO_E_USAGE, "%s@%s has no file `%.130s`",
-                            releases[0]->model, releases[0]->version,
-                            spec->without[i]);
+            return flo_fail(err, FLO_E_USAGE, "%s@%s has no file `%.130s`", releases[0]->model,
+                            releases[0]->version, spec->without[i]);
         }
     }
     for (size_t i = 0; rv == 0 && i < count; i++) {
@@ -272,8 +257,7 @@ int flo_bundle_check(const struct flo_bundle_spec *spec,
 }
 
 /* Two files of a release may be the same bytes: one entry serves both. */
-static bool is_carried(const struct carried *list, size_t count,
-                       const struct flo_digest *digest)
+static bool is_carried(const struct carried *list, size_t count, const struct flo_digest *digest)
 {
     for (size_t i = 0; i < count; i++) {
         if (flo_digest_equal(&list[i].digest, digest)) {
@@ -283,39 +267,33 @@ static bool is_carried(const struct carried *list, size_t count,
     return false;
 }
 
-static int carry(struct carried *list, size_t *count, struct carried one,
-                 struct flo_err *err)
+static int carry(struct carried *list, size_t *count, struct carried one, struct flo_err *err)
 {
     if (is_carried(list, *count, &one.digest)) {
         return 0;
     }
     if (*count == BLOBS_MAX) {
-        return flo_fail(err, FLO_E_BUNDLE_LIMIT, "more than %d blobs",
-                        BLOBS_MAX);
+        return flo_fail(err, FLO_E_BUNDLE_LIMIT, "more than %d blobs", BLOBS_MAX);
     }
     list[(*count)++] = one;
     return 0;
 }
 
-static int carry_way(struct carried *list, size_t *count,
-                     const struct flo_way *way, struct flo_err *err)
+static int carry_way(struct carried *list, size_t *count, const struct flo_way *way,
+                     struct flo_err *err)
 {
     if (way == NULL) {
-        return flo_fail(err, FLO_E_BUNDLE_MISSING,
-                        "the release has no such way to get a file");
+        return flo_fail(err, FLO_E_BUNDLE_MISSING, "the release has no such way to get a file");
     }
-    return carry(list, count, (struct carried){way->digest, way->bytes, false},
-                 err);
+    return carry(list, count, (struct carried){way->digest, way->bytes, false}, err);
 }
 
 /* The bytes of the file itself, which is mended by its chunks later. */
-static int carry_chunks(struct carried *list, size_t *count,
-                        const struct flo_release_file *file,
+static int carry_chunks(struct carried *list, size_t *count, const struct flo_release_file *file,
                         struct flo_err *err)
 {
-    struct carried chunks = {
-        file->chunk_list, (uint64_t)flo_release_chunks(file) * FLO_DIGEST_BYTES,
-        true};
+    struct carried chunks = {file->chunk_list,
+                             (uint64_t)flo_release_chunks(file) * FLO_DIGEST_BYTES, true};
 
     return file->chunk_bytes == 0 || !is_carried(list, *count, &file->digest)
                ? 0
@@ -335,18 +313,15 @@ static int compare(const void *a, const void *b)
     return memcmp(&x->digest, &y->digest, sizeof(x->digest));
 }
 
-static int choose_of(const struct writer *writer,
-                     const struct flo_release *release, struct carried *list,
-                     size_t *count, struct flo_err *err)
+static int choose_of(const struct writer *writer, const struct flo_release *release,
+                     struct carried *list, size_t *count, struct flo_err *err)
 {
     const struct flo_bundle_spec *spec = writer->spec;
     int rv = 0;
 
-    for (uint32_t i = 0;
-         rv == 0 && spec->blob_count == 0 && i < release->file_count; i++) {
+    for (uint32_t i = 0; rv == 0 && spec->blob_count == 0 && i < release->file_count; i++) {
         if (flo_bundle_takes(spec, release, i)) {
-            rv = carry_way(list, count,
-                           flo_release_full_way(&release->files[i]), err);
+            rv = carry_way(list, count, flo_release_full_way(&release->files[i]), err);
         }
     }
     for (uint32_t i = 0; rv == 0 && i < release->file_count; i++) {
@@ -356,13 +331,12 @@ static int choose_of(const struct writer *writer,
 }
 
 /* Lists of chunks, then small to large. */
-static int choose(const struct writer *writer, struct carried *list,
-                  size_t *count, struct flo_err *err)
+static int choose(const struct writer *writer, struct carried *list, size_t *count,
+                  struct flo_err *err)
 {
     const struct flo_bundle_spec *spec = writer->spec;
-    int rv = flo_bundle_check(
-        spec, (const struct flo_release *const *)writer->releases,
-        spec->document_count, err);
+    int rv = flo_bundle_check(spec, (const struct flo_release *const *)writer->releases,
+                              spec->document_count, err);
 
     for (size_t i = 0; rv == 0 && i < spec->blob_count; i++) {
         rv = carry_way(list, count, find_way(writer, &spec->blobs[i]), err);
@@ -385,12 +359,10 @@ static bool goes_before(const struct writer *writer, size_t a, size_t b)
            (strcmp(x->model, y->model) == 0 && x->number < y->number);
 }
 
-static bool may_come(const struct writer *writer, const bool *is_placed,
-                     size_t candidate)
+static bool may_come(const struct writer *writer, const bool *is_placed, size_t candidate)
 {
     for (size_t i = 0; i < writer->spec->document_count; i++) {
-        if (!is_placed[i] && i != candidate &&
-            goes_before(writer, i, candidate)) {
+        if (!is_placed[i] && i != candidate && goes_before(writer, i, candidate)) {
             return false;
         }
     }
@@ -427,13 +399,11 @@ static int add_documents(struct writer *writer, struct flo_err *err)
     if (spec->trust != NULL) {
         rv = begin_entry(writer, "trust.json", spec->trust->bytes, err);
         if (rv == 0) {
-            rv = add_data(writer, spec->trust->envelope, spec->trust->bytes,
-                          err);
+            rv = add_data(writer, spec->trust->envelope, spec->trust->bytes, err);
         }
     }
     for (size_t i = 0; rv == 0 && i < spec->document_count; i++) {
-        const struct flo_bundle_document *document =
-            &spec->documents[writer->order[i]];
+        const struct flo_bundle_document *document = &spec->documents[writer->order[i]];
         char name[32] = "release.json";
         if (spec->document_count > 1) {
             (void)snprintf(name, sizeof name, "release-%zu.json", i);
@@ -476,12 +446,10 @@ static int write_bundle(struct writer *writer, int fd, struct flo_err *err)
     return rv;
 }
 
-static int write_temporary(struct writer *writer, const char *path,
-                           struct flo_err *err)
+static int write_temporary(struct writer *writer, const char *path, struct flo_err *err)
 {
     char temporary[PATH_MAX];
-    int chars = snprintf(temporary, sizeof temporary, "%s.%ld.new", path,
-                         (long)getpid());
+    int chars = snprintf(temporary, sizeof temporary, "%s.%ld.new", path, (long)getpid());
 
     if (chars < 0 || (size_t)chars >= sizeof temporary) {
         return flo_fail(err, FLO_E_IO_OPEN, "a path is too long");
@@ -503,23 +471,20 @@ static int write_temporary(struct writer *writer, const char *path,
 
 static int parse_one(struct writer *writer, size_t index, struct flo_err *err)
 {
-    const struct flo_bundle_document *document =
-        &writer->spec->documents[index];
+    const struct flo_bundle_document *document = &writer->spec->documents[index];
     struct flo_envelope envelope = {0};
-    int rv = flo_envelope_parse(document->envelope, document->bytes,
-                                FLO_TYPE_RELEASE, &envelope, err);
+    int rv =
+        flo_envelope_parse(document->envelope, document->bytes, FLO_TYPE_RELEASE, &envelope, err);
 
     if (rv < 0) {
         return rv;
     }
     flo_sha256(envelope.body, envelope.body_bytes, &writer->ids[index]);
-    rv = flo_release_new(envelope.body, envelope.body_bytes, NULL,
-                         &writer->releases[index], err);
+    rv = flo_release_new(envelope.body, envelope.body_bytes, NULL, &writer->releases[index], err);
     flo_envelope_deinit(&envelope);
     for (size_t i = 0; rv == 0 && i < index; i++) {
         if (flo_digest_equal(&writer->ids[i], &writer->ids[index])) {
-            rv = flo_fail(err, FLO_E_USAGE, "%s@%s stands twice",
-                          writer->releases[i]->model,
+            rv = flo_fail(err, FLO_E_USAGE, "%s@%s stands twice", writer->releases[i]->model,
                           writer->releases[i]->version);
         }
     }
@@ -531,8 +496,7 @@ static int parse_releases(struct writer *writer, struct flo_err *err)
     size_t count = writer->spec->document_count;
     int rv = count > 0 && count <= FLO_BUNDLE_RELEASES_MAX
                  ? 0
-                 : flo_fail(err, FLO_E_USAGE,
-                            "a bundle has 1 to %d releases, not %zu",
+                 : flo_fail(err, FLO_E_USAGE, "a bundle has 1 to %d releases, not %zu",
                             FLO_BUNDLE_RELEASES_MAX, count);
 
     for (size_t i = 0; rv == 0 && i < count; i++) {

@@ -32,15 +32,14 @@ static int start_zstd(struct bundle_input *input, struct flo_err *err)
     input->stream = ZSTD_createDStream();
     input->hint = 1;
     if (input->stream == NULL ||
-        ZSTD_isError(ZSTD_DCtx_setParameter(input->stream, ZSTD_d_windowLogMax,
-                                            FLO_ZSTD_WINDOW_LOG_MAX))) {
+        ZSTD_isError(
+            ZSTD_DCtx_setParameter(input->stream, ZSTD_d_windowLogMax, FLO_ZSTD_WINDOW_LOG_MAX))) {
         return flo_fail(err, FLO_E_MEMORY, "no memory to unpack the bundle");
     }
     return 0;
 }
 
-int flo_bundle_input_open(const char *path, struct bundle_input **out,
-                          struct flo_err *err)
+int flo_bundle_input_open(const char *path, struct bundle_input **out, struct flo_err *err)
 {
     uint8_t magic[4];
     int fd = -1;
@@ -81,8 +80,7 @@ bool flo_bundle_input_is_compressed(const struct bundle_input *input)
     return input->stream != NULL;
 }
 
-int flo_bundle_input_failure(const struct bundle_input *input,
-                             struct flo_err *err)
+int flo_bundle_input_failure(const struct bundle_input *input, struct flo_err *err)
 {
     if (input->err.code < 0 && err != NULL) {
         *err = input->err;
@@ -95,12 +93,10 @@ static ssize_t read_raw(struct bundle_input *input)
     ssize_t bytes;
 
     do {
-        bytes = pread(input->fd, input->raw, sizeof input->raw,
-                      (off_t)input->offset);
+        bytes = pread(input->fd, input->raw, sizeof input->raw, (off_t)input->offset);
     } while (bytes < 0 && errno == EINTR);
     if (bytes < 0) {
-        (void)flo_fail_errno(&input->err, FLO_E_IO_READ,
-                             "bundle at byte %" PRIu64, input->offset);
+        (void)flo_fail_errno(&input->err, FLO_E_IO_READ, "bundle at byte %" PRIu64, input->offset);
         return -1;
     }
     input->offset += (uint64_t)bytes;
@@ -112,12 +108,11 @@ static ssize_t fail_zstd(struct bundle_input *input, size_t result)
     ZSTD_ErrorCode why = ZSTD_getErrorCode(result);
 
     (void)flo_fail(&input->err,
-                   why == ZSTD_error_frameParameter_windowTooLarge
-                       ? FLO_E_BUNDLE_BOMB
-                   : why == ZSTD_error_memory_allocation ? FLO_E_MEMORY
-                                                         : FLO_E_BUNDLE_FORMAT,
-                   "the bundle's zstd frame near byte %" PRIu64 ": %s",
-                   input->offset, ZSTD_getErrorName(result));
+                   why == ZSTD_error_frameParameter_windowTooLarge ? FLO_E_BUNDLE_BOMB
+                   : why == ZSTD_error_memory_allocation           ? FLO_E_MEMORY
+                                                                   : FLO_E_BUNDLE_FORMAT,
+                   "the bundle's zstd frame near byte %" PRIu64 ": %s", input->offset,
+                   ZSTD_getErrorName(result));
     return -1;
 }
 

@@ -10,8 +10,8 @@
 
 #include "updater/bundle/author.h"
 
-int flo_release_outline(const struct flo_author *author,
-                        struct flo_release **out, struct flo_err *err)
+int flo_release_outline(const struct flo_author *author, struct flo_release **out,
+                        struct flo_err *err)
 {
     struct author_build *build = calloc(1, sizeof *build);
 
@@ -47,36 +47,29 @@ static bool is_same_number(double a, double b)
 static bool is_same_file(const struct flo_release_file *there,
                          const struct flo_release_file *wanted)
 {
-    return strcmp(there->role, wanted->role) == 0 &&
-           there->scale_ppm == wanted->scale_ppm &&
+    return strcmp(there->role, wanted->role) == 0 && there->scale_ppm == wanted->scale_ppm &&
            (flo_digest_is_zero(&wanted->digest) ||
             flo_digest_equal(&there->digest, &wanted->digest));
 }
 
-static bool is_same_needs(const struct flo_release_variant *a,
-                          const struct flo_release_variant *b)
+static bool is_same_needs(const struct flo_release_variant *a, const struct flo_release_variant *b)
 {
     return memcmp(a->arch, b->arch, sizeof a->arch) == 0 &&
            memcmp(a->engine, b->engine, sizeof a->engine) == 0 &&
            memcmp(a->accelerator, b->accelerator, sizeof a->accelerator) == 0 &&
-           strcmp(a->runtime, b->runtime) == 0 &&
-           a->memory_bytes == b->memory_bytes &&
+           strcmp(a->runtime, b->runtime) == 0 && a->memory_bytes == b->memory_bytes &&
            a->disk_bytes == b->disk_bytes && a->context == b->context &&
-           a->bytes_per_token == b->bytes_per_token &&
-           a->rate_mtps == b->rate_mtps;
+           a->bytes_per_token == b->bytes_per_token && a->rate_mtps == b->rate_mtps;
 }
 
 /* Files by their names: the order in the documents may be another. */
-static bool has_same_files(const struct flo_release *there,
-                           const struct flo_release_variant *a,
-                           const struct flo_release *wanted,
-                           const struct flo_release_variant *b)
+static bool has_same_files(const struct flo_release *there, const struct flo_release_variant *a,
+                           const struct flo_release *wanted, const struct flo_release_variant *b)
 {
     for (uint32_t i = 0; i < b->file_count; i++) {
         const char *name = wanted->files[b->files[i]].name;
         uint32_t at = 0;
-        while (at < a->file_count &&
-               strcmp(there->files[a->files[at]].name, name) != 0) {
+        while (at < a->file_count && strcmp(there->files[a->files[at]].name, name) != 0) {
             at++;
         }
         if (at == a->file_count) {
@@ -89,18 +82,14 @@ static bool has_same_files(const struct flo_release *there,
            (x == NULL || strcmp(x->name, y->name) == 0);
 }
 
-static bool is_same_serve(const struct flo_release_serve *a,
-                          const struct flo_release_serve *b)
+static bool is_same_serve(const struct flo_release_serve *a, const struct flo_release_serve *b)
 {
-    bool is_same = a->context == b->context && a->sessions == b->sessions &&
-                   strcmp(a->cache, b->cache) == 0 &&
-                   strcmp(a->split_of, b->split_of) == 0 &&
-                   a->split_pct == b->split_pct &&
-                   strcmp(a->system != NULL ? a->system : "",
-                          b->system != NULL ? b->system : "") == 0;
+    bool is_same =
+        a->context == b->context && a->sessions == b->sessions && strcmp(a->cache, b->cache) == 0 &&
+        strcmp(a->split_of, b->split_of) == 0 && a->split_pct == b->split_pct &&
+        strcmp(a->system != NULL ? a->system : "", b->system != NULL ? b->system : "") == 0;
 
-#define FLO_SAMPLING(name, max, meaning)                                       \
-    is_same = is_same && a->sampling.name == b->sampling.name;
+#define FLO_SAMPLING(name, max, meaning) is_same = is_same && a->sampling.name == b->sampling.name;
 #include "proto/sampling.def"
 #undef FLO_SAMPLING
     return is_same;
@@ -131,16 +120,13 @@ static uint32_t count_files(const struct flo_release *release)
     return count;
 }
 
-static bool files_differ(const struct flo_release *there,
-                         const struct flo_release *wanted, char *out,
-                         size_t out_bytes)
+static bool files_differ(const struct flo_release *there, const struct flo_release *wanted,
+                         char *out, size_t out_bytes)
 {
     for (uint32_t i = 0; i < wanted->file_count; i++) {
-        const struct flo_release_file *file =
-            flo_release_find(there, wanted->files[i].name);
+        const struct flo_release_file *file = flo_release_find(there, wanted->files[i].name);
         if (file == NULL || !is_same_file(file, &wanted->files[i])) {
-            return say(out, out_bytes, noun_of(wanted->files[i].role),
-                       wanted->files[i].name);
+            return say(out, out_bytes, noun_of(wanted->files[i].role), wanted->files[i].name);
         }
     }
     return count_files(there) != count_files(wanted)
@@ -148,9 +134,8 @@ static bool files_differ(const struct flo_release *there,
                : false;
 }
 
-static bool variants_differ(const struct flo_release *there,
-                            const struct flo_release *wanted, char *out,
-                            size_t out_bytes)
+static bool variants_differ(const struct flo_release *there, const struct flo_release *wanted,
+                            char *out, size_t out_bytes)
 {
     if (there->variant_count != wanted->variant_count) {
         return say(out, out_bytes, "the number of variants", "");
@@ -166,9 +151,8 @@ static bool variants_differ(const struct flo_release *there,
     return false;
 }
 
-bool flo_release_differs(const struct flo_release *there,
-                         const struct flo_release *wanted, char *out,
-                         size_t out_bytes)
+bool flo_release_differs(const struct flo_release *there, const struct flo_release *wanted,
+                         char *out, size_t out_bytes)
 {
     const char *what = NULL;
 
@@ -186,11 +170,9 @@ bool flo_release_differs(const struct flo_release *there,
         what = "the base";
     } else if (!is_same_serve(&there->serve, &wanted->serve)) {
         what = "--serve";
-    } else if (!is_same_number(there->probe_speed_ratio_max,
-                               wanted->probe_speed_ratio_max)) {
+    } else if (!is_same_number(there->probe_speed_ratio_max, wanted->probe_speed_ratio_max)) {
         what = "--speed-ratio";
-    } else if (there->probe_memory_bytes_max !=
-               wanted->probe_memory_bytes_max) {
+    } else if (there->probe_memory_bytes_max != wanted->probe_memory_bytes_max) {
         what = "the memory of the probe";
     }
     return what != NULL && say(out, out_bytes, what, "");

@@ -59,8 +59,7 @@ struct reader {
 
 /* ---- libarchive ---- */
 
-static la_ssize_t on_read(struct archive *archive, void *context,
-                          const void **data)
+static la_ssize_t on_read(struct archive *archive, void *context, const void **data)
 {
     ssize_t bytes = flo_bundle_input_next(context, data);
 
@@ -86,19 +85,16 @@ static int archive_fail(const struct reader *reader, struct flo_err *err)
     } else if (strcasestr(text, "size") != NULL) {
         code = FLO_E_BUNDLE_SIZE;
     }
-    return flo_fail(err, code, "the bundle behind entry %u: %s",
-                    reader->entries, text);
+    return flo_fail(err, code, "the bundle behind entry %u: %s", reader->entries, text);
 }
 
 static int open_archive(struct reader *reader, struct flo_err *err)
 {
     reader->archive = archive_read_new();
-    if (reader->archive == NULL ||
-        archive_read_support_format_tar(reader->archive) != ARCHIVE_OK) {
+    if (reader->archive == NULL || archive_read_support_format_tar(reader->archive) != ARCHIVE_OK) {
         return flo_fail(err, FLO_E_MEMORY, "no memory to read a bundle");
     }
-    if (archive_read_open(reader->archive, reader->input, NULL, on_read,
-                          NULL) != ARCHIVE_OK) {
+    if (archive_read_open(reader->archive, reader->input, NULL, on_read, NULL) != ARCHIVE_OK) {
         return archive_fail(reader, err);
     }
     return 0;
@@ -115,29 +111,22 @@ static bool is_harmless_path(const char *path)
            path[strspn(path, allowed)] == '\0';
 }
 
-static int check_kind(struct archive_entry *entry, const char *shown,
-                      struct flo_err *err)
+static int check_kind(struct archive_entry *entry, const char *shown, struct flo_err *err)
 {
-    if (archive_entry_filetype(entry) != AE_IFREG ||
-        archive_entry_hardlink(entry) != NULL ||
-        archive_entry_symlink(entry) != NULL ||
-        archive_entry_sparse_count(entry) > 0 ||
+    if (archive_entry_filetype(entry) != AE_IFREG || archive_entry_hardlink(entry) != NULL ||
+        archive_entry_symlink(entry) != NULL || archive_entry_sparse_count(entry) > 0 ||
         (archive_entry_mode(entry) & 07000) != 0) {
-        return flo_fail(err, FLO_E_BUNDLE_ENTRY,
-                        "entry %s is no plain regular file", shown);
+        return flo_fail(err, FLO_E_BUNDLE_ENTRY, "entry %s is no plain regular file", shown);
     }
-    if (archive_entry_size_is_set(entry) == 0 ||
-        archive_entry_size(entry) < 0) {
+    if (archive_entry_size_is_set(entry) == 0 || archive_entry_size(entry) < 0) {
         return flo_fail(err, FLO_E_BUNDLE_SIZE, "entry %s has no size", shown);
     }
     return 0;
 }
 
-static int read_data(struct reader *reader, size_t wanted, size_t *got,
-                     struct flo_err *err)
+static int read_data(struct reader *reader, size_t wanted, size_t *got, struct flo_err *err)
 {
-    la_ssize_t bytes =
-        archive_read_data(reader->archive, reader->piece, wanted);
+    la_ssize_t bytes = archive_read_data(reader->archive, reader->piece, wanted);
 
     if (bytes < 0) {
         return archive_fail(reader, err);
@@ -148,22 +137,19 @@ static int read_data(struct reader *reader, size_t wanted, size_t *got,
 
 /* ---- trust statements ---- */
 
-static int read_whole(struct reader *reader, uint64_t bytes, char *out,
-                      struct flo_err *err)
+static int read_whole(struct reader *reader, uint64_t bytes, char *out, struct flo_err *err)
 {
     uint64_t done = 0;
 
     while (done < bytes) {
         size_t got = 0;
         uint64_t rest = bytes - done;
-        int rv = read_data(
-            reader, rest < PIECE_BYTES ? (size_t)rest : PIECE_BYTES, &got, err);
+        int rv = read_data(reader, rest < PIECE_BYTES ? (size_t)rest : PIECE_BYTES, &got, err);
         if (rv < 0) {
             return rv;
         }
         if (got == 0) {
-            return flo_fail(err, FLO_E_BUNDLE_SIZE,
-                            "the entry " TRUST_NAME " ends too early");
+            return flo_fail(err, FLO_E_BUNDLE_SIZE, "the entry " TRUST_NAME " ends too early");
         }
         memcpy(out + done, reader->piece, got);
         done += got;
@@ -172,21 +158,18 @@ static int read_whole(struct reader *reader, uint64_t bytes, char *out,
     return 0;
 }
 
-static int read_trust(struct reader *reader, uint64_t bytes,
-                      struct flo_err *err)
+static int read_trust(struct reader *reader, uint64_t bytes, struct flo_err *err)
 {
     const struct flo_bundle_handlers *handlers = reader->handlers;
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
 
     if (reader->entries != 1) {
-        return flo_fail(err, FLO_E_BUNDLE_ORDER,
-                        "entry " TRUST_NAME " is not the first");
+        return flo_fail(err, FLO_E_BUNDLE_ORDER, "entry " TRUST_NAME " is not the first");
     }
     if (bytes > FLO_BUNDLE_TRUST_BYTES_MAX) {
         return flo_fail(err, FLO_E_BUNDLE_LIMIT,
-                        "entry " TRUST_NAME " has %" PRIu64
-                        " bytes, allowed are %d",
-                        bytes, FLO_BUNDLE_TRUST_BYTES_MAX);
+                        "entry " TRUST_NAME " has %" PRIu64 " bytes, allowed are %d", bytes,
+                        FLO_BUNDLE_TRUST_BYTES_MAX);
     }
     text = malloc(bytes + 1);
     if (text == NULL) {
@@ -205,13 +188,11 @@ static void expect(struct reader *reader, struct expected row)
     reader->expected[reader->expected_count++] = row;
 }
 
-static int list_expected(struct reader *reader,
-                         const struct flo_release *release, struct flo_err *err)
+static int list_expected(struct reader *reader, const struct flo_release *release,
+                         struct flo_err *err)
 {
-    size_t room = reader->expected_count +
-                  release->file_count * (FLO_RELEASE_WAYS_MAX + 1);
-    struct expected *rows =
-        realloc(reader->expected, room * sizeof *reader->expected);
+    size_t room = reader->expected_count + release->file_count * (FLO_RELEASE_WAYS_MAX + 1);
+    struct expected *rows = realloc(reader->expected, room * sizeof *reader->expected);
 
     if (rows == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory to read a bundle");
@@ -221,21 +202,18 @@ static int list_expected(struct reader *reader,
         const struct flo_release_file *file = &release->files[i];
         for (uint32_t j = 0; j < file->way_count; j++) {
             const struct flo_way *way = &file->ways[j];
-            expect(reader, (struct expected){way->digest, way->bytes, file,
-                                             false, false});
+            expect(reader, (struct expected){way->digest, way->bytes, file, false, false});
         }
         if (file->chunk_bytes > 0) {
-            uint64_t bytes =
-                (uint64_t)flo_release_chunks(file) * FLO_DIGEST_BYTES;
-            expect(reader, (struct expected){file->chunk_list, bytes, file,
-                                             true, false});
+            uint64_t bytes = (uint64_t)flo_release_chunks(file) * FLO_DIGEST_BYTES;
+            expect(reader, (struct expected){file->chunk_list, bytes, file, true, false});
         }
     }
     return 0;
 }
 
-static int read_envelope(struct reader *reader, struct document *document,
-                         uint64_t bytes, struct flo_err *err)
+static int read_envelope(struct reader *reader, struct document *document, uint64_t bytes,
+                         struct flo_err *err)
 {
     size_t done = 0;
 
@@ -252,14 +230,12 @@ static int read_envelope(struct reader *reader, struct document *document,
     while (done < bytes) {
         size_t left = (size_t)bytes - done;
         size_t got = 0;
-        int rv = read_data(reader, left < PIECE_BYTES ? left : PIECE_BYTES,
-                           &got, err);
+        int rv = read_data(reader, left < PIECE_BYTES ? left : PIECE_BYTES, &got, err);
         if (rv < 0) {
             return rv;
         }
         if (got == 0) {
-            return flo_fail(err, FLO_E_BUNDLE_TRUNCATED,
-                            "the release document ends too early");
+            return flo_fail(err, FLO_E_BUNDLE_TRUNCATED, "the release document ends too early");
         }
         memcpy(document->envelope + done, reader->piece, got);
         done += got;
@@ -268,8 +244,7 @@ static int read_envelope(struct reader *reader, struct document *document,
     return 0;
 }
 
-static bool is_known(const struct reader *reader,
-                     const struct flo_digest *release)
+static bool is_known(const struct reader *reader, const struct flo_digest *release)
 {
     for (uint32_t i = 0; i < reader->facts.release_count; i++) {
         if (flo_digest_equal(&reader->facts.releases[i], release)) {
@@ -279,8 +254,8 @@ static bool is_known(const struct reader *reader,
     return false;
 }
 
-static int read_document(struct reader *reader, uint64_t bytes,
-                         const char *shown, struct flo_err *err)
+static int read_document(struct reader *reader, uint64_t bytes, const char *shown,
+                         struct flo_err *err)
 {
     const struct flo_bundle_handlers *handlers = reader->handlers;
     struct flo_bundle_facts *facts = &reader->facts;
@@ -288,23 +263,22 @@ static int read_document(struct reader *reader, uint64_t bytes,
     int rv = read_envelope(reader, document, bytes, err);
 
     if (rv == 0) {
-        rv = flo_release_verify(document->envelope, document->envelope_bytes,
-                                reader->trust, &document->verified, err);
+        rv = flo_release_verify(document->envelope, document->envelope_bytes, reader->trust,
+                                &document->verified, err);
     }
     if (rv < 0) {
         return rv;
     }
     document->is_verified = true;
     if (is_known(reader, &document->verified.digest)) {
-        return flo_fail(err, FLO_E_BUNDLE_DUPLICATE,
-                        "entry %s is a release that stands before it", shown);
+        return flo_fail(err, FLO_E_BUNDLE_DUPLICATE, "entry %s is a release that stands before it",
+                        shown);
     }
     facts->releases[facts->release_count++] = document->verified.digest;
     rv = list_expected(reader, &document->verified.release, err);
     return rv < 0 || handlers->on_release == NULL
                ? rv
-               : handlers->on_release(handlers->context, &document->verified,
-                                      document->envelope,
+               : handlers->on_release(handlers->context, &document->verified, document->envelope,
                                       document->envelope_bytes, err);
 }
 
@@ -326,23 +300,19 @@ static int document_number(const char *path, bool *is_numbered)
 
 /* `release.json` alone, or numbered ones without a gap; all before the first
  * blob. */
-static int take_document(struct reader *reader, uint32_t number,
-                         bool is_numbered, uint64_t bytes, const char *shown,
-                         struct flo_err *err)
+static int take_document(struct reader *reader, uint32_t number, bool is_numbered, uint64_t bytes,
+                         const char *shown, struct flo_err *err)
 {
     uint32_t count = reader->facts.release_count;
     bool is_same_kind = count == 0 || is_numbered == reader->is_numbered;
 
     if (is_same_kind && number < count) {
-        return flo_fail(err, FLO_E_BUNDLE_DUPLICATE,
-                        "entry %s stands twice in the bundle", shown);
+        return flo_fail(err, FLO_E_BUNDLE_DUPLICATE, "entry %s stands twice in the bundle", shown);
     }
-    if (!is_same_kind || number != count || reader->facts.blobs > 0 ||
-        reader->stray[0] != '\0') {
+    if (!is_same_kind || number != count || reader->facts.blobs > 0 || reader->stray[0] != '\0') {
         return flo_fail(err, FLO_E_BUNDLE_ORDER,
-                        "entry %s stands behind %u documents and %u blob%s",
-                        shown, count, reader->facts.blobs,
-                        flo_s(reader->facts.blobs));
+                        "entry %s stands behind %u documents and %u blob%s", shown, count,
+                        reader->facts.blobs, flo_s(reader->facts.blobs));
     }
     reader->is_numbered = is_numbered;
     return read_document(reader, bytes, shown, err);
@@ -350,14 +320,13 @@ static int take_document(struct reader *reader, uint32_t number,
 
 /* ---- blobs ---- */
 
-static int check_blob_size(const struct expected *blob, uint64_t bytes,
-                           const char *shown, struct flo_err *err)
+static int check_blob_size(const struct expected *blob, uint64_t bytes, const char *shown,
+                           struct flo_err *err)
 {
     if (bytes == blob->bytes) {
         return 0;
     }
-    return flo_fail(err,
-                    bytes > blob->bytes ? FLO_E_BUNDLE_BOMB : FLO_E_BUNDLE_SIZE,
+    return flo_fail(err, bytes > blob->bytes ? FLO_E_BUNDLE_BOMB : FLO_E_BUNDLE_SIZE,
                     "entry %s has %" PRIu64 " bytes, the release says "
                     "%" PRIu64,
                     shown, bytes, blob->bytes);
@@ -365,9 +334,8 @@ static int check_blob_size(const struct expected *blob, uint64_t bytes,
 
 /* Mark every way of that digest as seen; *out is NULL when no release has one.
  * Two releases may say two sizes of it: one of them is wrong. */
-static int see(struct reader *reader, const struct flo_digest *digest,
-               uint64_t bytes, const char *shown, const struct expected **out,
-               struct flo_err *err)
+static int see(struct reader *reader, const struct flo_digest *digest, uint64_t bytes,
+               const char *shown, const struct expected **out, struct flo_err *err)
 {
     int rv = 0;
 
@@ -377,26 +345,24 @@ static int see(struct reader *reader, const struct flo_digest *digest,
         if (!flo_digest_equal(&row->digest, digest)) {
             continue;
         }
-        rv = row->is_seen
-                 ? flo_fail(err, FLO_E_BUNDLE_DUPLICATE,
-                            "entry %s stands twice in the bundle", shown)
-                 : check_blob_size(row, bytes, shown, err);
+        rv = row->is_seen ? flo_fail(err, FLO_E_BUNDLE_DUPLICATE,
+                                     "entry %s stands twice in the bundle", shown)
+                          : check_blob_size(row, bytes, shown, err);
         row->is_seen = true;
         *out = row;
     }
     return rv;
 }
 
-static int stream_blob(struct reader *reader, const struct expected *blob,
-                       bool wanted, struct flo_sha256 *sha, struct flo_err *err)
+static int stream_blob(struct reader *reader, const struct expected *blob, bool wanted,
+                       struct flo_sha256 *sha, struct flo_err *err)
 {
     const struct flo_bundle_handlers *handlers = reader->handlers;
     uint64_t left = blob->bytes;
 
     while (left > 0) {
         size_t got = 0;
-        int rv = read_data(
-            reader, left < PIECE_BYTES ? (size_t)left : PIECE_BYTES, &got, err);
+        int rv = read_data(reader, left < PIECE_BYTES ? (size_t)left : PIECE_BYTES, &got, err);
         if (rv == 0 && got == 0) {
             rv = flo_fail(err, FLO_E_BUNDLE_TRUNCATED,
                           "the bundle ends %" PRIu64 " bytes before the end of "
@@ -415,8 +381,7 @@ static int stream_blob(struct reader *reader, const struct expected *blob,
     return 0;
 }
 
-static int read_blob(struct reader *reader, const struct expected *blob,
-                     struct flo_err *err)
+static int read_blob(struct reader *reader, const struct expected *blob, struct flo_err *err)
 {
     const struct flo_bundle_handlers *handlers = reader->handlers;
     FLO_CLEANUP(flo_sha256_deinit) struct flo_sha256 sha = {0};
@@ -426,8 +391,7 @@ static int read_blob(struct reader *reader, const struct expected *blob,
     int rv = flo_sha256_init(&sha, err);
 
     if (rv == 0 && handlers->on_blob != NULL) {
-        rv = handlers->on_blob(handlers->context, &blob->digest, blob->bytes,
-                               &wanted, err);
+        rv = handlers->on_blob(handlers->context, &blob->digest, blob->bytes, &wanted, err);
     }
     if (rv == 0) {
         rv = stream_blob(reader, blob, wanted, &sha, err);
@@ -438,8 +402,7 @@ static int read_blob(struct reader *reader, const struct expected *blob,
     flo_sha256_final(&sha, &found);
     if (!flo_digest_equal(&found, &blob->digest)) {
         flo_digest_text(&blob->digest, text);
-        return flo_fail(err, FLO_E_TARGET_HASH,
-                        "the bundle's blob %s has other bytes", text);
+        return flo_fail(err, FLO_E_TARGET_HASH, "the bundle's blob %s has other bytes", text);
     }
     reader->facts.blobs++;
     reader->facts.bytes += blob->bytes;
@@ -451,8 +414,8 @@ static int read_blob(struct reader *reader, const struct expected *blob,
 
 /* ---- one entry after the other ---- */
 
-static int read_named(struct reader *reader, const char *path, uint64_t bytes,
-                      const char *shown, struct flo_err *err)
+static int read_named(struct reader *reader, const char *path, uint64_t bytes, const char *shown,
+                      struct flo_err *err)
 {
     const struct expected *blob = NULL;
     struct flo_digest digest;
@@ -464,18 +427,15 @@ static int read_named(struct reader *reader, const char *path, uint64_t bytes,
         return read_trust(reader, bytes, err);
     }
     if (number >= 0) {
-        return take_document(reader, (uint32_t)number, is_numbered, bytes,
-                             shown, err);
+        return take_document(reader, (uint32_t)number, is_numbered, bytes, shown, err);
     }
     if (reader->facts.release_count == 0) {
         return flo_fail(err, FLO_E_BUNDLE_ORDER,
-                        "the first entry is %s, expected is " DOCUMENT_NAME,
-                        shown);
+                        "the first entry is %s, expected is " DOCUMENT_NAME, shown);
     }
     if (strlen(path) == BLOB_NAME_BYTES &&
         strncmp(path, BLOB_PREFIX, sizeof BLOB_PREFIX - 1) == 0 &&
-        flo_hex_decode(path + sizeof BLOB_PREFIX - 1, digest.bytes,
-                       sizeof digest.bytes)) {
+        flo_hex_decode(path + sizeof BLOB_PREFIX - 1, digest.bytes, sizeof digest.bytes)) {
         rv = see(reader, &digest, bytes, shown, &blob, err);
     }
     if (blob == NULL) {
@@ -488,8 +448,8 @@ static int read_named(struct reader *reader, const char *path, uint64_t bytes,
     return rv < 0 ? rv : read_blob(reader, blob, err);
 }
 
-static int read_entry(struct reader *reader, struct archive_entry *entry,
-                      bool is_clean, struct flo_err *err)
+static int read_entry(struct reader *reader, struct archive_entry *entry, bool is_clean,
+                      struct flo_err *err)
 {
     const char *path = archive_entry_pathname(entry);
     char shown[NAME_SHOWN_BYTES] = "without a name";
@@ -502,14 +462,13 @@ static int read_entry(struct reader *reader, struct archive_entry *entry,
         return rv;
     }
     if (path == NULL || !is_harmless_path(path)) {
-        return flo_fail(err, FLO_E_BUNDLE_PATH,
-                        "entry \"%s\" has a path that is not allowed", shown);
+        return flo_fail(err, FLO_E_BUNDLE_PATH, "entry \"%s\" has a path that is not allowed",
+                        shown);
     }
     if (!is_clean) {
         return archive_fail(reader, err);
     }
-    return read_named(reader, path, (uint64_t)archive_entry_size(entry), shown,
-                      err);
+    return read_named(reader, path, (uint64_t)archive_entry_size(entry), shown, err);
 }
 
 static int read_entries(struct reader *reader, struct flo_err *err)
@@ -525,8 +484,7 @@ static int read_entries(struct reader *reader, struct flo_err *err)
         }
         reader->entries++;
         if (reader->entries > FLO_BUNDLE_ENTRIES_MAX) {
-            return flo_fail(err, FLO_E_BUNDLE_LIMIT,
-                            "the bundle has more than %d entries",
+            return flo_fail(err, FLO_E_BUNDLE_LIMIT, "the bundle has more than %d entries",
                             FLO_BUNDLE_ENTRIES_MAX);
         }
         int rv = read_entry(reader, entry, result == ARCHIVE_OK, err);
@@ -537,21 +495,18 @@ static int read_entries(struct reader *reader, struct flo_err *err)
 }
 
 /* By any release's way: what one brings is here for the others. */
-static bool came(const struct reader *reader,
-                 const struct flo_release_file *file)
+static bool came(const struct reader *reader, const struct flo_release_file *file)
 {
     for (size_t i = 0; i < reader->expected_count; i++) {
         const struct expected *row = &reader->expected[i];
-        if (!row->is_list && row->is_seen &&
-            flo_digest_equal(&row->file->digest, &file->digest)) {
+        if (!row->is_list && row->is_seen && flo_digest_equal(&row->file->digest, &file->digest)) {
             return true;
         }
     }
     return false;
 }
 
-static uint32_t count_lacking(const struct reader *reader,
-                              const struct flo_release *release,
+static uint32_t count_lacking(const struct reader *reader, const struct flo_release *release,
                               const struct flo_release_variant *variant)
 {
     uint32_t count = 0;
@@ -562,24 +517,21 @@ static uint32_t count_lacking(const struct reader *reader,
     return count;
 }
 
-static int tell_lacking(const struct reader *reader,
-                        const struct flo_release *release,
-                        const struct flo_release_file *file,
-                        struct flo_err *err)
+static int tell_lacking(const struct reader *reader, const struct flo_release *release,
+                        const struct flo_release_file *file, struct flo_err *err)
 {
     const struct flo_bundle_handlers *handlers = reader->handlers;
 
     if (handlers->on_lacking == NULL || reader->facts.blobs == 0) {
-        return flo_fail(err, FLO_E_BUNDLE_MISSING,
-                        "the bundle has no blob for %s of %s@%s", file->name,
-                        release->model, release->version);
+        return flo_fail(err, FLO_E_BUNDLE_MISSING, "the bundle has no blob for %s of %s@%s",
+                        file->name, release->model, release->version);
     }
     return handlers->on_lacking(handlers->context, release, file, err);
 }
 
 /* Every file of a variant came in at least one way. */
-static int check_release(const struct reader *reader,
-                         const struct flo_release *release, struct flo_err *err)
+static int check_release(const struct reader *reader, const struct flo_release *release,
+                         struct flo_err *err)
 {
     const struct flo_release_variant *nearest = &release->variants[0];
     int rv = 0;
@@ -591,8 +543,7 @@ static int check_release(const struct reader *reader,
         }
     }
     for (uint32_t i = 0; rv == 0 && i < nearest->file_count; i++) {
-        const struct flo_release_file *file =
-            &release->files[nearest->files[i]];
+        const struct flo_release_file *file = &release->files[nearest->files[i]];
         if (!came(reader, file)) {
             rv = tell_lacking(reader, release, file, err);
         }
@@ -609,8 +560,8 @@ static int check_whole(const struct reader *reader, struct flo_err *err)
         return flo_fail(err, FLO_E_BUNDLE_FORMAT, "the bundle is empty");
     }
     if (reader->stray[0] != '\0') {
-        return flo_fail(err, FLO_E_BUNDLE_PATH,
-                        "entry %s is not named by the release", reader->stray);
+        return flo_fail(err, FLO_E_BUNDLE_PATH, "entry %s is not named by the release",
+                        reader->stray);
     }
     for (uint32_t i = 0; rv == 0 && i < reader->facts.release_count; i++) {
         rv = check_release(reader, &reader->documents[i].verified.release, err);
@@ -630,8 +581,8 @@ static void close_documents(struct reader *reader)
 }
 
 int flo_bundle_read(const char *path, const struct flo_trust *trust,
-                    const struct flo_bundle_handlers *handlers,
-                    struct flo_bundle_facts *out, struct flo_err *err)
+                    const struct flo_bundle_handlers *handlers, struct flo_bundle_facts *out,
+                    struct flo_err *err)
 {
     struct reader *reader = calloc(1, sizeof *reader);
 
@@ -642,8 +593,7 @@ int flo_bundle_read(const char *path, const struct flo_trust *trust,
     reader->trust = trust;
     int rv = flo_bundle_input_open(path, &reader->input, err);
     if (rv == 0) {
-        reader->facts.compressed =
-            flo_bundle_input_is_compressed(reader->input);
+        reader->facts.compressed = flo_bundle_input_is_compressed(reader->input);
         rv = open_archive(reader, err);
     }
     if (rv == 0) {

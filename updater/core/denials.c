@@ -7,14 +7,13 @@
 
 #include "updater/core/eras.h"
 
-static struct flo_denial *find(struct flo_slots *slots,
-                               const struct flo_digest *release, uint8_t lane)
+static struct flo_denial *find(struct flo_slots *slots, const struct flo_digest *release,
+                               uint8_t lane)
 {
     assert(slots->denial_count <= FLO_DENIALS_MAX);
     for (uint32_t i = 0; i < slots->denial_count; i++) {
         struct flo_denial *denial = &slots->denials[i];
-        if (denial->lane == lane &&
-            flo_digest_equal(&denial->release, release)) {
+        if (denial->lane == lane && flo_digest_equal(&denial->release, release)) {
             return denial;
         }
     }
@@ -42,8 +41,7 @@ static unsigned weight(enum flo_denial_cause cause)
 
 /* At the same number, a permission stands over a denial: an order lifts denials
  * up to the number that it names. */
-static bool is_stronger(const struct flo_denial *said,
-                        const struct flo_denial *known)
+static bool is_stronger(const struct flo_denial *said, const struct flo_denial *known)
 {
     if (known->cause == FLO_DENIAL_FAULT || said->cause == FLO_DENIAL_FAULT) {
         return said->cause == FLO_DENIAL_FAULT;
@@ -54,8 +52,7 @@ static bool is_stronger(const struct flo_denial *said,
     if (known->cause == FLO_DENIAL_ALLOWED) {
         return false;
     }
-    return said->cause == FLO_DENIAL_ALLOWED ||
-           weight(said->cause) > weight(known->cause);
+    return said->cause == FLO_DENIAL_ALLOWED || weight(said->cause) > weight(known->cause);
 }
 
 static void merge(struct flo_denial *known, const struct flo_denial *said)
@@ -73,8 +70,7 @@ static void merge(struct flo_denial *known, const struct flo_denial *said)
     }
 }
 
-static bool is_in_slot(const struct flo_slots *slots,
-                       const struct flo_digest *release)
+static bool is_in_slot(const struct flo_slots *slots, const struct flo_digest *release)
 {
     return flo_digest_equal(release, &slots->current) ||
            flo_digest_equal(release, &slots->previous) ||
@@ -85,13 +81,11 @@ static bool is_in_slot(const struct flo_slots *slots,
 /* Which of two entries goes first?  First an allowed release that is in no
  * slot; then the release with the lowest number.  An unknown number counts as
  * the highest. */
-static bool goes_before(const struct flo_slots *slots,
-                        const struct flo_denial *a, const struct flo_denial *b)
+static bool goes_before(const struct flo_slots *slots, const struct flo_denial *a,
+                        const struct flo_denial *b)
 {
-    bool a_is_idle =
-        a->cause == FLO_DENIAL_ALLOWED && !is_in_slot(slots, &a->release);
-    bool b_is_idle =
-        b->cause == FLO_DENIAL_ALLOWED && !is_in_slot(slots, &b->release);
+    bool a_is_idle = a->cause == FLO_DENIAL_ALLOWED && !is_in_slot(slots, &a->release);
+    bool b_is_idle = b->cause == FLO_DENIAL_ALLOWED && !is_in_slot(slots, &b->release);
 
     if (a_is_idle != b_is_idle) {
         return a_is_idle;
@@ -102,13 +96,11 @@ static bool goes_before(const struct flo_slots *slots,
 /* Withdraw a permission that a person at the device gave, after the same order
  * as this denial.  When two statements are equal, the last one holds, not the
  * permission. */
-static void disallow(struct flo_slots *slots, const struct flo_digest *release,
-                     uint64_t statement)
+static void disallow(struct flo_slots *slots, const struct flo_digest *release, uint64_t statement)
 {
     struct flo_denial *known = find(slots, release, 0);
 
-    if (known != NULL && known->cause == FLO_DENIAL_ALLOWED &&
-        known->statement <= statement) {
+    if (known != NULL && known->cause == FLO_DENIAL_ALLOWED && known->statement <= statement) {
         flo_slots_denial_remove(slots, (uint32_t)(known - slots->denials));
     }
 }
@@ -119,8 +111,7 @@ void flo_slots_denial_remove(struct flo_slots *slots, uint32_t index)
 
     assert(index < slots->denial_count);
     slots->denial_count--;
-    memmove(&list[index], &list[index + 1],
-            (slots->denial_count - index) * sizeof(list[0]));
+    memmove(&list[index], &list[index + 1], (slots->denial_count - index) * sizeof(list[0]));
     memset(&list[slots->denial_count], 0, sizeof(list[0]));
 }
 
@@ -192,8 +183,7 @@ bool flo_slots_deny(struct flo_slots *slots, const struct flo_denial *said)
 }
 
 enum flo_denial_cause flo_slots_denial(const struct flo_slots *slots,
-                                       const struct flo_digest *release,
-                                       uint64_t number)
+                                       const struct flo_digest *release, uint64_t number)
 {
     bool is_listed = false;
 
@@ -211,15 +201,14 @@ enum flo_denial_cause flo_slots_denial(const struct flo_slots *slots,
             return denial->cause;
         }
     }
-    if (is_listed || number == 0 || number > slots->folded ||
-        is_in_slot(slots, release)) {
+    if (is_listed || number == 0 || number > slots->folded || is_in_slot(slots, release)) {
         return FLO_DENIAL_ALLOWED;
     }
     return FLO_DENIAL_ORDERED; /* the cause of folded ones is lost */
 }
 
-bool flo_slots_is_denied(const struct flo_slots *slots,
-                         const struct flo_digest *release, uint64_t number)
+bool flo_slots_is_denied(const struct flo_slots *slots, const struct flo_digest *release,
+                         uint64_t number)
 {
     return flo_slots_denial(slots, release, number) != FLO_DENIAL_ALLOWED;
 }
@@ -227,8 +216,7 @@ bool flo_slots_is_denied(const struct flo_slots *slots,
 /* ---- what the device says itself ---- */
 
 /* Number of a release, where a slot or the order in hand knows it. */
-static uint64_t number_of(const struct flo_slots *slots,
-                          const struct flo_denial_here *said)
+static uint64_t number_of(const struct flo_slots *slots, const struct flo_denial_here *said)
 {
     if (flo_digest_equal(&said->release, &slots->candidate)) {
         return slots->candidate_number;
@@ -236,20 +224,16 @@ static uint64_t number_of(const struct flo_slots *slots,
     if (flo_digest_equal(&said->release, &slots->current)) {
         return slots->current_number;
     }
-    return flo_digest_equal(&said->release, &slots->stated.target)
-               ? said->assigned
-               : 0;
+    return flo_digest_equal(&said->release, &slots->stated.target) ? said->assigned : 0;
 }
 
-bool flo_slots_deny_here(struct flo_slots *slots,
-                         const struct flo_device *device,
+bool flo_slots_deny_here(struct flo_slots *slots, const struct flo_device *device,
                          const struct flo_denial_here *said)
 {
     bool is_by_hand = said->order == 0;
     struct flo_denial denial = {.release = said->release,
                                 .number = number_of(slots, said),
-                                .statement =
-                                    is_by_hand ? device->top : said->order,
+                                .statement = is_by_hand ? device->top : said->order,
                                 .cause = said->cause};
 
     assert(said->cause != FLO_DENIAL_ALLOWED);
@@ -262,13 +246,11 @@ bool flo_slots_deny_here(struct flo_slots *slots,
     return flo_slots_deny(slots, &denial);
 }
 
-bool flo_slots_allow_here(struct flo_slots *slots,
-                          const struct flo_device *device,
+bool flo_slots_allow_here(struct flo_slots *slots, const struct flo_device *device,
                           const struct flo_digest *release)
 {
-    const struct flo_denial said = {.release = *release,
-                                    .statement = device->top,
-                                    .cause = FLO_DENIAL_ALLOWED};
+    const struct flo_denial said = {
+        .release = *release, .statement = device->top, .cause = FLO_DENIAL_ALLOWED};
 
     if (!flo_slots_is_denied(slots, release, 0)) {
         return false;

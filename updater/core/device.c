@@ -39,8 +39,7 @@ void flo_slots_begin_era(struct flo_slots *slots, uint32_t era)
 
 /* ---- trusted keys ---- */
 
-void flo_trust_facts(const struct flo_trust *trust, const char *device,
-                     struct flo_trust_facts *out)
+void flo_trust_facts(const struct flo_trust *trust, const char *device, struct flo_trust_facts *out)
 {
     struct flo_digest holder;
     struct flo_trust_key key;
@@ -52,8 +51,7 @@ void flo_trust_facts(const struct flo_trust *trust, const char *device,
     flo_trust_order_keys(trust, &out->order_keys);
     for (size_t i = 0; i < flo_trust_count(trust); i++) {
         flo_trust_key(trust, i, &key);
-        out->has_emergency =
-            out->has_emergency || (key.roles & FLO_ROLE_EMERGENCY) != 0;
+        out->has_emergency = out->has_emergency || (key.roles & FLO_ROLE_EMERGENCY) != 0;
     }
     if (device[0] != '\0') {
         flo_sha256(device, strlen(device), &holder);
@@ -76,14 +74,12 @@ static void hold(struct flo_device *device, const struct flo_trust_facts *facts)
     device->trust_document = facts->document;
     device->order_keys = facts->order_keys;
     memcpy(device->holder, facts->holder, sizeof(device->holder));
-    device->is_frozen_emergency =
-        device->is_frozen_emergency && facts->has_emergency;
+    device->is_frozen_emergency = device->is_frozen_emergency && facts->has_emergency;
 }
 
 /* Enrolled, for the first time or again: the list came from a controller that a
  * person chose. */
-static enum flo_trust_hold enrol(struct flo_device *device,
-                                 const struct flo_trust_facts *facts)
+static enum flo_trust_hold enrol(struct flo_device *device, const struct flo_trust_facts *facts)
 {
     bool is_other = !flo_digest_is_zero(&device->order_keys) &&
                     !flo_digest_equal(&device->order_keys, &facts->order_keys);
@@ -94,8 +90,7 @@ static enum flo_trust_hold enrol(struct flo_device *device,
     if (is_other) {
         device->epoch = 0;
         device->all_paused = false;
-        memset(device->pauses, 0,
-               sizeof(device->pauses)); /* others' rollouts */
+        memset(device->pauses, 0, sizeof(device->pauses)); /* others' rollouts */
         forget_orders(device);
     }
     hold(device, facts);
@@ -104,20 +99,17 @@ static enum flo_trust_hold enrol(struct flo_device *device,
 
 /* The unsigned list: only an enrolment, or a person at the device, changes it.
  */
-static enum flo_trust_hold take_list(struct flo_device *device,
-                                     const struct flo_trust_facts *facts)
+static enum flo_trust_hold take_list(struct flo_device *device, const struct flo_trust_facts *facts)
 {
     if (device->trust_number > 1) {
         return FLO_TRUST_BEHIND;
     }
-    return device->trust_number == 1 &&
-                   flo_digest_equal(&device->order_keys, &facts->order_keys)
+    return device->trust_number == 1 && flo_digest_equal(&device->order_keys, &facts->order_keys)
                ? FLO_TRUST_HELD
                : enrol(device, facts);
 }
 
-enum flo_trust_hold flo_device_trust(struct flo_device *device,
-                                     const struct flo_trust_facts *facts)
+enum flo_trust_hold flo_device_trust(struct flo_device *device, const struct flo_trust_facts *facts)
 {
     assert(facts->number > 0 && !flo_digest_is_zero(&facts->order_keys));
     if (memcmp(device->holder, facts->holder, sizeof(device->holder)) != 0) {
@@ -145,19 +137,16 @@ enum flo_trust_hold flo_device_trust(struct flo_device *device,
     return FLO_TRUST_TAKEN;
 }
 
-uint64_t flo_device_time(const struct flo_device *device, uint64_t wall_ms,
-                         uint64_t build_ms)
+uint64_t flo_device_time(const struct flo_device *device, uint64_t wall_ms, uint64_t build_ms)
 {
     uint64_t time_ms = wall_ms > build_ms ? wall_ms : build_ms;
 
-    return time_ms > device->trusted_time_ms ? time_ms
-                                             : device->trusted_time_ms;
+    return time_ms > device->trusted_time_ms ? time_ms : device->trusted_time_ms;
 }
 
 /* ---- rollouts as a whole ---- */
 
-struct flo_pause *flo_device_pause_find(const struct flo_device *device,
-                                        const char *rollout)
+struct flo_pause *flo_device_pause_find(const struct flo_device *device, const char *rollout)
 {
     for (size_t i = 0; i < FLO_PAUSES_MAX; i++) {
         if (strcmp(device->pauses[i].rollout, rollout) == 0) {
@@ -167,20 +156,18 @@ struct flo_pause *flo_device_pause_find(const struct flo_device *device,
     return NULL;
 }
 
-const struct flo_pause *flo_device_said(const struct flo_device *device,
-                                        const char *rollout)
+const struct flo_pause *flo_device_said(const struct flo_device *device, const char *rollout)
 {
     assert(strlen(rollout) <= FLO_NAME_MAX);
     return rollout[0] == '\0' ? NULL : flo_device_pause_find(device, rollout);
 }
 
-enum flo_rollout_said flo_device_rollout(const struct flo_device *device,
-                                         const char *rollout, uint64_t number)
+enum flo_rollout_said flo_device_rollout(const struct flo_device *device, const char *rollout,
+                                         uint64_t number)
 {
     const struct flo_pause *pause = flo_device_said(device, rollout);
 
-    if (pause != NULL && pause->said == FLO_ROLLOUT_ABORTED_BY_ORDER &&
-        pause->number <= number) {
+    if (pause != NULL && pause->said == FLO_ROLLOUT_ABORTED_BY_ORDER && pause->number <= number) {
         return FLO_ROLLOUT_RESUMED; /* the rollout was begun again after that */
     }
     if (pause != NULL && pause->said != FLO_ROLLOUT_RESUMED) {
@@ -203,17 +190,16 @@ static struct flo_pause *least(struct flo_device *device)
         if (pause->said == FLO_ROLLOUT_PAUSED_BY_ORDER) {
             continue;
         }
-        if (found == NULL ||
-            (pause->said != found->said ? pause->said == FLO_ROLLOUT_RESUMED
-                                        : pause->number < found->number)) {
+        if (found == NULL || (pause->said != found->said ? pause->said == FLO_ROLLOUT_RESUMED
+                                                         : pause->number < found->number)) {
             found = pause;
         }
     }
     return found;
 }
 
-void flo_device_pause_keep(struct flo_device *device, const char *rollout,
-                           uint64_t number, enum flo_rollout_said said)
+void flo_device_pause_keep(struct flo_device *device, const char *rollout, uint64_t number,
+                           enum flo_rollout_said said)
 {
     struct flo_pause *pause = flo_device_pause_find(device, rollout);
 
@@ -229,8 +215,7 @@ void flo_device_pause_keep(struct flo_device *device, const char *rollout,
         }
     }
     if (pause == NULL) {
-        device->all_paused =
-            device->all_paused || said == FLO_ROLLOUT_PAUSED_BY_ORDER;
+        device->all_paused = device->all_paused || said == FLO_ROLLOUT_PAUSED_BY_ORDER;
         return;
     }
     if (said == FLO_ROLLOUT_RESUMED) {

@@ -12,9 +12,8 @@ void flo_slots_begin_era(struct flo_slots *slots, uint32_t era);
 void flo_slots_denial_remove(struct flo_slots *slots, uint32_t index);
 
 /* NULL: the rollout is not listed. */
-struct flo_pause *flo_device_pause_find(const struct flo_device *device,
-                                        const char *rollout);
-void flo_device_pause_keep(struct flo_device *device, const char *rollout,
-                           uint64_t number, enum flo_rollout_said said);
+struct flo_pause *flo_device_pause_find(const struct flo_device *device, const char *rollout);
+void flo_device_pause_keep(struct flo_device *device, const char *rollout, uint64_t number,
+                           enum flo_rollout_said said);
 
 #endif

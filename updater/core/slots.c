@@ -24,12 +24,10 @@ struct flo_digest flo_slots_serving(const struct flo_slots *slots)
  * execution go with the candidate. */
 static void rotate(struct flo_slots *slots, enum flo_slot_turn turn)
 {
-    const struct flo_places releases = {&slots->current, &slots->previous,
-                                        &slots->candidate,
+    const struct flo_places releases = {&slots->current, &slots->previous, &slots->candidate,
                                         sizeof(slots->current)};
-    const struct flo_places numbers = {
-        &slots->current_number, &slots->previous_number,
-        &slots->candidate_number, sizeof(slots->current_number)};
+    const struct flo_places numbers = {&slots->current_number, &slots->previous_number,
+                                       &slots->candidate_number, sizeof(slots->current_number)};
 
     flo_slots_turn(turn, &releases);
     flo_slots_turn(turn, &numbers);
@@ -52,17 +50,14 @@ int flo_slots_stage(struct flo_slots *slots, const struct flo_digest *candidate,
 {
     assert(slots->phase <= FLO_SLOT_TRIAL);
     if (slots->phase == FLO_SLOT_TRIAL) {
-        return flo_fail(err, FLO_E_STATE,
-                        "%s: a candidate is on trial; commit or clear it first",
+        return flo_fail(err, FLO_E_STATE, "%s: a candidate is on trial; commit or clear it first",
                         slots->model);
     }
     if (flo_digest_is_zero(candidate)) {
-        return flo_fail(err, FLO_E_STATE, "%s: no release to stage",
-                        slots->model);
+        return flo_fail(err, FLO_E_STATE, "%s: no release to stage", slots->model);
     }
     if (flo_digest_equal(candidate, &slots->current)) {
-        return flo_fail(err, FLO_E_STATE, "%s: the release is current already",
-                        slots->model);
+        return flo_fail(err, FLO_E_STATE, "%s: the release is current already", slots->model);
     }
     flo_slots_clear_candidate(slots);
     slots->candidate = *candidate;
@@ -84,20 +79,17 @@ int flo_slots_stage(struct flo_slots *slots, const struct flo_digest *candidate,
     return 0;
 }
 
-int flo_slots_begin_trial(struct flo_slots *slots, uint32_t tries,
-                          struct flo_err *err)
+int flo_slots_begin_trial(struct flo_slots *slots, uint32_t tries, struct flo_err *err)
 {
-    assert(slots->phase == FLO_SLOT_IDLE ||
-           !flo_digest_is_zero(&slots->candidate));
+    assert(slots->phase == FLO_SLOT_IDLE || !flo_digest_is_zero(&slots->candidate));
     if (slots->phase != FLO_SLOT_STAGED) {
         return flo_fail(err, FLO_E_STATE, "%s: %s", slots->model,
-                        slots->phase == FLO_SLOT_TRIAL
-                            ? "the candidate is on trial already"
-                            : "no candidate is staged");
+                        slots->phase == FLO_SLOT_TRIAL ? "the candidate is on trial already"
+                                                       : "no candidate is staged");
     }
     if (tries == 0 || tries > UINT8_MAX) {
-        return flo_fail(err, FLO_E_STATE, "%s: %u tries, 1 to %u are possible",
-                        slots->model, tries, (unsigned)UINT8_MAX);
+        return flo_fail(err, FLO_E_STATE, "%s: %u tries, 1 to %u are possible", slots->model, tries,
+                        (unsigned)UINT8_MAX);
     }
     slots->phase = FLO_SLOT_TRIAL;
     slots->tries_left = (uint8_t)tries;
@@ -107,12 +99,11 @@ int flo_slots_begin_trial(struct flo_slots *slots, uint32_t tries,
 int flo_slots_count_try(struct flo_slots *slots, struct flo_err *err)
 {
     if (slots->phase != FLO_SLOT_TRIAL) {
-        return flo_fail(err, FLO_E_STATE, "%s: nothing is on trial",
-                        slots->model);
+        return flo_fail(err, FLO_E_STATE, "%s: nothing is on trial", slots->model);
     }
     if (slots->tries_left == 0) {
-        return flo_fail(err, FLO_E_SOAK_FAILED,
-                        "%s: the candidate has no start left", slots->model);
+        return flo_fail(err, FLO_E_SOAK_FAILED, "%s: the candidate has no start left",
+                        slots->model);
     }
     slots->tries_left--;
     return 0;
@@ -128,11 +119,9 @@ void flo_slots_return_try(struct flo_slots *slots)
 
 int flo_slots_commit(struct flo_slots *slots, struct flo_err *err)
 {
-    assert(slots->phase != FLO_SLOT_TRIAL ||
-           !flo_digest_is_zero(&slots->candidate));
+    assert(slots->phase != FLO_SLOT_TRIAL || !flo_digest_is_zero(&slots->candidate));
     if (slots->phase != FLO_SLOT_TRIAL) {
-        return flo_fail(err, FLO_E_STATE, "%s: nothing is on trial",
-                        slots->model);
+        return flo_fail(err, FLO_E_STATE, "%s: nothing is on trial", slots->model);
     }
     if (slots->candidate_floor > slots->floor_hard) {
         slots->floor_hard = slots->candidate_floor;
@@ -141,8 +130,7 @@ int flo_slots_commit(struct flo_slots *slots, struct flo_err *err)
     if (slots->current_number > slots->floor) {
         slots->floor = slots->current_number;
     }
-    if (slots->stated.number > 0 &&
-        flo_digest_equal(&slots->stated.target, &slots->current)) {
+    if (slots->stated.number > 0 && flo_digest_equal(&slots->stated.target, &slots->current)) {
         slots->stated.outcome = FLO_STATED_DONE;
     }
     return 0;
@@ -168,28 +156,24 @@ void flo_slots_remove(struct flo_slots *slots)
 int flo_slots_roll_back(struct flo_slots *slots, struct flo_err *err)
 {
     if (flo_digest_is_zero(&slots->previous)) {
-        return flo_fail(err, FLO_E_STATE,
-                        "%s: there is no previous release to go back to",
+        return flo_fail(err, FLO_E_STATE, "%s: there is no previous release to go back to",
                         slots->model);
     }
     rotate(slots, FLO_TURN_BACK);
     return 0;
 }
 
-static bool is_denied(const struct flo_slots *slots,
-                      const struct flo_digest *release)
+static bool is_denied(const struct flo_slots *slots, const struct flo_digest *release)
 {
-    return !flo_digest_is_zero(release) &&
-           flo_slots_is_denied(slots, release, 0);
+    return !flo_digest_is_zero(release) && flo_slots_is_denied(slots, release, 0);
 }
 
 /* A candidate that had all its starts failed here.  The same write says so: the
  * story of its execution may be lost. */
 static void end_of_starts(struct flo_slots *slots)
 {
-    const struct flo_denial said = {.release = slots->candidate,
-                                    .number = slots->candidate_number,
-                                    .cause = FLO_DENIAL_FAULT};
+    const struct flo_denial said = {
+        .release = slots->candidate, .number = slots->candidate_number, .cause = FLO_DENIAL_FAULT};
 
     (void)flo_slots_deny(slots, &said);
     flo_slots_clear_candidate(slots);
@@ -202,8 +186,8 @@ static void end_of_starts(struct flo_slots *slots)
 bool flo_slots_heal(struct flo_slots *slots)
 {
     bool is_changed = false;
-    bool is_refused = slots->stated.op == FLO_ORDER_ROLLBACK &&
-                      slots->stated.outcome == FLO_STATED_REFUSED;
+    bool is_refused =
+        slots->stated.op == FLO_ORDER_ROLLBACK && slots->stated.outcome == FLO_STATED_REFUSED;
 
     assert(slots->stated.outcome <= FLO_STATED_FAILED);
     if (slots->phase == FLO_SLOT_TRIAL && slots->tries_left == 0) {
@@ -221,15 +205,13 @@ bool flo_slots_heal(struct flo_slots *slots)
         slots->previous_number = 0;
         is_changed = true;
     }
-    if (is_denied(slots, &slots->current) &&
-        flo_slots_roll_back(slots, NULL) == 0) {
+    if (is_denied(slots, &slots->current) && flo_slots_roll_back(slots, NULL) == 0) {
         is_changed = true;
     }
     return is_changed;
 }
 
-static bool is_held(const struct flo_slots *slots,
-                    const struct flo_digest *release)
+static bool is_held(const struct flo_slots *slots, const struct flo_digest *release)
 {
     return flo_digest_equal(release, &slots->current) ||
            flo_digest_equal(release, &slots->previous) ||
@@ -238,16 +220,14 @@ static bool is_held(const struct flo_slots *slots,
 }
 
 /* Numbers follow the order in which releases were made, not their versions. */
-static int below(const struct flo_slots *slots, uint64_t number,
-                 struct flo_err *err)
+static int below(const struct flo_slots *slots, uint64_t number, struct flo_err *err)
 {
     bool is_hard = number < slots->floor_hard;
 
     flo_fail(err, FLO_E_TARGET_FLOOR,
              "%s: release number %llu is below the %s %llu: one that was made "
              "later %s",
-             slots->model, (unsigned long long)number,
-             is_hard ? "hard floor" : "floor",
+             slots->model, (unsigned long long)number, is_hard ? "hard floor" : "floor",
              (unsigned long long)(is_hard ? slots->floor_hard : slots->floor),
              is_hard ? "forbids it" : "ran here");
     return is_hard ? flo_err_fix(err, "make it again under a new version: "
@@ -255,12 +235,10 @@ static int below(const struct flo_slots *slots, uint64_t number,
                    : FLO_E_TARGET_FLOOR;
 }
 
-int flo_slots_admit(const struct flo_slots *slots,
-                    const struct flo_digest *release, uint64_t number,
-                    struct flo_err *err)
+int flo_slots_admit(const struct flo_slots *slots, const struct flo_digest *release,
+                    uint64_t number, struct flo_err *err)
 {
-    bool is_named = slots->stated.below_floor &&
-                    flo_digest_equal(release, &slots->stated.target);
+    bool is_named = slots->stated.below_floor && flo_digest_equal(release, &slots->stated.target);
 
     assert(!flo_digest_is_zero(release));
     if (is_held(slots, release)) {
@@ -270,20 +248,18 @@ int flo_slots_admit(const struct flo_slots *slots,
         return below(slots, number, err);
     }
     if (slots->current_number > 0 && number == slots->current_number) {
-        return flo_fail(err, FLO_E_META_EQUIVOCATION,
-                        "%s: the current release has number %llu too",
+        return flo_fail(err, FLO_E_META_EQUIVOCATION, "%s: the current release has number %llu too",
                         slots->model, (unsigned long long)number);
     }
     if (number < slots->floor && !is_named) {
         return below(slots, number, err);
     }
     if (slots->floor > 0 && number > slots->floor + FLO_VERSION_JUMP_MAX) {
-        return flo_fail(
-            err, FLO_E_META_VERSION_JUMP,
-            "%s: release number %llu, at most %llu after %llu", slots->model,
-            (unsigned long long)number,
-            (unsigned long long)(slots->floor + FLO_VERSION_JUMP_MAX),
-            (unsigned long long)slots->floor);
+        return flo_fail(err, FLO_E_META_VERSION_JUMP,
+                        "%s: release number %llu, at most %llu after %llu", slots->model,
+                        (unsigned long long)number,
+                        (unsigned long long)(slots->floor + FLO_VERSION_JUMP_MAX),
+                        (unsigned long long)slots->floor);
     }
     return 0;
 }
@@ -303,9 +279,8 @@ static const char *because(enum flo_denial_cause cause)
     }
 }
 
-int flo_slots_permit(const struct flo_slots *slots,
-                     const struct flo_digest *release, uint64_t number,
-                     struct flo_err *err)
+int flo_slots_permit(const struct flo_slots *slots, const struct flo_digest *release,
+                     uint64_t number, struct flo_err *err)
 {
     enum flo_denial_cause cause = flo_slots_denial(slots, release, number);
 
@@ -315,8 +290,7 @@ int flo_slots_permit(const struct flo_slots *slots,
     return number > 0 ? flo_slots_admit(slots, release, number, err) : 0;
 }
 
-void flo_slots_raise_floor(struct flo_slots *slots,
-                           const struct flo_trust *trust)
+void flo_slots_raise_floor(struct flo_slots *slots, const struct flo_trust *trust)
 {
     uint64_t floor = trust == NULL ? 0 : flo_trust_floor(trust, slots->model);
 
@@ -325,8 +299,7 @@ void flo_slots_raise_floor(struct flo_slots *slots,
     }
 }
 
-bool flo_slots_is_forgotten(const struct flo_slots *slots,
-                            const struct flo_trust *trust)
+bool flo_slots_is_forgotten(const struct flo_slots *slots, const struct flo_trust *trust)
 {
     return trust != NULL && !flo_digest_is_zero(&slots->previous) &&
            (flo_trust_is_release_revoked(trust, &slots->previous) ||

@@ -15,8 +15,8 @@
 struct held {
     uint64_t number;
     const struct flo_digest *body; /* NULL: no order has that number */
-    bool is_same;   /* the order says the same, as far as is kept */
-    bool is_folded; /* which order has the number is not known any more */
+    bool is_same;                  /* the order says the same, as far as is kept */
+    bool is_folded;                /* which order has the number is not known any more */
 };
 
 static enum flo_rollout_said said_by(const struct flo_order *order)
@@ -31,8 +31,8 @@ static enum flo_rollout_said said_by(const struct flo_order *order)
     }
 }
 
-static void held_of_model(const struct flo_device *device,
-                          const struct flo_slots *slots, struct held *held)
+static void held_of_model(const struct flo_device *device, const struct flo_slots *slots,
+                          struct held *held)
 {
     if (slots->era == device->era && slots->stated.number > 0) {
         held->number = slots->stated.number;
@@ -43,11 +43,10 @@ static void held_of_model(const struct flo_device *device,
     }
 }
 
-static void held_of_rollout(const struct flo_device *device,
-                            const struct flo_order *order, struct held *held)
+static void held_of_rollout(const struct flo_device *device, const struct flo_order *order,
+                            struct held *held)
 {
-    const struct flo_pause *pause =
-        flo_device_pause_find(device, order->rollout);
+    const struct flo_pause *pause = flo_device_pause_find(device, order->rollout);
 
     assert(order->rollout[0] != '\0');
     held->number = pause == NULL ? device->pauses_folded : pause->number;
@@ -55,8 +54,7 @@ static void held_of_rollout(const struct flo_device *device,
     held->is_same = pause != NULL && pause->said == said_by(order);
 }
 
-static void held_of_emergency(const struct flo_device *device,
-                              const struct flo_slots *slots,
+static void held_of_emergency(const struct flo_device *device, const struct flo_slots *slots,
                               const struct flo_order *order, struct held *held)
 {
     if (flo_order_fact(order->op)->subject == FLO_ORDER_SUBJECT_FREEZE) {
@@ -69,8 +67,7 @@ static void held_of_emergency(const struct flo_device *device,
     }
 }
 
-static struct held held_of(const struct flo_device *device,
-                           const struct flo_slots *slots,
+static struct held held_of(const struct flo_device *device, const struct flo_slots *slots,
                            const struct flo_order *order)
 {
     struct held held = {.number = 0};
@@ -106,18 +103,15 @@ static struct held held_of(const struct flo_device *device,
     return held;
 }
 
-int flo_statement_look(const struct flo_device *device,
-                       const struct flo_slots *slots,
-                       const struct flo_order *order,
-                       const struct flo_digest *body, enum flo_standing *out,
-                       uint64_t *by, struct flo_err *err)
+int flo_statement_look(const struct flo_device *device, const struct flo_slots *slots,
+                       const struct flo_order *order, const struct flo_digest *body,
+                       enum flo_standing *out, uint64_t *by, struct flo_err *err)
 {
     struct held held = held_of(device, slots, order);
 
     assert(order->op < FLO_ORDER_COUNT);
     if (order->epoch < device->epoch) {
-        return flo_fail(err, FLO_E_CMD_EPOCH,
-                        "order %s: epoch %u is older than %u", order->id,
+        return flo_fail(err, FLO_E_CMD_EPOCH, "order %s: epoch %u is older than %u", order->id,
                         order->epoch, device->epoch);
     }
     *by = 0;
@@ -126,12 +120,9 @@ int flo_statement_look(const struct flo_device *device,
         return 0; /* an era begins with it */
     }
     /* Numbers of an emergency key are times: the clock is their bound. */
-    if (!order->is_emergency &&
-        order->seq > device->top + FLO_NUMBER_JUMP_MAX) {
-        return flo_fail(err, FLO_E_CMD_FORMAT,
-                        "order %s: number %llu, the highest taken is %llu",
-                        order->id, (unsigned long long)order->seq,
-                        (unsigned long long)device->top);
+    if (!order->is_emergency && order->seq > device->top + FLO_NUMBER_JUMP_MAX) {
+        return flo_fail(err, FLO_E_CMD_FORMAT, "order %s: number %llu, the highest taken is %llu",
+                        order->id, (unsigned long long)order->seq, (unsigned long long)device->top);
     }
     if (order->seq > held.number) {
         return 0;
@@ -141,8 +132,7 @@ int flo_statement_look(const struct flo_device *device,
         *out = FLO_STATEMENT_SUPERSEDED;
         return 0;
     }
-    if (held.is_same ||
-        (held.body != NULL && flo_digest_equal(held.body, body))) {
+    if (held.is_same || (held.body != NULL && flo_digest_equal(held.body, body))) {
         *out = FLO_STATEMENT_AGAIN;
         return 0;
     }
@@ -161,9 +151,8 @@ static bool deny_from(struct flo_slots *slots, const struct flo_order *order)
         struct flo_denial said = {.release = order->from[i],
                                   .number = order->from_numbers[i],
                                   .statement = order->seq,
-                                  .cause = order->op == FLO_ORDER_ALLOW
-                                               ? FLO_DENIAL_ALLOWED
-                                               : FLO_DENIAL_ORDERED,
+                                  .cause = order->op == FLO_ORDER_ALLOW ? FLO_DENIAL_ALLOWED
+                                                                        : FLO_DENIAL_ORDERED,
                                   .lane = order->is_emergency};
         is_folded = flo_slots_deny(slots, &said) || is_folded;
     }
@@ -172,9 +161,8 @@ static bool deny_from(struct flo_slots *slots, const struct flo_order *order)
 
 static bool keep_denials(struct flo_slots *slots, const struct flo_order *order)
 {
-    struct flo_denial lifted = {.release = order->release,
-                                .number = order->number,
-                                .statement = order->lift};
+    struct flo_denial lifted = {
+        .release = order->release, .number = order->number, .statement = order->lift};
 
     if (order->op == FLO_ORDER_ROLLBACK || order->op == FLO_ORDER_ALLOW) {
         return deny_from(slots, order);
@@ -210,20 +198,17 @@ static void state(struct flo_slots *slots, const struct flo_order *order,
     snprintf(stated->order, sizeof(stated->order), "%s", order->id);
 }
 
-static bool keep_about_device(struct flo_device *device,
-                              const struct flo_order *order,
+static bool keep_about_device(struct flo_device *device, const struct flo_order *order,
                               const struct flo_digest *body)
 {
     switch (flo_order_fact(order->op)->subject) {
     case FLO_ORDER_SUBJECT_ROLLOUT:
-        flo_device_pause_keep(device, order->rollout, order->seq,
-                              said_by(order));
+        flo_device_pause_keep(device, order->rollout, order->seq, said_by(order));
         return true;
     case FLO_ORDER_SUBJECT_FREEZE:
         *(order->is_emergency ? &device->freeze_emergency : &device->freeze) =
             (struct flo_subject){order->seq, *body};
-        *(order->is_emergency ? &device->is_frozen_emergency
-                              : &device->is_frozen) =
+        *(order->is_emergency ? &device->is_frozen_emergency : &device->is_frozen) =
             order->op == FLO_ORDER_FREEZE;
         return true;
     case FLO_ORDER_SUBJECT_CONFIG:
@@ -264,20 +249,16 @@ static bool keep_head(struct flo_device *device, const struct flo_order *order)
     return device->epoch != before.epoch || device->top != before.top;
 }
 
-struct flo_kept flo_statement_keep(struct flo_device *device,
-                                   struct flo_slots *slots,
-                                   const struct flo_order *order,
-                                   const struct flo_digest *body)
+struct flo_kept flo_statement_keep(struct flo_device *device, struct flo_slots *slots,
+                                   const struct flo_order *order, const struct flo_digest *body)
 {
     struct flo_kept kept = {.device = false};
     enum flo_standing standing;
     uint64_t by;
-    bool is_about_model =
-        flo_order_fact(order->op)->subject == FLO_ORDER_SUBJECT_MODEL;
+    bool is_about_model = flo_order_fact(order->op)->subject == FLO_ORDER_SUBJECT_MODEL;
     bool begins_era = order->epoch > device->epoch;
 
-    if (flo_statement_look(device, slots, order, body, &standing, &by, NULL) <
-            0 ||
+    if (flo_statement_look(device, slots, order, body, &standing, &by, NULL) < 0 ||
         standing == FLO_STATEMENT_AGAIN) {
         return kept;
     }

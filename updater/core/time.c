@@ -28,8 +28,7 @@ uint64_t flo_time_limit(const struct flo_time_sources *sources)
     return sources->peer_until_ms != 0 ? sources->peer_until_ms : UINT64_MAX;
 }
 
-bool flo_time_claim(uint64_t *trusted_ms, uint64_t *claimed_ms, uint64_t at_ms,
-                    uint64_t limit_ms)
+bool flo_time_claim(uint64_t *trusted_ms, uint64_t *claimed_ms, uint64_t at_ms, uint64_t limit_ms)
 {
     uint64_t second = at_ms;
     bool is_new = false;
@@ -49,20 +48,17 @@ bool flo_time_claim(uint64_t *trusted_ms, uint64_t *claimed_ms, uint64_t at_ms,
     return is_new;
 }
 
-int flo_epoch_admit(uint32_t stored, uint32_t trusted, uint32_t epoch,
-                    struct flo_err *err)
+int flo_epoch_admit(uint32_t stored, uint32_t trusted, uint32_t epoch, struct flo_err *err)
 {
     uint32_t held = stored != 0 ? stored : trusted;
 
     if (epoch < held) {
-        return flo_fail(err, FLO_E_CMD_EPOCH, "epoch %u is older than %u",
-                        epoch, held);
+        return flo_fail(err, FLO_E_CMD_EPOCH, "epoch %u is older than %u", epoch, held);
     }
     if (epoch == held || (epoch == trusted && epoch - held == 1)) {
         return 0;
     }
-    flo_fail(err, FLO_E_CMD_EPOCH,
-             "epoch %u, held is %u, and the trusted keys say %u", epoch, held,
+    flo_fail(err, FLO_E_CMD_EPOCH, "epoch %u, held is %u, and the trusted keys say %u", epoch, held,
              trusted);
     return flo_err_fix(err, "look who signs orders: epochs move by one, with "
                             "the list of trusted keys");

@@ -8,17 +8,15 @@
 
 #include <flotilla/errors/patch.h>
 
-typedef int delta_apply_fn(const struct flo_delta_job *job,
-                           uint64_t patch_bytes, struct delta_sink *sink,
-                           struct flo_err *err);
+typedef int delta_apply_fn(const struct flo_delta_job *job, uint64_t patch_bytes,
+                           struct delta_sink *sink, struct flo_err *err);
 
-static int apply_raw(const struct flo_delta_job *job, uint64_t patch_bytes,
-                     struct delta_sink *sink, struct flo_err *err)
+static int apply_raw(const struct flo_delta_job *job, uint64_t patch_bytes, struct delta_sink *sink,
+                     struct flo_err *err)
 {
     if (patch_bytes != job->new_bytes) {
         return flo_fail(err,
-                        patch_bytes < job->new_bytes ? FLO_E_PATCH_TRUNCATED
-                                                     : FLO_E_PATCH_LIMIT,
+                        patch_bytes < job->new_bytes ? FLO_E_PATCH_TRUNCATED : FLO_E_PATCH_LIMIT,
                         "the file has %" PRIu64 " bytes, expected are "
                         "%" PRIu64,
                         patch_bytes, job->new_bytes);
@@ -29,8 +27,7 @@ static int apply_raw(const struct flo_delta_job *job, uint64_t patch_bytes,
     }
     for (uint64_t offset = 0; offset < patch_bytes;) {
         uint64_t left = patch_bytes - offset;
-        size_t bytes =
-            left < DELTA_PIECE_BYTES ? (size_t)left : DELTA_PIECE_BYTES;
+        size_t bytes = left < DELTA_PIECE_BYTES ? (size_t)left : DELTA_PIECE_BYTES;
         int rv = flo_fd_pread_all(job->patch_fd, piece, bytes, offset, err);
         if (rv == 0) {
             rv = flo_delta_sink_write(sink, piece, bytes, err);
@@ -77,12 +74,11 @@ static int check_base(const struct flo_delta_job *job, struct flo_err *err)
     }
     flo_digest_text(job->base_digest, expected);
     flo_digest_text(&digest, found);
-    return flo_fail(err, FLO_E_PATCH_BASE_CORRUPT,
-                    "the base should be %s and is %s", expected, found);
+    return flo_fail(err, FLO_E_PATCH_BASE_CORRUPT, "the base should be %s and is %s", expected,
+                    found);
 }
 
-static int check_result(const struct flo_delta_job *job,
-                        const struct delta_sink *sink,
+static int check_result(const struct flo_delta_job *job, const struct delta_sink *sink,
                         const struct flo_digest *digest, struct flo_err *err)
 {
     const struct flo_digest *wanted = job->new_digest != NULL ? job->new_digest
@@ -102,13 +98,11 @@ static int check_result(const struct flo_delta_job *job,
     }
     flo_digest_text(wanted, expected);
     flo_digest_text(digest, found);
-    return flo_fail(err, FLO_E_TARGET_HASH, "the result is %s, expected is %s",
-                    found, expected);
+    return flo_fail(err, FLO_E_TARGET_HASH, "the result is %s, expected is %s", found, expected);
 }
 
-static int apply_checked(const struct flo_delta_job *job,
-                         struct delta_sink *sink, struct flo_digest *out,
-                         struct flo_err *err)
+static int apply_checked(const struct flo_delta_job *job, struct delta_sink *sink,
+                         struct flo_digest *out, struct flo_err *err)
 {
     uint64_t patch_bytes = 0;
     struct flo_digest digest;
@@ -131,17 +125,15 @@ static int apply_checked(const struct flo_delta_job *job,
     return rv;
 }
 
-int flo_delta_apply(const struct flo_delta_job *job, struct flo_digest *digest,
-                    struct flo_err *err)
+int flo_delta_apply(const struct flo_delta_job *job, struct flo_digest *digest, struct flo_err *err)
 {
     struct flo_delta_job filled = *job;
     struct delta_sink sink = {.job = &filled};
 
     if (!flo_delta_codec_is_built(job->codec)) {
         return flo_fail(err, FLO_E_NOT_BUILT, "codec %s is not built yet",
-                        job->codec < FLO_CODEC_COUNT
-                            ? flo_codec_word(job->codec)
-                            : "of an unknown number");
+                        job->codec < FLO_CODEC_COUNT ? flo_codec_word(job->codec)
+                                                     : "of an unknown number");
     }
     if (filled.memory_bytes_max == 0) {
         filled.memory_bytes_max = FLO_DELTA_MEMORY_BYTES_MAX;

@@ -43,8 +43,8 @@ struct apply {
 
 /* At least one byte of old at `offset` (inside the file) through `data`.  Reads
  * ahead little after a jump and doubles while reading goes straight on. */
-static int old_window(struct apply *apply, uint64_t offset,
-                      const uint8_t **data, size_t *bytes, struct flo_err *err)
+static int old_window(struct apply *apply, uint64_t offset, const uint8_t **data, size_t *bytes,
+                      struct flo_err *err)
 {
     uint64_t window_end = apply->window_offset + apply->window_bytes;
 
@@ -56,8 +56,8 @@ static int old_window(struct apply *apply, uint64_t offset,
         uint64_t left = apply->old_bytes - offset;
         apply->window_offset = offset;
         apply->window_bytes = left < next ? (size_t)left : next;
-        int rv = flo_fd_pread_all(apply->job->base_fd, apply->window,
-                                  apply->window_bytes, offset, err);
+        int rv =
+            flo_fd_pread_all(apply->job->base_fd, apply->window, apply->window_bytes, offset, err);
         if (rv < 0) {
             apply->window_bytes = 0;
             return flo_wrap(err, rv, "base");
@@ -74,13 +74,10 @@ static int out_flush(struct apply *apply, struct flo_err *err)
     size_t bytes = apply->out_bytes;
 
     apply->out_bytes = 0;
-    return bytes == 0
-               ? 0
-               : flo_delta_sink_write(apply->sink, apply->out, bytes, err);
+    return bytes == 0 ? 0 : flo_delta_sink_write(apply->sink, apply->out, bytes, err);
 }
 
-static int out_room(struct apply *apply, uint64_t wanted, size_t *room,
-                    struct flo_err *err)
+static int out_room(struct apply *apply, uint64_t wanted, size_t *room, struct flo_err *err)
 {
     if (apply->out_bytes == sizeof apply->out) {
         int rv = out_flush(apply, err);
@@ -94,8 +91,7 @@ static int out_room(struct apply *apply, uint64_t wanted, size_t *room,
 }
 
 /* new = old + diff, byte by byte. */
-static int add_old(struct apply *apply, uint64_t old_offset, uint64_t bytes,
-                   struct flo_err *err)
+static int add_old(struct apply *apply, uint64_t old_offset, uint64_t bytes, struct flo_err *err)
 {
     while (bytes > 0) {
         size_t room = 0;
@@ -130,8 +126,7 @@ static int insert(struct apply *apply, uint64_t bytes, struct flo_err *err)
         size_t room = 0;
         int rv = out_room(apply, bytes, &room, err);
         if (rv == 0) {
-            rv = flo_bsdiff40_part_read(
-                &apply->extra, apply->out + apply->out_bytes, room, err);
+            rv = flo_bsdiff40_part_read(&apply->extra, apply->out + apply->out_bytes, room, err);
         }
         if (rv < 0) {
             return rv;
@@ -150,14 +145,12 @@ struct triple {
     int64_t seek;
 };
 
-static int triple_check(const struct apply *apply, const struct triple *triple,
-                        uint64_t new_left, uint64_t old_offset,
-                        struct flo_err *err)
+static int triple_check(const struct apply *apply, const struct triple *triple, uint64_t new_left,
+                        uint64_t old_offset, struct flo_err *err)
 {
     if (triple->add < 0 || triple->insert < 0) {
         return flo_fail(err, FLO_E_PATCH_BOUNDS,
-                        "a length in the patch is negative (add %" PRId64
-                        ", insert %" PRId64 ")",
+                        "a length in the patch is negative (add %" PRId64 ", insert %" PRId64 ")",
                         triple->add, triple->insert);
     }
     if ((uint64_t)triple->add > new_left ||
@@ -169,23 +162,21 @@ static int triple_check(const struct apply *apply, const struct triple *triple,
     }
     if ((uint64_t)triple->add > apply->old_bytes - old_offset) {
         return flo_fail(err, FLO_E_PATCH_BOUNDS,
-                        "the patch reads %" PRId64 " bytes at %" PRIu64
-                        " of a base of %" PRIu64,
+                        "the patch reads %" PRId64 " bytes at %" PRIu64 " of a base of %" PRIu64,
                         triple->add, old_offset, apply->old_bytes);
     }
     return 0;
 }
 
-static int seek_old(const struct apply *apply, uint64_t *old_offset,
-                    int64_t seek, struct flo_err *err)
+static int seek_old(const struct apply *apply, uint64_t *old_offset, int64_t seek,
+                    struct flo_err *err)
 {
     int64_t target;
 
-    if (__builtin_add_overflow((int64_t)*old_offset, seek, &target) ||
-        target < 0 || (uint64_t)target > apply->old_bytes) {
+    if (__builtin_add_overflow((int64_t)*old_offset, seek, &target) || target < 0 ||
+        (uint64_t)target > apply->old_bytes) {
         return flo_fail(err, FLO_E_PATCH_BOUNDS,
-                        "the patch seeks by %" PRId64 " from %" PRIu64
-                        " of a base of %" PRIu64,
+                        "the patch seeks by %" PRId64 " from %" PRIu64 " of a base of %" PRIu64,
                         seek, *old_offset, apply->old_bytes);
     }
     *old_offset = (uint64_t)target;
@@ -200,10 +191,8 @@ static int run_triples(struct apply *apply, struct flo_err *err)
 
     while (left > 0) {
         uint8_t data[24];
-        int rv =
-            flo_bsdiff40_part_read(&apply->control, data, sizeof data, err);
-        struct triple triple = {flo_bsdiff40_get(data),
-                                flo_bsdiff40_get(data + 8),
+        int rv = flo_bsdiff40_part_read(&apply->control, data, sizeof data, err);
+        struct triple triple = {flo_bsdiff40_get(data), flo_bsdiff40_get(data + 8),
                                 flo_bsdiff40_get(data + 16)};
         if (rv == 0) {
             rv = triple_check(apply, &triple, left, old_offset, err);
@@ -223,8 +212,7 @@ static int run_triples(struct apply *apply, struct flo_err *err)
         idle = progress == 0 ? idle + 1 : 0;
         if (idle > IDLE_TRIPLES_MAX) {
             return flo_fail(err, FLO_E_PATCH_BOUNDS,
-                            "%u triples of the patch in a row write nothing",
-                            idle);
+                            "%u triples of the patch in a row write nothing", idle);
         }
         rv = seek_old(apply, &old_offset, triple.seek, err);
         if (rv < 0) {
@@ -249,12 +237,11 @@ static int start_parts(struct apply *apply, struct flo_err *err)
         return flo_fail(err, FLO_E_PATCH_LIMIT,
                         "the patch needs %" PRIu64 " bytes of memory, allowed "
                         "are %" PRIu64,
-                        small + sizeof *apply,
-                        apply->memory.bytes_max + sizeof *apply);
+                        small + sizeof *apply, apply->memory.bytes_max + sizeof *apply);
     }
     for (size_t i = 0; i < FLO_COUNT(parts); i++) {
-        int rv = flo_bsdiff40_part_start(parts[i], &apply->memory,
-                                         fast > apply->memory.bytes_max, err);
+        int rv =
+            flo_bsdiff40_part_start(parts[i], &apply->memory, fast > apply->memory.bytes_max, err);
         if (rv < 0) {
             return rv;
         }
@@ -262,19 +249,16 @@ static int start_parts(struct apply *apply, struct flo_err *err)
     return 0;
 }
 
-static int run(struct apply *apply, const struct bsdiff40_head *head,
-               struct flo_err *err)
+static int run(struct apply *apply, const struct bsdiff40_head *head, struct flo_err *err)
 {
     uint64_t offset = BSDIFF40_HEAD_BYTES;
     int fd = apply->job->patch_fd;
 
-    flo_bsdiff40_part_place(&apply->control, "control", fd, offset,
-                            head->control_bytes);
+    flo_bsdiff40_part_place(&apply->control, "control", fd, offset, head->control_bytes);
     offset += head->control_bytes;
     flo_bsdiff40_part_place(&apply->diff, "diff", fd, offset, head->diff_bytes);
     offset += head->diff_bytes;
-    flo_bsdiff40_part_place(&apply->extra, "extra", fd, offset,
-                            head->extra_bytes);
+    flo_bsdiff40_part_place(&apply->extra, "extra", fd, offset, head->extra_bytes);
     int rv = start_parts(apply, err);
     if (rv == 0) {
         rv = run_triples(apply, err);
@@ -288,13 +272,11 @@ static int run(struct apply *apply, const struct bsdiff40_head *head,
     return rv < 0 ? rv : flo_bsdiff40_part_finish(&apply->extra, err);
 }
 
-int flo_delta_bsdiff40_apply(const struct flo_delta_job *job,
-                             uint64_t patch_bytes, struct delta_sink *sink,
-                             struct flo_err *err)
+int flo_delta_bsdiff40_apply(const struct flo_delta_job *job, uint64_t patch_bytes,
+                             struct delta_sink *sink, struct flo_err *err)
 {
     uint8_t data[BSDIFF40_HEAD_BYTES];
-    size_t bytes =
-        patch_bytes < sizeof data ? (size_t)patch_bytes : sizeof data;
+    size_t bytes = patch_bytes < sizeof data ? (size_t)patch_bytes : sizeof data;
     struct bsdiff40_head head;
     uint64_t old_bytes = 0;
     int rv = flo_fd_pread_all(job->patch_fd, data, bytes, 0, err);

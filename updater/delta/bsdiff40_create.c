@@ -63,9 +63,8 @@ static void packer_close(struct packer *packer)
 }
 
 /* BZ_RUN takes all of data; BZ_FINISH writes the rest. */
-static int packer_run(struct create *create, struct packer *packer,
-                      const void *data, size_t bytes, int action,
-                      struct flo_err *err)
+static int packer_run(struct create *create, struct packer *packer, const void *data, size_t bytes,
+                      int action, struct flo_err *err)
 {
     char *in;
     int result;
@@ -77,8 +76,7 @@ static int packer_run(struct create *create, struct packer *packer,
         packer->stream.next_out = create->coded;
         packer->stream.avail_out = sizeof create->coded;
         result = BZ2_bzCompress(&packer->stream, action);
-        flo_buf_add(&packer->out, create->coded,
-                    sizeof create->coded - packer->stream.avail_out);
+        flo_buf_add(&packer->out, create->coded, sizeof create->coded - packer->stream.avail_out);
         if (result < 0 || packer->out.failed) {
             return flo_fail(err, FLO_E_MEMORY, "no memory to compress");
         }
@@ -86,8 +84,8 @@ static int packer_run(struct create *create, struct packer *packer,
     return 0;
 }
 
-static int pack(struct create *create, struct packer *packer, const void *data,
-                uint64_t bytes, struct flo_err *err)
+static int pack(struct create *create, struct packer *packer, const void *data, uint64_t bytes,
+                struct flo_err *err)
 {
     const uint8_t *p = data;
 
@@ -103,17 +101,15 @@ static int pack(struct create *create, struct packer *packer, const void *data,
     return 0;
 }
 
-static int pack_difference(struct create *create, const uint8_t *new,
-                           const uint8_t *old, uint64_t bytes,
-                           struct flo_err *err)
+static int pack_difference(struct create *create, const uint8_t *new, const uint8_t *old,
+                           uint64_t bytes, struct flo_err *err)
 {
     while (bytes > 0) {
         size_t count = bytes < PIECE_BYTES ? (size_t)bytes : PIECE_BYTES;
         for (size_t i = 0; i < count; i++) {
             create->piece[i] = (uint8_t)(new[i] - old[i]);
         }
-        int rv = packer_run(create, &create->diff, create->piece, count, BZ_RUN,
-                            err);
+        int rv = packer_run(create, &create->diff, create->piece, count, BZ_RUN, err);
         if (rv < 0) {
             return rv;
         }
@@ -132,20 +128,17 @@ struct alignment {
     uint64_t old_offset;
 };
 
-static bool agrees(const struct delta_input *input,
-                   const struct alignment *alignment, uint64_t new_offset)
+static bool agrees(const struct delta_input *input, const struct alignment *alignment,
+                   uint64_t new_offset)
 {
-    uint64_t old_offset =
-        alignment->old_offset + (new_offset - alignment->new_offset);
+    uint64_t old_offset = alignment->old_offset + (new_offset - alignment->new_offset);
 
-    return old_offset < input->old_bytes &&
-           input->old[old_offset] == input->new[new_offset];
+    return old_offset < input->old_bytes && input->old[old_offset] == input->new[new_offset];
 }
 
 /* Bytes from new_offset on that agree without a gap, up to `max`. */
-static uint64_t sure_run(const struct delta_input *input,
-                         const struct alignment *alignment, uint64_t new_offset,
-                         uint64_t max)
+static uint64_t sure_run(const struct delta_input *input, const struct alignment *alignment,
+                         uint64_t new_offset, uint64_t max)
 {
     uint64_t left = input->new_bytes - new_offset;
     uint64_t run = 0;
@@ -159,8 +152,8 @@ static uint64_t sure_run(const struct delta_input *input,
 
 /* Look from `scan` on for a better alignment than `now`; false at the end of
  * the new file.  *run: how far the found one matches exactly. */
-static bool find_next(const struct create *create, const struct alignment *now,
-                      uint64_t scan, struct alignment *next, uint64_t *run)
+static bool find_next(const struct create *create, const struct alignment *now, uint64_t scan,
+                      struct alignment *next, uint64_t *run)
 {
     const struct delta_input *input = create->input;
     uint64_t counted = scan; /* bytes of [scan, counted) that agree: score */
@@ -176,8 +169,8 @@ static bool find_next(const struct create *create, const struct alignment *now,
             continue;
         }
         uint64_t where = 0;
-        uint64_t length = flo_match_longest(create->index, input->new + scan,
-                                            input->new_bytes - scan, &where);
+        uint64_t length =
+            flo_match_longest(create->index, input->new + scan, input->new_bytes - scan, &where);
         for (; counted < scan + length; counted++) {
             score += agrees(input, now, counted);
         }
@@ -207,18 +200,16 @@ static bool find_next(const struct create *create, const struct alignment *now,
 
 /* How far to follow `now` forward, at most to `limit` of new: where twice the
  * agreeing bytes less the length is greatest. */
-static uint64_t reach_forward(const struct delta_input *input,
-                              const struct alignment *now, uint64_t limit)
+static uint64_t reach_forward(const struct delta_input *input, const struct alignment *now,
+                              uint64_t limit)
 {
     int64_t balance = 0;
     int64_t best = 0;
     uint64_t reach = 0;
 
-    for (uint64_t i = 0;
-         now->new_offset + i < limit && now->old_offset + i < input->old_bytes;
+    for (uint64_t i = 0; now->new_offset + i < limit && now->old_offset + i < input->old_bytes;
          i++) {
-        bool same =
-            input->old[now->old_offset + i] == input->new[now->new_offset + i];
+        bool same = input->old[now->old_offset + i] == input->new[now->new_offset + i];
         balance += same ? 1 : -1;
         if (balance > best) {
             best = balance;
@@ -228,17 +219,15 @@ static uint64_t reach_forward(const struct delta_input *input,
     return reach;
 }
 
-static uint64_t reach_backward(const struct delta_input *input,
-                               const struct alignment *next, uint64_t limit)
+static uint64_t reach_backward(const struct delta_input *input, const struct alignment *next,
+                               uint64_t limit)
 {
     int64_t balance = 0;
     int64_t best = 0;
     uint64_t reach = 0;
 
-    for (uint64_t i = 1; next->new_offset - limit >= i && next->old_offset >= i;
-         i++) {
-        bool same = input->old[next->old_offset - i] ==
-                    input->new[next->new_offset - i];
+    for (uint64_t i = 1; next->new_offset - limit >= i && next->old_offset >= i; i++) {
+        bool same = input->old[next->old_offset - i] == input->new[next->new_offset - i];
         balance += same ? 1 : -1;
         if (balance > best) {
             best = balance;
@@ -250,10 +239,8 @@ static uint64_t reach_backward(const struct delta_input *input,
 
 /* Both want `overlap` bytes: the place to cut, counted from its beginning,
  * where the left one agrees before and the right one after it most. */
-static uint64_t cut_overlap(const struct delta_input *input,
-                            const struct alignment *now,
-                            const struct alignment *next, uint64_t begin,
-                            uint64_t overlap)
+static uint64_t cut_overlap(const struct delta_input *input, const struct alignment *now,
+                            const struct alignment *next, uint64_t begin, uint64_t overlap)
 {
     int64_t balance = 0;
     int64_t best = 0;
@@ -277,9 +264,8 @@ static uint64_t cut_overlap(const struct delta_input *input,
 
 /* Write the stretch from `now` to `next`, which moves back to where its own
  * begins. */
-static int write_stretch(struct create *create, const struct alignment *now,
-                         struct alignment *next, bool is_last,
-                         struct flo_err *err)
+static int write_stretch(struct create *create, const struct alignment *now, struct alignment *next,
+                         bool is_last, struct flo_err *err)
 {
     const struct delta_input *input = create->input;
     uint64_t add = reach_forward(input, now, next->new_offset);
@@ -288,8 +274,7 @@ static int write_stretch(struct create *create, const struct alignment *now,
     uint64_t back_begin = next->new_offset - back;
 
     if (add_end > back_begin) {
-        uint64_t cut =
-            cut_overlap(input, now, next, back_begin, add_end - back_begin);
+        uint64_t cut = cut_overlap(input, now, next, back_begin, add_end - back_begin);
         add = back_begin + cut - now->new_offset;
         back = next->new_offset - back_begin - cut;
         add_end = now->new_offset + add;
@@ -306,8 +291,8 @@ static int write_stretch(struct create *create, const struct alignment *now,
     flo_bsdiff40_put(triple + 16, (int64_t)(next->old_offset - old_end));
     int rv = pack(create, &create->control, triple, sizeof triple, err);
     if (rv == 0) {
-        rv = pack_difference(create, input->new + now->new_offset,
-                             input->old + now->old_offset, add, err);
+        rv = pack_difference(create, input->new + now->new_offset, input->old + now->old_offset,
+                             add, err);
     }
     if (rv == 0) {
         rv = pack(create, &create->extra, input->new + add_end, insert, err);
@@ -337,8 +322,7 @@ static int write_all(struct create *create, struct flo_err *err)
 
 static int write_patch(struct create *create, int fd, struct flo_err *err)
 {
-    struct packer *packers[] = {&create->control, &create->diff,
-                                &create->extra};
+    struct packer *packers[] = {&create->control, &create->diff, &create->extra};
     uint8_t head[BSDIFF40_HEAD_BYTES] = "BSDIFF40";
 
     for (size_t i = 0; i < FLO_COUNT(packers); i++) {
@@ -352,8 +336,7 @@ static int write_patch(struct create *create, int fd, struct flo_err *err)
     flo_bsdiff40_put(head + 24, (int64_t)create->input->new_bytes);
     int rv = flo_fd_write_all(fd, head, sizeof head, err);
     for (size_t i = 0; rv == 0 && i < FLO_COUNT(packers); i++) {
-        rv = flo_fd_write_all(fd, packers[i]->out.data, packers[i]->out.bytes,
-                              err);
+        rv = flo_fd_write_all(fd, packers[i]->out.data, packers[i]->out.bytes, err);
     }
     return rv < 0 ? flo_wrap(err, rv, "patch") : 0;
 }
@@ -370,8 +353,8 @@ static int create_run(struct create *create, int fd, struct flo_err *err)
         rv = packer_open(&create->extra, err);
     }
     if (rv == 0) {
-        rv = flo_match_index_open(input->old, input->old_bytes,
-                                  MATCH_NARROW_BYTES_MAX, &create->index, err);
+        rv = flo_match_index_open(input->old, input->old_bytes, MATCH_NARROW_BYTES_MAX,
+                                  &create->index, err);
     }
     if (rv == 0) {
         rv = write_all(create, err);
@@ -379,8 +362,7 @@ static int create_run(struct create *create, int fd, struct flo_err *err)
     return rv < 0 ? rv : write_patch(create, fd, err);
 }
 
-int flo_delta_bsdiff40_create(const struct delta_input *input, int fd,
-                              struct flo_err *err)
+int flo_delta_bsdiff40_create(const struct delta_input *input, int fd, struct flo_err *err)
 {
     struct create *create = calloc(1, sizeof *create);
 

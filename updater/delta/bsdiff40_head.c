@@ -32,20 +32,17 @@ void flo_bsdiff40_put(uint8_t *p, int64_t value)
     flo_put_u64(p, value < 0 ? (0 - word) | SIGN_BIT : word);
 }
 
-int flo_bsdiff40_head_read(const uint8_t *data, size_t bytes,
-                           uint64_t patch_bytes, struct bsdiff40_head *out,
-                           struct flo_err *err)
+int flo_bsdiff40_head_read(const uint8_t *data, size_t bytes, uint64_t patch_bytes,
+                           struct bsdiff40_head *out, struct flo_err *err)
 {
     size_t magic_bytes = bytes < 8 ? bytes : 8;
 
     if (memcmp(data, "BSDIFF40", magic_bytes) != 0) {
-        return flo_fail(err, FLO_E_PATCH_FORMAT,
-                        "the patch does not begin with BSDIFF40");
+        return flo_fail(err, FLO_E_PATCH_FORMAT, "the patch does not begin with BSDIFF40");
     }
     if (bytes < BSDIFF40_HEAD_BYTES) {
-        return flo_fail(err, FLO_E_PATCH_TRUNCATED,
-                        "the patch has %zu bytes, its head needs %d", bytes,
-                        BSDIFF40_HEAD_BYTES);
+        return flo_fail(err, FLO_E_PATCH_TRUNCATED, "the patch has %zu bytes, its head needs %d",
+                        bytes, BSDIFF40_HEAD_BYTES);
     }
     int64_t control = flo_bsdiff40_get(data + 8);
     int64_t diff = flo_bsdiff40_get(data + 16);
@@ -59,8 +56,7 @@ int flo_bsdiff40_head_read(const uint8_t *data, size_t bytes,
     uint64_t used;
     if (!flo_add_u64((uint64_t)control, (uint64_t)diff, &used) ||
         !flo_add_u64(used, BSDIFF40_HEAD_BYTES, &used)) {
-        return flo_fail(err, FLO_E_PATCH_BOUNDS,
-                        "the sizes in the patch's head overflow");
+        return flo_fail(err, FLO_E_PATCH_BOUNDS, "the sizes in the patch's head overflow");
     }
     if (used > patch_bytes) {
         return flo_fail(err, FLO_E_PATCH_TRUNCATED,

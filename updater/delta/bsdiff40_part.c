@@ -45,8 +45,7 @@ uint64_t flo_bsdiff40_part_memory_bytes(const struct part *part, bool small)
     uint64_t level = 9;
 
     if (part->end - part->offset >= sizeof head &&
-        pread(part->fd, head, sizeof head, (off_t)part->offset) ==
-            (ssize_t)sizeof head &&
+        pread(part->fd, head, sizeof head, (off_t)part->offset) == (ssize_t)sizeof head &&
         head[3] >= '1' && head[3] <= '9') {
         level = (uint64_t)(head[3] - '0');
     }
@@ -55,8 +54,8 @@ uint64_t flo_bsdiff40_part_memory_bytes(const struct part *part, bool small)
 
 /* ---- decoding a part ---- */
 
-void flo_bsdiff40_part_place(struct part *part, const char *name, int fd,
-                             uint64_t offset, uint64_t bytes)
+void flo_bsdiff40_part_place(struct part *part, const char *name, int fd, uint64_t offset,
+                             uint64_t bytes)
 {
     part->name = name;
     part->fd = fd;
@@ -64,8 +63,8 @@ void flo_bsdiff40_part_place(struct part *part, const char *name, int fd,
     part->end = offset + bytes;
 }
 
-int flo_bsdiff40_part_start(struct part *part, struct part_memory *memory,
-                            bool small, struct flo_err *err)
+int flo_bsdiff40_part_start(struct part *part, struct part_memory *memory, bool small,
+                            struct flo_err *err)
 {
     part->stream.bzalloc = part_alloc;
     part->stream.bzfree = part_free;
@@ -83,8 +82,8 @@ static int part_fill(struct part *part, struct flo_err *err)
     size_t bytes = left < PART_INPUT_BYTES ? (size_t)left : PART_INPUT_BYTES;
 
     if (bytes == 0) {
-        return flo_fail(err, FLO_E_PATCH_TRUNCATED,
-                        "the patch's %s part ends too early", part->name);
+        return flo_fail(err, FLO_E_PATCH_TRUNCATED, "the patch's %s part ends too early",
+                        part->name);
     }
     int rv = flo_fd_pread_all(part->fd, part->input, bytes, part->offset, err);
     if (rv < 0) {
@@ -97,8 +96,7 @@ static int part_fill(struct part *part, struct flo_err *err)
 }
 
 /* Decode up to `bytes`; *got is less only at the end of the stream. */
-static int part_decode(struct part *part, void *out, size_t bytes, size_t *got,
-                       struct flo_err *err)
+static int part_decode(struct part *part, void *out, size_t bytes, size_t *got, struct flo_err *err)
 {
     part->stream.next_out = out;
     part->stream.avail_out = (unsigned)bytes;
@@ -114,27 +112,23 @@ static int part_decode(struct part *part, void *out, size_t bytes, size_t *got,
             part->is_ended = true;
         } else if (result == BZ_MEM_ERROR) {
             const struct part_memory *memory = part->stream.opaque;
-            return memory->is_short
-                       ? flo_fail(err, FLO_E_MEMORY,
-                                  "no memory to decode the patch")
-                       : flo_fail(err, FLO_E_PATCH_LIMIT,
-                                  "the patch's %s part needs more memory than "
-                                  "allowed",
-                                  part->name);
+            return memory->is_short ? flo_fail(err, FLO_E_MEMORY, "no memory to decode the patch")
+                                    : flo_fail(err, FLO_E_PATCH_LIMIT,
+                                               "the patch's %s part needs more memory than "
+                                               "allowed",
+                                               part->name);
         } else if (result != BZ_OK) {
             return flo_fail(err, FLO_E_PATCH_STREAM,
                             "the patch's %s part is damaged near byte "
                             "%" PRIu64 " (bzip2 %d)",
-                            part->name, part->offset - part->stream.avail_in,
-                            result);
+                            part->name, part->offset - part->stream.avail_in, result);
         }
     }
     *got = bytes - part->stream.avail_out;
     return 0;
 }
 
-int flo_bsdiff40_part_read(struct part *part, void *out, size_t bytes,
-                           struct flo_err *err)
+int flo_bsdiff40_part_read(struct part *part, void *out, size_t bytes, struct flo_err *err)
 {
     size_t got = 0;
     int rv = part_decode(part, out, bytes, &got, err);

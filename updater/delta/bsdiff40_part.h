@@ -27,22 +27,20 @@ struct part {
     char input[PART_INPUT_BYTES];
 };
 
-void flo_bsdiff40_part_place(struct part *part, const char *name, int fd,
-                             uint64_t offset, uint64_t bytes);
+void flo_bsdiff40_part_place(struct part *part, const char *name, int fd, uint64_t offset,
+                             uint64_t bytes);
 /* Memory that a decoder of this part will take, by the level in its head
  * "BZh1". */
 uint64_t flo_bsdiff40_part_memory_bytes(const struct part *part, bool small);
 /* FLO_E_MEMORY. */
-FLO_MUST_USE int flo_bsdiff40_part_start(struct part *part,
-                                         struct part_memory *memory, bool small,
+FLO_MUST_USE int flo_bsdiff40_part_start(struct part *part, struct part_memory *memory, bool small,
                                          struct flo_err *err);
 /* Exactly `bytes`.  FLO_E_PATCH_BOUNDS when the stream holds fewer,
  * FLO_E_PATCH_TRUNCATED, _STREAM, _LIMIT. */
-FLO_MUST_USE int flo_bsdiff40_part_read(struct part *part, void *out,
-                                        size_t bytes, struct flo_err *err);
+FLO_MUST_USE int flo_bsdiff40_part_read(struct part *part, void *out, size_t bytes,
+                                        struct flo_err *err);
 /* All is used: the stream holds no further byte, and none follows it. */
-FLO_MUST_USE int flo_bsdiff40_part_finish(struct part *part,
-                                          struct flo_err *err);
+FLO_MUST_USE int flo_bsdiff40_part_finish(struct part *part, struct flo_err *err);
 void flo_bsdiff40_part_close(struct part *part);
 
 #endif

@@ -16,11 +16,9 @@
 
 #define SUFFIX_ARRAY_BYTES_MAX (256ull << 20) /* size of the old file */
 
-typedef int delta_create_fn(const struct delta_input *input, int fd,
-                            struct flo_err *err);
+typedef int delta_create_fn(const struct delta_input *input, int fd, struct flo_err *err);
 
-static int create_raw(const struct delta_input *input, int fd,
-                      struct flo_err *err)
+static int create_raw(const struct delta_input *input, int fd, struct flo_err *err)
 {
     int rv = flo_fd_write_all(fd, input->new, (size_t)input->new_bytes, err);
 
@@ -39,8 +37,8 @@ static const struct {
 };
 
 /* An empty file maps to a pointer to nothing. */
-static int map_file(int fd, const char *name, const uint8_t **data,
-                    uint64_t *bytes, struct flo_err *err)
+static int map_file(int fd, const char *name, const uint8_t **data, uint64_t *bytes,
+                    struct flo_err *err)
 {
     static const uint8_t nothing;
     int rv = flo_delta_file_bytes(fd, name, bytes, err);
@@ -93,9 +91,8 @@ static bool choose(const char *word, struct choice *out, struct flo_err *err)
         return true;
     }
     if (!flo_codec_parse(word, &codec)) {
-        (void)flo_fail(
-            err, FLO_E_USAGE,
-            "no codec \"%s\": auto full delta raw zstd bsdiff40 tensor1", word);
+        (void)flo_fail(err, FLO_E_USAGE,
+                       "no codec \"%s\": auto full delta raw zstd bsdiff40 tensor1", word);
         return false;
     }
     if (codecs[codec].create == NULL) {
@@ -125,8 +122,8 @@ static bool are_both_weights(const struct delta_input *input)
            is_weights(input->new_ranges, input->new_bytes);
 }
 
-static int measure(enum flo_codec codec, const struct delta_input *input,
-                   uint64_t *bytes, int *scratch, struct flo_err *err)
+static int measure(enum flo_codec codec, const struct delta_input *input, uint64_t *bytes,
+                   int *scratch, struct flo_err *err)
 {
     int fd = flo_delta_scratch_open(err);
 
@@ -165,8 +162,7 @@ static int copy_file(int from, int to, uint64_t bytes, struct flo_err *err)
 
 /* The smallest stays in *scratch. */
 static int measure_one(enum flo_codec codec, const struct delta_input *input,
-                       struct flo_delta_made *out, int *scratch,
-                       struct flo_err *err)
+                       struct flo_delta_made *out, int *scratch, struct flo_err *err)
 {
     uint64_t bytes = 0;
     int fd = -1;
@@ -193,11 +189,10 @@ static int measure_one(enum flo_codec codec, const struct delta_input *input,
  * decode, which comes first in the list.  bsdiff40 makes what the typed delta
  * refuses (an index too long), if its suffix array fits into memory. */
 static int measure_some(const struct delta_input *input, struct choice choice,
-                        struct flo_delta_made *out, int *scratch,
-                        struct flo_err *err)
+                        struct flo_delta_made *out, int *scratch, struct flo_err *err)
 {
-    static const enum flo_codec order[] = {
-        FLO_CODEC_RAW, FLO_CODEC_ZSTD, FLO_CODEC_TENSOR1, FLO_CODEC_BSDIFF40};
+    static const enum flo_codec order[] = {FLO_CODEC_RAW, FLO_CODEC_ZSTD, FLO_CODEC_TENSOR1,
+                                           FLO_CODEC_BSDIFF40};
     int rv = 0;
 
     for (size_t i = 0; rv == 0 && i < FLO_COUNT(order); i++) {
@@ -217,8 +212,7 @@ static int measure_some(const struct delta_input *input, struct choice choice,
 /* The typed delta of two models comes first: where it saves a third of the
  * file, nothing without a base is smaller, and nothing else is measured. */
 static int measure_all(const struct delta_input *input, struct choice choice,
-                       struct flo_delta_made *out, int *scratch,
-                       struct flo_err *err)
+                       struct flo_delta_made *out, int *scratch, struct flo_err *err)
 {
     bool are_weights = choice.is_delta && are_both_weights(input);
 
@@ -240,8 +234,7 @@ static int measure_all(const struct delta_input *input, struct choice choice,
 
 /* The heads of both files are read once. */
 static int measure_ranges(struct delta_input *input, struct choice choice,
-                          struct flo_delta_made *out, int *scratch,
-                          struct flo_err *err)
+                          struct flo_delta_made *out, int *scratch, struct flo_err *err)
 {
     struct tensor_ranges old = {0};
     struct tensor_ranges fresh = {0};
@@ -249,9 +242,7 @@ static int measure_ranges(struct delta_input *input, struct choice choice,
 
     if (choice.wanted[FLO_CODEC_TENSOR1]) {
         rv = flo_tensor_ranges_open(input->old, input->old_bytes, &old, err);
-        rv = rv < 0 ? rv
-                    : flo_tensor_ranges_open(input->new, input->new_bytes,
-                                             &fresh, err);
+        rv = rv < 0 ? rv : flo_tensor_ranges_open(input->new, input->new_bytes, &fresh, err);
         input->old_ranges = &old;
         input->new_ranges = &fresh;
     }
@@ -283,9 +274,8 @@ static void take_digests(struct delta_input *input)
     }
 }
 
-static int create_mapped(struct delta_input *input, struct choice choice,
-                         int patch_fd, struct flo_delta_made *out,
-                         struct flo_err *err)
+static int create_mapped(struct delta_input *input, struct choice choice, int patch_fd,
+                         struct flo_delta_made *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int scratch = -1;
     uint64_t begin_us = flo_now_us();
@@ -305,8 +295,8 @@ static int create_mapped(struct delta_input *input, struct choice choice,
 }
 
 int flo_delta_create(const char *word, int old_fd, int new_fd, int patch_fd,
-                     const struct flo_delta_making *making,
-                     struct flo_delta_made *out, struct flo_err *err)
+                     const struct flo_delta_making *making, struct flo_delta_made *out,
+                     struct flo_err *err)
 {
     struct delta_input input = {.making = making};
     struct flo_delta_made made = {0};

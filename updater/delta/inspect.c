@@ -7,8 +7,7 @@
 
 #include <flotilla/errors/patch.h>
 
-static void inspect_bsdiff40(const struct bsdiff40_head *head,
-                             struct flo_delta_facts *out)
+static void inspect_bsdiff40(const struct bsdiff40_head *head, struct flo_delta_facts *out)
 {
     out->codec = FLO_CODEC_BSDIFF40;
     out->new_bytes = head->new_bytes;
@@ -18,20 +17,17 @@ static void inspect_bsdiff40(const struct bsdiff40_head *head,
     out->memory_bytes = FLO_DELTA_MEMORY_BYTES_MAX;
 }
 
-static void inspect_zstd(const struct zstd_head *head,
-                         struct flo_delta_facts *out)
+static void inspect_zstd(const struct zstd_head *head, struct flo_delta_facts *out)
 {
     out->codec = FLO_CODEC_ZSTD;
     out->new_bytes = head->content_bytes;
     out->memory_bytes = flo_zstd_memory_bytes(head);
-    while (out->window_log < 63 &&
-           (UINT64_C(1) << out->window_log) < head->window_bytes) {
+    while (out->window_log < 63 && (UINT64_C(1) << out->window_log) < head->window_bytes) {
         out->window_log++;
     }
 }
 
-static void inspect_tensor1(const struct tensor_head *head,
-                            struct flo_delta_facts *out)
+static void inspect_tensor1(const struct tensor_head *head, struct flo_delta_facts *out)
 {
     out->codec = FLO_CODEC_TENSOR1;
     out->new_bytes = head->new_bytes;
@@ -40,8 +36,7 @@ static void inspect_tensor1(const struct tensor_head *head,
     out->index_bytes = head->packed_bytes;
 }
 
-int flo_delta_inspect(int patch_fd, struct flo_delta_facts *out,
-                      struct flo_err *err)
+int flo_delta_inspect(int patch_fd, struct flo_delta_facts *out, struct flo_err *err)
 {
     static const uint8_t zstd_magic[] = {0x28, 0xb5, 0x2f, 0xfd};
     struct flo_delta_facts facts = {.codec = FLO_CODEC_RAW};
@@ -51,16 +46,14 @@ int flo_delta_inspect(int patch_fd, struct flo_delta_facts *out,
     if (rv < 0) {
         return rv;
     }
-    size_t bytes = facts.patch_bytes < sizeof data ? (size_t)facts.patch_bytes
-                                                   : sizeof data;
+    size_t bytes = facts.patch_bytes < sizeof data ? (size_t)facts.patch_bytes : sizeof data;
     rv = flo_fd_pread_all(patch_fd, data, bytes, 0, err);
     if (rv < 0) {
         return flo_wrap(err, rv, "patch");
     }
     if ((bytes < 8 && memcmp(data, "BSDIFF40", bytes) == 0) ||
         (bytes < 4 && memcmp(data, zstd_magic, bytes) == 0)) {
-        return flo_fail(err, FLO_E_PATCH_TRUNCATED,
-                        "the patch ends after %zu bytes", bytes);
+        return flo_fail(err, FLO_E_PATCH_TRUNCATED, "the patch ends after %zu bytes", bytes);
     }
     if (bytes >= 8 && memcmp(data, "BSDIFF40", 8) == 0) {
         struct bsdiff40_head head;

@@ -19,8 +19,8 @@ struct delta_sink {
     struct flo_digest named; /* new file, by the patch's own head */
     bool has_named;
 };
-FLO_MUST_USE int flo_delta_sink_write(struct delta_sink *sink, const void *data,
-                                      size_t bytes, struct flo_err *err);
+FLO_MUST_USE int flo_delta_sink_write(struct delta_sink *sink, const void *data, size_t bytes,
+                                      struct flo_err *err);
 
 /* Length of a regular file; `name` is for the error. */
 FLO_MUST_USE int flo_delta_file_bytes(int fd, const char *name, uint64_t *bytes,
@@ -28,19 +28,13 @@ FLO_MUST_USE int flo_delta_file_bytes(int fd, const char *name, uint64_t *bytes,
 
 /* Decode a whole patch into the sink.  Each refuses a patch that says another
  * size than job->new_bytes before it allocates anything. */
-FLO_MUST_USE int flo_delta_zstd_apply(const struct flo_delta_job *job,
-                                      uint64_t patch_bytes,
-                                      struct delta_sink *sink,
-                                      struct flo_err *err);
-FLO_MUST_USE int flo_delta_bsdiff40_apply(const struct flo_delta_job *job,
-                                          uint64_t patch_bytes,
-                                          struct delta_sink *sink,
-                                          struct flo_err *err);
+FLO_MUST_USE int flo_delta_zstd_apply(const struct flo_delta_job *job, uint64_t patch_bytes,
+                                      struct delta_sink *sink, struct flo_err *err);
+FLO_MUST_USE int flo_delta_bsdiff40_apply(const struct flo_delta_job *job, uint64_t patch_bytes,
+                                          struct delta_sink *sink, struct flo_err *err);
 
-FLO_MUST_USE int flo_delta_tensor1_apply(const struct flo_delta_job *job,
-                                         uint64_t patch_bytes,
-                                         struct delta_sink *sink,
-                                         struct flo_err *err);
+FLO_MUST_USE int flo_delta_tensor1_apply(const struct flo_delta_job *job, uint64_t patch_bytes,
+                                         struct delta_sink *sink, struct flo_err *err);
 
 /* A nameless file, gone with its descriptor. */
 FLO_MUST_USE int flo_delta_scratch_open(struct flo_err *err);
@@ -60,10 +54,10 @@ struct delta_input {
 };
 FLO_MUST_USE int flo_delta_zstd_create(const struct delta_input *input, int fd,
                                        struct flo_err *err);
-FLO_MUST_USE int flo_delta_bsdiff40_create(const struct delta_input *input,
-                                           int fd, struct flo_err *err);
-FLO_MUST_USE int flo_delta_tensor1_create(const struct delta_input *input,
-                                          int fd, struct flo_err *err);
+FLO_MUST_USE int flo_delta_bsdiff40_create(const struct delta_input *input, int fd,
+                                           struct flo_err *err);
+FLO_MUST_USE int flo_delta_tensor1_create(const struct delta_input *input, int fd,
+                                          struct flo_err *err);
 
 /* ---- BSDIFF40's head ---- */
 
@@ -76,10 +70,8 @@ struct bsdiff40_head {
     uint64_t new_bytes;
 };
 /* Sizes are checked against each other and patch_bytes. */
-FLO_MUST_USE int flo_bsdiff40_head_read(const uint8_t *data, size_t bytes,
-                                        uint64_t patch_bytes,
-                                        struct bsdiff40_head *out,
-                                        struct flo_err *err);
+FLO_MUST_USE int flo_bsdiff40_head_read(const uint8_t *data, size_t bytes, uint64_t patch_bytes,
+                                        struct bsdiff40_head *out, struct flo_err *err);
 /* 8 bytes little-endian, sign and magnitude; -0 reads as 0. */
 int64_t flo_bsdiff40_get(const uint8_t *p);
 void flo_bsdiff40_put(uint8_t *p, int64_t value);
@@ -92,8 +84,8 @@ struct zstd_head {
     uint64_t window_bytes;
 };
 /* Read a frame head; FLO_E_PATCH_FORMAT, FLO_E_PATCH_TRUNCATED. */
-FLO_MUST_USE int flo_zstd_head_read(const uint8_t *data, size_t bytes,
-                                    struct zstd_head *out, struct flo_err *err);
+FLO_MUST_USE int flo_zstd_head_read(const uint8_t *data, size_t bytes, struct zstd_head *out,
+                                    struct flo_err *err);
 /* Private memory that decoding with this window takes. */
 uint64_t flo_zstd_memory_bytes(const struct zstd_head *head);
 #define ZSTD_HEAD_BYTES_MAX 18

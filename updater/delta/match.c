@@ -25,8 +25,7 @@ struct match_index {
 
 static uint64_t suffix_at(const struct match_index *index, uint64_t i)
 {
-    return index->narrow != NULL ? (uint64_t)index->narrow[i]
-                                 : (uint64_t)index->wide[i];
+    return index->narrow != NULL ? (uint64_t)index->narrow[i] : (uint64_t)index->wide[i];
 }
 
 /* The first bytes as a number; a text that is too short counts as followed by
@@ -47,8 +46,7 @@ static void fill_starts(struct match_index *index)
     uint64_t sum = 0;
 
     for (uint64_t i = 0; i < index->bytes; i++) {
-        index->starts[key_of(index->old + i, index->bytes - i,
-                             index->key_bytes)]++;
+        index->starts[key_of(index->old + i, index->bytes - i, index->key_bytes)]++;
     }
     for (uint32_t key = 0; key <= keys; key++) {
         uint64_t count = index->starts[key];
@@ -66,17 +64,16 @@ static bool sort_suffixes(struct match_index *index, uint64_t narrow_bytes_max)
     if (index->bytes <= narrow_bytes_max) {
         index->narrow = malloc(bytes * sizeof *index->narrow + 1);
         return index->narrow != NULL &&
-               (index->bytes == 0 || divsufsort(index->old, index->narrow,
-                                                (saidx_t)index->bytes) == 0);
+               (index->bytes == 0 ||
+                divsufsort(index->old, index->narrow, (saidx_t)index->bytes) == 0);
     }
     index->wide = malloc(bytes * sizeof *index->wide);
     return index->wide != NULL &&
            divsufsort64(index->old, index->wide, (saidx64_t)index->bytes) == 0;
 }
 
-int flo_match_index_open(const uint8_t *old, uint64_t bytes,
-                         uint64_t narrow_bytes_max, struct match_index **out,
-                         struct flo_err *err)
+int flo_match_index_open(const uint8_t *old, uint64_t bytes, uint64_t narrow_bytes_max,
+                         struct match_index **out, struct flo_err *err)
 {
     struct match_index *index = calloc(1, sizeof *index);
 
@@ -87,11 +84,9 @@ int flo_match_index_open(const uint8_t *old, uint64_t bytes,
         size_t keys = (size_t)1 << (8 * index->key_bytes);
         index->starts = calloc(keys + 1, sizeof *index->starts);
     }
-    if (index == NULL || index->starts == NULL ||
-        !sort_suffixes(index, narrow_bytes_max)) {
+    if (index == NULL || index->starts == NULL || !sort_suffixes(index, narrow_bytes_max)) {
         flo_match_index_close(index);
-        return flo_fail(err, FLO_E_MEMORY,
-                        "no memory to index an old file of %llu bytes",
+        return flo_fail(err, FLO_E_MEMORY, "no memory to index an old file of %llu bytes",
                         (unsigned long long)bytes);
     }
     fill_starts(index);
@@ -110,8 +105,7 @@ void flo_match_index_close(struct match_index *index)
 }
 
 /* How far two texts agree, from `skip` bytes that are known to. */
-static uint64_t agree(const uint8_t *a, const uint8_t *b, uint64_t bytes,
-                      uint64_t skip)
+static uint64_t agree(const uint8_t *a, const uint8_t *b, uint64_t bytes, uint64_t skip)
 {
     uint64_t i = skip;
 
@@ -128,8 +122,8 @@ static uint64_t agree(const uint8_t *a, const uint8_t *b, uint64_t bytes,
     return i;
 }
 
-uint64_t flo_match_longest(const struct match_index *index, const uint8_t *text,
-                           uint64_t bytes, uint64_t *where)
+uint64_t flo_match_longest(const struct match_index *index, const uint8_t *text, uint64_t bytes,
+                           uint64_t *where)
 {
     if (bytes < index->key_bytes) {
         return 0;
@@ -153,8 +147,7 @@ uint64_t flo_match_longest(const struct match_index *index, const uint8_t *text,
             *where = offset;
         }
         /* Is this suffix before the text?  One that ended is. */
-        if (run == limit ? limit < bytes
-                         : index->old[offset + run] < text[run]) {
+        if (run == limit ? limit < bytes : index->old[offset + run] < text[run]) {
             low = middle + 1;
             low_agrees = run;
         } else if (run == bytes) {

@@ -12,15 +12,13 @@ struct match_index;
 /* Index `old`, which must stay.  Takes 4 bytes per byte up to narrow_bytes_max
  * (MATCH_NARROW_BYTES_MAX; tests lower it), 8 above, and at most 128 MiB for
  * the table.  FLO_E_MEMORY. */
-FLO_MUST_USE int flo_match_index_open(const uint8_t *old, uint64_t bytes,
-                                      uint64_t narrow_bytes_max,
-                                      struct match_index **out,
-                                      struct flo_err *err);
+FLO_MUST_USE int flo_match_index_open(const uint8_t *old, uint64_t bytes, uint64_t narrow_bytes_max,
+                                      struct match_index **out, struct flo_err *err);
 void flo_match_index_close(struct match_index *index);
 
 /* The longest run in old that `text` begins with: its length, its offset in
  * *where.  Runs shorter than the table's two or three bytes count as none. */
-uint64_t flo_match_longest(const struct match_index *index, const uint8_t *text,
-                           uint64_t bytes, uint64_t *where);
+uint64_t flo_match_longest(const struct match_index *index, const uint8_t *text, uint64_t bytes,
+                           uint64_t *where);
 
 #endif

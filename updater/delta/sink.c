@@ -10,8 +10,7 @@
 
 #include <flotilla/errors/patch.h>
 
-int flo_delta_file_bytes(int fd, const char *name, uint64_t *bytes,
-                         struct flo_err *err)
+int flo_delta_file_bytes(int fd, const char *name, uint64_t *bytes, struct flo_err *err)
 {
     struct stat facts;
 
@@ -35,20 +34,17 @@ int flo_delta_scratch_open(struct flo_err *err)
     return fd < 0 ? flo_fail_errno(err, FLO_E_IO_OPEN, "scratch file") : fd;
 }
 
-int flo_delta_sink_write(struct delta_sink *sink, const void *data,
-                         size_t bytes, struct flo_err *err)
+int flo_delta_sink_write(struct delta_sink *sink, const void *data, size_t bytes,
+                         struct flo_err *err)
 {
     const struct flo_delta_job *job = sink->job;
 
     if (bytes > job->new_bytes - sink->done) {
         return flo_fail(err, FLO_E_PATCH_LIMIT,
-                        "the patch makes more than the expected %" PRIu64
-                        " bytes",
-                        job->new_bytes);
+                        "the patch makes more than the expected %" PRIu64 " bytes", job->new_bytes);
     }
     flo_sha256_update(&sink->sha, data, bytes);
-    int rv =
-        job->on_data == NULL ? 0 : job->on_data(job->context, data, bytes, err);
+    int rv = job->on_data == NULL ? 0 : job->on_data(job->context, data, bytes, err);
     sink->done += bytes;
     if (rv == 0 && job->on_progress != NULL) {
         rv = job->on_progress(job->context, sink->done, job->new_bytes);

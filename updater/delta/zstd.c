@@ -39,12 +39,10 @@ int flo_zstd_head_read(const uint8_t *data, size_t bytes, struct zstd_head *out,
     static const uint8_t id_bytes[] = {0, 1, 2, 4};
 
     if (bytes >= 4 && flo_get_u32(data) != MAGIC) {
-        return flo_fail(err, FLO_E_PATCH_FORMAT,
-                        "the file does not begin as a zstd frame");
+        return flo_fail(err, FLO_E_PATCH_FORMAT, "the file does not begin as a zstd frame");
     }
     if (bytes < 6) {
-        return flo_fail(err, FLO_E_PATCH_TRUNCATED,
-                        "%zu bytes are no zstd frame", bytes);
+        return flo_fail(err, FLO_E_PATCH_TRUNCATED, "%zu bytes are no zstd frame", bytes);
     }
     uint8_t descriptor = data[4];
     bool is_single = (descriptor & 0x20) != 0;
@@ -60,8 +58,7 @@ int flo_zstd_head_read(const uint8_t *data, size_t bytes, struct zstd_head *out,
     }
     size_t offset = is_single ? 5 : 6;
     if (bytes < offset + size_bytes) {
-        return flo_fail(err, FLO_E_PATCH_TRUNCATED,
-                        "the zstd frame's head is cut");
+        return flo_fail(err, FLO_E_PATCH_TRUNCATED, "the zstd frame's head is cut");
     }
     uint64_t size = 0;
     for (size_t i = 0; i < size_bytes; i++) {
@@ -77,12 +74,11 @@ uint64_t flo_zstd_memory_bytes(const struct zstd_head *head)
 {
     uint64_t need;
 
-    return flo_add_u64(head->window_bytes, DECODER_BYTES, &need) ? need
-                                                                 : UINT64_MAX;
+    return flo_add_u64(head->window_bytes, DECODER_BYTES, &need) ? need : UINT64_MAX;
 }
 
-static int check_head(const struct flo_delta_job *job,
-                      const struct zstd_head *head, struct flo_err *err)
+static int check_head(const struct flo_delta_job *job, const struct zstd_head *head,
+                      struct flo_err *err)
 {
     uint64_t window_max = UINT64_C(1) << FLO_ZSTD_WINDOW_LOG_MAX;
 
@@ -127,11 +123,9 @@ static int fill(struct decode *decode, struct flo_err *err)
     size_t bytes = left < INPUT_BYTES ? (size_t)left : INPUT_BYTES;
 
     if (bytes == 0) {
-        return flo_fail(err, FLO_E_PATCH_TRUNCATED,
-                        "the zstd frame ends too early");
+        return flo_fail(err, FLO_E_PATCH_TRUNCATED, "the zstd frame ends too early");
     }
-    int rv = flo_fd_pread_all(decode->job->patch_fd, decode->input, bytes,
-                              decode->offset, err);
+    int rv = flo_fd_pread_all(decode->job->patch_fd, decode->input, bytes, decode->offset, err);
     decode->offset += bytes;
     decode->in = (ZSTD_inBuffer){decode->input, bytes, 0};
     return rv < 0 ? flo_wrap(err, rv, "patch") : 0;
@@ -154,25 +148,21 @@ static int decode_run(struct decode *decode, struct flo_err *err)
             out.pos = 0;
             hint = ZSTD_decompressStream(decode->stream, &out, &decode->in);
             if (ZSTD_isError(hint)) {
-                bool lacks =
-                    ZSTD_getErrorCode(hint) == ZSTD_error_memory_allocation;
+                bool lacks = ZSTD_getErrorCode(hint) == ZSTD_error_memory_allocation;
                 return flo_fail(err, lacks ? FLO_E_MEMORY : FLO_E_PATCH_STREAM,
                                 "the zstd frame is damaged near byte "
                                 "%" PRIu64 ": %s",
                                 decode->offset, ZSTD_getErrorName(hint));
             }
-            int rv = flo_delta_sink_write(decode->sink, decode->output, out.pos,
-                                          err);
+            int rv = flo_delta_sink_write(decode->sink, decode->output, out.pos, err);
             if (rv < 0) {
                 return rv;
             }
         } while (hint != 0 && out.pos == out.size);
     }
-    uint64_t behind =
-        decode->patch_bytes - decode->offset + decode->in.size - decode->in.pos;
+    uint64_t behind = decode->patch_bytes - decode->offset + decode->in.size - decode->in.pos;
     if (behind > 0) {
-        return flo_fail(err, FLO_E_PATCH_STREAM,
-                        "%" PRIu64 " bytes stand behind the zstd frame",
+        return flo_fail(err, FLO_E_PATCH_STREAM, "%" PRIu64 " bytes stand behind the zstd frame",
                         behind);
     }
     return 0;
@@ -182,8 +172,7 @@ int flo_delta_zstd_apply(const struct flo_delta_job *job, uint64_t patch_bytes,
                          struct delta_sink *sink, struct flo_err *err)
 {
     uint8_t data[ZSTD_HEAD_BYTES_MAX];
-    size_t bytes =
-        patch_bytes < sizeof data ? (size_t)patch_bytes : sizeof data;
+    size_t bytes = patch_bytes < sizeof data ? (size_t)patch_bytes : sizeof data;
     struct zstd_head head;
     int rv = flo_fd_pread_all(job->patch_fd, data, bytes, 0, err);
 
@@ -199,8 +188,8 @@ int flo_delta_zstd_apply(const struct flo_delta_job *job, uint64_t patch_bytes,
     struct decode *decode = calloc(1, sizeof *decode);
     ZSTD_DStream *stream = ZSTD_createDStream();
     if (decode == NULL || stream == NULL ||
-        ZSTD_isError(ZSTD_DCtx_setParameter(stream, ZSTD_d_windowLogMax,
-                                            FLO_ZSTD_WINDOW_LOG_MAX))) {
+        ZSTD_isError(
+            ZSTD_DCtx_setParameter(stream, ZSTD_d_windowLogMax, FLO_ZSTD_WINDOW_LOG_MAX))) {
         rv = flo_fail(err, FLO_E_MEMORY, "no memory to decode zstd");
     } else {
         decode->job = job;
@@ -216,8 +205,8 @@ int flo_delta_zstd_apply(const struct flo_delta_job *job, uint64_t patch_bytes,
 
 /* ---- encode ---- */
 
-static int encode_run(ZSTD_CCtx *context, const struct delta_input *input,
-                      uint8_t *piece, int fd, struct flo_err *err)
+static int encode_run(ZSTD_CCtx *context, const struct delta_input *input, uint8_t *piece, int fd,
+                      struct flo_err *err)
 {
     ZSTD_inBuffer in = {input->new, (size_t)input->new_bytes, 0};
     size_t left = 1;
@@ -226,8 +215,7 @@ static int encode_run(ZSTD_CCtx *context, const struct delta_input *input,
         ZSTD_outBuffer out = {piece, DELTA_PIECE_BYTES, 0};
         left = ZSTD_compressStream2(context, &out, &in, ZSTD_e_end);
         if (ZSTD_isError(left)) {
-            return flo_fail(err, FLO_E_MEMORY, "zstd: %s",
-                            ZSTD_getErrorName(left));
+            return flo_fail(err, FLO_E_MEMORY, "zstd: %s", ZSTD_getErrorName(left));
         }
         int rv = flo_fd_write_all(fd, piece, out.pos, err);
         if (rv < 0) {
@@ -254,18 +242,15 @@ static void use_threads(ZSTD_CCtx *context)
     (void)ZSTD_CCtx_setParameter(context, ZSTD_c_overlapLog, THREAD_OVERLAP);
 }
 
-int flo_delta_zstd_create(const struct delta_input *input, int fd,
-                          struct flo_err *err)
+int flo_delta_zstd_create(const struct delta_input *input, int fd, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) uint8_t *piece = malloc(DELTA_PIECE_BYTES);
     ZSTD_CCtx *context = ZSTD_createCCtx();
     int rv;
 
     if (piece == NULL || context == NULL ||
-        ZSTD_isError(
-            ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, LEVEL)) ||
-        ZSTD_isError(ZSTD_CCtx_setParameter(context, ZSTD_c_windowLog,
-                                            FLO_ZSTD_WINDOW_LOG_MAX)) ||
+        ZSTD_isError(ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, LEVEL)) ||
+        ZSTD_isError(ZSTD_CCtx_setParameter(context, ZSTD_c_windowLog, FLO_ZSTD_WINDOW_LOG_MAX)) ||
         ZSTD_isError(ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1)) ||
         ZSTD_isError(ZSTD_CCtx_setPledgedSrcSize(context, input->new_bytes))) {
         rv = flo_fail(err, FLO_E_MEMORY, "no memory to encode zstd");

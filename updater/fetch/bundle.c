@@ -12,10 +12,8 @@
 
 /* ---- first pass ---- */
 
-static int on_release(void *context,
-                      const struct flo_release_verified *verified,
-                      const void *envelope, size_t envelope_bytes,
-                      struct flo_err *err)
+static int on_release(void *context, const struct flo_release_verified *verified,
+                      const void *envelope, size_t envelope_bytes, struct flo_err *err)
 {
     struct flo_offer *offer = context;
     bool is_it = flo_digest_is_zero(&offer->wanted)
@@ -27,20 +25,17 @@ static int on_release(void *context,
     }
     offer->release = verified->digest;
     flo_buf_add(&offer->envelope, envelope, envelope_bytes);
-    return offer->envelope.failed
-               ? flo_fail(err, FLO_E_MEMORY, "no memory for the release")
-               : 0;
+    return offer->envelope.failed ? flo_fail(err, FLO_E_MEMORY, "no memory for the release") : 0;
 }
 
-static int on_offered(void *context, const struct flo_digest *digest,
-                      uint64_t bytes, bool *wanted, struct flo_err *err)
+static int on_offered(void *context, const struct flo_digest *digest, uint64_t bytes, bool *wanted,
+                      struct flo_err *err)
 {
     struct flo_offer *offer = context;
 
     (void)bytes;
     if (offer->count == FLO_OFFERED_MAX) {
-        return flo_fail(err, FLO_E_BUNDLE_LIMIT, "more than %d artifacts",
-                        FLO_OFFERED_MAX);
+        return flo_fail(err, FLO_E_BUNDLE_LIMIT, "more than %d artifacts", FLO_OFFERED_MAX);
     }
     offer->digests[offer->count++] = *digest;
     *wanted = false;
@@ -59,14 +54,12 @@ static int on_lacking(void *context, const struct flo_release *release,
 }
 
 int flo_fetch_bundle_look(const char *path, const struct flo_trust *trust,
-                          const struct flo_digest *release,
-                          struct flo_offer *out, struct flo_err *err)
+                          const struct flo_digest *release, struct flo_offer *out,
+                          struct flo_err *err)
 {
     struct flo_bundle_facts facts;
-    struct flo_bundle_handlers handlers = {.context = out,
-                                           .on_release = on_release,
-                                           .on_blob = on_offered,
-                                           .on_lacking = on_lacking};
+    struct flo_bundle_handlers handlers = {
+        .context = out, .on_release = on_release, .on_blob = on_offered, .on_lacking = on_lacking};
 
     memset(out, 0, sizeof(*out));
     out->wanted = *release;
@@ -92,8 +85,8 @@ struct taking {
     bool is_resumed;    /* an earlier run left bytes of this one */
 };
 
-static int on_blob(void *context, const struct flo_digest *digest,
-                   uint64_t bytes, bool *wanted, struct flo_err *err)
+static int on_blob(void *context, const struct flo_digest *digest, uint64_t bytes, bool *wanted,
+                   struct flo_err *err)
 {
     struct taking *taking = context;
 
@@ -104,17 +97,14 @@ static int on_blob(void *context, const struct flo_digest *digest,
             continue;
         }
         if (artifact->bytes != bytes) {
-            return flo_fail(err, FLO_E_BUNDLE_SIZE,
-                            "an artifact has %llu bytes, %llu are signed",
-                            (unsigned long long)bytes,
-                            (unsigned long long)artifact->bytes);
+            return flo_fail(err, FLO_E_BUNDLE_SIZE, "an artifact has %llu bytes, %llu are signed",
+                            (unsigned long long)bytes, (unsigned long long)artifact->bytes);
         }
         *wanted = true;
         taking->offset = 0;
         taking->looked_at = 0;
         taking->total = bytes;
-        int rv =
-            flo_part_open(taking->fetch->store, artifact, &taking->part, err);
+        int rv = flo_part_open(taking->fetch->store, artifact, &taking->part, err);
         taking->is_resumed = rv == 0 && flo_part_position(taking->part) > 0;
         return rv;
     }
@@ -130,18 +120,15 @@ static int look_around(struct taking *taking, struct flo_err *err)
     }
     taking->looked_at = taking->offset;
     if (flo_fetch_is_stopped(fetch)) {
-        return flo_fail(err, FLO_E_INTERRUPTED,
-                        "the agent went away; what was read is kept");
+        return flo_fail(err, FLO_E_INTERRUPTED, "the agent went away; what was read is kept");
     }
     if (fetch->on_progress != NULL) {
-        fetch->on_progress(fetch->context, flo_part_position(taking->part),
-                           taking->total);
+        fetch->on_progress(fetch->context, flo_part_position(taking->part), taking->total);
     }
     return 0;
 }
 
-static int on_data(void *context, const void *data, size_t bytes,
-                   struct flo_err *err)
+static int on_data(void *context, const void *data, size_t bytes, struct flo_err *err)
 {
     struct taking *taking = context;
     const char *p = data;
@@ -170,8 +157,7 @@ static int on_data(void *context, const void *data, size_t bytes,
     return rv < 0 ? rv : look_around(taking, err);
 }
 
-static int on_blob_end(void *context, const struct flo_digest *digest,
-                       struct flo_err *err)
+static int on_blob_end(void *context, const struct flo_digest *digest, struct flo_err *err)
 {
     struct taking *taking = context;
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
@@ -188,8 +174,8 @@ static int on_blob_end(void *context, const struct flo_digest *digest,
     return rv;
 }
 
-static int take_once(struct taking *taking, const char *path,
-                     const struct flo_trust *trust, struct flo_err *err)
+static int take_once(struct taking *taking, const char *path, const struct flo_trust *trust,
+                     struct flo_err *err)
 {
     struct flo_bundle_handlers handlers = {.context = taking,
                                            .on_blob = on_blob,
@@ -205,9 +191,8 @@ static int take_once(struct taking *taking, const char *path,
 
     flo_part_close(taking->part);
     if (rv == 0 && taking->taken != taking->wanted_count) {
-        return flo_fail(err, FLO_E_BUNDLE_MISSING,
-                        "%zu of %zu artifact%s %s in the bundle", taking->taken,
-                        taking->wanted_count, flo_s(taking->wanted_count),
+        return flo_fail(err, FLO_E_BUNDLE_MISSING, "%zu of %zu artifact%s %s in the bundle",
+                        taking->taken, taking->wanted_count, flo_s(taking->wanted_count),
                         flo_plural(taking->taken, "is", "are"));
     }
     return rv;
@@ -216,21 +201,17 @@ static int take_once(struct taking *taking, const char *path,
 /* Bytes of an earlier run may be wrong, and the bundle is not to blame: that
  * artifact begins at 0 in the next pass.  A disk that spoils what was just
  * written ends the passes. */
-int flo_fetch_bundle_take(struct flo_fetch *fetch, const char *path,
-                          const struct flo_trust *trust,
-                          const struct flo_artifact *wanted,
-                          size_t wanted_count, struct flo_err *err)
+int flo_fetch_bundle_take(struct flo_fetch *fetch, const char *path, const struct flo_trust *trust,
+                          const struct flo_artifact *wanted, size_t wanted_count,
+                          struct flo_err *err)
 {
-    struct taking taking = {
-        .fetch = fetch, .wanted = wanted, .wanted_count = wanted_count};
+    struct taking taking = {.fetch = fetch, .wanted = wanted, .wanted_count = wanted_count};
     struct flo_err own = {0};
 
     err = err == NULL ? &own : err;
     int rv = take_once(&taking, path, trust, err);
 
-    for (size_t i = 0;
-         i < wanted_count && rv == FLO_E_TARGET_HASH && taking.is_resumed;
-         i++) {
+    for (size_t i = 0; i < wanted_count && rv == FLO_E_TARGET_HASH && taking.is_resumed; i++) {
         flo_log_err(FLO_LOG_WARN, "fetch", err);
         rv = take_once(&taking, path, trust, err);
     }

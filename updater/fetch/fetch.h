@@ -50,7 +50,7 @@ struct flo_fetch {
     uint64_t pause_ms_min; /* 0: 500 */
     uint64_t pause_ms_max; /* 0: 30000 */
     uint64_t budget_bytes; /* limit of the whole job; 0: no limit */
-    int control_fd; /* the agent's end: its close stops everything; -1: none */
+    int control_fd;        /* the agent's end: its close stops everything; -1: none */
     struct flo_neighbours neighbours;
     /* Progress of the artifact under way; may be NULL. */
     void (*on_progress)(void *context, uint64_t done, uint64_t total);
@@ -61,11 +61,11 @@ struct flo_fetch {
     void *context;
 
     /* Results. */
-    uint64_t fetched_bytes;  /* over the network, bodies only */
-    uint64_t found_bytes;    /* bytes of the first artifact that an earlier run
-                                left in partial/ */
-    bool is_passing;         /* the last error may pass with time */
-    struct flo_http *handle; /* opened at first use */
+    uint64_t fetched_bytes;     /* over the network, bodies only */
+    uint64_t found_bytes;       /* bytes of the first artifact that an earlier run
+                                   left in partial/ */
+    bool is_passing;            /* the last error may pass with time */
+    struct flo_http *handle;    /* opened at first use */
     struct flo_http *elsewhere; /* for a store to which a mirror leads */
     bool told_plain;            /* that one leads there without TLS */
 };
@@ -78,8 +78,7 @@ bool flo_fetch_is_stopped(const struct flo_fetch *fetch);
  * Bytes that an earlier run left there are not fetched again.  FLO_E_NET_...,
  * FLO_E_BLOB_ABSENT (no mirror has it), FLO_E_TARGET_HASH (all mirrors have
  * other bytes), FLO_E_NET_BUDGET, FLO_E_DISK_FULL, FLO_E_INTERRUPTED. */
-FLO_MUST_USE int flo_fetch_artifact(struct flo_fetch *fetch,
-                                    const struct flo_artifact *artifact,
+FLO_MUST_USE int flo_fetch_artifact(struct flo_fetch *fetch, const struct flo_artifact *artifact,
                                     int *fd, struct flo_err *err);
 /* The envelope of a release into memory (GET /v1/envelopes/<id>).  `check` says
  * whether these bytes are it.  Refused bytes put the mirror aside, and the next
@@ -87,17 +86,14 @@ FLO_MUST_USE int flo_fetch_artifact(struct flo_fetch *fetch,
  * its result.  Else as flo_fetch_artifact. */
 typedef int (*flo_fetch_check_fn)(void *context, const void *data, size_t bytes,
                                   struct flo_err *err);
-FLO_MUST_USE int flo_fetch_envelope(struct flo_fetch *fetch,
-                                    const struct flo_digest *release,
-                                    flo_fetch_check_fn check, void *context,
-                                    struct flo_buf *out, struct flo_err *err);
+FLO_MUST_USE int flo_fetch_envelope(struct flo_fetch *fetch, const struct flo_digest *release,
+                                    flo_fetch_check_fn check, void *context, struct flo_buf *out,
+                                    struct flo_err *err);
 
 /* The same for a blob of at most `bytes_max`; `check` compares the digest. */
-FLO_MUST_USE int flo_fetch_small(struct flo_fetch *fetch,
-                                 const struct flo_digest *digest,
-                                 size_t bytes_max, flo_fetch_check_fn check,
-                                 void *context, struct flo_buf *out,
-                                 struct flo_err *err);
+FLO_MUST_USE int flo_fetch_small(struct flo_fetch *fetch, const struct flo_digest *digest,
+                                 size_t bytes_max, flo_fetch_check_fn check, void *context,
+                                 struct flo_buf *out, struct flo_err *err);
 
 /* ---- a bundle as the source (bundle.c) ---- */
 
@@ -112,18 +108,14 @@ struct flo_offer {
 };
 /* First pass: verify all of it, list its content, keep nothing but the document
  * of `release`; zero: of the first. */
-FLO_MUST_USE int flo_fetch_bundle_look(const char *path,
-                                       const struct flo_trust *trust,
-                                       const struct flo_digest *release,
-                                       struct flo_offer *out,
+FLO_MUST_USE int flo_fetch_bundle_look(const char *path, const struct flo_trust *trust,
+                                       const struct flo_digest *release, struct flo_offer *out,
                                        struct flo_err *err);
 /* Second pass: these artifacts into partial/, so that flo_fetch_artifact finds
  * them complete.  FLO_E_BUNDLE_MISSING, FLO_E_DISK_FULL, FLO_E_INTERRUPTED. */
-FLO_MUST_USE int flo_fetch_bundle_take(struct flo_fetch *fetch,
-                                       const char *path,
+FLO_MUST_USE int flo_fetch_bundle_take(struct flo_fetch *fetch, const char *path,
                                        const struct flo_trust *trust,
-                                       const struct flo_artifact *wanted,
-                                       size_t wanted_count,
+                                       const struct flo_artifact *wanted, size_t wanted_count,
                                        struct flo_err *err);
 
 #endif

@@ -48,12 +48,10 @@ bool flo_fetch_is_stopped(const struct flo_fetch *fetch)
 
 static int fail_stopped(struct flo_err *err)
 {
-    return flo_fail(err, FLO_E_INTERRUPTED,
-                    "the agent went away; what was fetched is kept");
+    return flo_fail(err, FLO_E_INTERRUPTED, "the agent went away; what was fetched is kept");
 }
 
-int flo_fetch_pause(const struct flo_fetch *fetch, uint64_t pause_ms,
-                    struct flo_err *err)
+int flo_fetch_pause(const struct flo_fetch *fetch, uint64_t pause_ms, struct flo_err *err)
 {
     uint64_t end = flo_now_ms() + pause_ms;
 
@@ -79,10 +77,8 @@ static int spend(struct transfer *transfer, size_t bytes, struct flo_err *err)
     if (transfer->is_neighbours) {
         fetch->neighbours.bytes += bytes;
     }
-    if (fetch->budget_bytes != 0 &&
-        fetch->fetched_bytes > fetch->budget_bytes) {
-        return flo_fail(err, FLO_E_NET_BUDGET,
-                        "%llu bytes were fetched, the budget is %llu",
+    if (fetch->budget_bytes != 0 && fetch->fetched_bytes > fetch->budget_bytes) {
+        return flo_fail(err, FLO_E_NET_BUDGET, "%llu bytes were fetched, the budget is %llu",
                         (unsigned long long)fetch->fetched_bytes,
                         (unsigned long long)fetch->budget_bytes);
     }
@@ -98,15 +94,12 @@ static int check_head(const struct transfer *transfer, struct flo_err *err)
     uint64_t from = answer->status == 206 ? transfer->offset : 0;
 
     if (strncasecmp(answer->content_type, "text/html", 9) == 0) {
-        return flo_fail(err, FLO_E_NET_CONTENT,
-                        "a web page came instead of the artifact");
+        return flo_fail(err, FLO_E_NET_CONTENT, "a web page came instead of the artifact");
     }
     if (answer->status != 200 && answer->status != 206) {
-        return flo_fail(err, FLO_E_NET_CONTENT, "status %d carries no artifact",
-                        answer->status);
+        return flo_fail(err, FLO_E_NET_CONTENT, "status %d carries no artifact", answer->status);
     }
-    if (answer->content_bytes != 0 &&
-        answer->content_bytes != transfer->total - from) {
+    if (answer->content_bytes != 0 && answer->content_bytes != transfer->total - from) {
         return flo_fail(err, FLO_E_NET_CONTENT,
                         "%llu bytes are offered, %llu belong to the artifact",
                         (unsigned long long)answer->content_bytes,
@@ -115,16 +108,14 @@ static int check_head(const struct transfer *transfer, struct flo_err *err)
     return 0;
 }
 
-void flo_fetch_tell_kept(const struct flo_fetch *fetch,
-                         const struct flo_part *part)
+void flo_fetch_tell_kept(const struct flo_fetch *fetch, const struct flo_part *part)
 {
     if (fetch->on_kept != NULL) {
         fetch->on_kept(fetch->kept_context, flo_part_kept(part));
     }
 }
 
-static int take(struct transfer *transfer, const char *data, size_t bytes,
-                struct flo_err *err)
+static int take(struct transfer *transfer, const char *data, size_t bytes, struct flo_err *err)
 {
     uint64_t position = flo_part_position(transfer->part);
 
@@ -160,8 +151,7 @@ static int on_data(void *context, const void *data, size_t bytes)
         if (transfer->answer->status != 206) {
             transfer->offset = 0;
         }
-        if (rv == 0 && !transfer->is_neighbours &&
-            transfer->answer->etag[0] != '\0') {
+        if (rv == 0 && !transfer->is_neighbours && transfer->answer->etag[0] != '\0') {
             flo_part_set_etag(transfer->part, transfer->answer->etag);
         }
     }
@@ -179,8 +169,7 @@ static int on_progress(void *context, uint64_t done, uint64_t total)
         return fail_stopped(&transfer->err);
     }
     if (fetch->on_progress != NULL && transfer->part != NULL) {
-        fetch->on_progress(fetch->context, flo_part_position(transfer->part),
-                           transfer->total);
+        fetch->on_progress(fetch->context, flo_part_position(transfer->part), transfer->total);
     }
     return 0;
 }
@@ -197,9 +186,7 @@ static int follow(struct flo_fetch *fetch, struct flo_http_request *request,
 
     options.ca_file = options.cert_file = options.key_file = NULL;
     options.bearer = options.unix_socket = options.ca_fingerprint = NULL;
-    int rv = fetch->elsewhere != NULL
-                 ? 0
-                 : flo_http_open(&options, &fetch->elsewhere, err);
+    int rv = fetch->elsewhere != NULL ? 0 : flo_http_open(&options, &fetch->elsewhere, err);
     if (rv < 0) {
         return rv;
     }
@@ -218,8 +205,7 @@ static int follow(struct flo_fetch *fetch, struct flo_http_request *request,
 }
 
 /* A mirror may lead elsewhere, once (307 with the whole address). */
-static int call(struct flo_fetch *fetch, struct flo_http *http,
-                struct flo_http_request *request,
+static int call(struct flo_fetch *fetch, struct flo_http *http, struct flo_http_request *request,
                 struct flo_http_answer *answer, struct flo_err *err)
 {
     int rv = flo_http_call(http, request, answer, err);
@@ -245,8 +231,7 @@ enum flo_get_outcome flo_get_judge(int rv, const struct flo_http_answer *answer)
     case FLO_E_NET_STALLED:
         return FLO_GET_PASSING;
     case 0:
-        return flo_http_is_passing(0, answer) ? FLO_GET_PASSING
-                                              : FLO_GET_PERMANENT;
+        return flo_http_is_passing(0, answer) ? FLO_GET_PASSING : FLO_GET_PERMANENT;
     case FLO_E_DISK_FULL:
     case FLO_E_INTERRUPTED:
     case FLO_E_MEMORY:
@@ -255,30 +240,25 @@ enum flo_get_outcome flo_get_judge(int rv, const struct flo_http_answer *answer)
     case FLO_E_STATE:
         return FLO_GET_FATAL;
     default:
-        return flo_error_exit(rv) == FLO_EXIT_OTHER ? FLO_GET_FATAL
-                                                    : FLO_GET_PERMANENT;
+        return flo_error_exit(rv) == FLO_EXIT_OTHER ? FLO_GET_FATAL : FLO_GET_PERMANENT;
     }
 }
 
 /* A mirror's answer that is no success.  A problem document may name any error
  * of ours, as "disk.full": only those that speak of the mirror are taken. */
-static void refused(const struct flo_http_answer *answer, const char *url,
-                    struct flo_err *err)
+static void refused(const struct flo_http_answer *answer, const char *url, struct flo_err *err)
 {
     int code = flo_http_fail(answer, url, err);
 
-    if (code != FLO_E_BLOB_ABSENT && code != FLO_E_REST_AUTH &&
-        code != FLO_E_REST_ROLE && code != FLO_E_REST_LIMIT &&
-        flo_error_exit(code) != FLO_EXIT_NETWORK) {
-        flo_fail(err,
-                 answer->status == 404 ? FLO_E_BLOB_ABSENT : FLO_E_NET_STATUS,
+    if (code != FLO_E_BLOB_ABSENT && code != FLO_E_REST_AUTH && code != FLO_E_REST_ROLE &&
+        code != FLO_E_REST_LIMIT && flo_error_exit(code) != FLO_EXIT_NETWORK) {
+        flo_fail(err, answer->status == 404 ? FLO_E_BLOB_ABSENT : FLO_E_NET_STATUS,
                  "%s: the server answered %d", url, answer->status);
     }
 }
 
-enum flo_get_outcome flo_get_artifact(struct flo_fetch *fetch,
-                                      struct flo_http *http, const char *url,
-                                      struct flo_part *part, uint64_t total,
+enum flo_get_outcome flo_get_artifact(struct flo_fetch *fetch, struct flo_http *http,
+                                      const char *url, struct flo_part *part, uint64_t total,
                                       uint64_t *retry_ms, struct flo_err *err)
 {
     struct flo_http_answer answer = {.status = 0};
@@ -315,9 +295,8 @@ enum flo_get_outcome flo_get_artifact(struct flo_fetch *fetch,
         /* Complete, or the other side closed early without saying a length. */
         outcome = FLO_GET_GOOD;
         if (flo_part_position(part) != total) {
-            flo_fail(err, FLO_E_NET_UNREACHABLE, "%s: ended at %llu of %llu",
-                     url, (unsigned long long)flo_part_position(part),
-                     (unsigned long long)total);
+            flo_fail(err, FLO_E_NET_UNREACHABLE, "%s: ended at %llu of %llu", url,
+                     (unsigned long long)flo_part_position(part), (unsigned long long)total);
             outcome = FLO_GET_PASSING;
         }
     } else {
@@ -331,9 +310,8 @@ enum flo_get_outcome flo_get_artifact(struct flo_fetch *fetch,
 /* ---- into memory ---- */
 
 enum flo_get_outcome flo_get_document(struct flo_fetch *fetch, const char *url,
-                                      const struct flo_get_wanted *wanted,
-                                      struct flo_buf *out, uint64_t *retry_ms,
-                                      struct flo_err *err)
+                                      const struct flo_get_wanted *wanted, struct flo_buf *out,
+                                      uint64_t *retry_ms, struct flo_err *err)
 {
     struct flo_http_answer answer = {.status = 0};
     struct transfer transfer = {.fetch = fetch, .answer = &answer};
@@ -348,9 +326,8 @@ enum flo_get_outcome flo_get_document(struct flo_fetch *fetch, const char *url,
 
     *retry_ms = answer.retry_after_ms;
     if (rv == FLO_E_REST_TOO_LARGE) {
-        rv = flo_fail(err, FLO_E_META_TOO_LARGE,
-                      "%s: more than the %zu bytes that are allowed", url,
-                      wanted->bytes_max);
+        rv = flo_fail(err, FLO_E_META_TOO_LARGE, "%s: more than the %zu bytes that are allowed",
+                      url, wanted->bytes_max);
     }
     if (rv < 0) {
         return flo_get_judge(rv, &answer);
@@ -359,8 +336,7 @@ enum flo_get_outcome flo_get_document(struct flo_fetch *fetch, const char *url,
         refused(&answer, url, err);
         outcome = flo_get_judge(0, &answer);
     } else {
-        rv = wanted->check(wanted->context,
-                           answer.body.data != NULL ? answer.body.data : "",
+        rv = wanted->check(wanted->context, answer.body.data != NULL ? answer.body.data : "",
                            answer.body.bytes, err);
         if (rv < 0) {
             flo_wrap(err, rv, "%s", url);

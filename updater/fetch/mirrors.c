@@ -8,9 +8,7 @@
 
 static int open_handle(struct flo_fetch *fetch, struct flo_err *err)
 {
-    return fetch->handle != NULL
-               ? 0
-               : flo_http_open(&fetch->http, &fetch->handle, err);
+    return fetch->handle != NULL ? 0 : flo_http_open(&fetch->http, &fetch->handle, err);
 }
 
 struct mirrors {
@@ -39,8 +37,7 @@ static bool next_url(struct mirrors *mirrors, char *url, size_t url_bytes)
                 chars--;
             }
             mirrors->next = at;
-            snprintf(url, url_bytes, "%.*s%s%s", (int)chars, base,
-                     mirrors->path, mirrors->digest);
+            snprintf(url, url_bytes, "%.*s%s%s", (int)chars, base, mirrors->path, mirrors->digest);
             return true;
         }
     }
@@ -49,8 +46,7 @@ static bool next_url(struct mirrors *mirrors, char *url, size_t url_bytes)
 
 /* Full jitter: anything up to a bound that doubles, but not less than the
  * server asked for.  FLO_E_INTERRUPTED when the agent goes away meanwhile. */
-static int pause_for(struct mirrors *mirrors, uint64_t retry_ms,
-                     struct flo_err *err)
+static int pause_for(struct mirrors *mirrors, uint64_t retry_ms, struct flo_err *err)
 {
     const struct flo_fetch *fetch = mirrors->fetch;
     uint64_t low = fetch->pause_ms_min != 0 ? fetch->pause_ms_min : 500;
@@ -66,8 +62,8 @@ static int pause_for(struct mirrors *mirrors, uint64_t retry_ms,
 }
 
 /* The next step after an attempt that ended at `position`. */
-static int after(struct mirrors *mirrors, enum flo_get_outcome outcome,
-                 uint64_t position, uint64_t retry_ms, struct flo_err *err)
+static int after(struct mirrors *mirrors, enum flo_get_outcome outcome, uint64_t position,
+                 uint64_t retry_ms, struct flo_err *err)
 {
     struct flo_fetch *fetch = mirrors->fetch;
     uint32_t attempts_max = fetch->attempts_max != 0 ? fetch->attempts_max : 6;
@@ -78,18 +74,15 @@ static int after(struct mirrors *mirrors, enum flo_get_outcome outcome,
     case FLO_GET_GOOD:
         return 0;
     case FLO_GET_FATAL:
-        fetch->is_passing =
-            err->code == FLO_E_DISK_FULL || err->code == FLO_E_INTERRUPTED;
+        fetch->is_passing = err->code == FLO_E_DISK_FULL || err->code == FLO_E_INTERRUPTED;
         return err->code;
     case FLO_GET_PERMANENT:
-        if (err->code == FLO_E_TARGET_HASH &&
-            !mirrors->has_lied[mirrors->next]) {
+        if (err->code == FLO_E_TARGET_HASH && !mirrors->has_lied[mirrors->next]) {
             mirrors->has_lied[mirrors->next] = true;
             return 0;
         }
         mirrors->is_out[mirrors->next] = true;
-        fetch->is_passing =
-            err->code == FLO_E_NET_CONTENT || err->code == FLO_E_NET_TLS;
+        fetch->is_passing = err->code == FLO_E_NET_CONTENT || err->code == FLO_E_NET_TLS;
         mirrors->next++;
         return 0;
     case FLO_GET_PASSING:
@@ -105,9 +98,8 @@ static int after(struct mirrors *mirrors, enum flo_get_outcome outcome,
     return pause_for(mirrors, retry_ms, err);
 }
 
-static int begin(struct mirrors *mirrors, struct flo_fetch *fetch,
-                 const char *path, const struct flo_digest *digest,
-                 struct flo_err *err)
+static int begin(struct mirrors *mirrors, struct flo_fetch *fetch, const char *path,
+                 const struct flo_digest *digest, struct flo_err *err)
 {
     memset(mirrors, 0, sizeof(*mirrors));
     mirrors->fetch = fetch;
@@ -115,15 +107,13 @@ static int begin(struct mirrors *mirrors, struct flo_fetch *fetch,
     flo_digest_text(digest, mirrors->digest);
     if (fetch->url_count == 0) {
         fetch->is_passing = false;
-        return flo_fail(err, FLO_E_BLOB_ABSENT,
-                        "%s is not here and there is no mirror to ask",
+        return flo_fail(err, FLO_E_BLOB_ABSENT, "%s is not here and there is no mirror to ask",
                         mirrors->digest);
     }
     return open_handle(fetch, err);
 }
 
-int flo_fetch_artifact(struct flo_fetch *fetch,
-                       const struct flo_artifact *artifact, int *fd,
+int flo_fetch_artifact(struct flo_fetch *fetch, const struct flo_artifact *artifact, int *fd,
                        struct flo_err *err)
 {
     struct flo_part *part = NULL;
@@ -162,21 +152,19 @@ int flo_fetch_artifact(struct flo_fetch *fetch,
             outcome = flo_get_judge(rv, NULL);
         } else {
             if (!is_begun) {
-                rv = begin(&mirrors, fetch, "/v1/blobs/", &artifact->digest,
-                           err);
+                rv = begin(&mirrors, fetch, "/v1/blobs/", &artifact->digest, err);
                 is_begun = true;
             }
             if (rv < 0 || !next_url(&mirrors, url, sizeof(url))) {
                 rv = rv < 0 ? rv : err->code;
                 break;
             }
-            outcome = flo_get_artifact(fetch, fetch->handle, url, part,
-                                       artifact->bytes, &retry_ms, err);
+            outcome =
+                flo_get_artifact(fetch, fetch->handle, url, part, artifact->bytes, &retry_ms, err);
         }
         /* Bytes of an earlier run or of a neighbour were wrong: no mirror is
          * to blame. */
-        rv = is_begun ? after(&mirrors, outcome, flo_part_position(part),
-                              retry_ms, err)
+        rv = is_begun ? after(&mirrors, outcome, flo_part_position(part), retry_ms, err)
                       : (outcome == FLO_GET_FATAL ? rv : 0);
         if (rv < 0) {
             break;
@@ -191,10 +179,8 @@ int flo_fetch_artifact(struct flo_fetch *fetch,
 
 /* ---- into memory ---- */
 
-static int get(struct flo_fetch *fetch, const char *path,
-               const struct flo_digest *name,
-               const struct flo_get_wanted *wanted, struct flo_buf *out,
-               struct flo_err *err)
+static int get(struct flo_fetch *fetch, const char *path, const struct flo_digest *name,
+               const struct flo_get_wanted *wanted, struct flo_buf *out, struct flo_err *err)
 {
     struct mirrors mirrors;
     struct flo_err own = {0};
@@ -206,8 +192,7 @@ static int get(struct flo_fetch *fetch, const char *path,
 
     while (rv == 0 && next_url(&mirrors, url, sizeof(url))) {
         uint64_t retry_ms = 0;
-        enum flo_get_outcome outcome =
-            flo_get_document(fetch, url, wanted, out, &retry_ms, err);
+        enum flo_get_outcome outcome = flo_get_document(fetch, url, wanted, out, &retry_ms, err);
         if (outcome == FLO_GET_GOOD) {
             return 0;
         }
@@ -216,20 +201,18 @@ static int get(struct flo_fetch *fetch, const char *path,
     return rv < 0 ? rv : err->code;
 }
 
-int flo_fetch_envelope(struct flo_fetch *fetch,
-                       const struct flo_digest *release,
-                       flo_fetch_check_fn check, void *context,
-                       struct flo_buf *out, struct flo_err *err)
+int flo_fetch_envelope(struct flo_fetch *fetch, const struct flo_digest *release,
+                       flo_fetch_check_fn check, void *context, struct flo_buf *out,
+                       struct flo_err *err)
 {
-    const struct flo_get_wanted wanted = {FLO_ENVELOPE_BYTES_MAX, check,
-                                          context};
+    const struct flo_get_wanted wanted = {FLO_ENVELOPE_BYTES_MAX, check, context};
 
     return get(fetch, "/v1/envelopes/", release, &wanted, out, err);
 }
 
-int flo_fetch_small(struct flo_fetch *fetch, const struct flo_digest *digest,
-                    size_t bytes_max, flo_fetch_check_fn check, void *context,
-                    struct flo_buf *out, struct flo_err *err)
+int flo_fetch_small(struct flo_fetch *fetch, const struct flo_digest *digest, size_t bytes_max,
+                    flo_fetch_check_fn check, void *context, struct flo_buf *out,
+                    struct flo_err *err)
 {
     const struct flo_get_wanted wanted = {bytes_max, check, context};
 

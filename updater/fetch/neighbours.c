@@ -26,9 +26,8 @@ enum answer { NOTHING, GIVES, FETCHES, OURS };
 static int open_handle(struct flo_fetch *fetch, struct flo_err *err)
 {
     struct flo_http_options options = fetch->http;
-    uint64_t patience_ms = fetch->neighbours.patience_ms > 0
-                               ? fetch->neighbours.patience_ms
-                               : PATIENCE_MS;
+    uint64_t patience_ms =
+        fetch->neighbours.patience_ms > 0 ? fetch->neighbours.patience_ms : PATIENCE_MS;
 
     options.meets_device = true;
     options.connect_timeout_ms = patience_ms;
@@ -56,17 +55,15 @@ static void shuffle(size_t *order, size_t count)
     }
 }
 
-static void put_aside(struct flo_neighbours *neighbours, size_t which,
-                      uint64_t for_ms, const struct flo_err *err)
+static void put_aside(struct flo_neighbours *neighbours, size_t which, uint64_t for_ms,
+                      const struct flo_err *err)
 {
-    neighbours->aside_ms[which] =
-        for_ms == EVER_MS ? EVER_MS : flo_now_ms() + for_ms;
-    flo_log(for_ms == EVER_MS ? FLO_LOG_WARN : FLO_LOG_INFO, "neighbours",
-            "%s is put aside: %s", neighbours->urls[which], err->what);
+    neighbours->aside_ms[which] = for_ms == EVER_MS ? EVER_MS : flo_now_ms() + for_ms;
+    flo_log(for_ms == EVER_MS ? FLO_LOG_WARN : FLO_LOG_INFO, "neighbours", "%s is put aside: %s",
+            neighbours->urls[which], err->what);
 }
 
-static enum answer judge(struct flo_fetch *fetch, size_t which,
-                         enum flo_get_outcome outcome,
+static enum answer judge(struct flo_fetch *fetch, size_t which, enum flo_get_outcome outcome,
                          const struct flo_err *err)
 {
     struct flo_neighbours *neighbours = &fetch->neighbours;
@@ -93,10 +90,8 @@ static enum answer judge(struct flo_fetch *fetch, size_t which,
     }
 }
 
-static enum answer ask_one(struct flo_fetch *fetch, size_t which,
-                           struct flo_part *part,
-                           const struct flo_artifact *artifact,
-                           struct flo_err *err)
+static enum answer ask_one(struct flo_fetch *fetch, size_t which, struct flo_part *part,
+                           const struct flo_artifact *artifact, struct flo_err *err)
 {
     struct flo_neighbours *neighbours = &fetch->neighbours;
     uint64_t before = neighbours->bytes;
@@ -105,20 +100,17 @@ static enum answer ask_one(struct flo_fetch *fetch, size_t which,
     uint64_t retry_ms = 0;
 
     flo_digest_text(&artifact->digest, digest);
-    snprintf(url, sizeof(url), "%s/v1/blobs/%s", neighbours->urls[which],
-             digest);
-    enum flo_get_outcome outcome = flo_get_artifact(
-        fetch, neighbours->handle, url, part, artifact->bytes, &retry_ms, err);
+    snprintf(url, sizeof(url), "%s/v1/blobs/%s", neighbours->urls[which], digest);
+    enum flo_get_outcome outcome =
+        flo_get_artifact(fetch, neighbours->handle, url, part, artifact->bytes, &retry_ms, err);
 
-    neighbours->gave[which] =
-        neighbours->gave[which] || neighbours->bytes > before;
+    neighbours->gave[which] = neighbours->gave[which] || neighbours->bytes > before;
     return judge(fetch, which, outcome, err);
 }
 
 /* Everybody once, until one gives all or this device has trouble. */
 static enum answer ask_all(struct flo_fetch *fetch, struct flo_part *part,
-                           const struct flo_artifact *artifact,
-                           struct flo_err *err)
+                           const struct flo_artifact *artifact, struct flo_err *err)
 {
     struct flo_neighbours *neighbours = &fetch->neighbours;
     size_t order[FLO_NEIGHBOURS_MAX];
@@ -151,8 +143,8 @@ static bool is_any_left(const struct flo_neighbours *neighbours)
     return false;
 }
 
-static bool is_to_wait(const struct flo_neighbours *neighbours,
-                       enum answer answer, bool is_begun, uint64_t now_ms)
+static bool is_to_wait(const struct flo_neighbours *neighbours, enum answer answer, bool is_begun,
+                       uint64_t now_ms)
 {
     uint64_t since_ms = now_ms - neighbours->asked_ms;
 
@@ -160,8 +152,7 @@ static bool is_to_wait(const struct flo_neighbours *neighbours,
            (answer == FETCHES || (!is_begun && since_ms < neighbours->turn_ms));
 }
 
-static uint64_t pause_of(const struct flo_neighbours *neighbours,
-                         uint32_t round)
+static uint64_t pause_of(const struct flo_neighbours *neighbours, uint32_t round)
 {
     uint64_t low = neighbours->pause_ms != 0 ? neighbours->pause_ms : PAUSE_MS;
     uint64_t bound = low * (round + 1);
@@ -196,8 +187,7 @@ int flo_neighbours_ask(struct flo_fetch *fetch, struct flo_part *part,
         if (answer == OURS) {
             return err->code;
         }
-        if (answer == GIVES ||
-            !is_to_wait(neighbours, answer, is_begun, flo_now_ms())) {
+        if (answer == GIVES || !is_to_wait(neighbours, answer, is_begun, flo_now_ms())) {
             return 0;
         }
         if (neighbours->on_wait != NULL) {

@@ -67,8 +67,7 @@ static void read_boot_id(uint8_t out[16])
     size_t n = 0;
 
     memset(out, 0, 16);
-    if (flo_file_read("/proc/sys/kernel/random/boot_id", 64, &text, &bytes,
-                      NULL) < 0) {
+    if (flo_file_read("/proc/sys/kernel/random/boot_id", 64, &text, &bytes, NULL) < 0) {
         return;
     }
     for (size_t i = 0; i < bytes && n < 32; i++) {
@@ -93,8 +92,7 @@ static struct claims read_map(struct flo_part *part)
             return claims;
         }
     }
-    part->map_newest =
-        flo_record_choose(&MAP, records[0], records[1], &part->map_generation);
+    part->map_newest = flo_record_choose(&MAP, records[0], records[1], &part->map_generation);
     if (part->map_newest < 0) {
         return claims;
     }
@@ -102,12 +100,11 @@ static struct claims read_map(struct flo_part *part)
     uint64_t done = flo_get_u64(record + 24);
     uint64_t synced = flo_get_u64(record + 32);
     uint64_t tail = flo_get_u64(record + 40);
-    bool is_same_boot = memcmp(record + 48, part->boot_id, 16) == 0 &&
-                        memcmp(part->boot_id, unknown, 16) != 0;
+    bool is_same_boot =
+        memcmp(record + 48, part->boot_id, 16) == 0 && memcmp(part->boot_id, unknown, 16) != 0;
 
-    if (flo_get_u64(record + 16) != part->artifact.bytes ||
-        done > part->artifact.bytes || synced > done || tail >= part->unit ||
-        tail > part->artifact.bytes - done ||
+    if (flo_get_u64(record + 16) != part->artifact.bytes || done > part->artifact.bytes ||
+        synced > done || tail >= part->unit || tail > part->artifact.bytes - done ||
         (done % part->unit != 0 && done != part->artifact.bytes)) {
         return claims;
     }
@@ -173,8 +170,7 @@ static size_t unit_bytes(const struct flo_part *part, uint64_t offset)
     return rest < part->unit ? (size_t)rest : part->unit;
 }
 
-static bool is_right(const struct flo_part *part, uint64_t offset,
-                     const void *data, size_t bytes)
+static bool is_right(const struct flo_part *part, uint64_t offset, const void *data, size_t bytes)
 {
     struct flo_digest digest;
 
@@ -182,8 +178,7 @@ static bool is_right(const struct flo_part *part, uint64_t offset,
         return true;
     }
     flo_sha256(data, bytes, &digest);
-    return flo_digest_equal(&digest,
-                            &part->artifact.chunks[offset / part->unit]);
+    return flo_digest_equal(&digest, &part->artifact.chunks[offset / part->unit]);
 }
 
 static void set_here(struct flo_part *part, uint64_t offset)
@@ -210,18 +205,15 @@ static void advance(struct flo_part *part, const void *data, size_t bytes)
 /* Is the unit in the file, or in the rotten blob (-1: none), from where it is
  * copied?  An unreadable one is as good as wrong: it is fetched and written
  * again. */
-static bool find_unit(const struct flo_part *part, bool is_claimed, int rotten,
-                      uint64_t offset)
+static bool find_unit(const struct flo_part *part, bool is_claimed, int rotten, uint64_t offset)
 {
     size_t bytes = unit_bytes(part, offset);
 
-    if (is_claimed &&
-        flo_fd_pread_all(part->fd, part->buffer, bytes, offset, NULL) == 0 &&
+    if (is_claimed && flo_fd_pread_all(part->fd, part->buffer, bytes, offset, NULL) == 0 &&
         is_right(part, offset, part->buffer, bytes)) {
         return true;
     }
-    return rotten >= 0 &&
-           flo_fd_pread_all(rotten, part->buffer, bytes, offset, NULL) == 0 &&
+    return rotten >= 0 && flo_fd_pread_all(rotten, part->buffer, bytes, offset, NULL) == 0 &&
            is_right(part, offset, part->buffer, bytes) &&
            flo_fd_pwrite_all(part->fd, part->buffer, bytes, offset, NULL) == 0;
 }
@@ -250,8 +242,7 @@ static int skip_present(struct flo_part *part, struct flo_err *err)
     while (part->done < part->artifact.bytes && part->is_here != NULL &&
            get_here(part, part->done)) {
         size_t bytes = unit_bytes(part, part->done);
-        int rv =
-            flo_fd_pread_all(part->fd, part->buffer, bytes, part->done, err);
+        int rv = flo_fd_pread_all(part->fd, part->buffer, bytes, part->done, err);
         if (rv < 0) {
             return rv;
         }
@@ -262,19 +253,17 @@ static int skip_present(struct flo_part *part, struct flo_err *err)
 
 /* ---- open and close ---- */
 
-static int open_file(struct flo_part *part, const char *suffix, bool *is_fresh,
-                     int *fd, struct flo_err *err)
+static int open_file(struct flo_part *part, const char *suffix, bool *is_fresh, int *fd,
+                     struct flo_err *err)
 {
     char name[FLO_PART_NAME];
 
     flo_store_part_name(&part->artifact.digest, suffix, name);
-    int rv =
-        flo_store_partial_open(part->store, name, O_RDWR | O_CLOEXEC, fd, err);
+    int rv = flo_store_partial_open(part->store, name, O_RDWR | O_CLOEXEC, fd, err);
     *is_fresh = rv == FLO_E_ABSENT;
     if (rv == FLO_E_ABSENT) {
         rv = flo_file_open_beneath(part->store->partial_fd, name,
-                                   O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600,
-                                   fd, err);
+                                   O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600, fd, err);
     }
     return rv;
 }
@@ -286,8 +275,7 @@ static int reserve(struct flo_part *part, struct flo_err *err)
     struct stat st;
 
     if (fstat(part->fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-        return flo_fail(err, FLO_E_IO_OPEN,
-                        "the partial download is no regular file");
+        return flo_fail(err, FLO_E_IO_OPEN, "the partial download is no regular file");
     }
     if (bytes > INT64_MAX) {
         return flo_fail(err, FLO_E_DISK_FULL, "%llu bytes cannot be stored",
@@ -309,8 +297,7 @@ static int reserve(struct flo_part *part, struct flo_err *err)
     }
     if (failure != 0) {
         errno = failure;
-        return flo_fail_errno(err, FLO_E_IO_WRITE, "reserve %llu bytes",
-                              (unsigned long long)bytes);
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "reserve %llu bytes", (unsigned long long)bytes);
     }
     return 0;
 }
@@ -325,10 +312,9 @@ static int resume(struct flo_part *part, bool is_fresh, struct flo_err *err)
     }
     uint64_t end = claims.done;
     FLO_CLEANUP(flo_fd_cleanup)
-    int rotten =
-        part->artifact.chunks == NULL
-            ? -1
-            : flo_store_rotten_open(part->store, &part->artifact.digest);
+    int rotten = part->artifact.chunks == NULL
+                     ? -1
+                     : flo_store_rotten_open(part->store, &part->artifact.digest);
 
     /* Without a map, chunk hashes still tell which bytes are good. */
     if (!claims.is_valid && !is_fresh && part->artifact.chunks != NULL) {
@@ -342,10 +328,8 @@ static int resume(struct flo_part *part, bool is_fresh, struct flo_err *err)
     part->synced = claims.synced < part->done ? claims.synced : part->done;
     int rv = skip_present(part, err);
 
-    if (rv == 0 && claims.is_valid && claims.tail > 0 &&
-        part->done == claims.done &&
-        flo_fd_pread_all(part->fd, part->buffer, (size_t)claims.tail,
-                         part->done, NULL) == 0) {
+    if (rv == 0 && claims.is_valid && claims.tail > 0 && part->done == claims.done &&
+        flo_fd_pread_all(part->fd, part->buffer, (size_t)claims.tail, part->done, NULL) == 0) {
         part->buffered = (size_t)claims.tail;
     }
     return rv;
@@ -373,9 +357,8 @@ static int open_part(struct flo_part *part, struct flo_err *err)
     return rv < 0 ? rv : resume(part, is_fresh, err);
 }
 
-static int new_part(struct flo_store *store,
-                    const struct flo_artifact *artifact, struct flo_part **out,
-                    struct flo_err *err)
+static int new_part(struct flo_store *store, const struct flo_artifact *artifact,
+                    struct flo_part **out, struct flo_err *err)
 {
     bool has_chunks = artifact->chunks != NULL && artifact->chunk_bytes > 0;
     uint64_t unit = has_chunks ? artifact->chunk_bytes : FLO_PART_UNIT;
@@ -415,9 +398,8 @@ int flo_part_open(struct flo_store *store, const struct flo_artifact *artifact,
     if (artifact->chunks != NULL && artifact->chunk_bytes > 0 &&
         (artifact->bytes + artifact->chunk_bytes - 1) / artifact->chunk_bytes !=
             artifact->chunk_count) {
-        return flo_fail(
-            err, FLO_E_META_SCHEMA, "%u chunks do not cover %llu bytes",
-            artifact->chunk_count, (unsigned long long)artifact->bytes);
+        return flo_fail(err, FLO_E_META_SCHEMA, "%u chunks do not cover %llu bytes",
+                        artifact->chunk_count, (unsigned long long)artifact->bytes);
     }
     rv = new_part(store, artifact, &part, err);
     if (rv == 0) {
@@ -442,11 +424,9 @@ static void keep_tail(struct flo_part *part)
     if (part->fd < 0 || part->map_fd < 0 || part->buffered == 0) {
         return;
     }
-    if (flo_fd_pwrite_all(part->fd, part->buffer, part->buffered, part->done,
-                          NULL) < 0 ||
+    if (flo_fd_pwrite_all(part->fd, part->buffer, part->buffered, part->done, NULL) < 0 ||
         write_map(part, part->buffered, NULL) < 0) {
-        flo_log(FLO_LOG_WARN, "fetch", "%zu bytes will be fetched again",
-                part->buffered);
+        flo_log(FLO_LOG_WARN, "fetch", "%zu bytes will be fetched again", part->buffered);
     }
 }
 
@@ -496,10 +476,8 @@ static int flush(struct flo_part *part, struct flo_err *err)
 
     part->buffered = 0;
     if (!is_right(part, part->done, part->buffer, bytes)) {
-        return flo_fail(err, FLO_E_TARGET_HASH,
-                        "chunk %llu of %u does not have its digest",
-                        (unsigned long long)(part->done / part->unit),
-                        part->artifact.chunk_count);
+        return flo_fail(err, FLO_E_TARGET_HASH, "chunk %llu of %u does not have its digest",
+                        (unsigned long long)(part->done / part->unit), part->artifact.chunk_count);
     }
     int rv = flo_fd_pwrite_all(part->fd, part->buffer, bytes, part->done, err);
     if (rv < 0) {
@@ -510,15 +488,13 @@ static int flush(struct flo_part *part, struct flo_err *err)
     return rv < 0 ? rv : checkpoint(part, err);
 }
 
-int flo_part_write(struct flo_part *part, const void *data, size_t bytes,
-                   struct flo_err *err)
+int flo_part_write(struct flo_part *part, const void *data, size_t bytes, struct flo_err *err)
 {
     const uint8_t *p = data;
 
     while (bytes > 0) {
         if (part->done == part->artifact.bytes) {
-            return flo_fail(err, FLO_E_NET_CONTENT,
-                            "more than the %llu bytes of the release came",
+            return flo_fail(err, FLO_E_NET_CONTENT, "more than the %llu bytes of the release came",
                             (unsigned long long)part->artifact.bytes);
         }
         uint64_t before = part->done;
@@ -572,8 +548,7 @@ int flo_part_finish(struct flo_part *part, int *fd, struct flo_err *err)
             return rv;
         }
         flo_digest_text(&actual, text);
-        return flo_fail(err, FLO_E_TARGET_HASH,
-                        "the bytes that came hash to %s", text);
+        return flo_fail(err, FLO_E_TARGET_HASH, "the bytes that came hash to %s", text);
     }
     *fd = part->fd;
     part->fd = -1;

@@ -30,8 +30,7 @@ struct flo_part;
  * nothing is left on disk).  The bytes of an earlier run are hashed again;
  * right ones are kept.  A damaged map is ignored.  With chunk hashes all chunks
  * are looked at; without them the download begins again. */
-FLO_MUST_USE int flo_part_open(struct flo_store *store,
-                               const struct flo_artifact *artifact,
+FLO_MUST_USE int flo_part_open(struct flo_store *store, const struct flo_artifact *artifact,
                                struct flo_part **out, struct flo_err *err);
 /* Keep the bytes so far, the begun unit included, and free. */
 void flo_part_close(struct flo_part *part);
@@ -47,12 +46,11 @@ void flo_part_set_etag(struct flo_part *part, const char *etag);
  * FLO_E_NET_CONTENT: more than the artifact has.  FLO_E_TARGET_HASH: the chunk
  * is wrong and the position is at its begin.  FLO_E_DISK_FULL, FLO_E_IO_WRITE.
  */
-FLO_MUST_USE int flo_part_write(struct flo_part *part, const void *data,
-                                size_t bytes, struct flo_err *err);
+FLO_MUST_USE int flo_part_write(struct flo_part *part, const void *data, size_t bytes,
+                                struct flo_err *err);
 /* Complete: compare the digest and give the descriptor (the caller's, open
  * for reading and writing; the name stays in partial/).  FLO_E_TARGET_HASH:
  * it is not those bytes; everything was dropped and begins at 0. */
-FLO_MUST_USE int flo_part_finish(struct flo_part *part, int *fd,
-                                 struct flo_err *err);
+FLO_MUST_USE int flo_part_finish(struct flo_part *part, int *fd, struct flo_err *err);
 
 #endif

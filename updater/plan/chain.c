@@ -2,8 +2,7 @@
 
 #include <assert.h>
 
-bool flo_plan_holds(const struct flo_digest *list, size_t count,
-                    const struct flo_digest *digest)
+bool flo_plan_holds(const struct flo_digest *list, size_t count, const struct flo_digest *digest)
 {
     for (size_t i = 0; i < count; i++) {
         if (flo_digest_equal(&list[i], digest)) {
@@ -13,21 +12,18 @@ bool flo_plan_holds(const struct flo_digest *list, size_t count,
     return false;
 }
 
-bool flo_plan_is_present(const struct flo_plan_input *input,
-                         const struct flo_digest *digest)
+bool flo_plan_is_present(const struct flo_plan_input *input, const struct flo_digest *digest)
 {
     assert(input->present_count == 0 || input->present != NULL);
     return flo_plan_holds(input->present, input->present_count, digest);
 }
 
-bool flo_plan_can_decode(const struct flo_plan_input *input,
-                         const struct flo_way *way)
+bool flo_plan_can_decode(const struct flo_plan_input *input, const struct flo_way *way)
 {
-    uint64_t memory_max = input->memory_bytes_max != 0 ? input->memory_bytes_max
-                                                       : FLO_PLAN_MEMORY_BYTES;
+    uint64_t memory_max =
+        input->memory_bytes_max != 0 ? input->memory_bytes_max : FLO_PLAN_MEMORY_BYTES;
 
-    return flo_delta_codec_is_built(way->codec) &&
-           way->memory_bytes <= memory_max &&
+    return flo_delta_codec_is_built(way->codec) && way->memory_bytes <= memory_max &&
            (input->offered == NULL ||
             flo_plan_holds(input->offered, input->offered_count, &way->digest));
 }
@@ -37,19 +33,17 @@ static bool is_better(const struct flo_chain *a, const struct flo_chain *b)
     return a->bytes != b->bytes ? a->bytes < b->bytes : a->count < b->count;
 }
 
-static bool find(const struct flo_plan_input *input,
-                 const struct flo_digest *base, uint32_t steps_max,
-                 struct flo_chain *out);
+static bool find(const struct flo_plan_input *input, const struct flo_digest *base,
+                 uint32_t steps_max, struct flo_chain *out);
 
 /* The chain that ends with this way of a step. */
-static bool by_way(const struct flo_plan_input *input, uint32_t file,
-                   uint32_t way, uint32_t steps_max, struct flo_chain *out)
+static bool by_way(const struct flo_plan_input *input, uint32_t file, uint32_t way,
+                   uint32_t steps_max, struct flo_chain *out)
 {
     const struct flo_way *facts = &input->release->files[file].ways[way];
     struct flo_chain chain = {0};
 
-    if ((input->ways_failed[file] >> way & 1) != 0 ||
-        flo_digest_is_zero(&facts->base) ||
+    if ((input->ways_failed[file] >> way & 1) != 0 || flo_digest_is_zero(&facts->base) ||
         !flo_plan_can_decode(input, facts) ||
         (!flo_plan_is_present(input, &facts->base) &&
          !find(input, &facts->base, steps_max - 1, &chain)) ||
@@ -64,9 +58,8 @@ static bool by_way(const struct flo_plan_input *input, uint32_t file,
 }
 
 /* The depth is bounded: a release whose steps go in a circle has no chain. */
-static bool find(const struct flo_plan_input *input,
-                 const struct flo_digest *base, uint32_t steps_max,
-                 struct flo_chain *out)
+static bool find(const struct flo_plan_input *input, const struct flo_digest *base,
+                 uint32_t steps_max, struct flo_chain *out)
 {
     const struct flo_release *release = input->release;
     bool is_found = false;
@@ -74,13 +67,11 @@ static bool find(const struct flo_plan_input *input,
     for (uint32_t i = 0; steps_max > 0 && i < release->file_count; i++) {
         const struct flo_release_file *file = &release->files[i];
         struct flo_chain chain;
-        if (!flo_release_is_step(file) ||
-            !flo_digest_equal(&file->digest, base)) {
+        if (!flo_release_is_step(file) || !flo_digest_equal(&file->digest, base)) {
             continue;
         }
         for (uint32_t w = 0; w < file->way_count; w++) {
-            if (by_way(input, i, w, steps_max, &chain) &&
-                (!is_found || is_better(&chain, out))) {
+            if (by_way(input, i, w, steps_max, &chain) && (!is_found || is_better(&chain, out))) {
                 *out = chain;
                 is_found = true;
             }
@@ -89,8 +80,8 @@ static bool find(const struct flo_plan_input *input,
     return is_found;
 }
 
-bool flo_chain_find(const struct flo_plan_input *input,
-                    const struct flo_digest *base, struct flo_chain *out)
+bool flo_chain_find(const struct flo_plan_input *input, const struct flo_digest *base,
+                    struct flo_chain *out)
 {
     return find(input, base, FLO_CHAIN_STEPS_MAX, out);
 }

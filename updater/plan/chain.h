@@ -22,16 +22,13 @@ struct flo_chain {
 
 /* The chain of the fewest bytes that makes `base`; of fewer steps where bytes
  * are equal, then the first in the release.  false: there is none. */
-bool flo_chain_find(const struct flo_plan_input *input,
-                    const struct flo_digest *base, struct flo_chain *out);
+bool flo_chain_find(const struct flo_plan_input *input, const struct flo_digest *base,
+                    struct flo_chain *out);
 
 /* A way that this device can decode and fetch; its base is not looked at.  */
-bool flo_plan_can_decode(const struct flo_plan_input *input,
-                         const struct flo_way *way);
+bool flo_plan_can_decode(const struct flo_plan_input *input, const struct flo_way *way);
 /* Is it on the disk; and in any list of digests. */
-bool flo_plan_is_present(const struct flo_plan_input *input,
-                         const struct flo_digest *digest);
-bool flo_plan_holds(const struct flo_digest *list, size_t count,
-                    const struct flo_digest *digest);
+bool flo_plan_is_present(const struct flo_plan_input *input, const struct flo_digest *digest);
+bool flo_plan_holds(const struct flo_digest *list, size_t count, const struct flo_digest *digest);
 
 #endif

@@ -31,8 +31,7 @@ struct making {
 };
 
 /* An empty list of wanted words fits everything. */
-static bool has_word(const char (*wanted)[16], size_t wanted_count,
-                     const char *word)
+static bool has_word(const char (*wanted)[16], size_t wanted_count, const char *word)
 {
     bool is_empty = true;
 
@@ -56,8 +55,7 @@ static bool runs_engines(const struct flo_release_variant *variant,
     for (size_t i = 0; i < 4 && variant->engine[i][0] != '\0'; i++) {
         bool is_known =
             has_none ? strcmp(variant->engine[i], "llama") == 0
-                     : has_word(profile->engine, FLO_COUNT(profile->engine),
-                                variant->engine[i]);
+                     : has_word(profile->engine, FLO_COUNT(profile->engine), variant->engine[i]);
         if (!is_known) {
             return false;
         }
@@ -85,8 +83,7 @@ static bool has_accelerators(const struct flo_release_variant *variant,
     for (size_t i = 0; i < 4 && variant->accelerator[i][0] != '\0'; i++) {
         bool is_here = false;
         for (size_t j = 0; j < FLO_COUNT(profile->accelerators); j++) {
-            is_here = is_here || strcmp(profile->accelerators[j],
-                                        variant->accelerator[i]) == 0;
+            is_here = is_here || strcmp(profile->accelerators[j], variant->accelerator[i]) == 0;
         }
         if (!is_here) {
             return false;
@@ -103,9 +100,8 @@ static uint64_t rate_of(const struct flo_release_variant *variant,
     uint64_t whole = profile->memory_bytes_per_s / variant->bytes_per_token;
     uint64_t rest = profile->memory_bytes_per_s % variant->bytes_per_token;
 
-    return whole > UINT64_MAX / 2000
-               ? UINT64_MAX
-               : whole * 1000 + rest * 1000 / variant->bytes_per_token;
+    return whole > UINT64_MAX / 2000 ? UINT64_MAX
+                                     : whole * 1000 + rest * 1000 / variant->bytes_per_token;
 }
 
 static bool is_fast_enough(const struct flo_release_variant *variant,
@@ -114,9 +110,8 @@ static bool is_fast_enough(const struct flo_release_variant *variant,
     if (variant->rate_mtps == 0 || variant->bytes_per_token == 0) {
         return true;
     }
-    return profile->memory_bytes_per_s == 0
-               ? is_last
-               : rate_of(variant, profile) >= variant->rate_mtps;
+    return profile->memory_bytes_per_s == 0 ? is_last
+                                            : rate_of(variant, profile) >= variant->rate_mtps;
 }
 
 /* The kinds of no, so that the best sentence can be said. */
@@ -127,52 +122,45 @@ static enum verdict judge(const struct flo_release *release, uint32_t index,
 {
     const struct flo_release_variant *variant = &release->variants[index];
 
-    if (!has_word(variant->arch, 4, profile->arch) ||
-        !has_runtime(variant, profile) || !has_accelerators(variant, profile)) {
+    if (!has_word(variant->arch, 4, profile->arch) || !has_runtime(variant, profile) ||
+        !has_accelerators(variant, profile)) {
         return NEEDS_OTHER;
     }
-    if (profile->memory_bytes != 0 &&
-        variant->memory_bytes > profile->memory_bytes) {
+    if (profile->memory_bytes != 0 && variant->memory_bytes > profile->memory_bytes) {
         return NEEDS_MEMORY;
     }
     if (variant->disk_bytes > profile->disk_free_bytes) {
         return NEEDS_DISK;
     }
-    return is_fast_enough(variant, profile, index + 1 == release->variant_count)
-               ? FITS
-               : NEEDS_RATE;
+    return is_fast_enough(variant, profile, index + 1 == release->variant_count) ? FITS
+                                                                                 : NEEDS_RATE;
 }
 
 /* Why a variant is not for this device. */
-static void say_no(const struct flo_release_variant *variant,
-                   const struct flo_profile *profile, enum verdict verdict,
-                   char *out, size_t bytes)
+static void say_no(const struct flo_release_variant *variant, const struct flo_profile *profile,
+                   enum verdict verdict, char *out, size_t bytes)
 {
     switch (verdict) {
     case NEEDS_MEMORY:
-        snprintf(out, bytes, "%s needs %llu bytes of memory of %llu",
-                 variant->name, (unsigned long long)variant->memory_bytes,
+        snprintf(out, bytes, "%s needs %llu bytes of memory of %llu", variant->name,
+                 (unsigned long long)variant->memory_bytes,
                  (unsigned long long)profile->memory_bytes);
         break;
     case NEEDS_DISK:
-        snprintf(out, bytes, "%s needs %llu bytes of disk, %llu are free",
-                 variant->name, (unsigned long long)variant->disk_bytes,
+        snprintf(out, bytes, "%s needs %llu bytes of disk, %llu are free", variant->name,
+                 (unsigned long long)variant->disk_bytes,
                  (unsigned long long)profile->disk_free_bytes);
         break;
     case NEEDS_RATE:
-        snprintf(out, bytes, "%s needs %llu tokens per 1000 s, memory gives %s",
-                 variant->name, (unsigned long long)variant->rate_mtps,
-                 profile->memory_bytes_per_s == 0 ? "an unknown number"
-                                                  : "fewer");
+        snprintf(out, bytes, "%s needs %llu tokens per 1000 s, memory gives %s", variant->name,
+                 (unsigned long long)variant->rate_mtps,
+                 profile->memory_bytes_per_s == 0 ? "an unknown number" : "fewer");
         break;
     case NEEDS_OTHER:
-        snprintf(out, bytes, "%s needs arch %.15s, runtime %.31s%s%.15s",
-                 variant->name,
+        snprintf(out, bytes, "%s needs arch %.15s, runtime %.31s%s%.15s", variant->name,
                  variant->arch[0][0] != '\0' ? variant->arch[0] : "any",
-                 flo_release_is_native(variant) ? FLO_RUNTIME_NATIVE
-                                                : variant->runtime,
-                 variant->accelerator[0][0] != '\0' ? ", " : "",
-                 variant->accelerator[0]);
+                 flo_release_is_native(variant) ? FLO_RUNTIME_NATIVE : variant->runtime,
+                 variant->accelerator[0][0] != '\0' ? ", " : "", variant->accelerator[0]);
         break;
     case FITS:
         break;
@@ -180,17 +168,13 @@ static void say_no(const struct flo_release_variant *variant,
 }
 
 /* The architectures that the device runs, with blanks between. */
-static void list_engines(const struct flo_profile *profile, char *out,
-                         size_t out_bytes)
+static void list_engines(const struct flo_profile *profile, char *out, size_t out_bytes)
 {
-    size_t used = (size_t)snprintf(
-        out, out_bytes, "%s",
-        profile->engine[0][0] != '\0' ? profile->engine[0] : "llama");
+    size_t used = (size_t)snprintf(out, out_bytes, "%s",
+                                   profile->engine[0][0] != '\0' ? profile->engine[0] : "llama");
 
-    for (size_t i = 1;
-         i < FLO_COUNT(profile->engine) && profile->engine[i][0] != '\0'; i++) {
-        used += (size_t)snprintf(out + used, out_bytes - used, " %s",
-                                 profile->engine[i]);
+    for (size_t i = 1; i < FLO_COUNT(profile->engine) && profile->engine[i][0] != '\0'; i++) {
+        used += (size_t)snprintf(out + used, out_bytes - used, " %s", profile->engine[i]);
     }
 }
 
@@ -215,8 +199,7 @@ static bool is_asked_for(const struct flo_plan_input *input, uint32_t variant)
 
 /* Nothing fits: the smallest need of memory is the best sentence, then that of
  * disk. */
-static int refuse(const struct flo_plan_input *input, const char *why,
-                  struct flo_err *err)
+static int refuse(const struct flo_plan_input *input, const char *why, struct flo_err *err)
 {
     const struct flo_release *release = input->release;
     const struct flo_release_variant *least = NULL;
@@ -226,9 +209,8 @@ static int refuse(const struct flo_plan_input *input, const char *why,
 
     for (uint32_t i = 0; i < release->variant_count; i++) {
         const struct flo_release_variant *variant = &release->variants[i];
-        enum verdict found = is_asked_for(input, i)
-                                 ? judge(release, i, input->profile)
-                                 : NEEDS_OTHER;
+        enum verdict found =
+            is_asked_for(input, i) ? judge(release, i, input->profile) : NEEDS_OTHER;
         bool is_less = found == NEEDS_MEMORY && found == verdict &&
                        variant->memory_bytes < least->memory_bytes;
         if (found < verdict || is_less) {
@@ -242,47 +224,37 @@ static int refuse(const struct flo_plan_input *input, const char *why,
         return flo_fail(err, FLO_E_MEMORY_BUDGET,
                         "%s needs %llu bytes of memory (variant %s), the "
                         "device gives %llu",
-                        title, (unsigned long long)least->memory_bytes,
-                        least->name,
+                        title, (unsigned long long)least->memory_bytes, least->name,
                         (unsigned long long)input->profile->memory_bytes);
     }
     if (verdict == NEEDS_DISK) {
-        return flo_fail(err, FLO_E_DISK_FULL,
-                        "%s needs %llu bytes of disk (variant %s), %llu free",
-                        title, (unsigned long long)least->disk_bytes,
-                        least->name,
+        return flo_fail(err, FLO_E_DISK_FULL, "%s needs %llu bytes of disk (variant %s), %llu free",
+                        title, (unsigned long long)least->disk_bytes, least->name,
                         (unsigned long long)input->profile->disk_free_bytes);
     }
     return flo_fail(err, FLO_E_TARGET_INCOMPATIBLE,
-                    "%s: none of its %u variant%s fits arch %s, engine %s%s%s",
-                    title, release->variant_count,
-                    flo_s(release->variant_count), input->profile->arch,
-                    engines, needs_more(release) ? ": " : "",
-                    needs_more(release) ? why : "");
+                    "%s: none of its %u variant%s fits arch %s, engine %s%s%s", title,
+                    release->variant_count, flo_s(release->variant_count), input->profile->arch,
+                    engines, needs_more(release) ? ": " : "", needs_more(release) ? why : "");
 }
 
-static bool has_base(const struct flo_plan_input *input,
-                     const struct flo_way *way)
+static bool has_base(const struct flo_plan_input *input, const struct flo_way *way)
 {
-    return flo_digest_is_zero(&way->base) ||
-           flo_plan_is_present(input, &way->base);
+    return flo_digest_is_zero(&way->base) || flo_plan_is_present(input, &way->base);
 }
 
-static bool can_work(const struct flo_plan_input *input,
-                     const struct flo_way *way)
+static bool can_work(const struct flo_plan_input *input, const struct flo_way *way)
 {
     return flo_plan_can_decode(input, way) && has_base(input, way);
 }
 
-static bool is_itself(const struct flo_release_file *file,
-                      const struct flo_way *way)
+static bool is_itself(const struct flo_release_file *file, const struct flo_way *way)
 {
     return flo_digest_equal(&way->digest, &file->digest);
 }
 
 /* The file itself, whose damaged chunks are all that is fetched. */
-static bool mends(const struct flo_plan_input *input,
-                  const struct flo_release_file *file,
+static bool mends(const struct flo_plan_input *input, const struct flo_release_file *file,
                   const struct flo_way *way)
 {
     return is_itself(file, way) &&
@@ -323,19 +295,15 @@ static const char *why_full(const struct flo_plan_input *input, uint32_t file,
 }
 
 /* Bytes that lie next to the file while it is made. */
-static uint64_t aside(const struct flo_release_file *file,
-                      const struct flo_way *way)
+static uint64_t aside(const struct flo_release_file *file, const struct flo_way *way)
 {
     return is_itself(file, way) ? 0 : way->bytes;
 }
 
-static uint64_t cost(const struct making *making,
-                     const struct flo_release_file *file,
+static uint64_t cost(const struct making *making, const struct flo_release_file *file,
                      const struct flo_way *way)
 {
-    return making->spares_disk || mends(making->input, file, way)
-               ? aside(file, way)
-               : way->bytes;
+    return making->spares_disk || mends(making->input, file, way) ? aside(file, way) : way->bytes;
 }
 
 /* The way's base is here, or a chain makes it.  A spared disk gets no chains:
@@ -351,8 +319,7 @@ static bool is_possible(const struct making *making, const struct flo_way *way,
 
 /* Index of the cheapest way that can work, or -1; and what is to be made before
  * it. */
-static int choose_way(const struct making *making, uint32_t file,
-                      struct flo_chain *chain)
+static int choose_way(const struct making *making, uint32_t file, struct flo_chain *chain)
 {
     const struct flo_plan_input *input = making->input;
     const struct flo_release_file *facts = &input->release->files[file];
@@ -364,8 +331,7 @@ static int choose_way(const struct making *making, uint32_t file,
         const struct flo_way *way = &facts->ways[w];
         struct flo_chain before;
         uint64_t bytes;
-        if ((input->ways_failed[file] >> w & 1) == 0 &&
-            is_possible(making, way, &before) &&
+        if ((input->ways_failed[file] >> w & 1) == 0 && is_possible(making, way, &before) &&
             flo_add_u64(cost(making, facts, way), before.bytes, &bytes) &&
             (best < 0 || bytes < least)) {
             best = (int)w;
@@ -393,15 +359,13 @@ static bool add_need(struct making *making, const struct flo_release_file *file,
 
 /* Steps are in the order of size: the model comes last, and with it the end of
  * the work.  Returns the index of the new one. */
-static uint32_t insert_step(const struct flo_release *release,
-                            struct flo_plan *plan, uint32_t file)
+static uint32_t insert_step(const struct flo_release *release, struct flo_plan *plan, uint32_t file)
 {
     uint32_t at = plan->step_count++;
 
     assert(file < FLO_RELEASE_FILES_MAX);
     assert(at < FLO_RELEASE_FILES_MAX);
-    while (at > 0 && release->files[plan->steps[at - 1].file].bytes >
-                         release->files[file].bytes) {
+    while (at > 0 && release->files[plan->steps[at - 1].file].bytes > release->files[file].bytes) {
         plan->steps[at] = plan->steps[at - 1];
         at--;
     }
@@ -422,8 +386,7 @@ static uint32_t place_of(const struct flo_plan *plan, uint32_t file)
 
 /* Make `step` right before `file`, or where it is made earlier.  true: it was
  * not in the plan. */
-static bool put_before(struct flo_plan *plan, uint32_t file, uint32_t step,
-                       uint32_t way)
+static bool put_before(struct flo_plan *plan, uint32_t file, uint32_t step, uint32_t way)
 {
     uint32_t from = place_of(plan, step);
     uint32_t to = place_of(plan, file);
@@ -434,8 +397,7 @@ static bool put_before(struct flo_plan *plan, uint32_t file, uint32_t step,
         return false;
     }
     plan->step_count += is_new ? 1 : 0;
-    memmove(&plan->steps[to + 1], &plan->steps[to],
-            (from - to) * sizeof(plan->steps[0]));
+    memmove(&plan->steps[to + 1], &plan->steps[to], (from - to) * sizeof(plan->steps[0]));
     memset(&plan->steps[to], 0, sizeof(plan->steps[to]));
     plan->steps[to].file = (uint8_t)step;
     plan->steps[to].way = (uint8_t)way;
@@ -445,8 +407,7 @@ static bool put_before(struct flo_plan *plan, uint32_t file, uint32_t step,
 /* The files of a chain in front of the one that needs them; one that another
  * file needs as well is made once.  They are no part of what the device asked
  * for: full_bytes does not have them. */
-static bool add_chain(struct making *making, uint32_t file,
-                      const struct flo_chain *chain)
+static bool add_chain(struct making *making, uint32_t file, const struct flo_chain *chain)
 {
     const struct flo_release *release = making->input->release;
     struct flo_plan *plan = &making->plan;
@@ -454,10 +415,8 @@ static bool add_chain(struct making *making, uint32_t file,
     bool fits = true;
 
     for (uint32_t i = 0; fits && i < chain->count; i++) {
-        const struct flo_release_file *step =
-            &release->files[chain->steps[i].file];
-        fits = !put_before(plan, file, chain->steps[i].file,
-                           chain->steps[i].way) ||
+        const struct flo_release_file *step = &release->files[chain->steps[i].file];
+        fits = !put_before(plan, file, chain->steps[i].file, chain->steps[i].way) ||
                add_need(making, step, &step->ways[chain->steps[i].way]);
     }
     plan->full_bytes = full_bytes;
@@ -479,8 +438,7 @@ static int plan_file(struct making *making, uint32_t file, struct flo_err *err)
     struct flo_chain chain;
     int way = choose_way(making, file, &chain);
     if (way < 0) {
-        return flo_fail(err, FLO_E_BLOB_ABSENT,
-                        "%s: none of its %u ways can be taken here",
+        return flo_fail(err, FLO_E_BLOB_ABSENT, "%s: none of its %u ways can be taken here",
                         facts->name, facts->way_count);
     }
     const struct flo_way *taken = &facts->ways[way];
@@ -489,17 +447,14 @@ static int plan_file(struct making *making, uint32_t file, struct flo_err *err)
         making->largest_file = facts->bytes;
         plan->codec = taken->codec;
         if (chain.count > 0) {
-            snprintf(plan->reason, sizeof(plan->reason),
-                     "a chain of %u delta%s", chain.count + 1,
+            snprintf(plan->reason, sizeof(plan->reason), "a chain of %u delta%s", chain.count + 1,
                      flo_s(chain.count + 1));
         } else {
-            snprintf(plan->reason, sizeof(plan->reason), "%s",
-                     why_full(input, file, taken));
+            snprintf(plan->reason, sizeof(plan->reason), "%s", why_full(input, file, taken));
         }
     }
     if (!add_need(making, facts, taken) || !add_chain(making, file, &chain)) {
-        return flo_fail(err, FLO_E_META_SCHEMA,
-                        "%s: the sizes of the release do not add up",
+        return flo_fail(err, FLO_E_META_SCHEMA, "%s: the sizes of the release do not add up",
                         facts->name);
     }
     return 0;
@@ -507,8 +462,7 @@ static int plan_file(struct making *making, uint32_t file, struct flo_err *err)
 
 /* Files derived from the release are optional: they are counted where there is
  * room, and left out where there is none. */
-static uint64_t add_derived(struct flo_plan *plan, uint64_t bytes,
-                            uint64_t room_bytes)
+static uint64_t add_derived(struct flo_plan *plan, uint64_t bytes, uint64_t room_bytes)
 {
     uint64_t all;
 
@@ -521,40 +475,33 @@ static uint64_t add_derived(struct flo_plan *plan, uint64_t bytes,
 
 /* Most that the packed weights of a model that comes again will take. */
 static void add_packed(const struct flo_plan_input *input,
-                       const struct flo_release_variant *variant,
-                       uint64_t room_bytes, struct flo_plan *plan)
+                       const struct flo_release_variant *variant, uint64_t room_bytes,
+                       struct flo_plan *plan)
 {
-    const struct flo_release_file *model =
-        flo_release_entry(input->release, variant);
+    const struct flo_release_file *model = flo_release_entry(input->release, variant);
     uint64_t bytes;
 
-    if (input->profile->packs && model != NULL &&
-        flo_release_is_native(variant) &&
+    if (input->profile->packs && model != NULL && flo_release_is_native(variant) &&
         !flo_plan_is_present(input, &model->digest) &&
-        flo_add_u64(model->bytes, model->bytes / 16 + PACKED_BYTES_MORE,
-                    &bytes)) {
+        flo_add_u64(model->bytes, model->bytes / 16 + PACKED_BYTES_MORE, &bytes)) {
         plan->packed_bytes = add_derived(plan, bytes, room_bytes);
     }
 }
 
 /* Kept prefixes can be computed again: their room counts as free.  Prefixes in
  * the way are removed before the first byte is fetched. */
-static int fit_disk(struct making *making,
-                    const struct flo_release_variant *variant,
+static int fit_disk(struct making *making, const struct flo_release_variant *variant,
                     const char *title, struct flo_err *err)
 {
     const struct flo_profile *profile = making->input->profile;
     struct flo_plan *plan = &making->plan;
     uint64_t room_bytes = UINT64_MAX;
 
-    (void)flo_add_u64(profile->disk_free_bytes, profile->kept_bytes,
-                      &room_bytes);
-    if (!flo_add_u64(plan->disk_bytes, making->largest_aside,
-                     &plan->disk_bytes) ||
+    (void)flo_add_u64(profile->disk_free_bytes, profile->kept_bytes, &room_bytes);
+    if (!flo_add_u64(plan->disk_bytes, making->largest_aside, &plan->disk_bytes) ||
         plan->disk_bytes > room_bytes) {
-        return flo_fail(err, FLO_E_DISK_FULL, "%s needs %llu bytes, %llu free",
-                        title, (unsigned long long)plan->disk_bytes,
-                        (unsigned long long)room_bytes);
+        return flo_fail(err, FLO_E_DISK_FULL, "%s needs %llu bytes, %llu free", title,
+                        (unsigned long long)plan->disk_bytes, (unsigned long long)room_bytes);
     }
     add_packed(making->input, variant, room_bytes, plan);
     plan->prefix_bytes = add_derived(plan, profile->prefix_bytes, room_bytes);
@@ -564,16 +511,13 @@ static int fit_disk(struct making *making,
     return 0;
 }
 
-static int plan_variant(const struct flo_plan_input *input, uint32_t index,
-                        bool spares_disk, struct flo_plan *out,
-                        struct flo_err *err)
+static int plan_variant(const struct flo_plan_input *input, uint32_t index, bool spares_disk,
+                        struct flo_plan *out, struct flo_err *err)
 {
-    const struct flo_release_variant *variant =
-        &input->release->variants[index];
-    struct making making = {
-        .input = input,
-        .spares_disk = spares_disk,
-        .plan = {.variant = index, .reason = "everything is here"}};
+    const struct flo_release_variant *variant = &input->release->variants[index];
+    struct making making = {.input = input,
+                            .spares_disk = spares_disk,
+                            .plan = {.variant = index, .reason = "everything is here"}};
     char title[2 * FLO_NAME_MAX + 2];
     int rv = 0;
 
@@ -594,17 +538,15 @@ static int plan_variant(const struct flo_plan_input *input, uint32_t index,
 }
 
 /* The network is spared first, then the disk. */
-static int try_variant(const struct flo_plan_input *input, uint32_t index,
-                       struct flo_plan *out, struct flo_err *err)
+static int try_variant(const struct flo_plan_input *input, uint32_t index, struct flo_plan *out,
+                       struct flo_err *err)
 {
     int rv = plan_variant(input, index, false, out, err);
 
-    return rv == FLO_E_DISK_FULL ? plan_variant(input, index, true, out, err)
-                                 : rv;
+    return rv == FLO_E_DISK_FULL ? plan_variant(input, index, true, out, err) : rv;
 }
 
-int flo_plan_make(const struct flo_plan_input *input, struct flo_plan *out,
-                  struct flo_err *err)
+int flo_plan_make(const struct flo_plan_input *input, struct flo_plan *out, struct flo_err *err)
 {
     const struct flo_release *release = input->release;
     char why[sizeof(out->chosen)] = "the first variant";
@@ -620,8 +562,7 @@ int flo_plan_make(const struct flo_plan_input *input, struct flo_plan *out,
             continue;
         }
         if (verdict != FITS) {
-            say_no(&release->variants[i], input->profile, verdict, why,
-                   sizeof(why));
+            say_no(&release->variants[i], input->profile, verdict, why, sizeof(why));
             continue;
         }
         int rv = try_variant(input, i, out, &no);
@@ -638,8 +579,7 @@ int flo_plan_make(const struct flo_plan_input *input, struct flo_plan *out,
             break;
         }
         snprintf(why, sizeof(why), "%s %s", release->variants[i].name,
-                 is_not_offered ? "is not in the bundle"
-                                : "has no room on the disk");
+                 is_not_offered ? "is not in the bundle" : "has no room on the disk");
     }
     if (failed < 0) {
         if (err != NULL) {
@@ -652,16 +592,14 @@ int flo_plan_make(const struct flo_plan_input *input, struct flo_plan *out,
 
 /* ---- a smaller one ---- */
 
-uint64_t flo_plan_memory_bytes(const struct flo_release *release,
-                               uint32_t variant)
+uint64_t flo_plan_memory_bytes(const struct flo_release *release, uint32_t variant)
 {
     const struct flo_release_variant *facts = &release->variants[variant];
     uint64_t bytes = 0;
 
     assert(variant < release->variant_count);
     for (uint32_t i = 0; i < facts->file_count; i++) {
-        if (!flo_add_u64(bytes, release->files[facts->files[i]].bytes,
-                         &bytes)) {
+        if (!flo_add_u64(bytes, release->files[facts->files[i]].bytes, &bytes)) {
             return UINT64_MAX;
         }
     }
@@ -677,15 +615,14 @@ static bool is_plain(const struct flo_release *release, uint32_t variant)
            flo_release_variant_file(release, facts, "adapter") == NULL;
 }
 
-int flo_plan_smaller(const struct flo_release *release,
-                     const struct flo_profile *profile, uint32_t variant)
+int flo_plan_smaller(const struct flo_release *release, const struct flo_profile *profile,
+                     uint32_t variant)
 {
     uint64_t limit = flo_plan_memory_bytes(release, variant);
     uint64_t most = 0;
     int found = -1;
 
-    for (uint32_t i = 0;
-         is_plain(release, variant) && i < release->variant_count; i++) {
+    for (uint32_t i = 0; is_plain(release, variant) && i < release->variant_count; i++) {
         uint64_t bytes = flo_plan_memory_bytes(release, i);
         if (is_plain(release, i) && bytes < limit && bytes > most &&
             judge(release, i, profile) == FITS) {

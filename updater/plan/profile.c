@@ -6,8 +6,8 @@
 #include "base/host/json.h"
 
 /* The texts of one key in a list of objects, as far as they are ready. */
-static int read_named(const json_t *profile, const char *list, const char *key,
-                      char *out, size_t room, size_t bytes, struct flo_err *err)
+static int read_named(const json_t *profile, const char *list, const char *key, char *out,
+                      size_t room, size_t bytes, struct flo_err *err)
 {
     json_t *items = NULL;
     size_t count = 0;
@@ -18,9 +18,8 @@ static int read_named(const json_t *profile, const char *list, const char *key,
         const char *text = json_string_value(json_object_get(item, key));
         const char *state = json_string_value(json_object_get(item, "state"));
         if (text == NULL || strlen(text) >= bytes) {
-            return flo_fail(err, FLO_E_META_SCHEMA,
-                            "field `profile.%s[%zu].%s` is no short text", list,
-                            i, key);
+            return flo_fail(err, FLO_E_META_SCHEMA, "field `profile.%s[%zu].%s` is no short text",
+                            list, i, key);
         }
         if (count < room && (state == NULL || strcmp(state, "ready") == 0)) {
             snprintf(out + count++ * bytes, bytes, "%s", text);
@@ -29,53 +28,45 @@ static int read_named(const json_t *profile, const char *list, const char *key,
     return rv;
 }
 
-static int read_hardware(const json_t *profile, struct flo_profile *out,
-                         struct flo_err *err)
+static int read_hardware(const json_t *profile, struct flo_profile *out, struct flo_err *err)
 {
     json_t *bench = NULL;
-    int rv =
-        read_named(profile, "runtimes", "name", out->runtimes[0],
-                   FLO_COUNT(out->runtimes), sizeof(out->runtimes[0]), err);
+    int rv = read_named(profile, "runtimes", "name", out->runtimes[0], FLO_COUNT(out->runtimes),
+                        sizeof(out->runtimes[0]), err);
 
     if (rv == 0) {
         rv = read_named(profile, "accelerators", "kind", out->accelerators[0],
-                        FLO_COUNT(out->accelerators),
-                        sizeof(out->accelerators[0]), err);
+                        FLO_COUNT(out->accelerators), sizeof(out->accelerators[0]), err);
     }
     if (rv == 0) {
         rv = flo_json_opt_object(profile, "bench", &bench, err);
     }
-    return rv == 0 && bench != NULL
-               ? flo_json_opt_u64(bench, "memory_bytes_per_s", 0, INT64_MAX, 0,
-                                  &out->memory_bytes_per_s, err)
-               : rv;
+    return rv == 0 && bench != NULL ? flo_json_opt_u64(bench, "memory_bytes_per_s", 0, INT64_MAX, 0,
+                                                       &out->memory_bytes_per_s, err)
+                                    : rv;
 }
 
-int flo_profile_parse(const struct json_t *profile, struct flo_profile *out,
-                      struct flo_err *err)
+int flo_profile_parse(const struct json_t *profile, struct flo_profile *out, struct flo_err *err)
 {
     json_t *engines = NULL;
     const char *text = NULL;
     int rv;
 
-    if ((rv = flo_json_get_text(profile, "arch", sizeof(out->arch) - 1, &text,
-                                err)) < 0 ||
-        (rv = flo_json_opt_u64(profile, "memory_bytes", 0, INT64_MAX, 0,
-                               &out->memory_bytes, err)) < 0 ||
-        (rv = flo_json_opt_bool(profile, "packs", false, &out->packs, err)) <
+    if ((rv = flo_json_get_text(profile, "arch", sizeof(out->arch) - 1, &text, err)) < 0 ||
+        (rv = flo_json_opt_u64(profile, "memory_bytes", 0, INT64_MAX, 0, &out->memory_bytes, err)) <
             0 ||
-        (rv = flo_json_opt_u64(profile, "prefix_bytes", 0, INT64_MAX, 0,
-                               &out->prefix_bytes, err)) < 0 ||
-        (rv = flo_json_opt_array(profile, "engine", FLO_PROFILE_ENGINES_MAX,
-                                 &engines, err)) < 0) {
+        (rv = flo_json_opt_bool(profile, "packs", false, &out->packs, err)) < 0 ||
+        (rv = flo_json_opt_u64(profile, "prefix_bytes", 0, INT64_MAX, 0, &out->prefix_bytes, err)) <
+            0 ||
+        (rv = flo_json_opt_array(profile, "engine", FLO_PROFILE_ENGINES_MAX, &engines, err)) < 0) {
         return rv;
     }
     snprintf(out->arch, sizeof(out->arch), "%s", text);
     for (size_t i = 0; i < json_array_size(engines); i++) {
         text = json_string_value(json_array_get(engines, i));
         if (text == NULL || strlen(text) >= sizeof(out->engine[0])) {
-            return flo_fail(err, FLO_E_META_SCHEMA,
-                            "field `profile.engine[%zu]` is no short text", i);
+            return flo_fail(err, FLO_E_META_SCHEMA, "field `profile.engine[%zu]` is no short text",
+                            i);
         }
         snprintf(out->engine[i], sizeof(out->engine[i]), "%s", text);
     }

@@ -27,8 +27,7 @@ static void add_error(struct flo_buf *buf, const struct flo_err *err)
     flo_buf_printf(buf, ",\"error\":{\"id\":\"%s\"", flo_error_id(err->code));
     add_text(buf, "what", err->what);
     add_text(buf, "why", err->why);
-    add_text(buf, "fix",
-             err->fix[0] != '\0' ? err->fix : flo_error_fix(err->code));
+    add_text(buf, "fix", err->fix[0] != '\0' ? err->fix : flo_error_fix(err->code));
     flo_buf_text(buf, "}");
 }
 
@@ -42,8 +41,7 @@ static void send_line(int fd, struct flo_buf *buf)
 {
     flo_buf_text(buf, "}\n");
     for (size_t done = 0; !buf->failed && done < buf->bytes;) {
-        ssize_t put =
-            send(fd, buf->data + done, buf->bytes - done, MSG_NOSIGNAL);
+        ssize_t put = send(fd, buf->data + done, buf->bytes - done, MSG_NOSIGNAL);
         if (put < 0 && errno == ENOTSOCK) {
             put = write(fd, buf->data + done, buf->bytes - done);
         }
@@ -67,8 +65,7 @@ static void add_blobs(struct flo_buf *buf, const struct flo_release *release,
 
     flo_buf_text(buf, ",\"blobs\":[");
     for (uint32_t i = 0; i < plan->step_count; i++) {
-        const struct flo_release_file *file =
-            &release->files[plan->steps[i].file];
+        const struct flo_release_file *file = &release->files[plan->steps[i].file];
         if (!plan->steps[i].is_present) {
             flo_digest_text(&file->ways[plan->steps[i].way].digest, text);
             flo_buf_printf(buf, "%s\"%s\"", between, text);
@@ -78,8 +75,7 @@ static void add_blobs(struct flo_buf *buf, const struct flo_release *release,
     flo_buf_text(buf, "]");
 }
 
-void flo_event_planned(int fd, const struct flo_release *release,
-                       const struct flo_plan *plan)
+void flo_event_planned(int fd, const struct flo_release *release, const struct flo_plan *plan)
 {
     char title[2 * FLO_NAME_MAX + 2];
     struct flo_buf buf = {0};
@@ -133,8 +129,7 @@ void flo_event_resumed(int fd, uint64_t kept, uint64_t total)
     send_line(fd, &buf);
 }
 
-void flo_event_fallback(int fd, enum flo_codec from, enum flo_codec to,
-                        const struct flo_err *err)
+void flo_event_fallback(int fd, enum flo_codec from, enum flo_codec to, const struct flo_err *err)
 {
     struct flo_buf buf = {0};
 
@@ -145,8 +140,7 @@ void flo_event_fallback(int fd, enum flo_codec from, enum flo_codec to,
     send_line(fd, &buf);
 }
 
-void flo_event_staged(int fd, const struct flo_digest *release,
-                      const struct flo_plan *plan,
+void flo_event_staged(int fd, const struct flo_digest *release, const struct flo_plan *plan,
                       const struct flo_fetch *fetch, uint64_t took_ms)
 {
     char digest[FLO_DIGEST_TEXT];

@@ -6,19 +6,16 @@
 #include "base/host/json.h"
 #include "updater/run/run.h"
 
-static int read_urls(const json_t *json, struct flo_update_job *job,
-                     struct flo_err *err)
+static int read_urls(const json_t *json, struct flo_update_job *job, struct flo_err *err)
 {
     json_t *list = NULL;
-    int rv =
-        flo_json_opt_array(json, "urls", FLO_FETCH_MIRRORS_MAX, &list, err);
+    int rv = flo_json_opt_array(json, "urls", FLO_FETCH_MIRRORS_MAX, &list, err);
 
     for (size_t i = 0; rv == 0 && i < json_array_size(list); i++) {
         const char *url = json_string_value(json_array_get(list, i));
         if (url == NULL || strlen(url) > 512) {
             return flo_fail(err, FLO_E_META_SCHEMA,
-                            "field `urls[%zu]` is no text of at most 512 bytes",
-                            i);
+                            "field `urls[%zu]` is no text of at most 512 bytes", i);
         }
         rv = flo_url_check(url, &flo_url_http, err);
         if (rv < 0) {
@@ -29,12 +26,10 @@ static int read_urls(const json_t *json, struct flo_update_job *job,
     return rv;
 }
 
-static int read_neighbours(const json_t *json, struct flo_update_job *job,
-                           struct flo_err *err)
+static int read_neighbours(const json_t *json, struct flo_update_job *job, struct flo_err *err)
 {
     json_t *list = NULL;
-    int rv =
-        flo_json_opt_array(json, "neighbours", FLO_NEIGHBOURS_MAX, &list, err);
+    int rv = flo_json_opt_array(json, "neighbours", FLO_NEIGHBOURS_MAX, &list, err);
 
     for (size_t i = 0; rv == 0 && i < json_array_size(list); i++) {
         const char *url = json_string_value(json_array_get(list, i));
@@ -51,13 +46,10 @@ static int read_neighbours(const json_t *json, struct flo_update_job *job,
         }
         job->neighbours[job->neighbour_count++] = url;
     }
-    return rv < 0 ? rv
-                  : flo_json_opt_bool(json, "keeps_patches", false,
-                                      &job->keeps_patches, err);
+    return rv < 0 ? rv : flo_json_opt_bool(json, "keeps_patches", false, &job->keeps_patches, err);
 }
 
-static int read_profile(const json_t *json, struct flo_profile *out,
-                        struct flo_err *err)
+static int read_profile(const json_t *json, struct flo_profile *out, struct flo_err *err)
 {
     json_t *profile = NULL;
     int rv = flo_json_get_object(json, "profile", &profile, err);
@@ -65,16 +57,14 @@ static int read_profile(const json_t *json, struct flo_profile *out,
     return rv < 0 ? rv : flo_profile_parse(profile, out, err);
 }
 
-static int read_paths(const json_t *json, struct flo_update_job *job,
-                      struct flo_err *err)
+static int read_paths(const json_t *json, struct flo_update_job *job, struct flo_err *err)
 {
     const struct {
         const char *key;
         const char **out;
     } paths[] = {
-        {"ca_file", &job->ca_file},   {"cert_file", &job->cert_file},
-        {"key_file", &job->key_file}, {"bundle", &job->bundle},
-        {"variant", &job->variant},
+        {"ca_file", &job->ca_file}, {"cert_file", &job->cert_file}, {"key_file", &job->key_file},
+        {"bundle", &job->bundle},   {"variant", &job->variant},
     };
     int rv = flo_json_get_text(json, "state_dir", 4000, &job->state_dir, err);
 
@@ -82,8 +72,7 @@ static int read_paths(const json_t *json, struct flo_update_job *job,
         rv = flo_json_get_text(json, "trust_file", 4000, &job->trust_file, err);
     }
     for (size_t i = 0; rv == 0 && i < FLO_COUNT(paths); i++) {
-        rv = flo_json_opt_text(json, paths[i].key, 4000, NULL, paths[i].out,
-                               err);
+        rv = flo_json_opt_text(json, paths[i].key, 4000, NULL, paths[i].out, err);
         /* An empty path means none, as in a form. */
         if (rv == 0 && *paths[i].out != NULL && (*paths[i].out)[0] == '\0') {
             *paths[i].out = NULL;
@@ -92,8 +81,7 @@ static int read_paths(const json_t *json, struct flo_update_job *job,
     return rv;
 }
 
-static int read_numbers(const json_t *json, struct flo_update_job *job,
-                        struct flo_err *err)
+static int read_numbers(const json_t *json, struct flo_update_job *job, struct flo_err *err)
 {
     const struct {
         const char *key;
@@ -114,8 +102,7 @@ static int read_numbers(const json_t *json, struct flo_update_job *job,
     int rv = 0;
 
     for (size_t i = 0; rv == 0 && i < FLO_COUNT(numbers); i++) {
-        rv = flo_json_opt_u64(json, numbers[i].key, 0, numbers[i].max, 0,
-                              numbers[i].out, err);
+        rv = flo_json_opt_u64(json, numbers[i].key, 0, numbers[i].max, 0, numbers[i].out, err);
     }
     if (job->memory_bytes_max == 0) {
         job->memory_bytes_max = FLO_PLAN_MEMORY_BYTES;
@@ -123,8 +110,7 @@ static int read_numbers(const json_t *json, struct flo_update_job *job,
     return rv;
 }
 
-static int read_sandbox(const json_t *json, struct flo_update_job *job,
-                        struct flo_err *err)
+static int read_sandbox(const json_t *json, struct flo_update_job *job, struct flo_err *err)
 {
     const char *word = NULL;
     int rv = flo_json_opt_text(json, "sandbox", 16, "required", &word, err);
@@ -136,8 +122,7 @@ static int read_sandbox(const json_t *json, struct flo_update_job *job,
     return rv;
 }
 
-static int read_job(const json_t *json, struct flo_update_job *job,
-                    struct flo_err *err)
+static int read_job(const json_t *json, struct flo_update_job *job, struct flo_err *err)
 {
     const char *word = NULL;
     uint64_t version = 0;
@@ -147,24 +132,20 @@ static int read_job(const json_t *json, struct flo_update_job *job,
         rv = flo_json_get_text(json, "job", 32, &word, err);
     }
     if (rv == 0 && strcmp(word, "stage") != 0) {
-        return flo_fail(err, FLO_E_NOT_BUILT, "job `%s` is not known here",
-                        word);
+        return flo_fail(err, FLO_E_NOT_BUILT, "job `%s` is not known here", word);
     }
     if (rv < 0 || (rv = read_sandbox(json, job, err)) < 0 ||
-        (rv = read_paths(json, job, err)) < 0 ||
-        (rv = read_urls(json, job, err)) < 0 ||
+        (rv = read_paths(json, job, err)) < 0 || (rv = read_urls(json, job, err)) < 0 ||
         (rv = read_neighbours(json, job, err)) < 0 ||
         (rv = read_profile(json, &job->profile, err)) < 0 ||
         (rv = read_numbers(json, job, err)) < 0) {
         return rv;
     }
-    return job->bundle == NULL
-               ? flo_json_get_digest(json, "release", &job->release, err)
-               : flo_json_opt_digest(json, "release", &job->release, err);
+    return job->bundle == NULL ? flo_json_get_digest(json, "release", &job->release, err)
+                               : flo_json_opt_digest(json, "release", &job->release, err);
 }
 
-int flo_job_parse(const char *line, size_t bytes, struct flo_update_job *out,
-                  struct flo_err *err)
+int flo_job_parse(const char *line, size_t bytes, struct flo_update_job *out, struct flo_err *err)
 {
     struct flo_update_job job = {.json = NULL};
     int rv = flo_json_parse(line, bytes, FLO_JOB_BYTES_MAX, &job.json, err);

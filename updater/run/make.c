@@ -49,8 +49,7 @@ static int on_resume(void *context, uint64_t kept, struct flo_err *err)
     return 0;
 }
 
-static int on_data(void *context, const void *data, size_t bytes,
-                   struct flo_err *err)
+static int on_data(void *context, const void *data, size_t bytes, struct flo_err *err)
 {
     const struct flo_make *make = context;
 
@@ -72,8 +71,7 @@ static int open_files(struct flo_make *make, struct flo_err *err)
     int rv = 0;
 
     if (make->base_fd < 0 && !flo_digest_is_zero(&job->way->base)) {
-        rv = flo_store_blob_open(job->store, &job->way->base, &make->base_fd,
-                                 NULL, err);
+        rv = flo_store_blob_open(job->store, &job->way->base, &make->base_fd, NULL, err);
     }
     flo_fd_cleanup(&make->fd);
     make->fd = -1;
@@ -82,11 +80,9 @@ static int open_files(struct flo_make *make, struct flo_err *err)
         return rv;
     }
     return flo_make_goes_on(job->way)
-               ? flo_store_made_open(job->store, &job->file->digest,
-                                     job->file->bytes, &make->fd, &make->done,
-                                     err)
-               : flo_store_blob_create(job->store, job->file->bytes, &make->fd,
-                                       err);
+               ? flo_store_made_open(job->store, &job->file->digest, job->file->bytes, &make->fd,
+                                     &make->done, err)
+               : flo_store_blob_create(job->store, job->file->bytes, &make->fd, err);
 }
 
 static struct flo_delta_job delta_job(struct flo_make *make, int patch_fd)
@@ -97,8 +93,7 @@ static struct flo_delta_job delta_job(struct flo_make *make, int patch_fd)
         .codec = job->way->codec,
         .patch_fd = patch_fd,
         .base_fd = make->base_fd,
-        .base_digest =
-            flo_digest_is_zero(&job->way->base) ? NULL : &job->way->base,
+        .base_digest = flo_digest_is_zero(&job->way->base) ? NULL : &job->way->base,
         .new_bytes = job->file->bytes,
         .new_digest = &job->file->digest,
         .done_fd = make->fd,
@@ -123,9 +118,7 @@ static int on_need(void *context, uint64_t end, struct flo_err *err)
     }
     bool is_cancelled = make->is_cancelled;
     pthread_mutex_unlock(&make->mutex);
-    return is_cancelled ? flo_fail(err, FLO_E_INTERRUPTED,
-                                   "the patch did not come to its end")
-                        : 0;
+    return is_cancelled ? flo_fail(err, FLO_E_INTERRUPTED, "the patch did not come to its end") : 0;
 }
 
 static int open_patch(const struct flo_make *make, int *fd)
@@ -134,8 +127,7 @@ static int open_patch(const struct flo_make *make, int *fd)
     char name[FLO_PART_NAME];
 
     flo_store_part_name(&make->job.way->digest, ".part", name);
-    return flo_file_open_beneath(store->partial_fd, name, O_RDONLY | O_CLOEXEC,
-                                 0, fd, NULL);
+    return flo_file_open_beneath(store->partial_fd, name, O_RDONLY | O_CLOEXEC, 0, fd, NULL);
 }
 
 /* From the thread of the download. */
@@ -188,8 +180,7 @@ static void go_ahead(struct flo_make *make)
 {
     pthread_attr_t small;
 
-    if (make->job.way->codec != FLO_CODEC_TENSOR1 ||
-        flo_digest_is_zero(&make->job.way->head) ||
+    if (make->job.way->codec != FLO_CODEC_TENSOR1 || flo_digest_is_zero(&make->job.way->head) ||
         open_files(make, NULL) < 0 || pthread_attr_init(&small) != 0) {
         return;
     }
@@ -222,8 +213,7 @@ static bool join(struct flo_make *make, bool is_cancelled)
 
 /* ---- the job ---- */
 
-int flo_make_begin(const struct flo_make_job *job, struct flo_make **out,
-                   struct flo_err *err)
+int flo_make_begin(const struct flo_make_job *job, struct flo_make **out, struct flo_err *err)
 {
     struct flo_make *make = calloc(1, sizeof(*make));
 
@@ -239,8 +229,7 @@ int flo_make_begin(const struct flo_make_job *job, struct flo_make **out,
     return 0;
 }
 
-int flo_make_end(struct flo_make *make, int patch_fd, int *fd,
-                 struct flo_err *err)
+int flo_make_end(struct flo_make *make, int patch_fd, int *fd, struct flo_err *err)
 {
     int rv = 0;
 
@@ -260,10 +249,8 @@ int flo_make_publish(struct flo_make *make, struct flo_err *err)
     const struct flo_make_job *job = &make->job;
 
     return flo_make_goes_on(job->way)
-               ? flo_store_made_publish(job->store, make->fd,
-                                        &job->file->digest, err)
-               : flo_store_blob_publish(job->store, make->fd,
-                                        &job->file->digest, err);
+               ? flo_store_made_publish(job->store, make->fd, &job->file->digest, err)
+               : flo_store_blob_publish(job->store, make->fd, &job->file->digest, err);
 }
 
 void flo_make_free(struct flo_make *make)

@@ -22,13 +22,12 @@ struct flo_make_job {
 };
 
 /* Before the download.  FLO_E_MEMORY. */
-FLO_MUST_USE int flo_make_begin(const struct flo_make_job *job,
-                                struct flo_make **out, struct flo_err *err);
+FLO_MUST_USE int flo_make_begin(const struct flo_make_job *job, struct flo_make **out,
+                                struct flo_err *err);
 /* The patch is whole and right: all bytes of the file are in *fd, which is
  * borrowed, and have its digest.  Errors of flo_delta_apply, of opening the
  * base and of the disk; FLO_E_INTERRUPTED. */
-FLO_MUST_USE int flo_make_end(struct flo_make *make, int patch_fd, int *fd,
-                              struct flo_err *err);
+FLO_MUST_USE int flo_make_end(struct flo_make *make, int patch_fd, int *fd, struct flo_err *err);
 /* Give the complete file its name as a blob. */
 FLO_MUST_USE int flo_make_publish(struct flo_make *make, struct flo_err *err);
 /* Ends the thread; what it made is kept.  NULL is fine. */

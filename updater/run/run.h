@@ -39,19 +39,18 @@ struct flo_update_job {
     uint64_t attempts_max;
     enum flo_sandbox_mode sandbox;
     struct flo_digest_list others; /* downloads that other models want */
-    uint64_t time_ms; /* the time is at least this; 0: only the clock knows */
+    uint64_t time_ms;              /* the time is at least this; 0: only the clock knows */
 };
 
 /* FLO_E_META_JSON, FLO_E_META_SCHEMA, FLO_E_CFG_RANGE (a URL, as plain http to
  * another host than this one), FLO_E_NOT_BUILT (another job). */
-FLO_MUST_USE int flo_job_parse(const char *line, size_t bytes,
-                               struct flo_update_job *out, struct flo_err *err);
+FLO_MUST_USE int flo_job_parse(const char *line, size_t bytes, struct flo_update_job *out,
+                               struct flo_err *err);
 void flo_job_deinit(struct flo_update_job *job);
 
 /* Event lines to the agent; one that cannot be written is dropped, the worker
  * notices the closed end elsewhere. */
-void flo_event_planned(int fd, const struct flo_release *release,
-                       const struct flo_plan *plan);
+void flo_event_planned(int fd, const struct flo_release *release, const struct flo_plan *plan);
 /* Nothing is fetched: a neighbour is awaited that fetches. */
 void flo_event_waiting(int fd);
 void flo_event_downloading(int fd, uint64_t done, uint64_t total);
@@ -59,10 +58,8 @@ void flo_event_downloading(int fd, uint64_t done, uint64_t total);
 void flo_event_word(int fd, const char *word);
 /* The first `kept` bytes of a file were made before a cut, and are right. */
 void flo_event_resumed(int fd, uint64_t kept, uint64_t total);
-void flo_event_fallback(int fd, enum flo_codec from, enum flo_codec to,
-                        const struct flo_err *err);
-void flo_event_staged(int fd, const struct flo_digest *release,
-                      const struct flo_plan *plan,
+void flo_event_fallback(int fd, enum flo_codec from, enum flo_codec to, const struct flo_err *err);
+void flo_event_staged(int fd, const struct flo_digest *release, const struct flo_plan *plan,
                       const struct flo_fetch *fetch, uint64_t took_ms);
 void flo_event_failed(int fd, const struct flo_err *err, bool is_passing);
 
@@ -70,13 +67,11 @@ void flo_event_failed(int fd, const struct flo_err *err, bool is_passing);
  * are the download's folders (to write) and those that the job and TLS need (to
  * read).  Only the system calls that the work needs are left.  FLO_E_SANDBOX
  * when the kernel lacks a part and the job requires it. */
-FLO_MUST_USE int flo_updater_sandbox_enter(const struct flo_update_job *job,
-                                           struct flo_err *err);
+FLO_MUST_USE int flo_updater_sandbox_enter(const struct flo_update_job *job, struct flo_err *err);
 
 /* Carry the job out: all files of the fitting variant and the release document
  * are verified blobs when it returns 0. */
-FLO_MUST_USE int flo_stage(const struct flo_update_job *job,
-                           struct flo_store *store, int fd, bool *is_passing,
-                           struct flo_err *err);
+FLO_MUST_USE int flo_stage(const struct flo_update_job *job, struct flo_store *store, int fd,
+                           bool *is_passing, struct flo_err *err);
 
 #endif

@@ -33,38 +33,37 @@
 #define WORD FLO_SANDBOX_WORD
 #define SOCKET_KIND 0xfu /* next to it are SOCK_CLOEXEC and SOCK_NONBLOCK */
 
-#define KILL(name)                                                             \
-    {                                                                          \
-        SYS_##name, EVER, FLO_SANDBOX_KILL, 0,                                 \
-        {                                                                      \
-            {                                                                  \
-                0                                                              \
-            }                                                                  \
-        }                                                                      \
+#define KILL(name)                                                                                 \
+    {                                                                                              \
+        SYS_##name, EVER, FLO_SANDBOX_KILL, 0,                                                     \
+        {                                                                                          \
+            {                                                                                      \
+                0                                                                                  \
+            }                                                                                      \
+        }                                                                                          \
     }
-#define FCNTL(number, command)                                                 \
-    {                                                                          \
-        number, EVER, FLO_SANDBOX_ALLOW, 0,                                    \
-        {                                                                      \
-            {                                                                  \
-                1, WORD, command                                               \
-            }                                                                  \
-        }                                                                      \
+#define FCNTL(number, command)                                                                     \
+    {                                                                                              \
+        number, EVER, FLO_SANDBOX_ALLOW, 0,                                                        \
+        {                                                                                          \
+            {                                                                                      \
+                1, WORD, command                                                                   \
+            }                                                                                      \
+        }                                                                                          \
     }
-#define SOCKET(number, domain, kind, protocol)                                 \
-    {                                                                          \
-        number, EVER, FLO_SANDBOX_ALLOW, 0,                                    \
-        {                                                                      \
-            {0, INT, domain}, {1, SOCKET_KIND, kind},                          \
-            {                                                                  \
-                2, INT, protocol                                               \
-            }                                                                  \
-        }                                                                      \
+#define SOCKET(number, domain, kind, protocol)                                                     \
+    {                                                                                              \
+        number, EVER, FLO_SANDBOX_ALLOW, 0,                                                        \
+        {                                                                                          \
+            {0, INT, domain}, {1, SOCKET_KIND, kind},                                              \
+            {                                                                                      \
+                2, INT, protocol                                                                   \
+            }                                                                                      \
+        }                                                                                          \
     }
 /* 0 is the kernel's choice: the protocol of that name. */
-#define SOCKETS(domain, kind, protocol)                                        \
-    SOCKET(SYS_socket, domain, kind, 0),                                       \
-        SOCKET(SYS_socket, domain, kind, protocol)
+#define SOCKETS(domain, kind, protocol)                                                            \
+    SOCKET(SYS_socket, domain, kind, 0), SOCKET(SYS_socket, domain, kind, protocol)
 #ifdef SYS_fcntl64
 #define SYS_FCNTL SYS_fcntl64
 #else
@@ -120,11 +119,7 @@ static const struct flo_sandbox_rule rules[] = {
     FCNTL(SYS_FCNTL, F_SETFD),
     FCNTL(SYS_FCNTL, F_GETFL),
     FCNTL(SYS_FCNTL, F_DUPFD_CLOEXEC),
-    {SYS_FCNTL,
-     EVER,
-     FLO_SANDBOX_ALLOW,
-     0,
-     {{1, WORD, F_SETFL}, {2, O_ASYNC, 0}}},
+    {SYS_FCNTL, EVER, FLO_SANDBOX_ALLOW, 0, {{1, WORD, F_SETFL}, {2, O_ASYNC, 0}}},
 /* no facts of paths */
 #ifdef SYS_newfstatat
     FLO_CALL_FSTAT(EVER, newfstatat),
@@ -250,8 +245,7 @@ static const struct flo_sandbox_rule rules[] = {
 #endif
 };
 
-static const struct flo_sandbox_policy policy = {rules, FLO_COUNT(rules),
-                                                 ENOSYS};
+static const struct flo_sandbox_policy policy = {rules, FLO_COUNT(rules), ENOSYS};
 
 /* ---- files ---- */
 
@@ -259,8 +253,7 @@ static const struct flo_sandbox_policy policy = {rules, FLO_COUNT(rules),
  * renaming.  Its folder is allowed then, unless that folder is shared. */
 static const char *resolver(char path[PATH_MAX])
 {
-    static const char *const shared[] = {"", "/etc", "/tmp", "/run",
-                                         "/var/run"};
+    static const char *const shared[] = {"", "/etc", "/tmp", "/run", "/var/run"};
     char *slash;
 
     if (realpath("/etc/resolv.conf", path) == NULL) {
@@ -279,8 +272,7 @@ static const char *resolver(char path[PATH_MAX])
 
 static int restrict_files(const struct flo_update_job *job, struct flo_err *err)
 {
-    static const char *const stores[] = {"blobs", "partial", "prefix",
-                                         "releases"};
+    static const char *const stores[] = {"blobs", "partial", "prefix", "releases"};
     char own[FLO_COUNT(stores)][PATH_MAX];
     char resolv[PATH_MAX];
     /* TLS trust without the keys next to it, name resolution, and the boot id
@@ -321,12 +313,10 @@ static int restrict_files(const struct flo_update_job *job, struct flo_err *err)
 
     for (size_t i = 0; i < FLO_COUNT(stores); i++) {
         if (!flo_path_join(own[i], PATH_MAX, job->state_dir, stores[i])) {
-            return flo_fail(err, FLO_E_IO_OPEN, "%s: path too long",
-                            job->state_dir);
+            return flo_fail(err, FLO_E_IO_OPEN, "%s: path too long", job->state_dir);
         }
     }
-    return flo_sandbox_files(paths, FLO_COUNT(paths), FLO_SANDBOX_CONNECTS,
-                             err);
+    return flo_sandbox_files(paths, FLO_COUNT(paths), FLO_SANDBOX_CONNECTS, err);
 }
 
 /* A resolver reads its list of services once, and asks for facts of paths
@@ -373,16 +363,14 @@ static bool can_read(const char *path)
 static bool can_read_blobs(const char *state_dir)
 {
     char path[PATH_MAX];
-    DIR *folder = flo_path_join(path, sizeof(path), state_dir, "blobs")
-                      ? opendir(path)
-                      : NULL;
+    DIR *folder = flo_path_join(path, sizeof(path), state_dir, "blobs") ? opendir(path) : NULL;
     const struct dirent *entry;
     bool can = true;
 
     while (can && folder != NULL && (entry = readdir(folder)) != NULL) {
         FLO_CLEANUP(flo_fd_cleanup)
-        int fd = openat(dirfd(folder), entry->d_name,
-                        O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        int fd =
+            openat(dirfd(folder), entry->d_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
         can = fd >= 0 || errno != EACCES;
     }
     if (folder != NULL) {
@@ -397,18 +385,16 @@ static bool can_read_blobs(const char *state_dir)
 static int drop_rights(const struct flo_update_job *job, struct flo_err *err)
 {
     int rv = flo_sandbox_keep_rights(TO_READ, 0, err);
-    uint64_t kept =
-        can_read(job->trust_file) && can_read(job->bundle) &&
-                can_read(job->ca_file) && can_read(job->cert_file) &&
-                can_read(job->key_file) && can_read_blobs(job->state_dir)
-            ? 0
-            : TO_READ;
+    uint64_t kept = can_read(job->trust_file) && can_read(job->bundle) && can_read(job->ca_file) &&
+                            can_read(job->cert_file) && can_read(job->key_file) &&
+                            can_read_blobs(job->state_dir)
+                        ? 0
+                        : TO_READ;
 
     return rv < 0 ? rv : flo_sandbox_keep_rights(kept, kept, err);
 }
 
-int flo_updater_sandbox_enter(const struct flo_update_job *job,
-                              struct flo_err *err)
+int flo_updater_sandbox_enter(const struct flo_update_job *job, struct flo_err *err)
 {
     warm_up();
     flo_sandbox_close_memory();
@@ -422,9 +408,7 @@ int flo_updater_sandbox_enter(const struct flo_update_job *job,
     }
     if (rv >= 0) {
         rv = flo_sandbox_filter(&policy, 1, err);
-        rv = rv != 0
-                 ? rv
-                 : flo_sandbox_miss(job->sandbox, FLO_SANDBOX_PART_CALLS, err);
+        rv = rv != 0 ? rv : flo_sandbox_miss(job->sandbox, FLO_SANDBOX_PART_CALLS, err);
     }
     return rv < 0 ? rv : 0;
 }

@@ -52,8 +52,7 @@ static void on_progress(void *context, uint64_t done, uint64_t total)
 
     if (now - stage->progress_at_ms >= PROGRESS_MS || done == total) {
         stage->progress_at_ms = now;
-        flo_event_downloading(stage->event_fd, stage->done_before + done,
-                              stage->plan.fetch_bytes);
+        flo_event_downloading(stage->event_fd, stage->done_before + done, stage->plan.fetch_bytes);
     }
 }
 
@@ -67,8 +66,7 @@ static void on_wait(void *context)
 static bool is_stopped(const struct stage *stage, struct flo_err *err)
 {
     if (flo_fetch_is_stopped(&stage->fetch)) {
-        flo_fail(err, FLO_E_INTERRUPTED,
-                 "the agent went away; what was done is kept");
+        flo_fail(err, FLO_E_INTERRUPTED, "the agent went away; what was done is kept");
         return true;
     }
     return false;
@@ -78,43 +76,36 @@ static bool is_stopped(const struct stage *stage, struct flo_err *err)
 
 /* Signature, schema, and that it is the release that was asked for: another
  * one may be as well signed, and denied, or below a floor. */
-static int check_document(void *context, const void *data, size_t bytes,
-                          struct flo_err *err)
+static int check_document(void *context, const void *data, size_t bytes, struct flo_err *err)
 {
     struct stage *stage = context;
     const struct flo_digest *wanted = &stage->job->release;
-    int rv =
-        flo_release_verify(data, bytes, stage->trust, &stage->verified, err);
+    int rv = flo_release_verify(data, bytes, stage->trust, &stage->verified, err);
 
     if (rv < 0) {
         return rv;
     }
-    if (!flo_digest_is_zero(wanted) &&
-        !flo_digest_equal(wanted, &stage->verified.digest)) {
+    if (!flo_digest_is_zero(wanted) && !flo_digest_equal(wanted, &stage->verified.digest)) {
         char text[FLO_DIGEST_TEXT];
         flo_digest_text(&stage->verified.digest, text);
         flo_release_verified_deinit(&stage->verified);
-        return flo_fail(err, FLO_E_NET_CONTENT,
-                        "this is release %s, not the one asked for", text);
+        return flo_fail(err, FLO_E_NET_CONTENT, "this is release %s, not the one asked for", text);
     }
     stage->has_release = true;
     return 0;
 }
 
-static int look_into_bundle(struct stage *stage, struct flo_buf *out,
-                            struct flo_err *err)
+static int look_into_bundle(struct stage *stage, struct flo_buf *out, struct flo_err *err)
 {
     const struct flo_update_job *job = stage->job;
-    int rv = flo_fetch_bundle_look(job->bundle, stage->trust, &job->release,
-                                   &stage->offer, err);
+    int rv = flo_fetch_bundle_look(job->bundle, stage->trust, &job->release, &stage->offer, err);
 
     if (rv < 0) {
         return rv;
     }
     if (!flo_digest_is_zero(&job->release) &&
         !flo_digest_equal(&job->release, &stage->offer.release)) {
-        return flo_fail(err, FLO_E_BUNDLE_MISSING,
-                        "the bundle carries another release than asked");
+        return flo_fail(err, FLO_E_BUNDLE_MISSING, "the bundle carries another release than asked");
     }
     flo_buf_add(out, stage->offer.envelope.data, stage->offer.envelope.bytes);
     return check_document(stage, out->data, out->bytes, err);
@@ -122,8 +113,7 @@ static int look_into_bundle(struct stage *stage, struct flo_buf *out,
 
 /* A document on disk is verified like one from outside: bytes may rot, and keys
  * may have lost their trust. */
-static int get_document(struct stage *stage, struct flo_buf *out,
-                        struct flo_err *err)
+static int get_document(struct stage *stage, struct flo_buf *out, struct flo_err *err)
 {
     const struct flo_digest *release = &stage->job->release;
 
@@ -135,8 +125,7 @@ static int get_document(struct stage *stage, struct flo_buf *out,
         return 0;
     }
     flo_buf_deinit(out);
-    return flo_fetch_envelope(&stage->fetch, release, check_document, stage,
-                              out, err);
+    return flo_fetch_envelope(&stage->fetch, release, check_document, stage, out, err);
 }
 
 /* Signature first; then envelope and body are kept. */
@@ -160,11 +149,9 @@ static int take_document(struct stage *stage, struct flo_err *err)
 
 /* ---- what is here, and the plan ---- */
 
-static void add_present(struct stage *stage, const struct flo_digest *digest,
-                        uint64_t bytes)
+static void add_present(struct stage *stage, const struct flo_digest *digest, uint64_t bytes)
 {
-    if (!flo_digest_is_zero(digest) &&
-        flo_store_blob_has(stage->store, digest, bytes)) {
+    if (!flo_digest_is_zero(digest) && flo_store_blob_has(stage->store, digest, bytes)) {
         stage->present[stage->input.present_count++] = *digest;
     }
 }
@@ -181,11 +168,9 @@ static void look_at_disk(struct stage *stage)
     stage->input.damaged_count = 0;
     for (uint32_t i = 0; i < release->file_count; i++) {
         const struct flo_release_file *file = &release->files[i];
-        bool is_here =
-            flo_store_blob_has(stage->store, &file->digest, file->bytes);
+        bool is_here = flo_store_blob_has(stage->store, &file->digest, file->bytes);
         add_present(stage, &file->digest, file->bytes);
-        if (file->chunk_bytes > 0 &&
-            flo_store_part_is_damaged(stage->store, &file->digest)) {
+        if (file->chunk_bytes > 0 && flo_store_part_is_damaged(stage->store, &file->digest)) {
             stage->damaged[stage->input.damaged_count++] = file->digest;
         }
         for (uint32_t w = 0; w < file->way_count; w++) {
@@ -198,8 +183,8 @@ static void look_at_disk(struct stage *stage)
             stage->wanted[wanted_count++] = file->digest;
         }
     }
-    uint64_t taken = flo_store_partials_keep(stage->store, stage->wanted,
-                                             wanted_count, &stage->job->others);
+    uint64_t taken =
+        flo_store_partials_keep(stage->store, stage->wanted, wanted_count, &stage->job->others);
     stage->profile.disk_free_bytes = flo_store_disk_free(stage->store) + taken;
     stage->profile.kept_bytes = flo_store_prefixes_bytes(stage->store);
     if (flo_store_prefix_has(stage->store, &stage->verified.digest)) {
@@ -213,8 +198,7 @@ static void make_room(const struct stage *stage)
 
     if (stage->plan.drop_bytes > 0) {
         flo_store_prefixes_drop(stage->store, stage->plan.drop_bytes, &dropped);
-        flo_log(FLO_LOG_INFO, "stage",
-                "the disk is short: removed %u kept prefixes, %llu bytes",
+        flo_log(FLO_LOG_INFO, "stage", "the disk is short: removed %u kept prefixes, %llu bytes",
                 dropped.files, (unsigned long long)dropped.bytes);
     }
 }
@@ -226,8 +210,7 @@ static void drop_others(struct stage *stage)
     size_t count = 0;
 
     for (uint32_t i = 0; i < stage->plan.step_count; i++) {
-        const struct flo_release_file *file =
-            &release->files[stage->plan.steps[i].file];
+        const struct flo_release_file *file = &release->files[stage->plan.steps[i].file];
         const struct flo_way *way = &file->ways[stage->plan.steps[i].way];
         if (stage->plan.steps[i].is_present) {
             continue;
@@ -240,8 +223,7 @@ static void drop_others(struct stage *stage)
             flo_store_made_remove(stage->store, &file->digest);
         }
     }
-    (void)flo_store_partials_keep(stage->store, stage->wanted, count,
-                                  &stage->job->others);
+    (void)flo_store_partials_keep(stage->store, stage->wanted, count, &stage->job->others);
 }
 
 static int make_plan(struct stage *stage, struct flo_err *err)
@@ -273,15 +255,13 @@ static void say(const struct stage *stage, const char *word)
 
 /* Does the file have its digest, and a model only finite numbers?  Fetch and
  * apply looked at the bytes as they came, this looks at those on the disk. */
-static int verify(struct stage *stage, const struct flo_release_file *file,
-                  int fd, struct flo_err *err)
+static int verify(struct stage *stage, const struct flo_release_file *file, int fd,
+                  struct flo_err *err)
 {
     struct flo_digest actual;
     uint64_t bytes = 0;
-    bool is_model =
-        strcmp(file->role, "model") == 0 || strcmp(file->role, "adapter") == 0;
-    bool is_native = flo_release_is_native(
-        &stage->verified.release.variants[stage->plan.variant]);
+    bool is_model = strcmp(file->role, "model") == 0 || strcmp(file->role, "adapter") == 0;
+    bool is_native = flo_release_is_native(&stage->verified.release.variants[stage->plan.variant]);
 
     if (is_stopped(stage, err)) {
         return FLO_E_INTERRUPTED;
@@ -294,8 +274,7 @@ static int verify(struct stage *stage, const struct flo_release_file *file,
         return rv;
     }
     if (bytes != file->bytes || !flo_digest_equal(&actual, &file->digest)) {
-        return flo_fail(err, FLO_E_TARGET_HASH,
-                        "%llu bytes of another digest than signed",
+        return flo_fail(err, FLO_E_TARGET_HASH, "%llu bytes of another digest than signed",
                         (unsigned long long)bytes);
     }
     return 0;
@@ -323,33 +302,29 @@ struct chunk_list {
     size_t bytes; /* that its file needs */
 };
 
-static int check_list(void *context, const void *data, size_t bytes,
-                      struct flo_err *err)
+static int check_list(void *context, const void *data, size_t bytes, struct flo_err *err)
 {
     const struct chunk_list *list = context;
     struct flo_digest found;
 
     flo_sha256(data, bytes, &found);
     if (!flo_digest_equal(&found, &list->digest)) {
-        return flo_fail(err, FLO_E_TARGET_HASH,
-                        "%zu bytes that are not the list of chunks", bytes);
+        return flo_fail(err, FLO_E_TARGET_HASH, "%zu bytes that are not the list of chunks", bytes);
     }
-    return bytes == list->bytes
-               ? 0
-               : flo_fail(err, FLO_E_META_SCHEMA,
-                          "the list of chunks has %zu bytes, the file needs "
-                          "%zu",
-                          bytes, list->bytes);
+    return bytes == list->bytes ? 0
+                                : flo_fail(err, FLO_E_META_SCHEMA,
+                                           "the list of chunks has %zu bytes, the file needs "
+                                           "%zu",
+                                           bytes, list->bytes);
 }
 
-static int fetch_list(struct stage *stage, struct chunk_list *list,
-                      struct flo_err *err)
+static int fetch_list(struct stage *stage, struct chunk_list *list, struct flo_err *err)
 {
     struct flo_buf text = {0};
     struct flo_digest put;
-    int rv = flo_fetch_small(&stage->fetch, &list->digest,
-                             FLO_RELEASE_CHUNKS_MAX * FLO_DIGEST_BYTES,
-                             check_list, list, &text, err);
+    int rv =
+        flo_fetch_small(&stage->fetch, &list->digest, FLO_RELEASE_CHUNKS_MAX * FLO_DIGEST_BYTES,
+                        check_list, list, &text, err);
 
     if (rv == 0) {
         rv = flo_store_blob_put(stage->store, text.data, text.bytes, &put, err);
@@ -358,8 +333,7 @@ static int fetch_list(struct stage *stage, struct chunk_list *list,
     return rv;
 }
 
-static int read_list(struct stage *stage, struct chunk_list *list,
-                     struct flo_err *err)
+static int read_list(struct stage *stage, struct chunk_list *list, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     uint64_t bytes = 0;
@@ -391,13 +365,11 @@ static int load_chunks(struct stage *stage, const struct flo_release_file *file,
                        const struct flo_way *way, struct flo_err *err)
 {
     struct chunk_list list = {.digest = file->chunk_list,
-                              .bytes = (size_t)flo_release_chunks(file) *
-                                       FLO_DIGEST_BYTES};
+                              .bytes = (size_t)flo_release_chunks(file) * FLO_DIGEST_BYTES};
 
     forget_chunks(stage);
     if (list.bytes == 0 || way->codec != FLO_CODEC_RAW ||
-        (flo_store_blob_has(stage->store, &list.digest, 0) &&
-         read_list(stage, &list, NULL) == 0)) {
+        (flo_store_blob_has(stage->store, &list.digest, 0) && read_list(stage, &list, NULL) == 0)) {
         return 0;
     }
     forget_chunks(stage);
@@ -411,8 +383,8 @@ static int load_chunks(struct stage *stage, const struct flo_release_file *file,
 
 /* A raw file, whole in partial/: verify and rename.  Bytes that pass their
  * digest but not the scan would come again just the same: drop them. */
-static int finish_raw(struct stage *stage, const struct flo_release_file *file,
-                      int fd, struct flo_err *err)
+static int finish_raw(struct stage *stage, const struct flo_release_file *file, int fd,
+                      struct flo_err *err)
 {
     int rv = verify(stage, file, fd, err);
 
@@ -465,8 +437,7 @@ static int get_raw(struct stage *stage, const struct flo_release_file *file,
 
 /* The patch is whole: make the file to its end; verified, then named. */
 static int finish_made(struct stage *stage, struct flo_make *make,
-                       const struct flo_release_file *file, int patch_fd,
-                       struct flo_err *err)
+                       const struct flo_release_file *file, int patch_fd, struct flo_err *err)
 {
     int fd = -1;
 
@@ -482,8 +453,7 @@ static int finish_made(struct stage *stage, struct flo_make *make,
 static int get_made(struct stage *stage, const struct flo_release_file *file,
                     const struct flo_way *way, struct flo_err *err)
 {
-    const struct flo_make_job job = {stage->store, &stage->fetch,
-                                     stage->event_fd, file, way};
+    const struct flo_make_job job = {stage->store, &stage->fetch, stage->event_fd, file, way};
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     struct flo_make *make = NULL;
 
@@ -518,13 +488,11 @@ static int get_file(struct stage *stage, const struct flo_release_file *file,
 }
 
 /* A blob of this name is here; an old one may have rotted since. */
-static int check_present(struct stage *stage,
-                         const struct flo_release_file *file,
+static int check_present(struct stage *stage, const struct flo_release_file *file,
                          struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
-    int rv = flo_store_blob_open_verified(stage->store, &file->digest, &fd,
-                                          NULL, err);
+    int rv = flo_store_blob_open_verified(stage->store, &file->digest, &fd, NULL, err);
 
     if (rv == 0) {
         say(stage, "verifying");
@@ -553,8 +521,7 @@ static bool is_ways_fault(const struct stage *stage, int code)
         return true;
     default:
         return flo_error_exit(code) != FLO_EXIT_VERIFY &&
-               flo_error_exit(code) != FLO_EXIT_REFUSED &&
-               flo_error_exit(code) != FLO_EXIT_OTHER &&
+               flo_error_exit(code) != FLO_EXIT_REFUSED && flo_error_exit(code) != FLO_EXIT_OTHER &&
                !stage->fetch.is_passing;
     }
 }
@@ -565,13 +532,11 @@ static int carry_out(struct stage *stage, uint32_t *failed, struct flo_err *err)
     const struct flo_release *release = &stage->verified.release;
 
     for (uint32_t i = 0; i < stage->plan.step_count; i++) {
-        const struct flo_release_file *file =
-            &release->files[stage->plan.steps[i].file];
+        const struct flo_release_file *file = &release->files[stage->plan.steps[i].file];
         const struct flo_way *way = &file->ways[stage->plan.steps[i].way];
         stage->is_last = i + 1 == stage->plan.step_count;
-        int rv = stage->plan.steps[i].is_present
-                     ? check_present(stage, file, err)
-                     : get_file(stage, file, way, err);
+        int rv = stage->plan.steps[i].is_present ? check_present(stage, file, err)
+                                                 : get_file(stage, file, way, err);
         if (rv < 0) {
             *failed = i;
             return flo_wrap(err, rv, "%s", file->name);
@@ -582,13 +547,11 @@ static int carry_out(struct stage *stage, uint32_t *failed, struct flo_err *err)
 
 /* The list of a file that is taken as it is; false: it is not offered, or here
  * already. */
-static bool find_list(const struct stage *stage,
-                      const struct flo_release_file *file,
+static bool find_list(const struct stage *stage, const struct flo_release_file *file,
                       const struct flo_way *way, struct flo_artifact *out)
 {
     *out = (struct flo_artifact){.digest = file->chunk_list,
-                                 .bytes = (uint64_t)flo_release_chunks(file) *
-                                          FLO_DIGEST_BYTES};
+                                 .bytes = (uint64_t)flo_release_chunks(file) * FLO_DIGEST_BYTES};
     if (file->chunk_bytes == 0 || way->codec != FLO_CODEC_RAW ||
         flo_store_blob_has(stage->store, &out->digest, out->bytes)) {
         return false;
@@ -601,15 +564,12 @@ static bool find_list(const struct stage *stage,
     return false;
 }
 
-static int keep_list(struct stage *stage, const struct flo_artifact *list,
-                     struct flo_err *err)
+static int keep_list(struct stage *stage, const struct flo_artifact *list, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     int rv = flo_fetch_artifact(&stage->fetch, list, &fd, err);
 
-    return rv < 0
-               ? rv
-               : flo_store_part_publish(stage->store, fd, &list->digest, err);
+    return rv < 0 ? rv : flo_store_part_publish(stage->store, fd, &list->digest, err);
 }
 
 static bool is_wanted(const struct flo_artifact *wanted, size_t count,
@@ -633,8 +593,7 @@ static int take_from_bundle(struct stage *stage, struct flo_err *err)
 
     forget_chunks(stage);
     for (uint32_t i = 0; i < stage->plan.step_count; i++) {
-        const struct flo_release_file *file =
-            &release->files[stage->plan.steps[i].file];
+        const struct flo_release_file *file = &release->files[stage->plan.steps[i].file];
         if (!stage->plan.steps[i].is_present) {
             const struct flo_way *way = &file->ways[stage->plan.steps[i].way];
             if (find_list(stage, file, way, &lists[list_count]) &&
@@ -650,9 +609,8 @@ static int take_from_bundle(struct stage *stage, struct flo_err *err)
         return 0;
     }
     memcpy(wanted + count, lists, list_count * sizeof(*lists));
-    int rv =
-        flo_fetch_bundle_take(&stage->fetch, stage->job->bundle, stage->trust,
-                              wanted, count + list_count, err);
+    int rv = flo_fetch_bundle_take(&stage->fetch, stage->job->bundle, stage->trust, wanted,
+                                   count + list_count, err);
     for (size_t i = 0; rv == 0 && i < list_count; i++) {
         rv = keep_list(stage, &lists[i], err);
     }
@@ -660,8 +618,7 @@ static int take_from_bundle(struct stage *stage, struct flo_err *err)
 }
 
 /* Put the failed way aside and plan again; 0: there is another one. */
-static int plan_again(struct stage *stage, uint32_t step,
-                      const struct flo_err *why)
+static int plan_again(struct stage *stage, uint32_t step, const struct flo_err *why)
 {
     uint32_t file = stage->plan.steps[step].file;
     const struct flo_release_file *facts = &stage->verified.release.files[file];
@@ -677,11 +634,9 @@ static int plan_again(struct stage *stage, uint32_t step,
         return rv;
     }
     for (uint32_t i = 0; i < stage->plan.step_count; i++) {
-        if (stage->plan.steps[i].file == file &&
-            !stage->plan.steps[i].is_present) {
-            flo_event_fallback(
-                stage->event_fd, was_present ? FLO_CODEC_RAW : from,
-                facts->ways[stage->plan.steps[i].way].codec, why);
+        if (stage->plan.steps[i].file == file && !stage->plan.steps[i].is_present) {
+            flo_event_fallback(stage->event_fd, was_present ? FLO_CODEC_RAW : from,
+                               facts->ways[stage->plan.steps[i].way].codec, why);
         }
     }
     return 0;
@@ -693,13 +648,11 @@ static int stage_files(struct stage *stage, struct flo_err *err)
 
     while (rv == 0) {
         uint32_t failed = 0;
-        flo_event_planned(stage->event_fd, &stage->verified.release,
-                          &stage->plan);
+        flo_event_planned(stage->event_fd, &stage->verified.release, &stage->plan);
         if (stage->job->budget_bytes == 0) {
             /* Three times the need: mirrors that lie end somewhere. */
-            stage->fetch.budget_bytes = stage->fetch.fetched_bytes +
-                                        3 * stage->plan.fetch_bytes +
-                                        FLO_PART_UNIT;
+            stage->fetch.budget_bytes =
+                stage->fetch.fetched_bytes + 3 * stage->plan.fetch_bytes + FLO_PART_UNIT;
         }
         if (stage->job->bundle != NULL) {
             rv = take_from_bundle(stage, err);
@@ -718,8 +671,7 @@ static int stage_files(struct stage *stage, struct flo_err *err)
         rv = 0;
     }
     if (rv == 0) {
-        (void)flo_store_partials_keep(stage->store, NULL, 0,
-                                      &stage->job->others);
+        (void)flo_store_partials_keep(stage->store, NULL, 0, &stage->job->others);
     }
     return rv;
 }
@@ -748,8 +700,7 @@ static void fill_in(struct stage *stage, const struct flo_update_job *job)
         .context = stage,
     };
     memcpy(stage->fetch.urls, job->urls, sizeof(job->urls));
-    memcpy(stage->fetch.neighbours.urls, job->neighbours,
-           sizeof(job->neighbours));
+    memcpy(stage->fetch.neighbours.urls, job->neighbours, sizeof(job->neighbours));
     stage->input = (struct flo_plan_input){
         .release = &stage->verified.release,
         .profile = &stage->profile,
@@ -763,9 +714,8 @@ static void fill_in(struct stage *stage, const struct flo_update_job *job)
 /* True for an error that a later attempt may not meet. */
 static bool may_pass(const struct stage *stage, int code)
 {
-    return stage->fetch.is_passing || code == FLO_E_DISK_FULL ||
-           code == FLO_E_INTERRUPTED || code == FLO_E_MEMORY ||
-           code == FLO_E_DESCRIPTORS || code == FLO_E_NET_BUDGET;
+    return stage->fetch.is_passing || code == FLO_E_DISK_FULL || code == FLO_E_INTERRUPTED ||
+           code == FLO_E_MEMORY || code == FLO_E_DESCRIPTORS || code == FLO_E_NET_BUDGET;
 }
 
 static int run(struct stage *stage, struct flo_err *err)
@@ -786,19 +736,19 @@ static int run(struct stage *stage, struct flo_err *err)
     }
     rv = stage_files(stage, err);
     if (rv == 0 && stage->job->variant == NULL) {
-        rv = flo_store_variant_keep(
-            stage->store, &stage->verified.digest,
-            &stage->verified.release.variants[stage->plan.variant], NULL, err);
+        rv = flo_store_variant_keep(stage->store, &stage->verified.digest,
+                                    &stage->verified.release.variants[stage->plan.variant], NULL,
+                                    err);
     }
     if (rv == 0) {
-        flo_event_staged(stage->event_fd, &stage->verified.digest, &stage->plan,
-                         &stage->fetch, flo_now_ms() - started_ms);
+        flo_event_staged(stage->event_fd, &stage->verified.digest, &stage->plan, &stage->fetch,
+                         flo_now_ms() - started_ms);
     }
     return rv;
 }
 
-int flo_stage(const struct flo_update_job *job, struct flo_store *store, int fd,
-              bool *is_passing, struct flo_err *err)
+int flo_stage(const struct flo_update_job *job, struct flo_store *store, int fd, bool *is_passing,
+              struct flo_err *err)
 {
     struct stage *stage = calloc(1, sizeof(*stage));
 

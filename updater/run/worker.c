@@ -19,9 +19,8 @@ static int read_line(int fd, char *line, size_t *bytes, struct flo_err *err)
             continue;
         }
         if (got <= 0) {
-            return flo_fail(err, FLO_E_WORKER_PROTOCOL,
-                            "the job line ended after %zu bytes: %s", used,
-                            got < 0 ? strerror(errno) : "closed");
+            return flo_fail(err, FLO_E_WORKER_PROTOCOL, "the job line ended after %zu bytes: %s",
+                            used, got < 0 ? strerror(errno) : "closed");
         }
         const char *end = memchr(line + used, '\n', (size_t)got);
         used += (size_t)got;
@@ -30,8 +29,7 @@ static int read_line(int fd, char *line, size_t *bytes, struct flo_err *err)
             return 0;
         }
         if (used == FLO_JOB_BYTES_MAX) {
-            return flo_fail(err, FLO_E_WORKER_PROTOCOL,
-                            "the job line is longer than %d bytes",
+            return flo_fail(err, FLO_E_WORKER_PROTOCOL, "the job line is longer than %d bytes",
                             FLO_JOB_BYTES_MAX);
         }
     }

@@ -9,16 +9,14 @@ static void turn_day(struct flo_share_budget *budget, uint64_t now_ms)
     }
 }
 
-bool flo_share_budget_has(struct flo_share_budget *budget, uint64_t now_ms,
-                          uint64_t *left_ms)
+bool flo_share_budget_has(struct flo_share_budget *budget, uint64_t now_ms, uint64_t *left_ms)
 {
     turn_day(budget, now_ms);
     *left_ms = FLO_SHARE_DAY_MS - (now_ms - budget->began_ms);
     return budget->limit_bytes == 0 || budget->used_bytes < budget->limit_bytes;
 }
 
-bool flo_share_budget_spend(struct flo_share_budget *budget, uint64_t bytes,
-                            uint64_t now_ms)
+bool flo_share_budget_spend(struct flo_share_budget *budget, uint64_t bytes, uint64_t now_ms)
 {
     uint64_t left_ms;
 

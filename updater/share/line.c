@@ -3,8 +3,7 @@
 
 #include "updater/share/share.h"
 
-static int read_texts(const json_t *json, struct flo_share_job *job,
-                      struct flo_err *err)
+static int read_texts(const json_t *json, struct flo_share_job *job, struct flo_err *err)
 {
     const struct {
         const char *key;
@@ -22,8 +21,7 @@ static int read_texts(const json_t *json, struct flo_share_job *job,
     return rv;
 }
 
-static int read_numbers(const json_t *json, struct flo_share_job *job,
-                        struct flo_err *err)
+static int read_numbers(const json_t *json, struct flo_share_job *job, struct flo_err *err)
 {
     const struct {
         const char *key;
@@ -41,26 +39,23 @@ static int read_numbers(const json_t *json, struct flo_share_job *job,
     int rv = flo_json_get_text(json, "sandbox", 16, &word, err);
 
     for (size_t i = 0; rv == 0 && i < FLO_COUNT(numbers); i++) {
-        rv = flo_json_get_u64(json, numbers[i].key, numbers[i].min,
-                              numbers[i].max, numbers[i].out, err);
+        rv = flo_json_get_u64(json, numbers[i].key, numbers[i].min, numbers[i].max, numbers[i].out,
+                              err);
     }
     if (rv == 0 && !flo_sandbox_mode_parse(word, &job->sandbox)) {
-        rv = flo_fail(err, FLO_E_META_SCHEMA,
-                      "field `sandbox` is neither required nor preferred");
+        rv = flo_fail(err, FLO_E_META_SCHEMA, "field `sandbox` is neither required nor preferred");
     }
     return rv;
 }
 
-int flo_share_job_parse(const char *line, size_t bytes,
-                        struct flo_share_job *out, struct flo_err *err)
+int flo_share_job_parse(const char *line, size_t bytes, struct flo_share_job *out,
+                        struct flo_err *err)
 {
     struct flo_share_job job = {.json = NULL};
     uint64_t version = 0;
-    int rv =
-        flo_json_parse(line, bytes, FLO_SHARE_LINE_BYTES_MAX, &job.json, err);
+    int rv = flo_json_parse(line, bytes, FLO_SHARE_LINE_BYTES_MAX, &job.json, err);
 
-    if (rv == 0 &&
-        (rv = flo_json_get_u64(job.json, "v", 1, 1, &version, err)) == 0 &&
+    if (rv == 0 && (rv = flo_json_get_u64(job.json, "v", 1, 1, &version, err)) == 0 &&
         (rv = read_texts(job.json, &job, err)) == 0) {
         rv = read_numbers(job.json, &job, err);
     }
@@ -77,8 +72,8 @@ void flo_share_job_deinit(struct flo_share_job *job)
     flo_json_cleanup(&job->json);
 }
 
-int flo_share_fetched_parse(const char *line, size_t bytes,
-                            struct flo_share_fetched *out, struct flo_err *err)
+int flo_share_fetched_parse(const char *line, size_t bytes, struct flo_share_fetched *out,
+                            struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
     struct flo_share_fetched fetched = {.count = 0};
@@ -86,8 +81,7 @@ int flo_share_fetched_parse(const char *line, size_t bytes,
     int rv = flo_json_parse(line, bytes, FLO_SHARE_LINE_BYTES_MAX, &json, err);
 
     if (rv == 0) {
-        rv = flo_json_get_array(json, "fetched", FLO_SHARE_FETCHED_MAX, &list,
-                                err);
+        rv = flo_json_get_array(json, "fetched", FLO_SHARE_FETCHED_MAX, &list, err);
     }
     if (rv == 0) {
         rv = flo_json_get_bool(json, "moves", &fetched.moves, err);
@@ -95,8 +89,7 @@ int flo_share_fetched_parse(const char *line, size_t bytes,
     for (size_t i = 0; rv == 0 && i < json_array_size(list); i++) {
         const char *text = json_string_value(json_array_get(list, i));
         if (text == NULL || !flo_digest_parse(text, &fetched.blobs[i])) {
-            return flo_fail(err, FLO_E_META_SCHEMA,
-                            "field `fetched[%zu]` is no digest", i);
+            return flo_fail(err, FLO_E_META_SCHEMA, "field `fetched[%zu]` is no digest", i);
         }
         fetched.count++;
     }

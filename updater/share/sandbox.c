@@ -22,14 +22,14 @@
 #define MEMORY_BYTES_MAX (96u << 20)
 #define AROUND_BYTES (1ull << 30)
 
-#define KILL(name)                                                             \
-    {                                                                          \
-        SYS_##name, EVER, FLO_SANDBOX_KILL, 0,                                 \
-        {                                                                      \
-            {                                                                  \
-                0                                                              \
-            }                                                                  \
-        }                                                                      \
+#define KILL(name)                                                                                 \
+    {                                                                                              \
+        SYS_##name, EVER, FLO_SANDBOX_KILL, 0,                                                     \
+        {                                                                                          \
+            {                                                                                      \
+                0                                                                                  \
+            }                                                                                      \
+        }                                                                                          \
     }
 #ifdef SYS_fcntl64
 #define SYS_FCNTL SYS_fcntl64
@@ -54,11 +54,7 @@ static const struct flo_sandbox_rule rules[] = {
     {SYS_FCNTL, EVER, FLO_SANDBOX_ALLOW, 0, {{1, WORD, F_GETFD}}},
     {SYS_FCNTL, EVER, FLO_SANDBOX_ALLOW, 0, {{1, WORD, F_SETFD}}},
     {SYS_FCNTL, EVER, FLO_SANDBOX_ALLOW, 0, {{1, WORD, F_GETFL}}},
-    {SYS_FCNTL,
-     EVER,
-     FLO_SANDBOX_ALLOW,
-     0,
-     {{1, WORD, F_SETFL}, {2, O_ASYNC, 0}}},
+    {SYS_FCNTL, EVER, FLO_SANDBOX_ALLOW, 0, {{1, WORD, F_SETFL}, {2, O_ASYNC, 0}}},
     /* clients, and the loop that waits for them */
     FLO_CALL(EVER, accept4),
     FLO_CALL(EVER, getsockname),
@@ -114,18 +110,15 @@ static const struct flo_sandbox_rule rules[] = {
 #endif
 };
 
-static const struct flo_sandbox_policy policy = {rules, FLO_COUNT(rules),
-                                                 ENOSYS};
+static const struct flo_sandbox_policy policy = {rules, FLO_COUNT(rules), ENOSYS};
 
-int flo_share_sandbox_enter(const struct flo_share_job *job,
-                            struct flo_err *err)
+int flo_share_sandbox_enter(const struct flo_share_job *job, struct flo_err *err)
 {
     char blobs[PATH_MAX];
     const struct flo_sandbox_path paths[] = {{blobs, FLO_SANDBOX_READ}};
 
     if (!flo_path_join(blobs, sizeof(blobs), job->state_dir, "blobs")) {
-        return flo_fail(err, FLO_E_IO_OPEN, "%s: path too long",
-                        job->state_dir);
+        return flo_fail(err, FLO_E_IO_OPEN, "%s: path too long", job->state_dir);
     }
     flo_sandbox_close_memory();
     flo_sandbox_limit(RLIMIT_NOFILE, 256);
@@ -135,17 +128,13 @@ int flo_share_sandbox_enter(const struct flo_share_job *job,
     }
     int rv = flo_sandbox_keep_rights(0, 0, err);
 
-    rv = rv < 0 ? rv
-                : flo_sandbox_files(paths, FLO_COUNT(paths), FLO_SANDBOX_NO_TCP,
-                                    err);
+    rv = rv < 0 ? rv : flo_sandbox_files(paths, FLO_COUNT(paths), FLO_SANDBOX_NO_TCP, err);
     if (rv == 0) {
         rv = flo_sandbox_miss(job->sandbox, FLO_SANDBOX_PART_FILES, err);
     }
     if (rv >= 0) {
         rv = flo_sandbox_filter(&policy, 1, err);
-        rv = rv != 0
-                 ? rv
-                 : flo_sandbox_miss(job->sandbox, FLO_SANDBOX_PART_CALLS, err);
+        rv = rv != 0 ? rv : flo_sandbox_miss(job->sandbox, FLO_SANDBOX_PART_CALLS, err);
     }
     return rv < 0 ? rv : 0;
 }

@@ -39,41 +39,34 @@ struct share {
 
 /* ---- answers ---- */
 
-static bool is_fetched(const struct share *share,
-                       const struct flo_digest *digest)
+static bool is_fetched(const struct share *share, const struct flo_digest *digest)
 {
-    return share->fetched.moves &&
-           flo_now_ms() - share->fetched_at_ms < STILL_MS &&
-           flo_digest_is_among(digest, share->fetched.blobs,
-                               share->fetched.count);
+    return share->fetched.moves && flo_now_ms() - share->fetched_at_ms < STILL_MS &&
+           flo_digest_is_among(digest, share->fetched.blobs, share->fetched.count);
 }
 
 /* A device does not ask itself, as a list of neighbours that is the same
  * everywhere has it do. */
-static int check_peer(const struct share *share,
-                      struct flo_httpd_request *request, struct flo_err *err)
+static int check_peer(const struct share *share, struct flo_httpd_request *request,
+                      struct flo_err *err)
 {
     const char *name = flo_httpd_peer_name(request);
 
     if (name == NULL || !flo_uuid_is_valid(name)) {
-        return flo_fail(err, FLO_E_REST_AUTH,
-                        "a device's certificate is needed");
+        return flo_fail(err, FLO_E_REST_AUTH, "a device's certificate is needed");
     }
     return strcmp(name, share->job->device) == 0
-               ? flo_fail(err, FLO_E_BLOB_ABSENT,
-                          "device %s is this one: it has what it has", name)
+               ? flo_fail(err, FLO_E_BLOB_ABSENT, "device %s is this one: it has what it has", name)
                : 0;
 }
 
-static int check_load(struct share *share, struct flo_httpd_request *request,
-                      struct flo_err *err)
+static int check_load(struct share *share, struct flo_httpd_request *request, struct flo_err *err)
 {
     uint64_t left_ms = 0;
     char text[32];
 
     if (!flo_share_budget_has(&share->budget, flo_now_ms(), &left_ms)) {
-        snprintf(text, sizeof(text), "%llu",
-                 (unsigned long long)(left_ms / 1000 + 1));
+        snprintf(text, sizeof(text), "%llu", (unsigned long long)(left_ms / 1000 + 1));
         flo_httpd_add_header(request, "Retry-After", text);
         return flo_fail(err, FLO_E_NEIGHBOUR_BUDGET,
                         "%llu bytes were sent in these 24 hours, "
@@ -83,29 +76,24 @@ static int check_load(struct share *share, struct flo_httpd_request *request,
     }
     if (flo_httpd_files(share->httpd) >= share->job->transfers_max) {
         flo_httpd_add_header(request, "Retry-After", "1");
-        return flo_fail(err, FLO_E_NEIGHBOUR_BUSY,
-                        "%llu artifact%s %s being sent, the most at once",
-                        (unsigned long long)share->job->transfers_max,
-                        flo_s(share->job->transfers_max),
-                        flo_plural(share->job->transfers_max, "is", "are"));
+        return flo_fail(
+            err, FLO_E_NEIGHBOUR_BUSY, "%llu artifact%s %s being sent, the most at once",
+            (unsigned long long)share->job->transfers_max, flo_s(share->job->transfers_max),
+            flo_plural(share->job->transfers_max, "is", "are"));
     }
     return 0;
 }
 
 static int open_blob(struct share *share, struct flo_httpd_request *request,
-                     const struct flo_digest *digest, int *fd,
-                     struct flo_err *err)
+                     const struct flo_digest *digest, int *fd, struct flo_err *err)
 {
     int rv = flo_store_blob_open(share->store, digest, fd, NULL, err);
 
     if (rv == FLO_E_BLOB_ABSENT && is_fetched(share, digest)) {
         flo_httpd_add_header(request, "Retry-After", "1");
-        return flo_fail(err, FLO_E_NEIGHBOUR_FETCHES,
-                        "this device is fetching it");
+        return flo_fail(err, FLO_E_NEIGHBOUR_FETCHES, "this device is fetching it");
     }
-    return rv == FLO_E_BLOB_ABSENT
-               ? flo_fail(err, rv, "it is not on this device")
-               : rv;
+    return rv == FLO_E_BLOB_ABSENT ? flo_fail(err, rv, "it is not on this device") : rv;
 }
 
 static void on_get(void *context, struct flo_httpd_request *request)
@@ -119,8 +107,7 @@ static void on_get(void *context, struct flo_httpd_request *request)
     int rv = check_peer(share, request, &err);
 
     if (rv == 0 && (text == NULL || !flo_digest_parse(text, &digest))) {
-        rv = flo_fail(&err, FLO_E_REST_SCHEMA,
-                      "`%.80s` is no sha256:<64 hex digits>",
+        rv = flo_fail(&err, FLO_E_REST_SCHEMA, "`%.80s` is no sha256:<64 hex digits>",
                       text == NULL ? "" : text);
     }
     if (rv == 0) {
@@ -151,8 +138,7 @@ static bool on_sent(void *context, size_t bytes)
 static void tell(struct share *share, const char *line, size_t bytes)
 {
     /* A line that finds no room is said again with the next one. */
-    if (send(share->fd, line, bytes, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 &&
-        errno == EPIPE) {
+    if (send(share->fd, line, bytes, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno == EPIPE) {
         event_base_loopbreak(share->base);
     }
 }
@@ -168,14 +154,13 @@ static void on_tick(evutil_socket_t fd, short events, void *context)
         return;
     }
     share->told = sum;
-    int n =
-        snprintf(line, sizeof(line),
-                 "{\"event\":\"served\",\"bytes\":%llu,\"used_bytes\":%llu,"
-                 "\"used_ms\":%llu,\"refused\":%llu}\n",
-                 (unsigned long long)share->served_bytes,
-                 (unsigned long long)share->budget.used_bytes,
-                 (unsigned long long)(flo_now_ms() - share->budget.began_ms),
-                 (unsigned long long)share->refused);
+    int n = snprintf(line, sizeof(line),
+                     "{\"event\":\"served\",\"bytes\":%llu,\"used_bytes\":%llu,"
+                     "\"used_ms\":%llu,\"refused\":%llu}\n",
+                     (unsigned long long)share->served_bytes,
+                     (unsigned long long)share->budget.used_bytes,
+                     (unsigned long long)(flo_now_ms() - share->budget.began_ms),
+                     (unsigned long long)share->refused);
     tell(share, line, (size_t)n);
 }
 
@@ -188,8 +173,7 @@ static void take_lines(struct share *share)
         if (share->line[i] != '\n') {
             continue;
         }
-        if (flo_share_fetched_parse(share->line + begin, i - begin,
-                                    &share->fetched, &err) < 0) {
+        if (flo_share_fetched_parse(share->line + begin, i - begin, &share->fetched, &err) < 0) {
             flo_log_err(FLO_LOG_ERROR, "share", &err);
         }
         share->fetched_at_ms = flo_now_ms();
@@ -202,8 +186,7 @@ static void take_lines(struct share *share)
 static void on_readable(evutil_socket_t fd, short events, void *context)
 {
     struct share *share = context;
-    ssize_t got = read(fd, share->line + share->bytes,
-                       sizeof(share->line) - share->bytes);
+    ssize_t got = read(fd, share->line + share->bytes, sizeof(share->line) - share->bytes);
 
     (void)events;
     if (got < 0 && (errno == EINTR || errno == EAGAIN)) {
@@ -242,16 +225,14 @@ static int open_listener(struct share *share, struct flo_err *err)
     int rv = flo_httpd_open(share->base, &options, &share->httpd, err);
 
     if (rv == 0) {
-        rv = flo_httpd_route(share->httpd, "GET", "/v1/blobs/{digest}", 0,
-                             on_get, share, err);
+        rv = flo_httpd_route(share->httpd, "GET", "/v1/blobs/{digest}", 0, on_get, share, err);
     }
     if (rv == 0) {
         rv = flo_httpd_listen(share->httpd, job->listen, &tls, 0, &port, err);
     }
     if (rv == 0) {
         int n =
-            snprintf(line, sizeof(line),
-                     "{\"event\":\"listening\",\"port\":%u}\n", (unsigned)port);
+            snprintf(line, sizeof(line), "{\"event\":\"listening\",\"port\":%u}\n", (unsigned)port);
         tell(share, line, (size_t)n);
     }
     return rv;
@@ -278,12 +259,10 @@ static int open_share(struct share *share, struct flo_err *err)
         return rv;
     }
     evutil_make_socket_nonblocking(share->fd);
-    share->readable = event_new(share->base, share->fd, EV_READ | EV_PERSIST,
-                                on_readable, share);
+    share->readable = event_new(share->base, share->fd, EV_READ | EV_PERSIST, on_readable, share);
     share->tick = event_new(share->base, -1, EV_PERSIST, on_tick, share);
     return share->readable == NULL || share->tick == NULL ||
-                   event_add(share->readable, NULL) != 0 ||
-                   event_add(share->tick, &each) != 0
+                   event_add(share->readable, NULL) != 0 || event_add(share->tick, &each) != 0
                ? flo_fail(err, FLO_E_MEMORY, "events")
                : 0;
 }
@@ -304,8 +283,7 @@ static void close_share(struct share *share)
     free(share);
 }
 
-int flo_share_serve(const struct flo_share_job *job, int fd,
-                    struct flo_err *err)
+int flo_share_serve(const struct flo_share_job *job, int fd, struct flo_err *err)
 {
     struct share *share = calloc(1, sizeof(*share));
 
@@ -314,10 +292,10 @@ int flo_share_serve(const struct flo_share_job *job, int fd,
     }
     share->job = job;
     share->fd = fd;
-    share->budget = (struct flo_share_budget){
-        .limit_bytes = job->budget_bytes,
-        .used_bytes = job->used_bytes,
-        .began_ms = flo_now_ms() - job->used_ms}; /* modulo 2^64 */
+    share->budget =
+        (struct flo_share_budget){.limit_bytes = job->budget_bytes,
+                                  .used_bytes = job->used_bytes,
+                                  .began_ms = flo_now_ms() - job->used_ms}; /* modulo 2^64 */
     int rv = open_share(share, err);
 
     if (rv == 0) {

@@ -16,16 +16,14 @@ static int read_line(int fd, char *line, size_t *bytes, struct flo_err *err)
             got = read(fd, line + used, 1);
         } while (got < 0 && errno == EINTR);
         if (got <= 0) {
-            return flo_fail(err, FLO_E_WORKER_PROTOCOL,
-                            "the job line ended after %zu bytes", used);
+            return flo_fail(err, FLO_E_WORKER_PROTOCOL, "the job line ended after %zu bytes", used);
         }
         if (line[used] == '\n') {
             *bytes = used;
             return 0;
         }
     }
-    return flo_fail(err, FLO_E_WORKER_PROTOCOL,
-                    "the job line is longer than %d bytes",
+    return flo_fail(err, FLO_E_WORKER_PROTOCOL, "the job line is longer than %d bytes",
                     FLO_SHARE_LINE_BYTES_MAX);
 }
 

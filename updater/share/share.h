@@ -39,8 +39,7 @@ struct flo_share_job {
     enum flo_sandbox_mode sandbox;
 };
 /* FLO_E_META_JSON, FLO_E_META_SCHEMA. */
-FLO_MUST_USE int flo_share_job_parse(const char *line, size_t bytes,
-                                     struct flo_share_job *out,
+FLO_MUST_USE int flo_share_job_parse(const char *line, size_t bytes, struct flo_share_job *out,
                                      struct flo_err *err);
 void flo_share_job_deinit(struct flo_share_job *job);
 
@@ -52,8 +51,7 @@ struct flo_share_fetched {
     bool moves; /* bytes come, or what came is being checked */
 };
 FLO_MUST_USE int flo_share_fetched_parse(const char *line, size_t bytes,
-                                         struct flo_share_fetched *out,
-                                         struct flo_err *err);
+                                         struct flo_share_fetched *out, struct flo_err *err);
 
 /* ---- the byte budget: pure ---- */
 
@@ -63,23 +61,19 @@ struct flo_share_budget {
     uint64_t began_ms; /* when the 24 hours began; by the time since boot */
 };
 /* May another blob begin?  *left_ms: until the next day begins. */
-bool flo_share_budget_has(struct flo_share_budget *budget, uint64_t now_ms,
-                          uint64_t *left_ms);
+bool flo_share_budget_has(struct flo_share_budget *budget, uint64_t now_ms, uint64_t *left_ms);
 /* So many bytes were sent.  false: that was all for this day. */
-bool flo_share_budget_spend(struct flo_share_budget *budget, uint64_t bytes,
-                            uint64_t now_ms);
+bool flo_share_budget_spend(struct flo_share_budget *budget, uint64_t bytes, uint64_t now_ms);
 
 /* ---- the process ---- */
 
 /* Sockets, certificates and the store are open. */
-FLO_MUST_USE int flo_share_sandbox_enter(const struct flo_share_job *job,
-                                         struct flo_err *err);
+FLO_MUST_USE int flo_share_sandbox_enter(const struct flo_share_job *job, struct flo_err *err);
 /* Serve until the agent goes away; answers with lines on `fd`:
  *   {"event":"listening","port":N}
  *   {"event":"served","bytes":N,"used_bytes":N,"used_ms":N,"refused":N}
  * `bytes` and `refused` count from the start of the process. */
-FLO_MUST_USE int flo_share_serve(const struct flo_share_job *job, int fd,
-                                 struct flo_err *err);
+FLO_MUST_USE int flo_share_serve(const struct flo_share_job *job, int fd, struct flo_err *err);
 /* `flotilla-updater share`: the job's line from `fd`, then serve.  Returns the
  * exit code. */
 int flo_share_run(int fd);

@@ -24,8 +24,7 @@
 
 #define ROTTEN_NAME (FLO_BLOB_NAME + 7) /* with ".rotten" */
 
-void flo_store_blob_name(const struct flo_digest *digest,
-                         char out[FLO_BLOB_NAME])
+void flo_store_blob_name(const struct flo_digest *digest, char out[FLO_BLOB_NAME])
 {
     memcpy(out, "sha256-", 7);
     flo_hex_encode(digest->bytes, sizeof(digest->bytes), out + 7);
@@ -39,9 +38,8 @@ const char *flo_store_name_read(const char *name, struct flo_digest *digest)
         return NULL;
     }
     snprintf(hex, sizeof(hex), "%s", name + 7);
-    return flo_hex_decode(hex, digest->bytes, sizeof(digest->bytes))
-               ? name + FLO_BLOB_NAME - 1
-               : NULL;
+    return flo_hex_decode(hex, digest->bytes, sizeof(digest->bytes)) ? name + FLO_BLOB_NAME - 1
+                                                                     : NULL;
 }
 
 void flo_store_part_name(const struct flo_digest *digest, const char *suffix,
@@ -56,8 +54,7 @@ int flo_store_blobs_sync(struct flo_store *store, struct flo_err *err)
     return flo_store_sync_dir(store->blobs_fd, "blobs", err);
 }
 
-bool flo_store_blob_has(struct flo_store *store,
-                        const struct flo_digest *digest, uint64_t bytes)
+bool flo_store_blob_has(struct flo_store *store, const struct flo_digest *digest, uint64_t bytes)
 {
     char name[FLO_BLOB_NAME];
     struct stat st;
@@ -67,8 +64,7 @@ bool flo_store_blob_has(struct flo_store *store,
            (bytes == 0 || (uint64_t)st.st_size == bytes);
 }
 
-int flo_store_blob_open(struct flo_store *store,
-                        const struct flo_digest *digest, int *fd,
+int flo_store_blob_open(struct flo_store *store, const struct flo_digest *digest, int *fd,
                         uint64_t *bytes, struct flo_err *err)
 {
     char name[FLO_BLOB_NAME];
@@ -76,20 +72,17 @@ int flo_store_blob_open(struct flo_store *store,
     int opened = -1;
 
     flo_store_blob_name(digest, name);
-    int rv = flo_file_open_beneath(store->blobs_fd, name,
-                                   O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0,
+    int rv = flo_file_open_beneath(store->blobs_fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0,
                                    &opened, err);
     if (rv == FLO_E_ABSENT) {
-        return flo_fail(err, FLO_E_BLOB_ABSENT, "%s/blobs/%s: not here",
-                        store->path, name);
+        return flo_fail(err, FLO_E_BLOB_ABSENT, "%s/blobs/%s: not here", store->path, name);
     }
     if (rv < 0) {
         return flo_wrap(err, rv, "%s/blobs", store->path);
     }
     if (fstat(opened, &st) < 0 || !S_ISREG(st.st_mode)) {
         close(opened);
-        return flo_fail(err, FLO_E_IO_OPEN, "%s/blobs/%s: not a regular file",
-                        store->path, name);
+        return flo_fail(err, FLO_E_IO_OPEN, "%s/blobs/%s: not a regular file", store->path, name);
     }
     *fd = opened;
     if (bytes != NULL) {
@@ -111,18 +104,15 @@ static void rotten_name(const struct flo_digest *digest, char out[ROTTEN_NAME])
     strcat(out, ".rotten");
 }
 
-int flo_store_rotten_open(struct flo_store *store,
-                          const struct flo_digest *digest)
+int flo_store_rotten_open(struct flo_store *store, const struct flo_digest *digest)
 {
     char name[ROTTEN_NAME];
 
     rotten_name(digest, name);
-    return openat(store->blobs_fd, name,
-                  O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    return openat(store->blobs_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 }
 
-void flo_store_rotten_remove(struct flo_store *store,
-                             const struct flo_digest *digest)
+void flo_store_rotten_remove(struct flo_store *store, const struct flo_digest *digest)
 {
     char name[ROTTEN_NAME];
 
@@ -147,8 +137,7 @@ static void set_aside(struct flo_store *store, const struct flo_digest *digest)
     fsync(store->blobs_fd);
 }
 
-int flo_store_blob_check(struct flo_store *store,
-                         const struct flo_digest *digest,
+int flo_store_blob_check(struct flo_store *store, const struct flo_digest *digest,
                          const struct flo_digest *actual, struct flo_err *err)
 {
     char name[FLO_BLOB_NAME];
@@ -160,13 +149,11 @@ int flo_store_blob_check(struct flo_store *store,
     flo_store_blob_name(digest, name);
     flo_digest_text(actual, text);
     set_aside(store, digest);
-    return flo_fail(err, FLO_E_TARGET_HASH,
-                    "%s/blobs/%s: the bytes on disk hash to %s", store->path,
-                    name, text);
+    return flo_fail(err, FLO_E_TARGET_HASH, "%s/blobs/%s: the bytes on disk hash to %s",
+                    store->path, name, text);
 }
 
-int flo_store_blob_open_verified(struct flo_store *store,
-                                 const struct flo_digest *digest, int *fd,
+int flo_store_blob_open_verified(struct flo_store *store, const struct flo_digest *digest, int *fd,
                                  uint64_t *bytes, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int opened = -1;
@@ -196,8 +183,7 @@ int flo_store_blob_open_verified(struct flo_store *store,
 
 /* Space is reserved before the first byte, so that a full disk shows at the
  * start and not at 99 %. */
-int flo_store_reserve(struct flo_store *store, int fd, uint64_t bytes,
-                      struct flo_err *err)
+int flo_store_reserve(struct flo_store *store, int fd, uint64_t bytes, struct flo_err *err)
 {
     if (bytes == 0) {
         return 0;
@@ -212,26 +198,21 @@ int flo_store_reserve(struct flo_store *store, int fd, uint64_t bytes,
         return 0;
     }
     if (failure == ENOSPC || failure == EDQUOT || failure == EFBIG) {
-        return flo_fail(err, FLO_E_DISK_FULL,
-                        "%s: %llu bytes needed, %llu free", store->path,
-                        (unsigned long long)bytes,
-                        (unsigned long long)flo_store_disk_free(store));
+        return flo_fail(err, FLO_E_DISK_FULL, "%s: %llu bytes needed, %llu free", store->path,
+                        (unsigned long long)bytes, (unsigned long long)flo_store_disk_free(store));
     }
     errno = failure;
-    return flo_fail_errno(err, FLO_E_IO_WRITE, "%s: reserve %llu bytes",
-                          store->path, (unsigned long long)bytes);
+    return flo_fail_errno(err, FLO_E_IO_WRITE, "%s: reserve %llu bytes", store->path,
+                          (unsigned long long)bytes);
 }
 
-int flo_store_blob_create(struct flo_store *store, uint64_t bytes, int *fd,
-                          struct flo_err *err)
+int flo_store_blob_create(struct flo_store *store, uint64_t bytes, int *fd, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup)
-    int opened =
-        openat(store->partial_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0400);
+    int opened = openat(store->partial_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0400);
 
     if (opened < 0) {
-        return flo_fail_errno(err, FLO_E_IO_OPEN,
-                              "%s/partial: make a nameless file", store->path);
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "%s/partial: make a nameless file", store->path);
     }
     int rv = flo_store_reserve(store, opened, bytes, err);
 
@@ -247,20 +228,18 @@ static bool link_blob(struct flo_store *store, int fd, const char *name)
     char self[40];
 
     snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
-    return linkat(AT_FDCWD, self, store->blobs_fd, name, AT_SYMLINK_FOLLOW) ==
-           0;
+    return linkat(AT_FDCWD, self, store->blobs_fd, name, AT_SYMLINK_FOLLOW) == 0;
 }
 
-int flo_store_blob_publish(struct flo_store *store, int fd,
-                           const struct flo_digest *digest, struct flo_err *err)
+int flo_store_blob_publish(struct flo_store *store, int fd, const struct flo_digest *digest,
+                           struct flo_err *err)
 {
     char name[FLO_BLOB_NAME];
     struct stat st;
 
     flo_store_blob_name(digest, name);
     if (fdatasync(fd) < 0 || fstat(fd, &st) < 0) {
-        return flo_fail_errno(err, FLO_E_IO_WRITE, "sync %s/blobs/%s",
-                              store->path, name);
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "sync %s/blobs/%s", store->path, name);
     }
     bool has_name = link_blob(store, fd, name);
     if (!has_name && errno == EEXIST) {
@@ -271,8 +250,7 @@ int flo_store_blob_publish(struct flo_store *store, int fd,
         }
     }
     if (!has_name) {
-        return flo_fail_errno(err, FLO_E_IO_WRITE, "name %s/blobs/%s",
-                              store->path, name);
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "name %s/blobs/%s", store->path, name);
     }
     flo_store_rotten_remove(store, digest);
     return flo_store_blobs_sync(store, err);
@@ -298,8 +276,7 @@ int flo_store_blob_put(struct flo_store *store, const void *data, size_t bytes,
     return rv;
 }
 
-void flo_store_part_remove(struct flo_store *store,
-                           const struct flo_digest *digest)
+void flo_store_part_remove(struct flo_store *store, const struct flo_digest *digest)
 {
     char name[FLO_PART_NAME];
 
@@ -311,9 +288,8 @@ void flo_store_part_remove(struct flo_store *store,
 }
 
 /* Make a file of partial/ that has these bytes and this name the blob. */
-static int publish_partial(struct flo_store *store, int fd,
-                           const struct flo_digest *digest, const char *suffix,
-                           struct flo_err *err)
+static int publish_partial(struct flo_store *store, int fd, const struct flo_digest *digest,
+                           const char *suffix, struct flo_err *err)
 {
     char part[FLO_PART_NAME];
     char blob[FLO_BLOB_NAME];
@@ -321,12 +297,10 @@ static int publish_partial(struct flo_store *store, int fd,
     flo_store_part_name(digest, suffix, part);
     flo_store_blob_name(digest, blob);
     if (fchmod(fd, 0400) < 0 || fdatasync(fd) < 0) {
-        return flo_fail_errno(err, FLO_E_IO_WRITE, "sync %s/partial/%s",
-                              store->path, part);
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "sync %s/partial/%s", store->path, part);
     }
     if (renameat(store->partial_fd, part, store->blobs_fd, blob) < 0) {
-        return flo_fail_errno(err, FLO_E_IO_WRITE, "name %s/blobs/%s",
-                              store->path, blob);
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "name %s/blobs/%s", store->path, blob);
     }
     flo_store_part_name(digest, ".map", part);
     unlinkat(store->partial_fd, part, 0);
@@ -336,16 +310,15 @@ static int publish_partial(struct flo_store *store, int fd,
     return rv < 0 ? rv : flo_store_sync_dir(store->partial_fd, "partial", err);
 }
 
-int flo_store_part_publish(struct flo_store *store, int fd,
-                           const struct flo_digest *digest, struct flo_err *err)
+int flo_store_part_publish(struct flo_store *store, int fd, const struct flo_digest *digest,
+                           struct flo_err *err)
 {
     return publish_partial(store, fd, digest, ".part", err);
 }
 
 /* ---- a file that a patch makes ---- */
 
-int flo_store_made_open(struct flo_store *store,
-                        const struct flo_digest *digest, uint64_t bytes,
+int flo_store_made_open(struct flo_store *store, const struct flo_digest *digest, uint64_t bytes,
                         int *fd, uint64_t *done, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int opened = -1;
@@ -353,19 +326,17 @@ int flo_store_made_open(struct flo_store *store,
     struct stat st;
 
     flo_store_part_name(digest, ".made", name);
-    int rv = flo_store_partial_open(
-        store, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, &opened, err);
+    int rv = flo_store_partial_open(store, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, &opened,
+                                    err);
     if (rv < 0) {
         return flo_wrap(err, rv, "%s/partial", store->path);
     }
     if (fstat(opened, &st) < 0 || !S_ISREG(st.st_mode)) {
-        return flo_fail(err, FLO_E_IO_OPEN, "%s/partial/%s: not a regular file",
-                        store->path, name);
+        return flo_fail(err, FLO_E_IO_OPEN, "%s/partial/%s: not a regular file", store->path, name);
     }
     *done = (uint64_t)st.st_size < bytes ? (uint64_t)st.st_size : bytes;
     if ((uint64_t)st.st_size > bytes && ftruncate(opened, (off_t)bytes) < 0) {
-        return flo_fail_errno(err, FLO_E_IO_WRITE, "%s/partial/%s", store->path,
-                              name);
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "%s/partial/%s", store->path, name);
     }
     rv = flo_store_reserve(store, opened, bytes, err);
     if (rv == 0) {
@@ -375,14 +346,13 @@ int flo_store_made_open(struct flo_store *store,
     return rv;
 }
 
-int flo_store_made_publish(struct flo_store *store, int fd,
-                           const struct flo_digest *digest, struct flo_err *err)
+int flo_store_made_publish(struct flo_store *store, int fd, const struct flo_digest *digest,
+                           struct flo_err *err)
 {
     return publish_partial(store, fd, digest, ".made", err);
 }
 
-void flo_store_made_remove(struct flo_store *store,
-                           const struct flo_digest *digest)
+void flo_store_made_remove(struct flo_store *store, const struct flo_digest *digest)
 {
     char name[FLO_PART_NAME];
 

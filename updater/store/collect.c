@@ -36,8 +36,7 @@ struct keep {
 };
 
 /* The envelope has another copy of a body that rotted. */
-static int load_from_envelope(struct keep *keep,
-                              const struct flo_digest *document)
+static int load_from_envelope(struct keep *keep, const struct flo_digest *document)
 {
     struct flo_buf text = {.bytes_max = FLO_ENVELOPE_BYTES_MAX};
     struct flo_envelope envelope = {0};
@@ -45,14 +44,12 @@ static int load_from_envelope(struct keep *keep,
     int rv = flo_store_envelope_load(keep->store, document, &text, NULL);
 
     if (rv == 0) {
-        rv = flo_envelope_parse(text.data, text.bytes, FLO_TYPE_RELEASE,
-                                &envelope, NULL);
+        rv = flo_envelope_parse(text.data, text.bytes, FLO_TYPE_RELEASE, &envelope, NULL);
     }
     if (rv == 0) {
         flo_sha256(envelope.body, envelope.body_bytes, &id);
         rv = flo_digest_equal(&id, document)
-                 ? flo_release_parse(envelope.body, envelope.body_bytes, NULL,
-                                     keep->release, NULL)
+                 ? flo_release_parse(envelope.body, envelope.body_bytes, NULL, keep->release, NULL)
                  : FLO_E_TARGET_HASH;
     }
     flo_envelope_deinit(&envelope);
@@ -60,8 +57,7 @@ static int load_from_envelope(struct keep *keep,
     return rv;
 }
 
-static int load_release(struct keep *keep, const struct flo_digest *document,
-                        struct flo_err *err)
+static int load_release(struct keep *keep, const struct flo_digest *document, struct flo_err *err)
 {
     int rv = flo_store_release_load(keep->store, document, keep->release, err);
 
@@ -70,34 +66,28 @@ static int load_release(struct keep *keep, const struct flo_digest *document,
 
 /* The document, and every file and list of chunks that it names; steps, once
  * made, are needed on the way only. */
-static int add_release(struct keep *keep, const struct flo_digest *document,
-                       bool on_its_way, struct flo_err *err)
+static int add_release(struct keep *keep, const struct flo_digest *document, bool on_its_way,
+                       struct flo_err *err)
 {
     struct flo_release *release = keep->release;
 
     flo_digest_list_add(&keep->digests, document);
     for (uint32_t i = 0; i < release->file_count; i++) {
-        if (flo_release_is_step(&release->files[i]) &&
-            !(on_its_way && keep->store->keeps_steps)) {
+        if (flo_release_is_step(&release->files[i]) && !(on_its_way && keep->store->keeps_steps)) {
             continue;
         }
         flo_digest_list_add(&keep->digests, &release->files[i].digest);
         flo_digest_list_add(&keep->digests, &release->files[i].chunk_list);
-        for (uint32_t w = 0;
-             keep->store->keeps_patches && w < release->files[i].way_count;
-             w++) {
-            flo_digest_list_add(&keep->digests,
-                                &release->files[i].ways[w].digest);
+        for (uint32_t w = 0; keep->store->keeps_patches && w < release->files[i].way_count; w++) {
+            flo_digest_list_add(&keep->digests, &release->files[i].ways[w].digest);
         }
     }
     flo_release_deinit(release);
-    return keep->digests.failed
-               ? flo_fail(err, FLO_E_MEMORY, "no memory for the files in use")
-               : 0;
+    return keep->digests.failed ? flo_fail(err, FLO_E_MEMORY, "no memory for the files in use") : 0;
 }
 
-static int load_and_add(struct keep *keep, const struct flo_digest *document,
-                        bool on_its_way, struct flo_err *err)
+static int load_and_add(struct keep *keep, const struct flo_digest *document, bool on_its_way,
+                        struct flo_err *err)
 {
     int rv = load_release(keep, document, err);
 
@@ -105,20 +95,15 @@ static int load_and_add(struct keep *keep, const struct flo_digest *document,
 }
 
 /* Zero: nothing. */
-static int keep_release(struct keep *keep, const struct flo_digest *document,
-                        struct flo_err *err)
+static int keep_release(struct keep *keep, const struct flo_digest *document, struct flo_err *err)
 {
-    return flo_digest_is_zero(document)
-               ? 0
-               : load_and_add(keep, document, false, err);
+    return flo_digest_is_zero(document) ? 0 : load_and_add(keep, document, false, err);
 }
 
 /* A release that is on its way: its document may not be here yet. */
-static int keep_target(struct keep *keep, const struct flo_stated *stated,
-                       struct flo_err *err)
+static int keep_target(struct keep *keep, const struct flo_stated *stated, struct flo_err *err)
 {
-    return stated->outcome == FLO_STATED_OPEN &&
-                   flo_store_blob_has(keep->store, &stated->target, 0)
+    return stated->outcome == FLO_STATED_OPEN && flo_store_blob_has(keep->store, &stated->target, 0)
                ? load_and_add(keep, &stated->target, true, err)
                : 0;
 }
@@ -141,11 +126,9 @@ static bool is_other(const struct any_of *any, int rv, const char *name)
     if (!any->is_body || rv == 0) {
         return false;
     }
-    return (rv != FLO_E_TARGET_HASH && rv != FLO_E_IO_READ &&
-            rv != FLO_E_IO_OPEN && rv != FLO_E_MEMORY &&
-            rv != FLO_E_DESCRIPTORS) ||
-           (fstatat(any->keep->store->blobs_fd, name, &st,
-                    AT_SYMLINK_NOFOLLOW) == 0 &&
+    return (rv != FLO_E_TARGET_HASH && rv != FLO_E_IO_READ && rv != FLO_E_IO_OPEN &&
+            rv != FLO_E_MEMORY && rv != FLO_E_DESCRIPTORS) ||
+           (fstatat(any->keep->store->blobs_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
             st.st_size > FLO_RELEASE_BYTES_MAX);
 }
 
@@ -173,15 +156,12 @@ static int keep_if_of(void *context, const char *name)
 }
 
 /* Every release of the model that is here. */
-static int keep_all_of(struct keep *keep, const char *model,
-                       struct flo_err *err)
+static int keep_all_of(struct keep *keep, const char *model, struct flo_err *err)
 {
     struct any_of any = {.keep = keep, .model = model, .err = err};
 
-    flo_log(FLO_LOG_WARN, "store",
-            "the record of %s is damaged: all releases of it stay", model);
-    int listed =
-        flo_store_each_name(keep->store->releases_fd, keep_if_of, &any);
+    flo_log(FLO_LOG_WARN, "store", "the record of %s is damaged: all releases of it stay", model);
+    int listed = flo_store_each_name(keep->store->releases_fd, keep_if_of, &any);
     any.is_body = true;
     if (listed == 0) {
         listed = flo_store_each_name(keep->store->blobs_fd, keep_if_of, &any);
@@ -277,8 +257,8 @@ static void remove_others(struct keep *keep)
     }
 }
 
-static int decide(struct keep *keep, const struct flo_digest *extra,
-                  size_t extra_count, struct flo_err *err)
+static int decide(struct keep *keep, const struct flo_digest *extra, size_t extra_count,
+                  struct flo_err *err)
 {
     char models[FLO_MODELS_MAX][FLO_NAME_MAX + 1];
     size_t count = 0;
@@ -288,8 +268,7 @@ static int decide(struct keep *keep, const struct flo_digest *extra,
         return flo_wrap(err, rv, "nothing is collected");
     }
     if (count == FLO_MODELS_MAX) {
-        return flo_fail(err, FLO_E_STATE, "more than %d models have slots",
-                        FLO_MODELS_MAX - 1);
+        return flo_fail(err, FLO_E_STATE, "more than %d models have slots", FLO_MODELS_MAX - 1);
     }
     for (size_t i = 0; rv == 0 && i < count; i++) {
         rv = keep_model(keep, models[i], err);
@@ -300,15 +279,13 @@ static int decide(struct keep *keep, const struct flo_digest *extra,
     return rv;
 }
 
-int flo_store_collect(struct flo_store *store, const struct flo_digest *extra,
-                      size_t extra_count, struct flo_collected *out,
-                      struct flo_err *err)
+int flo_store_collect(struct flo_store *store, const struct flo_digest *extra, size_t extra_count,
+                      struct flo_collected *out, struct flo_err *err)
 {
     struct keep keep = {.store = store};
 
     if (store->lock_fd < 0) {
-        return flo_fail(err, FLO_E_STATE,
-                        "%s is open without its lock: nothing is collected",
+        return flo_fail(err, FLO_E_STATE, "%s is open without its lock: nothing is collected",
                         store->path);
     }
     keep.release = calloc(1, sizeof(*keep.release));

@@ -70,8 +70,7 @@ struct disk_device {
 };
 _Static_assert(sizeof(struct disk_device) == 4096, "on-disk layout");
 _Static_assert(offsetof(struct disk_device, number) == 56, "on-disk layout");
-_Static_assert(offsetof(struct disk_device, order_keys) == 128,
-               "on-disk layout");
+_Static_assert(offsetof(struct disk_device, order_keys) == 128, "on-disk layout");
 _Static_assert(offsetof(struct disk_device, pauses) == 320, "on-disk layout");
 _Static_assert(offsetof(struct disk_device, holder) == 2240, "on-disk layout");
 _Static_assert(offsetof(struct disk_device, groups) == 2304, "on-disk layout");
@@ -88,9 +87,8 @@ static uint16_t flags_of(const struct flo_device *device)
 
 static void encode(const struct flo_device *device, struct disk_device *disk)
 {
-    const struct flo_subject *const subjects[] = {
-        &device->freeze, &device->freeze_emergency, &device->config,
-        &device->report};
+    const struct flo_subject *const subjects[] = {&device->freeze, &device->freeze_emergency,
+                                                  &device->config, &device->report};
     /* trust lies before report; its document has its own place */
     static const size_t places[] = {0, 1, 2, 4};
 
@@ -115,8 +113,7 @@ static void encode(const struct flo_device *device, struct disk_device *disk)
     memcpy(disk->holder, device->holder, sizeof(disk->holder));
     for (size_t i = 0; i < FLO_PAUSES_MAX; i++) {
         const struct flo_pause *pause = &device->pauses[i];
-        memcpy(disk->pauses[i].rollout, pause->rollout,
-               strnlen(pause->rollout, 64));
+        memcpy(disk->pauses[i].rollout, pause->rollout, strnlen(pause->rollout, 64));
         flo_put_u64(disk->pauses[i].number, pause->number);
         disk->pauses[i].said = (uint8_t)pause->said;
     }
@@ -124,15 +121,13 @@ static void encode(const struct flo_device *device, struct disk_device *disk)
     memcpy(disk->groups_body, device->stated_groups.body.bytes, 32);
     disk->group_count = (uint8_t)device->group_count;
     for (size_t i = 0; i < device->group_count; i++) {
-        memcpy(disk->groups[i], device->groups[i],
-               strnlen(device->groups[i], 64));
+        memcpy(disk->groups[i], device->groups[i], strnlen(device->groups[i], 64));
     }
 }
 
 static void decode(const struct disk_device *disk, struct flo_device *device)
 {
-    struct flo_subject *const subjects[] = {&device->freeze,
-                                            &device->freeze_emergency,
+    struct flo_subject *const subjects[] = {&device->freeze, &device->freeze_emergency,
                                             &device->config, &device->report};
     static const size_t places[] = {0, 1, 2, 4};
     uint16_t flags = flo_get_u16(disk->flags);
@@ -172,35 +167,31 @@ static void decode(const struct disk_device *disk, struct flo_device *device)
 }
 
 /* A right CRC, and words of a newer format. */
-static int check(const struct disk_device *disk, const char *path,
-                 struct flo_err *err)
+static int check(const struct disk_device *disk, const char *path, struct flo_err *err)
 {
     for (size_t i = 0; i < FLO_PAUSES_MAX; i++) {
         if (disk->pauses[i].said > FLO_ROLLOUT_ABORTED_BY_ORDER) {
-            return flo_fail(err, FLO_E_STATE_SLOT,
-                            "%s/slots/%s: %u of a rollout does not fit", path,
-                            NAME, disk->pauses[i].said);
+            return flo_fail(err, FLO_E_STATE_SLOT, "%s/slots/%s: %u of a rollout does not fit",
+                            path, NAME, disk->pauses[i].said);
         }
     }
     if (disk->group_count > FLO_GROUPS_MAX) {
-        return flo_fail(err, FLO_E_STATE_SLOT,
-                        "%s/slots/%s: %u group%s %s not fit", path, NAME,
+        return flo_fail(err, FLO_E_STATE_SLOT, "%s/slots/%s: %u group%s %s not fit", path, NAME,
                         disk->group_count, flo_s(disk->group_count),
                         flo_plural(disk->group_count, "does", "do"));
     }
     return 0;
 }
 
-int flo_store_device_read(struct flo_store *store, struct flo_device *out,
-                          struct flo_err *err)
+int flo_store_device_read(struct flo_store *store, struct flo_device *out, struct flo_err *err)
 {
     union {
         struct disk_device disk;
         uint8_t bytes[4096];
     } record;
     struct flo_device device = {.generation = 0};
-    int rv = flo_record_read(store, NAME, &KIND, record.bytes,
-                             &device.generation, &device.is_repaired, err);
+    int rv = flo_record_read(store, NAME, &KIND, record.bytes, &device.generation,
+                             &device.is_repaired, err);
 
     memset(out, 0, sizeof(*out));
     if (rv == 0 && device.generation > 0) {
@@ -215,8 +206,7 @@ int flo_store_device_read(struct flo_store *store, struct flo_device *out,
     return rv;
 }
 
-int flo_store_device_write(struct flo_store *store, struct flo_device *device,
-                           struct flo_err *err)
+int flo_store_device_write(struct flo_store *store, struct flo_device *device, struct flo_err *err)
 {
     union {
         struct disk_device disk;
@@ -224,8 +214,7 @@ int flo_store_device_write(struct flo_store *store, struct flo_device *device,
     } record;
 
     encode(device, &record.disk);
-    int rv = flo_record_write(store, NAME, &KIND, record.bytes,
-                              &device->generation, err);
+    int rv = flo_record_write(store, NAME, &KIND, record.bytes, &device->generation, err);
     if (rv == 0) {
         device->is_repaired = false;
     }

@@ -12,8 +12,7 @@
 bool flo_store_stat(int dir_fd, const char *name, struct stat *out)
 {
     FLO_CLEANUP(flo_fd_cleanup)
-    int fd =
-        openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
     return fd >= 0 && fstat(fd, out) == 0 && S_ISREG(out->st_mode);
 }
@@ -21,22 +20,18 @@ bool flo_store_stat(int dir_fd, const char *name, struct stat *out)
 static bool let_write(int dir_fd, const char *name)
 {
     FLO_CLEANUP(flo_fd_cleanup)
-    int fd =
-        openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
     return fd >= 0 && fchmod(fd, 0600) == 0;
 }
 
-int flo_store_partial_open(struct flo_store *store, const char *name, int flags,
-                           int *fd, struct flo_err *err)
+int flo_store_partial_open(struct flo_store *store, const char *name, int flags, int *fd,
+                           struct flo_err *err)
 {
-    int rv =
-        flo_file_open_beneath(store->partial_fd, name, flags, 0600, fd, err);
+    int rv = flo_file_open_beneath(store->partial_fd, name, flags, 0600, fd, err);
 
-    return rv == FLO_E_IO_OPEN && errno == EACCES &&
-                   let_write(store->partial_fd, name)
-               ? flo_file_open_beneath(store->partial_fd, name, flags, 0600, fd,
-                                       err)
+    return rv == FLO_E_IO_OPEN && errno == EACCES && let_write(store->partial_fd, name)
+               ? flo_file_open_beneath(store->partial_fd, name, flags, 0600, fd, err)
                : rv;
 }
 
@@ -48,9 +43,7 @@ int flo_store_sync_dir(int dir_fd, const char *name, struct flo_err *err)
     return 0;
 }
 
-int flo_store_each_name(int dir_fd,
-                        int (*call)(void *context, const char *name),
-                        void *context)
+int flo_store_each_name(int dir_fd, int (*call)(void *context, const char *name), void *context)
 {
     /* A new description: readdir's position is shared with dup'ed ones. */
     int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -80,8 +73,7 @@ int flo_store_each_name(int dir_fd,
     return rv;
 }
 
-void flo_store_remove(int dir_fd, const char *name,
-                      struct flo_collected *collected)
+void flo_store_remove(int dir_fd, const char *name, struct flo_collected *collected)
 {
     struct stat st;
 

@@ -25,8 +25,7 @@ static int links_open(const struct flo_store *store, bool makes)
     if (makes && mkdirat(store->dir_fd, "links", 0755) == 0) {
         fsync(store->dir_fd);
     }
-    return openat(store->dir_fd, "links",
-                  O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return openat(store->dir_fd, "links", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
 /* ---- text ---- */
@@ -84,21 +83,19 @@ static void look(int links, const char *model, struct flo_link *out)
 /* ---- writing ---- */
 
 /* A symlink in one step, whatever had the name. */
-static int put(int links, const char *name, const char *text,
-               struct flo_err *err)
+static int put(int links, const char *name, const char *text, struct flo_err *err)
 {
     static const char *const fresh = "+new"; /* no name of a model */
 
     unlinkat(links, fresh, 0);
-    if (symlinkat(text, links, fresh) < 0 ||
-        renameat(links, fresh, links, name) < 0) {
+    if (symlinkat(text, links, fresh) < 0 || renameat(links, fresh, links, name) < 0) {
         return flo_fail_errno(err, FLO_E_IO_WRITE, "links/%s", name);
     }
     return 0;
 }
 
-static int put_mark(int links, const char *model, const char *runtime,
-                    const char *word, struct flo_err *err)
+static int put_mark(int links, const char *model, const char *runtime, const char *word,
+                    struct flo_err *err)
 {
     char name[FLO_NAME_MAX + 2];
     char text[TEXT_MAX];
@@ -115,24 +112,21 @@ static int take_away(int links, const char *name, struct flo_err *err)
                : flo_fail_errno(err, FLO_E_IO_WRITE, "links/%s", name);
 }
 
-int flo_store_link_get(struct flo_store *store, const char *model,
-                       struct flo_link *out, struct flo_err *err)
+int flo_store_link_get(struct flo_store *store, const char *model, struct flo_link *out,
+                       struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int links = links_open(store, false);
 
     memset(out, 0, sizeof(*out));
     if (links < 0) {
-        return errno == ENOENT ? 0
-                               : flo_fail_errno(err, FLO_E_IO_OPEN, "%s/links",
-                                                store->path);
+        return errno == ENOENT ? 0 : flo_fail_errno(err, FLO_E_IO_OPEN, "%s/links", store->path);
     }
     look(links, model, out);
     return 0;
 }
 
-int flo_store_link_set(struct flo_store *store, const char *model,
-                       const char *runtime, const struct flo_digest *release,
-                       struct flo_err *err)
+int flo_store_link_set(struct flo_store *store, const char *model, const char *runtime,
+                       const struct flo_digest *release, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int links = links_open(store, true);
     char target[sizeof(TARGET) + FLO_BLOB_NAME] = TARGET;
@@ -152,8 +146,7 @@ int flo_store_link_set(struct flo_store *store, const char *model,
     return rv < 0 ? rv : flo_store_sync_dir(links, "links", err);
 }
 
-int flo_store_link_done(struct flo_store *store, const char *model,
-                        struct flo_err *err)
+int flo_store_link_done(struct flo_store *store, const char *model, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int links = links_open(store, true);
     char name[FLO_NAME_MAX + 2];
@@ -175,8 +168,7 @@ int flo_store_link_done(struct flo_store *store, const char *model,
     return rv < 0 ? rv : flo_store_sync_dir(links, "links", err);
 }
 
-size_t flo_store_links(struct flo_store *store,
-                       char (*models)[FLO_NAME_MAX + 1], size_t models_max)
+size_t flo_store_links(struct flo_store *store, char (*models)[FLO_NAME_MAX + 1], size_t models_max)
 {
     FLO_CLEANUP(flo_fd_cleanup) int links = links_open(store, false);
     int copy = links < 0 ? -1 : dup(links);
@@ -184,8 +176,7 @@ size_t flo_store_links(struct flo_store *store,
     const struct dirent *entry;
     size_t count = 0;
 
-    while (dir != NULL && count < models_max &&
-           (entry = readdir(dir)) != NULL) {
+    while (dir != NULL && count < models_max && (entry = readdir(dir)) != NULL) {
         const char *name = entry->d_name + (entry->d_name[0] == '.');
         size_t i = 0;
         if (!flo_name_is_valid(name)) {

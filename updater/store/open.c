@@ -13,22 +13,19 @@
 
 #include "updater/store/store.h"
 
-static int open_folder(struct flo_store *store, const char *name, int *fd,
-                       struct flo_err *err)
+static int open_folder(struct flo_store *store, const char *name, int *fd, struct flo_err *err)
 {
     int rv = 0;
 
     if (mkdirat(store->dir_fd, name, 0700) == 0) {
         rv = flo_store_sync_dir(store->dir_fd, store->path, err);
     } else if (errno != EEXIST) {
-        return flo_fail_errno(err, FLO_E_IO_WRITE, "make folder %s/%s",
-                              store->path, name);
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "make folder %s/%s", store->path, name);
     }
     if (rv < 0) {
         return rv;
     }
-    rv = flo_file_open_beneath(store->dir_fd, name,
-                               O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, fd, err);
+    rv = flo_file_open_beneath(store->dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, fd, err);
     return rv < 0 ? flo_wrap(err, rv, "%s", store->path) : 0;
 }
 
@@ -44,34 +41,30 @@ static long holder(int fd)
 static int take_lock(struct flo_store *store, struct flo_err *err)
 {
     char text[32];
-    int rv = flo_file_open_beneath(store->dir_fd, "lock",
-                                   O_RDWR | O_CREAT | O_CLOEXEC, 0600,
+    int rv = flo_file_open_beneath(store->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600,
                                    &store->lock_fd, err);
     if (rv < 0 && errno == EROFS) { /* the files that are there are served all
                                      * the same */
-        rv = flo_file_open_beneath(store->dir_fd, "lock", O_RDONLY | O_CLOEXEC,
-                                   0, &store->lock_fd, err);
+        rv = flo_file_open_beneath(store->dir_fd, "lock", O_RDONLY | O_CLOEXEC, 0, &store->lock_fd,
+                                   err);
     }
     if (rv < 0) {
         return flo_wrap(err, rv, "%s", store->path);
     }
     if (flock(store->lock_fd, LOCK_EX | LOCK_NB) < 0) {
         if (errno != EWOULDBLOCK) {
-            return flo_fail_errno(err, FLO_E_STATE_LOCKED, "%s/lock",
-                                  store->path);
+            return flo_fail_errno(err, FLO_E_STATE_LOCKED, "%s/lock", store->path);
         }
-        flo_fail(err, FLO_E_STATE_LOCKED, "%s is held by process %ld",
-                 store->path, holder(store->lock_fd));
-        return flo_err_fix(err, "stop that process, or use %s/control.sock",
-                           store->path);
+        flo_fail(err, FLO_E_STATE_LOCKED, "%s is held by process %ld", store->path,
+                 holder(store->lock_fd));
+        return flo_err_fix(err, "stop that process, or use %s/control.sock", store->path);
     }
     /* The pid is for people and the error above; a full disk does not
      * matter. */
     int chars = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
-    if (ftruncate(store->lock_fd, 0) < 0 ||
-        pwrite(store->lock_fd, text, (size_t)chars, 0) < 0) {
-        flo_log(FLO_LOG_WARN, "store", "%s/lock: the pid is not written: %s",
-                store->path, strerror(errno));
+    if (ftruncate(store->lock_fd, 0) < 0 || pwrite(store->lock_fd, text, (size_t)chars, 0) < 0) {
+        flo_log(FLO_LOG_WARN, "store", "%s/lock: the pid is not written: %s", store->path,
+                strerror(errno));
     }
     return 0;
 }
@@ -81,8 +74,7 @@ static int take_lock(struct flo_store *store, struct flo_err *err)
 static int check_nameless(const struct flo_store *store, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup)
-    int fd =
-        openat(store->partial_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0400);
+    int fd = openat(store->partial_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0400);
 
     if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR)) {
         return 0; /* any other reason may pass */
@@ -102,15 +94,13 @@ static int remove_new(void *context, const char *name)
     const int *dir_fd = context;
     const char *dot = strrchr(name, '.');
 
-    if (dot != NULL &&
-        (strcmp(dot, ".new") == 0 || strncmp(dot, ".tmp-", 5) == 0)) {
+    if (dot != NULL && (strcmp(dot, ".new") == 0 || strncmp(dot, ".tmp-", 5) == 0)) {
         unlinkat(*dir_fd, name, 0);
     }
     return 0;
 }
 
-static int open_all(struct flo_store *store, const char *state_dir, bool lock,
-                    struct flo_err *err)
+static int open_all(struct flo_store *store, const char *state_dir, bool lock, struct flo_err *err)
 {
     struct stat st;
     int rv = flo_dir_make(state_dir, 0700, err);
@@ -124,8 +114,8 @@ static int open_all(struct flo_store *store, const char *state_dir, bool lock,
     }
     if ((st.st_mode & 077) != 0) {
         flo_fail(err, FLO_E_CFG_PERM,
-                 "state directory %s is open to others: mode %04o, 0700 needed",
-                 state_dir, (unsigned)(st.st_mode & 07777));
+                 "state directory %s is open to others: mode %04o, 0700 needed", state_dir,
+                 (unsigned)(st.st_mode & 07777));
         return flo_err_fix(err, "chmod 0700 %s", state_dir);
     }
     if ((rv = open_folder(store, "blobs", &store->blobs_fd, err)) < 0 ||
@@ -138,19 +128,15 @@ static int open_all(struct flo_store *store, const char *state_dir, bool lock,
     if (lock && (rv = check_nameless(store, err)) == 0) {
         rv = take_lock(store, err);
         if (rv == 0) {
-            (void)flo_store_each_name(store->blobs_fd, remove_new,
-                                      &store->blobs_fd);
-            (void)flo_store_each_name(store->releases_fd, remove_new,
-                                      &store->releases_fd);
-            (void)flo_store_each_name(store->slots_fd, remove_new,
-                                      &store->slots_fd);
+            (void)flo_store_each_name(store->blobs_fd, remove_new, &store->blobs_fd);
+            (void)flo_store_each_name(store->releases_fd, remove_new, &store->releases_fd);
+            (void)flo_store_each_name(store->slots_fd, remove_new, &store->slots_fd);
         }
     }
     return rv;
 }
 
-int flo_store_open(const char *state_dir, bool lock, struct flo_store **out,
-                   struct flo_err *err)
+int flo_store_open(const char *state_dir, bool lock, struct flo_store **out, struct flo_err *err)
 {
     struct flo_store *store = calloc(1, sizeof(*store));
     char *path = strdup(state_dir);

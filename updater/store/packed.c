@@ -15,8 +15,8 @@
 
 #define NAME_BYTES (FLO_BLOB_NAME + 65) /* sha256-<hex>.<hex>, NUL */
 
-static void name_of(const struct flo_digest *model,
-                    const struct flo_digest *digest, char out[NAME_BYTES])
+static void name_of(const struct flo_digest *model, const struct flo_digest *digest,
+                    char out[NAME_BYTES])
 {
     flo_store_blob_name(model, out);
     out[FLO_BLOB_NAME - 1] = '.';
@@ -25,8 +25,7 @@ static void name_of(const struct flo_digest *model,
 
 static bool read_ending(const char *ending, struct flo_digest *digest)
 {
-    return ending[0] == '.' &&
-           flo_hex_decode(ending + 1, digest->bytes, sizeof(digest->bytes));
+    return ending[0] == '.' && flo_hex_decode(ending + 1, digest->bytes, sizeof(digest->bytes));
 }
 
 bool flo_store_packed_ending(const char *ending)
@@ -50,16 +49,15 @@ static int look_at(void *context, const char *name)
     struct flo_digest model, digest;
     const char *ending = flo_store_name_read(name, &model);
 
-    if (ending != NULL && flo_digest_equal(&model, search->model) &&
-        read_ending(ending, &digest)) {
+    if (ending != NULL && flo_digest_equal(&model, search->model) && read_ending(ending, &digest)) {
         search->digest = digest;
         search->is_found = true;
     }
     return search->is_found ? 1 : 0;
 }
 
-static bool find(struct flo_store *store, const struct flo_digest *model,
-                 struct flo_digest *digest, char name[NAME_BYTES])
+static bool find(struct flo_store *store, const struct flo_digest *model, struct flo_digest *digest,
+                 char name[NAME_BYTES])
 {
     struct search search = {.model = model};
 
@@ -71,8 +69,7 @@ static bool find(struct flo_store *store, const struct flo_digest *model,
     return search.is_found;
 }
 
-int flo_store_packed_open(struct flo_store *store,
-                          const struct flo_digest *model, int *fd,
+int flo_store_packed_open(struct flo_store *store, const struct flo_digest *model, int *fd,
                           struct flo_err *err)
 {
     struct flo_digest digest;
@@ -81,12 +78,11 @@ int flo_store_packed_open(struct flo_store *store,
     if (!find(store, model, &digest, name)) {
         return flo_fail(err, FLO_E_BLOB_ABSENT, "no packed weights are here");
     }
-    return flo_file_open_beneath(store->packed_fd, name,
-                                 O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0, fd, err);
+    return flo_file_open_beneath(store->packed_fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0, fd,
+                                 err);
 }
 
-int flo_store_packed_check(struct flo_store *store,
-                           const struct flo_digest *model,
+int flo_store_packed_check(struct flo_store *store, const struct flo_digest *model,
                            const struct flo_digest *actual, struct flo_err *err)
 {
     struct flo_digest digest;
@@ -99,31 +95,27 @@ int flo_store_packed_check(struct flo_store *store,
         return 0;
     }
     unlinkat(store->packed_fd, name, 0);
-    return flo_fail(err, FLO_E_TARGET_HASH,
-                    "packed/%s: the bytes on disk have another digest", name);
+    return flo_fail(err, FLO_E_TARGET_HASH, "packed/%s: the bytes on disk have another digest",
+                    name);
 }
 
 /* ---- making ---- */
 
-int flo_store_packed_create(struct flo_store *store, uint64_t bytes, int *fd,
-                            struct flo_err *err)
+int flo_store_packed_create(struct flo_store *store, uint64_t bytes, int *fd, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int opened = -1;
     uint64_t free_bytes = flo_store_disk_free(store);
 
-    if (bytes > INT64_MAX - FLO_DISK_SPARE_BYTES ||
-        bytes + FLO_DISK_SPARE_BYTES > free_bytes) {
+    if (bytes > INT64_MAX - FLO_DISK_SPARE_BYTES || bytes + FLO_DISK_SPARE_BYTES > free_bytes) {
         return flo_fail(err, FLO_E_DISK_FULL,
                         "packed weights need %llu bytes and %u to spare, %llu "
                         "free",
                         (unsigned long long)bytes, FLO_DISK_SPARE_BYTES,
                         (unsigned long long)free_bytes);
     }
-    opened =
-        openat(store->packed_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0400);
+    opened = openat(store->packed_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0400);
     if (opened < 0) {
-        return flo_fail_errno(err, FLO_E_IO_OPEN,
-                              "%s/packed: make a nameless file", store->path);
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "%s/packed: make a nameless file", store->path);
     }
     int rv = flo_store_reserve(store, opened, bytes, err);
 
@@ -137,10 +129,8 @@ int flo_store_packed_create(struct flo_store *store, uint64_t bytes, int *fd,
     return rv;
 }
 
-int flo_store_packed_publish(struct flo_store *store, int fd,
-                             const struct flo_digest *model,
-                             const struct flo_digest *digest,
-                             struct flo_err *err)
+int flo_store_packed_publish(struct flo_store *store, int fd, const struct flo_digest *model,
+                             const struct flo_digest *digest, struct flo_err *err)
 {
     char name[NAME_BYTES];
     char self[40];
@@ -159,13 +149,11 @@ int flo_store_packed_publish(struct flo_store *store, int fd,
 
 /* ---- removing ---- */
 
-void flo_store_packed_remove(struct flo_store *store,
-                             const struct flo_digest *model)
+void flo_store_packed_remove(struct flo_store *store, const struct flo_digest *model)
 {
     struct flo_digest digest;
     char name[NAME_BYTES];
 
-    while (find(store, model, &digest, name) &&
-           unlinkat(store->packed_fd, name, 0) == 0) {
+    while (find(store, model, &digest, name) && unlinkat(store->packed_fd, name, 0) == 0) {
     }
 }

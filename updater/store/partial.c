@@ -19,8 +19,8 @@ struct sweep {
     uint64_t bytes; /* on disk, of the files in `keep` that stay */
 };
 
-static bool has_part(const struct flo_store *store,
-                     const struct flo_digest *digest, const char *suffix)
+static bool has_part(const struct flo_store *store, const struct flo_digest *digest,
+                     const char *suffix)
 {
     char name[FLO_PART_NAME];
     struct stat st;
@@ -39,8 +39,7 @@ static bool read_name(const char *name, struct flo_digest *out, bool *is_map)
     }
     memcpy(hex, name, 64);
     *is_map = strcmp(name + 64, ".map") == 0;
-    return (*is_map || strcmp(name + 64, ".part") == 0 ||
-            strcmp(name + 64, ".made") == 0) &&
+    return (*is_map || strcmp(name + 64, ".part") == 0 || strcmp(name + 64, ".made") == 0) &&
            flo_hex_decode(hex, out->bytes, sizeof(out->bytes));
 }
 
@@ -53,12 +52,10 @@ static int look(void *context, const char *name)
     struct stat st;
 
     bool is_named = read_name(name, &digest, &is_map);
-    bool is_ours = is_named &&
-                   flo_digest_is_among(&digest, sweep->keep, sweep->keep_count);
+    bool is_ours = is_named && flo_digest_is_among(&digest, sweep->keep, sweep->keep_count);
     /* A map without its file says nothing. */
-    bool stays = (is_ours || (is_named &&
-                              flo_digest_is_among(&digest, sweep->others->items,
-                                                  sweep->others->count))) &&
+    bool stays = (is_ours || (is_named && flo_digest_is_among(&digest, sweep->others->items,
+                                                              sweep->others->count))) &&
                  (!is_map || has_part(sweep->store, &digest, ".part"));
     if (!stays) {
         unlinkat(dir_fd, name, 0);
@@ -84,27 +81,22 @@ static int look_at_rotten(void *context, const char *name)
         sweep->bytes += flo_store_stat(dir_fd, name, &st) && st.st_nlink == 1
                             ? (uint64_t)st.st_blocks * 512
                             : 0;
-    } else if (!flo_digest_is_among(&digest, sweep->others->items,
-                                    sweep->others->count)) {
+    } else if (!flo_digest_is_among(&digest, sweep->others->items, sweep->others->count)) {
         unlinkat(dir_fd, name, 0);
     }
     return 0;
 }
 
-bool flo_store_part_is_damaged(struct flo_store *store,
-                               const struct flo_digest *digest)
+bool flo_store_part_is_damaged(struct flo_store *store, const struct flo_digest *digest)
 {
     FLO_CLEANUP(flo_fd_cleanup)
     int rotten = flo_store_rotten_open(store, digest);
 
-    return rotten >= 0 || (has_part(store, digest, ".part") &&
-                           !has_part(store, digest, ".map"));
+    return rotten >= 0 || (has_part(store, digest, ".part") && !has_part(store, digest, ".map"));
 }
 
-uint64_t flo_store_partials_keep(struct flo_store *store,
-                                 const struct flo_digest *keep,
-                                 size_t keep_count,
-                                 const struct flo_digest_list *others)
+uint64_t flo_store_partials_keep(struct flo_store *store, const struct flo_digest *keep,
+                                 size_t keep_count, const struct flo_digest_list *others)
 {
     struct sweep sweep = {store, keep, keep_count, others, 0};
 
@@ -131,8 +123,7 @@ static void add_ways(struct flo_store *store, const struct flo_digest *digest,
     flo_release_deinit(scratch);
 }
 
-void flo_store_others_want(struct flo_store *store,
-                           const struct flo_digest *release,
+void flo_store_others_want(struct flo_store *store, const struct flo_digest *release,
                            struct flo_digest_list *out)
 {
     char(*models)[FLO_NAME_MAX + 1] = calloc(FLO_MODELS_MAX, sizeof(*models));
@@ -162,8 +153,7 @@ int flo_store_partials_lock(struct flo_store *store, struct flo_err *err)
         return 0;
     }
     if (errno == EWOULDBLOCK) {
-        return flo_fail(err, FLO_E_STATE_LOCKED,
-                        "another worker downloads into %s/partial",
+        return flo_fail(err, FLO_E_STATE_LOCKED, "another worker downloads into %s/partial",
                         store->path);
     }
     return flo_fail_errno(err, FLO_E_STATE_LOCKED, "%s/partial", store->path);

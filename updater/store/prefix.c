@@ -20,16 +20,13 @@ bool flo_store_prefix_ending(const char *ending)
     return strcmp(ending, SUFFIX) == 0;
 }
 
-int flo_store_prefixes_open(struct flo_store *store, int *dir_fd,
-                            struct flo_err *err)
+int flo_store_prefixes_open(struct flo_store *store, int *dir_fd, struct flo_err *err)
 {
-    return flo_file_open_beneath(store->dir_fd, "prefix",
-                                 O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, dir_fd,
-                                 err);
+    return flo_file_open_beneath(store->dir_fd, "prefix", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0,
+                                 dir_fd, err);
 }
 
-bool flo_store_prefix_has(struct flo_store *store,
-                          const struct flo_digest *release)
+bool flo_store_prefix_has(struct flo_store *store, const struct flo_digest *release)
 {
     FLO_CLEANUP(flo_fd_cleanup) int dir_fd = -1;
     char name[NAME_BYTES];
@@ -37,8 +34,7 @@ bool flo_store_prefix_has(struct flo_store *store,
 
     flo_store_blob_name(release, name);
     strcat(name, SUFFIX);
-    return flo_store_prefixes_open(store, &dir_fd, NULL) == 0 &&
-           flo_store_stat(dir_fd, name, &st);
+    return flo_store_prefixes_open(store, &dir_fd, NULL) == 0 && flo_store_stat(dir_fd, name, &st);
 }
 
 struct scan {
@@ -50,8 +46,7 @@ struct scan {
 
 static bool is_older(const struct timespec *a, const struct timespec *b)
 {
-    return a->tv_sec < b->tv_sec ||
-           (a->tv_sec == b->tv_sec && a->tv_nsec < b->tv_nsec);
+    return a->tv_sec < b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec < b->tv_nsec);
 }
 
 static int look(void *context, const char *name)
@@ -63,11 +58,9 @@ static int look(void *context, const char *name)
     struct stat st;
 
     if (ending == NULL || !flo_store_prefix_ending(ending) ||
-        flo_file_open_beneath(scan->dir_fd, name,
-                              O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0, &fd,
-                              NULL) < 0 ||
-        fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
-        flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        flo_file_open_beneath(scan->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0, &fd, NULL) <
+            0 ||
+        fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || flock(fd, LOCK_EX | LOCK_NB) < 0) {
         return 0;
     }
     scan->bytes += (uint64_t)st.st_blocks * 512;

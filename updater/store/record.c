@@ -30,11 +30,9 @@
 
 static bool is_valid(const struct flo_record_kind *kind, const uint8_t *record)
 {
-    return memcmp(record, kind->magic, 4) == 0 &&
-           flo_get_u16(record + 4) == kind->format &&
+    return memcmp(record, kind->magic, 4) == 0 && flo_get_u16(record + 4) == kind->format &&
            flo_get_u64(record + 8) > 0 &&
-           flo_get_u32(record + kind->bytes - 4) ==
-               flo_crc32c(0, record, kind->bytes - 4);
+           flo_get_u32(record + kind->bytes - 4) == flo_crc32c(0, record, kind->bytes - 4);
 }
 
 int flo_record_choose(const struct flo_record_kind *kind, const uint8_t *first,
@@ -63,29 +61,25 @@ struct images {
     bool is_there; /* the file exists and has bytes */
 };
 
-static int load(struct flo_store *store, const char *name,
-                const struct flo_record_kind *kind, int flags, int *fd,
-                struct images *images, struct flo_err *err)
+static int load(struct flo_store *store, const char *name, const struct flo_record_kind *kind,
+                int flags, int *fd, struct images *images, struct flo_err *err)
 {
     struct stat st;
-    int rv = flo_file_open_beneath(store->slots_fd, name, flags | O_CLOEXEC, 0,
-                                   fd, err);
+    int rv = flo_file_open_beneath(store->slots_fd, name, flags | O_CLOEXEC, 0, fd, err);
 
     memset(images, 0, sizeof(*images));
     if (rv < 0) {
         return rv;
     }
     if (fstat(*fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-        return flo_fail(err, FLO_E_IO_OPEN, "slots/%s: not a regular file",
-                        name);
+        return flo_fail(err, FLO_E_IO_OPEN, "slots/%s: not a regular file", name);
     }
     images->is_there = st.st_size > 0;
     for (int i = 0; i < 2; i++) {
         size_t done = 0;
         while (done < kind->bytes) {
-            ssize_t got =
-                pread(*fd, images->record[i] + done, kind->bytes - done,
-                      i * FLO_RECORD_OFFSET + (off_t)done);
+            ssize_t got = pread(*fd, images->record[i] + done, kind->bytes - done,
+                                i * FLO_RECORD_OFFSET + (off_t)done);
             if (got < 0 && errno == EINTR) {
                 continue;
             }
@@ -101,10 +95,8 @@ static int load(struct flo_store *store, const char *name,
     return 0;
 }
 
-int flo_record_read(struct flo_store *store, const char *name,
-                    const struct flo_record_kind *kind, uint8_t *record,
-                    uint64_t *generation, bool *is_repaired,
-                    struct flo_err *err)
+int flo_record_read(struct flo_store *store, const char *name, const struct flo_record_kind *kind,
+                    uint8_t *record, uint64_t *generation, bool *is_repaired, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     struct images images;
@@ -118,11 +110,9 @@ int flo_record_read(struct flo_store *store, const char *name,
     if (rv < 0) {
         return rv;
     }
-    int newest =
-        flo_record_choose(kind, images.record[0], images.record[1], generation);
+    int newest = flo_record_choose(kind, images.record[0], images.record[1], generation);
     if (newest < 0) {
-        return flo_fail(err, FLO_E_STATE_SLOT,
-                        "%s/slots/%s: neither of its two records is valid",
+        return flo_fail(err, FLO_E_STATE_SLOT, "%s/slots/%s: neither of its two records is valid",
                         store->path, name);
     }
     const uint8_t *other = images.record[1 - newest];
@@ -132,9 +122,8 @@ int flo_record_read(struct flo_store *store, const char *name,
 }
 
 /* The whole file at once, under another name first. */
-static int create(struct flo_store *store, const char *name,
-                  const struct flo_record_kind *kind, const uint8_t *record,
-                  struct flo_err *err)
+static int create(struct flo_store *store, const char *name, const struct flo_record_kind *kind,
+                  const uint8_t *record, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     uint8_t image[2 * FLO_RECORD_OFFSET] = {0};
@@ -143,16 +132,14 @@ static int create(struct flo_store *store, const char *name,
     snprintf(temporary, sizeof(temporary), "%s.new", name);
     memcpy(image, record, kind->bytes);
     int rv = flo_file_open_beneath(store->slots_fd, temporary,
-                                   O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
-                                   0600, &fd, err);
+                                   O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600, &fd, err);
     if (rv == 0) {
         rv = flo_fd_write_all(fd, image, sizeof(image), err);
     }
     if (rv == 0 && fdatasync(fd) < 0) {
         rv = flo_fail_errno(err, FLO_E_IO_WRITE, "sync");
     }
-    if (rv == 0 &&
-        renameat(store->slots_fd, temporary, store->slots_fd, name) < 0) {
+    if (rv == 0 && renameat(store->slots_fd, temporary, store->slots_fd, name) < 0) {
         rv = flo_fail_errno(err, FLO_E_IO_WRITE, "rename");
     }
     if (rv < 0) {
@@ -165,9 +152,8 @@ static int create(struct flo_store *store, const char *name,
 /* A record that could not be synced is taken back for its readers.  The next
  * write must go to the same half: the other one is the only record known to be
  * whole on disk. */
-static int overwrite(int fd, const struct flo_record_kind *kind,
-                     const uint8_t *record, const uint8_t *old, int which,
-                     struct flo_err *err)
+static int overwrite(int fd, const struct flo_record_kind *kind, const uint8_t *record,
+                     const uint8_t *old, int which, struct flo_err *err)
 {
     uint64_t offset = (uint64_t)which * FLO_RECORD_OFFSET;
     int rv = flo_fd_pwrite_all(fd, record, kind->bytes, offset, err);
@@ -182,17 +168,15 @@ static int overwrite(int fd, const struct flo_record_kind *kind,
     return rv;
 }
 
-int flo_record_write(struct flo_store *store, const char *name,
-                     const struct flo_record_kind *kind, uint8_t *record,
-                     uint64_t *generation, struct flo_err *err)
+int flo_record_write(struct flo_store *store, const char *name, const struct flo_record_kind *kind,
+                     uint8_t *record, uint64_t *generation, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     struct images images;
     uint64_t newest_generation = 0;
 
     if (store->lock_fd < 0) {
-        return flo_fail(err, FLO_E_STATE,
-                        "%s is open without its lock: slots/%s not written",
+        return flo_fail(err, FLO_E_STATE, "%s is open without its lock: slots/%s not written",
                         store->path, name);
     }
     int rv = load(store, name, kind, O_RDWR, &fd, &images, err);
@@ -200,21 +184,17 @@ int flo_record_write(struct flo_store *store, const char *name,
         return rv;
     }
     if (rv == 0 && fdatasync(fd) < 0) {
-        return flo_fail_errno(err, FLO_E_IO_WRITE, "%s/slots/%s: sync",
-                              store->path, name);
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "%s/slots/%s: sync", store->path, name);
     }
-    int newest = flo_record_choose(kind, images.record[0], images.record[1],
-                                   &newest_generation);
+    int newest = flo_record_choose(kind, images.record[0], images.record[1], &newest_generation);
     memcpy(record, kind->magic, 4);
     flo_put_u16(record + 4, kind->format);
     flo_put_u64(record + 8, newest_generation + 1);
-    flo_put_u32(record + kind->bytes - 4,
-                flo_crc32c(0, record, kind->bytes - 4));
+    flo_put_u32(record + kind->bytes - 4, flo_crc32c(0, record, kind->bytes - 4));
     if (newest < 0) {
         rv = create(store, name, kind, record, err);
     } else {
-        rv = overwrite(fd, kind, record, images.record[1 - newest], 1 - newest,
-                       err);
+        rv = overwrite(fd, kind, record, images.record[1 - newest], 1 - newest, err);
         if (rv < 0) {
             flo_wrap(err, rv, "%s/slots/%s", store->path, name);
         }

@@ -14,8 +14,8 @@
 #include "base/host/digest.h"
 #include "updater/store/store.h"
 
-static int load_text(struct flo_store *store, const struct flo_digest *digest,
-                     char **text, size_t *bytes, struct flo_err *err)
+static int load_text(struct flo_store *store, const struct flo_digest *digest, char **text,
+                     size_t *bytes, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     struct flo_digest actual;
@@ -26,8 +26,7 @@ static int load_text(struct flo_store *store, const struct flo_digest *digest,
         return rv;
     }
     if (on_disk > FLO_RELEASE_BYTES_MAX) {
-        return flo_fail(err, FLO_E_META_TOO_LARGE,
-                        "%llu bytes are no release document, %d at most",
+        return flo_fail(err, FLO_E_META_TOO_LARGE, "%llu bytes are no release document, %d at most",
                         (unsigned long long)on_disk, FLO_RELEASE_BYTES_MAX);
     }
     size_t size = (size_t)on_disk;
@@ -43,8 +42,7 @@ static int load_text(struct flo_store *store, const struct flo_digest *digest,
     data[size] = '\0';
     flo_sha256(data, size, &actual);
     if (!flo_digest_equal(&actual, digest)) {
-        return flo_fail(err, FLO_E_TARGET_HASH,
-                        "the bytes on disk do not have that digest");
+        return flo_fail(err, FLO_E_TARGET_HASH, "the bytes on disk do not have that digest");
     }
     *text = data;
     *bytes = size;
@@ -52,8 +50,7 @@ static int load_text(struct flo_store *store, const struct flo_digest *digest,
     return 0;
 }
 
-int flo_store_release_load(struct flo_store *store,
-                           const struct flo_digest *digest,
+int flo_store_release_load(struct flo_store *store, const struct flo_digest *digest,
                            struct flo_release *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
@@ -73,8 +70,7 @@ int flo_store_release_load(struct flo_store *store,
 
 /* ---- envelopes ---- */
 
-int flo_store_envelope_load(struct flo_store *store,
-                            const struct flo_digest *release,
+int flo_store_envelope_load(struct flo_store *store, const struct flo_digest *release,
                             struct flo_buf *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
@@ -82,26 +78,22 @@ int flo_store_envelope_load(struct flo_store *store,
     struct stat st;
 
     flo_store_blob_name(release, name);
-    int rv =
-        flo_file_open_beneath(store->releases_fd, name,
-                              O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0, &fd, err);
+    int rv = flo_file_open_beneath(store->releases_fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0,
+                                   &fd, err);
     if (rv == FLO_E_ABSENT) {
-        return flo_fail(err, FLO_E_BLOB_ABSENT, "%s/releases/%s: not here",
-                        store->path, name);
+        return flo_fail(err, FLO_E_BLOB_ABSENT, "%s/releases/%s: not here", store->path, name);
     }
     if (rv < 0) {
         return flo_wrap(err, rv, "%s/releases", store->path);
     }
     if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-        return flo_fail(err, FLO_E_IO_OPEN, "%s/releases/%s: no regular file",
-                        store->path, name);
+        return flo_fail(err, FLO_E_IO_OPEN, "%s/releases/%s: no regular file", store->path, name);
     }
     if (st.st_size > FLO_ENVELOPE_BYTES_MAX) {
         return flo_fail(err, FLO_E_META_TOO_LARGE,
                         "%s/releases/%s: %lld bytes, an envelope has %d at "
                         "most",
-                        store->path, name, (long long)st.st_size,
-                        FLO_ENVELOPE_BYTES_MAX);
+                        store->path, name, (long long)st.st_size, FLO_ENVELOPE_BYTES_MAX);
     }
     FLO_CLEANUP(flo_free_cleanup) char *data = malloc((size_t)st.st_size + 1);
     if (data == NULL) {
@@ -115,8 +107,7 @@ int flo_store_envelope_load(struct flo_store *store,
     return rv;
 }
 
-static int put_envelope(struct flo_store *store,
-                        const struct flo_digest *release, const void *data,
+static int put_envelope(struct flo_store *store, const struct flo_digest *release, const void *data,
                         size_t bytes, struct flo_err *err)
 {
     struct flo_buf here = {.bytes_max = FLO_ENVELOPE_BYTES_MAX};
@@ -136,18 +127,15 @@ static int put_envelope(struct flo_store *store,
     return flo_file_write(path, data, bytes, 0400, err);
 }
 
-int flo_store_release_put(struct flo_store *store,
-                          const struct flo_release_document *document,
+int flo_store_release_put(struct flo_store *store, const struct flo_release_document *document,
                           struct flo_err *err)
 {
     struct flo_digest digest;
 
     flo_sha256(document->body, document->body_bytes, &digest);
-    int rv = put_envelope(store, &digest, document->envelope,
-                          document->envelope_bytes, err);
+    int rv = put_envelope(store, &digest, document->envelope, document->envelope_bytes, err);
     return rv < 0 ? rv
-                  : flo_store_blob_put(store, document->body,
-                                       document->body_bytes, &digest, err);
+                  : flo_store_blob_put(store, document->body, document->body_bytes, &digest, err);
 }
 
 /* ---- the variant that was chosen ---- */
@@ -157,8 +145,7 @@ bool flo_store_choice_ending(const char *ending)
     return strcmp(ending, ".variant") == 0;
 }
 
-static void choice_name(const struct flo_digest *digest,
-                        char out[FLO_BLOB_NAME + 8])
+static void choice_name(const struct flo_digest *digest, char out[FLO_BLOB_NAME + 8])
 {
     flo_store_blob_name(digest, out);
     strcat(out, ".variant");
@@ -166,8 +153,7 @@ static void choice_name(const struct flo_digest *digest,
 
 /* Index of the variant named in that line (0: chosen, 1: in whose place).  A
  * name that is not there, or that no variant has: -1. */
-static int read_choice(const struct flo_store *store,
-                       const struct flo_digest *digest,
+static int read_choice(const struct flo_store *store, const struct flo_digest *digest,
                        const struct flo_release *release, int line)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
@@ -176,8 +162,7 @@ static int read_choice(const struct flo_store *store,
     const char *found = text;
 
     choice_name(digest, name);
-    if (flo_file_open_beneath(store->releases_fd, name,
-                              O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0, &fd,
+    if (flo_file_open_beneath(store->releases_fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0, &fd,
                               NULL) < 0) {
         return -1;
     }
@@ -196,11 +181,9 @@ static int read_choice(const struct flo_store *store,
     return -1;
 }
 
-int flo_store_variant_keep(struct flo_store *store,
-                           const struct flo_digest *digest,
+int flo_store_variant_keep(struct flo_store *store, const struct flo_digest *digest,
                            const struct flo_release_variant *variant,
-                           const struct flo_release_variant *instead_of,
-                           struct flo_err *err)
+                           const struct flo_release_variant *instead_of, struct flo_err *err)
 {
     char name[FLO_BLOB_NAME + 8];
     char beneath[sizeof(name) + 10];
@@ -210,22 +193,19 @@ int flo_store_variant_keep(struct flo_store *store,
     choice_name(digest, name);
     (void)snprintf(beneath, sizeof(beneath), "releases/%s", name);
     (void)snprintf(text, sizeof(text), "%s\n%s%s", variant->name,
-                   instead_of == NULL ? "" : instead_of->name,
-                   instead_of == NULL ? "" : "\n");
+                   instead_of == NULL ? "" : instead_of->name, instead_of == NULL ? "" : "\n");
     if (!flo_path_join(path, sizeof(path), store->path, beneath)) {
         return flo_fail(err, FLO_E_IO_OPEN, "state_dir is too long");
     }
     return flo_file_write(path, text, strlen(text), 0400, err);
 }
 
-static bool has_files(struct flo_store *store,
-                      const struct flo_release *release, int v)
+static bool has_files(struct flo_store *store, const struct flo_release *release, int v)
 {
     const struct flo_release_variant *variant = &release->variants[v];
 
     for (uint32_t i = 0; i < variant->file_count; i++) {
-        const struct flo_release_file *file =
-            &release->files[variant->files[i]];
+        const struct flo_release_file *file = &release->files[variant->files[i]];
         if (!flo_store_blob_has(store, &file->digest, file->bytes)) {
             return false;
         }
@@ -233,8 +213,7 @@ static bool has_files(struct flo_store *store,
     return true;
 }
 
-int flo_store_release_variant(struct flo_store *store,
-                              const struct flo_digest *digest,
+int flo_store_release_variant(struct flo_store *store, const struct flo_digest *digest,
                               const struct flo_release *release)
 {
     int chosen = read_choice(store, digest, release, 0);
@@ -250,8 +229,7 @@ int flo_store_release_variant(struct flo_store *store,
     return -1;
 }
 
-int flo_store_variant_instead_of(struct flo_store *store,
-                                 const struct flo_digest *digest,
+int flo_store_variant_instead_of(struct flo_store *store, const struct flo_digest *digest,
                                  const struct flo_release *release)
 {
     return read_choice(store, digest, release, 1);
@@ -280,10 +258,8 @@ static bool is_whole(struct flo_store *store, const struct flo_digest *digest,
 
     for (uint32_t i = 0; v >= 0 && i < release->variants[v].file_count; i++) {
         FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
-        const struct flo_release_file *file =
-            &release->files[release->variants[v].files[i]];
-        if (flo_store_blob_open_verified(store, &file->digest, &fd, NULL,
-                                         NULL) < 0) {
+        const struct flo_release_file *file = &release->files[release->variants[v].files[i]];
+        if (flo_store_blob_open_verified(store, &file->digest, &fd, NULL, NULL) < 0) {
             return false;
         }
     }
@@ -301,8 +277,7 @@ static int look_at(void *context, const char *name)
         flo_store_release_load(search->store, &digest, release, NULL) < 0) {
         return 0;
     }
-    if (strcmp(release->model, search->model) == 0 &&
-        release->number > search->best[1].number &&
+    if (strcmp(release->model, search->model) == 0 && release->number > search->best[1].number &&
         is_whole(search->store, &digest, release)) {
         int at = release->number > search->best[0].number ? 0 : 1;
         if (at == 0) {
@@ -316,15 +291,14 @@ static int look_at(void *context, const char *name)
     return 0;
 }
 
-int flo_store_slots_recover(struct flo_store *store, const char *model,
-                            struct flo_slots *out, struct flo_err *err)
+int flo_store_slots_recover(struct flo_store *store, const char *model, struct flo_slots *out,
+                            struct flo_err *err)
 {
     struct search search = {.store = store, .model = model};
     struct flo_slots slots = {.generation = 0};
 
     if (!flo_name_is_valid(model)) {
-        return flo_fail(err, FLO_E_META_NAME, "`%.80s` is no model name",
-                        model);
+        return flo_fail(err, FLO_E_META_NAME, "`%.80s` is no model name", model);
     }
     search.release = calloc(1, sizeof(*search.release));
     if (search.release == NULL) {
@@ -333,8 +307,7 @@ int flo_store_slots_recover(struct flo_store *store, const char *model,
     (void)flo_store_each_name(store->releases_fd, look_at, &search);
     free(search.release);
     if (search.best[0].number == 0) {
-        return flo_fail(err, FLO_E_ABSENT,
-                        "%s: no whole release of it is on disk", model);
+        return flo_fail(err, FLO_E_ABSENT, "%s: no whole release of it is on disk", model);
     }
     int rv = flo_store_blobs_sync(store, err);
     if (rv == 0) {

@@ -96,8 +96,7 @@ _Static_assert(offsetof(struct disk_slots, number) == 144, "on-disk layout");
 _Static_assert(offsetof(struct disk_slots, stated_op) == 264, "on-disk layout");
 _Static_assert(offsetof(struct disk_slots, rollout) == 336, "on-disk layout");
 _Static_assert(offsetof(struct disk_slots, denials) == 544, "on-disk layout");
-_Static_assert(offsetof(struct disk_slots, order_seq) == 3616,
-               "on-disk layout");
+_Static_assert(offsetof(struct disk_slots, order_seq) == 3616, "on-disk layout");
 _Static_assert(offsetof(struct disk_slots, crc32c) == 4092, "on-disk layout");
 _Static_assert(FLO_NAME_MAX == 64, "names fill their fields");
 
@@ -126,8 +125,7 @@ static uint8_t number_of(enum flo_order_op op)
     return OPS[number] == op ? number : 1;
 }
 
-static void encode_stated(const struct flo_stated *stated,
-                          struct disk_slots *disk)
+static void encode_stated(const struct flo_stated *stated, struct disk_slots *disk)
 {
     if (stated->number == 0) {
         return;
@@ -141,8 +139,7 @@ static void encode_stated(const struct flo_stated *stated,
     put_text(disk->stated_order, stated->order);
 }
 
-static void encode_denials(const struct flo_slots *slots,
-                           struct disk_slots *disk)
+static void encode_denials(const struct flo_slots *slots, struct disk_slots *disk)
 {
     flo_put_u64(disk->folded, slots->folded);
     flo_put_u32(disk->denial_count, slots->denial_count);
@@ -191,8 +188,7 @@ static void encode(const struct flo_slots *slots, struct disk_slots *disk)
     encode_denials(slots, disk);
 }
 
-static void decode_stated(const struct disk_slots *disk,
-                          struct flo_stated *stated)
+static void decode_stated(const struct disk_slots *disk, struct flo_stated *stated)
 {
     stated->number = flo_get_u64(disk->stated_number);
     memcpy(stated->target.bytes, disk->stated_target, 32);
@@ -204,8 +200,7 @@ static void decode_stated(const struct disk_slots *disk,
     memcpy(stated->order, disk->stated_order, 64);
 }
 
-static void decode_denials(const struct disk_slots *disk,
-                           struct flo_slots *slots)
+static void decode_denials(const struct disk_slots *disk, struct flo_slots *slots)
 {
     slots->folded = flo_get_u64(disk->folded);
     slots->denial_count = flo_get_u32(disk->denial_count);
@@ -254,53 +249,46 @@ static void decode(const struct disk_slots *disk, struct flo_slots *slots)
 
 /* A record with a right CRC that this program did not write: a newer format's
  * words, or the file of another model put here by hand. */
-static int check(const struct disk_slots *disk, const char *model,
-                 const char *path, struct flo_err *err)
+static int check(const struct disk_slots *disk, const char *model, const char *path,
+                 struct flo_err *err)
 {
     static const uint8_t none[32];
     bool has_candidate = memcmp(disk->digest[2], none, 32) != 0;
     uint32_t denials = flo_get_u32(disk->denial_count);
 
     if (strncmp(disk->model, model, 64) != 0) {
-        return flo_fail(err, FLO_E_STATE_SLOT,
-                        "%s/slots/%s.bin is the record of another model", path,
-                        model);
+        return flo_fail(err, FLO_E_STATE_SLOT, "%s/slots/%s.bin is the record of another model",
+                        path, model);
     }
-    if (disk->phase > FLO_SLOT_TRIAL ||
-        has_candidate != (disk->phase != FLO_SLOT_IDLE)) {
-        return flo_fail(err, FLO_E_STATE_SLOT,
-                        "%s/slots/%s.bin: phase %u does not fit", path, model,
-                        disk->phase);
+    if (disk->phase > FLO_SLOT_TRIAL || has_candidate != (disk->phase != FLO_SLOT_IDLE)) {
+        return flo_fail(err, FLO_E_STATE_SLOT, "%s/slots/%s.bin: phase %u does not fit", path,
+                        model, disk->phase);
     }
     if (denials > FLO_DENIALS_MAX || disk->stated_op >= FLO_COUNT(OPS) ||
         disk->stated_outcome > FLO_STATED_FAILED) {
-        return flo_fail(err, FLO_E_STATE_SLOT,
-                        "%s/slots/%s.bin: %u denials, statement %u/%u", path,
+        return flo_fail(err, FLO_E_STATE_SLOT, "%s/slots/%s.bin: %u denials, statement %u/%u", path,
                         model, denials, disk->stated_op, disk->stated_outcome);
     }
     for (uint32_t i = 0; i < denials; i++) {
         if (disk->denials[i].cause >= FLO_DENIAL_CAUSES) {
-            return flo_fail(err, FLO_E_STATE_SLOT,
-                            "%s/slots/%s.bin: cause %u of a denial", path,
+            return flo_fail(err, FLO_E_STATE_SLOT, "%s/slots/%s.bin: cause %u of a denial", path,
                             model, disk->denials[i].cause);
         }
     }
     return 0;
 }
 
-static int file_name(const char *model, char out[FLO_NAME_MAX + 8],
-                     struct flo_err *err)
+static int file_name(const char *model, char out[FLO_NAME_MAX + 8], struct flo_err *err)
 {
     if (!flo_name_is_valid(model)) {
-        return flo_fail(err, FLO_E_META_NAME, "`%.80s` is no model name",
-                        model);
+        return flo_fail(err, FLO_E_META_NAME, "`%.80s` is no model name", model);
     }
     snprintf(out, FLO_NAME_MAX + 8, "%s.bin", model);
     return 0;
 }
 
-int flo_store_slots_read(struct flo_store *store, const char *model,
-                         struct flo_slots *out, struct flo_err *err)
+int flo_store_slots_read(struct flo_store *store, const char *model, struct flo_slots *out,
+                         struct flo_err *err)
 {
     char name[FLO_NAME_MAX + 8];
     union {
@@ -315,8 +303,8 @@ int flo_store_slots_read(struct flo_store *store, const char *model,
     }
     memcpy(slots.model, model, strlen(model) + 1);
     *out = slots;
-    rv = flo_record_read(store, name, &KIND, record.bytes, &slots.generation,
-                         &slots.is_repaired, err);
+    rv = flo_record_read(store, name, &KIND, record.bytes, &slots.generation, &slots.is_repaired,
+                         err);
     if (rv == 0 && slots.generation > 0) {
         rv = check(&record.disk, model, store->path, err);
         if (rv == 0) {
@@ -329,8 +317,7 @@ int flo_store_slots_read(struct flo_store *store, const char *model,
     return rv;
 }
 
-int flo_store_slots_write(struct flo_store *store, struct flo_slots *slots,
-                          struct flo_err *err)
+int flo_store_slots_write(struct flo_store *store, struct flo_slots *slots, struct flo_err *err)
 {
     char name[FLO_NAME_MAX + 8];
     union {
@@ -343,16 +330,14 @@ int flo_store_slots_write(struct flo_store *store, struct flo_slots *slots,
         return rv;
     }
     encode(slots, &record.disk);
-    rv = flo_record_write(store, name, &KIND, record.bytes, &slots->generation,
-                          err);
+    rv = flo_record_write(store, name, &KIND, record.bytes, &slots->generation, err);
     if (rv == 0) {
         slots->is_repaired = false;
     }
     return rv;
 }
 
-int flo_store_slots_remove(struct flo_store *store, const char *model,
-                           struct flo_err *err)
+int flo_store_slots_remove(struct flo_store *store, const char *model, struct flo_err *err)
 {
     char name[FLO_NAME_MAX + 8];
     int rv = file_name(model, name, err);
@@ -378,8 +363,7 @@ static int add_model(void *context, const char *name)
     size_t chars = strlen(name);
     char model[FLO_NAME_MAX + 1];
 
-    if (chars < 5 || chars > FLO_NAME_MAX + 4 ||
-        strcmp(name + chars - 4, ".bin") != 0) {
+    if (chars < 5 || chars > FLO_NAME_MAX + 4 || strcmp(name + chars - 4, ".bin") != 0) {
         return 0;
     }
     memcpy(model, name, chars - 4);
@@ -397,15 +381,14 @@ static int add_model(void *context, const char *name)
     return 0;
 }
 
-int flo_store_models(struct flo_store *store, char (*names)[FLO_NAME_MAX + 1],
-                     size_t models_max, size_t *out, struct flo_err *err)
+int flo_store_models(struct flo_store *store, char (*names)[FLO_NAME_MAX + 1], size_t models_max,
+                     size_t *out, struct flo_err *err)
 {
     struct models models = {names, 0, models_max};
     int rv = flo_store_each_name(store->slots_fd, add_model, &models);
 
     if (rv < 0) {
-        return flo_fail(err, rv, "%s/slots: its models cannot be listed",
-                        store->path);
+        return flo_fail(err, rv, "%s/slots: its models cannot be listed", store->path);
     }
     *out = models.count;
     return 0;

@@ -22,20 +22,17 @@ static int trees_open(const struct flo_store *store, bool makes)
     if (makes && mkdirat(store->dir_fd, "trees", 0700) == 0) {
         fsync(store->dir_fd);
     }
-    return openat(store->dir_fd, "trees",
-                  O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return openat(store->dir_fd, "trees", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
 static void remove_all(int dir_fd, const char *name, int depth)
 {
-    int fd =
-        openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     const struct dirent *entry;
 
     while (dir != NULL && (entry = readdir(dir)) != NULL) {
-        if (strcmp(entry->d_name, ".") != 0 &&
-            strcmp(entry->d_name, "..") != 0 &&
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
             unlinkat(fd, entry->d_name, 0) < 0 && depth < DEPTH_MAX) {
             remove_all(fd, entry->d_name, depth + 1);
         }
@@ -67,25 +64,23 @@ static int make_folders(int tree, const char *name, struct flo_err *err)
     return 0;
 }
 
-static int add_file(const struct flo_store *store, int tree,
-                    const struct flo_release_file *file, struct flo_err *err)
+static int add_file(const struct flo_store *store, int tree, const struct flo_release_file *file,
+                    struct flo_err *err)
 {
     char blob[FLO_BLOB_NAME];
     int rv = make_folders(tree, file->name, err);
 
     flo_store_blob_name(&file->digest, blob);
     if (rv == 0 && linkat(store->blobs_fd, blob, tree, file->name, 0) < 0) {
-        rv = errno == ENOENT ? flo_fail(err, FLO_E_BLOB_ABSENT,
-                                        "%.100s is not here", file->name)
-                             : flo_fail_errno(err, FLO_E_IO_WRITE,
-                                              "link %.100s", file->name);
+        rv = errno == ENOENT ? flo_fail(err, FLO_E_BLOB_ABSENT, "%.100s is not here", file->name)
+                             : flo_fail_errno(err, FLO_E_IO_WRITE, "link %.100s", file->name);
     }
     return rv;
 }
 
 static int make(const struct flo_store *store, int trees, const char *name,
-                const struct flo_release *release,
-                const struct flo_release_variant *variant, struct flo_err *err)
+                const struct flo_release *release, const struct flo_release_variant *variant,
+                struct flo_err *err)
 {
     char new[FLO_BLOB_NAME + 8];
     int rv = 0;
@@ -96,16 +91,14 @@ static int make(const struct flo_store *store, int trees, const char *name,
         return flo_fail_errno(err, FLO_E_IO_WRITE, "trees/%s", new);
     }
     FLO_CLEANUP(flo_fd_cleanup)
-    int tree =
-        openat(trees, new, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int tree = openat(trees, new, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (tree < 0) {
         return flo_fail_errno(err, FLO_E_IO_OPEN, "trees/%s", new);
     }
     for (uint32_t i = 0; rv == 0 && i < variant->file_count; i++) {
         rv = add_file(store, tree, &release->files[variant->files[i]], err);
     }
-    if (rv == 0 && (fsync(tree) < 0 || renameat(trees, new, trees, name) < 0 ||
-                    fsync(trees) < 0)) {
+    if (rv == 0 && (fsync(tree) < 0 || renameat(trees, new, trees, name) < 0 || fsync(trees) < 0)) {
         rv = flo_fail_errno(err, FLO_E_IO_WRITE, "trees/%s", name);
     }
     if (rv < 0) {
@@ -115,30 +108,26 @@ static int make(const struct flo_store *store, int trees, const char *name,
 }
 
 /* Is each file there, and the blob itself? */
-static bool is_whole(const struct flo_store *store, int tree,
-                     const struct flo_release *release,
+static bool is_whole(const struct flo_store *store, int tree, const struct flo_release *release,
                      const struct flo_release_variant *variant)
 {
     for (uint32_t i = 0; i < variant->file_count; i++) {
-        const struct flo_release_file *file =
-            &release->files[variant->files[i]];
+        const struct flo_release_file *file = &release->files[variant->files[i]];
         char blob[FLO_BLOB_NAME];
         struct stat a, b;
         flo_store_blob_name(&file->digest, blob);
         if (fstatat(tree, file->name, &a, AT_SYMLINK_NOFOLLOW) < 0 ||
-            fstatat(store->blobs_fd, blob, &b, AT_SYMLINK_NOFOLLOW) < 0 ||
-            a.st_ino != b.st_ino || a.st_dev != b.st_dev) {
+            fstatat(store->blobs_fd, blob, &b, AT_SYMLINK_NOFOLLOW) < 0 || a.st_ino != b.st_ino ||
+            a.st_dev != b.st_dev) {
             return false;
         }
     }
     return true;
 }
 
-int flo_store_tree_open(struct flo_store *store,
-                        const struct flo_digest *digest,
+int flo_store_tree_open(struct flo_store *store, const struct flo_digest *digest,
                         const struct flo_release *release,
-                        const struct flo_release_variant *variant, int *fd,
-                        struct flo_err *err)
+                        const struct flo_release_variant *variant, int *fd, struct flo_err *err)
 {
     char name[FLO_BLOB_NAME];
     FLO_CLEANUP(flo_fd_cleanup) int trees = trees_open(store, true);
@@ -169,8 +158,7 @@ int flo_store_tree_open(struct flo_store *store,
 }
 
 void flo_store_trees_sweep(struct flo_store *store,
-                           bool (*is_kept)(const void *context,
-                                           const struct flo_digest *digest),
+                           bool (*is_kept)(const void *context, const struct flo_digest *digest),
                            const void *context)
 {
     FLO_CLEANUP(flo_fd_cleanup) int trees = trees_open(store, false);
@@ -181,8 +169,7 @@ void flo_store_trees_sweep(struct flo_store *store,
     while (dir != NULL && (entry = readdir(dir)) != NULL) {
         struct flo_digest digest;
         const char *ending = flo_store_name_read(entry->d_name, &digest);
-        if (ending != NULL &&
-            (ending[0] != '\0' || !is_kept(context, &digest))) {
+        if (ending != NULL && (ending[0] != '\0' || !is_kept(context, &digest))) {
             remove_all(trees, entry->d_name, 0);
         }
     }

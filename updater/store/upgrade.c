@@ -43,8 +43,8 @@ struct found {
     char model[FLO_NAME_MAX + 1];
 };
 
-static int read_envelope(struct flo_store *store, const uint8_t *digest,
-                         struct flo_buf *out, struct flo_err *err)
+static int read_envelope(struct flo_store *store, const uint8_t *digest, struct flo_buf *out,
+                         struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     struct flo_digest name;
@@ -76,27 +76,24 @@ static int read_envelope(struct flo_store *store, const uint8_t *digest,
 }
 
 /* The envelope's body as a blob under its own digest, itself in releases/. */
-static int adopt(struct flo_store *store, const uint8_t *digest,
-                 struct found *out, struct flo_err *err)
+static int adopt(struct flo_store *store, const uint8_t *digest, struct found *out,
+                 struct flo_err *err)
 {
-    struct flo_buf FLO_CLEANUP(flo_buf_deinit)
-        text = {.bytes_max = FLO_ENVELOPE_BYTES_MAX + 1};
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {.bytes_max = FLO_ENVELOPE_BYTES_MAX + 1};
     struct flo_envelope envelope = {.body = NULL};
     struct flo_release *release = calloc(1, sizeof(*release));
     int rv = release == NULL ? flo_fail(err, FLO_E_MEMORY, "a release")
                              : read_envelope(store, digest, &text, err);
 
     if (rv == 0) {
-        rv = flo_envelope_parse(text.data, text.bytes, FLO_TYPE_RELEASE,
-                                &envelope, err);
+        rv = flo_envelope_parse(text.data, text.bytes, FLO_TYPE_RELEASE, &envelope, err);
     }
     if (rv == 0) {
-        rv = flo_release_parse(envelope.body, envelope.body_bytes, NULL,
-                               release, err);
+        rv = flo_release_parse(envelope.body, envelope.body_bytes, NULL, release, err);
     }
     if (rv == 0) {
-        struct flo_release_document document = {
-            text.data, text.bytes, envelope.body, envelope.body_bytes};
+        struct flo_release_document document = {text.data, text.bytes, envelope.body,
+                                                envelope.body_bytes};
         flo_sha256(envelope.body, envelope.body_bytes, &out->id);
         out->number = release->number;
         memcpy(out->model, release->model, sizeof(out->model));
@@ -115,12 +112,11 @@ static int adopt(struct flo_store *store, const uint8_t *digest,
 static bool is_disk(int rv)
 {
     return rv == FLO_E_IO_READ || rv == FLO_E_IO_WRITE || rv == FLO_E_IO_OPEN ||
-           rv == FLO_E_DISK_FULL || rv == FLO_E_MEMORY ||
-           rv == FLO_E_DESCRIPTORS;
+           rv == FLO_E_DISK_FULL || rv == FLO_E_MEMORY || rv == FLO_E_DESCRIPTORS;
 }
 
-static int find(struct flo_store *store, const uint8_t *digest,
-                struct found *out, struct flo_err *err)
+static int find(struct flo_store *store, const uint8_t *digest, struct found *out,
+                struct flo_err *err)
 {
     static const uint8_t none[32];
     struct flo_err why = {0};
@@ -150,8 +146,7 @@ static void copy_text(char out[FLO_NAME_MAX + 1], const uint8_t *from)
 
 static void read_execution(const uint8_t *record, struct flo_slots *slots)
 {
-    slots->phase =
-        record[112] == FLO_SLOT_TRIAL ? FLO_SLOT_TRIAL : FLO_SLOT_STAGED;
+    slots->phase = record[112] == FLO_SLOT_TRIAL ? FLO_SLOT_TRIAL : FLO_SLOT_STAGED;
     slots->tries_left = record[113];
     slots->attempt = flo_get_u32(record + 116);
     slots->order_seq = 0; /* numbers begin again */
@@ -164,8 +159,7 @@ static void read_execution(const uint8_t *record, struct flo_slots *slots)
     copy_text(slots->order, record + 240);
 }
 
-static int upgrade_model(struct flo_store *store, const char *model,
-                         struct flo_err *err)
+static int upgrade_model(struct flo_store *store, const char *model, struct flo_err *err)
 {
     static const uint8_t none[32];
     struct flo_slots slots = {.generation = 0};
@@ -180,8 +174,7 @@ static int upgrade_model(struct flo_store *store, const char *model,
         return rv; /* as it should be, or not to be read now */
     }
     snprintf(name, sizeof(name), "%.64s.bin", model);
-    if (flo_record_read(store, name, &OLD_SLOTS, record, &generation,
-                        &is_repaired, NULL) < 0 ||
+    if (flo_record_read(store, name, &OLD_SLOTS, record, &generation, &is_repaired, NULL) < 0 ||
         strncmp((const char *)record + 304, model, 64) != 0) {
         return 0; /* damaged: the agent recovers */
     }
@@ -191,8 +184,7 @@ static int upgrade_model(struct flo_store *store, const char *model,
             return rv;
         }
     }
-    if (memcmp(record + 16, none, 32) != 0 &&
-        flo_digest_is_zero(&found[0].id)) {
+    if (memcmp(record + 16, none, 32) != 0 && flo_digest_is_zero(&found[0].id)) {
         return 0; /* the current document is gone: the agent recovers */
     }
     memset(&slots, 0, sizeof(slots));
@@ -211,13 +203,11 @@ static int upgrade_model(struct flo_store *store, const char *model,
 }
 
 /* The denial of a release belongs to its model now. */
-static int deny(struct flo_store *store, const struct found *found,
-                struct flo_err *err)
+static int deny(struct flo_store *store, const struct found *found, struct flo_err *err)
 {
     struct flo_slots slots;
-    struct flo_denial said = {.release = found->id,
-                              .number = found->number,
-                              .cause = FLO_DENIAL_ORDERED};
+    struct flo_denial said = {
+        .release = found->id, .number = found->number, .cause = FLO_DENIAL_ORDERED};
     int rv = flo_store_slots_read(store, found->model, &slots, err);
 
     if (rv == FLO_E_STATE_SLOT) {
@@ -230,8 +220,7 @@ static int deny(struct flo_store *store, const struct found *found,
     return rv;
 }
 
-static int keep_baseline(struct flo_store *store, const struct found *found,
-                         struct flo_err *err)
+static int keep_baseline(struct flo_store *store, const struct found *found, struct flo_err *err)
 {
     struct flo_slots slots;
     int rv = flo_store_slots_read(store, found->model, &slots, err);
@@ -247,8 +236,7 @@ static int keep_baseline(struct flo_store *store, const struct found *found,
     return rv;
 }
 
-static int move_to_models(struct flo_store *store, const uint8_t *record,
-                          struct flo_err *err)
+static int move_to_models(struct flo_store *store, const uint8_t *record, struct flo_err *err)
 {
     static const uint8_t none[32];
     struct found found;
@@ -272,8 +260,8 @@ static int move_to_models(struct flo_store *store, const uint8_t *record,
     }
     if (rv == 0 && dropped > 0) {
         flo_log(FLO_LOG_WARN, "store",
-                "%u denied release%s %s not here any more: no denial is kept",
-                dropped, flo_s(dropped), flo_plural(dropped, "is", "are"));
+                "%u denied release%s %s not here any more: no denial is kept", dropped,
+                flo_s(dropped), flo_plural(dropped, "is", "are"));
     }
     return rv;
 }
@@ -289,8 +277,7 @@ static int upgrade_device(struct flo_store *store, struct flo_err *err)
     if (rv != FLO_E_STATE_SLOT) {
         return rv;
     }
-    if (flo_record_read(store, DEVICE, &OLD_DEVICE, record, &generation,
-                        &is_repaired, NULL) < 0) {
+    if (flo_record_read(store, DEVICE, &OLD_DEVICE, record, &generation, &is_repaired, NULL) < 0) {
         return 0; /* damaged: begun again by the agent */
     }
     rv = move_to_models(store, record, err);
@@ -318,8 +305,7 @@ int flo_store_upgrade(struct flo_store *store, struct flo_err *err)
 
     for (size_t i = 0; i < count && rv == 0; i++) {
         rv = upgrade_model(store, models[i], err);
-        if (rv == FLO_E_IO_READ || rv == FLO_E_IO_OPEN ||
-            rv == FLO_E_DESCRIPTORS) {
+        if (rv == FLO_E_IO_READ || rv == FLO_E_IO_OPEN || rv == FLO_E_DESCRIPTORS) {
             rv = 0; /* the disk, not the record: tried at the next start */
         }
     }

@@ -18,10 +18,8 @@ struct listing {
     struct flo_buf text; /* the releases, for people */
 };
 
-static int list_release(void *context,
-                        const struct flo_release_verified *verified,
-                        const void *envelope, size_t envelope_bytes,
-                        struct flo_err *err)
+static int list_release(void *context, const struct flo_release_verified *verified,
+                        const void *envelope, size_t envelope_bytes, struct flo_err *err)
 {
     struct listing *listing = context;
     char title[2 * FLO_NAME_MAX + 2];
@@ -30,18 +28,16 @@ static int list_release(void *context,
     (void)envelope_bytes;
     (void)err;
     flo_release_title(&verified->release, title);
-    json_array_append_new(
-        listing->releases,
-        json_pack("{s:s,s:I,s:o,s:s}", "release", title, "number",
-                  (json_int_t)verified->release.number, "digest",
-                  tool_digest(&verified->digest), "keyid", verified->keyid));
-    flo_buf_printf(&listing->text, "%s%s signed by %.16s",
-                   listing->text.bytes > 0 ? ", " : "", title, verified->keyid);
+    json_array_append_new(listing->releases,
+                          json_pack("{s:s,s:I,s:o,s:s}", "release", title, "number",
+                                    (json_int_t)verified->release.number, "digest",
+                                    tool_digest(&verified->digest), "keyid", verified->keyid));
+    flo_buf_printf(&listing->text, "%s%s signed by %.16s", listing->text.bytes > 0 ? ", " : "",
+                   title, verified->keyid);
     return 0;
 }
 
-static int list_blob(void *context, const struct flo_digest *digest,
-                     struct flo_err *err)
+static int list_blob(void *context, const struct flo_digest *digest, struct flo_err *err)
 {
     struct listing *listing = context;
 
@@ -51,8 +47,7 @@ static int list_blob(void *context, const struct flo_digest *digest,
 }
 
 static int list_lacking(void *context, const struct flo_release *release,
-                        const struct flo_release_file *file,
-                        struct flo_err *err)
+                        const struct flo_release_file *file, struct flo_err *err)
 {
     struct listing *listing = context;
 
@@ -60,8 +55,7 @@ static int list_lacking(void *context, const struct flo_release *release,
         return flo_fail(err, FLO_E_BUNDLE_MISSING,
                         "the bundle has no blob for %s of %s@%s; where devices "
                         "have it, --without %s says so",
-                        file->name, release->model, release->version,
-                        file->name);
+                        file->name, release->model, release->version, file->name);
     }
     json_array_append_new(listing->lacks, json_string(file->name));
     return 0;
@@ -72,22 +66,18 @@ static void show_listing(const char *path, const struct listing *listing,
 {
     const json_t *first = json_array_get(listing->releases, 0);
     json_t *json = json_pack(
-        "{s:O,s:O,s:O,s:O,s:O,s:O,s:I,s:b}", "release",
-        json_object_get(first, "release"), "digest",
-        json_object_get(first, "digest"), "keyid",
-        json_object_get(first, "keyid"), "releases", listing->releases, "blobs",
-        listing->blobs, "lacks", listing->lacks, "bytes",
+        "{s:O,s:O,s:O,s:O,s:O,s:O,s:I,s:b}", "release", json_object_get(first, "release"), "digest",
+        json_object_get(first, "digest"), "keyid", json_object_get(first, "keyid"), "releases",
+        listing->releases, "blobs", listing->blobs, "lacks", listing->lacks, "bytes",
         (json_int_t)facts->bytes, "compressed", (int)facts->compressed);
-    const char *lacks =
-        json_string_value(json_array_get(listing->lacks, 0)); /* json has it */
+    const char *lacks = json_string_value(json_array_get(listing->lacks, 0)); /* json has it */
     char more[FLO_FILE_NAME_MAX + 48] = "";
 
     if (lacks != NULL) {
         (void)snprintf(more, sizeof more, "; the device must have %s", lacks);
     }
-    tool_answer(json, "%s: %s; %u blob%s of %" PRIu64 " bytes%s\n", path,
-                listing->text.data, facts->blobs, flo_s(facts->blobs),
-                facts->bytes, more);
+    tool_answer(json, "%s: %s; %u blob%s of %" PRIu64 " bytes%s\n", path, listing->text.data,
+                facts->blobs, flo_s(facts->blobs), facts->bytes, more);
 }
 
 static int verify(void *state, struct flo_err *err)
@@ -137,22 +127,18 @@ const struct flo_verb tool_bundle_verify = {
 
 /* ---- create ---- */
 
-static int read_documents(const struct flo_args *args,
-                          struct flo_bundle_document *out, char **texts,
-                          size_t *count, struct flo_err *err)
+static int read_documents(const struct flo_args *args, struct flo_bundle_document *out,
+                          char **texts, size_t *count, struct flo_err *err)
 {
     const char *path;
     int rv = 0;
 
-    for (*count = 0;
-         rv == 0 && flo_args_each(args, "release", *count, &path);) {
+    for (*count = 0; rv == 0 && flo_args_each(args, "release", *count, &path);) {
         if (*count == FLO_BUNDLE_RELEASES_MAX) {
-            return flo_fail(err, FLO_E_USAGE,
-                            "a bundle has at most %d releases",
+            return flo_fail(err, FLO_E_USAGE, "a bundle has at most %d releases",
                             FLO_BUNDLE_RELEASES_MAX);
         }
-        rv = flo_file_read(path, FLO_ENVELOPE_BYTES_MAX, &texts[*count],
-                           &out[*count].bytes, err);
+        rv = flo_file_read(path, FLO_ENVELOPE_BYTES_MAX, &texts[*count], &out[*count].bytes, err);
         out[*count].envelope = texts[*count];
         *count += rv == 0;
     }
@@ -166,14 +152,11 @@ static void show_created(const char *path, const struct flo_bundle_facts *facts)
     for (uint32_t i = 0; i < facts->release_count; i++) {
         json_array_append_new(releases, tool_digest(&facts->releases[i]));
     }
-    tool_answer(json_pack("{s:o,s:o,s:i,s:I,s:b}", "digest",
-                          tool_digest(&facts->releases[0]), "releases",
-                          releases, "blobs", (int)facts->blobs, "bytes",
-                          (json_int_t)facts->bytes, "compressed",
-                          (int)facts->compressed),
-                "%s: %u release%s, %u blob%s of %" PRIu64 " bytes\n", path,
-                facts->release_count, flo_s(facts->release_count), facts->blobs,
-                flo_s(facts->blobs), facts->bytes);
+    tool_answer(json_pack("{s:o,s:o,s:i,s:I,s:b}", "digest", tool_digest(&facts->releases[0]),
+                          "releases", releases, "blobs", (int)facts->blobs, "bytes",
+                          (json_int_t)facts->bytes, "compressed", (int)facts->compressed),
+                "%s: %u release%s, %u blob%s of %" PRIu64 " bytes\n", path, facts->release_count,
+                flo_s(facts->release_count), facts->blobs, flo_s(facts->blobs), facts->bytes);
 }
 
 static int create(void *state, struct flo_err *err)
@@ -190,8 +173,7 @@ static int create(void *state, struct flo_err *err)
                                    .without_count = line->without != NULL,
                                    .compress = line->is_compressed};
     struct flo_bundle_facts facts;
-    int rv = read_documents(&line->args, documents, texts, &spec.document_count,
-                            err);
+    int rv = read_documents(&line->args, documents, texts, &spec.document_count, err);
 
     if (rv == 0) {
         rv = flo_bundle_create(path, &spec, &facts, err);
@@ -206,16 +188,13 @@ static int create(void *state, struct flo_err *err)
 }
 
 static const struct flo_flag create_flags[] = {
-    {"release", "ENVELOPE.json", "a signed release; up to 8, in any order",
-     FLO_ASKED, .is_needed = true},
-    {"blobs", "DIR", "its artifacts, named by digest",
-     FLO_TEXT(struct tool_line, blobs), .is_needed = true},
-    {"variant", "NAME", "the files of this variant alone",
-     FLO_TEXT(struct tool_line, variant)},
-    {"without", "FILE", "not this file: devices have it",
-     FLO_TEXT(struct tool_line, without)},
-    {"compress", NULL, "tar.zst instead of tar",
-     FLO_SWITCH(struct tool_line, is_compressed)},
+    {"release", "ENVELOPE.json", "a signed release; up to 8, in any order", FLO_ASKED,
+     .is_needed = true},
+    {"blobs", "DIR", "its artifacts, named by digest", FLO_TEXT(struct tool_line, blobs),
+     .is_needed = true},
+    {"variant", "NAME", "the files of this variant alone", FLO_TEXT(struct tool_line, variant)},
+    {"without", "FILE", "not this file: devices have it", FLO_TEXT(struct tool_line, without)},
+    {"compress", NULL, "tar.zst instead of tar", FLO_SWITCH(struct tool_line, is_compressed)},
     FLO_FLAGS_END,
 };
 const struct flo_verb tool_bundle_create = {

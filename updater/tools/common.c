@@ -12,28 +12,24 @@
 
 #include "base/host/json.h"
 
-int tool_bytes(const char *text, const char *name, uint64_t *out,
-               struct flo_err *err)
+int tool_bytes(const char *text, const char *name, uint64_t *out, struct flo_err *err)
 {
     static const struct {
         const char *suffix;
         uint64_t factor;
-    } units[] = {{"", 1},         {"K", 1024},      {"KiB", 1024},
-                 {"M", 1 << 20},  {"MiB", 1 << 20}, {"G", 1 << 30},
-                 {"GiB", 1 << 30}};
+    } units[] = {{"", 1},          {"K", 1024},    {"KiB", 1024},   {"M", 1 << 20},
+                 {"MiB", 1 << 20}, {"G", 1 << 30}, {"GiB", 1 << 30}};
     char *end = NULL;
 
     errno = 0;
     uint64_t number = strtoull(text, &end, 10);
     for (size_t i = 0; i < FLO_COUNT(units); i++) {
-        if (end != text && text[0] != '-' && errno == 0 &&
-            strcmp(end, units[i].suffix) == 0 &&
+        if (end != text && text[0] != '-' && errno == 0 && strcmp(end, units[i].suffix) == 0 &&
             flo_mul_u64(number, units[i].factor, out)) {
             return 0;
         }
     }
-    return flo_fail(err, FLO_E_USAGE, "%s: \"%s\" is no number of bytes", name,
-                    text);
+    return flo_fail(err, FLO_E_USAGE, "%s: \"%s\" is no number of bytes", name, text);
 }
 
 int tool_create(const char *path, int *fd, struct flo_err *err)
@@ -58,14 +54,12 @@ int tool_commit(int fd, const char *path, struct flo_err *err)
     char beside[PATH_MAX];
 
     (void)snprintf(source, sizeof source, "/proc/self/fd/%d", fd);
-    int chars =
-        snprintf(beside, sizeof beside, "%s.%ld.new", path, (long)getpid());
+    int chars = snprintf(beside, sizeof beside, "%s.%ld.new", path, (long)getpid());
     if (chars < 0 || (size_t)chars >= sizeof beside) {
         return flo_fail(err, FLO_E_IO_WRITE, "a path is too long");
     }
     (void)unlink(beside);
-    if (fdatasync(fd) != 0 ||
-        linkat(AT_FDCWD, source, AT_FDCWD, beside, AT_SYMLINK_FOLLOW) != 0) {
+    if (fdatasync(fd) != 0 || linkat(AT_FDCWD, source, AT_FDCWD, beside, AT_SYMLINK_FOLLOW) != 0) {
         return flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path);
     }
     if (rename(beside, path) != 0) {
@@ -80,8 +74,7 @@ struct tool_line tool_line = {.codec = "auto"};
 struct flo_ticker tool_ticker;
 
 const struct flo_flag tool_flags_trust[] = {
-    {"trust", "TRUST.json", "keys that may sign",
-     FLO_TEXT(struct tool_line, trust)},
+    {"trust", "TRUST.json", "keys that may sign", FLO_TEXT(struct tool_line, trust)},
     /* The same until TUF's root takes its place. */
     {"root", "TRUST.json", "the same", FLO_TEXT(struct tool_line, trust)},
     FLO_FLAGS_END,
@@ -115,7 +108,6 @@ json_t *tool_digest(const struct flo_digest *digest)
 
 int tool_load_trust(struct flo_trust **trust, struct flo_err *err)
 {
-    return tool_line.trust != NULL
-               ? flo_trust_load(tool_line.trust, trust, err)
-               : flo_fail(err, FLO_E_USAGE, "--trust TRUST.json is needed");
+    return tool_line.trust != NULL ? flo_trust_load(tool_line.trust, trust, err)
+                                   : flo_fail(err, FLO_E_USAGE, "--trust TRUST.json is needed");
 }

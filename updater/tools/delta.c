@@ -19,9 +19,7 @@ static uint64_t peak_rss(void)
 {
     struct rusage usage;
 
-    return getrusage(RUSAGE_SELF, &usage) == 0
-               ? (uint64_t)usage.ru_maxrss * 1024
-               : 0;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0;
 }
 
 static double user_seconds(void)
@@ -29,8 +27,7 @@ static double user_seconds(void)
     struct rusage usage;
 
     return getrusage(RUSAGE_SELF, &usage) == 0
-               ? (double)usage.ru_utime.tv_sec +
-                     (double)usage.ru_utime.tv_usec / 1e6
+               ? (double)usage.ru_utime.tv_sec + (double)usage.ru_utime.tv_usec / 1e6
                : 0;
 }
 
@@ -49,18 +46,15 @@ static void tell_progress(void *context, uint64_t done, uint64_t total)
     char what[sizeof tool_ticker.what];
 
     if (took_s > 0 && done > 0) {
-        (void)snprintf(
-            what, sizeof what, "delta create, about %" PRIu64 " s left, MiB",
-            (uint64_t)((double)took_s * (double)(total - done) / (double)done));
-        flo_ticker_tell(&tool_ticker, what, (size_t)(done >> 20),
-                        (size_t)(total >> 20));
+        (void)snprintf(what, sizeof what, "delta create, about %" PRIu64 " s left, MiB",
+                       (uint64_t)((double)took_s * (double)(total - done) / (double)done));
+        flo_ticker_tell(&tool_ticker, what, (size_t)(done >> 20), (size_t)(total >> 20));
     }
 }
 
 /* The result may not take the place of what it is made from, and the file of
  * --partial may not either. */
-static int check_place(const char *path, int first_fd, int second_fd,
-                       struct flo_err *err)
+static int check_place(const char *path, int first_fd, int second_fd, struct flo_err *err)
 {
     const int fds[] = {first_fd, second_fd};
     struct stat there, input;
@@ -68,9 +62,7 @@ static int check_place(const char *path, int first_fd, int second_fd,
     for (size_t i = 0; stat(path, &there) == 0 && i < FLO_COUNT(fds); i++) {
         if (fstat(fds[i], &input) == 0 && input.st_dev == there.st_dev &&
             input.st_ino == there.st_ino) {
-            return flo_fail(err, FLO_E_USAGE,
-                            "%s would be written over a file that is read",
-                            path);
+            return flo_fail(err, FLO_E_USAGE, "%s would be written over a file that is read", path);
         }
     }
     return 0;
@@ -86,9 +78,8 @@ static int create(void *state, struct flo_err *err)
     FLO_CLEANUP(flo_fd_cleanup) int patch_fd = -1;
     struct flo_delta_made made;
     uint64_t began_ms = flo_now_ms();
-    struct flo_delta_making making = {.threads = line->threads,
-                                      .on_progress = tell_progress,
-                                      .context = &began_ms};
+    struct flo_delta_making making = {
+        .threads = line->threads, .on_progress = tell_progress, .context = &began_ms};
     /* People say "bsdiff". */
     const char *choice = strcmp(codec, "bsdiff") == 0   ? "bsdiff40"
                          : strcmp(codec, "tensor") == 0 ? "tensor1"
@@ -105,8 +96,7 @@ static int create(void *state, struct flo_err *err)
         rv = tool_create(paths[2], &patch_fd, err);
     }
     if (rv == 0) {
-        rv = flo_delta_create(choice, old_fd, new_fd, patch_fd, &making, &made,
-                              err);
+        rv = flo_delta_create(choice, old_fd, new_fd, patch_fd, &making, &made, err);
     }
     if (rv == 0) {
         rv = tool_commit(patch_fd, paths[2], err);
@@ -115,20 +105,16 @@ static int create(void *state, struct flo_err *err)
         return rv;
     }
     json_t *json = json_pack(
-        "{s:s,s:I,s:I,s:I,s:f,s:I,s:f,s:I,s:o,s:o,s:o}", "codec",
-        flo_codec_word(made.codec), "bytes", (json_int_t)made.bytes,
-        "full_bytes", (json_int_t)made.full_bytes, "new_bytes",
-        (json_int_t)made.new_bytes, "ratio",
-        ratio_of(made.bytes, made.new_bytes), "create_ms",
-        (json_int_t)made.create_ms, "user_s", user_seconds(), "peak_rss",
-        (json_int_t)peak_rss(), "old", tool_digest(&made.old_digest), "new",
-        tool_digest(&made.new_digest), "patch", tool_digest(&made.digest));
+        "{s:s,s:I,s:I,s:I,s:f,s:I,s:f,s:I,s:o,s:o,s:o}", "codec", flo_codec_word(made.codec),
+        "bytes", (json_int_t)made.bytes, "full_bytes", (json_int_t)made.full_bytes, "new_bytes",
+        (json_int_t)made.new_bytes, "ratio", ratio_of(made.bytes, made.new_bytes), "create_ms",
+        (json_int_t)made.create_ms, "user_s", user_seconds(), "peak_rss", (json_int_t)peak_rss(),
+        "old", tool_digest(&made.old_digest), "new", tool_digest(&made.new_digest), "patch",
+        tool_digest(&made.digest));
     tool_answer(json,
-                "%s: %s, %" PRIu64 " bytes = %.1f %% of %" PRIu64
-                ", made in %" PRIu64 " ms\n",
+                "%s: %s, %" PRIu64 " bytes = %.1f %% of %" PRIu64 ", made in %" PRIu64 " ms\n",
                 paths[2], flo_codec_word(made.codec), made.bytes,
-                100 * ratio_of(made.bytes, made.new_bytes), made.new_bytes,
-                made.create_ms);
+                100 * ratio_of(made.bytes, made.new_bytes), made.new_bytes, made.create_ms);
     return 0;
 }
 
@@ -152,27 +138,24 @@ const struct flo_verb tool_delta_create = {
 
 /* ---- apply ---- */
 
-static int write_piece(void *context, const void *data, size_t bytes,
-                       struct flo_err *err)
+static int write_piece(void *context, const void *data, size_t bytes, struct flo_err *err)
 {
     const int *fd = context;
 
     return flo_fd_write_all(*fd, data, bytes, err);
 }
 
-static int parse_digest(const char *text, const char *name,
-                        struct flo_digest *out, struct flo_err *err)
+static int parse_digest(const char *text, const char *name, struct flo_digest *out,
+                        struct flo_err *err)
 {
     if (!flo_digest_parse(text, out)) {
-        return flo_fail(err, FLO_E_USAGE, "%s: \"%s\" is no sha256:<64 hex>",
-                        name, text);
+        return flo_fail(err, FLO_E_USAGE, "%s: \"%s\" is no sha256:<64 hex>", name, text);
     }
     return 0;
 }
 
 /* Refuse another base than named, before anything is written. */
-static int check_base(int fd, const char *path, const char *digest,
-                      struct flo_err *err)
+static int check_base(int fd, const char *path, const char *digest, struct flo_err *err)
 {
     struct flo_digest wanted;
     struct flo_digest found;
@@ -189,8 +172,7 @@ static int check_base(int fd, const char *path, const char *digest,
         return rv;
     }
     flo_digest_text(&found, text);
-    return flo_fail(err, FLO_E_PATCH_BASE, "%s is %s, the patch is for %s",
-                    path, text, digest);
+    return flo_fail(err, FLO_E_PATCH_BASE, "%s is %s, the patch is for %s", path, text, digest);
 }
 
 static int fill_job(const struct tool_line *line, struct flo_delta_job *job,
@@ -247,15 +229,13 @@ static int open_partial(const char *path, int *fd, struct flo_err *err)
     if (fstat(opened, &facts) != 0) {
         return flo_fail_errno(err, FLO_E_IO_READ, "%s", path);
     }
-    return S_ISREG(facts.st_mode)
-               ? 0
-               : flo_fail(err, FLO_E_IO_OPEN, "%s is no regular file", path);
+    return S_ISREG(facts.st_mode) ? 0 : flo_fail(err, FLO_E_IO_OPEN, "%s is no regular file", path);
 }
 
 /* The file to write: one without a name, or that of --partial, in which an
  * earlier run may have left the first bytes. */
-static int open_new(const struct tool_line *line, const char *path,
-                    struct flo_delta_job *job, int *fd, struct flo_err *err)
+static int open_new(const struct tool_line *line, const char *path, struct flo_delta_job *job,
+                    int *fd, struct flo_err *err)
 {
     if (line->partial == NULL) {
         return tool_create(path, fd, err);
@@ -281,8 +261,7 @@ static int open_new(const struct tool_line *line, const char *path,
     return 0;
 }
 
-static int commit_new(const struct tool_line *line, const char *path, int fd,
-                      struct flo_err *err)
+static int commit_new(const struct tool_line *line, const char *path, int fd, struct flo_err *err)
 {
     if (line->partial == NULL) {
         return tool_commit(fd, path, err);
@@ -310,10 +289,8 @@ static int apply(void *state, struct flo_err *err)
     if (rv == 0) {
         rv = flo_file_open(paths[1], &patch_fd, err);
     }
-    struct flo_delta_job job = {.patch_fd = patch_fd,
-                                .base_fd = old_fd,
-                                .on_data = write_piece,
-                                .context = &new_fd};
+    struct flo_delta_job job = {
+        .patch_fd = patch_fd, .base_fd = old_fd, .on_data = write_piece, .context = &new_fd};
     if (rv == 0) {
         rv = check_place(paths[2], old_fd, patch_fd, err);
     }
@@ -334,13 +311,12 @@ static int apply(void *state, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
-    json_t *json = json_pack(
-        "{s:s,s:I,s:I,s:f,s:I,s:o}", "codec", flo_codec_word(job.codec),
-        "bytes", (json_int_t)job.new_bytes, "apply_ms", (json_int_t)took_ms,
-        "user_s", user_seconds(), "peak_rss", (json_int_t)peak_rss(), "digest",
-        tool_digest(&digest));
-    tool_answer(json, "%s: %" PRIu64 " bytes by %s in %" PRIu64 " ms\n",
-                paths[2], job.new_bytes, flo_codec_word(job.codec), took_ms);
+    json_t *json = json_pack("{s:s,s:I,s:I,s:f,s:I,s:o}", "codec", flo_codec_word(job.codec),
+                             "bytes", (json_int_t)job.new_bytes, "apply_ms", (json_int_t)took_ms,
+                             "user_s", user_seconds(), "peak_rss", (json_int_t)peak_rss(), "digest",
+                             tool_digest(&digest));
+    tool_answer(json, "%s: %" PRIu64 " bytes by %s in %" PRIu64 " ms\n", paths[2], job.new_bytes,
+                flo_codec_word(job.codec), took_ms);
     return 0;
 }
 
@@ -352,14 +328,11 @@ static int take_memory(void *state, const char *text, struct flo_err *err)
 }
 
 static const struct flo_flag apply_flags[] = {
-    {"max-memory", "BYTES", "refuse a patch that takes more",
-     .take = take_memory},
+    {"max-memory", "BYTES", "refuse a patch that takes more", .take = take_memory},
     {"partial", "FILE", "write here first; go on where FILE ends",
      FLO_TEXT(struct tool_line, partial)},
-    {"base", "DIGEST", "OLD must be this file",
-     FLO_TEXT(struct tool_line, base)},
-    {"expect", "DIGEST", "NEW must become this file",
-     FLO_TEXT(struct tool_line, expected)},
+    {"base", "DIGEST", "OLD must be this file", FLO_TEXT(struct tool_line, base)},
+    {"expect", "DIGEST", "NEW must become this file", FLO_TEXT(struct tool_line, expected)},
     FLO_FLAGS_END,
 };
 const struct flo_verb tool_delta_apply = {
@@ -390,20 +363,16 @@ static int info(void *state, struct flo_err *err)
         return rv;
     }
     json_t *answer = json_pack(
-        "{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:i,s:i,s:I}", "codec",
-        flo_codec_word(facts.codec), "bytes", (json_int_t)facts.patch_bytes,
-        "new_bytes", (json_int_t)facts.new_bytes, "control_bytes",
-        (json_int_t)facts.control_bytes, "diff_bytes",
-        (json_int_t)facts.diff_bytes, "extra_bytes",
-        (json_int_t)facts.extra_bytes, "memory_bytes",
-        (json_int_t)facts.memory_bytes, "window_log", (int)facts.window_log,
-        "parts", (int)facts.part_count, "index_bytes",
+        "{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:i,s:i,s:I}", "codec", flo_codec_word(facts.codec), "bytes",
+        (json_int_t)facts.patch_bytes, "new_bytes", (json_int_t)facts.new_bytes, "control_bytes",
+        (json_int_t)facts.control_bytes, "diff_bytes", (json_int_t)facts.diff_bytes, "extra_bytes",
+        (json_int_t)facts.extra_bytes, "memory_bytes", (json_int_t)facts.memory_bytes, "window_log",
+        (int)facts.window_log, "parts", (int)facts.part_count, "index_bytes",
         (json_int_t)facts.index_bytes);
-    tool_answer(answer,
-                "%s: %s, %" PRIu64 " bytes, makes %" PRIu64
-                " bytes with %" PRIu64 " bytes of memory\n",
-                path, flo_codec_word(facts.codec), facts.patch_bytes,
-                facts.new_bytes, facts.memory_bytes);
+    tool_answer(
+        answer,
+        "%s: %s, %" PRIu64 " bytes, makes %" PRIu64 " bytes with %" PRIu64 " bytes of memory\n",
+        path, flo_codec_word(facts.codec), facts.patch_bytes, facts.new_bytes, facts.memory_bytes);
     return 0;
 }
 

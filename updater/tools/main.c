@@ -28,8 +28,8 @@ static int run_tuf(void *state, struct flo_err *err)
     const struct tool_line *line = state;
     const char *word = line->args.words[0];
 
-    return flo_fail(err, FLO_E_NOT_BUILT, "tuf%s%s is not built yet",
-                    word != NULL ? " " : "", word != NULL ? word : "");
+    return flo_fail(err, FLO_E_NOT_BUILT, "tuf%s%s is not built yet", word != NULL ? " " : "",
+                    word != NULL ? word : "");
 }
 
 static const struct flo_verb worker = {

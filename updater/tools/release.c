@@ -33,8 +33,8 @@ static int sign(void *state, struct flo_err *err)
         char text[FLO_DIGEST_TEXT];
         flo_sha256(body, bytes, &digest);
         flo_digest_text(&digest, text);
-        tool_answer(json_pack("{s:o,s:s}", "digest", tool_digest(&digest),
-                              "keyid", flo_key_public(key)->keyid),
+        tool_answer(json_pack("{s:o,s:s}", "digest", tool_digest(&digest), "keyid",
+                              flo_key_public(key)->keyid),
                     "%s: release %s\n", paths[1], text);
     }
     flo_buf_deinit(&envelope);
@@ -42,8 +42,7 @@ static int sign(void *state, struct flo_err *err)
 }
 
 static const struct flo_flag sign_flags[] = {
-    {"key", "FILE", "private key", FLO_TEXT(struct tool_line, key),
-     .is_needed = true},
+    {"key", "FILE", "private key", FLO_TEXT(struct tool_line, key), .is_needed = true},
     FLO_FLAGS_END,
 };
 const struct flo_verb tool_release_sign = {
@@ -70,8 +69,7 @@ static int verify(void *state, struct flo_err *err)
     int rv = tool_load_trust(&trust, err);
 
     if (rv == 0) {
-        rv =
-            flo_file_read(path, FLO_ENVELOPE_BYTES_MAX, &envelope, &bytes, err);
+        rv = flo_file_read(path, FLO_ENVELOPE_BYTES_MAX, &envelope, &bytes, err);
     }
     if (rv == 0) {
         rv = flo_release_verify(envelope, bytes, trust, &verified, err);
@@ -83,8 +81,7 @@ static int verify(void *state, struct flo_err *err)
     flo_release_title(&verified.release, title);
     tool_answer(json_pack("{s:s,s:I,s:o,s:s}", "release", title, "number",
                           (json_int_t)verified.release.number, "digest",
-                          tool_digest(&verified.digest), "keyid",
-                          verified.keyid),
+                          tool_digest(&verified.digest), "keyid", verified.keyid),
                 "%s: %s, signed by %.16s\n", path, title, verified.keyid);
     flo_release_verified_deinit(&verified);
     return 0;
@@ -105,8 +102,8 @@ const struct flo_verb tool_release_verify = {
 static void show_json(const json_t *document, json_t *keyids)
 {
     struct flo_buf out = {0};
-    json_t *shown = json_pack("{s:b,s:O,s:O}", "verified", 0, "keyids", keyids,
-                              "document", document);
+    json_t *shown =
+        json_pack("{s:b,s:O,s:O}", "verified", 0, "keyids", keyids, "document", document);
 
     flo_json_dump_pretty(shown, &out);
     json_decref(shown);
@@ -121,8 +118,7 @@ static int show_text(const struct flo_envelope *envelope, struct flo_err *err)
 {
     struct flo_release *release = NULL;
     struct flo_buf out = {0};
-    int rv = flo_release_new(envelope->body, envelope->body_bytes, NULL,
-                             &release, err);
+    int rv = flo_release_new(envelope->body, envelope->body_bytes, NULL, &release, err);
 
     if (rv < 0) {
         return rv;
@@ -157,12 +153,11 @@ static int inspect(void *state, struct flo_err *err)
         rv = flo_envelope_parse(text, bytes, FLO_TYPE_RELEASE, &envelope, err);
     }
     if (rv == 0) {
-        rv = flo_json_parse(envelope.body, envelope.body_bytes,
-                            FLO_RELEASE_BYTES_MAX, &document, err);
+        rv = flo_json_parse(envelope.body, envelope.body_bytes, FLO_RELEASE_BYTES_MAX, &document,
+                            err);
     }
     for (size_t i = 0; rv == 0 && i < envelope.signature_count; i++) {
-        json_array_append_new(keyids,
-                              json_string(envelope.signatures[i].keyid));
+        json_array_append_new(keyids, json_string(envelope.signatures[i].keyid));
     }
     if (rv == 0 && line->args.is_json) {
         show_json(document, keyids);

@@ -24,13 +24,12 @@ struct tool_line {
 extern struct tool_line tool_line;
 extern const struct flo_flag tool_flags_trust[];
 
-extern const struct flo_verb tool_delta_create, tool_delta_apply,
-    tool_delta_info, tool_bundle_create, tool_bundle_verify, tool_release_sign,
-    tool_release_verify, tool_release_inspect;
+extern const struct flo_verb tool_delta_create, tool_delta_apply, tool_delta_info,
+    tool_bundle_create, tool_bundle_verify, tool_release_sign, tool_release_verify,
+    tool_release_inspect;
 
 /* A whole number of bytes: 16777216, 16M, 16MiB, 512K, 1G. */
-FLO_MUST_USE int tool_bytes(const char *text, const char *name, uint64_t *out,
-                            struct flo_err *err);
+FLO_MUST_USE int tool_bytes(const char *text, const char *name, uint64_t *out, struct flo_err *err);
 
 /* A new nameless file in the folder of `path`. tool_commit gives it the name
  * once it is whole, and replaces an older file. */

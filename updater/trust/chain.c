@@ -16,30 +16,25 @@
 
 /* Any key that signed counts once: the envelope has each keyid once, and an id
  * is the hash of its key. */
-static int count_signatures(const struct flo_envelope *envelope,
-                            const struct flo_trust *signers, unsigned roles,
-                            uint32_t *out, struct flo_err *err)
+static int count_signatures(const struct flo_envelope *envelope, const struct flo_trust *signers,
+                            unsigned roles, uint32_t *out, struct flo_err *err)
 {
     struct flo_buf message = {.bytes_max = FLO_ENVELOPE_BYTES_MAX + 256};
     int rv = 0;
 
     *out = 0;
-    flo_envelope_signed_bytes(envelope->type, envelope->body,
-                              envelope->body_bytes, &message);
+    flo_envelope_signed_bytes(envelope->type, envelope->body, envelope->body_bytes, &message);
     if (message.failed) {
         rv = flo_fail(err, FLO_E_MEMORY, "no memory to check a signature");
     }
     for (size_t i = 0; rv == 0 && i < envelope->signature_count; i++) {
-        const struct trusted_key *key =
-            flo_trust_find(signers, envelope->signatures[i].keyid);
+        const struct trusted_key *key = flo_trust_find(signers, envelope->signatures[i].keyid);
         if (key == NULL || (key->roles & roles) == 0) {
             continue;
         }
-        rv = flo_verify(&key->key, message.data, message.bytes,
-                        envelope->signatures[i].signature, FLO_SIGNATURE_BYTES,
-                        err);
-        if (rv == 0 &&
-            !flo_signature_is_low(envelope->signatures[i].signature)) {
+        rv = flo_verify(&key->key, message.data, message.bytes, envelope->signatures[i].signature,
+                        FLO_SIGNATURE_BYTES, err);
+        if (rv == 0 && !flo_signature_is_low(envelope->signatures[i].signature)) {
             rv = flo_fail(err, FLO_E_SIG_FORMAT,
                           "s is above half the order: not the canonical form");
         }
@@ -72,13 +67,11 @@ static uint32_t signers_of(const struct flo_trust *held, unsigned *role)
     return 0;
 }
 
-int flo_trust_count_up(const struct flo_trust *draft,
-                       const struct flo_trust *held,
+int flo_trust_count_up(const struct flo_trust *draft, const struct flo_trust *held,
                        struct flo_trust_tally *out, struct flo_err *err)
 {
     struct flo_trust_tally tally = {.own_needed = draft->threshold};
-    int rv = count_signatures(&draft->envelope, draft, FLO_ROLE_ROOT,
-                              &tally.own, err);
+    int rv = count_signatures(&draft->envelope, draft, FLO_ROLE_ROOT, &tally.own, err);
 
     if (rv == 0 && held != NULL) {
         unsigned role;
@@ -101,8 +94,7 @@ static const struct trusted_key *taken_away(const struct flo_trust *held,
         const struct trusted_key *key = &held->keys[i];
         const struct trusted_key *now = flo_trust_find(next, key->key.keyid);
         for (size_t j = 0; j < FLO_COUNT(lanes); j++) {
-            if ((key->roles & lanes[j]) != 0 &&
-                (now == NULL || (now->roles & lanes[j]) == 0)) {
+            if ((key->roles & lanes[j]) != 0 && (now == NULL || (now->roles & lanes[j]) == 0)) {
                 return key;
             }
         }
@@ -110,37 +102,33 @@ static const struct trusted_key *taken_away(const struct flo_trust *held,
     return NULL;
 }
 
-uint32_t flo_trust_epoch_after(const struct flo_trust *held,
-                               const struct flo_trust *next)
+uint32_t flo_trust_epoch_after(const struct flo_trust *held, const struct flo_trust *next)
 {
     return held->epoch + (taken_away(held, next) != NULL ? 1 : 0);
 }
 
-static int check_epoch(const struct flo_trust *held,
-                       const struct flo_trust *next, struct flo_err *err)
+static int check_epoch(const struct flo_trust *held, const struct flo_trust *next,
+                       struct flo_err *err)
 {
     const struct trusted_key *lost = taken_away(held, next);
 
     if (next->epoch < held->epoch || next->epoch - held->epoch > 1) {
-        return flo_fail(err, FLO_E_TRUST_EPOCH,
-                        "trust statement %llu: epoch %u, held is %u",
-                        (unsigned long long)next->number, next->epoch,
-                        held->epoch);
+        return flo_fail(err, FLO_E_TRUST_EPOCH, "trust statement %llu: epoch %u, held is %u",
+                        (unsigned long long)next->number, next->epoch, held->epoch);
     }
     if (lost != NULL && next->epoch == held->epoch) {
-        return flo_fail(
-            err, FLO_E_TRUST_EPOCH,
-            "trust statement %llu takes the %s key %.16s away and "
-            "stays in epoch %u",
-            (unsigned long long)next->number,
-            flo_role_word(lost->roles & ~(unsigned)FLO_ROLE_RELEASE),
-            lost->key.keyid, next->epoch);
+        return flo_fail(err, FLO_E_TRUST_EPOCH,
+                        "trust statement %llu takes the %s key %.16s away and "
+                        "stays in epoch %u",
+                        (unsigned long long)next->number,
+                        flo_role_word(lost->roles & ~(unsigned)FLO_ROLE_RELEASE), lost->key.keyid,
+                        next->epoch);
     }
     return 0;
 }
 
-static int check_signers(const struct flo_trust *held,
-                         const struct flo_trust *next, struct flo_err *err)
+static int check_signers(const struct flo_trust *held, const struct flo_trust *next,
+                         struct flo_err *err)
 {
     struct flo_trust_tally tally;
     int rv = flo_trust_count_up(next, held, &tally, err);
@@ -149,31 +137,27 @@ static int check_signers(const struct flo_trust *held,
         return rv;
     }
     if (tally.held < tally.held_needed) {
-        return flo_fail(
-            err, FLO_E_TRUST_THRESHOLD,
-            "trust statement %llu: %u of the %s keys of statement %llu signed "
-            "it, %u must",
-            (unsigned long long)next->number, tally.held,
-            held->threshold == 0 ? "release" : "root",
-            (unsigned long long)held->number, tally.held_needed);
+        return flo_fail(err, FLO_E_TRUST_THRESHOLD,
+                        "trust statement %llu: %u of the %s keys of statement %llu signed "
+                        "it, %u must",
+                        (unsigned long long)next->number, tally.held,
+                        held->threshold == 0 ? "release" : "root", (unsigned long long)held->number,
+                        tally.held_needed);
     }
     return tally.own >= tally.own_needed
                ? 0
                : flo_fail(err, FLO_E_TRUST_THRESHOLD,
                           "trust statement %llu: %u of its own root keys "
                           "signed, it asks for %u",
-                          (unsigned long long)next->number, tally.own,
-                          tally.own_needed);
+                          (unsigned long long)next->number, tally.own, tally.own_needed);
 }
 
-int flo_trust_follows(const struct flo_trust *held,
-                      const struct flo_trust *next,
+int flo_trust_follows(const struct flo_trust *held, const struct flo_trust *next,
                       enum flo_trust_standing *out, struct flo_err *err)
 {
     if (strcmp(held->fleet, next->fleet) != 0) {
-        return flo_fail(err, FLO_E_META_FLEET,
-                        "trust statement for fleet %s, this is %s", next->fleet,
-                        held->fleet);
+        return flo_fail(err, FLO_E_META_FLEET, "trust statement for fleet %s, this is %s",
+                        next->fleet, held->fleet);
     }
     if (next->number < held->number) {
         *out = FLO_TRUST_OLDER;

@@ -9,8 +9,8 @@
 
 /* ---- drafts ---- */
 
-int flo_trust_next(const struct flo_trust *held, uint64_t now_ms,
-                   struct flo_trust **out, struct flo_err *err)
+int flo_trust_next(const struct flo_trust *held, uint64_t now_ms, struct flo_trust **out,
+                   struct flo_err *err)
 {
     struct flo_trust *next = flo_trust_new(held->fleet);
     int rv = 0;
@@ -44,8 +44,7 @@ static json_t *key_json(const struct trusted_key *key)
     if (key->roles == FLO_ROLE_ROOT) {
         return json_string(pem);
     }
-    json_t *json =
-        json_pack("{s:s, s:s}", "pem", pem, "role", flo_role_word(key->roles));
+    json_t *json = json_pack("{s:s, s:s}", "pem", pem, "role", flo_role_word(key->roles));
     if (key->name[0] != '\0') {
         json_object_set_new(json, "name", json_string(key->name));
     }
@@ -86,21 +85,18 @@ static json_t *body_json(const struct flo_trust *trust)
     json_t *ca = json_array();
 
     for (size_t i = 0; i < trust->floor_count; i++) {
-        json_array_append_new(
-            floors, json_pack("{s:s, s:I}", "model", trust->floors[i].model,
-                              "number", (json_int_t)trust->floors[i].number));
+        json_array_append_new(floors, json_pack("{s:s, s:I}", "model", trust->floors[i].model,
+                                                "number", (json_int_t)trust->floors[i].number));
     }
     for (size_t i = 0; i < trust->ca_count; i++) {
         json_array_append_new(ca, json_string(trust->ca[i]));
     }
-    return json_pack(
-        "{s:i, s:s, s:I, s:I, s:I, s:{s:I, s:o}, s:o, s:o, s:o, s:o}", "v", 1,
-        "fleet", trust->fleet, "number", (json_int_t)trust->number, "epoch",
-        (json_int_t)trust->epoch, "issued_at_ms",
-        (json_int_t)trust->issued_at_ms, "root", "threshold",
-        (json_int_t)trust->threshold, "keys", keys_json(trust, true), "keys",
-        keys_json(trust, false), "revoked", revoked_json(trust), "floors",
-        floors, "ca", ca);
+    return json_pack("{s:i, s:s, s:I, s:I, s:I, s:{s:I, s:o}, s:o, s:o, s:o, s:o}", "v", 1, "fleet",
+                     trust->fleet, "number", (json_int_t)trust->number, "epoch",
+                     (json_int_t)trust->epoch, "issued_at_ms", (json_int_t)trust->issued_at_ms,
+                     "root", "threshold", (json_int_t)trust->threshold, "keys",
+                     keys_json(trust, true), "keys", keys_json(trust, false), "revoked",
+                     revoked_json(trust), "floors", floors, "ca", ca);
 }
 
 static int check_roles(const struct flo_trust *trust, struct flo_err *err)
@@ -110,15 +106,14 @@ static int check_roles(const struct flo_trust *trust, struct flo_err *err)
         if (bits == 0 || (bits & (bits - 1)) != 0) {
             return flo_fail(err, FLO_E_META_SCHEMA,
                             "key %.16s has %s role; in a statement it has one",
-                            trust->keys[i].key.keyid,
-                            bits == 0 ? "no" : "more than one");
+                            trust->keys[i].key.keyid, bits == 0 ? "no" : "more than one");
         }
     }
     return 0;
 }
 
-int flo_trust_draft(struct flo_trust *draft, const struct flo_trust *held,
-                    struct flo_buf *out, struct flo_err *err)
+int flo_trust_draft(struct flo_trust *draft, const struct flo_trust *held, struct flo_buf *out,
+                    struct flo_err *err)
 {
     struct flo_envelope envelope = {.type = FLO_TYPE_TRUST};
     struct flo_buf body = {.bytes_max = FLO_TRUST_BODY_BYTES_MAX};
@@ -139,8 +134,7 @@ int flo_trust_draft(struct flo_trust *draft, const struct flo_trust *held,
     json_decref(json);
     if (json == NULL || body.failed) {
         flo_buf_deinit(&body);
-        return flo_fail(err, FLO_E_META_TOO_LARGE,
-                        "the trust statement has more than %d bytes",
+        return flo_fail(err, FLO_E_META_TOO_LARGE, "the trust statement has more than %d bytes",
                         FLO_TRUST_BODY_BYTES_MAX);
     }
     envelope.body = (char *)body.data;
@@ -148,16 +142,14 @@ int flo_trust_draft(struct flo_trust *draft, const struct flo_trust *held,
     flo_envelope_write(&envelope, out);
     flo_buf_deinit(&body);
     rv = out->failed ? flo_fail(err, FLO_E_MEMORY, "no memory for a draft")
-                     : flo_trust_draft_parse((const char *)out->data,
-                                             out->bytes, &read, err);
+                     : flo_trust_draft_parse((const char *)out->data, out->bytes, &read, err);
     flo_trust_free(read);
     return rv;
 }
 
 /* ---- signatures ---- */
 
-int flo_trust_sign(struct flo_trust *draft, const struct flo_key *key,
-                   struct flo_err *err)
+int flo_trust_sign(struct flo_trust *draft, const struct flo_key *key, struct flo_err *err)
 {
     struct flo_envelope *envelope = &draft->envelope;
     struct flo_buf message = {.bytes_max = FLO_ENVELOPE_BYTES_MAX + 256};
@@ -166,29 +158,24 @@ int flo_trust_sign(struct flo_trust *draft, const struct flo_key *key,
     size_t at = 0;
     int rv;
 
-    while (at < envelope->signature_count &&
-           strcmp(envelope->signatures[at].keyid, keyid) < 0) {
+    while (at < envelope->signature_count && strcmp(envelope->signatures[at].keyid, keyid) < 0) {
         at++;
     }
-    bool is_there = at < envelope->signature_count &&
-                    strcmp(envelope->signatures[at].keyid, keyid) == 0;
+    bool is_there =
+        at < envelope->signature_count && strcmp(envelope->signatures[at].keyid, keyid) == 0;
     if (!is_there && envelope->signature_count == FLO_SIGNATURES_MAX) {
-        return flo_fail(err, FLO_E_SIG_FORMAT, "more than %d signatures",
-                        FLO_SIGNATURES_MAX);
+        return flo_fail(err, FLO_E_SIG_FORMAT, "more than %d signatures", FLO_SIGNATURES_MAX);
     }
-    flo_envelope_signed_bytes(envelope->type, envelope->body,
-                              envelope->body_bytes, &message);
-    rv = message.failed
-             ? flo_fail(err, FLO_E_MEMORY, "no memory to sign")
-             : flo_sign(key, message.data, message.bytes, signature, err);
+    flo_envelope_signed_bytes(envelope->type, envelope->body, envelope->body_bytes, &message);
+    rv = message.failed ? flo_fail(err, FLO_E_MEMORY, "no memory to sign")
+                        : flo_sign(key, message.data, message.bytes, signature, err);
     flo_buf_deinit(&message);
     if (rv < 0) {
         return rv;
     }
     if (!is_there) {
         memmove(&envelope->signatures[at + 1], &envelope->signatures[at],
-                (envelope->signature_count - at) *
-                    sizeof(envelope->signatures[0]));
+                (envelope->signature_count - at) * sizeof(envelope->signatures[0]));
         envelope->signature_count++;
         memcpy(envelope->signatures[at].keyid, keyid, FLO_KEYID_TEXT);
     }

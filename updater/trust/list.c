@@ -29,27 +29,23 @@ static int read_roles(const json_t *entry, unsigned *out, struct flo_err *err)
 }
 
 /* A key may be named as well; then by its own id. */
-static int check_keyid(const json_t *entry, const char *pem,
-                       struct flo_err *err)
+static int check_keyid(const json_t *entry, const char *pem, struct flo_err *err)
 {
     struct flo_public_key key;
     const char *keyid = NULL;
-    int rv = flo_json_opt_text(entry, "keyid", FLO_KEYID_TEXT - 1, NULL, &keyid,
-                               err);
+    int rv = flo_json_opt_text(entry, "keyid", FLO_KEYID_TEXT - 1, NULL, &keyid, err);
 
     if (rv < 0 || keyid == NULL) {
         return rv;
     }
     rv = flo_public_key_parse(pem, strlen(pem), &key, err);
     if (rv == 0 && strcmp(key.keyid, keyid) != 0) {
-        rv = flo_fail(err, FLO_E_META_KEYID, "key %.16s is called %.16s",
-                      key.keyid, keyid);
+        rv = flo_fail(err, FLO_E_META_KEYID, "key %.16s is called %.16s", key.keyid, keyid);
     }
     return rv;
 }
 
-static int read_key(struct flo_trust *trust, const json_t *entry,
-                    struct flo_err *err)
+static int read_key(struct flo_trust *trust, const json_t *entry, struct flo_err *err)
 {
     const char *pem = NULL;
     unsigned role_bits = 0;
@@ -64,8 +60,7 @@ static int read_key(struct flo_trust *trust, const json_t *entry,
     return rv < 0 ? rv : flo_trust_add(trust, pem, role_bits, NULL, err);
 }
 
-static int read_trust(struct flo_trust *trust, const json_t *root,
-                      struct flo_err *err)
+static int read_trust(struct flo_trust *trust, const json_t *root, struct flo_err *err)
 {
     const char *fleet = NULL;
     json_t *keys = NULL;
@@ -101,8 +96,7 @@ static int read_trust(struct flo_trust *trust, const json_t *root,
     return rv;
 }
 
-static int parse_list(const json_t *root, struct flo_trust **out,
-                      struct flo_err *err)
+static int parse_list(const json_t *root, struct flo_trust **out, struct flo_err *err)
 {
     struct flo_trust *trust = flo_trust_new("");
     int rv;
@@ -119,8 +113,7 @@ static int parse_list(const json_t *root, struct flo_trust **out,
     return 0;
 }
 
-int flo_trust_parse(const char *json, size_t bytes, struct flo_trust **out,
-                    struct flo_err *err)
+int flo_trust_parse(const char *json, size_t bytes, struct flo_trust **out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *root = NULL;
     int rv = flo_json_parse(json, bytes, LIST_BYTES_MAX, &root, err);
@@ -151,8 +144,7 @@ static void before_of(const char *path, char out[4300])
     snprintf(out, 4300, "%.4200s.before", path);
 }
 
-int flo_trust_load(const char *path, struct flo_trust **out,
-                   struct flo_err *err)
+int flo_trust_load(const char *path, struct flo_trust **out, struct flo_err *err)
 {
     char before[4300];
     int rv = load(path, out, err);
@@ -161,8 +153,7 @@ int flo_trust_load(const char *path, struct flo_trust **out,
     return rv < 0 && load(before, out, NULL) == 0 ? 0 : rv;
 }
 
-int flo_trust_store(const char *path, const struct flo_trust *trust,
-                    struct flo_err *err)
+int flo_trust_store(const char *path, const struct flo_trust *trust, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     char before[4300];
@@ -184,8 +175,8 @@ int flo_trust_store(const char *path, const struct flo_trust *trust,
 
 static void write_list(const struct flo_trust *trust, struct flo_buf *out)
 {
-    flo_buf_printf(out, "{\"v\":1,\"fleet\":\"%s\",\"epoch\":%u,\"keys\":[",
-                   trust->fleet, trust->epoch);
+    flo_buf_printf(out, "{\"v\":1,\"fleet\":\"%s\",\"epoch\":%u,\"keys\":[", trust->fleet,
+                   trust->epoch);
     for (size_t i = 0; i < trust->count; i++) {
         char pem[FLO_PUBLIC_KEY_PEM_MAX];
         const char *comma = "";

@@ -50,11 +50,10 @@ json_t *flo_trust_object(const struct flo_trust *trust)
         json_array_append_new(releases, json_string(text));
     }
     flo_digest_text(flo_trust_digest(trust), text);
-    return json_pack(
-        "{s:s,s:s,s:I,s:I,s:I,s:I,s:o,s:o,s:o,s:o}", "digest", text, "fleet",
-        trust->fleet, "number", (json_int_t)trust->number, "epoch",
-        (json_int_t)trust->epoch, "threshold", (json_int_t)trust->threshold,
-        "issued_at_ms", (json_int_t)trust->issued_at_ms, "revoked_keys", keys,
-        "revoked_releases", releases, "floors", floors_json(trust),
-        "authorities", authorities_json(trust));
+    return json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:o,s:o,s:o,s:o}", "digest", text, "fleet",
+                     trust->fleet, "number", (json_int_t)trust->number, "epoch",
+                     (json_int_t)trust->epoch, "threshold", (json_int_t)trust->threshold,
+                     "issued_at_ms", (json_int_t)trust->issued_at_ms, "revoked_keys", keys,
+                     "revoked_releases", releases, "floors", floors_json(trust), "authorities",
+                     authorities_json(trust));
 }

@@ -13,8 +13,8 @@
 
 /* ---- read ---- */
 
-static int add_once(struct flo_trust *trust, const char *pem, unsigned role,
-                    const char *name, struct flo_err *err)
+static int add_once(struct flo_trust *trust, const char *pem, unsigned role, const char *name,
+                    struct flo_err *err)
 {
     struct flo_public_key key;
     int rv = flo_public_key_parse(pem, strlen(pem), &key, err);
@@ -23,19 +23,16 @@ static int add_once(struct flo_trust *trust, const char *pem, unsigned role,
         return rv;
     }
     if (flo_trust_find(trust, key.keyid) != NULL) {
-        return flo_fail(err, FLO_E_META_SCHEMA,
-                        "key %.16s stands twice; a key has one role",
+        return flo_fail(err, FLO_E_META_SCHEMA, "key %.16s stands twice; a key has one role",
                         key.keyid);
     }
     if (flo_trust_is_key_revoked(trust, key.keyid)) {
-        return flo_fail(err, FLO_E_META_SCHEMA,
-                        "key %.16s is trusted and revoked", key.keyid);
+        return flo_fail(err, FLO_E_META_SCHEMA, "key %.16s is trusted and revoked", key.keyid);
     }
     return flo_trust_add(trust, pem, role, name, err);
 }
 
-static int read_roots(const json_t *body, struct flo_trust *out,
-                      struct flo_err *err)
+static int read_roots(const json_t *body, struct flo_trust *out, struct flo_err *err)
 {
     json_t *root = NULL;
     json_t *keys = NULL;
@@ -46,8 +43,7 @@ static int read_roots(const json_t *body, struct flo_trust *out,
         rv = flo_json_get_array(root, "keys", FLO_TRUST_ROOTS_MAX, &keys, err);
     }
     if (rv == 0) {
-        rv = flo_json_get_u64(root, "threshold", 1, FLO_TRUST_THRESHOLD_MAX,
-                              &threshold, err);
+        rv = flo_json_get_u64(root, "threshold", 1, FLO_TRUST_THRESHOLD_MAX, &threshold, err);
     }
     for (size_t i = 0; rv == 0 && i < json_array_size(keys); i++) {
         const char *pem = json_string_value(json_array_get(keys, i));
@@ -58,16 +54,14 @@ static int read_roots(const json_t *body, struct flo_trust *out,
         }
     }
     if (rv == 0 && json_array_size(keys) < threshold) {
-        rv = flo_fail(err, FLO_E_META_SCHEMA,
-                      "root: %zu keys cannot reach a threshold of %llu",
+        rv = flo_fail(err, FLO_E_META_SCHEMA, "root: %zu keys cannot reach a threshold of %llu",
                       json_array_size(keys), (unsigned long long)threshold);
     }
     out->threshold = (uint32_t)threshold;
     return rv;
 }
 
-static int read_key(const json_t *entry, struct flo_trust *out,
-                    struct flo_err *err)
+static int read_key(const json_t *entry, struct flo_trust *out, struct flo_err *err)
 {
     const char *pem = NULL;
     const char *word = NULL;
@@ -91,8 +85,7 @@ static int read_key(const json_t *entry, struct flo_trust *out,
     return role == 0 ? 0 : add_once(out, pem, role, name, err);
 }
 
-static int read_keys(const json_t *body, struct flo_trust *out,
-                     struct flo_err *err)
+static int read_keys(const json_t *body, struct flo_trust *out, struct flo_err *err)
 {
     json_t *keys = NULL;
     bool has_order = false;
@@ -115,8 +108,7 @@ static int read_keys(const json_t *body, struct flo_trust *out,
     return rv;
 }
 
-static int read_revoked(const json_t *body, struct flo_trust *out,
-                        struct flo_err *err)
+static int read_revoked(const json_t *body, struct flo_trust *out, struct flo_err *err)
 {
     json_t *revoked = NULL;
     json_t *keys = NULL;
@@ -129,37 +121,31 @@ static int read_revoked(const json_t *body, struct flo_trust *out,
     }
     rv = flo_json_opt_array(revoked, "keys", FLO_TRUST_REVOKED_MAX, &keys, err);
     if (rv == 0) {
-        rv = flo_json_opt_array(revoked, "releases", FLO_TRUST_REVOKED_MAX,
-                                &releases, err);
+        rv = flo_json_opt_array(revoked, "releases", FLO_TRUST_REVOKED_MAX, &releases, err);
     }
     for (size_t i = 0; rv == 0 && i < json_array_size(keys); i++) {
         const char *keyid = json_string_value(json_array_get(keys, i));
         if (keyid == NULL || !flo_hex_decode(keyid, hash, sizeof(hash))) {
             return flo_fail(err, FLO_E_META_SCHEMA,
-                            "revoked.keys[%zu] is not 64 lower-case hex digits",
-                            i);
+                            "revoked.keys[%zu] is not 64 lower-case hex digits", i);
         }
         strcpy(out->revoked_keys[out->revoked_key_count++], keyid);
     }
     for (size_t i = 0; rv == 0 && i < json_array_size(releases); i++) {
         const char *text = json_string_value(json_array_get(releases, i));
         if (text == NULL ||
-            !flo_digest_parse(
-                text, &out->revoked_releases[out->revoked_release_count])) {
-            return flo_fail(err, FLO_E_META_SCHEMA,
-                            "revoked.releases[%zu] is no digest", i);
+            !flo_digest_parse(text, &out->revoked_releases[out->revoked_release_count])) {
+            return flo_fail(err, FLO_E_META_SCHEMA, "revoked.releases[%zu] is no digest", i);
         }
         out->revoked_release_count++;
     }
     return rv;
 }
 
-static int read_floors(const json_t *body, struct flo_trust *out,
-                       struct flo_err *err)
+static int read_floors(const json_t *body, struct flo_trust *out, struct flo_err *err)
 {
     json_t *floors = NULL;
-    int rv =
-        flo_json_opt_array(body, "floors", FLO_TRUST_FLOORS_MAX, &floors, err);
+    int rv = flo_json_opt_array(body, "floors", FLO_TRUST_FLOORS_MAX, &floors, err);
 
     for (size_t i = 0; rv == 0 && i < json_array_size(floors); i++) {
         const json_t *entry = json_array_get(floors, i);
@@ -170,8 +156,7 @@ static int read_floors(const json_t *body, struct flo_trust *out,
             rv = flo_json_get_u64(entry, "number", 1, INT64_MAX, &number, err);
         }
         if (rv == 0 && flo_trust_floor(out, model) != 0) {
-            rv = flo_fail(err, FLO_E_META_SCHEMA, "model %s stands twice",
-                          model);
+            rv = flo_fail(err, FLO_E_META_SCHEMA, "model %s stands twice", model);
         }
         if (rv == 0) {
             rv = flo_trust_raise_floor(out, model, number, err);
@@ -183,8 +168,7 @@ static int read_floors(const json_t *body, struct flo_trust *out,
     return rv;
 }
 
-static int read_ca(const json_t *body, struct flo_trust *out,
-                   struct flo_err *err)
+static int read_ca(const json_t *body, struct flo_trust *out, struct flo_err *err)
 {
     json_t *list = NULL;
     int rv = flo_json_opt_array(body, "ca", FLO_TRUST_CA_MAX, &list, err);
@@ -200,8 +184,7 @@ static int read_ca(const json_t *body, struct flo_trust *out,
     return rv;
 }
 
-static int read_head(const json_t *body, struct flo_trust *out,
-                     struct flo_err *err)
+static int read_head(const json_t *body, struct flo_trust *out, struct flo_err *err)
 {
     const char *fleet = NULL;
     uint64_t version;
@@ -221,8 +204,7 @@ static int read_head(const json_t *body, struct flo_trust *out,
         rv = flo_json_get_u64(body, "epoch", 1, UINT32_MAX, &epoch, err);
     }
     if (rv == 0) {
-        rv = flo_json_opt_u64(body, "issued_at_ms", 0, INT64_MAX, 0,
-                              &out->issued_at_ms, err);
+        rv = flo_json_opt_u64(body, "issued_at_ms", 0, INT64_MAX, 0, &out->issued_at_ms, err);
     }
     if (rv == 0) {
         strcpy(out->fleet, fleet);
@@ -231,8 +213,7 @@ static int read_head(const json_t *body, struct flo_trust *out,
     return rv;
 }
 
-static int read_body(const char *body, size_t bytes, struct flo_trust *out,
-                     struct flo_err *err)
+static int read_body(const char *body, size_t bytes, struct flo_trust *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *root = NULL;
     int rv = flo_json_parse(body, bytes, FLO_TRUST_BODY_BYTES_MAX, &root, err);
@@ -257,8 +238,8 @@ static int read_body(const char *body, size_t bytes, struct flo_trust *out,
 
 /* ---- the whole ---- */
 
-static int parse(const char *text, size_t bytes, bool is_draft,
-                 struct flo_trust **out, struct flo_err *err)
+static int parse(const char *text, size_t bytes, bool is_draft, struct flo_trust **out,
+                 struct flo_err *err)
 {
     FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *trust = flo_trust_new("");
     struct flo_trust_tally tally;
@@ -269,14 +250,13 @@ static int parse(const char *text, size_t bytes, bool is_draft,
     }
     if (bytes > FLO_TRUST_BYTES_MAX) {
         return flo_fail(err, FLO_E_META_TOO_LARGE,
-                        "the trust statement has %zu bytes, allowed are %d",
-                        bytes, FLO_TRUST_BYTES_MAX);
+                        "the trust statement has %zu bytes, allowed are %d", bytes,
+                        FLO_TRUST_BYTES_MAX);
     }
-    rv = (is_draft ? flo_envelope_parse_draft : flo_envelope_parse)(
-        text, bytes, FLO_TYPE_TRUST, &trust->envelope, err);
+    rv = (is_draft ? flo_envelope_parse_draft : flo_envelope_parse)(text, bytes, FLO_TYPE_TRUST,
+                                                                    &trust->envelope, err);
     if (rv == 0) {
-        rv = read_body(trust->envelope.body, trust->envelope.body_bytes, trust,
-                       err);
+        rv = read_body(trust->envelope.body, trust->envelope.body_bytes, trust, err);
     }
     if (rv == 0) {
         rv = flo_trust_count_up(trust, NULL, &tally, err);
@@ -285,27 +265,25 @@ static int parse(const char *text, size_t bytes, bool is_draft,
         rv = flo_fail(err, FLO_E_TRUST_THRESHOLD,
                       "trust statement %llu: %u of its own root keys signed, "
                       "it asks for %u",
-                      (unsigned long long)trust->number, tally.own,
-                      tally.own_needed);
+                      (unsigned long long)trust->number, tally.own, tally.own_needed);
     }
     if (rv < 0) {
         return rv;
     }
-    flo_sha256(trust->envelope.body, trust->envelope.body_bytes,
-               &trust->digest);
+    flo_sha256(trust->envelope.body, trust->envelope.body_bytes, &trust->digest);
     *out = trust;
     trust = NULL;
     return 0;
 }
 
-int flo_trust_statement_parse(const char *text, size_t bytes,
-                              struct flo_trust **out, struct flo_err *err)
+int flo_trust_statement_parse(const char *text, size_t bytes, struct flo_trust **out,
+                              struct flo_err *err)
 {
     return parse(text, bytes, false, out, err);
 }
 
-int flo_trust_draft_parse(const char *json, size_t bytes,
-                          struct flo_trust **out, struct flo_err *err)
+int flo_trust_draft_parse(const char *json, size_t bytes, struct flo_trust **out,
+                          struct flo_err *err)
 {
     return parse(json, bytes, true, out, err);
 }

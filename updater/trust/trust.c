@@ -113,11 +113,9 @@ uint64_t flo_trust_floor(const struct flo_trust *trust, const char *model)
     return 0;
 }
 
-bool flo_trust_is_release_revoked(const struct flo_trust *trust,
-                                  const struct flo_digest *release)
+bool flo_trust_is_release_revoked(const struct flo_trust *trust, const struct flo_digest *release)
 {
-    return flo_digest_is_among(release, trust->revoked_releases,
-                               trust->revoked_release_count);
+    return flo_digest_is_among(release, trust->revoked_releases, trust->revoked_release_count);
 }
 
 bool flo_trust_is_key_revoked(const struct flo_trust *trust, const char *keyid)
@@ -130,8 +128,7 @@ bool flo_trust_is_key_revoked(const struct flo_trust *trust, const char *keyid)
     return false;
 }
 
-void flo_trust_key(const struct flo_trust *trust, size_t index,
-                   struct flo_trust_key *out)
+void flo_trust_key(const struct flo_trust *trust, size_t index, struct flo_trust_key *out)
 {
     const struct trusted_key *key = &trust->keys[index];
 
@@ -173,8 +170,7 @@ unsigned flo_trust_role(const char *word)
     return 0;
 }
 
-const struct trusted_key *flo_trust_find(const struct flo_trust *trust,
-                                         const char *keyid)
+const struct trusted_key *flo_trust_find(const struct flo_trust *trust, const char *keyid)
 {
     for (size_t i = 0; i < trust->count; i++) {
         if (strcmp(trust->keys[i].key.keyid, keyid) == 0) {
@@ -195,8 +191,7 @@ void flo_trust_order_keys(const struct flo_trust *trust, struct flo_digest *out)
     size_t count = 0;
 
     for (size_t i = 0; i < trust->count; i++) {
-        if ((trust->keys[i].roles & (FLO_ROLE_ORDER | FLO_ROLE_EMERGENCY)) !=
-            0) {
+        if ((trust->keys[i].roles & (FLO_ROLE_ORDER | FLO_ROLE_EMERGENCY)) != 0) {
             strcpy(keyids[count++], trust->keys[i].key.keyid);
         }
     }
@@ -206,8 +201,8 @@ void flo_trust_order_keys(const struct flo_trust *trust, struct flo_digest *out)
 
 /* ---- changes ---- */
 
-int flo_trust_add(struct flo_trust *trust, const char *pem, unsigned role_bits,
-                  const char *name, struct flo_err *err)
+int flo_trust_add(struct flo_trust *trust, const char *pem, unsigned role_bits, const char *name,
+                  struct flo_err *err)
 {
     struct flo_public_key key;
     struct trusted_key *place = NULL;
@@ -222,8 +217,7 @@ int flo_trust_add(struct flo_trust *trust, const char *pem, unsigned role_bits,
         }
     }
     if (place == NULL && trust->count == FLO_TRUST_KEYS_MAX) {
-        return flo_fail(err, FLO_E_META_SCHEMA, "more than %d trusted keys",
-                        FLO_TRUST_KEYS_MAX);
+        return flo_fail(err, FLO_E_META_SCHEMA, "more than %d trusted keys", FLO_TRUST_KEYS_MAX);
     }
     if (place == NULL) {
         place = &trust->keys[trust->count++];
@@ -237,8 +231,7 @@ int flo_trust_add(struct flo_trust *trust, const char *pem, unsigned role_bits,
     return 0;
 }
 
-int flo_trust_drop(struct flo_trust *trust, const char *keyid,
-                   struct flo_err *err)
+int flo_trust_drop(struct flo_trust *trust, const char *keyid, struct flo_err *err)
 {
     for (size_t i = 0; i < trust->count; i++) {
         if (strcmp(trust->keys[i].key.keyid, keyid) == 0) {
@@ -248,27 +241,22 @@ int flo_trust_drop(struct flo_trust *trust, const char *keyid,
             return 0;
         }
     }
-    return flo_fail(err, FLO_E_ABSENT, "no trusted key has the id %.16s",
-                    keyid);
+    return flo_fail(err, FLO_E_ABSENT, "no trusted key has the id %.16s", keyid);
 }
 
 static int is_full(const char *what, struct flo_err *err)
 {
-    flo_fail(err, FLO_E_META_SCHEMA, "more than %d revoked %s",
-             FLO_TRUST_REVOKED_MAX, what);
+    flo_fail(err, FLO_E_META_SCHEMA, "more than %d revoked %s", FLO_TRUST_REVOKED_MAX, what);
     return flo_err_fix(err, "a key that is not listed is not trusted either: "
                             "leave out the oldest");
 }
 
-int flo_trust_revoke_key(struct flo_trust *trust, const char *keyid,
-                         struct flo_err *err)
+int flo_trust_revoke_key(struct flo_trust *trust, const char *keyid, struct flo_err *err)
 {
     uint8_t hash[32];
 
     if (!flo_hex_decode(keyid, hash, sizeof(hash))) {
-        return flo_fail(err, FLO_E_USAGE,
-                        "key `%.70s`: its id is 64 lower-case hex digits",
-                        keyid);
+        return flo_fail(err, FLO_E_USAGE, "key `%.70s`: its id is 64 lower-case hex digits", keyid);
     }
     if (flo_trust_find(trust, keyid) != NULL) {
         int rv = flo_trust_drop(trust, keyid, err);
@@ -286,8 +274,7 @@ int flo_trust_revoke_key(struct flo_trust *trust, const char *keyid,
     return 0;
 }
 
-int flo_trust_revoke_release(struct flo_trust *trust,
-                             const struct flo_digest *release,
+int flo_trust_revoke_release(struct flo_trust *trust, const struct flo_digest *release,
                              struct flo_err *err)
 {
     if (flo_trust_is_release_revoked(trust, release)) {
@@ -300,24 +287,21 @@ int flo_trust_revoke_release(struct flo_trust *trust,
     return 0;
 }
 
-int flo_trust_raise_floor(struct flo_trust *trust, const char *model,
-                          uint64_t number, struct flo_err *err)
+int flo_trust_raise_floor(struct flo_trust *trust, const char *model, uint64_t number,
+                          struct flo_err *err)
 {
     size_t i = 0;
 
-    while (i < trust->floor_count &&
-           strcmp(trust->floors[i].model, model) != 0) {
+    while (i < trust->floor_count && strcmp(trust->floors[i].model, model) != 0) {
         i++;
     }
     if (i == FLO_TRUST_FLOORS_MAX) {
-        return flo_fail(err, FLO_E_META_SCHEMA, "more than %d floors",
-                        FLO_TRUST_FLOORS_MAX);
+        return flo_fail(err, FLO_E_META_SCHEMA, "more than %d floors", FLO_TRUST_FLOORS_MAX);
     }
     if (i == trust->floor_count) {
         trust->floor_count++;
         trust->floors[i].number = 0;
-        snprintf(trust->floors[i].model, sizeof(trust->floors[i].model), "%s",
-                 model);
+        snprintf(trust->floors[i].model, sizeof(trust->floors[i].model), "%s", model);
     }
     if (number > trust->floors[i].number) {
         trust->floors[i].number = number;
@@ -325,19 +309,17 @@ int flo_trust_raise_floor(struct flo_trust *trust, const char *model,
     return 0;
 }
 
-int flo_trust_add_ca(struct flo_trust *trust, const char *pem,
-                     struct flo_err *err)
+int flo_trust_add_ca(struct flo_trust *trust, const char *pem, struct flo_err *err)
 {
     struct flo_certificate facts;
     int rv = flo_certificate_read(pem, strlen(pem), &facts, err);
 
     if (rv == 0 && !facts.is_authority) {
-        rv = flo_fail(err, FLO_E_META_SCHEMA,
-                      "certificate %s is no authority's", facts.common_name);
+        rv =
+            flo_fail(err, FLO_E_META_SCHEMA, "certificate %s is no authority's", facts.common_name);
     }
     if (rv == 0 && trust->ca_count == FLO_TRUST_CA_MAX) {
-        rv = flo_fail(err, FLO_E_META_SCHEMA, "more than %d certificates",
-                      FLO_TRUST_CA_MAX);
+        rv = flo_fail(err, FLO_E_META_SCHEMA, "more than %d certificates", FLO_TRUST_CA_MAX);
     }
     if (rv < 0) {
         return rv;

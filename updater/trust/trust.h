@@ -38,13 +38,11 @@ struct flo_trust {
 };
 
 /* NULL when no key of that id is trusted for anything. */
-const struct trusted_key *flo_trust_find(const struct flo_trust *trust,
-                                         const char *keyid);
+const struct trusted_key *flo_trust_find(const struct flo_trust *trust, const char *keyid);
 /* A whole statement, signed by enough of its own root keys. */
-int flo_trust_statement_parse(const char *text, size_t bytes,
-                              struct flo_trust **out, struct flo_err *err);
+int flo_trust_statement_parse(const char *text, size_t bytes, struct flo_trust **out,
+                              struct flo_err *err);
 /* The least epoch that `next` may have. */
-uint32_t flo_trust_epoch_after(const struct flo_trust *held,
-                               const struct flo_trust *next);
+uint32_t flo_trust_epoch_after(const struct flo_trust *held, const struct flo_trust *next);
 
 #endif

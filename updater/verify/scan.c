@@ -14,9 +14,8 @@
 
 /* Hash to the end whatever the scan says, so that the caller can name the
  * bytes that are bad. */
-static int read_pass(int fd, uint64_t bytes, struct flo_finite *scan,
-                     struct flo_sha256 *sha, uint8_t *piece,
-                     struct flo_err *err)
+static int read_pass(int fd, uint64_t bytes, struct flo_finite *scan, struct flo_sha256 *sha,
+                     uint8_t *piece, struct flo_err *err)
 {
     int verdict = 0;
 
@@ -36,9 +35,8 @@ static int read_pass(int fd, uint64_t bytes, struct flo_finite *scan,
     return verdict < 0 ? verdict : flo_finite_finish(scan, err);
 }
 
-static int read_opened(int fd, uint64_t total, struct flo_finite *scan,
-                       struct flo_digest *digest, uint64_t *bytes,
-                       struct flo_err *err)
+static int read_opened(int fd, uint64_t total, struct flo_finite *scan, struct flo_digest *digest,
+                       uint64_t *bytes, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) uint8_t *piece = malloc(PIECE_BYTES);
     FLO_CLEANUP(flo_sha256_deinit) struct flo_sha256 sha = {0};
@@ -64,8 +62,7 @@ static int read_opened(int fd, uint64_t total, struct flo_finite *scan,
     return rv;
 }
 
-int flo_model_scan(int fd, struct flo_digest *digest, uint64_t *bytes,
-                   struct flo_err *err)
+int flo_model_scan(int fd, struct flo_digest *digest, uint64_t *bytes, struct flo_err *err)
 {
     struct flo_finite scan;
     struct flo_gguf *gguf = NULL;
@@ -73,15 +70,13 @@ int flo_model_scan(int fd, struct flo_digest *digest, uint64_t *bytes,
 
     if (rv == 0) {
         flo_gguf_scan_init(&scan, gguf);
-        rv = read_opened(fd, flo_gguf_file_bytes(gguf), &scan, digest, bytes,
-                         err);
+        rv = read_opened(fd, flo_gguf_file_bytes(gguf), &scan, digest, bytes, err);
     }
     flo_gguf_close(gguf);
     return rv;
 }
 
-static int scan_safetensors(int fd, struct flo_digest *digest, uint64_t *bytes,
-                            struct flo_err *err)
+static int scan_safetensors(int fd, struct flo_digest *digest, uint64_t *bytes, struct flo_err *err)
 {
     struct flo_finite scan;
     struct flo_safetensors *file = NULL;
@@ -89,8 +84,7 @@ static int scan_safetensors(int fd, struct flo_digest *digest, uint64_t *bytes,
 
     if (rv == 0) {
         flo_safetensors_scan_init(&scan, file);
-        rv = read_opened(fd, flo_safetensors_file_bytes(file), &scan, digest,
-                         bytes, err);
+        rv = read_opened(fd, flo_safetensors_file_bytes(file), &scan, digest, bytes, err);
     }
     flo_safetensors_close(file);
     return rv;
@@ -103,8 +97,8 @@ static bool ends_with(const char *name, const char *tail)
     return bytes >= tail_bytes && strcmp(name + bytes - tail_bytes, tail) == 0;
 }
 
-int flo_file_scan(int fd, const char *name, struct flo_digest *digest,
-                  uint64_t *bytes, struct flo_err *err)
+int flo_file_scan(int fd, const char *name, struct flo_digest *digest, uint64_t *bytes,
+                  struct flo_err *err)
 {
     struct flo_digest found;
     struct stat status = {0};
@@ -117,8 +111,7 @@ int flo_file_scan(int fd, const char *name, struct flo_digest *digest,
     }
     if (ends_with(name, ".safetensors") ||
         (fstat(fd, &status) == 0 &&
-         flo_safetensors_looks_like(head, head_bytes,
-                                    (uint64_t)status.st_size))) {
+         flo_safetensors_looks_like(head, head_bytes, (uint64_t)status.st_size))) {
         return scan_safetensors(fd, digest, bytes, err);
     }
     return flo_sha256_fd(fd, digest != NULL ? digest : &found, bytes, err);

@@ -16,8 +16,8 @@
 
 /* ---- signatures ---- */
 
-static int unknown_key(const struct flo_envelope *envelope,
-                       const struct flo_trust *trust, struct flo_err *err)
+static int unknown_key(const struct flo_envelope *envelope, const struct flo_trust *trust,
+                       struct flo_err *err)
 {
     const char *keyid = envelope->signatures[0].keyid;
     bool is_known = flo_trust_find(trust, keyid) != NULL;
@@ -34,8 +34,7 @@ static int unknown_key(const struct flo_envelope *envelope,
     return flo_fail(err, FLO_E_SIG_UNKNOWN_KEY,
                     "no key of the right role among %zu signature%s; the first "
                     "is by %s, which %s",
-                    envelope->signature_count,
-                    envelope->signature_count == 1 ? "" : "s", keyid,
+                    envelope->signature_count, envelope->signature_count == 1 ? "" : "s", keyid,
                     is_known ? "has another role" : "nobody trusts here");
 }
 
@@ -56,30 +55,25 @@ static int check_low(const struct flo_envelope *envelope, struct flo_err *err)
 
 /* One good signature by a key that has one of `roles`; a bad one by such a key
  * is refused even next to a good one. */
-static int check_signatures(const struct flo_envelope *envelope,
-                            const struct flo_trust *trust, unsigned roles,
-                            const struct trusted_key **signer,
-                            struct flo_err *err)
+static int check_signatures(const struct flo_envelope *envelope, const struct flo_trust *trust,
+                            unsigned roles, const struct trusted_key **signer, struct flo_err *err)
 {
     struct flo_buf message = {.bytes_max = FLO_ENVELOPE_BYTES_MAX + 256};
     int rv = 0;
 
     *signer = NULL;
-    flo_envelope_signed_bytes(envelope->type, envelope->body,
-                              envelope->body_bytes, &message);
+    flo_envelope_signed_bytes(envelope->type, envelope->body, envelope->body_bytes, &message);
     if (message.failed) {
         flo_buf_deinit(&message);
         return flo_fail(err, FLO_E_MEMORY, "no memory to check a signature");
     }
     for (size_t i = 0; rv == 0 && i < envelope->signature_count; i++) {
-        const struct trusted_key *key =
-            flo_trust_find(trust, envelope->signatures[i].keyid);
+        const struct trusted_key *key = flo_trust_find(trust, envelope->signatures[i].keyid);
         if (key == NULL || (key->roles & roles) == 0) {
             continue;
         }
-        rv = flo_verify(&key->key, message.data, message.bytes,
-                        envelope->signatures[i].signature, FLO_SIGNATURE_BYTES,
-                        err);
+        rv = flo_verify(&key->key, message.data, message.bytes, envelope->signatures[i].signature,
+                        FLO_SIGNATURE_BYTES, err);
         if (rv < 0) {
             rv = flo_wrap(err, rv, "signatures[%zu]", i);
         } else if (*signer == NULL) {
@@ -90,14 +84,13 @@ static int check_signatures(const struct flo_envelope *envelope,
     if (rv < 0) {
         return rv;
     }
-    return *signer == NULL ? unknown_key(envelope, trust, err)
-                           : check_low(envelope, err);
+    return *signer == NULL ? unknown_key(envelope, trust, err) : check_low(envelope, err);
 }
 
 static int open_envelope(const void *data, size_t bytes, const char *type,
                          const struct flo_trust *trust, unsigned roles,
-                         struct flo_envelope *envelope,
-                         const struct trusted_key **signer, struct flo_err *err)
+                         struct flo_envelope *envelope, const struct trusted_key **signer,
+                         struct flo_err *err)
 {
     int rv = flo_envelope_parse(data, bytes, type, envelope, err);
 
@@ -113,30 +106,27 @@ static int open_envelope(const void *data, size_t bytes, const char *type,
 
 /* ---- documents ---- */
 
-int flo_release_verify(const void *data, size_t bytes,
-                       const struct flo_trust *trust,
+int flo_release_verify(const void *data, size_t bytes, const struct flo_trust *trust,
                        struct flo_release_verified *out, struct flo_err *err)
 {
     struct flo_envelope envelope = {0};
     const struct trusted_key *signer = NULL;
-    int rv = open_envelope(data, bytes, FLO_TYPE_RELEASE, trust,
-                           FLO_ROLE_RELEASE, &envelope, &signer, err);
+    int rv = open_envelope(data, bytes, FLO_TYPE_RELEASE, trust, FLO_ROLE_RELEASE, &envelope,
+                           &signer, err);
 
     if (rv < 0) {
         return rv;
     }
-    rv = flo_release_parse(envelope.body, envelope.body_bytes, trust->fleet,
-                           &out->release, err);
+    rv = flo_release_parse(envelope.body, envelope.body_bytes, trust->fleet, &out->release, err);
     if (rv < 0) {
         flo_envelope_deinit(&envelope);
         return rv;
     }
     flo_sha256(envelope.body, envelope.body_bytes, &out->digest);
     if (flo_trust_is_release_revoked(trust, &out->digest)) {
-        rv = flo_fail(err, FLO_E_TARGET_REVOKED,
-                      "trust statement %llu revoked the release %s@%s",
-                      (unsigned long long)flo_trust_number(trust),
-                      out->release.model, out->release.version);
+        rv = flo_fail(err, FLO_E_TARGET_REVOKED, "trust statement %llu revoked the release %s@%s",
+                      (unsigned long long)flo_trust_number(trust), out->release.model,
+                      out->release.version);
         flo_release_deinit(&out->release);
         flo_envelope_deinit(&envelope);
         return rv;
@@ -156,48 +146,42 @@ void flo_release_verified_deinit(struct flo_release_verified *verified)
 
 /* Ids and numbers of the two lanes cannot be taken for each other's: an
  * emergency order is called e-..., and its number is the signer's clock. */
-static int check_lane(const struct flo_order_verified *verified,
-                      struct flo_err *err)
+static int check_lane(const struct flo_order_verified *verified, struct flo_err *err)
 {
     const struct flo_order *order = &verified->order;
     bool is_called = strncmp(order->id, "e-", 2) == 0;
 
     if (order->is_emergency ? !flo_order_fact(order->op)->is_emergency
                             : order->op == FLO_ORDER_ALLOW) {
-        return flo_fail(err, FLO_E_SIG_UNKNOWN_KEY,
-                        "%s key %s may not ask for %s",
+        return flo_fail(err, FLO_E_SIG_UNKNOWN_KEY, "%s key %s may not ask for %s",
                         flo_role_word(verified->role), verified->keyid,
                         flo_order_op_word(order->op));
     }
     if (is_called != order->is_emergency) {
         return flo_fail(err, FLO_E_CMD_FORMAT,
-                        "order %s by an %s key: e-... names emergency orders",
-                        order->id, flo_role_word(verified->role));
+                        "order %s by an %s key: e-... names emergency orders", order->id,
+                        flo_role_word(verified->role));
     }
     return order->is_emergency && order->seq != order->issued_at_ms
-               ? flo_fail(err, FLO_E_CMD_FORMAT,
-                          "order %s: its number %llu is not its time %llu",
+               ? flo_fail(err, FLO_E_CMD_FORMAT, "order %s: its number %llu is not its time %llu",
                           order->id, (unsigned long long)order->seq,
                           (unsigned long long)order->issued_at_ms)
                : 0;
 }
 
-int flo_order_verify(const void *data, size_t bytes,
-                     const struct flo_trust *trust,
+int flo_order_verify(const void *data, size_t bytes, const struct flo_trust *trust,
                      struct flo_order_verified *out, struct flo_err *err)
 {
     struct flo_envelope envelope = {0};
     struct flo_order_verified verified = {0};
     const struct trusted_key *signer = NULL;
-    int rv = open_envelope(data, bytes, FLO_TYPE_ORDER, trust,
-                           FLO_ROLE_ORDER | FLO_ROLE_EMERGENCY, &envelope,
-                           &signer, err);
+    int rv = open_envelope(data, bytes, FLO_TYPE_ORDER, trust, FLO_ROLE_ORDER | FLO_ROLE_EMERGENCY,
+                           &envelope, &signer, err);
 
     if (rv < 0) {
         return rv;
     }
-    rv = flo_order_parse(envelope.body, envelope.body_bytes, trust->fleet,
-                         &verified.order, err);
+    rv = flo_order_parse(envelope.body, envelope.body_bytes, trust->fleet, &verified.order, err);
     flo_sha256(envelope.body, envelope.body_bytes, &verified.body);
     flo_envelope_deinit(&envelope);
     memcpy(verified.keyid, signer->key.keyid, sizeof verified.keyid);
@@ -207,8 +191,7 @@ int flo_order_verify(const void *data, size_t bytes,
     if (rv < 0) {
         return rv;
     }
-    verified.role = (signer->roles & FLO_ROLE_ORDER) != 0 ? FLO_ROLE_ORDER
-                                                          : FLO_ROLE_EMERGENCY;
+    verified.role = (signer->roles & FLO_ROLE_ORDER) != 0 ? FLO_ROLE_ORDER : FLO_ROLE_EMERGENCY;
     verified.order.is_emergency = verified.role == FLO_ROLE_EMERGENCY;
     rv = check_lane(&verified, err);
     if (rv == 0) {

@@ -16,8 +16,8 @@ struct flo_sensed {
     int64_t zone_mc; /* the hottest zone, in thousandths of a degree */
     int64_t trip_mc; /* the zone's passive trip point; 0: it has none */
     bool is_discharging;
-    int32_t battery_pct; /* -1: none */
-    uint32_t load_centi; /* load of the last minute: 1.00 is 100 */
+    int32_t battery_pct;               /* -1: none */
+    uint32_t load_centi;               /* load of the last minute: 1.00 is 100 */
     uint64_t clock_khz, clock_khz_max; /* clock of the slowest CPU */
     uint64_t memory_bytes, memory_free_bytes, swap_used_bytes;
 };
@@ -71,10 +71,8 @@ const char *flo_finding_level(enum flo_finding_kind kind);
 const char *flo_finding_unit(enum flo_finding_kind kind);
 const char *flo_finding_fix(enum flo_finding_kind kind);
 /* At most one of a kind: those of a model's engine, those of the machine. */
-void flo_checkup_find_engine(const struct flo_checkup *checkup,
-                             struct flo_findings *out);
-void flo_checkup_find_machine(const struct flo_checkup *checkup,
-                              struct flo_findings *out);
+void flo_checkup_find_engine(const struct flo_checkup *checkup, struct flo_findings *out);
+void flo_checkup_find_machine(const struct flo_checkup *checkup, struct flo_findings *out);
 /* The least time of a token: its bytes through the memory, or its arithmetic,
  * whichever takes longer, and what each token costs whatever its model's size
  * (the barriers of its layers, sampling, the way to the client). */
@@ -94,8 +92,7 @@ uint64_t flo_checkup_rate_mtps(const struct flo_checkup *checkup);
 /* The line without what looks like a token, a key or a password.  The log holds
  * none: this is for the day when somebody's error text does.  `out` has
  * FLO_REDACT_BYTES_MAX + 1 bytes. */
-void flo_redact(const char *line, size_t bytes,
-                char out[FLO_REDACT_BYTES_MAX + 1]);
+void flo_redact(const char *line, size_t bytes, char out[FLO_REDACT_BYTES_MAX + 1]);
 /* How many bytes a line takes as a JSON string in a list. */
 size_t flo_redact_json_bytes(const char *line);
 

@@ -61,13 +61,11 @@ const char *flo_finding_fix(enum flo_finding_kind kind)
     return facts[kind].fix;
 }
 
-static struct flo_finding *add(struct flo_findings *out,
-                               enum flo_finding_kind kind, const char *format,
-                               ...) FLO_PRINTF(3, 4);
+static struct flo_finding *add(struct flo_findings *out, enum flo_finding_kind kind,
+                               const char *format, ...) FLO_PRINTF(3, 4);
 
-static struct flo_finding *add(struct flo_findings *out,
-                               enum flo_finding_kind kind, const char *format,
-                               ...)
+static struct flo_finding *add(struct flo_findings *out, enum flo_finding_kind kind,
+                               const char *format, ...)
 {
     struct flo_finding *finding;
     va_list args;
@@ -81,8 +79,7 @@ static struct flo_finding *add(struct flo_findings *out,
     return finding;
 }
 
-static void numbers(struct flo_finding *finding, double measured,
-                    double expected)
+static void numbers(struct flo_finding *finding, double measured, double expected)
 {
     finding->has_numbers = true;
     finding->measured = measured;
@@ -100,9 +97,8 @@ static uint64_t us_of(uint64_t amount, uint64_t per_s)
 /* All CPUs were measured together; the engine may have fewer threads. */
 static uint64_t ops_of(const struct flo_checkup *c)
 {
-    return c->threads > 0 && c->threads < c->cpus
-               ? c->int8_ops_per_s / c->cpus * c->threads
-               : c->int8_ops_per_s;
+    return c->threads > 0 && c->threads < c->cpus ? c->int8_ops_per_s / c->cpus * c->threads
+                                                  : c->int8_ops_per_s;
 }
 
 struct flo_token_cost flo_checkup_cost(const struct flo_checkup *checkup)
@@ -114,10 +110,8 @@ struct flo_token_cost flo_checkup_cost(const struct flo_checkup *checkup)
         return cost;
     }
     cost.memory_us = us_of(checkup->token_bytes, checkup->memory_bytes_per_s);
-    cost.compute_us =
-        us_of(checkup->token_bytes * OPS_PER_BYTE, ops_of(checkup));
-    uint64_t longer =
-        cost.memory_us > cost.compute_us ? cost.memory_us : cost.compute_us;
+    cost.compute_us = us_of(checkup->token_bytes * OPS_PER_BYTE, ops_of(checkup));
+    uint64_t longer = cost.memory_us > cost.compute_us ? cost.memory_us : cost.compute_us;
     cost.least_us = longer + cost.fixed_us;
     cost.bound_by = cost.fixed_us > longer             ? "the steps of a token"
                     : cost.memory_us > cost.compute_us ? "memory"
@@ -138,8 +132,7 @@ static void find_speed(const struct flo_checkup *c, struct flo_findings *out)
 {
     struct flo_token_cost cost = flo_checkup_cost(c);
     uint64_t expected = flo_checkup_rate_mtps(c);
-    uint64_t measured =
-        c->token_us == 0 ? 0 : UINT64_C(1000000000) / c->token_us;
+    uint64_t measured = c->token_us == 0 ? 0 : UINT64_C(1000000000) / c->token_us;
     double is = (double)measured / 1000.0;
     double may = (double)expected / 1000.0;
 
@@ -156,8 +149,7 @@ static void find_speed(const struct flo_checkup *c, struct flo_findings *out)
                     "%.1f tokens/s of up to %.1f: bound by %s (memory %.2f ms "
                     "a token, arithmetic %.2f, its steps %.2f)",
                     is, may, cost.bound_by, (double)cost.memory_us / 1000.0,
-                    (double)cost.compute_us / 1000.0,
-                    (double)cost.fixed_us / 1000.0),
+                    (double)cost.compute_us / 1000.0, (double)cost.fixed_us / 1000.0),
                 is, may);
     }
 }
@@ -165,8 +157,7 @@ static void find_speed(const struct flo_checkup *c, struct flo_findings *out)
 /* Slower kernels first; -1: another name, as those of Arm. */
 static int rank_of(const char *kernel)
 {
-    static const char *const names[] = {"ref", "sse42", "avx", "avx2",
-                                        "avx512"};
+    static const char *const names[] = {"ref", "sse42", "avx", "avx2", "avx512"};
 
     for (size_t i = 0; i < FLO_COUNT(names); i++) {
         if (strcmp(kernel, names[i]) == 0) {
@@ -181,10 +172,8 @@ static bool is_slow_kernel(const char *kernel, const char *best)
 {
     int rank = rank_of(kernel);
 
-    return (rank == 0 && strcmp(best, "c") != 0) ||
-           (rank >= 0 && rank < rank_of(best)) ||
-           (strcmp(best, "avx512") == 0 && kernel[0] != '\0' &&
-            strcmp(kernel, "avx512") != 0);
+    return (rank == 0 && strcmp(best, "c") != 0) || (rank >= 0 && rank < rank_of(best)) ||
+           (strcmp(best, "avx512") == 0 && kernel[0] != '\0' && strcmp(kernel, "avx512") != 0);
 }
 
 static void find_engine(const struct flo_checkup *c, struct flo_findings *out)
@@ -197,22 +186,19 @@ static void find_engine(const struct flo_checkup *c, struct flo_findings *out)
         return;
     }
     if (is_slow_kernel(c->kernel, c->kernel_best)) {
-        add(out, FLO_FINDING_KERNEL,
-            "the engine computes with %s, this machine has %s", c->kernel,
+        add(out, FLO_FINDING_KERNEL, "the engine computes with %s, this machine has %s", c->kernel,
             c->kernel_best);
     }
     if (c->threads > c->cpus) {
-        numbers(add(out, FLO_FINDING_THREADS, "%u threads share %u CPUs",
-                    c->threads, c->cpus),
+        numbers(add(out, FLO_FINDING_THREADS, "%u threads share %u CPUs", c->threads, c->cpus),
                 c->threads, c->cpus);
     }
     if (c->can_be_packed && !c->is_packed) {
         add(out, FLO_FINDING_PACKING, "the weights are not packed");
     }
     if (c->context > CONTEXT_LARGE) {
-        numbers(
-            add(out, FLO_FINDING_CONTEXT, "a context of %u tokens", c->context),
-            c->context, CONTEXT_LARGE);
+        numbers(add(out, FLO_FINDING_CONTEXT, "a context of %u tokens", c->context), c->context,
+                CONTEXT_LARGE);
     }
 }
 
@@ -223,31 +209,26 @@ static void find_load(const struct flo_checkup *c, struct flo_findings *out)
     const struct flo_sensed *s = &c->sensed;
 
     if (c->cpus > 0 && s->load_centi > 100 * c->cpus + 50) {
-        numbers(add(out, FLO_FINDING_LOAD,
-                    "%u.%02u processes want %u CPUs in the last minute",
+        numbers(add(out, FLO_FINDING_LOAD, "%u.%02u processes want %u CPUs in the last minute",
                     s->load_centi / 100, s->load_centi % 100, c->cpus),
                 s->load_centi / 100.0, c->cpus);
     }
     if (s->psi_cpu >= PRESSURE_CENTI) {
-        numbers(add(out, FLO_FINDING_CPU_PRESSURE,
-                    "tasks waited for a CPU %u %% of the last 10 s",
+        numbers(add(out, FLO_FINDING_CPU_PRESSURE, "tasks waited for a CPU %u %% of the last 10 s",
                     s->psi_cpu / 100),
                 s->psi_cpu / 100.0, PRESSURE_CENTI / 100.0);
     }
     if (s->psi_io >= PRESSURE_CENTI) {
-        numbers(add(out, FLO_FINDING_IO_PRESSURE,
-                    "tasks waited for a disk %u %% of the last 10 s",
+        numbers(add(out, FLO_FINDING_IO_PRESSURE, "tasks waited for a disk %u %% of the last 10 s",
                     s->psi_io / 100),
                 s->psi_io / 100.0, PRESSURE_CENTI / 100.0);
     }
     if (s->psi_memory >= PRESSURE_CENTI) {
         numbers(add(out, FLO_FINDING_MEMORY_PRESSURE,
-                    "tasks waited for memory %u %% of the last 10 s",
-                    s->psi_memory / 100),
+                    "tasks waited for memory %u %% of the last 10 s", s->psi_memory / 100),
                 s->psi_memory / 100.0, PRESSURE_CENTI / 100.0);
     }
-    if (s->cgroup_bytes_max > 0 &&
-        s->cgroup_bytes >= s->cgroup_bytes_max / 100 * 95) {
+    if (s->cgroup_bytes_max > 0 && s->cgroup_bytes >= s->cgroup_bytes_max / 100 * 95) {
         numbers(add(out, FLO_FINDING_CGROUP,
                     "%llu of the %llu MiB that its cgroup may use are taken",
                     (unsigned long long)(s->cgroup_bytes >> 20),
@@ -263,8 +244,7 @@ static void find_power(const struct flo_checkup *c, struct flo_findings *out)
 
     if (s->has_zone && s->zone_mc >= trip - HEAT_MARGIN_MC) {
         numbers(add(out, FLO_FINDING_HEAT, "%lld.%lld °C, its limit is %lld",
-                    (long long)(s->zone_mc / 1000),
-                    (long long)(s->zone_mc / 100 % 10),
+                    (long long)(s->zone_mc / 1000), (long long)(s->zone_mc / 100 % 10),
                     (long long)(trip / 1000)),
                 (double)s->zone_mc, (double)trip);
     }
@@ -276,8 +256,7 @@ static void find_power(const struct flo_checkup *c, struct flo_findings *out)
                 (double)s->clock_khz, (double)s->clock_khz_max);
     }
     if (s->is_discharging) {
-        numbers(add(out, FLO_FINDING_BATTERY, "runs on battery, %d %% are left",
-                    s->battery_pct),
+        numbers(add(out, FLO_FINDING_BATTERY, "runs on battery, %d %% are left", s->battery_pct),
                 s->battery_pct, BATTERY_LOW_PCT);
     }
     if (c->rung > 0) {
@@ -291,51 +270,43 @@ int flo_checkup_room(uint64_t free_bytes, struct flo_err *err)
     if (free_bytes >= FLO_CHECKUP_DISK_MIN) {
         return 0;
     }
-    return flo_fail(err, FLO_E_DISK_FULL,
-                    "%llu MiB of disk are free, updates and records need %llu",
-                    (unsigned long long)(free_bytes >> 20),
-                    (unsigned long long)(FLO_CHECKUP_DISK_MIN >> 20));
+    return flo_fail(
+        err, FLO_E_DISK_FULL, "%llu MiB of disk are free, updates and records need %llu",
+        (unsigned long long)(free_bytes >> 20), (unsigned long long)(FLO_CHECKUP_DISK_MIN >> 20));
 }
 
 static void find_health(const struct flo_checkup *c, struct flo_findings *out)
 {
     if (c->degraded != NULL) {
-        add(out, FLO_FINDING_DEGRADED, "it cannot keep what it is told: %s",
-            c->degraded);
+        add(out, FLO_FINDING_DEGRADED, "it cannot keep what it is told: %s", c->degraded);
     }
-    if (c->sensed.memory_bytes > 0 &&
-        c->sensed.memory_free_bytes < MEMORY_FREE_MIN) {
+    if (c->sensed.memory_bytes > 0 && c->sensed.memory_free_bytes < MEMORY_FREE_MIN) {
         numbers(add(out, FLO_FINDING_MEMORY_FREE, "%llu MiB of memory are free",
                     (unsigned long long)(c->sensed.memory_free_bytes >> 20)),
                 (double)c->sensed.memory_free_bytes, (double)MEMORY_FREE_MIN);
     }
     struct flo_err room = {0};
     if (flo_checkup_room(c->disk_free_bytes, &room) < 0) {
-        numbers(add(out, FLO_FINDING_DISK, "%s", room.what),
-                (double)c->disk_free_bytes, (double)FLO_CHECKUP_DISK_MIN);
+        numbers(add(out, FLO_FINDING_DISK, "%s", room.what), (double)c->disk_free_bytes,
+                (double)FLO_CHECKUP_DISK_MIN);
     }
     if (c->has_certificate && c->certificate_days < CERTIFICATE_DAYS_MIN) {
-        numbers(add(out, FLO_FINDING_CERTIFICATE,
-                    "its certificate ends in %lld day%s",
-                    (long long)c->certificate_days,
-                    flo_s((uint64_t)c->certificate_days)),
+        numbers(add(out, FLO_FINDING_CERTIFICATE, "its certificate ends in %lld day%s",
+                    (long long)c->certificate_days, flo_s((uint64_t)c->certificate_days)),
                 (double)c->certificate_days, CERTIFICATE_DAYS_MIN);
     }
     if (c->sandbox_lacks != NULL) {
-        add(out, FLO_FINDING_SANDBOX, "this kernel has no %s",
-            c->sandbox_lacks);
+        add(out, FLO_FINDING_SANDBOX, "this kernel has no %s", c->sandbox_lacks);
     }
 }
 
-void flo_checkup_find_engine(const struct flo_checkup *checkup,
-                             struct flo_findings *out)
+void flo_checkup_find_engine(const struct flo_checkup *checkup, struct flo_findings *out)
 {
     memset(out, 0, sizeof(*out));
     find_engine(checkup, out);
 }
 
-void flo_checkup_find_machine(const struct flo_checkup *checkup,
-                              struct flo_findings *out)
+void flo_checkup_find_machine(const struct flo_checkup *checkup, struct flo_findings *out)
 {
     memset(out, 0, sizeof(*out));
     find_load(checkup, out);

@@ -28,8 +28,8 @@ static bool is_digit(char c)
 
 static bool is_run(char c)
 {
-    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           c == '_' || c == '-' || c == '+' || c == '/';
+    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
+           c == '-' || c == '+' || c == '/';
 }
 
 static bool begins(const char *text, size_t bytes, const char *with)
@@ -59,8 +59,7 @@ static bool is_secret(const char *line, const char *run, size_t chars)
         has_lower = has_lower || is_low;
         has_upper = has_upper || is_high;
         has_digit = has_digit || is_digit(c);
-        is_hex = is_hex &&
-                 (is_digit(c) || (is_low && c <= 'f') || (is_high && c <= 'F'));
+        is_hex = is_hex && (is_digit(c) || (is_low && c <= 'f') || (is_high && c <= 'F'));
     }
     return !is_name(line, run, chars) &&
            ((chars >= RUN_CHARS_MIN && has_lower && has_upper && has_digit) ||
@@ -94,8 +93,8 @@ static size_t names_secret(const char *line, const char *at, size_t left)
                                         "bearer", "authorization", "prompt"};
     size_t sign = 0;
 
-    while (sign < left && (at[sign] == '"' || at[sign] == ' ' ||
-                           at[sign] == ':' || at[sign] == '=')) {
+    while (sign < left &&
+           (at[sign] == '"' || at[sign] == ' ' || at[sign] == ':' || at[sign] == '=')) {
         sign++;
     }
     if (sign == 0 || sign == left) {
@@ -104,8 +103,7 @@ static size_t names_secret(const char *line, const char *at, size_t left)
     for (size_t i = 0; i < FLO_COUNT(words); i++) {
         bool is_bearer = strcmp(words[i], "bearer") == 0;
         if (ends_with(line, at, words[i]) &&
-            (is_bearer || memchr(at, '=', sign) != NULL ||
-             memchr(at, ':', sign) != NULL)) {
+            (is_bearer || memchr(at, '=', sign) != NULL || memchr(at, ':', sign) != NULL)) {
             return sign;
         }
     }
@@ -132,15 +130,13 @@ static size_t user_chars(const char *line, const char *at, size_t left)
     if ((size_t)(at - line) < 3 || memcmp(at - 3, "://", 3) != 0) {
         return 0;
     }
-    while (chars < left && at[chars] != '@' && at[chars] != '/' &&
-           at[chars] != ' ') {
+    while (chars < left && at[chars] != '@' && at[chars] != '/' && at[chars] != ' ') {
         chars++;
     }
     return chars < left && at[chars] == '@' ? chars : 0;
 }
 
-static size_t hidden_chars(const char *line, const char *at, size_t left,
-                           size_t *run)
+static size_t hidden_chars(const char *line, const char *at, size_t left, size_t *run)
 {
     *run = 1;
     size_t user = user_chars(line, at, left);
@@ -163,8 +159,7 @@ static size_t hidden_chars(const char *line, const char *at, size_t left,
     return is_secret(line, at, *run) ? *run : 0;
 }
 
-void flo_redact(const char *line, size_t bytes,
-                char out[FLO_REDACT_BYTES_MAX + 1])
+void flo_redact(const char *line, size_t bytes, char out[FLO_REDACT_BYTES_MAX + 1])
 {
     struct place to = {out, out + FLO_REDACT_BYTES_MAX};
     const char *end = line + bytes;
@@ -178,9 +173,8 @@ void flo_redact(const char *line, size_t bytes,
         if (sign > 0) {
             put(&to, at, sign);
             at += sign;
-            hidden = ends_with(line, at - sign, "prompt")
-                         ? left - sign
-                         : value_chars(line, at, left - sign);
+            hidden = ends_with(line, at - sign, "prompt") ? left - sign
+                                                          : value_chars(line, at, left - sign);
         } else {
             hidden = hidden_chars(line, at, left, &run);
         }

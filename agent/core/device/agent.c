@@ -34,13 +34,11 @@ static void set_frozen(struct step *s, bool is_frozen)
 }
 
 /* The model whose execution a rollout began; NULL: none. */
-static struct flo_agent_model *model_of_rollout(struct step *s,
-                                                const struct flo_order *order)
+static struct flo_agent_model *model_of_rollout(struct step *s, const struct flo_order *order)
 {
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
         struct flo_agent_model *model = &s->agent->models[i];
-        if (model->has_execution &&
-            strcmp(model->execution.rollout, order->rollout) == 0) {
+        if (model->has_execution && strcmp(model->execution.rollout, order->rollout) == 0) {
             return model;
         }
     }
@@ -121,8 +119,7 @@ static void take_order(struct step *s)
 /* ---- start ---- */
 
 /* A release's document may be gone; the record still knows the model. */
-static void name_release(const struct flo_agent_model *model,
-                         struct flo_release_ref *ref)
+static void name_release(const struct flo_agent_model *model, struct flo_release_ref *ref)
 {
     if (flo_ref_is(ref)) {
         memcpy(ref->model, model->name, sizeof(ref->model));
@@ -140,8 +137,7 @@ static void boot_model(struct step *s, const struct flo_agent_booted *booted)
     name_release(model, &model->slots.current);
     name_release(model, &model->slots.previous);
     name_release(model, &model->slots.candidate);
-    model->slots.is_trial =
-        model->slots.is_trial && flo_ref_is(&model->slots.candidate);
+    model->slots.is_trial = model->slots.is_trial && flo_ref_is(&model->slots.candidate);
     flo_execution_boot(s, booted);
 }
 
@@ -157,9 +153,8 @@ static void boot(struct step *s)
     if (s->event->boot.pauses != NULL) {
         agent->pauses = *s->event->boot.pauses;
     }
-    agent->models_max = s->event->boot.models_max == 0
-                            ? FLO_AGENT_MODELS_MAX
-                            : s->event->boot.models_max;
+    agent->models_max =
+        s->event->boot.models_max == 0 ? FLO_AGENT_MODELS_MAX : s->event->boot.models_max;
     agent->waits = s->event->boot.waits;
     agent->lacks = s->event->boot.lacks;
     agent->revision = 1;
@@ -210,8 +205,7 @@ static void to_come(const struct step *s, uint64_t *next, uint64_t at_ms)
     }
 }
 
-static void next_of_model(const struct step *s,
-                          const struct flo_agent_model *model, uint64_t *next)
+static void next_of_model(const struct step *s, const struct flo_agent_model *model, uint64_t *next)
 {
     const struct flo_agent_execution *execution = &model->execution;
 
@@ -383,26 +377,20 @@ static bool is_model_sound(const struct flo_agent_model *model)
     const struct flo_agent_execution *execution = &model->execution;
     const struct flo_agent_return *back = &model->going_back;
     bool is_live_ready = model->live == -1 ||
-                         flo_engine_is(model, (enum flo_agent_role)model->live,
-                                       FLO_ENGINE_READY);
-    bool is_rest_on_demand = !flo_agent_is_resting(model) ||
-                             (model->is_on_demand && model->live == -1);
-    bool has_its_candidate =
-        !model->slots.is_trial || flo_ref_is(&model->slots.candidate);
-    bool is_execution_open =
-        !model->has_execution || !flo_execution_is_end(execution->state);
-    bool is_job_fetching = !model->has_execution || execution->job == 0 ||
-                           flo_execution_is_fetching(execution);
-    bool is_return_open =
-        back->is_active || (!back->is_draining && !back->is_writing);
-    bool is_switch_linked =
-        !model->is_switching || (model->live >= 0 && model->is_linked &&
-                                 model->engines[model->live].is_linked);
+                         flo_engine_is(model, (enum flo_agent_role)model->live, FLO_ENGINE_READY);
+    bool is_rest_on_demand =
+        !flo_agent_is_resting(model) || (model->is_on_demand && model->live == -1);
+    bool has_its_candidate = !model->slots.is_trial || flo_ref_is(&model->slots.candidate);
+    bool is_execution_open = !model->has_execution || !flo_execution_is_end(execution->state);
+    bool is_job_fetching =
+        !model->has_execution || execution->job == 0 || flo_execution_is_fetching(execution);
+    bool is_return_open = back->is_active || (!back->is_draining && !back->is_writing);
+    bool is_switch_linked = !model->is_switching || (model->live >= 0 && model->is_linked &&
+                                                     model->engines[model->live].is_linked);
     bool is_current_ill = !model->is_ill || model->live == FLO_AGENT_CURRENT;
 
-    return is_live_ready && is_rest_on_demand && has_its_candidate &&
-           is_execution_open && is_job_fetching && is_return_open &&
-           is_switch_linked && is_current_ill;
+    return is_live_ready && is_rest_on_demand && has_its_candidate && is_execution_open &&
+           is_job_fetching && is_return_open && is_switch_linked && is_current_ill;
 }
 
 static bool is_sound(const struct flo_agent *agent)

@@ -13,8 +13,7 @@
 
 #include "agent/core/device/internal.h"
 
-static bool is_in(const struct flo_order *order,
-                  const struct flo_release_ref *release)
+static bool is_in(const struct flo_order *order, const struct flo_release_ref *release)
 {
     uint32_t i;
 
@@ -26,8 +25,7 @@ static bool is_in(const struct flo_order *order,
     return false;
 }
 
-static void deny_all(struct step *s, const struct flo_digest *list,
-                     uint32_t count, uint64_t number)
+static void deny_all(struct step *s, const struct flo_digest *list, uint32_t count, uint64_t number)
 {
     uint32_t i;
 
@@ -75,8 +73,8 @@ static void load_previous(struct step *s)
     }
 }
 
-static void begin(struct step *s, const char *order, uint64_t number,
-                  const struct flo_digest *deny, uint32_t deny_count)
+static void begin(struct step *s, const char *order, uint64_t number, const struct flo_digest *deny,
+                  uint32_t deny_count)
 {
     struct flo_agent *agent = s->agent;
     struct flo_agent_model *model = s->model;
@@ -96,14 +94,12 @@ static void begin(struct step *s, const char *order, uint64_t number,
     memcpy(back->deny, deny, deny_count * sizeof(*deny));
     memcpy(back->order, order, strlen(order) + 1);
     agent->revision++;
-    flo_do_note(s, "because %s was current before",
-                flo_ref_text(&back->to, text));
+    flo_do_note(s, "because %s was current before", flo_ref_text(&back->to, text));
     load_previous(s);
 }
 
 /* Why the committed release cannot be left; code 0: it can. */
-static void check_target(const struct flo_agent_model *model,
-                         const struct flo_order *order,
+static void check_target(const struct flo_agent_model *model, const struct flo_order *order,
                          struct flo_agent_error *error)
 {
     const struct flo_release_ref *previous = &model->slots.previous;
@@ -111,13 +107,11 @@ static void check_target(const struct flo_agent_model *model,
 
     memset(error, 0, sizeof(*error));
     if (!flo_ref_is(&model->slots.current)) {
-        flo_agent_error_set(error, FLO_E_STATE, "rollback",
-                            "no release serves on this device");
+        flo_agent_error_set(error, FLO_E_STATE, "rollback", "no release serves on this device");
     } else if (!flo_ref_is(previous)) {
         flo_agent_error_set(error, FLO_E_STATE, "rollback",
                             "%s@%s has no previous release on this device",
-                            model->slots.current.model,
-                            model->slots.current.version);
+                            model->slots.current.model, model->slots.current.version);
     } else if (order != NULL && is_in(order, previous)) {
         flo_agent_error_set(error, FLO_E_CMD_TARGET, "rollback",
                             "the previous release %s@%s is taken back, and "
@@ -127,17 +121,15 @@ static void check_target(const struct flo_agent_model *model,
                !flo_digest_equal(&order->to, &previous->digest)) {
         flo_digest_text(&order->to, wanted);
         flo_agent_error_set(error, FLO_E_CMD_TARGET, "rollback",
-                            "%s is not the previous release, which is %s@%s",
-                            wanted, previous->model, previous->version);
+                            "%s is not the previous release, which is %s@%s", wanted,
+                            previous->model, previous->version);
     }
 }
 
 /* The previous release is all that this device can run. */
-static bool is_last_resort(const struct flo_agent_model *model,
-                           const struct flo_order *order)
+static bool is_last_resort(const struct flo_agent_model *model, const struct flo_order *order)
 {
-    return flo_engine_refuses_current(model) &&
-           is_in(order, &model->slots.previous);
+    return flo_engine_refuses_current(model) && is_in(order, &model->slots.previous);
 }
 
 /* A release that only shares the requests of another model may go without one
@@ -147,8 +139,7 @@ static bool may_go(const struct step *s)
     const struct flo_agent_model *model = s->model;
 
     return s->event->is_split && s->event->order->to_previous &&
-           is_in(s->event->order, &model->slots.current) &&
-           !flo_ref_is(&model->slots.previous);
+           is_in(s->event->order, &model->slots.current) && !flo_ref_is(&model->slots.previous);
 }
 
 static void end_execution(struct step *s, const char *why)
@@ -194,8 +185,7 @@ void flo_back_order(struct step *s)
     const struct flo_order *order = s->event->order;
     struct flo_agent_return *back = &model->going_back;
     struct flo_agent_error error;
-    bool is_wanted =
-        model->has_execution && is_in(order, &model->execution.release);
+    bool is_wanted = model->has_execution && is_in(order, &model->execution.release);
     char why[FLO_NAME_MAX + 32];
     char text[FLO_REF_TEXT];
 
@@ -217,8 +207,7 @@ void flo_back_order(struct step *s)
         return;
     }
     if (!is_in(order, &model->slots.current) && !is_last_resort(model, order)) {
-        flo_do_note(s, "stays: %s is not taken back",
-                    flo_ref_text(&model->slots.current, text));
+        flo_do_note(s, "stays: %s is not taken back", flo_ref_text(&model->slots.current, text));
         deny_all(s, order->from, order->from_count, order->seq);
         if (back->is_active) { /* the current one is being loaded */
             memcpy(back->order, order->id, sizeof(back->order));
@@ -256,11 +245,9 @@ void flo_back_by_hand(struct step *s)
         return;
     }
     if (model->removal.is_active) {
-        flo_agent_error_set(&error, FLO_E_STATE, "rollback",
-                            "the model is being removed");
+        flo_agent_error_set(&error, FLO_E_STATE, "rollback", "the model is being removed");
     } else if (model->going_back.is_active) {
-        flo_agent_error_set(&error, FLO_E_STATE, "rollback",
-                            "a rollback is under way");
+        flo_agent_error_set(&error, FLO_E_STATE, "rollback", "a rollback is under way");
     } else {
         check_target(model, NULL, &error);
     }
@@ -321,9 +308,8 @@ bool flo_back_written(struct step *s)
     back->is_writing = false;
     /* Where the current release was damaged meanwhile, its loss has turned the
      * slots already. */
-    flo_agent_turn(model, flo_ref_equal(&back->to, &model->slots.current)
-                              ? FLO_TURN_CLEAR
-                              : FLO_TURN_BACK);
+    flo_agent_turn(model, flo_ref_equal(&back->to, &model->slots.current) ? FLO_TURN_CLEAR
+                                                                          : FLO_TURN_BACK);
     assert(flo_ref_equal(&back->to, &model->slots.current));
     flo_engine_succeed(s);
     flo_do(s, FLO_DO_COLLECT);

@@ -39,8 +39,7 @@ void flo_do_ack(struct step *s, const char *order, const char *outcome,
     }
 }
 
-void flo_do_serving(struct step *s, const char *word,
-                    const struct flo_release_ref *release)
+void flo_do_serving(struct step *s, const char *word, const struct flo_release_ref *release)
 {
     struct flo_agent_action *action = flo_do(s, FLO_DO_SERVING);
 
@@ -60,8 +59,7 @@ void flo_do_note(struct step *s, const char *format, ...)
     va_end(args);
 }
 
-const char *flo_ref_text(const struct flo_release_ref *ref,
-                         char out[FLO_REF_TEXT])
+const char *flo_ref_text(const struct flo_release_ref *ref, char out[FLO_REF_TEXT])
 {
     if (flo_ref_is(ref)) {
         snprintf(out, FLO_REF_TEXT, "%s@%s", ref->model, ref->version);
@@ -86,8 +84,7 @@ bool flo_ref_is(const struct flo_release_ref *ref)
     return !flo_digest_is_zero(&ref->digest);
 }
 
-bool flo_ref_equal(const struct flo_release_ref *a,
-                   const struct flo_release_ref *b)
+bool flo_ref_equal(const struct flo_release_ref *a, const struct flo_release_ref *b)
 {
     return flo_digest_equal(&a->digest, &b->digest);
 }
@@ -95,8 +92,7 @@ bool flo_ref_equal(const struct flo_release_ref *a,
 void flo_agent_turn(struct flo_agent_model *model, enum flo_slot_turn turn)
 {
     struct flo_agent_slots *slots = &model->slots;
-    const struct flo_places places = {&slots->current, &slots->previous,
-                                      &slots->candidate,
+    const struct flo_places places = {&slots->current, &slots->previous, &slots->candidate,
                                       sizeof(slots->current)};
 
     flo_slots_turn(turn, &places);
@@ -104,8 +100,8 @@ void flo_agent_turn(struct flo_agent_model *model, enum flo_slot_turn turn)
     slots->tries_left = 0;
 }
 
-void flo_agent_error_set(struct flo_agent_error *error, int code,
-                         const char *step, const char *format, ...)
+void flo_agent_error_set(struct flo_agent_error *error, int code, const char *step,
+                         const char *format, ...)
 {
     va_list args;
 
@@ -125,8 +121,7 @@ bool flo_agent_is_paused(const struct flo_agent *agent, const char *rollout)
     if (rollout[0] == '\0') {
         return false;
     }
-    while (i < FLO_AGENT_PAUSED_MAX &&
-           strcmp(agent->pauses.rollouts[i], rollout) != 0) {
+    while (i < FLO_AGENT_PAUSED_MAX && strcmp(agent->pauses.rollouts[i], rollout) != 0) {
         i++;
     }
     return i < FLO_AGENT_PAUSED_MAX || agent->pauses.all;
@@ -137,7 +132,6 @@ bool flo_agent_is_idle(const struct flo_agent *agent, uint32_t index)
     const struct flo_agent_model *model = &agent->models[index];
 
     assert(index < FLO_AGENT_MODELS_MAX);
-    return !flo_ref_is(&model->slots.current) &&
-           !flo_ref_is(&model->slots.candidate) && !model->has_execution &&
-           !model->going_back.is_active && !model->removal.is_active;
+    return !flo_ref_is(&model->slots.current) && !flo_ref_is(&model->slots.candidate) &&
+           !model->has_execution && !model->going_back.is_active && !model->removal.is_active;
 }

@@ -17,8 +17,7 @@
 /* The link stays with the candidate while that starts again. */
 static bool is_trial_ahead(const struct flo_agent_model *model)
 {
-    return model->engines[FLO_AGENT_CURRENT].is_linked &&
-           model->slots.is_trial &&
+    return model->engines[FLO_AGENT_CURRENT].is_linked && model->slots.is_trial &&
            (flo_engine_is(model, FLO_AGENT_BESIDE, FLO_ENGINE_LOADING) ||
             flo_engine_is(model, FLO_AGENT_BESIDE, FLO_ENGINE_READY));
 }
@@ -36,10 +35,8 @@ static void current_loaded(struct step *s)
     }
     if (model->live == -1 && !is_trial_ahead(model)) {
         flo_engine_flip(s, FLO_AGENT_CURRENT);
-        if (!model->is_switching && !flo_back_loaded(s, FLO_AGENT_CURRENT) &&
-            !current->is_woken) {
-            flo_do_serving(s, current->losses > 0 ? "restarted" : "ready",
-                           &current->release);
+        if (!model->is_switching && !flo_back_loaded(s, FLO_AGENT_CURRENT) && !current->is_woken) {
+            flo_do_serving(s, current->losses > 0 ? "restarted" : "ready", &current->release);
         }
     }
     flo_repair_loaded(s);
@@ -97,8 +94,7 @@ static bool fall_back_to_previous(struct step *s)
     struct flo_agent_model *model = s->model;
     struct flo_release_ref damaged = model->slots.current;
 
-    if (!flo_ref_is(&model->slots.previous) ||
-        flo_ref_is(&model->slots.candidate)) {
+    if (!flo_ref_is(&model->slots.previous) || flo_ref_is(&model->slots.candidate)) {
         return false;
     }
     flo_do_note(s, "because its bytes are wrong: the previous release serves");
@@ -146,28 +142,24 @@ static bool give_way(struct step *s, int code)
 }
 
 /* At once the first time; bytes that are wrong do not change by themselves. */
-static uint64_t restart_delay_ms(struct step *s,
-                                 const struct flo_agent_engine *engine)
+static uint64_t restart_delay_ms(struct step *s, const struct flo_agent_engine *engine)
 {
     assert(engine->losses > 0);
     if (engine->is_damaged) {
         return REPAIR_MS_MIN;
     }
-    return engine->losses <= 1
-               ? 0
-               : flo_retry_delay_ms(engine->losses - 2, RESTART_MS_MIN,
-                                    RESTART_MS_MAX, flo_agent_random(s->agent));
+    return engine->losses <= 1 ? 0
+                               : flo_retry_delay_ms(engine->losses - 2, RESTART_MS_MIN,
+                                                    RESTART_MS_MAX, flo_agent_random(s->agent));
 }
 
 /* A lost one on demand, whose release can be loaded: those who waited were told
  * so, and the next request loads it. */
 static bool may_rest(const struct flo_agent_model *model)
 {
-    return model->is_on_demand && model->live == -1 &&
-           flo_ref_is(&model->slots.current) &&
-           !model->engines[FLO_AGENT_CURRENT].is_damaged &&
-           !flo_engine_refuses_current(model) && !model->going_back.is_active &&
-           flo_engine_is(model, FLO_AGENT_BESIDE, FLO_ENGINE_NONE);
+    return model->is_on_demand && model->live == -1 && flo_ref_is(&model->slots.current) &&
+           !model->engines[FLO_AGENT_CURRENT].is_damaged && !flo_engine_refuses_current(model) &&
+           !model->going_back.is_active && flo_engine_is(model, FLO_AGENT_BESIDE, FLO_ENGINE_NONE);
 }
 
 static void current_lost(struct step *s, bool was_ready)
@@ -207,11 +199,10 @@ static void current_lost(struct step *s, bool was_ready)
     if (current->retry_at_ms == 0) {
         current->retry_at_ms = 1;
     }
-    flo_do_note(s, "started again in %llu ms: loss %u in a row",
-                (unsigned long long)(current->retry_at_ms > s->now
-                                         ? current->retry_at_ms - s->now
-                                         : 0),
-                current->losses);
+    flo_do_note(
+        s, "started again in %llu ms: loss %u in a row",
+        (unsigned long long)(current->retry_at_ms > s->now ? current->retry_at_ms - s->now : 0),
+        current->losses);
     if (!was_ready) {
         flo_repair_lost(s);
     }
@@ -270,8 +261,7 @@ void flo_engine_due(struct step *s)
             late.model = flo_step_model(s);
             late.role = (enum flo_agent_role)i;
             flo_agent_error_set(&late.error, FLO_E_ENGINE_HANG, "loading",
-                                "the engine loads for more than %u s",
-                                LOAD_MS_MAX / 1000);
+                                "the engine loads for more than %u s", LOAD_MS_MAX / 1000);
             flo_do(s, FLO_DO_UNLOAD)->role = (enum flo_agent_role)i;
             hung.event = &late;
             flo_engine_lost(&hung);

@@ -7,8 +7,8 @@
 
 #include "agent/core/device/internal.h"
 
-bool flo_engine_is(const struct flo_agent_model *model,
-                   enum flo_agent_role role, enum flo_agent_engine_state state)
+bool flo_engine_is(const struct flo_agent_model *model, enum flo_agent_role role,
+                   enum flo_agent_engine_state state)
 {
     assert(role < FLO_AGENT_ROLES);
     return model->engines[role].state == state;
@@ -29,8 +29,7 @@ void flo_engine_load(struct step *s, enum flo_agent_role role,
     assert(role < FLO_AGENT_ROLES);
     assert(flo_ref_is(release));
     assert(s->model->live != (int)role);
-    engine->is_damaged =
-        engine->is_damaged && flo_ref_equal(&engine->release, release);
+    engine->is_damaged = engine->is_damaged && flo_ref_equal(&engine->release, release);
     engine->state = FLO_ENGINE_LOADING;
     engine->is_woken = false;
     engine->is_linked = false;
@@ -42,8 +41,7 @@ void flo_engine_load(struct step *s, enum flo_agent_role role,
 }
 
 void flo_engine_load_later(struct step *s, enum flo_agent_role role,
-                           const struct flo_release_ref *release,
-                           uint64_t wait_ms)
+                           const struct flo_release_ref *release, uint64_t wait_ms)
 {
     struct flo_agent_engine *engine = &s->model->engines[role];
 
@@ -74,8 +72,7 @@ void flo_engine_want(struct step *s, enum flo_agent_role role,
     const struct flo_agent_model *model = s->model;
 
     /* A model that goes back is told when it serves. */
-    if (model->is_on_demand && !model->is_wanted &&
-        !model->going_back.is_active) {
+    if (model->is_on_demand && !model->is_wanted && !model->going_back.is_active) {
         flo_engine_rest(s, role, release);
     } else {
         flo_engine_load(s, role, release);
@@ -89,8 +86,7 @@ void flo_engine_unload(struct step *s, enum flo_agent_role role, bool drain)
     struct flo_agent_engine *engine = &model->engines[role];
 
     assert(role < FLO_AGENT_ROLES);
-    if (engine->state == FLO_ENGINE_LOADING ||
-        engine->state == FLO_ENGINE_READY) {
+    if (engine->state == FLO_ENGINE_LOADING || engine->state == FLO_ENGINE_READY) {
         struct flo_agent_action *action = flo_do(s, FLO_DO_UNLOAD);
 
         action->role = role;
@@ -124,11 +120,9 @@ void flo_engine_unlink(struct step *s)
 }
 
 /* A program that was lost on trial is started again by its hook. */
-static bool starts_again(const struct flo_agent_model *model,
-                         enum flo_agent_role role)
+static bool starts_again(const struct flo_agent_model *model, enum flo_agent_role role)
 {
-    return role == FLO_AGENT_BESIDE && model->has_execution &&
-           model->execution.crashes > 0;
+    return role == FLO_AGENT_BESIDE && model->has_execution && model->execution.crashes > 0;
 }
 
 void flo_engine_flip(struct step *s, enum flo_agent_role role)
@@ -170,8 +164,7 @@ static void hold(struct step *s)
 
 bool flo_engine_make_room(struct step *s, bool fits_both)
 {
-    bool is_ready =
-        flo_engine_is(s->model, FLO_AGENT_CURRENT, FLO_ENGINE_READY);
+    bool is_ready = flo_engine_is(s->model, FLO_AGENT_CURRENT, FLO_ENGINE_READY);
 
     if (fits_both) {
         return false;
@@ -191,11 +184,9 @@ static void promote(struct step *s)
     struct flo_agent_model *model = s->model;
 
     assert(flo_engine_is(model, FLO_AGENT_BESIDE, FLO_ENGINE_READY));
-    flo_do_release(s, FLO_DO_PROMOTE,
-                   &model->engines[FLO_AGENT_BESIDE].release);
+    flo_do_release(s, FLO_DO_PROMOTE, &model->engines[FLO_AGENT_BESIDE].release);
     model->engines[FLO_AGENT_CURRENT] = model->engines[FLO_AGENT_BESIDE];
-    memset(&model->engines[FLO_AGENT_BESIDE], 0,
-           sizeof(model->engines[FLO_AGENT_BESIDE]));
+    memset(&model->engines[FLO_AGENT_BESIDE], 0, sizeof(model->engines[FLO_AGENT_BESIDE]));
     if (model->live == FLO_AGENT_BESIDE) {
         model->live = FLO_AGENT_CURRENT;
     }
@@ -245,8 +236,7 @@ void flo_engine_restore(struct step *s)
         model->execution.is_draining = false;
     }
     flo_engine_unload(s, FLO_AGENT_BESIDE, false);
-    if (flo_ref_is(&model->slots.current) &&
-        current->state != FLO_ENGINE_LOADING) {
+    if (flo_ref_is(&model->slots.current) && current->state != FLO_ENGINE_LOADING) {
         flo_engine_want(s, FLO_AGENT_CURRENT, &model->slots.current);
     }
 }

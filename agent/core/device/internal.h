@@ -66,44 +66,37 @@ enum flo_move {
     FLO_MOVE_COUNT
 };
 /* false: it cannot happen in that state. */
-bool flo_move_find(enum flo_execution state, enum flo_move move,
-                   enum flo_execution *out);
+bool flo_move_find(enum flo_execution state, enum flo_move move, enum flo_execution *out);
 
 /* ---- actions (do.c) ---- */
-struct flo_agent_action *flo_do(struct step *s,
-                                enum flo_agent_action_kind kind);
+struct flo_agent_action *flo_do(struct step *s, enum flo_agent_action_kind kind);
 void flo_do_release(struct step *s, enum flo_agent_action_kind kind,
                     const struct flo_release_ref *release);
 void flo_do_ack(struct step *s, const char *order, const char *outcome,
                 const struct flo_agent_error *error);
-void flo_do_serving(struct step *s, const char *word,
-                    const struct flo_release_ref *release);
+void flo_do_serving(struct step *s, const char *word, const struct flo_release_ref *release);
 /* Say in the trace why something is done, or why it is not. */
 void flo_do_note(struct step *s, const char *format, ...) FLO_PRINTF(2, 3);
 /* A release's name for people, valid until the next call with this `out`. */
 #define FLO_REF_TEXT (2 * FLO_NAME_MAX + 2)
-const char *flo_ref_text(const struct flo_release_ref *ref,
-                         char out[FLO_REF_TEXT]);
+const char *flo_ref_text(const struct flo_release_ref *ref, char out[FLO_REF_TEXT]);
 uint64_t flo_agent_random(struct flo_agent *agent);
 bool flo_ref_is(const struct flo_release_ref *ref);
-bool flo_ref_equal(const struct flo_release_ref *a,
-                   const struct flo_release_ref *b);
+bool flo_ref_equal(const struct flo_release_ref *a, const struct flo_release_ref *b);
 /* The agent's picture of the slots turns as the record does. */
 void flo_agent_turn(struct flo_agent_model *model, enum flo_slot_turn turn);
 bool flo_agent_is_paused(const struct flo_agent *agent, const char *rollout);
-void flo_agent_error_set(struct flo_agent_error *error, int code,
-                         const char *step, const char *format, ...)
-    FLO_PRINTF(4, 5);
+void flo_agent_error_set(struct flo_agent_error *error, int code, const char *step,
+                         const char *format, ...) FLO_PRINTF(4, 5);
 
 /* ---- engines (engines.c) ---- */
-bool flo_engine_is(const struct flo_agent_model *model,
-                   enum flo_agent_role role, enum flo_agent_engine_state state);
+bool flo_engine_is(const struct flo_agent_model *model, enum flo_agent_role role,
+                   enum flo_agent_engine_state state);
 void flo_engine_load(struct step *s, enum flo_agent_role role,
                      const struct flo_release_ref *release);
 /* The same after a while; nothing is started before. */
 void flo_engine_load_later(struct step *s, enum flo_agent_role role,
-                           const struct flo_release_ref *release,
-                           uint64_t wait_ms);
+                           const struct flo_release_ref *release, uint64_t wait_ms);
 void flo_engine_unload(struct step *s, enum flo_agent_role role, bool drain);
 /* Load it; one on demand, for which nobody waits, rests. */
 void flo_engine_want(struct step *s, enum flo_agent_role role,
@@ -152,8 +145,7 @@ void flo_linked_look(struct step *s);
 /* NULL: there is none. */
 struct flo_agent_execution *flo_execution_of(struct step *s);
 /* Change the state by a move of the table and report it; 0: no deadline. */
-void flo_execution_enter(struct step *s, enum flo_move move,
-                         uint64_t deadline_in_ms);
+void flo_execution_enter(struct step *s, enum flo_move move, uint64_t deadline_in_ms);
 /* The agent starts: change the state, report nothing. */
 void flo_execution_restart(struct step *s, enum flo_move move);
 /* Why it waits; empty: it does not. */
@@ -165,13 +157,12 @@ uint64_t flo_execution_lack_wait_ms(struct step *s);
 bool flo_execution_lacked(struct step *s);
 /* End the execution, wherever it is.  Where the release has served, it is taken
  * back, whatever else ended it; but a newer order supersedes it. */
-void flo_execution_end(struct step *s, enum flo_move move, int code,
-                       const char *format, ...) FLO_PRINTF(4, 5);
+void flo_execution_end(struct step *s, enum flo_move move, int code, const char *format, ...)
+    FLO_PRINTF(4, 5);
 /* A good end, by COMMIT or FIND: the release is current. */
 void flo_execution_serves(struct step *s, enum flo_move move);
 /* The execution ends before it began: the order is answered, no more. */
-void flo_execution_reject(struct step *s, enum flo_move move, int code,
-                          const char *what);
+void flo_execution_reject(struct step *s, enum flo_move move, int code, const char *what);
 /* The updater's job is not wanted any more. */
 void flo_execution_cancel_job(struct step *s);
 /* The files of the current release are whole again. */
@@ -201,14 +192,12 @@ void flo_execution_freeze(struct step *s);
 /* ---- it waits for its surroundings (waits.c) ---- */
 
 /* When its window opens; 0: it does not wait for one. */
-uint64_t flo_wait_until(const struct flo_agent *agent,
-                        const struct flo_agent_model *model, uint64_t now_ms);
+uint64_t flo_wait_until(const struct flo_agent *agent, const struct flo_agent_model *model,
+                        uint64_t now_ms);
 #define FLO_WAIT_REASON FLO_AGENT_REASON_BYTES
 /* Something that it has to wait for is not so. */
-bool flo_wait_is_needed(const struct flo_agent *agent,
-                        const struct flo_agent_model *model);
-void flo_wait_reason(const struct flo_agent *agent,
-                     const struct flo_agent_model *model,
+bool flo_wait_is_needed(const struct flo_agent *agent, const struct flo_agent_model *model);
+void flo_wait_reason(const struct flo_agent *agent, const struct flo_agent_model *model,
                      char out[FLO_WAIT_REASON]);
 /* The surroundings changed: a job under way may have to end. */
 void flo_wait_changed(struct step *s);
@@ -238,8 +227,7 @@ void flo_execution_put_off(struct step *s, const char *why);
 
 /* ---- the lane (device/queue.c) ---- */
 /* The models whose executions are no soak, first to last. */
-size_t flo_queue_order(const struct flo_agent *agent,
-                       uint32_t order[FLO_AGENT_MODELS_MAX]);
+size_t flo_queue_order(const struct flo_agent *agent, uint32_t order[FLO_AGENT_MODELS_MAX]);
 /* Let one execution move, and say to the others what they wait for. */
 void flo_queue_consider(struct step *s);
 bool flo_queue_is_sound(const struct flo_agent *agent);

@@ -16,8 +16,7 @@ static bool is_of_live(struct step *s)
     const struct flo_agent_model *model = s->model;
 
     if (model->live >= 0 && model->engines[model->live].is_linked &&
-        flo_digest_equal(&model->engines[model->live].release.digest,
-                         &s->event->release)) {
+        flo_digest_equal(&model->engines[model->live].release.digest, &s->event->release)) {
         return true;
     }
     flo_do_note(s, "ignored: another release has the link");

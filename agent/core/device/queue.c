@@ -36,8 +36,7 @@ static enum place place_of(const struct flo_agent_model *model)
     if (execution->is_writing || execution->state == FLO_EXECUTION_ACTIVATING) {
         return PLACE_WRITING;
     }
-    if (is_repair && model->live == -1 &&
-        execution->state != FLO_EXECUTION_STAGED) {
+    if (is_repair && model->live == -1 && execution->state != FLO_EXECUTION_STAGED) {
         return PLACE_REPAIR_DOWN;
     }
     if (flo_execution_is_busy(model)) {
@@ -50,8 +49,7 @@ static enum place place_of(const struct flo_agent_model *model)
 }
 
 /* Names differ, so two models are never equal. */
-static bool comes_before(const struct flo_agent_model *a,
-                         const struct flo_agent_model *b)
+static bool comes_before(const struct flo_agent_model *a, const struct flo_agent_model *b)
 {
     enum place place_a = place_of(a);
     enum place place_b = place_of(b);
@@ -68,8 +66,7 @@ static bool comes_before(const struct flo_agent_model *a,
     return strcmp(a->name, b->name) < 0;
 }
 
-size_t flo_queue_order(const struct flo_agent *agent,
-                       uint32_t order[FLO_AGENT_MODELS_MAX])
+size_t flo_queue_order(const struct flo_agent *agent, uint32_t order[FLO_AGENT_MODELS_MAX])
 {
     size_t count = 0;
 
@@ -79,8 +76,7 @@ size_t flo_queue_order(const struct flo_agent *agent,
         if (place_of(&agent->models[i]) == PLACE_NONE) {
             continue;
         }
-        while (at > 0 &&
-               comes_before(&agent->models[i], &agent->models[order[at - 1]])) {
+        while (at > 0 && comes_before(&agent->models[i], &agent->models[order[at - 1]])) {
             order[at] = order[at - 1];
             at--;
         }
@@ -148,10 +144,9 @@ bool flo_queue_is_sound(const struct flo_agent *agent)
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
         const struct flo_agent_model *model = &agent->models[i];
 
-        moving += flo_execution_is_busy(model) &&
-                  model->execution.state != FLO_EXECUTION_ACTIVATING;
-        if (agent->is_frozen && model->has_execution &&
-            model->execution.job != 0) {
+        moving +=
+            flo_execution_is_busy(model) && model->execution.state != FLO_EXECUTION_ACTIVATING;
+        if (agent->is_frozen && model->has_execution && model->execution.job != 0) {
             return false;
         }
     }

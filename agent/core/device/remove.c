@@ -93,9 +93,8 @@ void flo_remove_by_hand(struct step *s)
 
     if (s->model->name[0] == '\0' || s->model->removal.is_active) {
         flo_agent_error_set(&error, FLO_E_STATE, "remove", "%s",
-                            s->model->name[0] == '\0'
-                                ? "no such model is on this device"
-                                : "the model is being removed");
+                            s->model->name[0] == '\0' ? "no such model is on this device"
+                                                      : "the model is being removed");
         flo_do_ack(s, "", "refused", &error);
         return;
     }
@@ -106,9 +105,8 @@ void flo_remove_drained(struct step *s)
 {
     struct flo_agent_removal *removal = &s->model->removal;
 
-    if (removal->due_ms != 0 &&
-        (flo_digest_is_zero(&s->event->release) ||
-         flo_digest_equal(&s->event->release, &removal->release))) {
+    if (removal->due_ms != 0 && (flo_digest_is_zero(&s->event->release) ||
+                                 flo_digest_equal(&s->event->release, &removal->release))) {
         write_tombstone(s);
     }
 }
@@ -118,8 +116,7 @@ void flo_remove_due(struct step *s)
     struct flo_agent_removal *removal = &s->model->removal;
 
     if (removal->due_ms != 0 && s->now >= removal->due_ms) {
-        flo_do_note(s, "because %u s are over, requests under way end",
-                    DRAIN_MS_MAX / 1000);
+        flo_do_note(s, "because %u s are over, requests under way end", DRAIN_MS_MAX / 1000);
         flo_do(s, FLO_DO_UNLOAD)->role = FLO_AGENT_CURRENT;
         flo_do(s, FLO_DO_UNLOAD)->role = FLO_AGENT_BESIDE;
         write_tombstone(s);
@@ -143,8 +140,7 @@ bool flo_remove_written(struct step *s)
     flo_do_serving(s, "removed", &gone);
     flo_do_ack(s, removal.order, "done", NULL);
     flo_engine_unlink(s);
-    memcpy(flo_do(s, FLO_DO_FREE)->release.model, s->model->name,
-           sizeof(gone.model));
+    memcpy(flo_do(s, FLO_DO_FREE)->release.model, s->model->name, sizeof(gone.model));
     flo_do(s, FLO_DO_COLLECT);
     free_place(s);
     return true;

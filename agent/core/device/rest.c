@@ -28,16 +28,14 @@ bool flo_agent_may_rest(const struct flo_agent *agent, uint32_t index)
            (!model->has_execution ||
             (!execution->is_writing && !execution->is_draining &&
              !flo_is_in(execution->state, IN(PROBING) | IN(ACTIVATING)) &&
-             (execution->state != FLO_EXECUTION_SOAKING ||
-              is_beside_live(model))));
+             (execution->state != FLO_EXECUTION_SOAKING || is_beside_live(model))));
 }
 
 /* The model's engines leave; the one that served is loaded when wanted. */
 static void leave(struct step *s)
 {
     struct flo_agent_model *model = s->model;
-    enum flo_agent_role role =
-        is_beside_live(model) ? FLO_AGENT_BESIDE : FLO_AGENT_CURRENT;
+    enum flo_agent_role role = is_beside_live(model) ? FLO_AGENT_BESIDE : FLO_AGENT_CURRENT;
     struct flo_release_ref release = model->engines[role].release;
 
     assert(model->is_on_demand && model->live == (int)role);
@@ -60,10 +58,8 @@ void flo_rest_evict(struct step *s)
 
 bool flo_agent_has_warm(const struct flo_agent_model *model)
 {
-    return model->has_execution &&
-           model->execution.state == FLO_EXECUTION_SOAKING &&
-           !model->execution.is_writing && !model->going_back.is_active &&
-           is_beside_live(model) &&
+    return model->has_execution && model->execution.state == FLO_EXECUTION_SOAKING &&
+           !model->execution.is_writing && !model->going_back.is_active && is_beside_live(model) &&
            flo_engine_is(model, FLO_AGENT_CURRENT, FLO_ENGINE_READY);
 }
 
@@ -84,10 +80,8 @@ void flo_rest_pressure(struct step *s)
 
 static bool is_coming(const struct flo_agent_model *model)
 {
-    return model->live == -1 &&
-           flo_engine_is(model, FLO_AGENT_CURRENT, FLO_ENGINE_LOADING) &&
-           flo_engine_is(model, FLO_AGENT_BESIDE, FLO_ENGINE_NONE) &&
-           !model->has_execution;
+    return model->live == -1 && flo_engine_is(model, FLO_AGENT_CURRENT, FLO_ENGINE_LOADING) &&
+           flo_engine_is(model, FLO_AGENT_BESIDE, FLO_ENGINE_NONE) && !model->has_execution;
 }
 
 static void become_on_demand(struct step *s)
@@ -100,8 +94,7 @@ static void become_on_demand(struct step *s)
     if (model->live != -1) {
         leave(s);
     } else if (is_coming(model)) {
-        struct flo_release_ref release =
-            model->engines[FLO_AGENT_CURRENT].release;
+        struct flo_release_ref release = model->engines[FLO_AGENT_CURRENT].release;
         flo_engine_unload(s, FLO_AGENT_CURRENT, false);
         flo_engine_want(s, FLO_AGENT_CURRENT, &release);
     }

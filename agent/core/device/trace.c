@@ -36,8 +36,7 @@ static const char *role_word(enum flo_agent_role role)
     return role == FLO_AGENT_CURRENT ? "current" : "beside";
 }
 
-static void add_release(struct flo_buf *out,
-                        const struct flo_release_ref *release)
+static void add_release(struct flo_buf *out, const struct flo_release_ref *release)
 {
     char digest[FLO_DIGEST_TEXT];
 
@@ -60,15 +59,13 @@ static void add_error(struct flo_buf *out, const struct flo_agent_error *error)
     }
 }
 
-static void add_detail(struct flo_buf *out,
-                       const struct flo_agent_detail *detail)
+static void add_detail(struct flo_buf *out, const struct flo_agent_detail *detail)
 {
     if (detail->codec[0] != '\0') {
         flo_buf_printf(out, " %s", detail->codec);
     }
     if (detail->full_bytes != 0) {
-        flo_buf_printf(out, " %llu of %llu bytes",
-                       (unsigned long long)detail->bytes,
+        flo_buf_printf(out, " %llu of %llu bytes", (unsigned long long)detail->bytes,
                        (unsigned long long)detail->full_bytes);
     }
     if (detail->cases != 0) {
@@ -82,8 +79,7 @@ static void add_detail(struct flo_buf *out,
 
 /* ---- the event's line ---- */
 
-static void add_booted(struct flo_buf *out,
-                       const struct flo_agent_booted *booted)
+static void add_booted(struct flo_buf *out, const struct flo_agent_booted *booted)
 {
     const struct flo_agent_slots *slots = &booted->slots;
 
@@ -112,9 +108,7 @@ static void add_boot(struct flo_buf *out, const struct flo_agent_event *event)
         add_booted(out, &event->boot.models[i]);
         frozen = event->boot.is_frozen ? ", frozen" : "";
     }
-    flo_buf_text(out, event->boot.model_count == 0 && frozen[0] == '\0'
-                          ? "no model"
-                          : frozen);
+    flo_buf_text(out, event->boot.model_count == 0 && frozen[0] == '\0' ? "no model" : frozen);
 }
 
 static void add_order(struct flo_buf *out, const struct flo_order *order)
@@ -254,15 +248,13 @@ static void add_event(struct flo_buf *out, const struct flo_agent_event *event)
 
 /* ---- a line per action ---- */
 
-static void add_report(struct flo_buf *out,
-                       const struct flo_agent_execution *execution)
+static void add_report(struct flo_buf *out, const struct flo_agent_execution *execution)
 {
     if (!flo_execution_is_end(execution->state)) {
         flo_buf_printf(out, "state %s", flo_execution_word(execution->state));
         return;
     }
-    flo_buf_printf(out, "end %s %s", execution->id,
-                   flo_execution_word(execution->state));
+    flo_buf_printf(out, "end %s %s", execution->id, flo_execution_word(execution->state));
     if (execution->error.step[0] != '\0' &&
         (execution->error.code != 0 || execution->error.what[0] != '\0')) {
         flo_buf_printf(out, " at %s", execution->error.step);
@@ -310,8 +302,7 @@ static const char *cause_text(enum flo_denial_cause cause)
     return "allowed";
 }
 
-static void add_action(struct flo_buf *out,
-                       const struct flo_agent_action *action,
+static void add_action(struct flo_buf *out, const struct flo_agent_action *action,
                        const struct flo_agent_execution *reported)
 {
     switch (action->kind) {
@@ -354,8 +345,7 @@ static void add_action(struct flo_buf *out,
         add_release(out, &action->release);
         break;
     case FLO_DO_UNLOAD:
-        flo_buf_printf(out, "%s %s", action->flag ? "drain" : "stop",
-                       role_word(action->role));
+        flo_buf_printf(out, "%s %s", action->flag ? "drain" : "stop", role_word(action->role));
         break;
     case FLO_DO_FLIP:
         flo_buf_printf(out, "flip to %s ", role_word(action->role));
@@ -372,8 +362,7 @@ static void add_action(struct flo_buf *out,
         add_release(out, &action->release);
         break;
     case FLO_DO_CLOSE:
-        flo_buf_printf(out, "refuse new requests%s",
-                       action->flag ? ": it was taken back" : "");
+        flo_buf_printf(out, "refuse new requests%s", action->flag ? ": it was taken back" : "");
         break;
     case FLO_DO_FREE:
         flo_buf_text(out, "nothing of it is left");
@@ -394,8 +383,7 @@ static void add_action(struct flo_buf *out,
         add_release(out, &action->release);
         break;
     case FLO_DO_ACK:
-        flo_buf_printf(out, "ack %s %s",
-                       action->order[0] == '\0' ? "operator" : action->order,
+        flo_buf_printf(out, "ack %s %s", action->order[0] == '\0' ? "operator" : action->order,
                        action->word);
         add_error(out, &action->error);
         break;
@@ -411,16 +399,13 @@ static void add_action(struct flo_buf *out,
     }
 }
 
-static bool is_quiet(const struct flo_agent_event *event,
-                     const struct flo_agent_actions *actions)
+static bool is_quiet(const struct flo_agent_event *event, const struct flo_agent_actions *actions)
 {
     size_t i;
 
     if (event->kind != FLO_AGENT_TIMER && event->kind != FLO_AGENT_REQUEST &&
-        event->kind != FLO_AGENT_LOADING &&
-        event->kind != FLO_AGENT_CONDITIONS &&
-        (event->kind != FLO_AGENT_PROGRESS ||
-         event->state != FLO_EXECUTION_DOWNLOADING)) {
+        event->kind != FLO_AGENT_LOADING && event->kind != FLO_AGENT_CONDITIONS &&
+        (event->kind != FLO_AGENT_PROGRESS || event->state != FLO_EXECUTION_DOWNLOADING)) {
         return false;
     }
     for (i = 0; i < actions->count; i++) {
@@ -434,8 +419,7 @@ static bool is_quiet(const struct flo_agent_event *event,
 /* ---- which model ---- */
 
 /* A model that is gone since this step is named by its last action. */
-static const char *name_of(const struct flo_agent *agent,
-                           const struct flo_agent_actions *actions,
+static const char *name_of(const struct flo_agent *agent, const struct flo_agent_actions *actions,
                            uint32_t model)
 {
     for (size_t i = 0; i < actions->count; i++) {
@@ -468,8 +452,7 @@ static bool is_about_one(const struct flo_agent_event *event)
         return false;
     case FLO_AGENT_ORDER:
         return event->order != NULL &&
-               flo_order_fact(event->order->op)->subject ==
-                   FLO_ORDER_SUBJECT_MODEL;
+               flo_order_fact(event->order->op)->subject == FLO_ORDER_SUBJECT_MODEL;
     default:
         return true;
     }
@@ -487,10 +470,8 @@ static void add_name(struct flo_buf *out, const char *name)
     }
 }
 
-void flo_agent_trace(const struct flo_agent *agent,
-                     const struct flo_agent_event *event,
-                     const struct flo_agent_actions *actions,
-                     struct flo_buf *out)
+void flo_agent_trace(const struct flo_agent *agent, const struct flo_agent_event *event,
+                     const struct flo_agent_actions *actions, struct flo_buf *out)
 {
     uint64_t since = event->now_ms - agent->origin_ms;
     bool has_several = has_several_models(agent, actions);
@@ -503,9 +484,8 @@ void flo_agent_trace(const struct flo_agent *agent,
     if (is_quiet(event, actions)) {
         return;
     }
-    flo_buf_printf(
-        out, "[%3llu.%03llu] %-9s ", (unsigned long long)(since / 1000),
-        (unsigned long long)(since % 1000), event_words[event->kind]);
+    flo_buf_printf(out, "[%3llu.%03llu] %-9s ", (unsigned long long)(since / 1000),
+                   (unsigned long long)(since % 1000), event_words[event->kind]);
     if (has_several && is_about_one(event)) {
         add_name(out, name_of(agent, actions, event->model));
     }

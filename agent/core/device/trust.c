@@ -11,15 +11,13 @@ void flo_trust_changed(struct step *s)
     char text[FLO_REF_TEXT];
 
     /* A release that serves, also on trial, goes on; so does a repair of it. */
-    if (error->code != 0 && model->has_execution &&
-        !flo_execution_has_served(model) &&
+    if (error->code != 0 && model->has_execution && !flo_execution_has_served(model) &&
         !flo_ref_equal(&model->execution.release, &model->slots.current)) {
         flo_execution_end(s, FLO_MOVE_FAIL, error->code, "%s", error->what);
     }
     if (s->event->is_forgotten && !model->going_back.is_active &&
         flo_ref_is(&model->slots.previous)) {
-        flo_do_note(s, "nobody goes back to %s",
-                    flo_ref_text(&model->slots.previous, text));
+        flo_do_note(s, "nobody goes back to %s", flo_ref_text(&model->slots.previous, text));
         memset(&model->slots.previous, 0, sizeof(model->slots.previous));
     }
     s->agent->revision++;

@@ -38,8 +38,7 @@ void flo_execution_set_reason(struct step *s, const char *reason)
 
     assert(s->model->has_execution);
     if (strcmp(execution->reason, reason) != 0) {
-        snprintf(execution->reason, sizeof(execution->reason), "%.255s",
-                 reason);
+        snprintf(execution->reason, sizeof(execution->reason), "%.255s", reason);
         s->agent->revision++;
         if (reason[0] != '\0' && !flo_execution_is_end(execution->state)) {
             flo_do_note(s, "waits: %s", reason);
@@ -57,13 +56,12 @@ uint64_t flo_execution_lack_wait_ms(struct step *s)
     if (!flo_agent_lacks(code) || execution->lacks >= LACKS_MAX) {
         return 0;
     }
-    flo_agent_error_set(&execution->error, code,
-                        flo_execution_word(execution->state), "%s",
+    flo_agent_error_set(&execution->error, code, flo_execution_word(execution->state), "%s",
                         s->event->error.what);
-    flo_do_note(s, "because the device lacks it: another try, %u of %u",
-                execution->lacks + 1, LACKS_MAX);
-    return 1 + flo_retry_delay_ms(execution->lacks++, LACK_WAIT_MS_MIN,
-                                  LACK_WAIT_MS_MAX, flo_agent_random(s->agent));
+    flo_do_note(s, "because the device lacks it: another try, %u of %u", execution->lacks + 1,
+                LACKS_MAX);
+    return 1 + flo_retry_delay_ms(execution->lacks++, LACK_WAIT_MS_MIN, LACK_WAIT_MS_MAX,
+                                  flo_agent_random(s->agent));
 }
 
 bool flo_execution_lacked(struct step *s)
@@ -80,8 +78,7 @@ bool flo_execution_lacked(struct step *s)
     execution->deadline_ms = 0;
     execution->retry_at_ms = s->now + wait_ms;
     snprintf(reason, sizeof(reason), "%s: %.180s, again in %llu ms",
-             flo_error_id(s->event->error.code), s->event->error.what,
-             (unsigned long long)wait_ms);
+             flo_error_id(s->event->error.code), s->event->error.what, (unsigned long long)wait_ms);
     flo_execution_set_reason(s, reason);
     return true;
 }
@@ -106,8 +103,7 @@ void flo_execution_restart(struct step *s, enum flo_move move)
     assert(!flo_execution_is_end(s->model->execution.state));
 }
 
-void flo_execution_enter(struct step *s, enum flo_move move,
-                         uint64_t deadline_in_ms)
+void flo_execution_enter(struct step *s, enum flo_move move, uint64_t deadline_in_ms)
 {
     struct flo_agent_execution *execution = &s->model->execution;
 
@@ -130,8 +126,8 @@ bool flo_agent_is_fetching(const struct flo_agent *agent)
         const struct flo_agent_model *model = &agent->models[i];
         const struct flo_agent_execution *execution = &model->execution;
         if (model->has_execution && flo_execution_is_fetching(execution) &&
-            (execution->state != FLO_EXECUTION_ACCEPTED ||
-             execution->job != 0 || execution->is_writing)) {
+            (execution->state != FLO_EXECUTION_ACCEPTED || execution->job != 0 ||
+             execution->is_writing)) {
             return true;
         }
     }
@@ -141,8 +137,7 @@ bool flo_agent_is_fetching(const struct flo_agent *agent)
 bool flo_execution_has_served(const struct flo_agent_model *model)
 {
     return model->has_execution &&
-           (model->execution.state == FLO_EXECUTION_SOAKING ||
-            model->slots.is_trial);
+           (model->execution.state == FLO_EXECUTION_SOAKING || model->slots.is_trial);
 }
 
 void flo_execution_cancel_job(struct step *s)
@@ -161,8 +156,7 @@ void flo_execution_cancel_job(struct step *s)
 static void acknowledge(struct step *s)
 {
     const struct flo_agent_execution *execution = &s->model->execution;
-    bool is_good =
-        flo_execution_kind(execution->state) == FLO_EXECUTION_END_GOOD;
+    bool is_good = flo_execution_kind(execution->state) == FLO_EXECUTION_END_GOOD;
 
     if (execution->order[0] != '\0') {
         flo_do_ack(s, execution->order, is_good ? "done" : "refused",
@@ -177,8 +171,7 @@ static void deny(struct step *s)
     enum flo_denial_cause cause = flo_agent_denial_cause(code);
 
     if (cause == FLO_DENIAL_ALLOWED && code != 0) {
-        flo_do_note(s, "not denied: %s is no fault of the release",
-                    flo_error_id(code));
+        flo_do_note(s, "not denied: %s is no fault of the release", flo_error_id(code));
     }
     if (cause != FLO_DENIAL_ALLOWED &&
         !flo_ref_equal(&model->execution.release, &model->slots.current)) {
@@ -231,8 +224,7 @@ static void tell_who_serves(struct step *s)
     }
 }
 
-void flo_execution_end(struct step *s, enum flo_move move, int code,
-                       const char *format, ...)
+void flo_execution_end(struct step *s, enum flo_move move, int code, const char *format, ...)
 {
     struct flo_agent_model *model = s->model;
     struct flo_agent_execution *execution = &model->execution;
@@ -246,8 +238,7 @@ void flo_execution_end(struct step *s, enum flo_move move, int code,
     snprintf(execution->error.step, sizeof(execution->error.step), "%s",
              flo_execution_word(execution->state));
     va_start(args, format);
-    vsnprintf(execution->error.what, sizeof(execution->error.what), format,
-              args);
+    vsnprintf(execution->error.what, sizeof(execution->error.what), format, args);
     va_end(args);
     memset(&model->let_down, 0, sizeof(model->let_down));
     if (flo_agent_is_runtimes_fault(code)) {
@@ -259,8 +250,7 @@ void flo_execution_end(struct step *s, enum flo_move move, int code,
     if (had_engines) {
         flo_engine_restore(s);
     }
-    if (has_served && move != FLO_MOVE_SUPERSEDE &&
-        !flo_ref_is(&model->slots.current)) {
+    if (has_served && move != FLO_MOVE_SUPERSEDE && !flo_ref_is(&model->slots.current)) {
         flo_do(s, FLO_DO_CLOSE)->flag = true; /* nothing comes in its place */
     }
     /* The denial comes first: a story that ended is not told again, and its
@@ -268,8 +258,7 @@ void flo_execution_end(struct step *s, enum flo_move move, int code,
      * that leaves one that is denied, or whose execution has ended; the next
      * start clears it. */
     deny(s);
-    finish(s, has_served && move != FLO_MOVE_SUPERSEDE ? FLO_MOVE_TAKE_BACK
-                                                       : move);
+    finish(s, has_served && move != FLO_MOVE_SUPERSEDE ? FLO_MOVE_TAKE_BACK : move);
     drop_candidate(s);
     model->has_execution = false;
     if (has_served) {
@@ -291,8 +280,7 @@ void flo_execution_serves(struct step *s, enum flo_move move)
     flo_do(s, FLO_DO_COLLECT);
 }
 
-void flo_execution_reject(struct step *s, enum flo_move move, int code,
-                          const char *what)
+void flo_execution_reject(struct step *s, enum flo_move move, int code, const char *what)
 {
     struct flo_agent_execution *execution = &s->model->execution;
 

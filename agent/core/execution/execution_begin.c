@@ -11,8 +11,7 @@
 
 /* ---- begin ---- */
 
-static bool is_older(const struct flo_agent_execution *a,
-                     const struct flo_agent_execution *b)
+static bool is_older(const struct flo_agent_execution *a, const struct flo_agent_execution *b)
 {
     if (a->order[0] == '\0') {
         return false; /* a person stands at the device */
@@ -29,8 +28,7 @@ static void spread(struct step *s)
     assert(s->model->execution.start_at_ms == 0);
     if (jitter_ms != 0) {
         execution->start_at_ms =
-            s->now + flo_retry_delay_ms(0, jitter_ms, UINT64_MAX,
-                                        flo_agent_random(s->agent));
+            s->now + flo_retry_delay_ms(0, jitter_ms, UINT64_MAX, flo_agent_random(s->agent));
     }
 }
 
@@ -44,8 +42,7 @@ static void note_admitted(struct step *s, bool is_current, bool is_repair)
         flo_do_note(s, "admitted: it is current and being loaded, nobody knows "
                        "yet whether it is whole");
     } else {
-        flo_do_note(s, "admitted: %s is current",
-                    flo_ref_text(&s->model->slots.current, text));
+        flo_do_note(s, "admitted: %s is current", flo_ref_text(&s->model->slots.current, text));
     }
 }
 
@@ -62,16 +59,14 @@ static uint32_t others(const struct step *s)
 
 static bool is_one_too_many(const struct step *s)
 {
-    return !flo_ref_is(&s->model->slots.current) &&
-           others(s) >= s->agent->models_max;
+    return !flo_ref_is(&s->model->slots.current) && others(s) >= s->agent->models_max;
 }
 
 static void refuse_model(struct step *s)
 {
     char what[128];
 
-    snprintf(what, sizeof(what),
-             "model %s: this device carries %u models, at most %u",
+    snprintf(what, sizeof(what), "model %s: this device carries %u models, at most %u",
              s->model->name, others(s), s->agent->models_max);
     flo_execution_reject(s, FLO_MOVE_REFUSE, FLO_E_TARGET_LIMIT, what);
 }
@@ -108,8 +103,7 @@ static void begin(struct step *s)
 
 /* Take an execution as it was ordered or stored; fields that belong to one life
  * of the agent begin at 0. */
-static void take(struct flo_agent_model *model,
-                 const struct flo_agent_execution *told)
+static void take(struct flo_agent_model *model, const struct flo_agent_execution *told)
 {
     struct flo_agent_execution *execution = &model->execution;
 
@@ -173,28 +167,24 @@ void flo_execution_deploy(struct step *s)
         return;
     }
     if (execution != NULL) {
-        if (strcmp(execution->id, wanted->id) == 0 &&
-            wanted->bundle[0] != '\0') {
+        if (strcmp(execution->id, wanted->id) == 0 && wanted->bundle[0] != '\0') {
             /* This execution goes on after a restart, known by the slots only.
              * The new operator waits for its reports. */
-            memcpy(execution->bundle, wanted->bundle,
-                   sizeof(execution->bundle));
+            memcpy(execution->bundle, wanted->bundle, sizeof(execution->bundle));
         }
         if (flo_execution_is_own(wanted)) {
-            flo_do_note(s, "ignored: %s comes first, a repair can wait",
-                        execution->id);
+            flo_do_note(s, "ignored: %s comes first, a repair can wait", execution->id);
             return;
         }
         if (strcmp(execution->id, wanted->id) == 0 ||
-            (wanted->order[0] != '\0' &&
-             strcmp(execution->order, wanted->order) == 0)) {
+            (wanted->order[0] != '\0' && strcmp(execution->order, wanted->order) == 0)) {
             told_again(s, wanted);
             return;
         }
         if (is_older(wanted, execution)) {
             flo_do_note(s, "ignored: order %llu is older than %llu of %s",
-                        (unsigned long long)wanted->seq,
-                        (unsigned long long)execution->seq, execution->id);
+                        (unsigned long long)wanted->seq, (unsigned long long)execution->seq,
+                        execution->id);
             flo_do_ack(s, wanted->order, "ignored", NULL);
             return;
         }
@@ -212,8 +202,7 @@ void flo_execution_deploy(struct step *s)
 /* ---- after a restart ---- */
 
 /* A policy that another version stored may be out of bounds today. */
-static void take_up(struct step *s, const struct flo_agent_execution *open,
-                    bool fits_both)
+static void take_up(struct step *s, const struct flo_agent_execution *open, bool fits_both)
 {
     struct flo_agent_execution told = *open;
 
@@ -239,8 +228,7 @@ static void resume_trial(struct step *s)
         return;
     }
     model->slots.tries_left--;
-    flo_do_note(s, "goes on: on trial, starts left after this one: %u",
-                model->slots.tries_left);
+    flo_do_note(s, "goes on: on trial, starts left after this one: %u", model->slots.tries_left);
     flo_do_release(s, FLO_DO_SLOT_TRY, &model->slots.candidate);
     flo_engine_load(s, FLO_AGENT_BESIDE, &model->slots.candidate);
 }
@@ -257,8 +245,7 @@ static void end_denied(struct step *s, enum flo_denial_cause cause)
 }
 
 /* No candidate is left on disk: how did its execution end? */
-static void resume_without_candidate(struct step *s,
-                                     enum flo_denial_cause denial)
+static void resume_without_candidate(struct step *s, enum flo_denial_cause denial)
 {
     struct flo_agent_model *model = s->model;
     struct flo_agent_execution *execution = &model->execution;
@@ -308,8 +295,7 @@ void flo_execution_boot(struct step *s, const struct flo_agent_booted *booted)
         }
     } else if (has_candidate) {
         flo_do_note(s, "because %s",
-                    open != NULL ? "its execution has ended"
-                                 : "nobody knows of its execution");
+                    open != NULL ? "its execution has ended" : "nobody knows of its execution");
         flo_do_release(s, FLO_DO_SLOT_CLEAR, &model->slots.candidate);
         flo_agent_turn(model, FLO_TURN_CLEAR);
     }
@@ -317,8 +303,7 @@ void flo_execution_boot(struct step *s, const struct flo_agent_booted *booted)
         !flo_engine_is(model, FLO_AGENT_CURRENT, FLO_ENGINE_NONE)) {
         return;
     }
-    if (model->engines[FLO_AGENT_BESIDE].state == FLO_ENGINE_NONE ||
-        booted->fits_both) {
+    if (model->engines[FLO_AGENT_BESIDE].state == FLO_ENGINE_NONE || booted->fits_both) {
         flo_engine_load(s, FLO_AGENT_CURRENT, &model->slots.current);
     }
 }

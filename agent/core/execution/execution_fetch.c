@@ -28,8 +28,7 @@ static bool is_of_job(struct step *s)
 {
     const struct flo_agent_execution *execution = flo_execution_of(s);
 
-    return execution != NULL && execution->job != 0 &&
-           execution->job == s->event->job;
+    return execution != NULL && execution->job != 0 && execution->job == s->event->job;
 }
 
 static void note_stale(struct step *s)
@@ -37,8 +36,7 @@ static void note_stale(struct step *s)
     flo_do_note(s, "ignored: job %u is not under way", s->event->job);
 }
 
-static void take_plan(struct flo_agent_detail *detail,
-                      const struct flo_agent_detail *told)
+static void take_plan(struct flo_agent_detail *detail, const struct flo_agent_detail *told)
 {
     if (told->codec[0] != '\0') {
         memcpy(detail->codec, told->codec, sizeof(detail->codec));
@@ -91,8 +89,7 @@ void flo_execution_progress(struct step *s)
     }
     /* A second file may be downloaded after the first was verified: the table
      * has no way back. */
-    if (move_to(s->event->state, &move) &&
-        flo_move_find(execution->state, move, &next)) {
+    if (move_to(s->event->state, &move) && flo_move_find(execution->state, move, &next)) {
         flo_execution_enter(s, move, execution->policy.step_timeout_ms);
     }
 }
@@ -118,8 +115,7 @@ void flo_execution_staged(struct step *s)
         return;
     }
     if (s->event->error.code != 0) { /* the other models stay */
-        flo_execution_end(s, FLO_MOVE_REFUSE, s->event->error.code, "%s",
-                          s->event->error.what);
+        flo_execution_end(s, FLO_MOVE_REFUSE, s->event->error.code, "%s", s->event->error.what);
         return;
     }
     execution->fits_both = s->event->fits_both;
@@ -156,9 +152,8 @@ void flo_execution_job_failed(struct step *s)
     }
     execution->job = 0;
     if (may_pass(s, error)) {
-        uint64_t delay_ms =
-            flo_retry_delay_ms(execution->retries++, JOB_RETRY_MS_MIN,
-                               JOB_RETRY_MS_MAX, flo_agent_random(s->agent));
+        uint64_t delay_ms = flo_retry_delay_ms(execution->retries++, JOB_RETRY_MS_MIN,
+                                               JOB_RETRY_MS_MAX, flo_agent_random(s->agent));
         char reason[FLO_AGENT_REASON_BYTES];
 
         execution->error = *error;
@@ -166,9 +161,8 @@ void flo_execution_job_failed(struct step *s)
         if (flo_execution_is_own(execution)) {
             execution->deadline_ms = 0; /* each try has a deadline of its own */
         }
-        snprintf(reason, sizeof(reason), "%s: %.180s, again in %llu ms",
-                 flo_error_id(error->code), error->what,
-                 (unsigned long long)delay_ms);
+        snprintf(reason, sizeof(reason), "%s: %.180s, again in %llu ms", flo_error_id(error->code),
+                 error->what, (unsigned long long)delay_ms);
         flo_execution_set_reason(s, reason);
         return;
     }

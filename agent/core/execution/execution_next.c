@@ -21,11 +21,9 @@ void flo_execution_due(struct step *s)
         const char *word = flo_execution_word(execution->state);
         unsigned long long took = (s->now - execution->since_ms) / 1000;
 
-        flo_execution_end(
-            s, FLO_MOVE_EXPIRE, FLO_E_TIMED_OUT, "%s took %llu s%s%s", word,
-            took, execution->error.code == 0 ? "" : ", last: ",
-            execution->error.code == 0 ? ""
-                                       : flo_error_id(execution->error.code));
+        flo_execution_end(s, FLO_MOVE_EXPIRE, FLO_E_TIMED_OUT, "%s took %llu s%s%s", word, took,
+                          execution->error.code == 0 ? "" : ", last: ",
+                          execution->error.code == 0 ? "" : flo_error_id(execution->error.code));
         return;
     }
     if (execution->is_draining && s->now >= execution->retry_at_ms) {
@@ -60,13 +58,10 @@ static const char *is_put_off(const struct flo_agent_execution *execution,
                  flo_error_id(error->code), error->what);
         return text;
     }
-    return execution->runtime_failures > 0
-               ? "its runtime failed, another probe follows"
-           : execution->unsure > 0
-               ? "the probe came to no verdict, another follows"
-           : execution->kills > 0
-               ? "its engine was killed, another probe follows"
-               : "its start is spread";
+    return execution->runtime_failures > 0 ? "its runtime failed, another probe follows"
+           : execution->unsure > 0         ? "the probe came to no verdict, another follows"
+           : execution->kills > 0          ? "its engine was killed, another probe follows"
+                                           : "its start is spread";
 }
 
 /* NULL: nothing. `text` has room for a sentence that is not always the same. */
@@ -77,8 +72,7 @@ static const char *in_the_way(struct step *s, char text[FLO_WAIT_REASON])
     struct flo_agent_execution *execution = &model->execution;
 
     assert(model->has_execution);
-    if (model->going_back.is_active &&
-        !flo_repair_is_needed(model, &execution->release)) {
+    if (model->going_back.is_active && !flo_repair_is_needed(model, &execution->release)) {
         return "a rollback comes first";
     }
     if (agent->is_frozen) {
@@ -116,12 +110,10 @@ void flo_execution_freeze(struct step *s)
         flo_execution_cancel_job(s);
         execution->deadline_ms = 0;
         execution->retry_at_ms = 0;
-    } else if (execution->state == FLO_EXECUTION_PROBING &&
-               flo_ref_is(&s->model->slots.current) &&
+    } else if (execution->state == FLO_EXECUTION_PROBING && flo_ref_is(&s->model->slots.current) &&
                flo_engine_is(s->model, FLO_AGENT_CURRENT, FLO_ENGINE_NONE)) {
         /* The current release made room for the probe. */
-        flo_execution_put_off(
-            s, "the current release serves while the freeze lasts");
+        flo_execution_put_off(s, "the current release serves while the freeze lasts");
     } else if (flo_is_in(execution->state, IN_TRIAL)) {
         flo_do_note(s, "ignored by %s: a trial goes on", execution->id);
     }
@@ -144,10 +136,9 @@ bool flo_execution_may_move(struct step *s)
     char text[FLO_WAIT_REASON];
 
     return model->has_execution && !flo_execution_is_busy(model) &&
-           execution->state != FLO_EXECUTION_SOAKING &&
-           !flo_repair_would_hold(model) && in_the_way(s, text) == NULL &&
-           (!flo_execution_is_fetching(execution) ||
-            s->now >= execution->retry_at_ms);
+           execution->state != FLO_EXECUTION_SOAKING && !flo_repair_would_hold(model) &&
+           in_the_way(s, text) == NULL &&
+           (!flo_execution_is_fetching(execution) || s->now >= execution->retry_at_ms);
 }
 
 void flo_execution_yield(struct step *s, const char *to)
@@ -193,8 +184,7 @@ void flo_execution_consider(struct step *s, const char *ahead)
         return;
     }
     reason = in_the_way(s, text);
-    if (reason == NULL && flo_execution_is_fetching(execution) &&
-        s->now < execution->retry_at_ms) {
+    if (reason == NULL && flo_execution_is_fetching(execution) && s->now < execution->retry_at_ms) {
         return;
     }
     if (reason == NULL && ahead != NULL) {

@@ -38,9 +38,8 @@ void flo_execution_probe(struct step *s)
     assert(!execution->is_writing && execution->job == 0);
     if (execution->starts >= PROBES_PER_TRY * execution->policy.tries) {
         flo_execution_end(s, FLO_MOVE_FAIL, FLO_E_ENGINE_CRASH,
-                          "%u probe%s %s begun and none came to an end",
-                          execution->starts, flo_s(execution->starts),
-                          flo_plural(execution->starts, "was", "were"));
+                          "%u probe%s %s begun and none came to an end", execution->starts,
+                          flo_s(execution->starts), flo_plural(execution->starts, "was", "were"));
         return;
     }
     execution->starts++;
@@ -103,9 +102,8 @@ static bool serve_on_trial(struct step *s)
     }
     if (s->model->is_switching) {
         execution->soak_end_ms = 0;
-        execution->deadline_ms = execution->state == FLO_EXECUTION_ACTIVATING
-                                     ? s->now + SWITCH_MS_MAX
-                                     : 0;
+        execution->deadline_ms =
+            execution->state == FLO_EXECUTION_ACTIVATING ? s->now + SWITCH_MS_MAX : 0;
         return false;
     }
     begin_soak(s);
@@ -118,8 +116,7 @@ void flo_execution_activate(struct step *s)
     assert(s->model->execution.is_probed);
     assert(flo_engine_is(s->model, FLO_AGENT_BESIDE, FLO_ENGINE_READY));
     flo_execution_enter(s, FLO_MOVE_ACTIVATE, ACTIVATE_MS_MAX);
-    if (flo_variant_is_exchanged(
-            s->model)) { /* the record says nothing of it */
+    if (flo_variant_is_exchanged(s->model)) { /* the record says nothing of it */
         (void)serve_on_trial(s);
         flo_execution_enter(s, FLO_MOVE_SERVE, 0);
         return;
@@ -186,14 +183,12 @@ void flo_execution_written(struct step *s)
 
 /* Staged, but its signed number says that it may not come: refused.  Else the
  * disk failed. */
-static enum flo_move
-end_of_unwritten(struct step *s, const struct flo_agent_execution *execution)
+static enum flo_move end_of_unwritten(struct step *s, const struct flo_agent_execution *execution)
 {
     int code = s->event->error.code;
 
     return flo_execution_is_fetching(execution) &&
-                   (code == FLO_E_TARGET_FLOOR ||
-                    code == FLO_E_META_EQUIVOCATION ||
+                   (code == FLO_E_TARGET_FLOOR || code == FLO_E_META_EQUIVOCATION ||
                     code == FLO_E_META_VERSION_JUMP)
                ? FLO_MOVE_REFUSE
                : FLO_MOVE_FAIL;
@@ -213,8 +208,7 @@ void flo_execution_unwritten(struct step *s)
         flo_execution_set_reason(s, "the commit could not be written");
         return;
     }
-    if (execution->is_writing && flo_execution_is_fetching(execution) &&
-        flo_execution_lacked(s)) {
+    if (execution->is_writing && flo_execution_is_fetching(execution) && flo_execution_lacked(s)) {
         return;
     }
     if (execution->is_writing && execution->state == FLO_EXECUTION_ACTIVATING &&
@@ -222,8 +216,7 @@ void flo_execution_unwritten(struct step *s)
         flo_do_release(s, FLO_DO_SLOT_TRIAL, &execution->release);
         return;
     }
-    flo_execution_end(s, end_of_unwritten(s, execution), error->code, "%s",
-                      error->what);
+    flo_execution_end(s, end_of_unwritten(s, execution), error->code, "%s", error->what);
 }
 
 /* ---- engines ---- */
@@ -265,13 +258,12 @@ static bool is_pardoned(struct step *s)
 {
     struct flo_agent_execution *execution = &s->model->execution;
 
-    if (s->event->error.code != FLO_E_ENGINE_KILLED ||
-        execution->kills >= KILLS_PARDONED) {
+    if (s->event->error.code != FLO_E_ENGINE_KILLED || execution->kills >= KILLS_PARDONED) {
         return false;
     }
     execution->kills++;
-    flo_do_note(s, "tried again: kill %u from outside, %u do not count",
-                execution->kills, KILLS_PARDONED);
+    flo_do_note(s, "tried again: kill %u from outside, %u do not count", execution->kills,
+                KILLS_PARDONED);
     return true;
 }
 
@@ -283,8 +275,7 @@ static void lost_on_trial(struct step *s)
 
     assert(execution->state == FLO_EXECUTION_SOAKING);
     /* A link that goes back for a moment would start two programs. */
-    if (model->live == -1 &&
-        flo_engine_is(model, FLO_AGENT_CURRENT, FLO_ENGINE_READY) &&
+    if (model->live == -1 && flo_engine_is(model, FLO_AGENT_CURRENT, FLO_ENGINE_READY) &&
         !model->engines[FLO_AGENT_CURRENT].is_linked) {
         flo_engine_flip(s, FLO_AGENT_CURRENT);
     }
@@ -292,8 +283,7 @@ static void lost_on_trial(struct step *s)
         return; /* the commit is being written; the engine starts after it */
     }
     if (error->code == FLO_E_HOOK_FAILED) { /* another try would not help */
-        flo_execution_end(s, FLO_MOVE_TAKE_BACK, error->code, "%s",
-                          error->what);
+        flo_execution_end(s, FLO_MOVE_TAKE_BACK, error->code, "%s", error->what);
         return;
     }
     if (is_pardoned(s)) {
@@ -303,18 +293,15 @@ static void lost_on_trial(struct step *s)
     /* Where nothing else serves, nobody waits. */
     uint64_t wait_ms = model->live == -1 ? 0 : flo_execution_lack_wait_ms(s);
     if (wait_ms > 0) {
-        flo_engine_load_later(s, FLO_AGENT_BESIDE, &execution->release,
-                              wait_ms);
+        flo_engine_load_later(s, FLO_AGENT_BESIDE, &execution->release, wait_ms);
         return;
     }
     execution->crashes++;
     if (execution->crashes > execution->policy.soak_crashes_max) {
-        flo_execution_end(
-            s, FLO_MOVE_TAKE_BACK, error->code,
-            "lost %llu time%s on trial, at most %llu: %s",
-            (unsigned long long)execution->crashes, flo_s(execution->crashes),
-            (unsigned long long)execution->policy.soak_crashes_max,
-            error->what);
+        flo_execution_end(s, FLO_MOVE_TAKE_BACK, error->code,
+                          "lost %llu time%s on trial, at most %llu: %s",
+                          (unsigned long long)execution->crashes, flo_s(execution->crashes),
+                          (unsigned long long)execution->policy.soak_crashes_max, error->what);
         return;
     }
     if (flo_variant_is_exchanged(model)) {
@@ -322,17 +309,14 @@ static void lost_on_trial(struct step *s)
         return;
     }
     if (model->slots.tries_left == 0) {
-        flo_execution_end(s, FLO_MOVE_TAKE_BACK, error->code,
-                          "no start is left after %llu: %s",
-                          (unsigned long long)execution->policy.tries,
-                          error->what);
+        flo_execution_end(s, FLO_MOVE_TAKE_BACK, error->code, "no start is left after %llu: %s",
+                          (unsigned long long)execution->policy.tries, error->what);
         return;
     }
     model->slots.tries_left--;
     flo_do_note(s, "tried again: crash %llu of at most %llu, starts left: %u",
                 (unsigned long long)execution->crashes,
-                (unsigned long long)execution->policy.soak_crashes_max,
-                model->slots.tries_left);
+                (unsigned long long)execution->policy.soak_crashes_max, model->slots.tries_left);
     flo_do_release(s, FLO_DO_SLOT_TRY, &model->slots.candidate);
     flo_engine_load(s, FLO_AGENT_BESIDE, &model->slots.candidate);
 }
@@ -347,8 +331,7 @@ static void probe_later(struct step *s, uint64_t wait_ms)
 
     assert(execution->starts > 0);
     flo_agent_error_set(&execution->error, s->event->error.code,
-                        flo_execution_word(execution->state), "%s",
-                        s->event->error.what);
+                        flo_execution_word(execution->state), "%s", s->event->error.what);
     execution->starts--;
     execution->start_at_ms = s->now + wait_ms;
     flo_engine_restore(s);
@@ -384,19 +367,16 @@ static void device_was_busy(struct step *s)
 
     assert(execution->unsure < FLO_AGENT_UNSURE_MAX);
     if (++execution->unsure >= FLO_AGENT_UNSURE_MAX) {
-        flo_execution_end(s, FLO_MOVE_FAIL, s->event->error.code,
-                          "%u probe%s, the last one: %s", execution->unsure,
-                          flo_s(execution->unsure), s->event->error.what);
+        flo_execution_end(s, FLO_MOVE_FAIL, s->event->error.code, "%u probe%s, the last one: %s",
+                          execution->unsure, flo_s(execution->unsure), s->event->error.what);
         return;
     }
     for (uint32_t i = 1; i < execution->unsure; i++) {
         wait_ms *= UNSURE_WAIT_FACTOR;
     }
-    flo_do_note(
-        s,
-        "because the device was too busy: %u of %u probe%s, the next in %llu s",
-        execution->unsure, FLO_AGENT_UNSURE_MAX, flo_s(FLO_AGENT_UNSURE_MAX),
-        (unsigned long long)wait_ms / 1000);
+    flo_do_note(s, "because the device was too busy: %u of %u probe%s, the next in %llu s",
+                execution->unsure, FLO_AGENT_UNSURE_MAX, flo_s(FLO_AGENT_UNSURE_MAX),
+                (unsigned long long)wait_ms / 1000);
     probe_later(s, wait_ms);
 }
 
@@ -410,16 +390,14 @@ static void runtime_failed(struct step *s)
     assert(execution->state == FLO_EXECUTION_PROBING);
     assert(execution->runtime_failures < FLO_AGENT_RUNTIME_TRIES);
     if (++execution->runtime_failures >= FLO_AGENT_RUNTIME_TRIES) {
-        flo_execution_end(
-            s, FLO_MOVE_FAIL, s->event->error.code,
-            "%u probe%s, the last one: %s", execution->runtime_failures,
-            flo_s(execution->runtime_failures), s->event->error.what);
+        flo_execution_end(s, FLO_MOVE_FAIL, s->event->error.code, "%u probe%s, the last one: %s",
+                          execution->runtime_failures, flo_s(execution->runtime_failures),
+                          s->event->error.what);
         return;
     }
-    flo_do_note(
-        s, "because the runtime failed: %u of %u probe%s, the next in %llu ms",
-        execution->runtime_failures, FLO_AGENT_RUNTIME_TRIES,
-        flo_s(FLO_AGENT_RUNTIME_TRIES), (unsigned long long)wait_ms);
+    flo_do_note(s, "because the runtime failed: %u of %u probe%s, the next in %llu ms",
+                execution->runtime_failures, FLO_AGENT_RUNTIME_TRIES,
+                flo_s(FLO_AGENT_RUNTIME_TRIES), (unsigned long long)wait_ms);
     probe_later(s, wait_ms);
 }
 
@@ -429,9 +407,8 @@ static void end_lost(struct step *s)
     const struct flo_agent_error *error = &s->event->error;
 
     if (error->code == FLO_E_ENGINE_KILLED) {
-        flo_execution_end(s, FLO_MOVE_FAIL, error->code,
-                          "%u time%s, the last one: %s", KILLS_PARDONED + 1,
-                          flo_s(KILLS_PARDONED + 1), error->what);
+        flo_execution_end(s, FLO_MOVE_FAIL, error->code, "%u time%s, the last one: %s",
+                          KILLS_PARDONED + 1, flo_s(KILLS_PARDONED + 1), error->what);
     } else {
         flo_execution_end(s, FLO_MOVE_FAIL, error->code, "%s", error->what);
     }
@@ -459,10 +436,8 @@ void flo_execution_lost(struct step *s)
     case FLO_EXECUTION_ACTIVATING:
         wait_ms = flo_execution_lack_wait_ms(s);
         if (wait_ms > 0) {
-            execution->deadline_ms =
-                s->now + wait_ms + LOAD_MS_MAX + ACTIVATE_MS_MAX;
-            flo_engine_load_later(s, FLO_AGENT_BESIDE, &execution->release,
-                                  wait_ms);
+            execution->deadline_ms = s->now + wait_ms + LOAD_MS_MAX + ACTIVATE_MS_MAX;
+            flo_engine_load_later(s, FLO_AGENT_BESIDE, &execution->release, wait_ms);
         } else if (is_pardoned(s)) { /* as after a restart */
             execution->deadline_ms = s->now + LOAD_MS_MAX + ACTIVATE_MS_MAX;
             flo_engine_load(s, FLO_AGENT_BESIDE, &execution->release);
@@ -496,8 +471,7 @@ void flo_execution_probed(struct step *s)
     struct flo_agent_execution *execution = flo_execution_of(s);
     const struct flo_agent_detail *told = &s->event->detail;
 
-    if (execution == NULL || execution->state != FLO_EXECUTION_PROBING ||
-        execution->is_probed ||
+    if (execution == NULL || execution->state != FLO_EXECUTION_PROBING || execution->is_probed ||
         !flo_engine_is(s->model, FLO_AGENT_BESIDE, FLO_ENGINE_READY)) {
         flo_do_note(s, "ignored: no probe is under way");
         return;
@@ -506,8 +480,7 @@ void flo_execution_probed(struct step *s)
     execution->detail.passed = told->passed;
     execution->detail.ratio = told->ratio;
     execution->detail.memory_bytes = told->memory_bytes;
-    if (s->event->error.code == FLO_E_ENGINE_CRASH ||
-        s->event->error.code == FLO_E_ENGINE_KILLED) {
+    if (s->event->error.code == FLO_E_ENGINE_CRASH || s->event->error.code == FLO_E_ENGINE_KILLED) {
         flo_do_note(s, "its engine is gone: the loss that follows says why");
         return;
     }
@@ -523,8 +496,7 @@ void flo_execution_probed(struct step *s)
         return;
     }
     if (s->event->error.code != 0) {
-        flo_execution_end(s, FLO_MOVE_FAIL, s->event->error.code, "%s",
-                          s->event->error.what);
+        flo_execution_end(s, FLO_MOVE_FAIL, s->event->error.code, "%s", s->event->error.what);
         return;
     }
     lacks_nothing(execution);
@@ -534,8 +506,7 @@ void flo_execution_probed(struct step *s)
 
 /* Only the last requests, for a release that begins to fail after a long good
  * time. */
-static bool fails_of_late(const struct flo_agent_execution *execution,
-                          double limit)
+static bool fails_of_late(const struct flo_agent_execution *execution, double limit)
 {
     struct flo_bet late = {0};
 
@@ -549,8 +520,7 @@ static bool fails_of_late(const struct flo_agent_execution *execution,
 }
 
 /* Take a request; more errors than the policy allows, and not by chance? */
-static bool fails_too_often(struct flo_agent_execution *execution,
-                            bool is_error)
+static bool fails_too_often(struct flo_agent_execution *execution, bool is_error)
 {
     double limit = (double)execution->policy.soak_errors_ppm / 1e6;
 
@@ -560,9 +530,8 @@ static bool fails_too_often(struct flo_agent_execution *execution,
         return is_error && limit <= 0;
     }
     flo_bet_add(&execution->failing, limit, is_error);
-    return is_error &&
-           (flo_bet_is_above(&execution->failing, limit, SOAK_ODDS) ||
-            fails_of_late(execution, limit));
+    return is_error && (flo_bet_is_above(&execution->failing, limit, SOAK_ODDS) ||
+                        fails_of_late(execution, limit));
 }
 
 static void take_request(struct step *s)
@@ -577,24 +546,21 @@ static void take_request(struct step *s)
     if (s->event->error.code != 0 && !is_blamed) {
         return; /* the end says nothing of the release */
     }
-    if (s->event->error.code == FLO_E_ENGINE_CRASH ||
-        s->event->error.code == FLO_E_ENGINE_KILLED) {
+    if (s->event->error.code == FLO_E_ENGINE_CRASH || s->event->error.code == FLO_E_ENGINE_KILLED) {
         return; /* the loss itself counts, or is pardoned */
     }
     execution->requests++;
     execution->errors += is_blamed ? 1 : 0;
     if (fails_too_often(execution, is_blamed)) {
         int code = s->event->error.code; /* a want is no fault of the release */
-        flo_execution_end(
-            s, FLO_MOVE_TAKE_BACK,
-            flo_agent_lacks(code) ? code : FLO_E_SOAK_FAILED,
-            "%llu of %llu request%s failed, %u of the last %u, at most %llu "
-            "per million may (%s)",
-            (unsigned long long)execution->errors,
-            (unsigned long long)execution->requests, flo_s(execution->requests),
-            (unsigned)__builtin_popcountll(execution->recent), RECENT,
-            (unsigned long long)execution->policy.soak_errors_ppm,
-            flo_error_id(s->event->error.code));
+        flo_execution_end(s, FLO_MOVE_TAKE_BACK, flo_agent_lacks(code) ? code : FLO_E_SOAK_FAILED,
+                          "%llu of %llu request%s failed, %u of the last %u, at most %llu "
+                          "per million may (%s)",
+                          (unsigned long long)execution->errors,
+                          (unsigned long long)execution->requests, flo_s(execution->requests),
+                          (unsigned)__builtin_popcountll(execution->recent), RECENT,
+                          (unsigned long long)execution->policy.soak_errors_ppm,
+                          flo_error_id(s->event->error.code));
     }
 }
 
@@ -621,8 +587,8 @@ void flo_execution_soak_due(struct step *s)
 
     assert(execution->state == FLO_EXECUTION_SOAKING);
     if (s->now < execution->soak_end_ms || execution->is_writing ||
-        s->now < execution->retry_at_ms || !is_at_hand(model) ||
-        model->is_switching || model->going_back.is_active) {
+        s->now < execution->retry_at_ms || !is_at_hand(model) || model->is_switching ||
+        model->going_back.is_active) {
         return;
     }
     if (execution->requests >= wanted) {
@@ -637,13 +603,9 @@ void flo_execution_soak_due(struct step *s)
                     "because it soaked %llu s: %llu of %llu request%s failed, "
                     "crashes: %llu",
                     (unsigned long long)execution->policy.soak_ms / 1000,
-                    (unsigned long long)execution->errors,
-                    (unsigned long long)execution->requests,
-                    flo_s(execution->requests),
-                    (unsigned long long)execution->crashes);
-        flo_do_release(s,
-                       flo_variant_is_exchanged(model) ? FLO_DO_VARIANT
-                                                       : FLO_DO_SLOT_COMMIT,
+                    (unsigned long long)execution->errors, (unsigned long long)execution->requests,
+                    flo_s(execution->requests), (unsigned long long)execution->crashes);
+        flo_do_release(s, flo_variant_is_exchanged(model) ? FLO_DO_VARIANT : FLO_DO_SLOT_COMMIT,
                        &execution->release);
         return;
     }
@@ -671,9 +633,8 @@ void flo_execution_stop(struct step *s)
     struct flo_agent_model *model = s->model;
     const struct flo_agent_execution *execution = flo_execution_of(s);
     bool is_started =
-        model->slots.is_trial &&
-        (flo_engine_is(model, FLO_AGENT_BESIDE, FLO_ENGINE_LOADING) ||
-         flo_engine_is(model, FLO_AGENT_BESIDE, FLO_ENGINE_READY));
+        model->slots.is_trial && (flo_engine_is(model, FLO_AGENT_BESIDE, FLO_ENGINE_LOADING) ||
+                                  flo_engine_is(model, FLO_AGENT_BESIDE, FLO_ENGINE_READY));
 
     if (execution != NULL && is_started && !execution->is_writing &&
         model->slots.tries_left < execution->policy.tries) {

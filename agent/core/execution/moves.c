@@ -13,8 +13,7 @@ static const struct {
 #undef FLO_MOVES
 };
 
-bool flo_move_find(enum flo_execution state, enum flo_move move,
-                   enum flo_execution *out)
+bool flo_move_find(enum flo_execution state, enum flo_move move, enum flo_execution *out)
 {
     assert(state < FLO_EXECUTION_COUNT);
     assert(move < FLO_MOVE_COUNT);

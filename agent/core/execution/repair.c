@@ -38,14 +38,12 @@ void flo_repair_ask(struct step *s, const struct flo_release_ref *release)
     if (model->has_execution || s->now < model->repair_at_ms) {
         /* Asked again when the engine's next start fails. */
         flo_do_note(s, "no repair yet: %s",
-                    model->has_execution ? model->execution.id
-                                         : "the last one was moments ago");
+                    model->has_execution ? model->execution.id : "the last one was moments ago");
         return;
     }
-    model->repair_at_ms =
-        s->now + REPAIR_MS_MIN +
-        flo_retry_delay_ms(model->repairs, REPAIR_MS_MIN, REPAIR_MS_MAX,
-                           flo_agent_random(s->agent));
+    model->repair_at_ms = s->now + REPAIR_MS_MIN +
+                          flo_retry_delay_ms(model->repairs, REPAIR_MS_MIN, REPAIR_MS_MAX,
+                                             flo_agent_random(s->agent));
     model->repairs++;
     flo_do_release(s, FLO_DO_REPAIR, release);
 }
@@ -81,8 +79,7 @@ void flo_repair_lost(struct step *s)
 {
     const struct flo_agent_error *error = &s->event->error;
 
-    if (is_repairing(s->model) &&
-        s->model->execution.state == FLO_EXECUTION_STAGED) {
+    if (is_repairing(s->model) && s->model->execution.state == FLO_EXECUTION_STAGED) {
         flo_execution_end(s, FLO_MOVE_FAIL, error->code, "%s", error->what);
     }
 }
@@ -92,8 +89,7 @@ void flo_repair_lost(struct step *s)
 bool flo_repair_would_hold(const struct flo_agent_model *model)
 {
     return is_repairing(model) &&
-           (model->execution.state == FLO_EXECUTION_STAGED ||
-            !is_damaged(model));
+           (model->execution.state == FLO_EXECUTION_STAGED || !is_damaged(model));
 }
 
 bool flo_repair_holds(struct step *s)

@@ -19,8 +19,8 @@ bool flo_variant_is_exchanged(const struct flo_agent_model *model)
 static bool is_possible(const struct flo_agent_model *model)
 {
     return flo_ref_equal(&model->execution.release, &model->slots.current) &&
-           model->live == FLO_AGENT_CURRENT && !model->is_linked &&
-           !model->going_back.is_active && !model->removal.is_active;
+           model->live == FLO_AGENT_CURRENT && !model->is_linked && !model->going_back.is_active &&
+           !model->removal.is_active;
 }
 
 void flo_variant_begin(struct step *s)
@@ -29,12 +29,10 @@ void flo_variant_begin(struct step *s)
 
     assert(flo_execution_is_own(execution));
     if (!is_possible(s->model)) {
-        flo_execution_reject(s, FLO_MOVE_REFUSE, FLO_E_STATE,
-                             "the release does not serve");
+        flo_execution_reject(s, FLO_MOVE_REFUSE, FLO_E_STATE, "the release does not serve");
         return;
     }
-    flo_do_note(s, "admitted: variant %s in place of the one that serves",
-                execution->variant);
+    flo_do_note(s, "admitted: variant %s in place of the one that serves", execution->variant);
     flo_execution_enter(s, FLO_MOVE_ADMIT, 0);
 }
 
@@ -43,8 +41,8 @@ void flo_variant_boot(struct step *s)
 {
     bool has_served = s->model->execution.state == FLO_EXECUTION_SOAKING;
 
-    flo_execution_reject(s, has_served ? FLO_MOVE_TAKE_BACK : FLO_MOVE_CANCEL,
-                         FLO_E_INTERRUPTED, "the agent was started again");
+    flo_execution_reject(s, has_served ? FLO_MOVE_TAKE_BACK : FLO_MOVE_CANCEL, FLO_E_INTERRUPTED,
+                         "the agent was started again");
 }
 
 void flo_variant_staged(struct step *s)

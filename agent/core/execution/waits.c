@@ -17,7 +17,7 @@ static const struct {
     uint32_t states;
     bool is_ending;
 } waits[FLO_WAIT_COUNT] = {
-#define FLO_WAIT(name, word, is_asked, states, is_ending, text)                \
+#define FLO_WAIT(name, word, is_asked, states, is_ending, text)                                    \
     [FLO_WAIT_##name] = {word, text, states, is_ending},
 #include "agent/core/execution/waits.def"
 #undef FLO_WAIT
@@ -34,7 +34,7 @@ static uint32_t asked_by(const struct flo_policy *policy)
 {
     uint32_t set = 0;
 
-#define FLO_WAIT(name, word, is_asked, states, is_ending, text)                \
+#define FLO_WAIT(name, word, is_asked, states, is_ending, text)                                    \
     set |= (is_asked) ? FLO_WAIT_BIT(FLO_WAIT_##name) : 0;
 #include "agent/core/execution/waits.def"
 #undef FLO_WAIT
@@ -42,8 +42,7 @@ static uint32_t asked_by(const struct flo_policy *policy)
 }
 
 /* The waits that are asked of the execution, in any of its states. */
-static uint32_t asked_of(const struct flo_agent *agent,
-                         const struct flo_agent_model *model)
+static uint32_t asked_of(const struct flo_agent *agent, const struct flo_agent_model *model)
 {
     const struct flo_agent_execution *execution = &model->execution;
 
@@ -53,51 +52,43 @@ static uint32_t asked_of(const struct flo_agent *agent,
     if (execution->bundle[0] != '\0') {
         return FLO_WAIT_BIT(FLO_WAIT_BATTERY);
     }
-    if (flo_execution_is_own(execution) && model->live == -1 &&
-        !flo_agent_is_resting(model)) {
+    if (flo_execution_is_own(execution) && model->live == -1 && !flo_agent_is_resting(model)) {
         return 0;
     }
     return asked_by(&execution->policy) | agent->waits;
 }
 
 /* The hours of its order, by the clock of this step. */
-static uint64_t closed_for_ms(const struct flo_agent *agent,
-                              const struct flo_agent_model *model)
+static uint64_t closed_for_ms(const struct flo_agent *agent, const struct flo_agent_model *model)
 {
     uint64_t wait_ms = 0;
 
     if (agent->wall_ms != 0) {
-        (void)flo_policy_is_open(&model->execution.policy, agent->wall_ms,
-                                 &wait_ms);
+        (void)flo_policy_is_open(&model->execution.policy, agent->wall_ms, &wait_ms);
     }
     return wait_ms;
 }
 
-static uint32_t lacking(const struct flo_agent *agent,
-                        const struct flo_agent_model *model)
+static uint32_t lacking(const struct flo_agent *agent, const struct flo_agent_model *model)
 {
-    uint32_t closed =
-        closed_for_ms(agent, model) > 0 ? FLO_WAIT_BIT(FLO_WAIT_WINDOW) : 0;
+    uint32_t closed = closed_for_ms(agent, model) > 0 ? FLO_WAIT_BIT(FLO_WAIT_WINDOW) : 0;
     uint32_t set = asked_of(agent, model) & (agent->lacks | closed);
     uint32_t left = 0;
 
     assert(model->has_execution);
     for (uint32_t i = 0; i < FLO_WAIT_COUNT; i++) {
-        left |= flo_is_in(model->execution.state, waits[i].states)
-                    ? set & FLO_WAIT_BIT(i)
-                    : 0;
+        left |= flo_is_in(model->execution.state, waits[i].states) ? set & FLO_WAIT_BIT(i) : 0;
     }
     return left;
 }
 
-bool flo_wait_is_needed(const struct flo_agent *agent,
-                        const struct flo_agent_model *model)
+bool flo_wait_is_needed(const struct flo_agent *agent, const struct flo_agent_model *model)
 {
     return lacking(agent, model) != 0;
 }
 
-uint64_t flo_wait_until(const struct flo_agent *agent,
-                        const struct flo_agent_model *model, uint64_t now_ms)
+uint64_t flo_wait_until(const struct flo_agent *agent, const struct flo_agent_model *model,
+                        uint64_t now_ms)
 {
     uint64_t wait_ms = closed_for_ms(agent, model);
 
@@ -112,20 +103,18 @@ bool flo_agent_is_waiting(const struct flo_agent *agent, uint32_t model)
     const struct flo_agent_model *of = &agent->models[model];
 
     assert(model < FLO_AGENT_MODELS_MAX);
-    return of->has_execution && of->execution.job == 0 &&
-           !of->execution.is_writing && flo_wait_is_needed(agent, of);
+    return of->has_execution && of->execution.job == 0 && !of->execution.is_writing &&
+           flo_wait_is_needed(agent, of);
 }
 
 /* The low battery says what the mains say. */
 static bool is_told(uint32_t set, uint32_t wait)
 {
     return (set & FLO_WAIT_BIT(wait)) != 0 &&
-           (wait != FLO_WAIT_MAINS ||
-            (set & FLO_WAIT_BIT(FLO_WAIT_BATTERY)) == 0);
+           (wait != FLO_WAIT_MAINS || (set & FLO_WAIT_BIT(FLO_WAIT_BATTERY)) == 0);
 }
 
-void flo_wait_reason(const struct flo_agent *agent,
-                     const struct flo_agent_model *model,
+void flo_wait_reason(const struct flo_agent *agent, const struct flo_agent_model *model,
                      char out[FLO_WAIT_REASON])
 {
     uint32_t set = lacking(agent, model);
@@ -134,16 +123,14 @@ void flo_wait_reason(const struct flo_agent *agent,
     out[0] = '\0';
     for (uint32_t i = 0; i < FLO_WAIT_COUNT; i++) {
         if (is_told(set, i)) {
-            bytes += (size_t)snprintf(
-                out + bytes, FLO_WAIT_REASON - bytes, "%s%s",
-                bytes == 0 ? "waiting for " : ", ", waits[i].text);
+            bytes += (size_t)snprintf(out + bytes, FLO_WAIT_REASON - bytes, "%s%s",
+                                      bytes == 0 ? "waiting for " : ", ", waits[i].text);
             assert(bytes < FLO_WAIT_REASON);
         }
     }
 }
 
-static bool ends_job(const struct flo_agent *agent,
-                     const struct flo_agent_model *model)
+static bool ends_job(const struct flo_agent *agent, const struct flo_agent_model *model)
 {
     uint32_t set = model->has_execution ? lacking(agent, model) : 0;
 
@@ -160,8 +147,7 @@ void flo_wait_changed(struct step *s)
 {
     struct flo_agent_model *model = s->model;
 
-    if (model->has_execution && model->execution.job != 0 &&
-        ends_job(s->agent, model)) {
+    if (model->has_execution && model->execution.job != 0 && ends_job(s->agent, model)) {
         flo_execution_cancel_job(s);
         model->execution.deadline_ms = 0;
         model->execution.retry_at_ms = 0;

@@ -29,12 +29,10 @@ static void heat(struct flo_power *power, const struct flo_power_sample *sample)
     }
 }
 
-static void battery(struct flo_power *power,
-                    const struct flo_power_sample *sample)
+static void battery(struct flo_power *power, const struct flo_power_sample *sample)
 {
     bool has_battery = sample->battery_pct >= 0;
-    if (!has_battery || !sample->is_discharging ||
-        sample->battery_pct >= BACK_PCT) {
+    if (!has_battery || !sample->is_discharging || sample->battery_pct >= BACK_PCT) {
         power->is_low = false;
         power->is_empty = false;
         return;
@@ -43,8 +41,7 @@ static void battery(struct flo_power *power,
     power->is_empty |= sample->battery_pct <= EMPTY_PCT;
 }
 
-bool flo_power_sample(struct flo_power *power,
-                      const struct flo_power_sample *sample)
+bool flo_power_sample(struct flo_power *power, const struct flo_power_sample *sample)
 {
     struct flo_power before = *power;
     heat(power, sample);
@@ -61,8 +58,7 @@ static const struct {
     const char *word;
     uint32_t causes;
 } limits[FLO_STRAIN_LIMIT_COUNT] = {
-#define FLO_STRAIN_LIMIT(name, word, causes, meaning)                          \
-    [FLO_STRAIN_LIMIT_##name] = {word, causes},
+#define FLO_STRAIN_LIMIT(name, word, causes, meaning) [FLO_STRAIN_LIMIT_##name] = {word, causes},
 #include "agent/core/memory/strain.def"
 #undef FLO_STRAIN_LIMIT
 };
@@ -74,12 +70,10 @@ const char *flo_strain_limit_word(enum flo_strain_limit limit)
 }
 
 struct flo_strain_limits flo_strain_limits(const struct flo_strain *strain,
-                                           const struct flo_power *power,
-                                           uint32_t threads)
+                                           const struct flo_power *power, uint32_t threads)
 {
-    uint32_t causes =
-        (strain->is_short ? MEMORY : 0u) | (power->is_hot ? HEAT : 0u) |
-        (power->is_low ? BATTERY : 0u) | (power->is_empty ? EMPTY : 0u);
+    uint32_t causes = (strain->is_short ? MEMORY : 0u) | (power->is_hot ? HEAT : 0u) |
+                      (power->is_low ? BATTERY : 0u) | (power->is_empty ? EMPTY : 0u);
     struct flo_strain_limits out = {.threads_max = threads};
 
     for (uint32_t i = 0; i < FLO_STRAIN_LIMIT_COUNT; i++) {

@@ -27,9 +27,8 @@ const char *flo_strain_word(enum flo_strain_step step)
 
 const char *flo_strain_cause_word(enum flo_strain_cause cause)
 {
-    static const char *const words[] = {[FLO_STRAIN_CALM] = "",
-                                        [FLO_STRAIN_PSI] = "psi",
-                                        [FLO_STRAIN_CGROUP] = "cgroup"};
+    static const char *const words[] = {
+        [FLO_STRAIN_CALM] = "", [FLO_STRAIN_PSI] = "psi", [FLO_STRAIN_CGROUP] = "cgroup"};
     return words[cause];
 }
 
@@ -39,8 +38,7 @@ static enum flo_strain_cause cause_of(const struct flo_strain_sample *sample)
         return FLO_STRAIN_PSI;
     }
     if (sample->cgroup_bytes_max > 0 &&
-        sample->cgroup_bytes >=
-            sample->cgroup_bytes_max / 100 * CGROUP_PERCENT) {
+        sample->cgroup_bytes >= sample->cgroup_bytes_max / 100 * CGROUP_PERCENT) {
         return FLO_STRAIN_CGROUP;
     }
     return FLO_STRAIN_CALM;
@@ -51,8 +49,7 @@ static enum flo_strain_cause cause_of(const struct flo_strain_sample *sample)
 /* As the planner goes on: the smallest rung that some model has not yet
  * reached, the least important one first. */
 static bool rung_down(struct flo_memory_model *models, size_t count,
-                      const struct flo_memory_plan *plan, const size_t *order,
-                      size_t *model)
+                      const struct flo_memory_plan *plan, const size_t *order, size_t *model)
 {
     for (uint32_t rung = 1; rung < FLO_MEMORY_RUNGS; rung++) {
         for (size_t i = count; i-- > 0;) {
@@ -69,8 +66,7 @@ static bool rung_down(struct flo_memory_model *models, size_t count,
 }
 
 static bool demote(struct flo_memory_model *models, size_t count,
-                   const struct flo_memory_plan *plan, const size_t *order,
-                   size_t *model)
+                   const struct flo_memory_plan *plan, const size_t *order, size_t *model)
 {
     for (size_t i = count; i-- > 0;) {
         size_t at = order[i];
@@ -85,8 +81,7 @@ static bool demote(struct flo_memory_model *models, size_t count,
 
 /* The last of all: the answers get worse.  The least important one first. */
 static bool shrink(const struct flo_strain_facts *facts, size_t count,
-                   const struct flo_memory_plan *plan, const size_t *order,
-                   size_t *model)
+                   const struct flo_memory_plan *plan, const size_t *order, size_t *model)
 {
     for (size_t i = count; i-- > 0;) {
         size_t at = order[i];
@@ -99,8 +94,8 @@ static bool shrink(const struct flo_strain_facts *facts, size_t count,
 }
 
 static enum flo_strain_step down(const struct flo_strain_facts *facts,
-                                 struct flo_memory_model *models, size_t count,
-                                 uint64_t budget, size_t *model)
+                                 struct flo_memory_model *models, size_t count, uint64_t budget,
+                                 size_t *model)
 {
     struct flo_memory_plan plan;
     size_t order[FLO_MEMORY_MODELS_MAX];
@@ -120,26 +115,23 @@ static enum flo_strain_step down(const struct flo_strain_facts *facts,
     if (demote(models, count, &plan, order, model)) {
         return FLO_STRAIN_DEMAND;
     }
-    return shrink(facts, count, &plan, order, model) ? FLO_STRAIN_SMALLER
-                                                     : FLO_STRAIN_NONE;
+    return shrink(facts, count, &plan, order, model) ? FLO_STRAIN_SMALLER : FLO_STRAIN_NONE;
 }
 
 /* ---- up ---- */
 
-static bool has_room(const struct flo_memory_model *models, size_t count,
-                     uint64_t budget, uint64_t more_bytes)
+static bool has_room(const struct flo_memory_model *models, size_t count, uint64_t budget,
+                     uint64_t more_bytes)
 {
     struct flo_memory_plan plan;
     uint64_t planned;
 
     return flo_memory_plan(models, count, budget, &plan, NULL) == 0 &&
-           flo_add_u64(plan.planned, more_bytes, &planned) &&
-           planned <= budget / 10 * 9;
+           flo_add_u64(plan.planned, more_bytes, &planned) && planned <= budget / 10 * 9;
 }
 
 /* The model takes back a step of its memory, if there is room. */
-static bool take_back(struct flo_memory_model *models, size_t count,
-                      uint64_t budget, size_t at)
+static bool take_back(struct flo_memory_model *models, size_t count, uint64_t budget, size_t at)
 {
     struct flo_memory_model *one = &models[at];
     struct flo_memory_model before = *one;
@@ -161,8 +153,8 @@ static bool take_back(struct flo_memory_model *models, size_t count,
 /* One step back for the most important model that gave one; only where the
  * higher plan leaves a tenth of the budget free. */
 static enum flo_strain_step up(const struct flo_strain_facts *facts,
-                               struct flo_memory_model *models, size_t count,
-                               uint64_t budget, size_t *model)
+                               struct flo_memory_model *models, size_t count, uint64_t budget,
+                               size_t *model)
 {
     size_t order[FLO_MEMORY_MODELS_MAX];
 
@@ -198,8 +190,7 @@ static bool is_full_again(const struct flo_strain_facts *facts,
                           const struct flo_memory_model *models, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        if (models[i].rung_min > 0 || models[i].is_demoted ||
-            facts->variants[i].is_smaller) {
+        if (models[i].rung_min > 0 || models[i].is_demoted || facts->variants[i].is_smaller) {
             return false;
         }
     }
@@ -207,20 +198,16 @@ static bool is_full_again(const struct flo_strain_facts *facts,
 }
 
 /* A smaller variant may be of an earlier life of the agent. */
-static bool is_up_due(const struct flo_strain *strain, uint64_t now_ms,
-                      bool is_full)
+static bool is_up_due(const struct flo_strain *strain, uint64_t now_ms, bool is_full)
 {
     uint64_t wait_ms = strain->wait_ms > 0 ? strain->wait_ms : UP_MS;
-    return (strain->cause != FLO_STRAIN_CALM || !is_full) &&
-           now_ms - strain->calm_ms >= wait_ms &&
+    return (strain->cause != FLO_STRAIN_CALM || !is_full) && now_ms - strain->calm_ms >= wait_ms &&
            now_ms - strain->up_ms >= wait_ms;
 }
 
-static enum flo_strain_step go_up(struct flo_strain *strain,
-                                  const struct flo_strain_facts *facts,
-                                  struct flo_memory_model *models, size_t count,
-                                  uint64_t budget, uint64_t now_ms,
-                                  size_t *model)
+static enum flo_strain_step go_up(struct flo_strain *strain, const struct flo_strain_facts *facts,
+                                  struct flo_memory_model *models, size_t count, uint64_t budget,
+                                  uint64_t now_ms, size_t *model)
 {
     enum flo_strain_step step = up(facts, models, count, budget, model);
 
@@ -238,19 +225,15 @@ static enum flo_strain_step go_up(struct flo_strain *strain,
 enum flo_strain_step flo_strain_sample(struct flo_strain *strain,
                                        const struct flo_strain_sample *sample,
                                        const struct flo_strain_facts *facts,
-                                       struct flo_memory_model *models,
-                                       size_t count, uint64_t budget,
-                                       size_t *model)
+                                       struct flo_memory_model *models, size_t count,
+                                       uint64_t budget, size_t *model)
 {
     enum flo_strain_cause cause = cause_of(sample);
     uint64_t now_ms = sample->now_ms;
     if (cause == FLO_STRAIN_CALM) {
-        strain->calm_ms = strain->samples > 0 || strain->calm_ms == 0
-                              ? now_ms
-                              : strain->calm_ms;
+        strain->calm_ms = strain->samples > 0 || strain->calm_ms == 0 ? now_ms : strain->calm_ms;
         strain->samples = 0;
-        strain->is_short =
-            strain->is_short && now_ms - strain->calm_ms < SHORT_MS;
+        strain->is_short = strain->is_short && now_ms - strain->calm_ms < SHORT_MS;
         return is_up_due(strain, now_ms, is_full_again(facts, models, count))
                    ? go_up(strain, facts, models, count, budget, now_ms, model)
                    : FLO_STRAIN_NONE;
@@ -272,35 +255,30 @@ enum flo_strain_step flo_strain_sample(struct flo_strain *strain,
 
 /* ---- in words ---- */
 
-static void say_model(enum flo_strain_step step,
-                      const struct flo_memory_model *model,
+static void say_model(enum flo_strain_step step, const struct flo_memory_model *model,
                       char out[FLO_STRAIN_TEXT / 2])
 {
     static const char *const before[FLO_STRAIN_STEP_COUNT] = {
         [FLO_STRAIN_RUNG] = "goes", [FLO_STRAIN_UP] = "is back"};
 
     if (step == FLO_STRAIN_SMALLER || step == FLO_STRAIN_LARGER) {
-        snprintf(out, FLO_STRAIN_TEXT / 2, "%.40s gets the %s variant",
-                 model->name, flo_strain_word(step));
+        snprintf(out, FLO_STRAIN_TEXT / 2, "%.40s gets the %s variant", model->name,
+                 flo_strain_word(step));
     } else if (step == FLO_STRAIN_DEMAND) {
         snprintf(out, FLO_STRAIN_TEXT / 2, "%.40s is on demand", model->name);
     } else {
-        snprintf(out, FLO_STRAIN_TEXT / 2, "%.40s %s to rung %u%s", model->name,
-                 before[step], model->rung_min,
-                 model->is_demoted ? ", on demand" : "");
+        snprintf(out, FLO_STRAIN_TEXT / 2, "%.40s %s to rung %u%s", model->name, before[step],
+                 model->rung_min, model->is_demoted ? ", on demand" : "");
     }
 }
 
-void flo_strain_say(const struct flo_strain_sample *sample,
-                    enum flo_strain_step step,
-                    const struct flo_memory_model *model,
-                    char out[FLO_STRAIN_TEXT])
+void flo_strain_say(const struct flo_strain_sample *sample, enum flo_strain_step step,
+                    const struct flo_memory_model *model, char out[FLO_STRAIN_TEXT])
 {
     char why[60] = "", what[FLO_STRAIN_TEXT / 2] = "nothing to give up";
 
     if (sample->psi_centipercent >= PSI_MIN) {
-        snprintf(why, sizeof(why), " (psi %u.%02u %%)",
-                 sample->psi_centipercent / 100,
+        snprintf(why, sizeof(why), " (psi %u.%02u %%)", sample->psi_centipercent / 100,
                  sample->psi_centipercent % 100);
     } else if (cause_of(sample) == FLO_STRAIN_CGROUP) {
         snprintf(why, sizeof(why), " (cgroup %llu of %llu bytes)",
@@ -315,7 +293,6 @@ void flo_strain_say(const struct flo_strain_sample *sample,
         snprintf(what, sizeof(what), "the release before a trial leaves");
     }
     snprintf(out, FLO_STRAIN_TEXT, "memory is %s%s: %s",
-             step == FLO_STRAIN_UP || step == FLO_STRAIN_LARGER ? "calm again"
-                                                                : "short",
-             why, what);
+             step == FLO_STRAIN_UP || step == FLO_STRAIN_LARGER ? "calm again" : "short", why,
+             what);
 }

@@ -42,12 +42,12 @@ struct flo_strain {
 };
 /* Memory and releases that could be given up. */
 struct flo_strain_facts {
-    bool has_idle;       /* on-demand models in memory without a request */
-    bool has_previous;   /* a warm previous release */
-    struct {             /* by the model's index */
-        bool is_smaller; /* a smaller variant of its release serves */
-        bool may_shrink; /* there is another one, and nothing is under way */
-        bool may_grow;   /* the larger one may come back */
+    bool has_idle;           /* on-demand models in memory without a request */
+    bool has_previous;       /* a warm previous release */
+    struct {                 /* by the model's index */
+        bool is_smaller;     /* a smaller variant of its release serves */
+        bool may_shrink;     /* there is another one, and nothing is under way */
+        bool may_grow;       /* the larger one may come back */
         uint64_t more_bytes; /* that the larger one takes */
     } variants[FLO_MEMORY_MODELS_MAX];
 };
@@ -57,16 +57,13 @@ struct flo_strain_facts {
 enum flo_strain_step flo_strain_sample(struct flo_strain *strain,
                                        const struct flo_strain_sample *sample,
                                        const struct flo_strain_facts *facts,
-                                       struct flo_memory_model *models,
-                                       size_t count, uint64_t budget,
-                                       size_t *model);
+                                       struct flo_memory_model *models, size_t count,
+                                       uint64_t budget, size_t *model);
 /* The step as a sentence, for log, notes and traces.  `model`: as it is now;
  * NULL: the step is about none. */
 #define FLO_STRAIN_TEXT 200
-void flo_strain_say(const struct flo_strain_sample *sample,
-                    enum flo_strain_step step,
-                    const struct flo_memory_model *model,
-                    char out[FLO_STRAIN_TEXT]);
+void flo_strain_say(const struct flo_strain_sample *sample, enum flo_strain_step step,
+                    const struct flo_memory_model *model, char out[FLO_STRAIN_TEXT]);
 
 /* ---- heat and battery ---- */
 
@@ -83,8 +80,7 @@ struct flo_power {
     uint64_t cool_ms; /* since when it is cool enough; 0: it is not */
 };
 /* Take a sample; true: something has changed. */
-bool flo_power_sample(struct flo_power *power,
-                      const struct flo_power_sample *sample);
+bool flo_power_sample(struct flo_power *power, const struct flo_power_sample *sample);
 
 /* ---- limits ---- */
 
@@ -101,8 +97,7 @@ struct flo_strain_limits {
     uint32_t threads_max; /* threads that are left, 1 at least */
 };
 struct flo_strain_limits flo_strain_limits(const struct flo_strain *strain,
-                                           const struct flo_power *power,
-                                           uint32_t threads);
+                                           const struct flo_power *power, uint32_t threads);
 static inline bool flo_strain_holds(const struct flo_strain_limits *limits,
                                     enum flo_strain_limit limit)
 {

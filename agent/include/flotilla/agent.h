@@ -114,15 +114,15 @@ struct flo_agent_execution {
     char variant[FLO_NAME_MAX + 1];
     struct flo_policy policy;
     enum flo_execution state;
-    uint32_t starts; /* probes begun: a machine that dies of it stops */
-    uint32_t unsure; /* probes that came to no verdict */
+    uint32_t starts;           /* probes begun: a machine that dies of it stops */
+    uint32_t unsure;           /* probes that came to no verdict */
     uint32_t runtime_failures; /* probes that the runtime's own fault ended */
     uint32_t kills;            /* deaths of its engine by something outside */
     struct flo_agent_detail detail;
-    struct flo_agent_error error; /* why it ended, or why the last try failed */
+    struct flo_agent_error error;        /* why it ended, or why the last try failed */
     char reason[FLO_AGENT_REASON_BYTES]; /* why it waits; empty: it does not */
-    uint64_t start_at_ms; /* the end of a spread start, or of the wait before
-                             the next probe; 0: neither */
+    uint64_t start_at_ms;                /* the end of a spread start, or of the wait before
+                                            the next probe; 0: neither */
 
     /* The members below do not survive a restart. */
     uint64_t since_ms, deadline_ms; /* 0: no deadline */
@@ -141,8 +141,7 @@ struct flo_agent_execution {
 /* Going back to a release that must be loaded first. */
 struct flo_agent_return {
     bool is_active;
-    bool
-        is_committed; /* current -> previous; else the trial's candidate ends */
+    bool is_committed; /* current -> previous; else the trial's candidate ends */
     bool is_draining;
     bool is_writing; /* the rotation of the slots */
     uint64_t due_ms; /* when draining has to be over; 0: nothing drains */
@@ -166,7 +165,7 @@ struct flo_agent_removal {
 /* The rollouts that start nothing, as the device record says. */
 struct flo_agent_pauses {
     char rollouts[FLO_AGENT_PAUSED_MAX][FLO_NAME_MAX + 1]; /* or empty */
-    bool all; /* there are more than that */
+    bool all;                                              /* there are more than that */
 };
 /* Models that a device carries at one time, at most; its configuration may
  * allow less. */
@@ -175,13 +174,13 @@ struct flo_agent_pauses {
 struct flo_agent_model {
     char name[FLO_NAME_MAX + 1]; /* empty: a free place */
     bool has_execution;
-    int live;          /* enum flo_agent_role or -1 */
-    bool is_linked;    /* the model's link is on the disk, or is being made */
-    bool is_switching; /* the live engine's link and hook are under way */
-    bool is_ill;       /* the live program is not healthy, or its hook fails */
-    bool is_on_demand; /* as the memory plan says */
-    bool is_wanted;    /* a request waits for its load */
-    uint32_t repairs;  /* asked for in a row */
+    int live;              /* enum flo_agent_role or -1 */
+    bool is_linked;        /* the model's link is on the disk, or is being made */
+    bool is_switching;     /* the live engine's link and hook are under way */
+    bool is_ill;           /* the live program is not healthy, or its hook fails */
+    bool is_on_demand;     /* as the memory plan says */
+    bool is_wanted;        /* a request waits for its load */
+    uint32_t repairs;      /* asked for in a row */
     uint64_t repair_at_ms; /* none before */
     struct flo_agent_slots slots;
     struct flo_agent_engine engines[FLO_AGENT_ROLES];
@@ -299,7 +298,7 @@ struct flo_agent_event {
     } boot;
     struct {
         const struct flo_agent_execution *execution; /* up to `policy` */
-        struct flo_agent_error refusal; /* code 0: it may run here */
+        struct flo_agent_error refusal;              /* code 0: it may run here */
     } deploy;
 };
 
@@ -322,24 +321,24 @@ enum flo_agent_action_kind {
     FLO_DO_DENY,        /* release, cause, number: of the order that took it
                            back or brought it (0: by hand) */
     FLO_DO_REPAIR,      /* release: answer DEPLOY of it, without an order */
-    FLO_DO_VARIANT, /* the execution's variant serves from now on; WRITTEN */
-    FLO_DO_FREEZE,  /* flag */
-    FLO_DO_LOAD,    /* role, release */
-    FLO_DO_UNLOAD,  /* role, flag: drain first */
-    FLO_DO_FLIP,    /* role; of a release without requests: make its link
-                       and run its hook, with `flag` in any case; answer
-                       ACTIVATED or ILL */
-    FLO_DO_UNLINK,  /* release.model: its link goes, and its hook runs */
-    FLO_DO_HOLD,    /* no engine is live: requests wait */
-    FLO_DO_REST,    /* release: loaded when a request wants it */
-    FLO_DO_PROMOTE, /* the second engine becomes the current one */
-    FLO_DO_PROBE,   /* with the execution's policy */
-    FLO_DO_EVENT,   /* execution entered state (or ended): report it */
-    FLO_DO_SERVING, /* word, release: report the serving release */
-    FLO_DO_ACK,     /* order, word, error */
-    FLO_DO_COLLECT, /* remove blobs that nothing names */
-    FLO_DO_TIMER,   /* at_ms; 0: none */
-    FLO_DO_NOTE,    /* error.what: why, or why not; for the trace alone */
+    FLO_DO_VARIANT,     /* the execution's variant serves from now on; WRITTEN */
+    FLO_DO_FREEZE,      /* flag */
+    FLO_DO_LOAD,        /* role, release */
+    FLO_DO_UNLOAD,      /* role, flag: drain first */
+    FLO_DO_FLIP,        /* role; of a release without requests: make its link
+                           and run its hook, with `flag` in any case; answer
+                           ACTIVATED or ILL */
+    FLO_DO_UNLINK,      /* release.model: its link goes, and its hook runs */
+    FLO_DO_HOLD,        /* no engine is live: requests wait */
+    FLO_DO_REST,        /* release: loaded when a request wants it */
+    FLO_DO_PROMOTE,     /* the second engine becomes the current one */
+    FLO_DO_PROBE,       /* with the execution's policy */
+    FLO_DO_EVENT,       /* execution entered state (or ended): report it */
+    FLO_DO_SERVING,     /* word, release: report the serving release */
+    FLO_DO_ACK,         /* order, word, error */
+    FLO_DO_COLLECT,     /* remove blobs that nothing names */
+    FLO_DO_TIMER,       /* at_ms; 0: none */
+    FLO_DO_NOTE,        /* error.what: why, or why not; for the trace alone */
     FLO_DO_COUNT
 };
 
@@ -399,10 +398,8 @@ bool flo_agent_is_fetching(const struct flo_agent *agent);
  * line per state, action and reason.  The log, the golden tests and
  * `flotilla-agent explain` show this text.  Steps that change nothing give no
  * text. */
-void flo_agent_trace(const struct flo_agent *agent,
-                     const struct flo_agent_event *event,
-                     const struct flo_agent_actions *actions,
-                     struct flo_buf *out);
+void flo_agent_trace(const struct flo_agent *agent, const struct flo_agent_event *event,
+                     const struct flo_agent_actions *actions, struct flo_buf *out);
 
 /* ---- drift ---- */
 
@@ -428,7 +425,7 @@ const char *flo_drift_word(enum flo_drift drift);
 struct flo_agent_target {
     struct flo_digest release;       /* zero: the current release stays */
     uint64_t number, current_number; /* 0: not known */
-    int refusal; /* FLO_E_TARGET_..., FLO_E_MEMORY_BUDGET; 0: it may run */
+    int refusal;                     /* FLO_E_TARGET_..., FLO_E_MEMORY_BUDGET; 0: it may run */
     bool is_current_denied;
 };
 enum flo_drift flo_agent_drift(const struct flo_agent *agent, uint32_t model,
@@ -454,30 +451,24 @@ struct flo_derived {
     bool has_made;
 };
 /* Is it looked for, and made where it is not there? */
-bool flo_derived_is_asked_for(const struct flo_derived *derived,
-                              const struct flo_digest *model);
+bool flo_derived_is_asked_for(const struct flo_derived *derived, const struct flo_digest *model);
 /* The artifact is absent.  `failures`: of this version, over all restarts. */
-bool flo_derived_may_make(struct flo_derived *derived,
-                          const struct flo_digest *model, unsigned failures);
-void flo_derived_made(struct flo_derived *derived,
-                      const struct flo_digest *model);
+bool flo_derived_may_make(struct flo_derived *derived, const struct flo_digest *model,
+                          unsigned failures);
+void flo_derived_made(struct flo_derived *derived, const struct flo_digest *model);
 /* true: count one more failure of this version.  `has_written`: the try wrote
  * to the disk. */
-bool flo_derived_failed(struct flo_derived *derived,
-                        const struct flo_digest *model, int code,
+bool flo_derived_failed(struct flo_derived *derived, const struct flo_digest *model, int code,
                         bool has_written);
 /* The engine refused the file as another model's.  The file is made again.
  * true: that happened before, and this version stops making it. */
-bool flo_derived_refused(struct flo_derived *derived,
-                         const struct flo_digest *model);
+bool flo_derived_refused(struct flo_derived *derived, const struct flo_digest *model);
 /* An engine serves with the file; or an engine was lost: hash files again. */
 void flo_derived_accepted(struct flo_derived *derived);
 void flo_derived_doubt(struct flo_derived *derived);
-bool flo_derived_is_fresh(const struct flo_derived *derived,
-                          const struct flo_digest *model);
+bool flo_derived_is_fresh(const struct flo_derived *derived, const struct flo_digest *model);
 /* Packed weights would make the engine faster: do not compare its speed. */
-bool flo_derived_is_lacking(const struct flo_derived *derived,
-                            const struct flo_digest *model);
+bool flo_derived_is_lacking(const struct flo_derived *derived, const struct flo_digest *model);
 /* Would a new model be packed, as far as is known? */
 bool flo_derived_is_expected(const struct flo_derived *derived);
 /* How long packing a model of so many bytes may compute. */
@@ -503,12 +494,9 @@ bool flo_agent_is_verdict(int code);
 /* Is this order meant for this device, now?  FLO_E_CMD_SCOPE,
  * FLO_E_CMD_EXPIRED, FLO_E_CMD_FUTURE, FLO_E_CMD_FORMAT (it names no release).
  */
-FLO_MUST_USE int flo_agent_order_admit(const struct flo_order *order,
-                                       const char *device,
-                                       const char (*groups)[FLO_NAME_MAX + 1],
-                                       size_t group_count,
-                                       const struct flo_agent_time *time,
-                                       struct flo_err *err);
+FLO_MUST_USE int flo_agent_order_admit(const struct flo_order *order, const char *device,
+                                       const char (*groups)[FLO_NAME_MAX + 1], size_t group_count,
+                                       const struct flo_agent_time *time, struct flo_err *err);
 
 /* Why a release that ended with this error is denied from then on: its own
  * fault, or too slow or too large for this device.  ALLOWED: the network, the
@@ -536,16 +524,16 @@ struct flo_intake_facts {
     enum flo_standing standing;      /* among the stored orders */
     uint64_t by;                     /* superseded: the number that holds */
     enum flo_stated_outcome outcome; /* the newest word about its model */
-    uint64_t aborted_by; /* deploy: the order that ended its rollout; 0: none */
-    bool has_ended;      /* deploy: its execution here */
-    bool is_current;     /* deploy: its release */
-    bool is_answered;    /* for good, and the answer is kept */
-    bool takes_back;     /* rollback: the release that runs here, or is on its
-                          * way, and is denied */
-    bool is_absent;      /* nothing of its model is on the device */
-    bool is_set_here;    /* config: the device's own configuration says it */
-    struct flo_agent_error refusal; /* deploy: why it may not run; code 0: it
-                                       may */
+    uint64_t aborted_by;             /* deploy: the order that ended its rollout; 0: none */
+    bool has_ended;                  /* deploy: its execution here */
+    bool is_current;                 /* deploy: its release */
+    bool is_answered;                /* for good, and the answer is kept */
+    bool takes_back;                 /* rollback: the release that runs here, or is on its
+                                      * way, and is denied */
+    bool is_absent;                  /* nothing of its model is on the device */
+    bool is_set_here;                /* config: the device's own configuration says it */
+    struct flo_agent_error refusal;  /* deploy: why it may not run; code 0: it
+                                        may */
 };
 enum flo_intake_kind {
     FLO_INTAKE_ACT,        /* the core hears of it */
@@ -561,20 +549,17 @@ struct flo_intake_verdict {
     struct flo_agent_error error; /* why it is refused; code 0: not told */
     char why[256];                /* for the trace; may be empty */
 };
-void flo_agent_intake(const struct flo_intake_facts *facts,
-                      struct flo_intake_verdict *out);
+void flo_agent_intake(const struct flo_intake_facts *facts, struct flo_intake_verdict *out);
 const char *flo_intake_word(enum flo_intake_kind kind);
 /* Two lines of the trace, for an order that does not reach the core. */
-void flo_agent_intake_trace(const struct flo_agent *agent, uint64_t now_ms,
-                            const char *order, const char *word,
-                            const char *why, struct flo_buf *out);
+void flo_agent_intake_trace(const struct flo_agent *agent, uint64_t now_ms, const char *order,
+                            const char *word, const char *why, struct flo_buf *out);
 
 /* ---- retry ---- */
 
 /* Full jitter: uniform in [0, min * 2^attempt], at most max.  `random` is any
  * 64 random bits. */
-uint64_t flo_retry_delay_ms(uint32_t attempt, uint64_t min_ms, uint64_t max_ms,
-                            uint64_t random);
+uint64_t flo_retry_delay_ms(uint32_t attempt, uint64_t min_ms, uint64_t max_ms, uint64_t random);
 
 /* ---- outbox ---- */
 
@@ -602,7 +587,6 @@ bool flo_outbox_acked(struct flo_outbox *outbox, uint64_t sequence);
 void flo_outbox_wait(struct flo_outbox *outbox, uint64_t until_ms);
 /* The next event to send now, or 0.  Call flo_outbox_sent after sending. */
 uint64_t flo_outbox_next(struct flo_outbox *outbox, uint64_t now_ms);
-void flo_outbox_sent(struct flo_outbox *outbox, uint64_t sequence,
-                     uint64_t now_ms);
+void flo_outbox_sent(struct flo_outbox *outbox, uint64_t sequence, uint64_t now_ms);
 
 #endif

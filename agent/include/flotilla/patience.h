@@ -30,9 +30,8 @@ uint64_t flo_watchdog_tick_ms(uint64_t hang_ms_max);
 /* The longest silence. */
 uint64_t flo_watchdog_ms_max(const struct flo_watchdog_limits *limits);
 /* One tick passed without a sign of life. */
-enum flo_watchdog_verdict
-flo_watchdog_tick(struct flo_watchdog *watchdog,
-                  const struct flo_watchdog_limits *limits);
+enum flo_watchdog_verdict flo_watchdog_tick(struct flo_watchdog *watchdog,
+                                            const struct flo_watchdog_limits *limits);
 
 /* ---- engines that are lost ---- */
 
@@ -43,8 +42,7 @@ struct flo_losses {
 
 /* One more loss.  true: start again after *delay_ms; false: give up, there
  * were too many in a minute. */
-bool flo_losses_add(struct flo_losses *losses, uint64_t now_ms,
-                    uint64_t *delay_ms);
+bool flo_losses_add(struct flo_losses *losses, uint64_t now_ms, uint64_t *delay_ms);
 
 /* ---- work of a process at low priority ---- */
 
@@ -69,17 +67,15 @@ enum flo_work_verdict {
 void flo_work_begin(struct flo_work *work, uint64_t now_ms);
 /* A look at the process.  When the system does not tell (`is_told` false), the
  * process counts as working: the limits of time remain. */
-enum flo_work_verdict flo_work_look(struct flo_work *work,
-                                    const struct flo_work_limits *limits,
-                                    uint64_t now_ms, bool is_told,
-                                    uint64_t cpu_ms, bool waits_for_disk);
+enum flo_work_verdict flo_work_look(struct flo_work *work, const struct flo_work_limits *limits,
+                                    uint64_t now_ms, bool is_told, uint64_t cpu_ms,
+                                    bool waits_for_disk);
 
 /* ---- notes ---- */
 
 /* May a note of this error go out?  Security notes of one error rest for a
  * minute; no kind has more than 64 notes that wait.  `told_ms` 0: never. */
-bool flo_note_may_go(bool is_security, uint64_t told_ms, uint64_t waiting,
-                     uint64_t now_ms);
+bool flo_note_may_go(bool is_security, uint64_t told_ms, uint64_t waiting, uint64_t now_ms);
 
 /* ---- reports ---- */
 

@@ -7,19 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int read(struct serve_request *request, const struct serve_body *body,
-                struct flo_err *err)
+static int read(struct serve_request *request, const struct serve_body *body, struct flo_err *err)
 {
     return flo_anthropic_read(request, body, false, err);
 }
 
 /* "stop_reason":..., and the stop text that ended it. */
-static void add_stop(const struct serve_request *request,
-                     const struct flo_wire_done *done, struct flo_buf *out)
+static void add_stop(const struct serve_request *request, const struct flo_wire_done *done,
+                     struct flo_buf *out)
 {
     const struct flo_wire_generate *asked = &request->params.message.generate;
-    bool is_stop = done->reason == FLO_WIRE_STOP && done->stop > 0 &&
-                   done->stop <= asked->n_stops;
+    bool is_stop = done->reason == FLO_WIRE_STOP && done->stop > 0 && done->stop <= asked->n_stops;
     const char *reason = done->reason == FLO_WIRE_LENGTH ? "max_tokens"
                          : is_stop                       ? "stop_sequence"
                          : request->kept.n_calls > 0     ? "tool_use"
@@ -27,8 +25,7 @@ static void add_stop(const struct serve_request *request,
 
     flo_buf_printf(out, "\"stop_reason\":\"%s\",", reason);
     if (is_stop) {
-        flo_answer_add_member(out, "stop_sequence",
-                              asked->stops[done->stop - 1]);
+        flo_answer_add_member(out, "stop_sequence", asked->stops[done->stop - 1]);
     } else {
         flo_buf_text(out, "\"stop_sequence\":null");
     }
@@ -46,9 +43,7 @@ static void add_head(const struct serve_request *request, struct flo_buf *out)
 /* Tokens from the cache are not among the input's there. */
 static void add_usage(const struct flo_wire_done *done, struct flo_buf *out)
 {
-    uint32_t cached = done->cached_tokens < done->tokens_in
-                          ? done->cached_tokens
-                          : done->tokens_in;
+    uint32_t cached = done->cached_tokens < done->tokens_in ? done->cached_tokens : done->tokens_in;
 
     flo_buf_printf(out,
                    "\"usage\":{\"input_tokens\":%u,\"output_tokens\":%u,"
@@ -117,8 +112,7 @@ static void end_block(struct anthropic_state *state, struct flo_buf *out)
         return;
     }
     if (state->kind == SERVE_PIECE_THOUGHT) {
-        add_delta(state->n_blocks, "signature_delta", "signature",
-                  (struct flo_wire_text){0}, out);
+        add_delta(state->n_blocks, "signature_delta", "signature", (struct flo_wire_text){0}, out);
     }
     begin_indexed("content_block_stop", state->n_blocks, out);
     end_event(out);
@@ -126,8 +120,8 @@ static void end_block(struct anthropic_state *state, struct flo_buf *out)
     state->n_blocks++;
 }
 
-static void begin_block(struct anthropic_state *state,
-                        const struct serve_piece *piece, struct flo_buf *out)
+static void begin_block(struct anthropic_state *state, const struct serve_piece *piece,
+                        struct flo_buf *out)
 {
     end_block(state, out);
     state->is_open = true;
@@ -147,15 +141,14 @@ static void begin_block(struct anthropic_state *state,
     end_event(out);
 }
 
-static void piece(struct serve_request *request,
-                  const struct serve_piece *piece, struct flo_buf *out)
+static void piece(struct serve_request *request, const struct serve_piece *piece,
+                  struct flo_buf *out)
 {
     struct anthropic_state *state = request->state;
     bool is_text = piece->kind == SERVE_PIECE_TEXT;
 
     if (piece->kind == SERVE_PIECE_ARGUMENTS) {
-        add_delta(state->call_block, "input_json_delta", "partial_json",
-                  piece->text, out);
+        add_delta(state->call_block, "input_json_delta", "partial_json", piece->text, out);
         return;
     }
     if (piece->kind == SERVE_PIECE_CALL) {
@@ -187,16 +180,15 @@ static void end(struct serve_request *request, const struct flo_wire_done *done,
 
 /* Arguments that max_tokens cut off are no object: the block has an empty one.
  */
-static int add_input(struct serve_request *request,
-                     const struct serve_tool_call *call, bool is_cut,
+static int add_input(struct serve_request *request, const struct serve_tool_call *call, bool is_cut,
                      struct flo_buf *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *tree = NULL;
     const struct flo_buf *arguments = &call->arguments;
-    bool is_object = arguments->bytes > 0 &&
-                     flo_json_parse(arguments->data, arguments->bytes,
-                                    arguments->bytes, &tree, NULL) == 0 &&
-                     json_is_object(tree);
+    bool is_object =
+        arguments->bytes > 0 &&
+        flo_json_parse(arguments->data, arguments->bytes, arguments->bytes, &tree, NULL) == 0 &&
+        json_is_object(tree);
 
     if (is_object) {
         flo_buf_add(out, arguments->data, arguments->bytes);
@@ -212,9 +204,8 @@ static int add_input(struct serve_request *request,
     return 0;
 }
 
-static int add_uses(struct serve_request *request,
-                    const struct flo_wire_done *done, const char *comma,
-                    struct flo_buf *out, struct flo_err *err)
+static int add_uses(struct serve_request *request, const struct flo_wire_done *done,
+                    const char *comma, struct flo_buf *out, struct flo_err *err)
 {
     const struct serve_kept *kept = &request->kept;
     bool is_cut = done->reason == FLO_WIRE_LENGTH;
@@ -229,9 +220,8 @@ static int add_uses(struct serve_request *request,
     return rv;
 }
 
-static int whole(struct serve_request *request,
-                 const struct flo_wire_done *done, struct flo_buf *out,
-                 struct flo_err *err)
+static int whole(struct serve_request *request, const struct flo_wire_done *done,
+                 struct flo_buf *out, struct flo_err *err)
 {
     const struct serve_kept *kept = &request->kept;
     const char *comma = "";
@@ -239,8 +229,7 @@ static int whole(struct serve_request *request,
     add_head(request, out);
     if (kept->thoughts.bytes > 0) {
         flo_buf_text(out, "{\"type\":\"thinking\",");
-        flo_answer_add_member(out, "thinking",
-                              flo_answer_text_of(&kept->thoughts));
+        flo_answer_add_member(out, "thinking", flo_answer_text_of(&kept->thoughts));
         flo_buf_text(out, ",\"signature\":\"\"}");
         comma = ",";
     }

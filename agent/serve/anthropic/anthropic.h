@@ -24,8 +24,7 @@ struct anthropic_state {
 };
 
 /* body.c: the body to request->params; is_count: for its prompt alone. */
-FLO_MUST_USE int flo_anthropic_read(struct serve_request *request,
-                                    const struct serve_body *body,
+FLO_MUST_USE int flo_anthropic_read(struct serve_request *request, const struct serve_body *body,
                                     bool is_count, struct flo_err *err);
 /* errors.c: every front's fail(). */
 void flo_anthropic_fail(struct serve_failure *failure, struct flo_buf *out);

@@ -49,8 +49,7 @@ static int read_temperature(struct anthropic_body *body)
     return 0;
 }
 
-static int read_tool(struct anthropic_body *body, size_t i, const json_t *tool,
-                     json_t *list)
+static int read_tool(struct anthropic_body *body, size_t i, const json_t *tool, json_t *list)
 {
     const json_t *type = json_object_get(tool, "type");
     json_t *schema = json_object_get(tool, "input_schema");
@@ -61,25 +60,20 @@ static int read_tool(struct anthropic_body *body, size_t i, const json_t *tool,
         return 0; /* that tool would run at Anthropic's */
     }
     if (type != NULL && !json_is_null(type) && !json_is_string(type)) {
-        return flo_fail(body->err, FLO_E_INFER_PARAM,
-                        "tools[%zu] has a type that is no text", i);
+        return flo_fail(body->err, FLO_E_INFER_PARAM, "tools[%zu] has a type that is no text", i);
     }
-    if (!json_is_string(json_object_get(tool, "name")) ||
-        !json_is_object(schema)) {
+    if (!json_is_string(json_object_get(tool, "name")) || !json_is_object(schema)) {
         return flo_fail(body->err, FLO_E_INFER_PARAM,
                         "tools[%zu] must have a name, and an input_schema as "
                         "an object",
                         i);
     }
-    function = json_pack("{s:O,s:O}", "name", json_object_get(tool, "name"),
-                         "parameters", schema);
+    function = json_pack("{s:O,s:O}", "name", json_object_get(tool, "name"), "parameters", schema);
     if (description != NULL) {
-        body->failed |=
-            json_object_set(function, "description", description) < 0;
+        body->failed |= json_object_set(function, "description", description) < 0;
     }
-    body->failed |=
-        json_array_append_new(list, json_pack("{s:s,s:o}", "type", "function",
-                                              "function", function)) < 0;
+    body->failed |= json_array_append_new(
+                        list, json_pack("{s:s,s:o}", "type", "function", "function", function)) < 0;
     return 0;
 }
 
@@ -121,8 +115,7 @@ static int read_choice(struct anthropic_body *body)
     }
     if (is(type, "tool") && json_is_string(name)) {
         put(body, "tool_choice",
-            json_pack("{s:s,s:{s:O}}", "type", "function", "function", "name",
-                      name));
+            json_pack("{s:s,s:{s:O}}", "type", "function", "function", "name", name));
         is_known = true;
     }
     if (!is_known) {
@@ -151,29 +144,25 @@ static int read_thinking(struct anthropic_body *body)
         return refuse(body, "thinking must have the type enabled, disabled, "
                             "adaptive or between_tools");
     }
-    put(body, "chat_template_kwargs",
-        json_pack("{s:b}", "enable_thinking", is_on));
+    put(body, "chat_template_kwargs", json_pack("{s:b}", "enable_thinking", is_on));
     return 0;
 }
 
 static int read_format(struct anthropic_body *body)
 {
-    const json_t *format =
-        json_object_get(field(body, "output_config"), "format");
+    const json_t *format = json_object_get(field(body, "output_config"), "format");
     json_t *schema;
 
     if (format == NULL || json_is_null(format)) {
         return 0;
     }
     schema = json_object_get(format, "schema");
-    if (!is(json_object_get(format, "type"), "json_schema") ||
-        !json_is_object(schema)) {
+    if (!is(json_object_get(format, "type"), "json_schema") || !json_is_object(schema)) {
         return refuse(body, "output_config must have a format of type "
                             "json_schema and with a schema");
     }
     put(body, "response_format",
-        json_pack("{s:s,s:{s:O}}", "type", "json_schema", "json_schema",
-                  "schema", schema));
+        json_pack("{s:s,s:{s:O}}", "type", "json_schema", "json_schema", "schema", schema));
     return 0;
 }
 
@@ -200,13 +189,11 @@ static void copy_fields(struct anthropic_body *body, bool is_count)
         json_t *value = json_object_get(body->from, rows[i].theirs);
         if (value != NULL && (rows[i].is_of_prompt || !is_count)) {
             put(body, rows[i].ours,
-                is(value, "standard_only") ? json_string("default")
-                                           : json_incref(value));
+                is(value, "standard_only") ? json_string("default") : json_incref(value));
         }
     }
     if (json_is_string(user)) {
-        put(body, "user",
-            json_stringn(json_string_value(user), json_string_length(user)));
+        put(body, "user", json_stringn(json_string_value(user), json_string_length(user)));
     }
     if (is_count) {
         put(body, "max_tokens", json_integer(1));
@@ -219,8 +206,7 @@ static int translate(struct anthropic_body *body, bool is_count)
 
     if (!is_count && field(body, "max_tokens") == NULL) {
         return flo_fail(body->err, FLO_E_INFER_PARAM,
-                        "max_tokens must be given, a whole number from 1 to %d",
-                        PARAMS_TOKENS_MAX);
+                        "max_tokens must be given, a whole number from 1 to %d", PARAMS_TOKENS_MAX);
     }
     copy_fields(body, is_count);
     rv = flo_anthropic_history(body);
@@ -231,15 +217,13 @@ static int translate(struct anthropic_body *body, bool is_count)
         rv = read_temperature(body);
         rv = rv < 0 ? rv : read_format(body);
     }
-    return rv == 0 && body->failed
-               ? flo_fail(body->err, FLO_E_MEMORY, "no memory for the body")
-               : rv;
+    return rv == 0 && body->failed ? flo_fail(body->err, FLO_E_MEMORY, "no memory for the body")
+                                   : rv;
 }
 
 /* A thread would be a history that is kept here.  Clients that are told so in
  * this field's own way send the history themselves. */
-static int refuse_thread(const json_t *tree, struct serve_params *params,
-                         struct flo_err *err)
+static int refuse_thread(const json_t *tree, struct serve_params *params, struct flo_err *err)
 {
     const json_t *thread = json_object_get(tree, "thread");
 
@@ -252,20 +236,16 @@ static int refuse_thread(const json_t *tree, struct serve_params *params,
                     "requests, so send all messages");
 }
 
-static int parse(const struct serve_body *body, json_t **tree,
-                 struct flo_err *err)
+static int parse(const struct serve_body *body, json_t **tree, struct flo_err *err)
 {
-    if (flo_json_parse(body->data, body->bytes, PARAMS_BODY_BYTES_MAX, tree,
-                       err) < 0) {
+    if (flo_json_parse(body->data, body->bytes, PARAMS_BODY_BYTES_MAX, tree, err) < 0) {
         return err->code = FLO_E_REST_SCHEMA;
     }
-    return json_is_object(*tree)
-               ? 0
-               : flo_fail(err, FLO_E_REST_SCHEMA, "the body is no JSON object");
+    return json_is_object(*tree) ? 0
+                                 : flo_fail(err, FLO_E_REST_SCHEMA, "the body is no JSON object");
 }
 
-int flo_anthropic_read(struct serve_request *request,
-                       const struct serve_body *body, bool is_count,
+int flo_anthropic_read(struct serve_request *request, const struct serve_body *body, bool is_count,
                        struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *tree = NULL;
@@ -286,6 +266,5 @@ int flo_anthropic_read(struct serve_request *request,
         json_decref(reading.to);
         return rv;
     }
-    return flo_params_read_tree(REQUEST_CHAT, reading.to, &request->params,
-                                err);
+    return flo_params_read_tree(REQUEST_CHAT, reading.to, &request->params, err);
 }

@@ -7,8 +7,7 @@
 
 #include <stdlib.h>
 
-static int read(struct serve_request *request, const struct serve_body *body,
-                struct flo_err *err)
+static int read(struct serve_request *request, const struct serve_body *body, struct flo_err *err)
 {
     int rv = flo_anthropic_read(request, body, true, err);
 
@@ -16,9 +15,8 @@ static int read(struct serve_request *request, const struct serve_body *body,
     return rv;
 }
 
-static int whole(struct serve_request *request,
-                 const struct flo_wire_done *done, struct flo_buf *out,
-                 struct flo_err *err)
+static int whole(struct serve_request *request, const struct flo_wire_done *done,
+                 struct flo_buf *out, struct flo_err *err)
 {
     (void)request;
     (void)err;

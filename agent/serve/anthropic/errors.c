@@ -45,8 +45,7 @@ static const char *field_of(const char *param)
     return param;
 }
 
-static void add_text(const struct serve_failure *failure, const char *text,
-                     struct flo_buf *out)
+static void add_text(const struct serve_failure *failure, const char *text, struct flo_buf *out)
 {
     const char *param = failure->param == NULL ? "" : failure->param;
 
@@ -57,14 +56,12 @@ void flo_anthropic_fail(struct serve_failure *failure, struct flo_buf *out)
 {
     const struct flo_err *err = failure->err;
     const char *fix = err->fix[0] != '\0' ? err->fix : flo_error_fix(err->code);
-    const struct anthropic_state *state =
-        failure->request == NULL ? NULL : failure->request->state;
+    const struct anthropic_state *state = failure->request == NULL ? NULL : failure->request->state;
     const char *what = err->what;
     struct flo_buf text = {.bytes_max = 4096};
 
     if (state != NULL && failure->request->params.param[0] != '\0') {
-        const struct serve_places places = {"messages[", state->came_from,
-                                            state->n_messages};
+        const struct serve_places places = {"messages[", state->came_from, state->n_messages};
         what = flo_answer_add_place(&text, what, "messages[", &places);
     }
     add_text(failure, what, &text);
@@ -73,11 +70,9 @@ void flo_anthropic_fail(struct serve_failure *failure, struct flo_buf *out)
     flo_buf_printf(out,
                    "%s{\"type\":\"error\",\"error\":{\"type\":\"%s\","
                    "\"message\":",
-                   failure->is_in_stream ? "event: error\ndata: " : "",
-                   type_of(failure->status));
+                   failure->is_in_stream ? "event: error\ndata: " : "", type_of(failure->status));
     flo_answer_add_text(out, (struct flo_wire_text){text.data, text.bytes});
-    if (failure->param != NULL &&
-        strcmp(failure->param, FLO_ANTHROPIC_THREAD) == 0) {
+    if (failure->param != NULL && strcmp(failure->param, FLO_ANTHROPIC_THREAD) == 0) {
         flo_buf_text(out, ",\"details\":{\"error_code\":"
                           "\"thread_unsupported_request\","
                           "\"unsupported\":[\"thread\"]}");

@@ -24,8 +24,7 @@ struct parts {
     struct flo_buf thoughts;
 };
 
-static int refuse(const struct history *history, const char *format, ...)
-    FLO_PRINTF(2, 3);
+static int refuse(const struct history *history, const char *format, ...) FLO_PRINTF(2, 3);
 
 static int refuse(const struct history *history, const char *format, ...)
 {
@@ -35,8 +34,7 @@ static int refuse(const struct history *history, const char *format, ...)
     va_start(list, format);
     vsnprintf(text, sizeof(text), format, list);
     va_end(list);
-    return flo_fail(history->body->err, FLO_E_INFER_PARAM, "messages[%zu] %s",
-                    history->at, text);
+    return flo_fail(history->body->err, FLO_E_INFER_PARAM, "messages[%zu] %s", history->at, text);
 }
 
 static bool is(const json_t *value, const char *word)
@@ -63,8 +61,7 @@ static bool add_text(struct history *history, const json_t *block, json_t *list)
         return false;
     }
     history->body->failed |=
-        json_array_append_new(
-            list, json_pack("{s:s,s:O}", "type", "text", "text", text)) < 0;
+        json_array_append_new(list, json_pack("{s:s,s:O}", "type", "text", "text", text)) < 0;
     return true;
 }
 
@@ -72,20 +69,18 @@ static int refuse_block(const struct history *history, const json_t *block)
 {
     const char *type = json_string_value(json_object_get(block, "type"));
 
-    return type == NULL
-               ? refuse(history, "has a content block without a type")
-               : refuse(history,
-                        "has a content block of type \"%.64s\" that is not "
-                        "built, or lacks its text",
-                        type);
+    return type == NULL ? refuse(history, "has a content block without a type")
+                        : refuse(history,
+                                 "has a content block of type \"%.64s\" that is not "
+                                 "built, or lacks its text",
+                                 type);
 }
 
 /* ---- users ---- */
 
 /* A text, or blocks of it, behind a word for the model where the tool failed.
  */
-static int add_result_parts(struct history *history, const json_t *result,
-                            json_t *list)
+static int add_result_parts(struct history *history, const json_t *result, json_t *list)
 {
     json_t *content = json_object_get(result, "content");
     bool is_error = json_is_true(json_object_get(result, "is_error"));
@@ -93,14 +88,12 @@ static int add_result_parts(struct history *history, const json_t *result,
     size_t i;
 
     if (is_error) {
-        history->body->failed |=
-            json_array_append_new(list, json_pack("{s:s,s:s}", "type", "text",
-                                                  "text", "Error:")) < 0;
+        history->body->failed |= json_array_append_new(list, json_pack("{s:s,s:s}", "type", "text",
+                                                                       "text", "Error:")) < 0;
     }
     if (json_is_string(content)) {
-        history->body->failed |=
-            json_array_append_new(list, json_pack("{s:s,s:O}", "type", "text",
-                                                  "text", content)) < 0;
+        history->body->failed |= json_array_append_new(list, json_pack("{s:s,s:O}", "type", "text",
+                                                                       "text", content)) < 0;
         return 0;
     }
     if (content != NULL && !json_is_null(content) && !json_is_array(content)) {
@@ -109,8 +102,7 @@ static int add_result_parts(struct history *history, const json_t *result,
     }
     json_array_foreach(content, i, block)
     {
-        if (!is(json_object_get(block, "type"), "text") ||
-            !add_text(history, block, list)) {
+        if (!is(json_object_get(block, "type"), "text") || !add_text(history, block, list)) {
             return refuse_block(history, block);
         }
     }
@@ -137,8 +129,8 @@ static int add_result(struct history *history, const json_t *result)
         json_decref(list);
         return rv;
     }
-    add_message(history, json_pack("{s:s,s:O,s:o}", "role", "tool",
-                                   "tool_call_id", id, "content", list));
+    add_message(history,
+                json_pack("{s:s,s:O,s:o}", "role", "tool", "tool_call_id", id, "content", list));
     return 0;
 }
 
@@ -146,9 +138,8 @@ static int add_result(struct history *history, const json_t *result)
 static int add_image(struct history *history, const json_t *block, json_t *list)
 {
     const json_t *source = json_object_get(block, "source");
-    json_t *part =
-        flo_image_part(json_string_value(json_object_get(source, "media_type")),
-                       json_string_value(json_object_get(source, "data")));
+    json_t *part = flo_image_part(json_string_value(json_object_get(source, "media_type")),
+                                  json_string_value(json_object_get(source, "data")));
 
     if (is(json_object_get(source, "type"), "base64") && part != NULL) {
         history->body->failed |= json_array_append_new(list, part) < 0;
@@ -160,8 +151,7 @@ static int add_image(struct history *history, const json_t *block, json_t *list)
                            "for a prompt");
 }
 
-static int add_user_block(struct history *history, const json_t *block,
-                          struct parts *parts)
+static int add_user_block(struct history *history, const json_t *block, struct parts *parts)
 {
     const json_t *type = json_object_get(block, "type");
 
@@ -184,23 +174,18 @@ static int add_use(struct history *history, const json_t *use, json_t *list)
     json_t *name = json_object_get(use, "name");
     json_t *input = json_object_get(use, "input");
 
-    if (!json_is_string(id) || !json_is_string(name) ||
-        !json_is_object(input)) {
+    if (!json_is_string(id) || !json_is_string(name) || !json_is_object(input)) {
         return refuse(history, "has a tool_use without an id, a name, or an "
                                "input as an object");
     }
     history->body->failed |=
-        json_object_set_new(history->ids, json_string_value(id), json_true()) <
-            0 ||
-        json_array_append_new(list,
-                              json_pack("{s:O,s:s,s:{s:O,s:O}}", "id", id,
-                                        "type", "function", "function", "name",
-                                        name, "arguments", input)) < 0;
+        json_object_set_new(history->ids, json_string_value(id), json_true()) < 0 ||
+        json_array_append_new(list, json_pack("{s:O,s:s,s:{s:O,s:O}}", "id", id, "type", "function",
+                                              "function", "name", name, "arguments", input)) < 0;
     return 0;
 }
 
-static int add_assistant_block(struct history *history, const json_t *block,
-                               struct parts *parts)
+static int add_assistant_block(struct history *history, const json_t *block, struct parts *parts)
 {
     const json_t *type = json_object_get(block, "type");
     const json_t *thought = json_object_get(block, "thinking");
@@ -213,8 +198,7 @@ static int add_assistant_block(struct history *history, const json_t *block,
     }
     if (is(type, "thinking") && json_is_string(thought)) {
         flo_buf_text(&parts->thoughts, parts->thoughts.bytes > 0 ? "\n" : "");
-        flo_buf_add(&parts->thoughts, json_string_value(thought),
-                    json_string_length(thought));
+        flo_buf_add(&parts->thoughts, json_string_value(thought), json_string_length(thought));
         return 0;
     }
     return is(type, "text") && add_text(history, block, parts->texts)
@@ -224,33 +208,27 @@ static int add_assistant_block(struct history *history, const json_t *block,
 
 /* ---- messages ---- */
 
-static void end_message(struct history *history, bool is_assistant,
-                        struct parts *parts)
+static void end_message(struct history *history, bool is_assistant, struct parts *parts)
 {
     struct anthropic_body *body = history->body;
-    json_t *message =
-        json_pack("{s:s,s:O}", "role", is_assistant ? "assistant" : "user",
-                  "content", parts->texts);
+    json_t *message = json_pack("{s:s,s:O}", "role", is_assistant ? "assistant" : "user", "content",
+                                parts->texts);
 
     if (json_array_size(parts->calls) > 0) {
-        body->failed |=
-            json_object_set(message, "tool_calls", parts->calls) < 0;
+        body->failed |= json_object_set(message, "tool_calls", parts->calls) < 0;
     }
     if (parts->thoughts.bytes > 0) {
         body->failed |=
-            json_object_set_new(
-                message, "reasoning_content",
-                json_stringn(parts->thoughts.data, parts->thoughts.bytes)) < 0;
+            json_object_set_new(message, "reasoning_content",
+                                json_stringn(parts->thoughts.data, parts->thoughts.bytes)) < 0;
     }
     body->failed |= parts->thoughts.failed;
     add_message(history, message);
 }
 
-static int read_blocks(struct history *history, const json_t *blocks,
-                       bool is_assistant)
+static int read_blocks(struct history *history, const json_t *blocks, bool is_assistant)
 {
-    struct parts parts = {
-        json_array(), json_array(), {.bytes_max = 2 * PARAMS_BODY_BYTES_MAX}};
+    struct parts parts = {json_array(), json_array(), {.bytes_max = 2 * PARAMS_BODY_BYTES_MAX}};
     size_t before = json_array_size(history->list);
     const json_t *block;
     size_t i;
@@ -289,8 +267,7 @@ static int read_message(struct history *history, const json_t *message)
         return refuse(history, "must have a content: a text or a list of "
                                "blocks");
     }
-    add_message(history,
-                json_pack("{s:O,s:O}", "role", role, "content", content));
+    add_message(history, json_pack("{s:O,s:O}", "role", role, "content", content));
     return 0;
 }
 
@@ -307,8 +284,7 @@ static int read_system(struct history *history)
     parts = json_is_string(system) ? json_incref(system) : json_array();
     json_array_foreach(system, i, block)
     {
-        if (!is(json_object_get(block, "type"), "text") ||
-            !add_text(history, block, parts)) {
+        if (!is(json_object_get(block, "type"), "text") || !add_text(history, block, parts)) {
             json_decref(parts);
             return flo_fail(history->body->err, FLO_E_INFER_PARAM,
                             "system[%zu] must be a block of type text", i);
@@ -319,8 +295,7 @@ static int read_system(struct history *history)
         return flo_fail(history->body->err, FLO_E_INFER_PARAM,
                         "system must be a text or a list of text blocks");
     }
-    add_message(history,
-                json_pack("{s:s,s:o}", "role", "system", "content", parts));
+    add_message(history, json_pack("{s:s,s:o}", "role", "system", "content", parts));
     return 0;
 }
 
@@ -333,8 +308,7 @@ int flo_anthropic_history(struct anthropic_body *body)
     int rv = json_array_size(messages) > 0
                  ? read_system(&history)
                  : flo_fail(body->err, FLO_E_INFER_PARAM,
-                            "messages must be a list of 1 to %d messages",
-                            FLO_WIRE_MESSAGES_MAX);
+                            "messages must be a list of 1 to %d messages", FLO_WIRE_MESSAGES_MAX);
 
     json_array_foreach(messages, history.at, message)
     {

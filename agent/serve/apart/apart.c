@@ -58,8 +58,7 @@ static void *serve(void *context)
 
 void flo_apart_enter(struct serve_apart *apart)
 {
-    if (apart == NULL || is_serving || !apart->is_running ||
-        apart->depth++ > 0) {
+    if (apart == NULL || is_serving || !apart->is_running || apart->depth++ > 0) {
         return;
     }
     pthread_mutex_lock(&apart->lock);
@@ -77,8 +76,7 @@ void flo_apart_leave(struct serve_apart **inside)
 {
     struct serve_apart *apart = *inside;
 
-    if (apart == NULL || is_serving || !apart->is_running ||
-        --apart->depth > 0) {
+    if (apart == NULL || is_serving || !apart->is_running || --apart->depth > 0) {
         return;
     }
     pthread_mutex_lock(&apart->lock);
@@ -89,8 +87,7 @@ void flo_apart_leave(struct serve_apart **inside)
 
 /* ---- life ---- */
 
-int flo_apart_open(struct serve_apart **out, struct event_base **base,
-                   struct flo_err *err)
+int flo_apart_open(struct serve_apart **out, struct event_base **base, struct flo_err *err)
 {
     struct serve_apart *apart = calloc(1, sizeof(*apart));
 
@@ -102,8 +99,8 @@ int flo_apart_open(struct serve_apart **out, struct event_base **base,
     apart->base = event_base_new();
     apart->knock_fd = flo_wake_open();
     if (apart->base != NULL && apart->knock_fd >= 0) {
-        apart->knock = event_new(apart->base, apart->knock_fd,
-                                 EV_READ | EV_PERSIST, on_knock, apart);
+        apart->knock =
+            event_new(apart->base, apart->knock_fd, EV_READ | EV_PERSIST, on_knock, apart);
     }
     if (apart->knock == NULL || event_add(apart->knock, NULL) != 0) {
         flo_apart_close(apart);
@@ -125,8 +122,7 @@ int flo_apart_start(struct serve_apart *apart, struct flo_err *err)
     int failed = pthread_create(&apart->thread, NULL, serve, apart);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     apart->is_running = failed == 0;
-    return failed == 0 ? 0
-                       : flo_fail(err, FLO_E_MEMORY, "no thread for serving");
+    return failed == 0 ? 0 : flo_fail(err, FLO_E_MEMORY, "no thread for serving");
 }
 
 void flo_apart_stop(struct serve_apart *apart)

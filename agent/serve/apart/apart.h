@@ -24,10 +24,9 @@ struct flo_serve;
 struct serve_apart;
 
 /* A loop for serve, `*base`; its thread begins with flo_apart_start(). */
-FLO_MUST_USE int flo_apart_open(struct serve_apart **out,
-                                struct event_base **base, struct flo_err *err);
-FLO_MUST_USE int flo_apart_start(struct serve_apart *apart,
-                                 struct flo_err *err);
+FLO_MUST_USE int flo_apart_open(struct serve_apart **out, struct event_base **base,
+                                struct flo_err *err);
+FLO_MUST_USE int flo_apart_start(struct serve_apart *apart, struct flo_err *err);
 /* The thread has ended; calls are plain ones from here on. */
 void flo_apart_stop(struct serve_apart *apart);
 /* NULL is fine, here and below. */
@@ -39,8 +38,8 @@ void flo_apart_enter(struct serve_apart *apart);
 void flo_apart_leave(struct serve_apart **apart);
 
 /* From here to the end of the block. */
-#define FLO_INSIDE(serve)                                                      \
-    FLO_CLEANUP(flo_apart_leave) struct serve_apart *inside = (serve)->apart;  \
+#define FLO_INSIDE(serve)                                                                          \
+    FLO_CLEANUP(flo_apart_leave) struct serve_apart *inside = (serve)->apart;                      \
     flo_apart_enter(inside)
 
 #endif

@@ -102,20 +102,17 @@ static void tell_word(const struct flo_news *news, const struct word *word)
         break;
     case ADAPTER:
         if (to->on_adapter != NULL) {
-            to->on_adapter(to->context, word->model, word->role, word->name,
-                           err);
+            to->on_adapter(to->context, word->model, word->role, word->name, err);
         }
         break;
     case LOST:
         if (to->on_engine_lost != NULL) {
-            to->on_engine_lost(to->context, word->model, word->role,
-                               &word->err);
+            to->on_engine_lost(to->context, word->model, word->role, &word->err);
         }
         break;
     case FIRST_ANSWER:
         if (to->on_first_answer != NULL) {
-            to->on_first_answer(to->context, word->model, &word->release,
-                                word->ms);
+            to->on_first_answer(to->context, word->model, &word->release, word->ms);
         }
         break;
     case WANTED:
@@ -183,12 +180,10 @@ static void add_end(struct flo_news *news, const struct end *end)
     flo_wake_poke(news->told_fd);
 }
 
-void flo_news_loaded(struct flo_news *news, unsigned model,
-                     enum flo_serve_role role, uint64_t load_ms,
-                     const struct flo_err *err)
+void flo_news_loaded(struct flo_news *news, unsigned model, enum flo_serve_role role,
+                     uint64_t load_ms, const struct flo_err *err)
 {
-    struct word word = {
-        .kind = LOADED, .model = model, .role = role, .ms = load_ms};
+    struct word word = {.kind = LOADED, .model = model, .role = role, .ms = load_ms};
 
     if (err != NULL) {
         word.err = *err;
@@ -196,9 +191,8 @@ void flo_news_loaded(struct flo_news *news, unsigned model,
     add_word(news, &word);
 }
 
-void flo_news_adapter(struct flo_news *news, unsigned model,
-                      enum flo_serve_role role, const char *name,
-                      const struct flo_err *err)
+void flo_news_adapter(struct flo_news *news, unsigned model, enum flo_serve_role role,
+                      const char *name, const struct flo_err *err)
 {
     struct word word = {.kind = ADAPTER, .model = model, .role = role};
 
@@ -209,12 +203,10 @@ void flo_news_adapter(struct flo_news *news, unsigned model,
     add_word(news, &word);
 }
 
-void flo_news_lost(struct flo_news *news, unsigned model,
-                   enum flo_serve_role role, const struct flo_err *err)
+void flo_news_lost(struct flo_news *news, unsigned model, enum flo_serve_role role,
+                   const struct flo_err *err)
 {
-    add_word(news,
-             &(const struct word){
-                 .kind = LOST, .model = model, .role = role, .err = *err});
+    add_word(news, &(const struct word){.kind = LOST, .model = model, .role = role, .err = *err});
 }
 
 void flo_news_request(struct flo_news *news, unsigned model,
@@ -225,18 +217,15 @@ void flo_news_request(struct flo_news *news, unsigned model,
 
 void flo_news_feedback(struct flo_news *news, unsigned model, bool is_good)
 {
-    add_end(news, &(const struct end){
-                      .model = model, .is_feedback = true, .is_good = is_good});
+    add_end(news, &(const struct end){.model = model, .is_feedback = true, .is_good = is_good});
 }
 
-void flo_news_first_answer(struct flo_news *news, unsigned model,
-                           const struct flo_digest *release,
+void flo_news_first_answer(struct flo_news *news, unsigned model, const struct flo_digest *release,
                            uint64_t since_flip_ms)
 {
-    add_word(news, &(const struct word){.kind = FIRST_ANSWER,
-                                        .model = model,
-                                        .release = *release,
-                                        .ms = since_flip_ms});
+    add_word(news,
+             &(const struct word){
+                 .kind = FIRST_ANSWER, .model = model, .release = *release, .ms = since_flip_ms});
 }
 
 void flo_news_wanted(struct flo_news *news, unsigned model)
@@ -244,16 +233,13 @@ void flo_news_wanted(struct flo_news *news, unsigned model)
     add_word(news, &(const struct word){.kind = WANTED, .model = model});
 }
 
-void flo_news_drained(struct flo_news *news, unsigned model,
-                      const struct flo_digest *release)
+void flo_news_drained(struct flo_news *news, unsigned model, const struct flo_digest *release)
 {
-    add_word(news, &(const struct word){
-                       .kind = DRAINED, .model = model, .release = *release});
+    add_word(news, &(const struct word){.kind = DRAINED, .model = model, .release = *release});
 }
 
 void flo_news_probed(struct flo_news *news, unsigned model,
-                     void (*done)(void *context,
-                                  const struct flo_probe_result *result),
+                     void (*done)(void *context, const struct flo_probe_result *result),
                      void *context, const struct flo_probe_result *result)
 {
     add_word(news, &(const struct word){.kind = PROBED,
@@ -265,29 +251,25 @@ void flo_news_probed(struct flo_news *news, unsigned model,
 }
 
 void flo_news_scored(struct flo_news *news, unsigned model,
-                     void (*done)(void *context,
-                                  const struct flo_serve_scored *scored),
+                     void (*done)(void *context, const struct flo_serve_scored *scored),
                      void *context, const struct flo_serve_scored *scored)
 {
-    add_word(news, &(const struct word){.kind = SCORED,
-                                        .model = model,
-                                        .scored = done,
-                                        .context = context,
-                                        .score = *scored});
+    add_word(
+        news,
+        &(const struct word){
+            .kind = SCORED, .model = model, .scored = done, .context = context, .score = *scored});
 }
 
 /* ---- what becomes of it before it is heard ---- */
 
-static bool is_of_engine(const struct word *word, unsigned model,
-                         enum flo_serve_role role)
+static bool is_of_engine(const struct word *word, unsigned model, enum flo_serve_role role)
 {
     return word->model == model && word->role == role &&
-           (word->kind == LOADED || word->kind == ADAPTER ||
-            word->kind == LOST || word->kind == PROBED);
+           (word->kind == LOADED || word->kind == ADAPTER || word->kind == LOST ||
+            word->kind == PROBED);
 }
 
-void flo_news_drop(struct flo_news *news, unsigned model,
-                   enum flo_serve_role role)
+void flo_news_drop(struct flo_news *news, unsigned model, enum flo_serve_role role)
 {
     pthread_mutex_lock(&news->lock);
     for (size_t i = 0; i < news->words.count; i++) {
@@ -312,8 +294,8 @@ void flo_news_promote(struct flo_news *news, unsigned model)
     pthread_mutex_unlock(&news->lock);
 }
 
-int flo_news_find_lost(struct flo_news *news, unsigned model,
-                       enum flo_serve_role role, struct flo_err *err)
+int flo_news_find_lost(struct flo_news *news, unsigned model, enum flo_serve_role role,
+                       struct flo_err *err)
 {
     int rv = 0;
 
@@ -416,8 +398,7 @@ static void on_told(evutil_socket_t fd, short what, void *context)
 
 /* ---- life ---- */
 
-int flo_news_open(struct event_base *home,
-                  const struct flo_serve_handlers *handlers,
+int flo_news_open(struct event_base *home, const struct flo_serve_handlers *handlers,
                   struct flo_news **out, struct flo_err *err)
 {
     struct flo_news *news = calloc(1, sizeof(*news));
@@ -434,11 +415,9 @@ int flo_news_open(struct event_base *home,
     news->is_apart = home != NULL;
     news->told_fd = news->is_apart ? flo_wake_open() : -1;
     if (news->told_fd >= 0) {
-        news->told =
-            event_new(home, news->told_fd, EV_READ | EV_PERSIST, on_told, news);
+        news->told = event_new(home, news->told_fd, EV_READ | EV_PERSIST, on_told, news);
     }
-    if (news->is_apart &&
-        (news->told == NULL || event_add(news->told, NULL) != 0)) {
+    if (news->is_apart && (news->told == NULL || event_add(news->told, NULL) != 0)) {
         flo_news_close(news);
         return flo_fail(err, FLO_E_MEMORY, "no news of serving");
     }

@@ -33,15 +33,13 @@ static bool same_secret(const char *given, const char *wanted)
     size_t n_given = strlen(given), n = strlen(wanted);
     unsigned differs = n_given != n;
     for (size_t i = 0; i < n; i++) {
-        differs |= (unsigned char)wanted[i] ^
-                   (unsigned char)(i < n_given ? given[i] : 0);
+        differs |= (unsigned char)wanted[i] ^ (unsigned char)(i < n_given ? given[i] : 0);
     }
     return differs == 0;
 }
 
 /* A page of another site, in a browser that can reach us? */
-static bool is_foreign_page(const struct flo_serve *serve,
-                            const struct flo_httpd_request *http)
+static bool is_foreign_page(const struct flo_serve *serve, const struct flo_httpd_request *http)
 {
     const char *origin = flo_httpd_header(http, "origin");
     const char *host = origin == NULL ? NULL : strstr(origin, "://");
@@ -70,24 +68,20 @@ static const char *given_token(const struct flo_httpd_request *http)
     return token != NULL ? token : flo_httpd_header(http, "x-api-key");
 }
 
-static int token_of(const struct flo_serve *serve,
-                    const struct flo_httpd_request *http)
+static int token_of(const struct flo_serve *serve, const struct flo_httpd_request *http)
 {
-    return flo_httpd_listener_tag(http) == TAG_UNIX
-               ? SERVE_TOKEN_ANY
-               : find_token(serve, given_token(http));
+    return flo_httpd_listener_tag(http) == TAG_UNIX ? SERVE_TOKEN_ANY
+                                                    : find_token(serve, given_token(http));
 }
 
 /* A unix socket is guarded by its mode, TCP by the token.  TCP without a token
  * is guarded against web pages that would compute here.  Health is open to
  * all, and the chat page to all but pages of other sites. */
-static int admit(void *context, struct flo_httpd_request *http,
-                 struct flo_err *err)
+static int admit(void *context, struct flo_httpd_request *http, struct flo_err *err)
 {
     const struct flo_serve *serve = context;
     const char *token = given_token(http);
-    if (flo_httpd_listener_tag(http) == TAG_UNIX ||
-        strcmp(flo_httpd_path(http), "/health") == 0) {
+    if (flo_httpd_listener_tag(http) == TAG_UNIX || strcmp(flo_httpd_path(http), "/health") == 0) {
         return 0;
     }
     if (flo_page_is_asked(serve, http) && !is_foreign_page(serve, http)) {
@@ -98,15 +92,12 @@ static int admit(void *context, struct flo_httpd_request *http,
     }
     if (serve->token[0] == '\0' && serve->n_tokens == 0) {
         return is_foreign_page(serve, http)
-                   ? flo_fail(err, FLO_E_LOCAL_AUTH,
-                              "a page of another site may not use the model")
+                   ? flo_fail(err, FLO_E_LOCAL_AUTH, "a page of another site may not use the model")
                    : 0;
     }
-    if (token == NULL || serve->token[0] == '\0' ||
-        !same_secret(token, serve->token)) {
+    if (token == NULL || serve->token[0] == '\0' || !same_secret(token, serve->token)) {
         return flo_fail(err, FLO_E_LOCAL_AUTH,
-                        token == NULL ? "no token"
-                                      : "the token is not the right one");
+                        token == NULL ? "no token" : "the token is not the right one");
     }
     return 0;
 }
@@ -139,16 +130,15 @@ static void on_question(void *context, struct flo_httpd_request *http)
 
 /* ---- models, health, numbers ---- */
 
-static void answer_json(struct flo_httpd_request *http, int status,
-                        struct flo_buf *out)
+static void answer_json(struct flo_httpd_request *http, int status, struct flo_buf *out)
 {
     flo_buf_text(out, "\n");
     flo_httpd_answer(http, status, "application/json", out->data, out->bytes);
     flo_buf_deinit(out);
 }
 
-static void answer_or_fail(struct flo_httpd_request *http, int rv,
-                           struct flo_buf *out, const struct flo_err *err)
+static void answer_or_fail(struct flo_httpd_request *http, int rv, struct flo_buf *out,
+                           const struct flo_err *err)
 {
     if (rv < 0) {
         flo_buf_deinit(out);
@@ -204,14 +194,12 @@ static void on_model(void *context, struct flo_httpd_request *http)
     struct flo_serve *serve = context;
     struct flo_buf out = {.bytes_max = 65536};
     const char *adapter, *id = flo_httpd_param(http, "id");
-    const struct serve_place *place =
-        flo_names_place(serve, id, token_of(serve, http));
+    const struct serve_place *place = flo_names_place(serve, id, token_of(serve, http));
     bool is_silent = place != NULL && flo_names_is_silent(place);
     if (place != NULL && !is_silent && flo_names_match(place, id, &adapter)) {
         flo_models_add(place, adapter, strchr(id, ':') != NULL, &out);
         answer_json(http, 200, &out);
-    } else if (place != NULL && !is_silent &&
-               flo_serve_engine_live(place) == NULL) {
+    } else if (place != NULL && !is_silent && flo_serve_engine_live(place) == NULL) {
         answer_busy(http);
     } else {
         struct flo_err err = {0};
@@ -229,22 +217,19 @@ static void on_health(void *context, struct flo_httpd_request *http)
     const struct flo_err *degraded = &serve->degraded;
     if (engine != NULL) {
         flo_httpd_add_header(http, "X-Flotilla-Release", engine->name);
-        flo_buf_printf(&out, "{\"status\":\"ok\",\"model\":\"%s\"",
-                       engine->name);
+        flo_buf_printf(&out, "{\"status\":\"ok\",\"model\":\"%s\"", engine->name);
     } else {
         flo_httpd_add_header(http, "Retry-After", "1");
         int why = any_loss(serve);
-        flo_buf_printf(&out, "{\"status\":\"%s\"",
-                       why == 0 ? "loading" : "down");
+        flo_buf_printf(&out, "{\"status\":\"%s\"", why == 0 ? "loading" : "down");
         if (why != 0) {
             flo_buf_printf(&out, ",\"why\":\"%s\"", flo_error_id(why));
         }
     }
     if (degraded->code != 0) {
-        flo_buf_printf(&out, ",\"degraded\":{\"id\":\"%s\",\"text\":",
-                       flo_error_id(degraded->code));
-        flo_answer_add_text(&out, (struct flo_wire_text){
-                                      degraded->what, strlen(degraded->what)});
+        flo_buf_printf(&out,
+                       ",\"degraded\":{\"id\":\"%s\",\"text\":", flo_error_id(degraded->code));
+        flo_answer_add_text(&out, (struct flo_wire_text){degraded->what, strlen(degraded->what)});
         flo_buf_text(&out, "}");
     }
     flo_buf_text(&out, "}");
@@ -261,8 +246,7 @@ static void on_metrics(void *context, struct flo_httpd_request *http)
         return;
     }
     flo_api_metrics(context, &out);
-    flo_httpd_answer(http, 200, "text/plain; version=0.0.4", out.data,
-                     out.bytes);
+    flo_httpd_answer(http, 200, "text/plain; version=0.0.4", out.data, out.bytes);
     flo_buf_deinit(&out);
 }
 
@@ -271,8 +255,8 @@ static void on_metrics(void *context, struct flo_httpd_request *http)
 static void on_tags(void *context, struct flo_httpd_request *http)
 {
     struct flo_buf out = {.bytes_max = 262144};
-    flo_tags_list(context, token_of(context, http),
-                  strcmp(flo_httpd_path(http), "/api/ps") == 0, &out);
+    flo_tags_list(context, token_of(context, http), strcmp(flo_httpd_path(http), "/api/ps") == 0,
+                  &out);
     answer_json(http, 200, &out);
 }
 
@@ -290,8 +274,7 @@ static void on_show(void *context, struct flo_httpd_request *http)
     struct flo_err err = {0};
     size_t bytes;
     const char *body = flo_httpd_body(http, &bytes);
-    int rv = flo_tags_show(context, token_of(context, http), body, bytes, &out,
-                           &err);
+    int rv = flo_tags_show(context, token_of(context, http), body, bytes, &out, &err);
     answer_or_fail(http, rv, &out, &err);
 }
 
@@ -302,37 +285,30 @@ static void on_response(void *context, struct flo_httpd_request *http)
     struct flo_serve *serve = context;
     const char *id = flo_httpd_param(http, "id");
     const char *method = flo_httpd_method(http);
-    uint64_t owner =
-        flo_responses_owner(token_of(serve, http), flo_httpd_peer_client(http));
+    uint64_t owner = flo_responses_owner(token_of(serve, http), flo_httpd_peer_client(http));
     struct flo_buf out = {0};
     struct flo_err err = {0};
-    int rv = strcmp(method, "POST") == 0
-                 ? flo_stored_cancel(serve, owner, id, &out, &err)
-             : strcmp(method, "DELETE") == 0
-                 ? flo_stored_delete(serve, owner, id, &out, &err)
-                 : flo_stored_show(serve, owner, id, &out, &err);
+    int rv = strcmp(method, "POST") == 0     ? flo_stored_cancel(serve, owner, id, &out, &err)
+             : strcmp(method, "DELETE") == 0 ? flo_stored_delete(serve, owner, id, &out, &err)
+                                             : flo_stored_show(serve, owner, id, &out, &err);
     answer_or_fail(http, rv, &out, &err);
 }
 
 static void on_input_items(void *context, struct flo_httpd_request *http)
 {
     struct flo_serve *serve = context;
-    const struct stored_page page = {flo_httpd_query(http, "limit"),
-                                     flo_httpd_query(http, "order"),
+    const struct stored_page page = {flo_httpd_query(http, "limit"), flo_httpd_query(http, "order"),
                                      flo_httpd_query(http, "after")};
-    uint64_t owner =
-        flo_responses_owner(token_of(serve, http), flo_httpd_peer_client(http));
+    uint64_t owner = flo_responses_owner(token_of(serve, http), flo_httpd_peer_client(http));
     struct flo_buf out = {0};
     struct flo_err err = {0};
-    int rv = flo_stored_list_input(serve, owner, flo_httpd_param(http, "id"),
-                                   &page, &out, &err);
+    int rv = flo_stored_list_input(serve, owner, flo_httpd_param(http, "id"), &page, &out, &err);
     answer_or_fail(http, rv, &out, &err);
 }
 
 /* ---- feedback ---- */
 
-static int read_feedback(struct flo_httpd_request *http, json_t **body,
-                         struct flo_err *err)
+static int read_feedback(struct flo_httpd_request *http, json_t **body, struct flo_err *err)
 {
     size_t bytes;
     const char *text = flo_httpd_body(http, &bytes);
@@ -342,8 +318,7 @@ static int read_feedback(struct flo_httpd_request *http, json_t **body,
         return flo_fail(err, FLO_E_REST_SCHEMA, "the body is no JSON object");
     }
     if (!json_is_string(json_object_get(*body, "model"))) {
-        rv = flo_fail(err, FLO_E_INFER_PARAM,
-                      "model must be the `model` of the answer");
+        rv = flo_fail(err, FLO_E_INFER_PARAM, "model must be the `model` of the answer");
     }
     if (rv == 0 && !json_is_boolean(json_object_get(*body, "good"))) {
         rv = flo_fail(err, FLO_E_INFER_PARAM, "good must be true or false");
@@ -353,8 +328,8 @@ static int read_feedback(struct flo_httpd_request *http, json_t **body,
 
 /* Only the release that serves under the name is judged: an answer of the one
  * before it says nothing about it. */
-static struct serve_place *judged(struct flo_serve *serve, const char *name,
-                                  int token, struct flo_err *err)
+static struct serve_place *judged(struct flo_serve *serve, const char *name, int token,
+                                  struct flo_err *err)
 {
     const char *adapter;
     struct serve_place *place = flo_names_place(serve, name, token);
@@ -383,10 +358,9 @@ static void on_feedback(void *context, struct flo_httpd_request *http)
         flo_httpd_answer_err(http, &err);
         return;
     }
-    flo_news_feedback(serve->news, place->model,
-                      json_is_true(json_object_get(body, "good")));
-    flo_buf_printf(&out, "{\"object\":\"feedback\",\"model\":\"%s@%s\"}",
-                   place->route.model, place->route.version);
+    flo_news_feedback(serve->news, place->model, json_is_true(json_object_get(body, "good")));
+    flo_buf_printf(&out, "{\"object\":\"feedback\",\"model\":\"%s@%s\"}", place->route.model,
+                   place->route.version);
     answer_json(http, 200, &out);
 }
 
@@ -394,13 +368,11 @@ static void on_feedback(void *context, struct flo_httpd_request *http)
 
 static bool is_loopback(const char *address)
 {
-    return strncmp(address, "127.", 4) == 0 ||
-           strncmp(address, "localhost:", 10) == 0 ||
+    return strncmp(address, "127.", 4) == 0 || strncmp(address, "localhost:", 10) == 0 ||
            strncmp(address, "[::1]:", 6) == 0;
 }
 
-static int check_token(struct flo_serve *serve,
-                       const struct flo_serve_options *options,
+static int check_token(struct flo_serve *serve, const struct flo_serve_options *options,
                        const char *address, struct flo_err *err)
 {
     if (options->token == NULL || options->token[0] == '\0') {
@@ -416,8 +388,7 @@ static int check_token(struct flo_serve *serve,
     }
     if (strlen(options->token) < TOKEN_CHARS_MIN ||
         strlen(options->token) >= sizeof(serve->token)) {
-        return flo_fail(err, FLO_E_CFG_RANGE,
-                        "the token has %zu characters, 16 to %zu are taken",
+        return flo_fail(err, FLO_E_CFG_RANGE, "the token has %zu characters, 16 to %zu are taken",
                         strlen(options->token), sizeof(serve->token) - 1);
     }
     strcpy(serve->token, options->token);
@@ -426,14 +397,12 @@ static int check_token(struct flo_serve *serve,
 
 /* Names by which a browser may know us: a foreign name that points here is
  * an attack (DNS rebinding). */
-static int add_host(struct flo_serve *serve, const char *address, size_t *n,
-                    struct flo_err *err)
+static int add_host(struct flo_serve *serve, const char *address, size_t *n, struct flo_err *err)
 {
     const char *colon = strrchr(address, ':');
     size_t bytes = colon == NULL ? 0 : (size_t)(colon - address);
     if (bytes == 0 || bytes >= sizeof(serve->host_text[0])) {
-        return flo_fail(err, FLO_E_CFG_RANGE,
-                        "address \"%.64s\" is not host:port or unix:/path",
+        return flo_fail(err, FLO_E_CFG_RANGE, "address \"%.64s\" is not host:port or unix:/path",
                         address);
     }
     memcpy(serve->host_text[*n], address, bytes);
@@ -442,24 +411,21 @@ static int add_host(struct flo_serve *serve, const char *address, size_t *n,
     return 0;
 }
 
-static int find_hosts(struct flo_serve *serve,
-                      const struct flo_serve_options *options,
+static int find_hosts(struct flo_serve *serve, const struct flo_serve_options *options,
                       struct flo_err *err)
 {
     size_t n = 0;
     serve->hosts[n++] = "localhost";
     serve->hosts[n++] = "127.0.0.1";
     serve->hosts[n++] = "[::1]";
-    if (gethostname(serve->host_text[n], sizeof(serve->host_text[n]) - 1) ==
-        0) {
+    if (gethostname(serve->host_text[n], sizeof(serve->host_text[n]) - 1) == 0) {
         serve->hosts[n] = serve->host_text[n];
         n++;
     }
     size_t listeners = 0;
     for (const char *const *a = options->listen; a != NULL && *a != NULL; a++) {
         if (++listeners > LISTEN_MAX) {
-            return flo_fail(err, FLO_E_CFG_RANGE, "more than %d listeners",
-                            LISTEN_MAX);
+            return flo_fail(err, FLO_E_CFG_RANGE, "more than %d listeners", LISTEN_MAX);
         }
         if (strncmp(*a, "unix:", 5) == 0) {
             continue;
@@ -498,27 +464,25 @@ static int add_routes(struct flo_serve *serve, struct flo_err *err)
     int rv = 0;
     for (size_t i = 0; rv == 0 && flo_fronts_path(i) != NULL; i++) {
         if (flo_fronts_is_on(serve, flo_fronts_path(i))) {
-            rv = flo_httpd_route(serve->httpd, "POST", flo_fronts_path(i),
-                                 BODY_BYTES_MAX, on_question, serve, err);
+            rv = flo_httpd_route(serve->httpd, "POST", flo_fronts_path(i), BODY_BYTES_MAX,
+                                 on_question, serve, err);
         }
     }
     for (size_t i = 0; rv == 0 && i < FLO_COUNT(routes); i++) {
         if (flo_fronts_is_on(serve, routes[i].pattern)) {
-            rv = flo_httpd_route(serve->httpd, routes[i].method,
-                                 routes[i].pattern, routes[i].body_bytes_max,
-                                 routes[i].handler, serve, err);
+            rv = flo_httpd_route(serve->httpd, routes[i].method, routes[i].pattern,
+                                 routes[i].body_bytes_max, routes[i].handler, serve, err);
         }
     }
     return rv;
 }
 
-static int take_tokens(struct flo_serve *serve,
-                       const struct flo_serve_options *options,
+static int take_tokens(struct flo_serve *serve, const struct flo_serve_options *options,
                        struct flo_err *err)
 {
     if (options->n_tokens > FLO_SERVE_TOKENS_MAX) {
-        return flo_fail(err, FLO_E_CFG_RANGE, "%u bound tokens, at most %d",
-                        options->n_tokens, FLO_SERVE_TOKENS_MAX);
+        return flo_fail(err, FLO_E_CFG_RANGE, "%u bound tokens, at most %d", options->n_tokens,
+                        FLO_SERVE_TOKENS_MAX);
     }
     for (uint32_t i = 0; i < options->n_tokens; i++) {
         const struct flo_serve_token *token = &options->tokens[i];
@@ -534,16 +498,15 @@ static int take_tokens(struct flo_serve *serve,
         strcpy(serve->tokens[i].name, token->name);
         strcpy(serve->tokens[i].secret, token->secret);
         serve->tokens[i].bounds = token->bounds;
-        memcpy(serve->tokens[i].quota.limits, token->bounds.limits,
-               sizeof(token->bounds.limits));
+        memcpy(serve->tokens[i].quota.limits, token->bounds.limits, sizeof(token->bounds.limits));
     }
     serve->n_tokens = options->n_tokens;
     serve->unbound_have_all = options->unbound_have_all;
     return 0;
 }
 
-int flo_api_open(struct flo_serve *serve,
-                 const struct flo_serve_options *options, struct flo_err *err)
+int flo_api_open(struct flo_serve *serve, const struct flo_serve_options *options,
+                 struct flo_err *err)
 {
     int rv = take_tokens(serve, options, err);
     rv = rv < 0 ? rv : find_hosts(serve, options, err);
@@ -561,15 +524,12 @@ int flo_api_open(struct flo_serve *serve,
     };
     rv = flo_httpd_open(serve->base, &http, &serve->httpd, err);
     rv = rv < 0 ? rv : add_routes(serve, err);
-    rv = rv < 0 ? rv
-                : flo_batch_open(serve, options, token_of, flo_fronts_of, err);
+    rv = rv < 0 ? rv : flo_batch_open(serve, options, token_of, flo_fronts_of, err);
     rv = rv < 0 ? rv : flo_page_open(serve, err);
-    for (const char *const *a = options->listen;
-         rv == 0 && a != NULL && *a != NULL; a++) {
+    for (const char *const *a = options->listen; rv == 0 && a != NULL && *a != NULL; a++) {
         bool is_unix = strncmp(*a, "unix:", 5) == 0;
         uint16_t port = 0;
-        rv = flo_httpd_listen(serve->httpd, *a, NULL,
-                              is_unix ? TAG_UNIX : TAG_TCP, &port, err);
+        rv = flo_httpd_listen(serve->httpd, *a, NULL, is_unix ? TAG_UNIX : TAG_TCP, &port, err);
         if (serve->port == 0) {
             serve->port = port;
         }

@@ -4,8 +4,7 @@
 
 #include "agent/serve/state.h"
 
-FLO_MUST_USE int flo_api_open(struct flo_serve *serve,
-                              const struct flo_serve_options *options,
+FLO_MUST_USE int flo_api_open(struct flo_serve *serve, const struct flo_serve_options *options,
                               struct flo_err *err);
 void flo_api_metrics(const struct flo_serve *serve, struct flo_buf *out);
 

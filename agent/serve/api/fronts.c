@@ -63,8 +63,7 @@ static bool is_ollama(const char *path)
 
 static bool is_anthropic(const char *path)
 {
-    return strncmp(path, "/v1/messages", 12) == 0 ||
-           strcmp(path, "/v1/complete") == 0;
+    return strncmp(path, "/v1/messages", 12) == 0 || strcmp(path, "/v1/complete") == 0;
 }
 
 bool flo_fronts_is_on(const struct flo_serve *serve, const char *path)
@@ -89,9 +88,8 @@ static const struct serve_front *front_near(const char *path)
                                 : &flo_openai_chat;
 }
 
-void flo_fronts_error_body(const struct flo_httpd_request *request,
-                           const struct flo_err *err, int status,
-                           struct flo_buf *body)
+void flo_fronts_error_body(const struct flo_httpd_request *request, const struct flo_err *err,
+                           int status, struct flo_buf *body)
 {
     struct serve_failure failure = {.err = err, .status = status};
 

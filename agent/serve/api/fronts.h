@@ -13,8 +13,7 @@ bool flo_fronts_is_on(const struct flo_serve *serve, const char *path);
 const struct serve_front *flo_fronts_of(const char *path);
 /* Errors that have no request yet, in the form of the path's API; other paths
  * get OpenAI's. */
-void flo_fronts_error_body(const struct flo_httpd_request *request,
-                           const struct flo_err *err, int status,
-                           struct flo_buf *body);
+void flo_fronts_error_body(const struct flo_httpd_request *request, const struct flo_err *err,
+                           int status, struct flo_buf *body);
 
 #endif

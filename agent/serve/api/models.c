@@ -8,18 +8,16 @@ bool flo_models_show(const struct serve_place *place, struct models_shown *out)
 {
     const struct serve_engine *live = flo_serve_engine_live(place);
     const struct flo_serve_route *route = &place->route;
-    if (place->is_removed || flo_names_is_silent(place) ||
-        (live == NULL && !place->has_route)) {
+    if (place->is_removed || flo_names_is_silent(place) || (live == NULL && !place->has_route)) {
         return false;
     }
     *out = (struct models_shown){.context = live != NULL ? live->context : 0};
     if (place->has_route) {
         out->model = route->model;
         out->version = route->version;
-        out->state = flo_serve_route_word(live != NULL ? FLO_ROUTE_READY
-                                          : route->state == FLO_ROUTE_READY
-                                              ? FLO_ROUTE_LOADING
-                                              : route->state);
+        out->state = flo_serve_route_word(live != NULL                      ? FLO_ROUTE_READY
+                                          : route->state == FLO_ROUTE_READY ? FLO_ROUTE_LOADING
+                                                                            : route->state);
         out->release = &route->release;
         out->created_s = route->created_s;
     } else {
@@ -37,14 +35,13 @@ static void add_aliases(const struct serve_place *place, struct flo_buf *out)
     uint32_t count = place->has_route ? place->route.n_aliases : 0;
     flo_buf_text(out, "\"aliases\":[");
     for (uint32_t i = 0; i < count; i++) {
-        flo_buf_printf(out, "%s\"%s\"", i > 0 ? "," : "",
-                       place->route.aliases[i]);
+        flo_buf_printf(out, "%s\"%s\"", i > 0 ? "," : "", place->route.aliases[i]);
     }
     flo_buf_text(out, "],");
 }
 
-void flo_models_add(const struct serve_place *place, const char *adapter,
-                    bool is_whole, struct flo_buf *out)
+void flo_models_add(const struct serve_place *place, const char *adapter, bool is_whole,
+                    struct flo_buf *out)
 {
     char digest[FLO_DIGEST_TEXT];
     struct models_shown shown;
@@ -54,13 +51,11 @@ void flo_models_add(const struct serve_place *place, const char *adapter,
     flo_digest_text(shown.release, digest);
     flo_buf_printf(out, "{\"id\":\"%s%s%s\",\"object\":\"model\",",
                    adapter == NULL || is_whole ? shown.model : "",
-                   adapter != NULL && is_whole ? ":" : "",
-                   adapter != NULL ? adapter : "");
+                   adapter != NULL && is_whole ? ":" : "", adapter != NULL ? adapter : "");
     flo_buf_printf(out,
                    "\"created\":%llu,\"owned_by\":\"flotilla\","
                    "\"release\":\"%s\",\"version\":\"%s\",\"state\":\"%s\",",
-                   (unsigned long long)shown.created_s, digest, shown.version,
-                   shown.state);
+                   (unsigned long long)shown.created_s, digest, shown.version, shown.state);
     if (shown.context > 0) {
         flo_buf_printf(out, "\"context\":%u,", shown.context);
     }
@@ -69,8 +64,8 @@ void flo_models_add(const struct serve_place *place, const char *adapter,
     } else {
         add_aliases(place, out);
         if (place->has_route && place->route.split_pct > 0) {
-            flo_buf_printf(out, "\"split_of\":\"%s\",\"split_pct\":%u,",
-                           place->route.split_of, place->route.split_pct);
+            flo_buf_printf(out, "\"split_of\":\"%s\",\"split_pct\":%u,", place->route.split_of,
+                           place->route.split_pct);
         }
         flo_buf_text(out, "\"parent\":null");
         flo_guards_list(place, out);
@@ -92,8 +87,8 @@ static void add_adapters(const struct serve_place *place, struct flo_buf *out)
 }
 
 /* The model of a pipeline's stage; NULL: not here, or not for this token. */
-static const struct serve_place *stage_of(const struct flo_serve *serve,
-                                          const char *name, int token)
+static const struct serve_place *stage_of(const struct flo_serve *serve, const char *name,
+                                          int token)
 {
     for (size_t i = 0; i < FLO_SERVE_MODELS_MAX; i++) {
         const struct serve_place *place = &serve->places[i];
@@ -107,15 +102,13 @@ static const struct serve_place *stage_of(const struct flo_serve *serve,
 }
 
 /* With all of its stages or not at all; as new as the newest of them. */
-static void add_pipeline(const struct flo_serve *serve,
-                         const struct flo_serve_pipeline *pipeline, int token,
-                         struct flo_buf *out)
+static void add_pipeline(const struct flo_serve *serve, const struct flo_serve_pipeline *pipeline,
+                         int token, struct flo_buf *out)
 {
     uint64_t created_s = 0;
     struct models_shown shown;
     for (uint32_t i = 0; i < pipeline->n_stages; i++) {
-        const struct serve_place *place =
-            stage_of(serve, pipeline->stages[i], token);
+        const struct serve_place *place = stage_of(serve, pipeline->stages[i], token);
         if (place == NULL || !flo_models_show(place, &shown)) {
             return;
         }
@@ -131,8 +124,7 @@ static void add_pipeline(const struct flo_serve *serve,
     flo_buf_text(out, "]}");
 }
 
-bool flo_models_list(const struct flo_serve *serve, int token,
-                     struct flo_buf *out)
+bool flo_models_list(const struct flo_serve *serve, int token, struct flo_buf *out)
 {
     size_t count = 0, used = 0;
     flo_buf_text(out, "{\"object\":\"list\",\"data\":[");

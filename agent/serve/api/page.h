@@ -6,14 +6,13 @@
 #include "base/host/httpd.h"
 
 /* Where the paths of the API are listed, for errors. */
-#define FLO_API_PATHS_FIX                                                      \
-    "these are OpenAI's, Ollama's and Anthropic's APIs, where agent.yaml "     \
-    "does "                                                                    \
+#define FLO_API_PATHS_FIX                                                                          \
+    "these are OpenAI's, Ollama's and Anthropic's APIs, where agent.yaml "                         \
+    "does "                                                                                        \
     "not switch them off; docs/reference/local-api.md lists their paths"
 
 /* Does the request ask for a file of the page?  It needs no token. */
-bool flo_page_is_asked(const struct flo_serve *serve,
-                       const struct flo_httpd_request *http);
+bool flo_page_is_asked(const struct flo_serve *serve, const struct flo_httpd_request *http);
 /* Add the page's routes, if there is to be one. */
 FLO_MUST_USE int flo_page_open(struct flo_serve *serve, struct flo_err *err);
 

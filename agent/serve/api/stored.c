@@ -11,11 +11,10 @@
 #define PAGE_STANDARD 20
 #define PAGE_MAX 100
 
-int flo_stored_show(const struct flo_serve *serve, uint64_t owner,
-                    const char *id, struct flo_buf *out, struct flo_err *err)
+int flo_stored_show(const struct flo_serve *serve, uint64_t owner, const char *id,
+                    struct flo_buf *out, struct flo_err *err)
 {
-    const struct responses_stored *one =
-        flo_responses_find(serve, owner, id, err);
+    const struct responses_stored *one = flo_responses_find(serve, owner, id, err);
 
     if (one == NULL) {
         return err->code;
@@ -24,8 +23,8 @@ int flo_stored_show(const struct flo_serve *serve, uint64_t owner,
     return 0;
 }
 
-static struct serve_request *under_way(const struct flo_serve *serve,
-                                       uint64_t owner, const char *id)
+static struct serve_request *under_way(const struct flo_serve *serve, uint64_t owner,
+                                       const char *id)
 {
     struct serve_request *const lists[] = {serve->held, serve->running};
 
@@ -40,8 +39,8 @@ static struct serve_request *under_way(const struct flo_serve *serve,
     return NULL;
 }
 
-int flo_stored_delete(struct flo_serve *serve, uint64_t owner, const char *id,
-                      struct flo_buf *out, struct flo_err *err)
+int flo_stored_delete(struct flo_serve *serve, uint64_t owner, const char *id, struct flo_buf *out,
+                      struct flo_err *err)
 {
     struct serve_request *request = under_way(serve, owner, id);
     struct responses_state *state = request == NULL ? NULL : request->state;
@@ -51,31 +50,28 @@ int flo_stored_delete(struct flo_serve *serve, uint64_t owner, const char *id,
     } else if (flo_responses_find(serve, owner, id, err) == NULL) {
         return err->code;
     }
-    flo_buf_printf(
-        out, "{\"id\":\"%s\",\"object\":\"response\",\"deleted\":true}", id);
+    flo_buf_printf(out, "{\"id\":\"%s\",\"object\":\"response\",\"deleted\":true}", id);
     flo_responses_delete(serve, owner, id);
     return 0;
 }
 
 /* ---- what the model was told ---- */
 
-static int read_page(const struct stored_page *page, size_t *limit,
-                     bool *is_ascending, struct flo_err *err)
+static int read_page(const struct stored_page *page, size_t *limit, bool *is_ascending,
+                     struct flo_err *err)
 {
     *limit = PAGE_STANDARD;
     if (page->limit != NULL) {
         unsigned long number = strtoul(page->limit, NULL, 10);
-        if (page->limit[strspn(page->limit, "0123456789")] != '\0' ||
-            number < 1 || number > PAGE_MAX) {
-            return flo_fail(err, FLO_E_INFER_PARAM,
-                            "limit must be a whole number from 1 to %d",
+        if (page->limit[strspn(page->limit, "0123456789")] != '\0' || number < 1 ||
+            number > PAGE_MAX) {
+            return flo_fail(err, FLO_E_INFER_PARAM, "limit must be a whole number from 1 to %d",
                             PAGE_MAX);
         }
         *limit = number;
     }
     *is_ascending = page->order != NULL && strcmp(page->order, "asc") == 0;
-    if (page->order != NULL && !*is_ascending &&
-        strcmp(page->order, "desc") != 0) {
+    if (page->order != NULL && !*is_ascending && strcmp(page->order, "desc") != 0) {
         return flo_fail(err, FLO_E_INFER_PARAM, "order must be asc or desc");
     }
     return 0;
@@ -83,8 +79,7 @@ static int read_page(const struct stored_page *page, size_t *limit,
 
 static const char *id_at(const json_t *items, size_t i)
 {
-    const char *id =
-        json_string_value(json_object_get(json_array_get(items, i), "id"));
+    const char *id = json_string_value(json_object_get(json_array_get(items, i), "id"));
 
     return id == NULL ? "" : id;
 }
@@ -100,8 +95,7 @@ static void add_id(struct flo_buf *out, const char *name, const char *id)
 }
 
 /* Items in the order of the page, from behind the one that it names. */
-static int add_page(const json_t *items, size_t count,
-                    const struct stored_page *page, size_t limit,
+static int add_page(const json_t *items, size_t count, const struct stored_page *page, size_t limit,
                     bool is_ascending, struct flo_buf *out, struct flo_err *err)
 {
     const char *first = NULL, *last = NULL;
@@ -109,13 +103,11 @@ static int add_page(const json_t *items, size_t count,
 
 #define PLACE(i) (is_ascending ? (i) : count - 1 - (i))
     if (page->after != NULL) {
-        while (at < count &&
-               strcmp(id_at(items, PLACE(at)), page->after) != 0) {
+        while (at < count && strcmp(id_at(items, PLACE(at)), page->after) != 0) {
             at++;
         }
         if (at++ == count) {
-            return flo_fail(err, FLO_E_INFER_PARAM,
-                            "after names none of the %zu items", count);
+            return flo_fail(err, FLO_E_INFER_PARAM, "after names none of the %zu items", count);
         }
     }
     flo_buf_text(out, "{\"object\":\"list\",\"data\":[");
@@ -133,13 +125,11 @@ static int add_page(const json_t *items, size_t count,
     return 0;
 }
 
-int flo_stored_list_input(const struct flo_serve *serve, uint64_t owner,
-                          const char *id, const struct stored_page *page,
-                          struct flo_buf *out, struct flo_err *err)
+int flo_stored_list_input(const struct flo_serve *serve, uint64_t owner, const char *id,
+                          const struct stored_page *page, struct flo_buf *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
-    const struct responses_stored *one =
-        flo_responses_find(serve, owner, id, err);
+    const struct responses_stored *one = flo_responses_find(serve, owner, id, err);
     bool is_ascending;
     size_t limit;
 
@@ -148,17 +138,14 @@ int flo_stored_list_input(const struct flo_serve *serve, uint64_t owner,
     }
     int rv = read_page(page, &limit, &is_ascending, err);
     rv = rv < 0 ? rv
-                : flo_json_parse(one->items.data, one->items.bytes,
-                                 one->items.bytes, &items, err);
-    return rv < 0 ? rv
-                  : add_page(items, one->n_input, page, limit, is_ascending,
-                             out, err);
+                : flo_json_parse(one->items.data, one->items.bytes, one->items.bytes, &items, err);
+    return rv < 0 ? rv : add_page(items, one->n_input, page, limit, is_ascending, out, err);
 }
 
 /* ---- the end of one under way ---- */
 
-int flo_stored_cancel(struct flo_serve *serve, uint64_t owner, const char *id,
-                      struct flo_buf *out, struct flo_err *err)
+int flo_stored_cancel(struct flo_serve *serve, uint64_t owner, const char *id, struct flo_buf *out,
+                      struct flo_err *err)
 {
     struct serve_request *request = under_way(serve, owner, id);
     const struct flo_wire_done done = {.reason = FLO_WIRE_CANCELLED};

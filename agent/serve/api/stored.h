@@ -13,22 +13,17 @@ struct stored_page {
 
 /* Each adds its answer to `out`.  To other clients than the owner a response
  * does not exist: FLO_E_REST_NOT_FOUND. */
-FLO_MUST_USE int flo_stored_show(const struct flo_serve *serve, uint64_t owner,
-                                 const char *id, struct flo_buf *out,
-                                 struct flo_err *err);
-FLO_MUST_USE int flo_stored_delete(struct flo_serve *serve, uint64_t owner,
-                                   const char *id, struct flo_buf *out,
-                                   struct flo_err *err);
+FLO_MUST_USE int flo_stored_show(const struct flo_serve *serve, uint64_t owner, const char *id,
+                                 struct flo_buf *out, struct flo_err *err);
+FLO_MUST_USE int flo_stored_delete(struct flo_serve *serve, uint64_t owner, const char *id,
+                                   struct flo_buf *out, struct flo_err *err);
 /* FLO_E_INFER_PARAM: the page is none. */
-FLO_MUST_USE int flo_stored_list_input(const struct flo_serve *serve,
-                                       uint64_t owner, const char *id,
-                                       const struct stored_page *page,
-                                       struct flo_buf *out,
-                                       struct flo_err *err);
+FLO_MUST_USE int flo_stored_list_input(const struct flo_serve *serve, uint64_t owner,
+                                       const char *id, const struct stored_page *page,
+                                       struct flo_buf *out, struct flo_err *err);
 /* One under way ends, for who waits for it too.  One that has ended is shown.
  */
-FLO_MUST_USE int flo_stored_cancel(struct flo_serve *serve, uint64_t owner,
-                                   const char *id, struct flo_buf *out,
-                                   struct flo_err *err);
+FLO_MUST_USE int flo_stored_cancel(struct flo_serve *serve, uint64_t owner, const char *id,
+                                   struct flo_buf *out, struct flo_err *err);
 
 #endif

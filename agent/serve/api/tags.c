@@ -28,9 +28,8 @@ static void add_details(const struct serve_engine *live, struct flo_buf *out)
                    is_ours(live) ? "gguf" : "");
 }
 
-static void add_model(const struct serve_place *place,
-                      const struct models_shown *shown, bool only_live,
-                      struct flo_buf *out)
+static void add_model(const struct serve_place *place, const struct models_shown *shown,
+                      bool only_live, struct flo_buf *out)
 {
     const struct serve_engine *live = flo_serve_engine_live(place);
     char digest[FLO_DIGEST_TEXT], created[25];
@@ -40,8 +39,7 @@ static void add_model(const struct serve_place *place,
     flo_buf_printf(out,
                    "{\"name\":\"%s\",\"model\":\"%s\","
                    "\"modified_at\":\"%s\",\"digest\":\"%s\",",
-                   shown->model, shown->model, created,
-                   strchr(digest, ':') + 1);
+                   shown->model, shown->model, created, strchr(digest, ':') + 1);
     if (only_live) {
         flo_buf_printf(out, "\"context_length\":%u,", shown->context);
     }
@@ -49,8 +47,7 @@ static void add_model(const struct serve_place *place,
     flo_buf_text(out, "}");
 }
 
-void flo_tags_list(const struct flo_serve *serve, int token, bool only_live,
-                   struct flo_buf *out)
+void flo_tags_list(const struct flo_serve *serve, int token, bool only_live, struct flo_buf *out)
 {
     const char *before = "";
 
@@ -70,23 +67,19 @@ void flo_tags_list(const struct flo_serve *serve, int token, bool only_live,
 
 /* ---- one model ---- */
 
-static int read_name(const char *body, size_t bytes, char *name, size_t size,
-                     struct flo_err *err)
+static int read_name(const char *body, size_t bytes, char *name, size_t size, struct flo_err *err)
 {
     static const char tail[] = ":latest";
     FLO_CLEANUP(flo_json_cleanup) json_t *tree = NULL;
     const char *said;
 
-    if (flo_json_parse(body, bytes, SHOW_BYTES_MAX, &tree, err) < 0 ||
-        !json_is_object(tree)) {
+    if (flo_json_parse(body, bytes, SHOW_BYTES_MAX, &tree, err) < 0 || !json_is_object(tree)) {
         return flo_fail(err, FLO_E_REST_SCHEMA, "the body is no JSON object");
     }
     said = json_string_value(json_object_get(tree, "model"));
-    said =
-        said != NULL ? said : json_string_value(json_object_get(tree, "name"));
+    said = said != NULL ? said : json_string_value(json_object_get(tree, "name"));
     if (said == NULL || said[0] == '\0' || strlen(said) >= size) {
-        return flo_fail(err, FLO_E_INFER_PARAM,
-                        "model must be a name of 1 to %zu bytes", size - 1);
+        return flo_fail(err, FLO_E_INFER_PARAM, "model must be a name of 1 to %zu bytes", size - 1);
     }
     strcpy(name, said);
     size_t chars = strlen(name), cut = sizeof(tail) - 1;
@@ -97,8 +90,7 @@ static int read_name(const char *body, size_t bytes, char *name, size_t size,
 }
 
 /* Without an engine only answers are known.  A reranker gives none. */
-static void add_capabilities(const struct serve_engine *live,
-                             struct flo_buf *out)
+static void add_capabilities(const struct serve_engine *live, struct flo_buf *out)
 {
     static const struct {
         uint64_t ability;
@@ -110,8 +102,7 @@ static void add_capabilities(const struct serve_engine *live,
 
     bool ranks = live != NULL && (live->abilities & FLO_ABILITY_RERANK) != 0;
 
-    flo_buf_printf(out, "\"capabilities\":[\"%s\"",
-                   ranks ? "rerank" : "completion");
+    flo_buf_printf(out, "\"capabilities\":[\"%s\"", ranks ? "rerank" : "completion");
     for (size_t i = 0; live != NULL && i < FLO_COUNT(rows); i++) {
         bool has = (live->abilities & rows[i].ability) != 0;
         if (has) {
@@ -121,8 +112,8 @@ static void add_capabilities(const struct serve_engine *live,
     flo_buf_text(out, "]");
 }
 
-int flo_tags_show(struct flo_serve *serve, int token, const char *body,
-                  size_t bytes, struct flo_buf *out, struct flo_err *err)
+int flo_tags_show(struct flo_serve *serve, int token, const char *body, size_t bytes,
+                  struct flo_buf *out, struct flo_err *err)
 {
     char name[3 * FLO_NAME_MAX + 3], created[25];
     const char *adapter;
@@ -135,8 +126,7 @@ int flo_tags_show(struct flo_serve *serve, int token, const char *body,
     const struct serve_place *place = flo_names_place(serve, name, token);
     if (place == NULL || !flo_models_show(place, &shown) ||
         !flo_names_match(place, name, &adapter)) {
-        return flo_fail(err, FLO_E_INFER_MODEL, "model \"%.64s\" is not served",
-                        name);
+        return flo_fail(err, FLO_E_INFER_MODEL, "model \"%.64s\" is not served", name);
     }
     const struct serve_engine *live = flo_serve_engine_live(place);
     flo_time_text(shown.created_s * 1000, created);

@@ -5,12 +5,10 @@
 #include "agent/serve/engines/engines.h"
 
 /* Those that the token may use; only_live: those in memory. */
-void flo_tags_list(const struct flo_serve *serve, int token, bool only_live,
-                   struct flo_buf *out);
+void flo_tags_list(const struct flo_serve *serve, int token, bool only_live, struct flo_buf *out);
 /* The model that a body of /api/show names.  FLO_E_REST_SCHEMA,
  * FLO_E_INFER_PARAM, FLO_E_INFER_MODEL. */
-FLO_MUST_USE int flo_tags_show(struct flo_serve *serve, int token,
-                               const char *body, size_t bytes,
+FLO_MUST_USE int flo_tags_show(struct flo_serve *serve, int token, const char *body, size_t bytes,
                                struct flo_buf *out, struct flo_err *err);
 void flo_tags_version(struct flo_buf *out);
 

@@ -31,8 +31,7 @@ struct serve_batch {
     struct flo_serve *serve;
     struct flo_batch_desk *desk; /* NULL: it is off */
     struct flo_err why;          /* ... for that; code 0: nobody asked for it */
-    int (*token_of)(const struct flo_serve *serve,
-                    const struct flo_httpd_request *http);
+    int (*token_of)(const struct flo_serve *serve, const struct flo_httpd_request *http);
     const struct serve_front *(*front_of)(const char *path);
     struct call calls[ASK_BATCH_CANCEL + 1];
 };
@@ -81,8 +80,8 @@ static void on_done(void *context, struct serve_memory *memory)
 }
 
 /* The job is refused before it becomes a request. */
-static void refuse_job(struct serve_batch *batch, struct flo_batch_job *job,
-                       int code, const char *what)
+static void refuse_job(struct serve_batch *batch, struct flo_batch_job *job, int code,
+                       const char *what)
 {
     struct flo_err err = {0};
     struct serve_failure failure = {.err = &err};
@@ -133,13 +132,11 @@ static void on_answered(void *context, struct flo_batch_ask *ask)
         if (ask->err.code != 0) {
             flo_httpd_answer_err(ask->http, &ask->err);
         } else if (ask->fd >= 0) {
-            flo_httpd_answer_file(ask->http, ask->fd,
-                                  "application/octet-stream", ask->id);
+            flo_httpd_answer_file(ask->http, ask->fd, "application/octet-stream", ask->id);
             ask->fd = -1;
         } else {
             flo_buf_text(&ask->out, "\n");
-            flo_httpd_answer(ask->http, 200, "application/json", ask->out.data,
-                             ask->out.bytes);
+            flo_httpd_answer(ask->http, 200, "application/json", ask->out.data, ask->out.bytes);
         }
     }
     flo_batch_ask_free(ask);
@@ -161,10 +158,8 @@ static int read_query(struct flo_batch_ask *ask, struct flo_err *err)
     const char *limit = flo_httpd_query(ask->http, "limit");
     const char *order = flo_httpd_query(ask->http, "order");
 
-    take_text(ask->after, sizeof(ask->after),
-              flo_httpd_query(ask->http, "after"));
-    take_text(ask->purpose, sizeof(ask->purpose),
-              flo_httpd_query(ask->http, "purpose"));
+    take_text(ask->after, sizeof(ask->after), flo_httpd_query(ask->http, "after"));
+    take_text(ask->purpose, sizeof(ask->purpose), flo_httpd_query(ask->http, "purpose"));
     ask->is_upwards = order != NULL && strcmp(order, "asc") == 0;
     if (order != NULL && !ask->is_upwards && strcmp(order, "desc") != 0) {
         return flo_fail(err, FLO_E_INFER_PARAM, "order must be asc or desc");
@@ -176,19 +171,15 @@ static int read_query(struct flo_batch_ask *ask, struct flo_err *err)
         return 0;
     }
     size_t chars = strlen(limit);
-    ask->limit = chars < 6 && strspn(limit, "0123456789") == chars
-                     ? strtoull(limit, NULL, 10)
-                     : 0;
+    ask->limit = chars < 6 && strspn(limit, "0123456789") == chars ? strtoull(limit, NULL, 10) : 0;
     return ask->limit >= 1 && ask->limit <= most
                ? 0
-               : flo_fail(err, FLO_E_INFER_PARAM,
-                          "limit is %.20s, must be from 1 to %llu", limit,
+               : flo_fail(err, FLO_E_INFER_PARAM, "limit is %.20s, must be from 1 to %llu", limit,
                           (unsigned long long)most);
 }
 
 /* NULL: the client has its answer. */
-static struct flo_batch_ask *new_ask(const struct call *call,
-                                     struct flo_httpd_request *http)
+static struct flo_batch_ask *new_ask(const struct call *call, struct flo_httpd_request *http)
 {
     const struct flo_serve *serve = call->batch->serve;
     struct flo_batch_ask *ask = calloc(1, sizeof(*ask));
@@ -206,8 +197,7 @@ static struct flo_batch_ask *new_ask(const struct call *call,
     ask->http = http;
     ask->fd = -1;
     ask->is_head = strcmp(flo_httpd_method(http), "HEAD") == 0;
-    take_text(ask->app, sizeof(ask->app),
-              token < 0 ? "" : serve->tokens[token].name);
+    take_text(ask->app, sizeof(ask->app), token < 0 ? "" : serve->tokens[token].name);
     take_text(ask->id, sizeof(ask->id), flo_httpd_param(http, "id"));
     flo_buf_add(&ask->body, body, bytes);
     if (read_query(ask, &err) < 0) {
@@ -258,13 +248,12 @@ static void on_gone(void *user)
     flo_batch_desk_drop(coming->batch->desk, &coming->upload);
 }
 
-static int take_piece(void *context, const char *data, size_t bytes,
-                      struct flo_err *err)
+static int take_piece(void *context, const char *data, size_t bytes, struct flo_err *err)
 {
     struct coming *coming = context;
     bool is_enough = false;
-    int rv = flo_batch_desk_piece(coming->batch->desk, &coming->upload, data,
-                                  bytes, &is_enough, err);
+    int rv =
+        flo_batch_desk_piece(coming->batch->desk, &coming->upload, data, bytes, &is_enough, err);
 
     if (rv == 0 && is_enough) {
         flo_httpd_upload_hold(coming->http, true);
@@ -272,8 +261,7 @@ static int take_piece(void *context, const char *data, size_t bytes,
     return rv;
 }
 
-static int on_file_start(void *context, struct flo_httpd_request *http,
-                         struct flo_err *err)
+static int on_file_start(void *context, struct flo_httpd_request *http, struct flo_err *err)
 {
     const struct call *call = context;
     struct coming *coming = calloc(1, sizeof(*coming));
@@ -287,8 +275,7 @@ static int on_file_start(void *context, struct flo_httpd_request *http,
     coming->http = http;
     coming->upload.owner = coming;
     coming->upload.fd = -1;
-    int rv = flo_batch_form_open(&coming->form,
-                                 flo_httpd_header(http, "content-type"), err);
+    int rv = flo_batch_form_open(&coming->form, flo_httpd_header(http, "content-type"), err);
     if (rv < 0) {
         flo_batch_form_deinit(&coming->form);
         free(coming);
@@ -298,8 +285,8 @@ static int on_file_start(void *context, struct flo_httpd_request *http,
     return 0;
 }
 
-static int on_file_piece(void *context, struct flo_httpd_request *http,
-                         const void *data, size_t bytes, struct flo_err *err)
+static int on_file_piece(void *context, struct flo_httpd_request *http, const void *data,
+                         size_t bytes, struct flo_err *err)
 {
     struct coming *coming = flo_httpd_user(http);
 
@@ -316,8 +303,7 @@ static void on_file(void *context, struct flo_httpd_request *http)
 
     flo_httpd_set_user(http, NULL, NULL);
     coming->http = NULL;
-    if (flo_batch_form_end(&coming->form, &coming->upload.lifetime_s, &err) <
-        0) {
+    if (flo_batch_form_end(&coming->form, &coming->upload.lifetime_s, &err) < 0) {
         flo_httpd_answer_err(http, &err);
     } else {
         ask = new_ask(call, http);
@@ -326,8 +312,7 @@ static void on_file(void *context, struct flo_httpd_request *http)
         flo_batch_desk_drop(call->batch->desk, &coming->upload);
         return;
     }
-    take_text(coming->upload.name, sizeof(coming->upload.name),
-              coming->form.name);
+    take_text(coming->upload.name, sizeof(coming->upload.name), coming->form.name);
     ask->upload = &coming->upload;
     flo_httpd_set_user(http, ask, on_ask_gone);
     flo_batch_desk_ask(call->batch->desk, ask);
@@ -344,15 +329,13 @@ static void on_off(void *context, struct flo_httpd_request *http)
         flo_httpd_answer_err(http, &call->batch->why);
         return;
     }
-    flo_fail(&err, FLO_E_REST_NOT_FOUND, "no path %s: batches are off",
-             flo_httpd_path(http));
+    flo_fail(&err, FLO_E_REST_NOT_FOUND, "no path %s: batches are off", flo_httpd_path(http));
     flo_err_fix(&err, "name a folder in agent.yaml (batch_folder), or send a "
                       "file with `flotilla-agent batch`");
     flo_httpd_answer_err(http, &err);
 }
 
-static int add_routes(struct serve_batch *batch, uint64_t bytes_max,
-                      struct flo_err *err)
+static int add_routes(struct serve_batch *batch, uint64_t bytes_max, struct flo_err *err)
 {
     static const struct {
         const char *method, *pattern;
@@ -369,31 +352,27 @@ static int add_routes(struct serve_batch *batch, uint64_t bytes_max,
         {"POST", "/v1/batches/{id}/cancel", ASK_BATCH_CANCEL},
     };
     struct flo_httpd *httpd = batch->serve->httpd;
-    const struct flo_httpd_upload upload = {on_file_start, on_file_piece,
-                                            bytes_max + FORM_BYTES};
+    const struct flo_httpd_upload upload = {on_file_start, on_file_piece, bytes_max + FORM_BYTES};
     int rv = 0;
 
     for (size_t i = 0; rv == 0 && i < FLO_COUNT(rows); i++) {
         struct call *call = &batch->calls[rows[i].kind];
         *call = (struct call){batch, rows[i].kind};
         if (batch->desk != NULL && rows[i].kind == ASK_FILE_MAKE) {
-            rv = flo_httpd_route_upload(httpd, rows[i].method, rows[i].pattern,
-                                        &upload, on_file, call, err);
+            rv = flo_httpd_route_upload(httpd, rows[i].method, rows[i].pattern, &upload, on_file,
+                                        call, err);
         } else {
-            rv = flo_httpd_route(
-                httpd, rows[i].method, rows[i].pattern, FLO_OBJECT_BYTES_MAX,
-                batch->desk != NULL ? on_ask : on_off, call, err);
+            rv = flo_httpd_route(httpd, rows[i].method, rows[i].pattern, FLO_OBJECT_BYTES_MAX,
+                                 batch->desk != NULL ? on_ask : on_off, call, err);
         }
     }
     return rv;
 }
 
-int flo_batch_open(struct flo_serve *serve,
-                   const struct flo_serve_options *options,
+int flo_batch_open(struct flo_serve *serve, const struct flo_serve_options *options,
                    int (*token_of)(const struct flo_serve *serve,
                                    const struct flo_httpd_request *http),
-                   const struct serve_front *(*front_of)(const char *path),
-                   struct flo_err *err)
+                   const struct serve_front *(*front_of)(const char *path), struct flo_err *err)
 {
     struct serve_batch *batch = calloc(1, sizeof(*batch));
     const struct flo_batch_desk_options desk = {
@@ -410,11 +389,9 @@ int flo_batch_open(struct flo_serve *serve,
     batch->token_of = token_of;
     batch->front_of = front_of;
     serve->batch = batch;
-    const struct flo_batch_desk_out out = {batch, on_answered, on_submit,
-                                           on_go_on, on_ended};
-    int rv = desk.folder == NULL ? 0
-                                 : flo_batch_desk_open(serve->base, &desk, &out,
-                                                       &batch->desk, err);
+    const struct flo_batch_desk_out out = {batch, on_answered, on_submit, on_go_on, on_ended};
+    int rv =
+        desk.folder == NULL ? 0 : flo_batch_desk_open(serve->base, &desk, &out, &batch->desk, err);
     if (rv < 0 && options->batch_may_fail) {
         flo_log_err(FLO_LOG_ERROR, "batch", err);
         batch->why = *err;

@@ -16,10 +16,8 @@ struct serve_front;
  * paths say that it is off. flo_batch_desk_open()'s errors. */
 FLO_MUST_USE int
 flo_batch_open(struct flo_serve *serve, const struct flo_serve_options *options,
-               int (*token_of)(const struct flo_serve *serve,
-                               const struct flo_httpd_request *http),
-               const struct serve_front *(*front_of)(const char *path),
-               struct flo_err *err);
+               int (*token_of)(const struct flo_serve *serve, const struct flo_httpd_request *http),
+               const struct serve_front *(*front_of)(const char *path), struct flo_err *err);
 /* Nothing is written any more; answers that come are forgotten.  NULL is fine,
  * here and below. */
 void flo_batch_stop(struct serve_batch *batch);

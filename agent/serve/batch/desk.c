@@ -53,8 +53,8 @@ struct flo_batch_desk {
 
 /* ---- queues ---- */
 
-static void put(struct flo_batch_desk *desk, struct queue *queue,
-                struct flo_batch_note *note, enum note_kind kind, void *thing)
+static void put(struct flo_batch_desk *desk, struct queue *queue, struct flo_batch_note *note,
+                enum note_kind kind, void *thing)
 {
     *note = (struct flo_batch_note){NULL, (int)kind, thing};
     pthread_mutex_lock(&desk->lock);
@@ -89,21 +89,18 @@ void flo_batch_desk_ask(struct flo_batch_desk *desk, struct flo_batch_ask *ask)
     put(desk, &desk->in, &ask->note, NOTE_ASK, ask);
 }
 
-void flo_batch_desk_answer(struct flo_batch_desk *desk,
-                           struct flo_batch_job *job)
+void flo_batch_desk_answer(struct flo_batch_desk *desk, struct flo_batch_job *job)
 {
     put(desk, &desk->in, &job->note, NOTE_JOB, job);
 }
 
-void flo_batch_desk_drop(struct flo_batch_desk *desk,
-                         struct flo_batch_upload *upload)
+void flo_batch_desk_drop(struct flo_batch_desk *desk, struct flo_batch_upload *upload)
 {
     put(desk, &desk->in, &upload->note, NOTE_DROP, upload);
 }
 
-int flo_batch_desk_piece(struct flo_batch_desk *desk,
-                         struct flo_batch_upload *upload, const char *data,
-                         size_t bytes, bool *is_enough, struct flo_err *err)
+int flo_batch_desk_piece(struct flo_batch_desk *desk, struct flo_batch_upload *upload,
+                         const char *data, size_t bytes, bool *is_enough, struct flo_err *err)
 {
     struct piece *piece = calloc(1, sizeof(*piece));
 
@@ -128,20 +125,17 @@ int flo_batch_desk_piece(struct flo_batch_desk *desk,
 
 /* ---- uploads ---- */
 
-static int write_piece(struct flo_batch_desk *desk,
-                       struct flo_batch_upload *upload,
+static int write_piece(struct flo_batch_desk *desk, struct flo_batch_upload *upload,
                        const struct flo_buf *piece, struct flo_err *err)
 {
     int rv = flo_batch_store_room(&desk->store, piece->bytes, err);
 
     if (rv == 0 && upload->fd < 0) {
         flo_object_id_make("upload-", upload->id);
-        rv =
-            flo_batch_store_file(&desk->store, upload->id, "",
-                                 O_WRONLY | O_CREAT | O_EXCL, &upload->fd, err);
+        rv = flo_batch_store_file(&desk->store, upload->id, "", O_WRONLY | O_CREAT | O_EXCL,
+                                  &upload->fd, err);
     }
-    rv = rv < 0 ? rv
-                : flo_fd_write_all(upload->fd, piece->data, piece->bytes, err);
+    rv = rv < 0 ? rv : flo_fd_write_all(upload->fd, piece->data, piece->bytes, err);
     if (rv == 0) {
         upload->bytes += piece->bytes;
         desk->store.coming_bytes += piece->bytes;
@@ -171,8 +165,8 @@ static void take_piece(struct flo_batch_desk *desk, struct piece *piece)
         upload->failure = err;
     }
     upload->waiting_bytes -= piece->bytes.bytes;
-    bool goes_on = upload->is_held && !upload->is_going_on &&
-                   upload->waiting_bytes <= WAITING_BYTES_MAX / 2;
+    bool goes_on =
+        upload->is_held && !upload->is_going_on && upload->waiting_bytes <= WAITING_BYTES_MAX / 2;
     upload->is_held = upload->is_held && !goes_on;
     upload->is_going_on = upload->is_going_on || goes_on;
     pthread_mutex_unlock(&desk->lock);
@@ -183,8 +177,7 @@ static void take_piece(struct flo_batch_desk *desk, struct piece *piece)
 }
 
 /* The upload's bytes are a file's by now, or of no use. */
-static void end_upload(struct flo_batch_desk *desk,
-                       struct flo_batch_upload *upload)
+static void end_upload(struct flo_batch_desk *desk, struct flo_batch_upload *upload)
 {
     char path[4096];
 
@@ -198,8 +191,7 @@ static void end_upload(struct flo_batch_desk *desk,
 }
 
 /* The bytes get their name, then the document that tells of them. */
-static int keep_upload(struct flo_batch_desk *desk,
-                       struct flo_batch_upload *upload,
+static int keep_upload(struct flo_batch_desk *desk, struct flo_batch_upload *upload,
                        struct flo_batch_file *file, struct flo_err *err)
 {
     char from[4096], to[4096];
@@ -216,8 +208,7 @@ static int keep_upload(struct flo_batch_desk *desk,
     return rv;
 }
 
-static int make_file(struct flo_batch_desk *desk, struct flo_batch_ask *ask,
-                     struct flo_err *err)
+static int make_file(struct flo_batch_desk *desk, struct flo_batch_ask *ask, struct flo_err *err)
 {
     struct flo_batch_upload *upload = ask->upload;
     uint64_t now_s = flo_batch_store_now_s(&desk->store);
@@ -228,8 +219,7 @@ static int make_file(struct flo_batch_desk *desk, struct flo_batch_ask *ask,
     flo_object_id_make("file-", file.id);
     strcpy(file.app, ask->app);
     strcpy(file.name, upload->name);
-    file.expires_s = now_s + (upload->lifetime_s > 0 ? upload->lifetime_s
-                                                     : desk->store.keep_s);
+    file.expires_s = now_s + (upload->lifetime_s > 0 ? upload->lifetime_s : desk->store.keep_s);
     if (rv == 0 && upload->bytes == 0) {
         rv = flo_fail(err, FLO_E_INFER_PARAM, "file is empty");
     }
@@ -251,11 +241,9 @@ static int absent(const char *what, const char *id, struct flo_err *err)
 }
 
 static struct flo_batch_file *file_of(const struct flo_batch_desk *desk,
-                                      const struct flo_batch_ask *ask,
-                                      struct flo_err *err)
+                                      const struct flo_batch_ask *ask, struct flo_err *err)
 {
-    struct flo_batch_file *file =
-        flo_batch_store_find(&desk->store, ask->app, ask->id);
+    struct flo_batch_file *file = flo_batch_store_find(&desk->store, ask->app, ask->id);
 
     if (file == NULL) {
         absent("file", ask->id, err);
@@ -263,23 +251,20 @@ static struct flo_batch_file *file_of(const struct flo_batch_desk *desk,
     return file;
 }
 
-static int show_content(struct flo_batch_desk *desk, struct flo_batch_ask *ask,
-                        struct flo_err *err)
+static int show_content(struct flo_batch_desk *desk, struct flo_batch_ask *ask, struct flo_err *err)
 {
     struct flo_batch_file *file = file_of(desk, ask, err);
-    int rv = file == NULL ? err->code
-                          : flo_batch_store_file(&desk->store, file->id, "",
-                                                 O_RDONLY, &ask->fd, err);
+    int rv = file == NULL
+                 ? err->code
+                 : flo_batch_store_file(&desk->store, file->id, "", O_RDONLY, &ask->fd, err);
 
     if (rv == 0 && !ask->is_head) {
-        flo_batch_store_delivered(&desk->store, file,
-                                  flo_batch_store_now_s(&desk->store));
+        flo_batch_store_delivered(&desk->store, file, flo_batch_store_now_s(&desk->store));
     }
     return rv;
 }
 
-static int delete_file(struct flo_batch_desk *desk, struct flo_batch_ask *ask,
-                       struct flo_err *err)
+static int delete_file(struct flo_batch_desk *desk, struct flo_batch_ask *ask, struct flo_err *err)
 {
     struct flo_batch_file *file = file_of(desk, ask, err);
 
@@ -290,42 +275,34 @@ static int delete_file(struct flo_batch_desk *desk, struct flo_batch_ask *ask,
         flo_fail(err, FLO_E_STATE, "a batch reads file \"%s\"", file->id);
         return flo_err_fix(err, "wait for the batch, or cancel it");
     }
-    flo_buf_printf(&ask->out,
-                   "{\"id\":\"%s\",\"object\":\"file\",\"deleted\":true}",
-                   file->id);
+    flo_buf_printf(&ask->out, "{\"id\":\"%s\",\"object\":\"file\",\"deleted\":true}", file->id);
     flo_batch_store_remove(&desk->store, file);
     return 0;
 }
 
 /* ---- batches ---- */
 
-static int make_batch(struct flo_batch_desk *desk, struct flo_batch_ask *ask,
-                      struct flo_err *err)
+static int make_batch(struct flo_batch_desk *desk, struct flo_batch_ask *ask, struct flo_err *err)
 {
     struct flo_batch batch;
     size_t open = 0;
-    int rv = flo_batch_ask(ask->body.data == NULL ? "" : ask->body.data,
-                           ask->body.bytes, flo_batch_store_now_s(&desk->store),
-                           &batch, err);
+    int rv = flo_batch_ask(ask->body.data == NULL ? "" : ask->body.data, ask->body.bytes,
+                           flo_batch_store_now_s(&desk->store), &batch, err);
 
     if (rv < 0) {
         return rv;
     }
-    const struct flo_batch_file *file =
-        flo_batch_store_find(&desk->store, ask->app, batch.input);
+    const struct flo_batch_file *file = flo_batch_store_find(&desk->store, ask->app, batch.input);
     for (size_t i = 0; i < desk->store.n_batches; i++) {
         const struct flo_batch *other = desk->store.batches[i];
-        open += !flo_batch_status_is_end(other->status) &&
-                strcmp(other->app, ask->app) == 0;
+        open += !flo_batch_status_is_end(other->status) && strcmp(other->app, ask->app) == 0;
     }
     if (file == NULL) {
         rv = absent("file", batch.input, err);
     } else if (file->is_output) {
-        rv = flo_fail(err, FLO_E_INFER_PARAM,
-                      "input_file_id must be a file of purpose batch");
+        rv = flo_fail(err, FLO_E_INFER_PARAM, "input_file_id must be a file of purpose batch");
     } else if (open >= OPEN_BATCHES_MAX) {
-        rv = flo_fail(err, FLO_E_REST_LIMIT,
-                      "%zu batches are under way, at most %d", open,
+        rv = flo_fail(err, FLO_E_REST_LIMIT, "%zu batches are under way, at most %d", open,
                       OPEN_BATCHES_MAX);
     }
     if (rv < 0) {
@@ -341,15 +318,12 @@ static int make_batch(struct flo_batch_desk *desk, struct flo_batch_ask *ask,
     return rv;
 }
 
-static int show_batch(struct flo_batch_desk *desk, struct flo_batch_ask *ask,
-                      struct flo_err *err)
+static int show_batch(struct flo_batch_desk *desk, struct flo_batch_ask *ask, struct flo_err *err)
 {
-    struct flo_batch *batch =
-        flo_batch_store_batch(&desk->store, ask->app, ask->id);
-    int rv = batch == NULL ? absent("batch", ask->id, err)
-             : ask->kind == ASK_BATCH_CANCEL
-                 ? flo_batch_work_cancel(&desk->work, batch, err)
-                 : 0;
+    struct flo_batch *batch = flo_batch_store_batch(&desk->store, ask->app, ask->id);
+    int rv = batch == NULL                   ? absent("batch", ask->id, err)
+             : ask->kind == ASK_BATCH_CANCEL ? flo_batch_work_cancel(&desk->work, batch, err)
+                                             : 0;
 
     if (rv == 0) {
         flo_batch_write(batch, false, &ask->out);
@@ -360,8 +334,8 @@ static int show_batch(struct flo_batch_desk *desk, struct flo_batch_ask *ask,
 /* ---- lists ---- */
 
 /* Object i of a list; NULL: it is not the app's, or of another purpose. */
-static const char *listed(const struct flo_batch_desk *desk,
-                          const struct flo_batch_ask *ask, size_t i)
+static const char *listed(const struct flo_batch_desk *desk, const struct flo_batch_ask *ask,
+                          size_t i)
 {
     if (ask->kind == ASK_BATCHES) {
         const struct flo_batch *batch = desk->store.batches[i];
@@ -370,16 +344,14 @@ static const char *listed(const struct flo_batch_desk *desk,
     const struct flo_batch_file *file = desk->store.files[i];
     const char *purpose = file->is_output ? "batch_output" : "batch";
     return strcmp(file->app, ask->app) == 0 &&
-                   (ask->purpose[0] == '\0' ||
-                    strcmp(ask->purpose, purpose) == 0)
+                   (ask->purpose[0] == '\0' || strcmp(ask->purpose, purpose) == 0)
                ? file->id
                : NULL;
 }
 
 static void show_list(struct flo_batch_desk *desk, struct flo_batch_ask *ask)
 {
-    size_t count =
-        ask->kind == ASK_BATCHES ? desk->store.n_batches : desk->store.n_files;
+    size_t count = ask->kind == ASK_BATCHES ? desk->store.n_batches : desk->store.n_files;
     const char *first = NULL, *last = NULL;
     bool is_behind = ask->after[0] == '\0', has_more = false;
     uint64_t shown = 0;
@@ -405,17 +377,15 @@ static void show_list(struct flo_batch_desk *desk, struct flo_batch_ask *ask)
             flo_batch_file_write(desk->store.files[i], false, &ask->out);
         }
     }
-    flo_buf_printf(&ask->out, "],\"first_id\":%s%s%s,\"last_id\":%s%s%s,",
-                   shown > 0 ? "\"" : "", shown > 0 ? first : "null",
-                   shown > 0 ? "\"" : "", shown > 0 ? "\"" : "",
+    flo_buf_printf(&ask->out, "],\"first_id\":%s%s%s,\"last_id\":%s%s%s,", shown > 0 ? "\"" : "",
+                   shown > 0 ? first : "null", shown > 0 ? "\"" : "", shown > 0 ? "\"" : "",
                    shown > 0 ? last : "null", shown > 0 ? "\"" : "");
     flo_buf_printf(&ask->out, "\"has_more\":%s}", has_more ? "true" : "false");
 }
 
 /* ---- the thread ---- */
 
-static int answer(struct flo_batch_desk *desk, struct flo_batch_ask *ask,
-                  struct flo_err *err)
+static int answer(struct flo_batch_desk *desk, struct flo_batch_ask *ask, struct flo_err *err)
 {
     const struct flo_batch_file *file;
 
@@ -444,16 +414,14 @@ static int answer(struct flo_batch_desk *desk, struct flo_batch_ask *ask,
     }
 }
 
-static void take_note(struct flo_batch_desk *desk,
-                      const struct flo_batch_note *note)
+static void take_note(struct flo_batch_desk *desk, const struct flo_batch_note *note)
 {
     struct flo_batch_ask *ask;
 
     switch ((enum note_kind)note->kind) {
     case NOTE_ASK:
         ask = note->thing;
-        flo_batch_store_expire(&desk->store,
-                               flo_batch_store_now_s(&desk->store));
+        flo_batch_store_expire(&desk->store, flo_batch_store_now_s(&desk->store));
         (void)answer(desk, ask, &ask->err);
         put(desk, &desk->out, &ask->note, NOTE_ASK, ask);
         break;
@@ -470,8 +438,7 @@ static void take_note(struct flo_batch_desk *desk,
 }
 
 /* A thing that nobody takes any more. */
-static void free_thing(struct flo_batch_desk *desk,
-                       const struct flo_batch_note *note)
+static void free_thing(struct flo_batch_desk *desk, const struct flo_batch_note *note)
 {
     const struct flo_batch_desk_out *out = &desk->out_calls;
     struct flo_batch_ask *ask;
@@ -507,8 +474,7 @@ static bool next_notes(struct flo_batch_desk *desk, uint64_t until_ms,
 
     pthread_mutex_lock(&desk->lock);
     while (ms > 0 && desk->in.first == NULL && !desk->is_to_end &&
-           flo_steady_wait(&desk->changed, &desk->lock,
-                           ms < EXPIRE_MS ? ms : EXPIRE_MS) == 0) {
+           flo_steady_wait(&desk->changed, &desk->lock, ms < EXPIRE_MS ? ms : EXPIRE_MS) == 0) {
     }
     bool goes_on = !desk->is_to_end;
     *notes = goes_on ? take_all(&desk->in) : NULL; /* the rest is freed */
@@ -530,8 +496,7 @@ static void *run(void *context)
         }
         if (flo_now_ms() - desk->expired_ms > EXPIRE_MS) {
             desk->expired_ms = flo_now_ms();
-            flo_batch_store_expire(&desk->store,
-                                   flo_batch_store_now_s(&desk->store));
+            flo_batch_store_expire(&desk->store, flo_batch_store_now_s(&desk->store));
         }
         flo_batch_store_follow_clock(&desk->store);
         until_ms = flo_batch_work_step(&desk->work);
@@ -592,15 +557,13 @@ static void on_wake(evutil_socket_t fd, short what, void *context)
 
 /* ---- life ---- */
 
-static int start(struct flo_batch_desk *desk, struct event_base *base,
-                 struct flo_err *err)
+static int start(struct flo_batch_desk *desk, struct event_base *base, struct flo_err *err)
 {
     sigset_t all, before;
 
     desk->wake_fd = flo_wake_open();
     if (desk->wake_fd >= 0) {
-        desk->wake =
-            event_new(base, desk->wake_fd, EV_READ | EV_PERSIST, on_wake, desk);
+        desk->wake = event_new(base, desk->wake_fd, EV_READ | EV_PERSIST, on_wake, desk);
     }
     if (desk->wake == NULL || event_add(desk->wake, NULL) != 0) {
         return flo_fail(err, FLO_E_MEMORY, "no event for batches");
@@ -609,23 +572,19 @@ static int start(struct flo_batch_desk *desk, struct event_base *base,
     pthread_sigmask(SIG_SETMASK, &all, &before);
     desk->is_running = pthread_create(&desk->thread, NULL, run, desk) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return desk->is_running
-               ? 0
-               : flo_fail(err, FLO_E_MEMORY, "no thread for batches");
+    return desk->is_running ? 0 : flo_fail(err, FLO_E_MEMORY, "no thread for batches");
 }
 
-int flo_batch_desk_open(struct event_base *base,
-                        const struct flo_batch_desk_options *options,
-                        const struct flo_batch_desk_out *out,
-                        struct flo_batch_desk **result, struct flo_err *err)
+int flo_batch_desk_open(struct event_base *base, const struct flo_batch_desk_options *options,
+                        const struct flo_batch_desk_out *out, struct flo_batch_desk **result,
+                        struct flo_err *err)
 {
     struct flo_batch_desk *desk = calloc(1, sizeof(*desk));
 
     if (desk == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for batches");
     }
-    snprintf(desk->store.folder, sizeof(desk->store.folder), "%s",
-             options->folder);
+    snprintf(desk->store.folder, sizeof(desk->store.folder), "%s", options->folder);
     desk->store.bytes_max = options->bytes_max;
     desk->store.keep_s = options->keep_s;
     desk->store.delivered_s = options->delivered_s;

@@ -76,11 +76,10 @@ struct flo_batch_desk_options {
     uint64_t bytes_max, keep_s, delivered_s;
 };
 /* Open the folder and begin.  flo_batch_store_open()'s errors, FLO_E_MEMORY. */
-FLO_MUST_USE int
-flo_batch_desk_open(struct event_base *base,
-                    const struct flo_batch_desk_options *options,
-                    const struct flo_batch_desk_out *out,
-                    struct flo_batch_desk **desk, struct flo_err *err);
+FLO_MUST_USE int flo_batch_desk_open(struct event_base *base,
+                                     const struct flo_batch_desk_options *options,
+                                     const struct flo_batch_desk_out *out,
+                                     struct flo_batch_desk **desk, struct flo_err *err);
 /* The thread has ended, and nothing comes out any more.  NULL is fine, here and
  * below. */
 void flo_batch_desk_stop(struct flo_batch_desk *desk);
@@ -88,16 +87,13 @@ void flo_batch_desk_close(struct flo_batch_desk *desk);
 
 /* Each is taken. */
 void flo_batch_desk_ask(struct flo_batch_desk *desk, struct flo_batch_ask *ask);
-void flo_batch_desk_answer(struct flo_batch_desk *desk,
-                           struct flo_batch_job *job);
+void flo_batch_desk_answer(struct flo_batch_desk *desk, struct flo_batch_job *job);
 /* More of a file.  true: enough for now, until go_on().  An error that the
  * upload has met before. */
-FLO_MUST_USE int flo_batch_desk_piece(struct flo_batch_desk *desk,
-                                      struct flo_batch_upload *upload,
-                                      const char *data, size_t bytes,
-                                      bool *is_enough, struct flo_err *err);
+FLO_MUST_USE int flo_batch_desk_piece(struct flo_batch_desk *desk, struct flo_batch_upload *upload,
+                                      const char *data, size_t bytes, bool *is_enough,
+                                      struct flo_err *err);
 /* The client is gone. */
-void flo_batch_desk_drop(struct flo_batch_desk *desk,
-                         struct flo_batch_upload *upload);
+void flo_batch_desk_drop(struct flo_batch_desk *desk, struct flo_batch_upload *upload);
 
 #endif

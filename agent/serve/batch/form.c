@@ -14,29 +14,27 @@ static int bad(struct flo_err *err, const char *what)
     return flo_fail(err, FLO_E_REST_SCHEMA, "the form: %s", what);
 }
 
-int flo_batch_form_open(struct flo_batch_form *form, const char *content_type,
-                        struct flo_err *err)
+int flo_batch_form_open(struct flo_batch_form *form, const char *content_type, struct flo_err *err)
 {
     int rv = flo_multipart_open(&form->multipart, content_type, "", 0, err);
 
     form->held.bytes_max = 1u << 20;
-    flo_buf_text(&form->held,
-                 "\r\n"); /* the first mark has no line before it */
+    flo_buf_text(&form->held, "\r\n"); /* the first mark has no line before it */
     return rv;
 }
 
 /* ---- one part ---- */
 
-static int begin_part(struct flo_batch_form *form, const char *head,
-                      size_t bytes, struct flo_err *err)
+static int begin_part(struct flo_batch_form *form, const char *head, size_t bytes,
+                      struct flo_err *err)
 {
     char name[FLO_OBJECT_NAME_MAX + 1] = "";
 
     if (++form->parts > PARTS_MAX) {
         return bad(err, "more than 16 parts");
     }
-    int rv = flo_multipart_heads(head, bytes, form->field, sizeof(form->field),
-                                 name, sizeof(name), err);
+    int rv =
+        flo_multipart_heads(head, bytes, form->field, sizeof(form->field), name, sizeof(name), err);
     if (rv < 0) {
         return rv;
     }
@@ -52,8 +50,8 @@ static int begin_part(struct flo_batch_form *form, const char *head,
     return 0;
 }
 
-static int take_data(struct flo_batch_form *form, const char *data,
-                     size_t bytes, struct flo_err *err)
+static int take_data(struct flo_batch_form *form, const char *data, size_t bytes,
+                     struct flo_err *err)
 {
     if (form->state != FORM_DATA || bytes == 0) {
         return 0;
@@ -93,8 +91,8 @@ static void end_part(struct flo_batch_form *form)
 
 /* Use what is known of the held bytes; *used of them are done with.
  * false: more must come first. */
-static bool go_on(struct flo_batch_form *form, const char *data, size_t bytes,
-                  size_t *used, int *rv, struct flo_err *err)
+static bool go_on(struct flo_batch_form *form, const char *data, size_t bytes, size_t *used,
+                  int *rv, struct flo_err *err)
 {
     const char *mark = form->multipart.mark;
     size_t mark_bytes = form->multipart.mark_bytes;
@@ -131,9 +129,7 @@ static bool go_on(struct flo_batch_form *form, const char *data, size_t bytes,
     case FORM_HEAD:
         found = memmem(data, bytes, "\r\n\r\n", 4);
         if (found == NULL) {
-            *rv = bytes > HEAD_BYTES_MAX
-                      ? bad(err, "the head of a part has no end")
-                      : 0;
+            *rv = bytes > HEAD_BYTES_MAX ? bad(err, "the head of a part has no end") : 0;
             return false;
         }
         *used = (size_t)(found - data) + 4;
@@ -146,8 +142,8 @@ static bool go_on(struct flo_batch_form *form, const char *data, size_t bytes,
     }
 }
 
-int flo_batch_form_feed(struct flo_batch_form *form, const char *data,
-                        size_t bytes, struct flo_err *err)
+int flo_batch_form_feed(struct flo_batch_form *form, const char *data, size_t bytes,
+                        struct flo_err *err)
 {
     struct flo_buf *held = &form->held;
     size_t at = 0, used;
@@ -159,8 +155,7 @@ int flo_batch_form_feed(struct flo_batch_form *form, const char *data,
         return flo_fail(err, FLO_E_MEMORY, "no memory for a form");
     }
     while (goes_on) {
-        goes_on =
-            go_on(form, held->data + at, held->bytes - at, &used, &rv, err);
+        goes_on = go_on(form, held->data + at, held->bytes - at, &used, &rv, err);
         at += used;
     }
     memmove(held->data, held->data + at, held->bytes - at);
@@ -168,8 +163,7 @@ int flo_batch_form_feed(struct flo_batch_form *form, const char *data,
     return rv;
 }
 
-int flo_batch_form_end(struct flo_batch_form *form, uint64_t *lifetime_s,
-                       struct flo_err *err)
+int flo_batch_form_end(struct flo_batch_form *form, uint64_t *lifetime_s, struct flo_err *err)
 {
     const char *seconds = form->seconds;
     size_t chars = strlen(seconds);
@@ -192,8 +186,8 @@ int flo_batch_form_end(struct flo_batch_form *form, uint64_t *lifetime_s,
     if (chars > 0 && chars < 10 && strspn(seconds, "0123456789") == chars) {
         *lifetime_s = strtoull(seconds, NULL, 10);
     }
-    if (strcmp(form->anchor, "created_at") != 0 ||
-        *lifetime_s < LIFETIME_S_MIN || *lifetime_s > LIFETIME_S_MAX) {
+    if (strcmp(form->anchor, "created_at") != 0 || *lifetime_s < LIFETIME_S_MIN ||
+        *lifetime_s > LIFETIME_S_MAX) {
         return flo_fail(err, FLO_E_INFER_PARAM,
                         "expires_after must have anchor created_at and seconds "
                         "from %d to %d",

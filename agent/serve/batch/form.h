@@ -28,24 +28,21 @@ struct flo_batch_form {
     char purpose[64];
     char anchor[64], seconds[64]; /* fields of expires_after; empty: none */
     /* More of the file.  < 0 ends the form. */
-    int (*take)(void *context, const char *data, size_t bytes,
-                struct flo_err *err);
+    int (*take)(void *context, const char *data, size_t bytes, struct flo_err *err);
     void *context;
 };
 
 /* Zero-initialise, set take and context.  FLO_E_REST_SCHEMA. */
-FLO_MUST_USE int flo_batch_form_open(struct flo_batch_form *form,
-                                     const char *content_type,
+FLO_MUST_USE int flo_batch_form_open(struct flo_batch_form *form, const char *content_type,
                                      struct flo_err *err);
 /* More of the body.  FLO_E_REST_SCHEMA, FLO_E_MEMORY, and take()'s. */
-FLO_MUST_USE int flo_batch_form_feed(struct flo_batch_form *form,
-                                     const char *data, size_t bytes,
+FLO_MUST_USE int flo_batch_form_feed(struct flo_batch_form *form, const char *data, size_t bytes,
                                      struct flo_err *err);
 /* The body is over: *lifetime_s is the file's, 0: as the owner says.
  * FLO_E_REST_SCHEMA: it is cut, or lacks the file.  FLO_E_INFER_PARAM: a field
  * is wrong. */
-FLO_MUST_USE int flo_batch_form_end(struct flo_batch_form *form,
-                                    uint64_t *lifetime_s, struct flo_err *err);
+FLO_MUST_USE int flo_batch_form_end(struct flo_batch_form *form, uint64_t *lifetime_s,
+                                    struct flo_err *err);
 void flo_batch_form_deinit(struct flo_batch_form *form);
 
 #endif

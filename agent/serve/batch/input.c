@@ -23,8 +23,7 @@ static int fill(struct flo_batch_in *in, struct flo_err *err)
     ssize_t got;
 
     do {
-        got = pread(in->fd, in->piece, sizeof(in->piece),
-                    (off_t)in->reader.offset);
+        got = pread(in->fd, in->piece, sizeof(in->piece), (off_t)in->reader.offset);
     } while (got < 0 && errno == EINTR);
     if (got < 0) {
         return flo_fail_errno(err, FLO_E_IO_READ, "a file of lines");
@@ -45,8 +44,7 @@ int flo_batch_in_line(struct flo_batch_in *in, struct flo_err *err)
         if (in->is_ended) {
             return flo_batch_reader_end(&in->reader);
         }
-        in->at += flo_batch_reader_take(&in->reader, in->piece + in->at,
-                                        in->bytes - in->at);
+        in->at += flo_batch_reader_take(&in->reader, in->piece + in->at, in->bytes - in->at);
         if (in->reader.is_whole) {
             return 1;
         }
@@ -77,8 +75,8 @@ void flo_batch_in_deinit(struct flo_batch_in *in)
 /* ---- a custom_id on two lines ---- */
 
 /* The custom_id of the line at an offset; empty: none. */
-static int id_at(struct flo_batch_in *in, uint64_t offset,
-                 char id[FLO_BATCH_ID_BYTES_MAX + 1], struct flo_err *err)
+static int id_at(struct flo_batch_in *in, uint64_t offset, char id[FLO_BATCH_ID_BYTES_MAX + 1],
+                 struct flo_err *err)
 {
     flo_batch_in_go(in, 0, offset);
     int rv = flo_batch_in_line(in, err);
@@ -104,8 +102,7 @@ static int compare_names(struct flo_batch_in *in, const struct flo_twice *twice,
             rv = flo_fail(err, FLO_E_BATCH_TWICE,
                           "custom_id \"%.200s\" stands on line %llu and on "
                           "line %llu",
-                          one, (unsigned long long)first.number,
-                          (unsigned long long)second.number);
+                          one, (unsigned long long)first.number, (unsigned long long)second.number);
         }
     }
     return rv;
@@ -123,8 +120,7 @@ int flo_batch_check_open(struct flo_batch_check *check, struct flo_batch_in *in,
 }
 
 /* The end of a pass. */
-static int end_pass(struct flo_batch_check *check, struct flo_batch_in *in,
-                    struct flo_err *err)
+static int end_pass(struct flo_batch_check *check, struct flo_batch_in *in, struct flo_err *err)
 {
     flo_twice_sort(&check->twice);
     int rv = compare_names(in, &check->twice, err);
@@ -136,8 +132,8 @@ static int end_pass(struct flo_batch_check *check, struct flo_batch_in *in,
     return 0;
 }
 
-int flo_batch_check_step(struct flo_batch_check *check, struct flo_batch_in *in,
-                         unsigned lines_max, struct flo_err *err)
+int flo_batch_check_step(struct flo_batch_check *check, struct flo_batch_in *in, unsigned lines_max,
+                         struct flo_err *err)
 {
     char id[FLO_BATCH_ID_BYTES_MAX + 1];
 
@@ -148,8 +144,7 @@ int flo_batch_check_step(struct flo_batch_check *check, struct flo_batch_in *in,
         }
         flo_batch_line_id(&in->reader, id);
         if (id[0] != '\0') {
-            flo_twice_add(&check->twice, id, in->reader.number,
-                          in->reader.begin);
+            flo_twice_add(&check->twice, id, in->reader.number, in->reader.begin);
         }
         check->count++;
     }

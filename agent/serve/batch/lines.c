@@ -12,8 +12,7 @@
 
 /* ---- lines out of bytes ---- */
 
-size_t flo_batch_reader_take(struct flo_batch_reader *reader, const char *data,
-                             size_t bytes)
+size_t flo_batch_reader_take(struct flo_batch_reader *reader, const char *data, size_t bytes)
 {
     const char *end = bytes == 0 ? NULL : memchr(data, '\n', bytes);
     size_t count = end == NULL ? bytes : (size_t)(end - data);
@@ -27,9 +26,7 @@ size_t flo_batch_reader_take(struct flo_batch_reader *reader, const char *data,
         reader->number++;
         reader->line.bytes = 0;
     }
-    size_t room = reader->bytes < reader->bytes_max
-                      ? reader->bytes_max - (size_t)reader->bytes
-                      : 0;
+    size_t room = reader->bytes < reader->bytes_max ? reader->bytes_max - (size_t)reader->bytes : 0;
     reader->line.bytes_max = reader->bytes_max + 1;
     flo_buf_add(&reader->line, data, count < room ? count : room);
     reader->bytes += count;
@@ -51,8 +48,7 @@ bool flo_batch_reader_end(struct flo_batch_reader *reader)
 bool flo_batch_reader_is_blank(const struct flo_batch_reader *reader)
 {
     return reader->bytes == reader->line.bytes &&
-           (reader->bytes == 0 ||
-            strspn(reader->line.data, " \t\r") == reader->bytes);
+           (reader->bytes == 0 || strspn(reader->line.data, " \t\r") == reader->bytes);
 }
 
 void flo_batch_reader_deinit(struct flo_batch_reader *reader)
@@ -95,8 +91,8 @@ static bool take_id(const json_t *json, char out[FLO_BATCH_ID_BYTES_MAX + 1])
     return is_fine;
 }
 
-static int read_url(const json_t *json, int endpoint,
-                    struct flo_batch_line *out, struct flo_err *err)
+static int read_url(const json_t *json, int endpoint, struct flo_batch_line *out,
+                    struct flo_err *err)
 {
     const char *method = json_string_value(json_object_get(json, "method"));
     const char *url = json_string_value(json_object_get(json, "url"));
@@ -111,15 +107,13 @@ static int read_url(const json_t *json, int endpoint,
                         "/v1/embeddings or /v1/responses");
     }
     if (endpoint >= 0 && out->endpoint != endpoint) {
-        return flo_fail(err, FLO_E_INFER_PARAM,
-                        "url is %s, and the batch's endpoint is %s", url,
+        return flo_fail(err, FLO_E_INFER_PARAM, "url is %s, and the batch's endpoint is %s", url,
                         flo_batch_endpoint((size_t)endpoint));
     }
     return 0;
 }
 
-static int read_body(const json_t *json, struct flo_batch_line *out,
-                     struct flo_err *err)
+static int read_body(const json_t *json, struct flo_batch_line *out, struct flo_err *err)
 {
     json_t *body = json_object_get(json, "body");
 
@@ -136,24 +130,19 @@ static int read_body(const json_t *json, struct flo_batch_line *out,
     }
     out->body.bytes_max = 2 * LINE_MAX; /* escapes may be longer */
     flo_json_dump(body, &out->body);
-    return out->body.failed
-               ? flo_fail(err, FLO_E_MEMORY, "no memory for a line")
-               : 0;
+    return out->body.failed ? flo_fail(err, FLO_E_MEMORY, "no memory for a line") : 0;
 }
 
-static int parse(const struct flo_batch_reader *reader, json_t **json,
-                 struct flo_err *err)
+static int parse(const struct flo_batch_reader *reader, json_t **json, struct flo_err *err)
 {
     if (reader->bytes > reader->bytes_max) {
-        return flo_fail(err, FLO_E_REST_TOO_LARGE,
-                        "the line has %llu bytes, at most %zu are taken",
+        return flo_fail(err, FLO_E_REST_TOO_LARGE, "the line has %llu bytes, at most %zu are taken",
                         (unsigned long long)reader->bytes, reader->bytes_max);
     }
     if (reader->line.failed) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for a line");
     }
-    int rv = flo_json_parse(reader->line.data, reader->line.bytes,
-                            reader->bytes_max, json, err);
+    int rv = flo_json_parse(reader->line.data, reader->line.bytes, reader->bytes_max, json, err);
     if (rv < 0 && rv != FLO_E_MEMORY) {
         rv = FLO_E_REST_SCHEMA; /* the sentence says what is wrong */
         if (err != NULL) {
@@ -165,8 +154,7 @@ static int parse(const struct flo_batch_reader *reader, json_t **json,
                : rv;
 }
 
-void flo_batch_line_id(const struct flo_batch_reader *reader,
-                       char out[FLO_BATCH_ID_BYTES_MAX + 1])
+void flo_batch_line_id(const struct flo_batch_reader *reader, char out[FLO_BATCH_ID_BYTES_MAX + 1])
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
 
@@ -185,8 +173,7 @@ int flo_batch_line_read(const struct flo_batch_reader *reader, int endpoint,
     memset(out, 0, sizeof(*out));
     rv = parse(reader, &json, err);
     if (rv == 0 && !take_id(json, out->custom_id)) {
-        rv = flo_fail(err, FLO_E_INFER_PARAM,
-                      "custom_id must be a text of 1 to %d bytes",
+        rv = flo_fail(err, FLO_E_INFER_PARAM, "custom_id must be a text of 1 to %d bytes",
                       FLO_BATCH_ID_BYTES_MAX);
     }
     rv = rv < 0 ? rv : read_url(json, endpoint, out, err);
@@ -221,19 +208,16 @@ static void add_body(struct flo_buf *out, const char *body, size_t bytes)
     }
     flo_buf_add(out, bytes > 0 ? body : "null", bytes > 0 ? bytes : 4);
     for (size_t i = from; !out->failed && i < out->bytes; i++) {
-        out->data[i] =
-            out->data[i] == '\n' || out->data[i] == '\r' ? ' ' : out->data[i];
+        out->data[i] = out->data[i] == '\n' || out->data[i] == '\r' ? ' ' : out->data[i];
     }
 }
 
-void flo_batch_answer_add(const struct flo_batch_answer *answer,
-                          struct flo_buf *out)
+void flo_batch_answer_add(const struct flo_batch_answer *answer, struct flo_buf *out)
 {
     char id[96];
 
     snprintf(id, sizeof(id), "%s%.60s%s%llu", ANSWER_PREFIX, answer->batch,
-             answer->batch[0] != '\0' ? "_" : "",
-             (unsigned long long)answer->number);
+             answer->batch[0] != '\0' ? "_" : "", (unsigned long long)answer->number);
     flo_buf_printf(out, "{\"id\":\"%s\",\"custom_id\":", id);
     if (answer->custom_id[0] != '\0') {
         add_text(out, answer->custom_id);
@@ -254,8 +238,7 @@ void flo_batch_answer_add(const struct flo_batch_answer *answer,
                    "\"message\":",
                    answer->code);
     add_text(out, answer->what);
-    flo_buf_printf(out, ",\"line\":%llu}}\n",
-                   (unsigned long long)answer->number);
+    flo_buf_printf(out, ",\"line\":%llu}}\n", (unsigned long long)answer->number);
 }
 
 /* The number behind the last `_` of an answer's id; 0: none. */
@@ -270,30 +253,27 @@ static uint64_t number_of(const char *id)
                : 0;
 }
 
-bool flo_batch_answer_read(const struct flo_batch_reader *reader,
-                           struct flo_batch_answered *out)
+bool flo_batch_answer_read(const struct flo_batch_reader *reader, struct flo_batch_answered *out)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
 
     if (reader->bytes != reader->line.bytes ||
-        flo_json_parse(reader->line.data, reader->line.bytes,
-                       reader->line.bytes, &json, NULL) < 0) {
+        flo_json_parse(reader->line.data, reader->line.bytes, reader->line.bytes, &json, NULL) <
+            0) {
         return false;
     }
     const json_t *id = json_object_get(json, "custom_id");
     const json_t *response = json_object_get(json, "response");
 
     out->number = number_of(json_string_value(json_object_get(json, "id")));
-    out->has_failed =
-        json_integer_value(json_object_get(response, "status_code")) != 200;
+    out->has_failed = json_integer_value(json_object_get(response, "status_code")) != 200;
     snprintf(out->custom_id, sizeof(out->custom_id), "%s",
              json_is_string(id) ? json_string_value(id) : "");
     return out->number > 0 && (json_is_string(id) || json_is_null(id)) &&
            json_string_length(id) <= FLO_BATCH_ID_BYTES_MAX;
 }
 
-bool flo_batch_comes_again(int status, const char *body, size_t bytes,
-                           unsigned tries)
+bool flo_batch_comes_again(int status, const char *body, size_t bytes, unsigned tries)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
 
@@ -303,8 +283,7 @@ bool flo_batch_comes_again(int status, const char *body, size_t bytes,
     if (flo_json_parse(body, bytes, ERROR_BYTES_MAX, &json, NULL) < 0) {
         return tries < FLO_BATCH_TRIES_MAX;
     }
-    const char *code = json_string_value(
-        json_object_get(json_object_get(json, "error"), "code"));
+    const char *code = json_string_value(json_object_get(json_object_get(json, "error"), "code"));
 
     return tries < FLO_BATCH_TRIES_MAX ||
            (code != NULL && strcmp(code, flo_error_id(FLO_E_INFER_BUSY)) == 0);

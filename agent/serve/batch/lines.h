@@ -27,8 +27,7 @@ struct flo_batch_reader {
 
 /* Take bytes up to the end of the line; is_whole tells whether that came.
  * Returns how many were taken. */
-size_t flo_batch_reader_take(struct flo_batch_reader *reader, const char *data,
-                             size_t bytes);
+size_t flo_batch_reader_take(struct flo_batch_reader *reader, const char *data, size_t bytes);
 /* The file ends here.  true: its last line had no end, and is whole now. */
 bool flo_batch_reader_end(struct flo_batch_reader *reader);
 /* Has the whole line nothing but blanks?  Such lines are passed over. */
@@ -54,12 +53,10 @@ struct flo_batch_line {
  * FLO_E_REST_TOO_LARGE  longer than FLO_BATCH_LINE_BYTES_MAX
  * FLO_E_REST_SCHEMA     no JSON object
  * FLO_E_INFER_PARAM     a member is missing or wrong; the sentence names it */
-FLO_MUST_USE int flo_batch_line_read(const struct flo_batch_reader *reader,
-                                     int endpoint, struct flo_batch_line *out,
-                                     struct flo_err *err);
+FLO_MUST_USE int flo_batch_line_read(const struct flo_batch_reader *reader, int endpoint,
+                                     struct flo_batch_line *out, struct flo_err *err);
 /* The custom_id alone; empty: it has none. */
-void flo_batch_line_id(const struct flo_batch_reader *reader,
-                       char out[FLO_BATCH_ID_BYTES_MAX + 1]);
+void flo_batch_line_id(const struct flo_batch_reader *reader, char out[FLO_BATCH_ID_BYTES_MAX + 1]);
 void flo_batch_line_deinit(struct flo_batch_line *line);
 
 /* ---- an answer ---- */
@@ -74,8 +71,7 @@ struct flo_batch_answer {
     const char *code, *what; /* in place of status and body; NULL */
 };
 /* Append the answer as a line, with its end. */
-void flo_batch_answer_add(const struct flo_batch_answer *answer,
-                          struct flo_buf *out);
+void flo_batch_answer_add(const struct flo_batch_answer *answer, struct flo_buf *out);
 /* An answer's line says whose it is, and whether the request failed. */
 struct flo_batch_answered {
     uint64_t number;
@@ -83,14 +79,12 @@ struct flo_batch_answered {
     bool has_failed;
 };
 /* Read one back.  false: no such line. */
-bool flo_batch_answer_read(const struct flo_batch_reader *reader,
-                           struct flo_batch_answered *out);
+bool flo_batch_answer_read(const struct flo_batch_reader *reader, struct flo_batch_answered *out);
 
 /* Is the request to be sent once more?  A device that is busy, or an app that
  * has used up a limit, may take it later, however often it was sent.  Any other
  * 503 is the request's own fault after `tries` of FLO_BATCH_TRIES_MAX. */
 #define FLO_BATCH_TRIES_MAX 3
-bool flo_batch_comes_again(int status, const char *body, size_t bytes,
-                           unsigned tries);
+bool flo_batch_comes_again(int status, const char *body, size_t bytes, unsigned tries);
 
 #endif

@@ -12,14 +12,10 @@
 #define EXPIRES_S_MAX 2592000
 
 static const char *const words[FLO_BATCH_STATUSES] = {
-    [FLO_BATCH_VALIDATING] = "validating",
-    [FLO_BATCH_FAILED] = "failed",
-    [FLO_BATCH_IN_PROGRESS] = "in_progress",
-    [FLO_BATCH_FINALIZING] = "finalizing",
-    [FLO_BATCH_COMPLETED] = "completed",
-    [FLO_BATCH_EXPIRED] = "expired",
-    [FLO_BATCH_CANCELLING] = "cancelling",
-    [FLO_BATCH_CANCELLED] = "cancelled",
+    [FLO_BATCH_VALIDATING] = "validating",   [FLO_BATCH_FAILED] = "failed",
+    [FLO_BATCH_IN_PROGRESS] = "in_progress", [FLO_BATCH_FINALIZING] = "finalizing",
+    [FLO_BATCH_COMPLETED] = "completed",     [FLO_BATCH_EXPIRED] = "expired",
+    [FLO_BATCH_CANCELLING] = "cancelling",   [FLO_BATCH_CANCELLED] = "cancelled",
 };
 
 const char *flo_batch_status_word(enum flo_batch_status status)
@@ -81,15 +77,13 @@ static void dump(json_t *json, struct flo_buf *out)
     json_decref(json);
 }
 
-void flo_batch_file_write(const struct flo_batch_file *file, bool is_kept,
-                          struct flo_buf *out)
+void flo_batch_file_write(const struct flo_batch_file *file, bool is_kept, struct flo_buf *out)
 {
-    json_t *json = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "id", file->id, "object",
-        "file", "purpose", file->is_output ? "batch_output" : "batch",
-        "filename", file->name, "status", "processed", "bytes",
-        number(file->bytes), "created_at", number(file->created_s),
-        "expires_at", moment(file->expires_s));
+    json_t *json =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "id", file->id, "object", "file",
+                  "purpose", file->is_output ? "batch_output" : "batch", "filename", file->name,
+                  "status", "processed", "bytes", number(file->bytes), "created_at",
+                  number(file->created_s), "expires_at", moment(file->expires_s));
 
     if (is_kept) {
         json_object_set_new(json, "app", json_string(file->app));
@@ -99,11 +93,10 @@ void flo_batch_file_write(const struct flo_batch_file *file, bool is_kept,
 
 static json_t *errors_of(const struct flo_batch *batch)
 {
-    return batch->code == 0
-               ? json_null()
-               : json_pack("{s:s, s:[{s:s, s:s, s:o, s:n}]}", "object", "list",
-                           "data", "code", flo_error_id(batch->code), "message",
-                           batch->what, "line", moment(batch->line), "param");
+    return batch->code == 0 ? json_null()
+                            : json_pack("{s:s, s:[{s:s, s:s, s:o, s:n}]}", "object", "list", "data",
+                                        "code", flo_error_id(batch->code), "message", batch->what,
+                                        "line", moment(batch->line), "param");
 }
 
 static void add_times(const struct flo_batch *batch, json_t *json)
@@ -116,26 +109,22 @@ static void add_times(const struct flo_batch *batch, json_t *json)
             json_object_set_new(json, name, moment(batch->at_s[i]));
         }
     }
-    json_object_set_new(json, "created_at",
-                        number(batch->at_s[FLO_BATCH_VALIDATING]));
+    json_object_set_new(json, "created_at", number(batch->at_s[FLO_BATCH_VALIDATING]));
     json_object_set_new(json, "expires_at", moment(batch->expires_s));
 }
 
-void flo_batch_write(const struct flo_batch *batch, bool is_kept,
-                     struct flo_buf *out)
+void flo_batch_write(const struct flo_batch *batch, bool is_kept, struct flo_buf *out)
 {
     bool has_files = is_kept || flo_batch_status_is_end(batch->status);
     json_t *json = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:{s:o, s:o, s:o}}",
-        "id", batch->id, "object", "batch", "endpoint",
-        flo_batch_endpoint((size_t)batch->endpoint), "input_file_id",
-        batch->input, "completion_window", "24h", "status",
-        words[batch->status], "errors", errors_of(batch), "output_file_id",
-        text_or_null(has_files ? batch->output : ""), "error_file_id",
-        text_or_null(has_files ? batch->error : ""), "metadata",
-        batch->metadata == NULL ? json_null() : json_incref(batch->metadata),
-        "request_counts", "total", number(batch->total), "completed",
-        number(batch->completed), "failed", number(batch->failed));
+        "{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:{s:o, s:o, s:o}}", "id", batch->id,
+        "object", "batch", "endpoint", flo_batch_endpoint((size_t)batch->endpoint), "input_file_id",
+        batch->input, "completion_window", "24h", "status", words[batch->status], "errors",
+        errors_of(batch), "output_file_id", text_or_null(has_files ? batch->output : ""),
+        "error_file_id", text_or_null(has_files ? batch->error : ""), "metadata",
+        batch->metadata == NULL ? json_null() : json_incref(batch->metadata), "request_counts",
+        "total", number(batch->total), "completed", number(batch->completed), "failed",
+        number(batch->failed));
 
     if (json == NULL) {
         out->failed = true;
@@ -144,8 +133,7 @@ void flo_batch_write(const struct flo_batch *batch, bool is_kept,
     add_times(batch, json);
     if (is_kept) {
         json_object_set_new(json, "app", json_string(batch->app));
-        json_object_set_new(json, "output_expires",
-                            number(batch->output_expires_s));
+        json_object_set_new(json, "output_expires", number(batch->output_expires_s));
     } else {
         json_object_set_new(json, "waits_for", text_or_null(batch->waits));
     }
@@ -154,14 +142,13 @@ void flo_batch_write(const struct flo_batch *batch, bool is_kept,
 
 /* ---- reading ---- */
 
-static int get_id(const json_t *json, const char *key, const char *prefix,
-                  bool is_needed, char out[FLO_OBJECT_ID], struct flo_err *err)
+static int get_id(const json_t *json, const char *key, const char *prefix, bool is_needed,
+                  char out[FLO_OBJECT_ID], struct flo_err *err)
 {
     const char *text;
     int rv = flo_json_opt_text(json, key, FLO_OBJECT_ID - 1, "", &text, err);
 
-    if (rv == 0 && (is_needed || text[0] != '\0') &&
-        !flo_object_id_is(prefix, text)) {
+    if (rv == 0 && (is_needed || text[0] != '\0') && !flo_object_id_is(prefix, text)) {
         rv = flo_fail(err, FLO_E_META_SCHEMA, "field `%s` is no id", key);
     }
     if (rv == 0) {
@@ -170,8 +157,7 @@ static int get_id(const json_t *json, const char *key, const char *prefix,
     return rv;
 }
 
-static int get_app(const json_t *json, char out[FLO_NAME_MAX + 1],
-                   struct flo_err *err)
+static int get_app(const json_t *json, char out[FLO_NAME_MAX + 1], struct flo_err *err)
 {
     const char *text;
     int rv = flo_json_get_text(json, "app", FLO_NAME_MAX, &text, err);
@@ -182,33 +168,24 @@ static int get_app(const json_t *json, char out[FLO_NAME_MAX + 1],
     return rv;
 }
 
-static int read_file(const json_t *json, struct flo_batch_file *out,
-                     struct flo_err *err)
+static int read_file(const json_t *json, struct flo_batch_file *out, struct flo_err *err)
 {
     const char *purpose = "", *name = "";
     int rv = get_id(json, "id", "file-", true, out->id, err);
 
     rv = rv < 0 ? rv : get_app(json, out->app, err);
-    rv = rv < 0 ? rv
-                : flo_json_get_text(json, "filename", FLO_OBJECT_NAME_MAX,
-                                    &name, err);
+    rv = rv < 0 ? rv : flo_json_get_text(json, "filename", FLO_OBJECT_NAME_MAX, &name, err);
     rv = rv < 0 ? rv : flo_json_get_text(json, "purpose", 32, &purpose, err);
-    rv = rv < 0
-             ? rv
-             : flo_json_get_u64(json, "bytes", 0, INT64_MAX, &out->bytes, err);
-    rv = rv < 0 ? rv
-                : flo_json_get_u64(json, "created_at", 0, TIME_MAX,
-                                   &out->created_s, err);
-    rv = rv < 0 ? rv
-                : flo_json_opt_u64(json, "expires_at", 0, TIME_MAX, 0,
-                                   &out->expires_s, err);
+    rv = rv < 0 ? rv : flo_json_get_u64(json, "bytes", 0, INT64_MAX, &out->bytes, err);
+    rv = rv < 0 ? rv : flo_json_get_u64(json, "created_at", 0, TIME_MAX, &out->created_s, err);
+    rv = rv < 0 ? rv : flo_json_opt_u64(json, "expires_at", 0, TIME_MAX, 0, &out->expires_s, err);
     strcpy(out->name, name);
     out->is_output = strcmp(purpose, "batch_output") == 0;
     return rv;
 }
 
-int flo_batch_file_read(const char *text, size_t bytes,
-                        struct flo_batch_file *out, struct flo_err *err)
+int flo_batch_file_read(const char *text, size_t bytes, struct flo_batch_file *out,
+                        struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
 
@@ -217,44 +194,32 @@ int flo_batch_file_read(const char *text, size_t bytes,
     return rv < 0 ? rv : read_file(json, out, err);
 }
 
-static int read_times(const json_t *json, struct flo_batch *out,
-                      struct flo_err *err)
+static int read_times(const json_t *json, struct flo_batch *out, struct flo_err *err)
 {
     char name[32];
     int rv = 0;
 
     for (int i = 0; rv == 0 && i < FLO_BATCH_STATUSES; i++) {
-        snprintf(name, sizeof(name), "%s_at",
-                 i == FLO_BATCH_VALIDATING ? "created" : words[i]);
+        snprintf(name, sizeof(name), "%s_at", i == FLO_BATCH_VALIDATING ? "created" : words[i]);
         rv = flo_json_opt_u64(json, name, 0, TIME_MAX, 0, &out->at_s[i], err);
     }
-    rv = rv < 0 ? rv
-                : flo_json_opt_u64(json, "expires_at", 0, TIME_MAX, 0,
-                                   &out->expires_s, err);
+    rv = rv < 0 ? rv : flo_json_opt_u64(json, "expires_at", 0, TIME_MAX, 0, &out->expires_s, err);
     return rv < 0 ? rv
-                  : flo_json_opt_u64(json, "output_expires", 0, TIME_MAX, 0,
-                                     &out->output_expires_s, err);
+                  : flo_json_opt_u64(json, "output_expires", 0, TIME_MAX, 0, &out->output_expires_s,
+                                     err);
 }
 
-static int read_counts(const json_t *json, struct flo_batch *out,
-                       struct flo_err *err)
+static int read_counts(const json_t *json, struct flo_batch *out, struct flo_err *err)
 {
     json_t *counts;
     int rv = flo_json_get_object(json, "request_counts", &counts, err);
 
-    rv = rv < 0 ? rv
-                : flo_json_get_u64(counts, "total", 0, INT64_MAX, &out->total,
-                                   err);
-    rv = rv < 0 ? rv
-                : flo_json_get_u64(counts, "completed", 0, INT64_MAX,
-                                   &out->completed, err);
-    return rv < 0 ? rv
-                  : flo_json_get_u64(counts, "failed", 0, INT64_MAX,
-                                     &out->failed, err);
+    rv = rv < 0 ? rv : flo_json_get_u64(counts, "total", 0, INT64_MAX, &out->total, err);
+    rv = rv < 0 ? rv : flo_json_get_u64(counts, "completed", 0, INT64_MAX, &out->completed, err);
+    return rv < 0 ? rv : flo_json_get_u64(counts, "failed", 0, INT64_MAX, &out->failed, err);
 }
 
-static int read_errors(const json_t *json, struct flo_batch *out,
-                       struct flo_err *err)
+static int read_errors(const json_t *json, struct flo_batch *out, struct flo_err *err)
 {
     json_t *errors = NULL;
     int rv = flo_json_opt_object(json, "errors", &errors, err);
@@ -265,20 +230,15 @@ static int read_errors(const json_t *json, struct flo_batch *out,
     const json_t *one = json_array_get(json_object_get(errors, "data"), 0);
     const char *id = "", *what = "";
     rv = flo_json_get_text(one, "code", 64, &id, err);
-    rv = rv < 0 ? rv
-                : flo_json_get_text(one, "message", FLO_OBJECT_WHAT_MAX - 1,
-                                    &what, err);
-    rv = rv < 0
-             ? rv
-             : flo_json_opt_u64(one, "line", 0, INT64_MAX, 0, &out->line, err);
+    rv = rv < 0 ? rv : flo_json_get_text(one, "message", FLO_OBJECT_WHAT_MAX - 1, &what, err);
+    rv = rv < 0 ? rv : flo_json_opt_u64(one, "line", 0, INT64_MAX, 0, &out->line, err);
     out->code = flo_error_code(id);
     out->code = out->code == 0 ? FLO_E_INTERNAL : out->code;
     strcpy(out->what, what);
     return rv;
 }
 
-static int read_status(const json_t *json, struct flo_batch *out,
-                       struct flo_err *err)
+static int read_status(const json_t *json, struct flo_batch *out, struct flo_err *err)
 {
     const char *word, *path;
     int rv = flo_json_get_text(json, "status", 32, &word, err);
@@ -295,24 +255,17 @@ static int read_status(const json_t *json, struct flo_batch *out,
     out->status = (enum flo_batch_status)status;
     return status < FLO_BATCH_STATUSES && out->endpoint >= 0
                ? 0
-               : flo_fail(err, FLO_E_META_SCHEMA,
-                          "status or endpoint is unknown");
+               : flo_fail(err, FLO_E_META_SCHEMA, "status or endpoint is unknown");
 }
 
-static int read_batch(const json_t *json, struct flo_batch *out,
-                      struct flo_err *err)
+static int read_batch(const json_t *json, struct flo_batch *out, struct flo_err *err)
 {
     int rv = get_id(json, "id", "batch-", true, out->id, err);
 
     rv = rv < 0 ? rv : get_app(json, out->app, err);
-    rv = rv < 0 ? rv
-                : get_id(json, "input_file_id", "file-", true, out->input, err);
-    rv = rv < 0
-             ? rv
-             : get_id(json, "output_file_id", "file-", false, out->output, err);
-    rv = rv < 0
-             ? rv
-             : get_id(json, "error_file_id", "file-", false, out->error, err);
+    rv = rv < 0 ? rv : get_id(json, "input_file_id", "file-", true, out->input, err);
+    rv = rv < 0 ? rv : get_id(json, "output_file_id", "file-", false, out->output, err);
+    rv = rv < 0 ? rv : get_id(json, "error_file_id", "file-", false, out->error, err);
     rv = rv < 0 ? rv : read_status(json, out, err);
     rv = rv < 0 ? rv : read_times(json, out, err);
     rv = rv < 0 ? rv : read_counts(json, out, err);
@@ -325,8 +278,7 @@ static int read_batch(const json_t *json, struct flo_batch *out,
     return rv;
 }
 
-int flo_batch_read(const char *text, size_t bytes, struct flo_batch *out,
-                   struct flo_err *err)
+int flo_batch_read(const char *text, size_t bytes, struct flo_batch *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
 
@@ -348,8 +300,7 @@ static int refuse(struct flo_err *err, const char *what)
     return flo_fail(err, FLO_E_INFER_PARAM, "%s", what);
 }
 
-static int take_metadata(const json_t *json, struct flo_batch *out,
-                         struct flo_err *err)
+static int take_metadata(const json_t *json, struct flo_batch *out, struct flo_err *err)
 {
     json_t *metadata = json_object_get(json, "metadata");
     const char *key;
@@ -358,8 +309,8 @@ static int take_metadata(const json_t *json, struct flo_batch *out,
     if (metadata == NULL || json_is_null(metadata)) {
         return 0;
     }
-    bool is_fine = json_is_object(metadata) &&
-                   json_object_size(metadata) <= FLO_OBJECT_METADATA_MAX;
+    bool is_fine =
+        json_is_object(metadata) && json_object_size(metadata) <= FLO_OBJECT_METADATA_MAX;
     json_object_foreach(metadata, key, value)
     {
         is_fine = is_fine && strlen(key) <= 64 && json_is_string(value) &&
@@ -373,8 +324,7 @@ static int take_metadata(const json_t *json, struct flo_batch *out,
     return 0;
 }
 
-static int take_expiry(const json_t *json, struct flo_batch *out,
-                       struct flo_err *err)
+static int take_expiry(const json_t *json, struct flo_batch *out, struct flo_err *err)
 {
     const json_t *after = json_object_get(json, "output_expires_after");
     const char *anchor = json_string_value(json_object_get(after, "anchor"));
@@ -383,8 +333,8 @@ static int take_expiry(const json_t *json, struct flo_batch *out,
     if (after == NULL || json_is_null(after)) {
         return 0;
     }
-    if (anchor == NULL || strcmp(anchor, "created_at") != 0 ||
-        seconds < EXPIRES_S_MIN || seconds > EXPIRES_S_MAX) {
+    if (anchor == NULL || strcmp(anchor, "created_at") != 0 || seconds < EXPIRES_S_MIN ||
+        seconds > EXPIRES_S_MAX) {
         return refuse(err, "output_expires_after must have anchor created_at "
                            "and seconds from 3600 to 2592000");
     }
@@ -396,10 +346,8 @@ static int take_batch(const json_t *json, uint64_t now_s, struct flo_batch *out,
                       struct flo_err *err)
 {
     const char *path = json_string_value(json_object_get(json, "endpoint"));
-    const char *input =
-        json_string_value(json_object_get(json, "input_file_id"));
-    const char *window =
-        json_string_value(json_object_get(json, "completion_window"));
+    const char *input = json_string_value(json_object_get(json, "input_file_id"));
+    const char *window = json_string_value(json_object_get(json, "completion_window"));
 
     out->endpoint = path == NULL ? -1 : flo_batch_endpoint_find(path);
     if (out->endpoint < 0) {
@@ -420,16 +368,15 @@ static int take_batch(const json_t *json, uint64_t now_s, struct flo_batch *out,
     return rv < 0 ? rv : take_expiry(json, out, err);
 }
 
-int flo_batch_ask(const char *body, size_t bytes, uint64_t now_s,
-                  struct flo_batch *out, struct flo_err *err)
+int flo_batch_ask(const char *body, size_t bytes, uint64_t now_s, struct flo_batch *out,
+                  struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
 
     memset(out, 0, sizeof(*out));
     if (flo_json_parse(body, bytes, FLO_OBJECT_BYTES_MAX, &json, err) < 0 ||
         !json_is_object(json)) {
-        return flo_fail(err, FLO_E_REST_SCHEMA,
-                        "the body is no JSON object of at most %d bytes",
+        return flo_fail(err, FLO_E_REST_SCHEMA, "the body is no JSON object of at most %d bytes",
                         FLO_OBJECT_BYTES_MAX);
     }
     int rv = take_batch(json, now_s, out, err);

@@ -7,11 +7,11 @@
 
 #include "base/host/json.h"
 
-#define FLO_OBJECT_ID 32           /* "batch-" and 24 hex digits, and a NUL */
-#define FLO_OBJECT_NAME_MAX 255    /* bytes of a file's name */
-#define FLO_OBJECT_WHAT_MAX 512    /* bytes of an error's sentence */
-#define FLO_OBJECT_BYTES_MAX 65536 /* as a document */
-#define FLO_OBJECT_METADATA_MAX 16 /* pairs of a client's */
+#define FLO_OBJECT_ID 32                 /* "batch-" and 24 hex digits, and a NUL */
+#define FLO_OBJECT_NAME_MAX 255          /* bytes of a file's name */
+#define FLO_OBJECT_WHAT_MAX 512          /* bytes of an error's sentence */
+#define FLO_OBJECT_BYTES_MAX 65536       /* as a document */
+#define FLO_OBJECT_METADATA_MAX 16       /* pairs of a client's */
 #define FLO_OBJECT_TIME_MAX 253402300799 /* the year 9999, as seconds */
 
 /* A new id with this prefix ("file-"). */
@@ -55,8 +55,8 @@ struct flo_batch {
     enum flo_batch_status status;
     uint64_t at_s[FLO_BATCH_STATUSES]; /* when it got there; 0: it did not */
     uint64_t expires_s;                /* the end of its time to work */
-    uint64_t output_expires_s; /* after its end its files stay so long; 0: as
-                                  the owner says */
+    uint64_t output_expires_s;         /* after its end its files stay so long; 0: as
+                                          the owner says */
     uint64_t total, completed, failed; /* lines */
     int code;                          /* why it failed; 0: it did not */
     char what[FLO_OBJECT_WHAT_MAX];
@@ -71,16 +71,13 @@ struct flo_batch {
 void flo_batch_deinit(struct flo_batch *batch);
 
 /* As a client sees it; is_kept: with all that is kept. */
-void flo_batch_file_write(const struct flo_batch_file *file, bool is_kept,
-                          struct flo_buf *out);
-void flo_batch_write(const struct flo_batch *batch, bool is_kept,
-                     struct flo_buf *out);
+void flo_batch_file_write(const struct flo_batch_file *file, bool is_kept, struct flo_buf *out);
+void flo_batch_write(const struct flo_batch *batch, bool is_kept, struct flo_buf *out);
 /* Read what was kept.  FLO_E_META_JSON, FLO_E_META_SCHEMA. */
-FLO_MUST_USE int flo_batch_file_read(const char *text, size_t bytes,
-                                     struct flo_batch_file *out,
+FLO_MUST_USE int flo_batch_file_read(const char *text, size_t bytes, struct flo_batch_file *out,
                                      struct flo_err *err);
-FLO_MUST_USE int flo_batch_read(const char *text, size_t bytes,
-                                struct flo_batch *out, struct flo_err *err);
+FLO_MUST_USE int flo_batch_read(const char *text, size_t bytes, struct flo_batch *out,
+                                struct flo_err *err);
 
 /* The body of a new batch: its endpoint, input, time and metadata.
  * FLO_E_REST_SCHEMA, FLO_E_INFER_PARAM. */

@@ -9,9 +9,8 @@ void flo_batch_progress_write(const struct flo_batch_progress *progress,
                               uint8_t out[FLO_BATCH_PROGRESS_BYTES])
 {
     const uint64_t numbers[NUMBERS] = {
-        progress->sequence,     progress->line,        progress->input_bytes,
-        progress->output_bytes, progress->error_bytes, progress->completed,
-        progress->failed,
+        progress->sequence,    progress->line,      progress->input_bytes, progress->output_bytes,
+        progress->error_bytes, progress->completed, progress->failed,
     };
 
     for (size_t i = 0; i < NUMBERS; i++) {
@@ -23,21 +22,18 @@ void flo_batch_progress_write(const struct flo_batch_progress *progress,
 
 uint64_t flo_batch_progress_offset(const struct flo_batch_progress *progress)
 {
-    return progress->sequence % FLO_BATCH_PROGRESS_SLOTS *
-           FLO_BATCH_PROGRESS_BYTES;
+    return progress->sequence % FLO_BATCH_PROGRESS_SLOTS * FLO_BATCH_PROGRESS_BYTES;
 }
 
 static bool read_slot(const uint8_t *data, struct flo_batch_progress *out)
 {
     uint64_t *const numbers[NUMBERS] = {
-        &out->sequence,     &out->line,        &out->input_bytes,
-        &out->output_bytes, &out->error_bytes, &out->completed,
-        &out->failed,
+        &out->sequence,    &out->line,      &out->input_bytes, &out->output_bytes,
+        &out->error_bytes, &out->completed, &out->failed,
     };
 
     if (flo_get_u32(data) != MAGIC ||
-        flo_get_u32(data + 4) !=
-            flo_crc32c(0, data + HEAD_BYTES, 8 * NUMBERS)) {
+        flo_get_u32(data + 4) != flo_crc32c(0, data + HEAD_BYTES, 8 * NUMBERS)) {
         return false;
     }
     for (size_t i = 0; i < NUMBERS; i++) {
@@ -46,18 +42,15 @@ static bool read_slot(const uint8_t *data, struct flo_batch_progress *out)
     return true;
 }
 
-bool flo_batch_progress_read(const uint8_t *data, size_t bytes,
-                             struct flo_batch_progress *out)
+bool flo_batch_progress_read(const uint8_t *data, size_t bytes, struct flo_batch_progress *out)
 {
     bool has_one = false;
 
-    for (size_t at = 0;
-         at + FLO_BATCH_PROGRESS_BYTES <= bytes &&
-         at < FLO_BATCH_PROGRESS_SLOTS * FLO_BATCH_PROGRESS_BYTES;
+    for (size_t at = 0; at + FLO_BATCH_PROGRESS_BYTES <= bytes &&
+                        at < FLO_BATCH_PROGRESS_SLOTS * FLO_BATCH_PROGRESS_BYTES;
          at += FLO_BATCH_PROGRESS_BYTES) {
         struct flo_batch_progress one;
-        if (read_slot(data + at, &one) &&
-            (!has_one || one.sequence > out->sequence)) {
+        if (read_slot(data + at, &one) && (!has_one || one.sequence > out->sequence)) {
             *out = one;
             has_one = true;
         }

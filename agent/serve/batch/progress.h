@@ -9,9 +9,9 @@
 #include <flotilla/base.h>
 
 struct flo_batch_progress {
-    uint64_t sequence;    /* grows by one; 0: nothing was written yet */
-    uint64_t line;        /* so many lines of the input are dealt with */
-    uint64_t input_bytes; /* ... which are so many bytes */
+    uint64_t sequence;                  /* grows by one; 0: nothing was written yet */
+    uint64_t line;                      /* so many lines of the input are dealt with */
+    uint64_t input_bytes;               /* ... which are so many bytes */
     uint64_t output_bytes, error_bytes; /* bytes of both files of answers */
     uint64_t completed, failed;
 };
@@ -26,7 +26,6 @@ void flo_batch_progress_write(const struct flo_batch_progress *progress,
 /* Offset of the slot that it belongs to. */
 uint64_t flo_batch_progress_offset(const struct flo_batch_progress *progress);
 /* The newest whole record of a file.  false: there is none. */
-bool flo_batch_progress_read(const uint8_t *data, size_t bytes,
-                             struct flo_batch_progress *out);
+bool flo_batch_progress_read(const uint8_t *data, size_t bytes, struct flo_batch_progress *out);
 
 #endif

@@ -20,15 +20,14 @@
 #define UPLOAD_PREFIX "upload-"
 #define SET_MS_MIN 60000 /* a clock that is kept right is not set */
 
-void flo_batch_store_path(const struct flo_batch_store *store, const char *id,
-                          const char *end, char out[4096])
+void flo_batch_store_path(const struct flo_batch_store *store, const char *id, const char *end,
+                          char out[4096])
 {
     snprintf(out, 4096, "%s/%s%s", store->folder, id, end);
 }
 
-int flo_batch_store_file(const struct flo_batch_store *store, const char *id,
-                         const char *end, int flags, int *fd,
-                         struct flo_err *err)
+int flo_batch_store_file(const struct flo_batch_store *store, const char *id, const char *end,
+                         int flags, int *fd, struct flo_err *err)
 {
     char path[4096];
 
@@ -37,8 +36,7 @@ int flo_batch_store_file(const struct flo_batch_store *store, const char *id,
     return *fd >= 0 ? 0 : flo_fail_errno(err, FLO_E_IO_OPEN, "%s", path);
 }
 
-static void unlink_of(const struct flo_batch_store *store, const char *id,
-                      const char *end)
+static void unlink_of(const struct flo_batch_store *store, const char *id, const char *end)
 {
     char path[4096];
 
@@ -48,15 +46,14 @@ static void unlink_of(const struct flo_batch_store *store, const char *id,
     }
 }
 
-static int write_text(const struct flo_batch_store *store, const char *id,
-                      struct flo_buf *text, struct flo_err *err)
+static int write_text(const struct flo_batch_store *store, const char *id, struct flo_buf *text,
+                      struct flo_err *err)
 {
     char path[4096];
 
     flo_batch_store_path(store, id, ".json", path);
-    int rv = text->failed
-                 ? flo_fail(err, FLO_E_MEMORY, "no memory for %s", id)
-                 : flo_file_write(path, text->data, text->bytes, 0600, err);
+    int rv = text->failed ? flo_fail(err, FLO_E_MEMORY, "no memory for %s", id)
+                          : flo_file_write(path, text->data, text->bytes, 0600, err);
     flo_buf_deinit(text);
     return rv;
 }
@@ -76,8 +73,7 @@ static uint64_t bytes_of(const struct flo_batch_store *store)
     return bytes;
 }
 
-int flo_batch_store_room(const struct flo_batch_store *store, uint64_t bytes,
-                         struct flo_err *err)
+int flo_batch_store_room(const struct flo_batch_store *store, uint64_t bytes, struct flo_err *err)
 {
     uint64_t used = bytes_of(store);
 
@@ -95,12 +91,11 @@ int flo_batch_store_room(const struct flo_batch_store *store, uint64_t bytes,
 
 /* ---- files ---- */
 
-struct flo_batch_file *flo_batch_store_find(const struct flo_batch_store *store,
-                                            const char *app, const char *id)
+struct flo_batch_file *flo_batch_store_find(const struct flo_batch_store *store, const char *app,
+                                            const char *id)
 {
     for (size_t i = 0; i < store->n_files; i++) {
-        if (strcmp(store->files[i]->id, id) == 0 &&
-            strcmp(store->files[i]->app, app) == 0) {
+        if (strcmp(store->files[i]->id, id) == 0 && strcmp(store->files[i]->app, app) == 0) {
             return store->files[i];
         }
     }
@@ -108,16 +103,15 @@ struct flo_batch_file *flo_batch_store_find(const struct flo_batch_store *store,
 }
 
 /* In order of their making. */
-static int take_file(struct flo_batch_store *store,
-                     const struct flo_batch_file *file, struct flo_err *err)
+static int take_file(struct flo_batch_store *store, const struct flo_batch_file *file,
+                     struct flo_err *err)
 {
     struct flo_batch_file *own = malloc(sizeof(*own));
     size_t at = store->n_files;
 
     if (at == FLO_BATCH_FILES_MAX || own == NULL) {
         free(own);
-        return flo_fail(err, FLO_E_REST_LIMIT,
-                        "there are %zu files, at most %d are kept", at,
+        return flo_fail(err, FLO_E_REST_LIMIT, "there are %zu files, at most %d are kept", at,
                         FLO_BATCH_FILES_MAX);
     }
     *own = *file;
@@ -130,8 +124,8 @@ static int take_file(struct flo_batch_store *store,
     return 0;
 }
 
-static int keep(const struct flo_batch_store *store,
-                const struct flo_batch_file *file, struct flo_err *err)
+static int keep(const struct flo_batch_store *store, const struct flo_batch_file *file,
+                struct flo_err *err)
 {
     struct flo_buf text = {.bytes_max = FLO_OBJECT_BYTES_MAX};
 
@@ -139,8 +133,8 @@ static int keep(const struct flo_batch_store *store,
     return write_text(store, file->id, &text, err);
 }
 
-int flo_batch_store_add(struct flo_batch_store *store,
-                        const struct flo_batch_file *file, struct flo_err *err)
+int flo_batch_store_add(struct flo_batch_store *store, const struct flo_batch_file *file,
+                        struct flo_err *err)
 {
     if (flo_batch_store_find(store, file->app, file->id) != NULL) {
         return 0; /* a batch ends once more after a power cut */
@@ -151,15 +145,13 @@ int flo_batch_store_add(struct flo_batch_store *store,
     }
     rv = keep(store, file, err);
     if (rv < 0) {
-        struct flo_batch_file *own =
-            flo_batch_store_find(store, file->app, file->id);
+        struct flo_batch_file *own = flo_batch_store_find(store, file->app, file->id);
         flo_batch_store_remove(store, own);
     }
     return rv;
 }
 
-void flo_batch_store_remove(struct flo_batch_store *store,
-                            struct flo_batch_file *file)
+void flo_batch_store_remove(struct flo_batch_store *store, struct flo_batch_file *file)
 {
     size_t at = 0;
 
@@ -176,12 +168,11 @@ void flo_batch_store_remove(struct flo_batch_store *store,
 
 /* ---- batches ---- */
 
-struct flo_batch *flo_batch_store_batch(const struct flo_batch_store *store,
-                                        const char *app, const char *id)
+struct flo_batch *flo_batch_store_batch(const struct flo_batch_store *store, const char *app,
+                                        const char *id)
 {
     for (size_t i = 0; i < store->n_batches; i++) {
-        if (strcmp(store->batches[i]->id, id) == 0 &&
-            strcmp(store->batches[i]->app, app) == 0) {
+        if (strcmp(store->batches[i]->id, id) == 0 && strcmp(store->batches[i]->app, app) == 0) {
             return store->batches[i];
         }
     }
@@ -193,16 +184,15 @@ static uint64_t created_of(const struct flo_batch *batch)
     return batch->at_s[FLO_BATCH_VALIDATING];
 }
 
-static int take_batch(struct flo_batch_store *store,
-                      const struct flo_batch *batch, struct flo_err *err)
+static int take_batch(struct flo_batch_store *store, const struct flo_batch *batch,
+                      struct flo_err *err)
 {
     struct flo_batch *own = malloc(sizeof(*own));
     size_t at = store->n_batches;
 
     if (at == FLO_BATCHES_MAX || own == NULL) {
         free(own);
-        return flo_fail(err, FLO_E_REST_LIMIT,
-                        "there are %zu batches, at most %d are kept", at,
+        return flo_fail(err, FLO_E_REST_LIMIT, "there are %zu batches, at most %d are kept", at,
                         FLO_BATCHES_MAX);
     }
     *own = *batch;
@@ -215,8 +205,8 @@ static int take_batch(struct flo_batch_store *store,
     return 0;
 }
 
-int flo_batch_store_save(const struct flo_batch_store *store,
-                         const struct flo_batch *batch, struct flo_err *err)
+int flo_batch_store_save(const struct flo_batch_store *store, const struct flo_batch *batch,
+                         struct flo_err *err)
 {
     struct flo_buf text = {.bytes_max = FLO_OBJECT_BYTES_MAX};
 
@@ -235,8 +225,8 @@ static void forget_batch(struct flo_batch_store *store, size_t at)
             (store->n_batches - at) * sizeof(store->batches[0]));
 }
 
-int flo_batch_store_begin(struct flo_batch_store *store,
-                          struct flo_batch *batch, struct flo_err *err)
+int flo_batch_store_begin(struct flo_batch_store *store, struct flo_batch *batch,
+                          struct flo_err *err)
 {
     int rv = flo_batch_store_save(store, batch, err);
 
@@ -250,21 +240,19 @@ int flo_batch_store_begin(struct flo_batch_store *store,
 
 /* ---- time ---- */
 
-bool flo_batch_store_is_read(const struct flo_batch_store *store,
-                             const char *id)
+bool flo_batch_store_is_read(const struct flo_batch_store *store, const char *id)
 {
     for (size_t i = 0; i < store->n_batches; i++) {
         const struct flo_batch *batch = store->batches[i];
-        if (!flo_batch_status_is_end(batch->status) &&
-            strcmp(batch->input, id) == 0) {
+        if (!flo_batch_status_is_end(batch->status) && strcmp(batch->input, id) == 0) {
             return true;
         }
     }
     return false;
 }
 
-static void shorten(struct flo_batch_store *store, const char *app,
-                    const char *id, uint64_t until_s)
+static void shorten(struct flo_batch_store *store, const char *app, const char *id,
+                    uint64_t until_s)
 {
     struct flo_batch_file *file = flo_batch_store_find(store, app, id);
     struct flo_err err = {0};
@@ -279,8 +267,8 @@ static void shorten(struct flo_batch_store *store, const char *app,
     }
 }
 
-void flo_batch_store_delivered(struct flo_batch_store *store,
-                               struct flo_batch_file *file, uint64_t now_s)
+void flo_batch_store_delivered(struct flo_batch_store *store, struct flo_batch_file *file,
+                               uint64_t now_s)
 {
     uint64_t until_s = now_s + store->delivered_s;
 
@@ -290,8 +278,7 @@ void flo_batch_store_delivered(struct flo_batch_store *store,
             shorten(store, batch->app, batch->input, until_s);
             shorten(store, batch->app, batch->error, until_s);
         }
-        if (strcmp(batch->output, file->id) == 0 ||
-            strcmp(batch->error, file->id) == 0) {
+        if (strcmp(batch->output, file->id) == 0 || strcmp(batch->error, file->id) == 0) {
             shorten(store, batch->app, file->id, until_s);
         }
     }
@@ -333,14 +320,12 @@ static void move(uint64_t *at_s, int64_t by_s)
     int64_t to_s = (int64_t)*at_s + by_s;
 
     if (*at_s != 0) {
-        *at_s = to_s < 1                     ? 1
-                : to_s > FLO_OBJECT_TIME_MAX ? FLO_OBJECT_TIME_MAX
-                                             : (uint64_t)to_s;
+        *at_s = to_s < 1 ? 1 : to_s > FLO_OBJECT_TIME_MAX ? FLO_OBJECT_TIME_MAX : (uint64_t)to_s;
     }
 }
 
-static void move_file(const struct flo_batch_store *store,
-                      struct flo_batch_file *file, int64_t by_s)
+static void move_file(const struct flo_batch_store *store, struct flo_batch_file *file,
+                      int64_t by_s)
 {
     struct flo_err err = {0};
 
@@ -351,8 +336,7 @@ static void move_file(const struct flo_batch_store *store,
     }
 }
 
-static void move_batch(const struct flo_batch_store *store,
-                       struct flo_batch *batch, int64_t by_s)
+static void move_batch(const struct flo_batch_store *store, struct flo_batch *batch, int64_t by_s)
 {
     struct flo_err err = {0};
 
@@ -383,8 +367,7 @@ void flo_batch_store_follow_clock(struct flo_batch_store *store)
 
 /* ---- opening ---- */
 
-static int check_folder(const struct flo_batch_store *store,
-                        struct flo_err *err)
+static int check_folder(const struct flo_batch_store *store, struct flo_err *err)
 {
     struct stat st;
 
@@ -395,8 +378,7 @@ static int check_folder(const struct flo_batch_store *store,
         flo_fail(err, FLO_E_CFG_PERM,
                  "batch_folder %s has mode %04o and user %u: requests and "
                  "answers would lie open",
-                 store->folder, (unsigned)(st.st_mode & 07777),
-                 (unsigned)st.st_uid);
+                 store->folder, (unsigned)(st.st_mode & 07777), (unsigned)st.st_uid);
         return flo_err_fix(err, "give it mode 0700 and the agent's user, or "
                                 "name a folder that is not there");
     }
@@ -405,24 +387,21 @@ static int check_folder(const struct flo_batch_store *store,
 
 static int lock_folder(struct flo_batch_store *store, struct flo_err *err)
 {
-    int rv = flo_batch_store_file(store, "lock", "", O_RDWR | O_CREAT,
-                                  &store->lock_fd, err);
+    int rv = flo_batch_store_file(store, "lock", "", O_RDWR | O_CREAT, &store->lock_fd, err);
 
     if (rv == 0 && flock(store->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-        rv = flo_fail(err, FLO_E_STATE_LOCKED,
-                      "another process uses batch_folder %s", store->folder);
+        rv = flo_fail(err, FLO_E_STATE_LOCKED, "another process uses batch_folder %s",
+                      store->folder);
     }
     return rv;
 }
 
 /* "ID.json" of an object of this prefix; its id. */
-static bool is_document(const char *name, const char *prefix,
-                        char id[FLO_OBJECT_ID])
+static bool is_document(const char *name, const char *prefix, char id[FLO_OBJECT_ID])
 {
     size_t chars = strlen(name);
 
-    if (chars <= 5 || chars - 5 >= FLO_OBJECT_ID ||
-        strcmp(name + chars - 5, ".json") != 0) {
+    if (chars <= 5 || chars - 5 >= FLO_OBJECT_ID || strcmp(name + chars - 5, ".json") != 0) {
         return false;
     }
     memcpy(id, name, chars - 5);
@@ -430,8 +409,8 @@ static bool is_document(const char *name, const char *prefix,
     return flo_object_id_is(prefix, id);
 }
 
-static int read_file(struct flo_batch_store *store, const char *id,
-                     const char *text, size_t bytes, struct flo_err *err)
+static int read_file(struct flo_batch_store *store, const char *id, const char *text, size_t bytes,
+                     struct flo_err *err)
 {
     struct flo_batch_file file;
     char path[4096];
@@ -439,17 +418,15 @@ static int read_file(struct flo_batch_store *store, const char *id,
     int rv = flo_batch_file_read(text, bytes, &file, err);
 
     flo_batch_store_path(store, id, "", path);
-    if (rv == 0 &&
-        (strcmp(file.id, id) != 0 || lstat(path, &st) < 0 ||
-         !S_ISREG(st.st_mode) || (uint64_t)st.st_size != file.bytes)) {
-        rv =
-            flo_fail(err, FLO_E_META_SCHEMA, "%s: its bytes are not there", id);
+    if (rv == 0 && (strcmp(file.id, id) != 0 || lstat(path, &st) < 0 || !S_ISREG(st.st_mode) ||
+                    (uint64_t)st.st_size != file.bytes)) {
+        rv = flo_fail(err, FLO_E_META_SCHEMA, "%s: its bytes are not there", id);
     }
     return rv < 0 ? rv : take_file(store, &file, err);
 }
 
-static int read_batch(struct flo_batch_store *store, const char *id,
-                      const char *text, size_t bytes, struct flo_err *err)
+static int read_batch(struct flo_batch_store *store, const char *id, const char *text, size_t bytes,
+                      struct flo_err *err)
 {
     struct flo_batch batch;
     int rv = flo_batch_read(text, bytes, &batch, err);
@@ -535,8 +512,7 @@ static void sweep_entry(const struct flo_batch_store *store, const char *name)
         memcpy(id, name, chars - 9);
         id[chars - 9] = '\0';
     }
-    if (flo_object_id_is(UPLOAD_PREFIX, name) ||
-        strstr(name, ".json.tmp-") != NULL ||
+    if (flo_object_id_is(UPLOAD_PREFIX, name) || strstr(name, ".json.tmp-") != NULL ||
         (flo_object_id_is(FILE_PREFIX, name) && !has_document(store, name) &&
          !is_written(store, name)) ||
         (flo_object_id_is(BATCH_PREFIX, id) && has_ended(store, id))) {
@@ -544,8 +520,7 @@ static void sweep_entry(const struct flo_batch_store *store, const char *name)
     }
 }
 
-static int each_entry(struct flo_batch_store *store, bool is_sweep,
-                      struct flo_err *err)
+static int each_entry(struct flo_batch_store *store, bool is_sweep, struct flo_err *err)
 {
     DIR *folder = opendir(store->folder);
     const struct dirent *entry;

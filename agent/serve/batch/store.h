@@ -16,8 +16,8 @@ struct flo_batch_store {
     int lock_fd;
     int64_t clock_ms; /* the wall clock's, less flo_now_ms() */
     uint64_t bytes_max;
-    uint64_t keep_s;      /* how long a file stays */
-    uint64_t delivered_s; /* ... after its answers were fetched */
+    uint64_t keep_s;                                   /* how long a file stays */
+    uint64_t delivered_s;                              /* ... after its answers were fetched */
     struct flo_batch_file *files[FLO_BATCH_FILES_MAX]; /* oldest first */
     size_t n_files;
     struct flo_batch *batches[FLO_BATCHES_MAX];
@@ -28,8 +28,7 @@ struct flo_batch_store {
 /* Make or open the folder, and read it; what was not finished is removed.
  * FLO_E_CFG_PERM: others may look into it.  FLO_E_STATE_LOCKED: another process
  * uses it.  FLO_E_IO_OPEN, FLO_E_IO_READ. */
-FLO_MUST_USE int flo_batch_store_open(struct flo_batch_store *store,
-                                      struct flo_err *err);
+FLO_MUST_USE int flo_batch_store_open(struct flo_batch_store *store, struct flo_err *err);
 void flo_batch_store_close(struct flo_batch_store *store);
 
 /* The time of all objects; it goes on evenly. */
@@ -39,41 +38,35 @@ uint64_t flo_batch_store_now_s(const struct flo_batch_store *store);
 void flo_batch_store_follow_clock(struct flo_batch_store *store);
 
 /* Path of an object with this end ("", ".json"). */
-void flo_batch_store_path(const struct flo_batch_store *store, const char *id,
-                          const char *end, char out[4096]);
+void flo_batch_store_path(const struct flo_batch_store *store, const char *id, const char *end,
+                          char out[4096]);
 /* Open such a file.  FLO_E_IO_OPEN. */
-FLO_MUST_USE int flo_batch_store_file(const struct flo_batch_store *store,
-                                      const char *id, const char *end,
-                                      int flags, int *fd, struct flo_err *err);
+FLO_MUST_USE int flo_batch_store_file(const struct flo_batch_store *store, const char *id,
+                                      const char *end, int flags, int *fd, struct flo_err *err);
 /* Is there room for so many bytes more?  FLO_E_DISK_FULL, with the numbers. */
-FLO_MUST_USE int flo_batch_store_room(const struct flo_batch_store *store,
-                                      uint64_t bytes, struct flo_err *err);
+FLO_MUST_USE int flo_batch_store_room(const struct flo_batch_store *store, uint64_t bytes,
+                                      struct flo_err *err);
 
 /* NULL: there is none of this id that is the app's. */
-struct flo_batch_file *flo_batch_store_find(const struct flo_batch_store *store,
-                                            const char *app, const char *id);
-struct flo_batch *flo_batch_store_batch(const struct flo_batch_store *store,
-                                        const char *app, const char *id);
+struct flo_batch_file *flo_batch_store_find(const struct flo_batch_store *store, const char *app,
+                                            const char *id);
+struct flo_batch *flo_batch_store_batch(const struct flo_batch_store *store, const char *app,
+                                        const char *id);
 
 /* A file whose bytes are there; copied.  FLO_E_REST_LIMIT: too many. */
 FLO_MUST_USE int flo_batch_store_add(struct flo_batch_store *store,
-                                     const struct flo_batch_file *file,
-                                     struct flo_err *err);
-void flo_batch_store_remove(struct flo_batch_store *store,
-                            struct flo_batch_file *file);
+                                     const struct flo_batch_file *file, struct flo_err *err);
+void flo_batch_store_remove(struct flo_batch_store *store, struct flo_batch_file *file);
 /* The same of batches; `batch` is moved in. */
-FLO_MUST_USE int flo_batch_store_begin(struct flo_batch_store *store,
-                                       struct flo_batch *batch,
+FLO_MUST_USE int flo_batch_store_begin(struct flo_batch_store *store, struct flo_batch *batch,
                                        struct flo_err *err);
 FLO_MUST_USE int flo_batch_store_save(const struct flo_batch_store *store,
-                                      const struct flo_batch *batch,
-                                      struct flo_err *err);
+                                      const struct flo_batch *batch, struct flo_err *err);
 /* Does an unfinished batch read this file? */
-bool flo_batch_store_is_read(const struct flo_batch_store *store,
-                             const char *id);
+bool flo_batch_store_is_read(const struct flo_batch_store *store, const char *id);
 /* The file was fetched: its batch's files go soon. */
-void flo_batch_store_delivered(struct flo_batch_store *store,
-                               struct flo_batch_file *file, uint64_t now_s);
+void flo_batch_store_delivered(struct flo_batch_store *store, struct flo_batch_file *file,
+                               uint64_t now_s);
 /* Remove what has had its time. */
 void flo_batch_store_expire(struct flo_batch_store *store, uint64_t now_s);
 

@@ -17,14 +17,11 @@ static uint64_t hash_of(uint64_t key, const char *name)
     return hash ^ (hash >> 31);
 }
 
-int flo_twice_open(struct flo_twice *twice, size_t room, uint64_t key,
-                   struct flo_err *err)
+int flo_twice_open(struct flo_twice *twice, size_t room, uint64_t key, struct flo_err *err)
 {
     *twice = (struct flo_twice){.key = key, .high = UINT64_MAX, .room = room};
     twice->names = calloc(room, sizeof(*twice->names));
-    return twice->names != NULL
-               ? 0
-               : flo_fail(err, FLO_E_MEMORY, "no memory for %zu names", room);
+    return twice->names != NULL ? 0 : flo_fail(err, FLO_E_MEMORY, "no memory for %zu names", room);
 }
 
 static int compare(const void *a, const void *b)
@@ -71,8 +68,7 @@ static void halve(struct flo_twice *twice)
     twice->count = kept;
 }
 
-void flo_twice_add(struct flo_twice *twice, const char *name, uint64_t number,
-                   uint64_t offset)
+void flo_twice_add(struct flo_twice *twice, const char *name, uint64_t number, uint64_t offset)
 {
     uint64_t hash = hash_of(twice->key, name);
 
@@ -82,22 +78,19 @@ void flo_twice_add(struct flo_twice *twice, const char *name, uint64_t number,
             halve(twice);
         }
     }
-    if (hash >= twice->low && hash <= twice->high &&
-        twice->count < twice->room) {
-        twice->names[twice->count++] =
-            (struct flo_twice_name){hash, number, offset};
+    if (hash >= twice->low && hash <= twice->high && twice->count < twice->room) {
+        twice->names[twice->count++] = (struct flo_twice_name){hash, number, offset};
     }
 }
 
-bool flo_twice_next(const struct flo_twice *twice, uint64_t after,
-                    struct flo_twice_name *first, struct flo_twice_name *second)
+bool flo_twice_next(const struct flo_twice *twice, uint64_t after, struct flo_twice_name *first,
+                    struct flo_twice_name *second)
 {
     uint64_t best = UINT64_MAX;
 
     for (size_t i = 1; i < twice->count; i++) {
         const struct flo_twice_name *name = &twice->names[i];
-        if (name->hash == name[-1].hash && name->number > after &&
-            name->number < best) {
+        if (name->hash == name[-1].hash && name->number > after && name->number < best) {
             best = name->number;
             *first = name[-1];
             *second = *name;

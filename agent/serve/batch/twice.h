@@ -23,17 +23,15 @@ struct flo_twice {
 
 /* Room for so many names (at least 4), 24 bytes each.  Begins the first pass.
  * FLO_E_MEMORY. */
-FLO_MUST_USE int flo_twice_open(struct flo_twice *twice, size_t room,
-                                uint64_t key, struct flo_err *err);
+FLO_MUST_USE int flo_twice_open(struct flo_twice *twice, size_t room, uint64_t key,
+                                struct flo_err *err);
 /* A name of this pass; the order of lines is the order of calls. */
-void flo_twice_add(struct flo_twice *twice, const char *name, uint64_t number,
-                   uint64_t offset);
+void flo_twice_add(struct flo_twice *twice, const char *name, uint64_t number, uint64_t offset);
 /* The pass has seen all lines.  After it flo_twice_next() gives the pairs of
  * neighbours with one hash, by the number of the second line, each once;
  * `after` is the second number of the pair before, at first 0. */
 void flo_twice_sort(struct flo_twice *twice);
-bool flo_twice_next(const struct flo_twice *twice, uint64_t after,
-                    struct flo_twice_name *first,
+bool flo_twice_next(const struct flo_twice *twice, uint64_t after, struct flo_twice_name *first,
                     struct flo_twice_name *second);
 /* Begin the next pass.  false: none is needed. */
 bool flo_twice_again(struct flo_twice *twice);

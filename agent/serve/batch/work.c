@@ -57,8 +57,7 @@ static void leave(struct flo_batch_work *work)
 /* For clients: the disk is why it does not go on. */
 static void tell_disk(struct flo_batch *batch, const struct flo_err *err)
 {
-    snprintf(batch->waits, sizeof(batch->waits), "%.60s: %s",
-             flo_error_id(err->code), err->what);
+    snprintf(batch->waits, sizeof(batch->waits), "%.60s: %s", flo_error_id(err->code), err->what);
 }
 
 /* The same batch is opened again later, from what is on the disk. */
@@ -72,8 +71,7 @@ static void recover(struct flo_batch_work *work, const struct flo_err *err)
     leave(work);
 }
 
-static void unlink_of(const struct flo_batch_work *work, const char *id,
-                      const char *end)
+static void unlink_of(const struct flo_batch_work *work, const char *id, const char *end)
 {
     char path[4096];
 
@@ -98,8 +96,7 @@ static int set_status(struct flo_batch_work *work, struct flo_batch *batch,
 }
 
 /* The batch cannot be done: it ends, with the reason. */
-static int fail(struct flo_batch_work *work, const struct flo_err *why,
-                struct flo_err *err)
+static int fail(struct flo_batch_work *work, const struct flo_err *why, struct flo_err *err)
 {
     struct flo_batch next = *work->batch;
 
@@ -120,31 +117,27 @@ static int fail(struct flo_batch_work *work, const struct flo_err *why,
 }
 
 /* An answer's file as far as it counts. */
-static int open_answers(struct flo_batch_work *work, const char *id, int *fd,
-                        uint64_t bytes, struct flo_err *err)
+static int open_answers(struct flo_batch_work *work, const char *id, int *fd, uint64_t bytes,
+                        struct flo_err *err)
 {
     struct stat st;
-    int rv =
-        flo_batch_store_file(work->store, id, "", O_RDWR | O_CREAT, fd, err);
+    int rv = flo_batch_store_file(work->store, id, "", O_RDWR | O_CREAT, fd, err);
 
     if (rv < 0) {
         return rv;
     }
     if (fstat(*fd, &st) < 0 || (uint64_t)st.st_size < bytes) {
-        return flo_fail(err, FLO_E_META_SCHEMA,
-                        "%s has less than the %llu bytes that were written", id,
-                        (unsigned long long)bytes);
+        return flo_fail(err, FLO_E_META_SCHEMA, "%s has less than the %llu bytes that were written",
+                        id, (unsigned long long)bytes);
     }
-    return ftruncate(*fd, (off_t)bytes) == 0
-               ? 0
-               : flo_fail_errno(err, FLO_E_IO_WRITE, "%s", id);
+    return ftruncate(*fd, (off_t)bytes) == 0 ? 0 : flo_fail_errno(err, FLO_E_IO_WRITE, "%s", id);
 }
 
 static int read_progress(struct flo_batch_work *work, struct flo_err *err)
 {
     uint8_t data[FLO_BATCH_PROGRESS_SLOTS * FLO_BATCH_PROGRESS_BYTES];
-    int rv = flo_batch_store_file(work->store, work->batch->id, ".progress",
-                                  O_RDWR | O_CREAT, &work->progress_fd, err);
+    int rv = flo_batch_store_file(work->store, work->batch->id, ".progress", O_RDWR | O_CREAT,
+                                  &work->progress_fd, err);
     ssize_t got = rv < 0 ? -1 : pread(work->progress_fd, data, sizeof(data), 0);
 
     work->progress = (struct flo_batch_progress){0};
@@ -160,8 +153,7 @@ static int read_progress(struct flo_batch_work *work, struct flo_err *err)
 static int open_files(struct flo_batch_work *work, struct flo_err *err)
 {
     const struct flo_batch *batch = work->batch;
-    int rv = flo_batch_store_file(work->store, batch->input, "", O_RDONLY,
-                                  &work->in_fd, err);
+    int rv = flo_batch_store_file(work->store, batch->input, "", O_RDONLY, &work->in_fd, err);
 
     work->in.fd = work->in_fd;
     work->in.reader.bytes_max = FLO_BATCH_LINE_BYTES_MAX;
@@ -170,11 +162,11 @@ static int open_files(struct flo_batch_work *work, struct flo_err *err)
     }
     rv = read_progress(work, err);
     rv = rv < 0 ? rv
-                : open_answers(work, batch->output, &work->output_fd,
-                               work->progress.output_bytes, err);
-    rv = rv < 0 ? rv
-                : open_answers(work, batch->error, &work->error_fd,
-                               work->progress.error_bytes, err);
+                : open_answers(work, batch->output, &work->output_fd, work->progress.output_bytes,
+                               err);
+    rv = rv < 0
+             ? rv
+             : open_answers(work, batch->error, &work->error_fd, work->progress.error_bytes, err);
     /* Their names outlive a power cut as the answers do. */
     rv = rv < 0 ? rv : flo_dir_sync(work->store->folder, err);
     flo_batch_in_go(&work->in, work->progress.line, work->progress.input_bytes);
@@ -185,8 +177,7 @@ static void show_progress(struct flo_batch_work *work)
 {
     work->batch->completed = work->progress.completed;
     work->batch->failed = work->progress.failed;
-    work->batch->answer_bytes =
-        work->progress.output_bytes + work->progress.error_bytes;
+    work->batch->answer_bytes = work->progress.output_bytes + work->progress.error_bytes;
 }
 
 /* The oldest one whose time has come.  UINT64_MAX: there is none. */
@@ -285,22 +276,19 @@ static void finish(struct flo_batch_work *work, struct flo_batch_slot *slot,
     slot->job = NULL;
 }
 
-static void finish_error(struct flo_batch_work *work,
-                         struct flo_batch_slot *slot, const char *code,
+static void finish_error(struct flo_batch_work *work, struct flo_batch_slot *slot, const char *code,
                          const char *what)
 {
     finish(work, slot, &(struct flo_batch_answer){.code = code, .what = what});
 }
 
 /* Requests that are not sent any more. */
-static void finish_unsent(struct flo_batch_work *work,
-                          struct flo_batch_slot *slot)
+static void finish_unsent(struct flo_batch_work *work, struct flo_batch_slot *slot)
 {
     bool is_late = work->is_late;
 
     finish_error(work, slot, is_late ? "batch_expired" : "batch_cancelled",
-                 is_late ? "the batch's 24 hours are over"
-                         : "the batch was cancelled");
+                 is_late ? "the batch's 24 hours are over" : "the batch was cancelled");
 }
 
 static bool is_ending(const struct flo_batch_work *work)
@@ -324,8 +312,7 @@ static void take_line(struct flo_batch_work *work, size_t at)
     struct flo_batch_slot *slot = &work->slots[at];
     struct flo_batch_line line;
     struct flo_err err = {0};
-    int rv = flo_batch_line_read(&work->in.reader, work->batch->endpoint, &line,
-                                 &err);
+    int rv = flo_batch_line_read(&work->in.reader, work->batch->endpoint, &line, &err);
 
     slot->number = work->in.reader.number;
     slot->end_bytes = work->in.reader.offset;
@@ -391,15 +378,13 @@ static void send_again(struct flo_batch_work *work)
 }
 
 /* The sentence of an error in OpenAI's form. */
-static void take_sentence(const struct flo_buf *body, char *out,
-                          size_t out_bytes)
+static void take_sentence(const struct flo_buf *body, char *out, size_t out_bytes)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
     const char *what = NULL;
 
     if (flo_json_parse(body->data, body->bytes, 65536, &json, NULL) == 0) {
-        what = json_string_value(
-            json_object_get(json_object_get(json, "error"), "message"));
+        what = json_string_value(json_object_get(json_object_get(json, "error"), "message"));
     }
     snprintf(out, out_bytes, "%s", what != NULL ? what : "the device is busy");
 }
@@ -409,15 +394,12 @@ static void wait_again(struct flo_batch_work *work, struct flo_batch_slot *slot,
 {
     uint64_t ms = 1000 * (uint64_t)job->answer.retry_after_s;
 
-    take_sentence(&job->answer.body, work->batch->waits,
-                  sizeof(work->batch->waits));
-    slot->is_patient =
-        flo_batch_comes_again(job->answer.status, job->answer.body.data,
-                              job->answer.body.bytes, FLO_BATCH_TRIES_MAX);
+    take_sentence(&job->answer.body, work->batch->waits, sizeof(work->batch->waits));
+    slot->is_patient = flo_batch_comes_again(job->answer.status, job->answer.body.data,
+                                             job->answer.body.bytes, FLO_BATCH_TRIES_MAX);
     ms = ms == 0 ? 1000 : ms < PAUSE_MS_MAX ? ms : PAUSE_MS_MAX;
     slot->again_ms = flo_now_ms() + ms;
-    work->pause_ms =
-        slot->again_ms > work->pause_ms ? slot->again_ms : work->pause_ms;
+    work->pause_ms = slot->again_ms > work->pause_ms ? slot->again_ms : work->pause_ms;
     flo_buf_deinit(&job->answer.body);
     job->answer = (struct serve_memory){0};
     slot->job = job;
@@ -434,22 +416,20 @@ static bool has_waiting(const struct flo_batch_work *work)
     return false;
 }
 
-void flo_batch_work_answer(struct flo_batch_work *work,
-                           struct flo_batch_job *job)
+void flo_batch_work_answer(struct flo_batch_work *work, struct flo_batch_job *job)
 {
     struct flo_batch_slot *slot = &work->slots[job->slot];
     const struct serve_memory *answer = &job->answer;
 
-    if (work->batch == NULL || job->run != work->run ||
-        slot->state != SLOT_SENT) {
+    if (work->batch == NULL || job->run != work->run || slot->state != SLOT_SENT) {
         flo_batch_job_free(job);
         return;
     }
     if (answer->body.failed || answer->is_broken) {
         finish_error(work, slot, flo_error_id(FLO_E_REST_TOO_LARGE),
                      "the answer is longer than 32 MiB");
-    } else if (flo_batch_comes_again(answer->status, answer->body.data,
-                                     answer->body.bytes, slot->tries)) {
+    } else if (flo_batch_comes_again(answer->status, answer->body.data, answer->body.bytes,
+                                     slot->tries)) {
         wait_again(work, slot, job);
         return;
     } else {
@@ -469,8 +449,7 @@ void flo_batch_work_answer(struct flo_batch_work *work,
 static bool is_under_way(const struct flo_batch_work *work)
 {
     for (size_t i = 0; i < work->count; i++) {
-        const struct flo_batch_slot *slot =
-            &work->slots[(work->first + i) % FLO_BATCH_AHEAD];
+        const struct flo_batch_slot *slot = &work->slots[(work->first + i) % FLO_BATCH_AHEAD];
         if (slot->state != SLOT_WAITS || !slot->is_patient) {
             return true;
         }
@@ -480,21 +459,18 @@ static bool is_under_way(const struct flo_batch_work *work)
 
 /* ---- write ---- */
 
-static int write_slot(struct flo_batch_work *work,
-                      const struct flo_batch_slot *slot, struct flo_err *err)
+static int write_slot(struct flo_batch_work *work, const struct flo_batch_slot *slot,
+                      struct flo_err *err)
 {
     struct flo_batch_progress *progress = &work->progress;
-    uint64_t *bytes =
-        slot->has_failed ? &progress->error_bytes : &progress->output_bytes;
+    uint64_t *bytes = slot->has_failed ? &progress->error_bytes : &progress->output_bytes;
     int fd = slot->has_failed ? work->error_fd : work->output_fd;
 
     if (slot->text.failed) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for an answer");
     }
     int rv = flo_batch_store_room(work->store, slot->text.bytes, err);
-    rv = rv < 0 ? rv
-                : flo_fd_pwrite_all(fd, slot->text.data, slot->text.bytes,
-                                    *bytes, err);
+    rv = rv < 0 ? rv : flo_fd_pwrite_all(fd, slot->text.data, slot->text.bytes, *bytes, err);
     if (rv < 0) {
         return rv;
     }
@@ -532,8 +508,8 @@ static int commit(struct flo_batch_work *work, struct flo_err *err)
     uint8_t record[FLO_BATCH_PROGRESS_BYTES];
     uint64_t now_ms = flo_now_ms();
 
-    if (!work->is_dirty || ((is_under_way(work) || has_next(work)) &&
-                            now_ms - work->committed_ms < work->sync_ms)) {
+    if (!work->is_dirty ||
+        ((is_under_way(work) || has_next(work)) && now_ms - work->committed_ms < work->sync_ms)) {
         return 0;
     }
     work->committed_ms = now_ms;
@@ -554,8 +530,8 @@ static int commit(struct flo_batch_work *work, struct flo_err *err)
 /* ---- end ---- */
 
 /* A file of answers is a client's from here on; an empty one goes. */
-static int give(struct flo_batch_work *work, const char *id, const char *kind,
-                uint64_t bytes, struct flo_err *err)
+static int give(struct flo_batch_work *work, const char *id, const char *kind, uint64_t bytes,
+                struct flo_err *err)
 {
     const struct flo_batch *batch = work->batch;
     uint64_t now_s = flo_batch_store_now_s(work->store);
@@ -564,8 +540,7 @@ static int give(struct flo_batch_work *work, const char *id, const char *kind,
         .bytes = bytes,
         .created_s = now_s,
         .expires_s =
-            now_s + (batch->output_expires_s > 0 ? batch->output_expires_s
-                                                 : work->store->keep_s),
+            now_s + (batch->output_expires_s > 0 ? batch->output_expires_s : work->store->keep_s),
     };
 
     strcpy(file.id, id);
@@ -616,10 +591,9 @@ static int end(struct flo_batch_work *work, struct flo_err *err)
     next.answer_bytes = 0;
     next.waits[0] = '\0';
     rv = set_status(work, &next,
-                    next.at_s[FLO_BATCH_CANCELLING] != 0 ? FLO_BATCH_CANCELLED
-                    : next.at_s[FLO_BATCH_FINALIZING] >= next.expires_s
-                        ? FLO_BATCH_EXPIRED
-                        : FLO_BATCH_COMPLETED,
+                    next.at_s[FLO_BATCH_CANCELLING] != 0                ? FLO_BATCH_CANCELLED
+                    : next.at_s[FLO_BATCH_FINALIZING] >= next.expires_s ? FLO_BATCH_EXPIRED
+                                                                        : FLO_BATCH_COMPLETED,
                     err);
     if (rv < 0) {
         return rv;
@@ -639,8 +613,7 @@ static int end(struct flo_batch_work *work, struct flo_err *err)
 static uint64_t rest(struct flo_batch_work *work)
 {
     struct flo_batch *batch = work->batch;
-    uint64_t next_ms =
-        work->pause_ms > flo_now_ms() ? work->pause_ms : UINT64_MAX;
+    uint64_t next_ms = work->pause_ms > flo_now_ms() ? work->pause_ms : UINT64_MAX;
 
     if (work->is_dirty && next_ms > work->committed_ms + work->sync_ms) {
         next_ms = work->committed_ms + work->sync_ms;
@@ -691,13 +664,11 @@ static int write_all(struct flo_batch_work *work, struct flo_err *err)
     return rv < 0 ? rv : commit(work, err);
 }
 
-static int ask(struct flo_batch_work *work, uint64_t *next_ms,
-               struct flo_err *err)
+static int ask(struct flo_batch_work *work, uint64_t *next_ms, struct flo_err *err)
 {
     struct flo_batch *batch = work->batch;
 
-    work->is_late =
-        work->is_late || flo_batch_store_now_s(work->store) >= batch->expires_s;
+    work->is_late = work->is_late || flo_batch_store_now_s(work->store) >= batch->expires_s;
     if (batch->status == FLO_BATCH_CANCELLING) {
         work->is_ended = true;
     }
@@ -714,8 +685,7 @@ static int ask(struct flo_batch_work *work, uint64_t *next_ms,
     return rv;
 }
 
-static int step(struct flo_batch_work *work, uint64_t *next_ms,
-                struct flo_err *err)
+static int step(struct flo_batch_work *work, uint64_t *next_ms, struct flo_err *err)
 {
     switch (work->batch->status) {
     case FLO_BATCH_VALIDATING:
@@ -750,11 +720,9 @@ uint64_t flo_batch_work_step(struct flo_batch_work *work)
     return work->batch == NULL ? 0 : next_ms;
 }
 
-int flo_batch_work_cancel(struct flo_batch_work *work, struct flo_batch *batch,
-                          struct flo_err *err)
+int flo_batch_work_cancel(struct flo_batch_work *work, struct flo_batch *batch, struct flo_err *err)
 {
-    if (flo_batch_status_is_end(batch->status) ||
-        batch->status == FLO_BATCH_FINALIZING) {
+    if (flo_batch_status_is_end(batch->status) || batch->status == FLO_BATCH_FINALIZING) {
         return flo_fail(err, FLO_E_STATE, "the batch is %s already",
                         flo_batch_status_word(batch->status));
     }

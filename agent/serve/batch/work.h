@@ -59,11 +59,11 @@ struct flo_batch_work {
     struct flo_batch_check check;
     struct flo_batch_progress progress; /* with what is not synced yet */
     bool is_dirty;
-    uint64_t sync_ms;      /* answers may wait so long for a sync together */
-    uint64_t committed_ms; /* the last one */
-    bool is_ended;         /* all lines were taken */
-    bool is_late;          /* the batch's time is over */
-    uint64_t pause_ms;     /* nothing is sent before that */
+    uint64_t sync_ms;                             /* answers may wait so long for a sync together */
+    uint64_t committed_ms;                        /* the last one */
+    bool is_ended;                                /* all lines were taken */
+    bool is_late;                                 /* the batch's time is over */
+    uint64_t pause_ms;                            /* nothing is sent before that */
     struct flo_batch_slot slots[FLO_BATCH_AHEAD]; /* a ring */
     size_t first, count;
 };
@@ -73,11 +73,9 @@ void flo_batch_work_open(struct flo_batch_work *work);
  * (0), at that time, or only after an answer or a new batch (UINT64_MAX). */
 uint64_t flo_batch_work_step(struct flo_batch_work *work);
 /* A request came back; taken. */
-void flo_batch_work_answer(struct flo_batch_work *work,
-                           struct flo_batch_job *job);
+void flo_batch_work_answer(struct flo_batch_work *work, struct flo_batch_job *job);
 /* End it.  FLO_E_STATE: it has ended already. */
-FLO_MUST_USE int flo_batch_work_cancel(struct flo_batch_work *work,
-                                       struct flo_batch *batch,
+FLO_MUST_USE int flo_batch_work_cancel(struct flo_batch_work *work, struct flo_batch *batch,
                                        struct flo_err *err);
 void flo_batch_work_close(struct flo_batch_work *work);
 

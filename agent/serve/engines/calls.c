@@ -10,8 +10,7 @@
 
 #define OUTPUT_BYTES_MAX (64u << 20)
 
-struct serve_call **flo_serve_call_place(struct serve_engine *engine,
-                                         uint32_t id)
+struct serve_call **flo_serve_call_place(struct serve_engine *engine, uint32_t id)
 {
     struct serve_call **place = &engine->calls;
     while (*place != NULL && (*place)->id != id) {
@@ -37,14 +36,12 @@ static void send_waiting(struct serve_engine *engine)
 {
     struct evbuffer *output = bufferevent_get_output(engine->bev);
     bool is_full[CALL_KINDS] = {false};
-    for (struct serve_call *call = engine->calls; call != NULL;
-         call = call->next) {
+    for (struct serve_call *call = engine->calls; call != NULL; call = call->next) {
         size_t bytes = call->frame.bytes;
         if (!flo_serve_call_waits(call) || is_full[call->kind]) {
             continue;
         }
-        if (engine->bytes_waiting[call->kind] + bytes >
-            FLO_WIRE_FRAME_BYTES_MAX) {
+        if (engine->bytes_waiting[call->kind] + bytes > FLO_WIRE_FRAME_BYTES_MAX) {
             is_full[call->kind] = true;
             continue;
         }
@@ -75,8 +72,7 @@ void flo_serve_call_unlist(struct serve_engine *engine, struct serve_call *call)
     call->engine = NULL;
 }
 
-int flo_serve_engine_say(struct serve_engine *engine,
-                         const struct flo_wire_message *message,
+int flo_serve_engine_say(struct serve_engine *engine, const struct flo_wire_message *message,
                          struct flo_err *err)
 {
     struct flo_buf out = {.bytes_max = 2 * FLO_WIRE_PAYLOAD_BYTES_MAX};
@@ -97,30 +93,26 @@ void flo_serve_engine_ask_stats(struct serve_engine *engine)
     const struct flo_wire_message ask = {.type = FLO_WIRE_STATS};
     struct flo_err err = {0};
     engine->has_stats = false;
-    if (engine->state == ENGINE_READY &&
-        flo_serve_engine_say(engine, &ask, &err) < 0) {
+    if (engine->state == ENGINE_READY && flo_serve_engine_say(engine, &ask, &err) < 0) {
         flo_log_err(FLO_LOG_WARN, "serve", &err);
     }
 }
 
 /* TOKEN or EMBEDDING frames that can answer the message, at most. */
-static uint32_t parts_max(const struct serve_engine *engine,
-                          const struct flo_wire_message *message)
+static uint32_t parts_max(const struct serve_engine *engine, const struct flo_wire_message *message)
 {
     const struct flo_wire_generate *in = &message->generate;
     uint32_t max = engine->context + 1;
     if (message->type == FLO_WIRE_EMBED) {
         return FLO_WIRE_INPUTS_MAX;
     }
-    if (message->type == FLO_WIRE_GENERATE && in->shifts &&
-        in->max_tokens > max) {
+    if (message->type == FLO_WIRE_GENERATE && in->shifts && in->max_tokens > max) {
         return in->max_tokens; /* the context does not end the answer */
     }
     return max;
 }
 
-void flo_serve_call_list(struct serve_engine *engine, struct serve_call *call,
-                         uint32_t id)
+void flo_serve_call_list(struct serve_engine *engine, struct serve_call *call, uint32_t id)
 {
     call->id = id;
     call->engine = engine;
@@ -136,8 +128,7 @@ enum call_kind flo_serve_call_kind(const struct flo_wire_message *message)
     if (message->type == FLO_WIRE_EMBED) {
         return CALL_VECTORS;
     }
-    return message->type == FLO_WIRE_GENERATE &&
-                   message->generate.priority == FLO_WIRE_BATCH
+    return message->type == FLO_WIRE_GENERATE && message->generate.priority == FLO_WIRE_BATCH
                ? CALL_BATCH
                : CALL_USER;
 }
@@ -177,8 +168,7 @@ static bool is_list(struct flo_wire_text logprobs)
     return logprobs.bytes == 0;
 }
 
-bool flo_serve_call_part_fits(struct serve_call *call,
-                              const struct flo_wire_message *message,
+bool flo_serve_call_part_fits(struct serve_call *call, const struct flo_wire_message *message,
                               uint32_t *index)
 {
     const struct flo_wire_token *token = &message->token;

@@ -7,15 +7,13 @@
 #define THREADS_MAX 8
 #define SMALL_MODEL_BYTES (256u << 20) /* a second thread does not help */
 
-void flo_serve_engine_describe(struct serve_engine *engine,
-                               const struct flo_serve_model *model,
+void flo_serve_engine_describe(struct serve_engine *engine, const struct flo_serve_model *model,
                                struct flo_wire_open *open)
 {
     struct stat st;
     snprintf(engine->model, sizeof(engine->model), "%s", model->model);
     snprintf(engine->version, sizeof(engine->version), "%s", model->version);
-    snprintf(engine->name, sizeof(engine->name), "%s@%s", model->model,
-             model->version);
+    snprintf(engine->name, sizeof(engine->name), "%s@%s", model->model, model->version);
     engine->release = model->release;
     engine->created_s = model->created_s;
     engine->has_packed = model->packed_fd > 0;
@@ -24,16 +22,14 @@ void flo_serve_engine_describe(struct serve_engine *engine,
     open->context = model->context;
     if (model->runtime != NULL) {
         open->is_tree = true;
-        open->runtime =
-            (struct flo_wire_text){model->runtime, strlen(model->runtime)};
-        open->entry =
-            (struct flo_wire_text){model->entry, strlen(model->entry)};
+        open->runtime = (struct flo_wire_text){model->runtime, strlen(model->runtime)};
+        open->entry = (struct flo_wire_text){model->entry, strlen(model->entry)};
         engine->ready_ms = model->ready_ms;
         engine->stop_ms = model->stop_ms;
     }
     if (model->chat_template != NULL) {
-        open->chat_template = (struct flo_wire_text){
-            model->chat_template, strlen(model->chat_template)};
+        open->chat_template =
+            (struct flo_wire_text){model->chat_template, strlen(model->chat_template)};
     }
     open->threads = model->threads;
     open->sessions = model->sessions;
@@ -48,8 +44,7 @@ void flo_serve_engine_describe(struct serve_engine *engine,
         engine->adapters[i].is_private = model->adapters[i].is_private;
         open->adapters[i] = (struct flo_wire_text){name, strlen(name)};
     }
-    if (open->threads == 0 && fstat(model->fd, &st) == 0 &&
-        st.st_size < (off_t)SMALL_MODEL_BYTES) {
+    if (open->threads == 0 && fstat(model->fd, &st) == 0 && st.st_size < (off_t)SMALL_MODEL_BYTES) {
         open->threads = 1;
     }
     if (open->threads == 0) {

@@ -40,17 +40,16 @@ struct serve_engine *flo_serve_engine_dead(const struct serve_place *place,
                                            enum flo_serve_role role)
 {
     struct serve_engine *engine = place->serve->engines;
-    while (engine != NULL && !(engine->state == ENGINE_DYING &&
-                               engine->has_role && engine->place == place &&
-                               (engine->role == role || engine->is_shared) &&
-                               !engine->is_expected)) {
+    while (engine != NULL &&
+           !(engine->state == ENGINE_DYING && engine->has_role && engine->place == place &&
+             (engine->role == role || engine->is_shared) && !engine->is_expected)) {
         engine = engine->next;
     }
     return engine;
 }
 
-int flo_serve_engine_loss(const struct serve_place *place,
-                          enum flo_serve_role role, struct flo_err *err)
+int flo_serve_engine_loss(const struct serve_place *place, enum flo_serve_role role,
+                          struct flo_err *err)
 {
     const struct serve_engine *dead = flo_serve_engine_dead(place, role);
     if (dead == NULL) {
@@ -60,8 +59,8 @@ int flo_serve_engine_loss(const struct serve_place *place,
         *err = dead->end;
         return err->code;
     }
-    return flo_fail(err, FLO_E_ENGINE_CRASH,
-                    "the engine of %s ended before it was live", dead->name);
+    return flo_fail(err, FLO_E_ENGINE_CRASH, "the engine of %s ended before it was live",
+                    dead->name);
 }
 
 /* ---- change of an adapter, cancel ---- */
@@ -80,8 +79,7 @@ static bool is_too_early(const struct serve_engine *engine)
 {
     const struct serve_call *call = engine->calls;
     while (call != &engine->change.call &&
-           !(flo_serve_call_waits(call) &&
-             strcmp(call->adapter, engine->change.name) == 0)) {
+           !(flo_serve_call_waits(call) && strcmp(call->adapter, engine->change.name) == 0)) {
         call = call->next;
     }
     return call != &engine->change.call;
@@ -92,22 +90,19 @@ static bool is_too_early(const struct serve_engine *engine)
  * have left or at the watchdog's tick. */
 static void send_change(struct serve_engine *engine)
 {
-    struct flo_wire_message message = {
-        .type = engine->change.is_load ? FLO_WIRE_LOAD : FLO_WIRE_DROP,
-        .request = engine->change.call.id};
+    struct flo_wire_message message = {.type =
+                                           engine->change.is_load ? FLO_WIRE_LOAD : FLO_WIRE_DROP,
+                                       .request = engine->change.call.id};
     struct flo_err err = {0};
-    if (engine->change.fd == 0 ||
-        evbuffer_get_length(bufferevent_get_output(engine->bev)) > 0 ||
+    if (engine->change.fd == 0 || evbuffer_get_length(bufferevent_get_output(engine->bev)) > 0 ||
         is_too_early(engine)) {
         return;
     }
-    message.adapter.name = (struct flo_wire_text){engine->change.name,
-                                                  strlen(engine->change.name)};
+    message.adapter.name = (struct flo_wire_text){engine->change.name, strlen(engine->change.name)};
     errno = 0;
-    int rv = engine->change.is_load
-                 ? flo_serve_engine_send(bufferevent_getfd(engine->bev),
-                                         &message, &engine->change.fd, 1, &err)
-                 : flo_serve_engine_say(engine, &message, &err);
+    int rv = engine->change.is_load ? flo_serve_engine_send(bufferevent_getfd(engine->bev),
+                                                            &message, &engine->change.fd, 1, &err)
+                                    : flo_serve_engine_say(engine, &message, &err);
     if (rv < 0 && (errno == EAGAIN || errno == ETOOMANYREFS)) {
         return;
     }
@@ -123,8 +118,7 @@ static void on_written(struct bufferevent *bev, void *context)
     send_change(context);
 }
 
-int flo_serve_engine_call_change(struct serve_engine *engine, int fd,
-                                 struct flo_err *err)
+int flo_serve_engine_call_change(struct serve_engine *engine, int fd, struct flo_err *err)
 {
     if (engine->state != ENGINE_READY || engine->change.fd != 0) {
         flo_fd_cleanup(&fd);
@@ -137,11 +131,9 @@ int flo_serve_engine_call_change(struct serve_engine *engine, int fd,
 }
 
 /* A cancelled call stays listed, as an orphan, until the engine ends it. */
-static void orphan_on_frame(void *context,
-                            const struct flo_wire_message *message)
+static void orphan_on_frame(void *context, const struct flo_wire_message *message)
 {
-    if (message->type != FLO_WIRE_TOKEN &&
-        message->type != FLO_WIRE_EMBEDDING) {
+    if (message->type != FLO_WIRE_TOKEN && message->type != FLO_WIRE_EMBEDDING) {
         free(context);
     }
 }
@@ -162,8 +154,7 @@ void flo_serve_engine_cancel(struct serve_call *call)
         flo_serve_call_unlist(engine, call);
         return;
     }
-    struct flo_wire_message message = {.type = FLO_WIRE_CANCEL,
-                                       .request = call->id};
+    struct flo_wire_message message = {.type = FLO_WIRE_CANCEL, .request = call->id};
     struct flo_err err = {0};
     struct serve_call *orphan = malloc(sizeof(*orphan));
     if (orphan == NULL || flo_serve_engine_say(engine, &message, &err) < 0) {
@@ -186,8 +177,7 @@ void flo_serve_engine_cancel(struct serve_call *call)
 
 static void tick_after(struct serve_engine *engine, uint64_t ms)
 {
-    struct timeval tv = {.tv_sec = (time_t)(ms / 1000),
-                         .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+    struct timeval tv = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
     event_add(engine->tick, &tv);
 }
 
@@ -237,8 +227,7 @@ static void end_process(struct serve_engine *engine)
     kill(engine->pid, SIGKILL);
 }
 
-void flo_serve_engine_kill(struct serve_engine *engine,
-                           const struct flo_err *err)
+void flo_serve_engine_kill(struct serve_engine *engine, const struct flo_err *err)
 {
     if (err != NULL && engine->end.code == 0) {
         engine->end = *err;
@@ -253,20 +242,17 @@ void flo_serve_engine_kill(struct serve_engine *engine,
 
 static void describe_end(struct serve_engine *engine, int status)
 {
-    if (engine->is_end_told ||
-        (engine->end.code != 0 && engine->end.code != FLO_E_ENGINE_CRASH)) {
+    if (engine->is_end_told || (engine->end.code != 0 && engine->end.code != FLO_E_ENGINE_CRASH)) {
         return; /* we know better why */
     }
-    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL &&
-        !engine->is_killed) {
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && !engine->is_killed) {
         flo_fail(&engine->end, FLO_E_ENGINE_KILLED,
                  "the engine of %s was killed by signal 9, which this agent "
                  "did not send: a person, or the kernel for want of memory",
                  engine->name);
     } else if (WIFSIGNALED(status)) {
-        flo_fail(&engine->end, FLO_E_ENGINE_CRASH,
-                 "the engine of %s was killed by signal %d (%s)", engine->name,
-                 WTERMSIG(status), strsignal(WTERMSIG(status)));
+        flo_fail(&engine->end, FLO_E_ENGINE_CRASH, "the engine of %s was killed by signal %d (%s)",
+                 engine->name, WTERMSIG(status), strsignal(WTERMSIG(status)));
         if (WTERMSIG(status) == SIGBUS) { /* a page of a file that is mapped */
             flo_fail(&engine->end, FLO_E_IO_READ,
                      "the engine of %s ended: the disk does not give the "
@@ -277,9 +263,8 @@ static void describe_end(struct serve_engine *engine, int status)
             flo_err_why(&engine->end, "it did what its sandbox forbids");
         }
     } else {
-        flo_fail(&engine->end, FLO_E_ENGINE_CRASH,
-                 "the engine of %s ended with status %d", engine->name,
-                 WEXITSTATUS(status));
+        flo_fail(&engine->end, FLO_E_ENGINE_CRASH, "the engine of %s ended with status %d",
+                 engine->name, WEXITSTATUS(status));
     }
 }
 
@@ -288,9 +273,8 @@ static void describe_end(struct serve_engine *engine, int status)
  * after it by default. */
 static uint64_t reap_ticks_max(const struct serve_engine *engine)
 {
-    return engine->stop_ms > 0
-               ? REAP_TICKS_MAX + engine->stop_ms / REAP_TICK_MS
-               : engine->serve->hang_ms_max / 12 / REAP_TICK_MS + 1;
+    return engine->stop_ms > 0 ? REAP_TICKS_MAX + engine->stop_ms / REAP_TICK_MS
+                               : engine->serve->hang_ms_max / 12 / REAP_TICK_MS + 1;
 }
 
 static void reap(struct serve_engine *engine)
@@ -331,8 +315,7 @@ static void ping(struct serve_engine *engine)
 {
     const struct flo_wire_message message = {.type = FLO_WIRE_PING};
     struct flo_err err = {0};
-    engine->watchdog.has_ping =
-        flo_serve_engine_say(engine, &message, &err) == 0;
+    engine->watchdog.has_ping = flo_serve_engine_say(engine, &message, &err) == 0;
     if (engine->runtime[0] != '\0') {
         flo_serve_engine_ask_stats(engine);
     }
@@ -340,17 +323,14 @@ static void ping(struct serve_engine *engine)
 
 static void watch(struct serve_engine *engine)
 {
-    const struct flo_watchdog_limits limits = {
-        .hang_ms_max = engine->serve->hang_ms_max,
-        .ready_ms = engine->ready_ms,
-        .is_loading = engine->state == ENGINE_LOADING};
+    const struct flo_watchdog_limits limits = {.hang_ms_max = engine->serve->hang_ms_max,
+                                               .ready_ms = engine->ready_ms,
+                                               .is_loading = engine->state == ENGINE_LOADING};
     struct flo_err err = {0};
     switch (flo_watchdog_tick(&engine->watchdog, &limits)) {
     case FLO_WATCHDOG_KILLS:
-        flo_fail(&err, FLO_E_ENGINE_HANG,
-                 "the engine of %s gave no sign of life for %llu ms",
-                 engine->name,
-                 (unsigned long long)flo_watchdog_ms_max(&limits));
+        flo_fail(&err, FLO_E_ENGINE_HANG, "the engine of %s gave no sign of life for %llu ms",
+                 engine->name, (unsigned long long)flo_watchdog_ms_max(&limits));
         flo_serve_engine_kill(engine, &err);
         return;
     case FLO_WATCHDOG_PINGS:
@@ -382,8 +362,7 @@ static void text_take(char *out, size_t size, struct flo_wire_text text)
     flo_text_clean(text.data != NULL ? text.data : "", text.bytes, out, size);
 }
 
-int flo_serve_engine_failure(const struct flo_wire_failed *failed,
-                             struct flo_err *err)
+int flo_serve_engine_failure(const struct flo_wire_failed *failed, struct flo_err *err)
 {
     int code = flo_wire_failed_code(failed);
     char id[64], what[400], why[200];
@@ -391,8 +370,7 @@ int flo_serve_engine_failure(const struct flo_wire_failed *failed,
     text_take(what, sizeof(what), failed->what);
     text_take(why, sizeof(why), failed->why);
     if (code == 0) { /* the program on the disk is of another version */
-        code = flo_fail(err, FLO_E_WORKER_PROTOCOL, "%s: %s",
-                        id[0] != '\0' ? id : "no id", what);
+        code = flo_fail(err, FLO_E_WORKER_PROTOCOL, "%s: %s", id[0] != '\0' ? id : "no id", what);
     } else {
         flo_fail(err, code, "%s", what);
     }
@@ -402,8 +380,7 @@ int flo_serve_engine_failure(const struct flo_wire_failed *failed,
     return code;
 }
 
-static int on_open_answer(struct serve_engine *engine,
-                          const struct flo_wire_message *message,
+static int on_open_answer(struct serve_engine *engine, const struct flo_wire_message *message,
                           struct flo_err *err)
 {
     if (message->type == FLO_WIRE_FAILED) {
@@ -423,19 +400,17 @@ static int on_open_answer(struct serve_engine *engine,
     engine->loaded_at_ms = flo_now_ms();
     engine->context = message->ready.context;
     uint32_t sessions = message->ready.sessions;
-    engine->sessions =
-        sessions > 0 && sessions <= SESSIONS_MAX ? sessions : USER_SESSIONS;
+    engine->sessions = sessions > 0 && sessions <= SESSIONS_MAX ? sessions : USER_SESSIONS;
     engine->abilities = flo_wire_abilities(&message->ready);
     text_take(engine->kernel, sizeof(engine->kernel), message->ready.kernel);
     text_take(engine->runtime, sizeof(engine->runtime), message->ready.runtime);
     engine->is_packed = message->ready.is_packed;
     if (message->ready.prefix_tokens > 0) {
-        flo_log(FLO_LOG_INFO, "serve", "%s: a prefix of %u tokens was kept",
-                engine->name, message->ready.prefix_tokens);
+        flo_log(FLO_LOG_INFO, "serve", "%s: a prefix of %u tokens was kept", engine->name,
+                message->ready.prefix_tokens);
     }
     if (!message->ready.is_sandboxed) {
-        flo_log(FLO_LOG_WARN, "serve",
-                "the engine of %s runs without a system call filter",
+        flo_log(FLO_LOG_WARN, "serve", "the engine of %s runs without a system call filter",
                 engine->name);
     }
     engine->events->ready(engine);
@@ -443,27 +418,22 @@ static int on_open_answer(struct serve_engine *engine,
 }
 
 /* Can the engine know of it? */
-static bool was_sent(const struct serve_engine *engine,
-                     const struct serve_call *call)
+static bool was_sent(const struct serve_engine *engine, const struct serve_call *call)
 {
-    return !flo_serve_call_waits(call) &&
-           (call != &engine->change.call || engine->change.fd == 0);
+    return !flo_serve_call_waits(call) && (call != &engine->change.call || engine->change.fd == 0);
 }
 
 /* A frame for a call: it must belong to one, and count up. */
-static int on_call_frame(struct serve_engine *engine,
-                         const struct flo_wire_message *message,
+static int on_call_frame(struct serve_engine *engine, const struct flo_wire_message *message,
                          struct flo_err *err)
 {
     struct serve_call *call = *flo_serve_call_place(engine, message->request);
     const char *name = flo_wire_type_name((int)message->type);
     if (call == NULL || !was_sent(engine, call)) {
-        return flo_fail(err, FLO_E_WORKER_PROTOCOL,
-                        "%s for request %u, which is not under way", name,
-                        message->request);
+        return flo_fail(err, FLO_E_WORKER_PROTOCOL, "%s for request %u, which is not under way",
+                        name, message->request);
     }
-    if (message->type != FLO_WIRE_TOKEN &&
-        message->type != FLO_WIRE_EMBEDDING) {
+    if (message->type != FLO_WIRE_TOKEN && message->type != FLO_WIRE_EMBEDDING) {
         flo_serve_call_unlist(engine, call);
         call->on_frame(call->context, message);
         if (engine->state != ENGINE_DYING && engine->n_calls == 0) {
@@ -476,16 +446,15 @@ static int on_call_frame(struct serve_engine *engine,
         flo_serve_call_begun(engine, call);
     }
     if (!flo_serve_call_part_fits(call, message, &index)) {
-        return flo_fail(err, FLO_E_WORKER_PROTOCOL,
-                        "%s %u of request %u out of order", name, index,
+        return flo_fail(err, FLO_E_WORKER_PROTOCOL, "%s %u of request %u out of order", name, index,
                         message->request);
     }
     call->on_frame(call->context, message);
     return 0;
 }
 
-static int on_frame(struct serve_engine *engine,
-                    const struct flo_wire_message *message, struct flo_err *err)
+static int on_frame(struct serve_engine *engine, const struct flo_wire_message *message,
+                    struct flo_err *err)
 {
     engine->watchdog.ticks = 0;
     if (engine->state == ENGINE_LOADING) {
@@ -498,9 +467,8 @@ static int on_frame(struct serve_engine *engine,
     case FLO_WIRE_FAILED:
         if (message->request == 0) { /* last words, about all that it does */
             engine->is_end_told = true;
-            return flo_wrap(err,
-                            flo_serve_engine_failure(&message->failed, err),
-                            "%s", engine->name);
+            return flo_wrap(err, flo_serve_engine_failure(&message->failed, err), "%s",
+                            engine->name);
         }
         return on_call_frame(engine, message, err);
     case FLO_WIRE_STATS_ANSWER:
@@ -531,8 +499,7 @@ static void on_read(struct bufferevent *bev, void *context)
         struct flo_err err = {0};
         uint8_t head[FLO_WIRE_HEAD_BYTES];
         size_t bytes = FLO_WIRE_HEAD_BYTES;
-        if (evbuffer_copyout(input, head, sizeof(head)) !=
-            (ev_ssize_t)sizeof(head)) {
+        if (evbuffer_copyout(input, head, sizeof(head)) != (ev_ssize_t)sizeof(head)) {
             return;
         }
         /* A head that lies is found by flo_wire_read; take no more than a
@@ -545,10 +512,8 @@ static void on_read(struct bufferevent *bev, void *context)
                 return; /* the rest is on its way */
             }
         }
-        const void *data =
-            err.code != 0 ? NULL : evbuffer_pullup(input, (ev_ssize_t)bytes);
-        ptrdiff_t used =
-            data == NULL ? -1 : flo_wire_read(data, bytes, &message, &err);
+        const void *data = err.code != 0 ? NULL : evbuffer_pullup(input, (ev_ssize_t)bytes);
+        ptrdiff_t used = data == NULL ? -1 : flo_wire_read(data, bytes, &message, &err);
         if (used <= 0 || on_frame(engine, &message, &err) < 0) {
             if (err.code == 0) {
                 flo_fail(&err, FLO_E_WORKER_PROTOCOL, "an impossible frame");
@@ -571,11 +536,10 @@ static void on_event(struct bufferevent *bev, short what, void *context)
     bool is_ours = (what & BEV_EVENT_ERROR) != 0 && errno == ENOMEM;
     (void)bev;
     if (engine->end.code == 0 && is_ours) {
-        flo_fail(&engine->end, FLO_E_MEMORY,
-                 "what the engine of %s says cannot be read", engine->name);
-    } else if (engine->end.code == 0) {
-        flo_fail(&engine->end, FLO_E_ENGINE_CRASH, "the engine of %s ended",
+        flo_fail(&engine->end, FLO_E_MEMORY, "what the engine of %s says cannot be read",
                  engine->name);
+    } else if (engine->end.code == 0) {
+        flo_fail(&engine->end, FLO_E_ENGINE_CRASH, "the engine of %s ended", engine->name);
     }
     engine_fall(engine);
 }
@@ -584,8 +548,8 @@ static void on_event(struct bufferevent *bev, short what, void *context)
 
 int flo_serve_engine_start(struct serve_place *place, enum flo_serve_role role,
                            const struct flo_serve_model *model,
-                           const struct serve_engine_events *events,
-                           struct serve_engine **out, struct flo_err *err)
+                           const struct serve_engine_events *events, struct serve_engine **out,
+                           struct flo_err *err)
 {
     struct flo_wire_message message = {.type = FLO_WIRE_OPEN};
     struct flo_serve *serve = place->serve;
@@ -609,8 +573,7 @@ int flo_serve_engine_start(struct serve_place *place, enum flo_serve_role role,
     if (model->prefix_fd > 0) {
         fds[n_fds++] = model->prefix_fd;
     }
-    int rv = flo_serve_engine_spawn(serve,
-                                    model->runtime != NULL ? "proxy" : "worker",
+    int rv = flo_serve_engine_spawn(serve, model->runtime != NULL ? "proxy" : "worker",
                                     &engine->pid, &fd, err);
     if (rv < 0) {
         free(engine);
@@ -620,8 +583,7 @@ int flo_serve_engine_start(struct serve_place *place, enum flo_serve_role role,
     FLO_INSIDE(serve); /* the start of a process may wait for a disk */
     if (rv == 0) {
         evutil_make_socket_nonblocking(fd);
-        engine->bev =
-            bufferevent_socket_new(serve->base, fd, BEV_OPT_CLOSE_ON_FREE);
+        engine->bev = bufferevent_socket_new(serve->base, fd, BEV_OPT_CLOSE_ON_FREE);
         engine->tick = evtimer_new(serve->base, on_tick, engine);
     }
     if (rv < 0 || engine->bev == NULL || engine->tick == NULL) {
@@ -638,8 +600,7 @@ int flo_serve_engine_start(struct serve_place *place, enum flo_serve_role role,
         return rv < 0 ? rv : flo_fail(err, FLO_E_MEMORY, "no event");
     }
     bufferevent_setcb(engine->bev, on_read, on_written, on_event, engine);
-    bufferevent_setwatermark(engine->bev, EV_READ, 0,
-                             2 * FLO_WIRE_PAYLOAD_BYTES_MAX);
+    bufferevent_setwatermark(engine->bev, EV_READ, 0, 2 * FLO_WIRE_PAYLOAD_BYTES_MAX);
     bufferevent_enable(engine->bev, EV_READ | EV_WRITE);
     engine->next = serve->engines;
     serve->engines = engine;

@@ -106,14 +106,14 @@ struct serve_engine {
     } change;
     struct flo_digest release;
     uint32_t context;
-    uint32_t sessions;  /* sessions of users */
-    uint32_t threads;   /* as it was told */
-    uint64_t abilities; /* FLO_ABILITY_... */
-    char runtime[32];   /* that is not our engine; empty: ours */
-    uint64_t stop_ms;  /* that its runtime may take to end; 0: killed at once */
-    uint64_t ready_ms; /* that it may take to be ready; 0: by hang_ms_max */
-    bool is_silent;    /* as in struct flo_serve_model */
-    bool has_stats;    /* an answer to the last STATS has come */
+    uint32_t sessions;                  /* sessions of users */
+    uint32_t threads;                   /* as it was told */
+    uint64_t abilities;                 /* FLO_ABILITY_... */
+    char runtime[32];                   /* that is not our engine; empty: ours */
+    uint64_t stop_ms;                   /* that its runtime may take to end; 0: killed at once */
+    uint64_t ready_ms;                  /* that it may take to be ready; 0: by hang_ms_max */
+    bool is_silent;                     /* as in struct flo_serve_model */
+    bool has_stats;                     /* an answer to the last STATS has come */
     uint64_t rss_bytes, rss_bytes_peak; /* memory of a runtime, as told */
     char kernel[32];
     bool has_packed;   /* packed weights were sent to it */
@@ -127,16 +127,16 @@ struct serve_engine {
 /* spawn.c */
 /* Start the engine program's `worker` or `proxy` with a socket, our end of
  * which is *out. */
-int flo_serve_engine_spawn(const struct flo_serve *serve, const char *verb,
-                           pid_t *pid, int *out, struct flo_err *err);
+int flo_serve_engine_spawn(const struct flo_serve *serve, const char *verb, pid_t *pid, int *out,
+                           struct flo_err *err);
 /* One frame and descriptors in one message, to a socket that is empty, so that
  * this cannot block. */
-int flo_serve_engine_send(int fd, const struct flo_wire_message *message,
-                          const int *fds, size_t count, struct flo_err *err);
+int flo_serve_engine_send(int fd, const struct flo_wire_message *message, const int *fds,
+                          size_t count, struct flo_err *err);
 int flo_serve_engine_start(struct serve_place *place, enum flo_serve_role role,
                            const struct flo_serve_model *model,
-                           const struct serve_engine_events *events,
-                           struct serve_engine **out, struct flo_err *err);
+                           const struct serve_engine_events *events, struct serve_engine **out,
+                           struct flo_err *err);
 /* The engine that takes the model's new requests, or NULL. */
 struct serve_engine *flo_serve_engine_live(const struct serve_place *place);
 /* The role's engine that has died and is only waited for; NULL: none. */
@@ -144,71 +144,59 @@ struct serve_engine *flo_serve_engine_dead(const struct serve_place *place,
                                            enum flo_serve_role role);
 /* Why the role has no engine any more, where the caller has not heard of it; 0:
  * it has, or the role never had one. */
-int flo_serve_engine_loss(const struct serve_place *place,
-                          enum flo_serve_role role, struct flo_err *err);
+int flo_serve_engine_loss(const struct serve_place *place, enum flo_serve_role role,
+                          struct flo_err *err);
 /* Ask how much memory its processes use; engine->has_stats when it has told. */
 void flo_serve_engine_ask_stats(struct serve_engine *engine);
 /* List the call and send `message` (its request id is set here), at once or,
  * when others wait in the engine already, when it has room. */
 int flo_serve_engine_call(struct serve_engine *engine, struct serve_call *call,
-                          struct flo_wire_message *message,
-                          struct flo_err *err);
+                          struct flo_wire_message *message, struct flo_err *err);
 /* The same for engine->change, a LOAD with its descriptor, which is taken, or
  * (-1) a DROP.  It goes out when all before it is out, and no request waits
  * here that came before and names this adapter. */
-int flo_serve_engine_call_change(struct serve_engine *engine, int fd,
-                                 struct flo_err *err);
+int flo_serve_engine_call_change(struct serve_engine *engine, int fd, struct flo_err *err);
 /* The call is not wanted any more: it is cancelled in the engine, and its
  * frames are dropped.  The struct is free at once. */
 void flo_serve_engine_cancel(struct serve_call *call);
 /* Kill the process; its calls get on_lost(err). */
-void flo_serve_engine_kill(struct serve_engine *engine,
-                           const struct flo_err *err);
+void flo_serve_engine_kill(struct serve_engine *engine, const struct flo_err *err);
 void flo_serve_engine_free_all(struct flo_serve *serve);
 /* The text of a FAILED frame, made fit to be shown.  Its code is also returned.
  * FLO_E_WORKER_PROTOCOL: the frame has no code, or one that is unknown here.
  * The text then begins with it. */
-int flo_serve_engine_failure(const struct flo_wire_failed *failed,
-                             struct flo_err *err);
+int flo_serve_engine_failure(const struct flo_wire_failed *failed, struct flo_err *err);
 
 /* ---- calls.c: inside this folder ---- */
 
 /* The place in the list of the call with that id; it holds NULL without one. */
-struct serve_call **flo_serve_call_place(struct serve_engine *engine,
-                                         uint32_t id);
+struct serve_call **flo_serve_call_place(struct serve_engine *engine, uint32_t id);
 /* The frame of the call has not left yet. */
 bool flo_serve_call_waits(const struct serve_call *call);
 /* The call began or ended in the engine: there is room for another frame. */
 void flo_serve_call_begun(struct serve_engine *engine, struct serve_call *call);
-void flo_serve_call_list(struct serve_engine *engine, struct serve_call *call,
-                         uint32_t id);
-void flo_serve_call_unlist(struct serve_engine *engine,
-                           struct serve_call *call);
+void flo_serve_call_list(struct serve_engine *engine, struct serve_call *call, uint32_t id);
+void flo_serve_call_unlist(struct serve_engine *engine, struct serve_call *call);
 /* Is this TOKEN or EMBEDDING the next one of those that were asked for?
  * *index is the number that the frame names. */
-bool flo_serve_call_part_fits(struct serve_call *call,
-                              const struct flo_wire_message *message,
+bool flo_serve_call_part_fits(struct serve_call *call, const struct flo_wire_message *message,
                               uint32_t *index);
 /* Send a control frame, or a request that is answered at once. */
-int flo_serve_engine_say(struct serve_engine *engine,
-                         const struct flo_wire_message *message,
+int flo_serve_engine_say(struct serve_engine *engine, const struct flo_wire_message *message,
                          struct flo_err *err);
 
 /* ---- describe.c ---- */
 
 /* Take the model over into `engine` and `open`, whose texts it borrows. */
-void flo_serve_engine_describe(struct serve_engine *engine,
-                               const struct flo_serve_model *model,
+void flo_serve_engine_describe(struct serve_engine *engine, const struct flo_serve_model *model,
                                struct flo_wire_open *open);
 
 /* ---- runtime.c: a runtime that is not our engine ---- */
 
-void flo_serve_engine_take_stats(struct serve_engine *engine,
-                                 const struct flo_wire_stats *stats);
+void flo_serve_engine_take_stats(struct serve_engine *engine, const struct flo_wire_stats *stats);
 /* Memory of an engine or of all processes of a runtime, now and at most, in
  * bytes.  false: it is not known. */
-bool flo_serve_engine_memory(const struct serve_engine *engine, uint64_t *rss,
-                             uint64_t *peak);
+bool flo_serve_engine_memory(const struct serve_engine *engine, uint64_t *rss, uint64_t *peak);
 
 /* ---- reaper.c: see flo_serve_kill ---- */
 

@@ -67,8 +67,7 @@ static void end(struct serve_packer *packer, const struct flo_err *err)
 
 /* ---- answers ---- */
 
-static int give_file(struct serve_packer *packer, uint64_t bytes,
-                     struct flo_err *err)
+static int give_file(struct serve_packer *packer, uint64_t bytes, struct flo_err *err)
 {
     const struct flo_wire_message message = {.type = FLO_WIRE_PACK};
     int fd = -1;
@@ -76,13 +75,11 @@ static int give_file(struct serve_packer *packer, uint64_t bytes,
 
     packer->bytes = bytes;
     packer->has_room = true;
-    return rv < 0 ? rv
-                  : flo_serve_engine_send(packer->fd, &message, &fd, 1, err);
+    return rv < 0 ? rv : flo_serve_engine_send(packer->fd, &message, &fd, 1, err);
 }
 
 /* 1: the end, well or with an error in `err`. */
-static int take_answer(struct serve_packer *packer,
-                       const struct flo_wire_message *message,
+static int take_answer(struct serve_packer *packer, const struct flo_wire_message *message,
                        struct flo_err *err)
 {
     if (message->type == FLO_WIRE_FAILED) {
@@ -103,13 +100,11 @@ static void look_how_it_ended(struct serve_packer *packer)
     struct flo_err err = {0};
     siginfo_t info = {0};
 
-    if (waitid(P_PID, (id_t)packer->pid, &info, WEXITED | WNOHANG | WNOWAIT) ==
-            0 &&
+    if (waitid(P_PID, (id_t)packer->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
         info.si_pid == 0 && packer->end_looks++ < END_LOOKS) {
         return;
     }
-    if (info.si_pid == packer->pid && info.si_code == CLD_KILLED &&
-        info.si_status == SIGKILL) {
+    if (info.si_pid == packer->pid && info.si_code == CLD_KILLED && info.si_status == SIGKILL) {
         flo_fail(&err, FLO_E_ENGINE_KILLED,
                  "the engine was killed by signal 9 while it packed, which "
                  "this agent did not send");
@@ -133,8 +128,8 @@ static void on_readable(evutil_socket_t fd, short what, void *context)
     static struct flo_wire_message message;
     struct serve_packer *packer = context;
     struct flo_err err = {0};
-    ssize_t n = recv(fd, packer->answer + packer->got,
-                     sizeof(packer->answer) - packer->got, MSG_DONTWAIT);
+    ssize_t n =
+        recv(fd, packer->answer + packer->got, sizeof(packer->answer) - packer->got, MSG_DONTWAIT);
     (void)what;
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
@@ -164,16 +159,14 @@ static uint64_t awake_ms(void)
 
 static enum flo_work_verdict look(struct serve_packer *packer, uint64_t now)
 {
-    const struct flo_work_limits limits = {
-        .spent_ms_max = packer->packing.timeout_ms,
-        .total_ms_max = packer->packing.total_ms_max,
-        .idle_ms_max = packer->packing.idle_ms_max};
+    const struct flo_work_limits limits = {.spent_ms_max = packer->packing.timeout_ms,
+                                           .total_ms_max = packer->packing.total_ms_max,
+                                           .idle_ms_max = packer->packing.idle_ms_max};
     bool waits_for_disk = false;
     uint64_t cpu_ms = 0;
     bool is_told = flo_process_work(packer->pid, &cpu_ms, &waits_for_disk);
 
-    return flo_work_look(&packer->work, &limits, now, is_told, cpu_ms,
-                         waits_for_disk);
+    return flo_work_look(&packer->work, &limits, now, is_told, cpu_ms, waits_for_disk);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *context)
@@ -215,12 +208,10 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
 static int start_ticks(struct serve_packer *packer)
 {
     const struct flo_serve_packing *packing = &packer->packing;
-    uint64_t least = packing->timeout_ms < packing->idle_ms_max
-                         ? packing->timeout_ms
-                         : packing->idle_ms_max;
+    uint64_t least =
+        packing->timeout_ms < packing->idle_ms_max ? packing->timeout_ms : packing->idle_ms_max;
     uint64_t ms = least / 8 + 1;
-    struct timeval tv = {.tv_sec = (time_t)(ms / 1000),
-                         .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+    struct timeval tv = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
 
     flo_work_begin(&packer->work, awake_ms());
     return event_add(packer->tick, &tv);
@@ -232,27 +223,24 @@ static int start(struct serve_packer *packer, struct flo_err *err)
 {
     struct flo_serve *serve = packer->serve;
     const struct flo_wire_message message = {.type = FLO_WIRE_PACK};
-    int rv =
-        flo_serve_engine_spawn(serve, "worker", &packer->pid, &packer->fd, err);
+    int rv = flo_serve_engine_spawn(serve, "worker", &packer->pid, &packer->fd, err);
 
     if (rv < 0) {
         return rv;
     }
     (void)setpriority(PRIO_PROCESS, (id_t)packer->pid, NICENESS);
     evutil_make_socket_nonblocking(packer->fd);
-    packer->readable = event_new(serve->home, packer->fd, EV_READ | EV_PERSIST,
-                                 on_readable, packer);
+    packer->readable =
+        event_new(serve->home, packer->fd, EV_READ | EV_PERSIST, on_readable, packer);
     packer->tick = event_new(serve->home, -1, EV_PERSIST, on_tick, packer);
     if (packer->readable == NULL || packer->tick == NULL ||
         event_add(packer->readable, NULL) != 0 || start_ticks(packer) != 0) {
         return flo_fail(err, FLO_E_MEMORY, "no event");
     }
-    return flo_serve_engine_send(packer->fd, &message, &packer->packing.fd, 1,
-                                 err);
+    return flo_serve_engine_send(packer->fd, &message, &packer->packing.fd, 1, err);
 }
 
-int flo_serve_pack(struct flo_serve *serve,
-                   const struct flo_serve_packing *packing,
+int flo_serve_pack(struct flo_serve *serve, const struct flo_serve_packing *packing,
                    struct serve_packer **out, struct flo_err *err)
 {
     struct serve_packer *packer = calloc(1, sizeof(*packer));

@@ -80,13 +80,11 @@ static int ask(struct serve_planner *planner, struct flo_err *err)
     message.open.cache = (uint32_t)planning->ways[planner->n_plans].cache;
     message.open.threads = 1;
     message.open.adapter_bytes = planning->adapter_bytes;
-    return flo_serve_engine_send(planner->fd, &message, fds,
-                                 planning->packed_fd > 0 ? 2 : 1, err);
+    return flo_serve_engine_send(planner->fd, &message, fds, planning->packed_fd > 0 ? 2 : 1, err);
 }
 
 /* 1: the end. */
-static int take_answer(struct serve_planner *planner,
-                       const struct flo_wire_message *message,
+static int take_answer(struct serve_planner *planner, const struct flo_wire_message *message,
                        struct flo_err *err)
 {
     if (message->type == FLO_WIRE_FAILED) {
@@ -96,11 +94,11 @@ static int take_answer(struct serve_planner *planner,
         return flo_fail(err, FLO_E_WORKER_PROTOCOL, "%s in answer to PLAN",
                         flo_wire_type_name((int)message->type));
     }
-    planner->plans[planner->n_plans++] = (struct flo_serve_planned){
-        .weights_bytes = message->planned.weights_bytes,
-        .private_bytes = message->planned.private_bytes,
-        .context = message->planned.context,
-        .sessions = message->planned.sessions};
+    planner->plans[planner->n_plans++] =
+        (struct flo_serve_planned){.weights_bytes = message->planned.weights_bytes,
+                                   .private_bytes = message->planned.private_bytes,
+                                   .context = message->planned.context,
+                                   .sessions = message->planned.sessions};
     return planner->n_plans == planner->planning.count ? 1 : ask(planner, err);
 }
 
@@ -109,20 +107,18 @@ static void on_readable(evutil_socket_t fd, short what, void *context)
     static struct flo_wire_message message;
     struct serve_planner *planner = context;
     struct flo_err err = {0};
-    ssize_t n = recv(fd, planner->answer + planner->got,
-                     sizeof(planner->answer) - planner->got, MSG_DONTWAIT);
+    ssize_t n = recv(fd, planner->answer + planner->got, sizeof(planner->answer) - planner->got,
+                     MSG_DONTWAIT);
     (void)what;
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
         return;
     }
     planner->got += n > 0 ? (size_t)n : 0;
-    ptrdiff_t used =
-        flo_wire_read(planner->answer, planner->got, &message, &err);
+    ptrdiff_t used = flo_wire_read(planner->answer, planner->got, &message, &err);
     int rv = used > 0 ? take_answer(planner, &message, &err) : (int)used;
     if (used == 0 && (n <= 0 || planner->got == sizeof(planner->answer))) {
-        rv = flo_fail(&err, FLO_E_ENGINE_CRASH,
-                      "the engine ended while it planned");
+        rv = flo_fail(&err, FLO_E_ENGINE_CRASH, "the engine ended while it planned");
     }
     if (rv != 0) {
         end(planner, rv < 0 ? &err : NULL);
@@ -148,26 +144,23 @@ static int start(struct serve_planner *planner, struct flo_err *err)
     uint64_t ms = serve->hang_ms_max;
     const struct timeval tv = {.tv_sec = (time_t)(ms / 1000),
                                .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
-    int rv = flo_serve_engine_spawn(serve, "worker", &planner->pid,
-                                    &planner->fd, err);
+    int rv = flo_serve_engine_spawn(serve, "worker", &planner->pid, &planner->fd, err);
 
     if (rv < 0) {
         return rv;
     }
     evutil_make_socket_nonblocking(planner->fd);
-    planner->readable = event_new(serve->home, planner->fd,
-                                  EV_READ | EV_PERSIST, on_readable, planner);
+    planner->readable =
+        event_new(serve->home, planner->fd, EV_READ | EV_PERSIST, on_readable, planner);
     planner->deadline = evtimer_new(serve->home, on_deadline, planner);
     if (planner->readable == NULL || planner->deadline == NULL ||
-        event_add(planner->readable, NULL) != 0 ||
-        event_add(planner->deadline, &tv) != 0) {
+        event_add(planner->readable, NULL) != 0 || event_add(planner->deadline, &tv) != 0) {
         return flo_fail(err, FLO_E_MEMORY, "no event");
     }
     return ask(planner, err);
 }
 
-int flo_serve_plan(struct flo_serve *serve,
-                   const struct flo_serve_planning *planning,
+int flo_serve_plan(struct flo_serve *serve, const struct flo_serve_planning *planning,
                    struct serve_planner **out, struct flo_err *err)
 {
     struct serve_planner *planner = calloc(1, sizeof(*planner));

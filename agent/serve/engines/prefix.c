@@ -27,8 +27,7 @@ static void name_of(const struct flo_digest *release, char *out)
 
 static bool is_name(const char *name)
 {
-    return strlen(name) == NAME_BYTES - 1 &&
-           memcmp(name, "sha256-", strlen("sha256-")) == 0 &&
+    return strlen(name) == NAME_BYTES - 1 && memcmp(name, "sha256-", strlen("sha256-")) == 0 &&
            strcmp(name + DIGEST_CHARS, SUFFIX) == 0;
 }
 
@@ -51,8 +50,7 @@ static size_t find_oldest(int dir_fd, const char *kept, char *oldest)
             continue;
         }
         if (count == 0 || st.st_mtim.tv_sec < least.tv_sec ||
-            (st.st_mtim.tv_sec == least.tv_sec &&
-             st.st_mtim.tv_nsec < least.tv_nsec)) {
+            (st.st_mtim.tv_sec == least.tv_sec && st.st_mtim.tv_nsec < least.tv_nsec)) {
             least = st.st_mtim;
             memcpy(oldest, entry->d_name, NAME_BYTES);
         }
@@ -80,8 +78,7 @@ static int lock(int fd, struct flo_err *err)
         return flo_fail(err, FLO_E_IO_OPEN, "not a regular file");
     }
     if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        return flo_fail(err, FLO_E_STATE_LOCKED,
-                        "another engine keeps its prefix there");
+        return flo_fail(err, FLO_E_STATE_LOCKED, "another engine keeps its prefix there");
     }
     return 0;
 }
@@ -97,21 +94,19 @@ static int reserve(int fd, struct flo_err *err)
     uint64_t has = (uint64_t)st.st_blocks * 512;
     if (has < FLO_SERVE_PREFIX_BYTES &&
         FLO_SERVE_PREFIX_BYTES - has + FLO_DISK_SPARE_BYTES > free_bytes) {
-        return flo_fail(err, FLO_E_DISK_FULL,
-                        "%u bytes and %u to spare, %llu free",
+        return flo_fail(err, FLO_E_DISK_FULL, "%u bytes and %u to spare, %llu free",
                         FLO_SERVE_PREFIX_BYTES, FLO_DISK_SPARE_BYTES,
                         (unsigned long long)free_bytes);
     }
     errno = posix_fallocate(fd, 0, FLO_SERVE_PREFIX_BYTES);
     if (errno != 0) {
-        return flo_fail_errno(err, FLO_E_IO_WRITE, "%u bytes",
-                              FLO_SERVE_PREFIX_BYTES);
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "%u bytes", FLO_SERVE_PREFIX_BYTES);
     }
     return 0;
 }
 
-int flo_serve_prefix_open(const char *dir, const struct flo_digest *release,
-                          int *out, struct flo_err *err)
+int flo_serve_prefix_open(const char *dir, const struct flo_digest *release, int *out,
+                          struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int dir_fd = -1;
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
@@ -126,8 +121,7 @@ int flo_serve_prefix_open(const char *dir, const struct flo_digest *release,
     }
     name_of(release, name);
     make_room(dir_fd, name);
-    fd = openat(dir_fd, name,
-                O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+    fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
     if (fd < 0) {
         return flo_fail_errno(err, FLO_E_IO_OPEN, "%s/%s", dir, name);
     }

@@ -4,16 +4,14 @@
  * started says nothing of their memory: the proxy is asked. */
 #include "agent/serve/engines/engines.h"
 
-void flo_serve_engine_take_stats(struct serve_engine *engine,
-                                 const struct flo_wire_stats *stats)
+void flo_serve_engine_take_stats(struct serve_engine *engine, const struct flo_wire_stats *stats)
 {
     engine->has_stats = true;
     engine->rss_bytes = stats->rss_bytes;
     engine->rss_bytes_peak = stats->rss_bytes_peak;
 }
 
-bool flo_serve_engine_memory(const struct serve_engine *engine, uint64_t *rss,
-                             uint64_t *peak)
+bool flo_serve_engine_memory(const struct serve_engine *engine, uint64_t *rss, uint64_t *peak)
 {
     if (engine->runtime[0] == '\0') {
         return flo_process_memory(engine->pid, rss, NULL, peak);

@@ -8,20 +8,19 @@
 
 #include <flotilla/errors/process.h>
 
-int flo_serve_engine_send(int fd, const struct flo_wire_message *message,
-                          const int *fds, size_t count, struct flo_err *err)
+int flo_serve_engine_send(int fd, const struct flo_wire_message *message, const int *fds,
+                          size_t count, struct flo_err *err)
 {
     struct flo_buf out = {0};
     int rv = flo_wire_write(&out, message, err);
     if (rv == 0) {
-        _Alignas(struct cmsghdr) char
-            control[CMSG_SPACE(SERVE_DESCRIPTORS_MAX * sizeof(int))] = {0};
+        _Alignas(struct cmsghdr) char control[CMSG_SPACE(SERVE_DESCRIPTORS_MAX * sizeof(int))] = {
+            0};
         struct iovec vector = {out.data, out.bytes};
         struct msghdr head = {.msg_iov = &vector,
                               .msg_iovlen = 1,
                               .msg_control = control,
-                              .msg_controllen =
-                                  CMSG_SPACE(count * sizeof(int))};
+                              .msg_controllen = CMSG_SPACE(count * sizeof(int))};
         struct cmsghdr *c = CMSG_FIRSTHDR(&head);
         c->cmsg_level = SOL_SOCKET;
         c->cmsg_type = SCM_RIGHTS;
@@ -29,8 +28,7 @@ int flo_serve_engine_send(int fd, const struct flo_wire_message *message,
         memcpy(CMSG_DATA(c), fds, count * sizeof(int));
         ssize_t sent = sendmsg(fd, &head, MSG_NOSIGNAL);
         if (sent < 0 && (errno == EPIPE || errno == ECONNRESET)) {
-            rv = flo_fail(err, FLO_E_ENGINE_CRASH,
-                          "the engine ended before it had the model");
+            rv = flo_fail(err, FLO_E_ENGINE_CRASH, "the engine ended before it had the model");
         } else if (sent != (ssize_t)out.bytes) {
             rv = flo_fail_errno(err, FLO_E_PROCESS, "send the model");
         }
@@ -39,24 +37,15 @@ int flo_serve_engine_send(int fd, const struct flo_wire_message *message,
     return rv;
 }
 
-int flo_serve_engine_spawn(const struct flo_serve *serve, const char *verb,
-                           pid_t *pid, int *out, struct flo_err *err)
+int flo_serve_engine_spawn(const struct flo_serve *serve, const char *verb, pid_t *pid, int *out,
+                           struct flo_err *err)
 {
     int pair[2];
-    const char *argv[] = {serve->engine_path, verb,
-                          flo_sandbox_mode_word(serve->sandbox), NULL};
+    const char *argv[] = {serve->engine_path, verb, flo_sandbox_mode_word(serve->sandbox), NULL};
     /* Secrets of the environment are not a model's to read. */
-    static const char *const keep[] = {"FLOTILLA_KERNEL",
-                                       "FLOTILLA_LOG",
-                                       "FLOTILLA_BIN",
-                                       "FLO_*",
-                                       "LD_*",
-                                       "ASAN_OPTIONS",
-                                       "TSAN_OPTIONS",
-                                       "UBSAN_OPTIONS",
-                                       "LSAN_OPTIONS",
-                                       "QEMU_*",
-                                       NULL};
+    static const char *const keep[] = {
+        "FLOTILLA_KERNEL", "FLOTILLA_LOG",  "FLOTILLA_BIN", "FLO_*",  "LD_*", "ASAN_OPTIONS",
+        "TSAN_OPTIONS",    "UBSAN_OPTIONS", "LSAN_OPTIONS", "QEMU_*", NULL};
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
         return flo_fail_errno(err, FLO_E_PROCESS, "socketpair");
     }

@@ -19,9 +19,8 @@
 
 static int status_of(int code)
 {
-    if (code == FLO_E_ENGINE_CRASH || code == FLO_E_ENGINE_KILLED ||
-        code == FLO_E_ENGINE_HANG || code == FLO_E_INFER_CANCELLED ||
-        code == FLO_E_STATE || flo_trouble_is_read(code)) {
+    if (code == FLO_E_ENGINE_CRASH || code == FLO_E_ENGINE_KILLED || code == FLO_E_ENGINE_HANG ||
+        code == FLO_E_INFER_CANCELLED || code == FLO_E_STATE || flo_trouble_is_read(code)) {
         return 503; /* another try can help */
     }
     return flo_httpd_status_of(code);
@@ -69,8 +68,8 @@ static int break_protocol(const char *what, struct flo_err *err)
 
 static bool is_stream(const struct serve_request *request)
 {
-    return request->params.is_stream && !request->is_guarded &&
-           request->front->piece != NULL && request->front->end != NULL;
+    return request->params.is_stream && !request->is_guarded && request->front->piece != NULL &&
+           request->front->end != NULL;
 }
 
 static bool keeps(const struct serve_request *request)
@@ -78,8 +77,7 @@ static bool keeps(const struct serve_request *request)
     return !is_stream(request) || request->front->keeps;
 }
 
-static void keep(struct serve_request *request, struct flo_buf *kept,
-                 struct flo_wire_text text)
+static void keep(struct serve_request *request, struct flo_buf *kept, struct flo_wire_text text)
 {
     if (keeps(request)) {
         kept->bytes_max = SERVE_KEPT_BYTES_MAX;
@@ -87,8 +85,7 @@ static void keep(struct serve_request *request, struct flo_buf *kept,
     }
 }
 
-static void keep_arguments(struct serve_request *request,
-                           struct flo_wire_text text)
+static void keep_arguments(struct serve_request *request, struct flo_wire_text text)
 {
     struct serve_kept *kept = &request->kept;
     struct flo_buf *out = &kept->calls[kept->n_calls - 1].arguments;
@@ -115,14 +112,12 @@ static void count_thought(struct serve_request *request)
     kept->thought_at = at;
 }
 
-static int begin_call(struct serve_request *request, struct flo_wire_text name,
-                      struct flo_err *err)
+static int begin_call(struct serve_request *request, struct flo_wire_text name, struct flo_err *err)
 {
     if (!flo_params_may_call(&request->params, name)) {
         return break_protocol("a call of a tool that may not be called", err);
     }
-    if (request->params.message.generate.one_call &&
-        request->kept.n_calls > 0) {
+    if (request->params.message.generate.one_call && request->kept.n_calls > 0) {
         return break_protocol("a second call where one is allowed", err);
     }
     int rv = flo_kept_add_call(&request->kept, name, err);
@@ -134,8 +129,7 @@ static int begin_call(struct serve_request *request, struct flo_wire_text name,
 
 /* Keep a piece, and give it to the front of a stream. */
 static int take_piece(struct serve_request *request, enum serve_piece_kind kind,
-                      struct flo_wire_text text, struct flo_buf *out,
-                      struct flo_err *err)
+                      struct flo_wire_text text, struct flo_buf *out, struct flo_err *err)
 {
     struct serve_kept *kept = &request->kept;
     struct serve_piece piece = {.kind = kind, .text = text};
@@ -166,20 +160,17 @@ static int take_piece(struct serve_request *request, enum serve_piece_kind kind,
     return 0;
 }
 
-static int take_part(struct serve_request *request,
-                     const struct flo_wire_part *part, struct flo_buf *out,
-                     struct flo_err *err)
+static int take_part(struct serve_request *request, const struct flo_wire_part *part,
+                     struct flo_buf *out, struct flo_err *err)
 {
     static const enum serve_piece_kind kinds[] = {
         [FLO_WIRE_PART_THOUGHT] = SERVE_PIECE_THOUGHT,
         [FLO_WIRE_PART_CALL] = SERVE_PIECE_CALL,
         [FLO_WIRE_PART_ARGUMENTS] = SERVE_PIECE_ARGUMENTS,
     };
-    bool is_known = part->kind >= FLO_WIRE_PART_THOUGHT &&
-                    part->kind <= FLO_WIRE_PART_ARGUMENTS;
+    bool is_known = part->kind >= FLO_WIRE_PART_THOUGHT && part->kind <= FLO_WIRE_PART_ARGUMENTS;
 
-    if (!is_known ||
-        (part->text.bytes == 0 && part->kind != FLO_WIRE_PART_CALL)) {
+    if (!is_known || (part->text.bytes == 0 && part->kind != FLO_WIRE_PART_CALL)) {
         return 0;
     }
     return take_piece(request, kinds[part->kind], part->text, out, err);
@@ -187,8 +178,7 @@ static int take_part(struct serve_request *request,
 
 /* A frame's thoughts, its text, then its calls. */
 static int take_all(struct serve_request *request, struct flo_wire_text text,
-                    struct flo_wire_text parts, struct flo_buf *out,
-                    struct flo_err *err)
+                    struct flo_wire_text parts, struct flo_buf *out, struct flo_err *err)
 {
     struct flo_wire_part part;
     bool is_text_due = text.bytes > 0;
@@ -218,8 +208,7 @@ static int take_all(struct serve_request *request, struct flo_wire_text text,
 /* The front's words of a frame, after those of the begin.  Nothing is sent
  * where the first frame is refused: the error has a status then. */
 static int tell(struct serve_request *request, struct flo_wire_text text,
-                struct flo_wire_text parts, struct flo_buf *out,
-                struct flo_err *err)
+                struct flo_wire_text parts, struct flo_buf *out, struct flo_err *err)
 {
     struct serve_request *asker = flo_choices_asker(request);
 
@@ -228,8 +217,7 @@ static int tell(struct serve_request *request, struct flo_wire_text text,
     }
     int rv = take_all(request, text, parts, out, err);
     if (rv == 0 && !asker->has_begun) {
-        flo_sink_header(&asker->sink, "X-Flotilla-Release",
-                        request->model_name);
+        flo_sink_header(&asker->sink, "X-Flotilla-Release", request->model_name);
         flo_sink_header(&asker->sink, "Cache-Control", "no-cache");
         flo_sink_begin(&asker->sink, 200, request->front->stream_type);
     }
@@ -239,8 +227,7 @@ static int tell(struct serve_request *request, struct flo_wire_text text,
     return rv;
 }
 
-static int send_chunk(struct serve_request *request, const struct flo_buf *out,
-                      struct flo_err *err)
+static int send_chunk(struct serve_request *request, const struct flo_buf *out, struct flo_err *err)
 {
     struct serve_sink *sink = &flo_choices_asker(request)->sink;
 
@@ -254,15 +241,14 @@ static int send_chunk(struct serve_request *request, const struct flo_buf *out,
 
 /* Log-probabilities leave with the first piece of their token; those of a token
  * without any have a piece of their own. */
-static int stream_token(struct serve_request *request,
-                        const struct flo_wire_token *token, struct flo_err *err)
+static int stream_token(struct serve_request *request, const struct flo_wire_token *token,
+                        struct flo_err *err)
 {
     struct flo_buf out = {.bytes_max = PIECES_BYTES_MAX};
     int rv = tell(request, token->text, token->parts, &out, err);
 
     if (rv == 0 && request->kept.logprobs.bytes > 0) {
-        rv = take_piece(request, SERVE_PIECE_TEXT, (struct flo_wire_text){0},
-                        &out, err);
+        rv = take_piece(request, SERVE_PIECE_TEXT, (struct flo_wire_text){0}, &out, err);
     }
     request->kept.logprobs.bytes = 0;
     rv = rv < 0 ? rv : send_chunk(request, &out, err);
@@ -270,22 +256,20 @@ static int stream_token(struct serve_request *request,
     return rv;
 }
 
-int flo_answer_token(struct serve_request *request,
-                     const struct flo_wire_token *token, struct flo_err *err)
+int flo_answer_token(struct serve_request *request, const struct flo_wire_token *token,
+                     struct flo_err *err)
 {
     if (token->logprobs.bytes > 0) {
         flo_kept_add_logprobs(&request->kept, token);
     }
-    int rv = is_stream(request)
-                 ? stream_token(request, token, err)
-                 : take_all(request, token->text, token->parts, NULL, err);
+    int rv = is_stream(request) ? stream_token(request, token, err)
+                                : take_all(request, token->text, token->parts, NULL, err);
     if (rv == 0 && flo_kept_has_failed(&request->kept)) {
         strcpy(request->params.param, "max_tokens");
-        return flo_fail(
-            err, FLO_E_INFER_PARAM,
-            "an answer of %u tokens is too long to be kept; \"stream\" "
-            "has no limit",
-            request->tokens_out);
+        return flo_fail(err, FLO_E_INFER_PARAM,
+                        "an answer of %u tokens is too long to be kept; \"stream\" "
+                        "has no limit",
+                        request->tokens_out);
     }
     return rv;
 }
@@ -302,13 +286,12 @@ static void send_whole(struct serve_request *request, struct flo_buf *out)
     }
     flo_sink_header(&request->sink, "X-Flotilla-Release", request->model_name);
     flo_sink_whole(&request->sink, 200,
-                   request->params.is_plain ? "text/plain; charset=utf-8"
-                                            : "application/json",
+                   request->params.is_plain ? "text/plain; charset=utf-8" : "application/json",
                    out);
 }
 
-static int end_stream(struct serve_request *request,
-                      const struct flo_wire_done *done, struct flo_err *err)
+static int end_stream(struct serve_request *request, const struct flo_wire_done *done,
+                      struct flo_err *err)
 {
     struct flo_buf out = {.bytes_max = WHOLE_BYTES_MAX};
     int rv = tell(request, done->text, done->parts, &out, err);
@@ -316,9 +299,7 @@ static int end_stream(struct serve_request *request,
 
     if (rv == 0) {
         request->front->end(request, done, &out);
-        rv = out.failed
-                 ? flo_fail(err, FLO_E_MEMORY, "no memory for the answer")
-                 : 0;
+        rv = out.failed ? flo_fail(err, FLO_E_MEMORY, "no memory for the answer") : 0;
     }
     if (rv == 0 && is_last) {
         flo_sink_end(&flo_choices_asker(request)->sink, &out);
@@ -330,21 +311,19 @@ static int end_stream(struct serve_request *request,
 }
 
 /* Tokens of a stop text, which is cut off, are not told. */
-static void cut_logprobs(struct serve_request *request,
-                         const struct flo_wire_done *done)
+static void cut_logprobs(struct serve_request *request, const struct flo_wire_done *done)
 {
     struct serve_kept *kept = &request->kept;
 
-    if (request->params.message.generate.n_stops > 0 &&
-        done->reason == FLO_WIRE_STOP && kept->n_calls == 0 &&
-        kept->thoughts.bytes == 0) {
+    if (request->params.message.generate.n_stops > 0 && done->reason == FLO_WIRE_STOP &&
+        kept->n_calls == 0 && kept->thoughts.bytes == 0) {
         flo_kept_cut_logprobs(kept, kept->text.bytes);
     }
 }
 
 /* One of several: its answer waits for the others'. */
-static int end_choice(struct serve_request *request,
-                      const struct flo_wire_done *done, struct flo_err *err)
+static int end_choice(struct serve_request *request, const struct flo_wire_done *done,
+                      struct flo_err *err)
 {
     struct serve_request *asker = request->asker;
     struct flo_buf *text = &asker->choices->each[request->index].text;
@@ -366,8 +345,8 @@ static int end_choice(struct serve_request *request,
     return rv;
 }
 
-static int end_whole(struct serve_request *request,
-                     const struct flo_wire_done *done, struct flo_err *err)
+static int end_whole(struct serve_request *request, const struct flo_wire_done *done,
+                     struct flo_err *err)
 {
     struct flo_buf out = {.bytes_max = WHOLE_BYTES_MAX};
     int rv = 0;
@@ -382,9 +361,8 @@ static int end_whole(struct serve_request *request,
         return end_choice(request, done, err);
     }
     if (rv == 0) {
-        rv = request->front->whole == NULL
-                 ? break_protocol("an end of another kind", err)
-                 : request->front->whole(request, done, &out, err);
+        rv = request->front->whole == NULL ? break_protocol("an end of another kind", err)
+                                           : request->front->whole(request, done, &out, err);
     }
     if (rv == 0) {
         send_whole(request, &out);
@@ -393,8 +371,8 @@ static int end_whole(struct serve_request *request,
     return rv;
 }
 
-int flo_answer_done(struct serve_request *request,
-                    const struct flo_wire_done *done, struct flo_err *err)
+int flo_answer_done(struct serve_request *request, const struct flo_wire_done *done,
+                    struct flo_err *err)
 {
     struct flo_wire_done last = *done;
 
@@ -403,12 +381,10 @@ int flo_answer_done(struct serve_request *request,
         request->is_guarded = false;
         last.text = last.parts = (struct flo_wire_text){0};
     }
-    return is_stream(request) ? end_stream(request, &last, err)
-                              : end_whole(request, &last, err);
+    return is_stream(request) ? end_stream(request, &last, err) : end_whole(request, &last, err);
 }
 
-void flo_answer_frame(struct serve_request *request,
-                      const struct flo_wire_message *frame)
+void flo_answer_frame(struct serve_request *request, const struct flo_wire_message *frame)
 {
     struct flo_buf out = {.bytes_max = WHOLE_BYTES_MAX};
 
@@ -424,8 +400,8 @@ void flo_answer_frame(struct serve_request *request,
     flo_buf_deinit(&out);
 }
 
-int flo_answer_collect(struct serve_request *request,
-                       const struct flo_wire_done *done, struct flo_err *err)
+int flo_answer_collect(struct serve_request *request, const struct flo_wire_done *done,
+                       struct flo_err *err)
 {
     int rv = take_all(request, done->text, done->parts, NULL, err);
 
@@ -434,8 +410,7 @@ int flo_answer_collect(struct serve_request *request,
                : rv;
 }
 
-void flo_answer_let_go(struct serve_request *request, struct flo_buf *text,
-                       struct flo_buf *parts)
+void flo_answer_let_go(struct serve_request *request, struct flo_buf *text, struct flo_buf *parts)
 {
     uint32_t thought_tokens = request->kept.thought_tokens;
 

@@ -8,8 +8,7 @@ struct serve_request *flo_choices_asker(struct serve_request *request)
     return request->asker != NULL ? request->asker : request;
 }
 
-bool flo_choices_told(struct serve_request *request,
-                      const struct flo_wire_done *done)
+bool flo_choices_told(struct serve_request *request, const struct flo_wire_done *done)
 {
     struct serve_request *asker = request->asker;
 
@@ -23,8 +22,7 @@ bool flo_choices_told(struct serve_request *request,
     *sum = *done;
     sum->text = sum->parts = (struct flo_wire_text){0};
     sum->tokens_in = before.tokens_in + (is_prompt ? done->tokens_in : 0);
-    sum->cached_tokens =
-        before.cached_tokens + (is_prompt ? done->cached_tokens : 0);
+    sum->cached_tokens = before.cached_tokens + (is_prompt ? done->cached_tokens : 0);
     sum->tokens_out += before.tokens_out;
     sum->answer_us += before.answer_us;
     sum->guessed += before.guessed;
@@ -37,12 +35,9 @@ bool flo_choices_told(struct serve_request *request,
 const struct flo_wire_done *flo_choices_sum(const struct serve_request *request,
                                             const struct flo_wire_done *done)
 {
-    const struct serve_choices *choices =
-        request->asker != NULL ? request->asker->choices : NULL;
+    const struct serve_choices *choices = request->asker != NULL ? request->asker->choices : NULL;
 
-    return choices == NULL                   ? done
-           : choices->told == choices->count ? &choices->sum
-                                             : NULL;
+    return choices == NULL ? done : choices->told == choices->count ? &choices->sum : NULL;
 }
 
 void flo_choices_end(struct serve_request *request)

@@ -29,8 +29,7 @@ struct serve_choices {
 /* Who has the client: the asker, or the request itself where it is alone. */
 struct serve_request *flo_choices_asker(struct serve_request *request);
 /* The choice has its answer.  true: so have all. */
-bool flo_choices_told(struct serve_request *request,
-                      const struct flo_wire_done *done);
+bool flo_choices_told(struct serve_request *request, const struct flo_wire_done *done);
 /* The end of all, once all are told; NULL: others go on.  A request alone:
  * `done`. */
 const struct flo_wire_done *flo_choices_sum(const struct serve_request *request,

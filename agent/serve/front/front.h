@@ -60,8 +60,8 @@ struct serve_piece {
 struct serve_failure {
     const struct flo_err *err;
     const char *param; /* the field of OpenAI's body; NULL: none */
-    int status; /* HTTP status; the front may say another one, where there
-                   is a request and no stream */
+    int status;        /* HTTP status; the front may say another one, where there
+                          is a request and no stream */
     bool is_in_stream;
     const struct serve_request *request; /* NULL: refused before it was one,
                                             as without a token */
@@ -72,35 +72,33 @@ struct serve_front {
     const char *id_prefix;   /* "chatcmpl-" */
     const char *stream_type; /* Content-Type of its streams */
     bool tells_parts;        /* thoughts and calls stand apart; chats only */
-    bool keeps; /* streams too keep text, thoughts and arguments, for `end` */
+    bool keeps;              /* streams too keep text, thoughts and arguments, for `end` */
     /* The body into request->params: flo_params_read() or
      * flo_params_read_tree().  On an error params->param may be set. */
-    int (*read)(struct serve_request *request, const struct serve_body *body,
-                struct flo_err *err);
+    int (*read)(struct serve_request *request, const struct serve_body *body, struct flo_err *err);
     /* Each adds to `out`, whose failure the core sees.  A stream's begin and
      * first piece leave together.  NULL: nothing is said before that. */
     void (*begin)(struct serve_request *request, struct flo_buf *out);
     /* NULL: it has no streams, whatever the body asks for. */
-    void (*piece)(struct serve_request *request,
-                  const struct serve_piece *piece, struct flo_buf *out);
+    void (*piece)(struct serve_request *request, const struct serve_piece *piece,
+                  struct flo_buf *out);
     /* NULL: as piece. */
     void (*end)(struct serve_request *request, const struct flo_wire_done *done,
                 struct flo_buf *out);
     /* The whole answer out of request->kept.  An error is told in its place;
      * params.param is its field.  NULL: a kind that ends without DONE. */
-    int (*whole)(struct serve_request *request,
-                 const struct flo_wire_done *done, struct flo_buf *out,
-                 struct flo_err *err);
+    int (*whole)(struct serve_request *request, const struct flo_wire_done *done,
+                 struct flo_buf *out, struct flo_err *err);
     /* The answer of one of several choices (request->index); `whole` is called
      * with the asker once there are all, in choices->each[].text.  A stream's
      * end() asks flo_choices_count().  NULL: one choice only. */
-    void (*choice)(struct serve_request *request,
-                   const struct flo_wire_done *done, struct flo_buf *out);
+    void (*choice)(struct serve_request *request, const struct flo_wire_done *done,
+                   struct flo_buf *out);
     /* Kinds without tokens: TOKENS and TEXT are whole answers; an EMBEDDING is
      * added to what `whole` finds in request->kept.text.  NULL: a kind with
      * tokens. */
-    void (*frame)(struct serve_request *request,
-                  const struct flo_wire_message *frame, struct flo_buf *out);
+    void (*frame)(struct serve_request *request, const struct flo_wire_message *frame,
+                  struct flo_buf *out);
     /* The error as a body, or as the last event of a stream. */
     void (*fail)(struct serve_failure *failure, struct flo_buf *out);
     void (*drop)(void *state); /* NULL: it has no state */
@@ -127,24 +125,19 @@ void flo_request_free(struct serve_request *request);
  * the request: FLO_E_INFER_CANCELLED, the reader was too slow and was cut off;
  * FLO_E_WORKER_PROTOCOL, the engine broke its protocol; FLO_E_INFER_PARAM, the
  * answer is too long to be kept. */
-FLO_MUST_USE int flo_answer_token(struct serve_request *request,
-                                  const struct flo_wire_token *token,
+FLO_MUST_USE int flo_answer_token(struct serve_request *request, const struct flo_wire_token *token,
                                   struct flo_err *err);
-FLO_MUST_USE int flo_answer_done(struct serve_request *request,
-                                 const struct flo_wire_done *done,
+FLO_MUST_USE int flo_answer_done(struct serve_request *request, const struct flo_wire_done *done,
                                  struct flo_err *err);
-void flo_answer_frame(struct serve_request *request,
-                      const struct flo_wire_message *frame);
+void flo_answer_frame(struct serve_request *request, const struct flo_wire_message *frame);
 void flo_answer_fail(struct serve_request *request, const struct flo_err *err);
 /* Keep the rest of an answer with is_guarded.  The same errors, and
  * FLO_E_MEMORY.  flo_answer_done() before it is let go tells no word of it. */
-FLO_MUST_USE int flo_answer_collect(struct serve_request *request,
-                                    const struct flo_wire_done *done,
+FLO_MUST_USE int flo_answer_collect(struct serve_request *request, const struct flo_wire_done *done,
                                     struct flo_err *err);
 /* All that was collected, as flo_kept_take() gives it: for the DONE that tells
  * it at once. */
-void flo_answer_let_go(struct serve_request *request, struct flo_buf *text,
-                       struct flo_buf *parts);
+void flo_answer_let_go(struct serve_request *request, struct flo_buf *text, struct flo_buf *parts);
 /* Another engine begins the answer again. */
 void flo_answer_forget(struct serve_request *request);
 
@@ -153,8 +146,7 @@ void flo_answer_forget(struct serve_request *request);
 /* As a JSON string; bytes that are no UTF-8 become U+FFFD. */
 void flo_answer_add_text(struct flo_buf *out, struct flo_wire_text text);
 /* "name":"text" */
-void flo_answer_add_member(struct flo_buf *out, const char *name,
-                           struct flo_wire_text text);
+void flo_answer_add_member(struct flo_buf *out, const char *name, struct flo_wire_text text);
 static inline struct flo_wire_text flo_answer_text_of(const struct flo_buf *buf)
 {
     return (struct flo_wire_text){buf->data, buf->bytes};
@@ -165,11 +157,11 @@ float flo_answer_float(struct flo_wire_text vector, size_t i);
 void flo_answer_add_floats(struct flo_buf *out, struct flo_wire_text vector);
 /* As many numbers of the vector as were asked for, in `shorter` if these are
  * fewer.  false: it has not so many, which the core tells at the end. */
-bool flo_answer_vector(struct serve_request *request,
-                       struct flo_wire_text *vector, struct flo_buf *shorter);
+bool flo_answer_vector(struct serve_request *request, struct flo_wire_text *vector,
+                       struct flo_buf *shorter);
 /* The text with the client's word wherever OpenAI's stands as a whole word. */
-void flo_answer_add_named(struct flo_buf *out, const char *text,
-                          const char *ours, const char *theirs);
+void flo_answer_add_named(struct flo_buf *out, const char *text, const char *ours,
+                          const char *theirs);
 /* Parts of OpenAI's list, with the client's number of each. */
 struct serve_places {
     const char *begin; /* the client's words up to the number */
@@ -179,11 +171,9 @@ struct serve_places {
 /* A text that begins as "messages[4]", with `begin` up to the number: the same
  * place in the client's words.  The rest of the text is given back; all of it
  * where it begins otherwise. */
-const char *flo_answer_add_place(struct flo_buf *out, const char *text,
-                                 const char *begin,
+const char *flo_answer_add_place(struct flo_buf *out, const char *text, const char *begin,
                                  const struct serve_places *places);
 /* For the core: before `whole` of vectors. */
-FLO_MUST_USE int flo_answer_check_dimensions(struct serve_request *request,
-                                             struct flo_err *err);
+FLO_MUST_USE int flo_answer_check_dimensions(struct serve_request *request, struct flo_err *err);
 
 #endif

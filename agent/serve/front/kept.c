@@ -24,8 +24,7 @@ void flo_kept_deinit(struct serve_kept *kept)
     *kept = (struct serve_kept){0};
 }
 
-static void add_part(uint32_t kind, struct flo_wire_text text,
-                     struct flo_buf *out)
+static void add_part(uint32_t kind, struct flo_wire_text text, struct flo_buf *out)
 {
     const struct flo_wire_part part = {kind, text};
 
@@ -34,8 +33,7 @@ static void add_part(uint32_t kind, struct flo_wire_text text,
     }
 }
 
-void flo_kept_take(struct serve_kept *kept, struct flo_buf *text,
-                   struct flo_buf *parts)
+void flo_kept_take(struct serve_kept *kept, struct flo_buf *text, struct flo_buf *parts)
 {
     struct serve_kept taken = *kept;
 
@@ -44,24 +42,19 @@ void flo_kept_take(struct serve_kept *kept, struct flo_buf *text,
     *text = taken.text;
     taken.text = (struct flo_buf){0};
     add_part(FLO_WIRE_PART_THOUGHT,
-             (struct flo_wire_text){taken.thoughts.data, taken.thoughts.bytes},
-             parts);
+             (struct flo_wire_text){taken.thoughts.data, taken.thoughts.bytes}, parts);
     for (uint32_t i = 0; i < taken.n_calls; i++) {
         const struct serve_tool_call *call = &taken.calls[i];
-        add_part(FLO_WIRE_PART_CALL,
-                 (struct flo_wire_text){call->name, strlen(call->name)}, parts);
-        add_part(
-            FLO_WIRE_PART_ARGUMENTS,
-            (struct flo_wire_text){call->arguments.data, call->arguments.bytes},
-            parts);
+        add_part(FLO_WIRE_PART_CALL, (struct flo_wire_text){call->name, strlen(call->name)}, parts);
+        add_part(FLO_WIRE_PART_ARGUMENTS,
+                 (struct flo_wire_text){call->arguments.data, call->arguments.bytes}, parts);
     }
     flo_kept_deinit(&taken);
 }
 
 bool flo_kept_has_failed(const struct serve_kept *kept)
 {
-    bool has_failed =
-        kept->text.failed || kept->thoughts.failed || kept->logprobs.failed;
+    bool has_failed = kept->text.failed || kept->thoughts.failed || kept->logprobs.failed;
 
     for (uint32_t i = 0; i < kept->n_calls; i++) {
         has_failed |= kept->calls[i].arguments.failed;
@@ -69,15 +62,13 @@ bool flo_kept_has_failed(const struct serve_kept *kept)
     return has_failed;
 }
 
-int flo_kept_add_call(struct serve_kept *kept, struct flo_wire_text name,
-                      struct flo_err *err)
+int flo_kept_add_call(struct serve_kept *kept, struct flo_wire_text name, struct flo_err *err)
 {
     struct serve_tool_call *call;
     uint8_t random[ID_BYTES];
 
     if (kept->n_calls == SERVE_CALLS_MAX) {
-        flo_fail(err, FLO_E_INFER_PARAM, "an answer of more than %d calls",
-                 SERVE_CALLS_MAX);
+        flo_fail(err, FLO_E_INFER_PARAM, "an answer of more than %d calls", SERVE_CALLS_MAX);
         return flo_err_fix(err, "set `parallel_tool_calls` to false");
     }
     call = realloc(kept->calls, (kept->n_calls + 1) * sizeof(*call));
@@ -95,8 +86,7 @@ int flo_kept_add_call(struct serve_kept *kept, struct flo_wire_text name,
 
 /* ---- log-probabilities ---- */
 
-void flo_kept_add_logprobs(struct serve_kept *kept,
-                           const struct flo_wire_token *token)
+void flo_kept_add_logprobs(struct serve_kept *kept, const struct flo_wire_token *token)
 {
     uint8_t head[HEAD_BYTES];
 
@@ -107,11 +97,9 @@ void flo_kept_add_logprobs(struct serve_kept *kept,
     flo_buf_add(&kept->logprobs, token->logprobs.data, token->logprobs.bytes);
 }
 
-bool flo_kept_logprobs_next(struct flo_wire_text *lists,
-                            struct flo_wire_text *list)
+bool flo_kept_logprobs_next(struct flo_wire_text *lists, struct flo_wire_text *list)
 {
-    if (lists->bytes < HEAD_BYTES ||
-        flo_get_u32(lists->data) > lists->bytes - HEAD_BYTES) {
+    if (lists->bytes < HEAD_BYTES || flo_get_u32(lists->data) > lists->bytes - HEAD_BYTES) {
         return false; /* or memory was gone in the middle of one */
     }
     uint32_t bytes = flo_get_u32(lists->data);

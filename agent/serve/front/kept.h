@@ -33,23 +33,19 @@ struct serve_kept {
 void flo_kept_deinit(struct serve_kept *kept);
 /* All of it but the log-probabilities as an engine's one frame would have it.
  * A `failed` of `parts`: memory was gone. */
-void flo_kept_take(struct serve_kept *kept, struct flo_buf *text,
-                   struct flo_buf *parts);
+void flo_kept_take(struct serve_kept *kept, struct flo_buf *text, struct flo_buf *parts);
 /* Something was too long to be kept, or memory was gone. */
 bool flo_kept_has_failed(const struct serve_kept *kept);
 /* The next call.  FLO_E_INFER_PARAM: more than SERVE_CALLS_MAX; FLO_E_MEMORY.
  * The name fits: it is one of the request's. */
-FLO_MUST_USE int flo_kept_add_call(struct serve_kept *kept,
-                                   struct flo_wire_text name,
+FLO_MUST_USE int flo_kept_add_call(struct serve_kept *kept, struct flo_wire_text name,
                                    struct flo_err *err);
 
-void flo_kept_add_logprobs(struct serve_kept *kept,
-                           const struct flo_wire_token *token);
+void flo_kept_add_logprobs(struct serve_kept *kept, const struct flo_wire_token *token);
 /* Forget the tokens that begin after this many bytes of the answer. */
 void flo_kept_cut_logprobs(struct serve_kept *kept, size_t bytes);
 /* The next token's list, for flo_wire_logprob_next(); `lists` moves on.  false:
  * that was all. */
-bool flo_kept_logprobs_next(struct flo_wire_text *lists,
-                            struct flo_wire_text *list);
+bool flo_kept_logprobs_next(struct flo_wire_text *lists, struct flo_wire_text *list);
 
 #endif

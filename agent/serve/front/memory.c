@@ -31,8 +31,7 @@ static void memory_begin(void *context, int status, const char *type)
 }
 
 /* A reader that is never slow; body.failed tells of its bound. */
-static bool memory_chunk(void *context, const void *data, size_t bytes,
-                         bool is_last)
+static bool memory_chunk(void *context, const void *data, size_t bytes, bool is_last)
 {
     struct serve_memory *memory = context;
 
@@ -41,8 +40,8 @@ static bool memory_chunk(void *context, const void *data, size_t bytes,
     return true;
 }
 
-static void memory_whole(void *context, int status, const char *type,
-                         const void *data, size_t bytes)
+static void memory_whole(void *context, int status, const char *type, const void *data,
+                         size_t bytes)
 {
     memory_begin(context, status, type);
     memory_chunk(context, data, bytes, true);
@@ -59,9 +58,8 @@ static void memory_abort(void *context)
 
 struct serve_sink flo_sink_memory(struct serve_memory *memory)
 {
-    static const struct serve_sink_kind kind = {memory_header, memory_whole,
-                                                memory_begin,  memory_chunk,
-                                                memory_end,    memory_abort};
+    static const struct serve_sink_kind kind = {memory_header, memory_whole, memory_begin,
+                                                memory_chunk,  memory_end,   memory_abort};
 
     return (struct serve_sink){&kind, memory};
 }

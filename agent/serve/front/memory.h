@@ -13,8 +13,7 @@ struct serve_memory {
     int status;             /* 0: nothing came yet */
     unsigned retry_after_s; /* 0: the answer does not say */
     bool is_broken;         /* a stream that was cut off */
-    struct flo_buf
-        body; /* bytes_max is the caller's; failed: it was too long */
+    struct flo_buf body;    /* bytes_max is the caller's; failed: it was too long */
 };
 
 /* The memory outlives the sink. */

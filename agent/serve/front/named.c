@@ -10,14 +10,14 @@ static bool is_of_word(char c)
     return isalnum((unsigned char)c) || c == '_';
 }
 
-void flo_answer_add_named(struct flo_buf *out, const char *text,
-                          const char *ours, const char *theirs)
+void flo_answer_add_named(struct flo_buf *out, const char *text, const char *ours,
+                          const char *theirs)
 {
     size_t bytes = strlen(ours);
 
     for (const char *at = text; *at != '\0';) {
-        if (bytes > 0 && (at == text || !is_of_word(at[-1])) &&
-            strncmp(at, ours, bytes) == 0 && !is_of_word(at[bytes])) {
+        if (bytes > 0 && (at == text || !is_of_word(at[-1])) && strncmp(at, ours, bytes) == 0 &&
+            !is_of_word(at[bytes])) {
             flo_buf_text(out, theirs);
             at += bytes;
         } else {
@@ -26,8 +26,7 @@ void flo_answer_add_named(struct flo_buf *out, const char *text,
     }
 }
 
-const char *flo_answer_add_place(struct flo_buf *out, const char *text,
-                                 const char *begin,
+const char *flo_answer_add_place(struct flo_buf *out, const char *text, const char *begin,
                                  const struct serve_places *places)
 {
     char *end;

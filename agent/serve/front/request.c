@@ -18,8 +18,7 @@ static void make_id(struct serve_request *request)
 
 /* ---- several answers to one body ---- */
 
-static int add_choice(struct serve_request *asker, uint32_t i,
-                      struct flo_err *err)
+static int add_choice(struct serve_request *asker, uint32_t i, struct flo_err *err)
 {
     struct serve_request *choice = calloc(1, sizeof(*choice));
 
@@ -38,8 +37,7 @@ static int add_choice(struct serve_request *asker, uint32_t i,
     choice->index = i;
     int rv = flo_params_choice(&asker->params, i, &choice->params, err);
     if (rv < 0) {
-        memcpy(asker->params.param, choice->params.param,
-               sizeof(asker->params.param));
+        memcpy(asker->params.param, choice->params.param, sizeof(asker->params.param));
     }
     return rv;
 }
@@ -62,11 +60,10 @@ static int open_choices(struct serve_request *asker, struct flo_err *err)
     }
     if (asker->front->choice == NULL) {
         strcpy(asker->params.param, "n");
-        return flo_fail(err, FLO_E_INFER_PARAM,
-                        "n is %u, this API has one answer", asker->params.n);
+        return flo_fail(err, FLO_E_INFER_PARAM, "n is %u, this API has one answer",
+                        asker->params.n);
     }
-    asker->choices = calloc(1, sizeof(*asker->choices) +
-                                   count * sizeof(struct serve_choice));
+    asker->choices = calloc(1, sizeof(*asker->choices) + count * sizeof(struct serve_choice));
     if (asker->choices == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for choices");
     }
@@ -100,8 +97,7 @@ struct serve_request *flo_request_open(struct flo_serve *serve,
                                        const struct serve_question *question)
 {
     struct serve_request *request = calloc(1, sizeof(*request));
-    struct serve_request none = {.front = question->front,
-                                 .sink = question->sink};
+    struct serve_request none = {.front = question->front, .sink = question->sink};
     struct flo_err err = {0};
 
     if (request == NULL) {

@@ -11,8 +11,7 @@ struct serve_choices;
 struct serve_front;
 
 struct serve_request {
-    struct serve_request
-        *next; /* in the held, the running or the asking list */
+    struct serve_request *next;    /* in the held, the running or the asking list */
     struct serve_choices *choices; /* several answers; NULL: this one alone */
     struct serve_request *asker;   /* whose choice it is; NULL: nobody's */
     uint32_t index;                /* ... and which */
@@ -26,22 +25,22 @@ struct serve_request {
     struct serve_params params;
     struct serve_call call;
     const struct flo_serve_pipeline *pipeline; /* NULL: none is named */
-    uint32_t stage; /* stage of the pipeline, from 0 */
+    uint32_t stage;                            /* stage of the pipeline, from 0 */
     /* Guards (guard/guard.h). */
-    struct guarding *guarding; /* one looks at it just now; NULL: none does */
+    struct guarding *guarding;           /* one looks at it just now; NULL: none does */
     const struct serve_place *looked_at; /* the prompt may go to this model, and
                                             to one that a split puts there */
-    bool is_guarded;    /* the answer is kept, and the client hears nothing */
-    uint32_t tokens_in; /* when the engine has told */
-    uint64_t client;    /* whose it is: flo_httpd_peer_client() */
+    bool is_guarded;                     /* the answer is kept, and the client hears nothing */
+    uint32_t tokens_in;                  /* when the engine has told */
+    uint64_t client;                     /* whose it is: flo_httpd_peer_client() */
     /* Place of the app in serve->tokens; -1: all are allowed. */
     int token;
     bool is_held;
     bool is_leaving;        /* the model was removed */
     uint64_t held_us;       /* since when; 0: not for a load on demand */
     uint32_t retry_after_s; /* wait that a refusal tells; 0: 1 */
-    bool is_waiting; /* in the running list, until its client's turn comes */
-    bool is_due;     /* the engine gets it whatever else is there */
+    bool is_waiting;        /* in the running list, until its client's turn comes */
+    bool is_due;            /* the engine gets it whatever else is there */
     bool was_retried;
     bool has_begun;     /* the stream has begun */
     struct event *hold; /* how long it may be held */

@@ -14,8 +14,7 @@ static void http_header(void *context, const char *name, const char *value)
     flo_httpd_add_header(context, name, value);
 }
 
-static void http_whole(void *context, int status, const char *type,
-                       const void *data, size_t bytes)
+static void http_whole(void *context, int status, const char *type, const void *data, size_t bytes)
 {
     flo_httpd_set_user(context, NULL, NULL);
     flo_httpd_answer(context, status, type, data, bytes);
@@ -26,12 +25,10 @@ static void http_begin(void *context, int status, const char *type)
     flo_httpd_stream_begin(context, status, type);
 }
 
-static bool http_chunk(void *context, const void *data, size_t bytes,
-                       bool is_last)
+static bool http_chunk(void *context, const void *data, size_t bytes, bool is_last)
 {
     return flo_httpd_stream_chunk(context, data, bytes,
-                                  is_last ? SIZE_MAX / 2
-                                          : bytes + BACKLOG_BYTES_MAX);
+                                  is_last ? SIZE_MAX / 2 : bytes + BACKLOG_BYTES_MAX);
 }
 
 static void http_end(void *context)
@@ -48,8 +45,8 @@ static void http_abort(void *context)
 
 struct serve_sink flo_sink_http(struct flo_httpd_request *http)
 {
-    static const struct serve_sink_kind kind = {
-        http_header, http_whole, http_begin, http_chunk, http_end, http_abort};
+    static const struct serve_sink_kind kind = {http_header, http_whole, http_begin,
+                                                http_chunk,  http_end,   http_abort};
 
     return (struct serve_sink){&kind, http};
 }
@@ -61,8 +58,7 @@ bool flo_sink_is_gone(const struct serve_sink *sink)
     return sink->kind == NULL;
 }
 
-void flo_sink_header(struct serve_sink *sink, const char *name,
-                     const char *value)
+void flo_sink_header(struct serve_sink *sink, const char *name, const char *value)
 {
     if (sink->kind != NULL) {
         sink->kind->header(sink->context, name, value);
@@ -98,8 +94,7 @@ void flo_sink_begin(struct serve_sink *sink, int status, const char *type)
 bool flo_sink_chunk(struct serve_sink *sink, const struct flo_buf *piece)
 {
     return sink->kind == NULL ||
-           (!piece->failed &&
-            sink->kind->chunk(sink->context, piece->data, piece->bytes, false));
+           (!piece->failed && sink->kind->chunk(sink->context, piece->data, piece->bytes, false));
 }
 
 void flo_sink_end(struct serve_sink *sink, const struct flo_buf *last_piece)
@@ -107,8 +102,7 @@ void flo_sink_end(struct serve_sink *sink, const struct flo_buf *last_piece)
     struct serve_sink last = leave(sink);
 
     if (last.kind != NULL) {
-        last.kind->chunk(last.context, last_piece->data, last_piece->bytes,
-                         true);
+        last.kind->chunk(last.context, last_piece->data, last_piece->bytes, true);
         last.kind->end(last.context);
     }
 }

@@ -15,8 +15,7 @@ struct flo_httpd_request;
 /* The functions behind one; none is NULL. */
 struct serve_sink_kind {
     void (*header)(void *context, const char *name, const char *value);
-    void (*whole)(void *context, int status, const char *type, const void *data,
-                  size_t bytes);
+    void (*whole)(void *context, int status, const char *type, const void *data, size_t bytes);
     void (*begin)(void *context, int status, const char *type);
     /* false: too much waits for a slow reader, and nothing was taken.  The
      * last piece is always taken. */
@@ -35,8 +34,7 @@ struct serve_sink {
 struct serve_sink flo_sink_http(struct flo_httpd_request *http);
 
 bool flo_sink_is_gone(const struct serve_sink *sink);
-void flo_sink_header(struct serve_sink *sink, const char *name,
-                     const char *value);
+void flo_sink_header(struct serve_sink *sink, const char *name, const char *value);
 void flo_sink_whole(struct serve_sink *sink, int status, const char *type,
                     const struct flo_buf *body);
 void flo_sink_begin(struct serve_sink *sink, int status, const char *type);

@@ -10,8 +10,7 @@ void flo_answer_add_text(struct flo_buf *out, struct flo_wire_text text)
     flo_buf_text(out, "\"");
 }
 
-void flo_answer_add_member(struct flo_buf *out, const char *name,
-                           struct flo_wire_text text)
+void flo_answer_add_member(struct flo_buf *out, const char *name, struct flo_wire_text text)
 {
     flo_buf_printf(out, "\"%s\":", name);
     flo_answer_add_text(out, text);

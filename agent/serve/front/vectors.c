@@ -17,15 +17,13 @@ void flo_answer_add_floats(struct flo_buf *out, struct flo_wire_text vector)
     flo_buf_text(out, "[");
     for (size_t i = 0; i < vector.bytes / 4; i++) {
         float value = flo_answer_float(vector, i);
-        flo_buf_printf(out, i == 0 ? "%.9g" : ",%.9g",
-                       isfinite(value) ? (double)value : 0.0);
+        flo_buf_printf(out, i == 0 ? "%.9g" : ",%.9g", isfinite(value) ? (double)value : 0.0);
     }
     flo_buf_text(out, "]");
 }
 
 /* The first `count` numbers, of length 1 again. */
-static struct flo_wire_text cut(struct flo_wire_text vector, size_t count,
-                                struct flo_buf *out)
+static struct flo_wire_text cut(struct flo_wire_text vector, size_t count, struct flo_buf *out)
 {
     double sum = 0;
     for (size_t i = 0; i < count; i++) {
@@ -44,8 +42,8 @@ static struct flo_wire_text cut(struct flo_wire_text vector, size_t count,
     return (struct flo_wire_text){out->data, out->bytes};
 }
 
-bool flo_answer_vector(struct serve_request *request,
-                       struct flo_wire_text *vector, struct flo_buf *shorter)
+bool flo_answer_vector(struct serve_request *request, struct flo_wire_text *vector,
+                       struct flo_buf *shorter)
 {
     size_t count = request->params.dimensions;
 
@@ -59,14 +57,12 @@ bool flo_answer_vector(struct serve_request *request,
     return true;
 }
 
-int flo_answer_check_dimensions(struct serve_request *request,
-                                struct flo_err *err)
+int flo_answer_check_dimensions(struct serve_request *request, struct flo_err *err)
 {
     if (request->lacks_dimensions == 0) {
         return 0;
     }
     strcpy(request->params.param, "dimensions");
-    return flo_fail(err, FLO_E_INFER_PARAM,
-                    "dimensions is %u, vectors of this model have %u",
+    return flo_fail(err, FLO_E_INFER_PARAM, "dimensions is %u, vectors of this model have %u",
                     request->params.dimensions, request->lacks_dimensions);
 }

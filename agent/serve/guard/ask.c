@@ -10,25 +10,19 @@
 #define HEARD_BYTES_MAX 65536
 
 /* The body is the question.  The likeliest answer, the same each time. */
-static int read(struct serve_request *request, const struct serve_body *body,
-                struct flo_err *err)
+static int read(struct serve_request *request, const struct serve_body *body, struct flo_err *err)
 {
-    json_t *tree =
-        body->data == NULL
-            ? NULL
-            : json_pack("{s[{ss ss%}] si si}", "messages", "role", "user",
-                        "content", body->data, body->bytes, "max_tokens",
-                        ANSWER_TOKENS_MAX, "temperature", 0);
+    json_t *tree = body->data == NULL ? NULL
+                                      : json_pack("{s[{ss ss%}] si si}", "messages", "role", "user",
+                                                  "content", body->data, body->bytes, "max_tokens",
+                                                  ANSWER_TOKENS_MAX, "temperature", 0);
 
-    return tree == NULL
-               ? flo_fail(err, FLO_E_MEMORY, "no memory for its question")
-               : flo_params_read_tree(REQUEST_CHAT, tree, &request->params,
-                                      err);
+    return tree == NULL ? flo_fail(err, FLO_E_MEMORY, "no memory for its question")
+                        : flo_params_read_tree(REQUEST_CHAT, tree, &request->params, err);
 }
 
-static int whole(struct serve_request *request,
-                 const struct flo_wire_done *done, struct flo_buf *out,
-                 struct flo_err *err)
+static int whole(struct serve_request *request, const struct flo_wire_done *done,
+                 struct flo_buf *out, struct flo_err *err)
 {
     (void)done;
     (void)err;
@@ -57,8 +51,7 @@ bool flo_guard_asks(const struct serve_request *request)
 
 struct serve_request *flo_guard_ask_model(const struct serve_request *asker,
                                           const struct flo_serve_guard *guard,
-                                          enum flo_guard_stage stage,
-                                          struct serve_memory *answer)
+                                          enum flo_guard_stage stage, struct serve_memory *answer)
 {
     FLO_CLEANUP(flo_buf_deinit)
     struct flo_buf text = {.bytes_max = QUESTION_BYTES_MAX};
@@ -72,15 +65,14 @@ struct serve_request *flo_guard_ask_model(const struct serve_request *asker,
     answer->body.bytes_max = HEARD_BYTES_MAX;
     flo_guard_ask(asker, stage, guard, &text);
     if (!text.failed) {
-        question.body = (struct serve_body){
-            .data = text.bytes > 0 ? text.data : "", .bytes = text.bytes};
+        question.body =
+            (struct serve_body){.data = text.bytes > 0 ? text.data : "", .bytes = text.bytes};
     }
     struct serve_request *request = flo_request_open(asker->serve, &question);
     if (request != NULL) {
         strcpy(request->params.model, guard->model);
         request->params.user = asker->params.user;
-        request->params.message.generate.priority =
-            asker->params.message.generate.priority;
+        request->params.message.generate.priority = asker->params.message.generate.priority;
     }
     return request;
 }

@@ -30,8 +30,7 @@ struct guard_child {
     size_t bytes_sent;
     uint64_t until_ms;
     /* NULL: it is told already, and the process is ending. */
-    void (*done)(void *context, enum guard_end end, int status,
-                 struct flo_buf *answer);
+    void (*done)(void *context, enum guard_end end, int status, struct flo_buf *answer);
     void *context;
 };
 
@@ -73,8 +72,7 @@ static void child_free(struct guard_child *child)
 
 static void tell(struct guard_child *child, enum guard_end end, int status)
 {
-    void (*done)(void *context, enum guard_end how, int with,
-                 struct flo_buf *answer) = child->done;
+    void (*done)(void *context, enum guard_end how, int with, struct flo_buf *answer) = child->done;
 
     child->done = NULL;
     if (done != NULL) {
@@ -191,8 +189,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     }
     if (child->done != NULL && drain(child)) {
         tell(child, GUARD_END_STATUS,
-             pid > 0 && WIFEXITED(status) ? WEXITSTATUS(status)
-                                          : 128 + SIGKILL);
+             pid > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : 128 + SIGKILL);
     }
     child_free(child);
     pool->freed(pool->context);
@@ -218,21 +215,17 @@ static int open_events(struct guard_child *child, struct flo_err *err)
 {
     struct event_base *base = child->pool->base;
 
-    child->writable =
-        event_new(base, child->in, EV_WRITE | EV_PERSIST, on_writable, child);
-    child->readable =
-        event_new(base, child->out, EV_READ | EV_PERSIST, on_readable, child);
+    child->writable = event_new(base, child->in, EV_WRITE | EV_PERSIST, on_writable, child);
+    child->readable = event_new(base, child->out, EV_READ | EV_PERSIST, on_readable, child);
     child->tick = evtimer_new(base, on_tick, child);
-    if (child->writable == NULL || child->readable == NULL ||
-        child->tick == NULL || event_add(child->writable, NULL) < 0 ||
-        event_add(child->readable, NULL) < 0) {
+    if (child->writable == NULL || child->readable == NULL || child->tick == NULL ||
+        event_add(child->writable, NULL) < 0 || event_add(child->readable, NULL) < 0) {
         return flo_fail(err, FLO_E_MEMORY, "no events");
     }
     return 0;
 }
 
-static int start(struct guard_child *child, const char *const argv[],
-                 struct flo_err *err)
+static int start(struct guard_child *child, const char *const argv[], struct flo_err *err)
 {
     static char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:"
                          "/usr/bin:/sbin:/bin";
@@ -248,16 +241,14 @@ static int start(struct guard_child *child, const char *const argv[],
     child->out = out[0];
     rv = open_events(child, err);
     if (rv == 0) {
-        rv = flo_process_spawn_kept(argv, environment, in[0], out[1],
-                                    &child->pid, err);
+        rv = flo_process_spawn_kept(argv, environment, in[0], out[1], &child->pid, err);
     }
     close(in[0]);
     close(out[1]);
     return rv;
 }
 
-int flo_guard_child_start(struct guard_pool *pool,
-                          const struct guard_child_wish *wish,
+int flo_guard_child_start(struct guard_pool *pool, const struct guard_child_wish *wish,
                           struct guard_child **out, struct flo_err *err)
 {
     struct guard_child *child = calloc(1, sizeof(*child));

@@ -25,14 +25,11 @@ struct guard_child_wish {
     struct flo_buf *question;
     size_t bytes_max; /* bytes of its answer */
     uint64_t ms_max;
-    void (*done)(void *context, enum guard_end end, int status,
-                 struct flo_buf *answer);
+    void (*done)(void *context, enum guard_end end, int status, struct flo_buf *answer);
     void *context;
 };
-FLO_MUST_USE int flo_guard_child_start(struct guard_pool *pool,
-                                       const struct guard_child_wish *wish,
-                                       struct guard_child **out,
-                                       struct flo_err *err);
+FLO_MUST_USE int flo_guard_child_start(struct guard_pool *pool, const struct guard_child_wish *wish,
+                                       struct guard_child **out, struct flo_err *err);
 /* End it; `done` is not told.  NULL is fine. */
 void flo_guard_child_cancel(struct guard_child *child);
 /* End all, and wait for that: some seconds at most. */

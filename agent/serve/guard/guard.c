@@ -36,8 +36,7 @@ static void look(struct guarding *guarding);
 
 /* ---- which guards ---- */
 
-bool flo_guard_fits(const struct flo_serve_guard *guard,
-                    const struct serve_place *place)
+bool flo_guard_fits(const struct flo_serve_guard *guard, const struct serve_place *place)
 {
     bool fits = guard->n_models == 0;
 
@@ -48,32 +47,29 @@ bool flo_guard_fits(const struct flo_serve_guard *guard,
 }
 
 /* The model that the client named, whoever answers in its place. */
-static const struct serve_place *
-named_place(const struct serve_request *request)
+static const struct serve_place *named_place(const struct serve_request *request)
 {
     return request->meant != NULL ? request->meant : request->place;
 }
 
 /* The first one from `at` on that looks at the request at this stage: for the
  * model that answers, or for the one that a split stands in for. */
-static uint32_t next_guard(const struct serve_request *request,
-                           enum flo_guard_stage stage, uint32_t at)
+static uint32_t next_guard(const struct serve_request *request, enum flo_guard_stage stage,
+                           uint32_t at)
 {
     const struct guards *guards = request->serve->guards;
 
     for (; at < guards->count; at++) {
         const struct flo_serve_guard *guard = &guards->all[at].is;
-        if (guard->looks_at[stage] &&
-            (flo_guard_fits(guard, request->place) ||
-             flo_guard_fits(guard, named_place(request)))) {
+        if (guard->looks_at[stage] && (flo_guard_fits(guard, request->place) ||
+                                       flo_guard_fits(guard, named_place(request)))) {
             break;
         }
     }
     return at;
 }
 
-static bool is_guarded(const struct serve_request *request,
-                       enum flo_guard_stage stage)
+static bool is_guarded(const struct serve_request *request, enum flo_guard_stage stage)
 {
     return next_guard(request, stage, 0) < request->serve->guards->count;
 }
@@ -147,8 +143,7 @@ static int take_edit(struct guarding *guarding, struct flo_err *err)
     struct serve_request *request = guarding->request;
     struct flo_wire_generate *in = &request->params.message.generate;
     struct flo_buf *edited = &guarding->verdict.text;
-    struct flo_wire_text text = {edited->data == NULL ? "" : edited->data,
-                                 edited->bytes};
+    struct flo_wire_text text = {edited->data == NULL ? "" : edited->data, edited->bytes};
 
     if (guarding->stage == FLO_GUARD_ANSWER) {
         struct serve_kept *kept = &request->kept;
@@ -181,8 +176,7 @@ static void conclude(struct guarding *guarding, const struct flo_err *failure)
         err.code = FLO_E_INFER_GUARD_FAILED;
         flo_log_err(FLO_LOG_WARN, "guard", &err);
     } else if (guarding->verdict.kind == GUARD_REFUSED) {
-        flo_fail(&err, FLO_E_INFER_GUARD, "guard %s: %s", guard->is.name,
-                 guarding->verdict.reason);
+        flo_fail(&err, FLO_E_INFER_GUARD, "guard %s: %s", guard->is.name, guarding->verdict.reason);
     } else if (guarding->verdict.kind == GUARD_EDITED) {
         (void)take_edit(guarding, &err);
     }
@@ -202,12 +196,10 @@ static void conclude(struct guarding *guarding, const struct flo_err *failure)
 
 /* ---- a program looks ---- */
 
-static void on_child(void *context, enum guard_end end, int status,
-                     struct flo_buf *answer)
+static void on_child(void *context, enum guard_end end, int status, struct flo_buf *answer)
 {
     struct guarding *guarding = context;
-    const struct flo_serve_guard *guard =
-        &guarding->request->serve->guards->all[guarding->at].is;
+    const struct flo_serve_guard *guard = &guarding->request->serve->guards->all[guarding->at].is;
     struct flo_err err = {0};
 
     guarding->child = NULL;
@@ -215,16 +207,13 @@ static void on_child(void *context, enum guard_end end, int status,
         flo_fail(&err, FLO_E_INFER_GUARD_FAILED, "no verdict within %llu ms",
                  (unsigned long long)guard->ms_max);
     } else if (end == GUARD_END_TOO_MUCH) {
-        flo_fail(&err, FLO_E_INFER_GUARD_FAILED,
-                 "its answer has more than %u bytes",
+        flo_fail(&err, FLO_E_INFER_GUARD_FAILED, "its answer has more than %u bytes",
                  FLO_GUARD_ANSWER_BYTES_MAX);
     } else if (status != 0) {
-        flo_fail(&err, FLO_E_INFER_GUARD_FAILED,
-                 "its program ended with status %d", status);
+        flo_fail(&err, FLO_E_INFER_GUARD_FAILED, "its program ended with status %d", status);
     } else {
         const char *text = answer->data == NULL ? "" : answer->data;
-        status = flo_guard_verdict_read(text, answer->bytes, &guarding->verdict,
-                                        &err);
+        status = flo_guard_verdict_read(text, answer->bytes, &guarding->verdict, &err);
     }
     conclude(guarding, status < 0 || err.code != 0 ? &err : NULL);
 }
@@ -249,12 +238,10 @@ static int start_program(struct guarding *guarding, struct flo_err *err)
     for (uint32_t i = 0; i < guard->n_words; i++, word += strlen(word) + 1) {
         argv[i] = word;
     }
-    flo_guard_question(request, guarding->stage, flo_names_of(request->place),
-                       &question);
+    flo_guard_question(request, guarding->stage, flo_names_of(request->place), &question);
     if (question.failed) {
         flo_buf_deinit(&question);
-        return flo_fail(err, FLO_E_INFER_GUARD_FAILED,
-                        "no memory for its question");
+        return flo_fail(err, FLO_E_INFER_GUARD_FAILED, "no memory for its question");
     }
     return flo_guard_child_start(&guards->pool, &wish, &guarding->child, err);
 }
@@ -265,8 +252,7 @@ static int start_program(struct guarding *guarding, struct flo_err *err)
 static void on_answer(void *context, struct serve_memory *answer)
 {
     struct guarding *guarding = context;
-    const struct flo_serve_guard *guard =
-        &guarding->request->serve->guards->all[guarding->at].is;
+    const struct flo_serve_guard *guard = &guarding->request->serve->guards->all[guarding->at].is;
     const char *text = answer->body.data == NULL ? "" : answer->body.data;
 
     guarding->inner = NULL;
@@ -275,9 +261,9 @@ static void on_answer(void *context, struct serve_memory *answer)
     if (answer->status != 200) {
         flo_fail(&guarding->failure, FLO_E_INFER_GUARD_FAILED, "%s", text);
     } else {
-        guarding->failure.code = flo_guard_verdict_of(
-            guard, (struct flo_wire_text){text, answer->body.bytes},
-            &guarding->verdict, &guarding->failure);
+        guarding->failure.code =
+            flo_guard_verdict_of(guard, (struct flo_wire_text){text, answer->body.bytes},
+                                 &guarding->verdict, &guarding->failure);
     }
     event_active(guarding->timer, EV_TIMEOUT, 0);
 }
@@ -286,19 +272,17 @@ static void ask_model(struct guarding *guarding)
 {
     struct guards *guards = guarding->request->serve->guards;
     const struct flo_serve_guard *guard = &guards->all[guarding->at].is;
-    const struct timeval limit = {
-        .tv_sec = (time_t)(guard->ms_max / 1000),
-        .tv_usec = (suseconds_t)(guard->ms_max % 1000 * 1000)};
+    const struct timeval limit = {.tv_sec = (time_t)(guard->ms_max / 1000),
+                                  .tv_usec = (suseconds_t)(guard->ms_max % 1000 * 1000)};
 
     flo_buf_deinit(&guarding->answer.body);
-    guarding->answer =
-        (struct serve_memory){.done = on_answer, .context = guarding};
+    guarding->answer = (struct serve_memory){.done = on_answer, .context = guarding};
     /* A batch request waits for users. */
     if (guarding->request->params.message.generate.priority != FLO_WIRE_BATCH) {
         event_add(guarding->timer, &limit);
     }
-    guarding->inner = flo_guard_ask_model(guarding->request, guard,
-                                          guarding->stage, &guarding->answer);
+    guarding->inner =
+        flo_guard_ask_model(guarding->request, guard, guarding->stage, &guarding->answer);
     if (guarding->inner != NULL) {
         guards->router->submit(guarding->inner);
     }
@@ -317,8 +301,7 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
         if (inner != NULL) {
             guards->router->drop(inner);
         }
-        flo_fail(&guarding->failure, FLO_E_INFER_GUARD_FAILED,
-                 "no verdict within %llu ms",
+        flo_fail(&guarding->failure, FLO_E_INFER_GUARD_FAILED, "no verdict within %llu ms",
                  (unsigned long long)guards->all[guarding->at].is.ms_max);
     }
     guarding->has_verdict = false;
@@ -332,16 +315,14 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
 static int check_length(const struct guarding *guarding, struct flo_err *err)
 {
     const struct serve_kept *kept = &guarding->request->kept;
-    size_t bytes =
-        kept->text.bytes + kept->thoughts.bytes + kept->arguments_bytes;
+    size_t bytes = kept->text.bytes + kept->thoughts.bytes + kept->arguments_bytes;
 
-    if (guarding->stage != FLO_GUARD_ANSWER ||
-        bytes <= FLO_GUARD_TEXT_BYTES_MAX) {
+    if (guarding->stage != FLO_GUARD_ANSWER || bytes <= FLO_GUARD_TEXT_BYTES_MAX) {
         return 0;
     }
     return flo_fail(err, FLO_E_INFER_GUARD_FAILED,
-                    "the answer has %zu bytes, at most %d are shown to it",
-                    bytes, FLO_GUARD_TEXT_BYTES_MAX);
+                    "the answer has %zu bytes, at most %d are shown to it", bytes,
+                    FLO_GUARD_TEXT_BYTES_MAX);
 }
 
 /* The next guard, or the end. */
@@ -391,14 +372,12 @@ static void on_freed(void *context)
 
 /* ---- for the router ---- */
 
-static int begin(struct serve_request *request, enum flo_guard_stage stage,
-                 struct flo_err *err)
+static int begin(struct serve_request *request, enum flo_guard_stage stage, struct flo_err *err)
 {
     struct guarding *guarding = calloc(1, sizeof(*guarding));
 
     if (guarding == NULL ||
-        (guarding->timer =
-             evtimer_new(request->serve->base, on_timer, guarding)) == NULL) {
+        (guarding->timer = evtimer_new(request->serve->base, on_timer, guarding)) == NULL) {
         free(guarding);
         return flo_fail(err, FLO_E_MEMORY, "no memory for a guard");
     }
@@ -411,8 +390,7 @@ static int begin(struct serve_request *request, enum flo_guard_stage stage,
 /* Vectors and tokens of a text are not guarded: no model says anything. */
 static bool has_text(const struct serve_request *request)
 {
-    return request->params.message.type == FLO_WIRE_GENERATE &&
-           !flo_guard_asks(request);
+    return request->params.message.type == FLO_WIRE_GENERATE && !flo_guard_asks(request);
 }
 
 /* Does the prompt have words of the client?  Nobody hears what is spoken. */
@@ -434,8 +412,8 @@ bool flo_guard_prompt(struct serve_request *request)
         return guards != NULL;
     }
     /* Before an engine answers: what was sent cannot be taken back. */
-    request->is_guarded = has_text(request) && !request->params.is_untold &&
-                          is_guarded(request, FLO_GUARD_ANSWER);
+    request->is_guarded =
+        has_text(request) && !request->params.is_untold && is_guarded(request, FLO_GUARD_ANSWER);
     if (request->looked_at == named_place(request) || !has_words(request) ||
         !is_guarded(request, FLO_GUARD_PROMPT)) {
         return false;
@@ -460,8 +438,7 @@ bool flo_guard_prompt(struct serve_request *request)
     return true;
 }
 
-void flo_guard_answer(struct serve_request *request,
-                      const struct flo_wire_done *done)
+void flo_guard_answer(struct serve_request *request, const struct flo_wire_done *done)
 {
     const struct guard_router *router = request->serve->guards->router;
     struct flo_err err = {0};
@@ -477,16 +454,15 @@ void flo_guard_answer(struct serve_request *request,
     router->fail(request, &err);
 }
 
-int flo_guards_open(struct flo_serve *serve,
-                    const struct flo_serve_options *options,
+int flo_guards_open(struct flo_serve *serve, const struct flo_serve_options *options,
                     const struct guard_router *router, struct flo_err *err)
 {
     if (options->n_guards == 0) {
         return 0;
     }
     if (options->n_guards > FLO_SERVE_GUARDS_MAX) {
-        return flo_fail(err, FLO_E_CFG_RANGE, "%u guards, at most %d",
-                        options->n_guards, FLO_SERVE_GUARDS_MAX);
+        return flo_fail(err, FLO_E_CFG_RANGE, "%u guards, at most %d", options->n_guards,
+                        FLO_SERVE_GUARDS_MAX);
     }
     serve->guards = calloc(1, sizeof(*serve->guards));
     if (serve->guards == NULL) {
@@ -498,8 +474,8 @@ int flo_guards_open(struct flo_serve *serve,
     for (uint32_t i = 0; i < options->n_guards; i++) {
         serve->guards->all[i].is = options->guards[i];
     }
-    serve->guards->pool = (struct guard_pool){
-        .base = serve->base, .freed = on_freed, .context = serve->guards};
+    serve->guards->pool =
+        (struct guard_pool){.base = serve->base, .freed = on_freed, .context = serve->guards};
     return 0;
 }
 

@@ -19,8 +19,7 @@ struct guard_router {
     /* The prompt may go to the model. */
     void (*go_on)(struct serve_request *request);
     /* The answer may go to the client: all of it is in `done`. */
-    void (*send)(struct serve_request *request,
-                 const struct flo_wire_done *done);
+    void (*send)(struct serve_request *request, const struct flo_wire_done *done);
     void (*fail)(struct serve_request *request, const struct flo_err *err);
     /* A request of a guard to a model. */
     void (*submit)(struct serve_request *inner);
@@ -28,10 +27,8 @@ struct guard_router {
 };
 
 /* FLO_E_CFG_RANGE: too many. */
-FLO_MUST_USE int flo_guards_open(struct flo_serve *serve,
-                                 const struct flo_serve_options *options,
-                                 const struct guard_router *router,
-                                 struct flo_err *err);
+FLO_MUST_USE int flo_guards_open(struct flo_serve *serve, const struct flo_serve_options *options,
+                                 const struct guard_router *router, struct flo_err *err);
 /* No request is guarded any more.  Waits for the guards' programs to end. */
 void flo_guards_close(struct flo_serve *serve);
 
@@ -41,8 +38,7 @@ void flo_guards_close(struct flo_serve *serve);
 bool flo_guard_prompt(struct serve_request *request);
 /* Look at the collected answer of a request with is_guarded.  The router
  * hears. */
-void flo_guard_answer(struct serve_request *request,
-                      const struct flo_wire_done *done);
+void flo_guard_answer(struct serve_request *request, const struct flo_wire_done *done);
 /* The request ends, or begins again: nobody looks at it any more. */
 void flo_guard_cancel(struct serve_request *request);
 /* Is it a request of a guard to a model? */

@@ -24,11 +24,9 @@ struct guards {
  * `done` and `context`. */
 struct serve_request *flo_guard_ask_model(const struct serve_request *asker,
                                           const struct flo_serve_guard *guard,
-                                          enum flo_guard_stage stage,
-                                          struct serve_memory *answer);
+                                          enum flo_guard_stage stage, struct serve_memory *answer);
 
 /* Does it look at requests to the model? */
-bool flo_guard_fits(const struct flo_serve_guard *guard,
-                    const struct serve_place *place);
+bool flo_guard_fits(const struct flo_serve_guard *guard, const struct serve_place *place);
 
 #endif

@@ -31,8 +31,7 @@ static void add_more(struct flo_wire_text object, struct flo_buf *out)
     }
 }
 
-static void add_messages(const struct flo_wire_generate *in,
-                         struct flo_buf *out)
+static void add_messages(const struct flo_wire_generate *in, struct flo_buf *out)
 {
     flo_buf_text(out, ",\"messages\":[");
     for (uint32_t i = 0; i < in->n_messages; i++) {
@@ -59,8 +58,7 @@ static void add_calls(const struct serve_kept *kept, struct flo_buf *out)
                        "%s{\"type\":\"function\",\"function\":{\"name\":"
                        "\"%s\",",
                        i == 0 ? ",\"tool_calls\":[" : ",", call->name);
-        flo_answer_add_member(out, "arguments",
-                              flo_answer_text_of(&call->arguments));
+        flo_answer_add_member(out, "arguments", flo_answer_text_of(&call->arguments));
         flo_buf_text(out, "}}");
     }
     flo_buf_text(out, kept->n_calls > 0 ? "]" : "");
@@ -72,25 +70,19 @@ static void add_answer(const struct serve_kept *kept, struct flo_buf *out)
     flo_answer_add_member(out, "text", flo_answer_text_of(&kept->text));
     if (kept->thoughts.bytes > 0) {
         flo_buf_text(out, ",");
-        flo_answer_add_member(out, "reasoning_content",
-                              flo_answer_text_of(&kept->thoughts));
+        flo_answer_add_member(out, "reasoning_content", flo_answer_text_of(&kept->thoughts));
     }
     add_calls(kept, out);
 }
 
-void flo_guard_question(const struct serve_request *request,
-                        enum flo_guard_stage stage, const char *model,
-                        struct flo_buf *out)
+void flo_guard_question(const struct serve_request *request, enum flo_guard_stage stage,
+                        const char *model, struct flo_buf *out)
 {
     const struct flo_wire_generate *in = &request->params.message.generate;
 
-    flo_buf_printf(out, "{\"stage\":\"%s\"",
-                   stage == FLO_GUARD_ANSWER ? "answer" : "prompt");
+    flo_buf_printf(out, "{\"stage\":\"%s\"", stage == FLO_GUARD_ANSWER ? "answer" : "prompt");
     add_name("model", model, out);
-    add_name("app",
-             request->token < 0 ? NULL
-                                : request->serve->tokens[request->token].name,
-             out);
+    add_name("app", request->token < 0 ? NULL : request->serve->tokens[request->token].name, out);
     if (stage == FLO_GUARD_ANSWER) {
         add_answer(&request->kept, out);
     } else if (in->n_messages > 0) {
@@ -103,8 +95,7 @@ void flo_guard_question(const struct serve_request *request,
 }
 
 /* A line of its own, but for the first one: that follows the owner's words. */
-static void add_line(struct flo_wire_text line, size_t begin,
-                     struct flo_buf *out)
+static void add_line(struct flo_wire_text line, size_t begin, struct flo_buf *out)
 {
     if (line.bytes > 0) {
         flo_buf_text(out, out->bytes > begin ? "\n" : "");
@@ -112,19 +103,16 @@ static void add_line(struct flo_wire_text line, size_t begin,
     }
 }
 
-static void add_call_lines(const struct serve_kept *kept, size_t begin,
-                           struct flo_buf *out)
+static void add_call_lines(const struct serve_kept *kept, size_t begin, struct flo_buf *out)
 {
     for (uint32_t i = 0; i < kept->n_calls; i++) {
         const struct serve_tool_call *call = &kept->calls[i];
-        add_line((struct flo_wire_text){call->name, strlen(call->name)}, begin,
-                 out);
+        add_line((struct flo_wire_text){call->name, strlen(call->name)}, begin, out);
         add_line(flo_answer_text_of(&call->arguments), begin, out);
     }
 }
 
-void flo_guard_ask(const struct serve_request *request,
-                   enum flo_guard_stage stage,
+void flo_guard_ask(const struct serve_request *request, enum flo_guard_stage stage,
                    const struct flo_serve_guard *guard, struct flo_buf *out)
 {
     const struct flo_wire_generate *in = &request->params.message.generate;
@@ -148,15 +136,13 @@ void flo_guard_ask(const struct serve_request *request,
 
 /* ---- a program's verdict ---- */
 
-static int read_edit(const json_t *answer, struct guard_verdict *out,
-                     struct flo_err *err)
+static int read_edit(const json_t *answer, struct guard_verdict *out, struct flo_err *err)
 {
     const json_t *text = json_object_get(answer, "text");
     size_t bytes = json_string_length(text);
 
     if (!json_is_string(text)) {
-        return flo_fail(err, FLO_E_INFER_GUARD_FAILED,
-                        "its verdict is edit, without a `text`");
+        return flo_fail(err, FLO_E_INFER_GUARD_FAILED, "its verdict is edit, without a `text`");
     }
     if (bytes > FLO_GUARD_TEXT_BYTES_MAX) {
         return flo_fail(err, FLO_E_INFER_GUARD_FAILED,
@@ -164,13 +150,10 @@ static int read_edit(const json_t *answer, struct guard_verdict *out,
                         FLO_GUARD_TEXT_BYTES_MAX);
     }
     flo_buf_add(&out->text, json_string_value(text), bytes);
-    return out->text.failed ? flo_fail(err, FLO_E_INFER_GUARD_FAILED,
-                                       "no memory for its text")
-                            : 0;
+    return out->text.failed ? flo_fail(err, FLO_E_INFER_GUARD_FAILED, "no memory for its text") : 0;
 }
 
-static void take_reason(const char *text, size_t bytes,
-                        struct guard_verdict *out)
+static void take_reason(const char *text, size_t bytes, struct guard_verdict *out)
 {
     if (bytes == 0) {
         text = "no reason is given";
@@ -179,27 +162,24 @@ static void take_reason(const char *text, size_t bytes,
     flo_text_clean(text, bytes, out->reason, sizeof(out->reason));
 }
 
-int flo_guard_verdict_read(const char *text, size_t bytes,
-                           struct guard_verdict *out, struct flo_err *err)
+int flo_guard_verdict_read(const char *text, size_t bytes, struct guard_verdict *out,
+                           struct flo_err *err)
 {
-    static const char *const words[] = {[GUARD_PASSED] = "pass",
-                                        [GUARD_EDITED] = "edit",
-                                        [GUARD_REFUSED] = "refuse"};
+    static const char *const words[] = {
+        [GUARD_PASSED] = "pass", [GUARD_EDITED] = "edit", [GUARD_REFUSED] = "refuse"};
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
     size_t kind = 0;
 
     *out = (struct guard_verdict){0};
-    if (flo_json_parse(text, bytes, FLO_GUARD_ANSWER_BYTES_MAX, &answer, NULL) <
-            0 ||
+    if (flo_json_parse(text, bytes, FLO_GUARD_ANSWER_BYTES_MAX, &answer, NULL) < 0 ||
         !json_is_object(answer)) {
-        return flo_fail(err, FLO_E_INFER_GUARD_FAILED,
-                        "its answer of %zu bytes is no JSON object", bytes);
+        return flo_fail(err, FLO_E_INFER_GUARD_FAILED, "its answer of %zu bytes is no JSON object",
+                        bytes);
     }
     const json_t *verdict = json_object_get(answer, "verdict");
     const json_t *reason = json_object_get(answer, "reason");
     while (kind < FLO_COUNT(words) &&
-           (!json_is_string(verdict) ||
-            strcmp(json_string_value(verdict), words[kind]) != 0)) {
+           (!json_is_string(verdict) || strcmp(json_string_value(verdict), words[kind]) != 0)) {
         kind++;
     }
     if (kind == FLO_COUNT(words)) {
@@ -223,9 +203,8 @@ static bool begins(struct flo_wire_text text, const char *word)
     return text.bytes >= chars && strncasecmp(text.data, word, chars) == 0;
 }
 
-int flo_guard_verdict_of(const struct flo_serve_guard *guard,
-                         struct flo_wire_text answer, struct guard_verdict *out,
-                         struct flo_err *err)
+int flo_guard_verdict_of(const struct flo_serve_guard *guard, struct flo_wire_text answer,
+                         struct guard_verdict *out, struct flo_err *err)
 {
     char shown[SHOWN_BYTES_MAX + 1];
 
@@ -244,8 +223,7 @@ int flo_guard_verdict_of(const struct flo_serve_guard *guard,
         out->kind = GUARD_PASSED;
         return 0;
     }
-    flo_text_clean(answer.bytes > 0 ? answer.data : "", answer.bytes, shown,
-                   sizeof(shown));
+    flo_text_clean(answer.bytes > 0 ? answer.data : "", answer.bytes, shown, sizeof(shown));
     return flo_fail(err, FLO_E_INFER_GUARD_FAILED,
                     "%s answered \"%s\", which begins neither with \"%s\" nor "
                     "with \"%s\"",

@@ -123,8 +123,7 @@ static int read_options(const struct turn *turn)
         bool is_length = strcmp(names[i].openais, "max_tokens") == 0;
 
         if (value != NULL && is_length && json_is_integer(value) &&
-            (json_integer_value(value) == -1 ||
-             json_integer_value(value) == -2)) {
+            (json_integer_value(value) == -1 || json_integer_value(value) == -2)) {
             continue; /* until its end, or until the context is full */
         }
         rv = value == NULL ? 0 : set(turn, names[i].openais, number_of(value));
@@ -144,13 +143,11 @@ static int read_format(const struct turn *turn)
     }
     if (json_is_object(format)) {
         return set(turn, "response_format",
-                   json_pack("{ss s{sO}}", "type", "json_schema", "json_schema",
-                             "schema", format));
+                   json_pack("{ss s{sO}}", "type", "json_schema", "json_schema", "schema", format));
     }
     return word == NULL || strcmp(word, "json") != 0
                ? refuse(turn, "format", "must be \"json\" or a JSON schema")
-               : set(turn, "response_format",
-                     json_pack("{ss}", "type", "json_object"));
+               : set(turn, "response_format", json_pack("{ss}", "type", "json_object"));
 }
 
 static int read_think(const struct turn *turn)
@@ -162,14 +159,11 @@ static int read_think(const struct turn *turn)
         return 0;
     }
     if (json_is_boolean(think)) {
-        return set(turn, "chat_template_kwargs",
-                   json_pack("{sO}", "enable_thinking", think));
+        return set(turn, "chat_template_kwargs", json_pack("{sO}", "enable_thinking", think));
     }
     if (word == NULL ||
-        (strcmp(word, "low") != 0 && strcmp(word, "medium") != 0 &&
-         strcmp(word, "high") != 0)) {
-        return refuse(turn, "think",
-                      "must be true, false, \"low\", \"medium\" or \"high\"");
+        (strcmp(word, "low") != 0 && strcmp(word, "medium") != 0 && strcmp(word, "high") != 0)) {
+        return refuse(turn, "think", "must be true, false, \"low\", \"medium\" or \"high\"");
     }
     return set(turn, "reasoning_effort", json_incref(think));
 }
@@ -195,14 +189,13 @@ static int read_model(const struct turn *turn)
 /* Fields that would change the answer. */
 static int refuse_fields(const struct turn *turn)
 {
-    static const char *const fields[] = {"suffix", "template", "context",
-                                         "logprobs", "top_logprobs"};
+    static const char *const fields[] = {"suffix", "template", "context", "logprobs",
+                                         "top_logprobs"};
 
     for (size_t i = 0; i < FLO_COUNT(fields); i++) {
         const json_t *value = field(turn->in, fields[i]);
-        bool asks = json_string_length(value) > 0 ||
-                    json_array_size(value) > 0 || json_is_true(value) ||
-                    json_integer_value(value) != 0;
+        bool asks = json_string_length(value) > 0 || json_array_size(value) > 0 ||
+                    json_is_true(value) || json_integer_value(value) != 0;
         if (asks) {
             return refuse(turn, fields[i], "is not built");
         }
@@ -214,8 +207,7 @@ static int read_stream(const struct turn *turn)
 {
     json_t *stream = field(turn->in, "stream");
 
-    return set(turn, "stream",
-               stream == NULL ? json_true() : json_incref(stream));
+    return set(turn, "stream", stream == NULL ? json_true() : json_incref(stream));
 }
 
 static int read_answering(const struct turn *turn)
@@ -238,8 +230,7 @@ static int read_load(const struct turn *turn, bool *is_load)
     int rv = set(turn, "max_tokens", json_integer(1));
 
     return rv < 0 ? rv
-                  : set(turn, "messages",
-                        json_pack("[{ssss}]", "role", "user", "content", "."));
+                  : set(turn, "messages", json_pack("[{ssss}]", "role", "user", "content", "."));
 }
 
 /* More messages than are taken are counted, not translated. */
@@ -249,12 +240,10 @@ static int read_chat(const struct turn *turn, bool *is_load)
     int rv = read_answering(turn);
 
     rv = rv < 0 ? rv : copy(turn, "tools", "tools");
-    if (rv == 0 && (given == NULL ||
-                    (json_is_array(given) && json_array_size(given) == 0))) {
+    if (rv == 0 && (given == NULL || (json_is_array(given) && json_array_size(given) == 0))) {
         return read_load(turn, is_load);
     }
-    if (rv < 0 || !json_is_array(given) ||
-        json_array_size(given) > FLO_WIRE_MESSAGES_MAX) {
+    if (rv < 0 || !json_is_array(given) || json_array_size(given) > FLO_WIRE_MESSAGES_MAX) {
         return rv < 0 ? rv : set(turn, "messages", json_incref(given));
     }
     json_t *messages = json_array();
@@ -262,23 +251,21 @@ static int read_chat(const struct turn *turn, bool *is_load)
     return rv < 0 ? rv : flo_ollama_messages(given, messages, turn->err);
 }
 
-static int add_asked(const struct turn *turn, json_t *prompt,
-                     const json_t *images, json_t *messages)
+static int add_asked(const struct turn *turn, json_t *prompt, const json_t *images,
+                     json_t *messages)
 {
     json_t *content = flo_ollama_content(prompt, images);
 
     if (content == NULL) {
-        return refuse(turn, "images",
-                      "must be base64 of PNG, JPEG, WebP or GIF files");
+        return refuse(turn, "images", "must be base64 of PNG, JPEG, WebP or GIF files");
     }
-    return json_array_append_new(messages, json_pack("{ss so}", "role", "user",
-                                                     "content", content)) < 0
+    return json_array_append_new(messages,
+                                 json_pack("{ss so}", "role", "user", "content", content)) < 0
                ? flo_fail(turn->err, FLO_E_MEMORY, "no memory for a body")
                : 0;
 }
 
-static int read_generate(const struct turn *turn, enum request_kind *kind,
-                         bool *is_load)
+static int read_generate(const struct turn *turn, enum request_kind *kind, bool *is_load)
 {
     json_t *prompt = field(turn->in, "prompt");
     json_t *system = field(turn->in, "system");
@@ -316,15 +303,15 @@ static int read_generate(const struct turn *turn, enum request_kind *kind,
     json_t *messages = json_array();
     rv = set(turn, "messages", messages);
     if (rv == 0 && json_string_length(system) > 0 &&
-        json_array_append_new(messages, json_pack("{ss sO}", "role", "system",
-                                                  "content", system)) < 0) {
+        json_array_append_new(messages, json_pack("{ss sO}", "role", "system", "content", system)) <
+            0) {
         rv = flo_fail(turn->err, FLO_E_MEMORY, "no memory for a body");
     }
     return rv < 0 ? rv : add_asked(turn, prompt, images, messages);
 }
 
-static int translate(enum ollama_ask ask, const struct turn *turn,
-                     enum request_kind *kind, bool *is_load)
+static int translate(enum ollama_ask ask, const struct turn *turn, enum request_kind *kind,
+                     bool *is_load)
 {
     int rv = read_model(turn);
 
@@ -342,15 +329,13 @@ static int translate(enum ollama_ask ask, const struct turn *turn,
         return rv < 0 ? rv : copy(turn, "dimensions", "dimensions");
     default:
         *kind = REQUEST_EMBED;
-        return json_is_string(field(turn->in, "prompt"))
-                   ? copy(turn, "prompt", "input")
-                   : refuse(turn, "prompt", "must be a text");
+        return json_is_string(field(turn->in, "prompt")) ? copy(turn, "prompt", "input")
+                                                         : refuse(turn, "prompt", "must be a text");
     }
 }
 
-int flo_ollama_read(enum ollama_ask ask, const struct serve_body *body,
-                    struct serve_params *params, bool *is_load,
-                    struct flo_err *err)
+int flo_ollama_read(enum ollama_ask ask, const struct serve_body *body, struct serve_params *params,
+                    bool *is_load, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *in = NULL;
     enum request_kind kind = REQUEST_CHAT;

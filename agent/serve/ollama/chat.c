@@ -25,14 +25,14 @@ static int read_as(enum ollama_ask ask, struct serve_request *request,
     return rv;
 }
 
-static int read_chat(struct serve_request *request,
-                     const struct serve_body *body, struct flo_err *err)
+static int read_chat(struct serve_request *request, const struct serve_body *body,
+                     struct flo_err *err)
 {
     return read_as(OLLAMA_CHAT, request, body, err);
 }
 
-static int read_generate(struct serve_request *request,
-                         const struct serve_body *body, struct flo_err *err)
+static int read_generate(struct serve_request *request, const struct serve_body *body,
+                         struct flo_err *err)
 {
     return read_as(OLLAMA_GENERATE, request, body, err);
 }
@@ -49,17 +49,14 @@ static void add_head(const struct serve_request *request, struct flo_buf *out)
     char now[25];
 
     flo_time_text(flo_wall_ms(), now);
-    flo_buf_printf(out, "{\"model\":\"%s\",\"created_at\":\"%s\",",
-                   request->model_name, now);
+    flo_buf_printf(out, "{\"model\":\"%s\",\"created_at\":\"%s\",", request->model_name, now);
 }
 
 /* The message but for its calls; a generation has it in the line itself. */
-static void begin_message(const struct serve_request *request,
-                          struct flo_wire_text text,
+static void begin_message(const struct serve_request *request, struct flo_wire_text text,
                           struct flo_wire_text thoughts, struct flo_buf *out)
 {
-    flo_buf_text(out, is_chat(request) ? "\"message\":{\"role\":\"assistant\","
-                                       : "");
+    flo_buf_text(out, is_chat(request) ? "\"message\":{\"role\":\"assistant\"," : "");
     flo_answer_add_member(out, is_chat(request) ? "content" : "response", text);
     if (thoughts.bytes > 0) {
         flo_buf_text(out, ",");
@@ -67,22 +64,20 @@ static void begin_message(const struct serve_request *request,
     }
 }
 
-static void end_message(const struct serve_request *request,
-                        struct flo_buf *out)
+static void end_message(const struct serve_request *request, struct flo_buf *out)
 {
     flo_buf_text(out, is_chat(request) ? "}," : ",");
 }
 
 /* false: its arguments are no whole object. */
-static bool add_call(const struct serve_tool_call *call, uint32_t index,
-                     const char *before, struct flo_buf *out)
+static bool add_call(const struct serve_tool_call *call, uint32_t index, const char *before,
+                     struct flo_buf *out)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *tree = NULL;
     const struct flo_buf *arguments = &call->arguments;
 
     if (arguments->bytes > 0 &&
-        (flo_json_parse(arguments->data, arguments->bytes, SERVE_KEPT_BYTES_MAX,
-                        &tree, NULL) < 0 ||
+        (flo_json_parse(arguments->data, arguments->bytes, SERVE_KEPT_BYTES_MAX, &tree, NULL) < 0 ||
          !json_is_object(tree))) {
         return false;
     }
@@ -101,8 +96,8 @@ static bool add_call(const struct serve_tool_call *call, uint32_t index,
 
 /* Calls from `told` on, to the one before `until`; a member, if there are any.
  */
-static void add_calls(const struct serve_request *request, uint32_t told,
-                      uint32_t until, struct flo_buf *out)
+static void add_calls(const struct serve_request *request, uint32_t told, uint32_t until,
+                      struct flo_buf *out)
 {
     static const char first[] = ",\"tool_calls\":[";
     const char *before = first;
@@ -115,8 +110,8 @@ static void add_calls(const struct serve_request *request, uint32_t told,
     flo_buf_text(out, before == first ? "" : "]");
 }
 
-static void add_end(const struct serve_request *request,
-                    const struct flo_wire_done *done, struct flo_buf *out)
+static void add_end(const struct serve_request *request, const struct flo_wire_done *done,
+                    struct flo_buf *out)
 {
     const struct state *state = request->state;
     uint64_t load_us = request->load_us;
@@ -128,20 +123,17 @@ static void add_end(const struct serve_request *request,
                    state->is_load                    ? "load"
                    : done->reason == FLO_WIRE_LENGTH ? "length"
                                                      : "stop",
-                   (unsigned long long)total_us * 1000,
-                   (unsigned long long)load_us * 1000);
-    flo_buf_printf(
-        out,
-        "\"prompt_eval_count\":%u,\"prompt_eval_duration\":%llu,"
-        "\"eval_count\":%u,\"eval_duration\":%llu}\n",
-        done->tokens_in, (unsigned long long)done->prompt_wall_us * 1000,
-        done->tokens_out, (unsigned long long)done->answer_us * 1000);
+                   (unsigned long long)total_us * 1000, (unsigned long long)load_us * 1000);
+    flo_buf_printf(out,
+                   "\"prompt_eval_count\":%u,\"prompt_eval_duration\":%llu,"
+                   "\"eval_count\":%u,\"eval_duration\":%llu}\n",
+                   done->tokens_in, (unsigned long long)done->prompt_wall_us * 1000,
+                   done->tokens_out, (unsigned long long)done->answer_us * 1000);
 }
 
 /* ---- streams ---- */
 
-static void tell_calls(const struct serve_request *request, uint32_t until,
-                       struct flo_buf *out)
+static void tell_calls(const struct serve_request *request, uint32_t until, struct flo_buf *out)
 {
     const struct flo_wire_text none = {0};
     struct state *state = request->state;
@@ -157,8 +149,8 @@ static void tell_calls(const struct serve_request *request, uint32_t until,
     state->told = until;
 }
 
-static void piece(struct serve_request *request,
-                  const struct serve_piece *piece, struct flo_buf *out)
+static void piece(struct serve_request *request, const struct serve_piece *piece,
+                  struct flo_buf *out)
 {
     const struct flo_wire_text none = {0};
     const struct state *state = request->state;
@@ -192,9 +184,8 @@ static void end(struct serve_request *request, const struct flo_wire_done *done,
 
 /* ---- whole answers ---- */
 
-static int whole(struct serve_request *request,
-                 const struct flo_wire_done *done, struct flo_buf *out,
-                 struct flo_err *err)
+static int whole(struct serve_request *request, const struct flo_wire_done *done,
+                 struct flo_buf *out, struct flo_err *err)
 {
     const struct serve_kept *kept = &request->kept;
     const struct state *state = request->state;
@@ -202,9 +193,8 @@ static int whole(struct serve_request *request,
 
     (void)err;
     add_head(request, out);
-    begin_message(
-        request, state->is_load ? none : flo_answer_text_of(&kept->text),
-        state->is_load ? none : flo_answer_text_of(&kept->thoughts), out);
+    begin_message(request, state->is_load ? none : flo_answer_text_of(&kept->text),
+                  state->is_load ? none : flo_answer_text_of(&kept->thoughts), out);
     add_calls(request, 0, state->is_load ? 0 : kept->n_calls, out);
     end_message(request, out);
     add_end(request, done, out);

@@ -17,12 +17,10 @@ struct history {
 
 static int refuse(const struct history *history, const char *what)
 {
-    return flo_fail(history->err, FLO_E_INFER_PARAM, "messages[%zu] %s",
-                    history->at, what);
+    return flo_fail(history->err, FLO_E_INFER_PARAM, "messages[%zu] %s", history->at, what);
 }
 
-static int set(const struct history *history, json_t *out, const char *key,
-               json_t *value)
+static int set(const struct history *history, json_t *out, const char *key, json_t *value)
 {
     return json_object_set_new(out, key, value) < 0
                ? flo_fail(history->err, FLO_E_MEMORY, "no memory for messages")
@@ -44,14 +42,12 @@ static int add_call(struct history *history, const json_t *call, json_t *list)
     }
     snprintf(made, sizeof(made), "call_%zu", history->calls++);
     id = id == NULL || id[0] == '\0' ? made : id;
-    arguments = arguments == NULL || json_is_null(arguments)
-                    ? json_object()
-                    : json_incref(arguments);
+    arguments =
+        arguments == NULL || json_is_null(arguments) ? json_object() : json_incref(arguments);
     if (json_array_append_new(history->open, json_pack("[sO]", id, name)) < 0 ||
-        json_array_append_new(list,
-                              json_pack("{ss ss s{sO so}}", "id", id, "type",
-                                        "function", "function", "name", name,
-                                        "arguments", arguments)) < 0) {
+        json_array_append_new(list, json_pack("{ss ss s{sO so}}", "id", id, "type", "function",
+                                              "function", "name", name, "arguments", arguments)) <
+            0) {
         return flo_fail(history->err, FLO_E_MEMORY, "no memory for messages");
     }
     return 0;
@@ -75,32 +71,27 @@ static int add_calls(struct history *history, const json_t *calls, json_t *out)
 }
 
 /* The first open call with this text at `place`; NULL: the first of all. */
-static size_t find_open(const struct history *history, size_t place,
-                        const char *text)
+static size_t find_open(const struct history *history, size_t place, const char *text)
 {
     size_t i = 0;
 
     while (text != NULL && i < json_array_size(history->open) &&
-           strcmp(json_string_value(
-                      json_array_get(json_array_get(history->open, i), place)),
+           strcmp(json_string_value(json_array_get(json_array_get(history->open, i), place)),
                   text) != 0) {
         i++;
     }
     return i;
 }
 
-static int add_answer(struct history *history, const json_t *message,
-                      json_t *out)
+static int add_answer(struct history *history, const json_t *message, json_t *out)
 {
-    const char *id =
-        json_string_value(json_object_get(message, "tool_call_id"));
+    const char *id = json_string_value(json_object_get(message, "tool_call_id"));
     const char *name = json_string_value(json_object_get(message, "tool_name"));
 
     if (name == NULL) {
         name = json_string_value(json_object_get(message, "name"));
     }
-    size_t i =
-        id != NULL ? find_open(history, 0, id) : find_open(history, 1, name);
+    size_t i = id != NULL ? find_open(history, 0, id) : find_open(history, 1, name);
     if (i == json_array_size(history->open)) {
         const char *said = id != NULL ? id : name != NULL ? name : "";
         return flo_fail(history->err, FLO_E_INFER_PARAM,
@@ -109,8 +100,7 @@ static int add_answer(struct history *history, const json_t *message,
                         history->at, said);
     }
     json_t *call = json_array_get(history->open, i);
-    int rv =
-        set(history, out, "tool_call_id", json_incref(json_array_get(call, 0)));
+    int rv = set(history, out, "tool_call_id", json_incref(json_array_get(call, 0)));
     json_array_remove(history->open, i);
     return rv;
 }
@@ -119,8 +109,7 @@ static int add_answer(struct history *history, const json_t *message,
 
 static json_t *image_part(const json_t *image)
 {
-    struct flo_wire_text text = {json_string_value(image),
-                                 json_string_length(image)};
+    struct flo_wire_text text = {json_string_value(image), json_string_length(image)};
 
     return flo_image_part(flo_image_type(text), text.data);
 }
@@ -142,8 +131,7 @@ json_t *flo_ollama_content(json_t *text, const json_t *images)
     }
     if (json_string_length(text) > 0) {
         failed |=
-            json_array_append_new(
-                list, json_pack("{s:s,s:O}", "type", "text", "text", text)) < 0;
+            json_array_append_new(list, json_pack("{s:s,s:O}", "type", "text", "text", text)) < 0;
     }
     if (failed) {
         json_decref(list);
@@ -153,26 +141,21 @@ json_t *flo_ollama_content(json_t *text, const json_t *images)
 }
 
 /* The message's content is made of both. */
-static int add_images(const struct history *history, const json_t *message,
-                      json_t *out)
+static int add_images(const struct history *history, const json_t *message, json_t *out)
 {
-    json_t *content = flo_ollama_content(json_object_get(message, "content"),
-                                         json_object_get(message, "images"));
+    json_t *content =
+        flo_ollama_content(json_object_get(message, "content"), json_object_get(message, "images"));
 
-    return content == NULL
-               ? refuse(history, "has an image that is no base64 of a PNG, "
-                                 "JPEG, WebP or GIF")
-               : set(history, out, "content", content);
+    return content == NULL ? refuse(history, "has an image that is no base64 of a PNG, "
+                                             "JPEG, WebP or GIF")
+                           : set(history, out, "content", content);
 }
 
-static int add_message(struct history *history, const json_t *message,
-                       json_t *out)
+static int add_message(struct history *history, const json_t *message, json_t *out)
 {
     static const struct {
         const char *from, *to;
-    } same[] = {{"role", "role"},
-                {"content", "content"},
-                {"thinking", "reasoning_content"}};
+    } same[] = {{"role", "role"}, {"content", "content"}, {"thinking", "reasoning_content"}};
     const char *role = json_string_value(json_object_get(message, "role"));
     const json_t *calls = json_object_get(message, "tool_calls");
     const json_t *images = json_object_get(message, "images");
@@ -180,11 +163,9 @@ static int add_message(struct history *history, const json_t *message,
 
     for (size_t i = 0; rv == 0 && i < FLO_COUNT(same); i++) {
         json_t *value = json_object_get(message, same[i].from);
-        rv = value == NULL ? 0
-                           : set(history, out, same[i].to, json_incref(value));
+        rv = value == NULL ? 0 : set(history, out, same[i].to, json_incref(value));
     }
-    if (rv == 0 && images != NULL && !json_is_null(images) &&
-        !json_is_array(images)) {
+    if (rv == 0 && images != NULL && !json_is_null(images) && !json_is_array(images)) {
         rv = refuse(history, "has images that are no list");
     }
     if (rv == 0 && json_array_size(images) > 0) {

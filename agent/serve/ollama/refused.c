@@ -1,8 +1,7 @@
 /* Refusals: models come by releases, not by pull, push, create and copy. */
 #include "agent/serve/ollama/ollama.h"
 
-static int read(struct serve_request *request, const struct serve_body *body,
-                struct flo_err *err)
+static int read(struct serve_request *request, const struct serve_body *body, struct flo_err *err)
 {
     (void)request;
     (void)body;

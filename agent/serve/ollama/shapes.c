@@ -4,8 +4,7 @@
 #include <string.h>
 
 /* Sentences begin with OpenAI's name of the field. */
-static void add_error(const struct flo_err *err, const char *param,
-                      struct flo_buf *out)
+static void add_error(const struct flo_err *err, const char *param, struct flo_buf *out)
 {
     const char *fix = err->fix[0] != '\0' ? err->fix : flo_error_fix(err->code);
     const char *named = param == NULL ? "" : flo_ollama_named(param);

@@ -2,25 +2,23 @@
  */
 #include "agent/serve/ollama/ollama.h"
 
-static int read_inputs(struct serve_request *request,
-                       const struct serve_body *body, struct flo_err *err)
+static int read_inputs(struct serve_request *request, const struct serve_body *body,
+                       struct flo_err *err)
 {
     bool is_load;
 
     return flo_ollama_read(OLLAMA_EMBED, body, &request->params, &is_load, err);
 }
 
-static int read_prompt(struct serve_request *request,
-                       const struct serve_body *body, struct flo_err *err)
+static int read_prompt(struct serve_request *request, const struct serve_body *body,
+                       struct flo_err *err)
 {
     bool is_load;
 
-    return flo_ollama_read(OLLAMA_PROMPT, body, &request->params, &is_load,
-                           err);
+    return flo_ollama_read(OLLAMA_PROMPT, body, &request->params, &is_load, err);
 }
 
-static void add_vector(struct serve_request *request,
-                       const struct flo_wire_message *frame,
+static void add_vector(struct serve_request *request, const struct flo_wire_message *frame,
                        struct flo_buf *out)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) shorter = {0};
@@ -33,28 +31,23 @@ static void add_vector(struct serve_request *request,
     }
 }
 
-static int add_vectors(struct serve_request *request,
-                       const struct flo_wire_done *done, struct flo_buf *out,
-                       struct flo_err *err)
+static int add_vectors(struct serve_request *request, const struct flo_wire_done *done,
+                       struct flo_buf *out, struct flo_err *err)
 {
     (void)err;
-    flo_buf_printf(out, "{\"model\":\"%s\",\"embeddings\":[",
-                   request->model_name);
+    flo_buf_printf(out, "{\"model\":\"%s\",\"embeddings\":[", request->model_name);
     flo_buf_add(out, request->kept.text.data, request->kept.text.bytes);
     flo_buf_printf(out,
                    "],\"total_duration\":%llu,\"load_duration\":%llu,"
                    "\"prompt_eval_count\":%u}\n",
-                   (unsigned long long)(request->load_us + done->queue_us +
-                                        done->prompt_wall_us) *
+                   (unsigned long long)(request->load_us + done->queue_us + done->prompt_wall_us) *
                        1000,
-                   (unsigned long long)request->load_us * 1000,
-                   done->tokens_in);
+                   (unsigned long long)request->load_us * 1000, done->tokens_in);
     return 0;
 }
 
-static int add_one(struct serve_request *request,
-                   const struct flo_wire_done *done, struct flo_buf *out,
-                   struct flo_err *err)
+static int add_one(struct serve_request *request, const struct flo_wire_done *done,
+                   struct flo_buf *out, struct flo_err *err)
 {
     (void)done;
     (void)err;

@@ -25,8 +25,7 @@ static int refuse(struct reader *reader, const char *field, const char *what)
 
 static bool is(const struct flo_multipart_part *part, const char *text)
 {
-    return part->bytes == strlen(text) &&
-           memcmp(part->data, text, part->bytes) == 0;
+    return part->bytes == strlen(text) && memcmp(part->data, text, part->bytes) == 0;
 }
 
 static struct flo_wire_text text_of(const struct flo_multipart_part *part)
@@ -36,15 +35,13 @@ static struct flo_wire_text text_of(const struct flo_multipart_part *part)
 
 static bool is_text(const struct flo_multipart_part *part, size_t bytes_max)
 {
-    return part->bytes <= bytes_max &&
-           memchr(part->data, '\0', part->bytes) == NULL &&
+    return part->bytes <= bytes_max && memchr(part->data, '\0', part->bytes) == NULL &&
            flo_utf8_valid(part->data, part->bytes) == part->bytes;
 }
 
 /* ---- fields ---- */
 
-static int take_file(struct reader *reader,
-                     const struct flo_multipart_part *part)
+static int take_file(struct reader *reader, const struct flo_multipart_part *part)
 {
     struct flo_wire_generate *out = &reader->params->message.generate;
 
@@ -62,8 +59,7 @@ static int take_file(struct reader *reader,
     return 0;
 }
 
-static int take_model(struct reader *reader,
-                      const struct flo_multipart_part *part)
+static int take_model(struct reader *reader, const struct flo_multipart_part *part)
 {
     struct serve_params *params = reader->params;
 
@@ -75,8 +71,7 @@ static int take_model(struct reader *reader,
     return 0;
 }
 
-static int take_language(struct reader *reader,
-                         const struct flo_multipart_part *part)
+static int take_language(struct reader *reader, const struct flo_multipart_part *part)
 {
     if (!is_text(part, FLO_WIRE_LANGUAGE_BYTES_MAX)) {
         return refuse(reader, "language", "is no code of a language");
@@ -85,8 +80,7 @@ static int take_language(struct reader *reader,
     return 0;
 }
 
-static int take_prompt(struct reader *reader,
-                       const struct flo_multipart_part *part)
+static int take_prompt(struct reader *reader, const struct flo_multipart_part *part)
 {
     if (!is_text(part, PROMPT_BYTES_MAX)) {
         return refuse(reader, "prompt", "must be a text of at most 4096 bytes");
@@ -95,8 +89,7 @@ static int take_prompt(struct reader *reader,
     return 0;
 }
 
-static int take_temperature(struct reader *reader,
-                            const struct flo_multipart_part *part)
+static int take_temperature(struct reader *reader, const struct flo_multipart_part *part)
 {
     char text[32];
     char *end = text;
@@ -112,8 +105,7 @@ static int take_temperature(struct reader *reader,
     return 0;
 }
 
-static int take_form(struct reader *reader,
-                     const struct flo_multipart_part *part)
+static int take_form(struct reader *reader, const struct flo_multipart_part *part)
 {
     reader->params->is_plain = is(part, "text");
     return reader->params->is_plain || is(part, "json")
@@ -121,8 +113,7 @@ static int take_form(struct reader *reader,
                : refuse(reader, "response_format", "must be json or text");
 }
 
-static int take_stream(struct reader *reader,
-                       const struct flo_multipart_part *part)
+static int take_stream(struct reader *reader, const struct flo_multipart_part *part)
 {
     return is(part, "false") ? 0
                              : refuse(reader, "stream",
@@ -131,20 +122,14 @@ static int take_stream(struct reader *reader,
 }
 
 /* Others are passed over, as clients send many. */
-static int take_part(struct reader *reader,
-                     const struct flo_multipart_part *part)
+static int take_part(struct reader *reader, const struct flo_multipart_part *part)
 {
     static const struct {
         const char *name;
-        int (*take)(struct reader *reader,
-                    const struct flo_multipart_part *part);
+        int (*take)(struct reader *reader, const struct flo_multipart_part *part);
     } fields[] = {
-        {"file", take_file},
-        {"model", take_model},
-        {"language", take_language},
-        {"prompt", take_prompt},
-        {"response_format", take_form},
-        {"temperature", take_temperature},
+        {"file", take_file},     {"model", take_model},          {"language", take_language},
+        {"prompt", take_prompt}, {"response_format", take_form}, {"temperature", take_temperature},
         {"stream", take_stream},
     };
 
@@ -156,9 +141,8 @@ static int take_part(struct reader *reader,
     return 0;
 }
 
-int flo_params_read_audio(const char *content_type, const char *body,
-                          size_t bytes, struct serve_params *params,
-                          struct flo_err *err)
+int flo_params_read_audio(const char *content_type, const char *body, size_t bytes,
+                          struct serve_params *params, struct flo_err *err)
 {
     struct flo_multipart form;
     struct flo_multipart_part part;
@@ -170,8 +154,7 @@ int flo_params_read_audio(const char *content_type, const char *body,
     int rv = flo_multipart_open(&form, content_type, body, bytes, err);
     while (rv >= 0 && (rv = flo_multipart_next(&form, &part, err)) == 1) {
         rv = ++parts > PARTS_MAX
-                 ? flo_fail(err, FLO_E_REST_SCHEMA,
-                            "the form has more than %d parts", PARTS_MAX)
+                 ? flo_fail(err, FLO_E_REST_SCHEMA, "the form has more than %d parts", PARTS_MAX)
                  : take_part(&reader, &part);
     }
     if (rv == 0 && params->message.generate.audio.bytes == 0) {
@@ -186,16 +169,13 @@ int flo_params_read_audio(const char *content_type, const char *body,
 
 /* ---- the front ---- */
 
-static int read(struct serve_request *request, const struct serve_body *body,
-                struct flo_err *err)
+static int read(struct serve_request *request, const struct serve_body *body, struct flo_err *err)
 {
-    return flo_params_read_audio(body->type, body->data, body->bytes,
-                                 &request->params, err);
+    return flo_params_read_audio(body->type, body->data, body->bytes, &request->params, err);
 }
 
-static int whole(struct serve_request *request,
-                 const struct flo_wire_done *done, struct flo_buf *out,
-                 struct flo_err *err)
+static int whole(struct serve_request *request, const struct flo_wire_done *done,
+                 struct flo_buf *out, struct flo_err *err)
 {
     const struct flo_buf *text = &request->kept.text;
 
@@ -206,8 +186,7 @@ static int whole(struct serve_request *request,
         flo_buf_text(out, "\n");
     } else {
         flo_buf_text(out, "{\"text\":");
-        flo_answer_add_text(out,
-                            (struct flo_wire_text){text->data, text->bytes});
+        flo_answer_add_text(out, (struct flo_wire_text){text->data, text->bytes});
         flo_buf_text(out, "}\n");
     }
     return 0;

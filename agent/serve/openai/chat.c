@@ -9,15 +9,12 @@
 
 static const char object[] = "chat.completion.chunk";
 
-static int read(struct serve_request *request, const struct serve_body *body,
-                struct flo_err *err)
+static int read(struct serve_request *request, const struct serve_body *body, struct flo_err *err)
 {
-    return flo_params_read(REQUEST_CHAT, body->data, body->bytes,
-                           &request->params, err);
+    return flo_params_read(REQUEST_CHAT, body->data, body->bytes, &request->params, err);
 }
 
-static const char *finish_of(const struct serve_request *request,
-                             const struct flo_wire_done *done)
+static const char *finish_of(const struct serve_request *request, const struct flo_wire_done *done)
 {
     if (done->reason == FLO_WIRE_LENGTH) {
         return "length";
@@ -29,8 +26,8 @@ static const char *finish_of(const struct serve_request *request,
 }
 
 /* {"name":...,"arguments":...} */
-static void add_function(const struct serve_tool_call *call,
-                         struct flo_wire_text arguments, struct flo_buf *out)
+static void add_function(const struct serve_tool_call *call, struct flo_wire_text arguments,
+                         struct flo_buf *out)
 {
     flo_buf_printf(out, "{\"name\":\"%s\",", call->name);
     flo_answer_add_member(out, "arguments", arguments);
@@ -38,11 +35,10 @@ static void add_function(const struct serve_tool_call *call,
 }
 
 /* "id":...,"type":"function","function":{...} */
-static void add_call(const struct serve_tool_call *call,
-                     struct flo_wire_text arguments, struct flo_buf *out)
+static void add_call(const struct serve_tool_call *call, struct flo_wire_text arguments,
+                     struct flo_buf *out)
 {
-    flo_buf_printf(
-        out, "\"id\":\"%s\",\"type\":\"function\",\"function\":", call->id);
+    flo_buf_printf(out, "\"id\":\"%s\",\"type\":\"function\",\"function\":", call->id);
     add_function(call, arguments, out);
 }
 
@@ -52,12 +48,10 @@ static void begin_event(struct serve_request *request, struct flo_buf *out)
 {
     flo_buf_text(out, "data: ");
     flo_openai_add_head(request, object, out);
-    flo_buf_printf(out, "\"choices\":[{\"index\":%u,\"delta\":{",
-                   request->index);
+    flo_buf_printf(out, "\"choices\":[{\"index\":%u,\"delta\":{", request->index);
 }
 
-static void end_event(struct serve_request *request, const char *finish,
-                      struct flo_buf *out)
+static void end_event(struct serve_request *request, const char *finish, struct flo_buf *out)
 {
     flo_buf_text(out, "}");
     flo_openai_end_event(request, finish, out);
@@ -73,12 +67,11 @@ static void begin(struct serve_request *request, struct flo_buf *out)
                    "\"role\":\"assistant\",\"content\":%s},"
                    "\"logprobs\":null,\"finish_reason\":null%s",
                    has_tools ? "null" : "\"\"",
-                   request->params.wants_usage ? "}],\"usage\":null}\n\n"
-                                               : "}]}\n\n");
+                   request->params.wants_usage ? "}],\"usage\":null}\n\n" : "}]}\n\n");
 }
 
-static void add_call_delta(const struct serve_request *request,
-                           const struct serve_piece *piece, struct flo_buf *out)
+static void add_call_delta(const struct serve_request *request, const struct serve_piece *piece,
+                           struct flo_buf *out)
 {
     const struct flo_wire_text none = {0};
     bool is_old = request->params.is_function_call;
@@ -99,8 +92,8 @@ static void add_call_delta(const struct serve_request *request,
     flo_buf_text(out, is_old ? "" : "}]");
 }
 
-static void piece(struct serve_request *request,
-                  const struct serve_piece *piece, struct flo_buf *out)
+static void piece(struct serve_request *request, const struct serve_piece *piece,
+                  struct flo_buf *out)
 {
     begin_event(request, out);
     if (piece->kind == SERVE_PIECE_TEXT) {
@@ -129,27 +122,24 @@ static void add_calls(const struct serve_request *request, struct flo_buf *out)
 
     if (request->params.is_function_call) {
         flo_buf_text(out, ",\"function_call\":");
-        add_function(&kept->calls[0],
-                     flo_answer_text_of(&kept->calls[0].arguments), out);
+        add_function(&kept->calls[0], flo_answer_text_of(&kept->calls[0].arguments), out);
         return;
     }
     flo_buf_text(out, ",\"tool_calls\":[");
     for (uint32_t i = 0; i < kept->n_calls; i++) {
         flo_buf_text(out, i == 0 ? "{" : ",{");
-        add_call(&kept->calls[i], flo_answer_text_of(&kept->calls[i].arguments),
-                 out);
+        add_call(&kept->calls[i], flo_answer_text_of(&kept->calls[i].arguments), out);
         flo_buf_text(out, "}");
     }
     flo_buf_text(out, "]");
 }
 
-static void choice(struct serve_request *request,
-                   const struct flo_wire_done *done, struct flo_buf *out)
+static void choice(struct serve_request *request, const struct flo_wire_done *done,
+                   struct flo_buf *out)
 {
     const struct serve_kept *kept = &request->kept;
 
-    flo_buf_printf(out, "{\"index\":%u,\"message\":{\"role\":\"assistant\",",
-                   request->index);
+    flo_buf_printf(out, "{\"index\":%u,\"message\":{\"role\":\"assistant\",", request->index);
     if (kept->n_calls > 0 && kept->text.bytes == 0) {
         flo_buf_text(out, "\"content\":null");
     } else {
@@ -158,8 +148,7 @@ static void choice(struct serve_request *request,
     flo_buf_text(out, ",\"refusal\":null");
     if (kept->thoughts.bytes > 0) {
         flo_buf_text(out, ",");
-        flo_answer_add_member(out, "reasoning_content",
-                              flo_answer_text_of(&kept->thoughts));
+        flo_answer_add_member(out, "reasoning_content", flo_answer_text_of(&kept->thoughts));
     }
     if (kept->n_calls > 0) {
         add_calls(request, out);
@@ -169,9 +158,8 @@ static void choice(struct serve_request *request,
     flo_buf_printf(out, ",\"finish_reason\":\"%s\"}", finish_of(request, done));
 }
 
-static int whole(struct serve_request *request,
-                 const struct flo_wire_done *done, struct flo_buf *out,
-                 struct flo_err *err)
+static int whole(struct serve_request *request, const struct flo_wire_done *done,
+                 struct flo_buf *out, struct flo_err *err)
 {
     (void)err;
     flo_openai_add_head(request, "chat.completion", out);

@@ -21,8 +21,7 @@ static void add_entry(struct flo_buf *out, const struct flo_wire_logprob *one)
     add_number(out, one->logprob);
     flo_buf_text(out, ",\"bytes\":[");
     for (size_t i = 0; i < one->text.bytes; i++) {
-        flo_buf_printf(out, i == 0 ? "%u" : ",%u",
-                       (unsigned char)one->text.data[i]);
+        flo_buf_printf(out, i == 0 ? "%u" : ",%u", (unsigned char)one->text.data[i]);
     }
     flo_buf_text(out, "]");
 }
@@ -77,8 +76,8 @@ static void add_tops(struct flo_wire_text list, struct flo_buf *out)
     flo_buf_text(out, "}");
 }
 
-static void add_column(enum column column, struct flo_wire_text lists,
-                       size_t *offset, struct flo_buf *out)
+static void add_column(enum column column, struct flo_wire_text lists, size_t *offset,
+                       struct flo_buf *out)
 {
     struct flo_wire_text list;
     struct flo_wire_logprob one;
@@ -109,8 +108,8 @@ static void add_column(enum column column, struct flo_wire_text lists,
     flo_buf_text(out, "]");
 }
 
-static void add_completion(struct serve_request *request,
-                           struct flo_wire_text lists, struct flo_buf *out)
+static void add_completion(struct serve_request *request, struct flo_wire_text lists,
+                           struct flo_buf *out)
 {
     size_t none = 0;
     flo_buf_text(out, "{\"tokens\":");

@@ -15,8 +15,7 @@ static int bad(struct flo_err *err, const char *what)
     return flo_fail(err, FLO_E_REST_SCHEMA, "the form: %s", what);
 }
 
-static const char *find(const char *at, const char *end, const char *what,
-                        size_t bytes)
+static const char *find(const char *at, const char *end, const char *what, size_t bytes)
 {
     return end > at ? memmem(at, (size_t)(end - at), what, bytes) : NULL;
 }
@@ -24,8 +23,7 @@ static const char *find(const char *at, const char *end, const char *what,
 /* ---- the boundary ---- */
 
 /* The value of `name=` in a head, quoted or not. */
-static bool value_of(const char *head, size_t bytes, const char *name,
-                     char *out, size_t out_bytes)
+static bool value_of(const char *head, size_t bytes, const char *name, char *out, size_t out_bytes)
 {
     size_t chars = strlen(name), n = 0;
     const char *end = head + bytes;
@@ -38,8 +36,7 @@ static bool value_of(const char *head, size_t bytes, const char *name,
         while (p < end && (*p == ' ' || *p == '\t')) {
             p++;
         }
-        if ((size_t)(end - p) <= chars || strncasecmp(p, name, chars) != 0 ||
-            p[chars] != '=') {
+        if ((size_t)(end - p) <= chars || strncasecmp(p, name, chars) != 0 || p[chars] != '=') {
             p--;
             continue;
         }
@@ -58,25 +55,22 @@ static bool value_of(const char *head, size_t bytes, const char *name,
     return false;
 }
 
-int flo_multipart_open(struct flo_multipart *form, const char *content_type,
-                       const char *body, size_t bytes, struct flo_err *err)
+int flo_multipart_open(struct flo_multipart *form, const char *content_type, const char *body,
+                       size_t bytes, struct flo_err *err)
 {
     static const char kind[] = "multipart/form-data";
     char boundary[FLO_MULTIPART_BOUNDARY_MAX + 2];
 
     *form = (struct flo_multipart){.at = body, .end = body + bytes};
-    if (content_type == NULL ||
-        strncasecmp(content_type, kind, sizeof(kind) - 1) != 0 ||
-        !value_of(content_type, strlen(content_type), "boundary", boundary,
-                  sizeof(boundary)) ||
+    if (content_type == NULL || strncasecmp(content_type, kind, sizeof(kind) - 1) != 0 ||
+        !value_of(content_type, strlen(content_type), "boundary", boundary, sizeof(boundary)) ||
         strlen(boundary) > FLO_MULTIPART_BOUNDARY_MAX) {
         return flo_fail(err, FLO_E_REST_SCHEMA,
                         "the body is no multipart/form-data with a boundary of "
                         "at most %d characters",
                         FLO_MULTIPART_BOUNDARY_MAX);
     }
-    snprintf(form->mark, sizeof(form->mark), "\r\n--%.*s",
-             FLO_MULTIPART_BOUNDARY_MAX, boundary);
+    snprintf(form->mark, sizeof(form->mark), "\r\n--%.*s", FLO_MULTIPART_BOUNDARY_MAX, boundary);
     form->mark_bytes = strlen(form->mark);
     return 0;
 }
@@ -118,8 +112,8 @@ static int begin(struct flo_multipart *form, struct flo_err *err)
     return 0;
 }
 
-static int read_heads(struct flo_multipart *form,
-                      struct flo_multipart_part *part, struct flo_err *err)
+static int read_heads(struct flo_multipart *form, struct flo_multipart_part *part,
+                      struct flo_err *err)
 {
     static const char head[] = "content-disposition:";
 
@@ -134,16 +128,15 @@ static int read_heads(struct flo_multipart *form,
         if (bytes == 0) {
             return part->name[0] != '\0' ? 0 : bad(err, "a part has no name");
         }
-        if (bytes > sizeof(head) - 1 &&
-            strncasecmp(text, head, sizeof(head) - 1) == 0) {
+        if (bytes > sizeof(head) - 1 && strncasecmp(text, head, sizeof(head) - 1) == 0) {
             (void)value_of(text, bytes, "name", part->name, sizeof(part->name));
         }
     }
     return bad(err, "the head of a part has no end");
 }
 
-int flo_multipart_next(struct flo_multipart *form,
-                       struct flo_multipart_part *part, struct flo_err *err)
+int flo_multipart_next(struct flo_multipart *form, struct flo_multipart_part *part,
+                       struct flo_err *err)
 {
     *part = (struct flo_multipart_part){.data = NULL};
     if (form->at == form->end && form->has_begun) {
@@ -168,9 +161,8 @@ int flo_multipart_next(struct flo_multipart *form,
     return 1;
 }
 
-int flo_multipart_heads(const char *head, size_t bytes, char *name,
-                        size_t name_bytes, char *file, size_t file_bytes,
-                        struct flo_err *err)
+int flo_multipart_heads(const char *head, size_t bytes, char *name, size_t name_bytes, char *file,
+                        size_t file_bytes, struct flo_err *err)
 {
     static const char wanted[] = "content-disposition:";
     const char *at = head, *last = head + bytes, *end;
@@ -178,8 +170,7 @@ int flo_multipart_heads(const char *head, size_t bytes, char *name,
     name[0] = file[0] = '\0';
     while ((end = find(at, last, "\r\n", 2)) != NULL) {
         size_t chars = (size_t)(end - at);
-        if (chars > sizeof(wanted) - 1 &&
-            strncasecmp(at, wanted, sizeof(wanted) - 1) == 0) {
+        if (chars > sizeof(wanted) - 1 && strncasecmp(at, wanted, sizeof(wanted) - 1) == 0) {
             (void)value_of(at, chars, "name", name, name_bytes);
             (void)value_of(at, chars, "filename", file, file_bytes);
         }

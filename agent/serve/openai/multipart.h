@@ -19,18 +19,15 @@ struct flo_multipart_part {
 };
 /* `content_type` may be NULL.  FLO_E_REST_SCHEMA: it is no form, or its
  * boundary is none.  The body is borrowed. */
-FLO_MUST_USE int flo_multipart_open(struct flo_multipart *form,
-                                    const char *content_type, const char *body,
-                                    size_t bytes, struct flo_err *err);
+FLO_MUST_USE int flo_multipart_open(struct flo_multipart *form, const char *content_type,
+                                    const char *body, size_t bytes, struct flo_err *err);
 /* 1: a part, 0: the end was reached.  FLO_E_REST_SCHEMA. */
-FLO_MUST_USE int flo_multipart_next(struct flo_multipart *form,
-                                    struct flo_multipart_part *part,
+FLO_MUST_USE int flo_multipart_next(struct flo_multipart *form, struct flo_multipart_part *part,
                                     struct flo_err *err);
 
 /* The name of a field, and of its file, from the lines of a part's head; empty
  * where there is none, and cut.  FLO_E_REST_SCHEMA: the field has no name. */
-FLO_MUST_USE int flo_multipart_heads(const char *head, size_t bytes, char *name,
-                                     size_t name_bytes, char *file,
-                                     size_t file_bytes, struct flo_err *err);
+FLO_MUST_USE int flo_multipart_heads(const char *head, size_t bytes, char *name, size_t name_bytes,
+                                     char *file, size_t file_bytes, struct flo_err *err);
 
 #endif

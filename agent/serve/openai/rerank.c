@@ -25,8 +25,8 @@ struct rerank {
     } scores[DOCUMENTS_MAX];
 };
 
-static int refuse(struct serve_request *request, const char *field,
-                  const char *what, struct flo_err *err)
+static int refuse(struct serve_request *request, const char *field, const char *what,
+                  struct flo_err *err)
 {
     snprintf(request->params.param, sizeof(request->params.param), "%s", field);
     return flo_fail(err, FLO_E_INFER_PARAM, "%s %s", field, what);
@@ -34,8 +34,7 @@ static int refuse(struct serve_request *request, const char *field,
 
 /* ---- the body ---- */
 
-static int read_method(struct serve_request *request, const json_t *body,
-                       struct flo_err *err)
+static int read_method(struct serve_request *request, const json_t *body, struct flo_err *err)
 {
     struct rerank *rerank = request->state;
     const json_t *value = json_object_get(body, "method");
@@ -45,23 +44,20 @@ static int read_method(struct serve_request *request, const json_t *body,
     if (!rerank->by_vectors && value != NULL && !json_is_null(value) &&
         (method == NULL || strcmp(method, "rerank") != 0)) {
         refuse(request, "method", "must be \"rerank\" or \"embedding\"", err);
-        return flo_err_fix(err,
-                           "\"embedding\" orders by the cosine of vectors as "
-                           "/v1/embeddings has them; leave it out for a model "
-                           "that is a reranker");
+        return flo_err_fix(err, "\"embedding\" orders by the cosine of vectors as "
+                                "/v1/embeddings has them; leave it out for a model "
+                                "that is a reranker");
     }
     const json_t *pooling = json_object_get(body, "pooling");
     if (!rerank->by_vectors && pooling != NULL && !json_is_null(pooling)) {
-        return refuse(request, "pooling", "needs \"method\":\"embedding\"",
-                      err);
+        return refuse(request, "pooling", "needs \"method\":\"embedding\"", err);
     }
     return 0;
 }
 
 static const json_t *text_of(const json_t *document)
 {
-    const json_t *text =
-        json_is_object(document) ? json_object_get(document, "text") : document;
+    const json_t *text = json_is_object(document) ? json_object_get(document, "text") : document;
 
     return json_string_length(text) > 0 ? text : NULL;
 }
@@ -75,8 +71,8 @@ static const json_t *documents_of(const json_t *body)
 }
 
 /* The query, and each document behind it. */
-static int read_texts(struct serve_request *request, json_t *body,
-                      json_t *input, struct flo_err *err)
+static int read_texts(struct serve_request *request, json_t *body, json_t *input,
+                      struct flo_err *err)
 {
     json_t *query = json_object_get(body, "query");
     const json_t *documents = documents_of(body);
@@ -84,31 +80,27 @@ static int read_texts(struct serve_request *request, json_t *body,
     char what[80];
 
     if (json_string_length(query) == 0) {
-        return refuse(request, "query", "must be a text, not an empty one",
-                      err);
+        return refuse(request, "query", "must be a text, not an empty one", err);
     }
     json_array_append(input, query);
     if (count == 0 || count > DOCUMENTS_MAX) {
-        snprintf(what, sizeof(what), "has %zu texts, must have 1 to %d", count,
-                 DOCUMENTS_MAX);
-        return refuse(request, "documents",
-                      json_is_array(documents) ? what : "must be a list", err);
+        snprintf(what, sizeof(what), "has %zu texts, must have 1 to %d", count, DOCUMENTS_MAX);
+        return refuse(request, "documents", json_is_array(documents) ? what : "must be a list",
+                      err);
     }
     for (size_t i = 0; i < count; i++) {
         const json_t *text = text_of(json_array_get(documents, i));
         if (text == NULL) {
-            snprintf(what, sizeof(what),
-                     "[%zu] must be a text, or an object with one", i);
+            snprintf(what, sizeof(what), "[%zu] must be a text, or an object with one", i);
             return refuse(request, "documents", what, err);
         }
-        json_array_append_new(input, json_stringn(json_string_value(text),
-                                                  json_string_length(text)));
+        json_array_append_new(input,
+                              json_stringn(json_string_value(text), json_string_length(text)));
     }
     return 0;
 }
 
-static int read_top(struct serve_request *request, json_t *body,
-                    struct flo_err *err)
+static int read_top(struct serve_request *request, json_t *body, struct flo_err *err)
 {
     struct rerank *rerank = request->state;
     const json_t *top = json_object_get(body, "top_n");
@@ -116,23 +108,19 @@ static int read_top(struct serve_request *request, json_t *body,
 
     if (top != NULL && !json_is_null(top) &&
         (!json_is_integer(top) || json_integer_value(top) < 1)) {
-        return refuse(request, "top_n", "must be a whole number from 1 on",
-                      err);
+        return refuse(request, "top_n", "must be a whole number from 1 on", err);
     }
     if (told != NULL && !json_is_null(told) && !json_is_boolean(told)) {
-        return refuse(request, "return_documents", "must be true or false",
-                      err);
+        return refuse(request, "return_documents", "must be true or false", err);
     }
     rerank->top = rerank->count;
-    if (json_is_integer(top) &&
-        json_integer_value(top) < (json_int_t)rerank->count) {
+    if (json_is_integer(top) && json_integer_value(top) < (json_int_t)rerank->count) {
         rerank->top = (uint32_t)json_integer_value(top);
     }
     return 0;
 }
 
-static int read_body(struct serve_request *request, json_t *body,
-                     struct flo_err *err)
+static int read_body(struct serve_request *request, json_t *body, struct flo_err *err)
 {
     struct rerank *rerank = request->state = calloc(1, sizeof(*rerank));
     json_t *tree = json_object(), *input = json_array();
@@ -162,8 +150,7 @@ static int read_body(struct serve_request *request, json_t *body,
     return rv;
 }
 
-static int read(struct serve_request *request, const struct serve_body *body,
-                struct flo_err *err)
+static int read(struct serve_request *request, const struct serve_body *body, struct flo_err *err)
 {
     json_t *tree = NULL;
     int rv = flo_json_parse(body->data, body->bytes, body->bytes, &tree, err);
@@ -201,11 +188,9 @@ static void keep_query(struct rerank *rerank, struct flo_wire_text vector)
 }
 
 /* A reranker's score of a document. */
-static bool keep_score(struct rerank *rerank, uint32_t i,
-                       struct flo_wire_text vector)
+static bool keep_score(struct rerank *rerank, uint32_t i, struct flo_wire_text vector)
 {
-    if (i >= rerank->count || vector.bytes != 4 ||
-        !isfinite(flo_answer_float(vector, 0))) {
+    if (i >= rerank->count || vector.bytes != 4 || !isfinite(flo_answer_float(vector, 0))) {
         return false;
     }
     rerank->scores[i] = (struct score){i, (double)flo_answer_float(vector, 0)};
@@ -213,8 +198,8 @@ static bool keep_score(struct rerank *rerank, uint32_t i,
 }
 
 /* The query's vector comes first. */
-static void frame(struct serve_request *request,
-                  const struct flo_wire_message *message, struct flo_buf *out)
+static void frame(struct serve_request *request, const struct flo_wire_message *message,
+                  struct flo_buf *out)
 {
     struct rerank *rerank = request->state;
     struct flo_wire_text vector = message->embedding.vector;
@@ -243,41 +228,35 @@ static int compare(const void *a, const void *b)
     return x->index < y->index ? -1 : x->index > y->index;
 }
 
-static int whole(struct serve_request *request,
-                 const struct flo_wire_done *done, struct flo_buf *out,
-                 struct flo_err *err)
+static int whole(struct serve_request *request, const struct flo_wire_done *done,
+                 struct flo_buf *out, struct flo_err *err)
 {
     struct rerank *rerank = request->state;
 
     if (rerank->told != rerank->count + rerank->by_vectors) {
-        return flo_fail(err, FLO_E_WORKER_PROTOCOL,
-                        "scores of %u documents, not of %u", rerank->told,
-                        rerank->count);
+        return flo_fail(err, FLO_E_WORKER_PROTOCOL, "scores of %u documents, not of %u",
+                        rerank->told, rerank->count);
     }
     qsort(rerank->scores, rerank->count, sizeof(rerank->scores[0]), compare);
     flo_buf_printf(out,
                    "{\"id\":\"%s\",\"object\":\"list\",\"model\":\"%s\","
                    "\"method\":\"%s\",\"results\":[",
-                   request->id, request->model_name,
-                   rerank->by_vectors ? "embedding" : "rerank");
+                   request->id, request->model_name, rerank->by_vectors ? "embedding" : "rerank");
     for (uint32_t i = 0; i < rerank->top; i++) {
         const struct score *score = &rerank->scores[i];
-        const json_t *text =
-            json_array_get(rerank->documents, score->index + 1);
-        flo_buf_printf(out, "%s{\"index\":%u,\"relevance_score\":%.9g",
-                       i > 0 ? "," : "", score->index, score->value);
+        const json_t *text = json_array_get(rerank->documents, score->index + 1);
+        flo_buf_printf(out, "%s{\"index\":%u,\"relevance_score\":%.9g", i > 0 ? "," : "",
+                       score->index, score->value);
         if (text != NULL) {
             flo_buf_text(out, ",\"document\":{");
             flo_answer_add_member(
                 out, "text",
-                (struct flo_wire_text){json_string_value(text),
-                                       json_string_length(text)});
+                (struct flo_wire_text){json_string_value(text), json_string_length(text)});
             flo_buf_text(out, "}");
         }
         flo_buf_text(out, "}");
     }
-    flo_buf_printf(out,
-                   "],\"usage\":{\"prompt_tokens\":%u,\"total_tokens\":%u}}\n",
+    flo_buf_printf(out, "],\"usage\":{\"prompt_tokens\":%u,\"total_tokens\":%u}}\n",
                    done->tokens_in, done->tokens_in);
     return 0;
 }

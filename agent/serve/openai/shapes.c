@@ -41,8 +41,8 @@ void flo_openai_fail(struct serve_failure *failure, struct flo_buf *out)
     flo_buf_text(out, failure->is_in_stream ? "data: " : "");
     flo_buf_text(out, "{\"error\":{\"message\":");
     add_text(out, err->what);
-    flo_buf_printf(out, ",\"type\":\"%s\",\"code\":\"%s\",\"param\":",
-                   error_type(failure->status), error_code(err->code));
+    flo_buf_printf(out, ",\"type\":\"%s\",\"code\":\"%s\",\"param\":", error_type(failure->status),
+                   error_code(err->code));
     if (failure->param != NULL) {
         add_text(out, failure->param);
     } else {
@@ -55,8 +55,8 @@ void flo_openai_fail(struct serve_failure *failure, struct flo_buf *out)
 
 /* ---- parts of an answer ---- */
 
-void flo_openai_add_head(const struct serve_request *request,
-                         const char *object, struct flo_buf *out)
+void flo_openai_add_head(const struct serve_request *request, const char *object,
+                         struct flo_buf *out)
 {
     flo_buf_printf(out,
                    "{\"id\":\"%s\",\"object\":\"%s\",\"created\":%llu,"
@@ -65,8 +65,7 @@ void flo_openai_add_head(const struct serve_request *request,
                    request->model_name);
 }
 
-void flo_openai_add_choices(struct serve_request *request,
-                            const struct flo_wire_done *done,
+void flo_openai_add_choices(struct serve_request *request, const struct flo_wire_done *done,
                             struct flo_buf *out)
 {
     const struct serve_choices *choices = request->choices;
@@ -77,33 +76,29 @@ void flo_openai_add_choices(struct serve_request *request,
     }
     for (uint32_t i = 0; choices != NULL && i < choices->count; i++) {
         flo_buf_text(out, i == 0 ? "" : ",");
-        flo_buf_add(out, choices->each[i].text.data,
-                    choices->each[i].text.bytes);
+        flo_buf_add(out, choices->each[i].text.data, choices->each[i].text.bytes);
     }
     flo_buf_text(out, "],");
 }
 
-void flo_openai_add_usage(const struct serve_request *request,
-                          const struct flo_wire_done *done, struct flo_buf *out)
+void flo_openai_add_usage(const struct serve_request *request, const struct flo_wire_done *done,
+                          struct flo_buf *out)
 {
     flo_buf_printf(out,
                    "\"usage\":{\"prompt_tokens\":%u,\"completion_tokens\":%u,"
                    "\"total_tokens\":%llu,"
                    "\"prompt_tokens_details\":{\"cached_tokens\":%u}},",
                    done->tokens_in, done->tokens_out,
-                   (unsigned long long)done->tokens_in + done->tokens_out,
-                   done->cached_tokens);
+                   (unsigned long long)done->tokens_in + done->tokens_out, done->cached_tokens);
     flo_buf_printf(out,
                    "\"timings\":{\"queue_ms\":%.3f,\"load_ms\":%.3f,"
                    "\"prompt_ms\":%.3f,"
                    "\"first_token_ms\":%.3f,\"per_token_ms\":%.3f,"
                    "\"guessed\":%u,\"guessed_right\":%u}",
                    (double)done->queue_us / 1e3, (double)request->load_us / 1e3,
-                   (double)done->prompt_wall_us / 1e3,
-                   (double)done->first_us / 1e3,
-                   done->tokens_out < 2
-                       ? 0.0
-                       : (double)done->answer_us / 1e3 / (done->tokens_out - 1),
+                   (double)done->prompt_wall_us / 1e3, (double)done->first_us / 1e3,
+                   done->tokens_out < 2 ? 0.0
+                                        : (double)done->answer_us / 1e3 / (done->tokens_out - 1),
                    done->guessed, done->guessed_right);
 }
 
@@ -111,22 +106,17 @@ void flo_openai_add_usage(const struct serve_request *request,
 
 /* A client that wants the usage has it in every event, null but in the last
  * one. */
-void flo_openai_end_event(struct serve_request *request, const char *finish,
-                          struct flo_buf *out)
+void flo_openai_end_event(struct serve_request *request, const char *finish, struct flo_buf *out)
 {
     flo_buf_text(out, ",\"logprobs\":");
     flo_openai_add_logprobs(request, out);
-    flo_buf_printf(out,
-                   finish == NULL ? ",\"finish_reason\":null"
-                                  : ",\"finish_reason\":\"%s\"",
+    flo_buf_printf(out, finish == NULL ? ",\"finish_reason\":null" : ",\"finish_reason\":\"%s\"",
                    finish);
-    flo_buf_text(out, request->params.wants_usage ? "}],\"usage\":null}\n\n"
-                                                  : "}]}\n\n");
+    flo_buf_text(out, request->params.wants_usage ? "}],\"usage\":null}\n\n" : "}]}\n\n");
 }
 
-void flo_openai_end_stream(const struct serve_request *request,
-                           const char *object, const struct flo_wire_done *done,
-                           struct flo_buf *out)
+void flo_openai_end_stream(const struct serve_request *request, const char *object,
+                           const struct flo_wire_done *done, struct flo_buf *out)
 {
     done = flo_choices_sum(request, done);
     if (done == NULL) {

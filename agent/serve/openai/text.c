@@ -3,11 +3,9 @@
 
 static const char object[] = "text_completion";
 
-static int read(struct serve_request *request, const struct serve_body *body,
-                struct flo_err *err)
+static int read(struct serve_request *request, const struct serve_body *body, struct flo_err *err)
 {
-    return flo_params_read(REQUEST_TEXT, body->data, body->bytes,
-                           &request->params, err);
+    return flo_params_read(REQUEST_TEXT, body->data, body->bytes, &request->params, err);
 }
 
 static const char *finish_of(const struct flo_wire_done *done)
@@ -15,8 +13,8 @@ static const char *finish_of(const struct flo_wire_done *done)
     return done->reason == FLO_WIRE_LENGTH ? "length" : "stop";
 }
 
-static void add_event(struct serve_request *request, struct flo_wire_text text,
-                      const char *finish, struct flo_buf *out)
+static void add_event(struct serve_request *request, struct flo_wire_text text, const char *finish,
+                      struct flo_buf *out)
 {
     flo_buf_text(out, "data: ");
     flo_openai_add_head(request, object, out);
@@ -33,8 +31,8 @@ static void begin(struct serve_request *request, struct flo_buf *out)
     }
 }
 
-static void piece(struct serve_request *request,
-                  const struct serve_piece *piece, struct flo_buf *out)
+static void piece(struct serve_request *request, const struct serve_piece *piece,
+                  struct flo_buf *out)
 {
     add_event(request, piece->text, NULL, out);
 }
@@ -46,8 +44,8 @@ static void end(struct serve_request *request, const struct flo_wire_done *done,
     flo_openai_end_stream(request, object, done, out);
 }
 
-static void choice(struct serve_request *request,
-                   const struct flo_wire_done *done, struct flo_buf *out)
+static void choice(struct serve_request *request, const struct flo_wire_done *done,
+                   struct flo_buf *out)
 {
     struct flo_wire_text prompt = request->params.message.generate.prompt;
     const struct flo_buf *text = &request->kept.text;
@@ -62,9 +60,8 @@ static void choice(struct serve_request *request,
     flo_buf_printf(out, ",\"finish_reason\":\"%s\"}", finish_of(done));
 }
 
-static int whole(struct serve_request *request,
-                 const struct flo_wire_done *done, struct flo_buf *out,
-                 struct flo_err *err)
+static int whole(struct serve_request *request, const struct flo_wire_done *done,
+                 struct flo_buf *out, struct flo_err *err)
 {
     (void)err;
     flo_openai_add_head(request, object, out);

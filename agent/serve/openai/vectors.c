@@ -17,8 +17,7 @@ static void add_base64(struct flo_wire_text vector, struct flo_buf *out)
 }
 
 /* One of several. */
-static void add_vector(struct serve_request *request,
-                       const struct flo_wire_message *frame,
+static void add_vector(struct serve_request *request, const struct flo_wire_message *frame,
                        struct flo_buf *out)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) shorter = {0};
@@ -28,8 +27,8 @@ static void add_vector(struct serve_request *request,
         return;
     }
     out->failed = out->failed || shorter.failed;
-    flo_buf_printf(out, "%s{\"object\":\"embedding\",\"index\":%u,",
-                   out->bytes > 0 ? "," : "", frame->embedding.index);
+    flo_buf_printf(out, "%s{\"object\":\"embedding\",\"index\":%u,", out->bytes > 0 ? "," : "",
+                   frame->embedding.index);
     flo_buf_text(out, "\"embedding\":");
     if (request->params.is_base64) {
         add_base64(vector, out);
@@ -39,9 +38,8 @@ static void add_vector(struct serve_request *request,
     flo_buf_text(out, "}");
 }
 
-static int add_vectors(struct serve_request *request,
-                       const struct flo_wire_done *done, struct flo_buf *out,
-                       struct flo_err *err)
+static int add_vectors(struct serve_request *request, const struct flo_wire_done *done,
+                       struct flo_buf *out, struct flo_err *err)
 {
     (void)err;
     flo_buf_text(out, "{\"object\":\"list\",\"data\":[");
@@ -53,34 +51,30 @@ static int add_vectors(struct serve_request *request,
     return 0;
 }
 
-static void add_tokens(struct serve_request *request,
-                       const struct flo_wire_message *frame,
+static void add_tokens(struct serve_request *request, const struct flo_wire_message *frame,
                        struct flo_buf *out)
 {
     struct flo_wire_text tokens = frame->tokens.tokens;
 
-    flo_buf_printf(out, "{\"model\":\"%s\",\"count\":%zu,\"tokens\":[",
-                   request->model_name, tokens.bytes / 4);
+    flo_buf_printf(out, "{\"model\":\"%s\",\"count\":%zu,\"tokens\":[", request->model_name,
+                   tokens.bytes / 4);
     for (size_t i = 0; i < tokens.bytes / 4; i++) {
-        flo_buf_printf(out, i == 0 ? "%u" : ",%u",
-                       flo_get_u32(tokens.data + 4 * i));
+        flo_buf_printf(out, i == 0 ? "%u" : ",%u", flo_get_u32(tokens.data + 4 * i));
     }
     flo_buf_text(out, "]}\n");
 }
 
-static void add_text(struct serve_request *request,
-                     const struct flo_wire_message *frame, struct flo_buf *out)
+static void add_text(struct serve_request *request, const struct flo_wire_message *frame,
+                     struct flo_buf *out)
 {
     flo_buf_printf(out, "{\"model\":\"%s\",\"content\":", request->model_name);
     flo_answer_add_text(out, frame->string.text);
     flo_buf_text(out, "}\n");
 }
 
-static int read(struct serve_request *request, const struct serve_body *body,
-                struct flo_err *err)
+static int read(struct serve_request *request, const struct serve_body *body, struct flo_err *err)
 {
-    return flo_params_read(request->kind, body->data, body->bytes,
-                           &request->params, err);
+    return flo_params_read(request->kind, body->data, body->bytes, &request->params, err);
 }
 
 const struct serve_front flo_openai_vectors = {

@@ -6,8 +6,8 @@
 #include <flotilla/errors/infer.h>
 #include <flotilla/grammar.h>
 
-static int refuse(struct serve_params *params, const char *field,
-                  const char *what, struct flo_err *err)
+static int refuse(struct serve_params *params, const char *field, const char *what,
+                  struct flo_err *err)
 {
     snprintf(params->param, sizeof(params->param), "%s", field);
     return flo_fail(err, FLO_E_INFER_PARAM, "%s %s", field, what);
@@ -26,8 +26,8 @@ void flo_format_parts(struct serve_params *params)
 }
 
 /* The schema as text, after the ids and biases that may stand in `parts`. */
-static int put_schema(struct serve_params *params, const char *field,
-                      const json_t *schema, struct flo_err *err)
+static int put_schema(struct serve_params *params, const char *field, const json_t *schema,
+                      struct flo_err *err)
 {
     struct flo_wire_generate *out = &params->message.generate;
     size_t at = params->parts.bytes;
@@ -41,31 +41,24 @@ static int put_schema(struct serve_params *params, const char *field,
     }
     flo_format_parts(params);
     out->grammar_kind = FLO_GRAMMAR_SCHEMA;
-    out->grammar = (struct flo_wire_text){params->parts.data + at,
-                                          params->parts.bytes - at};
+    out->grammar = (struct flo_wire_text){params->parts.data + at, params->parts.bytes - at};
     return 0;
 }
 
-static int read_response_format(const json_t *format,
-                                struct serve_params *params,
+static int read_response_format(const json_t *format, struct serve_params *params,
                                 struct flo_err *err)
 {
     static const char field[] = "response_format";
     const char *type = json_string_value(json_object_get(format, "type"));
     const json_t *schema = json_object_get(format, "schema");
 
-    if (type == NULL ||
-        (strcmp(type, "text") != 0 && strcmp(type, "json_object") != 0 &&
-         strcmp(type, "json_schema") != 0)) {
-        return refuse(params, field,
-                      "must have a type: text, json_object or json_schema",
-                      err);
+    if (type == NULL || (strcmp(type, "text") != 0 && strcmp(type, "json_object") != 0 &&
+                         strcmp(type, "json_schema") != 0)) {
+        return refuse(params, field, "must have a type: text, json_object or json_schema", err);
     }
     if (strcmp(type, "json_schema") == 0) {
-        return put_schema(
-            params, field,
-            json_object_get(json_object_get(format, "json_schema"), "schema"),
-            err);
+        return put_schema(params, field,
+                          json_object_get(json_object_get(format, "json_schema"), "schema"), err);
     }
     if (strcmp(type, "json_object") == 0 && schema != NULL) {
         return put_schema(params, field, schema, err);
@@ -75,11 +68,9 @@ static int read_response_format(const json_t *format,
     return 0;
 }
 
-int flo_format_read(const json_t *body, struct serve_params *params,
-                    struct flo_err *err)
+int flo_format_read(const json_t *body, struct serve_params *params, struct flo_err *err)
 {
-    static const char *const fields[] = {"response_format", "json_schema",
-                                         "grammar"};
+    static const char *const fields[] = {"response_format", "json_schema", "grammar"};
     struct flo_wire_generate *out = &params->message.generate;
 
     for (size_t i = 0; i < FLO_COUNT(fields); i++) {
@@ -100,8 +91,8 @@ int flo_format_read(const json_t *body, struct serve_params *params,
             rv = refuse(params, fields[i], "must be a text in GBNF", err);
         } else {
             out->grammar_kind = FLO_GRAMMAR_GBNF;
-            out->grammar = (struct flo_wire_text){json_string_value(value),
-                                                  json_string_length(value)};
+            out->grammar =
+                (struct flo_wire_text){json_string_value(value), json_string_length(value)};
         }
         if (rv < 0) {
             return rv;
@@ -113,24 +104,19 @@ int flo_format_read(const json_t *body, struct serve_params *params,
     return 0;
 }
 
-const char *flo_params_named(const struct serve_params *params,
-                             const char *param)
+const char *flo_params_named(const struct serve_params *params, const char *param)
 {
     if (params->thinks != NULL && strcmp(param, "reasoning_effort") == 0) {
         return params->thinks;
     }
-    return params->is_function_call && strcmp(param, "tools") == 0 ? "functions"
-                                                                   : param;
+    return params->is_function_call && strcmp(param, "tools") == 0 ? "functions" : param;
 }
 
-const char *flo_format_param(const struct serve_params *params,
-                             const struct flo_err *err)
+const char *flo_format_param(const struct serve_params *params, const struct flo_err *err)
 {
     if (err->code != FLO_E_INFER_SCHEMA) {
         return NULL;
     }
     bool is_of_tools = strncmp(err->what, "schema /tools/", 14) == 0;
-    return params->form != NULL && !is_of_tools
-               ? params->form
-               : flo_params_named(params, "tools");
+    return params->form != NULL && !is_of_tools ? params->form : flo_params_named(params, "tools");
 }

@@ -10,12 +10,10 @@ void flo_format_parts(struct serve_params *params);
 /* `response_format` (OpenAI), `json_schema` and `grammar` (as llama.cpp's
  * server has them) into params->message.generate.  The engine compiles it.
  * FLO_E_INFER_PARAM with params->param. */
-FLO_MUST_USE int flo_format_read(const json_t *body,
-                                 struct serve_params *params,
+FLO_MUST_USE int flo_format_read(const json_t *body, struct serve_params *params,
                                  struct flo_err *err);
 /* The parameter that the engine's refusal of a form is about; NULL: it is
  * about something else. */
-const char *flo_format_param(const struct serve_params *params,
-                             const struct flo_err *err);
+const char *flo_format_param(const struct serve_params *params, const struct flo_err *err);
 
 #endif

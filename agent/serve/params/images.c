@@ -35,8 +35,7 @@ const char *flo_image_type(struct flo_wire_text base64)
 
     for (size_t i = 0; n > 0 && i < FLO_COUNT(kinds); i++) {
         size_t rest = n > 8 ? (size_t)n - 8 : 0;
-        if (begins(head, (size_t)n, kinds[i].at) &&
-            begins(head + 8, rest, kinds[i].also_at)) {
+        if (begins(head, (size_t)n, kinds[i].at) && begins(head + 8, rest, kinds[i].also_at)) {
             return kinds[i].type;
         }
     }
@@ -49,15 +48,13 @@ static bool is_base64(struct flo_wire_text text)
     uint8_t block[3 * BLOCK_CHARS / 4];
 
     while (text.bytes > BLOCK_CHARS) {
-        if (flo_base64_decode(text.data, BLOCK_CHARS, block) !=
-            (ptrdiff_t)sizeof(block)) {
+        if (flo_base64_decode(text.data, BLOCK_CHARS, block) != (ptrdiff_t)sizeof(block)) {
             return false;
         }
         text.data += BLOCK_CHARS;
         text.bytes -= BLOCK_CHARS;
     }
-    return text.bytes > 0 &&
-           flo_base64_decode(text.data, text.bytes, block) >= 0;
+    return text.bytes > 0 && flo_base64_decode(text.data, text.bytes, block) >= 0;
 }
 
 /* Cut off a beginning, in any case; false: it has another. */
@@ -80,10 +77,8 @@ static const char *said_type(struct flo_wire_text *url)
     static const struct {
         const char *begin, *type;
     } rows[] = {
-        {"data:image/png;base64,", "image/png"},
-        {"data:image/jpeg;base64,", "image/jpeg"},
-        {"data:image/jpg;base64,", "image/jpeg"},
-        {"data:image/gif;base64,", "image/gif"},
+        {"data:image/png;base64,", "image/png"},   {"data:image/jpeg;base64,", "image/jpeg"},
+        {"data:image/jpg;base64,", "image/jpeg"},  {"data:image/gif;base64,", "image/gif"},
         {"data:image/webp;base64,", "image/webp"},
     };
 
@@ -102,22 +97,19 @@ int flo_image_check(struct flo_wire_text url, struct flo_err *err)
 
     if (said == NULL) {
         return flo_fail(err, FLO_E_INFER_PARAM,
-                        skip(&rest, "data:")
-                            ? "has an image that is no base64 of image/png, "
-                              "image/jpeg, image/webp or image/gif"
-                            : "has an image by a link: a device fetches "
-                              "nothing for a prompt, send it as "
-                              "data:image/png;base64,...");
+                        skip(&rest, "data:") ? "has an image that is no base64 of image/png, "
+                                               "image/jpeg, image/webp or image/gif"
+                                             : "has an image by a link: a device fetches "
+                                               "nothing for a prompt, send it as "
+                                               "data:image/png;base64,...");
     }
     const char *is = flo_image_type(rest);
     if (!is_base64(rest)) {
-        return flo_fail(err, FLO_E_INFER_PARAM,
-                        "has an image whose base64 is broken");
+        return flo_fail(err, FLO_E_INFER_PARAM, "has an image whose base64 is broken");
     }
     if (is == NULL || strcmp(is, said) != 0) {
-        return flo_fail(err, FLO_E_INFER_PARAM,
-                        "has an image that says %s, and its bytes are %s", said,
-                        is == NULL ? "no image" : is);
+        return flo_fail(err, FLO_E_INFER_PARAM, "has an image that says %s, and its bytes are %s",
+                        said, is == NULL ? "no image" : is);
     }
     return 0;
 }
@@ -133,8 +125,8 @@ json_t *flo_image_part(const char *type, const char *base64)
     flo_buf_printf(&url, "data:%s;base64,", type);
     flo_buf_text(&url, base64);
     if (!url.failed) {
-        part = json_pack("{s:s,s:{s:s%}}", "type", "image_url", "image_url",
-                         "url", url.data, url.bytes);
+        part = json_pack("{s:s,s:{s:s%}}", "type", "image_url", "image_url", "url", url.data,
+                         url.bytes);
     }
     flo_buf_deinit(&url);
     return part;

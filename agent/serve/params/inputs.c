@@ -10,30 +10,24 @@ int flo_params_read_tokenise(struct params_reader *reader)
     struct flo_wire_tokenise *out = &reader->params->message.tokenise;
     const json_t *text = flo_reader_field(reader, "content");
     reader->params->message.type = FLO_WIRE_TOKENISE;
-    if (!json_is_string(text) ||
-        json_string_length(text) > FLO_WIRE_TOKENISE_MAX) {
-        return flo_reader_refuse(reader, "content",
-                                 "must be a text of at most %d bytes",
+    if (!json_is_string(text) || json_string_length(text) > FLO_WIRE_TOKENISE_MAX) {
+        return flo_reader_refuse(reader, "content", "must be a text of at most %d bytes",
                                  FLO_WIRE_TOKENISE_MAX);
     }
     out->text = flo_reader_text(text);
     int rv = flo_reader_bool(reader, "parse_special", &out->reads_special);
-    return rv < 0 ? rv
-                  : flo_reader_bool(reader, "add_special", &out->adds_ends);
+    return rv < 0 ? rv : flo_reader_bool(reader, "add_special", &out->adds_ends);
 }
 
 int flo_params_read_detokenise(struct params_reader *reader)
 {
     const json_t *tokens = flo_reader_field(reader, "tokens");
     reader->params->message.type = FLO_WIRE_DETOKENISE;
-    if (!json_is_array(tokens) ||
-        json_array_size(tokens) > FLO_WIRE_TOKENISE_MAX) {
-        return flo_reader_refuse(reader, "tokens",
-                                 "must be a list of at most %d token ids",
+    if (!json_is_array(tokens) || json_array_size(tokens) > FLO_WIRE_TOKENISE_MAX) {
+        return flo_reader_refuse(reader, "tokens", "must be a list of at most %d token ids",
                                  FLO_WIRE_TOKENISE_MAX);
     }
-    return flo_reader_ids(reader, "tokens", tokens,
-                          &reader->params->message.tokens.tokens);
+    return flo_reader_ids(reader, "tokens", tokens, &reader->params->message.tokens.tokens);
 }
 
 /* ---- embeddings ---- */
@@ -44,8 +38,7 @@ static int add_input(struct params_reader *reader, const json_t *value)
 {
     struct flo_wire_embed *out = &reader->params->message.embed;
     if (out->n_inputs == FLO_WIRE_INPUTS_MAX) {
-        return flo_reader_refuse(reader, "input", "has more than %d texts",
-                                 FLO_WIRE_INPUTS_MAX);
+        return flo_reader_refuse(reader, "input", "has more than %d texts", FLO_WIRE_INPUTS_MAX);
     }
     uint32_t i = out->n_inputs++;
     if (json_is_string(value) && json_string_length(value) > 0) {
@@ -53,11 +46,10 @@ static int add_input(struct params_reader *reader, const json_t *value)
         return 0;
     }
     if (json_array_size(value) == 0) {
-        return flo_reader_refuse(
-            reader, "input",
-            "must be a text, a list of token ids, or a list of at "
-            "most %d of these, none empty",
-            FLO_WIRE_INPUTS_MAX);
+        return flo_reader_refuse(reader, "input",
+                                 "must be a text, a list of token ids, or a list of at "
+                                 "most %d of these, none empty",
+                                 FLO_WIRE_INPUTS_MAX);
     }
     out->inputs[i].is_tokens = true;
     out->inputs[i].data.bytes = 4 * json_array_size(value);
@@ -99,16 +91,15 @@ static int read_inputs(struct params_reader *reader)
 }
 
 /* A text out of two; absent: the first. */
-static int read_choice(struct params_reader *reader, const char *field,
-                       const char *first, const char *second, bool *is_second)
+static int read_choice(struct params_reader *reader, const char *field, const char *first,
+                       const char *second, bool *is_second)
 {
     const json_t *value = flo_reader_field(reader, field);
     const char *text = value == NULL ? first : json_string_value(value);
     *is_second = text != NULL && strcmp(text, second) == 0;
     return *is_second || (text != NULL && strcmp(text, first) == 0)
                ? 0
-               : flo_reader_refuse(reader, field, "must be \"%s\" or \"%s\"",
-                                   first, second);
+               : flo_reader_refuse(reader, field, "must be \"%s\" or \"%s\"", first, second);
 }
 
 int flo_params_read_embed(struct params_reader *reader)
@@ -117,15 +108,11 @@ int flo_params_read_embed(struct params_reader *reader)
     int64_t dimensions = 0;
     params->message.type = FLO_WIRE_EMBED;
     int rv = read_inputs(reader);
+    rv =
+        rv < 0 ? rv : read_choice(reader, "encoding_format", "float", "base64", &params->is_base64);
     rv = rv < 0 ? rv
-                : read_choice(reader, "encoding_format", "float", "base64",
-                              &params->is_base64);
-    rv = rv < 0 ? rv
-                : read_choice(reader, "pooling", "mean", "last",
-                              &params->message.embed.takes_last);
-    rv = rv < 0 ? rv
-                : flo_reader_whole(reader, "dimensions", 1, DIMENSIONS_MAX,
-                                   &dimensions);
+                : read_choice(reader, "pooling", "mean", "last", &params->message.embed.takes_last);
+    rv = rv < 0 ? rv : flo_reader_whole(reader, "dimensions", 1, DIMENSIONS_MAX, &dimensions);
     params->dimensions = (uint32_t)dimensions;
     return rv;
 }

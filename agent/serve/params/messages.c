@@ -21,8 +21,7 @@ struct history {
     json_t *functions; /* name -> id of the last `function_call` */
 };
 
-static int refuse(const struct history *history, const char *format, ...)
-    FLO_PRINTF(2, 3);
+static int refuse(const struct history *history, const char *format, ...) FLO_PRINTF(2, 3);
 
 static int refuse(const struct history *history, const char *format, ...)
 {
@@ -40,8 +39,7 @@ static int refuse(const struct history *history, const char *format, ...)
 
 static int no_memory(const struct history *history)
 {
-    return flo_fail(history->reader->err, FLO_E_MEMORY,
-                    "no memory for messages");
+    return flo_fail(history->reader->err, FLO_E_MEMORY, "no memory for messages");
 }
 
 /* ---- content ---- */
@@ -51,8 +49,7 @@ static bool is(const json_t *value, const char *word)
     return json_is_string(value) && strcmp(json_string_value(value), word) == 0;
 }
 
-static int read_detail(const struct history *history, const json_t *detail,
-                       uint32_t *out)
+static int read_detail(const struct history *history, const json_t *detail, uint32_t *out)
 {
     static const char *const words[FLO_WIRE_DETAILS] = {
         [FLO_WIRE_DETAIL_UNSAID] = "",
@@ -76,8 +73,8 @@ static int read_detail(const struct history *history, const json_t *detail,
 }
 
 /* An image past so many bytes of text. */
-static int add_image(const struct history *history, const json_t *message,
-                     const json_t *image, size_t at)
+static int add_image(const struct history *history, const json_t *message, const json_t *image,
+                     size_t at)
 {
     struct flo_wire_generate *out = &history->reader->params->message.generate;
     const json_t *url = json_object_get(image, "url");
@@ -93,8 +90,7 @@ static int add_image(const struct history *history, const json_t *message,
                                "have");
     }
     if (out->n_images == FLO_WIRE_IMAGES_MAX) {
-        return refuse(history, "has one image more than the %d of a request",
-                      FLO_WIRE_IMAGES_MAX);
+        return refuse(history, "has one image more than the %d of a request", FLO_WIRE_IMAGES_MAX);
     }
     if (flo_image_check(flo_reader_text(url), &why) < 0) {
         return refuse(history, "%s", why.what);
@@ -107,15 +103,14 @@ static int add_image(const struct history *history, const json_t *message,
     return rv;
 }
 
-static int add_part(const struct history *history, const json_t *message,
-                    const json_t *part, bool follows_text, struct flo_buf *text)
+static int add_part(const struct history *history, const json_t *message, const json_t *part,
+                    bool follows_text, struct flo_buf *text)
 {
     const json_t *type = json_object_get(part, "type");
     const json_t *value = json_object_get(part, "text");
 
     if (is(type, "image_url")) {
-        return add_image(history, message, json_object_get(part, "image_url"),
-                         text->bytes);
+        return add_image(history, message, json_object_get(part, "image_url"), text->bytes);
     }
     if (!is(type, "text") || !json_is_string(value)) {
         return refuse(history, "has a content part that is not text");
@@ -127,8 +122,8 @@ static int add_part(const struct history *history, const json_t *message,
 
 /* [{"type":"text","text":"..."}] -> one string, and where images stand in it.
  * Only texts that follow each other are lines. */
-static int join_parts(const struct history *history, const json_t *message,
-                      const json_t *parts, struct flo_wire_text *out)
+static int join_parts(const struct history *history, const json_t *message, const json_t *parts,
+                      struct flo_wire_text *out)
 {
     struct flo_buf text = {.bytes_max = 2 * PARAMS_BODY_BYTES_MAX};
     const json_t *before = NULL;
@@ -137,8 +132,8 @@ static int join_parts(const struct history *history, const json_t *message,
 
     json_array_foreach(parts, i, part)
     {
-        int rv = add_part(history, message, part,
-                          is(json_object_get(before, "type"), "text"), &text);
+        int rv =
+            add_part(history, message, part, is(json_object_get(before, "type"), "text"), &text);
         if (rv < 0) {
             flo_buf_deinit(&text);
             return rv;
@@ -152,8 +147,8 @@ static int join_parts(const struct history *history, const json_t *message,
     return flo_reader_keep(history->reader, &text, out);
 }
 
-static int read_content(const struct history *history, const json_t *message,
-                        bool is_assistant, struct flo_wire_text *out)
+static int read_content(const struct history *history, const json_t *message, bool is_assistant,
+                        struct flo_wire_text *out)
 {
     const json_t *content = json_object_get(message, "content");
 
@@ -191,8 +186,7 @@ static int read_arguments(const struct history *history, const json_t *function,
         text = none;
         bytes = sizeof(none) - 1;
     }
-    if (text == NULL ||
-        flo_json_parse(text, bytes, PARAMS_BODY_BYTES_MAX, &tree, NULL) < 0 ||
+    if (text == NULL || flo_json_parse(text, bytes, PARAMS_BODY_BYTES_MAX, &tree, NULL) < 0 ||
         !json_is_object(tree)) {
         return refuse(history, "has arguments of a call that are no JSON "
                                "object");
@@ -202,8 +196,8 @@ static int read_arguments(const struct history *history, const json_t *function,
 }
 
 /* Remember the call, and add it to the list. */
-static int add_call(const struct history *history, const char *id,
-                    const json_t *function, json_t *list)
+static int add_call(const struct history *history, const char *id, const json_t *function,
+                    json_t *list)
 {
     const char *name = json_string_value(json_object_get(function, "name"));
     const json_t *before = json_object_get(history->calls, id);
@@ -212,62 +206,54 @@ static int add_call(const struct history *history, const char *id,
     if (!flo_tools_name_is_valid(json_object_get(function, "name"))) {
         return refuse(history, "has a call without a function's name");
     }
-    if (before != NULL && json_integer_value(json_array_get(before, 1)) ==
-                              (json_int_t)history->at) {
+    if (before != NULL &&
+        json_integer_value(json_array_get(before, 1)) == (json_int_t)history->at) {
         return refuse(history, "has two calls with the id \"%.64s\"", id);
     }
     int rv = read_arguments(history, function, &arguments);
     if (rv == 0 &&
         (arguments.failed ||
-         json_object_set_new(history->calls, id,
-                             json_pack("[sI]", name, (json_int_t)history->at)) <
+         json_object_set_new(history->calls, id, json_pack("[sI]", name, (json_int_t)history->at)) <
              0 ||
-         json_array_append_new(
-             list, json_pack("{ss ss s{ss ss%}}", "id", id, "type", "function",
-                             "function", "name", name, "arguments",
-                             arguments.data, arguments.bytes)) < 0)) {
+         json_array_append_new(list, json_pack("{ss ss s{ss ss%}}", "id", id, "type", "function",
+                                               "function", "name", name, "arguments",
+                                               arguments.data, arguments.bytes)) < 0)) {
         rv = no_memory(history);
     }
     flo_buf_deinit(&arguments);
     return rv;
 }
 
-static int read_call(const struct history *history, const json_t *call,
-                     json_t *list)
+static int read_call(const struct history *history, const json_t *call, json_t *list)
 {
     const json_t *id = json_object_get(call, "id");
     const json_t *type = json_object_get(call, "type");
 
     if (json_string_length(id) == 0 || json_string_length(id) > ID_BYTES_MAX) {
-        return refuse(history, "has a call without an id of 1 to %d bytes",
-                      ID_BYTES_MAX);
+        return refuse(history, "has a call without an id of 1 to %d bytes", ID_BYTES_MAX);
     }
-    if (type != NULL && (!json_is_string(type) ||
-                         strcmp(json_string_value(type), "function") != 0)) {
+    if (type != NULL &&
+        (!json_is_string(type) || strcmp(json_string_value(type), "function") != 0)) {
         return refuse(history, "has a call that is not of type function");
     }
-    return add_call(history, json_string_value(id),
-                    json_object_get(call, "function"), list);
+    return add_call(history, json_string_value(id), json_object_get(call, "function"), list);
 }
 
 /* OpenAI's first form of a call, one of each message and without an id. */
-static int read_function_call(const struct history *history,
-                              const json_t *function, json_t *list)
+static int read_function_call(const struct history *history, const json_t *function, json_t *list)
 {
     const char *name = json_string_value(json_object_get(function, "name"));
     char id[32];
 
     snprintf(id, sizeof(id), "call_%zu", history->at);
     int rv = add_call(history, id, function, list);
-    if (rv == 0 &&
-        json_object_set_new(history->functions, name, json_string(id)) < 0) {
+    if (rv == 0 && json_object_set_new(history->functions, name, json_string(id)) < 0) {
         rv = no_memory(history);
     }
     return rv;
 }
 
-static int read_calls(const struct history *history, const json_t *message,
-                      json_t *list)
+static int read_calls(const struct history *history, const json_t *message, json_t *list)
 {
     const json_t *calls = json_object_get(message, "tool_calls");
     const json_t *function = json_object_get(message, "function_call");
@@ -283,25 +269,22 @@ static int read_calls(const struct history *history, const json_t *message,
         rv = rv < 0 ? rv : read_call(history, call, list);
     }
     if (rv == 0 && function != NULL && !json_is_null(function)) {
-        rv = json_array_size(list) > 0
-                 ? refuse(history, "has both tool_calls and function_call")
-                 : read_function_call(history, function, list);
+        rv = json_array_size(list) > 0 ? refuse(history, "has both tool_calls and function_call")
+                                       : read_function_call(history, function, list);
     }
     return rv;
 }
 
 /* ---- the rest of a message ---- */
 
-static int read_assistant(const struct history *history, const json_t *message,
-                          json_t *more)
+static int read_assistant(const struct history *history, const json_t *message, json_t *more)
 {
     static const char *const fields[] = {"reasoning_content", "reasoning"};
     json_t *calls = json_array();
     const json_t *thoughts = NULL;
     int rv = read_calls(history, message, calls);
 
-    if (rv == 0 && json_array_size(calls) > 0 &&
-        json_object_set(more, "tool_calls", calls) < 0) {
+    if (rv == 0 && json_array_size(calls) > 0 && json_object_set(more, "tool_calls", calls) < 0) {
         rv = no_memory(history);
     }
     json_decref(calls);
@@ -313,33 +296,29 @@ static int read_assistant(const struct history *history, const json_t *message,
         thoughts = json_string_length(thoughts) == 0 ? value : thoughts;
     }
     if (rv == 0 && json_string_length(thoughts) > 0 &&
-        json_object_set_new(more, fields[0],
-                            json_stringn(json_string_value(thoughts),
-                                         json_string_length(thoughts))) < 0) {
+        json_object_set_new(
+            more, fields[0],
+            json_stringn(json_string_value(thoughts), json_string_length(thoughts))) < 0) {
         rv = no_memory(history);
     }
     return rv;
 }
 
 /* Which call a tool's message answers. */
-static int read_answer(const struct history *history, const json_t *message,
-                       bool is_function, json_t *more)
+static int read_answer(const struct history *history, const json_t *message, bool is_function,
+                       json_t *more)
 {
     const char *name = json_string_value(json_object_get(message, "name"));
-    const char *id =
-        json_string_value(json_object_get(message, "tool_call_id"));
+    const char *id = json_string_value(json_object_get(message, "tool_call_id"));
 
     if (is_function) {
-        id = name == NULL
-                 ? NULL
-                 : json_string_value(json_object_get(history->functions, name));
+        id = name == NULL ? NULL : json_string_value(json_object_get(history->functions, name));
         if (id == NULL) {
             return refuse(history, "has no name of a function that an earlier "
                                    "message calls");
         }
     }
-    const json_t *call =
-        id == NULL ? NULL : json_object_get(history->calls, id);
+    const json_t *call = id == NULL ? NULL : json_object_get(history->calls, id);
     if (call == NULL) {
         return refuse(history,
                       id == NULL ? "has no tool_call_id"
@@ -356,8 +335,7 @@ static int read_answer(const struct history *history, const json_t *message,
                : 0;
 }
 
-static int keep_more(const struct history *history, const json_t *more,
-                     struct flo_wire_text *out)
+static int keep_more(const struct history *history, const json_t *more, struct flo_wire_text *out)
 {
     struct flo_buf text = {.bytes_max = 4 * PARAMS_BODY_BYTES_MAX};
 
@@ -374,8 +352,7 @@ static struct flo_wire_text role_of(const json_t *role)
     if (is(role, "developer")) {
         return (struct flo_wire_text){"system", 6};
     }
-    return is(role, "function") ? (struct flo_wire_text){"tool", 4}
-                                : flo_reader_text(role);
+    return is(role, "function") ? (struct flo_wire_text){"tool", 4} : flo_reader_text(role);
 }
 
 static bool has_calls(const json_t *message)
@@ -385,8 +362,7 @@ static bool has_calls(const json_t *message)
 }
 
 /* To the next place; `is_left_out`: it is looked at, and the place is free. */
-static int read_message(const struct history *history, const json_t *message,
-                        bool is_left_out)
+static int read_message(const struct history *history, const json_t *message, bool is_left_out)
 {
     struct flo_wire_generate *out = &history->reader->params->message.generate;
     uint32_t at = out->n_messages, n_images = out->n_images;
@@ -398,8 +374,7 @@ static int read_message(const struct history *history, const json_t *message,
     }
     bool is_assistant = is(role, "assistant");
     out->messages[at].more = (struct flo_wire_text){0};
-    int rv = read_content(history, message, is_assistant,
-                          &out->messages[at].content);
+    int rv = read_content(history, message, is_assistant, &out->messages[at].content);
     if (rv == 0 && is_assistant) {
         rv = read_assistant(history, message, more);
     } else if (rv == 0 && (is(role, "tool") || is(role, "function"))) {
@@ -421,8 +396,7 @@ static bool has_role(const json_t *messages, size_t i, const char *name)
 
 static bool is_systems(const json_t *messages, size_t i)
 {
-    return has_role(messages, i, "system") ||
-           has_role(messages, i, "developer");
+    return has_role(messages, i, "system") || has_role(messages, i, "developer");
 }
 
 /* The user's message at which the newest turns begin that have room next to
@@ -431,8 +405,8 @@ static size_t first_turn(const json_t *messages, size_t count)
 {
     size_t systems = 0, i = 0;
 
-    while (i < count && !(has_role(messages, i, "user") &&
-                          systems + count - i <= FLO_WIRE_MESSAGES_MAX)) {
+    while (i < count &&
+           !(has_role(messages, i, "user") && systems + count - i <= FLO_WIRE_MESSAGES_MAX)) {
         systems += is_systems(messages, i);
         i++;
     }
@@ -448,23 +422,21 @@ static int read_messages(struct params_reader *reader)
     int rv = 0;
 
     if (!json_is_array(messages) || count == 0) {
-        return flo_reader_refuse(reader, "messages",
-                                 "must be a list of 1 to %d messages",
+        return flo_reader_refuse(reader, "messages", "must be a list of 1 to %d messages",
                                  FLO_WIRE_MESSAGES_MAX);
     }
     if (count > FLO_WIRE_MESSAGES_MAX && reader->params->drops_turns) {
         begin = first_turn(messages, count);
     }
     if (count > FLO_WIRE_MESSAGES_MAX && begin == 0) {
-        return flo_reader_refuse(reader, "messages", "are %zu, at most %d",
-                                 count, FLO_WIRE_MESSAGES_MAX);
+        return flo_reader_refuse(reader, "messages", "are %zu, at most %d", count,
+                                 FLO_WIRE_MESSAGES_MAX);
     }
     history.calls = json_object();
     history.functions = json_object();
     for (; rv == 0 && history.at < count; history.at++) {
         rv = read_message(&history, json_array_get(messages, history.at),
-                          history.at < begin &&
-                              !is_systems(messages, history.at));
+                          history.at < begin && !is_systems(messages, history.at));
     }
     json_decref(history.calls);
     json_decref(history.functions);
@@ -477,18 +449,15 @@ int flo_params_take_prompt(struct params_reader *reader, const json_t *prompt)
 
     if (json_is_string(prompt)) {
         out->prompt = flo_reader_text(prompt);
-        return out->prompt.bytes > 0
-                   ? 0
-                   : flo_reader_refuse(reader, "prompt", "is empty");
+        return out->prompt.bytes > 0 ? 0 : flo_reader_refuse(reader, "prompt", "is empty");
     }
     if (json_is_integer(json_array_get(prompt, 0))) {
         return flo_reader_ids(reader, "prompt", prompt, &out->tokens);
     }
-    return flo_reader_refuse(
-        reader, "prompt",
-        "must be a text, a list of token ids, or a list of at most %d of "
-        "these, none empty",
-        SERVE_CHOICES_MAX);
+    return flo_reader_refuse(reader, "prompt",
+                             "must be a text, a list of token ids, or a list of at most %d of "
+                             "these, none empty",
+                             SERVE_CHOICES_MAX);
 }
 
 /* Several prompts stay as they are until each is its choice's. */
@@ -496,8 +465,7 @@ static int read_prompt(struct params_reader *reader)
 {
     struct serve_params *params = reader->params;
     json_t *prompt = flo_reader_field(reader, "prompt");
-    int rv = flo_reader_bool(reader, "parse_special",
-                             &params->message.generate.reads_special);
+    int rv = flo_reader_bool(reader, "parse_special", &params->message.generate.reads_special);
 
     if (rv < 0) {
         return rv;
@@ -506,8 +474,7 @@ static int read_prompt(struct params_reader *reader)
         !json_is_integer(json_array_get(prompt, 0))) {
         size_t count = json_array_size(prompt);
         if (count > SERVE_CHOICES_MAX) {
-            return flo_reader_refuse(reader, "prompt",
-                                     "has %zu prompts, at most %d", count,
+            return flo_reader_refuse(reader, "prompt", "has %zu prompts, at most %d", count,
                                      SERVE_CHOICES_MAX);
         }
         params->prompts = count > 1 ? json_incref(prompt) : NULL;

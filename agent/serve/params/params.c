@@ -18,20 +18,17 @@
  * `priority` says more. */
 static int read_tier(struct params_reader *reader, const char **priority)
 {
-    static const char *const tiers[] = {"auto", "default", "priority", "scale",
-                                        "flex"};
+    static const char *const tiers[] = {"auto", "default", "priority", "scale", "flex"};
     const json_t *tier = flo_reader_field(reader, "service_tier");
     const char *name = json_string_value(tier);
     size_t i = 0;
 
-    while (tier != NULL && i < FLO_COUNT(tiers) &&
-           (name == NULL || strcmp(name, tiers[i]) != 0)) {
+    while (tier != NULL && i < FLO_COUNT(tiers) && (name == NULL || strcmp(name, tiers[i]) != 0)) {
         i++;
     }
     if (i == FLO_COUNT(tiers)) {
-        return flo_reader_refuse(
-            reader, "service_tier",
-            "must be auto, default, priority, scale or flex");
+        return flo_reader_refuse(reader, "service_tier",
+                                 "must be auto, default, priority, scale or flex");
     }
     *priority = i == FLO_COUNT(tiers) - 1 ? "batch" : "interactive";
     return 0;
@@ -51,8 +48,7 @@ static int read_serving(struct params_reader *reader)
     bool is_batch = name != NULL && strcmp(name, "batch") == 0;
     bool guesses = true;
     if (!is_batch && (name == NULL || strcmp(name, "interactive") != 0)) {
-        return flo_reader_refuse(reader, "priority",
-                                 "must be \"interactive\" or \"batch\"");
+        return flo_reader_refuse(reader, "priority", "must be \"interactive\" or \"batch\"");
     }
     out->priority = is_batch ? FLO_WIRE_BATCH : FLO_WIRE_USER;
     rv = flo_reader_bool(reader, "context_shift", &out->shifts);
@@ -68,10 +64,8 @@ static int read_model(struct params_reader *reader)
     if (model == NULL) {
         return 0;
     }
-    if (!json_is_string(model) ||
-        json_string_length(model) >= sizeof(params->model)) {
-        return flo_reader_refuse(reader, "model",
-                                 "must be a name of at most %zu bytes",
+    if (!json_is_string(model) || json_string_length(model) >= sizeof(params->model)) {
+        return flo_reader_refuse(reader, "model", "must be a name of at most %zu bytes",
                                  sizeof(params->model) - 1);
     }
     strcpy(params->model, json_string_value(model));
@@ -91,8 +85,7 @@ static int read_user(struct params_reader *reader)
         }
         if (reader->params->user == 0 && json_string_length(user) > 0) {
             reader->params->user =
-                1 + (uint64_t)flo_crc32c(0, json_string_value(user),
-                                         json_string_length(user));
+                1 + (uint64_t)flo_crc32c(0, json_string_value(user), json_string_length(user));
         }
     }
     return 0;
@@ -111,9 +104,8 @@ static int read_stream(struct params_reader *reader)
     }
     const json_t *usage = json_object_get(options, "include_usage");
     if (usage != NULL && !json_is_null(usage) && !json_is_boolean(usage)) {
-        return flo_reader_refuse(
-            reader, "stream_options",
-            "has an include_usage that is not true or false");
+        return flo_reader_refuse(reader, "stream_options",
+                                 "has an include_usage that is not true or false");
     }
     params->wants_usage = json_is_true(usage);
     return 0;
@@ -128,19 +120,17 @@ static int read_choices(struct params_reader *reader)
     int64_t n = 1, best = 1;
     int rv = flo_reader_whole(reader, "n", 1, SERVE_N_MAX, &n);
 
-    rv = rv < 0 ? rv
-                : flo_reader_whole(reader, "best_of", 1, SERVE_N_MAX, &best);
+    rv = rv < 0 ? rv : flo_reader_whole(reader, "best_of", 1, SERVE_N_MAX, &best);
     if (rv == 0 && best != 1 && best != n) {
-        return flo_reader_refuse(
-            reader, "best_of",
-            "is %lld, can only be 1 or n (%lld): all answers are told",
-            (long long)best, (long long)n);
+        return flo_reader_refuse(reader, "best_of",
+                                 "is %lld, can only be 1 or n (%lld): all answers are told",
+                                 (long long)best, (long long)n);
     }
     params->n = (uint32_t)n;
     if (rv == 0 && flo_params_choices(params) > SERVE_CHOICES_MAX) {
-        return flo_reader_refuse(
-            reader, "n", "is %lld for %zu prompts, at most %d answers together",
-            (long long)n, json_array_size(params->prompts), SERVE_CHOICES_MAX);
+        return flo_reader_refuse(reader, "n",
+                                 "is %lld for %zu prompts, at most %d answers together",
+                                 (long long)n, json_array_size(params->prompts), SERVE_CHOICES_MAX);
     }
     return rv;
 }
@@ -152,12 +142,10 @@ static int read_echo(struct params_reader *reader)
     int rv = flo_reader_bool(reader, "echo", &params->echoes);
 
     if (rv == 0 && params->echoes && in->logprobs > 0) {
-        rv = flo_reader_refuse(reader, "echo",
-                               "with logprobs is not built yet: leave one out");
+        rv = flo_reader_refuse(reader, "echo", "with logprobs is not built yet: leave one out");
     }
     if (rv == 0 && params->echoes && in->tokens.bytes > 0) {
-        rv = flo_reader_refuse(reader, "echo",
-                               "of token ids is not built yet: send a text");
+        rv = flo_reader_refuse(reader, "echo", "of token ids is not built yet: send a text");
     }
     if (rv == 0 && flo_reader_field(reader, "suffix") != NULL) {
         rv = flo_reader_refuse(reader, "suffix",
@@ -174,8 +162,7 @@ static int read_form(struct params_reader *reader)
 
     if (rv == 0 && params->message.generate.grammar_kind == FLO_GRAMMAR_GBNF &&
         params->message.generate.tools.bytes > 0) {
-        rv = flo_reader_refuse(reader, params->form,
-                               "with tools is not built yet");
+        rv = flo_reader_refuse(reader, params->form, "with tools is not built yet");
     }
     return rv;
 }
@@ -188,8 +175,7 @@ static int read_truncation(struct params_reader *reader)
     bool is_auto = name != NULL && strcmp(name, "auto") == 0;
 
     if (!is_auto && (name == NULL || strcmp(name, "disabled") != 0)) {
-        return flo_reader_refuse(reader, "truncation",
-                                 "must be auto or disabled");
+        return flo_reader_refuse(reader, "truncation", "must be auto or disabled");
     }
     reader->params->drops_turns = is_auto;
     return 0;
@@ -251,20 +237,17 @@ static size_t conversation_bytes(const struct flo_wire_generate *in)
 }
 
 /* Turns that do not fit into a frame are left out, where that was asked for. */
-static int write_frame(struct serve_params *params, struct flo_buf *frame,
-                       struct flo_err *err)
+static int write_frame(struct serve_params *params, struct flo_buf *frame, struct flo_err *err)
 {
     const struct flo_wire_generate *in = &params->message.generate;
     int rv;
 
-    while (params->drops_turns &&
-           conversation_bytes(in) > FLO_WIRE_PAYLOAD_BYTES_MAX &&
+    while (params->drops_turns && conversation_bytes(in) > FLO_WIRE_PAYLOAD_BYTES_MAX &&
            flo_params_drop_turn(params)) {
     }
     do {
         rv = flo_wire_write(frame, &params->message, err);
-    } while (rv == FLO_E_REST_TOO_LARGE && params->drops_turns &&
-             flo_params_drop_turn(params));
+    } while (rv == FLO_E_REST_TOO_LARGE && params->drops_turns && flo_params_drop_turn(params));
     return rv;
 }
 
@@ -277,15 +260,14 @@ int flo_params_keep(struct serve_params *params, struct flo_err *err)
     drop_trees(params);
     flo_buf_deinit(&params->parts);
     params->parts = frame;
-    if (rv == 0 &&
-        flo_wire_read(frame.data, frame.bytes, &params->message, err) < 0) {
+    if (rv == 0 && flo_wire_read(frame.data, frame.bytes, &params->message, err) < 0) {
         rv = flo_fail(err, FLO_E_INTERNAL, "a frame that cannot be read back");
     }
     return rv;
 }
 
-int flo_params_read_tree(enum request_kind kind, json_t *body,
-                         struct serve_params *params, struct flo_err *err)
+int flo_params_read_tree(enum request_kind kind, json_t *body, struct serve_params *params,
+                         struct flo_err *err)
 {
     struct params_reader reader = {body, params, err};
     int rv;
@@ -333,14 +315,13 @@ void flo_params_deinit(struct serve_params *params)
 
 uint32_t flo_params_choices(const struct serve_params *params)
 {
-    size_t prompts =
-        params->prompts == NULL ? 1 : json_array_size(params->prompts);
+    size_t prompts = params->prompts == NULL ? 1 : json_array_size(params->prompts);
 
     return (params->n == 0 ? 1 : params->n) * (uint32_t)prompts;
 }
 
-int flo_params_choice(const struct serve_params *asked, uint32_t choice,
-                      struct serve_params *out, struct flo_err *err)
+int flo_params_choice(const struct serve_params *asked, uint32_t choice, struct serve_params *out,
+                      struct flo_err *err)
 {
     uint32_t n = asked->n == 0 ? 1 : asked->n;
     struct flo_wire_generate *generate = &out->message.generate;
@@ -352,12 +333,10 @@ int flo_params_choice(const struct serve_params *asked, uint32_t choice,
     out->prompts = NULL;
     if (asked->prompts != NULL) {
         generate->prompt = generate->tokens = (struct flo_wire_text){0};
-        rv = flo_params_take_prompt(&reader,
-                                    json_array_get(asked->prompts, choice / n));
+        rv = flo_params_take_prompt(&reader, json_array_get(asked->prompts, choice / n));
     }
     if (rv == 0 && out->echoes && generate->tokens.bytes > 0) {
-        rv = flo_reader_refuse(&reader, "echo",
-                               "of token ids is not built yet: send a text");
+        rv = flo_reader_refuse(&reader, "echo", "of token ids is not built yet: send a text");
     }
     generate->seed += choice % n;
     flo_buf_add(&out->callable, asked->callable.data, asked->callable.bytes);
@@ -373,19 +352,16 @@ int flo_params_choice(const struct serve_params *asked, uint32_t choice,
 
 /* ---- shorter prompts ---- */
 
-static bool is_role(const struct flo_wire_generate *in, uint32_t i,
-                    const char *name)
+static bool is_role(const struct flo_wire_generate *in, uint32_t i, const char *name)
 {
     const struct flo_wire_text *role = &in->messages[i].role;
 
-    return role->bytes == strlen(name) &&
-           memcmp(role->data, name, role->bytes) == 0;
+    return role->bytes == strlen(name) && memcmp(role->data, name, role->bytes) == 0;
 }
 
 /* Images of the messages from `begin` to `end` are gone; those behind them
  * follow their messages. */
-static void drop_images(struct flo_wire_generate *out, uint32_t begin,
-                        uint32_t end)
+static void drop_images(struct flo_wire_generate *out, uint32_t begin, uint32_t end)
 {
     uint32_t count = 0;
 
@@ -427,23 +403,19 @@ bool flo_params_drop_turn(struct serve_params *params)
 
 /* ---- questions about what was read ---- */
 
-bool flo_params_may_call(const struct serve_params *params,
-                         struct flo_wire_text name)
+bool flo_params_may_call(const struct serve_params *params, struct flo_wire_text name)
 {
     char text[FLO_TOOLS_NAME_BYTES_MAX + 3];
 
-    if (name.bytes == 0 || name.bytes > FLO_TOOLS_NAME_BYTES_MAX ||
-        params->callable.bytes == 0 ||
+    if (name.bytes == 0 || name.bytes > FLO_TOOLS_NAME_BYTES_MAX || params->callable.bytes == 0 ||
         memchr(name.data, '\n', name.bytes) != NULL) {
         return false;
     }
     snprintf(text, sizeof(text), "\n%.*s\n", (int)name.bytes, name.data);
-    return strlen(text) == name.bytes + 2 &&
-           strstr(params->callable.data, text) != NULL;
+    return strlen(text) == name.bytes + 2 && strstr(params->callable.data, text) != NULL;
 }
 
-const char *flo_params_param(const struct serve_params *params,
-                             const struct flo_err *err)
+const char *flo_params_param(const struct serve_params *params, const struct flo_err *err)
 {
     const char *form = flo_format_param(params, err);
 

@@ -12,10 +12,9 @@ static int add_stop(struct params_reader *reader, const json_t *value)
 {
     struct flo_wire_generate *out = &reader->params->message.generate;
     size_t bytes = json_string_length(value);
-    if (!json_is_string(value) || bytes == 0 ||
-        bytes > FLO_WIRE_STOP_BYTES_MAX || out->n_stops == 4) {
-        return flo_reader_refuse(reader, "stop",
-                                 "must be at most 4 texts of 1 to %d bytes",
+    if (!json_is_string(value) || bytes == 0 || bytes > FLO_WIRE_STOP_BYTES_MAX ||
+        out->n_stops == 4) {
+        return flo_reader_refuse(reader, "stop", "must be at most 4 texts of 1 to %d bytes",
                                  FLO_WIRE_STOP_BYTES_MAX);
     }
     out->stops[out->n_stops++] = flo_reader_text(value);
@@ -56,10 +55,9 @@ static int read_biases(struct params_reader *reader)
     if (json_is_array(biases) && json_array_size(biases) == 0) {
         return 0;
     }
-    if (biases != NULL && (!json_is_object(biases) ||
-                           json_object_size(biases) > FLO_WIRE_BIASES_MAX)) {
-        return flo_reader_refuse(reader, "logit_bias",
-                                 "must be an object of at most %d token ids",
+    if (biases != NULL &&
+        (!json_is_object(biases) || json_object_size(biases) > FLO_WIRE_BIASES_MAX)) {
+        return flo_reader_refuse(reader, "logit_bias", "must be an object of at most %d token ids",
                                  FLO_WIRE_BIASES_MAX);
     }
     json_object_foreach(biases, key, value)
@@ -69,13 +67,12 @@ static int read_biases(struct params_reader *reader)
         double bias = json_number_value(value);
         if (digits == 0 || key[digits] != '\0' || token > INT32_MAX ||
             (key[0] == '0' && digits > 1)) {
-            return flo_reader_refuse(reader, "logit_bias",
-                                     "has `%.20s`, which is no token id", key);
+            return flo_reader_refuse(reader, "logit_bias", "has `%.20s`, which is no token id",
+                                     key);
         }
         if (!json_is_number(value) || !(bias >= -100 && bias <= 100)) {
-            return flo_reader_refuse(
-                reader, "logit_bias",
-                "of token %s must be a number from -100 to 100", key);
+            return flo_reader_refuse(reader, "logit_bias",
+                                     "of token %s must be a number from -100 to 100", key);
         }
         flo_wire_bias_add(parts, (int32_t)token, (float)bias);
     }
@@ -98,25 +95,17 @@ static int read_sampling(struct params_reader *reader)
     int rv = flo_reader_real(reader, "temperature", 0, 2, &out->temperature);
     rv = rv < 0 ? rv : flo_reader_real(reader, "top_p", 0, 1, &out->top_p);
     rv = rv < 0 ? rv : flo_reader_real(reader, "min_p", 0, 1, &out->min_p);
-    rv = rv < 0 ? rv
-                : flo_reader_real(reader, "repeat_penalty", 0.5, 2, &repeat);
-    rv = rv < 0 ? rv
-                : flo_reader_whole(reader, "repeat_last_n", 0,
-                                   FLO_WIRE_REPEAT_LAST_MAX, &repeat_last);
-    rv = rv < 0 ? rv
-                : flo_reader_real(reader, "presence_penalty", -2, 2,
-                                  &out->presence_penalty);
-    rv = rv < 0 ? rv
-                : flo_reader_real(reader, "frequency_penalty", -2, 2,
-                                  &out->frequency_penalty);
-    rv = rv < 0 ? rv : read_biases(reader);
+    rv = rv < 0 ? rv : flo_reader_real(reader, "repeat_penalty", 0.5, 2, &repeat);
     rv = rv < 0
              ? rv
-             : flo_reader_whole(reader, "top_k", 0, PARAMS_TOKENS_MAX, &top_k);
-    rv = rv < 0 ? rv
-                : flo_reader_whole(reader, "seed", INT64_MIN, INT64_MAX, &seed);
+             : flo_reader_whole(reader, "repeat_last_n", 0, FLO_WIRE_REPEAT_LAST_MAX, &repeat_last);
+    rv = rv < 0 ? rv : flo_reader_real(reader, "presence_penalty", -2, 2, &out->presence_penalty);
+    rv = rv < 0 ? rv : flo_reader_real(reader, "frequency_penalty", -2, 2, &out->frequency_penalty);
+    rv = rv < 0 ? rv : read_biases(reader);
+    rv = rv < 0 ? rv : flo_reader_whole(reader, "top_k", 0, PARAMS_TOKENS_MAX, &top_k);
+    rv = rv < 0 ? rv : flo_reader_whole(reader, "seed", INT64_MIN, INT64_MAX, &seed);
     if (rv == 0 && (float)out->top_p == 0) { /* as the sampler has it */
-        out->temperature = 0; /* the smallest nucleus is the best token */
+        out->temperature = 0;                /* the smallest nucleus is the best token */
         out->top_p = 1;
     }
     out->repeat_penalty = repeat_last == 0 ? 1 : repeat;
@@ -129,20 +118,13 @@ static int read_sampling(struct params_reader *reader)
 static int read_length(struct params_reader *reader)
 {
     int64_t tokens = 0, predict = -1;
-    int rv = flo_reader_bool(reader, "ignore_eos",
-                             &reader->params->message.generate.ignores_end);
+    int rv = flo_reader_bool(reader, "ignore_eos", &reader->params->message.generate.ignores_end);
+    rv = rv < 0 ? rv : flo_reader_whole(reader, "max_tokens", 1, PARAMS_TOKENS_MAX, &tokens);
     rv = rv < 0 ? rv
-                : flo_reader_whole(reader, "max_tokens", 1, PARAMS_TOKENS_MAX,
-                                   &tokens);
-    rv = rv < 0 ? rv
-                : flo_reader_whole(reader, "max_completion_tokens", 1,
-                                   PARAMS_TOKENS_MAX, &tokens);
-    rv = rv < 0 ? rv
-                : flo_reader_whole(reader, "n_predict", -1, PARAMS_TOKENS_MAX,
-                                   &predict);
+                : flo_reader_whole(reader, "max_completion_tokens", 1, PARAMS_TOKENS_MAX, &tokens);
+    rv = rv < 0 ? rv : flo_reader_whole(reader, "n_predict", -1, PARAMS_TOKENS_MAX, &predict);
     if (rv == 0 && predict == 0) {
-        return flo_reader_refuse(reader, "n_predict",
-                                 "is 0, must be -1 or from 1 to %d",
+        return flo_reader_refuse(reader, "n_predict", "is 0, must be -1 or from 1 to %d",
                                  PARAMS_TOKENS_MAX);
     }
     tokens = predict > 0 ? predict : tokens;
@@ -157,16 +139,13 @@ static int read_logprobs(enum request_kind kind, struct params_reader *reader)
     int64_t count = -1;
     int rv;
     if (kind == REQUEST_TEXT) {
-        rv = flo_reader_whole(reader, "logprobs", 0, FLO_WIRE_LOGPROBS_MAX,
-                              &count);
+        rv = flo_reader_whole(reader, "logprobs", 0, FLO_WIRE_LOGPROBS_MAX, &count);
     } else {
         rv = flo_reader_bool(reader, "logprobs", &wants);
         rv = rv < 0 ? rv
-                    : flo_reader_whole(reader, "top_logprobs", 0,
-                                       FLO_WIRE_LOGPROBS_MAX, &count);
+                    : flo_reader_whole(reader, "top_logprobs", 0, FLO_WIRE_LOGPROBS_MAX, &count);
         if (rv == 0 && count > 0 && !wants) {
-            return flo_reader_refuse(reader, "top_logprobs",
-                                     "needs logprobs to be true");
+            return flo_reader_refuse(reader, "top_logprobs", "needs logprobs to be true");
         }
         count = !wants ? -1 : count < 0 ? 0 : count;
     }
@@ -174,8 +153,7 @@ static int read_logprobs(enum request_kind kind, struct params_reader *reader)
     return rv;
 }
 
-int flo_params_read_sampling(enum request_kind kind,
-                             struct params_reader *reader)
+int flo_params_read_sampling(enum request_kind kind, struct params_reader *reader)
 {
     int rv = read_length(reader);
 

@@ -8,8 +8,7 @@
 static int read_effort(struct params_reader *reader)
 {
     static const char field[] = "reasoning_effort";
-    static const char *const efforts[] = {"none", "minimal", "low", "medium",
-                                          "high"};
+    static const char *const efforts[] = {"none", "minimal", "low", "medium", "high"};
     struct flo_wire_generate *out = &reader->params->message.generate;
     const json_t *value = flo_reader_field(reader, field);
     const char *name = json_string_value(value);
@@ -18,13 +17,11 @@ static int read_effort(struct params_reader *reader)
     if (value == NULL) {
         return 0;
     }
-    while (i < FLO_COUNT(efforts) &&
-           (name == NULL || strcmp(name, efforts[i]) != 0)) {
+    while (i < FLO_COUNT(efforts) && (name == NULL || strcmp(name, efforts[i]) != 0)) {
         i++;
     }
     if (i == FLO_COUNT(efforts)) {
-        return flo_reader_refuse(reader, field,
-                                 "must be none, minimal, low, medium or high");
+        return flo_reader_refuse(reader, field, "must be none, minimal, low, medium or high");
     }
     out->thinking = i == 0 ? FLO_THINKING_OFF : FLO_THINKING_ON;
     if (i > 0) {
@@ -49,12 +46,10 @@ static int read_template(struct params_reader *reader)
     json_object_foreach(given, key, value)
     {
         if (strcmp(key, known) != 0) {
-            return flo_reader_refuse(
-                reader, field, "has `%.64s`: only `%s` is built", key, known);
+            return flo_reader_refuse(reader, field, "has `%.64s`: only `%s` is built", key, known);
         }
         if (!json_is_boolean(value)) {
-            return flo_reader_refuse(
-                reader, field, "has an %s that is not true or false", known);
+            return flo_reader_refuse(reader, field, "has an %s that is not true or false", known);
         }
         reader->params->message.generate.thinking =
             json_is_true(value) ? FLO_THINKING_ON : FLO_THINKING_OFF;

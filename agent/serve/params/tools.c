@@ -37,8 +37,8 @@ static bool is_absent(const json_t *value)
 
 /* Members that the engine knows; its keys stand in one order, those of the
  * schema in the client's. */
-static int add_function(struct params_reader *reader, const char *field,
-                        size_t i, const json_t *function, json_t *list)
+static int add_function(struct params_reader *reader, const char *field, size_t i,
+                        const json_t *function, json_t *list)
 {
     json_t *name = json_object_get(function, "name");
     json_t *description = json_object_get(function, "description");
@@ -52,12 +52,10 @@ static int add_function(struct params_reader *reader, const char *field,
                                  i, FLO_TOOLS_NAME_BYTES_MAX);
     }
     if (!is_absent(description) && !json_is_string(description)) {
-        return flo_reader_refuse(reader, field,
-                                 "[%zu] has a description that is no text", i);
+        return flo_reader_refuse(reader, field, "[%zu] has a description that is no text", i);
     }
     if (!is_absent(parameters) && !json_is_object(parameters)) {
-        return flo_reader_refuse(reader, field,
-                                 "[%zu] has parameters that are no object", i);
+        return flo_reader_refuse(reader, field, "[%zu] has parameters that are no object", i);
     }
     made = json_pack("{s:O}", "name", name);
     if (!is_absent(description)) {
@@ -66,15 +64,13 @@ static int add_function(struct params_reader *reader, const char *field,
     if (!is_absent(parameters)) {
         json_object_set(made, "parameters", parameters);
     }
-    return json_array_append_new(
-               list,
-               json_pack("{s:s,s:o}", "type", "function", "function", made)) < 0
+    return json_array_append_new(list,
+                                 json_pack("{s:s,s:o}", "type", "function", "function", made)) < 0
                ? no_memory(reader)
                : 0;
 }
 
-static int add_tool(struct params_reader *reader, size_t i, const json_t *tool,
-                    json_t *list)
+static int add_tool(struct params_reader *reader, size_t i, const json_t *tool, json_t *list)
 {
     const char *type = json_string_value(json_object_get(tool, "type"));
 
@@ -84,26 +80,23 @@ static int add_tool(struct params_reader *reader, size_t i, const json_t *tool,
                                  "not built",
                                  i);
     }
-    return add_function(reader, "tools", i, json_object_get(tool, "function"),
-                        list);
+    return add_function(reader, "tools", i, json_object_get(tool, "function"), list);
 }
 
 static const char *name_of(const json_t *list, size_t i)
 {
-    return json_string_value(json_object_get(
-        json_object_get(json_array_get(list, i), "function"), "name"));
+    return json_string_value(
+        json_object_get(json_object_get(json_array_get(list, i), "function"), "name"));
 }
 
-static int check_names(struct params_reader *reader, const char *field,
-                       const json_t *list)
+static int check_names(struct params_reader *reader, const char *field, const json_t *list)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *names = json_object();
 
     for (size_t i = 0; i < json_array_size(list); i++) {
         const char *name = name_of(list, i);
         if (json_object_get(names, name) != NULL) {
-            return flo_reader_refuse(reader, field, "[%zu] is `%s` again", i,
-                                     name);
+            return flo_reader_refuse(reader, field, "[%zu] is `%s` again", i, name);
         }
         if (json_object_set_new(names, name, json_true()) < 0) {
             return no_memory(reader);
@@ -112,18 +105,15 @@ static int check_names(struct params_reader *reader, const char *field,
     return 0;
 }
 
-static int read_list(struct params_reader *reader, const struct words *words,
-                     json_t *list)
+static int read_list(struct params_reader *reader, const struct words *words, json_t *list)
 {
     const json_t *given = flo_reader_field(reader, words->list);
     bool is_old = reader->params->is_function_call;
     const json_t *tool;
     size_t i;
 
-    if (given != NULL &&
-        (!json_is_array(given) || json_array_size(given) > TOOLS_MAX)) {
-        return flo_reader_refuse(reader, words->list,
-                                 "must be a list of at most %d functions",
+    if (given != NULL && (!json_is_array(given) || json_array_size(given) > TOOLS_MAX)) {
+        return flo_reader_refuse(reader, words->list, "must be a list of at most %d functions",
                                  TOOLS_MAX);
     }
     json_array_foreach(given, i, tool)
@@ -148,17 +138,14 @@ static int read_named(struct params_reader *reader, const struct words *words,
     size_t i = 0;
 
     if (!json_is_string(name)) {
-        return flo_reader_refuse(reader, words->choice,
-                                 "must be none, auto, %sor name a function",
+        return flo_reader_refuse(reader, words->choice, "must be none, auto, %sor name a function",
                                  words->list[0] == 't' ? "required " : "");
     }
-    while (i < json_array_size(list) &&
-           strcmp(name_of(list, i), json_string_value(name)) != 0) {
+    while (i < json_array_size(list) && strcmp(name_of(list, i), json_string_value(name)) != 0) {
         i++;
     }
     if (i == json_array_size(list)) {
-        return flo_reader_refuse(reader, words->choice,
-                                 "names `%.64s`, which is not among %s",
+        return flo_reader_refuse(reader, words->choice, "names `%.64s`, which is not among %s",
                                  json_string_value(name), words->list);
     }
     out->tool_choice = FLO_WIRE_TOOLS_REQUIRED;
@@ -166,8 +153,7 @@ static int read_named(struct params_reader *reader, const struct words *words,
     return 0;
 }
 
-static int read_choice(struct params_reader *reader, const struct words *words,
-                       const json_t *list)
+static int read_choice(struct params_reader *reader, const struct words *words, const json_t *list)
 {
     struct flo_wire_generate *out = &reader->params->message.generate;
     const json_t *choice = flo_reader_field(reader, words->choice);
@@ -184,19 +170,17 @@ static int read_choice(struct params_reader *reader, const struct words *words,
     }
     if (word != NULL && !is_old && strcmp(word, "required") == 0) {
         out->tool_choice = FLO_WIRE_TOOLS_REQUIRED;
-        return json_array_size(list) > 0
-                   ? 0
-                   : flo_reader_refuse(reader, words->choice,
-                                       "is required, and there are no tools");
+        return json_array_size(list) > 0 ? 0
+                                         : flo_reader_refuse(reader, words->choice,
+                                                             "is required, and there are no tools");
     }
     if (is_old) {
         return read_named(reader, words, choice, list);
     }
-    return read_named(reader, words,
-                      type != NULL && strcmp(type, "function") == 0
-                          ? json_object_get(choice, "function")
-                          : NULL,
-                      list);
+    return read_named(
+        reader, words,
+        type != NULL && strcmp(type, "function") == 0 ? json_object_get(choice, "function") : NULL,
+        list);
 }
 
 /* For flo_params_may_call(): names between line ends. */
@@ -205,9 +189,7 @@ static void put_callable(struct serve_params *params, const json_t *list)
     const struct flo_wire_generate *in = &params->message.generate;
     struct flo_buf *out = &params->callable;
 
-    for (size_t i = 0;
-         i < json_array_size(list) && in->tool_choice != FLO_WIRE_TOOLS_NONE;
-         i++) {
+    for (size_t i = 0; i < json_array_size(list) && in->tool_choice != FLO_WIRE_TOOLS_NONE; i++) {
         const char *name = name_of(list, i);
         if (in->tool_name.bytes == 0 || strcmp(in->tool_name.data, name) == 0) {
             flo_buf_printf(out, "\n%s\n", name);
@@ -220,26 +202,22 @@ static void put_callable(struct serve_params *params, const json_t *list)
 /* A prompt has no place for tools. */
 static int refuse_all(struct params_reader *reader)
 {
-    static const char *const fields[] = {"tools", "functions", "tool_choice",
-                                         "function_call"};
+    static const char *const fields[] = {"tools", "functions", "tool_choice", "function_call"};
 
     for (size_t i = 0; i < FLO_COUNT(fields); i++) {
         const json_t *value = flo_reader_field(reader, fields[i]);
         const char *word = json_string_value(value);
         bool is_empty =
             i < 2 ? json_is_array(value) && json_array_size(value) == 0
-                  : word != NULL && (strcmp(word, "none") == 0 ||
-                                     strcmp(word, "auto") == 0);
+                  : word != NULL && (strcmp(word, "none") == 0 || strcmp(word, "auto") == 0);
         if (value != NULL && !is_empty) {
-            return flo_reader_refuse(reader, fields[i],
-                                     "needs /v1/chat/completions");
+            return flo_reader_refuse(reader, fields[i], "needs /v1/chat/completions");
         }
     }
     return 0;
 }
 
-static int read_all(struct params_reader *reader, const struct words *words,
-                    json_t *list)
+static int read_all(struct params_reader *reader, const struct words *words, json_t *list)
 {
     struct serve_params *params = reader->params;
     struct flo_wire_generate *out = &params->message.generate;
@@ -248,8 +226,7 @@ static int read_all(struct params_reader *reader, const struct words *words,
     int rv = read_list(reader, words, list);
 
     rv = rv < 0 ? rv : read_choice(reader, words, list);
-    rv = rv < 0 ? rv
-                : flo_reader_bool(reader, "parallel_tool_calls", &is_parallel);
+    rv = rv < 0 ? rv : flo_reader_bool(reader, "parallel_tool_calls", &is_parallel);
     if (rv < 0 || json_array_size(list) == 0) {
         out->tool_choice = FLO_WIRE_TOOLS_AUTO; /* no tools, no choice */
         return rv;
@@ -263,8 +240,7 @@ static int read_all(struct params_reader *reader, const struct words *words,
 
 static bool is_given(const json_t *value)
 {
-    return value != NULL &&
-           !(json_is_array(value) && json_array_size(value) == 0);
+    return value != NULL && !(json_is_array(value) && json_array_size(value) == 0);
 }
 
 int flo_tools_read(enum request_kind kind, struct params_reader *reader)
@@ -279,11 +255,9 @@ int flo_tools_read(enum request_kind kind, struct params_reader *reader)
         return refuse_all(reader);
     }
     if (is_old && is_given(flo_reader_field(reader, now.list))) {
-        return flo_reader_refuse(reader,
-                                 is_given(flo_reader_field(reader, of_old.list))
-                                     ? of_old.list
-                                     : of_old.choice,
-                                 "stands beside tools: one form at most");
+        return flo_reader_refuse(
+            reader, is_given(flo_reader_field(reader, of_old.list)) ? of_old.list : of_old.choice,
+            "stands beside tools: one form at most");
     }
     reader->params->is_function_call = is_old;
     return read_all(reader, is_old ? &of_old : &now, list);

@@ -8,8 +8,7 @@
 bool flo_tools_name_is_valid(const json_t *name);
 /* `tools`, `tool_choice` and `parallel_tool_calls`, or `functions` and
  * `function_call` of old.  A request without a chat has none. */
-FLO_MUST_USE int flo_tools_read(enum request_kind kind,
-                                struct params_reader *reader);
+FLO_MUST_USE int flo_tools_read(enum request_kind kind, struct params_reader *reader);
 /* `reasoning_effort` and `chat_template_kwargs`, of a chat. */
 FLO_MUST_USE int flo_thinking_read(struct params_reader *reader);
 

@@ -51,8 +51,7 @@ bool flo_probe_is_of(const struct probe *probe, const struct serve_place *place)
 static void tell(struct probe *probe)
 {
     struct flo_probe_result result = probe->result;
-    void (*done)(void *context, const struct flo_probe_result *result) =
-        probe->done;
+    void (*done)(void *context, const struct flo_probe_result *result) = probe->done;
     struct flo_news *news = probe->serve->news;
     unsigned model = probe->place->model;
     void *context = probe->context;
@@ -84,14 +83,13 @@ static void fail_case(struct probe *probe, const struct flo_golden_case *c,
 {
     if (probe->result.failed_case[0] == '\0') {
         probe->first_fault = *err;
-        snprintf(probe->result.failed_case, sizeof(probe->result.failed_case),
-                 "%s", c->id);
+        snprintf(probe->result.failed_case, sizeof(probe->result.failed_case), "%s", c->id);
     }
 }
 
 /* A check that says nothing of its status must end with 0. */
-static bool ended_well(const struct flo_golden_case *c,
-                       const struct flo_wire_done *done, struct flo_err *err)
+static bool ended_well(const struct flo_golden_case *c, const struct flo_wire_done *done,
+                       struct flo_err *err)
 {
     for (uint32_t i = 0; i < c->n_expect; i++) {
         if (c->expect[i].kind == FLO_GOLDEN_EXIT) {
@@ -99,8 +97,7 @@ static bool ended_well(const struct flo_golden_case *c,
         }
     }
     if (done->exit_status != 0) {
-        flo_fail(err, FLO_E_PROBE_GOLDEN,
-                 "case %s: the check ended with status %u", c->id,
+        flo_fail(err, FLO_E_PROBE_GOLDEN, "case %s: the check ended with status %u", c->id,
                  done->exit_status);
     }
     return done->exit_status == 0;
@@ -111,14 +108,12 @@ static void end_case(struct probe *probe, const struct flo_wire_done *done)
     const struct flo_golden_case *c = &probe->golden.cases[probe->next_case];
     flo_buf_add(&probe->text, done->text.data, done->text.bytes);
     flo_buf_text(&probe->text, "");
-    uint32_t nonfinite =
-        done->nonfinite > probe->nonfinite ? done->nonfinite : probe->nonfinite;
+    uint32_t nonfinite = done->nonfinite > probe->nonfinite ? done->nonfinite : probe->nonfinite;
     if (nonfinite > 0) {
         probe->result.nonfinite += nonfinite;
         fail_case(probe, c, &(const struct flo_err){0});
         flo_probe_finish(probe, FLO_E_PROBE_NONFINITE,
-                         "case %s: %u tokens came from NaN or infinity", c->id,
-                         nonfinite);
+                         "case %s: %u tokens came from NaN or infinity", c->id, nonfinite);
         return;
     }
     const struct flo_golden_answer answer = {
@@ -174,8 +169,7 @@ static void on_failed(struct probe *probe, const struct flo_wire_failed *failed)
 }
 
 /* One text was sent, so one vector comes. */
-static void on_embedding(struct probe *probe,
-                         const struct flo_wire_embedding *embedding)
+static void on_embedding(struct probe *probe, const struct flo_wire_embedding *embedding)
 {
     uint32_t count = (uint32_t)(embedding->vector.bytes / sizeof(float));
     float *vector = realloc(probe->vector, embedding->vector.bytes + 1);
@@ -204,8 +198,7 @@ static void on_frame(void *context, const struct flo_wire_message *message)
     } else if (message->type == FLO_WIRE_FAILED) {
         on_failed(probe, &message->failed);
     } else if (message->type != FLO_WIRE_DONE) {
-        flo_probe_finish(probe, FLO_E_WORKER_PROTOCOL,
-                         "an answer of another kind");
+        flo_probe_finish(probe, FLO_E_WORKER_PROTOCOL, "an answer of another kind");
     } else if (probe->phase == PROBE_GOLDEN_CASES) {
         end_case(probe, &message->done);
     } else {
@@ -216,13 +209,11 @@ static void on_frame(void *context, const struct flo_wire_message *message)
 static void on_lost(void *context, const struct flo_err *err)
 {
     struct probe *probe = context;
-    if (probe->phase == PROBE_TIMING &&
-        flo_probe_speed_side(probe) == PROBE_CURRENT) {
+    if (probe->phase == PROBE_TIMING && flo_probe_speed_side(probe) == PROBE_CURRENT) {
         probe_next(probe); /* waits until something is live again */
         return;
     }
-    flo_probe_finish(probe, err->code != 0 ? err->code : FLO_E_ENGINE_CRASH,
-                     "%s", err->what);
+    flo_probe_finish(probe, err->code != 0 ? err->code : FLO_E_ENGINE_CRASH, "%s", err->what);
 }
 
 /* ---- cases ---- */
@@ -231,20 +222,15 @@ static void end_cases(struct probe *probe)
 {
     uint32_t played = probe->result.cases - probe->n_unable;
     if (played == 0) {
-        flo_probe_finish(
-            probe, FLO_E_PROBE_GOLDEN,
-            "none of %u golden case%s can be played on the runtime of %s",
-            probe->result.cases, flo_s(probe->result.cases),
-            probe->candidate->name);
+        flo_probe_finish(probe, FLO_E_PROBE_GOLDEN,
+                         "none of %u golden case%s can be played on the runtime of %s",
+                         probe->result.cases, flo_s(probe->result.cases), probe->candidate->name);
         return;
     }
     if (probe->n_unable > 0) {
-        flo_log(FLO_LOG_INFO, "probe",
-                "%u of %u golden case%s %s more than the runtime of %s has",
-                probe->n_unable, probe->result.cases,
-                flo_s(probe->result.cases),
-                flo_plural(probe->n_unable, "needs", "need"),
-                probe->candidate->name);
+        flo_log(FLO_LOG_INFO, "probe", "%u of %u golden case%s %s more than the runtime of %s has",
+                probe->n_unable, probe->result.cases, flo_s(probe->result.cases),
+                flo_plural(probe->n_unable, "needs", "need"), probe->candidate->name);
     }
     probe->result.cases = played;
     if (probe->result.passed == played && probe->candidate->is_silent) {
@@ -256,21 +242,17 @@ static void end_cases(struct probe *probe)
         flo_probe_speed_begin(probe);
         return;
     }
-    flo_probe_finish(probe, FLO_E_PROBE_GOLDEN,
-                     "%u of %u golden case%s passed, first failed: %s",
+    flo_probe_finish(probe, FLO_E_PROBE_GOLDEN, "%u of %u golden case%s passed, first failed: %s",
                      probe->result.passed, played, flo_s(played),
-                     probe->first_fault.what[0] != '\0'
-                         ? probe->first_fault.what
-                         : probe->result.failed_case);
+                     probe->first_fault.what[0] != '\0' ? probe->first_fault.what
+                                                        : probe->result.failed_case);
 }
 
 /* Can the candidate's engine play the case, and is there something to compare?
  */
-static bool is_playable(const struct probe *probe,
-                        const struct flo_golden_case *c)
+static bool is_playable(const struct probe *probe, const struct flo_golden_case *c)
 {
-    return flo_probe_can_play(probe->candidate, c) &&
-           flo_golden_count(c, probe->without) > 0;
+    return flo_probe_can_play(probe->candidate, c) && flo_golden_count(c, probe->without) > 0;
 }
 
 static void skip_cases(struct probe *probe)
@@ -288,18 +270,15 @@ static void probe_next(struct probe *probe)
         return;
     }
     if (probe->place->roles[FLO_ROLE_CANDIDATE] != probe->candidate) {
-        flo_probe_finish(probe, FLO_E_ENGINE_CRASH,
-                         "the candidate's engine is gone");
+        flo_probe_finish(probe, FLO_E_ENGINE_CRASH, "the candidate's engine is gone");
     } else if (probe->phase == PROBE_TIMING) {
         flo_probe_speed_next(probe);
     } else if (probe->phase == PROBE_MEMORY) {
         flo_probe_judge_memory(probe);
     } else if (skip_cases(probe), probe->next_case < probe->golden.n_cases) {
-        const struct flo_golden_case *c =
-            &probe->golden.cases[probe->next_case];
+        const struct flo_golden_case *c = &probe->golden.cases[probe->next_case];
         struct flo_err err = {0};
-        if (flo_probe_start(probe, probe->candidate, c, c->tokens_max, false,
-                            &err) < 0) {
+        if (flo_probe_start(probe, probe->candidate, c, c->tokens_max, false, &err) < 0) {
             flo_probe_finish(probe, err.code, "%s", err.what);
         }
     } else {
@@ -307,19 +286,17 @@ static void probe_next(struct probe *probe)
     }
 }
 
-static int read_file(const struct flo_probe_limits *limits, const char *name,
-                     size_t bytes_max, char **data, size_t *bytes,
-                     struct flo_err *err)
+static int read_file(const struct flo_probe_limits *limits, const char *name, size_t bytes_max,
+                     char **data, size_t *bytes, struct flo_err *err)
 {
     return limits->read_file == NULL
                ? flo_fail(err, FLO_E_META_SCHEMA, "no file comes with it")
-               : limits->read_file(limits->file_context, name, bytes_max, data,
-                                   bytes, err);
+               : limits->read_file(limits->file_context, name, bytes_max, data, bytes, err);
 }
 
 /* The speech that a case has in place of a prompt. */
-static int read_audio(const struct flo_probe_limits *limits,
-                      struct flo_golden_case *c, struct flo_err *err)
+static int read_audio(const struct flo_probe_limits *limits, struct flo_golden_case *c,
+                      struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *data = NULL;
     size_t bytes = 0;
@@ -327,15 +304,13 @@ static int read_audio(const struct flo_probe_limits *limits,
     if (c->input != FLO_GOLDEN_AUDIO) {
         return 0;
     }
-    int rv =
-        read_file(limits, c->prompt, FLO_GOLDEN_AUDIO_MAX, &data, &bytes, err);
+    int rv = read_file(limits, c->prompt, FLO_GOLDEN_AUDIO_MAX, &data, &bytes, err);
     rv = rv < 0 ? rv : flo_golden_set_audio(c, data, bytes, err);
     return rv < 0 ? flo_wrap(err, rv, "case %s", c->id) : 0;
 }
 
 /* The vectors and the speech that its cases name. */
-static int read_files(struct flo_golden *golden,
-                      const struct flo_probe_limits *limits,
+static int read_files(struct flo_golden *golden, const struct flo_probe_limits *limits,
                       struct flo_err *err)
 {
     for (uint32_t i = 0; i < golden->n_cases; i++) {
@@ -351,12 +326,9 @@ static int read_files(struct flo_golden *golden,
             if (c->expect[k].kind != FLO_GOLDEN_COSINE) {
                 continue;
             }
-            rv = read_file(limits, c->expect[k].text,
-                           FLO_GOLDEN_VECTOR_MAX * sizeof(float), &data, &bytes,
-                           err);
-            rv = rv < 0
-                     ? rv
-                     : flo_golden_set_vector(&c->expect[k], data, bytes, err);
+            rv = read_file(limits, c->expect[k].text, FLO_GOLDEN_VECTOR_MAX * sizeof(float), &data,
+                           &bytes, err);
+            rv = rv < 0 ? rv : flo_golden_set_vector(&c->expect[k], data, bytes, err);
             if (rv < 0) {
                 return flo_wrap(err, rv, "case %s, expect[%u]", c->id, k);
             }
@@ -385,24 +357,20 @@ static void on_deadline(evutil_socket_t fd, short what, void *context)
     (void)what;
     struct probe *probe = context;
     bool is_timing = probe->phase == PROBE_TIMING;
-    bool is_candidate =
-        !is_timing || flo_probe_speed_side(probe) == PROBE_CANDIDATE;
+    bool is_candidate = !is_timing || flo_probe_speed_side(probe) == PROBE_CANDIDATE;
     uint64_t silent_ms = flo_now_ms() - probe->progress_ms;
     bool is_stalled = silent_ms > probe->limits.timeout_ms / STALLED_PARTS;
     if (is_timing && !(is_candidate && is_stalled)) {
         flo_probe_speed_unsure(probe);
         return;
     }
-    flo_probe_finish(
-        probe, is_stalled ? FLO_E_PROBE_TIMEOUT : FLO_E_PROBE_UNSURE,
-        "%u of %u case%s after %llu ms, the limit; the last answer %llu ms ago",
-        probe->next_case, probe->result.cases, flo_s(probe->result.cases),
-        (unsigned long long)probe->limits.timeout_ms,
-        (unsigned long long)silent_ms);
+    flo_probe_finish(probe, is_stalled ? FLO_E_PROBE_TIMEOUT : FLO_E_PROBE_UNSURE,
+                     "%u of %u case%s after %llu ms, the limit; the last answer %llu ms ago",
+                     probe->next_case, probe->result.cases, flo_s(probe->result.cases),
+                     (unsigned long long)probe->limits.timeout_ms, (unsigned long long)silent_ms);
 }
 
-static int check_ready(const struct serve_place *place,
-                       const struct serve_engine *candidate,
+static int check_ready(const struct serve_place *place, const struct serve_engine *candidate,
                        struct flo_err *err)
 {
     if (place->serve->probe != NULL) {
@@ -415,11 +383,9 @@ static int check_ready(const struct serve_place *place,
     return rv < 0 ? rv : flo_fail(err, FLO_E_STATE, "no candidate is loaded");
 }
 
-int flo_serve_probe(struct flo_serve *serve, unsigned model,
-                    struct flo_golden *golden,
+int flo_serve_probe(struct flo_serve *serve, unsigned model, struct flo_golden *golden,
                     const struct flo_probe_limits *limits,
-                    void (*done)(void *context,
-                                 const struct flo_probe_result *result),
+                    void (*done)(void *context, const struct flo_probe_result *result),
                     void *context, struct flo_err *err)
 {
     assert(model < FLO_SERVE_MODELS_MAX);
@@ -457,8 +423,7 @@ int flo_serve_probe(struct flo_serve *serve, unsigned model,
     probe->call.context = probe;
     probe->call.on_frame = on_frame;
     probe->call.on_lost = on_lost;
-    if ((~candidate->abilities & (FLO_ABILITY_IDS_OUT | FLO_ABILITY_GAP)) !=
-        0) {
+    if ((~candidate->abilities & (FLO_ABILITY_IDS_OUT | FLO_ABILITY_GAP)) != 0) {
         probe->without |= 1u << FLO_GOLDEN_TOKENS;
     }
     if (!candidate->is_silent) {
@@ -472,8 +437,7 @@ int flo_serve_probe(struct flo_serve *serve, unsigned model,
         return flo_fail(err, FLO_E_MEMORY, "no memory for a probe");
     }
     uint64_t ms = probe->limits.timeout_ms;
-    struct timeval tv = {.tv_sec = (time_t)(ms / 1000),
-                         .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+    struct timeval tv = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
     event_add(probe->deadline, &tv);
     probe->result.cases = probe->golden.n_cases;
     probe->progress_ms = flo_now_ms();

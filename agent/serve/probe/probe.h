@@ -7,7 +7,6 @@
 /* The probe's `done` is not called. */
 void flo_probe_close(struct probe *probe);
 /* Is it of this model's candidate?  NULL: no. */
-bool flo_probe_is_of(const struct probe *probe,
-                     const struct serve_place *place);
+bool flo_probe_is_of(const struct probe *probe, const struct serve_place *place);
 
 #endif

@@ -70,29 +70,23 @@ struct probe {
 };
 
 /* ---- probe_run.c ---- */
-void flo_probe_finish(struct probe *probe, int error, const char *format, ...)
-    FLO_PRINTF(3, 4);
+void flo_probe_finish(struct probe *probe, int error, const char *format, ...) FLO_PRINTF(3, 4);
 /* Have an engine answer a case; its end comes back by the phase. */
-FLO_MUST_USE int flo_probe_start(struct probe *probe,
-                                 struct serve_engine *engine,
-                                 const struct flo_golden_case *c,
-                                 uint32_t tokens_max, bool ignores_end,
-                                 struct flo_err *err);
+FLO_MUST_USE int flo_probe_start(struct probe *probe, struct serve_engine *engine,
+                                 const struct flo_golden_case *c, uint32_t tokens_max,
+                                 bool ignores_end, struct flo_err *err);
 /* The case's question, as a request with the priority of a probe. */
-void flo_probe_put_case(struct flo_wire_generate *g,
-                        const struct flo_golden_case *c);
+void flo_probe_put_case(struct flo_wire_generate *g, const struct flo_golden_case *c);
 void flo_probe_wake_in(struct probe *probe, uint32_t ms);
 /* The speed is good, or is not compared: the rest. */
 void flo_probe_judge_memory(struct probe *probe);
 /* Can this engine play the case? */
-bool flo_probe_can_play(const struct serve_engine *engine,
-                        const struct flo_golden_case *c);
+bool flo_probe_can_play(const struct serve_engine *engine, const struct flo_golden_case *c);
 
 /* ---- probe_speed.c ---- */
 void flo_probe_speed_begin(struct probe *probe);
 void flo_probe_speed_next(struct probe *probe);
-void flo_probe_speed_token(struct probe *probe,
-                           const struct flo_wire_token *token);
+void flo_probe_speed_token(struct probe *probe, const struct flo_wire_token *token);
 void flo_probe_speed_run_ended(struct probe *probe);
 void flo_probe_speed_run_failed(struct probe *probe, const struct flo_err *err);
 void flo_probe_speed_unsure(struct probe *probe);

@@ -9,8 +9,7 @@
 
 #define STATS_MS 20 /* between two looks whether they have come */
 
-bool flo_probe_can_play(const struct serve_engine *engine,
-                        const struct flo_golden_case *c)
+bool flo_probe_can_play(const struct serve_engine *engine, const struct flo_golden_case *c)
 {
     uint64_t needs = c->input == FLO_GOLDEN_RAW     ? FLO_ABILITY_RAW
                      : c->input == FLO_GOLDEN_TEXT  ? FLO_ABILITY_VECTORS
@@ -32,11 +31,9 @@ static struct flo_wire_text text_of(const char *text)
     return (struct flo_wire_text){text, strlen(text)};
 }
 
-void flo_probe_put_case(struct flo_wire_generate *g,
-                        const struct flo_golden_case *c)
+void flo_probe_put_case(struct flo_wire_generate *g, const struct flo_golden_case *c)
 {
-    _Static_assert(FLO_GOLDEN_MESSAGES_MAX <= FLO_WIRE_MESSAGES_MAX,
-                   "a case's conversation fits");
+    _Static_assert(FLO_GOLDEN_MESSAGES_MAX <= FLO_WIRE_MESSAGES_MAX, "a case's conversation fits");
     g->priority = FLO_WIRE_PROBE;
     if (c->input == FLO_GOLDEN_AUDIO) {
         g->audio = (struct flo_wire_text){c->audio, c->audio_bytes};
@@ -65,8 +62,8 @@ void flo_probe_put_case(struct flo_wire_generate *g,
 }
 
 int flo_probe_start(struct probe *probe, struct serve_engine *engine,
-                    const struct flo_golden_case *c, uint32_t tokens_max,
-                    bool ignores_end, struct flo_err *err)
+                    const struct flo_golden_case *c, uint32_t tokens_max, bool ignores_end,
+                    struct flo_err *err)
 {
     static struct flo_wire_message message;
     memset(&message, 0, sizeof(message));
@@ -79,14 +76,11 @@ int flo_probe_start(struct probe *probe, struct serve_engine *engine,
         flo_probe_put_case(&message.generate, c);
         bool is_candidate = engine == probe->candidate;
         const struct flo_serve_route *route = &probe->place->route;
-        const char *adapter =
-            is_candidate ? probe->limits.adapter : route->adapter;
-        message.generate.adapter =
-            (struct flo_wire_text){adapter, strlen(adapter)};
+        const char *adapter = is_candidate ? probe->limits.adapter : route->adapter;
+        message.generate.adapter = (struct flo_wire_text){adapter, strlen(adapter)};
         message.generate.adapter_scale =
             is_candidate ? probe->limits.adapter_scale : route->adapter_scale;
-        message.generate.max_tokens =
-            c->input == FLO_GOLDEN_AUDIO ? 0 : tokens_max;
+        message.generate.max_tokens = c->input == FLO_GOLDEN_AUDIO ? 0 : tokens_max;
         message.generate.ignores_end =
             ignores_end && (engine->abilities & FLO_ABILITY_ENDLESS) != 0;
     }
@@ -100,8 +94,7 @@ int flo_probe_start(struct probe *probe, struct serve_engine *engine,
 
 void flo_probe_wake_in(struct probe *probe, uint32_t ms)
 {
-    struct timeval tv = {.tv_sec = (time_t)(ms / 1000),
-                         .tv_usec = (suseconds_t)(ms % 1000) * 1000};
+    struct timeval tv = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000) * 1000};
     event_add(probe->wake, &tv);
 }
 
@@ -126,9 +119,8 @@ void flo_probe_judge_memory(struct probe *probe)
                          "the engine used %llu bytes at most, %llu are allowed",
                          (unsigned long long)peak, (unsigned long long)max);
     } else {
-        flo_probe_finish(probe, 0, "%u of %u case%s passed%s",
-                         probe->result.passed, probe->result.cases,
-                         flo_s(probe->result.cases),
+        flo_probe_finish(probe, 0, "%u of %u case%s passed%s", probe->result.passed,
+                         probe->result.cases, flo_s(probe->result.cases),
                          probe->is_unasked ? ", speed is not compared" : "");
     }
 }

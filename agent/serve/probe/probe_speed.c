@@ -25,8 +25,7 @@
 
 enum probe_side flo_probe_speed_side(const struct probe *probe)
 {
-    return (probe->turn + probe->rounds) % 2 == 0 ? PROBE_CANDIDATE
-                                                  : PROBE_CURRENT;
+    return (probe->turn + probe->rounds) % 2 == 0 ? PROBE_CANDIDATE : PROBE_CURRENT;
 }
 
 /* ---- begin and end ---- */
@@ -45,11 +44,9 @@ static void choose_prompts(struct probe *probe, const struct serve_engine *live)
     uint32_t step = golden->n_cases / PROBE_PROMPTS_MAX;
     uint32_t next = 0;
     probe->n_prompts = 0;
-    for (uint32_t i = 0;
-         i < golden->n_cases && probe->n_prompts < PROBE_PROMPTS_MAX; i++) {
+    for (uint32_t i = 0; i < golden->n_cases && probe->n_prompts < PROBE_PROMPTS_MAX; i++) {
         const struct flo_golden_case *c = &golden->cases[i];
-        if (i >= next && c->input < FLO_GOLDEN_TEXT &&
-            flo_probe_can_play(probe->candidate, c) &&
+        if (i >= next && c->input < FLO_GOLDEN_TEXT && flo_probe_can_play(probe->candidate, c) &&
             flo_probe_can_play(live, c)) {
             probe->prompts[probe->n_prompts++] = i;
             next = i + (step > 0 ? step : 1);
@@ -60,8 +57,7 @@ static void choose_prompts(struct probe *probe, const struct serve_engine *live)
 void flo_probe_speed_begin(struct probe *probe)
 {
     const struct serve_engine *live = flo_serve_engine_live(probe->place);
-    if (probe->limits.speed_ratio_max <= 0 || live == NULL ||
-        live == probe->candidate) {
+    if (probe->limits.speed_ratio_max <= 0 || live == NULL || live == probe->candidate) {
         flo_probe_judge_memory(probe);
         return;
     }
@@ -74,11 +70,9 @@ void flo_probe_speed_begin(struct probe *probe)
         not_compared(probe, "no case is a prompt that both engines can answer");
         return;
     }
-    probe->by_wall =
-        (probe->candidate->abilities & live->abilities & FLO_ABILITY_CPU) == 0;
+    probe->by_wall = (probe->candidate->abilities & live->abilities & FLO_ABILITY_CPU) == 0;
     uint64_t ms = TIMEOUTS_MAX * probe->limits.timeout_ms;
-    struct timeval tv = {.tv_sec = (time_t)(ms / 1000),
-                         .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+    struct timeval tv = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
     event_add(probe->deadline, &tv);
     probe->phase = PROBE_TIMING;
     probe->timing_since_ms = flo_now_ms();
@@ -88,8 +82,7 @@ void flo_probe_speed_begin(struct probe *probe)
 
 void flo_probe_speed_end(struct probe *probe)
 {
-    if (probe->is_moved &&
-        probe->place->roles[FLO_ROLE_CANDIDATE] == probe->candidate) {
+    if (probe->is_moved && probe->place->roles[FLO_ROLE_CANDIDATE] == probe->candidate) {
         flo_process_cpu_leave(probe->candidate->pid);
     }
     probe->is_moved = false;
@@ -105,15 +98,13 @@ static void tell_typical(struct probe *probe)
 static void finish_speed(struct probe *probe, int error, const char *verdict)
 {
     struct flo_speed_typical typical = flo_speed_typical(&probe->speed);
-    flo_probe_finish(
-        probe, error,
-        "%s: %.3f ms per token against %.3f, %.2f times, at most %.2f; "
-        "%llu of %llu pairs over that in %llu ms",
-        verdict, typical.candidate_us / 1e3, typical.current_us / 1e3,
-        typical.ratio, probe->speed.ratio_max,
-        (unsigned long long)probe->speed.over.yes,
-        (unsigned long long)probe->speed.over.count,
-        (unsigned long long)(flo_now_ms() - probe->timing_since_ms));
+    flo_probe_finish(probe, error,
+                     "%s: %.3f ms per token against %.3f, %.2f times, at most %.2f; "
+                     "%llu of %llu pairs over that in %llu ms",
+                     verdict, typical.candidate_us / 1e3, typical.current_us / 1e3, typical.ratio,
+                     probe->speed.ratio_max, (unsigned long long)probe->speed.over.yes,
+                     (unsigned long long)probe->speed.over.count,
+                     (unsigned long long)(flo_now_ms() - probe->timing_since_ms));
 }
 
 void flo_probe_speed_unsure(struct probe *probe)
@@ -140,8 +131,7 @@ static bool is_pair(const struct probe *probe)
 {
     const struct probe_times *a = &probe->times[PROBE_CANDIDATE];
     const struct probe_times *b = &probe->times[PROBE_CURRENT];
-    bool has_enough =
-        probe->by_wall && a->count >= WALL_TOKENS && b->count >= WALL_TOKENS;
+    bool has_enough = probe->by_wall && a->count >= WALL_TOKENS && b->count >= WALL_TOKENS;
     return a->count > 0 && b->count > 0 &&
            (has_enough || a->sum_us + b->sum_us >= PAIR_US ||
             a->count + PROBE_RUN_TOKENS_MAX > PROBE_PAIR_TOKENS_MAX);
@@ -172,8 +162,7 @@ static void take_pair(struct probe *probe)
 
 /* ---- runs ---- */
 
-void flo_probe_speed_token(struct probe *probe,
-                           const struct flo_wire_token *token)
+void flo_probe_speed_token(struct probe *probe, const struct flo_wire_token *token)
 {
     uint64_t us = probe->by_wall ? token->wall_us : token->cpu_us;
     if (token->index > 0 && us > 0 && probe->n_run < PROBE_RUN_TOKENS_MAX) {
@@ -238,16 +227,14 @@ void flo_probe_speed_run_failed(struct probe *probe, const struct flo_err *err)
     } else if (side == PROBE_CURRENT) {
         flo_probe_wake_in(probe, WAIT_MS); /* the live side has the trouble */
     } else {
-        flo_probe_finish(probe, err->code, "measuring its speed: %s",
-                         err->what);
+        flo_probe_finish(probe, err->code, "measuring its speed: %s", err->what);
     }
 }
 
 /* Few tokens where each of them takes long: many short pairs say more. */
 static uint32_t run_tokens(const struct probe *probe)
 {
-    uint64_t tokens =
-        probe->token_us > 0 ? PAIR_US / 2 / probe->token_us : UINT64_MAX;
+    uint64_t tokens = probe->token_us > 0 ? PAIR_US / 2 / probe->token_us : UINT64_MAX;
     return tokens < RUN_TOKENS_MIN         ? RUN_TOKENS_MIN
            : tokens > PROBE_RUN_TOKENS_MAX ? PROBE_RUN_TOKENS_MAX
                                            : (uint32_t)tokens;
@@ -263,12 +250,11 @@ void flo_probe_speed_next(struct probe *probe)
         return;
     }
     if (is_candidate && !probe->by_wall) {
-        probe->is_moved |=
-            flo_process_cpu_join(probe->candidate->pid, live->pid);
+        probe->is_moved |= flo_process_cpu_join(probe->candidate->pid, live->pid);
     }
     if (flo_probe_start(probe, is_candidate ? probe->candidate : live,
-                        &probe->golden.cases[probe->prompts[probe->prompt]],
-                        run_tokens(probe) + 1, true, &err) < 0) {
+                        &probe->golden.cases[probe->prompts[probe->prompt]], run_tokens(probe) + 1,
+                        true, &err) < 0) {
         flo_probe_speed_run_failed(probe, &err);
     }
 }

@@ -49,8 +49,7 @@ static void score_free(struct score *score)
 static void finish(struct score *score, int error)
 {
     struct flo_serve_scored result = score->result;
-    void (*done)(void *context, const struct flo_serve_scored *scored) =
-        score->done;
+    void (*done)(void *context, const struct flo_serve_scored *scored) = score->done;
     struct flo_news *news = score->serve->news;
     unsigned model = score->place->model;
     void *context = score->context;
@@ -87,9 +86,8 @@ static void take_token(struct score *score, const struct flo_wire_token *token)
     size_t count = 0;
 
     while (count < FLO_COUNT(tokens) && flo_wire_logprob_next(&rest, &one)) {
-        tokens[count++] = (struct flo_likely){.text = one.text.data,
-                                              .bytes = one.text.bytes,
-                                              .logprob = (double)one.logprob};
+        tokens[count++] = (struct flo_likely){
+            .text = one.text.data, .bytes = one.text.bytes, .logprob = (double)one.logprob};
     }
     if (count > 0) {
         flo_likelihood_token(&score->likelihood, tokens, count);
@@ -132,15 +130,13 @@ static void on_lost(void *context, const struct flo_err *err)
 
 /* ---- cases ---- */
 
-static bool is_scored(const struct score *score,
-                      const struct flo_golden_case *c)
+static bool is_scored(const struct score *score, const struct flo_golden_case *c)
 {
-    return c->answer != NULL && c->answer[0] != '\0' &&
-           c->input < FLO_GOLDEN_TEXT && flo_probe_can_play(score->engine, c);
+    return c->answer != NULL && c->answer[0] != '\0' && c->input < FLO_GOLDEN_TEXT &&
+           flo_probe_can_play(score->engine, c);
 }
 
-static int begin_case(struct score *score, const struct flo_golden_case *c,
-                      struct flo_err *err)
+static int begin_case(struct score *score, const struct flo_golden_case *c, struct flo_err *err)
 {
     static struct flo_wire_message message;
     struct flo_wire_generate *generate = &message.generate;
@@ -150,14 +146,11 @@ static int begin_case(struct score *score, const struct flo_golden_case *c,
     message.type = FLO_WIRE_GENERATE;
     flo_probe_put_case(generate, c);
     generate->priority = FLO_WIRE_BATCH;
-    generate->adapter =
-        (struct flo_wire_text){route->adapter, strlen(route->adapter)};
+    generate->adapter = (struct flo_wire_text){route->adapter, strlen(route->adapter)};
     generate->adapter_scale = route->adapter_scale;
-    generate->max_tokens =
-        c->tokens_max < TOKENS_MAX ? c->tokens_max : TOKENS_MAX;
+    generate->max_tokens = c->tokens_max < TOKENS_MAX ? c->tokens_max : TOKENS_MAX;
     generate->logprobs = 1 + FLO_WIRE_LOGPROBS_MAX;
-    generate->ignores_end =
-        (score->engine->abilities & FLO_ABILITY_ENDLESS) != 0;
+    generate->ignores_end = (score->engine->abilities & FLO_ABILITY_ENDLESS) != 0;
     flo_likelihood_init(&score->likelihood, c->answer, strlen(c->answer));
     return flo_serve_engine_call(score->engine, &score->call, &message, err);
 }
@@ -183,8 +176,7 @@ static void on_wake(evutil_socket_t fd, short what, void *context)
 
     (void)fd;
     (void)what;
-    if (score->engine == NULL ||
-        flo_serve_engine_live(score->place) != score->engine) {
+    if (score->engine == NULL || flo_serve_engine_live(score->place) != score->engine) {
         finish(score, FLO_E_ENGINE_CRASH);
         return;
     }
@@ -192,8 +184,7 @@ static void on_wake(evutil_socket_t fd, short what, void *context)
            !is_scored(score, &golden->cases[score->next_case])) {
         score->next_case++;
     }
-    if (score->next_case == golden->n_cases ||
-        score->result.answers == CASES_MAX) {
+    if (score->next_case == golden->n_cases || score->result.answers == CASES_MAX) {
         finish(score, 0);
     } else if (has_to_wait(score)) {
         wake_in(score, WAIT_MS);
@@ -202,10 +193,8 @@ static void on_wake(evutil_socket_t fd, short what, void *context)
     }
 }
 
-int flo_serve_score(struct flo_serve *serve, unsigned model,
-                    struct flo_golden *golden,
-                    void (*done)(void *context,
-                                 const struct flo_serve_scored *scored),
+int flo_serve_score(struct flo_serve *serve, unsigned model, struct flo_golden *golden,
+                    void (*done)(void *context, const struct flo_serve_scored *scored),
                     void *context, struct flo_err *err)
 {
     FLO_INSIDE(serve);
@@ -220,8 +209,7 @@ int flo_serve_score(struct flo_serve *serve, unsigned model,
     }
     if ((live->abilities & FLO_ABILITY_LOGPROBS) == 0 || live->is_silent) {
         flo_golden_deinit(golden);
-        return flo_fail(err, FLO_E_NOT_BUILT,
-                        "the engine tells no probabilities");
+        return flo_fail(err, FLO_E_NOT_BUILT, "the engine tells no probabilities");
     }
     if ((score = calloc(1, sizeof(*score))) == NULL ||
         (score->wake = evtimer_new(serve->base, on_wake, score)) == NULL) {

@@ -62,37 +62,33 @@ static size_t longest_input(const struct flo_wire_embed *in)
     size_t bytes = 0;
 
     for (uint32_t i = 0; i < in->n_inputs; i++) {
-        bytes =
-            in->inputs[i].data.bytes > bytes ? in->inputs[i].data.bytes : bytes;
+        bytes = in->inputs[i].data.bytes > bytes ? in->inputs[i].data.bytes : bytes;
     }
     return bytes;
 }
 
-int flo_app_check_prompt(struct serve_request *request,
-                         const struct serve_engine *engine, struct flo_err *err)
+int flo_app_check_prompt(struct serve_request *request, const struct serve_engine *engine,
+                         struct flo_err *err)
 {
     const struct serve_token *app = app_of(request);
     const struct flo_wire_message *message = &request->params.message;
     bool is_embed = message->type == FLO_WIRE_EMBED;
 
-    if (app == NULL || app->bounds.prompt_tokens_max == 0 ||
-        engine->runtime[0] == '\0' ||
+    if (app == NULL || app->bounds.prompt_tokens_max == 0 || engine->runtime[0] == '\0' ||
         (!is_embed && message->type != FLO_WIRE_GENERATE)) {
         return 0;
     }
-    size_t bytes = is_embed ? longest_input(&message->embed)
-                            : prompt_bytes(&message->generate);
+    size_t bytes = is_embed ? longest_input(&message->embed) : prompt_bytes(&message->generate);
     size_t most = (size_t)app->bounds.prompt_tokens_max * BYTES_OF_TOKEN;
     if (bytes <= most) {
         return 0;
     }
-    strcpy(request->params.param, is_embed ? "input"
-                                  : request->front->kind == REQUEST_CHAT
-                                      ? "messages"
-                                      : "prompt");
+    strcpy(request->params.param, is_embed                               ? "input"
+                                  : request->front->kind == REQUEST_CHAT ? "messages"
+                                                                         : "prompt");
     flo_fail(err, FLO_E_INFER_TOO_LONG,
-             "the prompt has %zu bytes, app %s may send %u tokens of %d bytes",
-             bytes, app->name, app->bounds.prompt_tokens_max, BYTES_OF_TOKEN);
+             "the prompt has %zu bytes, app %s may send %u tokens of %d bytes", bytes, app->name,
+             app->bounds.prompt_tokens_max, BYTES_OF_TOKEN);
     return flo_err_fix(err, "shorten it, or raise prompt_tokens_max");
 }
 
@@ -108,13 +104,11 @@ static void duration_text(uint64_t ms, char *out, size_t out_bytes)
     } else if (s < 3600) {
         snprintf(out, out_bytes, "%llum%llus", s / 60, s % 60);
     } else {
-        snprintf(out, out_bytes, "%lluh%llum%llus", s / 3600, s / 60 % 60,
-                 s % 60);
+        snprintf(out, out_bytes, "%lluh%llum%llus", s / 3600, s / 60 % 60, s % 60);
     }
 }
 
-static void add_headers(struct serve_request *request, struct flo_quota *quota,
-                        uint64_t now_ms)
+static void add_headers(struct serve_request *request, struct flo_quota *quota, uint64_t now_ms)
 {
     static const char *const things[] = {"requests", "tokens"};
     struct serve_sink *sink = &flo_choices_asker(request)->sink;
@@ -141,9 +135,7 @@ static void add_headers(struct serve_request *request, struct flo_quota *quota,
 /* Requests that the whole body is; 0: its first choice took them all. */
 static uint32_t requests_of(const struct serve_request *request)
 {
-    return request->asker == NULL ? 1
-           : request->index == 0  ? request->asker->choices->count
-                                  : 0;
+    return request->asker == NULL ? 1 : request->index == 0 ? request->asker->choices->count : 0;
 }
 
 int flo_app_take(struct serve_request *request, struct flo_err *err)
@@ -165,12 +157,10 @@ int flo_app_take(struct serve_request *request, struct flo_err *err)
     app->refused++;
     request->pipeline = NULL; /* no stage is to blame */
     if (state.wait_ms == 0) { /* no 429: it would be sent again */
-        strcpy(request->params.param,
-               request->asker->params.n > 1 ? "n" : "prompt");
+        strcpy(request->params.param, request->asker->params.n > 1 ? "n" : "prompt");
         flo_fail(err, FLO_E_INFER_PARAM,
-                 "%u answers are as many requests, and app %s may send %llu %s",
-                 count, app->name, (unsigned long long)state.limit,
-                 flo_quota_words(state.kind));
+                 "%u answers are as many requests, and app %s may send %llu %s", count, app->name,
+                 (unsigned long long)state.limit, flo_quota_words(state.kind));
         return flo_err_fix(err, "ask for fewer answers at once");
     }
     uint64_t wait_s = (state.wait_ms + 999) / 1000;
@@ -178,21 +168,17 @@ int flo_app_take(struct serve_request *request, struct flo_err *err)
     return flo_fail(err, FLO_E_INFER_QUOTA,
                     "app %s: %llu of %llu %s are used; there is room again in "
                     "%llu second%s",
-                    app->name, (unsigned long long)state.used,
-                    (unsigned long long)state.limit,
-                    flo_quota_words(state.kind), (unsigned long long)wait_s,
-                    flo_s(wait_s));
+                    app->name, (unsigned long long)state.used, (unsigned long long)state.limit,
+                    flo_quota_words(state.kind), (unsigned long long)wait_s, flo_s(wait_s));
 }
 
-void flo_app_spend(const struct serve_request *request, uint32_t tokens_in,
-                   uint32_t tokens_out)
+void flo_app_spend(const struct serve_request *request, uint32_t tokens_in, uint32_t tokens_out)
 {
     struct serve_token *app = app_of(request);
 
     if (app != NULL) {
         app->tokens_in += tokens_in;
         app->tokens_out += tokens_out;
-        flo_quota_spend(&app->quota, flo_now_ms(),
-                        (uint64_t)tokens_in + tokens_out);
+        flo_quota_spend(&app->quota, flo_now_ms(), (uint64_t)tokens_in + tokens_out);
     }
 }

@@ -41,8 +41,7 @@ static uint32_t seconds_up(uint64_t ms)
 static uint64_t load_left_ms(const struct serve_place *place, uint64_t now_ms)
 {
     uint64_t ms = place->route.load_ms;
-    uint64_t since =
-        place->demand.is_asked ? now_ms - place->demand.asked_ms : 0;
+    uint64_t since = place->demand.is_asked ? now_ms - place->demand.asked_ms : 0;
     return ms > since ? ms - since : 0;
 }
 
@@ -51,11 +50,9 @@ int flo_demand_admit(struct serve_request *request, struct flo_err *err)
     const struct serve_place *place = request->place;
     uint64_t now_ms = flo_now_ms(), hold_ms = place->serve->hold_ms_max;
     if (place->n_held >= SERVE_WAITING_MAX && has_neighbours(place)) {
-        return flo_fail(err, FLO_E_INFER_BUSY,
-                        "%llu request%s %s for this model, at most %d",
+        return flo_fail(err, FLO_E_INFER_BUSY, "%llu request%s %s for this model, at most %d",
                         (unsigned long long)place->n_held, flo_s(place->n_held),
-                        flo_plural(place->n_held, "waits", "wait"),
-                        SERVE_WAITING_MAX);
+                        flo_plural(place->n_held, "waits", "wait"), SERVE_WAITING_MAX);
     }
     if (!is_on_demand(place)) {
         return 0;
@@ -63,8 +60,7 @@ int flo_demand_admit(struct serve_request *request, struct flo_err *err)
     if (now_ms < place->demand.next_ms) {
         uint64_t left_ms = place->demand.next_ms - now_ms;
         request->retry_after_s = seconds_up(left_ms);
-        flo_fail(err, FLO_E_INFER_BUSY,
-                 "%s could not be loaded, the next try is in %llu ms",
+        flo_fail(err, FLO_E_INFER_BUSY, "%s could not be loaded, the next try is in %llu ms",
                  place->route.model, (unsigned long long)left_ms);
         flo_err_why(err, "%s", place->demand.failure.what);
         return err->code;

@@ -7,16 +7,14 @@
 #include "agent/serve/requests/apps.h"
 
 /* Nobody waits for a batch request: its times are no latency. */
-static void add_times(struct serve_request *request,
-                      const struct flo_serve_request_stats *stats)
+static void add_times(struct serve_request *request, const struct flo_serve_request_stats *stats)
 {
     struct serve_counters *counters = &request->serve->counters;
 
     flo_timing_add(&counters->prompt, request->prompt_us);
     if (stats->is_batch) {
         if (stats->tokens_out > 0) {
-            flo_timing_add(&counters->batch_token,
-                           flo_serve_batch_token_us(stats));
+            flo_timing_add(&counters->batch_token, flo_serve_batch_token_us(stats));
         }
         return;
     }
@@ -45,11 +43,9 @@ static bool was_kept_out(const struct serve_request *request, int error)
 /* The engine tells a prompt's tokens at the end alone.  Whoever breaks an
  * answer off has had its prompt read: four bytes of the message count as a
  * token. */
-static uint32_t tokens_of_prompt(const struct serve_request *request,
-                                 uint32_t tokens_in, int error)
+static uint32_t tokens_of_prompt(const struct serve_request *request, uint32_t tokens_in, int error)
 {
-    return tokens_in > 0 || error != FLO_E_INFER_CANCELLED ||
-                   request->tokens_out == 0
+    return tokens_in > 0 || error != FLO_E_INFER_CANCELLED || request->tokens_out == 0
                ? tokens_in
                : (uint32_t)(request->params.parts.bytes / 4 + 1);
 }
@@ -69,8 +65,7 @@ void flo_ends_tell(struct serve_request *request, uint32_t tokens_in, int error)
         /* The model did answer. */
         .error = error == FLO_E_INFER_GUARD_FAILED ? 0 : error,
     };
-    if (request->kind == REQUEST_TOKENISE ||
-        request->kind == REQUEST_DETOKENISE) {
+    if (request->kind == REQUEST_TOKENISE || request->kind == REQUEST_DETOKENISE) {
         return; /* no inference */
     }
     counters->requests++;
@@ -88,8 +83,7 @@ void flo_ends_tell(struct serve_request *request, uint32_t tokens_in, int error)
     if (request->tokens_out > 1) {
         stats.token_us = request->answer_us / (request->tokens_out - 1);
     }
-    flo_app_spend(request, tokens_of_prompt(request, tokens_in, error),
-                  request->tokens_out);
+    flo_app_spend(request, tokens_of_prompt(request, tokens_in, error), request->tokens_out);
     counters->tokens_in += tokens_in;
     counters->tokens_out += request->tokens_out;
     request->place->numbers.requests++;

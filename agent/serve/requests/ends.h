@@ -6,8 +6,7 @@
 
 /* A request, or a stage of a pipeline, has ended: counters, its app, and the
  * listener hear of it. */
-void flo_ends_tell(struct serve_request *request, uint32_t tokens_in,
-                   int error);
+void flo_ends_tell(struct serve_request *request, uint32_t tokens_in, int error);
 /* Nobody waits for it. */
 bool flo_ends_is_batch(const struct serve_request *request);
 

@@ -9,23 +9,19 @@ static bool is_text(const char *text, const char *name, size_t chars)
 }
 
 /* "tiny" or "tiny@2.1.0", of the route, or of the live engine without one. */
-static bool is_model(const struct serve_place *place, const char *name,
-                     size_t chars)
+static bool is_model(const struct serve_place *place, const char *name, size_t chars)
 {
     const struct serve_engine *live = flo_serve_engine_live(place);
     char full[2 * FLO_NAME_MAX + 2];
     if (!place->has_route) {
-        return live != NULL && (is_text(live->model, name, chars) ||
-                                is_text(live->name, name, chars));
+        return live != NULL &&
+               (is_text(live->model, name, chars) || is_text(live->name, name, chars));
     }
-    snprintf(full, sizeof(full), "%s@%s", place->route.model,
-             place->route.version);
-    return is_text(place->route.model, name, chars) ||
-           is_text(full, name, chars);
+    snprintf(full, sizeof(full), "%s@%s", place->route.model, place->route.version);
+    return is_text(place->route.model, name, chars) || is_text(full, name, chars);
 }
 
-static bool is_alias(const struct serve_place *place, const char *name,
-                     size_t chars)
+static bool is_alias(const struct serve_place *place, const char *name, size_t chars)
 {
     for (uint32_t i = 0; place->has_route && i < place->route.n_aliases; i++) {
         if (is_text(place->route.aliases[i], name, chars)) {
@@ -36,25 +32,21 @@ static bool is_alias(const struct serve_place *place, const char *name,
 }
 
 /* A client's adapter of the live engine, or NULL. */
-static const char *find_adapter(const struct serve_place *place,
-                                const char *name)
+static const char *find_adapter(const struct serve_place *place, const char *name)
 {
     const struct serve_engine *live = flo_serve_engine_live(place);
     for (uint32_t i = 0; live != NULL && i < live->n_adapters; i++) {
-        if (!live->adapters[i].is_private &&
-            strcmp(name, live->adapters[i].name) == 0) {
+        if (!live->adapters[i].is_private && strcmp(name, live->adapters[i].name) == 0) {
             return live->adapters[i].name;
         }
     }
     return NULL;
 }
 
-bool flo_names_match(const struct serve_place *place, const char *name,
-                     const char **adapter)
+bool flo_names_match(const struct serve_place *place, const char *name, const char **adapter)
 {
     size_t chars = strcspn(name, ":");
-    bool has_model =
-        is_model(place, name, chars) || is_alias(place, name, chars);
+    bool has_model = is_model(place, name, chars) || is_alias(place, name, chars);
     *adapter = NULL;
     if (has_model && name[chars] == '\0') {
         return true;
@@ -81,13 +73,10 @@ const char *flo_names_of(const struct serve_place *place)
 
 bool flo_names_may_use(const struct serve_place *place, int token)
 {
-    const struct serve_token *app =
-        token < 0 ? NULL : &place->serve->tokens[token];
+    const struct serve_token *app = token < 0 ? NULL : &place->serve->tokens[token];
     const struct flo_serve_bounds *bounds = app == NULL ? NULL : &app->bounds;
-    bool may = app == NULL ||
-               (bounds->n_models == 0 && place->serve->unbound_have_all);
-    for (uint32_t i = 0; !may && place->has_route && i < place->route.n_tokens;
-         i++) {
+    bool may = app == NULL || (bounds->n_models == 0 && place->serve->unbound_have_all);
+    for (uint32_t i = 0; !may && place->has_route && i < place->route.n_tokens; i++) {
         may = strcmp(place->route.tokens[i], app->name) == 0;
     }
     for (uint32_t i = 0; !may && i < bounds->n_models; i++) {
@@ -98,8 +87,7 @@ bool flo_names_may_use(const struct serve_place *place, int token)
 
 static bool has_engine(const struct serve_place *place)
 {
-    return place->roles[FLO_ROLE_CURRENT] != NULL ||
-           place->roles[FLO_ROLE_CANDIDATE] != NULL;
+    return place->roles[FLO_ROLE_CURRENT] != NULL || place->roles[FLO_ROLE_CANDIDATE] != NULL;
 }
 
 bool flo_names_is_used(const struct serve_place *place)
@@ -118,8 +106,7 @@ void flo_names_take(struct serve_place *place)
 bool flo_names_is_silent(const struct serve_place *place)
 {
     const struct serve_engine *live = flo_serve_engine_live(place);
-    return place->has_route ? place->route.is_silent
-                            : live != NULL && live->is_silent;
+    return place->has_route ? place->route.is_silent : live != NULL && live->is_silent;
 }
 
 /* How well the name fits: a model's own name wins over an alias, and that over
@@ -131,13 +118,10 @@ static int fit(const struct serve_place *place, const char *name)
     if (!flo_names_match(place, name, &adapter)) {
         return 0;
     }
-    return is_model(place, name, chars)   ? 3
-           : is_alias(place, name, chars) ? 2
-                                          : 1;
+    return is_model(place, name, chars) ? 3 : is_alias(place, name, chars) ? 2 : 1;
 }
 
-struct serve_place *flo_names_place(struct flo_serve *serve, const char *name,
-                                    int token)
+struct serve_place *flo_names_place(struct flo_serve *serve, const char *name, int token)
 {
     struct serve_place *best = NULL, *loading = NULL, *first = NULL;
     int most = 0;
@@ -161,26 +145,23 @@ struct serve_place *flo_names_place(struct flo_serve *serve, const char *name,
     if (best != NULL || loading != NULL) {
         return best != NULL ? best : loading;
     }
-    return first == NULL && token < 0 && !serve->had_route ? &serve->places[0]
-                                                           : NULL;
+    return first == NULL && token < 0 && !serve->had_route ? &serve->places[0] : NULL;
 }
 
-const struct serve_place *flo_names_gone(const struct flo_serve *serve,
-                                         const char *name, int token)
+const struct serve_place *flo_names_gone(const struct flo_serve *serve, const char *name, int token)
 {
     for (size_t i = 0; i < FLO_SERVE_MODELS_MAX; i++) {
         struct serve_place was = serve->places[i];
         was.has_route = true;
-        if (was.is_removed && was.gone == FLO_GONE_TAKEN_BACK &&
-            fit(&was, name) >= 2 && flo_names_may_use(&was, token)) {
+        if (was.is_removed && was.gone == FLO_GONE_TAKEN_BACK && fit(&was, name) >= 2 &&
+            flo_names_may_use(&was, token)) {
             return &serve->places[i];
         }
     }
     return NULL;
 }
 
-void flo_names_gone_error(const struct serve_place *place, int code,
-                          struct flo_err *err)
+void flo_names_gone_error(const struct serve_place *place, int code, struct flo_err *err)
 {
     if (place->gone == FLO_GONE_TAKEN_BACK) {
         flo_fail(err, code,

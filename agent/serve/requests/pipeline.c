@@ -13,8 +13,7 @@
 
 #define ANSWER_TOKENS_MAX 512 /* tokens of each stage behind the first */
 
-static const struct flo_serve_pipeline *find(const struct flo_serve *serve,
-                                             const char *name)
+static const struct flo_serve_pipeline *find(const struct flo_serve *serve, const char *name)
 {
     for (uint32_t i = 0; i < serve->n_pipelines; i++) {
         if (strcmp(serve->pipelines[i].name, name) == 0) {
@@ -25,16 +24,15 @@ static const struct flo_serve_pipeline *find(const struct flo_serve *serve,
 }
 
 /* The model of a stage, if the client may use it. */
-static struct serve_place *place_of(const struct serve_request *request,
-                                    uint32_t stage, struct flo_err *err)
+static struct serve_place *place_of(const struct serve_request *request, uint32_t stage,
+                                    struct flo_err *err)
 {
     const struct flo_serve_pipeline *pipeline = request->pipeline;
-    struct serve_place *place = flo_names_place(
-        request->serve, pipeline->stages[stage], request->token);
+    struct serve_place *place =
+        flo_names_place(request->serve, pipeline->stages[stage], request->token);
 
     if (place == NULL) {
-        flo_fail(err, FLO_E_INFER_MODEL,
-                 "stage %u of %s: model \"%s\" is not served", stage + 1,
+        flo_fail(err, FLO_E_INFER_MODEL, "stage %u of %s: model \"%s\" is not served", stage + 1,
                  pipeline->name, pipeline->stages[stage]);
     }
     return place;
@@ -48,8 +46,7 @@ static void take_stage(struct serve_request *request, uint32_t stage)
 
 int flo_pipeline_begin(struct serve_request *request, struct flo_err *err)
 {
-    _Static_assert(sizeof(request->params.model) > FLO_NAME_MAX,
-                   "a stage's name fits");
+    _Static_assert(sizeof(request->params.model) > FLO_NAME_MAX, "a stage's name fits");
     if (request->kind != REQUEST_AUDIO) {
         return 0;
     }
@@ -70,8 +67,7 @@ int flo_pipeline_begin(struct serve_request *request, struct flo_err *err)
 
 bool flo_pipeline_goes_on(const struct serve_request *request)
 {
-    return request->pipeline != NULL &&
-           request->stage + 1 < request->pipeline->n_stages;
+    return request->pipeline != NULL && request->stage + 1 < request->pipeline->n_stages;
 }
 
 /* A frame of its own: the old one had the file. */
@@ -88,8 +84,8 @@ static int ask(struct serve_request *request, struct flo_err *err)
     in->n_messages = 1;
     in->tells_parts = true; /* thoughts are not spoken */
     in->messages[0].role = (struct flo_wire_text){role, sizeof(role) - 1};
-    in->messages[0].content = (struct flo_wire_text){request->kept.text.data,
-                                                     request->kept.text.bytes};
+    in->messages[0].content =
+        (struct flo_wire_text){request->kept.text.data, request->kept.text.bytes};
     in->max_tokens = ANSWER_TOKENS_MAX;
     in->temperature = temperature;
     in->priority = priority;
@@ -104,8 +100,7 @@ int flo_pipeline_next(struct serve_request *request, struct flo_err *err)
     const char *text = request->kept.text.data;
     size_t blanks = 0;
 
-    while (blanks < request->kept.text.bytes &&
-           strchr(" \t\r\n", text[blanks]) != NULL) {
+    while (blanks < request->kept.text.bytes && strchr(" \t\r\n", text[blanks]) != NULL) {
         blanks++;
     }
     if (blanks == request->kept.text.bytes) {
@@ -132,12 +127,10 @@ int flo_pipeline_next(struct serve_request *request, struct flo_err *err)
     return 0;
 }
 
-void flo_pipeline_blame(const struct serve_request *request,
-                        struct flo_err *err)
+void flo_pipeline_blame(const struct serve_request *request, struct flo_err *err)
 {
     if (request->pipeline != NULL) {
-        (void)flo_wrap(err, err->code, "stage %u of %s (%s)",
-                       request->stage + 1, request->pipeline->name,
-                       request->pipeline->stages[request->stage]);
+        (void)flo_wrap(err, err->code, "stage %u of %s (%s)", request->stage + 1,
+                       request->pipeline->name, request->pipeline->stages[request->stage]);
     }
 }

@@ -13,8 +13,7 @@ int flo_router_open(struct flo_serve *serve, struct flo_err *err);
 void flo_router_submit(struct serve_request *request);
 /* An adapter changes: waiting requests that named it get the one that they
  * meant, so they go to the role's engine now. */
-void flo_router_send_all(struct serve_place *place, enum flo_serve_role role,
-                         const char *adapter);
+void flo_router_send_all(struct serve_place *place, enum flo_serve_role role, const char *adapter);
 /* The client of what was submitted went away. */
 void flo_router_abandon(struct serve_request *request);
 /* Look at the waiting requests when the loop is free: never from within the end
@@ -33,8 +32,7 @@ void flo_router_fail_held(struct serve_place *place, const struct flo_err *err);
 /* The model is removed: those who wait get the error, those under way may go
  * on until flo_router_fail_leaving(). */
 void flo_router_remove(struct serve_place *place, const struct flo_err *err);
-void flo_router_fail_leaving(struct serve_place *place,
-                             const struct flo_err *err);
+void flo_router_fail_leaving(struct serve_place *place, const struct flo_err *err);
 void flo_router_close(struct flo_serve *serve);
 
 #endif

@@ -26,8 +26,7 @@
 #include <flotilla/plural.h>
 
 static void request_dispatch(struct serve_request *request);
-static void send_answer(struct serve_request *request,
-                        const struct flo_wire_done *done);
+static void send_answer(struct serve_request *request, const struct flo_wire_done *done);
 
 /* ---- lists ---- */
 
@@ -40,8 +39,7 @@ static void list_add(struct serve_request **list, struct serve_request *request)
     *list = request;
 }
 
-static void list_remove(struct serve_request **list,
-                        struct serve_request *request)
+static void list_remove(struct serve_request **list, struct serve_request *request)
 {
     while (*list != NULL && *list != request) {
         list = &(*list)->next;
@@ -82,8 +80,7 @@ static void list_running(struct serve_request *request)
 
 /* The listener may unload this very engine: the request has left the lists by
  * then. */
-static void request_end(struct serve_request *request, uint32_t tokens_in,
-                        int error)
+static void request_end(struct serve_request *request, uint32_t tokens_in, int error)
 {
     flo_router_next_turn(request->serve);
     flo_guard_cancel(request);
@@ -97,8 +94,7 @@ static void request_end(struct serve_request *request, uint32_t tokens_in,
     flo_request_free(request);
 }
 
-static void request_fail(struct serve_request *request,
-                         const struct flo_err *err)
+static void request_fail(struct serve_request *request, const struct flo_err *err)
 {
     struct flo_err told = *err;
 
@@ -120,8 +116,7 @@ void flo_router_abandon(struct serve_request *request)
 
 /* ---- frames ---- */
 
-static void first_token(struct serve_request *request,
-                        const struct serve_engine *engine)
+static void first_token(struct serve_request *request, const struct serve_engine *engine)
 {
     struct serve_place *place = request->place;
     request->first_us = flo_now_us();
@@ -133,8 +128,7 @@ static void first_token(struct serve_request *request,
                           flo_now_ms() - place->flip_ms);
 }
 
-static void on_token(struct serve_request *request,
-                     const struct flo_wire_token *token)
+static void on_token(struct serve_request *request, const struct flo_wire_token *token)
 {
     uint64_t before_us = request->last_us;
     if (request->first_us == 0) {
@@ -159,8 +153,7 @@ static void on_token(struct serve_request *request,
 
 /* A stage of a pipeline has answered: its model's telemetry has it, and the
  * next one is asked. */
-static void go_on(struct serve_request *request,
-                  const struct flo_wire_done *done, int error)
+static void go_on(struct serve_request *request, const struct flo_wire_done *done, int error)
 {
     struct flo_err err = {0};
 
@@ -184,8 +177,7 @@ static void go_on(struct serve_request *request,
     request_dispatch(request);
 }
 
-static void on_done(struct serve_request *request,
-                    const struct flo_wire_done *done)
+static void on_done(struct serve_request *request, const struct flo_wire_done *done)
 {
     struct flo_err err = {0};
     if (done->reason >= FLO_WIRE_CANCELLED) {
@@ -198,9 +190,8 @@ static void on_done(struct serve_request *request,
     request->prompt_us = done->prompt_wall_us;
     request->answer_us = done->answer_us;
     if (done->nonfinite > 0) {
-        flo_fail(&err, FLO_E_PROBE_NONFINITE,
-                 "%u of %u tokens came from NaN or infinity", done->nonfinite,
-                 request->tokens_out);
+        flo_fail(&err, FLO_E_PROBE_NONFINITE, "%u of %u tokens came from NaN or infinity",
+                 done->nonfinite, request->tokens_out);
         flo_log_err(FLO_LOG_WARN, "serve", &err);
     }
     if (request->is_guarded) {
@@ -210,8 +201,7 @@ static void on_done(struct serve_request *request,
     }
 }
 
-static void send_answer(struct serve_request *request,
-                        const struct flo_wire_done *done)
+static void send_answer(struct serve_request *request, const struct flo_wire_done *done)
 {
     int error = done->nonfinite > 0 ? FLO_E_PROBE_NONFINITE : 0;
     if (flo_pipeline_goes_on(request)) {
@@ -238,8 +228,7 @@ static void begin_again(struct serve_request *request)
     request_dispatch(request);
 }
 
-static void on_failed(struct serve_request *request,
-                      const struct flo_wire_failed *failed)
+static void on_failed(struct serve_request *request, const struct flo_wire_failed *failed)
 {
     /* The agent has looked at all other fields. */
     static const char *const texts[REQUEST_KINDS] = {
@@ -264,16 +253,12 @@ static void on_failed(struct serve_request *request,
 static bool is_answer(enum request_kind kind, enum flo_wire_type type)
 {
     static const enum flo_wire_type parts[REQUEST_KINDS] = {
-        [REQUEST_CHAT] = FLO_WIRE_TOKEN,
-        [REQUEST_TEXT] = FLO_WIRE_TOKEN,
-        [REQUEST_TOKENISE] = FLO_WIRE_TOKENS,
-        [REQUEST_DETOKENISE] = FLO_WIRE_TEXT,
-        [REQUEST_EMBED] = FLO_WIRE_EMBEDDING,
-        [REQUEST_AUDIO] = FLO_WIRE_TOKEN,
+        [REQUEST_CHAT] = FLO_WIRE_TOKEN,      [REQUEST_TEXT] = FLO_WIRE_TOKEN,
+        [REQUEST_TOKENISE] = FLO_WIRE_TOKENS, [REQUEST_DETOKENISE] = FLO_WIRE_TEXT,
+        [REQUEST_EMBED] = FLO_WIRE_EMBEDDING, [REQUEST_AUDIO] = FLO_WIRE_TOKEN,
     };
     bool has_done = kind != REQUEST_TOKENISE && kind != REQUEST_DETOKENISE;
-    return type == parts[kind] || type == FLO_WIRE_FAILED ||
-           (type == FLO_WIRE_DONE && has_done);
+    return type == parts[kind] || type == FLO_WIRE_FAILED || (type == FLO_WIRE_DONE && has_done);
 }
 
 static void on_frame(void *context, const struct flo_wire_message *message)
@@ -309,8 +294,7 @@ static void on_frame(void *context, const struct flo_wire_message *message)
 static void on_lost(void *context, const struct flo_err *err)
 {
     struct serve_request *request = context;
-    if (request->has_begun || request->was_retried ||
-        request->serve->is_closing) {
+    if (request->has_begun || request->was_retried || request->serve->is_closing) {
         request->serve->counters.lost++;
         request_fail(request, err);
         return;
@@ -343,8 +327,7 @@ static void refuse_held(struct serve_request *request)
     } else if (ms > 0) {
         flo_fail(&err, FLO_E_INFER_BUSY, "no model was ready for %llu ms", ms);
     } else {
-        flo_fail(&err, FLO_E_INFER_BUSY,
-                 "no model is ready, and requests do not wait (hold)");
+        flo_fail(&err, FLO_E_INFER_BUSY, "no model is ready, and requests do not wait (hold)");
     }
     request_fail(request, &err);
 }
@@ -394,8 +377,7 @@ static void refuse_name(struct serve_request *request)
     if (gone != NULL) {
         flo_names_gone_error(gone, FLO_E_INFER_MODEL, &err);
     } else {
-        flo_fail(&err, FLO_E_INFER_MODEL, "model \"%s\" is not served",
-                 request->params.model);
+        flo_fail(&err, FLO_E_INFER_MODEL, "model \"%s\" is not served", request->params.model);
     }
     request_fail(request, &err);
 }
@@ -411,46 +393,41 @@ static int take_model(struct serve_request *request, struct flo_err *err)
     if (params->model[0] != '\0' && request->meant == NULL &&
         !flo_names_match(place, params->model, &adapter)) {
         strcpy(params->param, "model");
-        return flo_fail(err, FLO_E_INFER_MODEL, "model \"%s\" is not served",
-                        params->model);
+        return flo_fail(err, FLO_E_INFER_MODEL, "model \"%s\" is not served", params->model);
     }
-    if (adapter == NULL && place->has_route &&
-        place->route.adapter[0] != '\0') {
+    if (adapter == NULL && place->has_route && place->route.adapter[0] != '\0') {
         adapter = place->route.adapter;
         scale = place->route.adapter_scale;
     }
     if (adapter != NULL && params->message.type == FLO_WIRE_EMBED) {
         strcpy(params->param, "model");
-        return flo_fail(err, FLO_E_NOT_BUILT,
-                        "vectors with an adapter are not built yet");
+        return flo_fail(err, FLO_E_NOT_BUILT, "vectors with an adapter are not built yet");
     }
     if (params->message.type == FLO_WIRE_GENERATE) {
-        params->message.generate.adapter = (struct flo_wire_text){
-            adapter, adapter == NULL ? 0 : strlen(adapter)};
+        params->message.generate.adapter =
+            (struct flo_wire_text){adapter, adapter == NULL ? 0 : strlen(adapter)};
         params->message.generate.adapter_scale = scale;
     }
     return 0;
 }
 
-static int refuse_images(struct serve_request *request,
-                         const struct serve_engine *engine, struct flo_err *err)
+static int refuse_images(struct serve_request *request, const struct serve_engine *engine,
+                         struct flo_err *err)
 {
     struct serve_params *params = &request->params;
 
     strcpy(params->param, "messages");
-    flo_fail(err, FLO_E_INFER_PARAM,
-             "messages[%u] has an image, and the model %s reads text alone",
+    flo_fail(err, FLO_E_INFER_PARAM, "messages[%u] has an image, and the model %s reads text alone",
              params->message.generate.images[0].message, engine->name);
     return flo_err_fix(err, "leave images out, or ask a model of a runtime "
                             "with `images` among its abilities");
 }
 
-static int refuse_ranks(struct serve_request *request,
-                        const struct serve_engine *engine, struct flo_err *err)
+static int refuse_ranks(struct serve_request *request, const struct serve_engine *engine,
+                        struct flo_err *err)
 {
     strcpy(request->params.param, "method");
-    flo_fail(err, FLO_E_INFER_PARAM, "the model %s is no reranker",
-             engine->name);
+    flo_fail(err, FLO_E_INFER_PARAM, "the model %s is no reranker", engine->name);
     return flo_err_fix(err, "ask a model whose file has a head for that, or "
                             "order by the cosine of vectors: "
                             "\"method\":\"embedding\"");
@@ -458,19 +435,16 @@ static int refuse_ranks(struct serve_request *request,
 
 /* Asked before anything is sent: an engine that lacks an ability would refuse
  * with less to say. */
-static int check_abilities(struct serve_request *request,
-                           const struct serve_engine *engine,
+static int check_abilities(struct serve_request *request, const struct serve_engine *engine,
                            struct flo_err *err)
 {
     struct serve_params *params = &request->params;
     const char *param = "";
-    const char *lack =
-        flo_wire_lacks(&params->message, engine->abilities, &param);
+    const char *lack = flo_wire_lacks(&params->message, engine->abilities, &param);
     if (lack == NULL) {
         return 0;
     }
-    if (params->message.type == FLO_WIRE_GENERATE &&
-        params->message.generate.n_images > 0 &&
+    if (params->message.type == FLO_WIRE_GENERATE && params->message.generate.n_images > 0 &&
         (engine->abilities & FLO_ABILITY_IMAGES) == 0) {
         return refuse_images(request, engine, err);
     }
@@ -480,8 +454,7 @@ static int check_abilities(struct serve_request *request,
     }
     param = flo_params_named(params, param);
     snprintf(params->param, sizeof(params->param), "%s", param);
-    flo_fail(err, FLO_E_INFER_PARAM,
-             "`%s`: the runtime of %s does not have this: %s", param,
+    flo_fail(err, FLO_E_INFER_PARAM, "`%s`: the runtime of %s does not have this: %s", param,
              engine->name, lack);
     return flo_err_fix(err, "leave `%s` out", param);
 }
@@ -514,8 +487,7 @@ static void on_turn(evutil_socket_t fd, short what, void *context)
             flo_split_leave(request);
         }
         if (request->is_waiting &&
-            (flo_serve_engine_live(request->place) == NULL ||
-             is_put_off(request))) {
+            (flo_serve_engine_live(request->place) == NULL || is_put_off(request))) {
             request_hold(request);
         }
         request = next;
@@ -524,8 +496,7 @@ static void on_turn(evutil_socket_t fd, short what, void *context)
     for (size_t i = 0; i < FLO_SERVE_MODELS_MAX; i++) {
         const struct serve_place *place = &serve->places[i];
         while (flo_serve_engine_live(place) != NULL &&
-               (request = flo_turns_choose(flo_serve_engine_live(place))) !=
-                   NULL) {
+               (request = flo_turns_choose(flo_serve_engine_live(place))) != NULL) {
             request_dispatch(request);
         }
     }
@@ -539,8 +510,7 @@ int flo_router_open(struct flo_serve *serve, struct flo_err *err)
 }
 
 /* Everything is full: is there a place for the newcomer after all? */
-static bool make_place(struct flo_serve *serve,
-                       const struct serve_request *newcomer)
+static bool make_place(struct flo_serve *serve, const struct serve_request *newcomer)
 {
     uint32_t most;
     struct serve_request *found = flo_turns_give_up(serve, newcomer, &most);
@@ -548,8 +518,7 @@ static bool make_place(struct flo_serve *serve,
     if (found == NULL) {
         return false;
     }
-    flo_fail(&err, FLO_E_INFER_BUSY,
-             "%u request%s of this client %s here, and others ask as well",
+    flo_fail(&err, FLO_E_INFER_BUSY, "%u request%s of this client %s here, and others ask as well",
              most, flo_s(most), flo_plural(most, "is", "are"));
     request_fail(found, &err);
     return true;
@@ -558,9 +527,8 @@ static bool make_place(struct flo_serve *serve,
 static void refuse_removed(struct serve_request *request)
 {
     struct flo_err err = {0};
-    flo_names_gone_error(
-        request->place,
-        request->is_leaving ? FLO_E_INFER_CANCELLED : FLO_E_INFER_MODEL, &err);
+    flo_names_gone_error(request->place,
+                         request->is_leaving ? FLO_E_INFER_CANCELLED : FLO_E_INFER_MODEL, &err);
     request_fail(request, &err);
 }
 
@@ -596,8 +564,7 @@ static bool moves_on(struct serve_request *request)
 }
 
 /* The release that answers, as the route says. */
-static void take_label(struct serve_request *request,
-                       const struct serve_engine *engine)
+static void take_label(struct serve_request *request, const struct serve_engine *engine)
 {
     const struct serve_place *place = request->place;
     if (!place->has_route) {
@@ -606,8 +573,8 @@ static void take_label(struct serve_request *request,
         return;
     }
     request->release = place->route.release;
-    snprintf(request->model_name, sizeof(request->model_name), "%s@%s",
-             place->route.model, place->route.version);
+    snprintf(request->model_name, sizeof(request->model_name), "%s@%s", place->route.model,
+             place->route.version);
 }
 
 static void refuse_silent(struct serve_request *request)
@@ -645,8 +612,7 @@ static void request_dispatch(struct serve_request *request)
         request_dispatch(request);
         return;
     }
-    if (take_model(request, &err) < 0 ||
-        check_abilities(request, engine, &err) < 0 ||
+    if (take_model(request, &err) < 0 || check_abilities(request, engine, &err) < 0 ||
         flo_app_check_prompt(request, engine, &err) < 0) {
         request_fail(request, &err);
         return;
@@ -664,24 +630,21 @@ static void request_dispatch(struct serve_request *request)
     request->call.context = request;
     request->call.on_frame = on_frame;
     request->call.on_lost = on_lost;
-    if (flo_serve_engine_call(engine, &request->call, &request->params.message,
-                              &err) < 0) {
+    if (flo_serve_engine_call(engine, &request->call, &request->params.message, &err) < 0) {
         request_fail(request, &err);
     }
 }
 
-void flo_router_send_all(struct serve_place *place, enum flo_serve_role role,
-                         const char *adapter)
+void flo_router_send_all(struct serve_place *place, enum flo_serve_role role, const char *adapter)
 {
     struct serve_engine *engine = flo_serve_engine_live(place);
     struct serve_request *request = place->serve->running;
-    while (request != NULL && engine != NULL &&
-           engine == flo_serve_engine_live(place) &&
+    while (request != NULL && engine != NULL && engine == flo_serve_engine_live(place) &&
            engine == place->roles[role]) {
         const char *named = NULL;
         if (request->is_waiting && request->place == place &&
-            flo_names_match(place, request->params.model, &named) &&
-            named != NULL && strcmp(named, adapter) == 0) {
+            flo_names_match(place, request->params.model, &named) && named != NULL &&
+            strcmp(named, adapter) == 0) {
             request->is_due = true;
             request->is_waiting = false;
             request_dispatch(request);
@@ -706,8 +669,7 @@ static struct serve_request *first_held(const struct serve_place *place)
 static struct serve_request *first_ready(const struct serve_place *place)
 {
     struct serve_request *request = place->serve->held;
-    while (request != NULL &&
-           (request->place != place || is_put_off(request))) {
+    while (request != NULL && (request->place != place || is_put_off(request))) {
         request = request->next;
     }
     return request;
@@ -716,8 +678,7 @@ static struct serve_request *first_ready(const struct serve_place *place)
 void flo_router_release_held(struct serve_place *place)
 {
     struct serve_request *request;
-    while (flo_serve_engine_live(place) != NULL &&
-           (request = first_ready(place)) != NULL) {
+    while (flo_serve_engine_live(place) != NULL && (request = first_ready(place)) != NULL) {
         if (request->held_us > 0) {
             request->load_us += flo_now_us() - request->held_us;
             request->held_us = 0;
@@ -745,8 +706,7 @@ void flo_router_want_again(struct serve_place *place)
 uint32_t flo_router_held_batch(const struct serve_place *place)
 {
     uint32_t count = 0;
-    for (const struct serve_request *r = place->serve->held; r != NULL;
-         r = r->next) {
+    for (const struct serve_request *r = place->serve->held; r != NULL; r = r->next) {
         count += r->place == place && is_put_off(r);
     }
     return count;
@@ -769,12 +729,12 @@ void flo_router_fail_held(struct serve_place *place, const struct flo_err *err)
     }
 }
 
-static struct serve_request *first_running(const struct serve_place *place,
-                                           bool is_waiting, bool is_leaving)
+static struct serve_request *first_running(const struct serve_place *place, bool is_waiting,
+                                           bool is_leaving)
 {
     struct serve_request *r = place->serve->running;
-    while (r != NULL && !(r->place == place && r->is_waiting == is_waiting &&
-                          r->is_leaving == is_leaving)) {
+    while (r != NULL &&
+           !(r->place == place && r->is_waiting == is_waiting && r->is_leaving == is_leaving)) {
         r = r->next;
     }
     return r;
@@ -797,8 +757,7 @@ void flo_router_remove(struct serve_place *place, const struct flo_err *err)
     flo_router_fail_held(place, err);
 }
 
-void flo_router_fail_leaving(struct serve_place *place,
-                             const struct flo_err *err)
+void flo_router_fail_leaving(struct serve_place *place, const struct flo_err *err)
 {
     struct serve_request *request;
     while ((request = first_running(place, false, true)) != NULL) {
@@ -832,8 +791,7 @@ void flo_router_submit(struct serve_request *request)
         request->params.message.generate.now_ms = request->created_s * 1000;
     }
     int rv = flo_pipeline_begin(request, &err);
-    struct serve_place *place =
-        flo_names_place(serve, request->params.model, request->token);
+    struct serve_place *place = flo_names_place(serve, request->params.model, request->token);
     request->place = place == NULL ? &serve->places[0] : place;
     list_running(request);
     if (rv < 0) {
@@ -848,10 +806,8 @@ void flo_router_submit(struct serve_request *request)
         request_fail(request, &err);
         return;
     }
-    if (present >= most && !flo_guard_asks(request) &&
-        !make_place(serve, request)) {
-        flo_fail(&err, FLO_E_INFER_BUSY,
-                 "%u request%s %s under way, at most %u", present,
+    if (present >= most && !flo_guard_asks(request) && !make_place(serve, request)) {
+        flo_fail(&err, FLO_E_INFER_BUSY, "%u request%s %s under way, at most %u", present,
                  flo_s(present), flo_plural(present, "is", "are"), most);
         request_fail(request, &err);
         return;

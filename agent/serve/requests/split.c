@@ -16,13 +16,11 @@ static uint32_t splits_of(const struct serve_place *meant,
     for (size_t i = 0; i < FLO_SERVE_MODELS_MAX && meant->has_route; i++) {
         struct serve_place *place = &serve->places[i];
         uint32_t at = count;
-        if (place->is_removed || !place->has_route ||
-            place->route.split_pct == 0 || place == meant ||
-            strcmp(place->route.split_of, meant->route.model) != 0) {
+        if (place->is_removed || !place->has_route || place->route.split_pct == 0 ||
+            place == meant || strcmp(place->route.split_of, meant->route.model) != 0) {
             continue;
         }
-        while (at > 0 &&
-               strcmp(out[at - 1]->route.model, place->route.model) > 0) {
+        while (at > 0 && strcmp(out[at - 1]->route.model, place->route.model) > 0) {
             out[at] = out[at - 1];
             at--;
         }
@@ -40,8 +38,7 @@ static bool is_ready(const struct serve_place *place)
 
 /* Shares lie one behind the other; what is not ready leaves its own to the
  * model itself.  Above 100 the last ones get what is left. */
-static struct serve_place *drawn_place(struct serve_place *meant,
-                                       uint32_t drawn)
+static struct serve_place *drawn_place(struct serve_place *meant, uint32_t drawn)
 {
     struct serve_place *splits[FLO_SERVE_MODELS_MAX];
     uint32_t count = splits_of(meant, splits);
@@ -57,8 +54,7 @@ static struct serve_place *drawn_place(struct serve_place *meant,
 }
 
 /* Who falls into which share changes with the first split's release. */
-static uint32_t draw(const struct serve_request *request,
-                     const struct serve_place *first)
+static uint32_t draw(const struct serve_request *request, const struct serve_place *first)
 {
     uint32_t seed;
 
@@ -67,9 +63,7 @@ static uint32_t draw(const struct serve_request *request,
         return seed % 100;
     }
     seed = flo_crc32c(0, &first->route.release, sizeof(first->route.release));
-    return flo_crc32c(seed, &request->params.user,
-                      sizeof(request->params.user)) %
-           100;
+    return flo_crc32c(seed, &request->params.user, sizeof(request->params.user)) % 100;
 }
 
 /* A request that names nothing means the first model: not one that is there for
@@ -79,27 +73,22 @@ static struct serve_place *meant_of(const struct serve_request *request)
     struct serve_place *place = request->place;
     struct serve_place *named;
 
-    if (request->params.model[0] != '\0' || !place->has_route ||
-        place->route.split_pct == 0) {
+    if (request->params.model[0] != '\0' || !place->has_route || place->route.split_pct == 0) {
         return place;
     }
-    named =
-        flo_names_place(request->serve, place->route.split_of, request->token);
+    named = flo_names_place(request->serve, place->route.split_of, request->token);
     return named != NULL && named->has_route ? named : place;
 }
 
-static struct serve_place *place_for(const struct serve_request *request,
-                                     struct serve_place *meant)
+static struct serve_place *place_for(const struct serve_request *request, struct serve_place *meant)
 {
     struct serve_place *splits[FLO_SERVE_MODELS_MAX];
     const char *adapter, *name = request->params.model;
-    bool is_open = request->kind == REQUEST_CHAT ||
-                   request->kind == REQUEST_TEXT ||
+    bool is_open = request->kind == REQUEST_CHAT || request->kind == REQUEST_TEXT ||
                    request->kind == REQUEST_AUDIO;
 
     if (!is_open || request->pipeline != NULL || strchr(name, '@') != NULL ||
-        (name[0] != '\0' &&
-         (!flo_names_match(meant, name, &adapter) || adapter != NULL)) ||
+        (name[0] != '\0' && (!flo_names_match(meant, name, &adapter) || adapter != NULL)) ||
         splits_of(meant, splits) == 0) {
         return meant;
     }
@@ -118,8 +107,7 @@ void flo_split_take(struct serve_request *request)
 bool flo_split_is_over(const struct serve_request *request)
 {
     return request->meant != NULL && !request->has_begun &&
-           (request->place->is_removed ||
-            flo_serve_engine_live(request->place) == NULL);
+           (request->place->is_removed || flo_serve_engine_live(request->place) == NULL);
 }
 
 void flo_split_leave(struct serve_request *request)

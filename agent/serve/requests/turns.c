@@ -1,38 +1,33 @@
 /* Turns: which of the waiting requests is next. */
 #include "agent/serve/requests/turns.h"
 
-static bool is_under_way(const struct serve_request *request,
-                         const struct serve_engine *engine, enum call_kind kind)
+static bool is_under_way(const struct serve_request *request, const struct serve_engine *engine,
+                         enum call_kind kind)
 {
     return request->call.engine == engine && request->call.kind == kind;
 }
 
 static bool takes_turns(const struct serve_request *request)
 {
-    return request->kind != REQUEST_TOKENISE &&
-           request->kind != REQUEST_DETOKENISE;
+    return request->kind != REQUEST_TOKENISE && request->kind != REQUEST_DETOKENISE;
 }
 
-bool flo_turns_have_place(const struct serve_request *request,
-                          const struct serve_engine *engine)
+bool flo_turns_have_place(const struct serve_request *request, const struct serve_engine *engine)
 {
     enum call_kind kind = flo_serve_call_kind(&request->params.message);
     uint32_t count = 0;
-    for (const struct serve_request *r = request->serve->running; r != NULL;
-         r = r->next) {
+    for (const struct serve_request *r = request->serve->running; r != NULL; r = r->next) {
         count += takes_turns(r) && is_under_way(r, engine, kind);
     }
     return !takes_turns(request) || count < engine->sessions;
 }
 
-static uint32_t under_way(const struct flo_serve *serve,
-                          const struct serve_engine *engine,
+static uint32_t under_way(const struct flo_serve *serve, const struct serve_engine *engine,
                           const struct serve_request *of)
 {
     enum call_kind kind = flo_serve_call_kind(&of->params.message);
     uint32_t count = 0;
-    for (const struct serve_request *r = serve->running; r != NULL;
-         r = r->next) {
+    for (const struct serve_request *r = serve->running; r != NULL; r = r->next) {
         count += r->client == of->client && is_under_way(r, engine, kind);
     }
     return count;
@@ -68,8 +63,7 @@ static uint32_t present_of(const struct flo_serve *serve, uint64_t client)
 }
 
 struct serve_request *flo_turns_give_up(struct flo_serve *serve,
-                                        const struct serve_request *newcomer,
-                                        uint32_t *most)
+                                        const struct serve_request *newcomer, uint32_t *most)
 {
     struct serve_request *lists[] = {serve->held, serve->running};
     struct serve_request *found = NULL;
@@ -78,8 +72,8 @@ struct serve_request *flo_turns_give_up(struct flo_serve *serve,
         for (struct serve_request *r = lists[i]; r != NULL; r = r->next) {
             uint32_t count = present_of(serve, r->client);
             if (r != newcomer && (r->is_held || r->is_waiting) &&
-                (count > *most || (found != NULL && count == *most &&
-                                   r->client == found->client))) {
+                (count > *most ||
+                 (found != NULL && count == *most && r->client == found->client))) {
                 found = r;
                 *most = count;
             }

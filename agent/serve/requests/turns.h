@@ -9,8 +9,7 @@
 #include "agent/serve/front/front.h"
 
 /* Does the engine have room for one more request of that kind? */
-bool flo_turns_have_place(const struct serve_request *request,
-                          const struct serve_engine *engine);
+bool flo_turns_have_place(const struct serve_request *request, const struct serve_engine *engine);
 /* The next request for which there is a place; the first come of equal ones.
  * NULL: none. */
 struct serve_request *flo_turns_choose(const struct serve_engine *engine);
@@ -18,7 +17,6 @@ struct serve_request *flo_turns_choose(const struct serve_engine *engine);
  * most requests (so many), if it has more than the newcomer would have; or
  * NULL. */
 struct serve_request *flo_turns_give_up(struct flo_serve *serve,
-                                        const struct serve_request *newcomer,
-                                        uint32_t *most);
+                                        const struct serve_request *newcomer, uint32_t *most);
 
 #endif

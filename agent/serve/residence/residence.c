@@ -39,8 +39,7 @@ static void step(struct flo_residence *residence);
 
 static void look_in(struct flo_residence *residence, uint64_t ms)
 {
-    struct timeval tv = {.tv_sec = (time_t)(ms / 1000),
-                         .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+    struct timeval tv = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
     struct timeval set, now, left;
     if (evtimer_pending(residence->timer, &set)) {
         event_base_gettimeofday_cached(event_get_base(residence->timer), &now);
@@ -75,8 +74,7 @@ static void tell_route(struct flo_residence *residence, size_t index)
                   : place->state == PLACE_IN ? FLO_ROUTE_READY
                                              : FLO_ROUTE_LOADING;
     route.load_ms = flo_memory_load_ms(0, 0, place->load_ms, 0);
-    if (flo_serve_route_set(residence->serve, (unsigned)index, &route, &err) <
-        0) {
+    if (flo_serve_route_set(residence->serve, (unsigned)index, &route, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "residence", &err);
     }
 }
@@ -119,8 +117,7 @@ static void unload(struct flo_residence *residence, size_t index)
 
 /* ---- on demand ---- */
 
-static void look_at_hosts(const struct flo_residence *residence,
-                          struct flo_memory_host *hosts)
+static void look_at_hosts(const struct flo_residence *residence, struct flo_memory_host *hosts)
 {
     for (size_t i = 0; i < residence->count; i++) {
         const struct place *place = &residence->places[i];
@@ -128,10 +125,9 @@ static void look_at_hosts(const struct flo_residence *residence,
         flo_serve_get_status(residence->serve, (unsigned)i, &status);
         hosts[i] = (struct flo_memory_host){
             .is_loaded = place->state != PLACE_OUT,
-            .requests =
-                place->state == PLACE_LOADING
-                    ? 1
-                    : status.roles[FLO_ROLE_CURRENT].requests + status.held,
+            .requests = place->state == PLACE_LOADING
+                            ? 1
+                            : status.roles[FLO_ROLE_CURRENT].requests + status.held,
             .loaded_ms = status.loaded_ms,
             .used_ms = status.used_ms,
             .load_ms = place->load_ms,
@@ -177,10 +173,8 @@ static size_t first_wanted(const struct flo_residence *residence)
     size_t first = residence->count;
     for (size_t i = 0; i < residence->count; i++) {
         const struct place *place = &residence->places[i];
-        if (place->is_wanted && place->state == PLACE_OUT &&
-            !stays(residence, i) &&
-            (first == residence->count ||
-             place->wanted_ms < residence->places[first].wanted_ms)) {
+        if (place->is_wanted && place->state == PLACE_OUT && !stays(residence, i) &&
+            (first == residence->count || place->wanted_ms < residence->places[first].wanted_ms)) {
             first = i;
         }
     }
@@ -215,14 +209,13 @@ static void step(struct flo_residence *residence)
 
 /* ---- what happens ---- */
 
-void flo_residence_loaded(struct flo_residence *residence, unsigned model,
-                          uint64_t load_ms, const struct flo_err *err)
+void flo_residence_loaded(struct flo_residence *residence, unsigned model, uint64_t load_ms,
+                          const struct flo_err *err)
 {
     struct place *place = &residence->places[model];
     struct flo_err own = {0};
     assert(model < residence->count);
-    if (err == NULL &&
-        flo_serve_flip(residence->serve, model, FLO_ROLE_CURRENT, &own) < 0) {
+    if (err == NULL && flo_serve_flip(residence->serve, model, FLO_ROLE_CURRENT, &own) < 0) {
         err = &own;
     }
     if (err != NULL) {
@@ -259,9 +252,8 @@ void flo_residence_wanted(struct flo_residence *residence, unsigned model)
 
 /* ---- the plan ---- */
 
-int flo_residence_set(struct flo_residence *residence,
-                      const struct flo_residence_model *models, size_t count,
-                      uint64_t budget, struct flo_err *err)
+int flo_residence_set(struct flo_residence *residence, const struct flo_residence_model *models,
+                      size_t count, uint64_t budget, struct flo_err *err)
 {
     struct flo_memory_model memory[FLO_MEMORY_MODELS_MAX];
     struct flo_memory_plan plan;
@@ -283,11 +275,9 @@ int flo_residence_set(struct flo_residence *residence,
     residence->count = count;
     for (size_t i = 0; i < count; i++) {
         struct place *place = &residence->places[i];
-        bool is_other = !flo_digest_equal(&place->model.route.release,
-                                          &models[i].route.release);
+        bool is_other = !flo_digest_equal(&place->model.route.release, &models[i].route.release);
         place->model = models[i];
-        if (place->state != PLACE_OUT &&
-            (is_other || place->rung != plan.models[i].rung)) {
+        if (place->state != PLACE_OUT && (is_other || place->rung != plan.models[i].rung)) {
             unload(residence, i);
         }
         tell_route(residence, i);
@@ -296,15 +286,14 @@ int flo_residence_set(struct flo_residence *residence,
     return 0;
 }
 
-const struct flo_memory_plan *
-flo_residence_plan(const struct flo_residence *residence)
+const struct flo_memory_plan *flo_residence_plan(const struct flo_residence *residence)
 {
     return residence->has_plan ? &residence->plan : NULL;
 }
 
 int flo_residence_open(struct event_base *base, struct flo_serve *serve,
-                       const struct flo_residence_calls *calls,
-                       struct flo_residence **out, struct flo_err *err)
+                       const struct flo_residence_calls *calls, struct flo_residence **out,
+                       struct flo_err *err)
 {
     struct flo_residence *residence = calloc(1, sizeof(*residence));
     if (residence == NULL) {

@@ -20,33 +20,29 @@ struct flo_residence_calls {
     void *context;
     /* Load the model at this rung: flo_serve_load() into CURRENT, at once or
      * later.  An error is told to those who wait, and tried again. */
-    int (*load)(void *context, unsigned model,
-                const struct flo_memory_rung *rung, struct flo_err *err);
+    int (*load)(void *context, unsigned model, const struct flo_memory_rung *rung,
+                struct flo_err *err);
 };
 
 struct flo_residence;
-FLO_MUST_USE int flo_residence_open(struct event_base *base,
-                                    struct flo_serve *serve,
+FLO_MUST_USE int flo_residence_open(struct event_base *base, struct flo_serve *serve,
                                     const struct flo_residence_calls *calls,
-                                    struct flo_residence **out,
-                                    struct flo_err *err);
+                                    struct flo_residence **out, struct flo_err *err);
 /* Before flo_serve_close(). */
 void flo_residence_close(struct flo_residence *residence);
 /* Plan these models, the first of which is model 0 of flo_serve; load, unload
  * and load again until the plan is so.  FLO_E_MEMORY_BUDGET: nothing changes.
  */
 FLO_MUST_USE int flo_residence_set(struct flo_residence *residence,
-                                   const struct flo_residence_model *models,
-                                   size_t count, uint64_t budget,
-                                   struct flo_err *err);
+                                   const struct flo_residence_model *models, size_t count,
+                                   uint64_t budget, struct flo_err *err);
 /* The plan that holds; NULL: none. */
-const struct flo_memory_plan *
-flo_residence_plan(const struct flo_residence *residence);
+const struct flo_memory_plan *flo_residence_plan(const struct flo_residence *residence);
 
 /* Events that flo_serve tells about the role CURRENT; a loaded model is made
  * live. */
-void flo_residence_loaded(struct flo_residence *residence, unsigned model,
-                          uint64_t load_ms, const struct flo_err *err);
+void flo_residence_loaded(struct flo_residence *residence, unsigned model, uint64_t load_ms,
+                          const struct flo_err *err);
 void flo_residence_lost(struct flo_residence *residence, unsigned model);
 void flo_residence_wanted(struct flo_residence *residence, unsigned model);
 

@@ -11,8 +11,7 @@
 
 #include "agent/serve/responses/store.h"
 
-static int read(struct serve_request *request, const struct serve_body *body,
-                struct flo_err *err)
+static int read(struct serve_request *request, const struct serve_body *body, struct flo_err *err)
 {
     return flo_responses_read(request, body, false, err);
 }
@@ -20,11 +19,9 @@ static int read(struct serve_request *request, const struct serve_body *body,
 /* ---- items ---- */
 
 /* false: memory was gone. */
-static bool add_item(struct responses_state *state,
-                     const struct responses_item *item)
+static bool add_item(struct responses_state *state, const struct responses_item *item)
 {
-    struct responses_item *grown =
-        realloc(state->items, (state->n_items + 1) * sizeof(*grown));
+    struct responses_item *grown = realloc(state->items, (state->n_items + 1) * sizeof(*grown));
 
     if (grown == NULL) {
         return false;
@@ -39,8 +36,7 @@ static bool list_items(struct serve_request *request)
 {
     struct responses_state *state = request->state;
     const struct serve_kept *kept = &request->kept;
-    struct responses_item item = {SERVE_PIECE_THOUGHT, 0, kept->thoughts.bytes,
-                                  0};
+    struct responses_item item = {SERVE_PIECE_THOUGHT, 0, kept->thoughts.bytes, 0};
     bool is_listed = true;
 
     state->n_items = 0;
@@ -48,10 +44,8 @@ static bool list_items(struct serve_request *request)
     if (kept->thoughts.bytes > 0) {
         is_listed = add_item(state, &item);
     }
-    if (kept->text.bytes > 0 ||
-        (kept->thoughts.bytes == 0 && kept->n_calls == 0)) {
-        item =
-            (struct responses_item){SERVE_PIECE_TEXT, 0, kept->text.bytes, 0};
+    if (kept->text.bytes > 0 || (kept->thoughts.bytes == 0 && kept->n_calls == 0)) {
+        item = (struct responses_item){SERVE_PIECE_TEXT, 0, kept->text.bytes, 0};
         is_listed = is_listed && add_item(state, &item);
     }
     item = (struct responses_item){.kind = SERVE_PIECE_CALL};
@@ -63,12 +57,10 @@ static bool list_items(struct serve_request *request)
 
 /* ---- events ---- */
 
-static void begin_event(struct responses_state *state, const char *type,
-                        struct flo_buf *out)
+static void begin_event(struct responses_state *state, const char *type, struct flo_buf *out)
 {
-    flo_buf_printf(
-        out, "event: %s\ndata: {\"type\":\"%s\",\"sequence_number\":%llu,",
-        type, type, (unsigned long long)state->sequence++);
+    flo_buf_printf(out, "event: %s\ndata: {\"type\":\"%s\",\"sequence_number\":%llu,", type, type,
+                   (unsigned long long)state->sequence++);
 }
 
 static void end_event(struct flo_buf *out)
@@ -86,8 +78,8 @@ static void tell_object(const struct serve_request *request, const char *type,
 }
 
 /* An event with the last item. */
-static void tell_item(const struct serve_request *request, const char *type,
-                      const char *status, struct flo_buf *out)
+static void tell_item(const struct serve_request *request, const char *type, const char *status,
+                      struct flo_buf *out)
 {
     struct responses_state *state = request->state;
 
@@ -98,8 +90,7 @@ static void tell_item(const struct serve_request *request, const char *type,
 }
 
 /* An event within the last item, up to its own members. */
-static void begin_inner(const struct serve_request *request, const char *type,
-                        struct flo_buf *out)
+static void begin_inner(const struct serve_request *request, const char *type, struct flo_buf *out)
 {
     struct responses_state *state = request->state;
     uint32_t i = state->n_items - 1;
@@ -113,8 +104,7 @@ static void begin_inner(const struct serve_request *request, const char *type,
 }
 
 static void tell_part(const struct serve_request *request, const char *type,
-                      enum serve_piece_kind kind, struct flo_wire_text text,
-                      struct flo_buf *out)
+                      enum serve_piece_kind kind, struct flo_wire_text text, struct flo_buf *out)
 {
     begin_inner(request, type, out);
     flo_buf_text(out, "\"part\":");
@@ -123,9 +113,8 @@ static void tell_part(const struct serve_request *request, const char *type,
 }
 
 /* A delta or the whole text of the last item. */
-static void tell_text(const struct serve_request *request, const char *type,
-                      const char *member, struct flo_wire_text text,
-                      struct flo_buf *out)
+static void tell_text(const struct serve_request *request, const char *type, const char *member,
+                      struct flo_wire_text text, struct flo_buf *out)
 {
     const struct responses_state *state = request->state;
 
@@ -150,8 +139,7 @@ static void begin(struct serve_request *request, struct flo_buf *out)
     tell_object(request, "response.in_progress", NULL, out);
 }
 
-static size_t kept_bytes(const struct serve_request *request,
-                         enum serve_piece_kind kind)
+static size_t kept_bytes(const struct serve_request *request, enum serve_piece_kind kind)
 {
     return kind == SERVE_PIECE_TEXT      ? request->kept.text.bytes
            : kind == SERVE_PIECE_THOUGHT ? request->kept.thoughts.bytes
@@ -159,8 +147,8 @@ static size_t kept_bytes(const struct serve_request *request,
 }
 
 /* done NULL: another item follows. */
-static void end_item(struct serve_request *request,
-                     const struct flo_wire_done *done, struct flo_buf *out)
+static void end_item(struct serve_request *request, const struct flo_wire_done *done,
+                     struct flo_buf *out)
 {
     static const struct flo_wire_done more = {.reason = FLO_WIRE_STOP};
     struct responses_state *state = request->state;
@@ -174,8 +162,7 @@ static void end_item(struct serve_request *request,
     state->items[i].end = kept_bytes(request, kind);
     struct flo_wire_text text = flo_responses_text(request, i);
     if (kind == SERVE_PIECE_CALL) {
-        tell_text(request, "response.function_call_arguments.done", "arguments",
-                  text, out);
+        tell_text(request, "response.function_call_arguments.done", "arguments", text, out);
     } else {
         tell_text(request,
                   kind == SERVE_PIECE_TEXT ? "response.output_text.done"
@@ -183,14 +170,12 @@ static void end_item(struct serve_request *request,
                   "text", text, out);
         tell_part(request, "response.content_part.done", kind, text, out);
     }
-    tell_item(
-        request, "response.output_item.done",
-        flo_responses_item_status(request, i, done == NULL ? &more : done),
-        out);
+    tell_item(request, "response.output_item.done",
+              flo_responses_item_status(request, i, done == NULL ? &more : done), out);
 }
 
-static bool begin_item(struct serve_request *request,
-                       const struct serve_piece *piece, struct flo_buf *out)
+static bool begin_item(struct serve_request *request, const struct serve_piece *piece,
+                       struct flo_buf *out)
 {
     struct responses_state *state = request->state;
     struct responses_item item = {
@@ -208,21 +193,20 @@ static bool begin_item(struct serve_request *request,
     state->is_open = true;
     tell_item(request, "response.output_item.added", NULL, out);
     if (piece->kind != SERVE_PIECE_CALL) {
-        tell_part(request, "response.content_part.added", piece->kind,
-                  (struct flo_wire_text){0}, out);
+        tell_part(request, "response.content_part.added", piece->kind, (struct flo_wire_text){0},
+                  out);
     }
     return true;
 }
 
-static void piece(struct serve_request *request,
-                  const struct serve_piece *piece, struct flo_buf *out)
+static void piece(struct serve_request *request, const struct serve_piece *piece,
+                  struct flo_buf *out)
 {
     struct responses_state *state = request->state;
     bool is_call = piece->kind == SERVE_PIECE_CALL;
     enum serve_piece_kind kind =
         piece->kind == SERVE_PIECE_ARGUMENTS ? SERVE_PIECE_CALL : piece->kind;
-    bool goes_on = state->is_open && !is_call &&
-                   state->items[state->n_items - 1].kind == kind;
+    bool goes_on = state->is_open && !is_call && state->items[state->n_items - 1].kind == kind;
 
     if (piece->kind == SERVE_PIECE_TEXT && piece->text.bytes == 0) {
         return;
@@ -233,10 +217,9 @@ static void piece(struct serve_request *request,
     }
     if (!is_call) {
         tell_text(request,
-                  piece->kind == SERVE_PIECE_TEXT ? "response.output_text.delta"
-                  : piece->kind == SERVE_PIECE_THOUGHT
-                      ? "response.reasoning_text.delta"
-                      : "response.function_call_arguments.delta",
+                  piece->kind == SERVE_PIECE_TEXT      ? "response.output_text.delta"
+                  : piece->kind == SERVE_PIECE_THOUGHT ? "response.reasoning_text.delta"
+                                                       : "response.function_call_arguments.delta",
                   "delta", piece->text, out);
     }
 }
@@ -244,8 +227,7 @@ static void piece(struct serve_request *request,
 /* ---- ends ---- */
 
 /* Too long an answer is not kept, and says so. */
-static void keep(struct serve_request *request,
-                 const struct flo_wire_done *done)
+static void keep(struct serve_request *request, const struct flo_wire_done *done)
 {
     struct responses_state *state = request->state;
     struct flo_buf items = state->context;
@@ -257,8 +239,7 @@ static void keep(struct serve_request *request,
     for (uint32_t i = 0; i < state->n_items; i++) {
         const char *status = flo_responses_item_status(request, i, done);
         /* Half of a call is nothing that a model could be told again. */
-        if (state->items[i].kind == SERVE_PIECE_CALL &&
-            strcmp(status, "completed") != 0) {
+        if (state->items[i].kind == SERVE_PIECE_CALL && strcmp(status, "completed") != 0) {
             continue;
         }
         flo_buf_text(&items, items.bytes == 1 ? "" : ",");
@@ -266,12 +247,10 @@ static void keep(struct serve_request *request,
     }
     flo_buf_text(&items, "]");
     flo_responses_add_object(request, done, NULL, &object);
-    if (items.failed || object.failed ||
-        !flo_responses_fits(items.bytes + object.bytes)) {
+    if (items.failed || object.failed || !flo_responses_fits(items.bytes + object.bytes)) {
         state->is_stored = false;
     } else {
-        flo_responses_keep(request->serve,
-                           flo_responses_owner(request->token, request->client),
+        flo_responses_keep(request->serve, flo_responses_owner(request->token, request->client),
                            request->id, &object, &items, state->n_context);
     }
     flo_buf_deinit(&items);
@@ -293,15 +272,13 @@ static void end(struct serve_request *request, const struct flo_wire_done *done,
         keep(request, done);
     }
     tell_object(request,
-                done->reason == FLO_WIRE_STOP ? "response.completed"
-                                              : "response.incomplete",
-                done, out);
+                done->reason == FLO_WIRE_STOP ? "response.completed" : "response.incomplete", done,
+                out);
     flo_buf_text(out, "data: [DONE]\n\n");
 }
 
-static int whole(struct serve_request *request,
-                 const struct flo_wire_done *done, struct flo_buf *out,
-                 struct flo_err *err)
+static int whole(struct serve_request *request, const struct flo_wire_done *done,
+                 struct flo_buf *out, struct flo_err *err)
 {
     const struct responses_state *state = request->state;
 

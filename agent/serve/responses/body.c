@@ -35,8 +35,7 @@ static int read_not_built(struct responses_body *body)
                                     "must be false: answers in the background "
                                     "are not built");
     }
-    if (top != NULL &&
-        !(json_is_integer(top) && json_integer_value(top) == 0)) {
+    if (top != NULL && !(json_is_integer(top) && json_integer_value(top) == 0)) {
         return flo_responses_refuse(body, "top_logprobs",
                                     "must be 0: log-probabilities are those of "
                                     "/v1/chat/completions");
@@ -47,14 +46,12 @@ static int read_not_built(struct responses_body *body)
     json_array_foreach(include, i, word)
     {
         if (!json_is_string(word)) {
-            return flo_responses_refuse(body, "include",
-                                        "must be a list of texts");
+            return flo_responses_refuse(body, "include", "must be a list of texts");
         }
         if (flo_responses_is(word, "message.output_text.logprobs")) {
-            return flo_responses_refuse(
-                body, "include",
-                "asks for log-probabilities, which are those of "
-                "/v1/chat/completions");
+            return flo_responses_refuse(body, "include",
+                                        "asks for log-probabilities, which are those of "
+                                        "/v1/chat/completions");
         }
     }
     return 0;
@@ -73,24 +70,21 @@ static size_t chars_of(const char *text)
 static int read_metadata(struct responses_body *body)
 {
     json_t *metadata = flo_responses_field(body, "metadata");
-    bool fits =
-        metadata == NULL || (json_is_object(metadata) &&
-                             json_object_size(metadata) <= METADATA_MAX);
+    bool fits = metadata == NULL ||
+                (json_is_object(metadata) && json_object_size(metadata) <= METADATA_MAX);
     const char *key;
     json_t *value;
 
     json_object_foreach(metadata, key, value)
     {
-        fits = fits && chars_of(key) <= METADATA_KEY_CHARS_MAX &&
-               json_is_string(value) &&
+        fits = fits && chars_of(key) <= METADATA_KEY_CHARS_MAX && json_is_string(value) &&
                chars_of(json_string_value(value)) <= METADATA_CHARS_MAX;
     }
     return fits ? 0
-                : flo_responses_refuse(
-                      body, "metadata",
-                      "must be an object of at most %d texts of %d characters, "
-                      "with keys of %d",
-                      METADATA_MAX, METADATA_CHARS_MAX, METADATA_KEY_CHARS_MAX);
+                : flo_responses_refuse(body, "metadata",
+                                       "must be an object of at most %d texts of %d characters, "
+                                       "with keys of %d",
+                                       METADATA_MAX, METADATA_CHARS_MAX, METADATA_KEY_CHARS_MAX);
 }
 
 static int read_store(struct responses_body *body)
@@ -107,8 +101,8 @@ static int read_store(struct responses_body *body)
 /* Texts that the answer repeats. */
 static int check_texts(struct responses_body *body)
 {
-    static const char *const fields[] = {
-        "instructions", "user", "safety_identifier", "prompt_cache_key"};
+    static const char *const fields[] = {"instructions", "user", "safety_identifier",
+                                         "prompt_cache_key"};
     const json_t *calls = flo_responses_field(body, "max_tool_calls");
 
     for (size_t i = 0; i < FLO_COUNT(fields); i++) {
@@ -117,11 +111,9 @@ static int check_texts(struct responses_body *body)
             return flo_responses_refuse(body, fields[i], "must be a text");
         }
     }
-    return calls == NULL ||
-                   (json_is_integer(calls) && json_integer_value(calls) > 0)
+    return calls == NULL || (json_is_integer(calls) && json_integer_value(calls) > 0)
                ? 0
-               : flo_responses_refuse(body, "max_tool_calls",
-                                      "must be a whole number from 1");
+               : flo_responses_refuse(body, "max_tool_calls", "must be a whole number from 1");
 }
 
 /* ---- fields with another name in a chat ---- */
@@ -146,14 +138,14 @@ static int read_format(struct responses_body *body)
     }
     if (!is_text_or_none(json_object_get(format, "name")) ||
         !is_text_or_none(json_object_get(format, "description"))) {
-        return flo_responses_refuse(
-            body, "text.format", "has a name or description that is no text");
+        return flo_responses_refuse(body, "text.format",
+                                    "has a name or description that is no text");
     }
-    flo_responses_put(body, "response_format",
-                      flo_responses_is(type, "json_schema")
-                          ? json_pack("{s:O,s:{s:O?}}", "type", type,
-                                      "json_schema", "schema", schema)
-                          : json_pack("{s:O?}", "type", type));
+    flo_responses_put(
+        body, "response_format",
+        flo_responses_is(type, "json_schema")
+            ? json_pack("{s:O,s:{s:O?}}", "type", type, "json_schema", "schema", schema)
+            : json_pack("{s:O?}", "type", type));
     return 0;
 }
 
@@ -168,9 +160,8 @@ static int read_reasoning(struct responses_body *body)
     }
     if (effort != NULL && !json_is_null(effort)) {
         flo_responses_put(body, "reasoning_effort",
-                          flo_responses_is(effort, "xhigh")
-                              ? json_string("high")
-                              : json_incref(effort));
+                          flo_responses_is(effort, "xhigh") ? json_string("high")
+                                                            : json_incref(effort));
     }
     return 0;
 }
@@ -229,12 +220,9 @@ static int translate(struct responses_body *body, bool is_count)
     copy_fields(body, is_count);
     flo_responses_add_messages(body);
     if (!body->failed && body->state->n_messages == 0) {
-        return flo_responses_refuse(
-            body, "input", "has reasoning alone, and nothing was said");
+        return flo_responses_refuse(body, "input", "has reasoning alone, and nothing was said");
     }
-    return body->failed
-               ? flo_fail(body->err, FLO_E_MEMORY, "no memory for the body")
-               : 0;
+    return body->failed ? flo_fail(body->err, FLO_E_MEMORY, "no memory for the body") : 0;
 }
 
 /* A response that is to be kept needs its conversation again. */
@@ -249,23 +237,19 @@ static int keep_context(struct responses_body *body)
     flo_json_dump(body->items, &state->context);
     state->n_context = (uint32_t)json_array_size(body->items);
     return state->context.failed
-               ? flo_responses_refuse(
-                     body, "store",
-                     "keeps %u bytes at most, the conversation has more",
-                     RESPONSES_STORED_ONE_BYTES_MAX)
+               ? flo_responses_refuse(body, "store",
+                                      "keeps %u bytes at most, the conversation has more",
+                                      RESPONSES_STORED_ONE_BYTES_MAX)
                : 0;
 }
 
-static int parse(const struct serve_body *body, json_t **tree,
-                 struct flo_err *err)
+static int parse(const struct serve_body *body, json_t **tree, struct flo_err *err)
 {
-    if (flo_json_parse(body->data, body->bytes, PARAMS_BODY_BYTES_MAX, tree,
-                       err) < 0) {
+    if (flo_json_parse(body->data, body->bytes, PARAMS_BODY_BYTES_MAX, tree, err) < 0) {
         return err->code = FLO_E_REST_SCHEMA;
     }
-    return json_is_object(*tree)
-               ? 0
-               : flo_fail(err, FLO_E_REST_SCHEMA, "the body is no JSON object");
+    return json_is_object(*tree) ? 0
+                                 : flo_fail(err, FLO_E_REST_SCHEMA, "the body is no JSON object");
 }
 
 static int read_body(struct responses_body *body, bool is_count)
@@ -286,8 +270,7 @@ static int read_body(struct responses_body *body, bool is_count)
     return rv;
 }
 
-int flo_responses_read(struct serve_request *request,
-                       const struct serve_body *body, bool is_count,
+int flo_responses_read(struct serve_request *request, const struct serve_body *body, bool is_count,
                        struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *tree = NULL;
@@ -301,8 +284,7 @@ int flo_responses_read(struct serve_request *request,
     reading.from = tree;
     reading.to = json_object();
     reading.skipped = json_array();
-    if (reading.state == NULL || reading.to == NULL ||
-        reading.skipped == NULL) {
+    if (reading.state == NULL || reading.to == NULL || reading.skipped == NULL) {
         json_decref(reading.to);
         rv = flo_fail(err, FLO_E_MEMORY, "no memory for the body");
     } else {

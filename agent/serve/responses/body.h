@@ -25,16 +25,15 @@ struct responses_body {
 
 /* The field, or NULL when it is absent or null. */
 json_t *flo_responses_field(const struct responses_body *body, const char *key);
-void flo_responses_put(struct responses_body *body, const char *key,
-                       json_t *value);
+void flo_responses_put(struct responses_body *body, const char *key, json_t *value);
 static inline bool flo_responses_is(const json_t *value, const char *word)
 {
     return json_is_string(value) && strcmp(json_string_value(value), word) == 0;
 }
 /* FLO_E_INFER_PARAM: the field, a blank and the sentence's rest; the field is
  * the error's `param`. */
-int flo_responses_refuse(struct responses_body *body, const char *field,
-                         const char *format, ...) FLO_PRINTF(3, 4);
+int flo_responses_refuse(struct responses_body *body, const char *field, const char *format, ...)
+    FLO_PRINTF(3, 4);
 
 /* ---- parts, each in a file of its name ---- */
 

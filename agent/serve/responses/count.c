@@ -2,8 +2,7 @@
  * is counted. */
 #include "agent/serve/responses/responses.h"
 
-static int read(struct serve_request *request, const struct serve_body *body,
-                struct flo_err *err)
+static int read(struct serve_request *request, const struct serve_body *body, struct flo_err *err)
 {
     int rv = flo_responses_read(request, body, true, err);
 
@@ -11,15 +10,13 @@ static int read(struct serve_request *request, const struct serve_body *body,
     return rv;
 }
 
-static int whole(struct serve_request *request,
-                 const struct flo_wire_done *done, struct flo_buf *out,
-                 struct flo_err *err)
+static int whole(struct serve_request *request, const struct flo_wire_done *done,
+                 struct flo_buf *out, struct flo_err *err)
 {
     (void)request;
     (void)err;
-    flo_buf_printf(
-        out, "{\"object\":\"response.input_tokens\",\"input_tokens\":%u}\n",
-        done->tokens_in);
+    flo_buf_printf(out, "{\"object\":\"response.input_tokens\",\"input_tokens\":%u}\n",
+                   done->tokens_in);
     return 0;
 }
 

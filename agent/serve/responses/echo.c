@@ -20,8 +20,7 @@ static json_t *given(const struct echo *echo, const char *key)
     return json_incref(flo_responses_field(echo->body, key));
 }
 
-static json_t *given_or(const struct echo *echo, const char *key,
-                        json_t *standard)
+static json_t *given_or(const struct echo *echo, const char *key, json_t *standard)
 {
     json_t *value = flo_responses_field(echo->body, key);
 
@@ -51,11 +50,10 @@ static json_t *tools_of(const struct echo *echo)
     json_array_foreach(tools, i, tool)
     {
         if (flo_responses_is(json_object_get(tool, "type"), "function")) {
-            json_array_append_new(
-                list, json_pack("{s:s,s:o,s:o,s:o,s:b}", "type", "function",
-                                "name", member(tool, "name"), "description",
-                                member(tool, "description"), "parameters",
-                                member(tool, "parameters"), "strict", 1));
+            json_array_append_new(list, json_pack("{s:s,s:o,s:o,s:o,s:b}", "type", "function",
+                                                  "name", member(tool, "name"), "description",
+                                                  member(tool, "description"), "parameters",
+                                                  member(tool, "parameters"), "strict", 1));
         }
     }
     return list;
@@ -63,20 +61,17 @@ static json_t *tools_of(const struct echo *echo)
 
 static json_t *text_of(const struct echo *echo)
 {
-    const json_t *format =
-        json_object_get(flo_responses_field(echo->body, "text"), "format");
+    const json_t *format = json_object_get(flo_responses_field(echo->body, "text"), "format");
     const json_t *type = json_object_get(format, "type");
     const char *name = json_string_value(json_object_get(format, "name"));
     json_t *out;
 
     if (flo_responses_is(type, "json_schema")) {
         out = json_pack("{s:s,s:s,s:o,s:o,s:b}", "type", "json_schema", "name",
-                        name == NULL ? "" : name, "description",
-                        member(format, "description"), "schema",
-                        member(format, "schema"), "strict", 1);
+                        name == NULL ? "" : name, "description", member(format, "description"),
+                        "schema", member(format, "schema"), "strict", 1);
     } else {
-        out = json_pack("{s:s}", "type",
-                        type == NULL ? "text" : json_string_value(type));
+        out = json_pack("{s:s}", "type", type == NULL ? "text" : json_string_value(type));
     }
     return json_pack("{s:o}", "format", out);
 }
@@ -85,20 +80,17 @@ static json_t *tier_of(const struct echo *echo)
 {
     json_t *tier = flo_responses_field(echo->body, "service_tier");
 
-    return tier == NULL || flo_responses_is(tier, "auto")
-               ? json_string("default")
-               : json_incref(tier);
+    return tier == NULL || flo_responses_is(tier, "auto") ? json_string("default")
+                                                          : json_incref(tier);
 }
 
 int flo_responses_keep_echo(struct responses_body *body)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *to = json_object();
-    const struct flo_wire_generate *in =
-        &body->request->params.message.generate;
+    const struct flo_wire_generate *in = &body->request->params.message.generate;
     struct echo echo = {body, to};
     struct flo_buf *out = &body->state->echo;
-    const json_t *effort =
-        json_object_get(flo_responses_field(body, "reasoning"), "effort");
+    const json_t *effort = json_object_get(flo_responses_field(body, "reasoning"), "effort");
 
     set(&echo, "background", json_false());
     set(&echo, "frequency_penalty", json_real(in->frequency_penalty));
@@ -109,26 +101,22 @@ int flo_responses_keep_echo(struct responses_body *body)
     set(&echo, "presence_penalty", json_real(in->presence_penalty));
     set(&echo, "previous_response_id", given(&echo, "previous_response_id"));
     set(&echo, "prompt_cache_key", given(&echo, "prompt_cache_key"));
-    set(&echo, "reasoning",
-        json_pack("{s:O?,s:n}", "effort", effort, "summary"));
+    set(&echo, "reasoning", json_pack("{s:O?,s:n}", "effort", effort, "summary"));
     set(&echo, "safety_identifier", given(&echo, "safety_identifier"));
     set(&echo, "service_tier", tier_of(&echo));
     set(&echo, "temperature", json_real(in->temperature));
     set(&echo, "text", text_of(&echo));
-    set(&echo, "tool_choice",
-        given_or(&echo, "tool_choice", json_string("auto")));
+    set(&echo, "tool_choice", given_or(&echo, "tool_choice", json_string("auto")));
     set(&echo, "tools", tools_of(&echo));
     set(&echo, "top_logprobs", json_integer(0));
     set(&echo, "top_p", json_real(in->top_p));
-    set(&echo, "truncation",
-        given_or(&echo, "truncation", json_string("disabled")));
+    set(&echo, "truncation", given_or(&echo, "truncation", json_string("disabled")));
     set(&echo, "user", given(&echo, "user"));
     if (json_array_size(body->skipped) > 0) {
         set(&echo, "skipped_tools", json_incref(body->skipped));
     }
     out->bytes_max = ECHO_BYTES_MAX;
     flo_json_dump(to, out);
-    return body->failed || out->failed
-               ? flo_fail(body->err, FLO_E_MEMORY, "no memory for the body")
-               : 0;
+    return body->failed || out->failed ? flo_fail(body->err, FLO_E_MEMORY, "no memory for the body")
+                                       : 0;
 }

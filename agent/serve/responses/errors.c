@@ -25,17 +25,14 @@ static const char *field_of(const char *param)
 }
 
 /* Where a message or a tool of OpenAI's stood with the client. */
-static const char *add_place(const struct responses_state *state,
-                             const char *text, struct flo_buf *out)
+static const char *add_place(const struct responses_state *state, const char *text,
+                             struct flo_buf *out)
 {
-    const struct serve_places items = {"input[", state->item_of,
-                                       state->n_messages};
-    const struct serve_places tools = {"tools [", state->tool_of,
-                                       state->n_tools};
+    const struct serve_places items = {"input[", state->item_of, state->n_messages};
+    const struct serve_places tools = {"tools [", state->tool_of, state->n_tools};
     const char *rest = flo_answer_add_place(out, text, "messages[", &items);
 
-    return rest != text ? rest
-                        : flo_answer_add_place(out, text, "tools [", &tools);
+    return rest != text ? rest : flo_answer_add_place(out, text, "tools [", &tools);
 }
 
 /* The same error in the client's words. */
@@ -52,16 +49,15 @@ static struct flo_err translate(const struct serve_failure *failure)
     }
     flo_answer_add_named(&text, what, param, field_of(param));
     flo_answer_add_named(&fix, err.fix, param, field_of(param));
-    snprintf(err.what, sizeof(err.what), "%s",
-             text.data == NULL ? "" : text.data);
+    snprintf(err.what, sizeof(err.what), "%s", text.data == NULL ? "" : text.data);
     snprintf(err.fix, sizeof(err.fix), "%s", fix.data == NULL ? "" : fix.data);
     flo_buf_deinit(&text);
     flo_buf_deinit(&fix);
     return err;
 }
 
-static void fail_stream(const struct serve_request *request,
-                        const struct flo_err *err, struct flo_buf *out)
+static void fail_stream(const struct serve_request *request, const struct flo_err *err,
+                        struct flo_buf *out)
 {
     struct responses_state *state = request->state;
 

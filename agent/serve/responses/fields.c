@@ -11,14 +11,12 @@ json_t *flo_responses_field(const struct responses_body *body, const char *key)
     return json_is_null(value) ? NULL : value;
 }
 
-void flo_responses_put(struct responses_body *body, const char *key,
-                       json_t *value)
+void flo_responses_put(struct responses_body *body, const char *key, json_t *value)
 {
     body->failed |= json_object_set_new(body->to, key, value) < 0;
 }
 
-int flo_responses_refuse(struct responses_body *body, const char *field,
-                         const char *format, ...)
+int flo_responses_refuse(struct responses_body *body, const char *field, const char *format, ...)
 {
     char text[384];
     va_list list;
@@ -26,8 +24,6 @@ int flo_responses_refuse(struct responses_body *body, const char *field,
     va_start(list, format);
     vsnprintf(text, sizeof(text), format, list);
     va_end(list);
-    snprintf(body->request->params.param, sizeof(body->request->params.param),
-             "%s", field);
-    return flo_fail(body->err, FLO_E_INFER_PARAM, "%s%s%s", field,
-                    text[0] == '[' ? "" : " ", text);
+    snprintf(body->request->params.param, sizeof(body->request->params.param), "%s", field);
+    return flo_fail(body->err, FLO_E_INFER_PARAM, "%s%s%s", field, text[0] == '[' ? "" : " ", text);
 }

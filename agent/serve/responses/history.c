@@ -10,8 +10,8 @@
 
 struct history {
     struct responses_body *body;
-    json_t *list; /* OpenAI's messages */
-    json_t *open; /* the assistant's message that grows, not in the list yet */
+    json_t *list;            /* OpenAI's messages */
+    json_t *open;            /* the assistant's message that grows, not in the list yet */
     struct flo_buf thoughts; /* thoughts of that message */
     size_t at;               /* the item */
 };
@@ -53,14 +53,12 @@ static void end_assistant(struct history *history)
     if (history->thoughts.bytes > 0) {
         history->body->failed |=
             json_object_set_new(open, "reasoning_content",
-                                json_stringn(history->thoughts.data,
-                                             history->thoughts.bytes)) < 0;
+                                json_stringn(history->thoughts.data, history->thoughts.bytes)) < 0;
     }
     history->body->failed |= history->thoughts.failed;
     flo_buf_deinit(&history->thoughts);
     history->thoughts.bytes_max = 2 * PARAMS_BODY_BYTES_MAX;
-    if (json_object_get(open, "content") == NULL &&
-        json_object_get(open, "tool_calls") == NULL) {
+    if (json_object_get(open, "content") == NULL && json_object_get(open, "tool_calls") == NULL) {
         json_decref(open);
         return;
     }
@@ -70,12 +68,10 @@ static void end_assistant(struct history *history)
 }
 
 /* The one that grows; a new one where it has the key already. */
-static json_t *assistant(struct history *history, const char *without,
-                         const char *and_without)
+static json_t *assistant(struct history *history, const char *without, const char *and_without)
 {
-    if (history->open != NULL &&
-        (json_object_get(history->open, without) != NULL ||
-         json_object_get(history->open, and_without) != NULL)) {
+    if (history->open != NULL && (json_object_get(history->open, without) != NULL ||
+                                  json_object_get(history->open, and_without) != NULL)) {
         end_assistant(history);
     }
     if (history->open == NULL) {
@@ -86,9 +82,8 @@ static json_t *assistant(struct history *history, const char *without,
 
 static json_t *image_part(const json_t *part)
 {
-    return json_pack("{s:s,s:{s:O,s:O}}", "type", "image_url", "image_url",
-                     "url", json_object_get(part, "image_url"), "detail",
-                     json_object_get(part, "detail"));
+    return json_pack("{s:s,s:{s:O,s:O}}", "type", "image_url", "image_url", "url",
+                     json_object_get(part, "image_url"), "detail", json_object_get(part, "detail"));
 }
 
 /* Images, and parts of any other type as text. */
@@ -102,8 +97,7 @@ static void add_parts(struct history *history, const json_t *from, json_t *to)
         json_t *text = json_object_get(part, "text");
         text = text == NULL ? json_object_get(part, "refusal") : text;
         json_t *made =
-            text == NULL ? image_part(part)
-                         : json_pack("{s:s,s:O}", "type", "text", "text", text);
+            text == NULL ? image_part(part) : json_pack("{s:s,s:O}", "type", "text", "text", text);
         history->body->failed |= json_array_append_new(to, made) < 0;
     }
 }
@@ -142,32 +136,28 @@ static void add_call(struct history *history, const json_t *item)
     json_t *message = assistant(history, "", "");
 
     history->body->failed |=
-        json_array_append_new(
-            list_of(message, "tool_calls"),
-            json_pack("{s:O,s:s,s:{s:O,s:O}}", "id",
-                      json_object_get(item, "call_id"), "type", "function",
-                      "function", "name", json_object_get(item, "name"),
-                      "arguments", json_object_get(item, "arguments"))) < 0;
+        json_array_append_new(list_of(message, "tool_calls"),
+                              json_pack("{s:O,s:s,s:{s:O,s:O}}", "id",
+                                        json_object_get(item, "call_id"), "type", "function",
+                                        "function", "name", json_object_get(item, "name"),
+                                        "arguments", json_object_get(item, "arguments"))) < 0;
 }
 
 static void add_output(struct history *history, const json_t *item)
 {
     end_assistant(history);
-    add_message(history,
-                json_pack("{s:s,s:O,s:o}", "role", "tool", "tool_call_id",
-                          json_object_get(item, "call_id"), "content",
-                          parts_of(history, json_object_get(item, "output"))));
+    add_message(history, json_pack("{s:s,s:O,s:o}", "role", "tool", "tool_call_id",
+                                   json_object_get(item, "call_id"), "content",
+                                   parts_of(history, json_object_get(item, "output"))));
 }
 
 /* Templates take one system message: instructions and the items that follow
  * them at once are one. */
-static bool joins_instructions(const struct history *history,
-                               const json_t *role)
+static bool joins_instructions(const struct history *history, const json_t *role)
 {
     return flo_responses_field(history->body, "instructions") != NULL &&
            json_array_size(history->list) == 1 && history->open == NULL &&
-           (flo_responses_is(role, "system") ||
-            flo_responses_is(role, "developer"));
+           (flo_responses_is(role, "system") || flo_responses_is(role, "developer"));
 }
 
 static void add_said(struct history *history, const json_t *item)
@@ -178,18 +168,16 @@ static void add_said(struct history *history, const json_t *item)
     if (flo_responses_is(role, "assistant")) {
         json_t *message = assistant(history, "content", "tool_calls");
         history->body->failed |=
-            json_object_set_new(message, "content",
-                                parts_of(history, content)) < 0;
+            json_object_set_new(message, "content", parts_of(history, content)) < 0;
         return;
     }
     if (joins_instructions(history, role)) {
-        add_parts(history, content,
-                  list_of(json_array_get(history->list, 0), "content"));
+        add_parts(history, content, list_of(json_array_get(history->list, 0), "content"));
         return;
     }
     end_assistant(history);
-    add_message(history, json_pack("{s:O,s:o}", "role", role, "content",
-                                   parts_of(history, content)));
+    add_message(history,
+                json_pack("{s:O,s:o}", "role", role, "content", parts_of(history, content)));
 }
 
 void flo_responses_add_messages(struct responses_body *body)
@@ -203,17 +191,16 @@ void flo_responses_add_messages(struct responses_body *body)
     const json_t *item;
 
     /* No item is more than one message. */
-    body->state->item_of = calloc(json_array_size(body->items) + 1,
-                                  sizeof(body->state->item_of[0]));
+    body->state->item_of =
+        calloc(json_array_size(body->items) + 1, sizeof(body->state->item_of[0]));
     if (body->state->item_of == NULL) {
         body->failed = true;
         json_decref(history.list);
         return;
     }
     if (instructions != NULL) {
-        add_message(&history,
-                    json_pack("{s:s,s:[{s:s,s:O}]}", "role", "system",
-                              "content", "type", "text", "text", instructions));
+        add_message(&history, json_pack("{s:s,s:[{s:s,s:O}]}", "role", "system", "content", "type",
+                                        "text", "text", instructions));
     }
     json_array_foreach(body->items, history.at, item)
     {

@@ -17,8 +17,7 @@ struct reading {
     json_t *kept; /* items of kept responses, by their ids */
 };
 
-static int refuse(const struct reading *reading, const char *format, ...)
-    FLO_PRINTF(2, 3);
+static int refuse(const struct reading *reading, const char *format, ...) FLO_PRINTF(2, 3);
 
 static int refuse(const struct reading *reading, const char *format, ...)
 {
@@ -35,8 +34,7 @@ static int refuse(const struct reading *reading, const char *format, ...)
 }
 
 /* The item's own id, or one that is made here. */
-static json_t *id_of(const struct reading *reading, const json_t *item,
-                     const char *prefix)
+static json_t *id_of(const struct reading *reading, const json_t *item, const char *prefix)
 {
     json_t *id = json_object_get(item, "id");
     struct flo_buf text = {0};
@@ -44,8 +42,7 @@ static json_t *id_of(const struct reading *reading, const json_t *item,
     if (json_string_length(id) > 0) {
         return json_incref(id);
     }
-    flo_responses_add_id(reading->body->request, prefix, 'i', reading->at,
-                         &text);
+    flo_responses_add_id(reading->body->request, prefix, 'i', reading->at, &text);
     id = text.failed ? NULL : json_string(text.data);
     flo_buf_deinit(&text);
     return id;
@@ -53,31 +50,27 @@ static json_t *id_of(const struct reading *reading, const json_t *item,
 
 static void add(const struct reading *reading, json_t *item)
 {
-    reading->body->failed |=
-        json_array_append_new(reading->body->items, item) < 0;
+    reading->body->failed |= json_array_append_new(reading->body->items, item) < 0;
 }
 
 /* ---- parts of a content ---- */
 
 static const char *why_unread(const json_t *type)
 {
-    return flo_responses_is(type, "input_file") ||
-                   flo_responses_is(type, "input_audio")
+    return flo_responses_is(type, "input_file") || flo_responses_is(type, "input_audio")
                ? "the model reads text alone"
                : "only text is read";
 }
 
 static json_t *text_part(const char *type, json_t *text)
 {
-    return strcmp(type, "output_text") == 0
-               ? json_pack("{s:s,s:O,s:[],s:[]}", "type", type, "text", text,
-                           "annotations", "logprobs")
-               : json_pack("{s:s,s:O}", "type", type, "text", text);
+    return strcmp(type, "output_text") == 0 ? json_pack("{s:s,s:O,s:[],s:[]}", "type", type, "text",
+                                                        text, "annotations", "logprobs")
+                                            : json_pack("{s:s,s:O}", "type", type, "text", text);
 }
 
 /* The URL is checked where the message is. */
-static int read_image(const struct reading *reading, const json_t *part,
-                      json_t *list)
+static int read_image(const struct reading *reading, const json_t *part, json_t *list)
 {
     json_t *url = json_object_get(part, "image_url");
     json_t *detail = json_object_get(part, "detail");
@@ -87,17 +80,15 @@ static int read_image(const struct reading *reading, const json_t *part,
                                "text: no file is kept here that an id could "
                                "name");
     }
-    detail = detail == NULL || json_is_null(detail) ? json_string("auto")
-                                                    : json_incref(detail);
+    detail = detail == NULL || json_is_null(detail) ? json_string("auto") : json_incref(detail);
     reading->body->failed |=
-        json_array_append_new(list, json_pack("{s:s,s:O,s:o}", "type",
-                                              "input_image", "image_url", url,
-                                              "detail", detail)) < 0;
+        json_array_append_new(list, json_pack("{s:s,s:O,s:o}", "type", "input_image", "image_url",
+                                              url, "detail", detail)) < 0;
     return 0;
 }
 
-static int read_part(const struct reading *reading, const json_t *part,
-                     const char *text_type, json_t *list)
+static int read_part(const struct reading *reading, const json_t *part, const char *text_type,
+                     json_t *list)
 {
     const json_t *type = json_object_get(part, "type");
     bool is_refusal = flo_responses_is(type, "refusal");
@@ -111,30 +102,27 @@ static int read_part(const struct reading *reading, const json_t *part,
     }
     if (!json_is_string(text) ||
         (!is_refusal && !flo_responses_is(type, "input_text") &&
-         !flo_responses_is(type, "output_text") &&
-         !flo_responses_is(type, "text"))) {
-        return refuse(reading, "has a content part of type \"%.64s\": %s",
-                      json_string_value(type), why_unread(type));
+         !flo_responses_is(type, "output_text") && !flo_responses_is(type, "text"))) {
+        return refuse(reading, "has a content part of type \"%.64s\": %s", json_string_value(type),
+                      why_unread(type));
     }
     reading->body->failed |=
         json_array_append_new(list, is_refusal
-                                        ? json_pack("{s:s,s:O}", "type",
-                                                    "refusal", "refusal", text)
+                                        ? json_pack("{s:s,s:O}", "type", "refusal", "refusal", text)
                                         : text_part(text_type, text)) < 0;
     return 0;
 }
 
 /* A text, or a list of parts. */
-static int read_content(const struct reading *reading, const json_t *item,
-                        const char *field, const char *text_type, json_t *list)
+static int read_content(const struct reading *reading, const json_t *item, const char *field,
+                        const char *text_type, json_t *list)
 {
     json_t *content = json_object_get(item, field);
     const json_t *part;
     size_t i;
 
     if (json_is_string(content)) {
-        reading->body->failed |=
-            json_array_append_new(list, text_part(text_type, content)) < 0;
+        reading->body->failed |= json_array_append_new(list, text_part(text_type, content)) < 0;
         return 0;
     }
     if (!json_is_array(content)) {
@@ -154,8 +142,7 @@ static int read_content(const struct reading *reading, const json_t *item,
 
 static int read_message(const struct reading *reading, const json_t *item)
 {
-    static const char *const roles[] = {"user", "assistant", "system",
-                                        "developer"};
+    static const char *const roles[] = {"user", "assistant", "system", "developer"};
     json_t *role = json_object_get(item, "role");
     json_t *list = json_array();
     size_t i = 0;
@@ -163,19 +150,16 @@ static int read_message(const struct reading *reading, const json_t *item)
     while (i < FLO_COUNT(roles) && !flo_responses_is(role, roles[i])) {
         i++;
     }
-    int rv = i == FLO_COUNT(roles)
-                 ? refuse(reading, "must have the role user, assistant, system "
-                                   "or developer")
-                 : read_content(reading, item, "content",
-                                i == 1 ? "output_text" : "input_text", list);
+    int rv = i == FLO_COUNT(roles) ? refuse(reading, "must have the role user, assistant, system "
+                                                     "or developer")
+                                   : read_content(reading, item, "content",
+                                                  i == 1 ? "output_text" : "input_text", list);
     if (rv < 0) {
         json_decref(list);
         return rv;
     }
-    add(reading,
-        json_pack("{s:o?,s:s,s:s,s:O,s:o}", "id", id_of(reading, item, "msg_"),
-                  "type", "message", "status", "completed", "role", role,
-                  "content", list));
+    add(reading, json_pack("{s:o?,s:s,s:s,s:O,s:o}", "id", id_of(reading, item, "msg_"), "type",
+                           "message", "status", "completed", "role", role, "content", list));
     return 0;
 }
 
@@ -185,18 +169,15 @@ static int read_call(const struct reading *reading, const json_t *item)
     json_t *name = json_object_get(item, "name");
     json_t *arguments = json_object_get(item, "arguments");
 
-    if (json_string_length(call_id) == 0 || !json_is_string(name) ||
-        !json_is_string(arguments)) {
+    if (json_string_length(call_id) == 0 || !json_is_string(name) || !json_is_string(arguments)) {
         return refuse(reading, "must have a call_id, a name, and arguments as "
                                "a text");
     }
     reading->body->failed |=
-        json_object_set_new(reading->ids, json_string_value(call_id),
-                            json_true()) < 0;
-    add(reading, json_pack("{s:o?,s:s,s:s,s:O,s:O,s:O}", "id",
-                           id_of(reading, item, "fc_"), "type", "function_call",
-                           "status", "completed", "call_id", call_id, "name",
-                           name, "arguments", arguments));
+        json_object_set_new(reading->ids, json_string_value(call_id), json_true()) < 0;
+    add(reading, json_pack("{s:o?,s:s,s:s,s:O,s:O,s:O}", "id", id_of(reading, item, "fc_"), "type",
+                           "function_call", "status", "completed", "call_id", call_id, "name", name,
+                           "arguments", arguments));
     return 0;
 }
 
@@ -208,10 +189,8 @@ static int read_output(const struct reading *reading, const json_t *item)
 
     if (!json_is_string(call_id)) {
         rv = refuse(reading, "must have a call_id");
-    } else if (json_object_get(reading->ids, json_string_value(call_id)) ==
-               NULL) {
-        rv = refuse(reading,
-                    "has call_id \"%.64s\", which no earlier item calls",
+    } else if (json_object_get(reading->ids, json_string_value(call_id)) == NULL) {
+        rv = refuse(reading, "has call_id \"%.64s\", which no earlier item calls",
                     json_string_value(call_id));
     } else {
         rv = read_content(reading, item, "output", "input_text", list);
@@ -220,15 +199,13 @@ static int read_output(const struct reading *reading, const json_t *item)
         json_decref(list);
         return rv;
     }
-    add(reading,
-        json_pack("{s:o?,s:s,s:s,s:O,s:o}", "id", id_of(reading, item, "fco_"),
-                  "type", "function_call_output", "status", "completed",
-                  "call_id", call_id, "output", list));
+    add(reading, json_pack("{s:o?,s:s,s:s,s:O,s:o}", "id", id_of(reading, item, "fco_"), "type",
+                           "function_call_output", "status", "completed", "call_id", call_id,
+                           "output", list));
     return 0;
 }
 
-static void add_texts(struct responses_body *body, const json_t *from,
-                      const char *type, json_t *to)
+static void add_texts(struct responses_body *body, const json_t *from, const char *type, json_t *to)
 {
     const json_t *part;
     size_t i;
@@ -237,8 +214,7 @@ static void add_texts(struct responses_body *body, const json_t *from,
     {
         json_t *text = json_object_get(part, "text");
         if (json_is_string(text)) {
-            body->failed |=
-                json_array_append_new(to, text_part(type, text)) < 0;
+            body->failed |= json_array_append_new(to, text_part(type, text)) < 0;
         }
     }
 }
@@ -249,13 +225,10 @@ static int read_reasoning(const struct reading *reading, const json_t *item)
     json_t *summary = json_array();
     json_t *content = json_array();
 
-    add_texts(reading->body, json_object_get(item, "summary"), "summary_text",
-              summary);
-    add_texts(reading->body, json_object_get(item, "content"), "reasoning_text",
-              content);
-    add(reading,
-        json_pack("{s:o?,s:s,s:o,s:o}", "id", id_of(reading, item, "rs_"),
-                  "type", "reasoning", "summary", summary, "content", content));
+    add_texts(reading->body, json_object_get(item, "summary"), "summary_text", summary);
+    add_texts(reading->body, json_object_get(item, "content"), "reasoning_text", content);
+    add(reading, json_pack("{s:o?,s:s,s:o,s:o}", "id", id_of(reading, item, "rs_"), "type",
+                           "reasoning", "summary", summary, "content", content));
     return 0;
 }
 
@@ -265,10 +238,8 @@ static void remember_call(const struct reading *reading, const json_t *item)
 {
     if (flo_responses_is(json_object_get(item, "type"), "function_call")) {
         reading->body->failed |=
-            json_object_set_new(
-                reading->ids,
-                json_string_value(json_object_get(item, "call_id")),
-                json_true()) < 0;
+            json_object_set_new(reading->ids, json_string_value(json_object_get(item, "call_id")),
+                                json_true()) < 0;
     }
 }
 
@@ -286,18 +257,16 @@ static json_t *find_kept(const struct reading *reading, const char *id)
         return found;
     }
     const struct responses_stored *one = flo_responses_find_item(
-        request->serve, flo_responses_owner(request->token, request->client),
-        id);
-    if (one == NULL || flo_json_parse(one->items.data, one->items.bytes,
-                                      one->items.bytes, &items, NULL) < 0) {
+        request->serve, flo_responses_owner(request->token, request->client), id);
+    if (one == NULL ||
+        flo_json_parse(one->items.data, one->items.bytes, one->items.bytes, &items, NULL) < 0) {
         return NULL;
     }
     json_array_foreach(items, i, item)
     {
         reading->body->failed |=
-            json_object_set(reading->kept,
-                            json_string_value(json_object_get(item, "id")),
-                            item) < 0;
+            json_object_set(reading->kept, json_string_value(json_object_get(item, "id")), item) <
+            0;
     }
     return json_object_get(reading->kept, id);
 }
@@ -344,13 +313,12 @@ static int read_item(const struct reading *reading, const json_t *item)
             return rows[i].read(reading, item);
         }
     }
-    return json_is_string(type)
-               ? refuse(reading,
-                        "has the type \"%.64s\", which is not built: send "
-                        "messages, function_call, function_call_output and "
-                        "reasoning",
-                        json_string_value(type))
-               : refuse(reading, "must be an item with a type, or a message");
+    return json_is_string(type) ? refuse(reading,
+                                         "has the type \"%.64s\", which is not built: send "
+                                         "messages, function_call, function_call_output and "
+                                         "reasoning",
+                                         json_string_value(type))
+                                : refuse(reading, "must be an item with a type, or a message");
 }
 
 /* The conversation of the response before, and the ids of its calls. */
@@ -368,18 +336,17 @@ static int read_before(const struct reading *reading)
         return 0;
     }
     if (!json_is_string(id)) {
-        return flo_responses_refuse(body, field,
-                                    "must be the id of a response");
+        return flo_responses_refuse(body, field, "must be the id of a response");
     }
-    const struct responses_stored *before = flo_responses_find(
-        request->serve, flo_responses_owner(request->token, request->client),
-        json_string_value(id), body->err);
+    const struct responses_stored *before =
+        flo_responses_find(request->serve, flo_responses_owner(request->token, request->client),
+                           json_string_value(id), body->err);
     if (before == NULL) {
         strcpy(body->request->params.param, field);
         return body->err->code;
     }
-    if (flo_json_parse(before->items.data, before->items.bytes,
-                       before->items.bytes, &body->items, body->err) < 0) {
+    if (flo_json_parse(before->items.data, before->items.bytes, before->items.bytes, &body->items,
+                       body->err) < 0) {
         return body->err->code = FLO_E_INFER_PARAM;
     }
     json_array_foreach(body->items, i, item)
@@ -401,13 +368,11 @@ int flo_responses_read_items(struct responses_body *body)
 
     if (rv == 0 && json_is_string(input)) {
         FLO_CLEANUP(flo_json_cleanup)
-        json_t *message =
-            json_pack("{s:s,s:O}", "role", "user", "content", input);
+        json_t *message = json_pack("{s:s,s:O}", "role", "user", "content", input);
         return read_message(&reading, message);
     }
     if (rv == 0 && input != NULL && !json_is_array(input)) {
-        rv = flo_responses_refuse(body, "input",
-                                  "must be a text, or a list of items");
+        rv = flo_responses_refuse(body, "input", "must be a text, or a list of items");
     }
     json_array_foreach(input, reading.at, item)
     {
@@ -417,7 +382,6 @@ int flo_responses_read_items(struct responses_body *body)
         }
     }
     return rv == 0 && json_array_size(body->items) == 0
-               ? flo_responses_refuse(body, "input",
-                                      "must be a text, or a list of items")
+               ? flo_responses_refuse(body, "input", "must be a text, or a list of items")
                : rv;
 }

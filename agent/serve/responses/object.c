@@ -3,19 +3,16 @@
 
 #include <string.h>
 
-void flo_responses_add_id(const struct serve_request *request,
-                          const char *prefix, char mark, size_t index,
-                          struct flo_buf *out)
+void flo_responses_add_id(const struct serve_request *request, const char *prefix, char mark,
+                          size_t index, struct flo_buf *out)
 {
-    flo_buf_printf(out, "%s%s%c%zu", prefix,
-                   request->id + strlen(request->front->id_prefix), mark,
+    flo_buf_printf(out, "%s%s%c%zu", prefix, request->id + strlen(request->front->id_prefix), mark,
                    index);
 }
 
 /* ---- items ---- */
 
-void flo_responses_add_item_id(const struct serve_request *request, uint32_t i,
-                               struct flo_buf *out)
+void flo_responses_add_item_id(const struct serve_request *request, uint32_t i, struct flo_buf *out)
 {
     static const char *const prefixes[] = {
         [SERVE_PIECE_TEXT] = "msg_",
@@ -27,8 +24,7 @@ void flo_responses_add_item_id(const struct serve_request *request, uint32_t i,
     flo_responses_add_id(request, prefixes[state->items[i].kind], 'o', i, out);
 }
 
-struct flo_wire_text flo_responses_text(const struct serve_request *request,
-                                        uint32_t i)
+struct flo_wire_text flo_responses_text(const struct serve_request *request, uint32_t i)
 {
     const struct responses_state *state = request->state;
     const struct responses_item *item = &state->items[i];
@@ -43,42 +39,38 @@ struct flo_wire_text flo_responses_text(const struct serve_request *request,
     }
     bool grows = state->is_open && i + 1 == state->n_items;
     size_t end = grows ? from->bytes : item->end;
-    return end > item->begin ? (struct flo_wire_text){from->data + item->begin,
-                                                      end - item->begin}
+    return end > item->begin ? (struct flo_wire_text){from->data + item->begin, end - item->begin}
                              : (struct flo_wire_text){0};
 }
 
-void flo_responses_add_part(enum serve_piece_kind kind,
-                            struct flo_wire_text text, struct flo_buf *out)
+void flo_responses_add_part(enum serve_piece_kind kind, struct flo_wire_text text,
+                            struct flo_buf *out)
 {
     bool is_text = kind == SERVE_PIECE_TEXT;
 
-    flo_buf_printf(out, "{\"type\":\"%s\",",
-                   is_text ? "output_text" : "reasoning_text");
+    flo_buf_printf(out, "{\"type\":\"%s\",", is_text ? "output_text" : "reasoning_text");
     flo_answer_add_member(out, "text", text);
     flo_buf_text(out, is_text ? ",\"annotations\":[],\"logprobs\":[]}" : "}");
 }
 
-static void add_call(const struct serve_request *request, uint32_t i,
-                     const char *status, struct flo_buf *out)
+static void add_call(const struct serve_request *request, uint32_t i, const char *status,
+                     struct flo_buf *out)
 {
     const struct responses_state *state = request->state;
-    const struct serve_tool_call *call =
-        &request->kept.calls[state->items[i].call];
+    const struct serve_tool_call *call = &request->kept.calls[state->items[i].call];
 
     flo_buf_printf(out,
                    "\"type\":\"function_call\",\"status\":\"%s\","
                    "\"call_id\":\"%s\",\"name\":\"%s\",",
-                   status == NULL ? "in_progress" : status, call->id,
-                   call->name);
+                   status == NULL ? "in_progress" : status, call->id, call->name);
     flo_answer_add_member(out, "arguments",
                           status == NULL ? (struct flo_wire_text){0}
                                          : flo_responses_text(request, i));
     flo_buf_text(out, "}");
 }
 
-void flo_responses_add_item(const struct serve_request *request, uint32_t i,
-                            const char *status, struct flo_buf *out)
+void flo_responses_add_item(const struct serve_request *request, uint32_t i, const char *status,
+                            struct flo_buf *out)
 {
     const struct responses_state *state = request->state;
     enum serve_piece_kind kind = state->items[i].kind;
@@ -96,8 +88,7 @@ void flo_responses_add_item(const struct serve_request *request, uint32_t i,
                        "\"role\":\"assistant\",\"content\":[",
                        status == NULL ? "in_progress" : status);
     } else {
-        flo_buf_text(out,
-                     "\"type\":\"reasoning\",\"summary\":[],\"content\":[");
+        flo_buf_text(out, "\"type\":\"reasoning\",\"summary\":[],\"content\":[");
     }
     if (status != NULL) {
         flo_responses_add_part(kind, flo_responses_text(request, i), out);
@@ -115,21 +106,18 @@ static const char *status_of(const struct flo_wire_done *done)
 }
 
 /* The last one is what a limit or a cancel cut off. */
-const char *flo_responses_item_status(const struct serve_request *request,
-                                      uint32_t i,
+const char *flo_responses_item_status(const struct serve_request *request, uint32_t i,
                                       const struct flo_wire_done *done)
 {
     const struct responses_state *state = request->state;
 
-    return i + 1 == state->n_items &&
-                   (done == NULL || done->reason != FLO_WIRE_STOP)
-               ? "incomplete"
-               : "completed";
+    return i + 1 == state->n_items && (done == NULL || done->reason != FLO_WIRE_STOP) ? "incomplete"
+                                                                                      : "completed";
 }
 
 /* Tokens are known of answers that came to their end. */
-static void add_usage(const struct serve_request *request,
-                      const struct flo_wire_done *done, struct flo_buf *out)
+static void add_usage(const struct serve_request *request, const struct flo_wire_done *done,
+                      struct flo_buf *out)
 {
     if (done == NULL || done->reason >= FLO_WIRE_CANCELLED) {
         flo_buf_text(out, "\"usage\":null,");
@@ -153,27 +141,24 @@ static void add_error(const struct flo_err *err, struct flo_buf *out)
         return;
     }
     flo_buf_printf(out, "\"error\":{\"code\":\"%s\",", flo_error_id(err->code));
-    flo_answer_add_member(out, "message",
-                          (struct flo_wire_text){err->what, strlen(err->what)});
+    flo_answer_add_member(out, "message", (struct flo_wire_text){err->what, strlen(err->what)});
     flo_buf_text(out, "},");
 }
 
-static void add_output(const struct serve_request *request,
-                       const struct flo_wire_done *done, struct flo_buf *out)
+static void add_output(const struct serve_request *request, const struct flo_wire_done *done,
+                       struct flo_buf *out)
 {
     const struct responses_state *state = request->state;
 
     flo_buf_text(out, "\"output\":[");
     for (uint32_t i = 0; i < state->n_items; i++) {
         flo_buf_text(out, i == 0 ? "" : ",");
-        flo_responses_add_item(
-            request, i, flo_responses_item_status(request, i, done), out);
+        flo_responses_add_item(request, i, flo_responses_item_status(request, i, done), out);
     }
     flo_buf_text(out, "],");
 }
 
-void flo_responses_add_object(const struct serve_request *request,
-                              const struct flo_wire_done *done,
+void flo_responses_add_object(const struct serve_request *request, const struct flo_wire_done *done,
                               const struct flo_err *err, struct flo_buf *out)
 {
     const struct responses_state *state = request->state;
@@ -188,8 +173,7 @@ void flo_responses_add_object(const struct serve_request *request,
                    : done == NULL ? "in_progress"
                                   : status_of(done));
     if (is_over) {
-        flo_buf_printf(out, "\"completed_at\":%llu,",
-                       (unsigned long long)flo_wall_ms() / 1000);
+        flo_buf_printf(out, "\"completed_at\":%llu,", (unsigned long long)flo_wall_ms() / 1000);
     } else {
         flo_buf_text(out, "\"completed_at\":null,");
     }
@@ -204,8 +188,7 @@ void flo_responses_add_object(const struct serve_request *request,
     flo_buf_printf(out, "\"store\":%s,", state->is_stored ? "true" : "false");
     /* An app may have a lower limit than its request. */
     flo_buf_printf(out,
-                   tokens_max > 0 ? "\"max_output_tokens\":%u,"
-                                  : "\"max_output_tokens\":null,",
+                   tokens_max > 0 ? "\"max_output_tokens\":%u," : "\"max_output_tokens\":null,",
                    tokens_max);
     /* The members of the echo, without its first bracket. */
     flo_buf_add(out, state->echo.data + 1, state->echo.bytes - 1);

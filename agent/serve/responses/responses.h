@@ -39,8 +39,7 @@ struct responses_state {
 /* ---- the body: body.c ---- */
 
 /* To request->params and request->state.  is_count: for its prompt alone. */
-FLO_MUST_USE int flo_responses_read(struct serve_request *request,
-                                    const struct serve_body *body,
+FLO_MUST_USE int flo_responses_read(struct serve_request *request, const struct serve_body *body,
                                     bool is_count, struct flo_err *err);
 /* Every front's drop(). */
 void flo_responses_drop(void *state);
@@ -48,29 +47,25 @@ void flo_responses_drop(void *state);
 /* ---- the object and its items: object.c ---- */
 
 /* "resp_1f" -> "msg_1fo3". */
-void flo_responses_add_id(const struct serve_request *request,
-                          const char *prefix, char mark, size_t index,
-                          struct flo_buf *out);
+void flo_responses_add_id(const struct serve_request *request, const char *prefix, char mark,
+                          size_t index, struct flo_buf *out);
 /* The id of item i of the answer. */
 void flo_responses_add_item_id(const struct serve_request *request, uint32_t i,
                                struct flo_buf *out);
 /* Item i of the answer.  status NULL: it begins, and is empty. */
-void flo_responses_add_item(const struct serve_request *request, uint32_t i,
-                            const char *status, struct flo_buf *out);
+void flo_responses_add_item(const struct serve_request *request, uint32_t i, const char *status,
+                            struct flo_buf *out);
 /* {"type":"output_text",...}, or reasoning's. */
-void flo_responses_add_part(enum serve_piece_kind kind,
-                            struct flo_wire_text text, struct flo_buf *out);
+void flo_responses_add_part(enum serve_piece_kind kind, struct flo_wire_text text,
+                            struct flo_buf *out);
 /* The kept text of a message or of reasoning, or a call's arguments. */
-struct flo_wire_text flo_responses_text(const struct serve_request *request,
-                                        uint32_t i);
+struct flo_wire_text flo_responses_text(const struct serve_request *request, uint32_t i);
 /* The status of item i at the end; done NULL: an end by failure. */
-const char *flo_responses_item_status(const struct serve_request *request,
-                                      uint32_t i,
+const char *flo_responses_item_status(const struct serve_request *request, uint32_t i,
                                       const struct flo_wire_done *done);
 /* The whole object.  done and err NULL: it is in progress; err: it has failed.
  */
-void flo_responses_add_object(const struct serve_request *request,
-                              const struct flo_wire_done *done,
+void flo_responses_add_object(const struct serve_request *request, const struct flo_wire_done *done,
                               const struct flo_err *err, struct flo_buf *out);
 
 /* errors.c: every front's fail(). */

@@ -35,8 +35,7 @@ static struct share share_of(const struct flo_serve *serve, uint64_t owner)
 {
     struct share share = {0};
 
-    for (const struct responses_stored *one = serve->responses; one != NULL;
-         one = one->next) {
+    for (const struct responses_stored *one = serve->responses; one != NULL; one = one->next) {
         if (owner == ALL || one->owner == owner) {
             share.count++;
             share.bytes += bytes_of(one);
@@ -46,8 +45,7 @@ static struct share share_of(const struct flo_serve *serve, uint64_t owner)
 }
 
 /* The oldest one of the client that has most of what is short. */
-static struct responses_stored **find_victim(struct flo_serve *serve,
-                                             bool is_short_of_bytes)
+static struct responses_stored **find_victim(struct flo_serve *serve, bool is_short_of_bytes)
 {
     struct responses_stored **found = &serve->responses;
     size_t most = 0;
@@ -68,8 +66,7 @@ static void make_room(struct flo_serve *serve)
 {
     struct share all = share_of(serve, ALL);
 
-    while (all.count > RESPONSES_STORED_MAX ||
-           all.bytes > RESPONSES_STORED_BYTES_MAX) {
+    while (all.count > RESPONSES_STORED_MAX || all.bytes > RESPONSES_STORED_BYTES_MAX) {
         drop(find_victim(serve, all.bytes > RESPONSES_STORED_BYTES_MAX));
         all = share_of(serve, ALL);
     }
@@ -81,8 +78,7 @@ bool flo_responses_fits(size_t bytes)
 }
 
 void flo_responses_keep(struct flo_serve *serve, uint64_t owner, const char *id,
-                        struct flo_buf *object, struct flo_buf *items,
-                        uint32_t n_input)
+                        struct flo_buf *object, struct flo_buf *items, uint32_t n_input)
 {
     struct responses_stored **place = &serve->responses;
     struct responses_stored *one = calloc(1, sizeof(*one));
@@ -110,27 +106,23 @@ uint64_t flo_responses_owner(int token, uint64_t client)
     return token >= 0 ? (uint64_t)token : client;
 }
 
-static struct responses_stored **place_of(struct responses_stored **list,
-                                          uint64_t owner, const char *id)
+static struct responses_stored **place_of(struct responses_stored **list, uint64_t owner,
+                                          const char *id)
 {
-    while (*list != NULL &&
-           ((*list)->owner != owner || strcmp((*list)->id, id) != 0)) {
+    while (*list != NULL && ((*list)->owner != owner || strcmp((*list)->id, id) != 0)) {
         list = &(*list)->next;
     }
     return list;
 }
 
-const struct responses_stored *flo_responses_find(const struct flo_serve *serve,
-                                                  uint64_t owner,
-                                                  const char *id,
-                                                  struct flo_err *err)
+const struct responses_stored *flo_responses_find(const struct flo_serve *serve, uint64_t owner,
+                                                  const char *id, struct flo_err *err)
 {
     struct responses_stored *list = serve->responses;
     const struct responses_stored *one = *place_of(&list, owner, id);
 
     if (one == NULL) {
-        flo_fail(err, FLO_E_REST_NOT_FOUND, "no response \"%.64s\" is stored",
-                 id);
+        flo_fail(err, FLO_E_REST_NOT_FOUND, "no response \"%.64s\" is stored", id);
         flo_err_fix(err, "set `store` to true in the request that makes it; "
                          "stored ones end with the agent's process");
     }
@@ -139,9 +131,8 @@ const struct responses_stored *flo_responses_find(const struct flo_serve *serve,
 
 /* As it stands in a list of items, and in no text of one: quotes are escaped
  * there. */
-const struct responses_stored *
-flo_responses_find_item(const struct flo_serve *serve, uint64_t owner,
-                        const char *id)
+const struct responses_stored *flo_responses_find_item(const struct flo_serve *serve,
+                                                       uint64_t owner, const char *id)
 {
     const struct responses_stored *found = NULL;
     char member[ITEM_ID_BYTES_MAX + 16];
@@ -150,18 +141,16 @@ flo_responses_find_item(const struct flo_serve *serve, uint64_t owner,
     if (bytes >= (int)sizeof(member)) {
         return NULL;
     }
-    for (const struct responses_stored *one = serve->responses; one != NULL;
-         one = one->next) {
-        if (one->owner == owner && memmem(one->items.data, one->items.bytes,
-                                          member, (size_t)bytes) != NULL) {
+    for (const struct responses_stored *one = serve->responses; one != NULL; one = one->next) {
+        if (one->owner == owner &&
+            memmem(one->items.data, one->items.bytes, member, (size_t)bytes) != NULL) {
             found = one;
         }
     }
     return found;
 }
 
-bool flo_responses_delete(struct flo_serve *serve, uint64_t owner,
-                          const char *id)
+bool flo_responses_delete(struct flo_serve *serve, uint64_t owner, const char *id)
 {
     struct responses_stored **place = place_of(&serve->responses, owner, id);
 

@@ -35,21 +35,16 @@ bool flo_responses_fits(size_t bytes);
  * kept.
  */
 void flo_responses_keep(struct flo_serve *serve, uint64_t owner, const char *id,
-                        struct flo_buf *object, struct flo_buf *items,
-                        uint32_t n_input);
+                        struct flo_buf *object, struct flo_buf *items, uint32_t n_input);
 /* FLO_E_REST_NOT_FOUND, in the same words whether it is another client's, gone,
  * or never was.  NULL then. */
-const struct responses_stored *flo_responses_find(const struct flo_serve *serve,
-                                                  uint64_t owner,
-                                                  const char *id,
-                                                  struct flo_err *err);
+const struct responses_stored *flo_responses_find(const struct flo_serve *serve, uint64_t owner,
+                                                  const char *id, struct flo_err *err);
 /* The newest one with the item, whose id is given; NULL: none has it. */
-const struct responses_stored *
-flo_responses_find_item(const struct flo_serve *serve, uint64_t owner,
-                        const char *id);
+const struct responses_stored *flo_responses_find_item(const struct flo_serve *serve,
+                                                       uint64_t owner, const char *id);
 /* false: there is none. */
-bool flo_responses_delete(struct flo_serve *serve, uint64_t owner,
-                          const char *id);
+bool flo_responses_delete(struct flo_serve *serve, uint64_t owner, const char *id);
 void flo_responses_close(struct flo_serve *serve);
 
 #endif

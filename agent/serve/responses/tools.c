@@ -21,8 +21,7 @@ static bool is_allowed(const struct responses_body *body, const json_t *name)
     }
     json_array_foreach(tools, i, tool)
     {
-        if (json_string_length(name) > 0 &&
-            json_equal(json_object_get(tool, "name"), name)) {
+        if (json_string_length(name) > 0 && json_equal(json_object_get(tool, "name"), name)) {
             return true;
         }
     }
@@ -33,13 +32,11 @@ static void skip(struct responses_body *body, const json_t *type)
 {
     char text[SKIPPED_BYTES_MAX];
 
-    flo_text_clean(json_string_value(type), json_string_length(type), text,
-                   sizeof(text));
+    flo_text_clean(json_string_value(type), json_string_length(type), text, sizeof(text));
     body->failed |= json_array_append_new(body->skipped, json_string(text)) < 0;
 }
 
-static int read_tool(struct responses_body *body, size_t i, const json_t *tool,
-                     json_t *list)
+static int read_tool(struct responses_body *body, size_t i, const json_t *tool, json_t *list)
 {
     static const char *const members[] = {"name", "description", "parameters"};
     struct responses_state *state = body->state;
@@ -63,9 +60,8 @@ static int read_tool(struct responses_body *body, size_t i, const json_t *tool,
             body->failed |= json_object_set(function, members[at], value) < 0;
         }
     }
-    body->failed |=
-        json_array_append_new(list, json_pack("{s:s,s:o}", "type", "function",
-                                              "function", function)) < 0;
+    body->failed |= json_array_append_new(
+                        list, json_pack("{s:s,s:o}", "type", "function", "function", function)) < 0;
     state->tool_of[state->n_tools++] = (uint16_t)i;
     return 0;
 }
@@ -78,10 +74,8 @@ static int read_list(struct responses_body *body)
     size_t i;
     int rv = 0;
 
-    if (tools != NULL && (!json_is_array(tools) ||
-                          json_array_size(tools) > RESPONSES_TOOLS_MAX)) {
-        rv = flo_responses_refuse(body, "tools",
-                                  "must be a list of at most %d tools",
+    if (tools != NULL && (!json_is_array(tools) || json_array_size(tools) > RESPONSES_TOOLS_MAX)) {
+        rv = flo_responses_refuse(body, "tools", "must be a list of at most %d tools",
                                   RESPONSES_TOOLS_MAX);
     }
     for (i = 0; rv == 0 && i < json_array_size(tools); i++) {
@@ -109,19 +103,14 @@ static int read_choice(struct responses_body *body)
     }
     if (flo_responses_is(type, "function") && json_is_string(name)) {
         flo_responses_put(body, field,
-                          json_pack("{s:s,s:{s:O}}", "type", "function",
-                                    "function", "name", name));
+                          json_pack("{s:s,s:{s:O}}", "type", "function", "function", "name", name));
         return 0;
     }
     if (flo_responses_is(type, "allowed_tools") &&
         json_is_array(json_object_get(choice, "tools")) &&
-        json_array_size(json_object_get(choice, "tools")) <=
-            RESPONSES_TOOLS_MAX &&
-        (mode == NULL || flo_responses_is(mode, "auto") ||
-         flo_responses_is(mode, "required"))) {
-        flo_responses_put(body, field,
-                          mode == NULL ? json_string("auto")
-                                       : json_incref(mode));
+        json_array_size(json_object_get(choice, "tools")) <= RESPONSES_TOOLS_MAX &&
+        (mode == NULL || flo_responses_is(mode, "auto") || flo_responses_is(mode, "required"))) {
+        flo_responses_put(body, field, mode == NULL ? json_string("auto") : json_incref(mode));
         return 0;
     }
     return flo_responses_refuse(

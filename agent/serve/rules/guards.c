@@ -7,23 +7,21 @@
 #include <flotilla/errors/cfg.h>
 
 static const struct flo_config_row rows[] = {
-#define FLO_CONFIG(name, key, type, min, max, standard, meaning)               \
+#define FLO_CONFIG(name, key, type, min, max, standard, meaning)                                   \
     {key, FLO_CONFIG_##type, min, max, standard, false, NULL, meaning},
 #include "agent/guards.def"
 #undef FLO_CONFIG
 };
 
 int flo_models_read(const struct flo_config *config, const char *where,
-                    char (*out)[FLO_NAME_MAX + 1], uint32_t *count,
-                    struct flo_err *err)
+                    char (*out)[FLO_NAME_MAX + 1], uint32_t *count, struct flo_err *err)
 {
     size_t given = flo_config_texts_count(config, "models");
 
     for (size_t i = 0; i < given; i++) {
         const char *model = flo_config_texts_get(config, "models", i);
         if (!flo_name_is_valid(model)) {
-            return flo_fail(err, FLO_E_CFG_TYPE,
-                            "%s.models: element %zu is no name", where, i + 1);
+            return flo_fail(err, FLO_E_CFG_TYPE, "%s.models: element %zu is no name", where, i + 1);
         }
         strcpy(out[(*count)++], model);
     }
@@ -39,8 +37,7 @@ static int read_stages(const struct flo_config *config, const char *where,
         const char *stage = flo_config_texts_get(config, "stages", i);
         bool is_answer = strcmp(stage, "answer") == 0;
         if (!is_answer && strcmp(stage, "prompt") != 0) {
-            return flo_fail(err, FLO_E_CFG_RANGE,
-                            "%s.stages: `%.64s` is neither prompt nor answer",
+            return flo_fail(err, FLO_E_CFG_RANGE, "%s.stages: `%.64s` is neither prompt nor answer",
                             where, stage);
         }
         out->looks_at[is_answer ? FLO_GUARD_ANSWER : FLO_GUARD_PROMPT] = true;
@@ -58,8 +55,7 @@ static int read_command(const struct flo_config *config, const char *where,
         const char *word = flo_config_texts_get(config, "command", i);
         size_t more = strlen(word) + 1;
         if (more > sizeof(out->words) - bytes) {
-            return flo_fail(err, FLO_E_CFG_RANGE,
-                            "%s.command: more than %zu bytes", where,
+            return flo_fail(err, FLO_E_CFG_RANGE, "%s.command: more than %zu bytes", where,
                             sizeof(out->words));
         }
         memcpy(out->words + bytes, word, more);
@@ -68,8 +64,7 @@ static int read_command(const struct flo_config *config, const char *where,
     }
     return count == 0 || out->words[0] == '/'
                ? 0
-               : flo_fail(err, FLO_E_CFG_RANGE,
-                          "%s.command: `%.200s` is no absolute path", where,
+               : flo_fail(err, FLO_E_CFG_RANGE, "%s.command: `%.200s` is no absolute path", where,
                           out->words);
 }
 
@@ -87,12 +82,10 @@ static int read_model(const struct flo_config *config, const char *where,
     const char *refuse = flo_config_text(config, "refuse");
 
     if ((model == NULL) == (out->n_words == 0)) {
-        return flo_fail(err, FLO_E_CFG_KEY,
-                        "%s: one of `command` and `model` has to stand there",
+        return flo_fail(err, FLO_E_CFG_KEY, "%s: one of `command` and `model` has to stand there",
                         where);
     }
-    if ((model == NULL) != (pass == NULL) ||
-        (model == NULL) != (refuse == NULL)) {
+    if ((model == NULL) != (pass == NULL) || (model == NULL) != (refuse == NULL)) {
         return flo_fail(err, FLO_E_CFG_KEY,
                         "%s: `model` needs `pass` and `refuse`, and `command` "
                         "has neither",
@@ -102,12 +95,10 @@ static int read_model(const struct flo_config *config, const char *where,
         return 0;
     }
     if (!flo_name_is_valid(model)) {
-        return flo_fail(err, FLO_E_CFG_TYPE, "%s.model: `%.64s` is no name",
-                        where, model);
+        return flo_fail(err, FLO_E_CFG_TYPE, "%s.model: `%.64s` is no name", where, model);
     }
     if (begins(pass, refuse) || begins(refuse, pass)) {
-        return flo_fail(err, FLO_E_CFG_RANGE,
-                        "%s: an answer could begin with both `%s` and `%s`",
+        return flo_fail(err, FLO_E_CFG_RANGE, "%s: an answer could begin with both `%s` and `%s`",
                         where, pass, refuse);
     }
     strcpy(out->model, model);
@@ -117,8 +108,8 @@ static int read_model(const struct flo_config *config, const char *where,
     return 0;
 }
 
-int flo_guard_rules_read(const json_t *map, const char *where,
-                         struct flo_serve_guard *out, struct flo_err *err)
+int flo_guard_rules_read(const json_t *map, const char *where, struct flo_serve_guard *out,
+                         struct flo_err *err)
 {
     FLO_CLEANUP(flo_config_cleanup) struct flo_config *config = NULL;
     int rv = flo_config_map(map, where, rows, FLO_COUNT(rows), &config, err);
@@ -130,9 +121,8 @@ int flo_guard_rules_read(const json_t *map, const char *where,
     out->ms_max = flo_config_u64(config, "timeout");
     out->passes_on_failure = strcmp(failure, "pass") == 0;
     if (!out->passes_on_failure && strcmp(failure, "refuse") != 0) {
-        return flo_fail(err, FLO_E_CFG_RANGE,
-                        "%s.on_failure: `%s` is neither refuse nor pass", where,
-                        failure);
+        return flo_fail(err, FLO_E_CFG_RANGE, "%s.on_failure: `%s` is neither refuse nor pass",
+                        where, failure);
     }
     rv = flo_models_read(config, where, out->models, &out->n_models, err);
     rv = rv < 0 ? rv : read_stages(config, where, out, err);

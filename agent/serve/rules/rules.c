@@ -12,7 +12,7 @@
 #define FILE_BYTES_MAX 4096
 
 static const struct flo_config_row app_rows[] = {
-#define FLO_CONFIG(name, key, type, min, max, standard, meaning)               \
+#define FLO_CONFIG(name, key, type, min, max, standard, meaning)                                   \
     {key, FLO_CONFIG_##type, min, max, standard, false, NULL, meaning},
 #include "agent/apps.def"
 #undef FLO_CONFIG
@@ -39,21 +39,17 @@ static int read_bounds(const struct flo_config *config, const char *where,
     for (int kind = 0; kind < FLO_QUOTA_KINDS; kind++) {
         out->limits[kind] = flo_config_u64(config, limits[kind]);
     }
-    out->prompt_tokens_max =
-        (uint32_t)flo_config_u64(config, "prompt_tokens_max");
-    out->answer_tokens_max =
-        (uint32_t)flo_config_u64(config, "answer_tokens_max");
+    out->prompt_tokens_max = (uint32_t)flo_config_u64(config, "prompt_tokens_max");
+    out->answer_tokens_max = (uint32_t)flo_config_u64(config, "answer_tokens_max");
     out->is_batch = strcmp(priority, "batch") == 0;
     if (!out->is_batch && strcmp(priority, "interactive") != 0) {
-        return flo_fail(err, FLO_E_CFG_RANGE,
-                        "%s.priority: `%s` is neither interactive nor batch",
+        return flo_fail(err, FLO_E_CFG_RANGE, "%s.priority: `%s` is neither interactive nor batch",
                         where, priority);
     }
     return flo_models_read(config, where, out->models, &out->n_models, err);
 }
 
-static int read_secret(const char *path, const char *where, char **out,
-                       struct flo_err *err)
+static int read_secret(const char *path, const char *where, char **out, struct flo_err *err)
 {
     size_t bytes;
     int rv = flo_secret_read(path, FILE_BYTES_MAX, out, &bytes, err);
@@ -64,8 +60,7 @@ static int read_secret(const char *path, const char *where, char **out,
     (*out)[strcspn(*out, "\r\n")] = '\0';
     return strlen(*out) >= TOKEN_BYTES_MIN
                ? 0
-               : flo_fail(err, FLO_E_CFG_RANGE,
-                          "%s: a token has at least %d characters", where,
+               : flo_fail(err, FLO_E_CFG_RANGE, "%s: a token has at least %d characters", where,
                           TOKEN_BYTES_MIN);
 }
 
@@ -78,12 +73,10 @@ static int read_app(const json_t *value, const char *where, char **secret,
     int rv = 0;
 
     if (path == NULL && !json_is_object(value)) {
-        return flo_fail(err, FLO_E_CFG_TYPE,
-                        "%s: a name with a file, or with a map", where);
+        return flo_fail(err, FLO_E_CFG_TYPE, "%s: a name with a file, or with a map", where);
     }
     if (path == NULL) {
-        rv = flo_config_map(value, where, app_rows, FLO_COUNT(app_rows),
-                            &config, err);
+        rv = flo_config_map(value, where, app_rows, FLO_COUNT(app_rows), &config, err);
         rv = rv < 0 ? rv : read_bounds(config, where, &out->bounds, err);
         path = rv < 0 ? NULL : flo_config_text(config, "file");
     }
@@ -93,8 +86,7 @@ static int read_app(const json_t *value, const char *where, char **secret,
     return rv < 0 ? rv : read_secret(path, where, secret, err);
 }
 
-static int read_apps(const json_t *tokens, struct flo_api_rules *out,
-                     struct flo_err *err)
+static int read_apps(const json_t *tokens, struct flo_api_rules *out, struct flo_err *err)
 {
     const char *name;
     json_t *value;
@@ -104,12 +96,10 @@ static int read_apps(const json_t *tokens, struct flo_api_rules *out,
         char where[FLO_NAME_MAX + 16];
         uint32_t at = out->n_tokens;
         if (!flo_name_is_valid(name)) {
-            return flo_fail(err, FLO_E_CFG_TYPE, "tokens: `%.64s` is no name",
-                            name);
+            return flo_fail(err, FLO_E_CFG_TYPE, "tokens: `%.64s` is no name", name);
         }
         snprintf(where, sizeof(where), "tokens.%s", name);
-        int rv =
-            read_app(value, where, &out->secrets[at], &out->tokens[at], err);
+        int rv = read_app(value, where, &out->secrets[at], &out->tokens[at], err);
         out->n_tokens++;
         if (rv < 0) {
             return rv;
@@ -120,8 +110,8 @@ static int read_apps(const json_t *tokens, struct flo_api_rules *out,
     return 0;
 }
 
-int flo_api_rules_read(const json_t *tokens, const json_t *guards,
-                       struct flo_api_rules *out, struct flo_err *err)
+int flo_api_rules_read(const json_t *tokens, const json_t *guards, struct flo_api_rules *out,
+                       struct flo_err *err)
 {
     const char *name;
     json_t *value;
@@ -135,8 +125,7 @@ int flo_api_rules_read(const json_t *tokens, const json_t *guards,
             return rv;
         }
         if (!flo_name_is_valid(name)) {
-            return flo_fail(err, FLO_E_CFG_TYPE, "guards: `%.64s` is no name",
-                            name);
+            return flo_fail(err, FLO_E_CFG_TYPE, "guards: `%.64s` is no name", name);
         }
         snprintf(where, sizeof(where), "guards.%s", name);
         strcpy(guard->name, name);
@@ -148,18 +137,16 @@ int flo_api_rules_read(const json_t *tokens, const json_t *guards,
 
 /* ---- a file ---- */
 
-int flo_api_rules_load(const char *path, struct flo_api_rules *out,
-                       struct flo_err *err)
+int flo_api_rules_load(const char *path, struct flo_api_rules *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_config_cleanup) struct flo_config *config = NULL;
-    int rv =
-        flo_config_load(path, file_rows, FLO_COUNT(file_rows), &config, err);
+    int rv = flo_config_load(path, file_rows, FLO_COUNT(file_rows), &config, err);
 
     if (rv < 0) {
         return rv;
     }
-    rv = flo_api_rules_read(flo_config_tree(config, "tokens"),
-                            flo_config_tree(config, "guards"), out, err);
+    rv = flo_api_rules_read(flo_config_tree(config, "tokens"), flo_config_tree(config, "guards"),
+                            out, err);
     return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
 }
 

@@ -21,18 +21,15 @@ struct flo_api_rules {
  * case.  FLO_E_CFG_KEY, FLO_E_CFG_TYPE, FLO_E_CFG_RANGE, and
  * flo_secret_read()'s for the tokens' files. */
 FLO_MUST_USE int flo_api_rules_read(const json_t *tokens, const json_t *guards,
-                                    struct flo_api_rules *out,
-                                    struct flo_err *err);
+                                    struct flo_api_rules *out, struct flo_err *err);
 /* The same of a file. */
 FLO_MUST_USE int flo_api_rules_load(const char *path, struct flo_api_rules *out,
                                     struct flo_err *err);
 /* guards.c: a guard.  `where` names it in errors: "guards.words". */
 FLO_MUST_USE int flo_guard_rules_read(const json_t *map, const char *where,
-                                      struct flo_serve_guard *out,
-                                      struct flo_err *err);
+                                      struct flo_serve_guard *out, struct flo_err *err);
 /* The key `models`, for an app and for a guard. */
-FLO_MUST_USE int flo_models_read(const struct flo_config *config,
-                                 const char *where,
+FLO_MUST_USE int flo_models_read(const struct flo_config *config, const char *where,
                                  char (*out)[FLO_NAME_MAX + 1], uint32_t *count,
                                  struct flo_err *err);
 /* Secrets are wiped. */

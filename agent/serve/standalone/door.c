@@ -13,20 +13,17 @@
 #define BATCH_FETCHED_MS 3600000
 
 int flo_door_open(const struct flo_door *door, struct event_base *base,
-                  const struct flo_serve_handlers *handlers,
-                  struct flo_serve **out, struct flo_err *err)
+                  const struct flo_serve_handlers *handlers, struct flo_serve **out,
+                  struct flo_err *err)
 {
     char engine[512];
     FLO_CLEANUP(flo_free_cleanup) char *token = NULL;
     FLO_CLEANUP(flo_api_rules_deinit) struct flo_api_rules rules = {0};
 
     if (!flo_process_sibling("flotilla-engine", engine, sizeof(engine))) {
-        return flo_fail(err, FLO_E_ABSENT,
-                        "no flotilla-engine next to this program");
+        return flo_fail(err, FLO_E_ABSENT, "no flotilla-engine next to this program");
     }
-    int rv = door->token_file == NULL
-                 ? 0
-                 : flo_serve_token_read(door->token_file, &token, err);
+    int rv = door->token_file == NULL ? 0 : flo_serve_token_read(door->token_file, &token, err);
     if (rv == 0 && door->rules_file != NULL) {
         rv = flo_api_rules_load(door->rules_file, &rules, err);
     }

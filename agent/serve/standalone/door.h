@@ -22,10 +22,9 @@ struct flo_door {
  * FLO_E_ABSENT  flotilla-engine is not next to this program
  * Others: those of flo_serve_token_read(), flo_api_rules_load() and
  * flo_serve_open(). */
-FLO_MUST_USE int flo_door_open(const struct flo_door *door,
-                               struct event_base *base,
-                               const struct flo_serve_handlers *handlers,
-                               struct flo_serve **out, struct flo_err *err);
+FLO_MUST_USE int flo_door_open(const struct flo_door *door, struct event_base *base,
+                               const struct flo_serve_handlers *handlers, struct flo_serve **out,
+                               struct flo_err *err);
 
 /* Print a line for each address, the first one with its port. */
 void flo_door_tell(const struct flo_door *door, const struct flo_serve *serve);

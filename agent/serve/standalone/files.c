@@ -12,8 +12,7 @@ int flo_serve_token_read(const char *path, char **out, struct flo_err *err)
     struct stat st;
     size_t bytes;
     if (stat(path, &st) == 0 && (st.st_mode & 077) != 0) {
-        return flo_fail(err, FLO_E_CFG_PERM,
-                        "%s has mode %04o, others can read the token", path,
+        return flo_fail(err, FLO_E_CFG_PERM, "%s has mode %04o, others can read the token", path,
                         (unsigned)(st.st_mode & 07777));
     }
     int rv = flo_file_read(path, 4096, out, &bytes, err);

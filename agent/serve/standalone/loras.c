@@ -38,26 +38,22 @@ struct lora_file *flo_loras_find(struct lora_list *list, const char *name)
 
 /* ---- what there is ---- */
 
-int flo_loras_name(struct lora_source *source, const char *text,
-                   struct flo_err *err)
+int flo_loras_name(struct lora_source *source, const char *text, struct flo_err *err)
 {
     uint32_t n = source->count;
     size_t chars = strcspn(text, "=");
     if (n == FLO_SERVE_ADAPTERS_MAX) {
-        return flo_fail(err, FLO_E_USAGE, "more than %d --lora",
-                        FLO_SERVE_ADAPTERS_MAX);
+        return flo_fail(err, FLO_E_USAGE, "more than %d --lora", FLO_SERVE_ADAPTERS_MAX);
     }
     snprintf(source->named[n].name, sizeof(source->named[n].name), "%.*s",
              chars > FLO_NAME_MAX ? 0 : (int)chars, text);
     if (text[chars] != '=' || text[chars + 1] == '\0' ||
         !flo_name_is_valid(source->named[n].name)) {
-        return flo_fail(err, FLO_E_USAGE, "--lora %.80s is not NAME=FILE",
-                        text);
+        return flo_fail(err, FLO_E_USAGE, "--lora %.80s is not NAME=FILE", text);
     }
     for (uint32_t i = 0; i < n; i++) {
         if (strcmp(source->named[i].name, source->named[n].name) == 0) {
-            return flo_fail(err, FLO_E_USAGE, "--lora %s twice",
-                            source->named[n].name);
+            return flo_fail(err, FLO_E_USAGE, "--lora %s twice", source->named[n].name);
         }
     }
     source->named[n].path = text + chars + 1;
@@ -65,8 +61,7 @@ int flo_loras_name(struct lora_source *source, const char *text,
     return 0;
 }
 
-static int add(struct lora_list *list, const char *name, const char *path,
-               struct flo_err *err)
+static int add(struct lora_list *list, const char *name, const char *path, struct flo_err *err)
 {
     struct lora_file *file = &list->files[list->count];
     if (!flo_name_is_valid(name)) {
@@ -79,8 +74,7 @@ static int add(struct lora_list *list, const char *name, const char *path,
                         name);
     }
     if (list->count == FLO_SERVE_ADAPTERS_MAX) {
-        return flo_fail(err, FLO_E_USAGE, "adapter %s: more than %d", name,
-                        FLO_SERVE_ADAPTERS_MAX);
+        return flo_fail(err, FLO_E_USAGE, "adapter %s: more than %d", name, FLO_SERVE_ADAPTERS_MAX);
     }
     *file = (struct lora_file){.fd = -1};
     int rv = flo_file_open(path, &file->fd, err);
@@ -102,16 +96,13 @@ static int is_adapter(const struct dirent *entry)
            strcmp(entry->d_name + chars - suffix, SUFFIX) == 0;
 }
 
-static int add_entry(const char *folder, const char *entry,
-                     struct lora_list *list, struct flo_err *err)
+static int add_entry(const char *folder, const char *entry, struct lora_list *list,
+                     struct flo_err *err)
 {
     char name[256], path[4096];
-    snprintf(name, sizeof(name), "%.*s", (int)(strlen(entry) - strlen(SUFFIX)),
-             entry);
-    if (snprintf(path, sizeof(path), "%s/%s", folder, entry) >=
-        (int)sizeof(path)) {
-        return flo_fail(err, FLO_E_IO_OPEN, "%.80s: the path is too long",
-                        folder);
+    snprintf(name, sizeof(name), "%.*s", (int)(strlen(entry) - strlen(SUFFIX)), entry);
+    if (snprintf(path, sizeof(path), "%s/%s", folder, entry) >= (int)sizeof(path)) {
+        return flo_fail(err, FLO_E_IO_OPEN, "%.80s: the path is too long", folder);
     }
     return add(list, name, path, err);
 }
@@ -127,8 +118,8 @@ static int bear(int rv, bool is_strict, struct flo_err *err)
     return rv;
 }
 
-static int open_folder(const char *folder, bool is_strict,
-                       struct lora_list *list, struct flo_err *err)
+static int open_folder(const char *folder, bool is_strict, struct lora_list *list,
+                       struct flo_err *err)
 {
     struct dirent **entries = NULL;
     int count = scandir(folder, &entries, is_adapter, alphasort);
@@ -138,8 +129,7 @@ static int open_folder(const char *folder, bool is_strict,
     }
     for (int i = 0; i < count; i++) {
         if (rv == 0) {
-            rv = bear(add_entry(folder, entries[i]->d_name, list, err),
-                      is_strict, err);
+            rv = bear(add_entry(folder, entries[i]->d_name, list, err), is_strict, err);
         }
         free(entries[i]);
     }
@@ -147,14 +137,13 @@ static int open_folder(const char *folder, bool is_strict,
     return rv;
 }
 
-int flo_loras_open(const struct lora_source *source, bool is_strict,
-                   struct lora_list *list, struct flo_err *err)
+int flo_loras_open(const struct lora_source *source, bool is_strict, struct lora_list *list,
+                   struct flo_err *err)
 {
     int rv = 0;
     list->count = 0;
     for (uint32_t i = 0; rv == 0 && i < source->count; i++) {
-        rv = bear(add(list, source->named[i].name, source->named[i].path, err),
-                  is_strict, err);
+        rv = bear(add(list, source->named[i].name, source->named[i].path, err), is_strict, err);
     }
     if (rv == 0 && source->folder != NULL) {
         rv = open_folder(source->folder, is_strict, list, err);
@@ -169,9 +158,8 @@ int flo_loras_open(const struct lora_source *source, bool is_strict,
 
 static bool is_same(const struct stat *a, const struct stat *b)
 {
-    return a->st_dev == b->st_dev && a->st_ino == b->st_ino &&
-           a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-           a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
 const struct lora_file *flo_loras_to_drop(const struct lora_list *loaded,
@@ -185,15 +173,13 @@ const struct lora_file *flo_loras_to_drop(const struct lora_list *loaded,
     return NULL;
 }
 
-struct lora_file *flo_loras_to_load(const struct lora_list *loaded,
-                                    struct lora_list *wanted)
+struct lora_file *flo_loras_to_load(const struct lora_list *loaded, struct lora_list *wanted)
 {
     for (uint32_t i = 0; i < wanted->count; i++) {
         struct lora_file *file = &wanted->files[i];
         uint32_t old = find(loaded, file->name);
         if (!file->is_refused &&
-            (old == loaded->count ||
-             !is_same(&loaded->files[old].stat, &file->stat))) {
+            (old == loaded->count || !is_same(&loaded->files[old].stat, &file->stat))) {
             return file;
         }
     }

@@ -26,14 +26,12 @@ struct several {
 
 /* ---- the line ---- */
 
-int flo_several_model(struct several_wish *wish, const char *text,
-                      struct flo_err *err)
+int flo_several_model(struct several_wish *wish, const char *text, struct flo_err *err)
 {
     const char *equals = strchr(text, '=');
     char name[FLO_NAME_MAX + 1] = "";
     if (wish->n_models == FLO_SERVE_MODELS_MAX) {
-        return flo_fail(err, FLO_E_USAGE, "more than %d --model",
-                        FLO_SERVE_MODELS_MAX);
+        return flo_fail(err, FLO_E_USAGE, "more than %d --model", FLO_SERVE_MODELS_MAX);
     }
     if (equals != NULL && equals - text <= FLO_NAME_MAX) {
         memcpy(name, text, (size_t)(equals - text));
@@ -54,29 +52,24 @@ int flo_several_model(struct several_wish *wish, const char *text,
     return 0;
 }
 
-int flo_several_pin(struct several_wish *wish, const char *text,
-                    struct flo_err *err)
+int flo_several_pin(struct several_wish *wish, const char *text, struct flo_err *err)
 {
     if (wish->n_pins == FLO_SERVE_MODELS_MAX) {
-        return flo_fail(err, FLO_E_USAGE, "more than %d --pin",
-                        FLO_SERVE_MODELS_MAX);
+        return flo_fail(err, FLO_E_USAGE, "more than %d --pin", FLO_SERVE_MODELS_MAX);
     }
     wish->pins[wish->n_pins++] = text;
     return 0;
 }
 
-int flo_several_weight(struct several_wish *wish, const char *text,
-                       struct flo_err *err)
+int flo_several_weight(struct several_wish *wish, const char *text, struct flo_err *err)
 {
     const char *equals = strrchr(text, '=');
     char *end = NULL;
     unsigned long weight = equals == NULL ? 0 : strtoul(equals + 1, &end, 10);
-    if (equals == NULL || equals == text || equals - text > FLO_NAME_MAX ||
-        end == equals + 1 || *end != '\0' || equals[1] == '-' ||
-        weight > FLO_MEMORY_WEIGHT_MAX ||
+    if (equals == NULL || equals == text || equals - text > FLO_NAME_MAX || end == equals + 1 ||
+        *end != '\0' || equals[1] == '-' || weight > FLO_MEMORY_WEIGHT_MAX ||
         wish->n_weights == FLO_SERVE_MODELS_MAX) {
-        return flo_fail(err, FLO_E_USAGE,
-                        "--weight %.80s: must be NAME=N, N from 0 to %d", text,
+        return flo_fail(err, FLO_E_USAGE, "--weight %.80s: must be NAME=N, N from 0 to %d", text,
                         FLO_MEMORY_WEIGHT_MAX);
     }
     memcpy(wish->weights[wish->n_weights].name, text, (size_t)(equals - text));
@@ -84,8 +77,7 @@ int flo_several_weight(struct several_wish *wish, const char *text,
     return 0;
 }
 
-static int find(const struct several_wish *wish, const char *name,
-                struct flo_err *err)
+static int find(const struct several_wish *wish, const char *name, struct flo_err *err)
 {
     for (uint32_t i = 0; i < wish->n_models; i++) {
         if (strcmp(wish->models[i].name, name) == 0) {
@@ -129,8 +121,7 @@ static int describe(struct several *s, struct flo_err *err)
 static uint64_t budget_of(const struct several_wish *wish)
 {
     long pages = sysconf(_SC_PHYS_PAGES), bytes = sysconf(_SC_PAGESIZE);
-    uint64_t machine =
-        pages > 0 && bytes > 0 ? (uint64_t)pages * (uint64_t)bytes : 0;
+    uint64_t machine = pages > 0 && bytes > 0 ? (uint64_t)pages * (uint64_t)bytes : 0;
     return flo_memory_budget((uint64_t)wish->memory_mib << 20, machine, 0);
 }
 
@@ -146,8 +137,7 @@ static void stop(struct several *s, const struct flo_err *err)
 
 static enum flo_serve_cache cache_of(const struct flo_memory_rung *rung)
 {
-    return rung->cache == FLO_MEMORY_CACHE_F16 ? FLO_SERVE_CACHE_F16
-                                               : FLO_SERVE_CACHE_Q8_0;
+    return rung->cache == FLO_MEMORY_CACHE_F16 ? FLO_SERVE_CACHE_F16 : FLO_SERVE_CACHE_Q8_0;
 }
 
 static void tell_plan(const struct several *s)
@@ -156,8 +146,7 @@ static void tell_plan(const struct several *s)
     for (uint32_t i = 0; i < s->wish->n_models; i++) {
         const struct flo_memory_model *memory = &s->models[i].memory;
         uint32_t rung = plan->models[i].rung;
-        printf("plan: %s %s, rung %u: %llu bytes of its own, %llu mapped\n",
-               memory->name,
+        printf("plan: %s %s, rung %u: %llu bytes of its own, %llu mapped\n", memory->name,
                plan->models[i].is_resident ? "stays" : "on demand", rung,
                (unsigned long long)memory->private_bytes[rung],
                (unsigned long long)memory->files[0].bytes);
@@ -184,8 +173,7 @@ static void on_planned(void *context, const struct flo_serve_planned *plans,
         return;
     }
     for (uint32_t i = 0; i < FLO_MEMORY_RUNGS; i++) {
-        memory->private_bytes[i] =
-            plans[i].private_bytes + FLO_MEMORY_PROCESS_BYTES;
+        memory->private_bytes[i] = plans[i].private_bytes + FLO_MEMORY_PROCESS_BYTES;
     }
     memory->n_files = 1;
     memory->files[0].digest = s->models[s->n_planned].route.release;
@@ -201,8 +189,7 @@ static int plan_next(struct several *s, struct flo_err *err)
     struct flo_serve_planning planning = {
         .count = FLO_MEMORY_RUNGS, .context = s, .done = on_planned};
     if (s->n_planned == s->wish->n_models) {
-        int rv = flo_residence_set(s->residence, s->models, s->wish->n_models,
-                                   s->budget, err);
+        int rv = flo_residence_set(s->residence, s->models, s->wish->n_models, s->budget, err);
         if (rv == 0) {
             tell_plan(s);
         }
@@ -222,14 +209,13 @@ static int plan_next(struct several *s, struct flo_err *err)
 
 /* ---- what happens ---- */
 
-static int load(void *context, unsigned index,
-                const struct flo_memory_rung *rung, struct flo_err *err)
+static int load(void *context, unsigned index, const struct flo_memory_rung *rung,
+                struct flo_err *err)
 {
     struct several *s = context;
     const struct several_wish *wish = s->wish;
     struct flo_serve_model model = {.release = s->models[index].route.release,
-                                    .created_s =
-                                        s->models[index].route.created_s,
+                                    .created_s = s->models[index].route.created_s,
                                     .chat_template = wish->chat_template,
                                     .context = rung->context,
                                     .sessions = rung->sessions,
@@ -238,26 +224,25 @@ static int load(void *context, unsigned index,
     strcpy(model.model, wish->models[index].name);
     strcpy(model.version, "local");
     int rv = flo_file_open(wish->models[index].path, &model.fd, err);
-    return rv < 0
-               ? flo_wrap(err, rv, "model %s", wish->models[index].path)
-               : flo_serve_load(s->serve, index, FLO_ROLE_CURRENT, &model, err);
+    return rv < 0 ? flo_wrap(err, rv, "model %s", wish->models[index].path)
+                  : flo_serve_load(s->serve, index, FLO_ROLE_CURRENT, &model, err);
 }
 
-static void on_loaded(void *context, unsigned model, enum flo_serve_role role,
-                      uint64_t load_ms, const struct flo_err *err)
+static void on_loaded(void *context, unsigned model, enum flo_serve_role role, uint64_t load_ms,
+                      const struct flo_err *err)
 {
     struct several *s = context;
     (void)role;
     if (err == NULL) {
-        printf("serving %s@local: loaded in %llu ms\n",
-               s->wish->models[model].name, (unsigned long long)load_ms);
+        printf("serving %s@local: loaded in %llu ms\n", s->wish->models[model].name,
+               (unsigned long long)load_ms);
         fflush(stdout);
     }
     flo_residence_loaded(s->residence, model, load_ms, err);
 }
 
-static void on_engine_lost(void *context, unsigned model,
-                           enum flo_serve_role role, const struct flo_err *err)
+static void on_engine_lost(void *context, unsigned model, enum flo_serve_role role,
+                           const struct flo_err *err)
 {
     struct several *s = context;
     (void)role;
@@ -290,16 +275,13 @@ static int open_serve(struct several *s, struct flo_err *err)
     };
     const struct flo_residence_calls calls = {.context = s, .load = load};
     int rv = flo_door_open(&s->wish->door, s->base, &handlers, &s->serve, err);
-    return rv < 0 ? rv
-                  : flo_residence_open(s->base, s->serve, &calls, &s->residence,
-                                       err);
+    return rv < 0 ? rv : flo_residence_open(s->base, s->serve, &calls, &s->residence, err);
 }
 
-static int run(struct several *s, struct event *const signals[2],
-               struct flo_err *err)
+static int run(struct several *s, struct event *const signals[2], struct flo_err *err)
 {
-    if (signals[0] == NULL || signals[1] == NULL ||
-        event_add(signals[0], NULL) < 0 || event_add(signals[1], NULL) < 0) {
+    if (signals[0] == NULL || signals[1] == NULL || event_add(signals[0], NULL) < 0 ||
+        event_add(signals[1], NULL) < 0) {
         return flo_fail(err, FLO_E_MEMORY, "no signal events");
     }
     int rv = describe(s, err);

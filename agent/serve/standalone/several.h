@@ -24,12 +24,10 @@ struct several_wish {
 /* Texts of the line, which must live on.  FLO_E_USAGE. */
 FLO_MUST_USE int flo_several_model(struct several_wish *wish, const char *text,
                                    struct flo_err *err);
-FLO_MUST_USE int flo_several_pin(struct several_wish *wish, const char *text,
-                                 struct flo_err *err);
+FLO_MUST_USE int flo_several_pin(struct several_wish *wish, const char *text, struct flo_err *err);
 FLO_MUST_USE int flo_several_weight(struct several_wish *wish, const char *text,
                                     struct flo_err *err);
 /* Plan, then serve until SIGINT or SIGTERM. */
-FLO_MUST_USE int flo_several_run(const struct several_wish *wish,
-                                 struct flo_err *err);
+FLO_MUST_USE int flo_several_run(const struct several_wish *wish, struct flo_err *err);
 
 #endif

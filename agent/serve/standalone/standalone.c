@@ -112,8 +112,7 @@ static int take_pin(void *state, const char *text, struct flo_err *err)
 
 static int take_weight(void *state, const char *text, struct flo_err *err)
 {
-    return flo_several_weight(&((struct standalone *)state)->several, text,
-                              err);
+    return flo_several_weight(&((struct standalone *)state)->several, text, err);
 }
 
 static int take_lora(void *state, const char *text, struct flo_err *err)
@@ -133,8 +132,7 @@ static int take_template(void *state, const char *text, struct flo_err *err)
 static int take_sandbox(void *state, const char *text, struct flo_err *err)
 {
     (void)err; /* one of the row's words */
-    (void)flo_sandbox_mode_parse(text,
-                                 &((struct standalone *)state)->door.sandbox);
+    (void)flo_sandbox_mode_parse(text, &((struct standalone *)state)->door.sandbox);
     return 0;
 }
 
@@ -149,21 +147,18 @@ static const struct flo_flag flags[] = {
      "of several models: memory for all together (default: four fifths of the "
      "machine's)",
      TO_U32(several.memory_mib), .max = 1u << 30},
-    {"pin", "NAME", "of several models: this one stays; may be repeated",
-     .take = take_pin},
-    {"weight", "NAME=N",
-     "of several models: 0 to 100, more stays longer (default: 50)",
+    {"pin", "NAME", "of several models: this one stays; may be repeated", .take = take_pin},
+    {"weight", "NAME=N", "of several models: 0 to 100, more stays longer (default: 50)",
      .take = take_weight},
-    {"listen", "ADDRESS", "127.0.0.1:PORT or unix:PATH; may be repeated",
-     .take = take_listen, .is_needed = true},
+    {"listen", "ADDRESS", "127.0.0.1:PORT or unix:PATH; may be repeated", .take = take_listen,
+     .is_needed = true},
     {"origin", "URL",
      "pages from there may use it in a browser, as http://localhost:5173; may "
      "be repeated",
      .take = take_origin},
     {"no-page", NULL, "no chat page at / for browsers",
      FLO_SWITCH(struct standalone, door.has_no_page)},
-    {"ollama", NULL,
-     "listen where programs look for Ollama, too: " FLO_SERVE_OLLAMA_AT,
+    {"ollama", NULL, "listen where programs look for Ollama, too: " FLO_SERVE_OLLAMA_AT,
      FLO_SWITCH(struct standalone, door.is_at_ollama)},
     {"no-ollama", NULL, "without Ollama's API, which is below /api/",
      FLO_SWITCH(struct standalone, door.has_no_ollama)},
@@ -183,11 +178,9 @@ static const struct flo_flag flags[] = {
      "apps with their limits, and guards: `tokens` and `guards` as in "
      "agent.yaml (docs/reference/local-api.md)",
      TO_TEXT(door.rules_file)},
-    {"lora", "NAME=FILE",
-     "an adapter of it, asked for as NAME or MODEL:NAME; may be repeated",
+    {"lora", "NAME=FILE", "an adapter of it, asked for as NAME or MODEL:NAME; may be repeated",
      .take = take_lora},
-    {"lora-dir", "DIR", "every NAME.gguf in it is such an adapter",
-     TO_TEXT(source.folder)},
+    {"lora-dir", "DIR", "every NAME.gguf in it is such an adapter", TO_TEXT(source.folder)},
     {"lora-room", "MIB", "memory for adapters that come later (default: 256)",
      TO_U32(lora_room_mib), .max = 1u << 20},
     {"prefix-cache", "DIR",
@@ -203,15 +196,15 @@ static const struct flo_flag flags[] = {
      "do not pack the weights on first use (into flotilla/packed in the "
      "user's cache folder, 8 GiB at most)",
      FLO_SWITCH(struct standalone, no_pack)},
-    {"context", "N", "tokens per request (default: the model's, at most 2048)",
-     TO_U32(context), .max = 1u << 20},
+    {"context", "N", "tokens per request (default: the model's, at most 2048)", TO_U32(context),
+     .max = 1u << 20},
     {"threads", "N", "default: by the machine", TO_U32(threads), .max = 64},
     {"sandbox", "required|preferred",
      "required (default), or preferred: also without the system call filter, "
      "where the kernel has none",
      .take = take_sandbox},
-    {"sessions", "N", "answers computed together, 1 to 16 (default: 4)",
-     TO_U32(sessions), .max = 16},
+    {"sessions", "N", "answers computed together, 1 to 16 (default: 4)", TO_U32(sessions),
+     .max = 16},
     FLO_FLAGS_END,
 };
 
@@ -249,8 +242,7 @@ static int open_prefix(const struct standalone *s)
     struct flo_err err = {0};
     int fd = 0;
     if (s->prefix_dir != NULL &&
-        flo_serve_prefix_open(s->prefix_dir, &s->loaded.release, &fd, &err) <
-            0) {
+        flo_serve_prefix_open(s->prefix_dir, &s->loaded.release, &fd, &err) < 0) {
         flo_log_err(FLO_LOG_WARN, "serve", &err);
     }
     return fd;
@@ -264,15 +256,13 @@ static void close_model(const struct flo_serve_model *model)
     }
 }
 
-static int adapter_of(const struct lora_file *file,
-                      struct flo_serve_adapter *out, struct flo_err *err)
+static int adapter_of(const struct lora_file *file, struct flo_serve_adapter *out,
+                      struct flo_err *err)
 {
     *out = (struct flo_serve_adapter){0};
     strcpy(out->name, file->name);
     out->fd = fcntl(file->fd, F_DUPFD_CLOEXEC, 3);
-    return out->fd >= 0
-               ? 0
-               : flo_fail_errno(err, FLO_E_IO_OPEN, "adapter %s", file->name);
+    return out->fd >= 0 ? 0 : flo_fail_errno(err, FLO_E_IO_OPEN, "adapter %s", file->name);
 }
 
 static int load(struct standalone *s, struct flo_err *err)
@@ -308,8 +298,7 @@ static void packing_over(struct standalone *s, const struct flo_err *why)
 {
     struct flo_err err = {0};
     if (why != NULL && why->code != FLO_E_NOT_BUILT) {
-        flo_log(FLO_LOG_WARN, "serve", "the weights are not packed: %s",
-                why->what);
+        flo_log(FLO_LOG_WARN, "serve", "the weights are not packed: %s", why->what);
     }
     flo_fd_cleanup(&s->packing_fd);
     flo_fd_cleanup(&s->model_fd);
@@ -329,8 +318,8 @@ static int reserve(void *context, uint64_t bytes, int *fd, struct flo_err *err)
     int rv = flo_packs_begin(s->cache, s->model_fd, bytes, &s->packing_fd, err);
     *fd = s->packing_fd;
     if (rv == 0) {
-        printf("packing the weights once: %.0f MB into %s (--no-pack)\n",
-               (double)bytes / 1e6, s->cache_path);
+        printf("packing the weights once: %.0f MB into %s (--no-pack)\n", (double)bytes / 1e6,
+               s->cache_path);
         fflush(stdout);
     }
     return rv;
@@ -340,10 +329,8 @@ static void packed(void *context, const struct flo_err *failure)
 {
     struct standalone *s = context;
     struct flo_err err = {0};
-    if (failure == NULL &&
-        flo_packs_commit(s->cache, s->packing_fd, s->model_fd, &err) == 0) {
-        printf("packed in %llu ms\n",
-               (unsigned long long)(flo_now_ms() - s->packing_ms));
+    if (failure == NULL && flo_packs_commit(s->cache, s->packing_fd, s->model_fd, &err) == 0) {
+        printf("packed in %llu ms\n", (unsigned long long)(flo_now_ms() - s->packing_ms));
         fflush(stdout);
     }
     packing_over(s, failure != NULL ? failure : err.code < 0 ? &err : NULL);
@@ -365,9 +352,8 @@ static int start_packing(struct standalone *s, struct flo_err *err)
         .done = packed,
     };
     s->packing_ms = flo_now_ms();
-    return packing.fd < 0
-               ? flo_fail_errno(err, FLO_E_IO_OPEN, "model %s", s->model)
-               : flo_serve_pack(s->serve, &packing, &s->packer, err);
+    return packing.fd < 0 ? flo_fail_errno(err, FLO_E_IO_OPEN, "model %s", s->model)
+                          : flo_serve_pack(s->serve, &packing, &s->packer, err);
 }
 
 /* Load the model; its first use packs it before.  Without a folder for packed
@@ -376,8 +362,7 @@ static int load_packed(struct standalone *s, struct flo_err *err)
 {
     struct flo_err why = {0};
     int fd = -1;
-    if (s->no_pack ||
-        flo_packs_folder(s->cache_path, sizeof(s->cache_path), &why) < 0 ||
+    if (s->no_pack || flo_packs_folder(s->cache_path, sizeof(s->cache_path), &why) < 0 ||
         s->cache_path[0] == '\0') {
         return load(s, err);
     }
@@ -422,9 +407,8 @@ static int describe(struct standalone *s, struct flo_err *err)
     char *file = realpath(s->model, NULL);
     if (file == NULL || strlen(file) >= sizeof(s->file)) {
         free(file);
-        return flo_fail_errno(err,
-                              errno == ENOENT ? FLO_E_ABSENT : FLO_E_IO_OPEN,
-                              "model %s", s->model);
+        return flo_fail_errno(err, errno == ENOENT ? FLO_E_ABSENT : FLO_E_IO_OPEN, "model %s",
+                              s->model);
     }
     strcpy(s->file, file);
     free(file);
@@ -438,13 +422,10 @@ static int start_change(struct standalone *s, const struct lora_file *drop,
 {
     struct flo_serve_adapter adapter;
     if (drop != NULL) {
-        return flo_serve_adapter_drop(s->serve, 0, FLO_ROLE_CURRENT, drop->name,
-                                      err);
+        return flo_serve_adapter_drop(s->serve, 0, FLO_ROLE_CURRENT, drop->name, err);
     }
     int rv = adapter_of(file, &adapter, err);
-    return rv < 0 ? rv
-                  : flo_serve_adapter_load(s->serve, 0, FLO_ROLE_CURRENT,
-                                           &adapter, err);
+    return rv < 0 ? rv : flo_serve_adapter_load(s->serve, 0, FLO_ROLE_CURRENT, &adapter, err);
 }
 
 static void tell_adapters(const struct standalone *s)
@@ -468,14 +449,11 @@ static void change_next(struct standalone *s)
     if (s->was_told) {
         s->was_told = false;
         flo_loras_deinit(&s->wanted);
-        s->has_wanted =
-            flo_loras_open(&s->source, false, &s->wanted, &err) == 0;
+        s->has_wanted = flo_loras_open(&s->source, false, &s->wanted, &err) == 0;
     }
     if (s->has_wanted) {
-        const struct lora_file *drop =
-            flo_loras_to_drop(&s->adapters, &s->wanted);
-        const struct lora_file *file =
-            flo_loras_to_load(&s->adapters, &s->wanted);
+        const struct lora_file *drop = flo_loras_to_drop(&s->adapters, &s->wanted);
+        const struct lora_file *file = flo_loras_to_load(&s->adapters, &s->wanted);
         if (drop == NULL && file == NULL) {
             s->has_wanted = false;
             flo_loras_deinit(&s->wanted);
@@ -489,8 +467,8 @@ static void change_next(struct standalone *s)
     }
 }
 
-static void on_adapter(void *context, unsigned model, enum flo_serve_role role,
-                       const char *name, const struct flo_err *err)
+static void on_adapter(void *context, unsigned model, enum flo_serve_role role, const char *name,
+                       const struct flo_err *err)
 {
     struct standalone *s = context;
     struct lora_file *file = flo_loras_find(&s->wanted, name);
@@ -529,8 +507,8 @@ static void stop(struct standalone *s, const struct flo_err *err)
     event_base_loopbreak(s->base);
 }
 
-static void on_loaded(void *context, unsigned model, enum flo_serve_role role,
-                      uint64_t load_ms, const struct flo_err *err)
+static void on_loaded(void *context, unsigned model, enum flo_serve_role role, uint64_t load_ms,
+                      const struct flo_err *err)
 {
     struct standalone *s = context;
     struct flo_err failure = {0};
@@ -556,8 +534,8 @@ static void on_loaded(void *context, unsigned model, enum flo_serve_role role,
     }
     struct flo_serve_status status;
     flo_serve_get_status(s->serve, 0, &status);
-    printf("serving %s@%s: loaded in %llu ms, kernel %s\n", s->loaded.model,
-           s->loaded.version, (unsigned long long)load_ms, status.kernel);
+    printf("serving %s@%s: loaded in %llu ms, kernel %s\n", s->loaded.model, s->loaded.version,
+           (unsigned long long)load_ms, status.kernel);
     fflush(stdout);
     change_next(s);
 }
@@ -573,8 +551,8 @@ static void on_restart(evutil_socket_t fd, short what, void *context)
     }
 }
 
-static void on_engine_lost(void *context, unsigned model,
-                           enum flo_serve_role role, const struct flo_err *err)
+static void on_engine_lost(void *context, unsigned model, enum flo_serve_role role,
+                           const struct flo_err *err)
 {
     struct standalone *s = context;
     uint64_t ms;
@@ -584,8 +562,7 @@ static void on_engine_lost(void *context, unsigned model,
         stop(s, err);
         return;
     }
-    struct timeval tv = {.tv_sec = (time_t)(ms / 1000),
-                         .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+    struct timeval tv = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
     event_add(s->restart, &tv);
 }
 
@@ -658,8 +635,7 @@ static int run_several(struct standalone *s, struct flo_err *err)
 {
     struct several_wish *wish = &s->several;
 
-    if (s->source.count > 0 || s->source.folder != NULL ||
-        s->prefix_dir != NULL) {
+    if (s->source.count > 0 || s->source.folder != NULL || s->prefix_dir != NULL) {
         return flo_fail(err, FLO_E_NOT_BUILT,
                         "adapters and kept prefixes of several models are not "
                         "built yet");
@@ -676,8 +652,7 @@ static int serve(void *state, struct flo_err *err)
 {
     struct standalone *s = state;
 
-    if (flo_args_has(&s->args, "config") ||
-        flo_args_has(&s->args, "state-dir")) {
+    if (flo_args_has(&s->args, "config") || flo_args_has(&s->args, "state-dir")) {
         return flo_fail(err, FLO_E_USAGE, "serve reads no configuration");
     }
     if (s->door.is_at_ollama && s->door.has_no_ollama) {

@@ -62,8 +62,7 @@ static struct batch batch = {.parallel = 4, .in.fd = -1, .out.fd = -1};
 /* ---- where to ---- */
 
 /* An address to listen on is one to call, but for "all addresses". */
-static int take_address(struct batch *b, const char *address,
-                        struct flo_err *err)
+static int take_address(struct batch *b, const char *address, struct flo_err *err)
 {
     const char *port = strrchr(address, ':');
 
@@ -72,13 +71,11 @@ static int take_address(struct batch *b, const char *address,
         return 0;
     }
     if (port == NULL || strlen(address) > 300 || strcmp(port, ":0") == 0) {
-        flo_fail(err, FLO_E_USAGE,
-                 "%.100s is no address of a local API: unix:PATH or HOST:PORT",
+        flo_fail(err, FLO_E_USAGE, "%.100s is no address of a local API: unix:PATH or HOST:PORT",
                  address);
         return flo_err_fix(err, "give --at with the port that the agent told");
     }
-    bool is_any = strncmp(address, "0.0.0.0:", 8) == 0 ||
-                  strncmp(address, "[::]:", 5) == 0;
+    bool is_any = strncmp(address, "0.0.0.0:", 8) == 0 || strncmp(address, "[::]:", 5) == 0;
     snprintf(b->url, sizeof(b->url), "http://%s%s", is_any ? "127.0.0.1" : "",
              is_any ? port : address);
     return 0;
@@ -91,18 +88,15 @@ static int find_door(struct batch *b, struct flo_err *err)
 
     if (b->at == NULL) {
         rv = flo_settings_find_door(flo_args_text(args, "config", NULL),
-                                    flo_args_text(args, "state-dir", NULL),
-                                    &b->door, err);
+                                    flo_args_text(args, "state-dir", NULL), &b->door, err);
         b->at = b->door.address;
     }
-    if (b->token_file == NULL && strncmp(b->at, "unix:", 5) != 0 &&
-        b->door.token_file[0] != '\0') {
+    if (b->token_file == NULL && strncmp(b->at, "unix:", 5) != 0 && b->door.token_file[0] != '\0') {
         b->token_file = b->door.token_file;
     }
     rv = rv < 0 ? rv : take_address(b, b->at, err);
-    return rv < 0 || b->token_file == NULL
-               ? rv
-               : flo_serve_token_read(b->token_file, &b->token, err);
+    return rv < 0 || b->token_file == NULL ? rv
+                                           : flo_serve_token_read(b->token_file, &b->token, err);
 }
 
 /* ---- one request ---- */
@@ -163,8 +157,7 @@ static int send_once(struct sending *s, struct flo_err *err)
         .answer_bytes_max = ANSWER_BYTES_MAX,
     };
 
-    snprintf(url, sizeof(url), "%s%s", b->url,
-             flo_batch_endpoint((size_t)s->line.endpoint));
+    snprintf(url, sizeof(url), "%s%s", b->url, flo_batch_endpoint((size_t)s->line.endpoint));
     flo_buf_deinit(&s->answer.body);
     memset(&s->answer, 0, sizeof(s->answer));
     if (flo_http_call(s->http, &request, &s->answer, err) < 0) {
@@ -173,13 +166,12 @@ static int send_once(struct sending *s, struct flo_err *err)
     s->lost_ms = 0;
     s->tries++;
     if (s->answer.status == 401) {
-        flo_fail(err, FLO_E_LOCAL_AUTH, "the local API at %s takes no %s",
-                 b->at,
+        flo_fail(err, FLO_E_LOCAL_AUTH, "the local API at %s takes no %s", b->at,
                  b->token == NULL ? "request without a token" : "such token");
         return flo_err_fix(err, "give --token-file FILE");
     }
-    if (!flo_batch_comes_again(s->answer.status, s->answer.body.data,
-                               s->answer.body.bytes, s->tries)) {
+    if (!flo_batch_comes_again(s->answer.status, s->answer.body.data, s->answer.body.bytes,
+                               s->tries)) {
         return 1;
     }
     uint64_t ms = s->answer.retry_after_ms;
@@ -215,9 +207,8 @@ static void tell(struct batch *b, bool is_last)
         return;
     }
     b->told_ms = now_ms;
-    fprintf(stderr, "batch: %llu of %llu line%s, %llu failed\n",
-            (unsigned long long)b->out.lines, (unsigned long long)b->count,
-            flo_s(b->count), (unsigned long long)b->out.failed);
+    fprintf(stderr, "batch: %llu of %llu line%s, %llu failed\n", (unsigned long long)b->out.lines,
+            (unsigned long long)b->count, flo_s(b->count), (unsigned long long)b->out.failed);
 }
 
 /* Answers in the order of their requests, as far as they are there. */
@@ -227,8 +218,7 @@ static int write_ready(struct batch *b, struct flo_err *err)
     int rv = 0;
 
     while (rv == 0 && slot->is_taken && slot->is_done) {
-        const struct flo_batch_answer answer = {.number = slot->number,
-                                                .status = slot->status};
+        const struct flo_batch_answer answer = {.number = slot->number, .status = slot->status};
         rv = flo_batch_out_add(&b->out, &answer, &slot->text, err);
         flo_buf_deinit(&slot->text);
         slot->is_taken = false;
@@ -238,8 +228,7 @@ static int write_ready(struct batch *b, struct flo_err *err)
     return rv;
 }
 
-static void finish(struct sending *s, struct slot *slot,
-                   const struct flo_err *why)
+static void finish(struct sending *s, struct slot *slot, const struct flo_err *why)
 {
     struct batch *b = s->batch;
     struct flo_err err = {0};
@@ -280,13 +269,10 @@ static struct slot *take(struct sending *s, struct flo_err *err)
     struct slot *slot = NULL;
 
     pthread_mutex_lock(&b->lock);
-    while (b->failure.code == 0 && !b->is_ended &&
-           b->taken - b->out.lines >= AHEAD_MAX) {
+    while (b->failure.code == 0 && !b->is_ended && b->taken - b->out.lines >= AHEAD_MAX) {
         pthread_cond_wait(&b->changed, &b->lock);
     }
-    int rv = b->failure.code != 0 || b->is_ended
-                 ? 0
-                 : flo_batch_in_next(&b->in, &b->failure);
+    int rv = b->failure.code != 0 || b->is_ended ? 0 : flo_batch_in_next(&b->in, &b->failure);
     b->is_ended = b->is_ended || rv != 1;
     if (rv == 1) {
         slot = &b->slots[b->taken++ % AHEAD_MAX];
@@ -298,8 +284,7 @@ static struct slot *take(struct sending *s, struct flo_err *err)
     return slot;
 }
 
-static int open_http(struct batch *b, struct flo_http **http,
-                     struct flo_err *err)
+static int open_http(struct batch *b, struct flo_http **http, struct flo_err *err)
 {
     const struct flo_http_options options = {
         .bearer = b->token,
@@ -354,8 +339,7 @@ static int work_all(struct batch *b, struct flo_err *err)
     flo_steady_init(&b->changed);
     b->taken = b->out.lines;
     b->told_ms = flo_now_ms();
-    while (count < b->parallel &&
-           pthread_create(&threads[count], NULL, work, b) == 0) {
+    while (count < b->parallel && pthread_create(&threads[count], NULL, work, b) == 0) {
         count++;
     }
     if (count == 0) {
@@ -412,9 +396,8 @@ static int open_files(struct batch *b, struct flo_err *err)
 static void tell_json(struct batch *b, int rv, const struct flo_err *err)
 {
     json_t *json =
-        json_pack("{s:I, s:I, s:I}", "lines", (json_int_t)b->out.lines,
-                  "completed", (json_int_t)(b->out.lines - b->out.failed),
-                  "failed", (json_int_t)b->out.failed);
+        json_pack("{s:I, s:I, s:I}", "lines", (json_int_t)b->out.lines, "completed",
+                  (json_int_t)(b->out.lines - b->out.failed), "failed", (json_int_t)b->out.failed);
 
     if (rv < 0) {
         json_object_set_new(json, "error", flo_tell_error(err));
@@ -427,15 +410,13 @@ static void tell_json(struct batch *b, int rv, const struct flo_err *err)
 
 static int judge(const struct batch *b, struct flo_err *err)
 {
-    return b->out.failed == 0
-               ? 0
-               : flo_fail(err, FLO_E_BATCH_PARTLY,
-                          "%llu of %llu line%s failed, first line %llu of "
-                          "%s",
-                          (unsigned long long)b->out.failed,
-                          (unsigned long long)b->count, flo_s(b->count),
-                          (unsigned long long)b->out.first_failed,
-                          b->args.words[0]);
+    return b->out.failed == 0 ? 0
+                              : flo_fail(err, FLO_E_BATCH_PARTLY,
+                                         "%llu of %llu line%s failed, first line %llu of "
+                                         "%s",
+                                         (unsigned long long)b->out.failed,
+                                         (unsigned long long)b->count, flo_s(b->count),
+                                         (unsigned long long)b->out.first_failed, b->args.words[0]);
 }
 
 static int run(void *state, struct flo_err *err)
@@ -468,13 +449,11 @@ static const struct flo_flag flags[] = {
      "the local API: unix:PATH or HOST:PORT (default: as the configuration "
      "says)",
      FLO_TEXT(struct batch, at)},
-    {"token-file", "FILE",
-     "its token, for HOST:PORT (default: as the configuration says)",
+    {"token-file", "FILE", "its token, for HOST:PORT (default: as the configuration says)",
      FLO_TEXT(struct batch, token_file)},
     {"parallel", "N", "requests that are sent at one time (default: 4)",
      FLO_U32(struct batch, parallel), .min = 1, .max = PARALLEL_MAX},
-    {"quiet", NULL, "no progress on stderr", FLO_SWITCH(struct batch, is_quiet),
-     .letter = 'q'},
+    {"quiet", NULL, "no progress on stderr", FLO_SWITCH(struct batch, is_quiet), .letter = 'q'},
     FLO_FLAGS_END,
 };
 
@@ -486,9 +465,8 @@ const struct flo_verb flo_verb_batch = {
     .state = &batch,
     .run = run,
     .example = "questions.jsonl answers.jsonl",
-    .more =
-        "IN has a request a line, as OpenAI's batches: custom_id, method POST, "
-        "url, body.\nLine n of OUT answers the n-th of them; while it grows, "
-        "it is OUT.part.  Repeat\nthe command after a kill or a power cut: it "
-        "goes on where it was.\n",
+    .more = "IN has a request a line, as OpenAI's batches: custom_id, method POST, "
+            "url, body.\nLine n of OUT answers the n-th of them; while it grows, "
+            "it is OUT.part.  Repeat\nthe command after a kill or a power cut: it "
+            "goes on where it was.\n",
 };

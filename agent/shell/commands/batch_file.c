@@ -19,33 +19,30 @@ static int open_file(struct flo_batch_out *out, struct flo_err *err)
     out->fd = open(out->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     out->is_whole = out->fd >= 0;
     if (!out->is_whole) {
-        out->fd =
-            open(out->part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        out->fd = open(out->part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     }
     if (out->fd < 0) {
         return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", out->part);
     }
     if (flock(out->fd, LOCK_EX | LOCK_NB) < 0) {
-        return flo_fail(err, FLO_E_STATE_LOCKED,
-                        "another command writes %s just now", out->part);
+        return flo_fail(err, FLO_E_STATE_LOCKED, "another command writes %s just now", out->part);
     }
     return 0;
 }
 
-static int refuse_file(const struct flo_batch_out *out, uint64_t number,
-                       const char *what, struct flo_err *err)
+static int refuse_file(const struct flo_batch_out *out, uint64_t number, const char *what,
+                       struct flo_err *err)
 {
-    flo_fail(err, FLO_E_STATE, "%s: line %llu %s",
-             out->is_whole ? out->path : out->part, (unsigned long long)number,
-             what);
+    flo_fail(err, FLO_E_STATE, "%s: line %llu %s", out->is_whole ? out->path : out->part,
+             (unsigned long long)number, what);
     return flo_err_fix(err, "name another file for the answers, or remove "
                             "this one");
 }
 
 /* Does the line answer the next request? */
 static int match(const struct flo_batch_out *out, struct flo_batch_in *in,
-                 const struct flo_batch_reader *reader,
-                 struct flo_batch_answered *answered, struct flo_err *err)
+                 const struct flo_batch_reader *reader, struct flo_batch_answered *answered,
+                 struct flo_err *err)
 {
     char id[FLO_BATCH_ID_BYTES_MAX + 1] = "";
 
@@ -56,10 +53,9 @@ static int match(const struct flo_batch_out *out, struct flo_batch_in *in,
     if (rv == 1) {
         flo_batch_line_id(&in->reader, id);
     }
-    if (rv == 0 || (rv == 1 && (answered->number != in->reader.number ||
-                                strcmp(answered->custom_id, id)))) {
-        return refuse_file(out, reader->number,
-                           "answers a request of another file", err);
+    if (rv == 0 ||
+        (rv == 1 && (answered->number != in->reader.number || strcmp(answered->custom_id, id)))) {
+        return refuse_file(out, reader->number, "answers a request of another file", err);
     }
     return rv;
 }
@@ -80,8 +76,7 @@ static int pass_answers(struct flo_batch_out *out, struct flo_batch_in *in,
     struct flo_batch_answered answered;
     int rv;
 
-    while ((rv = flo_batch_in_line(from, err)) == 1 &&
-           !flo_batch_in_is_torn(from)) {
+    while ((rv = flo_batch_in_line(from, err)) == 1 && !flo_batch_in_is_torn(from)) {
         rv = match(out, in, &from->reader, &answered, err);
         if (rv < 0) {
             return rv;
@@ -98,20 +93,17 @@ static int pass_answers(struct flo_batch_out *out, struct flo_batch_in *in,
                    : flo_fail_errno(err, FLO_E_IO_WRITE, "%s", out->part);
     }
     rv = rv == 1 ? 1 : flo_batch_in_next(in, err);
-    return rv == 1 ? refuse_file(out, out->lines,
-                                 "is its last, and not the last answer", err)
-                   : rv;
+    return rv == 1 ? refuse_file(out, out->lines, "is its last, and not the last answer", err) : rv;
 }
 
-int flo_batch_out_open(const char *path, struct flo_batch_in *in,
-                       struct flo_batch_out *out, struct flo_err *err)
+int flo_batch_out_open(const char *path, struct flo_batch_in *in, struct flo_batch_out *out,
+                       struct flo_err *err)
 {
     static struct flo_batch_in from;
 
     memset(out, 0, sizeof(*out));
     out->fd = -1;
-    if (snprintf(out->path, sizeof(out->path), "%s", path) >=
-        (int)sizeof(out->path)) {
+    if (snprintf(out->path, sizeof(out->path), "%s", path) >= (int)sizeof(out->path)) {
         return flo_fail(err, FLO_E_USAGE, "%.80s: the path is too long", path);
     }
     snprintf(out->part, sizeof(out->part), "%s.part", path);
@@ -127,17 +119,14 @@ int flo_batch_out_open(const char *path, struct flo_batch_in *in,
     return rv;
 }
 
-int flo_batch_out_add(struct flo_batch_out *out,
-                      const struct flo_batch_answer *answer,
+int flo_batch_out_add(struct flo_batch_out *out, const struct flo_batch_answer *answer,
                       const struct flo_buf *text, struct flo_err *err)
 {
-    int rv =
-        flo_fd_pwrite_all(out->fd, text->data, text->bytes, out->bytes, err);
+    int rv = flo_fd_pwrite_all(out->fd, text->data, text->bytes, out->bytes, err);
 
     if (rv < 0) {
         if (ftruncate(out->fd, (off_t)out->bytes) < 0) {
-            flo_log(FLO_LOG_WARN, "batch", "%s keeps a torn last line",
-                    out->part);
+            flo_log(FLO_LOG_WARN, "batch", "%s keeps a torn last line", out->part);
         }
         return flo_wrap(err, rv, "%s", out->part);
     }

@@ -19,16 +19,12 @@ struct flo_batch_out {
  * there.  FLO_E_STATE: an answer is of another IN.  FLO_E_STATE_LOCKED: another
  * command writes it.  FLO_E_IO_OPEN, FLO_E_IO_READ, FLO_E_IO_WRITE. */
 FLO_MUST_USE int flo_batch_out_open(const char *path, struct flo_batch_in *in,
-                                    struct flo_batch_out *out,
-                                    struct flo_err *err);
+                                    struct flo_batch_out *out, struct flo_err *err);
 /* The next answer.  A disk without room takes nothing of it. */
-FLO_MUST_USE int flo_batch_out_add(struct flo_batch_out *out,
-                                   const struct flo_batch_answer *answer,
-                                   const struct flo_buf *text,
-                                   struct flo_err *err);
+FLO_MUST_USE int flo_batch_out_add(struct flo_batch_out *out, const struct flo_batch_answer *answer,
+                                   const struct flo_buf *text, struct flo_err *err);
 /* All are there: OUT gets its name. */
-FLO_MUST_USE int flo_batch_out_commit(struct flo_batch_out *out,
-                                      struct flo_err *err);
+FLO_MUST_USE int flo_batch_out_commit(struct flo_batch_out *out, struct flo_err *err);
 void flo_batch_out_close(struct flo_batch_out *out);
 
 #endif

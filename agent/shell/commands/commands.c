@@ -26,8 +26,7 @@ static int dial(const char *path, int *fd, struct flo_err *err)
     struct sockaddr_un address = {.sun_family = AF_UNIX};
 
     if (strlen(path) >= sizeof(address.sun_path)) {
-        return flo_fail(err, FLO_E_CFG_RANGE, "control socket %s is too long",
-                        path);
+        return flo_fail(err, FLO_E_CFG_RANGE, "control socket %s is too long", path);
     }
     memcpy(address.sun_path, path, strlen(path) + 1);
     *fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -35,8 +34,7 @@ static int dial(const char *path, int *fd, struct flo_err *err)
         return flo_fail_errno(err, FLO_E_IO_OPEN, "socket");
     }
     if (connect(*fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
-        int code = errno == ENOENT || errno == ECONNREFUSED ? FLO_E_ABSENT
-                                                            : FLO_E_IO_OPEN;
+        int code = errno == ENOENT || errno == ECONNREFUSED ? FLO_E_ABSENT : FLO_E_IO_OPEN;
         flo_fail_errno(err, code, "control socket %s", path);
         close(*fd);
         *fd = -1;
@@ -47,8 +45,7 @@ static int dial(const char *path, int *fd, struct flo_err *err)
 
 /* Send one request; call `each` for every answer line until the last, which
  * is given back. */
-static int converse(int fd, json_t *request,
-                    void (*each)(const json_t *line, void *context),
+static int converse(int fd, json_t *request, void (*each)(const json_t *line, void *context),
                     void *context, json_t **out, struct flo_err *err)
 {
     struct flo_buf text = {0};
@@ -71,11 +68,9 @@ static int converse(int fd, json_t *request,
         return flo_fail_errno(err, FLO_E_IO_OPEN, "control socket");
     }
     rv = flo_fail(err, FLO_E_NET_UNREACHABLE, "the agent hung up");
-    while (rv == FLO_E_NET_UNREACHABLE &&
-           (bytes = getline(&line, &capacity, stream)) > 0) {
+    while (rv == FLO_E_NET_UNREACHABLE && (bytes = getline(&line, &capacity, stream)) > 0) {
         json_t *json = NULL;
-        if (flo_json_parse(line, (size_t)bytes, LINE_BYTES_MAX, &json, err) <
-            0) {
+        if (flo_json_parse(line, (size_t)bytes, LINE_BYTES_MAX, &json, err) < 0) {
             rv = FLO_E_META_JSON;
         } else if (json_is_true(json_object_get(json, "done"))) {
             *out = json;
@@ -96,13 +91,11 @@ json_t *flo_tell_error(const struct flo_err *err)
 {
     const char *fix = err->fix[0] != '\0' ? err->fix : flo_error_fix(err->code);
 
-    return json_pack("{s:s, s:s, s:s, s:s}", "id", flo_error_id(err->code),
-                     "what", err->what, "why", err->why, "fix",
-                     fix != NULL ? fix : "");
+    return json_pack("{s:s, s:s, s:s, s:s}", "id", flo_error_id(err->code), "what", err->what,
+                     "why", err->why, "fix", fix != NULL ? fix : "");
 }
 
-void flo_tell_several(const char *name, json_t *told, int rv,
-                      const struct flo_err *err)
+void flo_tell_several(const char *name, json_t *told, int rv, const struct flo_err *err)
 {
     if (json_array_size(told) > 0) {
         json_t *all = json_pack("{s:O}", name, told);
@@ -127,8 +120,7 @@ int flo_answer_error(const json_t *json, struct flo_err *err)
     if (!json_is_object(error)) {
         return 0;
     }
-    return flo_fail(err, code == 0 ? FLO_E_STATE : code, "%s",
-                    what == NULL ? "refused" : what);
+    return flo_fail(err, code == 0 ? FLO_E_STATE : code, "%s", what == NULL ? "refused" : what);
 }
 
 /* ---- without an agent ---- */
@@ -138,13 +130,11 @@ static int need_state(const struct flo_settings *settings, struct flo_err *err)
 {
     return access(settings->state_dir, F_OK) == 0
                ? 0
-               : flo_fail(err, FLO_E_ABSENT, "%s: no such state directory",
-                          settings->state_dir);
+               : flo_fail(err, FLO_E_ABSENT, "%s: no such state directory", settings->state_dir);
 }
 
 static int alone(const struct flo_args *args,
-                 int (*begin)(struct flo_shell *shell, void *context,
-                              struct flo_err *err),
+                 int (*begin)(struct flo_shell *shell, void *context, struct flo_err *err),
                  void *context, json_t **out, struct flo_err *err)
 {
     struct flo_shell *shell = calloc(1, sizeof(*shell));
@@ -182,8 +172,7 @@ static int alone(const struct flo_args *args,
 }
 
 /* Socket of the agent that serves this state directory. */
-static int control_of(const struct flo_args *args, char *out, size_t out_bytes,
-                      struct flo_err *err)
+static int control_of(const struct flo_args *args, char *out, size_t out_bytes, struct flo_err *err)
 {
     struct flo_settings settings;
     int rv = flo_run_settings(args, &settings, err);
@@ -195,9 +184,8 @@ static int control_of(const struct flo_args *args, char *out, size_t out_bytes,
     return rv;
 }
 
-int flo_ask(const struct flo_args *args, json_t *request, flo_each_line_fn each,
-            flo_begin_fn begin, void *context, json_t **out,
-            struct flo_err *err)
+int flo_ask(const struct flo_args *args, json_t *request, flo_each_line_fn each, flo_begin_fn begin,
+            void *context, json_t **out, struct flo_err *err)
 {
     char path[4096];
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
@@ -222,21 +210,19 @@ struct operation {
     const char *word, *model;
 };
 
-static int begin_operation(struct flo_shell *shell, void *context,
-                           struct flo_err *err)
+static int begin_operation(struct flo_shell *shell, void *context, struct flo_err *err)
 {
     const struct operation *operation = context;
 
     return flo_loop_operator(shell, operation->kind, operation->model, err);
 }
 
-static int operate(const struct flo_args *args, struct operation *operation,
-                   json_t **answer, struct flo_err *err)
+static int operate(const struct flo_args *args, struct operation *operation, json_t **answer,
+                   struct flo_err *err)
 {
-    json_t *request = json_pack("{s:i, s:s, s:s}", "v", 1, "op",
-                                operation->word, "model", operation->model);
-    int rv =
-        flo_ask(args, request, NULL, begin_operation, operation, answer, err);
+    json_t *request =
+        json_pack("{s:i, s:s, s:s}", "v", 1, "op", operation->word, "model", operation->model);
+    int rv = flo_ask(args, request, NULL, begin_operation, operation, answer, err);
 
     if (rv == 0) {
         rv = flo_answer_error(*answer, err);
@@ -251,18 +237,16 @@ static int operate(const struct flo_args *args, struct operation *operation,
 static int rollback(void *line, struct flo_err *err)
 {
     const struct flo_args *args = line;
-    struct operation back = {FLO_AGENT_GO_BACK, "rollback",
-                             flo_args_text(args, "model", "")};
+    struct operation back = {FLO_AGENT_GO_BACK, "rollback", flo_args_text(args, "model", "")};
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
     uint64_t begin_us = flo_now_us();
     int rv = operate(args, &back, &answer, err);
 
     if (rv == 0 && !args->is_json) {
-        printf(
-            "back on %s %s (kept) in %.1f s · will be reported when online\n",
-            json_string_value(json_object_get(answer, "model")),
-            json_string_value(json_object_get(answer, "version")),
-            (double)(flo_now_us() - begin_us) / 1e6);
+        printf("back on %s %s (kept) in %.1f s · will be reported when online\n",
+               json_string_value(json_object_get(answer, "model")),
+               json_string_value(json_object_get(answer, "version")),
+               (double)(flo_now_us() - begin_us) / 1e6);
     }
     return rv;
 }
@@ -284,8 +268,7 @@ const struct flo_verb flo_verb_rollback = {
 static int remove_model(void *line, struct flo_err *err)
 {
     const struct flo_args *args = line;
-    struct operation removal = {FLO_AGENT_REMOVE, "remove",
-                                flo_args_text(args, "model", "")};
+    struct operation removal = {FLO_AGENT_REMOVE, "remove", flo_args_text(args, "model", "")};
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
     int rv = operate(args, &removal, &answer, err);
 
@@ -297,8 +280,7 @@ static int remove_model(void *line, struct flo_err *err)
 }
 
 static const struct flo_flag remove_flags[] = {
-    {"model", "NAME", "the model; its files are collected", FLO_ASKED,
-     .is_needed = true},
+    {"model", "NAME", "the model; its files are collected", FLO_ASKED, .is_needed = true},
     FLO_FLAGS_END,
 };
 const struct flo_verb flo_verb_remove = {
@@ -325,8 +307,7 @@ static int read_model(struct flo_shell *shell, uint32_t index, const char *name,
     flo_shell_ref(shell, &record->current, &model->slots.current);
     flo_shell_ref(shell, &record->previous, &model->slots.previous);
     flo_shell_ref(shell, &record->candidate, &model->slots.candidate);
-    if (flo_digest_is_zero(&record->current) &&
-        flo_digest_is_zero(&record->candidate)) {
+    if (flo_digest_is_zero(&record->current) && flo_digest_is_zero(&record->candidate)) {
         record->model[0] = '\0'; /* nothing of it is here */
     }
     return rv;
@@ -337,11 +318,9 @@ static int read_models(struct flo_shell *shell, struct flo_err *err)
     char names[FLO_MODELS_KEPT_MAX][FLO_NAME_MAX + 1];
     size_t count = 0;
     uint32_t used = 0;
-    int rv =
-        flo_store_models(shell->store, names, FLO_COUNT(names), &count, err);
+    int rv = flo_store_models(shell->store, names, FLO_COUNT(names), &count, err);
 
-    for (size_t i = 0; rv == 0 && i < count && used < FLO_AGENT_MODELS_MAX;
-         i++) {
+    for (size_t i = 0; rv == 0 && i < count && used < FLO_AGENT_MODELS_MAX; i++) {
         rv = read_model(shell, used, names[i], err);
         used += shell->models[used].slots.model[0] != '\0';
     }
@@ -349,8 +328,7 @@ static int read_models(struct flo_shell *shell, struct flo_err *err)
 }
 
 /* Without an agent: read the records, start nothing. */
-static int status_alone(const struct flo_args *args, json_t **out,
-                        struct flo_err *err)
+static int status_alone(const struct flo_args *args, json_t **out, struct flo_err *err)
 {
     struct flo_shell *shell = calloc(1, sizeof(*shell));
     int rv = shell == NULL ? flo_fail(err, FLO_E_MEMORY, "status")
@@ -360,8 +338,7 @@ static int status_alone(const struct flo_args *args, json_t **out,
         rv = need_state(&shell->settings, err);
     }
     if (rv == 0) {
-        rv = flo_store_open(shell->settings.state_dir, false, &shell->store,
-                            err);
+        rv = flo_store_open(shell->settings.state_dir, false, &shell->store, err);
     }
     if (rv == 0) {
         rv = flo_identity_load(&shell->settings, &shell->identity, err);
@@ -387,13 +364,11 @@ static void print_slot(const char *title, const json_t *slot)
     char name[160] = "-";
 
     if (json_is_object(slot)) {
-        snprintf(name, sizeof(name), "%s %s",
-                 json_string_value(json_object_get(slot, "model")),
+        snprintf(name, sizeof(name), "%s %s", json_string_value(json_object_get(slot, "model")),
                  json_string_value(json_object_get(slot, "version")));
         printf("%-10s %-24s %-12s %8.1f MiB\n", title, name,
                json_string_value(json_object_get(slot, "state")),
-               (double)json_integer_value(json_object_get(slot, "bytes")) /
-                   1048576.0);
+               (double)json_integer_value(json_object_get(slot, "bytes")) / 1048576.0);
     } else {
         printf("%-10s %-24s %-12s\n", title, "-", "-");
     }
@@ -410,17 +385,13 @@ static void print_model(const json_t *model, bool is_running)
     print_slot("CANDIDATE", json_object_get(slots, "candidate"));
     if (is_running) {
         printf("engine RSS %.1f MiB · queue %lld\n",
-               (double)json_integer_value(
-                   json_object_get(model, "engine_rss_bytes")) /
-                   1048576.0,
+               (double)json_integer_value(json_object_get(model, "engine_rss_bytes")) / 1048576.0,
                (long long)json_integer_value(json_object_get(model, "queue")));
     }
     if (json_is_object(execution)) {
-        printf("update %s %s%s%s\n",
-               json_string_value(json_object_get(execution, "execution")),
+        printf("update %s %s%s%s\n", json_string_value(json_object_get(execution, "execution")),
                json_string_value(json_object_get(execution, "state")),
-               reason != NULL && reason[0] != '\0' ? ": " : "",
-               reason == NULL ? "" : reason);
+               reason != NULL && reason[0] != '\0' ? ": " : "", reason == NULL ? "" : reason);
     } else {
         printf("update none\n");
     }
@@ -450,12 +421,10 @@ static void print_neighbours(const json_t *json)
     printf("neighbours %lld bytes from them",
            (long long)json_integer_value(json_object_get(json, "in_bytes")));
     if (strcmp(mode, "serve") == 0) {
-        printf(
-            ", %lld to them (%lld of %lld in 24 hours)",
-            (long long)json_integer_value(json_object_get(json, "out_bytes")),
-            (long long)json_integer_value(json_object_get(json, "used_bytes")),
-            (long long)json_integer_value(
-                json_object_get(json, "budget_bytes")));
+        printf(", %lld to them (%lld of %lld in 24 hours)",
+               (long long)json_integer_value(json_object_get(json, "out_bytes")),
+               (long long)json_integer_value(json_object_get(json, "used_bytes")),
+               (long long)json_integer_value(json_object_get(json, "budget_bytes")));
         port > 0 ? printf(", serves on port %lld", (long long)port)
                  : printf(", does not serve now");
     }
@@ -465,8 +434,7 @@ static void print_neighbours(const json_t *json)
 static void print_degraded(const json_t *degraded)
 {
     if (json_is_object(degraded)) {
-        printf("DEGRADED %s: %s\n",
-               json_string_value(json_object_get(degraded, "id")),
+        printf("DEGRADED %s: %s\n", json_string_value(json_object_get(degraded, "id")),
                json_string_value(json_object_get(degraded, "text")));
     }
 }
@@ -474,22 +442,18 @@ static void print_degraded(const json_t *degraded)
 static void print_status(const json_t *json)
 {
     bool is_running = !json_is_false(json_object_get(json, "running"));
-    const char *state =
-        !is_running                                       ? "not running"
-        : json_is_true(json_object_get(json, "online"))   ? "online"
-        : json_is_true(json_object_get(json, "enrolled")) ? "offline"
-                                                          : "not enrolled";
+    const char *state = !is_running                                       ? "not running"
+                        : json_is_true(json_object_get(json, "online"))   ? "online"
+                        : json_is_true(json_object_get(json, "enrolled")) ? "offline"
+                                                                          : "not enrolled";
 
-    printf("agent %s · %s", json_string_value(json_object_get(json, "agent")),
-           state);
+    printf("agent %s · %s", json_string_value(json_object_get(json, "agent")), state);
     if (json_is_true(json_object_get(json, "enrolled"))) {
-        printf(" · %s · controller %s · fleet %s",
-               json_string_value(json_object_get(json, "name")),
+        printf(" · %s · controller %s · fleet %s", json_string_value(json_object_get(json, "name")),
                json_string_value(json_object_get(json, "controller")),
                json_string_value(json_object_get(json, "fleet")));
     }
-    printf("%s\n",
-           json_is_true(json_object_get(json, "frozen")) ? " · FROZEN" : "");
+    printf("%s\n", json_is_true(json_object_get(json, "frozen")) ? " · FROZEN" : "");
     print_degraded(json_object_get(json, "degraded"));
     print_models(json_object_get(json, "models"), is_running);
     print_neighbours(json_object_get(json, "neighbours"));
@@ -547,8 +511,7 @@ static int explain(void *line, struct flo_err *err)
         rv = flo_run_settings(args, &settings, err);
     }
     if (rv == 0) {
-        rv = flo_traces_print(settings.state_dir, (unsigned)lines,
-                              args->is_json, err);
+        rv = flo_traces_print(settings.state_dir, (unsigned)lines, args->is_json, err);
         flo_settings_deinit(&settings);
     }
     return rv;

@@ -17,9 +17,8 @@ static json_t *checks; /* NULL: lines for people */
 static void tell(bool is_good, const char *name, const char *text)
 {
     if (checks != NULL) {
-        json_array_append_new(checks,
-                              json_pack("{s:b, s:s, s:s}", "ok", (int)is_good,
-                                        "check", name, "found", text));
+        json_array_append_new(
+            checks, json_pack("{s:b, s:s, s:s}", "ok", (int)is_good, "check", name, "found", text));
     } else {
         printf(" %s %-18s %s\n", is_good ? "✓" : "✗", name, text);
     }
@@ -30,16 +29,14 @@ static void tell_err(const char *name, const struct flo_err *err)
 {
     char line[640];
 
-    snprintf(line, sizeof(line), "%s: %.500s", flo_error_id(err->code),
-             err->what);
+    snprintf(line, sizeof(line), "%s: %.500s", flo_error_id(err->code), err->what);
     tell(false, name, line);
 }
 
 static void check_program(const char *name)
 {
     char path[4096];
-    bool is_there = flo_process_sibling(name, path, sizeof(path)) &&
-                    access(path, X_OK) == 0;
+    bool is_there = flo_process_sibling(name, path, sizeof(path)) && access(path, X_OK) == 0;
 
     tell(is_there, name, is_there ? path : "is not installed beside the agent");
 }
@@ -65,11 +62,8 @@ static void check_certificate(const struct flo_identity *identity)
         tell_err("certificate", &err);
         return;
     }
-    long long days =
-        ((long long)pair->facts.not_after_ms - (long long)flo_wall_ms()) /
-        86400000;
-    snprintf(line, sizeof(line),
-             "CN=%s, valid for %lld more day%s, renewal %llu",
+    long long days = ((long long)pair->facts.not_after_ms - (long long)flo_wall_ms()) / 86400000;
+    snprintf(line, sizeof(line), "CN=%s, valid for %lld more day%s, renewal %llu",
              pair->facts.common_name, days, flo_s((uint64_t)days),
              (unsigned long long)pair->number - 1);
     tell(true, "certificate", line);
@@ -89,8 +83,8 @@ static void check_identity(const struct flo_settings *settings)
     if (!identity.is_there) {
         tell(false, "identity", "not enrolled: flotilla-agent enroll");
     } else {
-        snprintf(line, sizeof(line), "%s, fleet %s, key closed to others",
-                 identity.device, identity.fleet);
+        snprintf(line, sizeof(line), "%s, fleet %s, key closed to others", identity.device,
+                 identity.fleet);
         tell(true, "identity", line);
         check_certificate(&identity);
     }
@@ -103,8 +97,8 @@ static void check_identity(const struct flo_settings *settings)
 /* ---- what is on the disk ---- */
 
 /* Only looks: the agent alone moves damaged bytes away. */
-static int check_blob(struct flo_store *store, const struct flo_digest *digest,
-                      uint64_t *read, struct flo_err *err)
+static int check_blob(struct flo_store *store, const struct flo_digest *digest, uint64_t *read,
+                      struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     struct flo_digest actual;
@@ -128,32 +122,28 @@ static int check_blob(struct flo_store *store, const struct flo_digest *digest,
 
 /* Every file of the variant that serves, as a start of the agent reads it. */
 static int check_files(struct flo_store *store, const struct flo_digest *digest,
-                       const struct flo_release *release, uint32_t *files,
-                       uint64_t *read, struct flo_err *err)
+                       const struct flo_release *release, uint32_t *files, uint64_t *read,
+                       struct flo_err *err)
 {
     int index = flo_store_release_variant(store, digest, release);
     int rv = 0;
 
     if (index < 0) {
-        return flo_fail(err, FLO_E_BLOB_ABSENT, "%s@%s: files are missing",
-                        release->model, release->version);
+        return flo_fail(err, FLO_E_BLOB_ABSENT, "%s@%s: files are missing", release->model,
+                        release->version);
     }
-    for (uint32_t i = 0; rv == 0 && i < release->variants[index].file_count;
-         i++) {
-        const struct flo_release_file *file =
-            &release->files[release->variants[index].files[i]];
+    for (uint32_t i = 0; rv == 0 && i < release->variants[index].file_count; i++) {
+        const struct flo_release_file *file = &release->files[release->variants[index].files[i]];
         rv = check_blob(store, &file->digest, read, err);
         if (rv < 0) {
-            return flo_wrap(err, rv, "%s@%s, %s", release->model,
-                            release->version, file->name);
+            return flo_wrap(err, rv, "%s@%s, %s", release->model, release->version, file->name);
         }
         (*files)++;
     }
     return 0;
 }
 
-static int check_release(struct flo_store *store,
-                         const struct flo_digest *digest, uint32_t *files,
+static int check_release(struct flo_store *store, const struct flo_digest *digest, uint32_t *files,
                          uint64_t *read, struct flo_err *err)
 {
     static struct flo_release release; /* large, one thread */
@@ -215,8 +205,7 @@ static void check_folder(const struct flo_settings *settings, uint64_t free)
         return;
     }
     if (flo_checkup_room(free, &err) < 0) {
-        snprintf(line, sizeof(line), "%.150s, %.100s", settings->state_dir,
-                 err.what);
+        snprintf(line, sizeof(line), "%.150s, %.100s", settings->state_dir, err.what);
         tell(false, "state directory", line);
         return;
     }
@@ -258,8 +247,7 @@ static void check_sandbox(const struct flo_settings *settings)
     snprintf(line, sizeof(line), "%s%s",
              part == NULL ? "this kernel has all parts" : "this kernel has no ",
              part == NULL ? "" : part);
-    tell(part == NULL || settings->sandbox == FLO_SANDBOX_PREFERRED, "sandbox",
-         line);
+    tell(part == NULL || settings->sandbox == FLO_SANDBOX_PREFERRED, "sandbox", line);
 }
 
 /* Each runtime that this device's owner wrote down. */

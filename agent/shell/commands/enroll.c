@@ -39,8 +39,7 @@ static int take_label(struct wish *wish, const char *text, struct flo_err *err)
     }
     if (!flo_name_is_valid(key) || strlen(equals + 1) > 256 ||
         json_object_size(wish->labels) >= LABELS_MAX) {
-        return flo_fail(err, FLO_E_USAGE,
-                        "--label %s: key=value, at most %d of them", text,
+        return flo_fail(err, FLO_E_USAGE, "--label %s: key=value, at most %d of them", text,
                         LABELS_MAX);
     }
     json_object_set_new(wish->labels, key, json_string(equals + 1));
@@ -66,12 +65,10 @@ static int name_of_host(struct wish *wish, struct flo_err *err)
  * of its firmware, which only root reads. */
 static void take_serial(struct wish *wish, const char *given)
 {
-    static const char *const files[] = {
-        "/sys/firmware/devicetree/base/serial-number",
-        "/sys/class/dmi/id/product_serial"};
+    static const char *const files[] = {"/sys/firmware/devicetree/base/serial-number",
+                                        "/sys/class/dmi/id/product_serial"};
 
-    snprintf(wish->serial, sizeof(wish->serial), "%s",
-             given != NULL ? given : "");
+    snprintf(wish->serial, sizeof(wish->serial), "%s", given != NULL ? given : "");
     for (size_t i = 0; i < FLO_COUNT(files) && wish->serial[0] == '\0'; i++) {
         FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
         size_t bytes;
@@ -82,8 +79,7 @@ static void take_serial(struct wish *wish, const char *given)
     }
 }
 
-static int fill(struct wish *wish, const struct flo_args *args,
-                struct flo_err *err)
+static int fill(struct wish *wish, const struct flo_args *args, struct flo_err *err)
 {
     const char *label;
     int rv = 0;
@@ -93,32 +89,28 @@ static int fill(struct wish *wish, const struct flo_args *args,
     wish->state_dir = flo_args_text(args, "state-dir", NULL);
     wish->name = flo_args_text(args, "name", NULL);
     take_serial(wish, flo_args_text(args, "serial", NULL));
-    for (size_t i = 0; rv == 0 && flo_args_each(args, "label", i, &label);
-         i++) {
+    for (size_t i = 0; rv == 0 && flo_args_each(args, "label", i, &label); i++) {
         rv = take_label(wish, label, err);
     }
     if (rv == 0 && wish->name == NULL) {
         rv = name_of_host(wish, err);
     }
     if (rv == 0 && wish->state_dir == NULL) {
-        rv = flo_settings_folder(flo_args_text(args, "config", NULL),
-                                 wish->folder, err);
+        rv = flo_settings_folder(flo_args_text(args, "config", NULL), wish->folder, err);
         wish->state_dir = wish->folder;
     }
     if (rv == 0 && !flo_name_is_valid(wish->name)) {
-        return flo_fail(err, FLO_E_META_NAME, "--name `%s` is no device name",
-                        wish->name);
+        return flo_fail(err, FLO_E_META_NAME, "--name `%s` is no device name", wish->name);
     }
     if (rv == 0 && strncmp(wish->controller, "https://", 8) != 0) {
-        return flo_fail(err, FLO_E_USAGE, "--controller %s: https://host:port",
-                        wish->controller);
+        return flo_fail(err, FLO_E_USAGE, "--controller %s: https://host:port", wish->controller);
     }
     return rv;
 }
 
 /* flt1.<26 characters>.<32 hex digits> */
-static int read_token(const char *path, char *token, size_t token_bytes,
-                      char *fingerprint, struct flo_err *err)
+static int read_token(const char *path, char *token, size_t token_bytes, char *fingerprint,
+                      struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
     uint8_t digits[16];
@@ -132,10 +124,9 @@ static int read_token(const char *path, char *token, size_t token_bytes,
     text[strcspn(text, " \t\r\n")] = '\0';
     last = strrchr(text, '.');
     if (strncmp(text, "flt1.", 5) != 0 || last == text + 4 ||
-        !flo_hex_decode(last + 1, digits, sizeof(digits)) ||
-        strlen(last + 1) != 32 || strlen(text) >= token_bytes) {
-        return flo_fail(err, FLO_E_ENROL_TOKEN,
-                        "%s does not hold an enrolment token", path);
+        !flo_hex_decode(last + 1, digits, sizeof(digits)) || strlen(last + 1) != 32 ||
+        strlen(text) >= token_bytes) {
+        return flo_fail(err, FLO_E_ENROL_TOKEN, "%s does not hold an enrolment token", path);
     }
     snprintf(token, token_bytes, "%s", text);
     memcpy(fingerprint, last + 1, 33);
@@ -143,8 +134,8 @@ static int read_token(const char *path, char *token, size_t token_bytes,
     return 0;
 }
 
-static int save(const char *dir, const char *name, const char *text,
-                mode_t mode, struct flo_err *err)
+static int save(const char *dir, const char *name, const char *text, mode_t mode,
+                struct flo_err *err)
 {
     char path[4200];
 
@@ -173,27 +164,23 @@ static int save_pair(struct wish *wish, const struct flo_key *key,
     int rv = flo_pairs_name(wish->state_dir, &pairs, err);
 
     if (rv == 0) {
-        rv = flo_pairs_write(&pairs, FLO_PAIRS, key, answer->certificate,
-                             answer->at_ms, flo_wall_ms(), &place, err);
+        rv = flo_pairs_write(&pairs, FLO_PAIRS, key, answer->certificate, answer->at_ms,
+                             flo_wall_ms(), &place, err);
     }
     if (rv == 0) {
-        wish->told = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:O}", "device",
-                               answer->device, "name", wish->name, "fleet",
-                               answer->fleet, "controller", wish->controller,
-                               "broker", answer->broker, "key",
-                               pairs.files[place], "groups", answer->groups);
+        wish->told =
+            json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:O}", "device", answer->device, "name",
+                      wish->name, "fleet", answer->fleet, "controller", wish->controller, "broker",
+                      answer->broker, "key", pairs.files[place], "groups", answer->groups);
     }
     return rv;
 }
 
-static int save_answer(struct wish *wish, const char *dir,
-                       const struct flo_key *key,
-                       const struct flo_enrol_answer *answer,
-                       struct flo_err *err)
+static int save_answer(struct wish *wish, const char *dir, const struct flo_key *key,
+                       const struct flo_enrol_answer *answer, struct flo_err *err)
 {
     struct flo_buf text = {0};
-    int rv = flo_enrol_answer_identity(answer, wish->name, wish->controller,
-                                       &text, err);
+    int rv = flo_enrol_answer_identity(answer, wish->name, wish->controller, &text, err);
 
     if (rv == 0) {
         rv = save(dir, "trust.json", answer->trust.data, 0644, err);
@@ -214,12 +201,10 @@ static int save_answer(struct wish *wish, const char *dir,
     return rv;
 }
 
-static int ask(struct wish *wish, const char *dir, const char *token,
-               const char *fingerprint, const struct flo_key *key,
-               const char *csr, struct flo_err *err)
+static int ask(struct wish *wish, const char *dir, const char *token, const char *fingerprint,
+               const struct flo_key *key, const char *csr, struct flo_err *err)
 {
-    struct flo_http_options options = {.ca_fingerprint = fingerprint,
-                                       .timeout_ms = 30000};
+    struct flo_http_options options = {.ca_fingerprint = fingerprint, .timeout_ms = 30000};
     struct flo_settings settings = {0};
     struct flo_err warning = {0};
     struct flo_machine machine;
@@ -235,10 +220,9 @@ static int ask(struct wish *wish, const char *dir, const char *token,
         return rv;
     }
     flo_machine_look(&settings, &machine);
-    body = json_pack(
-        "{s:s, s:s, s:s, s:O, s:o}", "token", token, "csr", csr, "name",
-        wish->name, "labels", wish->labels, "profile",
-        flo_machine_json(&settings, &machine, flo_disk_free(wish->state_dir)));
+    body = json_pack("{s:s, s:s, s:s, s:O, s:o}", "token", token, "csr", csr, "name", wish->name,
+                     "labels", wish->labels, "profile",
+                     flo_machine_json(&settings, &machine, flo_disk_free(wish->state_dir)));
     if (wish->serial[0] != '\0') {
         json_object_set_new(body, "serial", json_string(wish->serial));
     }
@@ -266,8 +250,7 @@ static int ask(struct wish *wish, const char *dir, const char *token,
         rv = flo_http_fail(&answer, "enrolment", err);
     }
     if (rv == 0) {
-        rv = flo_enrol_answer_read(answer.body.data, answer.body.bytes, &got,
-                                   err);
+        rv = flo_enrol_answer_read(answer.body.data, answer.body.bytes, &got, err);
         if (rv == 0) {
             rv = save_answer(wish, dir, key, &got, err);
             flo_enrol_answer_deinit(&got);
@@ -288,8 +271,7 @@ static int enroll(struct wish *wish, struct flo_err *err)
     char fingerprint[33];
     struct flo_key *key = NULL;
     struct flo_buf csr = {0};
-    int rv =
-        read_token(wish->token_file, token, sizeof(token), fingerprint, err);
+    int rv = read_token(wish->token_file, token, sizeof(token), fingerprint, err);
 
     if (rv == 0) { /* the token may be root's alone, the key must not */
         rv = flo_process_as_owner(wish->state_dir, err);
@@ -302,8 +284,7 @@ static int enroll(struct wish *wish, struct flo_err *err)
         return flo_fail(err, FLO_E_CFG_RANGE, "--state-dir is too long");
     }
     if (access(path, F_OK) == 0) {
-        rv = flo_fail(err, FLO_E_STATE, "%s is enrolled already",
-                      wish->state_dir);
+        rv = flo_fail(err, FLO_E_STATE, "%s is enrolled already", wish->state_dir);
         flo_err_fix(err, "remove %s to enrol it again", dir);
         return rv;
     }
@@ -365,12 +346,10 @@ static int run(void *line, struct flo_err *err)
 }
 
 static const struct flo_flag flags[] = {
-    {"controller", "URL", "https://host:port, for devices", FLO_ASKED,
-     .is_needed = true},
+    {"controller", "URL", "https://host:port, for devices", FLO_ASKED, .is_needed = true},
     {"token-file", "FILE", "the enrolment token", FLO_ASKED, .is_needed = true},
     {"name", "NAME", "of this device (default: the machine's)", FLO_ASKED},
-    {"serial", "NUMBER", "of this device (default: the machine's own)",
-     FLO_ASKED},
+    {"serial", "NUMBER", "of this device (default: the machine's own)", FLO_ASKED},
     {"label", "KEY=VALUE", "of this device; several times", FLO_ASKED},
     FLO_FLAGS_END,
 };

@@ -16,8 +16,8 @@ static const struct flo_flag file_flags[] = {
 };
 
 /* A list under that key, or one envelope alone. */
-static int read_file(const struct flo_args *args, const char *key,
-                     json_t **list, struct flo_err *err)
+static int read_file(const struct flo_args *args, const char *key, json_t **list,
+                     struct flo_err *err)
 {
     const char *path = flo_args_text(args, "file", "");
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
@@ -44,25 +44,20 @@ static int read_file(const struct flo_args *args, const char *key,
 
 /* ---- order ---- */
 
-static int begin_order(struct flo_shell *shell, void *context,
-                       struct flo_err *err)
+static int begin_order(struct flo_shell *shell, void *context, struct flo_err *err)
 {
     int rv = flo_orders_check(shell, context, shell->local_order, err);
 
-    return rv < 0 ? rv
-                  : flo_loop_order_by_hand(shell, context, shell->local_order,
-                                           err);
+    return rv < 0 ? rv : flo_loop_order_by_hand(shell, context, shell->local_order, err);
 }
 
 /* The answer goes to `told`, or to people where that is NULL. */
-static int give_order(const struct flo_args *args, json_t *envelope,
-                      json_t *told, struct flo_err *err)
+static int give_order(const struct flo_args *args, json_t *envelope, json_t *told,
+                      struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
-    int rv = flo_ask(
-        args,
-        json_pack("{s:i, s:s, s:O}", "v", 1, "op", "order", "order", envelope),
-        NULL, begin_order, envelope, &answer, err);
+    int rv = flo_ask(args, json_pack("{s:i, s:s, s:O}", "v", 1, "op", "order", "order", envelope),
+                     NULL, begin_order, envelope, &answer, err);
 
     if (rv == 0) {
         rv = flo_answer_error(answer, err);
@@ -70,8 +65,7 @@ static int give_order(const struct flo_args *args, json_t *envelope,
     if (rv == 0 && told != NULL) {
         json_array_append(told, answer);
     } else if (rv == 0) {
-        printf("order %s: %s\n",
-               json_string_value(json_object_get(answer, "order")),
+        printf("order %s: %s\n", json_string_value(json_object_get(answer, "order")),
                json_string_value(json_object_get(answer, "outcome")));
     }
     return rv;
@@ -99,32 +93,28 @@ const struct flo_verb flo_verb_order = {
     .state = &flo_agent_line,
     .run = order,
     .example = "--file stop.json",
-    .more =
-        "-o json: {\"orders\": [...]}, with an \"error\" where one failed.\n",
+    .more = "-o json: {\"orders\": [...]}, with an \"error\" where one failed.\n",
 };
 
 /* ---- trust ---- */
 
-static int begin_trust(struct flo_shell *shell, void *context,
-                       struct flo_err *err)
+static int begin_trust(struct flo_shell *shell, void *context, struct flo_err *err)
 {
     uint64_t number;
     int rv = flo_loop_trust(shell, context, &number, err);
 
     if (rv == 0) {
-        shell->local_answer =
-            json_pack("{s:i, s:I}", "v", 1, "number", (json_int_t)number);
+        shell->local_answer = json_pack("{s:i, s:I}", "v", 1, "number", (json_int_t)number);
     }
     return rv;
 }
 
-int flo_give_trust(const struct flo_args *args, json_t *envelope,
-                   json_t **answer, struct flo_err *err)
+int flo_give_trust(const struct flo_args *args, json_t *envelope, json_t **answer,
+                   struct flo_err *err)
 {
-    int rv = flo_ask(args,
-                     json_pack("{s:i, s:s, s:O}", "v", 1, "op", "trust",
-                               "statement", envelope),
-                     NULL, begin_trust, envelope, answer, err);
+    int rv =
+        flo_ask(args, json_pack("{s:i, s:s, s:O}", "v", 1, "op", "trust", "statement", envelope),
+                NULL, begin_trust, envelope, answer, err);
 
     return rv < 0 ? rv : flo_answer_error(*answer, err);
 }
@@ -145,9 +135,8 @@ static int trust(void *line, struct flo_err *err)
         json_dumpf(answer, stdout, JSON_COMPACT);
         printf("\n");
     } else if (rv == 0 && answer != NULL) {
-        printf(
-            "trust statement %lld holds\n",
-            (long long)json_integer_value(json_object_get(answer, "number")));
+        printf("trust statement %lld holds\n",
+               (long long)json_integer_value(json_object_get(answer, "number")));
     }
     return rv;
 }

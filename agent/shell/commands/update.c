@@ -47,8 +47,8 @@ static int take_head(void *context, const struct flo_release_verified *verified,
     return 0;
 }
 
-static int stop_at_blob(void *context, const struct flo_digest *digest,
-                        uint64_t bytes, bool *wanted, struct flo_err *err)
+static int stop_at_blob(void *context, const struct flo_digest *digest, uint64_t bytes,
+                        bool *wanted, struct flo_err *err)
 {
     (void)context;
     (void)digest;
@@ -58,20 +58,17 @@ static int stop_at_blob(void *context, const struct flo_digest *digest,
     return HEAD_READ;
 }
 
-static int take_statements(void *context, const char *text, size_t bytes,
-                           struct flo_err *err)
+static int take_statements(void *context, const char *text, size_t bytes, struct flo_err *err)
 {
     struct update *update = context;
-    int rv = flo_json_parse(text, bytes, FLO_BUNDLE_TRUST_BYTES_MAX,
-                            &update->trust, err);
+    int rv = flo_json_parse(text, bytes, FLO_BUNDLE_TRUST_BYTES_MAX, &update->trust, err);
 
     return rv < 0 ? rv : TRUST_READ;
 }
 
 /* The statements come first: the releases may be signed by a key that they
  * name. */
-static int give_statements(const struct flo_args *args, struct update *update,
-                           struct flo_err *err)
+static int give_statements(const struct flo_args *args, struct update *update, struct flo_err *err)
 {
     json_t *list = NULL;
     int rv = flo_json_get_array(update->trust, "statements", 64, &list, err);
@@ -85,8 +82,7 @@ static int give_statements(const struct flo_args *args, struct update *update,
     return rv < 0 ? flo_wrap(err, rv, "trust.json of the bundle") : 0;
 }
 
-static int read_bundle(const struct flo_args *args,
-                       const struct flo_settings *settings,
+static int read_bundle(const struct flo_args *args, const struct flo_settings *settings,
                        struct update *update, struct flo_err *err)
 {
     struct flo_bundle_handlers handlers = {.context = update,
@@ -101,13 +97,11 @@ static int read_bundle(const struct flo_args *args,
     for (bool is_first = true; rv == TRUST_READ || is_first; is_first = false) {
         rv = flo_identity_load(settings, &identity, err);
         if (rv == 0 && identity.trust == NULL) {
-            rv = flo_fail(err, FLO_E_STATE, "%s has no trusted keys",
-                          settings->state_dir);
+            rv = flo_fail(err, FLO_E_STATE, "%s has no trusted keys", settings->state_dir);
             flo_err_fix(err, "flotilla-agent enroll, or put trust.json there");
         }
         if (rv == 0) {
-            rv = flo_bundle_read(update->bundle, identity.trust, &handlers,
-                                 &facts, err);
+            rv = flo_bundle_read(update->bundle, identity.trust, &handlers, &facts, err);
         }
         flo_identity_deinit(&identity);
         handlers.on_trust = NULL;
@@ -121,8 +115,7 @@ static int read_bundle(const struct flo_args *args,
 
 /* The worker verifies everything again, in its sandbox; this process only
  * learns the names. */
-static int read_head(const struct flo_args *args, struct update *update,
-                     struct flo_err *err)
+static int read_head(const struct flo_args *args, struct update *update, struct flo_err *err)
 {
     struct flo_settings settings;
     char path[4096];
@@ -132,14 +125,12 @@ static int read_head(const struct flo_args *args, struct update *update,
     if (rv < 0) {
         return rv;
     }
-    if (realpath(bundle, path) == NULL ||
-        strlen(path) >= sizeof(update->bundle)) {
+    if (realpath(bundle, path) == NULL || strlen(path) >= sizeof(update->bundle)) {
         flo_settings_deinit(&settings);
         return flo_fail_errno(err, FLO_E_IO_OPEN, "bundle %s", bundle);
     }
     snprintf(update->bundle, sizeof(update->bundle), "%.255s", path);
-    snprintf(update->state_dir, sizeof(update->state_dir), "%.4000s",
-             settings.state_dir);
+    snprintf(update->state_dir, sizeof(update->state_dir), "%.4000s", settings.state_dir);
     rv = read_bundle(args, &settings, update, err);
     flo_settings_deinit(&settings);
     return rv;
@@ -147,8 +138,7 @@ static int read_head(const struct flo_args *args, struct update *update,
 
 /* ---- one release ---- */
 
-static int begin_update(struct flo_shell *shell, void *context,
-                        struct flo_err *err)
+static int begin_update(struct flo_shell *shell, void *context, struct flo_err *err)
 {
     const struct update *update = context;
 
@@ -178,8 +168,7 @@ static int verdict(const json_t *answer, struct flo_err *err)
     if (state == NULL || !flo_execution_parse(state, &word)) {
         return flo_fail(err, FLO_E_INTERNAL, "no state in the answer");
     }
-    return flo_execution_is_end(word) &&
-                   flo_execution_kind(word) != FLO_EXECUTION_END_GOOD
+    return flo_execution_is_end(word) && flo_execution_kind(word) != FLO_EXECUTION_END_GOOD
                ? flo_fail(err, FLO_E_STATE, "%s", state)
                : 0;
 }
@@ -193,8 +182,7 @@ static void show_answer(struct update *update, json_t *answer)
         json_array_append(update->told, answer);
         return;
     }
-    printf("%s %s: %s, %lld bytes read (%s)\n",
-           json_string_value(json_object_get(answer, "model")),
+    printf("%s %s: %s, %lld bytes read (%s)\n", json_string_value(json_object_get(answer, "model")),
            json_string_value(json_object_get(answer, "version")),
            json_string_value(json_object_get(answer, "state")),
            (long long)json_integer_value(json_object_get(detail, "bytes")),
@@ -202,8 +190,7 @@ static void show_answer(struct update *update, json_t *answer)
 }
 
 /* The next release of this one's model; NULL: it is the last. */
-static const struct flo_release_ref *later_of(const struct update *update,
-                                              uint32_t index)
+static const struct flo_release_ref *later_of(const struct update *update, uint32_t index)
 {
     const char *model = update->releases[index].model;
 
@@ -216,8 +203,7 @@ static const struct flo_release_ref *later_of(const struct update *update,
 }
 
 /* The current release by the device's record; zero: nothing, or it has none. */
-static struct flo_digest read_current(const struct update *update,
-                                      const char *model)
+static struct flo_digest read_current(const struct update *update, const char *model)
 {
     struct flo_digest none = {.bytes = {0}};
     struct flo_store *store = NULL;
@@ -235,8 +221,7 @@ static struct flo_digest read_current(const struct update *update,
 }
 
 /* The later release of its model that is current already; NULL: none is. */
-static const struct flo_release_ref *already(const struct update *update,
-                                             uint32_t index)
+static const struct flo_release_ref *already(const struct update *update, uint32_t index)
 {
     const struct flo_release_ref *release = &update->releases[index];
     struct flo_digest current = {.bytes = {0}};
@@ -254,8 +239,8 @@ static const struct flo_release_ref *already(const struct update *update,
 }
 
 /* *is_told: the device gave a verdict, good or bad. */
-static int install(const struct flo_args *args, struct update *update,
-                   uint32_t index, bool *is_told, struct flo_err *err)
+static int install(const struct flo_args *args, struct update *update, uint32_t index,
+                   bool *is_told, struct flo_err *err)
 {
     const struct flo_release_ref *release = &update->releases[index];
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
@@ -266,13 +251,11 @@ static int install(const struct flo_args *args, struct update *update,
     memcpy(update->execution.bundle, update->bundle, sizeof(update->bundle));
     update->is_to_end = later_of(update, index) != NULL;
     flo_digest_text(&release->digest, digest);
-    int rv =
-        flo_ask(args,
-                json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:b}", "v", 1, "op",
-                          "update", "bundle", update->bundle, "release", digest,
-                          "model", release->model, "version", release->version,
-                          "to_end", (int)update->is_to_end),
-                show_state, begin_update, update, &answer, err);
+    int rv = flo_ask(args,
+                     json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:b}", "v", 1, "op", "update",
+                               "bundle", update->bundle, "release", digest, "model", release->model,
+                               "version", release->version, "to_end", (int)update->is_to_end),
+                     show_state, begin_update, update, &answer, err);
     *is_told = rv == 0;
     if (rv == 0) {
         rv = verdict(answer, err);
@@ -287,34 +270,30 @@ static int install(const struct flo_args *args, struct update *update,
 
 /* When there are several, each bad verdict is told where it stands; the first
  * is the command's error too. */
-static void tell_failure(struct update *update,
-                         const struct flo_release_ref *release,
+static void tell_failure(struct update *update, const struct flo_release_ref *release,
                          const struct flo_err *err)
 {
     if (update->told != NULL) {
-        json_array_append_new(
-            update->told,
-            json_pack("{s:s, s:s, s:o}", "model", release->model, "version",
-                      release->version, "error", flo_tell_error(err)));
+        json_array_append_new(update->told,
+                              json_pack("{s:s, s:s, s:o}", "model", release->model, "version",
+                                        release->version, "error", flo_tell_error(err)));
     } else if (update->count > 1) {
-        printf("%s %s: %s: %s\n", release->model, release->version,
-               flo_error_id(err->code), err->what);
+        printf("%s %s: %s: %s\n", release->model, release->version, flo_error_id(err->code),
+               err->what);
     }
 }
 
-static void tell_passed(struct update *update,
-                        const struct flo_release_ref *release,
+static void tell_passed(struct update *update, const struct flo_release_ref *release,
                         const struct flo_release_ref *current)
 {
     if (update->told != NULL) {
-        json_array_append_new(
-            update->told,
-            json_pack("{s:s, s:s, s:s}", "model", release->model, "version",
-                      release->version, "passed_over", current->version));
+        json_array_append_new(update->told,
+                              json_pack("{s:s, s:s, s:s}", "model", release->model, "version",
+                                        release->version, "passed_over", current->version));
         return;
     }
-    printf("%s %s: passed over, %s is current\n", release->model,
-           release->version, current->version);
+    printf("%s %s: passed over, %s is current\n", release->model, release->version,
+           current->version);
 }
 
 static int update(void *line, struct flo_err *err)
@@ -326,8 +305,7 @@ static int update(void *line, struct flo_err *err)
 
     update.is_quiet = flo_args_has(args, "quiet") || !isatty(2);
     update.told = args->is_json ? json_array() : NULL;
-    for (uint32_t i = 0; is_told && i < update.count && (rv == 0 || i > 0);
-         i++) {
+    for (uint32_t i = 0; is_told && i < update.count && (rv == 0 || i > 0); i++) {
         struct flo_err why = {0};
         const struct flo_release_ref *current = already(&update, i);
         if (current != NULL) {
@@ -340,8 +318,8 @@ static int update(void *line, struct flo_err *err)
         }
         tell_failure(&update, &update.releases[i], &why);
         if (update.count > 1) {
-            one = flo_wrap(&why, one, "%s %s", update.releases[i].model,
-                           update.releases[i].version);
+            one =
+                flo_wrap(&why, one, "%s %s", update.releases[i].model, update.releases[i].version);
         }
         if (rv == 0) {
             *err = why;
@@ -353,8 +331,8 @@ static int update(void *line, struct flo_err *err)
 }
 
 static const struct flo_flag update_flags[] = {
-    {"bundle", "FILE", "its releases; a running service sees no /tmp, /home",
-     FLO_ASKED, .is_needed = true},
+    {"bundle", "FILE", "its releases; a running service sees no /tmp, /home", FLO_ASKED,
+     .is_needed = true},
     {"quiet", NULL, "no progress on stderr", FLO_ASKED, .letter = 'q'},
     FLO_FLAGS_END,
 };
@@ -366,6 +344,5 @@ const struct flo_verb flo_verb_update = {
     .state = &flo_agent_line,
     .run = update,
     .example = "--bundle helpdesk.bundle",
-    .more =
-        "-o json: {\"releases\": [...]}, with an \"error\" where one failed.\n",
+    .more = "-o json: {\"releases\": [...]}, with an \"error\" where one failed.\n",
 };

@@ -28,8 +28,7 @@ struct flo_deriving {
 /* ---- what is known ---- */
 
 /* A value that survives: how often this version failed to pack the model. */
-static void failure_key(const struct flo_digest *model, char *out,
-                        size_t out_bytes)
+static void failure_key(const struct flo_digest *model, char *out, size_t out_bytes)
 {
     char text[FLO_DIGEST_TEXT];
 
@@ -37,8 +36,7 @@ static void failure_key(const struct flo_digest *model, char *out,
     snprintf(out, out_bytes, "unpacked:" FLO_VERSION ":%s", text);
 }
 
-static unsigned failures(const struct flo_shell *shell,
-                         const struct flo_digest *model)
+static unsigned failures(const struct flo_shell *shell, const struct flo_digest *model)
 {
     char key[128];
 
@@ -46,8 +44,7 @@ static unsigned failures(const struct flo_shell *shell,
     return (unsigned)flo_values_number(shell->db, key);
 }
 
-static void keep_failures(struct flo_shell *shell,
-                          const struct flo_digest *model, unsigned count)
+static void keep_failures(struct flo_shell *shell, const struct flo_digest *model, unsigned count)
 {
     char key[128];
 
@@ -55,8 +52,7 @@ static void keep_failures(struct flo_shell *shell,
     flo_values_set_number(shell->db, key, count);
 }
 
-static void forget_failures(struct flo_shell *shell,
-                            const struct flo_digest *model)
+static void forget_failures(struct flo_shell *shell, const struct flo_digest *model)
 {
     if (failures(shell, model) > 0) {
         keep_failures(shell, model, 0);
@@ -65,8 +61,7 @@ static void forget_failures(struct flo_shell *shell,
 
 static bool is_wanted(const struct flo_shell *shell)
 {
-    return strcmp(flo_config_text(shell->settings.config, "packed_weights"),
-                  "auto") == 0;
+    return strcmp(flo_config_text(shell->settings.config, "packed_weights"), "auto") == 0;
 }
 
 bool flo_shell_packs(const struct flo_shell *shell)
@@ -76,12 +71,10 @@ bool flo_shell_packs(const struct flo_shell *shell)
 
 bool flo_shell_keeps_prefixes(const struct flo_shell *shell)
 {
-    return strcmp(flo_config_text(shell->settings.config, "prefix_cache"),
-                  "on") == 0;
+    return strcmp(flo_config_text(shell->settings.config, "prefix_cache"), "on") == 0;
 }
 
-void flo_shell_packed_refused(struct flo_shell *shell,
-                              const struct flo_digest *model)
+void flo_shell_packed_refused(struct flo_shell *shell, const struct flo_digest *model)
 {
     flo_store_packed_remove(shell->store, model);
     if (flo_derived_refused(&shell->derived, model)) {
@@ -90,8 +83,7 @@ void flo_shell_packed_refused(struct flo_shell *shell,
 }
 
 /* No new one while an updater works: its plan of the disk stands. */
-int flo_shell_prefix_open(struct flo_shell *shell,
-                          const struct flo_digest *release)
+int flo_shell_prefix_open(struct flo_shell *shell, const struct flo_digest *release)
 {
     const struct flo_settings *settings = &shell->settings;
     struct flo_err err = {0};
@@ -142,8 +134,8 @@ static void hash(struct flo_deriving *deriving, flo_hashing_done *done)
 {
     struct flo_err err = {0};
 
-    if (flo_hashing_start(deriving->shell->base, deriving->packed_fd, done,
-                          deriving, &deriving->hashing, &err) < 0) {
+    if (flo_hashing_start(deriving->shell->base, deriving->packed_fd, done, deriving,
+                          &deriving->hashing, &err) < 0) {
         done(deriving, NULL, &err);
     } else {
         get_on(deriving);
@@ -153,22 +145,19 @@ static void hash(struct flo_deriving *deriving, flo_hashing_done *done)
 /* ---- packing ---- */
 
 /* Packing failed: the model's own rows serve. */
-static void go_unpacked(struct flo_deriving *deriving,
-                        const struct flo_err *why)
+static void go_unpacked(struct flo_deriving *deriving, const struct flo_err *why)
 {
     struct flo_shell *shell = deriving->shell;
     const struct flo_derived_wish *wish = &deriving->wish;
     struct flo_err err = *why;
 
     if (err.code == FLO_E_NOT_BUILT) {
-        flo_log(FLO_LOG_INFO, "packing", "%s: not packed: %s", wish->name,
-                err.what);
+        flo_log(FLO_LOG_INFO, "packing", "%s: not packed: %s", wish->name, err.what);
     } else {
         flo_wrap(&err, err.code, "packing %s", wish->name);
         flo_shell_note(shell, "note", &err);
     }
-    if (flo_derived_failed(&shell->derived, &wish->model, err.code,
-                           deriving->packed_fd >= 0)) {
+    if (flo_derived_failed(&shell->derived, &wish->model, err.code, deriving->packed_fd >= 0)) {
         keep_failures(shell, &wish->model, failures(shell, &wish->model) + 1);
     }
     finish(deriving, 0);
@@ -184,19 +173,17 @@ static void made_hashed(void *context, const struct flo_digest *digest,
     int packed_fd = 0;
 
     deriving->hashing = NULL;
-    if (failure != NULL ||
-        flo_store_packed_publish(shell->store, deriving->packed_fd,
-                                 &deriving->wish.model, digest, &err) < 0) {
+    if (failure != NULL || flo_store_packed_publish(shell->store, deriving->packed_fd,
+                                                    &deriving->wish.model, digest, &err) < 0) {
         go_unpacked(deriving, failure != NULL ? failure : &err);
         return;
     }
-    flo_log(FLO_LOG_INFO, "packing", "%s: %llu bytes packed after %llu ms",
-            wish->name, (unsigned long long)deriving->packed_bytes,
+    flo_log(FLO_LOG_INFO, "packing", "%s: %llu bytes packed after %llu ms", wish->name,
+            (unsigned long long)deriving->packed_bytes,
             (unsigned long long)(flo_now_ms() - deriving->started_ms));
     forget_failures(shell, &deriving->wish.model);
     flo_derived_made(&shell->derived, &deriving->wish.model);
-    if (flo_store_packed_open(shell->store, &deriving->wish.model, &packed_fd,
-                              NULL) < 0) {
+    if (flo_store_packed_open(shell->store, &deriving->wish.model, &packed_fd, NULL) < 0) {
         packed_fd = 0;
     }
     finish(deriving, packed_fd);
@@ -205,8 +192,7 @@ static void made_hashed(void *context, const struct flo_digest *digest,
 static int reserve(void *context, uint64_t bytes, int *fd, struct flo_err *err)
 {
     struct flo_deriving *deriving = context;
-    int rv = flo_store_packed_create(deriving->shell->store, bytes,
-                                     &deriving->packed_fd, err);
+    int rv = flo_store_packed_create(deriving->shell->store, bytes, &deriving->packed_fd, err);
 
     deriving->packed_bytes = bytes;
     *fd = deriving->packed_fd;
@@ -238,8 +224,7 @@ static void pack(struct flo_deriving *deriving)
         .fd = dup(deriving->wish.fd),
         .timeout_ms = flo_derived_ms_max(bytes_of(deriving->wish.fd)),
         .total_ms_max = PACK_TOTAL_MS_MAX,
-        .idle_ms_max = flo_shell_hang_part_ms(deriving->shell, HANG_PARTS,
-                                              PACK_IDLE_MS_MIN),
+        .idle_ms_max = flo_shell_hang_part_ms(deriving->shell, HANG_PARTS, PACK_IDLE_MS_MIN),
         .context = deriving,
         .reserve = reserve,
         .done = packed};
@@ -248,8 +233,7 @@ static void pack(struct flo_deriving *deriving)
     if (request.fd < 0) {
         flo_fail_errno(&err, FLO_E_MEMORY, "descriptor");
         go_unpacked(deriving, &err);
-    } else if (flo_serve_pack(deriving->shell->serve, &request,
-                              &deriving->packer, &err) < 0) {
+    } else if (flo_serve_pack(deriving->shell->serve, &request, &deriving->packer, &err) < 0) {
         go_unpacked(deriving, &err);
     } else {
         get_on(deriving);
@@ -329,9 +313,8 @@ static void packed_hashed(void *context, const struct flo_digest *digest,
     deriving->hashing = NULL;
     if (failure != NULL) {
         pack_again(deriving, failure);
-    } else if (flo_store_packed_check(deriving->shell->store,
-                                      &deriving->wish.model, digest,
-                                      &err) < 0) {
+    } else if (flo_store_packed_check(deriving->shell->store, &deriving->wish.model, digest, &err) <
+               0) {
         pack_again(deriving, &err);
     } else {
         take_packed(deriving);
@@ -348,13 +331,11 @@ static void find_packed(struct flo_deriving *deriving)
     if (!is_wanted(shell)) {
         forget_failures(shell, digest);
     }
-    if (!is_wanted(shell) ||
-        !flo_derived_is_asked_for(&shell->derived, digest)) {
+    if (!is_wanted(shell) || !flo_derived_is_asked_for(&shell->derived, digest)) {
         finish(deriving, 0);
         return;
     }
-    rv =
-        flo_store_packed_open(shell->store, digest, &deriving->packed_fd, &err);
+    rv = flo_store_packed_open(shell->store, digest, &deriving->packed_fd, &err);
     if (rv == FLO_E_BLOB_ABSENT) {
         begin_packing(deriving);
     } else if (rv < 0) {
@@ -366,8 +347,7 @@ static void find_packed(struct flo_deriving *deriving)
     }
 }
 
-int flo_shell_derive(struct flo_shell *shell,
-                     const struct flo_derived_wish *wish,
+int flo_shell_derive(struct flo_shell *shell, const struct flo_derived_wish *wish,
                      struct flo_deriving **out, struct flo_err *err)
 {
     struct flo_deriving *deriving = calloc(1, sizeof(*deriving));
@@ -375,8 +355,7 @@ int flo_shell_derive(struct flo_shell *shell,
     if (deriving == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "packed weights");
     }
-    *deriving =
-        (struct flo_deriving){.shell = shell, .wish = *wish, .packed_fd = -1};
+    *deriving = (struct flo_deriving){.shell = shell, .wish = *wish, .packed_fd = -1};
     *out = deriving; /* before `done`, which forgets it */
     find_packed(deriving);
     return 0;

@@ -22,19 +22,15 @@ struct flo_derived_wish {
 };
 
 /* Have the packed weights of a model: checked, made or none.  FLO_E_MEMORY. */
-FLO_MUST_USE int flo_shell_derive(struct flo_shell *shell,
-                                  const struct flo_derived_wish *wish,
-                                  struct flo_deriving **out,
-                                  struct flo_err *err);
+FLO_MUST_USE int flo_shell_derive(struct flo_shell *shell, const struct flo_derived_wish *wish,
+                                  struct flo_deriving **out, struct flo_err *err);
 /* Stop without a report.  NULL is fine. */
 void flo_shell_derive_cancel(struct flo_deriving *deriving);
 /* The file for the prefix of its prompts; 0: none is wanted, or can be had. */
-int flo_shell_prefix_open(struct flo_shell *shell,
-                          const struct flo_digest *release);
+int flo_shell_prefix_open(struct flo_shell *shell, const struct flo_digest *release);
 
 /* The engine said that the packed file is not the model's: remove it. */
-void flo_shell_packed_refused(struct flo_shell *shell,
-                              const struct flo_digest *model);
+void flo_shell_packed_refused(struct flo_shell *shell, const struct flo_digest *model);
 /* For plans: would a new model be packed, as far as is known?  Does an engine
  * get a file for prefixes? */
 bool flo_shell_packs(const struct flo_shell *shell);

@@ -77,8 +77,7 @@ static void on_slice(evutil_socket_t fd, short events, void *context)
     end(hashing, NULL);
 }
 
-static int open_hashing(struct flo_hashing *hashing, struct event_base *base,
-                        struct flo_err *err)
+static int open_hashing(struct flo_hashing *hashing, struct event_base *base, struct flo_err *err)
 {
     const struct timeval at_once = {0};
     struct stat st;
@@ -94,9 +93,8 @@ static int open_hashing(struct flo_hashing *hashing, struct event_base *base,
     return flo_sha256_init(&hashing->sha, err);
 }
 
-int flo_hashing_start(struct event_base *base, int fd, flo_hashing_done *done,
-                      void *context, struct flo_hashing **out,
-                      struct flo_err *err)
+int flo_hashing_start(struct event_base *base, int fd, flo_hashing_done *done, void *context,
+                      struct flo_hashing **out, struct flo_err *err)
 {
     struct flo_hashing *hashing = calloc(1, sizeof(*hashing));
 

@@ -15,10 +15,8 @@ typedef void flo_hashing_done(void *context, const struct flo_digest *digest,
 
 /* Begin with a file, whose descriptor stays the caller's, and is open until the
  * end; `done` is called by the event loop.  FLO_E_MEMORY, FLO_E_IO_READ. */
-FLO_MUST_USE int flo_hashing_start(struct event_base *base, int fd,
-                                   flo_hashing_done *done, void *context,
-                                   struct flo_hashing **out,
-                                   struct flo_err *err);
+FLO_MUST_USE int flo_hashing_start(struct event_base *base, int fd, flo_hashing_done *done,
+                                   void *context, struct flo_hashing **out, struct flo_err *err);
 /* Stop without a report.  NULL is fine. */
 void flo_hashing_cancel(struct flo_hashing *hashing);
 

@@ -39,12 +39,10 @@ static uint64_t least_ms(const struct flo_shell *shell)
 {
     bool is_denied = flo_wall_ms() >= set_ms(shell) && is_synchronised();
 
-    return is_denied ? set_ms(shell)
-                     : flo_device_time(&shell->device, 0, set_ms(shell));
+    return is_denied ? set_ms(shell) : flo_device_time(&shell->device, 0, set_ms(shell));
 }
 
-void flo_shell_clock_look(const struct flo_shell *shell,
-                          struct flo_agent_time *out)
+void flo_shell_clock_look(const struct flo_shell *shell, struct flo_agent_time *out)
 {
     uint64_t wall_ms = flo_wall_ms();
 
@@ -83,9 +81,8 @@ bool flo_shell_clock_claim(struct flo_shell *shell, uint64_t at_ms)
     sources.clock_ms = time.clock_ms;
     sources.is_synchronised = time.is_synchronised;
     (void)flo_tls_time_peer(&from_ms, &sources.peer_until_ms);
-    bool is_news = flo_time_claim(&shell->device.trusted_time_ms,
-                                  &shell->device.claimed_time_ms, at_ms,
-                                  flo_time_limit(&sources));
+    bool is_news = flo_time_claim(&shell->device.trusted_time_ms, &shell->device.claimed_time_ms,
+                                  at_ms, flo_time_limit(&sources));
     note_late(shell, shell->clock_late_ms);
     return is_news;
 }
@@ -139,8 +136,7 @@ void flo_shell_clock_peer(struct flo_shell *shell)
     uint64_t from_ms;
     uint64_t until_ms;
 
-    if (flo_tls_time_peer(&from_ms, &until_ms) &&
-        flo_shell_clock_claim(shell, from_ms)) {
+    if (flo_tls_time_peer(&from_ms, &until_ms) && flo_shell_clock_claim(shell, from_ms)) {
         shell->device_is_dirty = true;
     }
 }

@@ -12,18 +12,16 @@
 #define LIST_MAX 65536
 
 static const struct flo_config_row rows[] = {
-#define FLO_CONFIG(name, key, type, min, max, standard, meaning)               \
+#define FLO_CONFIG(name, key, type, min, max, standard, meaning)                                   \
     {key, FLO_CONFIG_##type, min, max, standard, false, NULL, meaning},
 #include "agent/config.def"
 #undef FLO_CONFIG
 };
 
-static int add_ollama(struct flo_settings *settings, size_t i,
-                      struct flo_err *err)
+static int add_ollama(struct flo_settings *settings, size_t i, struct flo_err *err)
 {
     if (!flo_config_bool(settings->config, "ollama")) {
-        return flo_fail(err, FLO_E_CFG_KEY,
-                        "ollama_listen: true contradicts ollama: false");
+        return flo_fail(err, FLO_E_CFG_KEY, "ollama_listen: true contradicts ollama: false");
     }
     if (i == FLO_COUNT(settings->listen) - 1) {
         return flo_fail(err, FLO_E_CFG_RANGE,
@@ -44,8 +42,8 @@ static int set_paths(struct flo_settings *settings, struct flo_err *err)
 
     if (control != NULL) {
         snprintf(settings->control, sizeof(settings->control), "%s", control);
-    } else if (!flo_path_join(settings->control, sizeof(settings->control),
-                              settings->state_dir, "control.sock")) {
+    } else if (!flo_path_join(settings->control, sizeof(settings->control), settings->state_dir,
+                              "control.sock")) {
         return flo_fail(err, FLO_E_CFG_RANGE, "state_dir is too long");
     }
     for (i = 0; i < count && i < 8; i++) {
@@ -56,8 +54,8 @@ static int set_paths(struct flo_settings *settings, struct flo_err *err)
         settings->origins[k] = flo_config_texts_get(config, "origins", k);
     }
     if (i == 0) {
-        snprintf(settings->listen_standard, sizeof(settings->listen_standard),
-                 "unix:%s/api.sock", settings->state_dir);
+        snprintf(settings->listen_standard, sizeof(settings->listen_standard), "unix:%s/api.sock",
+                 settings->state_dir);
         settings->listen[i++] = settings->listen_standard;
     }
     if (flo_config_bool(config, "ollama_listen")) {
@@ -81,8 +79,7 @@ static int set_token(struct flo_settings *settings, struct flo_err *err)
     }
     settings->token[strcspn(settings->token, "\r\n")] = '\0';
     if (strlen(settings->token) < 16) {
-        return flo_fail(err, FLO_E_CFG_RANGE,
-                        "token_file %s: a token has at least 16 characters",
+        return flo_fail(err, FLO_E_CFG_RANGE, "token_file %s: a token has at least 16 characters",
                         path);
     }
     return 0;
@@ -103,20 +100,18 @@ static int set_log(const struct flo_settings *settings, struct flo_err *err)
             return 0;
         }
     }
-    return flo_fail(err, FLO_E_CFG_RANGE,
-                    "log: `%s` is none of error, warn, info, debug", word);
+    return flo_fail(err, FLO_E_CFG_RANGE, "log: `%s` is none of error, warn, info, debug", word);
 }
 
-static int check_switch(const struct flo_settings *settings, const char *key,
-                        const char *yes, struct flo_err *err)
+static int check_switch(const struct flo_settings *settings, const char *key, const char *yes,
+                        struct flo_err *err)
 {
     const char *word = flo_config_text(settings->config, key);
 
     if (strcmp(word, yes) == 0 || strcmp(word, "off") == 0) {
         return 0;
     }
-    return flo_fail(err, FLO_E_CFG_RANGE, "%s: `%s` is neither %s nor off", key,
-                    word, yes);
+    return flo_fail(err, FLO_E_CFG_RANGE, "%s: `%s` is neither %s nor off", key, word, yes);
 }
 
 /* The low battery is no wish of anybody's. */
@@ -129,8 +124,7 @@ static int set_waits(struct flo_settings *settings, struct flo_err *err)
         const char *word = flo_config_texts_get(config, "updates_wait", i);
         uint32_t wait = FLO_WAIT_BATTERY + 1;
 
-        while (wait < FLO_WAIT_COUNT &&
-               strcmp(flo_wait_word(wait), word) != 0) {
+        while (wait < FLO_WAIT_COUNT && strcmp(flo_wait_word(wait), word) != 0) {
             wait++;
         }
         if (wait == FLO_WAIT_COUNT) {
@@ -143,8 +137,7 @@ static int set_waits(struct flo_settings *settings, struct flo_err *err)
     }
     if (flo_config_texts_count(config, "metered_command") > 0 &&
         flo_config_texts_get(config, "metered_command", 0)[0] != '/') {
-        return flo_fail(err, FLO_E_CFG_RANGE,
-                        "metered_command: `%.200s` is no absolute path",
+        return flo_fail(err, FLO_E_CFG_RANGE, "metered_command: `%.200s` is no absolute path",
                         flo_config_texts_get(config, "metered_command", 0));
     }
     return 0;
@@ -157,15 +150,14 @@ static int set_sandbox(struct flo_settings *settings, struct flo_err *err)
     if (flo_sandbox_mode_parse(word, &settings->sandbox)) {
         return 0;
     }
-    return flo_fail(err, FLO_E_CFG_RANGE,
-                    "sandbox: `%s` is neither required nor preferred", word);
+    return flo_fail(err, FLO_E_CFG_RANGE, "sandbox: `%s` is neither required nor preferred", word);
 }
 
 int flo_settings_folder(const char *path, char out[4096], struct flo_err *err)
 {
     struct flo_config *config = NULL;
-    int rv = flo_config_load(path != NULL ? path : FLO_CONFIG_PATH, rows,
-                             FLO_COUNT(rows), &config, err);
+    int rv =
+        flo_config_load(path != NULL ? path : FLO_CONFIG_PATH, rows, FLO_COUNT(rows), &config, err);
     const char *text = rv < 0 ? NULL : flo_config_text(config, "state_dir");
 
     if (rv == 0 && (text == NULL || strlen(text) >= 4096)) {
@@ -199,31 +191,26 @@ static int take_door(const struct flo_config *config, const char *state_dir,
     if (count > 0) {
         snprintf(out->address, sizeof(out->address), "%.4096s", address);
     } else {
-        snprintf(out->address, sizeof(out->address), "unix:%.4096s/api.sock",
-                 state_dir);
+        snprintf(out->address, sizeof(out->address), "unix:%.4096s/api.sock", state_dir);
     }
-    snprintf(out->token_file, sizeof(out->token_file), "%s",
-             token != NULL ? token : "");
+    snprintf(out->token_file, sizeof(out->token_file), "%s", token != NULL ? token : "");
     return 0;
 }
 
-int flo_settings_find_door(const char *path, const char *state_dir,
-                           struct flo_settings_door *out, struct flo_err *err)
+int flo_settings_find_door(const char *path, const char *state_dir, struct flo_settings_door *out,
+                           struct flo_err *err)
 {
     FLO_CLEANUP(flo_config_cleanup) struct flo_config *config = NULL;
     bool is_alone = path == NULL && state_dir != NULL;
 
     memset(out, 0, sizeof(*out));
-    int rv = is_alone ? flo_config_parse("", 0, "no file", rows,
-                                         FLO_COUNT(rows), &config, err)
-                      : flo_config_load(path != NULL ? path : FLO_CONFIG_PATH,
-                                        rows, FLO_COUNT(rows), &config, err);
+    int rv = is_alone ? flo_config_parse("", 0, "no file", rows, FLO_COUNT(rows), &config, err)
+                      : flo_config_load(path != NULL ? path : FLO_CONFIG_PATH, rows,
+                                        FLO_COUNT(rows), &config, err);
     if (rv < 0) {
         return rv;
     }
-    return take_door(config,
-                     state_dir != NULL ? state_dir
-                                       : flo_config_text(config, "state_dir"),
+    return take_door(config, state_dir != NULL ? state_dir : flo_config_text(config, "state_dir"),
                      out, err);
 }
 
@@ -251,8 +238,8 @@ static bool is_host_port(const char *address)
     const char *port = strrchr(address, ':');
 
     return port != NULL && port != address && port[1] != '\0' &&
-           strspn(port + 1, "0123456789") == strlen(port + 1) &&
-           strlen(port + 1) <= 5 && strtoul(port + 1, NULL, 10) <= 65535;
+           strspn(port + 1, "0123456789") == strlen(port + 1) && strlen(port + 1) <= 5 &&
+           strtoul(port + 1, NULL, 10) <= 65535;
 }
 
 /* The addresses of the local API: HOST:PORT or unix:PATH.  A port needs a
@@ -287,17 +274,15 @@ static int check_batch(const struct flo_settings *settings, struct flo_err *err)
 
     return folder == NULL || folder[0] == '/'
                ? 0
-               : flo_fail(err, FLO_E_CFG_RANGE,
-                          "batch_folder: `%.200s` is no absolute path", folder);
+               : flo_fail(err, FLO_E_CFG_RANGE, "batch_folder: `%.200s` is no absolute path",
+                          folder);
 }
 
-static int check_origins(const struct flo_settings *settings,
-                         struct flo_err *err)
+static int check_origins(const struct flo_settings *settings, struct flo_err *err)
 {
     for (size_t i = 0; settings->origins[i] != NULL; i++) {
         if (!flo_httpd_origin_is_valid(settings->origins[i])) {
-            flo_fail(err, FLO_E_CFG_RANGE,
-                     "origins: `%.80s` is no origin of web pages",
+            flo_fail(err, FLO_E_CFG_RANGE, "origins: `%.80s` is no origin of web pages",
                      settings->origins[i]);
             return flo_err_fix(err, "write https://app.example, or "
                                     "http://localhost:5173: no path behind it");
@@ -310,16 +295,14 @@ static int check_neighbour(const char *address, struct flo_err *err)
 {
     char url[300];
     int chars = snprintf(url, sizeof(url), "https://%s", address);
-    int rv =
-        chars >= (int)sizeof(url) || !is_host_port(address)
-            ? flo_fail(err, FLO_E_CFG_RANGE, "`%.80s` is no HOST:PORT", address)
-            : flo_url_check(url, &flo_url_http, err);
+    int rv = chars >= (int)sizeof(url) || !is_host_port(address)
+                 ? flo_fail(err, FLO_E_CFG_RANGE, "`%.80s` is no HOST:PORT", address)
+                 : flo_url_check(url, &flo_url_http, err);
 
     return rv < 0 ? flo_wrap(err, rv, "neighbours_at") : 0;
 }
 
-static int check_neighbours(const struct flo_settings *settings,
-                            struct flo_err *err)
+static int check_neighbours(const struct flo_settings *settings, struct flo_err *err)
 {
     const struct flo_config *config = settings->config;
     const char *word = flo_config_text(config, "neighbours");
@@ -327,30 +310,25 @@ static int check_neighbours(const struct flo_settings *settings,
     size_t count = flo_config_texts_count(config, "neighbours_at");
     int rv = 0;
 
-    if (strcmp(word, "off") != 0 && strcmp(word, "use") != 0 &&
-        strcmp(word, "serve") != 0) {
-        return flo_fail(err, FLO_E_CFG_RANGE,
-                        "neighbours: `%s` is none of off, use, serve", word);
+    if (strcmp(word, "off") != 0 && strcmp(word, "use") != 0 && strcmp(word, "serve") != 0) {
+        return flo_fail(err, FLO_E_CFG_RANGE, "neighbours: `%s` is none of off, use, serve", word);
     }
     if (strcmp(word, "serve") == 0 && listen == NULL) {
-        flo_fail(err, FLO_E_CFG_KEY,
-                 "neighbours: `serve` needs neighbours_listen");
+        flo_fail(err, FLO_E_CFG_KEY, "neighbours: `serve` needs neighbours_listen");
         return flo_err_fix(err, "write neighbours_listen: HOST:PORT, with an "
                                 "address of the local network");
     }
     if (listen != NULL && !is_host_port(listen)) {
-        return flo_fail(err, FLO_E_CFG_RANGE,
-                        "neighbours_listen: `%.80s` is no HOST:PORT", listen);
+        return flo_fail(err, FLO_E_CFG_RANGE, "neighbours_listen: `%.80s` is no HOST:PORT", listen);
     }
     for (size_t i = 0; rv == 0 && i < count; i++) {
-        rv = check_neighbour(flo_config_texts_get(config, "neighbours_at", i),
-                             err);
+        rv = check_neighbour(flo_config_texts_get(config, "neighbours_at", i), err);
     }
     return rv;
 }
 
-int flo_settings_load(const char *path, const char *state_dir,
-                      struct flo_settings *out, struct flo_err *err)
+int flo_settings_load(const char *path, const char *state_dir, struct flo_settings *out,
+                      struct flo_err *err)
 {
     const char *text;
     int rv;
@@ -359,10 +337,8 @@ int flo_settings_load(const char *path, const char *state_dir,
     if (path == NULL && state_dir == NULL) {
         path = FLO_CONFIG_PATH;
     }
-    rv = path == NULL
-             ? flo_config_parse("", 0, "no file", rows, FLO_COUNT(rows),
-                                &out->config, err)
-             : flo_config_load(path, rows, FLO_COUNT(rows), &out->config, err);
+    rv = path == NULL ? flo_config_parse("", 0, "no file", rows, FLO_COUNT(rows), &out->config, err)
+                      : flo_config_load(path, rows, FLO_COUNT(rows), &out->config, err);
     if (rv < 0) {
         if (path != NULL && strcmp(path, FLO_CONFIG_PATH) == 0) {
             flo_err_fix(err, "write it, or give --config FILE or --state-dir "
@@ -370,8 +346,7 @@ int flo_settings_load(const char *path, const char *state_dir,
         }
         return rv;
     }
-    text = state_dir != NULL ? state_dir
-                             : flo_config_text(out->config, "state_dir");
+    text = state_dir != NULL ? state_dir : flo_config_text(out->config, "state_dir");
     if (text == NULL) {
         rv = flo_fail(err, FLO_E_CFG_KEY, "%s: `state_dir` is missing",
                       path == NULL ? "command line" : path);
@@ -439,8 +414,7 @@ void flo_settings_deinit(struct flo_settings *settings)
     memset(settings, 0, sizeof(*settings));
 }
 
-uint64_t flo_shell_hang_part_ms(const struct flo_shell *shell, uint64_t parts,
-                                uint64_t least_ms)
+uint64_t flo_shell_hang_part_ms(const struct flo_shell *shell, uint64_t parts, uint64_t least_ms)
 {
     uint64_t part_ms = flo_config_u64(shell->settings.config, "hang") / parts;
 

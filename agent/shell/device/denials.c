@@ -8,21 +8,18 @@
 
 #include "agent/shell/device/device.h"
 
-void flo_shell_tell_folded(struct flo_shell *shell,
-                           const struct flo_slots *slots)
+void flo_shell_tell_folded(struct flo_shell *shell, const struct flo_slots *slots)
 {
     struct flo_err err = {0};
 
     (void)flo_fail(&err, FLO_E_TARGET_DENIED,
                    "%s: %d releases are denied here; from now on all others "
                    "up to number %llu are too",
-                   slots->model, FLO_DENIALS_MAX,
-                   (unsigned long long)slots->folded);
+                   slots->model, FLO_DENIALS_MAX, (unsigned long long)slots->folded);
     flo_shell_note(shell, "note", &err);
 }
 
-void flo_shell_deny(struct flo_shell *shell,
-                    const struct flo_agent_action *action)
+void flo_shell_deny(struct flo_shell *shell, const struct flo_agent_action *action)
 {
     struct flo_shell_model *model = &shell->models[action->model];
     const struct flo_denial_here said = {.release = action->release.digest,
@@ -39,14 +36,12 @@ void flo_shell_deny(struct flo_shell *shell,
 void flo_shell_allow_by_hand(struct flo_shell *shell, uint32_t model,
                              const struct flo_digest *release)
 {
-    if (flo_slots_allow_here(&shell->models[model].slots, &shell->device,
-                             release)) {
+    if (flo_slots_allow_here(&shell->models[model].slots, &shell->device, release)) {
         shell->models[model].slots_is_dirty = true;
     }
 }
 
-int flo_shell_check_signature(const struct flo_shell *shell,
-                              const struct flo_digest *release,
+int flo_shell_check_signature(const struct flo_shell *shell, const struct flo_digest *release,
                               struct flo_err *err)
 {
     const struct flo_trust *trust = shell->identity.trust;
@@ -79,8 +74,7 @@ int flo_shell_check_signature(const struct flo_shell *shell,
     return rv;
 }
 
-void flo_shell_refusal(const struct flo_trust *trust,
-                       const struct flo_slots *slots,
+void flo_shell_refusal(const struct flo_trust *trust, const struct flo_slots *slots,
                        const struct flo_digest *release, uint64_t number,
                        struct flo_agent_error *out)
 {
@@ -89,8 +83,7 @@ void flo_shell_refusal(const struct flo_trust *trust,
     memset(out, 0, sizeof(*out));
     if (trust != NULL && flo_trust_is_release_revoked(trust, release)) {
         out->code = FLO_E_TARGET_REVOKED;
-        snprintf(out->what, sizeof(out->what),
-                 "trust statement %llu revoked it",
+        snprintf(out->what, sizeof(out->what), "trust statement %llu revoked it",
                  (unsigned long long)flo_trust_number(trust));
         return;
     }

@@ -11,11 +11,8 @@ int flo_hook_signal(const char *word)
     static const struct {
         const char *word;
         int number;
-    } signals[] = {{"HUP", SIGHUP},
-                   {"USR1", SIGUSR1},
-                   {"USR2", SIGUSR2},
-                   {"INT", SIGINT},
-                   {"TERM", SIGTERM}};
+    } signals[] = {
+        {"HUP", SIGHUP}, {"USR1", SIGUSR1}, {"USR2", SIGUSR2}, {"INT", SIGINT}, {"TERM", SIGTERM}};
 
     for (size_t i = 0; i < FLO_COUNT(signals); i++) {
         if (strcmp(signals[i].word, word) == 0) {
@@ -29,8 +26,7 @@ static bool is_number(const char *host)
 {
     struct in6_addr address;
 
-    return inet_pton(AF_INET, host, &address) == 1 ||
-           inet_pton(AF_INET6, host, &address) == 1;
+    return inet_pton(AF_INET, host, &address) == 1 || inet_pton(AF_INET6, host, &address) == 1;
 }
 
 /* "127.0.0.1" or "[::1]"; the bytes taken, 0: none. */
@@ -39,8 +35,7 @@ static size_t read_host(const char *text, char *out, size_t out_bytes)
     bool is_wrapped = text[0] == '[';
     size_t chars = is_wrapped ? strcspn(text + 1, "]") : strcspn(text, ":/");
 
-    if (chars == 0 || chars >= out_bytes ||
-        (is_wrapped && text[chars + 1] != ']')) {
+    if (chars == 0 || chars >= out_bytes || (is_wrapped && text[chars + 1] != ']')) {
         return 0;
     }
     memcpy(out, text + is_wrapped, chars);
@@ -68,9 +63,8 @@ bool flo_health_address_read(const char *url, struct flo_health_address *out)
         return false;
     }
     port = strtol(url + taken + 1, &end, 10);
-    if (url[taken + 1] < '0' || url[taken + 1] > '9' || port < 1 ||
-        port > 65535 || (*end != '\0' && *end != '/') ||
-        strlen(end) >= sizeof(out->path) ||
+    if (url[taken + 1] < '0' || url[taken + 1] > '9' || port < 1 || port > 65535 ||
+        (*end != '\0' && *end != '/') || strlen(end) >= sizeof(out->path) ||
         end[strcspn(end, " \r\n")] != '\0') {
         return false;
     }

@@ -75,8 +75,7 @@ static bool is_dirty(const struct flo_shell *shell)
     bool is = shell->device_is_dirty;
 
     for (size_t i = 0; i < FLO_COUNT(shell->models); i++) {
-        is = is || (shell->models[i].slots_is_dirty &&
-                    shell->models[i].slots.model[0] != '\0');
+        is = is || (shell->models[i].slots_is_dirty && shell->models[i].slots.model[0] != '\0');
     }
     return is;
 }
@@ -96,9 +95,8 @@ void flo_shell_device_move(struct flo_shell *shell)
             begin_floor(&shell->models[i].slots);
             shell->models[i].slots_is_dirty = true;
         }
-        shell->device_is_dirty = shell->device_is_dirty ||
-                                 shell->device.is_frozen ||
-                                 shell->device.is_frozen_emergency;
+        shell->device_is_dirty =
+            shell->device_is_dirty || shell->device.is_frozen || shell->device.is_frozen_emergency;
         shell->device.is_frozen = false;
         shell->device.is_frozen_emergency = false;
         flo_shell_records_write(shell);
@@ -124,8 +122,7 @@ bool flo_shell_writes(struct flo_shell *shell)
     struct flo_err err = {0};
 
     shell->device_is_dirty = true;
-    bool writes =
-        !shell->device_is_unread && flo_shell_device_keep(shell, &err) == 0;
+    bool writes = !shell->device_is_unread && flo_shell_device_keep(shell, &err) == 0;
     if (err.code != 0 && shell->degraded.error.code == 0) {
         (void)flo_shell_degrade(shell, &err);
     }
@@ -171,23 +168,21 @@ uint32_t flo_shell_model(const struct flo_shell *shell, const char *name)
 {
     uint32_t i = 0;
 
-    while (i < FLO_AGENT_MODELS_MAX &&
-           strcmp(shell->models[i].slots.model, name) != 0) {
+    while (i < FLO_AGENT_MODELS_MAX && strcmp(shell->models[i].slots.model, name) != 0) {
         i++;
     }
     return name[0] == '\0' ? FLO_NO_MODEL : i;
 }
 
-int flo_shell_model_asked(const struct flo_shell *shell, const char *name,
-                          uint32_t *out, struct flo_err *err)
+int flo_shell_model_asked(const struct flo_shell *shell, const char *name, uint32_t *out,
+                          struct flo_err *err)
 {
     uint32_t found = FLO_NO_MODEL;
 
     if (name[0] != '\0') {
         found = flo_shell_model(shell, name);
         if (found == FLO_NO_MODEL) {
-            return flo_fail(err, FLO_E_ABSENT,
-                            "model `%s`: it is not on this device", name);
+            return flo_fail(err, FLO_E_ABSENT, "model `%s`: it is not on this device", name);
         }
     }
     for (uint32_t i = 0; name[0] == '\0' && i < FLO_AGENT_MODELS_MAX; i++) {
@@ -198,8 +193,7 @@ int flo_shell_model_asked(const struct flo_shell *shell, const char *name,
             return flo_fail(err, FLO_E_USAGE,
                             "this device has several models: %s, %s; --model "
                             "NAME says which one",
-                            shell->models[found].slots.model,
-                            shell->models[i].slots.model);
+                            shell->models[found].slots.model, shell->models[i].slots.model);
         }
         found = i;
     }
@@ -237,16 +231,15 @@ static uint32_t find_place(const struct flo_shell *shell)
             return i;
         }
         if (idle == FLO_NO_MODEL && flo_agent_is_idle(&shell->agent, i) &&
-            flo_digest_is_zero(&slots->current) &&
-            flo_digest_is_zero(&slots->candidate)) {
+            flo_digest_is_zero(&slots->current) && flo_digest_is_zero(&slots->candidate)) {
             idle = i;
         }
     }
     return idle;
 }
 
-int flo_shell_model_take(struct flo_shell *shell, const char *name,
-                         uint32_t *out, struct flo_err *err)
+int flo_shell_model_take(struct flo_shell *shell, const char *name, uint32_t *out,
+                         struct flo_err *err)
 {
     struct flo_slots *record;
     uint32_t model = flo_shell_model(shell, name);
@@ -259,8 +252,8 @@ int flo_shell_model_take(struct flo_shell *shell, const char *name,
     model = find_place(shell);
     if (model == FLO_NO_MODEL) {
         return flo_fail(err, FLO_E_TARGET_LIMIT,
-                        "model %s: this device carries %u models, at most %u",
-                        name, FLO_AGENT_MODELS_MAX, FLO_AGENT_MODELS_MAX);
+                        "model %s: this device carries %u models, at most %u", name,
+                        FLO_AGENT_MODELS_MAX, FLO_AGENT_MODELS_MAX);
     }
     rv = flo_shell_record(shell, name, &record, err);
     if (rv == 0) {
@@ -273,8 +266,8 @@ int flo_shell_model_take(struct flo_shell *shell, const char *name,
 
 /* ---- records of models ---- */
 
-int flo_shell_record(struct flo_shell *shell, const char *name,
-                     struct flo_slots **out, struct flo_err *err)
+int flo_shell_record(struct flo_shell *shell, const char *name, struct flo_slots **out,
+                     struct flo_err *err)
 {
     uint32_t model = flo_shell_model(shell, name);
     int rv;
@@ -299,8 +292,7 @@ int flo_shell_record(struct flo_shell *shell, const char *name,
 
 /* Forget the model about which the oldest order speaks, of those that have
  * nothing here. */
-static void fold(struct flo_shell *shell, size_t count,
-                 char (*models)[FLO_NAME_MAX + 1])
+static void fold(struct flo_shell *shell, size_t count, char (*models)[FLO_NAME_MAX + 1])
 {
     struct flo_err err = {0};
     struct flo_slots slots;
@@ -310,8 +302,7 @@ static void fold(struct flo_shell *shell, size_t count,
     for (size_t i = 0; i < count; i++) {
         if (flo_store_slots_read(shell->store, models[i], &slots, &err) == 0 &&
             flo_shell_model(shell, models[i]) == FLO_NO_MODEL &&
-            flo_digest_is_zero(&slots.current) &&
-            flo_digest_is_zero(&slots.candidate) &&
+            flo_digest_is_zero(&slots.current) && flo_digest_is_zero(&slots.candidate) &&
             slots.stated.number < number) {
             oldest = i;
             number = slots.stated.number;
@@ -330,15 +321,13 @@ static void fold(struct flo_shell *shell, size_t count,
     }
 }
 
-int flo_shell_record_keep(struct flo_shell *shell, struct flo_slots *record,
-                          struct flo_err *err)
+int flo_shell_record_keep(struct flo_shell *shell, struct flo_slots *record, struct flo_err *err)
 {
     char models[FLO_MODELS_KEPT_MAX][FLO_NAME_MAX + 1];
 
     if (record->generation == 0) {
         size_t count = 0;
-        int listed = flo_store_models(shell->store, models, FLO_COUNT(models),
-                                      &count, err);
+        int listed = flo_store_models(shell->store, models, FLO_COUNT(models), &count, err);
         if (listed < 0) {
             return listed;
         }
@@ -348,15 +337,13 @@ int flo_shell_record_keep(struct flo_shell *shell, struct flo_slots *record,
     }
     int rv = flo_store_slots_write(shell->store, record, err);
     uint32_t model = flo_shell_model(shell, record->model);
-    if (rv == 0 && model != FLO_NO_MODEL &&
-        record == &shell->models[model].slots) {
+    if (rv == 0 && model != FLO_NO_MODEL && record == &shell->models[model].slots) {
         shell->models[model].slots_is_dirty = false;
     }
     return rv;
 }
 
-static void set_outcome(struct flo_shell_model *model,
-                        enum flo_stated_outcome outcome)
+static void set_outcome(struct flo_shell_model *model, enum flo_stated_outcome outcome)
 {
     if (model->slots.stated.outcome != outcome) {
         model->slots.stated.outcome = outcome;
@@ -385,8 +372,8 @@ void flo_shell_stated_end(struct flo_shell *shell, uint32_t model,
     }
 }
 
-void flo_shell_stated_acked(struct flo_shell *shell, uint32_t model,
-                            const char *order, const char *word)
+void flo_shell_stated_acked(struct flo_shell *shell, uint32_t model, const char *order,
+                            const char *word)
 {
     struct flo_shell_model *place = &shell->models[model];
     const struct flo_stated *stated = &place->slots.stated;
@@ -395,6 +382,5 @@ void flo_shell_stated_acked(struct flo_shell *shell, uint32_t model,
         strcmp(stated->order, order) != 0 || strcmp(word, "running") == 0) {
         return;
     }
-    set_outcome(place, strcmp(word, "refused") == 0 ? FLO_STATED_REFUSED
-                                                    : FLO_STATED_DONE);
+    set_outcome(place, strcmp(word, "refused") == 0 ? FLO_STATED_REFUSED : FLO_STATED_DONE);
 }

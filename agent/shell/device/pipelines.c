@@ -20,28 +20,24 @@ static bool is_wish_name(const struct flo_settings *settings, const char *name)
     return false;
 }
 
-static int read_pipeline(const struct flo_settings *settings, const char *name,
-                         const json_t *list, struct flo_serve_pipeline *out,
-                         struct flo_err *err)
+static int read_pipeline(const struct flo_settings *settings, const char *name, const json_t *list,
+                         struct flo_serve_pipeline *out, struct flo_err *err)
 {
     size_t count = json_array_size(list);
 
     if (!flo_name_is_valid(name) || count < 2 || count > FLO_SERVE_STAGES_MAX) {
         return flo_fail(err, FLO_E_CFG_TYPE,
-                        "pipelines.%.64s: a name with a list of 2 to %d models",
-                        name, FLO_SERVE_STAGES_MAX);
+                        "pipelines.%.64s: a name with a list of 2 to %d models", name,
+                        FLO_SERVE_STAGES_MAX);
     }
     if (is_wish_name(settings, name)) {
-        return flo_fail(err, FLO_E_CFG_RANGE,
-                        "pipelines.%s: a model has this name or alias", name);
+        return flo_fail(err, FLO_E_CFG_RANGE, "pipelines.%s: a model has this name or alias", name);
     }
     strcpy(out->name, name);
     for (size_t i = 0; i < count; i++) {
         const char *model = json_string_value(json_array_get(list, i));
-        if (model == NULL || !flo_name_is_valid(model) ||
-            strcmp(model, name) == 0) {
-            return flo_fail(err, FLO_E_CFG_TYPE,
-                            "pipelines.%s: element %zu is no name of a model",
+        if (model == NULL || !flo_name_is_valid(model) || strcmp(model, name) == 0) {
+            return flo_fail(err, FLO_E_CFG_TYPE, "pipelines.%s: element %zu is no name of a model",
                             name, i + 1);
         }
         strcpy(out->stages[out->n_stages++], model);
@@ -60,8 +56,7 @@ int flo_pipelines_read(struct flo_settings *settings, struct flo_err *err)
     {
         if (rv == 0) {
             rv = read_pipeline(settings, name, value,
-                               &settings->pipelines[settings->pipeline_count++],
-                               err);
+                               &settings->pipelines[settings->pipeline_count++], err);
         }
     }
     return rv;

@@ -99,8 +99,7 @@ static uint64_t cgroup_bytes(const char *root)
     return least;
 }
 
-void flo_machine_look(const struct flo_settings *settings,
-                      struct flo_machine *out)
+void flo_machine_look(const struct flo_settings *settings, struct flo_machine *out)
 {
     struct utsname names;
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
@@ -111,14 +110,12 @@ void flo_machine_look(const struct flo_settings *settings,
     }
     snprintf(out->kernel, sizeof(out->kernel), "%s", best_kernel());
     out->cpus = cpus > 0 ? (uint32_t)cpus : 1;
-    out->memory_bytes =
-        flo_memory_budget(flo_config_u64(settings->config, "memory_budget"),
-                          meminfo("MemTotal:"), cgroup_bytes(FLO_CGROUP));
+    out->memory_bytes = flo_memory_budget(flo_config_u64(settings->config, "memory_budget"),
+                                          meminfo("MemTotal:"), cgroup_bytes(FLO_CGROUP));
 }
 
 /* A file of one short line; "" when it cannot be read. */
-static void read_line(const char *folder, const char *zone, const char *name,
-                      char out[32])
+static void read_line(const char *folder, const char *zone, const char *name, char out[32])
 {
     char path[320];
     FILE *file;
@@ -145,8 +142,7 @@ static bool zone_temperature(const char *folder, const char *zone, int64_t *out)
     read_line(folder, zone, "temp", text);
     *out = strtoll(text, NULL, 10);
     /* On Jetson boards PMIC-Die says 100 °C whatever the temperature is. */
-    return strcmp(type, "PMIC-Die") != 0 && text[0] != '\0' && *out > -100000 &&
-           *out < 300000;
+    return strcmp(type, "PMIC-Die") != 0 && text[0] != '\0' && *out > -100000 && *out < 300000;
 }
 
 bool flo_machine_temperature(const char *folder, int64_t *out)
@@ -158,8 +154,7 @@ bool flo_machine_temperature(const char *folder, int64_t *out)
     while (dir != NULL && (entry = readdir(dir)) != NULL) {
         int64_t value;
         if (strncmp(entry->d_name, "thermal_zone", 12) == 0 &&
-            zone_temperature(folder, entry->d_name, &value) &&
-            (!is_there || value > *out)) {
+            zone_temperature(folder, entry->d_name, &value) && (!is_there || value > *out)) {
             *out = value;
             is_there = true;
         }
@@ -177,8 +172,7 @@ static json_t *architectures_json(void)
 #include "base/architectures.def"
 #undef FLO_ARCHITECTURE
     };
-    _Static_assert(FLO_COUNT(ids) <= FLO_PROFILE_ENGINES_MAX,
-                   "the updater takes them all");
+    _Static_assert(FLO_COUNT(ids) <= FLO_PROFILE_ENGINES_MAX, "the updater takes them all");
     json_t *list = json_array();
 
     for (size_t i = 0; i < FLO_COUNT(ids); i++) {
@@ -193,19 +187,16 @@ json_t *flo_machine_bench_json(const struct flo_bench *bench)
                      (json_int_t)bench->at_ms, "memory_bytes_per_s",
                      (json_int_t)bench->memory_bytes_per_s, "int8_ops_per_s",
                      (json_int_t)bench->int8_ops_per_s, "read_bytes_per_s",
-                     (json_int_t)bench->read_bytes_per_s, "took_ms",
-                     (json_int_t)bench->took_ms);
+                     (json_int_t)bench->read_bytes_per_s, "took_ms", (json_int_t)bench->took_ms);
 }
 
-json_t *flo_machine_json(const struct flo_settings *settings,
-                         const struct flo_machine *machine,
+json_t *flo_machine_json(const struct flo_settings *settings, const struct flo_machine *machine,
                          uint64_t disk_free_bytes)
 {
-    json_t *json = json_pack(
-        "{s:s, s:i, s:I, s:I, s:s, s:o}", "arch", machine->arch, "cpus",
-        (int)machine->cpus, "memory_bytes", (json_int_t)machine->memory_bytes,
-        "disk_free_bytes", (json_int_t)disk_free_bytes, "kernel",
-        machine->kernel, "engine", architectures_json());
+    json_t *json = json_pack("{s:s, s:i, s:I, s:I, s:s, s:o}", "arch", machine->arch, "cpus",
+                             (int)machine->cpus, "memory_bytes", (json_int_t)machine->memory_bytes,
+                             "disk_free_bytes", (json_int_t)disk_free_bytes, "kernel",
+                             machine->kernel, "engine", architectures_json());
 
     char zone[FLO_ZONE_TEXT];
     flo_zone_of_system(zone);
@@ -213,8 +204,7 @@ json_t *flo_machine_json(const struct flo_settings *settings,
         json_object_set_new(json, "zone", json_string(zone));
     }
     if (json != NULL && machine->bench.memory_bytes_per_s > 0) {
-        json_object_set_new(json, "bench",
-                            flo_machine_bench_json(&machine->bench));
+        json_object_set_new(json, "bench", flo_machine_bench_json(&machine->bench));
     }
     if (settings != NULL) {
         json_object_set_new(json, "runtimes", flo_runtimes_json(settings));

@@ -18,7 +18,7 @@
 #include "agent/shell/device/hook.h"
 
 static const struct flo_config_row rows[] = {
-#define FLO_CONFIG(name, key, type, min, max, standard, meaning)               \
+#define FLO_CONFIG(name, key, type, min, max, standard, meaning)                                   \
     {key, FLO_CONFIG_##type, min, max, standard, false, NULL, meaning},
 #include "agent/runtimes.def"
 #undef FLO_CONFIG
@@ -33,22 +33,19 @@ static int check_owner(const char *path, struct flo_err *err)
     if (lstat(path, &st) < 0) {
         return flo_fail_errno(err, FLO_E_RUNTIME_ABSENT, "%s", path);
     }
-    if (S_ISLNK(st.st_mode) || st.st_uid != 0 ||
-        (st.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+    if (S_ISLNK(st.st_mode) || st.st_uid != 0 || (st.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
         flo_fail(err, FLO_E_CFG_PERM,
                  "%s: owner %u, mode %04o; it chooses a program, so only root "
                  "may write it",
                  path, (unsigned)st.st_uid, (unsigned)(st.st_mode & 07777));
-        return flo_err_fix(err, "chown root:root %s && chmod go-w %s", path,
-                           path);
+        return flo_err_fix(err, "chown root:root %s && chmod go-w %s", path, path);
     }
     return 0;
 }
 
 /* ---- one file ---- */
 
-static int read_abilities(const struct flo_config *config, uint64_t *out,
-                          struct flo_err *err)
+static int read_abilities(const struct flo_config *config, uint64_t *out, struct flo_err *err)
 {
     size_t count = flo_config_texts_count(config, "abilities");
 
@@ -57,20 +54,19 @@ static int read_abilities(const struct flo_config *config, uint64_t *out,
         const char *word = flo_config_texts_get(config, "abilities", i);
         uint64_t bit;
         if (!flo_serve_ability_parse(word, &bit)) {
-            return flo_fail(
-                err, FLO_E_CFG_RANGE,
-                "`abilities`: `%.40s` is none of vectors, raw, "
-                "sampling, bias, seed, cancel, audio, json, schema, "
-                "tools, thinking, images",
-                word);
+            return flo_fail(err, FLO_E_CFG_RANGE,
+                            "`abilities`: `%.40s` is none of vectors, raw, "
+                            "sampling, bias, seed, cancel, audio, json, schema, "
+                            "tools, thinking, images",
+                            word);
         }
         *out |= bit;
     }
     return 0;
 }
 
-static int check_choice(const struct flo_config *config, const char *key,
-                        const char *const *words, struct flo_err *err)
+static int check_choice(const struct flo_config *config, const char *key, const char *const *words,
+                        struct flo_err *err)
 {
     const char *word = flo_config_text(config, key);
     size_t i = 0;
@@ -78,12 +74,10 @@ static int check_choice(const struct flo_config *config, const char *key,
     while (words[i] != NULL && strcmp(words[i], word) != 0) {
         i++;
     }
-    return words[i] != NULL
-               ? 0
-               : flo_fail(err, FLO_E_CFG_RANGE,
-                          "`%s`: `%.40s` is none of %s, %s%s%s", key, word,
-                          words[0], words[1], words[2] != NULL ? ", " : "",
-                          words[2] != NULL ? words[2] : "");
+    return words[i] != NULL ? 0
+                            : flo_fail(err, FLO_E_CFG_RANGE, "`%s`: `%.40s` is none of %s, %s%s%s",
+                                       key, word, words[0], words[1], words[2] != NULL ? ", " : "",
+                                       words[2] != NULL ? words[2] : "");
 }
 
 static bool names_place(const struct flo_config *config)
@@ -96,13 +90,12 @@ static bool names_place(const struct flo_config *config)
         flo_buf_text(&text, "\n");
     }
     flo_json_dump(env, &text);
-    return text.data != NULL && (strstr(text.data, "{socket}") != NULL ||
-                                 strstr(text.data, "{port}") != NULL);
+    return text.data != NULL &&
+           (strstr(text.data, "{socket}") != NULL || strstr(text.data, "{port}") != NULL);
 }
 
 /* The runtime's user, in the words of the proxy; nothing without `user`. */
-static int add_user(const struct flo_config *config, json_t *json,
-                    struct flo_err *err)
+static int add_user(const struct flo_config *config, json_t *json, struct flo_err *err)
 {
     const char *name = flo_config_text(config, "user");
     struct passwd *user = name == NULL ? NULL : getpwnam(name);
@@ -111,8 +104,7 @@ static int add_user(const struct flo_config *config, json_t *json,
         return 0;
     }
     if (geteuid() != 0) {
-        flo_fail(err, FLO_E_CFG_PERM,
-                 "`user`: %s can only be chosen by an agent that runs as root",
+        flo_fail(err, FLO_E_CFG_PERM, "`user`: %s can only be chosen by an agent that runs as root",
                  name);
         return flo_err_fix(err, "leave `user` out; the program then runs as "
                                 "the agent's user, in its sandbox");
@@ -126,34 +118,29 @@ static int add_user(const struct flo_config *config, json_t *json,
     return 0;
 }
 
-static int check_path(const struct flo_config *config, const char *key,
-                      struct flo_err *err)
+static int check_path(const struct flo_config *config, const char *key, struct flo_err *err)
 {
     const char *program = flo_config_texts_get(config, key, 0);
 
     return program != NULL && program[0] == '/'
                ? 0
-               : flo_fail(err, FLO_E_CFG_RANGE,
-                          "`%s` begins with no absolute path", key);
+               : flo_fail(err, FLO_E_CFG_RANGE, "`%s` begins with no absolute path", key);
 }
 
 /* Keys that have a meaning with the other kind of `api` alone. */
-static int check_kind(const struct flo_config *config, bool is_linked,
-                      struct flo_err *err)
+static int check_kind(const struct flo_config *config, bool is_linked, struct flo_err *err)
 {
     static const char *const of_links[] = {
-        "check",      "activate",     "restart",      "signal",
-        "pid_file",   "soak_health",  "soak_command", "soak_status",
-        "soak_every", "soak_failures"};
-    static const char *const of_servers[] = {"exec", "health", "sessions",
-                                             "context", "abilities"};
+        "check",       "activate",     "restart",     "signal",     "pid_file",
+        "soak_health", "soak_command", "soak_status", "soak_every", "soak_failures"};
+    static const char *const of_servers[] = {"exec", "health", "sessions", "context", "abilities"};
     const char *const *keys = is_linked ? of_servers : of_links;
     size_t count = is_linked ? FLO_COUNT(of_servers) : FLO_COUNT(of_links);
 
     for (size_t i = 0; i < count; i++) {
         if (flo_config_is_set(config, keys[i])) {
-            return flo_fail(err, FLO_E_CFG_KEY, "`%s` is %s `api: none`",
-                            keys[i], is_linked ? "nothing for" : "only for");
+            return flo_fail(err, FLO_E_CFG_KEY, "`%s` is %s `api: none`", keys[i],
+                            is_linked ? "nothing for" : "only for");
         }
     }
     return 0;
@@ -165,19 +152,16 @@ static int check_hook(const struct flo_config *config, struct flo_err *err)
     const char *word = flo_config_text(config, "signal");
     const char *unit = flo_config_text(config, "restart");
     const char *pid_file = flo_config_text(config, "pid_file");
-    int count = (word != NULL) + (unit != NULL) +
-                (flo_config_texts_count(config, "activate") > 0);
+    int count = (word != NULL) + (unit != NULL) + (flo_config_texts_count(config, "activate") > 0);
 
     if (count > 1) {
-        return flo_fail(err, FLO_E_CFG_RANGE,
-                        "`activate`, `restart` and `signal`: one of them");
+        return flo_fail(err, FLO_E_CFG_RANGE, "`activate`, `restart` and `signal`: one of them");
     }
     if (count == 0) {
         return 0; /* the program watches the link itself */
     }
     if (word != NULL) {
-        return flo_hook_signal(word) > 0 && pid_file != NULL &&
-                       pid_file[0] == '/'
+        return flo_hook_signal(word) > 0 && pid_file != NULL && pid_file[0] == '/'
                    ? 0
                    : flo_fail(err, FLO_E_CFG_RANGE,
                               "`signal`: HUP, USR1, USR2, INT or TERM, and "
@@ -195,8 +179,7 @@ static int check_linked(const struct flo_config *config, struct flo_err *err)
 
     rv = rv < 0 ? rv : check_hook(config, err);
     if (rv == 0 && url != NULL && has_command) {
-        rv = flo_fail(err, FLO_E_CFG_RANGE,
-                      "`soak_health` and `soak_command`: one of them");
+        rv = flo_fail(err, FLO_E_CFG_RANGE, "`soak_health` and `soak_command`: one of them");
     }
     if (rv == 0 && url != NULL && !flo_health_address_read(url, &address)) {
         rv = flo_fail(err, FLO_E_CFG_RANGE,
@@ -204,8 +187,7 @@ static int check_linked(const struct flo_config *config, struct flo_err *err)
                       "with a number or localhost as its address",
                       url);
     }
-    return rv < 0 || !has_command ? rv
-                                  : check_path(config, "soak_command", err);
+    return rv < 0 || !has_command ? rv : check_path(config, "soak_command", err);
 }
 
 static int check_server(const struct flo_config *config, struct flo_err *err)
@@ -235,22 +217,17 @@ static int check(const struct flo_config *config, struct flo_err *err)
         is_linked = strcmp(flo_config_text(config, "api"), "none") == 0;
         rv = check_kind(config, is_linked, err);
     }
-    rv = rv < 0      ? rv
-         : is_linked ? check_linked(config, err)
-                     : check_server(config, err);
+    rv = rv < 0 ? rv : is_linked ? check_linked(config, err) : check_server(config, err);
     if (rv < 0) {
         return rv;
     }
     if (!flo_config_is_set(config, "memory")) {
-        return flo_fail(err, FLO_E_CFG_KEY,
-                        "`memory` is missing: the plan counts it");
+        return flo_fail(err, FLO_E_CFG_KEY, "`memory` is missing: the plan counts it");
     }
     json_object_foreach((json_t *)(uintptr_t)env, key, value)
     {
-        if (!json_is_string(value) || strchr(key, '=') != NULL ||
-            strlen(key) > 60) {
-            return flo_fail(err, FLO_E_CFG_TYPE, "`env`: %.60s is no text",
-                            key);
+        if (!json_is_string(value) || strchr(key, '=') != NULL || strlen(key) > 60) {
+            return flo_fail(err, FLO_E_CFG_TYPE, "`env`: %.60s is no text", key);
         }
     }
     return 0;
@@ -261,8 +238,7 @@ static json_t *texts_json(const struct flo_config *config, const char *key)
     json_t *list = json_array();
 
     for (size_t i = 0; i < flo_config_texts_count(config, key); i++) {
-        json_array_append_new(
-            list, json_string(flo_config_texts_get(config, key, i)));
+        json_array_append_new(list, json_string(flo_config_texts_get(config, key, i)));
     }
     return list;
 }
@@ -272,26 +248,21 @@ static json_t *number_json(const struct flo_config *config, const char *key)
     return json_integer((json_int_t)flo_config_u64(config, key));
 }
 
-static int make_json(const struct flo_config *config, const char *name,
-                     uint64_t bits, char **text, struct flo_err *err)
+static int make_json(const struct flo_config *config, const char *name, uint64_t bits, char **text,
+                     struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup)
     json_t *json = json_pack(
         "{s:s, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:s, s:o, s:o, "
         "s:O}",
         "name", name, "exec",
-        texts_json(config, strcmp(flo_config_text(config, "api"), "none") == 0
-                               ? "check"
-                               : "exec"),
-        "api", flo_config_text(config, "api"), "health",
-        flo_config_text(config, "health"), "ready_ms",
-        number_json(config, "ready"), "stop_ms", number_json(config, "stop"),
-        "memory_bytes", number_json(config, "memory"), "sessions",
-        number_json(config, "sessions"), "context",
-        number_json(config, "context"), "abilities", (json_int_t)bits,
-        "network", flo_config_text(config, "network"), "read",
-        texts_json(config, "read"), "devices", texts_json(config, "devices"),
-        "env", flo_config_tree(config, "env"));
+        texts_json(config, strcmp(flo_config_text(config, "api"), "none") == 0 ? "check" : "exec"),
+        "api", flo_config_text(config, "api"), "health", flo_config_text(config, "health"),
+        "ready_ms", number_json(config, "ready"), "stop_ms", number_json(config, "stop"),
+        "memory_bytes", number_json(config, "memory"), "sessions", number_json(config, "sessions"),
+        "context", number_json(config, "context"), "abilities", (json_int_t)bits, "network",
+        flo_config_text(config, "network"), "read", texts_json(config, "read"), "devices",
+        texts_json(config, "devices"), "env", flo_config_tree(config, "env"));
     struct flo_buf out = {0};
 
     if (json == NULL) {
@@ -307,8 +278,8 @@ static int make_json(const struct flo_config *config, const char *name,
     return rv;
 }
 
-static int load(const char *path, const char *name,
-                struct flo_device_runtime *out, struct flo_err *err)
+static int load(const char *path, const char *name, struct flo_device_runtime *out,
+                struct flo_err *err)
 {
     struct flo_config *config = NULL;
     uint64_t bits = 0;
@@ -352,14 +323,12 @@ int flo_runtimes_read(const struct flo_settings *settings, const char *name,
 
     memset(out, 0, sizeof(*out));
     if (!flo_name_is_valid(name) || strlen(name) >= sizeof(out->name)) {
-        return flo_fail(err, FLO_E_RUNTIME_ABSENT,
-                        "`%.64s` is no name of a runtime", name);
+        return flo_fail(err, FLO_E_RUNTIME_ABSENT, "`%.64s` is no name of a runtime", name);
     }
     snprintf(path, sizeof(path), "%s/%s.yaml", folder, name);
     if (access(path, F_OK) < 0) {
-        return flo_fail(err, FLO_E_RUNTIME_ABSENT,
-                        "there is no runtime `%s`: %s is not there", name,
-                        path);
+        return flo_fail(err, FLO_E_RUNTIME_ABSENT, "there is no runtime `%s`: %s is not there",
+                        name, path);
     }
     int rv = check_owner(folder, err);
     rv = rv < 0 ? rv : check_owner(path, err);
@@ -381,20 +350,17 @@ static int compare(const void *a, const void *b)
 }
 
 /* Names of all files, sorted; at most FLO_RUNTIMES_MAX.  Returns how many. */
-static size_t list_runtimes(const struct flo_settings *settings,
-                            char (*names)[32])
+static size_t list_runtimes(const struct flo_settings *settings, char (*names)[32])
 {
     const char *folder = folder_of(settings);
     DIR *dir = folder == NULL ? NULL : opendir(folder);
     const struct dirent *entry;
     size_t count = 0;
 
-    while (dir != NULL && count < FLO_RUNTIMES_MAX &&
-           (entry = readdir(dir)) != NULL) {
+    while (dir != NULL && count < FLO_RUNTIMES_MAX && (entry = readdir(dir)) != NULL) {
         const char *end = strrchr(entry->d_name, '.');
         size_t chars = end == NULL ? 0 : (size_t)(end - entry->d_name);
-        if (chars == 0 || chars >= sizeof(names[0]) ||
-            strcmp(end, ".yaml") != 0) {
+        if (chars == 0 || chars >= sizeof(names[0]) || strcmp(end, ".yaml") != 0) {
             continue;
         }
         memcpy(names[count], entry->d_name, chars);
@@ -413,8 +379,7 @@ static bool has_program(const struct flo_device_runtime *runtime)
 {
     FLO_CLEANUP(flo_json_cleanup)
     json_t *json = json_loads(runtime->json, 0, NULL);
-    const char *program =
-        json_string_value(json_array_get(json_object_get(json, "exec"), 0));
+    const char *program = json_string_value(json_array_get(json_object_get(json, "exec"), 0));
 
     return program != NULL && access(program, X_OK) == 0;
 }
@@ -436,8 +401,8 @@ json_t *flo_runtimes_json(const struct flo_settings *settings)
             state = "absent";
             flo_fail(&err, FLO_E_RUNTIME_ABSENT, "its program is not there");
         }
-        json_t *item = json_pack("{s:s, s:s, s:s}", "name", names[i], "state",
-                                 state, "why", err.what);
+        json_t *item =
+            json_pack("{s:s, s:s, s:s}", "name", names[i], "state", state, "why", err.what);
         json_array_append_new(list, item);
         if (rv == 0) {
             json_object_set_new(item, "memory_bytes",

@@ -17,10 +17,8 @@ struct flo_device_runtime {
 /* Read NAME.yaml.  FLO_E_RUNTIME_ABSENT: there is none.  FLO_E_CFG_PERM: the
  * file or its folder is not root's, or others may write to it.  Else the
  * errors of flo_config_load(), or FLO_E_CFG_RANGE. */
-FLO_MUST_USE int flo_runtimes_read(const struct flo_settings *settings,
-                                   const char *name,
-                                   struct flo_device_runtime *out,
-                                   struct flo_err *err);
+FLO_MUST_USE int flo_runtimes_read(const struct flo_settings *settings, const char *name,
+                                   struct flo_device_runtime *out, struct flo_err *err);
 void flo_runtimes_deinit(struct flo_device_runtime *runtime);
 /* A list of {name, api, state: ready|failed|absent, why} for the profile. */
 json_t *flo_runtimes_json(const struct flo_settings *settings);

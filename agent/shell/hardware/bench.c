@@ -38,8 +38,7 @@ static void add(struct flo_buf *text, const char *key, const char *value)
 }
 
 /* Another digest means: measure again. */
-static int digest_of(const struct flo_shell *shell, char out[FLO_DIGEST_TEXT],
-                     struct flo_err *err)
+static int digest_of(const struct flo_shell *shell, char out[FLO_DIGEST_TEXT], struct flo_err *err)
 {
     const struct flo_machine *machine = &shell->machine;
     FLO_CLEANUP(flo_free_cleanup) char *version = NULL;
@@ -80,8 +79,7 @@ void flo_bench_load(struct flo_shell *shell)
     char of[FLO_DIGEST_TEXT];
 
     if (text != NULL && digest_of(shell, of, NULL) == 0 &&
-        flo_bench_read(text, strlen(text), &stored, NULL) == 0 &&
-        strcmp(stored.of, of) == 0) {
+        flo_bench_read(text, strlen(text), &stored, NULL) == 0 && strcmp(stored.of, of) == 0) {
         shell->machine.bench = stored;
     }
 }
@@ -103,8 +101,7 @@ static void take(struct flo_shell *shell, struct flo_bench *bench)
         flo_values_set(shell->db, KEY, text.data);
     }
     flo_buf_deinit(&text);
-    flo_log(FLO_LOG_INFO, "bench",
-            "memory %llu MB/s, %llu M int8 operations/s, disk %llu MB/s",
+    flo_log(FLO_LOG_INFO, "bench", "memory %llu MB/s, %llu M int8 operations/s, disk %llu MB/s",
             (unsigned long long)(bench->memory_bytes_per_s / 1000000),
             (unsigned long long)(bench->int8_ops_per_s / 1000000),
             (unsigned long long)(bench->read_bytes_per_s / 1000000));
@@ -148,8 +145,7 @@ static void on_readable(evutil_socket_t fd, short events, void *context)
     struct flo_shell *shell = child->shell;
     struct flo_bench bench = {0};
     struct flo_err err = {0};
-    ssize_t got = read(fd, child->answer + child->bytes,
-                       sizeof(child->answer) - child->bytes);
+    ssize_t got = read(fd, child->answer + child->bytes, sizeof(child->answer) - child->bytes);
 
     (void)events;
     if (got < 0 && (errno == EINTR || errno == EAGAIN)) {
@@ -189,13 +185,12 @@ static bool file_to_read(struct flo_shell *shell, char out[4200])
     struct flo_digest digest;
     char hex[FLO_DIGEST_TEXT];
 
-    if (!flo_shell_model_digest(
-            shell, &shell->agent.models[0].slots.current.digest, &digest)) {
+    if (!flo_shell_model_digest(shell, &shell->agent.models[0].slots.current.digest, &digest)) {
         return false;
     }
     flo_digest_text(&digest, hex);
-    return snprintf(out, 4200, "%.3900s/blobs/sha256-%s",
-                    shell->settings.state_dir, hex + strlen("sha256:")) < 4200;
+    return snprintf(out, 4200, "%.3900s/blobs/sha256-%s", shell->settings.state_dir,
+                    hex + strlen("sha256:")) < 4200;
 }
 
 static int start(struct flo_bench_child *child, struct flo_err *err)
@@ -217,8 +212,7 @@ static int start(struct flo_bench_child *child, struct flo_err *err)
     int rv;
 
     if (!flo_process_sibling("flotilla-engine", program, sizeof(program))) {
-        return flo_fail(err, FLO_E_ABSENT,
-                        "the program flotilla-engine is not installed");
+        return flo_fail(err, FLO_E_ABSENT, "the program flotilla-engine is not installed");
     }
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
         return flo_fail_errno(err, FLO_E_PROCESS, "socket pair");
@@ -230,8 +224,8 @@ static int start(struct flo_bench_child *child, struct flo_err *err)
         return rv;
     }
     evutil_make_socket_nonblocking(child->fd);
-    child->readable = event_new(child->shell->base, child->fd,
-                                EV_READ | EV_PERSIST, on_readable, child);
+    child->readable =
+        event_new(child->shell->base, child->fd, EV_READ | EV_PERSIST, on_readable, child);
     child->deadline = evtimer_new(child->shell->base, on_deadline, child);
     return child->readable != NULL && child->deadline != NULL &&
                    event_add(child->readable, NULL) == 0 &&

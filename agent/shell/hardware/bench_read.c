@@ -3,8 +3,7 @@
 
 #include "agent/shell/hardware/hardware.h"
 
-static int read_numbers(const json_t *json, struct flo_bench *out,
-                        struct flo_err *err)
+static int read_numbers(const json_t *json, struct flo_bench *out, struct flo_err *err)
 {
     const struct {
         const char *key;
@@ -16,14 +15,12 @@ static int read_numbers(const json_t *json, struct flo_bench *out,
     int rv = 0;
 
     for (size_t i = 0; rv == 0 && i < FLO_COUNT(numbers); i++) {
-        rv = flo_json_get_u64(json, numbers[i].key, 0, UINT64_C(1) << 52,
-                              numbers[i].out, err);
+        rv = flo_json_get_u64(json, numbers[i].key, 0, UINT64_C(1) << 52, numbers[i].out, err);
     }
     return rv;
 }
 
-int flo_bench_read(const char *text, size_t bytes, struct flo_bench *out,
-                   struct flo_err *err)
+int flo_bench_read(const char *text, size_t bytes, struct flo_bench *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
     struct flo_bench bench = {0};
@@ -34,8 +31,7 @@ int flo_bench_read(const char *text, size_t bytes, struct flo_bench *out,
         rv = read_numbers(json, &bench, err);
     }
     if (rv == 0) {
-        rv = flo_json_opt_u64(json, "at_ms", 0, UINT64_C(1) << 52, 0,
-                              &bench.at_ms, err);
+        rv = flo_json_opt_u64(json, "at_ms", 0, UINT64_C(1) << 52, 0, &bench.at_ms, err);
     }
     if (rv == 0) {
         rv = flo_json_opt_text(json, "of", FLO_DIGEST_TEXT - 1, "", &of, err);

@@ -22,8 +22,8 @@ static int by_value(const void *a, const void *b)
 static uint64_t median_token_us(const struct flo_shell_model *model)
 {
     uint64_t sorted[FLO_COUNT(model->recent_token_us)];
-    size_t count = model->recent_count < FLO_COUNT(sorted) ? model->recent_count
-                                                           : FLO_COUNT(sorted);
+    size_t count =
+        model->recent_count < FLO_COUNT(sorted) ? model->recent_count : FLO_COUNT(sorted);
 
     memcpy(sorted, model->recent_token_us, sizeof(sorted));
     qsort(sorted, count, sizeof(sorted[0]), by_value);
@@ -31,8 +31,7 @@ static uint64_t median_token_us(const struct flo_shell_model *model)
 }
 
 /* A token reads the model once: a dense model's file. */
-static uint64_t token_bytes(struct flo_shell *shell,
-                            const struct flo_digest *release)
+static uint64_t token_bytes(struct flo_shell *shell, const struct flo_digest *release)
 {
     FLO_CLEANUP(flo_shell_release_free) struct flo_release *document = NULL;
     const struct flo_release_variant *variant = NULL;
@@ -45,22 +44,19 @@ static uint64_t token_bytes(struct flo_shell *shell,
     return file == NULL ? 0 : file->bytes;
 }
 
-static void take_certificate(const struct flo_shell *shell,
-                             struct flo_checkup *out)
+static void take_certificate(const struct flo_shell *shell, struct flo_checkup *out)
 {
     const struct flo_identity *identity = &shell->identity;
     const struct flo_pair *pair = &identity->pairs.list[identity->pair];
 
     if (identity->is_there) {
         out->has_certificate = true;
-        out->certificate_days = ((int64_t)pair->facts.not_after_ms -
-                                 (int64_t)flo_shell_clock_ms(shell)) /
-                                DAY_MS;
+        out->certificate_days =
+            ((int64_t)pair->facts.not_after_ms - (int64_t)flo_shell_clock_ms(shell)) / DAY_MS;
     }
 }
 
-static void take_engine(struct flo_shell *shell, uint32_t model,
-                        struct flo_checkup *out)
+static void take_engine(struct flo_shell *shell, uint32_t model, struct flo_checkup *out)
 {
     struct flo_serve_status status = {0};
 
@@ -68,8 +64,7 @@ static void take_engine(struct flo_shell *shell, uint32_t model,
     out->is_served = !flo_digest_is_zero(&shell->models[model].slots.current);
     out->is_live = status.is_live;
     snprintf(out->kernel, sizeof(out->kernel), "%s", status.kernel);
-    snprintf(out->kernel_best, sizeof(out->kernel_best), "%s",
-             shell->machine.kernel);
+    snprintf(out->kernel_best, sizeof(out->kernel_best), "%s", shell->machine.kernel);
     if (!status.is_live) {
         return;
     }
@@ -81,8 +76,7 @@ static void take_engine(struct flo_shell *shell, uint32_t model,
     out->token_us = median_token_us(&shell->models[model]);
 }
 
-static void gather(struct flo_shell *shell, uint32_t model,
-                   struct flo_checkup *out)
+static void gather(struct flo_shell *shell, uint32_t model, struct flo_checkup *out)
 {
     enum flo_rung_why why;
 
@@ -95,8 +89,7 @@ static void gather(struct flo_shell *shell, uint32_t model,
     out->int8_ops_per_s = shell->machine.bench.int8_ops_per_s;
     out->rung = flo_report_rung(shell, &why);
     out->rung_why = flo_rung_why_word(why);
-    out->degraded =
-        shell->degraded.error.code == 0 ? NULL : shell->degraded.error.what;
+    out->degraded = shell->degraded.error.code == 0 ? NULL : shell->degraded.error.what;
     take_engine(shell, model, out);
     take_certificate(shell, out);
 }
@@ -147,8 +140,7 @@ static const char *lacks_text(uint32_t lacks)
     return out[0] == '\0' ? "none" : out;
 }
 
-static json_t *machine_facts(const struct flo_shell *shell,
-                             const struct flo_checkup *c)
+static json_t *machine_facts(const struct flo_shell *shell, const struct flo_checkup *c)
 {
     const struct flo_sensed *s = &c->sensed;
     json_t *json = json_object();
@@ -175,8 +167,7 @@ static json_t *machine_facts(const struct flo_shell *shell,
         number(json, "cgroup-bytes-max", s->cgroup_bytes_max);
     }
     if (s->has_zone) {
-        json_object_set_new(json, "temperature-mc",
-                            json_integer((json_int_t)s->zone_mc));
+        json_object_set_new(json, "temperature-mc", json_integer((json_int_t)s->zone_mc));
         number(json, "trip-mc", (uint64_t)s->trip_mc);
     }
     if (s->battery_pct >= 0) {
@@ -214,8 +205,7 @@ static void engine_facts(const struct flo_agent_model *model, uint32_t place,
     text(json, key_of(place, "version"), model->slots.current.version);
     if (model->has_execution) {
         text(json, key_of(place, "execution"), model->execution.id);
-        text(json, key_of(place, "execution-state"),
-             flo_execution_word(model->execution.state));
+        text(json, key_of(place, "execution-state"), flo_execution_word(model->execution.state));
     }
     if (!c->is_live) {
         return;
@@ -223,8 +213,7 @@ static void engine_facts(const struct flo_agent_model *model, uint32_t place,
     text(json, key_of(place, "kernel"), c->kernel);
     number(json, key_of(place, "threads"), c->threads);
     number(json, key_of(place, "context"), c->context);
-    json_object_set_new(json, key_of(place, "packed"),
-                        json_boolean(c->is_packed));
+    json_object_set_new(json, key_of(place, "packed"), json_boolean(c->is_packed));
     number(json, key_of(place, "token-bytes"), c->token_bytes);
     number(json, key_of(place, "token-us"), c->token_us);
     number(json, key_of(place, "expected-mtps"), flo_checkup_rate_mtps(c));
@@ -233,8 +222,7 @@ static void engine_facts(const struct flo_agent_model *model, uint32_t place,
     }
 }
 
-static void add_finding(const struct flo_finding *one, const char *model,
-                        json_t *list)
+static void add_finding(const struct flo_finding *one, const char *model, json_t *list)
 {
     char what[sizeof(one->what) + FLO_NAME_MAX + 3];
     json_t *json;
@@ -242,11 +230,9 @@ static void add_finding(const struct flo_finding *one, const char *model,
     if (json_array_size(list) == FINDINGS_MAX) {
         return;
     }
-    snprintf(what, sizeof(what), "%s%s%s", model, model[0] == '\0' ? "" : ": ",
-             one->what);
-    json = json_pack("{s:s, s:s, s:s, s:s}", "id", flo_finding_id(one->kind),
-                     "level", flo_finding_level(one->kind), "what", what, "fix",
-                     flo_finding_fix(one->kind));
+    snprintf(what, sizeof(what), "%s%s%s", model, model[0] == '\0' ? "" : ": ", one->what);
+    json = json_pack("{s:s, s:s, s:s, s:s}", "id", flo_finding_id(one->kind), "level",
+                     flo_finding_level(one->kind), "what", what, "fix", flo_finding_fix(one->kind));
     if (json != NULL && one->has_numbers) {
         json_object_set_new(json, "measured", json_real(one->measured));
         json_object_set_new(json, "expected", json_real(one->expected));
@@ -256,8 +242,8 @@ static void add_finding(const struct flo_finding *one, const char *model,
 }
 
 /* The machine's findings, and before them those of each model. */
-static void add_model(struct flo_shell *shell, uint32_t i, uint32_t place,
-                      json_t *facts, json_t *list)
+static void add_model(struct flo_shell *shell, uint32_t i, uint32_t place, json_t *facts,
+                      json_t *list)
 {
     struct flo_checkup checkup;
     struct flo_findings findings;

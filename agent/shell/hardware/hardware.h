@@ -24,8 +24,8 @@ void flo_routes_read(const char *root, struct flo_routes *out);
 bool flo_interface_fits(const char *name, const char *pattern);
 
 /* metered.c: call it once a second. */
-bool flo_metered_look(struct flo_metered *metered,
-                      const struct flo_config *config, uint64_t now_ms);
+bool flo_metered_look(struct flo_metered *metered, const struct flo_config *config,
+                      uint64_t now_ms);
 void flo_metered_end(struct flo_metered *metered);
 
 /* lines.c: the newest lines of this process's log, bounded. */
@@ -34,8 +34,7 @@ void flo_metered_end(struct flo_metered *metered);
 void flo_lines_begin(void);
 /* A JSON list of the newest `lines`, none of before `from_ms` (wall clock), in
  * at most bytes_max as text; *cut: older ones that had no room or place. */
-json_t *flo_lines_json(uint32_t lines, uint64_t from_ms, size_t bytes_max,
-                       uint64_t *cut);
+json_t *flo_lines_json(uint32_t lines, uint64_t from_ms, size_t bytes_max, uint64_t *cut);
 
 /* checkup.c */
 /* The facts and findings of contracts/rest.md section 8.9 into `out`. */
@@ -49,13 +48,12 @@ void flo_bench_cancel(struct flo_shell *shell);
 
 /* bench_read.c: its answer, or the stored numbers. */
 #define FLO_BENCH_BYTES_MAX 1024
-FLO_MUST_USE int flo_bench_read(const char *text, size_t bytes,
-                                struct flo_bench *out, struct flo_err *err);
+FLO_MUST_USE int flo_bench_read(const char *text, size_t bytes, struct flo_bench *out,
+                                struct flo_err *err);
 
 /* variants.c: a smaller variant of a release, and the larger one again.  The
  * facts of the models at `places`: */
-void flo_variants_look(struct flo_shell *shell, const uint32_t *places,
-                       size_t count, uint64_t now,
+void flo_variants_look(struct flo_shell *shell, const uint32_t *places, size_t count, uint64_t now,
                        struct flo_strain_facts *facts);
 /* Begin an exchange, as the facts allow. */
 void flo_variants_ask(struct flo_shell *shell, uint32_t place, bool is_smaller);
@@ -68,13 +66,11 @@ void flo_watch_close(struct flo_shell *shell);
 
 /* upload.c: one upload at a time, on a thread of its own. */
 struct flo_upload;
-typedef void flo_upload_done(void *context, const char *order,
-                             const struct flo_err *err);
+typedef void flo_upload_done(void *context, const char *order, const struct flo_err *err);
 /* Send `body` (taken) as the report of an order.  `done` comes on the loop's
  * thread, NULL: the controller has it.  FLO_E_STATE: one is under way. */
-FLO_MUST_USE int flo_upload_start(struct flo_shell *shell, const char *order,
-                                  struct flo_buf *body, flo_upload_done *done,
-                                  void *context, struct flo_err *err);
+FLO_MUST_USE int flo_upload_start(struct flo_shell *shell, const char *order, struct flo_buf *body,
+                                  flo_upload_done *done, void *context, struct flo_err *err);
 /* Stops it without a word; waits a second at most. */
 void flo_upload_cancel(struct flo_shell *shell);
 

@@ -33,8 +33,7 @@ static uint64_t line_end(uint64_t place)
 static void keep(const char *line, size_t bytes)
 {
     pthread_mutex_lock(&ring.lock);
-    while (bytes <= sizeof(ring.text) &&
-           ring.end - ring.begin + bytes > sizeof(ring.text)) {
+    while (bytes <= sizeof(ring.text) && ring.end - ring.begin + bytes > sizeof(ring.text)) {
         ring.begin = line_end(ring.begin);
         ring.dropped++;
     }
@@ -50,8 +49,7 @@ void flo_lines_begin(void)
 }
 
 /* The line that ends before `end`, redacted; where it begins. */
-static uint64_t last_line(uint64_t end, char out[FLO_REDACT_BYTES_MAX + 1],
-                          uint64_t *at_ms)
+static uint64_t last_line(uint64_t end, char out[FLO_REDACT_BYTES_MAX + 1], uint64_t *at_ms)
 {
     char line[2048];
     char time[TIME_CHARS + 1] = "";
@@ -86,8 +84,7 @@ static uint64_t count_before(uint64_t end)
     return count;
 }
 
-json_t *flo_lines_json(uint32_t lines, uint64_t from_ms, size_t bytes_max,
-                       uint64_t *cut)
+json_t *flo_lines_json(uint32_t lines, uint64_t from_ms, size_t bytes_max, uint64_t *cut)
 {
     static char text[FLO_REDACT_BYTES_MAX + 1]; /* one thread asks */
     json_t *list = json_array();

@@ -18,8 +18,7 @@ static bool is_named(const struct flo_config *config, const char *name)
     size_t count = flo_config_texts_count(config, "metered");
 
     for (size_t i = 0; name[0] != '\0' && i < count; i++) {
-        if (flo_interface_fits(name,
-                               flo_config_texts_get(config, "metered", i))) {
+        if (flo_interface_fits(name, flo_config_texts_get(config, "metered", i))) {
             return true;
         }
     }
@@ -28,8 +27,7 @@ static bool is_named(const struct flo_config *config, const char *name)
 
 /* ---- the program ---- */
 
-static void start(struct flo_metered *metered, const struct flo_config *config,
-                  uint64_t now_ms)
+static void start(struct flo_metered *metered, const struct flo_config *config, uint64_t now_ms)
 {
     size_t count = flo_config_texts_count(config, "metered_command");
     const char *argv[ARGS_MAX + 1] = {NULL};
@@ -60,8 +58,7 @@ static void ended(struct flo_metered *metered, int status)
     }
 }
 
-static void look(struct flo_metered *metered, const struct flo_config *config,
-                 uint64_t now_ms)
+static void look(struct flo_metered *metered, const struct flo_config *config, uint64_t now_ms)
 {
     int status;
     pid_t pid = metered->pid;
@@ -84,8 +81,7 @@ static void look(struct flo_metered *metered, const struct flo_config *config,
 
 /* ---- both ---- */
 
-bool flo_metered_look(struct flo_metered *metered,
-                      const struct flo_config *config, uint64_t now_ms)
+bool flo_metered_look(struct flo_metered *metered, const struct flo_config *config, uint64_t now_ms)
 {
     struct flo_routes routes;
 
@@ -96,8 +92,7 @@ bool flo_metered_look(struct flo_metered *metered,
         look(metered, config, now_ms);
     }
     flo_routes_read(flo_sensors_root(), &routes);
-    return metered->is_said || is_named(config, routes.v4) ||
-           is_named(config, routes.v6);
+    return metered->is_said || is_named(config, routes.v4) || is_named(config, routes.v6);
 }
 
 void flo_metered_end(struct flo_metered *metered)

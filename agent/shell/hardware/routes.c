@@ -11,37 +11,32 @@
 
 /* A route of version 4 is "IFACE DESTINATION GATEWAY FLAGS REFS USE METRIC
  * MASK ...", all but the name in hex, METRIC decimal. */
-static bool read_v4(const char *line, char name[FLO_INTERFACE],
-                    unsigned long *metric)
+static bool read_v4(const char *line, char name[FLO_INTERFACE], unsigned long *metric)
 {
     unsigned long destination, flags, mask;
 
-    return sscanf(line, "%15s %lx %*x %lx %*d %*d %lu %lx", name, &destination,
-                  &flags, metric, &mask) == 5 &&
+    return sscanf(line, "%15s %lx %*x %lx %*d %*d %lu %lx", name, &destination, &flags, metric,
+                  &mask) == 5 &&
            destination == 0 && mask == 0 && (flags & ROUTE_UP) != 0;
 }
 
 /* Version 6 has "DESTINATION LENGTH SOURCE LENGTH GATEWAY METRIC REFS USE FLAGS
  * IFACE", numbers in hex. */
-static bool read_v6(const char *line, char name[FLO_INTERFACE],
-                    unsigned long *metric)
+static bool read_v6(const char *line, char name[FLO_INTERFACE], unsigned long *metric)
 {
     char destination[40];
     unsigned long bits, flags;
 
-    return sscanf(line, "%39s %lx %*s %*x %*s %lx %*x %*x %lx %15s",
-                  destination, &bits, metric, &flags, name) == 5 &&
+    return sscanf(line, "%39s %lx %*s %*x %*s %lx %*x %*x %lx %15s", destination, &bits, metric,
+                  &flags, name) == 5 &&
            bits == 0 && strspn(destination, "0") == strlen(destination) &&
-           (flags & ROUTE_UP) != 0 && (flags & ROUTE_REJECT) == 0 &&
-           strcmp(name, "lo") != 0;
+           (flags & ROUTE_UP) != 0 && (flags & ROUTE_REJECT) == 0 && strcmp(name, "lo") != 0;
 }
 
-typedef bool reader(const char *line, char name[FLO_INTERFACE],
-                    unsigned long *metric);
+typedef bool reader(const char *line, char name[FLO_INTERFACE], unsigned long *metric);
 
 /* The default route with the least metric; "": there is none. */
-static void find(const char *root, const char *path, reader *read,
-                 char out[FLO_INTERFACE])
+static void find(const char *root, const char *path, reader *read, char out[FLO_INTERFACE])
 {
     char line[512], whole[4300], name[FLO_INTERFACE];
     unsigned long metric, least = 0;
@@ -50,9 +45,7 @@ static void find(const char *root, const char *path, reader *read,
     out[0] = '\0';
     snprintf(whole, sizeof(whole), "%.4000s%s", root, path);
     file = fopen(whole, "re");
-    for (int i = 0; file != NULL && i < LINES_MAX &&
-                    fgets(line, sizeof(line), file) != NULL;
-         i++) {
+    for (int i = 0; file != NULL && i < LINES_MAX && fgets(line, sizeof(line), file) != NULL; i++) {
         if (read(line, name, &metric) && (out[0] == '\0' || metric < least)) {
             memcpy(out, name, FLO_INTERFACE);
             least = metric;
@@ -74,7 +67,6 @@ bool flo_interface_fits(const char *name, const char *pattern)
 {
     size_t bytes = strlen(pattern);
 
-    return bytes > 0 && pattern[bytes - 1] == '*'
-               ? strncmp(name, pattern, bytes - 1) == 0
-               : strcmp(name, pattern) == 0;
+    return bytes > 0 && pattern[bytes - 1] == '*' ? strncmp(name, pattern, bytes - 1) == 0
+                                                  : strcmp(name, pattern) == 0;
 }

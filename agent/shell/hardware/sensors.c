@@ -24,8 +24,7 @@ static bool read_text(const char *root, const char *path, char out[TEXT_BYTES])
     FILE *file = NULL;
 
     out[0] = '\0';
-    if (snprintf(whole, sizeof(whole), "%s%s", root, path) <
-        (int)sizeof(whole)) {
+    if (snprintf(whole, sizeof(whole), "%s%s", root, path) < (int)sizeof(whole)) {
         file = fopen(whole, "re");
     }
     if (file != NULL) {
@@ -106,8 +105,7 @@ static const struct cgroup cgroups[] = {
      "\ntotal_inactive_file "}};
 
 /* Cached pages that nobody used lately: the kernel drops them first. */
-static uint64_t droppable(const char *root, const struct cgroup *of,
-                          const char *folder)
+static uint64_t droppable(const char *root, const struct cgroup *of, const char *folder)
 {
     char path[TEXT_BYTES + 64], text[TEXT_BYTES];
     const char *at;
@@ -120,8 +118,8 @@ static uint64_t droppable(const char *root, const struct cgroup *of,
     return at == NULL ? 0 : strtoull(at + strlen(of->idle), NULL, 10);
 }
 
-static void look_at_cgroup(const char *root, const struct cgroup *of,
-                           const char *folder, struct flo_sensed *out)
+static void look_at_cgroup(const char *root, const struct cgroup *of, const char *folder,
+                           struct flo_sensed *out)
 {
     char path[TEXT_BYTES + 64];
     int64_t max, now;
@@ -129,8 +127,7 @@ static void look_at_cgroup(const char *root, const struct cgroup *of,
 
     snprintf(path, sizeof(path), "%s%s/%s", of->folder, folder, of->max);
     if (!read_number(root, path, &max) || max <= 0 || max >= NO_LIMIT ||
-        (out->cgroup_bytes_max != 0 &&
-         (uint64_t)max >= out->cgroup_bytes_max)) {
+        (out->cgroup_bytes_max != 0 && (uint64_t)max >= out->cgroup_bytes_max)) {
         return; /* "max" is no number */
     }
     snprintf(path, sizeof(path), "%s%s/%s", of->folder, folder, of->now);
@@ -142,8 +139,8 @@ static void look_at_cgroup(const char *root, const struct cgroup *of,
 }
 
 /* The tightest limit of our cgroup and those above. */
-static void read_hierarchy(const char *root, const struct cgroup *of,
-                           char *folder, struct flo_sensed *out)
+static void read_hierarchy(const char *root, const struct cgroup *of, char *folder,
+                           struct flo_sensed *out)
 {
     char *slash;
 
@@ -180,15 +177,12 @@ static int64_t passive_trip(const char *root, const char *zone)
     int64_t value;
 
     for (int i = 0; i < 16; i++) {
-        snprintf(path, sizeof(path), "/sys/class/thermal/%s/trip_point_%d_type",
-                 zone, i);
+        snprintf(path, sizeof(path), "/sys/class/thermal/%s/trip_point_%d_type", zone, i);
         if (!read_text(root, path, type)) {
             break;
         }
-        snprintf(path, sizeof(path), "/sys/class/thermal/%s/trip_point_%d_temp",
-                 zone, i);
-        if (strncmp(type, "passive", 7) == 0 &&
-            read_number(root, path, &value) && value > 0 &&
+        snprintf(path, sizeof(path), "/sys/class/thermal/%s/trip_point_%d_temp", zone, i);
+        if (strncmp(type, "passive", 7) == 0 && read_number(root, path, &value) && value > 0 &&
             (least == 0 || value < least)) {
             least = value;
         }
@@ -196,8 +190,7 @@ static int64_t passive_trip(const char *root, const char *zone)
     return least;
 }
 
-static void read_zone(const char *root, const char *zone,
-                      struct flo_sensed *out)
+static void read_zone(const char *root, const char *zone, struct flo_sensed *out)
 {
     char path[512];
     char type[TEXT_BYTES];
@@ -207,9 +200,8 @@ static void read_zone(const char *root, const char *zone,
     (void)read_text(root, path, type);
     snprintf(path, sizeof(path), "/sys/class/thermal/%s/temp", zone);
     /* On Jetson boards PMIC-Die says 100 °C whatever the temperature is. */
-    if (strncmp(type, "PMIC-Die", 8) == 0 || !read_number(root, path, &value) ||
-        value <= -100000 || value >= 300000 ||
-        (out->has_zone && value <= out->zone_mc)) {
+    if (strncmp(type, "PMIC-Die", 8) == 0 || !read_number(root, path, &value) || value <= -100000 ||
+        value >= 300000 || (out->has_zone && value <= out->zone_mc)) {
         return;
     }
     out->has_zone = true;
@@ -219,8 +211,7 @@ static void read_zone(const char *root, const char *zone,
 
 /* ---- battery ---- */
 
-static void read_supply(const char *root, const char *supply,
-                        struct flo_sensed *out)
+static void read_supply(const char *root, const char *supply, struct flo_sensed *out)
 {
     char path[512];
     char text[TEXT_BYTES];
@@ -249,19 +240,16 @@ static void read_supply(const char *root, const char *supply,
 
 /* ---- clock ---- */
 
-static void read_clock(const char *root, const char *cpu,
-                       struct flo_sensed *out)
+static void read_clock(const char *root, const char *cpu, struct flo_sensed *out)
 {
     char path[512];
     int64_t now, max;
 
-    snprintf(path, sizeof(path),
-             "/sys/devices/system/cpu/%s/cpufreq/scaling_cur_freq", cpu);
+    snprintf(path, sizeof(path), "/sys/devices/system/cpu/%s/cpufreq/scaling_cur_freq", cpu);
     if (!read_number(root, path, &now) || now <= 0) {
         return;
     }
-    snprintf(path, sizeof(path),
-             "/sys/devices/system/cpu/%s/cpufreq/cpuinfo_max_freq", cpu);
+    snprintf(path, sizeof(path), "/sys/devices/system/cpu/%s/cpufreq/cpuinfo_max_freq", cpu);
     if (read_number(root, path, &max) && max > 0 &&
         (out->clock_khz == 0 || (uint64_t)now < out->clock_khz)) {
         out->clock_khz = (uint64_t)now;
@@ -274,8 +262,8 @@ static void read_clock(const char *root, const char *cpu,
 typedef void reader(const char *root, const char *name, struct flo_sensed *out);
 
 /* Each entry of a folder whose name begins so. */
-static void each(const char *root, const char *path, const char *prefix,
-                 reader *read, struct flo_sensed *out)
+static void each(const char *root, const char *path, const char *prefix, reader *read,
+                 struct flo_sensed *out)
 {
     char whole[TEXT_BYTES];
     struct dirent *entry;
@@ -284,8 +272,7 @@ static void each(const char *root, const char *path, const char *prefix,
     snprintf(whole, sizeof(whole), "%s%s", root, path);
     dir = opendir(whole);
     while (dir != NULL && (entry = readdir(dir)) != NULL) {
-        if (entry->d_name[0] != '.' &&
-            strncmp(entry->d_name, prefix, strlen(prefix)) == 0) {
+        if (entry->d_name[0] != '.' && strncmp(entry->d_name, prefix, strlen(prefix)) == 0) {
             read(root, entry->d_name, out);
         }
     }
@@ -301,8 +288,7 @@ void flo_sensors_read(const char *root, struct flo_sensed *out)
     memset(out, 0, sizeof(*out));
     out->battery_pct = -1;
     out->psi_cpu = pressure(root, "/proc/pressure/cpu", &out->has_pressure);
-    out->psi_memory =
-        pressure(root, "/proc/pressure/memory", &out->has_pressure);
+    out->psi_memory = pressure(root, "/proc/pressure/memory", &out->has_pressure);
     out->psi_io = pressure(root, "/proc/pressure/io", &out->has_pressure);
     if (read_text(root, "/proc/loadavg", text)) {
         out->load_centi = centi(text);

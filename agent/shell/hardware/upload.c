@@ -16,8 +16,7 @@ struct flo_upload {
 /* 409: it has the report; the answer to the upload before got lost. */
 static int judge(const struct flo_http_answer *answer, struct flo_err *err)
 {
-    if (answer->status == 200 || answer->status == 201 ||
-        answer->status == 409) {
+    if (answer->status == 200 || answer->status == 201 || answer->status == 409) {
         return 0;
     }
     int rv = flo_http_fail(answer, "the report", err);
@@ -49,9 +48,8 @@ void flo_upload_cancel(struct flo_shell *shell)
     }
 }
 
-int flo_upload_start(struct flo_shell *shell, const char *order,
-                     struct flo_buf *body, flo_upload_done *done, void *context,
-                     struct flo_err *err)
+int flo_upload_start(struct flo_shell *shell, const char *order, struct flo_buf *body,
+                     flo_upload_done *done, void *context, struct flo_err *err)
 {
     struct flo_upload *upload = NULL;
     char path[FLO_NAME_MAX + 32];
@@ -70,13 +68,11 @@ int flo_upload_start(struct flo_shell *shell, const char *order,
     upload->context = context;
     snprintf(upload->order, sizeof(upload->order), "%s", order);
     snprintf(path, sizeof(path), "/v1/reports/%s", order);
-    rv = flo_https_start(shell,
-                         &(struct flo_https_ask){.method = "PUT",
-                                                 .path = path,
-                                                 .body = body,
-                                                 .done = on_done,
-                                                 .context = upload},
-                         &upload->https, err);
+    rv = flo_https_start(
+        shell,
+        &(struct flo_https_ask){
+            .method = "PUT", .path = path, .body = body, .done = on_done, .context = upload},
+        &upload->https, err);
     if (rv < 0) {
         free(upload);
         return rv;

@@ -13,24 +13,20 @@
 
 #define AGAIN_MS 3600000 /* after an exchange that failed */
 
-static void copy_name(const struct flo_release *release, int variant,
-                      char out[FLO_NAME_MAX + 1])
+static void copy_name(const struct flo_release *release, int variant, char out[FLO_NAME_MAX + 1])
 {
-    snprintf(out, FLO_NAME_MAX + 1, "%s",
-             variant < 0 ? "" : release->variants[variant].name);
+    snprintf(out, FLO_NAME_MAX + 1, "%s", variant < 0 ? "" : release->variants[variant].name);
 }
 
 /* As the updater's plan would judge them. */
-static int find_smaller(struct flo_shell *shell,
-                        const struct flo_release *release, int chosen)
+static int find_smaller(struct flo_shell *shell, const struct flo_release *release, int chosen)
 {
     FLO_CLEANUP(flo_json_cleanup)
-    json_t *machine = flo_machine_json(&shell->settings, &shell->machine,
-                                       flo_store_disk_free(shell->store));
+    json_t *machine =
+        flo_machine_json(&shell->settings, &shell->machine, flo_store_disk_free(shell->store));
     struct flo_profile profile;
 
-    return machine == NULL || chosen < 0 ||
-                   flo_profile_parse(machine, &profile, NULL) < 0
+    return machine == NULL || chosen < 0 || flo_profile_parse(machine, &profile, NULL) < 0
                ? -1
                : flo_plan_smaller(release, &profile, (uint32_t)chosen);
 }
@@ -62,12 +58,10 @@ static bool look(struct flo_shell *shell, uint32_t place, uint64_t now)
     struct flo_variants *variants = &shell->watch.variants[place];
     const struct flo_agent_model *model = &shell->agent.models[place];
     const struct flo_digest *current = &model->slots.current.digest;
-    bool is_idle = !model->has_execution && model->live == FLO_AGENT_CURRENT &&
-                   !model->is_linked;
+    bool is_idle = !model->has_execution && model->live == FLO_AGENT_CURRENT && !model->is_linked;
 
     if (variants->is_asked && !model->has_execution) {
-        variants->is_asked =
-            false; /* flo_variants_keep forgets it: it failed */
+        variants->is_asked = false; /* flo_variants_keep forgets it: it failed */
         variants->again_ms = now + AGAIN_MS;
     }
     if (!flo_digest_equal(&variants->release, current)) {
@@ -79,12 +73,11 @@ static bool look(struct flo_shell *shell, uint32_t place, uint64_t now)
         shell->agent.revision++; /* the controller hears of it */
         flo_queue_wake(&shell->queue);
     }
-    return is_idle && now >= variants->again_ms && shell->identity.is_there &&
-           !shell->is_local && !shell->agent.is_frozen;
+    return is_idle && now >= variants->again_ms && shell->identity.is_there && !shell->is_local &&
+           !shell->agent.is_frozen;
 }
 
-void flo_variants_look(struct flo_shell *shell, const uint32_t *places,
-                       size_t count, uint64_t now,
+void flo_variants_look(struct flo_shell *shell, const uint32_t *places, size_t count, uint64_t now,
                        struct flo_strain_facts *facts)
 {
     for (size_t i = 0; i < count; i++) {
@@ -92,8 +85,7 @@ void flo_variants_look(struct flo_shell *shell, const uint32_t *places,
         bool may_begin = look(shell, places[i], now);
 
         facts->variants[i].is_smaller = variants->larger[0] != '\0';
-        facts->variants[i].may_shrink =
-            may_begin && variants->smaller[0] != '\0';
+        facts->variants[i].may_shrink = may_begin && variants->smaller[0] != '\0';
         facts->variants[i].may_grow = may_begin && variants->larger[0] != '\0';
         facts->variants[i].more_bytes = variants->more_bytes;
     }
@@ -106,23 +98,20 @@ void flo_variants_ask(struct flo_shell *shell, uint32_t place, bool is_smaller)
     struct flo_agent_execution *execution = &intake->execution;
 
     memset(intake, 0, sizeof(*intake));
-    intake->event = (struct flo_agent_event){.kind = FLO_AGENT_DEPLOY,
-                                             .model = place,
-                                             .deploy.execution = execution};
+    intake->event = (struct flo_agent_event){
+        .kind = FLO_AGENT_DEPLOY, .model = place, .deploy.execution = execution};
     execution->release = shell->agent.models[place].slots.current;
     flo_stories_name(shell->db, "variant", execution);
     snprintf(execution->variant, sizeof(execution->variant), "%s",
              is_smaller ? variants->smaller : variants->larger);
     flo_policy_default(&execution->policy);
-    execution->policy.soak_ms =
-        flo_config_u64(shell->settings.config, "bundle_soak");
+    execution->policy.soak_ms = flo_config_u64(shell->settings.config, "bundle_soak");
     execution->policy.urgent = is_smaller; /* memory is short now */
     variants->is_asked = true;
     flo_queue_post(&shell->queue, &intake->event);
 }
 
-static int keep(struct flo_shell *shell, const struct flo_agent_execution *to,
-                struct flo_err *err)
+static int keep(struct flo_shell *shell, const struct flo_agent_execution *to, struct flo_err *err)
 {
     FLO_CLEANUP(flo_shell_release_free) struct flo_release *release = NULL;
     const struct flo_digest *digest = &to->release.digest;
@@ -141,10 +130,9 @@ static int keep(struct flo_shell *shell, const struct flo_agent_execution *to,
         variant = is_it ? &release->variants[v] : variant;
         first = (int)v == before && !is_it ? &release->variants[v] : first;
     }
-    return variant == NULL ? flo_fail(err, FLO_E_STATE, "%s has no variant %s",
-                                      to->release.model, to->variant)
-                           : flo_store_variant_keep(shell->store, digest,
-                                                    variant, first, err);
+    return variant == NULL
+               ? flo_fail(err, FLO_E_STATE, "%s has no variant %s", to->release.model, to->variant)
+               : flo_store_variant_keep(shell->store, digest, variant, first, err);
 }
 
 void flo_variants_keep(struct flo_shell *shell, uint32_t place)
@@ -156,8 +144,7 @@ void flo_variants_keep(struct flo_shell *shell, uint32_t place)
         flo_log_err(FLO_LOG_ERROR, "store", &err);
         event.kind = FLO_AGENT_UNWRITTEN;
         event.error.code = err.code;
-        snprintf(event.error.what, sizeof(event.error.what), "%.255s",
-                 err.what);
+        snprintf(event.error.what, sizeof(event.error.what), "%.255s", err.what);
     } else {
         memset(&shell->watch.variants[place], 0,
                sizeof(shell->watch.variants[place])); /* looked at again */

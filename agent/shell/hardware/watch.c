@@ -43,8 +43,7 @@ static void look_at_bench(struct flo_shell *shell, uint64_t now)
     if (is_busy(shell)) {
         watch->busy_ms = now;
         flo_bench_cancel(shell);
-    } else if (after != 0 && watch->bench == NULL &&
-               shell->machine.bench.memory_bytes_per_s == 0 &&
+    } else if (after != 0 && watch->bench == NULL && shell->machine.bench.memory_bytes_per_s == 0 &&
                now - watch->busy_ms >= after && now >= watch->bench_again_ms) {
         flo_bench_start(shell);
     }
@@ -70,15 +69,12 @@ static void say_power(struct flo_shell *shell, int64_t zone_mc)
     if (watch->sensed.battery_pct >= 0) {
         snprintf(battery, sizeof(battery), "%d %%", watch->sensed.battery_pct);
     }
-    snprintf(what, sizeof(what),
-             "%s: %lld m°C, battery %s: at most %u threads, updates %s",
+    snprintf(what, sizeof(what), "%s: %lld m°C, battery %s: at most %u threads, updates %s",
              watch->power.is_hot   ? "heat"
              : watch->power.is_low ? "battery"
                                    : "cool and powered again",
              (long long)zone_mc, battery, watch->limits.threads_max,
-             flo_strain_holds(&watch->limits, FLO_STRAIN_LIMIT_UPDATES)
-                 ? "wait"
-                 : "go on");
+             flo_strain_holds(&watch->limits, FLO_STRAIN_LIMIT_UPDATES) ? "wait" : "go on");
     tell(shell, what);
 }
 
@@ -94,15 +90,13 @@ static void look_at_power(struct flo_shell *shell, uint64_t now)
     uint32_t threads = watch->limits.threads_max;
     bool is_new = flo_power_sample(&watch->power, &sample);
 
-    watch->limits =
-        flo_strain_limits(&watch->strain, &watch->power, flo_cpus_allowed());
+    watch->limits = flo_strain_limits(&watch->strain, &watch->power, flo_cpus_allowed());
     if (is_new) {
         say_power(shell, sample.zone_mc);
     }
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
-        watch->is_due[i] =
-            watch->is_due[i] || (threads != watch->limits.threads_max &&
-                                 shell->agent.models[i].live >= 0);
+        watch->is_due[i] = watch->is_due[i] || (threads != watch->limits.threads_max &&
+                                                shell->agent.models[i].live >= 0);
     }
 }
 
@@ -113,8 +107,7 @@ static void look_at_limits(struct flo_shell *shell)
     struct flo_watch *watch = &shell->watch;
     const struct flo_serve_limits limits = {
         .holds_batch = flo_strain_holds(&watch->limits, FLO_STRAIN_LIMIT_BATCH),
-        .refuses_loads =
-            flo_strain_holds(&watch->limits, FLO_STRAIN_LIMIT_LOADS)};
+        .refuses_loads = flo_strain_holds(&watch->limits, FLO_STRAIN_LIMIT_LOADS)};
 
     flo_serve_limit(shell->serve, &limits);
     if (watch->limits.set != watch->limits_told) {
@@ -126,16 +119,14 @@ static void look_at_limits(struct flo_shell *shell)
 
 /* ---- what updates wait for ---- */
 
-static bool answers(const struct flo_serve_status *status, uint64_t now,
-                    uint64_t idle_after)
+static bool answers(const struct flo_serve_status *status, uint64_t now, uint64_t idle_after)
 {
     uint32_t requests = status->held;
 
     for (size_t i = 0; i < FLO_ROLE_COUNT; i++) {
         requests += status->roles[i].requests;
     }
-    return requests > 0 ||
-           (status->used_ms != 0 && now - status->used_ms < idle_after);
+    return requests > 0 || (status->used_ms != 0 && now - status->used_ms < idle_after);
 }
 
 static bool is_asked(const struct flo_shell *shell, uint64_t now)
@@ -164,22 +155,17 @@ static uint32_t look_around(struct flo_shell *shell, uint64_t now)
 {
     struct flo_watch *watch = &shell->watch;
 
-    return bit(FLO_WAIT_BATTERY,
-               flo_strain_holds(&watch->limits, FLO_STRAIN_LIMIT_UPDATES)) |
+    return bit(FLO_WAIT_BATTERY, flo_strain_holds(&watch->limits, FLO_STRAIN_LIMIT_UPDATES)) |
            bit(FLO_WAIT_MAINS, watch->sensed.is_discharging) |
-           bit(FLO_WAIT_COOL, watch->power.is_hot) |
-           bit(FLO_WAIT_IDLE, is_asked(shell, now)) |
-           bit(FLO_WAIT_UNMETERED,
-               flo_metered_look(&watch->metered, shell->settings.config, now));
+           bit(FLO_WAIT_COOL, watch->power.is_hot) | bit(FLO_WAIT_IDLE, is_asked(shell, now)) |
+           bit(FLO_WAIT_UNMETERED, flo_metered_look(&watch->metered, shell->settings.config, now));
 }
 
 static void look_at_waits(struct flo_shell *shell, uint64_t now)
 {
-    struct flo_agent_event event = {.kind = FLO_AGENT_CONDITIONS,
-                                    .lacks = look_around(shell, now)};
+    struct flo_agent_event event = {.kind = FLO_AGENT_CONDITIONS, .lacks = look_around(shell, now)};
 
-    if (event.lacks != shell->watch.lacks &&
-        flo_queue_offer(&shell->queue, &event)) {
+    if (event.lacks != shell->watch.lacks && flo_queue_offer(&shell->queue, &event)) {
         shell->watch.lacks = event.lacks; /* else in a second */
     }
 }
@@ -187,8 +173,8 @@ static void look_at_waits(struct flo_shell *shell, uint64_t now)
 /* ---- memory ---- */
 
 /* With one model there is no plan: it may step down, and never leaves. */
-static size_t gather_one(const struct flo_shell *shell,
-                         struct flo_memory_model *models, uint32_t *places)
+static size_t gather_one(const struct flo_shell *shell, struct flo_memory_model *models,
+                         uint32_t *places)
 {
     size_t count = 0;
 
@@ -241,20 +227,17 @@ static bool is_idle(const struct flo_shell *shell, uint32_t i)
     const struct flo_agent_model *model = &shell->agent.models[i];
     struct flo_serve_status status;
 
-    if (!model->is_on_demand || model->live == -1 ||
-        !flo_agent_may_rest(&shell->agent, i)) {
+    if (!model->is_on_demand || model->live == -1 || !flo_agent_may_rest(&shell->agent, i)) {
         return false;
     }
     flo_serve_get_status(shell->serve, i, &status);
-    return status.held == status.held_batch &&
-           status.roles[FLO_ROLE_CURRENT].requests == 0 &&
+    return status.held == status.held_batch && status.roles[FLO_ROLE_CURRENT].requests == 0 &&
            status.roles[FLO_ROLE_CANDIDATE].requests == 0;
 }
 
 static bool is_warm(const struct flo_shell *shell, uint32_t i)
 {
-    return flo_agent_has_warm(&shell->agent.models[i]) &&
-           !shell->models[i].hosting.is_shared;
+    return flo_agent_has_warm(&shell->agent.models[i]) && !shell->models[i].hosting.is_shared;
 }
 
 typedef bool chooser(const struct flo_shell *shell, uint32_t i);
@@ -269,8 +252,7 @@ static bool is_any(const struct flo_shell *shell, chooser *is_it)
     return false;
 }
 
-static void post_all(struct flo_shell *shell, chooser *is_it,
-                     enum flo_agent_event_kind kind)
+static void post_all(struct flo_shell *shell, chooser *is_it, enum flo_agent_event_kind kind)
 {
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
         struct flo_agent_event event = {.kind = kind, .model = i};
@@ -311,11 +293,10 @@ static void look_at_memory(struct flo_shell *shell, uint64_t now)
                                      .has_previous = is_any(shell, is_warm)};
     struct flo_memory_model models[FLO_MEMORY_MODELS_MAX];
     uint32_t places[FLO_MEMORY_MODELS_MAX];
-    struct flo_strain_sample sample = {
-        .now_ms = now,
-        .psi_centipercent = watch->sensed.psi_memory,
-        .cgroup_bytes = watch->sensed.cgroup_bytes,
-        .cgroup_bytes_max = watch->sensed.cgroup_bytes_max};
+    struct flo_strain_sample sample = {.now_ms = now,
+                                       .psi_centipercent = watch->sensed.psi_memory,
+                                       .cgroup_bytes = watch->sensed.cgroup_bytes,
+                                       .cgroup_bytes_max = watch->sensed.cgroup_bytes_max};
     size_t count = gather(shell, models, places);
     size_t which = FLO_MEMORY_MODELS_MAX;
     enum flo_strain_step step;
@@ -329,8 +310,7 @@ static void look_at_memory(struct flo_shell *shell, uint64_t now)
     if (step != FLO_STRAIN_NONE) {
         carry_out(shell, step, is_about_one ? &models[which] : NULL,
                   is_about_one ? places[which] : 0);
-        flo_strain_say(&sample, step, is_about_one ? &models[which] : NULL,
-                       what);
+        flo_strain_say(&sample, step, is_about_one ? &models[which] : NULL, what);
         tell(shell, what);
     }
 }
@@ -340,22 +320,20 @@ static void look_at_memory(struct flo_shell *shell, uint64_t now)
 static void load_again(struct flo_shell *shell, uint32_t i)
 {
     const struct flo_agent_model *model = &shell->agent.models[i];
-    struct flo_agent_event event = {
-        .kind = FLO_AGENT_LOST, .model = i, .role = FLO_AGENT_CURRENT};
+    struct flo_agent_event event = {.kind = FLO_AGENT_LOST, .model = i, .role = FLO_AGENT_CURRENT};
     struct flo_serve_status status = {0};
 
     flo_serve_get_status(shell->serve, i, &status);
-    if (model->has_execution || model->live != FLO_AGENT_CURRENT ||
-        !status.is_live || status.held > status.held_batch ||
-        status.roles[status.live].requests > 0 ||
+    if (model->has_execution || model->live != FLO_AGENT_CURRENT || !status.is_live ||
+        status.held > status.held_batch || status.roles[status.live].requests > 0 ||
         flo_queue_has_lost(&shell->queue, i, FLO_AGENT_CURRENT)) {
         return;
     }
     shell->watch.is_due[i] = false;
     flo_serve_unload(shell->serve, i, FLO_ROLE_CURRENT, true);
     event.error.code = FLO_E_DEVICE_STRAIN;
-    snprintf(event.error.what, sizeof(event.error.what),
-             "loaded again at rung %u", shell->watch.rungs[i]);
+    snprintf(event.error.what, sizeof(event.error.what), "loaded again at rung %u",
+             shell->watch.rungs[i]);
     flo_queue_post(&shell->queue, &event);
 }
 

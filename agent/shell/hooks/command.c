@@ -34,8 +34,7 @@ struct flo_command {
 /* ---- the child ---- */
 
 /* Only calls that are safe between fork and exec. */
-_Noreturn static void run(const struct flo_command_wish *wish, int output,
-                          pid_t parent)
+_Noreturn static void run(const struct flo_command_wish *wish, int output, pid_t parent)
 {
     union {
         const char *const *given;
@@ -55,8 +54,8 @@ _Noreturn static void run(const struct flo_command_wish *wish, int output,
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (getppid() != parent || null < 0 || dup2(null, 0) < 0 ||
-        dup2(output, 1) < 0 || dup2(output, 2) < 0 || chdir("/") < 0) {
+    if (getppid() != parent || null < 0 || dup2(null, 0) < 0 || dup2(output, 1) < 0 ||
+        dup2(output, 2) < 0 || chdir("/") < 0) {
         _exit(NOT_STARTED);
     }
     (void)flo_process_close_at_exec(3);
@@ -74,8 +73,7 @@ static void keep_words(struct flo_command *command)
     char data[512];
     ssize_t n;
 
-    for (int reads = 0; reads < READS_MAX &&
-                        (n = read(command->output, data, sizeof(data))) > 0;
+    for (int reads = 0; reads < READS_MAX && (n = read(command->output, data, sizeof(data))) > 0;
          reads++) {
         size_t bytes = (size_t)n;
         const char *from = data;
@@ -85,8 +83,7 @@ static void keep_words(struct flo_command *command)
         }
         if (command->n_words + bytes > WORDS_MAX) {
             size_t drop = command->n_words + bytes - WORDS_MAX;
-            memmove(command->words, command->words + drop,
-                    command->n_words - drop);
+            memmove(command->words, command->words + drop, command->n_words - drop);
             command->n_words -= drop;
         }
         memcpy(command->words + command->n_words, from, bytes);
@@ -166,16 +163,14 @@ static void on_tick(evutil_socket_t fd, short events, void *context)
 
 /* ---- start ---- */
 
-int flo_command_start(struct event_base *base,
-                      const struct flo_command_wish *wish,
+int flo_command_start(struct event_base *base, const struct flo_command_wish *wish,
                       struct flo_command **out, struct flo_err *err)
 {
     struct flo_command *command = calloc(1, sizeof(*command));
     pid_t parent = getpid();
     int pipes[2];
 
-    if (command == NULL ||
-        (command->tick = evtimer_new(base, on_tick, command)) == NULL) {
+    if (command == NULL || (command->tick = evtimer_new(base, on_tick, command)) == NULL) {
         free(command);
         return flo_fail(err, FLO_E_MEMORY, "a command");
     }
@@ -195,8 +190,7 @@ int flo_command_start(struct event_base *base,
     close(pipes[1]);
     if (command->pid < 0) {
         command_free(command);
-        return flo_fail_errno(err, FLO_E_PROCESS, "start %.200s",
-                              wish->argv[0]);
+        return flo_fail_errno(err, FLO_E_PROCESS, "start %.200s", wish->argv[0]);
     }
     look_in(command);
     *out = command;

@@ -59,8 +59,7 @@ static void judge(struct flo_health *health, bool is_over)
         tell(health, NULL);
         return;
     }
-    snprintf(why, sizeof(why), status == 0 ? "no answer of HTTP" : "status %d",
-             status);
+    snprintf(why, sizeof(why), status == 0 ? "no answer of HTTP" : "status %d", status);
     tell(health, why);
 }
 
@@ -105,9 +104,7 @@ static socklen_t make_address(const struct flo_health_address *address,
     }
     to.six->sin6_family = AF_INET6;
     to.six->sin6_port = htons(address->port);
-    return inet_pton(AF_INET6, address->host, &to.six->sin6_addr) == 1
-               ? sizeof(*to.six)
-               : 0;
+    return inet_pton(AF_INET6, address->host, &to.six->sin6_addr) == 1 ? sizeof(*to.six) : 0;
 }
 
 static bool begin(struct flo_health *health, struct event_base *base,
@@ -118,8 +115,7 @@ static bool begin(struct flo_health *health, struct event_base *base,
     socklen_t bytes = make_address(address, &to);
     bool is_six = strchr(address->host, ':') != NULL;
 
-    health->bev = bufferevent_socket_new(
-        base, -1, BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
+    health->bev = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
     health->deadline = evtimer_new(base, on_deadline, health);
     if (health->bev == NULL || health->deadline == NULL || bytes == 0 ||
         evtimer_add(health->deadline, &limit) != 0) {
@@ -127,24 +123,20 @@ static bool begin(struct flo_health *health, struct event_base *base,
     }
     bufferevent_setcb(health->bev, on_read, NULL, on_event, health);
     bufferevent_setwatermark(health->bev, EV_READ, 0, LINE_MAX_BYTES);
-    evbuffer_add_printf(
-        bufferevent_get_output(health->bev),
-        "GET %s HTTP/1.1\r\nHost: %s%s%s:%u\r\nUser-Agent: flotilla-agent\r\n"
-        "Connection: close\r\n\r\n",
-        address->path, is_six ? "[" : "", address->host, is_six ? "]" : "",
-        (unsigned)address->port);
+    evbuffer_add_printf(bufferevent_get_output(health->bev),
+                        "GET %s HTTP/1.1\r\nHost: %s%s%s:%u\r\nUser-Agent: flotilla-agent\r\n"
+                        "Connection: close\r\n\r\n",
+                        address->path, is_six ? "[" : "", address->host, is_six ? "]" : "",
+                        (unsigned)address->port);
     bufferevent_enable(health->bev, EV_READ | EV_WRITE);
     /* An error at once is told by an event, too. */
-    (void)bufferevent_socket_connect(health->bev, (struct sockaddr *)&to,
-                                     (int)bytes);
+    (void)bufferevent_socket_connect(health->bev, (struct sockaddr *)&to, (int)bytes);
     return true;
 }
 
-int flo_health_start(struct event_base *base,
-                     const struct flo_health_address *address, int status,
-                     void (*done)(void *context, const char *why),
-                     void *context, struct flo_health **out,
-                     struct flo_err *err)
+int flo_health_start(struct event_base *base, const struct flo_health_address *address, int status,
+                     void (*done)(void *context, const char *why), void *context,
+                     struct flo_health **out, struct flo_err *err)
 {
     struct flo_health *health = calloc(1, sizeof(*health));
 

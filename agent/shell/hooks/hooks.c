@@ -72,8 +72,7 @@ static void on_timer(evutil_socket_t fd, short events, void *context)
     struct flo_hook *hook = context;
 
     (void)fd, (void)events;
-    act(hook,
-        flo_linking_step(&hook->activation, FLO_LINKING_DUE, flo_now_ms()));
+    act(hook, flo_linking_step(&hook->activation, FLO_LINKING_DUE, flo_now_ms()));
 }
 
 /* The model's, made where it has none; NULL: no memory. */
@@ -102,12 +101,10 @@ static struct flo_hook *hook_of(struct flo_shell *shell, const char *model)
 /* ---- to the core ---- */
 
 /* A removal has nobody to be told. */
-static void post(struct flo_hook *hook, enum flo_agent_event_kind kind,
-                 int code, const char *what)
+static void post(struct flo_hook *hook, enum flo_agent_event_kind kind, int code, const char *what)
 {
     struct flo_shell *shell = hook->shell;
-    struct flo_agent_event event = {.kind = kind,
-                                    .release = hook->release.digest};
+    struct flo_agent_event event = {.kind = kind, .release = hook->release.digest};
 
     event.error.code = code;
     snprintf(event.error.what, sizeof(event.error.what), "%.255s", what);
@@ -150,8 +147,7 @@ static const char *action_word(const struct flo_hook *hook)
     return is_removal(hook) ? "remove" : "activate";
 }
 
-static void replace(const struct names *names, const char *text,
-                    struct flo_buf *out)
+static void replace(const struct names *names, const char *text, struct flo_buf *out)
 {
     const struct {
         const char *word, *value;
@@ -163,8 +159,7 @@ static void replace(const struct names *names, const char *text,
 
     while (*text != '\0') {
         size_t i = 0;
-        while (i < FLO_COUNT(words) &&
-               strncmp(text, words[i].word, strlen(words[i].word)) != 0) {
+        while (i < FLO_COUNT(words) && strncmp(text, words[i].word, strlen(words[i].word)) != 0) {
             i++;
         }
         if (i < FLO_COUNT(words)) {
@@ -190,8 +185,7 @@ static void words_deinit(struct words *words)
     flo_buf_deinit(&words->text);
 }
 
-static void add_variable(struct words *words, const char *name,
-                         const char *value)
+static void add_variable(struct words *words, const char *name, const char *value)
 {
     flo_buf_printf(&words->text, "%s=%s", name, value);
     flo_buf_add(&words->text, "", 1);
@@ -208,9 +202,7 @@ static void add_environment(const struct names *names, struct words *words)
     if (!is_removal(names->hook)) {
         flo_digest_text(&names->hook->release.digest, digest);
     }
-    add_variable(
-        words, "PATH",
-        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    add_variable(words, "PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     add_variable(words, "LANG", "C.UTF-8");
     add_variable(words, "FLOTILLA_ACTION", action_word(names->hook));
     add_variable(words, "FLOTILLA_MODEL", names->hook->model);
@@ -240,12 +232,10 @@ static void point(struct words *words)
 }
 
 /* The list of texts `key`, or try-restart of a unit. */
-static int make_words(const struct flo_hook *hook, const char *key,
-                      const char *unit, struct words *words,
-                      struct flo_err *err)
+static int make_words(const struct flo_hook *hook, const char *key, const char *unit,
+                      struct words *words, struct flo_err *err)
 {
-    static const char *const restart[] = {"/usr/bin/env", "systemctl",
-                                          "try-restart", "--"};
+    static const char *const restart[] = {"/usr/bin/env", "systemctl", "try-restart", "--"};
     const struct flo_config *config = hook->file.config;
     size_t count = flo_config_texts_count(config, key);
     static struct names names;
@@ -271,10 +261,8 @@ static int make_words(const struct flo_hook *hook, const char *key,
     return 0;
 }
 
-static int start(struct flo_hook *hook, const char *key, const char *unit,
-                 uint64_t ms_max,
-                 void (*done)(void *context, int status, const char *words),
-                 struct flo_err *err)
+static int start(struct flo_hook *hook, const char *key, const char *unit, uint64_t ms_max,
+                 void (*done)(void *context, int status, const char *words), struct flo_err *err)
 {
     FLO_CLEANUP(words_deinit) struct words words = {0};
     struct flo_command_wish wish = {.argv = words.argv,
@@ -284,9 +272,7 @@ static int start(struct flo_hook *hook, const char *key, const char *unit,
                                     .done = done};
     int rv = make_words(hook, key, unit, &words, err);
 
-    return rv < 0 ? rv
-                  : flo_command_start(hook->shell->base, &wish, &hook->command,
-                                      err);
+    return rv < 0 ? rv : flo_command_start(hook->shell->base, &wish, &hook->command, err);
 }
 
 /* ---- the hook ---- */
@@ -343,17 +329,16 @@ static void on_hooked(void *context, int status, const char *words)
         return;
     }
     if (status == FLO_COMMAND_LATE) {
-        snprintf(what, sizeof(what), "the hook took more than %d s%s%.160s",
-                 FLO_HOOK_MS_MAX / 1000, words[0] != '\0' ? ": " : "", words);
+        snprintf(what, sizeof(what), "the hook took more than %d s%s%.160s", FLO_HOOK_MS_MAX / 1000,
+                 words[0] != '\0' ? ": " : "", words);
     } else {
-        snprintf(what, sizeof(what), "the hook ended with status %d%s%.160s",
-                 status, words[0] != '\0' ? ": " : "", words);
+        snprintf(what, sizeof(what), "the hook ended with status %d%s%.160s", status,
+                 words[0] != '\0' ? ": " : "", words);
     }
     hook_failed(hook, what);
 }
 
-static int signal_it(const struct flo_hook *hook, const char *word,
-                     struct flo_err *err)
+static int signal_it(const struct flo_hook *hook, const char *word, struct flo_err *err)
 {
     return flo_hook_signal_send(flo_config_text(hook->file.config, "pid_file"),
                                 flo_hook_signal(word), err);
@@ -362,8 +347,7 @@ static int signal_it(const struct flo_hook *hook, const char *word,
 static int read_file(struct flo_hook *hook, struct flo_err *err)
 {
     flo_runtimes_deinit(&hook->file);
-    return flo_runtimes_read(&hook->shell->settings, hook->runtime, &hook->file,
-                             err);
+    return flo_runtimes_read(&hook->shell->settings, hook->runtime, &hook->file, err);
 }
 
 static int set_link(struct flo_hook *hook, struct flo_err *err)
@@ -371,15 +355,13 @@ static int set_link(struct flo_hook *hook, struct flo_err *err)
     struct flo_link link;
     int rv = flo_store_link_get(hook->shell->store, hook->model, &link, err);
 
-    if (rv < 0 ||
-        (!hook->is_again && link.has_mark && flo_digest_is_zero(&link.hooked) &&
-         link.has_link == !is_removal(hook) &&
-         flo_digest_equal(&link.release, &hook->release.digest))) {
+    if (rv < 0 || (!hook->is_again && link.has_mark && flo_digest_is_zero(&link.hooked) &&
+                   link.has_link == !is_removal(hook) &&
+                   flo_digest_equal(&link.release, &hook->release.digest))) {
         return rv; /* the link stands there, and its hook is to run */
     }
     return flo_store_link_set(hook->shell->store, hook->model, hook->runtime,
-                              is_removal(hook) ? NULL : &hook->release.digest,
-                              err);
+                              is_removal(hook) ? NULL : &hook->release.digest, err);
 }
 
 /* The link first: a hook that cannot run leaves a mark that says so. */
@@ -405,8 +387,8 @@ static int run(struct flo_hook *hook, bool *is_done, struct flo_err *err)
         *is_done = true; /* the program watches its link */
         return 0;
     }
-    return start(hook, "activate", flo_config_text(config, "restart"),
-                 FLO_HOOK_MS_MAX, on_hooked, err);
+    return start(hook, "activate", flo_config_text(config, "restart"), FLO_HOOK_MS_MAX, on_hooked,
+                 err);
 }
 
 static void run_hook(struct flo_hook *hook)
@@ -450,8 +432,7 @@ static void on_command(void *context, int status, const char *words)
     char why[256];
 
     hook->command = NULL;
-    snprintf(why, sizeof(why), "status %d%s%.200s", status,
-             words[0] != '\0' ? ": " : "", words);
+    snprintf(why, sizeof(why), "status %d%s%.200s", status, words[0] != '\0' ? ": " : "", words);
     looked(hook, status == 0 ? NULL : why);
 }
 
@@ -465,11 +446,10 @@ static void look(struct flo_hook *hook)
 
     if (url != NULL && flo_health_address_read(url, &address)) {
         rv = flo_health_start(hook->shell->base, &address,
-                              (int)flo_config_u64(config, "soak_status"),
-                              on_health, hook, &hook->health, &err);
+                              (int)flo_config_u64(config, "soak_status"), on_health, hook,
+                              &hook->health, &err);
     } else {
-        rv = start(hook, "soak_command", NULL, FLO_HEALTH_MS_MAX, on_command,
-                   &err);
+        rv = start(hook, "soak_command", NULL, FLO_HEALTH_MS_MAX, on_command, &err);
     }
     if (rv < 0) {
         looked(hook, err.what);
@@ -484,11 +464,9 @@ static void tell_ill(struct flo_hook *hook)
 
     if (activation->misses > 0) {
         snprintf(what, sizeof(what), "%s was not healthy %u time%s in a row",
-                 url != NULL ? url : "soak_command", activation->misses,
-                 flo_s(activation->misses));
+                 url != NULL ? url : "soak_command", activation->misses, flo_s(activation->misses));
     } else {
-        snprintf(what, sizeof(what),
-                 "%s was not healthy within %llu ms after the hook",
+        snprintf(what, sizeof(what), "%s was not healthy within %llu ms after the hook",
                  url != NULL ? url : "soak_command",
                  (unsigned long long)activation->limits.ready_ms);
     }
@@ -503,8 +481,7 @@ static void set_timer(struct flo_hook *hook)
     uint64_t at = hook->activation.due_ms;
     uint64_t in_ms = at > now ? at - now : 1;
     const struct timeval delay = {.tv_sec = (time_t)(in_ms / 1000),
-                                  .tv_usec =
-                                      (suseconds_t)(in_ms % 1000) * 1000};
+                                  .tv_usec = (suseconds_t)(in_ms % 1000) * 1000};
 
     if (at == 0) {
         evtimer_del(hook->timer);
@@ -555,8 +532,7 @@ static bool is_done_already(struct flo_hook *hook)
 }
 
 /* A removed model's program is not asked. */
-static void limits_of(const struct flo_hook *hook,
-                      struct flo_linking_limits *out)
+static void limits_of(const struct flo_hook *hook, struct flo_linking_limits *out)
 {
     const struct flo_config *config = hook->file.config;
 
@@ -582,8 +558,7 @@ static void begin(struct flo_hook *hook)
     hook->command = NULL;
     needs_hook = read_file(hook, &err) < 0 || needs_hook;
     limits_of(hook, &limits);
-    act(hook, flo_linking_begin(&hook->activation, &limits, needs_hook,
-                                flo_now_ms()));
+    act(hook, flo_linking_begin(&hook->activation, &limits, needs_hook, flo_now_ms()));
 }
 
 /* While a hook runs the link moves alone; its hook follows. */
@@ -597,27 +572,24 @@ static void wish(struct flo_hook *hook)
     }
     hook->has_other = true;
     if (flo_store_link_set(hook->shell->store, hook->model, hook->runtime,
-                           is_removal(hook) ? NULL : &hook->release.digest,
-                           &err) < 0) {
+                           is_removal(hook) ? NULL : &hook->release.digest, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "link", &err);
     }
 }
 
 /* ---- the agent's wishes ---- */
 
-static int runtime_of(struct flo_shell *shell, const struct flo_digest *digest,
-                      char out[32], struct flo_err *err)
+static int runtime_of(struct flo_shell *shell, const struct flo_digest *digest, char out[32],
+                      struct flo_err *err)
 {
     struct flo_release *release = calloc(1, sizeof(*release));
     int variant = -1;
-    int rv = release == NULL
-                 ? flo_fail(err, FLO_E_MEMORY, "a release")
-                 : flo_store_release_load(shell->store, digest, release, err);
+    int rv = release == NULL ? flo_fail(err, FLO_E_MEMORY, "a release")
+                             : flo_store_release_load(shell->store, digest, release, err);
 
     if (rv == 0) {
         variant = flo_store_release_variant(shell->store, digest, release);
-        rv = variant < 0 ? flo_fail(err, FLO_E_BLOB_ABSENT,
-                                    "a file of it is not on this device")
+        rv = variant < 0 ? flo_fail(err, FLO_E_BLOB_ABSENT, "a file of it is not on this device")
                          : 0;
     }
     if (rv == 0) {
@@ -630,8 +602,7 @@ static int runtime_of(struct flo_shell *shell, const struct flo_digest *digest,
     return rv;
 }
 
-void flo_hooks_flip(struct flo_shell *shell,
-                    const struct flo_release_ref *release, bool again)
+void flo_hooks_flip(struct flo_shell *shell, const struct flo_release_ref *release, bool again)
 {
     struct flo_hook *hook = hook_of(shell, release->model);
     struct flo_err err = {0};
@@ -655,10 +626,8 @@ void flo_hooks_unlink(struct flo_shell *shell, const char *model)
     struct flo_link link;
     struct flo_err err = {0};
 
-    if (hook == NULL ||
-        flo_store_link_get(shell->store, model, &link, &err) < 0) {
-        flo_log(FLO_LOG_ERROR, "link", "%s: its link stays: %s", model,
-                err.what);
+    if (hook == NULL || flo_store_link_get(shell->store, model, &link, &err) < 0) {
+        flo_log(FLO_LOG_ERROR, "link", "%s: its link stays: %s", model, err.what);
         return;
     }
     memset(&hook->release, 0, sizeof(hook->release));
@@ -683,12 +652,10 @@ static bool is_gone(struct flo_shell *shell, const char *model)
     struct flo_err err = {0};
 
     if (flo_store_slots_read(shell->store, model, slots, &err) < 0) {
-        flo_log(FLO_LOG_WARN, "link", "%s: its link stays: %s", model,
-                err.what);
+        flo_log(FLO_LOG_WARN, "link", "%s: its link stays: %s", model, err.what);
         return false;
     }
-    return flo_digest_is_zero(&slots->current) &&
-           flo_digest_is_zero(&slots->candidate);
+    return flo_digest_is_zero(&slots->current) && flo_digest_is_zero(&slots->candidate);
 }
 
 void flo_hooks_start(struct flo_shell *shell)

@@ -16,8 +16,7 @@
 
 /* The release has the link from now on; its hook runs if it did not run for
  * this link, or in any case (`again`).  ACTIVATED or ILL follow. */
-void flo_hooks_flip(struct flo_shell *shell,
-                    const struct flo_release_ref *release, bool again);
+void flo_hooks_flip(struct flo_shell *shell, const struct flo_release_ref *release, bool again);
 /* The model's link goes, and its hook runs. */
 void flo_hooks_unlink(struct flo_shell *shell, const char *model);
 /* The agent starts: links of models that have no release any more go. */
@@ -41,10 +40,8 @@ struct flo_command_wish {
     void (*done)(void *context, int status, const char *words);
 };
 /* FLO_E_PROCESS: it could not be started. */
-FLO_MUST_USE int flo_command_start(struct event_base *base,
-                                   const struct flo_command_wish *wish,
-                                   struct flo_command **out,
-                                   struct flo_err *err);
+FLO_MUST_USE int flo_command_start(struct event_base *base, const struct flo_command_wish *wish,
+                                   struct flo_command **out, struct flo_err *err);
 /* Kill it; done is not called.  NULL is fine. */
 void flo_command_cancel(struct flo_command *command);
 
@@ -54,20 +51,16 @@ void flo_command_cancel(struct flo_command *command);
  * the user of that process, and others may not write it.  No file, or no such
  * process: nothing runs that would have to be told, which is no error.
  * FLO_E_HOOK_FAILED. */
-FLO_MUST_USE int flo_hook_signal_send(const char *pid_file, int number,
-                                      struct flo_err *err);
+FLO_MUST_USE int flo_hook_signal_send(const char *pid_file, int number, struct flo_err *err);
 
 /* ---- health.c ---- */
 
 struct flo_health;
 /* GET; `done` is told once, never from inside this call. `why` is NULL when
  * the answer has that status. */
-FLO_MUST_USE int flo_health_start(struct event_base *base,
-                                  const struct flo_health_address *address,
-                                  int status,
-                                  void (*done)(void *context, const char *why),
-                                  void *context, struct flo_health **out,
-                                  struct flo_err *err);
+FLO_MUST_USE int flo_health_start(struct event_base *base, const struct flo_health_address *address,
+                                  int status, void (*done)(void *context, const char *why),
+                                  void *context, struct flo_health **out, struct flo_err *err);
 /* done is not called.  NULL is fine. */
 void flo_health_cancel(struct flo_health *health);
 

@@ -24,20 +24,16 @@ static bool user_of(int pid, uid_t *out)
     return true;
 }
 
-static int read_pid(const char *path, int fd, struct stat *st, int *pid,
-                    struct flo_err *err)
+static int read_pid(const char *path, int fd, struct stat *st, int *pid, struct flo_err *err)
 {
     char text[32];
     ssize_t n;
 
-    if (fstat(fd, st) < 0 || !S_ISREG(st->st_mode) ||
-        (n = read(fd, text, sizeof(text))) < 0) {
+    if (fstat(fd, st) < 0 || !S_ISREG(st->st_mode) || (n = read(fd, text, sizeof(text))) < 0) {
         return flo_fail(err, FLO_E_HOOK_FAILED, "%s cannot be read", path);
     }
     *pid = flo_pid_read(text, (size_t)n);
-    return *pid > 0 ? 0
-                    : flo_fail(err, FLO_E_HOOK_FAILED,
-                               "%s has no number of a process", path);
+    return *pid > 0 ? 0 : flo_fail(err, FLO_E_HOOK_FAILED, "%s has no number of a process", path);
 }
 
 int flo_hook_signal_send(const char *pid_file, int number, struct flo_err *err)
@@ -50,9 +46,7 @@ int flo_hook_signal_send(const char *pid_file, int number, struct flo_err *err)
     int rv;
 
     if (fd < 0) {
-        return errno == ENOENT
-                   ? 0
-                   : flo_fail_errno(err, FLO_E_HOOK_FAILED, "%s", pid_file);
+        return errno == ENOENT ? 0 : flo_fail_errno(err, FLO_E_HOOK_FAILED, "%s", pid_file);
     }
     rv = read_pid(pid_file, fd, &st, &pid, err);
     if (rv < 0) {
@@ -61,20 +55,17 @@ int flo_hook_signal_send(const char *pid_file, int number, struct flo_err *err)
     if (!user_of(pid, &user)) { /* gone, or hidden from us */
         return kill(pid, 0) < 0 && errno == ESRCH
                    ? 0
-                   : flo_fail(err, FLO_E_HOOK_FAILED,
-                              "process %d of %s is another user's", pid,
+                   : flo_fail(err, FLO_E_HOOK_FAILED, "process %d of %s is another user's", pid,
                               pid_file);
     }
-    if ((st.st_uid != 0 && st.st_uid != user) ||
-        (st.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+    if ((st.st_uid != 0 && st.st_uid != user) || (st.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
         return flo_fail(err, FLO_E_HOOK_FAILED,
                         "%s: owner %u, mode %04o; it names process %d of user "
                         "%u, so only that user or root may write it",
-                        pid_file, (unsigned)st.st_uid,
-                        (unsigned)(st.st_mode & 07777), pid, (unsigned)user);
+                        pid_file, (unsigned)st.st_uid, (unsigned)(st.st_mode & 07777), pid,
+                        (unsigned)user);
     }
     return kill(pid, number) == 0 || errno == ESRCH
                ? 0
-               : flo_fail_errno(err, FLO_E_HOOK_FAILED, "signal %d to %d",
-                                number, pid);
+               : flo_fail_errno(err, FLO_E_HOOK_FAILED, "signal %d to %d", number, pid);
 }

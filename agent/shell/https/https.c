@@ -47,8 +47,7 @@ static int call(struct flo_https *https, struct flo_err *err)
                                        .url = https->url,
                                        .body = https->body.data,
                                        .body_bytes = https->body.bytes,
-                                       .answer_bytes_max =
-                                           https->answer_bytes_max,
+                                       .answer_bytes_max = https->answer_bytes_max,
                                        .on_progress = on_progress,
                                        .context = https};
     struct flo_http *http = NULL;
@@ -95,8 +94,7 @@ static void on_end(evutil_socket_t fd, short events, void *context)
     pthread_join(https->thread, NULL);
     https->has_thread = false;
     https->err.code = https->code;
-    https->done(https->context, &https->answer,
-                https->code < 0 ? &https->err : NULL);
+    https->done(https->context, &https->answer, https->code < 0 ? &https->err : NULL);
     https_free(https);
 }
 
@@ -108,8 +106,7 @@ void flo_https_cancel(struct flo_https *https)
     }
 }
 
-static int begin(struct flo_https *https, struct flo_shell *shell,
-                 struct flo_err *err)
+static int begin(struct flo_https *https, struct flo_shell *shell, struct flo_err *err)
 {
     https->wake = flo_wake_open();
     if (https->wake < 0) {
@@ -151,13 +148,10 @@ int flo_https_start(struct flo_shell *shell, const struct flo_https_ask *ask,
     https->done = ask->done;
     https->context = ask->context;
     https->answer_bytes_max = ask->answer_bytes_max;
-    snprintf(https->url, sizeof(https->url), "%s%s", identity->controller,
-             ask->path);
+    snprintf(https->url, sizeof(https->url), "%s%s", identity->controller, ask->path);
     snprintf(https->ca_file, sizeof(https->ca_file), "%s", identity->ca_file);
-    snprintf(https->cert_file, sizeof(https->cert_file), "%s",
-             identity->cert_file);
-    snprintf(https->key_file, sizeof(https->key_file), "%s",
-             identity->key_file);
+    snprintf(https->cert_file, sizeof(https->cert_file), "%s", identity->cert_file);
+    snprintf(https->key_file, sizeof(https->key_file), "%s", identity->key_file);
     rv = begin(https, shell, err);
     if (rv < 0) {
         https_free(https);

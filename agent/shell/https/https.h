@@ -23,8 +23,7 @@ struct flo_https_ask {
     void *context;
 };
 /* With the device's certificate, as it is now. */
-FLO_MUST_USE int flo_https_start(struct flo_shell *shell,
-                                 const struct flo_https_ask *ask,
+FLO_MUST_USE int flo_https_start(struct flo_shell *shell, const struct flo_https_ask *ask,
                                  struct flo_https **out, struct flo_err *err);
 /* `done` is not called.  NULL is fine. */
 void flo_https_cancel(struct flo_https *https);

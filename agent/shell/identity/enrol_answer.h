@@ -16,8 +16,7 @@
 /* The address of the field `key`: with TLS, or this machine's.
  * FLO_E_CFG_RANGE. */
 FLO_MUST_USE int flo_enrol_url_check(const char *key, const char *url,
-                                     const struct flo_url_kind *kind,
-                                     struct flo_err *err);
+                                     const struct flo_url_kind *kind, struct flo_err *err);
 
 struct flo_enrol_answer {
     json_t *json; /* owns what the pointers below show */
@@ -38,15 +37,13 @@ struct flo_enrol_answer {
  * FLO_E_SIG_...    a certificate or key that cannot be read
  * FLO_E_NET_TLS    a certificate of another device, or no CA
  * FLO_E_CFG_RANGE  an address without TLS that is not this machine's */
-FLO_MUST_USE int flo_enrol_answer_read(const char *data, size_t bytes,
-                                       struct flo_enrol_answer *out,
+FLO_MUST_USE int flo_enrol_answer_read(const char *data, size_t bytes, struct flo_enrol_answer *out,
                                        struct flo_err *err);
 void flo_enrol_answer_deinit(struct flo_enrol_answer *answer);
 /* Append the text of identity.json. */
-FLO_MUST_USE int
-flo_enrol_answer_identity(const struct flo_enrol_answer *answer,
-                          const char *name, const char *controller,
-                          struct flo_buf *out, struct flo_err *err);
+FLO_MUST_USE int flo_enrol_answer_identity(const struct flo_enrol_answer *answer, const char *name,
+                                           const char *controller, struct flo_buf *out,
+                                           struct flo_err *err);
 
 struct flo_renew_answer {
     json_t *json;            /* owns `certificate` */
@@ -59,9 +56,8 @@ struct flo_renew_answer {
  * FLO_E_META_...   not JSON; a field is missing or wrong
  * FLO_E_SIG_...    a certificate that cannot be read, or of another key
  * FLO_E_NET_TLS    a certificate of another device */
-FLO_MUST_USE int flo_renew_answer_read(const char *data, size_t bytes,
-                                       const char *device, const char *keyid,
-                                       struct flo_renew_answer *out,
+FLO_MUST_USE int flo_renew_answer_read(const char *data, size_t bytes, const char *device,
+                                       const char *keyid, struct flo_renew_answer *out,
                                        struct flo_err *err);
 void flo_renew_answer_deinit(struct flo_renew_answer *answer);
 

@@ -26,8 +26,7 @@ static void add_group(struct flo_identity *identity, const char *group)
     }
 }
 
-static int read_groups(const json_t *json, struct flo_identity *out,
-                       struct flo_err *err)
+static int read_groups(const json_t *json, struct flo_identity *out, struct flo_err *err)
 {
     json_t *groups = NULL;
     size_t i;
@@ -45,9 +44,8 @@ static int read_groups(const json_t *json, struct flo_identity *out,
     return rv;
 }
 
-static int read_identity(const struct flo_settings *settings,
-                         struct flo_identity *out, const json_t *json,
-                         struct flo_err *err)
+static int read_identity(const struct flo_settings *settings, struct flo_identity *out,
+                         const json_t *json, struct flo_err *err)
 {
     const char *device = NULL;
     const char *fleet = NULL;
@@ -70,8 +68,7 @@ static int read_identity(const struct flo_settings *settings,
         rv = flo_json_get_text(json, "mqtt", 512, &broker, err);
     }
     if (rv == 0) {
-        rv = flo_json_opt_u64(json, "enrolled_at_ms", 0, INT64_MAX, 0,
-                              &out->enrolled_at_ms, err);
+        rv = flo_json_opt_u64(json, "enrolled_at_ms", 0, INT64_MAX, 0, &out->enrolled_at_ms, err);
     }
     if (rv == 0) {
         rv = read_groups(json, out, err);
@@ -101,8 +98,8 @@ static int read_identity(const struct flo_settings *settings,
     return 0;
 }
 
-static int set_paths(const char *state_dir, struct flo_identity *out,
-                     char *json, size_t json_bytes, struct flo_err *err)
+static int set_paths(const char *state_dir, struct flo_identity *out, char *json, size_t json_bytes,
+                     struct flo_err *err)
 {
     const struct {
         const char *name;
@@ -116,8 +113,7 @@ static int set_paths(const char *state_dir, struct flo_identity *out,
     size_t i;
 
     for (i = 0; i < FLO_COUNT(files); i++) {
-        if (!flo_path_join(files[i].out, files[i].bytes, state_dir,
-                           files[i].name)) {
+        if (!flo_path_join(files[i].out, files[i].bytes, state_dir, files[i].name)) {
             return flo_fail(err, FLO_E_CFG_RANGE, "state_dir is too long");
         }
     }
@@ -133,8 +129,7 @@ void flo_identity_use(struct flo_identity *identity, size_t place)
     snprintf(identity->key_file, sizeof(identity->key_file), "%s", file);
 }
 
-static int read_pairs(const char *state_dir, struct flo_identity *out,
-                      struct flo_err *err)
+static int read_pairs(const char *state_dir, struct flo_identity *out, struct flo_err *err)
 {
     int rv = flo_pairs_open(state_dir, out->device, &out->pairs, err);
 
@@ -144,8 +139,8 @@ static int read_pairs(const char *state_dir, struct flo_identity *out,
     return rv;
 }
 
-int flo_identity_load(const struct flo_settings *settings,
-                      struct flo_identity *out, struct flo_err *err)
+int flo_identity_load(const struct flo_settings *settings, struct flo_identity *out,
+                      struct flo_err *err)
 {
     char path[4200];
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
@@ -163,8 +158,7 @@ int flo_identity_load(const struct flo_settings *settings,
         if (rv < 0) {
             return flo_wrap(err, rv, "%s", out->trust_file);
         }
-        snprintf(out->fleet, sizeof(out->fleet), "%s",
-                 flo_trust_fleet(out->trust));
+        snprintf(out->fleet, sizeof(out->fleet), "%s", flo_trust_fleet(out->trust));
     }
     rv = flo_file_read(path, 65536, &text, &bytes, err);
     if (rv == FLO_E_ABSENT) {

@@ -5,8 +5,7 @@
 
 #include "agent/shell/shell.h"
 
-FLO_MUST_USE int flo_identity_load(const struct flo_settings *settings,
-                                   struct flo_identity *out,
+FLO_MUST_USE int flo_identity_load(const struct flo_settings *settings, struct flo_identity *out,
                                    struct flo_err *err);
 void flo_identity_deinit(struct flo_identity *identity);
 /* Connections use this pair from now on. */
@@ -21,12 +20,10 @@ struct flo_authority_names {
 };
 /* The list in PEM, checked.  FLO_E_SIG_FORMAT, FLO_E_NET_TLS: one is none. */
 FLO_MUST_USE int flo_authorities_read(const char *pem, size_t bytes,
-                                      struct flo_authority_names *out,
-                                      struct flo_err *err);
+                                      struct flo_authority_names *out, struct flo_err *err);
 /* Believe these from now on, and no others.  *is_news: they were not those
  * before.  The file is whole at any instant. */
-FLO_MUST_USE int flo_authorities_write(const struct flo_identity *identity,
-                                       const char *const *pems, size_t count,
-                                       bool *is_news, struct flo_err *err);
+FLO_MUST_USE int flo_authorities_write(const struct flo_identity *identity, const char *const *pems,
+                                       size_t count, bool *is_news, struct flo_err *err);
 
 #endif

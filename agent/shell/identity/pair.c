@@ -7,8 +7,7 @@
 
 #define HEAD FLO_PAIR_HEAD
 
-static bool read_number(const char **at, const char *end, char after,
-                        uint64_t *out)
+static bool read_number(const char **at, const char *end, char after, uint64_t *out)
 {
     const char *from = *at;
     uint64_t value = 0;
@@ -26,18 +25,16 @@ static bool read_number(const char **at, const char *end, char after,
 
 static bool read_head(const char **at, const char *end, struct flo_pair *out)
 {
-    if ((size_t)(end - *at) < strlen(HEAD) ||
-        memcmp(*at, HEAD, strlen(HEAD)) != 0) {
+    if ((size_t)(end - *at) < strlen(HEAD) || memcmp(*at, HEAD, strlen(HEAD)) != 0) {
         return false;
     }
     *at += strlen(HEAD);
     return read_number(at, end, ' ', &out->number) && out->number > 0 &&
-           read_number(at, end, ' ', &out->issued_ms) &&
-           read_number(at, end, '\n', &out->taken_ms);
+           read_number(at, end, ' ', &out->issued_ms) && read_number(at, end, '\n', &out->taken_ms);
 }
 
-int flo_pair_read(const char *data, size_t bytes, const char *device,
-                  struct flo_pair *out, struct flo_err *err)
+int flo_pair_read(const char *data, size_t bytes, const char *device, struct flo_pair *out,
+                  struct flo_err *err)
 {
     struct flo_pair pair = {.is_there = true};
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
@@ -53,8 +50,7 @@ int flo_pair_read(const char *data, size_t bytes, const char *device,
         return rv;
     }
     if (strcmp(flo_key_public(key)->keyid, pair.facts.key.keyid) != 0) {
-        return flo_fail(err, FLO_E_SIG_FORMAT,
-                        "the certificate is of another key");
+        return flo_fail(err, FLO_E_SIG_FORMAT, "the certificate is of another key");
     }
     if (device != NULL && strcmp(pair.facts.common_name, device) != 0) {
         return flo_fail(err, FLO_E_NET_TLS, "the certificate is for %s, not %s",

@@ -34,27 +34,23 @@ struct flo_identity_pairs {
  *
  * FLO_E_SIG_FORMAT  no pair, or certificate and key do not belong together
  * FLO_E_NET_TLS     the certificate is of another device */
-FLO_MUST_USE int flo_pair_read(const char *data, size_t bytes,
-                               const char *device, struct flo_pair *out,
-                               struct flo_err *err);
+FLO_MUST_USE int flo_pair_read(const char *data, size_t bytes, const char *device,
+                               struct flo_pair *out, struct flo_err *err);
 /* pairs.c: both places below a state directory.  A damaged one is not there
  * while the other one is whole.  FLO_E_ABSENT: neither is there.
  * FLO_E_CFG_PERM: others may read it. */
 FLO_MUST_USE int flo_pairs_open(const char *state_dir, const char *device,
-                                struct flo_identity_pairs *out,
-                                struct flo_err *err);
+                                struct flo_identity_pairs *out, struct flo_err *err);
 /* The place that counts. */
 size_t flo_pairs_newest(const struct flo_identity_pairs *pairs);
 /* Write a pair into the place that is not `in_use` (FLO_PAIRS: into the first,
  * and the second is removed).  *place becomes its. */
-FLO_MUST_USE int flo_pairs_write(struct flo_identity_pairs *pairs,
-                                 size_t in_use, const struct flo_key *key,
-                                 const char *certificate, uint64_t issued_ms,
-                                 uint64_t taken_ms, size_t *place,
+FLO_MUST_USE int flo_pairs_write(struct flo_identity_pairs *pairs, size_t in_use,
+                                 const struct flo_key *key, const char *certificate,
+                                 uint64_t issued_ms, uint64_t taken_ms, size_t *place,
                                  struct flo_err *err);
 /* Only the paths. */
-FLO_MUST_USE int flo_pairs_name(const char *state_dir,
-                                struct flo_identity_pairs *out,
+FLO_MUST_USE int flo_pairs_name(const char *state_dir, struct flo_identity_pairs *out,
                                 struct flo_err *err);
 
 #endif

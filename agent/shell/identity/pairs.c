@@ -7,42 +7,36 @@
 
 #define BYTES_MAX (16u << 10)
 
-int flo_pairs_name(const char *state_dir, struct flo_identity_pairs *out,
-                   struct flo_err *err)
+int flo_pairs_name(const char *state_dir, struct flo_identity_pairs *out, struct flo_err *err)
 {
-    static const char *const names[FLO_PAIRS] = {"identity/device-a.pem",
-                                                 "identity/device-b.pem"};
+    static const char *const names[FLO_PAIRS] = {"identity/device-a.pem", "identity/device-b.pem"};
 
     memset(out, 0, sizeof(*out));
     for (size_t i = 0; i < FLO_PAIRS; i++) {
-        if (!flo_path_join(out->files[i], sizeof(out->files[i]), state_dir,
-                           names[i])) {
+        if (!flo_path_join(out->files[i], sizeof(out->files[i]), state_dir, names[i])) {
             return flo_fail(err, FLO_E_CFG_RANGE, "state_dir is too long");
         }
     }
     return 0;
 }
 
-static int read_place(struct flo_identity_pairs *pairs, size_t place,
-                      const char *device, struct flo_err *err)
+static int read_place(struct flo_identity_pairs *pairs, size_t place, const char *device,
+                      struct flo_err *err)
 {
     char *data = NULL;
     size_t bytes = 0;
-    int rv =
-        flo_secret_read(pairs->files[place], BYTES_MAX, &data, &bytes, err);
+    int rv = flo_secret_read(pairs->files[place], BYTES_MAX, &data, &bytes, err);
 
     if (rv == 0) {
         rv = flo_pair_read(data, bytes, device, &pairs->list[place], err);
         flo_secret_wipe(data, bytes);
     }
     free(data);
-    return rv < 0 && rv != FLO_E_ABSENT
-               ? flo_wrap(err, rv, "%s", pairs->files[place])
-               : rv;
+    return rv < 0 && rv != FLO_E_ABSENT ? flo_wrap(err, rv, "%s", pairs->files[place]) : rv;
 }
 
-int flo_pairs_open(const char *state_dir, const char *device,
-                   struct flo_identity_pairs *out, struct flo_err *err)
+int flo_pairs_open(const char *state_dir, const char *device, struct flo_identity_pairs *out,
+                   struct flo_err *err)
 {
     struct flo_err whys[FLO_PAIRS] = {{0}};
     int results[FLO_PAIRS];
@@ -68,15 +62,13 @@ size_t flo_pairs_newest(const struct flo_identity_pairs *pairs)
 {
     const struct flo_pair *list = pairs->list;
 
-    return list[1].is_there &&
-           (!list[0].is_there || list[1].number > list[0].number);
+    return list[1].is_there && (!list[0].is_there || list[1].number > list[0].number);
 }
 
 /* ---- writing ---- */
 
 static int write_text(const struct flo_pair *pair, const struct flo_key *key,
-                      const char *certificate, struct flo_buf *text,
-                      struct flo_err *err)
+                      const char *certificate, struct flo_buf *text, struct flo_err *err)
 {
     char pem[FLO_KEY_PEM_MAX];
     int rv = flo_key_pem(key, pem, err);
@@ -84,19 +76,16 @@ static int write_text(const struct flo_pair *pair, const struct flo_key *key,
     if (rv < 0) {
         return rv;
     }
-    flo_buf_printf(text, FLO_PAIR_HEAD "%llu %llu %llu\n",
-                   (unsigned long long)pair->number,
-                   (unsigned long long)pair->issued_ms,
-                   (unsigned long long)pair->taken_ms);
+    flo_buf_printf(text, FLO_PAIR_HEAD "%llu %llu %llu\n", (unsigned long long)pair->number,
+                   (unsigned long long)pair->issued_ms, (unsigned long long)pair->taken_ms);
     flo_buf_text(text, certificate);
     flo_buf_text(text, pem);
     flo_secret_wipe(pem, sizeof(pem));
     return text->failed ? flo_fail(err, FLO_E_MEMORY, "pair") : 0;
 }
 
-static int write_place(struct flo_identity_pairs *pairs, size_t place,
-                       struct flo_pair pair, const struct flo_key *key,
-                       const char *certificate, struct flo_err *err)
+static int write_place(struct flo_identity_pairs *pairs, size_t place, struct flo_pair pair,
+                       const struct flo_key *key, const char *certificate, struct flo_err *err)
 {
     struct flo_buf text = {.bytes_max = BYTES_MAX};
     int rv = write_text(&pair, key, certificate, &text, err);
@@ -105,8 +94,7 @@ static int write_place(struct flo_identity_pairs *pairs, size_t place,
         rv = flo_pair_read(text.data, text.bytes, NULL, &pair, err);
     }
     if (rv == 0) {
-        rv = flo_file_write(pairs->files[place], text.data, text.bytes, 0600,
-                            err);
+        rv = flo_file_write(pairs->files[place], text.data, text.bytes, 0600, err);
     }
     if (text.data != NULL) {
         flo_secret_wipe(text.data, text.bytes);
@@ -118,15 +106,13 @@ static int write_place(struct flo_identity_pairs *pairs, size_t place,
     return rv;
 }
 
-int flo_pairs_write(struct flo_identity_pairs *pairs, size_t in_use,
-                    const struct flo_key *key, const char *certificate,
-                    uint64_t issued_ms, uint64_t taken_ms, size_t *place,
+int flo_pairs_write(struct flo_identity_pairs *pairs, size_t in_use, const struct flo_key *key,
+                    const char *certificate, uint64_t issued_ms, uint64_t taken_ms, size_t *place,
                     struct flo_err *err)
 {
     size_t newest = flo_pairs_newest(pairs);
-    struct flo_pair pair = {.number = pairs->list[newest].number + 1,
-                            .issued_ms = issued_ms,
-                            .taken_ms = taken_ms};
+    struct flo_pair pair = {
+        .number = pairs->list[newest].number + 1, .issued_ms = issued_ms, .taken_ms = taken_ms};
     size_t to = in_use == 0 ? 1 : 0;
 
     if (in_use == FLO_PAIRS) {

@@ -25,8 +25,7 @@ static int check_size(const json_t *order, struct flo_err *err)
                            FLO_DESIRED_ORDER_BYTES_MAX);
 }
 
-static int read_assignment(const json_t *json, struct flo_heard *out,
-                           struct flo_err *err)
+static int read_assignment(const json_t *json, struct flo_heard *out, struct flo_err *err)
 {
     struct flo_assignment *next = &out->assignments[out->assignment_count];
     const char *model;
@@ -37,8 +36,7 @@ static int read_assignment(const json_t *json, struct flo_heard *out,
         rv = flo_json_get_object(json, "order", &order, err);
     }
     if (rv == 0) {
-        rv =
-            flo_json_opt_u64(json, "bytes", 0, INT64_MAX, 0, &next->bytes, err);
+        rv = flo_json_opt_u64(json, "bytes", 0, INT64_MAX, 0, &next->bytes, err);
     }
     if (rv == 0) {
         rv = check_size(order, err);
@@ -48,8 +46,7 @@ static int read_assignment(const json_t *json, struct flo_heard *out,
     }
     for (size_t i = 0; i < out->assignment_count; i++) {
         if (strcmp(out->assignments[i].model, model) == 0) {
-            return flo_fail(err, FLO_E_META_SCHEMA, "model `%s` stands twice",
-                            model);
+            return flo_fail(err, FLO_E_META_SCHEMA, "model `%s` stands twice", model);
         }
     }
     strcpy(next->model, model);
@@ -61,8 +58,7 @@ static int read_assignment(const json_t *json, struct flo_heard *out,
 static int read_assignments(struct flo_heard *out, struct flo_err *err)
 {
     json_t *list;
-    int rv = flo_json_get_array(out->json, "assignments", FLO_ASSIGNMENTS_MAX,
-                                &list, err);
+    int rv = flo_json_get_array(out->json, "assignments", FLO_ASSIGNMENTS_MAX, &list, err);
 
     for (size_t i = 0; rv == 0 && i < json_array_size(list); i++) {
         rv = read_assignment(json_array_get(list, i), out, err);
@@ -76,8 +72,7 @@ static int read_assignments(struct flo_heard *out, struct flo_err *err)
 static int read_statements(struct flo_heard *out, struct flo_err *err)
 {
     json_t *list;
-    int rv = flo_json_opt_array(out->json, "statements", FLO_STATEMENTS_MAX,
-                                &list, err);
+    int rv = flo_json_opt_array(out->json, "statements", FLO_STATEMENTS_MAX, &list, err);
 
     for (size_t i = 0; rv == 0 && i < json_array_size(list); i++) {
         rv = check_size(json_array_get(list, i), err);
@@ -100,15 +95,14 @@ static int read_groups(struct flo_heard *out, struct flo_err *err)
 
 /* Only the orders are signed: the fields next to them may delay, and no more.
  * A wish that is not allowed counts as no wish. */
-static int read_desired(size_t bytes, struct flo_heard *out,
-                        struct flo_err *err)
+static int read_desired(size_t bytes, struct flo_heard *out, struct flo_err *err)
 {
     uint64_t v;
     int rv = flo_json_get_u64(out->json, "v", 2, 2, &v, err);
 
     if (rv == 0 && bytes > FLO_DESIRED_BYTES_MAX) {
-        rv = flo_fail(err, FLO_E_MQTT_SCHEMA, "%zu bytes, %d are allowed",
-                      bytes, FLO_DESIRED_BYTES_MAX);
+        rv = flo_fail(err, FLO_E_MQTT_SCHEMA, "%zu bytes, %d are allowed", bytes,
+                      FLO_DESIRED_BYTES_MAX);
     }
     if (rv == 0) {
         rv = flo_json_get_u64(out->json, "rev", 0, INT64_MAX, &out->rev, err);
@@ -122,14 +116,12 @@ static int read_desired(size_t bytes, struct flo_heard *out,
     if (rv == 0) {
         rv = read_statements(out, err);
     }
-    if (rv == 0 && flo_json_opt_u64(out->json, "heartbeat_ms",
-                                    FLO_HEARTBEAT_MS_MIN, FLO_HEARTBEAT_MS_MAX,
-                                    0, &out->heartbeat_ms, NULL) < 0) {
+    if (rv == 0 && flo_json_opt_u64(out->json, "heartbeat_ms", FLO_HEARTBEAT_MS_MIN,
+                                    FLO_HEARTBEAT_MS_MAX, 0, &out->heartbeat_ms, NULL) < 0) {
         out->heartbeat_ms = 0;
     }
-    if (rv == 0 && flo_json_opt_u64(out->json, "reconnect_ms",
-                                    FLO_RECONNECT_MS_MIN, FLO_RECONNECT_MS_MAX,
-                                    0, &out->reconnect_ms, NULL) < 0) {
+    if (rv == 0 && flo_json_opt_u64(out->json, "reconnect_ms", FLO_RECONNECT_MS_MIN,
+                                    FLO_RECONNECT_MS_MAX, 0, &out->reconnect_ms, NULL) < 0) {
         out->reconnect_ms = 0;
     }
     return rv;
@@ -138,8 +130,7 @@ static int read_desired(size_t bytes, struct flo_heard *out,
 static int read_trust(struct flo_heard *out, struct flo_err *err)
 {
     json_t *list = NULL;
-    int rv = flo_json_opt_array(out->json, "statements", FLO_HEARD_TRUST_MAX,
-                                &list, err);
+    int rv = flo_json_opt_array(out->json, "statements", FLO_HEARD_TRUST_MAX, &list, err);
 
     for (size_t i = 0; rv == 0 && i < json_array_size(list); i++) {
         out->trust[out->trust_count++] = json_array_get(list, i);
@@ -150,8 +141,7 @@ static int read_trust(struct flo_heard *out, struct flo_err *err)
 static int read_orders(struct flo_heard *out, struct flo_err *err)
 {
     json_t *orders = NULL;
-    int rv = flo_json_opt_array(out->json, "orders", FLO_HEARD_LIST_MAX,
-                                &orders, err);
+    int rv = flo_json_opt_array(out->json, "orders", FLO_HEARD_LIST_MAX, &orders, err);
 
     out->is_list = orders != NULL;
     for (size_t i = 0; rv == 0 && i < json_array_size(orders); i++) {
@@ -164,12 +154,10 @@ static int read_orders(struct flo_heard *out, struct flo_err *err)
 static int read_cmd(struct flo_heard *out, struct flo_err *err)
 {
     json_t *order = NULL;
-    int rv =
-        flo_json_opt_u64(out->json, "ack", 0, INT64_MAX, 0, &out->ack, err);
+    int rv = flo_json_opt_u64(out->json, "ack", 0, INT64_MAX, 0, &out->ack, err);
 
     if (rv == 0) {
-        rv = flo_json_opt_text(out->json, "boot", FLO_NAME_MAX, "", &out->boot,
-                               err);
+        rv = flo_json_opt_text(out->json, "boot", FLO_NAME_MAX, "", &out->boot, err);
     }
     if (rv == 0) {
         rv = flo_json_opt_object(out->json, "order", &order, err);
@@ -188,17 +176,15 @@ static int read_cmd(struct flo_heard *out, struct flo_err *err)
 }
 
 /* A topic of its own: the field must be there. */
-static int demand(const struct flo_heard *heard, const char *field,
-                  struct flo_err *err)
+static int demand(const struct flo_heard *heard, const char *field, struct flo_err *err)
 {
     json_t *list;
 
-    return flo_json_get_array(heard->json, field, FLO_HEARD_TRUST_MAX, &list,
-                              err);
+    return flo_json_get_array(heard->json, field, FLO_HEARD_TRUST_MAX, &list, err);
 }
 
-static int read_fields(enum flo_topic topic, size_t bytes,
-                       struct flo_heard *out, struct flo_err *err)
+static int read_fields(enum flo_topic topic, size_t bytes, struct flo_heard *out,
+                       struct flo_err *err)
 {
     int rv;
 
@@ -218,16 +204,15 @@ static int read_fields(enum flo_topic topic, size_t bytes,
     case FLO_TOPIC_MARK:
         out->is_for_all = json_is_true(json_object_get(out->json, "all"));
         out->audit = json_string_value(json_object_get(out->json, "audit"));
-        out->audit_from_ms = (uint64_t)json_integer_value(
-            json_object_get(out->json, "audit_from"));
+        out->audit_from_ms = (uint64_t)json_integer_value(json_object_get(out->json, "audit_from"));
         return 0;
     default:
         return 0;
     }
 }
 
-int flo_heard_read(enum flo_topic topic, const char *data, size_t bytes,
-                   struct flo_heard *out, struct flo_err *err)
+int flo_heard_read(enum flo_topic topic, const char *data, size_t bytes, struct flo_heard *out,
+                   struct flo_err *err)
 {
     int rv;
 

@@ -28,7 +28,7 @@ struct flo_heard {
      * other orders may be for one of them.  Those of the assignments follow. */
     const json_t *orders[FLO_HEARD_ORDERS_MAX];
     size_t order_count;
-    bool is_list; /* they stand in a list: said once */
+    bool is_list;                             /* they stand in a list: said once */
     const json_t *trust[FLO_HEARD_TRUST_MAX]; /* envelopes, the oldest first */
     size_t trust_count;
     const char *audit;      /* mark: the newest signed line; NULL: none */
@@ -42,9 +42,8 @@ struct flo_heard {
  * FLO_E_META_JSON, FLO_E_META_JSON_DEPTH, FLO_E_META_TOO_LARGE
  * FLO_E_META_SCHEMA  a field is missing or wrong; nothing of it counts
  * FLO_E_MQTT_SCHEMA  no object, or a desired document that is too large */
-FLO_MUST_USE int flo_heard_read(enum flo_topic topic, const char *data,
-                                size_t bytes, struct flo_heard *out,
-                                struct flo_err *err);
+FLO_MUST_USE int flo_heard_read(enum flo_topic topic, const char *data, size_t bytes,
+                                struct flo_heard *out, struct flo_err *err);
 void flo_heard_deinit(struct flo_heard *heard);
 
 #endif

@@ -4,8 +4,7 @@
 
 #include "agent/shell/loop.h"
 
-FLO_MUST_USE int flo_shell_link_open(struct flo_shell *shell,
-                                     struct flo_err *err);
+FLO_MUST_USE int flo_shell_link_open(struct flo_shell *shell, struct flo_err *err);
 /* At times: where an order was not taken that may be taken now, have the broker
  * send desired and lists of orders once more. */
 void flo_shell_link_ask_again(struct flo_shell *shell);

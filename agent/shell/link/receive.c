@@ -21,8 +21,7 @@
 
 static void take_desired(struct flo_shell *shell, const struct flo_heard *heard)
 {
-    if (heard->heartbeat_ms != 0 &&
-        !flo_config_is_set(shell->settings.config, "heartbeat")) {
+    if (heard->heartbeat_ms != 0 && !flo_config_is_set(shell->settings.config, "heartbeat")) {
         flo_shell_set_heartbeat(shell, heard->heartbeat_ms);
     }
     if (heard->reconnect_ms != 0) {
@@ -37,13 +36,10 @@ static void take_desired(struct flo_shell *shell, const struct flo_heard *heard)
 
 static uint64_t trust_number(const struct flo_shell *shell)
 {
-    return shell->identity.trust == NULL
-               ? 0
-               : flo_trust_number(shell->identity.trust);
+    return shell->identity.trust == NULL ? 0 : flo_trust_number(shell->identity.trust);
 }
 
-static void take(struct flo_shell *shell, enum flo_topic topic,
-                 const struct flo_heard *heard)
+static void take(struct flo_shell *shell, enum flo_topic topic, const struct flo_heard *heard)
 {
     if (topic == FLO_TOPIC_DESIRED) {
         take_desired(shell, heard);
@@ -51,8 +47,7 @@ static void take(struct flo_shell *shell, enum flo_topic topic,
         /* A controller from before c/order. */
         flo_shell_link_subscribe(shell, FLO_TOPIC_ORDER, "all");
     }
-    if (heard->audit != NULL &&
-        flo_witness_hear(shell, heard->audit, heard->audit_from_ms)) {
+    if (heard->audit != NULL && flo_witness_hear(shell, heard->audit, heard->audit_from_ms)) {
         flo_shell_link_reported(shell);
     }
     if (heard->ack > 0) {
@@ -60,8 +55,7 @@ static void take(struct flo_shell *shell, enum flo_topic topic,
         flo_shell_link_flush_events(shell);
     }
     uint64_t before = trust_number(shell);
-    if (flo_shell_trust_hear(shell, FLO_TRUST_BY_ANYBODY, heard->trust,
-                             heard->trust_count)) {
+    if (flo_shell_trust_hear(shell, FLO_TRUST_BY_ANYBODY, heard->trust, heard->trust_count)) {
         flo_shell_trust_fetch(shell);
     }
     if (trust_number(shell) != before) { /* for orders of its keys */
@@ -84,8 +78,7 @@ static void on_message(void *context, const struct flo_mqtt_message *message)
     struct flo_err err = {0};
     enum flo_topic topic;
     char key[FLO_NAME_MAX + 1];
-    int rv = flo_topic_parse(message->topic, shell->identity.fleet, &topic, key,
-                             &err);
+    int rv = flo_topic_parse(message->topic, shell->identity.fleet, &topic, key, &err);
 
     if (message->bytes == 0) {
         return; /* a retained message was cleared */
@@ -101,8 +94,8 @@ static void on_message(void *context, const struct flo_mqtt_message *message)
         shell->has_unkept = true;
         (void)flo_shell_degrade(shell, &err);
     }
-    if (rv == FLO_E_META_JSON || rv == FLO_E_META_JSON_DEPTH ||
-        rv == FLO_E_META_SCHEMA || rv == FLO_E_META_TOO_LARGE) {
+    if (rv == FLO_E_META_JSON || rv == FLO_E_META_JSON_DEPTH || rv == FLO_E_META_SCHEMA ||
+        rv == FLO_E_META_TOO_LARGE) {
         rv = err.code = FLO_E_MQTT_SCHEMA;
     }
     if (rv < 0) {
@@ -117,8 +110,7 @@ static void on_message(void *context, const struct flo_mqtt_message *message)
 /* A broker whose rights were written before c/+ was asked for. */
 static void subscribe_each(struct flo_shell *shell)
 {
-    flo_shell_link_subscribe(shell, FLO_TOPIC_TRUST,
-                             ""); /* before what it judges */
+    flo_shell_link_subscribe(shell, FLO_TOPIC_TRUST, ""); /* before what it judges */
     flo_shell_link_subscribe(shell, FLO_TOPIC_EMERGENCY, "");
     flo_shell_link_subscribe(shell, FLO_TOPIC_ORDER, "all");
 }
@@ -139,8 +131,7 @@ static void subscribe_all(struct flo_shell *shell)
     char filter[FLO_TOPIC_TEXT];
     struct flo_err err = {0};
 
-    if (common(shell, filter) &&
-        flo_mqtt_subscribe(shell->mqtt, filter, 1, &err) < 0) {
+    if (common(shell, filter) && flo_mqtt_subscribe(shell->mqtt, filter, 1, &err) < 0) {
         flo_log_err(FLO_LOG_WARN, "mqtt", &err);
     }
     flo_shell_link_groups(shell);
@@ -180,17 +171,15 @@ static void on_connected(void *context, bool session_present)
     flo_shell_link_flush(shell);
 }
 
-static void on_disconnected(void *context, const struct flo_err *err,
-                            uint64_t retry_in_ms)
+static void on_disconnected(void *context, const struct flo_err *err, uint64_t retry_in_ms)
 {
     struct flo_shell *shell = context;
 
     flo_outbox_disconnected(flo_events_outbox(shell->db));
     flo_shell_clock_tell(shell);
-    flo_log_err(err->code == FLO_E_MQTT_IDENTITY ? FLO_LOG_ERROR : FLO_LOG_WARN,
-                "mqtt", err);
-    flo_log(FLO_LOG_INFO, "mqtt", "error id %s, again in %llu ms",
-            flo_error_id(err->code), (unsigned long long)retry_in_ms);
+    flo_log_err(err->code == FLO_E_MQTT_IDENTITY ? FLO_LOG_ERROR : FLO_LOG_WARN, "mqtt", err);
+    flo_log(FLO_LOG_INFO, "mqtt", "error id %s, again in %llu ms", flo_error_id(err->code),
+            (unsigned long long)retry_in_ms);
     if (err->code == FLO_E_MQTT_IDENTITY) {
         flo_shell_note(shell, "security", err);
     } else if (err->code == FLO_E_NET_TLS) {
@@ -201,8 +190,7 @@ static void on_disconnected(void *context, const struct flo_err *err,
 /* A broker takes what nobody hears: the controller is on its way to it. */
 #define REASON_NOBODY 0x10
 
-static void on_delivered(void *context, uint64_t token, bool was_taken,
-                         int reason)
+static void on_delivered(void *context, uint64_t token, bool was_taken, int reason)
 {
     struct flo_shell *shell = context;
     bool delivered = was_taken && reason != REASON_NOBODY;
@@ -218,8 +206,7 @@ static void on_delivered(void *context, uint64_t token, bool was_taken,
         shell->telemetry_is_refused = true;
         flo_log(reason == REASON_NOBODY ? FLO_LOG_INFO : FLO_LOG_WARN, "mqtt",
                 "telemetry %s, reason 0x%02x: it waits for the next heartbeat",
-                reason == REASON_NOBODY ? "heard by nobody" : "refused",
-                (unsigned)reason);
+                reason == REASON_NOBODY ? "heard by nobody" : "refused", (unsigned)reason);
     }
 }
 
@@ -232,8 +219,8 @@ static void on_refused(void *context, const char *topic, int reason)
         subscribe_each(context);
         return;
     }
-    flo_fail(&err, FLO_E_MQTT_ACL, "subscription to %s refused, reason 0x%02x",
-             topic, (unsigned)reason);
+    flo_fail(&err, FLO_E_MQTT_ACL, "subscription to %s refused, reason 0x%02x", topic,
+             (unsigned)reason);
     flo_shell_note(context, "security", &err);
 }
 
@@ -268,8 +255,7 @@ int flo_shell_link_open(struct flo_shell *shell, struct flo_err *err)
         .payload_bytes_max = 65536,
     };
 
-    if (!flo_shell_link_topic(shell, FLO_TOPIC_PRESENCE, identity->device,
-                              will)) {
+    if (!flo_shell_link_topic(shell, FLO_TOPIC_PRESENCE, identity->device, will)) {
         return flo_fail(err, FLO_E_MQTT_TOPIC, "fleet %s", identity->fleet);
     }
     shell->trust.then = flo_shell_link_ask_again;

@@ -25,9 +25,8 @@
 
 static void refuse(struct flo_operator *client, const struct flo_err *err)
 {
-    json_t *json =
-        json_pack("{s:i, s:b, s:{s:s, s:s}}", "v", 1, "done", 1, "error", "id",
-                  flo_error_id(err->code), "what", err->what);
+    json_t *json = json_pack("{s:i, s:b, s:{s:s, s:s}}", "v", 1, "done", 1, "error", "id",
+                             flo_error_id(err->code), "what", err->what);
 
     if (json != NULL) {
         flo_operator_send(client, json);
@@ -35,8 +34,7 @@ static void refuse(struct flo_operator *client, const struct flo_err *err)
     }
 }
 
-static int update(struct flo_operator *client, const json_t *json,
-                  struct flo_err *err)
+static int update(struct flo_operator *client, const json_t *json, struct flo_err *err)
 {
     struct flo_shell *shell = client->control->shell;
     struct flo_agent_execution execution = {0};
@@ -44,17 +42,14 @@ static int update(struct flo_operator *client, const json_t *json,
     const char *model = NULL;
     const char *version = NULL;
     bool is_to_end = false;
-    int rv = flo_json_get_text(json, "bundle", sizeof(execution.bundle) - 1,
-                               &bundle, err);
+    int rv = flo_json_get_text(json, "bundle", sizeof(execution.bundle) - 1, &bundle, err);
 
     if (shell->device_is_unread) { /* which releases it denies */
-        return flo_fail(err, FLO_E_STATE,
-                        "slots/_device.bin cannot be read: updates wait");
+        return flo_fail(err, FLO_E_STATE, "slots/_device.bin cannot be read: updates wait");
     }
     if (rv < 0 || (rv = flo_json_get_name(json, "model", &model, err)) < 0 ||
         (rv = flo_json_get_name(json, "version", &version, err)) < 0 ||
-        (rv = flo_json_get_digest(json, "release", &execution.release.digest,
-                                  err)) < 0 ||
+        (rv = flo_json_get_digest(json, "release", &execution.release.digest, err)) < 0 ||
         (rv = flo_json_opt_bool(json, "to_end", false, &is_to_end, err)) < 0) {
         return rv;
     }
@@ -64,20 +59,16 @@ static int update(struct flo_operator *client, const json_t *json,
                         "field `release`: a digest of zeros names no release");
     }
     if (bundle[0] != '/') { /* "" would mean a download without an order */
-        return flo_fail(err, FLO_E_USAGE, "bundle `%s`: no absolute path",
-                        bundle);
+        return flo_fail(err, FLO_E_USAGE, "bundle `%s`: no absolute path", bundle);
     }
     snprintf(execution.bundle, sizeof(execution.bundle), "%s", bundle);
-    snprintf(execution.release.model, sizeof(execution.release.model), "%s",
-             model);
-    snprintf(execution.release.version, sizeof(execution.release.version), "%s",
-             version);
+    snprintf(execution.release.model, sizeof(execution.release.model), "%s", model);
+    snprintf(execution.release.version, sizeof(execution.release.version), "%s", version);
     return flo_loop_install(shell, &execution, err);
 }
 
 /* The answer may come at once, or when the core has carried it out. */
-static int order(struct flo_operator *client, const json_t *json,
-                 struct flo_err *err)
+static int order(struct flo_operator *client, const json_t *json, struct flo_err *err)
 {
     struct flo_shell *shell = client->control->shell;
     json_t *envelope = NULL;
@@ -93,8 +84,7 @@ static int order(struct flo_operator *client, const json_t *json,
     return rv;
 }
 
-static int trust(struct flo_operator *client, const json_t *json,
-                 struct flo_err *err)
+static int trust(struct flo_operator *client, const json_t *json, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
     json_t *envelope = NULL;
@@ -108,16 +98,15 @@ static int trust(struct flo_operator *client, const json_t *json,
     if (rv < 0) {
         return rv;
     }
-    answer = json_pack("{s:i, s:b, s:I}", "v", 1, "done", 1, "number",
-                       (json_int_t)number);
+    answer = json_pack("{s:i, s:b, s:I}", "v", 1, "done", 1, "number", (json_int_t)number);
     if (answer != NULL) {
         flo_operator_send(client, answer);
     }
     return 0;
 }
 
-static int operate(struct flo_shell *shell, const json_t *json,
-                   enum flo_agent_event_kind kind, struct flo_err *err)
+static int operate(struct flo_shell *shell, const json_t *json, enum flo_agent_event_kind kind,
+                   struct flo_err *err)
 {
     const char *model = "";
     int rv = flo_json_opt_text(json, "model", FLO_NAME_MAX, "", &model, err);
@@ -125,8 +114,7 @@ static int operate(struct flo_shell *shell, const json_t *json,
     return rv < 0 ? rv : flo_loop_operator(shell, kind, model, err);
 }
 
-static void take_request(struct flo_operator *client, const char *line,
-                         size_t bytes)
+static void take_request(struct flo_operator *client, const char *line, size_t bytes)
 {
     struct flo_shell *shell = client->control->shell;
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
@@ -168,8 +156,7 @@ static void take_request(struct flo_operator *client, const char *line,
 /* A client that does not read its answers is dropped. */
 static bool is_deaf(const struct flo_operator *client)
 {
-    return evbuffer_get_length(bufferevent_get_output(client->stream)) >
-           UNREAD_BYTES_MAX;
+    return evbuffer_get_length(bufferevent_get_output(client->stream)) > UNREAD_BYTES_MAX;
 }
 
 static void on_read(struct bufferevent *stream, void *context)
@@ -179,8 +166,7 @@ static void on_read(struct bufferevent *stream, void *context)
     size_t bytes;
     char *line;
 
-    while (!is_deaf(client) &&
-           (line = evbuffer_readln(input, &bytes, EVBUFFER_EOL_LF)) != NULL) {
+    while (!is_deaf(client) && (line = evbuffer_readln(input, &bytes, EVBUFFER_EOL_LF)) != NULL) {
         take_request(client, line, bytes);
         free(line);
     }
@@ -206,9 +192,8 @@ static bool is_allowed(evutil_socket_t fd)
            (peer.uid == 0 || peer.uid == geteuid());
 }
 
-static void on_accept(struct evconnlistener *listener, evutil_socket_t fd,
-                      struct sockaddr *address, int address_bytes,
-                      void *context)
+static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address,
+                      int address_bytes, void *context)
 {
     struct flo_control *control = context;
     struct flo_operator *client = calloc(1, sizeof(*client));
@@ -222,8 +207,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd,
     }
     if (client != NULL && i < FLO_OPERATORS_MAX && is_allowed(fd)) {
         client->control = control;
-        client->stream = bufferevent_socket_new(control->shell->base, fd,
-                                                BEV_OPT_CLOSE_ON_FREE);
+        client->stream = bufferevent_socket_new(control->shell->base, fd, BEV_OPT_CLOSE_ON_FREE);
     }
     if (client == NULL || client->stream == NULL) {
         evutil_closesocket(fd);
@@ -250,28 +234,24 @@ int flo_control_open(struct flo_shell *shell, struct flo_err *err)
     }
     if (strlen(shell->settings.control) >= sizeof(address.sun_path)) {
         free(control);
-        flo_fail(err, FLO_E_CFG_RANGE,
-                 "control socket %s: %zu characters, at most %zu",
+        flo_fail(err, FLO_E_CFG_RANGE, "control socket %s: %zu characters, at most %zu",
                  shell->settings.control, strlen(shell->settings.control),
                  sizeof(address.sun_path) - 1);
         return flo_err_fix(err, "set control_socket to a shorter path");
     }
     control->shell = shell;
-    snprintf(control->path, sizeof(control->path), "%.107s",
-             shell->settings.control);
+    snprintf(control->path, sizeof(control->path), "%.107s", shell->settings.control);
     memcpy(address.sun_path, control->path, sizeof(address.sun_path));
     /* The state lock is ours: no other agent uses the socket. */
     is_stuck = unlink(control->path) < 0 && errno == EROFS;
     mask = umask(0177);
-    control->listener = evconnlistener_new_bind(
-        shell->base, on_accept, control,
-        LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 8,
-        (struct sockaddr *)&address, (int)sizeof(address));
+    control->listener = evconnlistener_new_bind(shell->base, on_accept, control,
+                                                LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 8,
+                                                (struct sockaddr *)&address, (int)sizeof(address));
     umask(mask);
     if (control->listener == NULL) {
         is_stuck = is_stuck || errno == EROFS || errno == ENOSPC;
-        rv = flo_fail_errno(err, FLO_E_IO_OPEN, "control socket %s",
-                            control->path);
+        rv = flo_fail_errno(err, FLO_E_IO_OPEN, "control socket %s", control->path);
         free(control);
         if (is_stuck) { /* a disk that takes no name: serve all the same */
             flo_log_err(FLO_LOG_WARN, "control", err);

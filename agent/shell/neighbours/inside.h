@@ -43,11 +43,9 @@ struct flo_neighbourhood {
 void flo_revoked_look(struct flo_neighbourhood *hood, uint64_t now_ms);
 /* Is the list young enough to serve by? */
 #define FLO_REVOKED_HOLDS_MS (24ull * 3600 * 1000)
-static inline bool flo_revoked_holds(const struct flo_neighbourhood *hood,
-                                     uint64_t now_ms)
+static inline bool flo_revoked_holds(const struct flo_neighbourhood *hood, uint64_t now_ms)
 {
-    return hood->list_at_ms != 0 &&
-           now_ms - hood->list_at_ms < FLO_REVOKED_HOLDS_MS;
+    return hood->list_at_ms != 0 && now_ms - hood->list_at_ms < FLO_REVOKED_HOLDS_MS;
 }
 
 /* Start the process, or end it, as list, certificate and configuration say. */

@@ -12,8 +12,7 @@
 /* ---- jobs ---- */
 
 void flo_neighbours_job_add(const struct flo_shell *shell,
-                            const struct flo_agent_execution *execution,
-                            json_t *job)
+                            const struct flo_agent_execution *execution, json_t *job)
 {
     const struct flo_config *config = shell->settings.config;
     size_t count = flo_config_texts_count(config, "neighbours_at");
@@ -27,20 +26,16 @@ void flo_neighbours_job_add(const struct flo_shell *shell,
     }
     for (size_t i = 0; i < count; i++) {
         json_array_append_new(
-            urls, json_sprintf("https://%s", flo_config_texts_get(
-                                                 config, "neighbours_at", i)));
+            urls, json_sprintf("https://%s", flo_config_texts_get(config, "neighbours_at", i)));
     }
     flo_digest_text(&execution->release.digest, digest);
-    struct flo_uplink_turn turn = flo_neighbours_turn(
-        &execution->policy, digest, shell->identity.device, serves);
+    struct flo_uplink_turn turn =
+        flo_neighbours_turn(&execution->policy, digest, shell->identity.device, serves);
     json_object_set_new(job, "neighbours", urls);
-    json_object_set_new(job, "neighbours_turn_ms",
-                        json_integer((json_int_t)turn.turn_ms));
-    json_object_set_new(job, "neighbours_wait_ms",
-                        json_integer((json_int_t)turn.wait_ms));
+    json_object_set_new(job, "neighbours_turn_ms", json_integer((json_int_t)turn.turn_ms));
+    json_object_set_new(job, "neighbours_wait_ms", json_integer((json_int_t)turn.wait_ms));
     json_object_set_new(job, "neighbours_patience_ms",
-                        json_integer((json_int_t)flo_config_u64(
-                            config, "neighbours_patience")));
+                        json_integer((json_int_t)flo_config_u64(config, "neighbours_patience")));
     json_object_set_new(job, "keeps_patches", json_boolean(serves));
 }
 
@@ -52,8 +47,7 @@ static void set_moves(struct flo_neighbourhood *hood, bool moves)
     }
 }
 
-void flo_neighbours_job_said(struct flo_shell *shell, const char *word,
-                             const json_t *json)
+void flo_neighbours_job_said(struct flo_shell *shell, const char *word, const json_t *json)
 {
     struct flo_neighbourhood *hood = shell->neighbours;
     json_t *blobs = json_object_get(json, "blobs");
@@ -65,8 +59,7 @@ void flo_neighbours_job_said(struct flo_shell *shell, const char *word,
         flo_neighbours_job_ended(shell);
         hood->fetched = json_incref(blobs);
     } else {
-        set_moves(hood, strcmp(word, "downloading") == 0 ||
-                            strcmp(word, "applying") == 0 ||
+        set_moves(hood, strcmp(word, "downloading") == 0 || strcmp(word, "applying") == 0 ||
                             strcmp(word, "verifying") == 0);
     }
 }
@@ -105,10 +98,10 @@ static int open_hood(struct flo_shell *shell, struct flo_err *err)
     shell->neighbours = hood;
     hood->shell = shell;
     hood->fd = -1;
-    if (!flo_path_join(hood->list_file, sizeof(hood->list_file),
-                       shell->settings.state_dir, "identity/revoked.pem") ||
-        !flo_path_join(hood->spent_file, sizeof(hood->spent_file),
-                       shell->settings.state_dir, "identity/given.json")) {
+    if (!flo_path_join(hood->list_file, sizeof(hood->list_file), shell->settings.state_dir,
+                       "identity/revoked.pem") ||
+        !flo_path_join(hood->spent_file, sizeof(hood->spent_file), shell->settings.state_dir,
+                       "identity/given.json")) {
         return flo_fail(err, FLO_E_CFG_RANGE, "state_dir is too long");
     }
     hood->tick = event_new(shell->base, -1, EV_PERSIST, on_tick, hood);
@@ -130,8 +123,7 @@ int flo_neighbours_open(struct flo_shell *shell, struct flo_err *err)
     counts->uses = counts->serves || strcmp(word, "use") == 0;
     counts->budget = flo_config_u64(config, "neighbours_budget");
     flo_store_keep_patches(shell->store, counts->serves);
-    return counts->serves && shell->identity.is_there ? open_hood(shell, err)
-                                                      : 0;
+    return counts->serves && shell->identity.is_there ? open_hood(shell, err) : 0;
 }
 
 void flo_neighbours_close(struct flo_shell *shell)

@@ -13,17 +13,14 @@
 #include "agent/shell/shell.h"
 
 /* Nothing where the configuration says off or the device is not enrolled. */
-FLO_MUST_USE int flo_neighbours_open(struct flo_shell *shell,
-                                     struct flo_err *err);
+FLO_MUST_USE int flo_neighbours_open(struct flo_shell *shell, struct flo_err *err);
 void flo_neighbours_close(struct flo_shell *shell);
 
 /* Add whom to ask, and how long to wait, to the line of a job. */
 void flo_neighbours_job_add(const struct flo_shell *shell,
-                            const struct flo_agent_execution *execution,
-                            json_t *job);
+                            const struct flo_agent_execution *execution, json_t *job);
 /* The worker's line: neighbours are told what this device is fetching. */
-void flo_neighbours_job_said(struct flo_shell *shell, const char *word,
-                             const json_t *json);
+void flo_neighbours_job_said(struct flo_shell *shell, const char *word, const json_t *json);
 void flo_neighbours_job_ended(struct flo_shell *shell);
 
 #endif

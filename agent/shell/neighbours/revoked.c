@@ -11,14 +11,12 @@
 #define EACH_MS (5u * 60 * 1000)
 #define AGAIN_MS 10000
 
-static bool is_same(const struct flo_neighbourhood *hood,
-                    const struct flo_buf *list)
+static bool is_same(const struct flo_neighbourhood *hood, const struct flo_buf *list)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
     size_t bytes = 0;
 
-    return flo_file_read(hood->list_file, LIST_BYTES_MAX, &text, &bytes,
-                         NULL) == 0 &&
+    return flo_file_read(hood->list_file, LIST_BYTES_MAX, &text, &bytes, NULL) == 0 &&
            bytes == list->bytes && memcmp(text, list->data, bytes) == 0;
 }
 
@@ -32,8 +30,7 @@ static int take_list(struct flo_neighbourhood *hood, const struct flo_buf *list,
     if (is_same(hood, list)) {
         return 0;
     }
-    int rv =
-        flo_file_write(hood->list_file, list->data, list->bytes, 0600, err);
+    int rv = flo_file_write(hood->list_file, list->data, list->bytes, 0600, err);
 
     if (rv == 0) {
         flo_share_end(hood);
@@ -55,9 +52,8 @@ static void on_done(void *context, const struct flo_http_answer *answer,
         hood->list_again_ms = now_ms + AGAIN_MS;
         return;
     }
-    rv = answer->status == 200
-             ? take_list(hood, &answer->body, &err)
-             : flo_http_fail(answer, "the list of revoked certificates", &err);
+    rv = answer->status == 200 ? take_list(hood, &answer->body, &err)
+                               : flo_http_fail(answer, "the list of revoked certificates", &err);
     hood->list_again_ms = now_ms + (rv < 0 ? AGAIN_MS : EACH_MS);
     if (rv < 0) {
         flo_log_err(FLO_LOG_WARN, "neighbours", &err);

@@ -39,28 +39,22 @@ void flo_share_end(struct flo_neighbourhood *hood)
 
 static void broke(struct flo_neighbourhood *hood, const char *why)
 {
-    flo_log(FLO_LOG_WARN, "neighbours", "nothing is served for %d s: %s",
-            AGAIN_MS / 1000, why);
+    flo_log(FLO_LOG_WARN, "neighbours", "nothing is served for %d s: %s", AGAIN_MS / 1000, why);
     flo_share_end(hood);
     hood->start_again_ms = flo_now_ms() + AGAIN_MS;
 }
 
 /* ---- what it says ---- */
 
-static int take_served(struct flo_neighbourhood *hood, const json_t *json,
-                       struct flo_err *err)
+static int take_served(struct flo_neighbourhood *hood, const json_t *json, struct flo_err *err)
 {
     struct flo_neighbour_counts *counts = &hood->shell->neighbour_counts;
     uint64_t bytes = 0, used = 0, used_ms = 0, refused = 0;
     int rv = flo_json_get_u64(json, "bytes", 0, INT64_MAX / 2, &bytes, err);
 
-    if (rv < 0 ||
-        (rv = flo_json_get_u64(json, "used_bytes", 0, INT64_MAX / 2, &used,
-                               err)) < 0 ||
-        (rv = flo_json_get_u64(json, "used_ms", 0, INT64_MAX / 2, &used_ms,
-                               err)) < 0 ||
-        (rv = flo_json_get_u64(json, "refused", 0, INT64_MAX / 2, &refused,
-                               err)) < 0) {
+    if (rv < 0 || (rv = flo_json_get_u64(json, "used_bytes", 0, INT64_MAX / 2, &used, err)) < 0 ||
+        (rv = flo_json_get_u64(json, "used_ms", 0, INT64_MAX / 2, &used_ms, err)) < 0 ||
+        (rv = flo_json_get_u64(json, "refused", 0, INT64_MAX / 2, &refused, err)) < 0) {
         return rv;
     }
     uint64_t out = hood->out_before + bytes;
@@ -74,8 +68,8 @@ static int take_served(struct flo_neighbourhood *hood, const json_t *json,
     return 0;
 }
 
-static int take_line(struct flo_neighbourhood *hood, const char *line,
-                     size_t bytes, struct flo_err *err)
+static int take_line(struct flo_neighbourhood *hood, const char *line, size_t bytes,
+                     struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
     const char *word = NULL;
@@ -91,8 +85,7 @@ static int take_line(struct flo_neighbourhood *hood, const char *line,
     rv = flo_json_get_u64(json, "port", 1, 65535, &port, err);
     if (rv == 0) {
         hood->shell->neighbour_counts.port = (uint16_t)port;
-        flo_log(FLO_LOG_INFO, "neighbours", "blobs are served on port %u",
-                (unsigned)port);
+        flo_log(FLO_LOG_INFO, "neighbours", "blobs are served on port %u", (unsigned)port);
     }
     return rv;
 }
@@ -100,8 +93,7 @@ static int take_line(struct flo_neighbourhood *hood, const char *line,
 static void on_readable(evutil_socket_t fd, short events, void *context)
 {
     struct flo_neighbourhood *hood = context;
-    ssize_t got =
-        read(fd, hood->line + hood->bytes, sizeof(hood->line) - hood->bytes);
+    ssize_t got = read(fd, hood->line + hood->bytes, sizeof(hood->line) - hood->bytes);
     size_t begin = 0;
 
     (void)events;
@@ -142,9 +134,8 @@ static bool say(struct flo_neighbourhood *hood, json_t *json)
     if (json != NULL) {
         flo_json_dump(json, &text);
         flo_buf_text(&text, "\n");
-        is_said = !text.failed &&
-                  send(hood->fd, text.data, text.bytes,
-                       MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)text.bytes;
+        is_said = !text.failed && send(hood->fd, text.data, text.bytes,
+                                       MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)text.bytes;
     }
     json_decref(json);
     flo_buf_deinit(&text);
@@ -156,8 +147,7 @@ void flo_share_tell(struct flo_neighbourhood *hood)
     if (hood->fd < 0 || hood->fetched == NULL) {
         return;
     }
-    if (!say(hood, json_pack("{s:O, s:b}", "fetched", hood->fetched, "moves",
-                             (int)hood->moves))) {
+    if (!say(hood, json_pack("{s:O, s:b}", "fetched", hood->fetched, "moves", (int)hood->moves))) {
         broke(hood, "its process does not listen");
     }
 }
@@ -170,34 +160,30 @@ static json_t *job_json(const struct flo_neighbourhood *hood)
     uint64_t used_ms = flo_now_ms() - hood->day_began_ms;
     bool is_over = hood->day_began_ms == 0 || used_ms >= 24ull * 3600 * 1000;
 
-    return json_pack(
-        "{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:i, "
-        "s:I, s:s}",
-        "v", 1, "state_dir", shell->settings.state_dir, "device",
-        identity->device, "listen",
-        flo_config_text(config, "neighbours_listen"), "ca_file",
-        identity->ca_file, "cert_file", identity->cert_file, "key_file",
-        identity->key_file, "revoked_file", hood->list_file, "rate_bytes_per_s",
-        (json_int_t)flo_config_u64(config, "neighbours_rate"), "budget_bytes",
-        (json_int_t)flo_config_u64(config, "neighbours_budget"), "used_bytes",
-        (json_int_t)(is_over ? 0 : shell->neighbour_counts.used_bytes),
-        "used_ms", (json_int_t)(is_over ? 0 : used_ms), "transfers_max",
-        TRANSFERS_MAX, "time_ms", (json_int_t)flo_shell_clock_ms(shell),
-        "sandbox", flo_sandbox_mode_word(shell->settings.sandbox));
+    return json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:i, "
+                     "s:I, s:s}",
+                     "v", 1, "state_dir", shell->settings.state_dir, "device", identity->device,
+                     "listen", flo_config_text(config, "neighbours_listen"), "ca_file",
+                     identity->ca_file, "cert_file", identity->cert_file, "key_file",
+                     identity->key_file, "revoked_file", hood->list_file, "rate_bytes_per_s",
+                     (json_int_t)flo_config_u64(config, "neighbours_rate"), "budget_bytes",
+                     (json_int_t)flo_config_u64(config, "neighbours_budget"), "used_bytes",
+                     (json_int_t)(is_over ? 0 : shell->neighbour_counts.used_bytes), "used_ms",
+                     (json_int_t)(is_over ? 0 : used_ms), "transfers_max", TRANSFERS_MAX, "time_ms",
+                     (json_int_t)flo_shell_clock_ms(shell), "sandbox",
+                     flo_sandbox_mode_word(shell->settings.sandbox));
 }
 
 static int start(struct flo_neighbourhood *hood, struct flo_err *err)
 {
     char program[4096];
     const char *argv[] = {program, "share", NULL};
-    static const char *const keep[] = {
-        "FLOTILLA_LOG",  "FLO_*",        "LD_*",   "ASAN_OPTIONS",
-        "UBSAN_OPTIONS", "LSAN_OPTIONS", "QEMU_*", NULL};
+    static const char *const keep[] = {"FLOTILLA_LOG",  "FLO_*",        "LD_*",   "ASAN_OPTIONS",
+                                       "UBSAN_OPTIONS", "LSAN_OPTIONS", "QEMU_*", NULL};
     int pair[2];
 
     if (!flo_process_sibling("flotilla-updater", program, sizeof(program))) {
-        return flo_fail(err, FLO_E_ABSENT,
-                        "the program flotilla-updater is not installed");
+        return flo_fail(err, FLO_E_ABSENT, "the program flotilla-updater is not installed");
     }
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
         return flo_fail_errno(err, FLO_E_PROCESS, "socket pair");
@@ -210,14 +196,13 @@ static int start(struct flo_neighbourhood *hood, struct flo_err *err)
         return rv;
     }
     evutil_make_socket_nonblocking(hood->fd);
-    hood->readable = event_new(hood->shell->base, hood->fd,
-                               EV_READ | EV_PERSIST, on_readable, hood);
+    hood->readable =
+        event_new(hood->shell->base, hood->fd, EV_READ | EV_PERSIST, on_readable, hood);
     if (hood->readable == NULL || event_add(hood->readable, NULL) != 0 ||
         !say(hood, job_json(hood))) {
         return flo_fail(err, FLO_E_MEMORY, "neighbours");
     }
-    snprintf(hood->cert_file, sizeof(hood->cert_file), "%s",
-             hood->shell->identity.cert_file);
+    snprintf(hood->cert_file, sizeof(hood->cert_file), "%s", hood->shell->identity.cert_file);
     flo_share_tell(hood);
     return 0;
 }
@@ -228,16 +213,14 @@ void flo_share_look(struct flo_neighbourhood *hood, uint64_t now_ms)
     struct flo_err err = {0};
 
     if (hood->pid > 0 &&
-        (!holds ||
-         strcmp(hood->cert_file, hood->shell->identity.cert_file) != 0)) {
+        (!holds || strcmp(hood->cert_file, hood->shell->identity.cert_file) != 0)) {
         flo_log(FLO_LOG_INFO, "neighbours", "%s",
                 holds ? "the certificate is a new one: serving begins again"
                       : "nothing is served: the list of revoked certificates "
                         "is older than a day");
         flo_share_end(hood);
     }
-    if (hood->pid == 0 && holds && now_ms >= hood->start_again_ms &&
-        start(hood, &err) < 0) {
+    if (hood->pid == 0 && holds && now_ms >= hood->start_again_ms && start(hood, &err) < 0) {
         broke(hood, err.what);
     }
 }

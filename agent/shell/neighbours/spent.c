@@ -25,38 +25,32 @@ struct spent {
     bool is_same_boot;
 };
 
-static int read_file(const struct flo_neighbourhood *hood, struct spent *out,
-                     struct flo_err *err)
+static int read_file(const struct flo_neighbourhood *hood, struct spent *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
     struct spent spent = {0};
     size_t bytes = 0;
-    int rv =
-        flo_file_read(hood->spent_file, FILE_BYTES_MAX, &text, &bytes, err);
+    int rv = flo_file_read(hood->spent_file, FILE_BYTES_MAX, &text, &bytes, err);
 
     if (rv == 0) {
         rv = flo_json_parse(text, bytes, FILE_BYTES_MAX, &json, err);
     }
     if (rv == 0) {
-        rv = flo_json_get_u64(json, "used_bytes", 0, NUMBER_MAX,
-                              &spent.used_bytes, err);
+        rv = flo_json_get_u64(json, "used_bytes", 0, NUMBER_MAX, &spent.used_bytes, err);
     }
     if (rv == 0) {
-        rv = flo_json_get_u64(json, "began_at_ms", 0, NUMBER_MAX,
-                              &spent.began_at_ms, err);
+        rv = flo_json_get_u64(json, "began_at_ms", 0, NUMBER_MAX, &spent.began_at_ms, err);
     }
     if (rv < 0) {
         return rv;
     }
     /* Agents before did not write these. */
     const char *boot = json_string_value(json_object_get(json, "boot_id"));
-    spent.is_same_boot = boot != NULL &&
-                         strcmp(boot, hood->shell->boot_id) == 0 &&
-                         flo_json_get_u64(json, "kept_at_ms", 0, NUMBER_MAX,
-                                          &spent.kept_at_ms, NULL) == 0 &&
-                         flo_json_get_u64(json, "since_ms", 0, NUMBER_MAX,
-                                          &spent.since_ms, NULL) == 0;
+    spent.is_same_boot =
+        boot != NULL && strcmp(boot, hood->shell->boot_id) == 0 &&
+        flo_json_get_u64(json, "kept_at_ms", 0, NUMBER_MAX, &spent.kept_at_ms, NULL) == 0 &&
+        flo_json_get_u64(json, "since_ms", 0, NUMBER_MAX, &spent.since_ms, NULL) == 0;
     *out = spent;
     return 0;
 }
@@ -82,8 +76,7 @@ void flo_spent_load(struct flo_neighbourhood *hood)
 
     if (rv < 0) {
         if (rv != FLO_E_ABSENT) { /* a first start has no file */
-            flo_wrap(&err, rv, "the neighbours' budget begins anew: %s",
-                     hood->spent_file);
+            flo_wrap(&err, rv, "the neighbours' budget begins anew: %s", hood->spent_file);
             flo_log_err(FLO_LOG_WARN, "neighbours", &err);
         }
         return;
@@ -126,17 +119,16 @@ static uint64_t began_at(const struct flo_neighbourhood *hood, bool is_new_day)
     return !is_new_day && began < hood->began_at_ms ? hood->began_at_ms : began;
 }
 
-static int write_file(const struct flo_neighbourhood *hood, uint64_t bytes,
-                      uint64_t began_at_ms, struct flo_err *err)
+static int write_file(const struct flo_neighbourhood *hood, uint64_t bytes, uint64_t began_at_ms,
+                      struct flo_err *err)
 {
     uint64_t now_ms = flo_now_ms();
     char text[FILE_BYTES_MAX];
-    int chars = snprintf(text, sizeof(text),
-                         "{\"used_bytes\":%" PRIu64 ",\"began_at_ms\":%" PRIu64
-                         ",\"boot_id\":\"%s\",\"kept_at_ms\":%" PRIu64
-                         ",\"since_ms\":%" PRIu64 "}\n",
-                         bytes, began_at_ms, hood->shell->boot_id, now_ms,
-                         now_ms - hood->day_began_ms);
+    int chars =
+        snprintf(text, sizeof(text),
+                 "{\"used_bytes\":%" PRIu64 ",\"began_at_ms\":%" PRIu64
+                 ",\"boot_id\":\"%s\",\"kept_at_ms\":%" PRIu64 ",\"since_ms\":%" PRIu64 "}\n",
+                 bytes, began_at_ms, hood->shell->boot_id, now_ms, now_ms - hood->day_began_ms);
 
     return flo_file_write(hood->spent_file, text, (size_t)chars, 0600, err);
 }

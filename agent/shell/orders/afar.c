@@ -9,8 +9,8 @@
 #include "agent/shell/orders/orders.h"
 
 #define REPORT_BYTES_MAX ((size_t)256 << 10)
-#define LINES_BYTES_MAX                                                        \
-    ((size_t)200 << 10) /* facts and findings need 40 KiB                      \
+#define LINES_BYTES_MAX                                                                            \
+    ((size_t)200 << 10) /* facts and findings need 40 KiB                                          \
                          */
 #define DOCTOR_LINES 40 /* that it adds */
 
@@ -28,27 +28,22 @@ static void on_done(void *context, const char *order, const struct flo_err *err)
     } else {
         flo_log_err(FLO_LOG_WARN, "order", err);
         flo_shell_answer(shell, order, "refused",
-                         json_pack("{s:s, s:s}", "id", flo_error_id(err->code),
-                                   "what", err->what));
+                         json_pack("{s:s, s:s}", "id", flo_error_id(err->code), "what", err->what));
     }
     begin_next(shell);
 }
 
-static json_t *report_json(struct flo_shell *shell,
-                           const struct flo_afar *asked)
+static json_t *report_json(struct flo_shell *shell, const struct flo_afar *asked)
 {
     bool is_log = asked->op == FLO_ORDER_LOGS;
     uint64_t now = flo_wall_ms();
-    uint64_t from = asked->since_ms != 0 && asked->since_ms < now
-                        ? now - asked->since_ms
-                        : 0;
+    uint64_t from = asked->since_ms != 0 && asked->since_ms < now ? now - asked->since_ms : 0;
     uint64_t cut = 0;
-    json_t *lines = flo_lines_json(is_log ? asked->lines : DOCTOR_LINES,
-                                   is_log ? from : 0, LINES_BYTES_MAX, &cut);
+    json_t *lines = flo_lines_json(is_log ? asked->lines : DOCTOR_LINES, is_log ? from : 0,
+                                   LINES_BYTES_MAX, &cut);
     json_t *json = json_pack("{s:i, s:s, s:s, s:I, s:I, s:o}", "v", 1, "op",
-                             flo_order_op_word(asked->op), "agent", FLO_VERSION,
-                             "at_ms", (json_int_t)now, "cut_lines",
-                             (json_int_t)cut, "lines", lines);
+                             flo_order_op_word(asked->op), "agent", FLO_VERSION, "at_ms",
+                             (json_int_t)now, "cut_lines", (json_int_t)cut, "lines", lines);
 
     if (json != NULL) {
         flo_hardware_checkup(shell, json);
@@ -56,8 +51,7 @@ static json_t *report_json(struct flo_shell *shell,
     return json;
 }
 
-static int send_report(struct flo_shell *shell, const struct flo_afar *asked,
-                       struct flo_err *err)
+static int send_report(struct flo_shell *shell, const struct flo_afar *asked, struct flo_err *err)
 {
     struct flo_buf body = {.bytes_max = REPORT_BYTES_MAX};
     json_t *json = report_json(shell, asked);
@@ -80,16 +74,14 @@ static void begin_next(struct flo_shell *shell)
         struct flo_err err = {0};
 
         shell->afar_count--;
-        memmove(&shell->afar[0], &shell->afar[1],
-                shell->afar_count * sizeof(shell->afar[0]));
+        memmove(&shell->afar[0], &shell->afar[1], shell->afar_count * sizeof(shell->afar[0]));
         if (send_report(shell, &asked, &err) < 0) {
             flo_log_err(FLO_LOG_WARN, "order", &err);
         }
     }
 }
 
-void flo_shell_report_afar(struct flo_shell *shell,
-                           const struct flo_order *order)
+void flo_shell_report_afar(struct flo_shell *shell, const struct flo_order *order)
 {
     struct flo_afar *asked = &shell->afar[shell->afar_count];
 

@@ -32,21 +32,19 @@ void flo_shell_order_received(struct flo_shell *shell, const char *order)
     }
     shell->is_traced = false;
     i = shell->received_next++ % FLO_COUNT(shell->received);
-    snprintf(shell->received[i].order, sizeof(shell->received[i].order), "%s",
-             order);
+    snprintf(shell->received[i].order, sizeof(shell->received[i].order), "%s", order);
     shell->received[i].at_ms = flo_now_ms();
 }
 
-void flo_shell_order_trace(struct flo_shell *shell, const char *order,
-                           const char *word, const char *why)
+void flo_shell_order_trace(struct flo_shell *shell, const char *order, const char *word,
+                           const char *why)
 {
     struct flo_buf text = {0};
 
     if (shell->is_traced) {
         return;
     }
-    flo_agent_intake_trace(&shell->agent, flo_now_ms(), order, word, why,
-                           &text);
+    flo_agent_intake_trace(&shell->agent, flo_now_ms(), order, word, why, &text);
     if (!text.failed) {
         flo_traces_add(shell->db, text.data);
     }
@@ -61,8 +59,7 @@ static void note_told(struct flo_shell *shell, const char *order)
     snprintf(shell->told[place], sizeof(shell->told[place]), "%s", order);
 }
 
-static void acknowledge(struct flo_shell *shell, const char *order,
-                        const char *text)
+static void acknowledge(struct flo_shell *shell, const char *order, const char *text)
 {
     if (flo_shell_link_ack(shell, text)) {
         note_told(shell, order);
@@ -70,15 +67,13 @@ static void acknowledge(struct flo_shell *shell, const char *order,
 }
 
 /* `extra` is taken; NULL: none. */
-static void answer(struct flo_shell *shell, const char *order,
-                   const char *outcome, const char *key, json_t *extra,
-                   bool is_stored)
+static void answer(struct flo_shell *shell, const char *order, const char *outcome, const char *key,
+                   json_t *extra, bool is_stored)
 {
     struct flo_buf text = {0};
     json_t *json =
-        json_pack("{s:i, s:s, s:s, s:I, s:I}", "v", 1, "order", order,
-                  "outcome", outcome, "at_ms", (json_int_t)flo_wall_ms(),
-                  "took_ms", (json_int_t)took_ms(shell, order));
+        json_pack("{s:i, s:s, s:s, s:I, s:I}", "v", 1, "order", order, "outcome", outcome, "at_ms",
+                  (json_int_t)flo_wall_ms(), "took_ms", (json_int_t)took_ms(shell, order));
 
     if (json == NULL) {
         json_decref(extra);
@@ -101,8 +96,8 @@ static void answer(struct flo_shell *shell, const char *order,
     flo_buf_deinit(&text);
 }
 
-void flo_shell_answer(struct flo_shell *shell, const char *order,
-                      const char *outcome, json_t *error)
+void flo_shell_answer(struct flo_shell *shell, const char *order, const char *outcome,
+                      json_t *error)
 {
     answer(shell, order, outcome, "error", error, true);
 }
@@ -150,8 +145,8 @@ bool flo_shell_answer_again(struct flo_shell *shell, const char *order)
 
 /* Something newer holds; its id is told where it is known.  It is not stored:
  * repeated old orders must not push out the answers of others. */
-void flo_shell_answer_superseded(struct flo_shell *shell, const char *order,
-                                 const char *by, uint64_t number)
+void flo_shell_answer_superseded(struct flo_shell *shell, const char *order, const char *by,
+                                 uint64_t number)
 {
     json_t *json;
 

@@ -37,16 +37,13 @@ static void execution_of(const struct flo_order *order, uint32_t attempt,
 
 static void begin_deploy(uint32_t model, struct flo_intake *out)
 {
-    out->event = (struct flo_agent_event){.kind = FLO_AGENT_DEPLOY,
-                                          .model = model,
-                                          .deploy.execution = &out->execution};
+    out->event = (struct flo_agent_event){
+        .kind = FLO_AGENT_DEPLOY, .model = model, .deploy.execution = &out->execution};
 }
 
 /* The release that an order names is the one that should run. */
-static void deploy(struct flo_shell *shell, const struct flo_order *order,
-                   uint32_t model, uint32_t attempt,
-                   const struct flo_agent_error *refusal,
-                   struct flo_intake *out)
+static void deploy(struct flo_shell *shell, const struct flo_order *order, uint32_t model,
+                   uint32_t attempt, const struct flo_agent_error *refusal, struct flo_intake *out)
 {
     begin_deploy(model, out);
     out->event.deploy.refusal = *refusal;
@@ -56,8 +53,7 @@ static void deploy(struct flo_shell *shell, const struct flo_order *order,
 
 /* ---- everything else ---- */
 
-void flo_shell_pauses(const struct flo_shell *shell,
-                      struct flo_agent_pauses *out)
+void flo_shell_pauses(const struct flo_shell *shell, struct flo_agent_pauses *out)
 {
     size_t count = 0;
 
@@ -65,10 +61,8 @@ void flo_shell_pauses(const struct flo_shell *shell,
     out->all = shell->device.all_paused;
     for (size_t i = 0; i < FLO_PAUSES_MAX; i++) {
         const struct flo_pause *pause = &shell->device.pauses[i];
-        if (pause->rollout[0] != '\0' &&
-            pause->said == FLO_ROLLOUT_PAUSED_BY_ORDER) {
-            memcpy(out->rollouts[count++], pause->rollout,
-                   sizeof(pause->rollout));
+        if (pause->rollout[0] != '\0' && pause->said == FLO_ROLLOUT_PAUSED_BY_ORDER) {
+            memcpy(out->rollouts[count++], pause->rollout, sizeof(pause->rollout));
         }
     }
 }
@@ -78,8 +72,8 @@ static bool is_about_model(const struct flo_order *order)
     return flo_order_fact(order->op)->subject == FLO_ORDER_SUBJECT_MODEL;
 }
 
-static void act(struct flo_shell *shell, const struct flo_order *order,
-                uint32_t model, struct flo_intake *out)
+static void act(struct flo_shell *shell, const struct flo_order *order, uint32_t model,
+                struct flo_intake *out)
 {
     if (order->op == FLO_ORDER_CONFIG) {
         flo_shell_set_heartbeat(shell, order->heartbeat_ms);
@@ -89,19 +83,17 @@ static void act(struct flo_shell *shell, const struct flo_order *order,
         flo_shell_link_present(shell); /* for the lists of new groups */
     }
     flo_shell_pauses(shell, &out->pauses);
-    out->event = (struct flo_agent_event){
-        .kind = FLO_AGENT_ORDER,
-        .order = order,
-        .pauses = &out->pauses,
-        .stays_frozen =
-            shell->device.is_frozen || shell->device.is_frozen_emergency};
+    out->event = (struct flo_agent_event){.kind = FLO_AGENT_ORDER,
+                                          .order = order,
+                                          .pauses = &out->pauses,
+                                          .stays_frozen = shell->device.is_frozen ||
+                                                          shell->device.is_frozen_emergency};
     assert(model != FLO_NO_MODEL || !is_about_model(order));
     if (model != FLO_NO_MODEL) {
         out->event.model = model;
-        out->event.fits_both = flo_shell_fits_both(
-            shell, model, &shell->models[model].slots.previous);
-        out->event.is_split =
-            flo_shell_is_split(shell, &shell->models[model].slots.current);
+        out->event.fits_both =
+            flo_shell_fits_both(shell, model, &shell->models[model].slots.previous);
+        out->event.is_split = flo_shell_is_split(shell, &shell->models[model].slots.current);
     }
 }
 
@@ -110,14 +102,13 @@ static void act(struct flo_shell *shell, const struct flo_order *order,
 /* Written or nothing: the next start would not know an order that is only in
  * memory.  A report is no more than asked for again then, and a disk that fails
  * is why people ask. */
-static int keep(struct flo_shell *shell,
-                const struct flo_order_verified *verified,
+static int keep(struct flo_shell *shell, const struct flo_order_verified *verified,
                 struct flo_slots *record, struct flo_err *err)
 {
     struct flo_slots record_before = *record;
     struct flo_device before = shell->device;
-    struct flo_kept kept = flo_statement_keep(
-        &shell->device, record, &verified->order, &verified->body);
+    struct flo_kept kept =
+        flo_statement_keep(&shell->device, record, &verified->order, &verified->body);
     int rv;
 
     if (!verified->order.is_emergency && /* two of these would be one voice */
@@ -125,10 +116,8 @@ static int keep(struct flo_shell *shell,
         kept.device = true;
     }
     shell->device_is_dirty = shell->device_is_dirty || kept.device;
-    rv = kept.slots ? flo_shell_record_keep(shell, record, err)
-                    : flo_shell_device_keep(shell, err);
-    if (rv < 0 && flo_order_fact(verified->order.op)->subject ==
-                      FLO_ORDER_SUBJECT_REPORT) {
+    rv = kept.slots ? flo_shell_record_keep(shell, record, err) : flo_shell_device_keep(shell, err);
+    if (rv < 0 && flo_order_fact(verified->order.op)->subject == FLO_ORDER_SUBJECT_REPORT) {
         (void)flo_shell_degrade(shell, err);
         return 0;
     }
@@ -147,26 +136,22 @@ static int keep(struct flo_shell *shell,
 }
 
 /* Does a rollback take back a denied release that runs here, or is about to? */
-static bool names_here(const struct flo_shell *shell, uint32_t model,
-                       const struct flo_order *order)
+static bool names_here(const struct flo_shell *shell, uint32_t model, const struct flo_order *order)
 {
     const struct flo_agent_model *agent = &shell->agent.models[model];
 
     for (uint32_t i = 0; i < order->from_count; i++) {
         const struct flo_digest *from = &order->from[i];
         if ((flo_digest_equal(from, &agent->slots.current.digest) ||
-             (agent->has_execution &&
-              flo_digest_equal(from, &agent->execution.release.digest))) &&
-            flo_slots_is_denied(&shell->models[model].slots, from,
-                                order->from_numbers[i])) {
+             (agent->has_execution && flo_digest_equal(from, &agent->execution.release.digest))) &&
+            flo_slots_is_denied(&shell->models[model].slots, from, order->from_numbers[i])) {
             return true;
         }
     }
     return false;
 }
 
-static uint64_t aborted_by(const struct flo_shell *shell,
-                           const struct flo_order *order)
+static uint64_t aborted_by(const struct flo_shell *shell, const struct flo_order *order)
 {
     return flo_device_rollout(&shell->device, order->rollout, order->seq) ==
                    FLO_ROLLOUT_ABORTED_BY_ORDER
@@ -175,9 +160,8 @@ static uint64_t aborted_by(const struct flo_shell *shell,
 }
 
 /* Gather the facts by which the core judges.  `attempt`: of a new execution. */
-static void gather(struct flo_shell *shell, const struct flo_slots *record,
-                   uint32_t model, struct flo_intake_facts *facts,
-                   uint32_t *attempt)
+static void gather(struct flo_shell *shell, const struct flo_slots *record, uint32_t model,
+                   struct flo_intake_facts *facts, uint32_t *attempt)
 {
     const struct flo_order *order = facts->order;
     enum flo_execution end = FLO_EXECUTION_QUEUED;
@@ -185,34 +169,31 @@ static void gather(struct flo_shell *shell, const struct flo_slots *record,
 
     facts->outcome = order->is_emergency ? FLO_STATED_OPEN /* not kept */
                                          : record->stated.outcome;
-    facts->is_answered = facts->standing == FLO_STATEMENT_AGAIN &&
-                         flo_shell_is_answered(shell, order->id);
+    facts->is_answered =
+        facts->standing == FLO_STATEMENT_AGAIN && flo_shell_is_answered(shell, order->id);
     facts->is_absent = is_about_model(order) && model == FLO_NO_MODEL;
-    facts->takes_back =
-        model != FLO_NO_MODEL && names_here(shell, model, order);
+    facts->takes_back = model != FLO_NO_MODEL && names_here(shell, model, order);
     facts->is_set_here = flo_config_is_set(shell->settings.config, "heartbeat");
     if (order->op != FLO_ORDER_DEPLOY) {
         return;
     }
-    bool has_story = flo_stories_last(shell->db, order->rollout, &attempts,
-                                      &facts->has_ended, &end);
+    bool has_story =
+        flo_stories_last(shell->db, order->rollout, &attempts, &facts->has_ended, &end);
 
     *attempt = has_story && !facts->has_ended ? attempts : attempts + 1;
     facts->aborted_by = aborted_by(shell, order);
     facts->is_current =
         model != FLO_NO_MODEL &&
-        flo_digest_equal(&order->release,
-                         &shell->agent.models[model].slots.current.digest);
-    flo_shell_refusal(shell->identity.trust, record, &order->release,
-                      order->number, &facts->refusal);
+        flo_digest_equal(&order->release, &shell->agent.models[model].slots.current.digest);
+    flo_shell_refusal(shell->identity.trust, record, &order->release, order->number,
+                      &facts->refusal);
 }
 
 static void answer(struct flo_shell *shell, const struct flo_order *order,
-                   const struct flo_slots *record,
-                   const struct flo_intake_verdict *verdict)
+                   const struct flo_slots *record, const struct flo_intake_verdict *verdict)
 {
-    bool names_newer = is_about_model(order) && !order->is_emergency &&
-                       record->stated.number == verdict->by;
+    bool names_newer =
+        is_about_model(order) && !order->is_emergency && record->stated.number == verdict->by;
 
     switch (verdict->kind) {
     case FLO_INTAKE_ACT:
@@ -221,17 +202,14 @@ static void answer(struct flo_shell *shell, const struct flo_order *order,
         (void)flo_shell_answer_again(shell, order->id);
         break;
     case FLO_INTAKE_SUPERSEDED:
-        flo_shell_answer_superseded(shell, order->id,
-                                    names_newer ? record->stated.order : "",
+        flo_shell_answer_superseded(shell, order->id, names_newer ? record->stated.order : "",
                                     verdict->by);
         break;
     case FLO_INTAKE_DONE:
     case FLO_INTAKE_REFUSED:
     case FLO_INTAKE_IGNORED:
         flo_shell_answer(shell, order->id, flo_intake_word(verdict->kind),
-                         verdict->error.code == 0
-                             ? NULL
-                             : flo_report_error(&verdict->error));
+                         verdict->error.code == 0 ? NULL : flo_report_error(&verdict->error));
         break;
     }
 }
@@ -239,22 +217,18 @@ static void answer(struct flo_shell *shell, const struct flo_order *order,
 /* Let the core judge, and carry out its verdict. true: it is to hear of the
  * order. */
 static bool judge(struct flo_shell *shell, const struct flo_order *order,
-                  const struct flo_slots *record, enum flo_standing standing,
-                  uint64_t by, struct flo_intake *out)
+                  const struct flo_slots *record, enum flo_standing standing, uint64_t by,
+                  struct flo_intake *out)
 {
-    struct flo_intake_facts facts = {
-        .order = order, .standing = standing, .by = by};
+    struct flo_intake_facts facts = {.order = order, .standing = standing, .by = by};
     struct flo_intake_verdict verdict;
-    uint32_t model = is_about_model(order)
-                         ? flo_shell_model(shell, order->model)
-                         : FLO_NO_MODEL;
+    uint32_t model = is_about_model(order) ? flo_shell_model(shell, order->model) : FLO_NO_MODEL;
     uint32_t attempt = 0;
 
     gather(shell, record, model, &facts, &attempt);
     flo_agent_intake(&facts, &verdict);
     if (verdict.kind != FLO_INTAKE_ACT) {
-        flo_shell_order_trace(shell, order->id, flo_intake_word(verdict.kind),
-                              verdict.why);
+        flo_shell_order_trace(shell, order->id, flo_intake_word(verdict.kind), verdict.why);
         answer(shell, order, record, &verdict);
         return false;
     }
@@ -273,8 +247,7 @@ static bool judge(struct flo_shell *shell, const struct flo_order *order,
     return true;
 }
 
-static bool converge(struct flo_shell *shell, uint32_t index,
-                     struct flo_intake *out)
+static bool converge(struct flo_shell *shell, uint32_t index, struct flo_intake *out)
 {
     struct flo_shell_model *model = &shell->models[index];
     const struct flo_order *order = &model->assigned;
@@ -298,21 +271,19 @@ bool flo_orders_converge(struct flo_shell *shell, struct flo_intake *out)
     return false;
 }
 
-static int admit(const struct flo_shell *shell, const struct flo_order *order,
-                 struct flo_err *err)
+static int admit(const struct flo_shell *shell, const struct flo_order *order, struct flo_err *err)
 {
     struct flo_agent_time time;
     size_t count;
     const char(*groups)[FLO_NAME_MAX + 1] = flo_shell_groups(shell, &count);
 
     flo_shell_clock_look(shell, &time);
-    return flo_agent_order_admit(order, shell->identity.device, groups, count,
-                                 &time, err);
+    return flo_agent_order_admit(order, shell->identity.device, groups, count, &time, err);
 }
 
 /* The model has a place from here on. */
-static int assign(struct flo_shell *shell, const struct flo_order *order,
-                  struct flo_slots **record, struct flo_err *err)
+static int assign(struct flo_shell *shell, const struct flo_order *order, struct flo_slots **record,
+                  struct flo_err *err)
 {
     uint32_t model;
     int rv = flo_shell_model_take(shell, order->model, &model, err);
@@ -327,16 +298,15 @@ static int assign(struct flo_shell *shell, const struct flo_order *order,
 /* Who has the order key for a moment could use up all numbers with one order,
  * and the controller's would count no more.  A number far above the others is
  * taken when the controller itself says that it gave out as many. */
-static bool is_a_leap(const struct flo_shell *shell,
-                      const struct flo_order *order)
+static bool is_a_leap(const struct flo_shell *shell, const struct flo_order *order)
 {
     uint64_t top = order->epoch > shell->device.epoch ? 0 : shell->device.top;
 
     return !order->is_emergency && order->seq > top + FLO_NUMBER_LEAP;
 }
 
-static int check_leap(const struct flo_shell *shell,
-                      const struct flo_order *order, struct flo_err *err)
+static int check_leap(const struct flo_shell *shell, const struct flo_order *order,
+                      struct flo_err *err)
 {
     uint64_t known = shell->trust.order_number;
 
@@ -346,14 +316,12 @@ static int check_leap(const struct flo_shell *shell,
                           "order %s: number %llu, the highest taken is %llu, "
                           "the controller's newest %llu",
                           order->id, (unsigned long long)order->seq,
-                          (unsigned long long)shell->device.top,
-                          (unsigned long long)known);
+                          (unsigned long long)shell->device.top, (unsigned long long)known);
 }
 
 /* 0: it was compared with the stored ones.  *is_told: the core is to hear of
  * it. */
-static int take(struct flo_shell *shell,
-                const struct flo_order_verified *verified,
+static int take(struct flo_shell *shell, const struct flo_order_verified *verified,
                 struct flo_intake *out, bool *is_told, struct flo_err *err)
 {
     const struct flo_order *order = &verified->order;
@@ -364,8 +332,7 @@ static int take(struct flo_shell *shell,
     int rv = admit(shell, order, err);
 
     if (rv == 0) {
-        rv = flo_epoch_admit(shell->device.epoch,
-                             flo_trust_epoch(shell->identity.trust),
+        rv = flo_epoch_admit(shell->device.epoch, flo_trust_epoch(shell->identity.trust),
                              order->epoch, err);
     }
     if (rv == 0) {
@@ -375,8 +342,8 @@ static int take(struct flo_shell *shell,
         rv = flo_shell_record(shell, order->model, &record, err);
     }
     if (rv == 0) {
-        rv = flo_statement_look(&shell->device, record, order, &verified->body,
-                                &standing, &by, err);
+        rv =
+            flo_statement_look(&shell->device, record, order, &verified->body, &standing, &by, err);
     }
     if (rv < 0) {
         return rv;
@@ -384,8 +351,7 @@ static int take(struct flo_shell *shell,
     if (standing != FLO_STATEMENT_AGAIN) {
         rv = keep(shell, verified, record, err);
     }
-    if (rv == 0 && order->op == FLO_ORDER_DEPLOY &&
-        standing != FLO_STATEMENT_SUPERSEDED) {
+    if (rv == 0 && order->op == FLO_ORDER_DEPLOY && standing != FLO_STATEMENT_SUPERSEDED) {
         rv = assign(shell, order, &record, err);
     }
     if (rv == 0 && order->op == FLO_ORDER_REMOVE && record == &shell->other &&
@@ -399,8 +365,7 @@ static int take(struct flo_shell *shell,
     return rv;
 }
 
-static void refuse(struct flo_shell *shell, const char *order, int code,
-                   const struct flo_err *err)
+static void refuse(struct flo_shell *shell, const char *order, int code, const struct flo_err *err)
 {
     if (order[0] != '\0') {
         flo_shell_order_trace(shell, order, "not taken", err->what);
@@ -419,8 +384,7 @@ static void refuse(struct flo_shell *shell, const char *order, int code,
     }
     if (code == FLO_E_TARGET_LIMIT) {
         flo_shell_answer(shell, order, "refused",
-                         json_pack("{s:s, s:s}", "id", flo_error_id(err->code),
-                                   "what", err->what));
+                         json_pack("{s:s, s:s}", "id", flo_error_id(err->code), "what", err->what));
         return;
     }
     if (code == FLO_E_CMD_EXPIRED || code == FLO_E_CMD_FUTURE) {
@@ -433,15 +397,13 @@ static void refuse(struct flo_shell *shell, const char *order, int code,
     flo_shell_note(shell, "security", err);
     if (order[0] != '\0') {
         flo_shell_answer(shell, order, "refused",
-                         json_pack("{s:s, s:s}", "id", flo_error_id(err->code),
-                                   "what", err->what));
+                         json_pack("{s:s, s:s}", "id", flo_error_id(err->code), "what", err->what));
     }
 }
 
 /* The order is well signed, but of a later version.  Its scope can still be
  * read: a device in scope answers, or the rollout would wait for ever. */
-static void refuse_unknown(struct flo_shell *shell,
-                           const struct flo_order *order,
+static void refuse_unknown(struct flo_shell *shell, const struct flo_order *order,
                            const struct flo_err *err)
 {
     struct flo_err why = {0};
@@ -464,8 +426,7 @@ static void distrust(struct flo_shell *shell)
  * comes again. */
 static bool may_be_ours(struct flo_shell *shell)
 {
-    if (shell->trust.leap_ms != 0 &&
-        shell->trust.order_number_ms > shell->trust.leap_ms) {
+    if (shell->trust.leap_ms != 0 && shell->trust.order_number_ms > shell->trust.leap_ms) {
         shell->trust.leap_ms = 0;
         return false;
     }
@@ -477,8 +438,7 @@ static bool may_be_ours(struct flo_shell *shell)
     return true;
 }
 
-static bool is_next_epoch(const struct flo_shell *shell,
-                          const struct flo_order *order)
+static bool is_next_epoch(const struct flo_shell *shell, const struct flo_order *order)
 {
     return order->epoch == flo_trust_epoch(shell->identity.trust) + 1;
 }
@@ -491,8 +451,7 @@ static int verify(const struct flo_shell *shell, const json_t *envelope,
 
     flo_json_dump_canonical(envelope, &text);
     rv = text.failed ? flo_fail(err, FLO_E_MEMORY, "an order")
-                     : flo_order_verify(text.data, text.bytes,
-                                        shell->identity.trust, out, err);
+                     : flo_order_verify(text.data, text.bytes, shell->identity.trust, out, err);
     flo_buf_deinit(&text);
     return rv;
 }
@@ -507,8 +466,7 @@ int flo_orders_check(const struct flo_shell *shell, const json_t *envelope,
         return flo_fail(err, FLO_E_STATE, "no trusted keys are here yet");
     }
     if (shell->trust.is_behind) {
-        return flo_fail(err, FLO_E_TRUST_NUMBER,
-                        "trust.json is older than what was taken here");
+        return flo_fail(err, FLO_E_TRUST_NUMBER, "trust.json is older than what was taken here");
     }
     rv = verify(shell, envelope, &verified, err);
     if (rv == 0) {
@@ -523,8 +481,8 @@ int flo_orders_check(const struct flo_shell *shell, const json_t *envelope,
     return rv;
 }
 
-bool flo_orders_take(struct flo_shell *shell, const json_t *envelope,
-                     bool is_list, struct flo_intake *out)
+bool flo_orders_take(struct flo_shell *shell, const json_t *envelope, bool is_list,
+                     struct flo_intake *out)
 {
     static struct flo_order_verified verified; /* large, one thread */
     struct flo_err err = {0};
@@ -571,12 +529,10 @@ static void name_own(struct flo_shell *shell, const char *word,
 {
     flo_stories_name(shell->db, word, execution);
     flo_policy_default(&execution->policy);
-    execution->policy.soak_ms =
-        flo_config_u64(shell->settings.config, "bundle_soak");
+    execution->policy.soak_ms = flo_config_u64(shell->settings.config, "bundle_soak");
 }
 
-int flo_orders_install(struct flo_shell *shell,
-                       const struct flo_agent_execution *wanted,
+int flo_orders_install(struct flo_shell *shell, const struct flo_agent_execution *wanted,
                        struct flo_intake *out, struct flo_err *err)
 {
     uint32_t model;
@@ -590,8 +546,8 @@ int flo_orders_install(struct flo_shell *shell,
     shell->installing = wanted->release.digest;
     name_own(shell, "bundle", &out->execution);
     flo_shell_allow_by_hand(shell, model, &wanted->release.digest);
-    flo_shell_refusal(shell->identity.trust, &shell->models[model].slots,
-                      &wanted->release.digest, 0, &out->event.deploy.refusal);
+    flo_shell_refusal(shell->identity.trust, &shell->models[model].slots, &wanted->release.digest,
+                      0, &out->event.deploy.refusal);
     return 0;
 }
 
@@ -613,7 +569,7 @@ void flo_orders_repair(struct flo_shell *shell, uint32_t model,
     begin_deploy(model, intake);
     intake->execution.release = *release;
     name_own(shell, "repair", &intake->execution);
-    flo_shell_refusal(shell->identity.trust, &shell->models[model].slots,
-                      &release->digest, 0, &intake->event.deploy.refusal);
+    flo_shell_refusal(shell->identity.trust, &shell->models[model].slots, &release->digest, 0,
+                      &intake->event.deploy.refusal);
     flo_queue_post(&shell->queue, &intake->event);
 }

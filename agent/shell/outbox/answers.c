@@ -5,33 +5,29 @@
 
 #include "agent/shell/outbox/inside.h"
 
-static int store_answer(struct flo_outbox_db *db, const char *order,
-                        const char *text, struct flo_err *err)
+static int store_answer(struct flo_outbox_db *db, const char *order, const char *text,
+                        struct flo_err *err)
 {
-    int rv = flo_outbox_db_run(
-        db,
-        "INSERT INTO answer (ord, body) VALUES (?, ?) ON CONFLICT (ord) "
-        "DO UPDATE SET body = excluded.body",
-        FLO_DB_VALUES(flo_db_text(order), flo_db_text(text)), err);
+    int rv = flo_outbox_db_run(db,
+                               "INSERT INTO answer (ord, body) VALUES (?, ?) ON CONFLICT (ord) "
+                               "DO UPDATE SET body = excluded.body",
+                               FLO_DB_VALUES(flo_db_text(order), flo_db_text(text)), err);
 
     if (rv == 0) {
-        rv = flo_outbox_db_run(
-            db,
-            "DELETE FROM answer WHERE rowid <= (SELECT max(rowid) FROM "
-            "answer) - ?",
-            FLO_DB_VALUES(flo_db_number(ANSWERS_MAX)), err);
+        rv = flo_outbox_db_run(db,
+                               "DELETE FROM answer WHERE rowid <= (SELECT max(rowid) FROM "
+                               "answer) - ?",
+                               FLO_DB_VALUES(flo_db_number(ANSWERS_MAX)), err);
     }
     return rv;
 }
 
 /* Not synced: an answer that a power cut takes is given again. */
-void flo_answers_keep(struct flo_outbox_db *db, const char *order,
-                      const char *text)
+void flo_answers_keep(struct flo_outbox_db *db, const char *order, const char *text)
 {
     struct flo_err err = {0};
 
-    if (flo_outbox_db_relax(db, true) < 0 ||
-        store_answer(db, order, text, &err) < 0) {
+    if (flo_outbox_db_relax(db, true) < 0 || store_answer(db, order, text, &err) < 0) {
         flo_outbox_db_complain(&err);
     }
     (void)!flo_outbox_db_relax(db, false);
@@ -39,8 +35,7 @@ void flo_answers_keep(struct flo_outbox_db *db, const char *order,
 
 char *flo_answers_find(struct flo_outbox_db *db, const char *order)
 {
-    return flo_outbox_db_text(db, "SELECT body FROM answer WHERE ord = ?",
-                              order);
+    return flo_outbox_db_text(db, "SELECT body FROM answer WHERE ord = ?", order);
 }
 
 void flo_answers_forget(struct flo_outbox_db *db, const char *order)
@@ -48,8 +43,8 @@ void flo_answers_forget(struct flo_outbox_db *db, const char *order)
     struct flo_err err = {0};
 
     if (flo_outbox_db_relax(db, true) < 0 ||
-        flo_outbox_db_run(db, "DELETE FROM answer WHERE ord = ?",
-                          FLO_DB_VALUES(flo_db_text(order)), &err) < 0) {
+        flo_outbox_db_run(db, "DELETE FROM answer WHERE ord = ?", FLO_DB_VALUES(flo_db_text(order)),
+                          &err) < 0) {
         flo_outbox_db_complain(&err);
     }
     (void)!flo_outbox_db_relax(db, false);

@@ -6,8 +6,7 @@
 
 struct flo_outbox_db;
 
-void flo_answers_keep(struct flo_outbox_db *db, const char *order,
-                      const char *text);
+void flo_answers_keep(struct flo_outbox_db *db, const char *order, const char *text);
 /* The order runs again. */
 void flo_answers_forget(struct flo_outbox_db *db, const char *order);
 /* The caller frees; NULL: none. */

@@ -24,24 +24,21 @@ void flo_events_wait(struct flo_outbox_db *db, uint64_t until_ms)
     flo_outbox_wait(&db->outbox, until_ms);
 }
 
-static int event_store(struct flo_outbox_db *db,
-                       const struct memory_event *event, struct flo_err *err)
+static int event_store(struct flo_outbox_db *db, const struct memory_event *event,
+                       struct flo_err *err)
 {
     struct flo_buf text = {0};
     int rv;
 
     flo_json_dump(event->json, &text);
-    rv = text.failed
-             ? flo_fail(err, FLO_E_MEMORY, "event")
-             : flo_db_run(
-                   db->sqlite,
-                   "INSERT INTO event (seq, crc, body, kind) "
-                   "VALUES (?, ?, ?, ?)",
-                   FLO_DB_VALUES(flo_db_number((int64_t)event->sequence),
-                                 flo_db_number(flo_outbox_db_crc(text.data)),
-                                 flo_db_text(text.data),
-                                 flo_db_number(event->kind)),
-                   err);
+    rv = text.failed ? flo_fail(err, FLO_E_MEMORY, "event")
+                     : flo_db_run(db->sqlite,
+                                  "INSERT INTO event (seq, crc, body, kind) "
+                                  "VALUES (?, ?, ?, ?)",
+                                  FLO_DB_VALUES(flo_db_number((int64_t)event->sequence),
+                                                flo_db_number(flo_outbox_db_crc(text.data)),
+                                                flo_db_text(text.data), flo_db_number(event->kind)),
+                                  err);
     flo_buf_deinit(&text);
     return rv;
 }
@@ -94,8 +91,7 @@ static void forget_one(struct flo_outbox_db *db)
     i = i < db->memory_count ? i : 0;
     json_decref(db->memory[i].json);
     db->memory_count--;
-    memmove(&db->memory[i], &db->memory[i + 1],
-            (db->memory_count - i) * sizeof(db->memory[0]));
+    memmove(&db->memory[i], &db->memory[i + 1], (db->memory_count - i) * sizeof(db->memory[0]));
     db->is_counted = false;
     db->corrupt++;
 }
@@ -116,8 +112,7 @@ uint64_t flo_events_flush_ms(const struct flo_outbox_db *db)
 {
     return db->memory_count == 0
                ? 0
-               : flo_backoff_ms(FLUSH_MS, (uint64_t)db->flush_failures + 1,
-                                FLUSH_MS_MAX);
+               : flo_backoff_ms(FLUSH_MS, (uint64_t)db->flush_failures + 1, FLUSH_MS_MAX);
 }
 
 void flo_events_flush(struct flo_outbox_db *db)
@@ -143,8 +138,7 @@ void flo_events_flush(struct flo_outbox_db *db)
         if (db->is_boot_stored) {
             leave_boot(db);
         }
-        flo_outbox_db_complain(
-            &err); /* they are sent from memory, and tried again */
+        flo_outbox_db_complain(&err); /* they are sent from memory, and tried again */
         return;
     }
     for (i = 0; i < db->memory_count; i++) {
@@ -158,12 +152,12 @@ void flo_events_flush(struct flo_outbox_db *db)
  * start of a probe, which may be the last thing that this machine does. */
 static bool is_urgent(const struct flo_agent_execution *execution)
 {
-    return execution != NULL && (flo_execution_is_end(execution->state) ||
-                                 execution->state == FLO_EXECUTION_PROBING);
+    return execution != NULL &&
+           (flo_execution_is_end(execution->state) || execution->state == FLO_EXECUTION_PROBING);
 }
 
-void flo_events_add(struct flo_outbox_db *db, enum flo_event_kind kind,
-                    json_t *json, const struct flo_agent_execution *execution)
+void flo_events_add(struct flo_outbox_db *db, enum flo_event_kind kind, json_t *json,
+                    const struct flo_agent_execution *execution)
 {
     struct memory_event *event;
     uint64_t sequence;
@@ -213,8 +207,7 @@ int64_t flo_events_waiting(struct flo_outbox_db *db, enum flo_event_kind kind)
 
 json_t *flo_events_told_json(const struct flo_outbox_db *db)
 {
-    return json_pack("{s:s, s:I, s:I}", "boot", db->boot, "last",
-                     (json_int_t)db->sequence, "acked",
+    return json_pack("{s:s, s:I, s:I}", "boot", db->boot, "last", (json_int_t)db->sequence, "acked",
                      (json_int_t)db->outbox.acked);
 }
 
@@ -227,10 +220,8 @@ static char *damaged_event(struct flo_outbox_db *db, uint64_t sequence)
                    "{\"v\":1,\"boot\":\"%s\",\"seq\":%llu,\"at_ms\":%llu,"
                    "\"type\":\"note\",\"error\":{\"id\":\"%s\",\"what\":"
                    "\"event %llu was damaged or lost on the device\"}}",
-                   db->boot, (unsigned long long)sequence,
-                   (unsigned long long)flo_wall_ms(),
-                   flo_error_id(FLO_E_OUTBOX_CORRUPT),
-                   (unsigned long long)sequence);
+                   db->boot, (unsigned long long)sequence, (unsigned long long)flo_wall_ms(),
+                   flo_error_id(FLO_E_OUTBOX_CORRUPT), (unsigned long long)sequence);
     return text.data;
 }
 
@@ -247,8 +238,7 @@ static char *sent_text(const struct flo_outbox_db *db, char *stored)
         return stored;
     }
     memcpy(boot + strlen(key), db->boot, UUID_CHARS);
-    flo_buf_printf(&out, "{\"from\":%llu,%s",
-                   (unsigned long long)db->outbox.acked + 1, stored + 1);
+    flo_buf_printf(&out, "{\"from\":%llu,%s", (unsigned long long)db->outbox.acked + 1, stored + 1);
     free(stored);
     return out.data;
 }
@@ -269,8 +259,7 @@ static char *stored_text(struct flo_outbox_db *db, uint64_t sequence)
     }
     if (db->sqlite != NULL &&
         flo_db_query(db->sqlite, "SELECT crc, body FROM event WHERE seq = ?",
-                     FLO_DB_VALUES(flo_db_number((int64_t)sequence)),
-                     &statement, NULL) == 0) {
+                     FLO_DB_VALUES(flo_db_number((int64_t)sequence)), &statement, NULL) == 0) {
         if (flo_db_step(statement, &has_row, NULL) == 0 && has_row) {
             const char *body = flo_db_column_text(statement, 1);
             if (flo_outbox_db_crc(body) == flo_db_column_i64(statement, 0)) {
@@ -288,8 +277,7 @@ char *flo_events_text(struct flo_outbox_db *db, uint64_t sequence)
 }
 
 /* In one transaction: a number that is gone from both is given again. */
-static int acked_store(struct flo_outbox_db *db, uint64_t sequence,
-                       struct flo_err *err)
+static int acked_store(struct flo_outbox_db *db, uint64_t sequence, struct flo_err *err)
 {
     int rv = flo_outbox_db_begin(db, err);
 
@@ -299,14 +287,12 @@ static int acked_store(struct flo_outbox_db *db, uint64_t sequence,
     rv = flo_values_store_number(db, "acked", (int64_t)sequence, err);
     if (rv == 0) {
         rv = flo_outbox_db_run(db, "DELETE FROM event WHERE seq <= ?",
-                               FLO_DB_VALUES(flo_db_number((int64_t)sequence)),
-                               err);
+                               FLO_DB_VALUES(flo_db_number((int64_t)sequence)), err);
     }
     return flo_outbox_db_commit(db, rv, err);
 }
 
-void flo_events_acked(struct flo_outbox_db *db, const char *boot,
-                      uint64_t sequence)
+void flo_events_acked(struct flo_outbox_db *db, const char *boot, uint64_t sequence)
 {
     struct flo_err err = {0};
     bool is_foreign = boot[0] != '\0' && strcmp(boot, db->boot) != 0;

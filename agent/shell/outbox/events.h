@@ -16,8 +16,8 @@ enum flo_event_kind {
 };
 /* Store an event (it is taken, and gets its sequence) together with the state
  * of its execution: open, ended, or NULL. */
-void flo_events_add(struct flo_outbox_db *db, enum flo_event_kind kind,
-                    json_t *event, const struct flo_agent_execution *execution);
+void flo_events_add(struct flo_outbox_db *db, enum flo_event_kind kind, json_t *event,
+                    const struct flo_agent_execution *execution);
 /* Those that no acknowledgement has ended. */
 int64_t flo_events_waiting(struct flo_outbox_db *db, enum flo_event_kind kind);
 /* {"boot","last","acked"}: the number of the newest event, stored or not, and
@@ -31,8 +31,7 @@ uint64_t flo_events_flush_ms(const struct flo_outbox_db *db);
 /* Text of a stored event; the caller frees.  For a damaged or lost event: a
  * note that says so. */
 char *flo_events_text(struct flo_outbox_db *db, uint64_t sequence);
-void flo_events_acked(struct flo_outbox_db *db, const char *boot,
-                      uint64_t sequence);
+void flo_events_acked(struct flo_outbox_db *db, const char *boot, uint64_t sequence);
 /* Which of them to send when. */
 struct flo_outbox *flo_events_outbox(struct flo_outbox_db *db);
 /* None goes out before, on this connection. */

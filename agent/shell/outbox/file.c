@@ -76,8 +76,7 @@ static int save(struct flo_outbox_db *db, const char *path, struct flo_err *err)
 }
 
 /* That file in place of whatever is there now. */
-static int put_back(struct flo_outbox_db *db, const char *saved,
-                    struct flo_err *err)
+static int put_back(struct flo_outbox_db *db, const char *saved, struct flo_err *err)
 {
     int rv = flo_db_set_aside(db->path, "replaced", err);
 

@@ -16,8 +16,8 @@
 #define MEMORY_EVENTS_MAX 32
 #define MEMORY_STORIES_MAX 8
 #define MEMORY_WINDOWS_MAX 32
-#define TELEMETRY_ROW_BYTES                                                    \
-    1024 /* for the cap: windows are about that long                           \
+#define TELEMETRY_ROW_BYTES                                                                        \
+    1024 /* for the cap: windows are about that long                                               \
           */
 #define FILE_NAME "outbox.db"
 #define NO_OUTBOX "there is no outbox"
@@ -76,39 +76,32 @@ struct flo_outbox_db {
 void flo_outbox_windows_free(struct flo_outbox_db *db);
 void flo_outbox_db_complain(const struct flo_err *err);
 /* Open or make the file at `path`, with its tables. */
-FLO_MUST_USE int flo_outbox_file_open(struct flo_outbox_db *db,
-                                      struct flo_err *err);
+FLO_MUST_USE int flo_outbox_file_open(struct flo_outbox_db *db, struct flo_err *err);
 /* Before each write, outside of transactions: a file that was taken away is
  * there again. */
 void flo_outbox_db_look(struct flo_outbox_db *db);
 /* flo_db_run; FLO_E_DB where there is no database. */
 FLO_MUST_USE int flo_outbox_db_run(struct flo_outbox_db *db, const char *sql,
-                                   const struct flo_db_value *values,
-                                   size_t count, struct flo_err *err);
+                                   const struct flo_db_value *values, size_t count,
+                                   struct flo_err *err);
 /* First column of the first row; 0 when there is none. */
 int64_t flo_outbox_db_number(struct flo_outbox_db *db, const char *sql);
 /* First text of the first row by one key; the caller frees, NULL: none. */
-char *flo_outbox_db_text(struct flo_outbox_db *db, const char *sql,
-                         const char *key);
+char *flo_outbox_db_text(struct flo_outbox_db *db, const char *sql, const char *key);
 /* Without syncs (NORMAL) or with (FULL). */
 int flo_outbox_db_relax(struct flo_outbox_db *db, bool is_relaxed);
 int64_t flo_outbox_db_crc(const char *text);
-FLO_MUST_USE int flo_values_store(struct flo_outbox_db *db, const char *key,
-                                  const char *value, struct flo_err *err);
-FLO_MUST_USE int flo_values_store_number(struct flo_outbox_db *db,
-                                         const char *key, int64_t value,
+FLO_MUST_USE int flo_values_store(struct flo_outbox_db *db, const char *key, const char *value,
+                                  struct flo_err *err);
+FLO_MUST_USE int flo_values_store_number(struct flo_outbox_db *db, const char *key, int64_t value,
                                          struct flo_err *err);
-FLO_MUST_USE int flo_outbox_db_begin(struct flo_outbox_db *db,
-                                     struct flo_err *err);
+FLO_MUST_USE int flo_outbox_db_begin(struct flo_outbox_db *db, struct flo_err *err);
 /* The end of it: all of it, or nothing when `rv` says so. */
-FLO_MUST_USE int flo_outbox_db_commit(struct flo_outbox_db *db, int rv,
-                                      struct flo_err *err);
+FLO_MUST_USE int flo_outbox_db_commit(struct flo_outbox_db *db, int rv, struct flo_err *err);
 /* An execution's last state: at first in memory, later with the events that
  * told it. */
-void flo_stories_remember(struct flo_outbox_db *db,
-                          const struct flo_agent_execution *execution);
-FLO_MUST_USE int flo_stories_keep(struct flo_outbox_db *db,
-                                  struct flo_err *err);
+void flo_stories_remember(struct flo_outbox_db *db, const struct flo_agent_execution *execution);
+FLO_MUST_USE int flo_stories_keep(struct flo_outbox_db *db, struct flo_err *err);
 /* Make room: the oldest windows go, counted as lost. */
 void flo_outbox_windows_drop(struct flo_outbox_db *db, uint64_t count);
 

@@ -16,8 +16,7 @@
 #define SERVING_MAX 256
 
 /* Tells how many were left out before it. */
-static void tell(struct flo_outbox_db *db, enum flo_event_kind kind,
-                 json_t *json, uint64_t *more)
+static void tell(struct flo_outbox_db *db, enum flo_event_kind kind, json_t *json, uint64_t *more)
 {
     if (*more > 0) {
         json_object_set_new(json, "more", json_integer((json_int_t)*more));
@@ -26,8 +25,8 @@ static void tell(struct flo_outbox_db *db, enum flo_event_kind kind,
     *more = 0;
 }
 
-void flo_notes_add(struct flo_outbox_db *db, const char *type,
-                   const struct flo_err *err, uint64_t now_ms)
+void flo_notes_add(struct flo_outbox_db *db, const char *type, const struct flo_err *err,
+                   uint64_t now_ms)
 {
     struct told *told = &db->told[flo_error_place(err->code)];
 
@@ -37,8 +36,8 @@ void flo_notes_add(struct flo_outbox_db *db, const char *type,
         return;
     }
     tell(db, FLO_EVENT_NOTE,
-         json_pack("{s:s, s:{s:s, s:s, s:s}}", "type", type, "error", "id",
-                   flo_error_id(err->code), "what", err->what, "step", ""),
+         json_pack("{s:s, s:{s:s, s:s, s:s}}", "type", type, "error", "id", flo_error_id(err->code),
+                   "what", err->what, "step", ""),
          &told->more);
     told->at_ms = now_ms;
 }

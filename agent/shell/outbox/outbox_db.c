@@ -38,8 +38,7 @@ static bool read_numbers(struct flo_outbox_db *db)
     int64_t last = flo_outbox_db_number(db, "SELECT max(seq) FROM event");
     int64_t acked = flo_values_number(db, "acked");
 
-    if (first < 0 || acked < 0 || acked > SEQUENCE_MAX ||
-        last > acked + EVENTS_WAITING_MAX) {
+    if (first < 0 || acked < 0 || acked > SEQUENCE_MAX || last > acked + EVENTS_WAITING_MAX) {
         return false;
     }
     db->outbox.acked = (uint64_t)acked;
@@ -97,8 +96,7 @@ static bool open_file(struct flo_outbox_db *db, struct flo_err *why)
     bool is_newer = why->code == FLO_E_DB_NEWER;
     if (is_newer || why->code == FLO_E_DB_DAMAGED) {
         db->corrupt += !is_newer;
-        if (flo_db_set_aside(db->path, is_newer ? "newer" : "damaged", &again) <
-                0 ||
+        if (flo_db_set_aside(db->path, is_newer ? "newer" : "damaged", &again) < 0 ||
             flo_outbox_file_open(db, &again) < 0) {
             flo_outbox_db_complain(&again);
             db->failed = again;
@@ -110,8 +108,8 @@ static bool open_file(struct flo_outbox_db *db, struct flo_err *why)
     return is_newer;
 }
 
-int flo_outbox_db_open(const char *state_dir, uint64_t bytes_max,
-                       struct flo_outbox_db **out, struct flo_err *err)
+int flo_outbox_db_open(const char *state_dir, uint64_t bytes_max, struct flo_outbox_db **out,
+                       struct flo_err *err)
 {
     struct flo_outbox_db *db = calloc(1, sizeof(*db));
     struct flo_err why = {0};
@@ -153,8 +151,7 @@ void flo_outbox_db_close(struct flo_outbox_db *db)
 
 /* ---- whose it is ---- */
 
-static int forget_past(struct flo_outbox_db *db, const char *device,
-                       struct flo_err *err)
+static int forget_past(struct flo_outbox_db *db, const char *device, struct flo_err *err)
 {
     int rv = flo_outbox_db_begin(db, err);
 
@@ -202,8 +199,7 @@ static void number_again(struct flo_outbox_db *db)
         struct memory_event *event = &db->memory[i];
         event->sequence = ++db->sequence;
         json_object_set_new(event->json, "boot", json_string(db->boot));
-        json_object_set_new(event->json, "seq",
-                            json_integer((json_int_t)event->sequence));
+        json_object_set_new(event->json, "seq", json_integer((json_int_t)event->sequence));
     }
 }
 
@@ -222,8 +218,7 @@ void flo_outbox_db_again(struct flo_outbox_db *db, const char *device)
     if (device[0] != '\0') {
         flo_outbox_db_enrolled(db, device);
     }
-    flo_log(FLO_LOG_INFO, "outbox",
-            "opened: %zu event%s of memory go on at %llu", db->memory_count,
+    flo_log(FLO_LOG_INFO, "outbox", "opened: %zu event%s of memory go on at %llu", db->memory_count,
             flo_s(db->memory_count), (unsigned long long)db->sequence + 1);
     number_again(db);
     if (is_newer) {

@@ -4,9 +4,8 @@
 
 #include "agent/shell/outbox/inside.h"
 
-int flo_outbox_db_run(struct flo_outbox_db *db, const char *sql,
-                      const struct flo_db_value *values, size_t count,
-                      struct flo_err *err)
+int flo_outbox_db_run(struct flo_outbox_db *db, const char *sql, const struct flo_db_value *values,
+                      size_t count, struct flo_err *err)
 {
     return db->sqlite == NULL ? flo_fail(err, FLO_E_DB, NO_OUTBOX)
                               : flo_db_run(db->sqlite, sql, values, count, err);
@@ -18,8 +17,7 @@ int64_t flo_outbox_db_number(struct flo_outbox_db *db, const char *sql)
     int64_t value = 0;
     bool has_row = false;
 
-    if (db->sqlite != NULL &&
-        flo_db_query(db->sqlite, sql, FLO_DB_NONE, &statement, NULL) == 0 &&
+    if (db->sqlite != NULL && flo_db_query(db->sqlite, sql, FLO_DB_NONE, &statement, NULL) == 0 &&
         flo_db_step(statement, &has_row, NULL) == 0 && has_row) {
         value = flo_db_column_i64(statement, 0);
         flo_db_reset(statement);
@@ -27,31 +25,28 @@ int64_t flo_outbox_db_number(struct flo_outbox_db *db, const char *sql)
     return value;
 }
 
-int flo_values_store(struct flo_outbox_db *db, const char *key,
-                     const char *value, struct flo_err *err)
+int flo_values_store(struct flo_outbox_db *db, const char *key, const char *value,
+                     struct flo_err *err)
 {
-    return flo_outbox_db_run(
-        db,
-        "INSERT INTO value (key, text) VALUES (?, ?) ON CONFLICT (key) "
-        "DO UPDATE SET text = excluded.text",
-        FLO_DB_VALUES(flo_db_text(key), flo_db_text(value)), err);
+    return flo_outbox_db_run(db,
+                             "INSERT INTO value (key, text) VALUES (?, ?) ON CONFLICT (key) "
+                             "DO UPDATE SET text = excluded.text",
+                             FLO_DB_VALUES(flo_db_text(key), flo_db_text(value)), err);
 }
 
-int flo_values_store_number(struct flo_outbox_db *db, const char *key,
-                            int64_t value, struct flo_err *err)
+int flo_values_store_number(struct flo_outbox_db *db, const char *key, int64_t value,
+                            struct flo_err *err)
 {
-    return flo_outbox_db_run(
-        db,
-        "INSERT INTO value (key, text) VALUES (?, ?) ON CONFLICT (key) "
-        "DO UPDATE SET text = excluded.text",
-        FLO_DB_VALUES(flo_db_text(key), flo_db_number(value)), err);
+    return flo_outbox_db_run(db,
+                             "INSERT INTO value (key, text) VALUES (?, ?) ON CONFLICT (key) "
+                             "DO UPDATE SET text = excluded.text",
+                             FLO_DB_VALUES(flo_db_text(key), flo_db_number(value)), err);
 }
 
 int flo_outbox_db_begin(struct flo_outbox_db *db, struct flo_err *err)
 {
     flo_outbox_db_look(db);
-    return db->sqlite == NULL ? flo_fail(err, FLO_E_DB, NO_OUTBOX)
-                              : flo_db_begin(db->sqlite, err);
+    return db->sqlite == NULL ? flo_fail(err, FLO_E_DB, NO_OUTBOX) : flo_db_begin(db->sqlite, err);
 }
 
 /* The end of a transaction: all of it, or nothing when `rv` says so. */
@@ -75,8 +70,7 @@ int flo_outbox_db_relax(struct flo_outbox_db *db, bool is_relaxed)
     int rv = db->sqlite == NULL
                  ? flo_fail(&err, FLO_E_DB, NO_OUTBOX)
                  : flo_db_exec(db->sqlite,
-                               is_relaxed ? "PRAGMA synchronous=NORMAL"
-                                          : "PRAGMA synchronous=FULL",
+                               is_relaxed ? "PRAGMA synchronous=NORMAL" : "PRAGMA synchronous=FULL",
                                &err);
 
     if (rv < 0) {
@@ -92,8 +86,7 @@ int64_t flo_outbox_db_crc(const char *text)
 
 /* ---- small values ---- */
 
-void flo_values_set(struct flo_outbox_db *db, const char *key,
-                    const char *value)
+void flo_values_set(struct flo_outbox_db *db, const char *key, const char *value)
 {
     struct flo_err err = {0};
 
@@ -102,16 +95,14 @@ void flo_values_set(struct flo_outbox_db *db, const char *key,
     }
 }
 
-char *flo_outbox_db_text(struct flo_outbox_db *db, const char *sql,
-                         const char *key)
+char *flo_outbox_db_text(struct flo_outbox_db *db, const char *sql, const char *key)
 {
     struct flo_db_statement *statement;
     bool has_row = false;
     char *text = NULL;
 
     if (db->sqlite == NULL ||
-        flo_db_query(db->sqlite, sql, FLO_DB_VALUES(flo_db_text(key)),
-                     &statement, NULL) < 0) {
+        flo_db_query(db->sqlite, sql, FLO_DB_VALUES(flo_db_text(key)), &statement, NULL) < 0) {
         return NULL;
     }
     if (flo_db_step(statement, &has_row, NULL) == 0 && has_row) {
@@ -133,8 +124,7 @@ int64_t flo_values_number(struct flo_outbox_db *db, const char *key)
     int64_t value = 0;
 
     if (db->sqlite == NULL ||
-        flo_db_query(db->sqlite,
-                     "SELECT CAST(text AS INTEGER) FROM value WHERE key = ?",
+        flo_db_query(db->sqlite, "SELECT CAST(text AS INTEGER) FROM value WHERE key = ?",
                      FLO_DB_VALUES(flo_db_text(key)), &statement, NULL) < 0) {
         return 0;
     }
@@ -145,8 +135,7 @@ int64_t flo_values_number(struct flo_outbox_db *db, const char *key)
     return value;
 }
 
-void flo_values_set_number(struct flo_outbox_db *db, const char *key,
-                           int64_t value)
+void flo_values_set_number(struct flo_outbox_db *db, const char *key, int64_t value)
 {
     struct flo_err err = {0};
 

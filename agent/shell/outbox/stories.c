@@ -13,8 +13,7 @@ static json_int_t start_wall_ms(const struct flo_agent_execution *execution)
 {
     return execution->start_at_ms == 0
                ? 0
-               : (json_int_t)(flo_wall_ms() + execution->start_at_ms -
-                              flo_now_ms());
+               : (json_int_t)(flo_wall_ms() + execution->start_at_ms - flo_now_ms());
 }
 
 static json_t *story_json(const struct flo_agent_execution *execution)
@@ -25,23 +24,19 @@ static json_t *story_json(const struct flo_agent_execution *execution)
     return json_pack(
         "{s:s, s:s, s:s, s:i, s:i, s:I, s:s, s:s, s:s, s:i, s:I,"
         " s:i, s:i, s:i, s:o, s:{s:s, s:I, s:I, s:I, s:I}}",
-        "order", execution->order, "bundle", execution->bundle, "variant",
-        execution->variant, "phase", (int)execution->phase, "epoch",
-        (int)execution->epoch, "seq", (json_int_t)execution->seq, "release",
-        digest, "model", execution->release.model, "version",
-        execution->release.version, "starts", (int)execution->starts,
-        "start_wall_ms", start_wall_ms(execution), "unsure",
-        (int)execution->unsure, "runtime_failures",
-        (int)execution->runtime_failures, "kills", (int)execution->kills,
-        "policy", flo_policy_json(&execution->policy), "detail", "codec",
-        execution->detail.codec, "bytes", (json_int_t)execution->detail.bytes,
-        "full_bytes", (json_int_t)execution->detail.full_bytes,
-        "neighbour_bytes", (json_int_t)execution->detail.neighbour_bytes,
-        "took_ms", (json_int_t)execution->detail.took_ms);
+        "order", execution->order, "bundle", execution->bundle, "variant", execution->variant,
+        "phase", (int)execution->phase, "epoch", (int)execution->epoch, "seq",
+        (json_int_t)execution->seq, "release", digest, "model", execution->release.model, "version",
+        execution->release.version, "starts", (int)execution->starts, "start_wall_ms",
+        start_wall_ms(execution), "unsure", (int)execution->unsure, "runtime_failures",
+        (int)execution->runtime_failures, "kills", (int)execution->kills, "policy",
+        flo_policy_json(&execution->policy), "detail", "codec", execution->detail.codec, "bytes",
+        (json_int_t)execution->detail.bytes, "full_bytes", (json_int_t)execution->detail.full_bytes,
+        "neighbour_bytes", (json_int_t)execution->detail.neighbour_bytes, "took_ms",
+        (json_int_t)execution->detail.took_ms);
 }
 
-static void copy_text(const json_t *json, const char *key, char *out,
-                      size_t out_bytes)
+static void copy_text(const json_t *json, const char *key, char *out, size_t out_bytes)
 {
     const char *text = json_string_value(json_object_get(json, key));
 
@@ -77,10 +72,8 @@ static bool is_possible(const struct flo_agent_execution *execution)
            !flo_digest_is_zero(&execution->release.digest) &&
            flo_name_is_valid(execution->release.model) &&
            flo_name_is_valid(execution->release.version) &&
-           (execution->order[0] == '\0' ||
-            flo_name_is_valid(execution->order)) &&
-           flo_policy_is_valid(&execution->policy) &&
-           !flo_execution_is_end(execution->state);
+           (execution->order[0] == '\0' || flo_name_is_valid(execution->order)) &&
+           flo_policy_is_valid(&execution->policy) && !flo_execution_is_end(execution->state);
 }
 
 static bool story_read(const json_t *json, struct flo_agent_execution *out)
@@ -98,8 +91,7 @@ static bool story_read(const json_t *json, struct flo_agent_execution *out)
     copy_text(json, "bundle", out->bundle, sizeof(out->bundle));
     copy_text(json, "variant", out->variant, sizeof(out->variant));
     copy_text(json, "model", out->release.model, sizeof(out->release.model));
-    copy_text(json, "version", out->release.version,
-              sizeof(out->release.version));
+    copy_text(json, "version", out->release.version, sizeof(out->release.version));
     copy_text(detail, "codec", out->detail.codec, sizeof(out->detail.codec));
     out->phase = (uint32_t)copy_number(json, "phase");
     out->epoch = (uint32_t)copy_number(json, "epoch");
@@ -115,16 +107,14 @@ static bool story_read(const json_t *json, struct flo_agent_execution *out)
     if (flo_policy_read(policy, &out->policy, NULL) < 0) {
         return false;
     }
-    out->start_at_ms =
-        start_read(copy_number(json, "start_wall_ms"),
-                   out->unsure > 0             ? FLO_AGENT_UNSURE_WAIT_MS_MAX
-                   : out->runtime_failures > 0 ? out->policy.runtime_wait_ms
-                                               : out->policy.start_jitter_ms);
+    out->start_at_ms = start_read(copy_number(json, "start_wall_ms"),
+                                  out->unsure > 0             ? FLO_AGENT_UNSURE_WAIT_MS_MAX
+                                  : out->runtime_failures > 0 ? out->policy.runtime_wait_ms
+                                                              : out->policy.start_jitter_ms);
     return is_possible(out);
 }
 
-static int story_keep(struct flo_outbox_db *db,
-                      const struct flo_agent_execution *execution,
+static int story_keep(struct flo_outbox_db *db, const struct flo_agent_execution *execution,
                       struct flo_err *err)
 {
     json_t *json = story_json(execution);
@@ -136,31 +126,27 @@ static int story_keep(struct flo_outbox_db *db,
     }
     flo_json_dump(json, &text);
     json_decref(json);
-    rv = flo_db_run(
-        db->sqlite,
-        "INSERT INTO story (id, rollout, attempt, ended, state, body) VALUES "
-        "(?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET ended = "
-        "excluded.ended, state = excluded.state, body = excluded.body",
-        FLO_DB_VALUES(flo_db_text(execution->id),
-                      flo_db_text(execution->rollout),
-                      flo_db_number(execution->attempt),
-                      flo_db_number(flo_execution_is_end(execution->state)),
-                      flo_db_text(flo_execution_word(execution->state)),
-                      flo_db_text(text.data)),
-        err);
+    rv = flo_db_run(db->sqlite,
+                    "INSERT INTO story (id, rollout, attempt, ended, state, body) VALUES "
+                    "(?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET ended = "
+                    "excluded.ended, state = excluded.state, body = excluded.body",
+                    FLO_DB_VALUES(flo_db_text(execution->id), flo_db_text(execution->rollout),
+                                  flo_db_number(execution->attempt),
+                                  flo_db_number(flo_execution_is_end(execution->state)),
+                                  flo_db_text(flo_execution_word(execution->state)),
+                                  flo_db_text(text.data)),
+                    err);
     flo_buf_deinit(&text);
     return rv;
 }
 
 /* In memory they outlive the events that told them: those may be acknowledged
  * while the disk is full. */
-void flo_stories_remember(struct flo_outbox_db *db,
-                          const struct flo_agent_execution *execution)
+void flo_stories_remember(struct flo_outbox_db *db, const struct flo_agent_execution *execution)
 {
     size_t i = 0;
 
-    while (i < db->story_count &&
-           strcmp(db->stories[i].id, execution->id) != 0) {
+    while (i < db->story_count && strcmp(db->stories[i].id, execution->id) != 0) {
         i++;
     }
     if (i == MEMORY_STORIES_MAX) {
@@ -182,8 +168,7 @@ int flo_stories_keep(struct flo_outbox_db *db, struct flo_err *err)
     return rv;
 }
 
-static bool row_read(struct flo_db_statement *statement,
-                     struct flo_agent_execution *out)
+static bool row_read(struct flo_db_statement *statement, struct flo_agent_execution *out)
 {
     const char *body = flo_db_column_text(statement, 4);
     json_t *json = NULL;
@@ -191,37 +176,30 @@ static bool row_read(struct flo_db_statement *statement,
 
     memset(out, 0, sizeof(*out));
     snprintf(out->id, sizeof(out->id), "%s", flo_db_column_text(statement, 0));
-    snprintf(out->rollout, sizeof(out->rollout), "%s",
-             flo_db_column_text(statement, 1));
+    snprintf(out->rollout, sizeof(out->rollout), "%s", flo_db_column_text(statement, 1));
     out->attempt = (uint32_t)flo_db_column_i64(statement, 2);
-    is_whole =
-        flo_execution_parse(flo_db_column_text(statement, 3), &out->state) &&
-        flo_json_parse(body, strlen(body), 65536, &json, NULL) == 0 &&
-        story_read(json, out);
+    is_whole = flo_execution_parse(flo_db_column_text(statement, 3), &out->state) &&
+               flo_json_parse(body, strlen(body), 65536, &json, NULL) == 0 && story_read(json, out);
     json_decref(json);
     return is_whole;
 }
 
 /* The newest open one of each model counts. */
-bool flo_stories_open(struct flo_outbox_db *db, const char *model,
-                      struct flo_agent_execution *out)
+bool flo_stories_open(struct flo_outbox_db *db, const char *model, struct flo_agent_execution *out)
 {
     struct flo_db_statement *statement;
     bool has_row = false;
     bool is_there = false;
 
     memset(out, 0, sizeof(*out));
-    if (db->sqlite == NULL ||
-        flo_db_query(db->sqlite,
-                     "SELECT id, rollout, attempt, state, body FROM story "
-                     "WHERE ended = 0 ORDER BY rowid DESC",
-                     FLO_DB_NONE, &statement, NULL) < 0) {
+    if (db->sqlite == NULL || flo_db_query(db->sqlite,
+                                           "SELECT id, rollout, attempt, state, body FROM story "
+                                           "WHERE ended = 0 ORDER BY rowid DESC",
+                                           FLO_DB_NONE, &statement, NULL) < 0) {
         return false;
     }
-    while (!is_there && flo_db_step(statement, &has_row, NULL) == 0 &&
-           has_row) {
-        is_there =
-            row_read(statement, out) && strcmp(out->release.model, model) == 0;
+    while (!is_there && flo_db_step(statement, &has_row, NULL) == 0 && has_row) {
+        is_there = row_read(statement, out) && strcmp(out->release.model, model) == 0;
     }
     if (!is_there) {
         memset(out, 0, sizeof(*out));
@@ -230,8 +208,7 @@ bool flo_stories_open(struct flo_outbox_db *db, const char *model,
     return is_there;
 }
 
-static bool is_listed(char (*models)[FLO_NAME_MAX + 1], size_t count,
-                      const char *model)
+static bool is_listed(char (*models)[FLO_NAME_MAX + 1], size_t count, const char *model)
 {
     size_t i = 0;
 
@@ -241,25 +218,22 @@ static bool is_listed(char (*models)[FLO_NAME_MAX + 1], size_t count,
     return i < count;
 }
 
-size_t flo_stories_models(struct flo_outbox_db *db,
-                          char (*models)[FLO_NAME_MAX + 1], size_t models_max)
+size_t flo_stories_models(struct flo_outbox_db *db, char (*models)[FLO_NAME_MAX + 1],
+                          size_t models_max)
 {
     struct flo_agent_execution execution;
     struct flo_db_statement *statement;
     bool has_row = false;
     size_t count = 0;
 
-    if (db->sqlite == NULL ||
-        flo_db_query(db->sqlite,
-                     "SELECT id, rollout, attempt, state, body FROM story "
-                     "WHERE ended = 0 ORDER BY rowid DESC",
-                     FLO_DB_NONE, &statement, NULL) < 0) {
+    if (db->sqlite == NULL || flo_db_query(db->sqlite,
+                                           "SELECT id, rollout, attempt, state, body FROM story "
+                                           "WHERE ended = 0 ORDER BY rowid DESC",
+                                           FLO_DB_NONE, &statement, NULL) < 0) {
         return 0;
     }
-    while (count < models_max && flo_db_step(statement, &has_row, NULL) == 0 &&
-           has_row) {
-        if (row_read(statement, &execution) &&
-            !is_listed(models, count, execution.release.model)) {
+    while (count < models_max && flo_db_step(statement, &has_row, NULL) == 0 && has_row) {
+        if (row_read(statement, &execution) && !is_listed(models, count, execution.release.model)) {
             memcpy(models[count++], execution.release.model, FLO_NAME_MAX + 1);
         }
     }
@@ -267,9 +241,8 @@ size_t flo_stories_models(struct flo_outbox_db *db,
     return count;
 }
 
-static bool remembered_last(const struct flo_outbox_db *db, const char *rollout,
-                            uint32_t *attempts, bool *has_ended,
-                            enum flo_execution *end)
+static bool remembered_last(const struct flo_outbox_db *db, const char *rollout, uint32_t *attempts,
+                            bool *has_ended, enum flo_execution *end)
 {
     for (size_t i = db->story_count; i-- > 0;) {
         const struct flo_agent_execution *story = &db->stories[i];
@@ -283,9 +256,8 @@ static bool remembered_last(const struct flo_outbox_db *db, const char *rollout,
     return false;
 }
 
-bool flo_stories_last(struct flo_outbox_db *db, const char *rollout,
-                      uint32_t *attempts, bool *has_ended,
-                      enum flo_execution *end)
+bool flo_stories_last(struct flo_outbox_db *db, const char *rollout, uint32_t *attempts,
+                      bool *has_ended, enum flo_execution *end)
 {
     struct flo_db_statement *statement;
     bool has_row = false;
@@ -299,8 +271,7 @@ bool flo_stories_last(struct flo_outbox_db *db, const char *rollout,
         flo_db_query(db->sqlite,
                      "SELECT attempt, ended, state FROM story WHERE rollout "
                      "= ? ORDER BY attempt DESC LIMIT 1",
-                     FLO_DB_VALUES(flo_db_text(rollout)), &statement,
-                     NULL) < 0) {
+                     FLO_DB_VALUES(flo_db_text(rollout)), &statement, NULL) < 0) {
         return false;
     }
     if (flo_db_step(statement, &has_row, NULL) < 0 || !has_row) {
@@ -326,6 +297,5 @@ void flo_stories_name(struct flo_outbox_db *db, const char *word,
              hex + strlen("sha256:"));
     (void)flo_stories_last(db, execution->rollout, &attempts, &has_ended, &end);
     execution->attempt = attempts + 1;
-    snprintf(execution->id, sizeof(execution->id), "%s.%u", execution->rollout,
-             execution->attempt);
+    snprintf(execution->id, sizeof(execution->id), "%s.%u", execution->rollout, execution->attempt);
 }

@@ -15,14 +15,12 @@ void flo_traces_add(struct flo_outbox_db *db, const char *text)
     if (flo_outbox_db_relax(db, true) < 0 ||
         flo_outbox_db_run(db, "INSERT INTO trace (body) VALUES (?)",
                           FLO_DB_VALUES(flo_db_text(text)), &err) < 0 ||
-        flo_outbox_db_run(
-            db, "DELETE FROM trace WHERE id <= (SELECT max(id) FROM trace) - ?",
-            FLO_DB_VALUES(flo_db_number(TRACE_LINES_MAX)), &err) < 0 ||
-        flo_outbox_db_run(
-            db,
-            "DELETE FROM story WHERE ended = 1 AND rowid <= (SELECT max(rowid) "
-            "FROM story) - ?",
-            FLO_DB_VALUES(flo_db_number(STORIES_MAX)), &err) < 0) {
+        flo_outbox_db_run(db, "DELETE FROM trace WHERE id <= (SELECT max(id) FROM trace) - ?",
+                          FLO_DB_VALUES(flo_db_number(TRACE_LINES_MAX)), &err) < 0 ||
+        flo_outbox_db_run(db,
+                          "DELETE FROM story WHERE ended = 1 AND rowid <= (SELECT max(rowid) "
+                          "FROM story) - ?",
+                          FLO_DB_VALUES(flo_db_number(STORIES_MAX)), &err) < 0) {
         flo_outbox_db_complain(&err);
     }
     (void)!flo_outbox_db_relax(db, false);
@@ -32,8 +30,7 @@ void flo_traces_add(struct flo_outbox_db *db, const char *text)
     }
 }
 
-int flo_traces_print(const char *state_dir, unsigned lines, bool is_json,
-                     struct flo_err *err)
+int flo_traces_print(const char *state_dir, unsigned lines, bool is_json, struct flo_err *err)
 {
     char path[4200];
     FLO_CLEANUP(flo_db_cleanup) struct flo_db *db = NULL;

@@ -11,11 +11,10 @@ void flo_outbox_windows_drop(struct flo_outbox_db *db, uint64_t count)
     if (count == 0 || db->sqlite == NULL) {
         return;
     }
-    if (flo_outbox_db_run(
-            db,
-            "DELETE FROM tele WHERE id IN (SELECT id FROM tele ORDER BY id "
-            "LIMIT ?)",
-            FLO_DB_VALUES(flo_db_number((int64_t)count)), &err) < 0) {
+    if (flo_outbox_db_run(db,
+                          "DELETE FROM tele WHERE id IN (SELECT id FROM tele ORDER BY id "
+                          "LIMIT ?)",
+                          FLO_DB_VALUES(flo_db_number((int64_t)count)), &err) < 0) {
         flo_outbox_db_complain(&err);
         return;
     }
@@ -49,8 +48,8 @@ static void remember(struct flo_outbox_db *db, const char *text)
         forget(db, 0);
         db->lost++;
     }
-    db->windows[db->windows_count++] = (struct memory_window){
-        .id = MEMORY_ID + db->windows_told++, .text = copy};
+    db->windows[db->windows_count++] =
+        (struct memory_window){.id = MEMORY_ID + db->windows_told++, .text = copy};
 }
 
 static char *next_remembered(struct flo_outbox_db *db, uint64_t *id)
@@ -66,8 +65,7 @@ static char *next_remembered(struct flo_outbox_db *db, uint64_t *id)
     return NULL;
 }
 
-static void end_remembered(struct flo_outbox_db *db, uint64_t id,
-                           bool is_delivered)
+static void end_remembered(struct flo_outbox_db *db, uint64_t id, bool is_delivered)
 {
     for (size_t i = 0; i < db->windows_count; i++) {
         struct memory_window *window = &db->windows[i];
@@ -105,11 +103,9 @@ void flo_outbox_windows_add(struct flo_outbox_db *db, const char *text)
     }
     rv = flo_outbox_db_relax(db, true);
     if (rv == 0) {
-        rv =
-            flo_db_run(db->sqlite, "INSERT INTO tele (crc, body) VALUES (?, ?)",
-                       FLO_DB_VALUES(flo_db_number(flo_outbox_db_crc(text)),
-                                     flo_db_text(text)),
-                       &err);
+        rv = flo_db_run(db->sqlite, "INSERT INTO tele (crc, body) VALUES (?, ?)",
+                        FLO_DB_VALUES(flo_db_number(flo_outbox_db_crc(text)), flo_db_text(text)),
+                        &err);
     }
     db->failed = (struct flo_err){0};
     if (rv < 0) {
@@ -133,16 +129,15 @@ static bool next_row(struct flo_outbox_db *db, uint64_t *id, char **text)
         flo_db_query(db->sqlite,
                      "SELECT id, crc, body FROM tele WHERE id > ? ORDER BY "
                      "id LIMIT 1",
-                     FLO_DB_VALUES(flo_db_number((int64_t)db->telemetry_sent)),
-                     &statement, NULL) < 0) {
+                     FLO_DB_VALUES(flo_db_number((int64_t)db->telemetry_sent)), &statement,
+                     NULL) < 0) {
         return false;
     }
     if (flo_db_step(statement, &has_row, NULL) < 0 || !has_row) {
         return false;
     }
     *id = (uint64_t)flo_db_column_i64(statement, 0);
-    if (flo_outbox_db_crc(flo_db_column_text(statement, 2)) ==
-        flo_db_column_i64(statement, 1)) {
+    if (flo_outbox_db_crc(flo_db_column_text(statement, 2)) == flo_db_column_i64(statement, 1)) {
         *text = strdup(flo_db_column_text(statement, 2));
     }
     flo_db_reset(statement);
@@ -164,8 +159,7 @@ char *flo_outbox_windows_next(struct flo_outbox_db *db, uint64_t *id)
     return text != NULL ? text : next_remembered(db, id);
 }
 
-void flo_outbox_windows_done(struct flo_outbox_db *db, uint64_t id,
-                             bool is_delivered)
+void flo_outbox_windows_done(struct flo_outbox_db *db, uint64_t id, bool is_delivered)
 {
     struct flo_err err = {0};
 
@@ -184,8 +178,7 @@ void flo_outbox_windows_done(struct flo_outbox_db *db, uint64_t id,
     }
     if (flo_outbox_db_relax(db, true) < 0 ||
         flo_outbox_db_run(db, "DELETE FROM tele WHERE id = ?",
-                          FLO_DB_VALUES(flo_db_number((int64_t)id)),
-                          &err) < 0) {
+                          FLO_DB_VALUES(flo_db_number((int64_t)id)), &err) < 0) {
         flo_outbox_db_complain(&err);
     } else if (flo_db_changes(db->sqlite) > 0 && db->rows > 0) {
         db->rows--;

@@ -9,8 +9,7 @@ struct flo_outbox_db;
 void flo_outbox_windows_add(struct flo_outbox_db *db, const char *text);
 /* The next unsent window (id, text to free), or NULL. */
 char *flo_outbox_windows_next(struct flo_outbox_db *db, uint64_t *id);
-void flo_outbox_windows_done(struct flo_outbox_db *db, uint64_t id,
-                             bool is_delivered);
+void flo_outbox_windows_done(struct flo_outbox_db *db, uint64_t id, bool is_delivered);
 /* A new connection: everything that is still here is sent again. */
 void flo_outbox_windows_again(struct flo_outbox_db *db);
 /* Windows dropped since the last call. */

@@ -19,18 +19,15 @@ void flo_queue_yield(struct flo_queue *queue)
     evtimer_add(queue->turn, &now);
 }
 
-void flo_queue_post(struct flo_queue *queue,
-                    const struct flo_agent_event *event)
+void flo_queue_post(struct flo_queue *queue, const struct flo_agent_event *event)
 {
     assert(queue->count < FLO_QUEUE_EVENTS_MAX);
-    queue->events[(queue->first + queue->count) % FLO_QUEUE_EVENTS_MAX] =
-        *event;
+    queue->events[(queue->first + queue->count) % FLO_QUEUE_EVENTS_MAX] = *event;
     queue->count++;
     flo_queue_wake(queue);
 }
 
-bool flo_queue_offer(struct flo_queue *queue,
-                     const struct flo_agent_event *event)
+bool flo_queue_offer(struct flo_queue *queue, const struct flo_agent_event *event)
 {
     if (queue->count >= FLO_QUEUE_OFFERED_MAX) {
         return false;
@@ -44,16 +41,14 @@ static struct flo_agent_event *event_at(struct flo_queue *queue, size_t i)
     return &queue->events[(queue->first + i) % FLO_QUEUE_EVENTS_MAX];
 }
 
-bool flo_queue_offer_request(struct flo_queue *queue,
-                             const struct flo_agent_event *event)
+bool flo_queue_offer_request(struct flo_queue *queue, const struct flo_agent_event *event)
 {
     for (size_t i = queue->count; i > 0; i--) {
         struct flo_agent_event *before = event_at(queue, i - 1);
         if (before->kind != FLO_AGENT_REQUEST) {
             break;
         }
-        if (before->model == event->model &&
-            before->error.code == event->error.code &&
+        if (before->model == event->model && before->error.code == event->error.code &&
             flo_digest_equal(&before->release, &event->release)) {
             before->more++;
             return true;
@@ -75,8 +70,7 @@ bool flo_queue_take(struct flo_queue *queue, struct flo_agent_event *out)
     return true;
 }
 
-bool flo_queue_is_next(const struct flo_queue *queue,
-                       enum flo_agent_event_kind kind)
+bool flo_queue_is_next(const struct flo_queue *queue, enum flo_agent_event_kind kind)
 {
     return queue->count > 0 && queue->events[queue->first].kind == kind;
 }
@@ -85,12 +79,11 @@ static bool is_of_engine(const struct flo_agent_event *event, uint32_t model,
                          enum flo_agent_role role)
 {
     return event->model == model && event->role == role &&
-           (event->kind == FLO_AGENT_LOADING ||
-            event->kind == FLO_AGENT_LOADED || event->kind == FLO_AGENT_LOST);
+           (event->kind == FLO_AGENT_LOADING || event->kind == FLO_AGENT_LOADED ||
+            event->kind == FLO_AGENT_LOST);
 }
 
-void flo_queue_forget_engine(struct flo_queue *queue, uint32_t model,
-                             enum flo_agent_role role)
+void flo_queue_forget_engine(struct flo_queue *queue, uint32_t model, enum flo_agent_role role)
 {
     size_t kept = 0;
 
@@ -112,14 +105,12 @@ void flo_queue_promote_engine(struct flo_queue *queue, uint32_t model)
     }
 }
 
-bool flo_queue_has_lost(const struct flo_queue *queue, uint32_t model,
-                        enum flo_agent_role role)
+bool flo_queue_has_lost(const struct flo_queue *queue, uint32_t model, enum flo_agent_role role)
 {
     for (size_t i = 0; i < queue->count; i++) {
         const struct flo_agent_event *event =
             &queue->events[(queue->first + i) % FLO_QUEUE_EVENTS_MAX];
-        if (event->kind == FLO_AGENT_LOST && event->model == model &&
-            event->role == role) {
+        if (event->kind == FLO_AGENT_LOST && event->model == model && event->role == role) {
             return true;
         }
     }

@@ -28,12 +28,10 @@ struct flo_intake {
 
 /* Memory that the event borrows must live until it is taken.  Each action of
  * the core is answered at most once, so there is room: an assertion. */
-void flo_queue_post(struct flo_queue *queue,
-                    const struct flo_agent_event *event);
+void flo_queue_post(struct flo_queue *queue, const struct flo_agent_event *event);
 /* For senders without a limit (requests that end, a worker's lines). false:
  * their share is used, the event is left out. */
-FLO_MUST_USE bool flo_queue_offer(struct flo_queue *queue,
-                                  const struct flo_agent_event *event);
+FLO_MUST_USE bool flo_queue_offer(struct flo_queue *queue, const struct flo_agent_event *event);
 /* The same for the end of a request.  Those that wait behind all other events
  * and are alike are one: after a long sync there are thousands. */
 FLO_MUST_USE bool flo_queue_offer_request(struct flo_queue *queue,
@@ -41,14 +39,11 @@ FLO_MUST_USE bool flo_queue_offer_request(struct flo_queue *queue,
 /* false: nothing waits. */
 bool flo_queue_take(struct flo_queue *queue, struct flo_agent_event *out);
 /* Is the next one of that kind? */
-bool flo_queue_is_next(const struct flo_queue *queue,
-                       enum flo_agent_event_kind kind);
+bool flo_queue_is_next(const struct flo_queue *queue, enum flo_agent_event_kind kind);
 /* Does the loss of that engine wait? */
-bool flo_queue_has_lost(const struct flo_queue *queue, uint32_t model,
-                        enum flo_agent_role role);
+bool flo_queue_has_lost(const struct flo_queue *queue, uint32_t model, enum flo_agent_role role);
 /* A new engine begins in the role: events of the one before are dropped. */
-void flo_queue_forget_engine(struct flo_queue *queue, uint32_t model,
-                             enum flo_agent_role role);
+void flo_queue_forget_engine(struct flo_queue *queue, uint32_t model, enum flo_agent_role role);
 /* The second engine becomes the current one, and so do its events. */
 void flo_queue_promote_engine(struct flo_queue *queue, uint32_t model);
 /* The loop's next turn: as soon as it may, or when all others had theirs. */

@@ -22,8 +22,7 @@ static json_t *names_json(const struct flo_identity *identity)
     json_t *list = json_array();
     size_t bytes = 0;
 
-    if (flo_file_read(identity->ca_file, FLO_PEM_BYTES_MAX, &pem, &bytes,
-                      NULL) == 0 &&
+    if (flo_file_read(identity->ca_file, FLO_PEM_BYTES_MAX, &pem, &bytes, NULL) == 0 &&
         flo_authorities_read(pem, bytes, &names, NULL) == 0) {
         for (size_t i = 0; i < names.count; i++) {
             json_array_append_new(list, json_string(names.list[i]));
@@ -32,9 +31,8 @@ static json_t *names_json(const struct flo_identity *identity)
     return list;
 }
 
-static int write_body(const struct flo_identity *identity,
-                      const struct flo_key *key, struct flo_buf *out,
-                      struct flo_err *err)
+static int write_body(const struct flo_identity *identity, const struct flo_key *key,
+                      struct flo_buf *out, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) csr = {0};
     FLO_CLEANUP(flo_json_cleanup) json_t *body = NULL;
@@ -43,13 +41,12 @@ static int write_body(const struct flo_identity *identity,
     if (rv < 0) {
         return rv;
     }
-    body = json_pack("{s:i, s:s, s:o}", "v", 1, "csr", csr.data, "authorities",
-                     names_json(identity));
+    body =
+        json_pack("{s:i, s:s, s:o}", "v", 1, "csr", csr.data, "authorities", names_json(identity));
     if (body != NULL) {
         flo_json_dump(body, out);
     }
-    return body == NULL || out->failed ? flo_fail(err, FLO_E_MEMORY, "renewal")
-                                       : 0;
+    return body == NULL || out->failed ? flo_fail(err, FLO_E_MEMORY, "renewal") : 0;
 }
 
 /* ---- the call ---- */
@@ -64,8 +61,7 @@ static void on_done(void *context, const struct flo_http_answer *answer,
                     const struct flo_err *failed)
 {
     struct flo_asking *asking = context;
-    struct flo_asked asked = {.key = asking->key,
-                              .after_ms = answer->retry_after_ms};
+    struct flo_asked asked = {.key = asking->key, .after_ms = answer->retry_after_ms};
 
     if (failed != NULL) {
         asked.err = *failed;
@@ -87,8 +83,7 @@ void flo_asking_cancel(struct flo_asking *asking)
     }
 }
 
-static int start(struct flo_asking *asking, struct flo_shell *shell,
-                 struct flo_err *err)
+static int start(struct flo_asking *asking, struct flo_shell *shell, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) body = {0};
     int rv = flo_key_generate(&asking->key, err);
@@ -102,16 +97,14 @@ static int start(struct flo_asking *asking, struct flo_shell *shell,
                         &(struct flo_https_ask){.method = "POST",
                                                 .path = "/v1/enroll/renew",
                                                 .body = &body,
-                                                .answer_bytes_max =
-                                                    FLO_ENROL_ANSWER_BYTES_MAX,
+                                                .answer_bytes_max = FLO_ENROL_ANSWER_BYTES_MAX,
                                                 .done = on_done,
                                                 .context = asking},
                         &asking->https, err);
 }
 
-int flo_asking_start(struct flo_shell *shell, flo_asking_done *done,
-                     void *context, struct flo_asking **out,
-                     struct flo_err *err)
+int flo_asking_start(struct flo_shell *shell, flo_asking_done *done, void *context,
+                     struct flo_asking **out, struct flo_err *err)
 {
     struct flo_asking *asking = calloc(1, sizeof(*asking));
     int rv;

@@ -18,8 +18,7 @@ struct flo_asked {
 typedef void flo_asking_done(void *context, const struct flo_asked *asked);
 
 /* `done` is called on the loop, once, unless it is cancelled. */
-FLO_MUST_USE int flo_asking_start(struct flo_shell *shell,
-                                  flo_asking_done *done, void *context,
+FLO_MUST_USE int flo_asking_start(struct flo_shell *shell, flo_asking_done *done, void *context,
                                   struct flo_asking **out, struct flo_err *err);
 /* Waits for the call; NULL is fine. */
 void flo_asking_cancel(struct flo_asking *asking);

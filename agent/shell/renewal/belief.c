@@ -6,14 +6,12 @@
 #include "agent/shell/identity/identity.h"
 #include "base/host/crypto.h"
 
-static bool believe(const struct flo_shell *shell, const char *const *pems,
-                    size_t count)
+static bool believe(const struct flo_shell *shell, const char *const *pems, size_t count)
 {
     struct flo_err err = {0};
     bool is_news = false;
 
-    if (flo_authorities_write(&shell->identity, pems, count, &is_news, &err) <
-        0) {
+    if (flo_authorities_write(&shell->identity, pems, count, &is_news, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "certificate", &err);
         return false;
     }
@@ -34,8 +32,7 @@ static bool has_statement(const struct flo_shell *shell)
 
 /* The statement's list of authorities may have been on its way to the disk
  * at the end of the life before. */
-bool flo_belief_of_statement(struct flo_belief *belief,
-                             const struct flo_shell *shell)
+bool flo_belief_of_statement(struct flo_belief *belief, const struct flo_shell *shell)
 {
     const struct flo_trust *trust = shell->identity.trust;
     const char *pems[FLO_AUTHORITIES_MAX];
@@ -55,17 +52,13 @@ bool flo_belief_of_statement(struct flo_belief *belief,
 
 /* ---- by an answer ---- */
 
-int flo_belief_check(const struct flo_shell *shell, const char *certificate,
-                     struct flo_err *err)
+int flo_belief_check(const struct flo_shell *shell, const char *certificate, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *held = NULL;
     size_t bytes = 0;
-    int rv = flo_file_read(shell->identity.ca_file, FLO_PEM_BYTES_MAX, &held,
-                           &bytes, err);
+    int rv = flo_file_read(shell->identity.ca_file, FLO_PEM_BYTES_MAX, &held, &bytes, err);
 
-    return rv < 0 ? rv
-                  : flo_certificate_is_by(certificate, strlen(certificate),
-                                          held, bytes, err);
+    return rv < 0 ? rv : flo_certificate_is_by(certificate, strlen(certificate), held, bytes, err);
 }
 
 static bool is_among(const struct flo_authority_names *names, const char *name)
@@ -79,8 +72,8 @@ static bool is_among(const struct flo_authority_names *names, const char *name)
 }
 
 /* Append those that are believed now and that the answer leaves out. */
-static int add_old(const struct flo_identity *identity, const char *pems,
-                   struct flo_buf *out, struct flo_err *err)
+static int add_old(const struct flo_identity *identity, const char *pems, struct flo_buf *out,
+                   struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *held = NULL;
     struct flo_pem_part parts[FLO_AUTHORITIES_MAX];
@@ -89,15 +82,13 @@ static int add_old(const struct flo_identity *identity, const char *pems,
     int rv = flo_authorities_read(pems, strlen(pems), &named, err);
 
     if (rv == 0) {
-        rv = flo_file_read(identity->ca_file, FLO_PEM_BYTES_MAX, &held, &bytes,
-                           err);
+        rv = flo_file_read(identity->ca_file, FLO_PEM_BYTES_MAX, &held, &bytes, err);
     }
     if (rv == 0) {
         rv = flo_authorities_read(held, bytes, &believed, err);
     }
     if (rv == 0) {
-        rv = flo_certificates_split(held, bytes, parts, FLO_COUNT(parts),
-                                    &count, err);
+        rv = flo_certificates_split(held, bytes, parts, FLO_COUNT(parts), &count, err);
     }
     for (size_t i = 0; rv == 0 && i < count; i++) {
         if (!is_among(&named, believed.list[i])) {

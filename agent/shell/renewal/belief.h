@@ -17,11 +17,10 @@ struct flo_belief {
 
 /* After a statement, and at the start.  true: others are believed than before,
  * which is a reason to renew. */
-bool flo_belief_of_statement(struct flo_belief *belief,
-                             const struct flo_shell *shell);
+bool flo_belief_of_statement(struct flo_belief *belief, const struct flo_shell *shell);
 /* FLO_E_NET_TLS: the certificate is by nobody whom this device believes. */
-FLO_MUST_USE int flo_belief_check(const struct flo_shell *shell,
-                                  const char *certificate, struct flo_err *err);
+FLO_MUST_USE int flo_belief_check(const struct flo_shell *shell, const char *certificate,
+                                  struct flo_err *err);
 /* `pems`: the authorities of an answer, ""  if it has none. */
 bool flo_belief_of_answer(const struct flo_shell *shell, const char *pems);
 

@@ -22,8 +22,7 @@ struct flo_renewal {
 
 static struct flo_renew_now now(const struct flo_shell *shell)
 {
-    struct flo_renew_now now = {.now_ms = flo_now_ms(),
-                                .clock_ms = flo_shell_clock_ms(shell)};
+    struct flo_renew_now now = {.now_ms = flo_now_ms(), .clock_ms = flo_shell_clock_ms(shell)};
 
     flo_random(&now.random, sizeof(now.random));
     return now;
@@ -46,8 +45,7 @@ static void connect_with(struct flo_shell *shell, bool at_once)
     const struct flo_identity *identity = &shell->identity;
     struct flo_err err = {0};
 
-    if (flo_mqtt_use(shell->mqtt, identity->cert_file, identity->key_file,
-                     at_once, &err) < 0) {
+    if (flo_mqtt_use(shell->mqtt, identity->cert_file, identity->key_file, at_once, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "certificate", &err);
     }
 }
@@ -71,12 +69,11 @@ static void tell(struct flo_shell *shell, enum flo_renew_why why)
     char until[25];
 
     flo_time_text(pair->facts.not_after_ms, until);
-    flo_log(FLO_LOG_INFO, "certificate", "renewed (%s): number %llu until %s",
-            flo_renew_word(why), (unsigned long long)pair->number, until);
+    flo_log(FLO_LOG_INFO, "certificate", "renewed (%s): number %llu until %s", flo_renew_word(why),
+            (unsigned long long)pair->number, until);
     flo_events_add(shell->db, FLO_EVENT_NEWS,
-                   json_pack("{s:s, s:s, s:I, s:I}", "type", "certificate",
-                             "why", flo_renew_word(why), "number",
-                             (json_int_t)pair->number, "until_ms",
+                   json_pack("{s:s, s:s, s:I, s:I}", "type", "certificate", "why",
+                             flo_renew_word(why), "number", (json_int_t)pair->number, "until_ms",
                              (json_int_t)pair->facts.not_after_ms),
                    NULL);
 }
@@ -88,9 +85,8 @@ static int take(struct flo_renewal *renewal, const struct flo_asked *asked,
     struct flo_shell *shell = renewal->shell;
     struct flo_identity *identity = &shell->identity;
     size_t place;
-    int rv = flo_renew_answer_read(
-        asked->answer, asked->answer_bytes, identity->device,
-        flo_key_public(asked->key)->keyid, answer, err);
+    int rv = flo_renew_answer_read(asked->answer, asked->answer_bytes, identity->device,
+                                   flo_key_public(asked->key)->keyid, answer, err);
 
     if (rv == 0) {
         rv = flo_belief_check(shell, answer->certificate, err);
@@ -98,17 +94,15 @@ static int take(struct flo_renewal *renewal, const struct flo_asked *asked,
     if (rv < 0) {
         return rv;
     }
-    rv = flo_pairs_write(&identity->pairs, identity->pair, asked->key,
-                         answer->certificate, answer->at_ms,
-                         flo_shell_clock_ms(shell), &place, err);
+    rv = flo_pairs_write(&identity->pairs, identity->pair, asked->key, answer->certificate,
+                         answer->at_ms, flo_shell_clock_ms(shell), &place, err);
     if (rv < 0) {
         return rv;
     }
     flo_identity_use(identity, place);
     renewal->is_proven = false;
     /* One voice about the time, as an order is. */
-    if (flo_shell_clock_claim(
-            shell, identity->pairs.list[place].facts.not_before_ms)) {
+    if (flo_shell_clock_claim(shell, identity->pairs.list[place].facts.not_before_ms)) {
         shell->device_is_dirty = true;
     }
     connect_with(shell, true);
@@ -117,8 +111,7 @@ static int take(struct flo_renewal *renewal, const struct flo_asked *asked,
 
 static void look_later(struct flo_renewal *renewal)
 {
-    flo_shell_later(renewal->tick,
-                    (unsigned)flo_renew_pause_ms(&renewal->core));
+    flo_shell_later(renewal->tick, (unsigned)flo_renew_pause_ms(&renewal->core));
 }
 
 static void on_asked(void *context, const struct flo_asked *asked)
@@ -129,8 +122,7 @@ static void on_asked(void *context, const struct flo_asked *asked)
     struct flo_err err = asked->err;
     struct flo_renew_answer answer = {0};
     struct flo_renew_now at = now(shell);
-    int rv =
-        asked->answer != NULL ? take(renewal, asked, &answer, &err) : err.code;
+    int rv = asked->answer != NULL ? take(renewal, asked, &answer, &err) : err.code;
 
     renewal->asking = NULL;
     if (rv == 0) {
@@ -144,8 +136,7 @@ static void on_asked(void *context, const struct flo_asked *asked)
         flo_renew_failed(&renewal->core, asked->after_ms, &at);
         flo_log_err(FLO_LOG_WARN, "certificate", &err);
         flo_log(FLO_LOG_INFO, "certificate", "error id %s, again in %llu ms",
-                flo_error_id(err.code),
-                (unsigned long long)(renewal->core.next_ms - at.now_ms));
+                flo_error_id(err.code), (unsigned long long)(renewal->core.next_ms - at.now_ms));
     }
     flo_renew_answer_deinit(&answer);
     look_later(renewal);
@@ -159,11 +150,9 @@ static void warn(struct flo_shell *shell)
     struct flo_err err = {0};
     char until[25];
 
-    flo_time_text(identity->pairs.list[identity->pair].facts.not_after_ms,
-                  until);
-    flo_fail(&err, FLO_E_CERT_ENDING,
-             "the certificate ends on %s and could not be renewed at %s", until,
-             identity->controller);
+    flo_time_text(identity->pairs.list[identity->pair].facts.not_after_ms, until);
+    flo_fail(&err, FLO_E_CERT_ENDING, "the certificate ends on %s and could not be renewed at %s",
+             until, identity->controller);
     flo_shell_note(shell, "note", &err);
 }
 
@@ -181,10 +170,8 @@ static void look(struct flo_renewal *renewal)
     }
     enum flo_renew_why why = flo_renew_look(&renewal->core, &at);
     if (why != FLO_RENEW_NOT) {
-        flo_log(FLO_LOG_INFO, "certificate", "asking for the next: %s",
-                flo_renew_word(why));
-        if (flo_asking_start(shell, on_asked, renewal, &renewal->asking, &err) <
-            0) {
+        flo_log(FLO_LOG_INFO, "certificate", "asking for the next: %s", flo_renew_word(why));
+        if (flo_asking_start(shell, on_asked, renewal, &renewal->asking, &err) < 0) {
             flo_renew_failed(&renewal->core, 0, &at);
             flo_log_err(FLO_LOG_WARN, "certificate", &err);
         }
@@ -214,11 +201,9 @@ static void try_other(struct flo_shell *shell)
     size_t other = identity->pair == 0 ? 1 : 0;
     const struct flo_pair *pair = &identity->pairs.list[other];
 
-    if (pair->is_there &&
-        pair->facts.not_after_ms > flo_shell_clock_ms(shell)) {
+    if (pair->is_there && pair->facts.not_after_ms > flo_shell_clock_ms(shell)) {
         flo_identity_use(identity, other);
-        flo_log(FLO_LOG_INFO, "certificate",
-                "refused: the next try is with number %llu",
+        flo_log(FLO_LOG_INFO, "certificate", "refused: the next try is with number %llu",
                 (unsigned long long)pair->number);
         connect_with(shell, false);
     }

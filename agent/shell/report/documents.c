@@ -24,9 +24,8 @@ json_t *flo_report_error(const struct flo_agent_error *error)
     if (error->code == 0 && error->what[0] == '\0') {
         return json_null();
     }
-    return json_pack("{s:s, s:o, s:s}", "id",
-                     error->code == 0 ? "" : flo_error_id(error->code), "what",
-                     flo_report_text(error->what), "step", error->step);
+    return json_pack("{s:s, s:o, s:s}", "id", error->code == 0 ? "" : flo_error_id(error->code),
+                     "what", flo_report_text(error->what), "step", error->step);
 }
 
 static void add_number(json_t *json, const char *key, uint64_t value)
@@ -65,18 +64,15 @@ json_t *flo_report_execution(const struct flo_agent_execution *execution)
     json_t *json;
 
     flo_digest_text(&execution->release.digest, digest);
-    json =
-        json_pack("{s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:s, s:b}", "type",
-                  "execution", "execution", execution->id, "rollout",
-                  execution->rollout, "phase", (int)execution->phase, "order",
-                  execution->order, "model", execution->release.model,
-                  "release", digest, "version", execution->release.version,
-                  "state", flo_execution_word(execution->state), "end", is_end);
+    json = json_pack(
+        "{s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:s, s:b}", "type", "execution", "execution",
+        execution->id, "rollout", execution->rollout, "phase", (int)execution->phase, "order",
+        execution->order, "model", execution->release.model, "release", digest, "version",
+        execution->release.version, "state", flo_execution_word(execution->state), "end", is_end);
     if (json == NULL) {
         return NULL;
     }
-    if (is_end &&
-        (execution->error.code != 0 || execution->error.what[0] != '\0')) {
+    if (is_end && (execution->error.code != 0 || execution->error.what[0] != '\0')) {
         json_object_set_new(json, "error", flo_report_error(&execution->error));
     }
     json_object_set_new(json, "detail", detail_json(&execution->detail));
@@ -91,23 +87,19 @@ static json_t *slot_json(const struct flo_release_ref *ref, uint64_t number)
         return json_null();
     }
     flo_digest_text(&ref->digest, digest);
-    return json_pack("{s:s, s:s, s:I}", "release", digest, "version",
-                     ref->version, "number", (json_int_t)number);
+    return json_pack("{s:s, s:s, s:I}", "release", digest, "version", ref->version, "number",
+                     (json_int_t)number);
 }
 
 static const char *state_word(const struct flo_agent_model *agent)
 {
     if (agent->live >= 0) {
-        return agent->is_ill         ? "down"
-               : agent->is_switching ? "loading"
-                                     : "ready";
+        return agent->is_ill ? "down" : agent->is_switching ? "loading" : "ready";
     }
     if (flo_agent_is_resting(agent)) {
         return "on-demand";
     }
-    return agent->engines[FLO_AGENT_CURRENT].state == FLO_ENGINE_LOADING
-               ? "loading"
-               : "down";
+    return agent->engines[FLO_AGENT_CURRENT].state == FLO_ENGINE_LOADING ? "loading" : "down";
 }
 
 /* On trial the candidate serves, and current stays on the disk. */
@@ -146,17 +138,14 @@ static struct flo_agent_target target_of(const struct flo_trust *trust,
     const struct flo_slots *slots = &model->slots;
     struct flo_agent_target target = {
         .current_number = slots->current_number,
-        .is_current_denied = flo_slots_is_denied(slots, &slots->current,
-                                                 slots->current_number) ||
-                             (trust != NULL && flo_trust_is_release_revoked(
-                                                   trust, &slots->current))};
+        .is_current_denied =
+            flo_slots_is_denied(slots, &slots->current, slots->current_number) ||
+            (trust != NULL && flo_trust_is_release_revoked(trust, &slots->current))};
     struct flo_agent_error refusal;
-    const struct flo_digest *wanted = flo_digest_is_zero(&slots->stated.target)
-                                          ? &slots->current
-                                          : &slots->stated.target;
+    const struct flo_digest *wanted =
+        flo_digest_is_zero(&slots->stated.target) ? &slots->current : &slots->stated.target;
 
-    if (!flo_digest_is_zero(wanted) &&
-        flo_digest_equal(wanted, &model->no_memory.release)) {
+    if (!flo_digest_is_zero(wanted) && flo_digest_equal(wanted, &model->no_memory.release)) {
         target.refusal = FLO_E_MEMORY_BUDGET;
     }
     if (slots->stated.number == 0) {
@@ -167,8 +156,7 @@ static struct flo_agent_target target_of(const struct flo_trust *trust,
         target.number = model->assigned.number;
     }
     if (!flo_digest_is_zero(&target.release)) {
-        flo_shell_refusal(trust, slots, &target.release, target.number,
-                          &refusal);
+        flo_shell_refusal(trust, slots, &target.release, target.number, &refusal);
         if (refusal.code != 0) {
             target.refusal = refusal.code;
         }
@@ -197,8 +185,7 @@ static const char *denied_because(const struct flo_slots *slots)
     bool is_there = flo_digest_is_zero(&slots->stated.target) ||
                     flo_digest_equal(&slots->stated.target, &slots->current);
 
-    switch (is_there ? flo_slots_denial(slots, &slots->current,
-                                        slots->current_number)
+    switch (is_there ? flo_slots_denial(slots, &slots->current, slots->current_number)
                      : flo_slots_denial(slots, &slots->stated.target, 0)) {
     case FLO_DENIAL_FAULT:
         return "it failed here before";
@@ -218,9 +205,8 @@ static const char *denied_because(const struct flo_slots *slots)
 static void add_why(const struct flo_shell_model *model, json_t *json)
 {
     const char *why = model->drift == FLO_DRIFT_NO_MEMORY ? model->no_memory.why
-                      : model->drift == FLO_DRIFT_DENIED
-                          ? denied_because(&model->slots)
-                          : NULL;
+                      : model->drift == FLO_DRIFT_DENIED  ? denied_because(&model->slots)
+                                                          : NULL;
 
     if (json != NULL && why != NULL) {
         json_object_set_new(json, "why", json_string(why));
@@ -230,15 +216,13 @@ static void add_why(const struct flo_shell_model *model, json_t *json)
 json_t *flo_report_drifted(const struct flo_shell *shell, uint32_t index)
 {
     const struct flo_shell_model *model = &shell->models[index];
-    const struct flo_release_ref *current =
-        &shell->agent.models[index].slots.current;
+    const struct flo_release_ref *current = &shell->agent.models[index].slots.current;
     char digest[FLO_DIGEST_TEXT];
 
     flo_digest_text(&current->digest, digest);
-    json_t *json =
-        json_pack("{s:s, s:s, s:s, s:s, s:s}", "type", "drift", "kind",
-                  flo_drift_word(model->drift), "model", model->slots.model,
-                  "release", digest, "version", current->version);
+    json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:s}", "type", "drift", "kind",
+                             flo_drift_word(model->drift), "model", model->slots.model, "release",
+                             digest, "version", current->version);
     add_why(model, json);
     return json;
 }
@@ -248,8 +232,8 @@ static json_t *drift_json(const struct flo_shell_model *model)
     if (model->drift == FLO_DRIFT_NONE) {
         return json_null();
     }
-    json_t *json = json_pack("{s:s, s:I}", "kind", flo_drift_word(model->drift),
-                             "since_at_ms", (json_int_t)model->drift_at_ms);
+    json_t *json = json_pack("{s:s, s:I}", "kind", flo_drift_word(model->drift), "since_at_ms",
+                             (json_int_t)model->drift_at_ms);
     add_why(model, json);
     return json;
 }
@@ -257,19 +241,15 @@ static json_t *drift_json(const struct flo_shell_model *model)
 static json_t *target_json(const struct flo_shell_model *model)
 {
     const struct flo_slots *slots = &model->slots;
-    uint64_t number = model->assigned.seq == slots->stated.number
-                          ? model->assigned.number
-                          : 0;
+    uint64_t number = model->assigned.seq == slots->stated.number ? model->assigned.number : 0;
     char digest[FLO_DIGEST_TEXT];
 
-    if (slots->stated.number == 0 ||
-        flo_digest_is_zero(&slots->stated.target)) {
+    if (slots->stated.number == 0 || flo_digest_is_zero(&slots->stated.target)) {
         return json_null();
     }
     flo_digest_text(&slots->stated.target, digest);
-    return json_pack("{s:s, s:I, s:I, s:s}", "release", digest, "number",
-                     (json_int_t)number, "by", (json_int_t)slots->stated.number,
-                     "order", slots->stated.order);
+    return json_pack("{s:s, s:I, s:I, s:s}", "release", digest, "number", (json_int_t)number, "by",
+                     (json_int_t)slots->stated.number, "order", slots->stated.order);
 }
 
 static json_t *execution_json(const struct flo_agent_model *agent, bool waits)
@@ -282,11 +262,11 @@ static json_t *execution_json(const struct flo_agent_model *agent, bool waits)
         return json_null();
     }
     flo_digest_text(&execution->release.digest, digest);
-    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:b, s:I}", "id", execution->id,
-                     "rollout", execution->rollout, "release", digest, "state",
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:b, s:I}", "id", execution->id, "rollout",
+                     execution->rollout, "release", digest, "state",
                      flo_execution_word(execution->state), "reason",
-                     flo_report_text(execution->reason), "waits", (int)waits,
-                     "since_at_ms", (json_int_t)(flo_wall_ms() - ago));
+                     flo_report_text(execution->reason), "waits", (int)waits, "since_at_ms",
+                     (json_int_t)(flo_wall_ms() - ago));
 }
 
 static json_t *integer(uint64_t value)
@@ -322,9 +302,8 @@ json_t *flo_report_memory(const struct flo_shell *shell)
     const struct flo_shell_memory *memory = &shell->memory;
     enum flo_rung_why why;
     uint32_t rung = flo_report_rung(shell, &why);
-    json_t *json = json_pack("{s:I, s:I, s:s}", "budget",
-                             (json_int_t)shell->machine.memory_bytes, "rung",
-                             (json_int_t)rung, "why", flo_rung_why_word(why));
+    json_t *json = json_pack("{s:I, s:I, s:s}", "budget", (json_int_t)shell->machine.memory_bytes,
+                             "rung", (json_int_t)rung, "why", flo_rung_why_word(why));
 
     if (json != NULL) {
         json_object_set_new(json, "limits", limits_json(&shell->watch.limits));
@@ -336,21 +315,18 @@ json_t *flo_report_memory(const struct flo_shell *shell)
     return json;
 }
 
-static json_t *model_json(const struct flo_shell_model *model,
-                          const struct flo_agent_model *agent, uint32_t rung,
-                          bool waits)
+static json_t *model_json(const struct flo_shell_model *model, const struct flo_agent_model *agent,
+                          uint32_t rung, bool waits)
 {
     const struct flo_slots *slots = &model->slots;
-    json_t *json = json_pack(
-        "{s:s, s:s, s:o, s:o, s:o, s:o}", "model", slots->model, "state",
-        state_word(agent), "serving", serving_json(agent), "current",
-        slot_json(&agent->slots.current, slots->current_number), "previous",
-        slot_json(&agent->slots.previous, slots->previous_number), "candidate",
-        slot_json(&agent->slots.candidate, slots->candidate_number));
+    json_t *json = json_pack("{s:s, s:s, s:o, s:o, s:o, s:o}", "model", slots->model, "state",
+                             state_word(agent), "serving", serving_json(agent), "current",
+                             slot_json(&agent->slots.current, slots->current_number), "previous",
+                             slot_json(&agent->slots.previous, slots->previous_number), "candidate",
+                             slot_json(&agent->slots.candidate, slots->candidate_number));
 
     if (json != NULL && model->signature.why != 0) {
-        json_object_set_new(json, "untrusted",
-                            json_string(flo_error_id(model->signature.why)));
+        json_object_set_new(json, "untrusted", json_string(flo_error_id(model->signature.why)));
     }
     if (json != NULL) {
         json_object_set_new(json, "rung", integer(rung));
@@ -365,8 +341,7 @@ static json_t *model_json(const struct flo_shell_model *model,
 }
 
 /* The planner's figures of a model; NULL: it has none. */
-static json_t *figures_json(const struct flo_shell_memory *memory,
-                            uint32_t place)
+static json_t *figures_json(const struct flo_shell_memory *memory, uint32_t place)
 {
     for (size_t i = 0; i < memory->count; i++) {
         if (memory->places[i] == place) {
@@ -395,10 +370,9 @@ static json_t *models_json(const struct flo_shell *shell)
 
     for (size_t i = 0; i < FLO_COUNT(shell->models); i++) {
         if (shell->models[i].slots.model[0] != '\0') {
-            json_t *model =
-                model_json(&shell->models[i], &shell->agent.models[i],
-                           flo_report_model_rung(shell, (uint32_t)i),
-                           flo_agent_is_waiting(&shell->agent, (uint32_t)i));
+            json_t *model = model_json(&shell->models[i], &shell->agent.models[i],
+                                       flo_report_model_rung(shell, (uint32_t)i),
+                                       flo_agent_is_waiting(&shell->agent, (uint32_t)i));
             json_t *figures = figures_json(&shell->memory, (uint32_t)i);
             json_object_set_new(model, "memory", figures); /* NULL: none */
             flo_report_variant(&shell->watch.variants[i], model);
@@ -416,12 +390,10 @@ static void add_power(const struct flo_shell *shell, json_t *profile)
         return; /* nobody has looked */
     }
     json_object_set_new(profile, "power",
-                        json_pack("{s:b, s:i}", "mains",
-                                  (int)!sensed->is_discharging, "battery_pct",
-                                  (int)sensed->battery_pct));
+                        json_pack("{s:b, s:i}", "mains", (int)!sensed->is_discharging,
+                                  "battery_pct", (int)sensed->battery_pct));
     if (sensed->has_zone) {
-        json_object_set_new(profile, "temperature_mc",
-                            json_integer((json_int_t)sensed->zone_mc));
+        json_object_set_new(profile, "temperature_mc", json_integer((json_int_t)sensed->zone_mc));
     }
 }
 
@@ -431,8 +403,7 @@ static json_t *certificate_json(const struct flo_identity *identity)
     const struct flo_pair *pair = &identity->pairs.list[identity->pair];
 
     return json_pack("{s:s, s:I, s:I}", "serial", pair->facts.serial, "number",
-                     (json_int_t)pair->number, "until_ms",
-                     (json_int_t)pair->facts.not_after_ms);
+                     (json_int_t)pair->number, "until_ms", (json_int_t)pair->facts.not_after_ms);
 }
 
 json_t *flo_report_degraded(const struct flo_shell *shell)
@@ -441,16 +412,15 @@ json_t *flo_report_degraded(const struct flo_shell *shell)
 
     return error->code == 0
                ? NULL
-               : json_pack("{s:s, s:s, s:I}", "id", flo_error_id(error->code),
-                           "text", error->what, "since_ms",
-                           (json_int_t)shell->degraded.since_ms);
+               : json_pack("{s:s, s:s, s:I}", "id", flo_error_id(error->code), "text", error->what,
+                           "since_ms", (json_int_t)shell->degraded.since_ms);
 }
 
 json_t *flo_report_reported(const struct flo_shell *shell)
 {
     json_t *groups = json_array();
-    json_t *profile = flo_machine_json(&shell->settings, &shell->machine,
-                                       flo_store_disk_free(shell->store));
+    json_t *profile =
+        flo_machine_json(&shell->settings, &shell->machine, flo_store_disk_free(shell->store));
     json_t *json;
     size_t group_count;
     const char(*in)[FLO_NAME_MAX + 1] = flo_shell_groups(shell, &group_count);
@@ -458,25 +428,20 @@ json_t *flo_report_reported(const struct flo_shell *shell)
     for (size_t i = 0; i < group_count; i++) {
         json_array_append_new(groups, json_string(in[i]));
     }
-    json_object_set(
-        profile, "labels",
-        (json_t *)(uintptr_t)flo_config_tree(shell->settings.config, "labels"));
-    json = json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:s, s:o, s:o, s:o, s:b}",
-                     "v", 2, "device", shell->identity.device, "name",
-                     shell->identity.name, "agent", FLO_VERSION, "rev",
-                     (json_int_t)shell->rev, "at_ms", (json_int_t)flo_wall_ms(),
-                     "boot_id", shell->boot_id, "groups", groups, "profile",
-                     profile, "models", models_json(shell), "frozen",
-                     (int)shell->agent.is_frozen);
+    json_object_set(profile, "labels",
+                    (json_t *)(uintptr_t)flo_config_tree(shell->settings.config, "labels"));
+    json = json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:s, s:o, s:o, s:o, s:b}", "v", 2, "device",
+                     shell->identity.device, "name", shell->identity.name, "agent", FLO_VERSION,
+                     "rev", (json_int_t)shell->rev, "at_ms", (json_int_t)flo_wall_ms(), "boot_id",
+                     shell->boot_id, "groups", groups, "profile", profile, "models",
+                     models_json(shell), "frozen", (int)shell->agent.is_frozen);
     if (json != NULL) {
         json_object_set_new(json, "memory", flo_report_memory(shell));
         json_object_set_new(json, "degraded", flo_report_degraded(shell));
         add_power(shell, profile);
-        json_object_set_new(json, "certificate",
-                            certificate_json(&shell->identity));
+        json_object_set_new(json, "certificate", certificate_json(&shell->identity));
         if (shell->db != NULL) {
-            json_object_set_new(json, "events",
-                                flo_events_told_json(shell->db));
+            json_object_set_new(json, "events", flo_events_told_json(shell->db));
             json_object_set_new(json, "audit", flo_witness_json(shell));
         }
         json_object_set_new(json, "top", integer(shell->device.top));

@@ -11,8 +11,7 @@ static bool is_kind(int metric, enum flo_metric_kind kind)
     return metric < FLO_METRIC_COUNT && flo_metric_fact(metric)->kind == kind;
 }
 
-void flo_measure_observe(struct flo_measures *measures, int metric,
-                         uint64_t value)
+void flo_measure_observe(struct flo_measures *measures, int metric, uint64_t value)
 {
     assert(is_kind(metric, FLO_METRIC_HISTOGRAM));
     measures->is_measured[metric] = true;
@@ -44,8 +43,7 @@ static json_t *histogram_json(const struct flo_histogram *histogram)
     return json;
 }
 
-static bool put(const struct flo_measures *measures, int metric,
-                json_t *const kinds[])
+static bool put(const struct flo_measures *measures, int metric, json_t *const kinds[])
 {
     const struct flo_metric_fact *fact = flo_metric_fact(metric);
     json_t *value;
@@ -53,9 +51,8 @@ static bool put(const struct flo_measures *measures, int metric,
     if (fact->kind == FLO_METRIC_GAUGE && !measures->is_measured[metric]) {
         return true;
     }
-    value = fact->kind == FLO_METRIC_HISTOGRAM
-                ? histogram_json(&measures->histograms[metric])
-                : json_integer((json_int_t)measures->values[metric]);
+    value = fact->kind == FLO_METRIC_HISTOGRAM ? histogram_json(&measures->histograms[metric])
+                                               : json_integer((json_int_t)measures->values[metric]);
     return json_object_set_new(kinds[fact->kind], fact->word, value) == 0;
 }
 
@@ -71,8 +68,7 @@ bool flo_measures_put(const struct flo_measures *measures, json_t *out)
     }
     return (json_object_set_new(out, "counters", kinds[FLO_METRIC_COUNTER]) |
             json_object_set_new(out, "gauges", kinds[FLO_METRIC_GAUGE]) |
-            json_object_set_new(out, "histograms",
-                                kinds[FLO_METRIC_HISTOGRAM])) == 0 &&
+            json_object_set_new(out, "histograms", kinds[FLO_METRIC_HISTOGRAM])) == 0 &&
            is_whole;
 }
 
@@ -80,8 +76,7 @@ void flo_measures_clear(struct flo_measures *measures)
 {
     for (int i = 0; i < FLO_METRIC_COUNT; i++) {
         if (is_kind(i, FLO_METRIC_HISTOGRAM)) {
-            memset(&measures->histograms[i], 0,
-                   sizeof(measures->histograms[i]));
+            memset(&measures->histograms[i], 0, sizeof(measures->histograms[i]));
         }
         measures->is_measured[i] = false;
         measures->values[i] = 0;

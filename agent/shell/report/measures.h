@@ -17,11 +17,9 @@ struct flo_measures {
 };
 
 /* One value of a HISTOGRAM. */
-void flo_measure_observe(struct flo_measures *measures, int metric,
-                         uint64_t value);
+void flo_measure_observe(struct flo_measures *measures, int metric, uint64_t value);
 /* Add to a COUNTER; 0 says that it did not happen. */
-void flo_measure_count(struct flo_measures *measures, int metric,
-                       uint64_t more);
+void flo_measure_count(struct flo_measures *measures, int metric, uint64_t more);
 /* A GAUGE as it is now. */
 void flo_measure_set(struct flo_measures *measures, int metric, int64_t value);
 /* Put "counters", "gauges" and "histograms" into `out`: counters and

@@ -32,8 +32,8 @@ void flo_operator_send(struct flo_operator *client, const json_t *json)
 }
 
 /* Send to all operators that wait for this kind; a local command keeps it. */
-static void deliver(struct flo_shell *shell, enum flo_operator_wait kind,
-                    json_t *json, bool is_done)
+static void deliver(struct flo_shell *shell, enum flo_operator_wait kind, json_t *json,
+                    bool is_done)
 {
     size_t i;
 
@@ -51,8 +51,7 @@ static void deliver(struct flo_shell *shell, enum flo_operator_wait kind,
         }
     }
     if (shell->is_local && is_done &&
-        (kind == FLO_WAIT_ANSWER ||
-         shell->local_is_to_end == (kind == FLO_WAIT_END))) {
+        (kind == FLO_WAIT_ANSWER || shell->local_is_to_end == (kind == FLO_WAIT_END))) {
         json_decref(shell->local_answer);
         shell->local_answer = json_incref(json);
         event_base_loopbreak(shell->base);
@@ -60,14 +59,12 @@ static void deliver(struct flo_shell *shell, enum flo_operator_wait kind,
     json_decref(json);
 }
 
-void flo_control_acked(struct flo_shell *shell,
-                       const struct flo_agent_action *action)
+void flo_control_acked(struct flo_shell *shell, const struct flo_agent_action *action)
 {
     const struct flo_agent_model *model = &shell->agent.models[action->model];
-    json_t *json =
-        json_pack("{s:i, s:s, s:s, s:s}", "v", 1, "outcome", action->word,
-                  "model", shell->models[action->model].slots.model, "version",
-                  model->slots.current.version);
+    json_t *json = json_pack("{s:i, s:s, s:s, s:s}", "v", 1, "outcome", action->word, "model",
+                             shell->models[action->model].slots.model, "version",
+                             model->slots.current.version);
 
     if (json != NULL && action->error.code != 0) {
         json_object_set_new(json, "error", flo_report_error(&action->error));
@@ -77,16 +74,13 @@ void flo_control_acked(struct flo_shell *shell,
 
 static bool waits_for(const struct flo_operator *client, const char *order)
 {
-    return client != NULL && client->wait == FLO_WAIT_ORDER &&
-           strcmp(client->order, order) == 0;
+    return client != NULL && client->wait == FLO_WAIT_ORDER && strcmp(client->order, order) == 0;
 }
 
-void flo_control_ordered(struct flo_shell *shell, const char *order,
-                         const json_t *answer)
+void flo_control_ordered(struct flo_shell *shell, const char *order, const json_t *answer)
 {
     bool is_here = shell->is_local && strcmp(shell->local_order, order) == 0;
-    bool is_end = strcmp(json_string_value(json_object_get(answer, "outcome")),
-                         "running") != 0;
+    bool is_end = strcmp(json_string_value(json_object_get(answer, "outcome")), "running") != 0;
 
     for (size_t i = 0; shell->control != NULL && i < FLO_OPERATORS_MAX; i++) {
         is_here = is_here || waits_for(shell->control->clients[i], order);
@@ -121,8 +115,7 @@ bool flo_control_is_answered(const struct flo_shell *shell, const char *order)
     return !waits;
 }
 
-void flo_control_report(struct flo_shell *shell,
-                        const struct flo_agent_execution *execution)
+void flo_control_report(struct flo_shell *shell, const struct flo_agent_execution *execution)
 {
     bool is_end = flo_execution_is_end(execution->state);
 

@@ -34,8 +34,7 @@ struct flo_control {
 };
 
 /* An order was answered: tell who waits for it. */
-void flo_control_ordered(struct flo_shell *shell, const char *order,
-                         const json_t *answer);
+void flo_control_ordered(struct flo_shell *shell, const char *order, const json_t *answer);
 /* Nobody waits for it any more. */
 bool flo_control_is_answered(const struct flo_shell *shell, const char *order);
 void flo_operator_free(struct flo_operator *client);

@@ -13,40 +13,34 @@
 #define AHEAD_MS 60000
 #define VALUE "proof"
 
-static int make_key(struct flo_shell_proof *proof,
-                    const struct flo_identity *identity,
+static int make_key(struct flo_shell_proof *proof, const struct flo_identity *identity,
                     const struct flo_trust_key *order, struct flo_err *err)
 {
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
     struct flo_public_key controller;
-    int rv =
-        flo_public_key_parse(order->pem, strlen(order->pem), &controller, err);
+    int rv = flo_public_key_parse(order->pem, strlen(order->pem), &controller, err);
 
     if (rv == 0) {
         rv = flo_key_load(identity->key_file, &key, err);
     }
-    return rv < 0 ? rv
-                  : flo_proof_key_device(key, &controller, &proof->key, err);
+    return rv < 0 ? rv : flo_proof_key_device(key, &controller, &proof->key, err);
 }
 
 /* The key for the pair that is in use and the controller's key; false: there is
  * none. */
-static bool look_at_key(struct flo_shell_proof *proof,
-                        const struct flo_identity *identity)
+static bool look_at_key(struct flo_shell_proof *proof, const struct flo_identity *identity)
 {
     const struct flo_pair *pair = &identity->pairs.list[identity->pair];
     struct flo_trust_key order;
     struct flo_err err = {0};
 
-    if (identity->trust == NULL ||
-        !flo_trust_key_with(identity->trust, FLO_ROLE_ORDER, &order)) {
+    if (identity->trust == NULL || !flo_trust_key_with(identity->trust, FLO_ROLE_ORDER, &order)) {
         return false;
     }
     if (strcmp(proof->of_order, order.keyid) != 0 ||
         strcmp(proof->of_pair, pair->facts.key.keyid) != 0) {
         snprintf(proof->of_order, sizeof(proof->of_order), "%s", order.keyid);
-        snprintf(proof->of_pair, sizeof(proof->of_pair), "%s",
-                 pair->facts.key.keyid);
+        snprintf(proof->of_pair, sizeof(proof->of_pair), "%s", pair->facts.key.keyid);
         proof->has_key = make_key(proof, identity, &order, &err) == 0;
         if (!proof->has_key) {
             flo_log_err(FLO_LOG_ERROR, "proof", &err);
@@ -71,21 +65,19 @@ static uint64_t next_number(struct flo_shell *shell)
     if (proof->number >> COUNT_BITS < now_ms) {
         proof->number = now_ms << COUNT_BITS;
     }
-    if (proof->stored_ms == 0 ||
-        proof->number >> COUNT_BITS >= proof->stored_ms + AHEAD_MS) {
+    if (proof->stored_ms == 0 || proof->number >> COUNT_BITS >= proof->stored_ms + AHEAD_MS) {
         proof->stored_ms = (proof->number >> COUNT_BITS) + 1;
         flo_values_set_number(shell->db, VALUE, (int64_t)proof->stored_ms);
     }
     return proof->number;
 }
 
-bool flo_shell_prove(struct flo_shell *shell, const char *topic,
-                     const char *text, size_t bytes, struct flo_buf *out)
+bool flo_shell_prove(struct flo_shell *shell, const char *topic, const char *text, size_t bytes,
+                     struct flo_buf *out)
 {
     if (!look_at_key(&shell->proof, &shell->identity)) {
         return false;
     }
-    flo_proof_add(&shell->proof.key, topic, next_number(shell), text, bytes,
-                  out);
+    flo_proof_add(&shell->proof.key, topic, next_number(shell), text, bytes, out);
     return !out->failed;
 }

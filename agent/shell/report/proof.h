@@ -6,7 +6,7 @@
 
 /* Append the message with its proof.  false: there is none, because no order
  * key is trusted or memory lacks; then nothing may be read in `out`. */
-bool flo_shell_prove(struct flo_shell *shell, const char *topic,
-                     const char *text, size_t bytes, struct flo_buf *out);
+bool flo_shell_prove(struct flo_shell *shell, const char *topic, const char *text, size_t bytes,
+                     struct flo_buf *out);
 
 #endif

@@ -11,8 +11,8 @@
 
 #define TELEMETRY_IN_FLIGHT_MAX 16
 
-bool flo_shell_link_topic(const struct flo_shell *shell, enum flo_topic topic,
-                          const char *key, char *out)
+bool flo_shell_link_topic(const struct flo_shell *shell, enum flo_topic topic, const char *key,
+                          char *out)
 {
     struct flo_err err = {0};
 
@@ -23,8 +23,8 @@ bool flo_shell_link_topic(const struct flo_shell *shell, enum flo_topic topic,
     return true;
 }
 
-static bool publish(struct flo_shell *shell, enum flo_topic topic,
-                    const char *text, size_t bytes, uint64_t token)
+static bool publish(struct flo_shell *shell, enum flo_topic topic, const char *text, size_t bytes,
+                    uint64_t token)
 {
     const struct flo_topic_fact *fact = flo_topic_fact(topic);
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) proved = {0};
@@ -39,8 +39,8 @@ static bool publish(struct flo_shell *shell, enum flo_topic topic,
         text = proved.data;
         bytes = proved.bytes;
     }
-    if (flo_mqtt_publish(shell->mqtt, path, text, bytes, fact->qos,
-                         fact->is_retained, 0, token, &err) < 0) {
+    if (flo_mqtt_publish(shell->mqtt, path, text, bytes, fact->qos, fact->is_retained, 0, token,
+                         &err) < 0) {
         flo_log_err(FLO_LOG_DEBUG, "mqtt", &err);
         return false;
     }
@@ -61,21 +61,18 @@ void flo_shell_link_reported(struct flo_shell *shell)
     }
     flo_json_dump(json, &text);
     json_decref(json);
-    if (!text.failed &&
-        publish(shell, FLO_TOPIC_REPORTED, text.data, text.bytes, 0)) {
+    if (!text.failed && publish(shell, FLO_TOPIC_REPORTED, text.data, text.bytes, 0)) {
         flo_witness_told(shell);
     }
     flo_buf_deinit(&text);
 }
 
-void flo_shell_link_subscribe(struct flo_shell *shell, enum flo_topic topic,
-                              const char *key)
+void flo_shell_link_subscribe(struct flo_shell *shell, enum flo_topic topic, const char *key)
 {
     char path[FLO_TOPIC_TEXT];
     struct flo_err err = {0};
 
-    if (flo_mqtt_is_connected(shell->mqtt) &&
-        flo_shell_link_topic(shell, topic, key, path) &&
+    if (flo_mqtt_is_connected(shell->mqtt) && flo_shell_link_topic(shell, topic, key, path) &&
         flo_mqtt_subscribe(shell->mqtt, path, 1, &err) < 0) {
         flo_log_err(FLO_LOG_WARN, "mqtt", &err);
     }
@@ -115,8 +112,7 @@ void flo_shell_link_flush_events(struct flo_shell *shell)
 
     while ((sequence = flo_outbox_next(outbox, now)) != 0) {
         char *text = flo_events_text(shell->db, sequence);
-        bool is_sent = text != NULL &&
-                       publish(shell, FLO_TOPIC_EVENT, text, strlen(text), 0);
+        bool is_sent = text != NULL && publish(shell, FLO_TOPIC_EVENT, text, strlen(text), 0);
         free(text);
         if (!is_sent) {
             return;
@@ -131,8 +127,7 @@ void flo_shell_link_flush_telemetry(struct flo_shell *shell)
            flo_mqtt_is_connected(shell->mqtt)) {
         uint64_t id = 0;
         char *text = flo_outbox_windows_next(shell->db, &id);
-        bool is_sent = text != NULL &&
-                       publish(shell, FLO_TOPIC_TELE, text, strlen(text), id);
+        bool is_sent = text != NULL && publish(shell, FLO_TOPIC_TELE, text, strlen(text), id);
 
         if (text != NULL && !is_sent) {
             flo_outbox_windows_done(shell->db, id, false);

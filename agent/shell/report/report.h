@@ -6,13 +6,7 @@
 
 /* telemetry.c */
 /* How far the device stepped down, and why: the gauges rung and rung_why. */
-enum flo_rung_why {
-    FLO_RUNG_NONE,
-    FLO_RUNG_PSI,
-    FLO_RUNG_CGROUP,
-    FLO_RUNG_HEAT,
-    FLO_RUNG_BATTERY
-};
+enum flo_rung_why { FLO_RUNG_NONE, FLO_RUNG_PSI, FLO_RUNG_CGROUP, FLO_RUNG_HEAT, FLO_RUNG_BATTERY };
 uint32_t flo_report_rung(const struct flo_shell *shell, enum flo_rung_why *why);
 const char *flo_rung_why_word(enum flo_rung_why why);
 /* Keep its speed for the median of the last requests. */
@@ -48,22 +42,20 @@ json_t *flo_report_drifted(const struct flo_shell *shell, uint32_t model);
  * kept over restarts; lines from before `from_ms` are forgotten.  Anything else
  * is passed over: who holds the broker may say it.  true: the controller says a
  * lower number than it did before, so it should hear at once what we know. */
-bool flo_witness_hear(struct flo_shell *shell, const char *text,
-                      uint64_t from_ms);
+bool flo_witness_hear(struct flo_shell *shell, const char *text, uint64_t from_ms);
 /* Lines for a report, the newest first: none to two.  NULL: no memory. */
 json_t *flo_witness_json(const struct flo_shell *shell);
 /* A report with these lines went out. */
 void flo_witness_told(struct flo_shell *shell);
 
 /* publish.c: false or nothing where no connection stands. */
-bool flo_shell_link_topic(const struct flo_shell *shell, enum flo_topic topic,
-                          const char *key, char *out);
+bool flo_shell_link_topic(const struct flo_shell *shell, enum flo_topic topic, const char *key,
+                          char *out);
 void flo_shell_link_flush(struct flo_shell *shell);
 void flo_shell_link_flush_events(struct flo_shell *shell);
 void flo_shell_link_flush_telemetry(struct flo_shell *shell);
 void flo_shell_link_reported(struct flo_shell *shell);
-void flo_shell_link_subscribe(struct flo_shell *shell, enum flo_topic topic,
-                              const char *key);
+void flo_shell_link_subscribe(struct flo_shell *shell, enum flo_topic topic, const char *key);
 /* Hear the orders of each group that the device is in. */
 void flo_shell_link_groups(struct flo_shell *shell);
 /* The device is there, and has subscribed to what it wants to hear. */
@@ -72,10 +64,8 @@ bool flo_shell_link_ack(struct flo_shell *shell, const char *text);
 
 /* operators.c */
 /* Pass on the core's answer about an operator's rollback or an execution. */
-void flo_control_acked(struct flo_shell *shell,
-                       const struct flo_agent_action *action);
-void flo_control_report(struct flo_shell *shell,
-                        const struct flo_agent_execution *execution);
+void flo_control_acked(struct flo_shell *shell, const struct flo_agent_action *action);
+void flo_control_report(struct flo_shell *shell, const struct flo_agent_execution *execution);
 
 /* status.c */
 json_t *flo_control_status(struct flo_shell *shell);

@@ -4,8 +4,7 @@
 #include <flotilla/metrics.h>
 
 /* How long its user waited. */
-static void latency(struct flo_measures *measures,
-                    const struct flo_serve_request_stats *stats)
+static void latency(struct flo_measures *measures, const struct flo_serve_request_stats *stats)
 {
     flo_measure_observe(measures, FLO_METRIC_NAME_TTFT, stats->ttft_us);
     flo_measure_observe(measures, FLO_METRIC_NAME_REQUEST, stats->total_us);
@@ -24,8 +23,7 @@ void flo_telemetry_request(struct flo_measures *measures,
     if (stats->error != 0) {
         flo_measure_count(measures, FLO_METRIC_NAME_ERRORS, 1);
     } else if (stats->is_batch && stats->tokens_out > 0) {
-        flo_measure_observe(measures, FLO_METRIC_NAME_BATCH_TOKEN,
-                            flo_serve_batch_token_us(stats));
+        flo_measure_observe(measures, FLO_METRIC_NAME_BATCH_TOKEN, flo_serve_batch_token_us(stats));
     } else if (!stats->is_batch) {
         latency(measures, stats);
     }

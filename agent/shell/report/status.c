@@ -5,8 +5,7 @@
 #include "agent/shell/report/report.h"
 
 /* Files of the variant that was chosen; 0: none of them is whole here. */
-static uint64_t variant_bytes(const struct flo_shell *shell,
-                              const struct flo_release_ref *ref,
+static uint64_t variant_bytes(const struct flo_shell *shell, const struct flo_release_ref *ref,
                               const struct flo_release *release)
 {
     int chosen = flo_store_release_variant(shell->store, &ref->digest, release);
@@ -21,8 +20,8 @@ static uint64_t variant_bytes(const struct flo_shell *shell,
     return bytes;
 }
 
-static json_t *slot_status(struct flo_shell *shell,
-                           const struct flo_release_ref *ref, const char *state)
+static json_t *slot_status(struct flo_shell *shell, const struct flo_release_ref *ref,
+                           const char *state)
 {
     struct flo_release *release;
     uint64_t bytes = 0;
@@ -31,46 +30,39 @@ static json_t *slot_status(struct flo_shell *shell,
         return json_null();
     }
     release = calloc(1, sizeof(*release));
-    if (release != NULL && flo_store_release_load(shell->store, &ref->digest,
-                                                  release, NULL) == 0) {
+    if (release != NULL && flo_store_release_load(shell->store, &ref->digest, release, NULL) == 0) {
         bytes = variant_bytes(shell, ref, release);
         flo_release_deinit(release);
     }
     free(release);
-    return json_pack("{s:s, s:s, s:s, s:I}", "model", ref->model, "version",
-                     ref->version, "state", state, "bytes", (json_int_t)bytes);
+    return json_pack("{s:s, s:s, s:s, s:I}", "model", ref->model, "version", ref->version, "state",
+                     state, "bytes", (json_int_t)bytes);
 }
 
-static bool is_served(const struct flo_agent_model *model,
-                      const struct flo_release_ref *release)
+static bool is_served(const struct flo_agent_model *model, const struct flo_release_ref *release)
 {
     return model->live >= 0 &&
-           flo_digest_equal(&model->engines[model->live].release.digest,
-                            &release->digest);
+           flo_digest_equal(&model->engines[model->live].release.digest, &release->digest);
 }
 
-static json_t *slots_status(struct flo_shell *shell,
-                            const struct flo_agent_model *model)
+static json_t *slots_status(struct flo_shell *shell, const struct flo_agent_model *model)
 {
     const struct flo_agent_slots *slots = &model->slots;
-    const char *current =
-        is_served(model, &slots->current) ? "serving"
-        : shell->serve == NULL            ? "stopped"
-        : flo_agent_is_resting(model)     ? "on-demand"
-        : model->live >= 0                ? "kept"
-        : model->engines[FLO_AGENT_CURRENT].state == FLO_ENGINE_WAITING
-            ? "down"
-            : "loading";
-    const char *candidate = model->has_execution
-                                ? flo_execution_word(model->execution.state)
-                                : "staged";
+    const char *current = is_served(model, &slots->current) ? "serving"
+                          : shell->serve == NULL            ? "stopped"
+                          : flo_agent_is_resting(model)     ? "on-demand"
+                          : model->live >= 0                ? "kept"
+                          : model->engines[FLO_AGENT_CURRENT].state == FLO_ENGINE_WAITING
+                              ? "down"
+                              : "loading";
+    const char *candidate =
+        model->has_execution ? flo_execution_word(model->execution.state) : "staged";
 
-    return json_pack(
-        "{s:o, s:o, s:o}", "current",
-        slot_status(shell, &slots->current, current), "previous",
-        slot_status(shell, &slots->previous,
-                    is_served(model, &slots->previous) ? "serving" : "kept"),
-        "candidate", slot_status(shell, &slots->candidate, candidate));
+    return json_pack("{s:o, s:o, s:o}", "current", slot_status(shell, &slots->current, current),
+                     "previous",
+                     slot_status(shell, &slots->previous,
+                                 is_served(model, &slots->previous) ? "serving" : "kept"),
+                     "candidate", slot_status(shell, &slots->candidate, candidate));
 }
 
 static json_t *model_status(struct flo_shell *shell, uint32_t index)
@@ -82,22 +74,17 @@ static json_t *model_status(struct flo_shell *shell, uint32_t index)
     if (shell->serve != NULL) {
         flo_serve_get_status(shell->serve, index, &serving);
     }
-    json = json_pack(
-        "{s:s, s:o, s:I, s:I}", "model", shell->models[index].slots.model,
-        "slots", slots_status(shell, model), "engine_rss_bytes",
-        (json_int_t)(serving.is_live ? serving.roles[serving.live].rss_bytes
-                                     : 0),
-        "queue", (json_int_t)serving.held);
+    json = json_pack("{s:s, s:o, s:I, s:I}", "model", shell->models[index].slots.model, "slots",
+                     slots_status(shell, model), "engine_rss_bytes",
+                     (json_int_t)(serving.is_live ? serving.roles[serving.live].rss_bytes : 0),
+                     "queue", (json_int_t)serving.held);
     if (json != NULL) {
-        json_object_set_new(json, "rung",
-                            json_integer(flo_report_model_rung(shell, index)));
+        json_object_set_new(json, "rung", json_integer(flo_report_model_rung(shell, index)));
         flo_report_variant(&shell->watch.variants[index], json);
     }
     if (json != NULL && model->has_execution) {
-        json_object_set_new(json, "execution",
-                            flo_report_execution(&model->execution));
-        json_object_set_new(json, "reason",
-                            flo_report_text(model->execution.reason));
+        json_object_set_new(json, "execution", flo_report_execution(&model->execution));
+        json_object_set_new(json, "reason", flo_report_text(model->execution.reason));
     }
     return json;
 }
@@ -120,12 +107,10 @@ static json_t *neighbours_status(const struct flo_neighbour_counts *counts)
                      counts->serves ? "serve"
                      : counts->uses ? "use"
                                     : "off",
-                     "port", (int)counts->port, "in_bytes",
-                     (json_int_t)counts->in_bytes, "out_bytes",
-                     (json_int_t)counts->out_bytes, "refused",
-                     (json_int_t)counts->refused, "used_bytes",
-                     (json_int_t)counts->used_bytes, "budget_bytes",
-                     (json_int_t)counts->budget);
+                     "port", (int)counts->port, "in_bytes", (json_int_t)counts->in_bytes,
+                     "out_bytes", (json_int_t)counts->out_bytes, "refused",
+                     (json_int_t)counts->refused, "used_bytes", (json_int_t)counts->used_bytes,
+                     "budget_bytes", (json_int_t)counts->budget);
 }
 
 json_t *flo_control_status(struct flo_shell *shell)
@@ -135,13 +120,11 @@ json_t *flo_control_status(struct flo_shell *shell)
         "s:o, s:I}",
         "v", 1, "agent", FLO_VERSION, "device", shell->identity.device, "name",
         shell->identity.name, "fleet", shell->identity.fleet, "controller",
-        shell->identity.controller, "enrolled", (int)shell->identity.is_there,
-        "online", (int)flo_mqtt_is_connected(shell->mqtt), "frozen",
-        (int)shell->agent.is_frozen, "pid", (int)getpid(), "models",
-        models_status(shell), "memory", flo_report_memory(shell), "neighbours",
-        neighbours_status(&shell->neighbour_counts), "audit",
-        flo_witness_json(shell), "outbox_corrupt",
-        (json_int_t)(shell->db == NULL ? 0 : flo_outbox_db_corrupt(shell->db)));
+        shell->identity.controller, "enrolled", (int)shell->identity.is_there, "online",
+        (int)flo_mqtt_is_connected(shell->mqtt), "frozen", (int)shell->agent.is_frozen, "pid",
+        (int)getpid(), "models", models_status(shell), "memory", flo_report_memory(shell),
+        "neighbours", neighbours_status(&shell->neighbour_counts), "audit", flo_witness_json(shell),
+        "outbox_corrupt", (json_int_t)(shell->db == NULL ? 0 : flo_outbox_db_corrupt(shell->db)));
     json_object_set_new(json, "degraded", flo_report_degraded(shell));
     return json;
 }

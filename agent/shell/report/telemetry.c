@@ -9,8 +9,7 @@ void flo_telemetry_recent(struct flo_shell_model *model,
                           const struct flo_serve_request_stats *stats)
 {
     if (stats->error == 0 && stats->tokens_out > 1) {
-        size_t place =
-            model->recent_count++ % FLO_COUNT(model->recent_token_us);
+        size_t place = model->recent_count++ % FLO_COUNT(model->recent_token_us);
         model->recent_token_us[place] = stats->token_us;
     }
 }
@@ -24,8 +23,7 @@ const char *flo_rung_why_word(enum flo_rung_why why)
 
 static enum flo_rung_why why_memory(const struct flo_watch *watch)
 {
-    return watch->strain.cause == FLO_STRAIN_CGROUP ? FLO_RUNG_CGROUP
-                                                    : FLO_RUNG_PSI;
+    return watch->strain.cause == FLO_STRAIN_CGROUP ? FLO_RUNG_CGROUP : FLO_RUNG_PSI;
 }
 
 uint32_t flo_report_rung(const struct flo_shell *shell, enum flo_rung_why *why)
@@ -68,8 +66,7 @@ static void set_golden(struct flo_shell *shell, uint32_t model)
 }
 
 /* Only where bytes moved: most windows have none, and need no room. */
-static void count_neighbours(struct flo_neighbour_counts *counts,
-                             struct flo_measures *measures)
+static void count_neighbours(struct flo_neighbour_counts *counts, struct flo_measures *measures)
 {
     if (counts->in_bytes > counts->told_in) {
         flo_measure_count(measures, FLO_METRIC_NAME_NEIGHBOUR_IN,
@@ -95,16 +92,13 @@ static void measure_now(struct flo_shell *shell, uint32_t model)
     flo_serve_get_status(shell->serve, model, &status);
     (void)flo_process_memory(getpid(), &rss, NULL, NULL);
     flo_measure_set(measures, FLO_METRIC_NAME_AGENT_RSS, (int64_t)rss);
-    flo_measure_set(
-        measures, FLO_METRIC_NAME_ENGINE_RSS,
-        (int64_t)(status.is_live ? status.roles[status.live].rss_bytes : 0));
+    flo_measure_set(measures, FLO_METRIC_NAME_ENGINE_RSS,
+                    (int64_t)(status.is_live ? status.roles[status.live].rss_bytes : 0));
     flo_measure_set(measures, FLO_METRIC_NAME_DISK_FREE,
                     (int64_t)flo_store_disk_free(shell->store));
     flo_measure_set(measures, FLO_METRIC_NAME_WAITING, (int64_t)status.held);
-    flo_measure_count(measures, FLO_METRIC_NAME_LOST,
-                      flo_outbox_windows_lost(shell->db));
-    flo_measure_count(measures, FLO_METRIC_NAME_MESSAGES_REFUSED,
-                      shell->messages_refused);
+    flo_measure_count(measures, FLO_METRIC_NAME_LOST, flo_outbox_windows_lost(shell->db));
+    flo_measure_count(measures, FLO_METRIC_NAME_MESSAGES_REFUSED, shell->messages_refused);
     shell->messages_refused = 0;
     count_neighbours(&shell->neighbour_counts, measures);
     if (flo_digest_equal(&shell->models[model].golden.release,
@@ -114,8 +108,7 @@ static void measure_now(struct flo_shell *shell, uint32_t model)
     if (flo_machine_temperature(FLO_THERMAL, &temperature)) {
         flo_measure_set(measures, FLO_METRIC_NAME_TEMPERATURE, temperature);
     }
-    flo_measure_set(measures, FLO_METRIC_NAME_RUNG,
-                    (int64_t)flo_report_rung(shell, &why));
+    flo_measure_set(measures, FLO_METRIC_NAME_RUNG, (int64_t)flo_report_rung(shell, &why));
     flo_measure_set(measures, FLO_METRIC_NAME_RUNG_WHY, (int64_t)why);
 }
 
@@ -137,9 +130,8 @@ void flo_telemetry_close(struct flo_shell *shell, uint32_t model)
     json = json_pack("{s:i, s:I, s:I, s:I, s:s, s:s, s:s}", "v", 1, "seq",
                      (json_int_t)++shell->telemetry_sequence, "at_ms",
                      (json_int_t)flo_shell_clock_told_ms(shell), "window_ms",
-                     (json_int_t)(now - telemetry->begin_ms), "model",
-                     telemetry->release.model, "release", digest, "version",
-                     telemetry->release.version);
+                     (json_int_t)(now - telemetry->begin_ms), "model", telemetry->release.model,
+                     "release", digest, "version", telemetry->release.version);
     if (json != NULL && flo_measures_put(&telemetry->measures, json)) {
         flo_json_dump(json, &text);
         if (!text.failed) {
@@ -157,9 +149,7 @@ bool flo_telemetry_close_all(struct flo_shell *shell)
     bool has_served = false;
 
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
-        has_served =
-            has_served ||
-            !flo_digest_is_zero(&shell->models[i].telemetry.release.digest);
+        has_served = has_served || !flo_digest_is_zero(&shell->models[i].telemetry.release.digest);
         flo_telemetry_close(shell, i);
     }
     return has_served;

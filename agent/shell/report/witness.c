@@ -26,10 +26,9 @@ static bool read_line(const char *text, struct line *out)
     int end = -1;
 
     if (strlen(text) >= LINE_TEXT ||
-        sscanf(text, "head %19[0-9] sha256:%64[0-9a-f] %19[0-9] %128[0-9a-f]%n",
-               number, hash, at_ms, signature, &end) != 4 ||
-        end != (int)strlen(text) || strlen(hash) != 64 ||
-        strlen(signature) != 128) {
+        sscanf(text, "head %19[0-9] sha256:%64[0-9a-f] %19[0-9] %128[0-9a-f]%n", number, hash,
+               at_ms, signature, &end) != 4 ||
+        end != (int)strlen(text) || strlen(hash) != 64 || strlen(signature) != 128) {
         return false;
     }
     out->number = strtoull(number, NULL, 10);
@@ -38,16 +37,14 @@ static bool read_line(const char *text, struct line *out)
 }
 
 /* One from before the controller's data came from a backup is over. */
-static bool is_held(struct flo_outbox_db *db, const char *key, uint64_t from_ms,
-                    struct line *out)
+static bool is_held(struct flo_outbox_db *db, const char *key, uint64_t from_ms, struct line *out)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = flo_values_get(db, key);
 
     return text != NULL && read_line(text, out) && out->at_ms >= from_ms;
 }
 
-bool flo_witness_hear(struct flo_shell *shell, const char *text,
-                      uint64_t from_ms)
+bool flo_witness_hear(struct flo_shell *shell, const char *text, uint64_t from_ms)
 {
     struct line told, newest, before;
 
@@ -58,8 +55,7 @@ bool flo_witness_hear(struct flo_shell *shell, const char *text,
     if (has_newest && newest.number >= told.number) {
         return newest.number > told.number;
     }
-    bool keeps =
-        !shell->witness_is_told && is_held(shell->db, BEFORE, from_ms, &before);
+    bool keeps = !shell->witness_is_told && is_held(shell->db, BEFORE, from_ms, &before);
     if (!keeps) {
         FLO_CLEANUP(flo_free_cleanup)
         char *old = has_newest ? flo_values_get(shell->db, NEWEST) : NULL;

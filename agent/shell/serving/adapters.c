@@ -12,8 +12,7 @@ static uint32_t count_adapters(const struct flo_release *release,
     uint32_t count = 0;
 
     for (uint32_t i = 0; i < variant->file_count; i++) {
-        const struct flo_release_file *file =
-            &release->files[variant->files[i]];
+        const struct flo_release_file *file = &release->files[variant->files[i]];
 
         count += strcmp(file->role, "adapter") == 0;
     }
@@ -28,16 +27,12 @@ static int find_files(struct flo_shell *shell, const struct flo_digest *digest,
     uint32_t count;
 
     if (files->variant == NULL) {
-        files->model =
-            flo_shell_model_file(shell, digest, release, &files->variant);
+        files->model = flo_shell_model_file(shell, digest, release, &files->variant);
     } else {
-        files->model =
-            flo_release_variant_file(release, files->variant, "model");
+        files->model = flo_release_variant_file(release, files->variant, "model");
     }
-    if (files->variant == NULL ||
-        (files->model == NULL && flo_release_is_native(files->variant))) {
-        return flo_fail(err, FLO_E_BLOB_ABSENT,
-                        "%s@%s: a file of it is not on this device",
+    if (files->variant == NULL || (files->model == NULL && flo_release_is_native(files->variant))) {
+        return flo_fail(err, FLO_E_BLOB_ABSENT, "%s@%s: a file of it is not on this device",
                         release->model, release->version);
     }
     if (!flo_release_is_native(files->variant)) {
@@ -45,25 +40,22 @@ static int find_files(struct flo_shell *shell, const struct flo_digest *digest,
     }
     count = count_adapters(release, files->variant);
     if (count > 1) {
-        return flo_fail(err, FLO_E_NOT_BUILT,
-                        "%s@%s: %u adapters at once are not built yet",
+        return flo_fail(err, FLO_E_NOT_BUILT, "%s@%s: %u adapters at once are not built yet",
                         release->model, release->version, count);
     }
     if (count == 1) {
-        files->adapter =
-            flo_release_variant_file(release, files->variant, "adapter");
+        files->adapter = flo_release_variant_file(release, files->variant, "adapter");
         flo_digest_text(&files->adapter->digest, text);
         snprintf(files->adapter_name, sizeof(files->adapter_name), "r.%.16s",
                  strchr(text, ':') + 1);
-        files->adapter_scale =
-            files->adapter->scale_ppm / (double)FLO_SCALE_PPM;
+        files->adapter_scale = files->adapter->scale_ppm / (double)FLO_SCALE_PPM;
     }
     return 0;
 }
 
 /* NULL: the release has none of that name. */
-static const struct flo_release_variant *
-find_variant(const struct flo_release *release, const char *name)
+static const struct flo_release_variant *find_variant(const struct flo_release *release,
+                                                      const char *name)
 {
     for (uint32_t v = 0; v < release->variant_count; v++) {
         if (strcmp(release->variants[v].name, name) == 0) {
@@ -73,9 +65,8 @@ find_variant(const struct flo_release *release, const char *name)
     return NULL;
 }
 
-static int get_files(struct flo_shell *shell, const struct flo_digest *release,
-                     const char *variant, struct flo_shell_files *out,
-                     struct flo_err *err)
+static int get_files(struct flo_shell *shell, const struct flo_digest *release, const char *variant,
+                     struct flo_shell_files *out, struct flo_err *err)
 {
     struct flo_shell_files files = {0};
     int rv = flo_shell_release_get(shell, release, &files.release, err);
@@ -92,25 +83,21 @@ static int get_files(struct flo_shell *shell, const struct flo_digest *release,
     return 0;
 }
 
-int flo_shell_files_get(struct flo_shell *shell,
-                        const struct flo_digest *release,
+int flo_shell_files_get(struct flo_shell *shell, const struct flo_digest *release,
                         struct flo_shell_files *out, struct flo_err *err)
 {
     return get_files(shell, release, "", out, err);
 }
 
-int flo_shell_files_of(struct flo_shell *shell,
-                       const struct flo_agent_action *action,
+int flo_shell_files_of(struct flo_shell *shell, const struct flo_agent_action *action,
                        struct flo_shell_files *out, struct flo_err *err)
 {
     const struct flo_agent_model *model = &shell->agent.models[action->model];
-    bool is_exchange = action->role == FLO_AGENT_BESIDE &&
-                       model->has_execution &&
-                       flo_digest_equal(&model->execution.release.digest,
-                                        &action->release.digest);
+    bool is_exchange = action->role == FLO_AGENT_BESIDE && model->has_execution &&
+                       flo_digest_equal(&model->execution.release.digest, &action->release.digest);
 
-    return get_files(shell, &action->release.digest,
-                     is_exchange ? model->execution.variant : "", out, err);
+    return get_files(shell, &action->release.digest, is_exchange ? model->execution.variant : "",
+                     out, err);
 }
 
 void flo_shell_files_free(struct flo_shell_files *files)
@@ -119,8 +106,7 @@ void flo_shell_files_free(struct flo_shell_files *files)
     files->release = NULL;
 }
 
-int flo_shell_adapter_add(struct flo_shell *shell,
-                          const struct flo_shell_files *files,
+int flo_shell_adapter_add(struct flo_shell *shell, const struct flo_shell_files *files,
                           struct flo_serve_model *model, struct flo_err *err)
 {
     struct flo_serve_adapter *adapter = &model->adapters[0];
@@ -130,8 +116,8 @@ int flo_shell_adapter_add(struct flo_shell *shell,
     if (files->adapter == NULL) {
         return 0;
     }
-    rv = flo_store_blob_open_verified(shell->store, &files->adapter->digest,
-                                      &adapter->fd, NULL, err);
+    rv = flo_store_blob_open_verified(shell->store, &files->adapter->digest, &adapter->fd, NULL,
+                                      err);
     if (rv < 0) {
         return rv;
     }

@@ -17,14 +17,13 @@ static enum flo_agent_role agent_role(enum flo_serve_role role)
 /* ---- what serve tells ---- */
 
 /* The engine does not take the packed weights that it was given. */
-static void load_again(struct flo_shell *shell, uint32_t model,
-                       enum flo_agent_role role, const struct flo_err *err)
+static void load_again(struct flo_shell *shell, uint32_t model, enum flo_agent_role role,
+                       const struct flo_err *err)
 {
-    struct flo_agent_action again = {
-        .kind = FLO_DO_LOAD,
-        .model = model,
-        .role = role,
-        .release = shell->agent.models[model].engines[role].release};
+    struct flo_agent_action again = {.kind = FLO_DO_LOAD,
+                                     .model = model,
+                                     .role = role,
+                                     .release = shell->agent.models[model].engines[role].release};
     struct flo_digest file;
 
     flo_log_err(FLO_LOG_WARN, "serve", err);
@@ -36,8 +35,8 @@ static void load_again(struct flo_shell *shell, uint32_t model,
     }
 }
 
-static void on_loaded(void *context, unsigned model, enum flo_serve_role role,
-                      uint64_t load_ms, const struct flo_err *err)
+static void on_loaded(void *context, unsigned model, enum flo_serve_role role, uint64_t load_ms,
+                      const struct flo_err *err)
 {
     struct flo_shell *shell = context;
     struct flo_agent_event event = {
@@ -61,8 +60,8 @@ static void on_loaded(void *context, unsigned model, enum flo_serve_role role,
         flo_derived_accepted(&shell->derived);
     }
     flo_log(FLO_LOG_INFO, "serve", "engine %s ready after %llu ms: %s%s",
-            role == FLO_ROLE_CURRENT ? "current" : "beside",
-            (unsigned long long)load_ms, shell->models[model].slots.model,
+            role == FLO_ROLE_CURRENT ? "current" : "beside", (unsigned long long)load_ms,
+            shell->models[model].slots.model,
             status.roles[role].is_packed ? ", weights packed" : "");
     flo_queue_post(&shell->queue, &event);
 }
@@ -72,13 +71,11 @@ static void on_lost(void *context, unsigned model, enum flo_serve_role role,
 {
     struct flo_shell *shell = context;
 
-    flo_measure_count(&shell->models[model].telemetry.measures,
-                      FLO_METRIC_NAME_ENGINE_RESTARTS, 1);
+    flo_measure_count(&shell->models[model].telemetry.measures, FLO_METRIC_NAME_ENGINE_RESTARTS, 1);
     flo_shell_lost(shell, model, agent_role(role), err);
 }
 
-static void on_request(void *context, unsigned model,
-                       const struct flo_serve_request_stats *stats)
+static void on_request(void *context, unsigned model, const struct flo_serve_request_stats *stats)
 {
     struct flo_shell *shell = context;
     struct flo_agent_event event = {
@@ -96,8 +93,7 @@ static void on_request(void *context, unsigned model,
     }
     event.error.code = stats->error;
     if (!flo_queue_offer_request(&shell->queue, &event)) {
-        flo_log(FLO_LOG_ERROR, "core",
-                "too many events wait, a request's end is left out");
+        flo_log(FLO_LOG_ERROR, "core", "too many events wait, a request's end is left out");
     }
 }
 
@@ -113,8 +109,7 @@ static void on_feedback(void *context, unsigned model, bool is_good)
     }
 }
 
-static void on_first_answer(void *context, unsigned model,
-                            const struct flo_digest *release,
+static void on_first_answer(void *context, unsigned model, const struct flo_digest *release,
                             uint64_t since_flip_ms)
 {
     struct flo_shell *shell = context;
@@ -124,26 +119,23 @@ static void on_first_answer(void *context, unsigned model,
     (void)model;
     flo_shell_ref(shell, release, &ref);
     flo_digest_text(release, digest);
-    flo_notes_serving(
-        shell->db, json_pack("{s:s, s:s, s:s, s:s, s:s, s:I}", "type",
-                             "serving", "serving", "ready", "model", ref.model,
-                             "release", digest, "version", ref.version,
-                             "first_answer_ms", (json_int_t)since_flip_ms));
+    flo_notes_serving(shell->db,
+                      json_pack("{s:s, s:s, s:s, s:s, s:s, s:I}", "type", "serving", "serving",
+                                "ready", "model", ref.model, "release", digest, "version",
+                                ref.version, "first_answer_ms", (json_int_t)since_flip_ms));
     flo_queue_wake(&shell->queue);
 }
 
-static void on_drained(void *context, unsigned model,
-                       const struct flo_digest *release)
+static void on_drained(void *context, unsigned model, const struct flo_digest *release)
 {
-    struct flo_agent_event event = {
-        .kind = FLO_AGENT_DRAINED, .model = model, .release = *release};
+    struct flo_agent_event event = {.kind = FLO_AGENT_DRAINED, .model = model, .release = *release};
     struct flo_shell *shell = context;
 
     flo_queue_post(&shell->queue, &event);
 }
 
-static void on_adapter(void *context, unsigned model, enum flo_serve_role role,
-                       const char *name, const struct flo_err *err)
+static void on_adapter(void *context, unsigned model, enum flo_serve_role role, const char *name,
+                       const struct flo_err *err)
 {
     (void)role; /* the current one */
     flo_shell_host_adapter(context, model, name, err);
@@ -151,8 +143,7 @@ static void on_adapter(void *context, unsigned model, enum flo_serve_role role,
 
 static void on_wanted(void *context, unsigned model)
 {
-    const struct flo_agent_event event = {.kind = FLO_AGENT_WANTED,
-                                          .model = model};
+    const struct flo_agent_event event = {.kind = FLO_AGENT_WANTED, .model = model};
     struct flo_shell *shell = context;
 
     flo_queue_post(&shell->queue, &event);
@@ -183,8 +174,7 @@ int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err)
         .has_no_page = !flo_config_bool(config, "page"),
         .has_no_ollama = !flo_config_bool(config, "ollama"),
         .has_no_anthropic = !flo_config_bool(config, "anthropic"),
-        .batch_folder =
-            shell->is_local ? NULL : flo_config_text(config, "batch_folder"),
+        .batch_folder = shell->is_local ? NULL : flo_config_text(config, "batch_folder"),
         .batch_may_fail = true, /* a device serves, whatever a folder is */
         .batch_bytes_max = flo_config_u64(config, "batch_limit"),
         .batch_keep_ms = flo_config_u64(config, "batch_keep"),
@@ -202,8 +192,7 @@ int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err)
     };
 
     if (!flo_process_sibling("flotilla-engine", engine, sizeof(engine))) {
-        return flo_fail(err, FLO_E_ABSENT,
-                        "the program flotilla-engine is not installed");
+        return flo_fail(err, FLO_E_ABSENT, "the program flotilla-engine is not installed");
     }
     return flo_serve_open(shell->base, &options, &handlers, &shell->serve, err);
 }

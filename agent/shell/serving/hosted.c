@@ -21,18 +21,15 @@ static struct flo_hosting *hosting_of(struct flo_shell *shell, uint32_t model)
 
 /* Does the current engine have the base of this release, opened the same way?
  */
-static bool has_base(struct flo_shell *shell, uint32_t model,
-                     const struct flo_shell_files *files)
+static bool has_base(struct flo_shell *shell, uint32_t model, const struct flo_shell_files *files)
 {
-    const struct flo_agent_engine *current =
-        &shell->agent.models[model].engines[FLO_AGENT_CURRENT];
+    const struct flo_agent_engine *current = &shell->agent.models[model].engines[FLO_AGENT_CURRENT];
     struct flo_shell_files own;
     bool is_same = false;
 
     if (current->state == FLO_ENGINE_READY &&
         flo_shell_files_get(shell, &current->release.digest, &own, NULL) == 0) {
-        is_same = flo_release_is_native(own.variant) &&
-                  flo_release_is_native(files->variant) &&
+        is_same = flo_release_is_native(own.variant) && flo_release_is_native(files->variant) &&
                   flo_digest_equal(&own.model->digest, &files->model->digest) &&
                   own.variant->context == files->variant->context;
         flo_shell_files_free(&own);
@@ -45,8 +42,7 @@ static void drop(struct flo_shell *shell, uint32_t model, const char *name)
     struct flo_err err = {0};
 
     if (name[0] != '\0' &&
-        flo_serve_adapter_drop(shell->serve, model, FLO_ROLE_CURRENT, name,
-                               &err) < 0) {
+        flo_serve_adapter_drop(shell->serve, model, FLO_ROLE_CURRENT, name, &err) < 0) {
         /* The adapter takes room, no more. */
         flo_log_err(FLO_LOG_WARN, "serve", &err);
     }
@@ -57,19 +53,17 @@ static bool load_adapter(struct flo_shell *shell, uint32_t model,
 {
     struct flo_serve_adapter adapter = {.is_private = true};
     struct flo_err err = {0};
-    int rv = flo_store_blob_open_verified(shell->store, &files->adapter->digest,
-                                          &adapter.fd, NULL, &err);
+    int rv = flo_store_blob_open_verified(shell->store, &files->adapter->digest, &adapter.fd, NULL,
+                                          &err);
 
     if (rv == 0) {
         memcpy(adapter.name, files->adapter_name, sizeof(files->adapter_name));
-        rv = flo_serve_adapter_load(shell->serve, model, FLO_ROLE_CURRENT,
-                                    &adapter, &err);
+        rv = flo_serve_adapter_load(shell->serve, model, FLO_ROLE_CURRENT, &adapter, &err);
     }
     if (rv < 0) {
         flo_log_err(FLO_LOG_WARN, "serve", &err);
     } else {
-        snprintf(hosting_of(shell, model)->awaited,
-                 sizeof(hosting_of(shell, model)->awaited), "%s",
+        snprintf(hosting_of(shell, model)->awaited, sizeof(hosting_of(shell, model)->awaited), "%s",
                  files->adapter_name);
     }
     return rv == 0;
@@ -100,8 +94,7 @@ static void tell_loaded(struct flo_shell *shell, uint32_t model)
 
 /* Going back: where the current engine has the base of that release, an adapter
  * is loaded into it, or is not needed any more.  true: LOADED follows. */
-static bool host_load(struct flo_shell *shell,
-                      const struct flo_agent_action *action)
+static bool host_load(struct flo_shell *shell, const struct flo_agent_action *action)
 {
     struct flo_hosting *hosting = hosting_of(shell, action->model);
     FLO_CLEANUP(flo_shell_files_free) struct flo_shell_files files = {0};
@@ -113,8 +106,7 @@ static bool host_load(struct flo_shell *shell,
         !has_base(shell, action->model, &files)) {
         return false;
     }
-    if (files.adapter == NULL ||
-        strcmp(hosting->own, files.adapter_name) == 0) {
+    if (files.adapter == NULL || strcmp(hosting->own, files.adapter_name) == 0) {
         is_begun = share(shell, action->model, files.adapter_name);
         if (is_begun) {
             tell_loaded(shell, action->model);
@@ -129,8 +121,7 @@ static bool host_load(struct flo_shell *shell,
     return is_begun;
 }
 
-void flo_shell_host_flipped(struct flo_shell *shell,
-                            const struct flo_agent_action *action)
+void flo_shell_host_flipped(struct flo_shell *shell, const struct flo_agent_action *action)
 {
     struct flo_hosting *hosting = hosting_of(shell, action->model);
     FLO_CLEANUP(flo_shell_files_free) struct flo_shell_files files = {0};
@@ -138,8 +129,7 @@ void flo_shell_host_flipped(struct flo_shell *shell,
     if (shell->agent.models[action->model].live == FLO_AGENT_BESIDE &&
         action->role == FLO_AGENT_BESIDE && !hosting->is_shared &&
         hosting->step == FLO_HOSTING_NOTHING &&
-        flo_shell_files_get(shell, &action->release.digest, &files, NULL) ==
-            0 &&
+        flo_shell_files_get(shell, &action->release.digest, &files, NULL) == 0 &&
         files.adapter != NULL && has_base(shell, action->model, &files) &&
         load_adapter(shell, action->model, &files)) {
         hosting->step = FLO_HOSTING_MOVE;
@@ -154,16 +144,14 @@ static bool is_wanted(const struct flo_shell *shell, uint32_t model,
     const struct flo_agent_model *core = &shell->agent.models[model];
     const struct flo_agent_engine *beside = &core->engines[FLO_AGENT_BESIDE];
 
-    return flo_digest_equal(&beside->release.digest,
-                            &hosting->release.digest) &&
+    return flo_digest_equal(&beside->release.digest, &hosting->release.digest) &&
            (hosting->step == FLO_HOSTING_BACK
                 ? beside->state == FLO_ENGINE_LOADING
-                : beside->state == FLO_ENGINE_READY &&
-                      core->live == FLO_AGENT_BESIDE);
+                : beside->state == FLO_ENGINE_READY && core->live == FLO_AGENT_BESIDE);
 }
 
-void flo_shell_host_adapter(struct flo_shell *shell, uint32_t model,
-                            const char *name, const struct flo_err *err)
+void flo_shell_host_adapter(struct flo_shell *shell, uint32_t model, const char *name,
+                            const struct flo_err *err)
 {
     struct flo_hosting *hosting = hosting_of(shell, model);
     const struct flo_hosting was = *hosting;
@@ -173,32 +161,28 @@ void flo_shell_host_adapter(struct flo_shell *shell, uint32_t model,
     }
     hosting->step = FLO_HOSTING_NOTHING;
     if (err != NULL) {
-        flo_log(FLO_LOG_INFO, "serve", "%s stays out of the current engine: %s",
-                name, err->what);
+        flo_log(FLO_LOG_INFO, "serve", "%s stays out of the current engine: %s", name, err->what);
     } else if (!is_wanted(shell, model, &was)) {
         drop(shell, model, strcmp(name, was.own) == 0 ? "" : name);
         return;
     } else if (share(shell, model, name)) {
-        flo_log(FLO_LOG_INFO, "serve", "%s@%s is in the current engine",
-                was.release.model, was.release.version);
+        flo_log(FLO_LOG_INFO, "serve", "%s@%s is in the current engine", was.release.model,
+                was.release.version);
         if (was.step == FLO_HOSTING_BACK) {
             tell_loaded(shell, model);
         }
         return;
     }
     if (was.step == FLO_HOSTING_BACK && is_wanted(shell, model, &was)) {
-        const struct flo_agent_action alone = {.kind = FLO_DO_LOAD,
-                                               .model = model,
-                                               .role = FLO_AGENT_BESIDE,
-                                               .release = was.release};
+        const struct flo_agent_action alone = {
+            .kind = FLO_DO_LOAD, .model = model, .role = FLO_AGENT_BESIDE, .release = was.release};
         flo_shell_load_alone(shell, &alone);
     }
 }
 
 /* Before an engine is loaded or let go, and when the candidate's is the current
  * one: adapters that nobody needs go. */
-static void host_loads(struct flo_shell *shell, uint32_t model,
-                       enum flo_agent_role role,
+static void host_loads(struct flo_shell *shell, uint32_t model, enum flo_agent_role role,
                        const struct flo_digest *release)
 {
     struct flo_hosting *hosting = hosting_of(shell, model);
@@ -214,8 +198,7 @@ static void host_loads(struct flo_shell *shell, uint32_t model,
     }
 }
 
-void flo_shell_host_unloaded(struct flo_shell *shell, uint32_t model,
-                             enum flo_agent_role role)
+void flo_shell_host_unloaded(struct flo_shell *shell, uint32_t model, enum flo_agent_role role)
 {
     struct flo_hosting *hosting = hosting_of(shell, model);
 
@@ -241,8 +224,7 @@ void flo_shell_host_promoted(struct flo_shell *shell, uint32_t model)
     }
 }
 
-void flo_shell_load(struct flo_shell *shell,
-                    const struct flo_agent_action *action)
+void flo_shell_load(struct flo_shell *shell, const struct flo_agent_action *action)
 {
     if (!host_load(shell, action)) {
         host_loads(shell, action->model, action->role, &action->release.digest);

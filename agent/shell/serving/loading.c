@@ -53,8 +53,7 @@ static void loading_free(struct flo_shell_loading *loading)
     free(loading);
 }
 
-void flo_shell_load_cancel(struct flo_shell *shell, uint32_t model,
-                           enum flo_agent_role role)
+void flo_shell_load_cancel(struct flo_shell *shell, uint32_t model, enum flo_agent_role role)
 {
     struct flo_shell_loading **loading = &shell->models[model].loading[role];
 
@@ -65,11 +64,9 @@ void flo_shell_load_cancel(struct flo_shell *shell, uint32_t model,
 }
 
 /* A step begins, or gets on: the core's limit counts from here. */
-static void tell(struct flo_shell *shell, uint32_t model,
-                 enum flo_agent_role role)
+static void tell(struct flo_shell *shell, uint32_t model, enum flo_agent_role role)
 {
-    const struct flo_agent_event event = {
-        .kind = FLO_AGENT_LOADING, .model = model, .role = role};
+    const struct flo_agent_event event = {.kind = FLO_AGENT_LOADING, .model = model, .role = role};
 
     flo_queue_post(&shell->queue, &event);
 }
@@ -99,18 +96,14 @@ static void start_engine(struct flo_shell_loading *loading, int packed_fd)
     if (model.runtime == NULL) {
         model.packed_fd = packed_fd;
         model.lacks_packed =
-            packed_fd == 0 &&
-            flo_derived_is_lacking(&shell->derived, &loading->digest);
+            packed_fd == 0 && flo_derived_is_lacking(&shell->derived, &loading->digest);
         /* A prefix is kept only where requests have no adapter. */
-        model.prefix_fd = model.n_adapters > 0
-                              ? 0
-                              : flo_shell_prefix_open(shell, &model.release);
+        model.prefix_fd = model.n_adapters > 0 ? 0 : flo_shell_prefix_open(shell, &model.release);
     }
     loading->source.fd = -1; /* the engine's from here on */
     loading->source.n_adapters = 0;
     int rv = flo_serve_load(shell->serve, index,
-                            role == FLO_AGENT_CURRENT ? FLO_ROLE_CURRENT
-                                                      : FLO_ROLE_CANDIDATE,
+                            role == FLO_AGENT_CURRENT ? FLO_ROLE_CURRENT : FLO_ROLE_CANDIDATE,
                             &model, &err);
     /* The texts were in use until here. */
     flo_shell_load_cancel(shell, index, role);
@@ -135,8 +128,7 @@ static int start_beat(struct flo_shell_loading *loading, struct flo_err *err)
 {
     const struct timeval period = {.tv_sec = BEAT_S};
 
-    loading->beat =
-        event_new(loading->shell->base, -1, EV_PERSIST, on_beat, loading);
+    loading->beat = event_new(loading->shell->base, -1, EV_PERSIST, on_beat, loading);
     if (loading->beat == NULL || event_add(loading->beat, &period) != 0) {
         return flo_fail(err, FLO_E_MEMORY, "no event");
     }
@@ -162,25 +154,19 @@ static struct flo_shell_loading *begin(struct flo_shell *shell, uint32_t model,
         flo_shell_lost(shell, model, role, &err);
         return NULL;
     }
-    *loading = (struct flo_shell_loading){.shell = shell,
-                                          .model = model,
-                                          .role = role,
-                                          .source = *source,
-                                          .file_fd = -1};
+    *loading = (struct flo_shell_loading){
+        .shell = shell, .model = model, .role = role, .source = *source, .file_fd = -1};
     shell->models[model].loading[role] = loading;
     return loading;
 }
 
 /* false: the bytes are not those of `wanted`, and the loading is lost. */
-static bool is_right(struct flo_shell_loading *loading,
-                     const struct flo_digest *wanted,
-                     const struct flo_digest *digest,
-                     const struct flo_err *failure)
+static bool is_right(struct flo_shell_loading *loading, const struct flo_digest *wanted,
+                     const struct flo_digest *digest, const struct flo_err *failure)
 {
     struct flo_err err = {0};
 
-    if (failure == NULL && flo_store_blob_check(loading->shell->store, wanted,
-                                                digest, &err) == 0) {
+    if (failure == NULL && flo_store_blob_check(loading->shell->store, wanted, digest, &err) == 0) {
         return true;
     }
     lose(loading, failure != NULL ? failure : &err);
@@ -192,8 +178,8 @@ static void hash(struct flo_shell_loading *loading, flo_hashing_done *done)
 {
     struct flo_err err = {0};
 
-    if (flo_hashing_start(loading->shell->base, loading->source.fd, done,
-                          loading, &loading->hashing, &err) < 0) {
+    if (flo_hashing_start(loading->shell->base, loading->source.fd, done, loading,
+                          &loading->hashing, &err) < 0) {
         done(loading, NULL, &err);
     } else {
         tell(loading->shell, loading->model, loading->role);
@@ -226,8 +212,7 @@ static void derive(struct flo_shell_loading *loading)
                                     .done = on_derived};
     struct flo_err err = {0};
 
-    snprintf(wish.name, sizeof(wish.name), "%s@%s", loading->source.model,
-             loading->source.version);
+    snprintf(wish.name, sizeof(wish.name), "%s@%s", loading->source.model, loading->source.version);
     if (flo_shell_derive(loading->shell, &wish, &loading->deriving, &err) < 0) {
         lose(loading, &err);
     }
@@ -246,10 +231,9 @@ static void model_hashed(void *context, const struct flo_digest *digest,
     }
 }
 
-void flo_shell_load_model(struct flo_shell *shell, uint32_t model,
-                          enum flo_agent_role role,
-                          const struct flo_serve_model *source,
-                          const struct flo_digest *digest, bool is_fresh)
+void flo_shell_load_model(struct flo_shell *shell, uint32_t model, enum flo_agent_role role,
+                          const struct flo_serve_model *source, const struct flo_digest *digest,
+                          bool is_fresh)
 {
     struct flo_shell_loading *loading = begin(shell, model, role, source);
     struct flo_err err = {0};
@@ -282,8 +266,7 @@ static void file_hashed(void *context, const struct flo_digest *digest,
 
     loading->hashing = NULL;
     flo_fd_cleanup(&loading->file_fd);
-    if (is_right(loading, &loading->files[loading->next_file], digest,
-                 failure)) {
+    if (is_right(loading, &loading->files[loading->next_file], digest, failure)) {
         loading->next_file++;
         hash_next(loading);
     }
@@ -297,22 +280,19 @@ static void hash_next(struct flo_shell_loading *loading)
         start_engine(loading, 0);
         return;
     }
-    int rv = flo_store_blob_open(loading->shell->store,
-                                 &loading->files[loading->next_file],
+    int rv = flo_store_blob_open(loading->shell->store, &loading->files[loading->next_file],
                                  &loading->file_fd, NULL, &err);
-    rv = rv < 0
-             ? rv
-             : flo_hashing_start(loading->shell->base, loading->file_fd,
-                                 file_hashed, loading, &loading->hashing, &err);
+    rv = rv < 0 ? rv
+                : flo_hashing_start(loading->shell->base, loading->file_fd, file_hashed, loading,
+                                    &loading->hashing, &err);
     if (rv < 0) {
         lose(loading, &err);
     }
 }
 
-void flo_shell_load_runtime(struct flo_shell *shell, uint32_t model,
-                            enum flo_agent_role role,
-                            const struct flo_serve_model *source,
-                            const struct flo_digest *files, uint32_t n_files)
+void flo_shell_load_runtime(struct flo_shell *shell, uint32_t model, enum flo_agent_role role,
+                            const struct flo_serve_model *source, const struct flo_digest *files,
+                            uint32_t n_files)
 {
     struct flo_shell_loading *loading = begin(shell, model, role, source);
     struct flo_err err = {0};
@@ -324,8 +304,7 @@ void flo_shell_load_runtime(struct flo_shell *shell, uint32_t model,
     loading->source.runtime = loading->runtime = strdup(source->runtime);
     loading->source.entry = loading->entry = strdup(source->entry);
     loading->files = calloc(n_files + 1, sizeof(*files));
-    if (loading->runtime == NULL || loading->entry == NULL ||
-        loading->files == NULL) {
+    if (loading->runtime == NULL || loading->entry == NULL || loading->files == NULL) {
         flo_fail(&err, FLO_E_MEMORY, "loading");
         lose(loading, &err);
         return;

@@ -4,11 +4,10 @@
 #include "agent/shell/derived/derived.h"
 #include "agent/shell/serving/serving.h"
 
-void flo_shell_lost(struct flo_shell *shell, uint32_t model,
-                    enum flo_agent_role role, const struct flo_err *err)
+void flo_shell_lost(struct flo_shell *shell, uint32_t model, enum flo_agent_role role,
+                    const struct flo_err *err)
 {
-    struct flo_agent_event event = {
-        .kind = FLO_AGENT_LOST, .model = model, .role = role};
+    struct flo_agent_event event = {.kind = FLO_AGENT_LOST, .model = model, .role = role};
 
     /* Those who wait are told at once; a failed load of an engine did so. */
     if (role == FLO_AGENT_CURRENT && shell->agent.models[model].is_on_demand) {
@@ -24,8 +23,7 @@ void flo_shell_lost(struct flo_shell *shell, uint32_t model,
         shell->models[model].down = *err;
     }
     if (role == FLO_AGENT_CURRENT) {
-        shell->models[model].lost =
-            err->code == 0 ? FLO_E_ENGINE_CRASH : err->code;
+        shell->models[model].lost = err->code == 0 ? FLO_E_ENGINE_CRASH : err->code;
     }
     /* Perhaps of bytes that are no longer those that were hashed. */
     memset(&shell->models[model].fresh, 0, sizeof(shell->models[model].fresh));
@@ -46,13 +44,11 @@ void flo_shell_down_look(struct flo_shell *shell)
 {
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
         const struct flo_agent_model *model = &shell->agent.models[i];
-        const struct flo_agent_engine *current =
-            &model->engines[FLO_AGENT_CURRENT];
+        const struct flo_agent_engine *current = &model->engines[FLO_AGENT_CURRENT];
         struct flo_err *down = &shell->models[i].down;
         int *lost = &shell->models[i].lost;
 
-        if (shell->serve == NULL || model->live >= 0 ||
-            current->state != FLO_ENGINE_WAITING) {
+        if (shell->serve == NULL || model->live >= 0 || current->state != FLO_ENGINE_WAITING) {
             continue;
         }
         if (down->code != 0) {

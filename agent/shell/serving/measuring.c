@@ -5,8 +5,7 @@
 
 #include "agent/shell/serving/serving.h"
 
-static void list_rungs(const struct flo_shell *shell,
-                       const struct flo_release_variant *variant,
+static void list_rungs(const struct flo_shell *shell, const struct flo_release_variant *variant,
                        struct flo_memory_rung out[FLO_MEMORY_RUNGS])
 {
     const struct flo_config *config = shell->settings.config;
@@ -18,13 +17,11 @@ static void list_rungs(const struct flo_shell *shell,
 
 enum flo_serve_cache flo_shell_cache(const struct flo_memory_rung *rung)
 {
-    return rung->cache == FLO_MEMORY_CACHE_F16 ? FLO_SERVE_CACHE_F16
-                                               : FLO_SERVE_CACHE_Q8_0;
+    return rung->cache == FLO_MEMORY_CACHE_F16 ? FLO_SERVE_CACHE_F16 : FLO_SERVE_CACHE_Q8_0;
 }
 
-const struct flo_shell_measured *
-flo_shell_measured(const struct flo_shell *shell,
-                   const struct flo_digest *release)
+const struct flo_shell_measured *flo_shell_measured(const struct flo_shell *shell,
+                                                    const struct flo_digest *release)
 {
     for (size_t i = 0; i < FLO_MEASURED_MAX; i++) {
         const struct flo_shell_measured *measured = &shell->memory.measured[i];
@@ -47,8 +44,7 @@ static struct flo_shell_measured *take_place(struct flo_shell_memory *memory)
     return out;
 }
 
-static void done(void *context, const struct flo_serve_planned *plans,
-                 const struct flo_err *err)
+static void done(void *context, const struct flo_serve_planned *plans, const struct flo_err *err)
 {
     struct flo_shell *shell = context;
     struct flo_shell_measured *out = take_place(&shell->memory);
@@ -60,15 +56,13 @@ static void done(void *context, const struct flo_serve_planned *plans,
         out->is_known = true;
         out->weights_bytes = plans[0].weights_bytes;
         for (uint32_t i = 0; i < FLO_MEMORY_RUNGS; i++) {
-            out->private_bytes[i] =
-                plans[i].private_bytes + FLO_MEMORY_PROCESS_BYTES;
+            out->private_bytes[i] = plans[i].private_bytes + FLO_MEMORY_PROCESS_BYTES;
         }
     }
     flo_queue_wake(&shell->queue);
 }
 
-static int ask(struct flo_shell *shell, const struct flo_digest *release,
-               struct flo_err *err)
+static int ask(struct flo_shell *shell, const struct flo_digest *release, struct flo_err *err)
 {
     FLO_CLEANUP(flo_shell_release_free) struct flo_release *document = NULL;
     const struct flo_release_variant *variant = NULL;
@@ -91,15 +85,11 @@ static int ask(struct flo_shell *shell, const struct flo_digest *release,
         planning.ways[i].sessions = rungs[i].sessions;
         planning.ways[i].cache = flo_shell_cache(&rungs[i]);
     }
-    rv = flo_store_blob_open(shell->store, &file->digest, &planning.fd, NULL,
-                             err);
-    return rv < 0 ? rv
-                  : flo_serve_plan(shell->serve, &planning,
-                                   &shell->memory.planner, err);
+    rv = flo_store_blob_open(shell->store, &file->digest, &planning.fd, NULL, err);
+    return rv < 0 ? rv : flo_serve_plan(shell->serve, &planning, &shell->memory.planner, err);
 }
 
-void flo_shell_measure(struct flo_shell *shell,
-                       const struct flo_digest *release)
+void flo_shell_measure(struct flo_shell *shell, const struct flo_digest *release)
 {
     struct flo_err err = {0};
 

@@ -18,13 +18,11 @@ _Static_assert(FLO_MEMORY_MODELS_MAX >= FLO_AGENT_MODELS_MAX, "one place each");
 /* As its file says; one that cannot be read is not started either.  A program
  * that reads a link stays: no request would bring it back. */
 static void look_at_runtime(const struct flo_shell *shell,
-                            const struct flo_release_variant *variant,
-                            struct flo_memory_model *out)
+                            const struct flo_release_variant *variant, struct flo_memory_model *out)
 {
     struct flo_device_runtime runtime;
 
-    if (flo_runtimes_read(&shell->settings, variant->runtime, &runtime, NULL) ==
-        0) {
+    if (flo_runtimes_read(&shell->settings, variant->runtime, &runtime, NULL) == 0) {
         out->private_bytes[0] = runtime.memory_bytes;
         out->is_pinned = out->is_pinned || runtime.is_linked;
         flo_runtimes_deinit(&runtime);
@@ -32,23 +30,19 @@ static void look_at_runtime(const struct flo_shell *shell,
 }
 
 /* As an engine measured this release, or the current one of its model. */
-static const uint64_t *measured_of(const struct flo_shell *shell,
-                                   const struct flo_digest *digest,
+static const uint64_t *measured_of(const struct flo_shell *shell, const struct flo_digest *digest,
                                    uint32_t model)
 {
     const struct flo_shell_measured *own = flo_shell_measured(shell, digest);
     const struct flo_shell_measured *measured =
-        own != NULL
-            ? own
-            : flo_shell_measured(shell, &shell->models[model].slots.current);
+        own != NULL ? own : flo_shell_measured(shell, &shell->models[model].slots.current);
 
-    return measured != NULL && measured->is_known ? measured->private_bytes
-                                                  : NULL;
+    return measured != NULL && measured->is_known ? measured->private_bytes : NULL;
 }
 
 /* The planner's figures for a release, and their source. */
-static bool tell(struct flo_shell *shell, uint32_t model,
-                 const struct flo_digest *release, struct flo_memory_told *told)
+static bool tell(struct flo_shell *shell, uint32_t model, const struct flo_digest *release,
+                 struct flo_memory_told *told)
 {
     FLO_CLEANUP(flo_shell_release_free) struct flo_release *document = NULL;
     const struct flo_release_variant *variant = NULL;
@@ -56,10 +50,8 @@ static bool tell(struct flo_shell *shell, uint32_t model,
     const struct flo_release_file *file;
     const struct flo_model_wish *wish;
 
-    *told = (struct flo_memory_told){
-        .model = {.weight = FLO_MEMORY_WEIGHT_STANDARD, .rungs = 1}};
-    if (flo_digest_is_zero(release) ||
-        flo_shell_release_get(shell, release, &document, NULL) < 0) {
+    *told = (struct flo_memory_told){.model = {.weight = FLO_MEMORY_WEIGHT_STANDARD, .rungs = 1}};
+    if (flo_digest_is_zero(release) || flo_shell_release_get(shell, release, &document, NULL) < 0) {
         return false;
     }
     memcpy(out->name, document->model, sizeof(out->name));
@@ -77,15 +69,14 @@ static bool tell(struct flo_shell *shell, uint32_t model,
         const uint64_t *measured = measured_of(shell, release, model);
         flo_memory_figures(document, variant, file, measured, out);
         told->is_measured = measured != NULL;
-        told->adapter_bytes = flo_memory_adapter_bytes(
-            flo_release_variant_file(document, variant, "adapter"));
+        told->adapter_bytes =
+            flo_memory_adapter_bytes(flo_release_variant_file(document, variant, "adapter"));
     }
     return file != NULL;
 }
 
 bool flo_shell_memory_candidate(struct flo_shell *shell, uint32_t model,
-                                const struct flo_digest *release,
-                                struct flo_memory_model *out)
+                                const struct flo_digest *release, struct flo_memory_model *out)
 {
     struct flo_memory_told told;
     bool is_there = tell(shell, model, release, &told);
@@ -99,12 +90,10 @@ bool flo_shell_memory_candidate(struct flo_shell *shell, uint32_t model,
 /* A first release counts from its staging on: its engine will be loaded. */
 const struct flo_digest *flo_shell_memory_release(const struct flo_slots *slots)
 {
-    return flo_digest_is_zero(&slots->current) ? &slots->candidate
-                                               : &slots->current;
+    return flo_digest_is_zero(&slots->current) ? &slots->candidate : &slots->current;
 }
 
-static bool is_measured(struct flo_shell *shell,
-                        const struct flo_digest *release,
+static bool is_measured(struct flo_shell *shell, const struct flo_digest *release,
                         const struct flo_memory_model *model)
 {
     return model->n_files == 0 || flo_shell_measured(shell, release) != NULL;
@@ -117,8 +106,7 @@ bool flo_shell_memory_inputs(struct flo_shell *shell)
 
     memory->count = 0;
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
-        const struct flo_digest *release =
-            flo_shell_memory_release(&shell->models[i].slots);
+        const struct flo_digest *release = flo_shell_memory_release(&shell->models[i].slots);
         struct flo_memory_model *out = &memory->models[memory->count];
         struct flo_memory_told told;
 
@@ -160,8 +148,8 @@ size_t flo_shell_memory_index(const struct flo_shell *shell, uint32_t model)
 
 /* The models here, with `candidate` in the place of its model or added. */
 static size_t with_candidate(const struct flo_shell *shell, uint32_t model,
-                             const struct flo_memory_model *candidate,
-                             struct flo_memory_model *out, size_t *own)
+                             const struct flo_memory_model *candidate, struct flo_memory_model *out,
+                             size_t *own)
 {
     size_t count = shell->memory.count;
 
@@ -176,8 +164,7 @@ static size_t with_candidate(const struct flo_shell *shell, uint32_t model,
 }
 
 int flo_shell_memory_check(struct flo_shell *shell, uint32_t model,
-                           const struct flo_digest *release,
-                           struct flo_err *err)
+                           const struct flo_digest *release, struct flo_err *err)
 {
     struct flo_memory_model models[FLO_MEMORY_MODELS_MAX], candidate;
     struct flo_memory_plan plan;
@@ -188,10 +175,8 @@ int flo_shell_memory_check(struct flo_shell *shell, uint32_t model,
         return 0;
     }
     count = with_candidate(shell, model, &candidate, models, &own);
-    return count == 1
-               ? 0 /* alone it may try */
-               : flo_memory_plan(models, count, shell->machine.memory_bytes,
-                                 &plan, err);
+    return count == 1 ? 0 /* alone it may try */
+                      : flo_memory_plan(models, count, shell->machine.memory_bytes, &plan, err);
 }
 
 /* ---- what has no room ---- */
@@ -205,16 +190,14 @@ static bool is_left_out(const struct flo_shell *shell, uint32_t model)
     size_t order[FLO_MEMORY_MODELS_MAX];
     bool are_resident = true;
 
-    if (memory->count < 2 || !memory->is_planned || memory->plan.fits ||
-        own >= memory->count) {
+    if (memory->count < 2 || !memory->is_planned || memory->plan.fits || own >= memory->count) {
         return false;
     }
     flo_memory_order(memory->models, memory->count, order);
     for (size_t i = 0; i < memory->count; i++) {
         are_resident = are_resident && memory->plan.models[i].is_resident;
     }
-    return are_resident ? own == order[memory->count - 1]
-                        : !memory->plan.models[own].is_resident;
+    return are_resident ? own == order[memory->count - 1] : !memory->plan.models[own].is_resident;
 }
 
 void flo_shell_memory_judge(struct flo_shell *shell, const struct flo_err *why)
@@ -223,16 +206,13 @@ void flo_shell_memory_judge(struct flo_shell *shell, const struct flo_err *why)
         struct flo_shell_model *model = &shell->models[i];
         const struct flo_slots *slots = &model->slots;
         const struct flo_digest *target = &slots->stated.target;
-        bool is_there = flo_digest_is_zero(target) ||
-                        flo_digest_equal(target, &slots->current);
+        bool is_there = flo_digest_is_zero(target) || flo_digest_equal(target, &slots->current);
         struct flo_err err = {0};
 
         if (is_there && is_left_out(shell, i)) {
             flo_shell_memory_refuse(shell, i, &slots->current, why);
-        } else if (is_there ||
-                   flo_digest_equal(target, &model->no_memory.release)) {
-            if (is_there ||
-                flo_shell_memory_check(shell, i, target, &err) == 0) {
+        } else if (is_there || flo_digest_equal(target, &model->no_memory.release)) {
+            if (is_there || flo_shell_memory_check(shell, i, target, &err) == 0) {
                 model->no_memory.release = (struct flo_digest){0};
             }
         } else if (flo_shell_memory_check(shell, i, target, &err) < 0) {
@@ -242,12 +222,11 @@ void flo_shell_memory_judge(struct flo_shell *shell, const struct flo_err *why)
 }
 
 void flo_shell_memory_refuse(struct flo_shell *shell, uint32_t model,
-                             const struct flo_digest *release,
-                             const struct flo_err *why)
+                             const struct flo_digest *release, const struct flo_err *why)
 {
     shell->models[model].no_memory.release = *release;
-    snprintf(shell->models[model].no_memory.why,
-             sizeof(shell->models[model].no_memory.why), "%.255s", why->what);
+    snprintf(shell->models[model].no_memory.why, sizeof(shell->models[model].no_memory.why),
+             "%.255s", why->what);
 }
 
 /* Next to its current release.  The pool is not for candidates: requests for
@@ -260,20 +239,18 @@ static enum flo_memory_way way(struct flo_shell *shell, uint32_t model,
     struct flo_memory_plan plan;
     uint64_t needed;
 
-    if (own == FLO_MEMORY_MODELS_MAX ||
-        flo_digest_is_zero(&shell->models[model].slots.current)) {
+    if (own == FLO_MEMORY_MODELS_MAX || flo_digest_is_zero(&shell->models[model].slots.current)) {
         return FLO_MEMORY_WARM; /* the plan has counted it */
     }
-    if (flo_memory_plan(memory->models, memory->count,
-                        shell->machine.memory_bytes, &plan, NULL) < 0) {
+    if (flo_memory_plan(memory->models, memory->count, shell->machine.memory_bytes, &plan, NULL) <
+        0) {
         return FLO_MEMORY_STOP_FIRST;
     }
-    return flo_memory_candidate(memory->models, memory->count, &plan, own,
-                                candidate, false, &needed);
+    return flo_memory_candidate(memory->models, memory->count, &plan, own, candidate, false,
+                                &needed);
 }
 
-bool flo_shell_fits_both(struct flo_shell *shell, uint32_t model,
-                         const struct flo_digest *beside)
+bool flo_shell_fits_both(struct flo_shell *shell, uint32_t model, const struct flo_digest *beside)
 {
     struct flo_memory_model candidate;
 
@@ -283,24 +260,21 @@ bool flo_shell_fits_both(struct flo_shell *shell, uint32_t model,
     }
     return way(shell, model, &candidate) != FLO_MEMORY_STOP_FIRST &&
            (flo_config_u64(shell->settings.config, "memory_budget") != 0 ||
-            candidate.files[0].bytes + candidate.private_bytes[0] <=
-                flo_machine_memory_free());
+            candidate.files[0].bytes + candidate.private_bytes[0] <= flo_machine_memory_free());
 }
 
 /* ---- rungs ---- */
 
 /* The rung for a load in this role.  With one model here, rung 0: its engine
  * knows the budget itself. */
-static uint32_t rung_of(struct flo_shell *shell, uint32_t model,
-                        enum flo_agent_role role,
+static uint32_t rung_of(struct flo_shell *shell, uint32_t model, enum flo_agent_role role,
                         const struct flo_digest *release)
 {
     const struct flo_shell_memory *memory = &shell->memory;
     size_t own = flo_shell_memory_index(shell, model);
     struct flo_memory_model candidate;
 
-    if (memory->count < 2 || !memory->is_planned ||
-        own == FLO_MEMORY_MODELS_MAX ||
+    if (memory->count < 2 || !memory->is_planned || own == FLO_MEMORY_MODELS_MAX ||
         !flo_shell_memory_candidate(shell, model, release, &candidate)) {
         return 0;
     }
@@ -308,15 +282,14 @@ static uint32_t rung_of(struct flo_shell *shell, uint32_t model,
         return 0;
     }
     if (!memory->plan.models[own].is_resident ||
-        (role == FLO_AGENT_BESIDE &&
-         way(shell, model, &candidate) == FLO_MEMORY_SMALL)) {
+        (role == FLO_AGENT_BESIDE && way(shell, model, &candidate) == FLO_MEMORY_SMALL)) {
         return candidate.rungs - 1;
     }
     return memory->plan.models[own].rung;
 }
 
-void flo_shell_rung_set(struct flo_shell *shell, uint32_t model,
-                        enum flo_agent_role role, struct flo_serve_model *out)
+void flo_shell_rung_set(struct flo_shell *shell, uint32_t model, enum flo_agent_role role,
+                        struct flo_serve_model *out)
 {
     struct flo_memory_rung rungs[FLO_MEMORY_RUNGS];
     uint32_t rung = rung_of(shell, model, role, &out->release);

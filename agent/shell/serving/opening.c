@@ -34,22 +34,20 @@ static char *template_of(const struct flo_config *config, const char *model)
 }
 
 /* The runtime that the variant names, on the tree of its files. */
-static int load_runtime(struct flo_shell *shell,
-                        const struct flo_agent_action *action,
+static int load_runtime(struct flo_shell *shell, const struct flo_agent_action *action,
                         const struct flo_release *release,
-                        const struct flo_release_variant *variant,
-                        bool is_fresh, struct flo_err *err)
+                        const struct flo_release_variant *variant, bool is_fresh,
+                        struct flo_err *err)
 {
     const struct flo_release_file *entry = flo_release_entry(release, variant);
     struct flo_digest files[FLO_RELEASE_FILES_MAX];
     struct flo_device_runtime runtime;
     struct flo_serve_model model = {.release = action->release.digest};
-    int rv =
-        flo_runtimes_read(&shell->settings, variant->runtime, &runtime, err);
+    int rv = flo_runtimes_read(&shell->settings, variant->runtime, &runtime, err);
 
     rv = rv < 0 ? rv
-                : flo_store_tree_open(shell->store, &action->release.digest,
-                                      release, variant, &model.fd, err);
+                : flo_store_tree_open(shell->store, &action->release.digest, release, variant,
+                                      &model.fd, err);
     if (rv < 0) {
         flo_runtimes_deinit(&runtime);
         return rv;
@@ -74,14 +72,12 @@ static int load_runtime(struct flo_shell *shell,
 }
 
 /* The watch gave these up: threads for heat and battery, cache for memory. */
-static void step_down(const struct flo_watch *watch, uint32_t place,
-                      struct flo_serve_model *model)
+static void step_down(const struct flo_watch *watch, uint32_t place, struct flo_serve_model *model)
 {
     struct flo_memory_rung rungs[FLO_MEMORY_RUNGS];
     uint32_t rung = watch->rungs[place];
 
-    model->threads_max =
-        watch->limits.is_halved ? watch->limits.threads_max : 0;
+    model->threads_max = watch->limits.is_halved ? watch->limits.threads_max : 0;
     if (rung == 0 || rung >= FLO_MEMORY_RUNGS) {
         return;
     }
@@ -89,21 +85,18 @@ static void step_down(const struct flo_watch *watch, uint32_t place,
                      model->sessions == 0 ? 4 : model->sessions, rungs);
     model->context = rungs[rung].context;
     model->sessions = rungs[rung].sessions;
-    model->cache = rungs[rung].cache == FLO_MEMORY_CACHE_Q8_0
-                       ? FLO_SERVE_CACHE_Q8_0
-                       : FLO_SERVE_CACHE_F16;
+    model->cache =
+        rungs[rung].cache == FLO_MEMORY_CACHE_Q8_0 ? FLO_SERVE_CACHE_Q8_0 : FLO_SERVE_CACHE_F16;
 }
 
-static int load(struct flo_shell *shell, const struct flo_agent_action *action,
-                struct flo_err *err)
+static int load(struct flo_shell *shell, const struct flo_agent_action *action, struct flo_err *err)
 {
     FLO_CLEANUP(flo_shell_files_free) struct flo_shell_files files = {0};
     const struct flo_release *release;
     const struct flo_config *config = shell->settings.config;
     struct flo_serve_model model = {.release = action->release.digest};
     FLO_CLEANUP(text_free) char *chat_template = NULL;
-    bool is_fresh = flo_digest_equal(&shell->models[action->model].fresh,
-                                     &action->release.digest);
+    bool is_fresh = flo_digest_equal(&shell->models[action->model].fresh, &action->release.digest);
     int rv = flo_shell_files_of(shell, action, &files, err);
 
     if (rv < 0) {
@@ -111,11 +104,9 @@ static int load(struct flo_shell *shell, const struct flo_agent_action *action,
     }
     release = files.release;
     if (!flo_release_is_native(files.variant)) {
-        return load_runtime(shell, action, release, files.variant, is_fresh,
-                            err);
+        return load_runtime(shell, action, release, files.variant, is_fresh, err);
     }
-    rv = flo_store_blob_open(shell->store, &files.model->digest, &model.fd,
-                             NULL, err);
+    rv = flo_store_blob_open(shell->store, &files.model->digest, &model.fd, NULL, err);
     if (rv < 0) {
         return rv;
     }
@@ -136,13 +127,12 @@ static int load(struct flo_shell *shell, const struct flo_agent_action *action,
     model.memory_bytes_max = flo_config_u64(config, "memory_budget");
     flo_shell_rung_set(shell, action->model, action->role, &model);
     step_down(&shell->watch, action->model, &model);
-    flo_shell_load_model(shell, action->model, action->role, &model,
-                         &files.model->digest, is_fresh);
+    flo_shell_load_model(shell, action->model, action->role, &model, &files.model->digest,
+                         is_fresh);
     return 0;
 }
 
-void flo_shell_load_alone(struct flo_shell *shell,
-                          const struct flo_agent_action *action)
+void flo_shell_load_alone(struct flo_shell *shell, const struct flo_agent_action *action)
 {
     struct flo_err err = {0};
 

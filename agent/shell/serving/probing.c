@@ -9,19 +9,16 @@
 static void probed(void *context, const struct flo_probe_result *result)
 {
     struct flo_shell *shell = context;
-    struct flo_agent_event event = {.kind = FLO_AGENT_PROBED,
-                                    .model = shell->probing};
+    struct flo_agent_event event = {.kind = FLO_AGENT_PROBED, .model = shell->probing};
 
     event.detail.cases = result->cases;
     event.detail.passed = result->passed;
     event.detail.memory_bytes = result->memory_bytes;
     if (result->token_us_current > 0) {
-        event.detail.ratio =
-            result->token_us_candidate / result->token_us_current;
+        event.detail.ratio = result->token_us_candidate / result->token_us_current;
     }
     event.error.code = result->error;
-    snprintf(event.error.what, sizeof(event.error.what), "%.255s",
-             result->what);
+    snprintf(event.error.what, sizeof(event.error.what), "%.255s", result->what);
     flo_queue_post(&shell->queue, &event);
 }
 
@@ -39,22 +36,19 @@ struct files {
 };
 
 /* A file of the release: golden cases, or a vector that one of them names. */
-static int read_file(void *context, const char *name, size_t bytes_max,
-                     char **data, size_t *bytes, struct flo_err *err)
+static int read_file(void *context, const char *name, size_t bytes_max, char **data, size_t *bytes,
+                     struct flo_err *err)
 {
     const struct files *files = context;
-    const struct flo_release_file *file =
-        flo_release_find(files->release, name);
+    const struct flo_release_file *file = flo_release_find(files->release, name);
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     uint64_t size = 0;
 
     if (file == NULL || file->bytes > bytes_max) {
         return flo_fail(err, FLO_E_META_SCHEMA,
-                        "the release has no file %.100s of at most %zu bytes",
-                        name, bytes_max);
+                        "the release has no file %.100s of at most %zu bytes", name, bytes_max);
     }
-    int rv = flo_store_blob_open_verified(files->shell->store, &file->digest,
-                                          &fd, &size, err);
+    int rv = flo_store_blob_open_verified(files->shell->store, &file->digest, &fd, &size, err);
     if (rv < 0) {
         return rv;
     }
@@ -71,8 +65,7 @@ static int add_golden(struct files *files, const struct flo_release_file *file,
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
     struct flo_golden more;
     size_t bytes = 0;
-    int rv =
-        read_file(files, file->name, FLO_GOLDEN_BYTES_MAX, &text, &bytes, err);
+    int rv = read_file(files, file->name, FLO_GOLDEN_BYTES_MAX, &text, &bytes, err);
 
     rv = rv < 0 ? rv : flo_golden_read(text, bytes, &more, err);
     if (rv == 0 && golden->n_cases == 0) {
@@ -89,8 +82,7 @@ static bool is_of(const struct flo_release_variant *variant, uint8_t file)
 }
 
 /* The cases of all golden files that came with the variant. */
-static int read_golden(struct files *files,
-                       const struct flo_release_variant *variant,
+static int read_golden(struct files *files, const struct flo_release_variant *variant,
                        struct flo_golden *golden, struct flo_err *err)
 {
     const struct flo_release *release = files->release;
@@ -98,13 +90,12 @@ static int read_golden(struct files *files,
 
     for (uint32_t i = 0; rv == 0 && i < release->golden_count; i++) {
         if (is_of(variant, release->golden[i])) {
-            rv = add_golden(files, &release->files[release->golden[i]], golden,
-                            err);
+            rv = add_golden(files, &release->files[release->golden[i]], golden, err);
         }
     }
     if (rv == 0 && golden->n_cases == 0) {
-        rv = flo_fail(err, FLO_E_PROBE_GOLDEN, "%s@%s brings no golden prompts",
-                      release->model, release->version);
+        rv = flo_fail(err, FLO_E_PROBE_GOLDEN, "%s@%s brings no golden prompts", release->model,
+                      release->version);
     }
     if (rv < 0) {
         flo_golden_deinit(golden);
@@ -112,8 +103,7 @@ static int read_golden(struct files *files,
     return rv;
 }
 
-int flo_shell_golden_read(struct flo_shell *shell,
-                          const struct flo_digest *release,
+int flo_shell_golden_read(struct flo_shell *shell, const struct flo_digest *release,
                           struct flo_golden *golden, struct flo_err *err)
 {
     FLO_CLEANUP(flo_shell_files_free) struct flo_shell_files files = {0};
@@ -123,12 +113,10 @@ int flo_shell_golden_read(struct flo_shell *shell,
     return rv < 0 ? rv : read_golden(&named, files.variant, golden, err);
 }
 
-void flo_shell_probe(struct flo_shell *shell,
-                     const struct flo_agent_action *action)
+void flo_shell_probe(struct flo_shell *shell, const struct flo_agent_action *action)
 {
     FLO_CLEANUP(flo_shell_files_free) struct flo_shell_files files = {0};
-    const struct flo_policy *policy =
-        &shell->agent.models[action->model].execution.policy;
+    const struct flo_policy *policy = &shell->agent.models[action->model].execution.policy;
     struct flo_probe_limits limits = {.timeout_ms = policy->probe_timeout_ms};
     struct flo_golden golden = {0};
     struct flo_err err = {0};
@@ -143,13 +131,12 @@ void flo_shell_probe(struct flo_shell *shell,
         rv = read_golden(&named, files.variant, &golden, &err);
     }
     if (rv == 0) {
-        limits.speed_ratio_max = smaller(policy->probe_speed_ratio_max,
-                                         release->probe_speed_ratio_max);
+        limits.speed_ratio_max =
+            smaller(policy->probe_speed_ratio_max, release->probe_speed_ratio_max);
         limits.memory_bytes_max = release->probe_memory_bytes_max;
         limits.read_file = read_file;
         limits.file_context = &named;
-        rv = flo_serve_probe(shell->serve, action->model, &golden, &limits,
-                             probed, shell, &err);
+        rv = flo_serve_probe(shell->serve, action->model, &golden, &limits, probed, shell, &err);
     }
     if (rv < 0) {
         struct flo_probe_result result = {.error = err.code};

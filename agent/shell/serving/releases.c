@@ -12,8 +12,7 @@ void flo_shell_release_free(struct flo_release **release)
     }
 }
 
-int flo_shell_release_get(struct flo_shell *shell,
-                          const struct flo_digest *digest,
+int flo_shell_release_get(struct flo_shell *shell, const struct flo_digest *digest,
                           struct flo_release **out, struct flo_err *err)
 {
     struct flo_release *release = calloc(1, sizeof(*release));
@@ -38,15 +37,13 @@ void flo_shell_ref(struct flo_shell *shell, const struct flo_digest *digest,
 
     memset(out, 0, sizeof(*out));
     out->digest = *digest;
-    if (!flo_digest_is_zero(digest) &&
-        flo_shell_release_get(shell, digest, &release, NULL) == 0) {
+    if (!flo_digest_is_zero(digest) && flo_shell_release_get(shell, digest, &release, NULL) == 0) {
         memcpy(out->model, release->model, sizeof(out->model));
         memcpy(out->version, release->version, sizeof(out->version));
     }
 }
 
-bool flo_shell_is_split(struct flo_shell *shell,
-                        const struct flo_digest *release)
+bool flo_shell_is_split(struct flo_shell *shell, const struct flo_digest *release)
 {
     FLO_CLEANUP(flo_shell_release_free) struct flo_release *document = NULL;
 
@@ -56,10 +53,10 @@ bool flo_shell_is_split(struct flo_shell *shell,
 }
 
 /* Model file of the variant that was chosen. */
-const struct flo_release_file *
-flo_shell_model_file(struct flo_shell *shell, const struct flo_digest *digest,
-                     const struct flo_release *release,
-                     const struct flo_release_variant **variant)
+const struct flo_release_file *flo_shell_model_file(struct flo_shell *shell,
+                                                    const struct flo_digest *digest,
+                                                    const struct flo_release *release,
+                                                    const struct flo_release_variant **variant)
 {
     int index = flo_store_release_variant(shell->store, digest, release);
 
@@ -71,8 +68,7 @@ flo_shell_model_file(struct flo_shell *shell, const struct flo_digest *digest,
 }
 
 /* Digest of the model's file; false: it is not here. */
-bool flo_shell_model_digest(struct flo_shell *shell,
-                            const struct flo_digest *release_digest,
+bool flo_shell_model_digest(struct flo_shell *shell, const struct flo_digest *release_digest,
                             struct flo_digest *out)
 {
     FLO_CLEANUP(flo_shell_release_free) struct flo_release *release = NULL;
@@ -88,8 +84,7 @@ bool flo_shell_model_digest(struct flo_shell *shell,
     return file != NULL;
 }
 
-const char *flo_shell_variant_wanted(const struct flo_shell *shell,
-                                     uint32_t place)
+const char *flo_shell_variant_wanted(const struct flo_shell *shell, uint32_t place)
 {
     const struct flo_agent_model *model = &shell->agent.models[place];
     const struct flo_variants *variants = &shell->watch.variants[place];
@@ -98,8 +93,7 @@ const char *flo_shell_variant_wanted(const struct flo_shell *shell,
         return model->execution.variant;
     }
     /* A repair of what serves in the place of a larger one. */
-    return flo_digest_equal(&model->execution.release.digest,
-                            &variants->release) &&
+    return flo_digest_equal(&model->execution.release.digest, &variants->release) &&
                    variants->larger[0] != '\0'
                ? variants->name
                : NULL;

@@ -4,27 +4,23 @@
 #include "agent/shell/device/runtimes.h"
 #include "agent/shell/serving/serving.h"
 
-static uint64_t created_s(struct flo_shell *shell,
-                          const struct flo_digest *release)
+static uint64_t created_s(struct flo_shell *shell, const struct flo_digest *release)
 {
     FLO_CLEANUP(flo_shell_release_free) struct flo_release *document = NULL;
 
-    return flo_digest_is_zero(release) ||
-                   flo_shell_release_get(shell, release, &document, NULL) < 0
+    return flo_digest_is_zero(release) || flo_shell_release_get(shell, release, &document, NULL) < 0
                ? 0
                : document->created_at_ms / 1000;
 }
 
 /* A release of a runtime without requests. */
-static bool is_silent(const struct flo_shell *shell,
-                      const struct flo_release_variant *variant)
+static bool is_silent(const struct flo_shell *shell, const struct flo_release_variant *variant)
 {
     struct flo_device_runtime runtime;
     bool is_linked;
 
     if (flo_release_is_native(variant) ||
-        flo_runtimes_read(&shell->settings, variant->runtime, &runtime, NULL) <
-            0) {
+        flo_runtimes_read(&shell->settings, variant->runtime, &runtime, NULL) < 0) {
         return false;
     }
     is_linked = runtime.is_linked;
@@ -33,8 +29,7 @@ static bool is_silent(const struct flo_shell *shell,
 }
 
 static void make_route(struct flo_shell *shell, uint32_t model,
-                       const struct flo_release_ref *release,
-                       enum flo_serve_route_state state,
+                       const struct flo_release_ref *release, enum flo_serve_route_state state,
                        struct flo_serve_route *out)
 {
     struct flo_serve_route route = {.release = release->digest, .state = state};
@@ -61,16 +56,14 @@ static void make_route(struct flo_shell *shell, uint32_t model,
         memcpy(route.adapter, files.adapter_name, sizeof(files.adapter_name));
         route.adapter_scale = files.adapter_scale;
         route.is_silent = is_silent(shell, files.variant);
-        memcpy(route.split_of, files.release->serve.split_of,
-               sizeof(route.split_of));
+        memcpy(route.split_of, files.release->serve.split_of, sizeof(route.split_of));
         route.split_pct = files.release->serve.split_pct;
         flo_shell_files_free(&files);
     }
     *out = route;
 }
 
-void flo_shell_route(struct flo_shell *shell, uint32_t model,
-                     const struct flo_release_ref *release,
+void flo_shell_route(struct flo_shell *shell, uint32_t model, const struct flo_release_ref *release,
                      enum flo_serve_route_state state)
 {
     struct flo_serve_route route;
@@ -82,15 +75,13 @@ void flo_shell_route(struct flo_shell *shell, uint32_t model,
     }
 }
 
-int flo_shell_flip(struct flo_shell *shell, uint32_t model,
-                   enum flo_agent_role role,
+int flo_shell_flip(struct flo_shell *shell, uint32_t model, enum flo_agent_role role,
                    const struct flo_release_ref *release, struct flo_err *err)
 {
     struct flo_serve_route route;
 
     make_route(shell, model, release, FLO_ROUTE_READY, &route);
     return flo_serve_route_flip(shell->serve, model,
-                                role == FLO_AGENT_CURRENT ? FLO_ROLE_CURRENT
-                                                          : FLO_ROLE_CANDIDATE,
+                                role == FLO_AGENT_CURRENT ? FLO_ROLE_CURRENT : FLO_ROLE_CANDIDATE,
                                 &route, err);
 }

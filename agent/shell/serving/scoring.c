@@ -11,11 +11,9 @@
 static void begin(struct flo_shell *shell);
 
 /* On trial the committed release is the one before. */
-static struct flo_digest former_of(const struct flo_slots *slots,
-                                   const struct flo_digest *live)
+static struct flo_digest former_of(const struct flo_slots *slots, const struct flo_digest *live)
 {
-    return flo_digest_equal(live, &slots->current) ? slots->previous
-                                                   : slots->current;
+    return flo_digest_equal(live, &slots->current) ? slots->previous : slots->current;
 }
 
 static void end(struct flo_shell *shell, uint64_t again_ms)
@@ -37,15 +35,11 @@ static void scored(void *context, const struct flo_serve_scored *result)
         end(shell, flo_now_ms() + AGAIN_MS);
         return;
     }
-    *(shell->scoring.is_former ? &model->golden.former_ppm
-                               : &model->golden.own_ppm) = result->ppm;
-    flo_log(FLO_LOG_INFO, "probe",
-            "%s: %u golden answers of %s, perplexity %.4f", model->slots.model,
-            result->answers,
-            shell->scoring.is_former ? "the release before" : "its own",
-            (double)result->ppm / 1e6);
-    if (shell->scoring.is_former ||
-        flo_digest_is_zero(&shell->scoring.former)) {
+    *(shell->scoring.is_former ? &model->golden.former_ppm : &model->golden.own_ppm) = result->ppm;
+    flo_log(FLO_LOG_INFO, "probe", "%s: %u golden answers of %s, perplexity %.4f",
+            model->slots.model, result->answers,
+            shell->scoring.is_former ? "the release before" : "its own", (double)result->ppm / 1e6);
+    if (shell->scoring.is_former || flo_digest_is_zero(&shell->scoring.former)) {
         end(shell, 0);
         return;
     }
@@ -55,16 +49,14 @@ static void scored(void *context, const struct flo_serve_scored *result)
 
 static void begin(struct flo_shell *shell)
 {
-    const struct flo_digest *release = shell->scoring.is_former
-                                           ? &shell->scoring.former
-                                           : &shell->scoring.release;
+    const struct flo_digest *release =
+        shell->scoring.is_former ? &shell->scoring.former : &shell->scoring.release;
     struct flo_golden golden = {0};
     struct flo_err err = {0};
     int rv = flo_shell_golden_read(shell, release, &golden, &err);
 
     if (rv == 0) {
-        rv = flo_serve_score(shell->serve, shell->scoring.model, &golden,
-                             scored, shell, &err);
+        rv = flo_serve_score(shell->serve, shell->scoring.model, &golden, scored, shell, &err);
     }
     if (rv < 0) {
         flo_log(FLO_LOG_DEBUG, "probe", "no score: %s", err.what);
@@ -82,8 +74,7 @@ static bool wants(struct flo_shell *shell, uint32_t place)
                    flo_digest_equal(&former, &model->golden.former);
 
     if (flo_digest_is_zero(live) ||
-        (is_same && (model->golden.again_ms == 0 ||
-                     flo_now_ms() < model->golden.again_ms))) {
+        (is_same && (model->golden.again_ms == 0 || flo_now_ms() < model->golden.again_ms))) {
         return false;
     }
     if (!is_same) {

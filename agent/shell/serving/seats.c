@@ -15,8 +15,7 @@
 
 static void look_in(struct flo_shell *shell, unsigned ms)
 {
-    if (shell->memory.timer != NULL &&
-        !evtimer_pending(shell->memory.timer, NULL)) {
+    if (shell->memory.timer != NULL && !evtimer_pending(shell->memory.timer, NULL)) {
         flo_shell_later(shell->memory.timer, ms);
     }
 }
@@ -31,14 +30,11 @@ static void on_timer(evutil_socket_t fd, short events, void *context)
 
 /* ---- the plan ---- */
 
-static void post(struct flo_shell *shell, uint32_t model,
-                 enum flo_agent_event_kind kind, bool is_on_demand,
-                 bool is_other_rung)
+static void post(struct flo_shell *shell, uint32_t model, enum flo_agent_event_kind kind,
+                 bool is_on_demand, bool is_other_rung)
 {
-    const struct flo_agent_event event = {.kind = kind,
-                                          .model = model,
-                                          .is_on_demand = is_on_demand,
-                                          .is_other_rung = is_other_rung};
+    const struct flo_agent_event event = {
+        .kind = kind, .model = model, .is_on_demand = is_on_demand, .is_other_rung = is_other_rung};
 
     if (!flo_queue_offer(&shell->queue, &event)) {
         look_in(shell, BUSY_MS); /* the wish is told then */
@@ -51,8 +47,8 @@ static bool is_at_other_rung(const struct flo_shell *shell, size_t index)
     uint32_t place = shell->memory.places[index];
     const struct flo_agent_model *model = &shell->agent.models[place];
 
-    return shell->memory.count > 1 && model->live == FLO_AGENT_CURRENT &&
-           !model->has_execution && flo_agent_may_rest(&shell->agent, place) &&
+    return shell->memory.count > 1 && model->live == FLO_AGENT_CURRENT && !model->has_execution &&
+           flo_agent_may_rest(&shell->agent, place) &&
            shell->models[place].seats[FLO_AGENT_CURRENT].rung !=
                shell->memory.plan.models[index].rung;
 }
@@ -85,17 +81,13 @@ static void log_plan(const struct flo_shell_memory *memory)
     for (size_t i = 0; i < memory->count; i++) {
         const struct flo_memory_model *model = &memory->models[i];
         uint32_t rung = memory->plan.models[i].rung;
-        flo_log(FLO_LOG_INFO, "memory",
-                "%s %s, rung %u: %llu bytes of its own, %llu mapped",
-                model->name,
-                memory->plan.models[i].is_resident ? "stays" : "is on demand",
-                rung, (unsigned long long)model->private_bytes[rung],
+        flo_log(FLO_LOG_INFO, "memory", "%s %s, rung %u: %llu bytes of its own, %llu mapped",
+                model->name, memory->plan.models[i].is_resident ? "stays" : "is on demand", rung,
+                (unsigned long long)model->private_bytes[rung],
                 (unsigned long long)model->files[0].bytes);
     }
-    flo_log(FLO_LOG_INFO, "memory",
-            "%llu of %llu bytes planned, %llu of them for models on demand",
-            (unsigned long long)memory->plan.planned,
-            (unsigned long long)memory->plan.budget,
+    flo_log(FLO_LOG_INFO, "memory", "%llu of %llu bytes planned, %llu of them for models on demand",
+            (unsigned long long)memory->plan.planned, (unsigned long long)memory->plan.budget,
             (unsigned long long)memory->plan.pool);
 }
 
@@ -109,8 +101,8 @@ static bool plan(struct flo_shell *shell)
     if (!memory->is_planned) {
         return false;
     }
-    if (flo_memory_plan(memory->models, memory->count,
-                        shell->machine.memory_bytes, &memory->plan, &err) < 0 &&
+    if (flo_memory_plan(memory->models, memory->count, shell->machine.memory_bytes, &memory->plan,
+                        &err) < 0 &&
         memory->count > 1) {
         flo_log_err(FLO_LOG_WARN, "memory", &err);
     }
@@ -129,8 +121,7 @@ static bool is_changed(struct flo_shell *shell)
     bool is_other = false;
 
     for (uint32_t i = 0; i < FLO_AGENT_MODELS_MAX; i++) {
-        const struct flo_digest *here =
-            flo_shell_memory_release(&shell->models[i].slots);
+        const struct flo_digest *here = flo_shell_memory_release(&shell->models[i].slots);
         if (!flo_digest_equal(here, &shell->memory.seen[i])) {
             shell->memory.seen[i] = *here;
             is_other = true;
@@ -141,33 +132,28 @@ static bool is_changed(struct flo_shell *shell)
 
 static bool is_planned(struct flo_shell *shell)
 {
-    return shell->is_local ||
-           (!is_changed(shell) && shell->memory.is_planned) || plan(shell);
+    return shell->is_local || (!is_changed(shell) && shell->memory.is_planned) || plan(shell);
 }
 
 /* ---- room ---- */
 
-static bool is_seated(const struct flo_shell *shell, uint32_t model,
-                      enum flo_agent_role role)
+static bool is_seated(const struct flo_shell *shell, uint32_t model, enum flo_agent_role role)
 {
-    const struct flo_agent_engine *engine =
-        &shell->agent.models[model].engines[role];
+    const struct flo_agent_engine *engine = &shell->agent.models[model].engines[role];
 
-    return (engine->state == FLO_ENGINE_LOADING ||
-            engine->state == FLO_ENGINE_READY) &&
+    return (engine->state == FLO_ENGINE_LOADING || engine->state == FLO_ENGINE_READY) &&
            !shell->models[model].seats[role].is_waiting;
 }
 
-static void look_at_host(const struct flo_shell *shell, uint32_t model,
-                         struct flo_memory_host *out)
+static void look_at_host(const struct flo_shell *shell, uint32_t model, struct flo_memory_host *out)
 {
     const struct flo_agent_model *agent = &shell->agent.models[model];
     struct flo_serve_status status;
 
     flo_serve_get_status(shell->serve, model, &status);
     *out = (struct flo_memory_host){
-        .is_loaded = is_seated(shell, model, FLO_AGENT_CURRENT) ||
-                     is_seated(shell, model, FLO_AGENT_BESIDE),
+        .is_loaded =
+            is_seated(shell, model, FLO_AGENT_CURRENT) || is_seated(shell, model, FLO_AGENT_BESIDE),
         .requests = status.held + status.roles[FLO_ROLE_CURRENT].requests +
                     status.roles[FLO_ROLE_CANDIDATE].requests,
         .loaded_ms = status.loaded_ms,
@@ -180,13 +166,11 @@ static void look_at_host(const struct flo_shell *shell, uint32_t model,
 }
 
 /* Next to its current engine, beyond the pool. */
-static bool is_beside(const struct flo_shell *shell, uint32_t model,
-                      enum flo_agent_role role)
+static bool is_beside(const struct flo_shell *shell, uint32_t model, enum flo_agent_role role)
 {
     const struct flo_agent_model *agent = &shell->agent.models[model];
 
-    return role == FLO_AGENT_BESIDE && agent->has_execution &&
-           agent->execution.fits_both;
+    return role == FLO_AGENT_BESIDE && agent->has_execution && agent->execution.fits_both;
 }
 
 /* At its last rung. */
@@ -198,16 +182,13 @@ static uint64_t least_bytes(const struct flo_memory_model *model)
 /* The bytes of the release that takes the seat, by its own engine's word: a
  * candidate's may be other ones than its model's current release has.  false:
  * the engine is asked. */
-static bool is_known(struct flo_shell *shell, uint32_t model,
-                     enum flo_agent_role role)
+static bool is_known(struct flo_shell *shell, uint32_t model, enum flo_agent_role role)
 {
-    const struct flo_digest *release =
-        &shell->models[model].seats[role].release.digest;
+    const struct flo_digest *release = &shell->models[model].seats[role].release.digest;
     struct flo_memory_model candidate;
 
     if (flo_shell_measured(shell, release) != NULL ||
-        !flo_shell_memory_candidate(shell, model, release, &candidate) ||
-        candidate.n_files == 0) {
+        !flo_shell_memory_candidate(shell, model, release, &candidate) || candidate.n_files == 0) {
         return true;
     }
     flo_shell_measure(shell, release);
@@ -215,8 +196,7 @@ static bool is_known(struct flo_shell *shell, uint32_t model,
 }
 
 /* false: not yet. */
-static bool has_room(struct flo_shell *shell, uint32_t model,
-                     enum flo_agent_role role)
+static bool has_room(struct flo_shell *shell, uint32_t model, enum flo_agent_role role)
 {
     const struct flo_shell_memory *memory = &shell->memory;
     struct flo_memory_model models[FLO_MEMORY_MODELS_MAX];
@@ -226,8 +206,7 @@ static bool has_room(struct flo_shell *shell, uint32_t model,
     struct flo_memory_room room;
     size_t own = flo_shell_memory_index(shell, model);
 
-    if (!shell->is_local && memory->count > 1 &&
-        !is_known(shell, model, role)) {
+    if (!shell->is_local && memory->count > 1 && !is_known(shell, model, role)) {
         look_in(shell, ENDING_MS);
         return false;
     }
@@ -236,9 +215,8 @@ static bool has_room(struct flo_shell *shell, uint32_t model,
         return true;
     }
     memcpy(models, memory->models, memory->count * sizeof(*models));
-    if (flo_shell_memory_candidate(
-            shell, model, &shell->models[model].seats[role].release.digest,
-            &models[own])) {
+    if (flo_shell_memory_candidate(shell, model, &shell->models[model].seats[role].release.digest,
+                                   &models[own])) {
         /* A larger candidate has a larger pool. */
         uint64_t before = least_bytes(&memory->models[own]);
         uint64_t after = least_bytes(&models[own]);
@@ -248,14 +226,12 @@ static bool has_room(struct flo_shell *shell, uint32_t model,
         look_at_host(shell, memory->places[i], &hosts[i]);
     }
     flo_serve_get_status(shell->serve, model, &status);
-    flo_memory_room(models, memory->count, &plan, hosts, own,
-                    status.is_wanted_softly, flo_now_ms(), &room);
+    flo_memory_room(models, memory->count, &plan, hosts, own, status.is_wanted_softly, flo_now_ms(),
+                    &room);
     for (uint32_t i = 0; i < room.n_evict; i++) {
-        post(shell, memory->places[room.evict[i]], FLO_AGENT_EVICT, false,
-             false);
+        post(shell, memory->places[room.evict[i]], FLO_AGENT_EVICT, false, false);
     }
-    if (room.has_room && room.n_evict == 0 &&
-        !flo_serve_is_ending(shell->serve)) {
+    if (room.has_room && room.n_evict == 0 && !flo_serve_is_ending(shell->serve)) {
         return true;
     }
     look_in(shell, room.has_room ? ENDING_MS : BUSY_MS);
@@ -264,36 +240,31 @@ static bool has_room(struct flo_shell *shell, uint32_t model,
 
 /* ---- seats ---- */
 
-static void sit(struct flo_shell *shell, uint32_t model,
-                enum flo_agent_role role)
+static void sit(struct flo_shell *shell, uint32_t model, enum flo_agent_role role)
 {
-    const struct flo_agent_action action = {
-        .kind = FLO_DO_LOAD,
-        .model = model,
-        .role = role,
-        .release = shell->models[model].seats[role].release};
+    const struct flo_agent_action action = {.kind = FLO_DO_LOAD,
+                                            .model = model,
+                                            .role = role,
+                                            .release = shell->models[model].seats[role].release};
 
     shell->models[model].seats[role].is_waiting = false;
     flo_shell_load(shell, &action);
 }
 
 /* The core's limit of a load counts from its begin. */
-static void tell_waits(struct flo_shell *shell, uint32_t model,
-                       enum flo_agent_role role)
+static void tell_waits(struct flo_shell *shell, uint32_t model, enum flo_agent_role role)
 {
-    const struct flo_agent_event event = {
-        .kind = FLO_AGENT_LOADING, .model = model, .role = role};
+    const struct flo_agent_event event = {.kind = FLO_AGENT_LOADING, .model = model, .role = role};
     uint64_t *since_ms = &shell->models[model].seats[role].since_ms;
 
-    if (flo_now_ms() - *since_ms > 10000 &&
-        flo_queue_offer(&shell->queue, &event)) {
+    if (flo_now_ms() - *since_ms > 10000 && flo_queue_offer(&shell->queue, &event)) {
         *since_ms += 10000;
     }
 }
 
 /* The one that waits for longest; false: nobody does. */
-static bool first_waiting(const struct flo_shell *shell, uint32_t *model,
-                          enum flo_agent_role *role, const bool *is_seen)
+static bool first_waiting(const struct flo_shell *shell, uint32_t *model, enum flo_agent_role *role,
+                          const bool *is_seen)
 {
     uint64_t since_ms = UINT64_MAX;
 
@@ -318,8 +289,7 @@ static void seat_all(struct flo_shell *shell)
 
     while (first_waiting(shell, &model, &role, is_seen)) {
         size_t own = flo_shell_memory_index(shell, model);
-        bool is_free = own == FLO_MEMORY_MODELS_MAX ||
-                       shell->memory.plan.models[own].is_resident;
+        bool is_free = own == FLO_MEMORY_MODELS_MAX || shell->memory.plan.models[own].is_resident;
 
         is_seen[model * FLO_AGENT_ROLES + role] = true;
         if ((is_free || !is_behind) && has_room(shell, model, role)) {
@@ -351,8 +321,7 @@ void flo_shell_seats_look(struct flo_shell *shell)
     memory->is_looking = false;
 }
 
-void flo_shell_seat(struct flo_shell *shell,
-                    const struct flo_agent_action *action)
+void flo_shell_seat(struct flo_shell *shell, const struct flo_agent_action *action)
 {
     flo_shell_seat_leave(shell, action->model, action->role);
     shell->models[action->model].seats[action->role].release = action->release;
@@ -363,8 +332,7 @@ void flo_shell_seat(struct flo_shell *shell,
     } /* else at the end of this turn */
 }
 
-void flo_shell_seat_leave(struct flo_shell *shell, uint32_t model,
-                          enum flo_agent_role role)
+void flo_shell_seat_leave(struct flo_shell *shell, uint32_t model, enum flo_agent_role role)
 {
     shell->models[model].seats[role].is_waiting = false;
     flo_shell_load_cancel(shell, model, role);
@@ -373,8 +341,7 @@ void flo_shell_seat_leave(struct flo_shell *shell, uint32_t model,
 void flo_shell_seat_promote(struct flo_shell *shell, uint32_t model)
 {
     flo_shell_seat_leave(shell, model, FLO_AGENT_CURRENT);
-    shell->models[model].seats[FLO_AGENT_CURRENT] =
-        shell->models[model].seats[FLO_AGENT_BESIDE];
+    shell->models[model].seats[FLO_AGENT_CURRENT] = shell->models[model].seats[FLO_AGENT_BESIDE];
 }
 
 void flo_shell_seats_close(struct flo_shell *shell)

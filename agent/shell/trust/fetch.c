@@ -25,9 +25,8 @@ static uint64_t within(uint64_t ms)
 /* The list of an answer or of the retained message (contracts/messages.md
  * section 3).  A controller that does not say its newest number may give out
  * any. */
-static int read_list(const char *data, size_t bytes, json_t **json,
-                     const json_t **out, size_t *count, uint64_t *order_number,
-                     struct flo_err *err)
+static int read_list(const char *data, size_t bytes, json_t **json, const json_t **out,
+                     size_t *count, uint64_t *order_number, struct flo_err *err)
 {
     json_t *list = NULL;
     int rv = flo_json_parse(data, bytes, ANSWER_BYTES_MAX, json, err);
@@ -36,8 +35,7 @@ static int read_list(const char *data, size_t bytes, json_t **json,
         rv = flo_json_get_array(*json, "statements", LIST_MAX, &list, err);
     }
     if (rv == 0) {
-        rv = flo_json_opt_u64(*json, "order_number", 0, NUMBER_MAX, NUMBER_MAX,
-                              order_number, err);
+        rv = flo_json_opt_u64(*json, "order_number", 0, NUMBER_MAX, NUMBER_MAX, order_number, err);
     }
     for (size_t i = 0; rv == 0 && i < json_array_size(list); i++) {
         out[i] = json_array_get(list, i);
@@ -63,10 +61,9 @@ static void on_done(void *context, const struct flo_http_answer *answer,
         flo_log_err(FLO_LOG_INFO, "trust", failed);
         return;
     }
-    rv = answer->status == 200
-             ? read_list((const char *)answer->body.data, answer->body.bytes,
-                         &json, list, &count, &order_number, &err)
-             : flo_http_fail(answer, "the trust statements", &err);
+    rv = answer->status == 200 ? read_list((const char *)answer->body.data, answer->body.bytes,
+                                           &json, list, &count, &order_number, &err)
+                               : flo_http_fail(answer, "the trust statements", &err);
     if (rv < 0) {
         flo_log_err(FLO_LOG_WARN, "trust", &err);
         return;
@@ -87,19 +84,18 @@ void flo_shell_trust_fetch(struct flo_shell *shell)
     struct flo_err err = {0};
     char path[96];
 
-    if (shell->trust.fetch != NULL || !shell->identity.is_there ||
-        shell->identity.trust == NULL || shell->is_local) {
+    if (shell->trust.fetch != NULL || !shell->identity.is_there || shell->identity.trust == NULL ||
+        shell->is_local) {
         return;
     }
     snprintf(path, sizeof(path), "/v1/trust/statements?after=%llu",
              (unsigned long long)flo_trust_number(shell->identity.trust));
-    if (flo_https_start(
-            shell,
-            &(struct flo_https_ask){.path = path,
-                                    .answer_bytes_max = ANSWER_BYTES_MAX,
-                                    .done = on_done,
-                                    .context = shell},
-            &shell->trust.fetch, &err) < 0) {
+    if (flo_https_start(shell,
+                        &(struct flo_https_ask){.path = path,
+                                                .answer_bytes_max = ANSWER_BYTES_MAX,
+                                                .done = on_done,
+                                                .context = shell},
+                        &shell->trust.fetch, &err) < 0) {
         flo_log_err(FLO_LOG_WARN, "trust", &err);
     }
 }
@@ -120,8 +116,7 @@ static void on_timer(evutil_socket_t fd, short events, void *context)
 
     (void)fd, (void)events;
     flo_shell_trust_fetch(shell);
-    flo_shell_later(shell->trust.timer,
-                    (unsigned)(EACH_MS / 2 + within(EACH_MS)));
+    flo_shell_later(shell->trust.timer, (unsigned)(EACH_MS / 2 + within(EACH_MS)));
 }
 
 int flo_shell_trust_open(struct flo_shell *shell, struct flo_err *err)
@@ -131,8 +126,7 @@ int flo_shell_trust_open(struct flo_shell *shell, struct flo_err *err)
         return flo_fail(err, FLO_E_MEMORY, "timers");
     }
     /* One that lost its statement asks at once. */
-    flo_shell_later(shell->trust.timer,
-                    shell->trust.is_behind ? 1000 : (unsigned)within(FIRST_MS));
+    flo_shell_later(shell->trust.timer, shell->trust.is_behind ? 1000 : (unsigned)within(FIRST_MS));
     return 0;
 }
 

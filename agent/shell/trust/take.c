@@ -17,12 +17,10 @@ static bool is_below(const struct flo_shell *shell, uint32_t index,
     const struct flo_shell_model *model = &shell->models[index];
     uint64_t number = flo_digest_equal(release, &model->slots.candidate)
                           ? model->slots.candidate_number
-                      : flo_digest_equal(release, &model->assigned.release)
-                          ? model->assigned.number
-                          : 0;
+                      : flo_digest_equal(release, &model->assigned.release) ? model->assigned.number
+                                                                            : 0;
 
-    return number > 0 &&
-           number < flo_trust_floor(shell->identity.trust, model->slots.model);
+    return number > 0 && number < flo_trust_floor(shell->identity.trust, model->slots.model);
 }
 
 /* The release that is on its way, if its files are here: a job that runs checks
@@ -38,15 +36,12 @@ static void look_at_candidate(const struct flo_shell *shell, uint32_t index,
         return;
     }
     if (flo_trust_is_release_revoked(shell->identity.trust, release)) {
-        flo_shell_refusal(shell->identity.trust, &shell->models[index].slots,
-                          release, 0, out);
+        flo_shell_refusal(shell->identity.trust, &shell->models[index].slots, release, 0, out);
     } else if (is_below(shell, index, release)) {
         out->code = FLO_E_TARGET_FLOOR;
-        snprintf(out->what, sizeof(out->what),
-                 "trust statement %llu raised the floor above it",
+        snprintf(out->what, sizeof(out->what), "trust statement %llu raised the floor above it",
                  (unsigned long long)flo_trust_number(shell->identity.trust));
-    } else if (flo_digest_equal(release,
-                                &shell->models[index].slots.candidate) &&
+    } else if (flo_digest_equal(release, &shell->models[index].slots.candidate) &&
                flo_shell_check_signature(shell, release, &err) < 0) {
         out->code = err.code;
         snprintf(out->what, sizeof(out->what), "%.255s", err.what);
@@ -63,15 +58,14 @@ static void act_on_model(struct flo_shell *shell, uint32_t index)
         return;
     }
     look_at_candidate(shell, index, &event.error);
-    event.is_forgotten =
-        flo_slots_is_forgotten(&model->slots, shell->identity.trust) &&
-        !shell->agent.models[index].going_back.is_active;
+    event.is_forgotten = flo_slots_is_forgotten(&model->slots, shell->identity.trust) &&
+                         !shell->agent.models[index].going_back.is_active;
     flo_slots_raise_floor(&model->slots, shell->identity.trust);
     if (event.is_forgotten) {
         flo_slots_forget(&model->slots, shell->identity.trust);
     }
-    model->slots_is_dirty = model->slots_is_dirty || event.is_forgotten ||
-                            model->slots.floor_hard != floor;
+    model->slots_is_dirty =
+        model->slots_is_dirty || event.is_forgotten || model->slots.floor_hard != floor;
     flo_queue_post(&shell->queue, &event);
 }
 
@@ -79,11 +73,9 @@ static void act_on_model(struct flo_shell *shell, uint32_t index)
 static void end_freeze(struct flo_shell *shell)
 {
     static const struct flo_order unfreeze = {.op = FLO_ORDER_UNFREEZE};
-    const struct flo_agent_event event = {.kind = FLO_AGENT_ORDER,
-                                          .order = &unfreeze};
+    const struct flo_agent_event event = {.kind = FLO_AGENT_ORDER, .order = &unfreeze};
 
-    if (shell->agent.is_frozen && !shell->device.is_frozen &&
-        !shell->device.is_frozen_emergency) {
+    if (shell->agent.is_frozen && !shell->device.is_frozen && !shell->device.is_frozen_emergency) {
         flo_queue_post(&shell->queue, &event);
     }
 }
@@ -124,18 +116,16 @@ static int check_here(const struct flo_shell *shell, struct flo_err *err)
         flo_fail(err, FLO_E_STATE, "no trusted keys are here yet");
         return flo_err_fix(err, "flotilla-agent enroll");
     }
-    return shell->device_is_unread
-               ? flo_fail(err, FLO_E_STATE,
-                          "slots/_device.bin cannot be read: the trusted keys "
-                          "stay as they are")
-               : 0;
+    return shell->device_is_unread ? flo_fail(err, FLO_E_STATE,
+                                              "slots/_device.bin cannot be read: the trusted keys "
+                                              "stay as they are")
+                                   : 0;
 }
 
 static int check_way(const struct flo_shell *shell, enum flo_trust_way way,
                      const struct flo_trust *next, struct flo_err *err)
 {
-    return way == FLO_TRUST_BY_CONTROLLER ||
-                   flo_trust_is_signed(shell->identity.trust)
+    return way == FLO_TRUST_BY_CONTROLLER || flo_trust_is_signed(shell->identity.trust)
                ? 0
                : flo_fail(err, FLO_E_TRUST_FIRST,
                           "trust statement %llu came by another way; here is a "
@@ -144,8 +134,7 @@ static int check_way(const struct flo_shell *shell, enum flo_trust_way way,
 }
 
 /* The controller makes an alert of it (server-stub/state/foreign.h). */
-static void name_both(const struct flo_trust *held,
-                      const struct flo_trust *refused, int code,
+static void name_both(const struct flo_trust *held, const struct flo_trust *refused, int code,
                       struct flo_err *err)
 {
     char a[FLO_DIGEST_TEXT], b[FLO_DIGEST_TEXT];
@@ -155,8 +144,7 @@ static void name_both(const struct flo_trust *held,
     flo_wrap(err, code, "refused %s, held %s", a, b);
 }
 
-static int take(struct flo_shell *shell, enum flo_trust_way way,
-                const char *text, size_t bytes,
+static int take(struct flo_shell *shell, enum flo_trust_way way, const char *text, size_t bytes,
                 enum flo_trust_standing *standing, struct flo_err *err)
 {
     FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *next = NULL;
@@ -194,28 +182,23 @@ static int take(struct flo_shell *shell, enum flo_trust_way way,
     return 0;
 }
 
-static int take_one(struct flo_shell *shell, enum flo_trust_way way,
-                    const json_t *envelope, enum flo_trust_standing *standing,
-                    struct flo_err *err)
+static int take_one(struct flo_shell *shell, enum flo_trust_way way, const json_t *envelope,
+                    enum flo_trust_standing *standing, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
 
     flo_json_dump_canonical(envelope, &text); /* the reader has the bound */
     return text.failed ? flo_fail(err, FLO_E_MEMORY, "a trust statement")
-                       : take(shell, way, (const char *)text.data, text.bytes,
-                              standing, err);
+                       : take(shell, way, (const char *)text.data, text.bytes, standing, err);
 }
 
 static uint64_t held_number(const struct flo_shell *shell)
 {
-    return shell->identity.trust == NULL
-               ? 0
-               : flo_trust_number(shell->identity.trust);
+    return shell->identity.trust == NULL ? 0 : flo_trust_number(shell->identity.trust);
 }
 
-static int take_list(struct flo_shell *shell, enum flo_trust_way way,
-                     const json_t *const *list, size_t count,
-                     enum flo_trust_standing *standing, struct flo_err *err)
+static int take_list(struct flo_shell *shell, enum flo_trust_way way, const json_t *const *list,
+                     size_t count, enum flo_trust_standing *standing, struct flo_err *err)
 {
     uint64_t before = held_number(shell);
     int rv = 0;
@@ -230,8 +213,8 @@ static int take_list(struct flo_shell *shell, enum flo_trust_way way,
     return rv;
 }
 
-int flo_shell_trust_by_hand(struct flo_shell *shell, const json_t *envelope,
-                            uint64_t *number, struct flo_err *err)
+int flo_shell_trust_by_hand(struct flo_shell *shell, const json_t *envelope, uint64_t *number,
+                            struct flo_err *err)
 {
     const json_t *list[] = {envelope};
     enum flo_trust_standing standing;
@@ -249,9 +232,8 @@ int flo_shell_trust_by_hand(struct flo_shell *shell, const json_t *envelope,
 /* The statement is good, and is asked for again with a heartbeat. */
 static bool is_of_this_device(int code)
 {
-    return code == FLO_E_IO_OPEN || code == FLO_E_IO_READ ||
-           code == FLO_E_IO_WRITE || code == FLO_E_DISK_FULL ||
-           code == FLO_E_MEMORY || code == FLO_E_DESCRIPTORS ||
+    return code == FLO_E_IO_OPEN || code == FLO_E_IO_READ || code == FLO_E_IO_WRITE ||
+           code == FLO_E_DISK_FULL || code == FLO_E_MEMORY || code == FLO_E_DESCRIPTORS ||
            code == FLO_E_STATE;
 }
 
@@ -303,8 +285,7 @@ void flo_shell_trust_look(struct flo_shell *shell, uint32_t index)
         return;
     }
     forget_previous(shell, index);
-    if (model->signature.number == number &&
-        flo_digest_equal(&model->signature.release, current)) {
+    if (model->signature.number == number && flo_digest_equal(&model->signature.release, current)) {
         return;
     }
     model->signature.release = *current;
@@ -314,8 +295,7 @@ void flo_shell_trust_look(struct flo_shell *shell, uint32_t index)
         return;
     }
     int rv = flo_shell_check_signature(shell, current, &err);
-    if (rv == FLO_E_SIG_UNKNOWN_KEY || rv == FLO_E_SIG_REVOKED_KEY ||
-        rv == FLO_E_TARGET_REVOKED) {
+    if (rv == FLO_E_SIG_UNKNOWN_KEY || rv == FLO_E_SIG_REVOKED_KEY || rv == FLO_E_TARGET_REVOKED) {
         model->signature.why = rv;
         flo_wrap(&err, rv, "%s serves on", model->slots.model);
         flo_shell_note(shell, "security", &err);

@@ -27,16 +27,14 @@ bool flo_shell_trust_hear(struct flo_shell *shell, enum flo_trust_way way,
  * trusted keys are here, or the device's record cannot be read.
  * FLO_E_TRUST_FIRST: it would be the first one.
  * FLO_E_TRUST_NUMBER: statements between them are missing. */
-FLO_MUST_USE int flo_shell_trust_by_hand(struct flo_shell *shell,
-                                         const json_t *envelope,
+FLO_MUST_USE int flo_shell_trust_by_hand(struct flo_shell *shell, const json_t *envelope,
                                          uint64_t *number, struct flo_err *err);
 /* After each turn of the loop: tell when the key of a release that serves is no
  * longer trusted.  Nobody goes back to what is revoked or below the floor. */
 void flo_shell_trust_look(struct flo_shell *shell, uint32_t model);
 
 /* fetch.c */
-FLO_MUST_USE int flo_shell_trust_open(struct flo_shell *shell,
-                                      struct flo_err *err);
+FLO_MUST_USE int flo_shell_trust_open(struct flo_shell *shell, struct flo_err *err);
 void flo_shell_trust_close(struct flo_shell *shell);
 /* Ask the controller, whatever the broker says: for statements, and for the
  * newest number of an order (contracts/rest.md section 8.8). */

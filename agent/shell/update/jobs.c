@@ -62,13 +62,11 @@ static void job_end(struct flo_shell *shell)
     }
 }
 
-static void job_failed(struct flo_shell *shell, uint32_t model, uint32_t number,
-                       int code, const char *what, bool is_passing)
+static void job_failed(struct flo_shell *shell, uint32_t model, uint32_t number, int code,
+                       const char *what, bool is_passing)
 {
-    struct flo_agent_event event = {.kind = FLO_AGENT_JOB_FAILED,
-                                    .model = model,
-                                    .job = number,
-                                    .is_passing = is_passing};
+    struct flo_agent_event event = {
+        .kind = FLO_AGENT_JOB_FAILED, .model = model, .job = number, .is_passing = is_passing};
 
     event.error.code = code;
     snprintf(event.error.what, sizeof(event.error.what), "%.255s", what);
@@ -81,26 +79,19 @@ static void copy_plan(const json_t *json, struct flo_agent_detail *detail)
 {
     const char *codec = NULL;
 
-    if (flo_json_opt_text(json, "codec", sizeof(detail->codec) - 1, "", &codec,
-                          NULL) == 0) {
+    if (flo_json_opt_text(json, "codec", sizeof(detail->codec) - 1, "", &codec, NULL) == 0) {
         snprintf(detail->codec, sizeof(detail->codec), "%s", codec);
     }
-    (void)!flo_json_opt_u64(json, "bytes", 0, INT64_MAX, 0, &detail->bytes,
-                            NULL);
-    (void)!flo_json_opt_u64(json, "full_bytes", 0, INT64_MAX, 0,
-                            &detail->full_bytes, NULL);
-    (void)!flo_json_opt_u64(json, "took_ms", 0, INT64_MAX, 0, &detail->took_ms,
-                            NULL);
+    (void)!flo_json_opt_u64(json, "bytes", 0, INT64_MAX, 0, &detail->bytes, NULL);
+    (void)!flo_json_opt_u64(json, "full_bytes", 0, INT64_MAX, 0, &detail->full_bytes, NULL);
+    (void)!flo_json_opt_u64(json, "took_ms", 0, INT64_MAX, 0, &detail->took_ms, NULL);
 }
 
 /* false: the worker sends more lines than the queue has room for. */
-static bool say_progress(struct flo_job_child *job, const json_t *json,
-                         enum flo_execution state)
+static bool say_progress(struct flo_job_child *job, const json_t *json, enum flo_execution state)
 {
-    struct flo_agent_event event = {.kind = FLO_AGENT_PROGRESS,
-                                    .model = job->model,
-                                    .job = job->number,
-                                    .state = state};
+    struct flo_agent_event event = {
+        .kind = FLO_AGENT_PROGRESS, .model = job->model, .job = job->number, .state = state};
 
     copy_plan(json, &event.detail);
     if (state == FLO_EXECUTION_DOWNLOADING) {
@@ -111,8 +102,7 @@ static bool say_progress(struct flo_job_child *job, const json_t *json,
 
 /* An exchange under strain has no room for two; on its way back it is seldom
  * worth it. */
-static bool fits_both(struct flo_shell *shell, uint32_t model,
-                      const struct flo_digest *release)
+static bool fits_both(struct flo_shell *shell, uint32_t model, const struct flo_digest *release)
 {
     return shell->agent.models[model].execution.variant[0] == '\0' &&
            flo_shell_fits_both(shell, model, release);
@@ -127,20 +117,17 @@ static void say_staged(struct flo_job_child *job, const json_t *json)
 
     copy_plan(json, &event.detail);
     uint64_t found = 0; /* by an earlier run that was cut: of this download */
-    (void)!flo_json_opt_u64(json, "fetched_bytes", 0, INT64_MAX, 0,
-                            &event.detail.bytes, NULL);
+    (void)!flo_json_opt_u64(json, "fetched_bytes", 0, INT64_MAX, 0, &event.detail.bytes, NULL);
     (void)!flo_json_opt_u64(json, "found_bytes", 0, INT64_MAX, 0, &found, NULL);
-    event.detail.bytes = flo_add_u64(event.detail.bytes, found, &found)
-                             ? found
-                             : event.detail.bytes;
-    (void)!flo_json_opt_u64(json, "neighbour_bytes", 0, INT64_MAX, 0,
-                            &event.detail.neighbour_bytes, NULL);
+    event.detail.bytes =
+        flo_add_u64(event.detail.bytes, found, &found) ? found : event.detail.bytes;
+    (void)!flo_json_opt_u64(json, "neighbour_bytes", 0, INT64_MAX, 0, &event.detail.neighbour_bytes,
+                            NULL);
     shell->neighbour_counts.in_bytes += event.detail.neighbour_bytes;
     event.fits_both = fits_both(shell, job->model, &job->release);
     if (flo_shell_memory_check(shell, job->model, &job->release, &err) < 0) {
         event.error.code = err.code;
-        snprintf(event.error.what, sizeof(event.error.what), "%.255s",
-                 err.what);
+        snprintf(event.error.what, sizeof(event.error.what), "%.255s", err.what);
         flo_shell_memory_refuse(shell, job->model, &job->release, &err);
     }
     shell->models[job->model].fresh = job->release;
@@ -163,24 +150,22 @@ static void say_failed(struct flo_job_child *job, const json_t *json)
     int code = id == NULL ? 0 : flo_error_code(id);
     char text[256];
 
-    snprintf(text, sizeof(text), "%.255s",
-             what == NULL ? "the updater failed" : what);
+    snprintf(text, sizeof(text), "%.255s", what == NULL ? "the updater failed" : what);
     job_end(shell);
     if (code == FLO_E_MEMORY_BUDGET) {
         struct flo_err why = {.code = code};
         snprintf(why.what, sizeof(why.what), "%s", text);
         flo_shell_memory_refuse(shell, model, &release, &why);
     }
-    if (code == FLO_E_DISK_FULL &&
-        (flo_shell_make_room(shell, number, &release) ||
-         (shell->serve != NULL && flo_serve_is_ending(shell->serve)))) {
+    if (code == FLO_E_DISK_FULL && (flo_shell_make_room(shell, number, &release) ||
+                                    (shell->serve != NULL && flo_serve_is_ending(shell->serve)))) {
         shell->waiting_job = number;
         shell->waiting_model = model;
         flo_shell_later(shell->collect, 0);
         return;
     }
-    job_failed(shell, model, number, code == 0 ? FLO_E_WORKER_PROTOCOL : code,
-               text, json_is_true(json_object_get(json, "passing")));
+    job_failed(shell, model, number, code == 0 ? FLO_E_WORKER_PROTOCOL : code, text,
+               json_is_true(json_object_get(json, "passing")));
 }
 
 /* false: the job is over (and freed). */
@@ -202,14 +187,13 @@ static bool take_line(struct flo_job_child *job, const char *line, size_t bytes)
     if (flo_json_parse(line, bytes, LINE_BYTES_MAX, &json, NULL) < 0 ||
         flo_json_get_text(json, "event", 32, &word, NULL) < 0) {
         job_end(shell);
-        job_failed(shell, model, number, FLO_E_WORKER_PROTOCOL,
-                   "the updater wrote no event line", true);
+        job_failed(shell, model, number, FLO_E_WORKER_PROTOCOL, "the updater wrote no event line",
+                   true);
         return false;
     }
     flo_neighbours_job_said(shell, word, json);
     for (size_t i = 0; i < FLO_COUNT(steps); i++) {
-        if (strcmp(word, steps[i].word) == 0 &&
-            !say_progress(job, json, steps[i].state)) {
+        if (strcmp(word, steps[i].word) == 0 && !say_progress(job, json, steps[i].state)) {
             job_end(shell);
             job_failed(shell, model, number, FLO_E_WORKER_PROTOCOL,
                        "the updater says more than anybody can take", true);
@@ -217,8 +201,7 @@ static bool take_line(struct flo_job_child *job, const char *line, size_t bytes)
         }
     }
     if (strcmp(word, "resumed") == 0) {
-        flo_log(FLO_LOG_INFO, "updater",
-                "an update goes on after a cut: %lld of %lld bytes stand",
+        flo_log(FLO_LOG_INFO, "updater", "an update goes on after a cut: %lld of %lld bytes stand",
                 (long long)json_integer_value(json_object_get(json, "kept")),
                 (long long)json_integer_value(json_object_get(json, "total")));
     } else if (strcmp(word, "fallback") == 0) {
@@ -261,8 +244,7 @@ static void on_readable(evutil_socket_t fd, short events, void *context)
     struct flo_shell *shell = job->shell;
     uint32_t number = job->number;
     uint32_t model = job->model;
-    ssize_t got =
-        read(fd, job->line + job->bytes, sizeof(job->line) - job->bytes);
+    ssize_t got = read(fd, job->line + job->bytes, sizeof(job->line) - job->bytes);
 
     (void)events;
     if (got < 0 && (errno == EINTR || errno == EAGAIN)) {
@@ -278,16 +260,14 @@ static void on_readable(evutil_socket_t fd, short events, void *context)
         return;
     }
     job_end(shell);
-    job_failed(shell, model, number, FLO_E_PROCESS,
-               "the updater ended without an answer", true);
+    job_failed(shell, model, number, FLO_E_PROCESS, "the updater ended without an answer", true);
 }
 
 /* ---- start, cancel ---- */
 
 static json_t *job_json(struct flo_shell *shell, uint32_t model)
 {
-    const struct flo_agent_execution *execution =
-        &shell->agent.models[model].execution;
+    const struct flo_agent_execution *execution = &shell->agent.models[model].execution;
     const struct flo_identity *identity = &shell->identity;
     uint64_t rate = execution->policy.rate_bytes_per_s;
     uint64_t own_rate = flo_config_u64(shell->settings.config, "download_rate");
@@ -298,49 +278,37 @@ static json_t *job_json(struct flo_shell *shell, uint32_t model)
         rate = own_rate;
     }
     flo_digest_text(&execution->release.digest, digest);
-    json = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:I, s:i}", "v",
-                     1, "job", "stage", "state_dir", shell->settings.state_dir,
-                     "release", digest, "trust_file", identity->trust_file,
-                     "fleet", identity->fleet, "ca_file",
-                     identity->is_there ? identity->ca_file : "", "profile",
-                     flo_machine_json(&shell->settings, &shell->machine,
-                                      flo_store_disk_free(shell->store)),
-                     "rate_bytes_per_s", (json_int_t)rate, "memory_bytes_max",
-                     MEMORY_BYTES_MAX);
+    json = json_pack(
+        "{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:I, s:i}", "v", 1, "job", "stage", "state_dir",
+        shell->settings.state_dir, "release", digest, "trust_file", identity->trust_file, "fleet",
+        identity->fleet, "ca_file", identity->is_there ? identity->ca_file : "", "profile",
+        flo_machine_json(&shell->settings, &shell->machine, flo_store_disk_free(shell->store)),
+        "rate_bytes_per_s", (json_int_t)rate, "memory_bytes_max", MEMORY_BYTES_MAX);
     if (json == NULL) {
         return NULL;
     }
-    json_object_set_new(json, "time_ms",
-                        json_integer((json_int_t)flo_shell_clock_ms(shell)));
+    json_object_set_new(json, "time_ms", json_integer((json_int_t)flo_shell_clock_ms(shell)));
     json_object_set_new(json_object_get(json, "profile"), "packs",
                         json_boolean(flo_shell_packs(shell)));
     json_object_set_new(json_object_get(json, "profile"), "prefix_bytes",
-                        json_integer(flo_shell_keeps_prefixes(shell)
-                                         ? FLO_SERVE_PREFIX_BYTES
-                                         : 0));
-    json_object_set_new(
-        json, "sandbox",
-        json_string(flo_sandbox_mode_word(shell->settings.sandbox)));
+                        json_integer(flo_shell_keeps_prefixes(shell) ? FLO_SERVE_PREFIX_BYTES : 0));
+    json_object_set_new(json, "sandbox",
+                        json_string(flo_sandbox_mode_word(shell->settings.sandbox)));
     if (flo_shell_variant_wanted(shell, model) != NULL) {
-        json_object_set_new(
-            json, "variant",
-            json_string(flo_shell_variant_wanted(shell, model)));
+        json_object_set_new(json, "variant", json_string(flo_shell_variant_wanted(shell, model)));
     }
     if (execution->bundle[0] != '\0') {
         json_object_set_new(json, "bundle", json_string(execution->bundle));
     } else {
-        json_object_set_new(json, "urls",
-                            json_pack("[s]", identity->controller));
-        json_object_set_new(json, "cert_file",
-                            json_string(identity->cert_file));
+        json_object_set_new(json, "urls", json_pack("[s]", identity->controller));
+        json_object_set_new(json, "cert_file", json_string(identity->cert_file));
         json_object_set_new(json, "key_file", json_string(identity->key_file));
         flo_neighbours_job_add(shell, execution, json);
     }
     return json;
 }
 
-static int job_send(struct flo_shell *shell, uint32_t model, int fd,
-                    struct flo_err *err)
+static int job_send(struct flo_shell *shell, uint32_t model, int fd, struct flo_err *err)
 {
     struct flo_buf text = {0};
     json_t *json = job_json(shell, model);
@@ -358,22 +326,19 @@ static int job_send(struct flo_shell *shell, uint32_t model, int fd,
     return rv;
 }
 
-static int job_open(struct flo_shell *shell, struct flo_job_child *job,
-                    struct flo_err *err)
+static int job_open(struct flo_shell *shell, struct flo_job_child *job, struct flo_err *err)
 {
     char program[4096];
     const char *argv[] = {program, "worker", NULL};
     static const char *const keep[] = {
-        "FLOTILLA_LOG",  "FLO_*",        "LD_*",       "http_proxy",
-        "https_proxy",   "HTTPS_PROXY",  "all_proxy",  "ALL_PROXY",
-        "no_proxy",      "NO_PROXY",     "SSL_CERT_*", "ASAN_OPTIONS",
-        "UBSAN_OPTIONS", "LSAN_OPTIONS", "QEMU_*",     NULL};
+        "FLOTILLA_LOG",  "FLO_*",        "LD_*",     "http_proxy", "https_proxy", "HTTPS_PROXY",
+        "all_proxy",     "ALL_PROXY",    "no_proxy", "NO_PROXY",   "SSL_CERT_*",  "ASAN_OPTIONS",
+        "UBSAN_OPTIONS", "LSAN_OPTIONS", "QEMU_*",   NULL};
     int pair[2];
     int rv;
 
     if (!flo_process_sibling("flotilla-updater", program, sizeof(program))) {
-        return flo_fail(err, FLO_E_ABSENT,
-                        "the program flotilla-updater is not installed");
+        return flo_fail(err, FLO_E_ABSENT, "the program flotilla-updater is not installed");
     }
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
         return flo_fail_errno(err, FLO_E_PROCESS, "socket pair");
@@ -388,8 +353,7 @@ static int job_open(struct flo_shell *shell, struct flo_job_child *job,
         return rv;
     }
     evutil_make_socket_nonblocking(job->fd);
-    job->readable =
-        event_new(shell->base, job->fd, EV_READ | EV_PERSIST, on_readable, job);
+    job->readable = event_new(shell->base, job->fd, EV_READ | EV_PERSIST, on_readable, job);
     if (job->readable == NULL || event_add(job->readable, NULL) != 0) {
         return flo_fail(err, FLO_E_MEMORY, "job");
     }
@@ -398,8 +362,7 @@ static int job_open(struct flo_shell *shell, struct flo_job_child *job,
 
 /* A process that was killed and still syncs has the lock of the downloads and
  * room on the disk that the plan must see as free. */
-static void wait_for(struct flo_shell *shell, pid_t pid, uint32_t model,
-                     uint32_t number)
+static void wait_for(struct flo_shell *shell, pid_t pid, uint32_t model, uint32_t number)
 {
     uint64_t now = flo_now_ms();
     char what[64];
@@ -417,19 +380,15 @@ static void wait_for(struct flo_shell *shell, pid_t pid, uint32_t model,
         job_failed(shell, model, number, FLO_E_STATE_LOCKED, what, true);
         return;
     }
-    if (!shell->waiting_is_told &&
-        now - shell->waiting_since_ms >= WAIT_TOLD_MS) {
+    if (!shell->waiting_is_told && now - shell->waiting_since_ms >= WAIT_TOLD_MS) {
         shell->waiting_is_told = true;
-        flo_log(FLO_LOG_INFO, "updater",
-                "the updater waits for process %ld, which still writes",
+        flo_log(FLO_LOG_INFO, "updater", "the updater waits for process %ld, which still writes",
                 (long)pid);
     }
-    flo_shell_later(shell->collect,
-                    shell->waiting_is_told ? WAIT_TOLD_MS : AGAIN_MS);
+    flo_shell_later(shell->collect, shell->waiting_is_told ? WAIT_TOLD_MS : AGAIN_MS);
 }
 
-void flo_shell_job_start(struct flo_shell *shell, uint32_t model,
-                         uint32_t number)
+void flo_shell_job_start(struct flo_shell *shell, uint32_t model, uint32_t number)
 {
     struct flo_job_child *job;
     struct flo_err err = {0};

@@ -7,8 +7,8 @@
 /* Number and floor that were signed with the release, and whether it may
  * come. */
 static int take_number(struct flo_shell *shell, const struct flo_slots *slots,
-                       const struct flo_release_ref *release,
-                       struct flo_slots *facts, struct flo_err *err)
+                       const struct flo_release_ref *release, struct flo_slots *facts,
+                       struct flo_err *err)
 {
     struct flo_release *document = calloc(1, sizeof(*document));
     int rv;
@@ -21,8 +21,7 @@ static int take_number(struct flo_shell *shell, const struct flo_slots *slots,
         facts->candidate_number = document->number;
         facts->candidate_floor = document->floor;
         flo_release_deinit(document);
-        rv = flo_slots_admit(slots, &release->digest, facts->candidate_number,
-                             err);
+        rv = flo_slots_admit(slots, &release->digest, facts->candidate_number, err);
         if (rv == 0) { /* the keys may have changed since the job began */
             rv = flo_shell_check_signature(shell, &release->digest, err);
         }
@@ -34,8 +33,7 @@ static int take_number(struct flo_shell *shell, const struct flo_slots *slots,
 static int stage(struct flo_shell *shell, const struct flo_agent_action *action,
                  struct flo_slots *slots, struct flo_err *err)
 {
-    const struct flo_agent_execution *execution =
-        &shell->agent.models[action->model].execution;
+    const struct flo_agent_execution *execution = &shell->agent.models[action->model].execution;
     struct flo_slots facts = {
         .attempt = execution->attempt,
         .order_seq = execution->seq,
@@ -50,23 +48,19 @@ static int stage(struct flo_shell *shell, const struct flo_agent_action *action,
     memcpy(facts.rollout, execution->rollout, sizeof(facts.rollout));
     memcpy(facts.order, execution->order, sizeof(facts.order));
     rv = take_number(shell, slots, &action->release, &facts, err);
-    return rv < 0
-               ? rv
-               : flo_slots_stage(slots, &action->release.digest, &facts, err);
+    return rv < 0 ? rv : flo_slots_stage(slots, &action->release.digest, &facts, err);
 }
 
-static int begin_trial(struct flo_shell *shell, uint32_t model,
-                       struct flo_slots *slots, struct flo_err *err)
+static int begin_trial(struct flo_shell *shell, uint32_t model, struct flo_slots *slots,
+                       struct flo_err *err)
 {
-    uint32_t tries =
-        (uint32_t)shell->agent.models[model].execution.policy.tries;
+    uint32_t tries = (uint32_t)shell->agent.models[model].execution.policy.tries;
     int rv = flo_slots_begin_trial(slots, tries, err);
 
     return rv < 0 ? rv : flo_slots_count_try(slots, err);
 }
 
-static int change(struct flo_shell *shell,
-                  const struct flo_agent_action *action,
+static int change(struct flo_shell *shell, const struct flo_agent_action *action,
                   struct flo_slots *slots, struct flo_err *err)
 {
     switch (action->kind) {
@@ -92,13 +86,11 @@ static int change(struct flo_shell *shell,
     }
 }
 
-bool flo_shell_slot_action(struct flo_shell *shell,
-                           const struct flo_agent_action *action)
+bool flo_shell_slot_action(struct flo_shell *shell, const struct flo_agent_action *action)
 {
     struct flo_shell_model *model = &shell->models[action->model];
     struct flo_slots next = model->slots;
-    struct flo_agent_event event = {.kind = FLO_AGENT_WRITTEN,
-                                    .model = action->model};
+    struct flo_agent_event event = {.kind = FLO_AGENT_WRITTEN, .model = action->model};
     struct flo_err err = {0};
     int rv = change(shell, action, &next, &err);
 
@@ -116,12 +108,10 @@ bool flo_shell_slot_action(struct flo_shell *shell,
         flo_log_err(FLO_LOG_ERROR, "store", &err);
         event.kind = FLO_AGENT_UNWRITTEN;
         event.error.code = err.code;
-        snprintf(event.error.what, sizeof(event.error.what), "%.255s",
-                 err.what);
+        snprintf(event.error.what, sizeof(event.error.what), "%.255s", err.what);
     }
     /* A count that was written, one taken back and a clear need no answer. */
-    if (action->kind == FLO_DO_SLOT_CLEAR ||
-        action->kind == FLO_DO_SLOT_UNTRY ||
+    if (action->kind == FLO_DO_SLOT_CLEAR || action->kind == FLO_DO_SLOT_UNTRY ||
         (action->kind == FLO_DO_SLOT_TRY && rv == 0)) {
         return rv == 0;
     }

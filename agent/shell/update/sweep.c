@@ -4,25 +4,21 @@
 #include <flotilla/plural.h>
 
 /* Gives the number of files that are gone. */
-uint32_t flo_shell_sweep(struct flo_shell *shell, const struct flo_digest *keep,
-                         size_t keep_count)
+uint32_t flo_shell_sweep(struct flo_shell *shell, const struct flo_digest *keep, size_t keep_count)
 {
     struct flo_collected collected = {0};
     struct flo_err err = {0};
 
-    if (flo_store_collect(shell->store, keep, keep_count, &collected, &err) <
-        0) {
+    if (flo_store_collect(shell->store, keep, keep_count, &collected, &err) < 0) {
         flo_log_err(FLO_LOG_WARN, "store", &err);
     } else if (collected.files > 0) {
-        flo_log(FLO_LOG_INFO, "store", "removed %u file%s, %llu bytes",
-                collected.files, flo_s(collected.files),
-                (unsigned long long)collected.bytes);
+        flo_log(FLO_LOG_INFO, "store", "removed %u file%s, %llu bytes", collected.files,
+                flo_s(collected.files), (unsigned long long)collected.bytes);
     }
     return collected.files;
 }
 
-bool flo_shell_make_room(struct flo_shell *shell, uint32_t job,
-                         const struct flo_digest *release)
+bool flo_shell_make_room(struct flo_shell *shell, uint32_t job, const struct flo_digest *release)
 {
     size_t keep_count = flo_store_blob_has(shell->store, release, 0) ? 1 : 0;
 

@@ -15,18 +15,15 @@ void flo_shell_job_cancel(struct flo_shell *shell, uint32_t job);
 /* sweep.c */
 /* Remove files that neither a slot nor one of these names; returns how many are
  * gone. */
-uint32_t flo_shell_sweep(struct flo_shell *shell, const struct flo_digest *keep,
-                         size_t keep_count);
+uint32_t flo_shell_sweep(struct flo_shell *shell, const struct flo_digest *keep, size_t keep_count);
 /* The disk is full for a job of that release: remove at once the files that no
  * slot names.  Where there are none, the release's steps go, once per job: a
  * disk that is full again must not fetch them without end.  false: there was
  * nothing. */
-bool flo_shell_make_room(struct flo_shell *shell, uint32_t job,
-                         const struct flo_digest *release);
+bool flo_shell_make_room(struct flo_shell *shell, uint32_t job, const struct flo_digest *release);
 
 /* slots.c */
 /* WRITTEN or UNWRITTEN follows; false: it was not written. */
-bool flo_shell_slot_action(struct flo_shell *shell,
-                           const struct flo_agent_action *action);
+bool flo_shell_slot_action(struct flo_shell *shell, const struct flo_agent_action *action);
 
 #endif

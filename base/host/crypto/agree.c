@@ -10,8 +10,7 @@
 #include "base/host/digest.h"
 
 /* The x of the common point. */
-static int common(const struct flo_key *key, const struct flo_public_key *other,
-                  uint8_t out[32])
+static int common(const struct flo_key *key, const struct flo_public_key *other, uint8_t out[32])
 {
     const mbedtls_ecp_keypair *mine = mbedtls_pk_ec(key->pk);
     mbedtls_ecp_group group;
@@ -23,12 +22,10 @@ static int common(const struct flo_key *key, const struct flo_public_key *other,
     mbedtls_mpi_init(&x);
     int result = mbedtls_ecp_group_load(&group, MBEDTLS_ECP_DP_SECP256R1);
     if (result == 0) {
-        result = mbedtls_ecp_point_read_binary(&group, &point, other->point,
-                                               sizeof(other->point));
+        result = mbedtls_ecp_point_read_binary(&group, &point, other->point, sizeof(other->point));
     }
     if (result == 0) { /* refuses a point that is not on the curve */
-        result = mbedtls_ecdh_compute_shared(&group, &x, &point, &mine->d,
-                                             flo_mbed_random, NULL);
+        result = mbedtls_ecdh_compute_shared(&group, &x, &point, &mine->d, flo_mbed_random, NULL);
     }
     if (result == 0) {
         result = mbedtls_mpi_write_binary(&x, out, 32);
@@ -40,8 +37,7 @@ static int common(const struct flo_key *key, const struct flo_public_key *other,
 }
 
 int flo_key_agree(const struct flo_key *key, const struct flo_public_key *other,
-                  const char *purpose, uint8_t out[FLO_DIGEST_BYTES],
-                  struct flo_err *err)
+                  const char *purpose, uint8_t out[FLO_DIGEST_BYTES], struct flo_err *err)
 {
     static const uint8_t no_salt[FLO_DIGEST_BYTES];
     struct flo_digest drawn, made;
@@ -52,12 +48,9 @@ int flo_key_agree(const struct flo_key *key, const struct flo_public_key *other,
         int rv = flo_mbed_fail(err, FLO_E_SIG_FORMAT, result, "agree");
         return flo_wrap(err, rv, "key %.16s", other->keyid);
     }
-    flo_hmac_sha256(no_salt, sizeof(no_salt),
-                    &(struct flo_hmac_piece){x, sizeof(x)}, 1, &drawn);
-    flo_hmac_sha256(
-        drawn.bytes, sizeof(drawn.bytes),
-        (struct flo_hmac_piece[]){{purpose, strlen(purpose)}, {"\1", 1}}, 2,
-        &made);
+    flo_hmac_sha256(no_salt, sizeof(no_salt), &(struct flo_hmac_piece){x, sizeof(x)}, 1, &drawn);
+    flo_hmac_sha256(drawn.bytes, sizeof(drawn.bytes),
+                    (struct flo_hmac_piece[]){{purpose, strlen(purpose)}, {"\1", 1}}, 2, &made);
     memcpy(out, made.bytes, FLO_DIGEST_BYTES);
     flo_secret_wipe(x, sizeof(x));
     flo_secret_wipe(&drawn, sizeof(drawn));

@@ -64,8 +64,7 @@ EVP_PKEY *flo_x509_private(const struct flo_key *key)
 }
 
 /* FLO_E_SIG_FORMAT when it is not a P-256 key. */
-static int public_from(const EVP_PKEY *key, struct flo_public_key *out,
-                       struct flo_err *err)
+static int public_from(const EVP_PKEY *key, struct flo_public_key *out, struct flo_err *err)
 {
     char pem[FLO_PUBLIC_KEY_PEM_MAX];
     struct flo_public_key point = {0};
@@ -76,8 +75,7 @@ static int public_from(const EVP_PKEY *key, struct flo_public_key *out,
         i2d_PUBKEY(key, &at) != FLO_SPKI_BYTES) {
         return flo_x509_fail(err, FLO_E_SIG_FORMAT, "not a key on curve P-256");
     }
-    memcpy(point.point, spki + FLO_SPKI_BYTES - sizeof(point.point),
-           sizeof(point.point));
+    memcpy(point.point, spki + FLO_SPKI_BYTES - sizeof(point.point), sizeof(point.point));
     flo_public_key_pem(&point, pem);
     return flo_public_key_parse(pem, strlen(pem), out, err);
 }
@@ -109,8 +107,7 @@ static int check_common_name(const char *name, struct flo_err *err)
 static bool name_add(X509_NAME *name, const char *common_name)
 {
     return X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_UTF8,
-                                      (const unsigned char *)common_name, -1,
-                                      -1, 0) == 1;
+                                      (const unsigned char *)common_name, -1, -1, 0) == 1;
 }
 
 /* Append what `bio` holds, and free it; NULL: it could not be written. */
@@ -129,8 +126,8 @@ int flo_x509_append(BIO *bio, struct flo_buf *pem, struct flo_err *err)
 
 /* ---- signing requests ---- */
 
-int flo_csr_make(const struct flo_key *key, const char *common_name,
-                 struct flo_buf *pem, struct flo_err *err)
+int flo_csr_make(const struct flo_key *key, const char *common_name, struct flo_buf *pem,
+                 struct flo_err *err)
 {
     int rv = check_common_name(common_name, err);
 
@@ -154,8 +151,7 @@ int flo_csr_make(const struct flo_key *key, const char *common_name,
 }
 
 /* The key of a request whose own signature is right. */
-static int request_key(X509_REQ *request, struct flo_public_key *out,
-                       struct flo_err *err)
+static int request_key(X509_REQ *request, struct flo_public_key *out, struct flo_err *err)
 {
     EVP_PKEY *key = X509_REQ_get0_pubkey(request);
     int rv = public_from(key, out, err);
@@ -164,18 +160,15 @@ static int request_key(X509_REQ *request, struct flo_public_key *out,
         return rv;
     }
     if (X509_REQ_get_signature_nid(request) != NID_ecdsa_with_SHA256) {
-        return flo_fail(err, FLO_E_SIG_FORMAT,
-                        "the request is not signed with ECDSA and SHA-256");
+        return flo_fail(err, FLO_E_SIG_FORMAT, "the request is not signed with ECDSA and SHA-256");
     }
     if (X509_REQ_verify(request, key) != 1) {
-        return flo_x509_fail(err, FLO_E_SIG_BAD,
-                             "the request is not signed by its own key");
+        return flo_x509_fail(err, FLO_E_SIG_BAD, "the request is not signed by its own key");
     }
     return 0;
 }
 
-static int csr_key(const char *pem, size_t bytes, struct flo_public_key *out,
-                   struct flo_err *err)
+static int csr_key(const char *pem, size_t bytes, struct flo_public_key *out, struct flo_err *err)
 {
     BIO *bio;
     int rv = flo_pem_open(pem, bytes, &bio, err);
@@ -186,8 +179,7 @@ static int csr_key(const char *pem, size_t bytes, struct flo_public_key *out,
     X509_REQ *request = PEM_read_bio_X509_REQ(bio, NULL, NULL, NULL);
     BIO_free(bio);
     if (request == NULL) {
-        return flo_x509_fail(err, FLO_E_SIG_FORMAT,
-                             "not a signing request in PEM");
+        return flo_x509_fail(err, FLO_E_SIG_FORMAT, "not a signing request in PEM");
     }
     rv = request_key(request, out, err);
     X509_REQ_free(request);
@@ -206,38 +198,31 @@ static bool address_read(const char *text, unsigned char *out, int *bytes)
     return inet_pton(AF_INET6, text, out) == 1;
 }
 
-static int check_wish(const struct flo_certificate_wish *wish,
-                      struct flo_err *err)
+static int check_wish(const struct flo_certificate_wish *wish, struct flo_err *err)
 {
     unsigned char address[16];
     int bytes;
 
-    if (wish->life_ms != 0 &&
-        (wish->life_ms < 1000 || wish->life_ms > DAYS_MAX * DAY_MS)) {
-        return flo_fail(err, FLO_E_USAGE,
-                        "a life of %llu ms is not within 1 s and %d days",
+    if (wish->life_ms != 0 && (wish->life_ms < 1000 || wish->life_ms > DAYS_MAX * DAY_MS)) {
+        return flo_fail(err, FLO_E_USAGE, "a life of %llu ms is not within 1 s and %d days",
                         (unsigned long long)wish->life_ms, (int)DAYS_MAX);
     }
     if (wish->life_ms == 0 && (wish->days < 1 || wish->days > DAYS_MAX)) {
-        return flo_fail(err, FLO_E_USAGE, "%u day%s %s not within 1 to %d",
-                        wish->days, flo_s(wish->days),
-                        flo_plural(wish->days, "is", "are"), (int)DAYS_MAX);
+        return flo_fail(err, FLO_E_USAGE, "%u day%s %s not within 1 to %d", wish->days,
+                        flo_s(wish->days), flo_plural(wish->days, "is", "are"), (int)DAYS_MAX);
     }
     if (wish->dns_count > NAMES_MAX || wish->address_count > NAMES_MAX) {
-        return flo_fail(err, FLO_E_USAGE,
-                        "%zu names and %zu addresses, limit %d each",
+        return flo_fail(err, FLO_E_USAGE, "%zu names and %zu addresses, limit %d each",
                         wish->dns_count, wish->address_count, (int)NAMES_MAX);
     }
     for (size_t i = 0; i < wish->dns_count; i++) {
         if (!is_dns_name(wish->dns[i])) {
-            return flo_fail(err, FLO_E_USAGE, "`%.80s` is no DNS name",
-                            wish->dns[i]);
+            return flo_fail(err, FLO_E_USAGE, "`%.80s` is no DNS name", wish->dns[i]);
         }
     }
     for (size_t i = 0; i < wish->address_count; i++) {
         if (!address_read(wish->addresses[i], address, &bytes)) {
-            return flo_fail(err, FLO_E_USAGE, "`%.80s` is no IP address",
-                            wish->addresses[i]);
+            return flo_fail(err, FLO_E_USAGE, "`%.80s` is no IP address", wish->addresses[i]);
         }
     }
     return check_common_name(wish->common_name, err);
@@ -245,15 +230,13 @@ static int check_wish(const struct flo_certificate_wish *wish,
 
 /* ---- writing ---- */
 
-static bool names_push(GENERAL_NAMES *names, int type, const void *data,
-                       int bytes)
+static bool names_push(GENERAL_NAMES *names, int type, const void *data, int bytes)
 {
-    ASN1_STRING *value = ASN1_STRING_type_new(
-        type == GEN_DNS ? V_ASN1_IA5STRING : V_ASN1_OCTET_STRING);
+    ASN1_STRING *value =
+        ASN1_STRING_type_new(type == GEN_DNS ? V_ASN1_IA5STRING : V_ASN1_OCTET_STRING);
     GENERAL_NAME *name = GENERAL_NAME_new();
 
-    if (value == NULL || name == NULL ||
-        ASN1_STRING_set(value, data, bytes) != 1) {
+    if (value == NULL || name == NULL || ASN1_STRING_set(value, data, bytes) != 1) {
         ASN1_STRING_free(value);
         GENERAL_NAME_free(name);
         return false;
@@ -267,8 +250,7 @@ static bool names_push(GENERAL_NAMES *names, int type, const void *data,
 }
 
 /* subjectAltName; both lists were checked. */
-static bool add_names(X509 *certificate,
-                      const struct flo_certificate_wish *wish)
+static bool add_names(X509 *certificate, const struct flo_certificate_wish *wish)
 {
     if (wish->dns_count + wish->address_count == 0) {
         return true;
@@ -276,8 +258,7 @@ static bool add_names(X509 *certificate,
     GENERAL_NAMES *names = sk_GENERAL_NAME_new_null();
     bool is_whole = names != NULL;
     for (size_t i = 0; i < wish->dns_count && is_whole; i++) {
-        is_whole =
-            names_push(names, GEN_DNS, wish->dns[i], (int)strlen(wish->dns[i]));
+        is_whole = names_push(names, GEN_DNS, wish->dns[i], (int)strlen(wish->dns[i]));
     }
     for (size_t i = 0; i < wish->address_count && is_whole; i++) {
         unsigned char address[16];
@@ -285,27 +266,23 @@ static bool add_names(X509 *certificate,
         is_whole = address_read(wish->addresses[i], address, &bytes) &&
                    names_push(names, GEN_IPADD, address, bytes);
     }
-    is_whole = is_whole && X509_add1_ext_i2d(certificate, NID_subject_alt_name,
-                                             names, 0, 0) == 1;
+    is_whole = is_whole && X509_add1_ext_i2d(certificate, NID_subject_alt_name, names, 0, 0) == 1;
     GENERAL_NAMES_free(names);
     return is_whole;
 }
 
-static bool add_extension(X509 *certificate, X509 *issuer, int nid,
-                          const char *value)
+static bool add_extension(X509 *certificate, X509 *issuer, int nid, const char *value)
 {
     X509V3_CTX context;
 
     X509V3_set_ctx(&context, issuer, certificate, NULL, NULL, 0);
     X509_EXTENSION *extension = X509V3_EXT_conf_nid(NULL, &context, nid, value);
-    bool is_added =
-        extension != NULL && X509_add_ext(certificate, extension, -1) == 1;
+    bool is_added = extension != NULL && X509_add_ext(certificate, extension, -1) == 1;
     X509_EXTENSION_free(extension);
     return is_added;
 }
 
-static bool add_usages(X509 *certificate, X509 *issuer,
-                       const struct flo_certificate_wish *wish)
+static bool add_usages(X509 *certificate, X509 *issuer, const struct flo_certificate_wish *wish)
 {
     if (!wish->is_server && !wish->is_client) {
         return true;
@@ -323,8 +300,8 @@ bool flo_x509_time(ASN1_TIME *time, uint64_t wall_ms)
     char x509[16];
 
     flo_time_text(wall_ms, text);
-    snprintf(x509, sizeof(x509), "%.4s%.2s%.2s%.2s%.2s%.2sZ", text, text + 5,
-             text + 8, text + 11, text + 14, text + 17);
+    snprintf(x509, sizeof(x509), "%.4s%.2s%.2s%.2s%.2s%.2sZ", text, text + 5, text + 8, text + 11,
+             text + 14, text + 17);
     return ASN1_TIME_set_string_X509(time, x509) == 1;
 }
 
@@ -334,8 +311,7 @@ static bool set_serial(X509 *certificate)
 
     flo_random(serial, sizeof(serial));
     serial[0] = (unsigned char)((serial[0] & 0x7f) | 0x40); /* full length */
-    return ASN1_STRING_set(X509_get_serialNumber(certificate), serial,
-                           sizeof(serial)) == 1;
+    return ASN1_STRING_set(X509_get_serialNumber(certificate), serial, sizeof(serial)) == 1;
 }
 
 static uint64_t wish_now_ms(const struct flo_certificate_wish *wish)
@@ -348,8 +324,7 @@ static bool fill_cert(X509 *certificate, X509 *issuer, uint64_t end_max_ms,
                       const struct flo_certificate_wish *wish)
 {
     uint64_t now_ms = wish_now_ms(wish);
-    uint64_t end_ms =
-        now_ms + (wish->life_ms != 0 ? wish->life_ms : wish->days * DAY_MS);
+    uint64_t end_ms = now_ms + (wish->life_ms != 0 ? wish->life_ms : wish->days * DAY_MS);
     bool is_authority = issuer == NULL;
     X509 *by = is_authority ? certificate : issuer;
 
@@ -358,27 +333,22 @@ static bool fill_cert(X509 *certificate, X509 *issuer, uint64_t end_max_ms,
            X509_set_issuer_name(certificate, X509_get_subject_name(by)) == 1 &&
            set_serial(certificate) &&
            flo_x509_time(X509_getm_notBefore(certificate),
-                         now_ms > FLO_BACKDATED_MS ? now_ms - FLO_BACKDATED_MS
-                                                   : 0) &&
+                         now_ms > FLO_BACKDATED_MS ? now_ms - FLO_BACKDATED_MS : 0) &&
            flo_x509_time(X509_getm_notAfter(certificate),
                          end_ms > end_max_ms ? end_max_ms : end_ms) &&
            add_extension(certificate, by, NID_basic_constraints,
-                         is_authority ? "critical,CA:TRUE,pathlen:0"
-                                      : "CA:FALSE") &&
+                         is_authority ? "critical,CA:TRUE,pathlen:0" : "CA:FALSE") &&
            add_extension(certificate, by, NID_subject_key_identifier, "hash") &&
-           add_extension(certificate, by, NID_authority_key_identifier,
-                         "keyid:always") &&
+           add_extension(certificate, by, NID_authority_key_identifier, "keyid:always") &&
            add_extension(certificate, by, NID_key_usage,
                          is_authority ? "critical,keyCertSign,cRLSign"
                                       : "critical,digitalSignature") &&
-           (is_authority || (add_usages(certificate, by, wish) &&
-                             add_names(certificate, wish)));
+           (is_authority || (add_usages(certificate, by, wish) && add_names(certificate, wish)));
 }
 
 /* A certificate of `holder`, signed by `key`. */
-static int write_cert(const struct flo_key *key, X509 *issuer,
-                      uint64_t end_max_ms, const struct flo_public_key *holder,
-                      const struct flo_certificate_wish *wish,
+static int write_cert(const struct flo_key *key, X509 *issuer, uint64_t end_max_ms,
+                      const struct flo_public_key *holder, const struct flo_certificate_wish *wish,
                       struct flo_buf *pem, struct flo_err *err)
 {
     FLO_CLEANUP(key_deinit) EVP_PKEY *pair = flo_x509_private(key);
@@ -397,21 +367,17 @@ static int write_cert(const struct flo_key *key, X509 *issuer,
     return flo_x509_append(bio, pem, err);
 }
 
-int flo_authority_make(const struct flo_key *key,
-                       const struct flo_certificate_wish *wish,
+int flo_authority_make(const struct flo_key *key, const struct flo_certificate_wish *wish,
                        struct flo_buf *pem, struct flo_err *err)
 {
     int rv = check_wish(wish, err);
 
-    return rv < 0 ? rv
-                  : write_cert(key, NULL, UINT64_MAX, flo_key_public(key), wish,
-                               pem, err);
+    return rv < 0 ? rv : write_cert(key, NULL, UINT64_MAX, flo_key_public(key), wish, pem, err);
 }
 
 /* ---- reading ---- */
 
-int flo_x509_parse(const char *pem, size_t bytes, X509 **out,
-                   struct flo_err *err)
+int flo_x509_parse(const char *pem, size_t bytes, X509 **out, struct flo_err *err)
 {
     BIO *bio;
     int rv = flo_pem_open(pem, bytes, &bio, err);
@@ -426,9 +392,7 @@ int flo_x509_parse(const char *pem, size_t bytes, X509 **out,
         X509_free(*out);
         *out = NULL;
     }
-    return *out == NULL ? flo_x509_fail(err, FLO_E_SIG_FORMAT,
-                                        "not a certificate in PEM")
-                        : 0;
+    return *out == NULL ? flo_x509_fail(err, FLO_E_SIG_FORMAT, "not a certificate in PEM") : 0;
 }
 
 static uint64_t time_of(const ASN1_TIME *time)
@@ -440,9 +404,8 @@ static uint64_t time_of(const ASN1_TIME *time)
     if (ASN1_TIME_to_tm(time, &tm) != 1) {
         return 0;
     }
-    snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02dZ",
-             tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
-             tm.tm_min, tm.tm_sec);
+    snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02dZ", tm.tm_year + 1900, tm.tm_mon + 1,
+             tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
     return flo_time_parse(text, &wall_ms) ? wall_ms : 0;
 }
 
@@ -454,8 +417,7 @@ static bool common_name_of(const X509_NAME *name, char *out, size_t out_bytes)
     if (at < 0 || X509_NAME_get_index_by_NID(name, NID_commonName, at) >= 0) {
         return false;
     }
-    const ASN1_STRING *value =
-        X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at));
+    const ASN1_STRING *value = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at));
     const char *text = (const char *)ASN1_STRING_get0_data(value);
     size_t bytes = (size_t)ASN1_STRING_length(value);
     if (bytes == 0 || bytes >= out_bytes || memchr(text, '\0', bytes) != NULL ||
@@ -467,43 +429,36 @@ static bool common_name_of(const X509_NAME *name, char *out, size_t out_bytes)
     return true;
 }
 
-int flo_certificate_read(const char *pem, size_t bytes,
-                         struct flo_certificate *out, struct flo_err *err)
+int flo_certificate_read(const char *pem, size_t bytes, struct flo_certificate *out,
+                         struct flo_err *err)
 {
     FLO_CLEANUP(x509_deinit) X509 *certificate = NULL;
     struct flo_certificate result = {0};
     unsigned int digest_bytes = 0;
     int rv = flo_x509_parse(pem, bytes, &certificate, err);
 
-    if (rv < 0 || (rv = public_from(X509_get0_pubkey(certificate), &result.key,
-                                    err)) < 0) {
+    if (rv < 0 || (rv = public_from(X509_get0_pubkey(certificate), &result.key, err)) < 0) {
         return rv;
     }
     if (!common_name_of(X509_get_subject_name(certificate), result.common_name,
                         sizeof(result.common_name))) {
-        return flo_fail(err, FLO_E_SIG_FORMAT,
-                        "the certificate has no single plain common name");
+        return flo_fail(err, FLO_E_SIG_FORMAT, "the certificate has no single plain common name");
     }
     const ASN1_INTEGER *serial = X509_get0_serialNumber(certificate);
     int serial_bytes = ASN1_STRING_length(serial);
     if (serial_bytes > 32) {
-        return flo_fail(err, FLO_E_SIG_FORMAT, "serial of %d bytes, limit 32",
-                        serial_bytes);
+        return flo_fail(err, FLO_E_SIG_FORMAT, "serial of %d bytes, limit 32", serial_bytes);
     }
-    flo_hex_encode(ASN1_STRING_get0_data(serial), (size_t)serial_bytes,
-                   result.serial);
+    flo_hex_encode(ASN1_STRING_get0_data(serial), (size_t)serial_bytes, result.serial);
     result.not_before_ms = time_of(X509_get0_notBefore(certificate));
     result.not_after_ms = time_of(X509_get0_notAfter(certificate));
-    if (result.not_before_ms == 0 ||
-        result.not_after_ms <= result.not_before_ms) {
+    if (result.not_before_ms == 0 || result.not_after_ms <= result.not_before_ms) {
         return flo_fail(err, FLO_E_SIG_FORMAT,
                         "the certificate's life has no begin, no end, or the "
                         "end first");
     }
-    result.is_authority =
-        (X509_get_extension_flags(certificate) & EXFLAG_CA) != 0;
-    if (X509_digest(certificate, EVP_sha256(), result.fingerprint.bytes,
-                    &digest_bytes) != 1) {
+    result.is_authority = (X509_get_extension_flags(certificate) & EXFLAG_CA) != 0;
+    if (X509_digest(certificate, EVP_sha256(), result.fingerprint.bytes, &digest_bytes) != 1) {
         return flo_x509_fail(err, FLO_E_MEMORY, "fingerprint of a certificate");
     }
     *out = result;
@@ -511,8 +466,7 @@ int flo_certificate_read(const char *pem, size_t bytes,
 }
 
 /* All authorities of a PEM text into a store. */
-static int read_anchors(const char *pem, size_t bytes, X509_STORE *anchors,
-                        struct flo_err *err)
+static int read_anchors(const char *pem, size_t bytes, X509_STORE *anchors, struct flo_err *err)
 {
     X509 *authority;
     size_t count = 0;
@@ -535,26 +489,21 @@ static int read_anchors(const char *pem, size_t bytes, X509_STORE *anchors,
 }
 
 /* 0, or libcrypto's number for the cause. */
-static int chain_problem(X509 *certificate, X509_STORE *anchors,
-                         unsigned long flags)
+static int chain_problem(X509 *certificate, X509_STORE *anchors, unsigned long flags)
 {
     X509_STORE_CTX *check = X509_STORE_CTX_new();
     int problem = X509_V_ERR_OUT_OF_MEM;
 
-    if (check != NULL &&
-        X509_STORE_CTX_init(check, anchors, certificate, NULL) == 1) {
+    if (check != NULL && X509_STORE_CTX_init(check, anchors, certificate, NULL) == 1) {
         X509_STORE_CTX_set_flags(check, flags);
-        problem = X509_verify_cert(check) == 1
-                      ? X509_V_OK
-                      : X509_STORE_CTX_get_error(check);
+        problem = X509_verify_cert(check) == 1 ? X509_V_OK : X509_STORE_CTX_get_error(check);
     }
     X509_STORE_CTX_free(check);
     return problem;
 }
 
-static int verify(const char *pem, size_t bytes, const char *authority_pem,
-                  size_t authority_bytes, unsigned long flags,
-                  struct flo_err *err)
+static int verify(const char *pem, size_t bytes, const char *authority_pem, size_t authority_bytes,
+                  unsigned long flags, struct flo_err *err)
 {
     FLO_CLEANUP(x509_deinit) X509 *certificate = NULL;
     X509_STORE *anchors = X509_STORE_new();
@@ -564,8 +513,7 @@ static int verify(const char *pem, size_t bytes, const char *authority_pem,
     if (rv == 0) {
         rv = read_anchors(authority_pem, authority_bytes, anchors, err);
     }
-    int problem =
-        rv == 0 ? chain_problem(certificate, anchors, flags) : X509_V_OK;
+    int problem = rv == 0 ? chain_problem(certificate, anchors, flags) : X509_V_OK;
     X509_STORE_free(anchors);
     if (problem == X509_V_OK) {
         return rv;
@@ -578,41 +526,34 @@ static int verify(const char *pem, size_t bytes, const char *authority_pem,
     char why[FLO_TLS_PROBLEM_BYTES];
     (void)!flo_certificate_read(pem, bytes, &facts, NULL);
     flo_tls_problem_text(problem, facts.not_before_ms, facts.not_after_ms, why);
-    return flo_fail(err, FLO_E_NET_TLS, "the certificate does not hold: %s",
-                    why);
+    return flo_fail(err, FLO_E_NET_TLS, "the certificate does not hold: %s", why);
 }
 
-int flo_certificate_verify(const char *pem, size_t bytes,
-                           const char *authority_pem, size_t authority_bytes,
-                           struct flo_err *err)
+int flo_certificate_verify(const char *pem, size_t bytes, const char *authority_pem,
+                           size_t authority_bytes, struct flo_err *err)
 {
     return verify(pem, bytes, authority_pem, authority_bytes, 0, err);
 }
 
-int flo_certificate_is_by(const char *pem, size_t bytes,
-                          const char *authority_pem, size_t authority_bytes,
-                          struct flo_err *err)
+int flo_certificate_is_by(const char *pem, size_t bytes, const char *authority_pem,
+                          size_t authority_bytes, struct flo_err *err)
 {
-    return verify(pem, bytes, authority_pem, authority_bytes,
-                  X509_V_FLAG_NO_CHECK_TIME, err);
+    return verify(pem, bytes, authority_pem, authority_bytes, X509_V_FLAG_NO_CHECK_TIME, err);
 }
 
 /* ---- issuing ---- */
 
 /* An authority's certificate that holds at the wish's time and is of `key`. */
-static int read_authority(const struct flo_key *key, const char *pem,
-                          size_t bytes, uint64_t now_ms, X509 **out,
-                          struct flo_certificate *facts, struct flo_err *err)
+static int read_authority(const struct flo_key *key, const char *pem, size_t bytes, uint64_t now_ms,
+                          X509 **out, struct flo_certificate *facts, struct flo_err *err)
 {
     int rv = flo_certificate_read(pem, bytes, facts, err);
 
     if (rv < 0 || (rv = flo_x509_parse(pem, bytes, out, err)) < 0) {
         return flo_wrap(err, rv, "authority");
     }
-    if (strcmp(facts->key.keyid, key->public_half.keyid) != 0 ||
-        !facts->is_authority) {
-        return flo_fail(err, FLO_E_STATE,
-                        "authority: the certificate is not of this key");
+    if (strcmp(facts->key.keyid, key->public_half.keyid) != 0 || !facts->is_authority) {
+        return flo_fail(err, FLO_E_STATE, "authority: the certificate is not of this key");
     }
     if (now_ms >= facts->not_after_ms) {
         char text[25];
@@ -622,30 +563,26 @@ static int read_authority(const struct flo_key *key, const char *pem,
     return 0;
 }
 
-int flo_certificate_issue_for(const struct flo_key *authority,
-                              const char *authority_pem, size_t authority_bytes,
-                              const struct flo_public_key *holder,
-                              const struct flo_certificate_wish *wish,
-                              struct flo_buf *pem, struct flo_err *err)
+int flo_certificate_issue_for(const struct flo_key *authority, const char *authority_pem,
+                              size_t authority_bytes, const struct flo_public_key *holder,
+                              const struct flo_certificate_wish *wish, struct flo_buf *pem,
+                              struct flo_err *err)
 {
     FLO_CLEANUP(x509_deinit) X509 *issuer = NULL;
     struct flo_certificate facts;
     int rv = check_wish(wish, err);
 
-    if (rv < 0 ||
-        (rv = read_authority(authority, authority_pem, authority_bytes,
-                             wish_now_ms(wish), &issuer, &facts, err)) < 0) {
+    if (rv < 0 || (rv = read_authority(authority, authority_pem, authority_bytes, wish_now_ms(wish),
+                                       &issuer, &facts, err)) < 0) {
         return rv;
     }
-    return write_cert(authority, issuer, facts.not_after_ms, holder, wish, pem,
-                      err);
+    return write_cert(authority, issuer, facts.not_after_ms, holder, wish, pem, err);
 }
 
-int flo_certificate_issue(const struct flo_key *authority,
-                          const char *authority_pem, size_t authority_bytes,
-                          const char *csr_pem, size_t csr_bytes,
-                          const struct flo_certificate_wish *wish,
-                          struct flo_buf *pem, struct flo_err *err)
+int flo_certificate_issue(const struct flo_key *authority, const char *authority_pem,
+                          size_t authority_bytes, const char *csr_pem, size_t csr_bytes,
+                          const struct flo_certificate_wish *wish, struct flo_buf *pem,
+                          struct flo_err *err)
 {
     struct flo_public_key holder;
     int rv = csr_key(csr_pem, csr_bytes, &holder, err);
@@ -653,6 +590,6 @@ int flo_certificate_issue(const struct flo_key *authority,
     if (rv < 0) {
         return rv;
     }
-    return flo_certificate_issue_for(authority, authority_pem, authority_bytes,
-                                     &holder, wish, pem, err);
+    return flo_certificate_issue_for(authority, authority_pem, authority_bytes, &holder, wish, pem,
+                                     err);
 }

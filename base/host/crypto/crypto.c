@@ -43,8 +43,8 @@ void flo_secret_buf_deinit(struct flo_buf *buf)
 }
 
 /* Root may take what is another user's when `from_others`. */
-static int check_closed(const char *path, const struct stat *st,
-                        bool from_others, struct flo_err *err)
+static int check_closed(const char *path, const struct stat *st, bool from_others,
+                        struct flo_err *err)
 {
     uid_t us = geteuid();
 
@@ -52,34 +52,33 @@ static int check_closed(const char *path, const struct stat *st,
         return flo_fail(err, FLO_E_IO_OPEN, "%s: not a regular file", path);
     }
     if ((st->st_mode & 077) != 0) {
-        flo_fail(err, FLO_E_CFG_PERM, "%s: mode %04o lets group or others in",
-                 path, (unsigned)(st->st_mode & 07777));
+        flo_fail(err, FLO_E_CFG_PERM, "%s: mode %04o lets group or others in", path,
+                 (unsigned)(st->st_mode & 07777));
         const char *ending = strrchr(path, '.');
         if (ending != NULL && strcmp(ending, ".pub") == 0) {
-            flo_err_fix(err, "this is the public half; %.*s.key belongs here",
-                        (int)(ending - path), path);
+            flo_err_fix(err, "this is the public half; %.*s.key belongs here", (int)(ending - path),
+                        path);
         } else {
             flo_err_fix(err, "chmod 0600 %s", path);
         }
         return FLO_E_CFG_PERM;
     }
     if (st->st_uid != us && st->st_uid != 0 && (us != 0 || !from_others)) {
-        return flo_fail(err, FLO_E_CFG_PERM, "%s: owned by user %ld, not %ld",
-                        path, (long)st->st_uid, (long)us);
+        return flo_fail(err, FLO_E_CFG_PERM, "%s: owned by user %ld, not %ld", path,
+                        (long)st->st_uid, (long)us);
     }
     return 0;
 }
 
-static int read_closed(const char *path, size_t bytes_max, bool from_others,
-                       char **data, size_t *bytes, struct flo_err *err)
+static int read_closed(const char *path, size_t bytes_max, bool from_others, char **data,
+                       size_t *bytes, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup)
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     struct stat st;
 
     if (fd < 0) {
-        return flo_fail_errno(
-            err, errno == ENOENT ? FLO_E_ABSENT : FLO_E_IO_OPEN, "%s", path);
+        return flo_fail_errno(err, errno == ENOENT ? FLO_E_ABSENT : FLO_E_IO_OPEN, "%s", path);
     }
     if (fstat(fd, &st) < 0) {
         return flo_fail_errno(err, FLO_E_IO_READ, "%s", path);
@@ -89,8 +88,8 @@ static int read_closed(const char *path, size_t bytes_max, bool from_others,
         return rv;
     }
     if ((uint64_t)st.st_size > bytes_max) {
-        return flo_fail(err, FLO_E_META_TOO_LARGE, "%s: %llu bytes, limit %zu",
-                        path, (unsigned long long)st.st_size, bytes_max);
+        return flo_fail(err, FLO_E_META_TOO_LARGE, "%s: %llu bytes, limit %zu", path,
+                        (unsigned long long)st.st_size, bytes_max);
     }
     size_t size = (size_t)st.st_size;
     char *text = malloc(size + 1);
@@ -109,14 +108,13 @@ static int read_closed(const char *path, size_t bytes_max, bool from_others,
     return 0;
 }
 
-int flo_secret_read(const char *path, size_t bytes_max, char **data,
-                    size_t *bytes, struct flo_err *err)
+int flo_secret_read(const char *path, size_t bytes_max, char **data, size_t *bytes,
+                    struct flo_err *err)
 {
     return read_closed(path, bytes_max, false, data, bytes, err);
 }
 
-int flo_token_read(const char *path, char *out, size_t bytes,
-                   struct flo_err *err)
+int flo_token_read(const char *path, char *out, size_t bytes, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *data = NULL;
     size_t size;

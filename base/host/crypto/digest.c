@@ -42,8 +42,7 @@ int flo_sha256_init(struct flo_sha256 *sha, struct flo_err *err)
     if (sha->context == NULL) {
         sha->context = EVP_MD_CTX_new();
     }
-    if (sha->context == NULL ||
-        EVP_DigestInit_ex(sha->context, sha256(), NULL) != 1) {
+    if (sha->context == NULL || EVP_DigestInit_ex(sha->context, sha256(), NULL) != 1) {
         flo_sha256_deinit(sha);
         return flo_fail(err, FLO_E_MEMORY, "no SHA-256 context");
     }
@@ -75,8 +74,8 @@ void flo_sha256_deinit(struct flo_sha256 *sha)
 
 /* `pad`, if there is one, then the pieces.  Nothing is allocated, so it cannot
  * fail: EVP wants a context, and a wrong digest must never be returned. */
-static void hash(const uint8_t *pad, const struct flo_hmac_piece *pieces,
-                 size_t count, struct flo_digest *out)
+static void hash(const uint8_t *pad, const struct flo_hmac_piece *pieces, size_t count,
+                 struct flo_digest *out)
 {
     SHA256_CTX context;
 
@@ -95,9 +94,8 @@ void flo_sha256(const void *data, size_t bytes, struct flo_digest *out)
     hash(NULL, &(struct flo_hmac_piece){data, bytes}, 1, out);
 }
 
-void flo_hmac_sha256(const void *key, size_t key_bytes,
-                     const struct flo_hmac_piece *pieces, size_t count,
-                     struct flo_digest *out)
+void flo_hmac_sha256(const void *key, size_t key_bytes, const struct flo_hmac_piece *pieces,
+                     size_t count, struct flo_digest *out)
 {
     uint8_t inner[BLOCK] = {0};
     uint8_t outer[BLOCK];
@@ -114,22 +112,19 @@ void flo_hmac_sha256(const void *key, size_t key_bytes,
         inner[i] ^= 0x36;
     }
     hash(inner, pieces, count, &digest);
-    hash(outer, &(struct flo_hmac_piece){digest.bytes, sizeof(digest.bytes)}, 1,
-         out);
+    hash(outer, &(struct flo_hmac_piece){digest.bytes, sizeof(digest.bytes)}, 1, out);
     OPENSSL_cleanse(inner, sizeof(inner));
     OPENSSL_cleanse(outer, sizeof(outer));
 }
 
-int flo_sha256_fd(int fd, struct flo_digest *out, uint64_t *bytes,
-                  struct flo_err *err)
+int flo_sha256_fd(int fd, struct flo_digest *out, uint64_t *bytes, struct flo_err *err)
 {
     FLO_CLEANUP(flo_sha256_deinit) struct flo_sha256 sha = {0};
     FLO_CLEANUP(flo_free_cleanup) uint8_t *block = malloc(READ_BYTES);
     uint64_t offset = 0;
 
     if (block == NULL) {
-        return flo_fail(err, FLO_E_MEMORY, "%d bytes to read in",
-                        (int)READ_BYTES);
+        return flo_fail(err, FLO_E_MEMORY, "%d bytes to read in", (int)READ_BYTES);
     }
     int rv = flo_sha256_init(&sha, err);
     if (rv < 0) {
@@ -157,12 +152,10 @@ int flo_sha256_fd(int fd, struct flo_digest *out, uint64_t *bytes,
     return 0;
 }
 
-int flo_sha256_file(const char *path, struct flo_digest *out, uint64_t *bytes,
-                    struct flo_err *err)
+int flo_sha256_file(const char *path, struct flo_digest *out, uint64_t *bytes, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup)
-    int fd =
-        open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW);
     struct stat st;
 
     if (fd < 0) {

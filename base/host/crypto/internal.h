@@ -34,19 +34,15 @@ bool flo_x509_lacks(void);
  * FLO_E_MEMORY where one of its words says that. */
 int flo_x509_fail(struct flo_err *err, int code, const char *what);
 /* Append what `bio` holds, and free it; NULL: it could not be written. */
-FLO_MUST_USE int flo_x509_append(BIO *bio, struct flo_buf *pem,
-                                 struct flo_err *err);
+FLO_MUST_USE int flo_x509_append(BIO *bio, struct flo_buf *pem, struct flo_err *err);
 bool flo_x509_time(ASN1_TIME *time, uint64_t wall_ms);
 /* The first certificate of a PEM text; the caller frees it. */
-FLO_MUST_USE int flo_x509_parse(const char *pem, size_t bytes, X509 **out,
-                                struct flo_err *err);
+FLO_MUST_USE int flo_x509_parse(const char *pem, size_t bytes, X509 **out, struct flo_err *err);
 
 /* A text of at most FLO_PEM_BYTES_MAX; the caller frees it. */
-FLO_MUST_USE int flo_pem_open(const char *pem, size_t bytes, BIO **out,
-                              struct flo_err *err);
+FLO_MUST_USE int flo_pem_open(const char *pem, size_t bytes, BIO **out, struct flo_err *err);
 /* Does libcrypto read this private key?  FLO_E_SIG_FORMAT, FLO_E_MEMORY. */
-FLO_MUST_USE int flo_x509_key_look(const char *pem, size_t bytes,
-                                   struct flo_err *err);
+FLO_MUST_USE int flo_x509_key_look(const char *pem, size_t bytes, struct flo_err *err);
 
 /* SubjectPublicKeyInfo of a point; `out` holds FLO_SPKI_BYTES. */
 void flo_spki_write(const uint8_t *point, uint8_t *out);

@@ -15,8 +15,7 @@
 #include "base/host/digest.h"
 
 #define DER_BYTES_MAX 256 /* a private key has 121 */
-_Static_assert(4 * (DER_BYTES_MAX / 3 + 1) * 65 / 64 + 70 < FLO_KEY_PEM_MAX,
-               "room for the PEM");
+_Static_assert(4 * (DER_BYTES_MAX / 3 + 1) * 65 / 64 + 70 < FLO_KEY_PEM_MAX, "room for the PEM");
 
 int flo_mbed_random(void *unused, unsigned char *out, size_t bytes)
 {
@@ -31,12 +30,9 @@ static bool is_no_memory(int result)
 {
     int low = -(-result & 0x7f), high = -(-result & 0x7f80);
 
-    return low == MBEDTLS_ERR_MPI_ALLOC_FAILED ||
-           low == MBEDTLS_ERR_ASN1_ALLOC_FAILED ||
-           high == MBEDTLS_ERR_PK_ALLOC_FAILED ||
-           high == MBEDTLS_ERR_ECP_ALLOC_FAILED ||
-           high == MBEDTLS_ERR_MD_ALLOC_FAILED ||
-           high == MBEDTLS_ERR_PEM_ALLOC_FAILED;
+    return low == MBEDTLS_ERR_MPI_ALLOC_FAILED || low == MBEDTLS_ERR_ASN1_ALLOC_FAILED ||
+           high == MBEDTLS_ERR_PK_ALLOC_FAILED || high == MBEDTLS_ERR_ECP_ALLOC_FAILED ||
+           high == MBEDTLS_ERR_MD_ALLOC_FAILED || high == MBEDTLS_ERR_PEM_ALLOC_FAILED;
 }
 
 int flo_mbed_fail(struct flo_err *err, int code, int result, const char *what)
@@ -50,8 +46,7 @@ int flo_mbed_fail(struct flo_err *err, int code, int result, const char *what)
     flo_fail(err, code, "%s", what);
     if (whole != NULL || part != NULL) {
         flo_err_why(err, "%s%s%s", whole != NULL ? whole : "",
-                    whole != NULL && part != NULL ? ": " : "",
-                    part != NULL ? part : "");
+                    whole != NULL && part != NULL ? ": " : "", part != NULL ? part : "");
     }
     return code;
 }
@@ -59,10 +54,9 @@ int flo_mbed_fail(struct flo_err *err, int code, int result, const char *what)
 void flo_spki_write(const uint8_t *point, uint8_t *out)
 {
     /* SEQUENCE { SEQUENCE { ecPublicKey, prime256v1 }, BIT STRING } */
-    static const uint8_t head[26] = {0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a,
-                                     0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06,
-                                     0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03,
-                                     0x01, 0x07, 0x03, 0x42, 0x00};
+    static const uint8_t head[26] = {0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48,
+                                     0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48,
+                                     0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00};
 
     memcpy(out, head, sizeof(head));
     memcpy(out + sizeof(head), point, 65);
@@ -85,13 +79,11 @@ static int mbed_public(const mbedtls_pk_context *pk, struct flo_public_key *out,
                      ? mbedtls_ecp_check_pubkey(&pair->grp, &pair->Q)
                      : MBEDTLS_ERR_ECP_FEATURE_UNAVAILABLE;
     if (result == 0) {
-        result = mbedtls_ecp_point_write_binary(
-            &pair->grp, &pair->Q, MBEDTLS_ECP_PF_UNCOMPRESSED, &bytes,
-            key.point, sizeof(key.point));
+        result = mbedtls_ecp_point_write_binary(&pair->grp, &pair->Q, MBEDTLS_ECP_PF_UNCOMPRESSED,
+                                                &bytes, key.point, sizeof(key.point));
     }
     if (result != 0 || bytes != sizeof(key.point)) {
-        return flo_mbed_fail(err, FLO_E_SIG_FORMAT, result,
-                             "not a key on curve P-256");
+        return flo_mbed_fail(err, FLO_E_SIG_FORMAT, result, "not a key on curve P-256");
     }
     flo_spki_write(key.point, spki);
     flo_sha256(spki, sizeof(spki), &digest);
@@ -102,12 +94,11 @@ static int mbed_public(const mbedtls_pk_context *pk, struct flo_public_key *out,
 
 /* A NUL-terminated, malloc'ed copy: mbedTLS's PEM readers want the NUL
  * counted. */
-static int pem_copy(const char *pem, size_t bytes, char **out,
-                    struct flo_err *err)
+static int pem_copy(const char *pem, size_t bytes, char **out, struct flo_err *err)
 {
     if (bytes > FLO_PEM_BYTES_MAX) {
-        return flo_fail(err, FLO_E_META_TOO_LARGE, "PEM of %zu bytes, limit %d",
-                        bytes, (int)FLO_PEM_BYTES_MAX);
+        return flo_fail(err, FLO_E_META_TOO_LARGE, "PEM of %zu bytes, limit %d", bytes,
+                        (int)FLO_PEM_BYTES_MAX);
     }
     char *copy = malloc(bytes + 1);
     if (copy == NULL) {
@@ -159,12 +150,10 @@ int flo_key_generate(struct flo_key **out, struct flo_err *err)
     if (key == NULL) {
         return FLO_E_MEMORY;
     }
-    int result =
-        mbedtls_pk_setup(&key->pk, mbedtls_pk_info_from_type(MBEDTLS_PK_ECKEY));
+    int result = mbedtls_pk_setup(&key->pk, mbedtls_pk_info_from_type(MBEDTLS_PK_ECKEY));
     if (result == 0) {
-        result =
-            mbedtls_ecp_gen_key(MBEDTLS_ECP_DP_SECP256R1,
-                                mbedtls_pk_ec(key->pk), flo_mbed_random, NULL);
+        result = mbedtls_ecp_gen_key(MBEDTLS_ECP_DP_SECP256R1, mbedtls_pk_ec(key->pk),
+                                     flo_mbed_random, NULL);
     }
     if (result != 0) {
         return flo_mbed_fail(err, FLO_E_INTERNAL, result, "make a key");
@@ -183,15 +172,13 @@ static int parse_private(mbedtls_pk_context *pk, const char *pem, size_t bytes)
     const unsigned char *text = (const unsigned char *)pem;
 
 #if MBEDTLS_VERSION_MAJOR >= 3
-    return mbedtls_pk_parse_key(pk, text, bytes, NULL, 0, flo_mbed_random,
-                                NULL);
+    return mbedtls_pk_parse_key(pk, text, bytes, NULL, 0, flo_mbed_random, NULL);
 #else
     return mbedtls_pk_parse_key(pk, text, bytes, NULL, 0);
 #endif
 }
 
-int flo_key_parse(const char *pem, size_t bytes, struct flo_key **out,
-                  struct flo_err *err)
+int flo_key_parse(const char *pem, size_t bytes, struct flo_key **out, struct flo_err *err)
 {
     char *copy = NULL;
     int rv = pem_copy(pem, bytes, &copy, err);
@@ -216,8 +203,7 @@ int flo_key_parse(const char *pem, size_t bytes, struct flo_key **out,
         result = MBEDTLS_ERR_PK_ALLOC_FAILED;
     }
     if (result != 0) {
-        return flo_mbed_fail(err, FLO_E_SIG_FORMAT, result,
-                             "not a private key in PEM");
+        return flo_mbed_fail(err, FLO_E_SIG_FORMAT, result, "not a private key in PEM");
     }
     rv = mbed_public(&key->pk, &key->public_half, err);
     if (rv < 0) {
@@ -227,8 +213,7 @@ int flo_key_parse(const char *pem, size_t bytes, struct flo_key **out,
     mbedtls_ecp_point point;
     mbedtls_ecp_point_init(&point);
     /* The file names both halves; they must belong together. */
-    result = mbedtls_ecp_mul(&pair->grp, &point, &pair->d, &pair->grp.G,
-                             flo_mbed_random, NULL);
+    result = mbedtls_ecp_mul(&pair->grp, &point, &pair->d, &pair->grp.G, flo_mbed_random, NULL);
     bool fits = result == 0 && mbedtls_ecp_point_cmp(&point, &pair->Q) == 0;
     mbedtls_ecp_point_free(&point);
     if (!fits) {
@@ -280,12 +265,10 @@ int flo_key_pem(const struct flo_key *key, char *out, struct flo_err *err)
         pem_write(der + sizeof(der) - bytes, (size_t)bytes, out);
     }
     flo_secret_wipe(der, sizeof(der));
-    return bytes <= 0 ? flo_mbed_fail(err, FLO_E_INTERNAL, bytes, "write a key")
-                      : 0;
+    return bytes <= 0 ? flo_mbed_fail(err, FLO_E_INTERNAL, bytes, "write a key") : 0;
 }
 
-int flo_key_save(const struct flo_key *key, const char *path,
-                 struct flo_err *err)
+int flo_key_save(const struct flo_key *key, const char *path, struct flo_err *err)
 {
     char pem[FLO_KEY_PEM_MAX];
     int rv = flo_key_pem(key, pem, err);
@@ -299,8 +282,8 @@ int flo_key_save(const struct flo_key *key, const char *path,
 
 /* ---- public keys ---- */
 
-int flo_public_key_parse(const char *pem, size_t bytes,
-                         struct flo_public_key *out, struct flo_err *err)
+int flo_public_key_parse(const char *pem, size_t bytes, struct flo_public_key *out,
+                         struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *copy = NULL;
     int rv = pem_copy(pem, bytes, &copy, err);
@@ -310,17 +293,14 @@ int flo_public_key_parse(const char *pem, size_t bytes,
         return rv;
     }
     mbedtls_pk_init(&pk);
-    int result = mbedtls_pk_parse_public_key(&pk, (const unsigned char *)copy,
-                                             bytes + 1);
-    rv = result != 0 ? flo_mbed_fail(err, FLO_E_SIG_FORMAT, result,
-                                     "not a public key in PEM")
+    int result = mbedtls_pk_parse_public_key(&pk, (const unsigned char *)copy, bytes + 1);
+    rv = result != 0 ? flo_mbed_fail(err, FLO_E_SIG_FORMAT, result, "not a public key in PEM")
                      : mbed_public(&pk, out, err);
     mbedtls_pk_free(&pk);
     return rv;
 }
 
-int flo_public_key_load(const char *path, struct flo_public_key *out,
-                        struct flo_err *err)
+int flo_public_key_load(const char *path, struct flo_public_key *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *pem = NULL;
     size_t bytes;
@@ -346,8 +326,7 @@ void flo_public_key_pem(const struct flo_public_key *key, char *out)
              text, text + 64);
 }
 
-int flo_public_key_save(const struct flo_public_key *key, const char *path,
-                        struct flo_err *err)
+int flo_public_key_save(const struct flo_public_key *key, const char *path, struct flo_err *err)
 {
     char pem[FLO_PUBLIC_KEY_PEM_MAX];
 
@@ -357,8 +336,8 @@ int flo_public_key_save(const struct flo_public_key *key, const char *path,
 
 /* ---- signatures ---- */
 
-int flo_sign(const struct flo_key *key, const void *data, size_t bytes,
-             uint8_t *signature, struct flo_err *err)
+int flo_sign(const struct flo_key *key, const void *data, size_t bytes, uint8_t *signature,
+             struct flo_err *err)
 {
     mbedtls_ecp_keypair *pair = mbedtls_pk_ec(key->pk);
     struct flo_digest digest;
@@ -367,9 +346,9 @@ int flo_sign(const struct flo_key *key, const void *data, size_t bytes,
     flo_sha256(data, bytes, &digest);
     mbedtls_mpi_init(&r);
     mbedtls_mpi_init(&s);
-    int result = mbedtls_ecdsa_sign_det_ext(
-        &pair->grp, &r, &s, &pair->d, digest.bytes, sizeof(digest.bytes),
-        MBEDTLS_MD_SHA256, flo_mbed_random, NULL);
+    int result =
+        mbedtls_ecdsa_sign_det_ext(&pair->grp, &r, &s, &pair->d, digest.bytes, sizeof(digest.bytes),
+                                   MBEDTLS_MD_SHA256, flo_mbed_random, NULL);
     if (result == 0) {
         result = mbedtls_mpi_write_binary(&r, signature, 32);
     }
@@ -407,20 +386,17 @@ static void check_deinit(struct check *check)
 
 static bool is_in_range(const mbedtls_mpi *number, const mbedtls_mpi *order)
 {
-    return mbedtls_mpi_cmp_int(number, 1) >= 0 &&
-           mbedtls_mpi_cmp_mpi(number, order) < 0;
+    return mbedtls_mpi_cmp_int(number, 1) >= 0 && mbedtls_mpi_cmp_mpi(number, order) < 0;
 }
 
 int flo_verify(const struct flo_public_key *key, const void *data, size_t bytes,
-               const void *signature, size_t signature_bytes,
-               struct flo_err *err)
+               const void *signature, size_t signature_bytes, struct flo_err *err)
 {
     const uint8_t *raw = signature;
     struct flo_digest digest;
 
     if (signature_bytes != FLO_SIGNATURE_BYTES) {
-        return flo_fail(err, FLO_E_SIG_FORMAT,
-                        "signature of %zu bytes, %d wanted", signature_bytes,
+        return flo_fail(err, FLO_E_SIG_FORMAT, "signature of %zu bytes, %d wanted", signature_bytes,
                         FLO_SIGNATURE_BYTES);
     }
     FLO_CLEANUP(check_deinit) struct check check;
@@ -430,8 +406,8 @@ int flo_verify(const struct flo_public_key *key, const void *data, size_t bytes,
     mbedtls_mpi_init(&check.s);
     int result = mbedtls_ecp_group_load(&check.group, MBEDTLS_ECP_DP_SECP256R1);
     if (result == 0) {
-        result = mbedtls_ecp_point_read_binary(&check.group, &check.point,
-                                               key->point, sizeof(key->point));
+        result = mbedtls_ecp_point_read_binary(&check.group, &check.point, key->point,
+                                               sizeof(key->point));
     }
     if (result == 0) {
         result = mbedtls_mpi_read_binary(&check.r, raw, 32);
@@ -440,34 +416,28 @@ int flo_verify(const struct flo_public_key *key, const void *data, size_t bytes,
         result = mbedtls_mpi_read_binary(&check.s, raw + 32, 32);
     }
     if (result != 0) {
-        return flo_mbed_fail(err, FLO_E_SIG_FORMAT, result,
-                             "read key and signature");
+        return flo_mbed_fail(err, FLO_E_SIG_FORMAT, result, "read key and signature");
     }
-    if (!is_in_range(&check.r, &check.group.N) ||
-        !is_in_range(&check.s, &check.group.N)) {
-        return flo_fail(err, FLO_E_SIG_BAD,
-                        "a number of the signature is out of range");
+    if (!is_in_range(&check.r, &check.group.N) || !is_in_range(&check.s, &check.group.N)) {
+        return flo_fail(err, FLO_E_SIG_BAD, "a number of the signature is out of range");
     }
     flo_sha256(data, bytes, &digest);
-    result =
-        mbedtls_ecdsa_verify(&check.group, digest.bytes, sizeof(digest.bytes),
-                             &check.point, &check.r, &check.s);
+    result = mbedtls_ecdsa_verify(&check.group, digest.bytes, sizeof(digest.bytes), &check.point,
+                                  &check.r, &check.s);
     if (result == MBEDTLS_ERR_ECP_VERIFY_FAILED) {
-        return flo_fail(err, FLO_E_SIG_BAD,
-                        "no signature of key %.16s over these bytes",
+        return flo_fail(err, FLO_E_SIG_BAD, "no signature of key %.16s over these bytes",
                         key->keyid);
     }
-    return result == 0 ? 0
-                       : flo_mbed_fail(err, FLO_E_SIG_BAD, result, "verify");
+    return result == 0 ? 0 : flo_mbed_fail(err, FLO_E_SIG_BAD, result, "verify");
 }
 
 bool flo_signature_is_low(const uint8_t *signature)
 {
     /* (n - 1) / 2 of P-256 (FIPS 186-4, D.1.2.3) */
-    static const uint8_t half[32] = {
-        0x7f, 0xff, 0xff, 0xff, 0x80, 0x00, 0x00, 0x00, 0x7f, 0xff, 0xff,
-        0xff, 0xff, 0xff, 0xff, 0xff, 0xde, 0x73, 0x7d, 0x56, 0xd3, 0x8b,
-        0xcf, 0x42, 0x79, 0xdc, 0xe5, 0x61, 0x7e, 0x31, 0x92, 0xa8};
+    static const uint8_t half[32] = {0x7f, 0xff, 0xff, 0xff, 0x80, 0x00, 0x00, 0x00,
+                                     0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+                                     0xde, 0x73, 0x7d, 0x56, 0xd3, 0x8b, 0xcf, 0x42,
+                                     0x79, 0xdc, 0xe5, 0x61, 0x7e, 0x31, 0x92, 0xa8};
 
     return memcmp(signature + 32, half, sizeof(half)) <= 0;
 }

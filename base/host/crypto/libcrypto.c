@@ -69,8 +69,7 @@ int flo_x509_fail(struct flo_err *err, int code, const char *what)
         why = "no memory";
     }
     begin();
-    return flo_fail(err, code, "%s (%s)", what,
-                    why == NULL ? "libcrypto" : why);
+    return flo_fail(err, code, "%s (%s)", what, why == NULL ? "libcrypto" : why);
 }
 
 /* ---- texts ---- */
@@ -78,8 +77,8 @@ int flo_x509_fail(struct flo_err *err, int code, const char *what)
 int flo_pem_open(const char *pem, size_t bytes, BIO **out, struct flo_err *err)
 {
     if (bytes > FLO_PEM_BYTES_MAX) {
-        return flo_fail(err, FLO_E_META_TOO_LARGE, "PEM of %zu bytes, limit %d",
-                        bytes, (int)FLO_PEM_BYTES_MAX);
+        return flo_fail(err, FLO_E_META_TOO_LARGE, "PEM of %zu bytes, limit %d", bytes,
+                        (int)FLO_PEM_BYTES_MAX);
     }
     begin();
     *out = BIO_new_mem_buf(pem, (int)bytes);
@@ -98,7 +97,5 @@ int flo_x509_key_look(const char *pem, size_t bytes, struct flo_err *err)
     bool is_one = key != NULL;
     BIO_free(bio);
     EVP_PKEY_free(key);
-    return !is_one ? flo_x509_fail(err, FLO_E_SIG_FORMAT,
-                                   "not a private key in PEM")
-                   : 0;
+    return !is_one ? flo_x509_fail(err, FLO_E_SIG_FORMAT, "not a private key in PEM") : 0;
 }

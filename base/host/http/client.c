@@ -129,8 +129,8 @@ void flo_http_close(struct flo_http *http)
 /* ---- what the other side says ---- */
 
 /* "Name: value\r\n" -> value of that name into out; false when another. */
-static bool header_value(const char *line, size_t bytes, const char *name,
-                         char *out, size_t out_bytes)
+static bool header_value(const char *line, size_t bytes, const char *name, char *out,
+                         size_t out_bytes)
 {
     size_t name_bytes = strlen(name);
 
@@ -171,8 +171,7 @@ static size_t on_header(char *line, size_t size, size_t count, void *context)
     if (bytes > 5 && strncasecmp(line, "HTTP/", 5) == 0) {
         long status = 0;
         clear_answer(answer); /* an interim answer went before */
-        (void)curl_easy_getinfo(call->http->curl, CURLINFO_RESPONSE_CODE,
-                                &status);
+        (void)curl_easy_getinfo(call->http->curl, CURLINFO_RESPONSE_CODE, &status);
         answer->status = (int)status;
         return bytes;
     }
@@ -181,14 +180,12 @@ static size_t on_header(char *line, size_t size, size_t count, void *context)
                      sizeof answer->content_type) ||
         header_value(line, bytes, "content-range", answer->content_range,
                      sizeof answer->content_range) ||
-        header_value(line, bytes, "location", answer->location,
-                     sizeof answer->location)) {
+        header_value(line, bytes, "location", answer->location, sizeof answer->location)) {
         return bytes;
     }
     if (header_value(line, bytes, "content-length", number, sizeof number)) {
         answer->content_bytes = strtoull(number, NULL, 10);
-    } else if (header_value(line, bytes, "retry-after", number,
-                            sizeof number)) {
+    } else if (header_value(line, bytes, "retry-after", number, sizeof number)) {
         uint64_t seconds = strtoull(number, NULL, 10);
         answer->retry_after_ms = 1000 * (seconds > 86400 ? 86400 : seconds);
     }
@@ -211,8 +208,8 @@ static bool range_fits(const struct call *call)
     return from == call->range_from;
 }
 
-static int on_progress(void *context, curl_off_t total, curl_off_t done,
-                       curl_off_t send_total, curl_off_t sent);
+static int on_progress(void *context, curl_off_t total, curl_off_t done, curl_off_t send_total,
+                       curl_off_t sent);
 
 /* libcurl's own limit lets the first hundred pieces pass unhindered.  Nothing
  * is read while this waits.  false: the call was cancelled. */
@@ -227,10 +224,8 @@ static bool keep_pace(struct call *call, size_t bytes)
     }
     while ((wait_us = flo_http_pace_wait_us(&http->pace, flo_now_us())) > 0) {
         uint64_t nap_us = wait_us < NAP_US ? wait_us : NAP_US;
-        (void)nanosleep(&(struct timespec){.tv_nsec = (long)nap_us * 1000},
-                        NULL);
-        if (on_progress(call, (curl_off_t)call->total, (curl_off_t)call->done,
-                        0, 0) != 0) {
+        (void)nanosleep(&(struct timespec){.tv_nsec = (long)nap_us * 1000}, NULL);
+        if (on_progress(call, (curl_off_t)call->total, (curl_off_t)call->done, 0, 0) != 0) {
             return false;
         }
     }
@@ -253,8 +248,7 @@ static size_t on_body(char *data, size_t size, size_t count, void *context)
         return 0;
     }
     if (good && call->request->on_data != NULL) {
-        call->code =
-            call->request->on_data(call->request->context, data, bytes);
+        call->code = call->request->on_data(call->request->context, data, bytes);
         return call->code == 0 ? bytes : 0;
     }
     answer->body.bytes_max = call->request->answer_bytes_max;
@@ -272,8 +266,7 @@ static size_t on_body(char *data, size_t size, size_t count, void *context)
 static size_t on_send(char *data, size_t size, size_t count, void *context)
 {
     struct call *call = context;
-    ssize_t bytes =
-        pread(call->request->body_fd, data, size * count, (off_t)call->sent);
+    ssize_t bytes = pread(call->request->body_fd, data, size * count, (off_t)call->sent);
 
     if (bytes < 0) {
         call->code = FLO_E_IO_READ;
@@ -295,8 +288,8 @@ static int on_seek(void *context, curl_off_t offset, int origin)
     return CURL_SEEKFUNC_OK;
 }
 
-static int on_progress(void *context, curl_off_t total, curl_off_t done,
-                       curl_off_t send_total, curl_off_t sent)
+static int on_progress(void *context, curl_off_t total, curl_off_t done, curl_off_t send_total,
+                       curl_off_t sent)
 {
     struct call *call = context;
     bool is_sending = call->request->body_fd > 0;
@@ -306,9 +299,9 @@ static int on_progress(void *context, curl_off_t total, curl_off_t done,
     if (call->request->on_progress == NULL) {
         return 0;
     }
-    int code = call->request->on_progress(
-        call->request->context, (uint64_t)(is_sending ? sent : done),
-        (uint64_t)(is_sending ? send_total : total));
+    int code =
+        call->request->on_progress(call->request->context, (uint64_t)(is_sending ? sent : done),
+                                   (uint64_t)(is_sending ? send_total : total));
     if (code != 0) {
         call->code = code;
     }
@@ -317,10 +310,9 @@ static int on_progress(void *context, curl_off_t total, curl_off_t done,
 
 /* ---- setting one call up ---- */
 
-static int add_header(struct curl_slist **list, struct flo_err *err,
-                      const char *format, ...) FLO_PRINTF(3, 4);
-static int add_header(struct curl_slist **list, struct flo_err *err,
-                      const char *format, ...)
+static int add_header(struct curl_slist **list, struct flo_err *err, const char *format, ...)
+    FLO_PRINTF(3, 4);
+static int add_header(struct curl_slist **list, struct flo_err *err, const char *format, ...)
 {
     char line[4096];
     va_list arguments;
@@ -328,10 +320,8 @@ static int add_header(struct curl_slist **list, struct flo_err *err,
     va_start(arguments, format);
     int chars = vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
-    if (chars < 0 || (size_t)chars >= sizeof line ||
-        strpbrk(line, "\r\n") != NULL) {
-        return flo_fail(err, FLO_E_USAGE,
-                        "a request header is too long or has a line break");
+    if (chars < 0 || (size_t)chars >= sizeof line || strpbrk(line, "\r\n") != NULL) {
+        return flo_fail(err, FLO_E_USAGE, "a request header is too long or has a line break");
     }
     struct curl_slist *longer = curl_slist_append(*list, line);
     if (longer == NULL) {
@@ -341,8 +331,7 @@ static int add_header(struct curl_slist **list, struct flo_err *err,
     return 0;
 }
 
-static int build_headers(const struct call *call, struct curl_slist **list,
-                         struct flo_err *err)
+static int build_headers(const struct call *call, struct curl_slist **list, struct flo_err *err)
 {
     const struct flo_http_request *request = call->request;
     const struct flo_http_options *options = &call->http->options;
@@ -351,15 +340,13 @@ static int build_headers(const struct call *call, struct curl_slist **list,
 
     if (rv == 0 && (request->body != NULL || request->body_fd > 0)) {
         rv = add_header(list, err, "Content-Type: %s",
-                        request->content_type == NULL ? "application/json"
-                                                      : request->content_type);
+                        request->content_type == NULL ? "application/json" : request->content_type);
     }
     if (rv == 0 && options->bearer != NULL) {
         rv = add_header(list, err, "Authorization: Bearer %s", options->bearer);
     }
     if (rv == 0 && request->range_from > 0) {
-        rv = add_header(list, err, "Range: bytes=%" PRIu64 "-",
-                        request->range_from);
+        rv = add_header(list, err, "Range: bytes=%" PRIu64 "-", request->range_from);
     }
     if (rv == 0 && request->range_from > 0 && request->if_range != NULL) {
         rv = add_header(list, err, "If-Range: %s", request->if_range);
@@ -398,8 +385,7 @@ static void set_no_proxy(CURL *curl)
     flo_buf_deinit(&list);
 }
 
-static curl_socket_t open_direct(void *context, curlsocktype purpose,
-                                 struct curl_sockaddr *address)
+static curl_socket_t open_direct(void *context, curlsocktype purpose, struct curl_sockaddr *address)
 {
     struct flo_http *http = context;
 
@@ -408,8 +394,7 @@ static curl_socket_t open_direct(void *context, curlsocktype purpose,
         http->was_refused = true;
         return CURL_SOCKET_BAD;
     }
-    return socket(address->family, address->socktype | SOCK_CLOEXEC,
-                  address->protocol);
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
 bool flo_http_was_refused(const struct flo_http *http)
@@ -464,8 +449,7 @@ static void set_options(CURL *curl, const struct flo_http_options *options)
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME,
                      seconds_of(slow_ms == 0 ? LOW_SPEED_MS : slow_ms));
     if (rate > 0) {
-        curl_easy_setopt(curl, CURLOPT_BUFFERSIZE,
-                         (long)flo_http_pace_piece(rate));
+        curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, (long)flo_http_pace_piece(rate));
         curl_easy_setopt(curl, CURLOPT_SOCKOPTFUNCTION, narrow);
     }
     curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
@@ -510,13 +494,10 @@ static int set_body(struct call *call, struct flo_err *err)
         curl_easy_setopt(curl, CURLOPT_READDATA, call);
         curl_easy_setopt(curl, CURLOPT_SEEKFUNCTION, on_seek);
         curl_easy_setopt(curl, CURLOPT_SEEKDATA, call);
-        curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE,
-                         (curl_off_t)facts.st_size);
+        curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)facts.st_size);
     } else if (request->body != NULL || strcmp(method, "POST") == 0) {
-        curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE,
-                         (curl_off_t)request->body_bytes);
-        curl_easy_setopt(curl, CURLOPT_POSTFIELDS,
-                         request->body == NULL ? "" : request->body);
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_bytes);
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request->body == NULL ? "" : request->body);
     } else if (strcmp(method, "HEAD") == 0) {
         curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
     }
@@ -556,8 +537,7 @@ static int code_of(CURL *curl, CURLcode result, const char *reason)
 {
     switch (result) {
     case CURLE_OPERATION_TIMEDOUT:
-        return strstr(reason, "too slow") != NULL ? FLO_E_NET_STALLED
-                                                  : FLO_E_NET_TIMEOUT;
+        return strstr(reason, "too slow") != NULL ? FLO_E_NET_STALLED : FLO_E_NET_TIMEOUT;
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CERTPROBLEM:
@@ -583,21 +563,18 @@ static int code_of(CURL *curl, CURLcode result, const char *reason)
     }
 }
 
-static int call_fail(const struct call *call, CURLcode result,
-                     struct flo_err *err)
+static int call_fail(const struct call *call, CURLcode result, struct flo_err *err)
 {
     const char *reason = call->http->curl_error;
     const char *url = call->request->url;
 
     if (call->code != 0) {
         if (call->code == FLO_E_REST_TOO_LARGE) {
-            return flo_fail(err, call->code,
-                            "%s: the answer is larger than %zu bytes", url,
+            return flo_fail(err, call->code, "%s: the answer is larger than %zu bytes", url,
                             call->answer->body.bytes_max);
         }
         if (call->code == FLO_E_NET_CONTENT) {
-            return flo_fail(err, call->code,
-                            "%s: asked for bytes from %" PRIu64 ", got \"%s\"",
+            return flo_fail(err, call->code, "%s: asked for bytes from %" PRIu64 ", got \"%s\"",
                             url, call->range_from, call->answer->content_range);
         }
         if (err != NULL && err->code == call->code) {
@@ -617,10 +594,8 @@ static int call_fail(const struct call *call, CURLcode result,
 int flo_http_call(struct flo_http *http, const struct flo_http_request *request,
                   struct flo_http_answer *answer, struct flo_err *err)
 {
-    struct call call = {.http = http,
-                        .request = request,
-                        .answer = answer,
-                        .range_from = request->range_from};
+    struct call call = {
+        .http = http, .request = request, .answer = answer, .range_from = request->range_from};
     struct curl_slist *headers = NULL;
 
     memset(answer, 0, sizeof *answer);
@@ -632,8 +607,7 @@ int flo_http_call(struct flo_http *http, const struct flo_http_request *request,
     curl_easy_setopt(http->curl, CURLOPT_SOCKOPTDATA, http);
     set_callbacks(&call);
     if (request->low_speed_ms != 0) {
-        curl_easy_setopt(http->curl, CURLOPT_LOW_SPEED_TIME,
-                         seconds_of(request->low_speed_ms));
+        curl_easy_setopt(http->curl, CURLOPT_LOW_SPEED_TIME, seconds_of(request->low_speed_ms));
     }
     int rv = set_body(&call, err);
     if (rv == 0) {

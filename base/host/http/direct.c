@@ -35,8 +35,7 @@ static bool may_connect_v6(const uint8_t *bytes, bool takes_private)
     static const uint8_t loopback[16] = {[15] = 1};
 
     if (memcmp(bytes, mapped, 12) == 0 || memcmp(bytes, nat64, 12) == 0) {
-        return may_connect_v4((uint32_t)bytes[12] << 24 |
-                                  (uint32_t)bytes[13] << 16 |
+        return may_connect_v4((uint32_t)bytes[12] << 24 | (uint32_t)bytes[13] << 16 |
                                   (uint32_t)bytes[14] << 8 | bytes[15],
                               takes_private);
     }
@@ -52,9 +51,7 @@ bool flo_http_may_connect(const void *address, bool takes_private)
     struct sockaddr_in6 v6;
     sa_family_t family;
 
-    memcpy(&family,
-           (const char *)address + offsetof(struct sockaddr, sa_family),
-           sizeof(family));
+    memcpy(&family, (const char *)address + offsetof(struct sockaddr, sa_family), sizeof(family));
     if (family == AF_INET) {
         memcpy(&v4, address, sizeof(v4));
         return may_connect_v4(ntohl(v4.sin_addr.s_addr), takes_private);

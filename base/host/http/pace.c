@@ -11,19 +11,16 @@
 #define WINDOW_MIN 16384
 #define WINDOW_MAX 131072
 
-uint64_t flo_http_pace_wait_us(const struct flo_http_pace *pace,
-                               uint64_t now_us)
+uint64_t flo_http_pace_wait_us(const struct flo_http_pace *pace, uint64_t now_us)
 {
     uint64_t next_us = (pace->next_ns + US_NS - 1) / US_NS;
 
     return pace->has_begun && next_us > now_us ? next_us - now_us : 0;
 }
 
-void flo_http_pace_take(struct flo_http_pace *pace, uint64_t now_us,
-                        size_t bytes, uint64_t rate)
+void flo_http_pace_take(struct flo_http_pace *pace, uint64_t now_us, size_t bytes, uint64_t rate)
 {
-    uint64_t oldest_us =
-        now_us > FLO_HTTP_PACE_CREDIT_US ? now_us - FLO_HTTP_PACE_CREDIT_US : 0;
+    uint64_t oldest_us = now_us > FLO_HTTP_PACE_CREDIT_US ? now_us - FLO_HTTP_PACE_CREDIT_US : 0;
 
     assert(rate > 0);
     assert(bytes < UINT64_MAX / SECOND_NS);
@@ -40,16 +37,12 @@ size_t flo_http_pace_piece(uint64_t rate)
 {
     uint64_t bytes = rate / PIECES_PER_S;
 
-    return bytes < PIECE_MIN   ? PIECE_MIN
-           : bytes > PIECE_MAX ? PIECE_MAX
-                               : (size_t)bytes;
+    return bytes < PIECE_MIN ? PIECE_MIN : bytes > PIECE_MAX ? PIECE_MAX : (size_t)bytes;
 }
 
 size_t flo_http_pace_window(uint64_t rate)
 {
     uint64_t bytes = rate / 2;
 
-    return bytes > WINDOW_MAX   ? 0
-           : bytes < WINDOW_MIN ? WINDOW_MIN
-                                : (size_t)bytes;
+    return bytes > WINDOW_MAX ? 0 : bytes < WINDOW_MIN ? WINDOW_MIN : (size_t)bytes;
 }

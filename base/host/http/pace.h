@@ -16,11 +16,9 @@ struct flo_http_pace {
 };
 
 /* How long the next piece has to wait; 0: it may come now. */
-uint64_t flo_http_pace_wait_us(const struct flo_http_pace *pace,
-                               uint64_t now_us);
+uint64_t flo_http_pace_wait_us(const struct flo_http_pace *pace, uint64_t now_us);
 /* A piece came.  rate: bytes per second, more than 0. */
-void flo_http_pace_take(struct flo_http_pace *pace, uint64_t now_us,
-                        size_t bytes, uint64_t rate);
+void flo_http_pace_take(struct flo_http_pace *pace, uint64_t now_us, size_t bytes, uint64_t rate);
 
 /* Bytes that are read at once, in bounds that libcurl takes, and what the
  * kernel may hold unread; 0: as it likes, for its window grows with what is

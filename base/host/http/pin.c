@@ -41,8 +41,7 @@ static X509 *find_anchor(X509_STORE_CTX *store, const char *hex)
 
     for (int i = 0; i < sk_X509_num(chain); i++) {
         X509 *certificate = sk_X509_value(chain, i);
-        if (X509_check_ca(certificate) == 1 &&
-            has_fingerprint(certificate, hex)) {
+        if (X509_check_ca(certificate) == 1 && has_fingerprint(certificate, hex)) {
             return certificate;
         }
     }
@@ -55,15 +54,12 @@ static int verify_chain(X509_STORE_CTX *store, void *context)
     X509 *anchor = find_anchor(store, context);
     int good = 0;
 
-    if (anchors == NULL || anchor == NULL ||
-        sk_X509_push(anchors, anchor) == 0) {
-        X509_STORE_CTX_set_error(store,
-                                 X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY);
+    if (anchors == NULL || anchor == NULL || sk_X509_push(anchors, anchor) == 0) {
+        X509_STORE_CTX_set_error(store, X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY);
     } else {
         X509_STORE_CTX_set0_trusted_stack(store, anchors);
         /* The pinned CA may be an intermediate one. */
-        X509_VERIFY_PARAM_set_flags(X509_STORE_CTX_get0_param(store),
-                                    X509_V_FLAG_PARTIAL_CHAIN);
+        X509_VERIFY_PARAM_set_flags(X509_STORE_CTX_get0_param(store), X509_V_FLAG_PARTIAL_CHAIN);
         good = X509_verify_cert(store);
     }
     sk_X509_free(anchors);
@@ -93,9 +89,8 @@ void flo_http_pin(void *curl, const char *hex)
 static CURLcode on_device(CURL *curl, void *context, void *unused)
 {
     (void)curl, (void)unused;
-    return SSL_CTX_set_purpose(context, X509_PURPOSE_SSL_CLIENT) == 1
-               ? CURLE_OK
-               : CURLE_SSL_CERTPROBLEM;
+    return SSL_CTX_set_purpose(context, X509_PURPOSE_SSL_CLIENT) == 1 ? CURLE_OK
+                                                                      : CURLE_SSL_CERTPROBLEM;
 }
 
 void flo_http_meet_device(void *curl)

@@ -27,22 +27,20 @@ static const char *text_of(const json_t *problem, const char *key)
 {
     const char *text = NULL;
 
-    if (flo_json_opt_text(problem, key, PROBLEM_TEXT_MAX, NULL, &text, NULL) <
-        0) {
+    if (flo_json_opt_text(problem, key, PROBLEM_TEXT_MAX, NULL, &text, NULL) < 0) {
         return NULL;
     }
     return text;
 }
 
 /* 0: no problem document. */
-static int problem_fail(const struct flo_http_answer *answer, const char *what,
-                        struct flo_err *err)
+static int problem_fail(const struct flo_http_answer *answer, const char *what, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *problem = NULL;
 
     if (answer->body.bytes == 0 ||
-        flo_json_parse(answer->body.data, answer->body.bytes, PROBLEM_BYTES_MAX,
-                       &problem, NULL) < 0 ||
+        flo_json_parse(answer->body.data, answer->body.bytes, PROBLEM_BYTES_MAX, &problem, NULL) <
+            0 ||
         !json_is_object(problem)) {
         return 0;
     }
@@ -52,8 +50,7 @@ static int problem_fail(const struct flo_http_answer *answer, const char *what,
     if (detail == NULL || code == 0) {
         return 0;
     }
-    (void)flo_fail(err, code, "%s%s%s", what, what[0] != '\0' ? ": " : "",
-                   detail);
+    (void)flo_fail(err, code, "%s%s%s", what, what[0] != '\0' ? ": " : "", detail);
     const char *why = text_of(problem, "why");
     const char *fix = text_of(problem, "fix");
     if (why != NULL) {
@@ -65,15 +62,13 @@ static int problem_fail(const struct flo_http_answer *answer, const char *what,
     return code;
 }
 
-int flo_http_fail(const struct flo_http_answer *answer, const char *what,
-                  struct flo_err *err)
+int flo_http_fail(const struct flo_http_answer *answer, const char *what, struct flo_err *err)
 {
     int code = problem_fail(answer, what, err);
 
     if (code < 0) {
         return code;
     }
-    return flo_fail(err, code_of_status(answer->status),
-                    "%s%sthe server answered %d", what,
+    return flo_fail(err, code_of_status(answer->status), "%s%sthe server answered %d", what,
                     what[0] != '\0' ? ": " : "", answer->status);
 }

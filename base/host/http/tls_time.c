@@ -50,11 +50,9 @@ static void note_peer(const X509 *certificate)
 static int on_verify(int good, X509_STORE_CTX *store)
 {
     uint64_t least = least_now();
-    bool is_sure =
-        least == 0 || (atomic_load(&is_kept_right) && flo_wall_ms() >= least);
+    bool is_sure = least == 0 || (atomic_load(&is_kept_right) && flo_wall_ms() >= least);
 
-    if (good == 0 && !is_sure &&
-        X509_STORE_CTX_get_error(store) == X509_V_ERR_CERT_NOT_YET_VALID) {
+    if (good == 0 && !is_sure && X509_STORE_CTX_get_error(store) == X509_V_ERR_CERT_NOT_YET_VALID) {
         X509_STORE_CTX_set_error(store, X509_V_OK);
         good = 1;
     }
@@ -72,8 +70,8 @@ static int on_verify(int good, X509_STORE_CTX *store)
     return good;
 }
 
-static void on_begin(void *parent, void *pointer, CRYPTO_EX_DATA *data,
-                     int index, long number, void *context)
+static void on_begin(void *parent, void *pointer, CRYPTO_EX_DATA *data, int index, long number,
+                     void *context)
 {
     X509_STORE_CTX *store = parent;
     uint64_t least = least_now();
@@ -96,8 +94,8 @@ static bool is_registered;
 
 static void begin(void)
 {
-    is_registered = CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_X509_STORE_CTX, 0,
-                                            NULL, on_begin, NULL, NULL) >= 0;
+    is_registered =
+        CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_X509_STORE_CTX, 0, NULL, on_begin, NULL, NULL) >= 0;
 }
 
 /* Does a verification begin with what we set? */
@@ -121,16 +119,13 @@ void flo_tls_watch(void)
     (void)pthread_once(&once, begin);
 }
 
-int flo_tls_time_set(uint64_t least_ms, bool is_synchronised,
-                     struct flo_err *err)
+int flo_tls_time_set(uint64_t least_ms, bool is_synchronised, struct flo_err *err)
 {
     flo_tls_watch();
     atomic_store(&is_kept_right, is_synchronised);
-    atomic_store(&ahead_ms,
-                 least_ms == 0 ? 0 : (int64_t)least_ms - (int64_t)flo_now_ms());
+    atomic_store(&ahead_ms, least_ms == 0 ? 0 : (int64_t)least_ms - (int64_t)flo_now_ms());
     if (least_ms != 0 && (!is_registered || !is_working())) {
-        return flo_fail(err, FLO_E_INTERNAL,
-                        "OpenSSL takes no time but the clock's");
+        return flo_fail(err, FLO_E_INTERNAL, "OpenSSL takes no time but the clock's");
     }
     return 0;
 }
@@ -148,8 +143,7 @@ void flo_tls_problem_text(int code, uint64_t from_ms, uint64_t until_ms,
     const char *words = X509_verify_cert_error_string(code);
     char from[25], until[25], now[25];
 
-    if (code != X509_V_ERR_CERT_HAS_EXPIRED &&
-        code != X509_V_ERR_CERT_NOT_YET_VALID) {
+    if (code != X509_V_ERR_CERT_HAS_EXPIRED && code != X509_V_ERR_CERT_NOT_YET_VALID) {
         snprintf(out, FLO_TLS_PROBLEM_BYTES, "%s", words);
         return;
     }
@@ -171,8 +165,7 @@ bool flo_tls_problem(char out[FLO_TLS_PROBLEM_BYTES])
     if (code == X509_V_OK) {
         return false;
     }
-    flo_tls_problem_text(code, atomic_load(&refused_from_ms),
-                         atomic_load(&refused_until_ms), out);
+    flo_tls_problem_text(code, atomic_load(&refused_from_ms), atomic_load(&refused_until_ms), out);
     return true;
 }
 

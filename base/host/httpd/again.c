@@ -1,8 +1,7 @@
 /* HTTP server: files of TLS that are read again. */
 #include "base/host/httpd/internal.h"
 
-int flo_httpd_tls_again(struct flo_httpd *httpd, int tag, bool ends,
-                        struct flo_err *err)
+int flo_httpd_tls_again(struct flo_httpd *httpd, int tag, bool ends, struct flo_err *err)
 {
     struct httpd_listener *listener = httpd->listeners;
 

@@ -123,8 +123,7 @@ int flo_httpd_status_of(int code)
 
 static bool is_head(const struct flo_httpd_request *request)
 {
-    return request->head.method != NULL &&
-           strcmp(request->head.method, "HEAD") == 0;
+    return request->head.method != NULL && strcmp(request->head.method, "HEAD") == 0;
 }
 
 static struct evbuffer *output_of(struct flo_httpd_request *request)
@@ -139,8 +138,7 @@ static void finish(struct flo_httpd_request *request)
     event_active(request->connection->kick, 0, 0);
 }
 
-void flo_httpd_add_header(struct flo_httpd_request *request, const char *name,
-                          const char *value)
+void flo_httpd_add_header(struct flo_httpd_request *request, const char *name, const char *value)
 {
     /* A line end inside would be another header: refused whole. */
     if (strpbrk(name, "\r\n: ") != NULL || strpbrk(value, "\r\n") != NULL) {
@@ -154,8 +152,8 @@ void flo_httpd_add_header(struct flo_httpd_request *request, const char *name,
 }
 
 /* Status line and headers; bytes < 0: the length is not known. */
-static void write_head(struct flo_httpd_request *request, int status,
-                       const char *content_type, int64_t bytes)
+static void write_head(struct flo_httpd_request *request, int status, const char *content_type,
+                       int64_t bytes)
 {
     struct httpd_connection *connection = request->connection;
     const struct flo_httpd_options *options = &connection->httpd->options;
@@ -171,8 +169,7 @@ static void write_head(struct flo_httpd_request *request, int status,
     if (request->head.method != NULL && !connection->body_ended) {
         connection->closes = true; /* answered before all of it was read */
     }
-    evbuffer_add_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status,
-                        reason_of(status), date);
+    evbuffer_add_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status, reason_of(status), date);
     if (options->server_name != NULL) {
         evbuffer_add_printf(out, "Server: %s\r\n", options->server_name);
     }
@@ -197,8 +194,8 @@ static void write_head(struct flo_httpd_request *request, int status,
     request->is_begun = true;
 }
 
-void flo_httpd_answer(struct flo_httpd_request *request, int status,
-                      const char *content_type, const void *body, size_t bytes)
+void flo_httpd_answer(struct flo_httpd_request *request, int status, const char *content_type,
+                      const void *body, size_t bytes)
 {
     if (request->is_begun || request->is_answered) {
         return;
@@ -212,13 +209,11 @@ void flo_httpd_answer(struct flo_httpd_request *request, int status,
 
 void flo_httpd_request_id(const struct flo_httpd_request *request, char *out)
 {
-    snprintf(out, FLO_HTTPD_ID_TEXT, "%08x-%012llx",
-             (unsigned)request->connection->httpd->run,
+    snprintf(out, FLO_HTTPD_ID_TEXT, "%08x-%012llx", (unsigned)request->connection->httpd->run,
              (unsigned long long)(request->number & 0xffffffffffff));
 }
 
-static void problem_text(struct flo_buf *body, const char *name,
-                         const char *text)
+static void problem_text(struct flo_buf *body, const char *name, const char *text)
 {
     flo_buf_printf(body, ",\"%s\":\"", name);
     flo_buf_json_text(body, text, strlen(text));
@@ -233,8 +228,7 @@ static void problem_errors(struct flo_buf *body, const struct flo_err *err)
     if (err->at[0] == '\0') {
         return;
     }
-    flo_buf_printf(body, ",\"errors\":[{\"%s\":\"",
-                   is_query ? "parameter" : "pointer");
+    flo_buf_printf(body, ",\"errors\":[{\"%s\":\"", is_query ? "parameter" : "pointer");
     flo_buf_json_text(body, err->at + is_query, strlen(err->at + is_query));
     flo_buf_text(body, "\"");
     problem_text(body, "detail", err->what);
@@ -243,9 +237,8 @@ static void problem_errors(struct flo_buf *body, const struct flo_err *err)
 
 /* RFC 9457.  `title` is the same for all errors of a type, `detail` is of this
  * one. */
-static void problem_body(const struct flo_httpd_request *request,
-                         const struct flo_err *err, int status,
-                         struct flo_buf *body)
+static void problem_body(const struct flo_httpd_request *request, const struct flo_err *err,
+                         int status, struct flo_buf *body)
 {
     const char *id = flo_error_id(err->code);
     const char *fix = err->fix[0] != '\0' ? err->fix : flo_error_fix(err->code);
@@ -268,8 +261,7 @@ static void problem_body(const struct flo_httpd_request *request,
 void flo_httpd_answer_refusal(struct flo_httpd_request *request, int status,
                               const struct flo_err *err)
 {
-    const struct flo_httpd_options *options =
-        &request->connection->httpd->options;
+    const struct flo_httpd_options *options = &request->connection->httpd->options;
     if (request->is_answered) {
         return;
     }
@@ -296,8 +288,7 @@ void flo_httpd_answer_refusal(struct flo_httpd_request *request, int status,
     flo_buf_deinit(&body);
 }
 
-void flo_httpd_answer_err(struct flo_httpd_request *request,
-                          const struct flo_err *err)
+void flo_httpd_answer_err(struct flo_httpd_request *request, const struct flo_err *err)
 {
     flo_httpd_answer_refusal(request, flo_httpd_status_of(err->code), err);
 }
@@ -345,8 +336,7 @@ static bool read_number(const char **text, uint64_t *out)
 enum range { RANGE_NONE, RANGE_GIVEN, RANGE_OUTSIDE };
 
 /* One range "bytes=a-b", "a-" or "-n"; anything else is answered whole. */
-static enum range read_range(const char *text, uint64_t size, uint64_t *from,
-                             uint64_t *bytes)
+static enum range read_range(const char *text, uint64_t size, uint64_t *from, uint64_t *bytes)
 {
     uint64_t first, last;
     if (text == NULL || strncasecmp(text, "bytes=", 6) != 0) {
@@ -369,8 +359,7 @@ static enum range read_range(const char *text, uint64_t size, uint64_t *from,
         return RANGE_NONE;
     }
     last = size - 1;
-    if (*text != '\0' &&
-        (!read_number(&text, &last) || *text != '\0' || last < first)) {
+    if (*text != '\0' && (!read_number(&text, &last) || *text != '\0' || last < first)) {
         return RANGE_NONE;
     }
     if (first >= size) {
@@ -385,22 +374,19 @@ bool flo_httpd_file_pump(struct httpd_connection *connection)
 {
     struct evbuffer *out = bufferevent_get_output(connection->bev);
     char piece[HTTPD_FILE_PIECE_BYTES];
-    while (connection->file_left > 0 &&
-           evbuffer_get_length(out) < 4 * HTTPD_FILE_PIECE_BYTES) {
-        size_t bytes = connection->file_left < sizeof(piece)
-                           ? (size_t)connection->file_left
-                           : sizeof(piece);
+    while (connection->file_left > 0 && evbuffer_get_length(out) < 4 * HTTPD_FILE_PIECE_BYTES) {
+        size_t bytes =
+            connection->file_left < sizeof(piece) ? (size_t)connection->file_left : sizeof(piece);
         struct flo_err err = {0};
-        if (flo_fd_pread_all(connection->file_fd, piece, bytes,
-                             connection->file_offset, &err) < 0) {
+        if (flo_fd_pread_all(connection->file_fd, piece, bytes, connection->file_offset, &err) <
+            0) {
             return false; /* the client sees a cut, and asks again */
         }
         evbuffer_add(out, piece, bytes);
         connection->file_offset += bytes;
         connection->file_left -= bytes;
         const struct flo_httpd_options *options = &connection->httpd->options;
-        if (options->on_sent != NULL &&
-            !options->on_sent(options->sent_context, bytes)) {
+        if (options->on_sent != NULL && !options->on_sent(options->sent_context, bytes)) {
             return false;
         }
     }
@@ -411,8 +397,8 @@ bool flo_httpd_file_pump(struct httpd_connection *connection)
     return true;
 }
 
-void flo_httpd_answer_file(struct flo_httpd_request *request, int fd,
-                           const char *content_type, const char *etag)
+void flo_httpd_answer_file(struct flo_httpd_request *request, int fd, const char *content_type,
+                           const char *etag)
 {
     struct httpd_connection *connection = request->connection;
     struct flo_err err = {0};
@@ -437,28 +423,23 @@ void flo_httpd_answer_file(struct flo_httpd_request *request, int fd,
     const char *if_range = flo_httpd_header(request, "if-range");
     enum range range = RANGE_NONE;
     if (if_range == NULL || strcmp(if_range, quoted) == 0) {
-        range =
-            read_range(flo_httpd_header(request, "range"), size, &from, &bytes);
+        range = read_range(flo_httpd_header(request, "range"), size, &from, &bytes);
     }
     if (range == RANGE_OUTSIDE) {
         close(fd);
         snprintf(text, sizeof(text), "bytes */%llu", (unsigned long long)size);
         flo_httpd_add_header(request, "Content-Range", text);
-        flo_fail(&err, FLO_E_REST_HEADER,
-                 "the range begins behind the %llu bytes of this file",
+        flo_fail(&err, FLO_E_REST_HEADER, "the range begins behind the %llu bytes of this file",
                  (unsigned long long)size);
         flo_httpd_answer_refusal(request, 416, &err);
         return;
     }
     if (range == RANGE_GIVEN) {
-        snprintf(text, sizeof(text), "bytes %llu-%llu/%llu",
-                 (unsigned long long)from,
-                 (unsigned long long)(from + bytes - 1),
-                 (unsigned long long)size);
+        snprintf(text, sizeof(text), "bytes %llu-%llu/%llu", (unsigned long long)from,
+                 (unsigned long long)(from + bytes - 1), (unsigned long long)size);
         flo_httpd_add_header(request, "Content-Range", text);
     }
-    write_head(request, range == RANGE_GIVEN ? 206 : 200, content_type,
-               (int64_t)bytes);
+    write_head(request, range == RANGE_GIVEN ? 206 : 200, content_type, (int64_t)bytes);
     if (is_head(request) || bytes == 0) {
         close(fd);
     } else {
@@ -471,8 +452,7 @@ void flo_httpd_answer_file(struct flo_httpd_request *request, int fd,
 
 /* ---- streams ---- */
 
-void flo_httpd_stream_begin(struct flo_httpd_request *request, int status,
-                            const char *content_type)
+void flo_httpd_stream_begin(struct flo_httpd_request *request, int status, const char *content_type)
 {
     if (request->is_begun || request->is_answered) {
         return;
@@ -481,8 +461,8 @@ void flo_httpd_stream_begin(struct flo_httpd_request *request, int status,
     write_head(request, status, content_type, -1);
 }
 
-bool flo_httpd_stream_chunk(struct flo_httpd_request *request, const void *data,
-                            size_t bytes, size_t backlog_bytes_max)
+bool flo_httpd_stream_chunk(struct flo_httpd_request *request, const void *data, size_t bytes,
+                            size_t backlog_bytes_max)
 {
     struct evbuffer *out = output_of(request);
     if (!request->is_begun || request->is_answered) {

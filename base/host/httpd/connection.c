@@ -36,8 +36,7 @@ static void connection_process(struct httpd_connection *connection);
 
 static void arm(struct httpd_connection *connection, uint64_t ms)
 {
-    struct timeval tv = {.tv_sec = (time_t)(ms / 1000),
-                         .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+    struct timeval tv = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
     event_add(connection->timer, &tv);
 }
 
@@ -86,10 +85,8 @@ static bool has_unread(const struct httpd_connection *connection)
 static struct httpd_connection *oldest_idle(const struct flo_httpd *httpd)
 {
     struct httpd_connection *oldest = NULL;
-    for (struct httpd_connection *c = httpd->connections; c != NULL;
-         c = c->next) {
-        if ((c->state == HTTPD_HEAD || c->state == HTTPD_LINGER) &&
-            !has_unread(c) &&
+    for (struct httpd_connection *c = httpd->connections; c != NULL; c = c->next) {
+        if ((c->state == HTTPD_HEAD || c->state == HTTPD_LINGER) && !has_unread(c) &&
             (oldest == NULL || c->since_ms <= oldest->since_ms)) {
             oldest = c;
         }
@@ -101,10 +98,8 @@ static struct httpd_connection *oldest_idle(const struct flo_httpd *httpd)
  * or has only just got an answer, new ones wait in the kernel. */
 static void mind_room(struct flo_httpd *httpd)
 {
-    const struct httpd_connection *oldest =
-        is_full(httpd) ? oldest_idle(httpd) : NULL;
-    uint64_t age_ms =
-        oldest == NULL ? FRESH_MS : flo_now_ms() - oldest->since_ms;
+    const struct httpd_connection *oldest = is_full(httpd) ? oldest_idle(httpd) : NULL;
+    uint64_t age_ms = oldest == NULL ? FRESH_MS : flo_now_ms() - oldest->since_ms;
     if (age_ms >= FRESH_MS) {
         flo_httpd_resume(httpd);
         return;
@@ -159,8 +154,7 @@ static void connection_free(struct httpd_connection *connection)
 
 /* The answer goes out and the connection ends; what is still unread of the
  * request is read over for a while, else a reset would eat the answer. */
-static void refuse(struct httpd_connection *connection, int status,
-                   const struct flo_err *err)
+static void refuse(struct httpd_connection *connection, int status, const struct flo_err *err)
 {
     flo_httpd_upload_hold(connection->request, false);
     if (!connection->body_ended) {
@@ -201,8 +195,7 @@ static bool is_address(const char *host)
         return false;
     }
     memcpy(text, start, bytes);
-    return is_six ? inet_pton(AF_INET6, text, &six) == 1
-                  : inet_pton(AF_INET, text, &four) == 1;
+    return is_six ? inet_pton(AF_INET6, text, &six) == 1 : inet_pton(AF_INET, text, &four) == 1;
 }
 
 static bool host_is_allowed(const struct httpd_connection *connection)
@@ -212,9 +205,8 @@ static bool host_is_allowed(const struct httpd_connection *connection)
     if (hosts == NULL || connection->listener->unix_path != NULL) {
         return true;
     }
-    return host != NULL &&
-           (flo_httpd_host_is(hosts, host) ||
-            (connection->httpd->options.admits_addresses && is_address(host)));
+    return host != NULL && (flo_httpd_host_is(hosts, host) ||
+                            (connection->httpd->options.admits_addresses && is_address(host)));
 }
 
 /* The path, or the method for it, is not served. */
@@ -226,8 +218,8 @@ static void refuse_route(struct httpd_connection *connection)
     flo_httpd_route_methods(connection->httpd, request, &methods);
     if (methods.bytes > 0) {
         flo_httpd_add_header(request, "Allow", methods.data);
-        flo_fail(&err, FLO_E_REST_METHOD, "%s is not for %s",
-                 request->head.method, request->head.path);
+        flo_fail(&err, FLO_E_REST_METHOD, "%s is not for %s", request->head.method,
+                 request->head.path);
     } else {
         flo_fail(&err, FLO_E_REST_NOT_FOUND, "no path %s", request->head.path);
     }
@@ -244,8 +236,7 @@ static void route_request(struct httpd_connection *connection)
     const struct flo_httpd_options *options = &connection->httpd->options;
     struct flo_httpd_request *request = connection->request;
     struct flo_err err = {0};
-    connection->body_ended =
-        !request->head.is_chunked && request->head.content_bytes == 0;
+    connection->body_ended = !request->head.is_chunked && request->head.content_bytes == 0;
     if (!host_is_allowed(connection)) {
         flo_fail(&err, FLO_E_REST_HEADER, "this host name is not served here");
         refuse(connection, 421, &err);
@@ -257,9 +248,7 @@ static void route_request(struct httpd_connection *connection)
         flo_httpd_answer(request, 204, NULL, NULL, 0);
         return;
     }
-    int rv = options->admit == NULL
-                 ? 0
-                 : options->admit(options->admit_context, request, &err);
+    int rv = options->admit == NULL ? 0 : options->admit(options->admit_context, request, &err);
     if (rv < 0) {
         refuse(connection, flo_httpd_status_of(rv), &err);
         return;
@@ -271,10 +260,8 @@ static void route_request(struct httpd_connection *connection)
     }
     uint64_t max = request->route->body_bytes_max;
     if (request->head.content_bytes > max) {
-        flo_fail(&err, FLO_E_REST_TOO_LARGE,
-                 "a body of %llu bytes, at most %llu are taken",
-                 (unsigned long long)request->head.content_bytes,
-                 (unsigned long long)max);
+        flo_fail(&err, FLO_E_REST_TOO_LARGE, "a body of %llu bytes, at most %llu are taken",
+                 (unsigned long long)request->head.content_bytes, (unsigned long long)max);
         refuse(connection, 413, &err);
         return;
     }
@@ -282,8 +269,7 @@ static void route_request(struct httpd_connection *connection)
     request->body.bytes_max = (size_t)max + 1;
     connection->state = HTTPD_HANDLER;
     if (request->route->is_upload && request->route->upload.on_start != NULL) {
-        rv = request->route->upload.on_start(request->route->context, request,
-                                             &err);
+        rv = request->route->upload.on_start(request->route->context, request, &err);
         if (rv < 0) {
             refuse(connection, flo_httpd_status_of(rv), &err);
             return;
@@ -307,8 +293,7 @@ static bool read_head(struct httpd_connection *connection)
 {
     struct evbuffer *input = bufferevent_get_input(connection->bev);
     char first[2];
-    while (evbuffer_copyout(input, first, 2) == 2 && first[0] == '\r' &&
-           first[1] == '\n') {
+    while (evbuffer_copyout(input, first, 2) == 2 && first[0] == '\r' && first[1] == '\n') {
         evbuffer_drain(input, 2); /* RFC 9112: empty lines before a request */
     }
     if (!connection->head_begun && evbuffer_get_length(input) > 0) {
@@ -317,8 +302,7 @@ static bool read_head(struct httpd_connection *connection)
         arm(connection, head_timeout(connection));
     }
     struct evbuffer_ptr end = evbuffer_search(input, "\r\n\r\n", 4, NULL);
-    size_t bytes =
-        end.pos < 0 ? evbuffer_get_length(input) : (size_t)end.pos + 4;
+    size_t bytes = end.pos < 0 ? evbuffer_get_length(input) : (size_t)end.pos + 4;
     if (end.pos < 0 && bytes <= HTTPD_HEAD_BYTES_MAX) {
         return false;
     }
@@ -344,15 +328,13 @@ static bool read_head(struct httpd_connection *connection)
     int rv;
     if (bytes > HTTPD_HEAD_BYTES_MAX) {
         free(text);
-        rv = flo_fail(&err, FLO_E_REST_HEADER,
-                      "the head is longer than 32768 bytes");
+        rv = flo_fail(&err, FLO_E_REST_HEADER, "the head is longer than 32768 bytes");
         evbuffer_drain(input, evbuffer_get_length(input));
     } else {
         evbuffer_remove(input, text, bytes);
         text[bytes] = '\0';
         request->head_text = text;
-        rv = flo_httpd_head_parse(request->head_text, bytes, &request->head,
-                                  &status, &err);
+        rv = flo_httpd_head_parse(request->head_text, bytes, &request->head, &status, &err);
     }
     if (rv < 0) {
         refuse(connection, status, &err);
@@ -366,8 +348,7 @@ static bool read_head(struct httpd_connection *connection)
 /* ---- body ---- */
 
 /* One piece of body to the handler; false: the request was refused. */
-static bool take_body(struct httpd_connection *connection, const char *data,
-                      size_t bytes)
+static bool take_body(struct httpd_connection *connection, const char *data, size_t bytes)
 {
     struct flo_httpd_request *request = connection->request;
     struct flo_err err = {0};
@@ -380,8 +361,8 @@ static bool take_body(struct httpd_connection *connection, const char *data,
         return false;
     }
     if (request->route->is_upload) {
-        int rv = request->route->upload.on_body(request->route->context,
-                                                request, data, bytes, &err);
+        int rv =
+            request->route->upload.on_body(request->route->context, request, data, bytes, &err);
         if (rv < 0) {
             refuse(connection, flo_httpd_status_of(rv), &err);
             return false;
@@ -416,13 +397,12 @@ static bool read_body(struct httpd_connection *connection)
         if (bytes == 0) {
             return false;
         }
-        const char *data =
-            (const char *)evbuffer_pullup(input, (ev_ssize_t)bytes);
+        const char *data = (const char *)evbuffer_pullup(input, (ev_ssize_t)bytes);
         const char *piece = data;
         size_t piece_bytes = bytes;
         if (head->is_chunked) {
-            ptrdiff_t used = flo_httpd_chunked_next(
-                &connection->chunked, data, bytes, &piece, &piece_bytes);
+            ptrdiff_t used =
+                flo_httpd_chunked_next(&connection->chunked, data, bytes, &piece, &piece_bytes);
             if (used < 0) {
                 struct flo_err err = {0};
                 flo_fail(&err, FLO_E_REST_HEADER, "a malformed chunk");
@@ -434,8 +414,7 @@ static bool read_body(struct httpd_connection *connection)
             uint64_t left = head->content_bytes - connection->body_bytes;
             piece_bytes = bytes = left < bytes ? (size_t)left : bytes;
         }
-        bool goes_on =
-            piece_bytes == 0 || take_body(connection, piece, piece_bytes);
+        bool goes_on = piece_bytes == 0 || take_body(connection, piece, piece_bytes);
         evbuffer_drain(input, bytes);
         if (!goes_on) {
             return false;
@@ -597,10 +576,9 @@ static void on_event(struct bufferevent *bev, short what, void *context)
         return;
     }
     /* Over TLS libevent sends nothing more after either end. */
-    bool is_flushing =
-        connection->listener->tls == NULL &&
-        (connection->state == HTTPD_FLUSH ||
-         (connection->request != NULL && connection->request->is_answered));
+    bool is_flushing = connection->listener->tls == NULL &&
+                       (connection->state == HTTPD_FLUSH ||
+                        (connection->request != NULL && connection->request->is_answered));
     if ((what & BEV_EVENT_EOF) != 0 && is_flushing) {
         connection->saw_eof = true; /* the client may still read the answer */
         return;
@@ -625,14 +603,12 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
         return;
     }
     if (connection->state == HTTPD_BODY) {
-        if (connection->is_held ||
-            connection->window_bytes >= BODY_WINDOW_BYTES) {
+        if (connection->is_held || connection->window_bytes >= BODY_WINDOW_BYTES) {
             connection->window_bytes = 0;
             arm(connection, head_timeout(connection));
             return;
         }
-        flo_fail(&err, FLO_E_NET_TIMEOUT,
-                 "the body is slow: %llu bytes in %llu ms",
+        flo_fail(&err, FLO_E_NET_TIMEOUT, "the body is slow: %llu bytes in %llu ms",
                  (unsigned long long)connection->window_bytes,
                  (unsigned long long)head_timeout(connection));
         refuse(connection, 408, &err);
@@ -659,11 +635,11 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
 void flo_httpd_connections_end(struct httpd_listener *listener)
 {
     struct httpd_connection *next;
-    for (struct httpd_connection *connection = listener->httpd->connections;
-         connection != NULL; connection = next) {
+    for (struct httpd_connection *connection = listener->httpd->connections; connection != NULL;
+         connection = next) {
         next = connection->next;
-        if (connection->listener == listener &&
-            connection->state == HTTPD_HEAD && !connection->head_begun) {
+        if (connection->listener == listener && connection->state == HTTPD_HEAD &&
+            !connection->head_begun) {
             connection_free(connection);
         } else if (connection->listener == listener) {
             connection->closes = true;
@@ -704,11 +680,8 @@ static void describe_peer(struct httpd_connection *connection, int fd,
     }
     const void *ip =
         address->sa_family == AF_INET
-            ? (const void *)&((const struct sockaddr_in *)(const void *)address)
-                  ->sin_addr
-            : (const void *)&(
-                  (const struct sockaddr_in6 *)(const void *)address)
-                  ->sin6_addr;
+            ? (const void *)&((const struct sockaddr_in *)(const void *)address)->sin_addr
+            : (const void *)&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
     evutil_inet_ntop(address->sa_family, ip, connection->peer_address,
                      sizeof(connection->peer_address));
     /* For addresses of version 6 the net: one client has all addresses of a
@@ -716,15 +689,13 @@ static void describe_peer(struct httpd_connection *connection, int fd,
     size_t bytes = address->sa_family == AF_INET ? 4 : 7;
     connection->peer_client = CLIENT_OF_ADDRESS;
     for (size_t i = 0; i < bytes; i++) {
-        connection->peer_client |= (uint64_t)((const uint8_t *)ip)[i]
-                                   << (8 * i);
+        connection->peer_client |= (uint64_t)((const uint8_t *)ip)[i] << (8 * i);
     }
     int one = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 }
 
-static struct bufferevent *bufferevent_make(struct httpd_listener *listener,
-                                            evutil_socket_t fd)
+static struct bufferevent *bufferevent_make(struct httpd_listener *listener, evutil_socket_t fd)
 {
     struct event_base *base = listener->httpd->base;
     int options = BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS;
@@ -735,8 +706,8 @@ static struct bufferevent *bufferevent_make(struct httpd_listener *listener,
     if (ssl == NULL) {
         return NULL;
     }
-    struct bufferevent *bev = bufferevent_openssl_socket_new(
-        base, fd, ssl, BUFFEREVENT_SSL_ACCEPTING, options);
+    struct bufferevent *bev =
+        bufferevent_openssl_socket_new(base, fd, ssl, BUFFEREVENT_SSL_ACCEPTING, options);
     if (bev == NULL) {
         SSL_free(ssl);
         return NULL;
@@ -759,8 +730,7 @@ void flo_httpd_accept(struct httpd_listener *listener, evutil_socket_t fd,
         connection_free(oldest);
     }
     struct httpd_connection *connection = calloc(1, sizeof(*connection));
-    struct bufferevent *bev =
-        connection == NULL ? NULL : bufferevent_make(listener, fd);
+    struct bufferevent *bev = connection == NULL ? NULL : bufferevent_make(listener, fd);
     if (bev == NULL) {
         free(connection);
         evutil_closesocket(fd);
@@ -794,8 +764,7 @@ void flo_httpd_accept(struct httpd_listener *listener, evutil_socket_t fd,
     uint64_t write_ms = httpd->options.write_timeout_ms;
     write_ms = write_ms == 0 ? WRITE_TIMEOUT_MS : write_ms;
     struct timeval write_timeout = {.tv_sec = (time_t)(write_ms / 1000),
-                                    .tv_usec =
-                                        (suseconds_t)(write_ms % 1000 * 1000)};
+                                    .tv_usec = (suseconds_t)(write_ms % 1000 * 1000)};
     bufferevent_setcb(bev, on_read, on_write, on_event, connection);
     bufferevent_set_timeouts(bev, NULL, &write_timeout);
     bufferevent_setwatermark(bev, EV_READ, 0, INPUT_BYTES_MAX);
@@ -811,8 +780,7 @@ size_t flo_httpd_files(const struct flo_httpd *httpd)
 {
     size_t count = 0;
 
-    for (const struct httpd_connection *c = httpd->connections; c != NULL;
-         c = c->next) {
+    for (const struct httpd_connection *c = httpd->connections; c != NULL; c = c->next) {
         count += c->file_fd >= 0 ? 1 : 0;
     }
     return count;
@@ -827,17 +795,13 @@ static bool limit_rate(struct flo_httpd *httpd)
     if (rate == 0) {
         return true;
     }
-    httpd->rate = ev_token_bucket_cfg_new(EV_RATE_LIMIT_MAX, EV_RATE_LIMIT_MAX,
-                                          bytes, bytes, NULL);
+    httpd->rate = ev_token_bucket_cfg_new(EV_RATE_LIMIT_MAX, EV_RATE_LIMIT_MAX, bytes, bytes, NULL);
     httpd->all =
-        httpd->rate == NULL
-            ? NULL
-            : bufferevent_rate_limit_group_new(httpd->base, httpd->rate);
+        httpd->rate == NULL ? NULL : bufferevent_rate_limit_group_new(httpd->base, httpd->rate);
     return httpd->all != NULL;
 }
 
-int flo_httpd_open(struct event_base *base,
-                   const struct flo_httpd_options *options,
+int flo_httpd_open(struct event_base *base, const struct flo_httpd_options *options,
                    struct flo_httpd **out, struct flo_err *err)
 {
     struct flo_httpd *httpd = calloc(1, sizeof(*httpd));

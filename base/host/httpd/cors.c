@@ -12,12 +12,10 @@
 bool flo_httpd_origin_is_valid(const char *origin)
 {
     const char *name = strstr(origin, "://");
-    bool is_web = strncmp(origin, "https://", 8) == 0 ||
-                  strncmp(origin, "http://", 7) == 0;
+    bool is_web = strncmp(origin, "https://", 8) == 0 || strncmp(origin, "http://", 7) == 0;
 
     return is_web && name[3] != '\0' && strlen(origin) < 256 &&
-           strspn(name + 3, "abcdefghijklmnopqrstuvwxyz0123456789.-:[]") ==
-               strlen(name + 3);
+           strspn(name + 3, "abcdefghijklmnopqrstuvwxyz0123456789.-:[]") == strlen(name + 3);
 }
 
 bool flo_httpd_origin_is(const char *const *origins, const char *origin)
@@ -33,8 +31,7 @@ bool flo_httpd_origin_is(const char *const *origins, const char *origin)
 static void tell_what_may_be_sent(struct flo_httpd_request *request)
 {
     const struct httpd_head *head = &request->head;
-    const char *wanted =
-        flo_httpd_head_find(head, "access-control-request-headers");
+    const char *wanted = flo_httpd_head_find(head, "access-control-request-headers");
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) methods = {0};
 
     (void)flo_httpd_route_find(request->connection->httpd, request);
@@ -44,10 +41,8 @@ static void tell_what_may_be_sent(struct flo_httpd_request *request)
     if (wanted != NULL && strlen(wanted) <= HEADERS_MAX) {
         flo_httpd_add_header(request, "Access-Control-Allow-Headers", wanted);
     }
-    if (flo_httpd_head_find(head, "access-control-request-private-network") !=
-        NULL) {
-        flo_httpd_add_header(request, "Access-Control-Allow-Private-Network",
-                             "true");
+    if (flo_httpd_head_find(head, "access-control-request-private-network") != NULL) {
+        flo_httpd_add_header(request, "Access-Control-Allow-Private-Network", "true");
     }
     flo_httpd_add_header(request, "Access-Control-Max-Age", "600");
 }
@@ -57,8 +52,7 @@ bool flo_httpd_preflight(struct flo_httpd_request *request)
     const struct httpd_head *head = &request->head;
     const char *origin = flo_httpd_head_find(head, "origin");
 
-    if (!flo_httpd_origin_is(request->connection->httpd->options.origins,
-                             origin)) {
+    if (!flo_httpd_origin_is(request->connection->httpd->options.origins, origin)) {
         return false;
     }
     flo_httpd_add_header(request, "Access-Control-Allow-Origin", origin);

@@ -98,12 +98,12 @@ struct flo_httpd {
     struct httpd_listener *listeners;
     struct httpd_connection *connections; /* newest first */
     size_t n_connections;
-    struct event *room;               /* look again whether there is room */
-    struct ev_token_bucket_cfg *rate; /* NULL: no limit */
+    struct event *room;                       /* look again whether there is room */
+    struct ev_token_bucket_cfg *rate;         /* NULL: no limit */
     struct bufferevent_rate_limit_group *all; /* connections, by that rate */
     uint64_t numbers;                         /* the requests' */
-    uint32_t run;   /* random: tells two processes' requests apart */
-    bool is_paused; /* clients wait in the kernel's queues */
+    uint32_t run;                             /* random: tells two processes' requests apart */
+    bool is_paused;                           /* clients wait in the kernel's queues */
 };
 
 /* route.c */
@@ -111,8 +111,7 @@ struct flo_httpd {
 struct httpd_route *flo_httpd_route_find(struct flo_httpd *httpd,
                                          struct flo_httpd_request *request);
 /* Then: append the methods that the path has, as `Allow` lists them. */
-void flo_httpd_route_methods(const struct flo_httpd *httpd,
-                             struct flo_httpd_request *request,
+void flo_httpd_route_methods(const struct flo_httpd *httpd, struct flo_httpd_request *request,
                              struct flo_buf *out);
 void flo_httpd_routes_free(struct flo_httpd *httpd);
 
@@ -135,13 +134,12 @@ void flo_httpd_pause(struct flo_httpd *httpd);
 void flo_httpd_resume(struct flo_httpd *httpd);
 
 /* tls.c */
-FLO_MUST_USE int flo_httpd_tls_make(const struct flo_httpd_tls *tls,
-                                    SSL_CTX **out, struct flo_err *err);
+FLO_MUST_USE int flo_httpd_tls_make(const struct flo_httpd_tls *tls, SSL_CTX **out,
+                                    struct flo_err *err);
 /* The client's certificate that was verified, or name "". */
 void flo_httpd_tls_peer(struct bufferevent *bev, struct flo_httpd_peer *out);
 /* A listener's own copy of what it was given. */
-FLO_MUST_USE int flo_httpd_tls_keep(struct flo_httpd_tls *to,
-                                    const struct flo_httpd_tls *from,
+FLO_MUST_USE int flo_httpd_tls_keep(struct flo_httpd_tls *to, const struct flo_httpd_tls *from,
                                     struct flo_err *err);
 void flo_httpd_tls_forget(struct flo_httpd_tls *files);
 

@@ -22,8 +22,7 @@ static int bind_fail(struct flo_err *err, const char *address)
 {
     if (errno == EADDRINUSE) {
         flo_fail(err, FLO_E_PORT_IN_USE, "%s is in use", address);
-        flo_err_fix(err, "stop what listens on %s or choose another address",
-                    address);
+        flo_err_fix(err, "stop what listens on %s or choose another address", address);
         return FLO_E_PORT_IN_USE;
     }
     bool is_elsewhere = errno == EADDRNOTAVAIL;
@@ -54,8 +53,7 @@ static int listen_unix(const char *path, int *out, struct flo_err *err)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     if (path[0] == '\0' || strlen(path) >= sizeof(address.sun_path)) {
-        return flo_fail(err, FLO_E_CFG_RANGE,
-                        "socket path of %zu characters, at most %zu fit",
+        return flo_fail(err, FLO_E_CFG_RANGE, "socket path of %zu characters, at most %zu fit",
                         strlen(path), sizeof(address.sun_path) - 1);
     }
     strcpy(address.sun_path, path);
@@ -79,23 +77,19 @@ static int listen_unix(const char *path, int *out, struct flo_err *err)
 }
 
 /* "host:port", "[v6]:port" -> a bound socket. */
-static int listen_tcp(const char *text, int *out, uint16_t *port,
-                      struct flo_err *err)
+static int listen_tcp(const char *text, int *out, uint16_t *port, struct flo_err *err)
 {
     char host[256];
     const char *colon = strrchr(text, ':');
-    if (colon == NULL || colon == text ||
-        (size_t)(colon - text) >= sizeof(host)) {
-        return flo_fail(err, FLO_E_CFG_RANGE,
-                        "address \"%.64s\" is not host:port or unix:/path",
+    if (colon == NULL || colon == text || (size_t)(colon - text) >= sizeof(host)) {
+        return flo_fail(err, FLO_E_CFG_RANGE, "address \"%.64s\" is not host:port or unix:/path",
                         text);
     }
     /* getaddrinfo would take 65537 for port 1. */
     size_t digits = strspn(colon + 1, "0123456789");
     if (digits == 0 || digits > 5 || colon[1 + digits] != '\0' ||
         strtoul(colon + 1, NULL, 10) > UINT16_MAX) {
-        return flo_fail(err, FLO_E_CFG_RANGE,
-                        "address \"%.64s\": a port is 0 to 65535", text);
+        return flo_fail(err, FLO_E_CFG_RANGE, "address \"%.64s\": a port is 0 to 65535", text);
     }
     size_t bytes = (size_t)(colon - text);
     if (text[0] == '[' && colon[-1] == ']') {
@@ -111,11 +105,9 @@ static int listen_tcp(const char *text, int *out, uint16_t *port,
     struct addrinfo *found = NULL;
     int rv = getaddrinfo(host, colon + 1, &hints, &found);
     if (rv != 0) {
-        return flo_fail(err, FLO_E_CFG_RANGE, "address \"%.64s\": %s", text,
-                        gai_strerror(rv));
+        return flo_fail(err, FLO_E_CFG_RANGE, "address \"%.64s\": %s", text, gai_strerror(rv));
     }
-    int fd =
-        socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) {
         freeaddrinfo(found);
         return flo_fail_errno(err, FLO_E_IO_OPEN, "socket");
@@ -135,9 +127,8 @@ static int listen_tcp(const char *text, int *out, uint16_t *port,
     struct sockaddr_storage bound;
     socklen_t bound_bytes = sizeof(bound);
     getsockname(fd, (struct sockaddr *)&bound, &bound_bytes);
-    *port = bound.ss_family == AF_INET6
-                ? ntohs(((struct sockaddr_in6 *)(void *)&bound)->sin6_port)
-                : ntohs(((struct sockaddr_in *)(void *)&bound)->sin_port);
+    *port = bound.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)(void *)&bound)->sin6_port)
+                                        : ntohs(((struct sockaddr_in *)(void *)&bound)->sin_port);
     *out = fd;
     return 0;
 }
@@ -149,17 +140,15 @@ static int listen_copy(const char *text, int *out, struct flo_err *err)
     int listens = 0;
     socklen_t bytes = sizeof(listens);
 
-    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &bytes) < 0 ||
-        listens == 0) {
-        return flo_fail(err, FLO_E_CFG_RANGE, "%.32s is no socket that listens",
-                        text);
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &bytes) < 0 || listens == 0) {
+        return flo_fail(err, FLO_E_CFG_RANGE, "%.32s is no socket that listens", text);
     }
     *out = fd;
     return 0;
 }
 
-static void on_accept(struct evconnlistener *evl, evutil_socket_t fd,
-                      struct sockaddr *address, int bytes, void *context)
+static void on_accept(struct evconnlistener *evl, evutil_socket_t fd, struct sockaddr *address,
+                      int bytes, void *context)
 {
     (void)evl;
     flo_httpd_accept(context, fd, address, bytes);
@@ -185,9 +174,8 @@ static void on_accept_error(struct evconnlistener *evl, void *context)
     event_add(listener->resume, &pause);
 }
 
-int flo_httpd_listen(struct flo_httpd *httpd, const char *address,
-                     const struct flo_httpd_tls *tls, int tag, uint16_t *port,
-                     struct flo_err *err)
+int flo_httpd_listen(struct flo_httpd *httpd, const char *address, const struct flo_httpd_tls *tls,
+                     int tag, uint16_t *port, struct flo_err *err)
 {
     struct httpd_listener *listener = calloc(1, sizeof(*listener));
     uint16_t bound = 0;
@@ -216,9 +204,9 @@ int flo_httpd_listen(struct flo_httpd *httpd, const char *address,
         return rv;
     }
     listener->resume = evtimer_new(httpd->base, on_resume, listener);
-    listener->evl = evconnlistener_new(
-        httpd->base, on_accept, listener,
-        LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, ACCEPT_BACKLOG, fd);
+    listener->evl =
+        evconnlistener_new(httpd->base, on_accept, listener,
+                           LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, ACCEPT_BACKLOG, fd);
     if (listener->evl == NULL || listener->resume == NULL) {
         if (listener->evl == NULL) {
             close(fd);

@@ -12,8 +12,7 @@
 
 static bool is_token_char(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           (c >= '0' && c <= '9') ||
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
            (c != '\0' && strchr("!#$%&'*+-.^_`|~", c));
 }
 
@@ -86,8 +85,7 @@ static int refuse(int *status, int value, struct flo_err *err, const char *what)
     return flo_fail(err, FLO_E_REST_HEADER, "%s", what);
 }
 
-static int parse_query(char *text, struct httpd_head *head, int *status,
-                       struct flo_err *err)
+static int parse_query(char *text, struct httpd_head *head, int *status, struct flo_err *err)
 {
     while (text != NULL && *text != '\0') {
         char *next = strchr(text, '&');
@@ -103,8 +101,7 @@ static int parse_query(char *text, struct httpd_head *head, int *status,
         } else {
             value = text + strlen(text);
         }
-        if (!unescape(text, ESCAPED_QUERY) ||
-            (*value != '\0' && !unescape(value, ESCAPED_QUERY))) {
+        if (!unescape(text, ESCAPED_QUERY) || (*value != '\0' && !unescape(value, ESCAPED_QUERY))) {
             return refuse(status, 400, err, "a bad escape in the query");
         }
         if (*text != '\0') {
@@ -120,16 +117,14 @@ static int parse_query(char *text, struct httpd_head *head, int *status,
 /* "http://host/path" as proxies send it: skip to the path. */
 static char *target_path(char *target)
 {
-    if (strncasecmp(target, "http://", 7) == 0 ||
-        strncasecmp(target, "https://", 8) == 0) {
+    if (strncasecmp(target, "http://", 7) == 0 || strncasecmp(target, "https://", 8) == 0) {
         char *slash = strchr(strchr(target, ':') + 3, '/');
         return slash;
     }
     return target[0] == '/' ? target : NULL;
 }
 
-static int parse_request_line(char *line, struct httpd_head *head, int *status,
-                              struct flo_err *err)
+static int parse_request_line(char *line, struct httpd_head *head, int *status, struct flo_err *err)
 {
     char *target = strchr(line, ' ');
     if (target == NULL || target == line || target - line > 16) {
@@ -172,8 +167,7 @@ static int parse_request_line(char *line, struct httpd_head *head, int *status,
     return parse_query(query, head, status, err);
 }
 
-static int parse_header(char *line, struct httpd_head *head, int *status,
-                        struct flo_err *err)
+static int parse_header(char *line, struct httpd_head *head, int *status, struct flo_err *err)
 {
     char *colon = strchr(line, ':');
     if (colon == NULL || colon == line) {
@@ -185,8 +179,7 @@ static int parse_header(char *line, struct httpd_head *head, int *status,
     *colon = '\0';
     for (const char *c = line; *c != '\0'; c++) {
         if (!is_token_char(*c)) {
-            return refuse(status, 400, err,
-                          "a bad character in a header's name");
+            return refuse(status, 400, err, "a bad character in a header's name");
         }
     }
     char *value = colon + 1 + strspn(colon + 1, " \t");
@@ -196,8 +189,7 @@ static int parse_header(char *line, struct httpd_head *head, int *status,
     }
     for (const char *c = value; *c != '\0'; c++) {
         if (((unsigned char)*c < 0x20 && *c != '\t') || *c == 0x7f) {
-            return refuse(status, 400, err,
-                          "a control character in a header's value");
+            return refuse(status, 400, err, "a control character in a header's value");
         }
     }
     head->headers[head->n_headers].name = line;
@@ -239,8 +231,7 @@ static bool has_word(const char *list, const char *word)
 }
 
 /* The headers that are about body and connection. */
-static int read_meaning(struct httpd_head *head, int *status,
-                        struct flo_err *err)
+static int read_meaning(struct httpd_head *head, int *status, struct flo_err *err)
 {
     bool has_length = false;
     size_t hosts = 0;
@@ -250,16 +241,14 @@ static int read_meaning(struct httpd_head *head, int *status,
         const char *value = head->headers[i].value;
         if (strcasecmp(name, "content-length") == 0) {
             uint64_t bytes;
-            if (!parse_length(value, &bytes) ||
-                (has_length && bytes != head->content_bytes)) {
+            if (!parse_length(value, &bytes) || (has_length && bytes != head->content_bytes)) {
                 return refuse(status, 400, err, "a bad Content-Length");
             }
             has_length = true;
             head->content_bytes = bytes;
         } else if (strcasecmp(name, "transfer-encoding") == 0) {
             if (strcasecmp(value, "chunked") != 0 || head->is_chunked) {
-                return refuse(status, 501, err,
-                              "a transfer encoding other than chunked");
+                return refuse(status, 501, err, "a transfer encoding other than chunked");
             }
             head->is_chunked = true;
         } else if (strcasecmp(name, "connection") == 0) {
@@ -278,8 +267,7 @@ static int read_meaning(struct httpd_head *head, int *status,
         }
     }
     if (head->is_chunked && (has_length || head->minor == 0)) {
-        return refuse(status, 400, err,
-                      "chunks together with a length or HTTP/1.0");
+        return refuse(status, 400, err, "chunks together with a length or HTTP/1.0");
     }
     if (hosts > 1 || (hosts == 0 && head->minor == 1)) {
         return refuse(status, 400, err, "not exactly one Host header");
@@ -287,8 +275,8 @@ static int read_meaning(struct httpd_head *head, int *status,
     return 0;
 }
 
-int flo_httpd_head_parse(char *text, size_t bytes, struct httpd_head *head,
-                         int *status, struct flo_err *err)
+int flo_httpd_head_parse(char *text, size_t bytes, struct httpd_head *head, int *status,
+                         struct flo_err *err)
 {
     memset(head, 0, sizeof(*head));
     *status = 400;
@@ -406,8 +394,7 @@ static bool chunk_end_char(struct httpd_chunked *chunked, char c)
     return c == '\n';
 }
 
-ptrdiff_t flo_httpd_chunked_next(struct httpd_chunked *chunked,
-                                 const char *data, size_t bytes,
+ptrdiff_t flo_httpd_chunked_next(struct httpd_chunked *chunked, const char *data, size_t bytes,
                                  const char **piece, size_t *piece_bytes)
 {
     *piece = data;

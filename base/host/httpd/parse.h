@@ -36,14 +36,12 @@ struct httpd_head {
 /* Parse a whole head in place (`text` is cut up; `bytes` up to and with the
  * empty line, and one byte more may be written).  Returns 0 or FLO_E_REST_...;
  * *status is then the HTTP status that says it. */
-FLO_MUST_USE int flo_httpd_head_parse(char *text, size_t bytes,
-                                      struct httpd_head *head, int *status,
-                                      struct flo_err *err);
+FLO_MUST_USE int flo_httpd_head_parse(char *text, size_t bytes, struct httpd_head *head,
+                                      int *status, struct flo_err *err);
 /* Decode what a path left escaped, in place. */
 void flo_httpd_segment_decode(char *text);
 /* Value of the first header of that name (any case), or NULL. */
-const char *flo_httpd_head_find(const struct httpd_head *head,
-                                const char *name);
+const char *flo_httpd_head_find(const struct httpd_head *head, const char *name);
 
 /* Chunked body, piece by piece.  Zero-initialise. */
 struct httpd_chunked {
@@ -59,8 +57,7 @@ struct httpd_chunked {
 /* Consume from `data`; *piece is then a (maybe empty) part of it that belongs
  * to the body.  Returns the bytes consumed, at least 1 unless bytes is 0 or
  * the body is done, or -1: malformed. */
-ptrdiff_t flo_httpd_chunked_next(struct httpd_chunked *chunked,
-                                 const char *data, size_t bytes,
+ptrdiff_t flo_httpd_chunked_next(struct httpd_chunked *chunked, const char *data, size_t bytes,
                                  const char **piece, size_t *piece_bytes);
 
 #endif

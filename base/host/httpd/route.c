@@ -5,19 +5,16 @@
 #include <string.h>
 #include <strings.h>
 
-static int route_add(struct flo_httpd *httpd, const char *method,
-                     const char *pattern, uint64_t body_bytes_max,
-                     const struct flo_httpd_upload *upload,
-                     flo_httpd_handler handler, void *context,
-                     struct flo_err *err)
+static int route_add(struct flo_httpd *httpd, const char *method, const char *pattern,
+                     uint64_t body_bytes_max, const struct flo_httpd_upload *upload,
+                     flo_httpd_handler handler, void *context, struct flo_err *err)
 {
     struct httpd_route *route = calloc(1, sizeof(*route));
     char *copy = strdup(pattern);
     if (route == NULL || copy == NULL || strlen(method) >= 17) {
         free(route);
         free(copy);
-        return flo_fail(err, FLO_E_MEMORY, "no memory for route %s %s", method,
-                        pattern);
+        return flo_fail(err, FLO_E_MEMORY, "no memory for route %s %s", method, pattern);
     }
     strcpy(route->method, method);
     route->pattern = copy;
@@ -36,23 +33,18 @@ static int route_add(struct flo_httpd *httpd, const char *method,
     return 0;
 }
 
-int flo_httpd_route(struct flo_httpd *httpd, const char *method,
-                    const char *pattern, size_t body_bytes_max,
-                    flo_httpd_handler handler, void *context,
+int flo_httpd_route(struct flo_httpd *httpd, const char *method, const char *pattern,
+                    size_t body_bytes_max, flo_httpd_handler handler, void *context,
                     struct flo_err *err)
 {
-    return route_add(httpd, method, pattern, body_bytes_max, NULL, handler,
-                     context, err);
+    return route_add(httpd, method, pattern, body_bytes_max, NULL, handler, context, err);
 }
 
-int flo_httpd_route_upload(struct flo_httpd *httpd, const char *method,
-                           const char *pattern,
-                           const struct flo_httpd_upload *upload,
-                           flo_httpd_handler handler, void *context,
-                           struct flo_err *err)
+int flo_httpd_route_upload(struct flo_httpd *httpd, const char *method, const char *pattern,
+                           const struct flo_httpd_upload *upload, flo_httpd_handler handler,
+                           void *context, struct flo_err *err)
 {
-    return route_add(httpd, method, pattern, upload->body_bytes_max, upload,
-                     handler, context, err);
+    return route_add(httpd, method, pattern, upload->body_bytes_max, upload, handler, context, err);
 }
 
 void flo_httpd_routes_free(struct flo_httpd *httpd)
@@ -67,8 +59,8 @@ void flo_httpd_routes_free(struct flo_httpd *httpd)
 
 /* Does the pattern fit the path (which is cut up where it does)?  Fills
  * params; their names point into the pattern and are compared by length. */
-static bool pattern_fits(const char *pattern, char *path,
-                         struct httpd_pair *params, size_t *n_params)
+static bool pattern_fits(const char *pattern, char *path, struct httpd_pair *params,
+                         size_t *n_params)
 {
     *n_params = 0;
     for (;;) {
@@ -114,8 +106,7 @@ static void params_cut(struct flo_httpd_request *request)
     }
 }
 
-struct httpd_route *flo_httpd_route_find(struct flo_httpd *httpd,
-                                         struct flo_httpd_request *request)
+struct httpd_route *flo_httpd_route_find(struct flo_httpd *httpd, struct flo_httpd_request *request)
 {
     const char *method = request->head.method;
     if (strcmp(method, "HEAD") == 0) {
@@ -125,8 +116,7 @@ struct httpd_route *flo_httpd_route_find(struct flo_httpd *httpd,
     if (request->param_text == NULL) {
         return NULL;
     }
-    for (struct httpd_route *route = httpd->routes; route != NULL;
-         route = route->next) {
+    for (struct httpd_route *route = httpd->routes; route != NULL; route = route->next) {
         if (strcmp(route->method, method) == 0 &&
             pattern_fits(route->pattern, request->param_text, request->params,
                          &request->n_params)) {
@@ -138,19 +128,16 @@ struct httpd_route *flo_httpd_route_find(struct flo_httpd *httpd,
     return NULL;
 }
 
-void flo_httpd_route_methods(const struct flo_httpd *httpd,
-                             struct flo_httpd_request *request,
+void flo_httpd_route_methods(const struct flo_httpd *httpd, struct flo_httpd_request *request,
                              struct flo_buf *out)
 {
     const struct httpd_route *route = httpd->routes;
     for (; request->param_text != NULL && route != NULL; route = route->next) {
-        bool is_listed =
-            out->data != NULL && strstr(out->data, route->method) != NULL;
-        if (!is_listed && pattern_fits(route->pattern, request->param_text,
-                                       request->params, &request->n_params)) {
+        bool is_listed = out->data != NULL && strstr(out->data, route->method) != NULL;
+        if (!is_listed && pattern_fits(route->pattern, request->param_text, request->params,
+                                       &request->n_params)) {
             flo_buf_printf(out, "%s%s", out->bytes > 0 ? ", " : "",
-                           strcmp(route->method, "GET") == 0 ? "GET, HEAD"
-                                                             : route->method);
+                           strcmp(route->method, "GET") == 0 ? "GET, HEAD" : route->method);
         }
     }
     request->n_params = 0;
@@ -168,22 +155,19 @@ const char *flo_httpd_path(const struct flo_httpd_request *request)
     return request->head.path;
 }
 
-const char *flo_httpd_param(const struct flo_httpd_request *request,
-                            const char *name)
+const char *flo_httpd_param(const struct flo_httpd_request *request, const char *name)
 {
     size_t bytes = strlen(name);
     for (size_t i = 0; i < request->n_params; i++) {
         const char *have = request->params[i].name;
-        if (strncmp(have, name, bytes) == 0 &&
-            (have[bytes] == '}' || have[bytes] == '\0')) {
+        if (strncmp(have, name, bytes) == 0 && (have[bytes] == '}' || have[bytes] == '\0')) {
             return request->params[i].value;
         }
     }
     return NULL;
 }
 
-const char *flo_httpd_query(const struct flo_httpd_request *request,
-                            const char *name)
+const char *flo_httpd_query(const struct flo_httpd_request *request, const char *name)
 {
     for (size_t i = 0; i < request->head.n_query; i++) {
         if (strcmp(request->head.query[i].name, name) == 0) {
@@ -193,20 +177,17 @@ const char *flo_httpd_query(const struct flo_httpd_request *request,
     return NULL;
 }
 
-const char *flo_httpd_query_name(const struct flo_httpd_request *request,
-                                 size_t i)
+const char *flo_httpd_query_name(const struct flo_httpd_request *request, size_t i)
 {
     return i < request->head.n_query ? request->head.query[i].name : NULL;
 }
 
-const char *flo_httpd_header(const struct flo_httpd_request *request,
-                             const char *name)
+const char *flo_httpd_header(const struct flo_httpd_request *request, const char *name)
 {
     return flo_httpd_head_find(&request->head, name);
 }
 
-const char *flo_httpd_body(const struct flo_httpd_request *request,
-                           size_t *bytes)
+const char *flo_httpd_body(const struct flo_httpd_request *request, size_t *bytes)
 {
     if (bytes != NULL) {
         *bytes = request->body.bytes;
@@ -230,8 +211,7 @@ const char *flo_httpd_peer_name(const struct flo_httpd_request *request)
     return peer != NULL && !peer->is_out_of_date ? peer->name : NULL;
 }
 
-const struct flo_httpd_peer *
-flo_httpd_peer(const struct flo_httpd_request *request)
+const struct flo_httpd_peer *flo_httpd_peer(const struct flo_httpd_request *request)
 {
     const struct flo_httpd_peer *peer = &request->connection->peer;
     return peer->name[0] != '\0' ? peer : NULL;

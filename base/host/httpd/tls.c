@@ -23,8 +23,7 @@ static int load_revoked(SSL_CTX *context, const char *file, struct flo_err *err)
     X509_STORE *store = SSL_CTX_get_cert_store(context);
     X509_LOOKUP *lookup = X509_STORE_add_lookup(store, X509_LOOKUP_file());
 
-    if (lookup == NULL ||
-        X509_load_crl_file(lookup, file, X509_FILETYPE_PEM) <= 0 ||
+    if (lookup == NULL || X509_load_crl_file(lookup, file, X509_FILETYPE_PEM) <= 0 ||
         X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK) != 1) {
         return tls_fail(err, "list of revoked certificates", file);
     }
@@ -37,45 +36,39 @@ static int admit_out_of_date(int good, X509_STORE_CTX *store)
     int problem = X509_STORE_CTX_get_error(store);
     bool is_clients = X509_STORE_CTX_get_error_depth(store) == 0;
 
-    return good == 1 ||
-           (is_clients && (problem == X509_V_ERR_CERT_HAS_EXPIRED ||
-                           problem == X509_V_ERR_CERT_NOT_YET_VALID));
+    return good == 1 || (is_clients && (problem == X509_V_ERR_CERT_HAS_EXPIRED ||
+                                        problem == X509_V_ERR_CERT_NOT_YET_VALID));
 }
 
-int flo_httpd_tls_make(const struct flo_httpd_tls *tls, SSL_CTX **out,
-                       struct flo_err *err)
+int flo_httpd_tls_make(const struct flo_httpd_tls *tls, SSL_CTX **out, struct flo_err *err)
 {
     SSL_CTX *context = SSL_CTX_new(TLS_server_method());
     if (context == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for TLS");
     }
     SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
-    SSL_CTX_set_options(context, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION |
-                                     SSL_OP_IGNORE_UNEXPECTED_EOF);
+    SSL_CTX_set_options(context,
+                        SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_num_tickets(context, 0);
     SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
     int rv = 0;
     if (SSL_CTX_use_certificate_chain_file(context, tls->cert_file) != 1) {
         rv = tls_fail(err, "certificate", tls->cert_file);
-    } else if (SSL_CTX_use_PrivateKey_file(context, tls->key_file,
-                                           SSL_FILETYPE_PEM) != 1 ||
+    } else if (SSL_CTX_use_PrivateKey_file(context, tls->key_file, SSL_FILETYPE_PEM) != 1 ||
                SSL_CTX_check_private_key(context) != 1) {
         rv = tls_fail(err, "key", tls->key_file);
     } else if (tls->client_ca_file != NULL) {
-        STACK_OF(X509_NAME) *names =
-            SSL_load_client_CA_file(tls->client_ca_file);
-        if (names == NULL || SSL_CTX_load_verify_locations(
-                                 context, tls->client_ca_file, NULL) != 1) {
+        STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(tls->client_ca_file);
+        if (names == NULL ||
+            SSL_CTX_load_verify_locations(context, tls->client_ca_file, NULL) != 1) {
             sk_X509_NAME_pop_free(names, X509_NAME_free);
             rv = tls_fail(err, "client CA", tls->client_ca_file);
         } else {
             SSL_CTX_set_client_CA_list(context, names);
             SSL_CTX_set_verify(
                 context,
-                SSL_VERIFY_PEER |
-                    (tls->client_cert_required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT
-                                               : 0),
+                SSL_VERIFY_PEER | (tls->client_cert_required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
                 tls->admits_out_of_date ? admit_out_of_date : NULL);
         }
     }
@@ -95,12 +88,11 @@ static bool read_peer(const X509 *certificate, struct flo_httpd_peer *out)
     const ASN1_INTEGER *serial = X509_get0_serialNumber(certificate);
     size_t serial_bytes = (size_t)ASN1_STRING_length(serial);
     size_t room = sizeof(out->name);
-    int n = X509_NAME_get_text_by_NID(X509_get_subject_name(certificate),
-                                      NID_commonName, out->name, (int)room);
+    int n = X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName, out->name,
+                                      (int)room);
 
     if (serial_bytes * 2 < sizeof(out->serial)) {
-        flo_hex_encode(ASN1_STRING_get0_data(serial), serial_bytes,
-                       out->serial);
+        flo_hex_encode(ASN1_STRING_get0_data(serial), serial_bytes, out->serial);
     }
     /* A NUL inside, or a name that was cut, is no name. */
     return n > 0 && (size_t)n < room - 1 && strlen(out->name) == (size_t)n;
@@ -116,10 +108,9 @@ void flo_httpd_tls_peer(struct bufferevent *bev, struct flo_httpd_peer *out)
         return;
     }
     long problem = SSL_get_verify_result(ssl);
-    out->is_out_of_date = problem == X509_V_ERR_CERT_HAS_EXPIRED ||
-                          problem == X509_V_ERR_CERT_NOT_YET_VALID;
-    if ((problem != X509_V_OK && !out->is_out_of_date) ||
-        !read_peer(certificate, out)) {
+    out->is_out_of_date =
+        problem == X509_V_ERR_CERT_HAS_EXPIRED || problem == X509_V_ERR_CERT_NOT_YET_VALID;
+    if ((problem != X509_V_OK && !out->is_out_of_date) || !read_peer(certificate, out)) {
         *out = (struct flo_httpd_peer){0};
     }
     X509_free(certificate);
@@ -127,8 +118,8 @@ void flo_httpd_tls_peer(struct bufferevent *bev, struct flo_httpd_peer *out)
 
 /* ---- files that are read again ---- */
 
-int flo_httpd_tls_keep(struct flo_httpd_tls *to,
-                       const struct flo_httpd_tls *from, struct flo_err *err)
+int flo_httpd_tls_keep(struct flo_httpd_tls *to, const struct flo_httpd_tls *from,
+                       struct flo_err *err)
 {
     bool has_ca = from->client_ca_file != NULL;
     bool has_list = from->revoked_file != NULL;
@@ -139,8 +130,7 @@ int flo_httpd_tls_keep(struct flo_httpd_tls *to,
     to->client_ca_file = has_ca ? strdup(from->client_ca_file) : NULL;
     to->revoked_file = has_list ? strdup(from->revoked_file) : NULL;
     return to->cert_file != NULL && to->key_file != NULL &&
-                   (to->client_ca_file != NULL) == has_ca &&
-                   (to->revoked_file != NULL) == has_list
+                   (to->client_ca_file != NULL) == has_ca && (to->revoked_file != NULL) == has_list
                ? 0
                : flo_fail(err, FLO_E_MEMORY, "no memory for TLS");
 }

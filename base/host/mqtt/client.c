@@ -45,8 +45,7 @@ static void handle(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item)
         break;
     case FLO_MQTT_DELIVERED:
         if (handlers->on_delivered != NULL) {
-            handlers->on_delivered(handlers->context, item->token, item->flag,
-                                   item->reason);
+            handlers->on_delivered(handlers->context, item->token, item->flag, item->reason);
         }
         break;
     case FLO_MQTT_REFUSED:
@@ -80,9 +79,8 @@ static void on_wake(evutil_socket_t fd, short events, void *context)
 
 static void options_free(struct flo_mqtt_options *options)
 {
-    const char **strings[] = {&options->url,       &options->client_id,
-                              &options->ca_file,   &options->cert_file,
-                              &options->key_file,  &options->will_topic,
+    const char **strings[] = {&options->url,       &options->client_id,  &options->ca_file,
+                              &options->cert_file, &options->key_file,   &options->will_topic,
                               &options->will_text, &options->queue_apart};
     size_t i;
 
@@ -92,12 +90,11 @@ static void options_free(struct flo_mqtt_options *options)
     }
 }
 
-static int options_copy(const struct flo_mqtt_options *from,
-                        struct flo_mqtt_options *to, struct flo_err *err)
+static int options_copy(const struct flo_mqtt_options *from, struct flo_mqtt_options *to,
+                        struct flo_err *err)
 {
-    const char **strings[] = {&to->url,       &to->client_id,  &to->ca_file,
-                              &to->cert_file, &to->key_file,   &to->will_topic,
-                              &to->will_text, &to->queue_apart};
+    const char **strings[] = {&to->url,      &to->client_id,  &to->ca_file,   &to->cert_file,
+                              &to->key_file, &to->will_topic, &to->will_text, &to->queue_apart};
     bool is_whole = true;
     size_t i;
 
@@ -138,10 +135,9 @@ static void hide_web_proxy(void)
     unsetenv("http_proxy");
 }
 
-int flo_mqtt_open(struct event_base *base,
-                  const struct flo_mqtt_options *options,
-                  const struct flo_mqtt_handlers *handlers,
-                  struct flo_mqtt **out, struct flo_err *err)
+int flo_mqtt_open(struct event_base *base, const struct flo_mqtt_options *options,
+                  const struct flo_mqtt_handlers *handlers, struct flo_mqtt **out,
+                  struct flo_err *err)
 {
     struct flo_mqtt *mqtt = calloc(1, sizeof(*mqtt));
     int rv;
@@ -157,19 +153,16 @@ int flo_mqtt_open(struct event_base *base,
     rv = options_copy(options, &mqtt->options, err);
     if (rv == 0) {
         rv = flo_mqtt_queue_init(&mqtt->queue, mqtt->options.queue_messages_max,
-                                 mqtt->options.queue_sender_max,
-                                 mqtt->options.payload_bytes_max,
+                                 mqtt->options.queue_sender_max, mqtt->options.payload_bytes_max,
                                  mqtt->options.queue_apart, err);
     }
     if (rv == 0) {
         rv = flo_mqtt_client_make(mqtt, err);
     }
     if (rv == 0) {
-        mqtt->wake = event_new(base, mqtt->queue.wake_fd, EV_READ | EV_PERSIST,
-                               on_wake, mqtt);
+        mqtt->wake = event_new(base, mqtt->queue.wake_fd, EV_READ | EV_PERSIST, on_wake, mqtt);
         mqtt->retry = evtimer_new(base, flo_mqtt_on_retry, mqtt);
-        if (mqtt->wake == NULL || mqtt->retry == NULL ||
-            event_add(mqtt->wake, NULL) != 0) {
+        if (mqtt->wake == NULL || mqtt->retry == NULL || event_add(mqtt->wake, NULL) != 0) {
             rv = flo_fail(err, FLO_E_MEMORY, "MQTT events");
         }
     }
@@ -220,12 +213,11 @@ static bool comes_in_time(struct flo_mqtt *mqtt, const bool *flag)
 
 static void say_bye(struct flo_mqtt *mqtt, const char *bye)
 {
-    MQTTAsync_disconnectOptions disconnect =
-        MQTTAsync_disconnectOptions_initializer5;
+    MQTTAsync_disconnectOptions disconnect = MQTTAsync_disconnectOptions_initializer5;
 
     if (bye != NULL && mqtt->options.will_topic != NULL) {
-        int rv = flo_mqtt_publish(mqtt, mqtt->options.will_topic, bye,
-                                  strlen(bye), 1, true, 0, 0, NULL);
+        int rv =
+            flo_mqtt_publish(mqtt, mqtt->options.will_topic, bye, strlen(bye), 1, true, 0, 0, NULL);
         (void)rv; /* the last will says nearly the same */
     }
     disconnect.timeout = CLOSE_WAIT_MS / 2;
@@ -260,8 +252,7 @@ static void *end(void *context)
     return NULL;
 }
 
-static bool ends_in_time(void (*ending)(struct flo_mqtt *mqtt),
-                         struct flo_mqtt *mqtt)
+static bool ends_in_time(void (*ending)(struct flo_mqtt *mqtt), struct flo_mqtt *mqtt)
 {
     pthread_t thread;
 
@@ -333,6 +324,5 @@ bool flo_mqtt_is_connected(const struct flo_mqtt *mqtt)
 
 uint64_t flo_mqtt_dropped(const struct flo_mqtt *mqtt)
 {
-    return flo_mqtt_queue_dropped(
-        (struct flo_mqtt_queue *)(uintptr_t)&mqtt->queue);
+    return flo_mqtt_queue_dropped((struct flo_mqtt_queue *)(uintptr_t)&mqtt->queue);
 }

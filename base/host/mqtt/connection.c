@@ -31,12 +31,10 @@
 
 /* ---- paho's threads ---- */
 
-static int paho_message(void *context, char *topic, int topic_bytes,
-                        MQTTAsync_message *message)
+static int paho_message(void *context, char *topic, int topic_bytes, MQTTAsync_message *message)
 {
     struct flo_mqtt *mqtt = context;
-    struct flo_mqtt_item item = {.kind = FLO_MQTT_MESSAGE,
-                                 .flag = message->retained != 0};
+    struct flo_mqtt_item item = {.kind = FLO_MQTT_MESSAGE, .flag = message->retained != 0};
     size_t bytes = topic_bytes > 0 ? (size_t)topic_bytes : strlen(topic);
 
     flo_mqtt_queue_push(&mqtt->queue, &item, topic, bytes, message->payload,
@@ -75,8 +73,7 @@ static void paho_connect_failed(void *context, MQTTAsync_failureData5 *data)
     /* Paho gives the broker's answer as its own code. */
     int reason = data->code >= 0x80 ? data->code : (int)data->reasonCode;
     const char *text = reason != 0 ? MQTTReasonCode_toString(reason) : NULL;
-    struct flo_mqtt_item item = {
-        .kind = FLO_MQTT_FAILED, .code = data->code, .reason = reason};
+    struct flo_mqtt_item item = {.kind = FLO_MQTT_FAILED, .code = data->code, .reason = reason};
 
     flo_mqtt_push(context, &item, text != NULL ? text : data->message);
 }
@@ -125,14 +122,12 @@ static int start_connect(struct flo_mqtt *mqtt)
     MQTTProperties properties = MQTTProperties_initializer;
     int rv;
 
-    flo_mqtt_property(&properties, MQTTPROPERTY_CODE_RECEIVE_MAXIMUM,
-                      RECEIVE_MAX);
+    flo_mqtt_property(&properties, MQTTPROPERTY_CODE_RECEIVE_MAXIMUM, RECEIVE_MAX);
     flo_mqtt_property(&properties, MQTTPROPERTY_CODE_SESSION_EXPIRY_INTERVAL,
                       options->session_expiry_s);
     connect.connectProperties = &properties;
     connect.cleanstart = options->session_expiry_s == 0;
-    connect.keepAliveInterval =
-        options->keepalive_s == 0 ? 60 : (int)options->keepalive_s;
+    connect.keepAliveInterval = options->keepalive_s == 0 ? 60 : (int)options->keepalive_s;
     connect.connectTimeout = CONNECT_TIMEOUT_S;
     /* A certificate says who it is.  RabbitMQ asks for the password of a name
      * that stands next to one. */
@@ -225,7 +220,7 @@ static int code_of(const struct flo_mqtt *mqtt, int reason)
     default:
         return strstr(mqtt->tls_text, "malloc failure") != NULL ? FLO_E_MEMORY
                : mqtt->tls_text[0] != '\0'                      ? FLO_E_NET_TLS
-                                           : FLO_E_NET_UNREACHABLE;
+                                                                : FLO_E_NET_UNREACHABLE;
     }
 }
 
@@ -244,8 +239,7 @@ static int check_authority(const char *path, struct flo_err *err)
     return rv;
 }
 
-static void explain(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item,
-                    struct flo_err *err)
+static void explain(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item, struct flo_err *err)
 {
     const char *what = item->text[0] != '\0' ? item->text : "connection lost";
     char problem[FLO_TLS_PROBLEM_BYTES];
@@ -261,13 +255,10 @@ static void explain(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item,
                                                              : what);
     pthread_mutex_unlock(&mqtt->mutex);
     if (code == FLO_E_NET_UNREACHABLE && item->kind == FLO_MQTT_FAILED &&
-        mqtt->options.ca_file != NULL &&
-        check_authority(mqtt->options.ca_file, &why) < 0) {
-        bool is_lack =
-            why.code == FLO_E_MEMORY || why.code == FLO_E_DESCRIPTORS;
-        flo_fail(err, is_lack ? why.code : FLO_E_NET_TLS,
-                 "broker %s: authority %s: %s", mqtt->options.url,
-                 mqtt->options.ca_file, why.what);
+        mqtt->options.ca_file != NULL && check_authority(mqtt->options.ca_file, &why) < 0) {
+        bool is_lack = why.code == FLO_E_MEMORY || why.code == FLO_E_DESCRIPTORS;
+        flo_fail(err, is_lack ? why.code : FLO_E_NET_TLS, "broker %s: authority %s: %s",
+                 mqtt->options.url, mqtt->options.ca_file, why.what);
     }
 }
 
@@ -292,8 +283,7 @@ void flo_mqtt_on_connected(struct flo_mqtt *mqtt, bool session_present)
  * soon after. */
 static bool looks_like_takeover(struct flo_mqtt *mqtt)
 {
-    if (!mqtt->is_connected ||
-        flo_now_ms() - mqtt->connected_at_ms >= STEADY_MS) {
+    if (!mqtt->is_connected || flo_now_ms() - mqtt->connected_at_ms >= STEADY_MS) {
         mqtt->short_lives = 0;
         return false;
     }
@@ -321,8 +311,7 @@ void flo_mqtt_on_lost(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item)
         }
     }
     if (looks_like_takeover(mqtt) && err.code == FLO_E_NET_UNREACHABLE) {
-        flo_fail(&err, FLO_E_MQTT_IDENTITY,
-                 "broker %s: closed %u working connections in a row",
+        flo_fail(&err, FLO_E_MQTT_IDENTITY, "broker %s: closed %u working connections in a row",
                  mqtt->options.url, mqtt->short_lives);
         flo_err_why(&err, "so it looks when another client connects as %s",
                     mqtt->options.client_id);
@@ -362,8 +351,7 @@ static void look_again(struct flo_mqtt *mqtt, unsigned in_ms)
  * in the same session.  paho itself would look every three seconds only. */
 static bool go_on_leaving(struct flo_mqtt *mqtt)
 {
-    MQTTAsync_disconnectOptions disconnect =
-        MQTTAsync_disconnectOptions_initializer5;
+    MQTTAsync_disconnectOptions disconnect = MQTTAsync_disconnectOptions_initializer5;
 
     if (mqtt->leave_by_ms == 0) {
         look_again(mqtt, LEAVE_LOOK_MS);
@@ -396,8 +384,7 @@ void flo_mqtt_on_retry(evutil_socket_t fd, short events, void *context)
         }
         return;
     }
-    if (mqtt->handlers.may_connect != NULL &&
-        !mqtt->handlers.may_connect(mqtt->handlers.context)) {
+    if (mqtt->handlers.may_connect != NULL && !mqtt->handlers.may_connect(mqtt->handlers.context)) {
         evtimer_add(mqtt->retry, &soon);
         return;
     }
@@ -435,16 +422,15 @@ void flo_mqtt_on_left(struct flo_mqtt *mqtt)
     }
     mqtt->is_leaving = false;
     mqtt->attempts = 0;
-    flo_fail(&why, FLO_E_NET_UNREACHABLE,
-             "broker %s: left, to connect with another certificate",
+    flo_fail(&why, FLO_E_NET_UNREACHABLE, "broker %s: left, to connect with another certificate",
              mqtt->options.url);
     mqtt->spread_ms = 0; /* one client left, no crowd: no spread */
     plan_retry(mqtt, &why);
     mqtt->spread_ms = spread_ms;
 }
 
-int flo_mqtt_use(struct flo_mqtt *mqtt, const char *cert_file,
-                 const char *key_file, bool at_once, struct flo_err *err)
+int flo_mqtt_use(struct flo_mqtt *mqtt, const char *cert_file, const char *key_file, bool at_once,
+                 struct flo_err *err)
 {
     char *cert = strdup(cert_file);
     char *key = strdup(key_file);
@@ -467,8 +453,8 @@ int flo_mqtt_use(struct flo_mqtt *mqtt, const char *cert_file,
 /* ---- paho's client ---- */
 
 /* mqtts://h:p -> ssl://h:p; mqtt:// only on loopback. */
-static int paho_url(const struct flo_mqtt_options *options, char *out,
-                    size_t out_bytes, struct flo_err *err)
+static int paho_url(const struct flo_mqtt_options *options, char *out, size_t out_bytes,
+                    struct flo_err *err)
 {
     const char *url = options->url;
     bool is_secure = strncmp(url, "mqtts://", 8) == 0;
@@ -480,8 +466,7 @@ static int paho_url(const struct flo_mqtt_options *options, char *out,
     if (is_secure && options->ca_file == NULL) {
         return flo_fail(err, FLO_E_CFG_KEY, "%s needs a CA file", url);
     }
-    snprintf(out, out_bytes, "%s://%s", is_secure ? "ssl" : "tcp",
-             url + (is_secure ? 8 : 7));
+    snprintf(out, out_bytes, "%s://%s", is_secure ? "ssl" : "tcp", url + (is_secure ? 8 : 7));
     return 0;
 }
 
@@ -498,13 +483,11 @@ int flo_mqtt_client_make(struct flo_mqtt *mqtt, struct flo_err *err)
     MQTTAsync_setTraceLevel(MQTTASYNC_TRACE_ERROR);
     create.MQTTVersion = MQTTVERSION_5;
     create.maxBufferedMessages = BUFFERED_MAX;
-    rv =
-        MQTTAsync_createWithOptions(&mqtt->client, url, mqtt->options.client_id,
-                                    MQTTCLIENT_PERSISTENCE_NONE, NULL, &create);
+    rv = MQTTAsync_createWithOptions(&mqtt->client, url, mqtt->options.client_id,
+                                     MQTTCLIENT_PERSISTENCE_NONE, NULL, &create);
     if (rv != MQTTASYNC_SUCCESS) {
         mqtt->client = NULL;
-        return flo_fail(err, FLO_E_INTERNAL, "MQTT client: %s",
-                        MQTTAsync_strerror(rv));
+        return flo_fail(err, FLO_E_INTERNAL, "MQTT client: %s", MQTTAsync_strerror(rv));
     }
     MQTTAsync_setCallbacks(mqtt->client, mqtt, paho_lost, paho_message, NULL);
     MQTTAsync_setDisconnected(mqtt->client, mqtt, paho_disconnected);

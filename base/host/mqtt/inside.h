@@ -39,8 +39,7 @@ struct flo_mqtt {
 };
 
 /* ---- connection.c ---- */
-FLO_MUST_USE int flo_mqtt_client_make(struct flo_mqtt *mqtt,
-                                      struct flo_err *err);
+FLO_MUST_USE int flo_mqtt_client_make(struct flo_mqtt *mqtt, struct flo_err *err);
 /* A timer's callback: connect now. */
 void flo_mqtt_on_retry(evutil_socket_t fd, short events, void *context);
 void flo_mqtt_on_connected(struct flo_mqtt *mqtt, bool session_present);
@@ -52,10 +51,8 @@ void flo_mqtt_on_left(struct flo_mqtt *mqtt);
 
 /* ---- requests.c ---- */
 /* Any thread. */
-void flo_mqtt_push(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item,
-                   const char *text);
-void flo_mqtt_property(MQTTProperties *properties, enum MQTTPropertyCodes code,
-                       uint32_t value);
+void flo_mqtt_push(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item, const char *text);
+void flo_mqtt_property(MQTTProperties *properties, enum MQTTPropertyCodes code, uint32_t value);
 /* The broker forgot the session: whatever was under way is lost. */
 void flo_mqtt_requests_fail(struct flo_mqtt *mqtt);
 /* Requests are under way. */

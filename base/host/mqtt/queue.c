@@ -21,8 +21,7 @@ static uint32_t *sender_of(struct flo_mqtt_room *room, const char *topic)
     return &room->senders[hash % FLO_MQTT_SENDERS];
 }
 
-bool flo_mqtt_room_enter(struct flo_mqtt_room *room, const char *topic,
-                         size_t bytes)
+bool flo_mqtt_room_enter(struct flo_mqtt_room *room, const char *topic, size_t bytes)
 {
     uint32_t *sender = sender_of(room, topic);
     size_t cost = strlen(topic) + bytes;
@@ -37,25 +36,22 @@ bool flo_mqtt_room_enter(struct flo_mqtt_room *room, const char *topic,
     return true;
 }
 
-void flo_mqtt_room_leave(struct flo_mqtt_room *room, const char *topic,
-                         size_t bytes)
+void flo_mqtt_room_leave(struct flo_mqtt_room *room, const char *topic, size_t bytes)
 {
     room->messages--;
     room->bytes -= strlen(topic) + bytes;
     (*sender_of(room, topic))--;
 }
 
-size_t flo_mqtt_room_waiting(const struct flo_mqtt_room *room,
-                             const char *topic)
+size_t flo_mqtt_room_waiting(const struct flo_mqtt_room *room, const char *topic)
 {
     return *sender_of((struct flo_mqtt_room *)(uintptr_t)room, topic);
 }
 
 /* ---- queue ---- */
 
-int flo_mqtt_queue_init(struct flo_mqtt_queue *queue, size_t messages_max,
-                        size_t sender_max, size_t bytes_max, const char *apart,
-                        struct flo_err *err)
+int flo_mqtt_queue_init(struct flo_mqtt_queue *queue, size_t messages_max, size_t sender_max,
+                        size_t bytes_max, const char *apart, struct flo_err *err)
 {
     memset(queue, 0, sizeof(*queue));
     queue->last = &queue->first;
@@ -90,12 +86,10 @@ void flo_mqtt_queue_deinit(struct flo_mqtt_queue *queue)
     queue->last = NULL;
 }
 
-static struct flo_mqtt_item *item_copy(const struct flo_mqtt_item *from,
-                                       const char *text, size_t text_bytes,
-                                       const void *data, size_t bytes)
+static struct flo_mqtt_item *item_copy(const struct flo_mqtt_item *from, const char *text,
+                                       size_t text_bytes, const void *data, size_t bytes)
 {
-    struct flo_mqtt_item *item =
-        malloc(sizeof(*item) + text_bytes + 1 + bytes + 1);
+    struct flo_mqtt_item *item = malloc(sizeof(*item) + text_bytes + 1 + bytes + 1);
 
     if (item == NULL) {
         return NULL;
@@ -116,19 +110,16 @@ static struct flo_mqtt_item *item_copy(const struct flo_mqtt_item *from,
     return item;
 }
 
-static struct flo_mqtt_room *room_of(struct flo_mqtt_queue *queue,
-                                     const char *topic)
+static struct flo_mqtt_room *room_of(struct flo_mqtt_queue *queue, const char *topic)
 {
     const char *end = strrchr(topic, '/');
-    bool is_apart = queue->apart != NULL && end != NULL &&
-                    strcmp(end + 1, queue->apart) == 0;
+    bool is_apart = queue->apart != NULL && end != NULL && strcmp(end + 1, queue->apart) == 0;
 
     return &queue->rooms[is_apart];
 }
 
-void flo_mqtt_queue_push(struct flo_mqtt_queue *queue,
-                         const struct flo_mqtt_item *from, const char *text,
-                         size_t text_bytes, const void *data, size_t bytes)
+void flo_mqtt_queue_push(struct flo_mqtt_queue *queue, const struct flo_mqtt_item *from,
+                         const char *text, size_t text_bytes, const void *data, size_t bytes)
 {
     bool is_message = from->kind == FLO_MQTT_MESSAGE;
     struct flo_mqtt_item *item = NULL;
@@ -144,8 +135,7 @@ void flo_mqtt_queue_push(struct flo_mqtt_queue *queue,
         queue->is_dropping = false;
     }
     if (item == NULL ||
-        (is_message &&
-         !flo_mqtt_room_enter(room_of(queue, item->text), item->text, bytes))) {
+        (is_message && !flo_mqtt_room_enter(room_of(queue, item->text), item->text, bytes))) {
         is_first = !queue->is_dropping;
         queue->is_dropping = true;
         queue->dropped++;
@@ -157,10 +147,8 @@ void flo_mqtt_queue_push(struct flo_mqtt_queue *queue,
     pthread_mutex_unlock(&queue->mutex);
     free(item);
     if (is_first) {
-        flo_log(FLO_LOG_WARN, "mqtt",
-                "no room for a message on %.*s; more are only counted",
-                (int)(text_bytes < 120 ? text_bytes : 120),
-                text != NULL ? text : "");
+        flo_log(FLO_LOG_WARN, "mqtt", "no room for a message on %.*s; more are only counted",
+                (int)(text_bytes < 120 ? text_bytes : 120), text != NULL ? text : "");
     }
     if (was_empty) { /* else it is awake until it has taken all */
         flo_mqtt_queue_wake(queue);
@@ -179,8 +167,7 @@ struct flo_mqtt_item *flo_mqtt_queue_take(struct flo_mqtt_queue *queue)
             queue->last = &queue->first;
         }
         if (item->kind == FLO_MQTT_MESSAGE) {
-            flo_mqtt_room_leave(room_of(queue, item->text), item->text,
-                                item->bytes);
+            flo_mqtt_room_leave(room_of(queue, item->text), item->text, item->bytes);
         }
     }
     pthread_mutex_unlock(&queue->mutex);

@@ -12,15 +12,12 @@
 #include <flotilla/errors/mqtt.h>
 #include <flotilla/errors/rest.h>
 
-void flo_mqtt_push(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item,
-                   const char *text)
+void flo_mqtt_push(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item, const char *text)
 {
-    flo_mqtt_queue_push(&mqtt->queue, item, text,
-                        text == NULL ? 0 : strlen(text), NULL, 0);
+    flo_mqtt_queue_push(&mqtt->queue, item, text, text == NULL ? 0 : strlen(text), NULL, 0);
 }
 
-void flo_mqtt_property(MQTTProperties *properties, enum MQTTPropertyCodes code,
-                       uint32_t value)
+void flo_mqtt_property(MQTTProperties *properties, enum MQTTPropertyCodes code, uint32_t value)
 {
     MQTTProperty property = {.identifier = code};
 
@@ -42,8 +39,8 @@ struct flo_mqtt_request {
     bool is_open;
 };
 
-static struct flo_mqtt_request *request_new(struct flo_mqtt *mqtt,
-                                            uint64_t token, const char *topic)
+static struct flo_mqtt_request *request_new(struct flo_mqtt *mqtt, uint64_t token,
+                                            const char *topic)
 {
     struct flo_mqtt_request *request;
 
@@ -90,8 +87,7 @@ void flo_mqtt_requests_fail(struct flo_mqtt *mqtt)
     pthread_mutex_lock(&mqtt->mutex);
     for (request = mqtt->requests; request != NULL; request = request->all) {
         if (request->is_open && request->token != 0) {
-            struct flo_mqtt_item item = {.kind = FLO_MQTT_DELIVERED,
-                                         .token = request->token};
+            struct flo_mqtt_item item = {.kind = FLO_MQTT_DELIVERED, .token = request->token};
             request->token = 0;
             flo_mqtt_queue_push(&mqtt->queue, &item, NULL, 0, NULL, 0);
         }
@@ -104,8 +100,8 @@ bool flo_mqtt_requests_are_open(struct flo_mqtt *mqtt)
     bool is_open = false;
 
     pthread_mutex_lock(&mqtt->mutex);
-    for (const struct flo_mqtt_request *request = mqtt->requests;
-         request != NULL; request = request->all) {
+    for (const struct flo_mqtt_request *request = mqtt->requests; request != NULL;
+         request = request->all) {
         is_open = is_open || (request->is_open && request->token != 0);
     }
     pthread_mutex_unlock(&mqtt->mutex);
@@ -124,8 +120,7 @@ void flo_mqtt_requests_free(struct flo_mqtt *mqtt)
 
 /* ---- paho's threads ---- */
 
-static void delivered(struct flo_mqtt_request *request, bool is_delivered,
-                      int reason)
+static void delivered(struct flo_mqtt_request *request, bool is_delivered, int reason)
 {
     struct flo_mqtt *mqtt = request->mqtt;
     struct flo_mqtt_item item = {
@@ -174,22 +169,19 @@ static void paho_subscribe_failed(void *context, MQTTAsync_failureData5 *data)
 
 static int not_connected(const struct flo_mqtt *mqtt, struct flo_err *err)
 {
-    return flo_fail(err, FLO_E_NET_UNREACHABLE, "broker %s: not connected",
-                    mqtt->options.url);
+    return flo_fail(err, FLO_E_NET_UNREACHABLE, "broker %s: not connected", mqtt->options.url);
 }
 
-static int refused_by_paho(const struct flo_mqtt *mqtt, int rv,
-                           const char *topic, struct flo_err *err)
+static int refused_by_paho(const struct flo_mqtt *mqtt, int rv, const char *topic,
+                           struct flo_err *err)
 {
-    int code = rv == MQTTASYNC_BAD_UTF8_STRING ? FLO_E_MQTT_TOPIC
-                                               : FLO_E_NET_UNREACHABLE;
+    int code = rv == MQTTASYNC_BAD_UTF8_STRING ? FLO_E_MQTT_TOPIC : FLO_E_NET_UNREACHABLE;
 
-    return flo_fail(err, code, "broker %s: topic %s: %s", mqtt->options.url,
-                    topic, MQTTAsync_strerror(rv));
+    return flo_fail(err, code, "broker %s: topic %s: %s", mqtt->options.url, topic,
+                    MQTTAsync_strerror(rv));
 }
 
-int flo_mqtt_subscribe(struct flo_mqtt *mqtt, const char *filter, int qos,
-                       struct flo_err *err)
+int flo_mqtt_subscribe(struct flo_mqtt *mqtt, const char *filter, int qos, struct flo_err *err)
 {
     MQTTAsync_responseOptions response = MQTTAsync_responseOptions_initializer;
     struct flo_mqtt_request *request;
@@ -213,9 +205,8 @@ int flo_mqtt_subscribe(struct flo_mqtt *mqtt, const char *filter, int qos,
     return 0;
 }
 
-int flo_mqtt_publish(struct flo_mqtt *mqtt, const char *topic, const void *data,
-                     size_t bytes, int qos, bool retained, uint32_t expiry_s,
-                     uint64_t token, struct flo_err *err)
+int flo_mqtt_publish(struct flo_mqtt *mqtt, const char *topic, const void *data, size_t bytes,
+                     int qos, bool retained, uint32_t expiry_s, uint64_t token, struct flo_err *err)
 {
     MQTTAsync_responseOptions response = MQTTAsync_responseOptions_initializer;
     MQTTAsync_message message = MQTTAsync_message_initializer;
@@ -226,8 +217,7 @@ int flo_mqtt_publish(struct flo_mqtt *mqtt, const char *topic, const void *data,
         return not_connected(mqtt, err);
     }
     if (bytes > mqtt->options.payload_bytes_max) {
-        return flo_fail(err, FLO_E_REST_TOO_LARGE,
-                        "topic %s: %zu bytes, at most %zu", topic, bytes,
+        return flo_fail(err, FLO_E_REST_TOO_LARGE, "topic %s: %zu bytes, at most %zu", topic, bytes,
                         mqtt->options.payload_bytes_max);
     }
     if (token != 0) {
@@ -244,8 +234,7 @@ int flo_mqtt_publish(struct flo_mqtt *mqtt, const char *topic, const void *data,
     message.qos = qos;
     message.retained = retained;
     if (expiry_s > 0) {
-        flo_mqtt_property(&message.properties,
-                          MQTTPROPERTY_CODE_MESSAGE_EXPIRY_INTERVAL, expiry_s);
+        flo_mqtt_property(&message.properties, MQTTPROPERTY_CODE_MESSAGE_EXPIRY_INTERVAL, expiry_s);
     }
     rv = MQTTAsync_sendMessage(mqtt->client, topic, &message, &response);
     MQTTProperties_free(&message.properties);

@@ -63,11 +63,11 @@ static const char *name_of(const struct flo_config *config)
     return config->yaml == NULL ? config->name : flo_yaml_name(config->yaml);
 }
 
-static int fail_at(const struct place *place, int code, struct flo_err *err,
-                   const char *format, ...) FLO_PRINTF(4, 5);
+static int fail_at(const struct place *place, int code, struct flo_err *err, const char *format,
+                   ...) FLO_PRINTF(4, 5);
 
-static int fail_at(const struct place *place, int code, struct flo_err *err,
-                   const char *format, ...)
+static int fail_at(const struct place *place, int code, struct flo_err *err, const char *format,
+                   ...)
 {
     char what[400];
     va_list args;
@@ -76,9 +76,8 @@ static int fail_at(const struct place *place, int code, struct flo_err *err,
     vsnprintf(what, sizeof(what), format, args);
     va_end(args);
     const char *name = name_of(place->config);
-    unsigned line = place->config->yaml == NULL
-                        ? 0
-                        : flo_yaml_line(place->config->yaml, place->key);
+    unsigned line =
+        place->config->yaml == NULL ? 0 : flo_yaml_line(place->config->yaml, place->key);
     if (line == 0) {
         return flo_fail(err, code, "%s: %s", name, what);
     }
@@ -86,22 +85,13 @@ static int fail_at(const struct place *place, int code, struct flo_err *err,
 }
 
 /* A number as a person would write it in a configuration. */
-static void limit_text(enum flo_config_type type, double value, char *out,
-                       size_t out_bytes)
+static void limit_text(enum flo_config_type type, double value, char *out, size_t out_bytes)
 {
     static const struct {
         const char *unit;
         double factor;
-    } durations[] = {{"d", 86400000},
-                     {"h", 3600000},
-                     {"m", 60000},
-                     {"s", 1000},
-                     {"ms", 1}},
-      sizes[] = {{"TiB", 0x1p40},
-                 {"GiB", 0x1p30},
-                 {"MiB", 0x1p20},
-                 {"KiB", 0x1p10},
-                 {"", 1}};
+    } durations[] = {{"d", 86400000}, {"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}},
+      sizes[] = {{"TiB", 0x1p40}, {"GiB", 0x1p30}, {"MiB", 0x1p20}, {"KiB", 0x1p10}, {"", 1}};
     bool is_duration = type == FLO_CONFIG_DURATION;
 
     snprintf(out, out_bytes, "%.15g", value);
@@ -120,21 +110,19 @@ static void limit_text(enum flo_config_type type, double value, char *out,
 
 static bool is_within(const struct flo_config_row *row, double value)
 {
-    return (row->min == 0 && row->max == 0) ||
-           (value >= row->min && value <= row->max);
+    return (row->min == 0 && row->max == 0) || (value >= row->min && value <= row->max);
 }
 
-static int fail_range(const struct place *place,
-                      const struct flo_config_row *row, const char *value,
-                      struct flo_err *err)
+static int fail_range(const struct place *place, const struct flo_config_row *row,
+                      const char *value, struct flo_err *err)
 {
     char min[64];
     char max[64];
 
     limit_text(row->type, row->min, min, sizeof(min));
     limit_text(row->type, row->max, max, sizeof(max));
-    fail_at(place, FLO_E_CFG_RANGE, err, "`%s`: %s is not within %s to %s",
-            row->key, value, min, max);
+    fail_at(place, FLO_E_CFG_RANGE, err, "`%s`: %s is not within %s to %s", row->key, value, min,
+            max);
     flo_err_fix(err, "choose a value from %s to %s", min, max);
     return FLO_E_CFG_RANGE;
 }
@@ -151,9 +139,8 @@ static const char *const type_names[] = {
 };
 
 /* "`30` is a number, not a duration such as 30s". */
-static int fail_type(const struct place *place,
-                     const struct flo_config_row *row, const json_t *json,
-                     struct flo_err *err)
+static int fail_type(const struct place *place, const struct flo_config_row *row,
+                     const json_t *json, struct flo_err *err)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {.bytes_max = 4096};
     const char *found = "a map";
@@ -164,8 +151,8 @@ static int fail_type(const struct place *place,
         flo_json_dump(json, &text);
         found = text.failed ? "a long text" : text.data;
     }
-    fail_at(place, FLO_E_CFG_TYPE, err, "`%s`: %.100s is not %s", row->key,
-            found, type_names[row->type]);
+    fail_at(place, FLO_E_CFG_TYPE, err, "`%s`: %.100s is not %s", row->key, found,
+            type_names[row->type]);
     if (row->type == FLO_CONFIG_TEXT && json_is_number(json)) {
         flo_err_fix(err, "put it in quotes");
     } else {
@@ -226,17 +213,15 @@ static bool is_choice(const char *choices, const char *word)
     return false;
 }
 
-static int check_text(const struct place *place,
-                      const struct flo_config_row *row, const json_t *json,
-                      struct flo_err *err)
+static int check_text(const struct place *place, const struct flo_config_row *row,
+                      const json_t *json, struct flo_err *err)
 {
     size_t bytes = json_string_length(json);
     char text[64];
 
-    if (row->choices != NULL &&
-        !is_choice(row->choices, json_string_value(json))) {
-        fail_at(place, FLO_E_CFG_RANGE, err, "`%s`: `%.100s` is none of %s",
-                row->key, json_string_value(json), row->choices);
+    if (row->choices != NULL && !is_choice(row->choices, json_string_value(json))) {
+        fail_at(place, FLO_E_CFG_RANGE, err, "`%s`: `%.100s` is none of %s", row->key,
+                json_string_value(json), row->choices);
         flo_err_fix(err, "choose one of %s", row->choices);
         return FLO_E_CFG_RANGE;
     }
@@ -245,15 +230,14 @@ static int check_text(const struct place *place,
         return fail_range(place, row, text, err);
     }
     if (row->max == 0 && bytes > TEXT_BYTES_MAX) {
-        return fail_at(place, FLO_E_CFG_RANGE, err, "`%s`: %s, limit %d",
-                       row->key, text, (int)TEXT_BYTES_MAX);
+        return fail_at(place, FLO_E_CFG_RANGE, err, "`%s`: %s, limit %d", row->key, text,
+                       (int)TEXT_BYTES_MAX);
     }
     return 0;
 }
 
 /* The number that a U64, DURATION or SIZE says; false: wrong type. */
-static bool number_of(const struct flo_config_row *row, const json_t *json,
-                      uint64_t *number)
+static bool number_of(const struct flo_config_row *row, const json_t *json, uint64_t *number)
 {
     const char *text = json_string_value(json);
 
@@ -268,19 +252,17 @@ static bool number_of(const struct flo_config_row *row, const json_t *json,
     return row->type == FLO_CONFIG_SIZE && flo_size_parse(text, number);
 }
 
-static int check_number(const struct place *place,
-                        const struct flo_config_row *row, const json_t *json,
-                        uint64_t *number, struct flo_err *err)
+static int check_number(const struct place *place, const struct flo_config_row *row,
+                        const json_t *json, uint64_t *number, struct flo_err *err)
 {
     char text[100];
 
     if (json_is_integer(json) && json_integer_value(json) < 0) {
         /* A number, but none that this key could have. */
-        snprintf(text, sizeof(text), "%lld",
-                 (long long)json_integer_value(json));
-        return row->max > 0 ? fail_range(place, row, text, err)
-                            : fail_at(place, FLO_E_CFG_RANGE, err,
-                                      "`%s`: %s is below 0", row->key, text);
+        snprintf(text, sizeof(text), "%lld", (long long)json_integer_value(json));
+        return row->max > 0
+                   ? fail_range(place, row, text, err)
+                   : fail_at(place, FLO_E_CFG_RANGE, err, "`%s`: %s is below 0", row->key, text);
     }
     if (!number_of(row, json, number)) {
         return fail_type(place, row, json, err);
@@ -296,9 +278,8 @@ static int check_number(const struct place *place,
     return 0;
 }
 
-static int check_elements(const struct place *place,
-                          const struct flo_config_row *row, const json_t *json,
-                          struct flo_err *err)
+static int check_elements(const struct place *place, const struct flo_config_row *row,
+                          const json_t *json, struct flo_err *err)
 {
     bool is_map = row->type == FLO_CONFIG_MAP;
     size_t count = is_map ? json_object_size(json) : json_array_size(json);
@@ -313,13 +294,12 @@ static int check_elements(const struct place *place,
         }
     }
     snprintf(text, sizeof(text), "a count of %zu", count);
-    return is_within(row, (double)count) ? 0
-                                         : fail_range(place, row, text, err);
+    return is_within(row, (double)count) ? 0 : fail_range(place, row, text, err);
 }
 
 /* Check a value against its row and keep it (a new reference). */
-static int accept(const struct place *place, const struct flo_config_row *row,
-                  json_t *json, struct value *value, struct flo_err *err)
+static int accept(const struct place *place, const struct flo_config_row *row, json_t *json,
+                  struct value *value, struct flo_err *err)
 {
     uint64_t number = 0;
     int rv = 0;
@@ -418,8 +398,8 @@ static bool is_section(const struct flo_config *config, const char *path)
 
 /* The nearest key of the same section, else any row's whole key that ends
  * with the word; written into `out`. */
-static bool nearest_key(const struct flo_config *config, const char *section,
-                        const char *word, char *out, size_t out_bytes)
+static bool nearest_key(const struct flo_config *config, const char *section, const char *word,
+                        char *out, size_t out_bytes)
 {
     char parts[NEAR_MAX][FLO_NAME_MAX + 1];
     const char *words[NEAR_MAX];
@@ -454,8 +434,8 @@ static bool nearest_key(const struct flo_config *config, const char *section,
     return false;
 }
 
-static int fail_unknown(const struct place *place, const char *section,
-                        const char *word, struct flo_err *err)
+static int fail_unknown(const struct place *place, const char *section, const char *word,
+                        struct flo_err *err)
 {
     char near[PATH_BYTES];
 
@@ -471,8 +451,8 @@ static int fail_unknown(const struct place *place, const char *section,
 }
 
 /* All keys of one section ("" or "broker."). */
-static int read_section(struct flo_config *config, const char *section,
-                        json_t *map, struct flo_err *err)
+static int read_section(struct flo_config *config, const char *section, json_t *map,
+                        struct flo_err *err)
 {
     const char *key;
     json_t *json;
@@ -484,14 +464,12 @@ static int read_section(struct flo_config *config, const char *section,
         snprintf(path, sizeof(path), "%s%s", section, key);
         struct place place = {.config = config, .key = path};
         /* A key that has a dot itself would be mistaken for a section. */
-        size_t i =
-            strchr(key, '.') == NULL ? row_index(config, path) : config->count;
+        size_t i = strchr(key, '.') == NULL ? row_index(config, path) : config->count;
         int rv = 0;
         if (i < config->count) {
             /* A key without a value is as good as a missing one. */
             if (!json_is_null(json)) {
-                rv = accept(&place, &config->rows[i], json, &config->values[i],
-                            err);
+                rv = accept(&place, &config->rows[i], json, &config->values[i], err);
                 config->values[i].is_set = rv == 0;
             }
         } else if (strchr(key, '.') != NULL || !is_section(config, path)) {
@@ -526,8 +504,7 @@ static int set_standards(struct flo_config *config, struct flo_err *err)
         }
         int rv = accept(&place, row, json, &config->values[i], err);
         if (rv < 0) {
-            return flo_fail(err, FLO_E_INTERNAL,
-                            "the standard of `%s` does not fit its row",
+            return flo_fail(err, FLO_E_INTERNAL, "the standard of `%s` does not fit its row",
                             row->key);
         }
     }
@@ -539,8 +516,7 @@ static int check_required(const struct flo_config *config, struct flo_err *err)
     for (size_t i = 0; i < config->count; i++) {
         const struct flo_config_row *row = &config->rows[i];
         if (row->is_required && !config->values[i].is_set) {
-            flo_fail(err, FLO_E_CFG_KEY, "%s: missing key `%s`",
-                     name_of(config), row->key);
+            flo_fail(err, FLO_E_CFG_KEY, "%s: missing key `%s`", name_of(config), row->key);
             flo_err_fix(err, "add `%s`: %s", row->key,
                         row->doc != NULL ? row->doc : type_names[row->type]);
             return FLO_E_CFG_KEY;
@@ -554,8 +530,8 @@ static int check_required(const struct flo_config *config, struct flo_err *err)
 /* Read `root`.  Takes over the parsed file that it is of (NULL: none, and
  * `name` says where it stands), also when it fails. */
 static int config_take(struct flo_yaml *yaml, const char *name, json_t *root,
-                       const struct flo_config_row *rows, size_t count,
-                       struct flo_config **out, struct flo_err *err)
+                       const struct flo_config_row *rows, size_t count, struct flo_config **out,
+                       struct flo_err *err)
 {
     FLO_CLEANUP(flo_config_cleanup)
     struct flo_config *config = calloc(1, sizeof(*config));
@@ -571,8 +547,7 @@ static int config_take(struct flo_yaml *yaml, const char *name, json_t *root,
     config->values = calloc(count + 1, sizeof(*config->values));
     config->no_object = json_object();
     config->no_array = json_array();
-    if (config->values == NULL || config->no_object == NULL ||
-        config->no_array == NULL) {
+    if (config->values == NULL || config->no_object == NULL || config->no_array == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "configuration");
     }
     if (!json_is_object(root) && !json_is_null(root)) {
@@ -594,40 +569,34 @@ static int config_take(struct flo_yaml *yaml, const char *name, json_t *root,
 }
 
 int flo_config_parse(const char *text, size_t bytes, const char *name,
-                     const struct flo_config_row *rows, size_t count,
-                     struct flo_config **out, struct flo_err *err)
+                     const struct flo_config_row *rows, size_t count, struct flo_config **out,
+                     struct flo_err *err)
 {
     struct flo_yaml *yaml;
     int rv = flo_yaml_parse(text, bytes, name, &yaml, err);
 
-    return rv < 0 ? rv
-                  : config_take(yaml, name, flo_yaml_root(yaml), rows, count,
-                                out, err);
+    return rv < 0 ? rv : config_take(yaml, name, flo_yaml_root(yaml), rows, count, out, err);
 }
 
-int flo_config_map(const json_t *map, const char *name,
-                   const struct flo_config_row *rows, size_t count,
-                   struct flo_config **out, struct flo_err *err)
+int flo_config_map(const json_t *map, const char *name, const struct flo_config_row *rows,
+                   size_t count, struct flo_config **out, struct flo_err *err)
 {
-    return config_take(NULL, name, (json_t *)(uintptr_t)map, rows, count, out,
-                       err);
+    return config_take(NULL, name, (json_t *)(uintptr_t)map, rows, count, out, err);
 }
 
-int flo_config_load(const char *path, const struct flo_config_row *rows,
-                    size_t count, struct flo_config **out, struct flo_err *err)
+int flo_config_load(const char *path, const struct flo_config_row *rows, size_t count,
+                    struct flo_config **out, struct flo_err *err)
 {
     struct flo_yaml *yaml;
     int rv = flo_yaml_load(path, &yaml, err);
 
-    return rv < 0 ? rv
-                  : config_take(yaml, path, flo_yaml_root(yaml), rows, count,
-                                out, err);
+    return rv < 0 ? rv : config_take(yaml, path, flo_yaml_root(yaml), rows, count, out, err);
 }
 
 /* ---- asking ---- */
 
-static const struct value *value_of(const struct flo_config *config,
-                                    const char *key, unsigned types)
+static const struct value *value_of(const struct flo_config *config, const char *key,
+                                    unsigned types)
 {
     size_t i = row_index(config, key);
 
@@ -639,8 +608,7 @@ static const struct value *value_of(const struct flo_config *config,
 
 const char *flo_config_text(const struct flo_config *config, const char *key)
 {
-    return json_string_value(
-        value_of(config, key, 1u << FLO_CONFIG_TEXT)->json);
+    return json_string_value(value_of(config, key, 1u << FLO_CONFIG_TEXT)->json);
 }
 
 bool flo_config_bool(const struct flo_config *config, const char *key)
@@ -651,8 +619,7 @@ bool flo_config_bool(const struct flo_config *config, const char *key)
 uint64_t flo_config_u64(const struct flo_config *config, const char *key)
 {
     return value_of(config, key,
-                    1u << FLO_CONFIG_U64 | 1u << FLO_CONFIG_DURATION |
-                        1u << FLO_CONFIG_SIZE)
+                    1u << FLO_CONFIG_U64 | 1u << FLO_CONFIG_DURATION | 1u << FLO_CONFIG_SIZE)
         ->number;
 }
 
@@ -661,24 +628,21 @@ size_t flo_config_texts_count(const struct flo_config *config, const char *key)
     return json_array_size(value_of(config, key, 1u << FLO_CONFIG_TEXTS)->json);
 }
 
-const char *flo_config_texts_get(const struct flo_config *config,
-                                 const char *key, size_t index)
+const char *flo_config_texts_get(const struct flo_config *config, const char *key, size_t index)
 {
-    return json_string_value(json_array_get(
-        value_of(config, key, 1u << FLO_CONFIG_TEXTS)->json, index));
+    return json_string_value(
+        json_array_get(value_of(config, key, 1u << FLO_CONFIG_TEXTS)->json, index));
 }
 
 const json_t *flo_config_tree(const struct flo_config *config, const char *key)
 {
-    const struct value *value =
-        value_of(config, key, 1u << FLO_CONFIG_MAP | 1u << FLO_CONFIG_LIST);
+    const struct value *value = value_of(config, key, 1u << FLO_CONFIG_MAP | 1u << FLO_CONFIG_LIST);
 
     if (value->json != NULL) {
         return value->json;
     }
-    return config->rows[row_index(config, key)].type == FLO_CONFIG_MAP
-               ? config->no_object
-               : config->no_array;
+    return config->rows[row_index(config, key)].type == FLO_CONFIG_MAP ? config->no_object
+                                                                       : config->no_array;
 }
 
 bool flo_config_is_set(const struct flo_config *config, const char *key)

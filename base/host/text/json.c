@@ -26,13 +26,12 @@ static int check_parts(const char *text, size_t bytes, struct flo_err *err)
             }
         } else if (c == '{' || c == '[') {
             if (++depth > FLO_JSON_DEPTH_MAX) {
-                return flo_fail(err, FLO_E_META_JSON_DEPTH,
-                                "deeper than %d levels at byte %zu",
+                return flo_fail(err, FLO_E_META_JSON_DEPTH, "deeper than %d levels at byte %zu",
                                 FLO_JSON_DEPTH_MAX, i);
             }
             if (++parts > parts_max) {
-                return flo_fail(err, FLO_E_META_TOO_LARGE,
-                                "more than %zu objects and arrays", parts_max);
+                return flo_fail(err, FLO_E_META_TOO_LARGE, "more than %zu objects and arrays",
+                                parts_max);
             }
         } else if ((c == '}' || c == ']') && depth > 0) {
             depth--;
@@ -79,14 +78,13 @@ static int no_memory(size_t bytes, struct flo_err *err)
     return flo_fail(err, FLO_E_MEMORY, "JSON of %zu bytes", bytes);
 }
 
-int flo_json_parse(const char *text, size_t bytes, size_t bytes_max,
-                   json_t **out, struct flo_err *err)
+int flo_json_parse(const char *text, size_t bytes, size_t bytes_max, json_t **out,
+                   struct flo_err *err)
 {
     json_error_t why;
 
     if (bytes > bytes_max) {
-        return flo_fail(err, FLO_E_META_TOO_LARGE, "%zu bytes, limit %zu",
-                        bytes, bytes_max);
+        return flo_fail(err, FLO_E_META_TOO_LARGE, "%zu bytes, limit %zu", bytes, bytes_max);
     }
     if (bytes >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
         return flo_fail(err, FLO_E_META_JSON, "byte order mark at byte 0");
@@ -116,9 +114,8 @@ int flo_json_parse(const char *text, size_t bytes, size_t bytes_max,
     if (json == NULL) {
         /* A number that no field may have: JSON knows no bounds. */
         bool is_number = json_error_code(&why) == json_error_numeric_overflow;
-        return flo_fail(err, is_number ? FLO_E_META_SCHEMA : FLO_E_META_JSON,
-                        "%s at byte %d", why.text,
-                        why.position < 0 ? 0 : why.position);
+        return flo_fail(err, is_number ? FLO_E_META_SCHEMA : FLO_E_META_JSON, "%s at byte %d",
+                        why.text, why.position < 0 ? 0 : why.position);
     }
     *out = json;
     return 0;
@@ -130,8 +127,8 @@ void flo_json_cleanup(json_t **json)
     *json = NULL;
 }
 
-int flo_json_secret_parse(const char *text, size_t bytes, size_t bytes_max,
-                          json_t **out, struct flo_err *err)
+int flo_json_secret_parse(const char *text, size_t bytes, size_t bytes_max, json_t **out,
+                          struct flo_err *err)
 {
     is_secret = true;
     int rv = flo_json_parse(text, bytes, bytes_max, out, err);
@@ -172,8 +169,8 @@ static const char *type_name(const json_t *json)
 
 /* object[key], which must be there and of one of these types (a bit for each
  * json_type), which are called `wanted`. */
-static int find(const json_t *object, const char *key, unsigned types,
-                const char *wanted, json_t **out, struct flo_err *err)
+static int find(const json_t *object, const char *key, unsigned types, const char *wanted,
+                json_t **out, struct flo_err *err)
 {
     json_t *value = json_object_get(object, key);
 
@@ -181,8 +178,8 @@ static int find(const json_t *object, const char *key, unsigned types,
         return flo_fail(err, FLO_E_META_SCHEMA, "field `%s`: missing", key);
     }
     if ((types >> json_typeof(value) & 1) == 0) {
-        return flo_fail(err, FLO_E_META_SCHEMA, "field `%s`: %s, not %s", key,
-                        type_name(value), wanted);
+        return flo_fail(err, FLO_E_META_SCHEMA, "field `%s`: %s, not %s", key, type_name(value),
+                        wanted);
     }
     *out = value;
     return 0;
@@ -196,8 +193,8 @@ static bool is_left_out(const json_t *object, const char *key)
     return value == NULL || json_is_null(value);
 }
 
-int flo_json_get_text(const json_t *object, const char *key, size_t bytes_max,
-                      const char **out, struct flo_err *err)
+int flo_json_get_text(const json_t *object, const char *key, size_t bytes_max, const char **out,
+                      struct flo_err *err)
 {
     json_t *value;
     int rv = find(object, key, 1u << JSON_STRING, "a text", &value, err);
@@ -206,17 +203,15 @@ int flo_json_get_text(const json_t *object, const char *key, size_t bytes_max,
         return rv;
     }
     if (json_string_length(value) > bytes_max) {
-        return flo_fail(err, FLO_E_META_SCHEMA,
-                        "field `%s`: %zu characters, limit %zu", key,
+        return flo_fail(err, FLO_E_META_SCHEMA, "field `%s`: %zu characters, limit %zu", key,
                         json_string_length(value), bytes_max);
     }
     *out = json_string_value(value);
     return 0;
 }
 
-int flo_json_opt_text(const json_t *object, const char *key, size_t bytes_max,
-                      const char *standard, const char **out,
-                      struct flo_err *err)
+int flo_json_opt_text(const json_t *object, const char *key, size_t bytes_max, const char *standard,
+                      const char **out, struct flo_err *err)
 {
     if (is_left_out(object, key)) {
         *out = standard;
@@ -225,34 +220,30 @@ int flo_json_opt_text(const json_t *object, const char *key, size_t bytes_max,
     return flo_json_get_text(object, key, bytes_max, out, err);
 }
 
-int flo_json_get_u64(const json_t *object, const char *key, uint64_t min,
-                     uint64_t max, uint64_t *out, struct flo_err *err)
+int flo_json_get_u64(const json_t *object, const char *key, uint64_t min, uint64_t max,
+                     uint64_t *out, struct flo_err *err)
 {
     json_t *value;
-    int rv =
-        find(object, key, 1u << JSON_INTEGER, "a whole number", &value, err);
+    int rv = find(object, key, 1u << JSON_INTEGER, "a whole number", &value, err);
 
     if (rv < 0) {
         return rv;
     }
     json_int_t number = json_integer_value(value);
     if (number < 0 || (uint64_t)number < min) {
-        return flo_fail(err, FLO_E_META_SCHEMA,
-                        "field `%s`: %lld is below %llu", key,
+        return flo_fail(err, FLO_E_META_SCHEMA, "field `%s`: %lld is below %llu", key,
                         (long long)number, (unsigned long long)min);
     }
     if ((uint64_t)number > max) {
-        return flo_fail(err, FLO_E_META_SCHEMA,
-                        "field `%s`: %lld is above %llu", key,
+        return flo_fail(err, FLO_E_META_SCHEMA, "field `%s`: %lld is above %llu", key,
                         (long long)number, (unsigned long long)max);
     }
     *out = (uint64_t)number;
     return 0;
 }
 
-int flo_json_opt_u64(const json_t *object, const char *key, uint64_t min,
-                     uint64_t max, uint64_t standard, uint64_t *out,
-                     struct flo_err *err)
+int flo_json_opt_u64(const json_t *object, const char *key, uint64_t min, uint64_t max,
+                     uint64_t standard, uint64_t *out, struct flo_err *err)
 {
     if (is_left_out(object, key)) {
         *out = standard;
@@ -261,29 +252,26 @@ int flo_json_opt_u64(const json_t *object, const char *key, uint64_t min,
     return flo_json_get_u64(object, key, min, max, out, err);
 }
 
-int flo_json_get_real(const json_t *object, const char *key, double min,
-                      double max, double *out, struct flo_err *err)
+int flo_json_get_real(const json_t *object, const char *key, double min, double max, double *out,
+                      struct flo_err *err)
 {
     json_t *value;
-    int rv = find(object, key, 1u << JSON_INTEGER | 1u << JSON_REAL, "a number",
-                  &value, err);
+    int rv = find(object, key, 1u << JSON_INTEGER | 1u << JSON_REAL, "a number", &value, err);
 
     if (rv < 0) {
         return rv;
     }
     double number = json_number_value(value);
     if (!isfinite(number) || number < min || number > max) {
-        return flo_fail(err, FLO_E_META_SCHEMA,
-                        "field `%s`: %g is not within %g to %g", key, number,
-                        min, max);
+        return flo_fail(err, FLO_E_META_SCHEMA, "field `%s`: %g is not within %g to %g", key,
+                        number, min, max);
     }
     *out = number;
     return 0;
 }
 
-int flo_json_opt_real(const json_t *object, const char *key, double min,
-                      double max, double standard, double *out,
-                      struct flo_err *err)
+int flo_json_opt_real(const json_t *object, const char *key, double min, double max,
+                      double standard, double *out, struct flo_err *err)
 {
     if (is_left_out(object, key)) {
         *out = standard;
@@ -292,12 +280,10 @@ int flo_json_opt_real(const json_t *object, const char *key, double min,
     return flo_json_get_real(object, key, min, max, out, err);
 }
 
-int flo_json_get_bool(const json_t *object, const char *key, bool *out,
-                      struct flo_err *err)
+int flo_json_get_bool(const json_t *object, const char *key, bool *out, struct flo_err *err)
 {
     json_t *value;
-    int rv = find(object, key, 1u << JSON_TRUE | 1u << JSON_FALSE, "a boolean",
-                  &value, err);
+    int rv = find(object, key, 1u << JSON_TRUE | 1u << JSON_FALSE, "a boolean", &value, err);
 
     if (rv < 0) {
         return rv;
@@ -306,8 +292,8 @@ int flo_json_get_bool(const json_t *object, const char *key, bool *out,
     return 0;
 }
 
-int flo_json_opt_bool(const json_t *object, const char *key, bool standard,
-                      bool *out, struct flo_err *err)
+int flo_json_opt_bool(const json_t *object, const char *key, bool standard, bool *out,
+                      struct flo_err *err)
 {
     if (is_left_out(object, key)) {
         *out = standard;
@@ -316,14 +302,12 @@ int flo_json_opt_bool(const json_t *object, const char *key, bool standard,
     return flo_json_get_bool(object, key, out, err);
 }
 
-int flo_json_get_object(const json_t *object, const char *key, json_t **out,
-                        struct flo_err *err)
+int flo_json_get_object(const json_t *object, const char *key, json_t **out, struct flo_err *err)
 {
     return find(object, key, 1u << JSON_OBJECT, "an object", out, err);
 }
 
-int flo_json_opt_object(const json_t *object, const char *key, json_t **out,
-                        struct flo_err *err)
+int flo_json_opt_object(const json_t *object, const char *key, json_t **out, struct flo_err *err)
 {
     if (is_left_out(object, key)) {
         *out = NULL;
@@ -332,8 +316,8 @@ int flo_json_opt_object(const json_t *object, const char *key, json_t **out,
     return flo_json_get_object(object, key, out, err);
 }
 
-int flo_json_get_array(const json_t *object, const char *key, size_t count_max,
-                       json_t **out, struct flo_err *err)
+int flo_json_get_array(const json_t *object, const char *key, size_t count_max, json_t **out,
+                       struct flo_err *err)
 {
     json_t *value;
     int rv = find(object, key, 1u << JSON_ARRAY, "an array", &value, err);
@@ -342,16 +326,15 @@ int flo_json_get_array(const json_t *object, const char *key, size_t count_max,
         return rv;
     }
     if (json_array_size(value) > count_max) {
-        return flo_fail(err, FLO_E_META_SCHEMA,
-                        "field `%s`: %zu elements, limit %zu", key,
+        return flo_fail(err, FLO_E_META_SCHEMA, "field `%s`: %zu elements, limit %zu", key,
                         json_array_size(value), count_max);
     }
     *out = value;
     return 0;
 }
 
-int flo_json_opt_array(const json_t *object, const char *key, size_t count_max,
-                       json_t **out, struct flo_err *err)
+int flo_json_opt_array(const json_t *object, const char *key, size_t count_max, json_t **out,
+                       struct flo_err *err)
 {
     if (is_left_out(object, key)) {
         *out = NULL;
@@ -360,22 +343,21 @@ int flo_json_opt_array(const json_t *object, const char *key, size_t count_max,
     return flo_json_get_array(object, key, count_max, out, err);
 }
 
-int flo_json_get_digest(const json_t *object, const char *key,
-                        struct flo_digest *out, struct flo_err *err)
+int flo_json_get_digest(const json_t *object, const char *key, struct flo_digest *out,
+                        struct flo_err *err)
 {
     const char *text;
     int rv = flo_json_get_text(object, key, FLO_DIGEST_TEXT - 1, &text, err);
 
     if (rv == 0 && !flo_digest_parse(text, out)) {
-        rv = flo_fail(err, FLO_E_META_SCHEMA,
-                      "field `%s`: `%s` is not sha256:<64 hex digits>", key,
+        rv = flo_fail(err, FLO_E_META_SCHEMA, "field `%s`: `%s` is not sha256:<64 hex digits>", key,
                       text);
     }
     return rv;
 }
 
-int flo_json_opt_digest(const json_t *object, const char *key,
-                        struct flo_digest *out, struct flo_err *err)
+int flo_json_opt_digest(const json_t *object, const char *key, struct flo_digest *out,
+                        struct flo_err *err)
 {
     if (is_left_out(object, key)) {
         memset(out, 0, sizeof(*out));
@@ -384,8 +366,7 @@ int flo_json_opt_digest(const json_t *object, const char *key,
     return flo_json_get_digest(object, key, out, err);
 }
 
-int flo_json_get_name(const json_t *object, const char *key, const char **out,
-                      struct flo_err *err)
+int flo_json_get_name(const json_t *object, const char *key, const char **out, struct flo_err *err)
 {
     const char *text;
     int rv = flo_json_get_text(object, key, SIZE_MAX, &text, err);
@@ -400,8 +381,7 @@ int flo_json_get_name(const json_t *object, const char *key, const char **out,
     return 0;
 }
 
-int flo_json_opt_name(const json_t *object, const char *key,
-                      const char *standard, const char **out,
+int flo_json_opt_name(const json_t *object, const char *key, const char *standard, const char **out,
                       struct flo_err *err)
 {
     if (is_left_out(object, key)) {
@@ -411,8 +391,7 @@ int flo_json_opt_name(const json_t *object, const char *key,
     return flo_json_get_name(object, key, out, err);
 }
 
-int flo_json_get_uuid(const json_t *object, const char *key, const char **out,
-                      struct flo_err *err)
+int flo_json_get_uuid(const json_t *object, const char *key, const char **out, struct flo_err *err)
 {
     const char *text;
     int rv = flo_json_get_text(object, key, SIZE_MAX, &text, err);
@@ -421,8 +400,8 @@ int flo_json_get_uuid(const json_t *object, const char *key, const char **out,
         return rv;
     }
     if (!flo_uuid_is_valid(text)) {
-        return flo_fail(err, FLO_E_META_SCHEMA,
-                        "field `%s`: `%.80s` is no lower-case UUID", key, text);
+        return flo_fail(err, FLO_E_META_SCHEMA, "field `%s`: `%.80s` is no lower-case UUID", key,
+                        text);
     }
     *out = text;
     return 0;
@@ -440,8 +419,7 @@ static int add_to_buf(const char *text, size_t bytes, void *data)
 
 static void dump(const json_t *json, size_t flags, struct flo_buf *out)
 {
-    if (json_dump_callback(json, add_to_buf, out, flags | JSON_ENCODE_ANY) <
-        0) {
+    if (json_dump_callback(json, add_to_buf, out, flags | JSON_ENCODE_ANY) < 0) {
         out->failed = true;
     }
 }

@@ -44,8 +44,7 @@ static char peek(struct reader *r)
 /* Past what stands for itself in a text. */
 static const char *skip_plain(const char *at, const char *end)
 {
-    while (at < end && *at != '"' && *at != '\\' &&
-           (unsigned char)*at >= 0x20) {
+    while (at < end && *at != '"' && *at != '\\' && (unsigned char)*at >= 0x20) {
         at++;
     }
     return at;
@@ -114,8 +113,7 @@ static json_t *read_text_value(struct reader *r)
     const char *text;
     size_t bytes;
 
-    return read_text(r, &text, &bytes) ? json_stringn_nocheck(text, bytes)
-                                       : NULL;
+    return read_text(r, &text, &bytes) ? json_stringn_nocheck(text, bytes) : NULL;
 }
 
 /* ---- numbers ---- */
@@ -188,8 +186,7 @@ static json_t *read_number(struct reader *r)
 
 static bool take_word(struct reader *r, const char *word, size_t bytes)
 {
-    bool is_there =
-        (size_t)(r->end - r->at) >= bytes && memcmp(r->at, word, bytes) == 0;
+    bool is_there = (size_t)(r->end - r->at) >= bytes && memcmp(r->at, word, bytes) == 0;
 
     r->at += is_there ? bytes : 0;
     return is_there;
@@ -210,8 +207,7 @@ static bool go_on(struct reader *r, char closing, bool *is_done)
 
 /* jansson keeps the newer of two values of a key: the object then has not
  * grown. */
-static bool read_member(struct reader *r, json_t *object, size_t count,
-                        int depth)
+static bool read_member(struct reader *r, json_t *object, size_t count, int depth)
 {
     char key[128];
     const char *text;
@@ -226,8 +222,7 @@ static bool read_member(struct reader *r, json_t *object, size_t count,
     }
     r->at++;
     json_t *value = read_value(r, depth + 1);
-    return value != NULL &&
-           json_object_setn_new_nocheck(object, key, bytes, value) == 0 &&
+    return value != NULL && json_object_setn_new_nocheck(object, key, bytes, value) == 0 &&
            json_object_size(object) == count + 1;
 }
 
@@ -242,8 +237,7 @@ static json_t *read_object(struct reader *r, int depth)
         return object;
     }
     for (size_t count = 0; is_fine && !is_done; count++) {
-        is_fine =
-            read_member(r, object, count, depth) && go_on(r, '}', &is_done);
+        is_fine = read_member(r, object, count, depth) && go_on(r, '}', &is_done);
     }
     if (!is_fine) {
         json_decref(object);
@@ -264,8 +258,8 @@ static json_t *read_array(struct reader *r, int depth)
     }
     while (is_fine && !is_done) {
         json_t *value = read_value(r, depth + 1);
-        is_fine = value != NULL && json_array_append_new(array, value) == 0 &&
-                  go_on(r, ']', &is_done);
+        is_fine =
+            value != NULL && json_array_append_new(array, value) == 0 && go_on(r, ']', &is_done);
     }
     if (!is_fine) {
         json_decref(array);

@@ -60,14 +60,13 @@ const char *flo_yaml_name(const struct flo_yaml *yaml)
 
 static int refuse(struct reader *reader, yaml_mark_t mark, const char *what)
 {
-    return flo_fail(reader->err, FLO_E_CFG_PARSE, "%s:%zu:%zu: %s",
-                    reader->yaml->name, mark.line + 1, mark.column + 1, what);
+    return flo_fail(reader->err, FLO_E_CFG_PARSE, "%s:%zu:%zu: %s", reader->yaml->name,
+                    mark.line + 1, mark.column + 1, what);
 }
 
 static int no_memory(struct reader *reader)
 {
-    return flo_fail(reader->err, FLO_E_MEMORY, "%s: no memory",
-                    reader->yaml->name);
+    return flo_fail(reader->err, FLO_E_MEMORY, "%s: no memory", reader->yaml->name);
 }
 
 /* libyaml's own complaint. */
@@ -88,15 +87,12 @@ static int parser_failed(struct reader *reader)
             mark.column = ends ? 0 : mark.column + 1;
         }
     }
-    return refuse(reader, mark,
-                  parser->problem != NULL ? parser->problem : "not YAML");
+    return refuse(reader, mark, parser->problem != NULL ? parser->problem : "not YAML");
 }
 
 static int next_event(struct reader *reader, yaml_event_t *event)
 {
-    return yaml_parser_parse(&reader->parser, event) == 1
-               ? 0
-               : parser_failed(reader);
+    return yaml_parser_parse(&reader->parser, event) == 1 ? 0 : parser_failed(reader);
 }
 
 /* ---- scalars ---- */
@@ -147,14 +143,12 @@ static bool looks_real(const char *text)
 }
 
 /* A plain (unquoted) scalar by the core schema. */
-static int plain_value(struct reader *reader, yaml_mark_t mark,
-                       const char *text, json_t **out)
+static int plain_value(struct reader *reader, yaml_mark_t mark, const char *text, json_t **out)
 {
     static const char *const nulls[] = {"", "~", "null", "Null", "NULL", NULL};
     static const char *const trues[] = {"true", "True", "TRUE", NULL};
     static const char *const falses[] = {"false", "False", "FALSE", NULL};
-    static const char *const endless[] = {".inf", "-.inf", "+.inf",
-                                          ".nan", ".NaN",  NULL};
+    static const char *const endless[] = {".inf", "-.inf", "+.inf", ".nan", ".NaN", NULL};
 
     if (is_one_of(text, nulls)) {
         *out = json_null();
@@ -183,15 +177,13 @@ static int plain_value(struct reader *reader, yaml_mark_t mark,
     return *out != NULL ? 0 : no_memory(reader);
 }
 
-static int scalar_value(struct reader *reader, const yaml_event_t *event,
-                        json_t **out)
+static int scalar_value(struct reader *reader, const yaml_event_t *event, json_t **out)
 {
     const char *text = (const char *)event->data.scalar.value;
     size_t bytes = event->data.scalar.length;
 
     if (event->data.scalar.anchor != NULL || event->data.scalar.tag != NULL) {
-        return refuse(reader, event->start_mark,
-                      "anchors and tags are not allowed");
+        return refuse(reader, event->start_mark, "anchors and tags are not allowed");
     }
     if (memchr(text, '\0', bytes) != NULL) {
         return refuse(reader, event->start_mark, "a NUL inside a text");
@@ -226,8 +218,7 @@ static int note_line(struct reader *reader, yaml_mark_t mark)
     return 0;
 }
 
-static int read_node(struct reader *reader, yaml_event_t *event, unsigned depth,
-                     json_t **out);
+static int read_node(struct reader *reader, yaml_event_t *event, unsigned depth, json_t **out);
 
 /* Elements up to the end of the list. */
 static int read_list(struct reader *reader, unsigned depth, json_t *list)
@@ -258,8 +249,7 @@ static int read_list(struct reader *reader, unsigned depth, json_t *list)
 }
 
 /* A key that may be put into `map`. */
-static int check_key(struct reader *reader, const yaml_event_t *event,
-                     const json_t *map)
+static int check_key(struct reader *reader, const yaml_event_t *event, const json_t *map)
 {
     if (event->type != YAML_SCALAR_EVENT) {
         return refuse(reader, event->start_mark, "a key must be a plain text");
@@ -267,13 +257,10 @@ static int check_key(struct reader *reader, const yaml_event_t *event,
     const char *key = (const char *)event->data.scalar.value;
     size_t bytes = event->data.scalar.length;
     if (event->data.scalar.anchor != NULL || event->data.scalar.tag != NULL) {
-        return refuse(reader, event->start_mark,
-                      "anchors and tags are not allowed");
+        return refuse(reader, event->start_mark, "anchors and tags are not allowed");
     }
-    if (bytes == 0 || bytes > FLO_YAML_KEY_BYTES_MAX ||
-        memchr(key, '\0', bytes) != NULL) {
-        return refuse(reader, event->start_mark,
-                      "a key needs 1 to 256 characters");
+    if (bytes == 0 || bytes > FLO_YAML_KEY_BYTES_MAX || memchr(key, '\0', bytes) != NULL) {
+        return refuse(reader, event->start_mark, "a key needs 1 to 256 characters");
     }
     if (json_object_get(map, key) != NULL) {
         char what[FLO_YAML_KEY_BYTES_MAX + 32];
@@ -284,8 +271,7 @@ static int check_key(struct reader *reader, const yaml_event_t *event,
 }
 
 /* The value of a key that was read, into `map`. */
-static int read_entry(struct reader *reader, const yaml_event_t *key,
-                      unsigned depth, json_t *map)
+static int read_entry(struct reader *reader, const yaml_event_t *key, unsigned depth, json_t *map)
 {
     yaml_event_t event;
     json_t *value = NULL;
@@ -296,8 +282,7 @@ static int read_entry(struct reader *reader, const yaml_event_t *key,
     }
     rv = read_node(reader, &event, depth + 1, &value);
     yaml_event_delete(&event);
-    if (rv == 0 && json_object_set_new(
-                       map, (const char *)key->data.scalar.value, value) < 0) {
+    if (rv == 0 && json_object_set_new(map, (const char *)key->data.scalar.value, value) < 0) {
         rv = no_memory(reader);
     }
     return rv;
@@ -328,8 +313,7 @@ static int read_map(struct reader *reader, unsigned depth, json_t *map)
 }
 
 /* The node that begins with `event`; *out only on success. */
-static int read_node(struct reader *reader, yaml_event_t *event, unsigned depth,
-                     json_t **out)
+static int read_node(struct reader *reader, yaml_event_t *event, unsigned depth, json_t **out)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *node = NULL;
     bool is_list = event->type == YAML_SEQUENCE_START_EVENT;
@@ -341,13 +325,12 @@ static int read_node(struct reader *reader, yaml_event_t *event, unsigned depth,
     if (!is_list && event->type != YAML_MAPPING_START_EVENT) {
         return refuse(reader, event->start_mark, "aliases are not allowed");
     }
-    bool is_marked = is_list ? event->data.sequence_start.anchor != NULL ||
-                                   event->data.sequence_start.tag != NULL
-                             : event->data.mapping_start.anchor != NULL ||
-                                   event->data.mapping_start.tag != NULL;
+    bool is_marked =
+        is_list
+            ? event->data.sequence_start.anchor != NULL || event->data.sequence_start.tag != NULL
+            : event->data.mapping_start.anchor != NULL || event->data.mapping_start.tag != NULL;
     if (is_marked) {
-        return refuse(reader, event->start_mark,
-                      "anchors and tags are not allowed");
+        return refuse(reader, event->start_mark, "anchors and tags are not allowed");
     }
     if (depth > FLO_YAML_DEPTH_MAX) {
         return refuse(reader, event->start_mark, "deeper than 16 levels");
@@ -356,8 +339,7 @@ static int read_node(struct reader *reader, yaml_event_t *event, unsigned depth,
     if (node == NULL) {
         return no_memory(reader);
     }
-    rv = is_list ? read_list(reader, depth, node)
-                 : read_map(reader, depth, node);
+    rv = is_list ? read_list(reader, depth, node) : read_map(reader, depth, node);
     if (rv == 0) {
         *out = node;
         node = NULL;
@@ -400,9 +382,8 @@ static int read_stream(struct reader *reader)
             return rv;
         }
         if (event.type == YAML_DOCUMENT_START_EVENT) {
-            rv = reader->yaml->root != NULL
-                     ? refuse(reader, event.start_mark, "a second document")
-                     : read_document(reader, &event);
+            rv = reader->yaml->root != NULL ? refuse(reader, event.start_mark, "a second document")
+                                            : read_document(reader, &event);
         }
         is_done = event.type == YAML_STREAM_END_EVENT;
         yaml_event_delete(&event);
@@ -417,14 +398,14 @@ static int read_stream(struct reader *reader)
     return 0;
 }
 
-int flo_yaml_parse(const char *text, size_t bytes, const char *name,
-                   struct flo_yaml **out, struct flo_err *err)
+int flo_yaml_parse(const char *text, size_t bytes, const char *name, struct flo_yaml **out,
+                   struct flo_err *err)
 {
     FLO_CLEANUP(yaml_cleanup) struct flo_yaml *yaml = NULL;
 
     if (bytes > FLO_YAML_BYTES_MAX) {
-        return flo_fail(err, FLO_E_META_TOO_LARGE, "%s: %zu bytes, limit %d",
-                        name, bytes, FLO_YAML_BYTES_MAX);
+        return flo_fail(err, FLO_E_META_TOO_LARGE, "%s: %zu bytes, limit %d", name, bytes,
+                        FLO_YAML_BYTES_MAX);
     }
     yaml = calloc(1, sizeof(*yaml));
     if (yaml == NULL || (yaml->name = strdup(name)) == NULL) {
@@ -435,8 +416,7 @@ int flo_yaml_parse(const char *text, size_t bytes, const char *name,
         return no_memory(&reader);
     }
     yaml_parser_set_encoding(&reader.parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&reader.parser, (const unsigned char *)text,
-                                 bytes);
+    yaml_parser_set_input_string(&reader.parser, (const unsigned char *)text, bytes);
     int rv = read_stream(&reader);
     yaml_parser_delete(&reader.parser);
     if (rv == 0) {
@@ -481,8 +461,7 @@ static size_t node_count(json_t *node)
 
 /* Step to the child that the path's next part names: *skipped grows by the
  * nodes between. */
-static json_t *step_key(json_t *node, const char *name, size_t chars,
-                        size_t *skipped)
+static json_t *step_key(json_t *node, const char *name, size_t chars, size_t *skipped)
 {
     const char *key;
     json_t *child;

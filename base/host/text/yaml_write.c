@@ -21,9 +21,8 @@ static bool is_scalar(const json_t *json)
 /* Another reader than ours may know more words (YAML 1.1). */
 static bool is_reserved(const char *text)
 {
-    static const char *const words[] = {"true", "false", "null", "yes",
-                                        "no",   "on",    "off",  "y",
-                                        "n",    "nan",   "inf"};
+    static const char *const words[] = {"true", "false", "null", "yes", "no", "on",
+                                        "off",  "y",     "n",    "nan", "inf"};
     char lower[8];
     size_t chars = strlen(text);
 
@@ -58,15 +57,13 @@ static bool is_plain(const char *text, size_t bytes)
 {
     static const char signs[] = "_./@%+-";
 
-    if (bytes == 0 || strlen(text) != bytes || is_reserved(text) ||
-        looks_like_number(text) ||
+    if (bytes == 0 || strlen(text) != bytes || is_reserved(text) || looks_like_number(text) ||
         !(is_letter(text[0]) || (text[0] >= '0' && text[0] <= '9'))) {
         return false;
     }
     for (size_t i = 0; i < bytes; i++) {
         bool is_inside = i + 1 < bytes;
-        bool is_word = is_letter(text[i]) ||
-                       (text[i] >= '0' && text[i] <= '9') ||
+        bool is_word = is_letter(text[i]) || (text[i] >= '0' && text[i] <= '9') ||
                        strchr(signs, text[i]) != NULL;
         bool is_colon = text[i] == ':' && is_inside && text[i + 1] != ' ';
         bool is_blank = text[i] == ' ' && is_inside && text[i + 1] != ' ';
@@ -89,8 +86,7 @@ static size_t special(const unsigned char *at, size_t bytes, unsigned *code)
         *code = at[1];
         return 2;
     }
-    if (bytes >= 3 && at[0] == 0xe2 && at[1] == 0x80 &&
-        (at[2] == 0xa8 || at[2] == 0xa9)) {
+    if (bytes >= 3 && at[0] == 0xe2 && at[1] == 0x80 && (at[2] == 0xa8 || at[2] == 0xa9)) {
         *code = 0x2000u + (at[2] & 0x3fu);
         return 3;
     }
@@ -112,8 +108,7 @@ static void quoted(const char *text, size_t bytes, struct flo_buf *out)
 
     flo_buf_text(out, "\"");
     for (size_t i = 0; i < bytes;) {
-        size_t took =
-            special((const unsigned char *)text + i, bytes - i, &code);
+        size_t took = special((const unsigned char *)text + i, bytes - i, &code);
         if (took > 0) {
             flo_buf_printf(out, "\\u%04X", code);
             i += took;
@@ -158,9 +153,7 @@ static void scalar(const json_t *json, struct flo_buf *out)
     } else if (json_is_real(json)) {
         real(json_real_value(json), out);
     } else {
-        flo_buf_text(out, json_is_true(json)    ? "true"
-                          : json_is_false(json) ? "false"
-                                                : "null");
+        flo_buf_text(out, json_is_true(json) ? "true" : json_is_false(json) ? "false" : "null");
     }
 }
 
@@ -201,8 +194,7 @@ static void line(const json_t *list, struct flo_buf *out)
     flo_buf_text(out, "]");
 }
 
-static void map(const json_t *json, unsigned depth, bool is_begun,
-                struct flo_buf *out);
+static void map(const json_t *json, unsigned depth, bool is_begun, struct flo_buf *out);
 
 /* In the line of its key or dash when it fits there, else below it. */
 static void value(const json_t *json, unsigned depth, struct flo_buf *out);
@@ -266,8 +258,7 @@ static void name_of(const char *key, unsigned depth, struct flo_buf *out)
 }
 
 /* is_begun: the first key stands behind a dash. */
-static void map(const json_t *json, unsigned depth, bool is_begun,
-                struct flo_buf *out)
+static void map(const json_t *json, unsigned depth, bool is_begun, struct flo_buf *out)
 {
     const char *key;
     json_t *child;

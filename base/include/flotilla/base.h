@@ -53,17 +53,14 @@ struct flo_err {
 
 /* Set `err` and return `code`, so that `return flo_fail(...)` reads well.
  * The text is cut to fit; control characters are escaped. */
-int flo_fail(struct flo_err *err, int code, const char *format, ...)
-    FLO_PRINTF(3, 4);
+int flo_fail(struct flo_err *err, int code, const char *format, ...) FLO_PRINTF(3, 4);
 /* As flo_fail, with ": strerror(errno)" at the end.  ENOSPC and EDQUOT become
  * FLO_E_DISK_FULL, ENOMEM FLO_E_MEMORY, EMFILE and ENFILE FLO_E_DESCRIPTORS,
  * whatever `code` says. */
-int flo_fail_errno(struct flo_err *err, int code, const char *format, ...)
-    FLO_PRINTF(3, 4);
+int flo_fail_errno(struct flo_err *err, int code, const char *format, ...) FLO_PRINTF(3, 4);
 /* Put "context: " in front of the sentence, unless it begins so; returns `code`
  * unchanged. */
-int flo_wrap(struct flo_err *err, int code, const char *format, ...)
-    FLO_PRINTF(3, 4);
+int flo_wrap(struct flo_err *err, int code, const char *format, ...) FLO_PRINTF(3, 4);
 /* Add the why or fix line; return err->code. */
 int flo_err_why(struct flo_err *err, const char *format, ...) FLO_PRINTF(2, 3);
 int flo_err_fix(struct flo_err *err, const char *format, ...) FLO_PRINTF(2, 3);
@@ -122,8 +119,7 @@ void flo_put_u64(void *p, uint64_t value);
  * moves *at past the number; it takes the shortest form only. */
 #define FLO_VARINT_MAX 10
 size_t flo_varint_put(uint8_t *out, uint64_t value);
-bool flo_varint_get(const uint8_t *data, size_t bytes, size_t *at,
-                    uint64_t *value);
+bool flo_varint_get(const uint8_t *data, size_t bytes, size_t *at, uint64_t *value);
 
 /* CRC-32C (Castagnoli, RFC 3720 appendix B.4) of `bytes`; `seed` 0 to begin. */
 uint32_t flo_crc32c(uint32_t seed, const void *data, size_t bytes);
@@ -152,8 +148,7 @@ struct flo_buf {
 };
 void flo_buf_add(struct flo_buf *buf, const void *data, size_t bytes);
 void flo_buf_text(struct flo_buf *buf, const char *text);
-void flo_buf_printf(struct flo_buf *buf, const char *format, ...)
-    FLO_PRINTF(2, 3);
+void flo_buf_printf(struct flo_buf *buf, const char *format, ...) FLO_PRINTF(2, 3);
 /* Text as the inside of a JSON string (no quotes): escaped, valid UTF-8 kept,
  * each bad byte written as U+FFFD. */
 void flo_buf_json_text(struct flo_buf *buf, const char *text, size_t bytes);
@@ -161,8 +156,7 @@ void flo_buf_deinit(struct flo_buf *buf);
 
 /* Text from outside for people to read: control characters and bytes that are
  * not UTF-8 become \xNN; cut (between characters) to fit `out_bytes`. */
-void flo_text_clean(const char *text, size_t bytes, char *out,
-                    size_t out_bytes);
+void flo_text_clean(const char *text, size_t bytes, char *out, size_t out_bytes);
 
 /* Length in bytes of the valid UTF-8 prefix of `text`. */
 size_t flo_utf8_valid(const char *text, size_t bytes);
@@ -171,8 +165,7 @@ size_t flo_utf8_put(uint32_t code, char out[4]);
 
 /* Order of names for people: letters by letter, digits by their number, so that
  * gw-2 comes before gw-10.  <0, 0, >0 as memcmp; 0 only for equal bytes. */
-int flo_natural_compare(const char *a, size_t a_bytes, const char *b,
-                        size_t b_bytes);
+int flo_natural_compare(const char *a, size_t a_bytes, const char *b, size_t b_bytes);
 /* Is it "<scheme>://host[:port]" with a host of letters, digits, dots and
  * hyphens, or an IPv6 address in brackets, and a port of 1 to 65535?  `secure`
  * is the scheme for every host, `plain` (may be NULL) for this machine alone;
@@ -191,8 +184,7 @@ FLO_MUST_USE int flo_url_check(const char *url, const struct flo_url_kind *kind,
 
 /* The nearest of `count` words by edit distance, or NULL when none is near:
  * for "did you mean". */
-const char *flo_nearest(const char *word, const char *const *words,
-                        size_t count);
+const char *flo_nearest(const char *word, const char *const *words, size_t count);
 
 /* ---- names and digests ---- */
 
@@ -210,8 +202,8 @@ bool flo_digest_is_zero(const struct flo_digest *digest);
 void flo_digest_text(const struct flo_digest *digest, char *out);
 bool flo_digest_parse(const char *text, struct flo_digest *out);
 /* Is it one of these? */
-bool flo_digest_is_among(const struct flo_digest *digest,
-                         const struct flo_digest *list, size_t count);
+bool flo_digest_is_among(const struct flo_digest *digest, const struct flo_digest *list,
+                         size_t count);
 /* A list that grows.  Zero-initialise; deinit frees. */
 struct flo_digest_list {
     struct flo_digest *items;
@@ -220,12 +212,10 @@ struct flo_digest_list {
     bool failed; /* no memory: something is not in it */
 };
 /* A digest of zeros is none, and is left out. */
-void flo_digest_list_add(struct flo_digest_list *list,
-                         const struct flo_digest *digest);
+void flo_digest_list_add(struct flo_digest_list *list, const struct flo_digest *digest);
 /* After this, and until the next add, flo_digest_list_has finds them. */
 void flo_digest_list_sort(struct flo_digest_list *list);
-bool flo_digest_list_has(const struct flo_digest_list *list,
-                         const struct flo_digest *digest);
+bool flo_digest_list_has(const struct flo_digest_list *list, const struct flo_digest *digest);
 void flo_digest_list_deinit(struct flo_digest_list *list);
 
 /* ^[a-z0-9][a-z0-9._-]{0,63}$ : models, versions, groups, fleets, labels. */
@@ -268,10 +258,8 @@ enum flo_log_level { FLO_LOG_ERROR, FLO_LOG_WARN, FLO_LOG_INFO, FLO_LOG_DEBUG };
 /* One line on stderr: "<time> <level> <area> <sentence>", control characters
  * escaped.  Never give it a prompt, an answer, a token or a key.  Default
  * level INFO, or the environment's FLOTILLA_LOG (error warn info debug). */
-void flo_log(enum flo_log_level level, const char *area, const char *format,
-             ...) FLO_PRINTF(3, 4);
-void flo_log_err(enum flo_log_level level, const char *area,
-                 const struct flo_err *err);
+void flo_log(enum flo_log_level level, const char *area, const char *format, ...) FLO_PRINTF(3, 4);
+void flo_log_err(enum flo_log_level level, const char *area, const struct flo_err *err);
 void flo_log_level_set(enum flo_log_level level);
 /* Each line (with its end) goes to `keep`, too, from any thread; NULL: no
  * more.  It must not log. */
@@ -291,12 +279,10 @@ struct flo_histogram {
     uint32_t buckets[FLO_HISTOGRAM_BUCKETS];
 };
 void flo_histogram_add(struct flo_histogram *histogram, uint64_t value);
-void flo_histogram_merge(struct flo_histogram *into,
-                         const struct flo_histogram *from);
+void flo_histogram_merge(struct flo_histogram *into, const struct flo_histogram *from);
 /* Upper bound of the bucket that holds the q-th part (0 < q <= 1) of the
  * values; 0 when empty. */
-uint64_t flo_histogram_quantile(const struct flo_histogram *histogram,
-                                double q);
+uint64_t flo_histogram_quantile(const struct flo_histogram *histogram, double q);
 /* The smallest value of a bucket; of FLO_HISTOGRAM_BUCKETS, 2^40. */
 uint64_t flo_histogram_low(size_t index);
 /* Sparse varint pairs (gap >= 1, count), 0, then the sum.  `out` holds
@@ -304,15 +290,12 @@ uint64_t flo_histogram_low(size_t index);
 size_t flo_histogram_pack(const struct flo_histogram *histogram, uint8_t *out);
 /* Read at *at of `bytes` bytes and move *at past the histogram.
  * FLO_E_MQTT_SCHEMA on anything that pack does not write. */
-FLO_MUST_USE int flo_histogram_unpack(const uint8_t *data, size_t bytes,
-                                      size_t *at, struct flo_histogram *out,
-                                      struct flo_err *err);
+FLO_MUST_USE int flo_histogram_unpack(const uint8_t *data, size_t bytes, size_t *at,
+                                      struct flo_histogram *out, struct flo_err *err);
 /* The same as base64 without line ends.  Appends to `out`. */
-void flo_histogram_encode(const struct flo_histogram *histogram,
-                          struct flo_buf *out);
+void flo_histogram_encode(const struct flo_histogram *histogram, struct flo_buf *out);
 /* FLO_E_MQTT_SCHEMA on anything that encode does not write. */
-FLO_MUST_USE int flo_histogram_decode(const char *text, size_t chars,
-                                      struct flo_histogram *out,
+FLO_MUST_USE int flo_histogram_decode(const char *text, size_t chars, struct flo_histogram *out,
                                       struct flo_err *err);
 
 /* ---- files ---- */
@@ -320,35 +303,32 @@ FLO_MUST_USE int flo_histogram_decode(const char *text, size_t chars,
 /* Whole regular file (never a FIFO or device) of at most bytes_max into a
  * malloc'ed, NUL-terminated block that the caller frees.  FLO_E_IO_OPEN,
  * FLO_E_IO_READ, FLO_E_ABSENT (no such file), FLO_E_META_TOO_LARGE. */
-FLO_MUST_USE int flo_file_read(const char *path, size_t bytes_max, char **data,
-                               size_t *bytes, struct flo_err *err);
+FLO_MUST_USE int flo_file_read(const char *path, size_t bytes_max, char **data, size_t *bytes,
+                               struct flo_err *err);
 /* Open a regular file for reading; never waits for a FIFO and opens no device.
  * The caller closes *fd.  FLO_E_ABSENT, FLO_E_IO_OPEN. */
 FLO_MUST_USE int flo_file_open(const char *path, int *fd, struct flo_err *err);
 /* Write to a temporary name in its folder, fdatasync, rename, sync the folder:
  * after power loss the old or the new content stands, never a mix. */
-FLO_MUST_USE int flo_file_write(const char *path, const void *data,
-                                size_t bytes, mode_t mode, struct flo_err *err);
+FLO_MUST_USE int flo_file_write(const char *path, const void *data, size_t bytes, mode_t mode,
+                                struct flo_err *err);
 /* Open below a folder without following any symbolic link
  * (openat2 RESOLVE_BENEATH|NO_SYMLINKS).  Returns the descriptor.
  * FLO_E_IO_SYMLINK, FLO_E_IO_OPEN, FLO_E_ABSENT. */
-FLO_MUST_USE int flo_file_open_beneath(int dir_fd, const char *path, int flags,
-                                       mode_t mode, int *fd,
-                                       struct flo_err *err);
+FLO_MUST_USE int flo_file_open_beneath(int dir_fd, const char *path, int flags, mode_t mode,
+                                       int *fd, struct flo_err *err);
 /* All bytes or an error; EINTR and short writes handled. */
-FLO_MUST_USE int flo_fd_write_all(int fd, const void *data, size_t bytes,
+FLO_MUST_USE int flo_fd_write_all(int fd, const void *data, size_t bytes, struct flo_err *err);
+FLO_MUST_USE int flo_fd_pwrite_all(int fd, const void *data, size_t bytes, uint64_t offset,
+                                   struct flo_err *err);
+FLO_MUST_USE int flo_fd_pread_all(int fd, void *data, size_t bytes, uint64_t offset,
                                   struct flo_err *err);
-FLO_MUST_USE int flo_fd_pwrite_all(int fd, const void *data, size_t bytes,
-                                   uint64_t offset, struct flo_err *err);
-FLO_MUST_USE int flo_fd_pread_all(int fd, void *data, size_t bytes,
-                                  uint64_t offset, struct flo_err *err);
 /* Was the file written before the other one, by whole seconds?  A derived file
  * that is found by its name alone then belongs to an older source.  Also true
  * when the times cannot be read. */
 bool flo_fd_is_older(int fd, int than_fd);
 /* mkdir -p; existing folders are fine, the names of new ones durable. */
-FLO_MUST_USE int flo_dir_make(const char *path, mode_t mode,
-                              struct flo_err *err);
+FLO_MUST_USE int flo_dir_make(const char *path, mode_t mode, struct flo_err *err);
 FLO_MUST_USE int flo_dir_sync(const char *path, struct flo_err *err);
 /* Free bytes of the file system that holds `path`; 0 when unknown. */
 uint64_t flo_disk_free(const char *path);
@@ -356,8 +336,7 @@ uint64_t flo_fd_disk_free(int fd); /* the disk that the file lies on */
 /* Free bytes that files which can be made again must leave to all others. */
 #define FLO_DISK_SPARE_BYTES (32u << 20)
 /* "/dir/name" into `out`; false when it does not fit. */
-bool flo_path_join(char *out, size_t out_bytes, const char *dir,
-                   const char *name);
+bool flo_path_join(char *out, size_t out_bytes, const char *dir, const char *name);
 
 /* ---- a cache of packed weights ---- */
 
@@ -370,20 +349,20 @@ FLO_MUST_USE int flo_packs_folder(char *out, size_t bytes, struct flo_err *err);
 /* Makes a missing folder.  FLO_E_CFG_PERM: other users may write to the folder.
  * FLO_E_IO_OPEN. */
 struct flo_packs;
-FLO_MUST_USE int flo_packs_open(const char *path, uint64_t bytes_max,
-                                struct flo_packs **out, struct flo_err *err);
+FLO_MUST_USE int flo_packs_open(const char *path, uint64_t bytes_max, struct flo_packs **out,
+                                struct flo_err *err);
 void flo_packs_close(struct flo_packs *cache); /* NULL is fine */
 /* The file of this model (by device, inode, size and times), open for reading.
  * It counts as used now.  FLO_E_ABSENT, FLO_E_CFG_PERM, FLO_E_IO_OPEN. */
-FLO_MUST_USE int flo_packs_find(const struct flo_packs *cache, int model_fd,
-                                int *out, struct flo_err *err);
+FLO_MUST_USE int flo_packs_find(const struct flo_packs *cache, int model_fd, int *out,
+                                struct flo_err *err);
 void flo_packs_remove(const struct flo_packs *cache, int model_fd);
 /* An empty nameless file with its space reserved, open for writing and mapping.
  * The files unused for longest are removed for it.  A folder has one such file
  * at a time, until flo_packs_commit() or _close(): FLO_E_STATE_LOCKED.
  * FLO_E_DISK_FULL, FLO_E_IO_OPEN, FLO_E_IO_WRITE. */
-FLO_MUST_USE int flo_packs_begin(struct flo_packs *cache, int model_fd,
-                                 uint64_t bytes, int *out, struct flo_err *err);
+FLO_MUST_USE int flo_packs_begin(struct flo_packs *cache, int model_fd, uint64_t bytes, int *out,
+                                 struct flo_err *err);
 /* Sync the file and give it the model's name in one step.  FLO_E_PACKED: the
  * model file has changed meanwhile. */
 FLO_MUST_USE int flo_packs_commit(struct flo_packs *cache, int fd, int model_fd,
@@ -414,27 +393,22 @@ FLO_MUST_USE int flo_process_spawn(const char *const argv[], int fd, pid_t *pid,
 /* The same without a descriptor, with `error_fd` (or -1: ours) as its stderr,
  * and with "NAME=value" in its environment, unless ours has that name already.
  */
-FLO_MUST_USE int flo_process_spawn_with(const char *const argv[],
-                                        const char *variable, int error_fd,
-                                        pid_t *pid, struct flo_err *err);
+FLO_MUST_USE int flo_process_spawn_with(const char *const argv[], const char *variable,
+                                        int error_fd, pid_t *pid, struct flo_err *err);
 /* The same for a program that parses input of strangers: its environment has
  * only the variables of `keep` (names, or "LD_*"; NULL ends). */
-FLO_MUST_USE int flo_process_spawn_bare(const char *const argv[],
-                                        const char *const keep[], int fd,
+FLO_MUST_USE int flo_process_spawn_bare(const char *const argv[], const char *const keep[], int fd,
                                         pid_t *pid, struct flo_err *err);
 /* The same for a program of the device's owner, with this environment alone,
  * these descriptors as its input and output, no errors, and / as its folder.
  * *pid is a keeper, which has the program's status (128 and its signal).  It
  * ends all processes of the program: when that ends, at SIGTERM, and when the
  * caller is gone, SIGKILL included.  Never send the keeper itself SIGKILL. */
-FLO_MUST_USE int flo_process_spawn_kept(const char *const argv[],
-                                        char *const environment[], int input,
-                                        int output, pid_t *pid,
-                                        struct flo_err *err);
+FLO_MUST_USE int flo_process_spawn_kept(const char *const argv[], char *const environment[],
+                                        int input, int output, pid_t *pid, struct flo_err *err);
 /* Resident set, its anonymous part and peak of a process in bytes, from
  * /proc; false when it is gone. NULL out pointers are fine. */
-bool flo_process_memory(pid_t pid, uint64_t *rss, uint64_t *anonymous,
-                        uint64_t *peak);
+bool flo_process_memory(pid_t pid, uint64_t *rss, uint64_t *anonymous, uint64_t *peak);
 /* A process's share of memory: a page that n map counts 1/n.  false: gone,
  * or not to be read (a sandboxed process is another user's, but for root). */
 bool flo_process_pss(pid_t pid, uint64_t *bytes);

@@ -6,8 +6,7 @@
 #include <stdint.h>
 
 /* The word for one, or for more and for none. */
-static inline const char *flo_plural(uint64_t count, const char *one,
-                                     const char *more)
+static inline const char *flo_plural(uint64_t count, const char *one, const char *more)
 {
     return count == 1 ? one : more;
 }

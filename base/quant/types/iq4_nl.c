@@ -3,8 +3,7 @@
 
 #include "base/quant/fit.h"
 
-static const struct flo_levels levels = {
-    .least = -127, .most = 113, .is_grid = true};
+static const struct flo_levels levels = {.least = -127, .most = 113, .is_grid = true};
 
 void flo_quant_iq4_nl_encode(const float *in, void *blocks, size_t values)
 {

@@ -13,8 +13,7 @@ static void pack(const struct flo_fit_block *fit, void *block)
         out->scales[s] = (uint8_t)(fit->scales[s] | fit->mins[s] << 4);
     }
     for (size_t v = 0; v < 256; v++) {
-        out->q[v / 128 * 32 + v % 32] |=
-            (uint8_t)(fit->codes[v] << (v / 32 % 4 * 2));
+        out->q[v / 128 * 32 + v % 32] |= (uint8_t)(fit->codes[v] << (v / 32 % 4 * 2));
     }
 }
 

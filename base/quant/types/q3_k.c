@@ -14,8 +14,7 @@ static void pack(const struct flo_fit_block *fit, void *block)
         out->scales[8 + s % 4] |= (uint8_t)((scale >> 4) << (s / 4 * 2));
     }
     for (size_t v = 0; v < 256; v++) {
-        out->q[v / 128 * 32 + v % 32] |=
-            (uint8_t)((fit->codes[v] & 3) << (v / 32 % 4 * 2));
+        out->q[v / 128 * 32 + v % 32] |= (uint8_t)((fit->codes[v] & 3) << (v / 32 % 4 * 2));
         out->high[v % 32] |= (uint8_t)((fit->codes[v] >> 2) << (v / 32));
     }
 }

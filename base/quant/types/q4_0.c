@@ -32,8 +32,7 @@ void flo_quant_q4_0_encode(const float *in, void *blocks, size_t values)
         float inverse = d != 0 ? 1.0f / d : 0;
         out->d = flo_f32_to_f16(d);
         for (int j = 0; j < 16; j++) {
-            out->q[j] = (uint8_t)(nearest(in[j], inverse) |
-                                  nearest(in[j + 16], inverse) << 4);
+            out->q[j] = (uint8_t)(nearest(in[j], inverse) | nearest(in[j + 16], inverse) << 4);
         }
     }
 }

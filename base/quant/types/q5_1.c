@@ -21,8 +21,7 @@ void flo_quant_q5_1_pin(const float *in, void *blocks, size_t values)
     struct flo_block_q5_1 *out = blocks;
     for (size_t i = 0; i < values / 32; i++, out++, in += 32) {
         uint8_t codes[32];
-        flo_fit_codes(in, 32, &levels, flo_f16_to_f32(out->d),
-                      flo_f16_to_f32(out->m), codes);
+        flo_fit_codes(in, 32, &levels, flo_f16_to_f32(out->d), flo_f16_to_f32(out->m), codes);
         flo_quant_pack_5(codes, out->high, out->q);
     }
 }

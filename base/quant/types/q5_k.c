@@ -10,8 +10,7 @@ static void pack(const struct flo_fit_block *fit, void *block)
     out->dmin = fit->dmin;
     flo_fit_k4_pack(fit, out->scales);
     for (size_t v = 0; v < 256; v++) {
-        out->q[v / 64 * 32 + v % 32] |=
-            (uint8_t)((fit->codes[v] & 15) << (v / 32 % 2 * 4));
+        out->q[v / 64 * 32 + v % 32] |= (uint8_t)((fit->codes[v] & 15) << (v / 32 % 2 * 4));
         out->high[v % 32] |= (uint8_t)((fit->codes[v] >> 4) << (v / 32));
     }
 }

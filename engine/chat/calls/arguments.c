@@ -8,10 +8,9 @@
 
 #define OUT_BYTES_MAX (1u << 20) /* output of one token */
 
-void flo_arguments_begin(struct flo_arguments *a,
-                         const struct flo_call_form *form,
-                         const struct flo_tool_list *tools, uint32_t tool,
-                         flo_part_fn *part, void *context)
+void flo_arguments_begin(struct flo_arguments *a, const struct flo_call_form *form,
+                         const struct flo_tool_list *tools, uint32_t tool, flo_part_fn *part,
+                         void *context)
 {
     struct flo_buf out = a->out;
 
@@ -85,8 +84,7 @@ static void start_field(struct flo_arguments *a)
 static void start_value(struct flo_arguments *a, size_t key_bytes)
 {
     const struct flo_call_form *form = a->form;
-    enum flo_argument_kind kind =
-        flo_tool_list_kind(a->tools, a->tool, a->held, key_bytes);
+    enum flo_argument_kind kind = flo_tool_list_kind(a->tools, a->tool, a->held, key_bytes);
     bool is_text = form->quote.bytes == 0 && kind != FLO_ARGUMENT_OTHER;
 
     flo_buf_text(&a->out, a->fields++ == 0 ? "{\"" : ", \"");
@@ -133,12 +131,10 @@ static enum flo_arguments_event start(struct flo_arguments *a)
         return is_next ? FLO_ARGUMENTS_NEXT : FLO_ARGUMENTS_OVER;
     }
     if (a->is_closed || closes || goes_on) {
-        return a->is_closed && !goes_on ? FLO_ARGUMENTS_OVER
-                                        : FLO_ARGUMENTS_MORE;
+        return a->is_closed && !goes_on ? FLO_ARGUMENTS_OVER : FLO_ARGUMENTS_MORE;
     }
     if (a->held_count <= bytes) {
-        return memcmp(before, a->held, a->held_count) == 0 ? FLO_ARGUMENTS_MORE
-                                                           : FLO_ARGUMENTS_BAD;
+        return memcmp(before, a->held, a->held_count) == 0 ? FLO_ARGUMENTS_MORE : FLO_ARGUMENTS_BAD;
     }
     if (memcmp(before, a->held, bytes) != 0) {
         return FLO_ARGUMENTS_BAD;
@@ -154,20 +150,17 @@ static enum flo_arguments_event key(struct flo_arguments *a)
     if (ends(a, &a->form->equals)) {
         start_value(a, a->held_count - a->form->equals.bytes);
     }
-    return a->held_count > FLO_ARGUMENT_KEY_MAX ? FLO_ARGUMENTS_BAD
-                                                : FLO_ARGUMENTS_MORE;
+    return a->held_count > FLO_ARGUMENT_KEY_MAX ? FLO_ARGUMENTS_BAD : FLO_ARGUMENTS_MORE;
 }
 
 /* Python's words are JSON's. */
 static void put_word(struct flo_arguments *a)
 {
-    static const char *const words[][2] = {
-        {"True", "true"}, {"False", "false"}, {"None", "null"}};
+    static const char *const words[][2] = {{"True", "true"}, {"False", "false"}, {"None", "null"}};
     size_t i = 0;
 
-    while (i < FLO_COUNT(words) &&
-           (!a->form->is_python || strlen(words[i][0]) != a->word_count ||
-            memcmp(a->word, words[i][0], a->word_count) != 0)) {
+    while (i < FLO_COUNT(words) && (!a->form->is_python || strlen(words[i][0]) != a->word_count ||
+                                    memcmp(a->word, words[i][0], a->word_count) != 0)) {
         i++;
     }
     if (i < FLO_COUNT(words)) {
@@ -180,8 +173,7 @@ static void put_word(struct flo_arguments *a)
 
 static void put_value(struct flo_arguments *a, char byte)
 {
-    bool is_letter =
-        (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z');
+    bool is_letter = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z');
 
     if (!a->in_string && is_letter && a->word_count < sizeof(a->word)) {
         a->word[a->word_count++] = byte;
@@ -211,8 +203,8 @@ static bool is_null(struct flo_arguments *a, size_t certain, bool is_whole)
 }
 
 /* So many of the held bytes are before the mark, or its beginning. */
-static size_t count_certain(const struct flo_arguments *a,
-                            const struct flo_form_text *mark, bool *is_whole)
+static size_t count_certain(const struct flo_arguments *a, const struct flo_form_text *mark,
+                            bool *is_whole)
 {
     size_t keep = mark->bytes;
 
@@ -355,9 +347,8 @@ static enum flo_arguments_event marked(struct flo_arguments *a)
         }
         return begins && !a->in_name ? FLO_ARGUMENTS_MORE : FLO_ARGUMENTS_BAD;
     }
-    if (a->depth == 0 &&
-        (is_first(&form->separator, byte) || is_first(&form->close, byte) ||
-         is_first(&form->next, byte))) {
+    if (a->depth == 0 && (is_first(&form->separator, byte) || is_first(&form->close, byte) ||
+                          is_first(&form->next, byte))) {
         start_field(a);
         a->held[a->held_count++] = byte;
         return start(a);

@@ -48,13 +48,11 @@ struct flo_arguments {
 };
 
 /* Keeps the memory of `out`. */
-void flo_arguments_begin(struct flo_arguments *arguments,
-                         const struct flo_call_form *form,
-                         const struct flo_tool_list *tools, uint32_t tool,
-                         flo_part_fn *part, void *context);
+void flo_arguments_begin(struct flo_arguments *arguments, const struct flo_call_form *form,
+                         const struct flo_tool_list *tools, uint32_t tool, flo_part_fn *part,
+                         void *context);
 void flo_arguments_deinit(struct flo_arguments *arguments);
-enum flo_arguments_event flo_arguments_step(struct flo_arguments *arguments,
-                                            char byte);
+enum flo_arguments_event flo_arguments_step(struct flo_arguments *arguments, char byte);
 /* Tell what is certain; between two steps with whole characters. */
 void flo_arguments_flush(struct flo_arguments *arguments);
 

@@ -11,14 +11,14 @@
 #define TEXT "wxyzzy"
 #define THOUGHT "qvvthoughtqvv"
 #define ANSWER "kwwanswerkww"
-#define CALL_OF(name, arguments)                                               \
-    "{\"id\":\"call00001\",\"type\":\"function\",\"function\":{\"name\":"      \
+#define CALL_OF(name, arguments)                                                                   \
+    "{\"id\":\"call00001\",\"type\":\"function\",\"function\":{\"name\":"                          \
     "\"" name "\",\"arguments\":" arguments "}}"
 #define CALLS_OF(list) "{\"tool_calls\":[" list "]}"
-#define TOOL_OF(name)                                                          \
-    "{\"type\":\"function\",\"function\":{\"name\":\"" name                    \
-    "\",\"description\":\"A tool\",\"parameters\":{\"type\":\"object\","       \
-    "\"properties\":{\"kappa\":{\"type\":\"string\"},\"lambda\":{\"type\":"    \
+#define TOOL_OF(name)                                                                              \
+    "{\"type\":\"function\",\"function\":{\"name\":\"" name                                        \
+    "\",\"description\":\"A tool\",\"parameters\":{\"type\":\"object\","                           \
+    "\"properties\":{\"kappa\":{\"type\":\"string\"},\"lambda\":{\"type\":"                        \
     "\"string\"},\"muon\":{\"type\":\"string\"}}}}}"
 #define TOOLS "[" TOOL_OF(NAME) "," TOOL_OF(NAME_2) "]"
 
@@ -31,19 +31,16 @@ struct part {
 static struct part find(struct part in, const char *text)
 {
     size_t bytes = strlen(text);
-    const char *hit =
-        in.data == NULL ? NULL : memmem(in.data, in.bytes, text, bytes);
+    const char *hit = in.data == NULL ? NULL : memmem(in.data, in.bytes, text, bytes);
     return (struct part){hit, hit == NULL ? 0 : bytes};
 }
 
 static struct part between(struct part from, struct part to)
 {
-    if (from.data == NULL || to.data == NULL ||
-        to.data < from.data + from.bytes) {
+    if (from.data == NULL || to.data == NULL || to.data < from.data + from.bytes) {
         return (struct part){NULL, 0};
     }
-    return (struct part){from.data + from.bytes,
-                         (size_t)(to.data - from.data) - from.bytes};
+    return (struct part){from.data + from.bytes, (size_t)(to.data - from.data) - from.bytes};
 }
 
 static struct part behind(struct part in, struct part what)
@@ -82,8 +79,7 @@ static size_t common_end(struct part a, struct part b)
 {
     size_t n = 0;
 
-    while (n < a.bytes && n < b.bytes &&
-           a.data[a.bytes - 1 - n] == b.data[b.bytes - 1 - n]) {
+    while (n < a.bytes && n < b.bytes && a.data[a.bytes - 1 - n] == b.data[b.bytes - 1 - n]) {
         n++;
     }
     return n;
@@ -108,8 +104,7 @@ static struct part trim(struct part p)
 }
 
 /* With control tokens as their bytes; false: too long. */
-static bool keep(const struct flo_derivation *d, struct part p,
-                 struct flo_form_text *out)
+static bool keep(const struct flo_derivation *d, struct part p, struct flo_form_text *out)
 {
     struct flo_buf bytes = {.bytes_max = FLO_FORM_TEXT_MAX};
 
@@ -130,27 +125,23 @@ static bool keep(const struct flo_derivation *d, struct part p,
 /* ---- renderings ---- */
 
 /* [user, assistant] with more about the assistant; NULL text: refused. */
-static struct part answer(const struct flo_derivation *d, const char *text,
-                          const char *more, const char *tools,
-                          struct flo_buf *out)
+static struct part answer(const struct flo_derivation *d, const char *text, const char *more,
+                          const char *tools, struct flo_buf *out)
 {
     const struct flo_engine_message messages[] = {
         {"user", "Hello?", 6, NULL, 0},
-        {"assistant", text, strlen(text), more,
-         more == NULL ? 0 : strlen(more)},
+        {"assistant", text, strlen(text), more, more == NULL ? 0 : strlen(more)},
     };
     size_t count = text[0] == '\0' && more == NULL ? 1 : 2;
 
     out->bytes = 0;
-    if (d->render(d->context, messages, count, tools, out) != 0 ||
-        out->failed) {
+    if (d->render(d->context, messages, count, tools, out) != 0 || out->failed) {
         return (struct part){NULL, 0};
     }
     return (struct part){out->data, out->bytes};
 }
 
-static struct part calls(const struct flo_derivation *d, const char *more,
-                         struct flo_buf *out)
+static struct part calls(const struct flo_derivation *d, const char *more, struct flo_buf *out)
 {
     return answer(d, "", more, TOOLS, out);
 }
@@ -164,15 +155,13 @@ static struct part tail_of(const struct flo_derivation *d, struct flo_buf *out)
 }
 
 /* The part of what stands behind a call that is the call's. */
-static struct part own(const struct flo_derivation *d, struct part rest,
-                       struct part tail)
+static struct part own(const struct flo_derivation *d, struct part rest, struct part tail)
 {
     struct flo_buf marked = {0};
     size_t same = common_end(rest, tail);
 
     /* Two marks may end alike. */
-    while (same > 0 && same < tail.bytes &&
-           strchr("<[", tail.data[tail.bytes - same]) == NULL) {
+    while (same > 0 && same < tail.bytes && strchr("<[", tail.data[tail.bytes - same]) == NULL) {
         same--;
     }
     rest.bytes -= same;
@@ -180,8 +169,7 @@ static struct part own(const struct flo_derivation *d, struct part rest,
     for (size_t at = 0; d->vocab != NULL && at < rest.bytes; at++) {
         marked.bytes = 0;
         flo_control_spell(d->vocab, rest.data + at, rest.bytes - at, &marked);
-        if (marked.bytes >= FLO_CONTROL_BYTES &&
-            (uint8_t)marked.data[0] >= FLO_CONTROL_FIRST &&
+        if (marked.bytes >= FLO_CONTROL_BYTES && (uint8_t)marked.data[0] >= FLO_CONTROL_FIRST &&
             flo_vocab_is_end(d->vocab, flo_control_read(marked.data))) {
             rest.bytes = at;
         }
@@ -202,8 +190,7 @@ static const char *const known_thoughts[][2] = {
 };
 
 /* The mark right before: up to a blank, or a control token alone. */
-static struct part mark_before(const struct flo_derivation *d,
-                               struct part before)
+static struct part mark_before(const struct flo_derivation *d, struct part before)
 {
     struct part all = trim(before), mark = all;
     struct flo_form_text form;
@@ -217,8 +204,7 @@ static struct part mark_before(const struct flo_derivation *d,
     while (mark.data > all.data && !flo_form_is_blank(mark.data[-1])) {
         mark.data--;
         mark.bytes++;
-        if (mark.bytes > 2 && keep(d, mark, &form) &&
-            form.bytes == FLO_CONTROL_BYTES &&
+        if (mark.bytes > 2 && keep(d, mark, &form) && form.bytes == FLO_CONTROL_BYTES &&
             (uint8_t)form.data[0] >= FLO_CONTROL_FIRST) {
             break;
         }
@@ -226,8 +212,7 @@ static struct part mark_before(const struct flo_derivation *d,
     return mark;
 }
 
-static void derive_thoughts(const struct flo_derivation *d,
-                            struct flo_call_form *form)
+static void derive_thoughts(const struct flo_derivation *d, struct flo_call_form *form)
 {
     static const char more[] = "{\"reasoning_content\":\"" THOUGHT "\"}";
     struct part source = {d->source, d->source_bytes};
@@ -240,13 +225,11 @@ static void derive_thoughts(const struct flo_derivation *d,
     close = trim(close);
     if (close.data != NULL && close.bytes > 0) {
         struct part open = mark_before(d, between(begin, thought));
-        if (!keep(d, open, &form->thought_open) ||
-            !keep(d, close, &form->thought_close)) {
+        if (!keep(d, open, &form->thought_open) || !keep(d, close, &form->thought_close)) {
             form->thought_open.bytes = form->thought_close.bytes = 0;
         }
     }
-    for (size_t i = 0;
-         i < FLO_COUNT(known_thoughts) && form->thought_close.bytes == 0; i++) {
+    for (size_t i = 0; i < FLO_COUNT(known_thoughts) && form->thought_close.bytes == 0; i++) {
         struct part open = find(source, known_thoughts[i][0]);
         struct part end = find(source, known_thoughts[i][1]);
 
@@ -262,9 +245,8 @@ static void derive_thoughts(const struct flo_derivation *d,
 
 /* The opening of a call: what is behind the template's own opening of an
  * answer, and behind a thought that it shows empty. */
-static struct part opening(const struct flo_derivation *d,
-                           const struct flo_call_form *form, struct part all,
-                           struct part name)
+static struct part opening(const struct flo_derivation *d, const struct flo_call_form *form,
+                           struct part all, struct part name)
 {
     struct flo_buf text = {0};
     struct part prompt = answer(d, "", NULL, TOOLS, &text);
@@ -274,21 +256,18 @@ static struct part opening(const struct flo_derivation *d,
 
     skipped = skipped < open.bytes ? skipped : open.bytes;
     /* Two marks may begin alike. */
-    while (skipped > 0 && skipped < prompt.bytes &&
-           !flo_form_is_blank(open.data[skipped - 1]) &&
+    while (skipped > 0 && skipped < prompt.bytes && !flo_form_is_blank(open.data[skipped - 1]) &&
            strchr(">]", open.data[skipped - 1]) == NULL) {
         skipped--;
     }
     open.data += skipped;
     open.bytes -= skipped;
     /* The thought's end within it, as marked bytes. */
-    for (size_t from = 0; form->thought_close.bytes > 0 && from < open.bytes;
-         from++) {
+    for (size_t from = 0; form->thought_close.bytes > 0 && from < open.bytes; from++) {
         struct part rest = {open.data, from + 1};
-        if (keep(d, rest, &marked) &&
-            marked.bytes >= form->thought_close.bytes &&
-            memcmp(marked.data + marked.bytes - form->thought_close.bytes,
-                   form->thought_close.data, form->thought_close.bytes) == 0) {
+        if (keep(d, rest, &marked) && marked.bytes >= form->thought_close.bytes &&
+            memcmp(marked.data + marked.bytes - form->thought_close.bytes, form->thought_close.data,
+                   form->thought_close.bytes) == 0) {
             open.data += from + 1;
             open.bytes -= from + 1;
             break;
@@ -314,8 +293,7 @@ static void set_wakes(struct flo_call_form *form)
         form->wakes = open->bytes;
         return;
     }
-    if (open->bytes >= FLO_CONTROL_BYTES &&
-        (uint8_t)open->data[0] >= FLO_CONTROL_FIRST) {
+    if (open->bytes >= FLO_CONTROL_BYTES && (uint8_t)open->data[0] >= FLO_CONTROL_FIRST) {
         form->wakes = FLO_CONTROL_BYTES;
         return;
     }
@@ -324,19 +302,17 @@ static void set_wakes(struct flo_call_form *form)
         at++;
     }
     form->wakes = at;
-    form->is_bare =
-        at < 4 || (open->data[0] != '<' && open->data[at - 1] != ']');
+    form->is_bare = at < 4 || (open->data[0] != '<' && open->data[at - 1] != ']');
 }
 
 /* Between the arguments of a call and the name of the next one. */
-static bool set_next(const struct flo_derivation *d, struct flo_call_form *form,
-                     const char *two, const char *last)
+static bool set_next(const struct flo_derivation *d, struct flo_call_form *form, const char *two,
+                     const char *last)
 {
     struct flo_buf text = {0};
     struct part all = calls(d, two, &text);
     struct part second = find_last(all, NAME_2);
-    struct part first = {
-        all.data, second.data == NULL ? 0 : (size_t)(second.data - all.data)};
+    struct part first = {all.data, second.data == NULL ? 0 : (size_t)(second.data - all.data)};
     bool is_set = keep(d, between(find_last(first, last), second), &form->next);
 
     flo_buf_deinit(&text);
@@ -344,15 +320,13 @@ static bool set_next(const struct flo_derivation *d, struct flo_call_form *form,
 }
 
 /* Arguments as a JSON object. */
-static bool derive_json(const struct flo_derivation *d,
-                        struct flo_call_form *form, struct part tail)
+static bool derive_json(const struct flo_derivation *d, struct flo_call_form *form,
+                        struct part tail)
 {
     static const char object[] = "{\"kappa\": \"" TEXT "\"}";
-    static const char one[] =
-        CALLS_OF(CALL_OF(NAME, "{\"kappa\":\"" TEXT "\"}"));
-    static const char two[] =
-        CALLS_OF(CALL_OF(NAME, "{\"kappa\":\"" TEXT "\"}") "," CALL_OF(
-            NAME_2, "{\"kappa\":\"" TEXT "\"}"));
+    static const char one[] = CALLS_OF(CALL_OF(NAME, "{\"kappa\":\"" TEXT "\"}"));
+    static const char two[] = CALLS_OF(
+        CALL_OF(NAME, "{\"kappa\":\"" TEXT "\"}") "," CALL_OF(NAME_2, "{\"kappa\":\"" TEXT "\"}"));
     struct flo_buf text = {0};
     struct part all = calls(d, one, &text);
     struct part name = find_last(all, NAME);
@@ -361,9 +335,8 @@ static bool derive_json(const struct flo_derivation *d,
     if (arguments.data != NULL) {
         struct part close = own(d, behind(all, arguments), tail);
         is_set = keep(d, opening(d, form, all, name), &form->open) &&
-                 keep(d, between(name, arguments), &form->mid) &&
-                 keep(d, close, &form->close) && form->mid.bytes > 0 &&
-                 set_next(d, form, two, object);
+                 keep(d, between(name, arguments), &form->mid) && keep(d, close, &form->close) &&
+                 form->mid.bytes > 0 && set_next(d, form, two, object);
     }
     form->kind = is_set ? FLO_CALLS_JSON : FLO_CALLS_NONE;
     flo_buf_deinit(&text);
@@ -415,8 +388,7 @@ static bool read_fields(struct part all, const char *value, struct fields *f)
 }
 
 /* With numbers there are no quotes. */
-static bool set_fields(const struct flo_derivation *d,
-                       struct flo_call_form *form, struct part all,
+static bool set_fields(const struct flo_derivation *d, struct flo_call_form *form, struct part all,
                        const struct fields *f, struct part tail)
 {
     struct part lead = between(f->name, f->keys[0]);
@@ -443,41 +415,35 @@ static bool set_fields(const struct flo_derivation *d,
     struct part separator = {gap.data + shared, gap.bytes - shared};
     struct part end = {rest.data + shared, rest.bytes - shared};
 
-    return lead.bytes > 0 &&
-           keep(d, opening(d, form, all, f->name), &form->open) &&
+    return lead.bytes > 0 && keep(d, opening(d, form, all, f->name), &form->open) &&
            keep(d, lead, &form->mid) && keep(d, open, &form->field_open) &&
            keep(d, between(f->keys[0], f->values[0]), &form->equals) &&
-           keep(d, close, &form->field_close) &&
-           keep(d, separator, &form->separator) && keep(d, end, &form->close) &&
-           form->equals.bytes > 0;
+           keep(d, close, &form->field_close) && keep(d, separator, &form->separator) &&
+           keep(d, end, &form->close) && form->equals.bytes > 0;
 }
 
 /* Marks that texts have around them and numbers have not. */
-static bool set_quote(const struct flo_derivation *d,
-                      struct flo_call_form *form, const struct fields *texts,
-                      const struct fields *numbers)
+static bool set_quote(const struct flo_derivation *d, struct flo_call_form *form,
+                      const struct fields *texts, const struct fields *numbers)
 {
     struct part with = between(texts->keys[0], texts->values[0]);
     struct part without = between(numbers->keys[0], numbers->values[0]);
 
-    if (with.data == NULL || without.data == NULL ||
-        with.bytes < without.bytes) {
+    if (with.data == NULL || without.data == NULL || with.bytes < without.bytes) {
         return false;
     }
     struct part quote = {with.data + without.bytes, with.bytes - without.bytes};
     struct part mark = find((struct part){quote.data, quote.bytes}, "\"");
 
-    return keep(d, quote, &form->quote) &&
-           (form->quote.bytes == 0 || mark.data != NULL);
+    return keep(d, quote, &form->quote) && (form->quote.bytes == 0 || mark.data != NULL);
 }
 
 /* A quote other than JSON's: do values stand as they are then written? */
-static bool is_marked(const struct flo_derivation *d,
-                      const struct flo_call_form *form,
+static bool is_marked(const struct flo_derivation *d, const struct flo_call_form *form,
                       const struct fields *texts)
 {
-    static const char nested[] = CALLS_OF(
-        CALL_OF(NAME, "{\"kappa\":{\"omega\":[\"" TEXT "\",7531,true,null]}}"));
+    static const char nested[] =
+        CALLS_OF(CALL_OF(NAME, "{\"kappa\":{\"omega\":[\"" TEXT "\",7531,true,null]}}"));
     struct part with = between(texts->keys[0], texts->values[0]);
     struct flo_buf text = {0}, wanted = {0};
     struct flo_form_text equals;
@@ -485,8 +451,7 @@ static bool is_marked(const struct flo_derivation *d,
     bool is_so = form->quote.bytes <= 1;
 
     /* The quote is what stands behind the letters of `equals`. */
-    while (!is_so && bytes < with.bytes &&
-           keep(d, beginning(with, bytes), &equals) &&
+    while (!is_so && bytes < with.bytes && keep(d, beginning(with, bytes), &equals) &&
            equals.bytes < form->equals.bytes) {
         bytes++;
     }
@@ -507,25 +472,22 @@ static bool is_marked(const struct flo_derivation *d,
     return is_so;
 }
 
-#define FIELDS_OF(value)                                                       \
-    "{\"kappa\":" value ",\"lambda\":" value ",\"muon\":" value "}"
+#define FIELDS_OF(value) "{\"kappa\":" value ",\"lambda\":" value ",\"muon\":" value "}"
 
-static bool derive_fields(const struct flo_derivation *d,
-                          struct flo_call_form *form, struct part tail)
+static bool derive_fields(const struct flo_derivation *d, struct flo_call_form *form,
+                          struct part tail)
 {
-    static const char texts[] =
-        CALLS_OF(CALL_OF(NAME, FIELDS_OF("\"" TEXT "\"")));
+    static const char texts[] = CALLS_OF(CALL_OF(NAME, FIELDS_OF("\"" TEXT "\"")));
     static const char numbers[] = CALLS_OF(CALL_OF(NAME, FIELDS_OF("7531")));
     static const char truths[] = CALLS_OF(CALL_OF(NAME, FIELDS_OF("true")));
-    static const char two[] = CALLS_OF(CALL_OF(
-        NAME, FIELDS_OF("7531")) "," CALL_OF(NAME_2, FIELDS_OF("7531")));
+    static const char two[] =
+        CALLS_OF(CALL_OF(NAME, FIELDS_OF("7531")) "," CALL_OF(NAME_2, FIELDS_OF("7531")));
     struct flo_buf a = {0}, b = {0}, c = {0};
     struct part all = calls(d, numbers, &b);
     struct fields f, g, h;
-    bool is_set = read_fields(all, "7531", &f) &&
-                  read_fields(calls(d, texts, &a), TEXT, &g) &&
-                  set_fields(d, form, all, &f, tail) &&
-                  set_quote(d, form, &g, &f) && is_marked(d, form, &g);
+    bool is_set = read_fields(all, "7531", &f) && read_fields(calls(d, texts, &a), TEXT, &g) &&
+                  set_fields(d, form, all, &f, tail) && set_quote(d, form, &g, &f) &&
+                  is_marked(d, form, &g);
 
     form->is_python = is_set && read_fields(calls(d, truths, &c), "True", &h);
     if (is_set) {
@@ -534,10 +496,8 @@ static bool derive_fields(const struct flo_derivation *d,
         if (is_set && closed.bytes > 0) { /* the last field's is not `next`'s */
             is_set = form->next.bytes > closed.bytes &&
                      memcmp(form->next.data, closed.data, closed.bytes) == 0;
-            form->next.bytes =
-                (uint16_t)(form->next.bytes - (is_set ? closed.bytes : 0));
-            memmove(form->next.data, form->next.data + closed.bytes,
-                    form->next.bytes);
+            form->next.bytes = (uint16_t)(form->next.bytes - (is_set ? closed.bytes : 0));
+            memmove(form->next.data, form->next.data + closed.bytes, form->next.bytes);
         }
     }
     form->kind = is_set ? FLO_CALLS_FIELDS : FLO_CALLS_NONE;
@@ -580,20 +540,19 @@ struct messages {
 };
 
 /* A head is a channel's mark, its name and the body's mark. */
-static bool set_heads(const struct flo_derivation *d,
-                      struct flo_call_form *form, const struct messages *m)
+static bool set_heads(const struct flo_derivation *d, struct flo_call_form *form,
+                      const struct messages *m)
 {
     struct part text = between(beginning(m->text, 0), find(m->text, ANSWER));
-    struct part thought =
-        between(beginning(m->thought, 0), find(m->thought, THOUGHT));
+    struct part thought = between(beginning(m->thought, 0), find(m->thought, THOUGHT));
     struct part same = beginning(text, common_begin(text, thought));
 
     while (same.bytes > 0 && same.data[same.bytes - 1] != '>') {
         same.bytes--;
     }
     return same.bytes > 0 && keep(d, same, &form->channel) &&
-           keep(d, ending(thought, text), &form->body) &&
-           keep(d, thought, &form->thought_open) && form->body.bytes > 0 &&
+           keep(d, ending(thought, text), &form->body) && keep(d, thought, &form->thought_open) &&
+           form->body.bytes > 0 &&
            form->thought_open.bytes > form->channel.bytes + form->body.bytes;
 }
 
@@ -601,9 +560,8 @@ static bool set_heads(const struct flo_derivation *d,
  * before it in what such models write by themselves: both are calls.  No
  * template writes their <|constrain|>: it stands where the vocabulary has it.
  */
-static bool set_channel_call(const struct flo_derivation *d,
-                             struct flo_call_form *form, struct part open,
-                             struct part mid)
+static bool set_channel_call(const struct flo_derivation *d, struct flo_call_form *form,
+                             struct part open, struct part mid)
 {
     static const char constrain[] = "<|constrain|>";
     struct flo_buf text = {0};
@@ -615,8 +573,7 @@ static bool set_channel_call(const struct flo_derivation *d,
     }
     flo_buf_add(&text, mid.data, name);
     flo_buf_add(&text, open.data, open.bytes);
-    bool is_set =
-        keep(d, (struct part){text.data, text.bytes}, &form->channel_open);
+    bool is_set = keep(d, (struct part){text.data, text.bytes}, &form->channel_open);
     text.bytes = 0;
     if (keep(d, (struct part){constrain, strlen(constrain)}, &token) &&
         token.bytes == FLO_CONTROL_BYTES && name < mid.bytes) {
@@ -625,14 +582,13 @@ static bool set_channel_call(const struct flo_derivation *d,
         name++;
     }
     flo_buf_add(&text, mid.data + name, mid.bytes - name);
-    is_set = is_set &&
-             keep(d, (struct part){text.data, text.bytes}, &form->channel_mid);
+    is_set = is_set && keep(d, (struct part){text.data, text.bytes}, &form->channel_mid);
     flo_buf_deinit(&text);
     return is_set;
 }
 
-static bool set_channels(const struct flo_derivation *d,
-                         struct flo_call_form *form, const struct messages *m)
+static bool set_channels(const struct flo_derivation *d, struct flo_call_form *form,
+                         const struct messages *m)
 {
     static const char object[] = "{\"kappa\": \"" TEXT "\"}";
     struct part name = find(m->call, NAME);
@@ -644,9 +600,9 @@ static bool set_channels(const struct flo_derivation *d,
     struct part again = ending(rest, tail);
     struct flo_form_text end;
 
-    if (open.bytes == 0 || mid.bytes == 0 || again.bytes == 0 ||
-        !set_heads(d, form, m) || !keep(d, open, &form->open) ||
-        !keep(d, mid, &form->mid) || !keep(d, tail, &form->thought_close) ||
+    if (open.bytes == 0 || mid.bytes == 0 || again.bytes == 0 || !set_heads(d, form, m) ||
+        !keep(d, open, &form->open) || !keep(d, mid, &form->mid) ||
+        !keep(d, tail, &form->thought_close) ||
         !flo_form_begins(&form->channel, form->mid.data, form->channel.bytes) ||
         !set_channel_call(d, form, open, mid)) {
         return false;
@@ -665,11 +621,9 @@ static bool set_channels(const struct flo_derivation *d,
 }
 
 /* Each message of an answer has a head (gpt-oss). */
-static bool derive_channels(const struct flo_derivation *d,
-                            struct flo_call_form *form)
+static bool derive_channels(const struct flo_derivation *d, struct flo_call_form *form)
 {
-    static const char one[] =
-        CALLS_OF(CALL_OF(NAME, "{\"kappa\":\"" TEXT "\"}"));
+    static const char one[] = CALLS_OF(CALL_OF(NAME, "{\"kappa\":\"" TEXT "\"}"));
     static const char thinks[] =
         "{\"reasoning_content\":\"" THOUGHT
         "\",\"tool_calls\":[" CALL_OF(NAME, "{\"kappa\":\"" TEXT "\"}") "]}";
@@ -685,8 +639,7 @@ static bool derive_channels(const struct flo_derivation *d,
         all[2] = answer(d, THOUGHT, one, TOOLS, &texts[3]);
     }
     for (size_t i = 0; i < FLO_COUNT(all); i++) {
-        is_set = is_set && all[i].data != NULL &&
-                 common_begin(all[i], begin) == begin.bytes;
+        is_set = is_set && all[i].data != NULL && common_begin(all[i], begin) == begin.bytes;
         if (is_set) {
             all[i].data += begin.bytes;
             all[i].bytes -= begin.bytes;
@@ -723,8 +676,7 @@ static void tell(struct flo_call_form *form)
     set_text(&form->next, FLO_TOLD_CLOSE "\n" FLO_TOLD_OPEN "\"");
 }
 
-void flo_calls_derive(const struct flo_derivation *d,
-                      struct flo_call_form *form)
+void flo_calls_derive(const struct flo_derivation *d, struct flo_call_form *form)
 {
     struct flo_buf text = {0};
     struct part tail;
@@ -732,9 +684,8 @@ void flo_calls_derive(const struct flo_derivation *d,
     memset(form, 0, sizeof(*form));
     derive_thoughts(d, form);
     tail = tail_of(d, &text);
-    if (tail.data == NULL ||
-        (!derive_json(d, form, tail) && !derive_fields(d, form, tail) &&
-         !derive_channels(d, form))) {
+    if (tail.data == NULL || (!derive_json(d, form, tail) && !derive_fields(d, form, tail) &&
+                              !derive_channels(d, form))) {
         tell(form);
     }
     set_wakes(form);

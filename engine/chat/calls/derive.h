@@ -11,10 +11,8 @@
 
 /* Render the conversation with these tools (NULL: none), an answer opened at
  * its end.  Nonzero: the template refuses it. */
-typedef int flo_render_fn(void *context,
-                          const struct flo_engine_message *messages,
-                          size_t count, const char *tools,
-                          struct flo_buf *text);
+typedef int flo_render_fn(void *context, const struct flo_engine_message *messages, size_t count,
+                          const char *tools, struct flo_buf *text);
 
 struct flo_derivation {
     flo_render_fn *render;
@@ -25,7 +23,6 @@ struct flo_derivation {
 };
 
 /* Where no form is found, form->is_told: the caller tells it in words. */
-void flo_calls_derive(const struct flo_derivation *derivation,
-                      struct flo_call_form *form);
+void flo_calls_derive(const struct flo_derivation *derivation, struct flo_call_form *form);
 
 #endif

@@ -74,8 +74,8 @@ static inline bool flo_form_has_channels(const struct flo_call_form *form)
 #define FLO_TOLD_CLOSE "}\n</tool_call>"
 
 /* Are the bytes all of the text, or its beginning? */
-static inline bool flo_form_begins(const struct flo_form_text *text,
-                                   const char *bytes, size_t count)
+static inline bool flo_form_begins(const struct flo_form_text *text, const char *bytes,
+                                   size_t count)
 {
     return count <= text->bytes && memcmp(text->data, bytes, count) == 0;
 }
@@ -88,8 +88,8 @@ static inline bool flo_form_is_blank(char c)
 /* Characters of a tool's name. */
 static inline bool flo_tool_name_has(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-' || c == '.';
 }
 
 #endif

@@ -35,9 +35,8 @@ struct flo_call_reader {
     char held[HELD_MAX];
 };
 
-int flo_call_reader_open(const struct flo_call_form *form,
-                         const struct flo_tool_list *tools, bool in_thought,
-                         flo_part_fn *part, void *context,
+int flo_call_reader_open(const struct flo_call_form *form, const struct flo_tool_list *tools,
+                         bool in_thought, flo_part_fn *part, void *context,
                          struct flo_call_reader **out, struct flo_err *err)
 {
     struct flo_call_reader *r = calloc(1, sizeof(*r));
@@ -99,14 +98,13 @@ static size_t without_blanks(const struct flo_call_reader *r, size_t count)
 /* All that is certain; the rest may be a mark, or a blank in front of one. */
 static void tell_certain(struct flo_call_reader *r)
 {
-    bool drops = r->watch.tools != NULL || r->watch.in_thought ||
-                 r->watch.is_start || flo_form_has_channels(r->form);
+    bool drops = r->watch.tools != NULL || r->watch.in_thought || r->watch.is_start ||
+                 flo_form_has_channels(r->form);
     size_t count = r->held_count - flo_call_watch_pending(&r->watch);
 
     count = flo_control_whole(r->held, count);
     tell_held(r, r->watch.in_thought,
-              drops && r->held_count < HELD_MAX ? without_blanks(r, count)
-                                                : count);
+              drops && r->held_count < HELD_MAX ? without_blanks(r, count) : count);
 }
 
 static void outside(struct flo_call_reader *r, char byte)
@@ -140,15 +138,13 @@ static void give_up(struct flo_call_reader *r)
 
 static void begin_arguments(struct flo_call_reader *r)
 {
-    flo_arguments_begin(&r->arguments, r->form, r->tools, r->tool, r->part,
-                        r->context);
+    flo_arguments_begin(&r->arguments, r->form, r->tools, r->tool, r->part, r->context);
     r->stage = STAGE_ARGUMENTS;
     r->held_count = 0;
 }
 
 /* Is all of it there?  `at` moves on. */
-static bool follow(struct flo_call_reader *r, const struct flo_form_text *text,
-                   char byte)
+static bool follow(struct flo_call_reader *r, const struct flo_form_text *text, char byte)
 {
     if (r->at >= text->bytes || text->data[r->at] != byte) {
         give_up(r);
@@ -266,8 +262,7 @@ static void begin_call(struct flo_call_reader *r)
     }
 }
 
-void flo_call_reader_add(struct flo_call_reader *r, const char *bytes,
-                         size_t count)
+void flo_call_reader_add(struct flo_call_reader *r, const char *bytes, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         if (r->stage != STAGE_OUTSIDE) {

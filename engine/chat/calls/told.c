@@ -14,9 +14,8 @@ static bool is_of(const struct flo_engine_message *message, const char *role)
     return strcmp(message->role, role) == 0;
 }
 
-static int read_json(struct flo_tree *tree, struct flo_buf *copy,
-                     const char *text, size_t bytes, const char *where,
-                     struct flo_err *err)
+static int read_json(struct flo_tree *tree, struct flo_buf *copy, const char *text, size_t bytes,
+                     const char *where, struct flo_err *err)
 {
     flo_buf_add(copy, text, bytes);
     if (copy->failed || copy->bytes == 0) {
@@ -28,28 +27,24 @@ static int read_json(struct flo_tree *tree, struct flo_buf *copy,
 
 /* ---- tools ---- */
 
-static int put_tools(const struct flo_engine_setting *setting,
-                     struct flo_buf *out, struct flo_err *err)
+static int put_tools(const struct flo_engine_setting *setting, struct flo_buf *out,
+                     struct flo_err *err)
 {
     struct flo_tree tree = {0};
     struct flo_buf copy = {0};
-    int rv = read_json(&tree, &copy, setting->tools, setting->tools_bytes,
-                       "tools", err);
+    int rv = read_json(&tree, &copy, setting->tools, setting->tools_bytes, "tools", err);
 
     if (rv == 0) {
         flo_buf_text(out, out->bytes > 0 ? "\n\n" : "");
         flo_buf_text(out, "You may call these functions, each described by a "
                           "JSON object:\n");
-        for (const struct flo_tree_node *n = flo_tree_first(tree.nodes);
-             n != NULL; n = n->next) {
-            const struct flo_tree_node *function =
-                flo_tree_member(n, "function");
+        for (const struct flo_tree_node *n = flo_tree_first(tree.nodes); n != NULL; n = n->next) {
+            const struct flo_tree_node *function = flo_tree_member(n, "function");
             flo_tree_print(function != NULL ? function : n, out);
             flo_buf_text(out, "\n");
         }
         flo_buf_text(out, "To call one, answer with its name and its arguments "
-                          "alone, in this form:\n" FLO_TOLD_OPEN
-                          "\"function\"" FLO_TOLD_MID
+                          "alone, in this form:\n" FLO_TOLD_OPEN "\"function\"" FLO_TOLD_MID
                           "{\"key\": \"value\"}" FLO_TOLD_CLOSE);
     }
     flo_tree_deinit(&tree);
@@ -59,8 +54,7 @@ static int put_tools(const struct flo_engine_setting *setting,
 
 /* ---- calls and results ---- */
 
-static void put_arguments(const struct flo_tree_node *arguments,
-                          struct flo_buf *out)
+static void put_arguments(const struct flo_tree_node *arguments, struct flo_buf *out)
 {
     if (arguments == NULL) {
         flo_buf_text(out, "{}");
@@ -71,19 +65,17 @@ static void put_arguments(const struct flo_tree_node *arguments,
     }
 }
 
-static int put_calls(const struct flo_engine_message *message,
-                     struct flo_buf *out, struct flo_err *err)
+static int put_calls(const struct flo_engine_message *message, struct flo_buf *out,
+                     struct flo_err *err)
 {
     struct flo_tree tree = {0};
     struct flo_buf copy = {0};
     int rv = message->more == NULL
                  ? 0
-                 : read_json(&tree, &copy, message->more, message->more_bytes,
-                             "messages", err);
-    const struct flo_tree_node *n =
-        rv == 0 && message->more != NULL
-            ? flo_tree_first(flo_tree_member(tree.nodes, "tool_calls"))
-            : NULL;
+                 : read_json(&tree, &copy, message->more, message->more_bytes, "messages", err);
+    const struct flo_tree_node *n = rv == 0 && message->more != NULL
+                                        ? flo_tree_first(flo_tree_member(tree.nodes, "tool_calls"))
+                                        : NULL;
 
     for (; n != NULL; n = n->next) {
         const struct flo_tree_node *function = flo_tree_member(n, "function");
@@ -103,8 +95,7 @@ static int put_calls(const struct flo_engine_message *message,
     return rv;
 }
 
-static void put_result(const struct flo_engine_message *message,
-                       struct flo_buf *out)
+static void put_result(const struct flo_engine_message *message, struct flo_buf *out)
 {
     flo_buf_text(out, out->bytes > 0 ? "\n" : "");
     flo_buf_text(out, "<tool_response>\n");
@@ -120,10 +111,8 @@ static struct flo_buf *add(struct flo_told_talk *told, const char *role)
     return &told->texts[told->count++];
 }
 
-static int tell(struct flo_told_talk *told,
-                const struct flo_engine_setting *setting,
-                const struct flo_engine_message *messages, size_t count,
-                struct flo_err *err)
+static int tell(struct flo_told_talk *told, const struct flo_engine_setting *setting,
+                const struct flo_engine_message *messages, size_t count, struct flo_err *err)
 {
     bool has_tools = setting != NULL && setting->tools != NULL;
     bool was_result = false;
@@ -158,10 +147,8 @@ static int tell(struct flo_told_talk *told,
     return rv;
 }
 
-int flo_told_make(struct flo_told_talk *told,
-                  const struct flo_engine_setting *setting,
-                  const struct flo_engine_message *messages, size_t count,
-                  struct flo_err *err)
+int flo_told_make(struct flo_told_talk *told, const struct flo_engine_setting *setting,
+                  const struct flo_engine_message *messages, size_t count, struct flo_err *err)
 {
     told->messages = calloc(count + 1, sizeof(*told->messages));
     told->texts = calloc(count + 1, sizeof(*told->texts));

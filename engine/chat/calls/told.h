@@ -17,10 +17,9 @@ struct flo_told_talk {
 
 /* FLO_E_INFER_PARAM: tools or a message's `more` are no such JSON;
  * FLO_E_MEMORY. */
-FLO_MUST_USE int flo_told_make(struct flo_told_talk *told,
-                               const struct flo_engine_setting *setting,
-                               const struct flo_engine_message *messages,
-                               size_t count, struct flo_err *err);
+FLO_MUST_USE int flo_told_make(struct flo_told_talk *told, const struct flo_engine_setting *setting,
+                               const struct flo_engine_message *messages, size_t count,
+                               struct flo_err *err);
 void flo_told_deinit(struct flo_told_talk *told);
 
 #endif

@@ -12,20 +12,17 @@ static int refuse(struct flo_err *err, uint32_t i, const char *what)
     return flo_fail(err, FLO_E_INFER_PARAM, "tools[%u] %s", i, what);
 }
 
-const struct flo_tree_node *flo_tool_name(const struct flo_tools *tools,
-                                          uint32_t i)
+const struct flo_tree_node *flo_tool_name(const struct flo_tools *tools, uint32_t i)
 {
     return flo_tree_member(tools->functions[i], "name");
 }
 
 /* Has one of those that were taken this name? */
-static bool has_name(const struct flo_tools *tools,
-                     const struct flo_tree_node *name)
+static bool has_name(const struct flo_tools *tools, const struct flo_tree_node *name)
 {
     uint32_t i = 0;
 
-    while (i < tools->count &&
-           !flo_tree_is(flo_tool_name(tools, i), name->text)) {
+    while (i < tools->count && !flo_tree_is(flo_tool_name(tools, i), name->text)) {
         i++;
     }
     return i < tools->count;
@@ -33,8 +30,8 @@ static bool has_name(const struct flo_tools *tools,
 
 static bool is_name(const struct flo_tree_node *n)
 {
-    bool is_one = n != NULL && n->kind == FLO_TREE_STRING && n->bytes > 0 &&
-                  n->bytes <= FLO_TOOL_NAME_MAX;
+    bool is_one =
+        n != NULL && n->kind == FLO_TREE_STRING && n->bytes > 0 && n->bytes <= FLO_TOOL_NAME_MAX;
 
     for (size_t i = 0; is_one && i < n->bytes; i++) {
         is_one = flo_tool_name_has(n->text[i]);
@@ -42,8 +39,7 @@ static bool is_name(const struct flo_tree_node *n)
     return is_one;
 }
 
-static int take(struct flo_tools *tools, const struct flo_tree_node *entry,
-                struct flo_err *err)
+static int take(struct flo_tools *tools, const struct flo_tree_node *entry, struct flo_err *err)
 {
     const struct flo_tree_node *function = flo_tree_member(entry, "function");
     const struct flo_tree_node *name = flo_tree_member(function, "name");
@@ -51,8 +47,7 @@ static int take(struct flo_tools *tools, const struct flo_tree_node *entry,
     uint32_t i = tools->count;
 
     if (!is_name(name)) {
-        return refuse(err, i,
-                      "has no name of 1 to 64 letters, digits, _, - and .");
+        return refuse(err, i, "has no name of 1 to 64 letters, digits, _, - and .");
     }
     if (has_name(tools, name)) {
         return refuse(err, i, "has the name of one before it");
@@ -64,27 +59,24 @@ static int take(struct flo_tools *tools, const struct flo_tree_node *entry,
     return 0;
 }
 
-int flo_tools_open(struct flo_tools *tools, const char *text, size_t bytes,
-                   uint32_t room, struct flo_err *err)
+int flo_tools_open(struct flo_tools *tools, const char *text, size_t bytes, uint32_t room,
+                   struct flo_err *err)
 {
     int rv = 0;
 
     tools->text = malloc(bytes + 1);
     tools->functions = calloc(FLO_TOOLS_MAX, sizeof(*tools->functions));
     if (bytes > FLO_TOOLS_BYTES_MAX) {
-        return flo_fail(err, FLO_E_INFER_PARAM,
-                        "tools: %zu bytes, at most %u are read", bytes,
+        return flo_fail(err, FLO_E_INFER_PARAM, "tools: %zu bytes, at most %u are read", bytes,
                         FLO_TOOLS_BYTES_MAX);
     }
     if (tools->text == NULL || tools->functions == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for tools");
     }
     memcpy(tools->text, text, bytes);
-    rv = flo_tree_read(&tools->tree, tools->text, bytes, VALUES_MAX, room, NULL,
-                       err);
+    rv = flo_tree_read(&tools->tree, tools->text, bytes, VALUES_MAX, room, NULL, err);
     if (rv == 0 && tools->tree.has_odd) {
-        rv = flo_fail(err, FLO_E_INFER_PARAM,
-                      "a text with U+0000 or half of a surrogate pair");
+        rv = flo_fail(err, FLO_E_INFER_PARAM, "a text with U+0000 or half of a surrogate pair");
     }
     if (rv < 0) {
         return flo_wrap(err, rv, "tools");
@@ -92,8 +84,8 @@ int flo_tools_open(struct flo_tools *tools, const char *text, size_t bytes,
     if (tools->tree.nodes->kind != FLO_TREE_ARRAY) {
         return flo_fail(err, FLO_E_INFER_PARAM, "tools must be a list");
     }
-    for (const struct flo_tree_node *n = tools->tree.nodes->first;
-         rv == 0 && n != NULL; n = n->next) {
+    for (const struct flo_tree_node *n = tools->tree.nodes->first; rv == 0 && n != NULL;
+         n = n->next) {
         if (n->next == NULL && flo_tree_member(n, "function") == NULL) {
             tools->answer = flo_tree_member(n, "answer");
             if (tools->answer != NULL) {
@@ -101,8 +93,7 @@ int flo_tools_open(struct flo_tools *tools, const char *text, size_t bytes,
             }
         }
         rv = tools->count == FLO_TOOLS_MAX
-                 ? flo_fail(err, FLO_E_INFER_PARAM, "more than %u tools",
-                            FLO_TOOLS_MAX)
+                 ? flo_fail(err, FLO_E_INFER_PARAM, "more than %u tools", FLO_TOOLS_MAX)
                  : take(tools, n, err);
     }
     return rv;
@@ -129,8 +120,7 @@ static bool lists_texts(const struct flo_tree_node *list)
     return is_first && n == NULL;
 }
 
-static bool has_any(const struct flo_tree_node *schema, const char *const *keys,
-                    size_t count)
+static bool has_any(const struct flo_tree_node *schema, const char *const *keys, size_t count)
 {
     size_t i = 0;
 
@@ -142,16 +132,14 @@ static bool has_any(const struct flo_tree_node *schema, const char *const *keys,
 
 static bool has_parts(const struct flo_tree_node *schema)
 {
-    static const char *const keys[] = {"anyOf", "oneOf", "allOf", "$ref",
-                                       "not"};
+    static const char *const keys[] = {"anyOf", "oneOf", "allOf", "$ref", "not"};
 
     return has_any(schema, keys, FLO_COUNT(keys));
 }
 
 static bool has_bounds(const struct flo_tree_node *schema)
 {
-    static const char *const keys[] = {"pattern", "format", "minLength",
-                                       "maxLength"};
+    static const char *const keys[] = {"pattern", "format", "minLength", "maxLength"};
 
     return has_any(schema, keys, FLO_COUNT(keys));
 }
@@ -179,8 +167,7 @@ static bool is_text(const struct flo_tree_node *schema)
         return type != NULL;
     }
     return !has_bounds(schema) &&
-           (list == NULL ? one->kind == FLO_TREE_STRING
-                         : one == NULL && lists_texts(list));
+           (list == NULL ? one->kind == FLO_TREE_STRING : one == NULL && lists_texts(list));
 }
 
 static bool is_null(const struct flo_tree_node *schema)
@@ -189,10 +176,9 @@ static bool is_null(const struct flo_tree_node *schema)
 }
 
 /* The one of two members that is no null; NULL: they are not such. */
-static const struct flo_tree_node *
-beside_null(const struct flo_tree_node *list,
-            bool (*fits)(const struct flo_tree_node *),
-            bool (*is_nothing)(const struct flo_tree_node *))
+static const struct flo_tree_node *beside_null(const struct flo_tree_node *list,
+                                               bool (*fits)(const struct flo_tree_node *),
+                                               bool (*is_nothing)(const struct flo_tree_node *))
 {
     const struct flo_tree_node *a = flo_tree_first(list);
     const struct flo_tree_node *b = a == NULL ? NULL : a->next;
@@ -204,11 +190,9 @@ beside_null(const struct flo_tree_node *list,
 }
 
 /* The schema of a text that may be null instead, or NULL. */
-static const struct flo_tree_node *
-text_or_null(const struct flo_tree_node *schema)
+static const struct flo_tree_node *text_or_null(const struct flo_tree_node *schema)
 {
-    static const char *const values[] = {"enum", "const", "allOf", "$ref",
-                                         "not"};
+    static const char *const values[] = {"enum", "const", "allOf", "$ref", "not"};
     const struct flo_tree_node *type = flo_tree_member(schema, "type");
     const struct flo_tree_node *any = flo_tree_member(schema, "anyOf");
     const struct flo_tree_node *one = flo_tree_member(schema, "oneOf");
@@ -217,8 +201,7 @@ text_or_null(const struct flo_tree_node *schema)
         return NULL;
     }
     if (any == NULL && one == NULL) {
-        return beside_null(type, names_text, names_null) == NULL ? NULL
-                                                                 : schema;
+        return beside_null(type, names_text, names_null) == NULL ? NULL : schema;
     }
     return type != NULL || (any != NULL && one != NULL) || has_bounds(schema)
                ? NULL
@@ -239,8 +222,7 @@ enum flo_argument_kind flo_schema_kind(const struct flo_tree_node *schema,
 /* ---- the list ---- */
 
 /* A name or a key, and an empty one behind the keys of a tool. */
-static void add(struct flo_buf *out, enum flo_argument_kind kind,
-                const char *text, size_t bytes)
+static void add(struct flo_buf *out, enum flo_argument_kind kind, const char *text, size_t bytes)
 {
     uint8_t head[HEAD_BYTES];
 
@@ -250,37 +232,33 @@ static void add(struct flo_buf *out, enum flo_argument_kind kind,
     flo_buf_add(out, text, bytes);
 }
 
-static void add_tool(const struct flo_tools *tools, uint32_t i,
-                     struct flo_buf *out)
+static void add_tool(const struct flo_tools *tools, uint32_t i, struct flo_buf *out)
 {
     const struct flo_tree_node *name = flo_tool_name(tools, i), *n;
 
     add(out, FLO_ARGUMENT_OTHER, name->text, name->bytes);
-    n = flo_tree_first(flo_tree_member(
-        flo_tree_member(tools->functions[i], "parameters"), "properties"));
+    n = flo_tree_first(
+        flo_tree_member(flo_tree_member(tools->functions[i], "parameters"), "properties"));
     for (; n != NULL; n = n->next) {
         const struct flo_tree_node *ignored;
         enum flo_argument_kind kind = flo_schema_kind(n, &ignored);
 
-        if (kind != FLO_ARGUMENT_TEXT && n->key_bytes > 0 &&
-            n->key_bytes <= UINT16_MAX) {
+        if (kind != FLO_ARGUMENT_TEXT && n->key_bytes > 0 && n->key_bytes <= UINT16_MAX) {
             add(out, kind, n->key, n->key_bytes);
         }
     }
     add(out, FLO_ARGUMENT_OTHER, "", 0);
 }
 
-int flo_tool_list_make(struct flo_tool_list *list,
-                       const struct flo_tools *tools, struct flo_err *err)
+int flo_tool_list_make(struct flo_tool_list *list, const struct flo_tools *tools,
+                       struct flo_err *err)
 {
     list->bytes.bytes_max = FLO_TOOLS_BYTES_MAX;
     list->count = tools->count;
     for (uint32_t i = 0; i < tools->count; i++) {
         add_tool(tools, i, &list->bytes);
     }
-    return list->bytes.failed
-               ? flo_fail(err, FLO_E_MEMORY, "no memory for names of tools")
-               : 0;
+    return list->bytes.failed ? flo_fail(err, FLO_E_MEMORY, "no memory for names of tools") : 0;
 }
 
 void flo_tool_list_deinit(struct flo_tool_list *list)
@@ -297,8 +275,7 @@ struct entry {
 static struct entry next(const struct flo_tool_list *list, size_t *at)
 {
     const char *head = list->bytes.data + *at;
-    struct entry entry = {head + HEAD_BYTES, flo_get_u16(head),
-                          (enum flo_argument_kind)head[2]};
+    struct entry entry = {head + HEAD_BYTES, flo_get_u16(head), (enum flo_argument_kind)head[2]};
 
     *at += HEAD_BYTES + entry.bytes;
     return entry;
@@ -311,9 +288,8 @@ static bool is(struct entry entry, const char *text, size_t bytes)
 
 /* The tool that begins at *at, which moves past its keys; *kind is that of
  * `key`, if it is one. */
-static struct entry pass(const struct flo_tool_list *list, size_t *at,
-                         const char *key, size_t bytes,
-                         enum flo_argument_kind *kind)
+static struct entry pass(const struct flo_tool_list *list, size_t *at, const char *key,
+                         size_t bytes, enum flo_argument_kind *kind)
 {
     struct entry name = next(list, at), one;
 
@@ -324,8 +300,8 @@ static struct entry pass(const struct flo_tool_list *list, size_t *at,
 }
 
 /* The first tool whose name is this, or begins so; or UINT32_MAX. */
-static uint32_t seek(const struct flo_tool_list *list, const char *name,
-                     size_t bytes, bool may_go_on)
+static uint32_t seek(const struct flo_tool_list *list, const char *name, size_t bytes,
+                     bool may_go_on)
 {
     enum flo_argument_kind ignored;
     size_t at = 0;
@@ -341,21 +317,18 @@ static uint32_t seek(const struct flo_tool_list *list, const char *name,
     return UINT32_MAX;
 }
 
-uint32_t flo_tool_list_find(const struct flo_tool_list *list, const char *name,
-                            size_t bytes)
+uint32_t flo_tool_list_find(const struct flo_tool_list *list, const char *name, size_t bytes)
 {
     return seek(list, name, bytes, false);
 }
 
-bool flo_tool_list_begins(const struct flo_tool_list *list, const char *name,
-                          size_t bytes)
+bool flo_tool_list_begins(const struct flo_tool_list *list, const char *name, size_t bytes)
 {
     return seek(list, name, bytes, true) != UINT32_MAX;
 }
 
-enum flo_argument_kind flo_tool_list_kind(const struct flo_tool_list *list,
-                                          uint32_t i, const char *key,
-                                          size_t bytes)
+enum flo_argument_kind flo_tool_list_kind(const struct flo_tool_list *list, uint32_t i,
+                                          const char *key, size_t bytes)
 {
     enum flo_argument_kind kind = FLO_ARGUMENT_TEXT, ignored;
     size_t at = 0;

@@ -23,14 +23,12 @@ struct flo_tools {
 /* `room`: nodes that may be added to the tree.  FLO_E_INFER_PARAM names the
  * place: no such list, a name that is none or is there twice, parameters that
  * are no object's; FLO_E_MEMORY. */
-FLO_MUST_USE int flo_tools_open(struct flo_tools *tools, const char *text,
-                                size_t bytes, uint32_t room,
-                                struct flo_err *err);
+FLO_MUST_USE int flo_tools_open(struct flo_tools *tools, const char *text, size_t bytes,
+                                uint32_t room, struct flo_err *err);
 void flo_tools_close(struct flo_tools *tools);
 
 /* Borrowed. */
-const struct flo_tree_node *flo_tool_name(const struct flo_tools *tools,
-                                          uint32_t i);
+const struct flo_tree_node *flo_tool_name(const struct flo_tools *tools, uint32_t i);
 
 enum flo_argument_kind {
     FLO_ARGUMENT_TEXT,
@@ -54,20 +52,16 @@ struct flo_tool_list {
 #define FLO_TOOLS_BYTES_MAX (1u << 18)
 
 /* FLO_E_MEMORY. */
-FLO_MUST_USE int flo_tool_list_make(struct flo_tool_list *list,
-                                    const struct flo_tools *tools,
+FLO_MUST_USE int flo_tool_list_make(struct flo_tool_list *list, const struct flo_tools *tools,
                                     struct flo_err *err);
 void flo_tool_list_deinit(struct flo_tool_list *list);
 /* The index, or UINT32_MAX. */
-uint32_t flo_tool_list_find(const struct flo_tool_list *list, const char *name,
-                            size_t bytes);
+uint32_t flo_tool_list_find(const struct flo_tool_list *list, const char *name, size_t bytes);
 /* Does a name begin so? */
-bool flo_tool_list_begins(const struct flo_tool_list *list, const char *name,
-                          size_t bytes);
+bool flo_tool_list_begins(const struct flo_tool_list *list, const char *name, size_t bytes);
 /* The argument of that key, as far as its schema says.  One that the schema
  * does not know is a text. */
-enum flo_argument_kind flo_tool_list_kind(const struct flo_tool_list *list,
-                                          uint32_t i, const char *key,
-                                          size_t bytes);
+enum flo_argument_kind flo_tool_list_kind(const struct flo_tool_list *list, uint32_t i,
+                                          const char *key, size_t bytes);
 
 #endif

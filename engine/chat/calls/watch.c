@@ -3,8 +3,7 @@
 
 #include <string.h>
 
-void flo_call_watch_begin(struct flo_call_watch *watch,
-                          const struct flo_call_form *form,
+void flo_call_watch_begin(struct flo_call_watch *watch, const struct flo_call_form *form,
                           const struct flo_tool_list *tools, bool in_thought)
 {
     memset(watch, 0, offsetof(struct flo_call_watch, tail));
@@ -19,8 +18,7 @@ void flo_call_watch_begin(struct flo_call_watch *watch,
 
 /* How many of the last bytes are the beginning of the mark; all of it: it is
  * there. */
-static size_t match(const struct flo_call_watch *w, const char *mark,
-                    size_t bytes)
+static size_t match(const struct flo_call_watch *w, const char *mark, size_t bytes)
 {
     size_t most = w->count < bytes ? w->count : bytes;
 
@@ -48,12 +46,10 @@ static size_t match_bare(const struct flo_call_watch *w, bool *is_whole)
         at++;
     }
     if (at == w->count) {
-        return flo_tool_list_begins(w->tools, w->tail + name, at - name) ? at
-                                                                         : 0;
+        return flo_tool_list_begins(w->tools, w->tail + name, at - name) ? at : 0;
     }
     if (flo_tool_list_find(w->tools, w->tail + name, at - name) == UINT32_MAX ||
-        w->count - at > mid->bytes ||
-        memcmp(w->tail + at, mid->data, w->count - at) != 0) {
+        w->count - at > mid->bytes || memcmp(w->tail + at, mid->data, w->count - at) != 0) {
         return 0;
     }
     *is_whole = w->count - at == mid->bytes;
@@ -93,14 +89,12 @@ static size_t match_thought(const struct flo_call_watch *w, bool *is_whole)
 
 #define HEAD_MAX 128u /* bytes; a longer one is text */
 
-static bool tail_begins(const struct flo_call_watch *w,
-                        const struct flo_form_text *text)
+static bool tail_begins(const struct flo_call_watch *w, const struct flo_form_text *text)
 {
     return flo_form_begins(text, w->tail, w->count);
 }
 
-static bool tail_has(const struct flo_call_watch *w,
-                     const struct flo_form_text *text, size_t bytes)
+static bool tail_has(const struct flo_call_watch *w, const struct flo_form_text *text, size_t bytes)
 {
     return w->count >= bytes && memcmp(w->tail, text->data, bytes) == 0;
 }
@@ -110,8 +104,7 @@ static bool may_be_head(const struct flo_call_watch *w)
     const struct flo_call_form *form = w->form;
 
     return w->count <= HEAD_MAX &&
-           (tail_begins(w, &form->channel) ||
-            tail_has(w, &form->channel, form->channel.bytes) ||
+           (tail_begins(w, &form->channel) || tail_has(w, &form->channel, form->channel.bytes) ||
             (w->tools != NULL && tail_begins(w, &form->open)));
 }
 
@@ -121,8 +114,7 @@ static bool is_call(const struct flo_call_watch *w)
 
     return w->tools != NULL &&
            ((w->count == form->open.bytes && tail_begins(w, &form->open)) ||
-            (w->count == form->channel_open.bytes &&
-             tail_begins(w, &form->channel_open)));
+            (w->count == form->channel_open.bytes && tail_begins(w, &form->channel_open)));
 }
 
 bool flo_call_watch_may_call(const struct flo_call_watch *w)
@@ -130,8 +122,7 @@ bool flo_call_watch_may_call(const struct flo_call_watch *w)
     const struct flo_call_form *form = w->form;
 
     return w->in_thought || w->has_called ||
-           (w->in_head && (tail_begins(w, &form->open) ||
-                           tail_begins(w, &form->channel_open) ||
+           (w->in_head && (tail_begins(w, &form->open) || tail_begins(w, &form->channel_open) ||
                            tail_begins(w, &form->thought_open)));
 }
 
@@ -153,8 +144,7 @@ static enum flo_watch_event step_head(struct flo_call_watch *w, size_t *mark)
         return FLO_WATCH_NOTHING;
     }
     /* Also a thought that names something behind its channel. */
-    w->in_thought = tail_has(w, &form->thought_open,
-                             form->thought_open.bytes - form->body.bytes);
+    w->in_thought = tail_has(w, &form->thought_open, form->thought_open.bytes - form->body.bytes);
     w->in_head = false;
     w->count = 0;
     return w->in_thought ? FLO_WATCH_THOUGHT : FLO_WATCH_TEXT;
@@ -185,8 +175,7 @@ static void keep(struct flo_call_watch *w, char byte)
     w->tail[w->count++] = byte;
 }
 
-enum flo_watch_event flo_call_watch_step(struct flo_call_watch *w, char byte,
-                                         size_t *mark)
+enum flo_watch_event flo_call_watch_step(struct flo_call_watch *w, char byte, size_t *mark)
 {
     bool is_thought, is_call = false;
 
@@ -197,8 +186,7 @@ enum flo_watch_event flo_call_watch_step(struct flo_call_watch *w, char byte,
         keep(w, byte);
         return w->in_head ? step_head(w, mark) : step_message(w, mark);
     }
-    if (w->is_start && w->count == 0 && !w->in_thought &&
-        flo_form_is_blank(byte)) {
+    if (w->is_start && w->count == 0 && !w->in_thought && flo_form_is_blank(byte)) {
         return FLO_WATCH_NOTHING;
     }
     keep(w, byte);
@@ -227,9 +215,7 @@ size_t flo_call_watch_pending(const struct flo_call_watch *w)
     bool ignored;
 
     if (flo_form_has_channels(w->form)) {
-        return w->has_called ? 0
-               : w->in_head  ? w->count
-                             : match(w, end->data, end->bytes);
+        return w->has_called ? 0 : w->in_head ? w->count : match(w, end->data, end->bytes);
     }
     size_t thought = match_thought(w, &ignored);
     size_t call = w->in_thought || w->has_called ? 0 : match_call(w, &ignored);

@@ -30,13 +30,11 @@ struct flo_call_watch {
 };
 
 /* `in_thought`: the answer begins within one. */
-void flo_call_watch_begin(struct flo_call_watch *watch,
-                          const struct flo_call_form *form,
+void flo_call_watch_begin(struct flo_call_watch *watch, const struct flo_call_form *form,
                           const struct flo_tool_list *tools, bool in_thought);
 /* Take a byte.  After an event the marks that made it, *mark bytes with this
  * one, belong to no text. */
-enum flo_watch_event flo_call_watch_step(struct flo_call_watch *watch,
-                                         char byte, size_t *mark);
+enum flo_watch_event flo_call_watch_step(struct flo_call_watch *watch, char byte, size_t *mark);
 /* With channels: can a call still come without a text before it? */
 bool flo_call_watch_may_call(const struct flo_call_watch *watch);
 /* So many of the last bytes may yet turn out to be a mark. */

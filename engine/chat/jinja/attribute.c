@@ -30,20 +30,18 @@ static struct jinja_value undefined(struct jinja_text name)
     return (struct jinja_value){.kind = KIND_UNDEFINED, .text = name};
 }
 
-struct jinja_value flo_jinja_attribute(struct jinja_run *run,
-                                       const struct jinja_value *object,
+struct jinja_value flo_jinja_attribute(struct jinja_run *run, const struct jinja_value *object,
                                        struct jinja_text name)
 {
     int has = has_method(object, name);
     if (object->kind == KIND_UNDEFINED) {
-        return flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE,
-                              "'%.*s' of '%.*s', which is not defined",
-                              (int)name.bytes, name.data,
-                              (int)object->text.bytes, object->text.data);
+        return flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE, "'%.*s' of '%.*s', which is not defined",
+                              (int)name.bytes, name.data, (int)object->text.bytes,
+                              object->text.data);
     }
     if (has < 0) {
-        return flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE, "'.%.*s' is not built",
-                              (int)name.bytes, name.data);
+        return flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE, "'.%.*s' is not built", (int)name.bytes,
+                              name.data);
     }
     if (has > 0) {
         struct jinja_value *bound = flo_jinja_need(run, 1, sizeof(*bound));
@@ -51,8 +49,7 @@ struct jinja_value flo_jinja_attribute(struct jinja_run *run,
             return undefined(name);
         }
         *bound = *object;
-        return (struct jinja_value){
-            .kind = KIND_METHOD, .text = name, .bound = bound};
+        return (struct jinja_value){.kind = KIND_METHOD, .text = name, .bound = bound};
     }
     if (object->kind == KIND_DICT) {
         const struct jinja_value *hit = flo_jinja_find(object->dict, name);
@@ -61,8 +58,7 @@ struct jinja_value flo_jinja_attribute(struct jinja_run *run,
     return undefined(name);
 }
 
-struct jinja_value flo_jinja_item(struct jinja_run *run,
-                                  const struct jinja_value *object,
+struct jinja_value flo_jinja_item(struct jinja_run *run, const struct jinja_value *object,
                                   const struct jinja_value *key)
 {
     if (object->kind == KIND_DICT && key->kind == KIND_TEXT) {
@@ -72,17 +68,14 @@ struct jinja_value flo_jinja_item(struct jinja_run *run,
     if (object->kind == KIND_UNDEFINED || key->kind == KIND_TEXT) {
         return flo_jinja_attribute(run, object, key->text);
     }
-    if ((object->kind == KIND_LIST || object->kind == KIND_TEXT) &&
-        key->kind == KIND_NUMBER) {
+    if ((object->kind == KIND_LIST || object->kind == KIND_TEXT) && key->kind == KIND_NUMBER) {
         int64_t count = flo_jinja_length(run, object);
         int64_t at = key->number + (key->number < 0 ? count : 0);
         if (at < 0 || at >= count) {
             return undefined(jinja_text_of("an item"));
         }
-        return object->kind == KIND_LIST
-                   ? object->list->items[at]
-                   : flo_jinja_slice(run, object, at, at + 1, 1);
+        return object->kind == KIND_LIST ? object->list->items[at]
+                                         : flo_jinja_slice(run, object, at, at + 1, 1);
     }
-    return flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE,
-                          "such an index is not built");
+    return flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE, "such an index is not built");
 }

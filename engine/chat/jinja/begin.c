@@ -15,17 +15,14 @@
 
 /* ---- JSON to values ---- */
 
-static struct jinja_value said(struct jinja_run *run, const char *text,
-                               size_t bytes)
+static struct jinja_value said(struct jinja_run *run, const char *text, size_t bytes)
 {
-    struct jinja_value out =
-        flo_jinja_text((struct jinja_text){text, run->said, bytes});
+    struct jinja_value out = flo_jinja_text((struct jinja_text){text, run->said, bytes});
     out.is_said = true;
     return out;
 }
 
-static struct jinja_value number_of(struct jinja_run *run,
-                                    const struct flo_tree_node *node)
+static struct jinja_value number_of(struct jinja_run *run, const struct flo_tree_node *node)
 {
     int64_t whole = 0;
     bool is_whole = node->bytes <= 18;
@@ -38,8 +35,7 @@ static struct jinja_value number_of(struct jinja_run *run,
                     : flo_jinja_real(run, node->text, node->bytes);
 }
 
-static struct jinja_value value_of(struct jinja_run *run,
-                                   const struct flo_tree_node *node);
+static struct jinja_value value_of(struct jinja_run *run, const struct flo_tree_node *node);
 
 static size_t count_children(const struct flo_tree_node *node)
 {
@@ -50,8 +46,7 @@ static size_t count_children(const struct flo_tree_node *node)
     return count;
 }
 
-static struct jinja_value list_of(struct jinja_run *run,
-                                  const struct flo_tree_node *node)
+static struct jinja_value list_of(struct jinja_run *run, const struct flo_tree_node *node)
 {
     struct jinja_value out = flo_jinja_list(run);
     size_t count = count_children(node);
@@ -76,8 +71,7 @@ static uint64_t hash_of(struct jinja_text text) /* FNV-1a */
 
 /* A key that comes again has its first place and its last value.  A table of
  * places + 1, by hashes, finds it. */
-static struct jinja_value dict_of(struct jinja_run *run,
-                                  const struct flo_tree_node *node)
+static struct jinja_value dict_of(struct jinja_run *run, const struct flo_tree_node *node)
 {
     struct jinja_value out = {.kind = KIND_DICT};
     size_t count = count_children(node), slots = 4;
@@ -85,8 +79,7 @@ static struct jinja_value dict_of(struct jinja_run *run,
         slots *= 2;
     }
     struct jinja_dict *dict = flo_jinja_need(run, 1, sizeof(*dict));
-    struct jinja_entry *entries =
-        flo_jinja_need(run, count + 1, sizeof(*entries));
+    struct jinja_entry *entries = flo_jinja_need(run, count + 1, sizeof(*entries));
     uint32_t *table = flo_jinja_need(run, slots, sizeof(*table));
     if (table == NULL) {
         return out;
@@ -96,8 +89,7 @@ static struct jinja_value dict_of(struct jinja_run *run,
     for (node = node->first; node != NULL && run->rv == 0; node = node->next) {
         struct jinja_text key = said(run, node->key, node->key_bytes).text;
         size_t at = hash_of(key) & (slots - 1);
-        while (table[at] != 0 &&
-               !flo_jinja_same(entries[table[at] - 1].key, key)) {
+        while (table[at] != 0 && !flo_jinja_same(entries[table[at] - 1].key, key)) {
             at = (at + 1) & (slots - 1);
             flo_jinja_spend(run, 1);
         }
@@ -110,8 +102,7 @@ static struct jinja_value dict_of(struct jinja_run *run,
     return out;
 }
 
-static struct jinja_value value_of(struct jinja_run *run,
-                                   const struct flo_tree_node *node)
+static struct jinja_value value_of(struct jinja_run *run, const struct flo_tree_node *node)
 {
     struct jinja_value out = {.kind = KIND_NONE};
     switch (node->kind) {
@@ -138,8 +129,7 @@ static struct jinja_value value_of(struct jinja_run *run,
 }
 
 /* Fail with the input's name in front, not with the template's. */
-static void refuse(struct jinja_run *run, int code, const char *name,
-                   const char *why)
+static void refuse(struct jinja_run *run, int code, const char *name, const char *why)
 {
     if (run->rv == 0) {
         run->rv = flo_fail(run->err, code, "%s: %s", name, why);
@@ -147,8 +137,8 @@ static void refuse(struct jinja_run *run, int code, const char *name,
 }
 
 /* JSON to a tree, decoded in a copy. */
-static int read_tree(struct jinja_run *run, const char *text, size_t bytes,
-                     struct flo_tree *tree, struct flo_err *err)
+static int read_tree(struct jinja_run *run, const char *text, size_t bytes, struct flo_tree *tree,
+                     struct flo_err *err)
 {
     char *copy = flo_jinja_need(run, bytes + 1, 1);
     /* As many values as a rendering's memory can hold. */
@@ -162,9 +152,8 @@ static int read_tree(struct jinja_run *run, const char *text, size_t bytes,
 }
 
 /* JSON of that kind to a value. */
-static struct jinja_value read_json(struct jinja_run *run, const char *name,
-                                    const char *text, size_t bytes,
-                                    enum flo_tree_kind kind)
+static struct jinja_value read_json(struct jinja_run *run, const char *name, const char *text,
+                                    size_t bytes, enum flo_tree_kind kind)
 {
     struct flo_tree tree = {0};
     struct flo_err why = {0};
@@ -176,8 +165,7 @@ static struct jinja_value read_json(struct jinja_run *run, const char *name,
         refuse(run, FLO_E_INFER_PARAM, name,
                kind == FLO_TREE_ARRAY ? "no JSON list" : "no JSON object");
     } else if (tree.has_odd) {
-        refuse(run, FLO_E_INFER_PARAM, name,
-               "a text has \\u0000 or half of a character");
+        refuse(run, FLO_E_INFER_PARAM, name, "a text has \\u0000 or half of a character");
     } else {
         out = value_of(run, &tree.nodes[0]);
     }
@@ -213,22 +201,19 @@ static void shorten(struct jinja_run *run, struct jinja_value *id)
 static struct jinja_value *member(struct jinja_value *object, const char *name)
 {
     return object->kind == KIND_DICT
-               ? (struct jinja_value *)(uintptr_t)flo_jinja_find(
-                     object->dict, jinja_text_of(name))
+               ? (struct jinja_value *)(uintptr_t)flo_jinja_find(object->dict, jinja_text_of(name))
                : NULL;
 }
 
 /* Arguments as the template wants them. */
-static void fit_arguments(struct jinja_run *run, struct jinja_value *arguments,
-                          bool wants_text)
+static void fit_arguments(struct jinja_run *run, struct jinja_value *arguments, bool wants_text)
 {
     if (wants_text && arguments->kind == KIND_DICT) {
         *arguments = flo_jinja_json(run, arguments, &(struct jinja_args){0});
     } else if (!wants_text && arguments->kind == KIND_TEXT) {
         struct flo_tree tree = {0};
         struct flo_err ignored;
-        int rv = read_tree(run, arguments->text.data, arguments->text.bytes,
-                           &tree, &ignored);
+        int rv = read_tree(run, arguments->text.data, arguments->text.bytes, &tree, &ignored);
         /* A text that is no object stays: a template may say it as it is. */
         if (rv == 0 && !tree.has_odd && tree.nodes[0].kind == FLO_TREE_OBJECT) {
             *arguments = value_of(run, &tree.nodes[0]);
@@ -247,13 +232,11 @@ static void fit_calls(struct jinja_run *run, struct jinja_value *message,
     if (id != NULL && input->has_short_ids) {
         shorten(run, id);
     }
-    for (size_t i = 0; calls != NULL && calls->kind == KIND_LIST &&
-                       i < calls->list->count && run->rv == 0;
-         i++) {
+    for (size_t i = 0;
+         calls != NULL && calls->kind == KIND_LIST && i < calls->list->count && run->rv == 0; i++) {
         struct jinja_value *call = &calls->list->items[i];
         struct jinja_value *function = member(call, "function");
-        struct jinja_value *arguments =
-            function != NULL ? member(function, "arguments") : NULL;
+        struct jinja_value *arguments = function != NULL ? member(function, "arguments") : NULL;
         id = member(call, "id");
         if (id != NULL && input->has_short_ids) {
             shorten(run, id);
@@ -265,8 +248,7 @@ static void fit_calls(struct jinja_run *run, struct jinja_value *message,
 }
 
 /* {"role": ..., "content": ...} and the rest of the message. */
-static struct jinja_value message_of(struct jinja_run *run,
-                                     const struct flo_jinja_input *input,
+static struct jinja_value message_of(struct jinja_run *run, const struct flo_jinja_input *input,
                                      size_t at)
 {
     const struct flo_engine_message *message = &input->messages[at];
@@ -275,14 +257,11 @@ static struct jinja_value message_of(struct jinja_run *run,
     char name[64];
     snprintf(name, sizeof(name), "message %zu: `more`", at);
     if (message->more != NULL) {
-        more = read_json(run, name, message->more, message->more_bytes,
-                         FLO_TREE_OBJECT);
+        more = read_json(run, name, message->more, message->more_bytes, FLO_TREE_OBJECT);
     }
     struct jinja_value *content = member(&more, "content");
-    if (member(&more, "role") != NULL ||
-        (content != NULL && message->text != NULL)) {
-        refuse(run, FLO_E_INFER_PARAM, name,
-               "it has a role, or a content next to the text");
+    if (member(&more, "role") != NULL || (content != NULL && message->text != NULL)) {
+        refuse(run, FLO_E_INFER_PARAM, name, "it has a role, or a content next to the text");
     }
     out.dict = flo_jinja_need(run, 1, sizeof(*out.dict));
     if (run->rv < 0) {
@@ -290,15 +269,12 @@ static struct jinja_value message_of(struct jinja_run *run,
     }
     flo_jinja_put(run, out.dict, jinja_text_of("role"),
                   flo_jinja_text(jinja_text_of(message->role)));
-    flo_jinja_put(
-        run, out.dict, jinja_text_of("content"),
-        flo_jinja_text(
-            message->bytes > 0
-                ? (struct jinja_text){message->text, run->said, message->bytes}
-                : jinja_text_of("")));
+    flo_jinja_put(run, out.dict, jinja_text_of("content"),
+                  flo_jinja_text(message->bytes > 0
+                                     ? (struct jinja_text){message->text, run->said, message->bytes}
+                                     : jinja_text_of("")));
     for (size_t i = 0; more.kind == KIND_DICT && i < more.dict->count; i++) {
-        flo_jinja_put(run, out.dict, more.dict->entries[i].key,
-                      more.dict->entries[i].value);
+        flo_jinja_put(run, out.dict, more.dict->entries[i].key, more.dict->entries[i].value);
     }
     fit_calls(run, &out, input);
     return out;
@@ -307,8 +283,7 @@ static struct jinja_value message_of(struct jinja_run *run,
 /* ---- all of them ---- */
 
 /* One row of marks, as long as the longest text can be. */
-static void make_marks(struct jinja_run *run,
-                       const struct flo_jinja_input *input)
+static void make_marks(struct jinja_run *run, const struct flo_jinja_input *input)
 {
     size_t most = SAID_BYTES_MIN;
     const struct flo_engine_setting *setting = input->setting;
@@ -330,8 +305,7 @@ static void make_marks(struct jinja_run *run,
     run->said = marks;
 }
 
-static void set(struct jinja_run *run, const char *name,
-                struct jinja_value value)
+static void set(struct jinja_run *run, const char *name, struct jinja_value value)
 {
     if (run->rv == 0) {
         flo_jinja_put(run, &run->root.names, jinja_text_of(name), value);
@@ -341,8 +315,7 @@ static void set(struct jinja_run *run, const char *name,
 void flo_jinja_begin(struct jinja_run *run, const struct flo_jinja_input *input)
 {
     static const struct flo_engine_setting nothing;
-    const struct flo_engine_setting *setting =
-        input->setting != NULL ? input->setting : &nothing;
+    const struct flo_engine_setting *setting = input->setting != NULL ? input->setting : &nothing;
     struct jinja_value messages = flo_jinja_list(run);
     struct jinja_value tools = {.kind = KIND_NONE};
     struct jinja_value documents = {.kind = KIND_NONE};
@@ -352,12 +325,11 @@ void flo_jinja_begin(struct jinja_run *run, const struct flo_jinja_input *input)
         flo_jinja_append(run, messages.list, message_of(run, input, i));
     }
     if (run->rv == 0 && setting->tools != NULL) {
-        tools = read_json(run, "tools", setting->tools, setting->tools_bytes,
-                          FLO_TREE_ARRAY);
+        tools = read_json(run, "tools", setting->tools, setting->tools_bytes, FLO_TREE_ARRAY);
     }
     if (run->rv == 0 && input->documents != NULL) {
-        documents = read_json(run, "documents", input->documents,
-                              input->documents_bytes, FLO_TREE_ARRAY);
+        documents =
+            read_json(run, "documents", input->documents, input->documents_bytes, FLO_TREE_ARRAY);
     }
     set(run, "messages", messages);
     set(run, "tools", tools);
@@ -366,12 +338,10 @@ void flo_jinja_begin(struct jinja_run *run, const struct flo_jinja_input *input)
     set(run, "bos_token", flo_jinja_text(jinja_text_of(input->bos)));
     set(run, "eos_token", flo_jinja_text(jinja_text_of(input->eos)));
     if (setting->thinking != FLO_THINKING_AUTO) {
-        set(run, "enable_thinking",
-            flo_jinja_bool(setting->thinking == FLO_THINKING_ON));
+        set(run, "enable_thinking", flo_jinja_bool(setting->thinking == FLO_THINKING_ON));
     }
     if (setting->effort != NULL) {
-        set(run, "reasoning_effort",
-            said(run, setting->effort, strlen(setting->effort)));
+        set(run, "reasoning_effort", said(run, setting->effort, strlen(setting->effort)));
     }
     run->now_ms = setting->now_ms;
 }

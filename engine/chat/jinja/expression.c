@@ -11,8 +11,8 @@ static rule parse_unary;
 /* ---- values ---- */
 
 /* Up to `closing`, commas between; keywords where a call may have them. */
-static struct jinja_node *parse_list(struct jinja_parser *parser,
-                                     const char *closing, bool has_keywords)
+static struct jinja_node *parse_list(struct jinja_parser *parser, const char *closing,
+                                     bool has_keywords)
 {
     struct jinja_node *first = NULL, **last = &first;
     size_t count = 0;
@@ -23,14 +23,12 @@ static struct jinja_node *parse_list(struct jinja_parser *parser,
             flo_jinja_refuse(parser, "unpacked arguments are not built");
         }
         if (has_keywords && parser->at->kind == TOKEN_NAME &&
-            parser->at[1].kind == TOKEN_OPERATOR &&
-            jinja_is(parser->at[1].text, "=")) {
+            parser->at[1].kind == TOKEN_OPERATOR && jinja_is(parser->at[1].text, "=")) {
             struct jinja_text name = flo_jinja_take_name(parser);
             parser->at++;
             item = flo_jinja_parse_expression(parser);
-            item = flo_jinja_named(
-                flo_jinja_make(parser, OP_KEYWORD, item, NULL, NULL, NULL),
-                name);
+            item =
+                flo_jinja_named(flo_jinja_make(parser, OP_KEYWORD, item, NULL, NULL, NULL), name);
         } else {
             item = flo_jinja_parse_expression(parser);
         }
@@ -53,8 +51,7 @@ static struct jinja_node *parse_dict(struct jinja_parser *parser)
         struct jinja_node *key = flo_jinja_parse_expression(parser);
         flo_jinja_expect(parser, ":");
         struct jinja_node *value = flo_jinja_parse_expression(parser);
-        struct jinja_node *pair =
-            flo_jinja_make(parser, OP_PAIR, key, value, NULL, NULL);
+        struct jinja_node *pair = flo_jinja_make(parser, OP_PAIR, key, value, NULL, NULL);
         if (pair == NULL) {
             return NULL;
         }
@@ -83,9 +80,8 @@ static struct jinja_node *parse_strings(struct jinja_parser *parser)
         memcpy(text + filled, first->text.data, first->text.bytes);
         filled += first->text.bytes;
     }
-    return flo_jinja_named(
-        flo_jinja_make(parser, OP_TEXT, NULL, NULL, NULL, NULL),
-        (struct jinja_text){text, NULL, bytes});
+    return flo_jinja_named(flo_jinja_make(parser, OP_TEXT, NULL, NULL, NULL, NULL),
+                           (struct jinja_text){text, NULL, bytes});
 }
 
 /* In parentheses: an expression, or a tuple. */
@@ -100,8 +96,7 @@ static struct jinja_node *parse_parentheses(struct jinja_parser *parser)
         flo_jinja_expect(parser, ",");
         first->next = parse_list(parser, ")", false);
     }
-    struct jinja_node *tuple =
-        flo_jinja_make(parser, OP_LIST, NULL, NULL, NULL, first);
+    struct jinja_node *tuple = flo_jinja_make(parser, OP_LIST, NULL, NULL, NULL, first);
     if (tuple != NULL) {
         tuple->number = 1;
     }
@@ -115,8 +110,7 @@ static struct jinja_node *parse_name(struct jinja_parser *parser)
         enum jinja_op op;
     } words[] = {{"true", OP_TRUE},   {"True", OP_TRUE}, {"false", OP_FALSE},
                  {"False", OP_FALSE}, {"none", OP_NONE}, {"None", OP_NONE}};
-    static const char *const reserved[] = {"and", "or",   "not", "if",
-                                           "in",  "else", "is"};
+    static const char *const reserved[] = {"and", "or", "not", "if", "in", "else", "is"};
     for (size_t i = 0; i < FLO_COUNT(words); i++) {
         if (flo_jinja_takes(parser, words[i].word)) {
             return flo_jinja_make(parser, words[i].op, NULL, NULL, NULL, NULL);
@@ -128,8 +122,7 @@ static struct jinja_node *parse_name(struct jinja_parser *parser)
         }
     }
     struct jinja_text name = flo_jinja_take_name(parser);
-    return flo_jinja_named(
-        flo_jinja_make(parser, OP_NAME, NULL, NULL, NULL, NULL), name);
+    return flo_jinja_named(flo_jinja_make(parser, OP_NAME, NULL, NULL, NULL, NULL), name);
 }
 
 static struct jinja_node *parse_value(struct jinja_parser *parser)
@@ -139,8 +132,7 @@ static struct jinja_node *parse_value(struct jinja_parser *parser)
         return parse_strings(parser);
     }
     if (token->kind == TOKEN_NUMBER) {
-        struct jinja_node *node =
-            flo_jinja_make(parser, OP_NUMBER, NULL, NULL, NULL, NULL);
+        struct jinja_node *node = flo_jinja_make(parser, OP_NUMBER, NULL, NULL, NULL, NULL);
         if (node != NULL) {
             node->number = token->number;
             parser->at++;
@@ -164,8 +156,7 @@ static struct jinja_node *parse_value(struct jinja_parser *parser)
 }
 
 /* [item] or [from:to:step] */
-static struct jinja_node *parse_item(struct jinja_parser *parser,
-                                     struct jinja_node *of)
+static struct jinja_node *parse_item(struct jinja_parser *parser, struct jinja_node *of)
 {
     struct jinja_node *parts[3] = {NULL};
     int count = 0;
@@ -188,8 +179,7 @@ static struct jinja_node *parse_item(struct jinja_parser *parser,
     if (count == 0) {
         return flo_jinja_make(parser, OP_ITEM, of, parts[0], NULL, NULL);
     }
-    struct jinja_node *node =
-        flo_jinja_make(parser, OP_SLICE, of, parts[0], parts[1], NULL);
+    struct jinja_node *node = flo_jinja_make(parser, OP_SLICE, of, parts[0], parts[1], NULL);
     if (node != NULL) {
         node->d = parts[2];
         if (flo_jinja_depth(parts[2]) >= node->depth) {
@@ -201,34 +191,29 @@ static struct jinja_node *parse_item(struct jinja_parser *parser,
 
 static bool starts_argument(const struct jinja_parser *parser)
 {
-    static const char *const others[] = {"else", "or", "and", "is",
-                                         "if",   "in", "not"};
+    static const char *const others[] = {"else", "or", "and", "is", "if", "in", "not"};
     for (size_t i = 0; i < FLO_COUNT(others); i++) {
         if (flo_jinja_sees(parser, TOKEN_NAME, others[i])) {
             return false;
         }
     }
     return parser->at->kind == TOKEN_NAME || parser->at->kind == TOKEN_STRING ||
-           parser->at->kind == TOKEN_NUMBER ||
-           flo_jinja_sees(parser, TOKEN_OPERATOR, "[") ||
+           parser->at->kind == TOKEN_NUMBER || flo_jinja_sees(parser, TOKEN_OPERATOR, "[") ||
            flo_jinja_sees(parser, TOKEN_OPERATOR, "{");
 }
 
-static struct jinja_node *parse_postfix(struct jinja_parser *parser,
-                                        struct jinja_node *node)
+static struct jinja_node *parse_postfix(struct jinja_parser *parser, struct jinja_node *node)
 {
     while (parser->rv == 0) {
         if (flo_jinja_takes(parser, ".")) {
             struct jinja_text name = parser->at->text;
             if (parser->at->kind == TOKEN_NUMBER) {
                 node = parse_value(parser);
-                return flo_jinja_refuse(parser,
-                                        "an index behind a dot is not built");
+                return flo_jinja_refuse(parser, "an index behind a dot is not built");
             }
             name = flo_jinja_take_name(parser);
-            node = flo_jinja_named(
-                flo_jinja_make(parser, OP_ATTRIBUTE, node, NULL, NULL, NULL),
-                name);
+            node =
+                flo_jinja_named(flo_jinja_make(parser, OP_ATTRIBUTE, node, NULL, NULL, NULL), name);
         } else if (flo_jinja_takes(parser, "[")) {
             node = parse_item(parser, node);
         } else if (flo_jinja_takes(parser, "(")) {
@@ -241,8 +226,7 @@ static struct jinja_node *parse_postfix(struct jinja_parser *parser,
     return node;
 }
 
-static struct jinja_node *parse_test(struct jinja_parser *parser,
-                                     struct jinja_node *node)
+static struct jinja_node *parse_test(struct jinja_parser *parser, struct jinja_node *node)
 {
     bool is_not = flo_jinja_takes(parser, "not");
     struct jinja_text name = flo_jinja_take_name(parser);
@@ -252,24 +236,18 @@ static struct jinja_node *parse_test(struct jinja_parser *parser,
     } else if (starts_argument(parser)) {
         args = parse_postfix(parser, parse_value(parser));
     }
-    node = flo_jinja_named(
-        flo_jinja_make(parser, OP_TEST, node, NULL, NULL, args), name);
-    return is_not ? flo_jinja_make(parser, OP_NOT, node, NULL, NULL, NULL)
-                  : node;
+    node = flo_jinja_named(flo_jinja_make(parser, OP_TEST, node, NULL, NULL, args), name);
+    return is_not ? flo_jinja_make(parser, OP_NOT, node, NULL, NULL, NULL) : node;
 }
 
-static struct jinja_node *parse_filters(struct jinja_parser *parser,
-                                        struct jinja_node *node)
+static struct jinja_node *parse_filters(struct jinja_parser *parser, struct jinja_node *node)
 {
     while (parser->rv == 0) {
         if (flo_jinja_takes(parser, "|")) {
             struct jinja_text name = flo_jinja_take_name(parser);
-            struct jinja_node *args = flo_jinja_takes(parser, "(")
-                                          ? parse_list(parser, ")", true)
-                                          : NULL;
-            node = flo_jinja_named(
-                flo_jinja_make(parser, OP_FILTER, node, NULL, NULL, args),
-                name);
+            struct jinja_node *args =
+                flo_jinja_takes(parser, "(") ? parse_list(parser, ")", true) : NULL;
+            node = flo_jinja_named(flo_jinja_make(parser, OP_FILTER, node, NULL, NULL, args), name);
         } else if (flo_jinja_takes(parser, "is")) {
             node = parse_test(parser, node);
         } else if (flo_jinja_sees(parser, TOKEN_OPERATOR, "(")) {
@@ -317,9 +295,8 @@ struct sign {
 
 /* Operands of a stronger rule, joined from left to right by one of
  * these signs. */
-static struct jinja_node *parse_left(struct jinja_parser *parser,
-                                     rule *stronger, const struct sign *signs,
-                                     size_t count)
+static struct jinja_node *parse_left(struct jinja_parser *parser, rule *stronger,
+                                     const struct sign *signs, size_t count)
 {
     struct jinja_node *node = stronger(parser);
     for (size_t i = 0; parser->rv == 0 && i < count; i++) {
@@ -337,8 +314,7 @@ static struct jinja_node *parse_product(struct jinja_parser *parser)
 {
     static const struct sign signs[] = {
         {"*", OP_MULTIPLY}, {"//", OP_DIVIDE_DOWN}, {"%", OP_MODULO}};
-    struct jinja_node *node =
-        parse_left(parser, parse_unary, signs, FLO_COUNT(signs));
+    struct jinja_node *node = parse_left(parser, parse_unary, signs, FLO_COUNT(signs));
     if (flo_jinja_sees(parser, TOKEN_OPERATOR, "/")) {
         return flo_jinja_refuse(parser, "division with a rest is not built");
     }
@@ -359,8 +335,7 @@ static struct jinja_node *parse_sum(struct jinja_parser *parser)
 
 static bool takes_not_in(struct jinja_parser *parser)
 {
-    bool is_there = flo_jinja_sees(parser, TOKEN_NAME, "not") &&
-                    parser->at[1].kind == TOKEN_NAME &&
+    bool is_there = flo_jinja_sees(parser, TOKEN_NAME, "not") && parser->at[1].kind == TOKEN_NAME &&
                     jinja_is(parser->at[1].text, "in");
     parser->at += is_there ? 2 : 0;
     return is_there;
@@ -385,15 +360,12 @@ static struct jinja_node *parse_comparison(struct jinja_parser *parser)
             break;
         }
         if (count > 0) {
-            return flo_jinja_refuse(parser,
-                                    "chained comparisons are not built");
+            return flo_jinja_refuse(parser, "chained comparisons are not built");
         }
         parser->at += sign != NULL;
         struct jinja_node *right = parse_sum(parser);
-        node = flo_jinja_make(parser, is_in ? OP_IN : sign->op, node, right,
-                              NULL, NULL);
-        node = is_not ? flo_jinja_make(parser, OP_NOT, node, NULL, NULL, NULL)
-                      : node;
+        node = flo_jinja_make(parser, is_in ? OP_IN : sign->op, node, right, NULL, NULL);
+        node = is_not ? flo_jinja_make(parser, OP_NOT, node, NULL, NULL, NULL) : node;
     }
     return node;
 }
@@ -409,8 +381,7 @@ static struct jinja_node *parse_not(struct jinja_parser *parser)
     struct jinja_node *node = parse_comparison(parser);
     if (is_there) {
         node = flo_jinja_make(parser, OP_NOT, node, NULL, NULL, NULL);
-        node = is_not ? node
-                      : flo_jinja_make(parser, OP_NOT, node, NULL, NULL, NULL);
+        node = is_not ? node : flo_jinja_make(parser, OP_NOT, node, NULL, NULL, NULL);
     }
     return node;
 }
@@ -443,9 +414,8 @@ struct jinja_node *flo_jinja_parse_expression(struct jinja_parser *parser)
     struct jinja_node *node = flo_jinja_parse_or(parser);
     while (parser->rv == 0 && flo_jinja_takes(parser, "if")) {
         struct jinja_node *condition = flo_jinja_parse_or(parser);
-        struct jinja_node *other = flo_jinja_takes(parser, "else")
-                                       ? flo_jinja_parse_expression(parser)
-                                       : NULL;
+        struct jinja_node *other =
+            flo_jinja_takes(parser, "else") ? flo_jinja_parse_expression(parser) : NULL;
         node = flo_jinja_make(parser, OP_CHOICE, condition, node, other, NULL);
     }
     parser->nesting--;

@@ -8,16 +8,13 @@
 
 #include "engine/token/unicode.h"
 
-typedef struct jinja_value action(struct jinja_run *run,
-                                  const struct jinja_value *value,
+typedef struct jinja_value action(struct jinja_run *run, const struct jinja_value *value,
                                   const struct jinja_args *args);
 
-static struct jinja_value not_built(struct jinja_run *run, const char *kind,
-                                    struct jinja_text name)
+static struct jinja_value not_built(struct jinja_run *run, const char *kind, struct jinja_text name)
 {
-    return flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE,
-                          "the %s '%.*s' is not known", kind, (int)name.bytes,
-                          name.data);
+    return flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE, "the %s '%.*s' is not known", kind,
+                          (int)name.bytes, name.data);
 }
 
 static struct jinja_value refuse(struct jinja_run *run, const char *why)
@@ -26,8 +23,7 @@ static struct jinja_value refuse(struct jinja_run *run, const char *why)
 }
 
 /* One that is a text; empty and an error when it is something else. */
-static struct jinja_text text_argument(struct jinja_run *run,
-                                       const struct jinja_args *args,
+static struct jinja_text text_argument(struct jinja_run *run, const struct jinja_args *args,
                                        size_t place)
 {
     if (place >= args->count || args->values[place].kind != KIND_TEXT) {
@@ -42,20 +38,18 @@ static struct jinja_text text_argument(struct jinja_run *run,
 /* To Python: four more than Unicode's. */
 static bool is_blank(uint32_t code)
 {
-    return (flo_unicode_sets(code) & FLO_UNICODE_BLANK) != 0 ||
-           (code >= 0x1c && code <= 0x1f);
+    return (flo_unicode_sets(code) & FLO_UNICODE_BLANK) != 0 || (code >= 0x1c && code <= 0x1f);
 }
 
 /* Without blanks, or those bytes, at its beginning and end. */
-static struct jinja_text stripped(struct jinja_text text, const char *bytes,
-                                  size_t count, bool at_start, bool at_end)
+static struct jinja_text stripped(struct jinja_text text, const char *bytes, size_t count,
+                                  bool at_start, bool at_end)
 {
     size_t taken, start = text.bytes, end = 0;
     for (size_t at = 0; at < text.bytes; at += taken) {
         uint32_t code = flo_utf8_next(text.data + at, text.bytes - at, &taken);
-        bool goes = bytes != NULL
-                        ? code < 0x80 && memchr(bytes, (int)code, count) != NULL
-                        : is_blank(code);
+        bool goes =
+            bytes != NULL ? code < 0x80 && memchr(bytes, (int)code, count) != NULL : is_blank(code);
         if (!goes) {
             start = at < start ? at : start;
             end = at + taken;
@@ -66,10 +60,8 @@ static struct jinja_text stripped(struct jinja_text text, const char *bytes,
     return flo_jinja_cut(text, start, end);
 }
 
-static struct jinja_value strip(struct jinja_run *run,
-                                const struct jinja_value *value,
-                                const struct jinja_args *args, bool at_start,
-                                bool at_end)
+static struct jinja_value strip(struct jinja_run *run, const struct jinja_value *value,
+                                const struct jinja_args *args, bool at_start, bool at_end)
 {
     struct jinja_text text = flo_jinja_string(run, value);
     if (args->count == 0 || args->values[0].kind == KIND_NONE) {
@@ -81,28 +73,24 @@ static struct jinja_value strip(struct jinja_run *run,
             return refuse(run, "stripping other letters is not built");
         }
     }
-    return flo_jinja_text(
-        stripped(text, bytes.data, bytes.bytes, at_start, at_end));
+    return flo_jinja_text(stripped(text, bytes.data, bytes.bytes, at_start, at_end));
 }
 
 static action trim, strip_start, strip_end;
 
-static struct jinja_value trim(struct jinja_run *run,
-                               const struct jinja_value *value,
+static struct jinja_value trim(struct jinja_run *run, const struct jinja_value *value,
                                const struct jinja_args *args)
 {
     return strip(run, value, args, true, true);
 }
 
-static struct jinja_value strip_start(struct jinja_run *run,
-                                      const struct jinja_value *value,
+static struct jinja_value strip_start(struct jinja_run *run, const struct jinja_value *value,
                                       const struct jinja_args *args)
 {
     return strip(run, value, args, true, false);
 }
 
-static struct jinja_value strip_end(struct jinja_run *run,
-                                    const struct jinja_value *value,
+static struct jinja_value strip_end(struct jinja_run *run, const struct jinja_value *value,
                                     const struct jinja_args *args)
 {
     return strip(run, value, args, false, true);
@@ -110,59 +98,50 @@ static struct jinja_value strip_end(struct jinja_run *run,
 
 enum letters { LETTERS_UPPER, LETTERS_LOWER, LETTERS_CAPITAL, LETTERS_TITLE };
 
-static struct jinja_value in_letters(struct jinja_run *run,
-                                     const struct jinja_value *value,
+static struct jinja_value in_letters(struct jinja_run *run, const struct jinja_value *value,
                                      enum letters letters)
 {
     struct jinja_text text = flo_jinja_string(run, value);
     char *out = flo_jinja_take(&run->pool, text.bytes + 1, 1);
     if (out == NULL) {
-        return flo_jinja_fail(run, run->pool.rv, "a text of %zu bytes",
-                              text.bytes);
+        return flo_jinja_fail(run, run->pool.rv, "a text of %zu bytes", text.bytes);
     }
     bool is_first = true;
     for (size_t i = 0; i < text.bytes; i++) {
         char c = text.data[i];
         bool is_upper = c >= 'A' && c <= 'Z', is_lower = c >= 'a' && c <= 'z';
-        bool wants_upper =
-            letters == LETTERS_UPPER || (letters != LETTERS_LOWER && is_first);
+        bool wants_upper = letters == LETTERS_UPPER || (letters != LETTERS_LOWER && is_first);
         if ((unsigned char)c >= 0x80) {
             return refuse(run, "the case of other letters is not built");
         }
-        out[i] = (char)(wants_upper && is_lower    ? c - 32
-                        : !wants_upper && is_upper ? c + 32
-                                                   : c);
+        out[i] = (char)(wants_upper && is_lower ? c - 32 : !wants_upper && is_upper ? c + 32 : c);
         is_first = letters == LETTERS_TITLE && !is_upper && !is_lower;
     }
     return flo_jinja_text((struct jinja_text){out, text.marks, text.bytes});
 }
 
-static struct jinja_value upper(struct jinja_run *run,
-                                const struct jinja_value *value,
+static struct jinja_value upper(struct jinja_run *run, const struct jinja_value *value,
                                 const struct jinja_args *args)
 {
     (void)args;
     return in_letters(run, value, LETTERS_UPPER);
 }
 
-static struct jinja_value lower(struct jinja_run *run,
-                                const struct jinja_value *value,
+static struct jinja_value lower(struct jinja_run *run, const struct jinja_value *value,
                                 const struct jinja_args *args)
 {
     (void)args;
     return in_letters(run, value, LETTERS_LOWER);
 }
 
-static struct jinja_value capitalize(struct jinja_run *run,
-                                     const struct jinja_value *value,
+static struct jinja_value capitalize(struct jinja_run *run, const struct jinja_value *value,
                                      const struct jinja_args *args)
 {
     (void)args;
     return in_letters(run, value, LETTERS_CAPITAL);
 }
 
-static struct jinja_value title(struct jinja_run *run,
-                                const struct jinja_value *value,
+static struct jinja_value title(struct jinja_run *run, const struct jinja_value *value,
                                 const struct jinja_args *args)
 {
     (void)args;
@@ -171,15 +150,13 @@ static struct jinja_value title(struct jinja_run *run,
 
 static size_t find(struct jinja_text text, size_t from, struct jinja_text what)
 {
-    const char *hit =
-        text.bytes > from && what.bytes > 0
-            ? memmem(text.data + from, text.bytes - from, what.data, what.bytes)
-            : NULL;
+    const char *hit = text.bytes > from && what.bytes > 0
+                          ? memmem(text.data + from, text.bytes - from, what.data, what.bytes)
+                          : NULL;
     return hit != NULL ? (size_t)(hit - text.data) : SIZE_MAX;
 }
 
-static struct jinja_value replace(struct jinja_run *run,
-                                  const struct jinja_value *value,
+static struct jinja_value replace(struct jinja_run *run, const struct jinja_value *value,
                                   const struct jinja_args *args)
 {
     struct jinja_text text = flo_jinja_string(run, value);
@@ -199,8 +176,7 @@ static struct jinja_value replace(struct jinja_run *run,
     return flo_jinja_built(&builder);
 }
 
-static struct jinja_value split(struct jinja_run *run,
-                                const struct jinja_value *value,
+static struct jinja_value split(struct jinja_run *run, const struct jinja_value *value,
                                 const struct jinja_args *args)
 {
     struct jinja_text text = flo_jinja_string(run, value);
@@ -215,23 +191,19 @@ static struct jinja_value split(struct jinja_run *run,
     }
     struct jinja_value out = flo_jinja_list(run);
     size_t from = 0, hit;
-    for (int64_t i = 0;
-         run->rv == 0 && i < most && (hit = find(text, from, mark)) != SIZE_MAX;
+    for (int64_t i = 0; run->rv == 0 && i < most && (hit = find(text, from, mark)) != SIZE_MAX;
          i++) {
-        flo_jinja_append(run, out.list,
-                         flo_jinja_text(flo_jinja_cut(text, from, hit)));
+        flo_jinja_append(run, out.list, flo_jinja_text(flo_jinja_cut(text, from, hit)));
         from = hit + mark.bytes;
     }
     if (run->rv == 0) {
-        flo_jinja_append(run, out.list,
-                         flo_jinja_text(flo_jinja_cut(text, from, text.bytes)));
+        flo_jinja_append(run, out.list, flo_jinja_text(flo_jinja_cut(text, from, text.bytes)));
     }
     return out;
 }
 
 /* A text or several to begin or end with. */
-static struct jinja_value has_end(struct jinja_run *run,
-                                  const struct jinja_value *value,
+static struct jinja_value has_end(struct jinja_run *run, const struct jinja_value *value,
                                   const struct jinja_args *args, bool at_start)
 {
     struct jinja_text text = flo_jinja_string(run, value);
@@ -251,21 +223,18 @@ static struct jinja_value has_end(struct jinja_run *run,
         struct jinja_text end = list->items[i].text;
         size_t at = at_start ? 0 : text.bytes - end.bytes;
         has = has || (end.bytes <= text.bytes &&
-                      (end.bytes == 0 ||
-                       memcmp(text.data + at, end.data, end.bytes) == 0));
+                      (end.bytes == 0 || memcmp(text.data + at, end.data, end.bytes) == 0));
     }
     return flo_jinja_bool(has);
 }
 
-static struct jinja_value starts_with(struct jinja_run *run,
-                                      const struct jinja_value *value,
+static struct jinja_value starts_with(struct jinja_run *run, const struct jinja_value *value,
                                       const struct jinja_args *args)
 {
     return has_end(run, value, args, true);
 }
 
-static struct jinja_value ends_with(struct jinja_run *run,
-                                    const struct jinja_value *value,
+static struct jinja_value ends_with(struct jinja_run *run, const struct jinja_value *value,
                                     const struct jinja_args *args)
 {
     return has_end(run, value, args, false);
@@ -274,8 +243,7 @@ static struct jinja_value ends_with(struct jinja_run *run,
 /* ---- lists ---- */
 
 /* Values that Python does not write as a list. */
-static struct jinja_value viewed(struct jinja_value list,
-                                 enum jinja_list_kind kind)
+static struct jinja_value viewed(struct jinja_value list, enum jinja_list_kind kind)
 {
     if (list.kind == KIND_LIST) {
         list.list->kind = kind;
@@ -283,8 +251,7 @@ static struct jinja_value viewed(struct jinja_value list,
     return list;
 }
 
-static struct jinja_value joined(struct jinja_run *run,
-                                 const struct jinja_value *value,
+static struct jinja_value joined(struct jinja_run *run, const struct jinja_value *value,
                                  struct jinja_text between)
 {
     struct jinja_list *list = flo_jinja_items(run, value);
@@ -298,22 +265,18 @@ static struct jinja_value joined(struct jinja_run *run,
     return flo_jinja_built(&builder);
 }
 
-static struct jinja_value join(struct jinja_run *run,
-                               const struct jinja_value *value,
+static struct jinja_value join(struct jinja_run *run, const struct jinja_value *value,
                                const struct jinja_args *args)
 {
     const struct jinja_value *between = flo_jinja_argument(args, 0, "d");
     if (flo_jinja_argument(args, 1, "attribute") != NULL) {
         return refuse(run, "a join by attribute is not built");
     }
-    return joined(run, value,
-                  between != NULL ? flo_jinja_string(run, between)
-                                  : jinja_text_of(""));
+    return joined(run, value, between != NULL ? flo_jinja_string(run, between) : jinja_text_of(""));
 }
 
 /* ", ".join(list) */
-static struct jinja_value join_method(struct jinja_run *run,
-                                      const struct jinja_value *value,
+static struct jinja_value join_method(struct jinja_run *run, const struct jinja_value *value,
                                       const struct jinja_args *args)
 {
     if (args->count != 1) {
@@ -322,8 +285,8 @@ static struct jinja_value join_method(struct jinja_run *run,
     return joined(run, &args->values[0], value->text);
 }
 
-static struct jinja_value end_item(struct jinja_run *run,
-                                   const struct jinja_value *value, bool last)
+static struct jinja_value end_item(struct jinja_run *run, const struct jinja_value *value,
+                                   bool last)
 {
     struct jinja_list *list = flo_jinja_items(run, value);
     if (list == NULL || list->count == 0) {
@@ -332,24 +295,21 @@ static struct jinja_value end_item(struct jinja_run *run,
     return list->items[last ? list->count - 1 : 0];
 }
 
-static struct jinja_value first(struct jinja_run *run,
-                                const struct jinja_value *value,
+static struct jinja_value first(struct jinja_run *run, const struct jinja_value *value,
                                 const struct jinja_args *args)
 {
     (void)args;
     return end_item(run, value, false);
 }
 
-static struct jinja_value last(struct jinja_run *run,
-                               const struct jinja_value *value,
+static struct jinja_value last(struct jinja_run *run, const struct jinja_value *value,
                                const struct jinja_args *args)
 {
     (void)args;
     return end_item(run, value, true);
 }
 
-static struct jinja_value to_list(struct jinja_run *run,
-                                  const struct jinja_value *value,
+static struct jinja_value to_list(struct jinja_run *run, const struct jinja_value *value,
                                   const struct jinja_args *args)
 {
     struct jinja_value out = flo_jinja_list(run);
@@ -363,33 +323,28 @@ static struct jinja_value to_list(struct jinja_run *run,
     return out;
 }
 
-static struct jinja_value reverse(struct jinja_run *run,
-                                  const struct jinja_value *value,
+static struct jinja_value reverse(struct jinja_run *run, const struct jinja_value *value,
                                   const struct jinja_args *args)
 {
     (void)args;
     if (value->kind != KIND_LIST) {
         return refuse(run, "only a list is reversed");
     }
-    return viewed(flo_jinja_slice(run, value, INT64_MIN, INT64_MIN, -1),
-                  LIST_STREAM);
+    return viewed(flo_jinja_slice(run, value, INT64_MIN, INT64_MIN, -1), LIST_STREAM);
 }
 
 /* An empty list has none: `tools` often is. */
-static struct jinja_list *items_or_none(struct jinja_run *run,
-                                        const struct jinja_value *value)
+static struct jinja_list *items_or_none(struct jinja_run *run, const struct jinja_value *value)
 {
     const struct jinja_value nothing = {.kind = KIND_UNDEFINED};
     return flo_jinja_items(run, flo_jinja_is_true(value) ? value : &nothing);
 }
 
 /* map('filter', ...) and map(attribute='name') */
-static struct jinja_value map(struct jinja_run *run,
-                              const struct jinja_value *value,
+static struct jinja_value map(struct jinja_run *run, const struct jinja_value *value,
                               const struct jinja_args *args)
 {
-    const struct jinja_value *attribute =
-        flo_jinja_argument(args, 99, "attribute");
+    const struct jinja_value *attribute = flo_jinja_argument(args, 99, "attribute");
     struct jinja_list *list = items_or_none(run, value);
     struct jinja_value out = flo_jinja_list(run);
     struct jinja_args rest = {.count = 0};
@@ -403,28 +358,24 @@ static struct jinja_value map(struct jinja_run *run,
         return refuse(run, "such a map is not built");
     }
     for (size_t i = 0; run->rv == 0 && i < list->count; i++) {
-        struct jinja_value item =
-            attribute != NULL
-                ? flo_jinja_item(run, &list->items[i], attribute)
-                : flo_jinja_filter(run, name, &list->items[i], &rest);
+        struct jinja_value item = attribute != NULL
+                                      ? flo_jinja_item(run, &list->items[i], attribute)
+                                      : flo_jinja_filter(run, name, &list->items[i], &rest);
         flo_jinja_append(run, out.list, item);
     }
     return viewed(out, LIST_STREAM);
 }
 
 /* select, reject and by attribute: a test, or whether it is true. */
-static struct jinja_value choose(struct jinja_run *run,
-                                 const struct jinja_value *value,
-                                 const struct jinja_args *args,
-                                 bool by_attribute, bool wanted)
+static struct jinja_value choose(struct jinja_run *run, const struct jinja_value *value,
+                                 const struct jinja_args *args, bool by_attribute, bool wanted)
 {
     struct jinja_list *list = items_or_none(run, value);
     struct jinja_value out = flo_jinja_list(run);
     struct jinja_args rest = {.count = 0};
     size_t at = by_attribute ? 1 : 0;
     bool has_test = args->count > at;
-    struct jinja_text test =
-        has_test ? text_argument(run, args, at) : jinja_text_of("");
+    struct jinja_text test = has_test ? text_argument(run, args, at) : jinja_text_of("");
     if (by_attribute) {
         text_argument(run, args, 0);
     }
@@ -436,8 +387,7 @@ static struct jinja_value choose(struct jinja_run *run,
         if (by_attribute) {
             item = flo_jinja_item(run, &item, &args->values[0]);
         }
-        bool holds = has_test ? flo_jinja_test(run, test, &item, &rest)
-                              : flo_jinja_is_true(&item);
+        bool holds = has_test ? flo_jinja_test(run, test, &item, &rest) : flo_jinja_is_true(&item);
         if (holds == wanted) {
             flo_jinja_append(run, out.list, list->items[i]);
         }
@@ -445,36 +395,31 @@ static struct jinja_value choose(struct jinja_run *run,
     return viewed(out, LIST_STREAM);
 }
 
-static struct jinja_value select_items(struct jinja_run *run,
-                                       const struct jinja_value *value,
+static struct jinja_value select_items(struct jinja_run *run, const struct jinja_value *value,
                                        const struct jinja_args *args)
 {
     return choose(run, value, args, false, true);
 }
 
-static struct jinja_value reject_items(struct jinja_run *run,
-                                       const struct jinja_value *value,
+static struct jinja_value reject_items(struct jinja_run *run, const struct jinja_value *value,
                                        const struct jinja_args *args)
 {
     return choose(run, value, args, false, false);
 }
 
-static struct jinja_value select_by(struct jinja_run *run,
-                                    const struct jinja_value *value,
+static struct jinja_value select_by(struct jinja_run *run, const struct jinja_value *value,
                                     const struct jinja_args *args)
 {
     return choose(run, value, args, true, true);
 }
 
-static struct jinja_value reject_by(struct jinja_run *run,
-                                    const struct jinja_value *value,
+static struct jinja_value reject_by(struct jinja_run *run, const struct jinja_value *value,
                                     const struct jinja_args *args)
 {
     return choose(run, value, args, true, false);
 }
 
-static struct jinja_value length(struct jinja_run *run,
-                                 const struct jinja_value *value,
+static struct jinja_value length(struct jinja_run *run, const struct jinja_value *value,
                                  const struct jinja_args *args)
 {
     (void)args;
@@ -483,17 +428,14 @@ static struct jinja_value length(struct jinja_run *run,
 
 /* ---- others ---- */
 
-static struct jinja_value standard(struct jinja_run *run,
-                                   const struct jinja_value *value,
+static struct jinja_value standard(struct jinja_run *run, const struct jinja_value *value,
                                    const struct jinja_args *args)
 {
-    const struct jinja_value *otherwise =
-        flo_jinja_argument(args, 0, "default_value");
-    const struct jinja_value *is_strict =
-        flo_jinja_argument(args, 1, "boolean");
-    bool is_missing = value->kind == KIND_UNDEFINED ||
-                      (is_strict != NULL && flo_jinja_is_true(is_strict) &&
-                       !flo_jinja_is_true(value));
+    const struct jinja_value *otherwise = flo_jinja_argument(args, 0, "default_value");
+    const struct jinja_value *is_strict = flo_jinja_argument(args, 1, "boolean");
+    bool is_missing =
+        value->kind == KIND_UNDEFINED ||
+        (is_strict != NULL && flo_jinja_is_true(is_strict) && !flo_jinja_is_true(value));
     (void)run;
     if (!is_missing) {
         return *value;
@@ -501,16 +443,14 @@ static struct jinja_value standard(struct jinja_run *run,
     return otherwise != NULL ? *otherwise : flo_jinja_text(jinja_text_of(""));
 }
 
-static struct jinja_value string(struct jinja_run *run,
-                                 const struct jinja_value *value,
+static struct jinja_value string(struct jinja_run *run, const struct jinja_value *value,
                                  const struct jinja_args *args)
 {
     (void)args;
     return flo_jinja_text(flo_jinja_string(run, value));
 }
 
-static struct jinja_value same(struct jinja_run *run,
-                               const struct jinja_value *value,
+static struct jinja_value same(struct jinja_run *run, const struct jinja_value *value,
                                const struct jinja_args *args)
 {
     (void)run;
@@ -518,8 +458,7 @@ static struct jinja_value same(struct jinja_run *run,
     return *value;
 }
 
-static struct jinja_value pairs(struct jinja_run *run,
-                                const struct jinja_value *value,
+static struct jinja_value pairs(struct jinja_run *run, const struct jinja_value *value,
                                 const struct jinja_args *args)
 {
     (void)args;
@@ -527,23 +466,19 @@ static struct jinja_value pairs(struct jinja_run *run,
 }
 
 /* The filter has none of what is not defined. */
-static struct jinja_value pairs_or_none(struct jinja_run *run,
-                                        const struct jinja_value *value,
+static struct jinja_value pairs_or_none(struct jinja_run *run, const struct jinja_value *value,
                                         const struct jinja_args *args)
 {
-    return value->kind == KIND_UNDEFINED ? to_list(run, value, args)
-                                         : pairs(run, value, args);
+    return value->kind == KIND_UNDEFINED ? to_list(run, value, args) : pairs(run, value, args);
 }
 
-static struct jinja_value keys(struct jinja_run *run,
-                               const struct jinja_value *value,
+static struct jinja_value keys(struct jinja_run *run, const struct jinja_value *value,
                                const struct jinja_args *args)
 {
     return viewed(to_list(run, value, args), LIST_VIEW);
 }
 
-static struct jinja_value values(struct jinja_run *run,
-                                 const struct jinja_value *value,
+static struct jinja_value values(struct jinja_run *run, const struct jinja_value *value,
                                  const struct jinja_args *args)
 {
     struct jinja_value out = viewed(flo_jinja_list(run), LIST_VIEW);
@@ -555,8 +490,7 @@ static struct jinja_value values(struct jinja_run *run,
     return out;
 }
 
-static struct jinja_value get(struct jinja_run *run,
-                              const struct jinja_value *value,
+static struct jinja_value get(struct jinja_run *run, const struct jinja_value *value,
                               const struct jinja_args *args)
 {
     struct jinja_text key = text_argument(run, args, 0);
@@ -564,8 +498,7 @@ static struct jinja_value get(struct jinja_run *run,
     if (hit != NULL) {
         return *hit;
     }
-    return args->count > 1 ? args->values[1]
-                           : (struct jinja_value){.kind = KIND_NONE};
+    return args->count > 1 ? args->values[1] : (struct jinja_value){.kind = KIND_NONE};
 }
 
 /* ---- the tables ---- */
@@ -611,10 +544,8 @@ static const struct {
 #include "engine/chat/jinja/methods.def"
 };
 
-struct jinja_value flo_jinja_filter(struct jinja_run *run,
-                                    struct jinja_text name,
-                                    const struct jinja_value *value,
-                                    const struct jinja_args *args)
+struct jinja_value flo_jinja_filter(struct jinja_run *run, struct jinja_text name,
+                                    const struct jinja_value *value, const struct jinja_args *args)
 {
     flo_jinja_charge(run, value);
     for (size_t i = 0; run->rv == 0 && i < FLO_COUNT(filters); i++) {
@@ -625,10 +556,8 @@ struct jinja_value flo_jinja_filter(struct jinja_run *run,
     return not_built(run, "filter", name);
 }
 
-struct jinja_value flo_jinja_method(struct jinja_run *run,
-                                    struct jinja_text name,
-                                    const struct jinja_value *value,
-                                    const struct jinja_args *args)
+struct jinja_value flo_jinja_method(struct jinja_run *run, struct jinja_text name,
+                                    const struct jinja_value *value, const struct jinja_args *args)
 {
     flo_jinja_charge(run, value);
     for (size_t i = 0; run->rv == 0 && i < FLO_COUNT(methods); i++) {

@@ -38,8 +38,7 @@ static inline struct jinja_text jinja_text_of(const char *text)
 
 static inline bool jinja_is(struct jinja_text text, const char *word)
 {
-    return text.bytes == strlen(word) &&
-           memcmp(text.data, word, text.bytes) == 0;
+    return text.bytes == strlen(word) && memcmp(text.data, word, text.bytes) == 0;
 }
 
 /* ---- tokens ---- */
@@ -242,8 +241,7 @@ struct jinja_args {
 /* flo_jinja_take, whose failure is the run's. */
 void *flo_jinja_need(struct jinja_run *run, size_t count, size_t bytes);
 /* Set the error once; the value is undefined. */
-struct jinja_value flo_jinja_fail(struct jinja_run *run, int code,
-                                  const char *format, ...)
+struct jinja_value flo_jinja_fail(struct jinja_run *run, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 void flo_jinja_spend(struct jinja_run *run, size_t steps);
@@ -256,44 +254,34 @@ struct jinja_value flo_jinja_text(struct jinja_text text);
 struct jinja_value flo_jinja_list(struct jinja_run *run);
 
 bool flo_jinja_same(struct jinja_text a, struct jinja_text b);
-void flo_jinja_append(struct jinja_run *run, struct jinja_list *list,
-                      struct jinja_value value);
-void flo_jinja_put(struct jinja_run *run, struct jinja_dict *dict,
-                   struct jinja_text key, struct jinja_value value);
-const struct jinja_value *flo_jinja_find(const struct jinja_dict *dict,
-                                         struct jinja_text key);
+void flo_jinja_append(struct jinja_run *run, struct jinja_list *list, struct jinja_value value);
+void flo_jinja_put(struct jinja_run *run, struct jinja_dict *dict, struct jinja_text key,
+                   struct jinja_value value);
+const struct jinja_value *flo_jinja_find(const struct jinja_dict *dict, struct jinja_text key);
 
 bool flo_jinja_is_true(const struct jinja_value *value);
 /* A boolean is one, too, as in Python. */
 bool flo_jinja_is_number(const struct jinja_value *value);
 /* Below 0, 0 or above it, as memcmp(). */
-int flo_jinja_order_numbers(const struct jinja_value *a,
-                            const struct jinja_value *b);
+int flo_jinja_order_numbers(const struct jinja_value *a, const struct jinja_value *b);
 bool flo_jinja_equal(struct jinja_run *run, const struct jinja_value *a,
                      const struct jinja_value *b);
 /* As Python's str(). */
-struct jinja_text flo_jinja_string(struct jinja_run *run,
-                                   const struct jinja_value *value);
+struct jinja_text flo_jinja_string(struct jinja_run *run, const struct jinja_value *value);
 /* A JSON number with a fraction or an exponent, or a very long one. */
-struct jinja_value flo_jinja_real(struct jinja_run *run, const char *text,
-                                  size_t bytes);
+struct jinja_value flo_jinja_real(struct jinja_run *run, const char *text, size_t bytes);
 /* As json.dumps() of the transformers' filter `tojson`. */
-struct jinja_value flo_jinja_json(struct jinja_run *run,
-                                  const struct jinja_value *value,
+struct jinja_value flo_jinja_json(struct jinja_run *run, const struct jinja_value *value,
                                   const struct jinja_args *args);
 /* Keys in order, ties as they were: order[] of the places; NULL after an
  * error.  Texts are compared without regard to the case of ASCII letters. */
-const size_t *flo_jinja_order(struct jinja_run *run,
-                              const struct jinja_value *keys, size_t count,
+const size_t *flo_jinja_order(struct jinja_run *run, const struct jinja_value *keys, size_t count,
                               bool has_case, bool is_down);
 /* Pairs of an object's keys and values. */
-struct jinja_value flo_jinja_pairs(struct jinja_run *run,
-                                   const struct jinja_value *value);
-struct jinja_value flo_jinja_sorted(struct jinja_run *run,
-                                    const struct jinja_value *value,
+struct jinja_value flo_jinja_pairs(struct jinja_run *run, const struct jinja_value *value);
+struct jinja_value flo_jinja_sorted(struct jinja_run *run, const struct jinja_value *value,
                                     const struct jinja_args *args);
-struct jinja_value flo_jinja_sorted_pairs(struct jinja_run *run,
-                                          const struct jinja_value *value,
+struct jinja_value flo_jinja_sorted_pairs(struct jinja_run *run, const struct jinja_value *value,
                                           const struct jinja_args *args);
 
 /* Parts of a text, joined at the end; so many of them cost no squares. */
@@ -304,54 +292,40 @@ struct jinja_builder {
 struct jinja_builder flo_jinja_builder(struct jinja_run *run);
 void flo_jinja_build(struct jinja_builder *builder, struct jinja_text part);
 /* The same of a text of our own, which may be about what was said. */
-void flo_jinja_build_word(struct jinja_builder *builder, const char *word,
-                          bool is_said);
+void flo_jinja_build_word(struct jinja_builder *builder, const char *word, bool is_said);
 struct jinja_value flo_jinja_built(struct jinja_builder *builder);
 
 /* An argument by place or by name; NULL when it is not given. */
-const struct jinja_value *flo_jinja_argument(const struct jinja_args *args,
-                                             size_t place, const char *name);
+const struct jinja_value *flo_jinja_argument(const struct jinja_args *args, size_t place,
+                                             const char *name);
 
 struct jinja_text flo_jinja_cut(struct jinja_text text, size_t from, size_t to);
-struct jinja_text flo_jinja_join(struct jinja_run *run, struct jinja_text a,
-                                 struct jinja_text b);
+struct jinja_text flo_jinja_join(struct jinja_run *run, struct jinja_text a, struct jinja_text b);
 /* Text or list by code points or items; `step` 1 or -1, INT64_MIN: left out. */
-struct jinja_value flo_jinja_slice(struct jinja_run *run,
-                                   const struct jinja_value *value,
+struct jinja_value flo_jinja_slice(struct jinja_run *run, const struct jinja_value *value,
                                    int64_t from, int64_t to, int64_t step);
-int64_t flo_jinja_length(struct jinja_run *run,
-                         const struct jinja_value *value);
+int64_t flo_jinja_length(struct jinja_run *run, const struct jinja_value *value);
 /* Items of what can be looped over; a dict's are its keys. */
-struct jinja_list *flo_jinja_items(struct jinja_run *run,
-                                   const struct jinja_value *value);
+struct jinja_list *flo_jinja_items(struct jinja_run *run, const struct jinja_value *value);
 bool flo_jinja_contains(struct jinja_run *run, const struct jinja_value *where,
                         const struct jinja_value *what);
 /* object.name and object[name]. */
-struct jinja_value flo_jinja_attribute(struct jinja_run *run,
-                                       const struct jinja_value *object,
+struct jinja_value flo_jinja_attribute(struct jinja_run *run, const struct jinja_value *object,
                                        struct jinja_text name);
-struct jinja_value flo_jinja_item(struct jinja_run *run,
-                                  const struct jinja_value *object,
+struct jinja_value flo_jinja_item(struct jinja_run *run, const struct jinja_value *object,
                                   const struct jinja_value *key);
 
-struct jinja_value flo_jinja_filter(struct jinja_run *run,
-                                    struct jinja_text name,
-                                    const struct jinja_value *value,
-                                    const struct jinja_args *args);
-bool flo_jinja_test(struct jinja_run *run, struct jinja_text name,
-                    const struct jinja_value *value,
+struct jinja_value flo_jinja_filter(struct jinja_run *run, struct jinja_text name,
+                                    const struct jinja_value *value, const struct jinja_args *args);
+bool flo_jinja_test(struct jinja_run *run, struct jinja_text name, const struct jinja_value *value,
                     const struct jinja_args *args);
-struct jinja_value flo_jinja_method(struct jinja_run *run,
-                                    struct jinja_text name,
-                                    const struct jinja_value *value,
-                                    const struct jinja_args *args);
-struct jinja_value flo_jinja_function(struct jinja_run *run,
-                                      struct jinja_text name,
+struct jinja_value flo_jinja_method(struct jinja_run *run, struct jinja_text name,
+                                    const struct jinja_value *value, const struct jinja_args *args);
+struct jinja_value flo_jinja_function(struct jinja_run *run, struct jinja_text name,
                                       const struct jinja_args *args);
 bool flo_jinja_is_function(const struct jinja_run *run, struct jinja_text name);
 
 /* The names that a template begins with: messages, tools and so on. */
-void flo_jinja_begin(struct jinja_run *run,
-                     const struct flo_jinja_input *input);
+void flo_jinja_begin(struct jinja_run *run, const struct flo_jinja_input *input);
 
 #endif

@@ -26,7 +26,7 @@ struct flo_jinja_input {
      * that are the text of a JSON object become that object. */
     const struct flo_engine_message *messages;
     size_t count;
-    const char *bos, *eos; /* the texts of those tokens, "" for none */
+    const char *bos, *eos;                    /* the texts of those tokens, "" for none */
     const struct flo_engine_setting *setting; /* NULL: nothing is said */
     const char *documents;                    /* a JSON list; NULL: none */
     size_t documents_bytes;
@@ -39,8 +39,8 @@ struct flo_jinja;
 
 /* Parse; the text need not outlive this.  FLO_E_MODEL_TEMPLATE for what is no
  * Jinja or another part of it, with the line; FLO_E_MEMORY. */
-FLO_MUST_USE int flo_jinja_open(const char *text, size_t bytes,
-                                struct flo_jinja **out, struct flo_err *err);
+FLO_MUST_USE int flo_jinja_open(const char *text, size_t bytes, struct flo_jinja **out,
+                                struct flo_err *err);
 void flo_jinja_close(struct flo_jinja *jinja); /* NULL is fine */
 /* The text in Unix lines; borrowed. */
 const char *flo_jinja_source(const struct flo_jinja *jinja, size_t *bytes);
@@ -55,8 +55,7 @@ const char *flo_jinja_source(const struct flo_jinja *jinja, size_t *bytes);
  * FLO_E_INFER_TOO_LONG   it did not end within its steps or its memory
  * FLO_E_MEMORY           the system gave none */
 FLO_MUST_USE int flo_jinja_render(const struct flo_jinja *jinja,
-                                  const struct flo_jinja_input *input,
-                                  struct flo_buf *text, struct flo_buf *marks,
-                                  struct flo_err *err);
+                                  const struct flo_jinja_input *input, struct flo_buf *text,
+                                  struct flo_buf *marks, struct flo_err *err);
 
 #endif

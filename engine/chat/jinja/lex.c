@@ -29,20 +29,18 @@ static bool is_blank(char c)
 static void refuse(struct lexer *lexer, const char *why)
 {
     if (lexer->rv == 0) {
-        lexer->rv =
-            flo_fail(lexer->err, FLO_E_MODEL_TEMPLATE,
-                     "the chat template, line %u: %s", lexer->line, why);
+        lexer->rv = flo_fail(lexer->err, FLO_E_MODEL_TEMPLATE, "the chat template, line %u: %s",
+                             lexer->line, why);
         lexer->at = lexer->end;
     }
 }
 
-static void add(struct lexer *lexer, enum jinja_token_kind kind,
-                const char *from, const char *to, int64_t number)
+static void add(struct lexer *lexer, enum jinja_token_kind kind, const char *from, const char *to,
+                int64_t number)
 {
     if (lexer->count == lexer->capacity) {
         size_t capacity = lexer->capacity == 0 ? 256 : 2 * lexer->capacity;
-        struct jinja_token *tokens =
-            flo_jinja_take(lexer->pool, capacity, sizeof(*tokens));
+        struct jinja_token *tokens = flo_jinja_take(lexer->pool, capacity, sizeof(*tokens));
         if (tokens == NULL) {
             refuse(lexer, "it has too many words");
             return;
@@ -53,8 +51,8 @@ static void add(struct lexer *lexer, enum jinja_token_kind kind,
         lexer->tokens = tokens;
         lexer->capacity = capacity;
     }
-    lexer->tokens[lexer->count++] = (struct jinja_token){
-        kind, lexer->line, {from, NULL, (size_t)(to - from)}, number};
+    lexer->tokens[lexer->count++] =
+        (struct jinja_token){kind, lexer->line, {from, NULL, (size_t)(to - from)}, number};
 }
 
 static void go_to(struct lexer *lexer, const char *to)
@@ -110,16 +108,14 @@ static void lex_data(struct lexer *lexer, const char *tag)
 }
 
 /* Behind a tag's end: the blanks that it takes with it. */
-static void leave_tag(struct lexer *lexer, const char *end, char sign,
-                      bool takes_newline)
+static void leave_tag(struct lexer *lexer, const char *end, char sign, bool takes_newline)
 {
     go_to(lexer, end);
     if (sign == '-') {
         while (lexer->at < lexer->end && is_blank(*lexer->at)) {
             go_to(lexer, lexer->at + 1);
         }
-    } else if (takes_newline && sign != '+' && lexer->at < lexer->end &&
-               *lexer->at == '\n') {
+    } else if (takes_newline && sign != '+' && lexer->at < lexer->end && *lexer->at == '\n') {
         go_to(lexer, lexer->at + 1);
     }
     lexer->starts_line = lexer->at[-1] == '\n';
@@ -127,10 +123,9 @@ static void leave_tag(struct lexer *lexer, const char *end, char sign,
 
 static void skip_comment(struct lexer *lexer)
 {
-    const char *end =
-        lexer->at < lexer->end
-            ? memmem(lexer->at, (size_t)(lexer->end - lexer->at), "#}", 2)
-            : NULL;
+    const char *end = lexer->at < lexer->end
+                          ? memmem(lexer->at, (size_t)(lexer->end - lexer->at), "#}", 2)
+                          : NULL;
     if (end == NULL) {
         refuse(lexer, "a comment does not end");
         return;
@@ -148,8 +143,7 @@ static int hex_of(const char *at, int digits)
         if (!isxdigit((unsigned char)c)) {
             return -1;
         }
-        value = value * 16 +
-                (c <= '9' ? c - '0' : (tolower((unsigned char)c) - 'a') + 10);
+        value = value * 16 + (c <= '9' ? c - '0' : (tolower((unsigned char)c) - 'a') + 10);
     }
     return value;
 }
@@ -172,8 +166,7 @@ static size_t put_utf8(char *out, uint32_t code)
 }
 
 /* One escape; returns the place after it. */
-static const char *unescape(struct lexer *lexer, const char *at, char *out,
-                            size_t *bytes)
+static const char *unescape(struct lexer *lexer, const char *at, char *out, size_t *bytes)
 {
     static const char letters[] = "ntr\\'\"abfv";
     static const char meant[] = "\n\t\r\\'\"\a\b\f\v";
@@ -244,9 +237,8 @@ static void lex_number(struct lexer *lexer)
         }
         number = number * 10 + (*p++ - '0');
     }
-    if (p < lexer->end &&
-        (*p == '_' || isalpha((unsigned char)*p) ||
-         (*p == '.' && p + 1 < lexer->end && isdigit((unsigned char)p[1])))) {
+    if (p < lexer->end && (*p == '_' || isalpha((unsigned char)*p) ||
+                           (*p == '.' && p + 1 < lexer->end && isdigit((unsigned char)p[1])))) {
         refuse(lexer, "numbers other than whole ones are not built");
         return;
     }
@@ -274,8 +266,7 @@ static void lex_operator(struct lexer *lexer, int *depth)
             bytes = 2;
         }
     }
-    if (c == '\0' || strchr("+-*/%~[](){}<>=!.:|,", c) == NULL ||
-        (c == '!' && bytes == 1)) {
+    if (c == '\0' || strchr("+-*/%~[](){}<>=!.:|,", c) == NULL || (c == '!' && bytes == 1)) {
         refuse(lexer, "a sign that is not Jinja's");
         return;
     }
@@ -299,13 +290,11 @@ static void lex_tag(struct lexer *lexer, bool is_block)
             return;
         }
         char c = *lexer->at;
-        bool has_sign = (c == '-' || (c == '+' && is_block)) &&
-                        begins(lexer, lexer->at + 1, closing);
+        bool has_sign =
+            (c == '-' || (c == '+' && is_block)) && begins(lexer, lexer->at + 1, closing);
         if (depth <= 0 && (has_sign || begins(lexer, lexer->at, closing))) {
-            add(lexer, is_block ? TOKEN_BLOCK_END : TOKEN_PRINT_END, lexer->at,
-                lexer->at, 0);
-            leave_tag(lexer, lexer->at + 2 + has_sign, has_sign ? c : '\0',
-                      is_block);
+            add(lexer, is_block ? TOKEN_BLOCK_END : TOKEN_PRINT_END, lexer->at, lexer->at, 0);
+            leave_tag(lexer, lexer->at + 2 + has_sign, has_sign ? c : '\0', is_block);
             return;
         }
         if (c == '"' || c == '\'') {

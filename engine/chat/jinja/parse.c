@@ -2,8 +2,7 @@
 #include "engine/chat/jinja/parser.h"
 
 typedef struct jinja_node *rule(struct jinja_parser *parser);
-static struct jinja_node *parse_body(struct jinja_parser *parser,
-                                     const char *const *ends);
+static struct jinja_node *parse_body(struct jinja_parser *parser, const char *const *ends);
 
 static void end_block(struct jinja_parser *parser)
 {
@@ -26,8 +25,7 @@ static void end_with(struct jinja_parser *parser, const char *name)
 
 static bool sees_block(const struct jinja_parser *parser, const char *name)
 {
-    return parser->at->kind == TOKEN_BLOCK &&
-           parser->at[1].kind == TOKEN_NAME &&
+    return parser->at->kind == TOKEN_BLOCK && parser->at[1].kind == TOKEN_NAME &&
            jinja_is(parser->at[1].text, name);
 }
 
@@ -39,12 +37,10 @@ static struct jinja_node *parse_if(struct jinja_parser *parser)
     uint32_t depth = 0;
     bool has_more = true, is_else = false;
     while (parser->rv == 0 && has_more) {
-        struct jinja_node *condition =
-            is_else ? NULL : flo_jinja_parse_expression(parser);
+        struct jinja_node *condition = is_else ? NULL : flo_jinja_parse_expression(parser);
         end_block(parser);
         struct jinja_node *body = parse_body(parser, ends);
-        struct jinja_node *branch =
-            flo_jinja_make(parser, OP_IF, condition, body, NULL, NULL);
+        struct jinja_node *branch = flo_jinja_make(parser, OP_IF, condition, body, NULL, NULL);
         if (branch == NULL) {
             return NULL;
         }
@@ -74,8 +70,8 @@ static struct jinja_node *parse_names(struct jinja_parser *parser)
     bool has_parenthesis = flo_jinja_takes(parser, "(");
     do {
         struct jinja_text name = flo_jinja_take_name(parser);
-        struct jinja_node *node = flo_jinja_named(
-            flo_jinja_make(parser, OP_NAME, NULL, NULL, NULL, NULL), name);
+        struct jinja_node *node =
+            flo_jinja_named(flo_jinja_make(parser, OP_NAME, NULL, NULL, NULL, NULL), name);
         if (node == NULL) {
             return NULL;
         }
@@ -106,8 +102,7 @@ static struct jinja_node *parse_for(struct jinja_parser *parser)
         other = parse_body(parser, ends + 1);
     }
     end_with(parser, "endfor");
-    struct jinja_node *node =
-        flo_jinja_make(parser, OP_FOR, list, body, other, names);
+    struct jinja_node *node = flo_jinja_make(parser, OP_FOR, list, body, other, names);
     if (node != NULL) {
         node->d = condition;
         node->depth = flo_jinja_deeper(node->depth, condition) + 1;
@@ -119,13 +114,11 @@ static struct jinja_node *parse_for(struct jinja_parser *parser)
 static struct jinja_node *parse_target(struct jinja_parser *parser)
 {
     struct jinja_text name = flo_jinja_take_name(parser);
-    struct jinja_node *node = flo_jinja_named(
-        flo_jinja_make(parser, OP_NAME, NULL, NULL, NULL, NULL), name);
+    struct jinja_node *node =
+        flo_jinja_named(flo_jinja_make(parser, OP_NAME, NULL, NULL, NULL, NULL), name);
     if (flo_jinja_takes(parser, ".")) {
         struct jinja_text field = flo_jinja_take_name(parser);
-        node = flo_jinja_named(
-            flo_jinja_make(parser, OP_ATTRIBUTE, node, NULL, NULL, NULL),
-            field);
+        node = flo_jinja_named(flo_jinja_make(parser, OP_ATTRIBUTE, node, NULL, NULL, NULL), field);
     }
     return node;
 }
@@ -137,8 +130,7 @@ static struct jinja_node *parse_set(struct jinja_parser *parser)
     if (flo_jinja_takes(parser, "=")) {
         struct jinja_node *value = flo_jinja_parse_expression(parser);
         if (flo_jinja_sees(parser, TOKEN_OPERATOR, ",")) {
-            return flo_jinja_refuse(parser,
-                                    "a tuple without parentheses is not built");
+            return flo_jinja_refuse(parser, "a tuple without parentheses is not built");
         }
         end_block(parser);
         return flo_jinja_make(parser, OP_SET, target, value, NULL, NULL);
@@ -161,12 +153,10 @@ static struct jinja_node *parse_macro(struct jinja_parser *parser)
     flo_jinja_expect(parser, "(");
     while (parser->rv == 0 && !flo_jinja_takes(parser, ")")) {
         struct jinja_text argument = flo_jinja_take_name(parser);
-        struct jinja_node *standard = flo_jinja_takes(parser, "=")
-                                          ? flo_jinja_parse_expression(parser)
-                                          : NULL;
-        struct jinja_node *node = flo_jinja_named(
-            flo_jinja_make(parser, OP_NAME, standard, NULL, NULL, NULL),
-            argument);
+        struct jinja_node *standard =
+            flo_jinja_takes(parser, "=") ? flo_jinja_parse_expression(parser) : NULL;
+        struct jinja_node *node =
+            flo_jinja_named(flo_jinja_make(parser, OP_NAME, standard, NULL, NULL, NULL), argument);
         if (node == NULL || ++count > FLO_JINJA_ARGS_MAX) {
             return flo_jinja_refuse(parser, "a macro has too many arguments");
         }
@@ -179,8 +169,7 @@ static struct jinja_node *parse_macro(struct jinja_parser *parser)
     end_block(parser);
     struct jinja_node *body = parse_body(parser, ends);
     end_with(parser, "endmacro");
-    return flo_jinja_named(
-        flo_jinja_make(parser, OP_MACRO, NULL, body, NULL, first), name);
+    return flo_jinja_named(flo_jinja_make(parser, OP_MACRO, NULL, body, NULL, first), name);
 }
 
 /* The part that trainers mark as the answer; the mark changes nothing. */
@@ -193,8 +182,7 @@ static struct jinja_node *parse_generation(struct jinja_parser *parser)
     return flo_jinja_make(parser, OP_GENERATION, NULL, body, NULL, NULL);
 }
 
-static struct jinja_node *parse_single(struct jinja_parser *parser,
-                                       enum jinja_op op)
+static struct jinja_node *parse_single(struct jinja_parser *parser, enum jinja_op op)
 {
     end_block(parser);
     return flo_jinja_make(parser, op, NULL, NULL, NULL, NULL);
@@ -240,21 +228,18 @@ static struct jinja_node *parse_statement(struct jinja_parser *parser)
     const struct jinja_token *token = parser->at;
     if (token->kind == TOKEN_DATA) {
         parser->at++;
-        return flo_jinja_named(
-            flo_jinja_make(parser, OP_DATA, NULL, NULL, NULL, NULL),
-            token->text);
+        return flo_jinja_named(flo_jinja_make(parser, OP_DATA, NULL, NULL, NULL, NULL),
+                               token->text);
     }
     if (token->kind == TOKEN_PRINT || token->kind == TOKEN_BLOCK) {
         parser->at++;
-        return token->kind == TOKEN_PRINT ? parse_print(parser)
-                                          : parse_block(parser);
+        return token->kind == TOKEN_PRINT ? parse_print(parser) : parse_block(parser);
     }
     return flo_jinja_refuse(parser, "it does not go on like this");
 }
 
 /* Statements up to one of these tags, or to the end without them. */
-static struct jinja_node *parse_body(struct jinja_parser *parser,
-                                     const char *const *ends)
+static struct jinja_node *parse_body(struct jinja_parser *parser, const char *const *ends)
 {
     struct jinja_node *first = NULL, **last = &first;
     if (++parser->nesting > FLO_JINJA_NESTING_MAX) {
@@ -262,8 +247,7 @@ static struct jinja_node *parse_body(struct jinja_parser *parser,
     }
     while (parser->rv == 0 && parser->at->kind != TOKEN_END) {
         bool is_end = false;
-        for (const char *const *end = ends; end != NULL && *end != NULL;
-             end++) {
+        for (const char *const *end = ends; end != NULL && *end != NULL; end++) {
             is_end = is_end || sees_block(parser, *end);
         }
         if (is_end) {

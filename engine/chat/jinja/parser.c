@@ -3,16 +3,14 @@
 
 #include <flotilla/errors/model.h>
 
-struct jinja_node *flo_jinja_refuse(struct jinja_parser *parser,
-                                    const char *why)
+struct jinja_node *flo_jinja_refuse(struct jinja_parser *parser, const char *why)
 {
     if (parser->rv == 0) {
         struct jinja_text near = parser->at->text;
-        parser->rv = flo_fail(
-            parser->err, FLO_E_MODEL_TEMPLATE,
-            "the chat template, line %u near '%.*s': %s", parser->at->line,
-            (int)(near.bytes < 20 ? flo_utf8_valid(near.data, near.bytes) : 0),
-            near.data != NULL ? near.data : "", why);
+        parser->rv = flo_fail(parser->err, FLO_E_MODEL_TEMPLATE,
+                              "the chat template, line %u near '%.*s': %s", parser->at->line,
+                              (int)(near.bytes < 20 ? flo_utf8_valid(near.data, near.bytes) : 0),
+                              near.data != NULL ? near.data : "", why);
     }
     while (parser->at->kind != TOKEN_END) {
         parser->at++;
@@ -31,12 +29,11 @@ uint32_t flo_jinja_deeper(uint32_t depth, const struct jinja_node *node)
 }
 
 struct jinja_node *flo_jinja_make(struct jinja_parser *parser, enum jinja_op op,
-                                  struct jinja_node *a, struct jinja_node *b,
-                                  struct jinja_node *c, struct jinja_node *args)
+                                  struct jinja_node *a, struct jinja_node *b, struct jinja_node *c,
+                                  struct jinja_node *args)
 {
     struct jinja_node *node = flo_jinja_take(parser->pool, 1, sizeof(*node));
-    uint32_t depth =
-        flo_jinja_deeper(flo_jinja_deeper(flo_jinja_depth(a), b), c);
+    uint32_t depth = flo_jinja_deeper(flo_jinja_deeper(flo_jinja_depth(a), b), c);
     if (node == NULL) {
         return flo_jinja_refuse(parser, "it is too long");
     }
@@ -56,16 +53,15 @@ struct jinja_node *flo_jinja_make(struct jinja_parser *parser, enum jinja_op op,
     return node;
 }
 
-bool flo_jinja_sees(const struct jinja_parser *parser,
-                    enum jinja_token_kind kind, const char *word)
+bool flo_jinja_sees(const struct jinja_parser *parser, enum jinja_token_kind kind, const char *word)
 {
     return parser->at->kind == kind && jinja_is(parser->at->text, word);
 }
 
 bool flo_jinja_takes(struct jinja_parser *parser, const char *word)
 {
-    bool is_there = flo_jinja_sees(parser, TOKEN_OPERATOR, word) ||
-                    flo_jinja_sees(parser, TOKEN_NAME, word);
+    bool is_there =
+        flo_jinja_sees(parser, TOKEN_OPERATOR, word) || flo_jinja_sees(parser, TOKEN_NAME, word);
     parser->at += is_there;
     return is_there;
 }
@@ -88,8 +84,7 @@ struct jinja_text flo_jinja_take_name(struct jinja_parser *parser)
     return name;
 }
 
-struct jinja_node *flo_jinja_named(struct jinja_node *node,
-                                   struct jinja_text text)
+struct jinja_node *flo_jinja_named(struct jinja_node *node, struct jinja_text text)
 {
     if (node != NULL) {
         node->text = text;

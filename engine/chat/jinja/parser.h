@@ -18,23 +18,20 @@ struct jinja_parser {
 };
 
 /* Keep the fault and go to the end; always NULL. */
-struct jinja_node *flo_jinja_refuse(struct jinja_parser *parser,
-                                    const char *why);
+struct jinja_node *flo_jinja_refuse(struct jinja_parser *parser, const char *why);
 
 /* A node over its parts.  `args` are a list that is already there. */
 struct jinja_node *flo_jinja_make(struct jinja_parser *parser, enum jinja_op op,
-                                  struct jinja_node *a, struct jinja_node *b,
-                                  struct jinja_node *c,
+                                  struct jinja_node *a, struct jinja_node *b, struct jinja_node *c,
                                   struct jinja_node *args);
-struct jinja_node *flo_jinja_named(struct jinja_node *node,
-                                   struct jinja_text text);
+struct jinja_node *flo_jinja_named(struct jinja_node *node, struct jinja_text text);
 
 uint32_t flo_jinja_depth(const struct jinja_node *node);
 uint32_t flo_jinja_deeper(uint32_t depth, const struct jinja_node *node);
 
 /* Look at the next token; take it if it is that word; insist on it. */
-bool flo_jinja_sees(const struct jinja_parser *parser,
-                    enum jinja_token_kind kind, const char *word);
+bool flo_jinja_sees(const struct jinja_parser *parser, enum jinja_token_kind kind,
+                    const char *word);
 bool flo_jinja_takes(struct jinja_parser *parser, const char *word);
 void flo_jinja_expect(struct jinja_parser *parser, const char *word);
 struct jinja_text flo_jinja_take_name(struct jinja_parser *parser);

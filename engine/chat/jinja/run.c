@@ -34,8 +34,7 @@ static bool goes_on(struct jinja_run *run, const struct jinja_node *node)
 
 /* ---- names ---- */
 
-static struct jinja_value look_up(const struct jinja_run *run,
-                                  struct jinja_scope *scope,
+static struct jinja_value look_up(const struct jinja_run *run, struct jinja_scope *scope,
                                   struct jinja_text name)
 {
     for (; scope != NULL; scope = scope->parent) {
@@ -44,17 +43,14 @@ static struct jinja_value look_up(const struct jinja_run *run,
             return *hit;
         }
     }
-    return (struct jinja_value){.kind = flo_jinja_is_function(run, name)
-                                            ? KIND_FUNCTION
-                                            : KIND_UNDEFINED,
-                                .text = name};
+    return (struct jinja_value){
+        .kind = flo_jinja_is_function(run, name) ? KIND_FUNCTION : KIND_UNDEFINED, .text = name};
 }
 
 static void assign(struct jinja_run *run, struct jinja_scope *scope,
                    const struct jinja_node *target, struct jinja_value value)
 {
-    if (value.kind == KIND_DICT && value.dict->is_ours &&
-        !value.dict->is_namespace) {
+    if (value.kind == KIND_DICT && value.dict->is_ours && !value.dict->is_namespace) {
         not_built(run, "a loop that is kept");
         return;
     }
@@ -80,8 +76,7 @@ static int compare(struct jinja_text a, struct jinja_text b)
 }
 
 static struct jinja_value ordered(struct jinja_run *run, enum jinja_op op,
-                                  const struct jinja_value *a,
-                                  const struct jinja_value *b)
+                                  const struct jinja_value *a, const struct jinja_value *b)
 {
     int order;
     if (flo_jinja_is_number(a) && flo_jinja_is_number(b)) {
@@ -97,8 +92,7 @@ static struct jinja_value ordered(struct jinja_run *run, enum jinja_op op,
                                              : order >= 0);
 }
 
-static struct jinja_value reckoned(struct jinja_run *run, enum jinja_op op,
-                                   int64_t a, int64_t b)
+static struct jinja_value reckoned(struct jinja_run *run, enum jinja_op op, int64_t a, int64_t b)
 {
     int64_t out = 0;
     bool is_bad = false;
@@ -115,12 +109,10 @@ static struct jinja_value reckoned(struct jinja_run *run, enum jinja_op op,
         bool is_off = rest != 0 && (rest < 0) != (b < 0);
         out = op == OP_MODULO ? rest + (is_off ? b : 0) : a / b - is_off;
     }
-    return is_bad ? not_built(run, "a number has no bounds here")
-                  : flo_jinja_number(out);
+    return is_bad ? not_built(run, "a number has no bounds here") : flo_jinja_number(out);
 }
 
-static struct jinja_value added(struct jinja_run *run,
-                                const struct jinja_value *a,
+static struct jinja_value added(struct jinja_run *run, const struct jinja_value *a,
                                 const struct jinja_value *b)
 {
     if (a->kind == KIND_TEXT && b->kind == KIND_TEXT) {
@@ -140,16 +132,14 @@ static struct jinja_value added(struct jinja_run *run,
     }
     const struct jinja_value *missing = a->kind == KIND_UNDEFINED ? a : b;
     if (missing->kind == KIND_UNDEFINED) {
-        return flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE,
-                              "'%.*s' is not defined", (int)missing->text.bytes,
-                              missing->text.data);
+        return flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE, "'%.*s' is not defined",
+                              (int)missing->text.bytes, missing->text.data);
     }
     return not_built(run, "a sum of these");
 }
 
 static struct jinja_value combined(struct jinja_run *run, enum jinja_op op,
-                                   const struct jinja_value *a,
-                                   const struct jinja_value *b)
+                                   const struct jinja_value *a, const struct jinja_value *b)
 {
     switch (op) {
     case OP_EQUAL:
@@ -163,14 +153,13 @@ static struct jinja_value combined(struct jinja_run *run, enum jinja_op op,
     case OP_IN:
         return flo_jinja_bool(flo_jinja_contains(run, b, a));
     case OP_JOIN:
-        return flo_jinja_text(flo_jinja_join(run, flo_jinja_string(run, a),
-                                             flo_jinja_string(run, b)));
+        return flo_jinja_text(
+            flo_jinja_join(run, flo_jinja_string(run, a), flo_jinja_string(run, b)));
     default:
         if (a->kind == KIND_NUMBER && b->kind == KIND_NUMBER) {
             return reckoned(run, op, a->number, b->number);
         }
-        return op == OP_ADD ? added(run, a, b)
-                            : not_built(run, "a calculation with these");
+        return op == OP_ADD ? added(run, a, b) : not_built(run, "a calculation with these");
     }
 }
 
@@ -191,8 +180,7 @@ static void read_args(struct jinja_run *run, struct jinja_scope *scope,
 }
 
 /* An empty scope, one that was left if there is any; NULL after an error. */
-static struct jinja_scope *inner_scope(struct jinja_run *run,
-                                       struct jinja_scope *parent)
+static struct jinja_scope *inner_scope(struct jinja_run *run, struct jinja_scope *parent)
 {
     struct jinja_scope *scope = run->spare;
     if (scope != NULL) {
@@ -216,8 +204,7 @@ static void leave_scope(struct jinja_run *run, struct jinja_scope *scope)
 }
 
 /* Run a body; its output is a text. */
-static struct jinja_value captured(struct jinja_run *run,
-                                   struct jinja_scope *scope,
+static struct jinja_value captured(struct jinja_run *run, struct jinja_scope *scope,
                                    const struct jinja_node *body)
 {
     struct jinja_builder builder = flo_jinja_builder(run);
@@ -230,8 +217,7 @@ static struct jinja_value captured(struct jinja_run *run,
     return flo_jinja_built(&builder);
 }
 
-static struct jinja_value call_macro(struct jinja_run *run,
-                                     const struct jinja_node *macro,
+static struct jinja_value call_macro(struct jinja_run *run, const struct jinja_node *macro,
                                      const struct jinja_args *args)
 {
     struct jinja_scope *scope = inner_scope(run, &run->root);
@@ -240,12 +226,11 @@ static struct jinja_value call_macro(struct jinja_run *run,
         return flo_jinja_bool(false);
     }
     if (run->calls == CALLS_MAX) {
-        return flo_jinja_fail(run, FLO_E_INFER_TOO_LONG,
-                              "macros call each other without end");
+        return flo_jinja_fail(run, FLO_E_INFER_TOO_LONG, "macros call each other without end");
     }
     run->calls++;
-    for (const struct jinja_node *name = macro->args;
-         name != NULL && run->rv == 0; name = name->next, at++) {
+    for (const struct jinja_node *name = macro->args; name != NULL && run->rv == 0;
+         name = name->next, at++) {
         struct jinja_value value = {.kind = KIND_UNDEFINED, .text = name->text};
         bool is_given = at < args->count;
         if (is_given) {
@@ -253,8 +238,7 @@ static struct jinja_value call_macro(struct jinja_run *run,
         }
         for (size_t i = 0; i < args->keyword_count; i++) {
             if (!is_given && args->keywords[i].key.bytes == name->text.bytes &&
-                memcmp(args->keywords[i].key.data, name->text.data,
-                       name->text.bytes) == 0) {
+                memcmp(args->keywords[i].key.data, name->text.data, name->text.bytes) == 0) {
                 value = args->keywords[i].value;
                 is_given = true;
                 used++;
@@ -294,9 +278,8 @@ static struct jinja_value call(struct jinja_run *run, struct jinja_scope *scope,
         if (jinja_is(what.text, "strftime_now")) { /* without the time */
             return flo_jinja_function(run, what.text, &args);
         }
-        return flo_jinja_fail(
-            run, FLO_E_MODEL_TEMPLATE, "the function '%.*s' is not known",
-            (int)what.text.bytes, what.text.data != NULL ? what.text.data : "");
+        return flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE, "the function '%.*s' is not known",
+                              (int)what.text.bytes, what.text.data != NULL ? what.text.data : "");
     }
 }
 
@@ -318,8 +301,7 @@ static int64_t slice_bound(struct jinja_run *run, struct jinja_scope *scope,
     return value.number;
 }
 
-static struct jinja_value eval_slice(struct jinja_run *run,
-                                     struct jinja_scope *scope,
+static struct jinja_value eval_slice(struct jinja_run *run, struct jinja_scope *scope,
                                      const struct jinja_node *node)
 {
     struct jinja_value value = eval(run, scope, node->a);
@@ -330,12 +312,10 @@ static struct jinja_value eval_slice(struct jinja_run *run,
         flo_jinja_charge(run, &value);
     }
     return run->rv < 0 ? value
-                       : flo_jinja_slice(run, &value, from, to,
-                                         step == INT64_MIN ? 1 : step);
+                       : flo_jinja_slice(run, &value, from, to, step == INT64_MIN ? 1 : step);
 }
 
-static struct jinja_value eval_list(struct jinja_run *run,
-                                    struct jinja_scope *scope,
+static struct jinja_value eval_list(struct jinja_run *run, struct jinja_scope *scope,
                                     const struct jinja_node *node)
 {
     struct jinja_value out = flo_jinja_list(run);
@@ -348,15 +328,13 @@ static struct jinja_value eval_list(struct jinja_run *run,
     return out;
 }
 
-static struct jinja_value eval_dict(struct jinja_run *run,
-                                    struct jinja_scope *scope,
+static struct jinja_value eval_dict(struct jinja_run *run, struct jinja_scope *scope,
                                     const struct jinja_node *node)
 {
     struct jinja_value out = {.kind = KIND_DICT};
     out.dict = flo_jinja_take(&run->pool, 1, sizeof(*out.dict));
     if (out.dict == NULL) {
-        return flo_jinja_fail(run, run->pool.rv, "more than %zu bytes",
-                              run->pool.bytes_max);
+        return flo_jinja_fail(run, run->pool.rv, "more than %zu bytes", run->pool.bytes_max);
     }
     for (node = node->args; node != NULL && run->rv == 0; node = node->next) {
         struct jinja_value key = eval(run, scope, node->a);
@@ -369,8 +347,7 @@ static struct jinja_value eval_dict(struct jinja_run *run,
 }
 
 /* Operations that need their operands only when they are asked for. */
-static struct jinja_value eval_choice(struct jinja_run *run,
-                                      struct jinja_scope *scope,
+static struct jinja_value eval_choice(struct jinja_run *run, struct jinja_scope *scope,
                                       const struct jinja_node *node)
 {
     struct jinja_value a = eval(run, scope, node->a);
@@ -388,8 +365,7 @@ static struct jinja_value eval_choice(struct jinja_run *run,
 }
 
 /* A filter or a test, with its arguments. */
-static struct jinja_value eval_filter(struct jinja_run *run,
-                                      struct jinja_scope *scope,
+static struct jinja_value eval_filter(struct jinja_run *run, struct jinja_scope *scope,
                                       const struct jinja_node *node)
 {
     struct jinja_args args;
@@ -399,13 +375,11 @@ static struct jinja_value eval_filter(struct jinja_run *run,
         return value;
     }
     run->line = node->line;
-    return node->op == OP_FILTER
-               ? flo_jinja_filter(run, node->text, &value, &args)
-               : flo_jinja_bool(flo_jinja_test(run, node->text, &value, &args));
+    return node->op == OP_FILTER ? flo_jinja_filter(run, node->text, &value, &args)
+                                 : flo_jinja_bool(flo_jinja_test(run, node->text, &value, &args));
 }
 
-static struct jinja_value eval_two(struct jinja_run *run,
-                                   struct jinja_scope *scope,
+static struct jinja_value eval_two(struct jinja_run *run, struct jinja_scope *scope,
                                    const struct jinja_node *node)
 {
     struct jinja_value a = eval(run, scope, node->a);
@@ -418,12 +392,10 @@ static struct jinja_value eval_two(struct jinja_run *run,
         flo_jinja_charge(run, &a);
         flo_jinja_charge(run, &b);
     }
-    return node->op == OP_ITEM ? flo_jinja_item(run, &a, &b)
-                               : combined(run, node->op, &a, &b);
+    return node->op == OP_ITEM ? flo_jinja_item(run, &a, &b) : combined(run, node->op, &a, &b);
 }
 
-static struct jinja_value eval_one(struct jinja_run *run,
-                                   struct jinja_scope *scope,
+static struct jinja_value eval_one(struct jinja_run *run, struct jinja_scope *scope,
                                    const struct jinja_node *node)
 {
     struct jinja_value a = eval(run, scope, node->a);
@@ -436,9 +408,8 @@ static struct jinja_value eval_one(struct jinja_run *run,
     if (node->op == OP_NOT) {
         return flo_jinja_bool(!flo_jinja_is_true(&a));
     }
-    return a.kind == KIND_NUMBER
-               ? reckoned(run, OP_SUBTRACT, 0, a.number)
-               : not_built(run, "a sign of what is no number");
+    return a.kind == KIND_NUMBER ? reckoned(run, OP_SUBTRACT, 0, a.number)
+                                 : not_built(run, "a sign of what is no number");
 }
 
 static struct jinja_value eval(struct jinja_run *run, struct jinja_scope *scope,
@@ -505,9 +476,8 @@ static void print(struct jinja_run *run, struct jinja_text text)
 static struct jinja_value item_or_none(const struct jinja_list *list, size_t at)
 {
     return at < list->count ? list->items[at]
-                            : (struct jinja_value){
-                                  .kind = KIND_UNDEFINED,
-                                  .text = jinja_text_of("an item of a loop")};
+                            : (struct jinja_value){.kind = KIND_UNDEFINED,
+                                                   .text = jinja_text_of("an item of a loop")};
 }
 
 /* Facts that `loop` tells in a round. */
@@ -532,8 +502,7 @@ static void set_loop(struct jinja_run *run, struct jinja_scope *scope,
         if (loop->count == FLO_COUNT(facts)) { /* in this order */
             loop->entries[i].value = facts[i].value;
         } else {
-            flo_jinja_put(run, loop, jinja_text_of(facts[i].name),
-                          facts[i].value);
+            flo_jinja_put(run, loop, jinja_text_of(facts[i].name), facts[i].value);
         }
     }
     loop->is_ours = true;
@@ -543,8 +512,7 @@ static void set_loop(struct jinja_run *run, struct jinja_scope *scope,
 
 /* The names that a round sees. */
 static void begin_round(struct jinja_run *run, struct jinja_scope *scope,
-                        const struct jinja_node *node,
-                        const struct jinja_list *list, size_t at)
+                        const struct jinja_node *node, const struct jinja_list *list, size_t at)
 {
     const struct jinja_value *item = &list->items[at];
     size_t i = 0;
@@ -553,8 +521,7 @@ static void begin_round(struct jinja_run *run, struct jinja_scope *scope,
         flo_jinja_put(run, &scope->names, node->args->text, *item);
         return;
     }
-    for (const struct jinja_node *name = node->args; name != NULL;
-         name = name->next, i++) {
+    for (const struct jinja_node *name = node->args; name != NULL; name = name->next, i++) {
         if (item->kind != KIND_LIST || i >= item->list->count) {
             not_built(run, "a loop over other pairs");
             return;
@@ -564,10 +531,8 @@ static void begin_round(struct jinja_run *run, struct jinja_scope *scope,
 }
 
 /* The items for which the loop's condition holds. */
-static struct jinja_list *chosen(struct jinja_run *run,
-                                 struct jinja_scope *scope,
-                                 const struct jinja_node *node,
-                                 struct jinja_list *list)
+static struct jinja_list *chosen(struct jinja_run *run, struct jinja_scope *scope,
+                                 const struct jinja_node *node, struct jinja_list *list)
 {
     struct jinja_value out = flo_jinja_list(run);
     for (size_t i = 0; run->rv == 0 && i < list->count; i++) {
@@ -580,8 +545,7 @@ static struct jinja_list *chosen(struct jinja_run *run,
     return run->rv < 0 ? NULL : out.list;
 }
 
-static void run_for(struct jinja_run *run, struct jinja_scope *scope,
-                    const struct jinja_node *node)
+static void run_for(struct jinja_run *run, struct jinja_scope *scope, const struct jinja_node *node)
 {
     struct jinja_value value = eval(run, scope, node->a);
     struct jinja_list *list = run->rv < 0 ? NULL : flo_jinja_items(run, &value);
@@ -642,8 +606,7 @@ static void run_statement(struct jinja_run *run, struct jinja_scope *scope,
         break;
     case OP_SET:
     case OP_SET_BLOCK:
-        value = node->op == OP_SET ? eval(run, scope, node->b)
-                                   : captured(run, scope, node->b);
+        value = node->op == OP_SET ? eval(run, scope, node->b) : captured(run, scope, node->b);
         if (run->rv == 0) {
             assign(run, scope, node->a, value);
         }
@@ -673,8 +636,7 @@ static void run_body(struct jinja_run *run, struct jinja_scope *scope,
                      const struct jinja_node *body)
 {
     for (const struct jinja_node *node = body->args;
-         node != NULL && run->flow == FLOW_NEXT && goes_on(run, node);
-         node = node->next) {
+         node != NULL && run->flow == FLOW_NEXT && goes_on(run, node); node = node->next) {
         run_statement(run, scope, node);
     }
 }
@@ -682,8 +644,7 @@ static void run_body(struct jinja_run *run, struct jinja_scope *scope,
 /* ---- from outside ---- */
 
 /* A source in Unix lines, without one newline at its end. */
-static char *normalised(struct jinja_pool *pool, const char *text,
-                        size_t *bytes)
+static char *normalised(struct jinja_pool *pool, const char *text, size_t *bytes)
 {
     char *out = flo_jinja_take(pool, *bytes + 1, 1);
     size_t count = 0;
@@ -699,8 +660,7 @@ static char *normalised(struct jinja_pool *pool, const char *text,
     return out;
 }
 
-int flo_jinja_open(const char *text, size_t bytes, struct flo_jinja **out,
-                   struct flo_err *err)
+int flo_jinja_open(const char *text, size_t bytes, struct flo_jinja **out, struct flo_err *err)
 {
     struct jinja_token *tokens = NULL;
     struct flo_jinja *jinja = calloc(1, sizeof(*jinja));
@@ -709,9 +669,8 @@ int flo_jinja_open(const char *text, size_t bytes, struct flo_jinja **out,
     }
     jinja->pool.bytes_max = PARSE_BYTES_MAX;
     char *source = normalised(&jinja->pool, text, &bytes);
-    int rv = source == NULL
-                 ? flo_fail(err, FLO_E_MEMORY, "a chat template")
-                 : flo_jinja_lex(&jinja->pool, source, bytes, &tokens, err);
+    int rv = source == NULL ? flo_fail(err, FLO_E_MEMORY, "a chat template")
+                            : flo_jinja_lex(&jinja->pool, source, bytes, &tokens, err);
     rv = rv < 0 ? rv : flo_jinja_parse(&jinja->pool, tokens, &jinja->body, err);
     if (rv < 0) {
         flo_jinja_close(jinja);
@@ -736,9 +695,8 @@ void flo_jinja_close(struct flo_jinja *jinja)
     }
 }
 
-int flo_jinja_render(const struct flo_jinja *jinja,
-                     const struct flo_jinja_input *input, struct flo_buf *text,
-                     struct flo_buf *marks, struct flo_err *err)
+int flo_jinja_render(const struct flo_jinja *jinja, const struct flo_jinja_input *input,
+                     struct flo_buf *text, struct flo_buf *marks, struct flo_err *err)
 {
     uint64_t texts = 0, json = input->documents_bytes;
     struct jinja_run run = {.text = text, .marks = marks, .err = err};

@@ -18,28 +18,25 @@ static void add(struct jinja_run *run, struct jinja_text text)
     flo_jinja_charge(run, &(struct jinja_value){KIND_TEXT, .text = text});
 }
 
-struct jinja_text flo_jinja_join(struct jinja_run *run, struct jinja_text a,
-                                 struct jinja_text b)
+struct jinja_text flo_jinja_join(struct jinja_run *run, struct jinja_text a, struct jinja_text b)
 {
     struct jinja_tail *tail = &run->tail;
     size_t bytes = a.bytes + b.bytes;
     if (a.bytes == 0 || b.bytes == 0) {
         return a.bytes == 0 ? b : a;
     }
-    bool ends_it =
-        tail->used > 0 && a.data + a.bytes == tail->data + tail->used;
+    bool ends_it = tail->used > 0 && a.data + a.bytes == tail->data + tail->used;
     if (!ends_it || tail->capacity - tail->used < b.bytes) {
         char *data = flo_jinja_need(run, 2 * bytes, 2);
         if (data == NULL) {
             return jinja_text_of("");
         }
-        *tail = (struct jinja_tail){data, (uint8_t *)data + 2 * bytes, 0,
-                                    2 * bytes};
+        *tail = (struct jinja_tail){data, (uint8_t *)data + 2 * bytes, 0, 2 * bytes};
         add(run, a);
     }
     add(run, b);
-    return (struct jinja_text){tail->data + tail->used - bytes,
-                               tail->marks + tail->used - bytes, bytes};
+    return (struct jinja_text){tail->data + tail->used - bytes, tail->marks + tail->used - bytes,
+                               bytes};
 }
 
 /* ---- many ---- */
@@ -71,8 +68,7 @@ void flo_jinja_build(struct jinja_builder *builder, struct jinja_text part)
     }
 }
 
-void flo_jinja_build_word(struct jinja_builder *builder, const char *word,
-                          bool is_said)
+void flo_jinja_build_word(struct jinja_builder *builder, const char *word, bool is_said)
 {
     struct jinja_text part = jinja_text_of(word);
     part.marks = is_said ? builder->run->said : NULL;
@@ -91,8 +87,7 @@ struct jinja_value flo_jinja_built(struct jinja_builder *builder)
         if (data != NULL) {
             memcpy(data, builder->text.data, bytes);
             memcpy(data + bytes, builder->marks.data, bytes);
-            out.text =
-                (struct jinja_text){data, (const uint8_t *)data + bytes, bytes};
+            out.text = (struct jinja_text){data, (const uint8_t *)data + bytes, bytes};
         }
     }
     flo_buf_deinit(&builder->text);

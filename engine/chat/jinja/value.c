@@ -11,8 +11,7 @@ struct jinja_text flo_jinja_cut(struct jinja_text text, size_t from, size_t to)
 {
     from = from < text.bytes ? from : text.bytes;
     to = to < from ? from : to < text.bytes ? to : text.bytes;
-    return (struct jinja_text){text.data + from,
-                               text.marks != NULL ? text.marks + from : NULL,
+    return (struct jinja_text){text.data + from, text.marks != NULL ? text.marks + from : NULL,
                                to - from};
 }
 
@@ -33,8 +32,7 @@ void *flo_jinja_take(struct jinja_pool *pool, size_t count, size_t bytes)
         pool->rv = pool->rv < 0 ? pool->rv : FLO_E_INFER_TOO_LONG;
         return NULL;
     }
-    total = (total + sizeof(max_align_t) - 1) / sizeof(max_align_t) *
-            sizeof(max_align_t);
+    total = (total + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
     if (block == NULL || block->bytes - block->used < total) {
         size_t room = total > BLOCK_BYTES ? total : BLOCK_BYTES;
         block = calloc(1, sizeof(*block) + room);
@@ -48,9 +46,7 @@ void *flo_jinja_take(struct jinja_pool *pool, size_t count, size_t bytes)
     }
     void *place = (char *)block->data + block->used;
     block->used += total;
-    pool->used += total < pool->bytes_max - pool->used
-                      ? total
-                      : pool->bytes_max - pool->used;
+    pool->used += total < pool->bytes_max - pool->used ? total : pool->bytes_max - pool->used;
     return place;
 }
 
@@ -63,8 +59,7 @@ void flo_jinja_drop(struct jinja_pool *pool)
     }
 }
 
-struct jinja_value flo_jinja_fail(struct jinja_run *run, int code,
-                                  const char *format, ...)
+struct jinja_value flo_jinja_fail(struct jinja_run *run, int code, const char *format, ...)
 {
     if (run->rv == 0) {
         char why[256];
@@ -73,8 +68,7 @@ struct jinja_value flo_jinja_fail(struct jinja_run *run, int code,
         vsnprintf(why, sizeof(why), format, list);
         va_end(list);
         why[flo_utf8_valid(why, strlen(why))] = '\0';
-        run->rv = flo_fail(run->err, code, "the chat template, line %u: %s",
-                           run->line, why);
+        run->rv = flo_fail(run->err, code, "the chat template, line %u: %s", run->line, why);
     }
     return (struct jinja_value){.kind = KIND_UNDEFINED};
 }
@@ -83,8 +77,7 @@ void *flo_jinja_need(struct jinja_run *run, size_t count, size_t bytes)
 {
     void *place = flo_jinja_take(&run->pool, count, bytes);
     if (place == NULL) {
-        flo_jinja_fail(run, run->pool.rv, "more than %zu bytes of memory",
-                       run->pool.bytes_max);
+        flo_jinja_fail(run, run->pool.rv, "more than %zu bytes of memory", run->pool.bytes_max);
     }
     return place;
 }
@@ -126,20 +119,17 @@ struct jinja_value flo_jinja_list(struct jinja_run *run)
 {
     struct jinja_value value = {.kind = KIND_LIST};
     value.list = flo_jinja_need(run, 1, sizeof(*value.list));
-    return value.list != NULL ? value
-                              : (struct jinja_value){.kind = KIND_UNDEFINED};
+    return value.list != NULL ? value : (struct jinja_value){.kind = KIND_UNDEFINED};
 }
 
-void flo_jinja_append(struct jinja_run *run, struct jinja_list *list,
-                      struct jinja_value value)
+void flo_jinja_append(struct jinja_run *run, struct jinja_list *list, struct jinja_value value)
 {
     if (run->rv < 0) {
         return;
     }
     if (list->count == list->capacity) {
         size_t capacity = list->capacity == 0 ? 8 : 2 * list->capacity;
-        struct jinja_value *items =
-            flo_jinja_need(run, capacity, sizeof(*items));
+        struct jinja_value *items = flo_jinja_need(run, capacity, sizeof(*items));
         if (items == NULL) {
             return;
         }
@@ -154,12 +144,10 @@ void flo_jinja_append(struct jinja_run *run, struct jinja_list *list,
 
 bool flo_jinja_same(struct jinja_text a, struct jinja_text b)
 {
-    return a.bytes == b.bytes &&
-           (a.bytes == 0 || memcmp(a.data, b.data, a.bytes) == 0);
+    return a.bytes == b.bytes && (a.bytes == 0 || memcmp(a.data, b.data, a.bytes) == 0);
 }
 
-const struct jinja_value *flo_jinja_find(const struct jinja_dict *dict,
-                                         struct jinja_text key)
+const struct jinja_value *flo_jinja_find(const struct jinja_dict *dict, struct jinja_text key)
 {
     for (size_t i = 0; i < dict->count; i++) {
         if (flo_jinja_same(dict->entries[i].key, key)) {
@@ -169,8 +157,8 @@ const struct jinja_value *flo_jinja_find(const struct jinja_dict *dict,
     return NULL;
 }
 
-void flo_jinja_put(struct jinja_run *run, struct jinja_dict *dict,
-                   struct jinja_text key, struct jinja_value value)
+void flo_jinja_put(struct jinja_run *run, struct jinja_dict *dict, struct jinja_text key,
+                   struct jinja_value value)
 {
     for (size_t i = 0; i < dict->count; i++) {
         if (flo_jinja_same(dict->entries[i].key, key)) {
@@ -181,8 +169,7 @@ void flo_jinja_put(struct jinja_run *run, struct jinja_dict *dict,
     flo_jinja_spend(run, dict->count / 8); /* each is looked at */
     if (dict->count == dict->capacity) {
         size_t capacity = dict->capacity == 0 ? 4 : 2 * dict->capacity;
-        struct jinja_entry *entries =
-            flo_jinja_need(run, capacity, sizeof(*entries));
+        struct jinja_entry *entries = flo_jinja_need(run, capacity, sizeof(*entries));
         if (entries == NULL) {
             return;
         }
@@ -222,12 +209,10 @@ bool flo_jinja_is_true(const struct jinja_value *value)
 
 bool flo_jinja_is_number(const struct jinja_value *value)
 {
-    return value->kind == KIND_NUMBER || value->kind == KIND_REAL ||
-           value->kind == KIND_BOOL;
+    return value->kind == KIND_NUMBER || value->kind == KIND_REAL || value->kind == KIND_BOOL;
 }
 
-int flo_jinja_order_numbers(const struct jinja_value *a,
-                            const struct jinja_value *b)
+int flo_jinja_order_numbers(const struct jinja_value *a, const struct jinja_value *b)
 {
     if (a->kind == KIND_REAL || b->kind == KIND_REAL) {
         double x = a->kind == KIND_REAL     ? a->real
@@ -253,8 +238,7 @@ static bool are_dicts_equal(struct jinja_run *run, const struct jinja_dict *a,
     for (size_t i = 0; a != b && is_equal && i < a->count; i++) {
         const struct jinja_value *other = flo_jinja_find(b, a->entries[i].key);
         flo_jinja_spend(run, b->count / 8);
-        is_equal =
-            other != NULL && are_equal(run, &a->entries[i].value, other, depth);
+        is_equal = other != NULL && are_equal(run, &a->entries[i].value, other, depth);
     }
     return is_equal;
 }
@@ -267,8 +251,8 @@ static bool are_equal(struct jinja_run *run, const struct jinja_value *a,
         return flo_jinja_order_numbers(a, b) == 0;
     }
     if (depth == FLO_JINJA_VALUES_DEEP_MAX) {
-        flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE,
-                       "more than %d lists in each other are compared", depth);
+        flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE, "more than %d lists in each other are compared",
+                       depth);
     }
     if (a->kind != b->kind || run->rv < 0) {
         return false;
@@ -282,15 +266,13 @@ static bool are_equal(struct jinja_run *run, const struct jinja_value *a,
         return flo_jinja_same(a->text, b->text);
     case KIND_LIST:
         for (size_t i = 0; is_equal && i < a->list->count; i++) {
-            is_equal = are_equal(run, &a->list->items[i], &b->list->items[i],
-                                 depth + 1);
+            is_equal = are_equal(run, &a->list->items[i], &b->list->items[i], depth + 1);
         }
         return is_equal;
     case KIND_DICT:
         return are_dicts_equal(run, a->dict, b->dict, depth + 1);
     default:
-        flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE,
-                       "comparing functions is not built");
+        flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE, "comparing functions is not built");
         return false;
     }
 }
@@ -305,8 +287,7 @@ bool flo_jinja_equal(struct jinja_run *run, const struct jinja_value *a,
 static size_t character(struct jinja_text text, size_t at)
 {
     size_t bytes = 1;
-    while (at + bytes < text.bytes &&
-           ((unsigned char)text.data[at + bytes] & 0xc0) == 0x80) {
+    while (at + bytes < text.bytes && ((unsigned char)text.data[at + bytes] & 0xc0) == 0x80) {
         bytes++;
     }
     return bytes;
@@ -338,8 +319,7 @@ int64_t flo_jinja_length(struct jinja_run *run, const struct jinja_value *value)
     }
 }
 
-struct jinja_list *flo_jinja_items(struct jinja_run *run,
-                                   const struct jinja_value *value)
+struct jinja_list *flo_jinja_items(struct jinja_run *run, const struct jinja_value *value)
 {
     if (value->kind == KIND_LIST) {
         return value->list;
@@ -349,21 +329,16 @@ struct jinja_list *flo_jinja_items(struct jinja_run *run,
         return NULL;
     }
     if (value->kind == KIND_TEXT) {
-        for (size_t at = 0, n; at < value->text.bytes && run->rv == 0;
-             at += n) {
+        for (size_t at = 0, n; at < value->text.bytes && run->rv == 0; at += n) {
             n = character(value->text, at);
-            flo_jinja_append(
-                run, out.list,
-                flo_jinja_text(flo_jinja_cut(value->text, at, at + n)));
+            flo_jinja_append(run, out.list, flo_jinja_text(flo_jinja_cut(value->text, at, at + n)));
         }
     } else if (value->kind == KIND_DICT) {
         for (size_t i = 0; i < value->dict->count; i++) {
-            flo_jinja_append(run, out.list,
-                             flo_jinja_text(value->dict->entries[i].key));
+            flo_jinja_append(run, out.list, flo_jinja_text(value->dict->entries[i].key));
         }
     } else if (value->kind != KIND_UNDEFINED) {
-        flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE,
-                       "a loop over what is no list");
+        flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE, "a loop over what is no list");
     }
     return run->rv < 0 ? NULL : out.list;
 }
@@ -373,9 +348,8 @@ bool flo_jinja_contains(struct jinja_run *run, const struct jinja_value *where,
 {
     if (where->kind == KIND_TEXT && what->kind == KIND_TEXT) {
         return what->text.bytes == 0 ||
-               (where->text.bytes > 0 &&
-                memmem(where->text.data, where->text.bytes, what->text.data,
-                       what->text.bytes) != NULL);
+               (where->text.bytes > 0 && memmem(where->text.data, where->text.bytes,
+                                                what->text.data, what->text.bytes) != NULL);
     }
     if (where->kind == KIND_DICT && what->kind == KIND_TEXT) {
         return flo_jinja_find(where->dict, what->text) != NULL;
@@ -389,8 +363,7 @@ bool flo_jinja_contains(struct jinja_run *run, const struct jinja_value *where,
         return false;
     }
     if (where->kind != KIND_UNDEFINED) {
-        flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE,
-                       "'in' between these is not built");
+        flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE, "'in' between these is not built");
     }
     return false;
 }
@@ -407,8 +380,7 @@ static int64_t bound(int64_t at, int64_t otherwise, int64_t count, bool is_back)
     return at < least ? least : at > most ? most : at;
 }
 
-static struct jinja_text cut_characters(struct jinja_text text, int64_t from,
-                                        int64_t to)
+static struct jinja_text cut_characters(struct jinja_text text, int64_t from, int64_t to)
 {
     size_t start = 0, end;
     for (int64_t i = 0; i < from; i++) {
@@ -421,13 +393,11 @@ static struct jinja_text cut_characters(struct jinja_text text, int64_t from,
     return flo_jinja_cut(text, start, end);
 }
 
-struct jinja_value flo_jinja_slice(struct jinja_run *run,
-                                   const struct jinja_value *value,
+struct jinja_value flo_jinja_slice(struct jinja_run *run, const struct jinja_value *value,
                                    int64_t from, int64_t to, int64_t step)
 {
     bool is_back = step == -1;
-    if ((step != 1 && !is_back) ||
-        (value->kind != KIND_LIST && value->kind != KIND_TEXT) ||
+    if ((step != 1 && !is_back) || (value->kind != KIND_LIST && value->kind != KIND_TEXT) ||
         (is_back && value->kind == KIND_TEXT)) {
         return flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE, "such a slice");
     }

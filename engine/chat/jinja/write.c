@@ -46,10 +46,7 @@ static void put_real(double value, char out[40])
     char text[40], digits[20] = "";
     int count = 1, filled = 0;
     if (isnan(value) || isinf(value)) {
-        snprintf(out, 40, "%s",
-                 isnan(value) ? "nan"
-                 : value < 0  ? "-inf"
-                              : "inf");
+        snprintf(out, 40, "%s", isnan(value) ? "nan" : value < 0 ? "-inf" : "inf");
         return;
     }
     while (!try_digits(fabs(value), count, text) && count < 17) {
@@ -63,22 +60,18 @@ static void put_real(double value, char out[40])
     int exponent = atoi(strchr(text, 'e') + 1);
     const char *sign = signbit(value) ? "-" : "";
     if (exponent < -4 || exponent >= 16) {
-        snprintf(out, 40, "%s%.1s%s%se%c%02d", sign, digits,
-                 filled > 1 ? "." : "", digits + 1, exponent < 0 ? '-' : '+',
-                 abs(exponent));
+        snprintf(out, 40, "%s%.1s%s%se%c%02d", sign, digits, filled > 1 ? "." : "", digits + 1,
+                 exponent < 0 ? '-' : '+', abs(exponent));
     } else if (exponent < 0) {
         snprintf(out, 40, "%s0.%.*s%s", sign, -exponent - 1, "000", digits);
     } else if (filled > exponent + 1) {
-        snprintf(out, 40, "%s%.*s.%s", sign, exponent + 1, digits,
-                 digits + exponent + 1);
+        snprintf(out, 40, "%s%.*s.%s", sign, exponent + 1, digits, digits + exponent + 1);
     } else {
-        snprintf(out, 40, "%s%s%.*s.0", sign, digits, exponent + 1 - filled,
-                 "0000000000000000");
+        snprintf(out, 40, "%s%s%.*s.0", sign, digits, exponent + 1 - filled, "0000000000000000");
     }
 }
 
-struct jinja_value flo_jinja_real(struct jinja_run *run, const char *text,
-                                  size_t bytes)
+struct jinja_value flo_jinja_real(struct jinja_run *run, const char *text, size_t bytes)
 {
     struct jinja_value out = {.kind = KIND_REAL, .is_whole = true};
     char *copy = flo_jinja_need(run, bytes < 40 ? 40 : bytes + 1, 1);
@@ -104,16 +97,13 @@ struct jinja_value flo_jinja_real(struct jinja_run *run, const char *text,
 static bool is_hidden(uint32_t code)
 {
     static const uint32_t ranges[][2] = {
-        {0x0, 0x1f},         {0x7f, 0xa0},       {0xad, 0xad},
-        {0x600, 0x605},      {0x61c, 0x61c},     {0x6dd, 0x6dd},
-        {0x70f, 0x70f},      {0x890, 0x891},     {0x8e2, 0x8e2},
-        {0x1680, 0x1680},    {0x180e, 0x180e},   {0x2000, 0x200f},
-        {0x2028, 0x202f},    {0x205f, 0x2064},   {0x2066, 0x206f},
-        {0x3000, 0x3000},    {0xd800, 0xf8ff},   {0xfeff, 0xfeff},
-        {0xfff9, 0xfffb},    {0x110bd, 0x110bd}, {0x110cd, 0x110cd},
-        {0x13430, 0x1343f},  {0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a},
-        {0xe0001, 0xe0001},  {0xe0020, 0xe007f}, {0xf0000, 0xffffd},
-        {0x100000, 0x10fffd}};
+        {0x0, 0x1f},        {0x7f, 0xa0},       {0xad, 0xad},       {0x600, 0x605},
+        {0x61c, 0x61c},     {0x6dd, 0x6dd},     {0x70f, 0x70f},     {0x890, 0x891},
+        {0x8e2, 0x8e2},     {0x1680, 0x1680},   {0x180e, 0x180e},   {0x2000, 0x200f},
+        {0x2028, 0x202f},   {0x205f, 0x2064},   {0x2066, 0x206f},   {0x3000, 0x3000},
+        {0xd800, 0xf8ff},   {0xfeff, 0xfeff},   {0xfff9, 0xfffb},   {0x110bd, 0x110bd},
+        {0x110cd, 0x110cd}, {0x13430, 0x1343f}, {0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a},
+        {0xe0001, 0xe0001}, {0xe0020, 0xe007f}, {0xf0000, 0xffffd}, {0x100000, 0x10fffd}};
     for (size_t i = 0; i < FLO_COUNT(ranges) && code >= ranges[i][0]; i++) {
         if (code <= ranges[i][1]) {
             return true;
@@ -123,18 +113,15 @@ static bool is_hidden(uint32_t code)
 }
 
 /* The text that is written instead of text[from..to), with its mark. */
-static void build_escape(struct jinja_builder *builder, struct jinja_text text,
-                         size_t at, const char *escape)
+static void build_escape(struct jinja_builder *builder, struct jinja_text text, size_t at,
+                         const char *escape)
 {
-    flo_jinja_build_word(builder, escape,
-                         text.marks != NULL && text.marks[at] != 0);
+    flo_jinja_build_word(builder, escape, text.marks != NULL && text.marks[at] != 0);
 }
 
-static void put_repr_text(struct jinja_builder *builder, struct jinja_text text,
-                          bool is_said)
+static void put_repr_text(struct jinja_builder *builder, struct jinja_text text, bool is_said)
 {
-    bool has_one =
-        text.bytes > 0 && memchr(text.data, '\'', text.bytes) != NULL;
+    bool has_one = text.bytes > 0 && memchr(text.data, '\'', text.bytes) != NULL;
     bool has_two = text.bytes > 0 && memchr(text.data, '"', text.bytes) != NULL;
     char quote[2] = {has_one && !has_two ? '"' : '\'', '\0'};
     size_t from = 0, taken;
@@ -143,10 +130,7 @@ static void put_repr_text(struct jinja_builder *builder, struct jinja_text text,
         char escape[16] = {0};
         uint32_t code = flo_utf8_next(text.data + at, text.bytes - at, &taken);
         if (code == '\n' || code == '\r' || code == '\t') {
-            snprintf(escape, sizeof(escape), "\\%c",
-                     code == '\n'   ? 'n'
-                     : code == '\r' ? 'r'
-                                    : 't');
+            snprintf(escape, sizeof(escape), "\\%c", code == '\n' ? 'n' : code == '\r' ? 'r' : 't');
         } else if (code == '\\' || code == (unsigned char)quote[0]) {
             snprintf(escape, sizeof(escape), "\\%c", (char)code);
         } else if (is_hidden(code)) {
@@ -170,14 +154,12 @@ static bool is_full(struct jinja_builder *builder, int depth)
 {
     if (depth == FLO_JINJA_VALUES_DEEP_MAX) {
         flo_jinja_fail(builder->run, FLO_E_MODEL_TEMPLATE,
-                       "more than %d lists in each other as text",
-                       FLO_JINJA_VALUES_DEEP_MAX);
+                       "more than %d lists in each other as text", FLO_JINJA_VALUES_DEEP_MAX);
     }
     return builder->run->rv < 0 || builder->text.failed;
 }
 
-static void put_repr(struct jinja_builder *builder,
-                     const struct jinja_value *value, int depth)
+static void put_repr(struct jinja_builder *builder, const struct jinja_value *value, int depth)
 {
     bool is_said = value->is_said;
     if (is_full(builder, depth)) {
@@ -208,13 +190,11 @@ static void put_repr(struct jinja_builder *builder,
     } else if (flo_jinja_is_number(value) || value->kind == KIND_NONE) {
         flo_jinja_build(builder, flo_jinja_string(builder->run, value));
     } else {
-        flo_jinja_fail(builder->run, FLO_E_MODEL_TEMPLATE,
-                       "this as text is not built");
+        flo_jinja_fail(builder->run, FLO_E_MODEL_TEMPLATE, "this as text is not built");
     }
 }
 
-struct jinja_text flo_jinja_string(struct jinja_run *run,
-                                   const struct jinja_value *value)
+struct jinja_text flo_jinja_string(struct jinja_run *run, const struct jinja_value *value)
 {
     struct jinja_text out = jinja_text_of("");
     switch (value->kind) {
@@ -271,8 +251,7 @@ static void escape_code(char out[16], uint32_t code)
     }
 }
 
-static void put_json_text(struct form *form, struct jinja_text text,
-                          bool is_said)
+static void put_json_text(struct form *form, struct jinja_text text, bool is_said)
 {
     static const char escaped[] = "\"\\\b\f\n\r\t";
     static const char letters[] = "\"\\bfnrt";
@@ -288,8 +267,7 @@ static void put_json_text(struct form *form, struct jinja_text text,
         } else if (c < ' ') {
             escape_code(escape, c);
         } else if (c >= 0x7f && form->is_ascii) {
-            escape_code(escape,
-                        flo_utf8_next(text.data + at, text.bytes - at, &taken));
+            escape_code(escape, flo_utf8_next(text.data + at, text.bytes - at, &taken));
         } else {
             continue;
         }
@@ -309,17 +287,14 @@ static void put_line(struct form *form, int depth, bool is_said)
     }
 }
 
-static void put_json(struct form *form, const struct jinja_value *value,
-                     int depth);
+static void put_json(struct form *form, const struct jinja_value *value, int depth);
 
-static void put_json_list(struct form *form, const struct jinja_value *value,
-                          int depth)
+static void put_json_list(struct form *form, const struct jinja_value *value, int depth)
 {
     const struct jinja_list *list = value->list;
     flo_jinja_build_word(&form->builder, "[", value->is_said);
     for (size_t i = 0; i < list->count; i++) {
-        flo_jinja_build_word(&form->builder, i > 0 ? form->comma : "",
-                             value->is_said);
+        flo_jinja_build_word(&form->builder, i > 0 ? form->comma : "", value->is_said);
         put_line(form, depth + 1, value->is_said);
         put_json(form, &list->items[i], depth + 1);
     }
@@ -330,30 +305,23 @@ static void put_json_list(struct form *form, const struct jinja_value *value,
 }
 
 /* Places of the entries in their keys' order. */
-static const size_t *order_keys(struct jinja_run *run,
-                                const struct jinja_dict *dict)
+static const size_t *order_keys(struct jinja_run *run, const struct jinja_dict *dict)
 {
-    struct jinja_value *keys =
-        flo_jinja_need(run, dict->count + 1, sizeof(*keys));
+    struct jinja_value *keys = flo_jinja_need(run, dict->count + 1, sizeof(*keys));
     for (size_t i = 0; keys != NULL && i < dict->count; i++) {
         keys[i] = flo_jinja_text(dict->entries[i].key);
     }
-    return keys != NULL ? flo_jinja_order(run, keys, dict->count, true, false)
-                        : NULL;
+    return keys != NULL ? flo_jinja_order(run, keys, dict->count, true, false) : NULL;
 }
 
-static void put_json_dict(struct form *form, const struct jinja_value *value,
-                          int depth)
+static void put_json_dict(struct form *form, const struct jinja_value *value, int depth)
 {
     const struct jinja_dict *dict = value->dict;
-    const size_t *order =
-        form->sorts_keys ? order_keys(form->builder.run, dict) : NULL;
+    const size_t *order = form->sorts_keys ? order_keys(form->builder.run, dict) : NULL;
     flo_jinja_build_word(&form->builder, "{", value->is_said);
     for (size_t i = 0; i < dict->count && form->builder.run->rv == 0; i++) {
-        const struct jinja_entry *entry =
-            &dict->entries[order != NULL ? order[i] : i];
-        flo_jinja_build_word(&form->builder, i > 0 ? form->comma : "",
-                             value->is_said);
+        const struct jinja_entry *entry = &dict->entries[order != NULL ? order[i] : i];
+        flo_jinja_build_word(&form->builder, i > 0 ? form->comma : "", value->is_said);
         put_line(form, depth + 1, value->is_said);
         put_json_text(form, entry->key, value->is_said);
         flo_jinja_build_word(&form->builder, form->colon, value->is_said);
@@ -365,8 +333,7 @@ static void put_json_dict(struct form *form, const struct jinja_value *value,
     flo_jinja_build_word(&form->builder, "}", value->is_said);
 }
 
-static void put_json(struct form *form, const struct jinja_value *value,
-                     int depth)
+static void put_json(struct form *form, const struct jinja_value *value, int depth)
 {
     struct jinja_builder *builder = &form->builder;
     if (is_full(builder, depth)) {
@@ -377,13 +344,11 @@ static void put_json(struct form *form, const struct jinja_value *value,
         flo_jinja_build_word(builder, "null", value->is_said);
         break;
     case KIND_BOOL:
-        flo_jinja_build_word(builder, value->is_true ? "true" : "false",
-                             value->is_said);
+        flo_jinja_build_word(builder, value->is_true ? "true" : "false", value->is_said);
         break;
     case KIND_REAL:
         if (isinf(value->real) && !value->is_whole) {
-            flo_jinja_build_word(builder,
-                                 value->real < 0 ? "-Infinity" : "Infinity",
+            flo_jinja_build_word(builder, value->real < 0 ? "-Infinity" : "Infinity",
                                  value->is_said);
             break;
         } /* fall through */
@@ -403,23 +368,20 @@ static void put_json(struct form *form, const struct jinja_value *value,
             put_json_dict(form, value, depth);
             break;
         }
-        flo_jinja_fail(builder->run, FLO_E_MODEL_TEMPLATE,
-                       "JSON of this is not built");
+        flo_jinja_fail(builder->run, FLO_E_MODEL_TEMPLATE, "JSON of this is not built");
         break;
     }
 }
 
 /* A separator; NULL after an error. */
-static const char *word_of(struct jinja_run *run,
-                           const struct jinja_value *list, size_t at)
+static const char *word_of(struct jinja_run *run, const struct jinja_value *list, size_t at)
 {
     bool is_pair = list->kind == KIND_LIST && list->list->count == 2 &&
                    list->list->items[at].kind == KIND_TEXT &&
                    list->list->items[at].text.bytes <= SEPARATOR_BYTES_MAX;
     char *word = NULL;
     if (!is_pair) {
-        flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE,
-                       "JSON with such separators is not built");
+        flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE, "JSON with such separators is not built");
     } else {
         struct jinja_text text = list->list->items[at].text;
         word = flo_jinja_need(run, text.bytes + 1, 1);
@@ -430,14 +392,12 @@ static const char *word_of(struct jinja_run *run,
     return word;
 }
 
-struct jinja_value flo_jinja_json(struct jinja_run *run,
-                                  const struct jinja_value *value,
+struct jinja_value flo_jinja_json(struct jinja_run *run, const struct jinja_value *value,
                                   const struct jinja_args *args)
 {
     const struct jinja_value nothing = {.kind = KIND_NONE};
     const struct jinja_value *options[4];
-    static const char *const names[] = {"ensure_ascii", "indent", "separators",
-                                        "sort_keys"};
+    static const char *const names[] = {"ensure_ascii", "indent", "separators", "sort_keys"};
     size_t named = 0;
     for (size_t i = 0; i < FLO_COUNT(options); i++) {
         const struct jinja_value *given = flo_jinja_argument(args, i, names[i]);
@@ -446,11 +406,9 @@ struct jinja_value flo_jinja_json(struct jinja_run *run,
     }
     const struct jinja_value *indent = options[1];
     bool has_lines = indent->kind == KIND_NUMBER;
-    if (named < args->count + args->keyword_count ||
-        (!has_lines && indent->kind != KIND_NONE) ||
+    if (named < args->count + args->keyword_count || (!has_lines && indent->kind != KIND_NONE) ||
         (has_lines && (indent->number < 0 || indent->number > INDENT_MAX))) {
-        return flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE,
-                              "JSON in another form is not built");
+        return flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE, "JSON in another form is not built");
     }
     struct form form = {.builder = flo_jinja_builder(run),
                         .comma = has_lines ? "," : ", ",

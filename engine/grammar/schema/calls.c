@@ -13,8 +13,8 @@
 struct calls {
     const struct flo_tools *tools;
     const struct flo_call_form *form;
-    uint32_t only;  /* the one tool that may be called; UINT32_MAX: any */
-    uint32_t up_to; /* rule: any text up to field_close, and that */
+    uint32_t only;                     /* the one tool that may be called; UINT32_MAX: any */
+    uint32_t up_to;                    /* rule: any text up to field_close, and that */
     uint32_t arguments[FLO_TOOLS_MAX]; /* rules, of those that may be called */
 };
 
@@ -27,8 +27,7 @@ static void put(struct flo_schema *s, const struct flo_form_text *text)
 
 static bool is_free(struct flo_schema *s, const struct flo_tree_node *schema)
 {
-    static const char *const bounds[] = {"/pattern", "/format", "/minLength",
-                                         "/maxLength"};
+    static const char *const bounds[] = {"/pattern", "/format", "/minLength", "/maxLength"};
 
     for (size_t i = 0; i < FLO_COUNT(bounds); i++) {
         if (flo_schema_at(s, schema, bounds[i]) != NULL) {
@@ -77,18 +76,15 @@ static void put_text(struct flo_schema *s, const struct calls *calls,
     put(s, &calls->form->field_close);
 }
 
-static void put_field(struct flo_schema *s,
-                      const struct flo_object_words *words,
-                      const struct flo_tree_node *schema, const char *name,
-                      size_t bytes)
+static void put_field(struct flo_schema *s, const struct flo_object_words *words,
+                      const struct flo_tree_node *schema, const char *name, size_t bytes)
 {
     const struct calls *calls = words->context;
     const struct flo_call_form *form = calls->form;
     const struct flo_tree_node *text = schema;
     enum flo_argument_kind kind = form->quote.bytes > 0 ? FLO_ARGUMENT_OTHER
-                                  : schema == NULL
-                                      ? FLO_ARGUMENT_TEXT
-                                      : flo_schema_kind(schema, &text);
+                                  : schema == NULL      ? FLO_ARGUMENT_TEXT
+                                                        : flo_schema_kind(schema, &text);
 
     if (memmem(name, bytes, form->equals.data, form->equals.bytes) != NULL) {
         flo_schema_refuse(s, "/properties",
@@ -116,8 +112,7 @@ static void put_field(struct flo_schema *s,
     }
 }
 
-static void put_separator(struct flo_schema *s,
-                          const struct flo_object_words *words)
+static void put_separator(struct flo_schema *s, const struct flo_object_words *words)
 {
     const struct calls *calls = words->context;
 
@@ -138,10 +133,8 @@ static void put_fields(struct flo_schema *s, const struct calls *calls,
     struct flo_tree_node *flat = flo_tree_new(&s->tree, FLO_TREE_OBJECT);
 
     flo_schema_flatten(s, schema, flat);
-    if (s->rv == 0 && (FLO_GET(s, flat, "anyOf") != NULL ||
-                       FLO_GET(s, flat, "oneOf") != NULL ||
-                       FLO_GET(s, flat, "enum") != NULL ||
-                       FLO_GET(s, flat, "const") != NULL)) {
+    if (s->rv == 0 && (FLO_GET(s, flat, "anyOf") != NULL || FLO_GET(s, flat, "oneOf") != NULL ||
+                       FLO_GET(s, flat, "enum") != NULL || FLO_GET(s, flat, "const") != NULL)) {
         flo_schema_refuse(s, "",
                           "alternatives are not supported in the form "
                           "in which this model writes calls");
@@ -153,11 +146,10 @@ static void put_fields(struct flo_schema *s, const struct calls *calls,
 
 /* ---- calls ---- */
 
-static const struct flo_tree_node *
-parameters_of(struct flo_schema *s, const struct calls *calls, uint32_t i)
+static const struct flo_tree_node *parameters_of(struct flo_schema *s, const struct calls *calls,
+                                                 uint32_t i)
 {
-    const struct flo_tree_node *n =
-        flo_tree_member(calls->tools->functions[i], "parameters");
+    const struct flo_tree_node *n = flo_tree_member(calls->tools->functions[i], "parameters");
     int types = n == NULL ? FLO_TYPE_OBJECT : flo_schema_types(s, n);
 
     if ((types & FLO_TYPE_OBJECT) == 0) {
@@ -168,8 +160,7 @@ parameters_of(struct flo_schema *s, const struct calls *calls, uint32_t i)
 
 /* Arguments of a tool, as a rule.  The tool is an item of its own, without a
  * schema: a refusal names it, and references begin at its parameters. */
-static uint32_t put_arguments(struct flo_schema *s, const struct calls *calls,
-                              uint32_t i)
+static uint32_t put_arguments(struct flo_schema *s, const struct calls *calls, uint32_t i)
 {
     const struct flo_tree_node *name = flo_tool_name(calls->tools, i);
     struct flo_schema_item *item = &s->items[s->count];
@@ -182,8 +173,8 @@ static uint32_t put_arguments(struct flo_schema *s, const struct calls *calls,
     }
     uint32_t back = flo_program_begin(s->program, rule);
     *item = (struct flo_schema_item){.parent = at};
-    snprintf(item->place, sizeof(item->place), "/tools/%.*s",
-             flo_schema_cut(name->bytes), name->text);
+    snprintf(item->place, sizeof(item->place), "/tools/%.*s", flo_schema_cut(name->bytes),
+             name->text);
     s->at = s->count++;
     item->top = parameters_of(s, calls, i);
     if (item->top == NULL) {
@@ -227,8 +218,7 @@ static uint32_t put_call(struct flo_schema *s, const struct calls *calls,
     return rule;
 }
 
-static void put_next(struct flo_schema *s, const struct calls *calls,
-                     uint32_t call)
+static void put_next(struct flo_schema *s, const struct calls *calls, uint32_t call)
 {
     uint32_t rule = flo_program_rule(s->program);
     uint32_t back = flo_program_begin(s->program, rule);
@@ -256,8 +246,7 @@ static void put_answer(struct flo_schema *s, const struct flo_tree_node *schema)
 }
 
 static void put_calls(struct flo_schema *s, const struct calls *calls,
-                      const struct flo_call_choice *choice, uint32_t call,
-                      uint32_t named)
+                      const struct flo_call_choice *choice, uint32_t call, uint32_t named)
 {
     const struct flo_call_form *form = calls->form;
     struct flo_choice begin;
@@ -278,8 +267,7 @@ static void put_calls(struct flo_schema *s, const struct calls *calls,
     put(s, &form->close);
 }
 
-static void put_all(struct flo_schema *s, struct calls *calls,
-                    const struct flo_call_choice *choice)
+static void put_all(struct flo_schema *s, struct calls *calls, const struct flo_call_choice *choice)
 {
     const struct flo_call_form *form = calls->form;
     struct flo_program *p = s->program;
@@ -292,15 +280,13 @@ static void put_all(struct flo_schema *s, struct calls *calls,
     back = flo_program_begin(p, calls->up_to);
     flo_schema_up_to(s, &calls->form->field_close);
     flo_program_end(p, back);
-    for (uint32_t i = 0; i < calls->tools->count && s->rv == 0 && !p->failed;
-         i++) {
+    for (uint32_t i = 0; i < calls->tools->count && s->rv == 0 && !p->failed; i++) {
         if (calls->only == UINT32_MAX || calls->only == i) {
             calls->arguments[i] = put_arguments(s, calls, i);
         }
     }
     call = put_call(s, calls, &form->mid);
-    named = flo_form_has_channels(form) ? put_call(s, calls, &form->channel_mid)
-                                        : call;
+    named = flo_form_has_channels(form) ? put_call(s, calls, &form->channel_mid) : call;
     back = flo_program_begin(p, p->root);
     if (choice->may_blank) {
         flo_gbnf_put(&s->gbnf, "[ \\n]{0,4}");
@@ -322,8 +308,7 @@ static void put_all(struct flo_schema *s, struct calls *calls,
     s->rv = s->rv < 0 ? s->rv : s->gbnf.rv;
 }
 
-static uint32_t find(const struct flo_tools *tools,
-                     const struct flo_call_choice *choice)
+static uint32_t find(const struct flo_tools *tools, const struct flo_call_choice *choice)
 {
     for (uint32_t i = 0; i < tools->count; i++) {
         const struct flo_tree_node *name = flo_tool_name(tools, i);
@@ -336,29 +321,25 @@ static uint32_t find(const struct flo_tools *tools,
     return UINT32_MAX;
 }
 
-int flo_calls_compile(const struct flo_tools *tools,
-                      const struct flo_call_form *form,
-                      const struct flo_call_choice *choice,
-                      struct flo_program **program, struct flo_err *err)
+int flo_calls_compile(const struct flo_tools *tools, const struct flo_call_form *form,
+                      const struct flo_call_choice *choice, struct flo_program **program,
+                      struct flo_err *err)
 {
     struct flo_schema s = {.tree = tools->tree,
                            .is_python = form->is_python,
-                           .mark =
-                               flo_form_is_marked(form) ? &form->quote : NULL};
+                           .mark = flo_form_is_marked(form) ? &form->quote : NULL};
     struct calls calls = {.tools = tools, .form = form, .only = UINT32_MAX};
 
     if (choice->name_bytes > 0) {
         calls.only = find(tools, choice);
     }
-    if (tools->count == 0 ||
-        (choice->name_bytes > 0 && calls.only == UINT32_MAX)) {
-        return flo_fail(err, FLO_E_INFER_PARAM,
-                        "tool_choice names none of the %u tools", tools->count);
+    if (tools->count == 0 || (choice->name_bytes > 0 && calls.only == UINT32_MAX)) {
+        return flo_fail(err, FLO_E_INFER_PARAM, "tool_choice names none of the %u tools",
+                        tools->count);
     }
     /* Other words for true, free text in a channel, other quotes. */
     if (tools->answer != NULL &&
-        (form->is_python || flo_form_has_channels(form) ||
-         flo_form_is_marked(form))) {
+        (form->is_python || flo_form_has_channels(form) || flo_form_is_marked(form))) {
         return flo_fail(err, FLO_E_INFER_SCHEMA,
                         "schema /: tools next to it are not supported in the "
                         "form in which this model writes calls");

@@ -19,8 +19,7 @@ struct distinct {
 };
 
 /* Values that `items` lists; false: it lists none, or too many. */
-static bool read_values(struct flo_schema *s, const struct flo_tree_node *items,
-                        struct distinct *d)
+static bool read_values(struct flo_schema *s, const struct flo_tree_node *items, struct distinct *d)
 {
     struct flo_tree_node *flat = flo_tree_new(&s->tree, FLO_TREE_OBJECT);
     const struct flo_tree_node *n;
@@ -63,8 +62,7 @@ static uint64_t count_ways(const struct distinct *d)
     return ways;
 }
 
-static void put_set(struct flo_schema *s, struct distinct *d, uint32_t set,
-                    uint32_t end)
+static void put_set(struct flo_schema *s, struct distinct *d, uint32_t set, uint32_t end)
 {
     uint32_t size = (uint32_t)__builtin_popcount(set);
     struct flo_program *p = s->program;
@@ -97,8 +95,7 @@ static void put_set(struct flo_schema *s, struct distinct *d, uint32_t set,
     }
 }
 
-bool flo_schema_distinct(struct flo_schema *s,
-                         const struct flo_tree_node *items, uint32_t least,
+bool flo_schema_distinct(struct flo_schema *s, const struct flo_tree_node *items, uint32_t least,
                          uint32_t most)
 {
     struct distinct *d = calloc(1, sizeof(*d));
@@ -117,8 +114,7 @@ bool flo_schema_distinct(struct flo_schema *s,
     if (d->most < least) {
         flo_schema_refuse(s, "/minItems", "more than there are values");
     } else if (count_ways(d) > WAYS_MAX) {
-        flo_schema_refuse(s, "/uniqueItems",
-                          "of so many values that differ is not supported");
+        flo_schema_refuse(s, "/uniqueItems", "of so many values that differ is not supported");
     }
     for (uint32_t i = 0; i < d->count && s->rv == 0; i++) {
         d->rules[i] = flo_program_rule(p);

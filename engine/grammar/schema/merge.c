@@ -10,8 +10,7 @@ enum {
 };
 
 /* "#/$defs/address": a path of keys, ~0 and ~1 for ~ and /. */
-static const struct flo_tree_node *resolve(struct flo_schema *s,
-                                           const struct flo_tree_node *ref)
+static const struct flo_tree_node *resolve(struct flo_schema *s, const struct flo_tree_node *ref)
 {
     const struct flo_tree_node *at = s->items[s->at].top;
     const char *p = ref->text, *end = p + ref->bytes;
@@ -35,8 +34,7 @@ static const struct flo_tree_node *resolve(struct flo_schema *s,
             for (size_t k = 0; k < bytes && k < 6; k++) {
                 i = 10 * i + (unsigned long)(key[k] - '0');
             }
-            for (at = at->first; at != NULL && i > 0 && flo_schema_walk(s, 1);
-                 i--) {
+            for (at = at->first; at != NULL && i > 0 && flo_schema_walk(s, 1); i--) {
                 at = at->next;
             }
         } else {
@@ -46,8 +44,8 @@ static const struct flo_tree_node *resolve(struct flo_schema *s,
     return p == end ? at : NULL;
 }
 
-const struct flo_tree_node *
-flo_schema_target(struct flo_schema *s, const struct flo_tree_node *schema)
+const struct flo_tree_node *flo_schema_target(struct flo_schema *s,
+                                              const struct flo_tree_node *schema)
 {
     for (int i = 0; i < REFS_MAX && FLO_GET(s, schema, "$ref") != NULL; i++) {
         schema = resolve(s, FLO_GET(s, schema, "$ref"));
@@ -66,8 +64,7 @@ void flo_schema_add(struct flo_schema *s, struct flo_tree_node *to,
     flo_tree_add(&s->tree, last, value);
 }
 
-const struct flo_tree_node *flo_schema_both(struct flo_schema *s,
-                                            const struct flo_tree_node *a,
+const struct flo_tree_node *flo_schema_both(struct flo_schema *s, const struct flo_tree_node *a,
                                             const struct flo_tree_node *b)
 {
     struct flo_tree_node *list = flo_tree_new(&s->tree, FLO_TREE_ARRAY);
@@ -84,8 +81,7 @@ const struct flo_tree_node *flo_schema_both(struct flo_schema *s,
 }
 
 /* The union of two objects of schemas, or of two lists of names. */
-static const struct flo_tree_node *join(struct flo_schema *s,
-                                        const struct flo_tree_node *a,
+static const struct flo_tree_node *join(struct flo_schema *s, const struct flo_tree_node *a,
                                         const struct flo_tree_node *b)
 {
     struct flo_tree_node *out = flo_tree_new(&s->tree, a->kind);
@@ -94,10 +90,9 @@ static const struct flo_tree_node *join(struct flo_schema *s,
 
     for (n = a->first; n != NULL; n = n->next) {
         other = flo_schema_get(s, b, n->key, n->key_bytes);
-        last = flo_tree_add(&s->tree, last,
-                            other == NULL || flo_schema_same(s, n, other)
-                                ? n
-                                : flo_schema_both(s, n, other));
+        last = flo_tree_add(
+            &s->tree, last,
+            other == NULL || flo_schema_same(s, n, other) ? n : flo_schema_both(s, n, other));
     }
     for (n = b->first; n != NULL; n = n->next) {
         if (flo_schema_get(s, a, n->key, n->key_bytes) == NULL) {
@@ -108,8 +103,7 @@ static const struct flo_tree_node *join(struct flo_schema *s,
 }
 
 /* Add the constraints of `from` to `to`, which has only such as are known. */
-static void merge(struct flo_schema *s, struct flo_tree_node *to,
-                  const struct flo_tree_node *from)
+static void merge(struct flo_schema *s, struct flo_tree_node *to, const struct flo_tree_node *from)
 {
     const struct flo_tree_node *n;
 
@@ -124,41 +118,34 @@ static void merge(struct flo_schema *s, struct flo_tree_node *to,
         if (flo_schema_keyword_types(s, n) < 0) {
             char place[64];
 
-            snprintf(place, sizeof(place), "/%.*s",
-                     n->key_bytes < 40 ? (int)n->key_bytes : 40, n->key);
+            snprintf(place, sizeof(place), "/%.*s", n->key_bytes < 40 ? (int)n->key_bytes : 40,
+                     n->key);
             flo_schema_refuse(s, place, "is not supported");
         } else if (there == NULL) {
             flo_schema_add(s, to, n);
         } else if (flo_schema_same(s, there, n)) {
             continue;
         } else if (n->kind == there->kind &&
-                   ((flo_schema_key_is(n, "properties") &&
-                     n->kind == FLO_TREE_OBJECT) ||
-                    (flo_schema_key_is(n, "required") &&
-                     n->kind == FLO_TREE_ARRAY))) {
+                   ((flo_schema_key_is(n, "properties") && n->kind == FLO_TREE_OBJECT) ||
+                    (flo_schema_key_is(n, "required") && n->kind == FLO_TREE_ARRAY))) {
             there->first = join(s, there, n)->first;
         } else {
-            flo_schema_refuse(s, "/allOf",
-                              "two different '%.*s' are not merged",
+            flo_schema_refuse(s, "/allOf", "two different '%.*s' are not merged",
                               flo_schema_cut(n->key_bytes), n->key);
         }
     }
 }
 
 /* Does `part` have properties that are extra ones of `closed`? */
-static bool names_extra(struct flo_schema *s,
-                        const struct flo_tree_node *closed,
+static bool names_extra(struct flo_schema *s, const struct flo_tree_node *closed,
                         const struct flo_tree_node *part)
 {
-    const struct flo_tree_node *extra =
-        FLO_GET(s, closed, "additionalProperties");
+    const struct flo_tree_node *extra = FLO_GET(s, closed, "additionalProperties");
     const struct flo_tree_node *own = FLO_GET(s, closed, "properties");
     const struct flo_tree_node *other = FLO_GET(s, part, "properties");
-    bool is_open = extra == NULL ||
-                   (extra->kind == FLO_TREE_BOOLEAN && extra->text[0] == 't');
+    bool is_open = extra == NULL || (extra->kind == FLO_TREE_BOOLEAN && extra->text[0] == 't');
 
-    return !is_open && other != NULL &&
-           (own == NULL || !flo_schema_same(s, own, other));
+    return !is_open && other != NULL && (own == NULL || !flo_schema_same(s, own, other));
 }
 
 static void flatten(struct flo_schema *s, const struct flo_tree_node *schema,
@@ -173,26 +160,22 @@ static void flatten(struct flo_schema *s, const struct flo_tree_node *schema,
     if (schema->kind != FLO_TREE_OBJECT) {
         flo_schema_refuse(s, "", "no schema that something fits");
     } else if (depth > REFS_MAX) {
-        flo_schema_refuse(s, ref != NULL ? "/$ref" : "/allOf",
-                          "leads back to itself");
+        flo_schema_refuse(s, ref != NULL ? "/$ref" : "/allOf", "leads back to itself");
     } else if (s->parts++ == PARTS_MAX) {
         flo_schema_refuse(s, "/allOf", "more than %d parts", PARTS_MAX);
     } else if (ref != NULL && resolve(s, ref) == NULL) {
-        flo_schema_refuse(s, "/$ref", "'%.*s' is not in this schema",
-                          flo_schema_cut(ref->bytes), ref->text);
-    } else if (all != NULL &&
-               (all->kind != FLO_TREE_ARRAY || all->first == NULL)) {
+        flo_schema_refuse(s, "/$ref", "'%.*s' is not in this schema", flo_schema_cut(ref->bytes),
+                          ref->text);
+    } else if (all != NULL && (all->kind != FLO_TREE_ARRAY || all->first == NULL)) {
         flo_schema_refuse(s, "/allOf", "must be a list of schemas");
     }
     if (s->rv == 0 && ref != NULL) {
         flatten(s, resolve(s, ref), to, depth + 1);
     }
-    for (all = flo_tree_first(all); s->rv == 0 && all != NULL;
-         all = all->next) {
+    for (all = flo_tree_first(all); s->rv == 0 && all != NULL; all = all->next) {
         flatten(s, all, to, depth + 1);
     }
-    if (s->rv == 0 &&
-        (names_extra(s, to, schema) || names_extra(s, schema, to))) {
+    if (s->rv == 0 && (names_extra(s, to, schema) || names_extra(s, schema, to))) {
         flo_schema_refuse(s, "/additionalProperties",
                           "is not merged with the properties of another part");
     }
@@ -201,8 +184,7 @@ static void flatten(struct flo_schema *s, const struct flo_tree_node *schema,
     }
 }
 
-void flo_schema_flatten(struct flo_schema *s,
-                        const struct flo_tree_node *schema,
+void flo_schema_flatten(struct flo_schema *s, const struct flo_tree_node *schema,
                         struct flo_tree_node *to)
 {
     s->parts = 0;

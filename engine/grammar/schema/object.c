@@ -25,38 +25,30 @@ struct object {
     uint32_t least, most; /* members; UINT32_MAX: without end */
 };
 
-static void read_members(struct flo_schema *s,
-                         const struct flo_tree_node *schema, struct object *o)
+static void read_members(struct flo_schema *s, const struct flo_tree_node *schema, struct object *o)
 {
-    const struct flo_tree_node *properties = FLO_GET(s, schema, "properties"),
-                               *n;
+    const struct flo_tree_node *properties = FLO_GET(s, schema, "properties"), *n;
 
     for (n = flo_tree_first(properties); n != NULL; n = n->next) {
-        o->members[o->count++] =
-            (struct member){n->key, n->key_bytes, n, false};
+        o->members[o->count++] = (struct member){n->key, n->key_bytes, n, false};
     }
-    for (n = flo_tree_first(FLO_GET(s, schema, "required")); n != NULL;
-         n = n->next) {
+    for (n = flo_tree_first(FLO_GET(s, schema, "required")); n != NULL; n = n->next) {
         size_t i = 0;
 
         if (n->kind != FLO_TREE_STRING) {
             flo_schema_refuse(s, "/required", "must be a list of names");
         }
-        while (i < o->count &&
-               (o->members[i].bytes != n->bytes ||
-                memcmp(o->members[i].name, n->text, n->bytes) != 0)) {
+        while (i < o->count && (o->members[i].bytes != n->bytes ||
+                                memcmp(o->members[i].name, n->text, n->bytes) != 0)) {
             i++;
         }
         if (i == o->count) {
-            o->members[o->count++] =
-                (struct member){n->text, n->bytes, o->extra, true};
+            o->members[o->count++] = (struct member){n->text, n->bytes, o->extra, true};
         }
         o->members[i].is_required = true;
-        if (!o->has_extra &&
-            FLO_GET(s, schema, "additionalProperties") != NULL &&
+        if (!o->has_extra && FLO_GET(s, schema, "additionalProperties") != NULL &&
             flo_schema_get(s, properties, n->text, n->bytes) == NULL) {
-            flo_schema_refuse(s, "/required",
-                              "'%.*s' is not among the properties",
+            flo_schema_refuse(s, "/required", "'%.*s' is not among the properties",
                               flo_schema_cut(n->bytes), n->text);
         }
     }
@@ -74,8 +66,8 @@ static int by_name(const void *a, const void *b)
 /* A name other than the sorted members, from their byte `at` on; before it all
  * have the same bytes.  No name here has a character that JSON escapes; members
  * with one cannot be met from there on. */
-static void put_other_name(struct flo_schema *s, const struct member *members,
-                           size_t count, size_t at)
+static void put_other_name(struct flo_schema *s, const struct member *members, size_t count,
+                           size_t at)
 {
     struct flo_program *p = s->program;
     struct flo_code_set set = {.count = 0};
@@ -87,8 +79,7 @@ static void put_other_name(struct flo_schema *s, const struct member *members,
         return;
     }
     if (at > NAME_BYTES_MAX) {
-        flo_schema_refuse(s, "/additionalProperties",
-                          "beside a name of more than %d bytes",
+        flo_schema_refuse(s, "/additionalProperties", "beside a name of more than %d bytes",
                           NAME_BYTES_MAX);
         return;
     }
@@ -134,9 +125,8 @@ static void put_other_name(struct flo_schema *s, const struct member *members,
 
 /* From `at`, if that is anywhere, to a member, behind another one if `words`
  * are given; or on at `without`, if that is. */
-static void lead(struct flo_schema *s, uint32_t at,
-                 const struct flo_object_words *words, uint32_t member,
-                 uint32_t without)
+static void lead(struct flo_schema *s, uint32_t at, const struct flo_object_words *words,
+                 uint32_t member, uint32_t without)
 {
     struct flo_program *p = s->program;
 
@@ -152,13 +142,10 @@ static void lead(struct flo_schema *s, uint32_t at,
     }
 }
 
-static void json_member(struct flo_schema *s,
-                        const struct flo_object_words *words,
-                        const struct flo_tree_node *schema, const char *name,
-                        size_t bytes)
+static void json_member(struct flo_schema *s, const struct flo_object_words *words,
+                        const struct flo_tree_node *schema, const char *name, size_t bytes)
 {
-    struct flo_tree_node key = {
-        .kind = FLO_TREE_STRING, .text = name, .bytes = bytes};
+    struct flo_tree_node key = {.kind = FLO_TREE_STRING, .text = name, .bytes = bytes};
 
     (void)words;
     if (s->mark != NULL) {
@@ -170,8 +157,7 @@ static void json_member(struct flo_schema *s,
     flo_schema_call(s, schema, "properties", name, bytes);
 }
 
-static void json_between(struct flo_schema *s,
-                         const struct flo_object_words *words)
+static void json_between(struct flo_schema *s, const struct flo_object_words *words)
 {
     (void)words;
     flo_program_text(s->program, flo_schema_comma(s));
@@ -221,18 +207,14 @@ struct counted {
 
 static uint32_t one_more(const struct counted *t, uint32_t count)
 {
-    return count < t->cap             ? count + 1
-           : t->o->most == UINT32_MAX ? t->cap
-                                      : FLO_NOWHERE;
+    return count < t->cap ? count + 1 : t->o->most == UINT32_MAX ? t->cap : FLO_NOWHERE;
 }
 
 /* May an object with so many members before the next one still end well?  Two
  * of other names may be one member twice, so only one of them counts. */
-static bool may_be(const struct counted *t, uint32_t count, size_t left,
-                   size_t required)
+static bool may_be(const struct counted *t, uint32_t count, size_t left, size_t required)
 {
-    return count != FLO_NOWHERE &&
-           count + left + (t->o->has_extra ? 1 : 0) >= t->o->least &&
+    return count != FLO_NOWHERE && count + left + (t->o->has_extra ? 1 : 0) >= t->o->least &&
            (t->o->most == UINT32_MAX || count + required <= t->o->most);
 }
 
@@ -244,8 +226,7 @@ static uint32_t node_of(struct flo_program *p, uint32_t *row, uint32_t count)
     return row[count];
 }
 
-static void put_next(struct flo_schema *s, struct counted *t, uint32_t rule,
-                     uint32_t count)
+static void put_next(struct flo_schema *s, struct counted *t, uint32_t rule, uint32_t count)
 {
     const struct member *m = &t->o->members[t->i];
     struct flo_program *p = s->program;
@@ -268,8 +249,7 @@ static void put_next(struct flo_schema *s, struct counted *t, uint32_t rule,
     }
 }
 
-static void put_end(struct flo_schema *s, struct counted *t, uint32_t rule,
-                    uint32_t end)
+static void put_end(struct flo_schema *s, struct counted *t, uint32_t rule, uint32_t end)
 {
     struct flo_program *p = s->program;
 
@@ -296,8 +276,7 @@ static void put_end(struct flo_schema *s, struct counted *t, uint32_t rule,
 static void put_counted(struct flo_schema *s, struct object *o)
 {
     struct flo_program *p = s->program;
-    struct counted t = {.o = o,
-                        .cap = o->most == UINT32_MAX ? o->least : o->most};
+    struct counted t = {.o = o, .cap = o->most == UINT32_MAX ? o->least : o->most};
     uint32_t *rows;
 
     t.required = count_required(o);
@@ -319,8 +298,7 @@ static void put_counted(struct flo_schema *s, struct object *o)
     memset(rows, 0xff, 2 * (t.cap + (size_t)1) * sizeof(*rows));
     flo_program_text(p, "{");
     t.here[0] = p->at;
-    for (; t.i < o->count && !p->failed && flo_schema_walk(s, t.cap + 1);
-         t.i++) {
+    for (; t.i < o->count && !p->failed && flo_schema_walk(s, t.cap + 1); t.i++) {
         uint32_t rule = member_rule(s, o, t.i);
         uint32_t *before = t.here;
         for (uint32_t count = 0; count <= t.cap; count++) {
@@ -344,8 +322,7 @@ static void put_counted(struct flo_schema *s, struct object *o)
 
 /* Every member is built once.  It is reached from the start of the object, and
  * from each member before it. */
-static void put_object(struct flo_schema *s, struct object *o,
-                       const struct flo_object_words *words)
+static void put_object(struct flo_schema *s, struct object *o, const struct flo_object_words *words)
 {
     struct flo_program *p = s->program;
     uint32_t none, behind = FLO_NOWHERE, end;
@@ -437,12 +414,10 @@ void flo_schema_object(struct flo_schema *s, const struct flo_tree_node *schema)
     flo_schema_object_as(s, schema, &json);
 }
 
-void flo_schema_object_as(struct flo_schema *s,
-                          const struct flo_tree_node *schema,
+void flo_schema_object_as(struct flo_schema *s, const struct flo_tree_node *schema,
                           const struct flo_object_words *words)
 {
-    const struct flo_tree_node *extra =
-        FLO_GET(s, schema, "additionalProperties");
+    const struct flo_tree_node *extra = FLO_GET(s, schema, "additionalProperties");
     const struct flo_tree_node *properties = FLO_GET(s, schema, "properties");
     const struct flo_tree_node *required = FLO_GET(s, schema, "required");
     size_t names = flo_schema_count(s, required);
@@ -457,22 +432,18 @@ void flo_schema_object_as(struct flo_schema *s,
         flo_schema_refuse(s, "/properties", "%zu members, at most %u", members,
                           FLO_SCHEMA_ITEMS_MAX);
     } else if (names > FLO_SCHEMA_ITEMS_MAX) { /* each is looked for in them */
-        flo_schema_refuse(s, "/required", "%zu names, at most %u", names,
-                          FLO_SCHEMA_ITEMS_MAX);
+        flo_schema_refuse(s, "/required", "%zu names, at most %u", names, FLO_SCHEMA_ITEMS_MAX);
     }
-    o.has_extra =
-        extra == NULL ? properties == NULL : !flo_schema_is_false(extra);
+    o.has_extra = extra == NULL ? properties == NULL : !flo_schema_is_false(extra);
     o.members = calloc(members + names + 1, sizeof(*o.members));
     if (o.members == NULL && s->rv == 0) {
-        s->rv =
-            flo_fail(s->err, FLO_E_MEMORY, "%zu properties", members + names);
+        s->rv = flo_fail(s->err, FLO_E_MEMORY, "%zu properties", members + names);
     }
     if (s->rv == 0) {
         read_members(s, schema, &o);
     }
     if (s->rv == 0) {
-        flo_schema_counts(s, schema, "/minProperties", "/maxProperties",
-                          &o.least, &o.most);
+        flo_schema_counts(s, schema, "/minProperties", "/maxProperties", &o.least, &o.most);
     }
     if (s->rv == 0) {
         settle_counts(&o);

@@ -20,18 +20,16 @@ enum {
 };
 
 /* Rules that all schemas use; an answer of any JSON may have line ends. */
-static const char common[] =
-    "plain ::= [^\"\\\\\\x00-\\x1f\\x7f]\n"
-    "integer ::= \"-\"? (\"0\" | [1-9] [0-9]{0,15})\n"
-    "number ::= integer (\".\" [0-9]{1,16})? ([eE] [-+]? [0-9]{1,2})?\n"
-    "value ::= object | array | string | number | word\n";
-static const char quoted[] =
-    "char ::= plain | \"\\\\\" [\"\\\\/bfnrt]\n"
-    "string ::= \"\\\"\" char* \"\\\"\"\n"
-    "ws ::= (\" \" | \"\\n\" \" \"{0,24})?\n"
-    "member ::= string \":\" ws value\n"
-    "object ::= \"{\" ws (member (\",\" ws member)* ws)? \"}\"\n"
-    "array ::= \"[\" ws (value (\",\" ws value)* ws)? \"]\"\n";
+static const char common[] = "plain ::= [^\"\\\\\\x00-\\x1f\\x7f]\n"
+                             "integer ::= \"-\"? (\"0\" | [1-9] [0-9]{0,15})\n"
+                             "number ::= integer (\".\" [0-9]{1,16})? ([eE] [-+]? [0-9]{1,2})?\n"
+                             "value ::= object | array | string | number | word\n";
+static const char quoted[] = "char ::= plain | \"\\\\\" [\"\\\\/bfnrt]\n"
+                             "string ::= \"\\\"\" char* \"\\\"\"\n"
+                             "ws ::= (\" \" | \"\\n\" \" \"{0,24})?\n"
+                             "member ::= string \":\" ws value\n"
+                             "object ::= \"{\" ws (member (\",\" ws member)* ws)? \"}\"\n"
+                             "array ::= \"[\" ws (value (\",\" ws value)* ws)? \"]\"\n";
 static const char json[] = "word ::= \"true\" | \"false\" | \"null\"\n";
 static const char python[] = "word ::= \"True\" | \"False\" | \"None\"\n";
 
@@ -50,8 +48,7 @@ static bool is_in(struct flo_schema *s, const struct flo_tree_node *value,
 }
 
 /* enum and const: these values and no others. */
-static void put_values(struct flo_schema *s, const struct flo_tree_node *schema,
-                       int types)
+static void put_values(struct flo_schema *s, const struct flo_tree_node *schema, int types)
 {
     const struct flo_tree_node *one = FLO_GET(s, schema, "const");
     const struct flo_tree_node *list = FLO_GET(s, schema, "enum"), *n;
@@ -60,8 +57,7 @@ static void put_values(struct flo_schema *s, const struct flo_tree_node *schema,
     struct flo_choice choice;
 
     for (n = schema->first; n != NULL; n = n->next) {
-        if (flo_schema_constrains(s, n) && n != one && n != list &&
-            !flo_schema_key_is(n, "type")) {
+        if (flo_schema_constrains(s, n) && n != one && n != list && !flo_schema_key_is(n, "type")) {
             flo_schema_refuse(s, place, "beside '%.*s' is not supported",
                               flo_schema_cut(n->key_bytes), n->key);
         }
@@ -70,8 +66,8 @@ static void put_values(struct flo_schema *s, const struct flo_tree_node *schema,
         flo_schema_refuse(s, "/enum", "must be a list");
     }
     flo_choice_begin(s->program, &choice);
-    for (n = one != NULL ? one : list->first;
-         n != NULL && flo_schema_walk(s, 1); n = one != NULL ? NULL : n->next) {
+    for (n = one != NULL ? one : list->first; n != NULL && flo_schema_walk(s, 1);
+         n = one != NULL ? NULL : n->next) {
         if (has_value && flo_schema_value_is(n, types)) {
             flo_choice_next(s->program, &choice);
             flo_schema_literal(s, n);
@@ -89,7 +85,7 @@ static void put_values(struct flo_schema *s, const struct flo_tree_node *schema,
 struct alternative {
     const struct flo_tree_node *schema; /* with its references followed */
     int types;                          /* that it may have */
-    bool is_object; /* every answer of it, with what stands next to oneOf, is */
+    bool is_object;                     /* every answer of it, with what stands next to oneOf, is */
 };
 
 /* Types of a schema as far as can be said without merging. */
@@ -124,8 +120,7 @@ static int about(struct flo_schema *s, const struct flo_tree_node *schema)
     return types;
 }
 
-static struct alternative read_alternative(struct flo_schema *s,
-                                           const struct flo_tree_node *rest,
+static struct alternative read_alternative(struct flo_schema *s, const struct flo_tree_node *rest,
                                            const struct flo_tree_node *schema)
 {
     const struct flo_tree_node *target = flo_schema_target(s, schema);
@@ -137,14 +132,12 @@ static struct alternative read_alternative(struct flo_schema *s,
     return (struct alternative){target, types, named == FLO_TYPE_OBJECT};
 }
 
-static const struct flo_tree_node *const_of(struct flo_schema *s,
-                                            const struct flo_tree_node *schema,
-                                            const struct flo_tree_node *name)
+static const struct flo_tree_node *
+const_of(struct flo_schema *s, const struct flo_tree_node *schema, const struct flo_tree_node *name)
 {
     const struct flo_tree_node *properties = FLO_GET(s, schema, "properties");
 
-    return FLO_GET(s, flo_schema_get(s, properties, name->text, name->bytes),
-                   "const");
+    return FLO_GET(s, flo_schema_get(s, properties, name->text, name->bytes), "const");
 }
 
 /* Do two alternatives have no value in common?  Told by their types, by const,
@@ -155,17 +148,13 @@ static bool are_apart(struct flo_schema *s, const struct alternative *a,
     const struct flo_tree_node *n;
 
     if ((a->types & b->types) == 0 ||
-        flo_schema_differ(s, FLO_GET(s, a->schema, "const"),
-                          FLO_GET(s, b->schema, "const"))) {
+        flo_schema_differ(s, FLO_GET(s, a->schema, "const"), FLO_GET(s, b->schema, "const"))) {
         return true;
     }
-    n = a->is_object && b->is_object
-            ? flo_tree_first(FLO_GET(s, a->schema, "required"))
-            : NULL;
+    n = a->is_object && b->is_object ? flo_tree_first(FLO_GET(s, a->schema, "required")) : NULL;
     for (; s->rv == 0 && n != NULL; n = n->next) {
         if (is_in(s, n, FLO_GET(s, b->schema, "required")) &&
-            flo_schema_differ(s, const_of(s, a->schema, n),
-                              const_of(s, b->schema, n))) {
+            flo_schema_differ(s, const_of(s, a->schema, n), const_of(s, b->schema, n))) {
             return true;
         }
     }
@@ -182,8 +171,7 @@ static void check_apart(struct flo_schema *s, const struct flo_tree_node *rest,
     size_t count = flo_schema_count(s, list);
 
     if (count > ALTERNATIVES_MAX) {
-        flo_schema_refuse(s, "/oneOf", "%zu alternatives, at most %d", count,
-                          ALTERNATIVES_MAX);
+        flo_schema_refuse(s, "/oneOf", "%zu alternatives, at most %d", count, ALTERNATIVES_MAX);
     }
     for (size_t i = 0; s->rv == 0 && n != NULL; i++, n = n->next) {
         all[i] = read_alternative(s, rest, n);
@@ -198,8 +186,7 @@ static void check_apart(struct flo_schema *s, const struct flo_tree_node *rest,
 }
 
 /* anyOf and oneOf, each alternative together with what stands next to it. */
-static void put_choices(struct flo_schema *s,
-                        const struct flo_tree_node *schema,
+static void put_choices(struct flo_schema *s, const struct flo_tree_node *schema,
                         const struct flo_tree_node *list)
 {
     bool is_one = flo_schema_key_is(list, "oneOf");
@@ -211,8 +198,7 @@ static void put_choices(struct flo_schema *s,
         flo_schema_refuse(s, place, "must be a list of schemas");
         return;
     }
-    for (const struct flo_tree_node *n = schema->first; n != NULL;
-         n = n->next) {
+    for (const struct flo_tree_node *n = schema->first; n != NULL; n = n->next) {
         if (flo_schema_constrains(s, n) && n != list) {
             flo_schema_add(s, rest, n);
         }
@@ -221,15 +207,13 @@ static void put_choices(struct flo_schema *s,
         check_apart(s, rest, list);
     }
     flo_choice_begin(s->program, &choice);
-    for (const struct flo_tree_node *n = list->first; s->rv == 0 && n != NULL;
-         n = n->next) {
+    for (const struct flo_tree_node *n = list->first; s->rv == 0 && n != NULL; n = n->next) {
         char index[16];
 
         flo_choice_next(s->program, &choice);
         snprintf(index, sizeof(index), "%u", choice.count - 1);
-        flo_schema_call(s,
-                        rest->first == NULL ? n : flo_schema_both(s, rest, n),
-                        place + 1, index, strlen(index));
+        flo_schema_call(s, rest->first == NULL ? n : flo_schema_both(s, rest, n), place + 1, index,
+                        strlen(index));
     }
     flo_choice_end(s->program, &choice);
 }
@@ -250,8 +234,7 @@ static void put_item(struct flo_schema *s, const struct flo_tree_node *schema)
     list = list != NULL ? list : FLO_GET(s, flat, "oneOf");
     if (list != NULL) {
         put_choices(s, flat, list);
-    } else if (FLO_GET(s, flat, "const") != NULL ||
-               FLO_GET(s, flat, "enum") != NULL) {
+    } else if (FLO_GET(s, flat, "const") != NULL || FLO_GET(s, flat, "enum") != NULL) {
         put_values(s, flat, types);
     } else if (types == FLO_TYPE_ANY) {
         flo_schema_call(s, NULL, "", "", 0);
@@ -269,15 +252,12 @@ static void put_item(struct flo_schema *s, const struct flo_tree_node *schema)
 
 /* ---- the whole ---- */
 
-static int read_tree(struct flo_tree *tree, char *text, size_t bytes,
-                     struct flo_err *err)
+static int read_tree(struct flo_tree *tree, char *text, size_t bytes, struct flo_err *err)
 {
-    int rv = flo_tree_read(tree, text, bytes, FLO_SCHEMA_VALUES_MAX, NODES_MORE,
-                           NULL, err);
+    int rv = flo_tree_read(tree, text, bytes, FLO_SCHEMA_VALUES_MAX, NODES_MORE, NULL, err);
 
     if (rv == 0 && tree->has_odd) {
-        rv = flo_fail(err, FLO_E_INFER_SCHEMA,
-                      "a text with U+0000 or half of a surrogate pair");
+        rv = flo_fail(err, FLO_E_INFER_SCHEMA, "a text with U+0000 or half of a surrogate pair");
     }
     rv = rv == FLO_E_INFER_PARAM ? FLO_E_INFER_SCHEMA : rv; /* no JSON */
     return rv < 0 ? flo_wrap(err, rv, "schema") : 0;
@@ -318,12 +298,10 @@ static void finish(struct flo_schema *s)
 
 uint64_t flo_schema_bytes(void)
 {
-    return (uint64_t)(FLO_SCHEMA_VALUES_MAX + NODES_MORE) *
-               sizeof(struct flo_tree_node) +
+    return (uint64_t)(FLO_SCHEMA_VALUES_MAX + NODES_MORE) * sizeof(struct flo_tree_node) +
            FLO_SCHEMA_ITEMS_MAX * sizeof(struct flo_schema_item) +
            /* Text of the schema, and of a literal. */
-           3 * FLO_GRAMMAR_TEXT_BYTES_MAX +
-           2 * FLO_GRAMMAR_RULES_MAX * 24 /* names of rules */;
+           3 * FLO_GRAMMAR_TEXT_BYTES_MAX + 2 * FLO_GRAMMAR_RULES_MAX * 24 /* names of rules */;
 }
 
 void flo_schema_begin(struct flo_schema *s, struct flo_err *err)
@@ -343,8 +321,7 @@ void flo_schema_begin(struct flo_schema *s, struct flo_err *err)
         } else {
             flo_gbnf_read(&s->gbnf, quoted, sizeof(quoted) - 1);
         }
-        flo_gbnf_read(&s->gbnf, s->is_python ? python : json,
-                      strlen(s->is_python ? python : json));
+        flo_gbnf_read(&s->gbnf, s->is_python ? python : json, strlen(s->is_python ? python : json));
         s->program->root = flo_gbnf_rule(&s->gbnf, "object");
     }
 }
@@ -359,8 +336,8 @@ int flo_schema_end(struct flo_schema *s, struct flo_program **program)
     return flo_gbnf_close(&s->gbnf, s->rv, program);
 }
 
-int flo_schema_compile(const char *text, size_t bytes,
-                       struct flo_program **program, struct flo_err *err)
+int flo_schema_compile(const char *text, size_t bytes, struct flo_program **program,
+                       struct flo_err *err)
 {
     struct flo_schema s = {.is_python = false};
     char *copy = malloc(bytes + 1);
@@ -374,10 +351,8 @@ int flo_schema_compile(const char *text, size_t bytes,
         s.rv = read_tree(&s.tree, copy, bytes, err);
     }
     if (s.rv == 0 && text != NULL) {
-        s.items[s.count++] =
-            (struct flo_schema_item){.schema = s.tree.nodes,
-                                     .top = s.tree.nodes,
-                                     .rule = flo_program_rule(s.program)};
+        s.items[s.count++] = (struct flo_schema_item){
+            .schema = s.tree.nodes, .top = s.tree.nodes, .rule = flo_program_rule(s.program)};
         s.program->root = s.items[0].rule;
         flo_schema_put_items(&s);
     }

@@ -59,8 +59,8 @@ struct flo_schema {
 };
 
 /* FLO_E_INFER_SCHEMA: "schema <pointer of the item at hand><place>: ...". */
-void flo_schema_refuse(struct flo_schema *s, const char *place,
-                       const char *format, ...) FLO_PRINTF(3, 4);
+void flo_schema_refuse(struct flo_schema *s, const char *place, const char *format, ...)
+    FLO_PRINTF(3, 4);
 /* Bytes of a text of the schema that a refusal shows. */
 static inline int flo_schema_cut(size_t bytes)
 {
@@ -72,8 +72,7 @@ static inline int flo_schema_cut(size_t bytes)
  * endless reading. */
 bool flo_schema_walk(struct flo_schema *s, size_t steps);
 /* The first of that name; NULL: no such member, or no object. */
-struct flo_tree_node *flo_schema_get(struct flo_schema *s,
-                                     const struct flo_tree_node *object,
+struct flo_tree_node *flo_schema_get(struct flo_schema *s, const struct flo_tree_node *object,
                                      const char *key, size_t key_bytes);
 #define FLO_GET(s, object, key) flo_schema_get(s, object, key, sizeof(key) - 1)
 /* Equal in kind, text and order of members. */
@@ -85,37 +84,32 @@ size_t flo_schema_count(struct flo_schema *s, const struct flo_tree_node *list);
 bool flo_schema_key_is(const struct flo_tree_node *n, const char *name);
 /* The types that a member of a schema is about; 0: it says nothing about the
  * answer; -1: it is not understood. */
-int flo_schema_keyword_types(struct flo_schema *s,
-                             const struct flo_tree_node *n);
+int flo_schema_keyword_types(struct flo_schema *s, const struct flo_tree_node *n);
 /* Does it constrain the answer?  Whether it can be kept is asked later. */
 bool flo_schema_constrains(struct flo_schema *s, const struct flo_tree_node *n);
 
 /* Where a schema's references lead; NULL: nowhere. */
-const struct flo_tree_node *
-flo_schema_target(struct flo_schema *s, const struct flo_tree_node *schema);
+const struct flo_tree_node *flo_schema_target(struct flo_schema *s,
+                                              const struct flo_tree_node *schema);
 /* Add a copy of the value after the last member or element. */
 void flo_schema_add(struct flo_schema *s, struct flo_tree_node *to,
                     const struct flo_tree_node *value);
 /* {"allOf": [a, b]}, under the key of a. */
-const struct flo_tree_node *flo_schema_both(struct flo_schema *s,
-                                            const struct flo_tree_node *a,
+const struct flo_tree_node *flo_schema_both(struct flo_schema *s, const struct flo_tree_node *a,
                                             const struct flo_tree_node *b);
 /* All that holds, through references and allOf, into `to`. */
-void flo_schema_flatten(struct flo_schema *s,
-                        const struct flo_tree_node *schema,
+void flo_schema_flatten(struct flo_schema *s, const struct flo_tree_node *schema,
                         struct flo_tree_node *to);
 
 /* Call the rule of a schema (NULL: any value) that stands at /keyword/name of
  * the item at hand; it is built later. */
-void flo_schema_call(struct flo_schema *s, const struct flo_tree_node *schema,
-                     const char *keyword, const char *name, size_t name_bytes);
+void flo_schema_call(struct flo_schema *s, const struct flo_tree_node *schema, const char *keyword,
+                     const char *name, size_t name_bytes);
 /* This value as JSON. */
-void flo_schema_literal(struct flo_schema *s,
-                        const struct flo_tree_node *value);
+void flo_schema_literal(struct flo_schema *s, const struct flo_tree_node *value);
 /* The types of "type", which is a name or a list; *odd: an entry that is no
  * type. */
-int flo_schema_named_types(struct flo_schema *s,
-                           const struct flo_tree_node *type,
+int flo_schema_named_types(struct flo_schema *s, const struct flo_tree_node *type,
                            const struct flo_tree_node **odd);
 /* Types that a schema names, or that its keywords are about. */
 int flo_schema_types(struct flo_schema *s, const struct flo_tree_node *schema);
@@ -125,25 +119,20 @@ bool flo_schema_differ(struct flo_schema *s, const struct flo_tree_node *x,
                        const struct flo_tree_node *y);
 /* An array of `least` to `most` values out of those that `items` lists, each
  * once.  false: it lists none. */
-bool flo_schema_distinct(struct flo_schema *s,
-                         const struct flo_tree_node *items, uint32_t least,
+bool flo_schema_distinct(struct flo_schema *s, const struct flo_tree_node *items, uint32_t least,
                          uint32_t most);
 /* The schema that nothing fits. */
 bool flo_schema_is_false(const struct flo_tree_node *schema);
 /* true is as good as no schema: NULL. */
-const struct flo_tree_node *
-flo_schema_or_any(const struct flo_tree_node *schema);
+const struct flo_tree_node *flo_schema_or_any(const struct flo_tree_node *schema);
 /* The member at a place such as "/minItems". */
-const struct flo_tree_node *flo_schema_at(struct flo_schema *s,
-                                          const struct flo_tree_node *schema,
+const struct flo_tree_node *flo_schema_at(struct flo_schema *s, const struct flo_tree_node *schema,
                                           const char *place);
 /* A pair such as /minItems and /maxItems; *to UINT32_MAX: there is no most. */
-void flo_schema_counts(struct flo_schema *s, const struct flo_tree_node *schema,
-                       const char *least, const char *most, uint32_t *from,
-                       uint32_t *to);
+void flo_schema_counts(struct flo_schema *s, const struct flo_tree_node *schema, const char *least,
+                       const char *most, uint32_t *from, uint32_t *to);
 /* An object by this schema without references. */
-void flo_schema_object(struct flo_schema *s,
-                       const struct flo_tree_node *schema);
+void flo_schema_object(struct flo_schema *s, const struct flo_tree_node *schema);
 /* One type of a schema without references. */
 void flo_schema_value(struct flo_schema *s, const struct flo_tree_node *schema,
                       enum flo_schema_types type);
@@ -153,18 +142,15 @@ struct flo_object_words {
     const char *open, *close;
     /* A member, and another one before it. */
     void (*member)(struct flo_schema *s, const struct flo_object_words *words,
-                   const struct flo_tree_node *schema, const char *name,
-                   size_t bytes);
+                   const struct flo_tree_node *schema, const char *name, size_t bytes);
     void (*between)(struct flo_schema *s, const struct flo_object_words *words);
     bool has_fields; /* no members of other names, and none are counted */
     const void *context;
 };
-void flo_schema_object_as(struct flo_schema *s,
-                          const struct flo_tree_node *schema,
+void flo_schema_object_as(struct flo_schema *s, const struct flo_tree_node *schema,
                           const struct flo_object_words *words);
 /* A text's characters: `any` is the rule of one that is not told apart. */
-void flo_schema_text(struct flo_schema *s, const struct flo_tree_node *schema,
-                     uint32_t any);
+void flo_schema_text(struct flo_schema *s, const struct flo_tree_node *schema, uint32_t any);
 /* Between two members or values. */
 static inline const char *flo_schema_comma(const struct flo_schema *s)
 {
@@ -175,8 +161,7 @@ void flo_schema_up_to(struct flo_schema *s, const struct flo_form_text *mark);
 /* For a schema with a mark: rules of any value; a member's name and what
  * follows it. */
 void flo_schema_marked_rules(struct flo_schema *s);
-void flo_schema_marked_name(struct flo_schema *s, const char *name,
-                            size_t bytes);
+void flo_schema_marked_name(struct flo_schema *s, const char *name, size_t bytes);
 /* Before a list is built and after: flo_schema_end() gives the program.  Errors
  * as flo_schema_compile(). */
 void flo_schema_begin(struct flo_schema *s, struct flo_err *err);

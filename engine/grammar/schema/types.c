@@ -4,11 +4,10 @@
 
 #include "engine/grammar/schema/schema.h"
 
-static const char *const type_names[] = {
-    "object", "array", "string", "number", "integer", "boolean", "null"};
+static const char *const type_names[] = {"object",  "array",   "string", "number",
+                                         "integer", "boolean", "null"};
 
-int flo_schema_named_types(struct flo_schema *s,
-                           const struct flo_tree_node *type,
+int flo_schema_named_types(struct flo_schema *s, const struct flo_tree_node *type,
                            const struct flo_tree_node **odd)
 {
     bool is_list = type->kind == FLO_TREE_ARRAY;
@@ -45,8 +44,7 @@ int flo_schema_types(struct flo_schema *s, const struct flo_tree_node *schema)
     }
     types = flo_schema_named_types(s, type, &odd);
     if (odd != NULL) {
-        flo_schema_refuse(s, "/type", "'%.*s' is no type",
-                          flo_schema_cut(odd->bytes), odd->text);
+        flo_schema_refuse(s, "/type", "'%.*s' is no type", flo_schema_cut(odd->bytes), odd->text);
     } else if (types == 0) {
         flo_schema_refuse(s, "/type", "is empty");
     }
@@ -56,25 +54,20 @@ int flo_schema_types(struct flo_schema *s, const struct flo_tree_node *schema)
 bool flo_schema_value_is(const struct flo_tree_node *value, int types)
 {
     static const int of[] = {
-        [FLO_TREE_NULL] = FLO_TYPE_NULL,
-        [FLO_TREE_BOOLEAN] = FLO_TYPE_BOOLEAN,
-        [FLO_TREE_NUMBER] = FLO_TYPE_NUMBER,
-        [FLO_TREE_STRING] = FLO_TYPE_STRING,
-        [FLO_TREE_ARRAY] = FLO_TYPE_ARRAY,
-        [FLO_TREE_OBJECT] = FLO_TYPE_OBJECT,
+        [FLO_TREE_NULL] = FLO_TYPE_NULL,     [FLO_TREE_BOOLEAN] = FLO_TYPE_BOOLEAN,
+        [FLO_TREE_NUMBER] = FLO_TYPE_NUMBER, [FLO_TREE_STRING] = FLO_TYPE_STRING,
+        [FLO_TREE_ARRAY] = FLO_TYPE_ARRAY,   [FLO_TREE_OBJECT] = FLO_TYPE_OBJECT,
     };
     int64_t whole;
 
     return (types & of[value->kind]) != 0 ||
-           ((types & FLO_TYPE_INTEGER) != 0 &&
-            flo_tree_whole(value, INT64_MIN, INT64_MAX, &whole));
+           ((types & FLO_TYPE_INTEGER) != 0 && flo_tree_whole(value, INT64_MIN, INT64_MAX, &whole));
 }
 
 bool flo_schema_differ(struct flo_schema *s, const struct flo_tree_node *x,
                        const struct flo_tree_node *y)
 {
-    if (x == NULL || y == NULL ||
-        !flo_schema_walk(s, 8 + x->bytes + y->bytes)) {
+    if (x == NULL || y == NULL || !flo_schema_walk(s, 8 + x->bytes + y->bytes)) {
         return false;
     }
     if (x->kind == FLO_TREE_NUMBER && y->kind == FLO_TREE_NUMBER) {

@@ -9,8 +9,8 @@
 /* ---- arrays ---- */
 
 static void put_element(struct flo_schema *s, const char *before,
-                        const struct flo_tree_node *prefix,
-                        const struct flo_tree_node *items, uint32_t i)
+                        const struct flo_tree_node *prefix, const struct flo_tree_node *items,
+                        uint32_t i)
 {
     char index[16];
 
@@ -33,20 +33,17 @@ static bool is_unique(struct flo_schema *s, const struct flo_tree_node *schema)
     return n != NULL && !flo_schema_is_false(n);
 }
 
-static void value_array(struct flo_schema *s,
-                        const struct flo_tree_node *schema)
+static void value_array(struct flo_schema *s, const struct flo_tree_node *schema)
 {
     const struct flo_tree_node *items = FLO_GET(s, schema, "items");
     const struct flo_tree_node *prefix = FLO_GET(s, schema, "prefixItems");
     struct flo_program *p = s->program;
-    uint32_t least, most, count = (uint32_t)flo_schema_count(s, prefix), i = 0,
-                          out;
+    uint32_t least, most, count = (uint32_t)flo_schema_count(s, prefix), i = 0, out;
 
     flo_schema_counts(s, schema, "/minItems", "/maxItems", &least, &most);
     if (prefix != NULL && prefix->kind != FLO_TREE_ARRAY) {
         flo_schema_refuse(s, "/prefixItems", "must be a list of schemas");
-    } else if (items != NULL && items->kind != FLO_TREE_OBJECT &&
-               items->kind != FLO_TREE_BOOLEAN) {
+    } else if (items != NULL && items->kind != FLO_TREE_OBJECT && items->kind != FLO_TREE_BOOLEAN) {
         flo_schema_refuse(s, "/items", "must be a schema");
     }
     if (items != NULL && flo_schema_is_false(items) && most > count) {
@@ -89,17 +86,16 @@ static void value_array(struct flo_schema *s,
 
 /* ---- strings ---- */
 
-#define DATE                                                                   \
-    "[12] [0-9]{3} \"-\" ((\"0\" [13578] | \"1\" [02]) \"-\" (\"0\" [1-9] | "  \
-    "[12] [0-9] | \"3\" [01]) | (\"0\" [469] | \"11\") \"-\" (\"0\" [1-9] | "  \
-    "[12] [0-9] | \"30\") | \"02-\" (\"0\" [1-9] | \"1\" [0-9] | \"2\" "       \
+#define DATE                                                                                       \
+    "[12] [0-9]{3} \"-\" ((\"0\" [13578] | \"1\" [02]) \"-\" (\"0\" [1-9] | "                      \
+    "[12] [0-9] | \"3\" [01]) | (\"0\" [469] | \"11\") \"-\" (\"0\" [1-9] | "                      \
+    "[12] [0-9] | \"30\") | \"02-\" (\"0\" [1-9] | \"1\" [0-9] | \"2\" "                           \
     "[0-8])) "
-#define TIME                                                                   \
-    "([01] [0-9] | \"2\" [0-3]) \":\" [0-5] [0-9] \":\" [0-5] [0-9] (\".\" "   \
-    "[0-9]{1,6})? (\"Z\" | [-+] ([01] [0-9] | \"2\" [0-3]) \":\" [0-5] "       \
+#define TIME                                                                                       \
+    "([01] [0-9] | \"2\" [0-3]) \":\" [0-5] [0-9] \":\" [0-5] [0-9] (\".\" "                       \
+    "[0-9]{1,6})? (\"Z\" | [-+] ([01] [0-9] | \"2\" [0-3]) \":\" [0-5] "                           \
     "[0-9]) "
-#define OCTET                                                                  \
-    "(\"25\" [0-5] | \"2\" [0-4] [0-9] | \"1\" [0-9]{2} | [1-9]? [0-9]) "
+#define OCTET "(\"25\" [0-5] | \"2\" [0-4] [0-9] | \"1\" [0-9]{2} | [1-9]? [0-9]) "
 #define LABEL "[a-z0-9] ([a-z0-9-]{0,40} [a-z0-9])? "
 #define HOST LABEL "(\".\" " LABEL "){0,6} "
 
@@ -124,23 +120,21 @@ static void put_format(struct flo_schema *s, const struct flo_tree_node *format)
             return;
         }
     }
-    flo_schema_refuse(s, "/format", "'%.*s' is not supported",
-                      flo_schema_cut(format->bytes), format->text);
+    flo_schema_refuse(s, "/format", "'%.*s' is not supported", flo_schema_cut(format->bytes),
+                      format->text);
 }
 
-void flo_schema_text(struct flo_schema *s, const struct flo_tree_node *schema,
-                     uint32_t any)
+void flo_schema_text(struct flo_schema *s, const struct flo_tree_node *schema, uint32_t any)
 {
     const struct flo_tree_node *pattern = FLO_GET(s, schema, "pattern");
     const struct flo_tree_node *format = FLO_GET(s, schema, "format");
-    bool has_length = FLO_GET(s, schema, "minLength") != NULL ||
-                      FLO_GET(s, schema, "maxLength") != NULL;
+    bool has_length =
+        FLO_GET(s, schema, "minLength") != NULL || FLO_GET(s, schema, "maxLength") != NULL;
     uint32_t least, most;
 
     flo_schema_counts(s, schema, "/minLength", "/maxLength", &least, &most);
     if ((pattern != NULL) + (format != NULL) + has_length > 1) {
-        flo_schema_refuse(s, pattern != NULL ? "/pattern" : "/format",
-                          "beside %s is not supported",
+        flo_schema_refuse(s, pattern != NULL ? "/pattern" : "/format", "beside %s is not supported",
                           has_length ? "a length" : "a format");
     }
     if (pattern != NULL && pattern->kind != FLO_TREE_STRING) {
@@ -158,16 +152,13 @@ void flo_schema_text(struct flo_schema *s, const struct flo_tree_node *schema,
     }
 }
 
-static void value_string(struct flo_schema *s,
-                         const struct flo_tree_node *schema)
+static void value_string(struct flo_schema *s, const struct flo_tree_node *schema)
 {
-    static const char *const bounds[] = {"/pattern", "/format", "/minLength",
-                                         "/maxLength"};
+    static const char *const bounds[] = {"/pattern", "/format", "/minLength", "/maxLength"};
     const char *quote = s->mark != NULL ? s->mark->data : "\"";
     size_t bytes = s->mark != NULL ? s->mark->bytes : 1, i = 0;
 
-    while (i < FLO_COUNT(bounds) &&
-           flo_schema_at(s, schema, bounds[i]) == NULL) {
+    while (i < FLO_COUNT(bounds) && flo_schema_at(s, schema, bounds[i]) == NULL) {
         i++;
     }
     if (i == FLO_COUNT(bounds)) {
@@ -192,9 +183,8 @@ static int64_t smaller(int64_t a, int64_t b)
 }
 
 /* Absolute values from low to high, if there are any. */
-static void put_signed(struct flo_schema *s, struct flo_choice *choice,
-                       const char *sign, int64_t low, int64_t high,
-                       const char *behind)
+static void put_signed(struct flo_schema *s, struct flo_choice *choice, const char *sign,
+                       int64_t low, int64_t high, const char *behind)
 {
     if (low <= high) {
         flo_choice_next(s->program, choice);
@@ -206,11 +196,10 @@ static void put_signed(struct flo_schema *s, struct flo_choice *choice,
 
 /* Bounds are whole.  A fraction that is not zero lies strictly between two
  * whole numbers, so both must be within. */
-static void value_number(struct flo_schema *s,
-                         const struct flo_tree_node *schema, bool is_whole)
+static void value_number(struct flo_schema *s, const struct flo_tree_node *schema, bool is_whole)
 {
-    static const char *const places[] = {"/minimum", "/exclusiveMinimum",
-                                         "/maximum", "/exclusiveMaximum"};
+    static const char *const places[] = {"/minimum", "/exclusiveMinimum", "/maximum",
+                                         "/exclusiveMaximum"};
     static const char fraction[] = "\".\" [0-9]{0,14} [1-9] ";
     int64_t bounds[] = {-WHOLE_MAX, -WHOLE_MAX - 1, WHOLE_MAX, WHOLE_MAX + 1};
     bool has_bounds = false;
@@ -220,17 +209,14 @@ static void value_number(struct flo_schema *s,
         const struct flo_tree_node *n = flo_schema_at(s, schema, places[i]);
 
         has_bounds = has_bounds || n != NULL;
-        if (n != NULL &&
-            !flo_tree_whole(n, -WHOLE_MAX, WHOLE_MAX, &bounds[i])) {
+        if (n != NULL && !flo_tree_whole(n, -WHOLE_MAX, WHOLE_MAX, &bounds[i])) {
             flo_schema_refuse(s, places[i],
                               "other than a whole number of at most 15 digits "
                               "is not supported");
         }
     }
     if (!has_bounds) {
-        flo_program_call(
-            s->program,
-            flo_gbnf_rule(&s->gbnf, is_whole ? "integer" : "number"));
+        flo_program_call(s->program, flo_gbnf_rule(&s->gbnf, is_whole ? "integer" : "number"));
         return;
     }
     int64_t low = larger(bounds[0], bounds[1] + 1);
@@ -268,8 +254,7 @@ void flo_schema_value(struct flo_schema *s, const struct flo_tree_node *schema,
         value_number(s, schema, type == FLO_TYPE_INTEGER);
         break;
     case FLO_TYPE_BOOLEAN:
-        flo_gbnf_put(&s->gbnf, s->is_python ? "\"True\" | \"False\""
-                                            : "\"true\" | \"false\"");
+        flo_gbnf_put(&s->gbnf, s->is_python ? "\"True\" | \"False\"" : "\"true\" | \"false\"");
         break;
     case FLO_TYPE_NULL:
     case FLO_TYPE_ANY:

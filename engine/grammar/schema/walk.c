@@ -19,30 +19,24 @@ static const struct keywords {
     int types;
     const char *names[16];
 } keywords[] = {
-    {FLO_TYPE_ANY,
-     {"type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref"}},
+    {FLO_TYPE_ANY, {"type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref"}},
     {FLO_TYPE_OBJECT,
-     {"properties", "required", "additionalProperties", "minProperties",
-      "maxProperties"}},
-    {FLO_TYPE_ARRAY,
-     {"items", "prefixItems", "minItems", "maxItems", "uniqueItems"}},
+     {"properties", "required", "additionalProperties", "minProperties", "maxProperties"}},
+    {FLO_TYPE_ARRAY, {"items", "prefixItems", "minItems", "maxItems", "uniqueItems"}},
     {FLO_TYPE_STRING, {"minLength", "maxLength", "pattern", "format"}},
     {FLO_TYPE_NUMBER | FLO_TYPE_INTEGER,
      {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}},
     {0,
-     {"$defs", "definitions", "$schema", "$id", "$comment", "title",
-      "description", "default", "example", "examples", "deprecated", "readOnly",
-      "writeOnly", "discriminator"}},
+     {"$defs", "definitions", "$schema", "$id", "$comment", "title", "description", "default",
+      "example", "examples", "deprecated", "readOnly", "writeOnly", "discriminator"}},
 };
 
 bool flo_schema_key_is(const struct flo_tree_node *n, const char *name)
 {
-    return strlen(name) == n->key_bytes &&
-           memcmp(name, n->key, n->key_bytes) == 0;
+    return strlen(name) == n->key_bytes && memcmp(name, n->key, n->key_bytes) == 0;
 }
 
-int flo_schema_keyword_types(struct flo_schema *s,
-                             const struct flo_tree_node *n)
+int flo_schema_keyword_types(struct flo_schema *s, const struct flo_tree_node *n)
 {
     flo_schema_walk(s, KEYWORD_STEPS);
     for (size_t i = 0; i < FLO_COUNT(keywords); i++) {
@@ -64,8 +58,7 @@ bool flo_schema_constrains(struct flo_schema *s, const struct flo_tree_node *n)
 
 /* ---- telling ---- */
 
-static void put_place(const struct flo_schema *s, uint32_t item,
-                      struct flo_buf *out)
+static void put_place(const struct flo_schema *s, uint32_t item, struct flo_buf *out)
 {
     if (item != 0) {
         put_place(s, s->items[item].parent, out);
@@ -73,8 +66,7 @@ static void put_place(const struct flo_schema *s, uint32_t item,
     flo_buf_text(out, s->items[item].place);
 }
 
-void flo_schema_refuse(struct flo_schema *s, const char *place,
-                       const char *format, ...)
+void flo_schema_refuse(struct flo_schema *s, const char *place, const char *format, ...)
 {
     struct flo_buf pointer = {.bytes_max = 4096};
     char text[256];
@@ -99,24 +91,20 @@ bool flo_schema_walk(struct flo_schema *s, size_t steps)
 {
     if (steps > FLO_SCHEMA_STEPS_MAX - s->steps) {
         s->steps = FLO_SCHEMA_STEPS_MAX;
-        flo_schema_refuse(s, "", "takes more than %u steps to read",
-                          FLO_SCHEMA_STEPS_MAX);
+        flo_schema_refuse(s, "", "takes more than %u steps to read", FLO_SCHEMA_STEPS_MAX);
         return false;
     }
     s->steps += (uint32_t)steps;
     return true;
 }
 
-struct flo_tree_node *flo_schema_get(struct flo_schema *s,
-                                     const struct flo_tree_node *object,
+struct flo_tree_node *flo_schema_get(struct flo_schema *s, const struct flo_tree_node *object,
                                      const char *key, size_t key_bytes)
 {
-    struct flo_tree_node *n = object != NULL && object->kind == FLO_TREE_OBJECT
-                                  ? object->first
-                                  : NULL;
+    struct flo_tree_node *n =
+        object != NULL && object->kind == FLO_TREE_OBJECT ? object->first : NULL;
 
-    while (n != NULL &&
-           (n->key_bytes != key_bytes || memcmp(n->key, key, key_bytes) != 0)) {
+    while (n != NULL && (n->key_bytes != key_bytes || memcmp(n->key, key, key_bytes) != 0)) {
         n = flo_schema_walk(s, 1) ? n->next : NULL;
     }
     return n;
@@ -143,8 +131,7 @@ bool flo_schema_same(struct flo_schema *s, const struct flo_tree_node *a,
         return false;
     }
     while (x != NULL && y != NULL && x->key_bytes == y->key_bytes &&
-           memcmp(x->key, y->key, x->key_bytes) == 0 &&
-           flo_schema_same(s, x, y)) {
+           memcmp(x->key, y->key, x->key_bytes) == 0 && flo_schema_same(s, x, y)) {
         x = x->next;
         y = y->next;
     }
@@ -153,8 +140,8 @@ bool flo_schema_same(struct flo_schema *s, const struct flo_tree_node *a,
 
 /* ---- the list ---- */
 
-void flo_schema_call(struct flo_schema *s, const struct flo_tree_node *schema,
-                     const char *keyword, const char *name, size_t name_bytes)
+void flo_schema_call(struct flo_schema *s, const struct flo_tree_node *schema, const char *keyword,
+                     const char *name, size_t name_bytes)
 {
     uint32_t i = 0;
 
@@ -177,8 +164,7 @@ void flo_schema_call(struct flo_schema *s, const struct flo_tree_node *schema,
         item->top = item->top != NULL ? item->top : schema;
         item->rule = flo_program_rule(s->program);
         item->parent = s->at;
-        snprintf(item->place, sizeof(item->place), "/%s%s%.*s", keyword,
-                 name_bytes > 0 ? "/" : "",
+        snprintf(item->place, sizeof(item->place), "/%s%s%.*s", keyword, name_bytes > 0 ? "/" : "",
                  name_bytes < 40 ? (int)name_bytes : 40, name);
     }
     flo_program_call(s->program, s->items[i].rule);
@@ -186,30 +172,26 @@ void flo_schema_call(struct flo_schema *s, const struct flo_tree_node *schema,
 
 /* ---- counts ---- */
 
-const struct flo_tree_node *flo_schema_at(struct flo_schema *s,
-                                          const struct flo_tree_node *schema,
+const struct flo_tree_node *flo_schema_at(struct flo_schema *s, const struct flo_tree_node *schema,
                                           const char *place)
 {
     return flo_schema_get(s, schema, place + 1, strlen(place + 1));
 }
 
-void flo_schema_counts(struct flo_schema *s, const struct flo_tree_node *schema,
-                       const char *least, const char *most, uint32_t *from,
-                       uint32_t *to)
+void flo_schema_counts(struct flo_schema *s, const struct flo_tree_node *schema, const char *least,
+                       const char *most, uint32_t *from, uint32_t *to)
 {
     const struct flo_tree_node *n = flo_schema_at(s, schema, least);
     int64_t value = 0;
 
     *to = UINT32_MAX;
     if (n != NULL && !flo_tree_whole(n, 0, TIMES_MAX, &value)) {
-        flo_schema_refuse(s, least, "must be a whole number from 0 to %d",
-                          TIMES_MAX);
+        flo_schema_refuse(s, least, "must be a whole number from 0 to %d", TIMES_MAX);
     }
     *from = (uint32_t)value;
     n = flo_schema_at(s, schema, most);
     if (n != NULL && !flo_tree_whole(n, *from, INT64_MAX, &value)) {
-        flo_schema_refuse(s, most,
-                          "must be a whole number, not below the least");
+        flo_schema_refuse(s, most, "must be a whole number, not below the least");
     }
     if (n != NULL) {
         *to = value < TIMES_MAX ? (uint32_t)value : TIMES_MAX;
@@ -221,8 +203,7 @@ bool flo_schema_is_false(const struct flo_tree_node *schema)
     return schema->kind == FLO_TREE_BOOLEAN && schema->text[0] == 'f';
 }
 
-const struct flo_tree_node *
-flo_schema_or_any(const struct flo_tree_node *schema)
+const struct flo_tree_node *flo_schema_or_any(const struct flo_tree_node *schema)
 {
     return schema == NULL || schema->kind == FLO_TREE_BOOLEAN ? NULL : schema;
 }

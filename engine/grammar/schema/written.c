@@ -29,8 +29,7 @@ static void put_other(struct flo_program *p, const bool *is_used, uint32_t to)
 }
 
 /* So many bytes of the mark are there when `byte` comes after `have` of it. */
-static uint32_t overlap(const struct flo_form_text *mark, uint32_t have,
-                        char byte)
+static uint32_t overlap(const struct flo_form_text *mark, uint32_t have, char byte)
 {
     char text[FLO_FORM_TEXT_MAX + 1];
     uint32_t most = have + 1;
@@ -44,8 +43,7 @@ static uint32_t overlap(const struct flo_form_text *mark, uint32_t have,
 }
 
 /* A control token is no text: nothing before it is its beginning. */
-static void put_up_to_control(struct flo_schema *s,
-                              const struct flo_form_text *mark)
+static void put_up_to_control(struct flo_schema *s, const struct flo_form_text *mark)
 {
     static const bool none[128];
     struct flo_program *p = s->program;
@@ -124,16 +122,14 @@ void flo_schema_marked_rules(struct flo_schema *s)
     flo_gbnf_read(&s->gbnf, rules, sizeof(rules) - 1);
 }
 
-void flo_schema_marked_name(struct flo_schema *s, const char *name,
-                            size_t bytes)
+void flo_schema_marked_name(struct flo_schema *s, const char *name, size_t bytes)
 {
     for (size_t i = 0; i < bytes; i++) {
         if ((uint8_t)name[i] < 0x20 || strchr(":,{}[]<\"", name[i]) != NULL) {
-            flo_schema_refuse(
-                s, "/properties",
-                "the name '%.*s' cannot be written in the form in "
-                "which this model writes calls",
-                flo_schema_cut(bytes), name);
+            flo_schema_refuse(s, "/properties",
+                              "the name '%.*s' cannot be written in the form in "
+                              "which this model writes calls",
+                              flo_schema_cut(bytes), name);
         }
     }
     flo_program_bytes(s->program, name, bytes);
@@ -142,8 +138,7 @@ void flo_schema_marked_name(struct flo_schema *s, const char *name,
 
 static void put_between(struct flo_schema *s, const struct flo_tree_node *text)
 {
-    if (memmem(text->text, text->bytes, s->mark->data, s->mark->bytes) !=
-        NULL) {
+    if (memmem(text->text, text->bytes, s->mark->data, s->mark->bytes) != NULL) {
         flo_schema_refuse(s, "", "a text has this model's mark of texts in it");
     }
     flo_program_bytes(s->program, s->mark->data, s->mark->bytes);
@@ -166,8 +161,8 @@ static void put_marked(struct flo_schema *s, const struct flo_tree_node *value)
         return;
     }
     flo_program_text(s->program, is_object ? "{" : "[");
-    for (const struct flo_tree_node *n = value->first;
-         n != NULL && flo_schema_walk(s, 1); n = n->next) {
+    for (const struct flo_tree_node *n = value->first; n != NULL && flo_schema_walk(s, 1);
+         n = n->next) {
         if (is_object) {
             flo_schema_marked_name(s, n->key, n->key_bytes);
         }
@@ -186,10 +181,7 @@ static void put_python(struct flo_schema *s)
     bool in_string = false;
 
     while (at < end) {
-        const char *word = *at == 't'   ? "True"
-                           : *at == 'f' ? "False"
-                           : *at == 'n' ? "None"
-                                        : NULL;
+        const char *word = *at == 't' ? "True" : *at == 'f' ? "False" : *at == 'n' ? "None" : NULL;
         if (!in_string && word != NULL) {
             flo_program_text(s->program, word);
             at += *at == 'f' ? 5 : 4; /* false; true, null */

@@ -24,8 +24,7 @@ struct flo_adapter_info {
 /* Room that an adapter needs in the option `adapter_bytes`, from the head of
  * its file.  It counts the open adapter, and the file while it is read.
  * Errors of a GGUF file. */
-FLO_MUST_USE int flo_adapter_reckon(int fd, uint64_t *bytes,
-                                    struct flo_err *err);
+FLO_MUST_USE int flo_adapter_reckon(int fd, uint64_t *bytes, struct flo_err *err);
 
 /* Load an adapter of the engine's model; its sessions may be computing
  * meanwhile.  The caller gives the adapter to flo_adapter_close() before it
@@ -42,18 +41,15 @@ FLO_MUST_USE int flo_adapter_reckon(int fd, uint64_t *bytes,
  * FLO_E_MEMORY_BUDGET     the rest of `adapter_bytes` is too small; the file
  *                         counts while it is read */
 FLO_MUST_USE int flo_adapter_open(struct flo_engine *engine, const char *path,
-                                  struct flo_adapter **adapter,
-                                  struct flo_err *err);
+                                  struct flo_adapter **adapter, struct flo_err *err);
 /* The same from a descriptor, which stays the caller's. */
 FLO_MUST_USE int flo_adapter_open_fd(struct flo_engine *engine, int fd,
-                                     struct flo_adapter **adapter,
-                                     struct flo_err *err);
+                                     struct flo_adapter **adapter, struct flo_err *err);
 /* Drop the adapter; NULL is fine.  Sessions that have it are empty and without
  * an adapter afterwards; none of them may be decoding. */
 void flo_adapter_close(struct flo_adapter *adapter);
 /* Borrowed; valid until flo_adapter_close(). */
-const struct flo_adapter_info *
-flo_adapter_info(const struct flo_adapter *adapter);
+const struct flo_adapter_info *flo_adapter_info(const struct flo_adapter *adapter);
 
 /* Give the session this adapter (NULL: none), times `scale`, for its next
  * tokens.  A changed adapter or scale empties the session, because its tokens
@@ -63,11 +59,11 @@ flo_adapter_info(const struct flo_adapter *adapter);
  * FLO_E_INFER_PARAM: an adapter of another engine, or a scale that is not
  * -100 to 100. */
 FLO_MUST_USE int flo_session_set_adapter(struct flo_session *session,
-                                         const struct flo_adapter *adapter,
-                                         float scale, struct flo_err *err);
+                                         const struct flo_adapter *adapter, float scale,
+                                         struct flo_err *err);
 /* Does the session have this adapter and scale?  Without an adapter `scale`
  * does not count. */
-bool flo_session_has_adapter(const struct flo_session *session,
-                             const struct flo_adapter *adapter, float scale);
+bool flo_session_has_adapter(const struct flo_session *session, const struct flo_adapter *adapter,
+                             float scale);
 
 #endif

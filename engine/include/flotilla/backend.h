@@ -41,8 +41,7 @@ struct flo_backend {
                 struct flo_backend_model **model, struct flo_err *err);
     /* Facts of the model; borrowed until close.  n_vocab, context, threads and
      * kernel are always there; an unknown field is 0 or empty. */
-    const struct flo_engine_info *(*info)(
-        const struct flo_backend_model *model);
+    const struct flo_engine_info *(*info)(const struct flo_backend_model *model);
     /* Reads and writes the model's text; borrowed until close.  NULL: this
      * backend knows ids only. */
     struct flo_engine *(*text)(const struct flo_backend_model *model);
@@ -54,20 +53,17 @@ struct flo_backend {
      * FLO_E_INFER_TOO_LONG   the context has no room for them
      * FLO_E_INFER_PARAM      a token is outside the vocabulary, count is 0
      * other                  the result of `row`, when that was not 0 */
-    int (*prefill)(struct flo_backend_model *model, const int32_t *tokens,
-                   size_t count, flo_logits_fn *row, void *context,
-                   struct flo_err *err);
+    int (*prefill)(struct flo_backend_model *model, const int32_t *tokens, size_t count,
+                   flo_logits_fn *row, void *context, struct flo_err *err);
     /* Append one token; logits() gives its logits.  Errors as prefill. */
-    int (*decode)(struct flo_backend_model *model, int32_t token,
-                  struct flo_err *err);
+    int (*decode)(struct flo_backend_model *model, int32_t token, struct flo_err *err);
     /* n_vocab values after the last token, borrowed until the next call for
      * this model; NULL: there are none.  NaN stays NaN. */
     const float *(*logits)(const struct flo_backend_model *model);
     /* Forget the tokens from `position` on, and the logits.  A position beyond
      * the present one changes nothing. */
     void (*reset)(struct flo_backend_model *model, uint32_t position);
-    void (*stats)(const struct flo_backend_model *model,
-                  struct flo_backend_stats *stats);
+    void (*stats)(const struct flo_backend_model *model, struct flo_backend_stats *stats);
     /* NULL is fine. */
     void (*close)(struct flo_backend_model *model);
 };
@@ -77,12 +73,10 @@ struct flo_backend {
 extern const struct flo_backend flo_backend_native;
 /* The session of a native model, for calls that only this engine has.  It
  * belongs to the model; do not close it. */
-struct flo_session *
-flo_backend_native_session(const struct flo_backend_model *model);
+struct flo_session *flo_backend_native_session(const struct flo_backend_model *model);
 
 /* Find a backend by its name; NULL: native.  FLO_E_USAGE names all backends. */
-FLO_MUST_USE int flo_backend_find(const char *name,
-                                  const struct flo_backend **backend,
+FLO_MUST_USE int flo_backend_find(const char *name, const struct flo_backend **backend,
                                   struct flo_err *err);
 
 #endif

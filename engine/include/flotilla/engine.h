@@ -100,16 +100,12 @@ struct flo_engine_plan {
  * FLO_E_MEMORY_BUDGET   the model does not fit.  `plan` IS written; plan and
  *                       sentence have all numbers
  * FLO_E_ABSENT, FLO_E_IO_OPEN, FLO_E_GGUF_...   as flo_engine_open() */
-FLO_MUST_USE int flo_engine_plan(const char *path,
-                                 const struct flo_engine_options *options,
-                                 struct flo_engine_plan *plan,
-                                 struct flo_err *err);
+FLO_MUST_USE int flo_engine_plan(const char *path, const struct flo_engine_options *options,
+                                 struct flo_engine_plan *plan, struct flo_err *err);
 
 /* The same of a descriptor, which stays the caller's. */
-FLO_MUST_USE int flo_engine_plan_fd(int fd,
-                                    const struct flo_engine_options *options,
-                                    struct flo_engine_plan *plan,
-                                    struct flo_err *err);
+FLO_MUST_USE int flo_engine_plan_fd(int fd, const struct flo_engine_options *options,
+                                    struct flo_engine_plan *plan, struct flo_err *err);
 
 /* Load a model file.  `options` may be NULL.  On success *engine belongs to the
  * caller, who gives it to flo_engine_close().
@@ -122,16 +118,12 @@ FLO_MUST_USE int flo_engine_plan_fd(int fd,
  * FLO_E_PACKED                     the named packed weights are not its own
  * FLO_E_USAGE                      an option is out of range
  * FLO_E_MEMORY                     the system refused memory or a thread */
-FLO_MUST_USE int flo_engine_open(const char *path,
-                                 const struct flo_engine_options *options,
-                                 struct flo_engine **engine,
-                                 struct flo_err *err);
+FLO_MUST_USE int flo_engine_open(const char *path, const struct flo_engine_options *options,
+                                 struct flo_engine **engine, struct flo_err *err);
 /* The same from a descriptor.  It stays the caller's and may be closed at
  * once. */
-FLO_MUST_USE int flo_engine_open_fd(int fd,
-                                    const struct flo_engine_options *options,
-                                    struct flo_engine **engine,
-                                    struct flo_err *err);
+FLO_MUST_USE int flo_engine_open_fd(int fd, const struct flo_engine_options *options,
+                                    struct flo_engine **engine, struct flo_err *err);
 /* Close the engine after all its sessions and samplers; NULL is fine. */
 void flo_engine_close(struct flo_engine *engine);
 
@@ -165,8 +157,7 @@ const struct flo_engine_info *flo_engine_info(const struct flo_engine *engine);
 /* ---- sessions ---- */
 
 /* Take one of the engine's sessions, empty.  FLO_E_INFER_BUSY: all taken. */
-FLO_MUST_USE int flo_session_open(struct flo_engine *engine,
-                                  struct flo_session **session,
+FLO_MUST_USE int flo_session_open(struct flo_engine *engine, struct flo_session **session,
                                   struct flo_err *err);
 /* Give the session back, with the pages of its KV cache; NULL is fine. */
 void flo_session_close(struct flo_session *session);
@@ -190,10 +181,8 @@ enum flo_logits {
  *
  * FLO_E_INFER_TOO_LONG    position + count would pass the context
  * FLO_E_INFER_PARAM       a token is outside the vocabulary, count is 0 */
-FLO_MUST_USE int flo_session_decode(struct flo_session *session,
-                                    const int32_t *tokens, size_t count,
-                                    enum flo_logits logits,
-                                    struct flo_err *err);
+FLO_MUST_USE int flo_session_decode(struct flo_session *session, const int32_t *tokens,
+                                    size_t count, enum flo_logits logits, struct flo_err *err);
 /* n_vocab values of the last decode with FLO_LOGITS_LAST; borrowed, valid
  * until the session's next decode.  NULL when there are none. */
 const float *flo_session_logits(const struct flo_session *session);
@@ -201,12 +190,10 @@ const float *flo_session_logits(const struct flo_session *session);
 /* Called for each token of a decode in order, on the caller's thread, with
  * its logits [n_vocab].  A result that is not 0 stops the decode and becomes
  * its result.  The function must not use sessions of this engine. */
-typedef int flo_logits_fn(void *context, uint32_t position,
-                          const float *logits);
+typedef int flo_logits_fn(void *context, uint32_t position, const float *logits);
 /* As flo_session_decode(), but gives the logits of every token. */
-FLO_MUST_USE int flo_session_decode_rows(struct flo_session *session,
-                                         const int32_t *tokens, size_t count,
-                                         flo_logits_fn *row, void *context,
+FLO_MUST_USE int flo_session_decode_rows(struct flo_session *session, const int32_t *tokens,
+                                         size_t count, flo_logits_fn *row, void *context,
                                          struct flo_err *err);
 
 /* Sums since flo_session_open(); a decode of one token counts as generated. */
@@ -217,8 +204,7 @@ struct flo_timings {
     uint64_t generated_us;
     uint64_t decode_us_last;
 };
-void flo_session_timings(const struct flo_session *session,
-                         struct flo_timings *timings);
+void flo_session_timings(const struct flo_session *session, struct flo_timings *timings);
 
 /* ---- sampling ---- */
 
@@ -267,18 +253,15 @@ struct flo_sample {
 };
 
 /* FLO_E_INFER_PARAM: a number is out of range (the sentence names it). */
-FLO_MUST_USE int flo_sampling_check(const struct flo_sampling *sampling,
-                                    struct flo_err *err);
+FLO_MUST_USE int flo_sampling_check(const struct flo_sampling *sampling, struct flo_err *err);
 /* Allocates for the engine's vocabulary; needs no session.  As
  * flo_sampling_check(), and FLO_E_MEMORY. */
 FLO_MUST_USE int flo_sampler_open(const struct flo_engine *engine,
-                                  const struct flo_sampling *sampling,
-                                  struct flo_sampler **sampler,
+                                  const struct flo_sampling *sampling, struct flo_sampler **sampler,
                                   struct flo_err *err);
 void flo_sampler_close(struct flo_sampler *sampler);
 /* Start again with other numbers, without allocating. */
-FLO_MUST_USE int flo_sampler_reset(struct flo_sampler *sampler,
-                                   const struct flo_sampling *sampling,
+FLO_MUST_USE int flo_sampler_reset(struct flo_sampler *sampler, const struct flo_sampling *sampling,
                                    struct flo_err *err);
 /* Add a token of the prompt (for the repeat penalty). */
 void flo_sampler_accept(struct flo_sampler *sampler, int32_t token);
@@ -305,16 +288,13 @@ enum flo_text_flags {
 /* Text to token ids.  *count is written on success.
  * FLO_E_INFER_TOO_LONG: more than tokens_max.  It is found early, so the error
  * tells how many there are at least.  Into 0 nothing fits, not even "". */
-FLO_MUST_USE int flo_engine_tokenise(const struct flo_engine *engine,
-                                     const char *text, size_t bytes,
-                                     unsigned flags, int32_t *tokens,
-                                     size_t tokens_max, size_t *count,
-                                     struct flo_err *err);
+FLO_MUST_USE int flo_engine_tokenise(const struct flo_engine *engine, const char *text,
+                                     size_t bytes, unsigned flags, int32_t *tokens,
+                                     size_t tokens_max, size_t *count, struct flo_err *err);
 /* Append the bytes of tokens (control tokens only if `shows_special`).
  * A token may be a part of a UTF-8 character; see flo_engine_stream. */
-FLO_MUST_USE int flo_engine_detokenise(const struct flo_engine *engine,
-                                       const int32_t *tokens, size_t count,
-                                       bool shows_special, struct flo_buf *text,
+FLO_MUST_USE int flo_engine_detokenise(const struct flo_engine *engine, const int32_t *tokens,
+                                       size_t count, bool shows_special, struct flo_buf *text,
                                        struct flo_err *err);
 /* Does this token end an answer? */
 bool flo_engine_is_end(const struct flo_engine *engine, int32_t token);
@@ -328,12 +308,10 @@ struct flo_engine_stream {
 };
 /* Append the characters that are whole after `token` (never control tokens).
  * Bytes that are no UTF-8 become U+FFFD. */
-void flo_engine_stream_add(struct flo_engine_stream *stream,
-                           const struct flo_engine *engine, int32_t token,
-                           struct flo_buf *text);
+void flo_engine_stream_add(struct flo_engine_stream *stream, const struct flo_engine *engine,
+                           int32_t token, struct flo_buf *text);
 /* Append the rest at the end of an answer. */
-void flo_engine_stream_finish(struct flo_engine_stream *stream,
-                              struct flo_buf *text);
+void flo_engine_stream_finish(struct flo_engine_stream *stream, struct flo_buf *text);
 
 /* The chat template in use; borrowed until flo_engine_close(). */
 struct flo_engine_template {
@@ -342,8 +320,7 @@ struct flo_engine_template {
     const char *text; /* Jinja, `bytes` of it; "": there is none */
     size_t bytes;
 };
-void flo_engine_template(const struct flo_engine *engine,
-                         struct flo_engine_template *out);
+void flo_engine_template(const struct flo_engine *engine, struct flo_engine_template *out);
 
 struct flo_engine_message {
     const char *role; /* "system" "user" "assistant" "tool" */
@@ -360,7 +337,7 @@ struct flo_engine_setting {
     const char *tools; /* a JSON list as in OpenAI's API; NULL: none */
     size_t tools_bytes;
     enum flo_thinking thinking; /* where the template has `enable_thinking` */
-    const char *effort; /* `reasoning_effort`: "low", ...; NULL: not said */
+    const char *effort;         /* `reasoning_effort`: "low", ...; NULL: not said */
     /* The wall clock, for templates that say the date (in UTC).  0: one that
      * asks first uses its own, another is told 2026-01-01: so answers can be
      * compared with earlier ones. */
@@ -373,21 +350,18 @@ struct flo_engine_setting {
  * FLO_E_MODEL_TEMPLATE   the template uses a word that is not known here
  * FLO_E_INFER_TOO_LONG   more than tokens_max, or that is 0 */
 FLO_MUST_USE int flo_engine_chat(const struct flo_engine *engine,
-                                 const struct flo_engine_message *messages,
-                                 size_t message_count, int32_t *tokens,
-                                 size_t tokens_max, size_t *count,
+                                 const struct flo_engine_message *messages, size_t message_count,
+                                 int32_t *tokens, size_t tokens_max, size_t *count,
                                  struct flo_err *err);
 /* The same with tools, and thoughts on or off.  `setting` may be NULL.
  * FLO_E_INFER_PARAM also where tools or a message's `more` are no such JSON. */
 FLO_MUST_USE int flo_engine_chat_with(const struct flo_engine *engine,
                                       const struct flo_engine_setting *setting,
                                       const struct flo_engine_message *messages,
-                                      size_t message_count, int32_t *tokens,
-                                      size_t tokens_max, size_t *count,
-                                      struct flo_err *err);
+                                      size_t message_count, int32_t *tokens, size_t tokens_max,
+                                      size_t *count, struct flo_err *err);
 /* Do the ids of a conversation end within a thought, so that the answer begins
  * there? */
-bool flo_engine_in_thought(const struct flo_engine *engine,
-                           const int32_t *tokens, size_t count);
+bool flo_engine_in_thought(const struct flo_engine *engine, const int32_t *tokens, size_t count);
 
 #endif

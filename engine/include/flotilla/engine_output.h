@@ -22,8 +22,8 @@ struct flo_logprob {
  * the likeliest ones, best first, the smaller id first among equals.  `count`
  * is at most FLO_LOGPROBS_MAX.  Returns the number written: fewer than
  * count + 1 where fewer logits are finite. */
-uint32_t flo_logprobs(const float *logits, uint32_t n_vocab, int32_t token,
-                      uint32_t count, struct flo_logprob *out);
+uint32_t flo_logprobs(const float *logits, uint32_t n_vocab, int32_t token, uint32_t count,
+                      struct flo_logprob *out);
 
 /* ---- embeddings ---- */
 
@@ -39,10 +39,8 @@ enum flo_pooling {
  * error the session stands as before, and the vector must not be used.
  *
  * Errors as flo_session_decode(). */
-FLO_MUST_USE int flo_session_embed(struct flo_session *session,
-                                   const int32_t *tokens, size_t count,
-                                   enum flo_pooling pooling, float *vector,
-                                   struct flo_err *err);
+FLO_MUST_USE int flo_session_embed(struct flo_session *session, const int32_t *tokens, size_t count,
+                                   enum flo_pooling pooling, float *vector, struct flo_err *err);
 /* Scale the vector to length 1.  Then the product of two vectors is their
  * cosine, and a sum is as good as a mean.  False: the vector is zero or not
  * finite, and stays. */
@@ -72,18 +70,16 @@ struct flo_rank_pair {
  * FLO_E_MODEL_TEMPLATE   its form lacks a place or has too many, or it has no
  *                        form and no end token to tell the two apart
  * FLO_E_INFER_TOO_LONG   more than tokens_max, as flo_engine_tokenise() */
-FLO_MUST_USE int flo_engine_pair(const struct flo_engine *engine,
-                                 const struct flo_rank_pair *pair,
-                                 int32_t *tokens, size_t tokens_max,
-                                 size_t *count, struct flo_err *err);
+FLO_MUST_USE int flo_engine_pair(const struct flo_engine *engine, const struct flo_rank_pair *pair,
+                                 int32_t *tokens, size_t tokens_max, size_t *count,
+                                 struct flo_err *err);
 /* The score of a state [n_embd] that flo_session_embed() left of the last token
  * (FLO_POOLING_LAST): the first label's share of several, 0 to 1 (softmax), or
  * the number of a single label as it is.
  *
  * FLO_E_INFER_PARAM       the model has no such head
  * FLO_E_MODEL_NONFINITE   the score is not finite */
-FLO_MUST_USE int flo_engine_rank(const struct flo_engine *engine,
-                                 const float *state, double *score,
+FLO_MUST_USE int flo_engine_rank(const struct flo_engine *engine, const float *state, double *score,
                                  struct flo_err *err);
 
 #endif

@@ -43,27 +43,24 @@ typedef bool flo_stops_fn(void *context);
  *                         session twice, a token outside the vocabulary
  * FLO_E_INFER_TOO_LONG    one session's context would be passed
  * FLO_E_INFER_CANCELLED   `stops` said so */
-FLO_MUST_USE int flo_engine_step(struct flo_engine *engine,
-                                 const struct flo_step *steps, size_t count,
-                                 flo_stops_fn *stops, void *stops_context,
+FLO_MUST_USE int flo_engine_step(struct flo_engine *engine, const struct flo_step *steps,
+                                 size_t count, flo_stops_fn *stops, void *stops_context,
                                  struct flo_err *err);
 
 /* The tokens that the session holds, as many as its position says.  They are
  * borrowed, and valid until the session's next change. */
 const int32_t *flo_session_tokens(const struct flo_session *session);
 /* Number of first tokens that both lists share. */
-size_t flo_tokens_common(const int32_t *a, size_t a_count, const int32_t *b,
-                         size_t b_count);
+size_t flo_tokens_common(const int32_t *a, size_t a_count, const int32_t *b, size_t b_count);
 /* Number of first tokens that `tokens` and the session share; the session's
  * adapter does not count. */
-uint32_t flo_session_common(const struct flo_session *session,
-                            const int32_t *tokens, size_t count);
+uint32_t flo_session_common(const struct flo_session *session, const int32_t *tokens, size_t count);
 
 /* Begin `session` again with the first `count` tokens of `from`, at most all
  * of them.  Their cache and the adapter are copied; nothing is computed.
  * `from` is of the same engine, and may be `session` itself.  It must not be
  * in use on another thread meanwhile. */
-void flo_session_begin_as(struct flo_session *session,
-                          const struct flo_session *from, uint32_t count);
+void flo_session_begin_as(struct flo_session *session, const struct flo_session *from,
+                          uint32_t count);
 
 #endif

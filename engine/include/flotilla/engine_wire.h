@@ -18,15 +18,14 @@
 
 #define FLO_WIRE_HEAD_BYTES 16
 #define FLO_WIRE_PAYLOAD_BYTES_MAX (1u << 20)
-#define FLO_WIRE_FRAME_BYTES_MAX                                               \
-    (FLO_WIRE_HEAD_BYTES + FLO_WIRE_PAYLOAD_BYTES_MAX)
+#define FLO_WIRE_FRAME_BYTES_MAX (FLO_WIRE_HEAD_BYTES + FLO_WIRE_PAYLOAD_BYTES_MAX)
 /* The engine has room for so many bytes of GENERATE and EMBED frames that have
  * no answer yet; it refuses more (FLO_E_INFER_BUSY).  So the agent sends at
  * most the bytes of one frame for each kind: users, batch requests, vectors.
  * No kind waits there behind another. */
 #define FLO_WIRE_WAITING_BYTES_MAX (3 * FLO_WIRE_FRAME_BYTES_MAX)
-#define FLO_WIRE_TOKENISE_MAX                                                  \
-    65536                         /* bytes, and as many ids the other way      \
+#define FLO_WIRE_TOKENISE_MAX                                                                      \
+    65536                         /* bytes, and as many ids the other way                          \
                                    */
 #define FLO_WIRE_MESSAGES_MAX 256 /* in one conversation */
 #define FLO_WIRE_STOPS_MAX 8
@@ -107,16 +106,15 @@ struct flo_wire_open {
     uint32_t threads;
     uint32_t sessions;
     uint64_t memory_bytes_max;
-    uint64_t adapter_bytes; /* room for LOAD, without the adapters named here */
-    bool keeps_prefix; /* the last descriptor is a file of a fixed size, to be
-                          read and written: the prefix that requests share */
-    uint32_t cache;    /* enum flo_wire_cache */
+    uint64_t adapter_bytes;             /* room for LOAD, without the adapters named here */
+    bool keeps_prefix;                  /* the last descriptor is a file of a fixed size, to be
+                                           read and written: the prefix that requests share */
+    uint32_t cache;                     /* enum flo_wire_cache */
     struct flo_wire_text chat_template; /* instead of the model's; no NUL */
     /* For a runtime that is not our engine (`flotilla-engine proxy`). */
-    bool is_tree;               /* the first descriptor is a folder */
-    struct flo_wire_text entry; /* name of the file below it to begin with */
-    struct flo_wire_text
-        runtime; /* configuration as JSON; contracts/processes.md 4.1 */
+    bool is_tree;                 /* the first descriptor is a folder */
+    struct flo_wire_text entry;   /* name of the file below it to begin with */
+    struct flo_wire_text runtime; /* configuration as JSON; contracts/processes.md 4.1 */
     uint32_t n_adapters;
     struct flo_wire_text adapters[FLO_WIRE_ADAPTERS_MAX]; /* their names */
 };
@@ -124,13 +122,11 @@ struct flo_wire_open {
 /* Read the template that a person named.  A value with "/" or "." is a file,
  * whose text (256 KiB at most) is given back.  Any other value is the name of
  * a known template.  The caller frees *text.  Errors of flo_file_read(). */
-FLO_MUST_USE int flo_wire_template_read(const char *value, char **text,
-                                        struct flo_err *err);
+FLO_MUST_USE int flo_wire_template_read(const char *value, char **text, struct flo_err *err);
 
 enum flo_wire_priority {
-    FLO_WIRE_USER = 0, /* a user waits: before all others */
-    FLO_WIRE_PROBE =
-        1, /* can wait; computed alone, so that times are its own */
+    FLO_WIRE_USER = 0,  /* a user waits: before all others */
+    FLO_WIRE_PROBE = 1, /* can wait; computed alone, so that times are its own */
     FLO_WIRE_BATCH = 2, /* can wait */
 };
 
@@ -162,8 +158,8 @@ struct flo_wire_generate {
     uint32_t n_images;
     struct {
         uint32_t message;
-        uint32_t at;     /* bytes of this message's content before it */
-        uint32_t detail; /* enum flo_wire_detail */
+        uint32_t at;              /* bytes of this message's content before it */
+        uint32_t detail;          /* enum flo_wire_detail */
         struct flo_wire_text url; /* data:image/...;base64,... */
     } images[FLO_WIRE_IMAGES_MAX];
     /* Parts of the answer that are not its text are told apart: thoughts and
@@ -182,20 +178,20 @@ struct flo_wire_generate {
     struct flo_wire_text tokens;   /* i32 little-endian each */
     struct flo_wire_text audio;    /* a WAV file */
     struct flo_wire_text language; /* the audio's (ISO 639-1); empty: any */
-    struct flo_wire_text file; /* one in OPEN's folder, for a runtime without
-                                  requests: its check plays this file */
-    uint32_t max_tokens;       /* 0: until the context is full */
-    uint32_t prompt_max;       /* tokens; a longer prompt is refused.  0: as
-                                  many as the context has */
-    uint32_t priority;         /* enum flo_wire_priority */
-    uint64_t client;   /* the request's owner: other clients' requests never
-                          continue its tokens.  The kept prefix has no owner */
-    bool ignores_end;  /* go on after end tokens (timing runs) */
-    bool shifts;       /* full context: drop the older half after the system's
-                          turn and go on until max_tokens */
-    bool no_drafts;    /* no guesses of next tokens (they change no answer) */
-    uint32_t logprobs; /* 0: none; 1 + how many of the likeliest are told */
-    uint32_t grammar_kind; /* enum flo_grammar_kind; 0: none */
+    struct flo_wire_text file;     /* one in OPEN's folder, for a runtime without
+                                      requests: its check plays this file */
+    uint32_t max_tokens;           /* 0: until the context is full */
+    uint32_t prompt_max;           /* tokens; a longer prompt is refused.  0: as
+                                      many as the context has */
+    uint32_t priority;             /* enum flo_wire_priority */
+    uint64_t client;               /* the request's owner: other clients' requests never
+                                      continue its tokens.  The kept prefix has no owner */
+    bool ignores_end;              /* go on after end tokens (timing runs) */
+    bool shifts;                   /* full context: drop the older half after the system's
+                                      turn and go on until max_tokens */
+    bool no_drafts;                /* no guesses of next tokens (they change no answer) */
+    uint32_t logprobs;             /* 0: none; 1 + how many of the likeliest are told */
+    uint32_t grammar_kind;         /* enum flo_grammar_kind; 0: none */
     struct flo_wire_text grammar;
     struct flo_wire_text adapter; /* one from OPEN or LOAD; empty: none */
     double adapter_scale;         /* 0: 1 */
@@ -230,8 +226,8 @@ struct flo_wire_token {
     bool is_finite;                /* all logits were */
     struct flo_wire_text logprobs; /* flo_wire_logprob_next(); empty: none */
     struct flo_wire_text parts;    /* flo_wire_part_next(); empty: none */
-    uint64_t cpu_us;  /* computing this token: CPU time of the worker ... */
-    uint64_t wall_us; /* ... and wall time */
+    uint64_t cpu_us;               /* computing this token: CPU time of the worker ... */
+    uint64_t wall_us;              /* ... and wall time */
 };
 
 enum flo_wire_reason {
@@ -247,12 +243,12 @@ struct flo_wire_done {
     uint32_t nonfinite; /* tokens with a logit that is NaN or infinite */
     uint64_t queue_us;  /* waited for a session */
     uint64_t prompt_cpu_us, prompt_wall_us;
-    uint32_t cached_tokens; /* part of tokens_in, from another request */
-    uint64_t first_us;      /* from the request's arrival to its first token */
-    uint64_t answer_us;     /* from the first token to the end */
+    uint32_t cached_tokens;          /* part of tokens_in, from another request */
+    uint64_t first_us;               /* from the request's arrival to its first token */
+    uint64_t answer_us;              /* from the first token to the end */
     uint32_t guessed, guessed_right; /* tokens computed as drafts */
     uint32_t exit_status;            /* check's status; 128 and its signal */
-    uint32_t stop; /* 1: the first of GENERATE's stop texts ended it; 0: none */
+    uint32_t stop;                   /* 1: the first of GENERATE's stop texts ended it; 0: none */
 };
 
 /* The error has an id, not a code: engine and agent may have two versions
@@ -337,16 +333,13 @@ struct flo_wire_logprob {
     float logprob;
     struct flo_wire_text text; /* the bytes it stands for, of any kind */
 };
-void flo_wire_logprob_add(struct flo_buf *out,
-                          const struct flo_wire_logprob *logprob);
+void flo_wire_logprob_add(struct flo_buf *out, const struct flo_wire_logprob *logprob);
 /* Take the first entry of `rest`, which moves on.  false: there is none; bytes
  * that are left then are no list. */
-bool flo_wire_logprob_next(struct flo_wire_text *rest,
-                           struct flo_wire_logprob *logprob);
+bool flo_wire_logprob_next(struct flo_wire_text *rest, struct flo_wire_logprob *logprob);
 
 /* A token of GENERATE's biases: i32 token, f32.  As flo_wire_logprob_next. */
-bool flo_wire_bias_next(struct flo_wire_text *rest, int32_t *token,
-                        float *bias);
+bool flo_wire_bias_next(struct flo_wire_text *rest, int32_t *token, float *bias);
 void flo_wire_bias_add(struct flo_buf *out, int32_t token, float bias);
 
 /* A part of an answer that is not its text.  In TOKEN and DONE each is u32
@@ -358,7 +351,7 @@ enum flo_wire_part_kind {
                                     unless the answer's reason is LENGTH */
 };
 struct flo_wire_part {
-    uint32_t kind; /* enum flo_wire_part_kind; others are passed over */
+    uint32_t kind;             /* enum flo_wire_part_kind; others are passed over */
     struct flo_wire_text text; /* whole UTF-8 characters */
 };
 void flo_wire_part_add(struct flo_buf *out, const struct flo_wire_part *part);
@@ -377,9 +370,8 @@ enum flo_wire_ability_bit {
 #undef FLO_ABILITY
 };
 /* Abilities of our own engine with any model. */
-#define FLO_ABILITIES_OURS                                                     \
-    (FLO_ABILITIES_ALL &                                                       \
-     ~(FLO_ABILITY_AUDIO | FLO_ABILITY_IMAGES | FLO_ABILITY_RERANK))
+#define FLO_ABILITIES_OURS                                                                         \
+    (FLO_ABILITIES_ALL & ~(FLO_ABILITY_AUDIO | FLO_ABILITY_IMAGES | FLO_ABILITY_RERANK))
 
 /* An ability that a runtime's configuration may say; false: no such word. */
 bool flo_wire_ability_parse(const char *word, uint64_t *bit);
@@ -387,24 +379,22 @@ bool flo_wire_ability_parse(const char *word, uint64_t *bit);
 uint64_t flo_wire_abilities(const struct flo_wire_ready *ready);
 /* The first thing that the request asks for and that is not among the
  * abilities, for people; *param is the client's field.  NULL: nothing. */
-const char *flo_wire_lacks(const struct flo_wire_message *message,
-                           uint64_t abilities, const char **param);
+const char *flo_wire_lacks(const struct flo_wire_message *message, uint64_t abilities,
+                           const char **param);
 
 /* The code FLO_E_... of the id; 0: this program does not know the id. */
 int flo_wire_failed_code(const struct flo_wire_failed *failed);
 
 /* Append one frame.  FLO_E_REST_TOO_LARGE when the payload would pass 1 MiB;
  * then nothing is appended.  FLO_E_MEMORY when the buffer is full. */
-FLO_MUST_USE int flo_wire_write(struct flo_buf *out,
-                                const struct flo_wire_message *message,
+FLO_MUST_USE int flo_wire_write(struct flo_buf *out, const struct flo_wire_message *message,
                                 struct flo_err *err);
 
 /* Read one frame from the front of `data`.  Returns its bytes and fills
  * *message (texts point into data), or 0 when more bytes are needed.  After
  * FLO_E_WORKER_PROTOCOL the caller closes the connection. */
 FLO_MUST_USE ptrdiff_t flo_wire_read(const void *data, size_t bytes,
-                                     struct flo_wire_message *message,
-                                     struct flo_err *err);
+                                     struct flo_wire_message *message, struct flo_err *err);
 
 #define FLO_WIRE_PIECE_BYTES 65536
 /* Descriptors that a message may carry: model, packed weights, prefix,
@@ -415,8 +405,7 @@ FLO_MUST_USE ptrdiff_t flo_wire_read(const void *data, size_t bytes,
  * bytes to *in.  1: bytes came, 0: none now, -1: the other end is gone or *in
  * is full.  Descriptors are added to fds, whose count is *fd_count; those
  * beyond fds_max are closed.  For one thread. */
-int flo_wire_receive(int socket, struct flo_buf *in, int *fds, size_t fds_max,
-                     size_t *fd_count);
+int flo_wire_receive(int socket, struct flo_buf *in, int *fds, size_t fds_max, size_t *fd_count);
 
 /* A name for logs: "GENERATE"; "?" for an unknown type. */
 const char *flo_wire_type_name(int type);

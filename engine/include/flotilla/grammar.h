@@ -41,9 +41,8 @@ struct flo_grammar;
  *                      recursion, more rules than there is room for
  * FLO_E_GGUF_VOCAB, ... the model's vocabulary is not readable
  * FLO_E_MEMORY */
-FLO_MUST_USE int flo_grammar_open(const struct flo_engine *engine,
-                                  enum flo_grammar_kind kind, const char *text,
-                                  size_t bytes, struct flo_grammar **grammar,
+FLO_MUST_USE int flo_grammar_open(const struct flo_engine *engine, enum flo_grammar_kind kind,
+                                  const char *text, size_t bytes, struct flo_grammar **grammar,
                                   struct flo_err *err);
 /* A grammar of the calls that a model may answer with, in the form of its own
  * chat template (docs/internals/engine.md).  Text and thoughts may come before
@@ -68,8 +67,7 @@ struct flo_tool_rules {
 };
 FLO_MUST_USE int flo_grammar_open_tools(const struct flo_engine *engine,
                                         const struct flo_tool_rules *rules,
-                                        struct flo_grammar **grammar,
-                                        struct flo_err *err);
+                                        struct flo_grammar **grammar, struct flo_err *err);
 void flo_grammar_close(struct flo_grammar *grammar); /* NULL is fine */
 /* Begin another answer. */
 void flo_grammar_reset(struct flo_grammar *grammar);
@@ -77,15 +75,14 @@ void flo_grammar_reset(struct flo_grammar *grammar);
 /* Write the tokens that must come next, in the model's own tokenisation of
  * their text.  Returns their number: at most `tokens_max`, 0 when there is a
  * choice.  They count as accepted. */
-size_t flo_grammar_forced(struct flo_grammar *grammar, int32_t *tokens,
-                          size_t tokens_max);
+size_t flo_grammar_forced(struct flo_grammar *grammar, int32_t *tokens, size_t tokens_max);
 
 /* The answer may have so many tokens more.  It keeps as many as it needs to
  * come to an end: where the model would not leave them, the shortest end comes
  * (flo_grammar_is_cut).  Nothing is kept before the first call, nor where even
  * the shortest answer is longer.  FLO_E_MEMORY at the first call. */
-FLO_MUST_USE int flo_grammar_limit(struct flo_grammar *grammar,
-                                   size_t tokens_left, struct flo_err *err);
+FLO_MUST_USE int flo_grammar_limit(struct flo_grammar *grammar, size_t tokens_left,
+                                   struct flo_err *err);
 /* Is its end one for want of tokens? */
 bool flo_grammar_is_cut(const struct flo_grammar *grammar);
 
@@ -94,10 +91,8 @@ bool flo_grammar_is_cut(const struct flo_grammar *grammar);
  *
  * FLO_E_INFER_SCHEMA  no token of this vocabulary fits, or the grammar has
  *                     more readings at this place than are followed */
-FLO_MUST_USE int flo_grammar_sample(struct flo_grammar *grammar,
-                                    struct flo_sampler *sampler,
-                                    const float *logits,
-                                    struct flo_sample *sample,
+FLO_MUST_USE int flo_grammar_sample(struct flo_grammar *grammar, struct flo_sampler *sampler,
+                                    const float *logits, struct flo_sample *sample,
                                     struct flo_err *err);
 /* Is the answer whole, so that nothing can follow? */
 bool flo_grammar_is_done(const struct flo_grammar *grammar);

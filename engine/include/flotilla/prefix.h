@@ -38,9 +38,8 @@ uint64_t flo_prefix_bytes(const struct flo_engine *engine, uint32_t count);
  * FLO_E_STATE             the session has an adapter
  * FLO_E_INFER_CANCELLED   `stops` said so
  * FLO_E_IO_MAPPING */
-FLO_MUST_USE int flo_prefix_write(const struct flo_session *session,
-                                  uint32_t count, int fd, flo_stops_fn *stops,
-                                  void *stops_context, struct flo_err *err);
+FLO_MUST_USE int flo_prefix_write(const struct flo_session *session, uint32_t count, int fd,
+                                  flo_stops_fn *stops, void *stops_context, struct flo_err *err);
 
 /* Begin an empty session with all tokens of the file; its position then tells
  * their number.  flo_session_common() and flo_session_truncate() keep the part
@@ -53,7 +52,6 @@ FLO_MUST_USE int flo_prefix_write(const struct flo_session *session,
  * FLO_E_INFER_TOO_LONG  the file holds more tokens than the context
  * FLO_E_STATE           the session holds tokens, or has an adapter
  * FLO_E_IO_READ */
-FLO_MUST_USE int flo_prefix_read(struct flo_session *session, int fd,
-                                 struct flo_err *err);
+FLO_MUST_USE int flo_prefix_read(struct flo_session *session, int fd, struct flo_err *err);
 
 #endif

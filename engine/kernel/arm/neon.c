@@ -2,16 +2,14 @@
 #include "engine/kernel/arm/neon.h"
 #include "engine/kernel/arm/neon_math.h"
 
-void flo_neon_quantise(const float *values, size_t columns,
-                       enum flo_precision precision, int16_t *codes,
-                       float *scales, float *sums)
+void flo_neon_quantise(const float *values, size_t columns, enum flo_precision precision,
+                       int16_t *codes, float *scales, float *sums)
 {
     for (size_t b = 0; b < columns / FLO_CODE_BLOCK; b++) {
         int16x8_t n[4];
         int sum = 0;
 
-        scales[b] = flo_quantise_32(values + b * FLO_CODE_BLOCK,
-                                    flo_code_max(precision), n);
+        scales[b] = flo_quantise_32(values + b * FLO_CODE_BLOCK, flo_code_max(precision), n);
         for (size_t i = 0; i < 4; i++) {
             vst1q_s16(codes + b * FLO_CODE_BLOCK + i * 8, n[i]);
             sum += vaddlvq_s16(n[i]);
@@ -20,8 +18,7 @@ void flo_neon_quantise(const float *values, size_t columns,
     }
 }
 
-void flo_neon_rms_norm(const float *x, const float *weight, float epsilon,
-                       size_t count, float *out)
+void flo_neon_rms_norm(const float *x, const float *weight, float epsilon, size_t count, float *out)
 {
     struct flo_f32x16 acc = {0};
     size_t i = 0;
@@ -33,8 +30,8 @@ void flo_neon_rms_norm(const float *x, const float *weight, float epsilon,
             acc.v[j] = vfmaq_f32(acc.v[j], v, v);
         }
     }
-    float squares = vaddvq_f32(vaddq_f32(vaddq_f32(acc.v[0], acc.v[1]),
-                                         vaddq_f32(acc.v[2], acc.v[3])));
+    float squares =
+        vaddvq_f32(vaddq_f32(vaddq_f32(acc.v[0], acc.v[1]), vaddq_f32(acc.v[2], acc.v[3])));
     for (; i < count; i++) {
         squares += x[i] * x[i];
     }
@@ -88,9 +85,8 @@ void flo_neon_soft_cap(float *x, float cap, size_t count)
     flo_ref_soft_cap(x + i, cap, count - i);
 }
 
-void flo_neon_store(const float *key, const float *value, size_t head_size,
-                    size_t position, enum flo_cache type, void *keys,
-                    void *values)
+void flo_neon_store(const float *key, const float *value, size_t head_size, size_t position,
+                    enum flo_cache type, void *keys, void *values)
 {
     size_t block = position / FLO_KV_BLOCK * FLO_KV_BLOCK * head_size;
     __fp16 *k = (__fp16 *)keys + block + position % FLO_KV_BLOCK;

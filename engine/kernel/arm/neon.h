@@ -4,8 +4,7 @@
 
 #include "engine/kernel/ref.h"
 
-extern const struct flo_kernel flo_kernel_neon, flo_kernel_neon_dot,
-    flo_kernel_neon_i8mm;
+extern const struct flo_kernel flo_kernel_neon, flo_kernel_neon_dot, flo_kernel_neon_i8mm;
 
 /* Products of GGUF blocks, and of strips by sdot. */
 FLO_QUANT_FLOAT_TYPES(FLO_MATMUL_DECLARE, flo_neon_matmul_)
@@ -23,15 +22,13 @@ flo_attention_fn flo_neon_attend;
 /* Entries that all tables of this family share.  Rotation and addition are
  * plain C: compilers make of them what one would write by hand (ld2
  * and fmla). */
-#define FLO_NEON_OPERATIONS                                                    \
-    .matmul = {FLO_QUANT_FLOAT_TYPES(FLO_MATMUL_ROW, flo_neon_matmul_)         \
-                   FLO_QUANT_CODE_TYPES(FLO_MATMUL_ROW, flo_neon_matmul_)},    \
-    .quantise = flo_neon_quantise, .rms_norm = flo_neon_rms_norm,              \
-    .layer_norm = flo_ref_layer_norm, .rope_pairs = flo_ref_rope_pairs,        \
-    .rope_halves = flo_ref_rope_halves,                                        \
-    .silu_multiply = flo_neon_silu_multiply,                                   \
-    .gelu_multiply = flo_neon_gelu_multiply, .soft_cap = flo_neon_soft_cap,    \
-    .add = flo_ref_add, .low_rank_add = flo_ref_low_rank_add,                  \
-    .store = flo_neon_store, .attend = flo_neon_attend
+#define FLO_NEON_OPERATIONS                                                                        \
+    .matmul = {FLO_QUANT_FLOAT_TYPES(FLO_MATMUL_ROW, flo_neon_matmul_)                             \
+                   FLO_QUANT_CODE_TYPES(FLO_MATMUL_ROW, flo_neon_matmul_)},                        \
+    .quantise = flo_neon_quantise, .rms_norm = flo_neon_rms_norm,                                  \
+    .layer_norm = flo_ref_layer_norm, .rope_pairs = flo_ref_rope_pairs,                            \
+    .rope_halves = flo_ref_rope_halves, .silu_multiply = flo_neon_silu_multiply,                   \
+    .gelu_multiply = flo_neon_gelu_multiply, .soft_cap = flo_neon_soft_cap, .add = flo_ref_add,    \
+    .low_rank_add = flo_ref_low_rank_add, .store = flo_neon_store, .attend = flo_neon_attend
 
 #endif

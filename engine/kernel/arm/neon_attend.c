@@ -13,8 +13,8 @@ enum { R_MAX = FLO_ATTEND_ROWS, BLOCK = FLO_KV_BLOCK };
 
 /* 16 numbers of a row of a block: floats, halves or, not yet scaled, codes.
  * `is_high`: the nibbles' half. */
-FLO_INLINE struct flo_f32x16 load_16(const enum flo_cache type, const void *row,
-                                     size_t index, bool is_high)
+FLO_INLINE struct flo_f32x16 load_16(const enum flo_cache type, const void *row, size_t index,
+                                     bool is_high)
 {
     const uint8_t *bytes = (const uint8_t *)row + index;
     struct flo_f32x16 out;
@@ -25,39 +25,32 @@ FLO_INLINE struct flo_f32x16 load_16(const enum flo_cache type, const void *row,
     if (type == FLO_CACHE_Q4_0) {
         uint8x16_t codes = vld1q_u8(bytes);
 
-        codes =
-            is_high ? vshrq_n_u8(codes, 4) : vandq_u8(codes, vdupq_n_u8(15));
-        return flo_floats_of_bytes(
-            vsubq_s8(vreinterpretq_s8_u8(codes), vdupq_n_s8(8)));
+        codes = is_high ? vshrq_n_u8(codes, 4) : vandq_u8(codes, vdupq_n_u8(15));
+        return flo_floats_of_bytes(vsubq_s8(vreinterpretq_s8_u8(codes), vdupq_n_s8(8)));
     }
 #pragma GCC unroll 4
     for (size_t i = 0; i < 4; i++) {
-        out.v[i] = type == FLO_CACHE_F16
-                       ? flo_load_half_4((const uint16_t *)row + index + i * 4)
-                       : vld1q_f32((const float *)row + index + i * 4);
+        out.v[i] = type == FLO_CACHE_F16 ? flo_load_half_4((const uint16_t *)row + index + i * 4)
+                                         : vld1q_f32((const float *)row + index + i * 4);
     }
     return out;
 }
 
 /* Component d of 16 keys. */
-FLO_INLINE struct flo_f32x16 load_keys(const enum flo_cache type,
-                                       const uint8_t *block, size_t head_size,
-                                       size_t d)
+FLO_INLINE struct flo_f32x16 load_keys(const enum flo_cache type, const uint8_t *block,
+                                       size_t head_size, size_t d)
 {
     struct flo_f32x16 out;
 
     if (type == FLO_CACHE_Q4_0) { /* 8 bytes hold positions i and i + 8 */
         uint8x8_t bytes = vld1_u8(block + d * BLOCK / 2);
-        uint8x16_t codes =
-            vcombine_u8(vand_u8(bytes, vdup_n_u8(15)), vshr_n_u8(bytes, 4));
-        out = flo_floats_of_bytes(
-            vsubq_s8(vreinterpretq_s8_u8(codes), vdupq_n_s8(8)));
+        uint8x16_t codes = vcombine_u8(vand_u8(bytes, vdup_n_u8(15)), vshr_n_u8(bytes, 4));
+        out = flo_floats_of_bytes(vsubq_s8(vreinterpretq_s8_u8(codes), vdupq_n_s8(8)));
     } else {
         out = load_16(type, block, d * BLOCK, false);
     }
     if (type == FLO_CACHE_Q8_0 || type == FLO_CACHE_Q4_0) {
-        const uint8_t *by =
-            block + flo_cache_code_bytes(type, head_size) + d / 32 * BLOCK * 2;
+        const uint8_t *by = block + flo_cache_code_bytes(type, head_size) + d / 32 * BLOCK * 2;
 
 #pragma GCC unroll 4
         for (size_t i = 0; i < 4; i++) {
@@ -68,19 +61,16 @@ FLO_INLINE struct flo_f32x16 load_keys(const enum flo_cache type,
 }
 
 /* Components d .. d + 15 of the value of position i. */
-FLO_INLINE struct flo_f32x16 load_value(const enum flo_cache type,
-                                        const uint8_t *block, size_t head_size,
-                                        size_t i, size_t d)
+FLO_INLINE struct flo_f32x16 load_value(const enum flo_cache type, const uint8_t *block,
+                                        size_t head_size, size_t i, size_t d)
 {
     size_t half = head_size / 2;
-    size_t index =
-        type == FLO_CACHE_Q4_0 ? i * half + d % half : i * head_size + d;
+    size_t index = type == FLO_CACHE_Q4_0 ? i * half + d % half : i * head_size + d;
     struct flo_f32x16 out = load_16(type, block, index, d >= half);
 
     if (type == FLO_CACHE_Q8_0 || type == FLO_CACHE_Q4_0) {
         size_t scale = i * flo_cache_scales(head_size) + d / 32;
-        float by =
-            flo_half(block + flo_cache_code_bytes(type, head_size) + scale * 2);
+        float by = flo_half(block + flo_cache_code_bytes(type, head_size) + scale * 2);
 
 #pragma GCC unroll 4
         for (size_t j = 0; j < 4; j++) {
@@ -91,9 +81,8 @@ FLO_INLINE struct flo_f32x16 load_value(const enum flo_cache type,
 }
 
 /* 16 scores of each row: q . K, over one block of keys. */
-FLO_INLINE void block_scores(const int R, const enum flo_cache type,
-                             const struct flo_attention *a, const uint8_t *keys,
-                             struct flo_attend_state *rows)
+FLO_INLINE void block_scores(const int R, const enum flo_cache type, const struct flo_attention *a,
+                             const uint8_t *keys, struct flo_attend_state *rows)
 {
     struct flo_f32x16 acc[R_MAX] = {0};
 
@@ -104,8 +93,7 @@ FLO_INLINE void block_scores(const int R, const enum flo_cache type,
         for (int r = 0; r < R; r++) {
 #pragma GCC unroll 4
             for (int i = 0; i < 4; i++) {
-                acc[r].v[i] =
-                    vfmaq_n_f32(acc[r].v[i], k.v[i], a->queries[r][d]);
+                acc[r].v[i] = vfmaq_n_f32(acc[r].v[i], k.v[i], a->queries[r][d]);
             }
         }
     }
@@ -127,8 +115,7 @@ FLO_INLINE void block_scores(const int R, const enum flo_cache type,
 /* Scores of row r into weights; positions that it does not see weigh 0. */
 FLO_INLINE void block_softmax(struct flo_attend_state *rows, int r)
 {
-    static const uint32_t lanes[BLOCK] = {0, 1, 2,  3,  4,  5,  6,  7,
-                                          8, 9, 10, 11, 12, 13, 14, 15};
+    static const uint32_t lanes[BLOCK] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     const uint32x4_t skip = vdupq_n_u32((uint32_t)rows->skips[r]);
     const uint32x4_t count = vdupq_n_u32((uint32_t)rows->counts[r]);
     float *weights = rows->weights[r];
@@ -138,15 +125,12 @@ FLO_INLINE void block_softmax(struct flo_attend_state *rows, int r)
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++) {
         uint32x4_t lane = vld1q_u32(lanes + i * 4);
-        uint32x4_t is_seen =
-            vandq_u32(vcgeq_u32(lane, skip), vcltq_u32(lane, count));
+        uint32x4_t is_seen = vandq_u32(vcgeq_u32(lane, skip), vcltq_u32(lane, count));
 
-        score[i] = vbslq_f32(is_seen, vld1q_f32(weights + i * 4),
-                             vdupq_n_f32(-INFINITY));
+        score[i] = vbslq_f32(is_seen, vld1q_f32(weights + i * 4), vdupq_n_f32(-INFINITY));
         most = vmaxnmq_f32(most, score[i]); /* passes over a NaN */
     }
-    float before = rows->largest[r],
-          largest = fmaxf(vmaxnmvq_f32(most), before);
+    float before = rows->largest[r], largest = fmaxf(vmaxnmvq_f32(most), before);
     if (!(largest > -INFINITY)) { /* nothing but -inf or NaN so far */
         largest = 0;
     }
@@ -164,8 +148,7 @@ FLO_INLINE void block_softmax(struct flo_attend_state *rows, int r)
 }
 
 /* out = out * correction + weights . V. */
-FLO_INLINE void block_values(const int R, const enum flo_cache type,
-                             const struct flo_attention *a,
+FLO_INLINE void block_values(const int R, const enum flo_cache type, const struct flo_attention *a,
                              const uint8_t *values, size_t count,
                              const struct flo_attend_state *rows)
 {
@@ -175,16 +158,15 @@ FLO_INLINE void block_values(const int R, const enum flo_cache type,
 #pragma GCC unroll 16
         for (int j = 0; j < R * 4; j++) {
             acc[j / 4].v[j % 4] =
-                vmulq_n_f32(vld1q_f32(a->out[j / 4] + d + j % 4 * 4),
-                            rows->correction[j / 4]);
+                vmulq_n_f32(vld1q_f32(a->out[j / 4] + d + j % 4 * 4), rows->correction[j / 4]);
         }
         for (size_t i = 0; i < count; i++) {
             struct flo_f32x16 v = load_value(type, values, a->head_size, i, d);
 
 #pragma GCC unroll 16
             for (int j = 0; j < R * 4; j++) {
-                acc[j / 4].v[j % 4] = vfmaq_n_f32(
-                    acc[j / 4].v[j % 4], v.v[j % 4], rows->weights[j / 4][i]);
+                acc[j / 4].v[j % 4] =
+                    vfmaq_n_f32(acc[j / 4].v[j % 4], v.v[j % 4], rows->weights[j / 4][i]);
             }
         }
 #pragma GCC unroll 16

@@ -8,8 +8,7 @@
 
 /* One block of 32 to slot `index`.  The largest code of 16 bits is such that
  * its upper byte, rounded, fits. */
-FLO_INLINE void quantise_slot(const float *x, const struct flo_activations *out,
-                              size_t index)
+FLO_INLINE void quantise_slot(const float *x, const struct flo_activations *out, size_t index)
 {
     const bool is_wide = out->precision == FLO_PRECISION_16;
     int8_t *codes = (int8_t *)out->codes + index * (is_wide ? 64 : 32);
@@ -21,15 +20,13 @@ FLO_INLINE void quantise_slot(const float *x, const struct flo_activations *out,
 
         vst1q_s8(codes, vcombine_s8(vmovn_s16(a), vmovn_s16(b)));
         if (is_wide) {
-            vst1q_s8(codes + 32,
-                     vcombine_s8(vrshrn_n_s16(a, 8), vrshrn_n_s16(b, 8)));
+            vst1q_s8(codes + 32, vcombine_s8(vrshrn_n_s16(a, 8), vrshrn_n_s16(b, 8)));
         }
         out->sums[index * 2 + h] = (float)(vaddlvq_s16(a) + vaddlvq_s16(b));
     }
 }
 
-void flo_neon_quantise_packed(const float *values,
-                              const struct flo_activations *out, size_t t)
+void flo_neon_quantise_packed(const float *values, const struct flo_activations *out, size_t t)
 {
     for (size_t b = 0; b < out->columns / FLO_CODE_BLOCK; b++) {
         quantise_slot(values + b * FLO_CODE_BLOCK, out, b * out->tokens + t);
@@ -38,9 +35,8 @@ void flo_neon_quantise_packed(const float *values,
 
 /* ---- products ---- */
 
-FLO_INLINE void dots(const int8x16_t *w, const struct flo_code_slot *x,
-                     const int upper, const int from, const int to,
-                     int32x4_t *sum)
+FLO_INLINE void dots(const int8x16_t *w, const struct flo_code_slot *x, const int upper,
+                     const int from, const int to, int32x4_t *sum)
 {
 #pragma GCC unroll 2
     for (int h = from; h < to; h++) {
@@ -53,7 +49,7 @@ FLO_INLINE void dots(const int8x16_t *w, const struct flo_code_slot *x,
     }
 }
 
-#define MATMUL(name, id, form, high, low, minus)                               \
+#define MATMUL(name, id, form, high, low, minus)                                                   \
     FLO_MATMUL_STRIPS(dot, name, 1, dots, id, form, high, low, minus)
 
 FLO_PACKED_TYPES(MATMUL)

@@ -9,8 +9,7 @@
 
 enum { ROWS = 4, TOKENS = 4 };
 
-FLO_INLINE float32x4_t load_4(const uint32_t type, const uint8_t *row,
-                              size_t index)
+FLO_INLINE float32x4_t load_4(const uint32_t type, const uint8_t *row, size_t index)
 {
     if (type == FLO_QUANT_F32) {
         return vreinterpretq_f32_u8(vld1q_u8(row + index * 4));
@@ -23,9 +22,8 @@ FLO_INLINE float32x4_t load_4(const uint32_t type, const uint8_t *row,
 }
 
 /* Rows after the last are the last again, and not stored. */
-FLO_INLINE void tile(const size_t T, const uint32_t type,
-                     const uint8_t *const row[ROWS], size_t here,
-                     const float *x, size_t columns, float *y, size_t stride)
+FLO_INLINE void tile(const size_t T, const uint32_t type, const uint8_t *const row[ROWS],
+                     size_t here, const float *x, size_t columns, float *y, size_t stride)
 {
     float32x4_t acc[ROWS][TOKENS];
     size_t c = 0;
@@ -58,8 +56,7 @@ FLO_INLINE void tile(const size_t T, const uint32_t type,
             float sum = vaddvq_f32(acc[r][t]);
 
             for (size_t i = c; i < columns; i++) {
-                sum = fmaf(flo_quant_float_at(type, row[r], i),
-                           x[t * columns + i], sum);
+                sum = fmaf(flo_quant_float_at(type, row[r], i), x[t * columns + i], sum);
             }
             if (r < here) {
                 y[t * stride + r] = sum;
@@ -68,10 +65,8 @@ FLO_INLINE void tile(const size_t T, const uint32_t type,
     }
 }
 
-FLO_INLINE void matmul_float(const uint32_t type, const void *weights,
-                             size_t row_bytes, size_t rows,
-                             const struct flo_activations *x, float *y,
-                             size_t stride)
+FLO_INLINE void matmul_float(const uint32_t type, const void *weights, size_t row_bytes,
+                             size_t rows, const struct flo_activations *x, float *y, size_t stride)
 {
     for (size_t r = 0; r < rows; r += ROWS) {
         size_t here = rows - r < ROWS ? rows - r : ROWS, t = 0;
@@ -82,22 +77,21 @@ FLO_INLINE void matmul_float(const uint32_t type, const void *weights,
             row[i] = (const uint8_t *)weights + index * row_bytes;
         }
         for (; t + TOKENS <= x->tokens; t += TOKENS) {
-            tile(TOKENS, type, row, here, x->values + t * x->columns,
-                 x->columns, y + t * stride + r, stride);
+            tile(TOKENS, type, row, here, x->values + t * x->columns, x->columns,
+                 y + t * stride + r, stride);
         }
         for (; t < x->tokens; t++) {
-            tile(1, type, row, here, x->values + t * x->columns, x->columns,
-                 y + t * stride + r, stride);
+            tile(1, type, row, here, x->values + t * x->columns, x->columns, y + t * stride + r,
+                 stride);
         }
     }
 }
 
-#define MATMUL_FLOAT(with, name, id)                                           \
-    void flo_neon_matmul_##name(const void *weights, size_t row_bytes,         \
-                                size_t rows, const struct flo_activations *x,  \
-                                float *y, size_t stride)                       \
-    {                                                                          \
-        matmul_float(FLO_QUANT_##id, weights, row_bytes, rows, x, y, stride);  \
+#define MATMUL_FLOAT(with, name, id)                                                               \
+    void flo_neon_matmul_##name(const void *weights, size_t row_bytes, size_t rows,                \
+                                const struct flo_activations *x, float *y, size_t stride)          \
+    {                                                                                              \
+        matmul_float(FLO_QUANT_##id, weights, row_bytes, rows, x, y, stride);                      \
     }
 
 FLO_QUANT_FLOAT_TYPES(MATMUL_FLOAT, )

@@ -6,9 +6,8 @@
 #include <sys/auxv.h>
 
 /* w is zipped: {rows 0 and 1, rows 2 and 3} of eight columns after another. */
-FLO_INLINE void dots(const int8x16_t *w, const struct flo_code_slot *x,
-                     const int upper, const int from, const int to,
-                     int32x4_t *sum)
+FLO_INLINE void dots(const int8x16_t *w, const struct flo_code_slot *x, const int upper,
+                     const int from, const int to, int32x4_t *sum)
 {
     int32x4_t a = vdupq_n_s32(0), b = a; /* rows x tokens, 2 x 2 each */
 
@@ -28,27 +27,24 @@ FLO_INLINE void dots(const int8x16_t *w, const struct flo_code_slot *x,
     sum[1] = vaddq_s32(sum[1], vuzp2q_s32(a, b));
 }
 
-#define MATMUL(name, id, form, high, low, minus)                               \
-    static FLO_MATMUL_STRIPS(                                                  \
-        pair, name, 2, dots, id, form, high, low,                              \
-        minus) static void matmul_##name(const void *weights,                  \
-                                         size_t strip_bytes, size_t rows,      \
-                                         const struct flo_activations *x,      \
-                                         float *y, size_t stride)              \
-    {                                                                          \
-        if (x->tokens == 1) {                                                  \
-            flo_neon_dot_##name(weights, strip_bytes, rows, x, y, stride);     \
-        } else {                                                               \
-            flo_neon_pair_##name(weights, strip_bytes, rows, x, y, stride);    \
-        }                                                                      \
+#define MATMUL(name, id, form, high, low, minus)                                                   \
+    static FLO_MATMUL_STRIPS(                                                                      \
+        pair, name, 2, dots, id, form, high, low,                                                  \
+        minus) static void matmul_##name(const void *weights, size_t strip_bytes, size_t rows,     \
+                                         const struct flo_activations *x, float *y, size_t stride) \
+    {                                                                                              \
+        if (x->tokens == 1) {                                                                      \
+            flo_neon_dot_##name(weights, strip_bytes, rows, x, y, stride);                         \
+        } else {                                                                                   \
+            flo_neon_pair_##name(weights, strip_bytes, rows, x, y, stride);                        \
+        }                                                                                          \
     }
 
 FLO_PACKED_TYPES(MATMUL)
 
 static bool is_supported(void)
 {
-    return flo_kernel_neon_dot.is_supported() &&
-           (getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0;
+    return flo_kernel_neon_dot.is_supported() && (getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0;
 }
 
 const struct flo_kernel flo_kernel_neon_i8mm = {

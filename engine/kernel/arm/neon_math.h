@@ -36,10 +36,9 @@ FLO_INLINE struct flo_f32x16 flo_floats_of_bytes(int8x16_t bytes)
 {
     int16x8_t low = vmovl_s8(vget_low_s8(bytes)), high = vmovl_high_s8(bytes);
 
-    return (struct flo_f32x16){{vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))),
-                                vcvtq_f32_s32(vmovl_high_s16(low)),
-                                vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))),
-                                vcvtq_f32_s32(vmovl_high_s16(high))}};
+    return (struct flo_f32x16){
+        {vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))), vcvtq_f32_s32(vmovl_high_s16(low)),
+         vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))), vcvtq_f32_s32(vmovl_high_s16(high))}};
 }
 
 /* 32 values to codes up to code_max; returns their scale, NaN when a value is
@@ -65,8 +64,7 @@ FLO_INLINE float flo_quantise_32(const float *x, float code_max, int16x8_t n[4])
         float32x4_t a = vmulq_n_f32(v[i * 2], inverse);
         float32x4_t b = vmulq_n_f32(v[i * 2 + 1], inverse);
 
-        n[i] = vcombine_s16(vqmovn_s32(vcvtnq_s32_f32(a)),
-                            vqmovn_s32(vcvtnq_s32_f32(b)));
+        n[i] = vcombine_s16(vqmovn_s32(vcvtnq_s32_f32(a)), vqmovn_s32(vcvtnq_s32_f32(b)));
     }
     return scale;
 }
@@ -119,10 +117,8 @@ FLO_INLINE float32x4_t flo_exp_4(float32x4_t x)
     int32x4_t exponent = vcvtq_s32_f32(n);
     int32x4_t half = vshrq_n_s32(exponent, 1);
     int32x4_t rest = vsubq_s32(exponent, half);
-    p = vmulq_f32(
-        p, vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(half, bias), 23)));
-    p = vmulq_f32(
-        p, vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(rest, bias), 23)));
+    p = vmulq_f32(p, vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(half, bias), 23)));
+    p = vmulq_f32(p, vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(rest, bias), 23)));
     return vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(p), is_low));
 }
 
@@ -131,8 +127,7 @@ FLO_INLINE float32x4_t flo_tanh_4(float32x4_t x)
 {
     const float32x4_t one = vdupq_n_f32(1), two = vdupq_n_f32(2);
 
-    return vsubq_f32(
-        one, vdivq_f32(two, vaddq_f32(flo_exp_4(vmulq_f32(x, two)), one)));
+    return vsubq_f32(one, vdivq_f32(two, vaddq_f32(flo_exp_4(vmulq_f32(x, two)), one)));
 }
 
 #endif

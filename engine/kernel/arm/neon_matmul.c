@@ -44,12 +44,12 @@ FLO_INLINE uint8x16_t bit_where(uint8x16_t bytes, uint8x16_t test, uint8_t bit)
 
 /* Scale, offset (of some), fifth bits (of some: value i's in bit i of four
  * bytes), nibbles of which `less` is to be taken. */
-FLO_INLINE void unpack_32(const uint8_t *p, const bool has_offset,
-                          const bool has_fifth, int8_t less, struct block *out)
+FLO_INLINE void unpack_32(const uint8_t *p, const bool has_offset, const bool has_fifth,
+                          int8_t less, struct block *out)
 {
     const uint8_t *fifths = p + (has_offset ? 4 : 2);
-    const uint8x16_t bits = vreinterpretq_u8_u64(
-        vdupq_n_u64(0x8040201008040201u)); /* 1, 2, 4 ... 128, twice */
+    const uint8x16_t bits =
+        vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201u)); /* 1, 2, 4 ... 128, twice */
     uint8x16_t bytes = vld1q_u8(fifths + (has_fifth ? 4 : 0));
     uint8x16_t code[2] = {low_bits(bytes, 15), vshrq_n_u8(bytes, 4)};
 
@@ -58,19 +58,17 @@ FLO_INLINE void unpack_32(const uint8_t *p, const bool has_offset,
 #pragma GCC unroll 2
     for (int i = 0; i < 2; i++) {
         if (has_fifth) {
-            uint8x16_t both = vcombine_u8(vdup_n_u8(fifths[i * 2]),
-                                          vdup_n_u8(fifths[i * 2 + 1]));
+            uint8x16_t both = vcombine_u8(vdup_n_u8(fifths[i * 2]), vdup_n_u8(fifths[i * 2 + 1]));
             code[i] = vorrq_u8(code[i], bit_where(both, bits, 16));
         }
         out->codes[i] = minus(code[i], less);
     }
 }
 
-#define UNPACK_32(type, bytes, has_offset, has_fifth, less)                    \
-    FLO_INLINE void unpack_##type(const uint8_t *row, size_t index,            \
-                                  struct block *out)                           \
-    {                                                                          \
-        unpack_32(row + index * (bytes), has_offset, has_fifth, less, out);    \
+#define UNPACK_32(type, bytes, has_offset, has_fifth, less)                                        \
+    FLO_INLINE void unpack_##type(const uint8_t *row, size_t index, struct block *out)             \
+    {                                                                                              \
+        unpack_32(row + index * (bytes), has_offset, has_fifth, less, out);                        \
     }
 
 UNPACK_32(q4_0, 18, false, false, 8)
@@ -97,8 +95,7 @@ FLO_INLINE void grid(const uint8_t *p, struct block *out)
     out->codes[1] = vqtbl1q_s8(steps, vshrq_n_u8(bytes, 4));
 }
 
-FLO_INLINE void unpack_iq4_nl(const uint8_t *row, size_t index,
-                              struct block *out)
+FLO_INLINE void unpack_iq4_nl(const uint8_t *row, size_t index, struct block *out)
 {
     const uint8_t *p = row + index * 18;
 
@@ -118,8 +115,7 @@ FLO_INLINE void scales_k4(const uint8_t *p, size_t sub, struct block *out)
 }
 
 /* q5_k has 32 bytes of fifth bits before the nibbles. */
-FLO_INLINE void unpack_k4(const uint8_t *p, size_t sub, const bool has_fifth,
-                          struct block *out)
+FLO_INLINE void unpack_k4(const uint8_t *p, size_t sub, const bool has_fifth, struct block *out)
 {
     const uint8x16_t bit = vdupq_n_u8((uint8_t)(1u << sub));
 
@@ -175,8 +171,7 @@ FLO_INLINE void unpack_q3_k(const uint8_t *row, size_t index, struct block *out)
 
         low = low_bits(shift_right(low, sub % 4 * 2), 3);
         out->codes[i] = minus(vorrq_u8(low, bit_where(high, bit, 4)), 4);
-        out->scale[i] =
-            flo_half(p + 108) * (float)flo_quant_k3_scale(p + 96, sub * 2 + i);
+        out->scale[i] = flo_half(p + 108) * (float)flo_quant_k3_scale(p + 96, sub * 2 + i);
     }
 }
 
@@ -195,8 +190,7 @@ FLO_INLINE void unpack_q2_k(const uint8_t *row, size_t index, struct block *out)
     }
 }
 
-FLO_INLINE void unpack_iq4_xs(const uint8_t *row, size_t index,
-                              struct block *out)
+FLO_INLINE void unpack_iq4_xs(const uint8_t *row, size_t index, struct block *out)
 {
     const uint8_t *p = row + index / 8 * 136;
     size_t sub = index % 8;
@@ -223,8 +217,8 @@ FLO_INLINE int32x4_t dot_8(int32x4_t acc, int16x8_t a, int16x8_t b)
 }
 
 /* Pieces from .. from + count - 1 (of eight codes) of each row, a lane each. */
-FLO_INLINE float32x4_t dots(const struct four *w, const int16x8_t *x,
-                            const int from, const int count)
+FLO_INLINE float32x4_t dots(const struct four *w, const int16x8_t *x, const int from,
+                            const int count)
 {
     int32x4_t sum[ROWS];
 
@@ -236,14 +230,12 @@ FLO_INLINE float32x4_t dots(const struct four *w, const int16x8_t *x,
             sum[r] = dot_8(sum[r], w->codes[r][i], x[i]);
         }
     }
-    return vcvtq_f32_s32(
-        vpaddq_s32(vpaddq_s32(sum[0], sum[1]), vpaddq_s32(sum[2], sum[3])));
+    return vcvtq_f32_s32(vpaddq_s32(vpaddq_s32(sum[0], sum[1]), vpaddq_s32(sum[2], sum[3])));
 }
 
 /* y + one block of four rows times that of one token. */
-FLO_INLINE float32x4_t add_block(const enum form form, const struct four *w,
-                                 const int16_t *codes, float scale, float sum,
-                                 float32x4_t y)
+FLO_INLINE float32x4_t add_block(const enum form form, const struct four *w, const int16_t *codes,
+                                 float scale, float sum, float32x4_t y)
 {
     int16x8_t x[4];
     float32x4_t s;
@@ -269,9 +261,8 @@ FLO_INLINE float32x4_t add_block(const enum form form, const struct four *w,
     return form == OFFSET ? vfmaq_n_f32(y, w->offset[0], sum) : y;
 }
 
-FLO_INLINE void unpack_four(unpack_fn *unpack, const enum form form,
-                            const uint8_t *const row[ROWS], size_t index,
-                            struct four *out)
+FLO_INLINE void unpack_four(unpack_fn *unpack, const enum form form, const uint8_t *const row[ROWS],
+                            size_t index, struct four *out)
 {
 #pragma GCC unroll 4
     for (int r = 0; r < ROWS; r++) {
@@ -292,10 +283,9 @@ FLO_INLINE void unpack_four(unpack_fn *unpack, const enum form form,
     }
 }
 
-FLO_INLINE void matmul_codes(unpack_fn *unpack, const enum form form,
-                             const void *weights, size_t row_bytes, size_t rows,
-                             const struct flo_activations *x, float *y,
-                             size_t stride)
+FLO_INLINE void matmul_codes(unpack_fn *unpack, const enum form form, const void *weights,
+                             size_t row_bytes, size_t rows, const struct flo_activations *x,
+                             float *y, size_t stride)
 {
     size_t blocks = x->columns / FLO_CODE_BLOCK;
 
@@ -313,25 +303,21 @@ FLO_INLINE void matmul_codes(unpack_fn *unpack, const enum form form,
             unpack_four(unpack, form, row, b, &w);
             for (size_t t = 0; t < x->tokens; t++) {
                 float *to = y + t * stride + r;
-                float32x4_t sum =
-                    b > 0 ? flo_load_rows(to, here) : vdupq_n_f32(0);
+                float32x4_t sum = b > 0 ? flo_load_rows(to, here) : vdupq_n_f32(0);
 
-                sum = add_block(
-                    form, &w, x->codes + t * x->columns + b * FLO_CODE_BLOCK,
-                    x->scales[t * blocks + b], x->sums[t * blocks + b], sum);
+                sum = add_block(form, &w, x->codes + t * x->columns + b * FLO_CODE_BLOCK,
+                                x->scales[t * blocks + b], x->sums[t * blocks + b], sum);
                 flo_store_rows(to, here, sum);
             }
         }
     }
 }
 
-#define MATMUL_CODES(type, form)                                               \
-    void flo_neon_matmul_##type(const void *weights, size_t row_bytes,         \
-                                size_t rows, const struct flo_activations *x,  \
-                                float *y, size_t stride)                       \
-    {                                                                          \
-        matmul_codes(unpack_##type, form, weights, row_bytes, rows, x, y,      \
-                     stride);                                                  \
+#define MATMUL_CODES(type, form)                                                                   \
+    void flo_neon_matmul_##type(const void *weights, size_t row_bytes, size_t rows,                \
+                                const struct flo_activations *x, float *y, size_t stride)          \
+    {                                                                                              \
+        matmul_codes(unpack_##type, form, weights, row_bytes, rows, x, y, stride);                 \
     }
 
 MATMUL_CODES(q4_0, PLAIN)

@@ -52,15 +52,14 @@ struct flo_code_slot {
 };
 
 /* sum[t] += w . codes[upper] of token t, halves from .. to - 1. */
-typedef void flo_dots_fn(const int8x16_t *w, const struct flo_code_slot *x,
-                         const int upper, const int from, const int to,
-                         int32x4_t *sum);
+typedef void flo_dots_fn(const int8x16_t *w, const struct flo_code_slot *x, const int upper,
+                         const int from, const int to, int32x4_t *sum);
 
 /* ---- weights ---- */
 
 /* Group g of a plane, four rows. */
-FLO_INLINE uint8x16_t flo_plane(const uint8_t *p, const unsigned bits,
-                                const unsigned g, size_t quarter)
+FLO_INLINE uint8x16_t flo_plane(const uint8_t *p, const unsigned bits, const unsigned g,
+                                size_t quarter)
 {
     uint8x16_t v = vld1q_u8(p + g % bits * FLO_STRIP_ALIGN + quarter * 16);
     const unsigned shift = g / bits * bits;
@@ -69,9 +68,8 @@ FLO_INLINE uint8x16_t flo_plane(const uint8_t *p, const unsigned bits,
     return shift + bits < 8 ? v & (uint8_t)((1u << bits) - 1) : v;
 }
 
-FLO_INLINE void flo_strip_codes(const struct flo_packed type,
-                                const uint8_t *high, const uint8_t *low,
-                                size_t quarter, int8x16_t out[FLO_PIECES])
+FLO_INLINE void flo_strip_codes(const struct flo_packed type, const uint8_t *high,
+                                const uint8_t *low, size_t quarter, int8x16_t out[FLO_PIECES])
 {
 #pragma GCC unroll 8
     for (unsigned g = 0; g < FLO_PIECES; g++) {
@@ -101,19 +99,16 @@ FLO_INLINE struct flo_f32x16 flo_times(struct flo_f32x16 a, uint8x16_t bytes)
 
 FLO_INLINE struct flo_f32x16 flo_load_halves(const uint8_t *p)
 {
-    return (struct flo_f32x16){{flo_load_half_4(p), flo_load_half_4(p + 8),
-                                flo_load_half_4(p + 16),
+    return (struct flo_f32x16){{flo_load_half_4(p), flo_load_half_4(p + 8), flo_load_half_4(p + 16),
                                 flo_load_half_4(p + 24)}};
 }
 
 /* Scales of a block, which begins with `bytes`, and of its group. */
 FLO_INLINE void flo_load_scales(const enum flo_form form, const uint8_t *halves,
-                                const uint8_t *bytes,
-                                struct flo_strip_scales *out)
+                                const uint8_t *bytes, struct flo_strip_scales *out)
 {
     const bool is_k = form != FLO_FORM_D && form != FLO_FORM_D_M;
-    const bool has_m =
-        form == FLO_FORM_D_M || form == FLO_FORM_K4 || form == FLO_FORM_NIBBLES;
+    const bool has_m = form == FLO_FORM_D_M || form == FLO_FORM_K4 || form == FLO_FORM_NIBBLES;
     struct flo_f32x16 d, m;
 
     d = flo_load_halves(halves);
@@ -152,9 +147,8 @@ FLO_INLINE void flo_load_scales(const enum flo_form form, const uint8_t *halves,
 
 /* ---- products ---- */
 
-FLO_INLINE struct flo_code_slot
-flo_load_slot(const enum flo_precision precision,
-              const struct flo_activations *x, size_t index)
+FLO_INLINE struct flo_code_slot flo_load_slot(const enum flo_precision precision,
+                                              const struct flo_activations *x, size_t index)
 {
     const size_t bytes = precision == FLO_PRECISION_16 ? 64 : 32;
     const int8_t *codes = (const int8_t *)x->codes + index * bytes;
@@ -171,11 +165,10 @@ flo_load_slot(const enum flo_precision precision,
 }
 
 /* y[t] + four rows of a block times slot t, for T tokens. */
-FLO_INLINE void
-flo_add_rows(const int T, flo_dots_fn *dots, const struct flo_packed type,
-             const enum flo_precision precision, const int8x16_t *w,
-             const struct flo_strip_scales *scales, size_t quarter,
-             const struct flo_code_slot *x, float32x4_t *y)
+FLO_INLINE void flo_add_rows(const int T, flo_dots_fn *dots, const struct flo_packed type,
+                             const enum flo_precision precision, const int8x16_t *w,
+                             const struct flo_strip_scales *scales, size_t quarter,
+                             const struct flo_code_slot *x, float32x4_t *y)
 {
     const int parts = flo_has_halves(type.form) ? 2 : 1;
     float32x4_t s[2];
@@ -196,16 +189,13 @@ flo_add_rows(const int T, flo_dots_fn *dots, const struct flo_packed type,
             dots(w, x, 1, h, to, upper);
         }
         for (int t = 0; t < T; t++) {
-            float32x4_t f =
-                vcvtq_f32_s32(vaddq_s32(sum[t], vshlq_n_s32(upper[t], 8)));
+            float32x4_t f = vcvtq_f32_s32(vaddq_s32(sum[t], vshlq_n_s32(upper[t], 8)));
 
             s[t] = h == 0 ? vmulq_f32(scale, f) : vfmaq_f32(s[t], scale, f);
             if (type.form == FLO_FORM_D_M || type.form == FLO_FORM_K4) {
-                s[t] = vfmaq_n_f32(s[t], scales->offset[0].v[quarter],
-                                   x[t].sums[0] + x[t].sums[1]);
+                s[t] = vfmaq_n_f32(s[t], scales->offset[0].v[quarter], x[t].sums[0] + x[t].sums[1]);
             } else if (type.form == FLO_FORM_NIBBLES) {
-                s[t] = vfmaq_n_f32(s[t], scales->offset[h].v[quarter],
-                                   x[t].sums[h]);
+                s[t] = vfmaq_n_f32(s[t], scales->offset[h].v[quarter], x[t].sums[h]);
             }
         }
     }
@@ -216,11 +206,12 @@ flo_add_rows(const int T, flo_dots_fn *dots, const struct flo_packed type,
 
 /* y += block b of eight rows, the first of them `pair` * 8 of the strip's,
  * times tokens first .. last - 1; y begins with the first. */
-FLO_INLINE void flo_block_times_tokens(
-    const int T, flo_dots_fn *dots, const struct flo_packed type,
-    const enum flo_precision precision, int8x16_t (*w)[FLO_PIECES],
-    const struct flo_strip_scales *scales, size_t pair, size_t b, size_t first,
-    size_t last, const struct flo_activations *x, float *y, size_t stride)
+FLO_INLINE void flo_block_times_tokens(const int T, flo_dots_fn *dots, const struct flo_packed type,
+                                       const enum flo_precision precision,
+                                       int8x16_t (*w)[FLO_PIECES],
+                                       const struct flo_strip_scales *scales, size_t pair, size_t b,
+                                       size_t first, size_t last, const struct flo_activations *x,
+                                       float *y, size_t stride)
 {
     for (size_t t = first; t < last; t += (size_t)T, y += (size_t)T * stride) {
         /* A second token that is not there is the first one again. */
@@ -237,8 +228,7 @@ FLO_INLINE void flo_block_times_tokens(
             float *to = y + q * 4, *other = to + second * stride;
             float32x4_t sum[2] = {vld1q_f32(to), vld1q_f32(other)};
 
-            flo_add_rows(T, dots, type, precision, w[q], scales, pair * 2 + q,
-                         slots, sum);
+            flo_add_rows(T, dots, type, precision, w[q], scales, pair * 2 + q, slots, sum);
             if (T == 2) {
                 vst1q_f32(other, sum[1]);
             }
@@ -261,15 +251,12 @@ FLO_INLINE void flo_zip(int8x16_t w[FLO_PIECES])
 }
 
 /* A strip times tokens first .. last - 1; y begins with the first. */
-FLO_INLINE void
-flo_strip_times_tokens(const int T, flo_dots_fn *dots,
-                       const struct flo_packed type,
-                       const enum flo_precision precision, const uint8_t *block,
-                       const struct flo_strip *at, size_t first, size_t last,
-                       const struct flo_activations *x, float *y, size_t stride)
+FLO_INLINE void flo_strip_times_tokens(const int T, flo_dots_fn *dots, const struct flo_packed type,
+                                       const enum flo_precision precision, const uint8_t *block,
+                                       const struct flo_strip *at, size_t first, size_t last,
+                                       const struct flo_activations *x, float *y, size_t stride)
 {
-    const size_t group =
-        type.form == FLO_FORM_D || type.form == FLO_FORM_D_M ? 1 : 8;
+    const size_t group = type.form == FLO_FORM_D || type.form == FLO_FORM_D_M ? 1 : 8;
     const uint8_t *halves = block;
 
     for (size_t t = 0; t < last - first; t++) {
@@ -286,26 +273,22 @@ flo_strip_times_tokens(const int T, flo_dots_fn *dots,
         for (size_t i = 0; i < 2; i++) {
             int8x16_t w[2][FLO_PIECES];
 
-            flo_strip_codes(type, block + at->high, block + at->low, i * 2,
-                            w[0]);
-            flo_strip_codes(type, block + at->high, block + at->low, i * 2 + 1,
-                            w[1]);
+            flo_strip_codes(type, block + at->high, block + at->low, i * 2, w[0]);
+            flo_strip_codes(type, block + at->high, block + at->low, i * 2 + 1, w[1]);
             if (T == 2) {
                 flo_zip(w[0]);
                 flo_zip(w[1]);
             }
-            flo_block_times_tokens(T, dots, type, precision, w, &scales, i, b,
-                                   first, last, x, y + i * 8, stride);
+            flo_block_times_tokens(T, dots, type, precision, w, &scales, i, b, first, last, x,
+                                   y + i * 8, stride);
         }
         block += at->block;
     }
 }
 
-FLO_INLINE void flo_matmul_strips(const int T, flo_dots_fn *dots,
-                                  const struct flo_packed type,
-                                  const enum flo_precision precision,
-                                  const void *weights, size_t strip_bytes,
-                                  size_t rows, const struct flo_activations *x,
+FLO_INLINE void flo_matmul_strips(const int T, flo_dots_fn *dots, const struct flo_packed type,
+                                  const enum flo_precision precision, const void *weights,
+                                  size_t strip_bytes, size_t rows, const struct flo_activations *x,
                                   float *y, size_t stride)
 {
     const struct flo_strip at = flo_strip_layout(type.id, x->columns);
@@ -320,48 +303,44 @@ FLO_INLINE void flo_matmul_strips(const int T, flo_dots_fn *dots,
 
         for (size_t t = 0; t < x->tokens; t = last) {
             last = t + step < x->tokens ? t + step : x->tokens;
-            flo_strip_times_tokens(T, dots, type, precision, strip, &at, t,
-                                   last, x, is_full ? y + r : part,
-                                   is_full ? stride : FLO_STRIP_ROWS);
+            flo_strip_times_tokens(T, dots, type, precision, strip, &at, t, last, x,
+                                   is_full ? y + r : part, is_full ? stride : FLO_STRIP_ROWS);
             for (size_t i = t; i < last && !is_full; i++) {
-                memcpy(y + i * stride + r, part + (i - t) * FLO_STRIP_ROWS,
-                       here * sizeof(*y));
+                memcpy(y + i * stride + r, part + (i - t) * FLO_STRIP_ROWS, here * sizeof(*y));
             }
         }
     }
 }
 
 /* name, form, bits of the high and the low plane, minus */
-#define FLO_PACKED_TYPES(X)                                                    \
-    X(q4_0, Q4_0, FLO_FORM_D, 0, 4, 8)                                         \
-    X(q4_1, Q4_1, FLO_FORM_D_M, 0, 4, 0)                                       \
-    X(q5_0, Q5_0, FLO_FORM_D, 1, 4, 16)                                        \
-    X(q5_1, Q5_1, FLO_FORM_D_M, 1, 4, 0)                                       \
-    X(q8_0, Q8_0, FLO_FORM_D, 0, 8, 0)                                         \
-    X(q2_k, Q2_K, FLO_FORM_NIBBLES, 0, 2, 0)                                   \
-    X(q3_k, Q3_K, FLO_FORM_BYTES, 1, 2, 4)                                     \
-    X(q4_k, Q4_K, FLO_FORM_K4, 0, 4, 0)                                        \
-    X(q5_k, Q5_K, FLO_FORM_K4, 1, 4, 0)                                        \
-    X(q6_k, Q6_K, FLO_FORM_BYTES, 2, 4, 32)                                    \
-    X(iq4_nl, IQ4_NL, FLO_FORM_D, 0, 4, 0)                                     \
+#define FLO_PACKED_TYPES(X)                                                                        \
+    X(q4_0, Q4_0, FLO_FORM_D, 0, 4, 8)                                                             \
+    X(q4_1, Q4_1, FLO_FORM_D_M, 0, 4, 0)                                                           \
+    X(q5_0, Q5_0, FLO_FORM_D, 1, 4, 16)                                                            \
+    X(q5_1, Q5_1, FLO_FORM_D_M, 1, 4, 0)                                                           \
+    X(q8_0, Q8_0, FLO_FORM_D, 0, 8, 0)                                                             \
+    X(q2_k, Q2_K, FLO_FORM_NIBBLES, 0, 2, 0)                                                       \
+    X(q3_k, Q3_K, FLO_FORM_BYTES, 1, 2, 4)                                                         \
+    X(q4_k, Q4_K, FLO_FORM_K4, 0, 4, 0)                                                            \
+    X(q5_k, Q5_K, FLO_FORM_K4, 1, 4, 0)                                                            \
+    X(q6_k, Q6_K, FLO_FORM_BYTES, 2, 4, 32)                                                        \
+    X(iq4_nl, IQ4_NL, FLO_FORM_D, 0, 4, 0)                                                         \
     X(iq4_xs, IQ4_XS, FLO_FORM_BYTE, 0, 4, 0)
 
 /* A product of both precisions, as flo_neon_<set>_<name>. */
-#define FLO_MATMUL_STRIPS(set, name, T, dots, id, form, high, low, minus)      \
-    void flo_neon_##set##_##name(const void *weights, size_t strip_bytes,      \
-                                 size_t rows, const struct flo_activations *x, \
-                                 float *y, size_t stride)                      \
-    {                                                                          \
-        const struct flo_packed type = {FLO_QUANT_##id, form, high, low,       \
-                                        minus};                                \
-                                                                               \
-        if (x->precision == FLO_PRECISION_8) {                                 \
-            flo_matmul_strips(T, dots, type, FLO_PRECISION_8, weights,         \
-                              strip_bytes, rows, x, y, stride);                \
-        } else {                                                               \
-            flo_matmul_strips(T, dots, type, FLO_PRECISION_16, weights,        \
-                              strip_bytes, rows, x, y, stride);                \
-        }                                                                      \
+#define FLO_MATMUL_STRIPS(set, name, T, dots, id, form, high, low, minus)                          \
+    void flo_neon_##set##_##name(const void *weights, size_t strip_bytes, size_t rows,             \
+                                 const struct flo_activations *x, float *y, size_t stride)         \
+    {                                                                                              \
+        const struct flo_packed type = {FLO_QUANT_##id, form, high, low, minus};                   \
+                                                                                                   \
+        if (x->precision == FLO_PRECISION_8) {                                                     \
+            flo_matmul_strips(T, dots, type, FLO_PRECISION_8, weights, strip_bytes, rows, x, y,    \
+                              stride);                                                             \
+        } else {                                                                                   \
+            flo_matmul_strips(T, dots, type, FLO_PRECISION_16, weights, strip_bytes, rows, x, y,   \
+                              stride);                                                             \
+        }                                                                                          \
     }
 
 #endif

@@ -19,8 +19,7 @@
 #ifdef FLO_VNNI_OF_AVX512
 static bool has_vnni(void)
 {
-    return __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512vnni");
+    return __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
 }
 #else
 static bool has_vnni(void)
@@ -31,8 +30,7 @@ static bool has_vnni(void)
 }
 #endif
 
-static void quantise_packed(const float *values,
-                            const struct flo_activations *out, size_t t)
+static void quantise_packed(const float *values, const struct flo_activations *out, size_t t)
 {
     flo_quantise_packed(values, out, t);
 }
@@ -47,8 +45,7 @@ const struct flo_kernel flo_kernel_avx_vnni = {
     .is_supported = is_supported,
     .matmul = {FLO_QUANT_FLOAT_TYPES(FLO_MATMUL_ROW, flo_avx2_matmul_)
                    FLO_QUANT_CODE_TYPES(FLO_MATMUL_ROW, flo_avx2_matmul_)},
-    .matmul_packed = {FLO_QUANT_CODE_TYPES(FLO_MATMUL_ROW,
-                                           flo_avx_vnni_packed_)},
+    .matmul_packed = {FLO_QUANT_CODE_TYPES(FLO_MATMUL_ROW, flo_avx_vnni_packed_)},
     .quantise_packed = quantise_packed,
     FLO_AVX2_OPERATIONS,
     .attend = flo_avx2_attend,

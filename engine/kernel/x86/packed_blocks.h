@@ -67,19 +67,16 @@ enum flo_scales_kind {
 
 FLO_INLINE bool flo_has_minima(const enum flo_scales_kind kind)
 {
-    return kind == FLO_SCALES_PAIR || kind == FLO_SCALES_K4 ||
-           kind == FLO_SCALES_K2;
+    return kind == FLO_SCALES_PAIR || kind == FLO_SCALES_K4 || kind == FLO_SCALES_K2;
 }
 
 struct flo_weights_32 {
     flo_ints codes[FLO_GROUPS];
     flo_floats scales[2]; /* first and last 16 columns, or all of them */
-    flo_floats
-        minima[2]; /* taken off: times the sum of the activations' codes */
+    flo_floats minima[2]; /* taken off: times the sum of the activations' codes */
 };
 
-typedef void flo_codes_32_fn(const uint8_t *high, const uint8_t *low,
-                             flo_ints *out);
+typedef void flo_codes_32_fn(const uint8_t *high, const uint8_t *low, flo_ints *out);
 
 /* ---- codes ---- */
 
@@ -107,8 +104,7 @@ FLO_INLINE flo_ints flo_move_bits(flo_ints v, const int from, const int to)
 }
 
 /* Codes of a plane of 2 or 4 bits. */
-FLO_INLINE void flo_codes_of_plane(const int bits, const uint8_t *low,
-                                   flo_ints *out)
+FLO_INLINE void flo_codes_of_plane(const int bits, const uint8_t *low, flo_ints *out)
 {
     const flo_ints mask = OP(set1_epi8)((char)((1 << bits) - 1));
 
@@ -124,8 +120,7 @@ FLO_INLINE void flo_codes_of_plane(const int bits, const uint8_t *low,
 }
 
 /* Put a plane of 1 or 2 bits above codes of `below` bits. */
-FLO_INLINE void flo_add_plane(const int bits, const int below,
-                              const uint8_t *high, flo_ints *out)
+FLO_INLINE void flo_add_plane(const int bits, const int below, const uint8_t *high, flo_ints *out)
 {
     const flo_ints mask = OP(set1_epi8)((char)(((1 << bits) - 1) << below));
 
@@ -189,11 +184,10 @@ FLO_INLINE void codes_8(const uint8_t *high, const uint8_t *low, flo_ints *out)
 }
 
 /* Nibbles through the steps of the IQ4 types. */
-FLO_INLINE void codes_grid(const uint8_t *high, const uint8_t *low,
-                           flo_ints *out)
+FLO_INLINE void codes_grid(const uint8_t *high, const uint8_t *low, flo_ints *out)
 {
-    const flo_ints grid = flo_signed_codes(
-        FLO_REPEAT_16(flo_load_16((const uint8_t *)flo_quant_iq4_grid)));
+    const flo_ints grid =
+        flo_signed_codes(FLO_REPEAT_16(flo_load_16((const uint8_t *)flo_quant_iq4_grid)));
 
     (void)high;
     flo_codes_of_plane(4, low, out);
@@ -229,8 +223,7 @@ struct flo_group {
     flo_floats d, dmin;
 };
 
-FLO_INLINE struct flo_group flo_read_group(const enum flo_scales_kind kind,
-                                           const uint8_t *halves)
+FLO_INLINE struct flo_group flo_read_group(const enum flo_scales_kind kind, const uint8_t *halves)
 {
     struct flo_group g = {.d = flo_load_halves(halves)};
 
@@ -244,8 +237,7 @@ FLO_INLINE struct flo_group flo_read_group(const enum flo_scales_kind kind,
 }
 
 /* For a block, which begins with `scales`. */
-FLO_INLINE void flo_scales_32(const enum flo_scales_kind kind,
-                              const struct flo_group *group,
+FLO_INLINE void flo_scales_32(const enum flo_scales_kind kind, const struct flo_group *group,
                               const uint8_t *scales, struct flo_weights_32 *out)
 {
     const __m128i nibble = _mm_set1_epi8(15);

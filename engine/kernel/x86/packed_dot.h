@@ -70,9 +70,7 @@ FLO_INLINE flo_ints flo_dot_4(flo_ints acc, flo_ints w, const int8_t *x)
 #if FLO_HAS_EVEX
     const flo_four_codes *codes = (const void *)x;
 
-    __asm__("vpdpbusd %2%{1to%c3%}, %1, %0"
-            : "+v"(acc)
-            : "v"(w), "m"(*codes), "i"(FLO_LANES));
+    __asm__("vpdpbusd %2%{1to%c3%}, %1, %0" : "+v"(acc) : "v"(w), "m"(*codes), "i"(FLO_LANES));
     return acc;
 #else
     return flo_dot(acc, w, flo_broadcast(x));
@@ -81,10 +79,9 @@ FLO_INLINE flo_ints flo_dot_4(flo_ints acc, flo_ints w, const int8_t *x)
 
 /* Sums of `groups` groups of N tokens that lie `step` bytes apart and of S
  * registers of rows, added to acc. */
-FLO_INLINE void flo_dot_groups(const int S, const int N, const int groups,
-                               const size_t step,
-                               const struct flo_weights_32 *w, const int from,
-                               const int8_t *x, flo_ints acc[][4])
+FLO_INLINE void flo_dot_groups(const int S, const int N, const int groups, const size_t step,
+                               const struct flo_weights_32 *w, const int from, const int8_t *x,
+                               flo_ints acc[][4])
 {
 #pragma GCC unroll 8
     for (int g = 0; g < groups; g++) {
@@ -107,11 +104,9 @@ FLO_INLINE void flo_dot_groups(const int S, const int N, const int groups,
 }
 
 /* For both bytes of codes; acc begins with what `start` says. */
-FLO_INLINE void flo_dot_codes(const int S, const int N, const int most,
-                              const int groups, const int bytes,
-                              const struct flo_weights_32 *w, const int from,
-                              const int8_t *x, const flo_ints *start,
-                              flo_ints acc[][4])
+FLO_INLINE void flo_dot_codes(const int S, const int N, const int most, const int groups,
+                              const int bytes, const struct flo_weights_32 *w, const int from,
+                              const int8_t *x, const flo_ints *start, flo_ints acc[][4])
 {
     const size_t step = (size_t)bytes * FLO_CODE_BLOCK;
 
@@ -154,14 +149,12 @@ FLO_INLINE flo_ints flo_pairs(const int most, flo_ints w, flo_ints x)
 
 /* Sums of `groups` groups of N tokens that lie `step` bytes apart and of S
  * registers of rows. */
-FLO_INLINE void flo_dot_groups(const int S, const int N, const int most,
-                               const int groups, const size_t step,
-                               const struct flo_weights_32 *w, const int from,
+FLO_INLINE void flo_dot_groups(const int S, const int N, const int most, const int groups,
+                               const size_t step, const struct flo_weights_32 *w, const int from,
                                const int8_t *x, flo_ints out[][4])
 {
     /* Groups whose pairs fit into 16 bits together. */
-    const int chain =
-        most == FLO_SIGNED ? 1 : INT16_MAX / (2 * most * FLO_CODE_BYTE_MAX);
+    const int chain = most == FLO_SIGNED ? 1 : INT16_MAX / (2 * most * FLO_CODE_BYTE_MAX);
     const flo_ints ones = OP(set1_epi16)(1);
     flo_ints sum[4][4];
 
@@ -188,11 +181,9 @@ FLO_INLINE void flo_dot_groups(const int S, const int N, const int most,
 }
 
 /* For both bytes of codes. */
-FLO_INLINE void flo_dot_codes(const int S, const int N, const int most,
-                              const int groups, const int bytes,
-                              const struct flo_weights_32 *w, const int from,
-                              const int8_t *x, const flo_ints *start,
-                              flo_ints out[][4])
+FLO_INLINE void flo_dot_codes(const int S, const int N, const int most, const int groups,
+                              const int bytes, const struct flo_weights_32 *w, const int from,
+                              const int8_t *x, const flo_ints *start, flo_ints out[][4])
 {
     const size_t step = (size_t)bytes * FLO_CODE_BLOCK;
     flo_ints high[4][4];

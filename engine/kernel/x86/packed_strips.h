@@ -69,8 +69,7 @@ FLO_INLINE bool has_halves(const enum flo_scales_kind kind)
 
 /* -2^shift times the sum of a token's codes: `part` 0 of all, 1 of the first
  * 16, 2 of the last. */
-FLO_INLINE flo_ints start_sum(const int shift, const int part,
-                              const int32_t *sums)
+FLO_INLINE flo_ints start_sum(const int shift, const int part, const int32_t *sums)
 {
     flo_ints v = flo_broadcast(sums + (part == 1));
 
@@ -81,9 +80,8 @@ FLO_INLINE flo_ints start_sum(const int shift, const int part,
 }
 
 /* One block for N tokens and S strips: acc += scale * (weights . codes). */
-FLO_INLINE void add_block(const int S, const int N, const struct form form,
-                          const int bytes, const struct flo_weights_32 *w,
-                          struct input x, flo_floats *acc)
+FLO_INLINE void add_block(const int S, const int N, const struct form form, const int bytes,
+                          const struct flo_weights_32 *w, struct input x, flo_floats *acc)
 {
     const enum flo_scales_kind kind = form.kind;
     const int halves = has_halves(kind) ? 2 : 1;
@@ -96,12 +94,11 @@ FLO_INLINE void add_block(const int S, const int N, const struct form form,
 
 #pragma GCC unroll 4
         for (int t = 0; FLO_STARTS && t < N; t++) {
-            start[t] = form.shift == 0
-                           ? OP(set1_epi32)(0)
-                           : start_sum(form.shift, part, x.sums + t * 2);
+            start[t] =
+                form.shift == 0 ? OP(set1_epi32)(0) : start_sum(form.shift, part, x.sums + t * 2);
         }
-        flo_dot_codes(S, N, form.most, FLO_GROUPS / halves, bytes, w, h * 4,
-                      x.codes + h * 16, start, dots);
+        flo_dot_codes(S, N, form.most, FLO_GROUPS / halves, bytes, w, h * 4, x.codes + h * 16,
+                      start, dots);
 #pragma GCC unroll 4
         for (int t = 0; t < N; t++) {
             flo_floats of_minima;
@@ -115,18 +112,14 @@ FLO_INLINE void add_block(const int S, const int N, const struct form form,
 
                 if (!FLO_STARTS && form.shift != 0) {
                     dots[s][t] =
-                        OP(add_epi32)(dots[s][t], start_sum(form.shift, part,
-                                                            x.sums + t * 2));
+                        OP(add_epi32)(dots[s][t], start_sum(form.shift, part, x.sums + t * 2));
                 }
                 v = OP(cvtepi32_ps)(dots[s][t]);
 
-                sum[s][t] =
-                    h == halves - 1
-                        ? OP(mul_ps)(v, w[s].scales[h])
-                        : FLO_MULTIPLY_ADD(v, w[s].scales[h], sum[s][t]);
+                sum[s][t] = h == halves - 1 ? OP(mul_ps)(v, w[s].scales[h])
+                                            : FLO_MULTIPLY_ADD(v, w[s].scales[h], sum[s][t]);
                 if (flo_has_minima(kind)) {
-                    sum[s][t] =
-                        FLO_MULTIPLY_ADD(of_minima, w[s].minima[h], sum[s][t]);
+                    sum[s][t] = FLO_MULTIPLY_ADD(of_minima, w[s].minima[h], sum[s][t]);
                 }
             }
         }
@@ -146,8 +139,7 @@ FLO_INLINE void add_block(const int S, const int N, const struct form form,
 
 FLO_INLINE struct input input_of(const struct flo_activations *x)
 {
-    return (struct input){(const int8_t *)x->codes, x->scales,
-                          (const int32_t *)x->sums};
+    return (struct input){(const int8_t *)x->codes, x->scales, (const int32_t *)x->sums};
 }
 
 FLO_INLINE struct input skip(struct input x, size_t tokens, const int bytes)
@@ -192,8 +184,8 @@ FLO_INLINE size_t bytes_ahead(size_t tokens)
 
 /* Register s of S that are read side by side from `row` on, for so many
  * tokens.  The first of a strip fetches ahead for its others. */
-FLO_INLINE struct strip strip_of(const int S, const struct strips *all,
-                                 size_t row, int s, size_t tokens)
+FLO_INLINE struct strip strip_of(const int S, const struct strips *all, size_t row, int s,
+                                 size_t tokens)
 {
     size_t first = row + (size_t)s * FLO_LANES;
     size_t part = first % FLO_STRIP_ROWS;
@@ -213,8 +205,7 @@ FLO_INLINE void read_block(const struct form form, struct strip *s, size_t b,
                            struct flo_weights_32 *out)
 {
     const enum flo_scales_kind kind = form.kind;
-    const size_t group =
-        kind == FLO_SCALES_HALF || kind == FLO_SCALES_PAIR ? 1 : 8;
+    const size_t group = kind == FLO_SCALES_HALF || kind == FLO_SCALES_PAIR ? 1 : 8;
 
     if (s->ahead != 0) {
         const uint8_t *from = s->next + s->ahead;
@@ -228,8 +219,7 @@ FLO_INLINE void read_block(const struct form form, struct strip *s, size_t b,
         s->group = flo_read_group(kind, s->next + s->part * sizeof(uint16_t));
         s->next += s->at.halves;
     }
-    form.codes(s->next + s->at.high + s->part * 4,
-               s->next + s->at.low + s->part * 4, out->codes);
+    form.codes(s->next + s->at.high + s->part * 4, s->next + s->at.low + s->part * 4, out->codes);
     flo_scales_32(kind, &s->group, s->next + s->part, out);
     s->next += s->at.block;
 }
@@ -244,8 +234,7 @@ FLO_INLINE void store_rows(float *y, size_t rows, flo_floats v)
 }
 
 /* One token: all rows of a strip at once. */
-FLO_INLINE void multiply_alone(const struct form form, const int bytes,
-                               const struct strips *all,
+FLO_INLINE void multiply_alone(const struct form form, const int bytes, const struct strips *all,
                                const struct flo_activations *x, float *y)
 {
     for (size_t r = 0; r < all->rows; r += FLO_STRIP_ROWS) {
@@ -281,9 +270,8 @@ FLO_INLINE void multiply_alone(const struct form form, const int bytes,
 
 /* A tile of tokens and the S strips of rows from `r` on, whose sums lie TILE
  * apart in acc. */
-FLO_INLINE void multiply_tile(const int S, const struct form form,
-                              const int bytes, const struct strips *all,
-                              size_t r, struct input x, size_t tokens,
+FLO_INLINE void multiply_tile(const int S, const struct form form, const int bytes,
+                              const struct strips *all, size_t r, struct input x, size_t tokens,
                               flo_floats *acc)
 {
     struct strip strips[STRIPS];
@@ -313,9 +301,8 @@ FLO_INLINE void multiply_tile(const int S, const struct form form,
 }
 
 /* All tiles of tokens over the S strips of rows from `r` on. */
-FLO_INLINE void multiply_tiles(const int S, const struct form form,
-                               const int bytes, const struct strips *all,
-                               size_t r, const struct flo_activations *x,
+FLO_INLINE void multiply_tiles(const int S, const struct form form, const int bytes,
+                               const struct strips *all, size_t r, const struct flo_activations *x,
                                float *y, size_t stride)
 {
     flo_floats acc[STRIPS * TILE];
@@ -323,8 +310,7 @@ FLO_INLINE void multiply_tiles(const int S, const struct form form,
     for (size_t first = 0; first < x->tokens; first += TILE) {
         size_t tokens = tile_tokens(x, first);
 
-        multiply_tile(S, form, bytes, all, r,
-                      skip(input_of(x), first * all->blocks, bytes), tokens,
+        multiply_tile(S, form, bytes, all, r, skip(input_of(x), first * all->blocks, bytes), tokens,
                       acc);
         for (int s = 0; s < S; s++) {
             size_t row = r + (size_t)s * FLO_LANES;
@@ -341,8 +327,7 @@ FLO_INLINE void matmul(const struct form form, const int bytes, uint32_t type,
                        const uint8_t *weights, size_t strip_bytes, size_t rows,
                        const struct flo_activations *x, float *y, size_t stride)
 {
-    const struct strips all = {weights, strip_bytes, rows,
-                               x->columns / FLO_CODE_BLOCK,
+    const struct strips all = {weights, strip_bytes, rows, x->columns / FLO_CODE_BLOCK,
                                flo_strip_layout(type, x->columns)};
     size_t r = 0;
 
@@ -351,8 +336,7 @@ FLO_INLINE void matmul(const struct form form, const int bytes, uint32_t type,
         return;
     }
     if (x->tokens > FEW_TOKENS) {
-        for (; STRIPS > 1 && r + (STRIPS - 1) * FLO_LANES < rows;
-             r += STRIPS * FLO_LANES) {
+        for (; STRIPS > 1 && r + (STRIPS - 1) * FLO_LANES < rows; r += STRIPS * FLO_LANES) {
             multiply_tiles(STRIPS, form, bytes, &all, r, x, y, stride);
         }
     }
@@ -361,21 +345,18 @@ FLO_INLINE void matmul(const struct form form, const int bytes, uint32_t type,
     }
 }
 
-#define MATMUL(name, id, codes, kind, shift, most)                             \
-    flo_matmul_fn FLO_PACKED_NAME(name);                                       \
-    void FLO_PACKED_NAME(name)(const void *weights, size_t row_bytes,          \
-                               size_t rows, const struct flo_activations *x,   \
-                               float *y, size_t stride)                        \
-    {                                                                          \
-        const struct form form = {codes, FLO_SCALES_##kind, shift, most};      \
-                                                                               \
-        if (x->precision == FLO_PRECISION_8) {                                 \
-            matmul(form, 1, FLO_QUANT_##id, weights, row_bytes, rows, x, y,    \
-                   stride);                                                    \
-        } else {                                                               \
-            matmul(form, 2, FLO_QUANT_##id, weights, row_bytes, rows, x, y,    \
-                   stride);                                                    \
-        }                                                                      \
+#define MATMUL(name, id, codes, kind, shift, most)                                                 \
+    flo_matmul_fn FLO_PACKED_NAME(name);                                                           \
+    void FLO_PACKED_NAME(name)(const void *weights, size_t row_bytes, size_t rows,                 \
+                               const struct flo_activations *x, float *y, size_t stride)           \
+    {                                                                                              \
+        const struct form form = {codes, FLO_SCALES_##kind, shift, most};                          \
+                                                                                                   \
+        if (x->precision == FLO_PRECISION_8) {                                                     \
+            matmul(form, 1, FLO_QUANT_##id, weights, row_bytes, rows, x, y, stride);               \
+        } else {                                                                                   \
+            matmul(form, 2, FLO_QUANT_##id, weights, row_bytes, rows, x, y, stride);               \
+        }                                                                                          \
     }
 
 MATMUL(q4_0, Q4_0, codes_4, HALF, 3, 15)
@@ -395,12 +376,10 @@ MATMUL(iq4_xs, IQ4_XS, codes_grid, BYTE, FLO_SIGNED_SHIFT, FLO_SIGNED)
 
 /* One block of 32 as codes of 1 or 2 bytes, with their sums; returns its
  * scale, NaN when a value is not finite. */
-typedef float flo_quantise_block_fn(const float *v, const int bytes,
-                                    int8_t *codes, int32_t *sums);
+typedef float flo_quantise_block_fn(const float *v, const int bytes, int8_t *codes, int32_t *sums);
 
-FLO_INLINE void quantise_as(flo_quantise_block_fn *block, const float *values,
-                            const int bytes, const struct flo_activations *out,
-                            size_t t)
+FLO_INLINE void quantise_as(flo_quantise_block_fn *block, const float *values, const int bytes,
+                            const struct flo_activations *out, size_t t)
 {
     size_t blocks = out->columns / FLO_CODE_BLOCK;
     size_t first = t / TILE * TILE, step = tile_tokens(out, first);
@@ -409,9 +388,8 @@ FLO_INLINE void quantise_as(flo_quantise_block_fn *block, const float *values,
     int32_t *sums = (int32_t *)(void *)out->sums;
 
     for (size_t b = 0; b < blocks; b++, at += step) {
-        out->scales[at] =
-            block(values + b * FLO_CODE_BLOCK, bytes,
-                  codes + at * (size_t)bytes * FLO_CODE_BLOCK, sums + at * 2);
+        out->scales[at] = block(values + b * FLO_CODE_BLOCK, bytes,
+                                codes + at * (size_t)bytes * FLO_CODE_BLOCK, sums + at * 2);
     }
 }
 

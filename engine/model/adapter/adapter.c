@@ -39,8 +39,7 @@ int flo_adapter_reckon(int fd, uint64_t *bytes, struct flo_err *err)
     for (size_t i = 0; i < flo_gguf_tensor_count(gguf); i++) {
         take_floats(&arena, flo_gguf_tensor_at(gguf, i)->values);
     }
-    if (arena.failed ||
-        !flo_add_u64(arena.used, flo_gguf_file_bytes(gguf), bytes)) {
+    if (arena.failed || !flo_add_u64(arena.used, flo_gguf_file_bytes(gguf), bytes)) {
         rv = flo_fail(err, FLO_E_MODEL_ADAPTER, "its size overflows");
     }
     flo_gguf_close(gguf);
@@ -57,8 +56,7 @@ struct load {
 };
 
 /* Values of a row of a half, checked. */
-static int decode_row(struct load *load, const struct flo_gguf_tensor *half,
-                      size_t row, float *out)
+static int decode_row(struct load *load, const struct flo_gguf_tensor *half, size_t row, float *out)
 {
     const struct flo_quant_type *type = flo_quant_type(half->type);
     const uint8_t *data = flo_gguf_tensor_data(load->lora.gguf, half);
@@ -77,8 +75,7 @@ static int decode_row(struct load *load, const struct flo_gguf_tensor *half,
 }
 
 static int decode_halves(struct load *load, const struct flo_gguf_tensor *a,
-                         const struct flo_gguf_tensor *b, float *to_a,
-                         float *to_b)
+                         const struct flo_gguf_tensor *b, float *to_a, float *to_b)
 {
     size_t rank = (size_t)a->dims[1], rows = (size_t)b->dims[1];
     float row[FLO_ADAPTER_RANK_MAX];
@@ -104,20 +101,18 @@ static int check_places(struct load *load, const struct flo_gguf_tensor *a,
     uint64_t rows = 0;
 
     if (count == 0) {
-        return flo_fail(load->err, FLO_E_NOT_BUILT,
-                        "an adapter of '%s' is not built yet: merge it", name);
+        return flo_fail(load->err, FLO_E_NOT_BUILT, "an adapter of '%s' is not built yet: merge it",
+                        name);
     }
     if (a->dims[1] > FLO_ADAPTER_RANK_MAX) {
-        return flo_fail(load->err, FLO_E_MODEL_ADAPTER,
-                        "'%s' has rank %" PRIu64 ", at most %d", name,
-                        a->dims[1], FLO_ADAPTER_RANK_MAX);
+        return flo_fail(load->err, FLO_E_MODEL_ADAPTER, "'%s' has rank %" PRIu64 ", at most %d",
+                        name, a->dims[1], FLO_ADAPTER_RANK_MAX);
     }
     for (size_t i = 0; i < count; i++) {
         rows += places[i]->rows;
     }
     if (a->dims[0] != places[0]->columns || b->dims[1] != rows) {
-        return flo_fail(load->err, FLO_E_MODEL_ADAPTER,
-                        "'%s' has other sizes in the model", name);
+        return flo_fail(load->err, FLO_E_MODEL_ADAPTER, "'%s' has other sizes in the model", name);
     }
     return 0;
 }
@@ -166,9 +161,8 @@ static int load_pairs(struct load *load)
     struct flo_engine *e = load->adapter->engine;
     int rv = 0;
 
-    load->adapter->pairs =
-        flo_arena_take(&load->adapter->arena, flo_weights_count(&e->weights),
-                       sizeof(struct flo_low_rank));
+    load->adapter->pairs = flo_arena_take(&load->adapter->arena, flo_weights_count(&e->weights),
+                                          sizeof(struct flo_low_rank));
     for (size_t i = 0; rv == 0 && i < flo_gguf_tensor_count(e->gguf); i++) {
         rv = load_pair(load, flo_gguf_tensor_at(e->gguf, i));
     }
@@ -176,8 +170,7 @@ static int load_pairs(struct load *load)
 }
 
 /* Take the bytes out of what was planned. */
-static int take_room(struct flo_engine *e, const char *what, uint64_t bytes,
-                     struct flo_err *err)
+static int take_room(struct flo_engine *e, const char *what, uint64_t bytes, struct flo_err *err)
 {
     uint64_t left;
     bool fits;
@@ -189,8 +182,8 @@ static int take_room(struct flo_engine *e, const char *what, uint64_t bytes,
     pthread_mutex_unlock(&e->lock);
     return fits ? 0
                 : flo_fail(err, FLO_E_MEMORY_BUDGET,
-                           "the adapter%s needs %" PRIu64 " bytes; %" PRIu64
-                           " of %" PRIu64 " planned for adapters are left",
+                           "the adapter%s needs %" PRIu64 " bytes; %" PRIu64 " of %" PRIu64
+                           " planned for adapters are left",
                            what, bytes, left, e->sizes.adapter_bytes);
 }
 
@@ -205,15 +198,13 @@ static int load_all(struct load *load)
 {
     struct flo_adapter *adapter = load->adapter;
     struct flo_arena *arena = &adapter->arena;
-    int rv = flo_lora_check(load->lora.gguf, adapter->engine->gguf, &load->lora,
-                            load->err);
+    int rv = flo_lora_check(load->lora.gguf, adapter->engine->gguf, &load->lora, load->err);
 
     rv = rv < 0 ? rv : load_pairs(load);
     if (rv == 0 && arena->failed) {
         rv = flo_fail(load->err, FLO_E_MODEL_ADAPTER, "its size overflows");
     }
-    if (rv < 0 ||
-        (rv = take_room(adapter->engine, "", arena->used, load->err)) < 0) {
+    if (rv < 0 || (rv = take_room(adapter->engine, "", arena->used, load->err)) < 0) {
         return rv;
     }
     adapter->alpha = load->lora.alpha;
@@ -253,8 +244,8 @@ static int open_data(struct flo_engine *engine, const void *data, size_t bytes,
 
 /* The file is read, not mapped: an engine that serves must not end because
  * somebody shortens it meanwhile. */
-int flo_adapter_open_fd(struct flo_engine *engine, int fd,
-                        struct flo_adapter **adapter, struct flo_err *err)
+int flo_adapter_open_fd(struct flo_engine *engine, int fd, struct flo_adapter **adapter,
+                        struct flo_err *err)
 {
     off_t end = lseek(fd, 0, SEEK_END);
     uint64_t bytes = end < 0 ? 0 : (uint64_t)end;
@@ -276,8 +267,8 @@ int flo_adapter_open_fd(struct flo_engine *engine, int fd,
     return rv;
 }
 
-int flo_adapter_open(struct flo_engine *engine, const char *path,
-                     struct flo_adapter **adapter, struct flo_err *err)
+int flo_adapter_open(struct flo_engine *engine, const char *path, struct flo_adapter **adapter,
+                     struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     int rv = flo_file_open(path, &fd, err);
@@ -317,27 +308,23 @@ void flo_adapter_close(struct flo_adapter *adapter)
     free(adapter);
 }
 
-const struct flo_adapter_info *
-flo_adapter_info(const struct flo_adapter *adapter)
+const struct flo_adapter_info *flo_adapter_info(const struct flo_adapter *adapter)
 {
     return &adapter->info;
 }
 
 /* ---- sessions ---- */
 
-bool flo_session_has_adapter(const struct flo_session *session,
-                             const struct flo_adapter *adapter, float scale)
+bool flo_session_has_adapter(const struct flo_session *session, const struct flo_adapter *adapter,
+                             float scale)
 {
-    return session->adapter == adapter &&
-           (adapter == NULL || session->adapter_scale == scale);
+    return session->adapter == adapter && (adapter == NULL || session->adapter_scale == scale);
 }
 
-int flo_session_set_adapter(struct flo_session *session,
-                            const struct flo_adapter *adapter, float scale,
-                            struct flo_err *err)
+int flo_session_set_adapter(struct flo_session *session, const struct flo_adapter *adapter,
+                            float scale, struct flo_err *err)
 {
-    if (adapter != NULL &&
-        (adapter->engine != session->engine || !(fabsf(scale) <= SCALE_MAX))) {
+    if (adapter != NULL && (adapter->engine != session->engine || !(fabsf(scale) <= SCALE_MAX))) {
         return flo_fail(err, FLO_E_INFER_PARAM,
                         adapter->engine != session->engine
                             ? "the adapter is of another engine"
@@ -359,9 +346,8 @@ static float *low_of(const struct flo_input *in, size_t t, size_t slot)
     return in->low + (t * FLO_LOW_SLOTS + slot) * FLO_ADAPTER_RANK_MAX;
 }
 
-void flo_adapter_lower(const struct flo_pass *pass,
-                       const struct flo_source *source, const float *values,
-                       const struct flo_input *in, size_t t)
+void flo_adapter_lower(const struct flo_pass *pass, const struct flo_source *source,
+                       const float *values, const struct flo_input *in, size_t t)
 {
     const struct flo_session *session = pass->sessions[t];
     const struct flo_adapter *adapter = session->adapter;
@@ -371,8 +357,7 @@ void flo_adapter_lower(const struct flo_pass *pass,
         .tokens = 1,
     };
 
-    for (size_t slot = 0; adapter != NULL && slot < source->product_count;
-         slot++) {
+    for (size_t slot = 0; adapter != NULL && slot < source->product_count; slot++) {
         const struct flo_matrix *m = source->products[slot].matrix;
         const struct flo_low_rank *pair;
         float *low = low_of(in, t, slot), scale;
@@ -382,18 +367,16 @@ void flo_adapter_lower(const struct flo_pass *pass,
         }
         pair = &adapter->pairs[m->number];
         scale = session->adapter_scale * adapter->alpha / (float)pair->rank;
-        pass->engine->kernel->matmul[FLO_QUANT_F32](
-            pair->a, row.columns * sizeof(float), pair->rank, &row, low,
-            pair->rank);
+        pass->engine->kernel->matmul[FLO_QUANT_F32](pair->a, row.columns * sizeof(float),
+                                                    pair->rank, &row, low, pair->rank);
         for (uint32_t r = 0; r < pair->rank; r++) {
             low[r] *= scale;
         }
     }
 }
 
-void flo_adapter_add(const struct flo_pass *pass, const struct flo_matrix *m,
-                     size_t slot, uint32_t first, uint32_t rows,
-                     const struct flo_input *in, size_t t, float *y)
+void flo_adapter_add(const struct flo_pass *pass, const struct flo_matrix *m, size_t slot,
+                     uint32_t first, uint32_t rows, const struct flo_input *in, size_t t, float *y)
 {
     const struct flo_adapter *adapter = pass->sessions[t]->adapter;
     const struct flo_low_rank *pair;
@@ -402,7 +385,6 @@ void flo_adapter_add(const struct flo_pass *pass, const struct flo_matrix *m,
         return;
     }
     pair = &adapter->pairs[m->number];
-    pass->engine->kernel->low_rank_add(pair->b + first, pair->stride,
-                                       pair->rank, low_of(in, t, slot), y,
-                                       rows);
+    pass->engine->kernel->low_rank_add(pair->b + first, pair->stride, pair->rank,
+                                       low_of(in, t, slot), y, rows);
 }

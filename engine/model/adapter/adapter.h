@@ -23,13 +23,11 @@ struct flo_adapter {
 };
 
 /* A x of row `t` for the matrices that will read it, into in->low. */
-void flo_adapter_lower(const struct flo_pass *pass,
-                       const struct flo_source *source, const float *values,
-                       const struct flo_input *in, size_t t);
+void flo_adapter_lower(const struct flo_pass *pass, const struct flo_source *source,
+                       const float *values, const struct flo_input *in, size_t t);
 /* Rows first.. of the product in place `slot` of the input: y += B (A x) for
  * row `t`. */
-void flo_adapter_add(const struct flo_pass *pass, const struct flo_matrix *m,
-                     size_t slot, uint32_t first, uint32_t rows,
-                     const struct flo_input *in, size_t t, float *y);
+void flo_adapter_add(const struct flo_pass *pass, const struct flo_matrix *m, size_t slot,
+                     uint32_t first, uint32_t rows, const struct flo_input *in, size_t t, float *y);
 
 #endif

@@ -8,49 +8,41 @@
 
 #include "base/quant/quant.h"
 
-static const struct flo_gguf_tensor *
-half_of(const struct flo_gguf *adapter, const char *tensor, const char *tail)
+static const struct flo_gguf_tensor *half_of(const struct flo_gguf *adapter, const char *tensor,
+                                             const char *tail)
 {
     char name[FLO_GGUF_NAME_BYTES_MAX + 1];
     int chars = snprintf(name, sizeof(name), "%s%s", tensor, tail);
-    return chars < (int)sizeof(name) ? flo_gguf_tensor_find(adapter, name)
-                                     : NULL;
+    return chars < (int)sizeof(name) ? flo_gguf_tensor_find(adapter, name) : NULL;
 }
 
-static int check_pair(const struct flo_gguf_tensor *base,
-                      const struct flo_gguf_tensor *a,
+static int check_pair(const struct flo_gguf_tensor *base, const struct flo_gguf_tensor *a,
                       const struct flo_gguf_tensor *b, struct flo_err *err)
 {
     uint64_t rank = a->dims[1];
     if (a->dim_count != 2 || b->dim_count != 2 || base->dim_count != 2 ||
-        a->dims[0] != base->dims[0] || b->dims[1] != base->dims[1] ||
-        b->dims[0] != rank) {
+        a->dims[0] != base->dims[0] || b->dims[1] != base->dims[1] || b->dims[0] != rank) {
         return flo_fail(err, FLO_E_MODEL_ADAPTER,
                         "tensor '%s' is %" PRIu64 " x %" PRIu64
-                        "; the adapter's halves are %" PRIu64 " x %" PRIu64
-                        " and %" PRIu64 " x %" PRIu64,
-                        base->name, base->dims[0], base->dims[1], a->dims[0],
-                        a->dims[1], b->dims[0], b->dims[1]);
+                        "; the adapter's halves are %" PRIu64 " x %" PRIu64 " and %" PRIu64
+                        " x %" PRIu64,
+                        base->name, base->dims[0], base->dims[1], a->dims[0], a->dims[1],
+                        b->dims[0], b->dims[1]);
     }
     if (rank > FLO_LORA_RANK_MAX) {
-        return flo_fail(err, FLO_E_MODEL_ADAPTER,
-                        "tensor '%s' has rank %" PRIu64 ", at most %d",
+        return flo_fail(err, FLO_E_MODEL_ADAPTER, "tensor '%s' has rank %" PRIu64 ", at most %d",
                         base->name, rank, FLO_LORA_RANK_MAX);
     }
-    if (flo_quant_type(a->type)->decode == NULL ||
-        flo_quant_type(b->type)->decode == NULL) {
-        return flo_fail(err, FLO_E_NOT_BUILT,
-                        "reading an adapter of type %s is not built yet",
+    if (flo_quant_type(a->type)->decode == NULL || flo_quant_type(b->type)->decode == NULL) {
+        return flo_fail(err, FLO_E_NOT_BUILT, "reading an adapter of type %s is not built yet",
                         flo_quant_type(a->type)->name);
     }
     return 0;
 }
 
 /* The base tensor of an adapter tensor's name, and which half it is. */
-static int find_base(const struct flo_gguf *base,
-                     const struct flo_gguf_tensor *half,
-                     const struct flo_gguf_tensor **out, bool *is_a,
-                     struct flo_err *err)
+static int find_base(const struct flo_gguf *base, const struct flo_gguf_tensor *half,
+                     const struct flo_gguf_tensor **out, bool *is_a, struct flo_err *err)
 {
     char name[FLO_GGUF_NAME_BYTES_MAX + 1];
     snprintf(name, sizeof(name), "%s", half->name);
@@ -58,33 +50,28 @@ static int find_base(const struct flo_gguf *base,
     const char *tail = chars > 7 ? name + chars - 7 : "";
     *is_a = strcmp(tail, ".lora_a") == 0;
     if (!*is_a && strcmp(tail, ".lora_b") != 0) {
-        return flo_fail(err, FLO_E_MODEL_ADAPTER,
-                        "tensor '%s' is no half of a LoRA pair", name);
+        return flo_fail(err, FLO_E_MODEL_ADAPTER, "tensor '%s' is no half of a LoRA pair", name);
     }
     name[chars - 7] = '\0';
     *out = flo_gguf_tensor_find(base, name);
     return *out != NULL ? 0
-                        : flo_fail(err, FLO_E_MODEL_ADAPTER,
-                                   "the base has no tensor '%s'", name);
+                        : flo_fail(err, FLO_E_MODEL_ADAPTER, "the base has no tensor '%s'", name);
 }
 
-static int check_kind(const struct flo_gguf *adapter,
-                      const struct flo_gguf *base, struct flo_err *err)
+static int check_kind(const struct flo_gguf *adapter, const struct flo_gguf *base,
+                      struct flo_err *err)
 {
     struct flo_gguf_text kind = {"", 0};
     struct flo_gguf_text arch = {"", 0};
     struct flo_gguf_text base_arch = {"", 0};
     int rv;
     if ((rv = flo_gguf_string(adapter, "adapter.type", &kind, err)) < 0 ||
-        (rv = flo_gguf_string(adapter, "general.architecture", &arch, err)) <
-            0 ||
-        (rv = flo_gguf_string(base, "general.architecture", &base_arch, err)) <
-            0) {
+        (rv = flo_gguf_string(adapter, "general.architecture", &arch, err)) < 0 ||
+        (rv = flo_gguf_string(base, "general.architecture", &base_arch, err)) < 0) {
         return rv;
     }
     if (!flo_gguf_text_is(kind, "lora")) {
-        return flo_fail(err, FLO_E_MODEL_ADAPTER,
-                        "adapter.type is '%.*s', 'lora' is needed",
+        return flo_fail(err, FLO_E_MODEL_ADAPTER, "adapter.type is '%.*s', 'lora' is needed",
                         kind.bytes < 32 ? (int)kind.bytes : 32, kind.data);
     }
     if (flo_gguf_find(adapter, "adapter.alora.invocation_tokens") != NULL) {
@@ -92,19 +79,15 @@ static int check_kind(const struct flo_gguf *adapter,
                         "an adapter that begins at certain tokens is not "
                         "built yet");
     }
-    if (arch.bytes != base_arch.bytes ||
-        memcmp(arch.data, base_arch.data, arch.bytes) != 0) {
-        return flo_fail(err, FLO_E_MODEL_ADAPTER,
-                        "the adapter is for '%.*s', the base is '%.*s'",
+    if (arch.bytes != base_arch.bytes || memcmp(arch.data, base_arch.data, arch.bytes) != 0) {
+        return flo_fail(err, FLO_E_MODEL_ADAPTER, "the adapter is for '%.*s', the base is '%.*s'",
                         arch.bytes < 32 ? (int)arch.bytes : 32, arch.data,
-                        base_arch.bytes < 32 ? (int)base_arch.bytes : 32,
-                        base_arch.data);
+                        base_arch.bytes < 32 ? (int)base_arch.bytes : 32, base_arch.data);
     }
     return 0;
 }
 
-static int check_pairs(const struct flo_gguf *adapter,
-                       const struct flo_gguf *base, size_t *count,
+static int check_pairs(const struct flo_gguf *adapter, const struct flo_gguf *base, size_t *count,
                        struct flo_err *err)
 {
     *count = 0;
@@ -119,8 +102,7 @@ static int check_pairs(const struct flo_gguf *adapter,
         }
         other = half_of(adapter, tensor->name, is_a ? ".lora_b" : ".lora_a");
         if (other == NULL) {
-            return flo_fail(err, FLO_E_MODEL_ADAPTER, "'%s' has no other half",
-                            half->name);
+            return flo_fail(err, FLO_E_MODEL_ADAPTER, "'%s' has no other half", half->name);
         }
         if (is_a) {
             rv = check_pair(tensor, half, other, err);
@@ -130,9 +112,7 @@ static int check_pairs(const struct flo_gguf *adapter,
             return rv;
         }
     }
-    return *count > 0 ? 0
-                      : flo_fail(err, FLO_E_MODEL_ADAPTER,
-                                 "the adapter holds no tensors");
+    return *count > 0 ? 0 : flo_fail(err, FLO_E_MODEL_ADAPTER, "the adapter holds no tensors");
 }
 
 int flo_lora_check(const struct flo_gguf *adapter, const struct flo_gguf *base,
@@ -141,14 +121,12 @@ int flo_lora_check(const struct flo_gguf *adapter, const struct flo_gguf *base,
     struct flo_lora lora = {.gguf = adapter, .alpha = 0};
     int rv;
     if ((rv = check_kind(adapter, base, err)) < 0 ||
-        (rv = flo_gguf_f32(adapter, "adapter.lora.alpha", &lora.alpha, err)) <
-            0) {
+        (rv = flo_gguf_f32(adapter, "adapter.lora.alpha", &lora.alpha, err)) < 0) {
         return rv;
     }
     if (!(lora.alpha >= 0x1p-16f && lora.alpha <= 0x1p20f)) {
         return flo_fail(err, FLO_E_MODEL_ADAPTER,
-                        "adapter.lora.alpha is %g, 2^-16 to 2^20 are allowed",
-                        (double)lora.alpha);
+                        "adapter.lora.alpha is %g, 2^-16 to 2^20 are allowed", (double)lora.alpha);
     }
     rv = check_pairs(adapter, base, &lora.pair_count, err);
     if (rv == 0) {
@@ -158,8 +136,7 @@ int flo_lora_check(const struct flo_gguf *adapter, const struct flo_gguf *base,
 }
 
 bool flo_lora_halves(const struct flo_lora *lora, const char *tensor,
-                     const struct flo_gguf_tensor **a,
-                     const struct flo_gguf_tensor **b)
+                     const struct flo_gguf_tensor **a, const struct flo_gguf_tensor **b)
 {
     *a = half_of(lora->gguf, tensor, ".lora_a");
     *b = half_of(lora->gguf, tensor, ".lora_b");

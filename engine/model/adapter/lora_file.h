@@ -18,12 +18,10 @@ struct flo_lora {
  * architecture and scale; every pair is whole, its tensor exists, shapes fit,
  * types can be decoded.  FLO_E_MODEL_ADAPTER, FLO_E_GGUF_TYPE,
  * FLO_E_NOT_BUILT for a type, and for one that begins at certain tokens. */
-FLO_MUST_USE int flo_lora_check(const struct flo_gguf *adapter,
-                                const struct flo_gguf *base,
+FLO_MUST_USE int flo_lora_check(const struct flo_gguf *adapter, const struct flo_gguf *base,
                                 struct flo_lora *out, struct flo_err *err);
 /* The halves for a tensor of the base; false: it has none. */
 bool flo_lora_halves(const struct flo_lora *lora, const char *tensor,
-                     const struct flo_gguf_tensor **a,
-                     const struct flo_gguf_tensor **b);
+                     const struct flo_gguf_tensor **a, const struct flo_gguf_tensor **b);
 
 #endif

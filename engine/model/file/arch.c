@@ -64,15 +64,12 @@ static const struct flo_arch archs[FLO_ARCHS] = {
  * of gemma hold the 1 that the paper adds to them; gemma2 and gemma3 norm also
  * what attention and feed-forward give, before it is added.  phi3 has gate and
  * up in one matrix, gate first. */
-#define ROW(need, type, name, member, columns, rows)                           \
-    {                                                                          \
-        need, name, offsetof(struct type, member), FLO_DIM_##columns,          \
-            FLO_DIM_##rows                                                     \
+#define ROW(need, type, name, member, columns, rows)                                               \
+    {                                                                                              \
+        need, name, offsetof(struct type, member), FLO_DIM_##columns, FLO_DIM_##rows               \
     }
-#define MODEL(need, name, member, columns, rows)                               \
-    ROW(need, flo_weights, name, member, columns, rows)
-#define LAYER(need, name, member, columns, rows)                               \
-    ROW(need, flo_layer, name, member, columns, rows)
+#define MODEL(need, name, member, columns, rows) ROW(need, flo_weights, name, member, columns, rows)
+#define LAYER(need, name, member, columns, rows) ROW(need, flo_layer, name, member, columns, rows)
 
 /* clang-format off */
 static const struct flo_tensor_spec model[] = {
@@ -138,8 +135,7 @@ static const struct flo_arch *find(struct flo_gguf_text name)
     return NULL;
 }
 
-int flo_arch_read(const struct flo_gguf *gguf, const struct flo_arch **arch,
-                  struct flo_err *err)
+int flo_arch_read(const struct flo_gguf *gguf, const struct flo_arch **arch, struct flo_err *err)
 {
     struct flo_gguf_text name = {0};
     int rv = flo_gguf_require(gguf, "general.architecture", err);
@@ -151,11 +147,9 @@ int flo_arch_read(const struct flo_gguf *gguf, const struct flo_arch **arch,
         return rv;
     }
     *arch = find(name);
-    return *arch != NULL
-               ? 0
-               : flo_fail(err, FLO_E_MODEL_ARCH,
-                          "architecture \"%.*s\" is not known",
-                          (int)(name.bytes < 32 ? name.bytes : 32), name.data);
+    return *arch != NULL ? 0
+                         : flo_fail(err, FLO_E_MODEL_ARCH, "architecture \"%.*s\" is not known",
+                                    (int)(name.bytes < 32 ? name.bytes : 32), name.data);
 }
 
 const char *flo_arch_name(const struct flo_arch *arch)
@@ -163,8 +157,7 @@ const char *flo_arch_name(const struct flo_arch *arch)
     return names[arch - archs];
 }
 
-enum flo_need flo_arch_need(const struct flo_arch *arch,
-                            const struct flo_tensor_spec *spec)
+enum flo_need flo_arch_need(const struct flo_arch *arch, const struct flo_tensor_spec *spec)
 {
     return (enum flo_need)spec->need[arch - archs];
 }

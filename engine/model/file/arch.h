@@ -90,12 +90,10 @@ struct flo_arch {
 extern const struct flo_tensor_list flo_model_tensors, flo_layer_tensors;
 
 /* That of the file.  FLO_E_GGUF_..., FLO_E_MODEL_ARCH: it is not known. */
-FLO_MUST_USE int flo_arch_read(const struct flo_gguf *gguf,
-                               const struct flo_arch **arch,
+FLO_MUST_USE int flo_arch_read(const struct flo_gguf *gguf, const struct flo_arch **arch,
                                struct flo_err *err);
 /* general.architecture */
 const char *flo_arch_name(const struct flo_arch *arch);
-enum flo_need flo_arch_need(const struct flo_arch *arch,
-                            const struct flo_tensor_spec *spec);
+enum flo_need flo_arch_need(const struct flo_arch *arch, const struct flo_tensor_spec *spec);
 
 #endif

@@ -24,23 +24,18 @@ static const char *key_of(struct reader *r, const char *name)
 
 /* The value that all items of a list have, one for each of `count` layers;
  * layers that differ are not built. */
-static int read_list(struct reader *r, const struct flo_gguf_kv *kv,
-                     uint32_t count, uint32_t *out)
+static int read_list(struct reader *r, const struct flo_gguf_kv *kv, uint32_t count, uint32_t *out)
 {
     uint64_t item_bytes;
 
-    if ((kv->item_type != FLO_GGUF_U32 && kv->item_type != FLO_GGUF_I32) ||
-        kv->count != count) {
-        return flo_fail(r->err, FLO_E_GGUF_HPARAM,
-                        "%s is no list of %u numbers", r->key, count);
+    if ((kv->item_type != FLO_GGUF_U32 && kv->item_type != FLO_GGUF_I32) || kv->count != count) {
+        return flo_fail(r->err, FLO_E_GGUF_HPARAM, "%s is no list of %u numbers", r->key, count);
     }
     item_bytes = kv->bytes / kv->count;
     for (uint64_t i = 1; i < kv->count; i++) {
-        if (memcmp(kv->data, kv->data + i * item_bytes, (size_t)item_bytes) !=
-            0) {
+        if (memcmp(kv->data, kv->data + i * item_bytes, (size_t)item_bytes) != 0) {
             return flo_fail(r->err, FLO_E_NOT_BUILT,
-                            "%s differs from layer to layer: not built yet",
-                            r->key);
+                            "%s differs from layer to layer: not built yet", r->key);
         }
     }
     *out = flo_get_u32(kv->data);
@@ -48,8 +43,7 @@ static int read_list(struct reader *r, const struct flo_gguf_kv *kv,
 }
 
 /* The same where a list of `n_layer` values may stand; 0: no list may. */
-static void read_u32_or_list(struct reader *r, const char *name,
-                             uint32_t minimum, uint32_t maximum,
+static void read_u32_or_list(struct reader *r, const char *name, uint32_t minimum, uint32_t maximum,
                              uint32_t n_layer, uint32_t *out)
 {
     const struct flo_gguf_kv *kv = flo_gguf_find(r->gguf, key_of(r, name));
@@ -59,18 +53,18 @@ static void read_u32_or_list(struct reader *r, const char *name,
     if (r->rv < 0) {
         return;
     }
-    r->rv = is_list ? read_list(r, kv, n_layer, &value)
-                    : flo_gguf_u32(r->gguf, r->key, &value, r->err);
+    r->rv =
+        is_list ? read_list(r, kv, n_layer, &value) : flo_gguf_u32(r->gguf, r->key, &value, r->err);
     if (r->rv == 0 && (value < minimum || value > maximum)) {
-        r->rv = flo_fail(r->err, FLO_E_GGUF_HPARAM, "%s is %u, not %u to %u",
-                         r->key, value, minimum, maximum);
+        r->rv = flo_fail(r->err, FLO_E_GGUF_HPARAM, "%s is %u, not %u to %u", r->key, value,
+                         minimum, maximum);
     }
     *out = value;
 }
 
 /* An absent key leaves *out as it is (its default); then the range. */
-static void read_u32(struct reader *r, const char *name, uint32_t minimum,
-                     uint32_t maximum, uint32_t *out)
+static void read_u32(struct reader *r, const char *name, uint32_t minimum, uint32_t maximum,
+                     uint32_t *out)
 {
     read_u32_or_list(r, name, minimum, maximum, 0, out);
 }
@@ -82,34 +76,29 @@ static void need(struct reader *r, const char *name)
     }
 }
 
-static void need_u32(struct reader *r, const char *name, uint32_t maximum,
-                     uint32_t *out)
+static void need_u32(struct reader *r, const char *name, uint32_t maximum, uint32_t *out)
 {
     need(r, name);
     read_u32(r, name, 1, maximum, out);
 }
 
-static void read_f32(struct reader *r, const char *name, float minimum,
-                     float maximum, float *out)
+static void read_f32(struct reader *r, const char *name, float minimum, float maximum, float *out)
 {
     if (r->rv < 0) {
         return;
     }
     r->rv = flo_gguf_f32(r->gguf, key_of(r, name), out, r->err);
     if (r->rv == 0 && !(*out >= minimum && *out <= maximum)) {
-        r->rv =
-            flo_fail(r->err, FLO_E_GGUF_HPARAM, "%s is %g, not %g to %g",
-                     r->key, (double)*out, (double)minimum, (double)maximum);
+        r->rv = flo_fail(r->err, FLO_E_GGUF_HPARAM, "%s is %g, not %g to %g", r->key, (double)*out,
+                         (double)minimum, (double)maximum);
     }
 }
 
 /* Length of the token list, else of the embedding's rows. */
 static uint32_t vocab_default(const struct flo_gguf *gguf)
 {
-    const struct flo_gguf_kv *tokens =
-        flo_gguf_find(gguf, "tokenizer.ggml.tokens");
-    const struct flo_gguf_tensor *embedding =
-        flo_gguf_tensor_find(gguf, "token_embd.weight");
+    const struct flo_gguf_kv *tokens = flo_gguf_find(gguf, "tokenizer.ggml.tokens");
+    const struct flo_gguf_tensor *embedding = flo_gguf_tensor_find(gguf, "token_embd.weight");
     uint64_t count = 0;
 
     if (embedding != NULL) {
@@ -132,17 +121,14 @@ static void read_scaling(struct reader *r, struct flo_rope *rope)
     if (r->rv < 0) {
         return;
     }
-    r->rv =
-        flo_gguf_string(r->gguf, key_of(r, "rope.scaling.type"), &type, r->err);
+    r->rv = flo_gguf_string(r->gguf, key_of(r, "rope.scaling.type"), &type, r->err);
     if (r->rv < 0) {
         return;
     }
     rope->is_yarn = flo_gguf_text_is(type, "yarn");
-    if (!rope->is_yarn && !flo_gguf_text_is(type, "linear") &&
-        !flo_gguf_text_is(type, "none") &&
+    if (!rope->is_yarn && !flo_gguf_text_is(type, "linear") && !flo_gguf_text_is(type, "none") &&
         !flo_gguf_text_is(type, "longrope")) {
-        r->rv = flo_fail(r->err, FLO_E_NOT_BUILT,
-                         "%s \"%.*s\" is not built yet", r->key,
+        r->rv = flo_fail(r->err, FLO_E_NOT_BUILT, "%s \"%.*s\" is not built yet", r->key,
                          (int)(type.bytes < 32 ? type.bytes : 32), type.data);
         return;
     }
@@ -155,9 +141,9 @@ static void read_scaling(struct reader *r, struct flo_rope *rope)
         rope->factor = 1;
     }
     if (r->rv == 0 && rope->factor < 1e-3f) {
-        r->rv = flo_fail(r->err, FLO_E_GGUF_HPARAM,
-                         "%s.rope.scaling.factor is %g, not 0.001 to 1e+06",
-                         flo_arch_name(r->arch), (double)rope->factor);
+        r->rv =
+            flo_fail(r->err, FLO_E_GGUF_HPARAM, "%s.rope.scaling.factor is %g, not 0.001 to 1e+06",
+                     flo_arch_name(r->arch), (double)rope->factor);
     }
     if (rope->is_yarn) {
         rope->magnitude *= 1 + 0.1f * logf(rope->factor);
@@ -174,10 +160,8 @@ static void read_rope(struct reader *r, struct flo_hparams *h)
     read_f32(r, "rope.freq_base", 1.0f, 1e12f, &rope->base);
     read_scaling(r, rope);
     rope->original_context = h->context_trained;
-    read_u32(r, "rope.scaling.original_context_length", 1, UINT32_MAX,
-             &rope->original_context);
-    rope->local_base =
-        r->arch->local_rope_base > 0 ? r->arch->local_rope_base : rope->base;
+    read_u32(r, "rope.scaling.original_context_length", 1, UINT32_MAX, &rope->original_context);
+    rope->local_base = r->arch->local_rope_base > 0 ? r->arch->local_rope_base : rope->base;
     if (r->arch->window_period > 0) {
         read_f32(r, "rope.freq_base_swa", 1.0f, 1e12f, &rope->local_base);
     }
@@ -199,8 +183,8 @@ static void read_window(struct reader *r, struct flo_hparams *h)
     kv = flo_gguf_find(r->gguf, key_of(r, pattern));
     if (kv != NULL && kv->type == FLO_GGUF_ARRAY) {
         if (kv->item_type != FLO_GGUF_BOOL || kv->count != h->n_layer) {
-            r->rv = flo_fail(r->err, FLO_E_GGUF_HPARAM,
-                             "%s is no list of %u flags", r->key, h->n_layer);
+            r->rv = flo_fail(r->err, FLO_E_GGUF_HPARAM, "%s is no list of %u flags", r->key,
+                             h->n_layer);
             return;
         }
     } else {
@@ -208,16 +192,14 @@ static void read_window(struct reader *r, struct flo_hparams *h)
         kv = NULL;
     }
     for (uint32_t i = 0; h->window > 0 && i < h->n_layer; i++) {
-        h->is_local[i] = kv != NULL ? kv->data[i] != 0
-                                    : period == 0 || i % period < period - 1;
+        h->is_local[i] = kv != NULL ? kv->data[i] != 0 : period == 0 || i % period < period - 1;
     }
 }
 
 static void read_caps_and_scales(struct reader *r, struct flo_hparams *h)
 {
     const struct flo_arch *arch = r->arch;
-    bool is_wide =
-        arch->wide_scale_layers > 0 && h->n_layer == arch->wide_scale_layers;
+    bool is_wide = arch->wide_scale_layers > 0 && h->n_layer == arch->wide_scale_layers;
 
     if (arch->attention_cap > 0) {
         h->attention_cap = arch->attention_cap;
@@ -231,42 +213,39 @@ static void read_caps_and_scales(struct reader *r, struct flo_hparams *h)
         return;
     }
     h->embedding_scale = arch->scales_embedding ? sqrtf((float)h->n_embd) : 1;
-    h->attention_scale = 1 / sqrtf(is_wide ? (float)h->n_embd / (float)h->n_head
-                                           : (float)h->head_size);
+    h->attention_scale =
+        1 / sqrtf(is_wide ? (float)h->n_embd / (float)h->n_head : (float)h->head_size);
 }
 
 /* The head of a model that ranks documents: `pooling_type` and the tensor's
  * rows say that it is there, names of labels agree with it. */
 static void read_labels(struct reader *r, struct flo_hparams *h)
 {
-    const struct flo_gguf_tensor *head =
-        flo_gguf_tensor_find(r->gguf, "cls.output.weight");
+    const struct flo_gguf_tensor *head = flo_gguf_tensor_find(r->gguf, "cls.output.weight");
     const struct flo_gguf_kv *names = NULL;
     uint32_t pooling = 0;
 
     read_u32(r, "pooling_type", 0, UINT32_MAX, &pooling);
     if (r->rv == 0 && (pooling == POOLING_RANK) != (head != NULL)) {
         r->rv = flo_fail(r->err, FLO_E_GGUF_MISSING,
-                         head == NULL
-                             ? "%s is 4 (rank), tensor cls.output.weight is "
-                               "missing"
-                             : "tensor cls.output.weight is there, %s is not "
-                               "4 (rank)",
+                         head == NULL ? "%s is 4 (rank), tensor cls.output.weight is "
+                                        "missing"
+                                      : "tensor cls.output.weight is there, %s is not "
+                                        "4 (rank)",
                          r->key);
     }
     if (r->rv < 0 || head == NULL) {
         return;
     }
-    r->rv = flo_gguf_array(r->gguf, key_of(r, "classifier.output_labels"),
-                           FLO_GGUF_STRING, &names, r->err);
-    if (r->rv == 0 && (head->dims[1] > FLO_LABELS_MAX ||
-                       (names != NULL && names->count != head->dims[1]))) {
-        r->rv =
-            flo_fail(r->err, FLO_E_GGUF_HPARAM,
-                     "cls.output.weight has %llu labels, at most %u can "
-                     "be; %s has %llu",
-                     (unsigned long long)head->dims[1], FLO_LABELS_MAX, r->key,
-                     names == NULL ? 0ull : (unsigned long long)names->count);
+    r->rv = flo_gguf_array(r->gguf, key_of(r, "classifier.output_labels"), FLO_GGUF_STRING, &names,
+                           r->err);
+    if (r->rv == 0 &&
+        (head->dims[1] > FLO_LABELS_MAX || (names != NULL && names->count != head->dims[1]))) {
+        r->rv = flo_fail(r->err, FLO_E_GGUF_HPARAM,
+                         "cls.output.weight has %llu labels, at most %u can "
+                         "be; %s has %llu",
+                         (unsigned long long)head->dims[1], FLO_LABELS_MAX, r->key,
+                         names == NULL ? 0ull : (unsigned long long)names->count);
     }
     h->n_labels = (uint32_t)head->dims[1];
 }
@@ -275,17 +254,15 @@ static int check_together(const struct flo_hparams *h, struct flo_err *err)
 {
     if (h->n_head % h->n_head_kv != 0) {
         return flo_fail(err, FLO_E_GGUF_HPARAM,
-                        "%u attention heads do not share %u key heads evenly",
-                        h->n_head, h->n_head_kv);
+                        "%u attention heads do not share %u key heads evenly", h->n_head,
+                        h->n_head_kv);
     }
     if (h->head_size % 2 != 0 || h->n_rope % 2 != 0) {
-        return flo_fail(err, FLO_E_GGUF_HPARAM,
-                        "head size %u or rotated part %u is odd", h->head_size,
-                        h->n_rope);
+        return flo_fail(err, FLO_E_GGUF_HPARAM, "head size %u or rotated part %u is odd",
+                        h->head_size, h->n_rope);
     }
     if ((uint64_t)h->n_head * h->head_size > FLO_WIDTH_MAX) {
-        return flo_fail(err, FLO_E_GGUF_HPARAM,
-                        "%u heads of %u are more than %u values", h->n_head,
+        return flo_fail(err, FLO_E_GGUF_HPARAM, "%u heads of %u are more than %u values", h->n_head,
                         h->head_size, FLO_WIDTH_MAX);
     }
     return 0;
@@ -296,11 +273,9 @@ static void read_heads(struct reader *r, struct flo_hparams *h)
     uint32_t value_length;
 
     need(r, "attention.head_count");
-    read_u32_or_list(r, "attention.head_count", 1, FLO_HEADS_MAX, h->n_layer,
-                     &h->n_head);
+    read_u32_or_list(r, "attention.head_count", 1, FLO_HEADS_MAX, h->n_layer, &h->n_head);
     h->n_head_kv = h->n_head;
-    read_u32_or_list(r, "attention.head_count_kv", 1, FLO_HEADS_MAX, h->n_layer,
-                     &h->n_head_kv);
+    read_u32_or_list(r, "attention.head_count_kv", 1, FLO_HEADS_MAX, h->n_layer, &h->n_head_kv);
     if (r->rv < 0) {
         return;
     }
@@ -309,9 +284,9 @@ static void read_heads(struct reader *r, struct flo_hparams *h)
     value_length = h->head_size;
     read_u32(r, "attention.value_length", 2, FLO_HEAD_SIZE_MAX, &value_length);
     if (r->rv == 0 && value_length != h->head_size) {
-        r->rv = flo_fail(r->err, FLO_E_NOT_BUILT,
-                         "values of %u beside keys of %u are not built yet",
-                         value_length, h->head_size);
+        r->rv =
+            flo_fail(r->err, FLO_E_NOT_BUILT, "values of %u beside keys of %u are not built yet",
+                     value_length, h->head_size);
     }
 }
 
@@ -329,15 +304,13 @@ int flo_hparams_read(const struct flo_gguf *gguf, const struct flo_arch **arch,
     need_u32(&r, "block_count", FLO_LAYERS_MAX, &h.n_layer);
     need_u32(&r, "embedding_length", FLO_WIDTH_MAX, &h.n_embd);
     need(&r, "feed_forward_length");
-    read_u32_or_list(&r, "feed_forward_length", 1, FLO_WIDTH_MAX, h.n_layer,
-                     &h.n_ff);
+    read_u32_or_list(&r, "feed_forward_length", 1, FLO_WIDTH_MAX, h.n_layer, &h.n_ff);
     need_u32(&r, "context_length", UINT32_MAX, &h.context_trained);
     read_heads(&r, &h);
     read_u32(&r, "vocab_size", 1, FLO_VOCAB_MAX, &h.n_vocab);
     read_f32(&r,
-             r.arch->norm == FLO_NORM_LAYER
-                 ? "attention.layer_norm_epsilon"
-                 : "attention.layer_norm_rms_epsilon",
+             r.arch->norm == FLO_NORM_LAYER ? "attention.layer_norm_epsilon"
+                                            : "attention.layer_norm_rms_epsilon",
              1e-12f, 1.0f, &h.epsilon);
     read_rope(&r, &h);
     read_window(&r, &h);
@@ -345,8 +318,7 @@ int flo_hparams_read(const struct flo_gguf *gguf, const struct flo_arch **arch,
     read_labels(&r, &h);
     read_u32(&r, "expert_count", 0, UINT32_MAX, &experts);
     if (r.rv == 0 && experts > 0) {
-        r.rv = flo_fail(err, FLO_E_NOT_BUILT,
-                        "%u experts: mixtures are not built yet", experts);
+        r.rv = flo_fail(err, FLO_E_NOT_BUILT, "%u experts: mixtures are not built yet", experts);
     }
     if (r.rv == 0) {
         r.rv = check_together(&h, err);

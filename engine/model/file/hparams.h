@@ -18,7 +18,7 @@
  * the scaling (model/pass/rope.c). */
 struct flo_rope {
     float base;
-    float factor; /* positions are divided by it; 1: no scaling */
+    float factor;                   /* positions are divided by it; 1: no scaling */
     float local_base, local_factor; /* base and factor of local layers */
     bool is_yarn;                   /* fast pairs keep their angle */
     float beta_fast, beta_slow;     /* turns in original_context */
@@ -64,8 +64,7 @@ static inline uint32_t flo_width_kv(const struct flo_hparams *h)
  * FLO_E_GGUF_HPARAM   a value is out of range, or two do not fit together
  * FLO_E_NOT_BUILT     experts, layers of different shapes, or a rope scaling
  *                     this engine lacks */
-FLO_MUST_USE int flo_hparams_read(const struct flo_gguf *gguf,
-                                  const struct flo_arch **arch,
+FLO_MUST_USE int flo_hparams_read(const struct flo_gguf *gguf, const struct flo_arch **arch,
                                   struct flo_hparams *out, struct flo_err *err);
 
 #endif

@@ -13,14 +13,12 @@
 
 /* The file next to the model; *fd stays -1 when there is none.  Found by its
  * name alone, it must look right in every way. */
-static int open_sidecar(const char *path, int model_fd, int *fd,
-                        struct flo_err *err)
+static int open_sidecar(const char *path, int model_fd, int *fd, struct flo_err *err)
 {
     char beside[PATH_BYTES_MAX];
     int rv;
 
-    if (snprintf(beside, sizeof(beside), "%s%s", path, FLO_SIDECAR_SUFFIX) >=
-        (int)sizeof(beside)) {
+    if (snprintf(beside, sizeof(beside), "%s%s", path, FLO_SIDECAR_SUFFIX) >= (int)sizeof(beside)) {
         return 0;
     }
     rv = flo_file_open(beside, fd, err);
@@ -28,14 +26,12 @@ static int open_sidecar(const char *path, int model_fd, int *fd,
         return 0;
     }
     if (rv == 0 && flo_fd_is_older(*fd, model_fd)) {
-        rv = flo_fail(err, FLO_E_PACKED,
-                      "the packed weights are older than the model");
+        rv = flo_fail(err, FLO_E_PACKED, "the packed weights are older than the model");
     }
     return rv;
 }
 
-static int attach(struct flo_engine *e,
-                  const struct flo_engine_options *options, const char *path,
+static int attach(struct flo_engine *e, const struct flo_engine_options *options, const char *path,
                   int model_fd, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int opened = -1;
@@ -51,8 +47,7 @@ static int attach(struct flo_engine *e,
         return rv;
     }
     if ((rv = flo_sidecar_new(e->gguf, model_fd, &e->sidecar, err)) < 0 ||
-        (rv = flo_weights_can_pack(&e->weights, e->kernel, e->sidecar, err)) <
-            0 ||
+        (rv = flo_weights_can_pack(&e->weights, e->kernel, e->sidecar, err)) < 0 ||
         (rv = flo_sidecar_map(e->sidecar, fd, err)) < 0) {
         return rv;
     }
@@ -64,8 +59,7 @@ static int attach(struct flo_engine *e,
     return 0;
 }
 
-int flo_packed_attach(struct flo_engine *e,
-                      const struct flo_engine_options *options,
+int flo_packed_attach(struct flo_engine *e, const struct flo_engine_options *options,
                       const char *path, int model_fd, struct flo_err *err)
 {
     struct flo_err why = {0};
@@ -85,12 +79,9 @@ int flo_packed_attach(struct flo_engine *e,
         if (err != NULL) {
             *err = why;
         }
-        return options->packed != NULL
-                   ? flo_wrap(err, rv, "%s", options->packed)
-                   : rv;
+        return options->packed != NULL ? flo_wrap(err, rv, "%s", options->packed) : rv;
     }
-    snprintf(e->info.packed_why, sizeof(e->info.packed_why), "%.127s",
-             why.what);
+    snprintf(e->info.packed_why, sizeof(e->info.packed_why), "%.127s", why.what);
     return 0;
 }
 
@@ -115,13 +106,11 @@ uint64_t flo_packed_weights_bytes(const struct flo_engine *e)
     if (e->weights.output.data != m->data) {
         bytes -= (uint64_t)m->rows * m->row_bytes;
     }
-    return bytes - flo_sidecar_bytes_replaced(e->sidecar) +
-           flo_sidecar_bytes(e->sidecar);
+    return bytes - flo_sidecar_bytes_replaced(e->sidecar) + flo_sidecar_bytes(e->sidecar);
 }
 
-int flo_packed_embedding(const struct flo_engine *e, int32_t token,
-                         uint8_t *room, const uint8_t **row,
-                         struct flo_err *err)
+int flo_packed_embedding(const struct flo_engine *e, int32_t token, uint8_t *room,
+                         const uint8_t **row, struct flo_err *err)
 {
     const struct flo_matrix *m = &e->weights.embedding;
     uint64_t at = (uint64_t)token * m->row_bytes;
@@ -131,8 +120,7 @@ int flo_packed_embedding(const struct flo_engine *e, int32_t token,
     if (e->sidecar == NULL) {
         return flo_mapped_fetch(*row, m->row_bytes, err);
     }
-    if (flo_fd_pread_all(e->model_fd, room, m->row_bytes,
-                         m->tensor->offset + at, NULL) == 0) {
+    if (flo_fd_pread_all(e->model_fd, room, m->row_bytes, m->tensor->offset + at, NULL) == 0) {
         *row = room;
     } else if ((rv = flo_mapped_fetch(*row, m->row_bytes, err)) == 0) {
         memcpy(room, *row, m->row_bytes);
@@ -156,30 +144,27 @@ int flo_model_check(const struct flo_gguf *gguf, bool for_this_cpu,
     int rv;
 
     if ((rv = flo_hparams_read(gguf, &arch, &hparams, err)) < 0 ||
-        (for_this_cpu && (rv = flo_kernel_choose(flo_kernel_wish(NULL), false,
-                                                 &kernel, err)) < 0)) {
+        (for_this_cpu &&
+         (rv = flo_kernel_choose(flo_kernel_wish(NULL), false, &kernel, err)) < 0)) {
         return rv;
     }
     rv = flo_weights_bind(gguf, arch, &hparams, kernel, &weights, err);
     if (rv == 0 && sidecar != NULL) {
-        rv = flo_weights_can_pack(&weights, for_this_cpu ? kernel : NULL,
-                                  sidecar, err);
+        rv = flo_weights_can_pack(&weights, for_this_cpu ? kernel : NULL, sidecar, err);
     }
     flo_weights_deinit(&weights);
     return rv;
 }
 
-int flo_packing_open(int model_fd, bool for_this_cpu,
-                     struct flo_packing *packing, struct flo_err *err)
+int flo_packing_open(int model_fd, bool for_this_cpu, struct flo_packing *packing,
+                     struct flo_err *err)
 {
     int rv;
 
     *packing = (struct flo_packing){0};
     if ((rv = flo_gguf_open_fd(model_fd, &packing->gguf, err)) < 0 ||
-        (rv = flo_sidecar_new(packing->gguf, model_fd, &packing->sidecar,
-                              err)) < 0 ||
-        (rv = flo_model_check(packing->gguf, for_this_cpu, packing->sidecar,
-                              err)) < 0) {
+        (rv = flo_sidecar_new(packing->gguf, model_fd, &packing->sidecar, err)) < 0 ||
+        (rv = flo_model_check(packing->gguf, for_this_cpu, packing->sidecar, err)) < 0) {
         flo_packing_close(packing);
     }
     return rv;

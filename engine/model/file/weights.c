@@ -58,10 +58,9 @@ static int check_shape(struct binding *b, const struct flo_gguf_tensor *tensor,
         return 0;
     }
     return flo_fail(b->err, FLO_E_GGUF_SHAPE,
-                    "%s: expected %llu x %llu, got %llu x %llu x %llu x %llu",
-                    tensor->name, columns, rows, (unsigned long long)got[0],
-                    (unsigned long long)got[1], (unsigned long long)got[2],
-                    (unsigned long long)got[3]);
+                    "%s: expected %llu x %llu, got %llu x %llu x %llu x %llu", tensor->name,
+                    columns, rows, (unsigned long long)got[0], (unsigned long long)got[1],
+                    (unsigned long long)got[2], (unsigned long long)got[3]);
 }
 
 static int bind_matrix(struct binding *b, const struct flo_gguf_tensor *tensor,
@@ -74,8 +73,7 @@ static int bind_matrix(struct binding *b, const struct flo_gguf_tensor *tensor,
         matmul = b->kernel->matmul[tensor->type];
     }
     if (matmul == NULL || type->decode == NULL) {
-        return flo_fail(b->err, FLO_E_NOT_BUILT,
-                        "%s: type %s is not computed yet", tensor->name,
+        return flo_fail(b->err, FLO_E_NOT_BUILT, "%s: type %s is not computed yet", tensor->name,
                         type == NULL ? "?" : type->name);
     }
     *out = (struct flo_matrix){
@@ -86,8 +84,7 @@ static int bind_matrix(struct binding *b, const struct flo_gguf_tensor *tensor,
         .type = type,
         .row_bytes = flo_quant_bytes(type, (size_t)tensor->dims[0]),
         .strip_rows = 1,
-        .precision = flo_weight_reads_codes(tensor->type) ? FLO_PRECISION_16
-                                                          : FLO_PRECISION_FLOAT,
+        .precision = flo_weight_reads_codes(tensor->type) ? FLO_PRECISION_16 : FLO_PRECISION_FLOAT,
         .columns = (uint32_t)tensor->dims[0],
         .rows = (uint32_t)tensor->dims[1],
     };
@@ -95,15 +92,13 @@ static int bind_matrix(struct binding *b, const struct flo_gguf_tensor *tensor,
 }
 
 /* Copied after those before it. */
-static int bind_vector(struct binding *b, const struct flo_gguf_tensor *tensor,
-                       const float **out)
+static int bind_vector(struct binding *b, const struct flo_gguf_tensor *tensor, const float **out)
 {
     if (tensor->type != FLO_QUANT_F32) {
-        return flo_fail(b->err, FLO_E_GGUF_TYPE, "%s: expected F32, got %s",
-                        tensor->name, flo_quant_type(tensor->type)->name);
+        return flo_fail(b->err, FLO_E_GGUF_TYPE, "%s: expected F32, got %s", tensor->name,
+                        flo_quant_type(tensor->type)->name);
     }
-    *out = memcpy(b->vector, flo_gguf_tensor_data(b->gguf, tensor),
-                  (size_t)tensor->bytes);
+    *out = memcpy(b->vector, flo_gguf_tensor_data(b->gguf, tensor), (size_t)tensor->bytes);
     b->vector += tensor->values;
     return 0;
 }
@@ -115,16 +110,14 @@ static int missing(const struct binding *b, const char *name)
 
 /* Check a tensor's presence against the architecture: parts stand by themselves
  * or in attn_qkv, exactly once. */
-static int check_need(const struct binding *b, enum flo_need need,
-                      const char *prefix, const char *name, bool is_there)
+static int check_need(const struct binding *b, enum flo_need need, const char *prefix,
+                      const char *name, bool is_there)
 {
-    bool is_needed = need == FLO_NEEDED ||
-                     (need == FLO_UNLESS_FUSED && !b->is_fused) ||
+    bool is_needed = need == FLO_NEEDED || (need == FLO_UNLESS_FUSED && !b->is_fused) ||
                      (need == FLO_WITH_FUSED && b->is_fused);
 
     if (is_there && need == FLO_UNLESS_FUSED && b->is_fused) {
-        return flo_fail(b->err, FLO_E_MODEL_ARCH,
-                        "tensor %s stands beside %sattn_qkv.weight", name,
+        return flo_fail(b->err, FLO_E_MODEL_ARCH, "tensor %s stands beside %sattn_qkv.weight", name,
                         prefix);
     }
     return is_needed && !is_there ? missing(b, name) : 0;
@@ -132,8 +125,8 @@ static int check_need(const struct binding *b, enum flo_need need,
 
 /* All tensors of a list that the architecture has; `prefix` is that of their
  * names in the file. */
-static int bind_list(struct binding *b, const struct flo_tensor_list *list,
-                     const char *prefix, void *object)
+static int bind_list(struct binding *b, const struct flo_tensor_list *list, const char *prefix,
+                     void *object)
 {
     char name[FLO_GGUF_NAME_BYTES_MAX + 1];
     int rv = 0;
@@ -163,8 +156,8 @@ static int bind_list(struct binding *b, const struct flo_tensor_list *list,
 /* ---- fused matrices ---- */
 
 /* Rows first.. of a matrix as one of its own, which may have a bias. */
-static void take_part(const struct flo_matrix *of, uint32_t first,
-                      uint32_t rows, struct flo_matrix *part)
+static void take_part(const struct flo_matrix *of, uint32_t first, uint32_t rows,
+                      struct flo_matrix *part)
 {
     const float *bias = of->bias != NULL ? of->bias + first : part->bias;
 
@@ -193,8 +186,7 @@ static void split_fused(const struct flo_hparams *h, struct flo_layer *layer)
 /* Where 8 bits are enough; see kernel.h. */
 static void coarsen(struct flo_layer *layer)
 {
-    struct flo_matrix *some[] = {&layer->o, &layer->gate, &layer->up,
-                                 &layer->down};
+    struct flo_matrix *some[] = {&layer->o, &layer->gate, &layer->up, &layer->down};
 
     for (size_t i = 0; i < FLO_COUNT(some); i++) {
         if (some[i]->precision == FLO_PRECISION_16) {
@@ -238,8 +230,7 @@ static size_t layer_prefix(uint32_t index, char prefix[16])
     return (size_t)snprintf(prefix, 16, "blk.%u.", index);
 }
 
-static int bind_layer(struct binding *b, uint32_t index,
-                      struct flo_layer *layer)
+static int bind_layer(struct binding *b, uint32_t index, struct flo_layer *layer)
 {
     char prefix[16], fused[FLO_GGUF_NAME_BYTES_MAX + 1];
     int rv;
@@ -249,8 +240,7 @@ static int bind_layer(struct binding *b, uint32_t index,
     b->is_fused = flo_gguf_tensor_find(b->gguf, fused) != NULL;
     rv = bind_list(b, &flo_layer_tensors, prefix, layer);
     if (rv == 0 && !b->is_fused && layer->qkv.bias != NULL) {
-        rv = flo_fail(b->err, FLO_E_MODEL_ARCH,
-                      "tensor %sattn_qkv.bias stands alone", prefix);
+        rv = flo_fail(b->err, FLO_E_MODEL_ARCH, "tensor %sattn_qkv.bias stands alone", prefix);
     }
     if (rv == 0) {
         split_fused(b->hparams, layer);
@@ -293,9 +283,8 @@ static int check_unused(struct binding *b)
         const char *name = flo_gguf_tensor_at(b->gguf, i)->name;
 
         if (!is_known(b, name)) {
-            return flo_fail(b->err, FLO_E_MODEL_ARCH,
-                            "tensor %s is not part of architecture %s", name,
-                            flo_arch_name(b->arch));
+            return flo_fail(b->err, FLO_E_MODEL_ARCH, "tensor %s is not part of architecture %s",
+                            name, flo_arch_name(b->arch));
         }
     }
     return 0;
@@ -306,8 +295,7 @@ static void sum_up(const struct flo_gguf *gguf, struct flo_weights *weights)
     for (size_t i = 0; i < flo_gguf_tensor_count(gguf); i++) {
         const struct flo_gguf_tensor *tensor = flo_gguf_tensor_at(gguf, i);
         weights->parameters += tensor->values;
-        if (tensor->type == FLO_QUANT_F32 &&
-            tensor->dims[0] == tensor->values) {
+        if (tensor->type == FLO_QUANT_F32 && tensor->dims[0] == tensor->values) {
             weights->vector_bytes += tensor->bytes;
         }
     }
@@ -320,28 +308,23 @@ static int decode_head(struct flo_weights *weights, struct flo_err *err)
     if (m->data == NULL) {
         return 0;
     }
-    weights->head_rows =
-        calloc((size_t)m->rows * m->columns, sizeof(*weights->head_rows));
+    weights->head_rows = calloc((size_t)m->rows * m->columns, sizeof(*weights->head_rows));
     if (weights->head_rows == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "%u labels", m->rows);
     }
     for (size_t i = 0; i < m->rows; i++) {
-        m->type->decode(m->data + i * m->row_bytes,
-                        weights->head_rows + i * m->columns, m->columns);
+        m->type->decode(m->data + i * m->row_bytes, weights->head_rows + i * m->columns,
+                        m->columns);
     }
     return 0;
 }
 
 int flo_weights_bind(const struct flo_gguf *gguf, const struct flo_arch *arch,
-                     const struct flo_hparams *hparams,
-                     const struct flo_kernel *kernel,
+                     const struct flo_hparams *hparams, const struct flo_kernel *kernel,
                      struct flo_weights *weights, struct flo_err *err)
 {
-    struct binding b = {.gguf = gguf,
-                        .arch = arch,
-                        .hparams = hparams,
-                        .kernel = kernel,
-                        .err = err};
+    struct binding b = {
+        .gguf = gguf, .arch = arch, .hparams = hparams, .kernel = kernel, .err = err};
     int rv;
 
     *weights = (struct flo_weights){.n_layer = hparams->n_layer};
@@ -364,9 +347,8 @@ int flo_weights_bind(const struct flo_gguf *gguf, const struct flo_arch *arch,
         return rv;
     }
     if ((weights->rope_short == NULL) != (weights->rope_long == NULL)) {
-        return missing(&b, weights->rope_short == NULL
-                               ? "rope_factors_short.weight"
-                               : "rope_factors_long.weight");
+        return missing(&b, weights->rope_short == NULL ? "rope_factors_short.weight"
+                                                       : "rope_factors_long.weight");
     }
     if (weights->output.data == NULL) {
         take_part(&weights->embedding, 0, hparams->n_vocab, &weights->output);
@@ -377,8 +359,7 @@ int flo_weights_bind(const struct flo_gguf *gguf, const struct flo_arch *arch,
     return 0;
 }
 
-size_t flo_weights_places(struct flo_weights *weights,
-                          const struct flo_gguf_tensor *tensor,
+size_t flo_weights_places(struct flo_weights *weights, const struct flo_gguf_tensor *tensor,
                           const struct flo_matrix **out)
 {
     size_t count = 0;
@@ -395,8 +376,7 @@ size_t flo_weights_places(struct flo_weights *weights,
 
 /* ---- packed ---- */
 
-int flo_weights_can_pack(struct flo_weights *weights,
-                         const struct flo_kernel *kernel,
+int flo_weights_can_pack(struct flo_weights *weights, const struct flo_kernel *kernel,
                          const struct flo_sidecar *sidecar, struct flo_err *err)
 {
     const struct flo_matrix *m;
@@ -407,30 +387,25 @@ int flo_weights_can_pack(struct flo_weights *weights,
             continue;
         }
         if (kernel != NULL && kernel->matmul_packed[m->type->id] == NULL) {
-            return flo_fail(err, FLO_E_NOT_BUILT,
-                            "kernel %s reads no packed %s weights",
+            return flo_fail(err, FLO_E_NOT_BUILT, "kernel %s reads no packed %s weights",
                             kernel->name, m->type->name);
         }
-        if (flo_sidecar_find(sidecar, m->tensor, m->tensor_row, &strip_bytes) ==
-            0) {
-            return flo_fail(err, FLO_E_NOT_BUILT,
-                            "a matrix of %u rows does not begin at a strip",
+        if (flo_sidecar_find(sidecar, m->tensor, m->tensor_row, &strip_bytes) == 0) {
+            return flo_fail(err, FLO_E_NOT_BUILT, "a matrix of %u rows does not begin at a strip",
                             m->rows);
         }
     }
     return 0;
 }
 
-void flo_weights_pack(struct flo_weights *weights,
-                      const struct flo_kernel *kernel,
+void flo_weights_pack(struct flo_weights *weights, const struct flo_kernel *kernel,
                       const struct flo_sidecar *sidecar)
 {
     struct flo_matrix *m;
 
     for (size_t i = 0; (m = matrix_at(weights, i)) != NULL; i++) {
         if (m->data != NULL && m->precision != FLO_PRECISION_FLOAT) {
-            uint64_t offset = flo_sidecar_find(sidecar, m->tensor,
-                                               m->tensor_row, &m->row_bytes);
+            uint64_t offset = flo_sidecar_find(sidecar, m->tensor, m->tensor_row, &m->row_bytes);
 
             m->data = flo_sidecar_at(sidecar, offset);
             m->matmul = kernel->matmul_packed[m->type->id];

@@ -47,7 +47,7 @@ struct flo_weights {
     struct flo_matrix output;    /* the embedding's where tied */
     const float *output_norm;    /* [n_embd] */
     struct flo_matrix head;      /* [n_labels][n_embd]: ranks documents */
-    float *head_rows; /* the same, decoded and owned: read once for a text */
+    float *head_rows;            /* the same, decoded and owned: read once for a text */
     const float *output_norm_bias;
     const float *rope_factors;           /* [n_rope / 2], as the next two */
     const float *rope_short, *rope_long; /* for contexts of that kind */
@@ -69,30 +69,24 @@ struct flo_weights {
  * FLO_E_NOT_BUILT      a tensor type that the kernel does not compute
  * FLO_E_MODEL_ARCH     a tensor that the architecture does not have, or a
  *                      fused one next to its parts */
-FLO_MUST_USE int flo_weights_bind(const struct flo_gguf *gguf,
-                                  const struct flo_arch *arch,
+FLO_MUST_USE int flo_weights_bind(const struct flo_gguf *gguf, const struct flo_arch *arch,
                                   const struct flo_hparams *hparams,
-                                  const struct flo_kernel *kernel,
-                                  struct flo_weights *weights,
+                                  const struct flo_kernel *kernel, struct flo_weights *weights,
                                   struct flo_err *err);
 /* Can the kernel (NULL: some kernel) read all of these from a sidecar?
  * FLO_E_NOT_BUILT says which one it cannot: its type, or a part of a fused
  * matrix that begins inside a strip. */
-FLO_MUST_USE int flo_weights_can_pack(struct flo_weights *weights,
-                                      const struct flo_kernel *kernel,
-                                      const struct flo_sidecar *sidecar,
-                                      struct flo_err *err);
+FLO_MUST_USE int flo_weights_can_pack(struct flo_weights *weights, const struct flo_kernel *kernel,
+                                      const struct flo_sidecar *sidecar, struct flo_err *err);
 /* Do so from here on: after flo_weights_can_pack(), with a mapped one. */
-void flo_weights_pack(struct flo_weights *weights,
-                      const struct flo_kernel *kernel,
+void flo_weights_pack(struct flo_weights *weights, const struct flo_kernel *kernel,
                       const struct flo_sidecar *sidecar);
 /* How many matrices products read: of all layers, then the output. */
 uint32_t flo_weights_count(const struct flo_weights *weights);
 #define FLO_PLACES_MAX 3
 /* The matrices of layers that are this tensor, or its parts in their order
  * where it is fused; 0: it is of no layer. */
-size_t flo_weights_places(struct flo_weights *weights,
-                          const struct flo_gguf_tensor *tensor,
+size_t flo_weights_places(struct flo_weights *weights, const struct flo_gguf_tensor *tensor,
                           const struct flo_matrix **out);
 void flo_weights_deinit(struct flo_weights *weights);
 

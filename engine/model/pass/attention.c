@@ -2,26 +2,22 @@
  * pieces of a session's rows. */
 #include "engine/model/pass/pass.h"
 
-static void *keys_of(const struct flo_session *session, uint32_t layer,
-                     uint32_t head)
+static void *keys_of(const struct flo_session *session, uint32_t layer, uint32_t head)
 {
     const struct flo_engine *e = session->engine;
-    uint64_t at = ((uint64_t)layer * 2 * e->hparams.n_head_kv + head) *
-                  e->sizes.head_bytes;
+    uint64_t at = ((uint64_t)layer * 2 * e->hparams.n_head_kv + head) * e->sizes.head_bytes;
 
     return session->kv + at;
 }
 
-static void *values_of(const struct flo_session *session, uint32_t layer,
-                       uint32_t head)
+static void *values_of(const struct flo_session *session, uint32_t layer, uint32_t head)
 {
     return keys_of(session, layer, head + session->engine->hparams.n_head_kv);
 }
 
 /* Norm (where the family has one) and rotate one head of one token. */
-static void turn_head(const struct flo_engine *e, float *head,
-                      const float *norm, const struct flo_rotations *by,
-                      size_t t)
+static void turn_head(const struct flo_engine *e, float *head, const float *norm,
+                      const struct flo_rotations *by, size_t t)
 {
     const struct flo_hparams *h = &e->hparams;
     const float *cosines = by->cosines + t * h->n_rope;
@@ -39,14 +35,13 @@ static void turn_head(const struct flo_engine *e, float *head,
 
 /* Turn the queries and keys of a piece under one key head; store keys and
  * values. */
-static void store_head(struct flo_engine *e, uint32_t index,
-                       const struct flo_piece *piece, uint32_t head)
+static void store_head(struct flo_engine *e, uint32_t index, const struct flo_piece *piece,
+                       uint32_t head)
 {
     const struct flo_hparams *h = &e->hparams;
     const struct flo_layer *layer = &e->weights.layers[index];
     struct flo_scratch *s = &e->scratch;
-    const struct flo_rotations *by =
-        h->is_local[index] ? &s->local : &s->global;
+    const struct flo_rotations *by = h->is_local[index] ? &s->local : &s->global;
     uint32_t group = h->n_head / h->n_head_kv;
 
     for (size_t i = 0; i < piece->count; i++) {
@@ -58,16 +53,14 @@ static void store_head(struct flo_engine *e, uint32_t index,
             turn_head(e, q + g * h->head_size, layer->q_norm, by, t);
         }
         turn_head(e, s->k + kv, layer->k_norm, by, t);
-        e->kernel->store(s->k + kv, s->v + kv, h->head_size,
-                         piece->position + i, e->sizes.cache,
+        e->kernel->store(s->k + kv, s->v + kv, h->head_size, piece->position + i, e->sizes.cache,
                          keys_of(piece->session, index, head),
                          values_of(piece->session, index, head));
     }
 }
 
 /* First position that token at `position` sees in a layer. */
-static size_t first_seen(const struct flo_hparams *h, uint32_t layer,
-                         size_t position)
+static size_t first_seen(const struct flo_hparams *h, uint32_t layer, size_t position)
 {
     bool is_cut = h->is_local[layer] && position >= h->window;
 
@@ -75,8 +68,8 @@ static size_t first_seen(const struct flo_hparams *h, uint32_t layer,
 }
 
 /* The rows of a piece, all query heads that share a key head. */
-static void attend_head(struct flo_engine *e, uint32_t layer,
-                        const struct flo_piece *piece, uint32_t head)
+static void attend_head(struct flo_engine *e, uint32_t layer, const struct flo_piece *piece,
+                        uint32_t head)
 {
     const struct flo_hparams *h = &e->hparams;
     uint32_t group = h->n_head / h->n_head_kv;
@@ -108,8 +101,7 @@ static void attend_head(struct flo_engine *e, uint32_t layer,
 }
 
 /* Each session has one row: it is attended where it was stored. */
-static void attend_singles(struct flo_pass *pass, unsigned thread,
-                           uint32_t layer)
+static void attend_singles(struct flo_pass *pass, unsigned thread, uint32_t layer)
 {
     struct flo_engine *e = pass->engine;
     uint32_t heads = e->hparams.n_head_kv;
@@ -141,7 +133,6 @@ void flo_pass_attention(struct flo_pass *pass, unsigned thread, uint32_t layer)
     }
     flo_pool_barrier(e->pool);
     while ((unit = flo_pool_take(e->pool, thread, units)) < units) {
-        attend_head(e, layer, &pass->pieces[unit % pieces],
-                    (uint32_t)(unit / pieces));
+        attend_head(e, layer, &pass->pieces[unit % pieces], (uint32_t)(unit / pieces));
     }
 }

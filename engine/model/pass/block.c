@@ -8,14 +8,13 @@
 
 /* x += matrix * values, normed first where the family norms what a part
  * gives. */
-static void add_part(struct flo_pass *pass, unsigned thread,
-                     const struct flo_matrix *matrix, float *values,
-                     const float *post_norm)
+static void add_part(struct flo_pass *pass, unsigned thread, const struct flo_matrix *matrix,
+                     float *values, const float *post_norm)
 {
     struct flo_engine *e = pass->engine;
     struct flo_scratch *s = &e->scratch;
-    const struct flo_product product = {
-        matrix, s->y, post_norm == NULL ? FLO_AFTER_ADD : FLO_AFTER_NOTHING};
+    const struct flo_product product = {matrix, s->y,
+                                        post_norm == NULL ? FLO_AFTER_ADD : FLO_AFTER_NOTHING};
     const struct flo_source source = {
         .values = values,
         .products = &product,
@@ -79,7 +78,6 @@ bool flo_pass_block(struct flo_pass *pass, unsigned thread, uint32_t index)
         flo_pass_multiply_gated(pass, thread, &source);
         flo_pool_barrier(e->pool);
     }
-    add_part(pass, thread, &layer->down, is_parallel ? s->up : s->gate,
-             layer->ffn_post_norm);
+    add_part(pass, thread, &layer->down, is_parallel ? s->up : s->gate, layer->ffn_post_norm);
     return true;
 }

@@ -24,8 +24,8 @@ static int add_rows(void *context, struct flo_session *session, uint32_t count)
     for (uint32_t t = first; t < count; t++) {
         float *state = e->scratch.y;
 
-        flo_pass_norm(e, e->scratch.x + (size_t)t * n, w->output_norm,
-                      w->output_norm_bias, n, state);
+        flo_pass_norm(e, e->scratch.x + (size_t)t * n, w->output_norm, w->output_norm_bias, n,
+                      state);
         for (uint32_t i = 0; i < n && wish->pooling == FLO_POOLING_MEAN; i++) {
             wish->vector[i] += state[i];
         }
@@ -36,14 +36,12 @@ static int add_rows(void *context, struct flo_session *session, uint32_t count)
     return 0;
 }
 
-int flo_session_embed(struct flo_session *session, const int32_t *tokens,
-                      size_t count, enum flo_pooling pooling, float *vector,
-                      struct flo_err *err)
+int flo_session_embed(struct flo_session *session, const int32_t *tokens, size_t count,
+                      enum flo_pooling pooling, float *vector, struct flo_err *err)
 {
     struct wish wish = {pooling, vector};
 
-    return flo_session_append(session, tokens, count, NULL, add_rows, &wish,
-                              err);
+    return flo_session_append(session, tokens, count, NULL, add_rows, &wish, err);
 }
 
 bool flo_embedding_finish(float *vector, uint32_t n_embd)

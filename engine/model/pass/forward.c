@@ -8,13 +8,12 @@
 enum { FEW_ROWS = 4 }; /* a pass so small waits for memory, not for cores */
 
 /* Logits of `count` tokens of the batch from `first` on. */
-static void output_part(struct flo_pass *pass, unsigned thread, uint32_t first,
-                        uint32_t count, float *logits)
+static void output_part(struct flo_pass *pass, unsigned thread, uint32_t first, uint32_t count,
+                        float *logits)
 {
     struct flo_engine *e = pass->engine;
     const struct flo_weights *w = &e->weights;
-    const struct flo_product product = {&w->output, logits,
-                                        FLO_AFTER_OUTPUT_CAP};
+    const struct flo_product product = {&w->output, logits, FLO_AFTER_OUTPUT_CAP};
     const struct flo_source source = {
         .values = e->scratch.x + (size_t)first * e->hparams.n_embd,
         .norm = w->output_norm,
@@ -43,8 +42,7 @@ static void forward_job(void *context, unsigned thread)
         }
     }
     if (pass->request->logits != NULL) {
-        output_part(pass, thread, pass->request->logits_row, 1,
-                    pass->request->logits);
+        output_part(pass, thread, pass->request->logits_row, 1, pass->request->logits);
     }
 }
 
@@ -55,8 +53,8 @@ static void rows_job(void *context, unsigned thread)
     output_part(pass, thread, pass->first, pass->count, pass->logits);
 }
 
-static int embed(struct flo_engine *e, uint32_t row, const int32_t *tokens,
-                 uint32_t count, struct flo_err *err)
+static int embed(struct flo_engine *e, uint32_t row, const int32_t *tokens, uint32_t count,
+                 struct flo_err *err)
 {
     uint8_t *room = (uint8_t *)e->scratch.y;
     const struct flo_matrix *m = &e->weights.embedding;
@@ -79,8 +77,7 @@ static int embed(struct flo_engine *e, uint32_t row, const int32_t *tokens,
 }
 
 /* The rows of a span after those that are there. */
-static int add_span(struct flo_pass *pass, const struct flo_span *span,
-                    struct flo_err *err)
+static int add_span(struct flo_pass *pass, const struct flo_span *span, struct flo_err *err)
 {
     uint32_t position = span->session->position;
     int rv = embed(pass->engine, pass->count, span->tokens, span->count, err);
@@ -111,8 +108,7 @@ static int add_span(struct flo_pass *pass, const struct flo_span *span,
 static void run_pass(struct flo_pass *pass)
 {
     struct flo_pool *pool = pass->engine->pool;
-    struct flo_threads *threads =
-        &pass->engine->pass_threads[pass->count > FEW_ROWS];
+    struct flo_threads *threads = &pass->engine->pass_threads[pass->count > FEW_ROWS];
 
     if (threads->most == 1) { /* no choice: the clocks are not asked */
         flo_pool_run(pool, 1, forward_job, pass);
@@ -122,14 +118,12 @@ static void run_pass(struct flo_pass *pass)
 
     flo_pool_run(pool, flo_threads_next(threads), forward_job, pass);
     if (!pass->stop) {
-        flo_threads_learn(threads,
-                          (double)(flo_now_us() - started_us) / pass->count,
+        flo_threads_learn(threads, (double)(flo_now_us() - started_us) / pass->count,
                           (double)(flo_thread_us() - ran_us) / pass->count);
     }
 }
 
-int flo_forward(struct flo_engine *e, const struct flo_request *request,
-                struct flo_err *err)
+int flo_forward(struct flo_engine *e, const struct flo_request *request, struct flo_err *err)
 {
     struct flo_pass pass;
 
@@ -146,15 +140,13 @@ int flo_forward(struct flo_engine *e, const struct flo_request *request,
     }
     run_pass(&pass);
     if (pass.stop) {
-        return flo_fail(err, FLO_E_INFER_CANCELLED,
-                        "cancelled at token %u of %u",
+        return flo_fail(err, FLO_E_INFER_CANCELLED, "cancelled at token %u of %u",
                         request->spans[0].session->position, e->sizes.context);
     }
     return 0;
 }
 
-void flo_forward_rows(struct flo_engine *engine, uint32_t first, uint32_t count,
-                      float *logits)
+void flo_forward_rows(struct flo_engine *engine, uint32_t first, uint32_t count, float *logits)
 {
     struct flo_pass pass;
 
@@ -163,7 +155,6 @@ void flo_forward_rows(struct flo_engine *engine, uint32_t first, uint32_t count,
     pass.count = count;
     pass.first = first;
     pass.logits = logits;
-    flo_pool_run(engine->pool,
-                 flo_threads_next(&engine->pass_threads[count > FEW_ROWS]),
-                 rows_job, &pass);
+    flo_pool_run(engine->pool, flo_threads_next(&engine->pass_threads[count > FEW_ROWS]), rows_job,
+                 &pass);
 }

@@ -23,7 +23,7 @@ struct flo_pass {
     const struct flo_request *request;
     struct flo_piece pieces[FLO_BATCH_MAX];            /* all rows, in order */
     const struct flo_session *sessions[FLO_BATCH_MAX]; /* each row's, if ... */
-    bool has_adapters; /* ... some session of the pass has one */
+    bool has_adapters;                                 /* ... some session of the pass has one */
     uint32_t piece_count;
     uint32_t count; /* rows: tokens, of one or more sessions */
     uint32_t first; /* rows job: of the first row */
@@ -60,15 +60,13 @@ struct flo_source {
 
 /* All of them.  For more than one token there is a barrier inside, when the
  * input is made. */
-void flo_pass_multiply(struct flo_pass *pass, unsigned thread,
-                       const struct flo_source *source);
+void flo_pass_multiply(struct flo_pass *pass, unsigned thread, const struct flo_source *source);
 /* The first of two becomes activation(first) * second. */
 void flo_pass_multiply_gated(struct flo_pass *pass, unsigned thread,
                              const struct flo_source *source);
 /* out = norm of x, of the architecture's kind; may be in place. */
-void flo_pass_norm(const struct flo_engine *engine, const float *x,
-                   const float *weight, const float *bias, size_t count,
-                   float *out);
+void flo_pass_norm(const struct flo_engine *engine, const float *x, const float *weight,
+                   const float *bias, size_t count, float *out);
 
 /* ---- attention.c ---- */
 
@@ -87,7 +85,7 @@ bool flo_pass_block(struct flo_pass *pass, unsigned thread, uint32_t layer);
 void flo_rope_make_rates(struct flo_engine *engine);
 /* Sines and cosines of the pass's rows from `row` on: `count` positions from
  * `position` on. */
-void flo_rope_make_tables(struct flo_engine *engine, uint32_t row,
-                          uint32_t position, uint32_t count);
+void flo_rope_make_tables(struct flo_engine *engine, uint32_t row, uint32_t position,
+                          uint32_t count);
 
 #endif

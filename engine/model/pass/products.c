@@ -6,9 +6,8 @@
 
 /* ---- inputs ---- */
 
-void flo_pass_norm(const struct flo_engine *e, const float *x,
-                   const float *weight, const float *bias, size_t count,
-                   float *out)
+void flo_pass_norm(const struct flo_engine *e, const float *x, const float *weight,
+                   const float *bias, size_t count, float *out)
 {
     float epsilon = e->hparams.epsilon;
 
@@ -19,8 +18,7 @@ void flo_pass_norm(const struct flo_engine *e, const float *x,
     }
 }
 
-static void make_row(const struct flo_pass *pass,
-                     const struct flo_source *source,
+static void make_row(const struct flo_pass *pass, const struct flo_source *source,
                      const struct flo_input *input, size_t t)
 {
     const struct flo_activations *out = &input->x;
@@ -43,15 +41,13 @@ static void make_row(const struct flo_pass *pass,
         e->kernel->quantise_packed(values, out, t);
         return;
     }
-    e->kernel->quantise(values, columns, out->precision,
-                        out->codes + t * columns, out->scales + t * blocks,
-                        out->sums + t * blocks);
+    e->kernel->quantise(values, columns, out->precision, out->codes + t * columns,
+                        out->scales + t * blocks, out->sums + t * blocks);
 }
 
 /* All rows of a batch: PREPARE_ROWS side by side by one thread, so that two
  * rarely write to one cache line. */
-static void make_rows(struct flo_pass *pass, unsigned thread,
-                      const struct flo_source *source,
+static void make_rows(struct flo_pass *pass, unsigned thread, const struct flo_source *source,
                       const struct flo_input *out)
 {
     enum { PREPARE_ROWS = 8 };
@@ -73,8 +69,7 @@ static struct flo_input prepare(struct flo_pass *pass, unsigned thread,
 {
     struct flo_engine *e = pass->engine;
     bool is_alone = source->count == 1;
-    struct flo_input out =
-        is_alone ? e->scratch.own[thread] : e->scratch.shared;
+    struct flo_input out = is_alone ? e->scratch.own[thread] : e->scratch.shared;
 
     out.x.columns = source->products[0].matrix->columns;
     out.x.tokens = source->count;
@@ -119,8 +114,8 @@ static uint32_t units_of(uint32_t rows, uint32_t unit)
     return (rows + unit - 1) / unit;
 }
 
-static void finish_rows(const struct flo_engine *e, const struct flo_product *p,
-                        size_t at, size_t rows)
+static void finish_rows(const struct flo_engine *e, const struct flo_product *p, size_t at,
+                        size_t rows)
 {
     float *y = p->y + at;
 
@@ -134,14 +129,13 @@ static void finish_rows(const struct flo_engine *e, const struct flo_product *p,
 }
 
 /* Rows first.. of one product, in place `slot` of those that read x. */
-static void multiply(const struct flo_pass *pass, const struct flo_product *p,
-                     size_t slot, uint32_t first, uint32_t rows,
-                     const struct flo_input *in)
+static void multiply(const struct flo_pass *pass, const struct flo_product *p, size_t slot,
+                     uint32_t first, uint32_t rows, const struct flo_input *in)
 {
     const struct flo_matrix *m = p->matrix;
 
-    m->matmul(m->data + first / m->strip_rows * m->row_bytes, m->row_bytes,
-              rows, &in->x, p->y + first, m->rows);
+    m->matmul(m->data + first / m->strip_rows * m->row_bytes, m->row_bytes, rows, &in->x,
+              p->y + first, m->rows);
     for (size_t t = 0; t < in->x.tokens; t++) {
         size_t at = t * m->rows + first;
 
@@ -155,8 +149,7 @@ static void multiply(const struct flo_pass *pass, const struct flo_product *p,
     }
 }
 
-void flo_pass_multiply(struct flo_pass *pass, unsigned thread,
-                       const struct flo_source *source)
+void flo_pass_multiply(struct flo_pass *pass, unsigned thread, const struct flo_source *source)
 {
     const struct flo_input in = prepare(pass, thread, source);
     const struct flo_product *products = source->products;
@@ -183,8 +176,7 @@ void flo_pass_multiply(struct flo_pass *pass, unsigned thread,
     }
 }
 
-static void gate_rows(const struct flo_engine *e, float *gate, const float *up,
-                      size_t rows)
+static void gate_rows(const struct flo_engine *e, float *gate, const float *up, size_t rows)
 {
     if (e->arch->activation == FLO_GELU) {
         e->kernel->gelu_multiply(gate, up, rows);

@@ -11,8 +11,7 @@
 #include "engine/model/pass/pass.h"
 
 /* The pair (as a real number) that turns so many times in the context. */
-static double pair_of_turns(const struct flo_hparams *h, double base,
-                            double turns)
+static double pair_of_turns(const struct flo_hparams *h, double base, double turns)
 {
     static const double pi = 3.14159265358979323846;
     double context = h->rope.original_context;
@@ -38,12 +37,10 @@ static const float *factors_of(const struct flo_engine *e)
     if (w->rope_factors != NULL) {
         return w->rope_factors;
     }
-    return e->sizes.context > e->hparams.rope.original_context ? w->rope_long
-                                                               : w->rope_short;
+    return e->sizes.context > e->hparams.rope.original_context ? w->rope_long : w->rope_short;
 }
 
-static void make_rates(const struct flo_engine *e, double base, double factor,
-                       double *rates)
+static void make_rates(const struct flo_engine *e, double base, double factor, double *rates)
 {
     const struct flo_hparams *h = &e->hparams;
     const float *factors = factors_of(e);
@@ -64,14 +61,11 @@ void flo_rope_make_rates(struct flo_engine *e)
 {
     const struct flo_rope *rope = &e->hparams.rope;
 
-    make_rates(e, (double)rope->base, (double)rope->factor,
-               e->scratch.global.rates);
-    make_rates(e, (double)rope->local_base, (double)rope->local_factor,
-               e->scratch.local.rates);
+    make_rates(e, (double)rope->base, (double)rope->factor, e->scratch.global.rates);
+    make_rates(e, (double)rope->local_base, (double)rope->local_factor, e->scratch.local.rates);
 }
 
-static void make_table(const struct flo_engine *e, size_t row,
-                       uint32_t position, uint32_t count,
+static void make_table(const struct flo_engine *e, size_t row, uint32_t position, uint32_t count,
                        const struct flo_rotations *out)
 {
     size_t n = e->hparams.n_rope;
@@ -93,8 +87,7 @@ static void make_table(const struct flo_engine *e, size_t row,
     }
 }
 
-void flo_rope_make_tables(struct flo_engine *e, uint32_t row, uint32_t position,
-                          uint32_t count)
+void flo_rope_make_tables(struct flo_engine *e, uint32_t row, uint32_t position, uint32_t count)
 {
     make_table(e, row, position, count, &e->scratch.global);
     if (e->hparams.window > 0) {

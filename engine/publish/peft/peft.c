@@ -46,8 +46,8 @@ static bool is_plain(const struct flo_tree_node *node)
     }
 }
 
-static int read_config(const struct flo_tree_node *root,
-                       struct flo_peft_config *out, struct flo_err *err)
+static int read_config(const struct flo_tree_node *root, struct flo_peft_config *out,
+                       struct flo_err *err)
 {
     bool is_rooted = !is_plain(flo_tree_member(root, "use_rslora"));
     int64_t rank;
@@ -58,19 +58,16 @@ static int read_config(const struct flo_tree_node *root,
     }
     for (size_t i = 0; i < FLO_COUNT(extras); i++) {
         if (!is_plain(flo_tree_member(root, extras[i]))) {
-            return flo_fail(err, FLO_E_NOT_BUILT,
-                            "an adapter with \"%s\" is not built yet",
+            return flo_fail(err, FLO_E_NOT_BUILT, "an adapter with \"%s\" is not built yet",
                             extras[i]);
         }
     }
     if (is_rooted && !is_plain(flo_tree_member(root, "rank_pattern"))) {
-        return flo_fail(err, FLO_E_NOT_BUILT,
-                        "use_rslora with several ranks is not built yet");
+        return flo_fail(err, FLO_E_NOT_BUILT, "use_rslora with several ranks is not built yet");
     }
-    if (!flo_tree_whole(flo_tree_member(root, "r"), 1, FLO_PEFT_RANK_MAX,
-                        &rank)) {
-        return flo_fail(err, FLO_E_MODEL_ADAPTER,
-                        "\"r\" is no rank from 1 to %d", FLO_PEFT_RANK_MAX);
+    if (!flo_tree_whole(flo_tree_member(root, "r"), 1, FLO_PEFT_RANK_MAX, &rank)) {
+        return flo_fail(err, FLO_E_MODEL_ADAPTER, "\"r\" is no rank from 1 to %d",
+                        FLO_PEFT_RANK_MAX);
     }
     if (!flo_tree_number(flo_tree_member(root, "lora_alpha"), &alpha)) {
         return flo_fail(err, FLO_E_MODEL_ADAPTER, "\"lora_alpha\" is missing");
@@ -81,8 +78,7 @@ static int read_config(const struct flo_tree_node *root,
     return 0;
 }
 
-int flo_peft_config_read(char *text, size_t bytes, struct flo_peft_config *out,
-                         struct flo_err *err)
+int flo_peft_config_read(char *text, size_t bytes, struct flo_peft_config *out, struct flo_err *err)
 {
     struct flo_tree tree = {0};
     size_t bad = 0;
@@ -137,13 +133,11 @@ static bool split_half(const char *name, size_t *module_bytes, bool *is_a)
     return is_tail(half + 7, ".weight") || is_tail(half + 7, ".default.weight");
 }
 
-static const struct flo_tensor_spec *find_spec(const struct flo_arch *arch,
-                                               const char *name)
+static const struct flo_tensor_spec *find_spec(const struct flo_arch *arch, const char *name)
 {
     for (size_t i = 0; i < flo_layer_tensors.count; i++) {
         const struct flo_tensor_spec *spec = &flo_layer_tensors.specs[i];
-        if (flo_arch_need(arch, spec) != FLO_NO_TENSOR &&
-            strcmp(spec->name, name) == 0) {
+        if (flo_arch_need(arch, spec) != FLO_NO_TENSOR && strcmp(spec->name, name) == 0) {
             return spec;
         }
     }
@@ -152,8 +146,8 @@ static const struct flo_tensor_spec *find_spec(const struct flo_arch *arch,
 
 /* "model.layers.3.self_attn.q_proj" to "blk.3.attn_q.weight"; false: the
  * architecture has none. */
-static bool base_name(const struct flo_arch *arch, const char *module,
-                      size_t bytes, char *out, size_t out_bytes)
+static bool base_name(const struct flo_arch *arch, const char *module, size_t bytes, char *out,
+                      size_t out_bytes)
 {
     char spec[24];
     const char *end = module + bytes;
@@ -170,8 +164,7 @@ static bool base_name(const struct flo_arch *arch, const char *module,
     rest++;
     for (size_t i = 0; i < FLO_COUNT(modules); i++) {
         size_t most = strlen(modules[i].theirs);
-        if ((size_t)(end - rest) != most ||
-            memcmp(rest, modules[i].theirs, most) != 0) {
+        if ((size_t)(end - rest) != most || memcmp(rest, modules[i].theirs, most) != 0) {
             continue;
         }
         snprintf(spec, sizeof(spec), "%s.weight", modules[i].ours);
@@ -184,39 +177,35 @@ static bool base_name(const struct flo_arch *arch, const char *module,
 /* ---- rows ---- */
 
 /* A tensor of plain floats with at least one value. */
-static int check_matrix(const struct flo_safetensor *tensor,
-                        struct flo_err *err)
+static int check_matrix(const struct flo_safetensor *tensor, struct flo_err *err)
 {
     if (tensor->type->id == FLO_SAFETENSORS_NO_ID) {
-        return flo_fail(err, FLO_E_NOT_BUILT,
-                        "'%.64s' is %s, and no F32, F16 or BF16", tensor->name,
-                        tensor->type->name);
+        return flo_fail(err, FLO_E_NOT_BUILT, "'%.64s' is %s, and no F32, F16 or BF16",
+                        tensor->name, tensor->type->name);
     }
     if (tensor->dim_count != 2 || tensor->bytes == 0) {
-        return flo_fail(err, FLO_E_MODEL_ADAPTER,
-                        "'%.64s': its shape is no matrix's", tensor->name);
+        return flo_fail(err, FLO_E_MODEL_ADAPTER, "'%.64s': its shape is no matrix's",
+                        tensor->name);
     }
     return 0;
 }
 
-static int find_heads(const struct flo_gguf *base, const struct flo_arch *arch,
-                      bool is_key, uint32_t *heads, struct flo_err *err)
+static int find_heads(const struct flo_gguf *base, const struct flo_arch *arch, bool is_key,
+                      uint32_t *heads, struct flo_err *err)
 {
     char key[64];
     snprintf(key, sizeof(key), "%s.attention.head_count", flo_arch_name(arch));
     *heads = 0;
     int rv = flo_gguf_u32(base, key, heads, err);
     if (rv == 0 && is_key) {
-        snprintf(key, sizeof(key), "%s.attention.head_count_kv",
-                 flo_arch_name(arch));
+        snprintf(key, sizeof(key), "%s.attention.head_count_kv", flo_arch_name(arch));
         rv = flo_gguf_u32(base, key, heads, err);
     }
     return rv;
 }
 
-static int find_order(const struct flo_safetensor *tensor,
-                      const struct flo_gguf *base, const struct flo_arch *arch,
-                      const char *name, uint64_t *head_rows,
+static int find_order(const struct flo_safetensor *tensor, const struct flo_gguf *base,
+                      const struct flo_arch *arch, const char *name, uint64_t *head_rows,
                       struct flo_err *err)
 {
     bool is_key = strstr(name, ".attn_k.weight") != NULL;
@@ -226,8 +215,7 @@ static int find_order(const struct flo_safetensor *tensor,
         return 0;
     }
     if (strstr(name, ".attn_qkv.weight") != NULL) {
-        return flo_fail(err, FLO_E_NOT_BUILT,
-                        "an adapter of '%s' is not built for this family",
+        return flo_fail(err, FLO_E_NOT_BUILT, "an adapter of '%s' is not built for this family",
                         name);
     }
     if (!is_key && strstr(name, ".attn_q.weight") == NULL) {
@@ -239,16 +227,14 @@ static int find_order(const struct flo_safetensor *tensor,
     }
     if (heads == 0 || tensor->dims[0] % ((uint64_t)heads * 2) != 0) {
         return flo_fail(err, FLO_E_MODEL_ADAPTER,
-                        "'%.64s' has %" PRIu64 " rows; the base has %" PRIu32
-                        " heads there",
+                        "'%.64s' has %" PRIu64 " rows; the base has %" PRIu32 " heads there",
                         tensor->name, tensor->dims[0], heads);
     }
     *head_rows = tensor->dims[0] / heads;
     return 0;
 }
 
-int flo_peft_tensor_map(const struct flo_safetensor *tensor,
-                        const struct flo_gguf *base,
+int flo_peft_tensor_map(const struct flo_safetensor *tensor, const struct flo_gguf *base,
                         struct flo_peft_tensor *out, struct flo_err *err)
 {
     const struct flo_arch *arch;
@@ -264,36 +250,32 @@ int flo_peft_tensor_map(const struct flo_safetensor *tensor,
         return rv;
     }
     if (!split_half(tensor->name, &module_bytes, &is_a)) {
-        return flo_fail(err, FLO_E_MODEL_ADAPTER,
-                        "'%.96s' is no half of a LoRA pair", tensor->name);
+        return flo_fail(err, FLO_E_MODEL_ADAPTER, "'%.96s' is no half of a LoRA pair",
+                        tensor->name);
     }
     if (!base_name(arch, tensor->name, module_bytes, name, sizeof(name)) ||
         flo_gguf_tensor_find(base, name) == NULL) {
-        return flo_fail(err, FLO_E_MODEL_ADAPTER,
-                        "'%.96s': the base (%s) has no such tensor",
+        return flo_fail(err, FLO_E_MODEL_ADAPTER, "'%.96s': the base (%s) has no such tensor",
                         tensor->name, flo_arch_name(arch));
     }
     uint64_t rank = is_a ? tensor->dims[0] : tensor->dims[1];
     if (rank > FLO_PEFT_RANK_MAX) {
-        return flo_fail(err, FLO_E_MODEL_ADAPTER,
-                        "'%.96s' has rank %" PRIu64 ", at most %d",
+        return flo_fail(err, FLO_E_MODEL_ADAPTER, "'%.96s' has rank %" PRIu64 ", at most %d",
                         tensor->name, rank, FLO_PEFT_RANK_MAX);
     }
     *out = (struct flo_peft_tensor){0};
-    snprintf(head->name, sizeof(head->name), "%s.lora_%c", name,
-             is_a ? 'a' : 'b');
+    snprintf(head->name, sizeof(head->name), "%s.lora_%c", name, is_a ? 'a' : 'b');
     head->dim_count = 2;
     head->type = tensor->type->id;
     head->dims[0] = tensor->dims[1];
     head->dims[1] = tensor->dims[0];
     head->dims[2] = head->dims[3] = 1;
     head->values = tensor->dims[0] * tensor->dims[1];
-    return is_a ? 0
-                : find_order(tensor, base, arch, name, &out->head_rows, err);
+    return is_a ? 0 : find_order(tensor, base, arch, name, &out->head_rows, err);
 }
 
-void flo_peft_tensor_rows(const struct flo_safetensor *tensor,
-                          const struct flo_peft_tensor *mapped, uint8_t *out)
+void flo_peft_tensor_rows(const struct flo_safetensor *tensor, const struct flo_peft_tensor *mapped,
+                          uint8_t *out)
 {
     size_t bytes = (size_t)(tensor->bytes / tensor->dims[0]);
     uint64_t head = mapped->head_rows;

@@ -16,8 +16,7 @@ struct flo_peft_config {
 /* adapter_config.json; `text` is changed.  FLO_E_MODEL_ADAPTER: it is no LoRA's
  * or its numbers are out of range; FLO_E_NOT_BUILT: what it uses on top of
  * plain LoRA. */
-FLO_MUST_USE int flo_peft_config_read(char *text, size_t bytes,
-                                      struct flo_peft_config *out,
+FLO_MUST_USE int flo_peft_config_read(char *text, size_t bytes, struct flo_peft_config *out,
                                       struct flo_err *err);
 
 /* A tensor as it stands in the GGUF. */
@@ -31,12 +30,11 @@ struct flo_peft_tensor {
  * has no such tensor, or its rank is too large; FLO_E_NOT_BUILT: no F32, F16 or
  * BF16. */
 FLO_MUST_USE int flo_peft_tensor_map(const struct flo_safetensor *tensor,
-                                     const struct flo_gguf *base,
-                                     struct flo_peft_tensor *out,
+                                     const struct flo_gguf *base, struct flo_peft_tensor *out,
                                      struct flo_err *err);
 /* A mapped tensor's bytes in the GGUF's row order; `out` holds tensor->bytes.
  */
-void flo_peft_tensor_rows(const struct flo_safetensor *tensor,
-                          const struct flo_peft_tensor *mapped, uint8_t *out);
+void flo_peft_tensor_rows(const struct flo_safetensor *tensor, const struct flo_peft_tensor *mapped,
+                          uint8_t *out);
 
 #endif

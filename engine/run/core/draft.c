@@ -15,8 +15,8 @@ enum { LONG = 4, SHORT = 2 }; /* tokens that must be the same */
 static const float recent = 0.1f, cost_recent = 0.2f, forget = 0.0005f;
 static const float gain_min = 1.1f;
 
-uint32_t flo_draft_find(const int32_t *tokens, size_t count, int32_t *out,
-                        uint32_t most, bool *is_long)
+uint32_t flo_draft_find(const int32_t *tokens, size_t count, int32_t *out, uint32_t most,
+                        bool *is_long)
 {
     const int32_t *last = tokens + count - SHORT;
     size_t found = 0; /* after the same tokens; 0: not found */
@@ -54,9 +54,8 @@ void flo_draft_learn(struct flo_draft *draft, bool is_long, bool was_right)
     *right += recent * ((was_right ? 1.0f : 0.0f) - *right);
 }
 
-uint32_t flo_draft_size(const struct flo_draft *draft,
-                        const struct flo_draft_costs *costs, bool is_long,
-                        uint32_t found)
+uint32_t flo_draft_size(const struct flo_draft *draft, const struct flo_draft_costs *costs,
+                        bool is_long, uint32_t found)
 {
     float p = draft->right[is_long], tokens = 1, chance = 1;
     float best = gain_min, extra = 0;
@@ -68,8 +67,7 @@ uint32_t flo_draft_size(const struct flo_draft *draft,
     for (uint32_t k = 1; k <= found && k <= FLO_DRAFT_MAX; k++) {
         chance *= p;
         tokens += chance;
-        float mine =
-            costs->extra[k] > 0 ? costs->extra[k] : (float)k * costs->row_share;
+        float mine = costs->extra[k] > 0 ? costs->extra[k] : (float)k * costs->row_share;
         extra = mine > extra ? mine : extra; /* more never costs less */
         float gain = tokens / (1 + extra);
         if (gain > best) {
@@ -104,8 +102,7 @@ void flo_draft_cost(struct flo_draft_costs *costs, uint32_t rows, float us)
     /* A draft that seemed dear is tried again after some time. */
     for (uint32_t k = 1; k <= FLO_DRAFT_MAX; k++) {
         if (costs->extra[k] > 0) {
-            costs->extra[k] +=
-                forget * ((float)k * costs->row_share - costs->extra[k]);
+            costs->extra[k] += forget * ((float)k * costs->row_share - costs->extra[k]);
         }
     }
 }

@@ -20,8 +20,7 @@ enum {
  * force are a shifted context's, or those of a session that was lost. */
 static bool is_forced(const struct flo_turn *turn)
 {
-    return turn->is_answer && turn->pending > 1 &&
-           turn->pending <= 1 + FLO_GRAMMAR_FORCED_MAX;
+    return turn->is_answer && turn->pending > 1 && turn->pending <= 1 + FLO_GRAMMAR_FORCED_MAX;
 }
 
 static bool is_prompt(const struct flo_turn *turn)
@@ -45,8 +44,8 @@ static bool has(const struct flo_turn *turns, size_t count, bool *has_prompt,
 
 /* Give rows to forced tokens, in the order of arrival.  Returns the rest of
  * `rows`. */
-static uint32_t give_forced(struct flo_turn *turns, size_t count,
-                            enum flo_wire_priority priority, uint32_t rows)
+static uint32_t give_forced(struct flo_turn *turns, size_t count, enum flo_wire_priority priority,
+                            uint32_t rows)
 {
     for (size_t i = 0; i < count && rows > 0; i++) {
         if (turns[i].priority == priority && is_forced(&turns[i])) {
@@ -57,11 +56,9 @@ static uint32_t give_forced(struct flo_turn *turns, size_t count,
     return rows;
 }
 
-static bool wants_rows(const struct flo_turn *turn,
-                       enum flo_wire_priority priority)
+static bool wants_rows(const struct flo_turn *turn, enum flo_wire_priority priority)
 {
-    return turn->priority == priority && is_prompt(turn) &&
-           turn->rows < turn->pending;
+    return turn->priority == priority && is_prompt(turn) && turn->rows < turn->pending;
 }
 
 /* The prompt that has least to do; of equal ones the first. */
@@ -71,8 +68,7 @@ static struct flo_turn *shortest(struct flo_turn *turns, size_t count,
     struct flo_turn *best = NULL;
 
     for (size_t i = 0; i < count; i++) {
-        if (wants_rows(&turns[i], priority) &&
-            (best == NULL || turns[i].pending < best->pending)) {
+        if (wants_rows(&turns[i], priority) && (best == NULL || turns[i].pending < best->pending)) {
             best = &turns[i];
         }
     }
@@ -82,8 +78,8 @@ static struct flo_turn *shortest(struct flo_turn *turns, size_t count,
 /* A short prompt waits for no long one: those with least to do go first, which
  * keeps the mean wait least.  The first come has its share of every pass, so
  * that no stream of short ones holds it for ever. */
-static void give_prompts(struct flo_turn *turns, size_t count,
-                         enum flo_wire_priority priority, uint32_t rows)
+static void give_prompts(struct flo_turn *turns, size_t count, enum flo_wire_priority priority,
+                         uint32_t rows)
 {
     struct flo_turn *turn = NULL;
 
@@ -104,9 +100,8 @@ static void give_prompts(struct flo_turn *turns, size_t count,
 
 /* Answers of this kind: one token each, then the forced tokens, at most so
  * many. */
-static void give_answers(struct flo_turn *turns, size_t count,
-                         enum flo_wire_priority priority, uint32_t forced_max,
-                         uint32_t *left)
+static void give_answers(struct flo_turn *turns, size_t count, enum flo_wire_priority priority,
+                         uint32_t forced_max, uint32_t *left)
 {
     for (size_t i = 0; i<count && * left> 0; i++) {
         if (turns[i].priority == priority && turns[i].pending == 1) {
@@ -118,15 +113,14 @@ static void give_answers(struct flo_turn *turns, size_t count,
     *left -= most - give_forced(turns, count, priority, most);
 }
 
-static void give(struct flo_turn *turns, size_t count,
-                 enum flo_wire_priority priority, uint32_t left)
+static void give(struct flo_turn *turns, size_t count, enum flo_wire_priority priority,
+                 uint32_t left)
 {
     uint32_t before = left;
     bool has_prompt = false; /* that goes on next to forced tokens */
 
     has(turns, count, &has_prompt, priority);
-    give_answers(turns, count, priority, has_prompt ? PIECE_WITH_ANSWERS : left,
-                 &left);
+    give_answers(turns, count, priority, has_prompt ? PIECE_WITH_ANSWERS : left, &left);
     if (left < before || before < FLO_PASS_ROWS) {
         left = flo_smaller(left, PIECE_WITH_ANSWERS);
     }
@@ -143,8 +137,7 @@ static void give_probe(struct flo_turn *turns, size_t count)
     }
 }
 
-bool flo_schedule_pass(struct flo_schedule *s, struct flo_turn *turns,
-                       size_t count)
+bool flo_schedule_pass(struct flo_schedule *s, struct flo_turn *turns, size_t count)
 {
     bool in_prompt = false, ignored = false;
     bool has_user = has(turns, count, &in_prompt, FLO_WIRE_USER);

@@ -43,8 +43,7 @@ static uint64_t folded_product(uint64_t a, uint64_t b)
     uint64_t left = (a >> 32) * (b & UINT32_MAX);
     uint64_t right = (a & UINT32_MAX) * (b >> 32);
     uint64_t middle = (low >> 32) + (left & UINT32_MAX) + (right & UINT32_MAX);
-    uint64_t high =
-        (a >> 32) * (b >> 32) + (left >> 32) + (right >> 32) + (middle >> 32);
+    uint64_t high = (a >> 32) * (b >> 32) + (left >> 32) + (right >> 32) + (middle >> 32);
     return high ^ (middle << 32 | (low & UINT32_MAX));
 }
 #endif
@@ -80,8 +79,7 @@ static uint32_t slot_value(uint64_t hash, uint32_t id)
     return (uint32_t)(hash >> 32) << ID_BITS | (id + 1);
 }
 
-int32_t flo_vocab_find(const struct flo_vocab *vocab, const char *text,
-                       size_t bytes)
+int32_t flo_vocab_find(const struct flo_vocab *vocab, const char *text, size_t bytes)
 {
     const struct flo_index *index = &vocab->by_text;
     uint64_t hash = hash_text(text, bytes);
@@ -90,16 +88,15 @@ int32_t flo_vocab_find(const struct flo_vocab *vocab, const char *text,
     for (; index->slots[at] != 0; at = (at + 1) & index->mask) {
         uint32_t slot = index->slots[at];
         uint32_t id = (slot & ID_MASK) - 1;
-        if ((slot & ~ID_MASK) == wanted &&
-            flo_token_is(&vocab->tokens[id], text, bytes)) {
+        if ((slot & ~ID_MASK) == wanted && flo_token_is(&vocab->tokens[id], text, bytes)) {
             return (int32_t)id;
         }
     }
     return -1;
 }
 
-static int insert(struct flo_vocab *vocab, uint32_t id, uint64_t hash,
-                  uint64_t *steps_left, struct flo_err *err)
+static int insert(struct flo_vocab *vocab, uint32_t id, uint64_t hash, uint64_t *steps_left,
+                  struct flo_err *err)
 {
     const struct flo_index *index = &vocab->by_text;
     const struct flo_vocab_token *token = &vocab->tokens[id];
@@ -111,12 +108,10 @@ static int insert(struct flo_vocab *vocab, uint32_t id, uint64_t hash,
         if (((slot ^ value) & ~ID_MASK) == 0 &&
             flo_token_is(&vocab->tokens[other], token->text, token->bytes)) {
             return flo_fail(err, FLO_E_GGUF_VOCAB,
-                            "tokens %" PRIu32 " and %" PRIu32 " are the same",
-                            other, id);
+                            "tokens %" PRIu32 " and %" PRIu32 " are the same", other, id);
         }
         if ((*steps_left)-- == 0) {
-            return flo_fail(err, FLO_E_GGUF_VOCAB,
-                            "the tokens are made to collide");
+            return flo_fail(err, FLO_E_GGUF_VOCAB, "the tokens are made to collide");
         }
     }
     index->slots[at] = value;
@@ -157,9 +152,8 @@ int flo_vocab_index(struct flo_vocab *vocab, struct flo_err *err)
 
 /* ---- ranks of pairs ---- */
 
-int flo_vocab_list(const struct flo_gguf *gguf, const char *key,
-                   uint32_t item_type, const struct flo_gguf_kv **out,
-                   struct flo_err *err)
+int flo_vocab_list(const struct flo_gguf *gguf, const char *key, uint32_t item_type,
+                   const struct flo_gguf_kv **out, struct flo_err *err)
 {
     int rv = flo_gguf_require(gguf, key, err);
     return rv < 0 ? rv : flo_gguf_array(gguf, key, item_type, out, err);
@@ -173,8 +167,7 @@ static uint32_t rank_of_score(const struct flo_vocab *vocab, int32_t id)
     return (bits & 0x80000000u) != 0 ? bits : ~bits & 0x7fffffffu;
 }
 
-bool flo_vocab_rank(const struct flo_vocab *vocab, int32_t id,
-                    uint32_t left_bytes, uint32_t *rank)
+bool flo_vocab_rank(const struct flo_vocab *vocab, int32_t id, uint32_t left_bytes, uint32_t *rank)
 {
     if (vocab->is_spm) {
         *rank = rank_of_score(vocab, id);
@@ -197,23 +190,20 @@ struct halves {
     size_t right_bytes;
 };
 
-static bool makes(const struct flo_vocab_token *token,
-                  const struct halves *halves)
+static bool makes(const struct flo_vocab_token *token, const struct halves *halves)
 {
     return token->bytes == halves->left_bytes + halves->right_bytes &&
            memcmp(token->text, halves->left, halves->left_bytes) == 0 &&
-           memcmp(token->text + halves->left_bytes, halves->right,
-                  halves->right_bytes) == 0;
+           memcmp(token->text + halves->left_bytes, halves->right, halves->right_bytes) == 0;
 }
 
 /* The token that a merge makes: that of the merge before or the one after
  * it, or found by its text; -1 when there is none. */
-static int32_t made(const struct flo_vocab *vocab, int32_t before,
-                    const struct halves *halves, char *joined)
+static int32_t made(const struct flo_vocab *vocab, int32_t before, const struct halves *halves,
+                    char *joined)
 {
     for (int32_t id = before; id <= before + 1; id++) {
-        if (id >= 0 && id < vocab->facts.count &&
-            makes(&vocab->tokens[id], halves)) {
+        if (id >= 0 && id < vocab->facts.count && makes(&vocab->tokens[id], halves)) {
             return id;
         }
     }
@@ -228,8 +218,7 @@ static int32_t made(const struct flo_vocab *vocab, int32_t before,
 
 /* Put a merge at the end of its token's chain; the first of two equal ones
  * counts.  false when all chains together are too long. */
-static bool chain(struct flo_vocab *vocab, uint32_t rank, int32_t id,
-                  uint64_t *steps_left)
+static bool chain(struct flo_vocab *vocab, uint32_t rank, int32_t id, uint64_t *steps_left)
 {
     uint32_t *end = &vocab->first_rank[id];
     while (*end != FLO_RANK_NONE) {
@@ -245,64 +234,55 @@ static bool chain(struct flo_vocab *vocab, uint32_t rank, int32_t id,
     return true;
 }
 
-static int read_merges(struct flo_vocab *vocab, const uint8_t *cursor,
-                       char *joined, struct flo_err *err)
+static int read_merges(struct flo_vocab *vocab, const uint8_t *cursor, char *joined,
+                       struct flo_err *err)
 {
     uint64_t steps_left = STEPS_MIN + (uint64_t)STEPS_EACH * vocab->merge_count;
     int32_t id = -1;
     for (uint32_t rank = 0; rank < vocab->merge_count; rank++) {
         struct flo_gguf_text text = flo_gguf_next_string(&cursor);
-        const char *blank =
-            text.bytes < 3 ? NULL : memchr(text.data + 1, ' ', text.bytes - 1);
+        const char *blank = text.bytes < 3 ? NULL : memchr(text.data + 1, ' ', text.bytes - 1);
         if (blank == NULL) {
             return flo_fail(err, FLO_E_GGUF_VOCAB,
-                            "merge %" PRIu32 " (%zu bytes) is not two pieces",
-                            rank, text.bytes);
+                            "merge %" PRIu32 " (%zu bytes) is not two pieces", rank, text.bytes);
         }
         size_t left_bytes = (size_t)(blank - text.data);
-        struct halves halves = {text.data, left_bytes, blank + 1,
-                                text.bytes - left_bytes - 1};
+        struct halves halves = {text.data, left_bytes, blank + 1, text.bytes - left_bytes - 1};
         id = made(vocab, id, &halves, joined);
         if (id < 0) {
             return flo_fail(err, FLO_E_GGUF_VOCAB,
-                            "merge %" PRIu32 " ('%.*s') makes an unknown token",
-                            rank, text.bytes < 64 ? (int)text.bytes : 64,
-                            text.data);
+                            "merge %" PRIu32 " ('%.*s') makes an unknown token", rank,
+                            text.bytes < 64 ? (int)text.bytes : 64, text.data);
         }
         vocab->merge_left_bytes[rank] = (uint16_t)left_bytes;
         vocab->merge_next[rank] = FLO_RANK_NONE;
         if (!chain(vocab, rank, id, &steps_left)) {
-            return flo_fail(err, FLO_E_GGUF_VOCAB,
-                            "the merges are made to collide");
+            return flo_fail(err, FLO_E_GGUF_VOCAB, "the merges are made to collide");
         }
     }
     return 0;
 }
 
-int flo_vocab_load_merges(struct flo_vocab *vocab, const struct flo_gguf *gguf,
-                          struct flo_err *err)
+int flo_vocab_load_merges(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct flo_err *err)
 {
     const struct flo_gguf_kv *list;
     size_t tokens = (size_t)vocab->facts.count;
-    int rv = flo_vocab_list(gguf, "tokenizer.ggml.merges", FLO_GGUF_STRING,
-                            &list, err);
+    int rv = flo_vocab_list(gguf, "tokenizer.ggml.merges", FLO_GGUF_STRING, &list, err);
     if (rv < 0) {
         return rv;
     }
     if (list->count > MERGES_MAX) {
-        return flo_fail(err, FLO_E_GGUF_VOCAB,
-                        "%" PRIu64 " merges, %u are allowed", list->count,
+        return flo_fail(err, FLO_E_GGUF_VOCAB, "%" PRIu64 " merges, %u are allowed", list->count,
                         MERGES_MAX);
     }
     size_t count = (size_t)list->count;
     vocab->merge_count = (uint32_t)count;
-    vocab->merge_left_bytes =
-        malloc((count + 1) * sizeof(*vocab->merge_left_bytes));
+    vocab->merge_left_bytes = malloc((count + 1) * sizeof(*vocab->merge_left_bytes));
     vocab->merge_next = malloc((count + 1) * sizeof(*vocab->merge_next));
     vocab->first_rank = malloc(tokens * sizeof(*vocab->first_rank));
     char *joined = malloc(vocab->token_bytes_max + 1u);
-    if (vocab->merge_left_bytes == NULL || vocab->merge_next == NULL ||
-        vocab->first_rank == NULL || joined == NULL) {
+    if (vocab->merge_left_bytes == NULL || vocab->merge_next == NULL || vocab->first_rank == NULL ||
+        joined == NULL) {
         rv = flo_fail(err, FLO_E_MEMORY, "%zu merges", count);
     } else {
         memset(vocab->first_rank, 0xff, tokens * sizeof(*vocab->first_rank));

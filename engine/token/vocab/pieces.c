@@ -40,8 +40,7 @@ static uint64_t key_of(const char *text, uint32_t bytes)
 }
 
 /* All tokens but the empty ones; how many. */
-static uint32_t collect(const struct flo_vocab *vocab, struct entry *entries,
-                        struct flo_buf *text)
+static uint32_t collect(const struct flo_vocab *vocab, struct entry *entries, struct flo_buf *text)
 {
     uint32_t count = 0;
 
@@ -59,17 +58,15 @@ static uint32_t collect(const struct flo_vocab *vocab, struct entry *entries,
             text->bytes = place;
             continue;
         }
-        entries[count++] =
-            (struct entry){.key = key_of(text->data + place, bytes),
-                           .id = (uint32_t)id,
-                           .place = (uint32_t)place,
-                           .bytes = bytes};
+        entries[count++] = (struct entry){.key = key_of(text->data + place, bytes),
+                                          .id = (uint32_t)id,
+                                          .place = (uint32_t)place,
+                                          .bytes = bytes};
     }
     return count;
 }
 
-static void store(struct flo_pieces *p, const struct entry *entries,
-                  const char *text)
+static void store(struct flo_pieces *p, const struct entry *entries, const char *text)
 {
     uint32_t place = 0;
 
@@ -105,8 +102,7 @@ static struct flo_pieces *make(const struct flo_vocab *vocab)
         p->lengths = malloc((p->count + 1u) * 2);
         p->text = malloc(text.bytes + 1);
     }
-    if (p == NULL || p->ids == NULL || p->lengths == NULL || p->text == NULL ||
-        text.failed) {
+    if (p == NULL || p->ids == NULL || p->lengths == NULL || p->text == NULL || text.failed) {
         flo_pieces_free(p);
         p = NULL;
     } else {
@@ -120,16 +116,14 @@ static struct flo_pieces *make(const struct flo_vocab *vocab)
     return p;
 }
 
-int flo_vocab_pieces(struct flo_vocab *vocab, const struct flo_pieces **out,
-                     struct flo_err *err)
+int flo_vocab_pieces(struct flo_vocab *vocab, const struct flo_pieces **out, struct flo_err *err)
 {
     struct flo_pieces *there = atomic_load(&vocab->pieces), *made;
 
     if (there == NULL) {
         made = make(vocab);
         if (made == NULL) {
-            return flo_fail(err, FLO_E_MEMORY, "the pieces of %d tokens",
-                            vocab->facts.count);
+            return flo_fail(err, FLO_E_MEMORY, "the pieces of %d tokens", vocab->facts.count);
         }
         if (atomic_compare_exchange_strong(&vocab->pieces, &there, made)) {
             there = made;

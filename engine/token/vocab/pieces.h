@@ -22,8 +22,7 @@ struct flo_pieces {
 
 /* The vocabulary's, made when first asked for, from any thread; it goes away
  * with the vocabulary.  FLO_E_MEMORY. */
-FLO_MUST_USE int flo_vocab_pieces(struct flo_vocab *vocab,
-                                  const struct flo_pieces **out,
+FLO_MUST_USE int flo_vocab_pieces(struct flo_vocab *vocab, const struct flo_pieces **out,
                                   struct flo_err *err);
 void flo_pieces_free(struct flo_pieces *pieces);
 

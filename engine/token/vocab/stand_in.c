@@ -27,8 +27,7 @@ int flo_token_byte(const struct flo_vocab_token *token)
 {
     uint8_t byte;
     char digits[3] = {0};
-    if (token->bytes != 6 || memcmp(token->text, "<0x", 3) != 0 ||
-        token->text[5] != '>') {
+    if (token->bytes != 6 || memcmp(token->text, "<0x", 3) != 0 || token->text[5] != '>') {
         return -1;
     }
     for (int i = 0; i < 2; i++) {

@@ -14,20 +14,9 @@
 
 /* Spelled like the end of an answer, whatever the metadata says. */
 static const char *const ends[] = {
-    "<|eot_id|>",
-    "<|im_end|>",
-    "<|end|>",
-    "<end_of_turn>",
-    "<|endoftext|>",
-    "<|eom_id|>",
-    "</s>",
-    "<EOT>",
-    "<|end_of_text|>",
-    "<|eot|>",
-    "_<EOT>",
-    "<|return|>",
-    "<|call|>",
-    "<end_of_utterance>",
+    "<|eot_id|>", "<|im_end|>", "<|end|>",  "<end_of_turn>",      "<|endoftext|>",
+    "<|eom_id|>", "</s>",       "<EOT>",    "<|end_of_text|>",    "<|eot|>",
+    "_<EOT>",     "<|return|>", "<|call|>", "<end_of_utterance>",
 };
 
 /* ---- loading ---- */
@@ -59,28 +48,23 @@ static bool looks_like_mark(const struct flo_vocab_token *token)
            flo_token_is(token, "<start_of_turn>", 15);
 }
 
-static int load_token(struct flo_vocab *vocab, uint32_t id,
-                      struct flo_gguf_text text, int32_t type,
+static int load_token(struct flo_vocab *vocab, uint32_t id, struct flo_gguf_text text, int32_t type,
                       struct flo_err *err)
 {
     struct flo_vocab_token *token = &vocab->tokens[id];
     if (text.bytes > FLO_TOKEN_BYTES_MAX) {
-        return flo_fail(err, FLO_E_GGUF_VOCAB,
-                        "token %" PRIu32 " has %zu bytes, %d are allowed", id,
-                        text.bytes, FLO_TOKEN_BYTES_MAX);
+        return flo_fail(err, FLO_E_GGUF_VOCAB, "token %" PRIu32 " has %zu bytes, %d are allowed",
+                        id, text.bytes, FLO_TOKEN_BYTES_MAX);
     }
     if (type < FLO_TOKEN_NORMAL || type > FLO_TOKEN_BYTE) {
         return flo_fail(err, FLO_E_GGUF_VOCAB,
-                        "token %" PRIu32 " has type %" PRId32
-                        ", 1 to 6 are known",
-                        id, type);
+                        "token %" PRIu32 " has type %" PRId32 ", 1 to 6 are known", id, type);
     }
     token->text = text.data;
     token->bytes = (uint16_t)text.bytes;
     token->type = (uint8_t)type;
     if (type == FLO_TOKEN_BYTE && flo_token_byte(token) < 0) {
-        return flo_fail(err, FLO_E_GGUF_VOCAB,
-                        "byte token %" PRIu32 " is '%.*s', not '<0x..>'", id,
+        return flo_fail(err, FLO_E_GGUF_VOCAB, "byte token %" PRIu32 " is '%.*s', not '<0x..>'", id,
                         text.bytes < 16 ? (int)text.bytes : 16, text.data);
     }
     /* Some files mark these as text or as the user's; a text that spells an
@@ -96,25 +80,21 @@ static int load_token(struct flo_vocab *vocab, uint32_t id,
     return 0;
 }
 
-static int load_tokens(struct flo_vocab *vocab, const struct flo_gguf *gguf,
-                       struct flo_err *err)
+static int load_tokens(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct flo_err *err)
 {
     const struct flo_gguf_kv *list;
     const struct flo_gguf_kv *types;
-    int rv = flo_vocab_list(gguf, "tokenizer.ggml.tokens", FLO_GGUF_STRING,
-                            &list, err);
-    if (rv < 0 || (rv = flo_gguf_array(gguf, "tokenizer.ggml.token_type",
-                                       FLO_GGUF_I32, &types, err)) < 0) {
+    int rv = flo_vocab_list(gguf, "tokenizer.ggml.tokens", FLO_GGUF_STRING, &list, err);
+    if (rv < 0 ||
+        (rv = flo_gguf_array(gguf, "tokenizer.ggml.token_type", FLO_GGUF_I32, &types, err)) < 0) {
         return rv;
     }
     if (list->count == 0 || list->count > FLO_VOCAB_COUNT_MAX) {
-        return flo_fail(err, FLO_E_GGUF_VOCAB,
-                        "%" PRIu64 " tokens, 1 to %u are allowed", list->count,
-                        FLO_VOCAB_COUNT_MAX);
+        return flo_fail(err, FLO_E_GGUF_VOCAB, "%" PRIu64 " tokens, 1 to %u are allowed",
+                        list->count, FLO_VOCAB_COUNT_MAX);
     }
     if (types != NULL && types->count != list->count) {
-        return flo_fail(err, FLO_E_GGUF_VOCAB,
-                        "%" PRIu64 " token types for %" PRIu64 " tokens",
+        return flo_fail(err, FLO_E_GGUF_VOCAB, "%" PRIu64 " token types for %" PRIu64 " tokens",
                         types->count, list->count);
     }
     uint32_t count = (uint32_t)list->count;
@@ -125,9 +105,8 @@ static int load_tokens(struct flo_vocab *vocab, const struct flo_gguf *gguf,
     }
     const uint8_t *cursor = list->data;
     for (uint32_t id = 0; id < count; id++) {
-        int32_t type = types == NULL
-                           ? FLO_TOKEN_NORMAL
-                           : (int32_t)flo_get_u32(types->data + 4 * (size_t)id);
+        int32_t type =
+            types == NULL ? FLO_TOKEN_NORMAL : (int32_t)flo_get_u32(types->data + 4 * (size_t)id);
         struct flo_gguf_text text = flo_gguf_next_string(&cursor);
         if ((rv = load_token(vocab, id, text, type, err)) < 0) {
             return rv;
@@ -137,18 +116,15 @@ static int load_tokens(struct flo_vocab *vocab, const struct flo_gguf *gguf,
 }
 
 /* SPM merges by the scores of tokens; there is no list of merges. */
-static int load_scores(struct flo_vocab *vocab, const struct flo_gguf *gguf,
-                       struct flo_err *err)
+static int load_scores(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct flo_err *err)
 {
     const struct flo_gguf_kv *list;
-    int rv =
-        flo_vocab_list(gguf, "tokenizer.ggml.scores", FLO_GGUF_F32, &list, err);
+    int rv = flo_vocab_list(gguf, "tokenizer.ggml.scores", FLO_GGUF_F32, &list, err);
     if (rv < 0) {
         return rv;
     }
     if (list->count != (uint64_t)vocab->facts.count) {
-        return flo_fail(err, FLO_E_GGUF_VOCAB,
-                        "%" PRIu64 " token scores for %" PRId32 " tokens",
+        return flo_fail(err, FLO_E_GGUF_VOCAB, "%" PRIu64 " token scores for %" PRId32 " tokens",
                         list->count, vocab->facts.count);
     }
     vocab->scores = list->data;
@@ -176,24 +152,21 @@ static int load_specials(struct flo_vocab *vocab, struct flo_err *err)
     struct flo_tokens *specials = &vocab->specials;
     for (int32_t id = 0; id < vocab->facts.count; id++) {
         const struct flo_vocab_token *token = &vocab->tokens[id];
-        if (token->bytes > 0 && (token->type == FLO_TOKEN_CONTROL ||
-                                 token->type == FLO_TOKEN_UNKNOWN ||
-                                 token->type == FLO_TOKEN_USER)) {
+        if (token->bytes > 0 &&
+            (token->type == FLO_TOKEN_CONTROL || token->type == FLO_TOKEN_UNKNOWN ||
+             token->type == FLO_TOKEN_USER)) {
             flo_tokens_add(specials, id);
         }
     }
     if (specials->failed) {
-        return flo_fail(err, FLO_E_MEMORY, "%zu special tokens",
-                        specials->count);
+        return flo_fail(err, FLO_E_MEMORY, "%zu special tokens", specials->count);
     }
     if (specials->count > SPECIALS_MAX) {
-        return flo_fail(err, FLO_E_GGUF_VOCAB,
-                        "%zu special tokens, %d are allowed", specials->count,
-                        SPECIALS_MAX);
+        return flo_fail(err, FLO_E_GGUF_VOCAB, "%zu special tokens, %d are allowed",
+                        specials->count, SPECIALS_MAX);
     }
     if (specials->count > 0) {
-        qsort_r(specials->ids, specials->count, sizeof(*specials->ids),
-                longest_first, vocab);
+        qsort_r(specials->ids, specials->count, sizeof(*specials->ids), longest_first, vocab);
     }
     return 0;
 }
@@ -201,8 +174,7 @@ static int load_specials(struct flo_vocab *vocab, struct flo_err *err)
 /* Phi-3 was trained with the blanks after its marks taken away.  No key says
  * so; the common engines go by the model's name, and so must we to get the
  * same ids. */
-static int load_strips(struct flo_vocab *vocab, const struct flo_gguf *gguf,
-                       struct flo_err *err)
+static int load_strips(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct flo_err *err)
 {
     static const char *const keeping[] = {"<unk>", "<s>", "<|endoftext|>"};
     struct flo_gguf_text name = {"", 0};
@@ -212,8 +184,7 @@ static int load_strips(struct flo_vocab *vocab, const struct flo_gguf *gguf,
         char c = name.data[i];
         lower[i] = c >= 'A' && c <= 'Z' ? (char)(c | 32) : c;
     }
-    if (rv < 0 ||
-        (strstr(lower, "phi-3") == NULL && strstr(lower, "phi3") == NULL)) {
+    if (rv < 0 || (strstr(lower, "phi-3") == NULL && strstr(lower, "phi3") == NULL)) {
         return rv;
     }
     for (size_t i = 0; i < vocab->specials.count; i++) {
@@ -230,22 +201,18 @@ static int load_strips(struct flo_vocab *vocab, const struct flo_gguf *gguf,
 }
 
 /* An SPM file that names no id means the one of the first such models. */
-static int load_id(const struct flo_vocab *vocab, const struct flo_gguf *gguf,
-                   const char *key, int32_t spm_default, int32_t *out,
-                   struct flo_err *err)
+static int load_id(const struct flo_vocab *vocab, const struct flo_gguf *gguf, const char *key,
+                   int32_t spm_default, int32_t *out, struct flo_err *err)
 {
     uint64_t id = UINT64_MAX;
     int rv = flo_gguf_u64(gguf, key, &id, err);
-    if (rv == FLO_E_GGUF_TYPE ||
-        (rv == 0 && flo_gguf_find(gguf, key) == NULL)) {
-        *out = vocab->is_spm && spm_default < vocab->facts.count ? spm_default
-                                                                 : -1;
+    if (rv == FLO_E_GGUF_TYPE || (rv == 0 && flo_gguf_find(gguf, key) == NULL)) {
+        *out = vocab->is_spm && spm_default < vocab->facts.count ? spm_default : -1;
         return rv;
     }
     *out = -1;
     if (rv < 0 || id >= (uint64_t)vocab->facts.count) {
-        return flo_fail(err, FLO_E_GGUF_VOCAB,
-                        "%s is %" PRId64 ", ids are 0 to %" PRId32, key,
+        return flo_fail(err, FLO_E_GGUF_VOCAB, "%s is %" PRId64 ", ids are 0 to %" PRId32, key,
                         rv < 0 ? -1 : (int64_t)id, vocab->facts.count - 1);
     }
     *out = (int32_t)id;
@@ -260,8 +227,7 @@ static void spare_message_end(struct flo_vocab *vocab)
     int32_t ids[FLO_COUNT(texts)] = {-1, -1, -1};
 
     for (int32_t id = 0; id < vocab->facts.count; id++) {
-        for (size_t i = 0; vocab->tokens[id].is_end && i < FLO_COUNT(texts);
-             i++) {
+        for (size_t i = 0; vocab->tokens[id].is_end && i < FLO_COUNT(texts); i++) {
             if (flo_token_is(&vocab->tokens[id], texts[i], strlen(texts[i]))) {
                 ids[i] = id;
             }
@@ -272,8 +238,7 @@ static void spare_message_end(struct flo_vocab *vocab)
     }
 }
 
-static int load_ids(struct flo_vocab *vocab, const struct flo_gguf *gguf,
-                    struct flo_err *err)
+static int load_ids(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct flo_err *err)
 {
     struct flo_vocab_facts *facts = &vocab->facts;
     const struct {
@@ -288,15 +253,12 @@ static int load_ids(struct flo_vocab *vocab, const struct flo_gguf *gguf,
     };
     int rv = 0;
     for (size_t i = 0; rv == 0 && i < FLO_COUNT(ids); i++) {
-        rv = load_id(vocab, gguf, ids[i].key, ids[i].spm_default, ids[i].out,
-                     err);
+        rv = load_id(vocab, gguf, ids[i].key, ids[i].spm_default, ids[i].out, err);
     }
     facts->adds_bos = vocab->split->adds_bos;
     if (rv < 0 ||
-        (rv = flo_gguf_bool(gguf, "tokenizer.ggml.add_bos_token",
-                            &facts->adds_bos, err)) < 0 ||
-        (rv = flo_gguf_bool(gguf, "tokenizer.ggml.add_eos_token",
-                            &facts->adds_eos, err)) < 0) {
+        (rv = flo_gguf_bool(gguf, "tokenizer.ggml.add_bos_token", &facts->adds_bos, err)) < 0 ||
+        (rv = flo_gguf_bool(gguf, "tokenizer.ggml.add_eos_token", &facts->adds_eos, err)) < 0) {
         return rv;
     }
     if (facts->eos >= 0) {
@@ -312,14 +274,12 @@ static int load_ids(struct flo_vocab *vocab, const struct flo_gguf *gguf,
 /* SPM takes a text as a whole. */
 static const struct flo_split_kind spm_split = {.adds_bos = true};
 
-static int load_kind(struct flo_vocab *vocab, const struct flo_gguf *gguf,
-                     struct flo_err *err)
+static int load_kind(struct flo_vocab *vocab, const struct flo_gguf *gguf, struct flo_err *err)
 {
     struct flo_gguf_text model = {"", 0};
     struct flo_gguf_text pre = {"", 0};
     int rv = flo_gguf_require(gguf, "tokenizer.ggml.model", err);
-    if (rv < 0 ||
-        (rv = flo_gguf_string(gguf, "tokenizer.ggml.model", &model, err)) < 0 ||
+    if (rv < 0 || (rv = flo_gguf_string(gguf, "tokenizer.ggml.model", &model, err)) < 0 ||
         (rv = flo_gguf_string(gguf, "tokenizer.ggml.pre", &pre, err)) < 0) {
         return rv;
     }
@@ -334,18 +294,15 @@ static int load_kind(struct flo_vocab *vocab, const struct flo_gguf *gguf,
         pre = (struct flo_gguf_text){"default", 7};
     }
     vocab->facts.pre = "default";
-    vocab->split = vocab->is_spm
-                       ? &spm_split
-                       : flo_split_find(pre.data, pre.bytes, &vocab->facts.pre);
+    vocab->split =
+        vocab->is_spm ? &spm_split : flo_split_find(pre.data, pre.bytes, &vocab->facts.pre);
     if (vocab->split == NULL) {
-        return flo_fail(err, FLO_E_NOT_BUILT,
-                        "pre-tokenizer '%.*s' is not built yet",
+        return flo_fail(err, FLO_E_NOT_BUILT, "pre-tokenizer '%.*s' is not built yet",
                         pre.bytes < 32 ? (int)pre.bytes : 32, pre.data);
     }
     vocab->facts.model = vocab->is_spm ? "llama" : "gpt2";
     vocab->adds_space = vocab->is_spm;
-    return flo_gguf_bool(gguf, "tokenizer.ggml.add_space_prefix",
-                         &vocab->adds_space, err);
+    return flo_gguf_bool(gguf, "tokenizer.ggml.add_space_prefix", &vocab->adds_space, err);
 }
 
 /* The bytes of one id: a token's, or those of a character that is none; but
@@ -368,20 +325,17 @@ static size_t id_bytes_max(const struct flo_vocab *vocab)
     return vocab->token_bytes_max > 4 ? vocab->token_bytes_max : 4;
 }
 
-int flo_vocab_open(const struct flo_gguf *gguf, struct flo_vocab **out,
-                   struct flo_err *err)
+int flo_vocab_open(const struct flo_gguf *gguf, struct flo_vocab **out, struct flo_err *err)
 {
     struct flo_vocab *vocab = calloc(1, sizeof(*vocab));
     if (vocab == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "a vocabulary");
     }
     int rv;
-    if ((rv = load_kind(vocab, gguf, err)) < 0 ||
-        (rv = load_tokens(vocab, gguf, err)) < 0 ||
+    if ((rv = load_kind(vocab, gguf, err)) < 0 || (rv = load_tokens(vocab, gguf, err)) < 0 ||
         (rv = vocab->is_spm ? load_scores(vocab, gguf, err)
                             : flo_vocab_load_merges(vocab, gguf, err)) < 0 ||
-        (rv = load_specials(vocab, err)) < 0 ||
-        (rv = load_strips(vocab, gguf, err)) < 0 ||
+        (rv = load_specials(vocab, err)) < 0 || (rv = load_strips(vocab, gguf, err)) < 0 ||
         (rv = load_ids(vocab, gguf, err)) < 0) {
         flo_vocab_close(vocab);
         return rv;

@@ -52,15 +52,14 @@ struct flo_vocab {
     size_t id_bytes_max;      /* most bytes that become one id; SIZE_MAX: any */
     const uint8_t *scores;    /* SPM: f32 little endian, in the file */
     bool is_spm;
-    bool adds_space;            /* SPM: a blank before a text after a special */
-    bool strips;                /* some token strips_right */
-    struct flo_tokens specials; /* control, unknown, user: longest first */
+    bool adds_space;                     /* SPM: a blank before a text after a special */
+    bool strips;                         /* some token strips_right */
+    struct flo_tokens specials;          /* control, unknown, user: longest first */
     _Atomic(struct flo_pieces *) pieces; /* NULL: not asked for (pieces.c) */
 };
 
 /* Is this its text? */
-static inline bool flo_token_is(const struct flo_vocab_token *token,
-                                const char *text, size_t bytes)
+static inline bool flo_token_is(const struct flo_vocab_token *token, const char *text, size_t bytes)
 {
     return token->bytes == bytes && memcmp(token->text, text, bytes) == 0;
 }
@@ -69,19 +68,15 @@ int flo_token_byte(const struct flo_vocab_token *token);
 
 /* The rank of making token `id` from its first `left_bytes` bytes and the
  * rest: lower merges first; false when there is no such merge. */
-bool flo_vocab_rank(const struct flo_vocab *vocab, int32_t id,
-                    uint32_t left_bytes, uint32_t *rank);
+bool flo_vocab_rank(const struct flo_vocab *vocab, int32_t id, uint32_t left_bytes, uint32_t *rank);
 
 /* A list of the metadata that must be there. */
-FLO_MUST_USE int flo_vocab_list(const struct flo_gguf *gguf, const char *key,
-                                uint32_t item_type,
-                                const struct flo_gguf_kv **out,
-                                struct flo_err *err);
+FLO_MUST_USE int flo_vocab_list(const struct flo_gguf *gguf, const char *key, uint32_t item_type,
+                                const struct flo_gguf_kv **out, struct flo_err *err);
 /* Make by_text of the tokens; two that are the same are FLO_E_GGUF_VOCAB. */
 FLO_MUST_USE int flo_vocab_index(struct flo_vocab *vocab, struct flo_err *err);
 /* Read the list of merges; by_text must be there. */
-FLO_MUST_USE int flo_vocab_load_merges(struct flo_vocab *vocab,
-                                       const struct flo_gguf *gguf,
+FLO_MUST_USE int flo_vocab_load_merges(struct flo_vocab *vocab, const struct flo_gguf *gguf,
                                        struct flo_err *err);
 
 /* The printable stand-in of a byte in byte-level BPE, and back (-1: none). */
@@ -93,16 +88,15 @@ size_t flo_tokens_room(const struct flo_tokens *tokens);
 /* Are `count` more too many?  Then tokens->failed is set. */
 bool flo_tokens_refuse(struct flo_tokens *tokens, size_t count);
 /* Do the ids of so many bytes perhaps fit?  If not, tokens->failed is set. */
-bool flo_tokens_have_room(struct flo_tokens *tokens,
-                          const struct flo_vocab *vocab, size_t bytes);
+bool flo_tokens_have_room(struct flo_tokens *tokens, const struct flo_vocab *vocab, size_t bytes);
 
 /* Append the ids of a text without specials: by its words (token/bpe.c), or as
  * one with a blank in front of it if `has_prefix` (token/spm.c).  false when
  * there is no memory. */
 bool flo_bpe_text(const struct flo_vocab *vocab, const char *text, size_t bytes,
                   struct flo_tokens *tokens);
-bool flo_spm_text(const struct flo_vocab *vocab, const char *text, size_t bytes,
-                  bool has_prefix, struct flo_tokens *tokens);
+bool flo_spm_text(const struct flo_vocab *vocab, const char *text, size_t bytes, bool has_prefix,
+                  struct flo_tokens *tokens);
 
 /* Stands for a blank in SPM's tokens. */
 #define FLO_SPM_BLANK "\xe2\x96\x81"

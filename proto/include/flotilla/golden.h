@@ -23,8 +23,8 @@ enum flo_golden_input {
     FLO_GOLDEN_RAW,      /* a prompt that holds the template */
     FLO_GOLDEN_MESSAGES, /* a conversation */
     FLO_GOLDEN_TEXT,     /* a text whose vector is asked for */
-    FLO_GOLDEN_AUDIO, /* a WAV file of the release, whose text is asked for */
-    FLO_GOLDEN_FILE,  /* a file of the release, for a command */
+    FLO_GOLDEN_AUDIO,    /* a WAV file of the release, whose text is asked for */
+    FLO_GOLDEN_FILE,     /* a file of the release, for a command */
 };
 
 enum flo_golden_kind {
@@ -78,27 +78,24 @@ struct flo_golden {
 };
 
 /* FLO_E_META_SCHEMA, FLO_E_META_JSON, ... with the case named. */
-FLO_MUST_USE int flo_golden_read(const char *text, size_t bytes,
-                                 struct flo_golden *golden,
+FLO_MUST_USE int flo_golden_read(const char *text, size_t bytes, struct flo_golden *golden,
                                  struct flo_err *err);
 void flo_golden_deinit(struct flo_golden *golden);
 /* The cases of `more` follow those of `golden`; `more` is empty then, also on
  * failure.  FLO_E_MEMORY. */
-FLO_MUST_USE int flo_golden_join(struct flo_golden *golden,
-                                 struct flo_golden *more, struct flo_err *err);
+FLO_MUST_USE int flo_golden_join(struct flo_golden *golden, struct flo_golden *more,
+                                 struct flo_err *err);
 
 /* The file that a cosine matcher names holds these bytes: little-endian f32,
  * 1 to FLO_GOLDEN_VECTOR_MAX, of length 1.  FLO_E_META_SCHEMA, FLO_E_MEMORY.
  */
-FLO_MUST_USE int flo_golden_set_vector(struct flo_golden_match *match,
-                                       const void *data, size_t bytes,
-                                       struct flo_err *err);
+FLO_MUST_USE int flo_golden_set_vector(struct flo_golden_match *match, const void *data,
+                                       size_t bytes, struct flo_err *err);
 
 /* The file that an audio case names holds these bytes, which are copied: a WAV
  * file of at most FLO_GOLDEN_AUDIO_MAX.  FLO_E_META_SCHEMA, FLO_E_MEMORY. */
-FLO_MUST_USE int flo_golden_set_audio(struct flo_golden_case *golden_case,
-                                      const void *data, size_t bytes,
-                                      struct flo_err *err);
+FLO_MUST_USE int flo_golden_set_audio(struct flo_golden_case *golden_case, const void *data,
+                                      size_t bytes, struct flo_err *err);
 
 /* An answer; what a case's kind does not have is empty. */
 struct flo_golden_answer {
@@ -114,12 +111,9 @@ struct flo_golden_answer {
  * kinds (a bit each) are in `without`?  FLO_E_PROBE_GOLDEN says which one
  * fails and why; it never has a text of the answer.  Linear in the answer
  * for each matcher's text, without recursion but in a JSON value. */
-FLO_MUST_USE int flo_golden_judge(const struct flo_golden_case *golden_case,
-                                  unsigned without,
-                                  const struct flo_golden_answer *answer,
-                                  struct flo_err *err);
+FLO_MUST_USE int flo_golden_judge(const struct flo_golden_case *golden_case, unsigned without,
+                                  const struct flo_golden_answer *answer, struct flo_err *err);
 /* Matchers that are left without these kinds. */
-uint32_t flo_golden_count(const struct flo_golden_case *golden_case,
-                          unsigned without);
+uint32_t flo_golden_count(const struct flo_golden_case *golden_case, unsigned without);
 
 #endif

@@ -6,8 +6,7 @@
 #define FLOTILLA_METRICS_H
 
 enum {
-#define FLO_METRIC(name, word, kind, unit, least, meaning)                     \
-    FLO_METRIC_NAME_##name,
+#define FLO_METRIC(name, word, kind, unit, least, meaning) FLO_METRIC_NAME_##name,
 #include "proto/metrics.def"
 #undef FLO_METRIC
     FLO_METRIC_COUNT

@@ -30,8 +30,7 @@ bool flo_execution_is_end(enum flo_execution state);
 bool flo_execution_parse(const char *word, enum flo_execution *out);
 
 enum flo_order_op {
-#define FLO_ORDER(name, word, subject, rank, signer, asker, meaning)           \
-    FLO_ORDER_##name,
+#define FLO_ORDER(name, word, subject, rank, signer, asker, meaning) FLO_ORDER_##name,
 #include "proto/orders.def"
 #undef FLO_ORDER
     FLO_ORDER_COUNT
@@ -48,7 +47,7 @@ enum flo_order_subject {
 struct flo_order_fact {
     const char *word;
     enum flo_order_subject subject;
-    int rank; /* in a group's list, the highest first; 0: never there */
+    int rank;          /* in a group's list, the highest first; 0: never there */
     bool is_emergency; /* a key with the role `emergency` may sign it */
     bool is_peoples;   /* POST /v1/orders takes it */
 };
@@ -57,11 +56,7 @@ const struct flo_order_fact *flo_order_fact(enum flo_order_op op);
 const char *flo_order_op_word(enum flo_order_op op);
 bool flo_order_op_parse(const char *word, enum flo_order_op *out);
 
-enum flo_metric_kind {
-    FLO_METRIC_HISTOGRAM,
-    FLO_METRIC_COUNTER,
-    FLO_METRIC_GAUGE
-};
+enum flo_metric_kind { FLO_METRIC_HISTOGRAM, FLO_METRIC_COUNTER, FLO_METRIC_GAUGE };
 /* A metric is its place in proto/metrics.def.  Names of places are in
  * <flotilla/metrics.h>, and so is FLO_METRIC_COUNT; structs of headers have
  * room for FLO_METRICS_MAX. */
@@ -97,18 +92,15 @@ const struct flo_topic_fact *flo_topic_fact(enum flo_topic topic);
 /* Topic of a device or group (`key`: id, group, or "+" to subscribe to all;
  * ignored by c/…). `out` holds FLO_TOPIC_TEXT. FLO_E_MQTT_TOPIC when fleet
  * or key are not valid names. */
-FLO_MUST_USE int flo_topic_build(enum flo_topic topic, const char *fleet,
-                                 const char *key, char *out,
-                                 struct flo_err *err);
+FLO_MUST_USE int flo_topic_build(enum flo_topic topic, const char *fleet, const char *key,
+                                 char *out, struct flo_err *err);
 /* Filter of all that the controller says to everybody, c/+, in one: a broker
  * may look at all subscribers of a topic for each that comes. */
-FLO_MUST_USE int flo_topic_common(const char *fleet, char *out,
-                                  struct flo_err *err);
+FLO_MUST_USE int flo_topic_common(const char *fleet, char *out, struct flo_err *err);
 /* Which topic of this fleet it is and whose; `key` holds FLO_NAME_MAX + 1.
  * FLO_E_MQTT_TOPIC. */
-FLO_MUST_USE int flo_topic_parse(const char *text, const char *fleet,
-                                 enum flo_topic *topic, char *key,
-                                 struct flo_err *err);
+FLO_MUST_USE int flo_topic_parse(const char *text, const char *fleet, enum flo_topic *topic,
+                                 char *key, struct flo_err *err);
 
 /* ---- DSSE envelope ---- */
 
@@ -137,23 +129,19 @@ struct flo_envelope {
  * signatures sorted by keyid, each keyid once; else sig.format.  sig.missing,
  * meta.json, meta.schema, meta.too_large, meta.wrong_type when `type` is not
  * the expected one.  FLO_TYPE_RELEASE also takes FLO_TYPE_RELEASE_1. */
-FLO_MUST_USE int flo_envelope_parse(const char *text, size_t bytes,
-                                    const char *type, struct flo_envelope *out,
-                                    struct flo_err *err);
+FLO_MUST_USE int flo_envelope_parse(const char *text, size_t bytes, const char *type,
+                                    struct flo_envelope *out, struct flo_err *err);
 /* The same for a document that is still passed round to be signed: it may have
  * no signature yet. */
-FLO_MUST_USE int flo_envelope_parse_draft(const char *text, size_t bytes,
-                                          const char *type,
-                                          struct flo_envelope *out,
-                                          struct flo_err *err);
+FLO_MUST_USE int flo_envelope_parse_draft(const char *text, size_t bytes, const char *type,
+                                          struct flo_envelope *out, struct flo_err *err);
 void flo_envelope_deinit(struct flo_envelope *envelope);
 /* The bytes that are signed: DSSEv1 pre-authentication encoding. */
-void flo_envelope_signed_bytes(const char *type, const void *body,
-                               size_t body_bytes, struct flo_buf *out);
+void flo_envelope_signed_bytes(const char *type, const void *body, size_t body_bytes,
+                               struct flo_buf *out);
 /* Write an envelope with the signatures in it, which are sorted by keyid: the
  * text that flo_envelope_parse takes. */
-void flo_envelope_write(const struct flo_envelope *envelope,
-                        struct flo_buf *out);
+void flo_envelope_write(const struct flo_envelope *envelope, struct flo_buf *out);
 
 /* ---- release document ---- */
 
@@ -197,7 +185,7 @@ struct flo_way {
 };
 struct flo_release_file {
     char name[FLO_FILE_NAME_MAX + 1]; /* "onnx/config.json" */
-    char role[16]; /* "model" "adapter" "tokenizer" "config" "asset" "golden" */
+    char role[16];                    /* "model" "adapter" "tokenizer" "config" "asset" "golden" */
     struct flo_digest digest;
     uint64_t bytes;
     uint32_t scale_ppm;           /* an adapter's scale; else 0 */
@@ -219,7 +207,7 @@ struct flo_release_variant {
     uint64_t rate_mtps;       /* thousandths of a token each second; 0: any */
     uint32_t file_count;
     uint8_t files[FLO_RELEASE_FILES_MAX]; /* indices into flo_release.files */
-    uint8_t entry; /* index into flo_release.files; FLO_RELEASE_NO_FILE */
+    uint8_t entry;                        /* index into flo_release.files; FLO_RELEASE_NO_FILE */
 };
 /* How a release wants to be served.  Negative: not said. */
 struct flo_release_sampling {
@@ -264,18 +252,16 @@ struct flo_release {
 };
 /* Read a release document's body, of version 1 too.  meta.* with the field's
  * path; `fleet` NULL: any, else meta.fleet when it differs. */
-FLO_MUST_USE int flo_release_parse(const char *body, size_t bytes,
-                                   const char *fleet, struct flo_release *out,
-                                   struct flo_err *err);
+FLO_MUST_USE int flo_release_parse(const char *body, size_t bytes, const char *fleet,
+                                   struct flo_release *out, struct flo_err *err);
 void flo_release_deinit(struct flo_release *release);
 /* The same into memory of its own; free takes NULL. */
-FLO_MUST_USE int flo_release_new(const char *body, size_t bytes,
-                                 const char *fleet, struct flo_release **out,
-                                 struct flo_err *err);
+FLO_MUST_USE int flo_release_new(const char *body, size_t bytes, const char *fleet,
+                                 struct flo_release **out, struct flo_err *err);
 void flo_release_free(struct flo_release *release);
 /* Canonical body (sorted keys, compact).  Reading it gives the same struct. */
-FLO_MUST_USE int flo_release_write(const struct flo_release *release,
-                                   struct flo_buf *out, struct flo_err *err);
+FLO_MUST_USE int flo_release_write(const struct flo_release *release, struct flo_buf *out,
+                                   struct flo_err *err);
 /* Every field as lines for people; texts of the publisher are cleaned. */
 void flo_release_show(const struct flo_release *release, struct flo_buf *out);
 /* Chunks of a file, the last one may be short; 0 without hashes. */
@@ -289,22 +275,19 @@ void flo_release_serve_deinit(struct flo_release_serve *serve);
 /* A `config` file of a release: `serve` with the keys of that text over those
  * it has.  meta.* */
 FLO_MUST_USE int flo_release_serve_parse(const char *text, size_t bytes,
-                                         struct flo_release_serve *serve,
-                                         struct flo_err *err);
+                                         struct flo_release_serve *serve, struct flo_err *err);
 /* The file of that name or role in a variant; NULL when absent. */
-const struct flo_release_file *
-flo_release_find(const struct flo_release *release, const char *name);
-const struct flo_release_file *
-flo_release_variant_file(const struct flo_release *release,
-                         const struct flo_release_variant *variant,
-                         const char *role);
+const struct flo_release_file *flo_release_find(const struct flo_release *release,
+                                                const char *name);
+const struct flo_release_file *flo_release_variant_file(const struct flo_release *release,
+                                                        const struct flo_release_variant *variant,
+                                                        const char *role);
 /* The way with the fewest bytes that needs no base; NULL: there is none. */
 const struct flo_way *flo_release_full_way(const struct flo_release_file *file);
 /* The file that a variant serves: its entry, else its first model; NULL: a tree
  * without one. */
-const struct flo_release_file *
-flo_release_entry(const struct flo_release *release,
-                  const struct flo_release_variant *variant);
+const struct flo_release_file *flo_release_entry(const struct flo_release *release,
+                                                 const struct flo_release_variant *variant);
 bool flo_release_is_native(const struct flo_release_variant *variant);
 /* A file of role `step`: a version on the way to another file of the release
  * (updater/plan/chain.h).  No variant has it. */
@@ -312,8 +295,8 @@ bool flo_release_is_step(const struct flo_release_file *file);
 /* "model@version" into `out` (2 * FLO_NAME_MAX + 2). */
 void flo_release_title(const struct flo_release *release, char *out);
 /* Split "model@version"; meta.name. */
-FLO_MUST_USE int flo_release_title_parse(const char *text, char *model,
-                                         char *version, struct flo_err *err);
+FLO_MUST_USE int flo_release_title_parse(const char *text, char *model, char *version,
+                                         struct flo_err *err);
 
 /* ---- order ---- */
 
@@ -321,8 +304,8 @@ FLO_MUST_USE int flo_release_title_parse(const char *text, char *model,
  * is one device. */
 #define FLO_BUCKETS 1000000000
 #define FLO_ORDER_FROM_MAX 16
-#define FLO_GROUPS_MAX 16        /* groups that a device is in, with `all` */
-#define FLO_HEARTBEAT_MS_MIN 200 /* between two reports of a device */
+#define FLO_GROUPS_MAX 16              /* groups that a device is in, with `all` */
+#define FLO_HEARTBEAT_MS_MIN 200       /* between two reports of a device */
 #define FLO_HEARTBEAT_MS_MAX 604800000 /* a week */
 /* Devices come back to a broker within a time of these bounds. */
 #define FLO_RECONNECT_MS_MIN 500
@@ -339,8 +322,7 @@ struct flo_scope {
 struct flo_policy {
 #define FLO_POLICY_WHOLE uint64_t
 #define FLO_POLICY_REAL double
-#define FLO_POLICY(name, kind, min, max, start, unit, meaning)                 \
-    FLO_POLICY_##kind name;
+#define FLO_POLICY(name, kind, min, max, start, unit, meaning) FLO_POLICY_##kind name;
 #include "proto/policy.def"
 #undef FLO_POLICY
 #undef FLO_POLICY_WHOLE
@@ -403,10 +385,10 @@ struct flo_order {
     char version[FLO_NAME_MAX + 1];
     struct flo_digest release; /* deploy */
     uint64_t number;           /* deploy: of the release; 0: not said */
-    uint64_t lift;    /* deploy: denials up to that number hold no more */
-    bool below_floor; /* deploy: though it is older than what was committed */
-    struct flo_policy policy; /* deploy; defaults filled in */
-    uint32_t from_count;      /* rollback, allow */
+    uint64_t lift;             /* deploy: denials up to that number hold no more */
+    bool below_floor;          /* deploy: though it is older than what was committed */
+    struct flo_policy policy;  /* deploy; defaults filled in */
+    uint32_t from_count;       /* rollback, allow */
     struct flo_digest from[FLO_ORDER_FROM_MAX];
     uint64_t from_numbers[FLO_ORDER_FROM_MAX]; /* 0: not said */
     bool to_previous;
@@ -445,29 +427,25 @@ struct flo_daily {
 };
 /* Open at this second since 1970, by the same clock (after 1970-01-01)?
  * *change_s: when that changes at the latest; INT64_MAX: never. */
-bool flo_daily_is_open(const struct flo_daily *daily, int64_t at_s,
-                       int64_t *change_s);
+bool flo_daily_is_open(const struct flo_daily *daily, int64_t at_s, int64_t *change_s);
 
 void flo_policy_default(struct flo_policy *out);
 /* Does the policy's window let a device begin?  *wait_ms: until it opens. */
-bool flo_policy_is_open(const struct flo_policy *policy, uint64_t wall_ms,
-                        uint64_t *wait_ms);
+bool flo_policy_is_open(const struct flo_policy *policy, uint64_t wall_ms, uint64_t *wait_ms);
 /* Could an order say it? */
 bool flo_policy_is_valid(const struct flo_policy *policy);
 /* cmd.format with the field's path, meta.fleet.  With cmd.format *out has id,
  * numbers, times and scope, if they are good: then only what it asks for is
  * not known to this version.  Else its id is empty. */
-FLO_MUST_USE int flo_order_parse(const char *body, size_t bytes,
-                                 const char *fleet, struct flo_order *out,
+FLO_MUST_USE int flo_order_parse(const char *body, size_t bytes, const char *fleet,
+                                 struct flo_order *out, struct flo_err *err);
+FLO_MUST_USE int flo_order_write(const struct flo_order *order, struct flo_buf *out,
                                  struct flo_err *err);
-FLO_MUST_USE int flo_order_write(const struct flo_order *order,
-                                 struct flo_buf *out, struct flo_err *err);
 /* Bucket 0..FLO_BUCKETS - 1 of a device under a salt (contracts/documents.md
  * section 1). */
 uint32_t flo_bucket(const char *salt, const char *device);
 /* Does the scope name this device, a member of these groups? */
 bool flo_scope_holds(const struct flo_scope *scope, const char *device,
-                     const char (*groups)[FLO_NAME_MAX + 1],
-                     size_t group_count);
+                     const char (*groups)[FLO_NAME_MAX + 1], size_t group_count);
 
 #endif

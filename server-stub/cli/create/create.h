@@ -46,51 +46,43 @@ struct flo_create {
 };
 
 /* Index of the base with this digest; base_count: there is none. */
-size_t flo_create_base_at(const struct flo_create *create,
-                          const struct flo_digest *digest);
+size_t flo_create_base_at(const struct flo_create *create, const struct flo_digest *digest);
 
 /* Number of the new release, and the releases that its deltas begin with:
  * those of --delta-from; or the two newest published ones, and up to two more
  * that most devices run. */
-FLO_MUST_USE int flo_create_find_bases(struct flo_cli *cli,
-                                       struct flo_create *create,
+FLO_MUST_USE int flo_create_find_bases(struct flo_cli *cli, struct flo_create *create,
                                        struct flo_err *err);
 
 /* A release that has bases, as the REST answers it; until
  * flo_create_forget_old().  Its deltas that were collected are left out. */
-FLO_MUST_USE int flo_create_keep_old(struct flo_create *create,
-                                     const json_t *release,
+FLO_MUST_USE int flo_create_keep_old(struct flo_create *create, const json_t *release,
                                      struct flo_err *err);
 /* Does a list of digests of an answer have it? */
-bool flo_create_is_listed(const json_t *list_or_null,
-                          const struct flo_digest *digest);
+bool flo_create_is_listed(const json_t *list_or_null, const struct flo_digest *digest);
 void flo_create_forget_old(struct flo_create *create);
 /* Files of role `step` behind the others, when all bases are known. */
 void flo_create_add_steps(struct flo_create *create);
 
 /* The input that differs from the release that is there; empty: none. */
-FLO_MUST_USE int flo_create_difference(const struct flo_create *create,
-                                       const json_t *document, char *out,
-                                       size_t out_bytes, struct flo_err *err);
+FLO_MUST_USE int flo_create_difference(const struct flo_create *create, const json_t *document,
+                                       char *out, size_t out_bytes, struct flo_err *err);
 
 /* Check golden prompts with the reader that devices use. */
 FLO_MUST_USE int flo_create_golden_check(const char *path, struct flo_err *err);
 
 /* Make the golden prompts, or play the given ones, as the flags ask. */
-FLO_MUST_USE int flo_create_golden(struct flo_cli *cli,
-                                   struct flo_create *create,
+FLO_MUST_USE int flo_create_golden(struct flo_cli *cli, struct flo_create *create,
                                    struct flo_err *err);
 
 /* Sign the release and send its blobs and the envelope.  *release, which the
  * caller frees, is the controller's answer. */
-FLO_MUST_USE int flo_create_upload(struct flo_cli *cli,
-                                   struct flo_create *create,
-                                   const struct flo_author_result *made,
-                                   json_t **release, struct flo_err *err);
+FLO_MUST_USE int flo_create_upload(struct flo_cli *cli, struct flo_create *create,
+                                   const struct flo_author_result *made, json_t **release,
+                                   struct flo_err *err);
 
 /* The downloads of the release: a list that the caller frees. */
-json_t *flo_create_ways(const struct flo_create *create,
-                        const struct flo_author_result *made);
+json_t *flo_create_ways(const struct flo_create *create, const struct flo_author_result *made);
 
 void flo_create_show_ways(const struct flo_cli *cli, const json_t *ways);
 

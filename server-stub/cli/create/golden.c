@@ -43,8 +43,7 @@ static int run_model(const char *const *words, struct flo_err *err)
     return flo_fail(err, FLO_E_PROBE_GOLDEN,
                     "the model does not do as the golden prompts say: its "
                     "lines stand above (flotilla-model %s %s, %s %d)",
-                    words[0], words[1],
-                    WIFEXITED(status) ? "exit code" : "signal",
+                    words[0], words[1], WIFEXITED(status) ? "exit code" : "signal",
                     WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
 }
 
@@ -68,8 +67,8 @@ int flo_create_golden_check(const char *path, struct flo_err *err)
 
 /* The model that plays: the one of the release, or of --base with the adapter,
  * which shows whether they fit.  `words` grows from `count` on. */
-static int add_player(struct flo_cli *cli, struct flo_create *create,
-                      const char **words, size_t *count, struct flo_err *err)
+static int add_player(struct flo_cli *cli, struct flo_create *create, const char **words,
+                      size_t *count, struct flo_err *err)
 {
     const struct flo_parts *parts = &create->parts;
     const struct flo_release_file *model;
@@ -82,8 +81,7 @@ static int add_player(struct flo_cli *cli, struct flo_create *create,
         return 0;
     }
     model = flo_release_entry(parts->base, &parts->base->variants[0]);
-    snprintf(create->player, sizeof(create->player), "%s/base.gguf",
-             create->dir);
+    snprintf(create->player, sizeof(create->player), "%s/base.gguf", create->dir);
     while (parts->files[at].path != parts->adapter) {
         at++;
     }
@@ -98,8 +96,7 @@ static int add_player(struct flo_cli *cli, struct flo_create *create,
     return rv;
 }
 
-static int make_golden(struct flo_cli *cli, struct flo_create *create,
-                       struct flo_err *err)
+static int make_golden(struct flo_cli *cli, struct flo_create *create, struct flo_err *err)
 {
     const char *prompts = flo_args_text(&cli->args, "prompts", NULL);
     const char *context = flo_args_text(&cli->args, "context", NULL);
@@ -110,8 +107,7 @@ static int make_golden(struct flo_cli *cli, struct flo_create *create,
     if (rv < 0) {
         return rv;
     }
-    snprintf(create->golden, sizeof(create->golden), "%s/golden.json",
-             create->dir);
+    snprintf(create->golden, sizeof(create->golden), "%s/golden.json", create->dir);
     if (prompts != NULL) {
         words[n++] = "--prompts";
         words[n++] = prompts;
@@ -126,8 +122,7 @@ static int make_golden(struct flo_cli *cli, struct flo_create *create,
     return rv < 0 ? rv : flo_create_golden_check(create->golden, err);
 }
 
-int flo_create_golden(struct flo_cli *cli, struct flo_create *create,
-                      struct flo_err *err)
+int flo_create_golden(struct flo_cli *cli, struct flo_create *create, struct flo_err *err)
 {
     const char *words[16] = {"golden", "play", create->golden};
     size_t n = 3;
@@ -145,8 +140,8 @@ int flo_create_golden(struct flo_cli *cli, struct flo_create *create,
                         "them with --golden");
     }
     if (!is_native || flo_args_has(&cli->args, "skip-play")) {
-        flo_out_say(cli, "   not played   %s%s: the device plays it first",
-                    create->golden, is_native ? " (--skip-play)" : "");
+        flo_out_say(cli, "   not played   %s%s: the device plays it first", create->golden,
+                    is_native ? " (--skip-play)" : "");
         return 0;
     }
     flo_out_say(cli, "   playing      %s", create->golden);

@@ -6,30 +6,24 @@
 #include <string.h>
 
 /* A copy that lives as long as the parts; NULL: too many. */
-static char *keep(struct flo_parts *parts, const char *text, size_t bytes,
-                  struct flo_err *err)
+static char *keep(struct flo_parts *parts, const char *text, size_t bytes, struct flo_err *err)
 {
-    char *copy =
-        parts->text_count < FLO_PARTS_TEXTS_MAX ? strndup(text, bytes) : NULL;
+    char *copy = parts->text_count < FLO_PARTS_TEXTS_MAX ? strndup(text, bytes) : NULL;
 
     if (copy == NULL) {
-        flo_fail(err, FLO_E_USAGE, "more than %d words in these flags",
-                 FLO_PARTS_TEXTS_MAX);
+        flo_fail(err, FLO_E_USAGE, "more than %d words in these flags", FLO_PARTS_TEXTS_MAX);
         return NULL;
     }
     parts->texts[parts->text_count++] = copy;
     return copy;
 }
 
-static int usage(const char *flag, const char *value, const char *form,
-                 struct flo_err *err)
+static int usage(const char *flag, const char *value, const char *form, struct flo_err *err)
 {
-    return flo_fail(err, FLO_E_USAGE, "--%s %.200s: it is written %s", flag,
-                    value, form);
+    return flo_fail(err, FLO_E_USAGE, "--%s %.200s: it is written %s", flag, value, form);
 }
 
-static int read_number(const char *flag, const char *text, uint64_t *out,
-                       struct flo_err *err)
+static int read_number(const char *flag, const char *text, uint64_t *out, struct flo_err *err)
 {
     char *end;
     unsigned long long value = strtoull(text, &end, 10);
@@ -43,20 +37,17 @@ static int read_number(const char *flag, const char *text, uint64_t *out,
 
 /* ---- files ---- */
 
-static struct flo_author_file *add_file(struct flo_parts *parts,
-                                        struct flo_err *err)
+static struct flo_author_file *add_file(struct flo_parts *parts, struct flo_err *err)
 {
     if (parts->file_count == FLO_COUNT(parts->files)) {
-        flo_fail(err, FLO_E_USAGE, "a release has at most %d files",
-                 FLO_RELEASE_FILES_MAX);
+        flo_fail(err, FLO_E_USAGE, "a release has at most %d files", FLO_RELEASE_FILES_MAX);
         return NULL;
     }
     return &parts->files[parts->file_count++];
 }
 
 /* NAME=PATH[:ROLE]; a role is a word without a slash. */
-static int read_file(struct flo_parts *parts, const char *value,
-                     struct flo_err *err)
+static int read_file(struct flo_parts *parts, const char *value, struct flo_err *err)
 {
     const char *path = strchr(value, '=');
     const char *colon = path != NULL ? strrchr(path, ':') : NULL;
@@ -72,16 +63,12 @@ static int read_file(struct flo_parts *parts, const char *value,
     size_t bytes = has_role ? (size_t)(colon - path - 1) : strlen(path + 1);
     file->name = keep(parts, value, (size_t)(path - value), err);
     file->path = keep(parts, path + 1, bytes, err);
-    file->role =
-        has_role ? keep(parts, colon + 1, strlen(colon + 1), err) : "asset";
-    return file->name == NULL || file->path == NULL || file->role == NULL
-               ? FLO_E_USAGE
-               : 0;
+    file->role = has_role ? keep(parts, colon + 1, strlen(colon + 1), err) : "asset";
+    return file->name == NULL || file->path == NULL || file->role == NULL ? FLO_E_USAGE : 0;
 }
 
 /* FILE[:SCALE], 1 by default. */
-static int read_adapter(struct flo_parts *parts, const char *value,
-                        struct flo_err *err)
+static int read_adapter(struct flo_parts *parts, const char *value, struct flo_err *err)
 {
     const char *colon = strrchr(value, ':');
     struct flo_author_file *file = add_file(parts, err);
@@ -101,9 +88,7 @@ static int read_adapter(struct flo_parts *parts, const char *value,
     file->name = "adapter.gguf";
     file->role = "adapter";
     file->scale_ppm = (uint32_t)(scale * FLO_SCALE_PPM + 0.5);
-    file->path =
-        keep(parts, value,
-             colon != NULL ? (size_t)(colon - value) : strlen(value), err);
+    file->path = keep(parts, value, colon != NULL ? (size_t)(colon - value) : strlen(value), err);
     parts->adapter = file->path;
     return file->path == NULL ? FLO_E_USAGE : 0;
 }
@@ -111,8 +96,7 @@ static int read_adapter(struct flo_parts *parts, const char *value,
 /* ---- variants ---- */
 
 /* NAME=FILE,FILE,… */
-static int read_variant(struct flo_parts *parts, const char *value,
-                        struct flo_err *err)
+static int read_variant(struct flo_parts *parts, const char *value, struct flo_err *err)
 {
     const char *equals = strchr(value, '=');
     size_t count = 0;
@@ -124,11 +108,9 @@ static int read_variant(struct flo_parts *parts, const char *value,
         return flo_fail(err, FLO_E_USAGE, "a release has at most %d variants",
                         FLO_RELEASE_VARIANTS_MAX);
     }
-    struct flo_author_variant *variant =
-        &parts->variants[parts->variant_count++];
+    struct flo_author_variant *variant = &parts->variants[parts->variant_count++];
     variant->name = keep(parts, value, (size_t)(equals - value), err);
-    for (const char *file = equals + 1;
-         file != NULL && variant->name != NULL;) {
+    for (const char *file = equals + 1; file != NULL && variant->name != NULL;) {
         const char *comma = strchr(file, ',');
         size_t bytes = comma != NULL ? (size_t)(comma - file) : strlen(file);
         if (count == FLO_RELEASE_FILES_MAX) {
@@ -154,8 +136,8 @@ static int set_word(const char **words, const char *value, struct flo_err *err)
     return usage("needs", value, "with at most 4 words of one kind", err);
 }
 
-static int set_need(struct flo_author_variant *variant, const char *key,
-                    const char *value, struct flo_err *err)
+static int set_need(struct flo_author_variant *variant, const char *key, const char *value,
+                    struct flo_err *err)
 {
     struct {
         const char *key;
@@ -196,8 +178,7 @@ static int set_need(struct flo_author_variant *variant, const char *key,
 }
 
 /* [VARIANT:]KEY=VALUE; without a name it is of each. */
-static int read_needs(struct flo_parts *parts, const char *typed,
-                      struct flo_err *err)
+static int read_needs(struct flo_parts *parts, const char *typed, struct flo_err *err)
 {
     char *text = keep(parts, typed, strlen(typed), err);
     char *equals = text != NULL ? strchr(text, '=') : NULL;
@@ -221,16 +202,14 @@ static int read_needs(struct flo_parts *parts, const char *typed,
         }
     }
     return rv == 0 && !is_found
-               ? flo_fail(err, FLO_E_USAGE, "--needs %.100s: no such variant",
-                          typed)
+               ? flo_fail(err, FLO_E_USAGE, "--needs %.100s: no such variant", typed)
                : rv;
 }
 
 /* ---- serve ---- */
 
 /* KEY=VALUE as in the document; `system` may be @FILE. */
-static int read_serve(struct flo_parts *parts, const char *typed,
-                      struct flo_err *err)
+static int read_serve(struct flo_parts *parts, const char *typed, struct flo_err *err)
 {
     static const char *const texts[] = {"cache", "system"};
     const char *equals = strchr(typed, '=');
@@ -249,8 +228,7 @@ static int read_serve(struct flo_parts *parts, const char *typed,
     json_t *value;
     if (is_text && equals[1] == '@') {
         size_t bytes;
-        rv = flo_file_read(equals + 2, FLO_SERVE_SYSTEM_BYTES_MAX, &text,
-                           &bytes, err);
+        rv = flo_file_read(equals + 2, FLO_SERVE_SYSTEM_BYTES_MAX, &text, &bytes, err);
         value = rv == 0 ? json_string(text) : NULL;
     } else if (is_text) {
         value = json_string(equals + 1);
@@ -274,17 +252,14 @@ static int read_serve(struct flo_parts *parts, const char *typed,
 }
 
 /* MODEL=20%: requests for that model which go to this release. */
-static int read_split(struct flo_parts *parts, const char *typed,
-                      struct flo_err *err)
+static int read_split(struct flo_parts *parts, const char *typed, struct flo_err *err)
 {
     char model[FLO_NAME_MAX + 1], rest[2] = "";
     unsigned pct = 0;
 
-    if (sscanf(typed, "%64[^=]=%2u%1s", model, &pct, rest) != 3 ||
-        strcmp(rest, "%") != 0 || strchr(typed, '%')[1] != '\0' ||
-        !flo_name_is_valid(model) || pct == 0) {
-        flo_fail(err, FLO_E_USAGE,
-                 "--split-of %.100s: it takes MODEL=N%%, N from 1 to %d", typed,
+    if (sscanf(typed, "%64[^=]=%2u%1s", model, &pct, rest) != 3 || strcmp(rest, "%") != 0 ||
+        strchr(typed, '%')[1] != '\0' || !flo_name_is_valid(model) || pct == 0) {
+        flo_fail(err, FLO_E_USAGE, "--split-of %.100s: it takes MODEL=N%%, N from 1 to %d", typed,
                  FLO_SPLIT_PCT_MAX);
         return flo_err_fix(err, "--split-of tiny=20%%");
     }
@@ -295,25 +270,22 @@ static int read_split(struct flo_parts *parts, const char *typed,
 
 /* ---- all of them ---- */
 
-typedef int (*read_fn)(struct flo_parts *parts, const char *value,
-                       struct flo_err *err);
+typedef int (*read_fn)(struct flo_parts *parts, const char *value, struct flo_err *err);
 
-static int read_each(const struct flo_cli *cli, struct flo_parts *parts,
-                     const char *flag, read_fn read, struct flo_err *err)
+static int read_each(const struct flo_cli *cli, struct flo_parts *parts, const char *flag,
+                     read_fn read, struct flo_err *err)
 {
     const char *value;
     int rv = 0;
 
-    for (size_t i = 0; rv == 0 && flo_args_each(&cli->args, flag, i, &value);
-         i++) {
+    for (size_t i = 0; rv == 0 && flo_args_each(&cli->args, flag, i, &value); i++) {
         parts->is_used = true;
         rv = read(parts, value, err);
     }
     return rv;
 }
 
-static int read_variants(const struct flo_cli *cli, struct flo_parts *parts,
-                         struct flo_err *err)
+static int read_variants(const struct flo_cli *cli, struct flo_parts *parts, struct flo_err *err)
 {
     const char *runtime = flo_args_text(&cli->args, "runtime", NULL);
     const char *entry = flo_args_text(&cli->args, "entry", NULL);
@@ -333,14 +305,13 @@ static int read_variants(const struct flo_cli *cli, struct flo_parts *parts,
     parts->is_native = false;
     for (size_t i = 0; i < parts->variant_count; i++) {
         const char *named = parts->variants[i].runtime;
-        parts->is_native = parts->is_native || named == NULL ||
-                           strcmp(named, FLO_RUNTIME_NATIVE) == 0;
+        parts->is_native =
+            parts->is_native || named == NULL || strcmp(named, FLO_RUNTIME_NATIVE) == 0;
     }
     return rv;
 }
 
-int flo_parts_read(struct flo_cli *cli, struct flo_parts *parts,
-                   struct flo_err *err)
+int flo_parts_read(struct flo_cli *cli, struct flo_parts *parts, struct flo_err *err)
 {
     bool has_base = flo_args_has(&cli->args, "base");
     int rv = 0;
@@ -351,8 +322,7 @@ int flo_parts_read(struct flo_cli *cli, struct flo_parts *parts,
         (rv = read_variants(cli, parts, err)) < 0 ||
         (rv = read_each(cli, parts, "serve", read_serve, err)) < 0 ||
         (rv = read_each(cli, parts, "split-of", read_split, err)) < 0 ||
-        (rv = flo_args_u64(&cli->args, "floor", 0, UINT64_C(1) << 52, 0,
-                           &parts->floor, err)) < 0) {
+        (rv = flo_args_u64(&cli->args, "floor", 0, UINT64_C(1) << 52, 0, &parts->floor, err)) < 0) {
         return rv;
     }
     parts->is_used = parts->is_used || parts->floor > 0 || has_base;
@@ -365,8 +335,7 @@ int flo_parts_read(struct flo_cli *cli, struct flo_parts *parts,
 
 /* ---- the base ---- */
 
-int flo_parts_read_document(const json_t *document, struct flo_release **out,
-                            struct flo_err *err)
+int flo_parts_read_document(const json_t *document, struct flo_release **out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf body = {0};
 
@@ -375,21 +344,18 @@ int flo_parts_read_document(const json_t *document, struct flo_release **out,
                        : flo_release_new(body.data, body.bytes, NULL, out, err);
 }
 
-static int parse_base(struct flo_parts *parts, const json_t *release,
-                      const char *title, struct flo_err *err)
+static int parse_base(struct flo_parts *parts, const json_t *release, const char *title,
+                      struct flo_err *err)
 {
-    int rv = flo_parts_read_document(json_object_get(release, "document"),
-                                     &parts->base, err);
+    int rv = flo_parts_read_document(json_object_get(release, "document"), &parts->base, err);
 
-    if (rv == 0 && !flo_digest_parse(flo_out_text(release, "digest", ""),
-                                     &parts->base_id)) {
+    if (rv == 0 && !flo_digest_parse(flo_out_text(release, "digest", ""), &parts->base_id)) {
         rv = flo_fail(err, FLO_E_META_SCHEMA, "it has no id");
     }
     return rv < 0 ? flo_wrap(err, rv, "--base %.130s", title) : 0;
 }
 
-int flo_parts_take_base(struct flo_cli *cli, struct flo_parts *parts,
-                        struct flo_err *err)
+int flo_parts_take_base(struct flo_cli *cli, struct flo_parts *parts, struct flo_err *err)
 {
     const char *title = flo_args_text(&cli->args, "base", NULL);
     FLO_CLEANUP(flo_json_cleanup) json_t *release = NULL;
@@ -410,12 +376,10 @@ int flo_parts_take_base(struct flo_cli *cli, struct flo_parts *parts,
         flo_release_entry(parts->base, &parts->base->variants[0]);
     struct flo_author_file *file = add_file(parts, err);
     if (model == NULL || file == NULL) {
-        return model == NULL ? flo_fail(err, FLO_E_USAGE,
-                                        "--base %.130s: it has no model", title)
+        return model == NULL ? flo_fail(err, FLO_E_USAGE, "--base %.130s: it has no model", title)
                              : FLO_E_USAGE;
     }
-    *file = (struct flo_author_file){
-        .name = model->name, .role = "model", .published = model};
+    *file = (struct flo_author_file){.name = model->name, .role = "model", .published = model};
     for (size_t i = 0; i < parts->variant_count; i++) {
         struct flo_author_variant *variant = &parts->variants[i];
         bool is_said = variant->engine[0] != NULL;

@@ -26,16 +26,13 @@ struct flo_parts {
 };
 
 /* Read the flags.  FLO_E_USAGE names the flag. */
-FLO_MUST_USE int flo_parts_read(struct flo_cli *cli, struct flo_parts *parts,
-                                struct flo_err *err);
+FLO_MUST_USE int flo_parts_read(struct flo_cli *cli, struct flo_parts *parts, struct flo_err *err);
 /* Ask the controller for the release of --base, and take its model. */
-FLO_MUST_USE int flo_parts_take_base(struct flo_cli *cli,
-                                     struct flo_parts *parts,
+FLO_MUST_USE int flo_parts_take_base(struct flo_cli *cli, struct flo_parts *parts,
                                      struct flo_err *err);
 /* A release document, as the REST answers it, taken apart; the caller frees it.
  */
-FLO_MUST_USE int flo_parts_read_document(const json_t *document,
-                                         struct flo_release **out,
+FLO_MUST_USE int flo_parts_read_document(const json_t *document, struct flo_release **out,
                                          struct flo_err *err);
 void flo_parts_deinit(struct flo_parts *parts);
 

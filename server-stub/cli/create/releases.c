@@ -9,11 +9,10 @@
 
 /* Digest of the file of that name and role in a release as the REST answers it;
  * of the first one of that role where `is_first` and none has the name. */
-static bool digest_of(const json_t *release, const struct flo_author_file *of,
-                      bool is_first, struct flo_digest *out)
+static bool digest_of(const json_t *release, const struct flo_author_file *of, bool is_first,
+                      struct flo_digest *out)
 {
-    const json_t *files =
-        json_object_get(json_object_get(release, "document"), "files");
+    const json_t *files = json_object_get(json_object_get(release, "document"), "files");
     const char *found = NULL;
 
     for (size_t i = 0; i < json_array_size(files); i++) {
@@ -31,27 +30,24 @@ static bool digest_of(const json_t *release, const struct flo_author_file *of,
 }
 
 /* How many devices run that release. */
-static int count_devices(struct flo_cli *cli, const char *title,
-                         uint64_t *devices, struct flo_err *err)
+static int count_devices(struct flo_cli *cli, const char *title, uint64_t *devices,
+                         struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *page = NULL;
     char path[256];
 
-    snprintf(path, sizeof(path), "/v1/devices?limit=1&fields=id&release=%.130s",
-             title);
+    snprintf(path, sizeof(path), "/v1/devices?limit=1&fields=id&release=%.130s", title);
     int rv = flo_api_get(cli, path, &page, err);
     *devices = rv < 0 ? 0 : flo_out_u64(page, "total");
     return rv;
 }
 
 /* The base of one file, unless it is the base of another one already. */
-static int fetch_base(struct flo_cli *cli, struct flo_create *create,
-                      struct flo_author_file *file,
+static int fetch_base(struct flo_cli *cli, struct flo_create *create, struct flo_author_file *file,
                       const struct flo_create_base *facts, struct flo_err *err)
 {
     size_t at = flo_create_base_at(create, &facts->digest);
-    struct flo_create_base *base =
-        at < create->base_count ? &create->bases[at] : NULL;
+    struct flo_create_base *base = at < create->base_count ? &create->bases[at] : NULL;
     struct flo_ticker ticker;
     int rv = 0;
 
@@ -61,8 +57,7 @@ static int fetch_base(struct flo_cli *cli, struct flo_create *create,
     if (base == NULL && create->base_count < FLO_CREATE_BASES_MAX) {
         base = &create->bases[create->base_count];
         *base = *facts;
-        snprintf(base->path, sizeof(base->path), "%s/base-%zu", create->dir,
-                 create->base_count);
+        snprintf(base->path, sizeof(base->path), "%s/base-%zu", create->dir, create->base_count);
         flo_ticker_start(&ticker, "   fetching what deltas begin with");
         rv = flo_api_get_blob(cli, &base->digest, base->path, err);
         flo_ticker_stop(&ticker);
@@ -76,13 +71,13 @@ static int fetch_base(struct flo_cli *cli, struct flo_create *create,
 
 static bool is_model_here(const struct flo_author_file *file)
 {
-    return strcmp(file->role, "model") == 0 && file->published == NULL &&
-           file->path != NULL && file->path[0] != '\0';
+    return strcmp(file->role, "model") == 0 && file->published == NULL && file->path != NULL &&
+           file->path[0] != '\0';
 }
 
 /* For the first file, and for each model: a release may have several. */
-static int add_base(struct flo_cli *cli, struct flo_create *create,
-                    const char *version, struct flo_err *err)
+static int add_base(struct flo_cli *cli, struct flo_create *create, const char *version,
+                    struct flo_err *err)
 {
     char title[2 * FLO_NAME_MAX + 2];
     char path[256];
@@ -105,8 +100,7 @@ static int add_base(struct flo_cli *cli, struct flo_create *create,
     snprintf(facts.version, sizeof(facts.version), "%.64s", version);
     for (size_t i = 0; rv == 0 && i < create->author.file_count; i++) {
         struct flo_author_file *file = &create->files[i];
-        if ((i == 0 || is_model_here(file)) &&
-            file->base_count < FLO_AUTHOR_BASES_MAX &&
+        if ((i == 0 || is_model_here(file)) && file->base_count < FLO_AUTHOR_BASES_MAX &&
             digest_of(release, file, i == 0, &facts.digest)) {
             rv = fetch_base(cli, create, file, &facts, err);
         }
@@ -144,9 +138,8 @@ static int by_devices(const void *a, const void *b)
 
 /* Published releases of the model, the newest first; also the number of the new
  * release.  The caller frees *out. */
-static int find_candidates(struct flo_create *create, const json_t *items,
-                           struct candidate **out, size_t *out_count,
-                           struct flo_err *err)
+static int find_candidates(struct flo_create *create, const json_t *items, struct candidate **out,
+                           size_t *out_count, struct flo_err *err)
 {
     size_t room = json_array_size(items);
     struct candidate *list = calloc(room + 1, sizeof(*list));
@@ -176,8 +169,7 @@ static int find_candidates(struct flo_create *create, const json_t *items,
 
 /* Numbers follow the order of making.  A device that ran the new release
  * refuses one with a higher version that was made before it. */
-static void tell_order(struct flo_cli *cli, const struct flo_create *create,
-                       const json_t *items)
+static void tell_order(struct flo_cli *cli, const struct flo_create *create, const json_t *items)
 {
     const char *highest = create->version;
     uint64_t number = 0;
@@ -189,8 +181,7 @@ static void tell_order(struct flo_cli *cli, const struct flo_create *create,
         const char *version = flo_out_text(item, "version", "");
         if (strcmp(flo_out_text(item, "model", ""), create->model_name) == 0 &&
             strcmp(flo_out_text(item, "state", ""), "yanked") != 0 &&
-            flo_natural_compare(version, strlen(version), highest,
-                                strlen(highest)) > 0) {
+            flo_natural_compare(version, strlen(version), highest, strlen(highest)) > 0) {
             highest = version;
             number = flo_out_u64(item, "number");
         }
@@ -200,16 +191,15 @@ static void tell_order(struct flo_cli *cli, const struct flo_create *create,
                     "%s has number %llu, above %s (number %llu): numbers "
                     "follow the order of making, so devices that run %s will "
                     "refuse %s until it is made again",
-                    create->version, (unsigned long long)create->author.number,
-                    highest, (unsigned long long)number, create->version,
-                    highest);
+                    create->version, (unsigned long long)create->author.number, highest,
+                    (unsigned long long)number, create->version, highest);
     }
 }
 
 /* The newest, which devices will have when this one comes, and those that most
  * devices have now. */
-static int add_best(struct flo_cli *cli, struct flo_create *create,
-                    struct candidate *list, size_t count, struct flo_err *err)
+static int add_best(struct flo_cli *cli, struct flo_create *create, struct candidate *list,
+                    size_t count, struct flo_err *err)
 {
     char title[2 * FLO_NAME_MAX + 2];
     size_t newest = count < NEWEST_WANTED ? count : NEWEST_WANTED;
@@ -223,15 +213,13 @@ static int add_best(struct flo_cli *cli, struct flo_create *create,
     qsort(list + newest, count - newest, sizeof(*list), by_devices);
     for (size_t i = 0; rv == 0 && i < count && i < BASES_WANTED; i++) {
         if (i < newest || list[i].devices > 0) {
-            rv = add_base(cli, create,
-                          flo_out_text(list[i].release, "version", ""), err);
+            rv = add_base(cli, create, flo_out_text(list[i].release, "version", ""), err);
         }
     }
     return rv;
 }
 
-int flo_create_find_bases(struct flo_cli *cli, struct flo_create *create,
-                          struct flo_err *err)
+int flo_create_find_bases(struct flo_cli *cli, struct flo_create *create, struct flo_err *err)
 {
     const char *choice = flo_args_text(&cli->args, "delta-from", "auto");
     FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
@@ -261,9 +249,8 @@ int flo_create_find_bases(struct flo_cli *cli, struct flo_create *create,
     return rv;
 }
 
-int flo_create_difference(const struct flo_create *create,
-                          const json_t *document, char *out, size_t out_bytes,
-                          struct flo_err *err)
+int flo_create_difference(const struct flo_create *create, const json_t *document, char *out,
+                          size_t out_bytes, struct flo_err *err)
 {
     struct flo_release *there = NULL;
     struct flo_release *outline = NULL;

@@ -7,14 +7,12 @@
 
 #define DEPTH_MAX 2 /* files between the device's one and the new one */
 
-static bool is_base(const struct flo_create *create,
-                    const struct flo_digest *digest)
+static bool is_base(const struct flo_create *create, const struct flo_digest *digest)
 {
     return flo_create_base_at(create, digest) < create->base_count;
 }
 
-static bool is_step(const struct flo_create *create,
-                    const struct flo_digest *digest)
+static bool is_step(const struct flo_create *create, const struct flo_digest *digest)
 {
     for (size_t i = 0; i < create->step_count; i++) {
         if (flo_digest_equal(&create->steps[i].digest, digest)) {
@@ -25,8 +23,7 @@ static bool is_step(const struct flo_create *create,
 }
 
 /* Deltas from versions that the new release has no delta from. */
-static void take_ways(const struct flo_create *create,
-                      const struct flo_release_file *from,
+static void take_ways(const struct flo_create *create, const struct flo_release_file *from,
                       struct flo_release_file *out)
 {
     *out = *from;
@@ -35,21 +32,19 @@ static void take_ways(const struct flo_create *create,
     memset(&out->chunk_list, 0, sizeof(out->chunk_list));
     for (uint32_t i = 0; i < from->way_count; i++) {
         const struct flo_way *way = &from->ways[i];
-        if (way->codec == FLO_CODEC_TENSOR1 &&
-            !flo_digest_is_zero(&way->base) && !is_base(create, &way->base)) {
+        if (way->codec == FLO_CODEC_TENSOR1 && !flo_digest_is_zero(&way->base) &&
+            !is_base(create, &way->base)) {
             out->ways[out->way_count++] = *way;
         }
     }
 }
 
-static void add_step(struct flo_create *create,
-                     const struct flo_release *release,
+static void add_step(struct flo_create *create, const struct flo_release *release,
                      const struct flo_digest *digest, unsigned depth)
 {
     struct flo_release_file *step = &create->steps[create->step_count];
 
-    if (depth == 0 || is_step(create, digest) ||
-        create->step_count == FLO_CREATE_STEPS_MAX ||
+    if (depth == 0 || is_step(create, digest) || create->step_count == FLO_CREATE_STEPS_MAX ||
         create->author.file_count == FLO_RELEASE_FILES_MAX) {
         return;
     }
@@ -64,8 +59,8 @@ static void add_step(struct flo_create *create,
         char hex[65];
         flo_hex_encode(digest->bytes, sizeof(digest->bytes), hex);
         snprintf(step->name, sizeof(step->name), "steps/%.12s", hex);
-        create->files[create->author.file_count++] = (struct flo_author_file){
-            .name = step->name, .role = "step", .published = step};
+        create->files[create->author.file_count++] =
+            (struct flo_author_file){.name = step->name, .role = "step", .published = step};
         create->step_count++;
         for (uint32_t w = 0; w < step->way_count; w++) {
             add_step(create, release, &step->ways[w].base, depth - 1);
@@ -86,8 +81,7 @@ void flo_create_add_steps(struct flo_create *create)
     }
 }
 
-bool flo_create_is_listed(const json_t *list_or_null,
-                          const struct flo_digest *digest)
+bool flo_create_is_listed(const json_t *list_or_null, const struct flo_digest *digest)
 {
     char text[FLO_DIGEST_TEXT];
 
@@ -115,16 +109,14 @@ static void drop_ways(struct flo_release *release, const json_t *collected)
     }
 }
 
-int flo_create_keep_old(struct flo_create *create, const json_t *release,
-                        struct flo_err *err)
+int flo_create_keep_old(struct flo_create *create, const json_t *release, struct flo_err *err)
 {
     struct flo_release **old = &create->old[create->old_count];
 
     if (create->old_count == FLO_COUNT(create->old)) {
         return 0;
     }
-    int rv =
-        flo_parts_read_document(json_object_get(release, "document"), old, err);
+    int rv = flo_parts_read_document(json_object_get(release, "document"), old, err);
     if (rv == 0) {
         drop_ways(*old, json_object_get(release, "collected"));
         create->old_count++;

@@ -10,8 +10,7 @@
 #define SAID_BYTES_MIN (16u << 20) /* smaller files take no time */
 
 /* Printed before a step that takes time. */
-static void say_bytes(const struct flo_cli *cli, const char *what,
-                      const char *file, uint64_t bytes)
+static void say_bytes(const struct flo_cli *cli, const char *what, const char *file, uint64_t bytes)
 {
     char size[32];
 
@@ -39,15 +38,14 @@ static int put_blob(struct flo_cli *cli, const struct flo_create *create,
 
 /* Does the controller need it?  `release`: its answer to the document, or NULL
  * before that. */
-static int is_needed(struct flo_cli *cli, const struct flo_author_blob *blob,
-                     const json_t *release, bool *out, struct flo_err *err)
+static int is_needed(struct flo_cli *cli, const struct flo_author_blob *blob, const json_t *release,
+                     bool *out, struct flo_err *err)
 {
     bool is_there = true;
     int rv = 0;
 
     if (release != NULL) {
-        is_there = !flo_create_is_listed(json_object_get(release, "missing"),
-                                         &blob->digest);
+        is_there = !flo_create_is_listed(json_object_get(release, "missing"), &blob->digest);
     } else if (blob->kept) {
         rv = flo_api_has_blob(cli, &blob->digest, &is_there, err);
     }
@@ -58,8 +56,8 @@ static int is_needed(struct flo_cli *cli, const struct flo_author_blob *blob,
 /* Twice: a file that lay there without a release may be collected before the
  * document comes, and the answer then lists it as missing. */
 static int put_blobs(struct flo_cli *cli, const struct flo_create *create,
-                     const struct flo_author_result *made,
-                     const json_t *release, struct flo_err *err)
+                     const struct flo_author_result *made, const json_t *release,
+                     struct flo_err *err)
 {
     uint64_t sent_bytes = 0;
     int rv = 0;
@@ -82,19 +80,16 @@ static int put_blobs(struct flo_cli *cli, const struct flo_create *create,
 }
 
 int flo_create_upload(struct flo_cli *cli, struct flo_create *create,
-                      const struct flo_author_result *made, json_t **release,
-                      struct flo_err *err)
+                      const struct flo_author_result *made, json_t **release, struct flo_err *err)
 {
     struct flo_buf envelope = {0};
-    int rv = flo_release_sign(made->body.data, made->body.bytes, create->key,
-                              &envelope, err);
+    int rv = flo_release_sign(made->body.data, made->body.bytes, create->key, &envelope, err);
 
     if (rv == 0) {
         rv = put_blobs(cli, create, made, NULL, err);
     }
     if (rv == 0) {
-        rv = flo_api_send(cli, "/v1/releases", envelope.data, envelope.bytes,
-                          release, err);
+        rv = flo_api_send(cli, "/v1/releases", envelope.data, envelope.bytes, release, err);
     }
     if (rv == 0) {
         rv = put_blobs(cli, create, made, *release, err);
@@ -104,12 +99,10 @@ int flo_create_upload(struct flo_cli *cli, struct flo_create *create,
 }
 
 /* Bytes of a file as it is. */
-static uint64_t file_bytes(const struct flo_author_result *made,
-                           const char *name)
+static uint64_t file_bytes(const struct flo_author_result *made, const char *name)
 {
     for (size_t i = 0; i < made->blob_count; i++) {
-        if (made->blobs[i].codec == FLO_CODEC_RAW &&
-            !made->blobs[i].is_chunk_list &&
+        if (made->blobs[i].codec == FLO_CODEC_RAW && !made->blobs[i].is_chunk_list &&
             strcmp(made->blobs[i].file, name) == 0) {
             return made->blobs[i].bytes;
         }
@@ -118,8 +111,7 @@ static uint64_t file_bytes(const struct flo_author_result *made,
 }
 
 /* The smallest download of a file without a base. */
-static uint64_t best_full_bytes(const struct flo_author_result *made,
-                                const char *name)
+static uint64_t best_full_bytes(const struct flo_author_result *made, const char *name)
 {
     uint64_t best = file_bytes(made, name);
 
@@ -136,8 +128,7 @@ static uint64_t best_full_bytes(const struct flo_author_result *made,
 /* The base that a delta begins with: the newest release that has it, and the
  * devices of all; or another model of this release. */
 static void add_base_facts(json_t *way, const struct flo_create *create,
-                           const struct flo_author_result *made,
-                           const struct flo_author_blob *blob)
+                           const struct flo_author_result *made, const struct flo_author_blob *blob)
 {
     uint64_t full_bytes = best_full_bytes(made, blob->file);
     const char *base = "?";
@@ -156,13 +147,11 @@ static void add_base_facts(json_t *way, const struct flo_create *create,
     }
     json_object_set_new(way, "base", json_string(base));
     json_object_set_new(way, "devices", json_integer((json_int_t)devices));
-    json_object_set_new(
-        way, "ratio",
-        json_real((double)blob->bytes / (double)file_bytes(made, blob->file)));
+    json_object_set_new(way, "ratio",
+                        json_real((double)blob->bytes / (double)file_bytes(made, blob->file)));
     if (blob->kept && blob->bytes < full_bytes) {
-        json_object_set_new(
-            way, "saves_bytes",
-            json_integer((json_int_t)(devices * (full_bytes - blob->bytes))));
+        json_object_set_new(way, "saves_bytes",
+                            json_integer((json_int_t)(devices * (full_bytes - blob->bytes))));
     }
 }
 
@@ -173,14 +162,11 @@ static void saving(const json_t *way, char *out, size_t bytes)
     char size[32];
 
     flo_out_bytes(flo_out_u64(way, "saves_bytes"), size);
-    (void)snprintf(
-        out, bytes,
-        devices == 0 ? "" : " · %" PRIu64 " device%s, %s less on their way",
-        devices, devices == 1 ? "" : "s", size);
+    (void)snprintf(out, bytes, devices == 0 ? "" : " · %" PRIu64 " device%s, %s less on their way",
+                   devices, devices == 1 ? "" : "s", size);
 }
 
-json_t *flo_create_ways(const struct flo_create *create,
-                        const struct flo_author_result *made)
+json_t *flo_create_ways(const struct flo_create *create, const struct flo_author_result *made)
 {
     json_t *ways = json_array();
 
@@ -189,10 +175,9 @@ json_t *flo_create_ways(const struct flo_create *create,
         if (blob->is_chunk_list) {
             continue;
         }
-        json_t *way = json_pack("{s:s,s:s,s:I,s:b,s:I}", "file", blob->file,
-                                "codec", flo_codec_word(blob->codec), "bytes",
-                                (json_int_t)blob->bytes, "kept", blob->kept,
-                                "create_ms", (json_int_t)blob->create_ms);
+        json_t *way = json_pack("{s:s,s:s,s:I,s:b,s:I}", "file", blob->file, "codec",
+                                flo_codec_word(blob->codec), "bytes", (json_int_t)blob->bytes,
+                                "kept", blob->kept, "create_ms", (json_int_t)blob->create_ms);
         if (!flo_digest_is_zero(&blob->base)) {
             add_base_facts(way, create, made, blob);
         }
@@ -232,16 +217,15 @@ void flo_create_show_ways(const struct flo_cli *cli, const json_t *ways)
         flo_out_bytes(flo_out_u64(way, "bytes"), size);
         if (base != NULL) {
             saving(way, saved, sizeof(saved));
-            flo_out_say(
-                cli, " %s %-12s from %s: %s, %.1f %% (%s)%s",
-                json_is_true(json_object_get(way, "kept")) ? "✓" : "–",
-                has_several ? flo_out_text(way, "file", "") : "delta", base,
-                size, 100 * json_real_value(json_object_get(way, "ratio")),
-                flo_out_text(way, "codec", "?"),
-                json_is_true(json_object_get(way, "kept")) ? saved : "");
+            flo_out_say(cli, " %s %-12s from %s: %s, %.1f %% (%s)%s",
+                        json_is_true(json_object_get(way, "kept")) ? "✓" : "–",
+                        has_several ? flo_out_text(way, "file", "") : "delta", base, size,
+                        100 * json_real_value(json_object_get(way, "ratio")),
+                        flo_out_text(way, "codec", "?"),
+                        json_is_true(json_object_get(way, "kept")) ? saved : "");
         } else if (json_is_true(json_object_get(way, "kept"))) {
-            flo_out_say(cli, " ✓ %-12s %s (%s)", flo_out_text(way, "file", ""),
-                        size, flo_out_text(way, "codec", "?"));
+            flo_out_say(cli, " ✓ %-12s %s (%s)", flo_out_text(way, "file", ""), size,
+                        flo_out_text(way, "codec", "?"));
         }
     }
 }

@@ -34,8 +34,7 @@ static int take_quoted(struct csv *csv, struct flo_err *err)
 static bool is_end(const struct csv *csv)
 {
     return csv->at == csv->end || *csv->at == ',' || *csv->at == '\n' ||
-           (*csv->at == '\r' &&
-            (csv->at + 1 == csv->end || csv->at[1] == '\n'));
+           (*csv->at == '\r' && (csv->at + 1 == csv->end || csv->at[1] == '\n'));
 }
 
 /* The next cell into csv->cell, as a text. */
@@ -76,8 +75,7 @@ static int take_head(struct csv *csv, json_t *head, struct flo_err *err)
 
     do {
         rv = take_cell(csv, err);
-        if (rv == 0 && (csv->cell.bytes == 0 ||
-                        json_array_size(head) == FLO_CSV_COLUMNS_MAX)) {
+        if (rv == 0 && (csv->cell.bytes == 0 || json_array_size(head) == FLO_CSV_COLUMNS_MAX)) {
             rv = fail(csv, err, "a column without a name, or too many");
         }
         if (rv == 0) {
@@ -89,8 +87,7 @@ static int take_head(struct csv *csv, json_t *head, struct flo_err *err)
 }
 
 /* Empty lines are passed over. */
-static int take_row(struct csv *csv, const json_t *head, json_t *rows,
-                    struct flo_err *err)
+static int take_row(struct csv *csv, const json_t *head, json_t *rows, struct flo_err *err)
 {
     json_t *row = json_object();
     size_t column = 0;
@@ -99,8 +96,7 @@ static int take_row(struct csv *csv, const json_t *head, json_t *rows,
     do {
         rv = take_cell(csv, err);
         const char *name = json_string_value(json_array_get(head, column));
-        bool is_empty_line =
-            column == 0 && csv->is_last && csv->cell.bytes == 0;
+        bool is_empty_line = column == 0 && csv->is_last && csv->cell.bytes == 0;
         if (rv == 0 && !is_empty_line && name == NULL) {
             rv = fail(csv, err, "more cells than the head line has");
         }
@@ -117,13 +113,11 @@ static int take_row(struct csv *csv, const json_t *head, json_t *rows,
     return rv;
 }
 
-int flo_csv_parse(const char *text, size_t bytes, json_t **rows,
-                  struct flo_err *err)
+int flo_csv_parse(const char *text, size_t bytes, json_t **rows, struct flo_err *err)
 {
     static const char mark[] = "\xef\xbb\xbf"; /* spreadsheets begin with it */
     bool has_mark = bytes >= 3 && memcmp(text, mark, 3) == 0;
-    struct csv csv = {
-        .at = text + (has_mark ? 3 : 0), .end = text + bytes, .line = 1};
+    struct csv csv = {.at = text + (has_mark ? 3 : 0), .end = text + bytes, .line = 1};
     FLO_CLEANUP(flo_json_cleanup) json_t *head = json_array();
     json_t *made = json_array();
     int rv = take_head(&csv, head, err);
@@ -147,8 +141,7 @@ static int read_stdin(struct flo_buf *out, struct flo_err *err)
 
     while ((bytes = read(STDIN_FILENO, piece, sizeof(piece))) > 0) {
         if (out->bytes + (size_t)bytes > FLO_CSV_BYTES_MAX) {
-            return flo_fail(err, FLO_E_USAGE, "more than %zu bytes",
-                            FLO_CSV_BYTES_MAX);
+            return flo_fail(err, FLO_E_USAGE, "more than %zu bytes", FLO_CSV_BYTES_MAX);
         }
         flo_buf_add(out, piece, (size_t)bytes);
     }
@@ -172,8 +165,7 @@ static int read_file(const char *path, struct flo_buf *out, struct flo_err *err)
 int flo_csv_read(const char *path, json_t **rows, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
-    int rv = strcmp(path, "-") == 0 ? read_stdin(&text, err)
-                                    : read_file(path, &text, err);
+    int rv = strcmp(path, "-") == 0 ? read_stdin(&text, err) : read_file(path, &text, err);
 
     rv = rv < 0 ? rv : flo_csv_parse(text.data, text.bytes, rows, err);
     return rv < 0 ? flo_wrap(err, rv, "%.200s", path) : 0;

@@ -11,10 +11,8 @@
 /* Rows as objects of the head line's words, values as texts:
  * "name,site\ngw-1,lyon" is [{"name":"gw-1","site":"lyon"}].  Quotes as in RFC
  * 4180.  FLO_E_USAGE names the line. */
-FLO_MUST_USE int flo_csv_parse(const char *text, size_t bytes, json_t **rows,
-                               struct flo_err *err);
+FLO_MUST_USE int flo_csv_parse(const char *text, size_t bytes, json_t **rows, struct flo_err *err);
 /* The same of a file; "-" is stdin. */
-FLO_MUST_USE int flo_csv_read(const char *path, json_t **rows,
-                              struct flo_err *err);
+FLO_MUST_USE int flo_csv_read(const char *path, json_t **rows, struct flo_err *err);
 
 #endif

@@ -12,8 +12,8 @@
 #define MOVED_MAX 1000 /* devices of one request */
 #define SHOWN "10"     /* devices of `group get` */
 
-static int group_path(const char *name, const char *rest, char *out,
-                      size_t bytes, struct flo_err *err)
+static int group_path(const char *name, const char *rest, char *out, size_t bytes,
+                      struct flo_err *err)
 {
     if (!flo_name_is_valid(name)) {
         return flo_fail(err, FLO_E_GROUP_ABSENT, "no group `%.80s`", name);
@@ -24,8 +24,7 @@ static int group_path(const char *name, const char *rest, char *out,
 
 static const char *where_of(const struct flo_cli *cli)
 {
-    return flo_args_text(&cli->args, "where",
-                         flo_args_text(&cli->args, "selector", NULL));
+    return flo_args_text(&cli->args, "where", flo_args_text(&cli->args, "selector", NULL));
 }
 
 /* ---- one ---- */
@@ -39,15 +38,13 @@ static void show(const struct flo_cli *cli, const json_t *group)
         flo_out_object(cli, group, FLO_COLUMNS(group));
         return;
     }
-    printf("%s: %llu device%s, %llu online, priority %llu%s\n",
-           flo_out_text(group, "name", "?"),
-           (unsigned long long)flo_out_u64(group, "devices"),
-           flo_s(flo_out_u64(group, "devices")),
+    printf("%s: %llu device%s, %llu online, priority %llu%s\n", flo_out_text(group, "name", "?"),
+           (unsigned long long)flo_out_u64(group, "devices"), flo_s(flo_out_u64(group, "devices")),
            (unsigned long long)flo_out_u64(group, "online"),
            (unsigned long long)flo_out_u64(group, "priority"),
            json_is_true(json_object_get(group, "ends")) ? ", it ends" : "");
-    printf("members: %s\n", is_live ? flo_out_plain(group, "selector", "", text)
-                                    : "named one by one");
+    printf("members: %s\n",
+           is_live ? flo_out_plain(group, "selector", "", text) : "named one by one");
     if (flo_out_text(group, "note", "")[0] != '\0') {
         printf("note: %s\n", flo_out_plain(group, "note", "", text));
     }
@@ -62,16 +59,15 @@ static void show_assignments(struct flo_cli *cli, const json_t *group)
     }
 }
 
-static int show_members(struct flo_cli *cli, const char *name,
-                        struct flo_err *err)
+static int show_members(struct flo_cli *cli, const char *name, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *page = NULL;
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) path = {0};
 
     flo_buf_text(&path, "/v1/devices?limit=" SHOWN "&sort=name");
     flo_api_query_add(&path, "group", name);
-    int rv = path.failed ? flo_fail(err, FLO_E_MEMORY, "path")
-                         : flo_api_get(cli, path.data, &page, err);
+    int rv =
+        path.failed ? flo_fail(err, FLO_E_MEMORY, "path") : flo_api_get(cli, path.data, &page, err);
     const json_t *items = json_object_get(page, "items");
     if (rv == 0 && json_array_size(items) > 0) {
         flo_out_table(cli, items, FLO_COLUMNS(group_device));
@@ -131,11 +127,9 @@ int flo_cmd_group_create(struct flo_cli *cli, struct flo_err *err)
     json_t *body = json_pack("{s:s}", "name", cli->args.words[0]);
     int rv = read_said(cli, body, err);
 
-    rv = rv < 0 ? rv
-                : flo_api_call(cli, "POST", "/v1/groups", body, &group, err);
+    rv = rv < 0 ? rv : flo_api_call(cli, "POST", "/v1/groups", body, &group, err);
     if (rv == 0) {
-        flo_out_done(cli, json_incref(group), "group %s is made%s\n",
-                     cli->args.words[0],
+        flo_out_done(cli, json_incref(group), "group %s is made%s\n", cli->args.words[0],
                      where_of(cli) != NULL ? ", devices that fit join now"
                                            : "; devices: flotilla group add");
     }
@@ -151,8 +145,7 @@ int flo_cmd_group_set(struct flo_cli *cli, struct flo_err *err)
 
     rv = rv < 0 ? rv : read_said(cli, body, err);
     if (rv == 0 && json_object_size(body) == 0) {
-        rv = flo_fail(err, FLO_E_USAGE,
-                      "--where, --priority or --note says what to change");
+        rv = flo_fail(err, FLO_E_USAGE, "--where, --priority or --note says what to change");
     }
     rv = rv < 0 ? rv : flo_api_call(cli, "PATCH", path, body, &group, err);
     if (rv == 0) {
@@ -177,8 +170,7 @@ int flo_cmd_group_delete(struct flo_cli *cli, struct flo_err *err)
     snprintf(what, sizeof(what), "%llu device%s %s group %s, then it is gone",
              (unsigned long long)flo_out_u64(group, "devices"),
              flo_s(flo_out_u64(group, "devices")),
-             flo_plural(flo_out_u64(group, "devices"), "leaves", "leave"),
-             name);
+             flo_plural(flo_out_u64(group, "devices"), "leaves", "leave"), name);
     rv = flo_out_confirm(cli, what, name, err);
     rv = rv < 0 ? rv : flo_api_call(cli, "DELETE", path, NULL, &answer, err);
     if (rv == 0) {
@@ -227,8 +219,7 @@ static int list_file(const char *path, json_t *out, struct flo_err *err)
     {
         json_t *name = json_object_get(row, "name");
         if (name == NULL) {
-            return flo_fail(err, FLO_E_USAGE,
-                            "the head line has no column `name`");
+            return flo_fail(err, FLO_E_USAGE, "the head line has no column `name`");
         }
         json_array_append(out, name);
     }
@@ -238,12 +229,10 @@ static int list_file(const char *path, json_t *out, struct flo_err *err)
 static int list_devices(struct flo_cli *cli, json_t *out, struct flo_err *err)
 {
     const char *file = flo_args_text(&cli->args, "file", NULL);
-    int ways =
-        (file != NULL) + (where_of(cli) != NULL) + (cli->args.word_count > 1);
+    int ways = (file != NULL) + (where_of(cli) != NULL) + (cli->args.word_count > 1);
 
     if (ways != 1) {
-        return flo_fail(err, FLO_E_USAGE,
-                        "devices, --where or --file: one of them belongs here");
+        return flo_fail(err, FLO_E_USAGE, "devices, --where or --file: one of them belongs here");
     }
     return file != NULL            ? list_file(file, out, err)
            : where_of(cli) != NULL ? list_where(cli, out, err)
@@ -251,15 +240,14 @@ static int list_devices(struct flo_cli *cli, json_t *out, struct flo_err *err)
 }
 
 /* The devices from number `from` on, as many as one request takes. */
-static json_t *body_of(const struct flo_cli *cli, const char *word,
-                       const json_t *devices, size_t from)
+static json_t *body_of(const struct flo_cli *cli, const char *word, const json_t *devices,
+                       size_t from)
 {
     const char *reason = flo_args_text(&cli->args, "reason", NULL);
     json_t *body = json_pack("{s:[]}", word);
     json_t *list = json_object_get(body, word);
 
-    for (size_t i = from; i < json_array_size(devices) && i < from + MOVED_MAX;
-         i++) {
+    for (size_t i = from; i < json_array_size(devices) && i < from + MOVED_MAX; i++) {
         json_array_append(list, json_array_get(devices, i));
     }
     if (reason != NULL) {
@@ -270,8 +258,7 @@ static json_t *body_of(const struct flo_cli *cli, const char *word,
 
 static int move(struct flo_cli *cli, const char *word, struct flo_err *err)
 {
-    static const char *const ways[2][2] = {{"left", "joined"},
-                                           {"would leave", "would join"}};
+    static const char *const ways[2][2] = {{"left", "joined"}, {"would leave", "would join"}};
     FLO_CLEANUP(flo_json_cleanup) json_t *devices = json_array();
     const char *name = cli->args.words[0];
     bool is_dry = flo_args_has(&cli->args, "dry-run");
@@ -290,11 +277,10 @@ static int move(struct flo_cli *cli, const char *word, struct flo_err *err)
     }
     if (rv == 0) {
         flo_out_done(cli,
-                     json_pack("{s:s,s:I,s:I}", "group", name, "devices",
-                               (json_int_t)count, "changed",
-                               (json_int_t)changed),
-                     "%llu of %llu device%s %s %s%s\n", changed, count,
-                     flo_s(count), ways[is_dry][strcmp(word, "add") == 0], name,
+                     json_pack("{s:s,s:I,s:I}", "group", name, "devices", (json_int_t)count,
+                               "changed", (json_int_t)changed),
+                     "%llu of %llu device%s %s %s%s\n", changed, count, flo_s(count),
+                     ways[is_dry][strcmp(word, "add") == 0], name,
                      is_dry ? "; nothing was done" : "");
     }
     return rv;

@@ -13,8 +13,7 @@
 
 static const char *where_of(const struct flo_cli *cli)
 {
-    return flo_args_text(&cli->args, "where",
-                         flo_args_text(&cli->args, "selector", NULL));
+    return flo_args_text(&cli->args, "where", flo_args_text(&cli->args, "selector", NULL));
 }
 
 /* ---- labels ---- */
@@ -25,25 +24,22 @@ static int read_change(const char *word, json_t *labels, struct flo_err *err)
     const char *equals = strchr(word, '=');
     size_t chars = strlen(word);
     char key[FLO_NAME_MAX + 1];
-    size_t key_chars = equals != NULL ? (size_t)(equals - word)
+    size_t key_chars = equals != NULL                        ? (size_t)(equals - word)
                        : chars > 0 && word[chars - 1] == '-' ? chars - 1
                                                              : 0;
 
     if (key_chars == 0 || key_chars > FLO_NAME_MAX) {
-        return flo_fail(err, FLO_E_USAGE,
-                        "`%.80s` is neither key=value nor key-", word);
+        return flo_fail(err, FLO_E_USAGE, "`%.80s` is neither key=value nor key-", word);
     }
     memcpy(key, word, key_chars);
     key[key_chars] = '\0';
-    json_object_set_new(labels, key,
-                        equals != NULL ? json_string(equals + 1) : json_null());
+    json_object_set_new(labels, key, equals != NULL ? json_string(equals + 1) : json_null());
     return json_object_get(labels, key) != NULL
                ? 0
                : flo_fail(err, FLO_E_USAGE, "`%.80s` is no UTF-8", word);
 }
 
-static int read_changes(const struct flo_cli *cli, size_t from, json_t *labels,
-                        struct flo_err *err)
+static int read_changes(const struct flo_cli *cli, size_t from, json_t *labels, struct flo_err *err)
 {
     int rv = 0;
 
@@ -51,8 +47,7 @@ static int read_changes(const struct flo_cli *cli, size_t from, json_t *labels,
         rv = read_change(cli->args.words[i], labels, err);
     }
     if (rv == 0 && json_object_size(labels) == 0) {
-        rv = flo_fail(err, FLO_E_USAGE,
-                      "no label: key=value or key- belongs here");
+        rv = flo_fail(err, FLO_E_USAGE, "no label: key=value or key- belongs here");
     }
     return rv;
 }
@@ -61,18 +56,15 @@ static void done(struct flo_cli *cli, json_int_t devices, json_int_t changed)
 {
     bool is_dry = flo_args_has(&cli->args, "dry-run");
 
-    flo_out_done(cli,
-                 json_pack("{s:I,s:I}", "devices", devices, "changed", changed),
-                 "%lld of %lld device%s %s\n", (long long)changed,
-                 (long long)devices, flo_s((uint64_t)devices),
-                 is_dry ? "would change; nothing was done" : "changed");
+    flo_out_done(cli, json_pack("{s:I,s:I}", "devices", devices, "changed", changed),
+                 "%lld of %lld device%s %s\n", (long long)changed, (long long)devices,
+                 flo_s((uint64_t)devices), is_dry ? "would change; nothing was done" : "changed");
 }
 
 /* One request after another, until the controller says that there is no
  * next. */
-static int send_pages(struct flo_cli *cli, const char *path, json_t *body,
-                      json_int_t *devices, json_int_t *changed,
-                      struct flo_err *err)
+static int send_pages(struct flo_cli *cli, const char *path, json_t *body, json_int_t *devices,
+                      json_int_t *changed, struct flo_err *err)
 {
     for (;;) {
         FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
@@ -86,8 +78,7 @@ static int send_pages(struct flo_cli *cli, const char *path, json_t *body,
         if (!json_is_string(next)) {
             return 0;
         }
-        flo_out_say(cli, "%lld device%s …", (long long)*devices,
-                    flo_s((uint64_t)*devices));
+        flo_out_say(cli, "%lld device%s …", (long long)*devices, flo_s((uint64_t)*devices));
         json_object_set(body, "cursor", next);
     }
 }
@@ -100,10 +91,8 @@ static int label_where(struct flo_cli *cli, struct flo_err *err)
     int rv = read_changes(cli, 0, labels, err);
 
     FLO_CLEANUP(flo_json_cleanup)
-    json_t *body =
-        json_pack("{s:s,s:O}", "where", where_of(cli), "labels", labels);
-    rv = rv < 0 ? rv
-                : send_pages(cli, "/v1/labels", body, &devices, &changed, err);
+    json_t *body = json_pack("{s:s,s:O}", "where", where_of(cli), "labels", labels);
+    rv = rv < 0 ? rv : send_pages(cli, "/v1/labels", body, &devices, &changed, err);
     if (rv == 0) {
         done(cli, devices, changed);
     }
@@ -125,9 +114,7 @@ static json_t *item_of(const json_t *row, struct flo_err *err)
         if (strcmp(key, "name") == 0 || text[0] == '\0') {
             continue;
         }
-        json_object_set_new(labels, key,
-                            strcmp(text, "-") == 0 ? json_null()
-                                                   : json_incref(value));
+        json_object_set_new(labels, key, strcmp(text, "-") == 0 ? json_null() : json_incref(value));
     }
     if (device == NULL) {
         json_decref(labels);
@@ -137,28 +124,22 @@ static json_t *item_of(const json_t *row, struct flo_err *err)
     return json_pack("{s:s,s:o}", "device", device, "labels", labels);
 }
 
-static int label_file(struct flo_cli *cli, const char *path,
-                      struct flo_err *err)
+static int label_file(struct flo_cli *cli, const char *path, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *rows = NULL;
     json_int_t devices = 0;
     json_int_t changed = 0;
     int rv = flo_csv_read(path, &rows, err);
 
-    for (size_t from = 0; rv == 0 && from < json_array_size(rows);
-         from += ITEMS_MAX) {
+    for (size_t from = 0; rv == 0 && from < json_array_size(rows); from += ITEMS_MAX) {
         FLO_CLEANUP(flo_json_cleanup)
         json_t *body = json_pack("{s:[]}", "items");
-        for (size_t i = from;
-             i < json_array_size(rows) && i < from + ITEMS_MAX && rv == 0;
-             i++) {
+        for (size_t i = from; i < json_array_size(rows) && i < from + ITEMS_MAX && rv == 0; i++) {
             json_t *item = item_of(json_array_get(rows, i), err);
             rv = item == NULL ? FLO_E_USAGE : 0;
             json_array_append_new(json_object_get(body, "items"), item);
         }
-        rv = rv < 0 ? rv
-                    : send_pages(cli, "/v1/labels/batch", body, &devices,
-                                 &changed, err);
+        rv = rv < 0 ? rv : send_pages(cli, "/v1/labels/batch", body, &devices, &changed, err);
     }
     if (rv == 0) {
         done(cli, devices, changed);
@@ -173,8 +154,7 @@ static int label_one(struct flo_cli *cli, struct flo_err *err)
     const char *name = cli->args.words[0];
     char path[160];
     int rv = cli->args.word_count == 0 || !flo_name_is_valid(name)
-                 ? flo_fail(err, FLO_E_USAGE,
-                            "a device's name, --where or --file belongs here")
+                 ? flo_fail(err, FLO_E_USAGE, "a device's name, --where or --file belongs here")
                  : read_changes(cli, 1, labels, err);
 
     if (rv < 0) {
@@ -189,8 +169,7 @@ static int label_one(struct flo_cli *cli, struct flo_err *err)
         flo_json_dump(json_object_get(answer, "labels"), &text);
         bool is_dry = flo_args_has(&cli->args, "dry-run");
         flo_out_done(cli, json_incref(answer), "%s %s the labels %s%s\n", name,
-                     is_dry ? "would have" : "has",
-                     text.data != NULL ? text.data : "",
+                     is_dry ? "would have" : "has", text.data != NULL ? text.data : "",
                      is_dry ? "; nothing was done" : "");
     }
     return rv;
@@ -216,8 +195,7 @@ static void add_pin(json_t *pins, const char *title, bool is_pinned)
     char model[FLO_NAME_MAX + 1];
 
     snprintf(model, sizeof(model), "%.*s", (int)chars, title);
-    json_object_set_new(pins, model,
-                        is_pinned ? json_string(title) : json_null());
+    json_object_set_new(pins, model, is_pinned ? json_string(title) : json_null());
 }
 
 static json_t *changes_of(const struct flo_cli *cli)
@@ -235,10 +213,9 @@ static json_t *changes_of(const struct flo_cli *cli)
     }
     if (maintenance != NULL) {
         json_object_set_new(body, "maintenance",
-                            json_string(strcmp(maintenance, "off") == 0 ? ""
-                                        : strcmp(maintenance, "on") == 0
-                                            ? "maintenance"
-                                            : maintenance));
+                            json_string(strcmp(maintenance, "off") == 0  ? ""
+                                        : strcmp(maintenance, "on") == 0 ? "maintenance"
+                                                                         : maintenance));
     }
     for (size_t i = 0; i < cli->args.flag_count; i++) {
         const char *flag = cli->args.flags[i]->name;

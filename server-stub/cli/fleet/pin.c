@@ -8,8 +8,7 @@
 #include "server-stub/cli/fleet/fleet.h"
 
 /* {"tiny":"tiny@3"}, or {"tiny":null}. */
-static int read_pins(const char *word, bool is_pin, json_t **out,
-                     struct flo_err *err)
+static int read_pins(const char *word, bool is_pin, json_t **out, struct flo_err *err)
 {
     char model[FLO_NAME_MAX + 1];
     char version[FLO_NAME_MAX + 1];
@@ -36,14 +35,12 @@ static void print_refused(struct flo_cli *cli, const json_t *answer)
     {
         char what[FLO_OUT_PLAIN];
         flo_out_say(cli, "%s: %s: %s", flo_out_text(row, "device", "?"),
-                    flo_out_text(row, "id", "?"),
-                    flo_out_plain(row, "what", "", what));
+                    flo_out_text(row, "id", "?"), flo_out_plain(row, "what", "", what));
     }
 }
 
 /* One request after another; who cannot is named, and counted at the end. */
-static int pin_where(struct flo_cli *cli, const char *where, json_t *body,
-                     struct flo_err *err)
+static int pin_where(struct flo_cli *cli, const char *where, json_t *body, struct flo_err *err)
 {
     json_int_t devices = 0, changed = 0, refused = 0;
     json_t *next;
@@ -57,23 +54,19 @@ static int pin_where(struct flo_cli *cli, const char *where, json_t *body,
         }
         devices += (json_int_t)flo_out_u64(answer, "devices");
         changed += (json_int_t)flo_out_u64(answer, "changed");
-        refused +=
-            (json_int_t)json_array_size(json_object_get(answer, "refused"));
+        refused += (json_int_t)json_array_size(json_object_get(answer, "refused"));
         print_refused(cli, answer);
         next = json_object_get(answer, "next");
         json_object_set(body, "cursor", next);
     } while (json_is_string(next));
-    flo_out_done(cli,
-                 json_pack("{s:I,s:I,s:I}", "devices", devices, "changed",
-                           changed, "refused", refused),
-                 "%lld of %lld device%s changed, %lld cannot\n",
-                 (long long)changed, (long long)devices,
-                 flo_s((uint64_t)devices), (long long)refused);
+    flo_out_done(
+        cli, json_pack("{s:I,s:I,s:I}", "devices", devices, "changed", changed, "refused", refused),
+        "%lld of %lld device%s changed, %lld cannot\n", (long long)changed, (long long)devices,
+        flo_s((uint64_t)devices), (long long)refused);
     return 0;
 }
 
-static int pin_one(struct flo_cli *cli, const char *name, json_t *body,
-                   struct flo_err *err)
+static int pin_one(struct flo_cli *cli, const char *name, json_t *body, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
     char path[160];

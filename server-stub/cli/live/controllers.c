@@ -9,8 +9,7 @@ static void print_controllers(struct flo_cli *cli, const json_t *answer)
 {
     const json_t *changes = json_object_get(answer, "changes");
 
-    flo_out_table(cli, json_object_get(answer, "items"),
-                  FLO_COLUMNS(controller));
+    flo_out_table(cli, json_object_get(answer, "items"), FLO_COLUMNS(controller));
     if (!json_is_true(json_object_get(answer, "shared"))) {
         printf("\nThe only controller: its data are in files of its own, and "
                "none stands by (docs/install.md, Two controllers).\n");
@@ -35,17 +34,14 @@ int flo_cmd_controller_list(struct flo_cli *cli, struct flo_err *err)
     return rv;
 }
 
-static int tell_key(struct flo_cli *cli, const char *verb, const char *done,
-                    struct flo_err *err)
+static int tell_key(struct flo_cli *cli, const char *verb, const char *done, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
     const char *key = cli->args.words[0];
     char path[160];
 
-    if (strlen(key) != FLO_KEYID_TEXT - 1 ||
-        strspn(key, "0123456789abcdef") != strlen(key)) {
-        flo_fail(err, FLO_E_USAGE, "`%.80s` is no key id of %d digits", key,
-                 FLO_KEYID_TEXT - 1);
+    if (strlen(key) != FLO_KEYID_TEXT - 1 || strspn(key, "0123456789abcdef") != strlen(key)) {
+        flo_fail(err, FLO_E_USAGE, "`%.80s` is no key id of %d digits", key, FLO_KEYID_TEXT - 1);
         return flo_err_fix(err, "flotilla controller list -o wide; compare it "
                                 "with that controller's own log");
     }

@@ -26,11 +26,11 @@ struct doctor {
 };
 
 /* `next`: the command or step that helps; "" for what is good. */
-static void tell(struct doctor *doctor, enum level level, const char *check,
-                 const char *next, const char *format, ...) FLO_PRINTF(5, 6);
+static void tell(struct doctor *doctor, enum level level, const char *check, const char *next,
+                 const char *format, ...) FLO_PRINTF(5, 6);
 
-static void tell(struct doctor *doctor, enum level level, const char *check,
-                 const char *next, const char *format, ...)
+static void tell(struct doctor *doctor, enum level level, const char *check, const char *next,
+                 const char *format, ...)
 {
     static const char *const words[] = {"ok", "warning", "failed"};
     char found[320];
@@ -39,21 +39,17 @@ static void tell(struct doctor *doctor, enum level level, const char *check,
     va_start(args, format);
     vsnprintf(found, sizeof(found), format, args);
     va_end(args);
-    json_array_append_new(doctor->findings,
-                          json_pack("{s:s,s:s,s:s,s:s}", "level", words[level],
-                                    "check", check, "found", found, "do",
-                                    next));
+    json_array_append_new(doctor->findings, json_pack("{s:s,s:s,s:s,s:s}", "level", words[level],
+                                                      "check", check, "found", found, "do", next));
     if (level == BAD && doctor->exit == 0) {
         doctor->exit = FLO_EXIT_OTHER;
     }
 }
 
 /* A call that failed is a finding. */
-static void tell_error(struct doctor *doctor, const char *check,
-                       const struct flo_err *err)
+static void tell_error(struct doctor *doctor, const char *check, const struct flo_err *err)
 {
-    tell(doctor, BAD, check,
-         err->fix[0] != '\0' ? err->fix : flo_error_fix(err->code), "%s: %s",
+    tell(doctor, BAD, check, err->fix[0] != '\0' ? err->fix : flo_error_fix(err->code), "%s: %s",
          flo_error_id(err->code), err->what);
     if (doctor->exit <= FLO_EXIT_OTHER) {
         doctor->exit = (int)flo_error_exit(err->code);
@@ -70,8 +66,7 @@ static void check_login(struct doctor *doctor)
                                                     : "the system's CAs";
 
     if (strncmp(cli->controller, "https:", 6) == 0) {
-        tell(doctor, GOOD, "login", "", "%s, known by %s", cli->controller,
-             known);
+        tell(doctor, GOOD, "login", "", "%s, known by %s", cli->controller, known);
     } else {
         tell(doctor, GOOD, "login", "", "%s, on this machine", cli->controller);
     }
@@ -91,9 +86,8 @@ static bool check_controller(struct doctor *doctor)
     const char *slow = "look at the load of the controller's machine and at "
                        "/metrics";
     tell(doctor, doctor->took_ms > SLOW_MS ? ODD : GOOD, "controller",
-         doctor->took_ms > SLOW_MS ? slow : "", "%s, fleet %s, %llu ms",
-         version, flo_out_text(doctor->version, "fleet", "?"),
-         (unsigned long long)doctor->took_ms);
+         doctor->took_ms > SLOW_MS ? slow : "", "%s, fleet %s, %llu ms", version,
+         flo_out_text(doctor->version, "fleet", "?"), (unsigned long long)doctor->took_ms);
     if (strcmp(version, FLO_VERSION) != 0) {
         tell(doctor, ODD, "version", "install the same version when you can",
              "this command is %s, the controller %s", FLO_VERSION, version);
@@ -117,8 +111,7 @@ static void check_clock(struct doctor *doctor)
              "%.1f s %s the controller's", (double)skew / 1000,
              there > here ? "behind" : "ahead of");
     } else {
-        tell(doctor, GOOD, "clock", "", "%.1f s from the controller's",
-             (double)skew / 1000);
+        tell(doctor, GOOD, "clock", "", "%.1f s from the controller's", (double)skew / 1000);
     }
 }
 
@@ -140,9 +133,8 @@ static bool check_token(struct doctor *doctor)
          is_soon ? "flotilla token create --kind access --ttl 90d --to FILE, "
                    "then flotilla login"
                  : "",
-         "%s, role %s, %s%s", flo_out_text(me, "name", "?"),
-         flo_out_text(me, "role", "?"), ends > 0 ? "valid for " : "no end",
-         ends > 0 ? left : "");
+         "%s, role %s, %s%s", flo_out_text(me, "name", "?"), flo_out_text(me, "role", "?"),
+         ends > 0 ? "valid for " : "no end", ends > 0 ? left : "");
     return true;
 }
 
@@ -158,8 +150,8 @@ static void check_ready(struct doctor *doctor)
     const char *database = flo_out_text(ready, "database", "ok");
     if (strcmp(database, "ok") != 0) {
         tell(doctor, BAD, "database",
-             "nothing is stored: docs/runbook.md, the controller's machine",
-             "it fails: %s", database);
+             "nothing is stored: docs/runbook.md, the controller's machine", "it fails: %s",
+             database);
     }
     bool is_up = json_is_true(json_object_get(ready, "broker"));
     tell(doctor, is_up ? GOOD : BAD, "broker",
@@ -182,8 +174,7 @@ static void check_ready(struct doctor *doctor)
          "%s, %llu windows left out", lane,
          (unsigned long long)flo_out_u64(ready, "telemetry.shed"));
     if (strcmp(flo_out_text(ready, "blobs", "ok"), "failing") == 0) {
-        tell(doctor, BAD, "blobs",
-             "the controller's log names the cause (--blobs-store)",
+        tell(doctor, BAD, "blobs", "the controller's log names the cause (--blobs-store)",
              "the store of artifacts takes or gives none");
     }
     if (!json_is_true(json_object_get(ready, "audit_ok"))) {
@@ -231,8 +222,7 @@ static void check_devices(struct doctor *doctor)
     } rows[] = {
         {"failed devices", "condition=failed",
          "serve nothing: no engine, or a first install that failed"},
-        {"degraded devices", "degraded",
-         "cannot keep what they are told: a disk, or memory"},
+        {"degraded devices", "degraded", "cannot keep what they are told: a disk, or memory"},
         {"silent devices", "state=online and last_seen>10m",
          "online, but said nothing for 10 minutes"},
         {"lost devices", "state=offline and last_seen>7d",
@@ -245,19 +235,16 @@ static void check_devices(struct doctor *doctor)
 
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         uint64_t count = count_of(doctor, rows[i].where);
-        snprintf(next, sizeof(next), "flotilla device list --where '%s'",
-                 rows[i].where);
+        snprintf(next, sizeof(next), "flotilla device list --where '%s'", rows[i].where);
         if (count == UINT64_MAX) {
             continue;
         }
-        tell(doctor, count > 0 ? ODD : GOOD, rows[i].check,
-             count > 0 ? next : "", count > 0 ? "%llu %s" : "none%.0llu%.0s",
-             (unsigned long long)count, rows[i].meaning);
+        tell(doctor, count > 0 ? ODD : GOOD, rows[i].check, count > 0 ? next : "",
+             count > 0 ? "%llu %s" : "none%.0llu%.0s", (unsigned long long)count, rows[i].meaning);
     }
 }
 
-static uint64_t count_state(const json_t *items, const char *state,
-                            char name[FLO_OUT_PLAIN])
+static uint64_t count_state(const json_t *items, const char *state, char name[FLO_OUT_PLAIN])
 {
     uint64_t count = 0;
     const json_t *one;
@@ -265,8 +252,7 @@ static uint64_t count_state(const json_t *items, const char *state,
 
     json_array_foreach(items, i, one)
     {
-        if (strcmp(flo_out_text(one, "state", ""), state) == 0 &&
-            count++ == 0) {
+        if (strcmp(flo_out_text(one, "state", ""), state) == 0 && count++ == 0) {
             flo_out_plain(one, "name", "?", name);
         }
     }
@@ -312,8 +298,7 @@ static void check_lead(struct doctor *doctor)
     uint64_t leads = count_state(items, "leads", leader);
     uint64_t lost = count_state(items, "silent", silent);
     uint64_t standby = count_state(items, "stands-by", standing);
-    bool is_odd =
-        leads != 1 || lost > 0 || standby == 0 || changes > CHANGES_MANY;
+    bool is_odd = leads != 1 || lost > 0 || standby == 0 || changes > CHANGES_MANY;
     check_fit(doctor, items);
     char next[FLO_OUT_PLAIN + 80];
     snprintf(next, sizeof(next),
@@ -323,10 +308,8 @@ static void check_lead(struct doctor *doctor)
     tell(doctor, is_odd ? ODD : GOOD, "lead", is_odd ? next : "",
          "%s leads, epoch %llu; standing by: %llu, silent: %llu, changes "
          "within an hour: %llu",
-         leads == 1 ? leader : "nobody",
-         (unsigned long long)flo_out_u64(answer, "epoch"),
-         (unsigned long long)standby, (unsigned long long)lost,
-         (unsigned long long)changes);
+         leads == 1 ? leader : "nobody", (unsigned long long)flo_out_u64(answer, "epoch"),
+         (unsigned long long)standby, (unsigned long long)lost, (unsigned long long)changes);
 }
 
 static void check_rollouts(struct doctor *doctor)
@@ -349,10 +332,8 @@ static void check_rollouts(struct doctor *doctor)
     json_array_foreach(json_object_get(page, "items"), i, rollout)
     {
         const char *state = flo_out_text(rollout, "state", "");
-        bool is_paused = strcmp(state, "paused") == 0 ||
-                         strcmp(state, "awaiting-approval") == 0;
-        bool is_new =
-            flo_out_u64(rollout, "since_at_ms") + SOON_MS > flo_wall_ms();
+        bool is_paused = strcmp(state, "paused") == 0 || strcmp(state, "awaiting-approval") == 0;
+        bool is_new = flo_out_u64(rollout, "since_at_ms") + SOON_MS > flo_wall_ms();
         bool is_over = json_object_get(rollout, "followed_by") != NULL;
         bool is_partly = strcmp(state, "partly-back") == 0 && !is_over;
         bool is_halted = strcmp(state, "halted") == 0 && is_new && !is_over;
@@ -361,8 +342,7 @@ static void check_rollouts(struct doctor *doctor)
             waits += is_paused;
             partly += is_partly;
             if (first[0] == '\0') {
-                snprintf(first, sizeof(first), "%s",
-                         flo_out_text(rollout, "id", "?"));
+                snprintf(first, sizeof(first), "%s", flo_out_text(rollout, "id", "?"));
             }
         }
     }
@@ -370,8 +350,7 @@ static void check_rollouts(struct doctor *doctor)
     bool is_odd = halted + waits + partly > 0;
     tell(doctor, is_odd ? ODD : GOOD, "rollouts", is_odd ? next : "",
          "%llu halted in a week, %llu wait for somebody, %llu partly back",
-         (unsigned long long)halted, (unsigned long long)waits,
-         (unsigned long long)partly);
+         (unsigned long long)halted, (unsigned long long)waits, (unsigned long long)partly);
 }
 
 static void check_trust(struct doctor *doctor)
@@ -388,9 +367,8 @@ static void check_trust(struct doctor *doctor)
                       "contact"
                     : "",
          "statement %llu, %llu device%s %s an older one",
-         (unsigned long long)flo_out_u64(status, "number"),
-         (unsigned long long)behind, flo_s(behind),
-         flo_plural(behind, "has", "have"));
+         (unsigned long long)flo_out_u64(status, "number"), (unsigned long long)behind,
+         flo_s(behind), flo_plural(behind, "has", "have"));
 }
 
 /* ---- the end ---- */
@@ -408,8 +386,7 @@ static void print_finding(const struct flo_cli *cli, const json_t *finding)
            marks[strcmp(level, "ok") == 0       ? 0
                  : strcmp(level, "failed") == 0 ? 2
                                                 : 1],
-           tone[0] != '\0' ? FLO_TONE_END : "",
-           flo_out_text(finding, "check", "?"),
+           tone[0] != '\0' ? FLO_TONE_END : "", flo_out_text(finding, "check", "?"),
            flo_out_plain(finding, "found", "", found));
     if (next[0] != '\0') {
         printf("   %-16s  do: %s\n", "", next);

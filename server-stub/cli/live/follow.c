@@ -42,14 +42,12 @@ static int on_progress(void *context, uint64_t done, uint64_t total)
 
     (void)done;
     (void)total;
-    return flo_stop_asked() || flo_now_ms() >= follow->until_ms ? FLO_E_STOPPED
-                                                                : 0;
+    return flo_stop_asked() || flo_now_ms() >= follow->until_ms ? FLO_E_STOPPED : 0;
 }
 
 /* Until an event of the topic, a while, or Ctrl-C.  The stream goes on behind
  * the last event that was seen. */
-static int wait_event(struct flo_cli *cli, struct follow *follow,
-                      struct flo_err *err)
+static int wait_event(struct flo_cli *cli, struct follow *follow, struct flo_err *err)
 {
     struct flo_err gone = {0};
     bool is_known = follow->frames.id[0] != '\0';
@@ -57,14 +55,12 @@ static int wait_event(struct flo_cli *cli, struct follow *follow,
     follow->is_there = false;
     follow->until_ms = flo_now_ms() + (is_known ? LATER_MS : FIRST_MS);
     follow->frames.used = 0;
-    int rv =
-        flo_api_stream(cli, "/v1/events", is_known ? follow->frames.id : NULL,
-                       on_data, on_progress, follow, &gone);
+    int rv = flo_api_stream(cli, "/v1/events", is_known ? follow->frames.id : NULL, on_data,
+                            on_progress, follow, &gone);
     if (rv == FLO_E_STOPPED || rv == 0) {
         return 0;
     }
-    if (rv == FLO_E_NET_UNREACHABLE || rv == FLO_E_NET_TIMEOUT ||
-        rv == FLO_E_NET_STALLED) {
+    if (rv == FLO_E_NET_UNREACHABLE || rv == FLO_E_NET_TIMEOUT || rv == FLO_E_NET_STALLED) {
         flo_out_say(cli, "the controller cannot be reached; trying again");
         return 0; /* the controller may be back soon; the list tells else */
     }
@@ -73,8 +69,7 @@ static int wait_event(struct flo_cli *cli, struct follow *follow,
 }
 
 int flo_follow(struct flo_cli *cli, const char *topic,
-               int (*show)(struct flo_cli *cli, struct flo_err *err),
-               struct flo_err *err)
+               int (*show)(struct flo_cli *cli, struct flo_err *err), struct flo_err *err)
 {
     struct follow follow = {.topic = topic};
     int rv = 0;

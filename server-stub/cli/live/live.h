@@ -11,14 +11,12 @@ bool flo_stop_asked(void);
 /* Pause; false when Ctrl-C came. */
 bool flo_stop_pause(uint64_t ms);
 /* FLO_E_STOPPED: `what` goes on, and `next` looks again or ends it. */
-FLO_MUST_USE int flo_stop_told(struct flo_err *err, const char *what,
-                               const char *next);
+FLO_MUST_USE int flo_stop_told(struct flo_err *err, const char *what, const char *next);
 
 /* Show a list once, or with --watch again at each event of `topic` and every
  * 15 s, until Ctrl-C.  The stream of events is gone on with where it was. */
 FLO_MUST_USE int flo_follow(struct flo_cli *cli, const char *topic,
-                            int (*show)(struct flo_cli *cli,
-                                        struct flo_err *err),
+                            int (*show)(struct flo_cli *cli, struct flo_err *err),
                             struct flo_err *err);
 
 #endif

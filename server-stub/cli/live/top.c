@@ -25,31 +25,26 @@ struct top {
 
 /* ---- numbers ---- */
 
-static uint64_t total(struct flo_cli *cli, const char *where,
-                      struct flo_err *err)
+static uint64_t total(struct flo_cli *cli, const char *where, struct flo_err *err)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf path = {0};
     FLO_CLEANUP(flo_json_cleanup) json_t *page = NULL;
 
     flo_buf_text(&path, "/v1/devices?limit=1&fields=name");
     flo_api_query_add(&path, "where", where);
-    return path.failed || flo_api_get(cli, path.data, &page, err) < 0
-               ? 0
-               : flo_out_u64(page, "total");
+    return path.failed || flo_api_get(cli, path.data, &page, err) < 0 ? 0
+                                                                      : flo_out_u64(page, "total");
 }
 
-static json_t *series_of(struct flo_cli *cli, const char *metric,
-                         struct flo_err *err)
+static json_t *series_of(struct flo_cli *cli, const char *metric, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup)
-    json_t *body =
-        json_pack("{s:s,s:[s],s:I,s:I,s:[f,f,f]}", "metric", metric, "by",
-                  "release", "since_ms", (json_int_t)SINCE_MS, "step_ms",
-                  (json_int_t)SINCE_MS, "quantiles", 0.5, 0.95, 0.99);
+    json_t *body = json_pack("{s:s,s:[s],s:I,s:I,s:[f,f,f]}", "metric", metric, "by", "release",
+                             "since_ms", (json_int_t)SINCE_MS, "step_ms", (json_int_t)SINCE_MS,
+                             "quantiles", 0.5, 0.95, 0.99);
     json_t *answer = NULL;
 
-    if (flo_api_call(cli, "POST", "/v1/telemetry/query", body, &answer, err) <
-        0) {
+    if (flo_api_call(cli, "POST", "/v1/telemetry/query", body, &answer, err) < 0) {
         return NULL;
     }
     return answer;
@@ -82,8 +77,8 @@ static json_t *row_of(struct top *top, const char *digest)
     return NULL;
 }
 
-static void put_quantiles(struct top *top, const char *metric,
-                          const char *const names[2], struct flo_err *err)
+static void put_quantiles(struct top *top, const char *metric, const char *const names[2],
+                          struct flo_err *err)
 {
     static const char *const quantiles[] = {"0.5", "0.95"};
     FLO_CLEANUP(flo_json_cleanup)
@@ -96,8 +91,7 @@ static void put_quantiles(struct top *top, const char *metric,
         json_t *row = row_of(top, flo_out_text(series, "key.release", ""));
         json_t *values = json_object_get(series, "quantiles");
         for (int k = 0; row != NULL && k < 2; k++) {
-            double us =
-                json_number_value(json_object_get(values, quantiles[k]));
+            double us = json_number_value(json_object_get(values, quantiles[k]));
             if (us > 0) {
                 json_object_set_new(row, names[k], json_real(us));
             }
@@ -116,9 +110,7 @@ static void put_sums(struct top *top, const char *metric, struct flo_err *err)
     {
         json_t *row = row_of(top, flo_out_text(series, "key.release", ""));
         if (row != NULL) {
-            json_object_set_new(
-                row, metric,
-                json_integer((json_int_t)flo_out_u64(series, "sum")));
+            json_object_set_new(row, metric, json_integer((json_int_t)flo_out_u64(series, "sum")));
         }
     }
 }
@@ -137,13 +129,11 @@ static void count_devices(struct top *top, struct flo_err *err)
             (strcmp(state, "published") != 0 && strcmp(state, "yanked") != 0)) {
             continue;
         }
-        snprintf(where, sizeof(where), "release='%.200s'",
-                 flo_out_text(release, "name", ""));
+        snprintf(where, sizeof(where), "release='%.200s'", flo_out_text(release, "name", ""));
         uint64_t devices = total(top->cli, where, err);
         json_t *row = devices > 0 ? row_of(top, digest) : NULL;
         if (row != NULL) {
-            json_object_set_new(row, "devices",
-                                json_integer((json_int_t)devices));
+            json_object_set_new(row, "devices", json_integer((json_int_t)devices));
         }
     }
 }
@@ -162,8 +152,7 @@ static void finish_rows(struct top *top)
         double token = json_number_value(json_object_get(row, "token_p50_us"));
         uint64_t requests = flo_out_u64(row, "requests");
         if (most > 0) {
-            snprintf(text, sizeof(text), "%.0f / %.0f ms", half / 1000,
-                     most / 1000);
+            snprintf(text, sizeof(text), "%.0f / %.0f ms", half / 1000, most / 1000);
             json_object_set_new(row, "ttft", json_string(text));
         }
         if (token > 0) {
@@ -172,8 +161,7 @@ static void finish_rows(struct top *top)
         }
         if (requests > 0) {
             snprintf(text, sizeof(text), "%.2f",
-                     100.0 * (double)flo_out_u64(row, "errors") /
-                         (double)requests);
+                     100.0 * (double)flo_out_u64(row, "errors") / (double)requests);
             json_object_set_new(row, "errors_pct", json_string(text));
         }
     }
@@ -200,8 +188,7 @@ static int gather(struct top *top, struct flo_err *err)
     top->online = total(cli, "state=online", err);
     for (size_t i = FLO_CONDITION_RETIRED + 1; i < FLO_CONDITION_COUNT; i++) {
         char where[64];
-        snprintf(where, sizeof(where), "condition=%s",
-                 flo_condition_word((enum flo_condition)i));
+        snprintf(where, sizeof(where), "condition=%s", flo_condition_word((enum flo_condition)i));
         top->conditions[i] = total(cli, where, err);
     }
     top->silent = total(cli, "state=online and last_seen>10m", err);
@@ -228,53 +215,42 @@ static void drop(struct top *top)
 
 static void head(const struct top *top, struct flo_buf *out)
 {
-    double share =
-        top->all > 0 ? 100.0 * (double)top->online / (double)top->all : 0;
+    double share = top->all > 0 ? 100.0 * (double)top->online / (double)top->all : 0;
 
-    flo_buf_printf(
-        out, "fleet %s   controller %s%s%s\n",
-        flo_out_text(top->version, "fleet", "?"),
-        flo_out_text(top->version, "version", "?"),
-        json_is_true(json_object_get(top->ready, "broker")) ? ""
-                                                            : "   NO BROKER",
-        json_is_true(json_object_get(top->version, "frozen")) ? "   FROZEN"
-                                                              : "");
+    flo_buf_printf(out, "fleet %s   controller %s%s%s\n", flo_out_text(top->version, "fleet", "?"),
+                   flo_out_text(top->version, "version", "?"),
+                   json_is_true(json_object_get(top->ready, "broker")) ? "" : "   NO BROKER",
+                   json_is_true(json_object_get(top->version, "frozen")) ? "   FROZEN" : "");
     flo_buf_printf(out, "%llu device%s   online %llu (%.1f %%)   silent %llu\n",
-                   (unsigned long long)top->all, flo_s(top->all),
-                   (unsigned long long)top->online, share,
-                   (unsigned long long)top->silent);
+                   (unsigned long long)top->all, flo_s(top->all), (unsigned long long)top->online,
+                   share, (unsigned long long)top->silent);
     for (size_t i = FLO_CONDITION_RETIRED + 1; i < FLO_CONDITION_COUNT; i++) {
         if (top->conditions[i] > 0) {
-            flo_buf_printf(out, "%s %llu   ",
-                           flo_condition_word((enum flo_condition)i),
+            flo_buf_printf(out, "%s %llu   ", flo_condition_word((enum flo_condition)i),
                            (unsigned long long)top->conditions[i]);
         }
     }
     flo_buf_text(out, "\n\n");
 }
 
-static void text_of(const struct top *top, struct flo_out_wish wish,
-                    struct flo_buf *out)
+static void text_of(const struct top *top, struct flo_out_wish wish, struct flo_buf *out)
 {
     struct flo_err err = {0};
     json_t *rollout;
     size_t i;
 
     head(top, out);
-    if (flo_out_render(&wish, top->rows, FLO_COLUMNS(top_release), out, &err) <
-        0) {
+    if (flo_out_render(&wish, top->rows, FLO_COLUMNS(top_release), out, &err) < 0) {
         flo_buf_printf(out, "%s\n", err.what);
     }
     if (json_array_size(top->rollouts) > 0) {
         flo_buf_text(out, "\n");
-        (void)!flo_out_render(&wish, top->rollouts, FLO_COLUMNS(top_rollout),
-                              out, &err);
+        (void)!flo_out_render(&wish, top->rollouts, FLO_COLUMNS(top_rollout), out, &err);
     }
     json_array_foreach(top->rollouts, i, rollout)
     {
         if (json_array_size(json_object_get(rollout, "slices")) > 0) {
-            flo_buf_printf(out,
-                           "slices of %s: ", flo_out_text(rollout, "id", "?"));
+            flo_buf_printf(out, "slices of %s: ", flo_out_text(rollout, "id", "?"));
             flo_view_slices_line(rollout, out);
             flo_buf_text(out, "\n");
         }
@@ -310,8 +286,8 @@ static bool wait_key(void)
         struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
         char key = 0;
         if (poll(&in, 1, KEY_LOOK_MS) > 0) {
-            if (read(STDIN_FILENO, &key, 1) <= 0 || key == 'q' || key == 'Q' ||
-                key == 3 || key == 4) {
+            if (read(STDIN_FILENO, &key, 1) <= 0 || key == 'q' || key == 'Q' || key == 3 ||
+                key == 4) {
                 return false;
             }
             return true; /* any other key: at once */
@@ -337,8 +313,7 @@ static int look_on(struct top *top, struct flo_err *err)
         FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
         size_t width = flo_terminal_width(STDOUT_FILENO);
         struct flo_err gone = {0};
-        struct flo_out_wish wish = {
-            .width = width, .has_heads = true, .now_ms = flo_wall_ms()};
+        struct flo_out_wish wish = {.width = width, .has_heads = true, .now_ms = flo_wall_ms()};
         rv = gather(top, &gone);
         if (rv < 0) { /* the controller may be back soon */
             flo_buf_printf(&text, "%s: %s\n", flo_error_id(rv), gone.what);

@@ -32,8 +32,7 @@ static void draw_over(struct block *block, const struct flo_buf *text)
     if (block->lines > 0) {
         fprintf(stderr, "\033[%zuA", block->lines);
     }
-    for (block->lines = 0; at[0] != '\0' && block->lines + 1 < height;
-         block->lines++) {
+    for (block->lines = 0; at[0] != '\0' && block->lines + 1 < height; block->lines++) {
         size_t chars = strcspn(at, "\n");
         snprintf(line, sizeof(line), "%.*s", (int)chars, at);
         flo_text_cut(line, width, cut);
@@ -43,8 +42,7 @@ static void draw_over(struct block *block, const struct flo_buf *text)
     fputs("\033[J", stderr);
 }
 
-static void draw(const struct flo_cli *cli, const json_t *rollout,
-                 struct block *block)
+static void draw(const struct flo_cli *cli, const json_t *rollout, struct block *block)
 {
     bool is_tty = isatty(STDERR_FILENO) == 1;
     struct flo_buf text = {0};
@@ -54,8 +52,7 @@ static void draw(const struct flo_cli *cli, const json_t *rollout,
     }
     flo_view_rollout(&block->view, rollout, flo_wall_ms(), is_tty,
                      flo_terminal_has_colour(&cli->args, STDERR_FILENO), &text);
-    if (text.failed || (block->last.data != NULL &&
-                        strcmp(text.data, block->last.data) == 0)) {
+    if (text.failed || (block->last.data != NULL && strcmp(text.data, block->last.data) == 0)) {
         flo_buf_deinit(&text);
         return;
     }
@@ -106,8 +103,7 @@ static bool is_end(const char *state)
     return false;
 }
 
-static int verdict(const json_t *rollout, const char *wanted,
-                   struct flo_err *err)
+static int verdict(const json_t *rollout, const char *wanted, struct flo_err *err)
 {
     const char *state = flo_out_text(rollout, "state", "?");
 
@@ -130,25 +126,21 @@ static int verdict(const json_t *rollout, const char *wanted,
 }
 
 /* Who waits no longer hears for what, and what ends it. */
-static int is_late(const json_t *rollout, uint64_t timeout_ms,
-                   struct flo_err *err)
+static int is_late(const json_t *rollout, uint64_t timeout_ms, struct flo_err *err)
 {
     const char *state = flo_out_text(rollout, "state", "?");
     const char *id = flo_out_text(rollout, "id", "?");
     bool is_unapproved = strcmp(state, "awaiting-approval") == 0;
-    bool goes_back =
-        strcmp(state, "rolling-back") == 0 || strcmp(state, "aborting") == 0;
+    bool goes_back = strcmp(state, "rolling-back") == 0 || strcmp(state, "aborting") == 0;
 
-    flo_fail(err, FLO_E_NET_TIMEOUT,
-             "rollout %.60s is still %.40s after %llu ms; it goes on", id,
+    flo_fail(err, FLO_E_NET_TIMEOUT, "rollout %.60s is still %.40s after %llu ms; it goes on", id,
              state, (unsigned long long)timeout_ms);
     if (flo_out_at(rollout, "next.what") != NULL) {
         flo_err_why(err, "it waits for %.200s",
                     json_string_value(flo_out_at(rollout, "next.what")));
     }
-    return flo_err_fix(err, "flotilla rollout %s %.60s%s%.60s",
-                       is_unapproved ? "approve" : "watch", id,
-                       goes_back ? "" : "; to end it: flotilla rollout abort ",
+    return flo_err_fix(err, "flotilla rollout %s %.60s%s%.60s", is_unapproved ? "approve" : "watch",
+                       id, goes_back ? "" : "; to end it: flotilla rollout abort ",
                        goes_back ? "" : id);
 }
 
@@ -180,8 +172,7 @@ static const char *absence(int rv)
 }
 
 /* true: it is worth another try.  Says so once, and says its end. */
-static bool is_only_away(const struct flo_cli *cli, struct presence *presence,
-                         int rv)
+static bool is_only_away(const struct flo_cli *cli, struct presence *presence, int rv)
 {
     uint64_t now_ms = flo_now_ms();
 
@@ -204,18 +195,17 @@ static bool is_only_away(const struct flo_cli *cli, struct presence *presence,
 /* Every device of the phase is away: nothing ends until one comes. */
 static bool is_nobody_there(const json_t *rollout)
 {
-    const json_t *phase =
-        json_array_get(json_object_get(rollout, "phases"),
-                       (size_t)flo_out_u64(rollout, "phase") - 1);
+    const json_t *phase = json_array_get(json_object_get(rollout, "phases"),
+                                         (size_t)flo_out_u64(rollout, "phase") - 1);
     uint64_t devices = flo_out_u64(phase, "devices");
 
-    return strcmp(flo_out_text(rollout, "state", ""), "running") == 0 &&
-           devices > 0 && flo_out_u64(phase, "away") == devices;
+    return strcmp(flo_out_text(rollout, "state", ""), "running") == 0 && devices > 0 &&
+           flo_out_u64(phase, "away") == devices;
 }
 
 /* Once; its line stands below the block. */
-static void say_nobody(const struct flo_cli *cli, const json_t *rollout,
-                       struct block *block, bool *is_said)
+static void say_nobody(const struct flo_cli *cli, const json_t *rollout, struct block *block,
+                       bool *is_said)
 {
     if (is_nobody_there(rollout) && !*is_said) {
         flo_out_say(cli,
@@ -228,8 +218,8 @@ static void say_nobody(const struct flo_cli *cli, const json_t *rollout,
     }
 }
 
-int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted,
-                      uint64_t timeout_ms, struct flo_err *err)
+int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted, uint64_t timeout_ms,
+                      struct flo_err *err)
 {
     char path[256], brief[256]; /* with its devices, without */
     struct block block = {.lines = 0};
@@ -246,8 +236,8 @@ int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted,
     for (;;) {
         FLO_CLEANUP(flo_json_cleanup) json_t *rollout = NULL;
         FLO_CLEANUP(flo_json_cleanup) json_t *whole = NULL;
-        int rv = flo_stop_asked() ? rollout_goes_on(id, err)
-                                  : flo_api_get(cli, brief, &rollout, err);
+        int rv =
+            flo_stop_asked() ? rollout_goes_on(id, err) : flo_api_get(cli, brief, &rollout, err);
         const char *state = flo_out_text(rollout, "state", "?");
         bool was_away = presence.away_at_ms > 0;
         bool is_away = is_only_away(cli, &presence, rv);
@@ -338,10 +328,9 @@ static struct answers answers_of_order(const json_t *order)
 
     return (struct answers){.ended = ended,
                             .failed = failed,
-                            .awaited = says_awaited(order)
-                                           ? flo_out_u64(order, "awaited")
-                                       : online > ended ? online - ended
-                                                        : 0};
+                            .awaited = says_awaited(order) ? flo_out_u64(order, "awaited")
+                                       : online > ended    ? online - ended
+                                                           : 0};
 }
 
 /* Count the devices that were told of the release and have left it, or said
@@ -367,8 +356,7 @@ static struct answers answers_of_rollback(const json_t *rollout)
         }
         answers.failed += stays;
         answers.ended += stays || is_back;
-        answers.awaited += !stays && !is_back &&
-                           json_is_true(json_object_get(device, "online"));
+        answers.awaited += !stays && !is_back && json_is_true(json_object_get(device, "online"));
     }
     return answers;
 }
@@ -380,15 +368,14 @@ static int answers_go_on(const char *path, struct flo_err *err)
     char next[160];
 
     snprintf(next, sizeof(next), "flotilla %s %.100s",
-             strstr(path, "/orders/") != NULL ? "order wait" : "rollout get",
-             id);
+             strstr(path, "/orders/") != NULL ? "order wait" : "rollout get", id);
     return flo_stop_told(err, id, next);
 }
 
 /* Until all that are online answered.  The devices are asked for at the begin
  * and at the end, and all the time of a controller that does not count them. */
-static int watch_answers(struct flo_cli *cli, const char *path, answers_fn *of,
-                         uint64_t timeout_ms, json_t **out, struct flo_err *err)
+static int watch_answers(struct flo_cli *cli, const char *path, answers_fn *of, uint64_t timeout_ms,
+                         json_t **out, struct flo_err *err)
 {
     uint64_t begin = flo_now_ms();
     uint64_t last = UINT64_MAX;
@@ -400,11 +387,9 @@ static int watch_answers(struct flo_cli *cli, const char *path, answers_fn *of,
     snprintf(brief, sizeof(brief), "%s?devices=0", path);
     for (;;) {
         json_t *now = NULL;
-        int rv = flo_stop_asked()
-                     ? answers_go_on(path, err)
-                     : flo_api_get(cli, is_brief ? brief : path, &now, err);
-        if (is_only_away(cli, &presence, rv) &&
-            flo_now_ms() - begin <= timeout_ms) {
+        int rv = flo_stop_asked() ? answers_go_on(path, err)
+                                  : flo_api_get(cli, is_brief ? brief : path, &now, err);
+        if (is_only_away(cli, &presence, rv) && flo_now_ms() - begin <= timeout_ms) {
             (void)flo_stop_pause(POLL_MS);
             continue;
         }
@@ -415,8 +400,7 @@ static int watch_answers(struct flo_cli *cli, const char *path, answers_fn *of,
         uint64_t all = answers.ended + answers.awaited;
         if (answers.ended != last) {
             flo_out_say(cli, " %llu/%llu device%s answered, %.1f s",
-                        (unsigned long long)answers.ended,
-                        (unsigned long long)all, flo_s(all),
+                        (unsigned long long)answers.ended, (unsigned long long)all, flo_s(all),
                         (double)(flo_now_ms() - begin) / 1000);
             last = answers.ended;
         }
@@ -434,31 +418,26 @@ static int watch_answers(struct flo_cli *cli, const char *path, answers_fn *of,
         }
         *out = now;
         if (answers.awaited > 0) {
-            flo_fail(err, FLO_E_NET_TIMEOUT,
-                     "%llu of %llu device%s answered in %llu ms",
-                     (unsigned long long)answers.ended, (unsigned long long)all,
-                     flo_s(all), (unsigned long long)timeout_ms);
+            flo_fail(err, FLO_E_NET_TIMEOUT, "%llu of %llu device%s answered in %llu ms",
+                     (unsigned long long)answers.ended, (unsigned long long)all, flo_s(all),
+                     (unsigned long long)timeout_ms);
             return flo_err_fix(err, "flotilla %s get %.60s says who did not",
-                               strstr(path, "/orders/") != NULL ? "order"
-                                                                : "rollout",
+                               strstr(path, "/orders/") != NULL ? "order" : "rollout",
                                strrchr(path, '/') + 1);
         }
         if (answers.failed > 0) {
-            flo_fail(err, FLO_E_ROLLOUT_PARTLY,
-                     "%llu of %llu device%s did not get there",
-                     (unsigned long long)answers.failed,
-                     (unsigned long long)all, flo_s(all));
+            flo_fail(err, FLO_E_ROLLOUT_PARTLY, "%llu of %llu device%s did not get there",
+                     (unsigned long long)answers.failed, (unsigned long long)all, flo_s(all));
             return json_object_get(now, "remedy") == NULL
                        ? FLO_E_ROLLOUT_PARTLY
-                       : flo_err_fix(err, "%.250s",
-                                     flo_out_text(now, "remedy", ""));
+                       : flo_err_fix(err, "%.250s", flo_out_text(now, "remedy", ""));
         }
         return 0;
     }
 }
 
-int flo_watch_order(struct flo_cli *cli, const char *id, uint64_t timeout_ms,
-                    json_t **order, struct flo_err *err)
+int flo_watch_order(struct flo_cli *cli, const char *id, uint64_t timeout_ms, json_t **order,
+                    struct flo_err *err)
 {
     char path[256];
 
@@ -466,12 +445,11 @@ int flo_watch_order(struct flo_cli *cli, const char *id, uint64_t timeout_ms,
     return watch_answers(cli, path, answers_of_order, timeout_ms, order, err);
 }
 
-int flo_watch_rollback(struct flo_cli *cli, const char *id, uint64_t timeout_ms,
-                       json_t **rollout, struct flo_err *err)
+int flo_watch_rollback(struct flo_cli *cli, const char *id, uint64_t timeout_ms, json_t **rollout,
+                       struct flo_err *err)
 {
     char path[256];
 
     snprintf(path, sizeof(path), "/v1/rollouts/%.100s", id);
-    return watch_answers(cli, path, answers_of_rollback, timeout_ms, rollout,
-                         err);
+    return watch_answers(cli, path, answers_of_rollback, timeout_ms, rollout, err);
 }

@@ -8,10 +8,10 @@
 
 #include "server-stub/cli/output/output.h"
 
-static const char *const symbols[][2] = {
-    {"·", "-"}, {"–", "-"}, {"…", "~"}, {"→", ">"}, {"×", "x"}, {"✓", "+"},
-    {"✗", "x"}, {"▲", "!"}, {"█", "#"}, {"▇", "#"}, {"▆", "#"}, {"▅", "="},
-    {"▄", "="}, {"▃", "-"}, {"▂", "-"}, {"▁", "_"}, {"°", " "}};
+static const char *const symbols[][2] = {{"·", "-"}, {"–", "-"}, {"…", "~"}, {"→", ">"}, {"×", "x"},
+                                         {"✓", "+"}, {"✗", "x"}, {"▲", "!"}, {"█", "#"}, {"▇", "#"},
+                                         {"▆", "#"}, {"▅", "="}, {"▄", "="}, {"▃", "-"}, {"▂", "-"},
+                                         {"▁", "_"}, {"°", " "}};
 
 /* Bytes of the symbol at `text`, and its character; 0: none is there. */
 static size_t symbol_at(const char *text, size_t bytes, char *out)
@@ -30,8 +30,7 @@ void flo_ascii(const char *text, size_t bytes, struct flo_buf *out)
 {
     for (size_t i = 0; i < bytes;) {
         char c = text[i];
-        size_t length =
-            (unsigned char)c < 0x80 ? 0 : symbol_at(text + i, bytes - i, &c);
+        size_t length = (unsigned char)c < 0x80 ? 0 : symbol_at(text + i, bytes - i, &c);
         flo_buf_add(out, &c, 1);
         i += length > 0 ? length : 1;
     }

@@ -18,8 +18,7 @@ const json_t *flo_out_at(const json_t *json, const char *path)
     return json;
 }
 
-const char *flo_out_text(const json_t *json, const char *path,
-                         const char *standard)
+const char *flo_out_text(const json_t *json, const char *path, const char *standard)
 {
     const char *text = json_string_value(flo_out_at(json, path));
     return text != NULL ? text : standard;
@@ -31,8 +30,7 @@ uint64_t flo_out_u64(const json_t *json, const char *path)
     return value > 0 ? (uint64_t)value : 0;
 }
 
-const char *flo_out_plain(const json_t *json, const char *path,
-                          const char *standard, char *out)
+const char *flo_out_plain(const json_t *json, const char *path, const char *standard, char *out)
 {
     const char *text = flo_out_text(json, path, standard);
 
@@ -62,8 +60,7 @@ void flo_out_bytes(uint64_t bytes, char *out)
         value /= 1024;
         unit++;
     }
-    snprintf(out, 32, unit == 0 || value >= 100 ? "%.0f %s" : "%.1f %s", value,
-             units[unit]);
+    snprintf(out, 32, unit == 0 || value >= 100 ? "%.0f %s" : "%.1f %s", value, units[unit]);
 }
 
 void flo_out_ms(uint64_t ms, char *out)
@@ -103,11 +100,9 @@ static void show_in(uint64_t at_ms, uint64_t now_ms, char *out)
 /* ---- composed cells ---- */
 
 /* "tiny@1.0.0" of {"model", "version"}. */
-static void title_of(const json_t *item, const json_t *value,
-                     struct flo_buf *out)
+static void title_of(const json_t *item, const json_t *value, struct flo_buf *out)
 {
-    const char *model =
-        flo_out_text(value, "model", flo_out_text(item, "serving.model", ""));
+    const char *model = flo_out_text(value, "model", flo_out_text(item, "serving.model", ""));
     const char *version = flo_out_text(value, "version", "");
     bool has_both = model[0] != '\0' && version[0] != '\0';
 
@@ -149,8 +144,7 @@ static void map_of(const json_t *value, struct flo_buf *out)
 }
 
 /* Texts and what is composed; false: a number or nothing. */
-static bool text_of(const json_t *item, const struct flo_column *column,
-                    struct flo_buf *out)
+static bool text_of(const json_t *item, const struct flo_column *column, struct flo_buf *out)
 {
     const json_t *value = flo_out_at(item, column->path);
 
@@ -174,8 +168,7 @@ static bool text_of(const json_t *item, const struct flo_column *column,
 
 /* ---- for people ---- */
 
-static void show_number(const json_t *value, enum flo_cell form,
-                        uint64_t now_ms, char *out)
+static void show_number(const json_t *value, enum flo_cell form, uint64_t now_ms, char *out)
 {
     json_int_t number = json_integer_value(value);
     uint64_t positive = number > 0 ? (uint64_t)number : 0;
@@ -202,18 +195,16 @@ static void show_number(const json_t *value, enum flo_cell form,
     }
 }
 
-void flo_cell_show(const json_t *item, const struct flo_column *column,
-                   uint64_t now_ms, char out[FLO_CELL_BYTES])
+void flo_cell_show(const json_t *item, const struct flo_column *column, uint64_t now_ms,
+                   char out[FLO_CELL_BYTES])
 {
     const json_t *value = flo_out_at(item, column->path);
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
 
     if (text_of(item, column, &text)) {
-        size_t most = column->form == CELL_BRIEF && text.bytes > BRIEF_BYTES
-                          ? BRIEF_BYTES
-                          : text.bytes;
-        flo_text_clean(text.data != NULL ? text.data : "", most, out,
-                       FLO_CELL_BYTES);
+        size_t most =
+            column->form == CELL_BRIEF && text.bytes > BRIEF_BYTES ? BRIEF_BYTES : text.bytes;
+        flo_text_clean(text.data != NULL ? text.data : "", most, out, FLO_CELL_BYTES);
         if (text.bytes == 0 && !json_is_string(value)) {
             strcpy(out, "–");
         }
@@ -230,8 +221,7 @@ void flo_cell_show(const json_t *item, const struct flo_column *column,
 
 /* ---- for a machine ---- */
 
-bool flo_cell_raw(const json_t *item, const struct flo_column *column,
-                  struct flo_buf *out)
+bool flo_cell_raw(const json_t *item, const struct flo_column *column, struct flo_buf *out)
 {
     const json_t *value = flo_out_at(item, column->path);
     char text[32];
@@ -240,8 +230,7 @@ bool flo_cell_raw(const json_t *item, const struct flo_column *column,
         return true;
     }
     if (json_is_integer(value) &&
-        (column->form == CELL_AGO || column->form == CELL_IN ||
-         column->form == CELL_TIME)) {
+        (column->form == CELL_AGO || column->form == CELL_IN || column->form == CELL_TIME)) {
         json_int_t at = json_integer_value(value);
         if (at > 0) {
             flo_time_text((uint64_t)at, text);

@@ -17,12 +17,11 @@ static bool next_word(const char **at, char out[64])
     return chars > 0;
 }
 
-static const struct flo_column *known(const struct flo_column *columns,
-                                      size_t count, const char *word)
+static const struct flo_column *known(const struct flo_column *columns, size_t count,
+                                      const char *word)
 {
     for (size_t i = 0; i < count; i++) {
-        if (strcasecmp(columns[i].head, word) == 0 ||
-            strcmp(columns[i].path, word) == 0) {
+        if (strcasecmp(columns[i].head, word) == 0 || strcmp(columns[i].path, word) == 0) {
             return &columns[i];
         }
     }
@@ -40,8 +39,7 @@ static bool is_in_items(const json_t *items, const char *path)
 }
 
 static int refuse(const char *flag, const char *word, const json_t *items,
-                  const struct flo_column *columns, size_t count,
-                  struct flo_err *err)
+                  const struct flo_column *columns, size_t count, struct flo_err *err)
 {
     const char *names[2 * FLO_COLUMNS_MAX];
     size_t known_count = 0;
@@ -61,14 +59,12 @@ static int refuse(const char *flag, const char *word, const json_t *items,
     }
     for (size_t i = 0; i < known_count && strlen(all) < 100; i++) {
         size_t used = strlen(all);
-        snprintf(all + used, sizeof(all) - used, "%s%s", i > 0 ? ", " : "",
-                 names[i]);
+        snprintf(all + used, sizeof(all) - used, "%s%s", i > 0 ? ", " : "", names[i]);
     }
     const char *near = flo_nearest(word, names, known_count);
     flo_fail(err, FLO_E_USAGE, "%s: there is no field `%s` here", flag, word);
-    return near != NULL
-               ? flo_err_fix(err, "did you mean `%s`?", near)
-               : flo_err_fix(err, "fields are %s, …; -o json shows all", all);
+    return near != NULL ? flo_err_fix(err, "did you mean `%s`?", near)
+                        : flo_err_fix(err, "fields are %s, …; -o json shows all", all);
 }
 
 /* A column that the table does not know: the words of its path. */
@@ -76,8 +72,7 @@ struct unknown {
     char path[64], head[64];
 };
 
-static struct flo_column column_of(const struct flo_column *columns,
-                                   size_t count, const char *word,
+static struct flo_column column_of(const struct flo_column *columns, size_t count, const char *word,
                                    struct unknown *unknown)
 {
     const struct flo_column *column = known(columns, count, word);
@@ -88,14 +83,12 @@ static struct flo_column column_of(const struct flo_column *columns,
         unknown->head[i] = c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
     }
     return column != NULL ? *column
-                          : (struct flo_column){.head = unknown->head,
-                                                .path = unknown->path};
+                          : (struct flo_column){.head = unknown->head, .path = unknown->path};
 }
 
 int flo_choose_columns(const struct flo_out_wish *wish, const json_t *items,
-                       const struct flo_column *columns, size_t count,
-                       struct flo_column *chosen, size_t *shown,
-                       struct flo_err *err)
+                       const struct flo_column *columns, size_t count, struct flo_column *chosen,
+                       size_t *shown, struct flo_err *err)
 {
     static struct unknown unknown[FLO_COLUMNS_MAX];
     const char *at = wish->fields;
@@ -110,8 +103,7 @@ int flo_choose_columns(const struct flo_out_wish *wish, const json_t *items,
     }
     while (at != NULL && next_word(&at, word)) {
         if (*shown == FLO_COLUMNS_MAX) {
-            return flo_fail(err, FLO_E_USAGE, "--fields: more than %d",
-                            FLO_COLUMNS_MAX);
+            return flo_fail(err, FLO_E_USAGE, "--fields: more than %d", FLO_COLUMNS_MAX);
         }
         chosen[*shown] = column_of(columns, count, word, &unknown[*shown]);
         if (known(columns, count, word) == NULL && flo_items_count(items) > 0 &&
@@ -146,8 +138,7 @@ static void put_at(json_t *object, const char *path, json_t *value)
     json_object_set(object, path, value);
 }
 
-json_t *flo_choose_keys(const json_t *item, const struct flo_column *chosen,
-                        size_t count)
+json_t *flo_choose_keys(const json_t *item, const struct flo_column *chosen, size_t count)
 {
     json_t *object = json_object();
 
@@ -217,8 +208,7 @@ static int by_name(const void *a, const void *b)
 }
 
 /* New reference, stable where `compare` says 0. */
-static json_t *sorted(const json_t *items,
-                      int (*order)(const void *, const void *))
+static json_t *sorted(const json_t *items, int (*order)(const void *, const void *))
 {
     size_t count = json_array_size(items);
     json_t **list = calloc(2 * count + 1, sizeof(*list));
@@ -238,8 +228,7 @@ static json_t *sorted(const json_t *items,
             size_t a = at, b = at + half < count ? at + half : count;
             size_t a_end = b, b_end = b + half < count ? b + half : count;
             for (size_t k = at; k < b_end; k++) {
-                bool is_first =
-                    a < a_end && (b >= b_end || order(&from[a], &from[b]) <= 0);
+                bool is_first = a < a_end && (b >= b_end || order(&from[a], &from[b]) <= 0);
                 to[k] = is_first ? from[a++] : from[b++];
             }
         }
@@ -261,8 +250,8 @@ void flo_out_sort(json_t **items)
 }
 
 int flo_choose_items(const struct flo_out_wish *wish, const json_t *items,
-                     const struct flo_column *columns, size_t count,
-                     json_t **out, struct flo_err *err)
+                     const struct flo_column *columns, size_t count, json_t **out,
+                     struct flo_err *err)
 {
     const char *at = wish->sort;
     char word[64];
@@ -273,19 +262,16 @@ int flo_choose_items(const struct flo_out_wish *wish, const json_t *items,
         const char *name = word + is_down;
         const struct flo_column *column = known(columns, count, name);
         if (order_count == FLO_COUNT(orders)) {
-            return flo_fail(err, FLO_E_USAGE, "--sort: more than %zu fields",
-                            FLO_COUNT(orders));
+            return flo_fail(err, FLO_E_USAGE, "--sort: more than %zu fields", FLO_COUNT(orders));
         }
-        if (column == NULL && flo_items_count(items) > 0 &&
-            !is_in_items(items, name)) {
+        if (column == NULL && flo_items_count(items) > 0 && !is_in_items(items, name)) {
             return refuse("--sort", name, items, columns, count, err);
         }
         snprintf(orders[order_count].path, sizeof(orders[0].path), "%s",
                  column != NULL ? column->path : name);
         orders[order_count++].is_down = is_down;
     }
-    *out = order_count > 0 && json_is_array(items)
-               ? sorted(items, compare)
-               : json_incref((json_t *)(uintptr_t)items);
+    *out = order_count > 0 && json_is_array(items) ? sorted(items, compare)
+                                                   : json_incref((json_t *)(uintptr_t)items);
     return 0;
 }

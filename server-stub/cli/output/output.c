@@ -24,8 +24,7 @@ enum flo_out_form flo_out_form(const struct flo_cli *cli)
 
 bool flo_out_is_data(const struct flo_cli *cli)
 {
-    return flo_out_form(cli) > FLO_OUT_WIDE ||
-           flo_args_has(&cli->args, "fields");
+    return flo_out_form(cli) > FLO_OUT_WIDE || flo_args_has(&cli->args, "fields");
 }
 
 static struct flo_out_wish wish_of(const struct flo_cli *cli)
@@ -42,9 +41,8 @@ static struct flo_out_wish wish_of(const struct flo_cli *cli)
     };
 }
 
-static void show(const struct flo_cli *cli, const struct flo_out_wish *wish,
-                 const json_t *json, const struct flo_column *columns,
-                 size_t count)
+static void show(const struct flo_cli *cli, const struct flo_out_wish *wish, const json_t *json,
+                 const struct flo_column *columns, size_t count)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
     struct flo_err err = {0};
@@ -58,8 +56,8 @@ static void show(const struct flo_cli *cli, const struct flo_out_wish *wish,
     }
 }
 
-void flo_out_table(const struct flo_cli *cli, const json_t *items,
-                   const struct flo_column *columns, size_t count)
+void flo_out_table(const struct flo_cli *cli, const json_t *items, const struct flo_column *columns,
+                   size_t count)
 {
     const struct flo_out_wish wish = wish_of(cli);
 
@@ -82,8 +80,7 @@ static size_t own_columns(const json_t *json, struct flo_column *columns)
 
     json_object_foreach((json_t *)(uintptr_t)item, key, value)
     {
-        if (count < FLO_COLUMNS_MAX && !json_is_array(value) &&
-            !json_is_object(value)) {
+        if (count < FLO_COLUMNS_MAX && !json_is_array(value) && !json_is_object(value)) {
             columns[count++] = (struct flo_column){.head = key, .path = key};
         }
     }
@@ -101,8 +98,7 @@ void flo_out_json(const struct flo_cli *cli, const json_t *json)
     show(cli, &wish, json, columns, own_columns(json, columns));
 }
 
-void flo_out_done(const struct flo_cli *cli, json_t *object, const char *format,
-                  ...)
+void flo_out_done(const struct flo_cli *cli, json_t *object, const char *format, ...)
 {
     va_list args;
 
@@ -116,8 +112,7 @@ void flo_out_done(const struct flo_cli *cli, json_t *object, const char *format,
     json_decref(object);
 }
 
-void flo_out_whole(const struct flo_cli *cli, const char *name,
-                   const char *text)
+void flo_out_whole(const struct flo_cli *cli, const char *name, const char *text)
 {
     if (flo_out_is_data(cli)) {
         flo_out_done(cli, json_pack("{s:s}", name, text), " ");
@@ -153,8 +148,8 @@ void flo_out_say(const struct flo_cli *cli, const char *format, ...)
     fputc('\n', stderr);
 }
 
-int flo_out_confirm(const struct flo_cli *cli, const char *what,
-                    const char *word, struct flo_err *err)
+int flo_out_confirm(const struct flo_cli *cli, const char *what, const char *word,
+                    struct flo_err *err)
 {
     char line[256] = "";
     const char *given = flo_args_text(&cli->args, "confirm", NULL);

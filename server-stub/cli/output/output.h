@@ -39,8 +39,8 @@ struct flo_column {
 
 /* Columns of an object of columns.def, and their count, as two arguments. */
 #define FLO_COLUMNS(object) flo_columns_##object, flo_columns_##object##_count
-#define FLO_OBJECT(name)                                                       \
-    extern const struct flo_column flo_columns_##name[];                       \
+#define FLO_OBJECT(name)                                                                           \
+    extern const struct flo_column flo_columns_##name[];                                           \
     extern const size_t flo_columns_##name##_count;
 #define FLO_COLUMN(head, path, form)
 #define FLO_COLUMN_WIDE(head, path, form)
@@ -78,10 +78,9 @@ struct flo_out_wish {
 
 /* A list, or one object, of these columns.  FLO_E_USAGE: --fields or --sort
  * name what is not there; nothing is appended then. */
-FLO_MUST_USE int flo_out_render(const struct flo_out_wish *wish,
-                                const json_t *json,
-                                const struct flo_column *columns, size_t count,
-                                struct flo_buf *out, struct flo_err *err);
+FLO_MUST_USE int flo_out_render(const struct flo_out_wish *wish, const json_t *json,
+                                const struct flo_column *columns, size_t count, struct flo_buf *out,
+                                struct flo_err *err);
 FLO_MUST_USE int flo_out_form_parse(const char *word, enum flo_out_form *out);
 
 /* Parts of it, for the files of this room. */
@@ -90,30 +89,23 @@ FLO_MUST_USE int flo_out_form_parse(const char *word, enum flo_out_form *out);
 /* A list, or one object as a list of one. */
 size_t flo_items_count(const json_t *items);
 const json_t *flo_items_at(const json_t *items, size_t i);
-void flo_cell_show(const json_t *item, const struct flo_column *column,
-                   uint64_t now_ms, char out[FLO_CELL_BYTES]);
+void flo_cell_show(const json_t *item, const struct flo_column *column, uint64_t now_ms,
+                   char out[FLO_CELL_BYTES]);
 /* The same as a machine reads it: bytes, milliseconds, RFC 3339.  True for a
  * text, false for a number. */
-bool flo_cell_raw(const json_t *item, const struct flo_column *column,
-                  struct flo_buf *out);
+bool flo_cell_raw(const json_t *item, const struct flo_column *column, struct flo_buf *out);
 /* The columns that are wanted, at most FLO_COLUMNS_MAX, the number in *shown.
  */
-FLO_MUST_USE int flo_choose_columns(const struct flo_out_wish *wish,
-                                    const json_t *items,
-                                    const struct flo_column *columns,
-                                    size_t count, struct flo_column *chosen,
-                                    size_t *shown, struct flo_err *err);
+FLO_MUST_USE int flo_choose_columns(const struct flo_out_wish *wish, const json_t *items,
+                                    const struct flo_column *columns, size_t count,
+                                    struct flo_column *chosen, size_t *shown, struct flo_err *err);
 /* The items with the wanted keys alone, in the wanted order: new reference. */
-FLO_MUST_USE int flo_choose_items(const struct flo_out_wish *wish,
-                                  const json_t *items,
-                                  const struct flo_column *columns,
-                                  size_t count, json_t **out,
+FLO_MUST_USE int flo_choose_items(const struct flo_out_wish *wish, const json_t *items,
+                                  const struct flo_column *columns, size_t count, json_t **out,
                                   struct flo_err *err);
-json_t *flo_choose_keys(const json_t *item, const struct flo_column *chosen,
-                        size_t count);
+json_t *flo_choose_keys(const json_t *item, const struct flo_column *chosen, size_t count);
 void flo_out_rows(const struct flo_out_wish *wish, const json_t *items,
-                  const struct flo_column *columns, size_t count,
-                  struct flo_buf *out);
+                  const struct flo_column *columns, size_t count, struct flo_buf *out);
 
 /* ---- what commands call ---- */
 
@@ -122,8 +114,8 @@ void flo_out_rows(const struct flo_out_wish *wish, const json_t *items,
 bool flo_out_is_data(const struct flo_cli *cli);
 enum flo_out_form flo_out_form(const struct flo_cli *cli);
 /* As FLO_COLUMNS() gives them.  A wrong --fields is told by flo_out_end(). */
-void flo_out_table(const struct flo_cli *cli, const json_t *items,
-                   const struct flo_column *columns, size_t count);
+void flo_out_table(const struct flo_cli *cli, const json_t *items, const struct flo_column *columns,
+                   size_t count);
 /* An object for a program: JSON unless YAML, CSV or a name is asked for. */
 void flo_out_object(const struct flo_cli *cli, const json_t *object,
                     const struct flo_column *columns, size_t count);
@@ -131,12 +123,11 @@ void flo_out_object(const struct flo_cli *cli, const json_t *object,
 void flo_out_json(const struct flo_cli *cli, const json_t *json);
 /* The result of a command: for a program the object, else the line.  Takes the
  * object. */
-void flo_out_done(const struct flo_cli *cli, json_t *object, const char *format,
-                  ...) FLO_PRINTF(3, 4);
+void flo_out_done(const struct flo_cli *cli, json_t *object, const char *format, ...)
+    FLO_PRINTF(3, 4);
 /* A text that is no object: as it is, or for a program as the one member `name`
  * of an object. */
-void flo_out_whole(const struct flo_cli *cli, const char *name,
-                   const char *text);
+void flo_out_whole(const struct flo_cli *cli, const char *name, const char *text);
 /* Is an answer on stdout? */
 bool flo_out_is_told(void);
 /* After the command: the first --fields or --sort that was wrong. */
@@ -146,23 +137,20 @@ FLO_MUST_USE int flo_out_end(struct flo_err *err);
 void flo_out_sort(json_t **items);
 /* Value at a dotted path; NULL when absent. */
 const json_t *flo_out_at(const json_t *json, const char *path);
-const char *flo_out_text(const json_t *json, const char *path,
-                         const char *standard);
+const char *flo_out_text(const json_t *json, const char *path, const char *standard);
 /* The same for a terminal: nothing in it moves the cursor.  `out` holds
  * FLO_OUT_PLAIN and is returned. */
 #define FLO_OUT_PLAIN 320
-const char *flo_out_plain(const json_t *json, const char *path,
-                          const char *standard, char *out);
+const char *flo_out_plain(const json_t *json, const char *path, const char *standard, char *out);
 uint64_t flo_out_u64(const json_t *json, const char *path);
 /* "304 KiB", "1.7 MiB"; "850 ms", "2.1 s", "4 m 02 s"; `out` holds 32. */
 void flo_out_bytes(uint64_t bytes, char *out);
 void flo_out_ms(uint64_t ms, char *out);
 /* A line of progress on stderr, unless -q. */
-void flo_out_say(const struct flo_cli *cli, const char *format, ...)
-    FLO_PRINTF(2, 3);
+void flo_out_say(const struct flo_cli *cli, const char *format, ...) FLO_PRINTF(2, 3);
 /* Ask for a typed word unless --confirm gives it; FLO_E_USAGE otherwise. */
-FLO_MUST_USE int flo_out_confirm(const struct flo_cli *cli, const char *what,
-                                 const char *word, struct flo_err *err);
+FLO_MUST_USE int flo_out_confirm(const struct flo_cli *cli, const char *what, const char *word,
+                                 struct flo_err *err);
 
 /* ---- --ascii: ascii.c ---- */
 

@@ -31,8 +31,8 @@ static bool is_formula(const char *text)
 }
 
 /* RFC 4180 with \n.  Before a text that a sheet would compute stands '. */
-static void sheet_cell(const struct flo_out_wish *wish, const char *text,
-                       bool is_text, struct flo_buf *out)
+static void sheet_cell(const struct flo_out_wish *wish, const char *text, bool is_text,
+                       struct flo_buf *out)
 {
     char clean[4 * FLO_CELL_BYTES];
     bool is_odd = is_text && is_formula(text);
@@ -56,8 +56,7 @@ static void sheet_cell(const struct flo_out_wish *wish, const char *text,
 }
 
 static void sheet(const struct flo_out_wish *wish, const json_t *items,
-                  const struct flo_column *columns, size_t count,
-                  struct flo_buf *out)
+                  const struct flo_column *columns, size_t count, struct flo_buf *out)
 {
     for (size_t i = 0; wish->has_heads && i < count; i++) {
         flo_buf_text(out, i > 0 ? "," : "");
@@ -67,8 +66,7 @@ static void sheet(const struct flo_out_wish *wish, const json_t *items,
     for (size_t k = 0; k < flo_items_count(items); k++) {
         for (size_t i = 0; i < count; i++) {
             FLO_CLEANUP(flo_buf_deinit) struct flo_buf cell = {0};
-            bool is_text =
-                flo_cell_raw(flo_items_at(items, k), &columns[i], &cell);
+            bool is_text = flo_cell_raw(flo_items_at(items, k), &columns[i], &cell);
             flo_buf_text(out, i > 0 ? "," : "");
             sheet_cell(wish, cell.data != NULL ? cell.data : "", is_text, out);
         }
@@ -94,10 +92,8 @@ static void add_escaped(const struct flo_buf *text, struct flo_buf *out)
             code = at[i + 1];
             took = 2;
         } else if (left >= 3 && at[i] == 0xe2 && (at[i + 1] & 0xfe) == 0x80) {
-            unsigned mark =
-                0x2000u + (at[i + 1] & 0x3fu) * 64 + (at[i + 2] & 0x3fu);
-            bool is_turn = mark == 0x200e || mark == 0x200f ||
-                           (mark >= 0x202a && mark <= 0x202e) ||
+            unsigned mark = 0x2000u + (at[i + 1] & 0x3fu) * 64 + (at[i + 2] & 0x3fu);
+            bool is_turn = mark == 0x200e || mark == 0x200f || (mark >= 0x202a && mark <= 0x202e) ||
                            (mark >= 0x2066 && mark <= 0x2069);
             code = is_turn ? mark : 0;
             took = is_turn ? 3 : 1;
@@ -133,16 +129,14 @@ static void add_yaml(const json_t *json, struct flo_buf *out)
 }
 
 /* The items with the chosen keys alone: new reference. */
-static json_t *reduced(const json_t *items, const struct flo_column *chosen,
-                       size_t count)
+static json_t *reduced(const json_t *items, const struct flo_column *chosen, size_t count)
 {
     if (!json_is_array(items)) {
         return flo_choose_keys(items, chosen, count);
     }
     json_t *out = json_array();
     for (size_t i = 0; i < json_array_size(items); i++) {
-        json_array_append_new(
-            out, flo_choose_keys(json_array_get(items, i), chosen, count));
+        json_array_append_new(out, flo_choose_keys(json_array_get(items, i), chosen, count));
     }
     return out;
 }
@@ -152,8 +146,7 @@ static json_t *reduced(const json_t *items, const struct flo_column *chosen,
 /* One word for a thing, to be given to another command: its name, or where the
  * table begins with an id, that. */
 static void add_names(const struct flo_out_wish *wish, const json_t *items,
-                      const struct flo_column *columns, size_t count,
-                      struct flo_buf *out)
+                      const struct flo_column *columns, size_t count, struct flo_buf *out)
 {
     static const struct flo_column name = {"NAME", "name", CELL_TEXT, false};
     bool has_id = count > 0 && strcmp(columns[0].path, "id") == 0;
@@ -162,8 +155,7 @@ static void add_names(const struct flo_out_wish *wish, const json_t *items,
     for (size_t k = 0; k < flo_items_count(items); k++) {
         const json_t *item = flo_items_at(items, k);
         const struct flo_column *column =
-            (has_id || wish->fields != NULL ||
-             flo_out_text(item, "name", NULL) == NULL) &&
+            (has_id || wish->fields != NULL || flo_out_text(item, "name", NULL) == NULL) &&
                     count > 0
                 ? &columns[0]
                 : &name;
@@ -173,8 +165,8 @@ static void add_names(const struct flo_out_wish *wish, const json_t *items,
 }
 
 int flo_out_render(const struct flo_out_wish *wish, const json_t *json,
-                   const struct flo_column *columns, size_t count,
-                   struct flo_buf *out, struct flo_err *err)
+                   const struct flo_column *columns, size_t count, struct flo_buf *out,
+                   struct flo_err *err)
 {
     struct flo_column chosen[FLO_COLUMNS_MAX];
     FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
@@ -183,14 +175,12 @@ int flo_out_render(const struct flo_out_wish *wish, const json_t *json,
     int rv = flo_choose_items(wish, json, columns, count, &items, err);
 
     if (rv == 0) {
-        rv = flo_choose_columns(wish, items, columns, count, chosen, &shown,
-                                err);
+        rv = flo_choose_columns(wish, items, columns, count, chosen, &shown, err);
     }
     if (rv < 0) {
         return rv;
     }
-    some = wish->fields != NULL ? reduced(items, chosen, shown)
-                                : json_incref(items);
+    some = wish->fields != NULL ? reduced(items, chosen, shown) : json_incref(items);
     switch (wish->form) {
     case FLO_OUT_JSON:
         add_json(some, out);

@@ -19,14 +19,11 @@ static void measure(struct table *table, const json_t *items)
     char cell[FLO_CELL_BYTES];
 
     for (size_t i = 0; i < table->count; i++) {
-        table->widths[i] =
-            table->wish->has_heads ? flo_text_width(table->columns[i].head) : 0;
+        table->widths[i] = table->wish->has_heads ? flo_text_width(table->columns[i].head) : 0;
         for (size_t k = 0; k < flo_items_count(items); k++) {
-            flo_cell_show(flo_items_at(items, k), &table->columns[i],
-                          table->wish->now_ms, cell);
+            flo_cell_show(flo_items_at(items, k), &table->columns[i], table->wish->now_ms, cell);
             size_t chars = flo_text_width(cell);
-            table->widths[i] =
-                chars > table->widths[i] ? chars : table->widths[i];
+            table->widths[i] = chars > table->widths[i] ? chars : table->widths[i];
         }
     }
 }
@@ -66,8 +63,8 @@ static void fit(struct table *table)
     }
 }
 
-static void add_cell(const struct table *table, size_t i, const char *text,
-                     const char *tone, struct flo_buf *out)
+static void add_cell(const struct table *table, size_t i, const char *text, const char *tone,
+                     struct flo_buf *out)
 {
     char cell[FLO_CELL_BYTES];
     bool is_last = i + 1 == table->count;
@@ -85,8 +82,7 @@ static void add_cell(const struct table *table, size_t i, const char *text,
 }
 
 void flo_out_rows(const struct flo_out_wish *wish, const json_t *items,
-                  const struct flo_column *columns, size_t count,
-                  struct flo_buf *out)
+                  const struct flo_column *columns, size_t count, struct flo_buf *out)
 {
     struct table table = {.wish = wish, .columns = columns, .count = count};
     char cell[FLO_CELL_BYTES];
@@ -99,18 +95,14 @@ void flo_out_rows(const struct flo_out_wish *wish, const json_t *items,
         fit(&table);
     }
     for (size_t i = 0; wish->has_heads && i < count; i++) {
-        add_cell(&table, i, columns[i].head,
-                 wish->has_colour ? FLO_TONE_HEAD : "", out);
+        add_cell(&table, i, columns[i].head, wish->has_colour ? FLO_TONE_HEAD : "", out);
     }
     flo_buf_text(out, wish->has_heads ? "\n" : "");
     for (size_t k = 0; k < flo_items_count(items); k++) {
         for (size_t i = 0; i < count; i++) {
-            flo_cell_show(flo_items_at(items, k), &columns[i], wish->now_ms,
-                          cell);
+            flo_cell_show(flo_items_at(items, k), &columns[i], wish->now_ms, cell);
             add_cell(&table, i, cell,
-                     wish->has_colour && columns[i].form == CELL_STATE
-                         ? flo_tone_of(cell)
-                         : "",
+                     wish->has_colour && columns[i].form == CELL_STATE ? flo_tone_of(cell) : "",
                      out);
         }
         flo_buf_text(out, "\n");

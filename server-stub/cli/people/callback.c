@@ -55,10 +55,8 @@ static bool read_field(const char *text, size_t chars, struct flo_callback *out)
     size_t name = equals != NULL ? (size_t)(equals - text) : chars;
 
     for (size_t i = 0; equals != NULL && i < FLO_COUNT(fields); i++) {
-        if (strlen(fields[i].name) == name &&
-            memcmp(fields[i].name, text, name) == 0) {
-            return decode(equals + 1, chars - name - 1, fields[i].value,
-                          fields[i].bytes);
+        if (strlen(fields[i].name) == name && memcmp(fields[i].name, text, name) == 0) {
+            return decode(equals + 1, chars - name - 1, fields[i].value, fields[i].bytes);
         }
     }
     return true; /* session_state and its like */
@@ -88,8 +86,7 @@ bool flo_callback_read(const char *text, struct flo_callback *out)
         path += chars + 1;
         left -= chars + 1;
     }
-    if (got.state[0] == '\0' ||
-        (got.code[0] == '\0') == (got.error[0] == '\0')) {
+    if (got.state[0] == '\0' || (got.code[0] == '\0') == (got.error[0] == '\0')) {
         return false;
     }
     *out = got;

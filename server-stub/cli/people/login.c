@@ -27,15 +27,13 @@
 
 static void answer(int fd, bool is_it)
 {
-    static const char page[] =
-        "HTTP/1.1 %s\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n"
-        "Cache-Control: no-store\r\nConnection: close\r\n\r\n%s";
-    const char *text = is_it ? "Flotilla: go back to the terminal.\n"
-                             : "Flotilla: nothing is here.\n";
+    static const char page[] = "HTTP/1.1 %s\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n"
+                               "Cache-Control: no-store\r\nConnection: close\r\n\r\n%s";
+    const char *text =
+        is_it ? "Flotilla: go back to the terminal.\n" : "Flotilla: nothing is here.\n";
     char out[512];
     int bytes =
-        snprintf(out, sizeof(out), page, is_it ? "200 OK" : "404 Not Found",
-                 strlen(text), text);
+        snprintf(out, sizeof(out), page, is_it ? "200 OK" : "404 Not Found", strlen(text), text);
 
     (void)!send(fd, out, (size_t)bytes, MSG_NOSIGNAL);
 }
@@ -51,8 +49,7 @@ static bool read_head(int fd, char *out)
         if (poll(&one, 1, (int)(until_ms - flo_now_ms())) <= 0) {
             return false;
         }
-        ssize_t got =
-            recv(fd, out + bytes, FLO_CALLBACK_HEAD_MAX - 1 - bytes, 0);
+        ssize_t got = recv(fd, out + bytes, FLO_CALLBACK_HEAD_MAX - 1 - bytes, 0);
         if (got <= 0) {
             return false;
         }
@@ -67,8 +64,7 @@ static bool read_head(int fd, char *out)
     return false;
 }
 
-static bool take_browser(int listener, const char *state,
-                         struct flo_callback *out)
+static bool take_browser(int listener, const char *state, struct flo_callback *out)
 {
     char head[FLO_CALLBACK_HEAD_MAX];
     FLO_CLEANUP(flo_fd_cleanup)
@@ -77,9 +73,9 @@ static bool take_browser(int listener, const char *state,
     if (fd < 0 || !read_head(fd, head)) {
         return false;
     }
-    bool is_it = strncmp(head, "GET " FLO_CALLBACK_PATH "?",
-                         strlen("GET " FLO_CALLBACK_PATH "?")) == 0 &&
-                 flo_callback_read(head, out) && strcmp(out->state, state) == 0;
+    bool is_it =
+        strncmp(head, "GET " FLO_CALLBACK_PATH "?", strlen("GET " FLO_CALLBACK_PATH "?")) == 0 &&
+        flo_callback_read(head, out) && strcmp(out->state, state) == 0;
     answer(fd, is_it);
     return is_it;
 }
@@ -98,8 +94,8 @@ static bool take_pasted(const char *state, struct flo_callback *out)
     return false;
 }
 
-static int await(int listener, const char *state, uint64_t wait_ms,
-                 struct flo_callback *out, struct flo_err *err)
+static int await(int listener, const char *state, uint64_t wait_ms, struct flo_callback *out,
+                 struct flo_err *err)
 {
     uint64_t until_ms = flo_now_ms() + wait_ms;
     bool reads = isatty(STDIN_FILENO) == 1;
@@ -111,8 +107,7 @@ static int await(int listener, const char *state, uint64_t wait_ms,
         if (count < 0 && errno != EINTR) {
             return flo_fail_errno(err, FLO_E_IO_READ, "poll");
         }
-        if (count > 0 && (both[0].revents & POLLIN) != 0 &&
-            take_browser(listener, state, out)) {
+        if (count > 0 && (both[0].revents & POLLIN) != 0 && take_browser(listener, state, out)) {
             return 0;
         }
         if (count > 0 && reads && both[1].revents != 0) {
@@ -122,29 +117,24 @@ static int await(int listener, const char *state, uint64_t wait_ms,
             reads = feof(stdin) == 0;
         }
     }
-    return flo_fail(err, FLO_E_NET_TIMEOUT,
-                    "no browser came back within %llu s",
+    return flo_fail(err, FLO_E_NET_TIMEOUT, "no browser came back within %llu s",
                     (unsigned long long)(wait_ms / 1000));
 }
 
 /* ---- the way by the provider ---- */
 
-static int open_port(uint64_t wish, int *out, uint16_t *port,
-                     struct flo_err *err)
+static int open_port(uint64_t wish, int *out, uint16_t *port, struct flo_err *err)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons((uint16_t)wish)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)wish)};
     socklen_t bytes = sizeof(address);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int one = 1; /* a login of a moment ago keeps no port */
 
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd < 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
         bind(fd, (struct sockaddr *)&address, bytes) < 0 || listen(fd, 4) < 0 ||
         getsockname(fd, (struct sockaddr *)&address, &bytes) < 0) {
-        flo_fail_errno(err, FLO_E_PORT_IN_USE, "127.0.0.1:%llu",
-                       (unsigned long long)wish);
+        flo_fail_errno(err, FLO_E_PORT_IN_USE, "127.0.0.1:%llu", (unsigned long long)wish);
         flo_fd_cleanup(&fd);
         return FLO_E_PORT_IN_USE;
     }
@@ -153,25 +143,22 @@ static int open_port(uint64_t wish, int *out, uint16_t *port,
     return 0;
 }
 
-static int finish(struct flo_cli *cli, const json_t *login,
-                  const struct flo_callback *back, json_t **session,
-                  struct flo_err *err)
+static int finish(struct flo_cli *cli, const json_t *login, const struct flo_callback *back,
+                  json_t **session, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup)
-    json_t *body = json_pack("{s:s,s:s}", "state", back->state, "secret",
-                             flo_out_text(login, "secret", ""));
+    json_t *body =
+        json_pack("{s:s,s:s}", "state", back->state, "secret", flo_out_text(login, "secret", ""));
 
-    json_object_set_new(
-        body, back->code[0] != '\0' ? "code" : "error",
-        json_string(back->code[0] != '\0' ? back->code : back->error));
+    json_object_set_new(body, back->code[0] != '\0' ? "code" : "error",
+                        json_string(back->code[0] != '\0' ? back->code : back->error));
     if (back->issuer[0] != '\0') {
         json_object_set_new(body, "iss", json_string(back->issuer));
     }
     return flo_api_call(cli, "POST", "/v1/login/finish", body, session, err);
 }
 
-static int by_provider(struct flo_cli *cli, const char *name,
-                       struct flo_err *err)
+static int by_provider(struct flo_cli *cli, const char *name, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *login = NULL;
     FLO_CLEANUP(flo_json_cleanup) json_t *session = NULL;
@@ -193,8 +180,7 @@ static int by_provider(struct flo_cli *cli, const char *name,
     if ((rv = open_port(wish, &listener, &port, err)) < 0) {
         return rv;
     }
-    snprintf(redirect, sizeof(redirect), "http://127.0.0.1:%u%s", port,
-             FLO_CALLBACK_PATH);
+    snprintf(redirect, sizeof(redirect), "http://127.0.0.1:%u%s", port, FLO_CALLBACK_PATH);
     FLO_CLEANUP(flo_json_cleanup)
     json_t *body = json_pack("{s:s}", "redirect", redirect);
     rv = flo_api_call(cli, "POST", "/v1/login/start", body, &login, err);
@@ -211,8 +197,7 @@ static int by_provider(struct flo_cli *cli, const char *name,
     if (rv < 0) {
         return rv;
     }
-    snprintf(cli->token, sizeof(cli->token), "%s",
-             flo_out_text(session, "token", ""));
+    snprintf(cli->token, sizeof(cli->token), "%s", flo_out_text(session, "token", ""));
     return 0;
 }
 
@@ -248,9 +233,8 @@ static int check_token(const struct flo_cli *cli, struct flo_err *err)
     }
     flo_fail(err, FLO_E_REST_AUTH, "%s holds %s",
              flo_args_text(&cli->args, "token-file", "the line"),
-             strncmp(cli->token, "flt1.", 5) == 0
-                 ? "an enrolment token, which is for devices"
-                 : "no access token (flt_pat_…)");
+             strncmp(cli->token, "flt1.", 5) == 0 ? "an enrolment token, which is for devices"
+                                                  : "no access token (flt_pat_…)");
     return flo_err_fix(err, "DATA/admin.token of the controller, or flotilla "
                             "token create --kind access");
 }
@@ -304,9 +288,9 @@ int flo_cmd_login(struct flo_cli *cli, struct flo_err *err)
         const char *as = flo_out_text(me, "name", "?");
         const char *role = flo_out_text(me, "role", "?");
         flo_out_done(cli,
-                     json_pack("{s:s,s:s,s:s,s:s,s:s,s:s}", "fleet", fleet,
-                               "controller", cli->controller, "name", as,
-                               "role", role, "context", name, "file", path),
+                     json_pack("{s:s,s:s,s:s,s:s,s:s,s:s}", "fleet", fleet, "controller",
+                               cli->controller, "name", as, "role", role, "context", name, "file",
+                               path),
                      "logged in to fleet %s at %s as %s (%s) · context \"%s\" "
                      "written to %s\n",
                      fleet, cli->controller, as, role, name, path);
@@ -327,12 +311,10 @@ int flo_cmd_logout(struct flo_cli *cli, struct flo_err *err)
     }
     rv = flo_context_forget(cli, err);
     if (rv == 0) {
-        flo_out_done(cli,
-                     json_pack("{s:s,s:b}", "controller", cli->controller,
-                               "ended", (int)was_session),
-                     "logged out of %s%s\n", cli->controller,
-                     was_session ? ": the session has ended"
-                                 : ": its token is forgotten here");
+        flo_out_done(
+            cli, json_pack("{s:s,s:b}", "controller", cli->controller, "ended", (int)was_session),
+            "logged out of %s%s\n", cli->controller,
+            was_session ? ": the session has ended" : ": its token is forgotten here");
     }
     return rv;
 }

@@ -7,13 +7,11 @@
 static void set_access(const struct flo_cli *cli, json_t *body)
 {
     const char *user = flo_args_text(&cli->args, "user", NULL);
-    const char *role =
-        flo_args_text(&cli->args, "role", user == NULL ? "viewer" : NULL);
+    const char *role = flo_args_text(&cli->args, "role", user == NULL ? "viewer" : NULL);
 
     json_object_set_new(
         body, "name",
-        json_string(flo_args_text(&cli->args, "name",
-                                  user != NULL ? user : "unnamed")));
+        json_string(flo_args_text(&cli->args, "name", user != NULL ? user : "unnamed")));
     if (role != NULL) {
         json_object_set_new(body, "role", json_string(role));
     }
@@ -48,11 +46,8 @@ int flo_cmd_token_create(struct flo_cli *cli, struct flo_err *err)
     json_object_set_new(body, "ttl_ms", json_integer((json_int_t)ttl_ms));
     if (strcmp(kind, "enroll") == 0) {
         json_object_set_new(body, "uses", json_integer((json_int_t)uses));
-        json_object_set_new(
-            body, "group",
-            json_string(flo_args_text(&cli->args, "group", "all")));
-    } else if (flo_args_has(&cli->args, "group") ||
-               flo_args_has(&cli->args, "uses")) {
+        json_object_set_new(body, "group", json_string(flo_args_text(&cli->args, "group", "all")));
+    } else if (flo_args_has(&cli->args, "group") || flo_args_has(&cli->args, "uses")) {
         flo_fail(err, FLO_E_USAGE,
                  "--group and --uses belong to --kind enroll: an access token "
                  "is for its role");
@@ -77,15 +72,13 @@ int flo_cmd_token_create(struct flo_cli *cli, struct flo_err *err)
     } else if (file == NULL) {
         printf("%s\n", secret);
     }
-    flo_out_say(cli, "%s token %s (shown once)%s%s", kind,
-                flo_out_text(token, "id", "?"), file != NULL ? " in " : "",
-                file != NULL ? file : "");
+    flo_out_say(cli, "%s token %s (shown once)%s%s", kind, flo_out_text(token, "id", "?"),
+                file != NULL ? " in " : "", file != NULL ? file : "");
     if (json_object_get(token, "controller") != NULL) {
         flo_out_say(cli,
                     "on the device: flotilla-agent enroll --controller %s "
                     "--token-file %s",
-                    flo_out_text(token, "controller", "?"),
-                    file != NULL ? file : "FILE");
+                    flo_out_text(token, "controller", "?"), file != NULL ? file : "FILE");
     }
     return 0;
 }

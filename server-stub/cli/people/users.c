@@ -3,8 +3,7 @@
 
 #include "server-stub/cli/cli.h"
 
-static int user_path(const struct flo_cli *cli, char *out, size_t bytes,
-                     struct flo_err *err)
+static int user_path(const struct flo_cli *cli, char *out, size_t bytes, struct flo_err *err)
 {
     const char *name = cli->args.words[0];
 
@@ -22,13 +21,10 @@ static void show(const struct flo_cli *cli, const json_t *user)
         flo_out_object(cli, user, FLO_COLUMNS(user));
         return;
     }
-    printf("%s: %s%s\n", flo_out_text(user, "name", "?"),
-           flo_out_text(user, "role", "?"),
-           json_is_true(json_object_get(user, "disabled")) ? " (disabled)"
-                                                           : "");
+    printf("%s: %s%s\n", flo_out_text(user, "name", "?"), flo_out_text(user, "role", "?"),
+           json_is_true(json_object_get(user, "disabled")) ? " (disabled)" : "");
     if (json_array_size(json_object_get(user, "tokens")) > 0) {
-        flo_out_table(cli, json_object_get(user, "tokens"),
-                      FLO_COLUMNS(user_token));
+        flo_out_table(cli, json_object_get(user, "tokens"), FLO_COLUMNS(user_token));
     }
 }
 
@@ -79,8 +75,7 @@ int flo_cmd_user_set(struct flo_cli *cli, struct flo_err *err)
                       "other");
     }
     if (rv == 0 && role == NULL && !disable && !enable) {
-        rv = flo_fail(err, FLO_E_USAGE,
-                      "--role, --disable or --enable says what to change");
+        rv = flo_fail(err, FLO_E_USAGE, "--role, --disable or --enable says what to change");
     }
     if (role != NULL) {
         json_object_set_new(body, "role", json_string(role));

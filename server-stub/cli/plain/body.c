@@ -4,29 +4,26 @@
 
 #include "server-stub/cli/plain/plain.h"
 
-static int add_count(const struct flo_cli *cli,
-                     const struct flo_plain_field *field, json_t *body,
+static int add_count(const struct flo_cli *cli, const struct flo_plain_field *field, json_t *body,
                      struct flo_err *err)
 {
     uint64_t number = 0;
-    int rv = flo_args_u64(&cli->args, field->flag, field->min, field->max,
-                          field->standard, &number, err);
+    int rv = flo_args_u64(&cli->args, field->flag, field->min, field->max, field->standard, &number,
+                          err);
 
     json_object_set_new(body, field->member, json_integer((json_int_t)number));
     return rv;
 }
 
-static int add_share(const char *text, const struct flo_plain_field *field,
-                     json_t *body, struct flo_err *err)
+static int add_share(const char *text, const struct flo_plain_field *field, json_t *body,
+                     struct flo_err *err)
 {
     char *end;
     double value = strtod(text, &end);
     bool is_share = strcmp(end, "%") == 0;
 
-    if (end == text || (end[0] != '\0' && !is_share) ||
-        !(value >= -1e300 && value <= 1e300)) {
-        return flo_fail(err, FLO_E_USAGE,
-                        "--%s %.40s: a number, or a share as 5%%", field->flag,
+    if (end == text || (end[0] != '\0' && !is_share) || !(value >= -1e300 && value <= 1e300)) {
+        return flo_fail(err, FLO_E_USAGE, "--%s %.40s: a number, or a share as 5%%", field->flag,
                         text);
     }
     if (is_share) {
@@ -36,8 +33,7 @@ static int add_share(const char *text, const struct flo_plain_field *field,
     return 0;
 }
 
-static int add_span(const struct flo_cli *cli,
-                    const struct flo_plain_field *field, json_t *body,
+static int add_span(const struct flo_cli *cli, const struct flo_plain_field *field, json_t *body,
                     struct flo_err *err)
 {
     uint64_t ms = 0;
@@ -47,8 +43,8 @@ static int add_span(const struct flo_cli *cli,
     return rv;
 }
 
-static int add_time(const char *text, const struct flo_plain_field *field,
-                    json_t *body, struct flo_err *err)
+static int add_time(const char *text, const struct flo_plain_field *field, json_t *body,
+                    struct flo_err *err)
 {
     uint64_t ms;
 
@@ -68,8 +64,7 @@ static bool add_pair(const char *text, json_t *out)
     const char *equals = strchr(text, '=');
     char name[FLO_NAME_MAX + 1];
 
-    if (equals == NULL || equals == text ||
-        equals - text >= (ptrdiff_t)sizeof(name)) {
+    if (equals == NULL || equals == text || equals - text >= (ptrdiff_t)sizeof(name)) {
         return false;
     }
     snprintf(name, sizeof(name), "%.*s", (int)(equals - text), text);
@@ -77,8 +72,7 @@ static bool add_pair(const char *text, json_t *out)
     return true;
 }
 
-static int add_pairs(const struct flo_cli *cli,
-                     const struct flo_plain_field *field, json_t *body,
+static int add_pairs(const struct flo_cli *cli, const struct flo_plain_field *field, json_t *body,
                      struct flo_err *err)
 {
     json_t *pairs = json_object();
@@ -87,33 +81,29 @@ static int add_pairs(const struct flo_cli *cli,
     json_object_set_new(body, field->member, pairs);
     for (size_t i = 0; flo_args_each(&cli->args, field->flag, i, &text); i++) {
         if (!add_pair(text, pairs)) {
-            return flo_fail(err, FLO_E_USAGE, "--%s %.60s: LABEL=VALUE",
-                            field->flag, text);
+            return flo_fail(err, FLO_E_USAGE, "--%s %.60s: LABEL=VALUE", field->flag, text);
         }
     }
     return 0;
 }
 
 /* MEMBER=TEXT in each word behind the first. */
-static int add_values(const struct flo_cli *cli, json_t *body,
-                      struct flo_err *err)
+static int add_values(const struct flo_cli *cli, json_t *body, struct flo_err *err)
 {
     for (const char *const *word = cli->args.words + 1; *word != NULL; word++) {
         if (!add_pair(*word, body)) {
-            return flo_fail(err, FLO_E_USAGE, "`%.60s` is no FIELD=TEXT",
-                            *word);
+            return flo_fail(err, FLO_E_USAGE, "`%.60s` is no FIELD=TEXT", *word);
         }
     }
     return 0;
 }
 
-static int add(const struct flo_cli *cli, const struct flo_plain_field *field,
-               json_t *body, struct flo_err *err)
+static int add(const struct flo_cli *cli, const struct flo_plain_field *field, json_t *body,
+               struct flo_err *err)
 {
     const char *text = field->kind == FLO_PLAIN_WORD ? cli->args.words[0]
-                       : field->flag == NULL
-                           ? NULL
-                           : flo_args_text(&cli->args, field->flag, NULL);
+                       : field->flag == NULL         ? NULL
+                                                     : flo_args_text(&cli->args, field->flag, NULL);
 
     if (field->kind == FLO_PLAIN_COUNT) {
         return add_count(cli, field, body, err);
@@ -143,8 +133,7 @@ static int add(const struct flo_cli *cli, const struct flo_plain_field *field,
     }
 }
 
-int flo_plain_body(const struct flo_cli *cli,
-                   const struct flo_plain_field *fields, json_t **out,
+int flo_plain_body(const struct flo_cli *cli, const struct flo_plain_field *fields, json_t **out,
                    struct flo_err *err)
 {
     int rv = 0;

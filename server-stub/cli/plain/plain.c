@@ -24,8 +24,7 @@ static int refuse_word(const struct call *call, bool makes, struct flo_err *err)
     int chars = (int)strcspn(name, " ");
 
     if (makes) {
-        return flo_fail(err, FLO_E_USAGE, "`%.80s` is no name of a %.*s", word,
-                        chars, name);
+        return flo_fail(err, FLO_E_USAGE, "`%.80s` is no name of a %.*s", word, chars, name);
     }
     flo_fail(err, FLO_E_ABSENT, "no %.*s `%.80s`", chars, name, word);
     return flo_err_fix(err, "flotilla %.*s list", chars, name);
@@ -33,19 +32,16 @@ static int refuse_word(const struct call *call, bool makes, struct flo_err *err)
 
 static bool is_number(const char *text)
 {
-    return text[0] >= '1' && text[0] <= '9' &&
-           strspn(text, "0123456789") == strlen(text) &&
+    return text[0] >= '1' && text[0] <= '9' && strspn(text, "0123456789") == strlen(text) &&
            strlen(text) <= FLO_NAME_MAX;
 }
 
 static int read_word(struct call *call, bool makes, struct flo_err *err)
 {
     const char *word = call->cli->args.words[0];
-    bool is_right = call->noun->form == FLO_PLAIN_SERIAL
-                        ? flo_serial_normal(word, call->word)
-                    : call->noun->form == FLO_PLAIN_NUMBER
-                        ? is_number(word)
-                        : flo_name_is_valid(word);
+    bool is_right = call->noun->form == FLO_PLAIN_SERIAL   ? flo_serial_normal(word, call->word)
+                    : call->noun->form == FLO_PLAIN_NUMBER ? is_number(word)
+                                                           : flo_name_is_valid(word);
 
     if (!is_right) {
         return refuse_word(call, makes, err);
@@ -66,11 +62,9 @@ static uint64_t number_at(const struct call *call, const char *member)
     return (uint64_t)json_integer_value(value);
 }
 
-static void add_member(const struct call *call, const char *member,
-                       struct flo_buf *out)
+static void add_member(const struct call *call, const char *member, struct flo_buf *out)
 {
-    const char *text = flo_out_text(call->answer, member,
-                                    flo_out_text(call->body, member, NULL));
+    const char *text = flo_out_text(call->answer, member, flo_out_text(call->body, member, NULL));
 
     if (text != NULL) {
         flo_buf_text(out, text);
@@ -100,8 +94,7 @@ static void add_place(const struct call *call, char *place, struct flo_buf *out)
 }
 
 /* The text with its places filled, in `out`, which ends with a NUL. */
-static int fill(const struct call *call, const char *text, struct flo_buf *out,
-                struct flo_err *err)
+static int fill(const struct call *call, const char *text, struct flo_buf *out, struct flo_err *err)
 {
     char place[64];
 
@@ -117,16 +110,13 @@ static int fill(const struct call *call, const char *text, struct flo_buf *out,
         }
     }
     flo_buf_text(out, "");
-    return out->failed ? flo_fail(err, FLO_E_MEMORY, "no memory for a text")
-                       : 0;
+    return out->failed ? flo_fail(err, FLO_E_MEMORY, "no memory for a text") : 0;
 }
 
 /* ---- verbs ---- */
 
-static int list(struct flo_cli *cli, const struct flo_plain_noun *noun,
-                const char *template, uint64_t first,
-                const struct flo_column *columns, size_t count,
-                struct flo_err *err)
+static int list(struct flo_cli *cli, const struct flo_plain_noun *noun, const char *template,
+                uint64_t first, const struct flo_column *columns, size_t count, struct flo_err *err)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf path = {0};
     FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
@@ -144,8 +134,7 @@ static int list(struct flo_cli *cli, const struct flo_plain_noun *noun,
     return rv;
 }
 
-static int send(struct flo_cli *cli, const struct flo_plain_call *row,
-                struct flo_err *err)
+static int send(struct flo_cli *cli, const struct flo_plain_call *row, struct flo_err *err)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf path = {0};
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf result = {0};
@@ -153,13 +142,11 @@ static int send(struct flo_cli *cli, const struct flo_plain_call *row,
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
     struct call call = {.cli = cli, .noun = row->noun};
     bool is_of_one = strstr(row->path, "{}") != NULL;
-    int rv =
-        is_of_one ? read_word(&call, strcmp(row->method, "PUT") == 0, err) : 0;
+    int rv = is_of_one ? read_word(&call, strcmp(row->method, "PUT") == 0, err) : 0;
 
     rv = rv < 0 ? rv : fill(&call, row->path, &path, err);
     rv = rv < 0 ? rv : flo_plain_body(cli, row->fields, &body, err);
-    rv = rv < 0 ? rv
-                : flo_api_call(cli, row->method, path.data, body, &answer, err);
+    rv = rv < 0 ? rv : flo_api_call(cli, row->method, path.data, body, &answer, err);
     if (rv == 0 && answer == NULL) {
         answer = json_pack("{s:s}", row->noun->key, call.word);
     }
@@ -167,49 +154,45 @@ static int send(struct flo_cli *cli, const struct flo_plain_call *row,
     call.body = body;
     rv = rv < 0 ? rv : fill(&call, row->result, &result, err);
     if (rv == 0) {
-        flo_out_done(cli, json_incref(answer), "%s\n",
-                     (const char *)result.data);
+        flo_out_done(cli, json_incref(answer), "%s\n", (const char *)result.data);
     }
     return rv;
 }
 
 /* ---- the rows ---- */
 
-#define FLO_PLAIN_NOUN(id, its_form, its_key)                                  \
-    static const struct flo_plain_noun noun_##id = {                           \
-        .form = FLO_PLAIN_##its_form, .key = (its_key)};
-#define FLO_PLAIN_LIST(function, id, path, first, object)                      \
-    int flo_cmd_##function(struct flo_cli *cli, struct flo_err *err)           \
-    {                                                                          \
-        return list(cli, &noun_##id, path, first, FLO_COLUMNS(object), err);   \
+#define FLO_PLAIN_NOUN(id, its_form, its_key)                                                      \
+    static const struct flo_plain_noun noun_##id = {.form = FLO_PLAIN_##its_form, .key = (its_key)};
+#define FLO_PLAIN_LIST(function, id, path, first, object)                                          \
+    int flo_cmd_##function(struct flo_cli *cli, struct flo_err *err)                               \
+    {                                                                                              \
+        return list(cli, &noun_##id, path, first, FLO_COLUMNS(object), err);                       \
     }
-#define FLO_PLAIN_CALL(function, id, its_method, its_path, its_result)         \
-    int flo_cmd_##function(struct flo_cli *cli, struct flo_err *err)           \
-    {                                                                          \
-        const struct flo_plain_call row = {                                    \
-            .noun = &noun_##id,                                                \
-            .method = (its_method),                                            \
-            .path = (its_path),                                                \
-            .result = (its_result),                                            \
+#define FLO_PLAIN_CALL(function, id, its_method, its_path, its_result)                             \
+    int flo_cmd_##function(struct flo_cli *cli, struct flo_err *err)                               \
+    {                                                                                              \
+        const struct flo_plain_call row = {                                                        \
+            .noun = &noun_##id,                                                                    \
+            .method = (its_method),                                                                \
+            .path = (its_path),                                                                    \
+            .result = (its_result),                                                                \
             .fields = (const struct flo_plain_field[]) {
 #define FLO_PLAIN_TEXT(flag) {FLO_PLAIN_TEXT, flag, flag, 0, 0, 0},
 #define FLO_PLAIN_WORD(member) {FLO_PLAIN_WORD, NULL, member, 0, 0, 0},
-#define FLO_PLAIN_SWITCH(flag, member)                                         \
-    {FLO_PLAIN_SWITCH, flag, member, 0, 0, 0},
-#define FLO_PLAIN_COUNT(flag, min, max, standard)                              \
-    {FLO_PLAIN_COUNT, flag, flag, min, max, standard},
+#define FLO_PLAIN_SWITCH(flag, member) {FLO_PLAIN_SWITCH, flag, member, 0, 0, 0},
+#define FLO_PLAIN_COUNT(flag, min, max, standard) {FLO_PLAIN_COUNT, flag, flag, min, max, standard},
 #define FLO_PLAIN_SHARE(flag, member) {FLO_PLAIN_SHARE, flag, member, 0, 0, 0},
 #define FLO_PLAIN_SPAN(flag, member) {FLO_PLAIN_SPAN, flag, member, 0, 0, 0},
 #define FLO_PLAIN_TIME(flag, member) {FLO_PLAIN_TIME, flag, member, 0, 0, 0},
 #define FLO_PLAIN_PAIRS(flag) {FLO_PLAIN_PAIRS, flag, flag, 0, 0, 0},
 #define FLO_PLAIN_VALUES {FLO_PLAIN_VALUES, NULL, "", 0, 0, 0},
-#define FLO_PLAIN_END                                                          \
-    {                                                                          \
-        0                                                                      \
-    }                                                                          \
-    }                                                                          \
-    }                                                                          \
-    ;                                                                          \
-    return send(cli, &row, err);                                               \
+#define FLO_PLAIN_END                                                                              \
+    {                                                                                              \
+        0                                                                                          \
+    }                                                                                              \
+    }                                                                                              \
+    }                                                                                              \
+    ;                                                                                              \
+    return send(cli, &row, err);                                                                   \
     }
 #include "server-stub/cli/plain/plain.def"

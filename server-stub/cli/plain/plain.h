@@ -38,8 +38,7 @@ struct flo_plain_call {
 
 /* The members that flags give; new reference in *out, NULL for a call that has
  * no fields.  FLO_E_USAGE names the flag. */
-FLO_MUST_USE int flo_plain_body(const struct flo_cli *cli,
-                                const struct flo_plain_field *fields,
+FLO_MUST_USE int flo_plain_body(const struct flo_cli *cli, const struct flo_plain_field *fields,
                                 json_t **out, struct flo_err *err);
 
 #endif

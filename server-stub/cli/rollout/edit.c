@@ -37,10 +37,8 @@ static json_t *difference(const json_t *before, const json_t *wanted)
     json_object_foreach((json_t *)(uintptr_t)before, name, was)
     {
         const json_t *value = json_object_get(change, name);
-        if (flo_rollout_has_members(name) && json_is_object(was) &&
-            json_is_object(value)) {
-            json_object_set_new(change, name,
-                                difference_of_members(was, value));
+        if (flo_rollout_has_members(name) && json_is_object(was) && json_is_object(value)) {
+            json_object_set_new(change, name, difference_of_members(was, value));
         }
     }
     return change;
@@ -77,19 +75,15 @@ int flo_cmd_rollout_edit(struct flo_cli *cli, struct flo_err *err)
                                 "flotilla rollout edit --help lists them");
     }
     rv = rv < 0 ? rv : flo_api_get(cli, path, &before, err);
-    rv = rv < 0 ? rv
-                : flo_rollout_edit_wish(cli, json_object_get(before, "spec"),
-                                        &wanted, err);
+    rv = rv < 0 ? rv : flo_rollout_edit_wish(cli, json_object_get(before, "spec"), &wanted, err);
     if (rv < 0) {
         return rv;
     }
-    body = json_pack("{s:o,s:s}", "change",
-                     difference(json_object_get(before, "spec"), wanted),
+    body = json_pack("{s:o,s:s}", "change", difference(json_object_get(before, "spec"), wanted),
                      "reason", flo_args_text(&cli->args, "reason", ""));
     rv = flo_rollout_path(id, "", path, sizeof(path), err);
     rv = rv < 0 ? rv
-                : flo_api_change(cli, "PATCH", path,
-                                 flo_out_text(before, "etag", NULL), body,
+                : flo_api_change(cli, "PATCH", path, flo_out_text(before, "etag", NULL), body,
                                  &rollout, err);
     if (rv == FLO_E_REST_STALE) {
         return flo_err_fix(err,

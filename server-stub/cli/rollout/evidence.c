@@ -35,8 +35,8 @@ static void say_head(struct told *told)
         return;
     }
     told->is_begun = true;
-    printf("evidence of block %" PRIu64 ", phase %" PRIu64,
-           flo_out_u64(record, "block"), flo_out_u64(record, "phase"));
+    printf("evidence of block %" PRIu64 ", phase %" PRIu64, flo_out_u64(record, "block"),
+           flo_out_u64(record, "phase"));
     if (json_is_integer(look)) {
         printf(", look %" PRIu64, flo_out_u64(record, "look") + 1);
     }
@@ -44,8 +44,7 @@ static void say_head(struct told *told)
 }
 
 /* A row is told when its verdict changed, and at each look. */
-static void on_row(void *context, enum flo_measure measure, const char *stands,
-                   const char *text)
+static void on_row(void *context, enum flo_measure measure, const char *stands, const char *text)
 {
     struct told *told = context;
     bool is_look = json_is_integer(json_object_get(told->record, "look"));
@@ -59,8 +58,7 @@ static void on_row(void *context, enum flo_measure measure, const char *stands,
         printf("    %s\n", flo_out_plain(line, "line", "", plain));
         json_decref(line);
     }
-    snprintf(told->stands[measure], sizeof(told->stands[measure]), "%s",
-             stands);
+    snprintf(told->stands[measure], sizeof(told->stands[measure]), "%s", stands);
 }
 
 /* Is this the text that was stored? */
@@ -92,8 +90,8 @@ static void tell_slices(struct told *told, const char *member)
 
     json_array_foreach(json_object_get(told->record, member), i, row)
     {
-        snprintf(key, sizeof(key), "%s %s %s", member,
-                 flo_out_text(row, "gate", ""), flo_out_text(row, "slice", ""));
+        snprintf(key, sizeof(key), "%s %s %s", member, flo_out_text(row, "gate", ""),
+                 flo_out_text(row, "slice", ""));
         if (json_object_get(told->slices, key) == NULL) {
             json_object_set_new(told->slices, key, json_true());
             say_head(told);
@@ -122,23 +120,21 @@ static void judge(struct told *told, const json_t *record)
     if (rv < 0 || worst > SAME || !is_untouched(record)) {
         told->differ++;
         say_head(told);
-        printf("    NOT the same: %s\n", rv < 0 ? err.what
-                                         : worst > SAME
-                                             ? "a number differs"
-                                             : "its digest is of another text");
+        printf("    NOT the same: %s\n", rv < 0         ? err.what
+                                         : worst > SAME ? "a number differs"
+                                                        : "its digest is of another text");
     }
 }
 
-static int read_page(struct flo_cli *cli, const char *id, struct told *told,
-                     char *cursor, size_t bytes, struct flo_err *err)
+static int read_page(struct flo_cli *cli, const char *id, struct told *told, char *cursor,
+                     size_t bytes, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *page = NULL;
     char path[256];
     json_t *record;
     size_t i;
 
-    snprintf(path, sizeof(path), "/v1/rollouts/%s/evidence?limit=%d&cursor=%s",
-             id, PAGE, cursor);
+    snprintf(path, sizeof(path), "/v1/rollouts/%s/evidence?limit=%d&cursor=%s", id, PAGE, cursor);
     int rv = flo_api_get(cli, path, &page, err);
     json_array_foreach(json_object_get(page, "items"), i, record)
     {
@@ -148,8 +144,7 @@ static int read_page(struct flo_cli *cli, const char *id, struct told *told,
     return rv;
 }
 
-int flo_rollout_explain_evidence(struct flo_cli *cli, const char *id,
-                                 struct flo_err *err)
+int flo_rollout_explain_evidence(struct flo_cli *cli, const char *id, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *slices = json_object();
     struct told told = {.slices = slices};
@@ -162,13 +157,12 @@ int flo_rollout_explain_evidence(struct flo_cli *cli, const char *id,
     if (rv < 0 || told.records == 0) {
         return rv;
     }
-    printf("%" PRIu64 " evaluations, %" PRIu64
-           " looks: judged again from what is stored, %" PRIu64
+    printf("%" PRIu64 " evaluations, %" PRIu64 " looks: judged again from what is stored, %" PRIu64
            " differ (largest difference %.2g)\n",
            told.records, told.looks, told.differ, told.worst);
-    return told.differ == 0 ? 0
-                            : flo_fail(err, FLO_E_GATE_EVIDENCE,
-                                       "rollout %s: %" PRIu64 " of %" PRIu64
-                                       " records give another verdict",
-                                       id, told.differ, told.records);
+    return told.differ == 0
+               ? 0
+               : flo_fail(err, FLO_E_GATE_EVIDENCE,
+                          "rollout %s: %" PRIu64 " of %" PRIu64 " records give another verdict", id,
+                          told.differ, told.records);
 }

@@ -38,8 +38,8 @@ static json_t *size_of(const char *text)
 {
     struct flo_spec_size size;
     size_t digits = strspn(text, "0123456789");
-    bool is_count = digits > 0 && digits < 10 && text[digits] == '\0' &&
-                    strtoul(text, NULL, 10) > 0;
+    bool is_count =
+        digits > 0 && digits < 10 && text[digits] == '\0' && strtoul(text, NULL, 10) > 0;
 
     return is_count                           ? json_integer(atoi(text))
            : flo_spec_size_parse(text, &size) ? json_string(text)
@@ -47,8 +47,7 @@ static json_t *size_of(const char *text)
 }
 
 /* Does the release share the requests of another model? */
-static int ask_split(struct flo_cli *cli, const json_t *spec, bool *out,
-                     struct flo_err *err)
+static int ask_split(struct flo_cli *cli, const json_t *spec, bool *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *release = NULL;
     const char *title = flo_out_text(spec, "release", "");
@@ -57,8 +56,7 @@ static int ask_split(struct flo_cli *cli, const json_t *spec, bool *out,
     snprintf(path, sizeof(path), "/v1/releases/%.130s", title);
     int rv = flo_api_get(cli, path, &release, err);
     if (rv == 0) {
-        *out = flo_out_plain(release, "document.serve.split_of.model", "",
-                             text)[0] != '\0';
+        *out = flo_out_plain(release, "document.serve.split_of.model", "", text)[0] != '\0';
     }
     return rv;
 }
@@ -69,8 +67,7 @@ static int add_phases(struct flo_cli *cli, json_t *spec, struct flo_err *err)
 {
     bool is_split = false;
     int rv = ask_split(cli, spec, &is_split, err);
-    const char *share =
-        flo_args_text(&cli->args, "share", is_split ? "100%" : "50%");
+    const char *share = flo_args_text(&cli->args, "share", is_split ? "100%" : "50%");
     json_t *size = rv == 0 ? size_of(share) : NULL;
 
     if (rv < 0) {
@@ -82,17 +79,14 @@ static int add_phases(struct flo_cli *cli, json_t *spec, struct flo_err *err)
                         "share as 20%%",
                         share);
     }
-    json_t *phases =
-        json_pack("[{s:s,s:o,s:s,s:[s]}]", "name", "experiment", "size", size,
-                  "until", "promoted", "spread", "hw");
+    json_t *phases = json_pack("[{s:s,s:o,s:s,s:[s]}]", "name", "experiment", "size", size, "until",
+                               "promoted", "spread", "hw");
     if (!is_split || strcmp(share, "100%") != 0) {
-        json_array_append_new(
-            phases, json_pack("{s:s,s:s}", "name", "all", "size", "100%"));
+        json_array_append_new(phases, json_pack("{s:s,s:s}", "name", "all", "size", "100%"));
     }
     json_object_set_new(spec, "phases", phases);
     if (json_object_get(spec, "gates") == NULL) {
-        json_object_set_new(spec, "gates",
-                            json_pack("{s:s}", "preset", "normal"));
+        json_object_set_new(spec, "gates", json_pack("{s:s}", "preset", "normal"));
     }
     return 0;
 }
@@ -108,15 +102,13 @@ int flo_cmd_experiment_start(struct flo_cli *cli, struct flo_err *err)
     if (json_object_get(spec, "phases") == NULL) {
         rv = add_phases(cli, spec, err);
     } else if (flo_args_has(&cli->args, "share")) {
-        rv = flo_fail(err, FLO_E_USAGE,
-                      "--share: the file has phases of its own");
+        rv = flo_fail(err, FLO_E_USAGE, "--share: the file has phases of its own");
     }
     if (rv < 0) {
         return rv;
     }
     if (lasting(spec) == NULL) {
-        flo_fail(err, FLO_E_USAGE,
-                 "no phase of the file stays until a person promotes it");
+        flo_fail(err, FLO_E_USAGE, "no phase of the file stays until a person promotes it");
         return flo_err_fix(err, "give one phase `until: promoted`");
     }
     return flo_rollout_send(cli, spec, err);
@@ -151,20 +143,17 @@ int flo_cmd_experiment_list(struct flo_cli *cli, struct flo_err *err)
 
 /* ---- get ---- */
 
-static json_t *arm(const char *name, const char *release, uint64_t devices,
-                   uint64_t have_it)
+static json_t *arm(const char *name, const char *release, uint64_t devices, uint64_t have_it)
 {
-    return json_pack("{s:s,s:s,s:I,s:I}", "arm", name, "release", release,
-                     "devices", (json_int_t)devices, "have_it",
-                     (json_int_t)have_it);
+    return json_pack("{s:s,s:s,s:I,s:I}", "arm", name, "release", release, "devices",
+                     (json_int_t)devices, "have_it", (json_int_t)have_it);
 }
 
 /* Devices of the phases before the one that stays have the release, too. */
 static json_t *arms_of(const json_t *rollout)
 {
     const json_t *phases = json_object_get(rollout, "phases");
-    const json_t *wished =
-        json_object_get(json_object_get(rollout, "spec"), "phases");
+    const json_t *wished = json_object_get(json_object_get(rollout, "spec"), "phases");
     uint64_t updated = 0, good = 0, others = 0;
     bool is_past = false;
     json_t *phase;
@@ -179,17 +168,14 @@ static json_t *arms_of(const json_t *rollout)
         }
         updated += devices;
         good += flo_out_u64(phase, "counts.succeeded");
-        is_past = strcmp(flo_out_text(json_array_get(wished, i), "until", ""),
-                         "promoted") == 0;
+        is_past = strcmp(flo_out_text(json_array_get(wished, i), "until", ""), "promoted") == 0;
     }
     json_t *list = json_array();
     const char *split_of = flo_out_text(rollout, "split_of", "");
     bool is_split = split_of[0] != '\0';
-    json_array_append_new(
-        list, arm("b", flo_out_text(rollout, "release", "?"), updated, good));
-    json_array_append_new(
-        list, is_split ? arm("a", split_of, updated, updated)
-                       : arm("a", "what they have", others, others));
+    json_array_append_new(list, arm("b", flo_out_text(rollout, "release", "?"), updated, good));
+    json_array_append_new(list, is_split ? arm("a", split_of, updated, updated)
+                                         : arm("a", "what they have", others, others));
     return list;
 }
 
@@ -217,12 +203,10 @@ static json_t *measure_of(const json_t *gate)
         snprintf(range, sizeof(range), "%s to %s", low, high);
     }
     return json_pack("{s:s,s:s,s:s,s:O,s:O,s:s,s:s,s:s}", "measure",
-                     flo_out_text(gate, "name", "?"), "change", change,
-                     "interval", range, "limit", json_object_get(gate, "limit"),
-                     "unit", json_object_get(gate, "unit"), "verdict",
-                     flo_out_text(gate, "verdict", "?"), "text",
-                     flo_out_text(gate, "text", ""), "because",
-                     flo_out_text(gate, "because", ""));
+                     flo_out_text(gate, "name", "?"), "change", change, "interval", range, "limit",
+                     json_object_get(gate, "limit"), "unit", json_object_get(gate, "unit"),
+                     "verdict", flo_out_text(gate, "verdict", "?"), "text",
+                     flo_out_text(gate, "text", ""), "because", flo_out_text(gate, "because", ""));
 }
 
 static json_t *measures_of(const json_t *rollout)
@@ -247,18 +231,15 @@ static void print_experiment(const struct flo_cli *cli, const json_t *rollout)
     const char *id = flo_out_text(rollout, "id", "?");
     char text[FLO_OUT_PLAIN];
 
-    printf("%s  %s  group %s  %s  %s\n", id,
-           flo_out_text(rollout, "release", "?"),
-           flo_out_text(rollout, "group", "?"),
-           flo_out_text(rollout, "state", "?"),
+    printf("%s  %s  group %s  %s  %s\n", id, flo_out_text(rollout, "release", "?"),
+           flo_out_text(rollout, "group", "?"), flo_out_text(rollout, "state", "?"),
            flo_out_plain(rollout, "reason", "", text));
     flo_out_table(cli, arms, FLO_COLUMNS(experiment_arm));
     if (json_array_size(measures) > 0) {
         flo_out_table(cli, measures, FLO_COLUMNS(experiment_measure));
     }
     if (json_object_get(rollout, "next") != NULL) {
-        printf("waits for: %s\n",
-               flo_out_plain(rollout, "next.what", "?", text));
+        printf("waits for: %s\n", flo_out_plain(rollout, "next.what", "?", text));
     }
     if (strcmp(flo_out_text(rollout, "state", ""), "running") == 0) {
         printf("b for all: flotilla experiment promote %s; a for all: flotilla "

@@ -41,19 +41,16 @@ int flo_rollout_fill(struct flo_cli *cli, json_t *rollout, struct flo_err *err)
     char path[256];
 
     if ((!flo_out_is_data(cli) && flo_out_form(cli) != FLO_OUT_WIDE) ||
-        flo_out_u64(rollout, "members") <=
-            json_array_size(json_object_get(rollout, "devices"))) {
+        flo_out_u64(rollout, "members") <= json_array_size(json_object_get(rollout, "devices"))) {
         return 0;
     }
-    snprintf(path, sizeof(path), "/v1/rollouts/%.100s/devices",
-             flo_out_text(rollout, "id", ""));
+    snprintf(path, sizeof(path), "/v1/rollouts/%.100s/devices", flo_out_text(rollout, "id", ""));
     int rv = flo_api_list(cli, path, &items, err);
     if (rv < 0) {
         return rv;
     }
     json_t *devices = sorted(items);
-    return devices == NULL ||
-                   json_object_set_new(rollout, "devices", devices) != 0
+    return devices == NULL || json_object_set_new(rollout, "devices", devices) != 0
                ? flo_fail(err, FLO_E_MEMORY, "devices of a rollout")
                : 0;
 }

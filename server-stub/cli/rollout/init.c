@@ -28,21 +28,18 @@ static bool is_for_people(const struct flo_spec_field *field)
 /* The standard, else the example: the first of several words. */
 static void print_value(struct flo_buf *out, const struct flo_spec_field *field)
 {
-    const char *text =
-        field->standard[0] != '\0' ? field->standard : field->possible;
+    const char *text = field->standard[0] != '\0' ? field->standard : field->possible;
 
     flo_buf_printf(out, "%.*s", (int)strcspn(text, "|"), text);
 }
 
-static void print_meaning(struct flo_buf *out,
-                          const struct flo_spec_field *field,
+static void print_meaning(struct flo_buf *out, const struct flo_spec_field *field,
                           const char *indent, const char *mark)
 {
     bool is_word = strcmp(field->kind, "WORD") == 0;
 
-    flo_buf_printf(out, "%s#%s %s%s%s%s\n", indent, mark, field->meaning,
-                   is_word ? " (" : "", is_word ? field->possible : "",
-                   is_word ? ")" : "");
+    flo_buf_printf(out, "%s#%s %s%s%s%s\n", indent, mark, field->meaning, is_word ? " (" : "",
+                   is_word ? field->possible : "", is_word ? ")" : "");
 }
 
 static enum flo_spec_part part_of(const struct flo_spec_field *field)
@@ -53,8 +50,7 @@ static enum flo_spec_part part_of(const struct flo_spec_field *field)
 }
 
 /* An object in one line, each of its fields explained above it. */
-static void print_object(struct flo_buf *out, const struct flo_spec_field *of,
-                         const char *indent)
+static void print_object(struct flo_buf *out, const struct flo_spec_field *of, const char *indent)
 {
     enum flo_spec_part part = part_of(of);
     bool is_list = strcmp(of->kind, "LIST") == 0;
@@ -79,8 +75,7 @@ static void print_object(struct flo_buf *out, const struct flo_spec_field *of,
     flo_buf_printf(out, "}%s\n", is_list ? "]" : "");
 }
 
-static void print_comment(struct flo_buf *out,
-                          const struct flo_spec_field *field,
+static void print_comment(struct flo_buf *out, const struct flo_spec_field *field,
                           const char *indent)
 {
     print_meaning(out, field, indent, "");
@@ -104,8 +99,7 @@ static void print_phase(struct flo_buf *out, const char *indent)
 
     for (size_t i = 0; flo_spec_field(i, &field); i++) {
         if (field.part == FLO_SPEC_PHASE && is_for_people(&field) &&
-            strcmp(field.name, "name") != 0 &&
-            strcmp(field.name, "size") != 0) {
+            strcmp(field.name, "name") != 0 && strcmp(field.name, "size") != 0) {
             print_comment(out, &field, indent);
         }
     }
@@ -143,8 +137,7 @@ static void print_field(struct flo_buf *out, const struct printer *printer,
 int flo_cmd_rollout_init(struct flo_cli *cli, struct flo_err *err)
 {
     const struct flo_args *args = &cli->args;
-    struct printer printer = {.release = args->word_count > 0 ? args->words[0]
-                                                              : "MODEL@VERSION",
+    struct printer printer = {.release = args->word_count > 0 ? args->words[0] : "MODEL@VERSION",
                               .group = flo_args_text(args, "group", "all")};
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) out = {0};
     struct flo_spec_field field;
@@ -158,8 +151,7 @@ int flo_cmd_rollout_init(struct flo_cli *cli, struct flo_err *err)
         }
     }
     if (!flo_name_is_valid(printer.group)) {
-        return flo_fail(err, FLO_E_USAGE, "--group `%.80s` is no name",
-                        printer.group);
+        return flo_fail(err, FLO_E_USAGE, "--group `%.80s` is no name", printer.group);
     }
     flo_buf_text(&out, "# A rollout: flotilla rollout start -f FILE "
                        "[--dry-run]\n"

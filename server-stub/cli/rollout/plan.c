@@ -32,8 +32,7 @@ static void reasons(const json_t *plan, struct flo_buf *out)
         json_t *row;
         json_array_foreach(json_object_get(plan, lists[l]), i, row)
         {
-            flo_buf_printf(out, "%s%s %llu", between,
-                           flo_out_plain(row, "id", "?", id),
+            flo_buf_printf(out, "%s%s %llu", between, flo_out_plain(row, "id", "?", id),
                            count(row, "devices"));
             between = ", ";
         }
@@ -88,9 +87,8 @@ static void line_transfer(const json_t *plan)
     {
         full += flo_out_u64(way, "full_bytes");
         if (i < WAYS_SHOWN) {
-            printf("%s%s %llu × %s", i > 0 ? " + " : "",
-                   flo_out_text(way, "way", "?"), count(way, "devices"),
-                   bytes_at(way, "bytes_each", text));
+            printf("%s%s %llu × %s", i > 0 ? " + " : "", flo_out_text(way, "way", "?"),
+                   count(way, "devices"), bytes_at(way, "bytes_each", text));
         }
     }
     printf("%s → %s",
@@ -138,13 +136,10 @@ static void line_time(const json_t *rollout, const json_t *plan)
     json_array_foreach(json_object_get(plan, "phases"), i, phase)
     {
         flo_out_ms(flo_out_u64(phase, "ends_after_ms"), text);
-        printf("%s%s %llu by %s", i > 0 ? " → " : "",
-               flo_out_plain(phase, "name", "?", name), count(phase, "devices"),
-               text);
+        printf("%s%s %llu by %s", i > 0 ? " → " : "", flo_out_plain(phase, "name", "?", name),
+               count(phase, "devices"), text);
     }
-    printf("%s\n", flo_out_u64(policy, "rate_bytes_per_s") > 0
-                       ? ""
-                       : "; downloads come on top");
+    printf("%s\n", flo_out_u64(policy, "rate_bytes_per_s") > 0 ? "" : "; downloads come on top");
 }
 
 static void line_undo(const json_t *plan)
@@ -157,8 +152,7 @@ static void line_undo(const json_t *plan)
     printf("  undo       %llu keep the release before (", count(undo, "kept"));
     json_array_foreach(json_object_get(undo, "to"), i, row)
     {
-        printf("%s%s: %llu", i > 0 ? ", " : "",
-               flo_out_plain(row, "version", "?", version),
+        printf("%s%s: %llu", i > 0 ? ", " : "", flo_out_plain(row, "version", "?", version),
                count(row, "devices"));
     }
     printf(count(undo, "kept") == 0 ? "none)" : "): 0 bytes to go back");
@@ -185,8 +179,7 @@ static void line_against(const json_t *plan, const char *list, const char *head)
 static void line_now(const json_t *rollout, const json_t *plan)
 {
     if (count(rollout, "approvals.needed") > 0) {
-        printf("  approval   %llu other %s must approve it\n",
-               count(rollout, "approvals.needed"),
+        printf("  approval   %llu other %s must approve it\n", count(rollout, "approvals.needed"),
                count(rollout, "approvals.needed") == 1 ? "person" : "people");
     }
     line_against(plan, "refusals", "now        a start is refused");
@@ -236,10 +229,8 @@ void flo_rollout_print_plan(const struct flo_cli *cli, const json_t *rollout)
     const json_t *plan = json_object_get(rollout, "plan");
     char release[FLO_OUT_PLAIN], group[FLO_OUT_PLAIN];
 
-    printf("plan for %s on %s: %llu device%s\n",
-           flo_out_plain(rollout, "release", "?", release),
-           flo_out_plain(rollout, "group", "?", group),
-           count(plan, "devices") + excluded(plan),
+    printf("plan for %s on %s: %llu device%s\n", flo_out_plain(rollout, "release", "?", release),
+           flo_out_plain(rollout, "group", "?", group), count(plan, "devices") + excluded(plan),
            flo_s(count(plan, "devices") + excluded(plan)));
     line_eligible(plan);
     line_transfer(plan);
@@ -249,32 +240,25 @@ void flo_rollout_print_plan(const struct flo_cli *cli, const json_t *rollout)
     line_now(rollout, plan);
     flo_rollout_print_overlaps(rollout);
     if (json_array_size(json_object_get(plan, "sights")) > 0) {
-        flo_out_table(cli, json_object_get(plan, "sights"),
-                      FLO_COLUMNS(planned_sight));
+        flo_out_table(cli, json_object_get(plan, "sights"), FLO_COLUMNS(planned_sight));
     }
     print_unsure(plan);
     if (json_array_size(json_object_get(plan, "sites")) > 0) {
-        flo_out_table(cli, json_object_get(plan, "sites"),
-                      FLO_COLUMNS(planned_site));
+        flo_out_table(cli, json_object_get(plan, "sites"), FLO_COLUMNS(planned_site));
     }
     if (json_array_size(json_object_get(plan, "ways")) > 1) {
-        flo_out_table(cli, json_object_get(plan, "ways"),
-                      FLO_COLUMNS(planned_way));
+        flo_out_table(cli, json_object_get(plan, "ways"), FLO_COLUMNS(planned_way));
     }
     if (knows_memory(plan)) {
-        flo_out_table(cli, json_object_get(plan, "memory"),
-                      FLO_COLUMNS(planned_memory));
+        flo_out_table(cli, json_object_get(plan, "memory"), FLO_COLUMNS(planned_memory));
     }
     if (json_array_size(json_object_get(plan, "groups")) > 0) {
-        flo_out_table(cli, json_object_get(plan, "groups"),
-                      FLO_COLUMNS(planned_group));
+        flo_out_table(cli, json_object_get(plan, "groups"), FLO_COLUMNS(planned_group));
     }
     if (excluded(plan) > 0) {
-        flo_out_table(cli, json_object_get(plan, "excluded"),
-                      FLO_COLUMNS(planned_excuse));
+        flo_out_table(cli, json_object_get(plan, "excluded"), FLO_COLUMNS(planned_excuse));
     }
     if (count(plan, "cannot") > 0) {
-        flo_out_table(cli, json_object_get(plan, "reasons"),
-                      FLO_COLUMNS(planned_refusal));
+        flo_out_table(cli, json_object_get(plan, "reasons"), FLO_COLUMNS(planned_refusal));
     }
 }

@@ -39,8 +39,8 @@ static enum rank rank_of(const json_t *device)
     for (int i = 0; i < FLO_EXECUTION_COUNT; i++) {
         state = (enum flo_execution)i;
         if (strcmp(flo_execution_word(state), word) == 0) {
-            return state == FLO_EXECUTION_QUEUED  ? WAITS
-                   : !flo_execution_is_end(state) ? UNDER_WAY
+            return state == FLO_EXECUTION_QUEUED                         ? WAITS
+                   : !flo_execution_is_end(state)                        ? UNDER_WAY
                    : flo_execution_kind(state) == FLO_EXECUTION_END_GOOD ? GOOD
                                                                          : BAD;
         }
@@ -117,7 +117,7 @@ void flo_rollout_print_devices(const struct flo_cli *cli, const json_t *rollout)
         flo_out_table(cli, list, FLO_COLUMNS(rollout_device));
     }
     if (count < all) {
-        printf("%llu more device%s: -o wide\n",
-               (unsigned long long)(all - count), flo_s(all - count));
+        printf("%llu more device%s: -o wide\n", (unsigned long long)(all - count),
+               flo_s(all - count));
     }
 }

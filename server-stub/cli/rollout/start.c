@@ -7,8 +7,7 @@
 #include "server-stub/cli/rollout/rollout.h"
 #include "server-stub/cli/view/view.h"
 
-int flo_rollout_send(struct flo_cli *cli, const json_t *spec,
-                     struct flo_err *err)
+int flo_rollout_send(struct flo_cli *cli, const json_t *spec, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *rollout = NULL;
     uint64_t timeout_ms;
@@ -32,19 +31,16 @@ int flo_rollout_send(struct flo_cli *cli, const json_t *spec,
         const char *state = flo_out_text(rollout, "state", "?");
         bool has_begun = strcmp(state, "running") == 0;
         char next[FLO_OUT_PLAIN];
-        printf("rollout %s started: %s on %s%s%s%s%s\n",
-               flo_out_text(rollout, "id", "?"),
-               flo_out_text(rollout, "release", "?"),
-               flo_out_text(rollout, "group", "?"), has_begun ? "" : ", ",
-               has_begun ? "" : state, has_begun ? "" : ": waits for ",
+        printf("rollout %s started: %s on %s%s%s%s%s\n", flo_out_text(rollout, "id", "?"),
+               flo_out_text(rollout, "release", "?"), flo_out_text(rollout, "group", "?"),
+               has_begun ? "" : ", ", has_begun ? "" : state, has_begun ? "" : ": waits for ",
                has_begun ? "" : flo_out_plain(rollout, "next.what", "?", next));
         flo_rollout_print_overlaps(rollout);
     }
     if (dry || !flo_args_has(&cli->args, "wait")) {
         return 0;
     }
-    return flo_watch_rollout(cli, flo_out_text(rollout, "id", ""), "completed",
-                             timeout_ms, err);
+    return flo_watch_rollout(cli, flo_out_text(rollout, "id", ""), "completed", timeout_ms, err);
 }
 
 int flo_cmd_rollout_start(struct flo_cli *cli, struct flo_err *err)

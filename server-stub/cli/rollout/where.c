@@ -12,8 +12,7 @@ static json_t *row_of(const json_t *device)
     json_t *row = json_deep_copy(device);
     bool is_updated = json_is_true(json_object_get(device, "updated"));
 
-    json_object_set_new(row, "release",
-                        json_string(is_updated ? "new" : "old"));
+    json_object_set_new(row, "release", json_string(is_updated ? "new" : "old"));
     if (!is_updated) {
         json_object_del(row, "wave");
     }
@@ -39,14 +38,13 @@ static void print_slice(const struct flo_cli *cli, const json_t *slice)
         flo_out_table(cli, rows, FLO_COLUMNS(slice_device));
     }
     if (members > listed) {
-        printf("%llu more device%s there\n",
-               (unsigned long long)(members - listed), flo_s(members - listed));
+        printf("%llu more device%s there\n", (unsigned long long)(members - listed),
+               flo_s(members - listed));
     }
     printf("\n");
 }
 
-int flo_rollout_explain_devices(struct flo_cli *cli, const char *id,
-                                struct flo_err *err)
+int flo_rollout_explain_devices(struct flo_cli *cli, const char *id, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
     const json_t *items;

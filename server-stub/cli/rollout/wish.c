@@ -12,10 +12,8 @@ static json_t *scalar(const char *text)
 {
     char *end;
     double number = strtod(text, &end);
-    bool is_number = end != text && *end == '\0' &&
-                     text[strspn(text, "0123456789.")] == '\0';
-    bool is_whole = is_number && strspn(text, "0123456789") == strlen(text) &&
-                    strlen(text) < 18;
+    bool is_number = end != text && *end == '\0' && text[strspn(text, "0123456789.")] == '\0';
+    bool is_whole = is_number && strspn(text, "0123456789") == strlen(text) && strlen(text) < 18;
 
     return is_whole    ? json_integer((json_int_t)strtoll(text, NULL, 10))
            : is_number ? json_real(number)
@@ -38,9 +36,9 @@ static json_t *object_at(json_t *object, const char *key)
 
 static bool is_of_kind(const char *name, const char *wanted)
 {
-#define FLO_SPEC(part, field, kind, ...)                                       \
-    if (strcmp(#kind, wanted) == 0 && strcmp(field, name) == 0) {              \
-        return true;                                                           \
+#define FLO_SPEC(part, field, kind, ...)                                                           \
+    if (strcmp(#kind, wanted) == 0 && strcmp(field, name) == 0) {                                  \
+        return true;                                                                               \
     }
 #include "server-stub/core/spec/spec.def"
     return false;
@@ -61,9 +59,8 @@ static json_t *list_of(const char *text, const char *between)
 /* "hw+site": the list of both; "hw" alone is one where a list is wanted. */
 static json_t *list_or_scalar(const char *name, const char *text)
 {
-    return strchr(text, '+') == NULL && !is_of_kind(name, "NAMES")
-               ? scalar(text)
-               : list_of(text, "+");
+    return strchr(text, '+') == NULL && !is_of_kind(name, "NAMES") ? scalar(text)
+                                                                   : list_of(text, "+");
 }
 
 /* "ramp.factor=2": the last name is the member, the others are objects. */
@@ -79,17 +76,14 @@ static void put_member(json_t *object, char *path, const char *value)
     json_object_set_new(object, path, list_or_scalar(path, value));
 }
 
-static int read_members(const char *flag, char *rest, json_t *object,
-                        struct flo_err *err)
+static int read_members(const char *flag, char *rest, json_t *object, struct flo_err *err)
 {
     char *more = NULL;
 
-    for (char *word = strtok_r(rest, ",", &more); word != NULL;
-         word = strtok_r(NULL, ",", &more)) {
+    for (char *word = strtok_r(rest, ",", &more); word != NULL; word = strtok_r(NULL, ",", &more)) {
         char *value = strchr(word, '=');
         if (value == NULL) {
-            return flo_fail(err, FLO_E_USAGE,
-                            "--%s: `%.40s` is no MEMBER=VALUE", flag, word);
+            return flo_fail(err, FLO_E_USAGE, "--%s: `%.40s` is no MEMBER=VALUE", flag, word);
         }
         *value++ = '\0';
         put_member(object, word, value);
@@ -97,14 +91,13 @@ static int read_members(const char *flag, char *rest, json_t *object,
     return 0;
 }
 
-static int read_pairs(const char *flag, const char *first, const char *text,
-                      json_t *object, struct flo_err *err)
+static int read_pairs(const char *flag, const char *first, const char *text, json_t *object,
+                      struct flo_err *err)
 {
     char copy[512];
 
     if (strlen(text) >= sizeof(copy)) {
-        return flo_fail(err, FLO_E_USAGE, "--%s `%.40s…` is too long", flag,
-                        text);
+        return flo_fail(err, FLO_E_USAGE, "--%s `%.40s…` is too long", flag, text);
     }
     snprintf(copy, sizeof(copy), "%s", text);
     char *rest = strchr(copy, ',');
@@ -117,18 +110,14 @@ static int read_pairs(const char *flag, const char *first, const char *text,
 
 /* ---- phases ---- */
 
-static int read_phase(const char *text, size_t index, bool is_only,
-                      json_t *phases, struct flo_err *err)
+static int read_phase(const char *text, size_t index, bool is_only, json_t *phases,
+                      struct flo_err *err)
 {
     json_t *phase = json_object();
     char name[32];
 
     json_array_append_new(phases, phase);
-    snprintf(name, sizeof(name),
-             is_only      ? "all"
-             : index == 0 ? "canary"
-                          : "phase-%zu",
-             index + 1);
+    snprintf(name, sizeof(name), is_only ? "all" : index == 0 ? "canary" : "phase-%zu", index + 1);
     json_object_set_new(phase, "name", json_string(name));
     int rv = read_pairs("phase", "size", text, phase, err);
     const json_t *size = json_object_get(phase, "size");
@@ -136,18 +125,15 @@ static int read_phase(const char *text, size_t index, bool is_only,
     bool is_size =
         json_is_integer(size)
             ? json_integer_value(size) > 0
-            : json_is_string(size) &&
-                  flo_spec_size_parse(json_string_value(size), &parsed);
-    return rv < 0 || is_size
-               ? rv
-               : flo_fail(err, FLO_E_USAGE,
-                          "--phase `%.40s` is neither a number of devices nor "
-                          "a share as 20%%",
-                          text);
+            : json_is_string(size) && flo_spec_size_parse(json_string_value(size), &parsed);
+    return rv < 0 || is_size ? rv
+                             : flo_fail(err, FLO_E_USAGE,
+                                        "--phase `%.40s` is neither a number of devices nor "
+                                        "a share as 20%%",
+                                        text);
 }
 
-static int read_phases(const struct flo_args *args, json_t *spec,
-                       struct flo_err *err)
+static int read_phases(const struct flo_args *args, json_t *spec, struct flo_err *err)
 {
     const char *text;
     const char *second;
@@ -170,8 +156,7 @@ static int read_phases(const struct flo_args *args, json_t *spec,
 
 /* "ttft_us,margin=1.3,action=pause": the controller knows the members and their
  * bounds. */
-static int read_gates(const struct flo_args *args, json_t *spec,
-                      struct flo_err *err)
+static int read_gates(const struct flo_args *args, json_t *spec, struct flo_err *err)
 {
     json_t *list = json_array();
     const char *text;
@@ -191,21 +176,20 @@ static int read_gates(const struct flo_args *args, json_t *spec,
 
 /* ---- flags of one value ---- */
 
-static int add_ms(const struct flo_args *args, const char *flag, json_t *spec,
-                  const char *part, const char *key, struct flo_err *err)
+static int add_ms(const struct flo_args *args, const char *flag, json_t *spec, const char *part,
+                  const char *key, struct flo_err *err)
 {
     uint64_t ms;
     int rv = flo_args_ms(args, flag, 0, &ms, err);
 
     if (rv == 0 && flo_args_has(args, flag)) {
-        json_object_set_new(object_at(spec, part), key,
-                            json_integer((json_int_t)ms));
+        json_object_set_new(object_at(spec, part), key, json_integer((json_int_t)ms));
     }
     return rv;
 }
 
-static int add_u64(const struct flo_args *args, const char *flag, uint64_t max,
-                   json_t *object, const char *key, struct flo_err *err)
+static int add_u64(const struct flo_args *args, const char *flag, uint64_t max, json_t *object,
+                   const char *key, struct flo_err *err)
 {
     uint64_t value;
     int rv = flo_args_u64(args, flag, 0, max, 0, &value, err);
@@ -217,8 +201,7 @@ static int add_u64(const struct flo_args *args, const char *flag, uint64_t max,
 }
 
 /* "mains,idle": each sets a field of the policy. */
-static int add_waits(const struct flo_args *args, json_t *spec,
-                     struct flo_err *err)
+static int add_waits(const struct flo_args *args, json_t *spec, struct flo_err *err)
 {
     static const char *const known[] = {"mains", "cool", "idle", "unmetered"};
     const char *words = flo_args_text(args, "wait-for", "");
@@ -227,8 +210,8 @@ static int add_waits(const struct flo_args *args, json_t *spec,
         size_t bytes = strcspn(words, ","), i = 0;
         char key[32];
 
-        while (i < FLO_COUNT(known) && (strlen(known[i]) != bytes ||
-                                        memcmp(known[i], words, bytes) != 0)) {
+        while (i < FLO_COUNT(known) &&
+               (strlen(known[i]) != bytes || memcmp(known[i], words, bytes) != 0)) {
             i++;
         }
         if (i == FLO_COUNT(known)) {
@@ -251,15 +234,14 @@ static const struct {
     const char *flag;
     bool is_switch;
 } fields[] = {
-#define FLO_SPEC_FLAG(part, name, kind, member, least, most, standard,         \
-                      possible, flag, value, meaning, change)                  \
+#define FLO_SPEC_FLAG(part, name, kind, member, least, most, standard, possible, flag, value,      \
+                      meaning, change)                                                             \
     {FLO_SPEC_##part, name, flag, (value) == NULL},
 #include "server-stub/core/spec/spec.def"
 };
 
 /* "hw,site,site&hw" is a list. */
-static json_t *given(const struct flo_args *args, const char *name,
-                     const char *flag)
+static json_t *given(const struct flo_args *args, const char *name, const char *flag)
 {
     const char *text = flo_args_text(args, flag, "");
 
@@ -274,42 +256,35 @@ static void add_fields(const struct flo_args *args, json_t *spec)
     for (size_t i = 0; i < FLO_COUNT(fields); i++) {
         if (flo_args_has(args, fields[i].flag)) {
             json_object_set_new(
-                fields[i].part == FLO_SPEC_LIMITS ? object_at(spec, "limits")
-                                                  : spec,
+                fields[i].part == FLO_SPEC_LIMITS ? object_at(spec, "limits") : spec,
                 fields[i].name,
-                fields[i].is_switch
-                    ? json_true()
-                    : given(args, fields[i].name, fields[i].flag));
+                fields[i].is_switch ? json_true() : given(args, fields[i].name, fields[i].flag));
         }
     }
 }
 
-static int add_policy(const struct flo_args *args, json_t *spec,
-                      struct flo_err *err)
+static int add_policy(const struct flo_args *args, json_t *spec, struct flo_err *err)
 {
     int rv;
 
     if (flo_args_has(args, "urgent")) {
-        json_object_set_new(object_at(spec, "policy"), "urgent",
-                            json_integer(1));
+        json_object_set_new(object_at(spec, "policy"), "urgent", json_integer(1));
     }
     if (flo_args_has(args, "soak-requests") &&
-        (rv = add_u64(args, "soak-requests", 1000000, object_at(spec, "policy"),
-                      "soak_requests", err)) < 0) {
+        (rv = add_u64(args, "soak-requests", 1000000, object_at(spec, "policy"), "soak_requests",
+                      err)) < 0) {
         return rv;
     }
     if (flo_args_has(args, "rate") &&
-        (rv = add_u64(args, "rate", UINT64_C(1) << 40,
-                      object_at(spec, "policy"), "rate_bytes_per_s", err)) <
-            0) {
+        (rv = add_u64(args, "rate", UINT64_C(1) << 40, object_at(spec, "policy"),
+                      "rate_bytes_per_s", err)) < 0) {
         return rv;
     }
     rv = add_ms(args, "probe-timeout", spec, "policy", "probe_timeout_ms", err);
     return rv < 0 ? rv : add_waits(args, spec, err);
 }
 
-static int add_failed(const struct flo_args *args, json_t *spec,
-                      struct flo_err *err)
+static int add_failed(const struct flo_args *args, json_t *spec, struct flo_err *err)
 {
     static const char *const flags[] = {"max-failed", "silence"};
     int rv = 0;
@@ -317,10 +292,8 @@ static int add_failed(const struct flo_args *args, json_t *spec,
     for (size_t i = 0; i < FLO_COUNT(flags) && rv == 0; i++) {
         if (flo_args_has(args, flags[i])) {
             json_t *gates = object_at(spec, "gates");
-            rv = i == 0 ? add_u64(args, flags[i], 100,
-                                  object_at(gates, "failed"), "max_pct", err)
-                        : add_ms(args, flags[i], gates, "failed",
-                                 "silence_ms_max", err);
+            rv = i == 0 ? add_u64(args, flags[i], 100, object_at(gates, "failed"), "max_pct", err)
+                        : add_ms(args, flags[i], gates, "failed", "silence_ms_max", err);
         }
     }
     return rv;
@@ -368,24 +341,20 @@ static const char *flag_of(const struct flo_args *args, const char *path)
     static const char limits[] = "limits.";
     const char *whole = path;
 
-    path +=
-        strncmp(path, limits, sizeof(limits) - 1) == 0 ? sizeof(limits) - 1 : 0;
+    path += strncmp(path, limits, sizeof(limits) - 1) == 0 ? sizeof(limits) - 1 : 0;
     size_t chars = strcspn(path, "[.");
     for (size_t i = 0; i < FLO_COUNT(fields); i++) {
-        if (strlen(fields[i].name) == chars &&
-            memcmp(fields[i].name, path, chars) == 0 &&
+        if (strlen(fields[i].name) == chars && memcmp(fields[i].name, path, chars) == 0 &&
             flo_args_has(args, fields[i].flag)) {
             return fields[i].flag;
         }
     }
-    return strncmp(whole, "phases", 6) == 0 && flo_args_has(args, "phase")
-               ? "phase"
-               : NULL;
+    return strncmp(whole, "phases", 6) == 0 && flo_args_has(args, "phase") ? "phase" : NULL;
 }
 
 /* A field that is wrong, told in the words in which it was given. */
-static int told(const struct flo_args *args, const struct flo_yaml *yaml,
-                int rv, struct flo_err *err)
+static int told(const struct flo_args *args, const struct flo_yaml *yaml, int rv,
+                struct flo_err *err)
 {
     char path[FLO_SPEC_PATH_MAX];
 
@@ -406,18 +375,16 @@ static int build(struct flo_cli *cli, json_t *spec, struct flo_err *err)
     int rv;
 
     add_fields(args, spec);
-    if ((rv = read_phases(args, spec, err)) < 0 ||
-        (rv = read_gates(args, spec, err)) < 0 ||
-        (rv = add_failed(args, spec, err)) < 0 ||
-        (rv = add_policy(args, spec, err)) < 0) {
+    if ((rv = read_phases(args, spec, err)) < 0 || (rv = read_gates(args, spec, err)) < 0 ||
+        (rv = add_failed(args, spec, err)) < 0 || (rv = add_policy(args, spec, err)) < 0) {
         return rv;
     }
     return 0;
 }
 
 /* Flags over the file.  Takes yaml and spec. */
-static int finish(struct flo_cli *cli, struct flo_yaml *yaml, json_t *spec,
-                  int rv, json_t **out, struct flo_err *err)
+static int finish(struct flo_cli *cli, struct flo_yaml *yaml, json_t *spec, int rv, json_t **out,
+                  struct flo_err *err)
 {
     static struct flo_spec read;
 
@@ -445,8 +412,7 @@ int flo_rollout_wish(struct flo_cli *cli, json_t **out, struct flo_err *err)
         return flo_err_fix(err, "flotilla rollout init > rollout.yaml");
     }
     rv = path == NULL ? 0 : load(path, &yaml, err);
-    json_t *spec = rv == 0 && yaml != NULL ? json_deep_copy(flo_yaml_root(yaml))
-                                           : json_object();
+    json_t *spec = rv == 0 && yaml != NULL ? json_deep_copy(flo_yaml_root(yaml)) : json_object();
     if (cli->args.word_count > 0) {
         json_object_set_new(spec, "release", json_string(cli->args.words[0]));
     }
@@ -455,10 +421,10 @@ int flo_rollout_wish(struct flo_cli *cli, json_t **out, struct flo_err *err)
 
 bool flo_rollout_has_members(const char *name)
 {
-#define FLO_SPEC(part, field, kind, ...)                                       \
-    if (strcmp(#part, "SPEC") == 0 && strcmp(field, name) == 0 &&              \
-        (strcmp(#kind, "PART") == 0 || strcmp(#kind, "POLICY") == 0)) {        \
-        return true;                                                           \
+#define FLO_SPEC(part, field, kind, ...)                                                           \
+    if (strcmp(#part, "SPEC") == 0 && strcmp(field, name) == 0 &&                                  \
+        (strcmp(#kind, "PART") == 0 || strcmp(#kind, "POLICY") == 0)) {                            \
+        return true;                                                                               \
     }
 #include "server-stub/core/spec/spec.def"
     return false;
@@ -475,8 +441,7 @@ static void add_file(json_t *spec, json_t *file)
     json_object_foreach(file, name, value)
     {
         json_t *before = json_object_get(spec, name);
-        if (flo_rollout_has_members(name) && json_is_object(before) &&
-            json_is_object(value)) {
+        if (flo_rollout_has_members(name) && json_is_object(before) && json_is_object(value)) {
             json_object_update(before, value);
         } else {
             json_object_set_new(spec, name, json_deep_copy(value));
@@ -486,22 +451,21 @@ static void add_file(json_t *spec, json_t *file)
 
 bool flo_rollout_edit_is_asked(const struct flo_args *args)
 {
-    static const char *const others[] = {"file", "phase", "gate", "max-failed",
-                                         "silence"};
+    static const char *const others[] = {"file", "phase", "gate", "max-failed", "silence"};
     bool is_asked = false;
 
     for (size_t i = 0; i < FLO_COUNT(others); i++) {
         is_asked = is_asked || flo_args_has(args, others[i]);
     }
     for (size_t i = 0; i < FLO_COUNT(fields); i++) { /* the audit's is none */
-        is_asked = is_asked || (strcmp(fields[i].flag, "reason") != 0 &&
-                                flo_args_has(args, fields[i].flag));
+        is_asked = is_asked ||
+                   (strcmp(fields[i].flag, "reason") != 0 && flo_args_has(args, fields[i].flag));
     }
     return is_asked;
 }
 
-int flo_rollout_edit_wish(struct flo_cli *cli, const json_t *before,
-                          json_t **out, struct flo_err *err)
+int flo_rollout_edit_wish(struct flo_cli *cli, const json_t *before, json_t **out,
+                          struct flo_err *err)
 {
     const char *path = flo_args_text(&cli->args, "file", NULL);
     struct flo_yaml *yaml = NULL;

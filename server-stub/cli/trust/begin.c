@@ -28,8 +28,7 @@ static void folder_of(const char *path, char out[FLO_PAIR_PATH])
 {
     const char *slash = strrchr(path, '/');
 
-    snprintf(out, FLO_PAIR_PATH, "%.*s",
-             slash == NULL ? 1 : (int)(slash - path),
+    snprintf(out, FLO_PAIR_PATH, "%.*s", slash == NULL ? 1 : (int)(slash - path),
              slash == NULL ? "." : path);
 }
 
@@ -39,8 +38,7 @@ static bool is_trusted(const struct flo_trust *held, const char *keyid)
 
     for (size_t i = 0; i < flo_trust_count(held); i++) {
         flo_trust_key(held, i, &one);
-        if ((one.roles & FLO_ROLE_RELEASE) != 0 &&
-            strcmp(one.keyid, keyid) == 0) {
+        if ((one.roles & FLO_ROLE_RELEASE) != 0 && strcmp(one.keyid, keyid) == 0) {
             return true;
         }
     }
@@ -49,8 +47,7 @@ static bool is_trusted(const struct flo_trust *held, const char *keyid)
 
 /* --root, else root.key in the publisher's folder.  Only a fleet without a
  * statement gets a new one. */
-static int find_root(struct flo_cli *cli, struct beginning *begun,
-                     struct flo_err *err)
+static int find_root(struct flo_cli *cli, struct beginning *begun, struct flo_err *err)
 {
     const char *path = flo_args_text(&cli->args, "root", NULL);
     char folder[FLO_PAIR_PATH];
@@ -60,19 +57,16 @@ static int find_root(struct flo_cli *cli, struct beginning *begun,
     if (path != NULL) {
         snprintf(begun->root_path, sizeof(begun->root_path), "%.1000s", path);
     } else {
-        snprintf(begun->root_path, sizeof(begun->root_path), "%.900s/root.key",
-                 folder);
+        snprintf(begun->root_path, sizeof(begun->root_path), "%.900s/root.key", folder);
     }
     rv = flo_key_load(begun->root_path, &begun->root, err);
     if (rv == FLO_E_ABSENT && flo_trust_is_signed(begun->held)) {
-        flo_err_fix(err,
-                    "--root STICK/root.key; where several root keys sign: "
-                    "flotilla key rotate release NEW.pub --keep --to DRAFT");
+        flo_err_fix(err, "--root STICK/root.key; where several root keys sign: "
+                         "flotilla key rotate release NEW.pub --keep --to DRAFT");
     } else if (rv == FLO_E_ABSENT && path == NULL) {
         memset(err, 0, sizeof(*err));
         begun->root_is_new = true;
-        rv = flo_pair_create(folder, "root", begun->root_path, &begun->root,
-                             err);
+        rv = flo_pair_create(folder, "root", begun->root_path, &begun->root, err);
     }
     return rv;
 }
@@ -87,14 +81,11 @@ static int change(struct beginning *begun, struct flo_err *err)
         rv = flo_trust_add(begun->draft, pem, FLO_ROLE_ROOT, NULL, err);
         flo_trust_set_threshold(begun->draft, 1);
     }
-    return rv < 0 ? rv
-                  : flo_trust_add_file(begun->draft, begun->path,
-                                       FLO_ROLE_RELEASE, err);
+    return rv < 0 ? rv : flo_trust_add_file(begun->draft, begun->path, FLO_ROLE_RELEASE, err);
 }
 
 /* Devices of an older fleet want a key that they know already as well. */
-static int sign_as_publisher(struct flo_cli *cli, struct beginning *begun,
-                             struct flo_err *err)
+static int sign_as_publisher(struct flo_cli *cli, struct beginning *begun, struct flo_err *err)
 {
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
     const char *path = flo_args_text(&cli->args, "sign-with", NULL);
@@ -102,13 +93,11 @@ static int sign_as_publisher(struct flo_cli *cli, struct beginning *begun,
     struct flo_trust_tally tally;
     int rv = flo_trust_count_up(begun->draft, begun->held, &tally, err);
 
-    if (rv < 0 || flo_trust_is_signed(begun->held) ||
-        tally.held >= tally.held_needed) {
+    if (rv < 0 || flo_trust_is_signed(begun->held) || tally.held >= tally.held_needed) {
         return rv;
     }
     if (path == NULL) {
-        snprintf(beside, sizeof(beside), "%.*s.key",
-                 (int)strlen(begun->path) - 4, begun->path);
+        snprintf(beside, sizeof(beside), "%.*s.key", (int)strlen(begun->path) - 4, begun->path);
         path = beside;
     }
     rv = flo_key_load(path, &key, err);
@@ -120,8 +109,7 @@ static int sign_as_publisher(struct flo_cli *cli, struct beginning *begun,
     return flo_trust_sign(begun->draft, key, err);
 }
 
-static int sign(struct flo_cli *cli, struct beginning *begun,
-                struct flo_err *err)
+static int sign(struct flo_cli *cli, struct beginning *begun, struct flo_err *err)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
     enum flo_trust_standing standing;
@@ -132,35 +120,30 @@ static int sign(struct flo_cli *cli, struct beginning *begun,
     }
     flo_trust_free(begun->draft);
     begun->draft = NULL;
-    rv = flo_trust_draft_parse((const char *)text.data, text.bytes,
-                               &begun->draft, err);
+    rv = flo_trust_draft_parse((const char *)text.data, text.bytes, &begun->draft, err);
     rv = rv < 0 ? rv : flo_trust_sign(begun->draft, begun->root, err);
     rv = rv < 0 ? rv : sign_as_publisher(cli, begun, err);
-    rv = rv < 0 ? rv
-                : flo_trust_follows(begun->held, begun->draft, &standing, err);
+    rv = rv < 0 ? rv : flo_trust_follows(begun->held, begun->draft, &standing, err);
     if (rv == FLO_E_TRUST_THRESHOLD) {
-        flo_err_fix(err,
-                    "flotilla key rotate release NEW.pub --keep --to DRAFT "
-                    "drafts it for more signatures");
+        flo_err_fix(err, "flotilla key rotate release NEW.pub --keep --to DRAFT "
+                         "drafts it for more signatures");
     }
     return rv < 0 ? flo_wrap(err, rv, "%s", begun->root_path) : 0;
 }
 
-static int publish(struct flo_cli *cli, const struct beginning *begun,
-                   struct flo_err *err)
+static int publish(struct flo_cli *cli, const struct beginning *begun, struct flo_err *err)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
 
     flo_trust_text(begun->draft, &text);
-    return text.failed ? flo_fail(err, FLO_E_MEMORY, "trust statement")
-                       : flo_api_send(cli, "/v1/trust/statements", text.data,
-                                      text.bytes, NULL, err);
+    return text.failed
+               ? flo_fail(err, FLO_E_MEMORY, "trust statement")
+               : flo_api_send(cli, "/v1/trust/statements", text.data, text.bytes, NULL, err);
 }
 
 static void tell(struct flo_cli *cli, const struct beginning *begun)
 {
-    uint64_t number =
-        flo_trust_number(begun->draft != NULL ? begun->draft : begun->held);
+    uint64_t number = flo_trust_number(begun->draft != NULL ? begun->draft : begun->held);
     char folder[FLO_PAIR_PATH];
     char hint[2 * FLO_PAIR_PATH + 200] = "";
 
@@ -172,16 +155,14 @@ static void tell(struct flo_cli *cli, const struct beginning *begun)
                  begun->root_path, folder);
     }
     flo_out_done(cli,
-                 json_pack("{s:s,s:I,s:s,s:b}", "keyid", begun->key.keyid,
-                           "number", (json_int_t)number, "root",
-                           begun->root_path, "root_is_new",
+                 json_pack("{s:s,s:I,s:s,s:b}", "keyid", begun->key.keyid, "number",
+                           (json_int_t)number, "root", begun->root_path, "root_is_new",
                            (int)begun->root_is_new),
-                 "releases signed by %.16s… are trusted (statement %llu)\n%s",
-                 begun->key.keyid, (unsigned long long)number, hint);
+                 "releases signed by %.16s… are trusted (statement %llu)\n%s", begun->key.keyid,
+                 (unsigned long long)number, hint);
 }
 
-static int begin(struct flo_cli *cli, struct beginning *begun,
-                 struct flo_err *err)
+static int begin(struct flo_cli *cli, struct beginning *begun, struct flo_err *err)
 {
     int rv = flo_public_key_load(begun->path, &begun->key, err);
 
@@ -192,8 +173,7 @@ static int begin(struct flo_cli *cli, struct beginning *begun,
     if (rv == 0) {
         rv = flo_trust_held(cli, &begun->held, err);
     }
-    if (rv < 0 || (flo_trust_is_signed(begun->held) &&
-                   is_trusted(begun->held, begun->key.keyid))) {
+    if (rv < 0 || (flo_trust_is_signed(begun->held) && is_trusted(begun->held, begun->key.keyid))) {
         return rv;
     }
     rv = find_root(cli, begun, err);

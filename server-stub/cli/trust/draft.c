@@ -8,8 +8,7 @@
 #include "base/host/crypto.h"
 #include "server-stub/cli/trust/trust.h"
 
-static int read_held(struct flo_cli *cli, struct flo_buf *text,
-                     struct flo_err *err)
+static int read_held(struct flo_cli *cli, struct flo_buf *text, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *trust = NULL;
     int rv = flo_context_load(cli, err);
@@ -26,8 +25,7 @@ static int read_held(struct flo_cli *cli, struct flo_buf *text,
     return rv;
 }
 
-int flo_trust_held(struct flo_cli *cli, struct flo_trust **out,
-                   struct flo_err *err)
+int flo_trust_held(struct flo_cli *cli, struct flo_trust **out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
     const char *from = flo_args_text(&cli->args, "from", NULL);
@@ -37,13 +35,10 @@ int flo_trust_held(struct flo_cli *cli, struct flo_trust **out,
         return flo_trust_load(from, out, err);
     }
     rv = read_held(cli, &text, err);
-    return rv < 0
-               ? rv
-               : flo_trust_parse((const char *)text.data, text.bytes, out, err);
+    return rv < 0 ? rv : flo_trust_parse((const char *)text.data, text.bytes, out, err);
 }
 
-int flo_trust_file(const char *path, struct flo_trust **out,
-                   struct flo_err *err)
+int flo_trust_file(const char *path, struct flo_trust **out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
     size_t bytes = 0;
@@ -56,8 +51,8 @@ int flo_trust_file(const char *path, struct flo_trust **out,
     return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
 }
 
-int flo_trust_begin(struct flo_cli *cli, const struct flo_trust *held,
-                    struct flo_trust **out, struct flo_err *err)
+int flo_trust_begin(struct flo_cli *cli, const struct flo_trust *held, struct flo_trust **out,
+                    struct flo_err *err)
 {
     const char *path = flo_args_text(&cli->args, "to", NULL);
     FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *draft = NULL;
@@ -80,8 +75,7 @@ int flo_trust_begin(struct flo_cli *cli, const struct flo_trust *held,
                                 "another file for it");
     }
     if (flo_trust_number(draft) != flo_trust_number(held) + 1) {
-        flo_fail(err, FLO_E_TRUST_NUMBER,
-                 "%s has the number %llu, devices hold %llu", path,
+        flo_fail(err, FLO_E_TRUST_NUMBER, "%s has the number %llu, devices hold %llu", path,
                  (unsigned long long)flo_trust_number(draft),
                  (unsigned long long)flo_trust_number(held));
         return flo_err_fix(err, "begin a draft in another file");
@@ -91,8 +85,8 @@ int flo_trust_begin(struct flo_cli *cli, const struct flo_trust *held,
     return 0;
 }
 
-int flo_trust_end(struct flo_cli *cli, const struct flo_trust *held,
-                  struct flo_trust *draft, struct flo_err *err)
+int flo_trust_end(struct flo_cli *cli, const struct flo_trust *held, struct flo_trust *draft,
+                  struct flo_err *err)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
     FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *read = NULL;
@@ -101,8 +95,7 @@ int flo_trust_end(struct flo_cli *cli, const struct flo_trust *held,
     int rv = flo_trust_draft(draft, held, &text, err);
 
     if (rv == 0) {
-        rv = flo_trust_draft_parse((const char *)text.data, text.bytes, &read,
-                                   err);
+        rv = flo_trust_draft_parse((const char *)text.data, text.bytes, &read, err);
     }
     if (rv == 0) {
         rv = flo_trust_count_up(read, held, &tally, err);
@@ -117,17 +110,15 @@ int flo_trust_end(struct flo_cli *cli, const struct flo_trust *held,
     flo_out_done(
         cli,
         json_pack("{s:s,s:I,s:I,s:I,s:I}", "draft", path, "number",
-                  (json_int_t)flo_trust_number(read), "epoch",
-                  (json_int_t)flo_trust_epoch(read), "own_needed",
-                  (json_int_t)tally.own_needed, "held_needed",
+                  (json_int_t)flo_trust_number(read), "epoch", (json_int_t)flo_trust_epoch(read),
+                  "own_needed", (json_int_t)tally.own_needed, "held_needed",
                   (json_int_t)tally.held_needed),
         "%s  draft of statement %llu, epoch %u%s\n"
         "next  flotilla trust sign %s --key KEY: %u of its root keys, and %u "
         "of the %s keys of statement %llu\n",
         path, (unsigned long long)flo_trust_number(read), flo_trust_epoch(read),
-        flo_trust_epoch(read) > flo_trust_epoch(held)
-            ? " (new: numbers of orders begin again)"
-            : "",
+        flo_trust_epoch(read) > flo_trust_epoch(held) ? " (new: numbers of orders begin again)"
+                                                      : "",
         path, tally.own_needed, tally.held_needed, word,
         (unsigned long long)flo_trust_number(held));
     return 0;
@@ -140,8 +131,8 @@ static bool name_of(const char *path, char out[FLO_NAME_MAX + 1])
     const char *begin = slash == NULL ? path : slash + 1;
     size_t chars = strcspn(begin, ".");
 
-    snprintf(out, FLO_NAME_MAX + 1, "%.*s",
-             (int)(chars < FLO_NAME_MAX ? chars : FLO_NAME_MAX), begin);
+    snprintf(out, FLO_NAME_MAX + 1, "%.*s", (int)(chars < FLO_NAME_MAX ? chars : FLO_NAME_MAX),
+             begin);
     return flo_name_is_valid(out);
 }
 
@@ -158,15 +149,13 @@ int flo_trust_add_file(struct flo_trust *draft, const char *path, unsigned role,
                          "NAME.pub");
     }
     if (rv == 0 && flo_trust_is_key_revoked(draft, key.keyid)) {
-        rv = flo_fail(err, FLO_E_SIG_REVOKED_KEY, "%s: key %.16s was revoked",
-                      path, key.keyid);
+        rv = flo_fail(err, FLO_E_SIG_REVOKED_KEY, "%s: key %.16s was revoked", path, key.keyid);
     }
     if (rv < 0) {
         return rv;
     }
     flo_public_key_pem(&key, pem);
-    return flo_trust_add(draft, pem, role, name_of(path, name) ? name : NULL,
-                         err);
+    return flo_trust_add(draft, pem, role, name_of(path, name) ? name : NULL, err);
 }
 
 static bool lists(const struct flo_trust *draft, const char *pem)
@@ -186,8 +175,7 @@ static bool lists(const struct flo_trust *draft, const char *pem)
     return false;
 }
 
-int flo_trust_add_authority(struct flo_trust *draft, const char *path,
-                            struct flo_err *err)
+int flo_trust_add_authority(struct flo_trust *draft, const char *path, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *pem = NULL;
     size_t bytes = 0;
@@ -206,10 +194,9 @@ json_t *flo_trust_rows(const struct flo_trust *trust)
 
     for (size_t i = 0; i < flo_trust_count(trust); i++) {
         flo_trust_key(trust, i, &key);
-        json_array_append_new(rows, json_pack("{s:s,s:s,s:s,s:s}", "role",
-                                              flo_role_word(key.roles), "name",
-                                              key.name, "keyid", key.keyid,
-                                              "pem", key.pem));
+        json_array_append_new(rows,
+                              json_pack("{s:s,s:s,s:s,s:s}", "role", flo_role_word(key.roles),
+                                        "name", key.name, "keyid", key.keyid, "pem", key.pem));
     }
     return rows;
 }

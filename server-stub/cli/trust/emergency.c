@@ -14,8 +14,7 @@
 
 /* ---- the order ---- */
 
-static int read_scope(struct flo_cli *cli, struct flo_scope *out,
-                      struct flo_err *err)
+static int read_scope(struct flo_cli *cli, struct flo_scope *out, struct flo_err *err)
 {
     const char *group = flo_args_text(&cli->args, "group", "all");
     const char *device = flo_args_text(&cli->args, "device", "");
@@ -31,27 +30,22 @@ static int read_scope(struct flo_cli *cli, struct flo_scope *out,
         return flo_fail(err, FLO_E_USAGE, "--group `%.70s` is no name", group);
     }
     snprintf(out->device, sizeof(out->device), "%s", device);
-    snprintf(out->group, sizeof(out->group), "%s",
-             device[0] != '\0' ? "" : group);
+    snprintf(out->group, sizeof(out->group), "%s", device[0] != '\0' ? "" : group);
     return 0;
 }
 
-static int read_releases(struct flo_cli *cli, struct flo_order *out,
-                         struct flo_err *err)
+static int read_releases(struct flo_cli *cli, struct flo_order *out, struct flo_err *err)
 {
     const char *model = flo_args_text(&cli->args, "model", "");
     const char *value;
-    int rv =
-        flo_name_is_valid(model)
-            ? 0
-            : flo_fail(err, FLO_E_USAGE, "--model `%.70s` is no name", model);
+    int rv = flo_name_is_valid(model)
+                 ? 0
+                 : flo_fail(err, FLO_E_USAGE, "--model `%.70s` is no name", model);
 
     snprintf(out->model, sizeof(out->model), "%.64s", model);
-    for (size_t i = 0;
-         rv == 0 && flo_args_each(&cli->args, "release", i, &value); i++) {
+    for (size_t i = 0; rv == 0 && flo_args_each(&cli->args, "release", i, &value); i++) {
         if (i == FLO_ORDER_FROM_MAX) {
-            return flo_fail(err, FLO_E_USAGE, "more than %d releases",
-                            FLO_ORDER_FROM_MAX);
+            return flo_fail(err, FLO_E_USAGE, "more than %d releases", FLO_ORDER_FROM_MAX);
         }
         out->from_count++;
         if (!flo_digest_parse(value, &out->from[i])) {
@@ -61,8 +55,7 @@ static int read_releases(struct flo_cli *cli, struct flo_order *out,
     return rv;
 }
 
-static int read_to(struct flo_cli *cli, struct flo_order *out,
-                   struct flo_err *err)
+static int read_to(struct flo_cli *cli, struct flo_order *out, struct flo_err *err)
 {
     const char *back = flo_args_text(&cli->args, "back-to", NULL);
 
@@ -74,8 +67,8 @@ static int read_to(struct flo_cli *cli, struct flo_order *out,
 }
 
 /* Fleet and epoch are those of the statement that devices hold. */
-static int begin(struct flo_cli *cli, enum flo_order_op op,
-                 struct flo_order *out, struct flo_err *err)
+static int begin(struct flo_cli *cli, enum flo_order_op op, struct flo_order *out,
+                 struct flo_err *err)
 {
     FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *held = NULL;
     uint64_t life_ms;
@@ -87,21 +80,19 @@ static int begin(struct flo_cli *cli, enum flo_order_op op,
     if (rv < 0) {
         return rv;
     }
-    *out = (struct flo_order){.op = op,
-                              .epoch = flo_trust_epoch(held),
-                              .issued_at_ms = flo_wall_ms()};
+    *out =
+        (struct flo_order){.op = op, .epoch = flo_trust_epoch(held), .issued_at_ms = flo_wall_ms()};
     out->seq = out->issued_at_ms;
     out->expires_at_ms = out->issued_at_ms + life_ms;
     snprintf(out->id, sizeof(out->id), "e-%llu", (unsigned long long)out->seq);
     snprintf(out->fleet, sizeof(out->fleet), "%s", flo_trust_fleet(held));
     snprintf(out->by, sizeof(out->by), "emergency");
-    snprintf(out->reason, sizeof(out->reason), "%.127s",
-             flo_args_text(&cli->args, "reason", ""));
+    snprintf(out->reason, sizeof(out->reason), "%.127s", flo_args_text(&cli->args, "reason", ""));
     return read_scope(cli, &out->scope, err);
 }
 
-static int sign(struct flo_cli *cli, const struct flo_order *order,
-                json_t **out, struct flo_err *err)
+static int sign(struct flo_cli *cli, const struct flo_order *order, json_t **out,
+                struct flo_err *err)
 {
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf body = {0};
@@ -115,8 +106,7 @@ static int sign(struct flo_cli *cli, const struct flo_order *order,
         rv = flo_order_sign(body.data, body.bytes, key, &envelope, err);
     }
     return rv < 0 ? rv
-                  : flo_json_parse(envelope.data, envelope.bytes,
-                                   FLO_ENVELOPE_BYTES_MAX, out, err);
+                  : flo_json_parse(envelope.data, envelope.bytes, FLO_ENVELOPE_BYTES_MAX, out, err);
 }
 
 /* ---- the file ---- */
@@ -131,13 +121,10 @@ static bool is_replaced(const json_t *envelope, const struct flo_order *order)
 
     flo_json_dump_canonical(envelope, &text);
     if (!text.failed &&
-        flo_envelope_parse(text.data, text.bytes, FLO_TYPE_ORDER, &parts,
-                           NULL) == 0 &&
-        flo_order_parse(parts.body, parts.body_bytes, order->fleet, &there,
-                        NULL) == 0) {
+        flo_envelope_parse(text.data, text.bytes, FLO_TYPE_ORDER, &parts, NULL) == 0 &&
+        flo_order_parse(parts.body, parts.body_bytes, order->fleet, &there, NULL) == 0) {
         is = there.expires_at_ms <= order->issued_at_ms ||
-             (flo_order_fact(there.op)->subject ==
-                  flo_order_fact(order->op)->subject &&
+             (flo_order_fact(there.op)->subject == flo_order_fact(order->op)->subject &&
               strcmp(there.model, order->model) == 0 &&
               memcmp(&there.scope, &order->scope, sizeof(there.scope)) == 0);
     }
@@ -146,8 +133,7 @@ static bool is_replaced(const json_t *envelope, const struct flo_order *order)
 }
 
 /* The topic keeps one message: orders that still hold stay in the file. */
-static void keep_others(const char *path, const struct flo_order *order,
-                        json_t *list)
+static void keep_others(const char *path, const struct flo_order *order, json_t *list)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
@@ -167,8 +153,8 @@ static void keep_others(const char *path, const struct flo_order *order,
     }
 }
 
-static int write_file(const char *path, const struct flo_order *order,
-                      json_t *envelope, json_t **file, struct flo_err *err)
+static int write_file(const char *path, const struct flo_order *order, json_t *envelope,
+                      json_t **file, struct flo_err *err)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
     json_t *list = json_array();
@@ -181,8 +167,7 @@ static int write_file(const char *path, const struct flo_order *order,
                        : flo_file_write(path, text.data, text.bytes, 0644, err);
 }
 
-static int finish(struct flo_cli *cli, const struct flo_order *order,
-                  struct flo_err *err)
+static int finish(struct flo_cli *cli, const struct flo_order *order, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *envelope = NULL;
     FLO_CLEANUP(flo_json_cleanup) json_t *file = NULL;
@@ -195,24 +180,20 @@ static int finish(struct flo_cli *cli, const struct flo_order *order,
     }
     if (rv == 0 && publishes) {
         rv = flo_context_load(cli, err);
-        rv = rv < 0 ? rv
-                    : flo_api_call(cli, "POST", "/v1/emergencies", file, NULL,
-                                   err);
+        rv = rv < 0 ? rv : flo_api_call(cli, "POST", "/v1/emergencies", file, NULL, err);
     }
     if (rv < 0) {
         return rv;
     }
     flo_out_done(cli,
-                 json_pack("{s:s,s:s,s:s,s:b}", "id", order->id, "op",
-                           flo_order_op_word(order->op), "file", path,
-                           "published", (int)publishes),
+                 json_pack("{s:s,s:s,s:s,s:b}", "id", order->id, "op", flo_order_op_word(order->op),
+                           "file", path, "published", (int)publishes),
                  "%s  %s in %s%s\n"
                  "topic  flotilla/v1/%s/c/emergency (retained, QoS 1; "
                  "mosquitto_pub -r -q 1 -f %s)\n"
                  "file   flotilla-agent order --file %s, at a device\n",
                  order->id, flo_order_op_word(order->op), path,
-                 publishes ? ", carried by the controller" : "", order->fleet,
-                 path, path);
+                 publishes ? ", carried by the controller" : "", order->fleet, path, path);
     return 0;
 }
 
@@ -261,8 +242,8 @@ int flo_cmd_emergency_allow(struct flo_cli *cli, struct flo_err *err)
 
 /* ---- the broker's account ---- */
 
-static int save(const char *dir, const char *name, const char *text,
-                mode_t mode, struct flo_err *err)
+static int save(const char *dir, const char *name, const char *text, mode_t mode,
+                struct flo_err *err)
 {
     char path[1200];
 
@@ -296,12 +277,10 @@ int flo_cmd_emergency_account(struct flo_cli *cli, struct flo_err *err)
 
     if (rv == 0) {
         body = json_pack("{s:s}", "csr", (const char *)csr.data);
-        rv = flo_api_call(cli, "POST", "/v1/emergencies/accounts", body,
-                          &answer, err);
+        rv = flo_api_call(cli, "POST", "/v1/emergencies/accounts", body, &answer, err);
     }
     if (rv == 0) {
-        rv = save(dir, "account.pem", flo_out_text(answer, "certificate", ""),
-                  0644, err);
+        rv = save(dir, "account.pem", flo_out_text(answer, "certificate", ""), 0644, err);
     }
     if (rv == 0) {
         rv = save(dir, "ca.pem", flo_out_text(answer, "ca", ""), 0644, err);
@@ -309,9 +288,7 @@ int flo_cmd_emergency_account(struct flo_cli *cli, struct flo_err *err)
     if (rv == 0) {
         const char *topic = flo_out_text(answer, "topic", "");
         const char *mqtt = flo_out_text(answer, "mqtt", "");
-        flo_out_done(cli,
-                     json_pack("{s:s,s:s,s:s}", "folder", dir, "mqtt", mqtt,
-                               "topic", topic),
+        flo_out_done(cli, json_pack("{s:s,s:s,s:s}", "folder", dir, "mqtt", mqtt, "topic", topic),
                      "%s/account.key, account.pem, ca.pem: keep them with the "
                      "emergency key\n"
                      "mosquitto_pub --cafile ca.pem --cert account.pem --key "

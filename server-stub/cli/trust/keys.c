@@ -9,8 +9,7 @@ int flo_cmd_key_list(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *trust = NULL;
     const char *path = cli->args.words[0];
-    int rv = path != NULL ? flo_trust_load(path, &trust, err)
-                          : flo_trust_held(cli, &trust, err);
+    int rv = path != NULL ? flo_trust_load(path, &trust, err) : flo_trust_held(cli, &trust, err);
 
     if (rv == 0) {
         FLO_CLEANUP(flo_json_cleanup) json_t *rows = flo_trust_rows(trust);
@@ -22,9 +21,8 @@ int flo_cmd_key_list(struct flo_cli *cli, struct flo_err *err)
 /* ---- rotate ---- */
 
 /* The key that goes: --old, else the only one of the role. */
-static int find_old(struct flo_cli *cli, const struct flo_trust *held,
-                    unsigned role, char out[FLO_KEYID_TEXT],
-                    struct flo_err *err)
+static int find_old(struct flo_cli *cli, const struct flo_trust *held, unsigned role,
+                    char out[FLO_KEYID_TEXT], struct flo_err *err)
 {
     const char *old = flo_args_text(&cli->args, "old", NULL);
     struct flo_trust_key key;
@@ -32,8 +30,7 @@ static int find_old(struct flo_cli *cli, const struct flo_trust *held,
 
     for (size_t i = 0; i < flo_trust_count(held); i++) {
         flo_trust_key(held, i, &key);
-        if ((key.roles & role) != 0 &&
-            (old == NULL || strncmp(key.keyid, old, strlen(old)) == 0)) {
+        if ((key.roles & role) != 0 && (old == NULL || strncmp(key.keyid, old, strlen(old)) == 0)) {
             snprintf(out, FLO_KEYID_TEXT, "%s", key.keyid);
             found++;
         }
@@ -41,34 +38,30 @@ static int find_old(struct flo_cli *cli, const struct flo_trust *held,
     if (found == 1) {
         return 0;
     }
-    flo_fail(err, found == 0 ? FLO_E_ABSENT : FLO_E_USAGE,
-             "%zu %s keys%s%.64s are trusted", found, flo_role_word(role),
-             old == NULL ? "" : " that begin with ", old == NULL ? "" : old);
+    flo_fail(err, found == 0 ? FLO_E_ABSENT : FLO_E_USAGE, "%zu %s keys%s%.64s are trusted", found,
+             flo_role_word(role), old == NULL ? "" : " that begin with ", old == NULL ? "" : old);
     return flo_err_fix(err, "flotilla key list; then --old KEYID, or --keep to "
                             "take none away");
 }
 
 /* A key that the controller made for its orders: its private half stays there.
  */
-static int add_order_key(struct flo_cli *cli, struct flo_trust *draft,
-                         struct flo_err *err)
+static int add_order_key(struct flo_cli *cli, struct flo_trust *draft, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
     int rv = flo_context_load(cli, err);
 
     if (rv == 0) {
-        rv = flo_api_call(cli, "POST", "/v1/trust/order-keys", NULL, &answer,
-                          err);
+        rv = flo_api_call(cli, "POST", "/v1/trust/order-keys", NULL, &answer, err);
     }
-    return rv < 0 ? rv
-                  : flo_trust_add(draft, flo_out_text(answer, "pem", ""),
-                                  FLO_ROLE_ORDER, NULL, err);
+    return rv < 0
+               ? rv
+               : flo_trust_add(draft, flo_out_text(answer, "pem", ""), FLO_ROLE_ORDER, NULL, err);
 }
 
 /* While a statement lists none, devices believe those that the controller
  * names; to keep them is to list them. */
-static int keep_authorities(struct flo_cli *cli, struct flo_trust *draft,
-                            struct flo_err *err)
+static int keep_authorities(struct flo_cli *cli, struct flo_trust *draft, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
     int rv = flo_context_load(cli, err);
@@ -82,16 +75,13 @@ static int keep_authorities(struct flo_cli *cli, struct flo_trust *draft,
     rv = flo_api_get(cli, "/v1/ca", &answer, err);
     json_array_foreach(json_object_get(answer, "authorities"), i, one)
     {
-        rv = rv < 0 ? rv
-                    : flo_trust_add_ca(
-                          draft, flo_out_text(one, "certificate", ""), err);
+        rv = rv < 0 ? rv : flo_trust_add_ca(draft, flo_out_text(one, "certificate", ""), err);
     }
     return rv;
 }
 
 /* The new key, or certificate of an authority, in place of the old one. */
-static int change(struct flo_cli *cli, struct flo_trust *draft, unsigned role,
-                  struct flo_err *err)
+static int change(struct flo_cli *cli, struct flo_trust *draft, unsigned role, struct flo_err *err)
 {
     const char *path = cli->args.words[1];
     bool keeps = flo_args_has(&cli->args, "keep");
@@ -118,8 +108,8 @@ static int change(struct flo_cli *cli, struct flo_trust *draft, unsigned role,
     return rv < 0 ? rv : flo_trust_add_file(draft, path, role, err);
 }
 
-static int set_threshold(struct flo_cli *cli, struct flo_trust *draft,
-                         unsigned role, struct flo_err *err)
+static int set_threshold(struct flo_cli *cli, struct flo_trust *draft, unsigned role,
+                         struct flo_err *err)
 {
     uint64_t threshold = 0;
     int rv;
@@ -130,8 +120,7 @@ static int set_threshold(struct flo_cli *cli, struct flo_trust *draft,
     if (role != FLO_ROLE_ROOT) {
         return flo_fail(err, FLO_E_USAGE, "--threshold is of root keys alone");
     }
-    rv = flo_args_u64(&cli->args, "threshold", 1, FLO_TRUST_THRESHOLD_MAX, 1,
-                      &threshold, err);
+    rv = flo_args_u64(&cli->args, "threshold", 1, FLO_TRUST_THRESHOLD_MAX, 1, &threshold, err);
     if (rv == 0) {
         flo_trust_set_threshold(draft, (uint32_t)threshold);
     }
@@ -170,8 +159,8 @@ int flo_cmd_key_rotate(struct flo_cli *cli, struct flo_err *err)
 
 /* ---- revoke ---- */
 
-int flo_trust_find_release(struct flo_cli *cli, const char *title,
-                           struct flo_digest *out, struct flo_err *err)
+int flo_trust_find_release(struct flo_cli *cli, const char *title, struct flo_digest *out,
+                           struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *release = NULL;
     char model[FLO_NAME_MAX + 1];
@@ -186,16 +175,14 @@ int flo_trust_find_release(struct flo_cli *cli, const char *title,
         snprintf(path, sizeof(path), "/v1/releases/%s@%s", model, version);
         rv = flo_api_get(cli, path, &release, err);
     }
-    if (rv == 0 &&
-        !flo_digest_parse(flo_out_text(release, "digest", ""), out)) {
-        rv =
-            flo_fail(err, FLO_E_META_SCHEMA, "release %s has no digest", title);
+    if (rv == 0 && !flo_digest_parse(flo_out_text(release, "digest", ""), out)) {
+        rv = flo_fail(err, FLO_E_META_SCHEMA, "release %s has no digest", title);
     }
     return rv;
 }
 
-static int revoke(struct flo_cli *cli, struct flo_trust *draft,
-                  const char *what, struct flo_err *err)
+static int revoke(struct flo_cli *cli, struct flo_trust *draft, const char *what,
+                  struct flo_err *err)
 {
     struct flo_digest release;
     int rv = 0;
@@ -210,8 +197,7 @@ static int revoke(struct flo_cli *cli, struct flo_trust *draft,
     return rv < 0 ? rv : flo_trust_revoke_release(draft, &release, err);
 }
 
-static int raise_floor(struct flo_trust *draft, const char *text,
-                       struct flo_err *err)
+static int raise_floor(struct flo_trust *draft, const char *text, struct flo_err *err)
 {
     const char *is = strchr(text, '=');
     char model[FLO_NAME_MAX + 1] = "";
@@ -225,8 +211,7 @@ static int raise_floor(struct flo_trust *draft, const char *text,
         number = strtoull(is + 1, &end, 10);
     }
     if (number == 0 || *end != '\0' || number > INT64_MAX) {
-        return flo_fail(err, FLO_E_USAGE, "--floor `%.80s` is no MODEL=NUMBER",
-                        text);
+        return flo_fail(err, FLO_E_USAGE, "--floor `%.80s` is no MODEL=NUMBER", text);
     }
     return flo_trust_raise_floor(draft, model, number, err);
 }
@@ -244,8 +229,7 @@ int flo_cmd_key_revoke(struct flo_cli *cli, struct flo_err *err)
     for (size_t i = 0; rv == 0 && i < cli->args.word_count; i++) {
         rv = revoke(cli, draft, cli->args.words[i], err);
     }
-    for (size_t i = 0; rv == 0 && flo_args_each(&cli->args, "floor", i, &floor);
-         i++) {
+    for (size_t i = 0; rv == 0 && flo_args_each(&cli->args, "floor", i, &floor); i++) {
         rv = raise_floor(draft, floor, err);
     }
     return rv < 0 ? rv : flo_trust_end(cli, held, draft, err);

@@ -30,8 +30,8 @@ static int claim(const char *path, struct flo_err *err)
 }
 
 /* Write both files, or neither. */
-static int save_pair(const struct flo_key *key, const char *path,
-                     const char *public_path, struct flo_err *err)
+static int save_pair(const struct flo_key *key, const char *path, const char *public_path,
+                     struct flo_err *err)
 {
     int rv = claim(path, err);
 
@@ -86,20 +86,19 @@ int flo_cmd_key_create(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
     char path[FLO_PAIR_PATH];
-    int rv = flo_pair_create(flo_args_text(&cli->args, "to", "."),
-                             cli->args.words[0], path, &key, err);
+    int rv =
+        flo_pair_create(flo_args_text(&cli->args, "to", "."), cli->args.words[0], path, &key, err);
 
     if (rv == 0) {
         const char *keyid = flo_key_public(key)->keyid;
         int chars = (int)strlen(path) - 4; /* without .key */
         char public_path[FLO_PAIR_PATH];
         snprintf(public_path, sizeof(public_path), "%.*s.pub", chars, path);
-        flo_out_done(cli,
-                     json_pack("{s:s,s:s,s:s}", "private", path, "public",
-                               public_path, "keyid", keyid),
-                     "private key %s (0600: keep it off the controller)\n"
-                     "public key  %s\nkeyid       %s\n",
-                     path, public_path, keyid);
+        flo_out_done(
+            cli, json_pack("{s:s,s:s,s:s}", "private", path, "public", public_path, "keyid", keyid),
+            "private key %s (0600: keep it off the controller)\n"
+            "public key  %s\nkeyid       %s\n",
+            path, public_path, keyid);
     }
     return rv;
 }
@@ -110,16 +109,13 @@ int flo_cmd_key_create(struct flo_cli *cli, struct flo_err *err)
  */
 static int find(const char *word, char out[FLO_PAIR_PATH], struct flo_err *err)
 {
-    static const char *const forms[][2] = {
-        {"", ""}, {"", ".key"}, {"keys/", ".key"}};
+    static const char *const forms[][2] = {{"", ""}, {"", ".key"}, {"keys/", ".key"}};
 
     for (size_t i = 0; i < (strchr(word, '/') != NULL ? 2 : 3); i++) {
         size_t chars;
-        snprintf(out, FLO_PAIR_PATH, "%s%.900s%s", forms[i][0], word,
-                 forms[i][1]);
+        snprintf(out, FLO_PAIR_PATH, "%s%.900s%s", forms[i][0], word, forms[i][1]);
         chars = strlen(out);
-        if (chars > 4 && strcmp(out + chars - 4, ".key") == 0 &&
-            access(out, F_OK) == 0) {
+        if (chars > 4 && strcmp(out + chars - 4, ".key") == 0 && access(out, F_OK) == 0) {
             return 0;
         }
     }
@@ -137,8 +133,7 @@ static int copy(const struct flo_key *key, const char *to, struct flo_err *err)
     }
     rv = flo_key_save(key, to, err);
     rv = rv < 0 ? rv : flo_key_load(to, &copied, err);
-    if (rv == 0 && strcmp(flo_key_public(copied)->keyid,
-                          flo_key_public(key)->keyid) != 0) {
+    if (rv == 0 && strcmp(flo_key_public(copied)->keyid, flo_key_public(key)->keyid) != 0) {
         rv = flo_fail(err, FLO_E_IO_READ, "%s reads as another key", to);
     }
     if (rv < 0) {
@@ -148,29 +143,27 @@ static int copy(const struct flo_key *key, const char *to, struct flo_err *err)
 }
 
 /* For paper, or the drawer in which the stick lies. */
-static int write_sheet(const char *sheet, const char *key_path,
-                       const char *keyid, struct flo_err *err)
+static int write_sheet(const char *sheet, const char *key_path, const char *keyid,
+                       struct flo_err *err)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
     char at[25];
 
     flo_time_text(flo_wall_ms(), at);
-    flo_buf_printf(
-        &text,
-        "A private key of a Flotilla fleet\n\n"
-        "file    %s\nkey     %s\nmoved   %s\n\n"
-        "A root key decides whom the fleet's devices trust.  It is needed to\n"
-        "add, replace or revoke a key, and for nothing else:\n"
-        "  flotilla key trust NEW.pub --root %s\n\n"
-        "Lost, with no other root key: the fleet runs on, but its keys stay "
-        "as\n"
-        "they are until each device is enrolled again.  Keep a second copy in\n"
-        "another place.\n"
-        "In other hands: docs/runbook.md, \"A root key is lost or stolen\".\n",
-        key_path, keyid, at, key_path);
-    return text.failed
-               ? flo_fail(err, FLO_E_MEMORY, "sheet")
-               : flo_file_write(sheet, text.data, text.bytes, 0644, err);
+    flo_buf_printf(&text,
+                   "A private key of a Flotilla fleet\n\n"
+                   "file    %s\nkey     %s\nmoved   %s\n\n"
+                   "A root key decides whom the fleet's devices trust.  It is needed to\n"
+                   "add, replace or revoke a key, and for nothing else:\n"
+                   "  flotilla key trust NEW.pub --root %s\n\n"
+                   "Lost, with no other root key: the fleet runs on, but its keys stay "
+                   "as\n"
+                   "they are until each device is enrolled again.  Keep a second copy in\n"
+                   "another place.\n"
+                   "In other hands: docs/runbook.md, \"A root key is lost or stolen\".\n",
+                   key_path, keyid, at, key_path);
+    return text.failed ? flo_fail(err, FLO_E_MEMORY, "sheet")
+                       : flo_file_write(sheet, text.data, text.bytes, 0644, err);
 }
 
 int flo_cmd_key_move(struct flo_cli *cli, struct flo_err *err)
@@ -191,8 +184,7 @@ int flo_cmd_key_move(struct flo_cli *cli, struct flo_err *err)
     const char *slash = strrchr(from, '/');
     const char *name = slash == NULL ? from : slash + 1;
     snprintf(to, sizeof(to), "%.500s/%.400s", dir, name);
-    snprintf(sheet, sizeof(sheet), "%.500s/%.*s.txt", dir,
-             (int)strlen(name) - 4, name);
+    snprintf(sheet, sizeof(sheet), "%.500s/%.*s.txt", dir, (int)strlen(name) - 4, name);
     rv = copy(key, to, err);
     if (rv == 0) {
         rv = write_sheet(sheet, to, flo_key_public(key)->keyid, err);
@@ -202,8 +194,7 @@ int flo_cmd_key_move(struct flo_cli *cli, struct flo_err *err)
     }
     if (rv == 0) {
         flo_out_done(cli,
-                     json_pack("{s:s,s:s,s:s,s:s}", "from", from, "to", to,
-                               "sheet", sheet, "keyid",
+                     json_pack("{s:s,s:s,s:s,s:s}", "from", from, "to", to, "sheet", sheet, "keyid",
                                flo_key_public(key)->keyid),
                      "%s  moved to %s; %s says what it is for\n"
                      "its bytes may still lie on the disk it left: where that "

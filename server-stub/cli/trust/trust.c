@@ -13,37 +13,33 @@
 
 bool flo_trust_is_local(int (*run)(struct flo_cli *cli, struct flo_err *err))
 {
-    return run == flo_cmd_key_list || run == flo_cmd_key_rotate ||
-           run == flo_cmd_key_revoke || run == flo_cmd_trust_init ||
-           run == flo_cmd_trust_show || run == flo_cmd_trust_sign ||
+    return run == flo_cmd_key_list || run == flo_cmd_key_rotate || run == flo_cmd_key_revoke ||
+           run == flo_cmd_trust_init || run == flo_cmd_trust_show || run == flo_cmd_trust_sign ||
            run == flo_cmd_trust_verify || run == flo_cmd_emergency_freeze ||
-           run == flo_cmd_emergency_unfreeze ||
-           run == flo_cmd_emergency_rollback || run == flo_cmd_emergency_allow;
+           run == flo_cmd_emergency_unfreeze || run == flo_cmd_emergency_rollback ||
+           run == flo_cmd_emergency_allow;
 }
 
 /* ---- init ---- */
 
-static int add_keys(struct flo_cli *cli, struct flo_trust *draft,
-                    const char *word, struct flo_err *err)
+static int add_keys(struct flo_cli *cli, struct flo_trust *draft, const char *word,
+                    struct flo_err *err)
 {
     const char *path;
     int rv = 0;
 
-    for (size_t i = 0; rv == 0 && flo_args_each(&cli->args, word, i, &path);
-         i++) {
+    for (size_t i = 0; rv == 0 && flo_args_each(&cli->args, word, i, &path); i++) {
         rv = flo_trust_add_file(draft, path, flo_trust_role(word), err);
     }
     return rv;
 }
 
-static int add_authorities(struct flo_cli *cli, struct flo_trust *draft,
-                           struct flo_err *err)
+static int add_authorities(struct flo_cli *cli, struct flo_trust *draft, struct flo_err *err)
 {
     const char *path;
     int rv = 0;
 
-    for (size_t i = 0;
-         rv == 0 && flo_args_each(&cli->args, "authority", i, &path); i++) {
+    for (size_t i = 0; rv == 0 && flo_args_each(&cli->args, "authority", i, &path); i++) {
         rv = flo_trust_add_authority(draft, path, err);
     }
     return rv;
@@ -54,8 +50,7 @@ int flo_cmd_trust_init(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *held = NULL;
     FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *draft = NULL;
     uint64_t threshold;
-    int rv = flo_args_u64(&cli->args, "threshold", 1, FLO_TRUST_THRESHOLD_MAX,
-                          1, &threshold, err);
+    int rv = flo_args_u64(&cli->args, "threshold", 1, FLO_TRUST_THRESHOLD_MAX, 1, &threshold, err);
 
     if (rv == 0) {
         rv = flo_trust_held(cli, &held, err);
@@ -89,8 +84,8 @@ int flo_cmd_trust_init(struct flo_cli *cli, struct flo_err *err)
 
 static void show_lists(const json_t *object)
 {
-    static const char *const words[] = {"revoked_keys", "revoked_releases",
-                                        "floors", "authorities"};
+    static const char *const words[] = {"revoked_keys", "revoked_releases", "floors",
+                                        "authorities"};
 
     for (size_t i = 0; i < FLO_COUNT(words); i++) {
         const json_t *list = json_object_get(object, words[i]);
@@ -122,8 +117,7 @@ int flo_cmd_trust_show(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *trust = NULL;
     const char *path = cli->args.words[0];
     struct flo_trust_tally tally = {0};
-    int rv = path != NULL ? flo_trust_file(path, &trust, err)
-                          : flo_trust_held(cli, &trust, err);
+    int rv = path != NULL ? flo_trust_file(path, &trust, err) : flo_trust_held(cli, &trust, err);
 
     if (rv == FLO_E_META_SCHEMA && path != NULL) { /* the unsigned list */
         rv = flo_trust_load(path, &trust, err);
@@ -142,8 +136,7 @@ int flo_cmd_trust_show(struct flo_cli *cli, struct flo_err *err)
     printf("statement %llu of fleet %s, epoch %u; %u of %u root keys signed\n",
            (unsigned long long)flo_trust_number(trust), flo_trust_fleet(trust),
            flo_trust_epoch(trust), tally.own, tally.own_needed);
-    flo_out_table(cli, json_object_get(object, "keys"),
-                  FLO_COLUMNS(signing_key));
+    flo_out_table(cli, json_object_get(object, "keys"), FLO_COLUMNS(signing_key));
     show_lists(object);
     return 0;
 }
@@ -178,9 +171,8 @@ int flo_cmd_trust_sign(struct flo_cli *cli, struct flo_err *err)
     flo_out_done(cli,
                  json_pack("{s:s,s:s,s:I,s:I,s:I}", "draft", path, "keyid",
                            flo_key_public(key)->keyid, "number",
-                           (json_int_t)flo_trust_number(draft), "own",
-                           (json_int_t)tally.own, "own_needed",
-                           (json_int_t)tally.own_needed),
+                           (json_int_t)flo_trust_number(draft), "own", (json_int_t)tally.own,
+                           "own_needed", (json_int_t)tally.own_needed),
                  "%s  signed by %.16s…: %u of %u of its own root keys\n", path,
                  flo_key_public(key)->keyid, tally.own, tally.own_needed);
     return 0;
@@ -202,18 +194,16 @@ int flo_cmd_trust_verify(struct flo_cli *cli, struct flo_err *err)
         rv = flo_trust_follows(held, next, &standing, err);
     }
     if (rv == 0 && standing != FLO_TRUST_NEXT) {
-        rv = flo_fail(err, FLO_E_TRUST_NUMBER,
-                      "statement %llu does not follow number %llu",
+        rv = flo_fail(err, FLO_E_TRUST_NUMBER, "statement %llu does not follow number %llu",
                       (unsigned long long)flo_trust_number(next),
                       (unsigned long long)flo_trust_number(held));
     }
     if (rv == 0) {
-        flo_out_done(cli,
-                     json_pack("{s:s,s:I}", "verdict", "good", "number",
-                               (json_int_t)flo_trust_number(next)),
-                     "statement %llu follows number %llu: devices take it\n",
-                     (unsigned long long)flo_trust_number(next),
-                     (unsigned long long)flo_trust_number(held));
+        flo_out_done(
+            cli,
+            json_pack("{s:s,s:I}", "verdict", "good", "number", (json_int_t)flo_trust_number(next)),
+            "statement %llu follows number %llu: devices take it\n",
+            (unsigned long long)flo_trust_number(next), (unsigned long long)flo_trust_number(held));
     }
     return rv;
 }
@@ -224,8 +214,7 @@ static void tell_untrusted(const struct flo_cli *cli, const json_t *answer)
 {
     const json_t *list = json_object_get(answer, "untrusted_releases");
 
-    for (size_t i = 0; !flo_out_is_data(cli) && i < json_array_size(list);
-         i++) {
+    for (size_t i = 0; !flo_out_is_data(cli) && i < json_array_size(list); i++) {
         const char *title = json_string_value(json_array_get(list, i));
         printf("%s  its key is gone: devices that serve it go on, no other "
                "takes it (flotilla release resign %s --key KEY)\n",
@@ -242,8 +231,7 @@ int flo_cmd_trust_publish(struct flo_cli *cli, struct flo_err *err)
 
     if (rv == 0) {
         flo_trust_text(trust, &text);
-        rv = flo_api_send(cli, "/v1/trust/statements", text.data, text.bytes,
-                          &answer, err);
+        rv = flo_api_send(cli, "/v1/trust/statements", text.data, text.bytes, &answer, err);
     }
     if (rv == 0) {
         flo_out_done(cli, json_incref(answer),
@@ -270,14 +258,12 @@ int flo_cmd_trust_status(struct flo_cli *cli, struct flo_err *err)
     }
     printf("statement %llu (%s), epoch %llu; %llu of %llu device%s %s behind\n",
            (unsigned long long)flo_out_u64(status, "number"),
-           json_is_true(json_object_get(status, "signed")) ? "signed"
-                                                           : "unsigned list",
+           json_is_true(json_object_get(status, "signed")) ? "signed" : "unsigned list",
            (unsigned long long)flo_out_u64(status, "epoch"),
            (unsigned long long)flo_out_u64(status, "behind"),
            (unsigned long long)flo_out_u64(status, "devices"),
            flo_s(flo_out_u64(status, "devices")),
            flo_plural(flo_out_u64(status, "behind"), "is", "are"));
-    flo_out_table(cli, json_object_get(status, "numbers"),
-                  FLO_COLUMNS(trust_number));
+    flo_out_table(cli, json_object_get(status, "numbers"), FLO_COLUMNS(trust_number));
     return 0;
 }

@@ -14,8 +14,7 @@ static const char *value_of(const char *line, const char *field)
     return line[0] == ' ' ? line + 1 : line;
 }
 
-static void take_line(struct flo_frames *frames,
-                      void (*on_event)(void *context, const char *event),
+static void take_line(struct flo_frames *frames, void (*on_event)(void *context, const char *event),
                       void *context)
 {
     const char *event = value_of(frames->line, "event");
@@ -34,8 +33,7 @@ static void take_line(struct flo_frames *frames,
 }
 
 void flo_frames_feed(struct flo_frames *frames, const void *data, size_t bytes,
-                     void (*on_event)(void *context, const char *event),
-                     void *context)
+                     void (*on_event)(void *context, const char *event), void *context)
 {
     const char *at = data;
 
@@ -44,8 +42,7 @@ void flo_frames_feed(struct flo_frames *frames, const void *data, size_t bytes,
             frames->line[frames->used] = '\0';
             take_line(frames, on_event, context);
             frames->used = 0;
-        } else if (at[i] != '\r' && at[i] != '\0' &&
-                   frames->used + 1 < sizeof(frames->line)) {
+        } else if (at[i] != '\r' && at[i] != '\0' && frames->used + 1 < sizeof(frames->line)) {
             frames->line[frames->used++] = at[i];
         }
     }

@@ -17,7 +17,6 @@ struct flo_frames {
 
 /* `on_event` is told at the end of each frame that has a name. */
 void flo_frames_feed(struct flo_frames *frames, const void *data, size_t bytes,
-                     void (*on_event)(void *context, const char *event),
-                     void *context);
+                     void (*on_event)(void *context, const char *event), void *context);
 
 #endif

@@ -22,10 +22,8 @@ static uint64_t good_of(const json_t *phase)
     uint64_t good = 0;
 
     for (int i = 0; i < FLO_EXECUTION_COUNT; i++) {
-        if (flo_execution_kind((enum flo_execution)i) ==
-            FLO_EXECUTION_END_GOOD) {
-            good +=
-                flo_out_u64(counts, flo_execution_word((enum flo_execution)i));
+        if (flo_execution_kind((enum flo_execution)i) == FLO_EXECUTION_END_GOOD) {
+            good += flo_out_u64(counts, flo_execution_word((enum flo_execution)i));
         }
     }
     return good;
@@ -40,8 +38,7 @@ void flo_view_phase(const json_t *phase, struct flo_buf *out)
     char name[FLO_OUT_PLAIN];
 
     flo_buf_printf(out, " %llu %-10s %4llu  ", number(phase, "number"),
-                   flo_out_plain(phase, "name", "?", name),
-                   (unsigned long long)devices);
+                   flo_out_plain(phase, "name", "?", name), (unsigned long long)devices);
     for (uint64_t i = 0; i < BAR; i++) {
         flo_buf_text(out, devices > 0 && i * devices < good * BAR ? "█" : "·");
     }
@@ -81,8 +78,7 @@ static void funnel_line(const json_t *phases, struct flo_buf *out)
             sum += flo_out_u64(json_object_get(phase, "counts"), word);
         }
         if (sum > 0) {
-            flo_buf_printf(out, "%s%s %llu", gap, word,
-                           (unsigned long long)sum);
+            flo_buf_printf(out, "%s%s %llu", gap, word, (unsigned long long)sum);
             gap = " · ";
         }
     }
@@ -91,8 +87,7 @@ static void funnel_line(const json_t *phases, struct flo_buf *out)
 
 /* ---- gates ---- */
 
-static void remember(struct flo_view *view, const char *name, double value,
-                     uint64_t now_ms)
+static void remember(struct flo_view *view, const char *name, double value, uint64_t now_ms)
 {
     size_t i = 0;
 
@@ -103,8 +98,7 @@ static void remember(struct flo_view *view, const char *name, double value,
         return;
     }
     if (i == view->gate_count) {
-        snprintf(view->gates[i].name, sizeof(view->gates[i].name), "%.63s",
-                 name);
+        snprintf(view->gates[i].name, sizeof(view->gates[i].name), "%.63s", name);
         view->gate_count++;
     }
     size_t *count = &view->gates[i].count;
@@ -121,8 +115,7 @@ static void remember(struct flo_view *view, const char *name, double value,
     view->gates[i].at_ms = now_ms;
 }
 
-static void trend_of(const struct flo_view *view, const char *name,
-                     struct flo_buf *out)
+static void trend_of(const struct flo_view *view, const char *name, struct flo_buf *out)
 {
     static const char *const bars[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
     size_t i = 0;
@@ -140,15 +133,14 @@ static void trend_of(const struct flo_view *view, const char *name,
         high = value > high ? value : high;
     }
     for (size_t k = 0; k < view->gates[i].count; k++) {
-        double share =
-            high > low ? (view->gates[i].values[k] - low) / (high - low) : 0.4;
+        double share = high > low ? (view->gates[i].values[k] - low) / (high - low) : 0.4;
         flo_buf_text(out, bars[(int)(share * 7.0 + 0.5)]);
     }
 }
 
 /* The first of these paths that holds a number, as text. */
-static void set_number(json_t *row, const char *key, const json_t *gate,
-                       const char *const *paths, const char *unit)
+static void set_number(json_t *row, const char *key, const json_t *gate, const char *const *paths,
+                       const char *unit)
 {
     char text[48];
 
@@ -163,21 +155,18 @@ static void set_number(json_t *row, const char *key, const json_t *gate,
     }
 }
 
-static json_t *gate_row(struct flo_view *view, const json_t *gate,
-                        uint64_t now_ms)
+static json_t *gate_row(struct flo_view *view, const json_t *gate, uint64_t now_ms)
 {
-    static const char *const candidate[] = {"updated.value",
-                                            "result.rate_treated", NULL};
-    static const char *const control[] = {"waiting.value",
-                                          "result.rate_control", NULL};
+    static const char *const candidate[] = {"updated.value", "result.rate_treated", NULL};
+    static const char *const control[] = {"waiting.value", "result.rate_control", NULL};
     static const char *const value[] = {"value", NULL};
     static const char *const limit[] = {"limit", NULL};
     const char *name = flo_out_text(gate, "name", "?");
     const char *unit = flo_out_text(gate, "unit", "");
     const json_t *now = flo_out_at(gate, "value");
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf trend = {0};
-    json_t *row = json_pack("{s:s,s:s}", "name", name, "verdict",
-                            flo_out_text(gate, "verdict", "?"));
+    json_t *row =
+        json_pack("{s:s,s:s}", "name", name, "verdict", flo_out_text(gate, "verdict", "?"));
 
     if (json_is_number(now)) {
         remember(view, name, json_number_value(now), now_ms);
@@ -195,11 +184,10 @@ static json_t *gate_row(struct flo_view *view, const json_t *gate,
     return row;
 }
 
-static void gate_table(struct flo_view *view, const json_t *gates,
-                       uint64_t now_ms, bool has_colour, struct flo_buf *out)
+static void gate_table(struct flo_view *view, const json_t *gates, uint64_t now_ms, bool has_colour,
+                       struct flo_buf *out)
 {
-    const struct flo_out_wish wish = {.has_heads = true,
-                                      .has_colour = has_colour};
+    const struct flo_out_wish wish = {.has_heads = true, .has_colour = has_colour};
     FLO_CLEANUP(flo_json_cleanup) json_t *rows = json_array();
     struct flo_err err = {0};
     size_t i;
@@ -216,8 +204,7 @@ static void gate_table(struct flo_view *view, const json_t *gates,
 }
 
 /* Sentences of gates that are not passed: who is compared, what is missing. */
-static void gate_lines(const json_t *gates, uint64_t now_ms, bool is_tty,
-                       struct flo_buf *out)
+static void gate_lines(const json_t *gates, uint64_t now_ms, bool is_tty, struct flo_buf *out)
 {
     char text[FLO_OUT_PLAIN];
     size_t i;
@@ -233,11 +220,8 @@ static void gate_lines(const json_t *gates, uint64_t now_ms, bool is_tty,
         }
         flo_buf_printf(out, "   %s", flo_out_plain(gate, "text", "?", text));
         if (at_ms > 0 && is_tty) {
-            flo_buf_printf(
-                out, ", look %llu of 4, next in %llu min", number(gate, "look"),
-                (unsigned long long)(at_ms > now_ms
-                                         ? (at_ms - now_ms) / 60000 + 1
-                                         : 0));
+            flo_buf_printf(out, ", look %llu of 4, next in %llu min", number(gate, "look"),
+                           (unsigned long long)(at_ms > now_ms ? (at_ms - now_ms) / 60000 + 1 : 0));
         }
         flo_buf_text(out, "\n");
     }
@@ -253,8 +237,7 @@ void flo_view_slices(const json_t *rollout, struct flo_buf *out)
 
     json_array_foreach(json_object_get(rollout, "slices"), i, slice)
     {
-        flo_buf_printf(out, "slice: %s\n",
-                       flo_out_plain(slice, "text", "?", plain));
+        flo_buf_printf(out, "slice: %s\n", flo_out_plain(slice, "text", "?", plain));
     }
 }
 
@@ -266,10 +249,8 @@ void flo_view_scans(const json_t *rollout, bool is_all, struct flo_buf *out)
 
     json_array_foreach(json_object_get(rollout, "scans"), i, scan)
     {
-        if (is_all || number(scan, "values") == 0 ||
-            number(scan, "left_values") > 0) {
-            flo_buf_printf(out, "scan: %s\n",
-                           flo_out_plain(scan, "text", "?", plain));
+        if (is_all || number(scan, "values") == 0 || number(scan, "left_values") > 0) {
+            flo_buf_printf(out, "scan: %s\n", flo_out_plain(scan, "text", "?", plain));
         }
     }
 }
@@ -306,17 +287,13 @@ static void cause_lines(const json_t *causes, struct flo_buf *out)
         uint64_t devices = flo_out_u64(cause, "devices");
         flo_buf_printf(out, " failed  %s: %s%s", flo_out_text(cause, "id", "?"),
                        flo_out_plain(cause,
-                                     flo_out_text(cause, "name", NULL) != NULL
-                                         ? "name"
-                                         : "device",
+                                     flo_out_text(cause, "name", NULL) != NULL ? "name" : "device",
                                      "?", device),
                        devices > 1 ? "" : " – ");
         if (devices > 1) {
-            flo_buf_printf(out, " and %llu more – ",
-                           (unsigned long long)devices - 1);
+            flo_buf_printf(out, " and %llu more – ", (unsigned long long)devices - 1);
         }
-        flo_buf_printf(out, "%s\n         do: %s\n",
-                       flo_out_plain(cause, "meaning", "", meaning),
+        flo_buf_printf(out, "%s\n         do: %s\n", flo_out_plain(cause, "meaning", "", meaning),
                        flo_out_plain(cause, "fix", "", fix));
     }
 }
@@ -364,9 +341,7 @@ static bool only_soaks(const json_t *rollout)
 
     for (int i = 0; i < FLO_EXECUTION_COUNT; i++) {
         enum flo_execution state = (enum flo_execution)i;
-        still += flo_execution_is_end(state)
-                     ? flo_out_u64(counts, flo_execution_word(state))
-                     : 0;
+        still += flo_execution_is_end(state) ? flo_out_u64(counts, flo_execution_word(state)) : 0;
     }
     return still >= flo_out_u64(phase, "devices");
 }
@@ -384,16 +359,14 @@ static uint64_t good_of_all(const json_t *rollout)
     return good;
 }
 
-uint64_t flo_view_left_ms(const struct flo_view *view, const json_t *rollout,
-                          uint64_t now_ms)
+uint64_t flo_view_left_ms(const struct flo_view *view, const json_t *rollout, uint64_t now_ms)
 {
     uint64_t good = good_of_all(rollout);
     uint64_t members = flo_out_u64(rollout, "members");
     uint64_t to_ms = view->moved_ms > 0 ? view->moved_ms : now_ms;
     uint64_t took_ms = to_ms - view->begin_ms;
 
-    if (strcmp(flo_out_text(rollout, "state", ""), "running") != 0 ||
-        good >= members) {
+    if (strcmp(flo_out_text(rollout, "state", ""), "running") != 0 || good >= members) {
         return 0;
     }
     uint64_t soaks_ms = soak_left(rollout, now_ms) + soaks_to_come(rollout);
@@ -407,8 +380,8 @@ uint64_t flo_view_left_ms(const struct flo_view *view, const json_t *rollout,
     return (uint64_t)((double)(members - good) / per_ms) + soaks_ms;
 }
 
-static void end_lines(const struct flo_view *view, const json_t *rollout,
-                      uint64_t now_ms, bool is_tty, struct flo_buf *out)
+static void end_lines(const struct flo_view *view, const json_t *rollout, uint64_t now_ms,
+                      bool is_tty, struct flo_buf *out)
 {
     char what[FLO_OUT_PLAIN], in[32], left[32];
     uint64_t at_ms = flo_out_u64(rollout, "next.at_ms");
@@ -417,8 +390,7 @@ static void end_lines(const struct flo_view *view, const json_t *rollout,
     if (json_object_get(rollout, "next") != NULL) {
         bool is_timed = is_tty && at_ms > now_ms;
         flo_out_ms(is_timed ? at_ms - now_ms : 0, in);
-        flo_buf_printf(out, " waits%s%s for: %s\n", is_timed ? " at most " : "",
-                       is_timed ? in : "",
+        flo_buf_printf(out, " waits%s%s for: %s\n", is_timed ? " at most " : "", is_timed ? in : "",
                        flo_out_plain(rollout, "next.what", "?", what));
     }
     if (is_tty && left_ms > 0) {
@@ -433,25 +405,22 @@ static void end_lines(const struct flo_view *view, const json_t *rollout,
 
 /* ---- whole ---- */
 
-static void head_line(const json_t *rollout, bool has_colour,
-                      struct flo_buf *out)
+static void head_line(const json_t *rollout, bool has_colour, struct flo_buf *out)
 {
     const char *state = flo_out_text(rollout, "state", "?");
     const char *tone = has_colour ? flo_tone_of(state) : "";
     char reason[FLO_OUT_PLAIN], group[FLO_OUT_PLAIN];
 
-    flo_buf_printf(
-        out, "%s  %s  group %s  %s%s%s  phase %llu of %zu  %s\n",
-        flo_out_text(rollout, "id", "?"), flo_out_text(rollout, "release", "?"),
-        flo_out_plain(rollout, "group", "?", group), tone, state,
-        tone[0] != '\0' ? FLO_TONE_END : "", number(rollout, "phase"),
-        json_array_size(json_object_get(rollout, "phases")),
-        flo_out_plain(rollout, "reason", "", reason));
+    flo_buf_printf(out, "%s  %s  group %s  %s%s%s  phase %llu of %zu  %s\n",
+                   flo_out_text(rollout, "id", "?"), flo_out_text(rollout, "release", "?"),
+                   flo_out_plain(rollout, "group", "?", group), tone, state,
+                   tone[0] != '\0' ? FLO_TONE_END : "", number(rollout, "phase"),
+                   json_array_size(json_object_get(rollout, "phases")),
+                   flo_out_plain(rollout, "reason", "", reason));
 }
 
-void flo_view_rollout(struct flo_view *view, const json_t *rollout,
-                      uint64_t now_ms, bool is_tty, bool has_colour,
-                      struct flo_buf *out)
+void flo_view_rollout(struct flo_view *view, const json_t *rollout, uint64_t now_ms, bool is_tty,
+                      bool has_colour, struct flo_buf *out)
 {
     const json_t *phases = json_object_get(rollout, "phases");
     const json_t *gates = json_object_get(rollout, "gates");

@@ -23,9 +23,8 @@ struct flo_view {
 
 /* Text of the present state, lines of any length.  On a terminal also what
  * changes with time alone: gates that look later, the time that is left. */
-void flo_view_rollout(struct flo_view *view, const json_t *rollout,
-                      uint64_t now_ms, bool is_tty, bool has_colour,
-                      struct flo_buf *out);
+void flo_view_rollout(struct flo_view *view, const json_t *rollout, uint64_t now_ms, bool is_tty,
+                      bool has_colour, struct flo_buf *out);
 /* One line of it: name, bar and counts of a phase. */
 void flo_view_phase(const json_t *phase, struct flo_buf *out);
 /* The slices that were found, a line each; and all of them in one. */
@@ -36,7 +35,6 @@ void flo_view_slices_line(const json_t *rollout, struct flo_buf *out);
 void flo_view_scans(const json_t *rollout, bool is_all, struct flo_buf *out);
 /* Time that is left, guessed from the devices that ended while it was watched,
  * and the soaks of phases to come; 0: nothing can be said. */
-uint64_t flo_view_left_ms(const struct flo_view *view, const json_t *rollout,
-                          uint64_t now_ms);
+uint64_t flo_view_left_ms(const struct flo_view *view, const json_t *rollout, uint64_t now_ms);
 
 #endif

@@ -5,8 +5,7 @@
 
 #include "server-stub/core/access/grants.h"
 
-static const char *const words[] = {"none",     "viewer", "operator",
-                                    "releaser", "admin",  "auditor"};
+static const char *const words[] = {"none", "viewer", "operator", "releaser", "admin", "auditor"};
 
 const char *flo_access_word(enum flo_access access)
 {
@@ -55,8 +54,7 @@ bool flo_grants_parse(const char *text, struct flo_grants *out)
     *out = (struct flo_grants){0};
     for (;;) {
         size_t chars = strcspn(text, ",");
-        if (out->count == FLO_GRANTS_MAX ||
-            !grant_parse(text, chars, &out->items[out->count])) {
+        if (out->count == FLO_GRANTS_MAX || !grant_parse(text, chars, &out->items[out->count])) {
             return false;
         }
         out->count++;
@@ -72,12 +70,11 @@ static bool role_holds(enum flo_access has, enum flo_access needs)
     if (needs == FLO_ACCESS_AUDITOR) {
         return has == FLO_ACCESS_AUDITOR || has == FLO_ACCESS_ADMIN;
     }
-    return has == FLO_ACCESS_AUDITOR ? needs <= FLO_ACCESS_VIEWER
-                                     : has >= needs;
+    return has == FLO_ACCESS_AUDITOR ? needs <= FLO_ACCESS_VIEWER : has >= needs;
 }
 
-bool flo_grants_hold_group(const struct flo_grants *grants,
-                           enum flo_access needs, const char *group)
+bool flo_grants_hold_group(const struct flo_grants *grants, enum flo_access needs,
+                           const char *group)
 {
     for (size_t i = 0; i < grants->count; i++) {
         const struct flo_grant *grant = &grants->items[i];
@@ -94,8 +91,7 @@ bool flo_grants_hold(const struct flo_grants *grants, enum flo_access needs)
     return flo_grants_hold_group(grants, needs, "");
 }
 
-bool flo_grants_hold_somewhere(const struct flo_grants *grants,
-                               enum flo_access needs)
+bool flo_grants_hold_somewhere(const struct flo_grants *grants, enum flo_access needs)
 {
     for (size_t i = 0; i < grants->count; i++) {
         if (role_holds(grants->items[i].role, needs)) {
@@ -105,8 +101,7 @@ bool flo_grants_hold_somewhere(const struct flo_grants *grants,
     return false;
 }
 
-bool flo_grants_include(const struct flo_grants *more,
-                        const struct flo_grants *less)
+bool flo_grants_include(const struct flo_grants *more, const struct flo_grants *less)
 {
     for (size_t i = 0; i < less->count; i++) {
         const struct flo_grant *grant = &less->items[i];

@@ -36,12 +36,10 @@ bool flo_grants_parse(const char *text, struct flo_grants *out);
 /* Does one of them hold `needs` for the whole fleet, for this group, anywhere?
  */
 bool flo_grants_hold(const struct flo_grants *grants, enum flo_access needs);
-bool flo_grants_hold_group(const struct flo_grants *grants,
-                           enum flo_access needs, const char *group);
-bool flo_grants_hold_somewhere(const struct flo_grants *grants,
-                               enum flo_access needs);
+bool flo_grants_hold_group(const struct flo_grants *grants, enum flo_access needs,
+                           const char *group);
+bool flo_grants_hold_somewhere(const struct flo_grants *grants, enum flo_access needs);
 /* Everything that `less` may, `more` may too. */
-bool flo_grants_include(const struct flo_grants *more,
-                        const struct flo_grants *less);
+bool flo_grants_include(const struct flo_grants *more, const struct flo_grants *less);
 
 #endif

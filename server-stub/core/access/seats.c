@@ -3,8 +3,7 @@
 
 #include "server-stub/core/access/seats.h"
 
-static size_t count_of(const struct flo_seat *seats, size_t count,
-                       const char *account)
+static size_t count_of(const struct flo_seat *seats, size_t count, const char *account)
 {
     size_t own = 0;
 
@@ -15,8 +14,7 @@ static size_t count_of(const struct flo_seat *seats, size_t count,
 }
 
 /* The newest seat of the account that has most; `spared`: no admin's. */
-static size_t largest(const struct flo_seat *seats, size_t count, bool spared,
-                      size_t *most)
+static size_t largest(const struct flo_seat *seats, size_t count, bool spared, size_t *most)
 {
     size_t found = SIZE_MAX;
 

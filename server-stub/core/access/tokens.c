@@ -22,9 +22,8 @@ bool flo_access_token_parse(const char *token, char *id)
 {
     const char *at = token + sizeof(PAT) - 1;
 
-    if (strncmp(token, PAT, sizeof(PAT) - 1) != 0 ||
-        strlen(at) != 12 + 1 + 64 || strspn(at, HEX) != 12 || at[12] != '_' ||
-        strspn(at + 13, HEX) != 64) {
+    if (strncmp(token, PAT, sizeof(PAT) - 1) != 0 || strlen(at) != 12 + 1 + 64 ||
+        strspn(at, HEX) != 12 || at[12] != '_' || strspn(at + 13, HEX) != 64) {
         return false;
     }
     memcpy(id, at, 12);
@@ -32,8 +31,7 @@ bool flo_access_token_parse(const char *token, char *id)
     return true;
 }
 
-void flo_enrol_token_text(const uint8_t random[17],
-                          const struct flo_digest *authority, char *out)
+void flo_enrol_token_text(const uint8_t random[17], const struct flo_digest *authority, char *out)
 {
     char text[27];
     char fingerprint[65];
@@ -56,8 +54,6 @@ void flo_enrol_token_text(const uint8_t random[17],
 
 bool flo_enrol_token_is_valid(const char *token)
 {
-    return strncmp(token, "flt1.", 5) == 0 &&
-           strlen(token) == 5 + 26 + 1 + 32 &&
-           strspn(token + 5, BASE32) == 26 && token[31] == '.' &&
-           strspn(token + 32, HEX) == 32;
+    return strncmp(token, "flt1.", 5) == 0 && strlen(token) == 5 + 26 + 1 + 32 &&
+           strspn(token + 5, BASE32) == 26 && token[31] == '.' && strspn(token + 32, HEX) == 32;
 }

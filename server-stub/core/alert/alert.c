@@ -35,8 +35,7 @@ bool flo_alert_state_parse(const char *word, enum flo_alert_state *out)
     return false;
 }
 
-static bool move(struct flo_alert *alert, enum flo_alert_level level,
-                 uint64_t now_ms)
+static bool move(struct flo_alert *alert, enum flo_alert_level level, uint64_t now_ms)
 {
     static const struct {
         enum flo_alert_state state;
@@ -44,8 +43,7 @@ static bool move(struct flo_alert *alert, enum flo_alert_level level,
         enum flo_alert_state next;
     } moves[] = {
 #define FLO_ALERT_STATE(...)
-#define FLO_ALERT_MOVE(state, level, next)                                     \
-    {FLO_ALERT_##state, FLO_ALERT_##level, FLO_ALERT_##next},
+#define FLO_ALERT_MOVE(state, level, next) {FLO_ALERT_##state, FLO_ALERT_##level, FLO_ALERT_##next},
 #include "server-stub/core/alert/alert_states.def"
 #undef FLO_ALERT_STATE
 #undef FLO_ALERT_MOVE
@@ -61,25 +59,20 @@ static bool move(struct flo_alert *alert, enum flo_alert_level level,
     return false;
 }
 
-enum flo_alert_level flo_alert_level(const struct flo_alert_rule *rule,
-                                     double value)
+enum flo_alert_level flo_alert_level(const struct flo_alert_rule *rule, double value)
 {
     double past = rule->is_below ? rule->limit - value : value - rule->limit;
     double back = rule->is_below ? value - rule->clear : rule->clear - value;
 
-    return past > 0    ? FLO_ALERT_BAD
-           : back >= 0 ? FLO_ALERT_WELL
-                       : FLO_ALERT_MIDDLE;
+    return past > 0 ? FLO_ALERT_BAD : back >= 0 ? FLO_ALERT_WELL : FLO_ALERT_MIDDLE;
 }
 
-static bool has_lasted(const struct flo_alert *alert,
-                       const struct flo_alert_rule *rule, uint64_t now_ms)
+static bool has_lasted(const struct flo_alert *alert, const struct flo_alert_rule *rule,
+                       uint64_t now_ms)
 {
-    uint64_t wait_ms =
-        alert->state == FLO_ALERT_PENDING ? rule->for_ms : rule->keep_ms;
+    uint64_t wait_ms = alert->state == FLO_ALERT_PENDING ? rule->for_ms : rule->keep_ms;
 
-    return (alert->state == FLO_ALERT_PENDING ||
-            alert->state == FLO_ALERT_CLEARING) &&
+    return (alert->state == FLO_ALERT_PENDING || alert->state == FLO_ALERT_CLEARING) &&
            now_ms >= alert->since_ms + wait_ms;
 }
 
@@ -105,14 +98,12 @@ bool flo_alert_step(struct flo_alert *alert, const struct flo_alert_rule *rule,
 
 const char *flo_alert_news_word(enum flo_alert_news news)
 {
-    static const char *const names[] = {"", "firing", "still-firing",
-                                        "resolved"};
+    static const char *const names[] = {"", "firing", "still-firing", "resolved"};
 
     return names[news];
 }
 
-enum flo_alert_news flo_alert_news(struct flo_alert *alert,
-                                   const struct flo_alert_rule *rule,
+enum flo_alert_news flo_alert_news(struct flo_alert *alert, const struct flo_alert_rule *rule,
                                    bool is_silenced, uint64_t now_ms)
 {
     bool is_open = alert->state == FLO_ALERT_FIRING;
@@ -137,8 +128,8 @@ enum flo_alert_news flo_alert_news(struct flo_alert *alert,
 
 /* ---- a counter's increase ---- */
 
-double flo_alert_increase(struct flo_alert_increase *increase, double value,
-                          uint64_t window_ms, uint64_t now_ms)
+double flo_alert_increase(struct flo_alert_increase *increase, double value, uint64_t window_ms,
+                          uint64_t now_ms)
 {
     uint64_t slot_ms = window_ms / FLO_ALERT_SLOTS + 1;
 
@@ -151,8 +142,7 @@ double flo_alert_increase(struct flo_alert_increase *increase, double value,
     }
     increase->last = value;
     if (increase->count == 0 || now_ms >= increase->slot_at_ms + slot_ms) {
-        size_t place =
-            (size_t)(increase->head + increase->count) % FLO_ALERT_SLOTS;
+        size_t place = (size_t)(increase->head + increase->count) % FLO_ALERT_SLOTS;
         if (increase->count == FLO_ALERT_SLOTS) {
             increase->head = (uint8_t)((increase->head + 1) % FLO_ALERT_SLOTS);
         } else {
@@ -168,22 +158,17 @@ double flo_alert_increase(struct flo_alert_increase *increase, double value,
 
 uint64_t flo_alert_retry_ms(uint64_t failed)
 {
-    return failed >= ATTEMPTS_MAX
-               ? 0
-               : flo_backoff_ms(FIRST_PAUSE_MS, failed, PAUSE_MS_MAX);
+    return failed >= ATTEMPTS_MAX ? 0 : flo_backoff_ms(FIRST_PAUSE_MS, failed, PAUSE_MS_MAX);
 }
 
-void flo_alert_sign(const char *secret, uint64_t seconds, const char *body,
-                    size_t bytes, char *out)
+void flo_alert_sign(const char *secret, uint64_t seconds, const char *body, size_t bytes, char *out)
 {
     char at[24];
     struct flo_digest digest;
     int chars = snprintf(at, sizeof(at), "%llu.", (unsigned long long)seconds);
 
-    flo_hmac_sha256(
-        secret, strlen(secret),
-        (struct flo_hmac_piece[]){{at, (size_t)chars}, {body, bytes}}, 2,
-        &digest);
+    flo_hmac_sha256(secret, strlen(secret),
+                    (struct flo_hmac_piece[]){{at, (size_t)chars}, {body, bytes}}, 2, &digest);
     memcpy(out, "v1=", 3);
     flo_hex_encode(digest.bytes, FLO_DIGEST_BYTES, out + 3);
 }

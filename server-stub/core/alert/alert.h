@@ -69,13 +69,11 @@ struct flo_alert_rule {
  * FLO_E_REST_MEANING what does not go together.  The selector's words are not
  * looked at. */
 FLO_MUST_USE int flo_alert_rule_parse(const char *name, const json_t *json,
-                                      struct flo_alert_rule *out,
-                                      struct flo_err *err);
+                                      struct flo_alert_rule *out, struct flo_err *err);
 /* Does a sample's text of labels have those of the rule?  *by gets the value of
  * the rule's label `by` (FLO_ALERT_SERIES), or "". */
 #define FLO_ALERT_SERIES 160
-bool flo_alert_rule_takes(const struct flo_alert_rule *rule, const char *labels,
-                          char *by);
+bool flo_alert_rule_takes(const struct flo_alert_rule *rule, const char *labels, char *by);
 
 /* The rules that are there until somebody deletes them: by place, then NULL.
  * *name, and the rule as JSON text. */
@@ -95,8 +93,8 @@ struct flo_alert_increase {
 };
 /* The increase within the window, with this newest value.  A counter that fell
  * began again. */
-double flo_alert_increase(struct flo_alert_increase *increase, double value,
-                          uint64_t window_ms, uint64_t now_ms);
+double flo_alert_increase(struct flo_alert_increase *increase, double value, uint64_t window_ms,
+                          uint64_t now_ms);
 
 /* ---- alerts ---- */
 
@@ -107,8 +105,7 @@ struct flo_alert {
     uint64_t told_ms;  /* somebody was told that it fires; 0: nobody */
     bool is_acked;     /* a person has it: no reminder until it is over */
 };
-enum flo_alert_level flo_alert_level(const struct flo_alert_rule *rule,
-                                     double value);
+enum flo_alert_level flo_alert_level(const struct flo_alert_rule *rule, double value);
 /* The newest level; true when the state is another one. */
 bool flo_alert_step(struct flo_alert *alert, const struct flo_alert_rule *rule,
                     enum flo_alert_level level, uint64_t now_ms);
@@ -121,8 +118,7 @@ enum flo_alert_news {
 const char *flo_alert_news_word(enum flo_alert_news news);
 /* After each step: has somebody to be told, unless it is silenced?  An alert
  * that nobody was told of ends without a word. */
-enum flo_alert_news flo_alert_news(struct flo_alert *alert,
-                                   const struct flo_alert_rule *rule,
+enum flo_alert_news flo_alert_news(struct flo_alert *alert, const struct flo_alert_rule *rule,
                                    bool is_silenced, uint64_t now_ms);
 
 /* ---- deliveries ---- */
@@ -133,7 +129,7 @@ uint64_t flo_alert_retry_ms(uint64_t failed);
 /* "v1=" and hex of HMAC-SHA256 over "<seconds>.<body>"; `out` holds
  * FLO_ALERT_SIGNATURE. */
 #define FLO_ALERT_SIGNATURE 68
-void flo_alert_sign(const char *secret, uint64_t seconds, const char *body,
-                    size_t bytes, char *out);
+void flo_alert_sign(const char *secret, uint64_t seconds, const char *body, size_t bytes,
+                    char *out);
 
 #endif

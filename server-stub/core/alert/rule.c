@@ -28,8 +28,8 @@ const char *flo_alert_default(size_t place, const char **name)
 
 /* ---- reading ---- */
 
-static int take_metric(const json_t *json, const char *key,
-                       enum flo_exposed *out, bool *found, struct flo_err *err)
+static int take_metric(const json_t *json, const char *key, enum flo_exposed *out, bool *found,
+                       struct flo_err *err)
 {
     const char *word = NULL;
     int rv = flo_json_opt_text(json, key, 80, "", &word, err);
@@ -39,8 +39,7 @@ static int take_metric(const json_t *json, const char *key,
         return rv;
     }
     if (!flo_exposed_parse(word, out)) {
-        flo_fail(err, FLO_E_REST_MEANING, "%s: no metric is named %.80s", key,
-                 word);
+        flo_fail(err, FLO_E_REST_MEANING, "%s: no metric is named %.80s", key, word);
         flo_err_at(err, "/%s", key);
         return flo_err_fix(err, "docs/reference/prometheus.md lists them");
     }
@@ -68,20 +67,17 @@ static bool has_label(enum flo_exposed metric, const char *name)
     return false;
 }
 
-static int no_label(const struct flo_alert_rule *rule, const char *key,
-                    const char *name, struct flo_err *err)
+static int no_label(const struct flo_alert_rule *rule, const char *key, const char *name,
+                    struct flo_err *err)
 {
     const struct flo_exposed_fact *fact = flo_exposed_fact(rule->metric);
 
-    flo_fail(err, FLO_E_REST_MEANING, "%s: %s has no label %.40s", key,
-             fact->word, name);
+    flo_fail(err, FLO_E_REST_MEANING, "%s: %s has no label %.40s", key, fact->word, name);
     flo_err_at(err, "/%s", key);
-    return flo_err_fix(err, "its labels: %s",
-                       fact->labels[0] != '\0' ? fact->labels : "none");
+    return flo_err_fix(err, "its labels: %s", fact->labels[0] != '\0' ? fact->labels : "none");
 }
 
-static int take_labels(const json_t *json, struct flo_alert_rule *out,
-                       struct flo_err *err)
+static int take_labels(const json_t *json, struct flo_alert_rule *out, struct flo_err *err)
 {
     json_t *match = NULL;
     const char *key;
@@ -97,25 +93,21 @@ static int take_labels(const json_t *json, struct flo_alert_rule *out,
         if (text == NULL || strlen(text) >= sizeof(out->labels[0].value) ||
             strlen(key) >= sizeof(out->labels[0].name) ||
             out->label_count == FLO_ALERT_LABELS_MAX) {
-            flo_fail(err, FLO_E_REST_MEANING,
-                     "match: at most %d labels with a text each",
+            flo_fail(err, FLO_E_REST_MEANING, "match: at most %d labels with a text each",
                      FLO_ALERT_LABELS_MAX);
             return flo_err_at(err, "/match");
         }
         if (!has_label(out->metric, key)) {
             return no_label(out, "match", key, err);
         }
-        snprintf(out->labels[out->label_count].name,
-                 sizeof(out->labels[0].name), "%s", key);
-        snprintf(out->labels[out->label_count].value,
-                 sizeof(out->labels[0].value), "%s", text);
+        snprintf(out->labels[out->label_count].name, sizeof(out->labels[0].name), "%s", key);
+        snprintf(out->labels[out->label_count].value, sizeof(out->labels[0].value), "%s", text);
         out->label_count++;
     }
     return 0;
 }
 
-static int take_source(const json_t *json, struct flo_alert_rule *out,
-                       struct flo_err *err)
+static int take_source(const json_t *json, struct flo_alert_rule *out, struct flo_err *err)
 {
     const char *where = NULL;
     const char *unit = NULL;
@@ -123,19 +115,15 @@ static int take_source(const json_t *json, struct flo_alert_rule *out,
     bool has_metric = false;
     int rv;
 
-    if ((rv = flo_json_opt_text(json, "where", FLO_SELECTOR_TEXT_MAX, "",
-                                &where, err)) < 0 ||
+    if ((rv = flo_json_opt_text(json, "where", FLO_SELECTOR_TEXT_MAX, "", &where, err)) < 0 ||
         (rv = flo_json_opt_text(json, "unit", 16, "devices", &unit, err)) < 0 ||
-        (rv = flo_json_opt_text(json, "by", sizeof(out->by) - 1, "", &by,
-                                err)) < 0 ||
-        (rv = take_metric(json, "metric", &out->metric, &has_metric, err)) <
-            0 ||
+        (rv = flo_json_opt_text(json, "by", sizeof(out->by) - 1, "", &by, err)) < 0 ||
+        (rv = take_metric(json, "metric", &out->metric, &has_metric, err)) < 0 ||
         (rv = take_metric(json, "per", &out->per, &out->has_per, err)) < 0) {
         return rv;
     }
     if (has_metric == (where[0] != '\0')) {
-        flo_fail(err, FLO_E_REST_MEANING,
-                 "a rule has either `metric` or `where`");
+        flo_fail(err, FLO_E_REST_MEANING, "a rule has either `metric` or `where`");
         return flo_err_at(err, "/metric");
     }
     snprintf(out->where, sizeof(out->where), "%s", where);
@@ -150,63 +138,50 @@ static int take_source(const json_t *json, struct flo_alert_rule *out,
     return take_labels(json, out, err);
 }
 
-static int take_limit(const json_t *json, struct flo_alert_rule *out,
-                      struct flo_err *err)
+static int take_limit(const json_t *json, struct flo_alert_rule *out, struct flo_err *err)
 {
     double above;
     double below;
     double inf = (double)INFINITY;
     int rv;
 
-    if ((rv = flo_json_opt_real(json, "above", -1e15, 1e15, inf, &above, err)) <
-            0 ||
-        (rv = flo_json_opt_real(json, "below", -1e15, 1e15, inf, &below, err)) <
-            0) {
+    if ((rv = flo_json_opt_real(json, "above", -1e15, 1e15, inf, &above, err)) < 0 ||
+        (rv = flo_json_opt_real(json, "below", -1e15, 1e15, inf, &below, err)) < 0) {
         return rv;
     }
     if (isinf(above) == isinf(below)) {
-        flo_fail(err, FLO_E_REST_MEANING,
-                 "a rule has either `above` or `below`");
+        flo_fail(err, FLO_E_REST_MEANING, "a rule has either `above` or `below`");
         return flo_err_at(err, "/above");
     }
     out->is_below = isinf(above);
     out->limit = out->is_below ? below : above;
-    rv = flo_json_opt_real(json, "clear", -1e15, 1e15, out->limit, &out->clear,
-                           err);
-    if (rv == 0 &&
-        (out->is_below ? out->clear < out->limit : out->clear > out->limit)) {
-        flo_fail(err, FLO_E_REST_MEANING,
-                 "clear: %g lies on the bad side of %g", out->clear,
+    rv = flo_json_opt_real(json, "clear", -1e15, 1e15, out->limit, &out->clear, err);
+    if (rv == 0 && (out->is_below ? out->clear < out->limit : out->clear > out->limit)) {
+        flo_fail(err, FLO_E_REST_MEANING, "clear: %g lies on the bad side of %g", out->clear,
                  out->limit);
         return flo_err_at(err, "/clear");
     }
     return rv;
 }
 
-int flo_alert_rule_parse(const char *name, const json_t *json,
-                         struct flo_alert_rule *out, struct flo_err *err)
+int flo_alert_rule_parse(const char *name, const json_t *json, struct flo_alert_rule *out,
+                         struct flo_err *err)
 {
     struct flo_alert_rule rule = {0};
     const char *severity = NULL;
     const char *text = NULL;
     int rv;
 
-    if ((rv = take_source(json, &rule, err)) < 0 ||
-        (rv = take_limit(json, &rule, err)) < 0 ||
-        (rv = flo_json_opt_real(json, "per_least", 0, 1e15, 1, &rule.per_least,
-                                err)) < 0 ||
-        (rv = flo_json_opt_u64(json, "for_ms", 0, 7 * DAY_MS, 0, &rule.for_ms,
+    if ((rv = take_source(json, &rule, err)) < 0 || (rv = take_limit(json, &rule, err)) < 0 ||
+        (rv = flo_json_opt_real(json, "per_least", 0, 1e15, 1, &rule.per_least, err)) < 0 ||
+        (rv = flo_json_opt_u64(json, "for_ms", 0, 7 * DAY_MS, 0, &rule.for_ms, err)) < 0 ||
+        (rv = flo_json_opt_u64(json, "keep_ms", 0, 7 * DAY_MS, KEEP_MS, &rule.keep_ms, err)) < 0 ||
+        (rv = flo_json_opt_u64(json, "repeat_ms", 0, 30 * DAY_MS, DAY_MS, &rule.repeat_ms, err)) <
+            0 ||
+        (rv = flo_json_opt_u64(json, "window_ms", 10000, 7 * DAY_MS, WINDOW_MS, &rule.window_ms,
                                err)) < 0 ||
-        (rv = flo_json_opt_u64(json, "keep_ms", 0, 7 * DAY_MS, KEEP_MS,
-                               &rule.keep_ms, err)) < 0 ||
-        (rv = flo_json_opt_u64(json, "repeat_ms", 0, 30 * DAY_MS, DAY_MS,
-                               &rule.repeat_ms, err)) < 0 ||
-        (rv = flo_json_opt_u64(json, "window_ms", 10000, 7 * DAY_MS, WINDOW_MS,
-                               &rule.window_ms, err)) < 0 ||
-        (rv = flo_json_opt_text(json, "severity", 16, "ticket", &severity,
-                                err)) < 0 ||
-        (rv = flo_json_opt_text(json, "text", FLO_ALERT_TEXT_MAX, "", &text,
-                                err)) < 0) {
+        (rv = flo_json_opt_text(json, "severity", 16, "ticket", &severity, err)) < 0 ||
+        (rv = flo_json_opt_text(json, "text", FLO_ALERT_TEXT_MAX, "", &text, err)) < 0) {
         return rv;
     }
     rule.is_page = strcmp(severity, "page") == 0;
@@ -240,23 +215,20 @@ static const char *value_of(const char *labels, const char *name)
     return NULL;
 }
 
-bool flo_alert_rule_takes(const struct flo_alert_rule *rule, const char *labels,
-                          char *by)
+bool flo_alert_rule_takes(const struct flo_alert_rule *rule, const char *labels, char *by)
 {
     by[0] = '\0';
     for (size_t i = 0; i < rule->label_count; i++) {
         const char *value = value_of(labels, rule->labels[i].name);
         size_t bytes = strlen(rule->labels[i].value);
-        if (value == NULL ||
-            strncmp(value, rule->labels[i].value, bytes) != 0 ||
+        if (value == NULL || strncmp(value, rule->labels[i].value, bytes) != 0 ||
             value[bytes] != '"') {
             return false;
         }
     }
     if (rule->by[0] != '\0') {
         const char *value = value_of(labels, rule->by);
-        snprintf(by, FLO_ALERT_SERIES, "%.*s",
-                 value != NULL ? (int)strcspn(value, "\"") : 0,
+        snprintf(by, FLO_ALERT_SERIES, "%.*s", value != NULL ? (int)strcspn(value, "\"") : 0,
                  value != NULL ? value : "");
     }
     return true;

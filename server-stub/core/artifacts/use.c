@@ -85,8 +85,7 @@ int flo_use_sort(struct flo_use *use, struct flo_err *err)
     flo_digest_list_sort(&use->named);
     flo_digest_list_sort(&use->needed);
     return use->held.failed || use->named.failed || use->needed.failed
-               ? flo_fail(err, FLO_E_MEMORY, "no memory for %zu artifacts",
-                          use->named.count)
+               ? flo_fail(err, FLO_E_MEMORY, "no memory for %zu artifacts", use->named.count)
                : 0;
 }
 

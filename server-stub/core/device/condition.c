@@ -42,26 +42,20 @@ int flo_condition_compare(const char *word, const char *other)
 
 static bool is_one_of(const char *word_or_null, const char *a, const char *b)
 {
-    return word_or_null != NULL &&
-           (strcmp(word_or_null, a) == 0 || strcmp(word_or_null, b) == 0);
+    return word_or_null != NULL && (strcmp(word_or_null, a) == 0 || strcmp(word_or_null, b) == 0);
 }
 
-enum flo_condition
-flo_condition_of_model(const struct flo_condition_model *model)
+enum flo_condition flo_condition_of_model(const struct flo_condition_model *model)
 {
     enum flo_execution execution;
-    bool is_known = model->execution != NULL &&
-                    flo_execution_parse(model->execution, &execution);
-    bool is_under_way =
-        is_known && flo_execution_kind(execution) == FLO_EXECUTION_WAY;
-    bool has_failed =
-        is_known && flo_execution_kind(execution) == FLO_EXECUTION_END_BAD;
+    bool is_known = model->execution != NULL && flo_execution_parse(model->execution, &execution);
+    bool is_under_way = is_known && flo_execution_kind(execution) == FLO_EXECUTION_WAY;
+    bool has_failed = is_known && flo_execution_kind(execution) == FLO_EXECUTION_END_BAD;
 
     if (is_one_of(model->state, "removed", "removed")) {
         return FLO_CONDITION_OK;
     }
-    if (model->serves ? is_one_of(model->state, "down", "failed")
-                      : has_failed) {
+    if (model->serves ? is_one_of(model->state, "down", "failed") : has_failed) {
         return FLO_CONDITION_FAILED;
     }
     /* Nothing is there that could differ from the assigned release. */
@@ -73,8 +67,8 @@ flo_condition_of_model(const struct flo_condition_model *model)
                                               : FLO_CONDITION_OK;
 }
 
-enum flo_condition flo_condition_decide(bool is_retired, bool in_maintenance,
-                                        bool is_online, enum flo_condition said)
+enum flo_condition flo_condition_decide(bool is_retired, bool in_maintenance, bool is_online,
+                                        enum flo_condition said)
 {
     enum flo_condition own = is_retired       ? FLO_CONDITION_RETIRED
                              : in_maintenance ? FLO_CONDITION_MAINTENANCE

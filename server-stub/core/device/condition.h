@@ -25,12 +25,10 @@ struct flo_condition_model {
 };
 /* FAILED, DRIFT, UPDATING or OK.  A model without a release has no engine that
  * could be down: on the way to its first one it is updating. */
-enum flo_condition
-flo_condition_of_model(const struct flo_condition_model *model);
+enum flo_condition flo_condition_of_model(const struct flo_condition_model *model);
 
 /* `said`: the first in the order of precedence of all that its report says. */
-enum flo_condition flo_condition_decide(bool is_retired, bool in_maintenance,
-                                        bool is_online,
+enum flo_condition flo_condition_decide(bool is_retired, bool in_maintenance, bool is_online,
                                         enum flo_condition said);
 
 #endif

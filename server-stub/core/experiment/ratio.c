@@ -21,8 +21,7 @@ static bool is_uneven(double hits, double misses, double p)
 
 /* Whoever is fewer is tested, the lost or the seen: of these the binomial is
  * near to the draw without return that it stands for. */
-bool flo_sample_ratio_fits(const struct flo_sample_arm *one,
-                           const struct flo_sample_arm *other)
+bool flo_sample_ratio_fits(const struct flo_sample_arm *one, const struct flo_sample_arm *other)
 {
     double all = (double)one->assigned + other->assigned;
     double seen = (double)one->seen + other->seen;
@@ -35,6 +34,5 @@ bool flo_sample_ratio_fits(const struct flo_sample_arm *one,
     if (seen < all / 2) {
         return !is_uneven(one->seen, other->seen, p);
     }
-    return !is_uneven((double)one->assigned - one->seen,
-                      (double)other->assigned - other->seen, p);
+    return !is_uneven((double)one->assigned - one->seen, (double)other->assigned - other->seen, p);
 }

@@ -16,7 +16,6 @@ struct flo_sample_arm {
 /* false: so uneven a loss has a chance of at most 0.001 when both arms lose
  * alike.  The bound holds however often it is looked at while losses add up.
  * An arm without devices fits. */
-bool flo_sample_ratio_fits(const struct flo_sample_arm *one,
-                           const struct flo_sample_arm *other);
+bool flo_sample_ratio_fits(const struct flo_sample_arm *one, const struct flo_sample_arm *other);
 
 #endif

@@ -8,7 +8,7 @@
 const double flo_exposed_quantiles[FLO_EXPOSED_QUANTILES] = {0.5, 0.95, 0.99};
 
 static const struct flo_exposed_fact facts[FLO_EXPOSED_COUNT] = {
-#define FLO_EXPOSED(name, word, type, unit, labels, help)                      \
+#define FLO_EXPOSED(name, word, type, unit, labels, help)                                          \
     {word, FLO_EXPOSED_TYPE_##type, labels, help},
 #include "server-stub/core/exposition/exposed.def"
 #undef FLO_EXPOSED
@@ -80,13 +80,11 @@ static uint32_t add_labels(struct flo_samples *samples, enum flo_exposed metric,
     return place;
 }
 
-static void add(struct flo_samples *samples, enum flo_exposed metric, int part,
-                uint32_t labels, double value)
+static void add(struct flo_samples *samples, enum flo_exposed metric, int part, uint32_t labels,
+                double value)
 {
-    struct flo_exposed_sample sample = {.value = value,
-                                        .labels = labels,
-                                        .metric = (uint16_t)metric,
-                                        .part = (uint8_t)part};
+    struct flo_exposed_sample sample = {
+        .value = value, .labels = labels, .metric = (uint16_t)metric, .part = (uint8_t)part};
 
     flo_buf_add(&samples->items, &sample, sizeof(sample));
 }
@@ -95,13 +93,11 @@ void flo_samples_add(struct flo_samples *samples, enum flo_exposed metric,
                      const char *const *labels, double value)
 {
     assert(facts[metric].type != FLO_EXPOSED_TYPE_SUMMARY);
-    add(samples, metric, FLO_PART_VALUE, add_labels(samples, metric, labels),
-        value);
+    add(samples, metric, FLO_PART_VALUE, add_labels(samples, metric, labels), value);
 }
 
-void flo_samples_add_summary(struct flo_samples *samples,
-                             enum flo_exposed metric, const char *const *labels,
-                             const struct flo_summary *summary)
+void flo_samples_add_summary(struct flo_samples *samples, enum flo_exposed metric,
+                             const char *const *labels, const struct flo_summary *summary)
 {
     uint32_t place = add_labels(samples, metric, labels);
 
@@ -119,8 +115,7 @@ size_t flo_samples_count(const struct flo_samples *samples)
     return samples->items.bytes / sizeof(struct flo_exposed_sample);
 }
 
-const struct flo_exposed_sample *
-flo_samples_at(const struct flo_samples *samples, size_t index)
+const struct flo_exposed_sample *flo_samples_at(const struct flo_samples *samples, size_t index)
 {
     const void *items = samples->items.data;
 
@@ -152,13 +147,11 @@ static void add_number(struct flo_buf *out, double value)
     }
 }
 
-static void add_sample(const struct flo_samples *samples,
-                       const struct flo_exposed_sample *sample,
+static void add_sample(const struct flo_samples *samples, const struct flo_exposed_sample *sample,
                        struct flo_buf *out)
 {
-    static const char *const endings[] = {[FLO_PART_SUM] = "_sum",
-                                          [FLO_PART_COUNT] = "_count",
-                                          [FLO_PART_VALUE] = ""};
+    static const char *const endings[] = {
+        [FLO_PART_SUM] = "_sum", [FLO_PART_COUNT] = "_count", [FLO_PART_VALUE] = ""};
     const char *labels = flo_samples_labels(samples, sample);
     bool is_quantile = sample->part < FLO_EXPOSED_QUANTILES;
 
@@ -168,8 +161,7 @@ static void add_sample(const struct flo_samples *samples,
         flo_buf_text(out, "{");
         flo_buf_text(out, labels);
         if (is_quantile) {
-            flo_buf_printf(out, "%squantile=\"%g\"",
-                           labels[0] != '\0' ? "," : "",
+            flo_buf_printf(out, "%squantile=\"%g\"", labels[0] != '\0' ? "," : "",
                            flo_exposed_quantiles[sample->part]);
         }
         flo_buf_text(out, "}");
@@ -186,16 +178,14 @@ void flo_exposition_text(const struct flo_samples *samples, struct flo_buf *out)
     for (int metric = 0; metric < FLO_EXPOSED_COUNT; metric++) {
         bool has_head = false;
         for (size_t i = 0; i < count; i++) {
-            const struct flo_exposed_sample *sample =
-                flo_samples_at(samples, i);
+            const struct flo_exposed_sample *sample = flo_samples_at(samples, i);
             if (sample->metric != metric) {
                 continue;
             }
             if (!has_head) {
                 has_head = true;
-                flo_buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n",
-                               facts[metric].word, facts[metric].help,
-                               facts[metric].word, types[facts[metric].type]);
+                flo_buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", facts[metric].word,
+                               facts[metric].help, facts[metric].word, types[facts[metric].type]);
             }
             add_sample(samples, sample, out);
         }

@@ -56,19 +56,16 @@ struct flo_summary {
     double sum;
     double count;
 };
-void flo_samples_add_summary(struct flo_samples *samples,
-                             enum flo_exposed metric, const char *const *labels,
-                             const struct flo_summary *summary);
+void flo_samples_add_summary(struct flo_samples *samples, enum flo_exposed metric,
+                             const char *const *labels, const struct flo_summary *summary);
 size_t flo_samples_count(const struct flo_samples *samples);
-const struct flo_exposed_sample *
-flo_samples_at(const struct flo_samples *samples, size_t index);
+const struct flo_exposed_sample *flo_samples_at(const struct flo_samples *samples, size_t index);
 const char *flo_samples_labels(const struct flo_samples *samples,
                                const struct flo_exposed_sample *sample);
 bool flo_samples_failed(const struct flo_samples *samples); /* no memory */
 
 /* Append all as Prometheus' text, format 0.0.4.  A row without a sample is left
  * out. */
-void flo_exposition_text(const struct flo_samples *samples,
-                         struct flo_buf *out);
+void flo_exposition_text(const struct flo_samples *samples, struct flo_buf *out);
 
 #endif

@@ -10,8 +10,7 @@ struct fact {
     bool may_retry;
 };
 static const struct fact facts[] = {
-#define FLO_FAILURE(name, word, prefixes, may_retry, meaning)                  \
-    {word, prefixes, may_retry},
+#define FLO_FAILURE(name, word, prefixes, may_retry, meaning) {word, prefixes, may_retry},
 #include "server-stub/core/failure/failures.def"
 #undef FLO_FAILURE
 };
@@ -65,12 +64,11 @@ enum flo_failure flo_failure_of(enum flo_execution end, const char *id)
             return (enum flo_failure)i;
         }
     }
-    return end == FLO_EXECUTION_REJECTED ? FLO_FAILURE_REFUSED
-                                         : FLO_FAILURE_OTHER;
+    return end == FLO_EXECUTION_REJECTED ? FLO_FAILURE_REFUSED : FLO_FAILURE_OTHER;
 }
 
-bool flo_abort_is_due(const struct flo_abort_rule *rule,
-                      const struct flo_failure_counts *counts, uint32_t *failed)
+bool flo_abort_is_due(const struct flo_abort_rule *rule, const struct flo_failure_counts *counts,
+                      uint32_t *failed)
 {
     uint32_t count = 0;
 

@@ -8,8 +8,7 @@
 #include "server-stub/core/gate/gate.h"
 
 enum flo_failure {
-#define FLO_FAILURE(name, word, prefixes, may_retry, meaning)                  \
-    FLO_FAILURE_##name,
+#define FLO_FAILURE(name, word, prefixes, may_retry, meaning) FLO_FAILURE_##name,
 #include "server-stub/core/failure/failures.def"
 #undef FLO_FAILURE
     FLO_FAILURES
@@ -39,8 +38,7 @@ struct flo_failure_counts {
     uint32_t failed[FLO_FAILURES];
 };
 /* Is the rule broken?  *failed: ends that it counts. */
-bool flo_abort_is_due(const struct flo_abort_rule *rule,
-                      const struct flo_failure_counts *counts,
+bool flo_abort_is_due(const struct flo_abort_rule *rule, const struct flo_failure_counts *counts,
                       uint32_t *failed);
 
 #endif

@@ -13,12 +13,10 @@ static void share_fails(const struct flo_gate_result *result, char *out)
                  "fails: one device of the first phase on which the release "
                  "itself failed is enough");
     } else if (result->is_nobody) {
-        snprintf(out, FLO_GATE_TEXT,
-                 "fails: none of the %u device%s that ended has the release",
+        snprintf(out, FLO_GATE_TEXT, "fails: none of the %u device%s that ended has the release",
                  result->done, flo_s(result->done));
     } else if (result->limit <= 0) {
-        snprintf(out, FLO_GATE_TEXT,
-                 "fails: no device may end badly, and %u did", result->bad);
+        snprintf(out, FLO_GATE_TEXT, "fails: no device may end badly, and %u did", result->bad);
     } else {
         snprintf(out, FLO_GATE_TEXT,
                  "fails: %u bad ends are too many to be chance at a limit of "
@@ -40,8 +38,7 @@ static void share_passes(const struct flo_gate_result *result, char *out)
         snprintf(out, FLO_GATE_TEXT,
                  "passes: at a limit of %.4g %%, so many bad ends (%u of %u) "
                  "come by chance in %.3g %% of cases; 5 %% are enough",
-                 result->limit, result->bad, result->done,
-                 100 * result->share.tail);
+                 result->limit, result->bad, result->done, 100 * result->share.tail);
     }
 }
 
@@ -52,12 +49,11 @@ static void because_share(const struct flo_gate_result *result, char *out)
     } else if (result->verdict == FLO_VERDICT_PASS) {
         share_passes(result, out);
     } else if (result->is_over && result->bad > 0) {
-        snprintf(
-            out, FLO_GATE_TEXT,
-            "asks a person: at a limit of %.4g %%, so many bad ends (%u of "
-            "%u) come by chance in %.3g %% of cases: too seldom to pass "
-            "(5 %%), too often to fail",
-            result->limit, result->bad, result->done, 100 * result->share.tail);
+        snprintf(out, FLO_GATE_TEXT,
+                 "asks a person: at a limit of %.4g %%, so many bad ends (%u of "
+                 "%u) come by chance in %.3g %% of cases: too seldom to pass "
+                 "(5 %%), too often to fail",
+                 result->limit, result->bad, result->done, 100 * result->share.tail);
     } else if (result->is_over) {
         snprintf(out, FLO_GATE_TEXT,
                  "waits: the devices of the phase are "
@@ -70,34 +66,31 @@ static void because_share(const struct flo_gate_result *result, char *out)
     }
 }
 
-static void because_ratio(const struct flo_gate_rule *rule,
-                          const struct flo_gate_result *result, char *out)
+static void because_ratio(const struct flo_gate_rule *rule, const struct flo_gate_result *result,
+                          char *out)
 {
     if (result->ratio > 0) {
         bool is_over = result->verdict == FLO_VERDICT_FAIL;
         snprintf(out, FLO_GATE_TEXT,
                  "%s: %.3g times is %s the limit of %.4g "
                  "times",
-                 is_over ? "fails" : "passes", result->ratio,
-                 is_over ? "above" : "not above", result->limit);
+                 is_over ? "fails" : "passes", result->ratio, is_over ? "above" : "not above",
+                 result->limit);
     } else if (result->verdict == FLO_VERDICT_PASS && result->is_last) {
-        snprintf(out, FLO_GATE_TEXT,
-                 "passes: in the last phase too few are left to compare with");
+        snprintf(out, FLO_GATE_TEXT, "passes: in the last phase too few are left to compare with");
     } else if (result->verdict == FLO_VERDICT_PASS) {
         snprintf(out, FLO_GATE_TEXT, "passes: no device of the phase counts");
     } else {
         snprintf(out, FLO_GATE_TEXT,
                  "waits: it compares at least %llu device%s with %llu of their "
                  "hardware class, %llu samples each side",
-                 (unsigned long long)rule->devices_min,
-                 flo_s(rule->devices_min),
-                 (unsigned long long)rule->devices_min,
-                 (unsigned long long)rule->samples_min);
+                 (unsigned long long)rule->devices_min, flo_s(rule->devices_min),
+                 (unsigned long long)rule->devices_min, (unsigned long long)rule->samples_min);
     }
 }
 
-void flo_gate_because(const struct flo_gate_rule *rule,
-                      const struct flo_gate_result *result, char *out)
+void flo_gate_because(const struct flo_gate_rule *rule, const struct flo_gate_result *result,
+                      char *out)
 {
     assert(rule != NULL && result != NULL && out != NULL);
     switch (flo_gate_kind_of(rule->gate)) {

@@ -11,31 +11,27 @@
  * therefore broken only if it would be when all devices under way end well.  To
  * pass, the phase must have ended; late devices of an earlier phase do not hold
  * this one up. */
-static void share_test(const struct flo_share_rule *limit,
-                       struct flo_gate_result *out, uint32_t told)
+static void share_test(const struct flo_share_rule *limit, struct flo_gate_result *out,
+                       uint32_t told)
 {
     struct flo_share best = {.verdict = FLO_VERDICT_PASS};
 
     if (out->bad > 0) { /* no limit is broken without */
         (void)flo_share_evaluate(limit, out->bad, told, told, &best);
     }
-    (void)flo_share_evaluate(limit, out->bad, out->done,
-                             out->is_over ? out->done : out->members,
+    (void)flo_share_evaluate(limit, out->bad, out->done, out->is_over ? out->done : out->members,
                              &out->share);
-    out->verdict = best.verdict == FLO_VERDICT_FAIL ? FLO_VERDICT_FAIL
-                   : out->share.verdict == FLO_VERDICT_FAIL
-                       ? FLO_VERDICT_INCONCLUSIVE
-                       : out->share.verdict;
+    out->verdict = best.verdict == FLO_VERDICT_FAIL         ? FLO_VERDICT_FAIL
+                   : out->share.verdict == FLO_VERDICT_FAIL ? FLO_VERDICT_INCONCLUSIVE
+                                                            : out->share.verdict;
 }
 
 static void evaluate_share(const struct flo_gate_rule *rule,
-                           const struct flo_gate_evidence *evidence,
-                           struct flo_gate_result *out)
+                           const struct flo_gate_evidence *evidence, struct flo_gate_result *out)
 {
     const struct flo_gate_counts *counts = evidence->counts;
-    const struct flo_share_rule limit = {.limit_pct = rule->margin,
-                                         .alpha = FLO_ALPHA,
-                                         .weight = FLO_FAILED_WEIGHT};
+    const struct flo_share_rule limit = {
+        .limit_pct = rule->margin, .alpha = FLO_ALPHA, .weight = FLO_FAILED_WEIGHT};
 
     assert(counts != NULL && counts->here_ended <= counts->here_members);
     assert(counts->queued <= counts->members);
@@ -45,14 +41,12 @@ static void evaluate_share(const struct flo_gate_rule *rule,
     out->is_over = counts->here_ended == counts->here_members;
     share_test(&limit, out, counts->members - counts->queued);
     out->is_struck = counts->is_struck && rule->margin < 100;
-    out->is_nobody = out->is_over && rule->margin < 100 && counts->good == 0 &&
-                     counts->bad > 0;
+    out->is_nobody = out->is_over && rule->margin < 100 && counts->good == 0 && counts->bad > 0;
     if (out->is_struck || out->is_nobody) {
         out->verdict = FLO_VERDICT_FAIL;
     } else if (counts->here_members == 0 && out->verdict != FLO_VERDICT_FAIL) {
-        out->verdict = out->done > 0 || counts->here_away == 0
-                           ? FLO_VERDICT_PASS
-                           : FLO_VERDICT_INCONCLUSIVE;
+        out->verdict =
+            out->done > 0 || counts->here_away == 0 ? FLO_VERDICT_PASS : FLO_VERDICT_INCONCLUSIVE;
     }
 }
 
@@ -63,34 +57,28 @@ static void evaluate_share(const struct flo_gate_rule *rule,
 static struct flo_gate_arm arm_of(const struct flo_gate_rule *rule,
                                   const struct flo_evidence_arm *arm)
 {
-    double value =
-        (double)flo_histogram_quantile(&arm->values, rule->percentile / 100);
+    double value = (double)flo_histogram_quantile(&arm->values, rule->percentile / 100);
 
-    return (struct flo_gate_arm){.devices = arm->devices,
-                                 .samples = arm->values.count,
-                                 .value = value < 1 ? 1 : value};
+    return (struct flo_gate_arm){
+        .devices = arm->devices, .samples = arm->values.count, .value = value < 1 ? 1 : value};
 }
 
-static bool is_enough(const struct flo_gate_rule *rule,
-                      const struct flo_gate_arm *arm)
+static bool is_enough(const struct flo_gate_rule *rule, const struct flo_gate_arm *arm)
 {
-    return arm->devices >= rule->devices_min &&
-           arm->samples >= rule->samples_min;
+    return arm->devices >= rule->devices_min && arm->samples >= rule->samples_min;
 }
 
 /* Shown is the class with the highest ratio; among classes without a ratio, the
  * one with the most updated devices. */
-static bool is_shown(const struct flo_gate_result *out,
-                     const struct flo_gate_arm *updated, double ratio)
+static bool is_shown(const struct flo_gate_result *out, const struct flo_gate_arm *updated,
+                     double ratio)
 {
-    return ratio > 0
-               ? ratio > out->ratio
-               : out->ratio <= 0 && (out->hardware[0] == '\0' ||
-                                     updated->devices > out->updated.devices);
+    return ratio > 0 ? ratio > out->ratio
+                     : out->ratio <= 0 &&
+                           (out->hardware[0] == '\0' || updated->devices > out->updated.devices);
 }
 
-static void compare_class(const struct flo_gate_rule *rule,
-                          const struct flo_evidence_class *one,
+static void compare_class(const struct flo_gate_rule *rule, const struct flo_evidence_class *one,
                           struct flo_gate_result *out)
 {
     struct flo_gate_arm updated = arm_of(rule, &one->updated);
@@ -108,8 +96,7 @@ static void compare_class(const struct flo_gate_rule *rule,
 }
 
 /* Also says whether it is the samples that are too few, or the devices. */
-static bool waiting_is_too_few(const struct flo_gate_rule *rule,
-                               const struct flo_comparison *arms,
+static bool waiting_is_too_few(const struct flo_gate_rule *rule, const struct flo_comparison *arms,
                                bool *lacks_samples)
 {
     *lacks_samples = false;
@@ -127,8 +114,7 @@ static bool waiting_is_too_few(const struct flo_gate_rule *rule,
  * end.  If they said too little until then, no more will come, and the verdicts
  * of earlier phases stand. */
 static void evaluate_ratio(const struct flo_gate_rule *rule,
-                           const struct flo_gate_evidence *evidence,
-                           struct flo_gate_result *out)
+                           const struct flo_gate_evidence *evidence, struct flo_gate_result *out)
 {
     const struct flo_comparison *arms = evidence->arms;
 
@@ -152,16 +138,13 @@ static void evaluate_ratio(const struct flo_gate_rule *rule,
         compare_class(rule, &arms->classes[i], out);
     }
     if (out->ratio > 0) {
-        out->verdict =
-            out->ratio > rule->margin ? FLO_VERDICT_FAIL : FLO_VERDICT_PASS;
-    } else if (arms->is_last &&
-               waiting_is_too_few(rule, arms, &out->lacks_samples)) {
+        out->verdict = out->ratio > rule->margin ? FLO_VERDICT_FAIL : FLO_VERDICT_PASS;
+    } else if (arms->is_last && waiting_is_too_few(rule, arms, &out->lacks_samples)) {
         out->verdict = FLO_VERDICT_PASS;
     }
 }
 
-void flo_gate_evaluate(const struct flo_gate_rule *rule,
-                       const struct flo_gate_evidence *evidence,
+void flo_gate_evaluate(const struct flo_gate_rule *rule, const struct flo_gate_evidence *evidence,
                        struct flo_gate_result *out)
 {
     assert(rule != NULL && evidence != NULL && out != NULL);

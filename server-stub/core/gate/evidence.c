@@ -5,8 +5,7 @@
 
 #include "server-stub/core/gate/evidence.h"
 
-struct flo_evidence_class *flo_evidence_class(struct flo_comparison *evidence,
-                                              const char *hardware)
+struct flo_evidence_class *flo_evidence_class(struct flo_comparison *evidence, const char *hardware)
 {
     assert(evidence->class_count <= FLO_EVIDENCE_CLASSES_MAX);
     for (uint32_t i = 0; i < evidence->class_count; i++) {
@@ -17,8 +16,7 @@ struct flo_evidence_class *flo_evidence_class(struct flo_comparison *evidence,
     if (evidence->class_count == FLO_EVIDENCE_CLASSES_MAX) {
         return NULL;
     }
-    struct flo_evidence_class *one =
-        &evidence->classes[evidence->class_count++];
+    struct flo_evidence_class *one = &evidence->classes[evidence->class_count++];
     memset(one, 0, sizeof(*one));
     snprintf(one->hardware, sizeof(one->hardware), "%s", hardware);
     return one;
@@ -31,10 +29,9 @@ static json_t *arm_json(const struct flo_evidence_arm *arm)
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
 
     flo_histogram_encode(&arm->values, &text);
-    return text.failed
-               ? NULL
-               : json_pack("{s:I,s:s}", "devices", (json_int_t)arm->devices,
-                           "values", text.data != NULL ? text.data : "");
+    return text.failed ? NULL
+                       : json_pack("{s:I,s:s}", "devices", (json_int_t)arm->devices, "values",
+                                   text.data != NULL ? text.data : "");
 }
 
 json_t *flo_evidence_json(const struct flo_comparison *evidence)
@@ -43,17 +40,14 @@ json_t *flo_evidence_json(const struct flo_comparison *evidence)
 
     for (uint32_t i = 0; i < evidence->class_count; i++) {
         const struct flo_evidence_class *one = &evidence->classes[i];
-        json_array_append_new(
-            classes, json_pack("{s:s,s:o,s:o}", "hardware", one->hardware,
-                               "updated", arm_json(&one->updated), "waiting",
-                               arm_json(&one->waiting)));
+        json_array_append_new(classes, json_pack("{s:s,s:o,s:o}", "hardware", one->hardware,
+                                                 "updated", arm_json(&one->updated), "waiting",
+                                                 arm_json(&one->waiting)));
     }
-    return json_pack("{s:s,s:I,s:b,s:b,s:I,s:I,s:o}", "metric",
-                     flo_metric_fact(evidence->metric)->word, "phase",
-                     (json_int_t)evidence->phase, "last", evidence->is_last,
-                     "cut", evidence->is_cut, "from_ms",
-                     (json_int_t)evidence->from_ms, "to_ms",
-                     (json_int_t)evidence->to_ms, "classes", classes);
+    return json_pack(
+        "{s:s,s:I,s:b,s:b,s:I,s:I,s:o}", "metric", flo_metric_fact(evidence->metric)->word, "phase",
+        (json_int_t)evidence->phase, "last", evidence->is_last, "cut", evidence->is_cut, "from_ms",
+        (json_int_t)evidence->from_ms, "to_ms", (json_int_t)evidence->to_ms, "classes", classes);
 }
 
 /* ---- from JSON ---- */
@@ -61,8 +55,8 @@ json_t *flo_evidence_json(const struct flo_comparison *evidence)
 #define DEVICES_MAX 1000000
 #define MS_MAX (UINT64_C(1) << 53)
 
-static int parse_arm(const json_t *json, const char *key,
-                     struct flo_evidence_arm *out, struct flo_err *err)
+static int parse_arm(const json_t *json, const char *key, struct flo_evidence_arm *out,
+                     struct flo_err *err)
 {
     json_t *arm;
     const char *text;
@@ -70,8 +64,7 @@ static int parse_arm(const json_t *json, const char *key,
     int rv;
 
     if ((rv = flo_json_get_object(json, key, &arm, err)) < 0 ||
-        (rv = flo_json_get_u64(arm, "devices", 0, DEVICES_MAX, &devices, err)) <
-            0 ||
+        (rv = flo_json_get_u64(arm, "devices", 0, DEVICES_MAX, &devices, err)) < 0 ||
         (rv = flo_json_get_text(arm, "values", 1 << 16, &text, err)) < 0) {
         return rv;
     }
@@ -79,12 +72,10 @@ static int parse_arm(const json_t *json, const char *key,
     return flo_histogram_decode(text, strlen(text), &out->values, err);
 }
 
-static int parse_class(const json_t *json, struct flo_comparison *out,
-                       struct flo_err *err)
+static int parse_class(const json_t *json, struct flo_comparison *out, struct flo_err *err)
 {
     const char *hardware;
-    int rv = flo_json_get_text(json, "hardware", FLO_HARDWARE_TEXT - 1,
-                               &hardware, err);
+    int rv = flo_json_get_text(json, "hardware", FLO_HARDWARE_TEXT - 1, &hardware, err);
 
     if (rv < 0) {
         return rv;
@@ -92,15 +83,14 @@ static int parse_class(const json_t *json, struct flo_comparison *out,
     uint32_t before = out->class_count;
     struct flo_evidence_class *one = flo_evidence_class(out, hardware);
     if (one == NULL || out->class_count == before) {
-        return flo_fail(err, FLO_E_REST_SCHEMA,
-                        "evidence: hardware class `%s` comes twice", hardware);
+        return flo_fail(err, FLO_E_REST_SCHEMA, "evidence: hardware class `%s` comes twice",
+                        hardware);
     }
     rv = parse_arm(json, "updated", &one->updated, err);
     return rv < 0 ? rv : parse_arm(json, "waiting", &one->waiting, err);
 }
 
-int flo_evidence_parse(const json_t *json, struct flo_comparison *out,
-                       struct flo_err *err)
+int flo_evidence_parse(const json_t *json, struct flo_comparison *out, struct flo_err *err)
 {
     const char *metric;
     json_t *classes;
@@ -108,22 +98,17 @@ int flo_evidence_parse(const json_t *json, struct flo_comparison *out,
     int rv;
 
     memset(out, 0, sizeof(*out));
-    if ((rv = flo_json_get_text(json, "metric", FLO_NAME_MAX, &metric, err)) <
-            0 ||
+    if ((rv = flo_json_get_text(json, "metric", FLO_NAME_MAX, &metric, err)) < 0 ||
         (rv = flo_json_get_u64(json, "phase", 0, 255, &phase, err)) < 0 ||
         (rv = flo_json_get_bool(json, "last", &out->is_last, err)) < 0 ||
         (rv = flo_json_get_bool(json, "cut", &out->is_cut, err)) < 0 ||
-        (rv = flo_json_get_u64(json, "from_ms", 0, MS_MAX, &out->from_ms,
-                               err)) < 0 ||
-        (rv = flo_json_get_u64(json, "to_ms", 0, MS_MAX, &out->to_ms, err)) <
-            0 ||
-        (rv = flo_json_get_array(json, "classes", FLO_EVIDENCE_CLASSES_MAX,
-                                 &classes, err)) < 0) {
+        (rv = flo_json_get_u64(json, "from_ms", 0, MS_MAX, &out->from_ms, err)) < 0 ||
+        (rv = flo_json_get_u64(json, "to_ms", 0, MS_MAX, &out->to_ms, err)) < 0 ||
+        (rv = flo_json_get_array(json, "classes", FLO_EVIDENCE_CLASSES_MAX, &classes, err)) < 0) {
         return rv;
     }
     if (!flo_metric_parse(metric, &out->metric)) {
-        return flo_fail(err, FLO_E_REST_SCHEMA, "evidence: metric `%.40s`",
-                        metric);
+        return flo_fail(err, FLO_E_REST_SCHEMA, "evidence: metric `%.40s`", metric);
     }
     out->phase = (uint32_t)phase;
     for (size_t i = 0; i < json_array_size(classes) && rv == 0; i++) {

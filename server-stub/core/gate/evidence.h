@@ -49,8 +49,7 @@ struct flo_evidence_class *flo_evidence_class(struct flo_comparison *evidence,
 json_t *flo_evidence_json(const struct flo_comparison *evidence);
 /* FLO_E_REST_SCHEMA or FLO_E_MQTT_SCHEMA on anything that the function above
  * does not write; `out` may then hold a part of it. */
-FLO_MUST_USE int flo_evidence_parse(const json_t *json,
-                                    struct flo_comparison *out,
+FLO_MUST_USE int flo_evidence_parse(const json_t *json, struct flo_comparison *out,
                                     struct flo_err *err);
 
 #endif

@@ -13,8 +13,7 @@ struct gate_fact {
     enum flo_gate_kind kind;
 };
 static const struct gate_fact gates[] = {
-#define FLO_GATE(name, word, kind, most, unit, meaning)                        \
-    {word, unit, FLO_GATE_KIND_##kind},
+#define FLO_GATE(name, word, kind, most, unit, meaning) {word, unit, FLO_GATE_KIND_##kind},
 #define FLO_GATE_FIELD(...)
 #include "server-stub/core/gate/gates.def"
 #undef FLO_GATE
@@ -68,8 +67,8 @@ const char *flo_verdict_word(enum flo_verdict verdict)
 void flo_gate_title(const struct flo_gate_rule *rule, char *out)
 {
     if (flo_gate_kind_of(rule->gate) == FLO_GATE_KIND_RATIO) {
-        snprintf(out, FLO_GATE_TITLE, "%s p%g",
-                 flo_metric_fact(rule->metric)->word, rule->percentile);
+        snprintf(out, FLO_GATE_TITLE, "%s p%g", flo_metric_fact(rule->metric)->word,
+                 rule->percentile);
     } else {
         snprintf(out, FLO_GATE_TITLE, "%s", flo_gate_word(rule->gate));
     }
@@ -80,16 +79,15 @@ static void text_of_share(const struct flo_gate_result *result, char *out)
     char interval[48] = "";
 
     if (result->limit > 0) {
-        snprintf(interval, sizeof(interval), " (95 %% CI %.1f to %.1f)",
-                 result->share.low_pct, result->share.high_pct);
+        snprintf(interval, sizeof(interval), " (95 %% CI %.1f to %.1f)", result->share.low_pct,
+                 result->share.high_pct);
     }
-    snprintf(out, FLO_GATE_TEXT, "bad ends %u of %u = %.3g %%%s, limit %.4g %%",
-             result->bad, result->done, result->share.share_pct, interval,
-             result->limit);
+    snprintf(out, FLO_GATE_TEXT, "bad ends %u of %u = %.3g %%%s, limit %.4g %%", result->bad,
+             result->done, result->share.share_pct, interval, result->limit);
 }
 
-static void text_of_ratio(const struct flo_gate_rule *rule,
-                          const struct flo_gate_result *result, char *out)
+static void text_of_ratio(const struct flo_gate_rule *rule, const struct flo_gate_result *result,
+                          char *out)
 {
     const char *unit = flo_metric_fact(rule->metric)->unit;
     char title[FLO_GATE_TITLE];
@@ -102,36 +100,30 @@ static void text_of_ratio(const struct flo_gate_rule *rule,
                  "%s %.0f %s on %u updated (%llu samples), %.0f %s on %u "
                  "waiting (%llu), %.40s: ratio %.2f, limit %.4g%s",
                  title, result->updated.value, unit, result->updated.devices,
-                 (unsigned long long)result->updated.samples,
-                 result->waiting.value, unit, result->waiting.devices,
-                 (unsigned long long)result->waiting.samples, result->hardware,
-                 result->ratio, result->limit,
+                 (unsigned long long)result->updated.samples, result->waiting.value, unit,
+                 result->waiting.devices, (unsigned long long)result->waiting.samples,
+                 result->hardware, result->ratio, result->limit,
                  result->is_cut ? " (newest windows only)" : "");
     } else if (result->is_last && result->verdict == FLO_VERDICT_PASS) {
         snprintf(out, FLO_GATE_TEXT,
-                 result->lacks_samples
-                     ? "%s: the devices that still wait sent too few samples "
-                       "to be compared with"
-                     : "%s: too few devices still wait to be compared with",
+                 result->lacks_samples ? "%s: the devices that still wait sent too few samples "
+                                         "to be compared with"
+                                       : "%s: too few devices still wait to be compared with",
                  title);
     } else {
         snprintf(out, FLO_GATE_TEXT,
                  "%s: %u updated (%llu samples) and %u waiting (%llu) of "
                  "%.40s; each arm needs %llu device%s and %llu samples",
-                 title, result->updated.devices,
-                 (unsigned long long)result->updated.samples,
-                 result->waiting.devices,
-                 (unsigned long long)result->waiting.samples,
-                 result->hardware[0] != '\0' ? result->hardware
-                                             : "any hardware class",
-                 (unsigned long long)rule->devices_min,
-                 flo_s(rule->devices_min),
+                 title, result->updated.devices, (unsigned long long)result->updated.samples,
+                 result->waiting.devices, (unsigned long long)result->waiting.samples,
+                 result->hardware[0] != '\0' ? result->hardware : "any hardware class",
+                 (unsigned long long)rule->devices_min, flo_s(rule->devices_min),
                  (unsigned long long)rule->samples_min);
     }
 }
 
-void flo_gate_text(const struct flo_gate_rule *rule,
-                   const struct flo_gate_result *result, char *out)
+void flo_gate_text(const struct flo_gate_rule *rule, const struct flo_gate_result *result,
+                   char *out)
 {
     if (flo_gate_kind_of(rule->gate) == FLO_GATE_KIND_RATIO) {
         text_of_ratio(rule, result, out);

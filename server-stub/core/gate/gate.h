@@ -111,22 +111,20 @@ void flo_gate_default(enum flo_gate gate, struct flo_gate_rule *out);
  *
  * FLO_E_REST_SCHEMA names the member, its value, and what is possible.
  * FLO_E_REST_UNKNOWN names what is not known, and what is. */
-FLO_MUST_USE int flo_gates_parse(const json_t *gates_or_null,
-                                 struct flo_gate_rule *out, uint32_t *count,
-                                 struct flo_err *err);
+FLO_MUST_USE int flo_gates_parse(const json_t *gates_or_null, struct flo_gate_rule *out,
+                                 uint32_t *count, struct flo_err *err);
 
-void flo_gate_evaluate(const struct flo_gate_rule *rule,
-                       const struct flo_gate_evidence *evidence,
+void flo_gate_evaluate(const struct flo_gate_rule *rule, const struct flo_gate_evidence *evidence,
                        struct flo_gate_result *out);
 /* Name for people: "failed", "ttft_us p95". */
 #define FLO_GATE_TITLE 64
 void flo_gate_title(const struct flo_gate_rule *rule, char *out);
 /* The numbers and the verdict as one sentence; trace, log and REST have it. */
 #define FLO_GATE_TEXT 240
-void flo_gate_text(const struct flo_gate_rule *rule,
-                   const struct flo_gate_result *result, char *out);
+void flo_gate_text(const struct flo_gate_rule *rule, const struct flo_gate_result *result,
+                   char *out);
 /* The rule that decided, or that is waited for, as a sentence: "passes: …". */
-void flo_gate_because(const struct flo_gate_rule *rule,
-                      const struct flo_gate_result *result, char *out);
+void flo_gate_because(const struct flo_gate_rule *rule, const struct flo_gate_result *result,
+                      char *out);
 
 #endif

@@ -20,9 +20,8 @@ struct field {
 };
 static const struct field fields[] = {
 #define FLO_GATE(...)
-#define FLO_GATE_FIELD(gate, member, field, type, least, most, standard, text) \
-    {FLO_GATE_##gate, member, type,    offsetof(struct flo_gate_rule, field),  \
-     least,           most,   standard},
+#define FLO_GATE_FIELD(gate, member, field, type, least, most, standard, text)                     \
+    {FLO_GATE_##gate, member, type, offsetof(struct flo_gate_rule, field), least, most, standard},
 #include "server-stub/core/gate/gates.def"
 #undef FLO_GATE
 #undef FLO_GATE_FIELD
@@ -66,8 +65,7 @@ static int unknown_metric(const char *given, struct flo_err *err)
     for (int i = 0; i < FLO_METRIC_COUNT; i++) {
         words[i] = flo_metric_fact(i)->word;
     }
-    return flo_request_unknown("metric", "", given, words, FLO_METRIC_COUNT,
-                               err);
+    return flo_request_unknown("metric", "", given, words, FLO_METRIC_COUNT, err);
 }
 
 static int unknown_gate(const char *given, struct flo_err *err)
@@ -84,8 +82,7 @@ static int unknown_gate(const char *given, struct flo_err *err)
     return flo_request_unknown("gate", "", given, words, count, err);
 }
 
-static int check_members(enum flo_gate gate, const json_t *json,
-                         struct flo_err *err)
+static int check_members(enum flo_gate gate, const json_t *json, struct flo_err *err)
 {
     const char *words[WORDS_MAX];
     size_t count = 0;
@@ -113,8 +110,8 @@ static int check_members(enum flo_gate gate, const json_t *json,
 
 /* ---- one rule ---- */
 
-static int read_metric(const struct field *field, const json_t *json,
-                       struct flo_gate_rule *out, struct flo_err *err)
+static int read_metric(const struct field *field, const json_t *json, struct flo_gate_rule *out,
+                       struct flo_err *err)
 {
     const char *word;
     int rv = flo_json_get_text(json, field->member, FLO_NAME_MAX, &word, err);
@@ -122,13 +119,11 @@ static int read_metric(const struct field *field, const json_t *json,
     if (rv < 0) {
         return rv;
     }
-    return flo_metric_parse(word, place_of(field, out))
-               ? 0
-               : unknown_metric(word, err);
+    return flo_metric_parse(word, place_of(field, out)) ? 0 : unknown_metric(word, err);
 }
 
-static int read_on_fail(const struct field *field, const json_t *json,
-                        struct flo_gate_rule *out, struct flo_err *err)
+static int read_on_fail(const struct field *field, const json_t *json, struct flo_gate_rule *out,
+                        struct flo_err *err)
 {
     const char *word;
     int rv = flo_json_opt_text(json, field->member, 16, NULL, &word, err);
@@ -139,23 +134,21 @@ static int read_on_fail(const struct field *field, const json_t *json,
     out->has_action = flo_on_fail_parse(word, place_of(field, out));
     return out->has_action ? 0
                            : flo_fail(err, FLO_E_REST_SCHEMA,
-                                      "%s: halt, rollback or pause, not `%s`",
-                                      field->member, word);
+                                      "%s: halt, rollback or pause, not `%s`", field->member, word);
 }
 
-static int read_field(const struct field *field, const json_t *json,
-                      struct flo_gate_rule *out, struct flo_err *err)
+static int read_field(const struct field *field, const json_t *json, struct flo_gate_rule *out,
+                      struct flo_err *err)
 {
     void *place = place_of(field, out);
 
     switch (field->type) {
     case REAL:
-        return flo_json_opt_real(json, field->member, field->least, field->most,
-                                 *(double *)place, place, err);
+        return flo_json_opt_real(json, field->member, field->least, field->most, *(double *)place,
+                                 place, err);
     case WHOLE:
-        return flo_json_opt_u64(json, field->member, (uint64_t)field->least,
-                                (uint64_t)field->most, *(uint64_t *)place,
-                                place, err);
+        return flo_json_opt_u64(json, field->member, (uint64_t)field->least, (uint64_t)field->most,
+                                *(uint64_t *)place, place, err);
     case METRIC:
         return read_metric(field, json, out, err);
     case ON_FAIL:
@@ -164,12 +157,11 @@ static int read_field(const struct field *field, const json_t *json,
     return 0;
 }
 
-static int read_rule(enum flo_gate gate, const json_t *json,
-                     struct flo_gate_rule *out, struct flo_err *err)
+static int read_rule(enum flo_gate gate, const json_t *json, struct flo_gate_rule *out,
+                     struct flo_err *err)
 {
-    int rv = json_is_object(json)
-                 ? check_members(gate, json, err)
-                 : flo_fail(err, FLO_E_REST_SCHEMA, "an object belongs here");
+    int rv = json_is_object(json) ? check_members(gate, json, err)
+                                  : flo_fail(err, FLO_E_REST_SCHEMA, "an object belongs here");
 
     flo_gate_default(gate, out);
     for (size_t i = 0; i < FLO_COUNT(fields) && rv == 0; i++) {
@@ -195,9 +187,8 @@ static bool is_twice(const struct flo_gate_rule *rules, uint32_t count)
     return false;
 }
 
-static int read_list(enum flo_gate gate, const json_t *list,
-                     struct flo_gate_rule *out, uint32_t *count,
-                     struct flo_err *err)
+static int read_list(enum flo_gate gate, const json_t *list, struct flo_gate_rule *out,
+                     uint32_t *count, struct flo_err *err)
 {
     size_t given = json_array_size(list);
     char title[FLO_GATE_TITLE];
@@ -217,8 +208,7 @@ static int read_list(enum flo_gate gate, const json_t *list,
         }
         if (is_twice(out, *count)) {
             flo_gate_title(rule, title);
-            return flo_fail(err, FLO_E_REST_MEANING,
-                            "gates.%s[%zu]: %s comes twice",
+            return flo_fail(err, FLO_E_REST_MEANING, "gates.%s[%zu]: %s comes twice",
                             flo_gate_word(gate), i, title);
         }
     }
@@ -236,8 +226,8 @@ static bool gate_of(const char *word, enum flo_gate *out)
     return false;
 }
 
-int flo_gates_parse(const json_t *gates_or_null, struct flo_gate_rule *out,
-                    uint32_t *count, struct flo_err *err)
+int flo_gates_parse(const json_t *gates_or_null, struct flo_gate_rule *out, uint32_t *count,
+                    struct flo_err *err)
 {
     const char *word;
     json_t *json;

@@ -17,8 +17,7 @@
 
 static void evaluate(double bad, double good, double p0, struct flo_share *out)
 {
-    const struct flo_beta_mixture mixture = {
-        .a = 1, .b = 1, .hits = bad, .misses = good};
+    const struct flo_beta_mixture mixture = {.a = 1, .b = 1, .hits = bad, .misses = good};
     struct flo_interval span = flo_mixture_interval(&mixture, 0);
 
     assert(bad >= 0 && good >= 0 && p0 > 0);
@@ -31,12 +30,11 @@ static void evaluate(double bad, double good, double p0, struct flo_share *out)
         return;
     }
     out->ln_e = flo_ln_cut(flo_mixture_above(&mixture, p0));
-    out->tail =
-        bad > 0 ? exp(flo_ln_incomplete_beta(p0, bad, good + 1).below) : 1;
+    out->tail = bad > 0 ? exp(flo_ln_incomplete_beta(p0, bad, good + 1).below) : 1;
 }
 
-bool flo_share_evaluate(const struct flo_share_rule *rule, uint64_t bad,
-                        uint64_t done, uint64_t members, struct flo_share *out)
+bool flo_share_evaluate(const struct flo_share_rule *rule, uint64_t bad, uint64_t done,
+                        uint64_t members, struct flo_share *out)
 {
     double p0 = rule->limit_pct / 100;
     bool all = done == members;
@@ -58,8 +56,7 @@ bool flo_share_evaluate(const struct flo_share_rule *rule, uint64_t bad,
         return true;
     }
     evaluate((double)bad, (double)(done - bad), p0, out);
-    if (out->ln_e >= -log(rule->alpha * rule->weight) &&
-        (double)bad > p0 * (double)done) {
+    if (out->ln_e >= -log(rule->alpha * rule->weight) && (double)bad > p0 * (double)done) {
         out->verdict = FLO_VERDICT_FAIL;
     } else if (all && out->tail >= TAIL_MIN) {
         out->verdict = FLO_VERDICT_PASS;

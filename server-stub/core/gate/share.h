@@ -15,11 +15,7 @@
 #define FLO_ALPHA 0.03
 #define FLO_FAILED_WEIGHT 0.15
 
-enum flo_verdict {
-    FLO_VERDICT_INCONCLUSIVE,
-    FLO_VERDICT_PASS,
-    FLO_VERDICT_FAIL
-};
+enum flo_verdict { FLO_VERDICT_INCONCLUSIVE, FLO_VERDICT_PASS, FLO_VERDICT_FAIL };
 
 struct flo_share_rule {
     double limit_pct;
@@ -37,7 +33,7 @@ struct flo_share {
 };
 
 /* false: no numbers that can be; *out is inconclusive then. */
-bool flo_share_evaluate(const struct flo_share_rule *rule, uint64_t bad,
-                        uint64_t done, uint64_t members, struct flo_share *out);
+bool flo_share_evaluate(const struct flo_share_rule *rule, uint64_t bad, uint64_t done,
+                        uint64_t members, struct flo_share *out);
 
 #endif

@@ -41,16 +41,14 @@ struct flo_guard_device {
 };
 
 /* Take so much of a share.  false: that is not left, and nothing was taken. */
-bool flo_guard_take(struct flo_guard_device *device, enum flo_guard_share share,
-                    uint64_t count, uint64_t now_ms);
+bool flo_guard_take(struct flo_guard_device *device, enum flo_guard_share share, uint64_t count,
+                    uint64_t now_ms);
 /* The device subscribes, with a session that began with this connection or
  * not: one that began has nothing under way. */
-void flo_guard_begins(struct flo_guard_device *device, bool is_clean,
-                      uint64_t now_ms);
+void flo_guard_begins(struct flo_guard_device *device, bool is_clean, uint64_t now_ms);
 /* A message of so many bytes goes to it; of a retained one the broker has a
  * copy anyway.  false: too much is under way; the message stays out. */
-bool flo_guard_hears(struct flo_guard_device *device, uint64_t bytes,
-                     bool is_retained);
+bool flo_guard_hears(struct flo_guard_device *device, uint64_t bytes, bool is_retained);
 /* The connection heard so much that it is to end soon: mosquitto tells nobody
  * whether it was read. */
 bool flo_guard_is_full(const struct flo_guard_device *device);

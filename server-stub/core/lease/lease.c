@@ -4,8 +4,7 @@
 
 #include "server-stub/core/lease/lease.h"
 
-static enum flo_lease_do ask(struct flo_lease *lease, enum flo_lease_do what,
-                             uint64_t now_ms)
+static enum flo_lease_do ask(struct flo_lease *lease, enum flo_lease_do what, uint64_t now_ms)
 {
     lease->is_asking = true;
     lease->asked_ms = now_ms;
@@ -17,8 +16,7 @@ static bool is_over(const struct flo_lease *lease, uint64_t now_ms)
     bool is_free = !lease->row.is_held || lease->row.epoch == 0;
     uint64_t since_ms = now_ms - lease->seen_ms;
 
-    return lease->is_late ? since_ms >= FLO_LEASE_LATE_MS
-                          : is_free || since_ms >= FLO_LEASE_MS;
+    return lease->is_late ? since_ms >= FLO_LEASE_LATE_MS : is_free || since_ms >= FLO_LEASE_MS;
 }
 
 static enum flo_lease_do lead(struct flo_lease *lease, uint64_t now_ms)
@@ -54,13 +52,11 @@ enum flo_lease_do flo_lease_next(struct flo_lease *lease, uint64_t now_ms)
 }
 
 /* A row counts from its answer: the beat that wrote it was sent before. */
-void flo_lease_saw(struct flo_lease *lease, const struct flo_lease_row *row,
-                   uint64_t now_ms)
+void flo_lease_saw(struct flo_lease *lease, const struct flo_lease_row *row, uint64_t now_ms)
 {
     assert(lease->is_asking && lease->state == FLO_LEASE_FOLLOWER);
     lease->is_asking = false;
-    if (!lease->has_seen || lease->row.epoch != row->epoch ||
-        lease->row.beat != row->beat) {
+    if (!lease->has_seen || lease->row.epoch != row->epoch || lease->row.beat != row->beat) {
         lease->seen_ms = now_ms;
     }
     lease->row = *row;
@@ -104,11 +100,9 @@ bool flo_lease_leads(const struct flo_lease *lease, uint64_t now_ms)
     return lease->state == FLO_LEASE_LEADER && now_ms < lease->until_ms;
 }
 
-bool flo_lease_may_wait(const struct flo_lease *lease, bool is_commit,
-                        uint64_t now_ms)
+bool flo_lease_may_wait(const struct flo_lease *lease, bool is_commit, uint64_t now_ms)
 {
-    uint64_t held_ms =
-        is_commit ? FLO_LEASE_MS - FLO_LEASE_MARGIN_MS : FLO_LEASE_UNHEARD_MS;
+    uint64_t held_ms = is_commit ? FLO_LEASE_MS - FLO_LEASE_MARGIN_MS : FLO_LEASE_UNHEARD_MS;
     uint64_t heard_ms = lease->until_ms - (FLO_LEASE_MS - FLO_LEASE_MARGIN_MS);
 
     return lease->state == FLO_LEASE_LEADER && now_ms < heard_ms + held_ms;
@@ -128,12 +122,10 @@ const char *flo_lease_place_word(enum flo_lease_place place)
     return words[place];
 }
 
-enum flo_lease_place flo_lease_place_of(bool is_holder, bool leads,
-                                        bool is_lost, uint64_t age_ms)
+enum flo_lease_place flo_lease_place_of(bool is_holder, bool leads, bool is_lost, uint64_t age_ms)
 {
     if (is_holder) {
         return leads ? FLO_LEASE_LEADS : FLO_LEASE_WAITS;
     }
-    return is_lost || age_ms >= FLO_LEASE_SILENT_MS ? FLO_LEASE_SILENT
-                                                    : FLO_LEASE_STANDS;
+    return is_lost || age_ms >= FLO_LEASE_SILENT_MS ? FLO_LEASE_SILENT : FLO_LEASE_STANDS;
 }

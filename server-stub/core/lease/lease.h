@@ -69,8 +69,7 @@ struct flo_lease {
 enum flo_lease_do flo_lease_next(struct flo_lease *lease, uint64_t now_ms);
 /* Answers to LOOK; to TAKE and BEAT, whether the row was changed; and to any:
  * none came, so nobody knows. */
-void flo_lease_saw(struct flo_lease *lease, const struct flo_lease_row *row,
-                   uint64_t now_ms);
+void flo_lease_saw(struct flo_lease *lease, const struct flo_lease_row *row, uint64_t now_ms);
 void flo_lease_changed(struct flo_lease *lease, bool is_changed);
 void flo_lease_unanswered(struct flo_lease *lease);
 
@@ -81,8 +80,7 @@ bool flo_lease_leads(const struct flo_lease *lease, uint64_t now_ms);
  * beats come, the database is slow; without them it is gone.  A statement that
  * is given up is undone, and ends with that.  A commit may stand, and then the
  * epoch ends with it: it is waited for as long as the lease holds. */
-bool flo_lease_may_wait(const struct flo_lease *lease, bool is_commit,
-                        uint64_t now_ms);
+bool flo_lease_may_wait(const struct flo_lease *lease, bool is_commit, uint64_t now_ms);
 
 /* ---- who is there, for people ---- */
 
@@ -101,6 +99,5 @@ const char *flo_lease_place_word(enum flo_lease_place place);
 /* `is_holder`: the newest epoch is its own; `leads`: and it may act; `is_lost`:
  * it led, and was not heard since another took the lead; `age_ms`: of its row.
  * A leader that is killed is silent from the moment in which it is followed. */
-enum flo_lease_place flo_lease_place_of(bool is_holder, bool leads,
-                                        bool is_lost, uint64_t age_ms);
+enum flo_lease_place flo_lease_place_of(bool is_holder, bool leads, bool is_lost, uint64_t age_ms);
 #endif

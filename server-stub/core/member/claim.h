@@ -17,13 +17,12 @@ struct flo_claim {
     uint64_t priority; /* the group's priority */
 };
 /* -1: the first has less say; 1: the second has; 0: they are one rollout. */
-int flo_claim_compare(const struct flo_claim *one,
-                      const struct flo_claim *other);
+int flo_claim_compare(const struct flo_claim *one, const struct flo_claim *other);
 
 /* A device's desired document holds an order of `held`, and `winner` is the
  * claim with the most say.  May the winner's older order take its place?
  * is_in_group: the device is in the group of `held`. */
-bool flo_claim_returns(const struct flo_claim *winner,
-                       const struct flo_claim *held, bool is_in_group);
+bool flo_claim_returns(const struct flo_claim *winner, const struct flo_claim *held,
+                       bool is_in_group);
 
 #endif

@@ -35,13 +35,11 @@ const char *flo_excuse_fix(enum flo_excuse excuse)
     return fact(excuse)->fix;
 }
 
-enum flo_excuse flo_member_excuse(const struct flo_member_facts *facts,
-                                  const char *release)
+enum flo_excuse flo_member_excuse(const struct flo_member_facts *facts, const char *release)
 {
-    return !facts->has_come           ? FLO_EXCUSE_NEVER_CAME
-           : facts->is_in_maintenance ? FLO_EXCUSE_MAINTENANCE
-           : facts->is_outranked      ? FLO_EXCUSE_OUTRANKED
-           : facts->pin != NULL && strcmp(facts->pin, release) != 0
-               ? FLO_EXCUSE_PINNED
-               : FLO_EXCUSE_NONE;
+    return !facts->has_come                                         ? FLO_EXCUSE_NEVER_CAME
+           : facts->is_in_maintenance                               ? FLO_EXCUSE_MAINTENANCE
+           : facts->is_outranked                                    ? FLO_EXCUSE_OUTRANKED
+           : facts->pin != NULL && strcmp(facts->pin, release) != 0 ? FLO_EXCUSE_PINNED
+                                                                    : FLO_EXCUSE_NONE;
 }

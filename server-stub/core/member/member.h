@@ -25,7 +25,6 @@ struct flo_member_facts {
 };
 /* `release` is the rollout's, as model@version.  The first reason that holds,
  * in the order of the table. */
-enum flo_excuse flo_member_excuse(const struct flo_member_facts *facts,
-                                  const char *release);
+enum flo_excuse flo_member_excuse(const struct flo_member_facts *facts, const char *release);
 
 #endif

@@ -20,8 +20,7 @@ static const char *wait_of(const struct flo_pin_facts *facts)
                                : "another order holds on the device";
 }
 
-enum flo_pin_state flo_pin_judge(const struct flo_pin_facts *facts,
-                                 const char **why)
+enum flo_pin_state flo_pin_judge(const struct flo_pin_facts *facts, const char **why)
 {
     *why = "";
     if (facts->is_current) {

@@ -25,7 +25,6 @@ struct flo_pin_facts {
 };
 /* *why: a sentence's end in plain words, "" where nothing is to be said;
  * borrowed from the facts or static. */
-enum flo_pin_state flo_pin_judge(const struct flo_pin_facts *facts,
-                                 const char **why);
+enum flo_pin_state flo_pin_judge(const struct flo_pin_facts *facts, const char **why);
 
 #endif

@@ -35,8 +35,7 @@ bool flo_serial_normal(const char *text, char out[FLO_NAME_MAX + 1])
     for (size_t i = 0; i < count; i++) {
         char c = text[i];
         bool is_big = c >= 'A' && c <= 'Z';
-        bool is_plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-                        c == '.' || c == '_';
+        bool is_plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_';
         out[i] = is_big ? (char)(c - 'A' + 'a') : is_plain ? c : '-';
     }
     out[count] = '\0';
@@ -50,8 +49,7 @@ enum flo_serial_verdict flo_serial_decide(const struct flo_serial_facts *facts)
     if (facts->is_prepared) {
         return facts->is_claimed ? FLO_SERIAL_TAKEN : FLO_SERIAL_PREPARED;
     }
-    return facts->policy == FLO_UNLISTED_OPEN ? FLO_SERIAL_OPEN
-           : facts->policy == FLO_UNLISTED_WAIT && facts->has_serial
-               ? FLO_SERIAL_WAITS
-               : FLO_SERIAL_REFUSED;
+    return facts->policy == FLO_UNLISTED_OPEN                        ? FLO_SERIAL_OPEN
+           : facts->policy == FLO_UNLISTED_WAIT && facts->has_serial ? FLO_SERIAL_WAITS
+                                                                     : FLO_SERIAL_REFUSED;
 }

@@ -11,8 +11,7 @@
 
 static int refuse(struct flo_err *err, const char *claim, const char *why)
 {
-    return flo_fail(err, FLO_E_LOGIN_TOKEN, "the ID token's `%s` %s", claim,
-                    why);
+    return flo_fail(err, FLO_E_LOGIN_TOKEN, "the ID token's `%s` %s", claim, why);
 }
 
 static bool is_text(const json_t *claims, const char *name, const char *text)
@@ -20,8 +19,8 @@ static bool is_text(const json_t *claims, const char *name, const char *text)
     const json_t *claim = json_object_get(claims, name);
 
     return json_is_string(claim) && json_string_length(claim) == strlen(text) &&
-           flo_secret_equal((const uint8_t *)json_string_value(claim),
-                            (const uint8_t *)text, strlen(text));
+           flo_secret_equal((const uint8_t *)json_string_value(claim), (const uint8_t *)text,
+                            strlen(text));
 }
 
 /* ---- for us ---- */
@@ -36,16 +35,14 @@ static bool is_audience(const json_t *audience, const char *client)
     }
     json_array_foreach(audience, i, item)
     {
-        if (json_is_string(item) &&
-            strcmp(json_string_value(item), client) == 0) {
+        if (json_is_string(item) && strcmp(json_string_value(item), client) == 0) {
             return true;
         }
     }
     return false;
 }
 
-static int check_audience(const json_t *claims, const char *client,
-                          struct flo_err *err)
+static int check_audience(const json_t *claims, const char *client, struct flo_err *err)
 {
     const json_t *audience = json_object_get(claims, "aud");
 
@@ -75,34 +72,29 @@ static bool read_time(const json_t *claims, const char *name, uint64_t *ms)
     return true;
 }
 
-static int check_times(const json_t *claims, uint64_t now_ms,
-                       struct flo_err *err)
+static int check_times(const json_t *claims, uint64_t now_ms, struct flo_err *err)
 {
     uint64_t ends_ms = 0;
     uint64_t made_ms = 0;
     uint64_t begins_ms = 0;
 
-    if (!read_time(claims, "exp", &ends_ms) ||
-        ends_ms + FLO_OIDC_SKEW_MS <= now_ms) {
+    if (!read_time(claims, "exp", &ends_ms) || ends_ms + FLO_OIDC_SKEW_MS <= now_ms) {
         return refuse(err, "exp", "is over, or no time");
     }
-    if (!read_time(claims, "iat", &made_ms) ||
-        made_ms > now_ms + FLO_OIDC_SKEW_MS) {
+    if (!read_time(claims, "iat", &made_ms) || made_ms > now_ms + FLO_OIDC_SKEW_MS) {
         return refuse(err, "iat", "is in the future, or no time");
     }
     if (made_ms + FLO_OIDC_AGE_MS + FLO_OIDC_SKEW_MS < now_ms) {
         return refuse(err, "iat", "is more than ten minutes ago");
     }
     if (json_object_get(claims, "nbf") != NULL &&
-        (!read_time(claims, "nbf", &begins_ms) ||
-         begins_ms > now_ms + FLO_OIDC_SKEW_MS)) {
+        (!read_time(claims, "nbf", &begins_ms) || begins_ms > now_ms + FLO_OIDC_SKEW_MS)) {
         return refuse(err, "nbf", "is in the future, or no time");
     }
     return 0;
 }
 
-int flo_oidc_claims_check(const json_t *claims,
-                          const struct flo_oidc_expect *expect,
+int flo_oidc_claims_check(const json_t *claims, const struct flo_oidc_expect *expect,
                           struct flo_err *err)
 {
     const json_t *subject = json_object_get(claims, "sub");
@@ -203,8 +195,8 @@ static bool add_role(char *out, const char *role)
     }
 }
 
-int flo_oidc_roles_of(const struct flo_oidc_roles *roles, const json_t *claims,
-                      char *out, struct flo_err *err)
+int flo_oidc_roles_of(const struct flo_oidc_roles *roles, const json_t *claims, char *out,
+                      struct flo_err *err)
 {
     const json_t *claim = claim_at(claims, roles->claim);
     struct flo_grants grants;
@@ -217,13 +209,11 @@ int flo_oidc_roles_of(const struct flo_oidc_roles *roles, const json_t *claims,
         }
     }
     if (text[0] == '\0') {
-        return flo_fail(err, FLO_E_LOGIN_ROLE,
-                        "no row of `roles` fits the person's `%.64s`",
+        return flo_fail(err, FLO_E_LOGIN_ROLE, "no row of `roles` fits the person's `%.64s`",
                         roles->claim);
     }
     if (!fits || !flo_grants_parse(text, &grants)) {
-        return flo_fail(err, FLO_E_LOGIN_ROLE,
-                        "the person's `%.64s` give more than %d roles",
+        return flo_fail(err, FLO_E_LOGIN_ROLE, "the person's `%.64s` give more than %d roles",
                         roles->claim, FLO_GRANTS_MAX);
     }
     memcpy(out, text, sizeof(text));
@@ -232,8 +222,7 @@ int flo_oidc_roles_of(const struct flo_oidc_roles *roles, const json_t *claims,
 
 /* ---- who ---- */
 
-void flo_oidc_name(const json_t *claims, const char *claim,
-                   char out[FLO_NAME_MAX + 1])
+void flo_oidc_name(const json_t *claims, const char *claim, char out[FLO_NAME_MAX + 1])
 {
     const char *text = json_string_value(claim_at(claims, claim));
     size_t chars = 0;
@@ -242,8 +231,7 @@ void flo_oidc_name(const json_t *claims, const char *claim,
         text = json_string_value(json_object_get(claims, "sub"));
     }
     for (; text != NULL && *text != '\0' && chars < FLO_NAME_MAX; text++) {
-        char c =
-            (char)(*text >= 'A' && *text <= 'Z' ? *text - 'A' + 'a' : *text);
+        char c = (char)(*text >= 'A' && *text <= 'Z' ? *text - 'A' + 'a' : *text);
         bool is_letter = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
         if (is_letter || chars > 0) {
             out[chars++] = (char)(is_letter || c == '.' || c == '_' ? c : '-');

@@ -15,9 +15,7 @@ void flo_base64url_encode(const void *data, size_t bytes, char *out)
         size_t left = bytes - i < 3 ? bytes - i : 3;
         flo_base64_encode(from + i, left, four);
         for (size_t c = 0; c <= left; c++) {
-            *out++ = (char)(four[c] == '+'   ? '-'
-                            : four[c] == '/' ? '_'
-                                             : four[c]);
+            *out++ = (char)(four[c] == '+' ? '-' : four[c] == '/' ? '_' : four[c]);
         }
     }
     *out = '\0';
@@ -81,15 +79,14 @@ static int refuse(struct flo_err *err, const char *why)
 }
 
 /* A part that is a JSON object. */
-static int read_part(const char *text, size_t chars, json_t **out,
-                     struct flo_err *err)
+static int read_part(const char *text, size_t chars, json_t **out, struct flo_err *err)
 {
     uint8_t data[FLO_JWT_BYTES_MAX];
     ptrdiff_t bytes = flo_base64url_decode(text, chars, data);
     json_t *json = NULL;
 
-    if (bytes < 0 || flo_json_parse((const char *)data, (size_t)bytes,
-                                    sizeof(data), &json, NULL) < 0) {
+    if (bytes < 0 ||
+        flo_json_parse((const char *)data, (size_t)bytes, sizeof(data), &json, NULL) < 0) {
         return refuse(err, "has a part that is no JSON");
     }
     if (!json_is_object(json)) {
@@ -100,14 +97,12 @@ static int read_part(const char *text, size_t chars, json_t **out,
     return 0;
 }
 
-static int read_header(const json_t *header, struct flo_jwt *out,
-                       struct flo_err *err)
+static int read_header(const json_t *header, struct flo_jwt *out, struct flo_err *err)
 {
     const char *algorithm = json_string_value(json_object_get(header, "alg"));
     const json_t *kid = json_object_get(header, "kid");
 
-    if (algorithm == NULL ||
-        (strcmp(algorithm, "RS256") != 0 && strcmp(algorithm, "ES256") != 0)) {
+    if (algorithm == NULL || (strcmp(algorithm, "RS256") != 0 && strcmp(algorithm, "ES256") != 0)) {
         return flo_fail(err, FLO_E_LOGIN_TOKEN,
                         "the ID token is signed by `%.32s`: RS256 or ES256 is "
                         "needed",
@@ -117,17 +112,14 @@ static int read_header(const json_t *header, struct flo_jwt *out,
     if (json_object_get(header, "crit") != NULL) {
         return refuse(err, "has a header that we do not understand");
     }
-    if (kid != NULL &&
-        (!json_is_string(kid) || json_string_length(kid) >= sizeof(out->kid))) {
+    if (kid != NULL && (!json_is_string(kid) || json_string_length(kid) >= sizeof(out->kid))) {
         return refuse(err, "names a key by no short text");
     }
-    snprintf(out->kid, sizeof(out->kid), "%s",
-             kid != NULL ? json_string_value(kid) : "");
+    snprintf(out->kid, sizeof(out->kid), "%s", kid != NULL ? json_string_value(kid) : "");
     return 0;
 }
 
-int flo_jwt_parse(const char *text, size_t bytes, struct flo_jwt *out,
-                  struct flo_err *err)
+int flo_jwt_parse(const char *text, size_t bytes, struct flo_jwt *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *header = NULL;
     FLO_CLEANUP(flo_json_cleanup) json_t *claims = NULL;
@@ -137,13 +129,10 @@ int flo_jwt_parse(const char *text, size_t bytes, struct flo_jwt *out,
     struct flo_jwt jwt = {.text = text};
 
     if (bytes > FLO_JWT_BYTES_MAX) {
-        return flo_fail(err, FLO_E_LOGIN_TOKEN,
-                        "an ID token of %zu bytes, limit %d", bytes,
+        return flo_fail(err, FLO_E_LOGIN_TOKEN, "an ID token of %zu bytes, limit %d", bytes,
                         FLO_JWT_BYTES_MAX);
     }
-    const char *second =
-        first == NULL ? NULL
-                      : memchr(first + 1, '.', (size_t)(end - first - 1));
+    const char *second = first == NULL ? NULL : memchr(first + 1, '.', (size_t)(end - first - 1));
     if (second == NULL) {
         return refuse(err, "has no three parts");
     }

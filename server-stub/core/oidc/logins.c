@@ -12,15 +12,15 @@
 #define RANDOM_BYTES 24
 
 /* base64url of HMAC(key, "name state redirect"). */
-static void word_of(const struct flo_logins *logins, const char *name,
-                    const char *state, const char *redirect, char *out)
+static void word_of(const struct flo_logins *logins, const char *name, const char *state,
+                    const char *redirect, char *out)
 {
     char text[16 + FLO_LOGIN_WORD + FLO_LOGIN_REDIRECT];
     struct flo_digest digest;
     int chars = snprintf(text, sizeof(text), "%s %s %s", name, state, redirect);
 
-    flo_hmac_sha256(logins->key, sizeof(logins->key),
-                    &(struct flo_hmac_piece){text, (size_t)chars}, 1, &digest);
+    flo_hmac_sha256(logins->key, sizeof(logins->key), &(struct flo_hmac_piece){text, (size_t)chars},
+                    1, &digest);
     flo_base64url_encode(digest.bytes, FLO_DIGEST_BYTES, out);
 }
 
@@ -29,15 +29,13 @@ static void fill(const struct flo_logins *logins, struct flo_login *login)
     char sign[FLO_LOGIN_WORD];
 
     word_of(logins, "secret", login->state, login->redirect, sign);
-    snprintf(login->secret, sizeof(login->secret), "%s.%s", sign,
-             login->redirect);
+    snprintf(login->secret, sizeof(login->secret), "%s.%s", sign, login->redirect);
     word_of(logins, "nonce", login->state, login->redirect, login->nonce);
     word_of(logins, "verifier", login->state, login->redirect, login->verifier);
 }
 
-void flo_login_begin(const struct flo_logins *logins,
-                     const uint8_t random[RANDOM_BYTES], const char *redirect,
-                     uint64_t now_ms, struct flo_login *out)
+void flo_login_begin(const struct flo_logins *logins, const uint8_t random[RANDOM_BYTES],
+                     const char *redirect, uint64_t now_ms, struct flo_login *out)
 {
     uint8_t state[RANDOM_BYTES + 8];
 
@@ -58,8 +56,7 @@ static uint64_t begun_ms(const char *state)
     uint64_t ms = 0;
 
     if (strlen(state) != FLO_LOGIN_WORD - 1 ||
-        flo_base64url_decode(state, FLO_LOGIN_WORD - 1, bytes) !=
-            RANDOM_BYTES + 8) {
+        flo_base64url_decode(state, FLO_LOGIN_WORD - 1, bytes) != RANDOM_BYTES + 8) {
         return UINT64_MAX;
     }
     for (size_t i = 8; i-- > 0;) {
@@ -78,30 +75,25 @@ static bool is_taken(const struct flo_logins *logins, const char *state)
     return false;
 }
 
-int flo_login_take(struct flo_logins *logins, const char *state,
-                   const char *secret, uint64_t now_ms, struct flo_login *out,
-                   struct flo_err *err)
+int flo_login_take(struct flo_logins *logins, const char *state, const char *secret,
+                   uint64_t now_ms, struct flo_login *out, struct flo_err *err)
 {
     struct flo_login login = {.state = ""};
     uint64_t begun = begun_ms(state);
     size_t chars = strlen(secret);
 
-    if (begun > now_ms || now_ms - begun >= FLO_LOGIN_MS ||
-        is_taken(logins, state)) {
+    if (begun > now_ms || now_ms - begun >= FLO_LOGIN_MS || is_taken(logins, state)) {
         return flo_fail(err, FLO_E_LOGIN_STATE,
                         "the login is unknown, over, or was finished already");
     }
     snprintf(login.state, sizeof(login.state), "%s", state);
     if (chars >= FLO_LOGIN_WORD && chars < sizeof(login.secret)) {
-        snprintf(login.redirect, sizeof(login.redirect), "%s",
-                 secret + FLO_LOGIN_WORD);
+        snprintf(login.redirect, sizeof(login.redirect), "%s", secret + FLO_LOGIN_WORD);
     }
     fill(logins, &login);
     if (chars != strlen(login.secret) ||
-        !flo_secret_equal((const uint8_t *)secret,
-                          (const uint8_t *)login.secret, chars)) {
-        return flo_fail(err, FLO_E_LOGIN_STATE,
-                        "the login was begun by another");
+        !flo_secret_equal((const uint8_t *)secret, (const uint8_t *)login.secret, chars)) {
+        return flo_fail(err, FLO_E_LOGIN_STATE, "the login was begun by another");
     }
     memcpy(logins->taken[logins->next], login.state, sizeof(login.state));
     logins->next = (logins->next + 1) % FLO_LOGINS_MAX;
@@ -129,8 +121,7 @@ static bool is_plain_text(const char *url)
 {
     size_t chars = 0;
 
-    while (url[chars] > ' ' && url[chars] <= '~' &&
-           strchr("\"<>\\^`{|}#?@", url[chars]) == NULL) {
+    while (url[chars] > ' ' && url[chars] <= '~' && strchr("\"<>\\^`{|}#?@", url[chars]) == NULL) {
         chars++;
     }
     return url[chars] == '\0' && chars < FLO_LOGIN_REDIRECT;
@@ -138,8 +129,7 @@ static bool is_plain_text(const char *url)
 
 bool flo_login_may_return(const char *redirect, const char *host, bool is_plain)
 {
-    static const char *const loopback[] = {"http://127.0.0.1:",
-                                           "http://[::1]:"};
+    static const char *const loopback[] = {"http://127.0.0.1:", "http://[::1]:"};
     static const char *const schemes[] = {"https", "http"};
     char page[FLO_LOGIN_REDIRECT];
 
@@ -148,8 +138,7 @@ bool flo_login_may_return(const char *redirect, const char *host, bool is_plain)
     }
     for (size_t i = 0; i < FLO_COUNT(loopback); i++) {
         size_t most = strlen(loopback[i]);
-        if (strncmp(redirect, loopback[i], most) == 0 &&
-            is_port_and_path(redirect + most)) {
+        if (strncmp(redirect, loopback[i], most) == 0 && is_port_and_path(redirect + most)) {
             return true;
         }
     }

@@ -32,20 +32,17 @@ struct flo_logins {
 
 /* With 24 random bytes; it takes no room. */
 void flo_login_begin(const struct flo_logins *logins, const uint8_t random[24],
-                     const char *redirect, uint64_t now_ms,
-                     struct flo_login *out);
+                     const char *redirect, uint64_t now_ms, struct flo_login *out);
 /* The login of this state, once.  After FLO_LOGINS_MAX others it is forgotten
  * that it was taken; its code is the provider's, who takes it once.
  * FLO_E_LOGIN_STATE: unknown, over, or begun by another. */
-FLO_MUST_USE int flo_login_take(struct flo_logins *logins, const char *state,
-                                const char *secret, uint64_t now_ms,
-                                struct flo_login *out, struct flo_err *err);
+FLO_MUST_USE int flo_login_take(struct flo_logins *logins, const char *state, const char *secret,
+                                uint64_t now_ms, struct flo_login *out, struct flo_err *err);
 /* PKCE's challenge of a verifier (RFC 7636 §4.2); `out` has FLO_LOGIN_WORD. */
 void flo_login_challenge(const char *verifier, char *out);
 /* May the provider send a browser there?  The page at an origin under which we
  * are served (`host` of the request; http only where we are), or a program on
  * the person's own machine (RFC 8252 §7.3). */
-bool flo_login_may_return(const char *redirect, const char *host,
-                          bool is_plain);
+bool flo_login_may_return(const char *redirect, const char *host, bool is_plain);
 
 #endif

@@ -49,8 +49,8 @@ struct flo_jwt {
 /* Take a signed token apart; nothing of it is believed yet.
  * FLO_E_LOGIN_TOKEN: no three parts, another algorithm (none and shared
  * secrets too), a header that must be understood, no JSON. */
-FLO_MUST_USE int flo_jwt_parse(const char *text, size_t bytes,
-                               struct flo_jwt *out, struct flo_err *err);
+FLO_MUST_USE int flo_jwt_parse(const char *text, size_t bytes, struct flo_jwt *out,
+                               struct flo_err *err);
 void flo_jwt_deinit(struct flo_jwt *jwt);
 
 /* ---- the provider's keys ---- */
@@ -65,11 +65,10 @@ struct flo_jwks {
 };
 /* Keys of other kinds and uses are left out.  FLO_E_LOGIN_PROVIDER: no set of
  * keys, or one of more than FLO_JWKS_MAX that would do. */
-FLO_MUST_USE int flo_jwks_parse(const char *text, size_t bytes,
-                                struct flo_jwks *out, struct flo_err *err);
+FLO_MUST_USE int flo_jwks_parse(const char *text, size_t bytes, struct flo_jwks *out,
+                                struct flo_err *err);
 /* The key that the token names; without a name the only one of its kind. */
-const struct flo_jwk *flo_jwks_find(const struct flo_jwks *keys,
-                                    const struct flo_jwt *jwt);
+const struct flo_jwk *flo_jwks_find(const struct flo_jwks *keys, const struct flo_jwt *jwt);
 
 /* ---- the provider's description (OpenID Connect Discovery 1.0) ---- */
 
@@ -82,10 +81,8 @@ struct flo_oidc_provider {
 };
 /* FLO_E_LOGIN_PROVIDER: another issuer, an address that is not https, no
  * RS256 and no ES256, no S256. */
-FLO_MUST_USE int flo_oidc_provider_parse(const char *text, size_t bytes,
-                                         const char *issuer,
-                                         struct flo_oidc_provider *out,
-                                         struct flo_err *err);
+FLO_MUST_USE int flo_oidc_provider_parse(const char *text, size_t bytes, const char *issuer,
+                                         struct flo_oidc_provider *out, struct flo_err *err);
 /* https, a host, printable, at most FLO_OIDC_URL - 1 characters. */
 bool flo_oidc_url_is_valid(const char *url);
 
@@ -98,8 +95,7 @@ struct flo_oidc_expect {
     uint64_t now_ms; /* wall clock */
 };
 /* FLO_E_LOGIN_TOKEN names the claim that does not fit. */
-FLO_MUST_USE int flo_oidc_claims_check(const json_t *claims,
-                                       const struct flo_oidc_expect *expect,
+FLO_MUST_USE int flo_oidc_claims_check(const json_t *claims, const struct flo_oidc_expect *expect,
                                        struct flo_err *err);
 
 /* ---- who it is, and what it may ---- */
@@ -119,14 +115,12 @@ struct flo_oidc_roles {
 };
 /* The roles of all rows that fit, once each; `out` has FLO_GRANTS_TEXT.
  * FLO_E_LOGIN_ROLE: none fits, or more than FLO_GRANTS_MAX. */
-FLO_MUST_USE int flo_oidc_roles_of(const struct flo_oidc_roles *roles,
-                                   const json_t *claims, char *out,
-                                   struct flo_err *err);
+FLO_MUST_USE int flo_oidc_roles_of(const struct flo_oidc_roles *roles, const json_t *claims,
+                                   char *out, struct flo_err *err);
 /* A name for people and the audit, from the claim, else the subject: small
  * letters, and - for what no name has.  Two people may have the same; accounts
  * differ. */
-void flo_oidc_name(const json_t *claims, const char *claim,
-                   char out[FLO_NAME_MAX + 1]);
+void flo_oidc_name(const json_t *claims, const char *claim, char out[FLO_NAME_MAX + 1]);
 /* The same person always has the same account, and no local user has it:
  * "oidc:" and 32 hex digits over issuer and subject. */
 #define FLO_OIDC_ACCOUNT 38

@@ -7,17 +7,15 @@
 
 static int refuse(struct flo_err *err, const char *what, const char *why)
 {
-    return flo_fail(err, FLO_E_LOGIN_PROVIDER, "the provider's %s %s", what,
-                    why);
+    return flo_fail(err, FLO_E_LOGIN_PROVIDER, "the provider's %s %s", what, why);
 }
 
-static int read_object(const char *text, size_t bytes, const char *what,
-                       json_t **out, struct flo_err *err)
+static int read_object(const char *text, size_t bytes, const char *what, json_t **out,
+                       struct flo_err *err)
 {
     json_t *json = NULL;
 
-    if (flo_json_parse(text, bytes, FLO_OIDC_DOCUMENT_BYTES_MAX, &json, NULL) <
-        0) {
+    if (flo_json_parse(text, bytes, FLO_OIDC_DOCUMENT_BYTES_MAX, &json, NULL) < 0) {
         return refuse(err, what, "is no JSON of at most 64 KiB");
     }
     if (!json_is_object(json)) {
@@ -39,8 +37,8 @@ static const char *text_of(const json_t *json, const char *name)
 
 /* A number of at most `most` bytes; false: it is none, or larger.  Some
  * providers write zeros in front, which RFC 7518 does not have. */
-static bool read_number(const json_t *json, const char *name, size_t most,
-                        uint8_t *out, size_t *bytes)
+static bool read_number(const json_t *json, const char *name, size_t most, uint8_t *out,
+                        size_t *bytes)
 {
     const char *text = text_of(json, name);
     size_t chars = strlen(text);
@@ -62,8 +60,7 @@ static bool read_number(const json_t *json, const char *name, size_t most,
     return true;
 }
 
-static bool read_coordinate(const json_t *json, const char *name,
-                            uint8_t out[32])
+static bool read_coordinate(const json_t *json, const char *name, uint8_t out[32])
 {
     uint8_t number[32];
     size_t bytes = 0;
@@ -82,8 +79,7 @@ static bool read_rsa(const json_t *json, struct flo_jws_key *out)
     size_t bytes = 0;
 
     out->algorithm = FLO_JWS_RS256;
-    if (!read_number(json, "n", FLO_JWS_RSA_BYTES_MAX, out->modulus,
-                     &out->modulus_bytes) ||
+    if (!read_number(json, "n", FLO_JWS_RSA_BYTES_MAX, out->modulus, &out->modulus_bytes) ||
         out->modulus_bytes < FLO_JWS_RSA_BYTES_MIN ||
         !read_number(json, "e", sizeof(exponent), exponent, &bytes)) {
         return false;
@@ -98,8 +94,7 @@ static bool read_rsa(const json_t *json, struct flo_jws_key *out)
 static bool read_ec(const json_t *json, struct flo_jws_key *out)
 {
     out->algorithm = FLO_JWS_ES256;
-    return strcmp(text_of(json, "crv"), "P-256") == 0 &&
-           read_coordinate(json, "x", out->x) &&
+    return strcmp(text_of(json, "crv"), "P-256") == 0 && read_coordinate(json, "x", out->x) &&
            read_coordinate(json, "y", out->y);
 }
 
@@ -113,10 +108,8 @@ static bool read_key(const json_t *json, struct flo_jwk *out)
     bool is_rsa = strcmp(kind, "RSA") == 0;
 
     *out = (struct flo_jwk){.kid = ""};
-    if ((!is_rsa && strcmp(kind, "EC") != 0) ||
-        (use[0] != '\0' && strcmp(use, "sig") != 0) ||
-        (algorithm[0] != '\0' &&
-         strcmp(algorithm, is_rsa ? "RS256" : "ES256") != 0) ||
+    if ((!is_rsa && strcmp(kind, "EC") != 0) || (use[0] != '\0' && strcmp(use, "sig") != 0) ||
+        (algorithm[0] != '\0' && strcmp(algorithm, is_rsa ? "RS256" : "ES256") != 0) ||
         strlen(kid) >= sizeof(out->kid)) {
         return false;
     }
@@ -124,8 +117,7 @@ static bool read_key(const json_t *json, struct flo_jwk *out)
     return is_rsa ? read_rsa(json, &out->key) : read_ec(json, &out->key);
 }
 
-int flo_jwks_parse(const char *text, size_t bytes, struct flo_jwks *out,
-                   struct flo_err *err)
+int flo_jwks_parse(const char *text, size_t bytes, struct flo_jwks *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
     struct flo_jwk key;
@@ -154,8 +146,7 @@ int flo_jwks_parse(const char *text, size_t bytes, struct flo_jwks *out,
     return 0;
 }
 
-const struct flo_jwk *flo_jwks_find(const struct flo_jwks *keys,
-                                    const struct flo_jwt *jwt)
+const struct flo_jwk *flo_jwks_find(const struct flo_jwks *keys, const struct flo_jwt *jwt)
 {
     const struct flo_jwk *found = NULL;
 
@@ -179,8 +170,8 @@ bool flo_oidc_url_is_valid(const char *url)
 {
     size_t chars = strlen(url);
 
-    if (chars >= FLO_OIDC_URL || strncmp(url, "https://", 8) != 0 ||
-        url[8] == '/' || url[8] == '\0') {
+    if (chars >= FLO_OIDC_URL || strncmp(url, "https://", 8) != 0 || url[8] == '/' ||
+        url[8] == '\0') {
         return false;
     }
     for (size_t i = 0; i < chars; i++) {
@@ -191,23 +182,20 @@ bool flo_oidc_url_is_valid(const char *url)
     return true;
 }
 
-static int read_url(const json_t *json, const char *name, char *out,
-                    struct flo_err *err)
+static int read_url(const json_t *json, const char *name, char *out, struct flo_err *err)
 {
     const char *url = text_of(json, name);
 
     if (!flo_oidc_url_is_valid(url)) {
         return flo_fail(err, FLO_E_LOGIN_PROVIDER,
-                        "the provider's %s is `%.100s`: https:// is needed",
-                        name, url);
+                        "the provider's %s is `%.100s`: https:// is needed", name, url);
     }
     snprintf(out, FLO_OIDC_URL, "%s", url);
     return 0;
 }
 
 /* Absent: the standard's own list has it, or not. */
-static bool lists(const json_t *json, const char *name, const char *word,
-                  bool absent)
+static bool lists(const json_t *json, const char *name, const char *word, bool absent)
 {
     const json_t *list = json_object_get(json, name);
     const json_t *item;
@@ -218,8 +206,7 @@ static bool lists(const json_t *json, const char *name, const char *word,
     }
     json_array_foreach(list, i, item)
     {
-        if (json_is_string(item) &&
-            strcmp(json_string_value(item), word) == 0) {
+        if (json_is_string(item) && strcmp(json_string_value(item), word) == 0) {
             return true;
         }
     }
@@ -252,8 +239,7 @@ int flo_oidc_provider_parse(const char *text, size_t bytes, const char *issuer,
         return rv;
     }
     const char *signs = "id_token_signing_alg_values_supported";
-    if (!lists(json, signs, "RS256", true) &&
-        !lists(json, signs, "ES256", true)) {
+    if (!lists(json, signs, "RS256", true) && !lists(json, signs, "ES256", true)) {
         return refuse(err, "description", "has neither RS256 nor ES256");
     }
     if (!lists(json, "code_challenge_methods_supported", "S256", true)) {
@@ -262,8 +248,8 @@ int flo_oidc_provider_parse(const char *text, size_t bytes, const char *issuer,
     const char *methods = "token_endpoint_auth_methods_supported";
     provider.takes_post = !lists(json, methods, "client_secret_basic", true) &&
                           lists(json, methods, "client_secret_post", false);
-    provider.names_itself = json_is_true(json_object_get(
-        json, "authorization_response_iss_parameter_supported"));
+    provider.names_itself =
+        json_is_true(json_object_get(json, "authorization_response_iss_parameter_supported"));
     *out = provider;
     return 0;
 }

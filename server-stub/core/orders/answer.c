@@ -13,15 +13,13 @@ static bool is_error(const char *error, int code)
 
 static bool is_by_the_clock(const char *error)
 {
-    return is_error(error, FLO_E_CMD_EXPIRED) ||
-           is_error(error, FLO_E_CMD_FUTURE);
+    return is_error(error, FLO_E_CMD_EXPIRED) || is_error(error, FLO_E_CMD_FUTURE);
 }
 
 /* A device whose clock or disk was wrong may answer otherwise later. */
 static bool is_passing(const char *error)
 {
-    return is_by_the_clock(error) ||
-           (error != NULL && strncmp(error, "io.", 3) == 0);
+    return is_by_the_clock(error) || (error != NULL && strncmp(error, "io.", 3) == 0);
 }
 
 /* The device carried the order out, or the order does not concern it. */
@@ -62,8 +60,8 @@ struct flo_answer_result flo_answer_decide(const struct flo_answer *answer)
 {
     enum flo_order_outcome outcome = answer->outcome;
     struct flo_answer_result result = {
-        .is_for_good = is_over(outcome) || (outcome == FLO_OUTCOME_REFUSED &&
-                                            !is_passing(answer->error))};
+        .is_for_good =
+            is_over(outcome) || (outcome == FLO_OUTCOME_REFUSED && !is_passing(answer->error))};
 
     assert(outcome <= FLO_OUTCOME_SUPERSEDED);
     if (came_too_late(answer)) {
@@ -75,8 +73,7 @@ struct flo_answer_result flo_answer_decide(const struct flo_answer *answer)
     } else if (answer->op == FLO_ORDER_ABORT && is_over(outcome)) {
         result.follows = FLO_ANSWER_ABORTED;
     } else if (answer->op == FLO_ORDER_REMOVE &&
-               (outcome == FLO_OUTCOME_DONE ||
-                outcome == FLO_OUTCOME_IGNORED)) {
+               (outcome == FLO_OUTCOME_DONE || outcome == FLO_OUTCOME_IGNORED)) {
         result.follows = FLO_ANSWER_REMOVED;
     }
     return result;
@@ -87,30 +84,26 @@ static bool asks_for_report(const char *word)
 {
     enum flo_order_op op;
 
-    return flo_order_op_parse(word, &op) &&
-           flo_order_fact(op)->subject == FLO_ORDER_SUBJECT_REPORT;
+    return flo_order_op_parse(word, &op) && flo_order_fact(op)->subject == FLO_ORDER_SUBJECT_REPORT;
 }
 
 bool flo_answer_covers(const struct flo_answer_order *answered,
                        const struct flo_answer_order *awaited)
 {
     return awaited->seq < answered->seq && !asks_for_report(answered->op) &&
-           strcmp(awaited->op, answered->op) == 0 &&
-           strcmp(awaited->group, answered->group) == 0 &&
+           strcmp(awaited->op, answered->op) == 0 && strcmp(awaited->group, answered->group) == 0 &&
            strcmp(awaited->rollout, answered->rollout) == 0 &&
            strcmp(awaited->model, answered->model) == 0 &&
            strcmp(awaited->release, answered->release) == 0;
 }
 
-bool flo_answer_is_missing(uint64_t issued_at_ms, uint64_t expires_at_ms,
-                           uint64_t now_ms, bool is_back)
+bool flo_answer_is_missing(uint64_t issued_at_ms, uint64_t expires_at_ms, uint64_t now_ms,
+                           bool is_back)
 {
-    return (is_back || issued_at_ms + FLO_ANSWER_ASK_AFTER_MS < now_ms) &&
-           expires_at_ms > now_ms;
+    return (is_back || issued_at_ms + FLO_ANSWER_ASK_AFTER_MS < now_ms) && expires_at_ms > now_ms;
 }
 
 bool flo_answer_is_distrust(const char *error)
 {
-    return error != NULL &&
-           (strncmp(error, "sig.", 4) == 0 || strncmp(error, "meta.", 5) == 0);
+    return error != NULL && (strncmp(error, "sig.", 4) == 0 || strncmp(error, "meta.", 5) == 0);
 }

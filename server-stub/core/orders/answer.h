@@ -18,9 +18,9 @@ struct flo_answer {
 enum flo_answer_follows {
     FLO_ANSWER_NOTHING,
     FLO_ANSWER_SEND_AGAIN, /* the order came too late: no answer, sign again */
-    FLO_ANSWER_LOOK,  /* nothing was done for it: the report says what serves */
-    FLO_ANSWER_BACK,  /* the device has left the release by the order */
-    FLO_ANSWER_STAYS, /* the device refused to go back */
+    FLO_ANSWER_LOOK,       /* nothing was done for it: the report says what serves */
+    FLO_ANSWER_BACK,       /* the device has left the release by the order */
+    FLO_ANSWER_STAYS,      /* the device refused to go back */
     FLO_ANSWER_ABORTED,    /* executions that are not active yet end */
     FLO_ANSWER_REJECTED,   /* the deploy never becomes an execution */
     FLO_ANSWER_SUPERSEDED, /* the same, after a newer order */
@@ -56,8 +56,8 @@ bool flo_answer_covers(const struct flo_answer_order *answered,
 #define FLO_ANSWER_ASK_AFTER_MS 10000
 /* A device is asked no more often. */
 #define FLO_ANSWER_ASK_AGAIN_MS 60000
-bool flo_answer_is_missing(uint64_t issued_at_ms, uint64_t expires_at_ms,
-                           uint64_t now_ms, bool is_back);
+bool flo_answer_is_missing(uint64_t issued_at_ms, uint64_t expires_at_ms, uint64_t now_ms,
+                           bool is_back);
 
 /* An error id about signatures or signed metadata.  A device that distrusts an
  * order cannot refuse it by name. */

@@ -7,8 +7,7 @@
 bool flo_intent_goes_on(enum flo_rollout_state state)
 {
     return state == FLO_ROLLOUT_RUNNING || state == FLO_ROLLOUT_PAUSED ||
-           state == FLO_ROLLOUT_DRAFT ||
-           state == FLO_ROLLOUT_AWAITING_APPROVAL ||
+           state == FLO_ROLLOUT_DRAFT || state == FLO_ROLLOUT_AWAITING_APPROVAL ||
            state == FLO_ROLLOUT_SCHEDULED;
 }
 
@@ -19,16 +18,13 @@ static bool has_stopped(enum flo_rollout_state state)
            state == FLO_ROLLOUT_COMPLETED;
 }
 
-enum flo_intent_stop flo_intent_stop(enum flo_rollout_state state,
-                                     bool is_covered, bool is_yanked)
+enum flo_intent_stop flo_intent_stop(enum flo_rollout_state state, bool is_covered, bool is_yanked)
 {
     if (is_covered) {
-        return flo_intent_goes_on(state) || has_stopped(state)
-                   ? FLO_INTENT_TAKE_BACK
-                   : FLO_INTENT_STAYS;
+        return flo_intent_goes_on(state) || has_stopped(state) ? FLO_INTENT_TAKE_BACK
+                                                               : FLO_INTENT_STAYS;
     }
-    return is_yanked && flo_intent_goes_on(state) ? FLO_INTENT_ABORT
-                                                  : FLO_INTENT_STAYS;
+    return is_yanked && flo_intent_goes_on(state) ? FLO_INTENT_ABORT : FLO_INTENT_STAYS;
 }
 
 bool flo_intent_is_older(const char *id, const char *other)
@@ -36,8 +32,7 @@ bool flo_intent_is_older(const char *id, const char *other)
     size_t length = strlen(id);
     size_t other_length = strlen(other);
 
-    return length != other_length ? length < other_length
-                                  : strcmp(id, other) < 0;
+    return length != other_length ? length < other_length : strcmp(id, other) < 0;
 }
 
 bool flo_intent_is_of_people(const char *rollout)
@@ -45,8 +40,7 @@ bool flo_intent_is_of_people(const char *rollout)
     return rollout[0] == '\0' || strncmp(rollout, "o-", 2) == 0;
 }
 
-bool flo_intent_may_write(enum flo_order_op op, const char *rollout,
-                          const char *held)
+bool flo_intent_may_write(enum flo_order_op op, const char *rollout, const char *held)
 {
     assert(rollout[0] != '\0');
     if (op != FLO_ORDER_DEPLOY) {
@@ -66,13 +60,11 @@ uint64_t flo_intent_lift(bool is_asked, uint64_t taken_back, uint64_t newest)
     return is_asked || taken_back > 0 ? newest : 0;
 }
 
-enum flo_intent_top flo_intent_top(uint64_t top, uint64_t newest,
-                                   bool is_restored)
+enum flo_intent_top flo_intent_top(uint64_t top, uint64_t newest, bool is_restored)
 {
     if (top <= newest) {
         return FLO_INTENT_TOP_OURS;
     }
-    return is_restored && top - newest <= FLO_INTENT_TOP_JUMP_MAX
-               ? FLO_INTENT_TOP_SKIP
-               : FLO_INTENT_TOP_ALARM;
+    return is_restored && top - newest <= FLO_INTENT_TOP_JUMP_MAX ? FLO_INTENT_TOP_SKIP
+                                                                  : FLO_INTENT_TOP_ALARM;
 }

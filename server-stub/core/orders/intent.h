@@ -22,8 +22,7 @@ enum flo_intent_stop {
 /* is_covered: the rollback is for its group.  A rollout that gives no orders
  * any more, but whose devices may have the release, is taken back too.  A
  * completed one keeps its state and says what became of its release. */
-enum flo_intent_stop flo_intent_stop(enum flo_rollout_state state,
-                                     bool is_covered, bool is_yanked);
+enum flo_intent_stop flo_intent_stop(enum flo_rollout_state state, bool is_covered, bool is_yanked);
 
 /* ---- the newest intent for a device and a model wins ---- */
 
@@ -39,8 +38,7 @@ bool flo_intent_is_of_people(const char *rollout);
  * of none).  A deploy is written unless a newer rollout stands there.  A pause,
  * an abort or a rollback is written only over the rollout's own order: a device
  * that got a newer order since must keep that one. */
-bool flo_intent_may_write(enum flo_order_op op, const char *rollout,
-                          const char *held);
+bool flo_intent_may_write(enum flo_order_op op, const char *rollout, const char *held);
 
 /* An older rollout meets a newer one of the same model: may the older still
  * order devices?  A completed one brings those that come back. */
@@ -62,7 +60,6 @@ enum flo_intent_top {
 #define FLO_INTENT_TOP_JUMP_MAX UINT64_C(1000000)
 /* top: the highest number of an order that a device took; newest: given by us.
  * is_restored: the controller was started for a backup. */
-enum flo_intent_top flo_intent_top(uint64_t top, uint64_t newest,
-                                   bool is_restored);
+enum flo_intent_top flo_intent_top(uint64_t top, uint64_t newest, bool is_restored);
 
 #endif

@@ -17,8 +17,7 @@ static int weight(enum flo_order_op op, size_t newer_rollbacks)
 }
 
 /* Does `later` make `earlier` pointless? */
-static bool replaces(const struct flo_order_card *later,
-                     const struct flo_order_card *earlier)
+static bool replaces(const struct flo_order_card *later, const struct flo_order_card *earlier)
 {
     enum flo_order_subject subject = flo_order_fact(earlier->op)->subject;
 
@@ -27,8 +26,7 @@ static bool replaces(const struct flo_order_card *later,
     }
     switch (subject) {
     case FLO_ORDER_SUBJECT_MODEL:
-        return later->op == FLO_ORDER_ROLLBACK &&
-               earlier->op == FLO_ORDER_ROLLBACK &&
+        return later->op == FLO_ORDER_ROLLBACK && earlier->op == FLO_ORDER_ROLLBACK &&
                flo_digest_equal(&later->release, &earlier->release);
     case FLO_ORDER_SUBJECT_ROLLOUT:
         return strcmp(later->rollout, earlier->rollout) == 0;
@@ -41,8 +39,8 @@ static bool replaces(const struct flo_order_card *later,
     return true;
 }
 
-static bool is_wanted(const struct flo_order_card *cards, size_t count,
-                      size_t index, uint64_t now_ms)
+static bool is_wanted(const struct flo_order_card *cards, size_t count, size_t index,
+                      uint64_t now_ms)
 {
     if (flo_order_fact(cards[index].op)->rank == 0 || cards[index].is_over ||
         cards[index].expires_at_ms <= now_ms) {
@@ -71,13 +69,12 @@ static void drop_one(struct listed *listed, size_t *count)
             least = i;
         }
     }
-    memmove(&listed[least], &listed[least + 1],
-            (*count - least - 1) * sizeof(listed[0]));
+    memmove(&listed[least], &listed[least + 1], (*count - least - 1) * sizeof(listed[0]));
     (*count)--;
 }
 
-size_t flo_group_orders(const struct flo_order_card *cards, size_t count,
-                        uint64_t now_ms, size_t *out)
+size_t flo_group_orders(const struct flo_order_card *cards, size_t count, uint64_t now_ms,
+                        size_t *out)
 {
     struct listed listed[FLO_GROUP_ORDERS_MAX + 1];
     size_t taken = 0;
@@ -101,8 +98,7 @@ size_t flo_group_orders(const struct flo_order_card *cards, size_t count,
     return taken;
 }
 
-bool flo_order_is_aged(uint64_t issued_at_ms, uint64_t expires_at_ms,
-                       uint64_t now_ms)
+bool flo_order_is_aged(uint64_t issued_at_ms, uint64_t expires_at_ms, uint64_t now_ms)
 {
     return expires_at_ms <= issued_at_ms || issued_at_ms > now_ms ||
            now_ms >= issued_at_ms + (expires_at_ms - issued_at_ms) / 2;
@@ -128,8 +124,7 @@ bool flo_outcome_parse(const char *word, enum flo_order_outcome *out)
     return false;
 }
 
-bool flo_outcome_is_news(enum flo_order_outcome now,
-                         enum flo_order_outcome next)
+bool flo_outcome_is_news(enum flo_order_outcome now, enum flo_order_outcome next)
 {
     switch (now) {
     case FLO_OUTCOME_PENDING:
@@ -145,9 +140,8 @@ bool flo_outcome_is_news(enum flo_order_outcome now,
     }
 }
 
-void flo_order_progress_add(struct flo_order_progress *progress,
-                            enum flo_order_outcome outcome, bool is_online,
-                            uint32_t count)
+void flo_order_progress_add(struct flo_order_progress *progress, enum flo_order_outcome outcome,
+                            bool is_online, uint32_t count)
 {
     progress->devices += count;
     progress->online += is_online ? count : 0;

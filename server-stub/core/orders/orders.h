@@ -21,7 +21,7 @@ struct flo_order_card {
     uint64_t expires_at_ms;
     char rollout[FLO_NAME_MAX + 1]; /* pause, resume, abort */
     struct flo_digest release;      /* rollback: the release that goes */
-    bool is_over; /* the order's epoch is over: devices refuse its key */
+    bool is_over;                   /* the order's epoch is over: devices refuse its key */
 };
 
 /* The retained list of a group: indices into `cards` (ascending seq), at most
@@ -33,13 +33,12 @@ struct flo_order_card {
  * unfreezes, among pauses, resumes and aborts of a rollout, and among rollbacks
  * of a release.  When there are too many, the harmless go first, and before
  * those all but four rollbacks. */
-size_t flo_group_orders(const struct flo_order_card *cards, size_t count,
-                        uint64_t now_ms, size_t *out);
+size_t flo_group_orders(const struct flo_order_card *cards, size_t count, uint64_t now_ms,
+                        size_t *out);
 
 /* The order is older than half of its life: it is signed again while it holds.
  * An order dated in the future counts too: the clock was set back since. */
-bool flo_order_is_aged(uint64_t issued_at_ms, uint64_t expires_at_ms,
-                       uint64_t now_ms);
+bool flo_order_is_aged(uint64_t issued_at_ms, uint64_t expires_at_ms, uint64_t now_ms);
 
 /* Outcome of an order on one device, as the device says it. */
 enum flo_order_outcome {
@@ -54,8 +53,7 @@ const char *flo_outcome_word(enum flo_order_outcome outcome);
 bool flo_outcome_parse(const char *word, enum flo_order_outcome *out);
 /* Is `next` news after `now`?  An end stays, but a refused order, or one
  * that did not seem to concern the device, may be done after all. */
-bool flo_outcome_is_news(enum flo_order_outcome now,
-                         enum flo_order_outcome next);
+bool flo_outcome_is_news(enum flo_order_outcome now, enum flo_order_outcome next);
 
 struct flo_order_progress {
     uint32_t devices;
@@ -66,9 +64,8 @@ struct flo_order_progress {
     uint32_t failed;
     uint32_t pending;
 };
-void flo_order_progress_add(struct flo_order_progress *progress,
-                            enum flo_order_outcome outcome, bool is_online,
-                            uint32_t count);
+void flo_order_progress_add(struct flo_order_progress *progress, enum flo_order_outcome outcome,
+                            bool is_online, uint32_t count);
 /* "running" while a device is awaited, "done", or "partly" with failures. */
 const char *flo_order_progress_word(const struct flo_order_progress *progress);
 

@@ -36,10 +36,8 @@ bool flo_removal_is_there(const json_t *report, const char *model, char *title)
     json_array_foreach(json_object_get(report, "models"), i, one)
     {
         const json_t *serving = json_object_get(one, "serving");
-        const json_t *shown =
-            json_is_object(serving) ? serving : json_object_get(one, "current");
-        const char *version =
-            json_string_value(json_object_get(shown, "version"));
+        const json_t *shown = json_is_object(serving) ? serving : json_object_get(one, "current");
+        const char *version = json_string_value(json_object_get(shown, "version"));
         if (!is_word(one, "model", model)) {
             continue;
         }
@@ -51,15 +49,13 @@ bool flo_removal_is_there(const json_t *report, const char *model, char *title)
     return false;
 }
 
-enum flo_removal flo_removal_plan(const json_t *report, const char *model,
-                                  bool is_assigned, char *title)
+enum flo_removal flo_removal_plan(const json_t *report, const char *model, bool is_assigned,
+                                  char *title)
 {
     bool is_there = flo_removal_is_there(report, model, title);
 
     if (!json_is_object(report) || json_object_size(report) == 0) {
         return FLO_REMOVAL_SILENT;
     }
-    return is_there      ? FLO_REMOVAL_THERE
-           : is_assigned ? FLO_REMOVAL_ASSIGNED
-                         : FLO_REMOVAL_NONE;
+    return is_there ? FLO_REMOVAL_THERE : is_assigned ? FLO_REMOVAL_ASSIGNED : FLO_REMOVAL_NONE;
 }

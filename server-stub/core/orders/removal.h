@@ -24,7 +24,7 @@ const char *flo_removal_word(enum flo_removal way);
  * "model@version" of the release that serves or is current, "" for none. */
 bool flo_removal_is_there(const json_t *report, const char *model, char *title);
 /* is_assigned: its desired document names the model. */
-enum flo_removal flo_removal_plan(const json_t *report, const char *model,
-                                  bool is_assigned, char *title);
+enum flo_removal flo_removal_plan(const json_t *report, const char *model, bool is_assigned,
+                                  char *title);
 
 #endif

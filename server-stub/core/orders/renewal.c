@@ -22,23 +22,20 @@ const char *flo_renewal_word(enum flo_renewal_why why)
 static bool is_overtaken(const struct flo_renewal_order *order)
 {
     return order->seq < order->rollback &&
-           (order->op == FLO_ORDER_DEPLOY ||
-            (order->op == FLO_ORDER_REMOVE && !order->is_listed));
+           (order->op == FLO_ORDER_DEPLOY || (order->op == FLO_ORDER_REMOVE && !order->is_listed));
 }
 
 enum flo_renewal_why flo_renewal_next(struct flo_renewal *renewal,
                                       const struct flo_renewal_order *order)
 {
-    bool is_listed_rollback =
-        order->op == FLO_ORDER_ROLLBACK && order->is_listed;
+    bool is_listed_rollback = order->op == FLO_ORDER_ROLLBACK && order->is_listed;
     enum flo_renewal_why why = FLO_RENEWAL_NOT;
 
     if (renewal->is_each) {
         why = FLO_RENEWAL_ASKED;
     } else if (order->epoch < renewal->epoch) {
         why = FLO_RENEWAL_EPOCH;
-    } else if (flo_order_is_aged(order->issued_at_ms, order->expires_at_ms,
-                                 renewal->now_ms)) {
+    } else if (flo_order_is_aged(order->issued_at_ms, order->expires_at_ms, renewal->now_ms)) {
         why = FLO_RENEWAL_AGED;
     } else if (is_overtaken(order)) {
         why = FLO_RENEWAL_OVERTAKEN;
@@ -46,8 +43,7 @@ enum flo_renewal_why flo_renewal_next(struct flo_renewal *renewal,
         why = FLO_RENEWAL_IN_TURN;
     }
     renewal->has_listed_rollback =
-        renewal->has_listed_rollback ||
-        (is_listed_rollback && why != FLO_RENEWAL_NOT);
+        renewal->has_listed_rollback || (is_listed_rollback && why != FLO_RENEWAL_NOT);
     return why;
 }
 
@@ -58,6 +54,5 @@ bool flo_renewal_is_of_model(enum flo_order_op op)
 
 bool flo_renewal_is_own(enum flo_order_op op, size_t holders)
 {
-    return flo_renewal_is_of_model(op) && holders > 0 &&
-           holders <= FLO_RENEWAL_OWN_MAX;
+    return flo_renewal_is_of_model(op) && holders > 0 && holders <= FLO_RENEWAL_OWN_MAX;
 }

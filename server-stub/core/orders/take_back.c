@@ -61,8 +61,8 @@ static void take_title(const json_t *of, const json_t *slot, char *title)
     const char *model = json_string_value(json_object_get(of, "model"));
     const char *version = json_string_value(json_object_get(slot, "version"));
 
-    snprintf(title, FLO_RETURN_TITLE, "%.64s@%.64s",
-             model != NULL ? model : "?", version != NULL ? version : "?");
+    snprintf(title, FLO_RETURN_TITLE, "%.64s@%.64s", model != NULL ? model : "?",
+             version != NULL ? version : "?");
 }
 
 /* The release is on trial next to the current one: the current one stays. */
@@ -84,8 +84,7 @@ static bool is_current(const json_t *model, const char *release)
 
 static bool is_named(const json_t *model, const char *release)
 {
-    return is_current(model, release) ||
-           is_release(json_object_get(model, "candidate"), release) ||
+    return is_current(model, release) || is_release(json_object_get(model, "candidate"), release) ||
            is_release(json_object_get(model, "serving"), release) ||
            is_release(json_object_get(model, "execution"), release);
 }
@@ -110,8 +109,7 @@ bool flo_return_names(const json_t *report, const char *release)
     return model_of(report, release) != NULL;
 }
 
-bool flo_return_stands(const json_t *report, const char *release,
-                       bool *is_denied_there)
+bool flo_return_stands(const json_t *report, const char *release, bool *is_denied_there)
 {
     bool is_there = false;
     size_t i;
@@ -137,8 +135,7 @@ bool flo_return_concerns(enum flo_rollout_state state, bool is_ordered)
            (is_ordered && state == FLO_ROLLOUT_COMPLETED);
 }
 
-enum flo_return flo_return_plan(const json_t *report, const char *from,
-                                const char *to, char *title)
+enum flo_return flo_return_plan(const json_t *report, const char *from, const char *to, char *title)
 {
     const json_t *model = model_of(report, from);
     const json_t *previous = json_object_get(model, "previous");
@@ -152,8 +149,7 @@ enum flo_return flo_return_plan(const json_t *report, const char *from,
     }
     bool was_current = is_current(model, from);
     if (to != NULL) {
-        bool is_there = is_release(
-            was_current ? previous : json_object_get(model, "current"), to);
+        bool is_there = is_release(was_current ? previous : json_object_get(model, "current"), to);
         return is_denied(model, to) ? FLO_RETURN_DENIED
                : is_there           ? FLO_RETURN_KEPT
                                     : FLO_RETURN_DOWNLOAD;
@@ -165,8 +161,7 @@ enum flo_return flo_return_plan(const json_t *report, const char *from,
         return FLO_RETURN_FIRST;
     }
     take_title(model, previous, title);
-    return is_denied(model,
-                     json_string_value(json_object_get(previous, "release")))
+    return is_denied(model, json_string_value(json_object_get(previous, "release")))
                ? FLO_RETURN_DENIED
                : FLO_RETURN_KEPT;
 }

@@ -30,16 +30,15 @@ bool flo_return_is_possible(enum flo_return way);
 /* report: what the device said last, NULL for nothing.  from, to: digest
  * texts; to is NULL for "what each ran before".  `title` receives
  * "model@version" of the release the device keeps, where that is the way. */
-enum flo_return flo_return_plan(const json_t *report, const char *from,
-                                const char *to, char *title);
+enum flo_return flo_return_plan(const json_t *report, const char *from, const char *to,
+                                char *title);
 
 /* Does the report speak of the release anywhere that matters: serving, current,
  * on trial, or being brought? */
 bool flo_return_names(const json_t *report, const char *release);
 /* Is it the current release of a model of the report?  *is_denied_there: the
  * device will not take it up. */
-bool flo_return_stands(const json_t *report, const char *release,
-                       bool *is_denied_there);
+bool flo_return_stands(const json_t *report, const char *release, bool *is_denied_there);
 /* A report counts when the device knows its newest desired release. */
 bool flo_return_report_counts(uint64_t report_rev, uint64_t desired_rev);
 /* Can a device that left the release concern a rollout in this state?

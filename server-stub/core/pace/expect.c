@@ -25,13 +25,12 @@ struct ramp {
     double crossed_s[LEVELS_MAX]; /* ... at this time */
 };
 
-static double with_ramp_s(const struct flo_rollout_phase *phase, double devices,
-                          double first, double per_s, double device_s)
+static double with_ramp_s(const struct flo_rollout_phase *phase, double devices, double first,
+                          double per_s, double device_s)
 {
     struct ramp ramp = {.per_s = per_s, .told = first};
 
-    while (ramp.crossed < LEVELS_MAX &&
-           (ramp.crossed + 1.0) * phase->ramp_successes <= first) {
+    while (ramp.crossed < LEVELS_MAX && (ramp.crossed + 1.0) * phase->ramp_successes <= first) {
         ramp.crossed++; /* at 0 s */
     }
     while (ramp.told < devices) {
@@ -40,8 +39,7 @@ static double with_ramp_s(const struct flo_rollout_phase *phase, double devices,
         bool crosses = ramp.crossed < LEVELS_MAX && goal < devices;
         double target = crosses ? goal : devices;
         double there_s = ramp.at_s + (target - ramp.told) / ramp.per_s;
-        double grows_s =
-            grows ? ramp.crossed_s[ramp.level] + device_s : there_s;
+        double grows_s = grows ? ramp.crossed_s[ramp.level] + device_s : there_s;
         if (grows && grows_s <= there_s) {
             ramp.told += (grows_s - ramp.at_s) * ramp.per_s;
             ramp.at_s = grows_s;
@@ -60,20 +58,17 @@ static double with_ramp_s(const struct flo_rollout_phase *phase, double devices,
 }
 
 /* The first second's share is told at once. */
-static double pace_s(const struct flo_rollout *rollout,
-                     const struct flo_rollout_phase *phase, uint32_t devices,
-                     double device_s)
+static double pace_s(const struct flo_rollout *rollout, const struct flo_rollout_phase *phase,
+                     uint32_t devices, double device_s)
 {
-    double per_s =
-        phase->starts_per_s > 0 ? phase->starts_per_s : rollout->starts_per_s;
+    double per_s = phase->starts_per_s > 0 ? phase->starts_per_s : rollout->starts_per_s;
     double first = per_s < 1 ? 1 : (double)(uint32_t)per_s;
 
     if (per_s <= 0 || devices <= first) {
         return 0;
     }
-    return phase->ramp_successes > 0
-               ? with_ramp_s(phase, devices, first, per_s, device_s)
-               : (devices - first) / per_s;
+    return phase->ramp_successes > 0 ? with_ramp_s(phase, devices, first, per_s, device_s)
+                                     : (devices - first) / per_s;
 }
 
 /* So many take turns: the last begin when all turns before have ended. */
@@ -83,8 +78,7 @@ static double turns_s(uint32_t devices, uint32_t most, double device_s)
 }
 
 /* The fullest value of a label that has a limit decides. */
-static double places_s(struct flo_rollout *rollout, uint32_t index,
-                       double device_s)
+static double places_s(struct flo_rollout *rollout, uint32_t index, double device_s)
 {
     double longest = 0;
 
@@ -92,10 +86,8 @@ static double places_s(struct flo_rollout *rollout, uint32_t index,
         memset(rollout->busy, 0, rollout->busy_count * sizeof(*rollout->busy));
         for (size_t m = 0; m < rollout->member_count; m++) {
             uint32_t slot = rollout->members[m].place.slots[i];
-            if (rollout->members[m].phase == index && slot > 0 &&
-                slot <= rollout->busy_count) {
-                double s = turns_s(++rollout->busy[slot - 1],
-                                   rollout->limits[i].most, device_s);
+            if (rollout->members[m].phase == index && slot > 0 && slot <= rollout->busy_count) {
+                double s = turns_s(++rollout->busy[slot - 1], rollout->limits[i].most, device_s);
                 longest = s > longest ? s : longest;
             }
         }
@@ -103,8 +95,7 @@ static double places_s(struct flo_rollout *rollout, uint32_t index,
     return longest;
 }
 
-static double tell_s(struct flo_rollout *rollout, uint32_t index,
-                     uint32_t devices, double device_s)
+static double tell_s(struct flo_rollout *rollout, uint32_t index, uint32_t devices, double device_s)
 {
     const struct flo_rollout_phase *phase = &rollout->phases[index];
     const double all[] = {pace_s(rollout, phase, devices, device_s),
@@ -122,8 +113,8 @@ static double tell_s(struct flo_rollout *rollout, uint32_t index,
 /* ---- windows ---- */
 
 /* The moment at which so much time of open windows has passed. */
-static uint64_t in_window(const struct flo_window *window, int32_t offset_s,
-                          uint64_t from_ms, uint64_t work_ms)
+static uint64_t in_window(const struct flo_window *window, int32_t offset_s, uint64_t from_ms,
+                          uint64_t work_ms)
 {
     uint64_t at_ms = from_ms;
 
@@ -143,9 +134,8 @@ static uint64_t in_window(const struct flo_window *window, int32_t offset_s,
 }
 
 /* Each zone has its share of the pace; the last zone ends the phase. */
-static uint64_t told_at(const struct flo_rollout *rollout, uint32_t index,
-                        uint32_t devices, uint64_t from_ms, double work_s,
-                        struct flo_rollout_expected *out)
+static uint64_t told_at(const struct flo_rollout *rollout, uint32_t index, uint32_t devices,
+                        uint64_t from_ms, double work_s, struct flo_rollout_expected *out)
 {
     uint32_t counts[FLO_ZONES_MAX + 1] = {0};
     uint64_t last_ms = from_ms;
@@ -158,9 +148,8 @@ static uint64_t told_at(const struct flo_rollout *rollout, uint32_t index,
     for (uint32_t zone = 1; zone <= FLO_ZONES_MAX; zone++) {
         if (counts[zone] > 0) {
             double share = work_s * counts[zone] / devices;
-            uint64_t at_ms =
-                in_window(&rollout->window, rollout->zones[zone - 1].offset_s,
-                          from_ms, (uint64_t)(share * 1000));
+            uint64_t at_ms = in_window(&rollout->window, rollout->zones[zone - 1].offset_s, from_ms,
+                                       (uint64_t)(share * 1000));
             last_ms = at_ms > last_ms ? at_ms : last_ms;
         }
     }
@@ -180,8 +169,8 @@ static uint32_t members_of(const struct flo_rollout *rollout, uint32_t index)
 }
 
 static uint64_t expect_phase(struct flo_rollout *rollout, uint32_t index,
-                             const struct flo_rollout_trip *trip,
-                             uint64_t from_ms, struct flo_rollout_expected *out)
+                             const struct flo_rollout_trip *trip, uint64_t from_ms,
+                             struct flo_rollout_expected *out)
 {
     const struct flo_rollout_phase *phase = &rollout->phases[index];
     bool is_idle = trip->is_idle[index];
@@ -191,27 +180,24 @@ static uint64_t expect_phase(struct flo_rollout *rollout, uint32_t index,
     double device_s = (double)(device_ms + jitter_ms / 2) / 1000;
 
     from_ms += phase->is_hold_out ? phase->watch_ms : 0;
-    *out = (struct flo_rollout_expected){.devices = members_of(rollout, index),
-                                         .begins_ms = from_ms};
+    *out =
+        (struct flo_rollout_expected){.devices = members_of(rollout, index), .begins_ms = from_ms};
     if (out->devices == 0) {
         out->told_ms = out->ends_ms = from_ms;
         return from_ms;
     }
     double work_s = tell_s(rollout, index, out->devices, device_s);
-    out->told_ms =
-        rollout->window.length_s > 0
-            ? told_at(rollout, index, out->devices, from_ms, work_s, out)
-            : from_ms + (uint64_t)(work_s * 1000);
+    out->told_ms = rollout->window.length_s > 0
+                       ? told_at(rollout, index, out->devices, from_ms, work_s, out)
+                       : from_ms + (uint64_t)(work_s * 1000);
     out->ends_ms = out->told_ms + jitter_ms + device_ms + phase->soak_ms;
     return out->ends_ms;
 }
 
-void flo_rollout_expect(struct flo_rollout *rollout,
-                        const struct flo_rollout_trip *trip, uint64_t wall_ms,
-                        struct flo_rollout_expected *out)
+void flo_rollout_expect(struct flo_rollout *rollout, const struct flo_rollout_trip *trip,
+                        uint64_t wall_ms, struct flo_rollout_expected *out)
 {
-    uint64_t at_ms =
-        rollout->start_at_ms > wall_ms ? rollout->start_at_ms : wall_ms;
+    uint64_t at_ms = rollout->start_at_ms > wall_ms ? rollout->start_at_ms : wall_ms;
 
     assert(trip != NULL && rollout->phase_count <= FLO_ROLLOUT_PHASES_MAX);
     for (uint32_t i = 0; i < rollout->phase_count; i++) {

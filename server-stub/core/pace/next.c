@@ -34,38 +34,31 @@ static void look_at(struct awaited *awaited, uint64_t at_ms)
 }
 
 /* A device speaks at least once in a report's interval. */
-static void by_report(struct awaited *awaited,
-                      const struct flo_rollout_member *member)
+static void by_report(struct awaited *awaited, const struct flo_rollout_member *member)
 {
     uint64_t next_ms = member->heard_at_ms + awaited->report_ms;
 
-    look_at(awaited, next_ms > awaited->now_ms
-                         ? next_ms
-                         : awaited->now_ms + awaited->report_ms);
+    look_at(awaited, next_ms > awaited->now_ms ? next_ms : awaited->now_ms + awaited->report_ms);
 }
 
-static void by_deadline(struct awaited *awaited,
-                        const struct flo_rollout *rollout,
+static void by_deadline(struct awaited *awaited, const struct flo_rollout *rollout,
                         const struct flo_rollout_member *member)
 {
     uint64_t limit = rollout->state == FLO_ROLLOUT_ROLLING_BACK
                          ? rollout->deadlines_ms[FLO_EXECUTION_ACTIVATING]
                          : rollout->deadlines_ms[member->state];
 
-    look_at(awaited, member->heard_at_ms +
-                         rollout->gates[FLO_GATE_FAILED].silence_ms_max);
+    look_at(awaited, member->heard_at_ms + rollout->gates[FLO_GATE_FAILED].silence_ms_max);
     if (limit > 0) {
         look_at(awaited, member->watched_at_ms + limit);
     }
 }
 
-static void add_queued(struct awaited *awaited,
-                       const struct flo_rollout *rollout,
+static void add_queued(struct awaited *awaited, const struct flo_rollout *rollout,
                        const struct flo_rollout_member *member)
 {
     uint64_t until_ms;
-    enum flo_hold hold =
-        flo_rollout_hold_of(rollout, member, awaited->now_ms, &until_ms);
+    enum flo_hold hold = flo_rollout_hold_of(rollout, member, awaited->now_ms, &until_ms);
 
     if (hold == FLO_HOLD_NONE) {
         awaited->ready++;
@@ -105,22 +98,20 @@ static void add(struct awaited *awaited, const struct flo_rollout *rollout,
 }
 
 /* Devices of phases that began which did not end, or did not go back. */
-static struct awaited members_of(const struct flo_rollout *rollout,
-                                 uint64_t now_ms, uint64_t report_ms)
+static struct awaited members_of(const struct flo_rollout *rollout, uint64_t now_ms,
+                                 uint64_t report_ms)
 {
-    struct awaited awaited = {
-        .now_ms = now_ms, .report_ms = report_ms, .at_ms = UINT64_MAX};
+    struct awaited awaited = {.now_ms = now_ms, .report_ms = report_ms, .at_ms = UINT64_MAX};
     bool is_back = rollout->state == FLO_ROLLOUT_ROLLING_BACK;
     bool is_running = rollout->state == FLO_ROLLOUT_RUNNING;
 
     for (size_t i = 0; i < rollout->member_count; i++) {
         const struct flo_rollout_member *member = &rollout->members[i];
-        bool is_begun =
-            member->phase < rollout->phase_count &&
-            rollout->phases[member->phase].state != FLO_PHASE_WAITING;
+        bool is_begun = member->phase < rollout->phase_count &&
+                        rollout->phases[member->phase].state != FLO_PHASE_WAITING;
         bool is_queued = member->state == FLO_EXECUTION_QUEUED;
-        bool is_open = is_back ? !member->is_back && !is_queued
-                               : flo_rollout_member_is_under_way(member);
+        bool is_open =
+            is_back ? !member->is_back && !is_queued : flo_rollout_member_is_under_way(member);
         if (is_begun && is_open && (is_running || !is_queued)) {
             add(&awaited, rollout, member);
         }
@@ -142,35 +133,27 @@ static void say(struct flo_rollout_next *out, const char *format, ...)
     va_end(list);
 }
 
-static void say_count(struct flo_rollout_next *out, uint32_t count,
-                      const char *one, const char *many)
+static void say_count(struct flo_rollout_next *out, uint32_t count, const char *one,
+                      const char *many)
 {
     if (count > 0) {
-        bool is_first =
-            out->what[0] == '\0' || out->what[strlen(out->what) - 1] == ' ';
-        say(out, "%s%u %s", is_first ? "" : ", ", count,
-            count == 1 ? one : many);
+        bool is_first = out->what[0] == '\0' || out->what[strlen(out->what) - 1] == ' ';
+        say(out, "%s%u %s", is_first ? "" : ", ", count, count == 1 ? one : many);
     }
 }
 
-static void say_devices(struct flo_rollout_next *out,
-                        const struct awaited *awaited)
+static void say_devices(struct flo_rollout_next *out, const struct awaited *awaited)
 {
     say_count(out, awaited->under_way, "is under way", "are under way");
     say_count(out, awaited->soaking, "soaks", "soak");
     say_count(out, awaited->offline, "is offline", "are offline");
     say_count(out, awaited->ready, "comes in its turn", "come in their turn");
-    say_count(out, awaited->held[FLO_HOLD_WINDOW], "waits for its window",
-              "wait for their window");
-    say_count(out, awaited->held[FLO_HOLD_ZONE],
-              "has a window and no zone (label tz)",
+    say_count(out, awaited->held[FLO_HOLD_WINDOW], "waits for its window", "wait for their window");
+    say_count(out, awaited->held[FLO_HOLD_ZONE], "has a window and no zone (label tz)",
               "have a window and no zone (label tz)");
-    say_count(out, awaited->held[FLO_HOLD_RETRY], "waits to try again",
-              "wait to try again");
-    say_count(out, awaited->waiting, "waits for its surroundings",
-              "wait for their surroundings");
-    say_count(out, awaited->away + awaited->held[FLO_HOLD_OFFLINE], "is away",
-              "are away");
+    say_count(out, awaited->held[FLO_HOLD_RETRY], "waits to try again", "wait to try again");
+    say_count(out, awaited->waiting, "waits for its surroundings", "wait for their surroundings");
+    say_count(out, awaited->away + awaited->held[FLO_HOLD_OFFLINE], "is away", "are away");
     say_count(out, awaited->lost, "does not answer", "do not answer");
 }
 
@@ -178,15 +161,13 @@ static void say_devices(struct flo_rollout_next *out,
 
 static bool is_holding(const struct flo_rollout_member *member)
 {
-    return member->state == FLO_EXECUTION_SOAKING ||
-           member->state == FLO_EXECUTION_SUCCEEDED ||
+    return member->state == FLO_EXECUTION_SOAKING || member->state == FLO_EXECUTION_SUCCEEDED ||
            member->state == FLO_EXECUTION_ALREADY_INSTALLED;
 }
 
 /* Devices of the phases that began are one arm, all others the other arm.  A
  * device is seen that is there with the release of its arm. */
-static void arms_of(const struct flo_rollout *rollout,
-                    struct flo_sample_arm *updated,
+static void arms_of(const struct flo_rollout *rollout, struct flo_sample_arm *updated,
                     struct flo_sample_arm *waiting)
 {
     *updated = (struct flo_sample_arm){0};
@@ -195,8 +176,7 @@ static void arms_of(const struct flo_rollout *rollout,
         const struct flo_rollout_member *member = &rollout->members[i];
         bool is_updated = member->phase <= rollout->phase;
         bool is_there = member->is_online && member->lapse == FLO_LAPSE_NONE;
-        if (member->phase >= rollout->phase_count ||
-            member->state == FLO_EXECUTION_REMOVED ||
+        if (member->phase >= rollout->phase_count || member->state == FLO_EXECUTION_REMOVED ||
             member->state == FLO_EXECUTION_SUPERSEDED) {
             continue; /* the member left, or something newer has it */
         }
@@ -206,8 +186,7 @@ static void arms_of(const struct flo_rollout *rollout,
     }
 }
 
-static void say_experiment(const struct flo_rollout *rollout,
-                           struct flo_rollout_next *out)
+static void say_experiment(const struct flo_rollout *rollout, struct flo_rollout_next *out)
 {
     struct flo_sample_arm updated;
     struct flo_sample_arm waiting;
@@ -218,39 +197,36 @@ static void say_experiment(const struct flo_rollout *rollout,
             "a person (promote, abort, rollback); %u of %u device%s %s the "
             "requests for %s",
             updated.seen, updated.assigned, flo_s(updated.assigned),
-            flo_plural(updated.seen, "shares", "share"),
-            rollout->study.split_of);
+            flo_plural(updated.seen, "shares", "share"), rollout->study.split_of);
         return;
     }
-    say(out, "a person (promote, abort, rollback); %u of %u : %u of %u",
-        updated.seen, updated.assigned, waiting.seen, waiting.assigned);
+    say(out, "a person (promote, abort, rollback); %u of %u : %u of %u", updated.seen,
+        updated.assigned, waiting.seen, waiting.assigned);
     say(out, "%s",
         flo_sample_ratio_fits(&updated, &waiting)
             ? " devices are there"
             : " devices do not fit the shares: trust no comparison, look at "
               "who is missing");
     if (rollout->study.state.treated > 0) {
-        say(out, "; the newest evidence compares %u with %u",
-            rollout->study.state.treated, rollout->study.state.controls);
+        say(out, "; the newest evidence compares %u with %u", rollout->study.state.treated,
+            rollout->study.state.controls);
     }
 }
 
 /* ---- states ---- */
 
-static void next_running(const struct flo_rollout *rollout,
-                         struct awaited *awaited, struct flo_rollout_next *out)
+static void next_running(const struct flo_rollout *rollout, struct awaited *awaited,
+                         struct flo_rollout_next *out)
 {
     const struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
 
     if (rollout->barred_until_ms > 0) {
         say(out, "the end of the change freeze; ");
-        look_at(awaited, (uint64_t)((int64_t)rollout->barred_until_ms -
-                                    rollout->wall_ahead_ms));
+        look_at(awaited, (uint64_t)((int64_t)rollout->barred_until_ms - rollout->wall_ahead_ms));
     }
     const char *slice = flo_rollout_slice_waits(rollout);
     if (slice != NULL && phase->state != FLO_PHASE_RUNNING) {
-        say(out, "a person's answer for %s (promote or rollback --slice); ",
-            slice);
+        say(out, "a person's answer for %s (promote or rollback --slice); ", slice);
         look_at(awaited, awaited->now_ms + EVIDENCE_MS);
     } else if (phase->state == FLO_PHASE_HELD) {
         say(out, "%s",
@@ -263,9 +239,8 @@ static void next_running(const struct flo_rollout *rollout,
     say(out, "phase %u: ", rollout->phase + 1);
     say_devices(out, awaited);
     bool is_nobody = out->what[strlen(out->what) - 1] == ' ';
-    if (phase->is_until_promoted && awaited->under_way + awaited->soaking +
-                                            awaited->offline + awaited->ready ==
-                                        0) {
+    if (phase->is_until_promoted &&
+        awaited->under_way + awaited->soaking + awaited->offline + awaited->ready == 0) {
         say(out, "%s", is_nobody ? "" : "; ");
         say_experiment(rollout, out);
         look_at(awaited, awaited->now_ms + EVIDENCE_MS);
@@ -278,28 +253,25 @@ static void next_running(const struct flo_rollout *rollout,
     }
 }
 
-static void next_to_begin(const struct flo_rollout *rollout,
-                          struct awaited *awaited, struct flo_rollout_next *out)
+static void next_to_begin(const struct flo_rollout *rollout, struct awaited *awaited,
+                          struct flo_rollout_next *out)
 {
-    uint64_t at_ms = rollout->put_off_ms > rollout->start_at_ms
-                         ? rollout->put_off_ms
-                         : rollout->start_at_ms;
+    uint64_t at_ms =
+        rollout->put_off_ms > rollout->start_at_ms ? rollout->put_off_ms : rollout->start_at_ms;
 
     if (rollout->state == FLO_ROLLOUT_AWAITING_APPROVAL) {
-        say_count(out, rollout->approvals_needed - rollout->approvals,
-                  "more approval", "more approvals");
+        say_count(out, rollout->approvals_needed - rollout->approvals, "more approval",
+                  "more approvals");
         at_ms = flo_rollout_end_ms(rollout);
     } else {
-        say(out, "%s",
-            rollout->put_off_ms > 0 ? "what forbids its begin" : "its time");
+        say(out, "%s", rollout->put_off_ms > 0 ? "what forbids its begin" : "its time");
     }
-    look_at(awaited, at_ms > 0
-                         ? (uint64_t)((int64_t)at_ms - rollout->wall_ahead_ms)
-                         : awaited->now_ms);
+    look_at(awaited,
+            at_ms > 0 ? (uint64_t)((int64_t)at_ms - rollout->wall_ahead_ms) : awaited->now_ms);
 }
 
-bool flo_rollout_next(const struct flo_rollout *rollout, uint64_t now_ms,
-                      uint64_t report_ms, struct flo_rollout_next *out)
+bool flo_rollout_next(const struct flo_rollout *rollout, uint64_t now_ms, uint64_t report_ms,
+                      struct flo_rollout_next *out)
 {
     struct awaited awaited = members_of(rollout, now_ms, report_ms);
 

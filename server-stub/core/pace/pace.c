@@ -21,23 +21,21 @@
 /* ---- the rate ---- */
 
 /* A ramp multiplies the pace after every so many good ends. */
-static double pace_of(const struct flo_rollout *rollout,
-                      const struct flo_rollout_phase *phase)
+static double pace_of(const struct flo_rollout *rollout, const struct flo_rollout_phase *phase)
 {
-    double per_s =
-        phase->starts_per_s > 0 ? phase->starts_per_s : rollout->starts_per_s;
+    double per_s = phase->starts_per_s > 0 ? phase->starts_per_s : rollout->starts_per_s;
 
     if (phase->ramp_successes > 0) {
-        uint32_t good = phase->counts[FLO_EXECUTION_SUCCEEDED] +
-                        phase->counts[FLO_EXECUTION_ALREADY_INSTALLED];
+        uint32_t good =
+            phase->counts[FLO_EXECUTION_SUCCEEDED] + phase->counts[FLO_EXECUTION_ALREADY_INSTALLED];
         per_s *= pow(phase->ramp_factor, good / phase->ramp_successes);
     }
     return per_s < STARTS_PER_S_MAX ? per_s : STARTS_PER_S_MAX;
 }
 
 /* Devices that the pace allows now; the account is paid for them. */
-static uint32_t allowance(const struct flo_rollout *rollout,
-                          struct flo_rollout_phase *phase, uint64_t now_ms)
+static uint32_t allowance(const struct flo_rollout *rollout, struct flo_rollout_phase *phase,
+                          uint64_t now_ms)
 {
     double per_s = pace_of(rollout, phase);
 
@@ -53,8 +51,7 @@ static uint32_t allowance(const struct flo_rollout *rollout,
     if (now_ms > phase->told_at_ms + burst_ms) {
         phase->told_at_ms = now_ms - burst_ms;
     }
-    uint64_t elapsed_ms =
-        now_ms > phase->told_at_ms ? now_ms - phase->told_at_ms : 0;
+    uint64_t elapsed_ms = now_ms > phase->told_at_ms ? now_ms - phase->told_at_ms : 0;
     uint32_t devices = (uint32_t)(per_s * (double)elapsed_ms / 1000);
     phase->told_at_ms += (uint64_t)(1000.0 * devices / per_s);
     return devices;
@@ -71,20 +68,19 @@ struct look {
 
 /* The member was told and did not end: it may begin at any moment, even while
  * it waits for its surroundings.  One not heard for long lets others go. */
-static bool is_busy(const struct flo_rollout *rollout,
-                    const struct flo_rollout_member *member, uint64_t now_ms)
+static bool is_busy(const struct flo_rollout *rollout, const struct flo_rollout_member *member,
+                    uint64_t now_ms)
 {
     uint64_t silence_ms = rollout->gates[FLO_GATE_FAILED].silence_ms_max;
-    bool is_lost = member->is_away && !member->is_waiting &&
-                   now_ms > member->heard_at_ms &&
+    bool is_lost = member->is_away && !member->is_waiting && now_ms > member->heard_at_ms &&
                    now_ms - member->heard_at_ms >= silence_ms;
 
-    return member->state != FLO_EXECUTION_QUEUED &&
-           flo_rollout_member_is_under_way(member) && !is_lost;
+    return member->state != FLO_EXECUTION_QUEUED && flo_rollout_member_is_under_way(member) &&
+           !is_lost;
 }
 
-static void look_add(struct flo_rollout *rollout,
-                     const struct flo_rollout_member *member, struct look *look)
+static void look_add(struct flo_rollout *rollout, const struct flo_rollout_member *member,
+                     struct look *look)
 {
     look->all++;
     if (member->phase < FLO_ROLLOUT_PHASES_MAX) {
@@ -108,17 +104,14 @@ bool flo_rollout_has_limits(const struct flo_rollout *rollout)
     return has;
 }
 
-static bool is_full(const struct flo_rollout *rollout,
-                    const struct flo_rollout_member *member,
+static bool is_full(const struct flo_rollout *rollout, const struct flo_rollout_member *member,
                     const struct look *look)
 {
     uint32_t most = rollout->concurrent_max;
-    uint32_t here = member->phase < FLO_ROLLOUT_PHASES_MAX
-                        ? rollout->phases[member->phase].concurrent_max
-                        : 0;
+    uint32_t here =
+        member->phase < FLO_ROLLOUT_PHASES_MAX ? rollout->phases[member->phase].concurrent_max : 0;
 
-    if ((most > 0 && look->all >= most) ||
-        (here > 0 && look->of_phase[member->phase] >= here)) {
+    if ((most > 0 && look->all >= most) || (here > 0 && look->of_phase[member->phase] >= here)) {
         return true;
     }
     for (uint32_t i = 0; i < rollout->limit_count; i++) {
@@ -133,9 +126,8 @@ static bool is_full(const struct flo_rollout *rollout,
 
 /* ---- what holds a device whose turn came ---- */
 
-static const struct flo_rollout_zone *
-zone_of(const struct flo_rollout *rollout,
-        const struct flo_rollout_member *member)
+static const struct flo_rollout_zone *zone_of(const struct flo_rollout *rollout,
+                                              const struct flo_rollout_member *member)
 {
     const struct flo_rollout_zone *zone =
         member->place.zone > 0 ? &rollout->zones[member->place.zone - 1] : NULL;
@@ -144,8 +136,8 @@ zone_of(const struct flo_rollout *rollout,
 }
 
 static bool window_is_open(const struct flo_rollout *rollout,
-                           const struct flo_rollout_member *member,
-                           uint64_t now_ms, uint64_t *change_at_ms)
+                           const struct flo_rollout_member *member, uint64_t now_ms,
+                           uint64_t *change_at_ms)
 {
     const struct flo_rollout_zone *zone = zone_of(rollout, member);
     uint64_t wall_ms = flo_rollout_wall_ms(rollout, now_ms);
@@ -158,22 +150,19 @@ static bool window_is_open(const struct flo_rollout *rollout,
     if (zone == NULL) {
         return false;
     }
-    bool is_open = flo_window_is_open(&rollout->window, zone->offset_s, wall_ms,
-                                      &change_ms);
+    bool is_open = flo_window_is_open(&rollout->window, zone->offset_s, wall_ms, &change_ms);
     if (change_ms != UINT64_MAX) {
-        *change_at_ms =
-            change_ms > wall_ms ? now_ms + (change_ms - wall_ms) : now_ms;
+        *change_at_ms = change_ms > wall_ms ? now_ms + (change_ms - wall_ms) : now_ms;
     }
     return is_open;
 }
 
 enum flo_hold flo_rollout_hold_of(const struct flo_rollout *rollout,
-                                  const struct flo_rollout_member *member,
-                                  uint64_t now_ms, uint64_t *until_ms)
+                                  const struct flo_rollout_member *member, uint64_t now_ms,
+                                  uint64_t *until_ms)
 {
     *until_ms = UINT64_MAX;
-    if (member->retries > 0 &&
-        now_ms < member->since_at_ms + rollout->retry_wait_ms) {
+    if (member->retries > 0 && now_ms < member->since_at_ms + rollout->retry_wait_ms) {
         *until_ms = member->since_at_ms + rollout->retry_wait_ms;
         return FLO_HOLD_RETRY;
     }
@@ -181,8 +170,7 @@ enum flo_hold flo_rollout_hold_of(const struct flo_rollout *rollout,
         return FLO_HOLD_OFFLINE;
     }
     if (!window_is_open(rollout, member, now_ms, until_ms)) {
-        return zone_of(rollout, member) == NULL ? FLO_HOLD_ZONE
-                                                : FLO_HOLD_WINDOW;
+        return zone_of(rollout, member) == NULL ? FLO_HOLD_ZONE : FLO_HOLD_WINDOW;
     }
     *until_ms = UINT64_MAX;
     return FLO_HOLD_NONE;
@@ -195,8 +183,7 @@ static struct look look_at(struct flo_rollout *rollout, uint64_t now_ms)
     uint64_t until_ms;
 
     if (rollout->busy_count > 0) {
-        memset(rollout->busy, 0,
-               rollout->busy_count * sizeof(rollout->busy[0]));
+        memset(rollout->busy, 0, rollout->busy_count * sizeof(rollout->busy[0]));
     }
     for (size_t i = 0; i < rollout->member_count; i++) {
         struct flo_rollout_member *member = &rollout->members[i];
@@ -207,10 +194,10 @@ static struct look look_at(struct flo_rollout *rollout, uint64_t now_ms)
     }
     for (size_t i = 0; i < rollout->member_count; i++) {
         struct flo_rollout_member *member = &rollout->members[i];
-        member->is_ready = member->state == FLO_EXECUTION_QUEUED &&
-                           flo_rollout_hold_of(rollout, member, now_ms,
-                                               &until_ms) == FLO_HOLD_NONE &&
-                           !is_full(rollout, member, &look);
+        member->is_ready =
+            member->state == FLO_EXECUTION_QUEUED &&
+            flo_rollout_hold_of(rollout, member, now_ms, &until_ms) == FLO_HOLD_NONE &&
+            !is_full(rollout, member, &look);
     }
     return look;
 }
@@ -223,8 +210,7 @@ void flo_rollout_phase_absent(struct flo_rollout *rollout, uint32_t index)
 {
     for (size_t i = 0; i < rollout->member_count; i++) {
         const struct flo_rollout_member *member = &rollout->members[i];
-        if (member->phase == index && !member->is_online &&
-            member->state == FLO_EXECUTION_QUEUED) {
+        if (member->phase == index && !member->is_online && member->state == FLO_EXECUTION_QUEUED) {
             flo_rollout_member_is(rollout, i, FLO_LAPSE_NONE, true);
         }
     }
@@ -240,8 +226,7 @@ static uint32_t ready_in(const struct flo_rollout *rollout, uint32_t index)
     uint32_t ready = 0;
 
     for (size_t i = 0; i < rollout->member_count; i++) {
-        ready +=
-            rollout->members[i].phase == index && rollout->members[i].is_ready;
+        ready += rollout->members[i].phase == index && rollout->members[i].is_ready;
     }
     return ready;
 }
@@ -276,8 +261,7 @@ bool flo_rollout_told_all(const struct flo_rollout *rollout)
 
 /* Bucket bound of the next `devices` that are ready.  For the last ones it is
  * the phase's own bound, so that newcomers after them are told too. */
-static uint32_t next_bound(const struct flo_rollout *rollout, uint32_t index,
-                           uint32_t devices)
+static uint32_t next_bound(const struct flo_rollout *rollout, uint32_t index, uint32_t devices)
 {
     const struct flo_rollout_phase *phase = &rollout->phases[index];
 
@@ -285,12 +269,10 @@ static uint32_t next_bound(const struct flo_rollout *rollout, uint32_t index,
     if (devices >= ready_in(rollout, index)) {
         return phase->bucket_to;
     }
-    return flo_rollout_bound(rollout, phase->bucket_from, phase->bucket_to,
-                             devices, is_ready);
+    return flo_rollout_bound(rollout, phase->bucket_from, phase->bucket_to, devices, is_ready);
 }
 
-static void desired(const struct flo_rollout *rollout, uint32_t index,
-                    uint32_t from, uint32_t to,
+static void desired(const struct flo_rollout *rollout, uint32_t index, uint32_t from, uint32_t to,
                     struct flo_rollout_actions *actions)
 {
     struct flo_rollout_action action = {.kind = FLO_ROLLOUT_DO_DESIRED,
@@ -346,25 +328,24 @@ void flo_rollout_tell(struct flo_rollout *rollout, uint64_t now_ms,
         }
     }
     phase->told_to = to > phase->told_to ? to : phase->told_to;
-    flo_rollout_do(actions,
-                   (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_MEMBERS});
+    flo_rollout_do(actions, (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_MEMBERS});
     desired(rollout, index, phase->bucket_from, phase->bucket_to, actions);
 }
 
-void flo_rollout_tell_one(struct flo_rollout *rollout, size_t index,
-                          uint64_t now_ms, struct flo_rollout_actions *actions)
+void flo_rollout_tell_one(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
+                          struct flo_rollout_actions *actions)
 {
     const struct flo_rollout_member *member = &rollout->members[index];
 
     assert(member->state == FLO_EXECUTION_QUEUED);
     flo_rollout_member_tell(rollout, index, now_ms);
-    flo_rollout_do(actions, (struct flo_rollout_action){
-                                .kind = flo_rollout_needs_own(rollout, member)
-                                            ? FLO_ROLLOUT_DO_EACH
-                                            : FLO_ROLLOUT_DO_DESIRED,
-                                .op = FLO_ORDER_DEPLOY,
-                                .phase = member->phase,
-                                .member = index});
+    flo_rollout_do(actions,
+                   (struct flo_rollout_action){.kind = flo_rollout_needs_own(rollout, member)
+                                                           ? FLO_ROLLOUT_DO_EACH
+                                                           : FLO_ROLLOUT_DO_DESIRED,
+                                               .op = FLO_ORDER_DEPLOY,
+                                               .phase = member->phase,
+                                               .member = index});
 }
 
 /* ---- deadlines ---- */
@@ -374,17 +355,15 @@ static uint64_t behind(uint64_t own_ms, uint64_t step_ms)
     return own_ms + (step_ms / 2 > BEHIND_MS ? step_ms / 2 : BEHIND_MS);
 }
 
-void flo_rollout_deadlines(struct flo_rollout *rollout,
-                           const struct flo_policy *policy)
+void flo_rollout_deadlines(struct flo_rollout *rollout, const struct flo_policy *policy)
 {
     uint64_t step_ms = policy->step_timeout_ms;
     uint64_t *of = rollout->deadlines_ms;
 
     assert(policy != NULL);
     for (int i = 0; i < FLO_EXECUTION_COUNT; i++) {
-        bool is_told =
-            flo_execution_kind((enum flo_execution)i) == FLO_EXECUTION_WAY &&
-            i != FLO_EXECUTION_QUEUED;
+        bool is_told = flo_execution_kind((enum flo_execution)i) == FLO_EXECUTION_WAY &&
+                       i != FLO_EXECUTION_QUEUED;
         of[i] = is_told ? behind(step_ms, step_ms) : 0;
     }
     of[FLO_EXECUTION_NOTIFIED] += policy->start_jitter_ms;

@@ -12,8 +12,7 @@ static bool is_here(const struct flo_rollout_member *member)
 uint64_t flo_rollout_soaks_until(const struct flo_rollout *rollout,
                                  const struct flo_rollout_member *member)
 {
-    return rollout->soak_ms > 0 && member->state == FLO_EXECUTION_SOAKING &&
-                   is_here(member)
+    return rollout->soak_ms > 0 && member->state == FLO_EXECUTION_SOAKING && is_here(member)
                ? member->since_at_ms + rollout->soak_ms
                : 0;
 }
@@ -39,8 +38,8 @@ bool flo_rollout_soak(const struct flo_rollout *rollout, uint32_t index,
         bool is_end = flo_execution_is_end((enum flo_execution)i);
         ended += is_end ? phase->counts[i] : 0;
     }
-    if (phase->state == FLO_PHASE_RUNNING && phase->soak_ms > 0 &&
-        phase->settled_at_ms > 0 && ended + phase->away == phase->members) {
+    if (phase->state == FLO_PHASE_RUNNING && phase->soak_ms > 0 && phase->settled_at_ms > 0 &&
+        ended + phase->away == phase->members) {
         out->from_ms = phase->settled_at_ms;
         out->until_ms = phase->settled_at_ms + phase->soak_ms;
     }

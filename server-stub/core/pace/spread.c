@@ -44,8 +44,7 @@ struct stratum {
     uint32_t size; /* devices that may be picked */
 };
 
-static bool next_stratum(const struct flo_rollout *rollout,
-                         struct stratum *stratum)
+static bool next_stratum(const struct flo_rollout *rollout, struct stratum *stratum)
 {
     const struct flo_rollout_member *members = rollout->members;
     size_t at = stratum->end;
@@ -103,8 +102,8 @@ static double share_for(const struct flo_rollout *rollout, uint32_t wanted)
 }
 
 /* The first `most` of a stratum, by their buckets. */
-static uint32_t pick_first(struct flo_rollout *rollout,
-                           const struct stratum *stratum, uint32_t most)
+static uint32_t pick_first(struct flo_rollout *rollout, const struct stratum *stratum,
+                           uint32_t most)
 {
     uint32_t picked = 0;
 
@@ -121,15 +120,13 @@ static uint32_t pick_first(struct flo_rollout *rollout,
 
 /* One more of each stratum that has `size_min` or more left, as far as they
  * are wanted. */
-static uint32_t pick_one_each(struct flo_rollout *rollout, uint32_t size_min,
-                              uint32_t wanted)
+static uint32_t pick_one_each(struct flo_rollout *rollout, uint32_t size_min, uint32_t wanted)
 {
     struct stratum stratum = {0};
     uint32_t picked = 0;
 
     while (picked < wanted && next_stratum(rollout, &stratum)) {
-        picked +=
-            stratum.size >= size_min ? pick_first(rollout, &stratum, 1) : 0;
+        picked += stratum.size >= size_min ? pick_first(rollout, &stratum, 1) : 0;
     }
     return picked;
 }
@@ -200,8 +197,7 @@ static void exchange(struct flo_rollout *rollout, uint32_t from, uint32_t to)
         struct flo_rollout_member *other = NULL;
         for (; inside < rollout->member_count; inside++) {
             other = &rollout->members[inside];
-            if (!other->is_fresh && other->bucket >= from &&
-                other->bucket < to) {
+            if (!other->is_fresh && other->bucket >= from && other->bucket < to) {
                 break;
             }
         }
@@ -231,12 +227,10 @@ static void spread_phase(struct flo_rollout *rollout, uint32_t index)
         struct flo_rollout_member *member = &rollout->members[i];
         member->is_ready = member->is_ready && member->is_online;
     }
-    qsort(rollout->members, rollout->member_count, sizeof(rollout->members[0]),
-          by_stratum);
+    qsort(rollout->members, rollout->member_count, sizeof(rollout->members[0]), by_stratum);
     pick(rollout, wanted);
     exchange(rollout, phase->bucket_from, phase->bucket_to);
-    qsort(rollout->members, rollout->member_count, sizeof(rollout->members[0]),
-          by_device);
+    qsort(rollout->members, rollout->member_count, sizeof(rollout->members[0]), by_device);
 }
 
 void flo_rollout_spread(struct flo_rollout *rollout, uint32_t first)

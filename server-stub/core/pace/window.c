@@ -12,8 +12,7 @@
 
 /* ---- text ---- */
 
-static const char *const day_words[WEEK_DAYS] = {"mon", "tue", "wed", "thu",
-                                                 "fri", "sat", "sun"};
+static const char *const day_words[WEEK_DAYS] = {"mon", "tue", "wed", "thu", "fri", "sat", "sun"};
 
 static int day_of(const char *at)
 {
@@ -66,8 +65,8 @@ static bool is_digit(char c)
 /* "HH:MM" up to 24:00; NULL when it is not. */
 static const char *parse_time(const char *at, uint32_t *out)
 {
-    if (!is_digit(at[0]) || !is_digit(at[1]) || at[2] != ':' ||
-        !is_digit(at[3]) || !is_digit(at[4])) {
+    if (!is_digit(at[0]) || !is_digit(at[1]) || at[2] != ':' || !is_digit(at[3]) ||
+        !is_digit(at[4])) {
         return NULL;
     }
     uint32_t hours = (uint32_t)(at[0] - '0') * 10 + (uint32_t)(at[1] - '0');
@@ -107,39 +106,33 @@ bool flo_window_parse(const char *text, struct flo_window *out)
     if (!is_digit(*at)) {
         at = parse_days(at, &window.days);
     }
-    if (at == NULL || (at = parse_time(at, &window.from_s)) == NULL ||
-        *at++ != '-' || (at = parse_time(at, &to)) == NULL ||
-        (*at != '\0' && *at++ != ' ') || !parse_zone(at, &window) ||
-        window.from_s == to || window.from_s == DAY_S || to == 0) {
+    if (at == NULL || (at = parse_time(at, &window.from_s)) == NULL || *at++ != '-' ||
+        (at = parse_time(at, &to)) == NULL || (*at != '\0' && *at++ != ' ') ||
+        !parse_zone(at, &window) || window.from_s == to || window.from_s == DAY_S || to == 0) {
         return false;
     }
-    window.length_s =
-        to > window.from_s ? to - window.from_s : to + DAY_S - window.from_s;
+    window.length_s = to > window.from_s ? to - window.from_s : to + DAY_S - window.from_s;
     *out = window;
     return true;
 }
 
 /* ---- time ---- */
 
-bool flo_window_is_open(const struct flo_window *window, int32_t offset_s,
-                        uint64_t wall_ms, uint64_t *change_ms)
+bool flo_window_is_open(const struct flo_window *window, int32_t offset_s, uint64_t wall_ms,
+                        uint64_t *change_ms)
 {
-    const struct flo_daily daily = {.from_s = window->from_s,
-                                    .length_s = window->length_s,
-                                    .days = window->days};
+    const struct flo_daily daily = {
+        .from_s = window->from_s, .length_s = window->length_s, .days = window->days};
     int64_t local_s = (int64_t)(wall_ms / 1000) + offset_s;
     int64_t change_s;
 
     /* No clock shows the first day of 1970. */
-    bool is_open =
-        flo_daily_is_open(&daily, local_s < DAY_S ? DAY_S : local_s, &change_s);
-    *change_ms = change_s == INT64_MAX ? UINT64_MAX
-                                       : (uint64_t)(change_s - offset_s) * 1000;
+    bool is_open = flo_daily_is_open(&daily, local_s < DAY_S ? DAY_S : local_s, &change_s);
+    *change_ms = change_s == INT64_MAX ? UINT64_MAX : (uint64_t)(change_s - offset_s) * 1000;
     return is_open;
 }
 
-void flo_window_in_utc(const struct flo_window *window, int32_t offset_s,
-                       struct flo_window *out)
+void flo_window_in_utc(const struct flo_window *window, int32_t offset_s, struct flo_window *out)
 {
     int64_t from_s = (int64_t)window->from_s - offset_s;
     int days_later = 0;

@@ -16,10 +16,10 @@
 #define FLO_WINDOW_ALL_DAYS 0x7fu
 
 struct flo_window {
-    uint32_t from_s;   /* second of the local day */
-    uint32_t length_s; /* 0: no window, devices begin at any time */
-    uint8_t days;      /* bit 0: Monday */
-    bool is_local;     /* the device's own zone */
+    uint32_t from_s;                    /* second of the local day */
+    uint32_t length_s;                  /* 0: no window, devices begin at any time */
+    uint8_t days;                       /* bit 0: Monday */
+    bool is_local;                      /* the device's own zone */
     char zone[FLO_WINDOW_ZONE_MAX + 1]; /* else this one */
 };
 /* false when the text is no window. */
@@ -27,12 +27,11 @@ bool flo_window_parse(const char *text, struct flo_window *out);
 
 /* Is it open at `wall_ms` where clocks are `offset_s` ahead of UTC?
  * *change_ms: when that changes at the latest, by the same offset. */
-bool flo_window_is_open(const struct flo_window *window, int32_t offset_s,
-                        uint64_t wall_ms, uint64_t *change_ms);
+bool flo_window_is_open(const struct flo_window *window, int32_t offset_s, uint64_t wall_ms,
+                        uint64_t *change_ms);
 
 /* The same window by UTC clocks, as an order states it: a device needs no
  * zone.  Only from_s, length_s and days are set. */
-void flo_window_in_utc(const struct flo_window *window, int32_t offset_s,
-                       struct flo_window *out);
+void flo_window_in_utc(const struct flo_window *window, int32_t offset_s, struct flo_window *out);
 
 #endif

@@ -17,13 +17,12 @@ static uint64_t used_at(const struct flo_rate_bucket *bucket, uint64_t now_ms)
 {
     uint64_t since_ms = now_ms > bucket->at_ms ? now_ms - bucket->at_ms : 0;
 
-    return bucket->used_us > since_ms * 1000 ? bucket->used_us - since_ms * 1000
-                                             : 0;
+    return bucket->used_us > since_ms * 1000 ? bucket->used_us - since_ms * 1000 : 0;
 }
 
 /* The token's bucket, or the emptiest in use. */
-static struct flo_rate_bucket *bucket_of(struct flo_rate_bucket *buckets,
-                                         const char *token, uint64_t now_ms)
+static struct flo_rate_bucket *bucket_of(struct flo_rate_bucket *buckets, const char *token,
+                                         uint64_t now_ms)
 {
     struct flo_rate_bucket *least = &buckets[0];
 
@@ -40,14 +39,12 @@ static struct flo_rate_bucket *bucket_of(struct flo_rate_bucket *buckets,
     return least;
 }
 
-struct flo_rate_answer flo_rate_take(struct flo_rates *rates,
-                                     enum flo_rate_kind kind, const char *token,
-                                     uint64_t now_ms)
+struct flo_rate_answer flo_rate_take(struct flo_rates *rates, enum flo_rate_kind kind,
+                                     const char *token, uint64_t now_ms)
 {
     assert(kind < FLO_RATE_KINDS && token[0] != '\0');
     const struct flo_rate_policy *policy = &flo_rate_policies[kind];
-    struct flo_rate_bucket *bucket =
-        bucket_of(rates->buckets[kind], token, now_ms);
+    struct flo_rate_bucket *bucket = bucket_of(rates->buckets[kind], token, now_ms);
     uint64_t full = policy->fill_ms * 1000;
     uint64_t each = full / policy->quota;
     uint64_t used = used_at(bucket, now_ms);

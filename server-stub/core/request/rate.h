@@ -39,8 +39,7 @@ struct flo_rate_answer {
 };
 /* Take one request of the token.  With more tokens at once than there are
  * buckets, the one that has asked least of late begins with a full one. */
-struct flo_rate_answer flo_rate_take(struct flo_rates *rates,
-                                     enum flo_rate_kind kind, const char *token,
-                                     uint64_t now_ms);
+struct flo_rate_answer flo_rate_take(struct flo_rates *rates, enum flo_rate_kind kind,
+                                     const char *token, uint64_t now_ms);
 
 #endif

@@ -73,16 +73,14 @@ static const char *read_marks(const char *at, const char *end, struct word *out)
     return at;
 }
 
-static const char *read_bracket(const char *at, const char *end,
-                                struct word *out)
+static const char *read_bracket(const char *at, const char *end, struct word *out)
 {
     const char *past = bracket_end(at, end);
 
     out->bracket = *at;
     out->inside = (struct span){at + 1, past - 1};
     if (span_is(out->inside, "@policy")) {
-        out->inside = (struct span){
-            flo_policy_names, flo_policy_names + strlen(flo_policy_names)};
+        out->inside = (struct span){flo_policy_names, flo_policy_names + strlen(flo_policy_names)};
     } else if (span_is(out->inside, "@gates")) {
         out->inside = (struct span){"*", &"*"[1]};
     }
@@ -102,8 +100,7 @@ static bool next_word(struct span *rest, struct word *out)
     *out = (struct word){.name = {at, at + name_chars(at, rest->end)}};
     at = read_marks(out->name.end, rest->end, out);
     if (at < rest->end && *at == '=') {
-        out->value =
-            (struct span){at + 1, at + 1 + name_chars(at + 1, rest->end)};
+        out->value = (struct span){at + 1, at + 1 + name_chars(at + 1, rest->end)};
         at = out->value.end;
     } else if (at < rest->end && (*at == '{' || *at == '[')) {
         at = read_bracket(at, rest->end, out);
@@ -125,19 +122,17 @@ static bool find_word(struct span shape, const char *name, struct word *out)
 /* ---- saying it ---- */
 
 int flo_request_unknown(const char *kind, const char *where, const char *name,
-                        const char *const *words, size_t count,
-                        struct flo_err *err)
+                        const char *const *words, size_t count, struct flo_err *err)
 {
     char known[240] = "";
     size_t chars = 0;
 
     for (size_t i = 0; i < count && chars < sizeof(known); i++) {
-        chars += (size_t)snprintf(known + chars, sizeof(known) - chars, "%s%s",
-                                  i > 0 ? ", " : "", words[i]);
+        chars += (size_t)snprintf(known + chars, sizeof(known) - chars, "%s%s", i > 0 ? ", " : "",
+                                  words[i]);
     }
-    flo_fail(err, FLO_E_REST_UNKNOWN, "%s `%s%.64s` is not known here; %s%s",
-             kind, where, name, count > 0 ? "known: " : "nothing belongs here",
-             known);
+    flo_fail(err, FLO_E_REST_UNKNOWN, "%s `%s%.64s` is not known here; %s%s", kind, where, name,
+             count > 0 ? "known: " : "nothing belongs here", known);
     const char *nearest = flo_nearest(name, words, count);
     if (nearest != NULL) {
         flo_err_fix(err, "did you mean `%s`?", nearest);
@@ -145,8 +140,8 @@ int flo_request_unknown(const char *kind, const char *where, const char *name,
     return FLO_E_REST_UNKNOWN;
 }
 
-static int unknown(struct span shape, const char *where, const char *name,
-                   const char *kind, struct flo_err *err)
+static int unknown(struct span shape, const char *where, const char *name, const char *kind,
+                   struct flo_err *err)
 {
     char names[WORDS_MAX][WORD_MAX];
     const char *words[WORDS_MAX];
@@ -154,8 +149,7 @@ static int unknown(struct span shape, const char *where, const char *name,
     size_t count = 0;
 
     while (count < WORDS_MAX && next_word(&shape, &word)) {
-        snprintf(names[count], WORD_MAX, "%.*s",
-                 (int)(word.name.end - word.name.at), word.name.at);
+        snprintf(names[count], WORD_MAX, "%.*s", (int)(word.name.end - word.name.at), word.name.at);
         words[count] = names[count];
         count++;
     }
@@ -170,8 +164,7 @@ struct place {
     char pointer[96]; /* "/phases/2" */
 };
 
-static void place_inside(const struct place *from, const char *name,
-                         struct place *out)
+static void place_inside(const struct place *from, const char *name, struct place *out)
 {
     size_t chars = strlen(from->pointer);
 
@@ -190,15 +183,13 @@ static void place_inside(const struct place *from, const char *name,
     out->pointer[chars] = '\0';
 }
 
-static void place_element(const struct place *from, size_t index,
-                          struct place *out)
+static void place_element(const struct place *from, size_t index, struct place *out)
 {
     size_t chars = strlen(from->path);
 
-    snprintf(out->path, sizeof(out->path), "%.*s[%zu].",
-             (int)(chars < 70 ? chars - 1 : 69), from->path, index);
-    snprintf(out->pointer, sizeof(out->pointer), "%.70s/%zu", from->pointer,
-             index);
+    snprintf(out->path, sizeof(out->path), "%.*s[%zu].", (int)(chars < 70 ? chars - 1 : 69),
+             from->path, index);
+    snprintf(out->pointer, sizeof(out->pointer), "%.70s/%zu", from->pointer, index);
 }
 
 static int refused(int code, const char *pointer, struct flo_err *err)
@@ -207,49 +198,45 @@ static int refused(int code, const char *pointer, struct flo_err *err)
     return code;
 }
 
-static int check(struct span shape, const struct place *place,
-                 const json_t *object, struct flo_err *err);
+static int check(struct span shape, const struct place *place, const json_t *object,
+                 struct flo_err *err);
 
 /* The value against its row, whose error names the place. */
-static int check_type(struct span word, const struct place *place,
-                      const json_t *value, struct flo_err *err)
+static int check_type(struct span word, const struct place *place, const json_t *value,
+                      struct flo_err *err)
 {
-    const struct flo_rest_type *type =
-        flo_rest_type_find(word.at, (size_t)(word.end - word.at));
+    const struct flo_rest_type *type = flo_rest_type_find(word.at, (size_t)(word.end - word.at));
     char where[96];
 
     if (type == NULL) {
         return 0;
     }
-    snprintf(where, sizeof(where), "%.*s", (int)strlen(place->path) - 1,
-             place->path);
+    snprintf(where, sizeof(where), "%.*s", (int)strlen(place->path) - 1, place->path);
     int rv = flo_rest_type_check(type, where, value, err);
     return rv < 0 ? refused(rv, place->pointer, err) : 0;
 }
 
 /* A bracket without a row still says which kind of value it is. */
-static int check_kind(const struct word *word, const struct place *place,
-                      const json_t *value, struct flo_err *err)
+static int check_kind(const struct word *word, const struct place *place, const json_t *value,
+                      struct flo_err *err)
 {
     static const char list[] = "any_list";
     static const char object[] = "any_object";
     bool is_list = word->bracket == '[';
     bool has_row =
-        flo_rest_type_find(word->type.at,
-                           (size_t)(word->type.end - word->type.at)) != NULL;
+        flo_rest_type_find(word->type.at, (size_t)(word->type.end - word->type.at)) != NULL;
 
     if (has_row || word->bracket == '\0') {
         return check_type(word->type, place, value, err);
     }
-    return check_type(is_list
-                          ? (struct span){list, list + sizeof(list) - 1}
-                          : (struct span){object, object + sizeof(object) - 1},
+    return check_type(is_list ? (struct span){list, list + sizeof(list) - 1}
+                              : (struct span){object, object + sizeof(object) - 1},
                       place, value, err);
 }
 
 /* One value inside a bracket: of a type, or an object of its own. */
-static int check_element(struct span inside, const struct place *place,
-                         const json_t *value, struct flo_err *err)
+static int check_element(struct span inside, const struct place *place, const json_t *value,
+                         struct flo_err *err)
 {
     static const char object[] = "any_object";
 
@@ -257,17 +244,15 @@ static int check_element(struct span inside, const struct place *place,
         bool may_be_null = inside.end[-1] == '~';
         return may_be_null && json_is_null(value)
                    ? 0
-                   : check_type(
-                         (struct span){inside.at + 1, inside.end - may_be_null},
-                         place, value, err);
+                   : check_type((struct span){inside.at + 1, inside.end - may_be_null}, place,
+                                value, err);
     }
-    int rv = check_type((struct span){object, object + sizeof(object) - 1},
-                        place, value, err);
+    int rv = check_type((struct span){object, object + sizeof(object) - 1}, place, value, err);
     return rv < 0 ? rv : check(inside, place, value, err);
 }
 
-static int check_map(struct span inside, const struct place *place,
-                     const json_t *object, struct flo_err *err)
+static int check_map(struct span inside, const struct place *place, const json_t *object,
+                     struct flo_err *err)
 {
     struct place below;
     const char *name;
@@ -291,8 +276,8 @@ static int check_map(struct span inside, const struct place *place,
     return rv;
 }
 
-static int check_value(const struct word *word, const struct place *place,
-                       const json_t *value, struct flo_err *err)
+static int check_value(const struct word *word, const struct place *place, const json_t *value,
+                       struct flo_err *err)
 {
     struct place below;
     json_t *item;
@@ -317,44 +302,41 @@ static int check_value(const struct word *word, const struct place *place,
     return rv;
 }
 
-static int check_needed(struct span shape, const struct place *place,
-                        const json_t *object, struct flo_err *err)
+static int check_needed(struct span shape, const struct place *place, const json_t *object,
+                        struct flo_err *err)
 {
     struct word word;
     char name[WORD_MAX];
 
     while (next_word(&shape, &word)) {
-        snprintf(name, sizeof(name), "%.*s",
-                 (int)(word.name.end - word.name.at), word.name.at);
+        snprintf(name, sizeof(name), "%.*s", (int)(word.name.end - word.name.at), word.name.at);
         if (word.is_needed && json_object_get(object, name) == NULL) {
             struct place missing;
             place_inside(place, name, &missing);
-            flo_fail(err, FLO_E_REST_SCHEMA, "`%s%s` is missing", place->path,
-                     name);
+            flo_fail(err, FLO_E_REST_SCHEMA, "`%s%s` is missing", place->path, name);
             return refused(FLO_E_REST_SCHEMA, missing.pointer, err);
         }
     }
     return 0;
 }
 
-static int check(struct span shape, const struct place *place,
-                 const json_t *object, struct flo_err *err)
+static int check(struct span shape, const struct place *place, const json_t *object,
+                 struct flo_err *err)
 {
     struct word word;
     struct place below;
     const char *name;
     json_t *value;
 
-    if (span_is(shape, "*") || span_is(shape, "@rollout") ||
-        span_is(shape, "@edit") || span_is(shape, "@envelope")) {
+    if (span_is(shape, "*") || span_is(shape, "@rollout") || span_is(shape, "@edit") ||
+        span_is(shape, "@envelope")) {
         return 0;
     }
     json_object_foreach((json_t *)(uintptr_t)object, name, value)
     {
         place_inside(place, name, &below);
         if (!find_word(shape, name, &word)) {
-            return refused(unknown(shape, place->path, name, "member", err),
-                           below.pointer, err);
+            return refused(unknown(shape, place->path, name, "member", err), below.pointer, err);
         }
         int rv = check_value(&word, &below, value, err);
         if (rv < 0) {
@@ -374,8 +356,7 @@ static bool is_chosen(struct span shape, const json_t *body)
     if (!next_word(&shape, &first) || first.value.at == NULL) {
         return true;
     }
-    snprintf(name, sizeof(name), "%.*s", (int)(first.name.end - first.name.at),
-             first.name.at);
+    snprintf(name, sizeof(name), "%.*s", (int)(first.name.end - first.name.at), first.name.at);
     const char *given = json_string_value(json_object_get(body, name));
     return given != NULL && span_is(first.value, given);
 }
@@ -399,27 +380,23 @@ static int none_chosen(struct span all, const json_t *body, struct flo_err *err)
         part.end = bar != NULL ? bar : all.end;
         struct span rest = part;
         if (next_word(&rest, &first)) {
-            snprintf(choices[count], WORD_MAX, "%.*s",
-                     (int)(first.value.end - first.value.at), first.value.at);
+            snprintf(choices[count], WORD_MAX, "%.*s", (int)(first.value.end - first.value.at),
+                     first.value.at);
             chars += chars < sizeof(known)
-                         ? (size_t)snprintf(
-                               known + chars, sizeof(known) - chars, "%s%s",
-                               count > 0 ? ", " : "", choices[count])
+                         ? (size_t)snprintf(known + chars, sizeof(known) - chars, "%s%s",
+                                            count > 0 ? ", " : "", choices[count])
                          : 0;
             words[count] = choices[count];
             count++;
         }
         part.at = bar != NULL ? bar + 1 : all.end;
     }
-    snprintf(name, sizeof(name), "%.*s", (int)(first.name.end - first.name.at),
-             first.name.at);
+    snprintf(name, sizeof(name), "%.*s", (int)(first.name.end - first.name.at), first.name.at);
     snprintf(pointer, sizeof(pointer), "/%.30s", name);
     const char *given = json_string_value(json_object_get(body, name));
-    flo_fail(err, FLO_E_REST_SCHEMA, "`%s`: one of %s belongs here%s%.40s",
-             name, known, given != NULL ? ", not " : "",
-             given != NULL ? given : "");
-    const char *nearest =
-        given != NULL ? flo_nearest(given, words, count) : NULL;
+    flo_fail(err, FLO_E_REST_SCHEMA, "`%s`: one of %s belongs here%s%.40s", name, known,
+             given != NULL ? ", not " : "", given != NULL ? given : "");
+    const char *nearest = given != NULL ? flo_nearest(given, words, count) : NULL;
     if (nearest != NULL) {
         flo_err_fix(err, "did you mean `%s`?", nearest);
     }
@@ -462,16 +439,14 @@ static int check_names(struct span all, const json_t *body, struct flo_err *err)
             struct span rest = all;
             snprintf(pointer, sizeof(pointer), "/%.80s", name);
             return next_word(&rest, &word)
-                       ? refused(unknown(word.name, "", name, "member", err),
-                                 pointer, err)
+                       ? refused(unknown(word.name, "", name, "member", err), pointer, err)
                        : 0;
         }
     }
     return 0;
 }
 
-int flo_request_check(const char *shape, const json_t *body,
-                      struct flo_err *err)
+int flo_request_check(const char *shape, const json_t *body, struct flo_err *err)
 {
     static const struct place top = {"", ""};
     struct span all = {shape, shape + strlen(shape)};
@@ -491,8 +466,8 @@ int flo_request_check(const char *shape, const json_t *body,
     }
 }
 
-int flo_request_check_query(const char *shape, const char *name,
-                            const char *value, struct flo_err *err)
+int flo_request_check_query(const char *shape, const char *name, const char *value,
+                            struct flo_err *err)
 {
     struct span span = {shape, shape + strlen(shape)};
     struct word word;
@@ -505,8 +480,8 @@ int flo_request_check_query(const char *shape, const char *name,
         rv = unknown(span, "", name, "query parameter", err);
         return refused(rv, pointer, err);
     }
-    const struct flo_rest_type *type = flo_rest_type_find(
-        word.type.at, (size_t)(word.type.end - word.type.at));
+    const struct flo_rest_type *type =
+        flo_rest_type_find(word.type.at, (size_t)(word.type.end - word.type.at));
     if (type != NULL) {
         rv = flo_rest_type_check_text(type, name, value, err);
     }

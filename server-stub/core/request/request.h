@@ -33,11 +33,9 @@
  * the first unknown member, where it stands, and those that are known;
  * FLO_E_REST_SCHEMA a value that its type does not allow, or a member that is
  * missing. */
-FLO_MUST_USE int flo_request_check(const char *shape, const json_t *body,
-                                   struct flo_err *err);
+FLO_MUST_USE int flo_request_check(const char *shape, const json_t *body, struct flo_err *err);
 /* A query parameter against the shape, which has words alone. */
-FLO_MUST_USE int flo_request_check_query(const char *shape, const char *name,
-                                         const char *value,
+FLO_MUST_USE int flo_request_check_query(const char *shape, const char *name, const char *value,
                                          struct flo_err *err);
 /* The error is about this place: "phases[1].name" is "/phases/1/name".  Its
  * code. */
@@ -45,7 +43,6 @@ int flo_request_at(struct flo_err *err, const char *path);
 /* FLO_E_REST_UNKNOWN: `kind` ("member", "gate") `name` below the path `where`
  * is none of the words.  The nearest one is offered as the fix. */
 int flo_request_unknown(const char *kind, const char *where, const char *name,
-                        const char *const *words, size_t count,
-                        struct flo_err *err);
+                        const char *const *words, size_t count, struct flo_err *err);
 
 #endif

@@ -10,7 +10,7 @@
 #include <flotilla/proto.h>
 
 static const struct flo_rest_type types[] = {
-#define FLO_REST_TYPE(word, kind, least, most, form, meaning)                  \
+#define FLO_REST_TYPE(word, kind, least, most, form, meaning)                                      \
     {word, FLO_REST_##kind, least, most, form},
 #include "server-stub/core/request/types.def"
 #undef FLO_REST_TYPE
@@ -19,8 +19,7 @@ static const struct flo_rest_type types[] = {
 const struct flo_rest_type *flo_rest_type_find(const char *word, size_t chars)
 {
     for (size_t i = 0; i < FLO_COUNT(types); i++) {
-        if (strncmp(types[i].word, word, chars) == 0 &&
-            types[i].word[chars] == '\0') {
+        if (strncmp(types[i].word, word, chars) == 0 && types[i].word[chars] == '\0') {
             return &types[i];
         }
     }
@@ -46,8 +45,7 @@ static bool is_one_of(const char *form, const char *text)
     }
     for (const char *at = form; at != NULL; at = strchr(at, '|')) {
         at += *at == '|' ? 1 : 0;
-        if (chars > 0 && strncmp(at, text, chars) == 0 &&
-            (at[chars] == '|' || at[chars] == '\0')) {
+        if (chars > 0 && strncmp(at, text, chars) == 0 && (at[chars] == '|' || at[chars] == '\0')) {
             return true;
         }
     }
@@ -119,11 +117,9 @@ static bool fits_number(const struct flo_rest_type *type, double number)
 
 static bool is_text_kind(enum flo_rest_kind kind)
 {
-    return kind == FLO_REST_TEXT || kind == FLO_REST_LINE ||
-           kind == FLO_REST_NAME || kind == FLO_REST_TITLE ||
-           kind == FLO_REST_WORD || kind == FLO_REST_METRIC ||
-           kind == FLO_REST_GRANTS || kind == FLO_REST_PAIR ||
-           kind == FLO_REST_ID;
+    return kind == FLO_REST_TEXT || kind == FLO_REST_LINE || kind == FLO_REST_NAME ||
+           kind == FLO_REST_TITLE || kind == FLO_REST_WORD || kind == FLO_REST_METRIC ||
+           kind == FLO_REST_GRANTS || kind == FLO_REST_PAIR || kind == FLO_REST_ID;
 }
 
 static bool is_number_kind(enum flo_rest_kind kind)
@@ -132,8 +128,8 @@ static bool is_number_kind(enum flo_rest_kind kind)
 }
 
 /* "`uses`: 0 is no whole number from 1 to 100000" */
-static int misfit(const struct flo_rest_type *type, const char *where,
-                  const char *value, struct flo_err *err)
+static int misfit(const struct flo_rest_type *type, const char *where, const char *value,
+                  struct flo_err *err)
 {
     switch (type->kind) {
     case FLO_REST_NAME:
@@ -142,12 +138,10 @@ static int misfit(const struct flo_rest_type *type, const char *where,
                         "%d characters), not %s",
                         where, FLO_NAME_MAX, value);
     case FLO_REST_TITLE:
-        return flo_fail(err, FLO_E_REST_SCHEMA,
-                        "`%s`: model@version belongs here, not %s", where,
+        return flo_fail(err, FLO_E_REST_SCHEMA, "`%s`: model@version belongs here, not %s", where,
                         value);
     case FLO_REST_WORD:
-        return flo_fail(err, FLO_E_REST_SCHEMA,
-                        "`%s`: one of %s belongs here, not %s", where,
+        return flo_fail(err, FLO_E_REST_SCHEMA, "`%s`: one of %s belongs here, not %s", where,
                         type->form, value);
     case FLO_REST_GRANTS:
         return flo_fail(err, FLO_E_REST_SCHEMA,
@@ -161,18 +155,17 @@ static int misfit(const struct flo_rest_type *type, const char *where,
                         "docs/reference/metrics.md), not %s",
                         where, value);
     case FLO_REST_PAIR:
-        return flo_fail(err, FLO_E_REST_SCHEMA,
-                        "`%s`: key=value belongs here, not %s", where, value);
+        return flo_fail(err, FLO_E_REST_SCHEMA, "`%s`: key=value belongs here, not %s", where,
+                        value);
     case FLO_REST_WHOLE:
     case FLO_REST_REAL:
         return flo_fail(err, FLO_E_REST_SCHEMA,
                         "`%s`: a %snumber from %.16g to %.16g belongs here, "
                         "not %s",
-                        where, type->kind == FLO_REST_WHOLE ? "whole " : "",
-                        type->least, type->most, value);
+                        where, type->kind == FLO_REST_WHOLE ? "whole " : "", type->least,
+                        type->most, value);
     case FLO_REST_FLAG:
-        return flo_fail(err, FLO_E_REST_SCHEMA,
-                        "`%s`: true or false belongs here, not %s", where,
+        return flo_fail(err, FLO_E_REST_SCHEMA, "`%s`: true or false belongs here, not %s", where,
                         value);
     case FLO_REST_LIST:
         return flo_fail(err, FLO_E_REST_SCHEMA,
@@ -180,8 +173,8 @@ static int misfit(const struct flo_rest_type *type, const char *where,
                         "here, not %s",
                         where, type->least, type->most, value);
     case FLO_REST_OBJECT:
-        return flo_fail(err, FLO_E_REST_SCHEMA,
-                        "`%s`: an object belongs here, not %s", where, value);
+        return flo_fail(err, FLO_E_REST_SCHEMA, "`%s`: an object belongs here, not %s", where,
+                        value);
     default:
         return flo_fail(err, FLO_E_REST_SCHEMA,
                         "`%s`: a text of %.0f to %.0f characters belongs "
@@ -207,28 +200,24 @@ static bool fits(const struct flo_rest_type *type, const json_t *value)
 
     switch (type->kind) {
     case FLO_REST_WHOLE:
-        return json_is_integer(value) &&
-               fits_number(type, json_number_value(value));
+        return json_is_integer(value) && fits_number(type, json_number_value(value));
     case FLO_REST_REAL:
-        return json_is_number(value) &&
-               fits_number(type, json_number_value(value));
+        return json_is_number(value) && fits_number(type, json_number_value(value));
     case FLO_REST_FLAG:
         return json_is_boolean(value);
     case FLO_REST_LIST:
-        return json_is_array(value) && (double)count >= type->least &&
-               (double)count <= type->most;
+        return json_is_array(value) && (double)count >= type->least && (double)count <= type->most;
     case FLO_REST_OBJECT:
         return json_is_object(value);
     case FLO_REST_ANY:
         return true;
     default:
-        return json_is_string(value) &&
-               fits_text(type, json_string_value(value));
+        return json_is_string(value) && fits_text(type, json_string_value(value));
     }
 }
 
-int flo_rest_type_check(const struct flo_rest_type *type, const char *where,
-                        const json_t *value, struct flo_err *err)
+int flo_rest_type_check(const struct flo_rest_type *type, const char *where, const json_t *value,
+                        struct flo_err *err)
 {
     char text[80];
 
@@ -240,8 +229,7 @@ int flo_rest_type_check(const struct flo_rest_type *type, const char *where,
     return misfit(type, where, text, err);
 }
 
-int flo_rest_type_check_text(const struct flo_rest_type *type,
-                             const char *where, const char *value,
+int flo_rest_type_check_text(const struct flo_rest_type *type, const char *where, const char *value,
                              struct flo_err *err)
 {
     char text[80];
@@ -253,8 +241,7 @@ int flo_rest_type_check_text(const struct flo_rest_type *type,
         is_good = is_one_of("true|false", value);
     } else if (is_number_kind(type->kind)) {
         double number = strtod(value, &end);
-        is_good = value[0] != '\0' &&
-                  strspn(value, "0123456789.") == strlen(value) &&
+        is_good = value[0] != '\0' && strspn(value, "0123456789.") == strlen(value) &&
                   *end == '\0' && fits_number(type, number) &&
                   (type->kind == FLO_REST_REAL || strchr(value, '.') == NULL);
     } else if (is_text_kind(type->kind)) {

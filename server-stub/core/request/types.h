@@ -33,12 +33,10 @@ struct flo_rest_type {
 /* The row of these characters; NULL: there is none, any value may stand. */
 const struct flo_rest_type *flo_rest_type_find(const char *word, size_t chars);
 /* FLO_E_REST_SCHEMA says what belongs at `where` ("phases[0].name"). */
-FLO_MUST_USE int flo_rest_type_check(const struct flo_rest_type *type,
-                                     const char *where, const json_t *value,
-                                     struct flo_err *err);
+FLO_MUST_USE int flo_rest_type_check(const struct flo_rest_type *type, const char *where,
+                                     const json_t *value, struct flo_err *err);
 /* The same for the text of a query parameter. */
-FLO_MUST_USE int flo_rest_type_check_text(const struct flo_rest_type *type,
-                                          const char *where, const char *value,
-                                          struct flo_err *err);
+FLO_MUST_USE int flo_rest_type_check_text(const struct flo_rest_type *type, const char *where,
+                                          const char *value, struct flo_err *err);
 
 #endif

@@ -10,15 +10,13 @@
 #include "server-stub/core/rollout/inside.h"
 #include "server-stub/core/rollout/rollout.h"
 
-void flo_rollout_do(struct flo_rollout_actions *actions,
-                    struct flo_rollout_action action)
+void flo_rollout_do(struct flo_rollout_actions *actions, struct flo_rollout_action action)
 {
     assert(actions->count < FLO_ROLLOUT_ACTIONS_MAX);
     actions->items[actions->count++] = action;
 }
 
-void flo_rollout_why(struct flo_rollout_actions *actions, const char *format,
-                     ...)
+void flo_rollout_why(struct flo_rollout_actions *actions, const char *format, ...)
 {
     size_t used = strlen(actions->why);
     char text[FLO_ROLLOUT_WHY];
@@ -36,8 +34,7 @@ void flo_rollout_why(struct flo_rollout_actions *actions, const char *format,
     flo_text_fit(text, actions->why + used, sizeof(actions->why) - used);
 }
 
-void flo_rollout_reason_add(struct flo_rollout *rollout, const char *format,
-                            ...)
+void flo_rollout_reason_add(struct flo_rollout *rollout, const char *format, ...)
 {
     size_t used = strlen(rollout->reason);
     char text[FLO_ROLLOUT_REASON];
@@ -47,15 +44,13 @@ void flo_rollout_reason_add(struct flo_rollout *rollout, const char *format,
     vsnprintf(text, sizeof(text), format, list);
     va_end(list);
     if (used + 8 < sizeof(rollout->reason)) {
-        flo_text_fit(text, rollout->reason + used,
-                     sizeof(rollout->reason) - used);
+        flo_text_fit(text, rollout->reason + used, sizeof(rollout->reason) - used);
     }
 }
 
 /* Sign, publish, and write into desired of the members that are in `states`. */
-void flo_rollout_order(struct flo_rollout_actions *actions,
-                       enum flo_order_op op, uint32_t phase, uint32_t from,
-                       uint32_t to, uint32_t states)
+void flo_rollout_order(struct flo_rollout_actions *actions, enum flo_order_op op, uint32_t phase,
+                       uint32_t from, uint32_t to, uint32_t states)
 {
     struct flo_rollout_action action = {.kind = FLO_ROLLOUT_DO_ORDER,
                                         .op = op,
@@ -69,27 +64,24 @@ void flo_rollout_order(struct flo_rollout_actions *actions,
     flo_rollout_do(actions, action);
 }
 
-void flo_rollout_state_set(struct flo_rollout *rollout,
-                           enum flo_rollout_state state, uint64_t now_ms,
-                           struct flo_rollout_actions *actions)
+void flo_rollout_state_set(struct flo_rollout *rollout, enum flo_rollout_state state,
+                           uint64_t now_ms, struct flo_rollout_actions *actions)
 {
     rollout->state = state;
     rollout->since_at_ms = now_ms;
     flo_rollout_do(actions,
-                   (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_STATE,
-                                               .state = (int)state});
+                   (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_STATE, .state = (int)state});
 }
 
 bool flo_rollout_needs_own(const struct flo_rollout *rollout,
                            const struct flo_rollout_member *member)
 {
-    return member->retries > 0 || (member->phase < rollout->phase_count &&
-                                   rollout->phases[member->phase].is_spread);
+    return member->retries > 0 ||
+           (member->phase < rollout->phase_count && rollout->phases[member->phase].is_spread);
 }
 
 bool flo_rollout_action_names(const struct flo_rollout *rollout,
-                              const struct flo_rollout_action *action,
-                              size_t member)
+                              const struct flo_rollout_action *action, size_t member)
 {
     const struct flo_rollout_member *m = &rollout->members[member];
 
@@ -100,15 +92,14 @@ bool flo_rollout_action_names(const struct flo_rollout *rollout,
     /* A slice that stays as it is does not go back; what is under way there
      * ends. */
     bool stays = m->held == FLO_HELD_THERE;
-    if ((action->is_excluded &&
-         (!is_excluded || stays != (action->op == FLO_ORDER_ABORT))) ||
+    if ((action->is_excluded && (!is_excluded || stays != (action->op == FLO_ORDER_ABORT))) ||
         (action->op == FLO_ORDER_DEPLOY && is_excluded)) {
         return false;
     }
     if (action->op == FLO_ORDER_DEPLOY) {
         bool is_own = action->kind == FLO_ROLLOUT_DO_EACH;
-        if (flo_rollout_needs_own(rollout, m) != is_own ||
-            m->phase != action->phase || (action->is_fresh && !m->is_fresh)) {
+        if (flo_rollout_needs_own(rollout, m) != is_own || m->phase != action->phase ||
+            (action->is_fresh && !m->is_fresh)) {
             return false;
         }
     }
@@ -116,8 +107,7 @@ bool flo_rollout_action_names(const struct flo_rollout *rollout,
         return false;
     }
     return m->bucket >= action->bucket_from && m->bucket < action->bucket_to &&
-           m->state != FLO_EXECUTION_REMOVED &&
-           m->state != FLO_EXECUTION_SUPERSEDED &&
+           m->state != FLO_EXECUTION_REMOVED && m->state != FLO_EXECUTION_SUPERSEDED &&
            (action->states & 1u << m->state) != 0;
 }
 
@@ -148,13 +138,11 @@ bool flo_rollout_has_begun(const struct flo_rollout *rollout, size_t index)
 {
     uint8_t phase = rollout->members[index].phase;
 
-    return phase < rollout->phase_count &&
-           rollout->phases[phase].state != FLO_PHASE_WAITING;
+    return phase < rollout->phase_count && rollout->phases[phase].state != FLO_PHASE_WAITING;
 }
 
 void flo_rollout_member_store(size_t index, struct flo_rollout_actions *actions)
 {
     flo_rollout_do(actions,
-                   (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_MEMBER,
-                                               .member = index});
+                   (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_MEMBER, .member = index});
 }

@@ -7,14 +7,14 @@
 static void resume_each(const struct flo_rollout *rollout, uint32_t phase,
                         struct flo_rollout_actions *actions)
 {
-    const struct flo_rollout_action each = {
-        .kind = FLO_ROLLOUT_DO_EACH,
-        .op = FLO_ORDER_DEPLOY,
-        .phase = phase,
-        .bucket_from = rollout->phases[phase].bucket_from,
-        .bucket_to = rollout->phases[phase].bucket_to,
-        .states = FLO_STATE_BIT(NOTIFIED) | FLO_STATE_BIT(ACCEPTED),
-        .member = SIZE_MAX};
+    const struct flo_rollout_action each = {.kind = FLO_ROLLOUT_DO_EACH,
+                                            .op = FLO_ORDER_DEPLOY,
+                                            .phase = phase,
+                                            .bucket_from = rollout->phases[phase].bucket_from,
+                                            .bucket_to = rollout->phases[phase].bucket_to,
+                                            .states =
+                                                FLO_STATE_BIT(NOTIFIED) | FLO_STATE_BIT(ACCEPTED),
+                                            .member = SIZE_MAX};
     bool is_any = false;
 
     for (size_t i = 0; i < rollout->member_count && !is_any; i++) {
@@ -36,30 +36,26 @@ void flo_rollout_order_again(struct flo_rollout *rollout, uint64_t now_ms,
         struct flo_rollout_member *member = &rollout->members[i];
         struct flo_rollout_phase *phase = flo_rollout_phase_of(rollout, member);
         if (phase != NULL && phase->state != FLO_PHASE_WAITING &&
-            member->state == FLO_EXECUTION_QUEUED &&
-            member->bucket < phase->told_to &&
+            member->state == FLO_EXECUTION_QUEUED && member->bucket < phase->told_to &&
             !flo_rollout_has_limits(rollout) &&
-            flo_rollout_hold_of(rollout, member, now_ms, &until_ms) ==
-                FLO_HOLD_NONE) {
+            flo_rollout_hold_of(rollout, member, now_ms, &until_ms) == FLO_HOLD_NONE) {
             flo_rollout_member_tell(rollout, i, now_ms);
         }
     }
-    flo_rollout_do(actions,
-                   (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_MEMBERS});
+    flo_rollout_do(actions, (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_MEMBERS});
     for (uint32_t i = 0; i <= rollout->phase; i++) {
         struct flo_rollout_phase *phase = &rollout->phases[i];
         if (phase->bucket_from == phase->told_to) {
             continue; /* no device was told of it */
         }
-        flo_rollout_do(actions, (struct flo_rollout_action){
-                                    .kind = FLO_ROLLOUT_DO_DESIRED,
-                                    .op = FLO_ORDER_DEPLOY,
-                                    .phase = i,
-                                    .bucket_from = phase->bucket_from,
-                                    .bucket_to = phase->told_to,
-                                    .states = FLO_STATE_BIT(NOTIFIED) |
-                                              FLO_STATE_BIT(ACCEPTED),
-                                    .member = SIZE_MAX});
+        flo_rollout_do(actions, (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_DESIRED,
+                                                            .op = FLO_ORDER_DEPLOY,
+                                                            .phase = i,
+                                                            .bucket_from = phase->bucket_from,
+                                                            .bucket_to = phase->told_to,
+                                                            .states = FLO_STATE_BIT(NOTIFIED) |
+                                                                      FLO_STATE_BIT(ACCEPTED),
+                                                            .member = SIZE_MAX});
         resume_each(rollout, i, actions);
     }
 }

@@ -28,12 +28,10 @@ static uint32_t told_of(const struct flo_rollout *rollout)
  * began: who never had the release has nothing to leave, and denies it. */
 static bool is_by_name(const struct flo_rollout *rollout, uint32_t touched)
 {
-    bool is_for_all = rollout->is_covered &&
-                      (flo_rollout_study_is_last(rollout, rollout->phase) ||
-                       told_of(rollout) > FLO_ROLLOUT_BACK_BY_NAME_MAX);
+    bool is_for_all = rollout->is_covered && (flo_rollout_study_is_last(rollout, rollout->phase) ||
+                                              told_of(rollout) > FLO_ROLLOUT_BACK_BY_NAME_MAX);
 
-    return flo_rollout_is_spread(rollout) && touched < FLO_BUCKETS &&
-           !is_for_all;
+    return flo_rollout_is_spread(rollout) && touched < FLO_BUCKETS && !is_for_all;
 }
 
 void flo_rollout_go_back(struct flo_rollout *rollout, uint64_t now_ms,
@@ -42,16 +40,14 @@ void flo_rollout_go_back(struct flo_rollout *rollout, uint64_t now_ms,
     uint32_t touched = flo_rollout_touched(rollout);
 
     if (is_by_name(rollout, touched)) {
-        flo_rollout_do(actions,
-                       (struct flo_rollout_action){
-                           .kind = FLO_ROLLOUT_DO_EACH,
-                           .op = FLO_ORDER_ROLLBACK,
-                           .bucket_to = touched,
-                           .states = FLO_STATES_ALL & ~FLO_STATE_BIT(QUEUED),
-                           .member = SIZE_MAX});
+        flo_rollout_do(
+            actions, (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_EACH,
+                                                 .op = FLO_ORDER_ROLLBACK,
+                                                 .bucket_to = touched,
+                                                 .states = FLO_STATES_ALL & ~FLO_STATE_BIT(QUEUED),
+                                                 .member = SIZE_MAX});
     } else {
-        flo_rollout_order(actions, FLO_ORDER_ROLLBACK, 0, 0, touched,
-                          FLO_STATES_ALL);
+        flo_rollout_order(actions, FLO_ORDER_ROLLBACK, 0, 0, touched, FLO_STATES_ALL);
     }
     flo_rollout_state_set(rollout, FLO_ROLLOUT_ROLLING_BACK, now_ms, actions);
 }
@@ -68,12 +64,11 @@ void flo_rollout_seen_back(struct flo_rollout *rollout, size_t index,
                      rollout->state == FLO_ROLLOUT_ROLLED_BACK ||
                      rollout->state == FLO_ROLLOUT_PARTLY_BACK;
     bool is_stopped = rollout->state == FLO_ROLLOUT_ABORTING ||
-                      rollout->state == FLO_ROLLOUT_ABORTED ||
-                      rollout->state == FLO_ROLLOUT_HALTED;
+                      rollout->state == FLO_ROLLOUT_ABORTED || rollout->state == FLO_ROLLOUT_HALTED;
 
     /* Halted: those on trial that failed were taken back. */
-    bool is_recalled = rollout->state == FLO_ROLLOUT_HALTED &&
-                       flo_rollout_member_is_under_way(member);
+    bool is_recalled =
+        rollout->state == FLO_ROLLOUT_HALTED && flo_rollout_member_is_under_way(member);
 
     bool holds = (FLO_STATES_HOLDING & 1u << state) != 0;
     bool is_taken = event->is_ordered && holds;
@@ -84,13 +79,10 @@ void flo_rollout_seen_back(struct flo_rollout *rollout, size_t index,
     bool is_there = flo_rollout_member_stays(member);
     uint64_t now_ms = event->now_ms;
 
-    if ((member->is_back && !is_there) ||
-        !flo_rollout_has_begun(rollout, index) ||
-        !(goes_back || is_recalled || is_taken || is_left_out ||
-          (is_stopped && !holds))) {
+    if ((member->is_back && !is_there) || !flo_rollout_has_begun(rollout, index) ||
+        !(goes_back || is_recalled || is_taken || is_left_out || (is_stopped && !holds))) {
         flo_rollout_why(actions, "ignored: %s",
-                        member->is_back ? "it is back already"
-                                        : "nobody asked it to go back");
+                        member->is_back ? "it is back already" : "nobody asked it to go back");
         return;
     }
     if (is_left_out && state == FLO_EXECUTION_NOTIFIED) {
@@ -100,10 +92,8 @@ void flo_rollout_seen_back(struct flo_rollout *rollout, size_t index,
             member->retries++;
         }
     }
-    flo_rollout_member_set(rollout, index,
-                           holds ? FLO_EXECUTION_ROLLED_BACK
-                                 : FLO_EXECUTION_CANCELLED,
-                           NULL, now_ms);
+    flo_rollout_member_set(
+        rollout, index, holds ? FLO_EXECUTION_ROLLED_BACK : FLO_EXECUTION_CANCELLED, NULL, now_ms);
     member->is_back = true;
     flo_rollout_member_store(index, actions);
 }
@@ -117,9 +107,8 @@ void flo_rollout_stays(struct flo_rollout *rollout, size_t index,
 
     if (member->is_back) {
         flo_rollout_why(actions, "ignored: %s",
-                        flo_rollout_member_stays(member)
-                            ? "it said so already"
-                            : "it is back already");
+                        flo_rollout_member_stays(member) ? "it said so already"
+                                                         : "it is back already");
         return;
     }
     member->is_back = true;
@@ -136,8 +125,7 @@ static bool was_told(const struct flo_rollout *rollout, size_t index)
 
 static bool is_done(const struct flo_rollout_member *member, bool goes_back)
 {
-    return goes_back ? member->is_back
-                     : flo_execution_is_end((enum flo_execution)member->state);
+    return goes_back ? member->is_back : flo_execution_is_end((enum flo_execution)member->state);
 }
 
 static bool may_answer(const struct flo_rollout_member *member)
@@ -154,8 +142,7 @@ static bool anybody_is_awaited(struct flo_rollout *rollout, bool goes_back)
     for (size_t i = 0; i < count; i++) {
         size_t index = (rollout->awaited + i) % count;
         const struct flo_rollout_member *member = &rollout->members[index];
-        if (!is_done(member, goes_back) && may_answer(member) &&
-            was_told(rollout, index)) {
+        if (!is_done(member, goes_back) && may_answer(member) && was_told(rollout, index)) {
             rollout->awaited = index;
             return true;
         }
@@ -165,9 +152,8 @@ static bool anybody_is_awaited(struct flo_rollout *rollout, bool goes_back)
 
 /* Members of phases that began which did not end, or did not go back: where one
  * of them counts; NULL: nowhere. */
-static uint32_t *place_in(struct flo_rollout_left *left,
-                          const struct flo_rollout *rollout, size_t index,
-                          bool goes_back)
+static uint32_t *place_in(struct flo_rollout_left *left, const struct flo_rollout *rollout,
+                          size_t index, bool goes_back)
 {
     const struct flo_rollout_member *member = &rollout->members[index];
 
@@ -175,18 +161,15 @@ static uint32_t *place_in(struct flo_rollout_left *left,
         return NULL;
     }
     if (is_done(member, goes_back)) {
-        return goes_back && flo_rollout_member_stays(member) ? &left->kept
-                                                             : NULL;
+        return goes_back && flo_rollout_member_stays(member) ? &left->kept : NULL;
     }
     if (may_answer(member)) {
         return &left->awaited;
     }
-    return member->state == FLO_EXECUTION_NOTIFIED ? &left->unreached
-                                                   : &left->silent;
+    return member->state == FLO_EXECUTION_NOTIFIED ? &left->unreached : &left->silent;
 }
 
-static struct flo_rollout_left left_of(const struct flo_rollout *rollout,
-                                       bool goes_back)
+static struct flo_rollout_left left_of(const struct flo_rollout *rollout, bool goes_back)
 {
     struct flo_rollout_left left = {.is_known = true};
 
@@ -200,17 +183,14 @@ static struct flo_rollout_left left_of(const struct flo_rollout *rollout,
 }
 
 /* A device of thousands moves: the others are not counted again. */
-void flo_rollout_left_move(struct flo_rollout *rollout, const char *device,
-                           int sign)
+void flo_rollout_left_move(struct flo_rollout *rollout, const char *device, int sign)
 {
     rollout->left.is_known = rollout->left.is_known && device != NULL;
     if (!rollout->left.is_known) {
         return;
     }
     size_t index = flo_rollout_find(rollout, device);
-    uint32_t *place = index != SIZE_MAX
-                          ? place_in(&rollout->left, rollout, index, true)
-                          : NULL;
+    uint32_t *place = index != SIZE_MAX ? place_in(&rollout->left, rollout, index, true) : NULL;
     if (place != NULL) {
         *place += (uint32_t)sign;
     }
@@ -227,8 +207,7 @@ static void name_kept(struct flo_rollout *rollout, uint32_t kept)
 
     flo_rollout_reason_add(rollout, "%u with nothing to go back to (", kept);
     for (size_t i = 0; i < rollout->member_count && named < NAMED; i++) {
-        if (flo_rollout_has_begun(rollout, i) &&
-            flo_rollout_member_stays(&rollout->members[i])) {
+        if (flo_rollout_has_begun(rollout, i) && flo_rollout_member_stays(&rollout->members[i])) {
             flo_rollout_reason_add(rollout, "%s%.8s", named++ > 0 ? ", " : "",
                                    rollout->members[i].device);
         }
@@ -240,11 +219,9 @@ static void name_kept(struct flo_rollout *rollout, uint32_t kept)
 }
 
 /* The person's or the gate's reason stays; who is left follows it. */
-static void say_remaining(struct flo_rollout *rollout,
-                          const struct flo_rollout_left *left)
+static void say_remaining(struct flo_rollout *rollout, const struct flo_rollout_left *left)
 {
-    char *tails[] = {strstr(rollout->reason, TAIL),
-                     strstr(rollout->reason, UNREACHED)};
+    char *tails[] = {strstr(rollout->reason, TAIL), strstr(rollout->reason, UNREACHED)};
     uint32_t silent = left->silent + left->awaited;
 
     for (size_t i = 0; i < FLO_COUNT(tails); i++) {
@@ -259,8 +236,8 @@ static void say_remaining(struct flo_rollout *rollout,
         name_kept(rollout, left->kept);
     }
     if (silent > 0) {
-        flo_rollout_reason_add(rollout, "%s%u without an answer",
-                               left->kept > 0 ? ", " : "", silent);
+        flo_rollout_reason_add(rollout, "%s%u without an answer", left->kept > 0 ? ", " : "",
+                               silent);
     }
     if (left->unreached > 0) {
         flo_rollout_reason_add(rollout, UNREACHED "%u", left->unreached);
@@ -276,9 +253,8 @@ static void abort_check(struct flo_rollout *rollout, uint64_t now_ms,
     struct flo_rollout_left left = left_of(rollout, false);
     uint32_t silent = left.silent + left.unreached;
     if (silent > 0) {
-        flo_rollout_reason_add(rollout, "; %u do%s not answer, %s when %s back",
-                               silent, silent == 1 ? "es" : "",
-                               silent == 1 ? "follows" : "follow",
+        flo_rollout_reason_add(rollout, "; %u do%s not answer, %s when %s back", silent,
+                               silent == 1 ? "es" : "", silent == 1 ? "follows" : "follow",
                                silent == 1 ? "it comes" : "they come");
     }
     flo_rollout_state_set(rollout, FLO_ROLLOUT_ABORTED, now_ms, actions);
@@ -293,13 +269,11 @@ void flo_rollout_stop_check(struct flo_rollout *rollout, uint64_t now_ms,
         abort_check(rollout, now_ms, actions);
         return;
     }
-    if (before != FLO_ROLLOUT_ROLLING_BACK &&
-        before != FLO_ROLLOUT_ROLLED_BACK &&
+    if (before != FLO_ROLLOUT_ROLLING_BACK && before != FLO_ROLLOUT_ROLLED_BACK &&
         before != FLO_ROLLOUT_PARTLY_BACK) {
         return;
     }
-    if (before == FLO_ROLLOUT_ROLLING_BACK &&
-        anybody_is_awaited(rollout, true)) {
+    if (before == FLO_ROLLOUT_ROLLING_BACK && anybody_is_awaited(rollout, true)) {
         return;
     }
     if (!rollout->left.is_known) {
@@ -307,8 +281,7 @@ void flo_rollout_stop_check(struct flo_rollout *rollout, uint64_t now_ms,
     }
     const struct flo_rollout_left *left = &rollout->left;
     bool is_left = left->kept + left->silent + left->awaited > 0;
-    enum flo_rollout_state now =
-        is_left ? FLO_ROLLOUT_PARTLY_BACK : FLO_ROLLOUT_ROLLED_BACK;
+    enum flo_rollout_state now = is_left ? FLO_ROLLOUT_PARTLY_BACK : FLO_ROLLOUT_ROLLED_BACK;
     say_remaining(rollout, left);
     if (now != before) {
         flo_rollout_state_set(rollout, now, now_ms, actions);

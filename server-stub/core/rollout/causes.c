@@ -50,13 +50,12 @@ static int by_devices(const void *a, const void *b)
     const struct flo_rollout_cause *one = a;
     const struct flo_rollout_cause *other = b;
 
-    return one->devices != other->devices
-               ? (one->devices < other->devices ? 1 : -1)
-               : strcmp(one->id, other->id);
+    return one->devices != other->devices ? (one->devices < other->devices ? 1 : -1)
+                                          : strcmp(one->id, other->id);
 }
 
-size_t flo_rollout_causes(const struct flo_rollout *rollout,
-                          struct flo_rollout_cause *out, size_t max)
+size_t flo_rollout_causes(const struct flo_rollout *rollout, struct flo_rollout_cause *out,
+                          size_t max)
 {
     struct flo_rollout_cause all[KINDS] = {0};
     size_t count = 0;
@@ -81,8 +80,7 @@ size_t flo_rollout_causes(const struct flo_rollout *rollout,
     return count;
 }
 
-void flo_rollout_causes_text(const struct flo_rollout *rollout, char *out,
-                             size_t bytes)
+void flo_rollout_causes_text(const struct flo_rollout *rollout, char *out, size_t bytes)
 {
     struct flo_rollout_cause causes[SHOWN];
     size_t count = flo_rollout_causes(rollout, causes, SHOWN);
@@ -91,9 +89,8 @@ void flo_rollout_causes_text(const struct flo_rollout *rollout, char *out,
     assert(out != NULL && bytes > 0);
     out[0] = '\0';
     for (size_t i = 0; i < count && used < bytes; i++) {
-        used += (size_t)snprintf(out + used, bytes - used, "%s%.40s %u",
-                                 i > 0 ? ", " : "", causes[i].id,
-                                 causes[i].devices);
+        used += (size_t)snprintf(out + used, bytes - used, "%s%.40s %u", i > 0 ? ", " : "",
+                                 causes[i].id, causes[i].devices);
     }
     if (count == 0) {
         snprintf(out, bytes, "no cause known");

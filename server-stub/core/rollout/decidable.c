@@ -38,13 +38,11 @@ static bool is_open(const struct flo_rollout *rollout, uint32_t phase)
  * gate there (evaluate.c).  A first phase of several never is it. */
 static bool is_last(const struct flo_rollout *rollout, uint32_t phase)
 {
-    return phase + 1 == rollout->phase_count ||
-           (phase > 0 && behind_of(rollout, phase) == 0);
+    return phase + 1 == rollout->phase_count || (phase > 0 && behind_of(rollout, phase) == 0);
 }
 
-static void count_classes(const struct flo_rollout *rollout,
-                          const uint8_t *class_of, uint32_t phase,
-                          struct arms *out)
+static void count_classes(const struct flo_rollout *rollout, const uint8_t *class_of,
+                          uint32_t phase, struct arms *out)
 {
     memset(out, 0, FLO_DECIDABLE_CLASSES_MAX * sizeof(*out));
     for (size_t i = 0; i < rollout->member_count; i++) {
@@ -60,8 +58,7 @@ static void count_classes(const struct flo_rollout *rollout,
 }
 
 /* The class that lacks least stands for all. */
-static bool ratio_lacks(const struct flo_gate_rule *rule,
-                        const struct arms *classes,
+static bool ratio_lacks(const struct flo_gate_rule *rule, const struct arms *classes,
                         struct flo_rollout_lack *out)
 {
     uint64_t most = 0;
@@ -69,8 +66,7 @@ static bool ratio_lacks(const struct flo_gate_rule *rule,
     for (size_t i = 0; i < FLO_DECIDABLE_CLASSES_MAX; i++) {
         const struct arms *one = &classes[i];
         uint64_t has = (uint64_t)one->updated + one->waiting;
-        if (one->updated >= rule->devices_min &&
-            one->waiting >= rule->devices_min) {
+        if (one->updated >= rule->devices_min && one->waiting >= rule->devices_min) {
             return false;
         }
         if (i == 0 || has > most) {
@@ -84,8 +80,7 @@ static bool ratio_lacks(const struct flo_gate_rule *rule,
     return true;
 }
 
-static bool ratios_lack(const struct flo_rollout *rollout,
-                        const uint8_t *class_of, uint32_t phase,
+static bool ratios_lack(const struct flo_rollout *rollout, const uint8_t *class_of, uint32_t phase,
                         struct flo_rollout_lack *out)
 {
     struct arms classes[FLO_DECIDABLE_CLASSES_MAX];
@@ -93,8 +88,7 @@ static bool ratios_lack(const struct flo_rollout *rollout,
 
     for (uint32_t i = 0; i < rollout->gate_count; i++) {
         const struct flo_gate_rule *rule = &rollout->gates[i];
-        if (flo_gate_kind_of(rule->gate) != FLO_GATE_KIND_RATIO ||
-            is_last(rollout, phase)) {
+        if (flo_gate_kind_of(rule->gate) != FLO_GATE_KIND_RATIO || is_last(rollout, phase)) {
             continue;
         }
         if (!is_counted) {
@@ -113,8 +107,7 @@ static bool ratios_lack(const struct flo_rollout *rollout,
 /* ---- the study ---- */
 
 /* Segments without a device on one of the sides are in no comparison. */
-static struct arms arms_of_study(const struct flo_rollout *rollout,
-                                 uint32_t phase)
+static struct arms arms_of_study(const struct flo_rollout *rollout, uint32_t phase)
 {
     struct arms segments[FLO_SEGMENTS_MAX] = {0};
     struct arms all = {0};
@@ -122,8 +115,8 @@ static struct arms arms_of_study(const struct flo_rollout *rollout,
     for (size_t i = 0; i < rollout->member_count; i++) {
         const struct flo_rollout_member *member = &rollout->members[i];
         struct arms *one = &segments[member->segment % FLO_SEGMENTS_MAX];
-        bool is_there = member->state != FLO_EXECUTION_REMOVED &&
-                        member->state != FLO_EXECUTION_SUPERSEDED;
+        bool is_there =
+            member->state != FLO_EXECUTION_REMOVED && member->state != FLO_EXECUTION_SUPERSEDED;
         if (is_there && member->phase <= phase) {
             one->updated++;
         } else if (is_there && member->phase < rollout->phase_count) {
@@ -143,8 +136,7 @@ static bool study_lacks(const struct flo_rollout *rollout, uint32_t phase,
 {
     const struct flo_study_rules *rules = &rollout->study.rules;
 
-    if (rollout->study.split_of[0] != '\0' ||
-        !flo_rollout_study_waits(rollout, phase)) {
+    if (rollout->study.split_of[0] != '\0' || !flo_rollout_study_waits(rollout, phase)) {
         return false;
     }
     struct arms arms = arms_of_study(rollout, phase);
@@ -152,10 +144,8 @@ static bool study_lacks(const struct flo_rollout *rollout, uint32_t phase,
     for (uint32_t i = 0; i < rules->count; i++) {
         const struct flo_study_rule *rule = &rules->rules[i];
         if (flo_study_is_critical(rules, i, phase, is_last_one) &&
-            (arms.updated < rule->devices_min ||
-             arms.waiting < rule->controls_min)) {
-            snprintf(out->gate, sizeof(out->gate), "%s",
-                     flo_measure_fact(rule->measure)->word);
+            (arms.updated < rule->devices_min || arms.waiting < rule->controls_min)) {
+            snprintf(out->gate, sizeof(out->gate), "%s", flo_measure_fact(rule->measure)->word);
             out->updated = arms.updated;
             out->waiting = arms.waiting;
             out->updated_of = rule->devices_min;
@@ -169,13 +159,13 @@ static bool study_lacks(const struct flo_rollout *rollout, uint32_t phase,
 
 /* ---- all of them ---- */
 
-bool flo_rollout_lacks(const struct flo_rollout *rollout,
-                       const uint8_t *class_of, struct flo_rollout_lack *out)
+bool flo_rollout_lacks(const struct flo_rollout *rollout, const uint8_t *class_of,
+                       struct flo_rollout_lack *out)
 {
     for (uint32_t i = 0; i < rollout->phase_count; i++) {
         *out = (struct flo_rollout_lack){.phase = i};
-        if (!is_open(rollout, i) && (ratios_lack(rollout, class_of, i, out) ||
-                                     study_lacks(rollout, i, out))) {
+        if (!is_open(rollout, i) &&
+            (ratios_lack(rollout, class_of, i, out) || study_lacks(rollout, i, out))) {
             return true;
         }
     }
@@ -186,8 +176,7 @@ bool flo_rollout_study_lacks(const struct flo_rollout *rollout)
 {
     struct flo_rollout_lack lack = {.phase = rollout->phase};
 
-    return !is_open(rollout, rollout->phase) &&
-           study_lacks(rollout, rollout->phase, &lack);
+    return !is_open(rollout, rollout->phase) && study_lacks(rollout, rollout->phase, &lack);
 }
 
 bool flo_rollout_asks_person(const struct flo_rollout *rollout)
@@ -207,27 +196,23 @@ bool flo_rollout_asks_person(const struct flo_rollout *rollout)
 /* Smaller numbers in the gate, if any would do. */
 static int say_smaller(const struct flo_rollout_lack *lack, char *out)
 {
-    uint64_t least =
-        lack->updated < lack->waiting ? lack->updated : lack->waiting;
+    uint64_t least = lack->updated < lack->waiting ? lack->updated : lack->waiting;
 
     if (lack->is_ratio && least >= 1) {
-        return snprintf(out, FLO_LACK_TEXT,
-                        "devices_min: %llu in the gate, or ",
+        return snprintf(out, FLO_LACK_TEXT, "devices_min: %llu in the gate, or ",
                         (unsigned long long)least);
     }
     if (!lack->is_ratio && least >= 2) {
         return snprintf(out, FLO_LACK_TEXT,
                         "min_devices: %llu and min_controls: %llu in the gate, "
                         "or ",
-                        (unsigned long long)lack->updated,
-                        (unsigned long long)lack->waiting);
+                        (unsigned long long)lack->updated, (unsigned long long)lack->waiting);
     }
     return snprintf(out, FLO_LACK_TEXT, "the gate left out, or ");
 }
 
-void flo_rollout_lack_text(const struct flo_rollout *rollout,
-                           const struct flo_rollout_lack *lack, char *what,
-                           char *fix)
+void flo_rollout_lack_text(const struct flo_rollout *rollout, const struct flo_rollout_lack *lack,
+                           char *what, char *fix)
 {
     const struct flo_rollout_phase *phase = &rollout->phases[lack->phase];
     uint64_t needed = lack->updated_of + lack->waiting_of;
@@ -235,24 +220,21 @@ void flo_rollout_lack_text(const struct flo_rollout *rollout,
     snprintf(what, FLO_LACK_TEXT,
              "gate %s can never pass phase %u (%s): it compares %llu updated "
              "device%s with %llu that %s%s, and gets %llu and %llu",
-             lack->gate, lack->phase + 1, phase->name,
-             (unsigned long long)lack->updated_of, flo_s(lack->updated_of),
-             (unsigned long long)lack->waiting_of,
+             lack->gate, lack->phase + 1, phase->name, (unsigned long long)lack->updated_of,
+             flo_s(lack->updated_of), (unsigned long long)lack->waiting_of,
              lack->waiting_of == 1 ? "waits" : "wait",
-             lack->is_ratio ? ", of one hardware class" : "",
-             (unsigned long long)lack->updated,
+             lack->is_ratio ? ", of one hardware class" : "", (unsigned long long)lack->updated,
              (unsigned long long)lack->waiting);
     int used = say_smaller(lack, fix);
     if (lack->devices >= needed) {
-        used += snprintf(fix + used, FLO_LACK_TEXT - (size_t)used,
-                         "%llu to %llu device%s up to this phase",
-                         (unsigned long long)lack->updated_of,
-                         (unsigned long long)(lack->devices - lack->waiting_of),
-                         flo_s(lack->devices - lack->waiting_of));
+        used +=
+            snprintf(fix + used, FLO_LACK_TEXT - (size_t)used,
+                     "%llu to %llu device%s up to this phase", (unsigned long long)lack->updated_of,
+                     (unsigned long long)(lack->devices - lack->waiting_of),
+                     flo_s(lack->devices - lack->waiting_of));
     } else {
-        used += snprintf(fix + used, FLO_LACK_TEXT - (size_t)used,
-                         "at least %llu device%s", (unsigned long long)needed,
-                         flo_s(needed));
+        used += snprintf(fix + used, FLO_LACK_TEXT - (size_t)used, "at least %llu device%s",
+                         (unsigned long long)needed, flo_s(needed));
     }
     snprintf(fix + used, FLO_LACK_TEXT - (size_t)used,
              "; --hold-for-person (hold_for_person: true) starts it, and a "

@@ -25,13 +25,12 @@ struct flo_rollout_lack {
 /* true: *out never decides.  The rollout is divided.  `class_of`: the hardware
  * class of each member, a number below FLO_DECIDABLE_CLASSES_MAX; NULL: all are
  * of one. */
-bool flo_rollout_lacks(const struct flo_rollout *rollout,
-                       const uint8_t *class_of, struct flo_rollout_lack *out);
+bool flo_rollout_lacks(const struct flo_rollout *rollout, const uint8_t *class_of,
+                       struct flo_rollout_lack *out);
 /* The lack as a sentence, and the change that would make it decidable. */
 #define FLO_LACK_TEXT 256
-void flo_rollout_lack_text(const struct flo_rollout *rollout,
-                           const struct flo_rollout_lack *lack, char *what,
-                           char *fix);
+void flo_rollout_lack_text(const struct flo_rollout *rollout, const struct flo_rollout_lack *lack,
+                           char *what, char *fix);
 /* Does a study's gate of the present phase lack devices for ever? */
 bool flo_rollout_study_lacks(const struct flo_rollout *rollout);
 /* A gate holds the present phase that a person was promised to decide: no

@@ -16,10 +16,8 @@ int flo_rollout_check(const struct flo_rollout *rollout, struct flo_err *err)
     double share = 0;
     uint32_t devices = 0;
 
-    if (rollout->phase_count < 1 ||
-        rollout->phase_count > FLO_ROLLOUT_PHASES_MAX) {
-        return flo_fail(err, FLO_E_REST_SCHEMA,
-                        "phases: %u of them, 1 to %d are possible",
+    if (rollout->phase_count < 1 || rollout->phase_count > FLO_ROLLOUT_PHASES_MAX) {
+        return flo_fail(err, FLO_E_REST_SCHEMA, "phases: %u of them, 1 to %d are possible",
                         rollout->phase_count, FLO_ROLLOUT_PHASES_MAX);
     }
     for (uint32_t i = 0; i < rollout->phase_count; i++) {
@@ -30,17 +28,15 @@ int flo_rollout_check(const struct flo_rollout *rollout, struct flo_err *err)
                             "share_pct belongs here",
                             i);
         }
-        if (phase->share_pct > 100 ||
-            phase->devices > FLO_ROLLOUT_MEMBERS_MAX) {
+        if (phase->share_pct > 100 || phase->devices > FLO_ROLLOUT_MEMBERS_MAX) {
             return flo_fail(err, FLO_E_REST_SCHEMA,
-                            "phases[%u]: share_pct is at most 100, devices %d",
-                            i, FLO_ROLLOUT_MEMBERS_MAX);
+                            "phases[%u]: share_pct is at most 100, devices %d", i,
+                            FLO_ROLLOUT_MEMBERS_MAX);
         }
         if ((phase->devices > 0 && phase->devices <= devices) ||
             (phase->share_pct > 0 && phase->share_pct <= share)) {
             return flo_fail(err, FLO_E_REST_MEANING,
-                            "phases[%u]: it is not larger than the one before",
-                            i);
+                            "phases[%u]: it is not larger than the one before", i);
         }
         devices = phase->devices > 0 ? phase->devices : devices;
         share = phase->share_pct > 0 ? phase->share_pct : share;
@@ -55,9 +51,8 @@ int flo_rollout_check(const struct flo_rollout *rollout, struct flo_err *err)
 _Static_assert(FLO_BUCKETS <= UINT32_C(1) << 3 * DIGIT_BITS, "three digits");
 
 /* Those who are picked, by this digit of their bucket less `from`. */
-static void count_digits(const struct flo_rollout *rollout, uint32_t from,
-                         uint32_t to, uint32_t shift, flo_rollout_picks *picks,
-                         uint32_t *counts)
+static void count_digits(const struct flo_rollout *rollout, uint32_t from, uint32_t to,
+                         uint32_t shift, flo_rollout_picks *picks, uint32_t *counts)
 {
     memset(counts, 0, DIGITS * sizeof(*counts));
     for (size_t i = 0; i < rollout->member_count; i++) {
@@ -69,9 +64,8 @@ static void count_digits(const struct flo_rollout *rollout, uint32_t from,
 }
 
 /* Behind the bucket of the last of them, which is found digit by digit. */
-uint32_t flo_rollout_bound(const struct flo_rollout *rollout, uint32_t from,
-                           uint32_t to, uint32_t devices,
-                           flo_rollout_picks *picks)
+uint32_t flo_rollout_bound(const struct flo_rollout *rollout, uint32_t from, uint32_t to,
+                           uint32_t devices, flo_rollout_picks *picks)
 {
     uint32_t counts[DIGITS];
     uint32_t left = devices;
@@ -113,8 +107,7 @@ static bool is_online(const struct flo_rollout_member *member)
 /* Bound of the buckets in which `devices` members lie: of those that are
  * online, if there are so many. */
 static uint32_t bound_of_devices(const struct flo_rollout *rollout,
-                                 const struct flo_rollout_phase *phase,
-                                 uint32_t devices)
+                                 const struct flo_rollout_phase *phase, uint32_t devices)
 {
     uint32_t online = 0;
 
@@ -125,8 +118,7 @@ static uint32_t bound_of_devices(const struct flo_rollout *rollout,
     /* A spread phase picks those that are online itself, and the order of a
      * covered label puts them first. */
     bool is_any = online < devices || phase->is_spread || rollout->is_covered;
-    return flo_rollout_bound(rollout, 0, FLO_BUCKETS, devices,
-                             is_any ? is_anybody : is_online);
+    return flo_rollout_bound(rollout, 0, FLO_BUCKETS, devices, is_any ? is_anybody : is_online);
 }
 
 static uint32_t members_below(const struct flo_rollout *rollout, uint32_t to)
@@ -140,16 +132,14 @@ static uint32_t members_below(const struct flo_rollout *rollout, uint32_t to)
 }
 
 /* A share is of the buckets, and has bounds in devices when they were given. */
-static uint32_t bound_of(const struct flo_rollout *rollout,
-                         const struct flo_rollout_phase *phase)
+static uint32_t bound_of(const struct flo_rollout *rollout, const struct flo_rollout_phase *phase)
 {
     if (phase->devices > 0) {
         return bound_of_devices(rollout, phase, phase->devices);
     }
     uint32_t to = (uint32_t)(phase->share_pct * FLO_BUCKETS / 100);
-    uint32_t count = phase->devices_min > 0 || phase->devices_max > 0
-                         ? members_below(rollout, to)
-                         : 0;
+    uint32_t count =
+        phase->devices_min > 0 || phase->devices_max > 0 ? members_below(rollout, to) : 0;
     if (phase->devices_min > 0 && count < phase->devices_min) {
         return bound_of_devices(rollout, phase, phase->devices_min);
     }
@@ -168,8 +158,7 @@ void flo_rollout_divide_from(struct flo_rollout *rollout, uint32_t first)
 {
     uint32_t from = first > 0 ? rollout->phases[first - 1].bucket_to : 0;
 
-    assert(rollout->phase_count > 0 &&
-           rollout->phase_count <= FLO_ROLLOUT_PHASES_MAX);
+    assert(rollout->phase_count > 0 && rollout->phase_count <= FLO_ROLLOUT_PHASES_MAX);
     for (uint32_t i = first; i < rollout->phase_count; i++) {
         struct flo_rollout_phase *phase = &rollout->phases[i];
         uint32_t to = bound_of(rollout, phase);

@@ -16,17 +16,14 @@ static bool has_same_devices(const struct flo_rollout_phase *one,
                              const struct flo_rollout_phase *other)
 {
     return one->devices == other->devices &&
-           !(one->share_pct < other->share_pct ||
-             one->share_pct > other->share_pct) &&
-           one->devices_min == other->devices_min &&
-           one->devices_max == other->devices_max &&
-           one->is_spread == other->is_spread &&
-           one->is_hold_out == other->is_hold_out;
+           !(one->share_pct < other->share_pct || one->share_pct > other->share_pct) &&
+           one->devices_min == other->devices_min && one->devices_max == other->devices_max &&
+           one->is_spread == other->is_spread && one->is_hold_out == other->is_hold_out;
 }
 
 /* The wave that covers, as the number of its phase, or none. */
-static int check_cover(const struct flo_rollout *rollout, uint32_t wanted,
-                       uint32_t begun, struct flo_err *err)
+static int check_cover(const struct flo_rollout *rollout, uint32_t wanted, uint32_t begun,
+                       struct flo_err *err)
 {
     uint32_t was = rollout->study.rules.cover;
     uint32_t first = was == 0 || (wanted > 0 && wanted < was) ? wanted : was;
@@ -39,12 +36,11 @@ static int check_cover(const struct flo_rollout *rollout, uint32_t wanted,
                           first - 1, rollout->phases[first - 1].name);
 }
 
-int flo_rollout_may_edit(const struct flo_rollout *rollout,
-                         const struct flo_rollout *draft, struct flo_err *err)
+int flo_rollout_may_edit(const struct flo_rollout *rollout, const struct flo_rollout *draft,
+                         struct flo_err *err)
 {
     uint32_t begun = phases_begun(rollout);
-    bool is_watching =
-        begun > 0 && rollout->phases[rollout->phase].passed_at_ms > 0;
+    bool is_watching = begun > 0 && rollout->phases[rollout->phase].passed_at_ms > 0;
 
     for (uint32_t i = 0; i < begun; i++) {
         const struct flo_rollout_phase *phase = &rollout->phases[i];
@@ -74,8 +70,7 @@ int flo_rollout_may_edit(const struct flo_rollout *rollout,
 }
 
 /* How a phase that began goes on. */
-static void change_begun(struct flo_rollout_phase *phase,
-                         const struct flo_rollout_phase *wanted)
+static void change_begun(struct flo_rollout_phase *phase, const struct flo_rollout_phase *wanted)
 {
     memcpy(phase->name, wanted->name, sizeof(phase->name));
     phase->soak_ms = wanted->soak_ms;
@@ -87,8 +82,7 @@ static void change_begun(struct flo_rollout_phase *phase,
     phase->watch_ms = wanted->watch_ms;
 }
 
-static void change_phases(struct flo_rollout *rollout,
-                          const struct flo_rollout *draft)
+static void change_phases(struct flo_rollout *rollout, const struct flo_rollout *draft)
 {
     uint32_t begun = phases_begun(rollout);
 
@@ -107,8 +101,7 @@ static void change_phases(struct flo_rollout *rollout,
 /* Verdicts were of the old rules: looks begin again, and a gate that broke or
  * was not sure is asked once more.  Segments that went back stay out, and waves
  * that are over stay. */
-static void change_gates(struct flo_rollout *rollout,
-                         const struct flo_rollout *draft)
+static void change_gates(struct flo_rollout *rollout, const struct flo_rollout *draft)
 {
     struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
     struct flo_study_state before = rollout->study.state;
@@ -123,16 +116,14 @@ static void change_gates(struct flo_rollout *rollout,
     rollout->study.state.excluded = before.excluded;
     memcpy(rollout->study.state.held, before.held, sizeof(before.held));
     memcpy(rollout->study.state.waves, before.waves, sizeof(before.waves));
-    memcpy(rollout->study.state.held_as, before.held_as,
-           sizeof(before.held_as));
+    memcpy(rollout->study.state.held_as, before.held_as, sizeof(before.held_as));
     rollout->study.state.held_count = before.held_count;
     if (phase->state == FLO_PHASE_FAILED || phase->state == FLO_PHASE_HELD) {
         phase->state = FLO_PHASE_RUNNING;
     }
 }
 
-static void change_rest(struct flo_rollout *rollout,
-                        const struct flo_rollout *draft)
+static void change_rest(struct flo_rollout *rollout, const struct flo_rollout *draft)
 {
     rollout->on_fail = draft->on_fail;
     rollout->study.on_fail = draft->study.on_fail;
@@ -145,18 +136,15 @@ static void change_rest(struct flo_rollout *rollout,
     rollout->window = draft->window;
     memcpy(rollout->limits, draft->limits, sizeof(rollout->limits));
     rollout->limit_count = draft->limit_count;
-    memcpy(rollout->retries_max, draft->retries_max,
-           sizeof(rollout->retries_max));
+    memcpy(rollout->retries_max, draft->retries_max, sizeof(rollout->retries_max));
     rollout->retry_wait_ms = draft->retry_wait_ms;
-    memcpy(rollout->deadlines_ms, draft->deadlines_ms,
-           sizeof(rollout->deadlines_ms));
+    memcpy(rollout->deadlines_ms, draft->deadlines_ms, sizeof(rollout->deadlines_ms));
     rollout->expires_at_ms = draft->expires_at_ms;
     rollout->pauses_when_expired = draft->pauses_when_expired;
 }
 
-void flo_rollout_edit(struct flo_rollout *rollout,
-                      const struct flo_rollout *draft, bool has_new_gates,
-                      struct flo_rollout_actions *actions)
+void flo_rollout_edit(struct flo_rollout *rollout, const struct flo_rollout *draft,
+                      bool has_new_gates, struct flo_rollout_actions *actions)
 {
     change_phases(rollout, draft);
     if (has_new_gates) {
@@ -167,6 +155,5 @@ void flo_rollout_edit(struct flo_rollout *rollout,
     for (size_t i = 0; i < rollout->member_count; i++) {
         rollout->members[i].is_dirty = true; /* the phase changed, perhaps */
     }
-    flo_rollout_do(actions,
-                   (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_MEMBERS});
+    flo_rollout_do(actions, (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_MEMBERS});
 }

@@ -9,8 +9,7 @@
 #include "server-stub/core/rollout/inside.h"
 #include "server-stub/core/rollout/rollout.h"
 
-static size_t member_place(const struct flo_rollout *rollout,
-                           const char *device)
+static size_t member_place(const struct flo_rollout *rollout, const char *device)
 {
     size_t low = 0;
     size_t high = rollout->member_count;
@@ -34,15 +33,13 @@ size_t flo_rollout_find(const struct flo_rollout *rollout, const char *device)
     size_t place = member_place(rollout, device);
 
     assert(rollout != NULL && device != NULL);
-    if (place < rollout->member_count &&
-        strcmp(rollout->members[place].device, device) == 0) {
+    if (place < rollout->member_count && strcmp(rollout->members[place].device, device) == 0) {
         return place;
     }
     return SIZE_MAX;
 }
 
-size_t flo_rollout_find_next(const struct flo_rollout *rollout,
-                             const char *device, size_t *at)
+size_t flo_rollout_find_next(const struct flo_rollout *rollout, const char *device, size_t *at)
 {
     int order = 1;
 
@@ -53,25 +50,20 @@ size_t flo_rollout_find_next(const struct flo_rollout *rollout,
     return *at < rollout->member_count && order == 0 ? *at : SIZE_MAX;
 }
 
-static uint32_t phase_of_bucket(const struct flo_rollout *rollout,
-                                uint32_t bucket)
+static uint32_t phase_of_bucket(const struct flo_rollout *rollout, uint32_t bucket)
 {
     for (uint32_t i = 0; i < rollout->phase_count; i++) {
-        if (bucket >= rollout->phases[i].bucket_from &&
-            bucket < rollout->phases[i].bucket_to) {
+        if (bucket >= rollout->phases[i].bucket_from && bucket < rollout->phases[i].bucket_to) {
             return i;
         }
     }
     return FLO_ROLLOUT_PHASES_MAX;
 }
 
-struct flo_rollout_phase *
-flo_rollout_phase_of(struct flo_rollout *rollout,
-                     const struct flo_rollout_member *member)
+struct flo_rollout_phase *flo_rollout_phase_of(struct flo_rollout *rollout,
+                                               const struct flo_rollout_member *member)
 {
-    return member->phase < rollout->phase_count
-               ? &rollout->phases[member->phase]
-               : NULL;
+    return member->phase < rollout->phase_count ? &rollout->phases[member->phase] : NULL;
 }
 
 bool flo_rollout_is_excluded(const struct flo_rollout *rollout,
@@ -83,20 +75,17 @@ bool flo_rollout_is_excluded(const struct flo_rollout *rollout,
 }
 
 /* The release is not for this device, which is no failure. */
-static bool is_excused(const struct flo_rollout *rollout,
-                       const struct flo_rollout_member *member)
+static bool is_excused(const struct flo_rollout *rollout, const struct flo_rollout_member *member)
 {
     static const int codes[] = {FLO_E_TARGET_INCOMPATIBLE, FLO_E_NOT_BUILT};
 
     /* The member went back for its segment, for no fault of its own. */
-    if (member->state == FLO_EXECUTION_ROLLED_BACK &&
-        flo_rollout_is_excluded(rollout, member)) {
+    if (member->state == FLO_EXECUTION_ROLLED_BACK && flo_rollout_is_excluded(rollout, member)) {
         return true;
     }
     for (size_t i = 0; i < FLO_COUNT(codes) && member->cause > 0; i++) {
         if (member->state == FLO_EXECUTION_REJECTED &&
-            strcmp(rollout->causes[member->cause - 1],
-                   flo_error_id(codes[i])) == 0) {
+            strcmp(rollout->causes[member->cause - 1], flo_error_id(codes[i])) == 0) {
             return true;
         }
     }
@@ -104,8 +93,7 @@ static bool is_excused(const struct flo_rollout *rollout,
 }
 
 /* The release itself failed: in its probe, or when it served. */
-static bool is_struck(const struct flo_rollout *rollout,
-                      const struct flo_rollout_member *member)
+static bool is_struck(const struct flo_rollout *rollout, const struct flo_rollout_member *member)
 {
     return (member->state == FLO_EXECUTION_ROLLED_BACK &&
             !flo_rollout_is_excluded(rollout, member)) ||
@@ -114,8 +102,7 @@ static bool is_struck(const struct flo_rollout *rollout,
 }
 
 /* A rollback that has no cause of its device was asked for. */
-static bool is_taken(const struct flo_rollout *rollout,
-                     const struct flo_rollout_member *member)
+static bool is_taken(const struct flo_rollout *rollout, const struct flo_rollout_member *member)
 {
     return member->state == FLO_EXECUTION_ROLLED_BACK && member->cause == 0 &&
            !is_excused(rollout, member);
@@ -128,41 +115,34 @@ bool flo_rollout_member_is_under_way(const struct flo_rollout_member *member)
 
 bool flo_rollout_member_is_left_out(const struct flo_rollout_member *member)
 {
-    return member->held != FLO_HELD_NOT &&
-           member->state == FLO_EXECUTION_CANCELLED;
+    return member->held != FLO_HELD_NOT && member->state == FLO_EXECUTION_CANCELLED;
 }
 
 enum flo_failure flo_rollout_failure(const struct flo_rollout *rollout,
                                      const struct flo_rollout_member *member)
 {
     return flo_failure_of((enum flo_execution)member->state,
-                          member->cause > 0 ? rollout->causes[member->cause - 1]
-                                            : "");
+                          member->cause > 0 ? rollout->causes[member->cause - 1] : "");
 }
 
 /* Ends of one kind; a device that fell silent counts as one. */
-static void tally_failure(const struct flo_rollout *rollout,
-                          struct flo_rollout_phase *phase,
-                          const struct flo_rollout_member *member,
-                          uint32_t sign)
+static void tally_failure(const struct flo_rollout *rollout, struct flo_rollout_phase *phase,
+                          const struct flo_rollout_member *member, uint32_t sign)
 {
-    bool is_lapsed = member->lapse != FLO_LAPSE_NONE &&
-                     flo_rollout_member_is_under_way(member);
+    bool is_lapsed = member->lapse != FLO_LAPSE_NONE && flo_rollout_member_is_under_way(member);
 
     if (is_lapsed) {
-        phase->failures[member->lapse == FLO_LAPSE_SILENT
-                            ? FLO_FAILURE_SILENT
-                            : FLO_FAILURE_TIMEOUT] += sign;
-    } else if (flo_execution_kind((enum flo_execution)member->state) ==
-                   FLO_EXECUTION_END_BAD &&
+        phase->failures[member->lapse == FLO_LAPSE_SILENT ? FLO_FAILURE_SILENT
+                                                          : FLO_FAILURE_TIMEOUT] += sign;
+    } else if (flo_execution_kind((enum flo_execution)member->state) == FLO_EXECUTION_END_BAD &&
                !is_excused(rollout, member)) {
         phase->failures[flo_rollout_failure(rollout, member)] += sign;
     }
 }
 
 /* sign: 1 adds it, UINT32_MAX takes it away. */
-static void tally(struct flo_rollout *rollout,
-                  const struct flo_rollout_member *member, uint32_t sign)
+static void tally(struct flo_rollout *rollout, const struct flo_rollout_member *member,
+                  uint32_t sign)
 {
     struct flo_rollout_phase *phase = flo_rollout_phase_of(rollout, member);
 
@@ -173,24 +153,19 @@ static void tally(struct flo_rollout *rollout,
     phase->members += sign;
     phase->counts[member->state] += sign;
     phase->away += member->is_away ? sign : 0;
-    phase->silent += member->lapse == FLO_LAPSE_SILENT &&
-                             flo_rollout_member_is_under_way(member)
-                         ? sign
-                         : 0;
-    phase->overdue += member->lapse == FLO_LAPSE_OVERDUE &&
-                              flo_rollout_member_is_under_way(member)
-                          ? sign
-                          : 0;
+    phase->silent +=
+        member->lapse == FLO_LAPSE_SILENT && flo_rollout_member_is_under_way(member) ? sign : 0;
+    phase->overdue +=
+        member->lapse == FLO_LAPSE_OVERDUE && flo_rollout_member_is_under_way(member) ? sign : 0;
     phase->excused += is_excused(rollout, member) ? sign : 0;
     phase->struck += is_struck(rollout, member) ? sign : 0;
     phase->taken += is_taken(rollout, member) ? sign : 0;
-    phase->due +=
-        member->state == FLO_EXECUTION_QUEUED && !member->is_away ? sign : 0;
+    phase->due += member->state == FLO_EXECUTION_QUEUED && !member->is_away ? sign : 0;
     tally_failure(rollout, phase, member, sign);
 }
 
-void flo_rollout_member_is(struct flo_rollout *rollout, size_t index,
-                           enum flo_lapse lapse, bool is_away)
+void flo_rollout_member_is(struct flo_rollout *rollout, size_t index, enum flo_lapse lapse,
+                           bool is_away)
 {
     struct flo_rollout_member *member = &rollout->members[index];
 
@@ -203,9 +178,8 @@ void flo_rollout_member_is(struct flo_rollout *rollout, size_t index,
     tally(rollout, member, 1);
 }
 
-void flo_rollout_member_set(struct flo_rollout *rollout, size_t index,
-                            enum flo_execution state, const char *cause,
-                            uint64_t now_ms)
+void flo_rollout_member_set(struct flo_rollout *rollout, size_t index, enum flo_execution state,
+                            const char *cause, uint64_t now_ms)
 {
     struct flo_rollout_member *member = &rollout->members[index];
     struct flo_rollout_phase *phase = flo_rollout_phase_of(rollout, member);
@@ -218,10 +192,9 @@ void flo_rollout_member_set(struct flo_rollout *rollout, size_t index,
     member->is_waiting = false;
     member->runs_other = false;
     member->state = (uint8_t)state;
-    member->cause =
-        flo_execution_kind(state) == FLO_EXECUTION_END_BAD && cause != NULL
-            ? flo_rollout_cause(rollout, cause)
-            : 0;
+    member->cause = flo_execution_kind(state) == FLO_EXECUTION_END_BAD && cause != NULL
+                        ? flo_rollout_cause(rollout, cause)
+                        : 0;
     member->since_at_ms = now_ms;
     member->watched_at_ms = now_ms;
     member->is_dirty = true;
@@ -263,14 +236,12 @@ void flo_rollout_count(struct flo_rollout *rollout)
     }
 }
 
-void flo_rollout_member_tell(struct flo_rollout *rollout, size_t index,
-                             uint64_t now_ms)
+void flo_rollout_member_tell(struct flo_rollout *rollout, size_t index, uint64_t now_ms)
 {
     struct flo_rollout_member *member = &rollout->members[index];
 
     assert(index < rollout->member_count);
-    flo_rollout_member_set(rollout, index, FLO_EXECUTION_NOTIFIED, NULL,
-                           now_ms);
+    flo_rollout_member_set(rollout, index, FLO_EXECUTION_NOTIFIED, NULL, now_ms);
     member->heard_at_ms = now_ms;
     if (!member->is_online) {
         flo_rollout_member_is(rollout, index, FLO_LAPSE_NONE, true);
@@ -293,14 +264,12 @@ static void keep_out(const struct flo_rollout *rollout, uint8_t slices,
 {
     member->held_of = slices & flo_rollout_slices_open(rollout);
     member->held = member->held_of != 0 ? FLO_HELD_THERE : FLO_HELD_NOT;
-    if (member->state == FLO_EXECUTION_QUEUED &&
-        flo_rollout_is_excluded(rollout, member)) {
+    if (member->state == FLO_EXECUTION_QUEUED && flo_rollout_is_excluded(rollout, member)) {
         flo_rollout_member_cancel(member);
     }
 }
 
-size_t flo_rollout_member_insert(struct flo_rollout *rollout,
-                                 const struct flo_rollout_event *event)
+size_t flo_rollout_member_insert(struct flo_rollout *rollout, const struct flo_rollout_event *event)
 {
     size_t place = member_place(rollout, event->device);
 
@@ -312,15 +281,13 @@ size_t flo_rollout_member_insert(struct flo_rollout *rollout,
     struct flo_rollout_member *member = &rollout->members[place];
     *member = (struct flo_rollout_member){
         .phase = (uint8_t)phase_of_bucket(rollout, event->bucket),
-        .state = event->is_superseded ? FLO_EXECUTION_SUPERSEDED
-                                      : FLO_EXECUTION_QUEUED,
+        .state = event->is_superseded ? FLO_EXECUTION_SUPERSEDED : FLO_EXECUTION_QUEUED,
         .is_online = event->is_online,
         .segment = event->segment,
         .is_back = event->is_superseded,
         .bucket = event->bucket % FLO_BUCKETS,
         .is_dirty = true,
-        .place = event->place != NULL ? *event->place
-                                      : (struct flo_rollout_place){0},
+        .place = event->place != NULL ? *event->place : (struct flo_rollout_place){0},
         .heard_at_ms = event->now_ms,
         .since_at_ms = event->now_ms,
         .watched_at_ms = event->now_ms,
@@ -345,6 +312,5 @@ bool flo_rollout_member_stays(const struct flo_rollout_member *member)
     enum flo_execution state = (enum flo_execution)member->state;
 
     return member->is_back &&
-           (!flo_execution_is_end(state) ||
-            flo_execution_kind(state) == FLO_EXECUTION_END_GOOD);
+           (!flo_execution_is_end(state) || flo_execution_kind(state) == FLO_EXECUTION_END_GOOD);
 }

@@ -19,28 +19,25 @@ static void restart_waits(struct flo_rollout *rollout, uint64_t now_ms)
         rollout->members[i].heard_at_ms = now_ms;
         rollout->members[i].watched_at_ms = now_ms;
         if (rollout->members[i].lapse == FLO_LAPSE_OVERDUE) {
-            flo_rollout_member_is(rollout, i, FLO_LAPSE_NONE,
-                                  rollout->members[i].is_away);
+            flo_rollout_member_is(rollout, i, FLO_LAPSE_NONE, rollout->members[i].is_away);
         }
     }
 }
 
-static void pause(struct flo_rollout *rollout, uint64_t now_ms,
-                  struct flo_rollout_actions *actions)
+static void pause(struct flo_rollout *rollout, uint64_t now_ms, struct flo_rollout_actions *actions)
 {
-    flo_rollout_order(actions, FLO_ORDER_PAUSE, 0, 0,
-                      flo_rollout_touched(rollout), FLO_STATES_NOT_ACCEPTED);
+    flo_rollout_order(actions, FLO_ORDER_PAUSE, 0, 0, flo_rollout_touched(rollout),
+                      FLO_STATES_NOT_ACCEPTED);
     flo_rollout_state_set(rollout, FLO_ROLLOUT_PAUSED, now_ms, actions);
 }
 
 static void resume(struct flo_rollout *rollout, uint64_t now_ms,
                    struct flo_rollout_actions *actions)
 {
-    flo_rollout_do(actions, (struct flo_rollout_action){
-                                .kind = FLO_ROLLOUT_DO_ORDER,
-                                .op = FLO_ORDER_RESUME,
-                                .bucket_to = flo_rollout_touched(rollout),
-                                .member = SIZE_MAX});
+    flo_rollout_do(actions, (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_ORDER,
+                                                        .op = FLO_ORDER_RESUME,
+                                                        .bucket_to = flo_rollout_touched(rollout),
+                                                        .member = SIZE_MAX});
     restart_waits(rollout, now_ms);
     if (rollout->phases[rollout->phase].state == FLO_PHASE_FAILED) {
         rollout->phases[rollout->phase].state = FLO_PHASE_RUNNING;
@@ -51,23 +48,19 @@ static void resume(struct flo_rollout *rollout, uint64_t now_ms,
 
 static void store_members(struct flo_rollout_actions *actions)
 {
-    flo_rollout_do(actions,
-                   (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_MEMBERS});
+    flo_rollout_do(actions, (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_MEMBERS});
 }
 
-static void store_reason(const struct flo_rollout *rollout,
-                         struct flo_rollout_actions *actions)
+static void store_reason(const struct flo_rollout *rollout, struct flo_rollout_actions *actions)
 {
     flo_rollout_why(actions, "%s", rollout->reason);
-    flo_rollout_do(actions,
-                   (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_STATE,
-                                               .state = (int)rollout->state});
+    flo_rollout_do(actions, (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_STATE,
+                                                        .state = (int)rollout->state});
 }
 
 /* ---- to the begin ---- */
 
-static void begin(struct flo_rollout *rollout, uint64_t now_ms,
-                  struct flo_rollout_actions *actions)
+static void begin(struct flo_rollout *rollout, uint64_t now_ms, struct flo_rollout_actions *actions)
 {
     flo_rollout_divide(rollout);
     rollout->put_off_ms = 0;
@@ -90,15 +83,12 @@ static void schedule(struct flo_rollout *rollout, uint64_t now_ms,
 
 /* People who approve it, or wait for it, see its phases as planned; the begin
  * divides once more, for those who come until then. */
-static void start(struct flo_rollout *rollout, uint64_t now_ms,
-                  struct flo_rollout_actions *actions)
+static void start(struct flo_rollout *rollout, uint64_t now_ms, struct flo_rollout_actions *actions)
 {
     if (rollout->approvals < rollout->approvals_needed) {
-        flo_rollout_reason_add(rollout, "; %u of %u approval%s",
-                               rollout->approvals, rollout->approvals_needed,
-                               flo_s(rollout->approvals_needed));
-        flo_rollout_state_set(rollout, FLO_ROLLOUT_AWAITING_APPROVAL, now_ms,
-                              actions);
+        flo_rollout_reason_add(rollout, "; %u of %u approval%s", rollout->approvals,
+                               rollout->approvals_needed, flo_s(rollout->approvals_needed));
+        flo_rollout_state_set(rollout, FLO_ROLLOUT_AWAITING_APPROVAL, now_ms, actions);
         flo_rollout_divide(rollout);
         store_members(actions); /* for a restart */
     } else if (rollout->start_at_ms > flo_rollout_wall_ms(rollout, now_ms)) {
@@ -117,8 +107,7 @@ static void approve(struct flo_rollout *rollout, uint64_t now_ms,
 {
     rollout->approvals++;
     flo_rollout_reason_add(rollout, "; %u of %u approval%s", rollout->approvals,
-                           rollout->approvals_needed,
-                           flo_s(rollout->approvals_needed));
+                           rollout->approvals_needed, flo_s(rollout->approvals_needed));
     if (rollout->approvals < rollout->approvals_needed) {
         store_reason(rollout, actions);
     } else {
@@ -128,8 +117,7 @@ static void approve(struct flo_rollout *rollout, uint64_t now_ms,
 
 /* The start time came, and something forbids the start: said once. */
 static void put_off(struct flo_rollout *rollout, const char *reason_before,
-                    const struct flo_rollout_event *event,
-                    struct flo_rollout_actions *actions)
+                    const struct flo_rollout_event *event, struct flo_rollout_actions *actions)
 {
     rollout->put_off_ms = event->until_ms;
     if (strcmp(reason_before, rollout->reason) != 0) {
@@ -140,8 +128,7 @@ static void put_off(struct flo_rollout *rollout, const char *reason_before,
 /* A change freeze: no device starts, and what is under way goes on.  A pause
  * keeps its own reason. */
 static void barred(struct flo_rollout *rollout, const char *reason_before,
-                   const struct flo_rollout_event *event,
-                   struct flo_rollout_actions *actions)
+                   const struct flo_rollout_event *event, struct flo_rollout_actions *actions)
 {
     rollout->barred_until_ms = event->until_ms;
     if (rollout->state == FLO_ROLLOUT_PAUSED) {
@@ -154,8 +141,7 @@ static void barred(struct flo_rollout *rollout, const char *reason_before,
 /* Something was ordered. */
 static bool has_begun(const struct flo_rollout *rollout)
 {
-    return rollout->state != FLO_ROLLOUT_DRAFT &&
-           rollout->state != FLO_ROLLOUT_AWAITING_APPROVAL &&
+    return rollout->state != FLO_ROLLOUT_DRAFT && rollout->state != FLO_ROLLOUT_AWAITING_APPROVAL &&
            rollout->state != FLO_ROLLOUT_SCHEDULED;
 }
 
@@ -169,8 +155,8 @@ static void abort_(struct flo_rollout *rollout, uint64_t now_ms,
         return;
     }
     restart_waits(rollout, now_ms);
-    flo_rollout_order(actions, FLO_ORDER_ABORT, 0, 0,
-                      flo_rollout_touched(rollout), FLO_STATES_NOT_ACTIVE);
+    flo_rollout_order(actions, FLO_ORDER_ABORT, 0, 0, flo_rollout_touched(rollout),
+                      FLO_STATES_NOT_ACTIVE);
     flo_rollout_state_set(rollout, FLO_ROLLOUT_ABORTING, now_ms, actions);
 }
 
@@ -189,9 +175,7 @@ static void taken_back(struct flo_rollout *rollout, uint64_t now_ms,
 uint64_t flo_rollout_end_ms(const struct flo_rollout *rollout)
 {
     uint64_t end_ms = rollout->expires_at_ms;
-    uint64_t by_ms = rollout->state == FLO_ROLLOUT_AWAITING_APPROVAL
-                         ? rollout->approve_by_ms
-                         : 0;
+    uint64_t by_ms = rollout->state == FLO_ROLLOUT_AWAITING_APPROVAL ? rollout->approve_by_ms : 0;
 
     return by_ms > 0 && (end_ms == 0 || by_ms < end_ms) ? by_ms : end_ms;
 }
@@ -201,19 +185,15 @@ bool flo_rollout_expire(struct flo_rollout *rollout, uint64_t now_ms,
 {
     char at[25];
     uint64_t end_ms = flo_rollout_end_ms(rollout);
-    bool is_open = !has_begun(rollout) ||
-                   rollout->state == FLO_ROLLOUT_RUNNING ||
+    bool is_open = !has_begun(rollout) || rollout->state == FLO_ROLLOUT_RUNNING ||
                    rollout->state == FLO_ROLLOUT_PAUSED;
 
-    if (!is_open || end_ms == 0 ||
-        flo_rollout_wall_ms(rollout, now_ms) < end_ms) {
+    if (!is_open || end_ms == 0 || flo_rollout_wall_ms(rollout, now_ms) < end_ms) {
         return !has_begun(rollout); /* no time passes for its devices yet */
     }
     flo_time_text(end_ms, at);
     snprintf(rollout->reason, sizeof(rollout->reason), "expired at %s%s", at,
-             rollout->state == FLO_ROLLOUT_AWAITING_APPROVAL
-                 ? ": nobody approved it"
-                 : "");
+             rollout->state == FLO_ROLLOUT_AWAITING_APPROVAL ? ": nobody approved it" : "");
     flo_rollout_why(actions, "%s", rollout->reason);
     rollout->expires_at_ms = 0; /* once: a person may resume */
     if (!rollout->pauses_when_expired || !has_begun(rollout)) {
@@ -224,24 +204,20 @@ bool flo_rollout_expire(struct flo_rollout *rollout, uint64_t now_ms,
     return true;
 }
 
-int flo_rollout_operator_step(struct flo_rollout *rollout,
-                              const struct flo_rollout_event *event,
-                              struct flo_rollout_actions *actions,
-                              struct flo_err *err)
+int flo_rollout_operator_step(struct flo_rollout *rollout, const struct flo_rollout_event *event,
+                              struct flo_rollout_actions *actions, struct flo_err *err)
 {
     char before[sizeof(rollout->reason)];
 
     assert(rollout->phase < rollout->phase_count);
     if (event->kind == FLO_ROLLOUT_EVENT_RESUME &&
         rollout->phases[rollout->phase].state == FLO_PHASE_FAILED) {
-        flo_fail(err, FLO_E_ROLLOUT_STATE,
-                 "rollout %s: a gate of phase %s is broken", rollout->id,
+        flo_fail(err, FLO_E_ROLLOUT_STATE, "rollout %s: a gate of phase %s is broken", rollout->id,
                  rollout->phases[rollout->phase].name);
         flo_err_fix(err, "promote it to go on all the same, or roll it back");
         return FLO_E_ROLLOUT_STATE;
     }
-    if (event->slice != NULL &&
-        flo_rollout_may_answer(rollout, event->slice, err) < 0) {
+    if (event->slice != NULL && flo_rollout_may_answer(rollout, event->slice, err) < 0) {
         return err != NULL ? err->code : FLO_E_REST_MEANING;
     }
     if (event->kind == FLO_ROLLOUT_EVENT_EDIT &&
@@ -284,8 +260,7 @@ int flo_rollout_operator_step(struct flo_rollout *rollout,
         if (rollout->state == FLO_ROLLOUT_PAUSED) {
             resume(rollout, event->now_ms, actions);
         }
-        flo_rollout_phase_leave(rollout, FLO_PHASE_PROMOTED, event->now_ms,
-                                actions);
+        flo_rollout_phase_leave(rollout, FLO_PHASE_PROMOTED, event->now_ms, actions);
         break;
     case FLO_ROLLOUT_EVENT_ABORT:
         abort_(rollout, event->now_ms, actions);
@@ -303,8 +278,7 @@ int flo_rollout_operator_step(struct flo_rollout *rollout,
         flo_rollout_edit(rollout, event->draft, event->has_new_gates, actions);
         break;
     default:
-        return flo_fail(err, FLO_E_INTERNAL, "event %d is no operator's",
-                        event->kind);
+        return flo_fail(err, FLO_E_INTERNAL, "event %d is no operator's", event->kind);
     }
     return 0;
 }

@@ -14,14 +14,13 @@
 static void phase_changed(const struct flo_rollout *rollout, uint32_t index,
                           struct flo_rollout_actions *actions)
 {
-    flo_rollout_do(actions, (struct flo_rollout_action){
-                                .kind = FLO_ROLLOUT_DO_PHASE,
-                                .phase = index,
-                                .state = (int)rollout->phases[index].state});
+    flo_rollout_do(actions,
+                   (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_PHASE,
+                                               .phase = index,
+                                               .state = (int)rollout->phases[index].state});
 }
 
-void flo_rollout_phase_start(struct flo_rollout *rollout, uint32_t index,
-                             uint64_t now_ms,
+void flo_rollout_phase_start(struct flo_rollout *rollout, uint32_t index, uint64_t now_ms,
                              struct flo_rollout_actions *actions)
 {
     struct flo_rollout_phase *phase = &rollout->phases[index];
@@ -41,13 +40,12 @@ void flo_rollout_phase_start(struct flo_rollout *rollout, uint32_t index,
         return; /* no bucket: no device can ever be in it */
     }
     if (!phase->is_spread) { /* else each device gets an order of its own */
-        flo_rollout_do(actions, (struct flo_rollout_action){
-                                    .kind = FLO_ROLLOUT_DO_ORDER,
-                                    .op = FLO_ORDER_DEPLOY,
-                                    .phase = index,
-                                    .bucket_from = phase->bucket_from,
-                                    .bucket_to = phase->bucket_to,
-                                    .member = SIZE_MAX});
+        flo_rollout_do(actions, (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_ORDER,
+                                                            .op = FLO_ORDER_DEPLOY,
+                                                            .phase = index,
+                                                            .bucket_from = phase->bucket_from,
+                                                            .bucket_to = phase->bucket_to,
+                                                            .member = SIZE_MAX});
     }
     if (flo_rollout_has_limits(rollout)) {
         flo_rollout_phase_absent(rollout, index);
@@ -71,23 +69,19 @@ static void reason_of(struct flo_rollout *rollout, uint32_t gate,
     if (flo_gate_kind_of(rollout->gates[gate].gate) != FLO_GATE_KIND_SHARE) {
         snprintf(out, bytes, "%s: phase %u %s", text, phase, verdict);
     } else if (result->is_struck) {
-        snprintf(out, bytes,
-                 "%s: the canary failed, %u of %u that ended in phase %u",
-                 causes, result->bad, result->done, phase);
+        snprintf(out, bytes, "%s: the canary failed, %u of %u that ended in phase %u", causes,
+                 result->bad, result->done, phase);
     } else if (result->is_nobody) {
-        snprintf(out, bytes,
-                 "%s: none of %u device%s that ended has it, phase %u %s",
-                 causes, result->done, flo_s(result->done), phase, verdict);
+        snprintf(out, bytes, "%s: none of %u device%s that ended has it, phase %u %s", causes,
+                 result->done, flo_s(result->done), phase, verdict);
     } else {
-        snprintf(out, bytes, "%s: %s: phase %u %s", causes, text, phase,
-                 verdict);
+        snprintf(out, bytes, "%s: %s: phase %u %s", causes, text, phase, verdict);
     }
 }
 
 /* Cancel the executions that are not active; devices that have the release and
  * failed go back. */
-static void halt(struct flo_rollout *rollout, uint64_t now_ms,
-                 struct flo_rollout_actions *actions)
+static void halt(struct flo_rollout *rollout, uint64_t now_ms, struct flo_rollout_actions *actions)
 {
     uint32_t touched = flo_rollout_touched(rollout);
     const struct flo_rollout_action recall = {.kind = FLO_ROLLOUT_DO_RECALL,
@@ -100,25 +94,22 @@ static void halt(struct flo_rollout *rollout, uint64_t now_ms,
     for (size_t i = 0; i < rollout->member_count && !is_any; i++) {
         is_any = flo_rollout_action_names(rollout, &recall, i);
     }
-    flo_rollout_order(actions, FLO_ORDER_ABORT, 0, 0, touched,
-                      FLO_STATES_NOT_ACTIVE);
+    flo_rollout_order(actions, FLO_ORDER_ABORT, 0, 0, touched, FLO_STATES_NOT_ACTIVE);
     if (is_any) {
         flo_rollout_do(actions, recall);
     }
     flo_rollout_state_set(rollout, FLO_ROLLOUT_HALTED, now_ms, actions);
 }
 
-static void pause(struct flo_rollout *rollout, uint64_t now_ms,
-                  struct flo_rollout_actions *actions)
+static void pause(struct flo_rollout *rollout, uint64_t now_ms, struct flo_rollout_actions *actions)
 {
-    flo_rollout_order(actions, FLO_ORDER_PAUSE, 0, 0,
-                      flo_rollout_touched(rollout), FLO_STATES_NOT_ACCEPTED);
+    flo_rollout_order(actions, FLO_ORDER_PAUSE, 0, 0, flo_rollout_touched(rollout),
+                      FLO_STATES_NOT_ACCEPTED);
     flo_rollout_state_set(rollout, FLO_ROLLOUT_PAUSED, now_ms, actions);
 }
 
-void flo_rollout_phase_failed(struct flo_rollout *rollout,
-                              enum flo_on_fail on_fail, uint64_t now_ms,
-                              struct flo_rollout_actions *actions)
+void flo_rollout_phase_failed(struct flo_rollout *rollout, enum flo_on_fail on_fail,
+                              uint64_t now_ms, struct flo_rollout_actions *actions)
 {
     rollout->phases[rollout->phase].state = FLO_PHASE_FAILED;
     phase_changed(rollout, rollout->phase, actions);
@@ -144,11 +135,9 @@ static void gate_broke(struct flo_rollout *rollout, uint32_t gate,
     flo_rollout_counts(rollout, rollout->phase, &rollout->broken);
     rollout->has_broken = flo_gate_kind_of(rule->gate) == FLO_GATE_KIND_SHARE;
     reason_of(rollout, gate, result, "failed");
-    flo_rollout_why(actions, "gate %s fails: %s", flo_gate_word(rule->gate),
-                    rollout->reason);
-    flo_rollout_phase_failed(rollout,
-                             rule->has_action ? rule->action : rollout->on_fail,
-                             now_ms, actions);
+    flo_rollout_why(actions, "gate %s fails: %s", flo_gate_word(rule->gate), rollout->reason);
+    flo_rollout_phase_failed(rollout, rule->has_action ? rule->action : rollout->on_fail, now_ms,
+                             actions);
 }
 
 /* Too many failures of one kind.  true: that stopped it. */
@@ -169,8 +158,8 @@ static bool aborts_check(struct flo_rollout *rollout, uint64_t now_ms,
         snprintf(rollout->reason, sizeof(rollout->reason),
                  "%s: %u of %u that ended failed (%s), %.4g %% stop it: phase "
                  "%u failed",
-                 causes, failed, counts.ended, flo_failure_word(rule->kind),
-                 rule->fail_pct, rollout->phase + 1);
+                 causes, failed, counts.ended, flo_failure_word(rule->kind), rule->fail_pct,
+                 rollout->phase + 1);
         flo_rollout_why(actions, "abort_on[%u] fails: %s", i, rollout->reason);
         flo_rollout_phase_failed(rollout,
                                  rule->action != FLO_ABORT_ACTION_NONE
@@ -184,13 +173,11 @@ static bool aborts_check(struct flo_rollout *rollout, uint64_t now_ms,
 
 /* All devices ended and the verdict is open: a person is asked.  A device that
  * comes back later, or the next evidence, may still decide it. */
-static void hold(struct flo_rollout *rollout, uint32_t gate,
-                 const struct flo_gate_result *result, bool is_held,
-                 uint64_t now_ms, struct flo_rollout_actions *actions)
+static void hold(struct flo_rollout *rollout, uint32_t gate, const struct flo_gate_result *result,
+                 bool is_held, uint64_t now_ms, struct flo_rollout_actions *actions)
 {
     struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
-    bool is_share =
-        flo_gate_kind_of(rollout->gates[gate].gate) == FLO_GATE_KIND_SHARE;
+    bool is_share = flo_gate_kind_of(rollout->gates[gate].gate) == FLO_GATE_KIND_SHARE;
 
     if (is_held == (phase->state == FLO_PHASE_HELD)) {
         return;
@@ -198,21 +185,18 @@ static void hold(struct flo_rollout *rollout, uint32_t gate,
     phase->state = is_held ? FLO_PHASE_HELD : FLO_PHASE_RUNNING;
     if (is_held) {
         reason_of(rollout, gate, result,
-                  is_share
-                      ? "is held, more than the limit explains: promote, abort "
-                        "or roll back"
+                  is_share ? "is held, more than the limit explains: promote, abort "
+                             "or roll back"
                   : flo_rollout_asks_person(rollout)
                       ? "is held for a person: promote, abort or roll back"
                       : "is held until there is more");
     } else {
         snprintf(rollout->reason, sizeof(rollout->reason),
-                 "phase %u goes on: no gate holds it any more",
-                 rollout->phase + 1);
+                 "phase %u goes on: no gate holds it any more", rollout->phase + 1);
     }
     flo_rollout_why(actions, "%s", rollout->reason);
     phase_changed(rollout, rollout->phase, actions);
-    if (is_held && rollout->pauses_when_unsure &&
-        rollout->state == FLO_ROLLOUT_RUNNING) {
+    if (is_held && rollout->pauses_when_unsure && rollout->state == FLO_ROLLOUT_RUNNING) {
         pause(rollout, now_ms, actions);
     }
 }
@@ -220,8 +204,7 @@ static void hold(struct flo_rollout *rollout, uint32_t gate,
 static bool is_soaked(const struct flo_rollout_phase *phase, uint64_t now_ms)
 {
     return phase->members == 0 ||
-           (now_ms >= phase->settled_at_ms &&
-            now_ms - phase->settled_at_ms >= phase->soak_ms);
+           (now_ms >= phase->settled_at_ms && now_ms - phase->settled_at_ms >= phase->soak_ms);
 }
 
 /* Is this undecided for no other reason than that numbers are missing or
@@ -239,8 +222,8 @@ static bool should_hold(const struct flo_rollout *rollout, uint32_t gate,
         return result->is_over && result->bad > 0;
     }
     flo_rollout_counts(rollout, rollout->phase, &counts);
-    return counts.here_members > 0 &&
-           counts.here_ended == counts.here_members && is_soaked(phase, now_ms);
+    return counts.here_members > 0 && counts.here_ended == counts.here_members &&
+           is_soaked(phase, now_ms);
 }
 
 /* ---- the study ---- */
@@ -251,13 +234,11 @@ static bool is_watching(const struct flo_rollout *rollout)
 }
 
 /* The rule that decided over all segments; NULL: none did. */
-static const struct flo_study_standing *
-decided(const struct flo_rollout *rollout)
+static const struct flo_study_standing *decided(const struct flo_rollout *rollout)
 {
     const struct flo_study_state *state = &rollout->study.state;
 
-    return state->verdict == FLO_PHASE_FAILS &&
-                   state->segment == FLO_SEGMENT_ALL
+    return state->verdict == FLO_PHASE_FAILS && state->segment == FLO_SEGMENT_ALL
                ? &state->standing[state->rule]
                : NULL;
 }
@@ -275,15 +256,14 @@ static void study_reason(struct flo_rollout *rollout, const char *verdict)
     char further[FLO_STUDY_TEXT];
 
     if (state->named.is_tested && !is_by_past(decided(rollout))) {
-        flo_study_text(rollout->study.rules.rules[state->rule].measure,
-                       &state->named, state->segment_name, text);
+        flo_study_text(rollout->study.rules.rules[state->rule].measure, &state->named,
+                       state->segment_name, text);
     } else {
         flo_rollout_study_text(rollout, state->rule, text);
     }
     flo_study_further(&rollout->study, further);
-    flo_text_fitf(rollout->reason, sizeof(rollout->reason),
-                  "%s: phase %u %s%s%s", text, rollout->phase + 1, verdict,
-                  further[0] != '\0' ? "; also worse: " : "", further);
+    flo_text_fitf(rollout->reason, sizeof(rollout->reason), "%s: phase %u %s%s%s", text,
+                  rollout->phase + 1, verdict, further[0] != '\0' ? "; also worse: " : "", further);
 }
 
 /* While the hold-out is watched there is an alarm, and nothing is taken
@@ -312,16 +292,16 @@ static void study_broke(struct flo_rollout *rollout, uint64_t now_ms,
     const struct flo_study_rule *rule = &study->rules.rules[study->state.rule];
     const struct flo_study_standing *one = decided(rollout);
     /* Too few others to know that it is the release. */
-    bool is_unsure = one != NULL && flo_study_is_steep(one) &&
-                     one->steep.verdict == FLO_PLAIN_PAUSE;
+    bool is_unsure =
+        one != NULL && flo_study_is_steep(one) && one->steep.verdict == FLO_PLAIN_PAUSE;
     bool is_plain = !flo_rollout_has_controls(rollout);
     enum flo_on_fail action = is_plain || is_unsure ? FLO_ON_FAIL_PAUSE
                               : rule->has_action    ? rule->action
                                                     : study->on_fail;
 
     study_reason(rollout, "failed");
-    flo_rollout_why(actions, "gate %s fails: %s",
-                    flo_measure_fact(rule->measure)->word, rollout->reason);
+    flo_rollout_why(actions, "gate %s fails: %s", flo_measure_fact(rule->measure)->word,
+                    rollout->reason);
     flo_rollout_phase_failed(rollout, action, now_ms, actions);
 }
 
@@ -331,8 +311,7 @@ static bool waits_for_person(const struct flo_rollout *rollout)
 }
 
 /* For a person, by the reason that stands there. */
-static void hold_for_person(struct flo_rollout *rollout,
-                            struct flo_rollout_actions *actions)
+static void hold_for_person(struct flo_rollout *rollout, struct flo_rollout_actions *actions)
 {
     rollout->phases[rollout->phase].state = FLO_PHASE_HELD;
     flo_rollout_why(actions, "%s", rollout->reason);
@@ -340,8 +319,7 @@ static void hold_for_person(struct flo_rollout *rollout,
 }
 
 /* The longest soak is over and something is not proven: ask, never promote. */
-static void study_holds(struct flo_rollout *rollout,
-                        struct flo_rollout_actions *actions)
+static void study_holds(struct flo_rollout *rollout, struct flo_rollout_actions *actions)
 {
     if (waits_for_person(rollout)) {
         return;
@@ -361,13 +339,11 @@ static bool person_decides(const struct flo_rollout *rollout, uint64_t now_ms)
         return false;
     }
     flo_rollout_counts(rollout, rollout->phase, &counts);
-    return counts.here_members > 0 &&
-           counts.here_ended == counts.here_members &&
+    return counts.here_members > 0 && counts.here_ended == counts.here_members &&
            is_soaked(phase, now_ms) && flo_rollout_study_lacks(rollout);
 }
 
-static void study_asks(struct flo_rollout *rollout,
-                       struct flo_rollout_actions *actions)
+static void study_asks(struct flo_rollout *rollout, struct flo_rollout_actions *actions)
 {
     if (waits_for_person(rollout)) {
         return;
@@ -382,14 +358,14 @@ static void study_asks(struct flo_rollout *rollout,
 void flo_rollout_leave_out(struct flo_rollout *rollout, bool is_back,
                            struct flo_rollout_actions *actions)
 {
-    const struct flo_rollout_action back = {
-        .kind = FLO_ROLLOUT_DO_EACH,
-        .op = FLO_ORDER_ROLLBACK,
-        .bucket_to = flo_rollout_touched(rollout),
-        .states = FLO_STATES_HOLDING | FLO_STATES_BEFORE_TRIAL |
-                  FLO_STATE_BIT(NOTIFIED) | FLO_STATE_BIT(PROBING),
-        .member = SIZE_MAX,
-        .is_excluded = true};
+    const struct flo_rollout_action back = {.kind = FLO_ROLLOUT_DO_EACH,
+                                            .op = FLO_ORDER_ROLLBACK,
+                                            .bucket_to = flo_rollout_touched(rollout),
+                                            .states = FLO_STATES_HOLDING | FLO_STATES_BEFORE_TRIAL |
+                                                      FLO_STATE_BIT(NOTIFIED) |
+                                                      FLO_STATE_BIT(PROBING),
+                                            .member = SIZE_MAX,
+                                            .is_excluded = true};
     struct flo_rollout_action stop = back;
     bool is_any = false;
     bool is_any_under_way = false;
@@ -399,17 +375,14 @@ void flo_rollout_leave_out(struct flo_rollout *rollout, bool is_back,
 
     for (size_t i = 0; i < rollout->member_count; i++) {
         struct flo_rollout_member *member = &rollout->members[i];
-        if (flo_rollout_is_excluded(rollout, member) &&
-            member->state == FLO_EXECUTION_QUEUED) {
+        if (flo_rollout_is_excluded(rollout, member) && member->state == FLO_EXECUTION_QUEUED) {
             flo_rollout_member_cancel(member);
         }
         is_any = is_any || flo_rollout_action_names(rollout, &back, i);
-        is_any_under_way =
-            is_any_under_way || flo_rollout_action_names(rollout, &stop, i);
+        is_any_under_way = is_any_under_way || flo_rollout_action_names(rollout, &stop, i);
     }
     flo_rollout_count(rollout);
-    flo_rollout_do(actions,
-                   (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_MEMBERS});
+    flo_rollout_do(actions, (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_MEMBERS});
     if (is_any && is_back) {
         flo_rollout_do(actions, back);
     }
@@ -468,17 +441,15 @@ static bool study_check(struct flo_rollout *rollout, uint64_t now_ms,
 }
 
 /* Nothing but a person's word keeps it from passing. */
-static bool is_proven(const struct flo_rollout *rollout,
-                      enum flo_verdict verdict, uint64_t now_ms)
+static bool is_proven(const struct flo_rollout *rollout, enum flo_verdict verdict, uint64_t now_ms)
 {
     const struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
 
-    return verdict == FLO_VERDICT_PASS && !phase->is_until_promoted &&
-           is_soaked(phase, now_ms) && flo_rollout_study_passes(rollout);
+    return verdict == FLO_VERDICT_PASS && !phase->is_until_promoted && is_soaked(phase, now_ms) &&
+           flo_rollout_study_passes(rollout);
 }
 
-static void slice_holds(struct flo_rollout *rollout,
-                        struct flo_rollout_actions *actions)
+static void slice_holds(struct flo_rollout *rollout, struct flo_rollout_actions *actions)
 {
     if (waits_for_person(rollout)) {
         return;
@@ -505,19 +476,16 @@ static void gates_check(struct flo_rollout *rollout, uint64_t now_ms,
     if (aborts_check(rollout, now_ms, actions)) {
         return;
     }
-    enum flo_verdict verdict =
-        flo_rollout_verdict(rollout, rollout->phase, &gate, &result);
+    enum flo_verdict verdict = flo_rollout_verdict(rollout, rollout->phase, &gate, &result);
     if (verdict == FLO_VERDICT_FAIL) {
         gate_broke(rollout, gate, &result, now_ms, actions);
     } else if (study_check(rollout, now_ms, actions)) {
         return;
-    } else if (phase->state != FLO_PHASE_PASSED &&
-               flo_rollout_slice_waits(rollout) != NULL &&
+    } else if (phase->state != FLO_PHASE_PASSED && flo_rollout_slice_waits(rollout) != NULL &&
                is_proven(rollout, verdict, now_ms)) {
         slice_holds(rollout, actions);
     } else if (phase->state != FLO_PHASE_PASSED) {
-        hold(rollout, gate, &result,
-             should_hold(rollout, gate, &result, now_ms), now_ms, actions);
+        hold(rollout, gate, &result, should_hold(rollout, gate, &result, now_ms), now_ms, actions);
     }
 }
 
@@ -533,25 +501,21 @@ static struct outcome outcome_of(const struct flo_rollout *rollout)
     for (uint32_t i = 0; i < rollout->phase_count; i++) {
         const struct flo_rollout_phase *phase = &rollout->phases[i];
         uint32_t queued_away = phase->counts[FLO_EXECUTION_QUEUED] - phase->due;
-        uint32_t standing =
-            phase->silent + phase->overdue + phase->away - queued_away;
+        uint32_t standing = phase->silent + phase->overdue + phase->away - queued_away;
         uint32_t on_way = 0;
         for (int state = 0; state < FLO_EXECUTION_COUNT; state++) {
             enum flo_execution one = (enum flo_execution)state;
-            on_way += state != FLO_EXECUTION_QUEUED &&
-                              flo_execution_kind(one) == FLO_EXECUTION_WAY
+            on_way += state != FLO_EXECUTION_QUEUED && flo_execution_kind(one) == FLO_EXECUTION_WAY
                           ? phase->counts[state]
                           : 0;
-            out.bad += flo_execution_kind(one) == FLO_EXECUTION_END_BAD
-                           ? phase->counts[state]
-                           : 0;
+            out.bad += flo_execution_kind(one) == FLO_EXECUTION_END_BAD ? phase->counts[state] : 0;
         }
         out.members += phase->members;
         out.away += phase->away;
         out.cancelled += phase->counts[FLO_EXECUTION_CANCELLED];
         out.bad += phase->silent + phase->overdue;
-        out.good += phase->counts[FLO_EXECUTION_SUCCEEDED] +
-                    phase->counts[FLO_EXECUTION_ALREADY_INSTALLED];
+        out.good +=
+            phase->counts[FLO_EXECUTION_SUCCEEDED] + phase->counts[FLO_EXECUTION_ALREADY_INSTALLED];
         out.under_way += on_way > standing ? on_way - standing : 0;
     }
     return out;
@@ -564,25 +528,20 @@ static void say_outcome(struct flo_rollout *rollout, const struct outcome *out)
     size_t bytes = sizeof(rollout->reason);
 
     flo_rollout_causes_text(rollout, causes, sizeof(causes));
-    int used = snprintf(reason, bytes, "%u of %u device%s %s it", out->good,
-                        out->members, flo_s(out->members),
-                        flo_plural(out->good, "has", "have"));
+    int used = snprintf(reason, bytes, "%u of %u device%s %s it", out->good, out->members,
+                        flo_s(out->members), flo_plural(out->good, "has", "have"));
     if (out->bad > 0) {
-        used += snprintf(reason + used, bytes - (size_t)used, ", %u failed: %s",
-                         out->bad, causes);
+        used += snprintf(reason + used, bytes - (size_t)used, ", %u failed: %s", out->bad, causes);
     }
     if (out->cancelled > 0) {
-        used += snprintf(reason + used, bytes - (size_t)used, ", %u cancelled",
-                         out->cancelled);
+        used += snprintf(reason + used, bytes - (size_t)used, ", %u cancelled", out->cancelled);
     }
     if (out->under_way > 0) {
-        used += snprintf(reason + used, bytes - (size_t)used, ", %u under way",
-                         out->under_way);
+        used += snprintf(reason + used, bytes - (size_t)used, ", %u under way", out->under_way);
     }
     if (out->away > 0) {
         snprintf(reason + used, bytes - (size_t)used, ", %u %s back", out->away,
-                 out->away == 1 ? "follows when it comes"
-                                : "follow when they come");
+                 out->away == 1 ? "follows when it comes" : "follow when they come");
     }
 }
 
@@ -594,8 +553,7 @@ static void complete(struct flo_rollout *rollout, uint64_t now_ms,
 
     say_outcome(rollout, &out);
     flo_rollout_state_set(rollout,
-                          out.good == 0 && out.bad > 0 ? FLO_ROLLOUT_HALTED
-                                                       : FLO_ROLLOUT_COMPLETED,
+                          out.good == 0 && out.bad > 0 ? FLO_ROLLOUT_HALTED : FLO_ROLLOUT_COMPLETED,
                           now_ms, actions);
 }
 
@@ -605,9 +563,8 @@ static bool hold_out_waits(const struct flo_rollout *rollout, uint64_t now_ms)
     const struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
     const struct flo_rollout_phase *next = phase + 1;
 
-    return rollout->phase + 1 < rollout->phase_count && next->is_hold_out &&
-           next->members > 0 && now_ms >= phase->passed_at_ms &&
-           now_ms - phase->passed_at_ms < next->watch_ms;
+    return rollout->phase + 1 < rollout->phase_count && next->is_hold_out && next->members > 0 &&
+           now_ms >= phase->passed_at_ms && now_ms - phase->passed_at_ms < next->watch_ms;
 }
 
 static bool hold_out_is_due(const struct flo_rollout *rollout, uint64_t now_ms)
@@ -622,13 +579,11 @@ static bool hold_out_is_due(const struct flo_rollout *rollout, uint64_t now_ms)
 /* One that ended takes no answer for a slice. */
 static bool may_complete(const struct flo_rollout *rollout)
 {
-    return flo_rollout_told_all(rollout) &&
-           flo_rollout_slice_waits(rollout) == NULL;
+    return flo_rollout_told_all(rollout) && flo_rollout_slice_waits(rollout) == NULL;
 }
 
-void flo_rollout_phase_leave(struct flo_rollout *rollout,
-                             enum flo_phase_state left_as, uint64_t now_ms,
-                             struct flo_rollout_actions *actions)
+void flo_rollout_phase_leave(struct flo_rollout *rollout, enum flo_phase_state left_as,
+                             uint64_t now_ms, struct flo_rollout_actions *actions)
 {
     assert(rollout->phase < rollout->phase_count);
     assert(left_as == FLO_PHASE_PASSED || left_as == FLO_PHASE_PROMOTED);
@@ -636,10 +591,8 @@ void flo_rollout_phase_leave(struct flo_rollout *rollout,
     rollout->phases[rollout->phase].passed_at_ms = now_ms;
     phase_changed(rollout, rollout->phase, actions);
     if (left_as == FLO_PHASE_PASSED && hold_out_waits(rollout, now_ms)) {
-        flo_rollout_why(
-            actions, "the hold-out keeps its release for %llu s",
-            (unsigned long long)rollout->phases[rollout->phase + 1].watch_ms /
-                1000);
+        flo_rollout_why(actions, "the hold-out keeps its release for %llu s",
+                        (unsigned long long)rollout->phases[rollout->phase + 1].watch_ms / 1000);
     } else if (rollout->phase + 1 < rollout->phase_count) {
         flo_rollout_phase_start(rollout, rollout->phase + 1, now_ms, actions);
     } else if (may_complete(rollout)) {
@@ -653,26 +606,20 @@ static bool phase_is_passed(const struct flo_rollout *rollout, uint64_t now_ms)
     struct flo_gate_result result;
     uint32_t gate;
 
-    return phase->state == FLO_PHASE_RUNNING &&
-           flo_rollout_slice_waits(rollout) == NULL &&
-           is_proven(
-               rollout,
-               flo_rollout_verdict(rollout, rollout->phase, &gate, &result),
-               now_ms);
+    return phase->state == FLO_PHASE_RUNNING && flo_rollout_slice_waits(rollout) == NULL &&
+           is_proven(rollout, flo_rollout_verdict(rollout, rollout->phase, &gate, &result), now_ms);
 }
 
 void flo_rollout_follow(struct flo_rollout *rollout, uint64_t now_ms,
                         struct flo_rollout_actions *actions)
 {
-    bool is_open = rollout->state == FLO_ROLLOUT_RUNNING ||
-                   rollout->state == FLO_ROLLOUT_PAUSED;
+    bool is_open = rollout->state == FLO_ROLLOUT_RUNNING || rollout->state == FLO_ROLLOUT_PAUSED;
 
     assert(rollout->gate_count > 0);
     if (is_open) {
         gates_check(rollout, now_ms, actions);
     }
-    while (rollout->state == FLO_ROLLOUT_RUNNING &&
-           phase_is_passed(rollout, now_ms)) {
+    while (rollout->state == FLO_ROLLOUT_RUNNING && phase_is_passed(rollout, now_ms)) {
         flo_rollout_why(actions,
                         "phase %u: every gate passes and the soak is "
                         "over",
@@ -687,11 +634,9 @@ void flo_rollout_follow(struct flo_rollout *rollout, uint64_t now_ms,
         struct outcome out = outcome_of(rollout); /* some follow later */
         say_outcome(rollout, &out);
     }
-    if (rollout->state == FLO_ROLLOUT_RUNNING &&
-        rollout->phase + 1 == rollout->phase_count &&
+    if (rollout->state == FLO_ROLLOUT_RUNNING && rollout->phase + 1 == rollout->phase_count &&
         rollout->phases[rollout->phase].state != FLO_PHASE_RUNNING &&
-        rollout->phases[rollout->phase].state != FLO_PHASE_HELD &&
-        may_complete(rollout)) {
+        rollout->phases[rollout->phase].state != FLO_PHASE_HELD && may_complete(rollout)) {
         complete(rollout, now_ms, actions); /* left before all were told */
     }
     flo_rollout_stop_check(rollout, now_ms, actions);

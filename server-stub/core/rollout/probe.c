@@ -27,12 +27,10 @@ static uint32_t rank_of(const void *context, size_t index)
     const struct slice *slice = context;
     const struct flo_rollout *rollout = slice->rollout;
     const struct flo_rollout_member *member = &rollout->members[index];
-    bool is_next = is_in(slice, index) && member->is_online &&
-                   member->state == FLO_EXECUTION_QUEUED &&
-                   member->phase > rollout->phase &&
-                   member->phase < rollout->phase_count &&
-                   !rollout->phases[member->phase].is_hold_out &&
-                   !flo_rollout_is_excluded(rollout, member);
+    bool is_next =
+        is_in(slice, index) && member->is_online && member->state == FLO_EXECUTION_QUEUED &&
+        member->phase > rollout->phase && member->phase < rollout->phase_count &&
+        !rollout->phases[member->phase].is_hold_out && !flo_rollout_is_excluded(rollout, member);
 
     return is_next ? member->bucket : FLO_PROBE_NOT;
 }
@@ -82,8 +80,8 @@ static struct there there_of(const struct slice *slice)
         }
         out.controls += state == FLO_EXECUTION_QUEUED;
         out.begun += flo_execution_kind(state) == FLO_EXECUTION_END_GOOD ||
-                     (flo_rollout_member_is_under_way(member) &&
-                      state != FLO_EXECUTION_QUEUED && !member->is_away);
+                     (flo_rollout_member_is_under_way(member) && state != FLO_EXECUTION_QUEUED &&
+                      !member->is_away);
         out.probes += member->is_probe ? 1 : 0;
     }
     return out;
@@ -106,19 +104,15 @@ static size_t pick(const struct slice *slice, size_t *picked)
     struct there there = there_of(slice);
     uint32_t take = least_of(more_than(there.controls, FLO_PROBE_CONTROLS_MIN),
                              more_than(FLO_SCAN_PROBE_DEVICES, there.probes));
-    size_t count =
-        there.begun < FLO_PROBE_UPDATED_MIN
-            ? flo_probe_pick(rank_of, slice, slice->rollout->member_count, take,
-                             picked)
-            : 0;
+    size_t count = there.begun < FLO_PROBE_UPDATED_MIN
+                       ? flo_probe_pick(rank_of, slice, slice->rollout->member_count, take, picked)
+                       : 0;
 
     return there.begun + count < FLO_PROBE_UPDATED_MIN ? 0 : count;
 }
 
-static uint8_t probe_slice(struct flo_rollout *rollout,
-                           const struct slice *slice,
-                           const struct flo_study_probe *probe,
-                           struct flo_rollout_actions *actions)
+static uint8_t probe_slice(struct flo_rollout *rollout, const struct slice *slice,
+                           const struct flo_study_probe *probe, struct flo_rollout_actions *actions)
 {
     size_t picked[FLO_SCAN_PROBE_DEVICES];
     char text[FLO_STUDY_TEXT];
@@ -138,15 +132,14 @@ static uint8_t probe_slice(struct flo_rollout *rollout,
 
 /* A site comes before one of its hardware classes: its devices tell which of
  * both it is. */
-static void order_of(const struct flo_rollout *rollout,
-                     const struct flo_rollout_study *of, uint32_t *order)
+static void order_of(const struct flo_rollout *rollout, const struct flo_rollout_study *of,
+                     uint32_t *order)
 {
     uint32_t sizes[FLO_STUDY_PROBES_MAX];
 
     for (uint32_t i = 0; i < of->evidence.probe_count; i++) {
-        const struct slice slice = {.rollout = rollout,
-                                    .probes = of->probes,
-                                    .bit = (uint8_t)(1u << i)};
+        const struct slice slice = {
+            .rollout = rollout, .probes = of->probes, .bit = (uint8_t)(1u << i)};
         uint32_t at = i;
         uint32_t size = members_in(&slice);
         while (at > 0 && sizes[at - 1] < size) {
@@ -161,8 +154,7 @@ static void order_of(const struct flo_rollout *rollout,
 
 /* A range of an uncovered rollout names devices by their hash, so nobody may
  * join it from outside. */
-void flo_rollout_probe(struct flo_rollout *rollout, uint64_t now_ms,
-                       struct flo_rollout_study *of,
+void flo_rollout_probe(struct flo_rollout *rollout, uint64_t now_ms, struct flo_rollout_study *of,
                        struct flo_rollout_actions *actions)
 {
     const struct flo_study_evidence *evidence = &of->evidence;
@@ -172,23 +164,19 @@ void flo_rollout_probe(struct flo_rollout *rollout, uint64_t now_ms,
 
     assert(evidence->probe_count <= FLO_STUDY_PROBES_MAX);
     if (of->probes == NULL || !phase->is_spread || !rollout->is_covered ||
-        phase->state != FLO_PHASE_RUNNING ||
-        phase->bucket_from == phase->bucket_to) {
+        phase->state != FLO_PHASE_RUNNING || phase->bucket_from == phase->bucket_to) {
         return;
     }
     order_of(rollout, of, order);
     for (uint32_t k = 0; k < evidence->probe_count; k++) {
         uint32_t i = order[k];
-        const struct slice slice = {.rollout = rollout,
-                                    .probes = of->probes,
-                                    .bit = (uint8_t)(1u << i)};
-        of->finding.probed[i] =
-            probe_slice(rollout, &slice, &evidence->probes[i], actions);
+        const struct slice slice = {
+            .rollout = rollout, .probes = of->probes, .bit = (uint8_t)(1u << i)};
+        of->finding.probed[i] = probe_slice(rollout, &slice, &evidence->probes[i], actions);
         count += of->finding.probed[i];
     }
     if (count > 0) {
-        flo_rollout_do(actions, (struct flo_rollout_action){
-                                    .kind = FLO_ROLLOUT_DO_MEMBERS});
+        flo_rollout_do(actions, (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_MEMBERS});
         flo_rollout_tell(rollout, now_ms, actions);
     }
 }

@@ -13,8 +13,7 @@
 
 /* The effect of an event in a state: rollout_events.def, rollout_verbs.def. */
 enum effect { DOES, SAME, NONE, STATE, APPROVAL, ENDED };
-#define ROW(a, b, c, d, e, f, g, h, i, j, k, l, meaning)                       \
-    {a, b, c, d, e, f, g, h, i, j, k, l},
+#define ROW(a, b, c, d, e, f, g, h, i, j, k, l, meaning) {a, b, c, d, e, f, g, h, i, j, k, l},
 static const uint8_t effect_of[][FLO_ROLLOUT_STATE_COUNT] = {
 #define FLO_ROLLOUT_EVENT(name, word, ...) ROW(__VA_ARGS__)
 #include "server-stub/core/rollout/rollout_events.def"
@@ -37,16 +36,14 @@ static bool is_its_turn(const struct flo_rollout *rollout, size_t index)
 }
 
 /* ... and nothing holds it. */
-static bool may_begin(const struct flo_rollout *rollout, size_t index,
-                      uint64_t now_ms)
+static bool may_begin(const struct flo_rollout *rollout, size_t index, uint64_t now_ms)
 {
     const struct flo_rollout_member *member = &rollout->members[index];
     uint64_t until_ms;
 
     return is_its_turn(rollout, index) && !flo_rollout_has_limits(rollout) &&
            rollout->barred_until_ms == 0 &&
-           flo_rollout_hold_of(rollout, member, now_ms, &until_ms) ==
-               FLO_HOLD_NONE;
+           flo_rollout_hold_of(rollout, member, now_ms, &until_ms) == FLO_HOLD_NONE;
 }
 
 /* The member's phase told all others already. */
@@ -57,15 +54,13 @@ static void catch_up(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
     bool deploys = rollout->state == FLO_ROLLOUT_RUNNING || is_over;
 
     if (deploys && rollout->members[index].state == FLO_EXECUTION_QUEUED &&
-        (may_begin(rollout, index, now_ms) ||
-         (is_over && is_its_turn(rollout, index)))) {
+        (may_begin(rollout, index, now_ms) || (is_over && is_its_turn(rollout, index)))) {
         flo_rollout_tell_one(rollout, index, now_ms, actions);
     }
 }
 
 /* A member that is there already, perhaps with other labels. */
-static void moved(struct flo_rollout *rollout, size_t index,
-                  const struct flo_rollout_event *event,
+static void moved(struct flo_rollout *rollout, size_t index, const struct flo_rollout_event *event,
                   struct flo_rollout_actions *actions)
 {
     struct flo_rollout_member *member = &rollout->members[index];
@@ -89,8 +84,7 @@ static void moved(struct flo_rollout *rollout, size_t index,
     }
 }
 
-static int joined(struct flo_rollout *rollout,
-                  const struct flo_rollout_event *event,
+static int joined(struct flo_rollout *rollout, const struct flo_rollout_event *event,
                   struct flo_rollout_actions *actions, struct flo_err *err)
 {
     bool has_begun = rollout->state == FLO_ROLLOUT_RUNNING ||
@@ -108,8 +102,8 @@ static int joined(struct flo_rollout *rollout,
         return 0;
     }
     if (rollout->member_count >= rollout->member_capacity) {
-        return flo_fail(err, FLO_E_MEMORY, "rollout %s: no room for device %s",
-                        rollout->id, event->device);
+        return flo_fail(err, FLO_E_MEMORY, "rollout %s: no room for device %s", rollout->id,
+                        event->device);
     }
     size_t place = flo_rollout_member_insert(rollout, event);
     catch_up(rollout, place, event->now_ms, actions);
@@ -126,12 +120,10 @@ static void heard(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
     member->heard_at_ms = now_ms;
     member->is_online = true;
     if (was_silent || (member->is_away && !member->is_waiting)) {
-        flo_rollout_member_is(
-            rollout, index,
-            was_silent ? FLO_LAPSE_NONE : (enum flo_lapse)member->lapse, false);
+        flo_rollout_member_is(rollout, index,
+                              was_silent ? FLO_LAPSE_NONE : (enum flo_lapse)member->lapse, false);
         member->watched_at_ms = now_ms;
-        if (member->state == FLO_EXECUTION_QUEUED &&
-            rollout->state == FLO_ROLLOUT_COMPLETED) {
+        if (member->state == FLO_EXECUTION_QUEUED && rollout->state == FLO_ROLLOUT_COMPLETED) {
             flo_rollout_tell_one(rollout, index, now_ms, actions);
         }
         flo_rollout_member_store(index, actions);
@@ -144,14 +136,12 @@ static bool is_before_trial(const struct flo_rollout_member *member)
     return (FLO_STATES_BEFORE_TRIAL & 1u << member->state) != 0;
 }
 
-static void gone(struct flo_rollout *rollout, size_t index,
-                 struct flo_rollout_actions *actions)
+static void gone(struct flo_rollout *rollout, size_t index, struct flo_rollout_actions *actions)
 {
     struct flo_rollout_member *member = &rollout->members[index];
 
     member->is_online = false;
-    bool is_told = member->state != FLO_EXECUTION_QUEUED ||
-                   flo_rollout_has_limits(rollout);
+    bool is_told = member->state != FLO_EXECUTION_QUEUED || flo_rollout_has_limits(rollout);
     if (flo_rollout_has_begun(rollout, index) && !member->is_away && is_told &&
         is_before_trial(member)) {
         flo_rollout_member_is(rollout, index, FLO_LAPSE_NONE, true);
@@ -160,16 +150,14 @@ static void gone(struct flo_rollout *rollout, size_t index,
 }
 
 /* A device that has begun reports its own end; others end here. */
-static void superseded(struct flo_rollout *rollout, size_t index,
-                       uint64_t now_ms, struct flo_rollout_actions *actions)
+static void superseded(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
+                       struct flo_rollout_actions *actions)
 {
     const struct flo_rollout_member *member = &rollout->members[index];
 
-    if (member->state == FLO_EXECUTION_QUEUED ||
-        member->state == FLO_EXECUTION_NOTIFIED ||
+    if (member->state == FLO_EXECUTION_QUEUED || member->state == FLO_EXECUTION_NOTIFIED ||
         flo_rollout_member_is_left_out(member)) {
-        flo_rollout_member_set(rollout, index, FLO_EXECUTION_SUPERSEDED, NULL,
-                               now_ms);
+        flo_rollout_member_set(rollout, index, FLO_EXECUTION_SUPERSEDED, NULL, now_ms);
         rollout->members[index].is_back = true;
         flo_rollout_member_store(index, actions);
     } else {
@@ -195,8 +183,8 @@ static const uint8_t progress[FLO_EXECUTION_COUNT] = {
 
 /* States only move forward, and an execution ends once.  But a success may be
  * taken back later, and a new attempt starts from the beginning. */
-static bool execution_is_news(const struct flo_rollout_member *member,
-                              uint32_t attempt, enum flo_execution state)
+static bool execution_is_news(const struct flo_rollout_member *member, uint32_t attempt,
+                              enum flo_execution state)
 {
     enum flo_execution now = (enum flo_execution)member->state;
 
@@ -213,15 +201,13 @@ static bool execution_is_news(const struct flo_rollout_member *member,
  * one that is away it does not count, and follows later.  A device goes back a
  * state when its agent starts again or its probe is put off, so the wait counts
  * in any state before the trial.  true: that changed the member. */
-static bool waits(struct flo_rollout *rollout, size_t index,
-                  const struct flo_rollout_event *event,
+static bool waits(struct flo_rollout *rollout, size_t index, const struct flo_rollout_event *event,
                   struct flo_rollout_actions *actions)
 {
     struct flo_rollout_member *member = &rollout->members[index];
-    bool may_wait =
-        is_before_trial(member) || member->state == FLO_EXECUTION_PROBING;
-    bool is_waiting = event->waits == FLO_WAITS_YES &&
-                      (FLO_STATES_BEFORE_TRIAL & 1u << event->execution) != 0;
+    bool may_wait = is_before_trial(member) || member->state == FLO_EXECUTION_PROBING;
+    bool is_waiting =
+        event->waits == FLO_WAITS_YES && (FLO_STATES_BEFORE_TRIAL & 1u << event->execution) != 0;
 
     if (event->waits == FLO_WAITS_UNSAID || is_waiting == member->is_waiting ||
         event->attempt != member->attempt || !may_wait) {
@@ -231,23 +217,20 @@ static bool waits(struct flo_rollout *rollout, size_t index,
     flo_rollout_member_is(rollout, index, FLO_LAPSE_NONE, is_waiting);
     member->watched_at_ms = event->now_ms;
     flo_rollout_why(actions, "%.8s %s", member->device,
-                    is_waiting ? "waits for its surroundings"
-                               : "waits no more");
+                    is_waiting ? "waits for its surroundings" : "waits no more");
     flo_rollout_member_store(index, actions);
     return true;
 }
 
 /* A bad end that another attempt may mend does not count: the device waits for
  * its turn again. */
-static bool is_tried_again(struct flo_rollout *rollout, size_t index,
-                           uint64_t now_ms, struct flo_rollout_actions *actions)
+static bool is_tried_again(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
+                           struct flo_rollout_actions *actions)
 {
     struct flo_rollout_member *member = &rollout->members[index];
 
-    if (rollout->state != FLO_ROLLOUT_RUNNING ||
-        flo_rollout_is_excluded(rollout, member) ||
-        flo_execution_kind((enum flo_execution)member->state) !=
-            FLO_EXECUTION_END_BAD) {
+    if (rollout->state != FLO_ROLLOUT_RUNNING || flo_rollout_is_excluded(rollout, member) ||
+        flo_execution_kind((enum flo_execution)member->state) != FLO_EXECUTION_END_BAD) {
         return false;
     }
     enum flo_failure kind = flo_rollout_failure(rollout, member);
@@ -255,9 +238,8 @@ static bool is_tried_again(struct flo_rollout *rollout, size_t index,
         return false;
     }
     member->retries++;
-    flo_rollout_why(actions, "%.8s tries again (%u of %u, %s) in %llu s",
-                    member->device, member->retries, rollout->retries_max[kind],
-                    flo_failure_word(kind),
+    flo_rollout_why(actions, "%.8s tries again (%u of %u, %s) in %llu s", member->device,
+                    member->retries, rollout->retries_max[kind], flo_failure_word(kind),
                     (unsigned long long)rollout->retry_wait_ms / 1000);
     flo_rollout_member_set(rollout, index, FLO_EXECUTION_QUEUED, NULL, now_ms);
     member->attempt++; /* older news about the last one are old */
@@ -266,8 +248,7 @@ static bool is_tried_again(struct flo_rollout *rollout, size_t index,
 }
 
 static void executed(struct flo_rollout *rollout, size_t index,
-                     const struct flo_rollout_event *event,
-                     struct flo_rollout_actions *actions)
+                     const struct flo_rollout_event *event, struct flo_rollout_actions *actions)
 {
     struct flo_rollout_member *member = &rollout->members[index];
 
@@ -276,8 +257,7 @@ static void executed(struct flo_rollout *rollout, size_t index,
         flo_rollout_why(actions, "ignored: its phase has not begun");
         return;
     }
-    if (event->execution == FLO_EXECUTION_QUEUED ||
-        event->execution == FLO_EXECUTION_NOTIFIED ||
+    if (event->execution == FLO_EXECUTION_QUEUED || event->execution == FLO_EXECUTION_NOTIFIED ||
         event->execution == FLO_EXECUTION_REMOVED) {
         flo_rollout_why(actions, "ignored: the controller alone says that");
         return;
@@ -291,8 +271,7 @@ static void executed(struct flo_rollout *rollout, size_t index,
         return;
     }
     member->attempt = event->attempt;
-    flo_rollout_member_set(rollout, index, event->execution, event->note,
-                           event->now_ms);
+    flo_rollout_member_set(rollout, index, event->execution, event->note, event->now_ms);
     if (flo_execution_is_end(event->execution) &&
         flo_execution_kind(event->execution) != FLO_EXECUTION_END_GOOD) {
         member->is_back = true;
@@ -311,8 +290,7 @@ static void executed(struct flo_rollout *rollout, size_t index,
  * would end it.  Its attempt does not count: the device gives the number
  * again. */
 static void forgotten(struct flo_rollout *rollout, size_t index,
-                      const struct flo_rollout_event *event,
-                      struct flo_rollout_actions *actions)
+                      const struct flo_rollout_event *event, struct flo_rollout_actions *actions)
 {
     struct flo_rollout_member *member = &rollout->members[index];
     enum flo_execution now = (enum flo_execution)member->state;
@@ -321,18 +299,17 @@ static void forgotten(struct flo_rollout *rollout, size_t index,
                               : event->is_denied    ? FLO_EXECUTION_REJECTED
                                                     : FLO_EXECUTION_NOTIFIED;
 
-    if (!flo_rollout_member_is_under_way(member) ||
-        now == FLO_EXECUTION_QUEUED || now == FLO_EXECUTION_NOTIFIED ||
+    if (!flo_rollout_member_is_under_way(member) || now == FLO_EXECUTION_QUEUED ||
+        now == FLO_EXECUTION_NOTIFIED ||
         event->now_ms < member->since_at_ms + FLO_ROLLOUT_FORGOTTEN_MS) {
         flo_rollout_why(actions, "ignored: nothing to forget");
         return;
     }
-    flo_rollout_why(actions, "%.8s knows nothing of .%u %s", member->device,
-                    member->attempt, flo_execution_word(now));
+    flo_rollout_why(actions, "%.8s knows nothing of .%u %s", member->device, member->attempt,
+                    flo_execution_word(now));
     member->attempt -= member->attempt > 0 ? 1 : 0;
     flo_rollout_member_set(rollout, index, next, NULL, event->now_ms);
-    member->is_back =
-        next == FLO_EXECUTION_SUPERSEDED || next == FLO_EXECUTION_REJECTED;
+    member->is_back = next == FLO_EXECUTION_SUPERSEDED || next == FLO_EXECUTION_REJECTED;
     flo_rollout_member_store(index, actions);
 }
 
@@ -340,8 +317,7 @@ static void left(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
                  struct flo_rollout_actions *actions)
 {
     if (rollout->members[index].state != FLO_EXECUTION_REMOVED) {
-        flo_rollout_member_set(rollout, index, FLO_EXECUTION_REMOVED, NULL,
-                               now_ms);
+        flo_rollout_member_set(rollout, index, FLO_EXECUTION_REMOVED, NULL, now_ms);
         rollout->members[index].is_back = true;
         flo_rollout_member_store(index, actions);
     }
@@ -363,88 +339,76 @@ static void withdrawn(struct flo_rollout *rollout, size_t index,
         flo_rollout_member_store(index, actions);
         return;
     }
-    if (state != FLO_EXECUTION_QUEUED && state != FLO_EXECUTION_NOTIFIED &&
-        !is_left_out) {
+    if (state != FLO_EXECUTION_QUEUED && state != FLO_EXECUTION_NOTIFIED && !is_left_out) {
         flo_rollout_why(actions, "ignored: it is %s already, its end counts",
                         flo_execution_word(state));
         return;
     }
     flo_rollout_member_remove(rollout, index);
-    flo_rollout_do(actions,
-                   (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_FORGET});
+    flo_rollout_do(actions, (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_FORGET});
 }
 
-static bool is_unheard(const struct flo_rollout *rollout,
-                       const struct flo_rollout_member *member, uint64_t now_ms)
+static bool is_unheard(const struct flo_rollout *rollout, const struct flo_rollout_member *member,
+                       uint64_t now_ms)
 {
     return now_ms > member->heard_at_ms &&
-           now_ms - member->heard_at_ms >=
-               rollout->gates[FLO_GATE_FAILED].silence_ms_max;
+           now_ms - member->heard_at_ms >= rollout->gates[FLO_GATE_FAILED].silence_ms_max;
 }
 
 /* Stays in its state for longer than the device itself would let it. */
-static bool is_overdue(const struct flo_rollout *rollout,
-                       const struct flo_rollout_member *member, uint64_t now_ms)
+static bool is_overdue(const struct flo_rollout *rollout, const struct flo_rollout_member *member,
+                       uint64_t now_ms)
 {
     bool goes_back = rollout->state == FLO_ROLLOUT_ROLLING_BACK;
     uint64_t limit = goes_back ? rollout->deadlines_ms[FLO_EXECUTION_ACTIVATING]
                                : rollout->deadlines_ms[member->state];
 
-    return limit > 0 && now_ms > member->watched_at_ms &&
-           now_ms - member->watched_at_ms >= limit;
+    return limit > 0 && now_ms > member->watched_at_ms && now_ms - member->watched_at_ms >= limit;
 }
 
 /* Time passed for a member that we wait for; true: that changed it. */
-static bool member_waits(struct flo_rollout *rollout, size_t index,
-                         uint64_t now_ms, struct flo_rollout_actions *actions)
+static bool member_waits(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
+                         struct flo_rollout_actions *actions)
 {
     const struct flo_rollout_member *member = &rollout->members[index];
-    bool is_stopping = rollout->state == FLO_ROLLOUT_ROLLING_BACK ||
-                       rollout->state == FLO_ROLLOUT_ABORTING;
+    bool is_stopping =
+        rollout->state == FLO_ROLLOUT_ROLLING_BACK || rollout->state == FLO_ROLLOUT_ABORTING;
 
     if (member->is_away || member->lapse != FLO_LAPSE_NONE) {
         return false;
     }
     if (is_unheard(rollout, member, now_ms)) {
         bool is_away = !is_stopping && is_before_trial(member);
-        flo_rollout_member_is(rollout, index,
-                              is_away ? FLO_LAPSE_NONE : FLO_LAPSE_SILENT,
-                              is_away);
-        flo_rollout_why(actions, "%.8s is %s: unheard for %llu s",
-                        member->device, is_away ? "away" : "silent",
-                        (unsigned long long)(now_ms - member->heard_at_ms) /
-                            1000);
+        flo_rollout_member_is(rollout, index, is_away ? FLO_LAPSE_NONE : FLO_LAPSE_SILENT, is_away);
+        flo_rollout_why(actions, "%.8s is %s: unheard for %llu s", member->device,
+                        is_away ? "away" : "silent",
+                        (unsigned long long)(now_ms - member->heard_at_ms) / 1000);
         return true;
     }
-    if (rollout->state != FLO_ROLLOUT_PAUSED &&
-        is_overdue(rollout, member, now_ms)) {
+    if (rollout->state != FLO_ROLLOUT_PAUSED && is_overdue(rollout, member, now_ms)) {
         flo_rollout_member_is(rollout, index, FLO_LAPSE_OVERDUE, false);
-        flo_rollout_why(
-            actions, "%.8s is overdue: %s for %llu s", member->device,
-            flo_execution_word((enum flo_execution)member->state),
-            (unsigned long long)(now_ms - member->watched_at_ms) / 1000);
+        flo_rollout_why(actions, "%.8s is overdue: %s for %llu s", member->device,
+                        flo_execution_word((enum flo_execution)member->state),
+                        (unsigned long long)(now_ms - member->watched_at_ms) / 1000);
         return true;
     }
     return false;
 }
 
-static void tick(struct flo_rollout *rollout, uint64_t now_ms,
-                 struct flo_rollout_actions *actions)
+static void tick(struct flo_rollout *rollout, uint64_t now_ms, struct flo_rollout_actions *actions)
 {
     bool changed = false;
 
     for (size_t i = 0; i < rollout->member_count; i++) {
         struct flo_rollout_member *member = &rollout->members[i];
-        bool waits = flo_rollout_has_begun(rollout, i) && !member->is_back &&
-                     member->state != FLO_EXECUTION_QUEUED &&
-                     (flo_rollout_member_is_under_way(member) ||
-                      rollout->state == FLO_ROLLOUT_ROLLING_BACK);
-        changed =
-            (waits && member_waits(rollout, i, now_ms, actions)) || changed;
+        bool waits =
+            flo_rollout_has_begun(rollout, i) && !member->is_back &&
+            member->state != FLO_EXECUTION_QUEUED &&
+            (flo_rollout_member_is_under_way(member) || rollout->state == FLO_ROLLOUT_ROLLING_BACK);
+        changed = (waits && member_waits(rollout, i, now_ms, actions)) || changed;
     }
     if (changed) {
-        flo_rollout_do(actions, (struct flo_rollout_action){
-                                    .kind = FLO_ROLLOUT_DO_MEMBERS});
+        flo_rollout_do(actions, (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_MEMBERS});
     }
     flo_rollout_tell(rollout, now_ms, actions);
 }
@@ -459,8 +423,7 @@ static void listening(struct flo_rollout *rollout, uint64_t now_ms)
     }
 }
 
-static int device_step(struct flo_rollout *rollout,
-                       const struct flo_rollout_event *event,
+static int device_step(struct flo_rollout *rollout, const struct flo_rollout_event *event,
                        struct flo_rollout_actions *actions, struct flo_err *err)
 {
     if (event->kind == FLO_ROLLOUT_EVENT_JOINED) {
@@ -501,8 +464,7 @@ static int device_step(struct flo_rollout *rollout,
     return 0;
 }
 
-static int dispatch(struct flo_rollout *rollout,
-                    const struct flo_rollout_event *event,
+static int dispatch(struct flo_rollout *rollout, const struct flo_rollout_event *event,
                     struct flo_rollout_actions *actions, struct flo_err *err)
 {
     switch (event->kind) {
@@ -537,39 +499,34 @@ static int dispatch(struct flo_rollout *rollout,
     }
 }
 
-int flo_rollout_may(const struct flo_rollout *rollout,
-                    enum flo_rollout_event_kind kind, struct flo_err *err)
+int flo_rollout_may(const struct flo_rollout *rollout, enum flo_rollout_event_kind kind,
+                    struct flo_err *err)
 {
     static const int codes[] = {[STATE] = FLO_E_ROLLOUT_STATE,
                                 [APPROVAL] = FLO_E_ROLLOUT_APPROVAL,
                                 [ENDED] = FLO_E_ROLLOUT_ENDED};
     enum effect effect = (enum effect)effect_of[kind][rollout->state];
 
-    return effect < STATE
-               ? 0
-               : flo_fail(err, codes[effect],
-                          "rollout %s is %s: %s is not possible now",
-                          rollout->id, flo_rollout_state_word(rollout->state),
-                          flo_rollout_event_word(kind));
+    return effect < STATE ? 0
+                          : flo_fail(err, codes[effect], "rollout %s is %s: %s is not possible now",
+                                     rollout->id, flo_rollout_state_word(rollout->state),
+                                     flo_rollout_event_word(kind));
 }
 
 /* An event that the table does not take: ignored, or refused with its error. */
-static int undone(const struct flo_rollout *rollout,
-                  const struct flo_rollout_event *event, enum effect effect,
-                  struct flo_rollout_actions *actions, struct flo_err *err)
+static int undone(const struct flo_rollout *rollout, const struct flo_rollout_event *event,
+                  enum effect effect, struct flo_rollout_actions *actions, struct flo_err *err)
 {
     int rv = flo_rollout_may(rollout, event->kind, err);
 
     if (rv == 0) {
         flo_rollout_why(actions, "ignored: the rollout is %s%s",
-                        flo_rollout_state_word(rollout->state),
-                        effect == SAME ? " already" : "");
+                        flo_rollout_state_word(rollout->state), effect == SAME ? " already" : "");
     }
     return rv;
 }
 
-int flo_rollout_step(struct flo_rollout *rollout,
-                     const struct flo_rollout_event *event,
+int flo_rollout_step(struct flo_rollout *rollout, const struct flo_rollout_event *event,
                      struct flo_rollout_actions *actions, struct flo_err *err)
 {
     assert(event->kind < FLO_ROLLOUT_EVENT_COUNT);
@@ -579,8 +536,7 @@ int flo_rollout_step(struct flo_rollout *rollout,
     actions->count = 0;
     actions->why[0] = '\0';
     rollout->wall_ahead_ms =
-        event->wall_ms == 0 ? 0
-                            : (int64_t)event->wall_ms - (int64_t)event->now_ms;
+        event->wall_ms == 0 ? 0 : (int64_t)event->wall_ms - (int64_t)event->now_ms;
     enum effect effect = (enum effect)effect_of[event->kind][rollout->state];
     if (effect != DOES) {
         return undone(rollout, event, effect, actions, err);
@@ -590,8 +546,7 @@ int flo_rollout_step(struct flo_rollout *rollout,
     flo_rollout_left_move(rollout, event->device, 1);
     /* Devices are heard all the time.  Without an action nothing follows but
      * the effects of time, and those are the tick's. */
-    bool is_nothing =
-        event->kind == FLO_ROLLOUT_EVENT_HEARD && actions->count == 0;
+    bool is_nothing = event->kind == FLO_ROLLOUT_EVENT_HEARD && actions->count == 0;
     if (rv == 0 && !is_nothing) {
         flo_rollout_follow(rollout, event->now_ms, actions);
     }

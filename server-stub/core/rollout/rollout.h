@@ -70,12 +70,11 @@ struct flo_rollout_zone {
 
 /* Facts about a device from its labels, as numbers that the shell gives out. */
 struct flo_rollout_place {
-    uint8_t zone;     /* in zones[], from 1; 0: nobody knows its zone */
-    uint32_t stratum; /* number of the labels that spread phases, or of the
-                         one that the rollout covers */
-    uint32_t site;    /* checksum of its label `site`; 0: it has none */
-    uint32_t
-        slots[FLO_LIMITS_MAX]; /* in busy[], from 1; 0: without the label */
+    uint8_t zone;                   /* in zones[], from 1; 0: nobody knows its zone */
+    uint32_t stratum;               /* number of the labels that spread phases, or of the
+                                       one that the rollout covers */
+    uint32_t site;                  /* checksum of its label `site`; 0: it has none */
+    uint32_t slots[FLO_LIMITS_MAX]; /* in busy[], from 1; 0: without the label */
 };
 
 /* A device of a slice that gets the release no more: it goes back, or what it
@@ -219,11 +218,11 @@ struct flo_rollout {
     uint32_t probed[FLO_ROLLOUT_PROBED_MAX]; /* slices that were probed, as
                                                 checksums of their names */
     uint32_t probed_count;
-    bool is_snapshot;         /* who joins after the begin is no member */
-    uint64_t put_off_ms;      /* scheduled: not before this, wall clock */
-    uint64_t barred_until_ms; /* wall clock: no device starts; 0: it may */
+    bool is_snapshot;                           /* who joins after the begin is no member */
+    uint64_t put_off_ms;                        /* scheduled: not before this, wall clock */
+    uint64_t barred_until_ms;                   /* wall clock: no device starts; 0: it may */
     uint64_t deadlines_ms[FLO_EXECUTION_COUNT]; /* [state]; 0: none */
-    uint64_t soak_ms; /* on each device, at least; 0: none */
+    uint64_t soak_ms;                           /* on each device, at least; 0: none */
     char causes[FLO_ROLLOUT_CAUSES_MAX][FLO_NAME_MAX + 1];
     uint32_t cause_count;
     struct flo_rollout_member *members; /* the shell's array */
@@ -301,14 +300,14 @@ struct flo_rollout_event {
     struct flo_rollout_study *study; /* study: in and out */
     const struct flo_rollout *draft; /* edit: as it is asked now */
     bool has_new_gates;              /* edit */
-    const char *slice; /* promote, rollback: of this one alone; NULL: of the
-                          whole rollout */
+    const char *slice;               /* promote, rollback: of this one alone; NULL: of the
+                                        whole rollout */
 };
 
 enum flo_rollout_action_kind {
-    FLO_ROLLOUT_DO_STATE, /* store and audit state and reason */
-    FLO_ROLLOUT_DO_PHASE, /* store and audit the phase */
-    FLO_ROLLOUT_DO_ORDER, /* sign `op` for the buckets, publish to the group */
+    FLO_ROLLOUT_DO_STATE,   /* store and audit state and reason */
+    FLO_ROLLOUT_DO_PHASE,   /* store and audit the phase */
+    FLO_ROLLOUT_DO_ORDER,   /* sign `op` for the buckets, publish to the group */
     FLO_ROLLOUT_DO_DESIRED, /* put the newest order of `op` (and `phase`, when
                                it deploys) into desired of members that
                                flo_rollout_action_names */
@@ -349,18 +348,15 @@ struct flo_rollout_actions {
 
 /* Is the member one of those that a DO_DESIRED or DO_RECALL is about? */
 bool flo_rollout_action_names(const struct flo_rollout *rollout,
-                              const struct flo_rollout_action *action,
-                              size_t member);
+                              const struct flo_rollout_action *action, size_t member);
 
 /* Check a draft: phases grow, the numbers are in range.
  * FLO_E_REST_SCHEMA names the phase. */
-FLO_MUST_USE int flo_rollout_check(const struct flo_rollout *rollout,
-                                   struct flo_err *err);
+FLO_MUST_USE int flo_rollout_check(const struct flo_rollout *rollout, struct flo_err *err);
 /* May it become like this draft?  FLO_E_REST_MEANING: phases that began would
  * have other devices.  FLO_E_REST_SCHEMA as above. */
 FLO_MUST_USE int flo_rollout_may_edit(const struct flo_rollout *rollout,
-                                      const struct flo_rollout *draft,
-                                      struct flo_err *err);
+                                      const struct flo_rollout *draft, struct flo_err *err);
 /* Set the bucket ranges of a draft from its members; START does it too, a
  * plan (dry run) does only this.  A phase of so many devices counts those that
  * are online, or a canary might be one that is not there. */
@@ -381,13 +377,11 @@ struct flo_rollout_expected {
 };
 /* The time that each phase takes at least: nobody fails, nobody is away.  The
  * members are divided; `out` has room for all phases. */
-void flo_rollout_expect(struct flo_rollout *rollout,
-                        const struct flo_rollout_trip *trip, uint64_t wall_ms,
-                        struct flo_rollout_expected *out);
+void flo_rollout_expect(struct flo_rollout *rollout, const struct flo_rollout_trip *trip,
+                        uint64_t wall_ms, struct flo_rollout_expected *out);
 /* The deadlines of states at the controller.  The device has its own; these
  * come half a step (or a minute) later. */
-void flo_rollout_deadlines(struct flo_rollout *rollout,
-                           const struct flo_policy *policy);
+void flo_rollout_deadlines(struct flo_rollout *rollout, const struct flo_policy *policy);
 /* The first of several phases: one failure of the release stops it. */
 bool flo_rollout_is_canary(const struct flo_rollout *rollout, uint32_t phase);
 
@@ -398,13 +392,11 @@ bool flo_rollout_is_canary(const struct flo_rollout *rollout, uint32_t phase);
  * FLO_E_MEMORY         the array of members is full; nothing changed */
 FLO_MUST_USE int flo_rollout_step(struct flo_rollout *rollout,
                                   const struct flo_rollout_event *event,
-                                  struct flo_rollout_actions *actions,
-                                  struct flo_err *err);
+                                  struct flo_rollout_actions *actions, struct flo_err *err);
 
 /* Would a step take the event now?  The same errors; nothing changes. */
 FLO_MUST_USE int flo_rollout_may(const struct flo_rollout *rollout,
-                                 enum flo_rollout_event_kind kind,
-                                 struct flo_err *err);
+                                 enum flo_rollout_event_kind kind, struct flo_err *err);
 
 /* True when the device refused to go back and still has the release.  The
  * rollout no longer waits for it; its last state stays. */
@@ -416,16 +408,14 @@ bool flo_rollout_member_is_left_out(const struct flo_rollout_member *member);
 size_t flo_rollout_find(const struct flo_rollout *rollout, const char *device);
 /* The same for devices that are looked for in the order of their ids; *at is 0
  * before the first. */
-size_t flo_rollout_find_next(const struct flo_rollout *rollout,
-                             const char *device, size_t *at);
+size_t flo_rollout_find_next(const struct flo_rollout *rollout, const char *device, size_t *at);
 /* Recompute phases' counts from the members (after loading). */
 void flo_rollout_count(struct flo_rollout *rollout);
 /* Numbers of its devices, for gates while `phase` is the present one. */
 void flo_rollout_counts(const struct flo_rollout *rollout, uint32_t phase,
                         struct flo_gate_counts *out);
 /* Ends of the phases that count, by the kind of failure. */
-void flo_rollout_failures(const struct flo_rollout *rollout,
-                          struct flo_failure_counts *out);
+void flo_rollout_failures(const struct flo_rollout *rollout, struct flo_failure_counts *out);
 /* Phases are spread, so members have buckets that are not of their hash: an
  * order for buckets must hold for all of them. */
 bool flo_rollout_is_spread(const struct flo_rollout *rollout);
@@ -434,8 +424,7 @@ bool flo_rollout_is_spread(const struct flo_rollout *rollout);
 bool flo_rollout_is_excluded(const struct flo_rollout *rollout,
                              const struct flo_rollout_member *member);
 /* The last phase that updates; devices of a hold-out come after it. */
-bool flo_rollout_study_is_last(const struct flo_rollout *rollout,
-                               uint32_t phase);
+bool flo_rollout_study_is_last(const struct flo_rollout *rollout, uint32_t phase);
 /* In the last phase: a slice that waits for a person's answer, by its name, so
  * the rollout does not complete; NULL: none. */
 const char *flo_rollout_slice_waits(const struct flo_rollout *rollout);
@@ -444,30 +433,27 @@ bool flo_rollout_study_waits(const struct flo_rollout *rollout, uint32_t phase);
 /* The study passes, or has no say. */
 bool flo_rollout_study_passes(const struct flo_rollout *rollout);
 /* The members of a segment, by what they do for a study. */
-enum flo_member_way
-flo_rollout_member_way(const struct flo_rollout_member *member);
+enum flo_member_way flo_rollout_member_way(const struct flo_rollout_member *member);
 /* The changes that a phase can see, with those before it. */
 bool flo_rollout_sees(const struct flo_rollout *rollout, uint32_t phase,
                       struct flo_study_sight *out);
 /* The next look at the present phase, from 1, and when it comes.  false:
  * devices are under way, or there is none. */
-bool flo_rollout_next_look(const struct flo_rollout *rollout, uint32_t *look,
-                           uint64_t *at_ms);
+bool flo_rollout_next_look(const struct flo_rollout *rollout, uint32_t *look, uint64_t *at_ms);
 /* The finding of a rule in the present phase as a sentence. */
 void flo_rollout_study_text(const struct flo_rollout *rollout, uint32_t rule,
                             char *out); /* FLO_STUDY_TEXT */
 /* ... and the rule that decided. */
-void flo_rollout_study_because(const struct flo_rollout *rollout, uint32_t rule,
-                               bool is_awaited, char *out); /* FLO_STUDY_TEXT */
+void flo_rollout_study_because(const struct flo_rollout *rollout, uint32_t rule, bool is_awaited,
+                               char *out); /* FLO_STUDY_TEXT */
 /* Verdict of gates[gate] while `phase` is the present one.  A gate that needs
  * evidence gives the verdict of the last evidence. */
-void flo_rollout_gate(const struct flo_rollout *rollout, uint32_t gate,
-                      uint32_t phase, struct flo_gate_result *out);
+void flo_rollout_gate(const struct flo_rollout *rollout, uint32_t gate, uint32_t phase,
+                      struct flo_gate_result *out);
 /* Worst verdict of all gates: fail, else inconclusive, else pass.  *worst is
  * the gate that says it. */
-enum flo_verdict flo_rollout_verdict(const struct flo_rollout *rollout,
-                                     uint32_t phase, uint32_t *worst,
-                                     struct flo_gate_result *result);
+enum flo_verdict flo_rollout_verdict(const struct flo_rollout *rollout, uint32_t phase,
+                                     uint32_t *worst, struct flo_gate_result *result);
 /* The thing that a rollout waits for, and when it looks at it again at the
  * latest, by the time of the cores.  `report_ms`: devices report so often.
  * false: it ended, and waits for nothing. */
@@ -476,8 +462,8 @@ struct flo_rollout_next {
     char what[FLO_ROLLOUT_NEXT];
     uint64_t at_ms;
 };
-bool flo_rollout_next(const struct flo_rollout *rollout, uint64_t now_ms,
-                      uint64_t report_ms, struct flo_rollout_next *out);
+bool flo_rollout_next(const struct flo_rollout *rollout, uint64_t now_ms, uint64_t report_ms,
+                      struct flo_rollout_next *out);
 /* Until when a device is on trial at least; 0: it is not. */
 uint64_t flo_rollout_soaks_until(const struct flo_rollout *rollout,
                                  const struct flo_rollout_member *member);
@@ -498,17 +484,14 @@ const char *flo_rollout_cause_id(const char *id);
 /* Place of an error id in causes[], from 1; 0 when the table is full. */
 uint8_t flo_rollout_cause(struct flo_rollout *rollout, const char *id);
 /* Why devices of started phases failed, most frequent first; how many. */
-size_t flo_rollout_causes(const struct flo_rollout *rollout,
-                          struct flo_rollout_cause *out, size_t max);
+size_t flo_rollout_causes(const struct flo_rollout *rollout, struct flo_rollout_cause *out,
+                          size_t max);
 /* The same as text: "probe.golden 3, disk.full 1". */
-void flo_rollout_causes_text(const struct flo_rollout *rollout, char *out,
-                             size_t bytes);
+void flo_rollout_causes_text(const struct flo_rollout *rollout, char *out, size_t bytes);
 
 /* A step as text: the line of the event, an indented line per action.  Appends
  * to `out`; the same text is log, golden test and API. */
-void flo_rollout_trace(const struct flo_rollout *rollout,
-                       const struct flo_rollout_event *event,
-                       const struct flo_rollout_actions *actions,
-                       struct flo_buf *out);
+void flo_rollout_trace(const struct flo_rollout *rollout, const struct flo_rollout_event *event,
+                       const struct flo_rollout_actions *actions, struct flo_buf *out);
 
 #endif

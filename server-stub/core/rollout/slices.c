@@ -36,8 +36,7 @@ static uint8_t place_of(const struct flo_study_state *state, const char *name)
 }
 
 /* The slice stands in the list from here on.  false: there is no room. */
-static bool list(struct flo_study_state *state,
-                 const struct flo_study_slice *slice)
+static bool list(struct flo_study_state *state, const struct flo_study_slice *slice)
 {
     uint32_t at = flo_study_held(state, slice->name);
 
@@ -63,8 +62,8 @@ static void mark(struct flo_rollout_member *member, uint8_t place, bool is_back)
     member->is_dirty = true;
 }
 
-static void mark_all(struct flo_rollout *rollout, const uint8_t *slices,
-                     uint8_t bit, uint8_t place, bool is_back)
+static void mark_all(struct flo_rollout *rollout, const uint8_t *slices, uint8_t bit, uint8_t place,
+                     bool is_back)
 {
     for (size_t i = 0; i < rollout->member_count; i++) {
         if ((slices[i] & bit) != 0) {
@@ -73,9 +72,8 @@ static void mark_all(struct flo_rollout *rollout, const uint8_t *slices,
     }
 }
 
-static void hold_slice(struct flo_rollout *rollout,
-                       const struct flo_study_slice *slice, uint8_t bit,
-                       const uint8_t *slices, uint8_t *end, uint64_t now_ms,
+static void hold_slice(struct flo_rollout *rollout, const struct flo_study_slice *slice,
+                       uint8_t bit, const uint8_t *slices, uint8_t *end, uint64_t now_ms,
                        struct flo_rollout_actions *actions)
 {
     enum flo_on_fail action = action_for(&rollout->study, slice);
@@ -100,16 +98,15 @@ static void hold_slice(struct flo_rollout *rollout,
     flo_rollout_state_set(rollout, rollout->state, now_ms, actions);
 }
 
-void flo_rollout_hold_slices(struct flo_rollout *rollout,
-                             struct flo_rollout_study *of, uint64_t now_ms,
-                             struct flo_rollout_actions *actions)
+void flo_rollout_hold_slices(struct flo_rollout *rollout, struct flo_rollout_study *of,
+                             uint64_t now_ms, struct flo_rollout_actions *actions)
 {
     const struct flo_study_slices *slices = &of->evidence.slices;
 
     for (uint32_t i = 0; i < slices->count && of->slices != NULL; i++) {
         if ((of->finding.holds >> i & 1) != 0) {
-            hold_slice(rollout, &slices->rows[i], (uint8_t)(1u << i),
-                       of->slices, &of->finding.ends[i], now_ms, actions);
+            hold_slice(rollout, &slices->rows[i], (uint8_t)(1u << i), of->slices,
+                       &of->finding.ends[i], now_ms, actions);
         }
     }
 }
@@ -122,15 +119,13 @@ int flo_rollout_may_answer(const struct flo_rollout *rollout, const char *slice,
     const struct flo_study_state *state = &rollout->study.state;
     uint32_t at = flo_study_held(state, slice);
 
-    if (rollout->state != FLO_ROLLOUT_RUNNING &&
-        rollout->state != FLO_ROLLOUT_PAUSED) {
+    if (rollout->state != FLO_ROLLOUT_RUNNING && rollout->state != FLO_ROLLOUT_PAUSED) {
         return flo_fail(err, FLO_E_ROLLOUT_STATE,
-                        "rollout %s is %s: no slice of it waits for an answer",
-                        rollout->id, flo_rollout_state_word(rollout->state));
+                        "rollout %s is %s: no slice of it waits for an answer", rollout->id,
+                        flo_rollout_state_word(rollout->state));
     }
     if (at >= state->held_count || state->held_as[at] != FLO_SLICE_ASKED) {
-        flo_fail(err, FLO_E_REST_MEANING,
-                 "slice: `%s` of rollout %s waits for no answer", slice,
+        flo_fail(err, FLO_E_REST_MEANING, "slice: `%s` of rollout %s waits for no answer", slice,
                  rollout->id);
         return flo_err_fix(err,
                            "flotilla rollout get %s lists those that do "
@@ -144,9 +139,7 @@ int flo_rollout_may_answer(const struct flo_rollout *rollout, const char *slice,
  * for the answers for all. */
 static uint8_t barred_by(const struct flo_rollout_member *member, uint8_t open)
 {
-    return member->held == FLO_HELD_NOT ? 0
-           : member->held_of == 0       ? open
-                                        : member->held_of & open;
+    return member->held == FLO_HELD_NOT ? 0 : member->held_of == 0 ? open : member->held_of & open;
 }
 
 static void take_back(struct flo_rollout *rollout, uint8_t place, uint8_t open)
@@ -164,8 +157,7 @@ static void take_back(struct flo_rollout *rollout, uint8_t place, uint8_t open)
  * alone, begins again. */
 static void begin_again(struct flo_rollout_member *member)
 {
-    uint32_t begun = (FLO_STATES_BEFORE_TRIAL | FLO_STATE_BIT(PROBING) |
-                      FLO_STATE_BIT(CANCELLED)) &
+    uint32_t begun = (FLO_STATES_BEFORE_TRIAL | FLO_STATE_BIT(PROBING) | FLO_STATE_BIT(CANCELLED)) &
                      ~FLO_STATES_NOT_ACCEPTED;
 
     if ((begun & 1u << member->state) != 0) {
@@ -200,32 +192,29 @@ static void let_go(struct flo_rollout *rollout, uint8_t open)
 }
 
 /* An update under way ends; a release that is there stays. */
-static void stay_out(struct flo_rollout *rollout, size_t index,
-                     struct flo_rollout_actions *actions)
+static void stay_out(struct flo_rollout *rollout, size_t index, struct flo_rollout_actions *actions)
 {
     struct flo_rollout_member *member = &rollout->members[index];
-    bool is_under_way = ((FLO_STATES_BEFORE_TRIAL | FLO_STATE_BIT(PROBING)) &
-                         1u << member->state) != 0;
+    bool is_under_way =
+        ((FLO_STATES_BEFORE_TRIAL | FLO_STATE_BIT(PROBING)) & 1u << member->state) != 0;
 
     if (member->state == FLO_EXECUTION_QUEUED) {
         flo_rollout_member_cancel(member);
     } else if (is_under_way && !member->is_back) {
-        flo_rollout_do(actions,
-                       (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_EACH,
-                                                   .op = FLO_ORDER_ABORT,
-                                                   .member = index});
+        flo_rollout_do(actions, (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_EACH,
+                                                            .op = FLO_ORDER_ABORT,
+                                                            .member = index});
     }
 }
 
-void flo_rollout_relabelled(struct flo_rollout *rollout, size_t index,
-                            uint8_t slices, struct flo_rollout_actions *actions)
+void flo_rollout_relabelled(struct flo_rollout *rollout, size_t index, uint8_t slices,
+                            struct flo_rollout_actions *actions)
 {
     struct flo_rollout_member *member = &rollout->members[index];
     uint8_t by = slices & flo_rollout_slices_open(rollout);
-    bool never_began =
-        member->state == FLO_EXECUTION_CANCELLED && member->attempt == 0;
-    bool was_held = member->held == FLO_HELD_THERE ||
-                    (member->held == FLO_HELD_BACK && never_began);
+    bool never_began = member->state == FLO_EXECUTION_CANCELLED && member->attempt == 0;
+    bool was_held =
+        member->held == FLO_HELD_THERE || (member->held == FLO_HELD_BACK && never_began);
 
     if ((member->held == FLO_HELD_BACK && !was_held) || (by != 0) == was_held) {
         uint8_t kept = was_held ? by : member->held_of;
@@ -243,12 +232,10 @@ void flo_rollout_relabelled(struct flo_rollout *rollout, size_t index,
     }
     flo_rollout_count(rollout);
     flo_rollout_why(actions, "%.8s: by its labels it %s", member->device,
-                    by != 0 ? "is at a slice that is held"
-                            : "left the slice that is held");
+                    by != 0 ? "is at a slice that is held" : "left the slice that is held");
 }
 
-void flo_rollout_answer(struct flo_rollout *rollout,
-                        const struct flo_rollout_event *event,
+void flo_rollout_answer(struct flo_rollout *rollout, const struct flo_rollout_event *event,
                         struct flo_rollout_actions *actions)
 {
     struct flo_study_state *state = &rollout->study.state;
@@ -266,8 +253,7 @@ void flo_rollout_answer(struct flo_rollout *rollout,
         flo_rollout_leave_out(rollout, true, actions);
     } else {
         let_go(rollout, open);
-        flo_rollout_do(actions, (struct flo_rollout_action){
-                                    .kind = FLO_ROLLOUT_DO_MEMBERS});
+        flo_rollout_do(actions, (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_MEMBERS});
         if (rollout->state == FLO_ROLLOUT_RUNNING) {
             flo_rollout_order_again(rollout, event->now_ms, actions);
         }

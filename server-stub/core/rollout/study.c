@@ -8,22 +8,19 @@
 #include "server-stub/core/rollout/rollout.h"
 
 /* Devices that phases after this one will update. */
-static uint32_t members_behind(const struct flo_rollout *rollout,
-                               uint32_t phase)
+static uint32_t members_behind(const struct flo_rollout *rollout, uint32_t phase)
 {
     uint32_t behind = 0;
 
     for (uint32_t i = phase + 1; i < rollout->phase_count; i++) {
-        behind += rollout->phases[i].members -
-                  rollout->phases[i].counts[FLO_EXECUTION_REMOVED] -
+        behind += rollout->phases[i].members - rollout->phases[i].counts[FLO_EXECUTION_REMOVED] -
                   rollout->phases[i].counts[FLO_EXECUTION_SUPERSEDED];
     }
     return behind;
 }
 
 /* The last phase that updates; devices of a hold-out come after it. */
-bool flo_rollout_study_is_last(const struct flo_rollout *rollout,
-                               uint32_t phase)
+bool flo_rollout_study_is_last(const struct flo_rollout *rollout, uint32_t phase)
 {
     uint32_t next = phase + 1;
 
@@ -39,13 +36,11 @@ static bool is_over(const struct flo_rollout *rollout)
     return counts.here_members > 0 && counts.here_ended == counts.here_members;
 }
 
-static struct flo_study_moment moment_of(const struct flo_rollout *rollout,
-                                         uint64_t now_ms)
+static struct flo_study_moment moment_of(const struct flo_rollout *rollout, uint64_t now_ms)
 {
     const struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
-    uint64_t soak_ms = phase->soak_ms > rollout->study.block_ms
-                           ? phase->soak_ms
-                           : rollout->study.block_ms;
+    uint64_t soak_ms =
+        phase->soak_ms > rollout->study.block_ms ? phase->soak_ms : rollout->study.block_ms;
     bool is_soaking = is_over(rollout) && now_ms >= phase->settled_at_ms;
 
     return (struct flo_study_moment){
@@ -53,19 +48,16 @@ static struct flo_study_moment moment_of(const struct flo_rollout *rollout,
         .is_last = flo_rollout_study_is_last(rollout, rollout->phase),
         .is_plain = !flo_rollout_has_controls(rollout),
         .is_watch = phase->state == FLO_PHASE_PASSED,
-        .soaked_s =
-            is_soaking ? (double)(now_ms - phase->settled_at_ms) / 1000 : -1,
+        .soaked_s = is_soaking ? (double)(now_ms - phase->settled_at_ms) / 1000 : -1,
         .soak_s = (double)soak_ms / 1000};
 }
 
 bool flo_rollout_has_controls(const struct flo_rollout *rollout)
 {
-    return rollout->study.split_of[0] != '\0' ||
-           members_behind(rollout, rollout->phase) > 0;
+    return rollout->study.split_of[0] != '\0' || members_behind(rollout, rollout->phase) > 0;
 }
 
-enum flo_member_way
-flo_rollout_member_way(const struct flo_rollout_member *member)
+enum flo_member_way flo_rollout_member_way(const struct flo_rollout_member *member)
 {
     switch ((enum flo_execution)member->state) {
     case FLO_EXECUTION_QUEUED:
@@ -81,8 +73,7 @@ flo_rollout_member_way(const struct flo_rollout_member *member)
         return member->is_waiting ? FLO_MEMBER_WAITS : FLO_MEMBER_BUSY;
     case FLO_EXECUTION_SOAKING:
     case FLO_EXECUTION_SUCCEEDED:
-        return member->lapse == FLO_LAPSE_SILENT ? FLO_MEMBER_SILENT
-                                                 : FLO_MEMBER_SWAPPED;
+        return member->lapse == FLO_LAPSE_SILENT ? FLO_MEMBER_SILENT : FLO_MEMBER_SWAPPED;
     case FLO_EXECUTION_ROLLED_BACK:
         return FLO_MEMBER_DIED;
     default:
@@ -96,13 +87,11 @@ bool flo_rollout_study_waits(const struct flo_rollout *rollout, uint32_t phase)
 
     assert(phase < rollout->phase_count);
     if (rollout->phases[phase].members == 0 ||
-        (rollout->study.split_of[0] == '\0' &&
-         members_behind(rollout, phase) == 0)) {
+        (rollout->study.split_of[0] == '\0' && members_behind(rollout, phase) == 0)) {
         return false;
     }
     for (uint32_t i = 0; i < rules->count; i++) {
-        if (flo_study_is_critical(rules, i, phase,
-                                  flo_rollout_study_is_last(rollout, phase))) {
+        if (flo_study_is_critical(rules, i, phase, flo_rollout_study_is_last(rollout, phase))) {
             return true;
         }
     }
@@ -128,14 +117,11 @@ bool flo_rollout_sees(const struct flo_rollout *rollout, uint32_t phase,
     bool has_one = false;
 
     for (uint32_t i = 0; i <= phase; i++) {
-        crowds[i] =
-            (struct flo_study_crowd){.updated = rollout->phases[i].members,
-                                     .controls = members_behind(rollout, i)};
+        crowds[i] = (struct flo_study_crowd){.updated = rollout->phases[i].members,
+                                             .controls = members_behind(rollout, i)};
     }
-    for (uint32_t i = 0;
-         i < rules->count && !rollout->phases[phase].is_hold_out; i++) {
-        if (!flo_study_sees(&rollout->study, i, phase, rollout->segment_count,
-                            crowds, &one)) {
+    for (uint32_t i = 0; i < rules->count && !rollout->phases[phase].is_hold_out; i++) {
+        if (!flo_study_sees(&rollout->study, i, phase, rollout->segment_count, crowds, &one)) {
             continue;
         }
         bool is_awaited = flo_study_is_critical(rules, i, phase, is_last);
@@ -152,43 +138,37 @@ bool flo_rollout_sees(const struct flo_rollout *rollout, uint32_t phase,
     return has_one;
 }
 
-bool flo_rollout_next_look(const struct flo_rollout *rollout, uint32_t *look,
-                           uint64_t *at_ms)
+bool flo_rollout_next_look(const struct flo_rollout *rollout, uint32_t *look, uint64_t *at_ms)
 {
     const struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
     uint32_t looks = rollout->study.state.looks;
     struct flo_study_moment moment = moment_of(rollout, phase->settled_at_ms);
 
-    if (moment.soaked_s < 0 || looks >= FLO_LOOKS_MAX ||
-        phase->state == FLO_PHASE_PASSED ||
+    if (moment.soaked_s < 0 || looks >= FLO_LOOKS_MAX || phase->state == FLO_PHASE_PASSED ||
         !flo_rollout_study_waits(rollout, rollout->phase)) {
         return false;
     }
     *look = looks + 1;
-    *at_ms = phase->settled_at_ms +
-             (uint64_t)(moment.soak_s * 1000 * (double)(1u << looks));
+    *at_ms = phase->settled_at_ms + (uint64_t)(moment.soak_s * 1000 * (double)(1u << looks));
     return true;
 }
 
-void flo_rollout_study_text(const struct flo_rollout *rollout, uint32_t rule,
-                            char *out)
+void flo_rollout_study_text(const struct flo_rollout *rollout, uint32_t rule, char *out)
 {
-    flo_study_say(&rollout->study, rule, rollout->phase, rollout->segment_count,
-                  out);
+    flo_study_say(&rollout->study, rule, rollout->phase, rollout->segment_count, out);
 }
 
-void flo_rollout_study_because(const struct flo_rollout *rollout, uint32_t rule,
-                               bool is_awaited, char *out)
+void flo_rollout_study_because(const struct flo_rollout *rollout, uint32_t rule, bool is_awaited,
+                               char *out)
 {
-    flo_study_because(&rollout->study, rule, rollout->phase,
-                      rollout->segment_count, is_awaited, out);
+    flo_study_because(&rollout->study, rule, rollout->phase, rollout->segment_count, is_awaited,
+                      out);
 }
 
 /* ---- the event ---- */
 
 /* Those that nothing is done about. */
-static void tell_slices(const struct flo_study_slices *slices,
-                        struct flo_rollout_actions *actions)
+static void tell_slices(const struct flo_study_slices *slices, struct flo_rollout_actions *actions)
 {
     char text[FLO_STUDY_TEXT];
 
@@ -204,8 +184,7 @@ static void tell_slices(const struct flo_study_slices *slices,
     }
 }
 
-static void tell_changes(const struct flo_rollout *rollout,
-                         const struct flo_study_slices *slices,
+static void tell_changes(const struct flo_rollout *rollout, const struct flo_study_slices *slices,
                          const struct flo_study_finding *finding,
                          struct flo_rollout_actions *actions)
 {
@@ -225,32 +204,27 @@ static void tell_changes(const struct flo_rollout *rollout,
     }
 }
 
-void flo_rollout_studied(struct flo_rollout *rollout,
-                         const struct flo_rollout_event *event,
+void flo_rollout_studied(struct flo_rollout *rollout, const struct flo_rollout_event *event,
                          struct flo_rollout_actions *actions)
 {
     const struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
     struct flo_rollout_study *of = event->study;
 
     assert(of != NULL && of->evidence.segment_count <= FLO_SEGMENTS_MAX);
-    if (rollout->study.rules.count == 0 ||
-        of->evidence.phase != rollout->phase ||
+    if (rollout->study.rules.count == 0 || of->evidence.phase != rollout->phase ||
         (phase->state != FLO_PHASE_RUNNING && phase->state != FLO_PHASE_HELD &&
          phase->state != FLO_PHASE_PASSED)) {
-        flo_rollout_why(actions,
-                        "ignored: evidence of phase %u, phase %u is %s",
+        flo_rollout_why(actions, "ignored: evidence of phase %u, phase %u is %s",
                         of->evidence.phase + 1, rollout->phase + 1,
                         flo_phase_state_word(phase->state));
         return;
     }
     of->moment = moment_of(rollout, event->now_ms);
-    flo_study_judge(&rollout->study, &of->evidence, &of->moment, &of->results,
-                    &of->finding);
+    flo_study_judge(&rollout->study, &of->evidence, &of->moment, &of->results, &of->finding);
     of->study = rollout->study;
     tell_changes(rollout, &of->evidence.slices, &of->finding, actions);
-    flo_rollout_do(actions, (struct flo_rollout_action){
-                                .kind = FLO_ROLLOUT_DO_RECORD,
-                                .state = (int)of->finding.verdict});
+    flo_rollout_do(actions, (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_RECORD,
+                                                        .state = (int)of->finding.verdict});
     if (of->finding.verdict != FLO_PHASE_FAILS) {
         flo_rollout_probe(rollout, event->now_ms, of, actions);
     }

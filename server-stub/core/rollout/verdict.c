@@ -13,8 +13,7 @@ struct numbers {
 /* The rollout orders no device to the release, and may take it from all. */
 static bool has_stopped(const struct flo_rollout *rollout)
 {
-    return rollout->state != FLO_ROLLOUT_RUNNING &&
-           rollout->state != FLO_ROLLOUT_PAUSED &&
+    return rollout->state != FLO_ROLLOUT_RUNNING && rollout->state != FLO_ROLLOUT_PAUSED &&
            rollout->state != FLO_ROLLOUT_COMPLETED;
 }
 
@@ -47,9 +46,7 @@ static struct numbers numbers_of(const struct flo_rollout *rollout,
     n.bad -= phase->excused + taken;
     /* One that is complete waits for nobody: who comes later counts at its
      * end. */
-    n.members = rollout->state == FLO_ROLLOUT_COMPLETED
-                    ? n.good + n.bad
-                    : phase->members - other;
+    n.members = rollout->state == FLO_ROLLOUT_COMPLETED ? n.good + n.bad : phase->members - other;
     return n;
 }
 
@@ -57,8 +54,7 @@ static struct numbers numbers_of(const struct flo_rollout *rollout,
  * stands. */
 static bool phase_counts(const struct flo_rollout_phase *phase)
 {
-    return phase->state != FLO_PHASE_WAITING &&
-           phase->state != FLO_PHASE_PROMOTED;
+    return phase->state != FLO_PHASE_WAITING && phase->state != FLO_PHASE_PROMOTED;
 }
 
 void flo_rollout_counts(const struct flo_rollout *rollout, uint32_t phase,
@@ -71,8 +67,7 @@ void flo_rollout_counts(const struct flo_rollout *rollout, uint32_t phase,
         .here_ended = here.good + here.bad,
         .here_members = here.members,
         .here_away = rollout->phases[phase].away,
-        .is_struck = rollout->phases[phase].struck > 0 &&
-                     flo_rollout_is_canary(rollout, phase),
+        .is_struck = rollout->phases[phase].struck > 0 && flo_rollout_is_canary(rollout, phase),
     };
     for (uint32_t i = 0; i < rollout->phase_count; i++) {
         if (phase_counts(&rollout->phases[i])) {
@@ -80,15 +75,12 @@ void flo_rollout_counts(const struct flo_rollout *rollout, uint32_t phase,
             out->good += one.good;
             out->bad += one.bad;
             out->members += one.members;
-            out->queued += rollout->state == FLO_ROLLOUT_COMPLETED
-                               ? 0
-                               : rollout->phases[i].due;
+            out->queued += rollout->state == FLO_ROLLOUT_COMPLETED ? 0 : rollout->phases[i].due;
         }
     }
 }
 
-void flo_rollout_failures(const struct flo_rollout *rollout,
-                          struct flo_failure_counts *out)
+void flo_rollout_failures(const struct flo_rollout *rollout, struct flo_failure_counts *out)
 {
     *out = (struct flo_failure_counts){0};
     for (uint32_t i = 0; i < rollout->phase_count; i++) {
@@ -102,35 +94,30 @@ void flo_rollout_failures(const struct flo_rollout *rollout,
     }
 }
 
-void flo_rollout_gate(const struct flo_rollout *rollout, uint32_t gate,
-                      uint32_t phase, struct flo_gate_result *out)
+void flo_rollout_gate(const struct flo_rollout *rollout, uint32_t gate, uint32_t phase,
+                      struct flo_gate_result *out)
 {
     const struct flo_gate_rule *rule = &rollout->gates[gate];
     struct flo_gate_counts counts;
 
     assert(gate < rollout->gate_count && rollout->gate_count <= FLO_GATES_MAX);
     flo_rollout_counts(rollout, phase, &counts);
-    if (rollout->has_broken &&
-        flo_gate_kind_of(rule->gate) == FLO_GATE_KIND_SHARE &&
+    if (rollout->has_broken && flo_gate_kind_of(rule->gate) == FLO_GATE_KIND_SHARE &&
         rollout->phases[phase].state == FLO_PHASE_FAILED) {
         counts = rollout->broken; /* whatever became of its devices since */
     }
-    flo_gate_evaluate(rule, &(struct flo_gate_evidence){.counts = &counts},
-                      out);
+    flo_gate_evaluate(rule, &(struct flo_gate_evidence){.counts = &counts}, out);
     if (rollout->compared[gate].has_evidence &&
-        (out->verdict == FLO_VERDICT_INCONCLUSIVE ||
-         rollout->compared[gate].ratio > 0)) {
+        (out->verdict == FLO_VERDICT_INCONCLUSIVE || rollout->compared[gate].ratio > 0)) {
         *out = rollout->compared[gate];
     }
 }
 
-enum flo_verdict flo_rollout_verdict(const struct flo_rollout *rollout,
-                                     uint32_t phase, uint32_t *worst,
-                                     struct flo_gate_result *result)
+enum flo_verdict flo_rollout_verdict(const struct flo_rollout *rollout, uint32_t phase,
+                                     uint32_t *worst, struct flo_gate_result *result)
 {
-    static const int rank[] = {[FLO_VERDICT_PASS] = 0,
-                               [FLO_VERDICT_INCONCLUSIVE] = 1,
-                               [FLO_VERDICT_FAIL] = 2};
+    static const int rank[] = {
+        [FLO_VERDICT_PASS] = 0, [FLO_VERDICT_INCONCLUSIVE] = 1, [FLO_VERDICT_FAIL] = 2};
     struct flo_gate_result one;
 
     assert(rollout->gate_count > 0);
@@ -150,8 +137,7 @@ void flo_rollout_remember(struct flo_rollout *rollout, uint32_t gate,
     assert(gate < rollout->gate_count);
     assert(evidence->metric == rollout->gates[gate].metric);
     if (evidence->phase == rollout->phase) {
-        flo_gate_evaluate(&rollout->gates[gate],
-                          &(struct flo_gate_evidence){.arms = evidence},
+        flo_gate_evaluate(&rollout->gates[gate], &(struct flo_gate_evidence){.arms = evidence},
                           &rollout->compared[gate]);
     }
 }
@@ -162,12 +148,10 @@ static bool phase_is_open(const struct flo_rollout *rollout)
 {
     enum flo_phase_state state = rollout->phases[rollout->phase].state;
 
-    return state == FLO_PHASE_RUNNING || state == FLO_PHASE_HELD ||
-           state == FLO_PHASE_PASSED;
+    return state == FLO_PHASE_RUNNING || state == FLO_PHASE_HELD || state == FLO_PHASE_PASSED;
 }
 
-void flo_rollout_evidence(struct flo_rollout *rollout,
-                          const struct flo_rollout_event *event,
+void flo_rollout_evidence(struct flo_rollout *rollout, const struct flo_rollout_event *event,
                           struct flo_rollout_actions *actions)
 {
     char text[FLO_GATE_TEXT];
@@ -178,20 +162,17 @@ void flo_rollout_evidence(struct flo_rollout *rollout,
     struct flo_gate_result before = *last;
 
     if (event->evidence->phase != rollout->phase || !phase_is_open(rollout)) {
-        flo_rollout_why(
-            actions, "ignored: evidence of phase %u, phase %u is %s",
-            event->evidence->phase + 1, rollout->phase + 1,
-            flo_phase_state_word(rollout->phases[rollout->phase].state));
+        flo_rollout_why(actions, "ignored: evidence of phase %u, phase %u is %s",
+                        event->evidence->phase + 1, rollout->phase + 1,
+                        flo_phase_state_word(rollout->phases[rollout->phase].state));
         return;
     }
     flo_rollout_remember(rollout, event->gate, event->evidence);
     if (!before.has_evidence || before.verdict != last->verdict) {
         flo_gate_text(rule, last, text);
-        flo_rollout_why(actions, "%s: %s", text,
-                        flo_verdict_word(last->verdict));
-        flo_rollout_do(
-            actions, (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_VERDICT,
-                                                 .state = (int)last->verdict,
-                                                 .gate = event->gate});
+        flo_rollout_why(actions, "%s: %s", text, flo_verdict_word(last->verdict));
+        flo_rollout_do(actions, (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_VERDICT,
+                                                            .state = (int)last->verdict,
+                                                            .gate = event->gate});
     }
 }

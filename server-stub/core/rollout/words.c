@@ -11,8 +11,7 @@ struct state_fact {
     const char *next;
 };
 static const struct state_fact states[] = {
-#define FLO_ROLLOUT_STATE(name, word, active, meaning, next)                   \
-    {word, active, next},
+#define FLO_ROLLOUT_STATE(name, word, active, meaning, next) {word, active, next},
 #include "server-stub/core/rollout/rollout_states.def"
 #undef FLO_ROLLOUT_STATE
 };

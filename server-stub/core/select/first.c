@@ -80,8 +80,7 @@ static size_t stride_of(size_t blocks)
 }
 
 size_t flo_select_first(const void *const *items, size_t count, size_t most,
-                        flo_first_compare compare, void *context,
-                        const void **out)
+                        flo_first_compare compare, void *context, const void **out)
 {
     struct heap heap = {.items = out, .compare = compare, .context = context};
     size_t blocks = (count + BLOCK - 1) / BLOCK;

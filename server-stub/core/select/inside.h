@@ -28,11 +28,7 @@ enum flo_select_kind {
     FLO_SELECT_AGE,
     FLO_SELECT_FLAG
 };
-enum flo_select_unit {
-    FLO_SELECT_UNIT_NONE,
-    FLO_SELECT_UNIT_BYTES,
-    FLO_SELECT_UNIT_MS
-};
+enum flo_select_unit { FLO_SELECT_UNIT_NONE, FLO_SELECT_UNIT_BYTES, FLO_SELECT_UNIT_MS };
 struct flo_select_fact {
     const char *word;
     enum flo_select_kind kind;
@@ -57,27 +53,23 @@ struct flo_select_token {
     size_t column; /* from 1 */
 };
 /* Read the token at *at and move behind it. */
-FLO_MUST_USE int flo_select_token_next(const char *text, size_t *at,
-                                       struct flo_select_token *out,
+FLO_MUST_USE int flo_select_token_next(const char *text, size_t *at, struct flo_select_token *out,
                                        struct flo_err *err);
 /* An unquoted word or a sign of this text. */
-bool flo_select_token_is(const struct flo_select_token *token,
-                         const char *text);
+bool flo_select_token_is(const struct flo_select_token *token, const char *text);
 /* FLO_E_REST_SELECTOR: "selector, column N: ..." */
-int flo_select_fail(struct flo_err *err, size_t column, const char *format, ...)
-    FLO_PRINTF(3, 4);
+int flo_select_fail(struct flo_err *err, size_t column, const char *format, ...) FLO_PRINTF(3, 4);
 
 /* ---- names.c ---- */
 
 /* A word that names a field, a label or a model's version. */
 FLO_MUST_USE int flo_select_name_read(const struct flo_select_token *token,
                                       const struct flo_select_known *known,
-                                      struct flo_select_name *out,
-                                      struct flo_err *err);
+                                      struct flo_select_name *out, struct flo_err *err);
 /* 200MiB, 10m, 1.5, in the unit of the field; checks the words of a field that
  * has few. */
 FLO_MUST_USE int flo_select_value_read(const struct flo_select_token *token,
-                                       const struct flo_select_name *name,
-                                       double *out, struct flo_err *err);
+                                       const struct flo_select_name *name, double *out,
+                                       struct flo_err *err);
 
 #endif

@@ -5,28 +5,24 @@
 
 static int check_key(const char *key, struct flo_err *err)
 {
-    return flo_name_is_valid(key)
-               ? 0
-               : flo_fail(err, FLO_E_REST_SCHEMA,
-                          "label `%.80s`: a key is a name of a-z, 0-9, `.`, "
-                          "`_` and `-`",
-                          key);
+    return flo_name_is_valid(key) ? 0
+                                  : flo_fail(err, FLO_E_REST_SCHEMA,
+                                             "label `%.80s`: a key is a name of a-z, 0-9, `.`, "
+                                             "`_` and `-`",
+                                             key);
 }
 
 static int check_count(const json_t *labels, struct flo_err *err)
 {
     return json_object_size(labels) <= FLO_LABELS_MAX
                ? 0
-               : flo_fail(err, FLO_E_REST_MEANING,
-                          "%zu labels, %d are possible",
+               : flo_fail(err, FLO_E_REST_MEANING, "%zu labels, %d are possible",
                           json_object_size(labels), FLO_LABELS_MAX);
 }
 
-static int check_value(const char *key, const json_t *value,
-                       struct flo_err *err)
+static int check_value(const char *key, const json_t *value, struct flo_err *err)
 {
-    return json_is_string(value) &&
-                   json_string_length(value) <= FLO_LABEL_BYTES_MAX &&
+    return json_is_string(value) && json_string_length(value) <= FLO_LABEL_BYTES_MAX &&
                    flo_text_is_line(json_string_value(value))
                ? 0
                : flo_fail(err, FLO_E_REST_SCHEMA,
@@ -51,8 +47,8 @@ int flo_labels_check(const json_t *labels, struct flo_err *err)
     return check_count(labels, err);
 }
 
-static int merge_one(json_t *labels, const char *key, json_t *value,
-                     bool *is_news, struct flo_err *err)
+static int merge_one(json_t *labels, const char *key, json_t *value, bool *is_news,
+                     struct flo_err *err)
 {
     const json_t *before = json_object_get(labels, key);
     int rv = check_key(key, err);
@@ -74,8 +70,7 @@ static int merge_one(json_t *labels, const char *key, json_t *value,
     return 0;
 }
 
-int flo_labels_merge(json_t *labels, const json_t *patch, bool *is_news,
-                     struct flo_err *err)
+int flo_labels_merge(json_t *labels, const json_t *patch, bool *is_news, struct flo_err *err)
 {
     const char *key;
     json_t *value;

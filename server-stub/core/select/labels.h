@@ -15,7 +15,7 @@
 FLO_MUST_USE int flo_labels_check(const json_t *labels, struct flo_err *err);
 /* Change `labels`: null takes one away.  *is_news: something is another than
  * before.  The same errors; with the second one it is changed. */
-FLO_MUST_USE int flo_labels_merge(json_t *labels, const json_t *patch,
-                                  bool *is_news, struct flo_err *err);
+FLO_MUST_USE int flo_labels_merge(json_t *labels, const json_t *patch, bool *is_news,
+                                  struct flo_err *err);
 
 #endif

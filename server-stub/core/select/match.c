@@ -6,8 +6,7 @@
 #include "server-stub/core/device/condition.h"
 #include "server-stub/core/select/inside.h"
 
-static const char *label_of(const struct flo_select_device *device,
-                            const char *key)
+static const char *label_of(const struct flo_select_device *device, const char *key)
 {
     const struct flo_select_label *label = device->labels;
 
@@ -20,8 +19,7 @@ static const char *label_of(const struct flo_select_device *device,
 }
 
 /* The version of the model that serves, behind "model@". */
-static const char *version_of(const struct flo_select_device *device,
-                              const char *model)
+static const char *version_of(const struct flo_select_device *device, const char *model)
 {
     const char *const *title = device->values[FLO_SELECT_RELEASE].list;
     size_t chars = strlen(model);
@@ -37,10 +35,9 @@ static const char *version_of(const struct flo_select_device *device,
 static const char *text_of(const struct flo_select_name *name,
                            const struct flo_select_device *device)
 {
-    return name->field == FLO_SELECT_LABEL ? label_of(device, name->key)
-           : name->field == FLO_SELECT_VERSION
-               ? version_of(device, name->key)
-               : device->values[name->field].text;
+    return name->field == FLO_SELECT_LABEL     ? label_of(device, name->key)
+           : name->field == FLO_SELECT_VERSION ? version_of(device, name->key)
+                                               : device->values[name->field].text;
 }
 
 static bool fits(uint8_t how, int order)
@@ -69,15 +66,13 @@ static const char *value_at(const struct flo_selector *selector, size_t place)
     return selector->pool + selector->values[place];
 }
 
-static bool text_fits(const struct flo_selector *selector,
-                      const struct flo_select_term *term, const char *text)
+static bool text_fits(const struct flo_selector *selector, const struct flo_select_term *term,
+                      const char *text)
 {
     for (size_t i = 0; i < term->value_count; i++) {
         const char *value = value_at(selector, term->value_first + i);
-        bool is_order =
-            term->how >= FLO_SELECT_BELOW && term->how <= FLO_SELECT_FROM;
-        int order = is_order ? flo_natural_compare(text, strlen(text), value,
-                                                   strlen(value))
+        bool is_order = term->how >= FLO_SELECT_BELOW && term->how <= FLO_SELECT_FROM;
+        int order = is_order ? flo_natural_compare(text, strlen(text), value, strlen(value))
                              : strcmp(text, value);
         if (fits(term->how, order)) {
             return true;
@@ -86,8 +81,7 @@ static bool text_fits(const struct flo_selector *selector,
     return false;
 }
 
-static bool list_fits(const struct flo_selector *selector,
-                      const struct flo_select_term *term,
+static bool list_fits(const struct flo_selector *selector, const struct flo_select_term *term,
                       const char *const *list)
 {
     for (; list != NULL && *list != NULL; list++) {
@@ -98,8 +92,8 @@ static bool list_fits(const struct flo_selector *selector,
     return false;
 }
 
-static bool number_fits(const struct flo_selector *selector,
-                        const struct flo_select_term *term, double number)
+static bool number_fits(const struct flo_selector *selector, const struct flo_select_term *term,
+                        double number)
 {
     for (size_t i = 0; i < term->value_count && !isnan(number); i++) {
         double value = selector->numbers[term->value_first + i];
@@ -112,13 +106,10 @@ static bool number_fits(const struct flo_selector *selector,
 
 static double age_ms(uint64_t at_ms, uint64_t now_ms)
 {
-    return at_ms == 0       ? (double)INFINITY
-           : at_ms > now_ms ? 0
-                            : (double)(now_ms - at_ms);
+    return at_ms == 0 ? (double)INFINITY : at_ms > now_ms ? 0 : (double)(now_ms - at_ms);
 }
 
-static bool is_there(enum flo_select_kind kind,
-                     const union flo_select_value *value)
+static bool is_there(enum flo_select_kind kind, const union flo_select_value *value)
 {
     switch (kind) {
     case FLO_SELECT_TEXT:
@@ -136,8 +127,7 @@ static bool is_there(enum flo_select_kind kind,
 }
 
 /* Without the opposite of `!=` and `not in`. */
-static bool term_fits(const struct flo_selector *selector,
-                      const struct flo_select_term *term,
+static bool term_fits(const struct flo_selector *selector, const struct flo_select_term *term,
                       const struct flo_select_device *device, uint64_t now_ms)
 {
     enum flo_select_kind kind = flo_select_kind_of(&term->name);
@@ -149,8 +139,7 @@ static bool term_fits(const struct flo_selector *selector,
         value = device->values[term->name.field];
     }
     if (term->how == FLO_SELECT_THERE) {
-        return term->name.field == FLO_SELECT_LABEL ? value.text != NULL
-                                                    : is_there(kind, &value);
+        return term->name.field == FLO_SELECT_LABEL ? value.text != NULL : is_there(kind, &value);
     }
     switch (kind) {
     case FLO_SELECT_TEXT:
@@ -168,8 +157,7 @@ static bool term_fits(const struct flo_selector *selector,
 }
 
 bool flo_selector_matches(const struct flo_selector *selector,
-                          const struct flo_select_device *device,
-                          uint64_t now_ms)
+                          const struct flo_select_device *device, uint64_t now_ms)
 {
     uint64_t stack = 0; /* a bit each, the top one is the lowest */
     int depth = 0;
@@ -183,16 +171,13 @@ bool flo_selector_matches(const struct flo_selector *selector,
             assert(depth >= 2);
             uint64_t top = stack & 1;
             stack >>= 1;
-            stack =
-                code == FLO_SELECT_CODE_OR ? stack | top : stack & ~(top ^ 1);
+            stack = code == FLO_SELECT_CODE_OR ? stack | top : stack & ~(top ^ 1);
             depth--;
         } else {
             const struct flo_select_term *term = &selector->terms[code];
             assert(code < selector->term_count && depth < 64);
-            bool is_opposite = term->how == FLO_SELECT_IS_NOT ||
-                               term->how == FLO_SELECT_NOT_IN;
-            stack = stack << 1 |
-                    (term_fits(selector, term, device, now_ms) != is_opposite);
+            bool is_opposite = term->how == FLO_SELECT_IS_NOT || term->how == FLO_SELECT_NOT_IN;
+            stack = stack << 1 | (term_fits(selector, term, device, now_ms) != is_opposite);
             depth++;
         }
     }
@@ -206,8 +191,7 @@ static int compare_numbers(double a, double b)
     return a < b ? -1 : a > b;
 }
 
-int flo_select_compare(const struct flo_select_name *name,
-                       const struct flo_select_device *a,
+int flo_select_compare(const struct flo_select_name *name, const struct flo_select_device *a,
                        const struct flo_select_device *b)
 {
     enum flo_select_kind kind = flo_select_kind_of(name);
@@ -243,6 +227,5 @@ int flo_select_compare(const struct flo_select_name *name,
     if (name->field == FLO_SELECT_CONDITION) { /* the worst first */
         return flo_condition_compare(one.text, other.text);
     }
-    return flo_natural_compare(one.text, strlen(one.text), other.text,
-                               strlen(other.text));
+    return flo_natural_compare(one.text, strlen(one.text), other.text, strlen(other.text));
 }

@@ -10,9 +10,8 @@
 #define STEADY false
 #define MOVING true
 const struct flo_select_fact flo_select_facts[FLO_SELECT_FIELDS] = {
-#define FLO_SELECT_FIELD(name, word, kind, unit, changes, meaning)             \
-    [FLO_SELECT_##                                                             \
-        name] = {word, FLO_SELECT_##kind, FLO_SELECT_UNIT_##unit, changes},
+#define FLO_SELECT_FIELD(name, word, kind, unit, changes, meaning)                                 \
+    [FLO_SELECT_##name] = {word, FLO_SELECT_##kind, FLO_SELECT_UNIT_##unit, changes},
 #include "server-stub/core/select/fields.def"
 #undef FLO_SELECT_FIELD
 };
@@ -27,12 +26,10 @@ static const char *const words[] = {
 
 enum flo_select_kind flo_select_kind_of(const struct flo_select_name *name)
 {
-    return name->field < FLO_SELECT_FIELDS ? flo_select_facts[name->field].kind
-                                           : FLO_SELECT_TEXT;
+    return name->field < FLO_SELECT_FIELDS ? flo_select_facts[name->field].kind : FLO_SELECT_TEXT;
 }
 
-const char *flo_select_label_value(const struct flo_select_device *device,
-                                   const char *key)
+const char *flo_select_label_value(const struct flo_select_device *device, const char *key)
 {
     const struct flo_select_label *label = device->labels;
 
@@ -67,8 +64,7 @@ const char *flo_select_text_of(const struct flo_select_name *name,
         }
         return list != NULL ? *list : NULL;
     }
-    const char *text =
-        value != NULL ? value->text : flo_select_label_value(device, name->key);
+    const char *text = value != NULL ? value->text : flo_select_label_value(device, name->key);
     return i == 0 && text != NULL && text[0] != '\0' ? text : NULL;
 }
 
@@ -86,8 +82,8 @@ void flo_select_device_init(struct flo_select_device *device)
 
 /* "release.help" and "label.site": the part behind the dot. */
 static int keyed(const struct flo_select_token *token, const char *head,
-                 enum flo_select_field field, struct flo_select_name *out,
-                 bool *is_it, struct flo_err *err)
+                 enum flo_select_field field, struct flo_select_name *out, bool *is_it,
+                 struct flo_err *err)
 {
     size_t chars = strlen(head);
 
@@ -96,9 +92,8 @@ static int keyed(const struct flo_select_token *token, const char *head,
         return 0;
     }
     if (!flo_name_is_valid(token->text + chars)) {
-        return flo_select_fail(
-            err, token->column + chars, "`%.80s` is no name of a %s",
-            token->text + chars, field == FLO_SELECT_LABEL ? "label" : "model");
+        return flo_select_fail(err, token->column + chars, "`%.80s` is no name of a %s",
+                               token->text + chars, field == FLO_SELECT_LABEL ? "label" : "model");
     }
     out->field = (uint8_t)field;
     snprintf(out->key, sizeof(out->key), "%.64s", token->text + chars);
@@ -112,8 +107,7 @@ static int unknown(const struct flo_select_token *token, struct flo_err *err)
                              "`%.80s` is no field, and no device has a label "
                              "of that name%s%s%s",
                              token->text, nearest != NULL ? "; nearest: `" : "",
-                             nearest != NULL ? nearest : "",
-                             nearest != NULL ? "`" : "");
+                             nearest != NULL ? nearest : "", nearest != NULL ? "`" : "");
 
     flo_err_fix(err,
                 "see docs/reference/fields.md; label.%.64s is a label that no "
@@ -122,8 +116,7 @@ static int unknown(const struct flo_select_token *token, struct flo_err *err)
     return rv;
 }
 
-int flo_select_name_read(const struct flo_select_token *token,
-                         const struct flo_select_known *known,
+int flo_select_name_read(const struct flo_select_token *token, const struct flo_select_known *known,
                          struct flo_select_name *out, struct flo_err *err)
 {
     bool is_it = false;
@@ -159,13 +152,11 @@ struct scale {
     double factor;
 };
 static const struct scale bytes[] = {
-    {"", 1},         {"B", 1},        {"KiB", 0x1p10}, {"MiB", 0x1p20},
-    {"GiB", 0x1p30}, {"TiB", 0x1p40}, {"kB", 1e3},     {"MB", 1e6},
-    {"GB", 1e9},     {"TB", 1e12},
+    {"", 1},         {"B", 1},    {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30},
+    {"TiB", 0x1p40}, {"kB", 1e3}, {"MB", 1e6},     {"GB", 1e9},     {"TB", 1e12},
 };
 static const struct scale times[] = {
-    {"ms", 1},     {"s", 1e3},         {"m", 60e3},
-    {"h", 3600e3}, {"d", 24 * 3600e3}, {"w", 7 * 24 * 3600e3},
+    {"ms", 1}, {"s", 1e3}, {"m", 60e3}, {"h", 3600e3}, {"d", 24 * 3600e3}, {"w", 7 * 24 * 3600e3},
 };
 static const struct scale plain[] = {{"", 1}, {"%", 1}};
 
@@ -177,8 +168,7 @@ static double digits(const char *text, const char **end)
     bool is_any = false;
     bool is_behind = false;
 
-    for (; (*text >= '0' && *text <= '9') || (*text == '.' && !is_behind);
-         text++) {
+    for (; (*text >= '0' && *text <= '9') || (*text == '.' && !is_behind); text++) {
         if (*text == '.') {
             is_behind = true;
             continue;
@@ -196,8 +186,8 @@ static double digits(const char *text, const char **end)
 }
 
 static int number(const struct flo_select_token *token, const char *word,
-                  const struct scale *scales, size_t count, const char *example,
-                  double *out, struct flo_err *err)
+                  const struct scale *scales, size_t count, const char *example, double *out,
+                  struct flo_err *err)
 {
     bool is_less = token->text[0] == '-';
     const char *unit;
@@ -209,14 +199,13 @@ static int number(const struct flo_select_token *token, const char *word,
             return 0;
         }
     }
-    return flo_select_fail(err, token->column,
-                           "%s: %s belongs here, not `%.80s`", word, example,
+    return flo_select_fail(err, token->column, "%s: %s belongs here, not `%.80s`", word, example,
                            token->text);
 }
 
 /* Words of a text that has few of them. */
-static int check_word(const struct flo_select_token *token,
-                      const struct flo_select_name *name, struct flo_err *err)
+static int check_word(const struct flo_select_token *token, const struct flo_select_name *name,
+                      struct flo_err *err)
 {
     if (name->field == FLO_SELECT_STATE && strcmp(token->text, "online") != 0 &&
         strcmp(token->text, "offline") != 0) {
@@ -226,8 +215,7 @@ static int check_word(const struct flo_select_token *token,
                                token->text);
     }
     enum flo_condition condition;
-    if (name->field == FLO_SELECT_CONDITION &&
-        !flo_condition_parse(token->text, &condition)) {
+    if (name->field == FLO_SELECT_CONDITION && !flo_condition_parse(token->text, &condition)) {
         return flo_select_fail(err, token->column,
                                "condition: maintenance, failed, degraded, "
                                "offline, drift, updating or ok belongs here, "
@@ -237,9 +225,8 @@ static int check_word(const struct flo_select_token *token,
     return 0;
 }
 
-int flo_select_value_read(const struct flo_select_token *token,
-                          const struct flo_select_name *name, double *out,
-                          struct flo_err *err)
+int flo_select_value_read(const struct flo_select_token *token, const struct flo_select_name *name,
+                          double *out, struct flo_err *err)
 {
     const struct flo_select_fact *fact;
 
@@ -263,13 +250,12 @@ int flo_select_value_read(const struct flo_select_token *token,
     case FLO_SELECT_AGE:
     case FLO_SELECT_NUMBER:
         return fact->unit == FLO_SELECT_UNIT_BYTES
-                   ? number(token, fact->word, bytes, FLO_COUNT(bytes),
-                            "a size as 200MiB", out, err)
+                   ? number(token, fact->word, bytes, FLO_COUNT(bytes), "a size as 200MiB", out,
+                            err)
                : fact->unit == FLO_SELECT_UNIT_MS
-                   ? number(token, fact->word, times, FLO_COUNT(times),
-                            "a time as 10m or 250ms", out, err)
-                   : number(token, fact->word, plain, FLO_COUNT(plain),
-                            "a number", out, err);
+                   ? number(token, fact->word, times, FLO_COUNT(times), "a time as 10m or 250ms",
+                            out, err)
+                   : number(token, fact->word, plain, FLO_COUNT(plain), "a number", out, err);
     }
     return check_word(token, name, err);
 }

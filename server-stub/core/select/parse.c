@@ -17,8 +17,7 @@ struct parse {
 
 static int next(struct parse *parse)
 {
-    return flo_select_token_next(parse->text, &parse->at, &parse->token,
-                                 parse->err);
+    return flo_select_token_next(parse->text, &parse->at, &parse->token, parse->err);
 }
 
 static bool is(const struct parse *parse, const char *text)
@@ -31,8 +30,7 @@ static int emit(struct parse *parse, uint8_t code)
     struct flo_selector *out = parse->out;
 
     if (out->code_count == sizeof(out->code)) {
-        return flo_select_fail(parse->err, parse->token.column,
-                               "too many words `not`");
+        return flo_select_fail(parse->err, parse->token.column, "too many words `not`");
     }
     out->code[out->code_count++] = code;
     return 0;
@@ -41,11 +39,10 @@ static int emit(struct parse *parse, uint8_t code)
 static int unexpected(struct parse *parse, const char *wanted)
 {
     return parse->token.kind == FLO_SELECT_TOKEN_END
-               ? flo_select_fail(parse->err, parse->token.column,
-                                 "%s is missing at the end", wanted)
-               : flo_select_fail(parse->err, parse->token.column,
-                                 "%s belongs here, not `%.80s`", wanted,
-                                 parse->token.text);
+               ? flo_select_fail(parse->err, parse->token.column, "%s is missing at the end",
+                                 wanted)
+               : flo_select_fail(parse->err, parse->token.column, "%s belongs here, not `%.80s`",
+                                 wanted, parse->token.text);
 }
 
 /* ---- a term ---- */
@@ -67,8 +64,7 @@ static int add_value(struct parse *parse, struct flo_select_term *term)
     out->values[out->value_count] = out->pool_bytes;
     memcpy(out->pool + out->pool_bytes, token->text, bytes);
     out->pool_bytes = (uint16_t)(out->pool_bytes + bytes);
-    int rv = flo_select_value_read(token, &term->name,
-                                   &out->numbers[out->value_count], parse->err);
+    int rv = flo_select_value_read(token, &term->name, &out->numbers[out->value_count], parse->err);
     out->value_count++;
     term->value_count++;
     return rv < 0 ? rv : next(parse);
@@ -95,9 +91,8 @@ static const struct {
     const char *sign;
     enum flo_select_how how;
 } signs[] = {
-    {"=", FLO_SELECT_IS},      {"==", FLO_SELECT_IS},
-    {"!=", FLO_SELECT_IS_NOT}, {"<", FLO_SELECT_BELOW},
-    {"<=", FLO_SELECT_UP_TO},  {">", FLO_SELECT_ABOVE},
+    {"=", FLO_SELECT_IS},    {"==", FLO_SELECT_IS},    {"!=", FLO_SELECT_IS_NOT},
+    {"<", FLO_SELECT_BELOW}, {"<=", FLO_SELECT_UP_TO}, {">", FLO_SELECT_ABOVE},
     {">=", FLO_SELECT_FROM},
 };
 
@@ -117,18 +112,15 @@ static int not_in(struct parse *parse, bool *is_it)
 }
 
 /* Order has a sense for one value alone. */
-static int check_how(struct parse *parse, const struct flo_select_term *term,
-                     size_t column)
+static int check_how(struct parse *parse, const struct flo_select_term *term, size_t column)
 {
     enum flo_select_kind kind = flo_select_kind_of(&term->name);
-    bool is_order =
-        term->how >= FLO_SELECT_BELOW && term->how <= FLO_SELECT_FROM;
+    bool is_order = term->how >= FLO_SELECT_BELOW && term->how <= FLO_SELECT_FROM;
 
     if (is_order && (kind == FLO_SELECT_LIST || kind == FLO_SELECT_FLAG)) {
-        return flo_select_fail(
-            parse->err, column, "%s is %s: = != and in belong here",
-            flo_select_facts[term->name.field].word,
-            kind == FLO_SELECT_LIST ? "a list" : "true or false");
+        return flo_select_fail(parse->err, column, "%s is %s: = != and in belong here",
+                               flo_select_facts[term->name.field].word,
+                               kind == FLO_SELECT_LIST ? "a list" : "true or false");
     }
     return 0;
 }
@@ -166,14 +158,11 @@ static int term(struct parse *parse)
         return unexpected(parse, "a field or a label");
     }
     if (out->term_count == FLO_SELECTOR_TERMS_MAX) {
-        return flo_select_fail(parse->err, parse->token.column,
-                               "more than %d comparisons",
+        return flo_select_fail(parse->err, parse->token.column, "more than %d comparisons",
                                FLO_SELECTOR_TERMS_MAX);
     }
-    *term = (struct flo_select_term){.how = FLO_SELECT_THERE,
-                                     .value_first = out->value_count};
-    int rv = flo_select_name_read(&parse->token, parse->known, &term->name,
-                                  parse->err);
+    *term = (struct flo_select_term){.how = FLO_SELECT_THERE, .value_first = out->value_count};
+    int rv = flo_select_name_read(&parse->token, parse->known, &term->name, parse->err);
     rv = rv < 0 ? rv : next(parse);
     rv = rv < 0 ? rv : operation(parse, term);
     return rv < 0 ? rv : emit(parse, (uint8_t)out->term_count++);
@@ -249,8 +238,7 @@ static int check_text(const char *text, struct flo_err *err)
     size_t bytes = strlen(text);
 
     if (bytes > FLO_SELECTOR_TEXT_MAX) {
-        return flo_select_fail(err, FLO_SELECTOR_TEXT_MAX + 1,
-                               "%zu bytes, %d are possible", bytes,
+        return flo_select_fail(err, FLO_SELECTOR_TEXT_MAX + 1, "%zu bytes, %d are possible", bytes,
                                FLO_SELECTOR_TEXT_MAX);
     }
     size_t valid = flo_utf8_valid(text, bytes);
@@ -261,8 +249,7 @@ int flo_selector_parse(const char *text, const struct flo_select_known *known,
                        struct flo_selector *out, struct flo_err *err)
 {
     struct flo_selector made = {.code_count = 0};
-    struct parse parse = {
-        .text = text, .known = known, .out = &made, .err = err};
+    struct parse parse = {.text = text, .known = known, .out = &made, .err = err};
     int rv = check_text(text, err);
 
     rv = rv < 0 ? rv : next(&parse);
@@ -276,8 +263,7 @@ int flo_selector_parse(const char *text, const struct flo_select_known *known,
     return rv;
 }
 
-int flo_select_name_parse(const char *text,
-                          const struct flo_select_known *known,
+int flo_select_name_parse(const char *text, const struct flo_select_known *known,
                           struct flo_select_name *out, struct flo_err *err)
 {
     struct flo_select_token token;
@@ -287,8 +273,7 @@ int flo_select_name_parse(const char *text,
 
     rv = rv < 0 ? rv : flo_select_token_next(text, &at, &token, err);
     rv = rv < 0 ? rv : flo_select_token_next(text, &at, &after, err);
-    if (rv == 0 && (token.kind != FLO_SELECT_TOKEN_WORD ||
-                    after.kind != FLO_SELECT_TOKEN_END)) {
+    if (rv == 0 && (token.kind != FLO_SELECT_TOKEN_WORD || after.kind != FLO_SELECT_TOKEN_END)) {
         return flo_select_fail(err, token.column, "one field belongs here");
     }
     return rv < 0 ? rv : flo_select_name_read(&token, known, out, err);
@@ -308,8 +293,7 @@ const char *flo_selector_moving(const struct flo_selector *selector)
     return NULL;
 }
 
-bool flo_selector_reads_label(const struct flo_selector *selector,
-                              const char *key)
+bool flo_selector_reads_label(const struct flo_selector *selector, const char *key)
 {
     for (size_t i = 0; i < selector->term_count; i++) {
         const struct flo_select_name *name = &selector->terms[i].name;
@@ -320,8 +304,8 @@ bool flo_selector_reads_label(const struct flo_selector *selector,
     return false;
 }
 
-const char *flo_selector_value(const struct flo_selector *selector,
-                               enum flo_select_field field, size_t i)
+const char *flo_selector_value(const struct flo_selector *selector, enum flo_select_field field,
+                               size_t i)
 {
     for (size_t t = 0; t < selector->term_count; t++) {
         const struct flo_select_term *term = &selector->terms[t];

@@ -26,8 +26,7 @@
 #define FLO_SELECTOR_DEPTH_MAX 24
 
 enum flo_select_field {
-#define FLO_SELECT_FIELD(name, word, kind, unit, changes, meaning)             \
-    FLO_SELECT_##name,
+#define FLO_SELECT_FIELD(name, word, kind, unit, changes, meaning) FLO_SELECT_##name,
 #include "server-stub/core/select/fields.def"
 #undef FLO_SELECT_FIELD
     FLO_SELECT_FIELDS,
@@ -55,8 +54,7 @@ struct flo_select_device {
     bool has_reported;
 };
 /* The value of a label; "": it has none. */
-const char *flo_select_label_value(const struct flo_select_device *device,
-                                   const char *key);
+const char *flo_select_label_value(const struct flo_select_device *device, const char *key);
 /* Nothing is said yet. */
 void flo_select_device_init(struct flo_select_device *device);
 
@@ -71,8 +69,7 @@ struct flo_select_name {
 bool flo_select_has_texts(const struct flo_select_name *name);
 /* The i-th word of a device under such a name, or NULL after the last. */
 const char *flo_select_text_of(const struct flo_select_name *name,
-                               const struct flo_select_device *device,
-                               size_t i);
+                               const struct flo_select_device *device, size_t i);
 
 struct flo_select_term {
     struct flo_select_name name;
@@ -105,31 +102,24 @@ struct flo_select_known {
 /* FLO_E_REST_SELECTOR names the column (from 1) and the nearest word that is
  * known.  Without `known_or_null` a label of any key is taken.  *out is written
  * only on success. */
-FLO_MUST_USE int
-flo_selector_parse(const char *text,
-                   const struct flo_select_known *known_or_null,
-                   struct flo_selector *out, struct flo_err *err);
+FLO_MUST_USE int flo_selector_parse(const char *text, const struct flo_select_known *known_or_null,
+                                    struct flo_selector *out, struct flo_err *err);
 bool flo_selector_matches(const struct flo_selector *selector,
-                          const struct flo_select_device *device,
-                          uint64_t now_ms);
+                          const struct flo_select_device *device, uint64_t now_ms);
 /* The word of the first field that changes by itself, or NULL. */
 const char *flo_selector_moving(const struct flo_selector *selector);
 /* Does the label of this key decide? */
-bool flo_selector_reads_label(const struct flo_selector *selector,
-                              const char *key);
+bool flo_selector_reads_label(const struct flo_selector *selector, const char *key);
 /* The i-th text that the selector compares this field with, or NULL after the
  * last. */
-const char *flo_selector_value(const struct flo_selector *selector,
-                               enum flo_select_field field, size_t i);
+const char *flo_selector_value(const struct flo_selector *selector, enum flo_select_field field,
+                               size_t i);
 
 /* One name, for an order of devices; the same errors. */
-FLO_MUST_USE int flo_select_name_parse(const char *text,
-                                       const struct flo_select_known *known,
-                                       struct flo_select_name *out,
-                                       struct flo_err *err);
+FLO_MUST_USE int flo_select_name_parse(const char *text, const struct flo_select_known *known,
+                                       struct flo_select_name *out, struct flo_err *err);
 /* <0, 0, >0; a device that does not say it comes last. */
-int flo_select_compare(const struct flo_select_name *name,
-                       const struct flo_select_device *a,
+int flo_select_compare(const struct flo_select_name *name, const struct flo_select_device *a,
                        const struct flo_select_device *b);
 
 #endif

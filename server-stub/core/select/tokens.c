@@ -16,8 +16,7 @@ int flo_select_fail(struct flo_err *err, size_t column, const char *format, ...)
     va_start(args, format);
     vsnprintf(what, sizeof(what), format, args);
     va_end(args);
-    return flo_fail(err, FLO_E_REST_SELECTOR, "selector, column %zu: %s",
-                    column, what);
+    return flo_fail(err, FLO_E_REST_SELECTOR, "selector, column %zu: %s", column, what);
 }
 
 static bool is_blank(char c)
@@ -41,8 +40,7 @@ static int too_long(const struct flo_select_token *out, struct flo_err *err)
                            sizeof(out->text) - 1);
 }
 
-static int take(struct flo_select_token *out, const char *from, size_t bytes,
-                struct flo_err *err)
+static int take(struct flo_select_token *out, const char *from, size_t bytes, struct flo_err *err)
 {
     if (bytes >= sizeof(out->text)) {
         return too_long(out, err);
@@ -53,8 +51,8 @@ static int take(struct flo_select_token *out, const char *from, size_t bytes,
 }
 
 /* A quote that stands twice is one of the text. */
-static int take_quoted(const char *text, size_t *at,
-                       struct flo_select_token *out, struct flo_err *err)
+static int take_quoted(const char *text, size_t *at, struct flo_select_token *out,
+                       struct flo_err *err)
 {
     char quote = text[*at];
     size_t bytes = 0;
@@ -77,8 +75,7 @@ static int take_quoted(const char *text, size_t *at,
 static int take_sign(const char *text, size_t *at, struct flo_select_token *out,
                      struct flo_err *err)
 {
-    size_t bytes =
-        strchr("=!<>", text[*at]) != NULL && text[*at + 1] == '=' ? 2 : 1;
+    size_t bytes = strchr("=!<>", text[*at]) != NULL && text[*at + 1] == '=' ? 2 : 1;
     int rv = take(out, text + *at, bytes, err);
 
     out->kind = FLO_SELECT_TOKEN_SIGN;
@@ -86,14 +83,13 @@ static int take_sign(const char *text, size_t *at, struct flo_select_token *out,
     return rv;
 }
 
-int flo_select_token_next(const char *text, size_t *at,
-                          struct flo_select_token *out, struct flo_err *err)
+int flo_select_token_next(const char *text, size_t *at, struct flo_select_token *out,
+                          struct flo_err *err)
 {
     while (is_blank(text[*at])) {
         ++*at;
     }
-    *out = (struct flo_select_token){.kind = FLO_SELECT_TOKEN_WORD,
-                                     .column = *at + 1};
+    *out = (struct flo_select_token){.kind = FLO_SELECT_TOKEN_WORD, .column = *at + 1};
     if (text[*at] == '\0') {
         out->kind = FLO_SELECT_TOKEN_END;
         return 0;

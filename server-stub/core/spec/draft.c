@@ -10,8 +10,7 @@ static enum flo_on_fail on_fail_of(uint32_t word)
     return word > FLO_ON_FAIL_PAUSE ? FLO_ON_FAIL_HALT : (enum flo_on_fail)word;
 }
 
-static void draft_phase(const struct flo_spec_phase *from,
-                        struct flo_rollout_phase *to)
+static void draft_phase(const struct flo_spec_phase *from, struct flo_rollout_phase *to)
 {
     memcpy(to->name, from->name, sizeof(to->name));
     to->devices = from->size.devices;
@@ -59,8 +58,7 @@ static void draft_aborts(const struct flo_spec *spec, struct flo_rollout *out)
     }
 }
 
-static void draft_deadlines(const struct flo_spec *spec,
-                            struct flo_rollout *out)
+static void draft_deadlines(const struct flo_spec *spec, struct flo_rollout *out)
 {
     flo_rollout_deadlines(out, &spec->policy);
     for (int state = 0; state < FLO_EXECUTION_COUNT; state++) {
@@ -86,8 +84,7 @@ void flo_spec_draft(const struct flo_spec *spec, struct flo_rollout *out)
     out->on_fail = on_fail_of(spec->on_fail);
     /* A slower release is taken back, unless the rollout says otherwise. */
     out->study.rules = spec->study;
-    out->study.on_fail =
-        spec->has_on_fail ? out->on_fail : FLO_ON_FAIL_ROLLBACK;
+    out->study.on_fail = spec->has_on_fail ? out->on_fail : FLO_ON_FAIL_ROLLBACK;
     draft_cover(spec, out);
     flo_study_phase(&out->study, 0);
     out->is_snapshot = spec->membership == 1;

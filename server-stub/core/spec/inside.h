@@ -54,8 +54,7 @@ struct place {
     struct flo_err *err;
 };
 
-static inline void *flo_spec_at(const struct field *field,
-                                const struct place *place)
+static inline void *flo_spec_at(const struct field *field, const struct place *place)
 {
     return (char *)place->base + field->offset;
 }
@@ -64,34 +63,27 @@ static inline bool flo_spec_is_within(const struct field *field, double value)
     return value >= field->least && value <= field->most;
 }
 /* "phases[1].soak: `2 h` is not a duration": FLO_E_REST_SCHEMA. */
-int flo_spec_wrong(const struct place *place, const char *name,
-                   const char *should);
+int flo_spec_wrong(const struct place *place, const char *name, const char *should);
 /* Place of `word` in "one|two|three"; -1: none. */
 int flo_spec_word_index(const char *words, const char *word);
 
 /* One value by its kind; of all kinds but PART, LIST, GATES and POLICY. */
-FLO_MUST_USE int flo_spec_read_value(const struct field *field,
-                                     const struct place *place,
+FLO_MUST_USE int flo_spec_read_value(const struct field *field, const struct place *place,
                                      const json_t *value);
 /* The same value as a number under a name of its own, for programs: the name,
  * or false for a kind that has none. */
 bool flo_spec_twin_name(const struct field *field, char *out, size_t bytes);
-FLO_MUST_USE int flo_spec_read_twin(const struct field *field,
-                                    const struct place *place, const char *name,
-                                    const json_t *value);
+FLO_MUST_USE int flo_spec_read_twin(const struct field *field, const struct place *place,
+                                    const char *name, const json_t *value);
 
 /* Kinds with names of their own inside (named.c). */
-FLO_MUST_USE int flo_spec_read_per(const struct field *field,
-                                   const struct place *place);
+FLO_MUST_USE int flo_spec_read_per(const struct field *field, const struct place *place);
 bool flo_spec_is_per(const char *name);
-FLO_MUST_USE int flo_spec_read_failure(const struct field *field,
-                                       const struct place *place,
+FLO_MUST_USE int flo_spec_read_failure(const struct field *field, const struct place *place,
                                        const json_t *value);
-FLO_MUST_USE int flo_spec_read_retries(const struct field *field,
-                                       const struct place *place,
+FLO_MUST_USE int flo_spec_read_retries(const struct field *field, const struct place *place,
                                        const json_t *value);
-FLO_MUST_USE int flo_spec_read_deadlines(const struct field *field,
-                                         const struct place *place,
+FLO_MUST_USE int flo_spec_read_deadlines(const struct field *field, const struct place *place,
                                          const json_t *value);
 
 #endif

@@ -6,8 +6,7 @@
 
 #include "server-stub/core/spec/inside.h"
 
-static int read_text(const struct field *field, const struct place *place,
-                     const json_t *value)
+static int read_text(const struct field *field, const struct place *place, const json_t *value)
 {
     char should[80];
     size_t bytes = json_string_length(value);
@@ -16,37 +15,29 @@ static int read_text(const struct field *field, const struct place *place,
     for (size_t i = 0; i < bytes; i++) {
         chars += ((uint8_t)json_string_value(value)[i] & 0xc0) != 0x80;
     }
-    if (json_is_string(value) && bytes > (size_t)field->most &&
-        chars <= (size_t)field->most) {
+    if (json_is_string(value) && bytes > (size_t)field->most && chars <= (size_t)field->most) {
         return flo_fail(place->err, FLO_E_REST_MEANING,
                         "%s%s: %zu characters of %zu bytes; %.0f bytes have "
                         "room",
                         place->path, field->name, chars, bytes, field->most);
     }
-    if (!json_is_string(value) || bytes < (size_t)field->least ||
-        bytes > (size_t)field->most) {
-        snprintf(should, sizeof(should), "a text of %.0f to %.0f bytes",
-                 field->least, field->most);
+    if (!json_is_string(value) || bytes < (size_t)field->least || bytes > (size_t)field->most) {
+        snprintf(should, sizeof(should), "a text of %.0f to %.0f bytes", field->least, field->most);
         return flo_spec_wrong(place, field->name, should);
     }
     if (!flo_text_is_line(json_string_value(value))) {
-        return flo_spec_wrong(place, field->name,
-                              "one line without control characters");
+        return flo_spec_wrong(place, field->name, "one line without control characters");
     }
     memcpy(flo_spec_at(field, place), json_string_value(value), bytes + 1);
     return 0;
 }
 
-static int read_name(const struct field *field, const struct place *place,
-                     const json_t *value)
+static int read_name(const struct field *field, const struct place *place, const json_t *value)
 {
-    if (!json_is_string(value) ||
-        !flo_name_is_valid(json_string_value(value))) {
-        return flo_spec_wrong(place, field->name,
-                              "a name: a-z 0-9 . _ - and at most 64 of them");
+    if (!json_is_string(value) || !flo_name_is_valid(json_string_value(value))) {
+        return flo_spec_wrong(place, field->name, "a name: a-z 0-9 . _ - and at most 64 of them");
     }
-    snprintf(flo_spec_at(field, place), FLO_NAME_MAX + 1, "%s",
-             json_string_value(value));
+    snprintf(flo_spec_at(field, place), FLO_NAME_MAX + 1, "%s", json_string_value(value));
     return 0;
 }
 
@@ -68,14 +59,11 @@ int flo_spec_word_index(const char *words, const char *word)
     return -1;
 }
 
-static int read_word(const struct field *field, const struct place *place,
-                     const json_t *value)
+static int read_word(const struct field *field, const struct place *place, const json_t *value)
 {
     char should[120];
     int index =
-        json_is_string(value)
-            ? flo_spec_word_index(field->possible, json_string_value(value))
-            : -1;
+        json_is_string(value) ? flo_spec_word_index(field->possible, json_string_value(value)) : -1;
 
     if (index < 0) {
         snprintf(should, sizeof(should), "one of %s", field->possible);
@@ -85,99 +73,80 @@ static int read_word(const struct field *field, const struct place *place,
     return 0;
 }
 
-static int read_count(const struct field *field, const struct place *place,
-                      const json_t *value)
+static int read_count(const struct field *field, const struct place *place, const json_t *value)
 {
     char should[80];
 
-    if (!json_is_integer(value) ||
-        !flo_spec_is_within(field, (double)json_integer_value(value))) {
+    if (!json_is_integer(value) || !flo_spec_is_within(field, (double)json_integer_value(value))) {
         if (field->least < field->most) {
-            snprintf(should, sizeof(should), "a whole number from %.0f to %.0f",
-                     field->least, field->most);
+            snprintf(should, sizeof(should), "a whole number from %.0f to %.0f", field->least,
+                     field->most);
         } else {
-            snprintf(should, sizeof(should), "%.0f and no other number",
-                     field->least);
+            snprintf(should, sizeof(should), "%.0f and no other number", field->least);
         }
         return flo_spec_wrong(place, field->name, should);
     }
-    *(uint64_t *)flo_spec_at(field, place) =
-        (uint64_t)json_integer_value(value);
+    *(uint64_t *)flo_spec_at(field, place) = (uint64_t)json_integer_value(value);
     return 0;
 }
 
 /* One phase says its size once. */
-static int put_size(const struct field *field, const struct place *place,
-                    struct flo_spec_size size)
+static int put_size(const struct field *field, const struct place *place, struct flo_spec_size size)
 {
     struct flo_spec_size *out = flo_spec_at(field, place);
     bool is_twice = out->devices > 0 || out->share_pct > 0;
 
     *out = size;
-    return is_twice
-               ? flo_fail(place->err, FLO_E_REST_MEANING,
-                          "%s%s: the size is said twice; exactly one of size, "
-                          "devices and share_pct belongs here",
-                          place->path, field->name)
-               : 0;
+    return is_twice ? flo_fail(place->err, FLO_E_REST_MEANING,
+                               "%s%s: the size is said twice; exactly one of size, "
+                               "devices and share_pct belongs here",
+                               place->path, field->name)
+                    : 0;
 }
 
-static int read_size(const struct field *field, const struct place *place,
-                     const json_t *value)
+static int read_size(const struct field *field, const struct place *place, const json_t *value)
 {
     struct flo_spec_size size = {0};
     json_int_t devices = json_integer_value(value);
     bool is_good =
         json_is_integer(value)
             ? devices >= 1 && devices <= FLO_ROLLOUT_MEMBERS_MAX
-            : json_is_string(value) &&
-                  flo_spec_size_parse(json_string_value(value), &size);
+            : json_is_string(value) && flo_spec_size_parse(json_string_value(value), &size);
 
     if (!is_good) {
-        return flo_spec_wrong(place, field->name,
-                              "a number of devices as 10 or a share as 10%");
+        return flo_spec_wrong(place, field->name, "a number of devices as 10 or a share as 10%");
     }
     size.devices = json_is_integer(value) ? (uint32_t)devices : size.devices;
     return put_size(field, place, size);
 }
 
-static int read_devices(const struct field *field, const struct place *place,
-                        const json_t *value)
+static int read_devices(const struct field *field, const struct place *place, const json_t *value)
 {
-    if (!json_is_integer(value) ||
-        !flo_spec_is_within(field, (double)json_integer_value(value))) {
-        return flo_spec_wrong(place, field->name,
-                              "a whole number of devices from 1 to 200000");
+    if (!json_is_integer(value) || !flo_spec_is_within(field, (double)json_integer_value(value))) {
+        return flo_spec_wrong(place, field->name, "a whole number of devices from 1 to 200000");
     }
-    return put_size(
-        field, place,
-        (struct flo_spec_size){.devices = (uint32_t)json_integer_value(value)});
+    return put_size(field, place,
+                    (struct flo_spec_size){.devices = (uint32_t)json_integer_value(value)});
 }
 
-static int read_share(const struct field *field, const struct place *place,
-                      const json_t *value)
+static int read_share(const struct field *field, const struct place *place, const json_t *value)
 {
     double share = json_number_value(value);
 
-    if (!json_is_number(value) || share <= 0 ||
-        !flo_spec_is_within(field, share)) {
-        return flo_spec_wrong(place, field->name,
-                              "a share above 0 and up to 100");
+    if (!json_is_number(value) || share <= 0 || !flo_spec_is_within(field, share)) {
+        return flo_spec_wrong(place, field->name, "a share above 0 and up to 100");
     }
     return put_size(field, place, (struct flo_spec_size){.share_pct = share});
 }
 
-static int read_duration(const struct field *field, const struct place *place,
-                         const json_t *value)
+static int read_duration(const struct field *field, const struct place *place, const json_t *value)
 {
     uint64_t ms;
     char should[120];
 
-    if (!json_is_string(value) ||
-        !flo_duration_parse(json_string_value(value), &ms) ||
+    if (!json_is_string(value) || !flo_duration_parse(json_string_value(value), &ms) ||
         !flo_spec_is_within(field, (double)ms)) {
-        snprintf(should, sizeof(should),
-                 "a duration as 30s, 15m, 6h or 2d from %.0f ms to %.0f d",
+        snprintf(should, sizeof(should), "a duration as 30s, 15m, 6h or 2d from %.0f ms to %.0f d",
                  field->least, field->most / 86400000);
         return flo_spec_wrong(place, field->name, should);
     }
@@ -185,31 +154,27 @@ static int read_duration(const struct field *field, const struct place *place,
     return 0;
 }
 
-static int read_time(const struct field *field, const struct place *place,
-                     const json_t *value)
+static int read_time(const struct field *field, const struct place *place, const json_t *value)
 {
-    return json_is_string(value) && flo_time_parse(json_string_value(value),
-                                                   flo_spec_at(field, place))
+    return json_is_string(value) &&
+                   flo_time_parse(json_string_value(value), flo_spec_at(field, place))
                ? 0
-               : flo_spec_wrong(place, field->name,
-                                "a time by UTC as 2027-01-31T01:00:00Z");
+               : flo_spec_wrong(place, field->name, "a time by UTC as 2027-01-31T01:00:00Z");
 }
 
-static int put_rate(const struct field *field, const struct place *place,
-                    const char *name, double per_min)
+static int put_rate(const struct field *field, const struct place *place, const char *name,
+                    double per_min)
 {
     double value = field->kind == PER_S ? per_min / 60 : per_min;
 
     if (!flo_spec_is_within(field, value)) {
-        return flo_spec_wrong(place, name,
-                              "a rate as 300/min, 5/s or 20/h, up to 100000/s");
+        return flo_spec_wrong(place, name, "a rate as 300/min, 5/s or 20/h, up to 100000/s");
     }
     *(double *)flo_spec_at(field, place) = per_min;
     return 0;
 }
 
-static int read_rate(const struct field *field, const struct place *place,
-                     const json_t *value)
+static int read_rate(const struct field *field, const struct place *place, const json_t *value)
 {
     double per_min = -1;
 
@@ -219,28 +184,23 @@ static int read_rate(const struct field *field, const struct place *place,
     return put_rate(field, place, field->name, per_min);
 }
 
-static int read_real(const struct field *field, const struct place *place,
-                     const json_t *value)
+static int read_real(const struct field *field, const struct place *place, const json_t *value)
 {
     char should[80];
 
-    if (!json_is_number(value) ||
-        !flo_spec_is_within(field, json_number_value(value))) {
-        snprintf(should, sizeof(should), "a number from %.10g to %.10g",
-                 field->least, field->most);
+    if (!json_is_number(value) || !flo_spec_is_within(field, json_number_value(value))) {
+        snprintf(should, sizeof(should), "a number from %.10g to %.10g", field->least, field->most);
         return flo_spec_wrong(place, field->name, should);
     }
     *(double *)flo_spec_at(field, place) = json_number_value(value);
     return 0;
 }
 
-static int read_names(const struct field *field, const struct place *place,
-                      const json_t *value)
+static int read_names(const struct field *field, const struct place *place, const json_t *value)
 {
     char(*out)[FLO_NAME_MAX + 1] = flo_spec_at(field, place);
     size_t count = json_array_size(value);
-    bool is_good =
-        json_is_array(value) && flo_spec_is_within(field, (double)count);
+    bool is_good = json_is_array(value) && flo_spec_is_within(field, (double)count);
 
     for (size_t i = 0; i < count && is_good; i++) {
         const char *name = json_string_value(json_array_get(value, i));
@@ -282,13 +242,10 @@ static bool read_label(const char *text, struct flo_spec_label *out)
 }
 
 /* A pair is the same in either order. */
-static bool is_same_label(const struct flo_spec_label *one,
-                          const struct flo_spec_label *other)
+static bool is_same_label(const struct flo_spec_label *one, const struct flo_spec_label *other)
 {
-    return (strcmp(one->key, other->key) == 0 &&
-            strcmp(one->second, other->second) == 0) ||
-           (strcmp(one->key, other->second) == 0 &&
-            strcmp(one->second, other->key) == 0);
+    return (strcmp(one->key, other->key) == 0 && strcmp(one->second, other->second) == 0) ||
+           (strcmp(one->key, other->second) == 0 && strcmp(one->second, other->key) == 0);
 }
 
 static int check_different(const struct field *field, const struct place *place,
@@ -304,24 +261,20 @@ static int check_different(const struct field *field, const struct place *place,
                             "%s%s: %s%s%s: each label stands once, and a pair "
                             "is of two",
                             place->path, field->name, labels[i].key,
-                            labels[i].second[0] != '\0' ? "&" : "",
-                            labels[i].second);
+                            labels[i].second[0] != '\0' ? "&" : "", labels[i].second);
         }
     }
     return 0;
 }
 
-static int read_labels(const struct field *field, const struct place *place,
-                       const json_t *value)
+static int read_labels(const struct field *field, const struct place *place, const json_t *value)
 {
     struct flo_spec_label *out = flo_spec_at(field, place);
     size_t count = json_array_size(value);
-    bool is_good =
-        json_is_array(value) && flo_spec_is_within(field, (double)count);
+    bool is_good = json_is_array(value) && flo_spec_is_within(field, (double)count);
 
     for (size_t i = 0; i < count && is_good; i++) {
-        is_good =
-            read_label(json_string_value(json_array_get(value, i)), &out[i]);
+        is_good = read_label(json_string_value(json_array_get(value, i)), &out[i]);
     }
     if (!is_good) {
         return flo_spec_wrong(place, field->name,
@@ -332,20 +285,17 @@ static int read_labels(const struct field *field, const struct place *place,
     return check_different(field, place, out, count);
 }
 
-static int read_window(const struct field *field, const struct place *place,
-                       const json_t *value)
+static int read_window(const struct field *field, const struct place *place, const json_t *value)
 {
-    return json_is_string(value) && flo_window_parse(json_string_value(value),
-                                                     flo_spec_at(field, place))
+    return json_is_string(value) &&
+                   flo_window_parse(json_string_value(value), flo_spec_at(field, place))
                ? 0
-               : flo_spec_wrong(
-                     place, field->name,
-                     "a window as `01:00-05:00 device-local` or `mon-fri "
-                     "22:00-04:00 Europe/Paris`");
+               : flo_spec_wrong(place, field->name,
+                                "a window as `01:00-05:00 device-local` or `mon-fri "
+                                "22:00-04:00 Europe/Paris`");
 }
 
-int flo_spec_read_value(const struct field *field, const struct place *place,
-                        const json_t *value)
+int flo_spec_read_value(const struct field *field, const struct place *place, const json_t *value)
 {
     switch (field->kind) {
     case TEXT:
@@ -376,8 +326,7 @@ int flo_spec_read_value(const struct field *field, const struct place *place,
         return read_rate(field, place, value);
     case PER_S:
         return put_rate(field, place, field->name,
-                        json_is_number(value) ? 60 * json_number_value(value)
-                                              : -1);
+                        json_is_number(value) ? 60 * json_number_value(value) : -1);
     case REAL:
         return read_real(field, place, value);
     case NAMES:
@@ -404,9 +353,7 @@ int flo_spec_read_value(const struct field *field, const struct place *place,
 
 static const char *twin_end(enum flo_spec_kind kind)
 {
-    return kind == DURATION || kind == TIME ? "_ms"
-           : kind == RATE                   ? "_per_min"
-                                            : NULL;
+    return kind == DURATION || kind == TIME ? "_ms" : kind == RATE ? "_per_min" : NULL;
 }
 
 bool flo_spec_twin_name(const struct field *field, char *out, size_t bytes)
@@ -414,27 +361,22 @@ bool flo_spec_twin_name(const struct field *field, char *out, size_t bytes)
     const char *end = twin_end(field->kind);
 
     out[0] = '\0';
-    return end != NULL &&
-           snprintf(out, bytes, "%s%s", field->name, end) < (int)bytes;
+    return end != NULL && snprintf(out, bytes, "%s%s", field->name, end) < (int)bytes;
 }
 
-int flo_spec_read_twin(const struct field *field, const struct place *place,
-                       const char *name, const json_t *value)
+int flo_spec_read_twin(const struct field *field, const struct place *place, const char *name,
+                       const json_t *value)
 {
     char should[80];
 
     if (field->kind == RATE) {
-        return put_rate(field, place, name,
-                        json_is_number(value) ? json_number_value(value) : -1);
+        return put_rate(field, place, name, json_is_number(value) ? json_number_value(value) : -1);
     }
-    if (!json_is_integer(value) ||
-        !flo_spec_is_within(field, (double)json_integer_value(value))) {
-        snprintf(should, sizeof(should),
-                 "a whole number of milliseconds from %.0f to %.0f",
+    if (!json_is_integer(value) || !flo_spec_is_within(field, (double)json_integer_value(value))) {
+        snprintf(should, sizeof(should), "a whole number of milliseconds from %.0f to %.0f",
                  field->least, field->most);
         return flo_spec_wrong(place, name, should);
     }
-    *(uint64_t *)flo_spec_at(field, place) =
-        (uint64_t)json_integer_value(value);
+    *(uint64_t *)flo_spec_at(field, place) = (uint64_t)json_integer_value(value);
     return 0;
 }

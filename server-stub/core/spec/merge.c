@@ -11,13 +11,12 @@ struct merge {
     struct flo_err *err;
 };
 
-static void add_name(const struct merge *merge, const char *path,
-                     const char *name)
+static void add_name(const struct merge *merge, const char *path, const char *name)
 {
     size_t chars = strlen(merge->names);
 
-    snprintf(merge->names + chars, FLO_SPEC_NAMES_MAX - chars, "%s%s%s",
-             chars > 0 ? ", " : "", path, name);
+    snprintf(merge->names + chars, FLO_SPEC_NAMES_MAX - chars, "%s%s%s", chars > 0 ? ", " : "",
+             path, name);
 }
 
 /* Where a member of `policy` is kept; other fields may overrule it. */
@@ -27,8 +26,7 @@ static bool policy_offset(const char *name, size_t *out)
         const char *name;
         size_t offset;
     } members[] = {
-#define FLO_POLICY(member, ...)                                                \
-    {#member, offsetof(struct flo_spec, policy.member)},
+#define FLO_POLICY(member, ...) {#member, offsetof(struct flo_spec, policy.member)},
 #include "proto/policy.def"
 #undef FLO_POLICY
     };
@@ -43,23 +41,20 @@ static bool policy_offset(const char *name, size_t *out)
 }
 
 /* Other names for the same value are taken out. */
-static void drop_others(json_t *base, enum flo_spec_part part, size_t offset,
-                        const char *name)
+static void drop_others(json_t *base, enum flo_spec_part part, size_t offset, const char *name)
 {
     const struct field *field;
     char twin[64];
 
     for (size_t i = 0; (field = flo_spec_row(i)) != NULL; i++) {
-        if (field->part != part || field->offset != offset ||
-            field->kind == PER || field->kind == PART ||
-            field->kind == POLICY) {
+        if (field->part != part || field->offset != offset || field->kind == PER ||
+            field->kind == PART || field->kind == POLICY) {
             continue;
         }
         if (strcmp(field->name, name) != 0) {
             json_object_del(base, field->name);
         }
-        if (flo_spec_twin_name(field, twin, sizeof(twin)) &&
-            strcmp(twin, name) != 0) {
+        if (flo_spec_twin_name(field, twin, sizeof(twin)) && strcmp(twin, name) != 0) {
             json_object_del(base, twin);
         }
     }
@@ -72,11 +67,10 @@ static const struct field *row_of(enum flo_spec_part part, const char *name)
 
     for (size_t i = 0; (field = flo_spec_row(i)) != NULL; i++) {
         if (field->part == part &&
-            (field->kind == PER
-                 ? flo_spec_is_per(name)
-                 : strcmp(field->name, name) == 0 ||
-                       (flo_spec_twin_name(field, twin, sizeof(twin)) &&
-                        strcmp(twin, name) == 0))) {
+            (field->kind == PER ? flo_spec_is_per(name)
+                                : strcmp(field->name, name) == 0 ||
+                                      (flo_spec_twin_name(field, twin, sizeof(twin)) &&
+                                       strcmp(twin, name) == 0))) {
             return field;
         }
     }
@@ -85,8 +79,7 @@ static const struct field *row_of(enum flo_spec_part part, const char *name)
 
 static bool is_same(const json_t *before, const json_t *value)
 {
-    return before == NULL || value == NULL ? before == value
-                                           : json_equal(before, value);
+    return before == NULL || value == NULL ? before == value : json_equal(before, value);
 }
 
 /* The object at `name` in `base`, made where it is missing. */
@@ -98,8 +91,7 @@ static json_t *inner_of(json_t *base, const char *name)
     return json_object_get(base, name);
 }
 
-static void merge_policy(const struct merge *merge, json_t *spec,
-                         const json_t *change)
+static void merge_policy(const struct merge *merge, json_t *spec, const json_t *change)
 {
     json_t *base = inner_of(spec, "policy");
     const char *name;
@@ -121,8 +113,8 @@ static void merge_policy(const struct merge *merge, json_t *spec,
     }
 }
 
-static int merge_part(const struct merge *merge, enum flo_spec_part part,
-                      const char *path, json_t *base, const json_t *change)
+static int merge_part(const struct merge *merge, enum flo_spec_part part, const char *path,
+                      json_t *base, const json_t *change)
 {
     const char *name;
     json_t *value;
@@ -140,8 +132,7 @@ static int merge_part(const struct merge *merge, enum flo_spec_part part,
             flo_spec_part_parse(field->possible, &inside)) {
             char deeper[FLO_SPEC_PATH_MAX];
             snprintf(deeper, sizeof(deeper), "%s%s.", path, name);
-            int rv =
-                merge_part(merge, inside, deeper, inner_of(base, name), value);
+            int rv = merge_part(merge, inside, deeper, inner_of(base, name), value);
             if (rv < 0) {
                 return rv;
             }
@@ -151,10 +142,9 @@ static int merge_part(const struct merge *merge, enum flo_spec_part part,
             continue;
         }
         if (field != NULL && field->change == FLO_CHANGE_FIXED) {
-            flo_fail(merge->err, FLO_E_REST_MEANING,
-                     "%s%s: it is fixed once a rollout is made", path, name);
-            return flo_err_fix(merge->err,
-                               "start a new one; `--supersede` ends this one");
+            flo_fail(merge->err, FLO_E_REST_MEANING, "%s%s: it is fixed once a rollout is made",
+                     path, name);
+            return flo_err_fix(merge->err, "start a new one; `--supersede` ends this one");
         }
         if (field != NULL && field->kind != POLICY && field->kind != PART) {
             drop_others(base, part, field->offset, name);
@@ -168,8 +158,8 @@ static int merge_part(const struct merge *merge, enum flo_spec_part part,
     return 0;
 }
 
-int flo_spec_merge(const json_t *spec, const json_t *change, json_t **out,
-                   char *names, struct flo_err *err)
+int flo_spec_merge(const json_t *spec, const json_t *change, json_t **out, char *names,
+                   struct flo_err *err)
 {
     const struct merge merge = {.names = names, .err = err};
     json_t *copy = json_deep_copy(spec);

@@ -28,8 +28,8 @@ int flo_spec_read_per(const struct field *field, const struct place *place)
         }
         if (!json_is_integer(value) ||
             !flo_spec_is_within(field, (double)json_integer_value(value))) {
-            snprintf(should, sizeof(should), "a whole number from %.0f to %.0f",
-                     field->least, field->most);
+            snprintf(should, sizeof(should), "a whole number from %.0f to %.0f", field->least,
+                     field->most);
             return flo_spec_wrong(place, name, should);
         }
         if (!flo_name_is_valid(label) || limits->per_count == FLO_LIMITS_MAX) {
@@ -45,46 +45,40 @@ int flo_spec_read_per(const struct field *field, const struct place *place)
     return 0;
 }
 
-static int unknown_kind(const struct place *place, const char *path,
-                        const char *given)
+static int unknown_kind(const struct place *place, const char *path, const char *given)
 {
     const char *words[FLO_FAILURES + 1];
 
     for (uint32_t i = 0; i <= FLO_FAILURE_ANY; i++) {
         words[i] = flo_failure_word(i);
     }
-    return flo_request_unknown("member", path, given, words, FLO_FAILURES + 1,
-                               place->err);
+    return flo_request_unknown("member", path, given, words, FLO_FAILURES + 1, place->err);
 }
 
-int flo_spec_read_failure(const struct field *field, const struct place *place,
-                          const json_t *value)
+int flo_spec_read_failure(const struct field *field, const struct place *place, const json_t *value)
 {
     char should[160] = "one of any";
 
-    if (json_is_string(value) && flo_failure_parse(json_string_value(value),
-                                                   flo_spec_at(field, place))) {
+    if (json_is_string(value) &&
+        flo_failure_parse(json_string_value(value), flo_spec_at(field, place))) {
         return 0;
     }
     for (uint32_t i = 0; i < FLO_FAILURES; i++) {
         size_t used = strlen(should);
-        snprintf(should + used, sizeof(should) - used, "|%s",
-                 flo_failure_word(i));
+        snprintf(should + used, sizeof(should) - used, "|%s", flo_failure_word(i));
     }
     return flo_spec_wrong(place, field->name, should);
 }
 
 /* So many for a kind, or for all that may be tried again. */
-static int put_retries(const struct field *field, const struct place *place,
-                       uint32_t kind, const json_t *value)
+static int put_retries(const struct field *field, const struct place *place, uint32_t kind,
+                       const json_t *value)
 {
     uint32_t *out = flo_spec_at(field, place);
     char should[80];
 
-    if (!json_is_integer(value) ||
-        !flo_spec_is_within(field, (double)json_integer_value(value))) {
-        snprintf(should, sizeof(should),
-                 "a whole number from %.0f to %.0f, or an object of those",
+    if (!json_is_integer(value) || !flo_spec_is_within(field, (double)json_integer_value(value))) {
+        snprintf(should, sizeof(should), "a whole number from %.0f to %.0f, or an object of those",
                  field->least, field->most);
         return flo_spec_wrong(place, field->name, should);
     }
@@ -97,8 +91,7 @@ static int put_retries(const struct field *field, const struct place *place,
     return 0;
 }
 
-int flo_spec_read_retries(const struct field *field, const struct place *place,
-                          const json_t *value)
+int flo_spec_read_retries(const struct field *field, const struct place *place, const json_t *value)
 {
     char path[FLO_SPEC_PATH_MAX];
     const char *name;
@@ -110,10 +103,8 @@ int flo_spec_read_retries(const struct field *field, const struct place *place,
         return put_retries(field, place, FLO_FAILURE_ANY, value);
     }
     snprintf(path, sizeof(path), "%.100s%s.", place->path, field->name);
-    struct place inside = {.base = place->base,
-                           .json = value,
-                           .spec = place->spec,
-                           .err = place->err};
+    struct place inside = {
+        .base = place->base, .json = value, .spec = place->spec, .err = place->err};
     memcpy(inside.path, path, sizeof(path));
     json_object_foreach((json_t *)(uintptr_t)value, name, one)
     {
@@ -122,8 +113,7 @@ int flo_spec_read_retries(const struct field *field, const struct place *place,
         if (!flo_failure_parse(name, &kind)) {
             return unknown_kind(place, path, name);
         }
-        if (kind != FLO_FAILURE_ANY &&
-            !flo_failure_may_retry((enum flo_failure)kind)) {
+        if (kind != FLO_FAILURE_ANY && !flo_failure_may_retry((enum flo_failure)kind)) {
             return flo_fail(place->err, FLO_E_REST_SCHEMA,
                             "%s%s: another attempt cannot mend this kind; the "
                             "device would refuse the release",
@@ -137,22 +127,19 @@ int flo_spec_read_retries(const struct field *field, const struct place *place,
 }
 
 /* The states between the order and the end. */
-int flo_spec_read_deadlines(const struct field *field,
-                            const struct place *place, const json_t *value)
+int flo_spec_read_deadlines(const struct field *field, const struct place *place,
+                            const json_t *value)
 {
     uint64_t *out = flo_spec_at(field, place);
-    struct place inside = {
-        .json = value, .spec = place->spec, .err = place->err};
+    struct place inside = {.json = value, .spec = place->spec, .err = place->err};
     enum flo_execution state;
     const char *name;
     json_t *one;
 
-    snprintf(inside.path, sizeof(inside.path), "%.100s%s.", place->path,
-             field->name);
+    snprintf(inside.path, sizeof(inside.path), "%.100s%s.", place->path, field->name);
     if (!json_is_object(value)) {
-        return flo_spec_wrong(
-            place, field->name,
-            "an object of durations by states as downloading");
+        return flo_spec_wrong(place, field->name,
+                              "an object of durations by states as downloading");
     }
     json_object_foreach((json_t *)(uintptr_t)value, name, one)
     {
@@ -164,8 +151,7 @@ int flo_spec_read_deadlines(const struct field *field,
                             "belongs here",
                             inside.path, name);
         }
-        if (!json_is_string(one) ||
-            !flo_duration_parse(json_string_value(one), &ms) ||
+        if (!json_is_string(one) || !flo_duration_parse(json_string_value(one), &ms) ||
             !flo_spec_is_within(field, (double)ms)) {
             return flo_spec_wrong(&inside, name, "a duration as 15m or 6h");
         }

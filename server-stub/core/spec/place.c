@@ -4,8 +4,7 @@
 #include "server-stub/core/request/request.h"
 #include "server-stub/core/spec/inside.h"
 
-int flo_spec_wrong(const struct place *place, const char *name,
-                   const char *should)
+int flo_spec_wrong(const struct place *place, const char *name, const char *should)
 {
     const json_t *value = json_object_get(place->json, name);
     char path[2 * FLO_SPEC_PATH_MAX];
@@ -23,8 +22,7 @@ int flo_spec_wrong(const struct place *place, const char *name,
                                          : "false");
     }
     snprintf(path, sizeof(path), "%s%s", place->path, name);
-    flo_fail(place->err, FLO_E_REST_SCHEMA, "%s: %s is not %s", path, given,
-             should);
+    flo_fail(place->err, FLO_E_REST_SCHEMA, "%s: %s is not %s", path, given, should);
     flo_request_at(place->err, path);
     return FLO_E_REST_SCHEMA;
 }

@@ -9,12 +9,10 @@
 #include "server-stub/core/request/request.h"
 #include "server-stub/core/spec/inside.h"
 
-static const char *const parts[] = {"SPEC",  "TARGET", "LIMITS",
-                                    "ABORT", "RAMP",   "PHASE"};
-static const size_t part_bytes[] = {
-    sizeof(struct flo_spec),        sizeof(struct flo_spec_target),
-    sizeof(struct flo_spec_limits), sizeof(struct flo_abort_rule),
-    sizeof(struct flo_spec_ramp),   sizeof(struct flo_spec_phase)};
+static const char *const parts[] = {"SPEC", "TARGET", "LIMITS", "ABORT", "RAMP", "PHASE"};
+static const size_t part_bytes[] = {sizeof(struct flo_spec),        sizeof(struct flo_spec_target),
+                                    sizeof(struct flo_spec_limits), sizeof(struct flo_abort_rule),
+                                    sizeof(struct flo_spec_ramp),   sizeof(struct flo_spec_phase)};
 
 #define STRUCT_SPEC struct flo_spec
 #define STRUCT_TARGET struct flo_spec_target
@@ -23,16 +21,15 @@ static const size_t part_bytes[] = {
 #define STRUCT_RAMP struct flo_spec_ramp
 #define STRUCT_PHASE struct flo_spec_phase
 static const struct field fields[] = {
-#define FLO_SPEC(part, name, kind, member, least, most, standard, possible,    \
-                 meaning, change)                                              \
-    {FLO_SPEC_##part,                                                          \
-     name,                                                                     \
-     kind,                                                                     \
-     offsetof(STRUCT_##part, member),                                          \
-     least,                                                                    \
-     most,                                                                     \
-     standard,                                                                 \
-     possible,                                                                 \
+#define FLO_SPEC(part, name, kind, member, least, most, standard, possible, meaning, change)       \
+    {FLO_SPEC_##part,                                                                              \
+     name,                                                                                         \
+     kind,                                                                                         \
+     offsetof(STRUCT_##part, member),                                                              \
+     least,                                                                                        \
+     most,                                                                                         \
+     standard,                                                                                     \
+     possible,                                                                                     \
      FLO_CHANGE_##change},
 #include "server-stub/core/spec/spec.def"
 };
@@ -45,10 +42,8 @@ const struct field *flo_spec_row(size_t index)
 bool flo_spec_field(size_t index, struct flo_spec_field *out)
 {
     static const struct flo_spec_field rows[] = {
-#define FLO_SPEC(part, name, kind, member, least, most, standard, possible,    \
-                 meaning, change)                                              \
-    {FLO_SPEC_##part,    name, #kind, standard, possible, meaning,             \
-     FLO_CHANGE_##change},
+#define FLO_SPEC(part, name, kind, member, least, most, standard, possible, meaning, change)       \
+    {FLO_SPEC_##part, name, #kind, standard, possible, meaning, FLO_CHANGE_##change},
 #include "server-stub/core/spec/spec.def"
     };
 
@@ -70,21 +65,18 @@ void flo_spec_path(const struct flo_err *err, char *out)
         from += sizeof(member) - 1;
         chars = strcspn(from, "`");
     }
-    snprintf(out, FLO_SPEC_PATH_MAX, "%.*s",
-             (int)(chars < FLO_SPEC_PATH_MAX ? chars : 0), from);
+    snprintf(out, FLO_SPEC_PATH_MAX, "%.*s", (int)(chars < FLO_SPEC_PATH_MAX ? chars : 0), from);
     if (strpbrk(out, " `") != NULL) {
         out[0] = '\0'; /* a sentence, and no path */
     }
 }
 
-static int read_gates(const struct place *place, const struct field *field,
-                      const json_t *value)
+static int read_gates(const struct place *place, const struct field *field, const json_t *value)
 {
     if (!json_is_object(value)) {
         return flo_spec_wrong(place, field->name, "an object");
     }
-    int rv = flo_gates_parse(value, place->spec->gates,
-                             &place->spec->gate_count, place->err);
+    int rv = flo_gates_parse(value, place->spec->gates, &place->spec->gate_count, place->err);
     rv = rv < 0 ? rv : flo_study_parse(value, &place->spec->study, place->err);
     if (rv == FLO_E_META_SCHEMA && place->err != NULL) {
         rv = place->err->code = FLO_E_REST_SCHEMA;
@@ -110,10 +102,9 @@ static int read_policy(const struct place *place, const json_t *value)
     /* "policy: field `soak_ms`: 12 is ..." */
     const char *name = strchr(inner.what, '`');
     size_t chars = name != NULL ? strcspn(name + 1, "`") : 0;
-    return chars == 0
-               ? flo_fail(place->err, FLO_E_REST_SCHEMA, "%s", inner.what)
-               : flo_fail(place->err, FLO_E_REST_SCHEMA, "policy.%.*s%s",
-                          (int)chars, name + 1, name + 2 + chars);
+    return chars == 0 ? flo_fail(place->err, FLO_E_REST_SCHEMA, "%s", inner.what)
+                      : flo_fail(place->err, FLO_E_REST_SCHEMA, "policy.%.*s%s", (int)chars,
+                                 name + 1, name + 2 + chars);
 }
 
 /* ---- parts ---- */
@@ -139,13 +130,10 @@ static enum flo_spec_part part_of(const char *word)
     return part;
 }
 
-static int read_part(const struct field *field, const struct place *place,
-                     const json_t *value);
-static int read_list(const struct field *field, const struct place *place,
-                     const json_t *value);
+static int read_part(const struct field *field, const struct place *place, const json_t *value);
+static int read_list(const struct field *field, const struct place *place, const json_t *value);
 
-static int read_value(const struct field *field, const struct place *place,
-                      const json_t *value)
+static int read_value(const struct field *field, const struct place *place, const json_t *value)
 {
     assert(field->offset < part_bytes[field->part]);
     switch (field->kind) {
@@ -170,8 +158,7 @@ static bool is_known(enum flo_spec_part part, const char *name)
         if (fields[i].part == part &&
             ((strcmp(fields[i].name, name) == 0 && fields[i].kind != PER) ||
              (fields[i].kind == PER && flo_spec_is_per(name)) ||
-             (flo_spec_twin_name(&fields[i], twin, sizeof(twin)) &&
-              strcmp(twin, name) == 0))) {
+             (flo_spec_twin_name(&fields[i], twin, sizeof(twin)) && strcmp(twin, name) == 0))) {
             return true;
         }
     }
@@ -196,8 +183,7 @@ static int check_names(const struct place *place)
     json_object_foreach((json_t *)(uintptr_t)place->json, name, value)
     {
         if (!is_known(place->part, name)) {
-            return flo_request_unknown("member", place->path, name, words,
-                                       count, place->err);
+            return flo_request_unknown("member", place->path, name, words, count, place->err);
         }
     }
     return 0;
@@ -221,9 +207,8 @@ static int read_fields(const struct place *place)
         if (value != NULL && !json_is_null(value)) {
             rv = read_value(field, place, value);
         }
-        value = flo_spec_twin_name(field, twin, sizeof(twin))
-                    ? json_object_get(place->json, twin)
-                    : NULL;
+        value = flo_spec_twin_name(field, twin, sizeof(twin)) ? json_object_get(place->json, twin)
+                                                              : NULL;
         if (rv == 0 && value != NULL && !json_is_null(value)) {
             rv = flo_spec_read_twin(field, place, twin, value);
         }
@@ -248,14 +233,11 @@ static void put_standards(enum flo_spec_part part, void *base)
             continue;
         }
         if (field->kind == NAME) {
-            snprintf(flo_spec_at(field, &place), FLO_NAME_MAX + 1, "%s",
-                     field->standard);
+            snprintf(flo_spec_at(field, &place), FLO_NAME_MAX + 1, "%s", field->standard);
         } else if (field->kind == COUNT) {
-            *(uint64_t *)flo_spec_at(field, &place) =
-                strtoull(field->standard, NULL, 10);
+            *(uint64_t *)flo_spec_at(field, &place) = strtoull(field->standard, NULL, 10);
         } else if (field->kind == REAL) {
-            *(double *)flo_spec_at(field, &place) =
-                strtod(field->standard, NULL);
+            *(double *)flo_spec_at(field, &place) = strtod(field->standard, NULL);
         } else if (field->kind == FAILURE) {
             flo_failure_parse(field->standard, flo_spec_at(field, &place));
         } else if (field->kind == DURATION) {
@@ -266,8 +248,8 @@ static void put_standards(enum flo_spec_part part, void *base)
     }
 }
 
-static int read_inside(const struct field *field, const struct place *place,
-                       const json_t *value, void *base, const char *index)
+static int read_inside(const struct field *field, const struct place *place, const json_t *value,
+                       void *base, const char *index)
 {
     struct place inside = {.part = part_of(field->possible),
                            .base = base,
@@ -275,27 +257,24 @@ static int read_inside(const struct field *field, const struct place *place,
                            .spec = place->spec,
                            .err = place->err};
 
-    if (snprintf(inside.path, sizeof(inside.path), "%s%s%s.", place->path,
-                 field->name, index) >= (int)sizeof(inside.path)) {
+    if (snprintf(inside.path, sizeof(inside.path), "%s%s%s.", place->path, field->name, index) >=
+        (int)sizeof(inside.path)) {
         return flo_fail(place->err, FLO_E_INTERNAL, "a path is too long");
     }
     put_standards(inside.part, base);
     if (!json_is_object(value)) {
-        return flo_fail(place->err, FLO_E_REST_SCHEMA,
-                        "%.*s: an object belongs here",
+        return flo_fail(place->err, FLO_E_REST_SCHEMA, "%.*s: an object belongs here",
                         (int)strlen(inside.path) - 1, inside.path);
     }
     return read_fields(&inside);
 }
 
-static int read_part(const struct field *field, const struct place *place,
-                     const json_t *value)
+static int read_part(const struct field *field, const struct place *place, const json_t *value)
 {
     return read_inside(field, place, value, flo_spec_at(field, place), "");
 }
 
-static int read_list(const struct field *field, const struct place *place,
-                     const json_t *value)
+static int read_list(const struct field *field, const struct place *place, const json_t *value)
 {
     enum flo_spec_part part = part_of(field->possible);
     char index[24];
@@ -305,15 +284,14 @@ static int read_list(const struct field *field, const struct place *place,
 
     assert(part == FLO_SPEC_PHASE || part == FLO_SPEC_ABORT);
     if (!json_is_array(value) || !flo_spec_is_within(field, (double)count)) {
-        snprintf(should, sizeof(should), "a list of %.0f to %.0f objects",
-                 field->least, field->most);
+        snprintf(should, sizeof(should), "a list of %.0f to %.0f objects", field->least,
+                 field->most);
         return flo_spec_wrong(place, field->name, should);
     }
     for (size_t i = 0; i < count && rv == 0; i++) {
         snprintf(index, sizeof(index), "[%zu]", i);
-        rv = read_inside(
-            field, place, json_array_get(value, i),
-            (char *)flo_spec_at(field, place) + i * part_bytes[part], index);
+        rv = read_inside(field, place, json_array_get(value, i),
+                         (char *)flo_spec_at(field, place) + i * part_bytes[part], index);
     }
     if (part == FLO_SPEC_PHASE) {
         place->spec->phase_count = (uint32_t)count;
@@ -336,8 +314,7 @@ static void phases_standard(struct flo_spec *spec)
     spec->phases[0] = (struct flo_spec_phase){.size = {.devices = 1}};
     snprintf(spec->phases[0].name, sizeof(spec->phases[0].name), "canary");
     for (size_t i = 0; i < FLO_COUNT(shares); i++) {
-        spec->phases[i + 1] =
-            (struct flo_spec_phase){.size = {.share_pct = shares[i]}};
+        spec->phases[i + 1] = (struct flo_spec_phase){.size = {.share_pct = shares[i]}};
     }
     spec->phase_count = 1 + (uint32_t)FLO_COUNT(shares);
 }
@@ -346,8 +323,7 @@ static void name_phases(struct flo_spec *spec)
 {
     for (uint32_t i = 0; i < spec->phase_count; i++) {
         if (spec->phases[i].name[0] == '\0') {
-            snprintf(spec->phases[i].name, sizeof(spec->phases[i].name),
-                     "phase-%u", i + 1);
+            snprintf(spec->phases[i].name, sizeof(spec->phases[i].name), "phase-%u", i + 1);
         }
     }
 }
@@ -356,8 +332,7 @@ static void name_phases(struct flo_spec *spec)
 static int check_gates(const struct flo_spec *spec, struct flo_err *err)
 {
     for (uint32_t i = 0; i < spec->gate_count; i++) {
-        if (flo_gate_kind_of(spec->gates[i].gate) == FLO_GATE_KIND_RATIO &&
-            spec->phase_count < 2) {
+        if (flo_gate_kind_of(spec->gates[i].gate) == FLO_GATE_KIND_RATIO && spec->phase_count < 2) {
             flo_fail(err, FLO_E_REST_MEANING,
                      "gates.%s: it compares updated devices with waiting "
                      "ones; a rollout of 1 phase leaves nobody waiting",
@@ -374,8 +349,7 @@ static int check_covers(const struct flo_spec *spec, struct flo_err *err)
 
     for (uint32_t i = 0; i < spec->phase_count; i++) {
         waves += spec->phases[i].covers ? 1 : 0;
-        if (spec->phases[i].covers &&
-            (i == 0 || waves > 1 || spec->cover[0] == '\0')) {
+        if (spec->phases[i].covers && (i == 0 || waves > 1 || spec->cover[0] == '\0')) {
             return flo_fail(err, FLO_E_REST_MEANING,
                             "phases[%u].covers: one phase after the first, of "
                             "a rollout with `cover`, may be such a wave",
@@ -417,8 +391,7 @@ static int check_spread(const struct flo_spec *spec, struct flo_err *err)
 static int check_hold_out(const struct flo_spec *spec, struct flo_err *err)
 {
     for (uint32_t i = 0; i < spec->phase_count; i++) {
-        if (spec->phases[i].watch_ms > 0 &&
-            (i == 0 || i + 1 < spec->phase_count)) {
+        if (spec->phases[i].watch_ms > 0 && (i == 0 || i + 1 < spec->phase_count)) {
             return flo_fail(err, FLO_E_REST_MEANING,
                             "phases[%u].watch: a hold-out is the last of "
                             "several phases",
@@ -431,8 +404,7 @@ static int check_hold_out(const struct flo_spec *spec, struct flo_err *err)
 static int check_times(const struct flo_spec *spec, struct flo_err *err)
 {
     return spec->expires_at_ms > 0 && spec->expires_at_ms <= spec->start_at_ms
-               ? flo_fail(err, FLO_E_REST_MEANING,
-                          "expires_at: it is not after start_at")
+               ? flo_fail(err, FLO_E_REST_MEANING, "expires_at: it is not after start_at")
                : 0;
 }
 
@@ -447,8 +419,7 @@ int flo_spec_check_sense(const struct flo_spec *spec, struct flo_err *err)
     }
     flo_fail(err, FLO_E_REST_MEANING,
              "deadlines.soaking: %llu ms are over before the soak of %llu ms",
-             (unsigned long long)limit_ms,
-             (unsigned long long)spec->policy.soak_ms);
+             (unsigned long long)limit_ms, (unsigned long long)spec->policy.soak_ms);
     return flo_err_fix(err, "give more time to that state, or a shorter soak");
 }
 
@@ -458,11 +429,10 @@ static int check_bounds(const struct flo_spec *spec, struct flo_err *err)
         const struct flo_spec_phase *phase = &spec->phases[i];
         bool has_bounds = phase->min_devices > 0 || phase->max_devices > 0;
         if (has_bounds && phase->size.devices > 0) {
-            return flo_fail(
-                err, FLO_E_REST_MEANING,
-                "phases[%u].%s: only a size that is a share has "
-                "bounds",
-                i, phase->min_devices > 0 ? "min_devices" : "max_devices");
+            return flo_fail(err, FLO_E_REST_MEANING,
+                            "phases[%u].%s: only a size that is a share has "
+                            "bounds",
+                            i, phase->min_devices > 0 ? "min_devices" : "max_devices");
         }
         if (phase->max_devices > 0 && phase->min_devices > phase->max_devices) {
             return flo_fail(err, FLO_E_REST_MEANING,
@@ -499,22 +469,17 @@ static int check_release(struct flo_spec *spec, const struct place *place)
     struct flo_err err = {0};
 
     if (spec->release[0] == '\0') {
-        return flo_fail(place->err, FLO_E_REST_SCHEMA,
-                        "release: MODEL@VERSION is missing");
+        return flo_fail(place->err, FLO_E_REST_SCHEMA, "release: MODEL@VERSION is missing");
     }
-    return flo_release_title_parse(spec->release, spec->model,
-                                   spec->model_version, &err) < 0
+    return flo_release_title_parse(spec->release, spec->model, spec->model_version, &err) < 0
                ? flo_spec_wrong(place, "release", "a release as tiny@2.1.0")
                : 0;
 }
 
 int flo_spec_read(const json_t *json, struct flo_spec *out, struct flo_err *err)
 {
-    struct place place = {.part = FLO_SPEC_SPEC,
-                          .base = out,
-                          .json = json,
-                          .spec = out,
-                          .err = err};
+    struct place place = {
+        .part = FLO_SPEC_SPEC, .base = out, .json = json, .spec = out, .err = err};
     struct flo_rollout draft;
     int rv = 0;
 

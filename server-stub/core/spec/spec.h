@@ -100,15 +100,13 @@ struct flo_spec {
 
 /* Words that were read and contradict each other.  Asked of new ones alone: a
  * rollout that was made before keeps its own.  FLO_E_REST_MEANING. */
-FLO_MUST_USE int flo_spec_check_sense(const struct flo_spec *spec,
-                                      struct flo_err *err);
+FLO_MUST_USE int flo_spec_check_sense(const struct flo_spec *spec, struct flo_err *err);
 /* Read and check a specification.
  *
  * FLO_E_REST_SCHEMA   a field is wrong: its path begins the sentence
  *                     ("phases[1].soak: ...")
  * FLO_E_REST_UNKNOWN  a field is not known: its path, and the nearest one */
-FLO_MUST_USE int flo_spec_read(const json_t *json, struct flo_spec *out,
-                               struct flo_err *err);
+FLO_MUST_USE int flo_spec_read(const json_t *json, struct flo_spec *out, struct flo_err *err);
 /* A draft without members, id and time. */
 void flo_spec_draft(const struct flo_spec *spec, struct flo_rollout *out);
 /* The specification of an edit, new reference: `spec` with the members of
@@ -119,8 +117,8 @@ void flo_spec_draft(const struct flo_spec *spec, struct flo_rollout *out);
  * FLO_E_REST_MEANING: a member that is fixed.  Unknown ones are refused when
  * the answer is read. */
 #define FLO_SPEC_NAMES_MAX 256
-FLO_MUST_USE int flo_spec_merge(const json_t *spec, const json_t *change,
-                                json_t **out, char *names, struct flo_err *err);
+FLO_MUST_USE int flo_spec_merge(const json_t *spec, const json_t *change, json_t **out, char *names,
+                                struct flo_err *err);
 /* Path that an error of flo_spec_read begins with; empty: none.  `out` holds
  * FLO_SPEC_PATH_MAX. */
 void flo_spec_path(const struct flo_err *err, char *out);

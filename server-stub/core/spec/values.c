@@ -40,8 +40,7 @@ bool flo_spec_size_parse(const char *text, struct flo_spec_size *out)
         *out = (struct flo_spec_size){.share_pct = value};
         return true;
     }
-    if (*end == '\0' && value == floor(value) &&
-        value <= FLO_ROLLOUT_MEMBERS_MAX) {
+    if (*end == '\0' && value == floor(value) && value <= FLO_ROLLOUT_MEMBERS_MAX) {
         *out = (struct flo_spec_size){.devices = (uint32_t)value};
         return true;
     }

@@ -19,8 +19,7 @@ static void begin(struct flo_sketch *sketch, int metric)
     sketch->has[metric] = true;
     sketch->numbers[metric] = (struct flo_sketch_number){0};
     if (flo_metric_fact(metric)->kind == FLO_METRIC_HISTOGRAM) {
-        memset(&sketch->histograms[metric], 0,
-               sizeof(sketch->histograms[metric]));
+        memset(&sketch->histograms[metric], 0, sizeof(sketch->histograms[metric]));
     }
 }
 
@@ -31,8 +30,7 @@ static int64_t saturated(int64_t a, int64_t b)
     return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
 }
 
-static void add_number(struct flo_sketch *sketch, int metric,
-                       const struct flo_sketch_number *more)
+static void add_number(struct flo_sketch *sketch, int metric, const struct flo_sketch_number *more)
 {
     struct flo_sketch_number *number = &sketch->numbers[metric];
 
@@ -46,8 +44,7 @@ static void add_number(struct flo_sketch *sketch, int metric,
     number->sum = saturated(number->sum, more->sum);
 }
 
-void flo_sketch_add(struct flo_sketch *sketch,
-                    const struct flo_telemetry_window *window)
+void flo_sketch_add(struct flo_sketch *sketch, const struct flo_telemetry_window *window)
 {
     for (int m = 0; m < FLO_METRIC_COUNT; m++) {
         if (!window->has[m]) {
@@ -109,8 +106,7 @@ void flo_sketch_pack(const struct flo_sketch *sketch, struct flo_buf *out)
         put(out, (uint64_t)m + 1);
         switch (flo_metric_fact(m)->kind) {
         case FLO_METRIC_HISTOGRAM:
-            flo_buf_add(out, packed,
-                        flo_histogram_pack(&sketch->histograms[m], packed));
+            flo_buf_add(out, packed, flo_histogram_pack(&sketch->histograms[m], packed));
             break;
         case FLO_METRIC_COUNTER:
             put(out, sketch->numbers[m].count);
@@ -139,8 +135,8 @@ static bool get(struct blob *blob, uint64_t *value)
 
 static int broken(const struct blob *blob, struct flo_err *err)
 {
-    return flo_fail(err, FLO_E_MQTT_SCHEMA, "sketch: broken at byte %zu of %zu",
-                    blob->at, blob->bytes);
+    return flo_fail(err, FLO_E_MQTT_SCHEMA, "sketch: broken at byte %zu of %zu", blob->at,
+                    blob->bytes);
 }
 
 /* Means divide by it as by a signed number. */
@@ -166,8 +162,8 @@ static bool get_gauge(struct blob *blob, struct flo_sketch_number *out)
     uint64_t spread;
     uint64_t above;
 
-    if (!get_count(blob, &out->count) || !get(blob, &min) ||
-        !get(blob, &spread) || !get(blob, &above)) {
+    if (!get_count(blob, &out->count) || !get(blob, &min) || !get(blob, &spread) ||
+        !get(blob, &above)) {
         return false;
     }
     out->min = unzigzag(min);
@@ -176,26 +172,23 @@ static bool get_gauge(struct blob *blob, struct flo_sketch_number *out)
     return out->max >= out->min;
 }
 
-static int unpack_histogram(struct flo_sketch *sketch, int metric,
-                            struct blob *blob, struct flo_err *err)
+static int unpack_histogram(struct flo_sketch *sketch, int metric, struct blob *blob,
+                            struct flo_err *err)
 {
     struct flo_histogram *into = &sketch->histograms[metric];
     struct flo_histogram more;
 
     if (into->count == 0) {
-        return flo_histogram_unpack(blob->data, blob->bytes, &blob->at, into,
-                                    err);
+        return flo_histogram_unpack(blob->data, blob->bytes, &blob->at, into, err);
     }
-    int rv =
-        flo_histogram_unpack(blob->data, blob->bytes, &blob->at, &more, err);
+    int rv = flo_histogram_unpack(blob->data, blob->bytes, &blob->at, &more, err);
     if (rv == 0) {
         flo_histogram_merge(into, &more);
     }
     return rv;
 }
 
-static int unpack_one(struct flo_sketch *sketch, int metric, struct blob *blob,
-                      struct flo_err *err)
+static int unpack_one(struct flo_sketch *sketch, int metric, struct blob *blob, struct flo_err *err)
 {
     enum flo_metric_kind kind = flo_metric_fact(metric)->kind;
     struct flo_sketch_number more = {0};
@@ -213,8 +206,8 @@ static int unpack_one(struct flo_sketch *sketch, int metric, struct blob *blob,
     return 0;
 }
 
-int flo_sketch_unpack(struct flo_sketch *sketch, const uint8_t *data,
-                      size_t bytes, struct flo_err *err)
+int flo_sketch_unpack(struct flo_sketch *sketch, const uint8_t *data, size_t bytes,
+                      struct flo_err *err)
 {
     struct blob blob = {data, bytes, 0};
     uint64_t place;
@@ -274,18 +267,15 @@ static int pick(struct blob *blob, int metric, struct flo_sketch_number *number,
     enum flo_metric_kind kind = flo_metric_fact(metric)->kind;
 
     if (kind == FLO_METRIC_HISTOGRAM) {
-        int rv = flo_histogram_unpack(blob->data, blob->bytes, &blob->at,
-                                      histogram, err);
+        int rv = flo_histogram_unpack(blob->data, blob->bytes, &blob->at, histogram, err);
         number->count = rv == 0 ? histogram->count : 0;
         return rv;
     }
-    return (kind == FLO_METRIC_COUNTER ? get_counter : get_gauge)(blob, number)
-               ? 0
-               : broken(blob, err);
+    return (kind == FLO_METRIC_COUNTER ? get_counter : get_gauge)(blob, number) ? 0
+                                                                                : broken(blob, err);
 }
 
-int flo_sketch_pick(const uint8_t *data, size_t bytes, int metric,
-                    struct flo_sketch_number *number,
+int flo_sketch_pick(const uint8_t *data, size_t bytes, int metric, struct flo_sketch_number *number,
                     struct flo_histogram *histogram, struct flo_err *err)
 {
     struct blob blob = {data, bytes, 0};

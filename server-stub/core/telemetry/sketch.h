@@ -21,8 +21,7 @@ struct flo_sketch {
 
 void flo_sketch_clear(struct flo_sketch *sketch);
 /* One window more. */
-void flo_sketch_add(struct flo_sketch *sketch,
-                    const struct flo_telemetry_window *window);
+void flo_sketch_add(struct flo_sketch *sketch, const struct flo_telemetry_window *window);
 /* Append the blob to `out`.  Bytes: format 1, then for each metric it has
  *
  *   varint  place in proto/metrics.def + 1
@@ -36,14 +35,12 @@ void flo_sketch_pack(const struct flo_sketch *sketch, struct flo_buf *out);
 /* Add the content of a blob; a place beyond the table is of a later version and
  * ends the reading.  FLO_E_MQTT_SCHEMA on anything that pack does not write:
  * `sketch` may then hold a part of it. */
-FLO_MUST_USE int flo_sketch_unpack(struct flo_sketch *sketch,
-                                   const uint8_t *data, size_t bytes,
+FLO_MUST_USE int flo_sketch_unpack(struct flo_sketch *sketch, const uint8_t *data, size_t bytes,
                                    struct flo_err *err);
 /* Read one metric only: its number or, for a histogram, `histogram`. count is 0
  * when the blob does not have the metric.  The others are passed over. */
 FLO_MUST_USE int flo_sketch_pick(const uint8_t *data, size_t bytes, int metric,
-                                 struct flo_sketch_number *number,
-                                 struct flo_histogram *histogram,
+                                 struct flo_sketch_number *number, struct flo_histogram *histogram,
                                  struct flo_err *err);
 
 #endif

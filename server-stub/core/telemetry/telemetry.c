@@ -11,8 +11,7 @@
 
 /* ---- a device's window ---- */
 
-static int read_numbers(const json_t *json, const char *key,
-                        enum flo_metric_kind kind,
+static int read_numbers(const json_t *json, const char *key, enum flo_metric_kind kind,
                         struct flo_telemetry_window *out, struct flo_err *err)
 {
     json_t *object;
@@ -26,15 +25,14 @@ static int read_numbers(const json_t *json, const char *key,
     json_object_foreach(object, word, value)
     {
         int metric;
-        if (!flo_metric_parse(word, &metric) ||
-            flo_metric_fact(metric)->kind != kind) {
+        if (!flo_metric_parse(word, &metric) || flo_metric_fact(metric)->kind != kind) {
             continue;
         }
         int64_t number = json_integer_value(value);
         if (!json_is_integer(value) || number > VALUE_MAX ||
             number < flo_metric_fact(metric)->least) {
-            return flo_fail(err, FLO_E_MQTT_SCHEMA,
-                            "%s.%s is no whole number in its range", key, word);
+            return flo_fail(err, FLO_E_MQTT_SCHEMA, "%s.%s is no whole number in its range", key,
+                            word);
         }
         out->has[metric] = true;
         out->values[metric] = number;
@@ -61,11 +59,9 @@ static int read_histograms(const json_t *json, struct flo_telemetry_window *out,
             continue;
         }
         if (!json_is_string(value)) {
-            return flo_fail(err, FLO_E_MQTT_SCHEMA, "histograms.%s is no text",
-                            word);
+            return flo_fail(err, FLO_E_MQTT_SCHEMA, "histograms.%s is no text", word);
         }
-        rv = flo_histogram_decode(json_string_value(value),
-                                  json_string_length(value),
+        rv = flo_histogram_decode(json_string_value(value), json_string_length(value),
                                   &out->histograms[metric], err);
         if (rv < 0) {
             return flo_wrap(err, rv, "histograms.%s", word);
@@ -79,13 +75,11 @@ static int read_histograms(const json_t *json, struct flo_telemetry_window *out,
 int flo_telemetry_parts(const json_t *json, size_t *out, struct flo_err *err)
 {
     json_t *models = NULL;
-    int rv = flo_json_opt_array(json, "models", FLO_TELEMETRY_PARTS_MAX,
-                                &models, err);
+    int rv = flo_json_opt_array(json, "models", FLO_TELEMETRY_PARTS_MAX, &models, err);
 
     for (size_t i = 0; rv == 0 && i < json_array_size(models); i++) {
         if (!json_is_object(json_array_get(models, i))) {
-            rv =
-                flo_fail(err, FLO_E_MQTT_SCHEMA, "models[%zu] is no object", i);
+            rv = flo_fail(err, FLO_E_MQTT_SCHEMA, "models[%zu] is no object", i);
         }
     }
     if (rv == 0) {
@@ -94,8 +88,7 @@ int flo_telemetry_parts(const json_t *json, size_t *out, struct flo_err *err)
     return rv;
 }
 
-static int read_model(const json_t *json, struct flo_telemetry_window *out,
-                      struct flo_err *err)
+static int read_model(const json_t *json, struct flo_telemetry_window *out, struct flo_err *err)
 {
     const char *model;
     const char *version;
@@ -104,8 +97,7 @@ static int read_model(const json_t *json, struct flo_telemetry_window *out,
     if ((rv = flo_json_opt_name(json, "model", "", &model, err)) < 0 ||
         (rv = flo_json_opt_name(json, "version", "", &version, err)) < 0 ||
         (rv = flo_json_opt_digest(json, "release", &out->release, err)) < 0 ||
-        (rv = read_numbers(json, "counters", FLO_METRIC_COUNTER, out, err)) <
-            0 ||
+        (rv = read_numbers(json, "counters", FLO_METRIC_COUNTER, out, err)) < 0 ||
         (rv = read_numbers(json, "gauges", FLO_METRIC_GAUGE, out, err)) < 0 ||
         (rv = read_histograms(json, out, err)) < 0) {
         return rv;
@@ -115,8 +107,8 @@ static int read_model(const json_t *json, struct flo_telemetry_window *out,
     return 0;
 }
 
-int flo_telemetry_parse(const json_t *json, size_t part,
-                        struct flo_telemetry_window *out, struct flo_err *err)
+int flo_telemetry_parse(const json_t *json, size_t part, struct flo_telemetry_window *out,
+                        struct flo_err *err)
 {
     const json_t *model = json_array_get(json_object_get(json, "models"), part);
     int rv;
@@ -124,13 +116,10 @@ int flo_telemetry_parse(const json_t *json, size_t part,
     assert(out->histograms != NULL);
     memset(out->has, 0, sizeof(out->has));
     out->part = part;
-    if ((rv = flo_json_opt_u64(json, "seq", 0, VALUE_MAX, 0, &out->seq, err)) <
-            0 ||
-        (rv = flo_json_opt_u64(json, "at_ms", 0, VALUE_MAX, 0, &out->at_ms,
-                               err)) < 0 ||
-        (rv =
-             flo_json_opt_u64(json, "window_ms", 0, FLO_TELEMETRY_WINDOW_MS_MAX,
-                              0, &out->window_ms, err)) < 0) {
+    if ((rv = flo_json_opt_u64(json, "seq", 0, VALUE_MAX, 0, &out->seq, err)) < 0 ||
+        (rv = flo_json_opt_u64(json, "at_ms", 0, VALUE_MAX, 0, &out->at_ms, err)) < 0 ||
+        (rv = flo_json_opt_u64(json, "window_ms", 0, FLO_TELEMETRY_WINDOW_MS_MAX, 0,
+                               &out->window_ms, err)) < 0) {
         return rv;
     }
     if (model != NULL) {
@@ -141,8 +130,7 @@ int flo_telemetry_parse(const json_t *json, size_t part,
 
 /* ---- a query ---- */
 
-static int read_by(const json_t *json, struct flo_telemetry_query *out,
-                   struct flo_err *err)
+static int read_by(const json_t *json, struct flo_telemetry_query *out, struct flo_err *err)
 {
     json_t *by;
     json_t *word;
@@ -164,11 +152,10 @@ static int read_by(const json_t *json, struct flo_telemetry_query *out,
         } else if (text != NULL && strcmp(text, "hardware") == 0) {
             out->by_hardware = true;
         } else {
-            return flo_fail(
-                err, FLO_E_REST_SCHEMA,
-                "by[%zu]: release, model, hardware or device belongs "
-                "here",
-                i);
+            return flo_fail(err, FLO_E_REST_SCHEMA,
+                            "by[%zu]: release, model, hardware or device belongs "
+                            "here",
+                            i);
         }
     }
     if (out->by_device && out->by_hardware) {
@@ -178,15 +165,13 @@ static int read_by(const json_t *json, struct flo_telemetry_query *out,
     return 0;
 }
 
-static int read_quantiles(const json_t *json, struct flo_telemetry_query *out,
-                          struct flo_err *err)
+static int read_quantiles(const json_t *json, struct flo_telemetry_query *out, struct flo_err *err)
 {
     static const double standard[] = {0.5, 0.95};
     json_t *quantiles;
     json_t *value;
     size_t i;
-    int rv = flo_json_opt_array(json, "quantiles", FLO_QUANTILES_MAX,
-                                &quantiles, err);
+    int rv = flo_json_opt_array(json, "quantiles", FLO_QUANTILES_MAX, &quantiles, err);
 
     if (rv < 0) {
         return rv;
@@ -211,8 +196,7 @@ static int read_quantiles(const json_t *json, struct flo_telemetry_query *out,
     return 0;
 }
 
-int flo_telemetry_query_parse(const json_t *json,
-                              struct flo_telemetry_query *out,
+int flo_telemetry_query_parse(const json_t *json, struct flo_telemetry_query *out,
                               struct flo_err *err)
 {
     const char *word;
@@ -221,16 +205,12 @@ int flo_telemetry_query_parse(const json_t *json,
 
     *out = (struct flo_telemetry_query){0};
     if ((rv = flo_json_get_text(json, "metric", 64, &word, err)) < 0 ||
-        (rv = flo_json_opt_u64(json, "since_ms", 1000,
-                               FLO_TELEMETRY_COARSE_LIFE_MS, 600000,
+        (rv = flo_json_opt_u64(json, "since_ms", 1000, FLO_TELEMETRY_COARSE_LIFE_MS, 600000,
                                &out->since_ms, err)) < 0 ||
-        (rv = flo_json_opt_u64(json, "step_ms", FLO_TELEMETRY_FINE_MS,
-                               FLO_TELEMETRY_COARSE_LIFE_MS,
-                               FLO_TELEMETRY_FINE_MS, &out->step_ms, err)) <
-            0 ||
+        (rv = flo_json_opt_u64(json, "step_ms", FLO_TELEMETRY_FINE_MS, FLO_TELEMETRY_COARSE_LIFE_MS,
+                               FLO_TELEMETRY_FINE_MS, &out->step_ms, err)) < 0 ||
         (rv = flo_json_opt_name(json, "model", "", &model, err)) < 0 ||
-        (rv = read_by(json, out, err)) < 0 ||
-        (rv = read_quantiles(json, out, err)) < 0) {
+        (rv = read_by(json, out, err)) < 0 || (rv = read_quantiles(json, out, err)) < 0) {
         return rv;
     }
     if (!flo_metric_parse(word, &out->metric)) {
@@ -244,15 +224,12 @@ int flo_telemetry_query_parse(const json_t *json,
 
 uint64_t flo_telemetry_resolution(const struct flo_telemetry_query *query)
 {
-    uint64_t fine_ms =
-        query->by_device ? FLO_TELEMETRY_DEVICE_FINE_MS : FLO_TELEMETRY_FINE_MS;
-    uint64_t coarse_ms = query->by_device ? FLO_TELEMETRY_DEVICE_COARSE_MS
-                                          : FLO_TELEMETRY_COARSE_MS;
+    uint64_t fine_ms = query->by_device ? FLO_TELEMETRY_DEVICE_FINE_MS : FLO_TELEMETRY_FINE_MS;
+    uint64_t coarse_ms =
+        query->by_device ? FLO_TELEMETRY_DEVICE_COARSE_MS : FLO_TELEMETRY_COARSE_MS;
 
-    return query->since_ms <= FLO_TELEMETRY_FINE_LIFE_MS &&
-                   query->step_ms < coarse_ms
-               ? fine_ms
-               : coarse_ms;
+    return query->since_ms <= FLO_TELEMETRY_FINE_LIFE_MS && query->step_ms < coarse_ms ? fine_ms
+                                                                                       : coarse_ms;
 }
 
 /* ---- hardware ---- */
@@ -262,12 +239,10 @@ uint64_t flo_telemetry_resolution(const struct flo_telemetry_query *query)
 static bool is_word(const char *text)
 {
     return text != NULL && text[0] != '\0' && strlen(text) <= 16 &&
-           strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_-") ==
-               strlen(text);
+           strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_-") == strlen(text);
 }
 
-void flo_hardware_class_of(const char *arch, const char *kernel, double memory,
-                           char *out)
+void flo_hardware_class_of(const char *arch, const char *kernel, double memory, char *out)
 {
     unsigned long long mib = 256;
 
@@ -278,18 +253,16 @@ void flo_hardware_class_of(const char *arch, const char *kernel, double memory,
     while (mib < 1 << 20 && (double)(mib << 20) < memory) {
         mib *= 2;
     }
-    snprintf(out, FLO_HARDWARE_TEXT, "%s %s %llu%c", arch,
-             is_word(kernel) ? kernel : "plain", mib < 1024 ? mib : mib >> 10,
-             mib < 1024 ? 'm' : 'g');
+    snprintf(out, FLO_HARDWARE_TEXT, "%s %s %llu%c", arch, is_word(kernel) ? kernel : "plain",
+             mib < 1024 ? mib : mib >> 10, mib < 1024 ? 'm' : 'g');
 }
 
 void flo_hardware_class(const json_t *profile, char *out)
 {
-    flo_hardware_class_of(
-        json_string_value(json_object_get(profile, "arch")),
-        json_string_value(json_object_get(profile, "kernel")),
-        (double)json_integer_value(json_object_get(profile, "memory_bytes")),
-        out);
+    flo_hardware_class_of(json_string_value(json_object_get(profile, "arch")),
+                          json_string_value(json_object_get(profile, "kernel")),
+                          (double)json_integer_value(json_object_get(profile, "memory_bytes")),
+                          out);
 }
 
 /* ---- folding ---- */
@@ -301,9 +274,8 @@ static json_t *quantile_point(const struct flo_telemetry_fold *fold)
     json_array_append_new(point, json_integer((json_int_t)fold->step_at_ms));
     json_array_append_new(point, json_integer((json_int_t)fold->count));
     for (size_t i = 0; i < fold->query->quantile_count; i++) {
-        json_array_append_new(
-            point, json_integer((json_int_t)flo_histogram_quantile(
-                       fold->step_histogram, fold->query->quantiles[i])));
+        json_array_append_new(point, json_integer((json_int_t)flo_histogram_quantile(
+                                         fold->step_histogram, fold->query->quantiles[i])));
     }
     return point;
 }
@@ -325,17 +297,14 @@ static void step_end(struct flo_telemetry_fold *fold)
         break;
     case FLO_METRIC_GAUGE:
         json_array_append_new(
-            fold->points,
-            json_pack("[I,I,I,f,I]", (json_int_t)fold->step_at_ms,
-                      (json_int_t)fold->count, (json_int_t)fold->min,
-                      fold->count > 0 ? (double)fold->sum / (double)fold->count
-                                      : 0.0,
-                      (json_int_t)fold->max));
+            fold->points, json_pack("[I,I,I,f,I]", (json_int_t)fold->step_at_ms,
+                                    (json_int_t)fold->count, (json_int_t)fold->min,
+                                    fold->count > 0 ? (double)fold->sum / (double)fold->count : 0.0,
+                                    (json_int_t)fold->max));
         break;
     case FLO_METRIC_COUNTER:
-        json_array_append_new(fold->points,
-                              json_pack("[I,I]", (json_int_t)fold->step_at_ms,
-                                        (json_int_t)fold->sum));
+        json_array_append_new(
+            fold->points, json_pack("[I,I]", (json_int_t)fold->step_at_ms, (json_int_t)fold->sum));
         break;
     }
 }
@@ -362,29 +331,25 @@ static void series_end(struct flo_telemetry_fold *fold)
     json_t *series = json_object();
     json_object_set_new(series, "key", key);
     json_object_set_new(series, "points", fold->points);
-    json_object_set_new(series, "count",
-                        json_integer((json_int_t)fold->series_count));
+    json_object_set_new(series, "count", json_integer((json_int_t)fold->series_count));
     if (flo_metric_fact(fold->query->metric)->kind == FLO_METRIC_HISTOGRAM) {
         json_t *quantiles = json_object();
         for (size_t i = 0; i < fold->query->quantile_count; i++) {
             char name[32];
             snprintf(name, sizeof(name), "%g", fold->query->quantiles[i]);
-            json_object_set_new(
-                quantiles, name,
-                json_integer((json_int_t)flo_histogram_quantile(
-                    fold->series_histogram, fold->query->quantiles[i])));
+            json_object_set_new(quantiles, name,
+                                json_integer((json_int_t)flo_histogram_quantile(
+                                    fold->series_histogram, fold->query->quantiles[i])));
         }
         json_object_set_new(series, "quantiles", quantiles);
     } else {
-        json_object_set_new(series, "sum",
-                            json_integer((json_int_t)fold->series_sum));
+        json_object_set_new(series, "sum", json_integer((json_int_t)fold->series_sum));
     }
     json_array_append_new(fold->series, series);
     fold->points = NULL;
 }
 
-static void series_begin(struct flo_telemetry_fold *fold,
-                         const struct flo_telemetry_row *row)
+static void series_begin(struct flo_telemetry_fold *fold, const struct flo_telemetry_row *row)
 {
     snprintf(fold->release, sizeof(fold->release), "%s", row->release);
     snprintf(fold->device, sizeof(fold->device), "%s", row->device);
@@ -408,8 +373,7 @@ static void step_begin(struct flo_telemetry_fold *fold, uint64_t at_ms,
     memset(fold->step_histogram, 0, sizeof(*fold->step_histogram));
 }
 
-void flo_telemetry_fold_add(struct flo_telemetry_fold *fold,
-                            const struct flo_telemetry_row *row)
+void flo_telemetry_fold_add(struct flo_telemetry_fold *fold, const struct flo_telemetry_row *row)
 {
     uint64_t at_ms = row->at_ms - row->at_ms % fold->query->step_ms;
 
@@ -418,8 +382,7 @@ void flo_telemetry_fold_add(struct flo_telemetry_fold *fold,
         (fold->query->by_release && strcmp(fold->release, row->release) != 0) ||
         (fold->query->by_model && strcmp(fold->model, row->model) != 0) ||
         (fold->query->by_device && strcmp(fold->device, row->device) != 0) ||
-        (fold->query->by_hardware &&
-         strcmp(fold->hardware, row->hardware) != 0)) {
+        (fold->query->by_hardware && strcmp(fold->hardware, row->hardware) != 0)) {
         series_end(fold);
         series_begin(fold, row);
     }

@@ -38,14 +38,12 @@ struct flo_telemetry_window {
 #define FLO_TELEMETRY_PARTS_MAX 16
 /* How many parts a payload has, at least one: a device whose models had no
  * request sends its own numbers alone.  FLO_E_MQTT_SCHEMA. */
-FLO_MUST_USE int flo_telemetry_parts(const json_t *json, size_t *out,
-                                     struct flo_err *err);
+FLO_MUST_USE int flo_telemetry_parts(const json_t *json, size_t *out, struct flo_err *err);
 /* Read one part of a payload.  The device's own gauges belong to each of them.
  * Unknown metrics are skipped.  FLO_E_MQTT_SCHEMA: not a whole number,
  * negative, above 2^53, a broken histogram. */
 FLO_MUST_USE int flo_telemetry_parse(const json_t *json, size_t part,
-                                     struct flo_telemetry_window *out,
-                                     struct flo_err *err);
+                                     struct flo_telemetry_window *out, struct flo_err *err);
 
 struct flo_telemetry_query {
     int metric;
@@ -60,8 +58,7 @@ struct flo_telemetry_query {
     double quantiles[FLO_QUANTILES_MAX];
 };
 /* Read a query's body; FLO_E_REST_SCHEMA names the field. */
-FLO_MUST_USE int flo_telemetry_query_parse(const json_t *json,
-                                           struct flo_telemetry_query *out,
+FLO_MUST_USE int flo_telemetry_query_parse(const json_t *json, struct flo_telemetry_query *out,
                                            struct flo_err *err);
 /* The resolution that serves a query, in the devices' rows or in the totals.
  * It is the fine one while that lives and the steps are narrower than the
@@ -73,8 +70,8 @@ uint64_t flo_telemetry_resolution(const struct flo_telemetry_query *query);
  * be one.  `out` holds FLO_HARDWARE_TEXT. */
 void flo_hardware_class(const json_t *profile_or_null, char *out);
 /* The same of its parts; `memory` in bytes, NAN: not said. */
-void flo_hardware_class_of(const char *arch_or_null, const char *kernel_or_null,
-                           double memory, char *out);
+void flo_hardware_class_of(const char *arch_or_null, const char *kernel_or_null, double memory,
+                           char *out);
 
 /* One stored row, in the order of key and time. */
 struct flo_telemetry_row {
@@ -106,8 +103,7 @@ struct flo_telemetry_fold {
     size_t points_held;
     bool has_step;
 };
-void flo_telemetry_fold_add(struct flo_telemetry_fold *fold,
-                            const struct flo_telemetry_row *row);
+void flo_telemetry_fold_add(struct flo_telemetry_fold *fold, const struct flo_telemetry_row *row);
 /* Close the last series. */
 void flo_telemetry_fold_end(struct flo_telemetry_fold *fold);
 

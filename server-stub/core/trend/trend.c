@@ -14,7 +14,7 @@
 #define PAIRS (FLO_TREND_POINTS * (FLO_TREND_POINTS - 1) / 2)
 
 static const struct flo_trend_fact facts[] = {
-#define FLO_TREND(name, word, metric, span, sign, least, unit, meaning)        \
+#define FLO_TREND(name, word, metric, span, sign, least, unit, meaning)                            \
     {word, FLO_METRIC_NAME_##metric, span, sign, least},
 #include "server-stub/core/trend/trends.def"
 #undef FLO_TREND
@@ -32,17 +32,15 @@ static void close_span(struct flo_trend *trend)
 {
     if (trend->count == FLO_TREND_POINTS) {
         trend->count--;
-        memmove(trend->spans, trend->spans + 1,
-                trend->count * sizeof(trend->spans[0]));
-        memmove(trend->values, trend->values + 1,
-                trend->count * sizeof(trend->values[0]));
+        memmove(trend->spans, trend->spans + 1, trend->count * sizeof(trend->spans[0]));
+        memmove(trend->values, trend->values + 1, trend->count * sizeof(trend->values[0]));
     }
     trend->spans[trend->count] = trend->span;
     trend->values[trend->count++] = (float)(trend->sum / trend->weight);
 }
 
-bool flo_trend_add(struct flo_trend *trend, enum flo_trend_kind kind,
-                   double value, uint64_t window_ms, uint64_t now_ms)
+bool flo_trend_add(struct flo_trend *trend, enum flo_trend_kind kind, double value,
+                   uint64_t window_ms, uint64_t now_ms)
 {
     const struct flo_trend_fact *fact = flo_trend_fact(kind);
     uint32_t span = (uint32_t)(now_ms / fact->span_ms % UINT32_MAX) + 1;
@@ -80,8 +78,7 @@ double flo_trend_median(double *values, size_t count)
 {
     assert(count > 0);
     qsort(values, count, sizeof(values[0]), by_value);
-    return count % 2 == 1 ? values[count / 2]
-                          : (values[count / 2 - 1] + values[count / 2]) / 2;
+    return count % 2 == 1 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
 }
 
 /* Variance of the sum of signs without a trend; equal values make it less. */
@@ -108,8 +105,7 @@ static double variance(const struct flo_trend *trend)
 }
 
 /* Signs of all pairs added up, and the median of their slopes per day. */
-static double signs(const struct flo_trend *trend, uint64_t span_ms,
-                    double *slope)
+static double signs(const struct flo_trend *trend, uint64_t span_ms, double *slope)
 {
     double slopes[PAIRS];
     size_t count = 0;
@@ -127,8 +123,7 @@ static double signs(const struct flo_trend *trend, uint64_t span_ms,
     return sum;
 }
 
-static bool matters(enum flo_trend_kind kind, double newest,
-                    struct flo_trend_finding *out)
+static bool matters(enum flo_trend_kind kind, double newest, struct flo_trend_finding *out)
 {
     const struct flo_trend_fact *fact = flo_trend_fact(kind);
 
@@ -140,16 +135,15 @@ static bool matters(enum flo_trend_kind kind, double newest,
     return days <= fact->least;
 }
 
-void flo_trend_judge(const struct flo_trend *trend, enum flo_trend_kind kind,
-                     uint64_t now_ms, struct flo_trend_finding *out)
+void flo_trend_judge(const struct flo_trend *trend, enum flo_trend_kind kind, uint64_t now_ms,
+                     struct flo_trend_finding *out)
 {
     const struct flo_trend_fact *fact = flo_trend_fact(kind);
     uint32_t span = (uint32_t)(now_ms / fact->span_ms % UINT32_MAX) + 1;
 
     assert(trend->count <= FLO_TREND_POINTS);
     *out = (struct flo_trend_finding){0};
-    if (trend->count < FLO_TREND_POINTS_MIN ||
-        span > trend->spans[trend->count - 1] + 2) {
+    if (trend->count < FLO_TREND_POINTS_MIN || span > trend->spans[trend->count - 1] + 2) {
         return;
     }
     out->is_known = true;
@@ -180,11 +174,9 @@ size_t flo_trend_pack(const struct flo_trend *trends, uint8_t *out)
     return at;
 }
 
-static bool unpack(const uint8_t *data, size_t bytes, size_t *at,
-                   struct flo_trend *out)
+static bool unpack(const uint8_t *data, size_t bytes, size_t *at, struct flo_trend *out)
 {
-    if (*at >= bytes || data[*at] > FLO_TREND_POINTS ||
-        bytes - *at - 1 < 8u * data[*at]) {
+    if (*at >= bytes || data[*at] > FLO_TREND_POINTS || bytes - *at - 1 < 8u * data[*at]) {
         return false;
     }
     out->count = data[(*at)++];
@@ -192,8 +184,7 @@ static bool unpack(const uint8_t *data, size_t bytes, size_t *at,
         uint32_t bits = flo_get_u32(data + *at + 4);
         out->spans[i] = flo_get_u32(data + *at);
         memcpy(&out->values[i], &bits, sizeof(bits));
-        if (!isfinite(out->values[i]) ||
-            (i > 0 && out->spans[i] <= out->spans[i - 1])) {
+        if (!isfinite(out->values[i]) || (i > 0 && out->spans[i] <= out->spans[i - 1])) {
             return false;
         }
     }

@@ -37,18 +37,17 @@ struct flo_trend {
     double sum, weight;
 };
 /* A value of a window of so many milliseconds.  true: a point was made. */
-bool flo_trend_add(struct flo_trend *trend, enum flo_trend_kind kind,
-                   double value, uint64_t window_ms, uint64_t now_ms);
+bool flo_trend_add(struct flo_trend *trend, enum flo_trend_kind kind, double value,
+                   uint64_t window_ms, uint64_t now_ms);
 
 struct flo_trend_finding {
-    bool
-        is_known; /* points enough, and the newest is no older than two spans */
+    bool is_known; /* points enough, and the newest is no older than two spans */
     bool is_there; /* the trend is no chance, and fast enough to matter */
     double slope;  /* per day */
     double full_s; /* FILLING that is there: until nothing is left */
 };
-void flo_trend_judge(const struct flo_trend *trend, enum flo_trend_kind kind,
-                     uint64_t now_ms, struct flo_trend_finding *out);
+void flo_trend_judge(const struct flo_trend *trend, enum flo_trend_kind kind, uint64_t now_ms,
+                     struct flo_trend_finding *out);
 
 /* The middle of so many values (at least 1), which it sorts. */
 double flo_trend_median(double *values, size_t count);
@@ -57,7 +56,6 @@ double flo_trend_median(double *values, size_t count);
 #define FLO_TREND_BYTES_MAX (1 + FLO_TREND_COUNT * (1 + 8 * FLO_TREND_POINTS))
 size_t flo_trend_pack(const struct flo_trend *trends, uint8_t *out);
 /* false: bytes that pack does not write; the trends are empty then. */
-FLO_MUST_USE bool flo_trend_unpack(const uint8_t *data, size_t bytes,
-                                   struct flo_trend *out);
+FLO_MUST_USE bool flo_trend_unpack(const uint8_t *data, size_t bytes, struct flo_trend *out);
 
 #endif

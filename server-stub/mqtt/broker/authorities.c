@@ -14,19 +14,15 @@ static int write_one(const char *folder, const struct flo_authority *authority,
                      char name[FLO_AUTHORITY_NAME], struct flo_err *err)
 {
     char path[4096];
-    int rv =
-        flo_authority_file_name(authority->pem, authority->bytes, name, err);
+    int rv = flo_authority_file_name(authority->pem, authority->bytes, name, err);
 
     if (rv == 0 && !flo_path_join(path, sizeof(path), folder, name)) {
         rv = flo_fail(err, FLO_E_IO_OPEN, "path %s is too long", folder);
     }
-    return rv < 0 ? rv
-                  : flo_file_write(path, authority->pem, authority->bytes, 0644,
-                                   err);
+    return rv < 0 ? rv : flo_file_write(path, authority->pem, authority->bytes, 0644, err);
 }
 
-static bool is_one_of(char names[][FLO_AUTHORITY_NAME], size_t count,
-                      const char *name)
+static bool is_one_of(char names[][FLO_AUTHORITY_NAME], size_t count, const char *name)
 {
     for (size_t i = 0; i < count; i++) {
         if (strcmp(names[i], name) == 0) {
@@ -36,8 +32,8 @@ static bool is_one_of(char names[][FLO_AUTHORITY_NAME], size_t count,
     return false;
 }
 
-static int remove_others(const char *folder, char names[][FLO_AUTHORITY_NAME],
-                         size_t count, struct flo_err *err)
+static int remove_others(const char *folder, char names[][FLO_AUTHORITY_NAME], size_t count,
+                         struct flo_err *err)
 {
     DIR *dir = opendir(folder);
     struct dirent *entry;
@@ -47,8 +43,7 @@ static int remove_others(const char *folder, char names[][FLO_AUTHORITY_NAME],
         return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", folder);
     }
     while ((entry = readdir(dir)) != NULL) {
-        if (entry->d_name[0] != '.' &&
-            !is_one_of(names, count, entry->d_name) &&
+        if (entry->d_name[0] != '.' && !is_one_of(names, count, entry->d_name) &&
             flo_path_join(path, sizeof(path), folder, entry->d_name)) {
             unlink(path);
         }
@@ -57,23 +52,19 @@ static int remove_others(const char *folder, char names[][FLO_AUTHORITY_NAME],
     return 0;
 }
 
-int flo_broker_authorities(struct flo_controller *controller,
-                           struct flo_err *err)
+int flo_broker_authorities(struct flo_controller *controller, struct flo_err *err)
 {
     const struct flo_pki *pki = &controller->pki;
     char names[FLO_AUTHORITIES_MAX][FLO_AUTHORITY_NAME];
     char folder[4096];
     int rv = 0;
 
-    if (!flo_path_join(folder, sizeof(folder), controller->dir,
-                       "mosquitto/authorities")) {
-        return flo_fail(err, FLO_E_IO_OPEN, "path %s is too long",
-                        controller->dir);
+    if (!flo_path_join(folder, sizeof(folder), controller->dir, "mosquitto/authorities")) {
+        return flo_fail(err, FLO_E_IO_OPEN, "path %s is too long", controller->dir);
     }
     rv = flo_dir_make(folder, 0700, err);
     for (size_t i = 0; rv == 0 && i < pki->authority_count; i++) {
         rv = write_one(folder, &pki->authorities[i], names[i], err);
     }
-    return rv < 0 ? rv
-                  : remove_others(folder, names, pki->authority_count, err);
+    return rv < 0 ? rv : remove_others(folder, names, pki->authority_count, err);
 }

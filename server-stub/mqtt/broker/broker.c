@@ -37,8 +37,8 @@ struct flo_broker {
     struct flo_broker_said said; /* without a keeper, to our own log */
 };
 
-static int path_of(const struct flo_controller *controller, const char *name,
-                   char *out, struct flo_err *err)
+static int path_of(const struct flo_controller *controller, const char *name, char *out,
+                   struct flo_err *err)
 {
     return flo_path_join(out, 4096, controller->dir, name)
                ? 0
@@ -49,16 +49,13 @@ static int path_of(const struct flo_controller *controller, const char *name,
 
 /* "d/{d}/desired" with %u or +; mosquitto compares %u with the certificate's
  * CN. */
-static void acl_line(struct flo_buf *out, const char *fleet,
-                     const struct flo_topic_fact *fact)
+static void acl_line(struct flo_buf *out, const char *fleet, const struct flo_topic_fact *fact)
 {
     const char *brace = strchr(fact->path, '{');
-    int before =
-        brace != NULL ? (int)(brace - fact->path) : (int)strlen(fact->path);
+    int before = brace != NULL ? (int)(brace - fact->path) : (int)strlen(fact->path);
 
     flo_buf_printf(out, "pattern %s flotilla/v1/%s/%.*s%s%s\n",
-                   fact->is_device_writing ? "write" : "read", fleet, before,
-                   fact->path,
+                   fact->is_device_writing ? "write" : "read", fleet, before, fact->path,
                    brace == NULL     ? ""
                    : brace[1] == 'd' ? "%u"
                                      : "+",
@@ -71,14 +68,11 @@ static int acl_retired(void *context, const struct flo_fleet_device *device)
     return 0;
 }
 
-int flo_broker_acl_text(struct flo_controller *controller, struct flo_buf *out,
-                        struct flo_err *err)
+int flo_broker_acl_text(struct flo_controller *controller, struct flo_buf *out, struct flo_err *err)
 {
-    struct flo_fleet_device_filter filter = {.online = -1,
-                                             .only_retired = true};
+    struct flo_fleet_device_filter filter = {.online = -1, .only_retired = true};
     struct flo_text_list retired = {0};
-    int rv = flo_fleet_device_list(controller->store, &filter, acl_retired,
-                                   &retired, err);
+    int rv = flo_fleet_device_list(controller->store, &filter, acl_retired, &retired, err);
 
     flo_buf_printf(out,
                    "# Made by flotilla-controller; edits are lost.\n"
@@ -135,8 +129,7 @@ int flo_broker_again(struct flo_broker *broker, struct flo_err *err)
  * listener, mosquitto 2.0.21 keeps nothing for a session that is away.  It ends
  * a client that asks for the highest keep-alive within a second on a busy
  * machine, so devices (20 min at most) stay below it. */
-void flo_broker_config_text(struct flo_buf *text, uint16_t port,
-                            const char *host,
+void flo_broker_config_text(struct flo_buf *text, uint16_t port, const char *host,
                             const struct flo_broker_places *places)
 {
     flo_buf_printf(text, "# Made by flotilla-controller; edits are lost.\n"
@@ -167,8 +160,8 @@ void flo_broker_config_text(struct flo_buf *text, uint16_t port,
                    "use_username_as_clientid true\n"
                    "allow_anonymous false\n"
                    "%s\n",
-                   port, host, places->authorities, places->certificate,
-                   places->key, places->revoked, places->rights);
+                   port, host, places->authorities, places->certificate, places->key,
+                   places->revoked, places->rights);
 }
 
 static void config_text(const struct flo_controller *controller, uint16_t port,
@@ -177,12 +170,10 @@ static void config_text(const struct flo_controller *controller, uint16_t port,
     const struct flo_pki *pki = &controller->pki;
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) rights = {0};
     char authorities[4200];
-    struct flo_broker_places places = {authorities, pki->server_cert_file,
-                                       pki->server_key_file, pki->revoked_file,
-                                       NULL};
+    struct flo_broker_places places = {authorities, pki->server_cert_file, pki->server_key_file,
+                                       pki->revoked_file, NULL};
 
-    snprintf(authorities, sizeof(authorities),
-             "capath %s/mosquitto/authorities", controller->dir);
+    snprintf(authorities, sizeof(authorities), "capath %s/mosquitto/authorities", controller->dir);
     flo_broker_guard_lines(controller, &rights);
     flo_buf_printf(&rights, "acl_file %s/mosquitto/acl", controller->dir);
     places.rights = rights.data;
@@ -195,24 +186,21 @@ static void config_text(const struct flo_controller *controller, uint16_t port,
  * devices, and the time without a controller.  It covers the backup from which
  * the data come too: a running broker keeps lists of orders that the data do
  * not know. */
-static int config_digest(struct flo_broker *broker, const struct flo_buf *text,
-                         struct flo_err *err)
+static int config_digest(struct flo_broker *broker, const struct flo_buf *text, struct flo_err *err)
 {
     const struct flo_controller *controller = broker->controller;
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) all = {0};
     struct flo_digest digest;
     char authority[FLO_DIGEST_TEXT];
     char restored[24] = "";
-    int rv = flo_fleet_setting_get(controller->store, "restored", restored,
-                                   sizeof(restored), err);
+    int rv = flo_fleet_setting_get(controller->store, "restored", restored, sizeof(restored), err);
 
     if (rv < 0) {
         return rv;
     }
     flo_digest_text(&flo_pki_oldest(&controller->pki)->fingerprint, authority);
-    flo_buf_printf(&all, "%s%s%s %s %llu %llu\n", text->data,
-                   flo_broker_openssl, authority, restored,
-                   (unsigned long long)broker->devices_max,
+    flo_buf_printf(&all, "%s%s%s %s %llu %llu\n", text->data, flo_broker_openssl, authority,
+                   restored, (unsigned long long)broker->devices_max,
                    (unsigned long long)controller->options.broker_linger_ms);
     flo_sha256(all.data, all.bytes, &digest);
     flo_digest_text(&digest, broker->config);
@@ -238,8 +226,7 @@ static int config_write(struct flo_broker *broker, struct flo_err *err)
         (rv = path_of(controller, "mosquitto/openssl.cnf", path, err)) < 0) {
         return rv;
     }
-    return flo_file_write(path, flo_broker_openssl, strlen(flo_broker_openssl),
-                          0600, err);
+    return flo_file_write(path, flo_broker_openssl, strlen(flo_broker_openssl), 0600, err);
 }
 
 /* ---- port ---- */
@@ -247,12 +234,10 @@ static int config_write(struct flo_broker *broker, struct flo_err *err)
 /* The port of --broker, else of the last start, else the standard one, else a
  * free one.  A kept port that another process holds is an error: devices know
  * that port. */
-static int port_choose(struct flo_controller *controller, uint16_t *out,
-                       struct flo_err *err)
+static int port_choose(struct flo_controller *controller, uint16_t *out, struct flo_err *err)
 {
     char kept[16];
-    int rv = flo_fleet_setting_get(controller->store, "mqtt_port", kept,
-                                   sizeof(kept), err);
+    int rv = flo_fleet_setting_get(controller->store, "mqtt_port", kept, sizeof(kept), err);
 
     if (rv < 0) {
         return rv;
@@ -264,8 +249,7 @@ static int port_choose(struct flo_controller *controller, uint16_t *out,
                                : flo_address_standard_port(controller, 8883);
     }
     if (flo_address_bind(controller->addresses.devices, port, out) < 0) {
-        flo_fail(err, FLO_E_PORT_IN_USE,
-                 "the broker's address %s:%u is taken: %s",
+        flo_fail(err, FLO_E_PORT_IN_USE, "the broker's address %s:%u is taken: %s",
                  controller->addresses.devices, port, strerror(errno));
         flo_err_why(err, "devices that are enrolled know this port");
         return FLO_E_PORT_IN_USE;
@@ -293,19 +277,16 @@ static int start(struct flo_broker *broker, struct flo_err *err)
     int rv;
 
     if (flo_broker_program() == NULL) {
-        return flo_broker_spawn(controller->dir, &broker->said, &broker->pid,
-                                err);
+        return flo_broker_spawn(controller->dir, &broker->said, &broker->pid, err);
     }
-    broker->is_kept =
-        controller->options.broker_linger_ms > 0 &&
-        flo_process_sibling("flotilla-controller", self, sizeof(self));
+    broker->is_kept = controller->options.broker_linger_ms > 0 &&
+                      flo_process_sibling("flotilla-controller", self, sizeof(self));
     snprintf(linger, sizeof(linger), "%llu",
              (unsigned long long)controller->options.broker_linger_ms);
     const char *const kept[] = {self,   FLO_BROKER_KEEPER, controller->dir,
                                 linger, broker->config,    NULL};
     rv = broker->is_kept ? flo_process_spawn(kept, -1, &broker->pid, err)
-                         : flo_broker_spawn(controller->dir, &broker->said,
-                                            &broker->pid, err);
+                         : flo_broker_spawn(controller->dir, &broker->said, &broker->pid, err);
     broker->started_at_ms = flo_now_ms();
     if (rv == 0) {
         broker->pid_started = flo_broker_started(broker->pid);
@@ -332,8 +313,7 @@ static bool is_mosquitto(const struct flo_controller *controller, pid_t pid)
     bool is_ours = false;
 
     snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
-    if (!flo_path_join(conf, sizeof(conf), controller->dir,
-                       "mosquitto/mosquitto.conf") ||
+    if (!flo_path_join(conf, sizeof(conf), controller->dir, "mosquitto/mosquitto.conf") ||
         flo_file_read(path, 16384, &line, &bytes, NULL) < 0) {
         return false;
     }
@@ -370,8 +350,7 @@ static bool adopt(struct flo_broker *broker)
         !is_alive(pids.keeper, pids.keeper_started)) {
         return false;
     }
-    if (flo_fleet_setting_get(controller->store, "mqtt_port", kept,
-                              sizeof(kept), NULL) < 0) {
+    if (flo_fleet_setting_get(controller->store, "mqtt_port", kept, sizeof(kept), NULL) < 0) {
         return false;
     }
     flo_address_is_embedded(controller->options.broker, &broker->port);
@@ -379,13 +358,10 @@ static bool adopt(struct flo_broker *broker)
         broker->port = (uint16_t)strtoul(kept, NULL, 10);
     }
     config_text(controller, broker->port, &text);
-    if (config_digest(broker, &text, NULL) < 0 ||
-        controller->options.broker_linger_ms == 0 ||
-        strcmp(pids.config, broker->config) != 0 ||
-        !is_alive(pids.broker, pids.broker_started) ||
+    if (config_digest(broker, &text, NULL) < 0 || controller->options.broker_linger_ms == 0 ||
+        strcmp(pids.config, broker->config) != 0 || !is_alive(pids.broker, pids.broker_started) ||
         !is_mosquitto(controller, pids.broker)) {
-        flo_log(FLO_LOG_INFO, "broker",
-                "the broker of before runs with other settings: ended");
+        flo_log(FLO_LOG_INFO, "broker", "the broker of before runs with other settings: ended");
         end_kept(pids.keeper, pids.keeper_started);
         return false;
     }
@@ -393,23 +369,21 @@ static bool adopt(struct flo_broker *broker)
     broker->pid_started = pids.keeper_started;
     broker->is_kept = true;
     broker->started_at_ms = flo_now_ms();
-    flo_log(FLO_LOG_INFO, "broker", "mosquitto %d still runs and is taken over",
-            (int)pids.broker);
+    flo_log(FLO_LOG_INFO, "broker", "mosquitto %d still runs and is taken over", (int)pids.broker);
     return true;
 }
 
 /* At our own start: let it listen before we connect. */
 static void wait_for_it(const struct flo_broker *broker)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
-                             .ai_flags = AI_NUMERICSERV};
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
     struct addrinfo *list = NULL;
     char port[8];
     bool listens = false;
 
     snprintf(port, sizeof(port), "%u", broker->port);
-    if (getaddrinfo(flo_address_local(broker->controller->addresses.devices),
-                    port, &hints, &list) != 0) {
+    if (getaddrinfo(flo_address_local(broker->controller->addresses.devices), port, &hints,
+                    &list) != 0) {
         return;
     }
     for (int i = 0; i < 300 && !listens; i++) {
@@ -443,8 +417,7 @@ static void died(struct flo_broker *broker, int status)
     broker->is_kept = false;
     broker->retry_ms = flo_broker_retry_ms(broker->retry_ms, lived_ms);
     broker->retry_at_ms = flo_now_ms() + broker->retry_ms;
-    flo_log(FLO_LOG_WARN, "broker",
-            "mosquitto ended (%s %d) after %llu ms, starting it again",
+    flo_log(FLO_LOG_WARN, "broker", "mosquitto ended (%s %d) after %llu ms, starting it again",
             WIFSIGNALED(status) ? "signal" : "status",
             WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
             (unsigned long long)lived_ms);
@@ -470,14 +443,12 @@ static void on_watch(evutil_socket_t fd, short what, void *context)
     (void)what;
     take_lines(broker);
     /* One that was taken over is no child of ours: it is just gone. */
-    if (broker->pid > 0 &&
-        (waitpid(broker->pid, &status, WNOHANG) == broker->pid ||
-         !is_alive(broker->pid, broker->pid_started))) {
+    if (broker->pid > 0 && (waitpid(broker->pid, &status, WNOHANG) == broker->pid ||
+                            !is_alive(broker->pid, broker->pid_started))) {
         take_lines(broker);
         died(broker, status);
     }
-    if (broker->pid == 0 && flo_now_ms() >= broker->retry_at_ms &&
-        start(broker, &err) < 0) {
+    if (broker->pid == 0 && flo_now_ms() >= broker->retry_at_ms && start(broker, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "broker", &err);
         broker->retry_at_ms = flo_now_ms() + flo_broker_retry_ms_max();
     }
@@ -527,18 +498,16 @@ int flo_broker_open(struct flo_controller *controller, struct event_base *base,
         return rv;
     }
     bool is_adopted = adopt(broker);
-    if ((!is_adopted &&
-         (rv = port_choose(controller, &broker->port, err)) < 0) ||
+    if ((!is_adopted && (rv = port_choose(controller, &broker->port, err)) < 0) ||
         (rv = acl_write(controller, err)) < 0 ||
         (rv = flo_broker_authorities(controller, err)) < 0 ||
         (rv = config_write(broker, err)) < 0) {
         return rv;
     }
-    flo_address_url(controller->addresses.mqtt, "mqtts",
-                    controller->addresses.public, broker->port);
-    flo_address_url(controller->addresses.mqtt_own, "mqtts",
-                    flo_address_local(controller->addresses.devices),
+    flo_address_url(controller->addresses.mqtt, "mqtts", controller->addresses.public,
                     broker->port);
+    flo_address_url(controller->addresses.mqtt_own, "mqtts",
+                    flo_address_local(controller->addresses.devices), broker->port);
     if (is_adopted) {
         kill(broker->pid, SIGHUP); /* the ACL and our new certificates */
     } else if ((rv = start(broker, err)) < 0) {

@@ -12,12 +12,10 @@
 
 #define CONTROL "$CONTROL/dynamic-security/#"
 
-static void acl(struct flo_buf *out, const char *type, const char *fleet,
-                const char *path)
+static void acl(struct flo_buf *out, const char *type, const char *fleet, const char *path)
 {
-    flo_buf_printf(
-        out, "%s{\"acltype\":\"%s\",\"topic\":\"",
-        out->bytes > 0 && out->data[out->bytes - 1] == '}' ? "," : "", type);
+    flo_buf_printf(out, "%s{\"acltype\":\"%s\",\"topic\":\"",
+                   out->bytes > 0 && out->data[out->bytes - 1] == '}' ? "," : "", type);
     if (path[0] != '$') {
         flo_buf_printf(out, "flotilla/v1/%s/", fleet);
     }
@@ -25,24 +23,19 @@ static void acl(struct flo_buf *out, const char *type, const char *fleet,
 }
 
 /* The rights of one device, from the table of topics. */
-static void device_acls(struct flo_buf *out, const char *fleet,
-                        const char *device)
+static void device_acls(struct flo_buf *out, const char *fleet, const char *device)
 {
     for (int i = 0; i < FLO_TOPIC_COUNT; i++) {
         const struct flo_topic_fact *fact = flo_topic_fact((enum flo_topic)i);
         const char *brace = strchr(fact->path, '{');
         char path[FLO_TOPIC_TEXT];
         snprintf(path, sizeof(path), "%.*s%s%s",
-                 brace == NULL ? (int)strlen(fact->path)
-                               : (int)(brace - fact->path),
-                 fact->path,
+                 brace == NULL ? (int)strlen(fact->path) : (int)(brace - fact->path), fact->path,
                  brace == NULL     ? ""
                  : brace[1] == 'd' ? device
                                    : "+",
                  brace == NULL ? "" : brace + 3);
-        acl(out,
-            fact->is_device_writing ? "publishClientSend" : "subscribePattern",
-            fleet, path);
+        acl(out, fact->is_device_writing ? "publishClientSend" : "subscribePattern", fleet, path);
     }
     acl(out, "subscribePattern", fleet, "c/+"); /* flo_topic_common */
 }
@@ -62,8 +55,7 @@ static void client(struct flo_buf *out, const char *name, const char *role)
                    name, role);
 }
 
-void flo_broker_account_text(const char *fleet, const char *device,
-                             struct flo_buf *out)
+void flo_broker_account_text(const char *fleet, const char *device, struct flo_buf *out)
 {
     flo_buf_text(out, "{\"commands\":[{\"command\":\"createRole\",");
     role(out, fleet, device);
@@ -92,8 +84,7 @@ static const struct own {
     {FLO_EMERGENCY_CLIENT, "emergency", {"c/emergency"}, {"c/emergency"}},
 };
 
-static void own_role(struct flo_buf *out, const char *fleet,
-                     const struct own *own)
+static void own_role(struct flo_buf *out, const char *fleet, const struct own *own)
 {
     flo_buf_printf(out, "{\"rolename\":\"flotilla-%s\",\"acls\":[", own->role);
     for (size_t i = 0; i < FLO_COUNT(own->sends) && own->sends[i]; i++) {
@@ -111,13 +102,12 @@ static int take_device(void *context, const struct flo_fleet_device *device)
     return 0;
 }
 
-int flo_broker_accounts_text(struct flo_controller *controller,
-                             struct flo_buf *out, struct flo_err *err)
+int flo_broker_accounts_text(struct flo_controller *controller, struct flo_buf *out,
+                             struct flo_err *err)
 {
     struct flo_fleet_device_filter filter = {.online = -1};
     struct flo_text_list devices = {0};
-    int rv = flo_fleet_device_list(controller->store, &filter, take_device,
-                                   &devices, err);
+    int rv = flo_fleet_device_list(controller->store, &filter, take_device, &devices, err);
 
     flo_buf_text(out, "{\"defaultACLAccess\":{\"publishClientSend\":false,"
                       "\"publishClientReceive\":true,\"subscribe\":false,"
@@ -144,23 +134,20 @@ int flo_broker_accounts_text(struct flo_controller *controller,
     }
     flo_buf_text(out, "]}\n");
     flo_text_list_clear(&devices);
-    return rv < 0 ? rv
-                  : (out->failed ? flo_fail(err, FLO_E_MEMORY, "accounts") : 0);
+    return rv < 0 ? rv : (out->failed ? flo_fail(err, FLO_E_MEMORY, "accounts") : 0);
 }
 
 void flo_broker_accounts_line(char *out, size_t bytes)
 {
-    static const char *const folders[] = {
-        "x86_64-linux-gnu", "aarch64-linux-gnu", "arm-linux-gnueabihf"};
+    static const char *const folders[] = {"x86_64-linux-gnu", "aarch64-linux-gnu",
+                                          "arm-linux-gnueabihf"};
     char path[128];
 
     for (size_t i = FLO_COUNT(folders); i-- > 0;) {
-        snprintf(path, sizeof(path),
-                 "/usr/lib/%s/mosquitto_dynamic_security.so", folders[i]);
+        snprintf(path, sizeof(path), "/usr/lib/%s/mosquitto_dynamic_security.so", folders[i]);
         if (access(path, R_OK) == 0) {
             break; /* else that of the first, on the broker's machine */
         }
     }
-    snprintf(out, bytes,
-             "plugin %s\nplugin_opt_config_file dynamic-security.json", path);
+    snprintf(out, bytes, "plugin %s\nplugin_opt_config_file dynamic-security.json", path);
 }

@@ -59,8 +59,7 @@ int flo_broker_check(const char *broker_or_null, struct flo_err *err)
 /* Every address of the broker's machine, but on loopback only that one. */
 static const char *listens_on(const char *host)
 {
-    return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 ? host
-                                                                     : "";
+    return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 ? host : "";
 }
 
 static int write_acl(struct flo_controller *controller, struct flo_err *err)
@@ -72,27 +71,23 @@ static int write_acl(struct flo_controller *controller, struct flo_err *err)
 }
 
 /* Once: the plugin keeps its file itself, maybe in this folder. */
-static int write_accounts(struct flo_controller *controller,
-                          struct flo_err *err)
+static int write_accounts(struct flo_controller *controller, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     char path[4096];
     int rv = flo_broker_accounts_text(controller, &text, err);
 
     if (rv == 0 &&
-        flo_path_join(path, sizeof(path), controller->dir,
-                      "broker/dynamic-security.json") &&
+        flo_path_join(path, sizeof(path), controller->dir, "broker/dynamic-security.json") &&
         access(path, F_OK) == 0) {
         return 0;
     }
 
-    return rv < 0 ? rv
-                  : write_file(controller, "broker/dynamic-security.json",
-                               &text, err);
+    return rv < 0 ? rv : write_file(controller, "broker/dynamic-security.json", &text, err);
 }
 
-static int copy_file(const struct flo_controller *controller, const char *from,
-                     const char *name, struct flo_err *err)
+static int copy_file(const struct flo_controller *controller, const char *from, const char *name,
+                     struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *data = NULL;
     struct flo_buf text = {0};
@@ -102,8 +97,7 @@ static int copy_file(const struct flo_controller *controller, const char *from,
     return rv < 0 ? rv : write_file(controller, name, &text, err);
 }
 
-static int write_keys(struct flo_controller *controller, const char *host,
-                      struct flo_err *err)
+static int write_keys(struct flo_controller *controller, const char *host, struct flo_err *err)
 {
     char path[4096];
 
@@ -115,19 +109,16 @@ static int write_keys(struct flo_controller *controller, const char *host,
         rv = flo_pki_broker(controller, host, err);
     }
     if (rv == 0) {
-        rv = copy_file(controller, controller->pki.ca_file, "broker/ca.pem",
-                       err);
+        rv = copy_file(controller, controller->pki.ca_file, "broker/ca.pem", err);
     }
     return rv < 0 ? rv
-                  : copy_file(controller, controller->pki.revoked_file,
-                              "broker/revoked.pem", err);
+                  : copy_file(controller, controller->pki.revoked_file, "broker/revoked.pem", err);
 }
 
 int flo_broker_external(struct flo_controller *controller, struct flo_err *err)
 {
-    static const struct flo_broker_places standard = {
-        "cafile ca.pem", "broker.pem", "broker.key", "revoked.pem",
-        "acl_file acl"};
+    static const struct flo_broker_places standard = {"cafile ca.pem", "broker.pem", "broker.key",
+                                                      "revoked.pem", "acl_file acl"};
     struct flo_broker_places places = standard;
     char plugin[256];
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
@@ -147,6 +138,5 @@ int flo_broker_external(struct flo_controller *controller, struct flo_err *err)
         places.rights = plugin;
     }
     flo_broker_config_text(&text, port, listens_on(host), &places);
-    return rv < 0 ? rv
-                  : write_file(controller, "broker/mosquitto.conf", &text, err);
+    return rv < 0 ? rv : write_file(controller, "broker/mosquitto.conf", &text, err);
 }

@@ -52,15 +52,13 @@ uint64_t flo_broker_started(pid_t pid)
     return started;
 }
 
-static int pids_write(const char *dir, const struct flo_broker_pids *pids,
-                      struct flo_err *err)
+static int pids_write(const char *dir, const struct flo_broker_pids *pids, struct flo_err *err)
 {
     char path[4096];
     char text[256];
-    int chars =
-        snprintf(text, sizeof(text), "%d %llu %d %llu %s\n", (int)pids->keeper,
-                 (unsigned long long)pids->keeper_started, (int)pids->broker,
-                 (unsigned long long)pids->broker_started, pids->config);
+    int chars = snprintf(text, sizeof(text), "%d %llu %d %llu %s\n", (int)pids->keeper,
+                         (unsigned long long)pids->keeper_started, (int)pids->broker,
+                         (unsigned long long)pids->broker_started, pids->config);
 
     if (!flo_path_join(path, sizeof(path), dir, "mosquitto/broker.pid")) {
         return flo_fail(err, FLO_E_IO_OPEN, "path %s is too long", dir);
@@ -82,9 +80,8 @@ bool flo_broker_pids_read(const char *dir, struct flo_broker_pids *out)
         flo_file_read(path, 4096, &text, &bytes, NULL) < 0) {
         return false;
     }
-    is_whole =
-        sscanf(text, "%d %llu %d %llu %71s", &out->keeper, &keeper_started,
-               &out->broker, &broker_started, out->config) == 5;
+    is_whole = sscanf(text, "%d %llu %d %llu %71s", &out->keeper, &keeper_started, &out->broker,
+                      &broker_started, out->config) == 5;
     out->keeper_started = keeper_started;
     out->broker_started = broker_started;
     free(text);
@@ -152,8 +149,7 @@ static void take_lines(struct keeper *keeper)
     if (out.bytes == 0) {
         return;
     }
-    if (lseek(keeper->log, 0, SEEK_END) > LOG_BYTES_MAX &&
-        ftruncate(keeper->log, 0) < 0) {
+    if (lseek(keeper->log, 0, SEEK_END) > LOG_BYTES_MAX && ftruncate(keeper->log, 0) < 0) {
         return; /* the disk takes nothing */
     }
     (void)!write(keeper->log, out.data, out.bytes);
@@ -184,15 +180,12 @@ static int wait_for(const struct keeper *keeper, int signals)
     if ((polled[0].revents & POLLIN) == 0 && polled[0].revents != 0) {
         usleep(LOOK_MS * 1000 / 10); /* closed: mosquitto ends */
     }
-    return read(signals, &info, sizeof(info)) == (ssize_t)sizeof(info)
-               ? (int)info.ssi_signo
-               : 0;
+    return read(signals, &info, sizeof(info)) == (ssize_t)sizeof(info) ? (int)info.ssi_signo : 0;
 }
 
 /* Until the broker ends, a signal ends it, or no controller came for
  * linger_ms. */
-static void keep(struct keeper *keeper, int lock, uint64_t linger_ms,
-                 int signals)
+static void keep(struct keeper *keeper, int lock, uint64_t linger_ms, int signals)
 {
     struct flo_alone alone = {0};
 
@@ -206,8 +199,7 @@ static void keep(struct keeper *keeper, int lock, uint64_t linger_ms,
         if (number == SIGHUP) {
             kill(keeper->broker, SIGHUP);
         }
-        is_over = flo_alone_is_over(&alone, is_controlled(lock), linger_ms,
-                                    flo_now_ms());
+        is_over = flo_alone_is_over(&alone, is_controlled(lock), linger_ms, flo_now_ms());
         if (number == SIGTERM || is_over) {
             stop(keeper);
             return;
@@ -215,8 +207,7 @@ static void keep(struct keeper *keeper, int lock, uint64_t linger_ms,
     }
 }
 
-int flo_broker_keeper(const char *dir, const char *linger_ms,
-                      const char *config)
+int flo_broker_keeper(const char *dir, const char *linger_ms, const char *config)
 {
     struct flo_broker_pids pids = {.keeper = getpid()};
     struct keeper keeper = {.log = -1, .said = {.fd = -1}};

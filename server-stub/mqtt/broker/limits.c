@@ -14,8 +14,7 @@
 #define RESERVED 32
 #define DESCRIPTORS_MAX 1000000 /* more is not asked for */
 
-int flo_broker_limits(struct flo_controller *controller, uint64_t *devices_max,
-                      struct flo_err *err)
+int flo_broker_limits(struct flo_controller *controller, uint64_t *devices_max, struct flo_err *err)
 {
     struct rlimit limit;
     struct flo_fleet_device_count count;
@@ -23,13 +22,11 @@ int flo_broker_limits(struct flo_controller *controller, uint64_t *devices_max,
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0) {
         return flo_fail_errno(err, FLO_E_PROCESS, "limit of open files");
     }
-    rlim_t wanted =
-        limit.rlim_max > DESCRIPTORS_MAX ? DESCRIPTORS_MAX : limit.rlim_max;
+    rlim_t wanted = limit.rlim_max > DESCRIPTORS_MAX ? DESCRIPTORS_MAX : limit.rlim_max;
     if (wanted > limit.rlim_cur) {
         limit.rlim_cur = wanted;
         if (setrlimit(RLIMIT_NOFILE, &limit) < 0) {
-            return flo_fail_errno(err, FLO_E_PROCESS,
-                                  "limit of open files to %llu",
+            return flo_fail_errno(err, FLO_E_PROCESS, "limit of open files to %llu",
                                   (unsigned long long)wanted);
         }
     }
@@ -40,8 +37,7 @@ int flo_broker_limits(struct flo_controller *controller, uint64_t *devices_max,
                 "%llu device%s %s enrolled, and the limit of open files (%llu) "
                 "lets %llu connect: raise LimitNOFILE, or `ulimit -Hn`",
                 (unsigned long long)count.devices, flo_s(count.devices),
-                flo_plural(count.devices, "is", "are"),
-                (unsigned long long)limit.rlim_cur,
+                flo_plural(count.devices, "is", "are"), (unsigned long long)limit.rlim_cur,
                 (unsigned long long)*devices_max);
     }
     return rv;
@@ -56,11 +52,10 @@ int flo_broker_has_room(struct flo_controller *controller, uint64_t devices_max,
     if (rv < 0 || devices_max == 0 || count.devices < devices_max) {
         return rv;
     }
-    flo_fail(
-        err, FLO_E_REST_LIMIT,
-        "%llu device%s %s enrolled, as many as the broker has descriptors for",
-        (unsigned long long)count.devices, flo_s(count.devices),
-        flo_plural(count.devices, "is", "are"));
+    flo_fail(err, FLO_E_REST_LIMIT,
+             "%llu device%s %s enrolled, as many as the broker has descriptors for",
+             (unsigned long long)count.devices, flo_s(count.devices),
+             flo_plural(count.devices, "is", "are"));
     return flo_err_fix(err, "restart the controller with a higher limit of "
                             "open files (LimitNOFILE, `ulimit -Hn`)");
 }

@@ -8,8 +8,8 @@ static bool is_cut_connection(const char *line)
     return strstr(line, "unexpected eof while reading") != NULL;
 }
 
-void flo_broker_lines_tell(struct flo_broker_lines *lines, uint64_t now_ms,
-                           uint64_t wall_ms, struct flo_buf *out)
+void flo_broker_lines_tell(struct flo_broker_lines *lines, uint64_t now_ms, uint64_t wall_ms,
+                           struct flo_buf *out)
 {
     if (lines->count == 0 || now_ms < lines->tell_at_ms) {
         return;
@@ -17,8 +17,7 @@ void flo_broker_lines_tell(struct flo_broker_lines *lines, uint64_t now_ms,
     flo_buf_printf(out,
                    "%llu: connections that ended without TLS's goodbye, as of "
                    "devices that lost power or network: %llu\n",
-                   (unsigned long long)(wall_ms / 1000),
-                   (unsigned long long)lines->count);
+                   (unsigned long long)(wall_ms / 1000), (unsigned long long)lines->count);
     lines->count = 0;
     lines->tell_at_ms = now_ms + FLO_BROKER_LINES_TELL_MS;
 }
@@ -35,8 +34,8 @@ static void end_line(struct flo_broker_lines *lines, struct flo_buf *out)
     lines->bytes = 0;
 }
 
-void flo_broker_lines_take(struct flo_broker_lines *lines, const char *data,
-                           size_t bytes, struct flo_buf *out)
+void flo_broker_lines_take(struct flo_broker_lines *lines, const char *data, size_t bytes,
+                           struct flo_buf *out)
 {
     for (size_t i = 0; i < bytes; i++) {
         if (data[i] == '\n') {

@@ -21,10 +21,10 @@ struct flo_broker_lines {
 };
 
 /* Append to `out` those of these bytes that the log keeps. */
-void flo_broker_lines_take(struct flo_broker_lines *lines, const char *data,
-                           size_t bytes, struct flo_buf *out);
+void flo_broker_lines_take(struct flo_broker_lines *lines, const char *data, size_t bytes,
+                           struct flo_buf *out);
 /* A count whose time has come; call it after each piece, and now and then. */
-void flo_broker_lines_tell(struct flo_broker_lines *lines, uint64_t now_ms,
-                           uint64_t wall_ms, struct flo_buf *out);
+void flo_broker_lines_tell(struct flo_broker_lines *lines, uint64_t now_ms, uint64_t wall_ms,
+                           struct flo_buf *out);
 
 #endif

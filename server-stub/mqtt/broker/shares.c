@@ -13,14 +13,11 @@
 /* Next to the controller, as it is built, or where it is installed. */
 static bool find(char *out, size_t bytes)
 {
-    return (flo_process_sibling(PROGRAM, out, bytes) &&
-            access(out, R_OK) == 0) ||
-           (flo_process_sibling("../lib/flotilla/" PROGRAM, out, bytes) &&
-            access(out, R_OK) == 0);
+    return (flo_process_sibling(PROGRAM, out, bytes) && access(out, R_OK) == 0) ||
+           (flo_process_sibling("../lib/flotilla/" PROGRAM, out, bytes) && access(out, R_OK) == 0);
 }
 
-void flo_broker_guard_lines(const struct flo_controller *controller,
-                            struct flo_buf *out)
+void flo_broker_guard_lines(const struct flo_controller *controller, struct flo_buf *out)
 {
     char path[4096];
 
@@ -36,9 +33,8 @@ void flo_broker_guard_lines(const struct flo_controller *controller,
                    path, controller->fleet, controller->dir);
 }
 
-void flo_broker_shares(const struct flo_controller *controller,
-                       uint64_t since_ms, flo_broker_share_fn *take,
-                       void *context)
+void flo_broker_shares(const struct flo_controller *controller, uint64_t since_ms,
+                       flo_broker_share_fn *take, void *context)
 {
     char path[4096];
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
@@ -54,8 +50,7 @@ void flo_broker_shares(const struct flo_controller *controller,
         char device[FLO_NAME_MAX + 1];
         char share[32];
         unsigned long long at_s = 0;
-        if (sscanf(line, "%64s %31s %llu", device, share, &at_s) == 3 &&
-            at_s >= since_ms / 1000) {
+        if (sscanf(line, "%64s %31s %llu", device, share, &at_s) == 3 && at_s >= since_ms / 1000) {
             take(context, device, share);
         }
     }

@@ -7,8 +7,8 @@
 
 #include "server-stub/mqtt/broker/inside.h"
 
-static const char *const programs[] = {
-    "/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto", "/usr/bin/mosquitto"};
+static const char *const programs[] = {"/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto",
+                                       "/usr/bin/mosquitto"};
 
 /* Neither agents nor controllers keep TLS sessions, and keys of tickets end
  * with the broker.  Two tickets a connection were a fifth of its handshake.
@@ -34,8 +34,7 @@ const char *flo_broker_program(void)
     return NULL;
 }
 
-int flo_broker_spawn(const char *dir, struct flo_broker_said *said, pid_t *pid,
-                     struct flo_err *err)
+int flo_broker_spawn(const char *dir, struct flo_broker_said *said, pid_t *pid, struct flo_err *err)
 {
     char conf[4096];
     char openssl[4200] = "OPENSSL_CONF=";
@@ -48,8 +47,7 @@ int flo_broker_spawn(const char *dir, struct flo_broker_said *said, pid_t *pid,
         return flo_err_fix(err, "apt-get install mosquitto, or --broker URL");
     }
     if (!flo_path_join(conf, sizeof(conf), dir, "mosquitto/mosquitto.conf") ||
-        !flo_path_join(openssl + chars, sizeof(openssl) - chars, dir,
-                       "mosquitto/openssl.cnf")) {
+        !flo_path_join(openssl + chars, sizeof(openssl) - chars, dir, "mosquitto/openssl.cnf")) {
         return flo_fail(err, FLO_E_IO_OPEN, "path %s is too long", dir);
     }
     /* Lines are lost where nobody takes them; mosquitto waits for nobody. */

@@ -13,8 +13,8 @@ static void on_closed(void *user)
     held->request = NULL;
 }
 
-static bool hold(struct flo_rest *rest, struct flo_httpd_request *request,
-                 int status, const char *body, size_t bytes, uint64_t number)
+static bool hold(struct flo_rest *rest, struct flo_httpd_request *request, int status,
+                 const char *body, size_t bytes, uint64_t number)
 {
     struct flo_rest_held *held = malloc(sizeof(*held) + bytes + 1);
 
@@ -33,8 +33,7 @@ static bool hold(struct flo_rest *rest, struct flo_httpd_request *request,
 }
 
 /* Nothing was taken back: it may hold after all. */
-static void answer_doubt(struct flo_httpd_request *request,
-                         const struct flo_err *failed)
+static void answer_doubt(struct flo_httpd_request *request, const struct flo_err *failed)
 {
     struct flo_err err = *failed;
 
@@ -43,15 +42,14 @@ static void answer_doubt(struct flo_httpd_request *request,
     flo_httpd_answer_err(request, &err);
 }
 
-void flo_rest_answer(struct flo_rest *rest, struct flo_httpd_request *request,
-                     int status, const char *body, size_t bytes)
+void flo_rest_answer(struct flo_rest *rest, struct flo_httpd_request *request, int status,
+                     const char *body, size_t bytes)
 {
     struct flo_fleet_store *store = rest->controller->store;
     uint64_t number = flo_fleet_committed(store);
     struct flo_err failed = {0};
 
-    if (rest->held.first == NULL &&
-        flo_fleet_durable(store, &failed) >= number) {
+    if (rest->held.first == NULL && flo_fleet_durable(store, &failed) >= number) {
         flo_httpd_answer(request, status, TYPE, body, bytes);
     } else if (failed.code != 0) {
         answer_doubt(request, &failed);
@@ -78,16 +76,14 @@ static struct flo_rest_held *take(struct flo_rest *rest, uint64_t number)
     return held;
 }
 
-static void on_durable(void *context, uint64_t number,
-                       const struct flo_err *failed)
+static void on_durable(void *context, uint64_t number, const struct flo_err *failed)
 {
     struct flo_rest *rest = context;
     struct flo_rest_held *held;
 
     while ((held = take(rest, number)) != NULL) {
         if (held->request != NULL) {
-            flo_httpd_answer(held->request, held->status, TYPE, held->body,
-                             held->bytes);
+            flo_httpd_answer(held->request, held->status, TYPE, held->body, held->bytes);
         }
         free(held);
     }
@@ -103,9 +99,8 @@ void flo_rest_held_open(struct flo_rest *rest)
 {
     rest->held.first = NULL;
     rest->held.last = &rest->held.first;
-    flo_outgoing_subscribe(
-        rest->controller,
-        (struct flo_subscriber){.context = rest, .on_durable = on_durable});
+    flo_outgoing_subscribe(rest->controller,
+                           (struct flo_subscriber){.context = rest, .on_durable = on_durable});
 }
 
 void flo_rest_held_close(struct flo_rest *rest)

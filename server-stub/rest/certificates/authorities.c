@@ -15,16 +15,13 @@ struct holders {
     uint64_t others; /* certificates of authorities that are gone */
 };
 
-static int count_holder(void *context, const char *device,
-                        const char *authority)
+static int count_holder(void *context, const char *device, const char *authority)
 {
     struct holders *holders = context;
-    const struct flo_authority *its =
-        flo_pki_authority(holders->pki, authority);
+    const struct flo_authority *its = flo_pki_authority(holders->pki, authority);
 
     (void)device;
-    *(its == NULL ? &holders->others
-                  : &holders->counts[its - holders->pki->authorities]) += 1;
+    *(its == NULL ? &holders->others : &holders->counts[its - holders->pki->authorities]) += 1;
     return 0;
 }
 
@@ -45,16 +42,15 @@ static int name_holder(void *context, const char *device, const char *authority)
 {
     const struct names *names = context;
 
-    return strcmp(authority, names->authority) != 0 ||
-                   json_array_size(names->list) >= NAMES_MAX
+    return strcmp(authority, names->authority) != 0 || json_array_size(names->list) >= NAMES_MAX
                ? 0
-               : flo_fleet_device_get(names->controller->store, device,
-                                      add_name, names->list, names->err);
+               : flo_fleet_device_get(names->controller->store, device, add_name, names->list,
+                                      names->err);
 }
 
 /* Names of the devices that hold certificates of it. */
-static int holders_of(struct flo_controller *controller, const char *authority,
-                      json_t **out, struct flo_err *err)
+static int holders_of(struct flo_controller *controller, const char *authority, json_t **out,
+                      struct flo_err *err)
 {
     struct names names = {controller, authority, json_array(), err};
     int rv = flo_pki_holders(controller, name_holder, &names, err);
@@ -74,15 +70,13 @@ static json_t *view(const struct flo_authority *authority, uint64_t devices)
     char hex[2 * FLO_DIGEST_BYTES + 1];
 
     flo_hex_encode(authority->fingerprint.bytes, FLO_DIGEST_BYTES, hex);
-    return json_pack("{s:s,s:s,s:I,s:I,s:I,s:s}", "name", authority->name,
-                     "fingerprint", hex, "from_ms",
-                     (json_int_t)authority->from_ms, "until_ms",
-                     (json_int_t)authority->until_ms, "devices",
-                     (json_int_t)devices, "certificate", authority->pem);
+    return json_pack("{s:s,s:s,s:I,s:I,s:I,s:s}", "name", authority->name, "fingerprint", hex,
+                     "from_ms", (json_int_t)authority->from_ms, "until_ms",
+                     (json_int_t)authority->until_ms, "devices", (json_int_t)devices, "certificate",
+                     authority->pem);
 }
 
-static int status(struct flo_controller *controller, json_t **out,
-                  struct flo_err *err)
+static int status(struct flo_controller *controller, json_t **out, struct flo_err *err)
 {
     const struct flo_pki *pki = &controller->pki;
     const struct flo_controller_options *options = &controller->options;
@@ -93,29 +87,25 @@ static int status(struct flo_controller *controller, json_t **out,
     int rv = flo_pki_holders(controller, count_holder, &holders, err);
 
     if (rv < 0 ||
-        (rv = flo_fleet_certificate_ending(
-             controller->store, FLO_CERTIFICATE_HELD, now_ms,
-             now_ms + options->certificate_life_ms / 6, &ending, err)) < 0 ||
-        (rv = flo_fleet_certificate_ending(controller->store,
-                                           FLO_CERTIFICATE_HELD, 0, now_ms,
+        (rv = flo_fleet_certificate_ending(controller->store, FLO_CERTIFICATE_HELD, now_ms,
+                                           now_ms + options->certificate_life_ms / 6, &ending,
+                                           err)) < 0 ||
+        (rv = flo_fleet_certificate_ending(controller->store, FLO_CERTIFICATE_HELD, 0, now_ms,
                                            &ended, err)) < 0) {
         return rv;
     }
     json_t *list = json_array();
     for (size_t i = 0; i < pki->authority_count; i++) {
         json_t *one = view(&pki->authorities[i], holders.counts[i]);
-        json_object_set_new(one, "is_newest",
-                            json_boolean(i + 1 == pki->authority_count));
-        json_object_set_new(
-            one, "signs_controller",
-            json_boolean(&pki->authorities[i] == flo_pki_oldest(pki)));
+        json_object_set_new(one, "is_newest", json_boolean(i + 1 == pki->authority_count));
+        json_object_set_new(one, "signs_controller",
+                            json_boolean(&pki->authorities[i] == flo_pki_oldest(pki)));
         json_array_append_new(list, one);
     }
-    *out = json_pack("{s:o,s:I,s:I,s:I,s:I,s:I,s:I}", "authorities", list,
-                     "life_ms", (json_int_t)options->certificate_life_ms,
-                     "grace_ms", (json_int_t)options->certificate_grace_ms,
-                     "ending", (json_int_t)ending, "ended", (json_int_t)ended,
-                     "cut_off", (json_int_t)holders.others,
+    *out = json_pack("{s:o,s:I,s:I,s:I,s:I,s:I,s:I}", "authorities", list, "life_ms",
+                     (json_int_t)options->certificate_life_ms, "grace_ms",
+                     (json_int_t)options->certificate_grace_ms, "ending", (json_int_t)ending,
+                     "ended", (json_int_t)ended, "cut_off", (json_int_t)holders.others,
                      "controller_until_ms", (json_int_t)pki->leaves_until_ms);
     return *out != NULL ? 0 : flo_fail(err, FLO_E_MEMORY, "authorities");
 }
@@ -130,13 +120,11 @@ int flo_rest_ca_revoked(struct flo_rest_call *call, struct flo_err *err)
 {
     char FLO_CLEANUP(flo_free_cleanup) *pem = NULL;
     size_t bytes;
-    int rv = flo_file_read(call->controller->pki.revoked_file, 64u << 20, &pem,
-                           &bytes, err);
+    int rv = flo_file_read(call->controller->pki.revoked_file, 64u << 20, &pem, &bytes, err);
 
     if (rv == 0) {
-        call->out = json_pack("{s:s%,s:s%}", "revoked", pem, bytes,
-                              "authorities", call->controller->pki.ca.data,
-                              call->controller->pki.ca.bytes);
+        call->out = json_pack("{s:s%,s:s%}", "revoked", pem, bytes, "authorities",
+                              call->controller->pki.ca.data, call->controller->pki.ca.bytes);
     }
     return rv;
 }
@@ -152,8 +140,7 @@ static void on_revoked(void *context, struct flo_httpd_request *request)
     rest->requests++;
     if ((rv = flo_rest_may_read(rest->controller, request, &err)) == 0 &&
         (rv = flo_rest_query_check(request, "", &err)) == 0) {
-        rv = flo_file_read(rest->controller->pki.revoked_file, 64u << 20, &pem,
-                           &bytes, &err);
+        rv = flo_file_read(rest->controller->pki.revoked_file, 64u << 20, &pem, &bytes, &err);
     }
     if (rv < 0) {
         flo_httpd_answer_err(request, &err);
@@ -177,8 +164,7 @@ int flo_rest_ca_rotate(struct flo_rest_call *call, struct flo_err *err)
     return rv < 0 ? rv : status(call->controller, &call->out, err);
 }
 
-static int refuse(json_t *devices, const struct flo_authority *authority,
-                  struct flo_err *err)
+static int refuse(json_t *devices, const struct flo_authority *authority, struct flo_err *err)
 {
     char names[160] = "";
 
@@ -187,8 +173,7 @@ static int refuse(json_t *devices, const struct flo_authority *authority,
         snprintf(names + at, sizeof(names) - at, "%s%s", i == 0 ? "" : ", ",
                  json_string_value(json_array_get(devices, i)));
     }
-    flo_err_why(err, "%s%s", names,
-                json_array_size(devices) > 4 ? " and more" : "");
+    flo_err_why(err, "%s%s", names, json_array_size(devices) > 4 ? " and more" : "");
     return flo_err_fix(err,
                        "wait (flotilla ca status); or --confirm %s: they must "
                        "enrol again",
@@ -200,10 +185,8 @@ int flo_rest_ca_retire(struct flo_rest_call *call, struct flo_err *err)
     struct flo_controller *controller = call->controller;
     const struct flo_authority *found;
     json_t *devices;
-    const char *name =
-        json_string_value(json_object_get(call->in, "authority"));
-    const char *confirm =
-        json_string_value(json_object_get(call->in, "confirm"));
+    const char *name = json_string_value(json_object_get(call->in, "authority"));
+    const char *confirm = json_string_value(json_object_get(call->in, "confirm"));
     int rv;
 
     if ((found = flo_pki_authority(&controller->pki, name)) == NULL) {
@@ -214,9 +197,8 @@ int flo_rest_ca_retire(struct flo_rest_call *call, struct flo_err *err)
     if ((rv = holders_of(controller, gone.name, &devices, err)) < 0) {
         return rv;
     }
-    rv = flo_authority_may_retire(
-        is_newest, json_array_size(devices),
-        confirm != NULL && strcmp(confirm, gone.name) == 0, err);
+    rv = flo_authority_may_retire(is_newest, json_array_size(devices),
+                                  confirm != NULL && strcmp(confirm, gone.name) == 0, err);
     if (rv == FLO_E_CA_HELD) {
         rv = refuse(devices, &gone, err);
     }

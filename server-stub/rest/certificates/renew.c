@@ -30,40 +30,35 @@ static int take_shown(void *context, const struct flo_fleet_certificate *one)
     return 0;
 }
 
-static int look(struct flo_controller *controller,
-                const struct flo_httpd_peer *peer, struct shown *out,
-                struct flo_err *err)
+static int look(struct flo_controller *controller, const struct flo_httpd_peer *peer,
+                struct shown *out, struct flo_err *err)
 {
-    int rv = flo_fleet_certificate_get(controller->store, peer->serial,
-                                       take_shown, out, err);
+    int rv = flo_fleet_certificate_get(controller->store, peer->serial, take_shown, out, err);
 
     if (rv == FLO_E_ABSENT) { /* the data come from a backup before it */
         return 0;
     }
     return rv == 0 && strcmp(out->device, peer->name) != 0
-               ? flo_fail(err, FLO_E_CERT_REVOKED,
-                          "the certificate is of another device")
+               ? flo_fail(err, FLO_E_CERT_REVOKED, "the certificate is of another device")
                : rv;
 }
 
-static int may_renew(struct flo_rest_call *call,
-                     const struct flo_httpd_peer *peer, struct flo_err *err)
+static int may_renew(struct flo_rest_call *call, const struct flo_httpd_peer *peer,
+                     struct flo_err *err)
 {
     struct flo_controller *controller = call->controller;
     const struct flo_controller_options *options = &controller->options;
     struct flo_certificate_ask ask = {.is_out_of_date = peer->is_out_of_date,
                                       .now_ms = flo_wall_ms(),
                                       .life_ms = options->certificate_life_ms,
-                                      .grace_ms =
-                                          options->certificate_grace_ms};
+                                      .grace_ms = options->certificate_grace_ms};
     struct shown shown = {0};
     uint64_t since_ms = ask.now_ms - ask.life_ms / 12;
-    int rv = flo_fleet_device_is_active(controller->store, peer->name,
-                                        &ask.is_active, err);
+    int rv = flo_fleet_device_is_active(controller->store, peer->name, &ask.is_active, err);
 
     if (rv < 0 || (rv = look(controller, peer, &shown, err)) < 0 ||
-        (rv = flo_fleet_certificate_count(controller->store, peer->name,
-                                          since_ms, &ask.count, err)) < 0) {
+        (rv = flo_fleet_certificate_count(controller->store, peer->name, since_ms, &ask.count,
+                                          err)) < 0) {
         return rv;
     }
     ask.is_known = shown.is_known;
@@ -74,30 +69,25 @@ static int may_renew(struct flo_rest_call *call,
 
 /* The newest authority that the device accepts.  One that it does not know
  * would be of no use to it later: it could check nobody else's. */
-static int choose(struct flo_rest_call *call, const struct flo_authority **out,
-                  struct flo_err *err)
+static int choose(struct flo_rest_call *call, const struct flo_authority **out, struct flo_err *err)
 {
     const struct flo_pki *pki = &call->controller->pki;
     json_t *known = NULL;
     const json_t *name;
     size_t i;
-    int rv = flo_json_opt_array(call->in, "authorities", AUTHORITIES_MAX,
-                                &known, err);
+    int rv = flo_json_opt_array(call->in, "authorities", AUTHORITIES_MAX, &known, err);
 
     *out = flo_pki_oldest(pki);
     json_array_foreach(rv == 0 ? known : NULL, i, name)
     {
         const struct flo_authority *one =
-            json_is_string(name)
-                ? flo_pki_authority(pki, json_string_value(name))
-                : NULL;
+            json_is_string(name) ? flo_pki_authority(pki, json_string_value(name)) : NULL;
         *out = one != NULL && one > *out ? one : *out;
     }
     return rv;
 }
 
-static int renew(struct flo_rest_call *call, const struct flo_httpd_peer *peer,
-                 struct flo_err *err)
+static int renew(struct flo_rest_call *call, const struct flo_httpd_peer *peer, struct flo_err *err)
 {
     struct flo_controller *controller = call->controller;
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) pem = {0};
@@ -113,18 +103,14 @@ static int renew(struct flo_rest_call *call, const struct flo_httpd_peer *peer,
         return err->code = FLO_E_REST_SCHEMA;
     }
     if ((rv = may_renew(call, peer, err)) < 0 ||
-        (rv = flo_fleet_certificate_held(controller->store, peer->name,
-                                         peer->serial, err)) < 0 ||
-        (rv = flo_pki_issue(controller, authority, peer->name, csr, &pem,
-                            &facts, err)) < 0) {
+        (rv = flo_fleet_certificate_held(controller->store, peer->name, peer->serial, err)) < 0 ||
+        (rv = flo_pki_issue(controller, authority, peer->name, csr, &pem, &facts, err)) < 0) {
         return rv;
     }
     call->rest->renewals++;
-    call->out =
-        json_pack("{s:i,s:s,s:s,s:s,s:s%,s:I}", "v", 1, "device", peer->name,
-                  "certificate", pem.data, "authority", authority->name, "ca",
-                  controller->pki.ca.data, controller->pki.ca.bytes, "at_ms",
-                  (json_int_t)flo_wall_ms());
+    call->out = json_pack("{s:i,s:s,s:s,s:s,s:s%,s:I}", "v", 1, "device", peer->name, "certificate",
+                          pem.data, "authority", authority->name, "ca", controller->pki.ca.data,
+                          controller->pki.ca.bytes, "at_ms", (json_int_t)flo_wall_ms());
     return call->out != NULL ? 0 : flo_fail(err, FLO_E_MEMORY, "renewal");
 }
 
@@ -133,13 +119,11 @@ int flo_rest_renew(struct flo_rest_call *call, struct flo_err *err)
     const struct flo_httpd_peer *peer = flo_httpd_peer(call->request);
 
     if (peer == NULL || !flo_uuid_is_valid(peer->name)) {
-        return flo_fail(err, FLO_E_REST_AUTH,
-                        "a device's certificate belongs here");
+        return flo_fail(err, FLO_E_REST_AUTH, "a device's certificate belongs here");
     }
     /* The device has one of our certificates: no stranger. */
     snprintf(call->token_id, sizeof(call->token_id), "%.36s", peer->name);
     snprintf(call->who, sizeof(call->who), "device %.36s", peer->name);
-    return call->in == NULL
-               ? flo_fail(err, FLO_E_REST_SCHEMA, "a JSON body belongs here")
-               : renew(call, peer, err);
+    return call->in == NULL ? flo_fail(err, FLO_E_REST_SCHEMA, "a JSON body belongs here")
+                            : renew(call, peer, err);
 }

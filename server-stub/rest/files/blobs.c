@@ -23,86 +23,75 @@
 #define BRINGERS_MAX 16                /* releases whose word is asked for */
 #define TEMPORARY ".upload-"
 
-static int digest_of(struct flo_httpd_request *request, struct flo_digest *out,
-                     struct flo_err *err)
+static int digest_of(struct flo_httpd_request *request, struct flo_digest *out, struct flo_err *err)
 {
     const char *text = flo_httpd_param(request, "digest");
 
     return text != NULL && flo_digest_parse(text, out)
                ? 0
-               : flo_fail(err, FLO_E_REST_SCHEMA,
-                          "`%.80s` is no sha256:<64 hex digits>",
+               : flo_fail(err, FLO_E_REST_SCHEMA, "`%.80s` is no sha256:<64 hex digits>",
                           text != NULL ? text : "");
 }
 
 /* ---- out ---- */
 
 /* Devices by certificate on their listener, people by token on theirs. */
-int flo_rest_may_read(struct flo_controller *controller,
-                      struct flo_httpd_request *request, struct flo_err *err)
+int flo_rest_may_read(struct flo_controller *controller, struct flo_httpd_request *request,
+                      struct flo_err *err)
 {
     struct flo_rest_call call = {0};
     const char *device = flo_httpd_peer_name(request);
     bool active = false;
 
     if (flo_httpd_listener_tag(request) == FLO_TAG_PEOPLE) {
-        return flo_rest_authenticate(controller, request, FLO_ACCESS_VIEWER,
-                                     &call, err);
+        return flo_rest_authenticate(controller, request, FLO_ACCESS_VIEWER, &call, err);
     }
     if (device == NULL) {
         return flo_fail(err, FLO_E_REST_AUTH,
                         "a device's certificate is "
                         "needed");
     }
-    int rv =
-        flo_fleet_device_is_active(controller->store, device, &active, err);
+    int rv = flo_fleet_device_is_active(controller->store, device, &active, err);
     return rv < 0   ? rv
            : active ? 0
-                    : flo_fail(err, FLO_E_REST_ROLE,
-                               "device %.36s is retired or unknown", device);
+                    : flo_fail(err, FLO_E_REST_ROLE, "device %.36s is retired or unknown", device);
 }
 
 /* A device is led to another store, after the checks that hold here. */
 static void answer_elsewhere(const struct flo_controller *controller,
-                             struct flo_httpd_request *request,
-                             const struct flo_digest *digest)
+                             struct flo_httpd_request *request, const struct flo_digest *digest)
 {
     const char *url = controller->options.blobs_url;
     char hex[2 * FLO_DIGEST_BYTES + 1];
     char to[512];
 
     flo_hex_encode(digest->bytes, FLO_DIGEST_BYTES, hex);
-    snprintf(to, sizeof(to), "%.400s%ssha256-%s", url,
-             url[strlen(url) - 1] == '/' ? "" : "/", hex);
+    snprintf(to, sizeof(to), "%.400s%ssha256-%s", url, url[strlen(url) - 1] == '/' ? "" : "/", hex);
     flo_httpd_add_header(request, "Location", to);
     flo_httpd_answer(request, 307, "text/plain", "", 0);
 }
 
-static void answer_file(struct flo_httpd_request *request, int fd,
-                        const struct flo_digest *digest)
+static void answer_file(struct flo_httpd_request *request, int fd, const struct flo_digest *digest)
 {
     char text[FLO_DIGEST_TEXT];
 
     flo_digest_text(digest, text);
     /* Not for a cache that others ask, too: who may have it was checked here.
      */
-    flo_httpd_add_header(request, "Cache-Control",
-                         "private, max-age=31536000, immutable");
+    flo_httpd_add_header(request, "Cache-Control", "private, max-age=31536000, immutable");
     flo_httpd_answer_file(request, fd, "application/octet-stream", text);
 }
 
 /* ---- out of the depot ---- */
 
-static void on_fetched(void *context, const struct flo_depot_job *job,
-                       const struct flo_err *err)
+static void on_fetched(void *context, const struct flo_depot_job *job, const struct flo_err *err)
 {
     struct flo_httpd_request *request = context;
     struct flo_err failed = *err;
     int fd = -1;
 
     flo_httpd_set_user(request, NULL, NULL);
-    if (failed.code == 0 &&
-        (fd = open(job->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)) < 0) {
+    if (failed.code == 0 && (fd = open(job->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)) < 0) {
         flo_fail_errno(&failed, FLO_E_BLOB_ABSENT, "%s", job->path);
     }
     if (fd < 0) {
@@ -121,8 +110,7 @@ static void on_gone(void *user)
     atomic_store(&job->is_left, true);
 }
 
-static struct flo_depot_job *job_of(enum flo_depot_what what,
-                                    const struct flo_digest *digest,
+static struct flo_depot_job *job_of(enum flo_depot_what what, const struct flo_digest *digest,
                                     const char *path, struct flo_err *err)
 {
     struct flo_depot_job *job = calloc(1, sizeof(*job));
@@ -138,8 +126,8 @@ static struct flo_depot_job *job_of(enum flo_depot_what what,
 }
 
 static int fetch(struct flo_depot *depot, struct flo_httpd_request *request,
-                 const struct flo_digest *digest, uint64_t bytes_max,
-                 const char *path, struct flo_err *err)
+                 const struct flo_digest *digest, uint64_t bytes_max, const char *path,
+                 struct flo_err *err)
 {
     struct flo_depot_job *job = job_of(FLO_DEPOT_GET, digest, path, err);
 
@@ -167,8 +155,7 @@ static int note_bringer(void *context, const char *release)
 {
     struct bringers *bringers = context;
 
-    snprintf(bringers->releases[bringers->count++], FLO_DIGEST_TEXT, "%s",
-             release);
+    snprintf(bringers->releases[bringers->count++], FLO_DIGEST_TEXT, "%s", release);
     return 0;
 }
 
@@ -178,8 +165,7 @@ static int note_bytes(void *context, const struct flo_fleet_release *found)
     struct bringers *bringers = context;
     struct flo_release *release = NULL;
 
-    if (flo_release_new(found->body, strlen(found->body), NULL, &release,
-                        NULL) == 0) {
+    if (flo_release_new(found->body, strlen(found->body), NULL, &release, NULL) == 0) {
         uint64_t bytes = flo_offer_bytes(release, bringers->digest);
         if (bytes > bringers->bytes_max) {
             bringers->bytes_max = bytes;
@@ -191,38 +177,30 @@ static int note_bytes(void *context, const struct flo_fleet_release *found)
 
 /* Who asks for any name makes no work for the depot: nothing but what a release
  * brings is fetched, and of that no more bytes than a release states. */
-static int fetch_named(struct flo_controller *controller,
-                       struct flo_httpd_request *request,
-                       const struct flo_digest *digest, const char *path,
-                       struct flo_err *err)
+static int fetch_named(struct flo_controller *controller, struct flo_httpd_request *request,
+                       const struct flo_digest *digest, const char *path, struct flo_err *err)
 {
     char text[FLO_DIGEST_TEXT];
     struct bringers bringers = {.digest = digest};
 
     flo_digest_text(digest, text);
-    int rv = flo_fleet_bringers(controller->store, text, BRINGERS_MAX,
-                                note_bringer, &bringers, err);
+    int rv =
+        flo_fleet_bringers(controller->store, text, BRINGERS_MAX, note_bringer, &bringers, err);
     if (rv == 0 && bringers.count == 0) {
         rv = flo_fail(err, FLO_E_BLOB_ABSENT, "no release brings %s", text);
     }
     for (size_t i = 0; i < bringers.count && rv == 0; i++) {
-        rv =
-            flo_fleet_release_get(controller->store, NULL, bringers.releases[i],
-                                  note_bytes, &bringers, err);
+        rv = flo_fleet_release_get(controller->store, NULL, bringers.releases[i], note_bytes,
+                                   &bringers, err);
     }
-    return rv < 0 ? rv
-                  : fetch(controller->depot, request, digest,
-                          bringers.bytes_max, path, err);
+    return rv < 0 ? rv : fetch(controller->depot, request, digest, bringers.bytes_max, path, err);
 }
 
 /* The file is not here.  true: its depot has it, or is asked. */
-static bool is_elsewhere(struct flo_controller *controller,
-                         struct flo_httpd_request *request,
-                         const struct flo_digest *digest, const char *path,
-                         struct flo_err *err)
+static bool is_elsewhere(struct flo_controller *controller, struct flo_httpd_request *request,
+                         const struct flo_digest *digest, const char *path, struct flo_err *err)
 {
-    if (controller->depot == NULL ||
-        flo_artifact_was_collected(controller, digest)) {
+    if (controller->depot == NULL || flo_artifact_was_collected(controller, digest)) {
         return false;
     }
     if (controller->options.blobs_url != NULL &&
@@ -245,14 +223,12 @@ static void on_get(void *context, struct flo_httpd_request *request)
 
     rest->requests++;
     if (flo_rest_may_read(controller, request, &err) == 0 &&
-        flo_rest_query_check(request, "", &err) == 0 &&
-        digest_of(request, &digest, &err) == 0 &&
+        flo_rest_query_check(request, "", &err) == 0 && digest_of(request, &digest, &err) == 0 &&
         flo_rest_may_fetch(rest, request, &digest, false, &err) == 0) {
         flo_digest_text(&digest, text);
         bool fits = flo_artifact_path(controller, &digest, path);
         fd = fits ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
-        if (fits && fd < 0 &&
-            is_elsewhere(controller, request, &digest, path, &err)) {
+        if (fits && fd < 0 && is_elsewhere(controller, request, &digest, path, &err)) {
             return;
         }
         if (fd < 0 && err.code == 0) {
@@ -303,8 +279,7 @@ static void on_envelope(void *context, struct flo_httpd_request *request)
         (rv = digest_of(request, &digest, &err)) == 0 &&
         (rv = flo_rest_may_fetch(rest, request, &digest, true, &err)) == 0) {
         flo_digest_text(&digest, text);
-        rv = flo_fleet_envelope_get(controller->store, text, answer_envelope,
-                                    request, &err);
+        rv = flo_fleet_envelope_get(controller->store, text, answer_envelope, request, &err);
     }
     if (rv < 0) {
         flo_httpd_answer_err(request, &err);
@@ -342,31 +317,26 @@ static void on_closed(void *user)
     upload_free(user);
 }
 
-static int open_temporary(struct flo_controller *controller,
-                          struct upload *upload, struct flo_err *err)
+static int open_temporary(struct flo_controller *controller, struct upload *upload,
+                          struct flo_err *err)
 {
     if (!flo_path_join(upload->path, sizeof(upload->path), controller->dir,
                        "blobs/" TEMPORARY "XXXXXX")) {
         return flo_fail(err, FLO_E_IO_OPEN, "path of blobs is too long");
     }
     upload->fd = mkostemp(upload->path, O_CLOEXEC);
-    return upload->fd < 0
-               ? flo_fail_errno(err, FLO_E_IO_WRITE, "%s", upload->path)
-               : 0;
+    return upload->fd < 0 ? flo_fail_errno(err, FLO_E_IO_WRITE, "%s", upload->path) : 0;
 }
 
-static int on_start(void *context, struct flo_httpd_request *request,
-                    struct flo_err *err)
+static int on_start(void *context, struct flo_httpd_request *request, struct flo_err *err)
 {
     struct flo_rest *rest = context;
     struct flo_controller *controller = rest->controller;
     struct flo_rest_call call = {.controller = controller};
     struct upload *upload;
     int rv = flo_httpd_listener_tag(request) == FLO_TAG_PEOPLE
-                 ? flo_rest_authenticate(controller, request,
-                                         FLO_ACCESS_RELEASER, &call, err)
-                 : flo_fail(err, FLO_E_REST_NOT_FOUND,
-                            "this path is not on the devices' listener");
+                 ? flo_rest_authenticate(controller, request, FLO_ACCESS_RELEASER, &call, err)
+                 : flo_fail(err, FLO_E_REST_NOT_FOUND, "this path is not on the devices' listener");
 
     rest->requests++;
     if (rv == 0) {
@@ -391,8 +361,8 @@ static int on_start(void *context, struct flo_httpd_request *request,
     return 0;
 }
 
-static int on_body(void *context, struct flo_httpd_request *request,
-                   const void *data, size_t bytes, struct flo_err *err)
+static int on_body(void *context, struct flo_httpd_request *request, const void *data, size_t bytes,
+                   struct flo_err *err)
 {
     struct upload *upload = flo_httpd_user(request);
     int rv = flo_fd_write_all(upload->fd, data, bytes, err);
@@ -407,14 +377,11 @@ static int on_body(void *context, struct flo_httpd_request *request,
         return 0;
     }
     upload->synced = upload->bytes;
-    return fdatasync(upload->fd) < 0
-               ? flo_fail_errno(err, FLO_E_IO_WRITE, "%s", upload->path)
-               : 0;
+    return fdatasync(upload->fd) < 0 ? flo_fail_errno(err, FLO_E_IO_WRITE, "%s", upload->path) : 0;
 }
 
 /* From the temporary to the final name. */
-static int upload_finish(struct flo_controller *controller,
-                         struct upload *upload, int *status,
+static int upload_finish(struct flo_controller *controller, struct upload *upload, int *status,
                          struct flo_err *err)
 {
     struct flo_digest digest;
@@ -425,8 +392,7 @@ static int upload_finish(struct flo_controller *controller,
     flo_sha256_final(&upload->sha, &digest);
     if (!flo_digest_equal(&digest, &upload->wanted)) {
         flo_digest_text(&digest, text);
-        return flo_fail(err, FLO_E_TARGET_HASH,
-                        "%llu bytes came with the digest %s",
+        return flo_fail(err, FLO_E_TARGET_HASH, "%llu bytes came with the digest %s",
                         (unsigned long long)upload->bytes, text);
     }
     if (!flo_artifact_path(controller, &digest, path) ||
@@ -447,20 +413,18 @@ static int upload_finish(struct flo_controller *controller,
     return flo_dir_sync(folder, err);
 }
 
-static void upload_audit(struct flo_controller *controller,
-                         const struct upload *upload, const char *digest)
+static void upload_audit(struct flo_controller *controller, const struct upload *upload,
+                         const char *digest)
 {
     struct flo_err err = {0};
     char detail[64];
 
-    snprintf(detail, sizeof(detail), "%llu bytes",
-             (unsigned long long)upload->bytes);
+    snprintf(detail, sizeof(detail), "%llu bytes", (unsigned long long)upload->bytes);
     if (flo_controller_begin(controller, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "blobs", &err);
         return;
     }
-    if (flo_controller_audit(controller, upload->who, "blob.put", digest, "ok",
-                             detail, &err) < 0 ||
+    if (flo_controller_audit(controller, upload->who, "blob.put", digest, "ok", detail, &err) < 0 ||
         flo_controller_commit(controller, &err) < 0) {
         flo_controller_cancel(controller);
         flo_log_err(FLO_LOG_ERROR, "blobs", &err);
@@ -491,8 +455,7 @@ static void end_put(struct upload *upload, const struct flo_err *err)
     }
 }
 
-static void on_kept(void *context, const struct flo_depot_job *job,
-                    const struct flo_err *err)
+static void on_kept(void *context, const struct flo_depot_job *job, const struct flo_err *err)
 {
     (void)job;
     end_put(context, err);
@@ -507,8 +470,7 @@ static void on_left(void *user)
     upload_free(upload);
 }
 
-static int keep(struct flo_depot *depot, struct upload *upload,
-                struct flo_err *err)
+static int keep(struct flo_depot *depot, struct upload *upload, struct flo_err *err)
 {
     char path[4096];
 
@@ -541,8 +503,7 @@ static void on_put(void *context, struct flo_httpd_request *request)
 
     upload->rest = rest;
     upload->request = request;
-    if (rv == 0 && controller->depot != NULL &&
-        keep(controller->depot, upload, &err) == 0) {
+    if (rv == 0 && controller->depot != NULL && keep(controller->depot, upload, &err) == 0) {
         return;
     }
     end_put(upload, &err);
@@ -584,7 +545,5 @@ int flo_blobs_open(struct flo_rest *rest, struct flo_err *err)
     if (rv == 0) {
         rv = flo_rest_stream_open(rest, FLO_STREAM_ENVELOPE, on_envelope, err);
     }
-    return rv < 0 ? rv
-                  : flo_rest_upload_open(rest, FLO_STREAM_BLOB_PUT, &upload,
-                                         on_put, err);
+    return rv < 0 ? rv : flo_rest_upload_open(rest, FLO_STREAM_BLOB_PUT, &upload, on_put, err);
 }

@@ -20,14 +20,13 @@ static bool is_told_already(struct flo_rest *rest, const char *device)
         }
     }
     size_t at = rest->refused_next++ % FLO_COUNT(rest->refused);
-    snprintf(rest->refused[at].device, sizeof(rest->refused[at].device),
-             "%.36s", device);
+    snprintf(rest->refused[at].device, sizeof(rest->refused[at].device), "%.36s", device);
     rest->refused[at].at_ms = now_ms;
     return false;
 }
 
-static void audit_refusal(struct flo_rest *rest, const char *device,
-                          const char *digest, const char *what)
+static void audit_refusal(struct flo_rest *rest, const char *device, const char *digest,
+                          const char *what)
 {
     struct flo_controller *controller = rest->controller;
     struct flo_err err = {0};
@@ -38,9 +37,8 @@ static void audit_refusal(struct flo_rest *rest, const char *device,
     }
     snprintf(who, sizeof(who), "device %.36s", device);
     int rv = flo_controller_begin(controller, &err);
-    if (rv == 0 && ((rv = flo_controller_audit(
-                         controller, who, "blob.get", digest,
-                         flo_error_id(FLO_E_BLOB_OFFER), what, &err)) < 0 ||
+    if (rv == 0 && ((rv = flo_controller_audit(controller, who, "blob.get", digest,
+                                               flo_error_id(FLO_E_BLOB_OFFER), what, &err)) < 0 ||
                     (rv = flo_controller_commit(controller, &err)) < 0)) {
         flo_controller_cancel(controller);
     }
@@ -50,8 +48,7 @@ static void audit_refusal(struct flo_rest *rest, const char *device,
 }
 
 int flo_rest_may_fetch(struct flo_rest *rest, struct flo_httpd_request *request,
-                       const struct flo_digest *digest, bool is_envelope,
-                       struct flo_err *err)
+                       const struct flo_digest *digest, bool is_envelope, struct flo_err *err)
 {
     struct flo_fleet_store *store = rest->controller->store;
     const char *device = flo_httpd_peer_name(request);
@@ -62,14 +59,11 @@ int flo_rest_may_fetch(struct flo_rest *rest, struct flo_httpd_request *request,
         return 0;
     }
     flo_digest_text(digest, text);
-    int rv =
-        is_envelope
-            ? flo_fleet_offers_release(store, device, text, &is_offered, err)
-            : flo_fleet_offers_artifact(store, device, text, &is_offered, err);
+    int rv = is_envelope ? flo_fleet_offers_release(store, device, text, &is_offered, err)
+                         : flo_fleet_offers_artifact(store, device, text, &is_offered, err);
     if (rv < 0 || is_offered) {
         return rv;
     }
     audit_refusal(rest, device, text, is_envelope ? "envelope" : "artifact");
-    return flo_fail(err, FLO_E_BLOB_OFFER, "device %.36s was not offered %s",
-                    device, text);
+    return flo_fail(err, FLO_E_BLOB_OFFER, "device %.36s was not offered %s", device, text);
 }

@@ -38,23 +38,20 @@ static int take_asked(void *context, const struct flo_fleet_order *order)
 }
 
 /* Was this device asked for it, by an order that wants a report? */
-static int was_asked(struct flo_controller *controller, struct upload *upload,
-                     struct flo_err *err)
+static int was_asked(struct flo_controller *controller, struct upload *upload, struct flo_err *err)
 {
     enum flo_order_outcome outcome;
     enum flo_order_op op;
     bool is_asked = false;
-    int rv = flo_fleet_order_get(controller->store, upload->order, take_asked,
-                                 upload, err);
+    int rv = flo_fleet_order_get(controller->store, upload->order, take_asked, upload, err);
 
     if (rv == 0) {
-        rv = flo_fleet_outcome_get(controller->store, upload->order,
-                                   upload->device, &is_asked, &outcome, err);
+        rv = flo_fleet_outcome_get(controller->store, upload->order, upload->device, &is_asked,
+                                   &outcome, err);
     }
     if (rv == 0 && (!is_asked || !flo_order_op_parse(upload->op, &op) ||
                     flo_order_fact(op)->subject != FLO_ORDER_SUBJECT_REPORT)) {
-        rv = flo_fail(err, FLO_E_ABSENT, "order %s asks this device for none",
-                      upload->order);
+        rv = flo_fail(err, FLO_E_ABSENT, "order %s asks this device for none", upload->order);
     }
     return rv;
 }
@@ -66,26 +63,22 @@ static int is_there(void *context, const struct flo_fleet_report *report)
     return 0;
 }
 
-static int has_none(struct flo_controller *controller,
-                    const struct upload *upload, struct flo_err *err)
+static int has_none(struct flo_controller *controller, const struct upload *upload,
+                    struct flo_err *err)
 {
     struct flo_err absent = {0};
     bool has_one = false;
-    int rv = flo_fleet_report_get(controller->store, upload->order, is_there,
-                                  &has_one, &absent);
+    int rv = flo_fleet_report_get(controller->store, upload->order, is_there, &has_one, &absent);
 
     if (rv < 0 && rv != FLO_E_ABSENT) {
         *err = absent;
         return rv;
     }
-    return has_one ? flo_fail(err, FLO_E_STATE, "the report of %s came already",
-                              upload->order)
-                   : 0;
+    return has_one ? flo_fail(err, FLO_E_STATE, "the report of %s came already", upload->order) : 0;
 }
 
-static int admit(struct flo_controller *controller,
-                 struct flo_httpd_request *request, struct upload *upload,
-                 struct flo_err *err)
+static int admit(struct flo_controller *controller, struct flo_httpd_request *request,
+                 struct upload *upload, struct flo_err *err)
 {
     const char *device = flo_httpd_peer_name(request);
     const char *order = flo_httpd_param(request, "id");
@@ -93,12 +86,10 @@ static int admit(struct flo_controller *controller,
     int rv;
 
     if (flo_httpd_listener_tag(request) != FLO_TAG_DEVICES) {
-        return flo_fail(err, FLO_E_REST_NOT_FOUND,
-                        "this path is on the devices' listener alone");
+        return flo_fail(err, FLO_E_REST_NOT_FOUND, "this path is on the devices' listener alone");
     }
     if (device == NULL) {
-        return flo_fail(err, FLO_E_REST_AUTH,
-                        "a device's certificate is needed");
+        return flo_fail(err, FLO_E_REST_AUTH, "a device's certificate is needed");
     }
     if (order == NULL || !flo_name_is_valid(order)) {
         return flo_fail(err, FLO_E_ABSENT, "no order by that name");
@@ -106,20 +97,17 @@ static int admit(struct flo_controller *controller,
     snprintf(upload->device, sizeof(upload->device), "%.36s", device);
     snprintf(upload->order, sizeof(upload->order), "%s", order);
     if ((rv = flo_rest_query_check(request, "", err)) < 0 ||
-        (rv = flo_fleet_device_is_active(controller->store, upload->device,
-                                         &is_active, err)) < 0) {
+        (rv = flo_fleet_device_is_active(controller->store, upload->device, &is_active, err)) < 0) {
         return rv;
     }
     if (!is_active) {
-        return flo_fail(err, FLO_E_REST_ROLE,
-                        "device %.36s is retired or unknown", device);
+        return flo_fail(err, FLO_E_REST_ROLE, "device %.36s is retired or unknown", device);
     }
     rv = was_asked(controller, upload, err);
     return rv < 0 ? rv : has_none(controller, upload, err);
 }
 
-static int on_start(void *context, struct flo_httpd_request *request,
-                    struct flo_err *err)
+static int on_start(void *context, struct flo_httpd_request *request, struct flo_err *err)
 {
     struct flo_rest *rest = context;
     struct upload *upload = calloc(1, sizeof(*upload));
@@ -137,8 +125,8 @@ static int on_start(void *context, struct flo_httpd_request *request,
     return 0;
 }
 
-static int on_body(void *context, struct flo_httpd_request *request,
-                   const void *data, size_t bytes, struct flo_err *err)
+static int on_body(void *context, struct flo_httpd_request *request, const void *data, size_t bytes,
+                   struct flo_err *err)
 {
     struct upload *upload = flo_httpd_user(request);
 
@@ -148,19 +136,18 @@ static int on_body(void *context, struct flo_httpd_request *request,
 }
 
 /* As people will see it. */
-static int read_report(const struct upload *upload, struct flo_buf *out,
-                       struct flo_err *err)
+static int read_report(const struct upload *upload, struct flo_buf *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *in = NULL;
     FLO_CLEANUP(flo_json_cleanup) json_t *report = NULL;
-    int rv = flo_json_parse(upload->body.data != NULL ? upload->body.data : "",
-                            upload->body.bytes, FLO_REPORT_BYTES_MAX, &in, err);
+    int rv = flo_json_parse(upload->body.data != NULL ? upload->body.data : "", upload->body.bytes,
+                            FLO_REPORT_BYTES_MAX, &in, err);
 
     if (rv == 0) {
         rv = flo_report_read(in, upload->op, &report, err);
     }
-    if (rv == FLO_E_META_JSON || rv == FLO_E_META_JSON_DEPTH ||
-        rv == FLO_E_META_SCHEMA || rv == FLO_E_META_NAME) {
+    if (rv == FLO_E_META_JSON || rv == FLO_E_META_JSON_DEPTH || rv == FLO_E_META_SCHEMA ||
+        rv == FLO_E_META_NAME) {
         rv = err->code = FLO_E_REST_SCHEMA;
     }
     if (rv == 0) {
@@ -170,8 +157,8 @@ static int read_report(const struct upload *upload, struct flo_buf *out,
     return rv;
 }
 
-static int keep(struct flo_controller *controller, const struct upload *upload,
-                const char *body, struct flo_err *err)
+static int keep(struct flo_controller *controller, const struct upload *upload, const char *body,
+                struct flo_err *err)
 {
     uint64_t now_ms = flo_wall_ms();
     struct flo_fleet_report report = {.order = upload->order,
@@ -186,22 +173,19 @@ static int keep(struct flo_controller *controller, const struct upload *upload,
 
     if (rv == 0) {
         rv = flo_fleet_outcome_advance(
-            controller->store, upload->order, upload->device, FLO_OUTCOME_DONE,
-            0,
-            now_ms > upload->issued_at_ms ? now_ms - upload->issued_at_ms : 0,
-            "", &is_news, err);
+            controller->store, upload->order, upload->device, FLO_OUTCOME_DONE, 0,
+            now_ms > upload->issued_at_ms ? now_ms - upload->issued_at_ms : 0, "", &is_news, err);
     }
     snprintf(who, sizeof(who), "device %s", upload->device);
-    snprintf(detail, sizeof(detail), "%s, %zu bytes", upload->op,
-             upload->body.bytes);
+    snprintf(detail, sizeof(detail), "%s, %zu bytes", upload->op, upload->body.bytes);
     flo_outgoing_change(controller, FLO_OBJECT_ORDER, upload->order);
     return rv < 0 ? rv
-                  : flo_controller_audit(controller, who, "report.put",
-                                         upload->order, "ok", detail, err);
+                  : flo_controller_audit(controller, who, "report.put", upload->order, "ok", detail,
+                                         err);
 }
 
-static int keep_or_cancel(struct flo_controller *controller,
-                          const struct upload *upload, struct flo_err *err)
+static int keep_or_cancel(struct flo_controller *controller, const struct upload *upload,
+                          struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) body = {0};
     int rv = read_report(upload, &body, err);
@@ -244,8 +228,7 @@ int flo_reports_open(struct flo_rest *rest, struct flo_err *err)
         .body_bytes_max = FLO_REPORT_BYTES_MAX,
     };
 
-    return flo_rest_upload_open(rest, FLO_STREAM_REPORT_PUT, &upload, on_put,
-                                err);
+    return flo_rest_upload_open(rest, FLO_STREAM_REPORT_PUT, &upload, on_put, err);
 }
 
 /* ---- out ---- */
@@ -257,8 +240,7 @@ static json_t *view(const struct flo_fleet_report *report, bool with_body)
     json_object_set_new(json, "id", json_string(report->order));
     json_object_set_new(json, "device", json_string(report->device));
     json_object_set_new(json, "op", json_string(report->op));
-    json_object_set_new(json, "received_at_ms",
-                        json_integer((json_int_t)report->at_ms));
+    json_object_set_new(json, "received_at_ms", json_integer((json_int_t)report->at_ms));
     return json;
 }
 
@@ -272,15 +254,12 @@ static int take_one(void *context, const struct flo_fleet_report *report)
 
 int flo_rest_report(struct flo_rest_call *call, struct flo_err *err)
 {
-    int rv = flo_fleet_report_get(call->controller->store,
-                                  flo_httpd_param(call->request, "id"),
+    int rv = flo_fleet_report_get(call->controller->store, flo_httpd_param(call->request, "id"),
                                   take_one, call, err);
 
     return rv < 0 ? rv
                   : flo_rest_may_device(
-                        call,
-                        json_string_value(json_object_get(call->out, "device")),
-                        err);
+                        call, json_string_value(json_object_get(call->out, "device")), err);
 }
 
 static int take_id(void *context, const struct flo_fleet_device *device)
@@ -299,8 +278,7 @@ int flo_rest_reports(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_fleet_store *store = call->controller->store;
     char id[37];
-    int rv = flo_fleet_device_get(store, flo_httpd_param(call->request, "id"),
-                                  take_id, id, err);
+    int rv = flo_fleet_device_get(store, flo_httpd_param(call->request, "id"), take_id, id, err);
 
     if (rv < 0 || (rv = flo_rest_may_device(call, id, err)) < 0) {
         return rv;

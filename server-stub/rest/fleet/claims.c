@@ -9,8 +9,7 @@ static int put_policy(struct flo_rest_call *call, struct flo_err *err)
     enum flo_unlisted policy = FLO_UNLISTED_OPEN;
     int rv = flo_serials_policy(call->controller, &policy, err);
 
-    json_object_set_new(call->out, "unlisted",
-                        json_string(flo_unlisted_word(policy)));
+    json_object_set_new(call->out, "unlisted", json_string(flo_unlisted_word(policy)));
     return rv;
 }
 
@@ -24,8 +23,7 @@ static int add_claim(void *context, const struct flo_fleet_serial *claim)
     struct list *list = context;
 
     if (flo_rest_page_takes(&list->page)) {
-        json_array_append_new(list->page.items,
-                              flo_serials_json(list->controller, claim));
+        json_array_append_new(list->page.items, flo_serials_json(list->controller, claim));
         snprintf(list->page.last, sizeof(list->page.last), "%s", claim->serial);
     }
     return 0;
@@ -34,11 +32,10 @@ static int add_claim(void *context, const struct flo_fleet_serial *claim)
 int flo_rest_claims(struct flo_rest_call *call, struct flo_err *err)
 {
     const char *after = flo_httpd_query(call->request, "cursor");
-    struct list list = {.controller = call->controller,
-                        .page = {.items = json_array(),
-                                 .limit = flo_rest_number(call, "limit", 100)}};
-    int rv = flo_fleet_serial_each(call->controller->store,
-                                   after != NULL ? after : "",
+    struct list list = {
+        .controller = call->controller,
+        .page = {.items = json_array(), .limit = flo_rest_number(call, "limit", 100)}};
+    int rv = flo_fleet_serial_each(call->controller->store, after != NULL ? after : "",
                                    list.page.limit + 1, add_claim, &list, err);
 
     flo_rest_page_end(call, &list.page);
@@ -63,8 +60,7 @@ static int check_twice(const json_t *items, struct flo_err *err)
         }
         before = json_object_get(seen, serial);
         if (before != NULL) {
-            rv = flo_fail(err, FLO_E_REST_MEANING,
-                          "items %d and %zu have the serial %s",
+            rv = flo_fail(err, FLO_E_REST_MEANING, "items %d and %zu have the serial %s",
                           (int)json_integer_value(before), i + 1, serial);
         }
         json_object_set_new(seen, serial, json_integer((json_int_t)i + 1));
@@ -88,8 +84,7 @@ int flo_rest_claims_import(struct flo_rest_call *call, struct flo_err *err)
             rv = rv < 0 ? flo_wrap(err, rv, "item %zu", i + 1) : 0;
         }
     }
-    call->out =
-        json_pack("{s:I}", "claims", (json_int_t)json_array_size(items));
+    call->out = json_pack("{s:I}", "claims", (json_int_t)json_array_size(items));
     return rv;
 }
 
@@ -100,8 +95,7 @@ int flo_rest_claims_policy(struct flo_rest_call *call, struct flo_err *err)
 
     if (!flo_unlisted_parse(word, &policy)) {
         return flo_fail(err, FLO_E_REST_MEANING,
-                        "unlisted: `%.40s` is none of open, wait and refuse",
-                        word);
+                        "unlisted: `%.40s` is none of open, wait and refuse", word);
     }
     int rv = flo_serials_set_policy(call->controller, policy, err);
     call->out = json_object();
@@ -120,15 +114,12 @@ int flo_rest_claim_delete(struct flo_rest_call *call, struct flo_err *err)
 {
     const char *serial = flo_httpd_param(call->request, "serial");
     bool known;
-    int rv = flo_fleet_serial_get(call->controller->store, serial, take_none,
-                                  NULL, &known, err);
+    int rv = flo_fleet_serial_get(call->controller->store, serial, take_none, NULL, &known, err);
 
     if (rv == 0 && !known) {
-        return flo_fail(err, FLO_E_ABSENT, "serial %.64s is not on the list",
-                        serial);
+        return flo_fail(err, FLO_E_ABSENT, "serial %.64s is not on the list", serial);
     }
-    rv = rv < 0 ? rv
-                : flo_fleet_serial_delete(call->controller->store, serial, err);
+    rv = rv < 0 ? rv : flo_fleet_serial_delete(call->controller->store, serial, err);
     call->out = json_pack("{s:s}", "serial", serial);
     return rv;
 }

@@ -29,8 +29,8 @@ static int take_before(void *context, const struct flo_fleet_device *device)
     return 0;
 }
 
-static int read_before(struct flo_controller *controller, const char *key,
-                       struct before *out, struct flo_err *err)
+static int read_before(struct flo_controller *controller, const char *key, struct before *out,
+                       struct flo_err *err)
 {
     *out = (struct before){.labels = NULL};
     return flo_fleet_device_get(controller->store, key, take_before, out, err);
@@ -42,9 +42,8 @@ static void before_deinit(struct before *before)
     json_decref(before->pins);
 }
 
-static int check_pin(struct flo_controller *controller, const char *id,
-                     const char *model, const json_t *value,
-                     struct flo_err *err)
+static int check_pin(struct flo_controller *controller, const char *id, const char *model,
+                     const json_t *value, struct flo_err *err)
 {
     const char *title = json_string_value(value);
     char name[FLO_NAME_MAX + 1];
@@ -52,16 +51,14 @@ static int check_pin(struct flo_controller *controller, const char *id,
 
     int rv = flo_release_title_parse(title, name, version, err);
     if (rv == 0 && strcmp(name, model) != 0) {
-        rv = flo_fail(err, FLO_E_REST_MEANING,
-                      "pins.%.64s: %s is a release of another model", model,
-                      title);
+        rv = flo_fail(err, FLO_E_REST_MEANING, "pins.%.64s: %s is a release of another model",
+                      model, title);
     }
     return rv < 0 ? rv : flo_devices_may_pin(controller, id, title, err);
 }
 
 /* A pin that stands already is not asked about again. */
-static int merge_pins(struct flo_rest_call *call, const char *id, json_t *pins,
-                      struct flo_err *err)
+static int merge_pins(struct flo_rest_call *call, const char *id, json_t *pins, struct flo_err *err)
 {
     json_t *patch = json_object_get(call->in, "pins");
     const char *model;
@@ -84,23 +81,20 @@ static int merge_pins(struct flo_rest_call *call, const char *id, json_t *pins,
         json_object_set(pins, model, value);
     }
     return json_object_size(pins) > FLO_ASSIGNMENTS_MAX
-               ? flo_fail(err, FLO_E_REST_SCHEMA, "pins: more than %d models",
-                          FLO_ASSIGNMENTS_MAX)
+               ? flo_fail(err, FLO_E_REST_SCHEMA, "pins: more than %d models", FLO_ASSIGNMENTS_MAX)
                : 0;
 }
 
 /* A label may decide on a group: who has a role in other groups alone moves no
  * device into it, or out of it. */
-static int may_label(void *context, const char *group, const char *label,
-                     struct flo_err *err)
+static int may_label(void *context, const char *group, const char *label, struct flo_err *err)
 {
     (void)label;
     return flo_rest_may_group(context, group, err);
 }
 
-static int read_edit(struct flo_rest_call *call, struct before *before,
-                     struct flo_fleet_edit *edit, struct flo_buf *labels,
-                     struct flo_buf *pins, struct flo_err *err)
+static int read_edit(struct flo_rest_call *call, struct before *before, struct flo_fleet_edit *edit,
+                     struct flo_buf *labels, struct flo_buf *pins, struct flo_err *err)
 {
     const json_t *patch = json_object_get(call->in, "labels");
     bool is_news;
@@ -110,8 +104,7 @@ static int read_edit(struct flo_rest_call *call, struct before *before,
     edit->note = flo_rest_text_in(call, "note", NULL);
     edit->maintenance = flo_rest_text_in(call, "maintenance", NULL);
     if (patch != NULL && call->is_scoped) {
-        rv =
-            flo_groups_of_labels(call->controller, patch, may_label, call, err);
+        rv = flo_groups_of_labels(call->controller, patch, may_label, call, err);
     }
     if (rv == 0 && patch != NULL) {
         rv = flo_labels_merge(before->labels, patch, &is_news, err);
@@ -133,8 +126,7 @@ static int take_device(void *context, const struct flo_fleet_device *device)
     struct flo_rest_call *call = context;
 
     call->out = flo_object_device(call->controller, device);
-    json_object_set_new(call->out, "pinned",
-                        flo_devices_pins(call->controller, device));
+    json_object_set_new(call->out, "pinned", flo_devices_pins(call->controller, device));
     return 0;
 }
 
@@ -145,26 +137,21 @@ int flo_rest_device_edit(struct flo_rest_call *call, struct flo_err *err)
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) pins = {0};
     struct flo_fleet_edit edit = {.name = NULL};
     struct before before;
-    int rv = read_before(controller, flo_httpd_param(call->request, "id"),
-                         &before, err);
+    int rv = read_before(controller, flo_httpd_param(call->request, "id"), &before, err);
     json_t *pinned = json_deep_copy(before.pins);
 
     rv = rv < 0 ? rv : flo_rest_may_device(call, before.id, err);
     rv = rv < 0 ? rv : read_edit(call, &before, &edit, &labels, &pins, err);
-    rv = rv < 0
-             ? rv
-             : flo_fleet_device_edit(controller->store, before.id, &edit, err);
+    rv = rv < 0 ? rv : flo_fleet_device_edit(controller->store, before.id, &edit, err);
     if (rv == 0 && (edit.maintenance != NULL || edit.pins != NULL)) {
-        rv = flo_devices_pin(controller, before.id, call->name, pinned,
-                             before.pins, err);
+        rv = flo_devices_pin(controller, before.id, call->name, pinned, before.pins, err);
     }
     if (rv == 0 && edit.labels != NULL) {
         rv = flo_rollouts_relabelled(controller, before.id, err);
     }
     if (rv == 0) {
         flo_outgoing_change(controller, FLO_OBJECT_DEVICE, before.id);
-        rv = flo_fleet_device_get(controller->store, before.id, take_device,
-                                  call, err);
+        rv = flo_fleet_device_get(controller->store, before.id, take_device, call, err);
     }
     json_decref(pinned);
     before_deinit(&before);
@@ -174,9 +161,8 @@ int flo_rest_device_edit(struct flo_rest_call *call, struct flo_err *err)
 /* ---- many ---- */
 
 /* Change the labels of one; counts it. */
-static int label_one(struct flo_controller *controller, const char *key,
-                     const json_t *patch, json_int_t *changed,
-                     struct flo_err *err)
+static int label_one(struct flo_controller *controller, const char *key, const json_t *patch,
+                     json_int_t *changed, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     struct before before;
@@ -190,9 +176,8 @@ static int label_one(struct flo_controller *controller, const char *key,
         flo_json_dump(before.labels, &text);
         rv = text.failed
                  ? flo_fail(err, FLO_E_MEMORY, "labels")
-                 : flo_fleet_device_edit(
-                       controller->store, before.id,
-                       &(struct flo_fleet_edit){.labels = text.data}, err);
+                 : flo_fleet_device_edit(controller->store, before.id,
+                                         &(struct flo_fleet_edit){.labels = text.data}, err);
         if (rv == 0) {
             rv = flo_rollouts_relabelled(controller, before.id, err);
         }
@@ -208,15 +193,13 @@ static int by_id(const void *a, const void *b)
     const struct flo_select_device *const *one = a;
     const struct flo_select_device *const *other = b;
 
-    return strcmp((*one)->values[FLO_SELECT_ID].text,
-                  (*other)->values[FLO_SELECT_ID].text);
+    return strcmp((*one)->values[FLO_SELECT_ID].text, (*other)->values[FLO_SELECT_ID].text);
 }
 
 /* The ids behind the cursor are copied: a change moves what the list borrows.
  * `next` is the cursor of the next request, "" at the end. */
-static void take_some(const struct flo_rest_call *call,
-                      const struct flo_fleet_found *found, size_t max,
-                      struct flo_text_list *ids, char *next)
+static void take_some(const struct flo_rest_call *call, const struct flo_fleet_found *found,
+                      size_t max, struct flo_text_list *ids, char *next)
 {
     const char *cursor = json_string_value(json_object_get(call->in, "cursor"));
 
@@ -235,16 +218,15 @@ static void take_some(const struct flo_rest_call *call,
 }
 
 /* At most `max` of the devices that `where` means, by their ids. */
-static int find_some(struct flo_rest_call *call, size_t max,
-                     struct flo_text_list *ids, char *next, struct flo_err *err)
+static int find_some(struct flo_rest_call *call, size_t max, struct flo_text_list *ids, char *next,
+                     struct flo_err *err)
 {
     const char *where = json_string_value(json_object_get(call->in, "where"));
     struct flo_fleet_query query = {.count = 0};
     struct flo_fleet_found found = {0};
     int rv = flo_fleet_query_where(call, where, &query, err);
 
-    rv = rv < 0 ? rv
-                : flo_fleet_query_find(call->controller, &query, &found, err);
+    rv = rv < 0 ? rv : flo_fleet_query_find(call->controller, &query, &found, err);
     if (rv == 0 && found.count > 1) {
         qsort(found.items, found.count, sizeof(found.items[0]), by_id);
     }
@@ -269,16 +251,15 @@ int flo_rest_devices_label(struct flo_rest_call *call, struct flo_err *err)
     for (size_t i = 0; i < ids.count && rv == 0; i++) {
         rv = label_one(call->controller, ids.items[i], patch, &changed, err);
     }
-    call->out = json_pack("{s:I,s:I,s:o}", "devices", (json_int_t)ids.count,
-                          "changed", changed, "next",
-                          next[0] != '\0' ? json_string(next) : json_null());
+    call->out = json_pack("{s:I,s:I,s:o}", "devices", (json_int_t)ids.count, "changed", changed,
+                          "next", next[0] != '\0' ? json_string(next) : json_null());
     flo_text_list_clear(&ids);
     return rv;
 }
 
 /* Pin on one, or take a pin off; who cannot is noted and keeps what it has. */
-static int pin_one(struct flo_rest_call *call, const char *id, json_int_t *pins,
-                   json_t *refused, struct flo_err *err)
+static int pin_one(struct flo_rest_call *call, const char *id, json_int_t *pins, json_t *refused,
+                   struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     struct flo_err why = {0};
@@ -287,19 +268,14 @@ static int pin_one(struct flo_rest_call *call, const char *id, json_int_t *pins,
     json_t *old = json_deep_copy(before.pins);
 
     if (rv == 0 && merge_pins(call, id, before.pins, &why) < 0) {
-        json_array_append_new(refused, json_pack("{s:s,s:s,s:s}", "device", id,
-                                                 "id", flo_error_id(why.code),
-                                                 "what", why.what));
+        json_array_append_new(refused, json_pack("{s:s,s:s,s:s}", "device", id, "id",
+                                                 flo_error_id(why.code), "what", why.what));
     } else if (rv == 0 && !json_equal(old, before.pins)) {
         flo_json_dump(before.pins, &text);
-        rv = text.failed
-                 ? flo_fail(err, FLO_E_MEMORY, "pins")
-                 : flo_fleet_device_edit(
-                       call->controller->store, id,
-                       &(struct flo_fleet_edit){.pins = text.data}, err);
-        rv = rv < 0 ? rv
-                    : flo_devices_pin(call->controller, id, call->name, old,
-                                      before.pins, err);
+        rv = text.failed ? flo_fail(err, FLO_E_MEMORY, "pins")
+                         : flo_fleet_device_edit(call->controller->store, id,
+                                                 &(struct flo_fleet_edit){.pins = text.data}, err);
+        rv = rv < 0 ? rv : flo_devices_pin(call->controller, id, call->name, old, before.pins, err);
         flo_outgoing_change(call->controller, FLO_OBJECT_DEVICE, id);
         ++*pins;
     }
@@ -319,9 +295,9 @@ int flo_rest_devices_pin(struct flo_rest_call *call, struct flo_err *err)
     for (size_t i = 0; i < ids.count && rv == 0; i++) {
         rv = pin_one(call, ids.items[i], &changed, refused, err);
     }
-    call->out = json_pack("{s:I,s:I,s:o,s:o}", "devices", (json_int_t)ids.count,
-                          "changed", changed, "refused", refused, "next",
-                          next[0] != '\0' ? json_string(next) : json_null());
+    call->out =
+        json_pack("{s:I,s:I,s:o,s:o}", "devices", (json_int_t)ids.count, "changed", changed,
+                  "refused", refused, "next", next[0] != '\0' ? json_string(next) : json_null());
     flo_text_list_clear(&ids);
     return rv;
 }
@@ -337,13 +313,11 @@ int flo_rest_devices_batch(struct flo_rest_call *call, struct flo_err *err)
     json_array_foreach(items, i, item)
     {
         if (rv == 0) {
-            rv = label_one(call->controller,
-                           json_string_value(json_object_get(item, "device")),
+            rv = label_one(call->controller, json_string_value(json_object_get(item, "device")),
                            json_object_get(item, "labels"), &changed, err);
         }
     }
     call->out =
-        json_pack("{s:I,s:I}", "devices", (json_int_t)json_array_size(items),
-                  "changed", changed);
+        json_pack("{s:I,s:I}", "devices", (json_int_t)json_array_size(items), "changed", changed);
     return rv;
 }

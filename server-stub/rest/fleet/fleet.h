@@ -14,10 +14,8 @@ struct flo_fleet_query {
     size_t count;
 };
 /* One more selector. */
-FLO_MUST_USE int flo_fleet_query_where(struct flo_rest_call *call,
-                                       const char *where,
-                                       struct flo_fleet_query *query,
-                                       struct flo_err *err);
+FLO_MUST_USE int flo_fleet_query_where(struct flo_rest_call *call, const char *where,
+                                       struct flo_fleet_query *query, struct flo_err *err);
 void flo_fleet_query_deinit(struct flo_fleet_query *query);
 
 /* Devices that fit; borrowed until the next change of the store.  `items` is
@@ -28,7 +26,6 @@ struct flo_fleet_found {
 };
 FLO_MUST_USE int flo_fleet_query_find(struct flo_controller *controller,
                                       const struct flo_fleet_query *query,
-                                      struct flo_fleet_found *out,
-                                      struct flo_err *err);
+                                      struct flo_fleet_found *out, struct flo_err *err);
 
 #endif

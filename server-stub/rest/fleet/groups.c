@@ -38,37 +38,33 @@ static int copy_group(void *context, const struct flo_fleet_group *group)
     return 0;
 }
 
-static int put(struct flo_rest_call *call, const struct group *group,
-               struct flo_err *err)
+static int put(struct flo_rest_call *call, const struct group *group, struct flo_err *err)
 {
-    return flo_fleet_group_put(
-        call->controller->store,
-        &(struct flo_fleet_group){.name = group->name,
-                                  .selector = group->selector,
-                                  .priority = group->priority,
-                                  .note = group->note,
-                                  .created_at_ms = group->created_at_ms,
-                                  .ends = group->ends},
-        err);
+    return flo_fleet_group_put(call->controller->store,
+                               &(struct flo_fleet_group){.name = group->name,
+                                                         .selector = group->selector,
+                                                         .priority = group->priority,
+                                                         .note = group->note,
+                                                         .created_at_ms = group->created_at_ms,
+                                                         .ends = group->ends},
+                               err);
 }
 
-static int view(struct flo_rest_call *call, const struct group *group,
-                json_t **out, struct flo_err *err)
+static int view(struct flo_rest_call *call, const struct group *group, json_t **out,
+                struct flo_err *err)
 {
     struct flo_fleet_group_count count;
-    int rv = flo_fleet_group_counts(call->controller->store, group->name,
-                                    &count, err);
+    int rv = flo_fleet_group_counts(call->controller->store, group->name, &count, err);
 
     if (rv < 0) {
         return rv;
     }
-    *out = json_pack(
-        "{s:s,s:s,s:o,s:I,s:s,s:I,s:I,s:b,s:I}", "name", group->name, "kind",
-        group->selector[0] != '\0' ? "selector" : "static", "selector",
-        group->selector[0] != '\0' ? json_string(group->selector) : json_null(),
-        "priority", (json_int_t)group->priority, "note", group->note, "devices",
-        (json_int_t)count.devices, "online", (json_int_t)count.online, "ends",
-        (int)group->ends, "created_at_ms", (json_int_t)group->created_at_ms);
+    *out = json_pack("{s:s,s:s,s:o,s:I,s:s,s:I,s:I,s:b,s:I}", "name", group->name, "kind",
+                     group->selector[0] != '\0' ? "selector" : "static", "selector",
+                     group->selector[0] != '\0' ? json_string(group->selector) : json_null(),
+                     "priority", (json_int_t)group->priority, "note", group->note, "devices",
+                     (json_int_t)count.devices, "online", (json_int_t)count.online, "ends",
+                     (int)group->ends, "created_at_ms", (json_int_t)group->created_at_ms);
     return *out != NULL ? 0 : flo_fail(err, FLO_E_MEMORY, "group");
 }
 
@@ -77,14 +73,12 @@ static void tag(struct flo_rest_call *call, const struct group *group)
 {
     char text[FLO_NAME_MAX + SELECTOR_MAX + NOTE_MAX + 64];
 
-    snprintf(text, sizeof(text), "%s\n%s\n%s\n%llu %d", group->name,
-             group->selector, group->note, (unsigned long long)group->priority,
-             (int)group->ends);
+    snprintf(text, sizeof(text), "%s\n%s\n%s\n%llu %d", group->name, group->selector, group->note,
+             (unsigned long long)group->priority, (int)group->ends);
     flo_rest_etag_of(call, text);
 }
 
-static int answer(struct flo_rest_call *call, const struct group *group,
-                  struct flo_err *err)
+static int answer(struct flo_rest_call *call, const struct group *group, struct flo_err *err)
 {
     tag(call, group);
     return view(call, group, &call->out, err);
@@ -105,34 +99,28 @@ static int add_assignment(void *context, const struct flo_fleet_claim *claim)
     }
     json_array_foreach(list, i, other)
     {
-        if (strcmp(json_string_value(json_object_get(other, "model")),
-                   claim->model) == 0) {
+        if (strcmp(json_string_value(json_object_get(other, "model")), claim->model) == 0) {
             return 0;
         }
     }
     snprintf(title, sizeof(title), "%.64s@%.64s", claim->model, claim->version);
-    json_array_append_new(list, json_pack("{s:s,s:s,s:s}", "model",
-                                          claim->model, "release", title,
+    json_array_append_new(list, json_pack("{s:s,s:s,s:s}", "model", claim->model, "release", title,
                                           "rollout", claim->rollout));
     return 0;
 }
 
-static int add_assignments(struct flo_rest_call *call, const char *group,
-                           struct flo_err *err)
+static int add_assignments(struct flo_rest_call *call, const char *group, struct flo_err *err)
 {
     json_t *list = json_array();
 
     json_object_set_new(call->out, "assignments", list);
-    return flo_fleet_rollout_claims(call->controller->store, group,
-                                    add_assignment, list, err);
+    return flo_fleet_rollout_claims(call->controller->store, group, add_assignment, list, err);
 }
 
-static int read_group(struct flo_rest_call *call, struct group *out,
-                      struct flo_err *err)
+static int read_group(struct flo_rest_call *call, struct group *out, struct flo_err *err)
 {
-    return flo_fleet_group_get(call->controller->store,
-                               flo_httpd_param(call->request, "id"), copy_group,
-                               out, err);
+    return flo_fleet_group_get(call->controller->store, flo_httpd_param(call->request, "id"),
+                               copy_group, out, err);
 }
 
 int flo_rest_group(struct flo_rest_call *call, struct flo_err *err)
@@ -170,9 +158,9 @@ static int add_group(void *context, const struct flo_fleet_group *group)
 int flo_rest_groups(struct flo_rest_call *call, struct flo_err *err)
 {
     const char *after = flo_httpd_query(call->request, "cursor");
-    struct list list = {.page = {.items = json_array(),
-                                 .limit = flo_rest_number(call, "limit", 100)},
-                        .after = after != NULL ? after : ""};
+    struct list list = {
+        .page = {.items = json_array(), .limit = flo_rest_number(call, "limit", 100)},
+        .after = after != NULL ? after : ""};
     int rv = 0;
 
     list.groups = calloc((size_t)list.page.limit, sizeof(*list.groups));
@@ -185,8 +173,7 @@ int flo_rest_groups(struct flo_rest_call *call, struct flo_err *err)
         json_t *item = NULL;
         rv = view(call, &list.groups[i], &item, err);
         json_array_append_new(list.page.items, item);
-        snprintf(list.page.last, sizeof(list.page.last), "%s",
-                 list.groups[i].name);
+        snprintf(list.page.last, sizeof(list.page.last), "%s", list.groups[i].name);
     }
     free(list.groups);
     flo_rest_page_end(call, &list.page);
@@ -222,15 +209,11 @@ static int check_names(struct flo_rest_call *call, const char *own,
     int rv = 0;
 
     for (size_t i = 0;
-         rv == 0 &&
-         (name = flo_selector_value(selector, FLO_SELECT_GROUP, i)) != NULL;
-         i++) {
+         rv == 0 && (name = flo_selector_value(selector, FLO_SELECT_GROUP, i)) != NULL; i++) {
         struct kinds kinds = {.name = name};
-        rv = flo_fleet_group_list(call->controller->store, look_at_kind, &kinds,
-                                  err);
+        rv = flo_fleet_group_list(call->controller->store, look_at_kind, &kinds, err);
         if (rv == 0 && (kinds.is_by_selector || strcmp(name, own) == 0)) {
-            flo_fail(err, FLO_E_REST_MEANING,
-                     "selector: group %.64s has a selector itself", name);
+            flo_fail(err, FLO_E_REST_MEANING, "selector: group %.64s has a selector itself", name);
             flo_err_at(err, "/selector");
             return flo_err_fix(err, "write that selector out here");
         }
@@ -238,8 +221,8 @@ static int check_names(struct flo_rest_call *call, const char *own,
     return rv;
 }
 
-static int check_selector(struct flo_rest_call *call, const char *own,
-                          const char *text, struct flo_err *err)
+static int check_selector(struct flo_rest_call *call, const char *own, const char *text,
+                          struct flo_err *err)
 {
     struct flo_select_known known = flo_fleet_known(call->controller->store);
     struct flo_selector *selector = calloc(1, sizeof(*selector));
@@ -253,15 +236,13 @@ static int check_selector(struct flo_rest_call *call, const char *own,
 
 /* ---- make, change, delete ---- */
 
-static int is_free(struct flo_rest_call *call, const char *name,
-                   struct flo_err *err)
+static int is_free(struct flo_rest_call *call, const char *name, struct flo_err *err)
 {
     struct kinds kinds = {.name = NULL};
     struct flo_err absent = {0};
     int rv = strcmp(name, "all") == 0
                  ? 0
-                 : flo_fleet_group_get(call->controller->store, name, NULL,
-                                       NULL, &absent);
+                 : flo_fleet_group_get(call->controller->store, name, NULL, NULL, &absent);
 
     if (rv == 0) {
         flo_fail(err, FLO_E_STATE, "group %s is there already", name);
@@ -271,14 +252,11 @@ static int is_free(struct flo_rest_call *call, const char *name,
         *err = absent;
         return rv;
     }
-    rv = flo_fleet_group_list(call->controller->store, look_at_kind, &kinds,
-                              err);
+    rv = flo_fleet_group_list(call->controller->store, look_at_kind, &kinds, err);
     return rv == 0 && kinds.by_selector >= FLO_FLEET_GROUPS_MAX
-               ? flo_fail(err, FLO_E_TARGET_LIMIT,
-                          "%zu group%s %s a selector, at most %d may",
+               ? flo_fail(err, FLO_E_TARGET_LIMIT, "%zu group%s %s a selector, at most %d may",
                           kinds.by_selector, flo_s(kinds.by_selector),
-                          flo_plural(kinds.by_selector, "has", "have"),
-                          FLO_FLEET_GROUPS_MAX)
+                          flo_plural(kinds.by_selector, "has", "have"), FLO_FLEET_GROUPS_MAX)
                : rv;
 }
 
@@ -298,12 +276,10 @@ static void read_in(struct flo_rest_call *call, struct group *group)
 
 int flo_rest_group_add(struct flo_rest_call *call, struct flo_err *err)
 {
-    struct group group = {.priority = FLO_PRIORITY_STANDARD,
-                          .created_at_ms = flo_wall_ms()};
+    struct group group = {.priority = FLO_PRIORITY_STANDARD, .created_at_ms = flo_wall_ms()};
     int rv = 0;
 
-    snprintf(group.name, sizeof(group.name), "%s",
-             flo_rest_text_in(call, "name", ""));
+    snprintf(group.name, sizeof(group.name), "%s", flo_rest_text_in(call, "name", ""));
     read_in(call, &group);
     rv = is_free(call, group.name, err);
     if (rv == 0 && group.selector[0] != '\0') {
@@ -315,8 +291,7 @@ int flo_rest_group_add(struct flo_rest_call *call, struct flo_err *err)
 }
 
 /* The group of the path, whose tag is that of If-Match. */
-static int read_matched(struct flo_rest_call *call, struct group *group,
-                        struct flo_err *err)
+static int read_matched(struct flo_rest_call *call, struct group *group, struct flo_err *err)
 {
     int rv = read_group(call, group, err);
 
@@ -326,8 +301,7 @@ static int read_matched(struct flo_rest_call *call, struct group *group,
     tag(call, group);
     rv = flo_rest_match(call, group->name, err);
     return rv == 0 && group->ends
-               ? flo_fail(err, FLO_E_STATE,
-                          "group %s ends: its devices leave it", group->name)
+               ? flo_fail(err, FLO_E_STATE, "group %s ends: its devices leave it", group->name)
                : rv;
 }
 
@@ -338,14 +312,11 @@ int flo_rest_group_edit(struct flo_rest_call *call, struct flo_err *err)
     int rv = read_matched(call, &group, err);
 
     if (rv == 0 && selector != NULL && group.selector[0] == '\0') {
-        flo_fail(err, FLO_E_STATE,
-                 "group %s has named members: a selector would drop them",
+        flo_fail(err, FLO_E_STATE, "group %s has named members: a selector would drop them",
                  group.name);
         return flo_err_fix(err, "make another group with this selector");
     }
-    rv = rv < 0 || selector == NULL
-             ? rv
-             : check_selector(call, group.name, selector, err);
+    rv = rv < 0 || selector == NULL ? rv : check_selector(call, group.name, selector, err);
     if (rv < 0) {
         return rv;
     }
@@ -356,19 +327,16 @@ int flo_rest_group_edit(struct flo_rest_call *call, struct flo_err *err)
 }
 
 /* An order may still go to the group for that rollout. */
-static int check_rollouts(struct flo_rest_call *call, const char *group,
-                          struct flo_err *err)
+static int check_rollouts(struct flo_rest_call *call, const char *group, struct flo_err *err)
 {
     const struct flo_rollouts *rollouts = &call->controller->rollouts;
 
     for (size_t i = 0; i < rollouts->count; i++) {
         const struct flo_rollout_entry *entry = rollouts->items[i];
-        if (strcmp(entry->group, group) == 0 &&
-            flo_rollout_state_is_active(entry->core.state)) {
-            flo_fail(err, FLO_E_STATE, "rollout %s is under way for group %s",
-                     entry->core.id, group);
-            return flo_err_fix(err, "flotilla rollout abort %s, then again",
-                               entry->core.id);
+        if (strcmp(entry->group, group) == 0 && flo_rollout_state_is_active(entry->core.state)) {
+            flo_fail(err, FLO_E_STATE, "rollout %s is under way for group %s", entry->core.id,
+                     group);
+            return flo_err_fix(err, "flotilla rollout abort %s, then again", entry->core.id);
         }
     }
     return 0;
@@ -397,29 +365,23 @@ static int take_id(void *context, const struct flo_fleet_device *device)
     return 0;
 }
 
-static int move_one(struct flo_rest_call *call, const char *group,
-                    const char *key, bool is_member, json_int_t *changed,
-                    struct flo_err *err)
+static int move_one(struct flo_rest_call *call, const char *group, const char *key, bool is_member,
+                    json_int_t *changed, struct flo_err *err)
 {
     char id[37] = "";
     bool is_news = false;
-    int rv =
-        flo_fleet_device_get(call->controller->store, key, take_id, id, err);
+    int rv = flo_fleet_device_get(call->controller->store, key, take_id, id, err);
 
     if (rv == 0 && id[0] == '\0') {
-        return flo_fail(err, FLO_E_DEVICE_ABSENT, "device %.64s is retired",
-                        key);
+        return flo_fail(err, FLO_E_DEVICE_ABSENT, "device %.64s is retired", key);
     }
-    rv = rv < 0 ? rv
-                : flo_groups_member(call->controller, group, id, is_member,
-                                    &is_news, err);
+    rv = rv < 0 ? rv : flo_groups_member(call->controller, group, id, is_member, &is_news, err);
     *changed += rv == 0 && is_news ? 1 : 0;
     return rv;
 }
 
-static int move_all(struct flo_rest_call *call, const char *group,
-                    const char *word, json_int_t *devices, json_int_t *changed,
-                    struct flo_err *err)
+static int move_all(struct flo_rest_call *call, const char *group, const char *word,
+                    json_int_t *devices, json_int_t *changed, struct flo_err *err)
 {
     const json_t *keys = json_object_get(call->in, word);
     int rv = 0;
@@ -441,15 +403,12 @@ int flo_rest_group_members(struct flo_rest_call *call, struct flo_err *err)
     int rv = read_matched(call, &group, err);
 
     if (rv == 0 && group.selector[0] != '\0') {
-        flo_fail(err, FLO_E_STATE,
-                 "group %s has the devices that its selector says", group.name);
+        flo_fail(err, FLO_E_STATE, "group %s has the devices that its selector says", group.name);
         return flo_err_fix(err, "change labels, or the selector");
     }
-    rv = rv < 0 ? rv
-                : move_all(call, group.name, "remove", &devices, &changed, err);
-    rv = rv < 0 ? rv
-                : move_all(call, group.name, "add", &devices, &changed, err);
-    call->out = json_pack("{s:s,s:I,s:I}", "group", group.name, "devices",
-                          devices, "changed", changed);
+    rv = rv < 0 ? rv : move_all(call, group.name, "remove", &devices, &changed, err);
+    rv = rv < 0 ? rv : move_all(call, group.name, "add", &devices, &changed, err);
+    call->out =
+        json_pack("{s:s,s:I,s:I}", "group", group.name, "devices", devices, "changed", changed);
     return rv;
 }

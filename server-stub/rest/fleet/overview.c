@@ -63,8 +63,7 @@ static size_t place_of(const struct rows *rows, const char *name)
     const char *text = name != NULL ? name : "";
     size_t place = flo_crc32c(0, text, strlen(text)) & (rows->place_count - 1);
 
-    while (rows->places[place] != 0 &&
-           !is_same(rows->items[rows->places[place] - 1].name, name)) {
+    while (rows->places[place] != 0 && !is_same(rows->items[rows->places[place] - 1].name, name)) {
         place = (place + 1) & (rows->place_count - 1);
     }
     return place;
@@ -121,8 +120,7 @@ static void count_in(struct row *row, const struct flo_select_device *device)
     row->drift += values[FLO_SELECT_DRIFTS].flag;
 }
 
-static bool count_as(struct rows *rows, const char *name,
-                     const struct flo_select_device *device)
+static bool count_as(struct rows *rows, const char *name, const struct flo_select_device *device)
 {
     struct row *row = row_of(rows, name);
 
@@ -143,8 +141,7 @@ static const char *hardware_of(const struct flo_select_device *device)
 
 /* A device of several values counts in the row of each; one without in that
  * of none. */
-static bool count_by(struct overview *overview,
-                     const struct flo_select_device *device)
+static bool count_by(struct overview *overview, const struct flo_select_device *device)
 {
     if (overview->is_hardware) {
         return count_as(&overview->rows, hardware_of(device), device);
@@ -163,16 +160,14 @@ static bool serves(const char *const *releases, const char *model)
     size_t chars = strlen(model);
 
     for (; releases != NULL && *releases != NULL; releases++) {
-        if (strncmp(*releases, model, chars) == 0 &&
-            (*releases)[chars] == '@') {
+        if (strncmp(*releases, model, chars) == 0 && (*releases)[chars] == '@') {
             return true;
         }
     }
     return false;
 }
 
-static bool count_releases(struct rows *rows,
-                           const struct flo_select_device *device)
+static bool count_releases(struct rows *rows, const struct flo_select_device *device)
 {
     const char *const *releases = device->values[FLO_SELECT_RELEASE].list;
     const char *const *models = device->values[FLO_SELECT_MODEL].list;
@@ -204,12 +199,10 @@ static struct facet *facet_of(struct overview *overview, const char *label)
     return &overview->facets[overview->facet_count++];
 }
 
-static bool count_facets(struct overview *overview,
-                         const struct flo_select_device *device)
+static bool count_facets(struct overview *overview, const struct flo_select_device *device)
 {
     const struct flo_select_label *label = device->labels;
-    bool is_done =
-        count_as(&facet_of(overview, NULL)->rows, hardware_of(device), device);
+    bool is_done = count_as(&facet_of(overview, NULL)->rows, hardware_of(device), device);
 
     for (; is_done && label != NULL && label->key != NULL; label++) {
         struct facet *facet = facet_of(overview, label->key);
@@ -235,15 +228,13 @@ static int count_device(void *context, const struct flo_select_device *device)
 /* Devices that somebody should look at. */
 static size_t look_of(const struct row *row)
 {
-    return row->devices - row->of[FLO_CONDITION_OK] -
-           row->of[FLO_CONDITION_UPDATING];
+    return row->devices - row->of[FLO_CONDITION_OK] - row->of[FLO_CONDITION_UPDATING];
 }
 
 static int by_name(const struct row *one, const struct row *other)
 {
-    return one->name == NULL || other->name == NULL
-               ? (one->name == NULL) - (other->name == NULL)
-               : strcmp(one->name, other->name);
+    return one->name == NULL || other->name == NULL ? (one->name == NULL) - (other->name == NULL)
+                                                    : strcmp(one->name, other->name);
 }
 
 static int worst_first(const void *a, const void *b)
@@ -264,9 +255,8 @@ static int most_first(const void *a, const void *b)
 {
     const struct row *one = a, *other = b;
 
-    return one->devices != other->devices
-               ? (one->devices < other->devices ? 1 : -1)
-               : by_name(one, other);
+    return one->devices != other->devices ? (one->devices < other->devices ? 1 : -1)
+                                          : by_name(one, other);
 }
 
 static json_t *conditions_json(const struct row *row)
@@ -305,20 +295,17 @@ static json_t *rows_json(struct rows *rows, json_t **more)
         const struct row *row = &rows->items[i];
         if (i < ROWS_MAX) {
             json_array_append_new(
-                list,
-                json_pack("{s:o,s:I,s:I,s:o}", "name", text_or_null(row->name),
-                          "devices", (json_int_t)row->devices, "look",
-                          (json_int_t)look_of(row), "conditions",
-                          conditions_json(row)));
+                list, json_pack("{s:o,s:I,s:I,s:o}", "name", text_or_null(row->name), "devices",
+                                (json_int_t)row->devices, "look", (json_int_t)look_of(row),
+                                "conditions", conditions_json(row)));
         } else {
             devices += row->devices;
             look += look_of(row);
         }
     }
-    *more = json_pack(
-        "{s:I,s:I,s:I}", "rows",
-        (json_int_t)(rows->count > ROWS_MAX ? rows->count - ROWS_MAX : 0),
-        "devices", (json_int_t)devices, "look", (json_int_t)look);
+    *more = json_pack("{s:I,s:I,s:I}", "rows",
+                      (json_int_t)(rows->count > ROWS_MAX ? rows->count - ROWS_MAX : 0), "devices",
+                      (json_int_t)devices, "look", (json_int_t)look);
     return list;
 }
 
@@ -329,12 +316,10 @@ static json_t *releases_json(struct rows *rows)
     sort(rows, most_first);
     for (size_t i = 0; i < rows->count && i < ROWS_MAX; i++) {
         const struct row *row = &rows->items[i];
-        json_array_append_new(list,
-                              json_pack("{s:o,s:I,s:I,s:I}", "release",
-                                        text_or_null(row->name), "devices",
-                                        (json_int_t)row->devices, "drift",
-                                        (json_int_t)row->drift, "offline",
-                                        (json_int_t)row->offline));
+        json_array_append_new(
+            list, json_pack("{s:o,s:I,s:I,s:I}", "release", text_or_null(row->name), "devices",
+                            (json_int_t)row->devices, "drift", (json_int_t)row->drift, "offline",
+                            (json_int_t)row->offline));
     }
     return list;
 }
@@ -345,10 +330,9 @@ static json_t *values_json(struct rows *rows)
 
     sort(rows, most_first);
     for (size_t i = 0; i < rows->count && i < VALUES_MAX; i++) {
-        json_array_append_new(
-            list,
-            json_pack("{s:o,s:I}", "name", text_or_null(rows->items[i].name),
-                      "devices", (json_int_t)rows->items[i].devices));
+        json_array_append_new(list,
+                              json_pack("{s:o,s:I}", "name", text_or_null(rows->items[i].name),
+                                        "devices", (json_int_t)rows->items[i].devices));
     }
     return list;
 }
@@ -364,25 +348,22 @@ static json_t *facets_json(struct overview *overview)
         char by[FLO_NAME_MAX + 8];
         snprintf(by, sizeof(by), facet->label != NULL ? "label.%.64s" : "%.64s",
                  facet->label != NULL ? facet->label : HARDWARE);
-        json_array_append_new(
-            list, json_pack("{s:s,s:o,s:I}", "by", by, "values", values, "more",
-                            (json_int_t)facet->rows.count - shown));
+        json_array_append_new(list, json_pack("{s:s,s:o,s:I}", "by", by, "values", values, "more",
+                                              (json_int_t)facet->rows.count - shown));
     }
     return list;
 }
 
-static int read_by(struct flo_rest_call *call, struct overview *out,
-                   const char **by, struct flo_err *err)
+static int read_by(struct flo_rest_call *call, struct overview *out, const char **by,
+                   struct flo_err *err)
 {
     const char *text = flo_httpd_query(call->request, "by");
 
     *by = text != NULL ? text : "site";
     out->is_hardware = strcmp(*by, HARDWARE) == 0;
-    int rv =
-        out->is_hardware ? 0 : flo_select_name_parse(*by, NULL, &out->by, err);
+    int rv = out->is_hardware ? 0 : flo_select_name_parse(*by, NULL, &out->by, err);
     if (rv == 0 && !out->is_hardware && !flo_select_has_texts(&out->by)) {
-        flo_fail(err, FLO_E_REST_SELECTOR,
-                 "%.64s has no values that can be counted", *by);
+        flo_fail(err, FLO_E_REST_SELECTOR, "%.64s has no values that can be counted", *by);
         rv = flo_err_fix(err, "a label, `hardware`, or a field of words: "
                               "condition, group, release, arch, …");
     }
@@ -402,21 +383,18 @@ int flo_rest_overview(struct flo_rest_call *call, struct flo_err *err)
         rv = flo_fleet_query_where(call, where, &query, err);
     }
     if (rv == 0) {
-        rv = flo_fleet_select(
-            call->controller->store,
-            (const struct flo_selector *const *)query.selectors, query.count,
-            flo_wall_ms(), count_device, &overview, err);
+        rv = flo_fleet_select(call->controller->store,
+                              (const struct flo_selector *const *)query.selectors, query.count,
+                              flo_wall_ms(), count_device, &overview, err);
         rv = rv == FLO_E_MEMORY ? flo_fail(err, rv, "counts of devices") : rv;
     }
     if (rv == 0) {
         json_t *rows = rows_json(&overview.rows, &more);
-        call->out =
-            json_pack("{s:I,s:I,s:s,s:o,s:o,s:o,s:o,s:o}", "devices",
-                      (json_int_t)overview.all.devices, "offline",
-                      (json_int_t)overview.all.offline, "by", by, "conditions",
-                      conditions_json(&overview.all), "releases",
-                      releases_json(&overview.releases), "rows", rows, "more",
-                      more, "facets", facets_json(&overview));
+        call->out = json_pack(
+            "{s:I,s:I,s:s,s:o,s:o,s:o,s:o,s:o}", "devices", (json_int_t)overview.all.devices,
+            "offline", (json_int_t)overview.all.offline, "by", by, "conditions",
+            conditions_json(&overview.all), "releases", releases_json(&overview.releases), "rows",
+            rows, "more", more, "facets", facets_json(&overview));
     }
     rows_deinit(&overview.rows);
     rows_deinit(&overview.releases);

@@ -23,23 +23,19 @@ static int first_slice(struct of_rollout *plan, struct flo_err *err)
 {
     int rv = flo_rollouts_labels_read(plan->controller, plan->entry, err);
 
-    rv = rv < 0 ? rv
-                : flo_object_rollout(plan->controller, plan->entry, 0,
-                                     &plan->out, err);
+    rv = rv < 0 ? rv : flo_object_rollout(plan->controller, plan->entry, 0, &plan->out, err);
     if (rv == 0) {
         json_object_set(plan->out, "file", plan->file);
     }
     return rv;
 }
 
-static int rollout_on(void *context, uint64_t until_ms, bool *is_whole,
-                      struct flo_err *err)
+static int rollout_on(void *context, uint64_t until_ms, bool *is_whole, struct flo_err *err)
 {
     struct of_rollout *plan = context;
 
-    return plan->out == NULL
-               ? first_slice(plan, err)
-               : flo_forecast_plan_on(plan->forecast, until_ms, is_whole, err);
+    return plan->out == NULL ? first_slice(plan, err)
+                             : flo_forecast_plan_on(plan->forecast, until_ms, is_whole, err);
 }
 
 static struct flo_observe_bases *rollout_bases(void *context)
@@ -47,15 +43,13 @@ static struct flo_observe_bases *rollout_bases(void *context)
     return flo_forecast_bases(((struct of_rollout *)context)->entry);
 }
 
-static int rollout_end(void *context,
-                       const struct flo_observe_bases *bases_or_null,
-                       json_t **out, struct flo_err *err)
+static int rollout_end(void *context, const struct flo_observe_bases *bases_or_null, json_t **out,
+                       struct flo_err *err)
 {
     struct of_rollout *plan = context;
     (void)err;
 
-    json_object_set_new(plan->out, "plan",
-                        flo_forecast_plan_end(plan->forecast, bases_or_null));
+    json_object_set_new(plan->out, "plan", flo_forecast_plan_end(plan->forecast, bases_or_null));
     *out = json_incref(plan->out);
     return 0;
 }
@@ -71,8 +65,7 @@ static void rollout_drop(void *context)
     free(plan);
 }
 
-static int read_file(const struct flo_rest_call *call, json_t **out,
-                     struct flo_err *err)
+static int read_file(const struct flo_rest_call *call, json_t **out, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
 
@@ -81,11 +74,11 @@ static int read_file(const struct flo_rest_call *call, json_t **out,
     return *out != NULL ? 0 : flo_fail(err, FLO_E_MEMORY, "rollout.yaml");
 }
 
-int flo_rest_plan_rollout(struct flo_rest_call *call,
-                          struct flo_rollout_entry *entry, struct flo_err *err)
+int flo_rest_plan_rollout(struct flo_rest_call *call, struct flo_rollout_entry *entry,
+                          struct flo_err *err)
 {
-    static const struct flo_rest_planner planner = {
-        false, rollout_on, rollout_bases, rollout_end, rollout_drop};
+    static const struct flo_rest_planner planner = {false, rollout_on, rollout_bases, rollout_end,
+                                                    rollout_drop};
     struct of_rollout *plan = calloc(1, sizeof(*plan));
 
     if (plan == NULL) {
@@ -94,9 +87,7 @@ int flo_rest_plan_rollout(struct flo_rest_call *call,
     }
     *plan = (struct of_rollout){.controller = call->controller, .entry = entry};
     int rv = read_file(call, &plan->file, err);
-    rv = rv < 0 ? rv
-                : flo_forecast_plan_new(call->controller, entry,
-                                        &plan->forecast, err);
+    rv = rv < 0 ? rv : flo_forecast_plan_new(call->controller, entry, &plan->forecast, err);
     if (rv < 0) {
         rollout_drop(plan);
         return rv;
@@ -106,8 +97,7 @@ int flo_rest_plan_rollout(struct flo_rest_call *call,
 
 /* ---- an order ---- */
 
-static int order_on(void *context, uint64_t until_ms, bool *is_whole,
-                    struct flo_err *err)
+static int order_on(void *context, uint64_t until_ms, bool *is_whole, struct flo_err *err)
 {
     return flo_orders_plan_on(context, until_ms, is_whole, err);
 }
@@ -118,9 +108,8 @@ static struct flo_observe_bases *order_bases(void *context)
     return NULL; /* nothing is compared */
 }
 
-static int order_end(void *context,
-                     const struct flo_observe_bases *bases_or_null,
-                     json_t **out, struct flo_err *err)
+static int order_end(void *context, const struct flo_observe_bases *bases_or_null, json_t **out,
+                     struct flo_err *err)
 {
     (void)bases_or_null;
     return flo_orders_plan_end(context, out, err);
@@ -131,11 +120,11 @@ static void order_drop(void *context)
     flo_orders_plan_free(context);
 }
 
-int flo_rest_plan_order(struct flo_rest_call *call,
-                        struct flo_orders_plan *plan, struct flo_err *err)
+int flo_rest_plan_order(struct flo_rest_call *call, struct flo_orders_plan *plan,
+                        struct flo_err *err)
 {
-    static const struct flo_rest_planner planner = {true, order_on, order_bases,
-                                                    order_end, order_drop};
+    static const struct flo_rest_planner planner = {true, order_on, order_bases, order_end,
+                                                    order_drop};
 
     return flo_rest_plan_begin(call, &planner, plan, err);
 }

@@ -71,8 +71,7 @@ static void answer_err(struct flo_rest_plan *plan, int rv, struct flo_err *err)
     flo_rest_answer_err(plan->request, err);
 }
 
-static void answer(struct flo_rest_plan *plan,
-                   const struct flo_observe_bases *bases_or_null)
+static void answer(struct flo_rest_plan *plan, const struct flo_observe_bases *bases_or_null)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) body = {0};
     FLO_CLEANUP(flo_json_cleanup) json_t *out = NULL;
@@ -92,8 +91,7 @@ static void answer(struct flo_rest_plan *plan,
         flo_httpd_add_header(plan->request, "ETag", plan->etag);
     }
     flo_httpd_add_header(plan->request, "Cache-Control", "no-store");
-    flo_httpd_answer(plan->request, 200, "application/json", body.data,
-                     body.bytes);
+    flo_httpd_answer(plan->request, 200, "application/json", body.data, body.bytes);
 }
 
 /* A query that is refused is freed before it has a plan. */
@@ -111,8 +109,8 @@ static void asked_free(void *context)
     free(asked);
 }
 
-static void on_bases(void *context, const struct flo_lane_query *query,
-                     const char *text, const struct flo_err *err)
+static void on_bases(void *context, const struct flo_lane_query *query, const char *text,
+                     const struct flo_err *err)
 {
     struct flo_rest_plan *plan = ((struct asked *)context)->plan;
     (void)text;
@@ -160,8 +158,7 @@ static bool slice(struct flo_rest_plan *plan)
     bool is_whole = plan->request == NULL;
     int rv = is_whole
                  ? 0
-                 : plan->planner->on(plan->context, flo_now_ms() + FLO_TURN_MS,
-                                     &is_whole, &err);
+                 : plan->planner->on(plan->context, flo_now_ms() + FLO_TURN_MS, &is_whole, &err);
 
     if (rv < 0) {
         flo_httpd_set_user(plan->request, NULL, NULL);
@@ -177,8 +174,8 @@ static struct flo_rest_plan *next_of(struct flo_rest *rest)
     struct flo_rest_plan *first = NULL;
 
     for (struct flo_rest_plan *at = rest->plans; at != NULL; at = at->next) {
-        if (!at->is_asked && (first == NULL || (at->planner->is_urgent &&
-                                                !first->planner->is_urgent))) {
+        if (!at->is_asked &&
+            (first == NULL || (at->planner->is_urgent && !first->planner->is_urgent))) {
             first = at;
         }
     }
@@ -210,13 +207,11 @@ static void on_turn(evutil_socket_t fd, short what, void *context)
 
 /* ---- its begin ---- */
 
-int flo_rest_plan_has_room(const struct flo_rest_call *call, bool is_urgent,
-                           struct flo_err *err)
+int flo_rest_plan_has_room(const struct flo_rest_call *call, bool is_urgent, struct flo_err *err)
 {
     size_t count = 0, own = 0;
 
-    for (const struct flo_rest_plan *at = call->rest->plans; at != NULL;
-         at = at->next) {
+    for (const struct flo_rest_plan *at = call->rest->plans; at != NULL; at = at->next) {
         if (at->planner->is_urgent == is_urgent) {
             own += strcmp(at->account, call->account) == 0;
             count++;
@@ -228,8 +223,7 @@ int flo_rest_plan_has_room(const struct flo_rest_call *call, bool is_urgent,
     flo_fail(err, FLO_E_REST_LIMIT,
              "%zu plans of %s are made already, %zu of this account; %d "
              "and %d may be",
-             count, is_urgent ? "orders" : "rollouts", own, PLANS_MAX,
-             ACCOUNT_MAX);
+             count, is_urgent ? "orders" : "rollouts", own, PLANS_MAX, ACCOUNT_MAX);
     return flo_err_fix(err, "ask again when they are answered");
 }
 
@@ -241,9 +235,8 @@ static int has_turn(struct flo_rest *rest, struct flo_err *err)
     return rest->plan_turn != NULL ? 0 : flo_fail(err, FLO_E_MEMORY, "a plan");
 }
 
-int flo_rest_plan_begin(struct flo_rest_call *call,
-                        const struct flo_rest_planner *planner, void *context,
-                        struct flo_err *err)
+int flo_rest_plan_begin(struct flo_rest_call *call, const struct flo_rest_planner *planner,
+                        void *context, struct flo_err *err)
 {
     struct flo_rest_plan *plan = calloc(1, sizeof(*plan));
     int rv = has_turn(call->rest, err);
@@ -256,10 +249,8 @@ int flo_rest_plan_begin(struct flo_rest_call *call,
         free(plan);
         return rv;
     }
-    *plan = (struct flo_rest_plan){.rest = call->rest,
-                                   .request = call->request,
-                                   .planner = planner,
-                                   .context = context};
+    *plan = (struct flo_rest_plan){
+        .rest = call->rest, .request = call->request, .planner = planner, .context = context};
     snprintf(plan->account, sizeof(plan->account), "%s", call->account);
     snprintf(plan->etag, sizeof(plan->etag), "%s", call->etag);
     list(plan);

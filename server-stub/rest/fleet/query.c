@@ -16,11 +16,9 @@
 /* ---- which ---- */
 
 /* A quote inside stands twice. */
-static void add_term(struct flo_buf *out, const char *field, size_t chars,
-                     const char *value)
+static void add_term(struct flo_buf *out, const char *field, size_t chars, const char *value)
 {
-    flo_buf_printf(out, "%s%.*s='", out->bytes > 0 ? " and " : "", (int)chars,
-                   field);
+    flo_buf_printf(out, "%s%.*s='", out->bytes > 0 ? " and " : "", (int)chars, field);
     for (; *value != '\0'; value++) {
         flo_buf_add(out, "\'\'", *value == '\'' ? 1 : 0);
         flo_buf_add(out, value, 1);
@@ -108,8 +106,7 @@ static int keep(void *context, const struct flo_select_device *device)
 
     if (found->count == found->room) {
         size_t room = 2 * found->room + 256;
-        const struct flo_select_device **items =
-            realloc(found->items, room * sizeof(*items));
+        const struct flo_select_device **items = realloc(found->items, room * sizeof(*items));
         if (items == NULL) {
             return FLO_E_MEMORY;
         }
@@ -120,14 +117,13 @@ static int keep(void *context, const struct flo_select_device *device)
     return 0;
 }
 
-int flo_fleet_query_find(struct flo_controller *controller,
-                         const struct flo_fleet_query *query,
+int flo_fleet_query_find(struct flo_controller *controller, const struct flo_fleet_query *query,
                          struct flo_fleet_found *out, struct flo_err *err)
 {
     *out = (struct flo_fleet_found){0};
-    int rv = flo_fleet_select(
-        controller->store, (const struct flo_selector *const *)query->selectors,
-        query->count, flo_wall_ms(), keep, out, err);
+    int rv =
+        flo_fleet_select(controller->store, (const struct flo_selector *const *)query->selectors,
+                         query->count, flo_wall_ms(), keep, out, err);
 
     return rv == FLO_E_MEMORY ? flo_fail(err, rv, "a list of devices") : rv;
 }
@@ -140,8 +136,7 @@ struct sorting {
     size_t count;
 };
 
-static int compare(const struct flo_select_device *a,
-                   const struct flo_select_device *b,
+static int compare(const struct flo_select_device *a, const struct flo_select_device *b,
                    const struct sorting *sorting)
 {
     for (size_t i = 0; i < sorting->count; i++) {
@@ -159,8 +154,7 @@ static int compare_items(const void *a, const void *b, void *context)
 }
 
 /* "site,-last_seen" */
-static int read_sort(struct flo_rest_call *call, struct sorting *out,
-                     struct flo_err *err)
+static int read_sort(struct flo_rest_call *call, struct sorting *out, struct flo_err *err)
 {
     struct flo_select_known known = flo_fleet_known(call->controller->store);
     const char *text = flo_httpd_query(call->request, "sort");
@@ -172,11 +166,9 @@ static int read_sort(struct flo_rest_call *call, struct sorting *out,
         bool is_down = text[0] == '-';
         char word[2 * FLO_NAME_MAX];
         if (out->count == SORTS_MAX) {
-            return flo_fail(err, FLO_E_REST_SCHEMA, "sort: more than %d fields",
-                            SORTS_MAX);
+            return flo_fail(err, FLO_E_REST_SCHEMA, "sort: more than %d fields", SORTS_MAX);
         }
-        snprintf(word, sizeof(word), "%.*s", (int)(chars - is_down),
-                 text + is_down);
+        snprintf(word, sizeof(word), "%.*s", (int)(chars - is_down), text + is_down);
         rv = flo_select_name_parse(word, &known, &out->names[out->count], err);
         out->is_down[out->count++] = is_down;
         text = comma != NULL ? comma + 1 : NULL;
@@ -185,8 +177,7 @@ static int read_sort(struct flo_rest_call *call, struct sorting *out,
 }
 
 /* Leave those behind the cursor, which is a device's id. */
-static int after_cursor(struct flo_rest_call *call,
-                        struct flo_fleet_found *found,
+static int after_cursor(struct flo_rest_call *call, struct flo_fleet_found *found,
                         const struct sorting *sorting, struct flo_err *err)
 {
     const char *cursor = flo_httpd_query(call->request, "cursor");
@@ -199,8 +190,7 @@ static int after_cursor(struct flo_rest_call *call,
     }
     at = flo_fleet_facts_of(call->controller->store, cursor);
     if (at == NULL && sorting->count > 0) {
-        return flo_fail(err, FLO_E_REST_MEANING,
-                        "cursor: the device %.64s is gone; begin again",
+        return flo_fail(err, FLO_E_REST_MEANING, "cursor: the device %.64s is gone; begin again",
                         cursor);
     }
     if (at == NULL) {
@@ -224,22 +214,19 @@ struct fields {
     size_t count;
 };
 
-static int read_fields(struct flo_rest_call *call, struct fields *out,
-                       struct flo_err *err)
+static int read_fields(struct flo_rest_call *call, struct fields *out, struct flo_err *err)
 {
     const char *text = flo_httpd_query(call->request, "fields");
 
     while (text != NULL) {
         size_t chars = strcspn(text, ",");
-        if (out->count == FIELDS_MAX || chars == 0 ||
-            chars >= sizeof(out->paths[0])) {
+        if (out->count == FIELDS_MAX || chars == 0 || chars >= sizeof(out->paths[0])) {
             return flo_fail(err, FLO_E_REST_SELECTOR,
                             "fields: at most %d names of members belong here, "
                             "apart by commas",
                             FIELDS_MAX);
         }
-        snprintf(out->paths[out->count++], sizeof(out->paths[0]), "%.*s",
-                 (int)chars, text);
+        snprintf(out->paths[out->count++], sizeof(out->paths[0]), "%.*s", (int)chars, text);
         text = text[chars] == ',' ? text + chars + 1 : NULL;
     }
     return 0;
@@ -247,8 +234,7 @@ static int read_fields(struct flo_rest_call *call, struct fields *out,
 
 /* Copy what stands at "labels.site"; a member of the device that is none is
  * refused. */
-static int copy_path(json_t *to, json_t *from, const char *path,
-                     struct flo_err *err)
+static int copy_path(json_t *to, json_t *from, const char *path, struct flo_err *err)
 {
     char head[2 * FLO_NAME_MAX];
     size_t chars = strcspn(path, ".");
@@ -278,13 +264,10 @@ static int copy_path(json_t *to, json_t *from, const char *path,
         inside = json_object();
         json_object_set_new(to, head, inside);
     }
-    return json_is_object(value)
-               ? copy_path(inside, value, path + chars + 1, NULL)
-               : 0;
+    return json_is_object(value) ? copy_path(inside, value, path + chars + 1, NULL) : 0;
 }
 
-static int narrow(json_t **object, const struct fields *fields,
-                  struct flo_err *err)
+static int narrow(json_t **object, const struct fields *fields, struct flo_err *err)
 {
     json_t *few = json_object();
     int rv = 0;
@@ -316,13 +299,11 @@ static int take_object(void *context, const struct flo_fleet_device *device)
     return 0;
 }
 
-static int add_device(struct flo_rest_call *call, const char *id,
-                      const struct fields *fields, json_t *items,
-                      struct flo_err *err)
+static int add_device(struct flo_rest_call *call, const char *id, const struct fields *fields,
+                      json_t *items, struct flo_err *err)
 {
     struct taken taken = {.controller = call->controller};
-    int rv = flo_fleet_device_get(call->controller->store, id, take_object,
-                                  &taken, err);
+    int rv = flo_fleet_device_get(call->controller->store, id, take_object, &taken, err);
     json_t *object = taken.object;
 
     if (rv == 0 && fields->count > 0) {
@@ -338,9 +319,8 @@ static int add_device(struct flo_rest_call *call, const char *id,
 
 /* The first `limit` of those that are left.  Nobody needs the order of the
  * others. */
-static int answer_page(struct flo_rest_call *call,
-                       const struct flo_fleet_found *found, size_t limit,
-                       struct sorting *sorting, const struct fields *fields,
+static int answer_page(struct flo_rest_call *call, const struct flo_fleet_found *found,
+                       size_t limit, struct sorting *sorting, const struct fields *fields,
                        struct flo_err *err)
 {
     size_t room = limit < found->count ? limit : found->count;
@@ -354,8 +334,8 @@ static int answer_page(struct flo_rest_call *call,
         return flo_fail(err, FLO_E_MEMORY, "a page of devices");
     }
     if (room > 0) {
-        room = flo_select_first((const void *const *)found->items, found->count,
-                                room, compare_items, sorting, first);
+        room = flo_select_first((const void *const *)found->items, found->count, room,
+                                compare_items, sorting, first);
     }
     for (size_t i = 0; i < room && rv == 0; i++) {
         const struct flo_select_device *device = first[i];
@@ -378,18 +358,15 @@ int flo_rest_devices(struct flo_rest_call *call, struct flo_err *err)
 
     rv = rv < 0 ? rv : read_sort(call, &sorting, err);
     rv = rv < 0 ? rv : read_fields(call, &fields, err);
-    rv = rv < 0 ? rv
-                : flo_fleet_query_find(call->controller, &query, &found, err);
+    rv = rv < 0 ? rv : flo_fleet_query_find(call->controller, &query, &found, err);
     if (rv == 0) {
         total = found.count;
         rv = after_cursor(call, &found, &sorting, err);
     }
     if (rv == 0) {
-        rv = answer_page(call, &found,
-                         (size_t)flo_rest_number(call, "limit", 1000), &sorting,
+        rv = answer_page(call, &found, (size_t)flo_rest_number(call, "limit", 1000), &sorting,
                          &fields, err);
-        json_object_set_new(call->out, "total",
-                            json_integer((json_int_t)total));
+        json_object_set_new(call->out, "total", json_integer((json_int_t)total));
     }
     free(found.items);
     flo_fleet_query_deinit(&query);

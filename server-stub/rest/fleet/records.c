@@ -32,15 +32,13 @@ static int add_one(void *context, const char *name, const char *body)
     return 0;
 }
 
-static int list(struct flo_rest_call *call, const struct kind *kind,
-                struct flo_err *err)
+static int list(struct flo_rest_call *call, const struct kind *kind, struct flo_err *err)
 {
     const char *after = flo_httpd_query(call->request, "cursor");
     struct flo_rest_page page = {.items = json_array(),
                                  .limit = flo_rest_number(call, "limit", 100)};
-    int rv = flo_fleet_watch_page(call->controller->store, kind->stored,
-                                  after != NULL ? after : "", page.limit + 1,
-                                  add_one, &page, err);
+    int rv = flo_fleet_watch_page(call->controller->store, kind->stored, after != NULL ? after : "",
+                                  page.limit + 1, add_one, &page, err);
 
     flo_rest_page_end(call, &page);
     return rv;
@@ -53,25 +51,23 @@ static int take_one(void *context, const char *name, const char *body)
 }
 
 /* A new reference; NULL: there is none. */
-static int find(struct flo_rest_call *call, const struct kind *kind,
-                const char *name, json_t **out, struct flo_err *err)
+static int find(struct flo_rest_call *call, const struct kind *kind, const char *name, json_t **out,
+                struct flo_err *err)
 {
     bool known;
 
     *out = NULL;
-    return flo_fleet_watch_get(call->controller->store, kind->stored, name,
-                               take_one, out, &known, err);
+    return flo_fleet_watch_get(call->controller->store, kind->stored, name, take_one, out, &known,
+                               err);
 }
 
-static int absent(const struct kind *kind, const char *name,
-                  struct flo_err *err)
+static int absent(const struct kind *kind, const char *name, struct flo_err *err)
 {
     flo_fail(err, FLO_E_ABSENT, "%s `%.64s` is not there", kind->word, name);
     return flo_err_fix(err, "flotilla %s list", kind->word);
 }
 
-static int get(struct flo_rest_call *call, const struct kind *kind,
-               struct flo_err *err)
+static int get(struct flo_rest_call *call, const struct kind *kind, struct flo_err *err)
 {
     const char *name = flo_httpd_param(call->request, "name");
     int rv = find(call, kind, name, &call->out, err);
@@ -79,23 +75,19 @@ static int get(struct flo_rest_call *call, const struct kind *kind,
     return rv == 0 && call->out == NULL ? absent(kind, name, err) : rv;
 }
 
-static int check_room(struct flo_rest_call *call, const struct kind *kind,
-                      struct flo_err *err)
+static int check_room(struct flo_rest_call *call, const struct kind *kind, struct flo_err *err)
 {
     uint64_t count = 0;
-    int rv = flo_fleet_watch_count(call->controller->store, kind->stored,
-                                   &count, err);
+    int rv = flo_fleet_watch_count(call->controller->store, kind->stored, &count, err);
 
     return rv == 0 && count >= RECORDS_MAX
-               ? flo_fail(err, FLO_E_REST_MEANING,
-                          "there are %d %s, and no more are kept", RECORDS_MAX,
-                          kind->words)
+               ? flo_fail(err, FLO_E_REST_MEANING, "there are %d %s, and no more are kept",
+                          RECORDS_MAX, kind->words)
                : rv;
 }
 
 /* Whole: fields that are not given are gone. */
-static int set(struct flo_rest_call *call, const struct kind *kind,
-               struct flo_err *err)
+static int set(struct flo_rest_call *call, const struct kind *kind, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     FLO_CLEANUP(flo_json_cleanup) json_t *before = NULL;
@@ -103,8 +95,7 @@ static int set(struct flo_rest_call *call, const struct kind *kind,
     const char *name = flo_httpd_param(call->request, "name");
     int rv = flo_name_is_valid(name)
                  ? find(call, kind, name, &before, err)
-                 : flo_fail(err, FLO_E_REST_MEANING, "name: `%.80s` is no name",
-                            name);
+                 : flo_fail(err, FLO_E_REST_MEANING, "name: `%.80s` is no name", name);
 
     if (rv == 0 && before == NULL) {
         rv = check_room(call, kind, err);
@@ -117,16 +108,14 @@ static int set(struct flo_rest_call *call, const struct kind *kind,
         rv = flo_fail(err, FLO_E_MEMORY, "no memory for a record");
     }
     rv = rv < 0 ? rv
-                : flo_fleet_watch_put(call->controller->store, kind->stored,
-                                      name, text.data, err);
+                : flo_fleet_watch_put(call->controller->store, kind->stored, name, text.data, err);
     if (rv == 0) {
         call->out = view_of(name, text.data);
     }
     return rv;
 }
 
-static int drop(struct flo_rest_call *call, const struct kind *kind,
-                struct flo_err *err)
+static int drop(struct flo_rest_call *call, const struct kind *kind, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *before = NULL;
     const char *name = flo_httpd_param(call->request, "name");
@@ -135,26 +124,22 @@ static int drop(struct flo_rest_call *call, const struct kind *kind,
     if (rv == 0 && before == NULL) {
         return absent(kind, name, err);
     }
-    rv = rv < 0 ? rv
-                : flo_fleet_watch_delete(call->controller->store, kind->stored,
-                                         name, err);
+    rv = rv < 0 ? rv : flo_fleet_watch_delete(call->controller->store, kind->stored, name, err);
     call->out = json_pack("{s:s}", "name", name);
     return rv;
 }
 
 /* ---- the handlers of each ---- */
 
-#define HANDLER(noun, verb, call_it)                                           \
-    int flo_rest_##noun##_##verb(struct flo_rest_call *call,                   \
-                                 struct flo_err *err)                          \
-    {                                                                          \
-        return call_it(call, &kind_##noun, err);                               \
+#define HANDLER(noun, verb, call_it)                                                               \
+    int flo_rest_##noun##_##verb(struct flo_rest_call *call, struct flo_err *err)                  \
+    {                                                                                              \
+        return call_it(call, &kind_##noun, err);                                                   \
     }
-#define FLO_RECORD(noun, its_word, its_words, ...)                             \
-    static const struct kind kind_##noun = {FLO_WATCH_##noun, (its_word),      \
-                                            (its_words)};                      \
-    HANDLER(noun, list, list)                                                  \
-    HANDLER(noun, get, get)                                                    \
-    HANDLER(noun, set, set)                                                    \
+#define FLO_RECORD(noun, its_word, its_words, ...)                                                 \
+    static const struct kind kind_##noun = {FLO_WATCH_##noun, (its_word), (its_words)};            \
+    HANDLER(noun, list, list)                                                                      \
+    HANDLER(noun, get, get)                                                                        \
+    HANDLER(noun, set, set)                                                                        \
     HANDLER(noun, remove, drop)
 #include "server-stub/core/records/records.def"

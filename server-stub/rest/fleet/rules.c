@@ -12,8 +12,7 @@ int flo_rest_approvals(struct flo_rest_call *call, struct flo_err *err)
 
     (void)err;
     for (size_t i = 0; i < rules->approval_count; i++) {
-        json_array_append_new(items,
-                              flo_rule_approval_json(&rules->approvals[i]));
+        json_array_append_new(items, flo_rule_approval_json(&rules->approvals[i]));
     }
     call->out = flo_rest_list(items, NULL);
     return 0;
@@ -26,14 +25,11 @@ int flo_rest_approval_set(struct flo_rest_call *call, struct flo_err *err)
     int rv;
 
     if (!flo_name_is_valid(group)) {
-        return flo_fail(err, FLO_E_REST_MEANING, "group: `%.80s` is no name",
-                        group);
+        return flo_fail(err, FLO_E_REST_MEANING, "group: `%.80s` is no name", group);
     }
-    rv = flo_rules_set_approval(call->controller, group, (uint32_t)people,
-                                call->name, err);
+    rv = flo_rules_set_approval(call->controller, group, (uint32_t)people, call->name, err);
     if (rv == 0) {
-        call->out =
-            flo_rule_approval_json(flo_rules_approval(call->controller, group));
+        call->out = flo_rule_approval_json(flo_rules_approval(call->controller, group));
     }
     return rv;
 }
@@ -41,8 +37,7 @@ int flo_rest_approval_set(struct flo_rest_call *call, struct flo_err *err)
 int flo_rest_approval_delete(struct flo_rest_call *call, struct flo_err *err)
 {
     const char *group = flo_httpd_param(call->request, "group");
-    int rv =
-        flo_rules_set_approval(call->controller, group, 0, call->name, err);
+    int rv = flo_rules_set_approval(call->controller, group, 0, call->name, err);
 
     call->out = json_pack("{s:s}", "group", group);
     return rv;
@@ -57,8 +52,7 @@ int flo_rest_freezes(struct flo_rest_call *call, struct flo_err *err)
 
     (void)err;
     for (size_t i = 0; i < rules->freeze_count; i++) {
-        json_array_append_new(
-            items, flo_rule_freeze_json(&rules->freezes[i], flo_wall_ms()));
+        json_array_append_new(items, flo_rule_freeze_json(&rules->freezes[i], flo_wall_ms()));
     }
     call->out = flo_rest_list(items, NULL);
     return 0;
@@ -67,27 +61,22 @@ int flo_rest_freezes(struct flo_rest_call *call, struct flo_err *err)
 int flo_rest_freeze_set(struct flo_rest_call *call, struct flo_err *err)
 {
     const char *name = flo_httpd_param(call->request, "name");
-    struct flo_rule_freeze freeze = {
-        .from_ms = flo_rest_number_in(call, "from_ms", 0),
-        .until_ms = flo_rest_number_in(call, "until_ms", 0)};
+    struct flo_rule_freeze freeze = {.from_ms = flo_rest_number_in(call, "from_ms", 0),
+                                     .until_ms = flo_rest_number_in(call, "until_ms", 0)};
     int rv;
 
     if (!flo_name_is_valid(name)) {
-        return flo_fail(err, FLO_E_REST_MEANING, "name: `%.80s` is no name",
-                        name);
+        return flo_fail(err, FLO_E_REST_MEANING, "name: `%.80s` is no name", name);
     }
     snprintf(freeze.name, sizeof(freeze.name), "%s", name);
-    snprintf(freeze.group, sizeof(freeze.group), "%s",
-             flo_rest_text_in(call, "group", "all"));
+    snprintf(freeze.group, sizeof(freeze.group), "%s", flo_rest_text_in(call, "group", "all"));
     snprintf(freeze.window_text, sizeof(freeze.window_text), "%s",
              flo_rest_text_in(call, "window", ""));
-    snprintf(freeze.reason, sizeof(freeze.reason), "%s",
-             flo_rest_text_in(call, "reason", ""));
+    snprintf(freeze.reason, sizeof(freeze.reason), "%s", flo_rest_text_in(call, "reason", ""));
     snprintf(freeze.by, sizeof(freeze.by), "%s", call->name);
     rv = flo_rules_set_freeze(call->controller, &freeze, err);
     if (rv == 0) {
-        call->out = flo_rule_freeze_json(
-            flo_rules_freeze(call->controller, name), flo_wall_ms());
+        call->out = flo_rule_freeze_json(flo_rules_freeze(call->controller, name), flo_wall_ms());
     }
     return rv;
 }

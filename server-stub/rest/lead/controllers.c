@@ -12,8 +12,7 @@ static void say_alone(const struct flo_rest *rest, struct flo_lead_view *out)
     *out = (struct flo_lead_view){.leads = true, .member_count = 1};
     snprintf(one->holder, sizeof(one->holder), "%s", controller->boot);
     snprintf(one->people, sizeof(one->people), "%s:%u", at->people, at->port);
-    snprintf(one->devices, sizeof(one->devices), "%s:%u", at->devices,
-             at->port_devices);
+    snprintf(one->devices, sizeof(one->devices), "%s:%u", at->devices, at->port_devices);
     snprintf(one->version, sizeof(one->version), "%s", FLO_VERSION);
     one->since_at_ms = rest->started_at_ms;
     one->heard_at_ms = flo_wall_ms();
@@ -23,8 +22,7 @@ static void say_alone(const struct flo_rest *rest, struct flo_lead_view *out)
     }
 }
 
-void flo_controllers_view(const struct flo_rest *rest,
-                          struct flo_lead_view *out)
+void flo_controllers_view(const struct flo_rest *rest, struct flo_lead_view *out)
 {
     const struct flo_controller_options *options = &rest->controller->options;
 
@@ -36,8 +34,7 @@ void flo_controllers_view(const struct flo_rest *rest,
 }
 
 /* The controller led, and its newest row is older than the next epoch. */
-static bool is_lost(const struct flo_lead_view *view,
-                    const struct flo_lead_member *one)
+static bool is_lost(const struct flo_lead_view *view, const struct flo_lead_member *one)
 {
     for (size_t i = 1; i < view->change_count; i++) { /* newest first */
         if (strcmp(view->changes[i].holder, one->holder) == 0) {
@@ -48,12 +45,10 @@ static bool is_lost(const struct flo_lead_view *view,
 }
 
 enum flo_lease_place flo_controllers_place(const struct flo_lead_view *view,
-                                           const struct flo_lead_member *one,
-                                           uint64_t now_ms)
+                                           const struct flo_lead_member *one, uint64_t now_ms)
 {
-    return flo_lease_place_of(
-        one->is_holder, view->leads, is_lost(view, one),
-        now_ms > one->heard_at_ms ? now_ms - one->heard_at_ms : 0);
+    return flo_lease_place_of(one->is_holder, view->leads, is_lost(view, one),
+                              now_ms > one->heard_at_ms ? now_ms - one->heard_at_ms : 0);
 }
 
 static json_t *text_or_null(const char *text)
@@ -68,34 +63,28 @@ static json_t *name_of(const char *name, const char * or)
 }
 
 /* "" where it told none. */
-static void keyid_of(const struct flo_lead_member *one,
-                     char out[FLO_KEYID_TEXT])
+static void keyid_of(const struct flo_lead_member *one, char out[FLO_KEYID_TEXT])
 {
     struct flo_public_key key;
-    bool is_key =
-        flo_public_key_parse(one->key, strlen(one->key), &key, NULL) == 0;
+    bool is_key = flo_public_key_parse(one->key, strlen(one->key), &key, NULL) == 0;
 
     snprintf(out, FLO_KEYID_TEXT, "%s", is_key ? key.keyid : "");
 }
 
-static json_t *member_json(const struct flo_rest_call *call,
-                           const struct flo_lead_view *view,
+static json_t *member_json(const struct flo_rest_call *call, const struct flo_lead_view *view,
                            const struct flo_lead_member *one)
 {
-    enum flo_lease_place place =
-        flo_controllers_place(view, one, flo_wall_ms());
+    enum flo_lease_place place = flo_controllers_place(view, one, flo_wall_ms());
     char keyid[FLO_KEYID_TEXT];
 
     keyid_of(one, keyid);
-    return json_pack(
-        "{s:s,s:o,s:s,s:o,s:o,s:s,s:I,s:I,s:o,s:b,s:o}", "id", one->holder,
-        "name", name_of(one->name, one->people), "state",
-        flo_lease_place_word(place), "people", text_or_null(one->people),
-        "devices", text_or_null(one->devices), "version", one->version,
-        "since_ms", (json_int_t)one->since_at_ms, "heard_at_ms",
-        (json_int_t)one->heard_at_ms, "key", text_or_null(keyid), "is_admitted",
-        (int)flo_keyring_is_admitted(call->controller, keyid), "lacks",
-        text_or_null(one->lacks));
+    return json_pack("{s:s,s:o,s:s,s:o,s:o,s:s,s:I,s:I,s:o,s:b,s:o}", "id", one->holder, "name",
+                     name_of(one->name, one->people), "state", flo_lease_place_word(place),
+                     "people", text_or_null(one->people), "devices", text_or_null(one->devices),
+                     "version", one->version, "since_ms", (json_int_t)one->since_at_ms,
+                     "heard_at_ms", (json_int_t)one->heard_at_ms, "key", text_or_null(keyid),
+                     "is_admitted", (int)flo_keyring_is_admitted(call->controller, keyid), "lacks",
+                     text_or_null(one->lacks));
 }
 
 int flo_rest_controllers(struct flo_rest_call *call, struct flo_err *err)
@@ -106,29 +95,25 @@ int flo_rest_controllers(struct flo_rest_call *call, struct flo_err *err)
     (void)err;
     flo_controllers_view(call->rest, &view);
     for (size_t i = 0; i < view.member_count; i++) {
-        json_array_append_new(items,
-                              member_json(call, &view, &view.members[i]));
+        json_array_append_new(items, member_json(call, &view, &view.members[i]));
     }
     for (size_t i = 0; i < view.change_count; i++) {
         const struct flo_lead_change *one = &view.changes[i];
-        json_array_append_new(
-            changes,
-            json_pack("{s:I,s:o,s:s,s:I}", "epoch", (json_int_t)one->epoch,
-                      "name", name_of(one->name, one->holder), "id",
-                      one->holder, "at_ms", (json_int_t)one->at_ms));
+        json_array_append_new(changes,
+                              json_pack("{s:I,s:o,s:s,s:I}", "epoch", (json_int_t)one->epoch,
+                                        "name", name_of(one->name, one->holder), "id", one->holder,
+                                        "at_ms", (json_int_t)one->at_ms));
     }
-    call->out = json_pack(
-        "{s:b,s:b,s:I,s:I,s:o,s:o}", "shared",
-        (int)(call->controller->options.view != NULL), "leads", (int)view.leads,
-        "epoch", (json_int_t)view.epoch, "changes_hour",
-        (json_int_t)view.changes_hour, "items", items, "changes", changes);
+    call->out = json_pack("{s:b,s:b,s:I,s:I,s:o,s:o}", "shared",
+                          (int)(call->controller->options.view != NULL), "leads", (int)view.leads,
+                          "epoch", (json_int_t)view.epoch, "changes_hour",
+                          (json_int_t)view.changes_hour, "items", items, "changes", changes);
     return 0;
 }
 
 /* ---- who may take the fleet's keys ---- */
 
-static const struct flo_lead_member *find(const struct flo_lead_view *view,
-                                          const char *keyid)
+static const struct flo_lead_member *find(const struct flo_lead_view *view, const char *keyid)
 {
     char own[FLO_KEYID_TEXT];
 
@@ -151,14 +136,12 @@ int flo_rest_controller_admit(struct flo_rest_call *call, struct flo_err *err)
     flo_controllers_view(call->rest, &view);
     const struct flo_lead_member *one = find(&view, keyid);
     if (one == NULL) {
-        flo_fail(err, FLO_E_ABSENT, "no controller here has the key %.64s",
-                 keyid);
+        flo_fail(err, FLO_E_ABSENT, "no controller here has the key %.64s", keyid);
         return flo_err_fix(err, "start it first: its log names its whole key; "
                                 "it is heard after 5 s");
     }
     int rv = flo_keyring_admit(call->controller, one->name, one->key, err);
-    call->out = json_pack("{s:s,s:o}", "key", keyid, "name",
-                          name_of(one->name, one->people));
+    call->out = json_pack("{s:s,s:o}", "key", keyid, "name", name_of(one->name, one->people));
     return rv;
 }
 

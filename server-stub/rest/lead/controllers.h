@@ -7,9 +7,7 @@
 
 /* From memory: no database is asked.  A controller with a file of its own is
  * the only one, and leads.  `out` is large: not for a small stack. */
-void flo_controllers_view(const struct flo_rest *rest,
-                          struct flo_lead_view *out);
+void flo_controllers_view(const struct flo_rest *rest, struct flo_lead_view *out);
 enum flo_lease_place flo_controllers_place(const struct flo_lead_view *view,
-                                           const struct flo_lead_member *one,
-                                           uint64_t now_ms);
+                                           const struct flo_lead_member *one, uint64_t now_ms);
 #endif

@@ -35,8 +35,7 @@ static uint64_t end_of(const char *path)
     size_t bytes;
     uint64_t end_ms = 0;
 
-    if (path[0] != '\0' &&
-        flo_file_read(path, FLO_PEM_BYTES_MAX, &pem, &bytes, NULL) == 0 &&
+    if (path[0] != '\0' && flo_file_read(path, FLO_PEM_BYTES_MAX, &pem, &bytes, NULL) == 0 &&
         flo_certificate_read(pem, bytes, &certificate, NULL) == 0) {
         end_ms = certificate.not_after_ms;
     }
@@ -46,12 +45,10 @@ static uint64_t end_of(const char *path)
 
 static void add_certificates(struct flo_rest *rest, struct flo_samples *samples)
 {
-    static const char *const names[FLO_REST_CERTIFICATES] = {
-        "ca", "server", "mqtt", "telemetry"};
+    static const char *const names[FLO_REST_CERTIFICATES] = {"ca", "server", "mqtt", "telemetry"};
     const struct flo_pki *pki = &rest->controller->pki;
-    const char *const paths[FLO_REST_CERTIFICATES] = {
-        pki->ca_file, pki->server_cert_file, pki->mqtt_cert_file,
-        pki->lane_cert_file};
+    const char *const paths[FLO_REST_CERTIFICATES] = {pki->ca_file, pki->server_cert_file,
+                                                      pki->mqtt_cert_file, pki->lane_cert_file};
     uint64_t now_ms = flo_now_ms();
     bool is_due = now_ms >= rest->certificates_at_ms;
 
@@ -60,8 +57,7 @@ static void add_certificates(struct flo_rest *rest, struct flo_samples *samples)
             rest->certificate_ends_ms[i] = end_of(paths[i]);
         }
         if (rest->certificate_ends_ms[i] > 0) {
-            flo_samples_add(samples, FLO_EXPOSED_CERTIFICATE,
-                            (const char *const[]){names[i]},
+            flo_samples_add(samples, FLO_EXPOSED_CERTIFICATE, (const char *const[]){names[i]},
                             (double)(rest->certificate_ends_ms[i] / 1000));
         }
     }
@@ -85,8 +81,7 @@ static void add_held(const struct flo_rest *rest, struct flo_samples *samples)
 
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         uint64_t count = 0;
-        if (flo_fleet_certificate_ending(controller->store,
-                                         FLO_CERTIFICATE_HELD, rows[i].after_ms,
+        if (flo_fleet_certificate_ending(controller->store, FLO_CERTIFICATE_HELD, rows[i].after_ms,
                                          rows[i].to_ms, &count, &err) < 0) {
             flo_log_err(FLO_LOG_WARN, "metrics", &err);
             continue;
@@ -96,27 +91,23 @@ static void add_held(const struct flo_rest *rest, struct flo_samples *samples)
     }
     flo_samples_add(samples, FLO_EXPOSED_AUTHORITIES, NULL,
                     (double)controller->pki.authority_count);
-    flo_samples_add(samples, FLO_EXPOSED_RENEWALS, NULL,
-                    (double)rest->renewals);
+    flo_samples_add(samples, FLO_EXPOSED_RENEWALS, NULL, (double)rest->renewals);
 }
 
 /* ---- what is not ours ---- */
 
-static void add_foreign(const struct flo_controller *controller,
-                        struct flo_samples *samples)
+static void add_foreign(const struct flo_controller *controller, struct flo_samples *samples)
 {
     enum flo_foreign_kind kind;
     const char *what;
 
-    for (size_t i = 0;
-         flo_foreign_at(controller, i, flo_wall_ms(), &kind, &what); i++) {
+    for (size_t i = 0; flo_foreign_at(controller, i, flo_wall_ms(), &kind, &what); i++) {
         flo_samples_add(samples, FLO_EXPOSED_FOREIGN,
                         (const char *const[]){flo_foreign_word(kind), what}, 1);
     }
 }
 
-static void add_proofs(struct flo_controller *controller,
-                       struct flo_samples *samples)
+static void add_proofs(struct flo_controller *controller, struct flo_samples *samples)
 {
     struct flo_fleet_device_count count = {0};
     struct flo_err err = {0};
@@ -124,26 +115,22 @@ static void add_proofs(struct flo_controller *controller,
     for (int i = 0; i < FLO_PROOF_WORDS; i++) {
         const char *word = flo_proof_word((enum flo_proof_word)i);
         flo_samples_add(samples, FLO_EXPOSED_PROOFS, &word,
-                        (double)flo_proofs_count(controller->proofs,
-                                                 (enum flo_proof_word)i));
+                        (double)flo_proofs_count(controller->proofs, (enum flo_proof_word)i));
     }
     if (flo_fleet_device_counts(controller->store, &count, &err) == 0) {
-        flo_samples_add(
-            samples, FLO_EXPOSED_UNPROVED, NULL,
-            (double)flo_proofs_missing(controller->proofs, count.devices));
+        flo_samples_add(samples, FLO_EXPOSED_UNPROVED, NULL,
+                        (double)flo_proofs_missing(controller->proofs, count.devices));
     }
 }
 
 static void add_share(void *context, const char *device, const char *share)
 {
-    flo_samples_add(context, FLO_EXPOSED_OVER_SHARE,
-                    (const char *const[]){device, share}, 1);
+    flo_samples_add(context, FLO_EXPOSED_OVER_SHARE, (const char *const[]){device, share}, 1);
 }
 
 /* ---- numbers ---- */
 
-static void add_lane(const struct flo_controller *controller,
-                     struct flo_samples *samples)
+static void add_lane(const struct flo_controller *controller, struct flo_samples *samples)
 {
     struct flo_lane_counters lane;
 
@@ -165,8 +152,7 @@ static void add_lane(const struct flo_controller *controller,
     }
 }
 
-static void add_store(const struct flo_controller *controller,
-                      struct flo_samples *samples)
+static void add_store(const struct flo_controller *controller, struct flo_samples *samples)
 {
     struct flo_fleet_store *store = controller->store;
     struct flo_err failed = {0};
@@ -181,10 +167,7 @@ static void add_store(const struct flo_controller *controller,
         {FLO_EXPOSED_COMMITS_WAITING, flo_fleet_committed(store) - durable},
         {FLO_EXPOSED_STORE_FAILED, failed.code != 0 ? 1 : 0},
         {FLO_EXPOSED_BLOBS_FAILED,
-         controller->depot != NULL &&
-                 atomic_load(&controller->depot->failing) != 0
-             ? 1
-             : 0},
+         controller->depot != NULL && atomic_load(&controller->depot->failing) != 0 ? 1 : 0},
         {FLO_EXPOSED_DISK_FREE, is_disk ? flo_disk_free(controller->dir) : 0},
         {FLO_EXPOSED_ARTIFACT_BYTES, controller->collector.found.bytes},
         {FLO_EXPOSED_COLLECTED, controller->collector.removed},
@@ -205,14 +188,11 @@ static void add_lead(const struct flo_rest *rest, struct flo_samples *samples)
         counts[flo_controllers_place(&view, &view.members[i], flo_wall_ms())]++;
     }
     flo_samples_add(samples, FLO_EXPOSED_LEADER, NULL, view.leads ? 1 : 0);
-    flo_samples_add(samples, FLO_EXPOSED_LEADER_EPOCH, NULL,
-                    (double)view.epoch);
-    flo_samples_add(samples, FLO_EXPOSED_LEADER_CHANGES, NULL,
-                    (double)view.changes_hour);
+    flo_samples_add(samples, FLO_EXPOSED_LEADER_EPOCH, NULL, (double)view.epoch);
+    flo_samples_add(samples, FLO_EXPOSED_LEADER_CHANGES, NULL, (double)view.changes_hour);
     for (int place = 0; place < FLO_LEASE_PLACES; place++) {
         flo_samples_add(samples, FLO_EXPOSED_CONTROLLERS,
-                        (const char *const[]){
-                            flo_lease_place_word((enum flo_lease_place)place)},
+                        (const char *const[]){flo_lease_place_word((enum flo_lease_place)place)},
                         (double)counts[place]);
     }
 }
@@ -227,28 +207,25 @@ void flo_metrics_controller(struct flo_rest *rest, struct flo_samples *samples)
     const struct {
         enum flo_exposed metric;
         uint64_t value;
-    } rows[] = {
-        {FLO_EXPOSED_BROKER, messages.is_connected ? 1 : 0},
-        {FLO_EXPOSED_BROKER_STARTS, flo_broker_starts(rest->broker)},
-        {FLO_EXPOSED_LIVE_CLIENTS, flo_live_clients(rest->live)},
-        {FLO_EXPOSED_MESSAGES, messages.messages},
-        {FLO_EXPOSED_MESSAGES_DROPPED, messages.dropped},
-        {FLO_EXPOSED_BATCHES, messages.batches},
-        {FLO_EXPOSED_ORDERS_SIGNED, controller->orders.signed_count},
-        {FLO_EXPOSED_HTTP_REQUESTS, rest->requests},
-        {FLO_EXPOSED_AUDIT_BROKEN, controller->audit.is_broken ? 1 : 0},
-        {FLO_EXPOSED_AUDIT_SIGNED, flo_audit_head_newest(controller).number},
-        {FLO_EXPOSED_STRANGERS, rest->strangers_refused},
-        {FLO_EXPOSED_PROCESS_MEMORY, rss}};
+    } rows[] = {{FLO_EXPOSED_BROKER, messages.is_connected ? 1 : 0},
+                {FLO_EXPOSED_BROKER_STARTS, flo_broker_starts(rest->broker)},
+                {FLO_EXPOSED_LIVE_CLIENTS, flo_live_clients(rest->live)},
+                {FLO_EXPOSED_MESSAGES, messages.messages},
+                {FLO_EXPOSED_MESSAGES_DROPPED, messages.dropped},
+                {FLO_EXPOSED_BATCHES, messages.batches},
+                {FLO_EXPOSED_ORDERS_SIGNED, controller->orders.signed_count},
+                {FLO_EXPOSED_HTTP_REQUESTS, rest->requests},
+                {FLO_EXPOSED_AUDIT_BROKEN, controller->audit.is_broken ? 1 : 0},
+                {FLO_EXPOSED_AUDIT_SIGNED, flo_audit_head_newest(controller).number},
+                {FLO_EXPOSED_STRANGERS, rest->strangers_refused},
+                {FLO_EXPOSED_PROCESS_MEMORY, rss}};
 
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         flo_samples_add(samples, rows[i].metric, NULL, (double)rows[i].value);
     }
-    flo_samples_add(samples, FLO_EXPOSED_BUILD,
-                    (const char *const[]){FLO_VERSION}, 1);
+    flo_samples_add(samples, FLO_EXPOSED_BUILD, (const char *const[]){FLO_VERSION}, 1);
     flo_samples_add(samples, FLO_EXPOSED_PROCESS_CPU, NULL, cpu_seconds());
-    flo_samples_add(samples, FLO_EXPOSED_PROCESS_START, NULL,
-                    (double)(rest->started_at_ms / 1000));
+    flo_samples_add(samples, FLO_EXPOSED_PROCESS_START, NULL, (double)(rest->started_at_ms / 1000));
     add_lead(rest, samples);
     add_lane(controller, samples);
     add_store(controller, samples);
@@ -256,6 +233,5 @@ void flo_metrics_controller(struct flo_rest *rest, struct flo_samples *samples)
     add_held(rest, samples);
     add_foreign(rest->controller, samples);
     add_proofs(rest->controller, samples);
-    flo_broker_shares(controller, flo_wall_ms() - SHARES_MS, add_share,
-                      samples);
+    flo_broker_shares(controller, flo_wall_ms() - SHARES_MS, add_share, samples);
 }

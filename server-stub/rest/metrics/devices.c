@@ -48,15 +48,13 @@ struct pass {
     struct flo_buf readings; /* struct reading of those connected */
 };
 
-static size_t class_of(struct pass *pass,
-                       const struct flo_select_device *device)
+static size_t class_of(struct pass *pass, const struct flo_select_device *device)
 {
     const union flo_select_value *values = device->values;
     char text[FLO_HARDWARE_TEXT];
     size_t i = 0;
 
-    flo_hardware_class_of(values[FLO_SELECT_ARCH].text,
-                          values[FLO_SELECT_KERNEL].text,
+    flo_hardware_class_of(values[FLO_SELECT_ARCH].text, values[FLO_SELECT_KERNEL].text,
                           values[FLO_SELECT_MEMORY].number, text);
     while (i < pass->class_count && strcmp(pass->classes[i], text) != 0) {
         i++;
@@ -75,8 +73,7 @@ static size_t class_of(struct pass *pass,
 static struct pair *find(struct pass *pass, const char *release, size_t class)
 {
     for (size_t i = 0; i < pass->pair_count; i++) {
-        if (pass->pairs[i].class == class &&
-            strcmp(pass->pairs[i].release, release) == 0) {
+        if (pass->pairs[i].class == class && strcmp(pass->pairs[i].release, release) == 0) {
             return &pass->pairs[i];
         }
     }
@@ -85,8 +82,7 @@ static struct pair *find(struct pass *pass, const char *release, size_t class)
 
 /* Beyond PAIRS_APART a release has one pair, with the class "other": no release
  * hides behind others before that many have one. */
-static struct pair *pair_of(struct pass *pass, const char *release,
-                            size_t class)
+static struct pair *pair_of(struct pass *pass, const char *release, size_t class)
 {
     struct pair *pair = find(pass, release, class);
 
@@ -102,13 +98,11 @@ static struct pair *pair_of(struct pass *pass, const char *release,
     }
     pair = &pass->pairs[pass->pair_count++];
     bool is_last = pass->pair_count == FLO_METRICS_PAIRS_MAX;
-    *pair = (struct pair){.release = is_last ? FLO_TALLY_OTHER : release,
-                          .class = class};
+    *pair = (struct pair){.release = is_last ? FLO_TALLY_OTHER : release, .class = class};
     return pair;
 }
 
-static void count_pairs(struct pass *pass,
-                        const struct flo_select_device *device, size_t class,
+static void count_pairs(struct pass *pass, const struct flo_select_device *device, size_t class,
                         bool is_online)
 {
     static const char *const none[] = {"none", NULL};
@@ -135,9 +129,7 @@ static int count_device(void *context, const struct flo_select_device *device)
     pass->maintenance += values[FLO_SELECT_MAINTENANCE].flag ? 1 : 0;
     pass->never += seen_at_ms == 0 && !is_online ? 1 : 0;
     for (size_t i = 0; i < FLO_COUNT(unheard); i++) {
-        pass->unheard[i] +=
-            seen_at_ms != 0 && seen_at_ms + unheard[i].ms < pass->now_ms ? 1
-                                                                         : 0;
+        pass->unheard[i] += seen_at_ms != 0 && seen_at_ms + unheard[i].ms < pass->now_ms ? 1 : 0;
     }
     enum flo_condition condition;
     if (flo_condition_parse(values[FLO_SELECT_CONDITION].text, &condition)) {
@@ -163,8 +155,8 @@ static int compare(const void *a, const void *b)
     return x < y ? -1 : x > y ? 1 : 0;
 }
 
-static void add_spread(struct flo_samples *samples, enum flo_exposed metric,
-                       const char *class, double *sorted, size_t count)
+static void add_spread(struct flo_samples *samples, enum flo_exposed metric, const char *class,
+                       double *sorted, size_t count)
 {
     static const struct {
         const char *word;
@@ -174,8 +166,7 @@ static void add_spread(struct flo_samples *samples, enum flo_exposed metric,
     for (size_t i = 0; i < FLO_COUNT(statistics); i++) {
         const char *labels[] = {class, statistics[i].word};
         size_t place = (size_t)ceil((double)count * statistics[i].share);
-        flo_samples_add(samples, metric, labels,
-                        sorted[place > 0 ? place - 1 : 0]);
+        flo_samples_add(samples, metric, labels, sorted[place > 0 ? place - 1 : 0]);
     }
 }
 
@@ -185,20 +176,17 @@ static void add_spreads(const struct pass *pass, struct flo_samples *samples)
     size_t count = pass->readings.bytes / sizeof(*readings);
     double *values = malloc((count + 1) * sizeof(*values));
 
-    for (size_t class = 0; class < pass->class_count && values != NULL;
-         class ++) {
+    for (size_t class = 0; class < pass->class_count && values != NULL; class ++) {
         for (size_t s = 0; s < FLO_COUNT(spreads); s++) {
             size_t found = 0;
             for (size_t i = 0; i < count; i++) {
-                if (readings[i].class == class &&
-                    !isnan(readings[i].values[s])) {
+                if (readings[i].class == class && !isnan(readings[i].values[s])) {
                     values[found++] = readings[i].values[s];
                 }
             }
             if (found > 0) {
                 qsort(values, found, sizeof(*values), compare);
-                add_spread(samples, spreads[s].metric, pass->classes[class],
-                           values, found);
+                add_spread(samples, spreads[s].metric, pass->classes[class], values, found);
             }
         }
     }
@@ -217,26 +205,21 @@ static void add_counts(const struct pass *pass, struct flo_samples *samples)
                   {FLO_EXPOSED_DEVICES_MAINTENANCE, pass->maintenance}};
 
     for (size_t i = 0; i < FLO_COUNT(counts); i++) {
-        flo_samples_add(samples, counts[i].metric, NULL,
-                        (double)counts[i].value);
+        flo_samples_add(samples, counts[i].metric, NULL, (double)counts[i].value);
     }
     for (size_t i = 0; i < FLO_COUNT(unheard); i++) {
         flo_samples_add(samples, FLO_EXPOSED_DEVICES_UNHEARD,
-                        (const char *const[]){unheard[i].text},
-                        (double)pass->unheard[i]);
+                        (const char *const[]){unheard[i].text}, (double)pass->unheard[i]);
     }
     /* A retired device is none of the fleet's. */
     for (size_t i = FLO_CONDITION_RETIRED + 1; i < FLO_CONDITION_COUNT; i++) {
-        flo_samples_add(
-            samples, FLO_EXPOSED_DEVICES_CONDITION,
-            (const char *const[]){flo_condition_word((enum flo_condition)i)},
-            (double)pass->conditions[i]);
+        flo_samples_add(samples, FLO_EXPOSED_DEVICES_CONDITION,
+                        (const char *const[]){flo_condition_word((enum flo_condition)i)},
+                        (double)pass->conditions[i]);
     }
     for (size_t i = 0; i < pass->pair_count; i++) {
         const struct pair *pair = &pass->pairs[i];
-        const char *class = pair->class == SIZE_MAX
-                                ? FLO_TALLY_OTHER
-                                : pass->classes[pair->class];
+        const char *class = pair->class == SIZE_MAX ? FLO_TALLY_OTHER : pass->classes[pair->class];
         flo_samples_add(samples, FLO_EXPOSED_RELEASE_DEVICES,
                         (const char *const[]){pair->release, class, "online"},
                         (double)pair->online);
@@ -246,8 +229,7 @@ static void add_counts(const struct pass *pass, struct flo_samples *samples)
     }
 }
 
-void flo_metrics_devices(struct flo_controller *controller,
-                         struct flo_samples *samples)
+void flo_metrics_devices(struct flo_controller *controller, struct flo_samples *samples)
 {
     struct pass *pass = calloc(1, sizeof(*pass));
     struct flo_err err = {0};
@@ -257,8 +239,7 @@ void flo_metrics_devices(struct flo_controller *controller,
         return;
     }
     pass->now_ms = flo_wall_ms();
-    if (flo_fleet_select(controller->store, NULL, 0, pass->now_ms, count_device,
-                         pass, &err) < 0 ||
+    if (flo_fleet_select(controller->store, NULL, 0, pass->now_ms, count_device, pass, &err) < 0 ||
         flo_fleet_is_frozen(controller->store, &is_frozen, &err) < 0) {
         flo_log_err(FLO_LOG_WARN, "metrics", &err);
     } else {

@@ -11,8 +11,7 @@ void flo_metrics_gather(struct flo_rest *rest, struct flo_samples *samples)
     flo_metrics_telemetry(rest->controller, samples);
     flo_metrics_rollouts(rest->controller, samples);
     flo_metrics_controller(rest, samples);
-    flo_samples_add(samples, FLO_EXPOSED_GATHERING, NULL,
-                    (double)(flo_now_us() - began_us) / 1e6);
+    flo_samples_add(samples, FLO_EXPOSED_GATHERING, NULL, (double)(flo_now_us() - began_us) / 1e6);
 }
 
 /* Whoever reaches people's listener may read it; devices' has no such path. */
@@ -24,8 +23,7 @@ static void on_metrics(void *context, struct flo_httpd_request *request)
     struct flo_err err = {0};
 
     if (flo_httpd_listener_tag(request) != FLO_TAG_PEOPLE) {
-        flo_fail(&err, FLO_E_REST_NOT_FOUND,
-                 "this path is not on the devices' listener");
+        flo_fail(&err, FLO_E_REST_NOT_FOUND, "this path is not on the devices' listener");
         flo_httpd_answer_err(request, &err);
         return;
     }
@@ -35,9 +33,8 @@ static void on_metrics(void *context, struct flo_httpd_request *request)
     }
     flo_metrics_gather(rest, &samples);
     flo_exposition_text(&samples, &text);
-    flo_httpd_answer(
-        request, text.failed || flo_samples_failed(&samples) ? 500 : 200,
-        "text/plain; version=0.0.4; charset=utf-8", text.data, text.bytes);
+    flo_httpd_answer(request, text.failed || flo_samples_failed(&samples) ? 500 : 200,
+                     "text/plain; version=0.0.4; charset=utf-8", text.data, text.bytes);
 }
 
 int flo_metrics_open(struct flo_rest *rest, struct flo_err *err)

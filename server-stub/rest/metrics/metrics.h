@@ -16,12 +16,9 @@
 void flo_metrics_gather(struct flo_rest *rest, struct flo_samples *samples);
 
 /* Parts of the samples, a file each. */
-void flo_metrics_devices(struct flo_controller *controller,
-                         struct flo_samples *samples);
-void flo_metrics_telemetry(const struct flo_controller *controller,
-                           struct flo_samples *samples);
-void flo_metrics_rollouts(const struct flo_controller *controller,
-                          struct flo_samples *samples);
+void flo_metrics_devices(struct flo_controller *controller, struct flo_samples *samples);
+void flo_metrics_telemetry(const struct flo_controller *controller, struct flo_samples *samples);
+void flo_metrics_rollouts(const struct flo_controller *controller, struct flo_samples *samples);
 void flo_metrics_controller(struct flo_rest *rest, struct flo_samples *samples);
 
 #endif

@@ -13,17 +13,15 @@ static bool is_odd_end(enum flo_rollout_state state)
 
 /* Under way, or halted or partly back since a short time, and no newer one
  * completed since. */
-static bool is_shown(const struct flo_controller *controller,
-                     const struct flo_rollout_entry *entry, uint64_t now_ms)
+static bool is_shown(const struct flo_controller *controller, const struct flo_rollout_entry *entry,
+                     uint64_t now_ms)
 {
     return flo_rollout_state_is_active(entry->core.state) ||
-           (is_odd_end(entry->core.state) &&
-            entry->core.since_at_ms + DAY_MS > now_ms &&
+           (is_odd_end(entry->core.state) && entry->core.since_at_ms + DAY_MS > now_ms &&
             flo_rollouts_follower(controller, entry) == NULL);
 }
 
-static void add_devices(const struct flo_rollout *rollout,
-                        struct flo_samples *samples)
+static void add_devices(const struct flo_rollout *rollout, struct flo_samples *samples)
 {
     for (int state = 0; state < FLO_EXECUTION_COUNT; state++) {
         uint64_t count = 0;
@@ -32,16 +30,14 @@ static void add_devices(const struct flo_rollout *rollout,
         }
         if (count > 0) {
             flo_samples_add(samples, FLO_EXPOSED_ROLLOUT_DEVICES,
-                            (const char *const[]){
-                                rollout->id, rollout->release,
-                                flo_execution_word((enum flo_execution)state)},
+                            (const char *const[]){rollout->id, rollout->release,
+                                                  flo_execution_word((enum flo_execution)state)},
                             (double)count);
         }
     }
 }
 
-static void add_gates(const struct flo_rollout *rollout,
-                      struct flo_samples *samples)
+static void add_gates(const struct flo_rollout *rollout, struct flo_samples *samples)
 {
     const struct flo_study *study = &rollout->study;
     char title[FLO_GATE_TITLE];
@@ -51,20 +47,16 @@ static void add_gates(const struct flo_rollout *rollout,
         flo_rollout_gate(rollout, i, rollout->phase, &result);
         flo_gate_title(&rollout->gates[i], title);
         flo_samples_add(samples, FLO_EXPOSED_ROLLOUT_GATE,
-                        (const char *const[]){rollout->id, title,
-                                              flo_verdict_word(result.verdict)},
+                        (const char *const[]){rollout->id, title, flo_verdict_word(result.verdict)},
                         1);
     }
     for (uint32_t i = 0; i < study->rules.count; i++) {
         const struct flo_study_standing *standing = &study->state.standing[i];
-        const char *word =
-            flo_measure_fact(study->rules.rules[i].measure)->word;
+        const char *word = flo_measure_fact(study->rules.rules[i].measure)->word;
         if (standing->has_result) {
             flo_samples_add(
                 samples, FLO_EXPOSED_ROLLOUT_GATE,
-                (const char *const[]){rollout->id, word,
-                                      flo_verdict_word(standing->verdict)},
-                1);
+                (const char *const[]){rollout->id, word, flo_verdict_word(standing->verdict)}, 1);
         }
     }
 }
@@ -79,11 +71,9 @@ static bool is_over_well(const struct flo_controller *controller,
            flo_rollouts_follower(controller, entry) == NULL;
 }
 
-static void add_slices(const struct flo_rollout_entry *entry,
-                       struct flo_samples *samples)
+static void add_slices(const struct flo_rollout_entry *entry, struct flo_samples *samples)
 {
-    static const char *const words[] = {"held", "asked",   "back",
-                                        "told", "changed", "probed"};
+    static const char *const words[] = {"held", "asked", "back", "told", "changed", "probed"};
 
     size_t counts[FLO_FOUND_COUNT];
 
@@ -92,26 +82,22 @@ static void add_slices(const struct flo_rollout_entry *entry,
     for (int i = 0; i < FLO_FOUND_COUNT; i++) {
         if (counts[i] > 0) {
             flo_samples_add(samples, FLO_EXPOSED_ROLLOUT_SLICES,
-                            (const char *const[]){
-                                entry->core.id, entry->core.release, words[i]},
+                            (const char *const[]){entry->core.id, entry->core.release, words[i]},
                             (double)counts[i]);
         }
     }
 }
 
-static void add_awaits(const struct flo_rollout *rollout,
-                       struct flo_samples *samples)
+static void add_awaits(const struct flo_rollout *rollout, struct flo_samples *samples)
 {
     if (rollout->state == FLO_ROLLOUT_RUNNING &&
         rollout->phases[rollout->phase].state == FLO_PHASE_HELD) {
         flo_samples_add(samples, FLO_EXPOSED_ROLLOUT_AWAITS,
-                        (const char *const[]){rollout->id, rollout->release},
-                        1);
+                        (const char *const[]){rollout->id, rollout->release}, 1);
     }
 }
 
-static void add_updates(const struct flo_controller *controller,
-                        struct flo_samples *samples)
+static void add_updates(const struct flo_controller *controller, struct flo_samples *samples)
 {
     const struct flo_update_counts *updates = &controller->updates;
 
@@ -119,17 +105,16 @@ static void add_updates(const struct flo_controller *controller,
         for (int state = 0; state < FLO_EXECUTION_COUNT; state++) {
             enum flo_execution end = (enum flo_execution)state;
             if (flo_execution_is_end(end)) {
-                flo_samples_add(samples, FLO_EXPOSED_UPDATES,
-                                (const char *const[]){updates->items[i].release,
-                                                      flo_execution_word(end)},
-                                (double)updates->items[i].ends[state]);
+                flo_samples_add(
+                    samples, FLO_EXPOSED_UPDATES,
+                    (const char *const[]){updates->items[i].release, flo_execution_word(end)},
+                    (double)updates->items[i].ends[state]);
             }
         }
     }
 }
 
-void flo_metrics_rollouts(const struct flo_controller *controller,
-                          struct flo_samples *samples)
+void flo_metrics_rollouts(const struct flo_controller *controller, struct flo_samples *samples)
 {
     const struct flo_rollouts *rollouts = &controller->rollouts;
     uint64_t now_ms = flo_controller_now_ms(controller);
@@ -150,29 +135,23 @@ void flo_metrics_rollouts(const struct flo_controller *controller,
             continue;
         }
         uint32_t asked = flo_study_asked(&rollout->study.state);
-        attention += rollout->state == FLO_ROLLOUT_PAUSED || asked > 0 ||
-                             is_odd_end(rollout->state)
-                         ? 1
-                         : 0;
+        attention +=
+            rollout->state == FLO_ROLLOUT_PAUSED || asked > 0 || is_odd_end(rollout->state) ? 1 : 0;
         flo_samples_add(samples, FLO_EXPOSED_ROLLOUT_ASKED,
-                        (const char *const[]){rollout->id, rollout->release},
-                        asked);
-        flo_samples_add(
-            samples, FLO_EXPOSED_ROLLOUT_PHASE,
-            (const char *const[]){rollout->id, rollout->release, state},
-            rollout->phase + 1);
+                        (const char *const[]){rollout->id, rollout->release}, asked);
+        flo_samples_add(samples, FLO_EXPOSED_ROLLOUT_PHASE,
+                        (const char *const[]){rollout->id, rollout->release, state},
+                        rollout->phase + 1);
         add_devices(rollout, samples);
         add_gates(rollout, samples);
         add_awaits(rollout, samples);
     }
     for (int i = 0; i < FLO_ROLLOUT_STATE_COUNT; i++) {
         flo_samples_add(samples, FLO_EXPOSED_ROLLOUTS,
-                        (const char *const[]){
-                            flo_rollout_state_word((enum flo_rollout_state)i)},
+                        (const char *const[]){flo_rollout_state_word((enum flo_rollout_state)i)},
                         (double)states[i]);
     }
     flo_samples_add(samples, FLO_EXPOSED_ROLLOUTS_ACTIVE, NULL, (double)active);
-    flo_samples_add(samples, FLO_EXPOSED_ROLLOUTS_ATTENTION, NULL,
-                    (double)attention);
+    flo_samples_add(samples, FLO_EXPOSED_ROLLOUTS_ATTENTION, NULL, (double)attention);
     add_updates(controller, samples);
 }

@@ -34,16 +34,13 @@ static struct flo_summary summary_of(const struct flo_tally_time *time)
     return summary;
 }
 
-static void add_line(struct flo_samples *samples,
-                     const struct flo_tally_line *line)
+static void add_line(struct flo_samples *samples, const struct flo_tally_line *line)
 {
     const char *const labels[] = {line->release, line->hardware};
 
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
-        if (flo_exposed_fact(rows[i].exposed)->type ==
-            FLO_EXPOSED_TYPE_SUMMARY) {
-            struct flo_summary summary =
-                summary_of(&line->times[rows[i].metric]);
+        if (flo_exposed_fact(rows[i].exposed)->type == FLO_EXPOSED_TYPE_SUMMARY) {
+            struct flo_summary summary = summary_of(&line->times[rows[i].metric]);
             flo_samples_add_summary(samples, rows[i].exposed, labels, &summary);
         } else {
             flo_samples_add(samples, rows[i].exposed, labels,
@@ -52,14 +49,12 @@ static void add_line(struct flo_samples *samples,
     }
 }
 
-static void add_trends(struct flo_samples *samples,
-                       const struct flo_trend_line *line)
+static void add_trends(struct flo_samples *samples, const struct flo_trend_line *line)
 {
     const char *class[] = {line->hardware};
 
     for (int i = 0; i < FLO_TREND_COUNT; i++) {
-        const struct flo_trend_fact *fact =
-            flo_trend_fact((enum flo_trend_kind)i);
+        const struct flo_trend_fact *fact = flo_trend_fact((enum flo_trend_kind)i);
         const struct flo_trend_sum *sum = &line->kinds[i];
         const char *const labels[] = {line->hardware, fact->word};
         if (sum->known == 0) {
@@ -68,16 +63,14 @@ static void add_trends(struct flo_samples *samples,
         flo_samples_add(samples, FLO_EXPOSED_TREND_DEVICES, labels, sum->there);
         flo_samples_add(samples, FLO_EXPOSED_TREND_KNOWN, labels, sum->known);
         flo_samples_add(samples, FLO_EXPOSED_TREND_SLOPE, labels,
-                        i == FLO_TREND_HEATING ? sum->slope / 1000
-                                               : sum->slope);
+                        i == FLO_TREND_HEATING ? sum->slope / 1000 : sum->slope);
     }
     if (line->full_s > 0) {
         flo_samples_add(samples, FLO_EXPOSED_DISK_FULL, class, line->full_s);
     }
 }
 
-void flo_metrics_telemetry(const struct flo_controller *controller,
-                           struct flo_samples *samples)
+void flo_metrics_telemetry(const struct flo_controller *controller, struct flo_samples *samples)
 {
     size_t count;
     struct flo_tally_line *lines =
@@ -87,8 +80,8 @@ void flo_metrics_telemetry(const struct flo_controller *controller,
         add_line(samples, &lines[i]);
     }
     free(lines);
-    struct flo_trend_line *trends = flo_trends_read(
-        flo_lane_trends(controller->lane), flo_wall_ms(), &count);
+    struct flo_trend_line *trends =
+        flo_trends_read(flo_lane_trends(controller->lane), flo_wall_ms(), &count);
     for (size_t i = 0; i < count; i++) {
         add_trends(samples, &trends[i]);
     }

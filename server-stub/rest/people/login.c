@@ -15,8 +15,7 @@
 
 static int off(struct flo_err *err)
 {
-    return flo_fail(err, FLO_E_LOGIN_OFF,
-                    "people log in by an access token here");
+    return flo_fail(err, FLO_E_LOGIN_OFF, "people log in by an access token here");
 }
 
 int flo_rest_login(struct flo_rest_call *call, struct flo_err *err)
@@ -24,10 +23,9 @@ int flo_rest_login(struct flo_rest_call *call, struct flo_err *err)
     const struct flo_login_desk *desk = call->rest->login;
 
     (void)err;
-    call->out = desk == NULL
-                    ? json_pack("{s:n,s:n}", "name", "issuer")
-                    : json_pack("{s:s,s:s}", "name", desk->settings->name,
-                                "issuer", desk->settings->issuer);
+    call->out = desk == NULL ? json_pack("{s:n,s:n}", "name", "issuer")
+                             : json_pack("{s:s,s:s}", "name", desk->settings->name, "issuer",
+                                         desk->settings->issuer);
     return 0;
 }
 
@@ -65,8 +63,7 @@ static void client_of(const struct flo_rest_call *call, char out[16])
     const char *list = flo_httpd_header(request, "X-Forwarded-For");
     uint64_t client = 0;
 
-    if (proxy != NULL && list != NULL &&
-        strcmp(flo_httpd_peer_address(request), proxy) == 0) {
+    if (proxy != NULL && list != NULL && strcmp(flo_httpd_peer_address(request), proxy) == 0) {
         const char *last = strrchr(list, ',');
         last = last != NULL ? last + 1 : list;
         client = network_of(last + strspn(last, " "));
@@ -74,8 +71,7 @@ static void client_of(const struct flo_rest_call *call, char out[16])
     if (client == 0) {
         client = flo_httpd_peer_client(request) >> 4;
     }
-    snprintf(out, 16, "%015llx",
-             (unsigned long long)(client & ((UINT64_C(1) << 60) - 1)));
+    snprintf(out, 16, "%015llx", (unsigned long long)(client & ((UINT64_C(1) << 60) - 1)));
 }
 
 /* Tries by address.  Each asks the provider, so a proxy that is not named lets
@@ -93,22 +89,19 @@ static int take_try(struct flo_rest_call *call, struct flo_err *err)
     if (answer.may) {
         return 0;
     }
-    flo_fail(err, FLO_E_REST_LIMIT,
-             "too many logins from this address; one is possible in %llu ms",
+    flo_fail(err, FLO_E_REST_LIMIT, "too many logins from this address; one is possible in %llu ms",
              (unsigned long long)answer.wait_ms);
     return flo_err_fix(err, "behind a proxy: --proxy ADDRESS");
 }
 
-static int ask(struct flo_rest_call *call, struct flo_login_job *job,
-               struct flo_err *err)
+static int ask(struct flo_rest_call *call, struct flo_login_job *job, struct flo_err *err)
 {
     struct flo_login_desk *desk = call->rest->login;
 
     job->rest = call->rest;
     job->request = call->request;
     job->asked_at_ms = flo_now_ms();
-    snprintf(job->client, sizeof(job->client), "%s",
-             flo_httpd_peer_address(call->request));
+    snprintf(job->client, sizeof(job->client), "%s", flo_httpd_peer_address(call->request));
     int rv = desk->ask(desk->context, job, err);
     if (rv == 0) {
         flo_httpd_set_user(call->request, job, on_closed);
@@ -135,10 +128,8 @@ int flo_rest_login_start(struct flo_rest_call *call, struct flo_err *err)
     if (desk == NULL) {
         return off(err);
     }
-    if (!flo_login_may_return(redirect, host != NULL ? host : "",
-                              desk->is_plain)) {
-        flo_fail(err, FLO_E_REST_MEANING,
-                 "`%.100s` is neither this page nor a port of 127.0.0.1",
+    if (!flo_login_may_return(redirect, host != NULL ? host : "", desk->is_plain)) {
+        flo_fail(err, FLO_E_REST_MEANING, "`%.100s` is neither this page nor a port of 127.0.0.1",
                  redirect);
         flo_err_at(err, "/redirect");
         return FLO_E_REST_MEANING;
@@ -174,11 +165,9 @@ int flo_rest_login_finish(struct flo_rest_call *call, struct flo_err *err)
     int rv = take_try(call, err);
     if (rv == 0) {
         rv = flo_login_take(&desk->logins, flo_rest_text_in(call, "state", ""),
-                            flo_rest_text_in(call, "secret", ""), flo_now_ms(),
-                            &login, err);
+                            flo_rest_text_in(call, "secret", ""), flo_now_ms(), &login, err);
     }
-    if (rv == 0 && issuer != NULL &&
-        strcmp(issuer, desk->settings->issuer) != 0) {
+    if (rv == 0 && issuer != NULL && strcmp(issuer, desk->settings->issuer) != 0) {
         rv = flo_fail(err, FLO_E_LOGIN_STATE,
                       "the answer comes from another provider"); /* RFC 9207 */
     }
@@ -208,8 +197,7 @@ static void answer_start(struct flo_login_job *job)
     uint8_t random[24];
 
     flo_random(random, sizeof(random));
-    flo_login_begin(&desk->logins, random, job->login.redirect, flo_now_ms(),
-                    &login);
+    flo_login_begin(&desk->logins, random, job->login.redirect, flo_now_ms(), &login);
     flo_login_challenge(login.verifier, challenge);
     flo_form_add(&query, "response_type", "code");
     flo_form_add(&query, "client_id", desk->settings->client_id);
@@ -220,17 +208,14 @@ static void answer_start(struct flo_login_job *job)
     flo_form_add(&query, "code_challenge", challenge);
     flo_form_add(&query, "code_challenge_method", "S256");
     flo_buf_printf(&url, "%s%s%s", job->provider.authorize,
-                   strchr(job->provider.authorize, '?') != NULL ? "&" : "?",
-                   query.data);
+                   strchr(job->provider.authorize, '?') != NULL ? "&" : "?", query.data);
     json_t *out =
-        json_pack("{s:s,s:s,s:s,s:I}", "url", url.data, "state", login.state,
-                  "secret", login.secret, "expires_at_ms",
-                  (json_int_t)(flo_wall_ms() + FLO_LOGIN_MS));
+        json_pack("{s:s,s:s,s:s,s:I}", "url", url.data, "state", login.state, "secret",
+                  login.secret, "expires_at_ms", (json_int_t)(flo_wall_ms() + FLO_LOGIN_MS));
     flo_json_dump(out, &text);
     json_decref(out);
     flo_httpd_add_header(job->request, "Cache-Control", "no-store");
-    flo_httpd_answer(job->request, 200, "application/json", text.data,
-                     text.bytes);
+    flo_httpd_answer(job->request, 200, "application/json", text.data, text.bytes);
 }
 
 /* ---- the session ---- */
@@ -240,18 +225,16 @@ static int audit(struct flo_login_job *job, const char *who, const char *result,
 {
     const struct flo_login_settings *settings = job->rest->login->settings;
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) detail = {0};
-    json_t *json =
-        json_pack("{s:s,s:s,s:s,s:s}", "issuer", settings->issuer, "subject",
-                  job->subject, "account", job->account, "role", job->role);
+    json_t *json = json_pack("{s:s,s:s,s:s,s:s}", "issuer", settings->issuer, "subject",
+                             job->subject, "account", job->account, "role", job->role);
 
     flo_json_dump(json, &detail);
     json_decref(json);
-    return flo_controller_audit(job->rest->controller, who, "login",
-                                "/v1/login/finish", result, detail.data, err);
+    return flo_controller_audit(job->rest->controller, who, "login", "/v1/login/finish", result,
+                                detail.data, err);
 }
 
-static int make_session(struct flo_login_job *job, struct flo_buf *text,
-                        struct flo_err *err)
+static int make_session(struct flo_login_job *job, struct flo_buf *text, struct flo_err *err)
 {
     struct flo_controller *controller = job->rest->controller;
     char id[FLO_TOKEN_ID_TEXT];
@@ -261,17 +244,15 @@ static int make_session(struct flo_login_job *job, struct flo_buf *text,
                                    .role = job->role,
                                    .person = job->account,
                                    .expires_at_ms =
-                                       flo_wall_ms() +
-                                       job->rest->login->settings->session_ms};
+                                       flo_wall_ms() + job->rest->login->settings->session_ms};
     int rv = flo_token_make(controller, &wish, id, token, err);
 
     snprintf(who, sizeof(who), "%s %s", id, job->name);
     if (rv == 0) {
         rv = audit(job, who, "ok", err);
     }
-    json_t *out = json_pack("{s:s,s:s,s:s,s:s,s:I}", "id", id, "token", token,
-                            "name", job->name, "role", job->role,
-                            "expires_at_ms", (json_int_t)wish.expires_at_ms);
+    json_t *out = json_pack("{s:s,s:s,s:s,s:s,s:I}", "id", id, "token", token, "name", job->name,
+                            "role", job->role, "expires_at_ms", (json_int_t)wish.expires_at_ms);
     flo_json_dump(out, text);
     json_decref(out);
     flo_secret_wipe(token, sizeof(token));
@@ -280,8 +261,7 @@ static int make_session(struct flo_login_job *job, struct flo_buf *text,
 
 /* In a transaction of its own: the session, or that a known person was not let
  * in. */
-static int write(struct flo_login_job *job, struct flo_buf *text,
-                 struct flo_err *err)
+static int write(struct flo_login_job *job, struct flo_buf *text, struct flo_err *err)
 {
     struct flo_controller *controller = job->rest->controller;
     bool is_refused = job->err.code != 0;
@@ -322,15 +302,13 @@ static void answer_finish(struct flo_login_job *job)
 void flo_rest_login_done(struct flo_login_job *job)
 {
     if (job->err.code != 0) {
-        flo_log(FLO_LOG_WARN, "login", "from %s: %s", job->client,
-                job->err.what);
+        flo_log(FLO_LOG_WARN, "login", "from %s: %s", job->client, job->err.what);
     }
     if (job->request != NULL) {
         flo_httpd_set_user(job->request, NULL, NULL);
         /* no row is kept about a stranger; one is kept about a person who
          * has proved an identity */
-        if (job->has_come_back &&
-            (job->err.code == 0 || job->err.code == FLO_E_LOGIN_ROLE)) {
+        if (job->has_come_back && (job->err.code == 0 || job->err.code == FLO_E_LOGIN_ROLE)) {
             answer_finish(job);
         } else if (job->err.code != 0) {
             flo_httpd_answer_err(job->request, &job->err);

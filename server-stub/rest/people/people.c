@@ -7,20 +7,17 @@
 
 static json_t *view_person(const struct flo_fleet_person *person)
 {
-    return json_pack("{s:s,s:s,s:b,s:I,s:b}", "name", person->name, "role",
-                     person->role, "disabled", (int)person->is_disabled,
-                     "created_at_ms", (json_int_t)person->created_at_ms,
-                     "sealed", (int)person->is_sealed);
+    return json_pack("{s:s,s:s,s:b,s:I,s:b}", "name", person->name, "role", person->role,
+                     "disabled", (int)person->is_disabled, "created_at_ms",
+                     (json_int_t)person->created_at_ms, "sealed", (int)person->is_sealed);
 }
 
 /* The tag is of what a change is about. */
-static void tag(struct flo_rest_call *call,
-                const struct flo_fleet_person *person)
+static void tag(struct flo_rest_call *call, const struct flo_fleet_person *person)
 {
     char text[FLO_NAME_MAX + FLO_GRANTS_TEXT + 8];
 
-    snprintf(text, sizeof(text), "%s %s %d", person->name, person->role,
-             (int)person->is_disabled);
+    snprintf(text, sizeof(text), "%s %s %d", person->name, person->role, (int)person->is_disabled);
     flo_rest_etag_of(call, text);
 }
 
@@ -46,16 +43,13 @@ static int add_token(void *context, const struct flo_fleet_token *token)
     return 0;
 }
 
-static int show(struct flo_rest_call *call, const char *name,
-                struct flo_err *err)
+static int show(struct flo_rest_call *call, const char *name, struct flo_err *err)
 {
     struct token_list list = {call->rest, json_array()};
-    int rv = flo_fleet_person_get(call->controller->store, name, take_person,
-                                  call, err);
+    int rv = flo_fleet_person_get(call->controller->store, name, take_person, call, err);
 
     if (rv == 0) {
-        rv = flo_fleet_person_tokens(call->controller->store, name, add_token,
-                                     &list, err);
+        rv = flo_fleet_person_tokens(call->controller->store, name, add_token, &list, err);
         json_object_set(call->out, "tokens", list.items);
     }
     json_decref(list.items);
@@ -83,9 +77,8 @@ int flo_rest_users(struct flo_rest_call *call, struct flo_err *err)
     struct flo_rest_page page = {.items = json_array(),
                                  .limit = flo_rest_number(call, "limit", 1000)};
     const char *after = flo_httpd_query(call->request, "cursor");
-    int rv = flo_fleet_person_list(call->controller->store,
-                                   after != NULL ? after : "", page.limit + 1,
-                                   add_person, &page, err);
+    int rv = flo_fleet_person_list(call->controller->store, after != NULL ? after : "",
+                                   page.limit + 1, add_person, &page, err);
 
     flo_rest_page_end(call, &page);
     return rv;
@@ -101,16 +94,13 @@ static int ignore(void *context, const struct flo_fleet_person *person)
 int flo_rest_user_add(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_err absent = {0};
-    struct flo_fleet_person person = {
-        .name = flo_rest_text_in(call, "name", ""),
-        .role = flo_rest_text_in(call, "role", ""),
-        .created_at_ms = flo_wall_ms()};
-    int rv = flo_fleet_person_get(call->controller->store, person.name, ignore,
-                                  NULL, &absent);
+    struct flo_fleet_person person = {.name = flo_rest_text_in(call, "name", ""),
+                                      .role = flo_rest_text_in(call, "role", ""),
+                                      .created_at_ms = flo_wall_ms()};
+    int rv = flo_fleet_person_get(call->controller->store, person.name, ignore, NULL, &absent);
 
     if (rv == 0) {
-        return flo_fail(err, FLO_E_STATE, "user %s is there already",
-                        person.name);
+        return flo_fail(err, FLO_E_STATE, "user %s is there already", person.name);
     }
     if (rv != FLO_E_ABSENT) {
         *err = absent;
@@ -138,25 +128,21 @@ static int copy_person(void *context, const struct flo_fleet_person *person)
     return 0;
 }
 
-static int find(struct flo_rest_call *call, struct person *out,
-                struct flo_err *err)
+static int find(struct flo_rest_call *call, struct person *out, struct flo_err *err)
 {
-    int rv = flo_fleet_person_get(call->controller->store,
-                                  flo_httpd_param(call->request, "id"),
+    int rv = flo_fleet_person_get(call->controller->store, flo_httpd_param(call->request, "id"),
                                   copy_person, out, err);
 
     if (rv < 0) {
         return rv;
     }
-    tag(call, &(struct flo_fleet_person){.name = out->name,
-                                         .role = out->role,
-                                         .is_disabled = out->is_disabled});
+    tag(call, &(struct flo_fleet_person){
+                  .name = out->name, .role = out->role, .is_disabled = out->is_disabled});
     return flo_rest_match(call, out->name, err);
 }
 
 /* Nobody locks everybody out by a slip. */
-static int is_somebody_else(const struct flo_rest_call *call, const char *name,
-                            struct flo_err *err)
+static int is_somebody_else(const struct flo_rest_call *call, const char *name, struct flo_err *err)
 {
     if (strcmp(call->person, name) != 0) {
         return 0;
@@ -181,15 +167,13 @@ static int look_at_token(void *context, const struct flo_fleet_token *token)
     if (reach->count < FLO_COUNT(reach->doomed) &&
         (reach->is_disabled || !flo_grants_parse(token->role, &grants) ||
          !flo_grants_include(&reach->grants, &grants))) {
-        snprintf(reach->doomed[reach->count++], FLO_TOKEN_ID_TEXT, "%s",
-                 token->id);
+        snprintf(reach->doomed[reach->count++], FLO_TOKEN_ID_TEXT, "%s", token->id);
     }
     return 0;
 }
 
 /* Tokens that may more than their user go, a piece at a time. */
-static int take_tokens(struct flo_rest_call *call, const struct person *person,
-                       struct flo_err *err)
+static int take_tokens(struct flo_rest_call *call, const struct person *person, struct flo_err *err)
 {
     struct flo_fleet_store *store = call->controller->store;
     struct reach reach = {.is_disabled = person->is_disabled};
@@ -200,8 +184,7 @@ static int take_tokens(struct flo_rest_call *call, const struct person *person,
     }
     do {
         reach.count = 0;
-        rv = flo_fleet_person_tokens(store, person->name, look_at_token, &reach,
-                                     err);
+        rv = flo_fleet_person_tokens(store, person->name, look_at_token, &reach, err);
         for (size_t i = 0; i < reach.count && rv == 0; i++) {
             rv = flo_fleet_token_delete(store, reach.doomed[i], err);
         }
@@ -222,12 +205,11 @@ int flo_rest_user_edit(struct flo_rest_call *call, struct flo_err *err)
     if (role != NULL) {
         snprintf(person.role, sizeof(person.role), "%s", role);
     }
-    rv = flo_fleet_person_put(
-        call->controller->store,
-        &(struct flo_fleet_person){.name = person.name,
-                                   .role = person.role,
-                                   .is_disabled = person.is_disabled},
-        err);
+    rv = flo_fleet_person_put(call->controller->store,
+                              &(struct flo_fleet_person){.name = person.name,
+                                                         .role = person.role,
+                                                         .is_disabled = person.is_disabled},
+                              err);
     rv = rv < 0 ? rv : take_tokens(call, &person, err);
     return rv < 0 ? rv : show(call, person.name, err);
 }
@@ -256,15 +238,13 @@ static int take_me(void *context, const struct flo_fleet_token *token)
 {
     struct flo_rest_call *call = context;
 
-    call->out = json_pack("{s:s,s:s,s:o,s:s,s:I}", "token", token->id, "name",
-                          token->name, "user", flo_rest_view_user(token),
-                          "role", token->role, "expires_at_ms",
+    call->out = json_pack("{s:s,s:s,s:o,s:s,s:I}", "token", token->id, "name", token->name, "user",
+                          flo_rest_view_user(token), "role", token->role, "expires_at_ms",
                           (json_int_t)token->expires_at_ms);
     return 0;
 }
 
 int flo_rest_me(struct flo_rest_call *call, struct flo_err *err)
 {
-    return flo_fleet_token_get(call->controller->store, call->token_id, NULL,
-                               take_me, call, err);
+    return flo_fleet_token_get(call->controller->store, call->token_id, NULL, take_me, call, err);
 }

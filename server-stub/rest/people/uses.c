@@ -58,8 +58,7 @@ void flo_rest_used_write(struct flo_rest *rest, uint64_t now_ms)
         struct flo_rest_use *use = &rest->uses[i];
         if (use->is_news) {
             use->is_news = false;
-            rv = flo_fleet_token_used(controller->store, use->token_id,
-                                      use->at_ms, &err);
+            rv = flo_fleet_token_used(controller->store, use->token_id, use->at_ms, &err);
         }
     }
     if (rv < 0 || flo_controller_commit(controller, &err) < 0) {

@@ -27,8 +27,7 @@ static bool names(const char *list, const char *etag)
     for (const char *at = list; *at != '\0';) {
         at += strspn(at, " ,\t");
         size_t quote = *at == '"';
-        if (strncmp(at + quote, etag + 1, chars) == 0 &&
-            strcspn(at, ",") == chars + 2 * quote) {
+        if (strncmp(at + quote, etag + 1, chars) == 0 && strcspn(at, ",") == chars + 2 * quote) {
             return true;
         }
         at += strcspn(at, ",");
@@ -36,8 +35,7 @@ static bool names(const char *list, const char *etag)
     return false;
 }
 
-int flo_rest_match(struct flo_rest_call *call, const char *what,
-                   struct flo_err *err)
+int flo_rest_match(struct flo_rest_call *call, const char *what, struct flo_err *err)
 {
     const char *match = flo_httpd_header(call->request, "If-Match");
     size_t chars = 0;
@@ -52,7 +50,6 @@ int flo_rest_match(struct flo_rest_call *call, const char *what,
         flo_fail(err, FLO_E_REST_SCHEMA, "If-Match: * or an ETag belongs here");
         return flo_err_fix(err, "If-Match: %s", call->etag);
     }
-    flo_fail(err, FLO_E_REST_STALE, "%s has the ETag %s now, not %.60s", what,
-             call->etag, match);
+    flo_fail(err, FLO_E_REST_STALE, "%s has the ETag %s now, not %.60s", what, call->etag, match);
     return FLO_E_REST_STALE;
 }

@@ -16,8 +16,8 @@ void flo_rest_page_end(struct flo_rest_call *call, struct flo_rest_page *page)
     call->out = flo_rest_list(page->items, page->has_more ? page->last : NULL);
 }
 
-int flo_rest_cursor(const struct flo_rest_call *call, char mark, char *text,
-                    uint64_t *number, struct flo_err *err)
+int flo_rest_cursor(const struct flo_rest_call *call, char mark, char *text, uint64_t *number,
+                    struct flo_err *err)
 {
     const char *cursor = flo_httpd_query(call->request, "cursor");
     const char *cut = cursor != NULL ? strchr(cursor, mark) : NULL;
@@ -37,8 +37,7 @@ int flo_rest_cursor(const struct flo_rest_call *call, char mark, char *text,
     if (*number > 0 && *number < FLO_FLEET_ALL) {
         return 0;
     }
-    flo_fail(err, FLO_E_REST_MEANING,
-             "cursor: %.80s is of no page of this list", cursor);
+    flo_fail(err, FLO_E_REST_MEANING, "cursor: %.80s is of no page of this list", cursor);
     flo_err_at(err, "?cursor");
     flo_err_fix(err, "begin without a cursor, and take `next` of each page");
     return FLO_E_REST_MEANING;
@@ -70,8 +69,7 @@ void flo_rest_link_next(struct flo_rest_call *call)
         return;
     }
     flo_buf_printf(&link, "<%s?", flo_httpd_path(call->request));
-    for (size_t i = 0; (name = flo_httpd_query_name(call->request, i)) != NULL;
-         i++) {
+    for (size_t i = 0; (name = flo_httpd_query_name(call->request, i)) != NULL; i++) {
         if (strcmp(name, "cursor") != 0) {
             add_escaped(&link, name);
             flo_buf_text(&link, "=");

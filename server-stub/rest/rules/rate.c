@@ -47,9 +47,8 @@ static char *put_number(char *at, uint64_t number)
 }
 
 /* "default";r=59999;t=1 */
-static void tell(struct flo_rest_call *call, const char *header,
-                 const char *word, const char *first_name, uint64_t first,
-                 const char *second_name, uint64_t second)
+static void tell(struct flo_rest_call *call, const char *header, const char *word,
+                 const char *first_name, uint64_t first, const char *second_name, uint64_t second)
 {
     char text[96];
     char *at = put_text(text, "\"");
@@ -60,8 +59,7 @@ static void tell(struct flo_rest_call *call, const char *header,
     flo_httpd_add_header(call->request, header, text);
 }
 
-int flo_rest_rate_take(struct flo_rest_call *call, enum flo_rate_kind kind,
-                       struct flo_err *err)
+int flo_rest_rate_take(struct flo_rest_call *call, enum flo_rate_kind kind, struct flo_err *err)
 {
     const struct flo_rate_policy *policy = &flo_rate_policies[kind];
 
@@ -72,16 +70,14 @@ int flo_rest_rate_take(struct flo_rest_call *call, enum flo_rate_kind kind,
         flo_rate_take(call->rest->rates, kind, call->token_id, flo_now_ms());
     tell(call, "RateLimit-Policy", policy->word, "\";q=", policy->quota,
          ";w=", seconds_up(policy->fill_ms));
-    tell(call, "RateLimit", policy->word, "\";r=", answer.left,
-         ";t=", seconds_up(answer.full_ms));
+    tell(call, "RateLimit", policy->word, "\";r=", answer.left, ";t=", seconds_up(answer.full_ms));
     if (answer.may) {
         return 0;
     }
     flo_fail(err, FLO_E_REST_LIMIT,
              "token %s made %llu request%s within %llu s; a %s one is possible "
              "in %llu ms",
-             call->token_id, (unsigned long long)policy->quota,
-             flo_s(policy->quota),
+             call->token_id, (unsigned long long)policy->quota, flo_s(policy->quota),
              (unsigned long long)seconds_up(policy->fill_ms), policy->word,
              (unsigned long long)answer.wait_ms);
     return flo_err_fix(err, "ask less often, or follow /v1/events");

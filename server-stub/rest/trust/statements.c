@@ -13,8 +13,7 @@ int flo_rest_trust(struct flo_rest_call *call, struct flo_err *err)
 
     flo_trust_text(call->controller->trust, &text);
     return text.failed ? flo_fail(err, FLO_E_MEMORY, "trust")
-                       : flo_json_parse(text.data, text.bytes, 1 << 20,
-                                        &call->out, err);
+                       : flo_json_parse(text.data, text.bytes, 1 << 20, &call->out, err);
 }
 
 /* ---- publish ---- */
@@ -31,8 +30,7 @@ static int check_envelope(void *context, const char *text)
     const struct flo_trust *trust = context;
     int rv = 1;
 
-    if (verified != NULL &&
-        flo_release_verify(text, strlen(text), trust, verified, NULL) == 0) {
+    if (verified != NULL && flo_release_verify(text, strlen(text), trust, verified, NULL) == 0) {
         flo_release_verified_deinit(verified);
         rv = 0;
     }
@@ -46,14 +44,12 @@ static int check_release(void *context, const struct flo_fleet_release *release)
     const struct flo_controller *controller = checked->call->controller;
     char title[2 * FLO_NAME_MAX + 2];
 
-    if (strcmp(release->state, "published") != 0 ||
-        checked->count++ >= CHECKED_MAX) {
+    if (strcmp(release->state, "published") != 0 || checked->count++ >= CHECKED_MAX) {
         return 0;
     }
-    if (flo_fleet_envelope_get(controller->store, release->digest,
-                               check_envelope, controller->trust, NULL) > 0) {
-        snprintf(title, sizeof(title), "%s@%s", release->model,
-                 release->version);
+    if (flo_fleet_envelope_get(controller->store, release->digest, check_envelope,
+                               controller->trust, NULL) > 0) {
+        snprintf(title, sizeof(title), "%s@%s", release->model, release->version);
         json_array_append_new(checked->titles, json_string(title));
     }
     return 0;
@@ -66,20 +62,16 @@ int flo_rest_trust_publish(struct flo_rest_call *call, struct flo_err *err)
     size_t bytes;
     const char *body = flo_httpd_body(call->request, &bytes);
     bool is_news = false;
-    int rv = flo_trust_publish(controller, body != NULL ? body : "", bytes,
-                               &is_news, err);
+    int rv = flo_trust_publish(controller, body != NULL ? body : "", bytes, &is_news, err);
 
     if (rv == 0) {
-        rv = flo_fleet_release_list(controller->store, check_release, &checked,
-                                    err);
+        rv = flo_fleet_release_list(controller->store, check_release, &checked, err);
     }
     call->status = is_news ? 201 : 200;
-    call->out =
-        json_pack("{s:I,s:I,s:s,s:o}", "number",
-                  (json_int_t)flo_trust_number(controller->trust), "epoch",
-                  (json_int_t)flo_trust_epoch(controller->trust), "order_key",
-                  flo_key_public(controller->pki.order_key)->keyid,
-                  "untrusted_releases", checked.titles);
+    call->out = json_pack(
+        "{s:I,s:I,s:s,s:o}", "number", (json_int_t)flo_trust_number(controller->trust), "epoch",
+        (json_int_t)flo_trust_epoch(controller->trust), "order_key",
+        flo_key_public(controller->pki.order_key)->keyid, "untrusted_releases", checked.titles);
     return rv;
 }
 
@@ -106,32 +98,27 @@ static int add_number(void *context, uint64_t number, uint64_t devices)
 
     told->devices += devices;
     told->behind += number < told->number ? devices : 0;
-    json_array_append_new(told->list,
-                          json_pack("{s:I,s:I}", "number", (json_int_t)number,
-                                    "devices", (json_int_t)devices));
+    json_array_append_new(told->list, json_pack("{s:I,s:I}", "number", (json_int_t)number,
+                                                "devices", (json_int_t)devices));
     return 0;
 }
 
 int flo_rest_trust_status(struct flo_rest_call *call, struct flo_err *err)
 {
     const struct flo_trust *trust = call->controller->trust;
-    struct told told = {.list = json_array(),
-                        .number = flo_trust_number(trust)};
-    int rv = flo_fleet_device_trusts(call->controller->store, add_number, &told,
-                                     err);
+    struct told told = {.list = json_array(), .number = flo_trust_number(trust)};
+    int rv = flo_fleet_device_trusts(call->controller->store, add_number, &told, err);
 
-    call->out = json_pack(
-        "{s:I,s:I,s:b,s:I,s:I,s:o}", "number", (json_int_t)told.number, "epoch",
-        (json_int_t)flo_trust_epoch(trust), "signed",
-        (int)flo_trust_is_signed(trust), "devices", (json_int_t)told.devices,
-        "behind", (json_int_t)told.behind, "numbers", told.list);
+    call->out = json_pack("{s:I,s:I,s:b,s:I,s:I,s:o}", "number", (json_int_t)told.number, "epoch",
+                          (json_int_t)flo_trust_epoch(trust), "signed",
+                          (int)flo_trust_is_signed(trust), "devices", (json_int_t)told.devices,
+                          "behind", (json_int_t)told.behind, "numbers", told.list);
     return rv;
 }
 
 /* ---- devices and people read them ---- */
 
-static int after_of(const struct flo_httpd_request *request, uint64_t *out,
-                    struct flo_err *err)
+static int after_of(const struct flo_httpd_request *request, uint64_t *out, struct flo_err *err)
 {
     const char *text = flo_httpd_query(request, "after");
     char *end = NULL;
@@ -145,8 +132,8 @@ static int after_of(const struct flo_httpd_request *request, uint64_t *out,
     }
     return end != NULL && *end == '\0' && *out <= INT64_MAX
                ? 0
-               : flo_fail(err, FLO_E_REST_SCHEMA,
-                          "after: `%.40s` is no number of a statement", text);
+               : flo_fail(err, FLO_E_REST_SCHEMA, "after: `%.40s` is no number of a statement",
+                          text);
 }
 
 static void on_statements(void *context, struct flo_httpd_request *request)
@@ -161,8 +148,8 @@ static void on_statements(void *context, struct flo_httpd_request *request)
     if ((rv = flo_rest_may_read(rest->controller, request, &err)) == 0 &&
         (rv = flo_rest_query_check(request, "after", &err)) == 0 &&
         (rv = after_of(request, &after, &err)) == 0) {
-        rv = flo_trust_statements_text(rest->controller, after, false,
-                                       ANSWER_BYTES_MAX, &text, &err);
+        rv = flo_trust_statements_text(rest->controller, after, false, ANSWER_BYTES_MAX, &text,
+                                       &err);
     }
     if (rv < 0) {
         flo_httpd_answer_err(request, &err);
@@ -174,6 +161,5 @@ static void on_statements(void *context, struct flo_httpd_request *request)
 
 int flo_rest_statements_open(struct flo_rest *rest, struct flo_err *err)
 {
-    return flo_rest_stream_open(rest, FLO_STREAM_STATEMENTS, on_statements,
-                                err);
+    return flo_rest_stream_open(rest, FLO_STREAM_STATEMENTS, on_statements, err);
 }

@@ -38,8 +38,7 @@ static void end(struct flo_rest_check *job)
     free(job);
 }
 
-static void answer(struct flo_rest_check *job, int rv,
-                   const struct flo_err *broken)
+static void answer(struct flo_rest_check *job, int rv, const struct flo_err *broken)
 {
     struct flo_controller *controller = job->rest->controller;
     struct flo_audit_mark newest = flo_audit_head_newest(controller);
@@ -52,16 +51,14 @@ static void answer(struct flo_rest_check *job, int rv,
         return;
     }
     flo_digest_text(&job->check.walk.head, head);
-    json_t *out = json_pack(
-        "{s:b,s:I,s:s,s:s,s:s,s:I,s:I}", "ok", rv == 0, "records",
-        (json_int_t)job->check.walk.number, "head", head, "error", broken->what,
-        "code", rv < 0 ? flo_error_id(rv) : "", "signed",
-        (json_int_t)newest.number, "signed_at_ms", (json_int_t)newest.at_ms);
+    json_t *out = json_pack("{s:b,s:I,s:s,s:s,s:s,s:I,s:I}", "ok", rv == 0, "records",
+                            (json_int_t)job->check.walk.number, "head", head, "error", broken->what,
+                            "code", rv < 0 ? flo_error_id(rv) : "", "signed",
+                            (json_int_t)newest.number, "signed_at_ms", (json_int_t)newest.at_ms);
     flo_json_dump(out, &text);
     json_decref(out);
     flo_httpd_add_header(job->request, "Cache-Control", "no-store");
-    flo_httpd_answer(job->request, 200, "application/json", text.data,
-                     text.bytes);
+    flo_httpd_answer(job->request, 200, "application/json", text.data, text.bytes);
 }
 
 static void on_slice(evutil_socket_t fd, short what, void *context)
@@ -72,9 +69,8 @@ static void on_slice(evutil_socket_t fd, short what, void *context)
 
     (void)fd;
     (void)what;
-    int rv = job->request == NULL
-                 ? 0
-                 : flo_audit_check_on(job->rest->controller, &job->check, &err);
+    int rv =
+        job->request == NULL ? 0 : flo_audit_check_on(job->rest->controller, &job->check, &err);
     if (job->request != NULL && rv == 0 && !job->check.is_over) {
         event_add(job->event, &soon); /* after what waits already */
         return;
@@ -97,19 +93,16 @@ static int has_room(const struct flo_rest_call *call, struct flo_err *err)
 {
     size_t count = 0;
 
-    for (const struct flo_rest_check *at = call->rest->checks; at != NULL;
-         at = at->next) {
+    for (const struct flo_rest_check *at = call->rest->checks; at != NULL; at = at->next) {
         if (strcmp(at->account, call->account) == 0) {
-            return flo_fail(err, FLO_E_REST_LIMIT,
-                            "a check of the audit is under way for %s",
+            return flo_fail(err, FLO_E_REST_LIMIT, "a check of the audit is under way for %s",
                             call->account);
         }
         count++;
     }
     return count < CHECKS_MAX
                ? 0
-               : flo_fail(err, FLO_E_REST_LIMIT,
-                          "%zu checks of the audit are under way", count);
+               : flo_fail(err, FLO_E_REST_LIMIT, "%zu checks of the audit are under way", count);
 }
 
 int flo_rest_audit_verify(struct flo_rest_call *call, struct flo_err *err)

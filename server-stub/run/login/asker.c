@@ -60,13 +60,11 @@ static int unreachable(struct flo_err *err, const char *what)
     struct flo_err why = *err;
 
     *err = (struct flo_err){0};
-    return flo_fail(err, FLO_E_LOGIN_PROVIDER, "the identity provider's %s: %s",
-                    what, why.what);
+    return flo_fail(err, FLO_E_LOGIN_PROVIDER, "the identity provider's %s: %s", what, why.what);
 }
 
-static int call(const struct flo_asker *asker, struct flo_http_request *request,
-                const char *what, struct flo_http_answer *answer,
-                struct flo_err *err)
+static int call(const struct flo_asker *asker, struct flo_http_request *request, const char *what,
+                struct flo_http_answer *answer, struct flo_err *err)
 {
     struct flo_http_options options = {.ca_file = flo_oidc_file_ca(asker->file),
                                        .connect_timeout_ms = CONNECT_MS,
@@ -90,8 +88,7 @@ static int get(const struct flo_asker *asker, const char *url, const char *what,
     int rv = call(asker, &request, what, &answer, err);
 
     if (rv == 0 && answer.status != 200) {
-        rv = flo_fail(err, FLO_E_LOGIN_PROVIDER,
-                      "the identity provider's %s: it answered %d", what,
+        rv = flo_fail(err, FLO_E_LOGIN_PROVIDER, "the identity provider's %s: it answered %d", what,
                       answer.status);
     }
     if (rv == 0) {
@@ -119,8 +116,8 @@ static int describe(struct flo_asker *asker, struct flo_err *err)
     snprintf(url, sizeof(url), "%.*s%s", (int)chars, issuer, path);
     int rv = get(asker, url, "description", &text, err);
     if (rv == 0) {
-        rv = flo_oidc_provider_parse(text.data != NULL ? text.data : "",
-                                     text.bytes, issuer, &asker->provider, err);
+        rv = flo_oidc_provider_parse(text.data != NULL ? text.data : "", text.bytes, issuer,
+                                     &asker->provider, err);
     }
     if (rv == 0) {
         asker->provider_until_ms = flo_now_ms() + KEPT_MS;
@@ -134,15 +131,14 @@ static int read_keys(struct flo_asker *asker, struct flo_err *err)
     int rv = get(asker, asker->provider.jwks, "keys", &text, err);
 
     if (rv == 0) {
-        rv = flo_jwks_parse(text.data != NULL ? text.data : "", text.bytes,
-                            &asker->keys, err);
+        rv = flo_jwks_parse(text.data != NULL ? text.data : "", text.bytes, &asker->keys, err);
     }
     asker->keys_until_ms = rv == 0 ? flo_now_ms() + KEPT_MS : 0;
     return rv;
 }
 
-static int find_key(struct flo_asker *asker, const struct flo_jwt *jwt,
-                    const struct flo_jwk **out, struct flo_err *err)
+static int find_key(struct flo_asker *asker, const struct flo_jwt *jwt, const struct flo_jwk **out,
+                    struct flo_err *err)
 {
     int rv = 0;
 
@@ -156,8 +152,7 @@ static int find_key(struct flo_asker *asker, const struct flo_jwt *jwt,
         *out = rv == 0 ? flo_jwks_find(&asker->keys, jwt) : NULL;
     }
     if (rv == 0 && *out == NULL) {
-        rv = flo_fail(err, FLO_E_LOGIN_TOKEN,
-                      "the ID token's key is none of the provider's");
+        rv = flo_fail(err, FLO_E_LOGIN_TOKEN, "the ID token's key is none of the provider's");
     }
     return rv;
 }
@@ -179,33 +174,27 @@ static void basic(const struct flo_asker *asker, struct flo_buf *out)
     flo_secret_wipe(text, sizeof(text));
 }
 
-static int read_token(const struct flo_http_answer *answer, char *out,
-                      struct flo_err *err)
+static int read_token(const struct flo_http_answer *answer, char *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
     const char *text = answer->body.data != NULL ? answer->body.data : "";
 
-    (void)!flo_json_parse(text, answer->body.bytes, FLO_OIDC_DOCUMENT_BYTES_MAX,
-                          &json, NULL);
+    (void)!flo_json_parse(text, answer->body.bytes, FLO_OIDC_DOCUMENT_BYTES_MAX, &json, NULL);
     if (answer->status != 200) {
         const char *why = json_string_value(json_object_get(json, "error"));
-        return flo_fail(err,
-                        answer->status >= 500 ? FLO_E_LOGIN_PROVIDER
-                                              : FLO_E_LOGIN_DENIED,
-                        "the provider answered %d to the code: %.64s",
-                        answer->status, why != NULL ? why : "no reason");
+        return flo_fail(err, answer->status >= 500 ? FLO_E_LOGIN_PROVIDER : FLO_E_LOGIN_DENIED,
+                        "the provider answered %d to the code: %.64s", answer->status,
+                        why != NULL ? why : "no reason");
     }
     const char *token = json_string_value(json_object_get(json, "id_token"));
     if (token == NULL || strlen(token) > FLO_JWT_BYTES_MAX) {
-        return flo_fail(err, FLO_E_LOGIN_TOKEN,
-                        "the provider's answer has no ID token");
+        return flo_fail(err, FLO_E_LOGIN_TOKEN, "the provider's answer has no ID token");
     }
     snprintf(out, FLO_JWT_BYTES_MAX + 1, "%s", token);
     return 0;
 }
 
-static int exchange(const struct flo_asker *asker,
-                    const struct flo_login_job *job, char *token,
+static int exchange(const struct flo_asker *asker, const struct flo_login_job *job, char *token,
                     struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) body = {0};
@@ -232,8 +221,7 @@ static int exchange(const struct flo_asker *asker,
                                        .headers = headers,
                                        .body = body.data,
                                        .body_bytes = body.bytes,
-                                       .content_type =
-                                           "application/x-www-form-urlencoded"};
+                                       .content_type = "application/x-www-form-urlencoded"};
     int rv = body.failed || header.failed
                  ? flo_fail(err, FLO_E_MEMORY, "login")
                  : call(asker, &request, "answer to the code", &answer, err);
@@ -248,8 +236,8 @@ static int exchange(const struct flo_asker *asker,
     return rv;
 }
 
-static int believe(struct flo_asker *asker, const struct flo_jwt *jwt,
-                   struct flo_login_job *job, struct flo_err *err)
+static int believe(struct flo_asker *asker, const struct flo_jwt *jwt, struct flo_login_job *job,
+                   struct flo_err *err)
 {
     const struct flo_login_settings *settings = asker->desk.settings;
     struct flo_oidc_expect expect = {.issuer = settings->issuer,
@@ -259,11 +247,9 @@ static int believe(struct flo_asker *asker, const struct flo_jwt *jwt,
     const struct flo_jwk *key = NULL;
     int rv = find_key(asker, jwt, &key, err);
 
-    if (rv == 0 &&
-        flo_jws_verify(&key->key, jwt->text, jwt->signed_bytes, jwt->signature,
-                       jwt->signature_bytes, NULL) < 0) {
-        rv = flo_fail(err, FLO_E_LOGIN_TOKEN,
-                      "the ID token is not signed by the provider's key");
+    if (rv == 0 && flo_jws_verify(&key->key, jwt->text, jwt->signed_bytes, jwt->signature,
+                                  jwt->signature_bytes, NULL) < 0) {
+        rv = flo_fail(err, FLO_E_LOGIN_TOKEN, "the ID token is not signed by the provider's key");
     }
     if (rv == 0) {
         rv = flo_oidc_claims_check(jwt->claims, &expect, err);
@@ -271,16 +257,14 @@ static int believe(struct flo_asker *asker, const struct flo_jwt *jwt,
     if (rv < 0) {
         return rv;
     }
-    const char *subject =
-        json_string_value(json_object_get(jwt->claims, "sub"));
+    const char *subject = json_string_value(json_object_get(jwt->claims, "sub"));
     snprintf(job->subject, sizeof(job->subject), "%s", subject);
     flo_oidc_account(settings->issuer, subject, job->account);
     flo_oidc_name(jwt->claims, settings->name_claim, job->name);
     return flo_oidc_roles_of(&settings->roles, jwt->claims, job->role, err);
 }
 
-static int come_back(struct flo_asker *asker, struct flo_login_job *job,
-                     struct flo_err *err)
+static int come_back(struct flo_asker *asker, struct flo_login_job *job, struct flo_err *err)
 {
     char token[FLO_JWT_BYTES_MAX + 1];
     struct flo_jwt jwt = {.text = NULL};
@@ -304,8 +288,7 @@ static void answer(struct flo_asker *asker, struct flo_login_job *job)
 
     if (now_ms - job->asked_at_ms > WAIT_MS) {
         flo_fail(&job->err, FLO_E_LOGIN_PROVIDER,
-                 "the identity provider is slow: the login waited %d s",
-                 WAIT_MS / 1000);
+                 "the identity provider is slow: the login waited %d s", WAIT_MS / 1000);
         return;
     }
     if (now_ms < asker->failed_until_ms) {
@@ -374,10 +357,8 @@ static int ask(void *context, struct flo_login_job *job, struct flo_err *err)
     /* Anybody may begin a login, so half of the room is for those who come
      * back. */
     if (asker->count >= (job->has_come_back ? JOBS_MAX : JOBS_MAX / 2)) {
-        return flo_fail(err, FLO_E_REST_LIMIT,
-                        "%zu login%s %s for the provider", asker->count,
-                        flo_s(asker->count),
-                        flo_plural(asker->count, "waits", "wait"));
+        return flo_fail(err, FLO_E_REST_LIMIT, "%zu login%s %s for the provider", asker->count,
+                        flo_s(asker->count), flo_plural(asker->count, "waits", "wait"));
     }
     asker->count++;
     pthread_mutex_lock(&asker->mutex);
@@ -394,8 +375,8 @@ struct flo_login_desk *flo_asker_desk(struct flo_asker *asker)
     return &asker->desk;
 }
 
-int flo_asker_open(const struct flo_oidc_file *file, struct event_base *base,
-                   bool is_plain, struct flo_asker **out, struct flo_err *err)
+int flo_asker_open(const struct flo_oidc_file *file, struct event_base *base, bool is_plain,
+                   struct flo_asker **out, struct flo_err *err)
 {
     struct flo_asker *asker = calloc(1, sizeof(*asker));
 
@@ -415,14 +396,12 @@ int flo_asker_open(const struct flo_oidc_file *file, struct event_base *base,
     *out = asker;
     asker->event = asker->wake_fd < 0
                        ? NULL
-                       : event_new(base, asker->wake_fd, EV_READ | EV_PERSIST,
-                                   on_done, asker);
+                       : event_new(base, asker->wake_fd, EV_READ | EV_PERSIST, on_done, asker);
     if (asker->event == NULL || event_add(asker->event, NULL) < 0) {
         return flo_fail(err, FLO_E_MEMORY, "login");
     }
     asker->has_thread = pthread_create(&asker->thread, NULL, work, asker) == 0;
-    return asker->has_thread ? 0
-                             : flo_fail(err, FLO_E_PROCESS, "login's thread");
+    return asker->has_thread ? 0 : flo_fail(err, FLO_E_PROCESS, "login's thread");
 }
 
 static void free_all(struct flo_login_job *job)

@@ -21,14 +21,13 @@ struct flo_oidc_file {
 };
 
 static const struct flo_config_row rows[] = {
-#define FLO_CONFIG(name, key, type, min, max, standard, meaning)               \
+#define FLO_CONFIG(name, key, type, min, max, standard, meaning)                                   \
     {key, FLO_CONFIG_##type, min, max, standard, false, NULL, meaning},
 #include "server-stub/run/login/oidc.def"
 #undef FLO_CONFIG
 };
 
-static int read_row(const json_t *json, struct flo_oidc_row *out,
-                    struct flo_err *err)
+static int read_row(const json_t *json, struct flo_oidc_row *out, struct flo_err *err)
 {
     struct flo_grants grants;
 
@@ -37,8 +36,7 @@ static int read_row(const json_t *json, struct flo_oidc_row *out,
     }
     int rv = flo_json_get_text(json, "group", 255, &out->group, err);
     if (rv == 0) {
-        rv = flo_json_get_text(json, "role", FLO_GRANTS_TEXT - 1, &out->role,
-                               err);
+        rv = flo_json_get_text(json, "role", FLO_GRANTS_TEXT - 1, &out->role, err);
     }
     if (rv < 0) {
         err->code = FLO_E_CFG_TYPE; /* not the publisher's document */
@@ -46,8 +44,7 @@ static int read_row(const json_t *json, struct flo_oidc_row *out,
     }
     return flo_grants_parse(out->role, &grants)
                ? 0
-               : flo_fail(err, FLO_E_CFG_RANGE, "`%.100s` is no role",
-                          out->role);
+               : flo_fail(err, FLO_E_CFG_RANGE, "`%.100s` is no role", out->role);
 }
 
 static int read_roles(struct flo_oidc_file *file, struct flo_err *err)
@@ -68,11 +65,9 @@ static int read_roles(struct flo_oidc_file *file, struct flo_err *err)
     roles->count = json_array_size(list);
     roles->claim = flo_config_text(file->config, "roles_claim");
     roles->needed = file->needed;
-    roles->needed_count =
-        flo_config_texts_count(file->config, "allowed_groups");
+    roles->needed_count = flo_config_texts_count(file->config, "allowed_groups");
     for (i = 0; i < roles->needed_count; i++) {
-        file->needed[i] =
-            flo_config_texts_get(file->config, "allowed_groups", i);
+        file->needed[i] = flo_config_texts_get(file->config, "allowed_groups", i);
     }
     return roles->count > 0 ? 0
                             : flo_fail(err, FLO_E_CFG_KEY,
@@ -104,8 +99,7 @@ static bool has_openid(const char *scopes)
 {
     const char *at = strstr(scopes, "openid");
 
-    return at != NULL && (at == scopes || at[-1] == ' ') &&
-           (at[6] == '\0' || at[6] == ' ');
+    return at != NULL && (at == scopes || at[-1] == ' ') && (at[6] == '\0' || at[6] == ' ');
 }
 
 static int read_all(struct flo_oidc_file *file, struct flo_err *err)
@@ -124,20 +118,17 @@ static int read_all(struct flo_oidc_file *file, struct flo_err *err)
                         settings->issuer == NULL ? "issuer" : "client_id");
     }
     if (!flo_oidc_url_is_valid(settings->issuer)) {
-        return flo_fail(err, FLO_E_CFG_RANGE,
-                        "issuer `%.100s`: an https:// address belongs here",
+        return flo_fail(err, FLO_E_CFG_RANGE, "issuer `%.100s`: an https:// address belongs here",
                         settings->issuer);
     }
     if (!has_openid(settings->scopes)) {
-        return flo_fail(err, FLO_E_CFG_RANGE, "scopes `%.100s` lack openid",
-                        settings->scopes);
+        return flo_fail(err, FLO_E_CFG_RANGE, "scopes `%.100s` lack openid", settings->scopes);
     }
     int rv = read_roles(file, err);
     return rv < 0 ? rv : read_secret(file, err);
 }
 
-int flo_oidc_file_open(const char *path, struct flo_oidc_file **out,
-                       struct flo_err *err)
+int flo_oidc_file_open(const char *path, struct flo_oidc_file **out, struct flo_err *err)
 {
     struct flo_oidc_file *file = calloc(1, sizeof(*file));
 
@@ -165,8 +156,7 @@ void flo_oidc_file_close(struct flo_oidc_file *file)
     }
 }
 
-const struct flo_login_settings *
-flo_oidc_file_settings(const struct flo_oidc_file *file)
+const struct flo_login_settings *flo_oidc_file_settings(const struct flo_oidc_file *file)
 {
     return &file->settings;
 }

@@ -9,19 +9,16 @@ struct flo_asker;
 struct flo_oidc_file;
 
 /* oidc.yaml, read and checked; the secret is read too.  Also for --check. */
-FLO_MUST_USE int flo_oidc_file_open(const char *path,
-                                    struct flo_oidc_file **out,
+FLO_MUST_USE int flo_oidc_file_open(const char *path, struct flo_oidc_file **out,
                                     struct flo_err *err);
 void flo_oidc_file_close(struct flo_oidc_file *file);
-const struct flo_login_settings *
-flo_oidc_file_settings(const struct flo_oidc_file *file);
+const struct flo_login_settings *flo_oidc_file_settings(const struct flo_oidc_file *file);
 const char *flo_oidc_file_ca(const struct flo_oidc_file *file);
 const char *flo_oidc_file_secret(const struct flo_oidc_file *file); /* or "" */
 
 /* The desk of rest->login.  `file` outlives it. */
-FLO_MUST_USE int flo_asker_open(const struct flo_oidc_file *file,
-                                struct event_base *base, bool is_plain,
-                                struct flo_asker **out, struct flo_err *err);
+FLO_MUST_USE int flo_asker_open(const struct flo_oidc_file *file, struct event_base *base,
+                                bool is_plain, struct flo_asker **out, struct flo_err *err);
 struct flo_login_desk *flo_asker_desk(struct flo_asker *asker);
 /* A call under way ends first, within ten seconds. */
 void flo_asker_close(struct flo_asker *asker);

@@ -37,14 +37,12 @@ struct copying {
 static int give(const char *path, const struct stat *like, struct flo_err *err)
 {
     if (geteuid() == 0 && lchown(path, like->st_uid, like->st_gid) < 0) {
-        return flo_fail_errno(err, FLO_E_IO_WRITE, "give %s to its owner",
-                              path);
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "give %s to its owner", path);
     }
     return 0;
 }
 
-static int send_all(int from, int to, const char *path, uint64_t *bytes,
-                    struct flo_err *err)
+static int send_all(int from, int to, const char *path, uint64_t *bytes, struct flo_err *err)
 {
     ssize_t sent;
 
@@ -52,16 +50,14 @@ static int send_all(int from, int to, const char *path, uint64_t *bytes,
         *bytes += (uint64_t)sent;
     }
     if (sent < 0 || fsync(to) < 0) {
-        int code = errno == ENOSPC || errno == EDQUOT ? FLO_E_DISK_FULL
-                                                      : FLO_E_IO_WRITE;
+        int code = errno == ENOSPC || errno == EDQUOT ? FLO_E_DISK_FULL : FLO_E_IO_WRITE;
         return flo_fail_errno(err, code, "copy to %s", path);
     }
     return 0;
 }
 
 /* One that went away since its folder was read is not copied. */
-static int copy_file(struct copying *copying, const char *from, const char *to,
-                     struct flo_err *err)
+static int copy_file(struct copying *copying, const char *from, const char *to, struct flo_err *err)
 {
     int in = open(from, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     struct stat st = {0};
@@ -73,9 +69,7 @@ static int copy_file(struct copying *copying, const char *from, const char *to,
     if (in < 0 || fstat(in, &st) < 0) {
         rv = flo_fail_errno(err, FLO_E_IO_READ, "%s", from);
     }
-    int out = rv == 0 ? open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
-                             st.st_mode & 0777)
-                      : -1;
+    int out = rv == 0 ? open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, st.st_mode & 0777) : -1;
     if (rv == 0 && out < 0) {
         rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s", to);
     }
@@ -95,12 +89,10 @@ static int copy_file(struct copying *copying, const char *from, const char *to,
     return rv;
 }
 
-static int copy_folder(const struct stat *st, const char *to,
-                       struct flo_err *err)
+static int copy_folder(const struct stat *st, const char *to, struct flo_err *err)
 {
-    return mkdir(to, st->st_mode & 0777) < 0
-               ? flo_fail_errno(err, FLO_E_IO_WRITE, "%s", to)
-               : give(to, st, err);
+    return mkdir(to, st->st_mode & 0777) < 0 ? flo_fail_errno(err, FLO_E_IO_WRITE, "%s", to)
+                                             : give(to, st, err);
 }
 
 /* ---- a part of the folder ---- */
@@ -116,9 +108,8 @@ static uint64_t stamp_of(const struct stat *st)
 }
 
 /* The entry `name` of both folders. */
-static int join(const char *from, const char *to, const char *name,
-                char from_out[PATH_BYTES], char to_out[PATH_BYTES],
-                struct flo_err *err)
+static int join(const char *from, const char *to, const char *name, char from_out[PATH_BYTES],
+                char to_out[PATH_BYTES], struct flo_err *err)
 {
     return flo_path_join(from_out, PATH_BYTES, from, name) &&
                    flo_path_join(to_out, PATH_BYTES, to, name)
@@ -129,8 +120,8 @@ static int join(const char *from, const char *to, const char *name,
 static int copy_part(struct copying *copying, const char *from, const char *to,
                      struct flo_err *err);
 
-static int copy_entries(struct copying *copying, const char *from,
-                        const char *to, struct flo_err *err)
+static int copy_entries(struct copying *copying, const char *from, const char *to,
+                        struct flo_err *err)
 {
     char below[PATH_BYTES], copy[PATH_BYTES];
     DIR *dir = opendir(from);
@@ -141,8 +132,7 @@ static int copy_entries(struct copying *copying, const char *from,
         return flo_fail_errno(err, FLO_E_IO_READ, "%s", from);
     }
     while (rv == 0 && (entry = readdir(dir)) != NULL) {
-        if (strcmp(entry->d_name, ".") == 0 ||
-            strcmp(entry->d_name, "..") == 0) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) {
             continue;
         }
         rv = join(from, to, entry->d_name, below, copy, err);
@@ -155,14 +145,12 @@ static int copy_entries(struct copying *copying, const char *from,
 }
 
 /* A file or a folder with what is in it; nothing where there is none. */
-static int copy_part(struct copying *copying, const char *from, const char *to,
-                     struct flo_err *err)
+static int copy_part(struct copying *copying, const char *from, const char *to, struct flo_err *err)
 {
     struct stat st;
 
     if (lstat(from, &st) < 0) {
-        return errno == ENOENT ? 0
-                               : flo_fail_errno(err, FLO_E_IO_READ, "%s", from);
+        return errno == ENOENT ? 0 : flo_fail_errno(err, FLO_E_IO_READ, "%s", from);
     }
     if (S_ISREG(st.st_mode)) {
         copying->stamp += stamp_of(&st);
@@ -175,8 +163,7 @@ static int copy_part(struct copying *copying, const char *from, const char *to,
     return rv < 0 ? rv : copy_entries(copying, from, to, err);
 }
 
-static int copy_named(struct copying *copying, const char *name,
-                      struct flo_err *err)
+static int copy_named(struct copying *copying, const char *name, struct flo_err *err)
 {
     char from[PATH_BYTES], to[PATH_BYTES];
 
@@ -187,8 +174,8 @@ static int copy_named(struct copying *copying, const char *name,
 
 /* ---- a database ---- */
 
-static int copy_database(struct copying *copying, const char *name,
-                         bool *is_there, struct flo_err *err)
+static int copy_database(struct copying *copying, const char *name, bool *is_there,
+                         struct flo_err *err)
 {
     char from[PATH_BYTES], to[PATH_BYTES];
     struct stat st;
@@ -212,8 +199,7 @@ static int copy_database(struct copying *copying, const char *name,
 
 /* ---- the whole ---- */
 
-static int remove_entry(const char *path, const struct stat *st, int kind,
-                        struct FTW *walk)
+static int remove_entry(const char *path, const struct stat *st, int kind, struct FTW *walk)
 {
     (void)st;
     (void)kind;
@@ -223,8 +209,7 @@ static int remove_entry(const char *path, const struct stat *st, int kind,
 
 static int remove_whole(const char *path, struct flo_err *err)
 {
-    return nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS) < 0 &&
-                   errno != ENOENT
+    return nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS) < 0 && errno != ENOENT
                ? flo_fail_errno(err, FLO_E_IO_WRITE, "remove %s", path)
                : 0;
 }
@@ -264,8 +249,7 @@ static int copy_moment(struct copying *copying, struct flo_err *err)
             rv = copy_small(copying, err);
         }
         if (rv == 0) {
-            rv = copy_database(copying, "control.db", &copying->out->has_tables,
-                               err);
+            rv = copy_database(copying, "control.db", &copying->out->has_tables, err);
         }
         uint64_t before = copying->stamp;
         if (rv == 0) {
@@ -278,19 +262,16 @@ static int copy_moment(struct copying *copying, struct flo_err *err)
         }
     }
     return flo_fail(err, FLO_E_STATE_LOCKED,
-                    "keys or authorities in %s changed in each of %d tries",
-                    copying->from, TRIES);
+                    "keys or authorities in %s changed in each of %d tries", copying->from, TRIES);
 }
 
-static int finish(const struct copying *copying, const char *to,
-                  struct flo_err *err)
+static int finish(const struct copying *copying, const char *to, struct flo_err *err)
 {
     char parent[PATH_BYTES];
     struct stat st;
     int rv = flo_dir_sync(copying->to, err);
 
-    if (rv == 0 &&
-        (stat(copying->from, &st) < 0 || rename(copying->to, to) < 0)) {
+    if (rv == 0 && (stat(copying->from, &st) < 0 || rename(copying->to, to) < 0)) {
         rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s", to);
     }
     if (rv == 0) {
@@ -311,8 +292,7 @@ static int check_places(const char *from, const char *to, struct flo_err *err)
     char path[PATH_BYTES];
     struct stat st;
 
-    if (!flo_path_join(path, sizeof(path), from, "pki") ||
-        stat(path, &st) < 0) {
+    if (!flo_path_join(path, sizeof(path), from, "pki") || stat(path, &st) < 0) {
         flo_fail(err, FLO_E_ABSENT, "%s is no folder of a controller", from);
         return flo_err_fix(err, "name the folder of --data of its service");
     }
@@ -334,16 +314,15 @@ static int check_places(const char *from, const char *to, struct flo_err *err)
  * FLO_E_ABSENT        `from` is no controller's folder
  * FLO_E_DB_DAMAGED    of control.db
  * FLO_E_STATE_LOCKED  keys or authorities change all the time */
-static int make(const char *from, const char *to, bool has_telemetry,
-                struct done *out, struct flo_err *err)
+static int make(const char *from, const char *to, bool has_telemetry, struct done *out,
+                struct flo_err *err)
 {
     char part[PATH_BYTES];
     struct copying copying = {.from = from, .to = part, .out = out};
     bool is_there;
     int rv = check_places(from, to, err);
 
-    if (rv == 0 &&
-        (size_t)snprintf(part, sizeof(part), "%s.part", to) >= sizeof(part)) {
+    if (rv == 0 && (size_t)snprintf(part, sizeof(part), "%s.part", to) >= sizeof(part)) {
         rv = flo_fail(err, FLO_E_IO_OPEN, "%s is too long", to);
     }
     if (rv < 0) {
@@ -388,8 +367,8 @@ static int run(void *state, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
-    printf("%s: %llu file%s, %llu bytes\n", to, (unsigned long long)done.files,
-           flo_s(done.files), (unsigned long long)done.bytes);
+    printf("%s: %llu file%s, %llu bytes\n", to, (unsigned long long)done.files, flo_s(done.files),
+           (unsigned long long)done.bytes);
     if (!done.has_tables) {
         fputs("the tables are in PostgreSQL: pg_dump them now, too\n", stderr);
     }
@@ -397,8 +376,7 @@ static int run(void *state, struct flo_err *err)
 }
 
 static const struct flo_flag flags[] = {
-    {"data", "DIR", "the controller's folder", FLO_TEXT(typeof(line), data),
-     .is_needed = true},
+    {"data", "DIR", "the controller's folder", FLO_TEXT(typeof(line), data), .is_needed = true},
     {"telemetry", NULL, "the measurements behind the charts, too",
      FLO_SWITCH(typeof(line), has_telemetry)},
     FLO_FLAGS_END,
@@ -412,8 +390,7 @@ const struct flo_verb flo_verb_backup = {
     .state = &line,
     .run = run,
     .example = "/backup/monday --data /var/lib/flotilla-controller",
-    .more =
-        "TO appears whole or not at all.  Whoever reads it can enrol devices "
-        "and sign\norders.  docs/runbook.md, \"Database from a backup\", "
-        "has the way back.\n",
+    .more = "TO appears whole or not at all.  Whoever reads it can enrol devices "
+            "and sign\norders.  docs/runbook.md, \"Database from a backup\", "
+            "has the way back.\n",
 };

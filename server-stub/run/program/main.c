@@ -33,20 +33,19 @@ struct line {
     bool is_check;
     bool asks_fingerprint;
 };
-static struct line line = {
-    .options.listen = "127.0.0.1:8080",
-    .options.broker_linger_ms = LINGER_MS,
-    .options.evidence_block_ms = FLO_BLOCK_MS,
-    .options.certificate_life_ms = FLO_CERTIFICATE_LIFE_MS,
-    .options.certificate_grace_ms = FLO_CERTIFICATE_GRACE_MS};
+static struct line line = {.options.listen = "127.0.0.1:8080",
+                           .options.broker_linger_ms = LINGER_MS,
+                           .options.evidence_block_ms = FLO_BLOCK_MS,
+                           .options.certificate_life_ms = FLO_CERTIFICATE_LIFE_MS,
+                           .options.certificate_grace_ms = FLO_CERTIFICATE_GRACE_MS};
 
 static int take_name(void *state, const char *name, struct flo_err *err)
 {
     struct flo_controller_options *options = &((struct line *)state)->options;
 
     if (options->host_name_count == FLO_CONTROLLER_HOST_NAMES_MAX) {
-        return flo_fail(err, FLO_E_USAGE, "--host-name %s: at most %d of them",
-                        name, FLO_CONTROLLER_HOST_NAMES_MAX);
+        return flo_fail(err, FLO_E_USAGE, "--host-name %s: at most %d of them", name,
+                        FLO_CONTROLLER_HOST_NAMES_MAX);
     }
     options->host_names[options->host_name_count++] = name;
     return 0;
@@ -57,25 +56,21 @@ static int take_unproved(void *state, const char *word, struct flo_err *err)
     struct flo_controller_options *options = &((struct line *)state)->options;
 
     if (strcmp(word, "take") != 0 && strcmp(word, "refuse") != 0) {
-        return flo_fail(err, FLO_E_USAGE, "--unproved %.40s: take or refuse",
-                        word);
+        return flo_fail(err, FLO_E_USAGE, "--unproved %.40s: take or refuse", word);
     }
-    options->unproved =
-        word[0] == 't' ? FLO_UNPROVED_TAKE : FLO_UNPROVED_REFUSE;
+    options->unproved = word[0] == 't' ? FLO_UNPROVED_TAKE : FLO_UNPROVED_REFUSE;
     return 0;
 }
 
 #define TO_TEXT(member) FLO_TEXT(struct line, options.member)
 #define TO_SWITCH(member) FLO_SWITCH(struct line, options.member)
 static const struct flo_flag flags[] = {
-    {"data", "DIR", "everything it keeps: databases, keys, blobs", TO_TEXT(dir),
-     .is_needed = true},
+    {"data", "DIR", "everything it keeps: databases, keys, blobs", TO_TEXT(dir), .is_needed = true},
     {"store", "postgresql://ADDRESS",
      "devices, releases, rollouts, orders and audit in this database (a file "
      "in DIR); no password: use passfile=FILE or ~/.pgpass",
      TO_TEXT(store)},
-    {"import", NULL,
-     "copy DIR/control.db into the empty database of --store first",
+    {"import", NULL, "copy DIR/control.db into the empty database of --store first",
      TO_SWITCH(imports)},
     {"listen", "HOST:PORT",
      "REST and dashboard for people: HTTP on loopback, else HTTPS by the "
@@ -86,8 +81,7 @@ static const struct flo_flag flags[] = {
      "HTTPS for devices (same host, 8443; where that is taken a free one, "
      "which is kept)",
      TO_TEXT(listen_devices)},
-    {"public-host", "NAME",
-     "under which devices reach this machine (the host of --listen-devices)",
+    {"public-host", "NAME", "under which devices reach this machine (the host of --listen-devices)",
      TO_TEXT(public_host)},
     {"host-name", "NAME",
      "another name under which it is served, as that of a reverse proxy; up "
@@ -109,8 +103,7 @@ static const struct flo_flag flags[] = {
      "what that store asks for, in a file of 0600: `bearer TOKEN`, or `s3 "
      "REGION ACCESS-KEY SECRET-KEY` (nothing)",
      TO_TEXT(blobs_keys)},
-    {"blobs-ca", "FILE", "authority of that store (the system's)",
-     TO_TEXT(blobs_ca)},
+    {"blobs-ca", "FILE", "authority of that store (the system's)", TO_TEXT(blobs_ca)},
     {"name", "NAME",
      "how people are told this controller from others on its database (the "
      "machine's name)",
@@ -147,22 +140,19 @@ static const struct flo_flag flags[] = {
      "of devices' certificates and our own, 5s to 3650d (90d); they are "
      "renewed "
      "at two thirds of it",
-     FLO_MS(struct line, options.certificate_life_ms), .min = LIFE_MS_MIN,
-     .max = LIFE_MS_MAX},
+     FLO_MS(struct line, options.certificate_life_ms), .min = LIFE_MS_MIN, .max = LIFE_MS_MAX},
     {"certificate-grace", "DURATION",
      "so long after its certificate's end a device is still renewed, 0s to "
      "3650d (730d); 0s: it needs a new token",
      FLO_MS(struct line, options.certificate_grace_ms), .max = LIFE_MS_MAX},
-    {"fleet", "NAME", "name of the fleet, at first start (demo)",
-     TO_TEXT(fleet)},
+    {"fleet", "NAME", "name of the fleet, at first start (demo)", TO_TEXT(fleet)},
     {"heartbeat", "DURATION", "how often devices report, 200ms to 7d (60s)",
      FLO_MS(struct line, options.heartbeat_ms), .min = FLO_HEARTBEAT_MS_MIN,
      .max = FLO_HEARTBEAT_MS_MAX},
     {"evidence-block", "DURATION",
      "block of time of statistical gates, 1s to 1h (5m); another one makes "
      "what was observed before useless",
-     FLO_MS(struct line, options.evidence_block_ms), .min = 1000,
-     .max = 3600000},
+     FLO_MS(struct line, options.evidence_block_ms), .min = 1000, .max = 3600000},
     {"slice", "DEVICES",
      "work on many devices goes on with so many at a time, 1 to 100000 (as "
      "many as some milliseconds take)",
@@ -171,19 +161,15 @@ static const struct flo_flag flags[] = {
      "so long artifacts stay that no device needs (deltas from what nobody "
      "has, "
      "files of no release), 1s to 3650d (7d)",
-     FLO_MS(struct line, options.unused_kept_ms), .min = 1000,
-     .max = LIFE_MS_MAX},
+     FLO_MS(struct line, options.unused_kept_ms), .min = 1000, .max = LIFE_MS_MAX},
     {"alert-command", "PROGRAM",
      "run for each message about an alert, which is its standard input: no "
      "shell, no arguments",
      TO_TEXT(alert_command)},
-    {"webhook-ca", "FILE", "authority of webhooks (the system's)",
-     TO_TEXT(webhook_ca)},
-    {"webhook-private", NULL,
-     "webhooks may be in private networks and on loopback, too",
+    {"webhook-ca", "FILE", "authority of webhooks (the system's)", TO_TEXT(webhook_ca)},
+    {"webhook-private", NULL, "webhooks may be in private networks and on loopback, too",
      TO_SWITCH(takes_private_webhooks)},
-    {"oidc", "FILE",
-     "people log in by the identity provider of this file (docs/login.md)",
+    {"oidc", "FILE", "people log in by the identity provider of this file (docs/login.md)",
      TO_TEXT(oidc)},
     {"restored", NULL,
      "DIR comes from a backup: give new orders numbers that no device has "
@@ -230,8 +216,7 @@ static int lock(const char *dir, struct flo_err *err)
         return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", path);
     }
     if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        flo_fail(err, FLO_E_STATE_LOCKED, "another controller works in %s",
-                 dir);
+        flo_fail(err, FLO_E_STATE_LOCKED, "another controller works in %s", dir);
         return flo_err_fix(err, "stop that one first, or give another folder");
     }
     return 0;
@@ -260,22 +245,19 @@ static int check_oidc(const char *path, struct flo_err *err)
 static void on_tick(void *context)
 {
     const struct flo_controller_options *options = &line.options;
-    bool may_act =
-        options->may_act == NULL || options->may_act(options->may_act_context);
+    bool may_act = options->may_act == NULL || options->may_act(options->may_act_context);
 
-    flo_pulse_tell(context, may_act ? FLO_PULSE_LEADS : FLO_PULSE_WAITS,
-                   options->epoch);
+    flo_pulse_tell(context, may_act ? FLO_PULSE_LEADS : FLO_PULSE_WAITS, options->epoch);
 }
 
-static void on_listening(void *context, int fd,
-                         const struct flo_httpd_tls *tls_or_null)
+static void on_listening(void *context, int fd, const struct flo_httpd_tls *tls_or_null)
 {
     flo_pulse_guard(context, fd, tls_or_null);
 }
 
 /* The controller leads, or is alone. */
-static int serve(struct flo_controller_options *options,
-                 struct flo_service *service, struct flo_err *err)
+static int serve(struct flo_controller_options *options, struct flo_service *service,
+                 struct flo_err *err)
 {
     struct flo_controller *controller = NULL;
     int rv = flo_controller_open(options, &controller, err);
@@ -292,8 +274,7 @@ static int serve(struct flo_controller_options *options,
     return rv;
 }
 
-static int check_name(struct flo_controller_options *options,
-                      struct flo_err *err)
+static int check_name(struct flo_controller_options *options, struct flo_err *err)
 {
     static char machine[65];
 
@@ -310,8 +291,7 @@ static int check_name(struct flo_controller_options *options,
     return 0;
 }
 
-static int check_depot(const struct flo_controller_options *options,
-                       struct flo_err *err)
+static int check_depot(const struct flo_controller_options *options, struct flo_err *err)
 {
     struct flo_depot_keys keys = {.bearer = ""};
     int rv = 0;
@@ -319,8 +299,7 @@ static int check_depot(const struct flo_controller_options *options,
     if (options->blobs_store != NULL) {
         rv = flo_depot_url_check(options->blobs_store, err);
     } else if (options->blobs_keys != NULL || options->blobs_ca != NULL) {
-        rv = flo_fail(err, FLO_E_USAGE,
-                      "--blobs-keys and --blobs-ca belong to --blobs-store");
+        rv = flo_fail(err, FLO_E_USAGE, "--blobs-keys and --blobs-ca belong to --blobs-store");
     }
     if (rv == 0 && options->blobs_keys != NULL) {
         rv = flo_depot_keys_read(options->blobs_keys, &keys, err);
@@ -339,9 +318,8 @@ static bool has_own_broker(const struct flo_controller_options *options)
 /* Such a controller does a thing that is done once, by the only one. */
 static bool is_alone(const struct flo_controller_options *options)
 {
-    return line.is_check || options->imports || options->is_restored ||
-           options->makes_order_key || options->seals_again ||
-           has_own_broker(options);
+    return line.is_check || options->imports || options->is_restored || options->makes_order_key ||
+           options->seals_again || has_own_broker(options);
 }
 
 static int run(void *state, struct flo_err *err)
@@ -355,14 +333,12 @@ static int run(void *state, struct flo_err *err)
 
     umask(077);
     if (options->blobs_url != NULL &&
-        (strlen(options->blobs_url) > 400 ||
-         (strncmp(options->blobs_url, "https://", 8) != 0 &&
-          strncmp(options->blobs_url, "http://", 7) != 0))) {
-        return flo_fail(
-            err, FLO_E_USAGE,
-            "--blobs-url `%.100s` is no https:// or http:// address "
-            "of at most 400 characters",
-            options->blobs_url);
+        (strlen(options->blobs_url) > 400 || (strncmp(options->blobs_url, "https://", 8) != 0 &&
+                                              strncmp(options->blobs_url, "http://", 7) != 0))) {
+        return flo_fail(err, FLO_E_USAGE,
+                        "--blobs-url `%.100s` is no https:// or http:// address "
+                        "of at most 400 characters",
+                        options->blobs_url);
     }
     if (line.asks_fingerprint) {
         return print_fingerprint(options->dir, err);
@@ -397,13 +373,12 @@ static int run(void *state, struct flo_err *err)
         options->on_listening = options->store != NULL ? on_listening : NULL;
     }
     if (rv == 0 && options->store != NULL) {
-        const struct flo_standby_wish wish = {
-            .peer_host = line.peer_host,
-            .joins = line.joins,
-            .is_alone = is_alone(options),
-            .is_check = line.is_check && !has_own_broker(options)};
-        rv = flo_standby_until_lead(options, &wish, pulse, service, &standby,
-                                    &goes_on, err);
+        const struct flo_standby_wish wish = {.peer_host = line.peer_host,
+                                              .joins = line.joins,
+                                              .is_alone = is_alone(options),
+                                              .is_check =
+                                                  line.is_check && !has_own_broker(options)};
+        rv = flo_standby_until_lead(options, &wish, pulse, service, &standby, &goes_on, err);
         if (rv == 0 && !goes_on && line.is_check) {
             puts("another controller leads, and this one can follow it");
         }
@@ -438,12 +413,11 @@ int main(int argc, char **argv)
         .more = "root goes on as the user who owns DIR.\n",
     };
     static const struct flo_verb *const verbs[] = {&verb, &flo_verb_backup};
-    static const struct flo_args_program program = {
-        .name = "flotilla-controller",
-        .about = "Coordinates a fleet of devices",
-        .verbs = verbs,
-        .count = FLO_COUNT(verbs),
-        .standard = "run"};
+    static const struct flo_args_program program = {.name = "flotilla-controller",
+                                                    .about = "Coordinates a fleet of devices",
+                                                    .verbs = verbs,
+                                                    .count = FLO_COUNT(verbs),
+                                                    .standard = "run"};
 
     flo_standby_remember(argv);
     if (argc == 5 && strcmp(argv[1], FLO_BROKER_KEEPER) == 0) {

@@ -51,8 +51,7 @@ static const char *const words[] = {
     [FLO_PULSE_LEADS] = "leads",
 };
 
-void flo_pulse_tell(struct flo_pulse *pulse, enum flo_pulse_state state,
-                    uint64_t epoch)
+void flo_pulse_tell(struct flo_pulse *pulse, enum flo_pulse_state state, uint64_t epoch)
 {
     if (pulse != NULL) {
         atomic_store(&pulse->epoch, epoch);
@@ -84,34 +83,29 @@ static uint64_t silence_ms(struct flo_pulse *pulse)
 /* The state's thread stands still behind a database that is gone. */
 static bool is_stuck(struct flo_pulse *pulse)
 {
-    if (atomic_load(&pulse->state) != FLO_PULSE_LEADS ||
-        silence_ms(pulse) < STILL_MS) {
+    if (atomic_load(&pulse->state) != FLO_PULSE_LEADS || silence_ms(pulse) < STILL_MS) {
         return false;
     }
     pthread_mutex_lock(&pulse->mutex);
-    bool is_stuck =
-        pulse->is_heard != NULL && !pulse->is_heard(pulse->is_heard_context);
+    bool is_stuck = pulse->is_heard != NULL && !pulse->is_heard(pulse->is_heard_context);
     pthread_mutex_unlock(&pulse->mutex);
     return is_stuck;
 }
 
-static void answer_state(struct flo_pulse *pulse,
-                         struct flo_httpd_request *request, const char *status,
-                         int state)
+static void answer_state(struct flo_pulse *pulse, struct flo_httpd_request *request,
+                         const char *status, int state)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf body = {0};
     struct flo_err lacks = lacks_of(pulse);
 
-    flo_buf_printf(&body, "{\"status\":\"%s\",\"lease\":\"%s\"", status,
-                   words[state]);
+    flo_buf_printf(&body, "{\"status\":\"%s\",\"lease\":\"%s\"", status, words[state]);
     if (lacks.code != 0) {
         flo_buf_printf(&body, ",\"lacks\":\"%s: ", flo_error_id(lacks.code));
         flo_buf_json_text(&body, lacks.what, strlen(lacks.what));
         flo_buf_text(&body, "\"");
     }
     flo_buf_text(&body, "}");
-    flo_httpd_answer(request, body.failed ? 500 : 200, "application/json",
-                     body.data, body.bytes);
+    flo_httpd_answer(request, body.failed ? 500 : 200, "application/json", body.data, body.bytes);
 }
 
 static void on_health(void *context, struct flo_httpd_request *request)
@@ -123,8 +117,7 @@ static void on_health(void *context, struct flo_httpd_request *request)
         answer_state(pulse, request, "ok", atomic_load(&pulse->state));
         return;
     }
-    flo_fail(&err, FLO_E_LEAD_NONE,
-             "this controller has done nothing for %llu s",
+    flo_fail(&err, FLO_E_LEAD_NONE, "this controller has done nothing for %llu s",
              (unsigned long long)silence_ms(pulse) / 1000);
     flo_httpd_answer_err(request, &err);
 }
@@ -134,17 +127,13 @@ static void refuse(struct flo_pulse *pulse, struct flo_httpd_request *request)
     struct flo_err lacks = lacks_of(pulse), err = {0};
 
     if (lacks.code != 0) {
-        flo_fail(&err, FLO_E_LEAD_NONE,
-                 "nobody leads, and this controller cannot: %s: %.300s",
+        flo_fail(&err, FLO_E_LEAD_NONE, "nobody leads, and this controller cannot: %s: %.300s",
                  flo_error_id(lacks.code), lacks.what);
         flo_err_fix(&err, "%s", lacks.fix);
-    } else if (silence_ms(pulse) >= STALE_MS ||
-               atomic_load(&pulse->state) == FLO_PULSE_LEADS) {
-        flo_fail(&err, FLO_E_LEAD_NONE,
-                 "this controller waits for its database or its disk");
+    } else if (silence_ms(pulse) >= STALE_MS || atomic_load(&pulse->state) == FLO_PULSE_LEADS) {
+        flo_fail(&err, FLO_E_LEAD_NONE, "this controller waits for its database or its disk");
     } else {
-        flo_fail(&err, FLO_E_LEAD_NONE,
-                 "this controller stands by and knows no leader");
+        flo_fail(&err, FLO_E_LEAD_NONE, "this controller stands by and knows no leader");
     }
     flo_httpd_answer_err(request, &err);
 }
@@ -154,8 +143,7 @@ static void on_ready(void *context, struct flo_httpd_request *request)
     struct flo_pulse *pulse = context;
     int state = atomic_load(&pulse->state);
 
-    if (state != FLO_PULSE_WAITS && silence_ms(pulse) < STALE_MS &&
-        !is_stuck(pulse)) {
+    if (state != FLO_PULSE_WAITS && silence_ms(pulse) < STALE_MS && !is_stuck(pulse)) {
         answer_state(pulse, request, "ready", state);
     } else {
         refuse(pulse, request);
@@ -168,18 +156,14 @@ static void on_metrics(void *context, struct flo_httpd_request *request)
     struct flo_pulse *pulse = context;
     struct flo_samples FLO_CLEANUP(flo_samples_deinit) samples = {0};
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
-    bool leads = atomic_load(&pulse->state) == FLO_PULSE_LEADS &&
-                 silence_ms(pulse) < STALE_MS;
+    bool leads = atomic_load(&pulse->state) == FLO_PULSE_LEADS && silence_ms(pulse) < STALE_MS;
 
     flo_samples_add(&samples, FLO_EXPOSED_LEADER, NULL, leads ? 1 : 0);
-    flo_samples_add(&samples, FLO_EXPOSED_LEADER_EPOCH, NULL,
-                    (double)atomic_load(&pulse->epoch));
-    flo_samples_add(&samples, FLO_EXPOSED_BUILD,
-                    (const char *const[]){FLO_VERSION}, 1);
+    flo_samples_add(&samples, FLO_EXPOSED_LEADER_EPOCH, NULL, (double)atomic_load(&pulse->epoch));
+    flo_samples_add(&samples, FLO_EXPOSED_BUILD, (const char *const[]){FLO_VERSION}, 1);
     flo_exposition_text(&samples, &text);
-    flo_httpd_answer(
-        request, text.failed || flo_samples_failed(&samples) ? 500 : 200,
-        "text/plain; version=0.0.4; charset=utf-8", text.data, text.bytes);
+    flo_httpd_answer(request, text.failed || flo_samples_failed(&samples) ? 500 : 200,
+                     "text/plain; version=0.0.4; charset=utf-8", text.data, text.bytes);
 }
 
 static void on_other(void *context, struct flo_httpd_request *request)
@@ -189,8 +173,7 @@ static void on_other(void *context, struct flo_httpd_request *request)
 
 /* ---- for a thread that stands still ---- */
 
-void flo_pulse_guard(struct flo_pulse *pulse, int fd,
-                     const struct flo_httpd_tls *tls_or_null)
+void flo_pulse_guard(struct flo_pulse *pulse, int fd, const struct flo_httpd_tls *tls_or_null)
 {
     pthread_mutex_lock(&pulse->mutex);
     bool fits = pulse->guard_count < GUARDS_MAX;
@@ -199,10 +182,8 @@ void flo_pulse_guard(struct flo_pulse *pulse, int fd,
         one->fd = fd;
         one->is_tls = tls_or_null != NULL;
         if (one->is_tls) {
-            snprintf(one->cert_file, sizeof(one->cert_file), "%s",
-                     tls_or_null->cert_file);
-            snprintf(one->key_file, sizeof(one->key_file), "%s",
-                     tls_or_null->key_file);
+            snprintf(one->cert_file, sizeof(one->cert_file), "%s", tls_or_null->cert_file);
+            snprintf(one->key_file, sizeof(one->key_file), "%s", tls_or_null->key_file);
         }
     }
     pthread_mutex_unlock(&pulse->mutex);
@@ -211,8 +192,7 @@ void flo_pulse_guard(struct flo_pulse *pulse, int fd,
     }
 }
 
-void flo_pulse_mind(struct flo_pulse *pulse, bool (*is_heard)(void *context),
-                    void *context)
+void flo_pulse_mind(struct flo_pulse *pulse, bool (*is_heard)(void *context), void *context)
 {
     pthread_mutex_lock(&pulse->mutex);
     pulse->is_heard = is_heard;
@@ -222,15 +202,14 @@ void flo_pulse_mind(struct flo_pulse *pulse, bool (*is_heard)(void *context),
 
 static void open_guard(struct flo_pulse *pulse, struct guard *one)
 {
-    struct flo_httpd_tls tls = {.cert_file = one->cert_file,
-                                .key_file = one->key_file};
+    struct flo_httpd_tls tls = {.cert_file = one->cert_file, .key_file = one->key_file};
     struct flo_err err = {0};
     char address[24];
     uint16_t port;
 
     snprintf(address, sizeof(address), "fd:%d", one->fd);
-    if (flo_httpd_listen(pulse->httpd, address, one->is_tls ? &tls : NULL,
-                         TAG_GUARD, &port, &err) < 0) {
+    if (flo_httpd_listen(pulse->httpd, address, one->is_tls ? &tls : NULL, TAG_GUARD, &port, &err) <
+        0) {
         flo_log_err(FLO_LOG_WARN, "pulse", &err);
         close(one->fd);
     }
@@ -252,8 +231,7 @@ static void turn_guards(struct flo_pulse *pulse)
     if (!is_new && is_on == pulse->is_on) {
         return;
     }
-    if (is_on &&
-        flo_httpd_tls_again(pulse->httpd, TAG_GUARD, false, &err) < 0) {
+    if (is_on && flo_httpd_tls_again(pulse->httpd, TAG_GUARD, false, &err) < 0) {
         flo_log_err(FLO_LOG_WARN, "pulse", &err);
     }
     flo_httpd_listener_turn(pulse->httpd, TAG_GUARD, is_on);
@@ -307,29 +285,20 @@ void flo_pulse_close(struct flo_pulse *pulse)
 
 static int routes_open(struct flo_pulse *pulse, struct flo_err *err)
 {
-    static const char *const methods[] = {"GET", "POST", "PUT", "PATCH",
-                                          "DELETE"};
+    static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE"};
     struct flo_httpd *httpd = pulse->httpd;
     int rv = flo_httpd_route(httpd, "GET", "/health", 0, on_health, pulse, err);
 
-    rv = rv < 0
-             ? rv
-             : flo_httpd_route(httpd, "GET", "/ready", 0, on_ready, pulse, err);
-    rv = rv < 0 ? rv
-                : flo_httpd_route(httpd, "GET", "/metrics", 0, on_metrics,
-                                  pulse, err);
-    rv = rv < 0 ? rv
-                : flo_httpd_route(httpd, "GET", "/healthz", 0, on_health, pulse,
-                                  err);
+    rv = rv < 0 ? rv : flo_httpd_route(httpd, "GET", "/ready", 0, on_ready, pulse, err);
+    rv = rv < 0 ? rv : flo_httpd_route(httpd, "GET", "/metrics", 0, on_metrics, pulse, err);
+    rv = rv < 0 ? rv : flo_httpd_route(httpd, "GET", "/healthz", 0, on_health, pulse, err);
     for (size_t i = 0; rv == 0 && i < FLO_COUNT(methods); i++) {
-        rv = flo_httpd_route(httpd, methods[i], "/...", 1 << 20, on_other,
-                             pulse, err);
+        rv = flo_httpd_route(httpd, methods[i], "/...", 1 << 20, on_other, pulse, err);
     }
     return rv;
 }
 
-int flo_pulse_open(const char *listen, struct flo_pulse **out,
-                   struct flo_err *err)
+int flo_pulse_open(const char *listen, struct flo_pulse **out, struct flo_err *err)
 {
     static const struct flo_httpd_options options = {.connections_max = 64,
                                                      .server_name = "flotilla"};
@@ -358,8 +327,8 @@ int flo_pulse_open(const char *listen, struct flo_pulse **out,
     return 0;
 }
 
-int flo_pulse_listen(struct flo_pulse *pulse, const struct flo_httpd_tls *tls,
-                     uint16_t *port, struct flo_err *err)
+int flo_pulse_listen(struct flo_pulse *pulse, const struct flo_httpd_tls *tls, uint16_t *port,
+                     struct flo_err *err)
 {
     return flo_httpd_listen(pulse->httpd, "127.0.0.1:0", tls, 0, port, err);
 }

@@ -53,8 +53,7 @@ static void remember_failures(void)
 void flo_standby_remember(char **argv)
 {
     size_t count = 0;
-    ssize_t bytes =
-        readlink("/proc/self/exe", started.path, sizeof(started.path) - 1);
+    ssize_t bytes = readlink("/proc/self/exe", started.path, sizeof(started.path) - 1);
 
     remember_failures();
     started.path[bytes > 0 ? bytes : 0] = '\0';
@@ -110,9 +109,8 @@ static void start_again(void *context)
 
 static bool is_of_database(int rv)
 {
-    return rv == FLO_E_DB || rv == FLO_E_DB_UNREACHABLE ||
-           rv == FLO_E_STATE_LOCKED || rv == FLO_E_STATE_SUPERSEDED ||
-           rv == FLO_E_LEAD_NONE || rv == FLO_E_DISK_FULL;
+    return rv == FLO_E_DB || rv == FLO_E_DB_UNREACHABLE || rv == FLO_E_STATE_LOCKED ||
+           rv == FLO_E_STATE_SUPERSEDED || rv == FLO_E_LEAD_NONE || rv == FLO_E_DISK_FULL;
 }
 
 bool flo_standby_may_again(const struct flo_standby *standby, int rv)
@@ -194,13 +192,12 @@ static int read_holder(const char *dir, char out[37], struct flo_err *err)
 /* ---- standing by ---- */
 
 /* On the lead's thread, before it leads: nothing else reads the folder yet. */
-static int fit(void *context, const char *digest, const char *document,
-               size_t bytes, struct flo_err *err)
+static int fit(void *context, const char *digest, const char *document, size_t bytes,
+               struct flo_err *err)
 {
     const struct flo_standby *standby = context;
 
-    return flo_keyring_take(standby->dir, digest, document, bytes,
-                            standby->joins, err);
+    return flo_keyring_take(standby->dir, digest, document, bytes, standby->joins, err);
 }
 
 static bool may_act(void *context)
@@ -234,8 +231,7 @@ static void tell(struct flo_standby *standby, const struct flo_lead_row *row)
 }
 
 /* The row of a leader that beats.  Without the database nobody can tell. */
-static bool is_led_by(struct flo_standby *standby,
-                      const struct flo_lead_row *row)
+static bool is_led_by(struct flo_standby *standby, const struct flo_lead_row *row)
 {
     uint64_t now_ms = flo_now_ms();
 
@@ -243,14 +239,12 @@ static bool is_led_by(struct flo_standby *standby,
         standby->beat = row->lease.beat;
         standby->beaten_ms = now_ms;
     }
-    return row->lease.is_held && row->lease.epoch != 0 &&
-           now_ms - standby->beaten_ms < BEAT_MS;
+    return row->lease.is_held && row->lease.epoch != 0 && now_ms - standby->beaten_ms < BEAT_MS;
 }
 
 /* Another one leads, or this one cannot.  The beat that was under way when its
  * maker died may come after the first look: a second one is of a leader. */
-static bool is_refused(struct flo_standby *standby,
-                       const struct flo_lead_row *row)
+static bool is_refused(struct flo_standby *standby, const struct flo_lead_row *row)
 {
     uint64_t waited_ms = flo_now_ms() - standby->since_ms;
     struct flo_err lacks;
@@ -304,8 +298,7 @@ static void on_look(evutil_socket_t fd, short what, void *context)
     if (is_led) {
         tell(standby, &row);
     }
-    flo_pulse_tell(standby->pulse, is_led ? FLO_PULSE_STANDS : FLO_PULSE_WAITS,
-                   row.lease.epoch);
+    flo_pulse_tell(standby->pulse, is_led ? FLO_PULSE_STANDS : FLO_PULSE_WAITS, row.lease.epoch);
     flo_relay_to(standby->people, is_led ? row.people : "");
     if (standby->devices != NULL) {
         flo_relay_to(standby->devices, is_led ? row.devices : "");
@@ -331,10 +324,8 @@ static int loop_open(struct flo_standby *standby, struct flo_err *err)
     standby->look = event_new(standby->base, -1, EV_PERSIST, on_look, standby);
     is_fine = standby->look != NULL && event_add(standby->look, &every) == 0;
     for (size_t i = 0; i < FLO_COUNT(numbers) && is_fine; i++) {
-        standby->signals[i] =
-            evsignal_new(standby->base, numbers[i], on_signal, standby);
-        is_fine = standby->signals[i] != NULL &&
-                  event_add(standby->signals[i], NULL) == 0;
+        standby->signals[i] = evsignal_new(standby->base, numbers[i], on_signal, standby);
+        is_fine = standby->signals[i] != NULL && event_add(standby->signals[i], NULL) == 0;
     }
     return is_fine ? 0 : flo_fail(err, FLO_E_MEMORY, "event loop");
 }
@@ -364,8 +355,7 @@ static void loop_close(struct flo_standby *standby)
 /* HOST:PORT with the port that was chosen, for this process (`out`), and with
  * the host under which others reach it. */
 static void say_address(const char *listen, uint16_t port, const char *host,
-                        char own[FLO_LEAD_ADDRESS],
-                        char public[FLO_LEAD_ADDRESS])
+                        char own[FLO_LEAD_ADDRESS], char public[FLO_LEAD_ADDRESS])
 {
     int chars = (int)(strrchr(listen, ':') - listen);
     bool is_v6 = host != NULL && strchr(host, ':') != NULL;
@@ -374,21 +364,18 @@ static void say_address(const char *listen, uint16_t port, const char *host,
     if (host == NULL) {
         snprintf(public, FLO_LEAD_ADDRESS, "%s", own);
     } else {
-        snprintf(public, FLO_LEAD_ADDRESS, is_v6 ? "[%s]:%u" : "%s:%u", host,
-                 port);
+        snprintf(public, FLO_LEAD_ADDRESS, is_v6 ? "[%s]:%u" : "%s:%u", host, port);
     }
 }
 
-static int relay_open(struct flo_standby *standby, const char **listen,
-                      const char *host, struct flo_relay **relay,
-                      char own[FLO_LEAD_ADDRESS], char public[FLO_LEAD_ADDRESS],
-                      struct flo_err *err)
+static int relay_open(struct flo_standby *standby, const char **listen, const char *host,
+                      struct flo_relay **relay, char own[FLO_LEAD_ADDRESS],
+                      char public[FLO_LEAD_ADDRESS], struct flo_err *err)
 {
     uint16_t port = 0;
-    int rv =
-        strrchr(*listen, ':') == NULL || strlen(*listen) > 250
-            ? flo_fail(err, FLO_E_USAGE, "`%.200s` is no HOST:PORT", *listen)
-            : flo_relay_open(standby->base, *listen, relay, &port, err);
+    int rv = strrchr(*listen, ':') == NULL || strlen(*listen) > 250
+                 ? flo_fail(err, FLO_E_USAGE, "`%.200s` is no HOST:PORT", *listen)
+                 : flo_relay_open(standby->base, *listen, relay, &port, err);
 
     if (rv == 0) {
         say_address(*listen, port, host, own, public);
@@ -399,29 +386,25 @@ static int relay_open(struct flo_standby *standby, const char **listen,
 
 static bool is_loopback(const char *address)
 {
-    return strncmp(address, "127.", 4) == 0 ||
-           strncmp(address, "[::1]:", 6) == 0 ||
+    return strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]:", 6) == 0 ||
            strncmp(address, "localhost:", 10) == 0;
 }
 
 /* Devices know one port: without --listen-devices only people are passed on. */
-static int relays_open(struct flo_standby *standby,
-                       struct flo_controller_options *options, const char *host,
-                       struct flo_lead_self *self,
-                       char people[FLO_LEAD_ADDRESS],
+static int relays_open(struct flo_standby *standby, struct flo_controller_options *options,
+                       const char *host, struct flo_lead_self *self, char people[FLO_LEAD_ADDRESS],
                        char devices[FLO_LEAD_ADDRESS], struct flo_err *err)
 {
     int rv = 0;
 
     if (!standby->is_alone) {
-        rv = relay_open(standby, &options->listen, host, &standby->people,
-                        standby->listens_people, people, err);
+        rv = relay_open(standby, &options->listen, host, &standby->people, standby->listens_people,
+                        people, err);
         self->people = people;
     }
     if (rv == 0 && !standby->is_alone && options->listen_devices != NULL) {
-        rv = relay_open(standby, &options->listen_devices, host,
-                        &standby->devices, standby->listens_devices, devices,
-                        err);
+        rv = relay_open(standby, &options->listen_devices, host, &standby->devices,
+                        standby->listens_devices, devices, err);
         self->devices = devices;
     }
     return rv;
@@ -430,23 +413,20 @@ static int relays_open(struct flo_standby *standby,
 /* Those who come while nobody leads hear it in the listener's own protocol.  A
  * folder without certificates yet closes their connections. */
 static int answer_otherwise(struct flo_standby *standby,
-                            const struct flo_controller_options *options,
-                            struct flo_err *err)
+                            const struct flo_controller_options *options, struct flo_err *err)
 {
     char certificate[4096], key[4096], address[32];
     struct flo_httpd_tls tls = {.cert_file = certificate, .key_file = key};
     bool is_plain = !options->is_tls && is_loopback(options->listen);
     bool has_pair =
-        flo_path_join(certificate, sizeof(certificate), options->dir,
-                      "pki/server.pem") &&
+        flo_path_join(certificate, sizeof(certificate), options->dir, "pki/server.pem") &&
         flo_path_join(key, sizeof(key), options->dir, "pki/server.key") &&
         access(certificate, R_OK) == 0 && access(key, R_OK) == 0;
     uint16_t port;
     int rv = 0;
 
     if (standby->people != NULL && (is_plain || has_pair)) {
-        rv = flo_pulse_listen(standby->pulse, is_plain ? NULL : &tls, &port,
-                              err);
+        rv = flo_pulse_listen(standby->pulse, is_plain ? NULL : &tls, &port, err);
         if (rv == 0) {
             snprintf(address, sizeof(address), "127.0.0.1:%u", port);
             flo_relay_otherwise(standby->people, address);
@@ -462,8 +442,7 @@ static int answer_otherwise(struct flo_standby *standby,
     return rv < 0 ? rv : flo_pulse_start(standby->pulse, err);
 }
 
-static int result_of(struct flo_standby *standby, bool is_check,
-                     struct flo_err *err)
+static int result_of(struct flo_standby *standby, bool is_check, struct flo_err *err)
 {
     if (!standby->is_refused) {
         return 0;
@@ -510,8 +489,7 @@ static int open_lead(struct flo_standby *standby, const char *address,
     int rv = 0;
 
     wait_in_loop(standby, pause_s(started.failures));
-    while (!standby->has_ended &&
-           (rv = flo_lead_open(address, self, &standby->lead, err)) < 0 &&
+    while (!standby->has_ended && (rv = flo_lead_open(address, self, &standby->lead, err)) < 0 &&
            started.failures >= 0 && !standby->is_alone && is_of_database(rv)) {
         if (!is_told) {
             flo_log_err(FLO_LOG_WARN, "lease", err);
@@ -524,9 +502,8 @@ static int open_lead(struct flo_standby *standby, const char *address,
     return rv;
 }
 
-static int stand_by(struct flo_standby *standby,
-                    struct flo_controller_options *options, const char *host,
-                    bool is_check, struct flo_service *service,
+static int stand_by(struct flo_standby *standby, struct flo_controller_options *options,
+                    const char *host, bool is_check, struct flo_service *service,
                     struct flo_err *err)
 {
     char people[FLO_LEAD_ADDRESS], devices[FLO_LEAD_ADDRESS];
@@ -540,10 +517,10 @@ static int stand_by(struct flo_standby *standby,
     int rv = read_holder(options->dir, standby->holder, err);
 
     /* A repair makes what a leader must have. */
-    self.fit = options->is_restored || options->makes_order_key ||
-                       options->seals_again || options->imports
-                   ? NULL
-                   : fit;
+    self.fit =
+        options->is_restored || options->makes_order_key || options->seals_again || options->imports
+            ? NULL
+            : fit;
     rv = rv < 0 ? rv : read_key(standby, err);
 
     if (rv == 0) {
@@ -573,9 +550,8 @@ static int stand_by(struct flo_standby *standby,
 }
 
 int flo_standby_until_lead(struct flo_controller_options *options,
-                           const struct flo_standby_wish *wish,
-                           struct flo_pulse *pulse, struct flo_service *service,
-                           struct flo_standby **out, bool *leads,
+                           const struct flo_standby_wish *wish, struct flo_pulse *pulse,
+                           struct flo_service *service, struct flo_standby **out, bool *leads,
                            struct flo_err *err)
 {
     struct flo_standby *standby = calloc(1, sizeof(*standby));
@@ -590,8 +566,7 @@ int flo_standby_until_lead(struct flo_controller_options *options,
     standby->joins = wish->joins;
     snprintf(standby->dir, sizeof(standby->dir), "%s", options->dir);
     standby->since_ms = flo_now_ms();
-    int rv = stand_by(standby, options, wish->peer_host, wish->is_check,
-                      service, err);
+    int rv = stand_by(standby, options, wish->peer_host, wish->is_check, service, err);
     loop_close(standby);
     *leads = rv == 0 && !standby->has_ended && !standby->is_refused;
     if (*leads) {
@@ -618,16 +593,14 @@ void flo_standby_close(struct flo_standby *standby)
 #else
 
 int flo_standby_until_lead(struct flo_controller_options *options,
-                           const struct flo_standby_wish *wish,
-                           struct flo_pulse *pulse, struct flo_service *service,
-                           struct flo_standby **out, bool *leads,
+                           const struct flo_standby_wish *wish, struct flo_pulse *pulse,
+                           struct flo_service *service, struct flo_standby **out, bool *leads,
                            struct flo_err *err)
 {
     (void)options, (void)wish, (void)pulse;
     (void)service;
     (void)out, (void)leads;
-    return flo_fail(err, FLO_E_NOT_BUILT,
-                    "this program was built without libpq");
+    return flo_fail(err, FLO_E_NOT_BUILT, "this program was built without libpq");
 }
 
 void flo_standby_close(struct flo_standby *standby)

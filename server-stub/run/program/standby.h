@@ -17,8 +17,7 @@ struct flo_standby;
 void flo_standby_remember(char **argv);
 
 /* SHA-256 of DIR/pki/ca.pem as hex.  FLO_E_ABSENT. */
-FLO_MUST_USE int flo_standby_fingerprint(const char *dir, char hex[65],
-                                         struct flo_err *err);
+FLO_MUST_USE int flo_standby_fingerprint(const char *dir, char hex[65], struct flo_err *err);
 
 struct flo_standby_wish {
     const char *peer_host; /* NULL: the hosts of the listeners */
@@ -37,10 +36,8 @@ struct flo_standby_wish {
  * FLO_E_NOT_BUILT     this program has no libpq */
 FLO_MUST_USE int flo_standby_until_lead(struct flo_controller_options *options,
                                         const struct flo_standby_wish *wish,
-                                        struct flo_pulse *pulse,
-                                        struct flo_service *service,
-                                        struct flo_standby **out, bool *leads,
-                                        struct flo_err *err);
+                                        struct flo_pulse *pulse, struct flo_service *service,
+                                        struct flo_standby **out, bool *leads, struct flo_err *err);
 /* Give the lease back.  NULL is fine. */
 void flo_standby_close(struct flo_standby *standby);
 

@@ -59,8 +59,7 @@ static void post(const struct flo_sender *sender, struct flo_sending *sending)
                                        .connect_timeout_ms = CONNECT_MS,
                                        .timeout_ms = TIMEOUT_MS,
                                        .is_direct = true,
-                                       .takes_private =
-                                           sender->options.takes_private};
+                                       .takes_private = sender->options.takes_private};
     uint64_t seconds = flo_wall_ms() / 1000;
     char id[64];
     char time[64];
@@ -76,8 +75,7 @@ static void post(const struct flo_sender *sender, struct flo_sending *sending)
     struct flo_http *http = NULL;
 
     snprintf(id, sizeof(id), "Flotilla-Delivery: %s", sending->id);
-    snprintf(time, sizeof(time), "Flotilla-Timestamp: %llu",
-             (unsigned long long)seconds);
+    snprintf(time, sizeof(time), "Flotilla-Timestamp: %llu", (unsigned long long)seconds);
     memcpy(signature, "Flotilla-Signature: ", 21);
     flo_alert_sign(sending->secret, seconds, sending->body, request.body_bytes,
                    signature + strlen(signature));
@@ -86,18 +84,14 @@ static void post(const struct flo_sender *sender, struct flo_sending *sending)
         rv = flo_http_call(http, &request, &answer, &sending->err);
     }
     sending->status = answer.status;
-    if (rv == FLO_E_NET_UNREACHABLE && answer.status == 0 &&
-        flo_http_was_refused(http)) {
+    if (rv == FLO_E_NET_UNREACHABLE && answer.status == 0 && flo_http_was_refused(http)) {
         flo_fail(&sending->err, FLO_E_NET_UNREACHABLE,
                  "its host has no address that a webhook may have: it is "
                  "private (--webhook-private) or link-local");
     }
     if (rv == 0 && (answer.status < 200 || answer.status > 299)) {
-        flo_fail(&sending->err, FLO_E_NET_STATUS, "the receiver answered %d%s",
-                 answer.status,
-                 answer.status >= 300 && answer.status < 400
-                     ? ": redirects are not followed"
-                     : "");
+        flo_fail(&sending->err, FLO_E_NET_STATUS, "the receiver answered %d%s", answer.status,
+                 answer.status >= 300 && answer.status < 400 ? ": redirects are not followed" : "");
     }
     flo_buf_deinit(&answer.body);
     flo_http_close(http);
@@ -124,27 +118,24 @@ static void await(pid_t pid, struct flo_sending *sending)
 {
     int status = 0;
 
-    for (uint64_t waited = 0; waitpid(pid, &status, WNOHANG) == 0;
-         waited += STEP_US) {
+    for (uint64_t waited = 0; waitpid(pid, &status, WNOHANG) == 0; waited += STEP_US) {
         if (waited > TIMEOUT_MS * UINT64_C(1000)) {
             kill(pid, SIGKILL);
             waitpid(pid, &status, 0);
-            flo_fail(&sending->err, FLO_E_NET_TIMEOUT,
-                     "the command took more than %d s", TIMEOUT_MS / 1000);
+            flo_fail(&sending->err, FLO_E_NET_TIMEOUT, "the command took more than %d s",
+                     TIMEOUT_MS / 1000);
             return;
         }
         usleep(STEP_US);
     }
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
         flo_fail(&sending->err, FLO_E_PROCESS, "the command ended with %d",
-                 WIFEXITED(status) ? WEXITSTATUS(status)
-                                   : 128 + WTERMSIG(status));
+                 WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
     }
 }
 
 /* No shell, no arguments: the message is its standard input. */
-static void run_command(const struct flo_sender *sender,
-                        struct flo_sending *sending)
+static void run_command(const struct flo_sender *sender, struct flo_sending *sending)
 {
     int ends[2];
     pid_t pid;
@@ -154,8 +145,7 @@ static void run_command(const struct flo_sender *sender,
         return;
     }
     if (!start(sender->options.command, ends[1], &pid)) {
-        flo_fail_errno(&sending->err, FLO_E_PROCESS, "%s",
-                       sender->options.command);
+        flo_fail_errno(&sending->err, FLO_E_PROCESS, "%s", sender->options.command);
         close(ends[0]);
         close(ends[1]);
         return;
@@ -187,8 +177,7 @@ static void *work(void *context)
         sender->last = sender->first == NULL ? &sender->first : sender->last;
         for (place = 0; sender->busy[place][0] != '\0'; place++) {
         }
-        memcpy(sender->busy[place], sending->target,
-               sizeof(sender->busy[place]));
+        memcpy(sender->busy[place], sending->target, sizeof(sender->busy[place]));
         pthread_mutex_unlock(&sender->mutex);
         if (sending->url[0] != '\0') {
             post(sender, sending);
@@ -253,10 +242,9 @@ void flo_sender_send(struct flo_sender *sender, struct flo_sending *sending)
     pthread_mutex_unlock(&sender->mutex);
 }
 
-int flo_sender_open(const struct flo_sender_options *options,
-                    struct event_base *base,
-                    void (*done)(void *context, const struct flo_sending *sent),
-                    void *context, struct flo_sender **out, struct flo_err *err)
+int flo_sender_open(const struct flo_sender_options *options, struct event_base *base,
+                    void (*done)(void *context, const struct flo_sending *sent), void *context,
+                    struct flo_sender **out, struct flo_err *err)
 {
     struct flo_sender *sender = calloc(1, sizeof(*sender));
 
@@ -273,8 +261,7 @@ int flo_sender_open(const struct flo_sender_options *options,
     *out = sender;
     sender->event = sender->wake_fd < 0
                         ? NULL
-                        : event_new(base, sender->wake_fd, EV_READ | EV_PERSIST,
-                                    on_sent, sender);
+                        : event_new(base, sender->wake_fd, EV_READ | EV_PERSIST, on_sent, sender);
     if (sender->event == NULL || event_add(sender->event, NULL) < 0) {
         return flo_fail(err, FLO_E_MEMORY, "sender");
     }

@@ -29,11 +29,9 @@ struct flo_sending {
     struct flo_err err; /* code 0: it was taken */
 };
 /* `done` is called on `base`, which frees the message after it. */
-FLO_MUST_USE int
-flo_sender_open(const struct flo_sender_options *options,
-                struct event_base *base,
-                void (*done)(void *context, const struct flo_sending *sent),
-                void *context, struct flo_sender **out, struct flo_err *err);
+FLO_MUST_USE int flo_sender_open(const struct flo_sender_options *options, struct event_base *base,
+                                 void (*done)(void *context, const struct flo_sending *sent),
+                                 void *context, struct flo_sender **out, struct flo_err *err);
 /* Attempts under way end first, within ten seconds. */
 void flo_sender_close(struct flo_sender *sender);
 /* Has this target one under way, or is there no room? */

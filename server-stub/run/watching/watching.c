@@ -15,16 +15,14 @@
 #define HOUR_MS UINT64_C(3600000)
 #define KEPT_MS (30 * 24 * HOUR_MS)
 
-static void unstored_sent(struct flo_unstored *unstored,
-                          const struct flo_sending *sent, bool is_done,
-                          uint64_t next_at_ms)
+static void unstored_sent(struct flo_unstored *unstored, const struct flo_sending *sent,
+                          bool is_done, uint64_t next_at_ms)
 {
     bool is_over = strstr(sent->id, UNSTORED_OVER) != NULL;
 
     for (size_t i = 0; i < FLO_COUNT(unstored->targets); i++) {
         struct flo_unstored_target *target = &unstored->targets[i];
-        if (is_over != unstored->is_over ||
-            strcmp(target->id, sent->target) != 0) {
+        if (is_over != unstored->is_over || strcmp(target->id, sent->target) != 0) {
             continue;
         }
         target->failed = sent->failed + 1;
@@ -38,8 +36,7 @@ static void unstored_sent(struct flo_unstored *unstored,
 /* ---- an attempt ended ---- */
 
 static int write_attempt(struct flo_controller *controller,
-                         const struct flo_fleet_delivery *delivery,
-                         struct flo_err *err)
+                         const struct flo_fleet_delivery *delivery, struct flo_err *err)
 {
     int rv = flo_controller_begin(controller, err);
 
@@ -62,23 +59,21 @@ static void on_sent(void *context, const struct flo_sending *sent)
     uint64_t failed = sent->failed + (is_taken ? 0 : 1);
     uint64_t wait_ms = flo_alert_retry_ms(failed);
     bool is_dead = !is_taken && (wait_ms == 0 || sent->status == 410);
-    struct flo_fleet_delivery delivery = {
-        .number = sent->number,
-        .state = is_taken  ? FLO_DELIVERY_SENT
-                 : is_dead ? FLO_DELIVERY_DEAD
-                           : FLO_DELIVERY_WAITING,
-        .error = sent->err.what,
-        .failed = failed,
-        .next_at_ms = flo_wall_ms() + wait_ms};
+    struct flo_fleet_delivery delivery = {.number = sent->number,
+                                          .state = is_taken  ? FLO_DELIVERY_SENT
+                                                   : is_dead ? FLO_DELIVERY_DEAD
+                                                             : FLO_DELIVERY_WAITING,
+                                          .error = sent->err.what,
+                                          .failed = failed,
+                                          .next_at_ms = flo_wall_ms() + wait_ms};
     struct flo_err err = {0};
 
     if (!is_taken) {
-        flo_log(FLO_LOG_WARN, "alert", "message %s to %s: %s%s", sent->id,
-                sent->target, sent->err.what, is_dead ? ": given up" : "");
+        flo_log(FLO_LOG_WARN, "alert", "message %s to %s: %s%s", sent->id, sent->target,
+                sent->err.what, is_dead ? ": given up" : "");
     }
     if (sent->number == 0) {
-        unstored_sent(&watching->unstored, sent, is_taken || is_dead,
-                      delivery.next_at_ms);
+        unstored_sent(&watching->unstored, sent, is_taken || is_dead, delivery.next_at_ms);
         return;
     }
     if (write_attempt(controller, &delivery, &err) < 0) {
@@ -89,9 +84,8 @@ static void on_sent(void *context, const struct flo_sending *sent)
 /* ---- what is due ---- */
 
 /* hook NULL: to the command. */
-static void send_to(struct flo_watching *watching,
-                    const struct flo_watch_webhook *hook, const char *id,
-                    const struct flo_fleet_delivery *delivery)
+static void send_to(struct flo_watching *watching, const struct flo_watch_webhook *hook,
+                    const char *id, const struct flo_fleet_delivery *delivery)
 {
     struct flo_sending *sending = calloc(1, sizeof(*sending));
     char *body = strdup(delivery->body);
@@ -118,8 +112,7 @@ static int take_due(void *context, const struct flo_fleet_delivery *delivery)
     struct flo_watching *watching = context;
     const struct flo_controller *controller = watching->rest->controller;
     bool is_command = strcmp(delivery->target, FLO_WATCH_COMMAND) == 0;
-    const struct flo_watch_webhook *hook =
-        flo_watch_webhook_find(controller, delivery->target);
+    const struct flo_watch_webhook *hook = flo_watch_webhook_find(controller, delivery->target);
 
     if ((hook == NULL && !is_command) ||
         (is_command && controller->options.alert_command == NULL) ||
@@ -144,8 +137,7 @@ static void send_due(struct flo_watching *watching)
         flo_fleet_durable(store, NULL) < flo_fleet_committed(store)) {
         return;
     }
-    if (flo_fleet_delivery_due(store, flo_wall_ms(), DUE_MAX, take_due,
-                               watching, &err) < 0) {
+    if (flo_fleet_delivery_due(store, flo_wall_ms(), DUE_MAX, take_due, watching, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "alert", &err);
     }
 }
@@ -167,8 +159,8 @@ static void unstored_begin(struct flo_watching *watching)
     }
 }
 
-static void unstored_send(struct flo_watching *watching, const char *target,
-                          uint64_t failed, uint64_t now_ms)
+static void unstored_send(struct flo_watching *watching, const char *target, uint64_t failed,
+                          uint64_t now_ms)
 {
     const struct flo_controller *controller = watching->rest->controller;
     const struct flo_unstored *unstored = &watching->unstored;
@@ -176,22 +168,20 @@ static void unstored_send(struct flo_watching *watching, const char *target,
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     char id[24];
 
-    alert.core.state =
-        unstored->is_over ? FLO_ALERT_RESOLVED : FLO_ALERT_FIRING;
+    alert.core.state = unstored->is_over ? FLO_ALERT_RESOLVED : FLO_ALERT_FIRING;
     alert.core.since_ms = unstored->since_ms;
     FLO_CLEANUP(flo_json_cleanup)
-    json_t *body = flo_watch_news(controller, &alert,
-                                  unstored->is_over ? FLO_ALERT_NEWS_RESOLVED
-                                                    : FLO_ALERT_NEWS_FIRING,
-                                  now_ms);
+    json_t *body =
+        flo_watch_news(controller, &alert,
+                       unstored->is_over ? FLO_ALERT_NEWS_RESOLVED : FLO_ALERT_NEWS_FIRING, now_ms);
     snprintf(id, sizeof(id), "s-%llu%s", (unsigned long long)unstored->since_ms,
              unstored->is_over ? UNSTORED_OVER : "");
     json_object_set_new(body, "id", json_string(id));
     flo_json_dump(body, &text);
     if (!text.failed) {
-        send_to(watching, flo_watch_webhook_find(controller, target), id,
-                &(struct flo_fleet_delivery){
-                    .target = target, .body = text.data, .failed = failed});
+        send_to(
+            watching, flo_watch_webhook_find(controller, target), id,
+            &(struct flo_fleet_delivery){.target = target, .body = text.data, .failed = failed});
     }
 }
 
@@ -206,8 +196,7 @@ static void unstored_tell(struct flo_watching *watching, uint64_t now_ms)
             continue;
         }
         is_left = true;
-        if (target->next_at_ms <= now_ms &&
-            !flo_sender_is_busy(watching->sender, target->id)) {
+        if (target->next_at_ms <= now_ms && !flo_sender_is_busy(watching->sender, target->id)) {
             unstored_send(watching, target->id, target->failed, now_ms);
         }
     }
@@ -221,8 +210,7 @@ static void tell_of_store(struct flo_watching *watching)
 {
     struct flo_controller *controller = watching->rest->controller;
     struct flo_unstored *unstored = &watching->unstored;
-    const struct flo_watch_rule *rule =
-        flo_watch_rule_find(controller, UNSTORED_RULE);
+    const struct flo_watch_rule *rule = flo_watch_rule_find(controller, UNSTORED_RULE);
     uint64_t now_ms = flo_wall_ms();
     struct flo_err failed = {0};
 
@@ -236,10 +224,8 @@ static void tell_of_store(struct flo_watching *watching)
         unstored->since_ms = now_ms;
     }
     if (failed.code != 0 && !unstored->is_told && rule != NULL &&
-        rule->silenced_until_ms <= now_ms &&
-        now_ms >= unstored->since_ms + rule->rule.for_ms) {
-        flo_log(FLO_LOG_WARN, "alert", "%s is firing: %s", UNSTORED_RULE,
-                failed.what);
+        rule->silenced_until_ms <= now_ms && now_ms >= unstored->since_ms + rule->rule.for_ms) {
+        flo_log(FLO_LOG_WARN, "alert", "%s is firing: %s", UNSTORED_RULE, failed.what);
         unstored->is_told = true;
         unstored_begin(watching);
     }
@@ -260,8 +246,7 @@ static void prune(struct flo_watching *watching, uint64_t now_ms)
     if (flo_controller_begin(controller, &err) < 0) {
         return;
     }
-    if (flo_fleet_delivery_prune(controller->store, flo_wall_ms() - KEPT_MS,
-                                 NULL, &err) < 0) {
+    if (flo_fleet_delivery_prune(controller->store, flo_wall_ms() - KEPT_MS, NULL, &err) < 0) {
         flo_controller_cancel(controller);
     } else if (flo_controller_commit(controller, &err) == 0) {
         return;
@@ -273,9 +258,8 @@ static void evaluate(struct flo_watching *watching, uint64_t now_ms)
 {
     struct flo_controller *controller = watching->rest->controller;
     struct flo_samples FLO_CLEANUP(flo_samples_deinit) samples = {0};
-    uint64_t every_ms = controller->heartbeat_ms < FLO_WATCH_EVERY_MS
-                            ? controller->heartbeat_ms
-                            : FLO_WATCH_EVERY_MS;
+    uint64_t every_ms = controller->heartbeat_ms < FLO_WATCH_EVERY_MS ? controller->heartbeat_ms
+                                                                      : FLO_WATCH_EVERY_MS;
     struct flo_err err = {0};
 
     if (now_ms < watching->evaluate_at_ms) {
@@ -297,19 +281,17 @@ void flo_watching_tick(struct flo_watching *watching, uint64_t now_ms)
     prune(watching, now_ms);
 }
 
-int flo_watching_open(struct flo_rest *rest, struct event_base *base,
-                      struct flo_watching *watching, struct flo_err *err)
+int flo_watching_open(struct flo_rest *rest, struct event_base *base, struct flo_watching *watching,
+                      struct flo_err *err)
 {
     const struct flo_controller_options *options = &rest->controller->options;
-    const struct flo_sender_options sending = {
-        .ca_file = options->webhook_ca,
-        .command = options->alert_command,
-        .takes_private = options->takes_private_webhooks};
+    const struct flo_sender_options sending = {.ca_file = options->webhook_ca,
+                                               .command = options->alert_command,
+                                               .takes_private = options->takes_private_webhooks};
 
     watching->rest = rest;
     rest->controller->watch->has_command = options->alert_command != NULL;
-    return flo_sender_open(&sending, base, on_sent, watching, &watching->sender,
-                           err);
+    return flo_sender_open(&sending, base, on_sent, watching, &watching->sender, err);
 }
 
 void flo_watching_close(struct flo_watching *watching)

@@ -25,10 +25,8 @@ struct flo_watching {
     uint64_t prune_at_ms;
     struct flo_unstored unstored;
 };
-FLO_MUST_USE int flo_watching_open(struct flo_rest *rest,
-                                   struct event_base *base,
-                                   struct flo_watching *watching,
-                                   struct flo_err *err);
+FLO_MUST_USE int flo_watching_open(struct flo_rest *rest, struct event_base *base,
+                                   struct flo_watching *watching, struct flo_err *err);
 void flo_watching_tick(struct flo_watching *watching, uint64_t now_ms);
 void flo_watching_close(struct flo_watching *watching);
 

@@ -21,10 +21,9 @@ struct flo_controller;
 
 #define FLO_ARTIFACT_PATH 4096
 /* DIR/blobs/sha256-<hex>; false: the path is too long. */
-bool flo_artifact_path(const struct flo_controller *controller,
-                       const struct flo_digest *digest, char *out);
-bool flo_artifact_is_here(const struct flo_controller *controller,
-                          const struct flo_digest *digest);
+bool flo_artifact_path(const struct flo_controller *controller, const struct flo_digest *digest,
+                       char *out);
+bool flo_artifact_is_here(const struct flo_controller *controller, const struct flo_digest *digest);
 /* The artifact is gone because nothing needed it. */
 bool flo_artifact_was_collected(const struct flo_controller *controller,
                                 const struct flo_digest *digest);
@@ -55,9 +54,8 @@ struct flo_collector {
 
 /* An artifact that goes.  `release`, `file`: the delta's; NULL: no release
  * names it.  All borrowed. */
-typedef void (*flo_collect_fn)(void *context, const struct flo_digest *digest,
-                               const char *release, const char *file,
-                               uint64_t bytes);
+typedef void (*flo_collect_fn)(void *context, const struct flo_digest *digest, const char *release,
+                               const char *file, uint64_t bytes);
 
 /* How long what nothing needs stays. */
 uint64_t flo_collect_kept_ms(const struct flo_controller *controller);
@@ -70,9 +68,8 @@ bool flo_collect_turn(struct flo_controller *controller, uint64_t now_ms);
  * FLO_E_STATE  the database names none of the files: it may be another fleet's
  * FLO_E_IO_*   the folder, or a release's document, cannot be read
  * Nothing is removed then. */
-FLO_MUST_USE int flo_collect_all(struct flo_controller *controller, bool is_dry,
-                                 flo_collect_fn fn, void *context,
-                                 struct flo_artifact_counts *out,
+FLO_MUST_USE int flo_collect_all(struct flo_controller *controller, bool is_dry, flo_collect_fn fn,
+                                 void *context, struct flo_artifact_counts *out,
                                  struct flo_err *err);
 /* A release came: a pass under way decided without it, and ends. */
 void flo_collect_again(struct flo_controller *controller);

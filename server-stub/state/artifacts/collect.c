@@ -11,8 +11,8 @@
 #define STEPS 8 /* steps of a piece: documents, or files */
 
 /* The figures of a whole pass, and a line of the log when something went. */
-static void finish(struct flo_collector *collector,
-                   const struct flo_artifact_counts *counts, bool is_dry)
+static void finish(struct flo_collector *collector, const struct flo_artifact_counts *counts,
+                   bool is_dry)
 {
     collector->found = *counts;
     if (is_dry || counts->deltas + counts->unnamed == 0) {
@@ -24,17 +24,14 @@ static void finish(struct flo_collector *collector,
             "removed %llu delta%s that no device can begin with, %llu bytes, "
             "and %llu file%s of no release, %llu bytes",
             (unsigned long long)counts->deltas, flo_s(counts->deltas),
-            (unsigned long long)counts->delta_bytes,
-            (unsigned long long)counts->unnamed, flo_s(counts->unnamed),
-            (unsigned long long)counts->unnamed_bytes);
+            (unsigned long long)counts->delta_bytes, (unsigned long long)counts->unnamed,
+            flo_s(counts->unnamed), (unsigned long long)counts->unnamed_bytes);
 }
 
-int flo_collect_all(struct flo_controller *controller, bool is_dry,
-                    flo_collect_fn fn, void *context,
-                    struct flo_artifact_counts *out, struct flo_err *err)
+int flo_collect_all(struct flo_controller *controller, bool is_dry, flo_collect_fn fn,
+                    void *context, struct flo_artifact_counts *out, struct flo_err *err)
 {
-    struct flo_collect_pass *pass =
-        flo_pass_new(controller, is_dry, fn, context, err);
+    struct flo_collect_pass *pass = flo_pass_new(controller, is_dry, fn, context, err);
     int rv = pass != NULL ? 0 : FLO_E_MEMORY;
 
     while (rv == 0 && !flo_pass_is_done(pass)) {
@@ -50,8 +47,8 @@ int flo_collect_all(struct flo_controller *controller, bool is_dry,
 
 /* ---- the hourly one ---- */
 
-static int audit(struct flo_controller *controller,
-                 const struct flo_artifact_counts *counts, struct flo_err *err)
+static int audit(struct flo_controller *controller, const struct flo_artifact_counts *counts,
+                 struct flo_err *err)
 {
     char detail[160];
     int rv = flo_controller_begin(controller, err);
@@ -59,13 +56,11 @@ static int audit(struct flo_controller *controller,
     snprintf(detail, sizeof(detail),
              "%llu delta%s, %llu bytes; %llu file%s of no release, %llu bytes",
              (unsigned long long)counts->deltas, flo_s(counts->deltas),
-             (unsigned long long)counts->delta_bytes,
-             (unsigned long long)counts->unnamed, flo_s(counts->unnamed),
-             (unsigned long long)counts->unnamed_bytes);
-    if (rv == 0 &&
-        ((rv = flo_controller_audit(controller, "controller", "blob.collect",
-                                    "", "ok", detail, err)) < 0 ||
-         (rv = flo_controller_commit(controller, err)) < 0)) {
+             (unsigned long long)counts->delta_bytes, (unsigned long long)counts->unnamed,
+             flo_s(counts->unnamed), (unsigned long long)counts->unnamed_bytes);
+    if (rv == 0 && ((rv = flo_controller_audit(controller, "controller", "blob.collect", "", "ok",
+                                               detail, err)) < 0 ||
+                    (rv = flo_controller_commit(controller, err)) < 0)) {
         flo_controller_cancel(controller);
     }
     return rv;
@@ -82,13 +77,11 @@ static int turn(struct flo_controller *controller, struct flo_err *err)
     if (collector->pass == NULL) {
         return FLO_E_MEMORY;
     }
-    for (int i = 0; rv == 0 && i < STEPS && !flo_pass_is_done(collector->pass);
-         i++) {
+    for (int i = 0; rv == 0 && i < STEPS && !flo_pass_is_done(collector->pass); i++) {
         rv = flo_pass_step(collector->pass, err);
     }
     if (rv == 0 && flo_pass_is_done(collector->pass)) {
-        const struct flo_artifact_counts *counts =
-            flo_pass_counts(collector->pass);
+        const struct flo_artifact_counts *counts = flo_pass_counts(collector->pass);
         finish(collector, counts, false);
         if (counts->deltas + counts->unnamed > 0) {
             rv = audit(controller, counts, err);

@@ -23,8 +23,7 @@ struct flo_depot_job {
     void *context;       /* NULL: nobody waits any more */
     atomic_bool is_left; /* a GET that nobody waits for is not begun */
     /* The job is freed after it.  err->code 0: done. */
-    void (*done)(void *context, const struct flo_depot_job *job,
-                 const struct flo_err *err);
+    void (*done)(void *context, const struct flo_depot_job *job, const struct flo_err *err);
     struct flo_depot_job *next;
     struct flo_depot_job *same; /* others of that digest */
     struct flo_err err;

@@ -6,9 +6,8 @@
 #include "server-stub/state/artifacts/inside.h"
 #include "server-stub/state/controller.h"
 
-static bool path_of(const struct flo_controller *controller,
-                    const struct flo_digest *digest, const char *ending,
-                    char *out)
+static bool path_of(const struct flo_controller *controller, const struct flo_digest *digest,
+                    const char *ending, char *out)
 {
     char hex[2 * FLO_DIGEST_BYTES + 1];
     char name[128];
@@ -18,14 +17,13 @@ static bool path_of(const struct flo_controller *controller,
     return flo_path_join(out, FLO_ARTIFACT_PATH, controller->dir, name);
 }
 
-bool flo_artifact_path(const struct flo_controller *controller,
-                       const struct flo_digest *digest, char *out)
+bool flo_artifact_path(const struct flo_controller *controller, const struct flo_digest *digest,
+                       char *out)
 {
     return path_of(controller, digest, "", out);
 }
 
-bool flo_artifact_is_here(const struct flo_controller *controller,
-                          const struct flo_digest *digest)
+bool flo_artifact_is_here(const struct flo_controller *controller, const struct flo_digest *digest)
 {
     char path[FLO_ARTIFACT_PATH];
 
@@ -38,8 +36,7 @@ bool flo_artifact_was_collected(const struct flo_controller *controller,
     char path[FLO_ARTIFACT_PATH];
 
     return !flo_artifact_is_here(controller, digest) &&
-           path_of(controller, digest, FLO_COLLECTED_ENDING, path) &&
-           access(path, F_OK) == 0;
+           path_of(controller, digest, FLO_COLLECTED_ENDING, path) && access(path, F_OK) == 0;
 }
 
 void flo_artifact_is_wanted(const struct flo_controller *controller,
@@ -52,9 +49,8 @@ void flo_artifact_is_wanted(const struct flo_controller *controller,
     }
 }
 
-int flo_artifact_collect(const struct flo_controller *controller,
-                         const struct flo_digest *digest, bool leaves_mark,
-                         struct flo_err *err)
+int flo_artifact_collect(const struct flo_controller *controller, const struct flo_digest *digest,
+                         bool leaves_mark, struct flo_err *err)
 {
     char path[FLO_ARTIFACT_PATH];
     char mark[FLO_ARTIFACT_PATH];
@@ -70,6 +66,5 @@ int flo_artifact_collect(const struct flo_controller *controller,
         }
         close(fd);
     }
-    return unlink(path) < 0 ? flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path)
-                            : 0;
+    return unlink(path) < 0 ? flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path) : 0;
 }

@@ -9,19 +9,16 @@
 
 /* Remove its file; the mark comes first. */
 FLO_MUST_USE int flo_artifact_collect(const struct flo_controller *controller,
-                                      const struct flo_digest *digest,
-                                      bool leaves_mark, struct flo_err *err);
+                                      const struct flo_digest *digest, bool leaves_mark,
+                                      struct flo_err *err);
 
 /* A pass; `fn` may be NULL.  The caller frees it; NULL: FLO_E_MEMORY. */
-struct flo_collect_pass *flo_pass_new(struct flo_controller *controller,
-                                      bool is_dry, flo_collect_fn fn,
-                                      void *context, struct flo_err *err);
+struct flo_collect_pass *flo_pass_new(struct flo_controller *controller, bool is_dry,
+                                      flo_collect_fn fn, void *context, struct flo_err *err);
 /* One document or one file, until it is done; the errors of flo_collect_all. */
-FLO_MUST_USE int flo_pass_step(struct flo_collect_pass *pass,
-                               struct flo_err *err);
+FLO_MUST_USE int flo_pass_step(struct flo_collect_pass *pass, struct flo_err *err);
 bool flo_pass_is_done(const struct flo_collect_pass *pass);
-const struct flo_artifact_counts *
-flo_pass_counts(const struct flo_collect_pass *pass);
+const struct flo_artifact_counts *flo_pass_counts(const struct flo_collect_pass *pass);
 void flo_pass_free(struct flo_collect_pass *pass);
 
 #endif

@@ -83,8 +83,7 @@ static void *grow(void *items, size_t count, size_t *room, size_t bytes)
 static int take_row(void *context, const struct flo_fleet_release *release)
 {
     struct flo_collect_pass *pass = context;
-    struct row *rows =
-        grow(pass->rows, pass->row_count, &pass->row_room, sizeof(*rows));
+    struct row *rows = grow(pass->rows, pass->row_count, &pass->row_room, sizeof(*rows));
 
     if (rows == NULL) {
         pass->is_failed = true;
@@ -92,14 +91,13 @@ static int take_row(void *context, const struct flo_fleet_release *release)
     }
     pass->rows = rows;
     struct row *row = &rows[pass->row_count++];
-    *row = (struct row){
-        .number = release->number,
-        .is_published = strcmp(release->state, "published") == 0,
-        .deltas = strcmp(release->state, "draft") == 0 ||
-                          release->created_at_ms >= pass->young_from_ms
-                      ? FLO_USE_ALL
-                  : strcmp(release->state, "yanked") == 0 ? FLO_USE_NONE
-                                                          : FLO_USE_HELD};
+    *row = (struct row){.number = release->number,
+                        .is_published = strcmp(release->state, "published") == 0,
+                        .deltas = strcmp(release->state, "draft") == 0 ||
+                                          release->created_at_ms >= pass->young_from_ms
+                                      ? FLO_USE_ALL
+                                  : strcmp(release->state, "yanked") == 0 ? FLO_USE_NONE
+                                                                          : FLO_USE_HELD};
     snprintf(row->model, sizeof(row->model), "%s", release->model);
     snprintf(row->version, sizeof(row->version), "%s", release->version);
     snprintf(row->digest, sizeof(row->digest), "%s", release->digest);
@@ -113,8 +111,7 @@ static void hold_newest(struct flo_collect_pass *pass)
 
     for (size_t i = pass->row_count; i-- > 0;) {
         struct row *row = &pass->rows[i];
-        if (i + 1 < pass->row_count &&
-            strcmp(row->model, pass->rows[i + 1].model) != 0) {
+        if (i + 1 < pass->row_count && strcmp(row->model, pass->rows[i + 1].model) != 0) {
             newest = 0;
         }
         if (row->is_published && newest < FLO_USE_NEWEST) {
@@ -131,12 +128,10 @@ static int list_more(struct flo_collect_pass *pass, struct flo_err *err)
     char model[FLO_NAME_MAX + 1];
 
     snprintf(model, sizeof(model), "%s", last != NULL ? last->model : "");
-    int rv = flo_fleet_release_page(
-        pass->controller->store, NULL, last != NULL ? model : NULL,
-        last != NULL ? last->number : 0, LISTED, take_row, pass, err);
+    int rv = flo_fleet_release_page(pass->controller->store, NULL, last != NULL ? model : NULL,
+                                    last != NULL ? last->number : 0, LISTED, take_row, pass, err);
     if (pass->is_failed) {
-        return flo_fail(err, FLO_E_MEMORY, "no memory for %zu releases",
-                        pass->row_count);
+        return flo_fail(err, FLO_E_MEMORY, "no memory for %zu releases", pass->row_count);
     }
     if (rv == 0 && pass->row_count - before < LISTED) {
         hold_newest(pass);
@@ -148,13 +143,11 @@ static int list_more(struct flo_collect_pass *pass, struct flo_err *err)
 /* ---- devices ---- */
 
 /* Neighbours in the list mostly have the same ones. */
-static void add_slot(struct flo_digest_list *slots,
-                     const struct flo_digest *digest)
+static void add_slot(struct flo_digest_list *slots, const struct flo_digest *digest)
 {
     size_t seen = slots->count < JUST_SEEN ? slots->count : JUST_SEEN;
 
-    if (seen == 0 || !flo_digest_is_among(
-                         digest, slots->items + slots->count - seen, seen)) {
+    if (seen == 0 || !flo_digest_is_among(digest, slots->items + slots->count - seen, seen)) {
         flo_digest_list_add(slots, digest);
     }
 }
@@ -174,8 +167,8 @@ static int take_device(void *context, const struct flo_fleet_device *device)
     json_array_foreach(json_object_get(report, "models"), i, model)
     {
         for (size_t s = 0; s < FLO_COUNT(names); s++) {
-            const char *text = json_string_value(
-                json_object_get(json_object_get(model, names[s]), "release"));
+            const char *text =
+                json_string_value(json_object_get(json_object_get(model, names[s]), "release"));
             if (text != NULL && flo_digest_parse(text, &digest)) {
                 add_slot(&pass->slots, &digest);
             }
@@ -191,41 +184,35 @@ static int ask_more(struct flo_collect_pass *pass, struct flo_err *err)
 
     memcpy(after, pass->device, sizeof(after));
     pass->asked = 0;
-    int rv = flo_fleet_device_list(pass->controller->store,
-                                   &(struct flo_fleet_device_filter){
-                                       .after = after[0] != '\0' ? after : NULL,
-                                       .online = -1,
-                                       .limit = ASKED},
-                                   take_device, pass, err);
+    int rv = flo_fleet_device_list(
+        pass->controller->store,
+        &(struct flo_fleet_device_filter){
+            .after = after[0] != '\0' ? after : NULL, .online = -1, .limit = ASKED},
+        take_device, pass, err);
     if (rv < 0 || pass->asked == ASKED) {
         return rv;
     }
     pass->phase = HOLD;
     flo_digest_list_sort(&pass->slots);
-    return pass->slots.failed
-               ? flo_fail(err, FLO_E_MEMORY, "no memory for slots of devices")
-               : 0;
+    return pass->slots.failed ? flo_fail(err, FLO_E_MEMORY, "no memory for slots of devices") : 0;
 }
 
 /* ---- documents ---- */
 
 /* NULL: its document is not known, and so are its artifacts not. */
-static struct flo_release *load(struct flo_collect_pass *pass,
-                                const struct row *row, struct flo_err *err)
+static struct flo_release *load(struct flo_collect_pass *pass, const struct row *row,
+                                struct flo_err *err)
 {
-    struct flo_release *release =
-        flo_controller_release(pass->controller, NULL, row->digest);
+    struct flo_release *release = flo_controller_release(pass->controller, NULL, row->digest);
 
     if (release == NULL) {
-        flo_fail(err, FLO_E_IO_READ,
-                 "the document of %s@%s cannot be read: nothing is collected",
+        flo_fail(err, FLO_E_IO_READ, "the document of %s@%s cannot be read: nothing is collected",
                  row->model, row->version);
     }
     return release;
 }
 
-static int hold(struct flo_collect_pass *pass, const struct row *row,
-                struct flo_err *err)
+static int hold(struct flo_collect_pass *pass, const struct row *row, struct flo_err *err)
 {
     struct flo_digest digest;
     bool is_held = row->is_held || !flo_digest_parse(row->digest, &digest) ||
@@ -243,8 +230,7 @@ static int hold(struct flo_collect_pass *pass, const struct row *row,
     return 0;
 }
 
-static int judge(struct flo_collect_pass *pass, const struct row *row,
-                 struct flo_err *err)
+static int judge(struct flo_collect_pass *pass, const struct row *row, struct flo_err *err)
 {
     struct flo_release *release = load(pass, row, err);
 
@@ -257,8 +243,7 @@ static int judge(struct flo_collect_pass *pass, const struct row *row,
 }
 
 /* The deltas of a release that go; those of its steps are of others. */
-static int tell(struct flo_collect_pass *pass, const struct row *row,
-                struct flo_err *err)
+static int tell(struct flo_collect_pass *pass, const struct row *row, struct flo_err *err)
 {
     struct flo_release *release = load(pass, row, err);
     char title[2 * FLO_NAME_MAX + 2];
@@ -269,13 +254,11 @@ static int tell(struct flo_collect_pass *pass, const struct row *row,
     flo_release_title(release, title);
     for (uint32_t f = 0; f < release->file_count; f++) {
         const struct flo_release_file *file = &release->files[f];
-        for (uint32_t w = 0; !flo_release_is_step(file) && w < file->way_count;
-             w++) {
+        for (uint32_t w = 0; !flo_release_is_step(file) && w < file->way_count; w++) {
             const struct flo_way *way = &file->ways[w];
             if (!flo_use_needs(&pass->use, &way->digest) &&
                 flo_artifact_is_here(pass->controller, &way->digest)) {
-                pass->fn(pass->context, &way->digest, title, file->name,
-                         way->bytes);
+                pass->fn(pass->context, &way->digest, title, file->name, way->bytes);
             }
         }
     }
@@ -292,10 +275,8 @@ static bool read_name(const char *name, struct entry *out)
     size_t bytes = strlen(name);
     const char *ending = name + sizeof(prefix) - 1 + hex;
 
-    if (strncmp(name, prefix, sizeof(prefix) - 1) != 0 ||
-        bytes < sizeof(prefix) - 1 + hex ||
-        !flo_hex_decode(name + sizeof(prefix) - 1, out->digest.bytes,
-                        FLO_DIGEST_BYTES)) {
+    if (strncmp(name, prefix, sizeof(prefix) - 1) != 0 || bytes < sizeof(prefix) - 1 + hex ||
+        !flo_hex_decode(name + sizeof(prefix) - 1, out->digest.bytes, FLO_DIGEST_BYTES)) {
         return false;
     }
     out->is_mark = strcmp(ending, FLO_COLLECTED_ENDING) == 0;
@@ -317,12 +298,11 @@ static int list_folder(struct flo_collect_pass *pass, struct flo_err *err)
         if (!read_name(entry->d_name, &found)) {
             continue;
         }
-        struct entry *grown = grow(pass->entries, pass->entry_count,
-                                   &pass->entry_room, sizeof(*grown));
+        struct entry *grown =
+            grow(pass->entries, pass->entry_count, &pass->entry_room, sizeof(*grown));
         if (grown == NULL) {
             closedir(dir);
-            return flo_fail(err, FLO_E_MEMORY, "no memory for %zu files",
-                            pass->entry_count);
+            return flo_fail(err, FLO_E_MEMORY, "no memory for %zu files", pass->entry_count);
         }
         pass->entries = grown;
         pass->entries[pass->entry_count++] = found;
@@ -340,16 +320,16 @@ static int list_folder(struct flo_collect_pass *pass, struct flo_err *err)
     return 0;
 }
 
-static int sweep_file(struct flo_collect_pass *pass,
-                      const struct flo_digest *digest, struct flo_err *err)
+static int sweep_file(struct flo_collect_pass *pass, const struct flo_digest *digest,
+                      struct flo_err *err)
 {
     struct flo_artifact_counts *counts = &pass->counts;
     char path[FLO_ARTIFACT_PATH];
     struct stat st;
     bool is_named = flo_use_names(&pass->use, digest);
 
-    if (!flo_artifact_path(pass->controller, digest, path) ||
-        lstat(path, &st) < 0 || !S_ISREG(st.st_mode)) {
+    if (!flo_artifact_path(pass->controller, digest, path) || lstat(path, &st) < 0 ||
+        !S_ISREG(st.st_mode)) {
         return 0; /* the file went, or is not ours */
     }
     uint64_t bytes = (uint64_t)st.st_size;
@@ -366,13 +346,10 @@ static int sweep_file(struct flo_collect_pass *pass,
     if (!is_named && pass->fn != NULL) {
         pass->fn(pass->context, digest, NULL, NULL, bytes);
     }
-    return pass->is_dry
-               ? 0
-               : flo_artifact_collect(pass->controller, digest, is_named, err);
+    return pass->is_dry ? 0 : flo_artifact_collect(pass->controller, digest, is_named, err);
 }
 
-static int sweep(struct flo_collect_pass *pass, const struct entry *entry,
-                 struct flo_err *err)
+static int sweep(struct flo_collect_pass *pass, const struct entry *entry, struct flo_err *err)
 {
     if (!entry->is_mark) {
         return sweep_file(pass, &entry->digest, err);
@@ -392,16 +369,15 @@ uint64_t flo_collect_kept_ms(const struct flo_controller *controller)
     return kept_ms != 0 ? kept_ms : FLO_UNUSED_KEPT_MS;
 }
 
-struct flo_collect_pass *flo_pass_new(struct flo_controller *controller,
-                                      bool is_dry, flo_collect_fn fn,
-                                      void *context, struct flo_err *err)
+struct flo_collect_pass *flo_pass_new(struct flo_controller *controller, bool is_dry,
+                                      flo_collect_fn fn, void *context, struct flo_err *err)
 {
     struct flo_collect_pass *pass = calloc(1, sizeof(*pass));
     uint64_t kept_ms = flo_collect_kept_ms(controller);
     uint64_t now_ms = flo_wall_ms();
 
-    if (pass == NULL || !flo_path_join(pass->folder, sizeof(pass->folder),
-                                       controller->dir, "blobs")) {
+    if (pass == NULL ||
+        !flo_path_join(pass->folder, sizeof(pass->folder), controller->dir, "blobs")) {
         free(pass);
         flo_fail(err, FLO_E_MEMORY, "no memory for a collection");
         return NULL;
@@ -427,9 +403,8 @@ static int end_sweep(struct flo_collect_pass *pass, struct flo_err *err)
     const struct flo_artifact_counts *counts = &pass->counts;
 
     pass->counts.at_ms = flo_wall_ms();
-    return pass->is_dry || counts->deltas + counts->unnamed == 0
-               ? 0
-               : flo_dir_sync(pass->folder, err);
+    return pass->is_dry || counts->deltas + counts->unnamed == 0 ? 0
+                                                                 : flo_dir_sync(pass->folder, err);
 }
 
 /* The next phase begins where the list of this one ends. */
@@ -464,9 +439,8 @@ int flo_pass_step(struct flo_collect_pass *pass, struct flo_err *err)
         return go_on(pass, err);
     }
     size_t at = pass->at++;
-    return pass->phase == SWEEP
-               ? sweep(pass, &pass->entries[at], err)
-               : of_row[pass->phase](pass, &pass->rows[at], err);
+    return pass->phase == SWEEP ? sweep(pass, &pass->entries[at], err)
+                                : of_row[pass->phase](pass, &pass->rows[at], err);
 }
 
 bool flo_pass_is_done(const struct flo_collect_pass *pass)
@@ -474,8 +448,7 @@ bool flo_pass_is_done(const struct flo_collect_pass *pass)
     return pass->phase == DONE;
 }
 
-const struct flo_artifact_counts *
-flo_pass_counts(const struct flo_collect_pass *pass)
+const struct flo_artifact_counts *flo_pass_counts(const struct flo_collect_pass *pass)
 {
     return &pass->counts;
 }

@@ -32,17 +32,15 @@ struct flo_audit_head {
     char file_what[128];            /* the fault of the file; "" none */
 };
 
-static int path_of(const struct flo_controller *controller, const char *name,
-                   char *out, struct flo_err *err)
+static int path_of(const struct flo_controller *controller, const char *name, char *out,
+                   struct flo_err *err)
 {
     return flo_path_join(out, 4096, controller->dir, name)
                ? 0
-               : flo_fail(err, FLO_E_IO_OPEN, "path %s/%s is too long",
-                          controller->dir, name);
+               : flo_fail(err, FLO_E_IO_OPEN, "path %s/%s is too long", controller->dir, name);
 }
 
-static bool signed_text(const struct flo_audit_mark *mark, char *out,
-                        size_t bytes)
+static bool signed_text(const struct flo_audit_mark *mark, char *out, size_t bytes)
 {
     char text[FLO_AUDIT_MARK_TEXT];
 
@@ -56,8 +54,7 @@ static int room_for_one(struct flo_audit_head *head, struct flo_err *err)
         return 0;
     }
     size_t room = 2 * head->room + 256;
-    struct flo_audit_mark *marks =
-        realloc(head->marks, room * sizeof(*head->marks));
+    struct flo_audit_mark *marks = realloc(head->marks, room * sizeof(*head->marks));
     if (marks == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "%zu audit heads", room);
     }
@@ -67,18 +64,15 @@ static int room_for_one(struct flo_audit_head *head, struct flo_err *err)
 }
 
 /* A line that stands in the file. */
-static void remember(struct flo_audit_head *head,
-                     const struct flo_audit_mark *mark, const char *line,
-                     size_t bytes)
+static void remember(struct flo_audit_head *head, const struct flo_audit_mark *mark,
+                     const char *line, size_t bytes)
 {
     if (head->lines++ == 0 || mark->is_restart) {
         head->from_ms = mark->at_ms;
     }
-    head->latest_ms =
-        mark->at_ms > head->latest_ms ? mark->at_ms : head->latest_ms;
+    head->latest_ms = mark->at_ms > head->latest_ms ? mark->at_ms : head->latest_ms;
     bool is_told = !mark->is_restart && mark->number > 0;
-    snprintf(head->line, sizeof(head->line), "%.*s", is_told ? (int)bytes : 0,
-             line);
+    snprintf(head->line, sizeof(head->line), "%.*s", is_told ? (int)bytes : 0, line);
 }
 
 /* ---- reading ---- */
@@ -86,27 +80,24 @@ static void remember(struct flo_audit_head *head,
 static int bad_file(struct flo_audit_head *head, size_t line, const char *why)
 {
     if (head->file_what[0] == '\0') {
-        snprintf(head->file_what, sizeof(head->file_what),
-                 "audit.head line %zu %s", line, why);
+        snprintf(head->file_what, sizeof(head->file_what), "audit.head line %zu %s", line, why);
     }
     return 0;
 }
 
-static bool is_signed(const struct flo_audit_head *head,
-                      const struct flo_audit_mark *mark,
+static bool is_signed(const struct flo_audit_head *head, const struct flo_audit_mark *mark,
                       const uint8_t *signature)
 {
     char text[FLO_AUDIT_MARK_TEXT + 32];
     struct flo_err why = {0};
 
     signed_text(mark, text, sizeof(text));
-    return head->key != NULL &&
-           flo_verify(flo_key_public(head->key), text, strlen(text), signature,
-                      FLO_AUDIT_SIGNATURE_BYTES, &why) == 0;
+    return head->key != NULL && flo_verify(flo_key_public(head->key), text, strlen(text), signature,
+                                           FLO_AUDIT_SIGNATURE_BYTES, &why) == 0;
 }
 
-static int read_line(struct flo_audit_head *head, const char *line,
-                     size_t bytes, size_t number, struct flo_err *err)
+static int read_line(struct flo_audit_head *head, const char *line, size_t bytes, size_t number,
+                     struct flo_err *err)
 {
     uint8_t signature[FLO_AUDIT_SIGNATURE_BYTES];
     struct flo_audit_mark mark;
@@ -131,8 +122,8 @@ static int read_line(struct flo_audit_head *head, const char *line,
 }
 
 /* A last line without its end was being written when the power went. */
-static int read_file(struct flo_audit_head *head, const char *path,
-                     off_t *whole, struct flo_err *err)
+static int read_file(struct flo_audit_head *head, const char *path, off_t *whole,
+                     struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
     size_t bytes = 0;
@@ -154,8 +145,8 @@ static int read_file(struct flo_audit_head *head, const char *path,
 
 /* ---- writing ---- */
 
-static int write_mark(struct flo_controller *controller,
-                      const struct flo_audit_mark *mark, struct flo_err *err)
+static int write_mark(struct flo_controller *controller, const struct flo_audit_mark *mark,
+                      struct flo_err *err)
 {
     struct flo_audit_head *head = controller->audit.head;
     uint8_t signature[FLO_SIGNATURE_BYTES];
@@ -182,8 +173,7 @@ static int write_mark(struct flo_controller *controller,
     }
     if (rv < 0) { /* half a line would spoil the next one */
         if (begin >= 0 && ftruncate(head->fd, begin) < 0) {
-            flo_log(FLO_LOG_ERROR, "audit",
-                    "half a line stays in audit.head: %s", strerror(errno));
+            flo_log(FLO_LOG_ERROR, "audit", "half a line stays in audit.head: %s", strerror(errno));
         }
         return rv;
     }
@@ -202,16 +192,14 @@ static int take_newest(void *context, const struct flo_audit_record *record,
     return 0;
 }
 
-static int newest_record(struct flo_controller *controller,
-                         struct flo_audit_mark *out, struct flo_err *err)
+static int newest_record(struct flo_controller *controller, struct flo_audit_mark *out,
+                         struct flo_err *err)
 {
     *out = (struct flo_audit_mark){.at_ms = flo_wall_ms()};
-    return flo_fleet_audit_newest(controller->store, INT64_MAX, 1, take_newest,
-                                  out, err);
+    return flo_fleet_audit_newest(controller->store, INT64_MAX, 1, take_newest, out, err);
 }
 
-struct flo_audit_mark
-flo_audit_head_newest(const struct flo_controller *controller)
+struct flo_audit_mark flo_audit_head_newest(const struct flo_controller *controller)
 {
     const struct flo_audit_head *head = controller->audit.head;
 
@@ -234,8 +222,7 @@ uint64_t flo_audit_head_from_ms(const struct flo_controller *controller)
 }
 
 bool flo_audit_head_is_ours(const struct flo_controller *controller,
-                            const struct flo_audit_mark *mark,
-                            const uint8_t *signature)
+                            const struct flo_audit_mark *mark, const uint8_t *signature)
 {
     const struct flo_audit_head *head = controller->audit.head;
 
@@ -263,16 +250,14 @@ static void mark_newest(struct flo_controller *controller)
 
 void flo_audit_head_grew(struct flo_controller *controller)
 {
-    if (controller->audit.head != NULL &&
-        controller->audit.unmarked >= FLO_AUDIT_MARK_RECORDS) {
+    if (controller->audit.head != NULL && controller->audit.unmarked >= FLO_AUDIT_MARK_RECORDS) {
         /* Also where it cannot be signed: not at each commit from now on. */
         controller->audit.unmarked = 0;
         flo_audit_head_tick(controller, UINT64_MAX);
     }
 }
 
-int flo_audit_head_restart(struct flo_controller *controller,
-                           struct flo_err *err)
+int flo_audit_head_restart(struct flo_controller *controller, struct flo_err *err)
 {
     struct flo_audit_head *head = controller->audit.head;
     struct flo_audit_mark mark;
@@ -311,18 +296,17 @@ static int look_at(void *context, const struct flo_audit_record *record,
     look->rows++;
     return rv < 0 || look->head == NULL
                ? rv
-               : flo_audit_marks_compare(look->head->marks, look->head->count,
-                                         look->next, look->walk, look->err);
+               : flo_audit_marks_compare(look->head->marks, look->head->count, look->next,
+                                         look->walk, look->err);
 }
 
-int flo_audit_check_on(struct flo_controller *controller,
-                       struct flo_audit_check *check, struct flo_err *err)
+int flo_audit_check_on(struct flo_controller *controller, struct flo_audit_check *check,
+                       struct flo_err *err)
 {
     const struct flo_audit_head *head = controller->audit.head;
-    struct look look = {
-        .walk = &check->walk, .head = head, .next = &check->next, .err = err};
-    int rv = flo_fleet_audit_list(controller->store, check->walk.number + 1,
-                                  ROWS_A_LOOK, look_at, &look, err);
+    struct look look = {.walk = &check->walk, .head = head, .next = &check->next, .err = err};
+    int rv = flo_fleet_audit_list(controller->store, check->walk.number + 1, ROWS_A_LOOK, look_at,
+                                  &look, err);
 
     check->is_over = rv < 0 || look.rows < ROWS_A_LOOK;
     if (rv < 0 || !check->is_over || head == NULL) {
@@ -343,8 +327,7 @@ static int look_on(struct flo_controller *controller, struct flo_err *err)
 {
     struct flo_audit_head *head = controller->audit.head;
     struct flo_audit_mark end;
-    struct look look = {
-        .walk = &head->walk, .head = head, .next = &head->next, .err = err};
+    struct look look = {.walk = &head->walk, .head = head, .next = &head->next, .err = err};
     int rv = newest_record(controller, &end, err);
 
     if (rv < 0) {
@@ -353,10 +336,9 @@ static int look_on(struct flo_controller *controller, struct flo_err *err)
     struct flo_audit_walk last = {.number = end.number, .head = end.hash};
     size_t at = head->count > 0 ? head->count - 1 : 0;
     if ((rv = flo_audit_marks_end(head->marks, head->count, &last, err)) < 0 ||
-        (rv = flo_audit_marks_compare(head->marks, head->count, &at, &last,
-                                      err)) < 0 ||
-        (rv = flo_fleet_audit_list(controller->store, head->walk.number + 1,
-                                   ROWS_A_LOOK, look_at, &look, err)) < 0) {
+        (rv = flo_audit_marks_compare(head->marks, head->count, &at, &last, err)) < 0 ||
+        (rv = flo_fleet_audit_list(controller->store, head->walk.number + 1, ROWS_A_LOOK, look_at,
+                                   &look, err)) < 0) {
         return rv;
     }
     if (look.rows < ROWS_A_LOOK) {
@@ -366,8 +348,7 @@ static int look_on(struct flo_controller *controller, struct flo_err *err)
     return 0;
 }
 
-static void say_broken(struct flo_controller *controller,
-                       const struct flo_err *why)
+static void say_broken(struct flo_controller *controller, const struct flo_err *why)
 {
     if (why->code == FLO_E_AUDIT_CHAIN) {
         controller->audit.is_broken = true;
@@ -399,8 +380,7 @@ void flo_audit_head_tick(struct flo_controller *controller, uint64_t now_ms)
 #define MADE "audit_head" /* setting: key and file were made once */
 
 /* Who takes the setting away leaves the file, and the other way round. */
-int flo_audit_head_was_made(struct flo_controller *controller, bool *out,
-                            struct flo_err *err)
+int flo_audit_head_was_made(struct flo_controller *controller, bool *out, struct flo_err *err)
 {
     struct stat st = {0};
     char path[4096];
@@ -408,28 +388,24 @@ int flo_audit_head_was_made(struct flo_controller *controller, bool *out,
     int rv = path_of(controller, "audit.head", path, err);
 
     if (rv == 0) {
-        rv = flo_fleet_setting_get(controller->store, MADE, made, sizeof(made),
-                                   err);
+        rv = flo_fleet_setting_get(controller->store, MADE, made, sizeof(made), err);
     }
     *out = made[0] != '\0' || (stat(path, &st) == 0 && st.st_size > 0);
     return rv;
 }
 
-static int open_append(struct flo_controller *controller,
-                       struct flo_audit_head *head, const char *path, int flags,
-                       struct flo_err *err)
+static int open_append(struct flo_controller *controller, struct flo_audit_head *head,
+                       const char *path, int flags, struct flo_err *err)
 {
-    head->fd =
-        open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | flags, 0600);
+    head->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | flags, 0600);
     return head->fd < 0 ? flo_fail_errno(err, FLO_E_IO_OPEN, "%s", path)
                         : flo_dir_sync(controller->dir, err);
 }
 
 /* The first start, or the first one after a backup: key, file, its first
  * line, and last the word that they were made. */
-static int make_file(struct flo_controller *controller,
-                     struct flo_audit_head *head, const char *path,
-                     const char *key, struct flo_err *err)
+static int make_file(struct flo_controller *controller, struct flo_audit_head *head,
+                     const char *path, const char *key, struct flo_err *err)
 {
     struct flo_audit_mark first = {.at_ms = flo_wall_ms()};
     int rv = flo_key_load(key, &head->key, err);
@@ -444,14 +420,12 @@ static int make_file(struct flo_controller *controller,
     if (rv == 0) {
         rv = write_mark(controller, &first, err);
     }
-    return rv < 0 ? rv
-                  : flo_fleet_setting_set(controller->store, MADE, "1", err);
+    return rv < 0 ? rv : flo_fleet_setting_set(controller->store, MADE, "1", err);
 }
 
 /* A file that was made once and is gone was taken away. */
-static int use_file(struct flo_controller *controller,
-                    struct flo_audit_head *head, const char *path,
-                    const char *key, struct flo_err *err)
+static int use_file(struct flo_controller *controller, struct flo_audit_head *head,
+                    const char *path, const char *key, struct flo_err *err)
 {
     off_t whole = 0;
     bool differs = false;
@@ -479,8 +453,8 @@ static int use_file(struct flo_controller *controller,
     return rv;
 }
 
-static int open_file(struct flo_controller *controller,
-                     struct flo_audit_head *head, struct flo_err *err)
+static int open_file(struct flo_controller *controller, struct flo_audit_head *head,
+                     struct flo_err *err)
 {
     char path[4096];
     char key[4096];
@@ -499,8 +473,7 @@ static int open_file(struct flo_controller *controller,
     if (rv == 0 && head->fd >= 0) {
         return flo_fleet_setting_set(controller->store, MADE, "1", err);
     }
-    if (rv == 0 &&
-        (controller->options.is_restored || controller->audit.has_new_key)) {
+    if (rv == 0 && (controller->options.is_restored || controller->audit.has_new_key)) {
         head->file_what[0] = '\0';
         head->count = head->lines = 0;
         head->latest_ms = 0;

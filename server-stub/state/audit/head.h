@@ -16,19 +16,17 @@
 /* Read the file, compare the table with it and go on in it.  A broken audit is
  * no reason not to start: it is said, and counted in
  * controller->audit.is_broken.  A store in memory has no such file. */
-FLO_MUST_USE int flo_audit_head_open(struct flo_controller *controller,
-                                     struct flo_err *err);
+FLO_MUST_USE int flo_audit_head_open(struct flo_controller *controller, struct flo_err *err);
 /* Were key and file made, at this start or an earlier one? */
-FLO_MUST_USE int flo_audit_head_was_made(struct flo_controller *controller,
-                                         bool *out, struct flo_err *err);
+FLO_MUST_USE int flo_audit_head_was_made(struct flo_controller *controller, bool *out,
+                                         struct flo_err *err);
 void flo_audit_head_close(struct flo_controller *controller);
 /* After a commit: a mark when 64 records are without one. */
 void flo_audit_head_grew(struct flo_controller *controller);
 /* At times: a mark each minute, and a look at the table. */
 void flo_audit_head_tick(struct flo_controller *controller, uint64_t now_ms);
 /* The data come from a backup: marks after the table's end are excused. */
-FLO_MUST_USE int flo_audit_head_restart(struct flo_controller *controller,
-                                        struct flo_err *err);
+FLO_MUST_USE int flo_audit_head_restart(struct flo_controller *controller, struct flo_err *err);
 /* A look at the whole chain and every mark, in slices: other work goes on
  * between them.  Zero-initialise; walk stands at the last good record.  Records
  * that come meanwhile are looked at, too. */
@@ -40,11 +38,9 @@ struct flo_audit_check {
 /* The next slice.  FLO_E_AUDIT_CHAIN, FLO_E_AUDIT_CUT: broken, which ends it.
  */
 FLO_MUST_USE int flo_audit_check_on(struct flo_controller *controller,
-                                    struct flo_audit_check *check,
-                                    struct flo_err *err);
+                                    struct flo_audit_check *check, struct flo_err *err);
 /* The newest mark; number 0: none. */
-struct flo_audit_mark
-flo_audit_head_newest(const struct flo_controller *controller);
+struct flo_audit_mark flo_audit_head_newest(const struct flo_controller *controller);
 
 /* Newest line, without the line feed; "": none, or the newest is a restart. */
 const char *flo_audit_head_line(const struct flo_controller *controller);
@@ -52,7 +48,6 @@ const char *flo_audit_head_line(const struct flo_controller *controller);
 uint64_t flo_audit_head_from_ms(const struct flo_controller *controller);
 /* Did our key sign it? */
 bool flo_audit_head_is_ours(const struct flo_controller *controller,
-                            const struct flo_audit_mark *mark,
-                            const uint8_t *signature);
+                            const struct flo_audit_mark *mark, const uint8_t *signature);
 
 #endif

@@ -12,8 +12,8 @@
 
 /* ---- writing ---- */
 
-static int put_all(struct flo_controller *controller, uint64_t number,
-                   const char *text, struct flo_err *err)
+static int put_all(struct flo_controller *controller, uint64_t number, const char *text,
+                   struct flo_err *err)
 {
     struct flo_fleet_store *store = controller->store;
     int rv = flo_fleet_begin(store, err);
@@ -29,9 +29,8 @@ static int put_all(struct flo_controller *controller, uint64_t number,
         if (end == NULL) {
             break; /* the line was being written when the power went */
         }
-        rv = line == NULL
-                 ? flo_fail(err, FLO_E_MEMORY, "audit heads")
-                 : flo_fleet_audit_line_put(store, number++, line, err);
+        rv = line == NULL ? flo_fail(err, FLO_E_MEMORY, "audit heads")
+                          : flo_fleet_audit_line_put(store, number++, line, err);
         text = end + 1;
     }
     if (rv < 0) {
@@ -41,12 +40,10 @@ static int put_all(struct flo_controller *controller, uint64_t number,
     return flo_fleet_commit(store, err);
 }
 
-int flo_audit_lines_put(struct flo_controller *controller, uint64_t number,
-                        const char *line, struct flo_err *err)
+int flo_audit_lines_put(struct flo_controller *controller, uint64_t number, const char *line,
+                        struct flo_err *err)
 {
-    return flo_controller_is_shared(controller)
-               ? put_all(controller, number, line, err)
-               : 0;
+    return flo_controller_is_shared(controller) ? put_all(controller, number, line, err) : 0;
 }
 
 /* ---- reading ---- */
@@ -76,8 +73,7 @@ static int take_row(void *context, uint64_t number, const char *text)
 }
 
 /* Whole lines of the file; *whole becomes their bytes. */
-static void count_lines(struct pulled *pulled, const char *text, size_t bytes,
-                        size_t *whole)
+static void count_lines(struct pulled *pulled, const char *text, size_t bytes, size_t *whole)
 {
     const char *end;
 
@@ -90,8 +86,7 @@ static void count_lines(struct pulled *pulled, const char *text, size_t bytes,
     }
 }
 
-static int append(const char *path, size_t whole, const struct flo_buf *lacks,
-                  struct flo_err *err)
+static int append(const char *path, size_t whole, const struct flo_buf *lacks, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup)
     int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
@@ -103,9 +98,7 @@ static int append(const char *path, size_t whole, const struct flo_buf *lacks,
         return flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path);
     }
     int rv = flo_fd_write_all(fd, lacks->data, lacks->bytes, err);
-    return rv == 0 && fdatasync(fd) < 0
-               ? flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path)
-               : rv;
+    return rv == 0 && fdatasync(fd) < 0 ? flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path) : rv;
 }
 
 static int take_any(void *context, uint64_t number, const char *text)
@@ -117,11 +110,10 @@ static int take_any(void *context, uint64_t number, const char *text)
 
 /* No row stands in the place of the file's last line: there are none yet, or
  * the newest were taken away. */
-static int first_time(struct flo_controller *controller, const char *text,
-                      bool *differs, struct flo_err *err)
+static int first_time(struct flo_controller *controller, const char *text, bool *differs,
+                      struct flo_err *err)
 {
-    int rv =
-        flo_fleet_audit_lines(controller->store, 0, take_any, differs, err);
+    int rv = flo_fleet_audit_lines(controller->store, 0, take_any, differs, err);
 
     if (rv < 0 || *differs) {
         return rv < 0 ? rv : 0;
@@ -129,8 +121,8 @@ static int first_time(struct flo_controller *controller, const char *text,
     return put_all(controller, 0, text, err);
 }
 
-int flo_audit_lines_pull(struct flo_controller *controller, const char *path,
-                         bool *differs, struct flo_err *err)
+int flo_audit_lines_pull(struct flo_controller *controller, const char *path, bool *differs,
+                         struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
     struct pulled pulled = {.lacks.bytes_max = FILE_BYTES_MAX};
@@ -147,9 +139,8 @@ int flo_audit_lines_pull(struct flo_controller *controller, const char *path,
     if (text != NULL) {
         count_lines(&pulled, text, bytes, &whole);
     }
-    rv = flo_fleet_audit_lines(controller->store,
-                               pulled.lines > 0 ? pulled.lines - 1 : 0,
-                               take_row, &pulled, err);
+    rv = flo_fleet_audit_lines(controller->store, pulled.lines > 0 ? pulled.lines - 1 : 0, take_row,
+                               &pulled, err);
     if (rv == 0 && pulled.rows == 0 && pulled.lines > 0) {
         rv = first_time(controller, text, differs, err);
     } else if (rv == 0 && pulled.lacks.bytes > 0 && !pulled.differs) {

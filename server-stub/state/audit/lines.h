@@ -12,13 +12,11 @@
 
 /* Append to the file what it lacks, or the first time store what it has.
  * *differs: it has a line that is not stored. */
-FLO_MUST_USE int flo_audit_lines_pull(struct flo_controller *controller,
-                                      const char *path, bool *differs,
-                                      struct flo_err *err);
+FLO_MUST_USE int flo_audit_lines_pull(struct flo_controller *controller, const char *path,
+                                      bool *differs, struct flo_err *err);
 /* Store a line, with its line feed, in that place (0: the first, and all others
  * go).  Outside of a transaction. */
-FLO_MUST_USE int flo_audit_lines_put(struct flo_controller *controller,
-                                     uint64_t number, const char *line,
-                                     struct flo_err *err);
+FLO_MUST_USE int flo_audit_lines_put(struct flo_controller *controller, uint64_t number,
+                                     const char *line, struct flo_err *err);
 
 #endif

@@ -4,9 +4,8 @@
 
 #include "server-stub/state/controller.h"
 
-int flo_controller_audit(struct flo_controller *controller, const char *who,
-                         const char *what, const char *object,
-                         const char *result, const char *detail,
+int flo_controller_audit(struct flo_controller *controller, const char *who, const char *what,
+                         const char *object, const char *result, const char *detail,
                          struct flo_err *err)
 {
     char clean[512];
@@ -25,10 +24,9 @@ int flo_controller_audit(struct flo_controller *controller, const char *who,
         controller->audit.unmarked++;
         flo_outgoing_audit(controller,
                            json_pack("{s:I,s:I,s:s,s:s,s:s,s:s,s:s}", "number",
-                                     (json_int_t)record.number, "at_ms",
-                                     (json_int_t)record.at_ms, "who", who,
-                                     "what", what, "object", object, "result",
-                                     result, "detail", clean));
+                                     (json_int_t)record.number, "at_ms", (json_int_t)record.at_ms,
+                                     "who", who, "what", what, "object", object, "result", result,
+                                     "detail", clean));
     }
     return rv;
 }

@@ -14,8 +14,8 @@ static bool was_seen(struct flo_audit *audit, const char *line)
             return true;
         }
     }
-    snprintf(audit->seen[audit->seen_next++ % FLO_COUNT(audit->seen)],
-             sizeof(audit->seen[0]), "%s", line);
+    snprintf(audit->seen[audit->seen_next++ % FLO_COUNT(audit->seen)], sizeof(audit->seen[0]), "%s",
+             line);
     return false;
 }
 
@@ -30,14 +30,12 @@ static int compare(void *context, const struct flo_audit_record *record,
     struct found *found = context;
 
     found->is_there = record->number == found->mark->number;
-    found->is_same =
-        found->is_there && flo_digest_equal(hash, &found->mark->hash);
+    found->is_same = found->is_there && flo_digest_equal(hash, &found->mark->hash);
     return 0;
 }
 
 static int tell(struct flo_controller *controller, const char *device,
-                const struct flo_audit_mark *mark, bool is_there,
-                struct flo_err *err)
+                const struct flo_audit_mark *mark, bool is_there, struct flo_err *err)
 {
     struct flo_audit *audit = &controller->audit;
 
@@ -48,15 +46,13 @@ static int tell(struct flo_controller *controller, const char *device,
     snprintf(audit->cut, sizeof(audit->cut),
              "record %llu was signed and told to device %s, and %s: table and "
              "audit.head were cut",
-             (unsigned long long)mark->number, device,
-             is_there ? "is another one now" : "is gone");
+             (unsigned long long)mark->number, device, is_there ? "is another one now" : "is gone");
     flo_log(FLO_LOG_ERROR, "audit", "audit.cut: %s", audit->cut);
-    return flo_controller_audit(controller, device, "audit.cut", "audit",
-                                "alarm", audit->cut, err);
+    return flo_controller_audit(controller, device, "audit.cut", "audit", "alarm", audit->cut, err);
 }
 
-int flo_audit_witness(struct flo_controller *controller, const char *device,
-                      const char *line, struct flo_err *err)
+int flo_audit_witness(struct flo_controller *controller, const char *device, const char *line,
+                      struct flo_err *err)
 {
     uint8_t signature[FLO_AUDIT_SIGNATURE_BYTES];
     struct flo_audit_mark mark;
@@ -65,15 +61,12 @@ int flo_audit_witness(struct flo_controller *controller, const char *device,
 
     if (controller->audit.head == NULL || bytes >= FLO_AUDIT_LINE_TEXT ||
         was_seen(&controller->audit, line) ||
-        !flo_audit_line_parse(line, bytes, &mark, signature) ||
-        mark.is_restart || mark.number == 0 ||
-        mark.at_ms < flo_audit_head_from_ms(controller)) {
+        !flo_audit_line_parse(line, bytes, &mark, signature) || mark.is_restart ||
+        mark.number == 0 || mark.at_ms < flo_audit_head_from_ms(controller)) {
         return 0;
     }
-    int rv = flo_fleet_audit_list(controller->store, mark.number, 1, compare,
-                                  &found, err);
-    if (rv < 0 || found.is_same ||
-        !flo_audit_head_is_ours(controller, &mark, signature)) {
+    int rv = flo_fleet_audit_list(controller->store, mark.number, 1, compare, &found, err);
+    if (rv < 0 || found.is_same || !flo_audit_head_is_ours(controller, &mark, signature)) {
         return rv;
     }
     return tell(controller, device, &mark, found.is_there, err);

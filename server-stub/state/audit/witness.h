@@ -10,8 +10,7 @@
  * and does not fit the table breaks the audit: controller->audit.cut says how,
  * once for each start, and a record of the audit, too.  Any other line is
  * passed over, as one from before the data came from a backup. */
-FLO_MUST_USE int flo_audit_witness(struct flo_controller *controller,
-                                   const char *device, const char *line,
-                                   struct flo_err *err);
+FLO_MUST_USE int flo_audit_witness(struct flo_controller *controller, const char *device,
+                                   const char *line, struct flo_err *err);
 
 #endif

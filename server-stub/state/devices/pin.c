@@ -36,39 +36,35 @@ static int take_release(void *context, const struct flo_fleet_release *release)
     return 0;
 }
 
-static int read_release(struct flo_controller *controller, const char *title,
-                        struct pinned *out, struct flo_err *err)
+static int read_release(struct flo_controller *controller, const char *title, struct pinned *out,
+                        struct flo_err *err)
 {
     *out = (struct pinned){.number = 0};
     int rv = flo_release_title_parse(title, out->model, out->version, err);
 
     return rv < 0 ? rv
-                  : flo_fleet_release_get(controller->store, out->model,
-                                          out->version, take_release, out, err);
+                  : flo_fleet_release_get(controller->store, out->model, out->version, take_release,
+                                          out, err);
 }
 
 /* Denials of a release that was taken back count no longer, as in a rollout of
  * it; a fault that the device found stays. */
-static int lift_of(struct flo_controller *controller,
-                   const struct pinned *pinned, uint64_t *out,
+static int lift_of(struct flo_controller *controller, const struct pinned *pinned, uint64_t *out,
                    struct flo_err *err)
 {
     uint64_t taken_back = 0;
     uint64_t newest = 0;
-    int rv =
-        flo_fleet_order_newest(controller->store, "rollback", pinned->model,
-                               pinned->text, &taken_back, err);
+    int rv = flo_fleet_order_newest(controller->store, "rollback", pinned->model, pinned->text,
+                                    &taken_back, err);
 
-    rv = rv < 0 ? rv
-                : flo_fleet_newest(controller->store, "order", &newest, err);
+    rv = rv < 0 ? rv : flo_fleet_newest(controller->store, "order", &newest, err);
     *out = rv < 0 ? 0 : flo_intent_lift(false, taken_back, newest);
     return rv;
 }
 
 /* ---- may it be pinned? ---- */
 
-static int check_release(const struct pinned *pinned, const char *title,
-                         struct flo_err *err)
+static int check_release(const struct pinned *pinned, const char *title, struct flo_err *err)
 {
     if (strcmp(pinned->state, "yanked") == 0) {
         return flo_fail(err, FLO_E_RELEASE_YANKED, "%s was withdrawn", title);
@@ -94,9 +90,8 @@ static int ask_device(void *context, const struct flo_fleet_device *device)
     struct flo_forecast one;
     json_t *reported = flo_object_parsed(device->reported);
 
-    asked->rv =
-        flo_forecast_one(asked->controller, reported, &asked->pinned->digest,
-                         asked->lift > 0, &one, asked->err);
+    asked->rv = flo_forecast_one(asked->controller, reported, &asked->pinned->digest,
+                                 asked->lift > 0, &one, asked->err);
     json_decref(reported);
     if (asked->rv == 0 && one.result == FLO_FORECAST_CANNOT) {
         if (asked->err != NULL) {
@@ -109,29 +104,25 @@ static int ask_device(void *context, const struct flo_fleet_device *device)
     return 0;
 }
 
-int flo_devices_may_pin(struct flo_controller *controller, const char *id,
-                        const char *title, struct flo_err *err)
+int flo_devices_may_pin(struct flo_controller *controller, const char *id, const char *title,
+                        struct flo_err *err)
 {
     struct pinned pinned;
-    struct asked asked = {
-        .controller = controller, .pinned = &pinned, .err = err};
+    struct asked asked = {.controller = controller, .pinned = &pinned, .err = err};
     int rv = read_release(controller, title, &pinned, err);
 
     rv = rv < 0 ? rv : check_release(&pinned, title, err);
     rv = rv < 0 ? rv : lift_of(controller, &pinned, &asked.lift, err);
-    rv = rv < 0 ? rv
-                : flo_fleet_device_get(controller->store, id, ask_device,
-                                       &asked, err);
+    rv = rv < 0 ? rv : flo_fleet_device_get(controller->store, id, ask_device, &asked, err);
     return rv < 0 ? rv : asked.rv;
 }
 
 /* ---- on and off ---- */
 
-static int put_on(struct flo_controller *controller, const char *id,
-                  const char *by, const char *title, struct flo_err *err)
+static int put_on(struct flo_controller *controller, const char *id, const char *by,
+                  const char *title, struct flo_err *err)
 {
-    struct flo_order order = {.op = FLO_ORDER_DEPLOY,
-                              .scope.bucket_to = FLO_BUCKETS};
+    struct flo_order order = {.op = FLO_ORDER_DEPLOY, .scope.bucket_to = FLO_BUCKETS};
     char name[FLO_NAME_MAX + 1];
     struct pinned pinned;
     int rv = read_release(controller, title, &pinned, err);
@@ -149,15 +140,11 @@ static int put_on(struct flo_controller *controller, const char *id,
     flo_policy_default(&order.policy);
     rv = flo_orders_issue_row(
         controller, &order,
-        (struct flo_fleet_order){.is_desired_only = true,
-                                 .release_bytes = pinned.bytes},
-        name, err);
+        (struct flo_fleet_order){.is_desired_only = true, .release_bytes = pinned.bytes}, name,
+        err);
     rv = rv < 0 ? rv
-                : flo_fleet_outcome_put(controller->store, name, id,
-                                        FLO_OUTCOME_PENDING, 0, err);
-    rv = rv < 0 ? rv
-                : flo_fleet_desired_set(controller->store, id, pinned.model,
-                                        name, err);
+                : flo_fleet_outcome_put(controller->store, name, id, FLO_OUTCOME_PENDING, 0, err);
+    rv = rv < 0 ? rv : flo_fleet_desired_set(controller->store, id, pinned.model, name, err);
     flo_outgoing_desired(controller, id);
     return rv;
 }
@@ -173,16 +160,15 @@ static int take_held(void *context, const struct flo_fleet_order *order)
 {
     struct held *held = context;
 
-    held->is_of_people =
-        strcmp(order->op, flo_order_op_word(FLO_ORDER_DEPLOY)) == 0 &&
-        flo_intent_is_of_people(order->rollout);
+    held->is_of_people = strcmp(order->op, flo_order_op_word(FLO_ORDER_DEPLOY)) == 0 &&
+                         flo_intent_is_of_people(order->rollout);
     snprintf(held->release, sizeof(held->release), "%s", order->release);
     snprintf(held->name, sizeof(held->name), "%s", order->rollout);
     return 0;
 }
 
-static int read_held(struct flo_controller *controller, const char *id,
-                     const char *model, struct held *out, struct flo_err *err)
+static int read_held(struct flo_controller *controller, const char *id, const char *model,
+                     struct held *out, struct flo_err *err)
 {
     char order[FLO_NAME_MAX + 1];
     int rv = flo_fleet_desired_get(controller->store, id, model, order, err);
@@ -196,8 +182,8 @@ static int read_held(struct flo_controller *controller, const char *id,
 }
 
 /* Another order of people, as a rollback, stays. */
-static int take_off(struct flo_controller *controller, const char *id,
-                    const char *model, const char *title, struct flo_err *err)
+static int take_off(struct flo_controller *controller, const char *id, const char *model,
+                    const char *title, struct flo_err *err)
 {
     struct pinned pinned;
     struct held held;
@@ -207,8 +193,7 @@ static int take_off(struct flo_controller *controller, const char *id,
         return 0;
     }
     rv = rv < 0 ? rv : read_held(controller, id, model, &held, err);
-    if (rv < 0 || !held.is_of_people ||
-        strcmp(held.release, pinned.text) != 0) {
+    if (rv < 0 || !held.is_of_people || strcmp(held.release, pinned.text) != 0) {
         return rv;
     }
     rv = flo_fleet_desired_set(controller->store, id, model, "", err);
@@ -225,9 +210,8 @@ static const char *title_of(const json_t *pins, const char *model)
 
 /* Rollouts look again in between: what let a pinned device go may take it, and
  * what has not begun lets it go before its order is written over. */
-int flo_devices_pin(struct flo_controller *controller, const char *id,
-                    const char *by, const json_t *before, const json_t *after,
-                    struct flo_err *err)
+int flo_devices_pin(struct flo_controller *controller, const char *id, const char *by,
+                    const json_t *before, const json_t *after, struct flo_err *err)
 {
     const char *model;
     json_t *value;
@@ -266,8 +250,7 @@ static int take_answer(void *context, const struct flo_fleet_outcome *outcome)
 
     answered->is_refused = outcome->outcome == FLO_OUTCOME_REFUSED;
     if (id != NULL) {
-        flo_text_fitf(answered->why, sizeof(answered->why), "%s: %s", id,
-                      what != NULL ? what : "");
+        flo_text_fitf(answered->why, sizeof(answered->why), "%s: %s", id, what != NULL ? what : "");
     }
     json_decref(error);
     return 0;
@@ -288,11 +271,9 @@ static const json_t *model_of(const json_t *reported, const char *name)
     return NULL;
 }
 
-static const char *text_at(const json_t *json, const char *part,
-                           const char *key)
+static const char *text_at(const json_t *json, const char *part, const char *key)
 {
-    const char *text =
-        json_string_value(json_object_get(json_object_get(json, part), key));
+    const char *text = json_string_value(json_object_get(json_object_get(json, part), key));
 
     return text != NULL ? text : "";
 }
@@ -304,14 +285,12 @@ static const char *step_of(const json_t *model, const char *release)
     enum flo_execution state;
 
     return strcmp(text_at(model, "execution", "release"), release) == 0 &&
-                   flo_execution_parse(word, &state) &&
-                   !flo_execution_is_end(state)
+                   flo_execution_parse(word, &state) && !flo_execution_is_end(state)
                ? flo_execution_word(state)
                : NULL;
 }
 
-static json_t *row_of(struct flo_controller *controller,
-                      const struct flo_fleet_device *device,
+static json_t *row_of(struct flo_controller *controller, const struct flo_fleet_device *device,
                       const json_t *reported, const char *title)
 {
     struct pinned pinned;
@@ -326,37 +305,30 @@ static json_t *row_of(struct flo_controller *controller,
     const json_t *model = model_of(reported, pinned.model);
     bool is_ordered = strcmp(held.release, pinned.text) == 0;
     if (is_ordered && held.is_of_people &&
-        flo_fleet_outcome_list(controller->store, held.name, 1, take_answer,
-                               &answered, NULL) < 0) {
+        flo_fleet_outcome_list(controller->store, held.name, 1, take_answer, &answered, NULL) < 0) {
         return NULL;
     }
     const char *version = text_at(model, "current", "version");
     struct flo_pin_facts facts = {
-        .is_current =
-            strcmp(text_at(model, "current", "release"), pinned.text) == 0,
+        .is_current = strcmp(text_at(model, "current", "release"), pinned.text) == 0,
         .is_yanked = strcmp(pinned.state, "yanked") == 0,
         .is_ordered = is_ordered,
         .is_refused = answered.is_refused,
         .refusal = answered.why[0] != '\0' ? answered.why : NULL,
         .step = step_of(model, pinned.text),
         .is_online = device->is_online,
-        .is_frozen =
-            json_is_true(json_object_get(reported, "frozen")) ||
-            json_is_true(json_object_get(reported, "frozen_emergency"))};
+        .is_frozen = json_is_true(json_object_get(reported, "frozen")) ||
+                     json_is_true(json_object_get(reported, "frozen_emergency"))};
     enum flo_pin_state state = flo_pin_judge(&facts, &why);
-    json_t *row =
-        json_pack("{s:s,s:s,s:s,s:s}", "model", pinned.model, "release", title,
-                  "state", flo_pin_word(state), "why", why);
+    json_t *row = json_pack("{s:s,s:s,s:s,s:s}", "model", pinned.model, "release", title, "state",
+                            flo_pin_word(state), "why", why);
     char runs[2 * FLO_NAME_MAX + 2];
     snprintf(runs, sizeof(runs), "%s@%.64s", pinned.model, version);
-    json_object_set_new(row, "runs",
-                        flo_name_is_valid(version) ? json_string(runs)
-                                                   : json_null());
+    json_object_set_new(row, "runs", flo_name_is_valid(version) ? json_string(runs) : json_null());
     return row;
 }
 
-json_t *flo_devices_pins(struct flo_controller *controller,
-                         const struct flo_fleet_device *device)
+json_t *flo_devices_pins(struct flo_controller *controller, const struct flo_fleet_device *device)
 {
     json_t *pins = flo_object_parsed(device->pins);
     json_t *reported = flo_object_parsed(device->reported);
@@ -366,10 +338,9 @@ json_t *flo_devices_pins(struct flo_controller *controller,
 
     json_object_foreach(pins, model, title)
     {
-        json_t *row =
-            json_is_string(title)
-                ? row_of(controller, device, reported, json_string_value(title))
-                : NULL;
+        json_t *row = json_is_string(title)
+                          ? row_of(controller, device, reported, json_string_value(title))
+                          : NULL;
         if (row != NULL) {
             json_array_append_new(rows, row);
         }

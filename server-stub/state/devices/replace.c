@@ -27,9 +27,8 @@ static int take_place(void *context, const struct flo_fleet_device *device)
 {
     struct place *place = context;
 
-    place->texts = json_pack("{s:s,s:s,s:s,s:s}", "name", device->name, "note",
-                             device->note, "maintenance", device->maintenance,
-                             "pins", device->pins);
+    place->texts = json_pack("{s:s,s:s,s:s,s:s}", "name", device->name, "note", device->note,
+                             "maintenance", device->maintenance, "pins", device->pins);
     place->labels = flo_object_parsed(device->labels);
     place->groups = flo_object_parsed(device->groups);
     place->is_retired = device->is_retired;
@@ -38,8 +37,8 @@ static int take_place(void *context, const struct flo_fleet_device *device)
     return 0;
 }
 
-static int read_place(struct flo_controller *controller, const char *id,
-                      struct place *out, struct flo_err *err)
+static int read_place(struct flo_controller *controller, const char *id, struct place *out,
+                      struct flo_err *err)
 {
     *out = (struct place){.id = id};
     return flo_fleet_device_get(controller->store, id, take_place, out, err);
@@ -59,35 +58,28 @@ static const char *text_of(const struct place *place, const char *word)
     return text != NULL ? text : "";
 }
 
-static int check(const struct place *old, const struct place *next,
-                 struct flo_err *err)
+static int check(const struct place *old, const struct place *next, struct flo_err *err)
 {
     if (strcmp(old->id, next->id) == 0) {
-        return flo_fail(err, FLO_E_STATE, "%s cannot replace itself",
-                        text_of(old, "name"));
+        return flo_fail(err, FLO_E_STATE, "%s cannot replace itself", text_of(old, "name"));
     }
     if (next->is_retired) {
-        return flo_fail(err, FLO_E_STATE, "%s is retired",
-                        text_of(next, "name"));
+        return flo_fail(err, FLO_E_STATE, "%s is retired", text_of(next, "name"));
     }
     if (old->is_replaced) {
-        return flo_fail(err, FLO_E_STATE, "%s was replaced already",
-                        text_of(old, "name"));
+        return flo_fail(err, FLO_E_STATE, "%s was replaced already", text_of(old, "name"));
     }
     if (next->replaces) {
-        flo_fail(err, FLO_E_STATE, "%s replaced another device already",
-                 text_of(next, "name"));
-        return flo_err_fix(err,
-                           "enrol the new hardware as a device of its own");
+        flo_fail(err, FLO_E_STATE, "%s replaced another device already", text_of(next, "name"));
+        return flo_err_fix(err, "enrol the new hardware as a device of its own");
     }
     return 0;
 }
 
 /* ---- taking over ---- */
 
-static int take_texts(struct flo_controller *controller,
-                      const struct place *old, struct place *next,
-                      struct flo_err *err)
+static int take_texts(struct flo_controller *controller, const struct place *old,
+                      struct place *next, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) labels = {0};
     bool is_news;
@@ -103,8 +95,7 @@ static int take_texts(struct flo_controller *controller,
     const struct flo_fleet_edit edit = {.name = text_of(old, "name"),
                                         .labels = labels.data,
                                         .note = text_of(old, "note"),
-                                        .maintenance =
-                                            text_of(old, "maintenance"),
+                                        .maintenance = text_of(old, "maintenance"),
                                         .pins = text_of(old, "pins")};
     return flo_fleet_device_edit(controller->store, next->id, &edit, err);
 }
@@ -123,8 +114,7 @@ static bool has_group(const json_t *groups, const char *group)
     return false;
 }
 
-static int look_whether_named(void *context,
-                              const struct flo_fleet_group *group)
+static int look_whether_named(void *context, const struct flo_fleet_group *group)
 {
     *(bool *)context = group->selector[0] == '\0' && !group->ends;
     return 0;
@@ -132,9 +122,8 @@ static int look_whether_named(void *context,
 
 /* Join or leave those of `groups` that `other` has not.  Selectors decide about
  * the others. */
-static int move(struct flo_controller *controller, const char *device,
-                const json_t *groups, const json_t *other, bool is_member,
-                struct flo_err *err)
+static int move(struct flo_controller *controller, const char *device, const json_t *groups,
+                const json_t *other, bool is_member, struct flo_err *err)
 {
     size_t i;
     json_t *one;
@@ -149,15 +138,14 @@ static int move(struct flo_controller *controller, const char *device,
         if (rv < 0 || strcmp(group, "all") == 0 || has_group(other, group)) {
             continue;
         }
-        rv = flo_fleet_group_get(controller->store, group, look_whether_named,
-                                 &is_named, &absent);
+        rv = flo_fleet_group_get(controller->store, group, look_whether_named, &is_named, &absent);
         if (rv < 0 && rv != FLO_E_GROUP_ABSENT) {
             *err = absent;
             return rv;
         }
-        rv = rv == 0 && is_named ? flo_groups_member(controller, group, device,
-                                                     is_member, &is_news, err)
-                                 : 0;
+        rv = rv == 0 && is_named
+                 ? flo_groups_member(controller, group, device, is_member, &is_news, err)
+                 : 0;
     }
     return rv;
 }
@@ -165,8 +153,7 @@ static int move(struct flo_controller *controller, const char *device,
 /* The pins of the old one bring the new one to their releases; other hardware
  * may refuse one, and says so itself. */
 static int move_pins(struct flo_controller *controller, const struct place *old,
-                     const struct place *next, const char *by,
-                     struct flo_err *err)
+                     const struct place *next, const char *by, struct flo_err *err)
 {
     json_t *before = flo_object_parsed(text_of(next, "pins"));
     json_t *after = flo_object_parsed(text_of(old, "pins"));
@@ -177,28 +164,22 @@ static int move_pins(struct flo_controller *controller, const struct place *old,
     return rv;
 }
 
-static int take_over(struct flo_controller *controller, const struct place *old,
-                     struct place *next, const char *by, struct flo_err *err)
+static int take_over(struct flo_controller *controller, const struct place *old, struct place *next,
+                     const char *by, struct flo_err *err)
 {
     int rv = old->is_retired ? 0 : flo_devices_retire(controller, old->id, err);
 
     rv = rv < 0 ? rv : take_texts(controller, old, next, err);
     /* Who leaves makes room for what it joins. */
-    rv = rv < 0 ? rv
-                : move(controller, next->id, next->groups, old->groups, false,
-                       err);
-    rv = rv < 0
-             ? rv
-             : move(controller, next->id, old->groups, next->groups, true, err);
-    rv = rv < 0 ? rv
-                : flo_fleet_device_replaced(controller->store, old->id,
-                                            next->id, err);
+    rv = rv < 0 ? rv : move(controller, next->id, next->groups, old->groups, false, err);
+    rv = rv < 0 ? rv : move(controller, next->id, old->groups, next->groups, true, err);
+    rv = rv < 0 ? rv : flo_fleet_device_replaced(controller->store, old->id, next->id, err);
     rv = rv < 0 ? rv : flo_rollouts_relabelled(controller, next->id, err);
     return rv < 0 ? rv : move_pins(controller, old, next, by, err);
 }
 
-int flo_devices_replace(struct flo_controller *controller, const char *old,
-                        const char *next, const char *by, struct flo_err *err)
+int flo_devices_replace(struct flo_controller *controller, const char *old, const char *next,
+                        const char *by, struct flo_err *err)
 {
     struct place from = {.id = NULL};
     struct place to = {.id = NULL};

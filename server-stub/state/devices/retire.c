@@ -2,11 +2,9 @@
 #include "server-stub/state/controller.h"
 #include "server-stub/state/devices/devices.h"
 
-int flo_devices_retire(struct flo_controller *controller, const char *id,
-                       struct flo_err *err)
+int flo_devices_retire(struct flo_controller *controller, const char *id, struct flo_err *err)
 {
-    const struct flo_rollout_event left = {.kind = FLO_ROLLOUT_EVENT_LEFT,
-                                           .device = id};
+    const struct flo_rollout_event left = {.kind = FLO_ROLLOUT_EVENT_LEFT, .device = id};
     int rv = flo_orders_retire(controller, id, err);
 
     rv = rv < 0 ? rv : flo_fleet_device_retire(controller->store, id, err);

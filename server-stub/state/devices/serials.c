@@ -14,12 +14,11 @@
 
 /* ---- policy ---- */
 
-int flo_serials_policy(struct flo_controller *controller,
-                       enum flo_unlisted *out, struct flo_err *err)
+int flo_serials_policy(struct flo_controller *controller, enum flo_unlisted *out,
+                       struct flo_err *err)
 {
     char word[16] = "";
-    int rv = flo_fleet_setting_get(controller->store, SETTING, word,
-                                   sizeof(word), err);
+    int rv = flo_fleet_setting_get(controller->store, SETTING, word, sizeof(word), err);
 
     if (rv == 0 && !flo_unlisted_parse(word, out)) {
         *out = FLO_UNLISTED_OPEN;
@@ -27,11 +26,10 @@ int flo_serials_policy(struct flo_controller *controller,
     return rv;
 }
 
-int flo_serials_set_policy(struct flo_controller *controller,
-                           enum flo_unlisted policy, struct flo_err *err)
+int flo_serials_set_policy(struct flo_controller *controller, enum flo_unlisted policy,
+                           struct flo_err *err)
 {
-    return flo_fleet_setting_set(controller->store, SETTING,
-                                 flo_unlisted_word(policy), err);
+    return flo_fleet_setting_set(controller->store, SETTING, flo_unlisted_word(policy), err);
 }
 
 /* ---- who has it ---- */
@@ -53,8 +51,8 @@ static int take_holder(void *context, const struct flo_fleet_device *device)
 }
 
 /* A device that was retired gave its serial back. */
-static int read_holder(struct flo_controller *controller, const char *device,
-                       struct holder *out, struct flo_err *err)
+static int read_holder(struct flo_controller *controller, const char *device, struct holder *out,
+                       struct flo_err *err)
 {
     struct flo_err absent = {0};
 
@@ -62,8 +60,7 @@ static int read_holder(struct flo_controller *controller, const char *device,
     if (device[0] == '\0') {
         return 0;
     }
-    int rv = flo_fleet_device_get(controller->store, device, take_holder, out,
-                                  &absent);
+    int rv = flo_fleet_device_get(controller->store, device, take_holder, out, &absent);
     if (rv < 0 && rv != FLO_E_DEVICE_ABSENT && err != NULL) {
         *err = absent;
     }
@@ -88,8 +85,8 @@ static int take_row(void *context, const struct flo_fleet_serial *claim)
     return 0;
 }
 
-static int say(enum flo_serial_verdict verdict, const char *serial,
-               const struct holder *holder, struct flo_err *err)
+static int say(enum flo_serial_verdict verdict, const char *serial, const struct holder *holder,
+               struct flo_err *err)
 {
     switch (verdict) {
     case FLO_SERIAL_TAKEN:
@@ -98,16 +95,14 @@ static int say(enum flo_serial_verdict verdict, const char *serial,
                         "asks for it",
                         serial, holder->name, holder->id);
     case FLO_SERIAL_WAITS:
-        return flo_fail(err, FLO_E_ENROL_WAITS,
-                        "serial %s is not on the list and waits there now",
+        return flo_fail(err, FLO_E_ENROL_WAITS, "serial %s is not on the list and waits there now",
                         serial);
     case FLO_SERIAL_REFUSED:
         return serial[0] == '\0'
                    ? flo_fail(err, FLO_E_ENROL_SERIAL,
                               "the device named no serial number, and only "
                               "listed ones enrol")
-                   : flo_fail(err, FLO_E_ENROL_SERIAL,
-                              "serial %s is not on the list", serial);
+                   : flo_fail(err, FLO_E_ENROL_SERIAL, "serial %s is not on the list", serial);
     case FLO_SERIAL_OPEN:
     case FLO_SERIAL_PREPARED:
         break;
@@ -126,18 +121,15 @@ int flo_serials_look(struct flo_controller *controller, const char *serial,
 
     *out = (struct flo_serial_found){.body = NULL};
     if (rv == 0 && serial != NULL && !flo_serial_normal(serial, out->serial)) {
-        return flo_fail(err, FLO_E_REST_MEANING,
-                        "serial: `%.80s` is no serial number", serial);
+        return flo_fail(err, FLO_E_REST_MEANING, "serial: `%.80s` is no serial number", serial);
     }
     if (rv == 0 && serial != NULL) {
-        rv = flo_fleet_serial_get(controller->store, out->serial, take_row,
-                                  &row, &known, err);
+        rv = flo_fleet_serial_get(controller->store, out->serial, take_row, &row, &known, err);
     }
     rv = rv < 0 ? rv : read_holder(controller, row.device, &holder, err);
     facts.is_prepared = row.body != NULL;
     facts.is_claimed = holder.is_there;
-    rv =
-        rv < 0 ? rv : say(flo_serial_decide(&facts), out->serial, &holder, err);
+    rv = rv < 0 ? rv : say(flo_serial_decide(&facts), out->serial, &holder, err);
     if (rv < 0) {
         json_decref(row.body);
         return rv;
@@ -147,8 +139,8 @@ int flo_serials_look(struct flo_controller *controller, const char *serial,
     return 0;
 }
 
-static int join(struct flo_controller *controller, const json_t *groups,
-                const char *device, struct flo_err *err)
+static int join(struct flo_controller *controller, const json_t *groups, const char *device,
+                struct flo_err *err)
 {
     size_t i;
     json_t *group;
@@ -159,16 +151,13 @@ static int join(struct flo_controller *controller, const json_t *groups,
         const char *name = json_string_value(group);
         bool is_news;
         rv = rv < 0 ? rv : flo_groups_enrol(controller, name, err);
-        rv = rv < 0 ? rv
-                    : flo_groups_member(controller, name, device, true,
-                                        &is_news, err);
+        rv = rv < 0 ? rv : flo_groups_member(controller, name, device, true, &is_news, err);
     }
     return rv;
 }
 
-int flo_serials_take(struct flo_controller *controller,
-                     const struct flo_serial_found *found, const char *device,
-                     struct flo_err *err)
+int flo_serials_take(struct flo_controller *controller, const struct flo_serial_found *found,
+                     const char *device, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     const char *note = json_string_value(json_object_get(found->body, "note"));
@@ -185,21 +174,17 @@ int flo_serials_take(struct flo_controller *controller,
         rv = flo_fleet_device_edit(controller->store, device,
                                    &(struct flo_fleet_edit){.note = note}, err);
     }
-    rv = rv < 0 ? rv
-                : join(controller, json_object_get(found->body, "groups"),
-                       device, err);
+    rv = rv < 0 ? rv : join(controller, json_object_get(found->body, "groups"), device, err);
     return rv < 0 ? rv
-                  : flo_fleet_serial_put(
-                        controller->store,
-                        &(struct flo_fleet_serial){.serial = found->serial,
-                                                   .body = text.data,
-                                                   .device = device,
-                                                   .at_ms = found->at_ms},
-                        err);
+                  : flo_fleet_serial_put(controller->store,
+                                         &(struct flo_fleet_serial){.serial = found->serial,
+                                                                    .body = text.data,
+                                                                    .device = device,
+                                                                    .at_ms = found->at_ms},
+                                         err);
 }
 
-int flo_serials_wait(struct flo_controller *controller, const char *serial,
-                     struct flo_err *err)
+int flo_serials_wait(struct flo_controller *controller, const char *serial, struct flo_err *err)
 {
     char normal[FLO_NAME_MAX + 1];
     struct row row = {.body = NULL};
@@ -207,21 +192,18 @@ int flo_serials_wait(struct flo_controller *controller, const char *serial,
     bool known = true;
     int rv = flo_fleet_serial_waiting(controller->store, &waiting, err);
 
-    if (rv < 0 || waiting >= FLO_CLAIMS_WAITING_MAX ||
-        !flo_serial_normal(serial, normal)) {
+    if (rv < 0 || waiting >= FLO_CLAIMS_WAITING_MAX || !flo_serial_normal(serial, normal)) {
         return rv;
     }
-    rv = flo_fleet_serial_get(controller->store, normal, take_row, &row, &known,
-                              err);
+    rv = flo_fleet_serial_get(controller->store, normal, take_row, &row, &known, err);
     json_decref(row.body);
-    return rv < 0 || known ? rv
-                           : flo_fleet_serial_put(controller->store,
-                                                  &(struct flo_fleet_serial){
-                                                      .serial = normal,
-                                                      .body = "",
-                                                      .device = "",
-                                                      .at_ms = flo_wall_ms()},
-                                                  err);
+    return rv < 0 || known
+               ? rv
+               : flo_fleet_serial_put(
+                     controller->store,
+                     &(struct flo_fleet_serial){
+                         .serial = normal, .body = "", .device = "", .at_ms = flo_wall_ms()},
+                     err);
 }
 
 /* ---- people prepare ---- */
@@ -232,22 +214,20 @@ static int check_groups(const json_t *groups, struct flo_err *err)
     json_t *group;
 
     if (json_array_size(groups) > FLO_CLAIM_GROUPS_MAX) {
-        return flo_fail(err, FLO_E_REST_MEANING, "groups: more than %d",
-                        FLO_CLAIM_GROUPS_MAX);
+        return flo_fail(err, FLO_E_REST_MEANING, "groups: more than %d", FLO_CLAIM_GROUPS_MAX);
     }
     json_array_foreach(groups, i, group)
     {
         const char *name = json_string_value(group);
         if (!flo_name_is_valid(name) || strcmp(name, "all") == 0) {
-            return flo_fail(err, FLO_E_REST_MEANING,
-                            "groups: `%.80s` is no group that one joins", name);
+            return flo_fail(err, FLO_E_REST_MEANING, "groups: `%.80s` is no group that one joins",
+                            name);
         }
     }
     return 0;
 }
 
-int flo_serials_prepare(struct flo_controller *controller, const json_t *item,
-                        struct flo_err *err)
+int flo_serials_prepare(struct flo_controller *controller, const json_t *item, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     const char *said = json_string_value(json_object_get(item, "serial"));
@@ -257,15 +237,12 @@ int flo_serials_prepare(struct flo_controller *controller, const json_t *item,
     bool known;
     int rv = flo_serial_normal(said, serial)
                  ? check_groups(json_object_get(item, "groups"), err)
-                 : flo_fail(err, FLO_E_REST_MEANING,
-                            "`%.80s` is no serial number", said);
+                 : flo_fail(err, FLO_E_REST_MEANING, "`%.80s` is no serial number", said);
 
     if (rv == 0 && labels != NULL) {
         rv = flo_labels_check(labels, err);
     }
-    rv = rv < 0 ? rv
-                : flo_fleet_serial_get(controller->store, serial, take_row,
-                                       &row, &known, err);
+    rv = rv < 0 ? rv : flo_fleet_serial_get(controller->store, serial, take_row, &row, &known, err);
     if (rv < 0) {
         return rv;
     }
@@ -275,31 +252,26 @@ int flo_serials_prepare(struct flo_controller *controller, const json_t *item,
     json_decref(body);
     json_decref(row.body);
     return text.failed ? flo_fail(err, FLO_E_MEMORY, "claim")
-                       : flo_fleet_serial_put(
-                             controller->store,
-                             &(struct flo_fleet_serial){.serial = serial,
-                                                        .body = text.data,
-                                                        .device = row.device,
-                                                        .at_ms = flo_wall_ms()},
-                             err);
+                       : flo_fleet_serial_put(controller->store,
+                                              &(struct flo_fleet_serial){.serial = serial,
+                                                                         .body = text.data,
+                                                                         .device = row.device,
+                                                                         .at_ms = flo_wall_ms()},
+                                              err);
 }
 
-json_t *flo_serials_json(struct flo_controller *controller,
-                         const struct flo_fleet_serial *claim)
+json_t *flo_serials_json(struct flo_controller *controller, const struct flo_fleet_serial *claim)
 {
     struct holder holder = {.is_there = false};
     json_t *json = flo_object_parsed(claim->body);
     const char *state = claim->body[0] == '\0' ? "waiting" : "prepared";
 
-    if (read_holder(controller, claim->device, &holder, NULL) == 0 &&
-        holder.is_there) {
+    if (read_holder(controller, claim->device, &holder, NULL) == 0 && holder.is_there) {
         state = "claimed";
     }
     json_object_set_new(json, "serial", json_string(claim->serial));
     json_object_set_new(json, "state", json_string(state));
-    json_object_set_new(json, "device",
-                        holder.is_there ? json_string(holder.name)
-                                        : json_null());
+    json_object_set_new(json, "device", holder.is_there ? json_string(holder.name) : json_null());
     json_object_set_new(json, "at_ms", json_integer((json_int_t)claim->at_ms));
     return json;
 }

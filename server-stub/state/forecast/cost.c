@@ -10,8 +10,8 @@
 
 /* ---- sums ---- */
 
-static struct flo_forecast_sum *sum_of(struct flo_forecast_sum *sums,
-                                       size_t *count, const char *name)
+static struct flo_forecast_sum *sum_of(struct flo_forecast_sum *sums, size_t *count,
+                                       const char *name)
 {
     for (size_t i = 0; i < *count; i++) {
         if (strcmp(sums[i].name, name) == 0) {
@@ -31,15 +31,13 @@ static void add(struct flo_forecast_sum *sum, const struct flo_forecast *one)
     if (sum != NULL) {
         sum->devices++;
         sum->takes += one->result == FLO_FORECAST_TAKES;
-        sum->idle += one->result == FLO_FORECAST_HAS ||
-                     one->result == FLO_FORECAST_CANNOT;
+        sum->idle += one->result == FLO_FORECAST_HAS || one->result == FLO_FORECAST_CANNOT;
         sum->bytes += one->result == FLO_FORECAST_TAKES ? one->bytes : 0;
     }
 }
 
 /* A device that is in several groups counts in each. */
-static void add_groups(struct flo_forecast_costs *costs,
-                       const struct flo_fleet_device *device,
+static void add_groups(struct flo_forecast_costs *costs, const struct flo_fleet_device *device,
                        const struct flo_forecast *one)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *groups = NULL;
@@ -47,8 +45,7 @@ static void add_groups(struct flo_forecast_costs *costs,
     json_t *group;
 
     if (device->groups[0] == '\0' ||
-        flo_json_parse(device->groups, strlen(device->groups), 1 << 16, &groups,
-                       NULL) < 0) {
+        flo_json_parse(device->groups, strlen(device->groups), 1 << 16, &groups, NULL) < 0) {
         return;
     }
     json_array_foreach(groups, i, group)
@@ -60,15 +57,12 @@ static void add_groups(struct flo_forecast_costs *costs,
     }
 }
 
-void flo_forecast_cost_add(struct flo_forecast_costs *costs,
-                           const struct flo_rollout *core,
-                           const struct flo_fleet_device *device,
-                           const struct flo_forecast *one)
+void flo_forecast_cost_add(struct flo_forecast_costs *costs, const struct flo_rollout *core,
+                           const struct flo_fleet_device *device, const struct flo_forecast *one)
 {
     size_t index = flo_rollout_find(core, device->id);
 
-    if (index != SIZE_MAX &&
-        core->members[index].phase < FLO_ROLLOUT_PHASES_MAX) {
+    if (index != SIZE_MAX && core->members[index].phase < FLO_ROLLOUT_PHASES_MAX) {
         add(&costs->phases[core->members[index].phase], one);
     }
     add_groups(costs, device, one);
@@ -78,8 +72,7 @@ void flo_forecast_cost_add(struct flo_forecast_costs *costs,
     if (index != SIZE_MAX && costs->takes != NULL) {
         costs->takes[index] = 1;
     }
-    costs->bytes_most =
-        one->bytes > costs->bytes_most ? one->bytes : costs->bytes_most;
+    costs->bytes_most = one->bytes > costs->bytes_most ? one->bytes : costs->bytes_most;
     if (one->before[0] == '\0') {
         costs->first++;
     } else {
@@ -95,24 +88,21 @@ static int by_bytes(const void *a, const void *b)
     const struct flo_forecast_sum *one = a;
     const struct flo_forecast_sum *other = b;
 
-    return one->bytes != other->bytes ? (one->bytes < other->bytes ? 1 : -1)
-           : one->devices != other->devices
-               ? (one->devices < other->devices ? 1 : -1)
-               : strcmp(one->name, other->name);
+    return one->bytes != other->bytes       ? (one->bytes < other->bytes ? 1 : -1)
+           : one->devices != other->devices ? (one->devices < other->devices ? 1 : -1)
+                                            : strcmp(one->name, other->name);
 }
 
 static json_t *groups_json(struct flo_forecast_costs *costs)
 {
     json_t *list = json_array();
 
-    qsort(costs->groups, costs->group_count, sizeof(costs->groups[0]),
-          by_bytes);
+    qsort(costs->groups, costs->group_count, sizeof(costs->groups[0]), by_bytes);
     for (size_t i = 0; i < costs->group_count && i < GROUPS_SHOWN; i++) {
         const struct flo_forecast_sum *sum = &costs->groups[i];
-        json_array_append_new(
-            list, json_pack("{s:s,s:i,s:i,s:I}", "group", sum->name, "devices",
-                            (int)sum->devices, "takes", (int)sum->takes,
-                            "bytes", (json_int_t)sum->bytes));
+        json_array_append_new(list, json_pack("{s:s,s:i,s:i,s:I}", "group", sum->name, "devices",
+                                              (int)sum->devices, "takes", (int)sum->takes, "bytes",
+                                              (json_int_t)sum->bytes));
     }
     return list;
 }
@@ -121,36 +111,31 @@ static json_t *undo_json(struct flo_forecast_costs *costs)
 {
     json_t *list = json_array();
 
-    qsort(costs->before, costs->before_count, sizeof(costs->before[0]),
-          by_bytes);
+    qsort(costs->before, costs->before_count, sizeof(costs->before[0]), by_bytes);
     for (size_t i = 0; i < costs->before_count && i < GROUPS_SHOWN; i++) {
-        json_array_append_new(list, json_pack("{s:s,s:i}", "version",
-                                              costs->before[i].name, "devices",
-                                              (int)costs->before[i].devices));
+        json_array_append_new(list, json_pack("{s:s,s:i}", "version", costs->before[i].name,
+                                              "devices", (int)costs->before[i].devices));
     }
-    return json_pack("{s:i,s:i,s:o}", "kept", (int)costs->kept, "first",
-                     (int)costs->first, "to", list);
+    return json_pack("{s:i,s:i,s:o}", "kept", (int)costs->kept, "first", (int)costs->first, "to",
+                     list);
 }
 
 /* ---- time ---- */
 
 static json_t *phase_json(const struct flo_rollout *core, uint32_t index,
                           const struct flo_forecast_sum *sum,
-                          const struct flo_rollout_expected *expected,
-                          uint64_t now_ms)
+                          const struct flo_rollout_expected *expected, uint64_t now_ms)
 {
-    return json_pack(
-        "{s:i,s:s,s:i,s:i,s:I,s:I,s:I,s:I,s:i}", "number", (int)index + 1,
-        "name", core->phases[index].name, "devices", (int)expected->devices,
-        "takes", (int)sum->takes, "bytes", (json_int_t)sum->bytes,
-        "begins_after_ms", (json_int_t)(expected->begins_ms - now_ms),
-        "told_after_ms", (json_int_t)(expected->told_ms - now_ms),
-        "ends_after_ms", (json_int_t)(expected->ends_ms - now_ms), "zoneless",
-        (int)expected->zoneless);
+    return json_pack("{s:i,s:s,s:i,s:i,s:I,s:I,s:I,s:I,s:i}", "number", (int)index + 1, "name",
+                     core->phases[index].name, "devices", (int)expected->devices, "takes",
+                     (int)sum->takes, "bytes", (json_int_t)sum->bytes, "begins_after_ms",
+                     (json_int_t)(expected->begins_ms - now_ms), "told_after_ms",
+                     (json_int_t)(expected->told_ms - now_ms), "ends_after_ms",
+                     (json_int_t)(expected->ends_ms - now_ms), "zoneless", (int)expected->zoneless);
 }
 
-static void add_time(const struct flo_forecast_costs *costs,
-                     struct flo_rollout_entry *entry, json_t *plan)
+static void add_time(const struct flo_forecast_costs *costs, struct flo_rollout_entry *entry,
+                     json_t *plan)
 {
     const struct flo_policy *policy = &entry->wish.policy;
     struct flo_rollout_expected expected[FLO_ROLLOUT_PHASES_MAX];
@@ -161,23 +146,19 @@ static void add_time(const struct flo_forecast_costs *costs,
     json_t *phases = json_array();
 
     if (policy->rate_bytes_per_s > 0) {
-        trip.download_ms = (uint64_t)((double)costs->bytes_most * 1000 /
-                                      (double)policy->rate_bytes_per_s);
+        trip.download_ms =
+            (uint64_t)((double)costs->bytes_most * 1000 / (double)policy->rate_bytes_per_s);
     }
     for (uint32_t i = 0; i < core->phase_count; i++) {
         trip.is_idle[i] = costs->phases[i].idle == costs->phases[i].devices;
     }
     flo_rollout_expect(core, &trip, now_ms, expected);
     for (uint32_t i = 0; i < core->phase_count; i++) {
-        json_array_append_new(phases, phase_json(core, i, &costs->phases[i],
-                                                 &expected[i], now_ms));
+        json_array_append_new(phases, phase_json(core, i, &costs->phases[i], &expected[i], now_ms));
     }
-    uint64_t end_ms = core->phase_count > 0
-                          ? expected[core->phase_count - 1].ends_ms
-                          : now_ms;
+    uint64_t end_ms = core->phase_count > 0 ? expected[core->phase_count - 1].ends_ms : now_ms;
     json_object_set_new(plan, "phases", phases);
-    json_object_set_new(plan, "time_ms",
-                        json_integer((json_int_t)(end_ms - now_ms)));
+    json_object_set_new(plan, "time_ms", json_integer((json_int_t)(end_ms - now_ms)));
 }
 
 /* ---- a start now ---- */
@@ -185,19 +166,17 @@ static void add_time(const struct flo_forecast_costs *costs,
 static void add_refusal(json_t *list, int rv, const struct flo_err *err)
 {
     if (rv < 0) {
-        json_array_append_new(
-            list,
-            json_pack("{s:s,s:s,s:s}", "id", flo_error_id(rv), "what",
-                      err->what, "fix",
-                      err->fix[0] != '\0' ? err->fix : flo_error_fix(rv)));
+        json_array_append_new(list,
+                              json_pack("{s:s,s:s,s:s}", "id", flo_error_id(rv), "what", err->what,
+                                        "fix", err->fix[0] != '\0' ? err->fix : flo_error_fix(rv)));
     }
 }
 
 /* A plan may be made in a frozen fleet, and says that it is.  A start that
  * waits for approvals or its time is taken all the same: that alone is refused
  * then which no time mends, and the rest holds its begin. */
-static void add_refusals(struct flo_controller *controller,
-                         struct flo_rollout_entry *entry, json_t *plan)
+static void add_refusals(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                         json_t *plan)
 {
     bool is_later = !flo_rollouts_begins_now(entry);
     json_t *refusals = json_array();
@@ -218,8 +197,7 @@ static void add_refusals(struct flo_controller *controller,
     json_object_set_new(plan, "holds", holds);
 }
 
-void flo_forecast_cost_close(struct flo_forecast_costs *costs,
-                             struct flo_controller *controller,
+void flo_forecast_cost_close(struct flo_forecast_costs *costs, struct flo_controller *controller,
                              struct flo_rollout_entry *entry, json_t *plan)
 {
     add_time(costs, entry, plan);

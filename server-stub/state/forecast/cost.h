@@ -31,17 +31,14 @@ struct flo_forecast_costs {
     const struct flo_observe_bases *bases;
     uint8_t *takes; /* [members]: it takes the release; or NULL */
 };
-void flo_forecast_cost_add(struct flo_forecast_costs *costs,
-                           const struct flo_rollout *core,
-                           const struct flo_fleet_device *device,
-                           const struct flo_forecast *one);
+void flo_forecast_cost_add(struct flo_forecast_costs *costs, const struct flo_rollout *core,
+                           const struct flo_fleet_device *device, const struct flo_forecast *one);
 /* Into the plan, which has its phases: who can be compared, what the gates
  * find, and where their proof is not sure. */
-void flo_forecast_sight(const struct flo_forecast_costs *costs,
-                        const struct flo_rollout *core, json_t *plan);
+void flo_forecast_sight(const struct flo_forecast_costs *costs, const struct flo_rollout *core,
+                        json_t *plan);
 /* Into the plan: phases with their time, groups, the way back, refusals. */
-void flo_forecast_cost_close(struct flo_forecast_costs *costs,
-                             struct flo_controller *controller,
+void flo_forecast_cost_close(struct flo_forecast_costs *costs, struct flo_controller *controller,
                              struct flo_rollout_entry *entry, json_t *plan);
 
 #endif

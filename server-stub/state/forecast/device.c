@@ -53,8 +53,7 @@ static struct flo_digest release_of(const json_t *model, const char *slot)
 {
     struct flo_digest digest = {0};
 
-    return flo_digest_parse(text_of(json_object_get(model, slot), "release"),
-                            &digest)
+    return flo_digest_parse(text_of(json_object_get(model, slot), "release"), &digest)
                ? digest
                : (struct flo_digest){0};
 }
@@ -128,14 +127,12 @@ static void add_release(struct scene *scene, const struct flo_digest *digest)
 {
     const struct flo_release *release =
         flo_digest_is_zero(digest) ? NULL : scene->find(scene->context, digest);
-    struct flo_plan_input input = {.release = release,
-                                   .profile = &scene->profile};
+    struct flo_plan_input input = {.release = release, .profile = &scene->profile};
 
     if (release == NULL || flo_plan_make(&input, &scene->plan, NULL) < 0) {
         return;
     }
-    const struct flo_release_variant *variant =
-        &release->variants[scene->plan.variant];
+    const struct flo_release_variant *variant = &release->variants[scene->plan.variant];
     for (uint32_t i = 0; i < variant->file_count; i++) {
         add_present(scene, &release->files[variant->files[i]].digest);
     }
@@ -156,8 +153,7 @@ static void add_models(struct scene *scene)
     }
 }
 
-static bool is_present(const struct scene *scene,
-                       const struct flo_release_file *file)
+static bool is_present(const struct scene *scene, const struct flo_release_file *file)
 {
     for (size_t i = 0; file != NULL && i < scene->present_count; i++) {
         if (flo_digest_equal(&scene->present[i], &file->digest)) {
@@ -167,8 +163,7 @@ static bool is_present(const struct scene *scene,
     return false;
 }
 
-static const char *way_of(const struct scene *scene,
-                          const struct flo_release_variant *variant)
+static const char *way_of(const struct scene *scene, const struct flo_release_variant *variant)
 {
     const struct flo_release *release = scene->order->release;
     bool has_delta = false;
@@ -177,12 +172,9 @@ static const char *way_of(const struct scene *scene,
         return "present";
     }
     for (uint32_t i = 0; i < scene->plan.step_count; i++) {
-        const struct flo_release_file *file =
-            &release->files[scene->plan.steps[i].file];
-        has_delta =
-            has_delta ||
-            (!scene->plan.steps[i].is_present &&
-             !flo_digest_is_zero(&file->ways[scene->plan.steps[i].way].base));
+        const struct flo_release_file *file = &release->files[scene->plan.steps[i].file];
+        has_delta = has_delta || (!scene->plan.steps[i].is_present &&
+                                  !flo_digest_is_zero(&file->ways[scene->plan.steps[i].way].base));
     }
     if (flo_release_variant_file(release, variant, "adapter") != NULL &&
         is_present(scene, flo_release_entry(release, variant))) {
@@ -191,12 +183,10 @@ static const char *way_of(const struct scene *scene,
     return has_delta ? "delta" : "whole";
 }
 
-static int find_way(struct scene *scene, struct flo_forecast *out,
-                    struct flo_err *err)
+static int find_way(struct scene *scene, struct flo_forecast *out, struct flo_err *err)
 {
     const json_t *profile = json_object_get(scene->reported, "profile");
-    struct flo_plan_input input = {.release = scene->order->release,
-                                   .profile = &scene->profile};
+    struct flo_plan_input input = {.release = scene->order->release, .profile = &scene->profile};
     int rv = flo_profile_parse(profile, &scene->profile, err);
 
     if (rv < 0) {
@@ -211,8 +201,7 @@ static int find_way(struct scene *scene, struct flo_forecast *out,
     input.present_count = scene->present_count;
     rv = flo_plan_make(&input, &scene->plan, err);
     if (rv == 0) {
-        const struct flo_release_variant *variant =
-            &input.release->variants[scene->plan.variant];
+        const struct flo_release_variant *variant = &input.release->variants[scene->plan.variant];
         memcpy(out->variant, variant->name, sizeof(out->variant));
         out->way = way_of(scene, variant);
         out->bytes = scene->plan.fetch_bytes;
@@ -238,34 +227,30 @@ static uint64_t runtime_memory(const json_t *profile, const char *name)
     return 0;
 }
 
-static void candidate_figures(const struct scene *scene,
-                              const struct flo_memory_told *own,
+static void candidate_figures(const struct scene *scene, const struct flo_memory_told *own,
                               struct flo_memory_model *out)
 {
     const struct flo_release *release = scene->order->release;
-    const struct flo_release_variant *variant =
-        &release->variants[scene->plan.variant];
+    const struct flo_release_variant *variant = &release->variants[scene->plan.variant];
     const struct flo_release_file *entry = flo_release_entry(release, variant);
     uint64_t measured[FLO_MEMORY_RUNGS];
 
-    *out = (struct flo_memory_model){
-        .weight = own != NULL ? own->model.weight : FLO_MEMORY_WEIGHT_STANDARD,
-        .is_pinned = own != NULL && own->model.is_pinned,
-        .rungs = 1};
+    *out = (struct flo_memory_model){.weight = own != NULL ? own->model.weight
+                                                           : FLO_MEMORY_WEIGHT_STANDARD,
+                                     .is_pinned = own != NULL && own->model.is_pinned,
+                                     .rungs = 1};
     memcpy(out->name, release->model, sizeof(out->name));
     if (!flo_release_is_native(variant) || entry == NULL) {
-        out->private_bytes[0] = runtime_memory(
-            json_object_get(scene->reported, "profile"), variant->runtime);
+        out->private_bytes[0] =
+            runtime_memory(json_object_get(scene->reported, "profile"), variant->runtime);
         return;
     }
     bool is_measured = own != NULL && flo_memory_told_measured(own, measured);
-    flo_memory_figures(release, variant, entry, is_measured ? measured : NULL,
-                       out);
+    flo_memory_figures(release, variant, entry, is_measured ? measured : NULL, out);
 }
 
 /* The models that the device plans for; SIZE_MAX: it did not say. */
-static size_t read_models(const struct scene *scene,
-                          struct flo_memory_told *out)
+static size_t read_models(const struct scene *scene, struct flo_memory_told *out)
 {
     size_t count = 0;
     size_t i;
@@ -279,8 +264,7 @@ static size_t read_models(const struct scene *scene,
             continue;
         }
         if (count == MODELS_MAX || !json_is_object(memory) ||
-            flo_memory_told_read(memory, text_of(model, "model"), &out[count],
-                                 NULL) < 0) {
+            flo_memory_told_read(memory, text_of(model, "model"), &out[count], NULL) < 0) {
             return SIZE_MAX;
         }
         count++;
@@ -288,22 +272,20 @@ static size_t read_models(const struct scene *scene,
     return count;
 }
 
-static const char *way_to_memory(const struct flo_memory_model *models,
-                                 size_t count, size_t own, uint64_t budget,
-                                 const struct flo_memory_model *candidate)
+static const char *way_to_memory(const struct flo_memory_model *models, size_t count, size_t own,
+                                 uint64_t budget, const struct flo_memory_model *candidate)
 {
     struct flo_memory_plan plan;
     uint64_t needed;
 
     return flo_memory_plan(models, count, budget, &plan, NULL) < 0
                ? flo_memory_way_word(FLO_MEMORY_STOP_FIRST)
-               : flo_memory_way_word(flo_memory_candidate(
-                     models, count, &plan, own, candidate, false, &needed));
+               : flo_memory_way_word(
+                     flo_memory_candidate(models, count, &plan, own, candidate, false, &needed));
 }
 
 /* All models with the new release in the place of its model. */
-static int find_memory(const struct scene *scene, struct flo_forecast *out,
-                       struct flo_err *err)
+static int find_memory(const struct scene *scene, struct flo_forecast *out, struct flo_err *err)
 {
     struct flo_memory_told told[MODELS_MAX];
     struct flo_memory_model models[MODELS_MAX], candidate, before = {0};
@@ -319,14 +301,12 @@ static int find_memory(const struct scene *scene, struct flo_forecast *out,
     }
     for (size_t i = 0; i < count; i++) {
         models[i] = told[i].model;
-        own =
-            strcmp(models[i].name, scene->order->release->model) == 0 ? i : own;
+        own = strcmp(models[i].name, scene->order->release->model) == 0 ? i : own;
     }
     candidate_figures(scene, own == SIZE_MAX ? NULL : &told[own], &candidate);
     bool is_new = own == SIZE_MAX;
     if (is_new && count == MODELS_MAX) {
-        return flo_fail(err, FLO_E_TARGET_LIMIT, "the device has %zu model%s",
-                        count, flo_s(count));
+        return flo_fail(err, FLO_E_TARGET_LIMIT, "the device has %zu model%s", count, flo_s(count));
     }
     own = is_new ? count++ : own;
     out->memory = "alone"; /* a device without another model may try */
@@ -340,9 +320,8 @@ static int find_memory(const struct scene *scene, struct flo_forecast *out,
         return rv;
     }
     if (is_new || !plan.models[own].is_resident) {
-        out->memory = plan.models[own].is_resident
-                          ? flo_memory_way_word(FLO_MEMORY_WARM)
-                          : "on-demand";
+        out->memory =
+            plan.models[own].is_resident ? flo_memory_way_word(FLO_MEMORY_WARM) : "on-demand";
         return 0;
     }
     models[own] = before;
@@ -363,17 +342,14 @@ static void decide(struct scene *scene, struct flo_forecast *out)
         out->way = "present";
         return;
     }
-    out->result = check_permission(scene, &out->why) < 0 ||
-                          find_way(scene, out, &out->why) < 0 ||
+    out->result = check_permission(scene, &out->why) < 0 || find_way(scene, out, &out->why) < 0 ||
                           find_memory(scene, out, &out->why) < 0
                       ? FLO_FORECAST_CANNOT
                       : FLO_FORECAST_TAKES;
 }
 
-void flo_forecast_device(const json_t *reported,
-                         const struct flo_forecast_order *order,
-                         flo_forecast_find_fn find, void *context,
-                         struct flo_forecast *out)
+void flo_forecast_device(const json_t *reported, const struct flo_forecast_order *order,
+                         flo_forecast_find_fn find, void *context, struct flo_forecast *out)
 {
     struct scene scene = {.reported = reported,
                           .model = find_model(reported, order->release->model),
@@ -381,13 +357,12 @@ void flo_forecast_device(const json_t *reported,
                           .find = find,
                           .context = context};
 
-    *out = (struct flo_forecast){
-        .result = FLO_FORECAST_SILENT,
-        .way = "",
-        .memory = "",
-        .is_frozen =
-            json_is_true(json_object_get(reported, "frozen")) ||
-            json_is_true(json_object_get(reported, "frozen_emergency"))};
+    *out = (struct flo_forecast){.result = FLO_FORECAST_SILENT,
+                                 .way = "",
+                                 .memory = "",
+                                 .is_frozen =
+                                     json_is_true(json_object_get(reported, "frozen")) ||
+                                     json_is_true(json_object_get(reported, "frozen_emergency"))};
     if (json_is_object(json_object_get(reported, "profile"))) {
         decide(&scene, out);
     }

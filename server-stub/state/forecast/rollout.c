@@ -42,8 +42,7 @@ static struct flo_release *read_release(struct flo_controller *controller,
 }
 
 /* The one that was not used for longest gives way. */
-static const struct flo_release *find_release(void *context,
-                                              const struct flo_digest *digest)
+static const struct flo_release *find_release(void *context, const struct flo_digest *digest)
 {
     struct flo_forecast_plan *all = context;
     struct known *to = &all->known[0];
@@ -57,9 +56,8 @@ static const struct flo_release *find_release(void *context,
         to = known->used < to->used ? known : to;
     }
     flo_release_free(to->release);
-    *to = (struct known){.digest = *digest,
-                         .release = read_release(all->controller, digest),
-                         .used = ++all->uses};
+    *to = (struct known){
+        .digest = *digest, .release = read_release(all->controller, digest), .used = ++all->uses};
     return to->release;
 }
 
@@ -71,8 +69,8 @@ static void forget_releases(struct flo_forecast_plan *all)
 }
 
 int flo_forecast_one(struct flo_controller *controller, const json_t *reported,
-                     const struct flo_digest *digest, bool lifts,
-                     struct flo_forecast *out, struct flo_err *err)
+                     const struct flo_digest *digest, bool lifts, struct flo_forecast *out,
+                     struct flo_err *err)
 {
     struct flo_forecast_plan *all = calloc(1, sizeof(*all));
     struct flo_release *release;
@@ -84,8 +82,7 @@ int flo_forecast_one(struct flo_controller *controller, const json_t *reported,
     all->controller = controller;
     release = read_release(controller, digest);
     if (release != NULL) {
-        struct flo_forecast_order order = {
-            .release = release, .digest = *digest, .lifts = lifts};
+        struct flo_forecast_order order = {.release = release, .digest = *digest, .lifts = lifts};
         flo_forecast_device(reported, &order, find_release, all, out);
     }
     flo_release_free(release);
@@ -108,8 +105,8 @@ static void add_to(json_t *object, const char *key, uint64_t more)
 }
 
 /* The row where these two texts stand, a new one if there is none. */
-static json_t *row_of(json_t *list, const char *key, const char *word,
-                      const char *key_2, const char *word_2)
+static json_t *row_of(json_t *list, const char *key, const char *word, const char *key_2,
+                      const char *word_2)
 {
     size_t i;
     json_t *row;
@@ -117,8 +114,7 @@ static json_t *row_of(json_t *list, const char *key, const char *word,
     json_array_foreach(list, i, row)
     {
         if (strcmp(json_string_value(json_object_get(row, key)), word) == 0 &&
-            strcmp(json_string_value(json_object_get(row, key_2)), word_2) ==
-                0) {
+            strcmp(json_string_value(json_object_get(row, key_2)), word_2) == 0) {
             return row;
         }
     }
@@ -129,10 +125,8 @@ static json_t *row_of(json_t *list, const char *key, const char *word,
 
 static void count_way(json_t *plan, const struct flo_forecast *one)
 {
-    json_t *row = row_of(json_object_get(plan, "ways"), "way", one->way,
-                         "variant", one->variant);
-    uint64_t most =
-        (uint64_t)json_integer_value(json_object_get(row, "bytes_each"));
+    json_t *row = row_of(json_object_get(plan, "ways"), "way", one->way, "variant", one->variant);
+    uint64_t most = (uint64_t)json_integer_value(json_object_get(row, "bytes_each"));
 
     add_to(row, "devices", 1);
     add_to(row, "bytes", one->bytes);
@@ -140,14 +134,12 @@ static void count_way(json_t *plan, const struct flo_forecast *one)
     add_to(row, "bytes_each", one->bytes > most ? one->bytes - most : 0);
     add_to(plan, "bytes", one->bytes);
     if (one->memory[0] != '\0') {
-        add_to(row_of(json_object_get(plan, "memory"), "way", one->memory,
-                      "way", one->memory),
+        add_to(row_of(json_object_get(plan, "memory"), "way", one->memory, "way", one->memory),
                "devices", 1);
     }
 }
 
-static void count_reason(json_t *plan, const struct flo_forecast *one,
-                         const char *name)
+static void count_reason(json_t *plan, const struct flo_forecast *one, const char *name)
 {
     const char *id = flo_error_id(one->why.code);
     json_t *row = row_of(json_object_get(plan, "reasons"), "id", id, "id", id);
@@ -157,10 +149,9 @@ static void count_reason(json_t *plan, const struct flo_forecast *one,
         names = json_array();
         json_object_set_new(row, "names", names);
         json_object_set_new(row, "what", json_string(one->why.what));
-        json_object_set_new(row, "fix",
-                            json_string(one->why.fix[0] != '\0'
-                                            ? one->why.fix
-                                            : flo_error_fix(one->why.code)));
+        json_object_set_new(
+            row, "fix",
+            json_string(one->why.fix[0] != '\0' ? one->why.fix : flo_error_fix(one->why.code)));
     }
     add_to(row, "devices", 1);
     if (json_array_size(names) < NAMES_MAX) {
@@ -168,24 +159,20 @@ static void count_reason(json_t *plan, const struct flo_forecast *one,
     }
 }
 
-static json_t *item_json(const struct flo_fleet_device *device,
-                         const struct flo_forecast *one)
+static json_t *item_json(const struct flo_fleet_device *device, const struct flo_forecast *one)
 {
-    json_t *item = json_pack("{s:s,s:s,s:b,s:s}", "id", device->id, "name",
-                             device->name, "online", (int)device->is_online,
-                             "result", flo_forecast_word(one->result));
+    json_t *item = json_pack("{s:s,s:s,s:b,s:s}", "id", device->id, "name", device->name, "online",
+                             (int)device->is_online, "result", flo_forecast_word(one->result));
 
     if (one->result == FLO_FORECAST_TAKES) {
-        json_object_update_new(
-            item, json_pack("{s:s,s:s,s:I,s:I,s:s}", "way", one->way, "variant",
-                            one->variant, "bytes", (json_int_t)one->bytes,
-                            "full_bytes", (json_int_t)one->full_bytes, "memory",
-                            one->memory));
+        json_object_update_new(item, json_pack("{s:s,s:s,s:I,s:I,s:s}", "way", one->way, "variant",
+                                               one->variant, "bytes", (json_int_t)one->bytes,
+                                               "full_bytes", (json_int_t)one->full_bytes, "memory",
+                                               one->memory));
     } else if (one->result == FLO_FORECAST_CANNOT) {
-        json_object_set_new(item, "error",
-                            json_pack("{s:s,s:s}", "id",
-                                      flo_error_id(one->why.code), "what",
-                                      one->why.what));
+        json_object_set_new(
+            item, "error",
+            json_pack("{s:s,s:s}", "id", flo_error_id(one->why.code), "what", one->why.what));
     }
     return item;
 }
@@ -193,16 +180,14 @@ static json_t *item_json(const struct flo_fleet_device *device,
 /* The device will be no member, whatever it could do. */
 static void count_excuse(json_t *plan, enum flo_excuse excuse, const char *name)
 {
-    json_t *row =
-        row_of(json_object_get(plan, "excluded"), "id", flo_excuse_word(excuse),
-               "id", flo_excuse_word(excuse));
+    json_t *row = row_of(json_object_get(plan, "excluded"), "id", flo_excuse_word(excuse), "id",
+                         flo_excuse_word(excuse));
     json_t *names = json_object_get(row, "names");
 
     if (names == NULL) {
         names = json_array();
         json_object_set_new(row, "names", names);
-        json_object_set_new(row, "what",
-                            json_string(flo_excuse_meaning(excuse)));
+        json_object_set_new(row, "what", json_string(flo_excuse_meaning(excuse)));
         json_object_set_new(row, "fix", json_string(flo_excuse_fix(excuse)));
     }
     add_to(row, "devices", 1);
@@ -214,11 +199,9 @@ static void count_excuse(json_t *plan, enum flo_excuse excuse, const char *name)
 static int add_device(void *context, const struct flo_fleet_device *device)
 {
     struct flo_forecast_plan *all = context;
-    const struct flo_select_device *facts =
-        flo_fleet_facts_of(all->controller->store, device->id);
-    enum flo_excuse excuse = facts != NULL
-                                 ? flo_rollouts_excuse(all->entry, facts)
-                                 : FLO_EXCUSE_NONE;
+    const struct flo_select_device *facts = flo_fleet_facts_of(all->controller->store, device->id);
+    enum flo_excuse excuse =
+        facts != NULL ? flo_rollouts_excuse(all->entry, facts) : FLO_EXCUSE_NONE;
 
     if (excuse != FLO_EXCUSE_NONE) {
         count_excuse(all->plan, excuse, device->name);
@@ -263,8 +246,7 @@ static void close_plan(struct flo_forecast_plan *all)
     json_object_set(all->plan, "items", all->cannot);
 }
 
-struct flo_observe_bases *
-flo_forecast_bases(const struct flo_rollout_entry *entry)
+struct flo_observe_bases *flo_forecast_bases(const struct flo_rollout_entry *entry)
 {
     const struct flo_rollout *core = &entry->core;
     struct flo_observe_bases *bases;
@@ -277,8 +259,7 @@ flo_forecast_bases(const struct flo_rollout_entry *entry)
         snprintf(bases->model, sizeof(bases->model), "%s", entry->model);
     }
     for (size_t i = 0; bases != NULL && i < core->member_count; i++) {
-        memcpy(bases->items[i].device, core->members[i].device,
-               sizeof(bases->items[i].device));
+        memcpy(bases->items[i].device, core->members[i].device, sizeof(bases->items[i].device));
     }
     return bases;
 }
@@ -289,30 +270,26 @@ static int plan_init(struct flo_forecast_plan *plan, struct flo_err *err)
 
     plan->release = read_release(plan->controller, &entry->release);
     if (plan->release == NULL) {
-        return flo_fail(err, FLO_E_RELEASE_ABSENT, "%s has no document here",
-                        entry->core.release);
+        return flo_fail(err, FLO_E_RELEASE_ABSENT, "%s has no document here", entry->core.release);
     }
-    plan->order =
-        (struct flo_forecast_order){.release = plan->release,
-                                    .digest = entry->release,
-                                    .below_floor = entry->wish.is_below_floor,
-                                    .lifts = entry->lift > 0};
+    plan->order = (struct flo_forecast_order){.release = plan->release,
+                                              .digest = entry->release,
+                                              .below_floor = entry->wish.is_below_floor,
+                                              .lifts = entry->lift > 0};
     plan->cannot = json_array();
     plan->others = json_array();
-    plan->plan = json_pack(
-        "{s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:[],s:[],s:[],s:[]}", "devices", 0,
-        "takes", 0, "has", 0, "cannot", 0, "silent", 0, "offline", 0, "frozen",
-        0, "bytes", 0, "ways", "memory", "reasons", "excluded");
+    plan->plan = json_pack("{s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:[],s:[],s:[],s:[]}", "devices", 0,
+                           "takes", 0, "has", 0, "cannot", 0, "silent", 0, "offline", 0, "frozen",
+                           0, "bytes", 0, "ways", "memory", "reasons", "excluded");
     plan->costs.takes = calloc(entry->core.member_count + 1, 1);
     if (plan->plan == NULL || plan->costs.takes == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "forecast");
     }
-    return flo_group_walk_begin(&plan->walk, plan->controller->store,
-                                entry->group, add_device, err);
+    return flo_group_walk_begin(&plan->walk, plan->controller->store, entry->group, add_device,
+                                err);
 }
 
-int flo_forecast_plan_new(struct flo_controller *controller,
-                          struct flo_rollout_entry *entry,
+int flo_forecast_plan_new(struct flo_controller *controller, struct flo_rollout_entry *entry,
                           struct flo_forecast_plan **out, struct flo_err *err)
 {
     struct flo_forecast_plan *plan = calloc(1, sizeof(*plan));
@@ -331,8 +308,8 @@ int flo_forecast_plan_new(struct flo_controller *controller,
     return 0;
 }
 
-int flo_forecast_plan_on(struct flo_forecast_plan *plan, uint64_t until_ms,
-                         bool *is_whole, struct flo_err *err)
+int flo_forecast_plan_on(struct flo_forecast_plan *plan, uint64_t until_ms, bool *is_whole,
+                         struct flo_err *err)
 {
     return flo_group_walk_on(&plan->walk, until_ms, plan, is_whole, err);
 }
@@ -342,8 +319,7 @@ json_t *flo_forecast_plan_end(struct flo_forecast_plan *plan,
 {
     close_plan(plan);
     plan->costs.bases = bases_or_null;
-    flo_forecast_cost_close(&plan->costs, plan->controller, plan->entry,
-                            plan->plan);
+    flo_forecast_cost_close(&plan->costs, plan->controller, plan->entry, plan->plan);
     return json_incref(plan->plan);
 }
 

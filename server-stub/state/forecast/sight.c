@@ -35,8 +35,7 @@ static uint32_t block_after(const struct flo_observe_bases *bases, uint64_t ms)
 {
     uint64_t blocks = ms / bases->block_ms;
 
-    return blocks < UINT32_MAX - bases->block ? bases->block + (uint32_t)blocks
-                                              : UINT32_MAX;
+    return blocks < UINT32_MAX - bases->block ? bases->block + (uint32_t)blocks : UINT32_MAX;
 }
 
 struct based {
@@ -47,22 +46,20 @@ struct based {
 
 static uint32_t compared_of(const struct based *based)
 {
-    return based->kinds[FLO_BASE_THIN] + based->kinds[FLO_BASE_OLDER] +
-           based->kinds[FLO_BASE_OWN];
+    return based->kinds[FLO_BASE_THIN] + based->kinds[FLO_BASE_OLDER] + based->kinds[FLO_BASE_OWN];
 }
 
 /* Devices that take the release in a phase; FLO_ROLLOUT_PHASES_MAX: in any. */
 static struct based count_bases(const struct sight *sight, uint32_t phase,
-                                enum flo_observed_reading reading,
-                                uint32_t block)
+                                enum flo_observed_reading reading, uint32_t block)
 {
     const struct flo_forecast_costs *costs = sight->costs;
     struct based based = {0};
 
     for (size_t i = 0; i < costs->bases->count; i++) {
         const struct flo_observed_base *base = &costs->bases->items[i].base;
-        if (costs->takes[i] == 0 || (phase < FLO_ROLLOUT_PHASES_MAX &&
-                                     sight->core->members[i].phase != phase)) {
+        if (costs->takes[i] == 0 ||
+            (phase < FLO_ROLLOUT_PHASES_MAX && sight->core->members[i].phase != phase)) {
             continue;
         }
         enum flo_base kind = flo_base_in(base, reading, block);
@@ -75,11 +72,9 @@ static struct based count_bases(const struct sight *sight, uint32_t phase,
     return based;
 }
 
-static uint64_t ms_of(const struct sight *sight, uint32_t phase,
-                      const char *key)
+static uint64_t ms_of(const struct sight *sight, uint32_t phase, const char *key)
 {
-    return (uint64_t)json_integer_value(
-        json_object_get(json_array_get(sight->phases, phase), key));
+    return (uint64_t)json_integer_value(json_object_get(json_array_get(sight->phases, phase), key));
 }
 
 static double hours_of(const struct sight *sight, uint32_t phase)
@@ -95,13 +90,12 @@ static void count_crowds(struct sight *sight, int reading)
 
     for (uint32_t i = sight->core->phase_count; i-- > 0;) {
         bool is_hold_out = sight->core->phases[i].is_hold_out;
-        struct flo_study_crowd crowd = {.updated = costs->phases[i].takes,
-                                        .controls = behind,
-                                        .hours = hours_of(sight, i)};
+        struct flo_study_crowd crowd = {
+            .updated = costs->phases[i].takes, .controls = behind, .hours = hours_of(sight, i)};
         if (costs->bases != NULL && reading >= 0) {
-            struct based based = count_bases(
-                sight, i, (enum flo_observed_reading)reading,
-                block_after(costs->bases, ms_of(sight, i, "begins_after_ms")));
+            struct based based =
+                count_bases(sight, i, (enum flo_observed_reading)reading,
+                            block_after(costs->bases, ms_of(sight, i, "begins_after_ms")));
             crowd.updated = compared_of(&based);
             crowd.thin = based.kinds[FLO_BASE_THIN];
             /* A control's past goes on growing after the split. */
@@ -135,10 +129,8 @@ static enum flo_observed_reading best_reading(const struct sight *sight)
             continue;
         }
         enum flo_observed_reading reading =
-            (enum flo_observed_reading)flo_measure_fact(rules->rules[i].measure)
-                ->reading;
-        struct based based =
-            count_bases(sight, FLO_ROLLOUT_PHASES_MAX, reading, UINT32_MAX);
+            (enum flo_observed_reading)flo_measure_fact(rules->rules[i].measure)->reading;
+        struct based based = count_bases(sight, FLO_ROLLOUT_PHASES_MAX, reading, UINT32_MAX);
         if (compared_of(&based) > most) {
             most = compared_of(&based);
             best = reading;
@@ -150,38 +142,33 @@ static enum flo_observed_reading best_reading(const struct sight *sight)
 static json_t *base_json(const struct sight *sight)
 {
     const struct flo_observe_bases *bases = sight->costs->bases;
-    struct based based = count_bases(sight, FLO_ROLLOUT_PHASES_MAX,
-                                     best_reading(sight), bases->block);
+    struct based based =
+        count_bases(sight, FLO_ROLLOUT_PHASES_MAX, best_reading(sight), bases->block);
     uint32_t later = based.kinds[FLO_BASE_LATER];
     uint32_t none = based.kinds[FLO_BASE_NONE];
     char clock[16];
     char text[FLO_STUDY_TEXT];
     json_t *out =
-        json_pack("{s:i,s:i,s:i,s:i,s:i,s:i,s:i}", "devices",
-                  (int)based.devices, "compared", (int)compared_of(&based),
-                  "own", (int)based.kinds[FLO_BASE_OWN], "older",
-                  (int)based.kinds[FLO_BASE_OLDER], "few",
-                  (int)based.kinds[FLO_BASE_THIN], "later", (int)later,
-                  "unread", (int)none);
-    int used =
-        snprintf(text, sizeof(text),
-                 "%u of %u device%s can be compared: %u with their own "
-                 "level, %u with that of a release before, %u with a "
-                 "few readings",
-                 compared_of(&based), based.devices, flo_s(based.devices),
-                 based.kinds[FLO_BASE_OWN], based.kinds[FLO_BASE_OLDER],
-                 based.kinds[FLO_BASE_THIN]);
+        json_pack("{s:i,s:i,s:i,s:i,s:i,s:i,s:i}", "devices", (int)based.devices, "compared",
+                  (int)compared_of(&based), "own", (int)based.kinds[FLO_BASE_OWN], "older",
+                  (int)based.kinds[FLO_BASE_OLDER], "few", (int)based.kinds[FLO_BASE_THIN], "later",
+                  (int)later, "unread", (int)none);
+    int used = snprintf(text, sizeof(text),
+                        "%u of %u device%s can be compared: %u with their own "
+                        "level, %u with that of a release before, %u with a "
+                        "few readings",
+                        compared_of(&based), based.devices, flo_s(based.devices),
+                        based.kinds[FLO_BASE_OWN], based.kinds[FLO_BASE_OLDER],
+                        based.kinds[FLO_BASE_THIN]);
     if (later > 0) {
         clock_of(sight, based.from, clock);
-        json_object_set_new(
-            out, "from_ms",
-            json_integer((json_int_t)((based.from - 1) * bases->block_ms)));
-        used += snprintf(text + used, sizeof(text) - (size_t)used,
-                         "; %u not before %s", later, clock);
+        json_object_set_new(out, "from_ms",
+                            json_integer((json_int_t)((based.from - 1) * bases->block_ms)));
+        used +=
+            snprintf(text + used, sizeof(text) - (size_t)used, "; %u not before %s", later, clock);
     }
     if (none > 0) {
-        snprintf(text + used, sizeof(text) - (size_t)used,
-                 "; %u have no reading", none);
+        snprintf(text + used, sizeof(text) - (size_t)used, "; %u have no reading", none);
     }
     json_object_set_new(out, "text", json_string(text));
     return out;
@@ -192,9 +179,8 @@ static json_t *base_json(const struct sight *sight)
 static json_t *row_of(const struct sight *sight, uint32_t phase,
                       const struct flo_measure_fact *fact)
 {
-    return json_pack("{s:s,s:s,s:i,s:i}", "phase",
-                     sight->core->phases[phase].name, "gate", fact->title,
-                     "updated", (int)sight->crowds[phase].updated, "controls",
+    return json_pack("{s:s,s:s,s:i,s:i}", "phase", sight->core->phases[phase].name, "gate",
+                     fact->title, "updated", (int)sight->crowds[phase].updated, "controls",
                      (int)sight->crowds[phase].controls);
 }
 
@@ -204,8 +190,7 @@ static void say_unsure(struct sight *sight, const char *text)
 }
 
 /* Nobody of the phase can be compared yet. */
-static void add_blind(struct sight *sight, uint32_t phase,
-                      const struct flo_measure_fact *fact)
+static void add_blind(struct sight *sight, uint32_t phase, const struct flo_measure_fact *fact)
 {
     const struct flo_observe_bases *bases = sight->costs->bases;
     uint32_t takes = sight->costs->phases[phase].takes;
@@ -218,9 +203,8 @@ static void add_blind(struct sight *sight, uint32_t phase,
         return;
     }
     sight->blind |= 1u << phase;
-    struct based based =
-        count_bases(sight, phase, (enum flo_observed_reading)fact->reading,
-                    block_after(bases, ms_of(sight, phase, "begins_after_ms")));
+    struct based based = count_bases(sight, phase, (enum flo_observed_reading)fact->reading,
+                                     block_after(bases, ms_of(sight, phase, "begins_after_ms")));
     if (based.from > 0) {
         clock_of(sight, based.from, clock);
         snprintf(until, sizeof(until), " before %s", clock);
@@ -236,10 +220,9 @@ static void add_ratio(struct sight *sight, uint32_t phase, uint32_t rule)
 {
     const struct flo_rollout *core = sight->core;
     const struct flo_study_rules *rules = &core->study.rules;
-    const struct flo_measure_fact *fact =
-        flo_measure_fact(rules->rules[rule].measure);
-    bool is_awaited = flo_study_is_critical(
-        rules, rule, phase, flo_rollout_study_is_last(core, phase));
+    const struct flo_measure_fact *fact = flo_measure_fact(rules->rules[rule].measure);
+    bool is_awaited =
+        flo_study_is_critical(rules, rule, phase, flo_rollout_study_is_last(core, phase));
     struct flo_study_sight found;
     char text[FLO_STUDY_TEXT];
 
@@ -247,26 +230,22 @@ static void add_ratio(struct sight *sight, uint32_t phase, uint32_t rule)
     if (is_awaited) {
         add_blind(sight, phase, fact);
     }
-    if (!flo_study_sees(&core->study, rule, phase, core->segment_count,
-                        sight->crowds, &found)) {
+    if (!flo_study_sees(&core->study, rule, phase, core->segment_count, sight->crowds, &found)) {
         return;
     }
     json_t *row = row_of(sight, phase, fact);
     if (found.has_find) {
         flo_study_effect_text(log1p(found.finds_pct / 100), text);
         json_object_set_new(row, "finds", json_string(text));
-        json_object_set_new(row, "finds_pct",
-                            json_real(tenth(found.finds_pct)));
+        json_object_set_new(row, "finds_pct", json_real(tenth(found.finds_pct)));
     }
     if (is_awaited) {
-        json_object_set_new(row, "odds_pct",
-                            json_real(tenth(100 * found.odds)));
+        json_object_set_new(row, "odds_pct", json_real(tenth(100 * found.odds)));
         json_object_set_new(row, "prove_pct", json_real(found.prove_pct));
     }
     json_array_append_new(sight->sights, row);
     if (is_awaited && found.odds < FLO_STUDY_ODDS_MIN) {
-        flo_study_sight_text(core->phases[phase].name, fact->title, &found,
-                             text);
+        flo_study_sight_text(core->phases[phase].name, fact->title, &found, text);
         say_unsure(sight, text);
     }
 }
@@ -281,18 +260,16 @@ static void add_events(struct sight *sight, uint32_t phase, uint32_t rule)
 
     count_crowds(sight, is_leak ? FLO_READING_ENGINE_RSS : -1);
     if (sight->costs->bases == NULL ||
-        !flo_study_sees_events(&core->study, rule, phase, core->segment_count,
-                               sight->crowds, &sight->costs->bases->past,
-                               &seen)) {
+        !flo_study_sees_events(&core->study, rule, phase, core->segment_count, sight->crowds,
+                               &sight->costs->bases->past, &seen)) {
         return;
     }
     json_t *row = row_of(sight, phase, flo_measure_fact(measure));
     if (seen.has_find) {
         flo_study_seen_text(measure, &seen, text);
         json_object_set_new(row, "finds", json_string(text));
-        json_object_set_new(
-            row, is_leak ? "finds_pct" : "finds_share",
-            json_real(is_leak ? tenth(seen.finds) : seen.finds));
+        json_object_set_new(row, is_leak ? "finds_pct" : "finds_share",
+                            json_real(is_leak ? tenth(seen.finds) : seen.finds));
     }
     json_array_append_new(sight->sights, row);
 }
@@ -347,9 +324,8 @@ static void add_site(struct sight *sight, const struct flo_study_site *site)
         }
         double finds = flo_study_finds_at(&sight->core->study, i, site);
         json_t *row =
-            json_pack("{s:i,s:i,s:s}", "members", (int)site->members, "updated",
-                      (int)site->updated, "gate",
-                      flo_measure_fact(rules->rules[i].measure)->title);
+            json_pack("{s:i,s:i,s:s}", "members", (int)site->members, "updated", (int)site->updated,
+                      "gate", flo_measure_fact(rules->rules[i].measure)->title);
         if (isfinite(finds)) {
             json_object_set_new(row, "finds_pct", json_real(tenth(finds)));
         }
@@ -388,8 +364,8 @@ static void add_sites(struct sight *sight)
     free(sizes);
 }
 
-void flo_forecast_sight(const struct flo_forecast_costs *costs,
-                        const struct flo_rollout *core, json_t *plan)
+void flo_forecast_sight(const struct flo_forecast_costs *costs, const struct flo_rollout *core,
+                        json_t *plan)
 {
     struct sight sight = {.core = core,
                           .costs = costs,
@@ -400,8 +376,7 @@ void flo_forecast_sight(const struct flo_forecast_costs *costs,
 
     if (core->study.rules.count > 0 && core->study.split_of[0] == '\0') {
         for (uint32_t i = 0; i < core->phase_count; i++) {
-            for (uint32_t rule = 0;
-                 rule < core->study.rules.count && !core->phases[i].is_hold_out;
+            for (uint32_t rule = 0; rule < core->study.rules.count && !core->phases[i].is_hold_out;
                  rule++) {
                 add_sight(&sight, i, rule);
             }

@@ -22,8 +22,7 @@ void flo_groups_changed(struct flo_controller *controller)
 /* ---- one ---- */
 
 /* The device's groups changed: orders, rollouts, and whoever looks at it. */
-static int moved(struct flo_controller *controller, const char *device,
-                 struct flo_err *err)
+static int moved(struct flo_controller *controller, const char *device, struct flo_err *err)
 {
     int rv = flo_orders_leave(controller, device, err);
 
@@ -33,21 +32,18 @@ static int moved(struct flo_controller *controller, const char *device,
 }
 
 static int change(struct flo_controller *controller, const char *device,
-                  const struct flo_group_change *change, bool *is_news,
-                  struct flo_err *err)
+                  const struct flo_group_change *change, bool *is_news, struct flo_err *err)
 {
     struct flo_err full = {0};
     uint64_t since = 0;
     int rv = flo_fleet_newest(controller->store, "order", &since, err);
 
-    rv = rv < 0 || change->is_member
-             ? rv
-             : flo_making_reach(controller, device, err);
+    rv = rv < 0 || change->is_member ? rv : flo_making_reach(controller, device, err);
     if (rv < 0) {
         return rv;
     }
-    rv = flo_fleet_group_member(controller->store, change->group, device,
-                                change->is_member, since, is_news, &full);
+    rv = flo_fleet_group_member(controller->store, change->group, device, change->is_member, since,
+                                is_news, &full);
     /* The device stays out, and the log says why. */
     if (rv == FLO_E_TARGET_LIMIT) {
         flo_log(FLO_LOG_WARN, "group", "%s", full.what);
@@ -60,8 +56,7 @@ static int change(struct flo_controller *controller, const char *device,
 }
 
 /* The device's groups by selector, its rollouts, its statement. */
-static int look(struct flo_controller *controller, const char *device,
-                struct flo_err *err)
+static int look(struct flo_controller *controller, const char *device, struct flo_err *err)
 {
     struct flo_group_change changes[FLO_FLEET_GROUPS_MAX];
     bool is_moved = false;
@@ -84,9 +79,8 @@ static int look(struct flo_controller *controller, const char *device,
     return rv < 0 ? rv : flo_groups_tell(controller, device, err);
 }
 
-int flo_groups_member(struct flo_controller *controller, const char *group,
-                      const char *device, bool is_member, bool *is_news,
-                      struct flo_err *err)
+int flo_groups_member(struct flo_controller *controller, const char *group, const char *device,
+                      bool is_member, bool *is_news, struct flo_err *err)
 {
     uint64_t since = 0;
     int rv = flo_fleet_newest(controller->store, "order", &since, err);
@@ -94,8 +88,8 @@ int flo_groups_member(struct flo_controller *controller, const char *group,
     /* Orders to the group are for whoever was in it. */
     rv = rv < 0 || is_member ? rv : flo_making_reach(controller, device, err);
     rv = rv < 0 ? rv
-                : flo_fleet_group_member(controller->store, group, device,
-                                         is_member, since, is_news, err);
+                : flo_fleet_group_member(controller->store, group, device, is_member, since,
+                                         is_news, err);
     return rv < 0 || !*is_news ? rv : moved(controller, device, err);
 }
 
@@ -104,24 +98,22 @@ struct closed {
     bool is_closed;
 };
 
-static int look_whether_closed(void *context,
-                               const struct flo_fleet_group *group)
+static int look_whether_closed(void *context, const struct flo_fleet_group *group)
 {
-    *(struct closed *)context =
-        (struct closed){true, group->selector[0] != '\0' || group->ends};
+    *(struct closed *)context = (struct closed){true, group->selector[0] != '\0' || group->ends};
     return 0;
 }
 
-static int look_at_group(struct flo_controller *controller, const char *group,
-                         struct closed *out, struct flo_err *err)
+static int look_at_group(struct flo_controller *controller, const char *group, struct closed *out,
+                         struct flo_err *err)
 {
     struct flo_err absent = {0};
     int rv;
 
     *out = (struct closed){.is_there = strcmp(group, "all") == 0};
-    rv = out->is_there ? 0
-                       : flo_fleet_group_get(controller->store, group,
-                                             look_whether_closed, out, &absent);
+    rv = out->is_there
+             ? 0
+             : flo_fleet_group_get(controller->store, group, look_whether_closed, out, &absent);
     if (rv < 0 && rv != FLO_E_GROUP_ABSENT) {
         *err = absent;
         return rv;
@@ -133,16 +125,14 @@ static int look_at_group(struct flo_controller *controller, const char *group,
     return flo_err_fix(err, "flotilla group get %s", group);
 }
 
-int flo_groups_may_enrol(struct flo_controller *controller, const char *group,
-                         struct flo_err *err)
+int flo_groups_may_enrol(struct flo_controller *controller, const char *group, struct flo_err *err)
 {
     struct closed closed;
 
     return look_at_group(controller, group, &closed, err);
 }
 
-int flo_groups_enrol(struct flo_controller *controller, const char *group,
-                     struct flo_err *err)
+int flo_groups_enrol(struct flo_controller *controller, const char *group, struct flo_err *err)
 {
     struct closed closed;
     int rv = look_at_group(controller, group, &closed, err);
@@ -150,12 +140,11 @@ int flo_groups_enrol(struct flo_controller *controller, const char *group,
     return rv < 0 || closed.is_there
                ? rv
                : flo_fleet_group_put(controller->store,
-                                     &(struct flo_fleet_group){
-                                         .name = group,
-                                         .selector = "",
-                                         .priority = FLO_PRIORITY_STANDARD,
-                                         .note = "",
-                                         .created_at_ms = flo_wall_ms()},
+                                     &(struct flo_fleet_group){.name = group,
+                                                               .selector = "",
+                                                               .priority = FLO_PRIORITY_STANDARD,
+                                                               .note = "",
+                                                               .created_at_ms = flo_wall_ms()},
                                      err);
 }
 
@@ -183,11 +172,9 @@ static int delete_ended(struct flo_controller *controller, struct flo_err *err)
 
     for (size_t i = 0; i < ended.names.count && rv == 0; i++) {
         struct flo_fleet_group_count count;
-        rv = flo_fleet_group_counts(controller->store, ended.names.items[i],
-                                    &count, err);
+        rv = flo_fleet_group_counts(controller->store, ended.names.items[i], &count, err);
         if (rv == 0 && count.devices == 0) {
-            rv = flo_fleet_group_delete(controller->store, ended.names.items[i],
-                                        err);
+            rv = flo_fleet_group_delete(controller->store, ended.names.items[i], err);
             controller->groups.is_read = false;
         }
     }
@@ -195,8 +182,7 @@ static int delete_ended(struct flo_controller *controller, struct flo_err *err)
     return rv;
 }
 
-static int look_at_some(struct flo_controller *controller, uint64_t now_ms,
-                        struct flo_err *err)
+static int look_at_some(struct flo_controller *controller, uint64_t now_ms, struct flo_err *err)
 {
     char device[37];
     int rv = 0;
@@ -208,8 +194,7 @@ static int look_at_some(struct flo_controller *controller, uint64_t now_ms,
         }
         rv = look(controller, device, err);
     }
-    if (rv == 0 && controller->groups.ends &&
-        !flo_fleet_changed_any(controller->store)) {
+    if (rv == 0 && controller->groups.ends && !flo_fleet_changed_any(controller->store)) {
         rv = delete_ended(controller, err);
     }
     return rv;

@@ -18,7 +18,7 @@ size_t flo_groups_find(struct flo_controller *controller, const char *device,
 /* ---- tell.c ---- */
 
 /* The desired carries a statement while the device knows other groups. */
-FLO_MUST_USE int flo_groups_tell(struct flo_controller *controller,
-                                 const char *device, struct flo_err *err);
+FLO_MUST_USE int flo_groups_tell(struct flo_controller *controller, const char *device,
+                                 struct flo_err *err);
 
 #endif

@@ -23,8 +23,7 @@ struct reading {
 };
 
 /* One that is no selector any more keeps the members that it has. */
-static bool parse_rule(struct flo_groups *groups, const char *text,
-                       struct flo_group_rule *rule)
+static bool parse_rule(struct flo_groups *groups, const char *text, struct flo_group_rule *rule)
 {
     struct flo_err err = {0};
 
@@ -34,21 +33,19 @@ static bool parse_rule(struct flo_groups *groups, const char *text,
         free(rule->selector);
         return false;
     }
-    groups->is_moving =
-        groups->is_moving || flo_selector_moving(rule->selector) != NULL;
+    groups->is_moving = groups->is_moving || flo_selector_moving(rule->selector) != NULL;
     return true;
 }
 
-static int read_rank(struct flo_groups *groups,
-                     const struct flo_fleet_group *group, struct flo_err *err)
+static int read_rank(struct flo_groups *groups, const struct flo_fleet_group *group,
+                     struct flo_err *err)
 {
     if (group->priority == FLO_PRIORITY_STANDARD || group->ends) {
         return 0;
     }
     if (groups->rank_count == groups->rank_room) {
         size_t room = 2 * groups->rank_room + 8;
-        struct flo_group_rank *ranks =
-            realloc(groups->ranks, room * sizeof(*ranks));
+        struct flo_group_rank *ranks = realloc(groups->ranks, room * sizeof(*ranks));
         if (ranks == NULL) {
             return flo_fail(err, FLO_E_MEMORY, "groups");
         }
@@ -61,8 +58,8 @@ static int read_rank(struct flo_groups *groups,
     return 0;
 }
 
-int flo_groups_priority(struct flo_controller *controller, const char *group,
-                        uint64_t *out, struct flo_err *err)
+int flo_groups_priority(struct flo_controller *controller, const char *group, uint64_t *out,
+                        struct flo_err *err)
 {
     const struct flo_groups *groups = &controller->groups;
     int rv = flo_groups_read(controller, err);
@@ -121,9 +118,8 @@ int flo_groups_read(struct flo_controller *controller, struct flo_err *err)
     return rv;
 }
 
-int flo_groups_of_labels(struct flo_controller *controller,
-                         const json_t *labels, flo_group_of_label_fn fn,
-                         void *context, struct flo_err *err)
+int flo_groups_of_labels(struct flo_controller *controller, const json_t *labels,
+                         flo_group_of_label_fn fn, void *context, struct flo_err *err)
 {
     const char *key;
     json_t *value;
@@ -133,8 +129,7 @@ int flo_groups_of_labels(struct flo_controller *controller,
     {
         for (size_t i = 0; rv == 0 && i < controller->groups.rule_count; i++) {
             const struct flo_group_rule *rule = &controller->groups.rules[i];
-            if (rule->selector != NULL &&
-                flo_selector_reads_label(rule->selector, key)) {
+            if (rule->selector != NULL && flo_selector_reads_label(rule->selector, key)) {
                 rv = fn(context, rule->name, key, err);
             }
         }
@@ -160,15 +155,13 @@ size_t flo_groups_find(struct flo_controller *controller, const char *device,
                        struct flo_group_change *out)
 {
     const struct flo_groups *groups = &controller->groups;
-    const struct flo_select_device *facts =
-        flo_fleet_facts_of(controller->store, device);
+    const struct flo_select_device *facts = flo_fleet_facts_of(controller->store, device);
     uint64_t now_ms = flo_wall_ms();
     size_t count = 0;
 
     for (size_t i = 0; facts != NULL && i < groups->rule_count; i++) {
         const struct flo_group_rule *rule = &groups->rules[i];
-        bool fits = rule->selector != NULL &&
-                    flo_selector_matches(rule->selector, facts, now_ms);
+        bool fits = rule->selector != NULL && flo_selector_matches(rule->selector, facts, now_ms);
         if (fits != is_member(facts, rule->name)) {
             out[count++] = (struct flo_group_change){rule->name, fits};
         }

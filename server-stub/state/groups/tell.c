@@ -13,8 +13,8 @@
 
 struct wanted {
     char groups[FLO_GROUPS_MAX * (FLO_NAME_MAX + 3) + 3]; /* JSON */
-    bool is_any;  /* desired carries a statement */
-    bool is_said; /* ... that says so */
+    bool is_any;                                          /* desired carries a statement */
+    bool is_said;                                         /* ... that says so */
 };
 
 static int take_groups(void *context, const struct flo_fleet_device *device)
@@ -25,37 +25,33 @@ static int take_groups(void *context, const struct flo_fleet_device *device)
     return 0;
 }
 
-static int take_statement(void *context,
-                          const struct flo_fleet_group_statement *statement)
+static int take_statement(void *context, const struct flo_fleet_group_statement *statement)
 {
     struct wanted *wanted = context;
 
     wanted->is_any = statement->envelope[0] != '\0';
-    wanted->is_said = wanted->is_any &&
-                      strcmp(statement->groups, wanted->groups) == 0 &&
+    wanted->is_said = wanted->is_any && strcmp(statement->groups, wanted->groups) == 0 &&
                       flo_wall_ms() < statement->issued_at_ms + AGAIN_MS &&
                       flo_wall_ms() >= statement->issued_at_ms;
     return 0;
 }
 
-static int read_names(const char *text, struct flo_order *order,
-                      struct flo_err *err)
+static int read_names(const char *text, struct flo_order *order, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *names = NULL;
     int rv = flo_json_parse(text, strlen(text), 1 << 16, &names, err);
 
-    for (size_t i = 0; rv == 0 && i < json_array_size(names) &&
-                       order->group_count < FLO_GROUPS_MAX;
+    for (size_t i = 0; rv == 0 && i < json_array_size(names) && order->group_count < FLO_GROUPS_MAX;
          i++) {
         const char *name = json_string_value(json_array_get(names, i));
-        snprintf(order->groups[order->group_count++], sizeof(order->groups[0]),
-                 "%.64s", name != NULL ? name : "");
+        snprintf(order->groups[order->group_count++], sizeof(order->groups[0]), "%.64s",
+                 name != NULL ? name : "");
     }
     return rv;
 }
 
-static int sign(struct flo_controller *controller, const char *device,
-                const struct wanted *wanted, struct flo_err *err)
+static int sign(struct flo_controller *controller, const char *device, const struct wanted *wanted,
+                struct flo_err *err)
 {
     struct flo_order order = {.op = FLO_ORDER_GROUPS, .by = "controller"};
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) envelope = {0};
@@ -63,51 +59,43 @@ static int sign(struct flo_controller *controller, const char *device,
 
     snprintf(order.scope.device, sizeof(order.scope.device), "%s", device);
     order.scope.bucket_to = FLO_BUCKETS;
-    rv =
-        rv < 0 ? rv : flo_orders_sign_alone(controller, &order, &envelope, err);
-    rv = rv < 0 ? rv
-                : flo_fleet_group_statement_set(
-                      controller->store, device,
-                      &(struct flo_fleet_group_statement){
-                          wanted->groups, envelope.data, order.issued_at_ms},
-                      err);
+    rv = rv < 0 ? rv : flo_orders_sign_alone(controller, &order, &envelope, err);
+    rv = rv < 0
+             ? rv
+             : flo_fleet_group_statement_set(controller->store, device,
+                                             &(struct flo_fleet_group_statement){
+                                                 wanted->groups, envelope.data, order.issued_at_ms},
+                                             err);
     flo_outgoing_desired(controller, device);
     return rv;
 }
 
 /* The device knows its groups: the statement leaves its desired. */
-static int untell(struct flo_controller *controller, const char *device,
-                  struct flo_err *err)
+static int untell(struct flo_controller *controller, const char *device, struct flo_err *err)
 {
     struct wanted wanted = {.is_said = false};
-    int rv = flo_fleet_group_statement_get(controller->store, device,
-                                           take_statement, &wanted, err);
+    int rv = flo_fleet_group_statement_get(controller->store, device, take_statement, &wanted, err);
 
     if (rv < 0 || !wanted.is_any) {
         return rv;
     }
     flo_outgoing_desired(controller, device);
-    return flo_fleet_group_statement_set(
-        controller->store, device,
-        &(struct flo_fleet_group_statement){"", "", 0}, err);
+    return flo_fleet_group_statement_set(controller->store, device,
+                                         &(struct flo_fleet_group_statement){"", "", 0}, err);
 }
 
-int flo_groups_tell(struct flo_controller *controller, const char *device,
-                    struct flo_err *err)
+int flo_groups_tell(struct flo_controller *controller, const char *device, struct flo_err *err)
 {
     struct wanted wanted = {.is_said = false};
-    enum flo_groups_news news =
-        flo_fleet_groups_news(controller->store, device);
+    enum flo_groups_news news = flo_fleet_groups_news(controller->store, device);
     int rv = 0;
 
     if (news != FLO_GROUPS_DIFFER) {
         return news == FLO_GROUPS_TOLD ? untell(controller, device, err) : 0;
     }
-    rv = flo_fleet_device_get(controller->store, device, take_groups, &wanted,
-                              err);
+    rv = flo_fleet_device_get(controller->store, device, take_groups, &wanted, err);
     rv = rv < 0 ? rv
-                : flo_fleet_group_statement_get(controller->store, device,
-                                                take_statement, &wanted, err);
-    return rv < 0 || wanted.is_said ? rv
-                                    : sign(controller, device, &wanted, err);
+                : flo_fleet_group_statement_get(controller->store, device, take_statement, &wanted,
+                                                err);
+    return rv < 0 || wanted.is_said ? rv : sign(controller, device, &wanted, err);
 }

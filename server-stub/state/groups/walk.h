@@ -22,13 +22,11 @@ struct flo_group_walk {
 
 /* `group`: "all" is everybody.  `fn` takes each device; an error of it ends the
  * slice.  Call flo_group_walk_end in any case. */
-FLO_MUST_USE int flo_group_walk_begin(struct flo_group_walk *walk,
-                                      struct flo_fleet_store *store,
+FLO_MUST_USE int flo_group_walk_begin(struct flo_group_walk *walk, struct flo_fleet_store *store,
                                       const char *group, flo_fleet_device_fn fn,
                                       struct flo_err *err);
 /* The next devices until `until_ms` (flo_now_ms), some at least. */
-FLO_MUST_USE int flo_group_walk_on(struct flo_group_walk *walk,
-                                   uint64_t until_ms, void *context,
+FLO_MUST_USE int flo_group_walk_on(struct flo_group_walk *walk, uint64_t until_ms, void *context,
                                    bool *is_whole, struct flo_err *err);
 void flo_group_walk_end(struct flo_group_walk *walk);
 

@@ -56,15 +56,12 @@ bool flo_keyring_has_name(const char *name)
             return true;
         }
     }
-    return file != NULL && strchr(file + 1, '/') == NULL &&
-           strlen(name) < 128 &&
+    return file != NULL && strchr(file + 1, '/') == NULL && strlen(name) < 128 &&
            ((strncmp(name, "pki/ca-", 7) == 0 && ends_with(name, ".key")) ||
-            (strncmp(name, "trust/release-", 14) == 0 &&
-             ends_with(name, ".pem")));
+            (strncmp(name, "trust/release-", 14) == 0 && ends_with(name, ".pem")));
 }
 
-int flo_keyring_digest(const json_t *files, char out[FLO_KEYRING_DIGEST],
-                       struct flo_err *err)
+int flo_keyring_digest(const json_t *files, char out[FLO_KEYRING_DIGEST], struct flo_err *err)
 {
     FLO_CLEANUP(flo_secret_buf_deinit) struct flo_buf text = {0};
     struct flo_digest digest;
@@ -80,8 +77,8 @@ int flo_keyring_digest(const json_t *files, char out[FLO_KEYRING_DIGEST],
 
 /* ---- bytes ---- */
 
-static int set_bytes(json_t *object, const char *name, const void *data,
-                     size_t bytes, struct flo_err *err)
+static int set_bytes(json_t *object, const char *name, const void *data, size_t bytes,
+                     struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup)
     char *text = malloc(4 * ((bytes + 2) / 3) + 1);
@@ -96,8 +93,8 @@ static int set_bytes(json_t *object, const char *name, const void *data,
 }
 
 /* The caller frees *out. */
-static int get_bytes(const json_t *object, const char *name, uint8_t **out,
-                     size_t *bytes, struct flo_err *err)
+static int get_bytes(const json_t *object, const char *name, uint8_t **out, size_t *bytes,
+                     struct flo_err *err)
 {
     const char *text;
     int rv = flo_json_get_text(object, name, FLO_KEYRING_BYTES_MAX, &text, err);
@@ -106,13 +103,11 @@ static int get_bytes(const json_t *object, const char *name, uint8_t **out,
         return rv;
     }
     uint8_t *data = malloc(3 * (strlen(text) / 4) + 1);
-    ptrdiff_t count =
-        data != NULL ? flo_base64_decode(text, strlen(text), data) : 0;
+    ptrdiff_t count = data != NULL ? flo_base64_decode(text, strlen(text), data) : 0;
     if (data == NULL || count < 0) {
         free(data);
         return data == NULL ? flo_fail(err, FLO_E_MEMORY, "keyring")
-                            : flo_fail(err, FLO_E_META_SCHEMA,
-                                       "field `%.64s` is no base64", name);
+                            : flo_fail(err, FLO_E_META_SCHEMA, "field `%.64s` is no base64", name);
     }
     *out = data;
     *bytes = (size_t)count;
@@ -120,23 +115,20 @@ static int get_bytes(const json_t *object, const char *name, uint8_t **out,
 }
 
 /* All but the signature, with the context in front. */
-static int signed_text(json_t *document, struct flo_buf *out,
-                       struct flo_err *err)
+static int signed_text(json_t *document, struct flo_buf *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *rest = json_copy(document);
 
     json_object_del(rest, "signature");
     flo_buf_text(out, CONTEXT);
     flo_json_dump_canonical(rest, out);
-    return rest == NULL || out->failed ? flo_fail(err, FLO_E_MEMORY, "keyring")
-                                       : 0;
+    return rest == NULL || out->failed ? flo_fail(err, FLO_E_MEMORY, "keyring") : 0;
 }
 
 /* ---- sealing ---- */
 
 static int seal_for(json_t *list, const char *keyid, const json_t *one,
-                    const struct flo_key *ephemeral, const uint8_t *key,
-                    struct flo_err *err)
+                    const struct flo_key *ephemeral, const uint8_t *key, struct flo_err *err)
 {
     uint8_t secret[FLO_DIGEST_BYTES], sealed[KEY_BYTES];
     struct flo_public_key reader;
@@ -152,8 +144,8 @@ static int seal_for(json_t *list, const char *keyid, const json_t *one,
     return rv < 0 ? rv : set_bytes(list, keyid, sealed, sizeof(sealed), err);
 }
 
-static int seal_key(const struct flo_keyring *keyring, json_t *document,
-                    const uint8_t *key, struct flo_err *err)
+static int seal_key(const struct flo_keyring *keyring, json_t *document, const uint8_t *key,
+                    struct flo_err *err)
 {
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *ephemeral = NULL;
     json_t *list = json_object(), *one;
@@ -174,36 +166,31 @@ static int seal_key(const struct flo_keyring *keyring, json_t *document,
     return rv;
 }
 
-static int seal_files(const struct flo_keyring *keyring, json_t *document,
-                      const uint8_t *key, struct flo_err *err)
+static int seal_files(const struct flo_keyring *keyring, json_t *document, const uint8_t *key,
+                      struct flo_err *err)
 {
     FLO_CLEANUP(flo_secret_buf_deinit) struct flo_buf text = {0};
     FLO_CLEANUP(flo_free_cleanup) uint8_t *sealed = NULL;
     FLO_CLEANUP(flo_json_cleanup)
-    json_t *inside = json_pack("{s:O,s:O}", "files", keyring->files,
-                               "controllers", keyring->controllers);
+    json_t *inside =
+        json_pack("{s:O,s:O}", "files", keyring->files, "controllers", keyring->controllers);
 
     flo_json_secret_dump(inside, &text);
     sealed = text.failed ? NULL : malloc(text.bytes + FLO_SEALED_MORE);
     if (inside == NULL || sealed == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "keyring");
     }
-    int rv = flo_sealed_make(key, keyring->fleet, text.data, text.bytes, sealed,
-                             err);
-    return rv < 0 ? rv
-                  : set_bytes(document, "sealed", sealed,
-                              text.bytes + FLO_SEALED_MORE, err);
+    int rv = flo_sealed_make(key, keyring->fleet, text.data, text.bytes, sealed, err);
+    return rv < 0 ? rv : set_bytes(document, "sealed", sealed, text.bytes + FLO_SEALED_MORE, err);
 }
 
-int flo_keyring_seal(const struct flo_keyring *keyring,
-                     const struct flo_key *authority, struct flo_buf *out,
-                     struct flo_err *err)
+int flo_keyring_seal(const struct flo_keyring *keyring, const struct flo_key *authority,
+                     struct flo_buf *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
     FLO_CLEANUP(flo_json_cleanup)
-    json_t *document =
-        json_pack("{s:i,s:s,s:I}", "v", 1, "fleet", keyring->fleet, "number",
-                  (json_int_t)keyring->number);
+    json_t *document = json_pack("{s:i,s:s,s:I}", "v", 1, "fleet", keyring->fleet, "number",
+                                 (json_int_t)keyring->number);
     uint8_t key[FLO_DIGEST_BYTES], signature[FLO_SIGNATURE_BYTES];
 
     flo_random(key, sizeof(key));
@@ -212,11 +199,8 @@ int flo_keyring_seal(const struct flo_keyring *keyring,
     rv = rv < 0 ? rv : seal_files(keyring, document, key, err);
     flo_secret_wipe(key, sizeof(key));
     rv = rv < 0 ? rv : signed_text(document, &text, err);
-    rv = rv < 0 ? rv
-                : flo_sign(authority, text.data, text.bytes, signature, err);
-    rv = rv < 0 ? rv
-                : set_bytes(document, "signature", signature, sizeof(signature),
-                            err);
+    rv = rv < 0 ? rv : flo_sign(authority, text.data, text.bytes, signature, err);
+    rv = rv < 0 ? rv : set_bytes(document, "signature", signature, sizeof(signature), err);
     if (rv == 0) {
         flo_json_dump_canonical(document, out);
         rv = out->failed ? flo_fail(err, FLO_E_MEMORY, "keyring") : 0;
@@ -245,9 +229,7 @@ static int open_key(const json_t *document, const struct flo_key *own,
                  keyid);
         return flo_err_fix(err, "flotilla controller admit %.64s", keyid);
     }
-    rv = rv < 0 ? rv
-                : flo_json_get_text(document, "ephemeral",
-                                    FLO_PUBLIC_KEY_PEM_MAX, &pem, err);
+    rv = rv < 0 ? rv : flo_json_get_text(document, "ephemeral", FLO_PUBLIC_KEY_PEM_MAX, &pem, err);
     rv = rv < 0 ? rv : flo_public_key_parse(pem, strlen(pem), &ephemeral, err);
     rv = rv < 0 ? rv : get_bytes(list, keyid, &sealed, &bytes, err);
     if (rv == 0 && bytes != KEY_BYTES) {
@@ -270,30 +252,27 @@ static int check_files(json_t *files, struct flo_err *err)
     json_t *text;
 
     if (json_object_size(files) > FLO_KEYRING_FILES_MAX) {
-        return flo_fail(err, FLO_E_META_TOO_LARGE, "%zu files, at most %d",
-                        json_object_size(files), FLO_KEYRING_FILES_MAX);
+        return flo_fail(err, FLO_E_META_TOO_LARGE, "%zu files, at most %d", json_object_size(files),
+                        FLO_KEYRING_FILES_MAX);
     }
     json_object_foreach(files, name, text)
     {
         if (!flo_keyring_has_name(name) || !json_is_string(text)) {
-            return flo_fail(err, FLO_E_META_SCHEMA,
-                            "`%.64s` is no file of a keyring", name);
+            return flo_fail(err, FLO_E_META_SCHEMA, "`%.64s` is no file of a keyring", name);
         }
     }
     return 0;
 }
 
-static int read_inside(const char *text, size_t bytes,
-                       struct flo_keyring *keyring, struct flo_err *err)
+static int read_inside(const char *text, size_t bytes, struct flo_keyring *keyring,
+                       struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_secret_cleanup) json_t *inside = NULL;
     json_t *files, *controllers;
-    int rv =
-        flo_json_secret_parse(text, bytes, FLO_KEYRING_BYTES_MAX, &inside, err);
+    int rv = flo_json_secret_parse(text, bytes, FLO_KEYRING_BYTES_MAX, &inside, err);
 
     rv = rv < 0 ? rv : flo_json_get_object(inside, "files", &files, err);
-    rv = rv < 0 ? rv
-                : flo_json_get_object(inside, "controllers", &controllers, err);
+    rv = rv < 0 ? rv : flo_json_get_object(inside, "controllers", &controllers, err);
     rv = rv < 0 ? rv : check_files(files, err);
     if (rv == 0) {
         keyring->files = json_incref(files);
@@ -302,8 +281,8 @@ static int read_inside(const char *text, size_t bytes,
     return rv;
 }
 
-static int open_files(const json_t *document, const uint8_t *key,
-                      struct flo_keyring *keyring, struct flo_err *err)
+static int open_files(const json_t *document, const uint8_t *key, struct flo_keyring *keyring,
+                      struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) uint8_t *sealed = NULL;
     FLO_CLEANUP(flo_free_cleanup) uint8_t *text = NULL;
@@ -313,9 +292,7 @@ static int open_files(const json_t *document, const uint8_t *key,
     if (rv == 0 && (text = malloc(bytes + 1)) == NULL) {
         rv = flo_fail(err, FLO_E_MEMORY, "keyring");
     }
-    rv = rv < 0
-             ? rv
-             : flo_sealed_open(key, keyring->fleet, sealed, bytes, text, err);
+    rv = rv < 0 ? rv : flo_sealed_open(key, keyring->fleet, sealed, bytes, text, err);
     if (rv == 0) {
         size_t inside = bytes - FLO_SEALED_MORE;
         rv = read_inside((const char *)text, inside, keyring, err);
@@ -325,9 +302,9 @@ static int open_files(const json_t *document, const uint8_t *key,
 }
 
 /* By one of these certificates, or by the one with this fingerprint. */
-static int is_by(const struct flo_pem_part *parts, size_t count,
-                 const char *fingerprint, const struct flo_buf *text,
-                 const uint8_t *signature, size_t bytes, struct flo_err *err)
+static int is_by(const struct flo_pem_part *parts, size_t count, const char *fingerprint,
+                 const struct flo_buf *text, const uint8_t *signature, size_t bytes,
+                 struct flo_err *err)
 {
     struct flo_certificate facts;
     char hex[65];
@@ -336,14 +313,12 @@ static int is_by(const struct flo_pem_part *parts, size_t count,
                       "controller knows");
 
     for (size_t i = 0; i < count; i++) {
-        if (flo_certificate_read(parts[i].pem, parts[i].bytes, &facts, NULL) <
-            0) {
+        if (flo_certificate_read(parts[i].pem, parts[i].bytes, &facts, NULL) < 0) {
             continue;
         }
         flo_hex_encode(facts.fingerprint.bytes, FLO_DIGEST_BYTES, hex);
         if ((fingerprint == NULL || strcmp(hex, fingerprint) == 0) &&
-            flo_verify(&facts.key, text->data, text->bytes, signature, bytes,
-                       NULL) == 0) {
+            flo_verify(&facts.key, text->data, text->bytes, signature, bytes, NULL) == 0) {
             return 0;
         }
     }
@@ -351,8 +326,7 @@ static int is_by(const struct flo_pem_part *parts, size_t count,
 }
 
 static int check_signature(json_t *document, const struct flo_keyring *keyring,
-                           const char *authorities, const char *joins,
-                           struct flo_err *err)
+                           const char *authorities, const char *joins, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) uint8_t *signature = NULL;
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
@@ -363,30 +337,24 @@ static int check_signature(json_t *document, const struct flo_keyring *keyring,
     if (pem == NULL) {
         pem = json_string_value(json_object_get(keyring->files, "pki/ca.pem"));
     }
-    int rv =
-        pem == NULL
-            ? flo_fail(err, FLO_E_META_SCHEMA, "the keyring has no pki/ca.pem")
-            : get_bytes(document, "signature", &signature, &bytes, err);
+    int rv = pem == NULL ? flo_fail(err, FLO_E_META_SCHEMA, "the keyring has no pki/ca.pem")
+                         : get_bytes(document, "signature", &signature, &bytes, err);
     rv = rv < 0 ? rv : signed_text(document, &text, err);
     rv = rv < 0 ? rv
-                : flo_certificates_split(pem, strlen(pem), parts,
-                                         FLO_COUNT(parts), &count, err);
+                : flo_certificates_split(pem, strlen(pem), parts, FLO_COUNT(parts), &count, err);
     return rv < 0 ? rv
-                  : is_by(parts, count, authorities == NULL ? joins : NULL,
-                          &text, signature, bytes, err);
+                  : is_by(parts, count, authorities == NULL ? joins : NULL, &text, signature, bytes,
+                          err);
 }
 
-static int read_head(const json_t *document, struct flo_keyring *keyring,
-                     struct flo_err *err)
+static int read_head(const json_t *document, struct flo_keyring *keyring, struct flo_err *err)
 {
     const char *fleet;
     uint64_t v;
     int rv = flo_json_get_u64(document, "v", 1, 1, &v, err);
 
     rv = rv < 0 ? rv : flo_json_get_name(document, "fleet", &fleet, err);
-    rv = rv < 0 ? rv
-                : flo_json_get_u64(document, "number", 1, INT64_MAX,
-                                   &keyring->number, err);
+    rv = rv < 0 ? rv : flo_json_get_u64(document, "number", 1, INT64_MAX, &keyring->number, err);
     if (rv == 0) {
         snprintf(keyring->fleet, sizeof(keyring->fleet), "%s", fleet);
     }
@@ -394,8 +362,8 @@ static int read_head(const json_t *document, struct flo_keyring *keyring,
 }
 
 int flo_keyring_open(const char *text, size_t bytes, const struct flo_key *own,
-                     const char *authorities, const char *joins,
-                     struct flo_keyring *out, struct flo_err *err)
+                     const char *authorities, const char *joins, struct flo_keyring *out,
+                     struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *document = NULL;
     struct flo_keyring keyring = {.number = 0};
@@ -408,8 +376,7 @@ int flo_keyring_open(const char *text, size_t bytes, const struct flo_key *own,
         rv = open_files(document, key, &keyring, err);
         flo_secret_wipe(key, sizeof(key));
     }
-    rv = rv < 0 ? rv
-                : check_signature(document, &keyring, authorities, joins, err);
+    rv = rv < 0 ? rv : check_signature(document, &keyring, authorities, joins, err);
     if (rv < 0) {
         flo_keyring_deinit(&keyring);
         return rv;

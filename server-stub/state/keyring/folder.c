@@ -19,29 +19,24 @@
 
 static const char *const folders[] = {"pki", "keys", "trust"};
 
-static int path_of(const char *dir, const char *name, char out[4096],
-                   struct flo_err *err)
+static int path_of(const char *dir, const char *name, char out[4096], struct flo_err *err)
 {
     return flo_path_join(out, 4096, dir, name)
                ? 0
-               : flo_fail(err, FLO_E_IO_OPEN, "path %s/%s is too long", dir,
-                          name);
+               : flo_fail(err, FLO_E_IO_OPEN, "path %s/%s is too long", dir, name);
 }
 
 /* ---- reading ---- */
 
-static int read_one(const char *dir, const char *name, json_t *files,
-                    struct flo_err *err)
+static int read_one(const char *dir, const char *name, json_t *files, struct flo_err *err)
 {
     char path[4096];
     char *text = NULL;
     size_t bytes = 0;
     int rv = path_of(dir, name, path, err);
 
-    rv = rv < 0 ? rv
-                : flo_file_read(path, FLO_PEM_BYTES_MAX, &text, &bytes, err);
-    if (rv == 0 &&
-        json_object_set_new(files, name, json_stringn(text, bytes)) < 0) {
+    rv = rv < 0 ? rv : flo_file_read(path, FLO_PEM_BYTES_MAX, &text, &bytes, err);
+    if (rv == 0 && json_object_set_new(files, name, json_stringn(text, bytes)) < 0) {
         rv = flo_fail(err, FLO_E_SIG_FORMAT, "%s is no text", path);
     }
     if (text != NULL) {
@@ -51,8 +46,7 @@ static int read_one(const char *dir, const char *name, json_t *files,
     return rv == FLO_E_ABSENT ? 0 : rv; /* the file was taken away meanwhile */
 }
 
-static int read_folder(const char *dir, const char *folder, json_t *files,
-                       struct flo_err *err)
+static int read_folder(const char *dir, const char *folder, json_t *files, struct flo_err *err)
 {
     struct dirent *entry;
     char path[4096];
@@ -63,8 +57,7 @@ static int read_folder(const char *dir, const char *folder, json_t *files,
     }
     DIR *open = opendir(path);
     if (open == NULL) {
-        return errno == ENOENT ? 0
-                               : flo_fail_errno(err, FLO_E_IO_OPEN, "%s", path);
+        return errno == ENOENT ? 0 : flo_fail_errno(err, FLO_E_IO_OPEN, "%s", path);
     }
     while (rv == 0 && (entry = readdir(open)) != NULL) {
         char name[300];
@@ -102,21 +95,18 @@ static bool is_secret(const char *name)
     return strcmp(name + chars - 4, ".pem") != 0;
 }
 
-static int write_one(const char *dir, const char *name, const json_t *text,
-                     struct flo_err *err)
+static int write_one(const char *dir, const char *name, const json_t *text, struct flo_err *err)
 {
     char path[4096];
     int rv = path_of(dir, name, path, err);
 
     return rv < 0 ? rv
-                  : flo_file_write(path, json_string_value(text),
-                                   json_string_length(text),
+                  : flo_file_write(path, json_string_value(text), json_string_length(text),
                                    is_secret(name) ? 0600 : 0644, err);
 }
 
 /* Keys come before the list that names them, and go after it. */
-static int write_all(const char *dir, json_t *files, json_t *there, bool keys,
-                     struct flo_err *err)
+static int write_all(const char *dir, json_t *files, json_t *there, bool keys, struct flo_err *err)
 {
     const char *name;
     json_t *text;
@@ -124,16 +114,14 @@ static int write_all(const char *dir, json_t *files, json_t *there, bool keys,
 
     json_object_foreach(files, name, text)
     {
-        if (rv == 0 && is_secret(name) == keys &&
-            !json_equal(text, json_object_get(there, name))) {
+        if (rv == 0 && is_secret(name) == keys && !json_equal(text, json_object_get(there, name))) {
             rv = write_one(dir, name, text, err);
         }
     }
     return rv;
 }
 
-static int remove_others(const char *dir, json_t *files, json_t *there,
-                         struct flo_err *err)
+static int remove_others(const char *dir, json_t *files, json_t *there, struct flo_err *err)
 {
     const char *name;
     char path[4096];
@@ -143,8 +131,7 @@ static int remove_others(const char *dir, json_t *files, json_t *there,
     json_object_foreach(there, name, text)
     {
         if (rv == 0 && json_object_get(files, name) == NULL &&
-            (rv = path_of(dir, name, path, err)) == 0 && unlink(path) < 0 &&
-            errno != ENOENT) {
+            (rv = path_of(dir, name, path, err)) == 0 && unlink(path) < 0 && errno != ENOENT) {
             rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path);
         }
     }
@@ -186,8 +173,7 @@ int flo_keyring_own(const char *dir, struct flo_key **out, struct flo_err *err)
 
 /* ---- taking ---- */
 
-static int has_files(const char *dir, const char *digest, bool *out,
-                     struct flo_err *err)
+static int has_files(const char *dir, const char *digest, bool *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_secret_cleanup) json_t *files = NULL;
     char own[FLO_KEYRING_DIGEST];
@@ -199,8 +185,7 @@ static int has_files(const char *dir, const char *digest, bool *out,
 }
 
 /* *out NULL: the folder has no such file. */
-static int read_text(const char *dir, const char *name, char **out,
-                     struct flo_err *err)
+static int read_text(const char *dir, const char *name, char **out, struct flo_err *err)
 {
     char path[4096];
     size_t bytes;
@@ -210,8 +195,7 @@ static int read_text(const char *dir, const char *name, char **out,
     return rv == FLO_E_ABSENT ? 0 : rv;
 }
 
-int flo_keyring_dismissed(const char *dir, const char *keyid, bool *out,
-                          struct flo_err *err)
+int flo_keyring_dismissed(const char *dir, const char *keyid, bool *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
     int rv = read_text(dir, FLO_KEYRING_DISMISSED, &text, err);
@@ -220,8 +204,8 @@ int flo_keyring_dismissed(const char *dir, const char *keyid, bool *out,
     return rv;
 }
 
-int flo_keyring_dismissed_set(const char *dir, const char *keyid,
-                              bool is_dismissed, struct flo_err *err)
+int flo_keyring_dismissed_set(const char *dir, const char *keyid, bool is_dismissed,
+                              struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf lines = {0};
@@ -232,8 +216,8 @@ int flo_keyring_dismissed_set(const char *dir, const char *keyid,
     if (rv < 0) {
         return rv;
     }
-    for (const char *line = text == NULL ? NULL : strtok_r(text, "\n", &rest);
-         line != NULL; line = strtok_r(NULL, "\n", &rest)) {
+    for (const char *line = text == NULL ? NULL : strtok_r(text, "\n", &rest); line != NULL;
+         line = strtok_r(NULL, "\n", &rest)) {
         if (strcmp(line, keyid) != 0) {
             flo_buf_printf(&lines, "%s\n", line);
         }
@@ -244,13 +228,11 @@ int flo_keyring_dismissed_set(const char *dir, const char *keyid,
     if (lines.failed) {
         return flo_fail(err, FLO_E_MEMORY, "keyring");
     }
-    return text == NULL && !is_dismissed
-               ? 0
-               : flo_file_write(path, lines.data, lines.bytes, 0600, err);
+    return text == NULL && !is_dismissed ? 0
+                                         : flo_file_write(path, lines.data, lines.bytes, 0600, err);
 }
 
-int flo_keyring_number_check(const char *dir, uint64_t number,
-                             struct flo_err *err)
+int flo_keyring_number_check(const char *dir, uint64_t number, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
     int rv = read_text(dir, NUMBER, &text, err);
@@ -258,8 +240,8 @@ int flo_keyring_number_check(const char *dir, uint64_t number,
     uint64_t before = text != NULL ? strtoull(text, NULL, 10) : 0;
     if (rv == 0 && number < before) {
         flo_fail(err, FLO_E_KEYS_ABSENT,
-                 "the database holds keyring %" PRIu64
-                 ", this folder took number %" PRIu64 " before",
+                 "the database holds keyring %" PRIu64 ", this folder took number %" PRIu64
+                 " before",
                  number, before);
         return flo_err_fix(err, "the database comes from a backup: start one "
                                 "controller with --restored");
@@ -267,8 +249,7 @@ int flo_keyring_number_check(const char *dir, uint64_t number,
     return rv;
 }
 
-int flo_keyring_number_set(const char *dir, uint64_t number,
-                           struct flo_err *err)
+int flo_keyring_number_set(const char *dir, uint64_t number, struct flo_err *err)
 {
     char path[4096], text[24];
     int chars = snprintf(text, sizeof(text), "%" PRIu64 "\n", number);
@@ -277,9 +258,8 @@ int flo_keyring_number_set(const char *dir, uint64_t number,
     return rv < 0 ? rv : flo_file_write(path, text, (size_t)chars, 0600, err);
 }
 
-static int open_document(const char *dir, const char *text, size_t bytes,
-                         const char *joins, struct flo_keyring *out,
-                         struct flo_err *err)
+static int open_document(const char *dir, const char *text, size_t bytes, const char *joins,
+                         struct flo_keyring *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *own = NULL;
     FLO_CLEANUP(flo_free_cleanup) char *authorities = NULL;
@@ -287,20 +267,18 @@ static int open_document(const char *dir, const char *text, size_t bytes,
 
     rv = rv < 0 ? rv : read_text(dir, "pki/ca.pem", &authorities, err);
     if (rv == 0 && authorities == NULL && joins == NULL) {
-        flo_fail(err, FLO_E_KEYS_ABSENT,
-                 "this folder knows no authority of the fleet");
+        flo_fail(err, FLO_E_KEYS_ABSENT, "this folder knows no authority of the fleet");
         return flo_err_fix(err, "start it with --join FINGERPRINT, which "
                                 "flotilla-controller --fingerprint prints at "
                                 "the leader");
     }
     return rv < 0 ? rv
-                  : flo_keyring_open(text, bytes, own,
-                                     joins == NULL ? authorities : NULL, joins,
+                  : flo_keyring_open(text, bytes, own, joins == NULL ? authorities : NULL, joins,
                                      out, err);
 }
 
-static int take(const char *dir, const char *digest, const char *text,
-                size_t bytes, const char *joins, struct flo_err *err)
+static int take(const char *dir, const char *digest, const char *text, size_t bytes,
+                const char *joins, struct flo_err *err)
 {
     FLO_CLEANUP(flo_keyring_cleanup) struct flo_keyring keyring = {.number = 0};
     char found[FLO_KEYRING_DIGEST];
@@ -310,8 +288,7 @@ static int take(const char *dir, const char *digest, const char *text,
     rv = rv < 0 ? rv : flo_keyring_digest(keyring.files, found, err);
     if (rv == 0 && strcmp(found, digest) != 0) {
         rv = flo_fail(err, FLO_E_KEYS_ABSENT,
-                      "keyring %" PRIu64 " is not the one that the lease names",
-                      keyring.number);
+                      "keyring %" PRIu64 " is not the one that the lease names", keyring.number);
     }
     rv = rv < 0 ? rv : write_folder(dir, keyring.files, err);
     return rv < 0 ? rv : flo_keyring_number_set(dir, keyring.number, err);
@@ -330,16 +307,14 @@ static int check_dismissed(const char *dir, struct flo_err *err)
     const char *keyid = flo_key_public(own)->keyid;
     rv = flo_keyring_dismissed(dir, keyid, &is_dismissed, err);
     if (rv == 0 && is_dismissed) {
-        flo_fail(err, FLO_E_KEYS_ABSENT,
-                 "this controller was dismissed: its key is %.64s", keyid);
+        flo_fail(err, FLO_E_KEYS_ABSENT, "this controller was dismissed: its key is %.64s", keyid);
         rv = flo_err_fix(err, "flotilla controller admit %.64s", keyid);
     }
     return rv;
 }
 
-int flo_keyring_take(const char *dir, const char *digest, const char *text,
-                     size_t bytes, const char *joins_or_null,
-                     struct flo_err *err)
+int flo_keyring_take(const char *dir, const char *digest, const char *text, size_t bytes,
+                     const char *joins_or_null, struct flo_err *err)
 {
     bool has;
     int rv = has_files(dir, digest, &has, err);
@@ -347,8 +322,7 @@ int flo_keyring_take(const char *dir, const char *digest, const char *text,
     if (rv == 0 && has) {
         rv = check_dismissed(dir, err);
     } else if (rv == 0 && bytes == 0) {
-        rv = flo_fail(err, FLO_E_KEYS_ABSENT,
-                      "the database holds no keyring of that digest");
+        rv = flo_fail(err, FLO_E_KEYS_ABSENT, "the database holds no keyring of that digest");
     } else if (rv == 0) {
         rv = take(dir, digest, text, bytes, joins_or_null, err);
     }

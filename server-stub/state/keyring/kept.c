@@ -26,8 +26,7 @@ static int remember(struct flo_keyring_kept *kept, struct flo_err *err)
 }
 
 /* The leader is one of them: it has the files. */
-static int admit_self(struct flo_controller *controller, json_t *list,
-                      struct flo_err *err)
+static int admit_self(struct flo_controller *controller, json_t *list, struct flo_err *err)
 {
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *own = NULL;
     char pem[FLO_PUBLIC_KEY_PEM_MAX];
@@ -38,10 +37,8 @@ static int admit_self(struct flo_controller *controller, json_t *list,
     }
     const char *keyid = flo_key_public(own)->keyid;
     flo_public_key_pem(flo_key_public(own), pem);
-    snprintf(controller->keyring.own, sizeof(controller->keyring.own), "%s",
-             keyid);
-    if (json_object_get(list, keyid) == NULL &&
-        (rv = remember(&controller->keyring, err)) == 0) {
+    snprintf(controller->keyring.own, sizeof(controller->keyring.own), "%s", keyid);
+    if (json_object_get(list, keyid) == NULL && (rv = remember(&controller->keyring, err)) == 0) {
         const char *name = controller->options.name;
         json_object_set_new(list, keyid, row_of(name != NULL ? name : "", pem));
     }
@@ -54,8 +51,7 @@ struct row {
 };
 
 /* A document that somebody put back may name them. */
-static int leave_out_dismissed(struct flo_controller *controller,
-                               struct flo_err *err)
+static int leave_out_dismissed(struct flo_controller *controller, struct flo_err *err)
 {
     json_t *list = controller->keyring.as_stored.controllers;
     const char *keyid;
@@ -66,9 +62,7 @@ static int leave_out_dismissed(struct flo_controller *controller,
     json_object_foreach_safe(list, next, keyid, one)
     {
         bool is_dismissed = false;
-        rv = rv < 0 ? rv
-                    : flo_keyring_dismissed(controller->dir, keyid,
-                                            &is_dismissed, err);
+        rv = rv < 0 ? rv : flo_keyring_dismissed(controller->dir, keyid, &is_dismissed, err);
         if (is_dismissed && (rv = remember(&controller->keyring, err)) == 0) {
             json_object_del(list, keyid);
         }
@@ -76,8 +70,7 @@ static int leave_out_dismissed(struct flo_controller *controller,
     return rv;
 }
 
-static int take_row(void *context, uint64_t number, const char *digest,
-                    const char *body)
+static int take_row(void *context, uint64_t number, const char *digest, const char *body)
 {
     const struct row *row = context;
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *own = NULL;
@@ -88,15 +81,14 @@ static int take_row(void *context, uint64_t number, const char *digest,
     if (rv < 0) {
         return rv;
     }
-    rv = flo_keyring_open(body, strlen(body), own, controller->pki.ca.data,
-                          NULL, &controller->keyring.as_stored, &why);
+    rv = flo_keyring_open(body, strlen(body), own, controller->pki.ca.data, NULL,
+                          &controller->keyring.as_stored, &why);
     flo_json_secret_cleanup(&controller->keyring.as_stored.files);
     if (rv == FLO_E_MEMORY) {
         return flo_fail(row->err, rv, "keyring");
     }
     if (rv == 0) {
-        snprintf(controller->keyring.digest, sizeof(controller->keyring.digest),
-                 "%s", digest);
+        snprintf(controller->keyring.digest, sizeof(controller->keyring.digest), "%s", digest);
         rv = leave_out_dismissed(controller, row->err);
     } else {
         /* The controller has the files from elsewhere.  Those that were
@@ -123,8 +115,7 @@ int flo_keyring_load(struct flo_controller *controller, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
-    if (stored->controllers == NULL &&
-        (stored->controllers = json_object()) == NULL) {
+    if (stored->controllers == NULL && (stored->controllers = json_object()) == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "keyring");
     }
     if (controller->options.is_restored) {
@@ -135,8 +126,8 @@ int flo_keyring_load(struct flo_controller *controller, struct flo_err *err)
     return rv < 0 ? rv : flo_keyring_keep(controller, err);
 }
 
-static int store(struct flo_controller *controller, json_t *files,
-                 const char *digest, struct flo_err *err)
+static int store(struct flo_controller *controller, json_t *files, const char *digest,
+                 struct flo_err *err)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {0};
     struct flo_keyring next = controller->keyring.as_stored;
@@ -144,11 +135,9 @@ static int store(struct flo_controller *controller, json_t *files,
     next.files = files;
     next.number++;
     snprintf(next.fleet, sizeof(next.fleet), "%s", controller->fleet);
-    int rv = flo_keyring_seal(&next, flo_pki_oldest(&controller->pki)->key,
-                              &text, err);
-    rv = rv < 0 ? rv
-                : flo_fleet_keyring_put(controller->store, next.number, digest,
-                                        text.data, err);
+    int rv = flo_keyring_seal(&next, flo_pki_oldest(&controller->pki)->key, &text, err);
+    rv =
+        rv < 0 ? rv : flo_fleet_keyring_put(controller->store, next.number, digest, text.data, err);
     if (rv == 0) {
         next.files = NULL;
         controller->keyring.as_stored = next;
@@ -162,18 +151,17 @@ int flo_keyring_keep(struct flo_controller *controller, struct flo_err *err)
     FLO_CLEANUP(flo_json_secret_cleanup) json_t *files = NULL;
     char digest[FLO_KEYRING_DIGEST];
 
-    if (!controller->keyring.is_stale ||
-        !flo_controller_is_shared(controller)) {
+    if (!controller->keyring.is_stale || !flo_controller_is_shared(controller)) {
         return 0;
     }
     int rv = flo_keyring_read(controller->dir, &files, err);
     rv = rv < 0 ? rv : flo_keyring_digest(files, digest, err);
-    if (rv == 0 && (controller->keyring.before != NULL ||
-                    strcmp(digest, controller->keyring.digest) != 0)) {
+    if (rv == 0 &&
+        (controller->keyring.before != NULL || strcmp(digest, controller->keyring.digest) != 0)) {
         rv = store(controller, files, digest, err);
         controller->keyring.is_written = rv == 0;
-        snprintf(controller->keyring.digest, sizeof(controller->keyring.digest),
-                 "%s", rv == 0 ? digest : "");
+        snprintf(controller->keyring.digest, sizeof(controller->keyring.digest), "%s",
+                 rv == 0 ? digest : "");
     }
     flo_secret_stack_wipe();
     return rv < 0 ? flo_wrap(err, rv, "keyring") : 0;
@@ -181,11 +169,9 @@ int flo_keyring_keep(struct flo_controller *controller, struct flo_err *err)
 
 /* ---- who is admitted ---- */
 
-bool flo_keyring_is_admitted(const struct flo_controller *controller,
-                             const char *keyid)
+bool flo_keyring_is_admitted(const struct flo_controller *controller, const char *keyid)
 {
-    return json_object_get(controller->keyring.as_stored.controllers, keyid) !=
-           NULL;
+    return json_object_get(controller->keyring.as_stored.controllers, keyid) != NULL;
 }
 
 void flo_keyring_settle(struct flo_controller *controller, bool is_committed)
@@ -202,8 +188,7 @@ void flo_keyring_settle(struct flo_controller *controller, bool is_committed)
     if (kept->is_written && !is_committed) {
         kept->digest[0] = '\0';
     } else if (kept->is_written &&
-               flo_keyring_number_set(controller->dir, kept->as_stored.number,
-                                      &err) < 0) {
+               flo_keyring_number_set(controller->dir, kept->as_stored.number, &err) < 0) {
         flo_log_err(FLO_LOG_WARN, "keyring", &err);
     }
     kept->is_written = false;
@@ -212,15 +197,13 @@ void flo_keyring_settle(struct flo_controller *controller, bool is_committed)
 }
 
 /* The row of this key; NULL: it has none from now on. */
-static int change(struct flo_controller *controller, const char *keyid,
-                  json_t *row_or_null, struct flo_err *err)
+static int change(struct flo_controller *controller, const char *keyid, json_t *row_or_null,
+                  struct flo_err *err)
 {
     json_t *list = controller->keyring.as_stored.controllers;
     int rv = remember(&controller->keyring, err);
 
-    rv = rv < 0 ? rv
-                : flo_keyring_dismissed_set(controller->dir, keyid,
-                                            row_or_null == NULL, err);
+    rv = rv < 0 ? rv : flo_keyring_dismissed_set(controller->dir, keyid, row_or_null == NULL, err);
     if (rv < 0) {
         json_decref(row_or_null);
         return rv;
@@ -234,8 +217,8 @@ static int change(struct flo_controller *controller, const char *keyid,
     return 0;
 }
 
-int flo_keyring_admit(struct flo_controller *controller, const char *name,
-                      const char *pem, struct flo_err *err)
+int flo_keyring_admit(struct flo_controller *controller, const char *name, const char *pem,
+                      struct flo_err *err)
 {
     json_t *list = controller->keyring.as_stored.controllers;
     struct flo_public_key key;
@@ -259,15 +242,13 @@ int flo_keyring_admit(struct flo_controller *controller, const char *name,
                        : change(controller, key.keyid, row, err);
 }
 
-int flo_keyring_dismiss(struct flo_controller *controller, const char *keyid,
-                        struct flo_err *err)
+int flo_keyring_dismiss(struct flo_controller *controller, const char *keyid, struct flo_err *err)
 {
     if (strcmp(keyid, controller->keyring.own) == 0) {
         return flo_fail(err, FLO_E_STATE, "this controller leads");
     }
     if (!flo_keyring_is_admitted(controller, keyid)) {
-        return flo_fail(err, FLO_E_ABSENT, "no admitted controller %.64s",
-                        keyid);
+        return flo_fail(err, FLO_E_ABSENT, "no admitted controller %.64s", keyid);
     }
     return change(controller, keyid, NULL, err);
 }

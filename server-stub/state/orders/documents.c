@@ -26,8 +26,7 @@ static int collect_order(void *context, const char *model, const char *order)
         return 0;
     }
     if (desired->count == FLO_ASSIGNMENTS_MAX) {
-        flo_log(FLO_LOG_ERROR, "desired",
-                "%s is left out: a device has at most %d models", model,
+        flo_log(FLO_LOG_ERROR, "desired", "%s is left out: a device has at most %d models", model,
                 FLO_ASSIGNMENTS_MAX);
         return 0;
     }
@@ -44,14 +43,12 @@ static int write_order(void *context, const struct flo_fleet_order *row)
     enum flo_order_op op;
 
     if (!flo_order_op_parse(row->op, &op)) {
-        return flo_fail(desired->err, FLO_E_INTERNAL, "order %s: op `%s`",
-                        row->id, row->op);
+        return flo_fail(desired->err, FLO_E_INTERNAL, "order %s: op `%s`", row->id, row->op);
     }
     if (strlen(row->envelope) > FLO_DESIRED_ORDER_BYTES_MAX) {
         return flo_fail(desired->err, FLO_E_META_TOO_LARGE,
-                        "order %s: %zu bytes, %d fit into a desired document",
-                        row->id, strlen(row->envelope),
-                        FLO_DESIRED_ORDER_BYTES_MAX);
+                        "order %s: %zu bytes, %d fit into a desired document", row->id,
+                        strlen(row->envelope), FLO_DESIRED_ORDER_BYTES_MAX);
     }
     bool is_assignment = flo_order_fact(op)->subject == FLO_ORDER_SUBJECT_MODEL;
     if (is_assignment) {
@@ -59,8 +56,8 @@ static int write_order(void *context, const struct flo_fleet_order *row)
     }
     flo_buf_text(out, out->bytes > 0 ? "," : "");
     if (is_assignment) {
-        flo_buf_printf(out, "{\"model\":\"%s\",\"bytes\":%llu,\"order\":",
-                       row->model, (unsigned long long)row->release_bytes);
+        flo_buf_printf(out, "{\"model\":\"%s\",\"bytes\":%llu,\"order\":", row->model,
+                       (unsigned long long)row->release_bytes);
     }
     flo_buf_text(out, row->envelope);
     flo_buf_text(out, is_assignment ? "}" : "");
@@ -70,18 +67,15 @@ static int write_order(void *context, const struct flo_fleet_order *row)
 static int write_orders(struct flo_controller *controller, const char *device,
                         struct desired *desired, struct flo_err *err)
 {
-    int rv = flo_fleet_desired_each(controller->store, device, collect_order,
-                                    desired, err);
+    int rv = flo_fleet_desired_each(controller->store, device, collect_order, desired, err);
 
     for (size_t i = 0; rv == 0 && i < desired->count; i++) {
-        rv = flo_fleet_order_get(controller->store, desired->orders[i],
-                                 write_order, desired, err);
+        rv = flo_fleet_order_get(controller->store, desired->orders[i], write_order, desired, err);
     }
     return rv;
 }
 
-static int write_statement(void *context,
-                           const struct flo_fleet_group_statement *statement)
+static int write_statement(void *context, const struct flo_fleet_group_statement *statement)
 {
     struct flo_buf *out = context;
 
@@ -92,8 +86,7 @@ static int write_statement(void *context,
     return 0;
 }
 
-static void put(struct flo_buf *out, const char *key,
-                const struct flo_buf *part)
+static void put(struct flo_buf *out, const char *key, const struct flo_buf *part)
 {
     flo_buf_printf(out, ",\"%s\":[", key);
     flo_buf_add(out, part->data, part->bytes);
@@ -104,14 +97,12 @@ static uint64_t reconnect_ms(const struct flo_controller *controller)
 {
     uint64_t seen = flo_fleet_devices_seen(controller->store);
 
-    return flo_reconnect_ms(seen > controller->devices_at_start
-                                ? seen
-                                : controller->devices_at_start);
+    return flo_reconnect_ms(seen > controller->devices_at_start ? seen
+                                                                : controller->devices_at_start);
 }
 
-int flo_orders_desired_text(struct flo_controller *controller,
-                            const char *device, struct flo_buf *out,
-                            struct flo_err *err)
+int flo_orders_desired_text(struct flo_controller *controller, const char *device,
+                            struct flo_buf *out, struct flo_err *err)
 {
     struct desired desired = {.err = err};
     uint64_t rev;
@@ -124,18 +115,15 @@ int flo_orders_desired_text(struct flo_controller *controller,
         flo_buf_printf(out,
                        "{\"v\":2,\"rev\":%llu,\"heartbeat_ms\":%llu,"
                        "\"reconnect_ms\":%llu",
-                       (unsigned long long)rev,
-                       (unsigned long long)controller->heartbeat_ms,
+                       (unsigned long long)rev, (unsigned long long)controller->heartbeat_ms,
                        (unsigned long long)reconnect_ms(controller));
-        rv = flo_fleet_group_statement_get(controller->store, device,
-                                           write_statement, out, err);
+        rv = flo_fleet_group_statement_get(controller->store, device, write_statement, out, err);
     }
     if (rv == 0) {
         put(out, "assignments", &desired.assignments);
         put(out, "statements", &desired.statements);
         flo_buf_text(out, "}");
-        if (out->failed || desired.assignments.failed ||
-            desired.statements.failed) {
+        if (out->failed || desired.assignments.failed || desired.statements.failed) {
             rv = flo_fail(err, FLO_E_MEMORY, "desired");
         }
     }
@@ -153,15 +141,13 @@ struct cards {
 };
 
 /* Fleets whose first epoch goes on need no look into the orders. */
-static bool is_over(const struct cards *cards,
-                    const struct flo_fleet_order *row)
+static bool is_over(const struct cards *cards, const struct flo_fleet_order *row)
 {
     struct flo_order order;
     struct flo_err err = {0};
 
     return cards->epoch > 1 &&
-           flo_order_parse(row->body, strlen(row->body), cards->fleet, &order,
-                           &err) == 0 &&
+           flo_order_parse(row->body, strlen(row->body), cards->fleet, &order, &err) == 0 &&
            order.epoch < cards->epoch;
 }
 
@@ -175,15 +161,13 @@ static int collect_card(void *context, const struct flo_fleet_order *order)
     }
     if (cards->count == CARDS_MAX) { /* ascending: the oldest goes */
         free(cards->envelopes[0]);
-        memmove(&cards->items[0], &cards->items[1],
-                (CARDS_MAX - 1) * sizeof(cards->items[0]));
+        memmove(&cards->items[0], &cards->items[1], (CARDS_MAX - 1) * sizeof(cards->items[0]));
         memmove(&cards->envelopes[0], &cards->envelopes[1],
                 (CARDS_MAX - 1) * sizeof(cards->envelopes[0]));
         card = &cards->items[--cards->count];
     }
-    *card = (struct flo_order_card){.seq = order->seq,
-                                    .expires_at_ms = order->expires_at_ms,
-                                    .is_over = is_over(cards, order)};
+    *card = (struct flo_order_card){
+        .seq = order->seq, .expires_at_ms = order->expires_at_ms, .is_over = is_over(cards, order)};
     snprintf(card->rollout, sizeof(card->rollout), "%s", order->rollout);
     if (!flo_order_op_parse(order->op, &card->op)) {
         return 0;
@@ -193,8 +177,8 @@ static int collect_card(void *context, const struct flo_fleet_order *order)
     return 0;
 }
 
-int flo_orders_group_text(struct flo_controller *controller, const char *group,
-                          struct flo_buf *out, struct flo_err *err)
+int flo_orders_group_text(struct flo_controller *controller, const char *group, struct flo_buf *out,
+                          struct flo_err *err)
 {
     struct cards *cards = calloc(1, sizeof(*cards));
     size_t chosen[FLO_GROUP_ORDERS_MAX];
@@ -206,11 +190,8 @@ int flo_orders_group_text(struct flo_controller *controller, const char *group,
     }
     cards->fleet = controller->fleet;
     cards->epoch = flo_trust_epoch(controller->trust);
-    rv = flo_fleet_order_list(controller->store, group, flo_wall_ms(),
-                              collect_card, cards, err);
-    count = rv == 0 ? flo_group_orders(cards->items, cards->count,
-                                       flo_wall_ms(), chosen)
-                    : 0;
+    rv = flo_fleet_order_list(controller->store, group, flo_wall_ms(), collect_card, cards, err);
+    count = rv == 0 ? flo_group_orders(cards->items, cards->count, flo_wall_ms(), chosen) : 0;
     flo_buf_text(out, "{\"v\":1,\"orders\":[");
     for (size_t i = 0; i < count; i++) {
         const char *envelope = cards->envelopes[chosen[i]];

@@ -28,17 +28,14 @@ struct flo_take_back {
 struct flo_orders_plan;
 FLO_MUST_USE int flo_orders_plan_rollback(struct flo_controller *controller,
                                           const struct flo_take_back *what,
-                                          struct flo_orders_plan **out,
-                                          struct flo_err *err);
+                                          struct flo_orders_plan **out, struct flo_err *err);
 /* The same of a rollout's rollback: devices that it told of the release.
  * FLO_E_ROLLOUT_STATE and its like, as the rollback itself. */
 FLO_MUST_USE int flo_orders_plan_rollout(struct flo_controller *controller,
                                          const struct flo_rollout_entry *entry,
-                                         struct flo_orders_plan **out,
-                                         struct flo_err *err);
+                                         struct flo_orders_plan **out, struct flo_err *err);
 /* The next devices until `until_ms` (flo_now_ms), some at least. */
-FLO_MUST_USE int flo_orders_plan_on(struct flo_orders_plan *plan,
-                                    uint64_t until_ms, bool *is_whole,
+FLO_MUST_USE int flo_orders_plan_on(struct flo_orders_plan *plan, uint64_t until_ms, bool *is_whole,
                                     struct flo_err *err);
 /* After all of them, once.  *out receives counts, targets with their downloads,
  * and reasons.  It also lists some devices, first those that need a person.
@@ -59,20 +56,19 @@ void flo_orders_plan_free(struct flo_orders_plan *plan); /* or NULL */
  * FLO_E_CHANGE_FREEZE, FLO_E_ORDER_APPROVAL  `to` is a change for a device that
  *                     did not serve it just before; nothing changed */
 FLO_MUST_USE int flo_orders_take_back(struct flo_controller *controller,
-                                      const struct flo_take_back *what,
-                                      char *id, struct flo_err *err);
+                                      const struct flo_take_back *what, char *id,
+                                      struct flo_err *err);
 /* Yank a release: no device starts it any more.  Its rollouts end: covered by
  * the rollback `note` of `group` ("" none) as taken back, the others as
  * aborted.  Desired documents that named it become empty, and go out at once.
  */
 FLO_MUST_USE int flo_orders_withdraw(struct flo_controller *controller,
-                                     const struct flo_digest *release,
-                                     const char *group, const char *note,
-                                     struct flo_err *err);
+                                     const struct flo_digest *release, const char *group,
+                                     const char *note, struct flo_err *err);
 /* End of a yank: it may be rolled out again.  Rollbacks that are still awaited
  * stay in their devices' desired documents alone. */
-FLO_MUST_USE int flo_orders_unyank(struct flo_controller *controller,
-                                   const char *release, struct flo_err *err);
+FLO_MUST_USE int flo_orders_unyank(struct flo_controller *controller, const char *release,
+                                   struct flo_err *err);
 /* The model that leaves devices. */
 struct flo_remove {
     const char *model;
@@ -84,30 +80,25 @@ struct flo_remove {
 };
 FLO_MUST_USE int flo_orders_plan_removal(struct flo_controller *controller,
                                          const struct flo_remove *what,
-                                         struct flo_orders_plan **out,
-                                         struct flo_err *err);
+                                         struct flo_orders_plan **out, struct flo_err *err);
 /* The order stands in the desired document of each device that has the model,
  * or is told of it, until the device says that it is gone.  Rollouts of the
  * model that are for the scope end; others go on without its devices.
  *
  * FLO_E_GROUP_ABSENT, FLO_E_DEVICE_ABSENT  no such device; nothing changed
  * FLO_E_ORDER_NOBODY  no device in scope has the model; nothing changed */
-FLO_MUST_USE int flo_orders_remove(struct flo_controller *controller,
-                                   const struct flo_remove *what, char *id,
-                                   struct flo_err *err);
+FLO_MUST_USE int flo_orders_remove(struct flo_controller *controller, const struct flo_remove *what,
+                                   char *id, struct flo_err *err);
 /* orders.leave: the device is a member of rollouts of the model no more. */
-FLO_MUST_USE int flo_orders_leave_model(struct flo_controller *controller,
-                                        const char *device, const char *model,
-                                        struct flo_err *err);
+FLO_MUST_USE int flo_orders_leave_model(struct flo_controller *controller, const char *device,
+                                        const char *model, struct flo_err *err);
 /* logs, doctor: one device is asked for a report.  It comes by PUT
  * /v1/reports/ID. */
-FLO_MUST_USE int flo_orders_report(struct flo_controller *controller,
-                                   struct flo_order *order, char *id,
-                                   struct flo_err *err);
+FLO_MUST_USE int flo_orders_report(struct flo_controller *controller, struct flo_order *order,
+                                   char *id, struct flo_err *err);
 /* freeze, unfreeze, config. */
-FLO_MUST_USE int flo_orders_fleet(struct flo_controller *controller,
-                                  enum flo_order_op op, const char *by,
-                                  uint64_t heartbeat_ms, char *id,
+FLO_MUST_USE int flo_orders_fleet(struct flo_controller *controller, enum flo_order_op op,
+                                  const char *by, uint64_t heartbeat_ms, char *id,
                                   struct flo_err *err);
 
 #endif

@@ -5,12 +5,10 @@
 #include "server-stub/state/orders/inside.h"
 #include "server-stub/state/orders/making.h"
 
-int flo_orders_fleet(struct flo_controller *controller, enum flo_order_op op,
-                     const char *by, uint64_t heartbeat_ms, char *id,
-                     struct flo_err *err)
+int flo_orders_fleet(struct flo_controller *controller, enum flo_order_op op, const char *by,
+                     uint64_t heartbeat_ms, char *id, struct flo_err *err)
 {
-    struct flo_order order = {
-        .op = op, .heartbeat_ms = heartbeat_ms, .scope = {.group = "all"}};
+    struct flo_order order = {.op = op, .heartbeat_ms = heartbeat_ms, .scope = {.group = "all"}};
     int rv;
 
     snprintf(order.by, sizeof(order.by), "%.64s", by);
@@ -20,9 +18,7 @@ int flo_orders_fleet(struct flo_controller *controller, enum flo_order_op op,
     rv = flo_making_begin(controller, id, "all", err);
     if (rv == 0 && op == FLO_ORDER_FREEZE) {
         rv = flo_rollouts_step_running(
-            controller,
-            (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_FREEZE,
-                                       .note = id},
+            controller, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_FREEZE, .note = id},
             err);
     }
     flo_outgoing_change(controller, FLO_OBJECT_ORDER, id);

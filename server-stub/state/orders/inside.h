@@ -57,54 +57,45 @@ struct flo_scope_list {
  * is_sliced: devices that serve `title` until one can go back, at most
  * FLO_SCOPE_LOOKS of them. */
 #define FLO_SCOPE_LOOKS 1000
-FLO_MUST_USE int flo_scope_read(struct flo_scope_list *list, const char *group,
-                                const char *device, const char *title,
-                                struct flo_err *err);
+FLO_MUST_USE int flo_scope_read(struct flo_scope_list *list, const char *group, const char *device,
+                                const char *title, struct flo_err *err);
 /* Adds one device; `list` is a flo_scope_list. */
-FLO_MUST_USE int flo_scope_take(void *list,
-                                const struct flo_fleet_device *device);
+FLO_MUST_USE int flo_scope_take(void *list, const struct flo_fleet_device *device);
 /* Their ids alone. */
-FLO_MUST_USE int flo_scope_read_ids(struct flo_scope_list *list,
-                                    const char *group, struct flo_err *err);
+FLO_MUST_USE int flo_scope_read_ids(struct flo_scope_list *list, const char *group,
+                                    struct flo_err *err);
 /* kept.c: does a desired document with this order stay as it is? */
 struct flo_scope_kept {
     bool is_kept;
     bool is_newer; /* ... for it came behind the rollback */
 };
-FLO_MUST_USE int flo_scope_keeps(const struct flo_scope_list *list,
-                                 const char *order, struct flo_scope_kept *out,
-                                 struct flo_err *err);
+FLO_MUST_USE int flo_scope_keeps(const struct flo_scope_list *list, const char *order,
+                                 struct flo_scope_kept *out, struct flo_err *err);
 /* Await the order on one of them, whose report says `way`.  No list has it. */
-FLO_MUST_USE int flo_scope_open(const struct flo_scope_list *list,
-                                const char *device, enum flo_return way,
-                                struct flo_err *err);
+FLO_MUST_USE int flo_scope_open(const struct flo_scope_list *list, const char *device,
+                                enum flo_return way, struct flo_err *err);
 /* Does its report say that it has the model? */
 bool flo_scope_has(const struct flo_fleet_device *device, const char *model);
 /* The same for a removal; one that has not got the model is passed by. */
-FLO_MUST_USE int flo_scope_remove(const struct flo_scope_list *list,
-                                  const char *device, bool is_there,
-                                  struct flo_err *err);
+FLO_MUST_USE int flo_scope_remove(const struct flo_scope_list *list, const char *device,
+                                  bool is_there, struct flo_err *err);
 /* The scope's devices leave the rollout: one that brings late devices must not
  * bring these again. */
-FLO_MUST_USE int flo_scope_leave(const struct flo_scope_list *list,
-                                 struct flo_rollout_entry *entry,
+FLO_MUST_USE int flo_scope_leave(const struct flo_scope_list *list, struct flo_rollout_entry *entry,
                                  struct flo_err *err);
 /* How many go one of these ways. */
-size_t flo_scope_count(const struct flo_scope_list *list, enum flo_return from,
-                       enum flo_return to);
+size_t flo_scope_count(const struct flo_scope_list *list, enum flo_return from, enum flo_return to);
 
 /* FLO_E_GROUP_ABSENT, FLO_E_DEVICE_ABSENT: a scope with a typing error must not
  * be one of nobody. */
-FLO_MUST_USE int flo_scope_check(struct flo_controller *controller,
-                                 const char *group, const char *device,
-                                 struct flo_err *err);
+FLO_MUST_USE int flo_scope_check(struct flo_controller *controller, const char *group,
+                                 const char *device, struct flo_err *err);
 
 /* ---- making.c ---- */
 
 /* Slices until that time, at least one.  *left: orders that are not whole. */
-FLO_MUST_USE int flo_making_until(struct flo_controller *controller,
-                                  uint64_t until_ms, size_t *left,
-                                  struct flo_err *err);
+FLO_MUST_USE int flo_making_until(struct flo_controller *controller, uint64_t until_ms,
+                                  size_t *left, struct flo_err *err);
 
 /* ---- plan.c ---- */
 
@@ -130,48 +121,41 @@ _Static_assert((int)FLO_REMOVAL_COUNT <= (int)FLO_RETURN_COUNT, "ways");
 
 /* plan_rows.c: a device of the plan goes `way`, to the release `to`, "" for
  * none; `item` is taken. */
-void flo_plan_take(struct flo_orders_plan *plan, size_t place, const char *way,
-                   const char *to, bool is_online, uint64_t bytes,
-                   json_t *item);
+void flo_plan_take(struct flo_orders_plan *plan, size_t place, const char *way, const char *to,
+                   bool is_online, uint64_t bytes, json_t *item);
 
 /* ---- remove.c ---- */
 
 /* The device of the list, of a removal's plan. */
-FLO_MUST_USE int flo_remove_plan_take(struct flo_orders_plan *plan,
-                                      struct flo_err *err);
+FLO_MUST_USE int flo_remove_plan_take(struct flo_orders_plan *plan, struct flo_err *err);
 FLO_MUST_USE int flo_remove_plan_end(struct flo_orders_plan *plan, json_t **out,
                                      struct flo_err *err);
 
 /* ---- withdraw.c ---- */
 
 /* Rollouts of the release (digest text) end, as core/orders/intent.h says. */
-FLO_MUST_USE int flo_orders_stop_rollouts(struct flo_controller *controller,
-                                          const char *release,
-                                          const char *group, bool is_yanked,
-                                          const char *note,
+FLO_MUST_USE int flo_orders_stop_rollouts(struct flo_controller *controller, const char *release,
+                                          const char *group, bool is_yanked, const char *note,
                                           struct flo_err *err);
 
 /* The same, by a rollback.  `is_for_all`: it takes the place of the release's
  * deploys in each desired document (making.h); else they go. */
 FLO_MUST_USE int flo_orders_withdraw_by(struct flo_controller *controller,
-                                        const struct flo_digest *release,
-                                        const char *group, const char *note,
-                                        bool is_for_all, struct flo_err *err);
+                                        const struct flo_digest *release, const char *group,
+                                        const char *note, bool is_for_all, struct flo_err *err);
 
 /* ---- send.c ---- */
 
 /* The deploy order for devices of this rollback (its id) that do not keep `to`;
  * issued when the first of them is met.  A release that was yanked since sends
  * nobody: the rollback itself. */
-FLO_MUST_USE int flo_orders_send(struct flo_controller *controller,
-                                 const char *back, char *id,
+FLO_MUST_USE int flo_orders_send(struct flo_controller *controller, const char *back, char *id,
                                  struct flo_err *err);
 
 /* ---- take_back.c ---- */
 
 FLO_MUST_USE int flo_take_back_find(struct flo_controller *controller,
                                     const struct flo_take_back *what,
-                                    struct flo_take_back_pair *out,
-                                    struct flo_err *err);
+                                    struct flo_take_back_pair *out, struct flo_err *err);
 
 #endif

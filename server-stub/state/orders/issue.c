@@ -13,22 +13,20 @@ static void by_name(const char *by, char *out)
 
     for (; by[n] != '\0' && n < FLO_NAME_MAX; n++) {
         char c = by[n];
-        bool fine = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-                    (n > 0 && (c == '.' || c == '_'));
+        bool fine =
+            (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (n > 0 && (c == '.' || c == '_'));
         out[n] = fine ? c : (n > 0 ? '-' : 'x');
     }
     out[n] = '\0';
 }
 
-static int sign(struct flo_controller *controller,
-                const struct flo_order *order, struct flo_buf *body,
-                struct flo_buf *envelope, struct flo_err *err)
+static int sign(struct flo_controller *controller, const struct flo_order *order,
+                struct flo_buf *body, struct flo_buf *envelope, struct flo_err *err)
 {
     int rv = flo_order_write(order, body, err);
 
     if (rv == 0) {
-        rv = flo_order_sign(body->data, body->bytes, controller->pki.order_key,
-                            envelope, err);
+        rv = flo_order_sign(body->data, body->bytes, controller->pki.order_key, envelope, err);
     }
     if (rv == 0 && (body->failed || envelope->failed)) {
         rv = flo_fail(err, FLO_E_MEMORY, "order");
@@ -37,14 +35,12 @@ static int sign(struct flo_controller *controller,
 }
 
 /* Number, id, times. */
-static int complete(struct flo_controller *controller, struct flo_order *order,
-                    struct flo_err *err)
+static int complete(struct flo_controller *controller, struct flo_order *order, struct flo_err *err)
 {
     char by[FLO_NAME_MAX + 1];
     int rv = flo_fleet_next(controller->store, "order", &order->seq, err);
 
-    snprintf(order->id, sizeof(order->id), "o-%04llu",
-             (unsigned long long)order->seq);
+    snprintf(order->id, sizeof(order->id), "o-%04llu", (unsigned long long)order->seq);
     if (order->op == FLO_ORDER_DEPLOY && order->rollout[0] == '\0') {
         /* The order has no rollout: its own name tells its end. */
         memcpy(order->rollout, order->id, sizeof(order->rollout));
@@ -58,9 +54,8 @@ static int complete(struct flo_controller *controller, struct flo_order *order,
     return rv;
 }
 
-int flo_orders_sign_alone(struct flo_controller *controller,
-                          struct flo_order *order, struct flo_buf *envelope,
-                          struct flo_err *err)
+int flo_orders_sign_alone(struct flo_controller *controller, struct flo_order *order,
+                          struct flo_buf *envelope, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) body = {0};
     int rv = complete(controller, order, err);
@@ -69,9 +64,8 @@ int flo_orders_sign_alone(struct flo_controller *controller,
 }
 
 /* A record has no room for the whole body: its digest names it. */
-static int audit(struct flo_controller *controller,
-                 const struct flo_order *order, const char *release,
-                 const struct flo_buf *body, struct flo_err *err)
+static int audit(struct flo_controller *controller, const struct flo_order *order,
+                 const char *release, const struct flo_buf *body, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     struct flo_digest digest;
@@ -97,13 +91,12 @@ static int audit(struct flo_controller *controller,
     if (text.failed) {
         return flo_fail(err, FLO_E_MEMORY, "order");
     }
-    return flo_controller_audit(controller, order->by, "order.issue", order->id,
-                                "ok", text.data, err);
+    return flo_controller_audit(controller, order->by, "order.issue", order->id, "ok", text.data,
+                                err);
 }
 
-int flo_orders_issue_row(struct flo_controller *controller,
-                         struct flo_order *order, struct flo_fleet_order row,
-                         char *id, struct flo_err *err)
+int flo_orders_issue_row(struct flo_controller *controller, struct flo_order *order,
+                         struct flo_fleet_order row, char *id, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) body = {0};
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) envelope = {0};
@@ -148,13 +141,11 @@ int flo_orders_issue_row(struct flo_controller *controller,
     return audit(controller, order, release, &body, err);
 }
 
-int flo_orders_issue(struct flo_controller *controller, struct flo_order *order,
-                     bool is_tracked, uint64_t release_bytes, char *id,
-                     struct flo_err *err)
+int flo_orders_issue(struct flo_controller *controller, struct flo_order *order, bool is_tracked,
+                     uint64_t release_bytes, char *id, struct flo_err *err)
 {
     return flo_orders_issue_row(
         controller, order,
-        (struct flo_fleet_order){.is_tracked = is_tracked,
-                                 .release_bytes = release_bytes},
-        id, err);
+        (struct flo_fleet_order){.is_tracked = is_tracked, .release_bytes = release_bytes}, id,
+        err);
 }

@@ -18,10 +18,8 @@ static int note_order(void *context, const struct flo_fleet_order *order)
 {
     struct held_order *held = context;
 
-    held->is_deploy =
-        strcmp(order->op, flo_order_op_word(FLO_ORDER_DEPLOY)) == 0;
-    held->is_removal =
-        strcmp(order->op, flo_order_op_word(FLO_ORDER_REMOVE)) == 0;
+    held->is_deploy = strcmp(order->op, flo_order_op_word(FLO_ORDER_DEPLOY)) == 0;
+    held->is_removal = strcmp(order->op, flo_order_op_word(FLO_ORDER_REMOVE)) == 0;
     held->is_abort = strcmp(order->op, flo_order_op_word(FLO_ORDER_ABORT)) == 0;
     held->seq = order->seq;
     snprintf(held->release, sizeof(held->release), "%s", order->release);
@@ -42,14 +40,13 @@ int flo_scope_keeps(const struct flo_scope_list *list, const char *order,
     if (out->is_kept || order[0] == '\0') {
         return 0;
     }
-    int rv = flo_fleet_order_get(list->controller->store, order, note_order,
-                                 &held, err);
+    int rv = flo_fleet_order_get(list->controller->store, order, note_order, &held, err);
     /* An abort came with the order: its rollouts ended by it. */
-    out->is_newer =
-        rv == 0 && list->seq > 0 && held.seq > list->seq && !held.is_abort;
-    out->is_kept = rv == 0 && (held.is_removal || out->is_newer ||
-                               (held.is_deploy && list->release != NULL &&
-                                strcmp(held.release, list->release) != 0));
+    out->is_newer = rv == 0 && list->seq > 0 && held.seq > list->seq && !held.is_abort;
+    out->is_kept =
+        rv == 0 &&
+        (held.is_removal || out->is_newer ||
+         (held.is_deploy && list->release != NULL && strcmp(held.release, list->release) != 0));
     return rv == FLO_E_ABSENT ? 0 : rv;
 }
 
@@ -64,8 +61,8 @@ bool flo_scope_has(const struct flo_fleet_device *device, const char *model)
 }
 
 /* A device that has the model, or is told of it, is awaited. */
-int flo_scope_remove(const struct flo_scope_list *list, const char *device,
-                     bool is_there, struct flo_err *err)
+int flo_scope_remove(const struct flo_scope_list *list, const char *device, bool is_there,
+                     struct flo_err *err)
 {
     struct flo_controller *controller = list->controller;
     struct flo_fleet_store *store = controller->store;
@@ -79,34 +76,28 @@ int flo_scope_remove(const struct flo_scope_list *list, const char *device,
         return rv;
     }
     flo_outgoing_desired(controller, device);
-    rv = flo_fleet_outcome_put(store, list->order, device, FLO_OUTCOME_PENDING,
-                               0, err);
-    return rv < 0 ? rv
-                  : flo_fleet_desired_set(store, device, list->model,
-                                          list->order, err);
+    rv = flo_fleet_outcome_put(store, list->order, device, FLO_OUTCOME_PENDING, 0, err);
+    return rv < 0 ? rv : flo_fleet_desired_set(store, device, list->model, list->order, err);
 }
 
 /* A device whose report names the release gets the order in its desired
  * document, whatever stood there when it was given. */
-int flo_scope_open(const struct flo_scope_list *list, const char *device,
-                   enum flo_return way, struct flo_err *err)
+int flo_scope_open(const struct flo_scope_list *list, const char *device, enum flo_return way,
+                   struct flo_err *err)
 {
     struct flo_controller *controller = list->controller;
     struct flo_fleet_store *store = controller->store;
     bool has_it = way > FLO_RETURN_SILENT;
     char held[FLO_NAME_MAX + 1];
     struct flo_scope_kept kept;
-    int rv = flo_fleet_outcome_put(store, list->order, device,
-                                   FLO_OUTCOME_PENDING, 0, err);
+    int rv = flo_fleet_outcome_put(store, list->order, device, FLO_OUTCOME_PENDING, 0, err);
 
-    rv = rv < 0 ? rv
-                : flo_fleet_desired_get(store, device, list->model, held, err);
+    rv = rv < 0 ? rv : flo_fleet_desired_get(store, device, list->model, held, err);
     rv = rv < 0 ? rv : flo_scope_keeps(list, held, &kept, err);
     if (rv < 0 || kept.is_newer || (kept.is_kept && !has_it)) {
         return rv;
     }
     flo_outgoing_desired(controller, device);
-    return flo_fleet_desired_set(
-        store, device, list->model,
-        way == FLO_RETURN_DOWNLOAD ? list->send : list->order, err);
+    return flo_fleet_desired_set(store, device, list->model,
+                                 way == FLO_RETURN_DOWNLOAD ? list->send : list->order, err);
 }

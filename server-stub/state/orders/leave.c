@@ -32,8 +32,7 @@ static int take_scope(void *context, const struct flo_fleet_order *order)
     return 0;
 }
 
-static int look_whether_outside(void *context,
-                                const struct flo_fleet_device *device)
+static int look_whether_outside(void *context, const struct flo_fleet_device *device)
 {
     struct scope *scope = context;
 
@@ -41,23 +40,22 @@ static int look_whether_outside(void *context,
     return 0;
 }
 
-static int read_scope(const struct leaver *leaver, const char *order,
-                      struct scope *out, struct flo_err *err)
+static int read_scope(const struct leaver *leaver, const char *order, struct scope *out,
+                      struct flo_err *err)
 {
     struct flo_fleet_store *store = leaver->controller->store;
 
     *out = (struct scope){0};
     int rv = flo_fleet_order_get(store, order, take_scope, out, err);
     if (rv == 0 && out->group[0] != '\0') {
-        rv = flo_fleet_device_get(store, leaver->device, look_whether_outside,
-                                  out, err);
+        rv = flo_fleet_device_get(store, leaver->device, look_whether_outside, out, err);
     }
     return rv == FLO_E_ABSENT ? 0 : rv;
 }
 
 /* Is it people's order for a group that the device is not in? */
-static int is_for_others(const struct leaver *leaver, const char *order,
-                         bool *out, struct flo_err *err)
+static int is_for_others(const struct leaver *leaver, const char *order, bool *out,
+                         struct flo_err *err)
 {
     struct scope scope;
     int rv = read_scope(leaver, order, &scope, err);
@@ -102,23 +100,20 @@ static int drop(const struct leaver *leaver, size_t index, struct flo_err *err)
         return rv;
     }
     flo_outgoing_desired(controller, leaver->device);
-    return flo_fleet_desired_set(controller->store, leaver->device,
-                                 leaver->models.items[index], "", err);
+    return flo_fleet_desired_set(controller->store, leaver->device, leaver->models.items[index], "",
+                                 err);
 }
 
-static int ignore(const struct leaver *leaver, const char *order,
-                  struct flo_err *err)
+static int ignore(const struct leaver *leaver, const char *order, struct flo_err *err)
 {
     bool is_news;
 
     flo_outgoing_change(leaver->controller, FLO_OBJECT_ORDER, order);
-    return flo_fleet_outcome_advance(leaver->controller->store, order,
-                                     leaver->device, FLO_OUTCOME_IGNORED, 0, 0,
-                                     "", &is_news, err);
+    return flo_fleet_outcome_advance(leaver->controller->store, order, leaver->device,
+                                     FLO_OUTCOME_IGNORED, 0, 0, "", &is_news, err);
 }
 
-static int await_no_more(const struct leaver *leaver, const char *order,
-                         struct flo_err *err)
+static int await_no_more(const struct leaver *leaver, const char *order, struct flo_err *err)
 {
     bool is_gone;
     int rv = is_for_others(leaver, order, &is_gone, err);
@@ -126,15 +121,13 @@ static int await_no_more(const struct leaver *leaver, const char *order,
     return rv < 0 || !is_gone ? rv : ignore(leaver, order, err);
 }
 
-int flo_orders_retire(struct flo_controller *controller, const char *device,
-                      struct flo_err *err)
+int flo_orders_retire(struct flo_controller *controller, const char *device, struct flo_err *err)
 {
     struct leaver leaver = {.controller = controller, .device = device};
     int rv = flo_making_reach(controller, device, err);
 
     rv = rv < 0 ? rv
-                : flo_fleet_outcome_awaited(controller->store, device,
-                                            add_awaited, &leaver, err);
+                : flo_fleet_outcome_awaited(controller->store, device, add_awaited, &leaver, err);
     for (size_t i = 0; i < leaver.awaited.count && rv == 0; i++) {
         rv = ignore(&leaver, leaver.awaited.items[i], err);
     }
@@ -142,16 +135,13 @@ int flo_orders_retire(struct flo_controller *controller, const char *device,
     return rv;
 }
 
-int flo_orders_leave(struct flo_controller *controller, const char *device,
-                     struct flo_err *err)
+int flo_orders_leave(struct flo_controller *controller, const char *device, struct flo_err *err)
 {
     struct leaver leaver = {.controller = controller, .device = device};
-    int rv = flo_fleet_desired_each(controller->store, device, add_desired,
-                                    &leaver, err);
+    int rv = flo_fleet_desired_each(controller->store, device, add_desired, &leaver, err);
 
     rv = rv < 0 ? rv
-                : flo_fleet_outcome_awaited(controller->store, device,
-                                            add_awaited, &leaver, err);
+                : flo_fleet_outcome_awaited(controller->store, device, add_awaited, &leaver, err);
     for (size_t i = 0; i < leaver.orders.count && rv == 0; i++) {
         rv = drop(&leaver, i, err);
     }
@@ -164,24 +154,20 @@ int flo_orders_leave(struct flo_controller *controller, const char *device,
 
 /* ---- of rollouts ---- */
 
-static int keep(const struct leaver *leaver, const char *order,
-                struct flo_err *err)
+static int keep(const struct leaver *leaver, const char *order, struct flo_err *err)
 {
     struct scope scope;
     int rv = read_scope(leaver, order, &scope, err);
 
     return rv < 0 || !scope.is_outside
                ? rv
-               : flo_orders_by_name(leaver->controller, leaver->device, order,
-                                    err);
+               : flo_orders_by_name(leaver->controller, leaver->device, order, err);
 }
 
-int flo_orders_left(struct flo_controller *controller, const char *device,
-                    struct flo_err *err)
+int flo_orders_left(struct flo_controller *controller, const char *device, struct flo_err *err)
 {
     struct leaver leaver = {.controller = controller, .device = device};
-    int rv = flo_fleet_desired_each(controller->store, device, add_desired,
-                                    &leaver, err);
+    int rv = flo_fleet_desired_each(controller->store, device, add_desired, &leaver, err);
 
     for (size_t i = 0; i < leaver.orders.count && rv == 0; i++) {
         rv = keep(&leaver, leaver.orders.items[i], err);

@@ -42,8 +42,7 @@ static void take_model(struct slice *slice, const struct flo_fleet_order *order)
 static int take_target(struct slice *slice, const char *body)
 {
     struct flo_order order;
-    int rv = flo_order_parse(body, strlen(body), slice->controller->fleet,
-                             &order, slice->err);
+    int rv = flo_order_parse(body, strlen(body), slice->controller->fleet, &order, slice->err);
 
     if (rv == 0 && !order.to_previous) {
         flo_digest_text(&order.to, slice->to);
@@ -64,8 +63,7 @@ static int take_order(void *context, const struct flo_fleet_order *order)
         slice->is_by_report = order->is_desired_only;
         return slice->is_by_report ? take_target(slice, order->body) : 0;
     }
-    slice->is_by_report =
-        strcmp(order->op, flo_order_op_word(FLO_ORDER_REMOVE)) == 0;
+    slice->is_by_report = strcmp(order->op, flo_order_op_word(FLO_ORDER_REMOVE)) == 0;
     if (slice->is_by_report) {
         take_model(slice, order);
     }
@@ -75,12 +73,10 @@ static int take_order(void *context, const struct flo_fleet_order *order)
 static int slice_init(struct slice *slice, struct flo_controller *controller,
                       const struct flo_making *making, struct flo_err *err)
 {
-    *slice =
-        (struct slice){.controller = controller, .making = *making, .err = err};
-    slice->order = (struct flo_scope_list){
-        .controller = controller, .order = slice->making.order, .err = err};
-    return flo_fleet_order_get(controller->store, making->order, take_order,
-                               slice, err);
+    *slice = (struct slice){.controller = controller, .making = *making, .err = err};
+    slice->order =
+        (struct flo_scope_list){.controller = controller, .order = slice->making.order, .err = err};
+    return flo_fleet_order_get(controller->store, making->order, take_order, slice, err);
 }
 
 /* ---- desired documents, which a rollback changes ---- */
@@ -105,12 +101,10 @@ static int note_held(void *context, const char *device, const char *order)
     struct slice *slice = context;
     int rv = 0;
 
-    while (slice->at < slice->count &&
-           strcmp(slice->places[slice->at].device, device) < 0) {
+    while (slice->at < slice->count && strcmp(slice->places[slice->at].device, device) < 0) {
         slice->at++;
     }
-    if (slice->at < slice->count &&
-        strcmp(slice->places[slice->at].device, device) == 0) {
+    if (slice->at < slice->count && strcmp(slice->places[slice->at].device, device) == 0) {
         struct place *place = &slice->places[slice->at];
         rv = look_at_held(slice, order);
         place->has_order = true;
@@ -148,21 +142,18 @@ static int rewrite_run(struct slice *slice, size_t from, size_t count)
     for (size_t i = 0; i < count; i++) {
         flo_outgoing_later(slice->controller, first[i].device);
     }
-    return flo_fleet_desired_run(slice->controller->store, slice->model,
-                                 first->device, first[count - 1].device,
-                                 slice->making.order, slice->err);
+    return flo_fleet_desired_run(slice->controller->store, slice->model, first->device,
+                                 first[count - 1].device, slice->making.order, slice->err);
 }
 
 static int rewrite_all(struct slice *slice)
 {
     size_t i = 0;
-    int rv =
-        slice->count == 0
-            ? 0
-            : flo_fleet_desired_between(slice->controller->store, slice->model,
-                                        slice->making.made,
-                                        slice->places[slice->count - 1].device,
-                                        note_held, slice, slice->err);
+    int rv = slice->count == 0 ? 0
+                               : flo_fleet_desired_between(slice->controller->store, slice->model,
+                                                           slice->making.made,
+                                                           slice->places[slice->count - 1].device,
+                                                           note_held, slice, slice->err);
 
     while (i < slice->count && rv == 0) {
         size_t run = run_of(slice, i);
@@ -189,15 +180,10 @@ static int take_there(void *context, const struct flo_fleet_device *device)
 static int remove_one(struct slice *slice, const char *device)
 {
     struct flo_controller *controller = slice->controller;
-    int rv = flo_fleet_device_get(controller->store, device, take_there, slice,
-                                  slice->err);
+    int rv = flo_fleet_device_get(controller->store, device, take_there, slice, slice->err);
 
-    rv = rv < 0 ? rv
-                : flo_scope_remove(&slice->order, device, slice->is_there,
-                                   slice->err);
-    return rv < 0 ? rv
-                  : controller->orders.leave(controller, device, slice->model,
-                                             slice->err);
+    rv = rv < 0 ? rv : flo_scope_remove(&slice->order, device, slice->is_there, slice->err);
+    return rv < 0 ? rv : controller->orders.leave(controller, device, slice->model, slice->err);
 }
 
 static int take_way(void *context, const struct flo_fleet_device *device)
@@ -207,8 +193,7 @@ static int take_way(void *context, const struct flo_fleet_device *device)
     json_t *report = flo_object_parsed(device->reported);
     char title[FLO_RETURN_TITLE];
 
-    slice->way =
-        flo_return_plan(report, slice->release, slice->order.to, title);
+    slice->way = flo_return_plan(report, slice->release, slice->order.to, title);
     return 0;
 }
 
@@ -217,26 +202,21 @@ static int open_one(struct slice *slice, const char *device)
     if (slice->order.release == NULL) {
         return remove_one(slice, device);
     }
-    int rv = flo_fleet_device_get(slice->controller->store, device, take_way,
-                                  slice, slice->err);
+    int rv = flo_fleet_device_get(slice->controller->store, device, take_way, slice, slice->err);
 
-    if (rv == 0 && slice->way == FLO_RETURN_DOWNLOAD &&
-        slice->send[0] == '\0') {
-        rv = flo_orders_send(slice->controller, slice->making.order,
-                             slice->send, slice->err);
+    if (rv == 0 && slice->way == FLO_RETURN_DOWNLOAD && slice->send[0] == '\0') {
+        rv = flo_orders_send(slice->controller, slice->making.order, slice->send, slice->err);
         slice->order.send = slice->send;
     }
-    return rv < 0
-               ? rv
-               : flo_scope_open(&slice->order, device, slice->way, slice->err);
+    return rv < 0 ? rv : flo_scope_open(&slice->order, device, slice->way, slice->err);
 }
 
 /* ---- slices ---- */
 
 static int await_one(struct slice *slice, const char *device)
 {
-    return flo_fleet_outcome_put(slice->controller->store, slice->making.order,
-                                 device, FLO_OUTCOME_PENDING, 0, slice->err);
+    return flo_fleet_outcome_put(slice->controller->store, slice->making.order, device,
+                                 FLO_OUTCOME_PENDING, 0, slice->err);
 }
 
 static int take_one(void *context, const char *device, bool is_there)
@@ -246,33 +226,27 @@ static int take_one(void *context, const char *device, bool is_there)
 
     snprintf(place->device, sizeof(place->device), "%s", device);
     place->does_stay = is_there; /* made before its turn */
-    return is_there              ? 0
-           : slice->is_by_report ? open_one(slice, device)
-                                 : await_one(slice, device);
+    return is_there ? 0 : slice->is_by_report ? open_one(slice, device) : await_one(slice, device);
 }
 
 static int make_places(struct slice *slice, uint64_t limit)
 {
-    int rv = flo_fleet_making_next(slice->controller->store, &slice->making,
-                                   limit, take_one, slice, slice->err);
+    int rv = flo_fleet_making_next(slice->controller->store, &slice->making, limit, take_one, slice,
+                                   slice->err);
 
-    return rv < 0 || slice->order.release == NULL || slice->is_by_report
-               ? rv
-               : rewrite_all(slice);
+    return rv < 0 || slice->order.release == NULL || slice->is_by_report ? rv : rewrite_all(slice);
 }
 
 static uint64_t slice_devices(const struct slice *slice)
 {
     uint64_t given = slice->controller->options.slice_devices;
 
-    return given > 0             ? given
-           : slice->is_by_report ? FLO_MAKING_REPORTS
-                                 : FLO_MAKING_DEVICES;
+    return given > 0 ? given : slice->is_by_report ? FLO_MAKING_REPORTS : FLO_MAKING_DEVICES;
 }
 
 /* One slice of an order: where it ends is stored with it. */
-static int make_slice(struct flo_controller *controller,
-                      const struct flo_making *making, struct flo_err *err)
+static int make_slice(struct flo_controller *controller, const struct flo_making *making,
+                      struct flo_err *err)
 {
     struct slice slice;
     int rv = slice_init(&slice, controller, making, err);
@@ -285,9 +259,9 @@ static int make_slice(struct flo_controller *controller,
     rv = rv < 0 ? rv : make_places(&slice, limit);
     if (rv == 0) {
         bool is_whole = slice.count < limit;
-        rv = flo_fleet_making_move(
-            controller->store, slice.making.order,
-            is_whole ? NULL : slice.places[limit - 1].device, slice.count, err);
+        rv = flo_fleet_making_move(controller->store, slice.making.order,
+                                   is_whole ? NULL : slice.places[limit - 1].device, slice.count,
+                                   err);
         flo_outgoing_change(controller, FLO_OBJECT_ORDER, slice.making.order);
     }
     free(slice.places);
@@ -295,8 +269,8 @@ static int make_slice(struct flo_controller *controller,
 }
 
 /* Slices until `until_ms`, the oldest order first; at least one. */
-int flo_making_until(struct flo_controller *controller, uint64_t until_ms,
-                     size_t *left, struct flo_err *err)
+int flo_making_until(struct flo_controller *controller, uint64_t until_ms, size_t *left,
+                     struct flo_err *err)
 {
     const struct flo_making *makings;
     size_t count;
@@ -306,17 +280,15 @@ int flo_making_until(struct flo_controller *controller, uint64_t until_ms,
         rv = flo_fleet_makings(controller->store, &makings, &count, err);
         if (rv == 0 && count > 0) {
             rv = make_slice(controller, &makings[0], err);
-            rv = rv < 0 ? rv
-                        : flo_fleet_makings(controller->store, &makings, &count,
-                                            err);
+            rv = rv < 0 ? rv : flo_fleet_makings(controller->store, &makings, &count, err);
         }
     } while (rv == 0 && count > 0 && flo_now_ms() < until_ms);
     *left = count;
     return rv;
 }
 
-int flo_making_begin(struct flo_controller *controller, const char *order,
-                     const char *group, struct flo_err *err)
+int flo_making_begin(struct flo_controller *controller, const char *order, const char *group,
+                     struct flo_err *err)
 {
     const struct flo_making *making;
     uint64_t until_ms = flo_now_ms() + FLO_TURN_MS;
@@ -324,13 +296,9 @@ int flo_making_begin(struct flo_controller *controller, const char *order,
     int rv = flo_fleet_making_begin(controller->store, order, group, err);
 
     do {
-        rv = rv < 0
-                 ? rv
-                 : flo_fleet_making_of(controller->store, order, &making, err);
-        rv =
-            rv < 0 || making == NULL ? rv : make_slice(controller, making, err);
-    } while (rv == 0 && making != NULL && !is_sliced &&
-             flo_now_ms() < until_ms);
+        rv = rv < 0 ? rv : flo_fleet_making_of(controller->store, order, &making, err);
+        rv = rv < 0 || making == NULL ? rv : make_slice(controller, making, err);
+    } while (rv == 0 && making != NULL && !is_sliced && flo_now_ms() < until_ms);
     return rv;
 }
 
@@ -342,9 +310,8 @@ int flo_making_finish(struct flo_controller *controller, struct flo_err *err)
 }
 
 /* As a slice of this one device. */
-static int make_one(struct flo_controller *controller,
-                    const struct flo_making *making, const char *device,
-                    struct flo_err *err)
+static int make_one(struct flo_controller *controller, const struct flo_making *making,
+                    const char *device, struct flo_err *err)
 {
     char held[FLO_NAME_MAX + 1];
     struct slice slice;
@@ -352,21 +319,18 @@ static int make_one(struct flo_controller *controller,
 
     if (rv == 0 && slice.is_by_report) {
         rv = open_one(&slice, device);
-        return rv < 0 ? rv
-                      : controller->orders.leave(controller, NULL, NULL, err);
+        return rv < 0 ? rv : controller->orders.leave(controller, NULL, NULL, err);
     }
     rv = rv < 0 ? rv : await_one(&slice, device);
     if (rv < 0 || slice.order.release == NULL) {
         return rv;
     }
-    rv = flo_fleet_desired_get(controller->store, device, slice.model, held,
-                               err);
+    rv = flo_fleet_desired_get(controller->store, device, slice.model, held, err);
     rv = rv < 0 ? rv : look_at_held(&slice, held);
     return rv < 0 || slice.is_kept ? rv : rewrite(&slice, device);
 }
 
-int flo_making_reach(struct flo_controller *controller, const char *device,
-                     struct flo_err *err)
+int flo_making_reach(struct flo_controller *controller, const char *device, struct flo_err *err)
 {
     const struct flo_making *makings;
     size_t count;
@@ -374,8 +338,7 @@ int flo_making_reach(struct flo_controller *controller, const char *device,
 
     for (size_t i = 0; i < count && rv == 0; i++) {
         bool is_awaited;
-        rv = flo_fleet_making_awaits(controller->store, &makings[i], device,
-                                     &is_awaited, err);
+        rv = flo_fleet_making_awaits(controller->store, &makings[i], device, &is_awaited, err);
         if (rv == 0 && is_awaited) {
             rv = make_one(controller, &makings[i], device, err);
         }

@@ -22,13 +22,12 @@ static void take_way(struct flo_orders_plan *plan)
     }
     to = flo_return_is_possible(way) ? to : "";
     uint64_t bytes = way == FLO_RETURN_DOWNLOAD ? plan->both.to.bytes : 0;
-    json_t *item = json_pack(
-        "{s:s,s:s,s:b,s:s,s:s,s:I,s:s}", "id", member->id, "name", member->name,
-        "online", (int)member->is_online, "way", flo_return_word(way), "to", to,
-        "bytes", (json_int_t)bytes, "reason", flo_return_reason(way));
+    json_t *item =
+        json_pack("{s:s,s:s,s:b,s:s,s:s,s:I,s:s}", "id", member->id, "name", member->name, "online",
+                  (int)member->is_online, "way", flo_return_word(way), "to", to, "bytes",
+                  (json_int_t)bytes, "reason", flo_return_reason(way));
     plan->offline += !is_silent && !member->is_online;
-    flo_plan_take(plan, way, flo_return_word(way), to, member->is_online, bytes,
-                  item);
+    flo_plan_take(plan, way, flo_return_word(way), to, member->is_online, bytes, item);
 }
 
 /* Devices that the rollout told nothing do not go back by it. */
@@ -36,8 +35,7 @@ static bool is_touched(const struct flo_rollout *rollout, const char *device)
 {
     size_t index = flo_rollout_find(rollout, device);
 
-    return index != SIZE_MAX &&
-           rollout->members[index].state != FLO_EXECUTION_QUEUED;
+    return index != SIZE_MAX && rollout->members[index].state != FLO_EXECUTION_QUEUED;
 }
 
 struct taking {
@@ -67,16 +65,15 @@ static int take_device(void *context, const struct flo_fleet_device *device)
     return 0;
 }
 
-int flo_orders_plan_on(struct flo_orders_plan *plan, uint64_t until_ms,
-                       bool *is_whole, struct flo_err *err)
+int flo_orders_plan_on(struct flo_orders_plan *plan, uint64_t until_ms, bool *is_whole,
+                       struct flo_err *err)
 {
     struct taking taking = {.plan = plan, .err = err};
     struct flo_rollout_entry *entry;
 
     plan->list.err = err;
     if (plan->rollout[0] != '\0') {
-        int rv =
-            flo_rollouts_find(plan->controller, plan->rollout, &entry, err);
+        int rv = flo_rollouts_find(plan->controller, plan->rollout, &entry, err);
         if (rv < 0) {
             return rv;
         }
@@ -84,8 +81,8 @@ int flo_orders_plan_on(struct flo_orders_plan *plan, uint64_t until_ms,
     }
     if (plan->device != NULL) {
         *is_whole = true;
-        return flo_fleet_device_get(plan->controller->store, plan->device,
-                                    take_device, &taking, err);
+        return flo_fleet_device_get(plan->controller->store, plan->device, take_device, &taking,
+                                    err);
     }
     return flo_group_walk_on(&plan->walk, until_ms, &taking, is_whole, err);
 }
@@ -106,8 +103,7 @@ void flo_orders_plan_free(struct flo_orders_plan *plan)
     free(plan);
 }
 
-static struct flo_orders_plan *plan_new(struct flo_controller *controller,
-                                        struct flo_err *err)
+static struct flo_orders_plan *plan_new(struct flo_controller *controller, struct flo_err *err)
 {
     struct flo_orders_plan *plan = calloc(1, sizeof(*plan));
 
@@ -128,32 +124,28 @@ static struct flo_orders_plan *plan_new(struct flo_controller *controller,
 }
 
 /* The plan's own copy. */
-static const char *own(struct flo_orders_plan *plan, size_t place,
-                       const char *text_or_null)
+static const char *own(struct flo_orders_plan *plan, size_t place, const char *text_or_null)
 {
     if (text_or_null == NULL) {
         return NULL;
     }
-    snprintf(plan->texts[place], sizeof(plan->texts[place]), "%s",
-             text_or_null);
+    snprintf(plan->texts[place], sizeof(plan->texts[place]), "%s", text_or_null);
     return plan->texts[place];
 }
 
-static int begin(struct flo_orders_plan *plan, const char *group,
-                 const char *device, struct flo_err *err)
+static int begin(struct flo_orders_plan *plan, const char *group, const char *device,
+                 struct flo_err *err)
 {
     int rv = flo_scope_check(plan->controller, group, device, err);
 
     plan->device = device;
-    return rv < 0 || device != NULL
-               ? rv
-               : flo_group_walk_begin(&plan->walk, plan->controller->store,
-                                      group, take_device, err);
+    return rv < 0 || device != NULL ? rv
+                                    : flo_group_walk_begin(&plan->walk, plan->controller->store,
+                                                           group, take_device, err);
 }
 
 /* *out: the plan, if it could begin. */
-static int settle(struct flo_orders_plan *plan, int rv,
-                  struct flo_orders_plan **out)
+static int settle(struct flo_orders_plan *plan, int rv, struct flo_orders_plan **out)
 {
     if (rv < 0) {
         flo_orders_plan_free(plan);
@@ -163,8 +155,7 @@ static int settle(struct flo_orders_plan *plan, int rv,
     return 0;
 }
 
-int flo_orders_plan_rollback(struct flo_controller *controller,
-                             const struct flo_take_back *what,
+int flo_orders_plan_rollback(struct flo_controller *controller, const struct flo_take_back *what,
                              struct flo_orders_plan **out, struct flo_err *err)
 {
     struct flo_orders_plan *plan = plan_new(controller, err);
@@ -186,23 +177,20 @@ int flo_orders_plan_rollback(struct flo_controller *controller,
 }
 
 int flo_orders_plan_rollout(struct flo_controller *controller,
-                            const struct flo_rollout_entry *entry,
-                            struct flo_orders_plan **out, struct flo_err *err)
+                            const struct flo_rollout_entry *entry, struct flo_orders_plan **out,
+                            struct flo_err *err)
 {
-    const struct flo_take_back what = {.release = entry->core.release,
-                                       .group = "all"};
+    const struct flo_take_back what = {.release = entry->core.release, .group = "all"};
     int rv = flo_rollout_may(&entry->core, FLO_ROLLOUT_EVENT_ROLLBACK, err);
 
     rv = rv < 0 ? rv : flo_orders_plan_rollback(controller, &what, out, err);
     if (rv == 0) {
-        snprintf((*out)->rollout, sizeof((*out)->rollout), "%s",
-                 entry->core.id);
+        snprintf((*out)->rollout, sizeof((*out)->rollout), "%s", entry->core.id);
     }
     return rv;
 }
 
-int flo_orders_plan_removal(struct flo_controller *controller,
-                            const struct flo_remove *what,
+int flo_orders_plan_removal(struct flo_controller *controller, const struct flo_remove *what,
                             struct flo_orders_plan **out, struct flo_err *err)
 {
     struct flo_orders_plan *plan = plan_new(controller, err);
@@ -215,14 +203,12 @@ int flo_orders_plan_removal(struct flo_controller *controller,
                                        .device = own(plan, 2, what->device),
                                        .keeps_blobs = what->keeps_blobs};
     plan->list.model = plan->remove.model;
-    return settle(
-        plan, begin(plan, plan->remove.group, plan->remove.device, err), out);
+    return settle(plan, begin(plan, plan->remove.group, plan->remove.device, err), out);
 }
 
 /* ---- its end ---- */
 
-static json_t *plan_rollouts(struct flo_controller *controller,
-                             const struct flo_take_back *what,
+static json_t *plan_rollouts(struct flo_controller *controller, const struct flo_take_back *what,
                              const char *release)
 {
     json_t *ids = json_array();
@@ -231,11 +217,10 @@ static json_t *plan_rollouts(struct flo_controller *controller,
         const struct flo_rollout_entry *entry = controller->rollouts.items[i];
         char digest[FLO_DIGEST_TEXT];
         flo_digest_text(&entry->release, digest);
-        bool is_covered =
-            what->group != NULL && (strcmp(what->group, "all") == 0 ||
-                                    strcmp(what->group, entry->group) == 0);
-        if (flo_intent_goes_on(entry->core.state) &&
-            strcmp(digest, release) == 0 && (is_covered || what->is_yanked)) {
+        bool is_covered = what->group != NULL && (strcmp(what->group, "all") == 0 ||
+                                                  strcmp(what->group, entry->group) == 0);
+        if (flo_intent_goes_on(entry->core.state) && strcmp(digest, release) == 0 &&
+            (is_covered || what->is_yanked)) {
             json_array_append_new(ids, json_string(entry->core.id));
         }
     }
@@ -245,8 +230,7 @@ static json_t *plan_rollouts(struct flo_controller *controller,
 /* Devices that need a person come first: cannot, must fetch, never heard, then
  * the rest. */
 static const enum flo_return plan_order[] = {
-    FLO_RETURN_FIRST, FLO_RETURN_DENIED, FLO_RETURN_DOWNLOAD, FLO_RETURN_SILENT,
-    FLO_RETURN_KEPT};
+    FLO_RETURN_FIRST, FLO_RETURN_DENIED, FLO_RETURN_DOWNLOAD, FLO_RETURN_SILENT, FLO_RETURN_KEPT};
 
 static void add_devices(const struct flo_orders_plan *plan, json_t *out)
 {
@@ -256,8 +240,7 @@ static void add_devices(const struct flo_orders_plan *plan, json_t *out)
     for (size_t o = 0; o < FLO_COUNT(plan_order); o++) {
         json_t *more = plan->items[plan_order[o]];
         json_array_extend(targets, plan->targets[plan_order[o]]);
-        for (size_t i = 0; i < json_array_size(more) &&
-                           json_array_size(items) < FLO_PLAN_DEVICES;
+        for (size_t i = 0; i < json_array_size(more) && json_array_size(items) < FLO_PLAN_DEVICES;
              i++) {
             json_array_append(items, json_array_get(more, i));
         }
@@ -272,19 +255,15 @@ static void add_sums(const struct flo_orders_plan *plan, json_t *out)
     size_t cannot = ways[FLO_RETURN_FIRST] + ways[FLO_RETURN_DENIED];
 
     json_object_update_new(
-        out,
-        json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "scope_devices",
-                  (json_int_t)plan->devices, "devices",
-                  (json_int_t)(kept + fetch + cannot), "kept", (json_int_t)kept,
-                  "download", (json_int_t)fetch, "download_bytes",
-                  (json_int_t)(fetch * plan->both.to.bytes), "cannot",
-                  (json_int_t)cannot, "offline", (json_int_t)plan->offline,
-                  "silent", (json_int_t)ways[FLO_RETURN_SILENT], "go_back",
-                  (json_int_t)(kept + fetch)));
+        out, json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "scope_devices",
+                       (json_int_t)plan->devices, "devices", (json_int_t)(kept + fetch + cannot),
+                       "kept", (json_int_t)kept, "download", (json_int_t)fetch, "download_bytes",
+                       (json_int_t)(fetch * plan->both.to.bytes), "cannot", (json_int_t)cannot,
+                       "offline", (json_int_t)plan->offline, "silent",
+                       (json_int_t)ways[FLO_RETURN_SILENT], "go_back", (json_int_t)(kept + fetch)));
 }
 
-int flo_orders_plan_end(struct flo_orders_plan *plan, json_t **out,
-                        struct flo_err *err)
+int flo_orders_plan_end(struct flo_orders_plan *plan, json_t **out, struct flo_err *err)
 {
     const struct flo_take_back *what = &plan->back;
     bool is_frozen = false; /* who must download waits for its end */
@@ -296,15 +275,13 @@ int flo_orders_plan_end(struct flo_orders_plan *plan, json_t **out,
     if (rv < 0) {
         return rv;
     }
-    json_t *rollouts =
-        plan->rollout[0] != '\0'
-            ? json_pack("[s]", plan->rollout)
-            : plan_rollouts(plan->controller, what, plan->both.from_text);
-    *out = json_pack("{s:s,s:s,s:o,s:b,s:o,s:b,s:[],s:[]}", "op", "rollback",
-                     "release", what->release, "to",
-                     what->to != NULL ? json_string(what->to) : json_null(),
-                     "yank", (int)what->is_yanked, "rollouts", rollouts,
-                     "frozen", (int)is_frozen, "targets", "items");
+    json_t *rollouts = plan->rollout[0] != '\0'
+                           ? json_pack("[s]", plan->rollout)
+                           : plan_rollouts(plan->controller, what, plan->both.from_text);
+    *out = json_pack("{s:s,s:s,s:o,s:b,s:o,s:b,s:[],s:[]}", "op", "rollback", "release",
+                     what->release, "to", what->to != NULL ? json_string(what->to) : json_null(),
+                     "yank", (int)what->is_yanked, "rollouts", rollouts, "frozen", (int)is_frozen,
+                     "targets", "items");
     add_devices(plan, *out);
     add_sums(plan, *out);
     return 0;

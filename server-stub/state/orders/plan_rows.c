@@ -16,8 +16,8 @@ static json_t *target_row(json_t *targets, const char *way, const char *to)
             return row;
         }
     }
-    row = json_pack("{s:s,s:s,s:i,s:i,s:i,s:i}", "way", way, "to", to,
-                    "devices", 0, "online", 0, "offline", 0, "bytes_each", 0);
+    row = json_pack("{s:s,s:s,s:i,s:i,s:i,s:i}", "way", way, "to", to, "devices", 0, "online", 0,
+                    "offline", 0, "bytes_each", 0);
     json_array_append_new(targets, row);
     return row;
 }
@@ -29,8 +29,8 @@ static void count_up(json_t *row, const char *name)
     json_integer_set(value, json_integer_value(value) + 1);
 }
 
-void flo_plan_take(struct flo_orders_plan *plan, size_t place, const char *way,
-                   const char *to, bool is_online, uint64_t bytes, json_t *item)
+void flo_plan_take(struct flo_orders_plan *plan, size_t place, const char *way, const char *to,
+                   bool is_online, uint64_t bytes, json_t *item)
 {
     json_t *row = target_row(plan->targets[place], way, to);
 

@@ -20,8 +20,7 @@ static int look_at_desired(struct flo_scope_list *list, struct flo_err *err)
     if (member->removal == FLO_REMOVAL_THERE) {
         return 0;
     }
-    int rv = flo_fleet_desired_get(list->controller->store, member->id,
-                                   list->model, order, err);
+    int rv = flo_fleet_desired_get(list->controller->store, member->id, list->model, order, err);
     if (rv == 0 && order[0] != '\0') {
         member->removal = FLO_REMOVAL_ASSIGNED;
     }
@@ -30,8 +29,7 @@ static int look_at_desired(struct flo_scope_list *list, struct flo_err *err)
 
 static bool is_told(const struct flo_scope_member *member)
 {
-    return member->removal == FLO_REMOVAL_THERE ||
-           member->removal == FLO_REMOVAL_ASSIGNED;
+    return member->removal == FLO_REMOVAL_THERE || member->removal == FLO_REMOVAL_ASSIGNED;
 }
 
 /* ---- does anybody have it? ---- */
@@ -64,68 +62,56 @@ static int is_assigned(void *context, const char *device)
 {
     const struct looking *looking = context;
     char order[FLO_NAME_MAX + 1];
-    int rv = flo_fleet_desired_get(looking->store, device, looking->model,
-                                   order, looking->err);
+    int rv = flo_fleet_desired_get(looking->store, device, looking->model, order, looking->err);
 
     return rv < 0 ? rv : order[0] != '\0' ? ENOUGH : 0;
 }
 
 /* Reports that name the model, then documents: none at all has a name with a
  * typing error. */
-static int look_for_one(struct flo_controller *controller,
-                        const struct flo_remove *what, bool *out,
+static int look_for_one(struct flo_controller *controller, const struct flo_remove *what, bool *out,
                         struct flo_err *err)
 {
-    struct flo_fleet_device_filter filter = {.group = what->group,
-                                             .model = what->model,
-                                             .online = -1,
-                                             .limit = FLO_SCOPE_LOOKS};
-    struct looking looking = {
-        .store = controller->store, .model = what->model, .err = err};
-    int rv = flo_fleet_device_list(controller->store, &filter, has_it, &looking,
-                                   err);
+    struct flo_fleet_device_filter filter = {
+        .group = what->group, .model = what->model, .online = -1, .limit = FLO_SCOPE_LOOKS};
+    struct looking looking = {.store = controller->store, .model = what->model, .err = err};
+    int rv = flo_fleet_device_list(controller->store, &filter, has_it, &looking, err);
 
     if (rv == 0 && !looking.is_found) {
-        rv = flo_fleet_desired_between(controller->store, what->model, "", "g",
-                                       is_ordered, NULL, err);
+        rv = flo_fleet_desired_between(controller->store, what->model, "", "g", is_ordered, NULL,
+                                       err);
         if (rv == ENOUGH) { /* some device's: one in the group? */
-            rv = flo_fleet_group_each(controller->store, what->group,
-                                      is_assigned, &looking, err);
+            rv = flo_fleet_group_each(controller->store, what->group, is_assigned, &looking, err);
         }
     }
     *out = looking.is_found || rv == ENOUGH;
     return rv == ENOUGH ? 0 : rv;
 }
 
-static int nobody(const struct flo_remove *what, size_t count,
-                  struct flo_err *err)
+static int nobody(const struct flo_remove *what, size_t count, struct flo_err *err)
 {
-    flo_fail(err, FLO_E_ORDER_NOBODY, "none of %zu device%s has the model %s",
-             count, flo_s(count), what->model);
+    flo_fail(err, FLO_E_ORDER_NOBODY, "none of %zu device%s has the model %s", count, flo_s(count),
+             what->model);
     return flo_err_fix(err, "flotilla device list --model %s", what->model);
 }
 
 /* ---- rollouts ---- */
 
-static bool is_of_model(const struct flo_rollout_entry *entry,
-                        const struct flo_remove *what)
+static bool is_of_model(const struct flo_rollout_entry *entry, const struct flo_remove *what)
 {
     return strcmp(entry->model, what->model) == 0;
 }
 
-static bool is_ended_by(const struct flo_rollout_entry *entry,
-                        const struct flo_remove *what)
+static bool is_ended_by(const struct flo_rollout_entry *entry, const struct flo_remove *what)
 {
     return is_of_model(entry, what) && flo_intent_goes_on(entry->core.state) &&
            what->group != NULL &&
-           (strcmp(what->group, "all") == 0 ||
-            strcmp(what->group, entry->group) == 0);
+           (strcmp(what->group, "all") == 0 || strcmp(what->group, entry->group) == 0);
 }
 
 /* Those that end stop at once.  Others that go on have the devices no more:
  * a phase that begins must not bring it to one whose slice is to come. */
-static int end_rollouts(struct flo_controller *controller,
-                        const struct flo_remove *what,
+static int end_rollouts(struct flo_controller *controller, const struct flo_remove *what,
                         struct flo_scope_list *list, struct flo_err *err)
 {
     bool has_ids = what->group == NULL;
@@ -136,11 +122,9 @@ static int end_rollouts(struct flo_controller *controller,
         if (is_ended_by(entry, what)) {
             rv = flo_rollouts_step(
                 controller, entry,
-                (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_ABORT,
-                                           .note = list->order},
+                (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_ABORT, .note = list->order},
                 err);
-        } else if (is_of_model(entry, what) &&
-                   flo_intent_goes_on(entry->core.state)) {
+        } else if (is_of_model(entry, what) && flo_intent_goes_on(entry->core.state)) {
             rv = has_ids ? 0 : flo_scope_read_ids(list, what->group, err);
             has_ids = true;
             rv = rv < 0 ? rv : flo_scope_leave(list, entry, err);
@@ -150,8 +134,7 @@ static int end_rollouts(struct flo_controller *controller,
 }
 
 /* One that ended brings late devices, too. */
-int flo_orders_leave_model(struct flo_controller *controller,
-                           const char *device, const char *model,
+int flo_orders_leave_model(struct flo_controller *controller, const char *device, const char *model,
                            struct flo_err *err)
 {
     size_t count = device != NULL ? controller->rollouts.count : 0;
@@ -162,9 +145,7 @@ int flo_orders_leave_model(struct flo_controller *controller,
         if (strcmp(entry->model, model) == 0) {
             rv = flo_rollouts_step(
                 controller, entry,
-                (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_LEFT,
-                                           .device = device},
-                err);
+                (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_LEFT, .device = device}, err);
         }
     }
     return rv < 0 || device != NULL ? rv : flo_rollouts_write(controller, err);
@@ -172,12 +153,11 @@ int flo_orders_leave_model(struct flo_controller *controller,
 
 /* ---- the order ---- */
 
-static int issue(struct flo_controller *controller,
-                 const struct flo_remove *what, char *id, struct flo_err *err)
+static int issue(struct flo_controller *controller, const struct flo_remove *what, char *id,
+                 struct flo_err *err)
 {
-    struct flo_order order = {.op = FLO_ORDER_REMOVE,
-                              .keeps_blobs = what->keeps_blobs,
-                              .scope.bucket_to = FLO_BUCKETS};
+    struct flo_order order = {
+        .op = FLO_ORDER_REMOVE, .keeps_blobs = what->keeps_blobs, .scope.bucket_to = FLO_BUCKETS};
 
     snprintf(order.model, sizeof(order.model), "%s", what->model);
     snprintf(order.scope.group, sizeof(order.scope.group), "%s",
@@ -186,34 +166,28 @@ static int issue(struct flo_controller *controller,
              what->device != NULL ? what->device : "");
     snprintf(order.by, sizeof(order.by), "%.64s", what->by);
     return flo_orders_issue_row(
-        controller, &order,
-        (struct flo_fleet_order){.is_tracked = true, .is_desired_only = true},
+        controller, &order, (struct flo_fleet_order){.is_tracked = true, .is_desired_only = true},
         id, err);
 }
 
-static int tell_one(struct flo_controller *controller,
-                    const struct flo_scope_list *list, struct flo_err *err)
+static int tell_one(struct flo_controller *controller, const struct flo_scope_list *list,
+                    struct flo_err *err)
 {
     const struct flo_scope_member *member = &list->items[0];
-    int rv = flo_scope_remove(list, member->id,
-                              member->removal == FLO_REMOVAL_THERE, err);
+    int rv = flo_scope_remove(list, member->id, member->removal == FLO_REMOVAL_THERE, err);
 
-    rv = rv < 0
-             ? rv
-             : flo_orders_leave_model(controller, member->id, list->model, err);
+    rv = rv < 0 ? rv : flo_orders_leave_model(controller, member->id, list->model, err);
     return rv < 0 ? rv : flo_orders_leave_model(controller, NULL, NULL, err);
 }
 
 /* A model's name with a typing error is no order. */
-static int check(struct flo_controller *controller,
-                 const struct flo_remove *what, struct flo_scope_list *list,
-                 struct flo_err *err)
+static int check(struct flo_controller *controller, const struct flo_remove *what,
+                 struct flo_scope_list *list, struct flo_err *err)
 {
     bool is_somebody = false;
     int rv;
 
-    *list =
-        (struct flo_scope_list){.controller = controller, .model = what->model};
+    *list = (struct flo_scope_list){.controller = controller, .model = what->model};
     if (what->device != NULL) {
         rv = flo_scope_read(list, NULL, what->device, NULL, err);
         rv = rv < 0 ? rv : look_at_desired(list, err);
@@ -230,8 +204,7 @@ static int check(struct flo_controller *controller,
 
 /* Rewriting comes last: in desired the removal stands before an abort.  The
  * devices of a group come in slices (making.h). */
-int flo_orders_remove(struct flo_controller *controller,
-                      const struct flo_remove *what, char *id,
+int flo_orders_remove(struct flo_controller *controller, const struct flo_remove *what, char *id,
                       struct flo_err *err)
 {
     struct flo_scope_list list = {0};
@@ -245,9 +218,8 @@ int flo_orders_remove(struct flo_controller *controller,
         rv = end_rollouts(controller, what, &list, err);
     }
     if (rv == 0) {
-        rv = what->device != NULL
-                 ? tell_one(controller, &list, err)
-                 : flo_making_begin(controller, id, what->group, err);
+        rv = what->device != NULL ? tell_one(controller, &list, err)
+                                  : flo_making_begin(controller, id, what->group, err);
         flo_outgoing_change(controller, FLO_OBJECT_ORDER, id);
     }
     free(list.items);
@@ -262,13 +234,12 @@ static int take_op(void *context, const struct flo_fleet_order *order)
     return 0;
 }
 
-int flo_orders_removed(struct flo_controller *controller, const char *device,
-                       const char *model, struct flo_err *err)
+int flo_orders_removed(struct flo_controller *controller, const char *device, const char *model,
+                       struct flo_err *err)
 {
     char order[FLO_NAME_MAX + 1];
     char op[16] = "";
-    int rv =
-        flo_fleet_desired_get(controller->store, device, model, order, err);
+    int rv = flo_fleet_desired_get(controller->store, device, model, order, err);
 
     if (rv == 0 && order[0] != '\0') {
         rv = flo_fleet_order_get(controller->store, order, take_op, op, err);
@@ -282,8 +253,7 @@ int flo_orders_removed(struct flo_controller *controller, const char *device,
 
 /* ---- the plan ---- */
 
-static json_t *plan_rollouts(const struct flo_controller *controller,
-                             const struct flo_remove *what)
+static json_t *plan_rollouts(const struct flo_controller *controller, const struct flo_remove *what)
 {
     json_t *ids = json_array();
 
@@ -308,17 +278,15 @@ int flo_remove_plan_take(struct flo_orders_plan *plan, struct flo_err *err)
     if (is_told(member)) {
         const char *way = flo_removal_word(member->removal);
         json_t *item =
-            json_pack("{s:s,s:s,s:b,s:s,s:s}", "id", member->id, "name",
-                      member->name, "online", (int)member->is_online, "way",
-                      way, "release", member->title);
+            json_pack("{s:s,s:s,s:b,s:s,s:s}", "id", member->id, "name", member->name, "online",
+                      (int)member->is_online, "way", way, "release", member->title);
         plan->offline += member->is_online ? 0 : 1;
         flo_plan_take(plan, 0, way, member->title, member->is_online, 0, item);
     }
     return 0;
 }
 
-int flo_remove_plan_end(struct flo_orders_plan *plan, json_t **out,
-                        struct flo_err *err)
+int flo_remove_plan_end(struct flo_orders_plan *plan, json_t **out, struct flo_err *err)
 {
     const struct flo_remove *what = &plan->remove;
     size_t there = plan->ways[FLO_REMOVAL_THERE];
@@ -327,14 +295,12 @@ int flo_remove_plan_end(struct flo_orders_plan *plan, json_t **out,
     if (there + assigned == 0) {
         return nobody(what, plan->devices, err);
     }
-    *out = json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:o,s:O,s:O}", "op",
-                     "remove", "model", what->model, "keep",
-                     what->keeps_blobs ? "blobs" : "none", "scope_devices",
-                     (json_int_t)plan->devices, "devices", (json_int_t)there,
-                     "assigned", (json_int_t)assigned, "silent",
-                     (json_int_t)plan->ways[FLO_REMOVAL_SILENT], "offline",
-                     (json_int_t)plan->offline, "rollouts",
-                     plan_rollouts(plan->controller, what), "targets",
-                     plan->targets[0], "items", plan->items[0]);
+    *out = json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:o,s:O,s:O}", "op", "remove", "model",
+                     what->model, "keep", what->keeps_blobs ? "blobs" : "none", "scope_devices",
+                     (json_int_t)plan->devices, "devices", (json_int_t)there, "assigned",
+                     (json_int_t)assigned, "silent", (json_int_t)plan->ways[FLO_REMOVAL_SILENT],
+                     "offline", (json_int_t)plan->offline, "rollouts",
+                     plan_rollouts(plan->controller, what), "targets", plan->targets[0], "items",
+                     plan->items[0]);
     return 0;
 }

@@ -25,8 +25,7 @@ static int collect_held(void *context, const struct flo_fleet_order *order)
     enum flo_order_op op;
 
     if (!flo_order_op_parse(order->op, &op)) {
-        return flo_fail(all->err, FLO_E_INTERNAL, "order %s: op `%s`",
-                        order->id, order->op);
+        return flo_fail(all->err, FLO_E_INTERNAL, "order %s: op `%s`", order->id, order->op);
     }
     if (all->count == all->room) {
         size_t room = 2 * all->room + 16;
@@ -38,12 +37,11 @@ static int collect_held(void *context, const struct flo_fleet_order *order)
         all->room = room;
     }
     struct held *held = &all->items[all->count++];
-    held->order =
-        (struct flo_renewal_order){.op = op,
-                                   .seq = order->seq,
-                                   .issued_at_ms = order->issued_at_ms,
-                                   .expires_at_ms = order->expires_at_ms,
-                                   .is_listed = all->is_listed};
+    held->order = (struct flo_renewal_order){.op = op,
+                                             .seq = order->seq,
+                                             .issued_at_ms = order->issued_at_ms,
+                                             .expires_at_ms = order->expires_at_ms,
+                                             .is_listed = all->is_listed};
     snprintf(held->id, sizeof(held->id), "%s", order->id);
     snprintf(held->model, sizeof(held->model), "%s", order->model);
     return 0;
@@ -68,8 +66,8 @@ static int parse_order(void *context, const struct flo_fleet_order *order)
     parsed->row.model = parsed->model;
     snprintf(parsed->reason, sizeof(parsed->reason), "%s", order->reason);
     parsed->row.reason = parsed->reason;
-    return flo_order_parse(order->body, strlen(order->body), parsed->fleet,
-                           &parsed->order, parsed->err);
+    return flo_order_parse(order->body, strlen(order->body), parsed->fleet, &parsed->order,
+                           parsed->err);
 }
 
 static int holder(void *context, const char *device)
@@ -78,25 +76,21 @@ static int holder(void *context, const char *device)
     return 0;
 }
 
-static int renew(struct flo_controller *controller, const char *old,
-                 bool is_desired_only, char *id, struct flo_err *err)
+static int renew(struct flo_controller *controller, const char *old, bool is_desired_only, char *id,
+                 struct flo_err *err)
 {
-    struct parsed parsed = {.row.is_desired_only = is_desired_only,
-                            .fleet = controller->fleet,
-                            .err = err};
-    int rv =
-        flo_fleet_order_get(controller->store, old, parse_order, &parsed, err);
+    struct parsed parsed = {
+        .row.is_desired_only = is_desired_only, .fleet = controller->fleet, .err = err};
+    int rv = flo_fleet_order_get(controller->store, old, parse_order, &parsed, err);
 
     if (rv == 0) {
-        rv = flo_orders_issue_row(controller, &parsed.order, parsed.row, id,
-                                  err);
+        rv = flo_orders_issue_row(controller, &parsed.order, parsed.row, id, err);
     }
     if (rv == 0) {
         rv = flo_fleet_desired_swap(controller->store, old, id, err);
     }
     if (rv == 0) {
-        rv = flo_fleet_desired_holders(controller->store, id, holder,
-                                       controller, err);
+        rv = flo_fleet_desired_holders(controller->store, id, holder, controller, err);
     }
     return rv;
 }
@@ -111,37 +105,31 @@ static int collect_holder(void *context, const char *device)
     return 0;
 }
 
-static int issue_own(struct flo_controller *controller, struct parsed *parsed,
-                     const char *device, struct flo_err *err)
+static int issue_own(struct flo_controller *controller, struct parsed *parsed, const char *device,
+                     struct flo_err *err)
 {
     struct flo_scope *scope = &parsed->order.scope;
     char id[FLO_NAME_MAX + 1];
 
     *scope = (struct flo_scope){.bucket_to = FLO_BUCKETS};
     snprintf(scope->device, sizeof(scope->device), "%s", device);
-    int rv =
-        flo_orders_issue_row(controller, &parsed->order, parsed->row, id, err);
+    int rv = flo_orders_issue_row(controller, &parsed->order, parsed->row, id, err);
     if (rv == 0) {
-        rv = flo_fleet_desired_set(controller->store, device, parsed->model, id,
-                                   err);
+        rv = flo_fleet_desired_set(controller->store, device, parsed->model, id, err);
         flo_outgoing_desired(controller, device);
     }
     return rv;
 }
 
-static int renew_own(struct flo_controller *controller, const char *old,
-                     struct flo_err *err)
+static int renew_own(struct flo_controller *controller, const char *old, struct flo_err *err)
 {
     struct flo_text_list holders = {0};
     char id[FLO_NAME_MAX + 1];
-    struct parsed parsed = {
-        .row.is_desired_only = true, .fleet = controller->fleet, .err = err};
-    int rv =
-        flo_fleet_order_get(controller->store, old, parse_order, &parsed, err);
+    struct parsed parsed = {.row.is_desired_only = true, .fleet = controller->fleet, .err = err};
+    int rv = flo_fleet_order_get(controller->store, old, parse_order, &parsed, err);
 
     if (rv == 0 && flo_renewal_is_of_model(parsed.order.op)) {
-        rv = flo_fleet_desired_holders(controller->store, old, collect_holder,
-                                       &holders, err);
+        rv = flo_fleet_desired_holders(controller->store, old, collect_holder, &holders, err);
     }
     if (rv == 0 && !flo_renewal_is_own(parsed.order.op, holders.count)) {
         rv = renew(controller, old, true, id, err);
@@ -154,23 +142,19 @@ static int renew_own(struct flo_controller *controller, const char *old,
     return rv;
 }
 
-int flo_orders_by_name(struct flo_controller *controller, const char *device,
-                       const char *order, struct flo_err *err)
+int flo_orders_by_name(struct flo_controller *controller, const char *device, const char *order,
+                       struct flo_err *err)
 {
-    struct parsed parsed = {
-        .row.is_desired_only = true, .fleet = controller->fleet, .err = err};
-    int rv = flo_fleet_order_get(controller->store, order, parse_order, &parsed,
-                                 err);
+    struct parsed parsed = {.row.is_desired_only = true, .fleet = controller->fleet, .err = err};
+    int rv = flo_fleet_order_get(controller->store, order, parse_order, &parsed, err);
 
     return rv < 0 ? rv : issue_own(controller, &parsed, device, err);
 }
 
-int flo_orders_outrank(struct flo_controller *controller, const char *device,
-                       const char *model, const char *order, bool *is_sent,
-                       struct flo_err *err)
+int flo_orders_outrank(struct flo_controller *controller, const char *device, const char *model,
+                       const char *order, bool *is_sent, struct flo_err *err)
 {
-    struct parsed parsed = {
-        .row.is_desired_only = true, .fleet = controller->fleet, .err = err};
+    struct parsed parsed = {.row.is_desired_only = true, .fleet = controller->fleet, .err = err};
     char held[FLO_NAME_MAX + 1];
     int rv = flo_fleet_desired_get(controller->store, device, model, held, err);
 
@@ -178,8 +162,7 @@ int flo_orders_outrank(struct flo_controller *controller, const char *device,
     if (rv < 0 || strcmp(held, order) != 0) {
         return rv;
     }
-    rv = flo_fleet_order_get(controller->store, order, parse_order, &parsed,
-                             err);
+    rv = flo_fleet_order_get(controller->store, order, parse_order, &parsed, err);
     if (rv < 0 || parsed.order.scope.device[0] != '\0') {
         return rv;
     }
@@ -187,29 +170,25 @@ int flo_orders_outrank(struct flo_controller *controller, const char *device,
     return issue_own(controller, &parsed, device, err);
 }
 
-int flo_orders_outlast(struct flo_controller *controller, const char *device,
-                       const char *model, uint64_t rollback,
-                       struct flo_err *err)
+int flo_orders_outlast(struct flo_controller *controller, const char *device, const char *model,
+                       uint64_t rollback, struct flo_err *err)
 {
-    struct parsed parsed = {
-        .row.is_desired_only = true, .fleet = controller->fleet, .err = err};
+    struct parsed parsed = {.row.is_desired_only = true, .fleet = controller->fleet, .err = err};
     char held[FLO_NAME_MAX + 1];
     int rv = flo_fleet_desired_get(controller->store, device, model, held, err);
 
     if (rv < 0 || held[0] == '\0') {
         return rv;
     }
-    rv =
-        flo_fleet_order_get(controller->store, held, parse_order, &parsed, err);
-    return rv == 0 && flo_renewal_is_of_model(parsed.order.op) &&
-                   parsed.order.seq < rollback
+    rv = flo_fleet_order_get(controller->store, held, parse_order, &parsed, err);
+    return rv == 0 && flo_renewal_is_of_model(parsed.order.op) && parsed.order.seq < rollback
                ? issue_own(controller, &parsed, device, err)
                : rv;
 }
 
 /* Orders come by sequence: those of a rollout stand together. */
-static int find_rollbacks(struct flo_controller *controller,
-                          struct all_held *all, struct flo_err *err)
+static int find_rollbacks(struct flo_controller *controller, struct all_held *all,
+                          struct flo_err *err)
 {
     int rv = 0;
 
@@ -223,14 +202,14 @@ static int find_rollbacks(struct flo_controller *controller,
             held->order.rollback = held[-1].order.rollback;
             continue;
         }
-        rv = flo_fleet_order_newest(controller->store, "rollback", held->model,
-                                    "", &held->order.rollback, err);
+        rv = flo_fleet_order_newest(controller->store, "rollback", held->model, "",
+                                    &held->order.rollback, err);
     }
     return rv;
 }
 
-static int renew_some(struct flo_controller *controller, struct all_held *all,
-                      bool is_each, struct flo_err *err)
+static int renew_some(struct flo_controller *controller, struct all_held *all, bool is_each,
+                      struct flo_err *err)
 {
     struct flo_renewal renewal = {.now_ms = flo_wall_ms(), .is_each = is_each};
     char id[FLO_NAME_MAX + 1];
@@ -250,12 +229,10 @@ static int renew_some(struct flo_controller *controller, struct all_held *all,
     return rv;
 }
 
-static int renew_listed(struct flo_controller *controller, bool is_each,
-                        struct flo_err *err)
+static int renew_listed(struct flo_controller *controller, bool is_each, struct flo_err *err)
 {
     struct all_held all = {.is_listed = true, .err = err};
-    int rv =
-        flo_fleet_order_standing(controller->store, collect_held, &all, err);
+    int rv = flo_fleet_order_standing(controller->store, collect_held, &all, err);
 
     if (rv == 0) {
         rv = renew_some(controller, &all, is_each, err);
@@ -268,8 +245,7 @@ static int renew_listed(struct flo_controller *controller, bool is_each,
  * members of the scope hold something newer, and must not meet it again in
  * their group's list.  An order in no desired document stands in the list, for
  * a device that was away for longer than it lives. */
-static int renew_held(struct flo_controller *controller, bool is_each,
-                      struct flo_err *err)
+static int renew_held(struct flo_controller *controller, bool is_each, struct flo_err *err)
 {
     struct all_held all = {.err = err};
     int rv = flo_fleet_order_held(controller->store, collect_held, &all, err);
@@ -300,8 +276,7 @@ int flo_orders_overtaken(struct flo_controller *controller, struct flo_err *err)
     return renew_held(controller, false, err);
 }
 
-int flo_orders_renew_each(struct flo_controller *controller,
-                          struct flo_err *err)
+int flo_orders_renew_each(struct flo_controller *controller, struct flo_err *err)
 {
     int rv = flo_making_finish(controller, err);
 
@@ -310,27 +285,24 @@ int flo_orders_renew_each(struct flo_controller *controller,
 }
 
 /* An order that nobody held when the epoch moved was not signed again then. */
-int flo_orders_freshen(struct flo_controller *controller, char *id,
-                       uint64_t held, struct flo_err *err)
+int flo_orders_freshen(struct flo_controller *controller, char *id, uint64_t held,
+                       struct flo_err *err)
 {
     struct all_held all = {.err = err};
     struct flo_renewal renewal = {.now_ms = flo_wall_ms(),
                                   .epoch = flo_trust_epoch(controller->trust)};
     struct parsed parsed = {.fleet = controller->fleet, .err = err};
-    int rv =
-        flo_fleet_order_get(controller->store, id, collect_held, &all, err);
+    int rv = flo_fleet_order_get(controller->store, id, collect_held, &all, err);
 
     if (rv == 0) {
-        rv = flo_fleet_order_get(controller->store, id, parse_order, &parsed,
-                                 err);
+        rv = flo_fleet_order_get(controller->store, id, parse_order, &parsed, err);
     }
     if (rv == 0) {
         all.items[0].order.epoch = parsed.order.epoch;
         rv = find_rollbacks(controller, &all, err);
     }
-    if (rv == 0 &&
-        (all.items[0].order.seq < held ||
-         flo_renewal_next(&renewal, &all.items[0].order) != FLO_RENEWAL_NOT)) {
+    if (rv == 0 && (all.items[0].order.seq < held ||
+                    flo_renewal_next(&renewal, &all.items[0].order) != FLO_RENEWAL_NOT)) {
         rv = renew(controller, all.items[0].id, true, id, err);
     }
     free(all.items);
@@ -347,18 +319,15 @@ static int look_for(void *context, const char *model, const char *order)
     struct looked_for *looked_for = context;
 
     (void)model;
-    looked_for->is_found =
-        looked_for->is_found || strcmp(order, looked_for->order) == 0;
+    looked_for->is_found = looked_for->is_found || strcmp(order, looked_for->order) == 0;
     return 0;
 }
 
-int flo_orders_send_again(struct flo_controller *controller, const char *device,
-                          const char *order, struct flo_err *err)
+int flo_orders_send_again(struct flo_controller *controller, const char *device, const char *order,
+                          struct flo_err *err)
 {
     struct looked_for looked_for = {.order = order};
-    int rv = flo_fleet_desired_each(controller->store, device, look_for,
-                                    &looked_for, err);
+    int rv = flo_fleet_desired_each(controller->store, device, look_for, &looked_for, err);
 
-    return rv == 0 && looked_for.is_found ? renew_own(controller, order, err)
-                                          : rv;
+    return rv == 0 && looked_for.is_found ? renew_own(controller, order, err) : rv;
 }

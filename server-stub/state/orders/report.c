@@ -4,15 +4,15 @@
 
 /* The order goes to the device by name.  One that is away, or whose answer is
  * missing, is asked again when it reports (core/orders/answer.h). */
-int flo_orders_report(struct flo_controller *controller,
-                      struct flo_order *order, char *id, struct flo_err *err)
+int flo_orders_report(struct flo_controller *controller, struct flo_order *order, char *id,
+                      struct flo_err *err)
 {
     struct flo_fleet_order row = {.is_tracked = true, .is_desired_only = true};
     int rv = flo_orders_issue_row(controller, order, row, id, err);
 
     if (rv == 0) {
-        rv = flo_fleet_outcome_put(controller->store, id, order->scope.device,
-                                   FLO_OUTCOME_PENDING, 0, err);
+        rv = flo_fleet_outcome_put(controller->store, id, order->scope.device, FLO_OUTCOME_PENDING,
+                                   0, err);
     }
     if (rv == 0) {
         flo_outgoing_ask(controller, order->scope.device, id);

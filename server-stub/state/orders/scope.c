@@ -17,30 +17,25 @@ static int stop_at_first(void *context, const char *device)
     return ENOUGH;
 }
 
-int flo_scope_check(struct flo_controller *controller, const char *group,
-                    const char *device, struct flo_err *err)
+int flo_scope_check(struct flo_controller *controller, const char *group, const char *device,
+                    struct flo_err *err)
 {
     if (device != NULL) {
         return flo_fleet_device_get(controller->store, device, NULL, NULL, err);
     }
-    int rv = flo_fleet_group_each(controller->store, group, stop_at_first, NULL,
-                                  err);
+    int rv = flo_fleet_group_each(controller->store, group, stop_at_first, NULL, err);
     if (rv == ENOUGH) {
         return 0;
     }
-    return rv == 0 ? flo_fail(err, FLO_E_GROUP_ABSENT,
-                              "no device is in group %s", group)
-                   : rv;
+    return rv == 0 ? flo_fail(err, FLO_E_GROUP_ABSENT, "no device is in group %s", group) : rv;
 }
 
 /* NULL: no memory. */
-static struct flo_scope_member *add_member(struct flo_scope_list *list,
-                                           const char *id)
+static struct flo_scope_member *add_member(struct flo_scope_list *list, const char *id)
 {
     if (list->count == list->room) {
         size_t room = 2 * list->room + 64;
-        struct flo_scope_member *items =
-            realloc(list->items, room * sizeof(*items));
+        struct flo_scope_member *items = realloc(list->items, room * sizeof(*items));
         if (items == NULL) {
             flo_fail(list->err, FLO_E_MEMORY, "%zu devices", room);
             return NULL;
@@ -66,54 +61,45 @@ int flo_scope_take(void *context, const struct flo_fleet_device *device)
     snprintf(member->name, sizeof(member->name), "%s", device->name);
     if (list->release != NULL) {
         json_t *report = flo_object_parsed(device->reported);
-        member->way =
-            flo_return_plan(report, list->release, list->to, member->title);
+        member->way = flo_return_plan(report, list->release, list->to, member->title);
         json_decref(report);
     } else if (list->release == NULL && list->model != NULL) {
         json_t *report = flo_object_parsed(device->reported);
-        member->removal =
-            flo_removal_plan(report, list->model, false, member->title);
+        member->removal = flo_removal_plan(report, list->model, false, member->title);
         json_decref(report);
     }
     return 0;
 }
 
 /* Reports are read until one of them says that its device can go back. */
-static int collect_until_one(void *context,
-                             const struct flo_fleet_device *device)
+static int collect_until_one(void *context, const struct flo_fleet_device *device)
 {
     struct flo_scope_list *list = context;
     int rv = flo_scope_take(list, device);
 
-    return rv < 0                                                     ? rv
-           : flo_return_is_possible(list->items[list->count - 1].way) ? ENOUGH
-                                                                      : 0;
+    return rv < 0 ? rv : flo_return_is_possible(list->items[list->count - 1].way) ? ENOUGH : 0;
 }
 
 /* Ids are drawn by chance: those that are read stand for the others. */
-static int read_until_one(struct flo_scope_list *list, const char *group,
-                          const char *title, struct flo_err *err)
+static int read_until_one(struct flo_scope_list *list, const char *group, const char *title,
+                          struct flo_err *err)
 {
     struct flo_fleet_store *store = list->controller->store;
-    struct flo_fleet_device_filter filter = {.group = group,
-                                             .release = title,
-                                             .online = -1,
-                                             .limit = FLO_SCOPE_LOOKS};
-    int rv =
-        flo_fleet_device_list(store, &filter, collect_until_one, list, err);
+    struct flo_fleet_device_filter filter = {
+        .group = group, .release = title, .online = -1, .limit = FLO_SCOPE_LOOKS};
+    int rv = flo_fleet_device_list(store, &filter, collect_until_one, list, err);
 
     /* The release may be on trial, or be stopped. */
     if (rv == 0 && list->count == 0) {
         filter.release = NULL;
         filter.model = list->model;
-        rv =
-            flo_fleet_device_list(store, &filter, collect_until_one, list, err);
+        rv = flo_fleet_device_list(store, &filter, collect_until_one, list, err);
     }
     return rv == ENOUGH ? 0 : rv;
 }
 
-int flo_scope_read(struct flo_scope_list *list, const char *group,
-                   const char *device, const char *title, struct flo_err *err)
+int flo_scope_read(struct flo_scope_list *list, const char *group, const char *device,
+                   const char *title, struct flo_err *err)
 {
     struct flo_fleet_device_filter filter = {.group = group, .online = -1};
     struct flo_fleet_store *store = list->controller->store;
@@ -133,32 +119,28 @@ static int collect_id(void *context, const char *device)
     return add_member(context, device) != NULL ? 0 : FLO_E_MEMORY;
 }
 
-int flo_scope_read_ids(struct flo_scope_list *list, const char *group,
-                       struct flo_err *err)
+int flo_scope_read_ids(struct flo_scope_list *list, const char *group, struct flo_err *err)
 {
     list->err = err;
     list->count = 0;
-    return flo_fleet_group_each(list->controller->store, group, collect_id,
-                                list, err);
+    return flo_fleet_group_each(list->controller->store, group, collect_id, list, err);
 }
 
-int flo_scope_leave(const struct flo_scope_list *list,
-                    struct flo_rollout_entry *entry, struct flo_err *err)
+int flo_scope_leave(const struct flo_scope_list *list, struct flo_rollout_entry *entry,
+                    struct flo_err *err)
 {
     int rv = 0;
 
     for (size_t i = 0; i < list->count && rv == 0; i++) {
         rv = flo_rollouts_step(
             list->controller, entry,
-            (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_LEFT,
-                                       .device = list->items[i].id},
+            (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_LEFT, .device = list->items[i].id},
             err);
     }
     return rv;
 }
 
-size_t flo_scope_count(const struct flo_scope_list *list, enum flo_return from,
-                       enum flo_return to)
+size_t flo_scope_count(const struct flo_scope_list *list, enum flo_return from, enum flo_return to)
 {
     size_t count = 0;
 

@@ -27,8 +27,7 @@ static int take_back(void *context, const struct flo_fleet_order *row)
 {
     struct sending *sending = context;
 
-    return flo_order_parse(row->body, strlen(row->body),
-                           sending->controller->fleet, &sending->back,
+    return flo_order_parse(row->body, strlen(row->body), sending->controller->fleet, &sending->back,
                            sending->err);
 }
 
@@ -67,20 +66,18 @@ static int issue(struct sending *sending, char *id, struct flo_err *err)
     order->policy.soak_ms = SEND_SOAK_MS;
     order->policy.urgent = 1;
     sending->row.is_desired_only = true;
-    return flo_orders_issue_row(sending->controller, order, sending->row, id,
-                                err);
+    return flo_orders_issue_row(sending->controller, order, sending->row, id, err);
 }
 
-int flo_orders_send(struct flo_controller *controller, const char *back,
-                    char *id, struct flo_err *err)
+int flo_orders_send(struct flo_controller *controller, const char *back, char *id,
+                    struct flo_err *err)
 {
     struct flo_fleet_store *store = controller->store;
     struct sending sending = {.controller = controller, .err = err};
     struct flo_err absent = {0};
     char digest[FLO_DIGEST_TEXT];
-    int rv =
-        flo_fleet_order_of(store, back, flo_order_op_word(FLO_ORDER_DEPLOY), 0,
-                           take_id, id, &absent);
+    int rv = flo_fleet_order_of(store, back, flo_order_op_word(FLO_ORDER_DEPLOY), 0, take_id, id,
+                                &absent);
 
     if (rv != FLO_E_ABSENT) {
         if (rv < 0) {
@@ -91,8 +88,7 @@ int flo_orders_send(struct flo_controller *controller, const char *back,
     rv = flo_fleet_order_get(store, back, take_back, &sending, err);
     if (rv == 0) {
         flo_digest_text(&sending.back.to, digest);
-        rv = flo_fleet_release_get(store, NULL, digest, take_target, &sending,
-                                   err);
+        rv = flo_fleet_release_get(store, NULL, digest, take_target, &sending, err);
     }
     /* The release was withdrawn meanwhile. */
     if (rv == 0 && !sending.is_published) {

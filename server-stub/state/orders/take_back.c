@@ -25,9 +25,8 @@ static int take_digest(void *context, const struct flo_fleet_release *release)
 /* Rollouts that go on have devices of the scope no more: they were ordered
  * back, and that is no failure of the release elsewhere.  That comes at once:
  * a phase that begins must not bring it to one whose slice is to come. */
-static int leave_rollouts(struct flo_controller *controller,
-                          struct flo_scope_list *list, const char *group,
-                          struct flo_err *err)
+static int leave_rollouts(struct flo_controller *controller, struct flo_scope_list *list,
+                          const char *group, struct flo_err *err)
 {
     bool has_ids = !list->is_sliced;
     int rv = 0;
@@ -36,8 +35,7 @@ static int leave_rollouts(struct flo_controller *controller,
         struct flo_rollout_entry *entry = controller->rollouts.items[i];
         char digest[FLO_DIGEST_TEXT];
         flo_digest_text(&entry->release, digest);
-        if (flo_intent_goes_on(entry->core.state) &&
-            strcmp(digest, list->release) == 0) {
+        if (flo_intent_goes_on(entry->core.state) && strcmp(digest, list->release) == 0) {
             rv = has_ids ? 0 : flo_scope_read_ids(list, group, err);
             has_ids = true;
             rv = rv < 0 ? rv : flo_scope_leave(list, entry, err);
@@ -46,45 +44,37 @@ static int leave_rollouts(struct flo_controller *controller,
     return rv;
 }
 
-static int find_to(struct flo_controller *controller,
-                   const struct flo_take_back *what,
+static int find_to(struct flo_controller *controller, const struct flo_take_back *what,
                    struct flo_take_back_pair *out, struct flo_err *err)
 {
     char model[FLO_NAME_MAX + 1];
     int rv = flo_release_title_parse(what->to, model, out->to_version, err);
 
-    if (rv < 0 ||
-        (rv = flo_fleet_release_get(controller->store, model, out->to_version,
-                                    take_digest, &out->to, err)) < 0) {
+    if (rv < 0 || (rv = flo_fleet_release_get(controller->store, model, out->to_version,
+                                              take_digest, &out->to, err)) < 0) {
         return rv;
     }
-    if (strcmp(model, out->model) != 0 ||
-        strcmp(what->to, what->release) == 0) {
-        return flo_fail(err, FLO_E_REST_SCHEMA,
-                        "to: `%s` is no other release of %s", what->to,
+    if (strcmp(model, out->model) != 0 || strcmp(what->to, what->release) == 0) {
+        return flo_fail(err, FLO_E_REST_SCHEMA, "to: `%s` is no other release of %s", what->to,
                         out->model);
     }
     if (strcmp(out->to.state, "published") != 0) {
-        return flo_fail(
-            err,
-            strcmp(out->to.state, "yanked") == 0 ? FLO_E_RELEASE_YANKED
-                                                 : FLO_E_STATE,
-            "%s is %s: nobody can be sent there", what->to, out->to.state);
+        return flo_fail(err,
+                        strcmp(out->to.state, "yanked") == 0 ? FLO_E_RELEASE_YANKED : FLO_E_STATE,
+                        "%s is %s: nobody can be sent there", what->to, out->to.state);
     }
     flo_digest_text(&out->to.digest, out->to_text);
     return 0;
 }
 
-int flo_take_back_find(struct flo_controller *controller,
-                       const struct flo_take_back *what,
+int flo_take_back_find(struct flo_controller *controller, const struct flo_take_back *what,
                        struct flo_take_back_pair *out, struct flo_err *err)
 {
     char version[FLO_NAME_MAX + 1];
     int rv = flo_release_title_parse(what->release, out->model, version, err);
 
-    if (rv < 0 ||
-        (rv = flo_fleet_release_get(controller->store, out->model, version,
-                                    take_digest, &out->from, err)) < 0) {
+    if (rv < 0 || (rv = flo_fleet_release_get(controller->store, out->model, version, take_digest,
+                                              &out->from, err)) < 0) {
         return rv;
     }
     flo_digest_text(&out->from.digest, out->from_text);
@@ -100,33 +90,28 @@ static bool is_listed(const struct flo_take_back *what)
 }
 
 /* All devices in scope and their way back. */
-static int look(struct flo_controller *controller,
-                const struct flo_take_back *what,
-                struct flo_take_back_pair *both, struct flo_scope_list *list,
-                struct flo_err *err)
+static int look(struct flo_controller *controller, const struct flo_take_back *what,
+                struct flo_take_back_pair *both, struct flo_scope_list *list, struct flo_err *err)
 {
     int rv = flo_take_back_find(controller, what, both, err);
 
-    *list =
-        (struct flo_scope_list){.controller = controller,
-                                .model = both->model,
-                                .release = both->from_text,
-                                .to = what->to != NULL ? both->to_text : NULL,
-                                .is_sliced = list->is_sliced};
+    *list = (struct flo_scope_list){.controller = controller,
+                                    .model = both->model,
+                                    .release = both->from_text,
+                                    .to = what->to != NULL ? both->to_text : NULL,
+                                    .is_sliced = list->is_sliced};
     if (rv == 0) {
         rv = flo_scope_check(controller, what->group, what->device, err);
     }
     /* Nobody's way back matters to whom decided. */
     return rv < 0 || (list->is_sliced && what->is_decided)
                ? rv
-               : flo_scope_read(list, what->group, what->device, what->release,
-                                err);
+               : flo_scope_read(list, what->group, what->device, what->release, err);
 }
 
 /* A yank without a way back does not help a device that serves the release.
  * The operator must know this before. */
-static int check_somebody(const struct flo_take_back *what,
-                          const struct flo_scope_list *list,
+static int check_somebody(const struct flo_take_back *what, const struct flo_scope_list *list,
                           struct flo_err *err)
 {
     size_t cannot = flo_scope_count(list, FLO_RETURN_FIRST, FLO_RETURN_DENIED);
@@ -152,26 +137,23 @@ static int may_bring(void *context, const struct flo_fleet_device *device)
 
 /* Who has to fetch `to` did not serve it just before: that is a change, and
  * whatever holds changes back holds it, too. */
-static int check_rules(struct flo_controller *controller,
-                       struct flo_scope_list *list, struct flo_err *err)
+static int check_rules(struct flo_controller *controller, struct flo_scope_list *list,
+                       struct flo_err *err)
 {
     int rv = 0;
 
-    if (controller->rules.approval_count + controller->rules.freeze_count ==
-        0) {
+    if (controller->rules.approval_count + controller->rules.freeze_count == 0) {
         return 0;
     }
     for (size_t i = 0; rv == 0 && i < list->count; i++) {
         if (list->items[i].way == FLO_RETURN_DOWNLOAD) {
-            rv = flo_fleet_device_get(controller->store, list->items[i].id,
-                                      may_bring, list, err);
+            rv = flo_fleet_device_get(controller->store, list->items[i].id, may_bring, list, err);
         }
     }
     return rv;
 }
 
-static void copy_words(const struct flo_take_back *what,
-                       struct flo_order *order)
+static void copy_words(const struct flo_take_back *what, struct flo_order *order)
 {
     snprintf(order->scope.group, sizeof(order->scope.group), "%s",
              what->device != NULL ? "" : what->group);
@@ -181,17 +163,14 @@ static void copy_words(const struct flo_take_back *what,
     flo_text_fit(what->reason, order->reason, sizeof(order->reason));
 }
 
-static int issue_back(struct flo_controller *controller,
-                      const struct flo_take_back *what,
-                      const struct flo_take_back_pair *both, char *id,
-                      struct flo_err *err)
+static int issue_back(struct flo_controller *controller, const struct flo_take_back *what,
+                      const struct flo_take_back_pair *both, char *id, struct flo_err *err)
 {
     struct flo_order order = {.op = FLO_ORDER_ROLLBACK,
                               .to_previous = what->to == NULL,
                               .to = both->to.digest,
                               .from_count = 1};
-    struct flo_fleet_order row = {.is_tracked = true,
-                                  .is_desired_only = !is_listed(what)};
+    struct flo_fleet_order row = {.is_tracked = true, .is_desired_only = !is_listed(what)};
 
     order.from[0] = both->from.digest;
     order.from_numbers[0] = both->from.number;
@@ -203,48 +182,40 @@ static int issue_back(struct flo_controller *controller,
 /* Rewriting comes last: in desired the rollback stands before an abort.  An
  * order to all that stands in their list reaches each of them as one text, so
  * their documents can wait: no device needs one now. */
-static int carry_out(struct flo_controller *controller,
-                     const struct flo_take_back *what,
-                     const struct flo_take_back_pair *both,
-                     struct flo_scope_list *list, struct flo_err *err)
+static int carry_out(struct flo_controller *controller, const struct flo_take_back *what,
+                     const struct flo_take_back_pair *both, struct flo_scope_list *list,
+                     struct flo_err *err)
 {
     const char *group = what->device != NULL ? "" : what->group;
     bool has_all = strcmp(group, "all") == 0;
-    int rv = what->is_yanked
-                 ? flo_orders_withdraw_by(controller, &both->from.digest, group,
-                                          list->order, has_all, err)
-                 : flo_orders_stop_rollouts(controller, both->from_text, group,
-                                            false, list->order, err);
+    int rv = what->is_yanked ? flo_orders_withdraw_by(controller, &both->from.digest, group,
+                                                      list->order, has_all, err)
+                             : flo_orders_stop_rollouts(controller, both->from_text, group, false,
+                                                        list->order, err);
 
     if (rv == 0 && what->device == NULL) {
         rv = flo_making_begin(controller, list->order, group, err);
     }
-    for (size_t i = 0; i < list->count && rv == 0 && what->device != NULL;
-         i++) {
+    for (size_t i = 0; i < list->count && rv == 0 && what->device != NULL; i++) {
         rv = flo_scope_open(list, list->items[i].id, list->items[i].way, err);
     }
     if (has_all && is_listed(what)) {
         flo_outgoing_defer(controller);
     }
-    return rv == 0 && !what->is_yanked
-               ? leave_rollouts(controller, list, group, err)
-               : rv;
+    return rv == 0 && !what->is_yanked ? leave_rollouts(controller, list, group, err) : rv;
 }
 
 /* Who may not be sent to another release refuses the whole order: then each
  * report is read before. */
-static bool is_sliced(const struct flo_controller *controller,
-                      const struct flo_take_back *what)
+static bool is_sliced(const struct flo_controller *controller, const struct flo_take_back *what)
 {
     return what->device == NULL &&
            (what->to == NULL ||
-            controller->rules.approval_count + controller->rules.freeze_count ==
-                0);
+            controller->rules.approval_count + controller->rules.freeze_count == 0);
 }
 
-int flo_orders_take_back(struct flo_controller *controller,
-                         const struct flo_take_back *what, char *id,
-                         struct flo_err *err)
+int flo_orders_take_back(struct flo_controller *controller, const struct flo_take_back *what,
+                         char *id, struct flo_err *err)
 {
     char send[FLO_NAME_MAX + 1];
     struct flo_take_back_pair both = {0};

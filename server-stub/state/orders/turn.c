@@ -8,8 +8,7 @@ bool flo_making_turn(struct flo_controller *controller)
 {
     const struct flo_making *makings;
     struct flo_err err = {0};
-    uint64_t until_ms =
-        controller->options.slice_devices > 0 ? 0 : flo_now_ms() + FLO_TURN_MS;
+    uint64_t until_ms = controller->options.slice_devices > 0 ? 0 : flo_now_ms() + FLO_TURN_MS;
     size_t left = 0;
     int rv = flo_fleet_makings(controller->store, &makings, &left, &err);
 

@@ -11,8 +11,7 @@ struct of_release {
 };
 
 /* Rollouts of other releases are not read: this is an emergency. */
-static int collect_rollout(void *context,
-                           const struct flo_fleet_rollout *rollout)
+static int collect_rollout(void *context, const struct flo_fleet_rollout *rollout)
 {
     struct of_release *rollouts = context;
     enum flo_rollout_state state;
@@ -25,43 +24,37 @@ static int collect_rollout(void *context,
     return 0;
 }
 
-static int stop_rollout(struct flo_controller *controller,
-                        struct flo_rollout_entry *entry, const char *group,
-                        bool is_yanked, const char *note, struct flo_err *err)
+static int stop_rollout(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                        const char *group, bool is_yanked, const char *note, struct flo_err *err)
 {
-    bool is_covered =
-        strcmp(group, "all") == 0 || strcmp(group, entry->group) == 0;
-    enum flo_intent_stop stop =
-        flo_intent_stop(entry->core.state, is_covered, is_yanked);
+    bool is_covered = strcmp(group, "all") == 0 || strcmp(group, entry->group) == 0;
+    enum flo_intent_stop stop = flo_intent_stop(entry->core.state, is_covered, is_yanked);
 
     return stop == FLO_INTENT_STAYS
                ? 0
                : flo_rollouts_step(
                      controller, entry,
-                     (struct flo_rollout_event){
-                         .kind = stop == FLO_INTENT_TAKE_BACK
-                                     ? FLO_ROLLOUT_EVENT_TAKEN_BACK
-                                     : FLO_ROLLOUT_EVENT_ABORT,
-                         .note = note},
+                     (struct flo_rollout_event){.kind = stop == FLO_INTENT_TAKE_BACK
+                                                            ? FLO_ROLLOUT_EVENT_TAKEN_BACK
+                                                            : FLO_ROLLOUT_EVENT_ABORT,
+                                                .note = note},
                      err);
 }
 
 /* Rollouts under way are in memory.  A rollout that ended and cannot be read
  * must not stop an emergency. */
-int flo_orders_stop_rollouts(struct flo_controller *controller,
-                             const char *release, const char *group,
-                             bool is_yanked, const char *note,
+int flo_orders_stop_rollouts(struct flo_controller *controller, const char *release,
+                             const char *group, bool is_yanked, const char *note,
                              struct flo_err *err)
 {
     struct of_release rollouts = {.release = release};
-    int rv = flo_fleet_rollout_list(controller->store, FLO_FLEET_ALL,
-                                    collect_rollout, &rollouts, err);
+    int rv =
+        flo_fleet_rollout_list(controller->store, FLO_FLEET_ALL, collect_rollout, &rollouts, err);
 
     for (size_t i = rollouts.ids.count; i > 0 && rv == 0; i--) {
         struct flo_rollout_entry *entry;
         struct flo_err why = {0};
-        if (flo_rollouts_find(controller, rollouts.ids.items[i - 1], &entry,
-                              &why) < 0) {
+        if (flo_rollouts_find(controller, rollouts.ids.items[i - 1], &entry, &why) < 0) {
             flo_log_err(FLO_LOG_WARN, "rollout", &why);
             continue;
         }
@@ -81,8 +74,7 @@ static int collect_deploy(void *context, const struct flo_fleet_order *order)
 {
     struct of_release *deploys = context;
 
-    if (strcmp(order->op, "deploy") == 0 &&
-        strcmp(order->release, deploys->release) == 0) {
+    if (strcmp(order->op, "deploy") == 0 && strcmp(order->release, deploys->release) == 0) {
         flo_text_list_add(&deploys->ids, order->id);
     }
     return 0;
@@ -90,17 +82,14 @@ static int collect_deploy(void *context, const struct flo_fleet_order *order)
 
 /* Also a device that comes back to a completed rollout begins nothing.
  * Nothing stands in the deploy's place from now on. */
-static int let_go(struct flo_controller *controller, const char *release,
-                  struct flo_err *err)
+static int let_go(struct flo_controller *controller, const char *release, struct flo_err *err)
 {
     struct of_release deploys = {.release = release};
-    int rv =
-        flo_fleet_order_held(controller->store, collect_deploy, &deploys, err);
+    int rv = flo_fleet_order_held(controller->store, collect_deploy, &deploys, err);
 
     for (size_t i = 0; i < deploys.ids.count && rv == 0; i++) {
         const char *order = deploys.ids.items[i];
-        rv = flo_fleet_desired_holders(controller->store, order, holder,
-                                       controller, err);
+        rv = flo_fleet_desired_holders(controller->store, order, holder, controller, err);
         if (rv == 0) {
             rv = flo_fleet_desired_swap(controller->store, order, "", err);
         }
@@ -109,9 +98,8 @@ static int let_go(struct flo_controller *controller, const char *release,
     return rv;
 }
 
-int flo_orders_withdraw_by(struct flo_controller *controller,
-                           const struct flo_digest *release, const char *group,
-                           const char *note, bool is_for_all,
+int flo_orders_withdraw_by(struct flo_controller *controller, const struct flo_digest *release,
+                           const char *group, const char *note, bool is_for_all,
                            struct flo_err *err)
 {
     char digest[FLO_DIGEST_TEXT];
@@ -121,15 +109,13 @@ int flo_orders_withdraw_by(struct flo_controller *controller,
     rv = flo_fleet_release_state(controller->store, digest, "yanked", err);
     flo_outgoing_lacking(controller);
     if (rv == 0) {
-        rv = flo_orders_stop_rollouts(controller, digest, group, true, note,
-                                      err);
+        rv = flo_orders_stop_rollouts(controller, digest, group, true, note, err);
     }
     return rv < 0 || is_for_all ? rv : let_go(controller, digest, err);
 }
 
-int flo_orders_withdraw(struct flo_controller *controller,
-                        const struct flo_digest *release, const char *group,
-                        const char *note, struct flo_err *err)
+int flo_orders_withdraw(struct flo_controller *controller, const struct flo_digest *release,
+                        const char *group, const char *note, struct flo_err *err)
 {
     return flo_orders_withdraw_by(controller, release, group, note, false, err);
 }
@@ -140,17 +126,14 @@ static int list_changes(void *context, const char *group)
     return 0;
 }
 
-int flo_orders_unyank(struct flo_controller *controller, const char *release,
-                      struct flo_err *err)
+int flo_orders_unyank(struct flo_controller *controller, const char *release, struct flo_err *err)
 {
-    int rv = flo_fleet_order_groups(controller->store, flo_wall_ms(),
-                                    list_changes, controller, err);
+    int rv =
+        flo_fleet_order_groups(controller->store, flo_wall_ms(), list_changes, controller, err);
 
     if (rv == 0) {
-        rv = flo_fleet_release_state(controller->store, release, "published",
-                                     err);
+        rv = flo_fleet_release_state(controller->store, release, "published", err);
         flo_outgoing_lacking(controller);
     }
-    return rv < 0 ? rv
-                  : flo_fleet_orders_only_held(controller->store, release, err);
+    return rv < 0 ? rv : flo_fleet_orders_only_held(controller->store, release, err);
 }

@@ -43,19 +43,14 @@ struct asking {
     size_t keyless; /* issued before the controller kept their keys */
 };
 
-static bool is_wanted(const struct asking *asking,
-                      const struct flo_fleet_certificate *one)
+static bool is_wanted(const struct asking *asking, const struct flo_fleet_certificate *one)
 {
     const struct flo_pki *pki = &asking->controller->pki;
-    uint64_t life_ms = one->until_ms > one->issued_at_ms
-                           ? one->until_ms - one->issued_at_ms
-                           : 0;
-    bool is_ending =
-        asking->now_ms >= one->issued_at_ms + flo_lifetime_ending_ms(life_ms);
+    uint64_t life_ms = one->until_ms > one->issued_at_ms ? one->until_ms - one->issued_at_ms : 0;
+    bool is_ending = asking->now_ms >= one->issued_at_ms + flo_lifetime_ending_ms(life_ms);
 
     return is_ending || one->key[0] == '\0' ||
-           (asking->is_rolled &&
-            strcmp(one->authority, flo_pki_newest(pki)->name) != 0);
+           (asking->is_rolled && strcmp(one->authority, flo_pki_newest(pki)->name) != 0);
 }
 
 static int ask_one(void *context, const struct flo_fleet_certificate *one)
@@ -65,9 +60,8 @@ static int ask_one(void *context, const struct flo_fleet_certificate *one)
     struct flo_pki *pki = &controller->pki;
 
     asking->keyless += one->key[0] == '\0';
-    if (asking->count >= FLO_PKI_ASKED_MAX ||
-        strcmp(one->device, pki->asked) <= 0 || !is_wanted(asking, one) ||
-        !flo_fleet_device_seems_online(controller->store, one->device)) {
+    if (asking->count >= FLO_PKI_ASKED_MAX || strcmp(one->device, pki->asked) <= 0 ||
+        !is_wanted(asking, one) || !flo_fleet_device_seems_online(controller->store, one->device)) {
         return 0;
     }
     asking->count++;
@@ -75,33 +69,30 @@ static int ask_one(void *context, const struct flo_fleet_certificate *one)
     return 0;
 }
 
-int flo_pki_ask(struct flo_controller *controller, uint64_t now_ms,
-                struct flo_err *err)
+int flo_pki_ask(struct flo_controller *controller, uint64_t now_ms, struct flo_err *err)
 {
     struct flo_pki *pki = &controller->pki;
     struct asking asking = {.controller = controller,
                             .now_ms = now_ms,
-                            .is_rolled = pki->authority_count > 1 &&
-                                         is_newest_known(controller)};
+                            .is_rolled = pki->authority_count > 1 && is_newest_known(controller)};
     uint64_t life_ms = controller->options.certificate_life_ms;
     uint64_t ending = 0;
     char behind[37];
     while (flo_proofs_behind(controller->proofs, behind)) {
         flo_text_list_add(&controller->outgoing.renewals, behind);
     }
-    int rv = flo_fleet_certificate_ending(
-        controller->store, FLO_CERTIFICATE_HELD, now_ms,
-        now_ms + (life_ms - flo_lifetime_ending_ms(life_ms)), &ending, err);
+    int rv = flo_fleet_certificate_ending(controller->store, FLO_CERTIFICATE_HELD, now_ms,
+                                          now_ms + (life_ms - flo_lifetime_ending_ms(life_ms)),
+                                          &ending, err);
 
     if (rv < 0 || (ending == 0 && !asking.is_rolled && !pki->has_keyless)) {
         return rv;
     }
-    rv = flo_fleet_certificate_list(controller->store, FLO_CERTIFICATE_HELD,
-                                    now_ms, ask_one, &asking, err);
+    rv = flo_fleet_certificate_list(controller->store, FLO_CERTIFICATE_HELD, now_ms, ask_one,
+                                    &asking, err);
     pki->has_keyless = asking.keyless > 0;
     const struct flo_text_list *asked = &controller->outgoing.renewals;
     snprintf(pki->asked, sizeof(pki->asked), "%s",
-             asking.count < FLO_PKI_ASKED_MAX ? ""
-                                              : asked->items[asked->count - 1]);
+             asking.count < FLO_PKI_ASKED_MAX ? "" : asked->items[asked->count - 1]);
     return rv;
 }

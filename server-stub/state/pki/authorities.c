@@ -32,8 +32,7 @@ void flo_pki_authorities_close(struct flo_pki *pki)
 
 /* ---- the list ---- */
 
-static int list_text(const struct flo_pki *pki, struct flo_buf *out,
-                     struct flo_err *err)
+static int list_text(const struct flo_pki *pki, struct flo_buf *out, struct flo_err *err)
 {
     for (size_t i = 0; i < pki->authority_count; i++) {
         flo_buf_add(out, pki->authorities[i].pem, pki->authorities[i].bytes);
@@ -68,8 +67,7 @@ static void key_name(const struct flo_public_key *key, char out[64])
 }
 
 static int take(struct flo_pki *pki, const char *pem, size_t bytes,
-                const struct flo_certificate *facts, struct flo_key *key,
-                struct flo_err *err)
+                const struct flo_certificate *facts, struct flo_key *key, struct flo_err *err)
 {
     struct flo_authority *next = &pki->authorities[pki->authority_count];
     char hex[FLO_DIGEST_TEXT];
@@ -92,29 +90,25 @@ static int take(struct flo_pki *pki, const char *pem, size_t bytes,
 }
 
 /* Each authority has its own subject: brokers look it up by that. */
-static int make(struct flo_controller *controller, struct flo_key *key,
-                bool is_first, struct flo_err *err)
+static int make(struct flo_controller *controller, struct flo_key *key, bool is_first,
+                struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) pem = {0};
     struct flo_certificate facts;
     char name[FLO_NAME_MAX + 1];
 
-    snprintf(name, sizeof(name),
-             is_first ? "Flotilla %.40s" : "Flotilla %.40s %.8s",
+    snprintf(name, sizeof(name), is_first ? "Flotilla %.40s" : "Flotilla %.40s %.8s",
              controller->fleet, flo_key_public(key)->keyid);
     struct flo_certificate_wish wish = {.common_name = name, .days = CA_DAYS};
     int rv = flo_authority_make(key, &wish, &pem, err);
     if (rv == 0) {
         rv = flo_certificate_read(pem.data, pem.bytes, &facts, err);
     }
-    return rv < 0
-               ? rv
-               : take(&controller->pki, pem.data, pem.bytes, &facts, key, err);
+    return rv < 0 ? rv : take(&controller->pki, pem.data, pem.bytes, &facts, key, err);
 }
 
-static int key_of(const struct flo_controller *controller,
-                  const struct flo_public_key *wanted, struct flo_key **out,
-                  struct flo_err *err)
+static int key_of(const struct flo_controller *controller, const struct flo_public_key *wanted,
+                  struct flo_key **out, struct flo_err *err)
 {
     char name[64];
     char path[4096];
@@ -125,23 +119,20 @@ static int key_of(const struct flo_controller *controller,
         return rv;
     }
     rv = flo_key_load(path, out, err);
-    if (rv == FLO_E_ABSENT &&
-        (rv = flo_pki_path(controller, "pki/ca.key", path, err)) == 0) {
+    if (rv == FLO_E_ABSENT && (rv = flo_pki_path(controller, "pki/ca.key", path, err)) == 0) {
         rv = flo_key_load(path, out, err);
     }
     if (rv == 0 && strcmp(flo_key_public(*out)->keyid, wanted->keyid) != 0) {
         flo_key_free(*out);
         rv = FLO_E_ABSENT;
     }
-    return rv == FLO_E_ABSENT
-               ? flo_fail(err, FLO_E_KEYS_ABSENT,
-                          "%s is not there, and certificates are issued by it",
-                          path)
-               : rv;
+    return rv == FLO_E_ABSENT ? flo_fail(err, FLO_E_KEYS_ABSENT,
+                                         "%s is not there, and certificates are issued by it", path)
+                              : rv;
 }
 
-static int read_one(struct flo_controller *controller,
-                    const struct flo_pem_part *part, struct flo_err *err)
+static int read_one(struct flo_controller *controller, const struct flo_pem_part *part,
+                    struct flo_err *err)
 {
     struct flo_certificate facts;
     struct flo_key *key;
@@ -150,20 +141,18 @@ static int read_one(struct flo_controller *controller,
     if (rv == 0) {
         rv = key_of(controller, &facts.key, &key, err);
     }
-    if (rv == 0 && (rv = take(&controller->pki, part->pem, part->bytes, &facts,
-                              key, err)) < 0) {
+    if (rv == 0 && (rv = take(&controller->pki, part->pem, part->bytes, &facts, key, err)) < 0) {
         flo_key_free(key);
     }
     return rv;
 }
 
-static int read_list(struct flo_controller *controller, const char *pem,
-                     size_t bytes, struct flo_err *err)
+static int read_list(struct flo_controller *controller, const char *pem, size_t bytes,
+                     struct flo_err *err)
 {
     struct flo_pem_part parts[FLO_AUTHORITIES_MAX];
     size_t count = 0;
-    int rv = flo_certificates_split(pem, bytes, parts, FLO_COUNT(parts), &count,
-                                    err);
+    int rv = flo_certificates_split(pem, bytes, parts, FLO_COUNT(parts), &count, err);
 
     for (size_t i = 0; rv == 0 && i < count; i++) {
         rv = read_one(controller, &parts[i], err);
@@ -203,17 +192,15 @@ static int add_next(struct flo_controller *controller, struct flo_err *err)
     int rv;
 
     if (pki->authority_count == FLO_AUTHORITIES_MAX) {
-        flo_fail(err, FLO_E_STATE, "%d authorities are accepted already",
-                 FLO_AUTHORITIES_MAX);
+        flo_fail(err, FLO_E_STATE, "%d authorities are accepted already", FLO_AUTHORITIES_MAX);
         return flo_err_fix(err, "flotilla ca status; retire the oldest first");
     }
     if ((rv = flo_key_generate(&key, err)) < 0) {
         return rv;
     }
     key_name(flo_key_public(key), name);
-    if (!flo_pki_in_memory(controller) &&
-        ((rv = flo_pki_path(controller, name, path, err)) < 0 ||
-         (rv = flo_key_save(key, path, err)) < 0)) {
+    if (!flo_pki_in_memory(controller) && ((rv = flo_pki_path(controller, name, path, err)) < 0 ||
+                                           (rv = flo_key_save(key, path, err)) < 0)) {
         flo_key_free(key);
         return rv;
     }
@@ -250,14 +237,12 @@ static int follow_ended(struct flo_controller *controller, struct flo_err *err)
         return 0;
     }
     flo_time_text(flo_pki_newest(pki)->until_ms, text);
-    flo_log(FLO_LOG_WARN, "pki",
-            "authority %s ended on %s: another one is made",
+    flo_log(FLO_LOG_WARN, "pki", "authority %s ended on %s: another one is made",
             flo_pki_newest(pki)->name, text);
     return add_next(controller, err);
 }
 
-int flo_pki_authorities_open(struct flo_controller *controller,
-                             struct flo_err *err)
+int flo_pki_authorities_open(struct flo_controller *controller, struct flo_err *err)
 {
     struct flo_pki *pki = &controller->pki;
     char FLO_CLEANUP(flo_free_cleanup) *pem = NULL;
@@ -290,9 +275,8 @@ static void forget_key(const struct flo_controller *controller,
     char path[4096];
 
     key_name(key, name);
-    if (flo_pki_in_memory(controller) ||
-        flo_pki_path(controller, name, path, NULL) < 0 || unlink(path) == 0 ||
-        flo_pki_path(controller, "pki/ca.key", path, NULL) < 0) {
+    if (flo_pki_in_memory(controller) || flo_pki_path(controller, name, path, NULL) < 0 ||
+        unlink(path) == 0 || flo_pki_path(controller, "pki/ca.key", path, NULL) < 0) {
         return;
     }
     if (flo_key_load(path, &first, NULL) == 0 &&
@@ -302,8 +286,7 @@ static void forget_key(const struct flo_controller *controller,
     flo_key_free(first);
 }
 
-int flo_pki_retire(struct flo_controller *controller, const char *name,
-                   struct flo_err *err)
+int flo_pki_retire(struct flo_controller *controller, const char *name, struct flo_err *err)
 {
     struct flo_pki *pki = &controller->pki;
     const struct flo_authority *found = flo_pki_authority(pki, name);
@@ -314,12 +297,10 @@ int flo_pki_retire(struct flo_controller *controller, const char *name,
     size_t at = (size_t)(found - pki->authorities);
     struct flo_authority gone = *found;
     size_t after = --pki->authority_count - at;
-    memmove(&pki->authorities[at], &pki->authorities[at + 1],
-            after * sizeof(gone));
+    memmove(&pki->authorities[at], &pki->authorities[at + 1], after * sizeof(gone));
     int rv = list_write(controller, err);
     if (rv < 0) {
-        memmove(&pki->authorities[at + 1], &pki->authorities[at],
-                after * sizeof(gone));
+        memmove(&pki->authorities[at + 1], &pki->authorities[at], after * sizeof(gone));
         pki->authorities[at] = gone;
         pki->authority_count++;
         return rv;

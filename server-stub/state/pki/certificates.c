@@ -5,21 +5,18 @@
 #include "server-stub/state/pki/inside.h"
 #include "server-stub/store/fleet.h"
 
-int flo_pki_issue(struct flo_controller *controller,
-                  const struct flo_authority *authority, const char *device,
-                  const char *csr, struct flo_buf *pem,
+int flo_pki_issue(struct flo_controller *controller, const struct flo_authority *authority,
+                  const char *device, const char *csr, struct flo_buf *pem,
                   struct flo_certificate *facts, struct flo_err *err)
 {
     uint64_t now_ms = flo_wall_ms();
-    struct flo_certificate_wish wish = {
-        .common_name = device,
-        .life_ms = controller->options.certificate_life_ms,
-        .now_ms = now_ms,
-        .is_client = true};
+    struct flo_certificate_wish wish = {.common_name = device,
+                                        .life_ms = controller->options.certificate_life_ms,
+                                        .now_ms = now_ms,
+                                        .is_client = true};
     size_t at = pem->bytes;
-    int rv =
-        flo_certificate_issue(authority->key, authority->pem, authority->bytes,
-                              csr, strlen(csr), &wish, pem, err);
+    int rv = flo_certificate_issue(authority->key, authority->pem, authority->bytes, csr,
+                                   strlen(csr), &wish, pem, err);
 
     if (rv < 0) {
         return rv;
@@ -69,12 +66,10 @@ static bool has_held(struct newest *newest, const char *device)
 {
     const struct flo_text_list *held = &newest->held;
 
-    while (newest->next < held->count &&
-           strcmp(held->items[newest->next], device) < 0) {
+    while (newest->next < held->count && strcmp(held->items[newest->next], device) < 0) {
         newest->next++;
     }
-    return newest->next < held->count &&
-           strcmp(held->items[newest->next], device) == 0;
+    return newest->next < held->count && strcmp(held->items[newest->next], device) == 0;
 }
 
 static int tell_last(struct newest *newest)
@@ -90,21 +85,19 @@ static int take_issued(void *context, const struct flo_fleet_certificate *one)
     int rv = strcmp(newest->device, one->device) == 0 ? 0 : tell_last(newest);
 
     snprintf(newest->device, sizeof(newest->device), "%s", one->device);
-    snprintf(newest->authority, sizeof(newest->authority), "%s",
-             one->authority);
+    snprintf(newest->authority, sizeof(newest->authority), "%s", one->authority);
     return rv;
 }
 
-int flo_pki_holders(struct flo_controller *controller, flo_pki_holder_fn fn,
-                    void *context, struct flo_err *err)
+int flo_pki_holders(struct flo_controller *controller, flo_pki_holder_fn fn, void *context,
+                    struct flo_err *err)
 {
     struct newest newest = {.fn = fn, .context = context};
-    int rv = flo_fleet_certificate_list(controller->store, FLO_CERTIFICATE_HELD,
-                                        0, tell_held, &newest, err);
+    int rv = flo_fleet_certificate_list(controller->store, FLO_CERTIFICATE_HELD, 0, tell_held,
+                                        &newest, err);
 
     if (rv == 0) {
-        rv = flo_fleet_certificate_list(controller->store,
-                                        FLO_CERTIFICATE_ISSUED, 0, take_issued,
+        rv = flo_fleet_certificate_list(controller->store, FLO_CERTIFICATE_ISSUED, 0, take_issued,
                                         &newest, err);
     }
     if (rv == 0) {
@@ -133,8 +126,7 @@ static int take_revoked(void *context, const struct flo_fleet_certificate *one)
     }
     if (list->count == list->capacity) {
         size_t capacity = list->capacity * 2 + 16;
-        struct flo_revoked *items =
-            realloc(list->items, capacity * sizeof(*items));
+        struct flo_revoked *items = realloc(list->items, capacity * sizeof(*items));
         if (items == NULL) {
             return FLO_E_MEMORY;
         }
@@ -149,22 +141,19 @@ static int take_revoked(void *context, const struct flo_fleet_certificate *one)
     return 0;
 }
 
-static int add_list(struct flo_controller *controller,
-                    const struct flo_authority *authority, struct flo_buf *out,
-                    struct flo_err *err)
+static int add_list(struct flo_controller *controller, const struct flo_authority *authority,
+                    struct flo_buf *out, struct flo_err *err)
 {
     uint64_t now_ms = controller->pki.revoked_at_ms;
     struct revoked list = {.authority = authority, .now_ms = now_ms};
     /* One that just ended is listed too: whose clock is late still takes it. */
     int rv = flo_fleet_certificate_each(
-        controller->store,
-        (const enum flo_certificate_state[]){FLO_CERTIFICATE_REVOKED}, 1,
-        now_ms > FLO_BACKDATED_MS ? now_ms - FLO_BACKDATED_MS : 0, take_revoked,
-        &list, err);
+        controller->store, (const enum flo_certificate_state[]){FLO_CERTIFICATE_REVOKED}, 1,
+        now_ms > FLO_BACKDATED_MS ? now_ms - FLO_BACKDATED_MS : 0, take_revoked, &list, err);
 
     if (rv == 0) {
-        rv = flo_crl_make(authority->key, authority->pem, authority->bytes,
-                          list.items, list.count, now_ms, out, err);
+        rv = flo_crl_make(authority->key, authority->pem, authority->bytes, list.items, list.count,
+                          now_ms, out, err);
     }
     for (size_t i = 0; i < list.count; i++) {
         free((void *)(uintptr_t)list.items[i].serial);
@@ -173,8 +162,7 @@ static int add_list(struct flo_controller *controller,
     return rv;
 }
 
-int flo_pki_revoked_write(struct flo_controller *controller,
-                          struct flo_err *err)
+int flo_pki_revoked_write(struct flo_controller *controller, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     struct flo_pki *pki = &controller->pki;
@@ -185,15 +173,12 @@ int flo_pki_revoked_write(struct flo_controller *controller,
         return 0;
     }
     /* Brokers take the list with the latest second. */
-    pki->revoked_at_ms = now_ms / 1000 > pki->revoked_at_ms / 1000
-                             ? now_ms
-                             : pki->revoked_at_ms + 1000;
+    pki->revoked_at_ms =
+        now_ms / 1000 > pki->revoked_at_ms / 1000 ? now_ms : pki->revoked_at_ms + 1000;
     for (size_t i = 0; rv == 0 && i < pki->authority_count; i++) {
         if (now_ms < pki->authorities[i].until_ms) { /* else it says nothing */
             rv = add_list(controller, &pki->authorities[i], &text, err);
         }
     }
-    return rv < 0 ? rv
-                  : flo_file_write(pki->revoked_file, text.data, text.bytes,
-                                   0644, err);
+    return rv < 0 ? rv : flo_file_write(pki->revoked_file, text.data, text.bytes, 0644, err);
 }

@@ -1,17 +1,16 @@
 /* PKI: paths and keys below DIR. */
 #include "server-stub/state/pki/inside.h"
 
-int flo_pki_path(const struct flo_controller *controller, const char *name,
-                 char *out, struct flo_err *err)
+int flo_pki_path(const struct flo_controller *controller, const char *name, char *out,
+                 struct flo_err *err)
 {
     return flo_path_join(out, 4096, controller->dir, name)
                ? 0
-               : flo_fail(err, FLO_E_IO_OPEN, "path %s/%s is too long",
-                          controller->dir, name);
+               : flo_fail(err, FLO_E_IO_OPEN, "path %s/%s is too long", controller->dir, name);
 }
 
-int flo_pki_key(const struct flo_controller *controller, const char *name,
-                char *path, struct flo_key **out, struct flo_err *err)
+int flo_pki_key(const struct flo_controller *controller, const char *name, char *path,
+                struct flo_key **out, struct flo_err *err)
 {
     int rv;
 

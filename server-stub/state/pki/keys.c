@@ -17,17 +17,14 @@
 #include "server-stub/core/access/tokens.h"
 #include "server-stub/state/pki/inside.h"
 
-static int order_key_open(struct flo_controller *controller,
-                          struct flo_err *err)
+static int order_key_open(struct flo_controller *controller, struct flo_err *err)
 {
     struct flo_pki *pki = &controller->pki;
     char path[4096];
-    int rv =
-        flo_pki_key(controller, "keys/order.key", path, &pki->order_key, err);
+    int rv = flo_pki_key(controller, "keys/order.key", path, &pki->order_key, err);
 
     if (rv == 0) {
-        flo_public_key_pem(flo_key_public(pki->order_key),
-                           pki->order_public_pem);
+        flo_public_key_pem(flo_key_public(pki->order_key), pki->order_public_pem);
     }
     return rv;
 }
@@ -35,8 +32,7 @@ static int order_key_open(struct flo_controller *controller,
 /* A key that enrolled devices know is never made again.  With another key the
  * devices would take no order, and each of them would have to be enrolled
  * again. */
-static int check_known(const struct flo_controller *controller,
-                       struct flo_err *err)
+static int check_known(const struct flo_controller *controller, struct flo_err *err)
 {
     static const char *const names[] = {"pki/ca.pem", "keys/order.key"};
     size_t count = FLO_COUNT(names) - controller->options.makes_order_key;
@@ -47,10 +43,8 @@ static int check_known(const struct flo_controller *controller,
     for (size_t i = 0; i < count && rv == 0 && found.devices > 0; i++) {
         rv = flo_pki_path(controller, names[i], path, err);
         if (rv == 0 && access(path, F_OK) < 0 && errno == ENOENT) {
-            rv = flo_fail(err, FLO_E_KEYS_ABSENT,
-                          "%s is not there, and %llu device%s %s it", path,
-                          (unsigned long long)found.devices,
-                          flo_s(found.devices),
+            rv = flo_fail(err, FLO_E_KEYS_ABSENT, "%s is not there, and %llu device%s %s it", path,
+                          (unsigned long long)found.devices, flo_s(found.devices),
                           flo_plural(found.devices, "knows", "know"));
         }
     }
@@ -59,8 +53,7 @@ static int check_known(const struct flo_controller *controller,
 
 int flo_pki_open(struct flo_controller *controller, struct flo_err *err)
 {
-    static const char *const folders[] = {"pki", "keys", "trust", "blobs",
-                                          "mosquitto"};
+    static const char *const folders[] = {"pki", "keys", "trust", "blobs", "mosquitto"};
     char path[4096];
     int rv = flo_pki_in_memory(controller) ? 0 : check_known(controller, err);
 
@@ -68,8 +61,7 @@ int flo_pki_open(struct flo_controller *controller, struct flo_err *err)
         return rv;
     }
 
-    for (size_t i = 0; i < FLO_COUNT(folders) && !flo_pki_in_memory(controller);
-         i++) {
+    for (size_t i = 0; i < FLO_COUNT(folders) && !flo_pki_in_memory(controller); i++) {
         if ((rv = flo_pki_path(controller, folders[i], path, err)) < 0 ||
             (rv = flo_dir_make(path, 0700, err)) < 0) {
             return rv;
@@ -77,8 +69,7 @@ int flo_pki_open(struct flo_controller *controller, struct flo_err *err)
     }
     if ((rv = flo_pki_authorities_open(controller, err)) < 0 ||
         (rv = order_key_open(controller, err)) < 0 ||
-        (rv = flo_pki_path(controller, "pki/revoked.pem",
-                           controller->pki.revoked_file, err)) < 0) {
+        (rv = flo_pki_path(controller, "pki/revoked.pem", controller->pki.revoked_file, err)) < 0) {
         return flo_wrap(err, rv, "keys");
     }
     rv = flo_pki_leaves(controller, err);
@@ -93,9 +84,8 @@ void flo_pki_close(struct flo_pki *pki)
 
 /* ---- tokens ---- */
 
-int flo_token_make(struct flo_controller *controller,
-                   const struct flo_fleet_token *wish, char *id, char *out,
-                   struct flo_err *err)
+int flo_token_make(struct flo_controller *controller, const struct flo_fleet_token *wish, char *id,
+                   char *out, struct flo_err *err)
 {
     uint8_t random[38];
     struct flo_fleet_token token = *wish;
@@ -118,8 +108,7 @@ int flo_pki_admin_token(struct flo_controller *controller, struct flo_err *err)
     char path[4096];
     char made[8];
     struct flo_fleet_token wish = {.name = "admin", .role = "admin"};
-    int rv = flo_fleet_setting_get(controller->store, "admin", made,
-                                   sizeof(made), err);
+    int rv = flo_fleet_setting_get(controller->store, "admin", made, sizeof(made), err);
 
     if (rv < 0 || made[0] != '\0' || flo_pki_in_memory(controller)) {
         return rv;
@@ -131,6 +120,5 @@ int flo_pki_admin_token(struct flo_controller *controller, struct flo_err *err)
     strcat(text, "\n");
     rv = flo_file_write(path, text, strlen(text), 0600, err);
     flo_secret_wipe(text, sizeof(text));
-    return rv < 0 ? rv
-                  : flo_fleet_setting_set(controller->store, "admin", "1", err);
+    return rv < 0 ? rv : flo_fleet_setting_set(controller->store, "admin", "1", err);
 }

@@ -15,8 +15,7 @@ struct hosts {
 
 static void hosts_add(struct hosts *hosts, const char *host)
 {
-    bool is_address = strspn(host, "0123456789.") == strlen(host) ||
-                      strchr(host, ':') != NULL;
+    bool is_address = strspn(host, "0123456789.") == strlen(host) || strchr(host, ':') != NULL;
     const char **list = is_address ? hosts->addresses : hosts->dns;
     size_t *count = is_address ? &hosts->address_count : &hosts->dns_count;
 
@@ -32,9 +31,8 @@ static void hosts_add(struct hosts *hosts, const char *host)
 
 /* The chain holds the authority: devices that enrol know only its
  * fingerprint. */
-static int leaf_make(struct flo_controller *controller, const char *key_name,
-                     char *key_file, const char *name, char *file,
-                     const struct flo_certificate_wish *wish,
+static int leaf_make(struct flo_controller *controller, const char *key_name, char *key_file,
+                     const char *name, char *file, const struct flo_certificate_wish *wish,
                      struct flo_err *err)
 {
     const struct flo_authority *by = flo_pki_oldest(&controller->pki);
@@ -45,8 +43,8 @@ static int leaf_make(struct flo_controller *controller, const char *key_name,
     if (rv < 0 || (rv = flo_pki_path(controller, name, file, err)) < 0) {
         return rv;
     }
-    rv = flo_certificate_issue_for(by->key, by->pem, by->bytes,
-                                   flo_key_public(key), wish, &pem, err);
+    rv = flo_certificate_issue_for(by->key, by->pem, by->bytes, flo_key_public(key), wish, &pem,
+                                   err);
     if (rv == 0) {
         flo_buf_add(&pem, by->pem, by->bytes);
         rv = pem.failed ? flo_fail(err, FLO_E_MEMORY, "certificate")
@@ -83,41 +81,36 @@ int flo_pki_leaves(struct flo_controller *controller, struct flo_err *err)
                                           .dns_count = hosts.dns_count,
                                           .addresses = hosts.addresses,
                                           .address_count = hosts.address_count};
-    struct flo_certificate_wish client = {.common_name = "controller",
-                                          .life_ms = life_ms,
-                                          .now_ms = now_ms,
-                                          .is_client = true};
-    int rv = leaf_make(controller, "pki/server.key", pki->server_key_file,
-                       "pki/server.pem", pki->server_cert_file, &server, err);
+    struct flo_certificate_wish client = {
+        .common_name = "controller", .life_ms = life_ms, .now_ms = now_ms, .is_client = true};
+    int rv = leaf_make(controller, "pki/server.key", pki->server_key_file, "pki/server.pem",
+                       pki->server_cert_file, &server, err);
     if (rv == 0) {
-        rv = leaf_make(controller, "pki/mqtt.key", pki->mqtt_key_file,
-                       "pki/mqtt.pem", pki->mqtt_cert_file, &client, err);
+        rv = leaf_make(controller, "pki/mqtt.key", pki->mqtt_key_file, "pki/mqtt.pem",
+                       pki->mqtt_cert_file, &client, err);
     }
     client.common_name = FLO_LANE_CLIENT;
     return rv < 0 ? rv
-                  : leaf_make(controller, "pki/telemetry.key",
-                              pki->lane_key_file, "pki/telemetry.pem",
-                              pki->lane_cert_file, &client, err);
+                  : leaf_make(controller, "pki/telemetry.key", pki->lane_key_file,
+                              "pki/telemetry.pem", pki->lane_cert_file, &client, err);
 }
 
-int flo_pki_broker(struct flo_controller *controller, const char *host,
-                   struct flo_err *err)
+int flo_pki_broker(struct flo_controller *controller, const char *host, struct flo_err *err)
 {
     char key_file[4096], file[4096];
     struct hosts hosts = {0};
 
     hosts_add(&hosts, host);
-    struct flo_certificate_wish wish = {
-        .common_name = "flotilla-broker",
-        .life_ms = controller->options.certificate_life_ms,
-        .now_ms = flo_wall_ms(),
-        .is_server = true,
-        .dns = hosts.dns,
-        .dns_count = hosts.dns_count,
-        .addresses = hosts.addresses,
-        .address_count = hosts.address_count};
-    return leaf_make(controller, "broker/broker.key", key_file,
-                     "broker/broker.pem", file, &wish, err);
+    struct flo_certificate_wish wish = {.common_name = "flotilla-broker",
+                                        .life_ms = controller->options.certificate_life_ms,
+                                        .now_ms = flo_wall_ms(),
+                                        .is_server = true,
+                                        .dns = hosts.dns,
+                                        .dns_count = hosts.dns_count,
+                                        .addresses = hosts.addresses,
+                                        .address_count = hosts.address_count};
+    return leaf_make(controller, "broker/broker.key", key_file, "broker/broker.pem", file, &wish,
+                     err);
 }
 
 bool flo_pki_leaves_are_due(const struct flo_pki *pki, uint64_t now_ms)

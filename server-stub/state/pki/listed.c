@@ -3,8 +3,7 @@
 
 #include "server-stub/state/pki/inside.h"
 
-const struct flo_authority *flo_pki_authority(const struct flo_pki *pki,
-                                              const char *name)
+const struct flo_authority *flo_pki_authority(const struct flo_pki *pki, const char *name)
 {
     size_t chars = strlen(name);
 

@@ -54,8 +54,7 @@ struct flo_pki {
 /* The oldest that has not ended: devices know it longest, so it signs the
  * controller's own certificates. */
 const struct flo_authority *flo_pki_oldest(const struct flo_pki *pki);
-static inline const struct flo_authority *
-flo_pki_newest(const struct flo_pki *pki)
+static inline const struct flo_authority *flo_pki_newest(const struct flo_pki *pki)
 {
     return &pki->authorities[pki->authority_count - 1];
 }
@@ -64,29 +63,25 @@ flo_pki_newest(const struct flo_pki *pki)
  * certificate for the given hosts.
  *
  * FLO_E_KEYS_ABSENT  enrolled devices know the missing key */
-FLO_MUST_USE int flo_pki_open(struct flo_controller *controller,
-                              struct flo_err *err);
+FLO_MUST_USE int flo_pki_open(struct flo_controller *controller, struct flo_err *err);
 void flo_pki_close(struct flo_pki *pki);
 
 /* ---- authorities.c: inside a transaction ---- */
 
 /* By its name, or the first digits of it; NULL: none. */
-const struct flo_authority *flo_pki_authority(const struct flo_pki *pki,
-                                              const char *name);
+const struct flo_authority *flo_pki_authority(const struct flo_pki *pki, const char *name);
 /* Another authority, the newest from now on.  Readers of ca_file and brokers
  * hear of it after the commit (outgoing.h).  FLO_E_STATE: there are
  * FLO_AUTHORITIES_MAX. */
-FLO_MUST_USE int flo_pki_rotate(struct flo_controller *controller,
-                                struct flo_err *err);
+FLO_MUST_USE int flo_pki_rotate(struct flo_controller *controller, struct flo_err *err);
 /* The authority is refused from now on, and its key goes.  Not the newest. */
-FLO_MUST_USE int flo_pki_retire(struct flo_controller *controller,
-                                const char *name, struct flo_err *err);
+FLO_MUST_USE int flo_pki_retire(struct flo_controller *controller, const char *name,
+                                struct flo_err *err);
 
 /* ---- leaves.c ---- */
 
 /* Certificates of our own, for the present addresses.  The keys stay. */
-FLO_MUST_USE int flo_pki_leaves(struct flo_controller *controller,
-                                struct flo_err *err);
+FLO_MUST_USE int flo_pki_leaves(struct flo_controller *controller, struct flo_err *err);
 /* Two thirds of their life are over. */
 bool flo_pki_leaves_are_due(const struct flo_pki *pki, uint64_t now_ms);
 
@@ -95,24 +90,19 @@ bool flo_pki_leaves_are_due(const struct flo_pki *pki, uint64_t now_ms);
 /* A certificate of a device for the key in its request, from an authority;
  * appended.  As flo_certificate_issue. */
 FLO_MUST_USE int flo_pki_issue(struct flo_controller *controller,
-                               const struct flo_authority *authority,
-                               const char *device, const char *csr,
-                               struct flo_buf *pem,
-                               struct flo_certificate *facts,
+                               const struct flo_authority *authority, const char *device,
+                               const char *csr, struct flo_buf *pem, struct flo_certificate *facts,
                                struct flo_err *err);
 /* Key and certificate of a broker that others start, in DIR/broker. */
-FLO_MUST_USE int flo_pki_broker(struct flo_controller *controller,
-                                const char *host, struct flo_err *err);
+FLO_MUST_USE int flo_pki_broker(struct flo_controller *controller, const char *host,
+                                struct flo_err *err);
 /* Write the list of revoked certificates, one for each authority. */
-FLO_MUST_USE int flo_pki_revoked_write(struct flo_controller *controller,
-                                       struct flo_err *err);
+FLO_MUST_USE int flo_pki_revoked_write(struct flo_controller *controller, struct flo_err *err);
 /* Devices that hold certificates of each authority.  One that has not said
  * which it holds counts with the newest that it was given. */
-typedef int (*flo_pki_holder_fn)(void *context, const char *device,
-                                 const char *authority);
-FLO_MUST_USE int flo_pki_holders(struct flo_controller *controller,
-                                 flo_pki_holder_fn fn, void *context,
-                                 struct flo_err *err);
+typedef int (*flo_pki_holder_fn)(void *context, const char *device, const char *authority);
+FLO_MUST_USE int flo_pki_holders(struct flo_controller *controller, flo_pki_holder_fn fn,
+                                 void *context, struct flo_err *err);
 
 /* ---- ask.c ---- */
 
@@ -129,21 +119,18 @@ uint64_t flo_pki_ask_pause_ms(const struct flo_controller *controller);
 
 /* The key of the store's seals; before the first token is made.  A key that is
  * gone is told in the log: the store has none then. */
-FLO_MUST_USE int flo_pki_seals_key(struct flo_controller *controller,
-                                   struct flo_err *err);
+FLO_MUST_USE int flo_pki_seals_key(struct flo_controller *controller, struct flo_err *err);
 /* Rows of before seals are sealed, once; with options.seals_again all are.
  * Outside of a transaction. */
-FLO_MUST_USE int flo_pki_seals_rows(struct flo_controller *controller,
-                                    struct flo_err *err);
+FLO_MUST_USE int flo_pki_seals_rows(struct flo_controller *controller, struct flo_err *err);
 
 /* ---- keys.c ---- */
 
 /* First start: an admin's token in DIR/admin.token. */
-FLO_MUST_USE int flo_pki_admin_token(struct flo_controller *controller,
-                                     struct flo_err *err);
+FLO_MUST_USE int flo_pki_admin_token(struct flo_controller *controller, struct flo_err *err);
 /* An access token: stored, its text in `out` (FLO_TOKEN_TEXT). */
 FLO_MUST_USE int flo_token_make(struct flo_controller *controller,
-                                const struct flo_fleet_token *wish, char *id,
-                                char *out, struct flo_err *err);
+                                const struct flo_fleet_token *wish, char *id, char *out,
+                                struct flo_err *err);
 
 #endif

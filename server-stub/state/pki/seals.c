@@ -30,15 +30,13 @@ static int use_key(struct flo_controller *controller, const struct flo_key *key,
 
 /* A key that was made once and is gone is not made again unasked: with another
  * one nobody has a right. */
-static int open_key(struct flo_controller *controller, struct flo_key **out,
-                    struct flo_err *err)
+static int open_key(struct flo_controller *controller, struct flo_key **out, struct flo_err *err)
 {
     char path[4096];
     bool was_made;
     int rv = flo_audit_head_was_made(controller, &was_made, err);
 
-    if (rv < 0 ||
-        (rv = flo_pki_path(controller, "keys/audit.key", path, err)) < 0) {
+    if (rv < 0 || (rv = flo_pki_path(controller, "keys/audit.key", path, err)) < 0) {
         return rv;
     }
     if (access(path, F_OK) == 0 || !was_made) {
@@ -73,8 +71,7 @@ int flo_pki_seals_key(struct flo_controller *controller, struct flo_err *err)
     return rv;
 }
 
-static int seal_all(struct flo_controller *controller, uint64_t wrong,
-                    struct flo_err *err)
+static int seal_all(struct flo_controller *controller, uint64_t wrong, struct flo_err *err)
 {
     const char *why = controller->audit.has_new_key     ? "key made again"
                       : controller->options.seals_again ? "--seal-again"
@@ -88,11 +85,11 @@ static int seal_all(struct flo_controller *controller, uint64_t wrong,
     }
     rv = flo_fleet_seal_all(controller->store, &count, err);
     if (rv == 0) {
-        snprintf(detail, sizeof(detail), "%s: %llu rows, %llu were not right",
-                 why, (unsigned long long)count, (unsigned long long)wrong);
+        snprintf(detail, sizeof(detail), "%s: %llu rows, %llu were not right", why,
+                 (unsigned long long)count, (unsigned long long)wrong);
         flo_log(FLO_LOG_INFO, "pki", "rows were sealed, %s", detail);
-        rv = flo_controller_audit(controller, "controller", "rows.seal",
-                                  "token, user", "ok", detail, err);
+        rv = flo_controller_audit(controller, "controller", "rows.seal", "token, user", "ok",
+                                  detail, err);
     }
     if (rv < 0) {
         flo_controller_cancel(controller);
@@ -111,14 +108,12 @@ int flo_pki_seals_rows(struct flo_controller *controller, struct flo_err *err)
         return 0;
     }
     int rv = flo_pki_path(controller, MARKER, path, err);
-    rv = rv < 0 ? rv
-                : flo_fleet_seals_count(controller->store, &right, &wrong, err);
+    rv = rv < 0 ? rv : flo_fleet_seals_count(controller->store, &right, &wrong, err);
     if (rv < 0) {
         return rv;
     }
     bool is_marked = access(path, F_OK) == 0;
-    if (controller->options.seals_again ||
-        (!is_marked && right == 0 && wrong > 0)) {
+    if (controller->options.seals_again || (!is_marked && right == 0 && wrong > 0)) {
         rv = seal_all(controller, wrong, err);
     }
     if (rv < 0 || is_marked) {

@@ -28,11 +28,7 @@ struct flo_proofs_heard {
 };
 /* The connections by which a device's messages come: whose last one has not
  * proved with the order key that the other one has. */
-enum flo_proofs_late {
-    FLO_PROOFS_NONE_LATE,
-    FLO_PROOFS_TELE_LATE,
-    FLO_PROOFS_OTHERS_LATE
-};
+enum flo_proofs_late { FLO_PROOFS_NONE_LATE, FLO_PROOFS_TELE_LATE, FLO_PROOFS_OTHERS_LATE };
 /* A device's key, of one certificate. */
 struct flo_proofs_key {
     struct flo_proofs_key *older; /* the key before; NULL: none */
@@ -40,7 +36,7 @@ struct flo_proofs_key {
     struct flo_proofs_heard *heard;     /* NULL: nothing yet */
     uint64_t used[FLO_PROOFS_CHANNELS]; /* numbers, of each channel */
     bool is_held;
-    bool is_left; /* a newer one is held: telemetry alone may be of it */
+    bool is_left;              /* a newer one is held: telemetry alone may be of it */
     enum flo_proofs_late late; /* may prove with the order key before */
     /* When that began; by the clock that goes on. */
     uint64_t late_since_ms;
@@ -80,8 +76,7 @@ struct flo_proofs {
 /* Under the mutex, or before another thread knows it.  Stored rows come in any
  * order: one that is not held yet is newer than one that is.  The one that was
  * issued now (`is_newest`) is newer than all, whatever the clock says. */
-FLO_MUST_USE int flo_proofs_add(struct flo_proofs *proofs,
-                                const struct flo_fleet_certificate *row,
+FLO_MUST_USE int flo_proofs_add(struct flo_proofs *proofs, const struct flo_fleet_certificate *row,
                                 bool is_newest, struct flo_err *err);
 
 #endif

@@ -16,8 +16,7 @@ const char *flo_proof_word(enum flo_proof_word word)
 
 static bool grow(void **items, size_t *capacity, size_t wanted, size_t bytes)
 {
-    void *grown =
-        wanted <= *capacity ? *items : realloc(*items, wanted * bytes);
+    void *grown = wanted <= *capacity ? *items : realloc(*items, wanted * bytes);
 
     if (grown == NULL) {
         return false;
@@ -28,23 +27,20 @@ static bool grow(void **items, size_t *capacity, size_t wanted, size_t bytes)
 }
 
 /* NULL: it is not known. */
-static struct flo_proofs_device *find_device(struct flo_proofs *proofs,
-                                             const char *id)
+static struct flo_proofs_device *find_device(struct flo_proofs *proofs, const char *id)
 {
     size_t number = flo_ids_find(&proofs->ids, id);
 
     return number == SIZE_MAX ? NULL : &proofs->devices[number];
 }
 
-static struct flo_proofs_device *keep_device(struct flo_proofs *proofs,
-                                             const char *id)
+static struct flo_proofs_device *keep_device(struct flo_proofs *proofs, const char *id)
 {
     size_t count = proofs->ids.count;
     size_t number = flo_ids_keep(&proofs->ids, id);
 
-    if (number == SIZE_MAX ||
-        !grow((void **)&proofs->devices, &proofs->capacity,
-              proofs->ids.capacity, sizeof(*proofs->devices))) {
+    if (number == SIZE_MAX || !grow((void **)&proofs->devices, &proofs->capacity,
+                                    proofs->ids.capacity, sizeof(*proofs->devices))) {
         return NULL;
     }
     if (number == count) {
@@ -71,20 +67,17 @@ static void read_used(struct flo_proofs_key *key, const char *text)
     key->is_gone = strtoull(text, NULL, 16) != 0;
 }
 
-static bool is_newer(const struct flo_proofs_key *a,
-                     const struct flo_proofs_key *b)
+static bool is_newer(const struct flo_proofs_key *a, const struct flo_proofs_key *b)
 {
     if (a->is_held != b->is_held) {
         return b->is_held;
     }
-    return a->issued_at_ms != b->issued_at_ms
-               ? a->issued_at_ms > b->issued_at_ms
-               : strcmp(a->serial, b->serial) > 0;
+    return a->issued_at_ms != b->issued_at_ms ? a->issued_at_ms > b->issued_at_ms
+                                              : strcmp(a->serial, b->serial) > 0;
 }
 
-int flo_proofs_add(struct flo_proofs *proofs,
-                   const struct flo_fleet_certificate *row, bool is_newest,
-                   struct flo_err *err)
+int flo_proofs_add(struct flo_proofs *proofs, const struct flo_fleet_certificate *row,
+                   bool is_newest, struct flo_err *err)
 {
     struct flo_public_key point;
     int rv = flo_public_key_parse(row->key, strlen(row->key), &point, err);
@@ -95,9 +88,7 @@ int flo_proofs_add(struct flo_proofs *proofs,
     struct flo_proofs_device *device = keep_device(proofs, row->device);
     size_t serial_bytes = strlen(row->serial) + 1;
     struct flo_proofs_key *key =
-        device == NULL
-            ? NULL
-            : calloc(1, offsetof(struct flo_proofs_key, serial) + serial_bytes);
+        device == NULL ? NULL : calloc(1, offsetof(struct flo_proofs_key, serial) + serial_bytes);
     if (key == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "proofs of devices");
     }
@@ -159,8 +150,7 @@ static bool is_over(const struct flo_proofs_key *key)
     return flo_now_ms() - key->late_since_ms > FLO_PROOFS_LATE_MS;
 }
 
-void flo_proofs_held(struct flo_proofs *proofs, const char *id,
-                     const char *serial)
+void flo_proofs_held(struct flo_proofs *proofs, const char *id, const char *serial)
 {
     pthread_mutex_lock(&proofs->mutex);
     const struct flo_proofs_device *device = find_device(proofs, id);
@@ -181,8 +171,7 @@ void flo_proofs_held(struct flo_proofs *proofs, const char *id,
 /* ---- order keys ---- */
 
 /* A copy of the key: another thread reads it. */
-static int copy_key(const struct flo_key *key, struct flo_key **out,
-                    struct flo_err *err)
+static int copy_key(const struct flo_key *key, struct flo_key **out, struct flo_err *err)
 {
     char pem[FLO_KEY_PEM_MAX];
     int rv = 0;
@@ -211,13 +200,11 @@ int flo_proofs_use(struct flo_proofs *proofs, const struct flo_key *order,
         proofs->orders[i] = rv < 0 ? proofs->orders[i] : copies[i];
     }
     for (size_t i = 0; i < proofs->ids.count && rv == 0; i++) {
-        for (struct flo_proofs_key *key = proofs->devices[i].newest;
-             key != NULL; key = key->older) {
+        for (struct flo_proofs_key *key = proofs->devices[i].newest; key != NULL;
+             key = key->older) {
             if (key->heard != NULL) {
-                flo_secret_wipe(key->heard->secrets,
-                                sizeof(key->heard->secrets));
-                memset(key->heard->has_secret, 0,
-                       sizeof(key->heard->has_secret));
+                flo_secret_wipe(key->heard->secrets, sizeof(key->heard->secrets));
+                memset(key->heard->has_secret, 0, sizeof(key->heard->has_secret));
             }
         }
     }
@@ -229,22 +216,20 @@ int flo_proofs_use(struct flo_proofs *proofs, const struct flo_key *order,
 
 static bool is_late(const struct flo_proofs_key *key, size_t channel)
 {
-    return key->late == (channel == FLO_PROOFS_TELE ? FLO_PROOFS_TELE_LATE
-                                                    : FLO_PROOFS_OTHERS_LATE) &&
+    return key->late ==
+               (channel == FLO_PROOFS_TELE ? FLO_PROOFS_TELE_LATE : FLO_PROOFS_OTHERS_LATE) &&
            !is_over(key);
 }
 
 /* The place of the order key that a proof is for; FLO_PROOFS_ORDER_KEYS: none
  * that this device may use still. */
-static size_t order_of(const struct flo_proofs *proofs,
-                       const struct flo_proofs_key *key, size_t channel,
-                       const struct flo_proof *proof)
+static size_t order_of(const struct flo_proofs *proofs, const struct flo_proofs_key *key,
+                       size_t channel, const struct flo_proof *proof)
 {
-    bool knows_newest =
-        proofs->orders[0] != NULL &&
-        strncmp(key->of_order, flo_key_public(proofs->orders[0])->keyid,
-                sizeof(key->of_order) - 1) == 0 &&
-        !is_late(key, channel);
+    bool knows_newest = proofs->orders[0] != NULL &&
+                        strncmp(key->of_order, flo_key_public(proofs->orders[0])->keyid,
+                                sizeof(key->of_order) - 1) == 0 &&
+                        !is_late(key, channel);
 
     for (size_t i = 0; i < FLO_PROOFS_ORDER_KEYS; i++) {
         if (proofs->orders[i] != NULL && (i == 0 || !knows_newest) &&
@@ -258,14 +243,12 @@ static size_t order_of(const struct flo_proofs *proofs,
 
 /* The secret with this order key, borrowed; NULL: there is none. */
 static const struct flo_proof_key *secret_of(const struct flo_proofs *proofs,
-                                             struct flo_proofs_key *key,
-                                             size_t order)
+                                             struct flo_proofs_key *key, size_t order)
 {
     struct flo_err err = {0};
     int rv = 0;
 
-    if (key->heard == NULL &&
-        (key->heard = calloc(1, sizeof(*key->heard))) == NULL) {
+    if (key->heard == NULL && (key->heard = calloc(1, sizeof(*key->heard))) == NULL) {
         rv = flo_fail(&err, FLO_E_MEMORY, "a secret of a device");
     }
     if (rv == 0 && !key->heard->has_secret[order]) {
@@ -282,19 +265,16 @@ static const struct flo_proof_key *secret_of(const struct flo_proofs *proofs,
 
 /* The key of the device that made this proof, or NULL.  It was heard. */
 static struct flo_proofs_key *maker_of(const struct flo_proofs *proofs,
-                                       const struct flo_proofs_device *device,
-                                       size_t channel,
-                                       const struct flo_proof *proof,
-                                       const char *path, const char *message)
+                                       const struct flo_proofs_device *device, size_t channel,
+                                       const struct flo_proof *proof, const char *path,
+                                       const char *message)
 {
     for (struct flo_proofs_key *key = device->newest;
-         key != NULL &&
-         !(key->is_left && (channel != FLO_PROOFS_TELE || is_over(key)));
+         key != NULL && !(key->is_left && (channel != FLO_PROOFS_TELE || is_over(key)));
          key = key->older) {
         size_t order = order_of(proofs, key, channel, proof);
         const struct flo_proof_key *secret =
-            strncmp(key->point.keyid, proof->device,
-                    sizeof(proof->device) - 1) == 0 &&
+            strncmp(key->point.keyid, proof->device, sizeof(proof->device) - 1) == 0 &&
                     order < FLO_PROOFS_ORDER_KEYS
                 ? secret_of(proofs, key, order)
                 : NULL;
@@ -316,13 +296,11 @@ static void touch(struct flo_proofs *proofs, struct flo_proofs_device *device)
 {
     size_t wanted = proofs->touched_count + 1;
 
-    if (!device->is_touched &&
-        (wanted <= proofs->touched_capacity ||
-         grow((void **)&proofs->touched, &proofs->touched_capacity, 2 * wanted,
-              sizeof(*proofs->touched)))) {
+    if (!device->is_touched && (wanted <= proofs->touched_capacity ||
+                                grow((void **)&proofs->touched, &proofs->touched_capacity,
+                                     2 * wanted, sizeof(*proofs->touched)))) {
         device->is_touched = true;
-        proofs->touched[proofs->touched_count++] =
-            (uint32_t)(device - proofs->devices);
+        proofs->touched[proofs->touched_count++] = (uint32_t)(device - proofs->devices);
     }
 }
 
@@ -335,25 +313,21 @@ static bool is_state(size_t channel)
 /* May a number that was used up come once more?  Only as the newest that the
  * broker retains, and a presence only while nobody said that the device is
  * gone. */
-static bool may_be_again(const struct flo_proofs *proofs,
-                         const struct flo_proofs_key *key, size_t channel,
-                         uint64_t number)
+static bool may_be_again(const struct flo_proofs *proofs, const struct flo_proofs_key *key,
+                         size_t channel, uint64_t number)
 {
-    return number == key->used[channel] &&
-           key->heard->seen[channel] != proofs->turn && is_state(channel) &&
-           !(channel == FLO_PROOFS_PRESENCE && key->is_gone);
+    return number == key->used[channel] && key->heard->seen[channel] != proofs->turn &&
+           is_state(channel) && !(channel == FLO_PROOFS_PRESENCE && key->is_gone);
 }
 
 /* Telemetry has a connection of its own, so one of both is behind: it may say
  * more of the order key before, which does not bring that key back. */
-static void note_order(const struct flo_proofs *proofs,
-                       struct flo_proofs_key *key, size_t channel,
+static void note_order(const struct flo_proofs *proofs, struct flo_proofs_key *key, size_t channel,
                        const struct flo_proof *proof)
 {
-    bool is_newest =
-        proofs->orders[0] != NULL &&
-        strncmp(proof->controller, flo_key_public(proofs->orders[0])->keyid,
-                sizeof(proof->controller) - 1) == 0;
+    bool is_newest = proofs->orders[0] != NULL &&
+                     strncmp(proof->controller, flo_key_public(proofs->orders[0])->keyid,
+                             sizeof(proof->controller) - 1) == 0;
     bool is_other = strcmp(key->of_order, proof->controller) != 0;
 
     if (!is_other && is_late(key, channel)) {
@@ -367,10 +341,8 @@ static void note_order(const struct flo_proofs *proofs,
     }
 }
 
-static enum flo_proof_word use_number(struct flo_proofs *proofs,
-                                      struct flo_proofs_key *key,
-                                      size_t channel,
-                                      const struct flo_proof *proof)
+static enum flo_proof_word use_number(struct flo_proofs *proofs, struct flo_proofs_key *key,
+                                      size_t channel, const struct flo_proof *proof)
 {
     bool is_again = may_be_again(proofs, key, channel, proof->number);
 
@@ -389,9 +361,8 @@ static enum flo_proof_word use_number(struct flo_proofs *proofs,
 }
 
 static enum flo_proof_word judge(struct flo_proofs *proofs, size_t channel,
-                                 struct flo_proofs_device *device,
-                                 const char *path, const char *message,
-                                 size_t *bytes)
+                                 struct flo_proofs_device *device, const char *path,
+                                 const char *message, size_t *bytes)
 {
     struct flo_proofs_key *key = NULL;
     struct flo_proof proof;
@@ -400,8 +371,7 @@ static enum flo_proof_word judge(struct flo_proofs *proofs, size_t channel,
         key = maker_of(proofs, device, channel, &proof, path, message);
     }
     if (key == NULL) {
-        return device != NULL && device->is_proved ? FLO_PROOF_WRONG
-                                                   : FLO_PROOF_NONE;
+        return device != NULL && device->is_proved ? FLO_PROOF_WRONG : FLO_PROOF_NONE;
     }
     enum flo_proof_word word = use_number(proofs, key, channel, &proof);
     if (word == FLO_PROOF_OLD) {
@@ -410,8 +380,7 @@ static enum flo_proof_word judge(struct flo_proofs *proofs, size_t channel,
     if (word == FLO_PROOF_GOOD && is_state(channel)) {
         touch(proofs, device);
     }
-    if (channel == FLO_PROOFS_TELE && key->older != NULL &&
-        key->older->is_left) {
+    if (channel == FLO_PROOFS_TELE && key->older != NULL && key->older->is_left) {
         drop_keys(proofs, &key->older);
     }
     proofs->proved += !device->is_proved;
@@ -428,15 +397,14 @@ static void list_add(struct flo_proofs_list *list, const char *device)
         }
     }
     if (list->count < FLO_PROOFS_TOLD) {
-        snprintf(list->items[list->count++], sizeof(list->items[0]), "%s",
-                 device);
+        snprintf(list->items[list->count++], sizeof(list->items[0]), "%s", device);
     }
 }
 
 /* Only known devices are told: strangers invent others.  A message may come
  * twice by a fault of the network, so one that is old is not told. */
-static void tell(struct flo_proofs *proofs, struct flo_proofs_device *device,
-                 const char *id, enum flo_proof_word word, bool refuses)
+static void tell(struct flo_proofs *proofs, struct flo_proofs_device *device, const char *id,
+                 enum flo_proof_word word, bool refuses)
 {
     if (word == FLO_PROOF_WRONG || (word == FLO_PROOF_NONE && refuses)) {
         list_add(&proofs->told, id);
@@ -448,16 +416,14 @@ static void tell(struct flo_proofs *proofs, struct flo_proofs_device *device,
     }
 }
 
-enum flo_proof_word flo_proofs_judge(struct flo_proofs *proofs,
-                                     enum flo_topic topic, const char *id,
-                                     const char *path, const char *message,
+enum flo_proof_word flo_proofs_judge(struct flo_proofs *proofs, enum flo_topic topic,
+                                     const char *id, const char *path, const char *message,
                                      size_t *bytes, bool refuses)
 {
     pthread_mutex_lock(&proofs->mutex);
     struct flo_proofs_device *device = find_device(proofs, id);
     enum flo_proof_word word =
-        judge(proofs, (size_t)(topic - FLO_TOPIC_REPORTED), device, path,
-              message, bytes);
+        judge(proofs, (size_t)(topic - FLO_TOPIC_REPORTED), device, path, message, bytes);
     proofs->counts[word]++;
     if (device != NULL) {
         tell(proofs, device, id, word, refuses);
@@ -484,8 +450,7 @@ uint64_t flo_proofs_missing(struct flo_proofs *proofs, uint64_t devices)
     return devices > proved ? devices - proved : 0;
 }
 
-static bool list_take(struct flo_proofs *proofs, struct flo_proofs_list *list,
-                      char *device)
+static bool list_take(struct flo_proofs *proofs, struct flo_proofs_list *list, char *device)
 {
     pthread_mutex_lock(&proofs->mutex);
     bool is_there = list->count > 0;
@@ -510,8 +475,8 @@ void flo_proofs_gone(struct flo_proofs *proofs, const char *id)
 {
     pthread_mutex_lock(&proofs->mutex);
     struct flo_proofs_device *device = find_device(proofs, id);
-    for (struct flo_proofs_key *key = device == NULL ? NULL : device->newest;
-         key != NULL; key = key->older) {
+    for (struct flo_proofs_key *key = device == NULL ? NULL : device->newest; key != NULL;
+         key = key->older) {
         if (!key->is_gone) {
             key->is_gone = true;
             change(proofs, key);

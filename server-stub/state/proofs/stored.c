@@ -41,17 +41,14 @@ int flo_proofs_load(struct flo_controller *controller, struct flo_err *err)
                                                         FLO_CERTIFICATE_ISSUED};
     struct loading loading = {controller, err};
     char word[FLO_NAME_MAX + 1];
-    int rv = flo_fleet_setting_get(controller->store, SETTING, word,
-                                   sizeof(word), err);
+    int rv = flo_fleet_setting_get(controller->store, SETTING, word, sizeof(word), err);
 
     rv = rv < 0 ? rv
-                : flo_fleet_certificate_each(controller->store, states,
-                                             FLO_COUNT(states), 0, add_row,
-                                             &loading, err);
+                : flo_fleet_certificate_each(controller->store, states, FLO_COUNT(states), 0,
+                                             add_row, &loading, err);
     controller->refuses_unproved =
         controller->options.unproved == FLO_UNPROVED_REFUSE ||
-        (controller->options.unproved == FLO_UNPROVED_STORED &&
-         strcmp(word, "refuse") == 0);
+        (controller->options.unproved == FLO_UNPROVED_STORED && strcmp(word, "refuse") == 0);
     return rv;
 }
 
@@ -62,8 +59,7 @@ int flo_proofs_begin(struct flo_controller *controller, struct flo_err *err)
 
 /* ---- writing ---- */
 
-int flo_proofs_issued(struct flo_proofs *proofs,
-                      const struct flo_fleet_certificate *row,
+int flo_proofs_issued(struct flo_proofs *proofs, const struct flo_fleet_certificate *row,
                       struct flo_err *err)
 {
     pthread_mutex_lock(&proofs->mutex);
@@ -78,8 +74,7 @@ struct used {
 };
 
 /* As it is stored; nothing in memory waits any more. */
-static void take_used(struct flo_proofs *proofs, struct flo_proofs_key *key,
-                      struct used *out)
+static void take_used(struct flo_proofs *proofs, struct flo_proofs_key *key, struct used *out)
 {
     int at = snprintf(out->text, sizeof(out->text), "%s", key->of_order);
 
@@ -87,23 +82,21 @@ static void take_used(struct flo_proofs *proofs, struct flo_proofs_key *key,
         at += snprintf(out->text + at, sizeof(out->text) - (size_t)at, " %llx",
                        (unsigned long long)key->used[i]);
     }
-    snprintf(out->text + at, sizeof(out->text) - (size_t)at, " %d",
-             key->is_gone);
+    snprintf(out->text + at, sizeof(out->text) - (size_t)at, " %d", key->is_gone);
     snprintf(out->serial, sizeof(out->serial), "%s", key->serial);
     proofs->dirty -= key->is_dirty;
     key->is_dirty = false;
 }
 
-static int write_used(struct flo_controller *controller,
-                      const struct used *used, struct flo_err *err)
+static int write_used(struct flo_controller *controller, const struct used *used,
+                      struct flo_err *err)
 {
-    return flo_fleet_certificate_prove(controller->store, used->serial,
-                                       used->text, err);
+    return flo_fleet_certificate_prove(controller->store, used->serial, used->text, err);
 }
 
 /* A key of the device whose numbers changed; false: none. */
-static bool take_of(struct flo_proofs *proofs,
-                    const struct flo_proofs_device *device, struct used *out)
+static bool take_of(struct flo_proofs *proofs, const struct flo_proofs_device *device,
+                    struct used *out)
 {
     struct flo_proofs_key *key = device->newest;
 
@@ -117,8 +110,7 @@ static bool take_of(struct flo_proofs *proofs,
 }
 
 /* The next one of the devices that were touched, from the place *at on. */
-static bool next_touched(struct flo_proofs *proofs, size_t *at,
-                         struct used *out)
+static bool next_touched(struct flo_proofs *proofs, size_t *at, struct used *out)
 {
     bool found = false;
 
@@ -131,8 +123,7 @@ static bool next_touched(struct flo_proofs *proofs, size_t *at,
     return found;
 }
 
-int flo_proofs_write_batch(struct flo_controller *controller, size_t *count,
-                           struct flo_err *err)
+int flo_proofs_write_batch(struct flo_controller *controller, size_t *count, struct flo_err *err)
 {
     struct used used;
     int rv = 0;
@@ -144,8 +135,7 @@ int flo_proofs_write_batch(struct flo_controller *controller, size_t *count,
     return rv;
 }
 
-void flo_proofs_settle(struct flo_proofs *proofs, size_t count,
-                       bool is_committed)
+void flo_proofs_settle(struct flo_proofs *proofs, size_t count, bool is_committed)
 {
     size_t done = is_committed ? count : 0;
 
@@ -153,8 +143,8 @@ void flo_proofs_settle(struct flo_proofs *proofs, size_t count,
     for (size_t i = 0; i < count; i++) {
         struct flo_proofs_device *device = &proofs->devices[proofs->touched[i]];
         device->is_touched = !is_committed;
-        for (struct flo_proofs_key *key = is_committed ? NULL : device->newest;
-             key != NULL; key = key->older) {
+        for (struct flo_proofs_key *key = is_committed ? NULL : device->newest; key != NULL;
+             key = key->older) {
             proofs->dirty += !key->is_dirty;
             key->is_dirty = true;
         }
@@ -173,8 +163,7 @@ static bool next_dirty(struct flo_proofs *proofs, struct used *out)
     bool found = false;
 
     pthread_mutex_lock(&proofs->mutex);
-    for (size_t i = 0; i < proofs->ids.count && proofs->dirty > 0 && !found;
-         i++) {
+    for (size_t i = 0; i < proofs->ids.count && proofs->dirty > 0 && !found; i++) {
         proofs->from = (proofs->from + 1) % proofs->ids.count;
         found = take_of(proofs, &proofs->devices[proofs->from], out);
     }
@@ -184,8 +173,8 @@ static bool next_dirty(struct flo_proofs *proofs, struct used *out)
 
 /* A transaction that fails loses numbers of these keys: they are written with
  * their next message. */
-int flo_proofs_write(struct flo_controller *controller, size_t count_max,
-                     bool *is_done, struct flo_err *err)
+int flo_proofs_write(struct flo_controller *controller, size_t count_max, bool *is_done,
+                     struct flo_err *err)
 {
     struct used used;
     int rv = 0;

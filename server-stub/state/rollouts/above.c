@@ -26,8 +26,7 @@ static int look_at_claim(void *context, const struct flo_fleet_claim *claim)
     return 0;
 }
 
-int flo_rollouts_look_above(struct flo_controller *controller,
-                            struct flo_rollout_entry *entry,
+int flo_rollouts_look_above(struct flo_controller *controller, struct flo_rollout_entry *entry,
                             struct flo_err *err)
 {
     const struct flo_groups *groups = &controller->groups;
@@ -40,8 +39,8 @@ int flo_rollouts_look_above(struct flo_controller *controller,
         if (groups->ranks[i].priority <= own) {
             continue;
         }
-        rv = flo_fleet_rollout_claims(controller->store, groups->ranks[i].name,
-                                      look_at_claim, &above, err);
+        rv = flo_fleet_rollout_claims(controller->store, groups->ranks[i].name, look_at_claim,
+                                      &above, err);
         if (rv == 0 && above.is_other) {
             flo_text_list_add(&entry->above, groups->ranks[i].name);
         }

@@ -22,8 +22,7 @@ struct meant {
     size_t room;
 };
 
-static uint8_t clock_of(struct meant *meant,
-                        const struct flo_rollout_entry *entry,
+static uint8_t clock_of(struct meant *meant, const struct flo_rollout_entry *entry,
                         const struct flo_rollout_member *member, uint64_t held)
 {
     bool has_window = entry->core.window.length_s > 0;
@@ -34,8 +33,7 @@ static uint8_t clock_of(struct meant *meant,
         i++;
     }
     if (i == meant->clock_count) {
-        meant->clocks[meant->clock_count++] =
-            (struct clock){.zone = zone, .member = member};
+        meant->clocks[meant->clock_count++] = (struct clock){.zone = zone, .member = member};
     }
     if (held > meant->clocks[i].held) {
         meant->clocks[i].held = held;
@@ -44,8 +42,7 @@ static uint8_t clock_of(struct meant *meant,
 }
 
 static int add_meant(struct meant *meant, const struct flo_rollout_entry *entry,
-                     const struct flo_rollout_member *member, uint64_t held,
-                     struct flo_err *err)
+                     const struct flo_rollout_member *member, uint64_t held, struct flo_err *err)
 {
     if (meant->devices.count == meant->room) {
         size_t room = 2 * meant->room + 64;
@@ -56,47 +53,40 @@ static int add_meant(struct meant *meant, const struct flo_rollout_entry *entry,
         meant->clock_of = more;
         meant->room = room;
     }
-    meant->clock_of[meant->devices.count] =
-        clock_of(meant, entry, member, held);
+    meant->clock_of[meant->devices.count] = clock_of(meant, entry, member, held);
     flo_text_list_add(&meant->devices, member->device);
     return 0;
 }
 
 /* Those that the action names and that may be told. */
-static int find_meant(struct flo_controller *controller,
-                      const struct flo_rollout_entry *entry,
-                      const struct flo_rollout_action *action,
-                      struct meant *out, struct flo_err *err)
+static int find_meant(struct flo_controller *controller, const struct flo_rollout_entry *entry,
+                      const struct flo_rollout_action *action, struct meant *out,
+                      struct flo_err *err)
 {
     struct flo_rollouts_meant *meant = NULL;
     size_t count = 0;
     int rv = flo_rollouts_meant(controller, entry, action, &meant, &count, err);
 
     for (size_t i = 0; i < count && rv == 0; i++) {
-        rv = add_meant(out, entry, &entry->core.members[meant[i].index],
-                       meant[i].held, err);
+        rv = add_meant(out, entry, &entry->core.members[meant[i].index], meant[i].held, err);
     }
     free(meant);
     return rv;
 }
 
-static int do_desired(struct flo_controller *controller,
-                      struct flo_rollout_entry *entry,
-                      const struct flo_rollout_action *action,
-                      struct flo_err *err)
+static int do_desired(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                      const struct flo_rollout_action *action, struct flo_err *err)
 {
     struct meant meant = {.clock_count = 0};
     int rv = find_meant(controller, entry, action, &meant, err);
 
     for (size_t i = 0; i < meant.clock_count && rv == 0; i++) {
         struct clock *clock = &meant.clocks[i];
-        rv = flo_rollouts_order_for(controller, entry, action->op,
-                                    action->phase, clock->member, clock->held,
-                                    clock->order, err);
+        rv = flo_rollouts_order_for(controller, entry, action->op, action->phase, clock->member,
+                                    clock->held, clock->order, err);
     }
     for (size_t i = 0; i < meant.devices.count && rv == 0; i++) {
-        rv = flo_fleet_desired_set(controller->store, meant.devices.items[i],
-                                   entry->model,
+        rv = flo_fleet_desired_set(controller->store, meant.devices.items[i], entry->model,
                                    meant.clocks[meant.clock_of[i]].order, err);
         flo_outgoing_desired(controller, meant.devices.items[i]);
     }
@@ -105,52 +95,42 @@ static int do_desired(struct flo_controller *controller,
     return rv;
 }
 
-static int do_state(struct flo_controller *controller,
-                    struct flo_rollout_entry *entry,
-                    const struct flo_rollout_action *action,
-                    struct flo_err *err)
+static int do_state(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                    const struct flo_rollout_action *action, struct flo_err *err)
 {
-    const char *word =
-        flo_rollout_state_word((enum flo_rollout_state)action->state);
+    const char *word = flo_rollout_state_word((enum flo_rollout_state)action->state);
 
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) reason = {0};
-    flo_rollouts_name(controller, &entry->core, entry->core.reason,
-                      strlen(entry->core.reason), &reason);
-    const char *text =
-        reason.failed || reason.data == NULL ? entry->core.reason : reason.data;
-    flo_log(FLO_LOG_INFO, "rollout", "%s %s is %s (%s)", entry->core.id,
-            entry->core.release, word, text);
+    flo_rollouts_name(controller, &entry->core, entry->core.reason, strlen(entry->core.reason),
+                      &reason);
+    const char *text = reason.failed || reason.data == NULL ? entry->core.reason : reason.data;
+    flo_log(FLO_LOG_INFO, "rollout", "%s %s is %s (%s)", entry->core.id, entry->core.release, word,
+            text);
     flo_outgoing_lacking(controller);
-    return flo_controller_audit(controller, "controller", "rollout.state",
-                                entry->core.id, word, text, err);
+    return flo_controller_audit(controller, "controller", "rollout.state", entry->core.id, word,
+                                text, err);
 }
 
-static int do_phase(struct flo_controller *controller,
-                    struct flo_rollout_entry *entry,
-                    const struct flo_rollout_action *action,
-                    struct flo_err *err)
+static int do_phase(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                    const struct flo_rollout_action *action, struct flo_err *err)
 {
     const struct flo_rollout_phase *phase = &entry->core.phases[action->phase];
-    const char *word =
-        flo_phase_state_word((enum flo_phase_state)action->state);
+    const char *word = flo_phase_state_word((enum flo_phase_state)action->state);
 
-    flo_log(FLO_LOG_INFO, "rollout", "%s phase %u %s is %s", entry->core.id,
-            action->phase + 1, phase->name, word);
+    flo_log(FLO_LOG_INFO, "rollout", "%s phase %u %s is %s", entry->core.id, action->phase + 1,
+            phase->name, word);
     char detail[sizeof(entry->core.reason) + 80];
-    bool is_why =
-        phase->state == FLO_PHASE_FAILED || phase->state == FLO_PHASE_HELD;
-    snprintf(detail, sizeof(detail), "%u %s%s%s", action->phase + 1,
-             phase->name, is_why ? ": " : "", is_why ? entry->core.reason : "");
-    return flo_controller_audit(controller, "controller", "rollout.phase",
-                                entry->core.id, word, detail, err);
+    bool is_why = phase->state == FLO_PHASE_FAILED || phase->state == FLO_PHASE_HELD;
+    snprintf(detail, sizeof(detail), "%u %s%s%s", action->phase + 1, phase->name,
+             is_why ? ": " : "", is_why ? entry->core.reason : "");
+    return flo_controller_audit(controller, "controller", "rollout.phase", entry->core.id, word,
+                                detail, err);
 }
 
 /* The numbers that a verdict came from stay with the rollout. */
-static int do_verdict(struct flo_controller *controller,
-                      struct flo_rollout_entry *entry,
+static int do_verdict(struct flo_controller *controller, struct flo_rollout_entry *entry,
                       const struct flo_rollout_event *event,
-                      const struct flo_rollout_action *action,
-                      struct flo_err *err)
+                      const struct flo_rollout_action *action, struct flo_err *err)
 {
     const struct flo_rollout *core = &entry->core;
     char text[FLO_GATE_TEXT];
@@ -161,20 +141,15 @@ static int do_verdict(struct flo_controller *controller,
     while (json_array_size(entry->evidence) < core->gate_count) {
         json_array_append_new(entry->evidence, json_null());
     }
-    json_array_set_new(entry->evidence, action->gate,
-                       flo_evidence_json(event->evidence));
-    flo_gate_text(&core->gates[action->gate], &core->compared[action->gate],
-                  text);
-    return flo_controller_audit(
-        controller, "controller", "rollout.verdict", core->id,
-        flo_verdict_word((enum flo_verdict)action->state), text, err);
+    json_array_set_new(entry->evidence, action->gate, flo_evidence_json(event->evidence));
+    flo_gate_text(&core->gates[action->gate], &core->compared[action->gate], text);
+    return flo_controller_audit(controller, "controller", "rollout.verdict", core->id,
+                                flo_verdict_word((enum flo_verdict)action->state), text, err);
 }
 
-int flo_rollouts_carry_out(struct flo_controller *controller,
-                           struct flo_rollout_entry *entry,
+int flo_rollouts_carry_out(struct flo_controller *controller, struct flo_rollout_entry *entry,
                            const struct flo_rollout_event *event,
-                           const struct flo_rollout_action *action,
-                           struct flo_err *err)
+                           const struct flo_rollout_action *action, struct flo_err *err)
 {
     switch (action->kind) {
     case FLO_ROLLOUT_DO_RECORD:
@@ -193,11 +168,9 @@ int flo_rollouts_carry_out(struct flo_controller *controller,
     case FLO_ROLLOUT_DO_EACH:
         return flo_rollouts_order_each(controller, entry, action, err);
     case FLO_ROLLOUT_DO_MEMBER:
-        return flo_rollouts_store_member(controller, entry, action->member,
-                                         err);
+        return flo_rollouts_store_member(controller, entry, action->member, err);
     case FLO_ROLLOUT_DO_FORGET:
-        return flo_rollouts_forget_member(controller, entry, event->device,
-                                          err);
+        return flo_rollouts_forget_member(controller, entry, event->device, err);
     case FLO_ROLLOUT_DO_MEMBERS:
         return flo_rollouts_store_members(controller, entry, err);
     }

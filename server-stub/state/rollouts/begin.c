@@ -12,8 +12,8 @@
 /* ---- the begin ---- */
 
 /* Devices that a newer rollout of the model has stay with it. */
-static int leave_to_newer(struct flo_controller *controller,
-                          struct flo_rollout_entry *entry, struct flo_err *err)
+static int leave_to_newer(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                          struct flo_err *err)
 {
     int rv = 0;
 
@@ -26,32 +26,29 @@ static int leave_to_newer(struct flo_controller *controller,
         }
         for (size_t m = 0; m < newer->core.member_count && rv == 0; m++) {
             const struct flo_rollout_member *member = &newer->core.members[m];
-            bool is_there = member->state != FLO_EXECUTION_REMOVED &&
-                            member->state != FLO_EXECUTION_SUPERSEDED;
-            if (is_there &&
-                flo_rollout_find(&entry->core, member->device) != SIZE_MAX) {
-                rv = flo_rollouts_step(controller, entry,
-                                       (struct flo_rollout_event){
-                                           .kind = FLO_ROLLOUT_EVENT_SUPERSEDED,
-                                           .device = member->device,
-                                           .note = newer->core.id},
-                                       err);
+            bool is_there =
+                member->state != FLO_EXECUTION_REMOVED && member->state != FLO_EXECUTION_SUPERSEDED;
+            if (is_there && flo_rollout_find(&entry->core, member->device) != SIZE_MAX) {
+                rv = flo_rollouts_step(
+                    controller, entry,
+                    (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_SUPERSEDED,
+                                               .device = member->device,
+                                               .note = newer->core.id},
+                    err);
             }
         }
     }
     return rv;
 }
 
-static int put_off(struct flo_controller *controller,
-                   struct flo_rollout_entry *entry, const char *why,
-                   uint64_t until_ms, struct flo_err *err)
+static int put_off(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                   const char *why, uint64_t until_ms, struct flo_err *err)
 {
-    return flo_rollouts_step(
-        controller, entry,
-        (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_PUT_OFF,
-                                   .note = why,
-                                   .until_ms = until_ms},
-        err);
+    return flo_rollouts_step(controller, entry,
+                             (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_PUT_OFF,
+                                                        .note = why,
+                                                        .until_ms = until_ms},
+                             err);
 }
 
 /* An error of the store is none of the rollout's. */
@@ -60,8 +57,8 @@ static bool is_ours(int code)
     return flo_fleet_is_failure(code) || code == FLO_E_INTERNAL;
 }
 
-static int begin(struct flo_controller *controller,
-                 struct flo_rollout_entry *entry, struct flo_err *err)
+static int begin(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                 struct flo_err *err)
 {
     struct flo_err why = {0};
     uint64_t until_ms = flo_wall_ms() + BARS_MS;
@@ -79,18 +76,16 @@ static int begin(struct flo_controller *controller,
         return rv;
     }
     if (rv < 0) {
-        return put_off(controller, entry, why.what,
-                       bar_ms > 0 ? bar_ms : until_ms, err);
+        return put_off(controller, entry, why.what, bar_ms > 0 ? bar_ms : until_ms, err);
     }
     rv = flo_rollouts_settle_lift(controller, entry, err);
     rv = rv < 0 ? rv : flo_rollouts_supersede(controller, entry, err);
     rv = rv < 0 ? rv : leave_to_newer(controller, entry, err);
     return rv < 0 ? rv
-                  : flo_rollouts_step(
-                        controller, entry,
-                        (struct flo_rollout_event){
-                            .kind = FLO_ROLLOUT_EVENT_BEGIN, .note = entry->by},
-                        err);
+                  : flo_rollouts_step(controller, entry,
+                                      (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_BEGIN,
+                                                                 .note = entry->by},
+                                      err);
 }
 
 static bool is_due(const struct flo_rollout *core, uint64_t wall_ms)
@@ -106,23 +101,22 @@ static bool is_person(const char *account)
 }
 
 /* The same account, or one that people could take for it. */
-static bool is_same(const char *name, const char *account,
-                    const struct flo_actor *by)
+static bool is_same(const char *name, const char *account, const struct flo_actor *by)
 {
     return strcmp(account, by->account) == 0 || strcmp(name, by->name) == 0;
 }
 
 /* Somebody holds a token of nobody: who started it as a person, perhaps. */
-static int may_approve(const struct flo_rollout_entry *entry,
-                       const struct flo_actor *by, struct flo_err *err)
+static int may_approve(const struct flo_rollout_entry *entry, const struct flo_actor *by,
+                       struct flo_err *err)
 {
     size_t i;
     json_t *one;
 
     if (is_same(entry->by, entry->account, by)) {
         return flo_fail(err, FLO_E_ROLLOUT_APPROVER,
-                        "%.64s started rollout %s: another person approves it",
-                        by->name, entry->core.id);
+                        "%.64s started rollout %s: another person approves it", by->name,
+                        entry->core.id);
     }
     if (is_person(entry->account) && !is_person(by->account)) {
         flo_fail(err, FLO_E_ROLLOUT_APPROVER,
@@ -135,53 +129,43 @@ static int may_approve(const struct flo_rollout_entry *entry,
     json_array_foreach(entry->approvals, i, one)
     {
         const char *name = json_string_value(json_object_get(one, "by"));
-        const char *account =
-            json_string_value(json_object_get(one, "account"));
+        const char *account = json_string_value(json_object_get(one, "account"));
         if (name != NULL && account != NULL && is_same(name, account, by)) {
-            return flo_fail(err, FLO_E_ROLLOUT_APPROVER,
-                            "%.64s approved rollout %s already", by->name,
-                            entry->core.id);
+            return flo_fail(err, FLO_E_ROLLOUT_APPROVER, "%.64s approved rollout %s already",
+                            by->name, entry->core.id);
         }
     }
     return 0;
 }
 
-int flo_rollouts_approve(struct flo_controller *controller,
-                         struct flo_rollout_entry *entry,
-                         const struct flo_actor *by, const char *note,
-                         struct flo_err *err)
+int flo_rollouts_approve(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                         const struct flo_actor *by, const char *note, struct flo_err *err)
 {
     bool is_awaited = entry->core.state == FLO_ROLLOUT_AWAITING_APPROVAL;
     int rv = is_awaited ? may_approve(entry, by, err) : 0;
 
     if (rv == 0 && is_awaited) {
         json_array_append_new(entry->approvals,
-                              json_pack("{s:s,s:s,s:I}", "by", by->name,
-                                        "account", by->account, "at_ms",
-                                        (json_int_t)flo_wall_ms()));
+                              json_pack("{s:s,s:s,s:I}", "by", by->name, "account", by->account,
+                                        "at_ms", (json_int_t)flo_wall_ms()));
     }
     rv = rv < 0 ? rv
                 : flo_rollouts_step(
                       controller, entry,
-                      (struct flo_rollout_event){
-                          .kind = FLO_ROLLOUT_EVENT_APPROVE, .note = note},
+                      (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_APPROVE, .note = note},
                       err);
-    return rv == 0 && is_due(&entry->core, flo_wall_ms())
-               ? begin(controller, entry, err)
-               : rv;
+    return rv == 0 && is_due(&entry->core, flo_wall_ms()) ? begin(controller, entry, err) : rv;
 }
 
 /* ---- time ---- */
 
-static int look_at_bars(struct flo_controller *controller,
-                        struct flo_rollout_entry *entry, uint64_t wall_ms,
-                        struct flo_err *err)
+static int look_at_bars(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                        uint64_t wall_ms, struct flo_err *err)
 {
     const struct flo_rule_freeze *freeze = NULL;
     char text[300] = "the change freeze ended";
     uint64_t until_ms = 0;
-    int rv = flo_rollouts_bar_of(controller, entry, wall_ms, &freeze, &until_ms,
-                                 err);
+    int rv = flo_rollouts_bar_of(controller, entry, wall_ms, &freeze, &until_ms, err);
 
     if (rv < 0 || until_ms == entry->core.barred_until_ms) {
         return rv;
@@ -189,25 +173,23 @@ static int look_at_bars(struct flo_controller *controller,
     if (until_ms > 0) {
         flo_rollouts_bar_text(freeze, until_ms, text, sizeof(text));
     }
-    return flo_rollouts_step(
-        controller, entry,
-        (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_BARRED,
-                                   .note = text,
-                                   .until_ms = until_ms},
-        err);
+    return flo_rollouts_step(controller, entry,
+                             (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_BARRED,
+                                                        .note = text,
+                                                        .until_ms = until_ms},
+                             err);
 }
 
 /* Bars are looked at now and then, when rules change, and when one ends: what
  * forbids a step may go before its time. */
-static bool wants_a_look(struct flo_controller *controller,
-                         struct flo_rollout_entry *entry, uint64_t wall_ms)
+static bool wants_a_look(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                         uint64_t wall_ms)
 {
     const struct flo_rollout *core = &entry->core;
-    bool is_open = core->state == FLO_ROLLOUT_RUNNING ||
-                   core->state == FLO_ROLLOUT_PAUSED || is_due(core, wall_ms);
-    uint64_t until_ms = core->state == FLO_ROLLOUT_SCHEDULED
-                            ? core->put_off_ms
-                            : core->barred_until_ms;
+    bool is_open = core->state == FLO_ROLLOUT_RUNNING || core->state == FLO_ROLLOUT_PAUSED ||
+                   is_due(core, wall_ms);
+    uint64_t until_ms =
+        core->state == FLO_ROLLOUT_SCHEDULED ? core->put_off_ms : core->barred_until_ms;
     bool is_over = until_ms > 0 && wall_ms >= until_ms;
     uint64_t now_ms = flo_now_ms();
 
@@ -220,8 +202,7 @@ static bool wants_a_look(struct flo_controller *controller,
     return true;
 }
 
-int flo_rollouts_calendar(struct flo_controller *controller,
-                          struct flo_err *err)
+int flo_rollouts_calendar(struct flo_controller *controller, struct flo_err *err)
 {
     uint64_t wall_ms = flo_wall_ms();
     int rv = 0;
@@ -231,9 +212,8 @@ int flo_rollouts_calendar(struct flo_controller *controller,
         if (!wants_a_look(controller, entry, wall_ms)) {
             continue;
         }
-        rv = is_due(&entry->core, wall_ms)
-                 ? begin(controller, entry, err)
-                 : look_at_bars(controller, entry, wall_ms, err);
+        rv = is_due(&entry->core, wall_ms) ? begin(controller, entry, err)
+                                           : look_at_bars(controller, entry, wall_ms, err);
     }
     return rv;
 }

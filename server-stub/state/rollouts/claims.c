@@ -12,21 +12,19 @@
 
 /* ---- who has the say ---- */
 
-static int claim_of(struct flo_controller *controller, const char *rollout,
-                    struct flo_claim *out, struct flo_err *err)
+static int claim_of(struct flo_controller *controller, const char *rollout, struct flo_claim *out,
+                    struct flo_err *err)
 {
     struct flo_rollout_entry *entry;
     int rv = flo_rollouts_find(controller, rollout, &entry, err);
 
     *out = (struct flo_claim){.rollout = rollout};
-    return rv < 0 ? rv
-                  : flo_groups_priority(controller, entry->group,
-                                        &out->priority, err);
+    return rv < 0 ? rv : flo_groups_priority(controller, entry->group, &out->priority, err);
 }
 
 /* The one with the most say comes last.  They are few. */
-int flo_rollouts_sort(struct flo_controller *controller,
-                      struct flo_text_list *ids, struct flo_err *err)
+int flo_rollouts_sort(struct flo_controller *controller, struct flo_text_list *ids,
+                      struct flo_err *err)
 {
     int rv = flo_groups_read(controller, err);
 
@@ -56,8 +54,7 @@ int flo_rollouts_is_taken_away(struct flo_controller *controller,
                                struct flo_err *err)
 {
     uint64_t removal;
-    int rv = flo_fleet_order_removal(controller->store, entry->model,
-                                     entry->group, &removal, err);
+    int rv = flo_fleet_order_removal(controller->store, entry->model, entry->group, &removal, err);
 
     *out = rv == 0 && removal > entry->removal;
     return rv;
@@ -72,14 +69,13 @@ struct held {
     bool is_in_group;
 };
 
-static int read_held(struct flo_controller *controller, const char *device,
-                     const char *model, struct held *out, struct flo_err *err)
+static int read_held(struct flo_controller *controller, const char *device, const char *model,
+                     struct held *out, struct flo_err *err)
 {
     char order[FLO_NAME_MAX + 1];
     struct flo_rollout_entry *entry;
     enum flo_excuse excuse;
-    int rv =
-        flo_fleet_desired_get(controller->store, device, model, order, err);
+    int rv = flo_fleet_desired_get(controller->store, device, model, order, err);
 
     *out = (struct held){.is_any = rv == 0 && order[0] != '\0'};
     if (out->is_any) {
@@ -91,8 +87,7 @@ static int read_held(struct flo_controller *controller, const char *device,
     rv = claim_of(controller, out->rollout, &out->claim, err);
     rv = rv < 0 ? rv : flo_rollouts_find(controller, out->rollout, &entry, err);
     return rv < 0 ? rv
-                  : flo_rollouts_look(controller, entry, device, &excuse,
-                                      &out->is_in_group, err);
+                  : flo_rollouts_look(controller, entry, device, &excuse, &out->is_in_group, err);
 }
 
 /* An order of people stays.  Without any order the device had the release
@@ -101,25 +96,21 @@ static bool is_due(const struct held *held, const struct flo_claim *winner,
                    const struct flo_rollout_member *member)
 {
     if (!held->is_any) {
-        return flo_execution_kind((enum flo_execution)member->state) ==
-               FLO_EXECUTION_END_GOOD;
+        return flo_execution_kind((enum flo_execution)member->state) == FLO_EXECUTION_END_GOOD;
     }
-    return held->rollout[0] != '\0' &&
-           flo_claim_returns(winner, &held->claim, held->is_in_group);
+    return held->rollout[0] != '\0' && flo_claim_returns(winner, &held->claim, held->is_in_group);
 }
 
 static bool may_have(const struct flo_rollout *core, size_t index)
 {
-    return index != SIZE_MAX &&
-           core->members[index].phase < core->phase_count &&
+    return index != SIZE_MAX && core->members[index].phase < core->phase_count &&
            !flo_rollout_is_excluded(core, &core->members[index]);
 }
 
 /* A change freeze holds it back, and what a snapshot left out, or a slice
  * holds, stays out. */
-static int order_if_due(struct flo_controller *controller,
-                        struct flo_rollout_entry *entry, const char *device,
-                        const struct held *held, const struct flo_claim *winner,
+static int order_if_due(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                        const char *device, const struct held *held, const struct flo_claim *winner,
                         struct flo_err *err)
 {
     struct flo_err barred = {0};
@@ -129,23 +120,20 @@ static int order_if_due(struct flo_controller *controller,
     bool is_gone = false;
     size_t index = flo_rollout_find(&entry->core, device);
 
-    if (entry->core.state != FLO_ROLLOUT_COMPLETED ||
-        !may_have(&entry->core, index) ||
+    if (entry->core.state != FLO_ROLLOUT_COMPLETED || !may_have(&entry->core, index) ||
         !is_due(held, winner, &entry->core.members[index]) ||
         flo_rollouts_check_bars(controller, entry, &until_ms, &barred) < 0) {
         return 0;
     }
-    int rv = flo_rollouts_look(controller, entry, device, &excuse, &is_in_group,
-                               err);
-    rv = rv < 0 ? rv
-                : flo_rollouts_is_taken_away(controller, entry, &is_gone, err);
+    int rv = flo_rollouts_look(controller, entry, device, &excuse, &is_in_group, err);
+    rv = rv < 0 ? rv : flo_rollouts_is_taken_away(controller, entry, &is_gone, err);
     return rv < 0 || is_gone || excuse != FLO_EXCUSE_NONE
                ? rv
                : flo_rollouts_order_again(controller, entry, device, err);
 }
 
-static int return_to(struct flo_controller *controller, const char *rollout,
-                     const char *device, struct flo_err *err)
+static int return_to(struct flo_controller *controller, const char *rollout, const char *device,
+                     struct flo_err *err)
 {
     struct flo_rollout_entry *entry;
     struct flo_claim winner;
@@ -161,14 +149,11 @@ static int return_to(struct flo_controller *controller, const char *rollout,
     rv = rv < 0 ? rv : claim_of(controller, rollout, &winner, err);
     /* Looking for the other one may have pushed it out. */
     rv = rv < 0 ? rv : flo_rollouts_find(controller, rollout, &entry, err);
-    return rv < 0
-               ? rv
-               : order_if_due(controller, entry, device, &held, &winner, err);
+    return rv < 0 ? rv : order_if_due(controller, entry, device, &held, &winner, err);
 }
 
-static bool is_last_of_model(struct flo_controller *controller,
-                             const struct flo_text_list *ids, size_t place,
-                             struct flo_err *err)
+static bool is_last_of_model(struct flo_controller *controller, const struct flo_text_list *ids,
+                             size_t place, struct flo_err *err)
 {
     struct flo_rollout_entry *entry;
     char model[FLO_NAME_MAX + 1];
@@ -186,9 +171,8 @@ static bool is_last_of_model(struct flo_controller *controller,
     return true;
 }
 
-int flo_rollouts_return(struct flo_controller *controller,
-                        const struct flo_text_list *ids, const char *device,
-                        struct flo_err *err)
+int flo_rollouts_return(struct flo_controller *controller, const struct flo_text_list *ids,
+                        const char *device, struct flo_err *err)
 {
     int rv = 0;
 

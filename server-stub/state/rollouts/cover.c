@@ -33,26 +33,22 @@ static void scratch_deinit(struct scratch *scratch)
     free(scratch->buckets);
 }
 
-static int scratch_init(struct scratch *scratch, size_t count,
-                        struct flo_err *err)
+static int scratch_init(struct scratch *scratch, size_t count, struct flo_err *err)
 {
-    *scratch = (struct scratch){
-        .devices = calloc(count + 1, sizeof(*scratch->devices)),
-        .groups = calloc(count + 1, sizeof(*scratch->groups)),
-        .order = calloc(count + 1, sizeof(*scratch->order)),
-        .buckets = calloc(count + 1, sizeof(*scratch->buckets))};
-    if (scratch->devices != NULL && scratch->groups != NULL &&
-        scratch->order != NULL && scratch->buckets != NULL) {
+    *scratch = (struct scratch){.devices = calloc(count + 1, sizeof(*scratch->devices)),
+                                .groups = calloc(count + 1, sizeof(*scratch->groups)),
+                                .order = calloc(count + 1, sizeof(*scratch->order)),
+                                .buckets = calloc(count + 1, sizeof(*scratch->buckets))};
+    if (scratch->devices != NULL && scratch->groups != NULL && scratch->order != NULL &&
+        scratch->buckets != NULL) {
         return 0;
     }
     scratch_deinit(scratch);
-    return flo_fail(err, FLO_E_MEMORY, "no memory for the order of %zu members",
-                    count);
+    return flo_fail(err, FLO_E_MEMORY, "no memory for the order of %zu members", count);
 }
 
-int flo_rollouts_order_members(struct flo_rollout_entry *entry,
-                               uint32_t hold_out, struct flo_rollout_cover *out,
-                               struct flo_err *err)
+int flo_rollouts_order_members(struct flo_rollout_entry *entry, uint32_t hold_out,
+                               struct flo_rollout_cover *out, struct flo_err *err)
 {
     struct flo_rollout *core = &entry->core;
     struct flo_spread_sizes sizes = {0};
@@ -64,24 +60,22 @@ int flo_rollouts_order_members(struct flo_rollout_entry *entry,
     }
     for (size_t i = 0; i < core->member_count; i++) {
         const struct flo_rollout_member *member = &core->members[i];
-        scratch.devices[i] =
-            (struct flo_spread_device){.value = member->place.stratum,
-                                       .bucket = member->bucket,
-                                       .id = member->device,
-                                       .is_away = !member->is_online};
+        scratch.devices[i] = (struct flo_spread_device){.value = member->place.stratum,
+                                                        .bucket = member->bucket,
+                                                        .id = member->device,
+                                                        .is_away = !member->is_online};
         scratch.buckets[i] = member->bucket;
     }
-    qsort(scratch.buckets, core->member_count, sizeof(*scratch.buckets),
-          by_number);
-    if (flo_spread_order(scratch.devices, core->member_count, hold_out,
-                         scratch.groups, scratch.order, &sizes)) {
+    qsort(scratch.buckets, core->member_count, sizeof(*scratch.buckets), by_number);
+    if (flo_spread_order(scratch.devices, core->member_count, hold_out, scratch.groups,
+                         scratch.order, &sizes)) {
         for (size_t i = 0; i < core->member_count; i++) {
             core->members[scratch.order[i]].bucket = scratch.buckets[i];
         }
     }
     scratch_deinit(&scratch);
-    *out = (struct flo_rollout_cover){.hold_out = (uint32_t)sizes.held,
-                                      .wave = (uint32_t)sizes.cover};
+    *out =
+        (struct flo_rollout_cover){.hold_out = (uint32_t)sizes.held, .wave = (uint32_t)sizes.cover};
     return 0;
 }
 
@@ -101,8 +95,7 @@ static bool has_values(const struct flo_rollout *core)
     return false;
 }
 
-int flo_rollouts_choose_cover(struct flo_controller *controller,
-                              struct flo_rollout_entry *entry,
+int flo_rollouts_choose_cover(struct flo_controller *controller, struct flo_rollout_entry *entry,
                               struct flo_err *err)
 {
     static const char *const labels[] = {"site", "hw"};
@@ -112,14 +105,12 @@ int flo_rollouts_choose_cover(struct flo_controller *controller,
     entry->core.is_covered = true;
     for (size_t i = 0; i < FLO_COUNT(labels) && rv == 0; i++) {
         if (!is_given) {
-            snprintf(entry->wish.cover, sizeof(entry->wish.cover), "%s",
-                     labels[i]);
+            snprintf(entry->wish.cover, sizeof(entry->wish.cover), "%s", labels[i]);
         }
         flo_word_set_clear(&entry->strata);
         rv = flo_rollouts_place_all(controller, entry, err);
         if (rv == 0 && (is_given || has_values(&entry->core))) {
-            json_object_set_new(entry->spec, "cover",
-                                json_string(entry->wish.cover));
+            json_object_set_new(entry->spec, "cover", json_string(entry->wish.cover));
             return 0;
         }
     }

@@ -30,8 +30,7 @@ static int join_row(void *context, const struct flo_select_device *device)
         .device = device->values[FLO_SELECT_ID].text,
         .is_online = flo_rollouts_is_online(device),
         .place = &place,
-        .bucket = flo_bucket(join->entry->core.id,
-                             device->values[FLO_SELECT_ID].text)};
+        .bucket = flo_bucket(join->entry->core.id, device->values[FLO_SELECT_ID].text)};
 
     if (excuse != FLO_EXCUSE_NONE) {
         join->entry->excused[excuse]++;
@@ -39,9 +38,7 @@ static int join_row(void *context, const struct flo_select_device *device)
     }
     int rv = flo_rollouts_grow(join->entry, join->err);
     flo_rollouts_place(join->entry, device, &place);
-    return rv < 0 ? rv
-                  : flo_rollout_step(&join->entry->core, &event, &actions,
-                                     join->err);
+    return rv < 0 ? rv : flo_rollout_step(&join->entry->core, &event, &actions, join->err);
 }
 
 struct full {
@@ -54,8 +51,7 @@ static int count_full(void *context, const char *device)
 {
     struct full *full = context;
 
-    if (flo_rollout_find(&full->entry->core, device) != SIZE_MAX &&
-        full->devices++ == 0) {
+    if (flo_rollout_find(&full->entry->core, device) != SIZE_MAX && full->devices++ == 0) {
         snprintf(full->first, sizeof(full->first), "%s", device);
     }
     return 0;
@@ -63,54 +59,48 @@ static int count_full(void *context, const char *device)
 
 /* A desired document names so many models and no more: the device would never
  * hear of this one. */
-static int has_room(struct flo_controller *controller,
-                    const struct flo_rollout_entry *entry, struct flo_err *err)
+static int has_room(struct flo_controller *controller, const struct flo_rollout_entry *entry,
+                    struct flo_err *err)
 {
     struct full full = {.entry = entry};
-    int rv =
-        flo_fleet_desired_full(controller->store, entry->model,
-                               FLO_ASSIGNMENTS_MAX, count_full, &full, err);
+    int rv = flo_fleet_desired_full(controller->store, entry->model, FLO_ASSIGNMENTS_MAX,
+                                    count_full, &full, err);
 
     if (rv < 0 || full.devices == 0) {
         return rv;
     }
-    flo_fail(err, FLO_E_TARGET_LIMIT,
-             "%zu device%s (%s first) %s orders about %d other models",
-             full.devices, flo_s(full.devices), full.first,
-             flo_plural(full.devices, "has", "have"), FLO_ASSIGNMENTS_MAX);
+    flo_fail(err, FLO_E_TARGET_LIMIT, "%zu device%s (%s first) %s orders about %d other models",
+             full.devices, flo_s(full.devices), full.first, flo_plural(full.devices, "has", "have"),
+             FLO_ASSIGNMENTS_MAX);
     return flo_err_fix(err, "flotilla model remove MODEL, or leave them out of "
                             "the group");
 }
 
 bool flo_rollouts_begins_now(const struct flo_rollout_entry *entry)
 {
-    return entry->core.approvals_needed == 0 &&
-           entry->core.start_at_ms <= flo_wall_ms();
+    return entry->core.approvals_needed == 0 && entry->core.start_at_ms <= flo_wall_ms();
 }
 
-static int start(struct flo_controller *controller,
-                 struct flo_rollout_entry *entry, struct flo_err *err)
+static int start(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                 struct flo_err *err)
 {
     const char *reason = entry->wish.reason;
     char note[FLO_ROLLOUT_REASON];
     int rv = flo_rollouts_put(controller, entry, err);
 
-    flo_text_fitf(note, sizeof(note), "%s%s%s", entry->by,
-                  reason[0] != '\0' ? ", " : "", reason);
+    flo_text_fitf(note, sizeof(note), "%s%s%s", entry->by, reason[0] != '\0' ? ", " : "", reason);
     if (rv == 0 && flo_rollouts_begins_now(entry)) {
         rv = flo_rollouts_supersede(controller, entry, err);
     }
     return rv < 0 ? rv
                   : flo_rollouts_step(
                         controller, entry,
-                        (struct flo_rollout_event){
-                            .kind = FLO_ROLLOUT_EVENT_START, .note = note},
+                        (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_START, .note = note},
                         err);
 }
 
 /* Somebody must be the canary; a plan says who cannot. */
-static int check_somebody(const struct flo_rollout_entry *entry, bool dry,
-                          struct flo_err *err)
+static int check_somebody(const struct flo_rollout_entry *entry, bool dry, struct flo_err *err)
 {
     char reasons[160] = "";
     size_t chars = 0;
@@ -121,29 +111,25 @@ static int check_somebody(const struct flo_rollout_entry *entry, bool dry,
     }
     for (int i = FLO_EXCUSE_NONE + 1; i < FLO_EXCUSE_COUNT; i++) {
         if (entry->excused[i] > 0) {
-            chars += (size_t)snprintf(reasons + chars, sizeof(reasons) - chars,
-                                      "%s%u %s", chars > 0 ? ", " : "",
-                                      entry->excused[i],
+            chars += (size_t)snprintf(reasons + chars, sizeof(reasons) - chars, "%s%u %s",
+                                      chars > 0 ? ", " : "", entry->excused[i],
                                       flo_excuse_word((enum flo_excuse)i));
             last = i;
         }
     }
     if (last == FLO_EXCUSE_NONE) {
-        return flo_fail(err, FLO_E_GROUP_ABSENT, "no device is in group %s",
-                        entry->group);
+        return flo_fail(err, FLO_E_GROUP_ABSENT, "no device is in group %s", entry->group);
     }
     if (dry) {
         return 0;
     }
-    flo_fail(err, FLO_E_ORDER_NOBODY,
-             "no device of group %s can be a member: %s", entry->group,
+    flo_fail(err, FLO_E_ORDER_NOBODY, "no device of group %s can be a member: %s", entry->group,
              reasons);
     return flo_err_fix(err, "%s", flo_excuse_fix((enum flo_excuse)last));
 }
 
 /* Members would be in no order, as if the word were not there. */
-static int check_cover(const struct flo_rollout_entry *entry,
-                       struct flo_err *err)
+static int check_cover(const struct flo_rollout_entry *entry, struct flo_err *err)
 {
     const struct flo_rollout *core = &entry->core;
 
@@ -155,34 +141,30 @@ static int check_cover(const struct flo_rollout_entry *entry,
     if (entry->wish.cover[0] == '\0' || core->member_count == 0) {
         return 0;
     }
-    flo_fail(err, FLO_E_REST_MEANING, "cover: no member has the label `%s`",
-             entry->wish.cover);
+    flo_fail(err, FLO_E_REST_MEANING, "cover: no member has the label `%s`", entry->wish.cover);
     return flo_err_fix(err, "correct the label, or give it to the devices");
 }
 
 /* Without an end an approval that nobody gives would wait for ever. */
 #define APPROVAL_MS (UINT64_C(7) * 24 * 3600 * 1000)
 
-static int settle_people(struct flo_controller *controller,
-                         struct flo_rollout_entry *entry, struct flo_err *err)
+static int settle_people(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                         struct flo_err *err)
 {
     uint64_t wall_ms = flo_wall_ms();
     struct flo_rollout *core = &entry->core;
-    int rv = flo_rollouts_people_needed(controller, entry,
-                                        &core->approvals_needed, err);
+    int rv = flo_rollouts_people_needed(controller, entry, &core->approvals_needed, err);
 
     if (rv == 0 && core->approvals_needed > 0) {
         core->approve_by_ms = wall_ms + APPROVAL_MS;
     }
     if (rv == 0 && core->expires_at_ms > 0 && core->expires_at_ms <= wall_ms) {
-        return flo_fail(err, FLO_E_REST_MEANING,
-                        "expires_at: that time has passed");
+        return flo_fail(err, FLO_E_REST_MEANING, "expires_at: that time has passed");
     }
     return rv;
 }
 
-static int may_be_made(struct flo_controller *controller,
-                       struct flo_rollout_entry *entry, bool dry,
+static int may_be_made(struct flo_controller *controller, struct flo_rollout_entry *entry, bool dry,
                        struct flo_err *err)
 {
     uint64_t until_ms;
@@ -195,14 +177,11 @@ static int may_be_made(struct flo_controller *controller,
         return rv;
     }
     rv = flo_rollouts_may_start(controller, entry, err);
-    return rv < 0 || dry
-               ? rv
-               : flo_rollouts_check_bars(controller, entry, &until_ms, err);
+    return rv < 0 || dry ? rv : flo_rollouts_check_bars(controller, entry, &until_ms, err);
 }
 
-int flo_rollouts_create(struct flo_controller *controller, json_t *spec,
-                        const struct flo_actor *by, bool dry,
-                        struct flo_rollout_entry **out, struct flo_err *err)
+int flo_rollouts_create(struct flo_controller *controller, json_t *spec, const struct flo_actor *by,
+                        bool dry, struct flo_rollout_entry **out, struct flo_err *err)
 {
     struct flo_rollout_entry *entry;
     uint64_t number = 0;
@@ -217,22 +196,19 @@ int flo_rollouts_create(struct flo_controller *controller, json_t *spec,
     snprintf(entry->account, sizeof(entry->account), "%s", by->account);
     rv = flo_rollouts_settle_lift(controller, entry, err);
     if (rv == 0) {
-        rv = flo_fleet_order_removal(controller->store, entry->model,
-                                     entry->group, &entry->removal, err);
+        rv = flo_fleet_order_removal(controller->store, entry->model, entry->group, &entry->removal,
+                                     err);
     }
     if (rv == 0) {
         rv = flo_fleet_next(controller->store, "rollout", &number, err);
     }
-    snprintf(entry->core.id, sizeof(entry->core.id), "r-%04llu",
-             (unsigned long long)number);
+    snprintf(entry->core.id, sizeof(entry->core.id), "r-%04llu", (unsigned long long)number);
     entry->core.created_at_ms = flo_controller_now_ms(controller);
-    struct join join = {
-        .entry = entry, .now_ms = entry->core.created_at_ms, .err = err};
+    struct join join = {.entry = entry, .now_ms = entry->core.created_at_ms, .err = err};
     rv = rv < 0 ? rv : flo_rollouts_look_above(controller, entry, err);
     rv = rv < 0 ? rv : flo_rollouts_reserve(controller, entry, err);
     if (rv == 0) {
-        rv = flo_fleet_facts_each(controller->store, entry->group, join_row,
-                                  &join, err);
+        rv = flo_fleet_facts_each(controller->store, entry->group, join_row, &join, err);
     }
     rv = rv < 0 ? rv : flo_spec_check_sense(&entry->wish, err);
     rv = rv < 0 ? rv : check_somebody(entry, dry, err);

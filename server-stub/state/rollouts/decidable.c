@@ -36,19 +36,16 @@ static uint8_t class_of(struct classes *classes, const char *name)
 }
 
 static bool is_said_alike(const struct flo_select_device *one,
-                          const struct flo_select_device *other,
-                          enum flo_select_field field)
+                          const struct flo_select_device *other, enum flo_select_field field)
 {
     const char *text = one->values[field].text;
     const char *another = other->values[field].text;
 
-    return text == another ||
-           (text != NULL && another != NULL && strcmp(text, another) == 0);
+    return text == another || (text != NULL && another != NULL && strcmp(text, another) == 0);
 }
 
 /* Neighbours are alike, mostly. */
-static bool is_as_last(const struct classes *classes,
-                       const struct flo_select_device *device)
+static bool is_as_last(const struct classes *classes, const struct flo_select_device *device)
 {
     const struct flo_select_device *last = classes->last;
 
@@ -61,8 +58,8 @@ static bool is_as_last(const struct classes *classes,
 static int take_class(void *context, const struct flo_select_device *device)
 {
     struct classes *classes = context;
-    size_t index = flo_rollout_find_next(
-        classes->rollout, device->values[FLO_SELECT_ID].text, &classes->at);
+    size_t index =
+        flo_rollout_find_next(classes->rollout, device->values[FLO_SELECT_ID].text, &classes->at);
     char name[FLO_HARDWARE_TEXT];
 
     if (index != SIZE_MAX) {
@@ -91,16 +88,14 @@ struct division {
 static bool divide(struct division *division, struct flo_rollout *rollout)
 {
     *division = (struct division){.rollout = rollout, .before = *rollout};
-    division->members =
-        malloc((rollout->member_count + 1) * sizeof(*division->members));
+    division->members = malloc((rollout->member_count + 1) * sizeof(*division->members));
     if (division->members == NULL) {
         return false;
     }
     for (size_t i = 0; i < rollout->member_count; i++) {
         const struct flo_rollout_member *member = &rollout->members[i];
-        division->members[i] =
-            (struct kept){member->bucket, member->phase, member->is_dirty,
-                          member->is_fresh, member->is_ready};
+        division->members[i] = (struct kept){member->bucket, member->phase, member->is_dirty,
+                                             member->is_fresh, member->is_ready};
     }
     flo_rollout_divide(rollout);
     return true;
@@ -126,8 +121,7 @@ static bool compares(const struct flo_rollout *core)
     return core->gate_count > 1 || core->study.rules.count > 0;
 }
 
-int flo_rollouts_check_gates(struct flo_controller *controller,
-                             struct flo_rollout_entry *entry,
+int flo_rollouts_check_gates(struct flo_controller *controller, struct flo_rollout_entry *entry,
                              struct flo_err *err)
 {
     struct flo_rollout *core = &entry->core;
@@ -144,8 +138,7 @@ int flo_rollouts_check_gates(struct flo_controller *controller,
         free(classes.of);
         return flo_fail(err, FLO_E_MEMORY, "gates of %s", core->id);
     }
-    int rv = flo_fleet_facts_each(controller->store, entry->group, take_class,
-                                  &classes, err);
+    int rv = flo_fleet_facts_each(controller->store, entry->group, take_class, &classes, err);
     if (rv == 0 && flo_rollout_lacks(core, classes.of, &lack)) {
         flo_rollout_lack_text(core, &lack, what, fix);
         flo_fail(err, FLO_E_GATE_UNDECIDABLE, "%s", what);

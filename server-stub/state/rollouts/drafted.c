@@ -24,14 +24,12 @@
 #define AT_ONCE 4000 /* rows that a call makes itself: about 8 ms */
 
 /* The text says all that a row of it would. */
-static bool is_plain(const struct flo_rollout_member *member,
-                     uint64_t since_at_ms)
+static bool is_plain(const struct flo_rollout_member *member, uint64_t since_at_ms)
 {
-    return !member->has_row && member->state == FLO_EXECUTION_QUEUED &&
-           member->attempt == 0 && member->lapse == FLO_LAPSE_NONE &&
-           !member->is_back && member->retries == 0 &&
-           member->held == FLO_HELD_NOT && member->held_of == 0 &&
-           !member->is_probe && member->since_at_ms == since_at_ms;
+    return !member->has_row && member->state == FLO_EXECUTION_QUEUED && member->attempt == 0 &&
+           member->lapse == FLO_LAPSE_NONE && !member->is_back && member->retries == 0 &&
+           member->held == FLO_HELD_NOT && member->held_of == 0 && !member->is_probe &&
+           member->since_at_ms == since_at_ms;
 }
 
 /* ---- written ---- */
@@ -52,8 +50,7 @@ static char *number_to(char *to, uint32_t number)
     return flo_digits(to, number);
 }
 
-static void add_line(struct flo_buf *text,
-                     const struct flo_rollout_member *member)
+static void add_line(struct flo_buf *text, const struct flo_rollout_member *member)
 {
     char line[sizeof(member->device) + 32];
     size_t chars = strlen(member->device);
@@ -66,8 +63,8 @@ static void add_line(struct flo_buf *text,
     flo_buf_add(text, line, (size_t)(to - line));
 }
 
-int flo_rollouts_draft(struct flo_controller *controller,
-                       struct flo_rollout_entry *entry, struct flo_err *err)
+int flo_rollouts_draft(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                       struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     struct flo_rollout *core = &entry->core;
@@ -112,35 +109,31 @@ static int by_device(const void *a, const void *b)
     return strcmp(one->device, other->device);
 }
 
-static bool has_row(const struct reading *reading,
-                    const struct flo_rollout_member *member)
+static bool has_row(const struct reading *reading, const struct flo_rollout_member *member)
 {
     const struct flo_rollout *core = &reading->entry->core;
 
-    return bsearch(member, core->members, reading->rows, sizeof(*core->members),
-                   by_device) != NULL;
+    return bsearch(member, core->members, reading->rows, sizeof(*core->members), by_device) != NULL;
 }
 
 /* A line; false: nothing that was written here.  sscanf looks for the end of
  * its text, which is megabytes away. */
-static bool read_line(const char *from, uint64_t since_at_ms,
-                      struct flo_rollout_member *out)
+static bool read_line(const char *from, uint64_t since_at_ms, struct flo_rollout_member *out)
 {
     char line[sizeof(out->device) + 32];
     size_t chars = strcspn(from, "\n");
     unsigned bucket, segment;
     int is_away, used = 0;
 
-    *out = (struct flo_rollout_member){.since_at_ms = since_at_ms,
-                                       .heard_at_ms = since_at_ms,
-                                       .state = FLO_EXECUTION_QUEUED};
+    *out = (struct flo_rollout_member){
+        .since_at_ms = since_at_ms, .heard_at_ms = since_at_ms, .state = FLO_EXECUTION_QUEUED};
     if (chars >= sizeof(line)) {
         return false;
     }
     memcpy(line, from, chars);
     line[chars] = '\0';
-    if (sscanf(line, "%36[^ \n] %10u %3u %1d%n", out->device, &bucket, &segment,
-               &is_away, &used) != 4 ||
+    if (sscanf(line, "%36[^ \n] %10u %3u %1d%n", out->device, &bucket, &segment, &is_away, &used) !=
+            4 ||
         line[used] != '\0' || bucket >= FLO_BUCKETS || segment > UINT8_MAX) {
         return false;
     }
@@ -165,19 +158,17 @@ static int take_text(void *context, const char *text)
     uint64_t since_at_ms = strtoull(text, NULL, 10);
     const char *line = strchr(text, '\n');
     /* Facts that cannot be read are no device that is gone. */
-    int rv = flo_fleet_facts_each(reading->controller->store, NULL, take_nobody,
-                                  NULL, reading->err);
+    int rv =
+        flo_fleet_facts_each(reading->controller->store, NULL, take_nobody, NULL, reading->err);
 
     reading->rows = core->member_count;
     reading->entry->is_drafted = true;
-    for (; line != NULL && line[1] != '\0' && rv == 0;
-         line = strchr(line + 1, '\n')) {
+    for (; line != NULL && line[1] != '\0' && rv == 0; line = strchr(line + 1, '\n')) {
         if (!read_line(line + 1, since_at_ms, &member)) {
-            return flo_fail(reading->err, FLO_E_DB,
-                            "rollout %s: a member cannot be read", core->id);
+            return flo_fail(reading->err, FLO_E_DB, "rollout %s: a member cannot be read",
+                            core->id);
         }
-        bool is_gone = flo_fleet_facts_of(reading->controller->store,
-                                          member.device) == NULL;
+        bool is_gone = flo_fleet_facts_of(reading->controller->store, member.device) == NULL;
         if (!is_gone && !has_row(reading, &member)) {
             rv = reading->load(reading->context, &member);
         }
@@ -186,17 +177,11 @@ static int take_text(void *context, const char *text)
     return rv;
 }
 
-int flo_rollouts_drafted_read(struct flo_controller *controller,
-                              struct flo_rollout_entry *entry,
-                              flo_rollouts_load_fn load, void *context,
-                              struct flo_err *err)
+int flo_rollouts_drafted_read(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                              flo_rollouts_load_fn load, void *context, struct flo_err *err)
 {
-    struct reading reading = {.controller = controller,
-                              .entry = entry,
-                              .load = load,
-                              .context = context,
-                              .err = err};
+    struct reading reading = {
+        .controller = controller, .entry = entry, .load = load, .context = context, .err = err};
 
-    return flo_fleet_draft_get(controller->store, entry->core.id, take_text,
-                               &reading, err);
+    return flo_fleet_draft_get(controller->store, entry->core.id, take_text, &reading, err);
 }

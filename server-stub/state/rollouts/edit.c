@@ -7,8 +7,8 @@
 #include "server-stub/state/rollouts/inside.h"
 
 /* Other people agreed to what was asked, and to nothing else. */
-static int check_people(struct flo_controller *controller,
-                        struct flo_rollout_entry *entry, struct flo_err *err)
+static int check_people(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                        struct flo_err *err)
 {
     uint32_t people = 0;
     int rv = flo_rollouts_people_needed(controller, entry, &people, err);
@@ -17,27 +17,21 @@ static int check_people(struct flo_controller *controller,
         return rv;
     }
     flo_fail(err, FLO_E_ROLLOUT_APPROVAL,
-             "rollout %s needs the approval of %u: nobody approved other words",
-             entry->core.id,
-             people > entry->core.approvals_needed
-                 ? people
-                 : entry->core.approvals_needed);
+             "rollout %s needs the approval of %u: nobody approved other words", entry->core.id,
+             people > entry->core.approvals_needed ? people : entry->core.approvals_needed);
     return flo_err_fix(err, "start a new one with --supersede, which asks for "
                             "approval; `rollout pause` needs none");
 }
 
 static int check_words(const struct flo_rollout_entry *entry,
-                       const struct flo_rollout_entry *wanted,
-                       struct flo_err *err)
+                       const struct flo_rollout_entry *wanted, struct flo_err *err)
 {
     uint64_t expires_ms = wanted->core.expires_at_ms;
 
     if (expires_ms > 0 && expires_ms <= flo_wall_ms()) {
-        return flo_fail(err, FLO_E_REST_MEANING,
-                        "expires_at: that time has passed");
+        return flo_fail(err, FLO_E_REST_MEANING, "expires_at: that time has passed");
     }
-    if (flo_rollout_is_spread(&wanted->core) &&
-        !flo_rollout_is_spread(&entry->core)) {
+    if (flo_rollout_is_spread(&wanted->core) && !flo_rollout_is_spread(&entry->core)) {
         return flo_fail(err, FLO_E_REST_MEANING,
                         "phases: its devices were not spread when it was made, "
                         "and phases to come cannot be");
@@ -48,14 +42,12 @@ static int check_words(const struct flo_rollout_entry *entry,
 /* A phase that began has its devices by the labels that it was spread over;
  * the core knows only that it was. */
 static int check_spread(const struct flo_rollout_entry *entry,
-                        const struct flo_rollout_entry *wanted,
-                        struct flo_err *err)
+                        const struct flo_rollout_entry *wanted, struct flo_err *err)
 {
     const struct flo_rollout *core = &entry->core;
     bool has_begun = core->state != FLO_ROLLOUT_SCHEDULED;
 
-    for (uint32_t i = 0;
-         has_begun && i <= core->phase && i < wanted->core.phase_count; i++) {
+    for (uint32_t i = 0; has_begun && i <= core->phase && i < wanted->core.phase_count; i++) {
         if (memcmp(entry->wish.phases[i].spread, wanted->wish.phases[i].spread,
                    sizeof(wanted->wish.phases[i].spread)) != 0) {
             return flo_fail(err, FLO_E_REST_MEANING,
@@ -68,18 +60,15 @@ static int check_spread(const struct flo_rollout_entry *entry,
 }
 
 /* A time that went by, and that no edit names, ends it no second time. */
-static void keep_expiry(const struct flo_rollout_entry *entry,
-                        struct flo_rollout_entry *wanted)
+static void keep_expiry(const struct flo_rollout_entry *entry, struct flo_rollout_entry *wanted)
 {
-    if (entry->core.expires_at_ms == 0 &&
-        entry->wish.expires_at_ms == wanted->wish.expires_at_ms) {
+    if (entry->core.expires_at_ms == 0 && entry->wish.expires_at_ms == wanted->wish.expires_at_ms) {
         wanted->core.expires_at_ms = 0;
     }
 }
 
 /* No gates before and none now are the same gates. */
-static bool differs(const json_t *before, const json_t *wanted,
-                    const char *name)
+static bool differs(const json_t *before, const json_t *wanted, const char *name)
 {
     const json_t *was = json_object_get(before, name);
     const json_t *is = json_object_get(wanted, name);
@@ -91,14 +80,12 @@ static bool differs(const json_t *before, const json_t *wanted,
  * they compare: not because devices left since the start. */
 static bool asks_gates(const json_t *before, const json_t *wanted)
 {
-    return differs(before, wanted, "gates") ||
-           differs(before, wanted, "phases") ||
+    return differs(before, wanted, "gates") || differs(before, wanted, "phases") ||
            differs(before, wanted, "hold_for_person");
 }
 
 /* Limits and windows look at labels and zones, perhaps for the first time. */
-static int place(struct flo_controller *controller,
-                 struct flo_rollout_entry *entry,
+static int place(struct flo_controller *controller, struct flo_rollout_entry *entry,
                  const struct flo_rollout *wanted, struct flo_err *err)
 {
     entry->core.window = wanted->window;
@@ -107,10 +94,8 @@ static int place(struct flo_controller *controller,
     return flo_rollouts_place_all(controller, entry, err);
 }
 
-static int apply(struct flo_controller *controller,
-                 struct flo_rollout_entry *entry,
-                 struct flo_rollout_entry *wanted, const char *note,
-                 struct flo_err *err)
+static int apply(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                 struct flo_rollout_entry *wanted, const char *note, struct flo_err *err)
 {
     bool had_study = entry->core.study.rules.count > 0;
     bool has_new_gates = differs(entry->spec, wanted->spec, "gates");
@@ -124,11 +109,10 @@ static int apply(struct flo_controller *controller,
     int rv = place(controller, entry, &wanted->core, err);
     rv = rv < 0 ? rv
                 : flo_rollouts_step(controller, entry,
-                                    (struct flo_rollout_event){
-                                        .kind = FLO_ROLLOUT_EVENT_EDIT,
-                                        .note = note,
-                                        .draft = &wanted->core,
-                                        .has_new_gates = has_new_gates},
+                                    (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EDIT,
+                                                               .note = note,
+                                                               .draft = &wanted->core,
+                                                               .has_new_gates = has_new_gates},
                                     err);
     if (rv == 0 && !had_study && entry->core.study.rules.count > 0) {
         rv = flo_rollouts_segment(controller, entry, err);
@@ -139,10 +123,9 @@ static int apply(struct flo_controller *controller,
     return rv < 0 ? rv : flo_rollouts_put(controller, entry, err);
 }
 
-int flo_rollouts_read_edit(struct flo_controller *controller,
-                           const struct flo_rollout_entry *entry,
-                           const json_t *change, struct flo_rollout_entry **out,
-                           char *names, struct flo_err *err)
+int flo_rollouts_read_edit(struct flo_controller *controller, const struct flo_rollout_entry *entry,
+                           const json_t *change, struct flo_rollout_entry **out, char *names,
+                           struct flo_err *err)
 {
     json_t *spec = NULL;
     int rv = flo_spec_merge(entry->spec, change, &spec, names, err);
@@ -156,10 +139,9 @@ int flo_rollouts_read_edit(struct flo_controller *controller,
     return 0;
 }
 
-int flo_rollouts_edit(struct flo_controller *controller,
-                      struct flo_rollout_entry *entry,
-                      struct flo_rollout_entry *wanted, const char *by,
-                      const char *names, struct flo_err *err)
+int flo_rollouts_edit(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                      struct flo_rollout_entry *wanted, const char *by, const char *names,
+                      struct flo_err *err)
 {
     char note[FLO_SPEC_NAMES_MAX + 80];
     int rv = flo_rollout_may(&entry->core, FLO_ROLLOUT_EVENT_EDIT, err);

@@ -21,8 +21,7 @@ static bool is_of_device(const char *step)
 
     while (line != NULL && line[1] == ' ') {
         line += 1 + strspn(line + 1, " ");
-        if (strncmp(line, "device ", 7) != 0 &&
-            strncmp(line, "why      ignored", 16) != 0) {
+        if (strncmp(line, "device ", 7) != 0 && strncmp(line, "why      ignored", 16) != 0) {
             return false;
         }
         is_one = true;
@@ -83,24 +82,22 @@ static void log_lines(const struct flo_rollout_entry *entry,
 
     while (*why != '\0') {
         size_t chars = strcspn(why, "\n");
-        flo_log(actions->count > 0 ? FLO_LOG_INFO : FLO_LOG_DEBUG, "rollout",
-                "%s: %.*s", entry->core.id, (int)chars, why);
+        flo_log(actions->count > 0 ? FLO_LOG_INFO : FLO_LOG_DEBUG, "rollout", "%s: %.*s",
+                entry->core.id, (int)chars, why);
         why += chars + (why[chars] == '\n');
     }
 }
 
-void flo_rollouts_explain(struct flo_rollout_entry *entry,
-                          const struct flo_rollout_event *event,
+void flo_rollouts_explain(struct flo_rollout_entry *entry, const struct flo_rollout_event *event,
                           const struct flo_rollout_actions *actions)
 {
-    bool is_silent = event->kind == FLO_ROLLOUT_EVENT_HEARD ||
-                     event->kind == FLO_ROLLOUT_EVENT_TICK;
+    bool is_silent =
+        event->kind == FLO_ROLLOUT_EVENT_HEARD || event->kind == FLO_ROLLOUT_EVENT_TICK;
 
-    bool is_record = event->kind == FLO_ROLLOUT_EVENT_STUDY &&
-                     actions->why[0] == '\0' && actions->count == 1;
+    bool is_record =
+        event->kind == FLO_ROLLOUT_EVENT_STUDY && actions->why[0] == '\0' && actions->count == 1;
 
-    if (is_record ||
-        (actions->count == 0 && (actions->why[0] == '\0' || is_silent))) {
+    if (is_record || (actions->count == 0 && (actions->why[0] == '\0' || is_silent))) {
         return;
     }
     log_lines(entry, actions);
@@ -118,9 +115,8 @@ void flo_rollouts_explain(struct flo_rollout_entry *entry,
 /* Lines that carry a decision out, or tell of a single device. */
 static bool is_detail(const char *line)
 {
-    static const char *const begins[] = {
-        "device ", "devices ", "desired ", "order ",
-        "each ",   "recall ",  "record ",  "why      ignored"};
+    static const char *const begins[] = {"device ", "devices ", "desired ", "order ",
+                                         "each ",   "recall ",  "record ",  "why      ignored"};
 
     for (size_t i = 0; i < FLO_COUNT(begins); i++) {
         if (strncmp(line, begins[i], strlen(begins[i])) == 0) {
@@ -130,23 +126,20 @@ static bool is_detail(const char *line)
     return false;
 }
 
-static void add_line(const struct flo_controller *controller,
-                     const struct flo_rollout_entry *entry, json_t *lines,
-                     const char *line, size_t chars)
+static void add_line(const struct flo_controller *controller, const struct flo_rollout_entry *entry,
+                     json_t *lines, const char *line, size_t chars)
 {
     size_t blanks = strspn(line, " ");
 
     if (blanks < chars && !is_detail(line + blanks)) {
         json_array_append_new(
-            lines, flo_rollouts_named(controller, &entry->core, line + blanks,
-                                      chars - blanks));
+            lines, flo_rollouts_named(controller, &entry->core, line + blanks, chars - blanks));
     }
 }
 
 /* A step's line begins with "[seconds.ms]", since the rollout was made. */
 static json_t *decision(const struct flo_controller *controller,
-                        const struct flo_rollout_entry *entry, const char *step,
-                        const char *end)
+                        const struct flo_rollout_entry *entry, const char *step, const char *end)
 {
     json_t *lines = json_array();
     const char *close = strchr(step, ']');
@@ -156,17 +149,15 @@ static json_t *decision(const struct flo_controller *controller,
     if (close == NULL || close >= step + chars) {
         close = step - 1; /* the rest of a step that was cut */
     }
-    add_line(controller, entry, lines, close + 1,
-             (size_t)(step + chars - close - 1));
+    add_line(controller, entry, lines, close + 1, (size_t)(step + chars - close - 1));
     for (const char *at = step + chars; at < end; at += chars) {
         at += *at == '\n';
         chars = strcspn(at, "\n");
         add_line(controller, entry, lines, at, chars);
     }
-    return json_pack(
-        "{s:I,s:o}", "at_ms",
-        (json_int_t)(entry->core.created_at_ms + (uint64_t)(seconds * 1000)),
-        "lines", lines);
+    return json_pack("{s:I,s:o}", "at_ms",
+                     (json_int_t)(entry->core.created_at_ms + (uint64_t)(seconds * 1000)), "lines",
+                     lines);
 }
 
 static json_t *decisions(const struct flo_controller *controller,
@@ -199,17 +190,15 @@ json_t *flo_rollouts_explained(const struct flo_controller *controller,
 
     while (*at != '\0') {
         size_t chars = strcspn(at, "\n");
-        json_array_append_new(
-            lines, flo_rollouts_named(controller, &entry->core, at, chars));
+        json_array_append_new(lines, flo_rollouts_named(controller, &entry->core, at, chars));
         at += chars + (at[chars] == '\n');
     }
     const char *reason = entry->core.reason;
-    json_t *json = json_pack(
-        "{s:s,s:s,s:o,s:I,s:I,s:o}", "id", entry->core.id, "state",
-        flo_rollout_state_word(entry->core.state), "reason",
-        flo_rollouts_named(controller, &entry->core, reason, strlen(reason)),
-        "created_at_ms", (json_int_t)entry->core.created_at_ms, "cut_bytes",
-        (json_int_t)entry->trace_cut, "trace", lines);
+    json_t *json = json_pack("{s:s,s:s,s:o,s:I,s:I,s:o}", "id", entry->core.id, "state",
+                             flo_rollout_state_word(entry->core.state), "reason",
+                             flo_rollouts_named(controller, &entry->core, reason, strlen(reason)),
+                             "created_at_ms", (json_int_t)entry->core.created_at_ms, "cut_bytes",
+                             (json_int_t)entry->trace_cut, "trace", lines);
     if (json != NULL) {
         json_object_set_new(json, "decisions", decisions(controller, entry));
         flo_rollouts_show_remaining(controller, entry, json);

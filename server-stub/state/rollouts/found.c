@@ -48,44 +48,38 @@ static bool is_same(const json_t *a, const json_t *b)
 static json_t *copy_of(const json_t *from)
 {
     static const char *const texts[] = {"slice", "kind", "gate", "end", "text"};
-    static const char *const counts[] = {
-        "phase", "block", "at_ms", "members", "updated", "far", "controls"};
+    static const char *const counts[] = {"phase",   "block", "at_ms",   "members",
+                                         "updated", "far",   "controls"};
     static const char *const effects[] = {"effect_pct", "low_pct", "high_pct"};
     json_t *out = json_object();
 
     for (size_t i = 0; i < FLO_COUNT(texts); i++) {
-        json_object_set_new(out, texts[i],
-                            json_string(text_of(from, texts[i])));
+        json_object_set_new(out, texts[i], json_string(text_of(from, texts[i])));
     }
     for (size_t i = 0; i < FLO_COUNT(counts); i++) {
         json_int_t value = json_integer_value(json_object_get(from, counts[i]));
-        json_object_set_new(out, counts[i],
-                            json_integer(value < 0 ? 0 : value));
+        json_object_set_new(out, counts[i], json_integer(value < 0 ? 0 : value));
     }
     for (size_t i = 0; i < FLO_COUNT(effects); i++) {
         const json_t *value = json_object_get(from, effects[i]);
         json_object_set_new(out, effects[i],
-                            json_is_number(value)
-                                ? json_real(json_number_value(value))
-                                : json_null());
+                            json_is_number(value) ? json_real(json_number_value(value))
+                                                  : json_null());
     }
     return out;
 }
 
-static json_t *made_of(const struct flo_controller *controller,
-                       const struct flo_rollout *core, const json_t *record,
-                       const json_t *row, const char *kind)
+static json_t *made_of(const struct flo_controller *controller, const struct flo_rollout *core,
+                       const json_t *record, const json_t *row, const char *kind)
 {
     const char *text = text_of(row, "text");
     json_t *one = copy_of(row);
 
     json_object_set_new(one, "kind", json_string(kind));
     if (text_of(row, "end")[0] == '\0') {
-        json_object_set_new(one, "end",
-                            json_string(flo_slice_end_word(FLO_END_TOLD)));
+        json_object_set_new(one, "end", json_string(flo_slice_end_word(FLO_END_TOLD)));
     }
-    json_object_set_new(
-        one, "text", flo_rollouts_named(controller, core, text, strlen(text)));
+    json_object_set_new(one, "text", flo_rollouts_named(controller, core, text, strlen(text)));
     json_object_set(one, "phase", json_object_get(record, "phase"));
     json_object_set(one, "block", json_object_get(record, "block"));
     json_object_set(one, "at_ms", json_object_get(record, "at_ms"));
@@ -122,8 +116,7 @@ static void add(json_t *list, const json_t *before, json_t *one)
     json_decref(one);
 }
 
-static void add_rows(const struct flo_controller *controller,
-                     const struct flo_rollout_entry *entry,
+static void add_rows(const struct flo_controller *controller, const struct flo_rollout_entry *entry,
                      const json_t *record, const char *member, json_t *list)
 {
     bool is_moved = strcmp(member, "moved") == 0;
@@ -133,13 +126,11 @@ static void add_rows(const struct flo_controller *controller,
 
     json_array_foreach(json_object_get(record, member), i, row)
     {
-        const char *kind = is_moved    ? "changed"
-                           : is_probed ? "probed"
-                           : json_is_true(json_object_get(row, "culprit"))
-                               ? "named"
-                               : "unclear";
-        add(list, entry->slices,
-            made_of(controller, &entry->core, record, row, kind));
+        const char *kind = is_moved                                        ? "changed"
+                           : is_probed                                     ? "probed"
+                           : json_is_true(json_object_get(row, "culprit")) ? "named"
+                                                                           : "unclear";
+        add(list, entry->slices, made_of(controller, &entry->core, record, row, kind));
     }
 }
 
@@ -166,8 +157,7 @@ static void add_lasting(const json_t *before, json_t *list)
 }
 
 void flo_rollouts_found_keep(const struct flo_controller *controller,
-                             struct flo_rollout_entry *entry,
-                             const json_t *record)
+                             struct flo_rollout_entry *entry, const json_t *record)
 {
     json_t *list = json_array();
 
@@ -200,10 +190,8 @@ static bool is_kept_anywhere(const struct flo_rollout *core)
     for (size_t i = 0; i < core->member_count; i++) {
         const struct flo_rollout_member *member = &core->members[i];
         enum flo_execution state = (enum flo_execution)member->state;
-        bool has_it = state == FLO_EXECUTION_SOAKING ||
-                      state == FLO_EXECUTION_ACTIVATING ||
-                      (flo_execution_kind(state) == FLO_EXECUTION_END_GOOD &&
-                       !member->runs_other);
+        bool has_it = state == FLO_EXECUTION_SOAKING || state == FLO_EXECUTION_ACTIVATING ||
+                      (flo_execution_kind(state) == FLO_EXECUTION_END_GOOD && !member->runs_other);
         if (member->held == FLO_HELD_THERE && has_it && !member->is_back) {
             return true;
         }
@@ -217,8 +205,7 @@ static uint32_t answered_at(const struct flo_rollout *core, const json_t *one)
 {
     const struct flo_study_state *state = &core->study.state;
     uint32_t at = flo_study_held(state, text_of(one, "slice"));
-    bool is_answered = is_kind(one, "unclear") && !is_told_only(one) &&
-                       at < state->held_count &&
+    bool is_answered = is_kind(one, "unclear") && !is_told_only(one) && at < state->held_count &&
                        state->held_as[at] != FLO_SLICE_ASKED;
 
     return is_answered ? at : FLO_STUDY_SLICES_MAX;
@@ -230,15 +217,13 @@ static const char *end_of(const struct flo_rollout *core, const json_t *one)
 
     return at == FLO_STUDY_SLICES_MAX
                ? text_of(one, "end")
-               : flo_slice_end_word(core->study.state.held_as[at] ==
-                                            FLO_SLICE_LET_GO
+               : flo_slice_end_word(core->study.state.held_as[at] == FLO_SLICE_LET_GO
                                         ? FLO_END_TOLD
                                         : FLO_END_BACK);
 }
 
 /* The sentence asks in its last words; the answer takes their place. */
-static void say(const struct flo_rollout *core, const json_t *one,
-                struct flo_buf *out)
+static void say(const struct flo_rollout *core, const json_t *one, struct flo_buf *out)
 {
     const char *text = text_of(one, "text");
     uint32_t at = answered_at(core, one);
@@ -250,9 +235,8 @@ static void say(const struct flo_rollout *core, const json_t *one,
     }
     flo_buf_add(out, text, tail != NULL ? (size_t)(tail - text) : strlen(text));
     flo_buf_printf(out, "; answered: %s",
-                   core->study.state.held_as[at] == FLO_SLICE_LET_GO
-                       ? "goes on there"
-                       : "taken back there");
+                   core->study.state.held_as[at] == FLO_SLICE_LET_GO ? "goes on there"
+                                                                     : "taken back there");
 }
 
 json_t *flo_rollouts_found_view(const struct flo_rollout_entry *entry)
@@ -266,8 +250,7 @@ json_t *flo_rollouts_found_view(const struct flo_rollout_entry *entry)
         struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
         json_t *shown = json_copy(one);
         say(&entry->core, one, &text);
-        json_object_set_new(shown, "end",
-                            json_string(end_of(&entry->core, one)));
+        json_object_set_new(shown, "end", json_string(end_of(&entry->core, one)));
         if (!text.failed && text.bytes > 0) {
             json_object_set_new(shown, "text", json_string(text.data));
         }
@@ -276,12 +259,11 @@ json_t *flo_rollouts_found_view(const struct flo_rollout_entry *entry)
     return list;
 }
 
-static enum flo_found found_of(const struct flo_rollout *core,
-                               const json_t *one)
+static enum flo_found found_of(const struct flo_rollout *core, const json_t *one)
 {
     const char *end = end_of(core, one);
 
-    return is_kind(one, "probed") ? FLO_FOUND_PROBED
+    return is_kind(one, "probed")                               ? FLO_FOUND_PROBED
            : strcmp(end, flo_slice_end_word(FLO_END_BACK)) == 0 ? FLO_FOUND_BACK
            : strcmp(end, flo_slice_end_word(FLO_END_HELD)) == 0
                ? (is_kind(one, "unclear") ? FLO_FOUND_ASKED : FLO_FOUND_HELD)
@@ -289,8 +271,7 @@ static enum flo_found found_of(const struct flo_rollout *core,
                                      : FLO_FOUND_TOLD;
 }
 
-void flo_rollouts_found_count(const struct flo_rollout_entry *entry,
-                              size_t counts[FLO_FOUND_COUNT])
+void flo_rollouts_found_count(const struct flo_rollout_entry *entry, size_t counts[FLO_FOUND_COUNT])
 {
     json_t *one;
     size_t i;
@@ -306,8 +287,7 @@ void flo_rollouts_found_count(const struct flo_rollout_entry *entry,
     }
 }
 
-void flo_rollouts_found_text(const struct flo_rollout_entry *entry,
-                             struct flo_buf *out)
+void flo_rollouts_found_text(const struct flo_rollout_entry *entry, struct flo_buf *out)
 {
     const char *told = flo_slice_end_word(FLO_END_TOLD);
     json_t *one;
@@ -349,8 +329,7 @@ static const char *held_word(const struct flo_rollout_member *member)
 }
 
 /* [device, wave, %] of a record, and what it is in the rollout now. */
-static void add_device(const struct shown *shown, const json_t *row,
-                       json_t *list)
+static void add_device(const struct shown *shown, const json_t *row, json_t *list)
 {
     const char *id = json_string_value(json_array_get(row, 0));
     const json_t *effect = json_array_get(row, 2);
@@ -362,19 +341,14 @@ static void add_device(const struct shown *shown, const json_t *row,
     const struct flo_rollout_member *member = &shown->core->members[index];
     json_int_t wave = json_integer_value(json_array_get(row, 1));
     json_array_append_new(
-        list,
-        json_pack(
-            "{s:s,s:o,s:b,s:I,s:o,s:o,s:i,s:s,s:s}", "id", member->device,
-            "name", flo_rollouts_device_name(shown->controller, member->device),
-            "updated", (int)(wave > 0), "wave", wave < 0 ? 0 : wave,
-            "effect_pct",
-            json_is_number(effect) ? json_real(json_number_value(effect))
-                                   : json_null(),
-            "effect", effect_json(effect), "phase",
-            member->phase < shown->core->phase_count ? (int)member->phase + 1
-                                                     : 0,
-            "state", flo_execution_word((enum flo_execution)member->state),
-            "held", held_word(member)));
+        list, json_pack("{s:s,s:o,s:b,s:I,s:o,s:o,s:i,s:s,s:s}", "id", member->device, "name",
+                        flo_rollouts_device_name(shown->controller, member->device), "updated",
+                        (int)(wave > 0), "wave", wave < 0 ? 0 : wave, "effect_pct",
+                        json_is_number(effect) ? json_real(json_number_value(effect)) : json_null(),
+                        "effect", effect_json(effect), "phase",
+                        member->phase < shown->core->phase_count ? (int)member->phase + 1 : 0,
+                        "state", flo_execution_word((enum flo_execution)member->state), "held",
+                        held_word(member)));
 }
 
 static int add_devices(void *context, const struct flo_fleet_evidence *evidence)
@@ -386,21 +360,17 @@ static int add_devices(void *context, const struct flo_fleet_evidence *evidence)
     json_t *list, *row, *device;
     size_t i, k;
 
-    if (evidence->number != (uint64_t)json_integer_value(
-                                json_object_get(shown->one, "block")) ||
-        flo_json_parse(evidence->body, strlen(evidence->body), 1 << 20, &record,
-                       &err) < 0) {
+    if (evidence->number != (uint64_t)json_integer_value(json_object_get(shown->one, "block")) ||
+        flo_json_parse(evidence->body, strlen(evidence->body), 1 << 20, &record, &err) < 0) {
         /* The record is too old: its devices are not known any more. */
         return 0;
     }
     list = json_array();
     json_array_foreach(json_object_get(record, member), i, row)
     {
-        bool is_it =
-            strcmp(text_of(row, "slice"), text_of(shown->one, "slice")) == 0 &&
-            strcmp(text_of(row, "gate"), text_of(shown->one, "gate")) == 0;
-        json_array_foreach(is_it ? json_object_get(row, "devices") : NULL, k,
-                           device)
+        bool is_it = strcmp(text_of(row, "slice"), text_of(shown->one, "slice")) == 0 &&
+                     strcmp(text_of(row, "gate"), text_of(shown->one, "gate")) == 0;
+        json_array_foreach(is_it ? json_object_get(row, "devices") : NULL, k, device)
         {
             add_device(shown, device, list);
         }
@@ -421,14 +391,11 @@ int flo_rollouts_found_show(const struct flo_controller *controller,
 
     json_array_foreach(list, i, one)
     {
-        struct shown shown = {
-            .controller = controller, .core = &entry->core, .one = one};
-        json_int_t block =
-            json_integer_value(json_object_get(shown.one, "block"));
+        struct shown shown = {.controller = controller, .core = &entry->core, .one = one};
+        json_int_t block = json_integer_value(json_object_get(shown.one, "block"));
         if (block > 0 && !is_kind(shown.one, "probed") && rv == 0) {
-            rv = flo_fleet_evidence_list(controller->store, entry->core.id,
-                                         (uint64_t)block - 1, 1, add_devices,
-                                         &shown, err);
+            rv = flo_fleet_evidence_list(controller->store, entry->core.id, (uint64_t)block - 1, 1,
+                                         add_devices, &shown, err);
         }
     }
     if (rv < 0) {

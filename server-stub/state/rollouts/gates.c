@@ -6,37 +6,33 @@
 
 static json_t *view_arm(const struct flo_gate_arm *arm, int metric)
 {
-    return json_pack("{s:i,s:I,s:f,s:s}", "devices", (int)arm->devices,
-                     "samples", (json_int_t)arm->samples, "value", arm->value,
-                     "unit", flo_metric_fact(metric)->unit);
+    return json_pack("{s:i,s:I,s:f,s:s}", "devices", (int)arm->devices, "samples",
+                     (json_int_t)arm->samples, "value", arm->value, "unit",
+                     flo_metric_fact(metric)->unit);
 }
 
 static void view_share(const struct flo_gate_result *result, json_t *out)
 {
     json_object_set_new(out, "value", json_real(result->share.share_pct));
     if (result->share.has_interval) {
-        json_object_set_new(
-            out, "interval",
-            json_pack("[f,f]", result->share.low_pct, result->share.high_pct));
+        json_object_set_new(out, "interval",
+                            json_pack("[f,f]", result->share.low_pct, result->share.high_pct));
     }
     json_object_set_new(out, "bad", json_integer(result->bad));
     json_object_set_new(out, "ended", json_integer(result->done));
     json_object_set_new(out, "devices", json_integer(result->members));
 }
 
-static void view_ratio(const struct flo_gate_result *result, int metric,
-                       json_t *out)
+static void view_ratio(const struct flo_gate_result *result, int metric, json_t *out)
 {
     json_object_set_new(out, "value", json_real(result->ratio));
     json_object_set_new(out, "hardware", json_string(result->hardware));
     json_object_set_new(out, "updated", view_arm(&result->updated, metric));
     json_object_set_new(out, "waiting", view_arm(&result->waiting, metric));
     json_object_set_new(out, "compared", json_integer(result->compared));
-    json_object_set_new(out, "not_compared",
-                        json_integer(result->not_compared));
+    json_object_set_new(out, "not_compared", json_integer(result->not_compared));
     json_object_set_new(out, "cut", json_boolean(result->is_cut));
-    json_object_set_new(out, "from_ms",
-                        json_integer((json_int_t)result->from_ms));
+    json_object_set_new(out, "from_ms", json_integer((json_int_t)result->from_ms));
     json_object_set_new(out, "to_ms", json_integer((json_int_t)result->to_ms));
 }
 
@@ -54,18 +50,15 @@ static json_t *view_gate(const struct flo_rollout *core, uint32_t gate)
     if (core->phases[core->phase].state == FLO_PHASE_WAITING) {
         result.verdict = FLO_VERDICT_INCONCLUSIVE;
         snprintf(because, sizeof(because), "waits: no device was told yet");
-    } else if (core->state == FLO_ROLLOUT_COMPLETED &&
-               result.verdict == FLO_VERDICT_INCONCLUSIVE) {
-        snprintf(because, sizeof(because),
-                 "did not decide: the rollout completed without it");
+    } else if (core->state == FLO_ROLLOUT_COMPLETED && result.verdict == FLO_VERDICT_INCONCLUSIVE) {
+        snprintf(because, sizeof(because), "did not decide: the rollout completed without it");
     }
-    json_t *out = json_pack(
-        "{s:s,s:s,s:i,s:s,s:f,s:s,s:s,s:s,s:s,s:s}", "name", title, "gate",
-        flo_gate_word(rule->gate), "phase", (int)core->phase + 1, "phase_name",
-        core->phases[core->phase].name, "limit", result.limit, "unit",
-        flo_gate_unit(rule->gate), "verdict", flo_verdict_word(result.verdict),
-        "text", text, "because", because, "action",
-        flo_on_fail_word(rule->has_action ? rule->action : core->on_fail));
+    json_t *out = json_pack("{s:s,s:s,s:i,s:s,s:f,s:s,s:s,s:s,s:s,s:s}", "name", title, "gate",
+                            flo_gate_word(rule->gate), "phase", (int)core->phase + 1, "phase_name",
+                            core->phases[core->phase].name, "limit", result.limit, "unit",
+                            flo_gate_unit(rule->gate), "verdict", flo_verdict_word(result.verdict),
+                            "text", text, "because", because, "action",
+                            flo_on_fail_word(rule->has_action ? rule->action : core->on_fail));
     if (flo_gate_kind_of(rule->gate) == FLO_GATE_KIND_RATIO) {
         view_ratio(&result, rule->metric, out);
     } else {
@@ -81,11 +74,9 @@ static void view_finding(const struct flo_study_standing *standing, json_t *out)
     const struct flo_study_row row = {.told = standing->told};
     double told, low, high;
     json_t *numbers = flo_statistic_result_json(result);
-    bool is_ratio = result->kind == FLO_STATISTIC_RATIO ||
-                    result->kind == FLO_STATISTIC_LEAK;
+    bool is_ratio = result->kind == FLO_STATISTIC_RATIO || result->kind == FLO_STATISTIC_LEAK;
     json_t *value = json_object_get(numbers, is_ratio ? "effect_pct" : "ratio");
-    json_t *interval =
-        json_object_get(numbers, is_ratio ? "ci_pct" : "ci_ratio");
+    json_t *interval = json_object_get(numbers, is_ratio ? "ci_pct" : "ci_ratio");
 
     json_object_set(out, "value", value != NULL ? value : json_null());
     if (json_is_number(json_array_get(interval, 0)) &&
@@ -103,8 +94,7 @@ static void view_finding(const struct flo_study_standing *standing, json_t *out)
 
 /* The verdict of this phase, or that of an earlier one where this one has no
  * say: the last phase leaves no controls. */
-static enum flo_verdict verdict_of(const struct flo_rollout *core,
-                                   uint32_t index, bool is_awaited,
+static enum flo_verdict verdict_of(const struct flo_rollout *core, uint32_t index, bool is_awaited,
                                    uint32_t *phase)
 {
     const struct flo_study_state *state = &core->study.state;
@@ -112,8 +102,8 @@ static enum flo_verdict verdict_of(const struct flo_rollout *core,
     uint8_t passed_in = state->passed_in[index];
 
     *phase = core->phase;
-    if (verdict == FLO_VERDICT_INCONCLUSIVE && passed_in > 0 &&
-        passed_in <= core->phase && !is_awaited) {
+    if (verdict == FLO_VERDICT_INCONCLUSIVE && passed_in > 0 && passed_in <= core->phase &&
+        !is_awaited) {
         *phase = passed_in - 1u;
         return FLO_VERDICT_PASS;
     }
@@ -135,22 +125,21 @@ static json_t *view_rule(const struct flo_rollout *core, uint32_t index)
     const struct flo_study_standing *standing = &study->state.standing[index];
     const struct flo_measure_fact *fact = flo_measure_fact(rule->measure);
     char text[FLO_STUDY_TEXT], because[FLO_STUDY_TEXT];
-    bool is_awaited = flo_rollout_study_waits(core, core->phase) &&
-                      flo_study_awaits(study, index, core->phase,
-                                       core->phase + 1 == core->phase_count);
+    bool is_awaited =
+        flo_rollout_study_waits(core, core->phase) &&
+        flo_study_awaits(study, index, core->phase, core->phase + 1 == core->phase_count);
     uint32_t phase;
     enum flo_verdict verdict = verdict_of(core, index, is_awaited, &phase);
 
     flo_rollout_study_text(core, index, text);
     flo_rollout_study_because(core, index, is_awaited, because);
-    json_t *out = json_pack(
-        "{s:s,s:s,s:i,s:s,s:f,s:s,s:s,s:s,s:s,s:s,s:b,s:b}", "name",
-        fact->title, "gate", fact->word, "phase", (int)phase + 1, "phase_name",
-        core->phases[phase].name, "limit", rule->limit, "unit", unit_of(fact),
-        "verdict", flo_verdict_word(verdict), "text", text, "because", because,
-        "action",
-        flo_on_fail_word(rule->has_action ? rule->action : study->on_fail),
-        "statistical", 1, "critical", (int)is_awaited);
+    json_t *out =
+        json_pack("{s:s,s:s,s:i,s:s,s:f,s:s,s:s,s:s,s:s,s:s,s:b,s:b}", "name", fact->title, "gate",
+                  fact->word, "phase", (int)phase + 1, "phase_name", core->phases[phase].name,
+                  "limit", rule->limit, "unit", unit_of(fact), "verdict", flo_verdict_word(verdict),
+                  "text", text, "because", because, "action",
+                  flo_on_fail_word(rule->has_action ? rule->action : study->on_fail), "statistical",
+                  1, "critical", (int)is_awaited);
     if (standing->has_result) {
         view_finding(standing, out);
     }

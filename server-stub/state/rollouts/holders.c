@@ -9,13 +9,11 @@
 
 static bool has_it(const struct flo_rollout_member *member)
 {
-    return flo_execution_kind((enum flo_execution)member->state) ==
-           FLO_EXECUTION_END_GOOD;
+    return flo_execution_kind((enum flo_execution)member->state) == FLO_EXECUTION_END_GOOD;
 }
 
 /* The device names another release of the model, and not this one. */
-static bool runs_other(const struct flo_rollout_entry *entry,
-                       const struct flo_select_device *facts)
+static bool runs_other(const struct flo_rollout_entry *entry, const struct flo_select_device *facts)
 {
     size_t bytes = strlen(entry->model);
     bool is_other = false;
@@ -25,33 +23,29 @@ static bool runs_other(const struct flo_rollout_entry *entry,
         if (strcmp(*title, entry->core.release) == 0) {
             return false;
         }
-        is_other = is_other || (strncmp(*title, entry->model, bytes) == 0 &&
-                                (*title)[bytes] == '@');
+        is_other =
+            is_other || (strncmp(*title, entry->model, bytes) == 0 && (*title)[bytes] == '@');
     }
     return is_other;
 }
 
-static void look(struct flo_controller *controller,
-                 struct flo_rollout_entry *entry,
+static void look(struct flo_controller *controller, struct flo_rollout_entry *entry,
                  struct flo_rollout_member *member)
 {
     const struct flo_select_device *facts =
-        has_it(member) ? flo_fleet_facts_of(controller->store, member->device)
-                       : NULL;
+        has_it(member) ? flo_fleet_facts_of(controller->store, member->device) : NULL;
 
     member->runs_other = facts != NULL && runs_other(entry, facts);
 }
 
-void flo_rollouts_holders_read(struct flo_controller *controller,
-                               struct flo_rollout_entry *entry)
+void flo_rollouts_holders_read(struct flo_controller *controller, struct flo_rollout_entry *entry)
 {
     for (size_t i = 0; i < entry->core.member_count; i++) {
         look(controller, entry, &entry->core.members[i]);
     }
 }
 
-void flo_rollouts_holders_reported(struct flo_controller *controller,
-                                   const char *device)
+void flo_rollouts_holders_reported(struct flo_controller *controller, const char *device)
 {
     for (size_t i = 0; i < controller->rollouts.count; i++) {
         struct flo_rollout_entry *entry = controller->rollouts.items[i];

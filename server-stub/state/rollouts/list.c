@@ -26,8 +26,7 @@ void flo_rollouts_entry_free(struct flo_rollout_entry *entry)
     }
 }
 
-void flo_rollouts_release_added(struct flo_controller *controller,
-                                const char *model)
+void flo_rollouts_release_added(struct flo_controller *controller, const char *model)
 {
     for (size_t i = 0; i < controller->rollouts.count; i++) {
         struct flo_rollout_entry *entry = controller->rollouts.items[i];
@@ -46,24 +45,21 @@ void flo_rollouts_forget(struct flo_controller *controller)
     controller->rollouts.count = 0;
 }
 
-static int reserve(struct flo_rollout_entry *entry, size_t capacity,
-                   struct flo_err *err)
+static int reserve(struct flo_rollout_entry *entry, size_t capacity, struct flo_err *err)
 {
     struct flo_rollout *core = &entry->core;
-    struct flo_rollout_member *members =
-        realloc(core->members, capacity * sizeof(*members));
+    struct flo_rollout_member *members = realloc(core->members, capacity * sizeof(*members));
 
     if (members == NULL) {
-        return flo_fail(err, FLO_E_MEMORY, "%zu devices in a rollout",
-                        capacity);
+        return flo_fail(err, FLO_E_MEMORY, "%zu devices in a rollout", capacity);
     }
     core->members = members;
     core->member_capacity = capacity;
     return 0;
 }
 
-int flo_rollouts_reserve(struct flo_controller *controller,
-                         struct flo_rollout_entry *entry, struct flo_err *err)
+int flo_rollouts_reserve(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                         struct flo_err *err)
 {
     size_t seen = flo_fleet_devices_seen(controller->store);
     bool is_for_all = strcmp(entry->group, "all") == 0;
@@ -80,11 +76,9 @@ int flo_rollouts_grow(struct flo_rollout_entry *entry, struct flo_err *err)
     if (core->member_count < core->member_capacity) {
         return 0;
     }
-    size_t capacity =
-        core->member_capacity == 0 ? 64 : core->member_capacity * 2;
+    size_t capacity = core->member_capacity == 0 ? 64 : core->member_capacity * 2;
     if (capacity > 2 * FLO_ROLLOUT_MEMBERS_MAX) {
-        return flo_fail(err, FLO_E_REST_LIMIT, "more than %d devices",
-                        FLO_ROLLOUT_MEMBERS_MAX);
+        return flo_fail(err, FLO_E_REST_LIMIT, "more than %d devices", FLO_ROLLOUT_MEMBERS_MAX);
     }
     return reserve(entry, capacity, err);
 }
@@ -94,8 +88,7 @@ static size_t count_active(const struct flo_controller *controller)
     size_t count = 0;
 
     for (size_t i = 0; i < controller->rollouts.count; i++) {
-        count += flo_rollout_state_is_active(
-            controller->rollouts.items[i]->core.state);
+        count += flo_rollout_state_is_active(controller->rollouts.items[i]->core.state);
     }
     return count;
 }
@@ -111,14 +104,12 @@ static size_t count_drafted(const struct flo_controller *controller)
     return count;
 }
 
-int flo_rollouts_check_drafted(const struct flo_controller *controller,
-                               struct flo_err *err)
+int flo_rollouts_check_drafted(const struct flo_controller *controller, struct flo_err *err)
 {
     if (count_drafted(controller) < DRAFTED_MAX) {
         return 0;
     }
-    flo_fail(err, FLO_E_REST_LIMIT,
-             "the members of %d rollouts are being stored already",
+    flo_fail(err, FLO_E_REST_LIMIT, "the members of %d rollouts are being stored already",
              DRAFTED_MAX);
     return flo_err_fix(err, "ask again in some seconds");
 }
@@ -142,8 +133,8 @@ static bool make_room(struct flo_controller *controller)
 
     for (size_t i = 0; i < controller->rollouts.count; i++) {
         const struct flo_rollout_entry *entry = controller->rollouts.items[i];
-        if (!flo_rollout_state_is_active(entry->core.state) &&
-            !entry->is_unwritten && !entry->is_drafted &&
+        if (!flo_rollout_state_is_active(entry->core.state) && !entry->is_unwritten &&
+            !entry->is_drafted &&
             (found == controller->rollouts.count ||
              entry->used < controller->rollouts.items[found]->used)) {
             found = i;
@@ -154,32 +145,26 @@ static bool make_room(struct flo_controller *controller)
     }
     flo_rollouts_entry_free(controller->rollouts.items[found]);
     controller->rollouts.count--;
-    memmove(&controller->rollouts.items[found],
-            &controller->rollouts.items[found + 1],
-            (controller->rollouts.count - found) *
-                sizeof(controller->rollouts.items[0]));
+    memmove(&controller->rollouts.items[found], &controller->rollouts.items[found + 1],
+            (controller->rollouts.count - found) * sizeof(controller->rollouts.items[0]));
     return true;
 }
 
 /* Keep it in its place by age, also one that was read again.  Entry is
  * taken. */
-int flo_rollouts_keep(struct flo_controller *controller,
-                      struct flo_rollout_entry *entry, struct flo_err *err)
+int flo_rollouts_keep(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                      struct flo_err *err)
 {
-    if (controller->rollouts.count == FLO_ROLLOUTS_MAX &&
-        !make_room(controller)) {
+    if (controller->rollouts.count == FLO_ROLLOUTS_MAX && !make_room(controller)) {
         flo_rollouts_entry_free(entry);
-        return flo_fail(err, FLO_E_REST_LIMIT, "%d rollouts are under way",
-                        FLO_ROLLOUTS_MAX);
+        return flo_fail(err, FLO_E_REST_LIMIT, "%d rollouts are under way", FLO_ROLLOUTS_MAX);
     }
     entry->used = ++controller->rollouts.uses;
     size_t place = controller->rollouts.count++;
     for (; place > 0 &&
-           flo_intent_is_older(entry->core.id,
-                               controller->rollouts.items[place - 1]->core.id);
+           flo_intent_is_older(entry->core.id, controller->rollouts.items[place - 1]->core.id);
          place--) {
-        controller->rollouts.items[place] =
-            controller->rollouts.items[place - 1];
+        controller->rollouts.items[place] = controller->rollouts.items[place - 1];
     }
     controller->rollouts.items[place] = entry;
     return 0;

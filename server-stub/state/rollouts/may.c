@@ -20,24 +20,21 @@ static int is_member(void *context, const char *device)
 }
 
 /* Has the rollout a device of that group? */
-static int touches(struct flo_controller *controller,
-                   struct flo_rollout_entry *entry, const char *group,
-                   bool *out, struct flo_err *err)
+static int touches(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                   const char *group, bool *out, struct flo_err *err)
 {
     int rv = 0;
 
     *out = strcmp(group, "all") == 0 || strcmp(group, entry->group) == 0;
     if (!*out) {
-        rv = flo_fleet_group_each(controller->store, group, is_member, entry,
-                                  err);
+        rv = flo_fleet_group_each(controller->store, group, is_member, entry, err);
         *out = rv > 0;
     }
     return rv > 0 ? 0 : rv;
 }
 
-int flo_rollouts_people_needed(struct flo_controller *controller,
-                               struct flo_rollout_entry *entry, uint32_t *out,
-                               struct flo_err *err)
+int flo_rollouts_people_needed(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                               uint32_t *out, struct flo_err *err)
 {
     const struct flo_rules *rules = &controller->rules;
     int rv = 0;
@@ -55,10 +52,9 @@ int flo_rollouts_people_needed(struct flo_controller *controller,
 }
 
 /* The change freeze that lasts longest; *until_ms 0: none is on. */
-int flo_rollouts_bar_of(struct flo_controller *controller,
-                        struct flo_rollout_entry *entry, uint64_t wall_ms,
-                        const struct flo_rule_freeze **which,
-                        uint64_t *until_ms, struct flo_err *err)
+int flo_rollouts_bar_of(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                        uint64_t wall_ms, const struct flo_rule_freeze **which, uint64_t *until_ms,
+                        struct flo_err *err)
 {
     const struct flo_rules *rules = &controller->rules;
     int rv = 0;
@@ -68,8 +64,7 @@ int flo_rollouts_bar_of(struct flo_controller *controller,
         const struct flo_rule_freeze *freeze = &rules->freezes[i];
         uint64_t ends_ms;
         bool is_meant = false;
-        if (flo_rule_freeze_is_on(freeze, wall_ms, &ends_ms) &&
-            ends_ms > *until_ms) {
+        if (flo_rule_freeze_is_on(freeze, wall_ms, &ends_ms) && ends_ms > *until_ms) {
             rv = touches(controller, entry, freeze->group, &is_meant, err);
         }
         if (is_meant) {
@@ -80,8 +75,8 @@ int flo_rollouts_bar_of(struct flo_controller *controller,
     return rv;
 }
 
-void flo_rollouts_bar_text(const struct flo_rule_freeze *freeze,
-                           uint64_t until_ms, char *out, size_t bytes)
+void flo_rollouts_bar_text(const struct flo_rule_freeze *freeze, uint64_t until_ms, char *out,
+                           size_t bytes)
 {
     char at[25];
 
@@ -91,14 +86,12 @@ void flo_rollouts_bar_text(const struct flo_rule_freeze *freeze,
              freeze->reason[0] != '\0' ? ": " : "", freeze->reason);
 }
 
-int flo_rollouts_check_bars(struct flo_controller *controller,
-                            struct flo_rollout_entry *entry, uint64_t *until_ms,
-                            struct flo_err *err)
+int flo_rollouts_check_bars(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                            uint64_t *until_ms, struct flo_err *err)
 {
     const struct flo_rule_freeze *freeze = NULL;
     char text[300];
-    int rv = flo_rollouts_bar_of(controller, entry, flo_wall_ms(), &freeze,
-                                 until_ms, err);
+    int rv = flo_rollouts_bar_of(controller, entry, flo_wall_ms(), &freeze, until_ms, err);
 
     if (rv < 0 || *until_ms == 0) {
         return rv;
@@ -109,8 +102,7 @@ int flo_rollouts_check_bars(struct flo_controller *controller,
 
 /* ---- the release, and others ---- */
 
-int flo_rollouts_settle_lift(struct flo_controller *controller,
-                             struct flo_rollout_entry *entry,
+int flo_rollouts_settle_lift(struct flo_controller *controller, struct flo_rollout_entry *entry,
                              struct flo_err *err)
 {
     char release[FLO_DIGEST_TEXT];
@@ -119,8 +111,8 @@ int flo_rollouts_settle_lift(struct flo_controller *controller,
     int rv;
 
     flo_digest_text(&entry->release, release);
-    rv = flo_fleet_order_newest(controller->store, "rollback", entry->model,
-                                release, &taken_back, err);
+    rv = flo_fleet_order_newest(controller->store, "rollback", entry->model, release, &taken_back,
+                                err);
     if (rv == 0) {
         rv = flo_fleet_newest(controller->store, "order", &newest, err);
     }
@@ -130,8 +122,7 @@ int flo_rollouts_settle_lift(struct flo_controller *controller,
     return rv;
 }
 
-int flo_rollouts_may_go_on(struct flo_controller *controller,
-                           struct flo_err *err)
+int flo_rollouts_may_go_on(struct flo_controller *controller, struct flo_err *err)
 {
     bool is_frozen = false;
     int rv = flo_fleet_is_frozen(controller->store, &is_frozen, err);
@@ -140,8 +131,7 @@ int flo_rollouts_may_go_on(struct flo_controller *controller,
         return rv;
     }
     flo_fail(err, FLO_E_FROZEN, "the fleet %s is frozen", controller->fleet);
-    flo_err_fix(err, "flotilla rollout unfreeze --confirm %s",
-                controller->fleet);
+    flo_err_fix(err, "flotilla rollout unfreeze --confirm %s", controller->fleet);
     return FLO_E_FROZEN;
 }
 
@@ -152,17 +142,14 @@ static int take_state(void *context, const struct flo_fleet_release *release)
 }
 
 /* The one of its model and group that runs or is paused; NULL: none. */
-static struct flo_rollout_entry *
-running_for(const struct flo_controller *controller,
-            const struct flo_rollout_entry *entry)
+static struct flo_rollout_entry *running_for(const struct flo_controller *controller,
+                                             const struct flo_rollout_entry *entry)
 {
     for (size_t i = 0; i < controller->rollouts.count; i++) {
         struct flo_rollout_entry *other = controller->rollouts.items[i];
         if (other != entry &&
-            (other->core.state == FLO_ROLLOUT_RUNNING ||
-             other->core.state == FLO_ROLLOUT_PAUSED) &&
-            strcmp(other->model, entry->model) == 0 &&
-            strcmp(other->group, entry->group) == 0) {
+            (other->core.state == FLO_ROLLOUT_RUNNING || other->core.state == FLO_ROLLOUT_PAUSED) &&
+            strcmp(other->model, entry->model) == 0 && strcmp(other->group, entry->group) == 0) {
             return other;
         }
     }
@@ -170,9 +157,8 @@ running_for(const struct flo_controller *controller,
 }
 
 /* One that was asked for later is newer intent, and stays. */
-struct flo_rollout_entry *
-flo_rollouts_ended_by(const struct flo_controller *controller,
-                      const struct flo_rollout_entry *entry)
+struct flo_rollout_entry *flo_rollouts_ended_by(const struct flo_controller *controller,
+                                                const struct flo_rollout_entry *entry)
 {
     struct flo_rollout_entry *running = running_for(controller, entry);
 
@@ -182,21 +168,18 @@ flo_rollouts_ended_by(const struct flo_controller *controller,
                : NULL;
 }
 
-int flo_rollouts_may_start(struct flo_controller *controller,
-                           const struct flo_rollout_entry *entry,
+int flo_rollouts_may_start(struct flo_controller *controller, const struct flo_rollout_entry *entry,
                            struct flo_err *err)
 {
     char release[16];
-    int rv = flo_fleet_release_get(controller->store, entry->model,
-                                   entry->version, take_state, release, err);
+    int rv = flo_fleet_release_get(controller->store, entry->model, entry->version, take_state,
+                                   release, err);
 
-    if (rv < 0 || (rv = flo_rollouts_check_room(
-                       controller, FLO_ROLLOUTS_STARTED_MAX, err)) < 0) {
+    if (rv < 0 || (rv = flo_rollouts_check_room(controller, FLO_ROLLOUTS_STARTED_MAX, err)) < 0) {
         return rv;
     }
     if (strcmp(release, "yanked") == 0) {
-        return flo_fail(err, FLO_E_RELEASE_YANKED, "%s was withdrawn",
-                        entry->core.release);
+        return flo_fail(err, FLO_E_RELEASE_YANKED, "%s was withdrawn", entry->core.release);
     }
     if (strcmp(release, "published") != 0) {
         flo_fail(err, FLO_E_STATE, "%s is a %s", entry->core.release, release);
@@ -206,9 +189,7 @@ int flo_rollouts_may_start(struct flo_controller *controller,
     const struct flo_rollout_entry *other = running_for(controller, entry);
     return other == flo_rollouts_ended_by(controller, entry)
                ? 0
-               : flo_fail(err, FLO_E_ROLLOUT_RUNNING,
-                          "rollout %s of %s is %s for group %s", other->core.id,
-                          other->core.release,
-                          flo_rollout_state_word(other->core.state),
-                          other->group);
+               : flo_fail(err, FLO_E_ROLLOUT_RUNNING, "rollout %s of %s is %s for group %s",
+                          other->core.id, other->core.release,
+                          flo_rollout_state_word(other->core.state), other->group);
 }

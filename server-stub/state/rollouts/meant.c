@@ -35,9 +35,8 @@ static int take_holding(void *context, const struct flo_fleet_order *order)
 {
     struct holding *holding = context;
     enum flo_order_op op;
-    bool is_about_model =
-        flo_order_op_parse(order->op, &op) &&
-        flo_order_fact(op)->subject == FLO_ORDER_SUBJECT_MODEL;
+    bool is_about_model = flo_order_op_parse(order->op, &op) &&
+                          flo_order_fact(op)->subject == FLO_ORDER_SUBJECT_MODEL;
 
     snprintf(holding->rollout, sizeof(holding->rollout), "%s",
              flo_intent_is_of_people(order->rollout) ? "" : order->rollout);
@@ -45,8 +44,7 @@ static int take_holding(void *context, const struct flo_fleet_order *order)
     return 0;
 }
 
-static int holding_of(struct reading *reading, const char *order,
-                      const struct holding **out)
+static int holding_of(struct reading *reading, const char *order, const struct holding **out)
 {
     struct holding *holding = &reading->known[reading->next];
 
@@ -57,8 +55,8 @@ static int holding_of(struct reading *reading, const char *order,
         }
     }
     *holding = (struct holding){.seq = 0};
-    int rv = flo_fleet_order_get(reading->controller->store, order,
-                                 take_holding, holding, reading->err);
+    int rv =
+        flo_fleet_order_get(reading->controller->store, order, take_holding, holding, reading->err);
     rv = rv == FLO_E_ABSENT ? 0 : rv;
     if (rv == 0) {
         snprintf(holding->order, sizeof(holding->order), "%s", order);
@@ -69,8 +67,7 @@ static int holding_of(struct reading *reading, const char *order,
 }
 
 /* The order that its desired holds; "": none. */
-static int judge(struct reading *reading, struct flo_rollouts_meant *one,
-                 const char *order)
+static int judge(struct reading *reading, struct flo_rollouts_meant *one, const char *order)
 {
     const struct holding *holding;
 
@@ -80,8 +77,8 @@ static int judge(struct reading *reading, struct flo_rollouts_meant *one,
     int rv = holding_of(reading, order, &holding);
     if (rv == 0) {
         one->held = holding->seq;
-        one->is_left_out = !flo_intent_may_write(
-            reading->op, reading->entry->core.id, holding->rollout);
+        one->is_left_out =
+            !flo_intent_may_write(reading->op, reading->entry->core.id, holding->rollout);
     }
     return rv;
 }
@@ -93,9 +90,7 @@ static int take_assignment(void *context, const char *device, const char *order)
     int order_of_ids = -1;
 
     while (reading->at < reading->count &&
-           (order_of_ids =
-                strcmp(members[reading->items[reading->at].index].device,
-                       device)) < 0) {
+           (order_of_ids = strcmp(members[reading->items[reading->at].index].device, device)) < 0) {
         reading->at++;
     }
     return reading->at < reading->count && order_of_ids == 0
@@ -110,25 +105,22 @@ static int read_each(struct reading *reading)
 
     for (size_t i = 0; i < reading->count && rv == 0; i++) {
         struct flo_rollouts_meant *one = &reading->items[i];
-        rv = flo_fleet_desired_get(
-            reading->controller->store,
-            reading->entry->core.members[one->index].device,
-            reading->entry->model, order, reading->err);
+        rv = flo_fleet_desired_get(reading->controller->store,
+                                   reading->entry->core.members[one->index].device,
+                                   reading->entry->model, order, reading->err);
         rv = rv < 0 ? rv : judge(reading, one, order);
     }
     return rv;
 }
 
 /* Those that it names; how many.  `out` has room for all. */
-static size_t find(const struct flo_rollout *core,
-                   const struct flo_rollout_action *action,
+static size_t find(const struct flo_rollout *core, const struct flo_rollout_action *action,
                    struct flo_rollouts_meant *out)
 {
     size_t count = 0;
     bool is_one = action->member != SIZE_MAX;
-    size_t end = is_one && action->member < core->member_count
-                     ? action->member + 1
-                     : core->member_count;
+    size_t end =
+        is_one && action->member < core->member_count ? action->member + 1 : core->member_count;
 
     for (size_t i = is_one ? action->member : 0; i < end; i++) {
         if (flo_rollout_action_names(core, action, i)) {
@@ -138,11 +130,9 @@ static size_t find(const struct flo_rollout *core,
     return count;
 }
 
-int flo_rollouts_meant(struct flo_controller *controller,
-                       const struct flo_rollout_entry *entry,
-                       const struct flo_rollout_action *action,
-                       struct flo_rollouts_meant **out, size_t *count,
-                       struct flo_err *err)
+int flo_rollouts_meant(struct flo_controller *controller, const struct flo_rollout_entry *entry,
+                       const struct flo_rollout_action *action, struct flo_rollouts_meant **out,
+                       size_t *count, struct flo_err *err)
 {
     const struct flo_rollout *core = &entry->core;
     size_t room = action->member != SIZE_MAX ? 1 : core->member_count;
@@ -157,14 +147,13 @@ int flo_rollouts_meant(struct flo_controller *controller,
         return flo_fail(err, FLO_E_MEMORY, "members of rollout %s", core->id);
     }
     reading.count = find(core, action, reading.items);
-    int rv =
-        action->member == SIZE_MAX && reading.count > 0 &&
-                reading.count * PART >= flo_fleet_size(controller->store)
-            ? flo_fleet_desired_between(
-                  controller->store, entry->model, "",
-                  core->members[reading.items[reading.count - 1].index].device,
-                  take_assignment, &reading, err)
-            : read_each(&reading);
+    int rv = action->member == SIZE_MAX && reading.count > 0 &&
+                     reading.count * PART >= flo_fleet_size(controller->store)
+                 ? flo_fleet_desired_between(
+                       controller->store, entry->model, "",
+                       core->members[reading.items[reading.count - 1].index].device,
+                       take_assignment, &reading, err)
+                 : read_each(&reading);
     if (rv < 0) {
         free(reading.items);
         return rv;

@@ -5,8 +5,7 @@
 #include "server-stub/state/rollouts/inside.h"
 
 /* The pin of the model, "model@version"; NULL: none. */
-static const char *pin_of(const struct flo_select_device *device,
-                          const char *model)
+static const char *pin_of(const struct flo_select_device *device, const char *model)
 {
     const char *const *one = device->values[FLO_SELECT_PINNED].list;
     size_t chars = strlen(model);
@@ -22,12 +21,12 @@ enum flo_excuse flo_rollouts_excuse(const struct flo_rollout_entry *entry,
                                     const struct flo_select_device *device)
 {
     const union flo_select_value *values = device->values;
-    struct flo_member_facts facts = {
-        .has_come = values[FLO_SELECT_LAST_SEEN].at_ms > 0 ||
-                    flo_rollouts_is_online(device) || device->has_reported,
-        .is_in_maintenance = values[FLO_SELECT_MAINTENANCE].flag,
-        .is_outranked = flo_rollouts_is_outranked(entry, device),
-        .pin = pin_of(device, entry->model)};
+    struct flo_member_facts facts = {.has_come = values[FLO_SELECT_LAST_SEEN].at_ms > 0 ||
+                                                 flo_rollouts_is_online(device) ||
+                                                 device->has_reported,
+                                     .is_in_maintenance = values[FLO_SELECT_MAINTENANCE].flag,
+                                     .is_outranked = flo_rollouts_is_outranked(entry, device),
+                                     .pin = pin_of(device, entry->model)};
 
     return flo_member_excuse(&facts, entry->core.release);
 }
@@ -38,21 +37,17 @@ bool flo_rollouts_is_online(const struct flo_select_device *device)
 }
 
 /* A device that was retired is in no group. */
-int flo_rollouts_look(struct flo_controller *controller,
-                      struct flo_rollout_entry *entry, const char *device,
-                      enum flo_excuse *excuse, bool *is_in_group,
+int flo_rollouts_look(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                      const char *device, enum flo_excuse *excuse, bool *is_in_group,
                       struct flo_err *err)
 {
     int rv = flo_rollouts_look_above(controller, entry, err);
     const struct flo_select_device *facts =
         rv < 0 ? NULL : flo_fleet_facts_of(controller->store, device);
 
-    *excuse =
-        facts != NULL ? flo_rollouts_excuse(entry, facts) : FLO_EXCUSE_NONE;
-    *is_in_group =
-        facts != NULL && flo_fleet_facts_in_group(facts, entry->group);
+    *excuse = facts != NULL ? flo_rollouts_excuse(entry, facts) : FLO_EXCUSE_NONE;
+    *is_in_group = facts != NULL && flo_fleet_facts_in_group(facts, entry->group);
     return rv < 0 || facts != NULL
                ? rv
-               : flo_fleet_device_get(controller->store, device, NULL, NULL,
-                                      err);
+               : flo_fleet_device_get(controller->store, device, NULL, NULL, err);
 }

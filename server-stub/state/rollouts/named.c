@@ -16,21 +16,18 @@ static int take_name(void *context, const struct flo_fleet_device *device)
 }
 
 /* The device's name, or its id where it has none any more. */
-static void name_of(const struct flo_controller *controller, const char *device,
-                    char *out)
+static void name_of(const struct flo_controller *controller, const char *device, char *out)
 {
     struct flo_err gone = {0};
 
     out[0] = '\0';
-    (void)!flo_fleet_device_get(controller->store, device, take_name, out,
-                                &gone);
+    (void)!flo_fleet_device_get(controller->store, device, take_name, out, &gone);
     if (out[0] == '\0') {
         snprintf(out, FLO_NAME_MAX + 1, "%s", device);
     }
 }
 
-json_t *flo_rollouts_device_name(const struct flo_controller *controller,
-                                 const char *device)
+json_t *flo_rollouts_device_name(const struct flo_controller *controller, const char *device)
 {
     char name[FLO_NAME_MAX + 1];
 
@@ -39,8 +36,8 @@ json_t *flo_rollouts_device_name(const struct flo_controller *controller,
 }
 
 /* The member whose id begins so; NULL: none, or more than one. */
-static const struct flo_rollout_member *
-member_of(const struct flo_rollout *rollout, const char *word)
+static const struct flo_rollout_member *member_of(const struct flo_rollout *rollout,
+                                                  const char *word)
 {
     size_t low = 0;
     size_t high = rollout->member_count;
@@ -65,9 +62,8 @@ static bool is_of_word(char c)
     return isalnum((unsigned char)c) != 0 || c == '-' || c == '_' || c == '.';
 }
 
-void flo_rollouts_name(const struct flo_controller *controller,
-                       const struct flo_rollout *rollout, const char *text,
-                       size_t chars, struct flo_buf *out)
+void flo_rollouts_name(const struct flo_controller *controller, const struct flo_rollout *rollout,
+                       const char *text, size_t chars, struct flo_buf *out)
 {
     char name[FLO_NAME_MAX + 1];
 
@@ -95,14 +91,12 @@ void flo_rollouts_name(const struct flo_controller *controller,
 }
 
 json_t *flo_rollouts_named(const struct flo_controller *controller,
-                           const struct flo_rollout *rollout, const char *text,
-                           size_t chars)
+                           const struct flo_rollout *rollout, const char *text, size_t chars)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) out = {0};
 
     flo_rollouts_name(controller, rollout, text, chars, &out);
-    return out.failed || out.data == NULL ? json_stringn(text, chars)
-                                          : json_string(out.data);
+    return out.failed || out.data == NULL ? json_stringn(text, chars) : json_string(out.data);
 }
 
 /* ---- who is left ---- */
@@ -127,8 +121,7 @@ static json_t *remedy(const char *next, const char *model, const char *device)
 }
 
 void flo_rollouts_show_remaining(const struct flo_controller *controller,
-                                 const struct flo_rollout_entry *entry,
-                                 json_t *json)
+                                 const struct flo_rollout_entry *entry, json_t *json)
 {
     const struct flo_rollout *core = &entry->core;
     char name[FLO_NAME_MAX + 1];
@@ -138,22 +131,17 @@ void flo_rollouts_show_remaining(const struct flo_controller *controller,
         json_decref(devices);
         return;
     }
-    for (size_t i = 0;
-         i < core->member_count && json_array_size(devices) < REMAINING_SHOWN;
-         i++) {
+    for (size_t i = 0; i < core->member_count && json_array_size(devices) < REMAINING_SHOWN; i++) {
         if (flo_rollout_member_stays(&core->members[i])) {
             name_of(controller, core->members[i].device, name);
-            json_array_append_new(devices, json_pack("{s:s,s:s}", "id",
-                                                     core->members[i].device,
-                                                     "name", name));
+            json_array_append_new(
+                devices, json_pack("{s:s,s:s}", "id", core->members[i].device, "name", name));
         }
     }
     if (json_array_size(devices) > 0) {
-        const char *first = json_string_value(
-            json_object_get(json_array_get(devices, 0), "name"));
-        json_object_set_new(
-            json, "remedy",
-            remedy(flo_rollout_state_next(core->state), entry->model, first));
+        const char *first = json_string_value(json_object_get(json_array_get(devices, 0), "name"));
+        json_object_set_new(json, "remedy",
+                            remedy(flo_rollout_state_next(core->state), entry->model, first));
     }
     json_object_set_new(json, "remaining", devices);
 }

@@ -36,8 +36,7 @@ static struct flo_window window_of(const struct flo_rollout_entry *entry,
 }
 
 static void entry_policy(const struct flo_rollout_entry *entry, uint32_t phase,
-                         const struct flo_window *window,
-                         struct flo_policy *out)
+                         const struct flo_window *window, struct flo_policy *out)
 {
     double per_s = entry->core.starts_per_s;
     uint32_t devices = entry->core.phases[phase].members;
@@ -46,8 +45,7 @@ static void entry_policy(const struct flo_rollout_entry *entry, uint32_t phase,
     *out = entry->wish.policy;
     if (!entry->wish.has_jitter && per_s > 0 && devices > per_s) {
         double ms = 1000 * devices / per_s;
-        out->start_jitter_ms =
-            ms > JITTER_MS_MAX ? JITTER_MS_MAX : (uint64_t)ms;
+        out->start_jitter_ms = ms > JITTER_MS_MAX ? JITTER_MS_MAX : (uint64_t)ms;
     }
     if (requests > 0) {
         out->soak_requests = requests;
@@ -66,21 +64,19 @@ static int take_number(void *context, const struct flo_fleet_release *release)
 }
 
 /* All but the scope. */
-static int build(struct flo_controller *controller,
-                 const struct flo_rollout_entry *entry, enum flo_order_op op,
-                 uint32_t phase, const struct flo_window *window,
+static int build(struct flo_controller *controller, const struct flo_rollout_entry *entry,
+                 enum flo_order_op op, uint32_t phase, const struct flo_window *window,
                  struct flo_order *out, struct flo_err *err)
 {
     uint64_t number = 0;
-    int rv = flo_fleet_release_get(controller->store, entry->model,
-                                   entry->version, take_number, &number, err);
+    int rv = flo_fleet_release_get(controller->store, entry->model, entry->version, take_number,
+                                   &number, err);
 
     if (rv < 0) {
         return rv;
     }
     *out = (struct flo_order){.op = op, .phase = phase};
-    snprintf(out->by, sizeof(out->by), "%s",
-             entry->by[0] != '\0' ? entry->by : "controller");
+    snprintf(out->by, sizeof(out->by), "%s", entry->by[0] != '\0' ? entry->by : "controller");
     snprintf(out->rollout, sizeof(out->rollout), "%s", entry->core.id);
     if (op == FLO_ORDER_DEPLOY) {
         entry_policy(entry, phase, window, &out->policy);
@@ -102,8 +98,8 @@ static int build(struct flo_controller *controller,
 }
 
 /* Buckets of members that changed places are not those of their hash. */
-static void scope_of(const struct flo_rollout_entry *entry, uint32_t from,
-                     uint32_t to, struct flo_scope *out)
+static void scope_of(const struct flo_rollout_entry *entry, uint32_t from, uint32_t to,
+                     struct flo_scope *out)
 {
     bool is_all = flo_rollout_is_spread(&entry->core);
 
@@ -115,24 +111,20 @@ static void scope_of(const struct flo_rollout_entry *entry, uint32_t from,
 
 /* ---- for buckets ---- */
 
-static int issue(struct flo_controller *controller,
-                 const struct flo_rollout_entry *entry, struct flo_order *order,
-                 uint64_t row_phase, char *id, struct flo_err *err)
+static int issue(struct flo_controller *controller, const struct flo_rollout_entry *entry,
+                 struct flo_order *order, uint64_t row_phase, char *id, struct flo_err *err)
 {
     return flo_orders_issue_row(
         controller, order,
         (struct flo_fleet_order){.model = entry->model,
                                  .phase = row_phase,
-                                 .release_bytes = order->op == FLO_ORDER_DEPLOY
-                                                      ? entry->release_bytes
-                                                      : 0},
+                                 .release_bytes =
+                                     order->op == FLO_ORDER_DEPLOY ? entry->release_bytes : 0},
         id, err);
 }
 
-int flo_rollouts_order(struct flo_controller *controller,
-                       struct flo_rollout_entry *entry,
-                       const struct flo_rollout_action *action,
-                       struct flo_err *err)
+int flo_rollouts_order(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                       const struct flo_rollout_action *action, struct flo_err *err)
 {
     const struct flo_window none = {0};
     struct flo_order order;
@@ -141,8 +133,7 @@ int flo_rollouts_order(struct flo_controller *controller,
     if (action->op == FLO_ORDER_DEPLOY && entry->core.window.length_s > 0) {
         return 0; /* one for each clock, when it is told: order_for */
     }
-    int rv =
-        build(controller, entry, action->op, action->phase, &none, &order, err);
+    int rv = build(controller, entry, action->op, action->phase, &none, &order, err);
     if (rv < 0) {
         return rv;
     }
@@ -163,24 +154,20 @@ static uint64_t row_phase_of(uint32_t phase, const struct flo_window *window)
 
     return window->length_s == 0
                ? phase
-               : phase + FLO_ROLLOUT_PHASES_MAX *
-                             (1 + minute + 1440 * (uint64_t)window->days);
+               : phase + FLO_ROLLOUT_PHASES_MAX * (1 + minute + 1440 * (uint64_t)window->days);
 }
 
-int flo_rollouts_order_for(struct flo_controller *controller,
-                           struct flo_rollout_entry *entry,
+int flo_rollouts_order_for(struct flo_controller *controller, struct flo_rollout_entry *entry,
                            enum flo_order_op op, uint32_t phase,
-                           const struct flo_rollout_member *member,
-                           uint64_t held, char *id, struct flo_err *err)
+                           const struct flo_rollout_member *member, uint64_t held, char *id,
+                           struct flo_err *err)
 {
-    struct flo_window window = op == FLO_ORDER_DEPLOY ? window_of(entry, member)
-                                                      : (struct flo_window){0};
-    uint64_t row_phase =
-        op == FLO_ORDER_DEPLOY ? row_phase_of(phase, &window) : 0;
+    struct flo_window window =
+        op == FLO_ORDER_DEPLOY ? window_of(entry, member) : (struct flo_window){0};
+    uint64_t row_phase = op == FLO_ORDER_DEPLOY ? row_phase_of(phase, &window) : 0;
     struct flo_order order;
-    int rv =
-        flo_fleet_order_of(controller->store, entry->core.id,
-                           flo_order_op_word(op), row_phase, take_id, id, err);
+    int rv = flo_fleet_order_of(controller->store, entry->core.id, flo_order_op_word(op), row_phase,
+                                take_id, id, err);
 
     if (rv == 0) { /* after a long pause, or for a newcomer, it may be old */
         return flo_orders_freshen(controller, id, held, err);
@@ -210,18 +197,16 @@ static int take_rollout(void *context, const struct flo_fleet_order *order)
     return 0;
 }
 
-int flo_rollouts_of_order(struct flo_controller *controller, const char *order,
-                          char *rollout, struct flo_err *err)
+int flo_rollouts_of_order(struct flo_controller *controller, const char *order, char *rollout,
+                          struct flo_err *err)
 {
     rollout[0] = '\0';
-    int rv = flo_fleet_order_get(controller->store, order, take_rollout,
-                                 rollout, err);
+    int rv = flo_fleet_order_get(controller->store, order, take_rollout, rollout, err);
     return rv == FLO_E_ABSENT ? 0 : rv;
 }
 
-static int order_one(struct flo_controller *controller,
-                     struct flo_rollout_entry *entry, enum flo_order_op op,
-                     uint32_t phase, const struct flo_rollout_member *member,
+static int order_one(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                     enum flo_order_op op, uint32_t phase, const struct flo_rollout_member *member,
                      struct flo_err *err)
 {
     struct flo_window window = window_of(entry, member);
@@ -232,30 +217,26 @@ static int order_one(struct flo_controller *controller,
     if (rv < 0) {
         return rv;
     }
-    snprintf(order.scope.device, sizeof(order.scope.device), "%s",
-             member->device);
+    snprintf(order.scope.device, sizeof(order.scope.device), "%s", member->device);
     order.scope.bucket_to = FLO_BUCKETS;
     if (op == FLO_ORDER_ROLLBACK) {
         snprintf(order.by, sizeof(order.by), "controller");
     }
-    rv = flo_orders_issue_row(
-        controller, &order,
-        (struct flo_fleet_order){
-            .is_desired_only = true,
-            .release_bytes = op == FLO_ORDER_DEPLOY ? entry->release_bytes : 0},
-        id, err);
+    rv = flo_orders_issue_row(controller, &order,
+                              (struct flo_fleet_order){.is_desired_only = true,
+                                                       .release_bytes = op == FLO_ORDER_DEPLOY
+                                                                            ? entry->release_bytes
+                                                                            : 0},
+                              id, err);
     if (rv == 0) {
-        rv = flo_fleet_desired_set(controller->store, member->device,
-                                   entry->model, id, err);
+        rv = flo_fleet_desired_set(controller->store, member->device, entry->model, id, err);
         flo_outgoing_desired(controller, member->device);
     }
     return rv;
 }
 
-int flo_rollouts_order_each(struct flo_controller *controller,
-                            struct flo_rollout_entry *entry,
-                            const struct flo_rollout_action *action,
-                            struct flo_err *err)
+int flo_rollouts_order_each(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                            const struct flo_rollout_action *action, struct flo_err *err)
 {
     struct flo_rollouts_meant *meant = NULL;
     size_t count = 0;
@@ -269,14 +250,12 @@ int flo_rollouts_order_each(struct flo_controller *controller,
     return rv;
 }
 
-int flo_rollouts_order_again(struct flo_controller *controller,
-                             struct flo_rollout_entry *entry,
+int flo_rollouts_order_again(struct flo_controller *controller, struct flo_rollout_entry *entry,
                              const char *device, struct flo_err *err)
 {
     size_t index = flo_rollout_find(&entry->core, device);
 
     assert(index != SIZE_MAX);
     const struct flo_rollout_member *member = &entry->core.members[index];
-    return order_one(controller, entry, FLO_ORDER_DEPLOY, member->phase, member,
-                     err);
+    return order_one(controller, entry, FLO_ORDER_DEPLOY, member->phase, member, err);
 }

@@ -16,41 +16,34 @@ static int add_id(void *context, const char *id)
 
 /* The device's slice or segment gets nothing from that rollout. */
 static bool is_left_out(const struct flo_rollout_entry *entry,
-                        const struct flo_select_device *facts,
-                        const char *device)
+                        const struct flo_select_device *facts, const char *device)
 {
     size_t index = flo_rollout_find(&entry->core, device);
 
-    return index != SIZE_MAX
-               ? flo_rollout_is_excluded(&entry->core,
-                                         &entry->core.members[index])
-               : facts != NULL && flo_rollouts_slices_of(entry, facts) != 0;
+    return index != SIZE_MAX ? flo_rollout_is_excluded(&entry->core, &entry->core.members[index])
+                             : facts != NULL && flo_rollouts_slices_of(entry, facts) != 0;
 }
 
 /* Does a later one in the list bring the device to the same model?  One that
  * leaves it out does not: a new device there gets the release before. */
-static int is_overruled(struct flo_controller *controller,
-                        const struct flo_text_list *ids, size_t place,
-                        const char *device, const char *model, bool *out,
+static int is_overruled(struct flo_controller *controller, const struct flo_text_list *ids,
+                        size_t place, const char *device, const char *model, bool *out,
                         struct flo_err *err)
 {
-    const struct flo_select_device *facts =
-        flo_fleet_facts_of(controller->store, device);
+    const struct flo_select_device *facts = flo_fleet_facts_of(controller->store, device);
     struct flo_rollout_entry *later;
     int rv = 0;
 
     *out = false;
     for (size_t i = place + 1; i < ids->count && rv == 0 && !*out; i++) {
         rv = flo_rollouts_find(controller, ids->items[i], &later, err);
-        *out = rv == 0 && strcmp(later->model, model) == 0 &&
-               !is_left_out(later, facts, device);
+        *out = rv == 0 && strcmp(later->model, model) == 0 && !is_left_out(later, facts, device);
     }
     return rv;
 }
 
-static int join_one(struct flo_controller *controller,
-                    const struct flo_text_list *ids, size_t place,
-                    const char *device, struct flo_err *err)
+static int join_one(struct flo_controller *controller, const struct flo_text_list *ids,
+                    size_t place, const char *device, struct flo_err *err)
 {
     char model[FLO_NAME_MAX + 1];
     struct flo_rollout_entry *entry;
@@ -65,23 +58,20 @@ static int join_one(struct flo_controller *controller,
         rv = flo_rollouts_is_taken_away(controller, entry, &is_gone, err);
     }
     if (rv == 0 && !is_gone) {
-        rv = flo_rollouts_look(controller, entry, device, &excuse, &is_in_group,
-                               err);
+        rv = flo_rollouts_look(controller, entry, device, &excuse, &is_in_group, err);
     }
     if (rv < 0 || is_gone || excuse != FLO_EXCUSE_NONE) {
         return rv;
     }
     if (rv == 0) {
         snprintf(model, sizeof(model), "%s", entry->model);
-        rv = is_overruled(controller, ids, place, device, model, &is_superseded,
-                          err);
+        rv = is_overruled(controller, ids, place, device, model, &is_superseded, err);
     }
     if (rv == 0) { /* looking for others may have pushed it out */
         rv = flo_rollouts_find(controller, ids->items[place], &entry, err);
     }
     if (rv == 0) {
-        rv =
-            flo_rollouts_segment_late(controller, entry, device, &segment, err);
+        rv = flo_rollouts_segment_late(controller, entry, device, &segment, err);
     }
     struct flo_rollout_place place_there = {0};
     const struct flo_select_device *facts =
@@ -92,25 +82,22 @@ static int join_one(struct flo_controller *controller,
     return rv < 0 ? rv
                   : flo_rollouts_step(
                         controller, entry,
-                        (struct flo_rollout_event){
-                            .kind = FLO_ROLLOUT_EVENT_JOINED,
-                            .device = device,
-                            .place = &place_there,
-                            .is_superseded = is_superseded,
-                            .segment = segment,
-                            .slices = flo_rollouts_slices_of(entry, facts),
-                            .bucket = flo_bucket(entry->core.id, device)},
+                        (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_JOINED,
+                                                   .device = device,
+                                                   .place = &place_there,
+                                                   .is_superseded = is_superseded,
+                                                   .segment = segment,
+                                                   .slices = flo_rollouts_slices_of(entry, facts),
+                                                   .bucket = flo_bucket(entry->core.id, device)},
                         err);
 }
 
 /* A newcomer gets the last completed rollouts of its groups and those under
  * way, also when they are not in memory. */
-int flo_rollouts_join(struct flo_controller *controller, const char *device,
-                      struct flo_err *err)
+int flo_rollouts_join(struct flo_controller *controller, const char *device, struct flo_err *err)
 {
     struct flo_text_list ids = {0};
-    int rv =
-        flo_fleet_rollout_joined(controller->store, device, add_id, &ids, err);
+    int rv = flo_fleet_rollout_joined(controller->store, device, add_id, &ids, err);
 
     rv = rv < 0 ? rv : flo_rollouts_sort(controller, &ids, err);
     for (size_t i = 0; i < ids.count && rv == 0; i++) {
@@ -128,8 +115,7 @@ static bool is_held(const struct flo_rollout_member *member)
     return !flo_execution_is_end((enum flo_execution)member->state);
 }
 
-static bool meets(const struct flo_rollout_entry *older,
-                  const struct flo_rollout_entry *newer)
+static bool meets(const struct flo_rollout_entry *older, const struct flo_rollout_entry *newer)
 {
     return older != newer && flo_intent_may_order(older->core.state) &&
            strcmp(older->model, newer->model) == 0;
@@ -139,27 +125,23 @@ json_t *flo_rollouts_overlaps(const struct flo_controller *controller,
                               const struct flo_rollout_entry *entry)
 {
     json_t *list = json_array();
-    const struct flo_rollout_entry *ended =
-        flo_rollouts_ended_by(controller, entry);
+    const struct flo_rollout_entry *ended = flo_rollouts_ended_by(controller, entry);
 
     for (size_t i = 0; i < controller->rollouts.count; i++) {
         const struct flo_rollout_entry *older = controller->rollouts.items[i];
         json_int_t devices = 0;
-        for (size_t m = 0; meets(older, entry) && m < older->core.member_count;
-             m++) {
+        for (size_t m = 0; meets(older, entry) && m < older->core.member_count; m++) {
             const struct flo_rollout_member *member = &older->core.members[m];
             devices +=
-                is_held(member) &&
-                flo_rollout_find(&entry->core, member->device) != SIZE_MAX;
+                is_held(member) && flo_rollout_find(&entry->core, member->device) != SIZE_MAX;
         }
         bool ends = older == ended;
         if (devices > 0 || ends) {
-            json_array_append_new(
-                list,
-                json_pack("{s:s,s:s,s:s,s:I,s:b}", "rollout", older->core.id,
-                          "release", older->core.release, "state",
-                          flo_rollout_state_word(older->core.state), "devices",
-                          devices, "ends", (int)ends));
+            json_array_append_new(list,
+                                  json_pack("{s:s,s:s,s:s,s:I,s:b}", "rollout", older->core.id,
+                                            "release", older->core.release, "state",
+                                            flo_rollout_state_word(older->core.state), "devices",
+                                            devices, "ends", (int)ends));
         }
     }
     return list;
@@ -167,69 +149,58 @@ json_t *flo_rollouts_overlaps(const struct flo_controller *controller,
 
 /* An older order must not reach the device before that of a newer one. */
 int flo_rollouts_forget_order(struct flo_controller *controller,
-                              const struct flo_rollout_entry *older,
-                              const char *device, struct flo_err *err)
+                              const struct flo_rollout_entry *older, const char *device,
+                              struct flo_err *err)
 {
     char order[FLO_NAME_MAX + 1];
     char rollout[FLO_NAME_MAX + 1];
-    int rv = flo_fleet_desired_get(controller->store, device, older->model,
-                                   order, err);
+    int rv = flo_fleet_desired_get(controller->store, device, older->model, order, err);
 
     if (rv < 0 || order[0] == '\0') {
         return rv;
     }
     rv = flo_rollouts_of_order(controller, order, rollout, err);
     if (rv == 0 && strcmp(rollout, older->core.id) == 0) {
-        rv = flo_fleet_desired_set(controller->store, device, older->model, "",
-                                   err);
+        rv = flo_fleet_desired_set(controller->store, device, older->model, "", err);
         flo_outgoing_desired(controller, device);
     }
     return rv;
 }
 
-static int supersede_device(struct flo_controller *controller,
-                            struct flo_rollout_entry *older, const char *device,
-                            const char *newer, struct flo_err *err)
+static int supersede_device(struct flo_controller *controller, struct flo_rollout_entry *older,
+                            const char *device, const char *newer, struct flo_err *err)
 {
     size_t index = flo_rollout_find(&older->core, device);
 
-    if (index == SIZE_MAX ||
-        (!is_held(&older->core.members[index]) &&
-         !flo_rollout_member_is_left_out(&older->core.members[index]))) {
+    if (index == SIZE_MAX || (!is_held(&older->core.members[index]) &&
+                              !flo_rollout_member_is_left_out(&older->core.members[index]))) {
         return 0;
     }
-    int rv = flo_rollouts_step(
-        controller, older,
-        (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_SUPERSEDED,
-                                   .device = device,
-                                   .note = newer},
-        err);
-    bool is_done =
-        rv == 0 && older->core.members[index].state == FLO_EXECUTION_SUPERSEDED;
-    return is_done ? flo_rollouts_forget_order(controller, older, device, err)
-                   : rv;
+    int rv = flo_rollouts_step(controller, older,
+                               (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_SUPERSEDED,
+                                                          .device = device,
+                                                          .note = newer},
+                               err);
+    bool is_done = rv == 0 && older->core.members[index].state == FLO_EXECUTION_SUPERSEDED;
+    return is_done ? flo_rollouts_forget_order(controller, older, device, err) : rv;
 }
 
 /* Before its devices are the newer one's: without any it would be completed. */
-static int end_running(struct flo_controller *controller,
-                       struct flo_rollout_entry *running, const char *newer,
-                       struct flo_err *err)
+static int end_running(struct flo_controller *controller, struct flo_rollout_entry *running,
+                       const char *newer, struct flo_err *err)
 {
     char note[FLO_NAME_MAX + 64];
 
     snprintf(note, sizeof(note), "superseded by rollout %s", newer);
-    return flo_rollouts_step(controller, running,
-                             (struct flo_rollout_event){
-                                 .kind = FLO_ROLLOUT_EVENT_ABORT, .note = note},
-                             err);
+    return flo_rollouts_step(
+        controller, running,
+        (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_ABORT, .note = note}, err);
 }
 
 /* The rollout ends, and with it what devices were told and have not begun: the
  * newer one's order takes that place, so nobody would answer for it. */
-static int leave_told(struct flo_controller *controller,
-                      struct flo_rollout_entry *ended,
-                      const struct flo_rollout_entry *entry,
-                      struct flo_err *err)
+static int leave_told(struct flo_controller *controller, struct flo_rollout_entry *ended,
+                      const struct flo_rollout_entry *entry, struct flo_err *err)
 {
     int rv = end_running(controller, ended, entry->core.id, err);
 
@@ -237,15 +208,13 @@ static int leave_told(struct flo_controller *controller,
         const struct flo_rollout_member *member = &ended->core.members[m];
         if (member->state == FLO_EXECUTION_NOTIFIED &&
             flo_rollout_find(&entry->core, member->device) != SIZE_MAX) {
-            rv = supersede_device(controller, ended, member->device,
-                                  entry->core.id, err);
+            rv = supersede_device(controller, ended, member->device, entry->core.id, err);
         }
     }
     return rv;
 }
 
-int flo_rollouts_supersede(struct flo_controller *controller,
-                           const struct flo_rollout_entry *entry,
+int flo_rollouts_supersede(struct flo_controller *controller, const struct flo_rollout_entry *entry,
                            struct flo_err *err)
 {
     struct flo_rollout_entry *ended = flo_rollouts_ended_by(controller, entry);
@@ -253,11 +222,8 @@ int flo_rollouts_supersede(struct flo_controller *controller,
 
     for (size_t i = 0; i < controller->rollouts.count && rv == 0; i++) {
         struct flo_rollout_entry *older = controller->rollouts.items[i];
-        for (size_t m = 0;
-             meets(older, entry) && m < entry->core.member_count && rv == 0;
-             m++) {
-            rv = supersede_device(controller, older,
-                                  entry->core.members[m].device, entry->core.id,
+        for (size_t m = 0; meets(older, entry) && m < entry->core.member_count && rv == 0; m++) {
+            rv = supersede_device(controller, older, entry->core.members[m].device, entry->core.id,
                                   err);
         }
     }

@@ -52,8 +52,7 @@ void flo_rollouts_look_at_zones(struct flo_rollout_entry *entry)
 static uint8_t zone_number(struct flo_rollout_entry *entry, const char *name)
 {
     size_t before = entry->zone_names.count;
-    uint32_t number =
-        before == FLO_ZONES_MAX ? 0 : flo_word_number(&entry->zone_names, name);
+    uint32_t number = before == FLO_ZONES_MAX ? 0 : flo_word_number(&entry->zone_names, name);
 
     if (number == 0 || number > FLO_ZONES_MAX) {
         return 0;
@@ -61,16 +60,14 @@ static uint8_t zone_number(struct flo_rollout_entry *entry, const char *name)
     if (entry->zone_names.count > before) {
         struct flo_err err = {0};
         if (flo_zone_open(name, &entry->zones[number - 1], &err) < 0) {
-            flo_log(FLO_LOG_WARN, "rollout", "%s: %s", entry->core.id,
-                    err.what);
+            flo_log(FLO_LOG_WARN, "rollout", "%s: %s", entry->core.id, err.what);
         }
         look(entry, number - 1);
     }
     return entry->zones[number - 1] != NULL ? (uint8_t)number : 0;
 }
 
-static uint8_t zone_of(struct flo_rollout_entry *entry,
-                       const struct flo_select_device *device)
+static uint8_t zone_of(struct flo_rollout_entry *entry, const struct flo_select_device *device)
 {
     const char *label = flo_select_label_value(device, ZONE_LABEL);
 
@@ -78,9 +75,7 @@ static uint8_t zone_of(struct flo_rollout_entry *entry,
         return zone_number(entry, entry->core.window.zone);
     }
     uint8_t number = label[0] != '\0' ? zone_number(entry, label) : 0;
-    return number > 0 || device->zone == NULL
-               ? number
-               : zone_number(entry, device->zone);
+    return number > 0 || device->zone == NULL ? number : zone_number(entry, device->zone);
 }
 
 /* ---- sites, strata and slots ---- */
@@ -92,8 +87,7 @@ uint32_t flo_rollouts_site(const struct flo_select_device *device)
     return site[0] != '\0' ? flo_crc32c(1, site, strlen(site)) | 1 : 0;
 }
 
-static uint32_t stratum_of(struct flo_rollout_entry *entry,
-                           const struct flo_select_device *device)
+static uint32_t stratum_of(struct flo_rollout_entry *entry, const struct flo_select_device *device)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) key = {0};
 
@@ -103,10 +97,8 @@ static uint32_t stratum_of(struct flo_rollout_entry *entry,
     }
     for (uint32_t i = 0; i < entry->wish.phase_count; i++) {
         const struct flo_spec_phase *phase = &entry->wish.phases[i];
-        for (size_t k = 0; k < FLO_SPEC_SPREAD_MAX && phase->spread[k][0] != 0;
-             k++) {
-            flo_buf_printf(&key, "%s\n",
-                           flo_select_label_value(device, phase->spread[k]));
+        for (size_t k = 0; k < FLO_SPEC_SPREAD_MAX && phase->spread[k][0] != 0; k++) {
+            flo_buf_printf(&key, "%s\n", flo_select_label_value(device, phase->spread[k]));
         }
         if (key.bytes > 0) {
             break; /* all phases are spread by the same labels */
@@ -137,8 +129,7 @@ static bool has_slot(struct flo_rollout_entry *entry, uint32_t slot)
 static uint32_t slot_of(struct flo_rollout_entry *entry, uint32_t limit,
                         const struct flo_select_device *device)
 {
-    const char *value =
-        flo_select_label_value(device, entry->core.limits[limit].label);
+    const char *value = flo_select_label_value(device, entry->core.limits[limit].label);
     char key[300];
 
     if (value[0] == '\0') {
@@ -149,8 +140,7 @@ static uint32_t slot_of(struct flo_rollout_entry *entry, uint32_t limit,
     return has_slot(entry, slot) ? slot : 0;
 }
 
-void flo_rollouts_place(struct flo_rollout_entry *entry,
-                        const struct flo_select_device *device,
+void flo_rollouts_place(struct flo_rollout_entry *entry, const struct flo_select_device *device,
                         struct flo_rollout_place *out)
 {
     *out = (struct flo_rollout_place){0};
@@ -185,10 +175,9 @@ void flo_rollouts_places_clear(struct flo_rollout_entry *entry)
 static int replace_row(void *context, const struct flo_select_device *device)
 {
     struct flo_rollout_entry *entry = context;
-    size_t index =
-        has_places(entry)
-            ? flo_rollout_find(&entry->core, device->values[FLO_SELECT_ID].text)
-            : SIZE_MAX;
+    size_t index = has_places(entry)
+                       ? flo_rollout_find(&entry->core, device->values[FLO_SELECT_ID].text)
+                       : SIZE_MAX;
 
     if (index != SIZE_MAX) {
         flo_rollouts_place(entry, device, &entry->core.members[index].place);
@@ -196,16 +185,15 @@ static int replace_row(void *context, const struct flo_select_device *device)
     return 0;
 }
 
-int flo_rollouts_place_all(struct flo_controller *controller,
-                           struct flo_rollout_entry *entry, struct flo_err *err)
+int flo_rollouts_place_all(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                           struct flo_err *err)
 {
-    return has_places(entry) ? flo_fleet_facts_each(controller->store, NULL,
-                                                    replace_row, entry, err)
-                             : 0;
+    return has_places(entry)
+               ? flo_fleet_facts_each(controller->store, NULL, replace_row, entry, err)
+               : 0;
 }
 
-void flo_rollouts_place_again(struct flo_controller *controller,
-                              struct flo_rollout_entry *entry,
+void flo_rollouts_place_again(struct flo_controller *controller, struct flo_rollout_entry *entry,
                               const struct flo_select_device *device)
 {
     controller->rollouts.has_changed |= has_places(entry);

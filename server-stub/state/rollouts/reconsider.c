@@ -5,23 +5,21 @@
 
 static bool has_not_begun(const struct flo_rollout_member *member)
 {
-    return member->state == FLO_EXECUTION_QUEUED ||
-           member->state == FLO_EXECUTION_NOTIFIED ||
+    return member->state == FLO_EXECUTION_QUEUED || member->state == FLO_EXECUTION_NOTIFIED ||
            flo_rollout_member_is_left_out(member);
 }
 
 /* A snapshot keeps whom it began with, also who leaves the group. */
 static bool keeps(const struct flo_rollout *core)
 {
-    return core->is_snapshot && (core->state == FLO_ROLLOUT_RUNNING ||
-                                 core->state == FLO_ROLLOUT_PAUSED ||
-                                 core->state == FLO_ROLLOUT_COMPLETED);
+    return core->is_snapshot &&
+           (core->state == FLO_ROLLOUT_RUNNING || core->state == FLO_ROLLOUT_PAUSED ||
+            core->state == FLO_ROLLOUT_COMPLETED);
 }
 
 /* The device is no member any more, if it has not begun. */
-static int withdraw(struct flo_controller *controller,
-                    struct flo_rollout_entry *entry, const char *device,
-                    struct flo_err *err)
+static int withdraw(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                    const char *device, struct flo_err *err)
 {
     size_t index = flo_rollout_find(&entry->core, device);
     enum flo_excuse excuse;
@@ -30,32 +28,28 @@ static int withdraw(struct flo_controller *controller,
     if (index == SIZE_MAX || !has_not_begun(&entry->core.members[index])) {
         return 0;
     }
-    int rv = flo_rollouts_look(controller, entry, device, &excuse, &is_in_group,
-                               err);
+    int rv = flo_rollouts_look(controller, entry, device, &excuse, &is_in_group, err);
     is_in_group = is_in_group || keeps(&entry->core);
     if (rv < 0 || (excuse == FLO_EXCUSE_NONE && is_in_group)) {
         return rv;
     }
-    rv = flo_rollouts_step(
-        controller, entry,
-        (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_WITHDRAWN,
-                                   .device = device,
-                                   .note = is_in_group ? flo_excuse_word(excuse)
-                                                       : "left the group"},
-        err);
-    return rv < 0 ? rv
-                  : flo_rollouts_forget_order(controller, entry, device, err);
+    rv = flo_rollouts_step(controller, entry,
+                           (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_WITHDRAWN,
+                                                      .device = device,
+                                                      .note = is_in_group ? flo_excuse_word(excuse)
+                                                                          : "left the group"},
+                           err);
+    return rv < 0 ? rv : flo_rollouts_forget_order(controller, entry, device, err);
 }
 
-int flo_rollouts_reconsider(struct flo_controller *controller,
-                            const char *device, struct flo_err *err)
+int flo_rollouts_reconsider(struct flo_controller *controller, const char *device,
+                            struct flo_err *err)
 {
     int rv = 0;
 
     for (size_t i = 0; i < controller->rollouts.count && rv == 0; i++) {
         struct flo_rollout_entry *entry = controller->rollouts.items[i];
-        if (flo_intent_may_order(entry->core.state) ||
-            flo_intent_goes_on(entry->core.state)) {
+        if (flo_intent_may_order(entry->core.state) || flo_intent_goes_on(entry->core.state)) {
             rv = withdraw(controller, entry, device, err);
         }
     }
@@ -64,11 +58,10 @@ int flo_rollouts_reconsider(struct flo_controller *controller,
 
 /* ---- other labels ---- */
 
-int flo_rollouts_relabelled(struct flo_controller *controller,
-                            const char *device, struct flo_err *err)
+int flo_rollouts_relabelled(struct flo_controller *controller, const char *device,
+                            struct flo_err *err)
 {
-    const struct flo_select_device *facts =
-        flo_fleet_facts_of(controller->store, device);
+    const struct flo_select_device *facts = flo_fleet_facts_of(controller->store, device);
     bool is_any_held = false;
 
     for (size_t i = 0; facts != NULL && i < controller->rollouts.count; i++) {
@@ -78,8 +71,7 @@ int flo_rollouts_relabelled(struct flo_controller *controller,
             flo_rollouts_slices_forget(entry, device);
             flo_rollouts_place_again(controller, entry, facts);
         }
-        is_any_held =
-            is_any_held || (has_it && entry->core.study.state.held_count > 0);
+        is_any_held = is_any_held || (has_it && entry->core.study.state.held_count > 0);
     }
     /* As one that joins: of other slices, and who else has the say counts. */
     return is_any_held ? flo_rollouts_join(controller, device, err) : 0;
@@ -90,8 +82,7 @@ int flo_rollouts_reported(struct flo_controller *controller, const char *device,
 {
     for (size_t i = 0; i < controller->rollouts.count; i++) {
         const struct flo_rollout_entry *entry = controller->rollouts.items[i];
-        size_t index = entry->core.window.is_local &&
-                               entry->core.window.length_s > 0 &&
+        size_t index = entry->core.window.is_local && entry->core.window.length_s > 0 &&
                                flo_rollout_state_is_active(entry->core.state)
                            ? flo_rollout_find(&entry->core, device)
                            : SIZE_MAX;

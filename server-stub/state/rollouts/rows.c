@@ -6,29 +6,26 @@
 #include "server-stub/state/rollouts/inside.h"
 #include "server-stub/store/drafts.h"
 
-int flo_rollouts_store_member(struct flo_controller *controller,
-                              struct flo_rollout_entry *entry, size_t index,
-                              struct flo_err *err)
+int flo_rollouts_store_member(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                              size_t index, struct flo_err *err)
 {
     struct flo_rollout_member *member = &entry->core.members[index];
 
     struct flo_said *said = &controller->rollouts.said;
-    bool has_said =
-        said->device != NULL && strcmp(said->device, member->device) == 0;
+    bool has_said = said->device != NULL && strcmp(said->device, member->device) == 0;
 
     member->is_dirty = false;
     member->has_row = true;
-    int rv = flo_fleet_member_put(controller->store, entry->core.id, member,
-                                  has_said ? said->error : NULL,
-                                  has_said ? said->detail : NULL, err);
+    int rv =
+        flo_fleet_member_put(controller->store, entry->core.id, member,
+                             has_said ? said->error : NULL, has_said ? said->detail : NULL, err);
     if (rv == 0 && has_said) {
         said->device = NULL;
     }
     return rv;
 }
 
-int flo_rollouts_store_members(struct flo_controller *controller,
-                               struct flo_rollout_entry *entry,
+int flo_rollouts_store_members(struct flo_controller *controller, struct flo_rollout_entry *entry,
                                struct flo_err *err)
 {
     int rv = flo_rollouts_draft(controller, entry, err);
@@ -51,9 +48,8 @@ size_t flo_rollouts_made(const struct flo_rollout_entry *entry)
     return made;
 }
 
-int flo_rollouts_make_rows(struct flo_controller *controller,
-                           struct flo_rollout_entry *entry, size_t count,
-                           struct flo_err *err)
+int flo_rollouts_make_rows(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                           size_t count, struct flo_err *err)
 {
     struct flo_rollout *core = &entry->core;
     size_t i = entry->made < core->member_count ? entry->made : 0;
@@ -66,31 +62,25 @@ int flo_rollouts_make_rows(struct flo_controller *controller,
         }
     }
     entry->made = i;
-    if (rv == 0 && i == core->member_count &&
-        flo_rollouts_made(entry) == core->member_count) {
+    if (rv == 0 && i == core->member_count && flo_rollouts_made(entry) == core->member_count) {
         entry->is_drafted = false;
         rv = flo_fleet_draft_remove(controller->store, core->id, err);
     }
     return rv;
 }
 
-static int make_all(struct flo_controller *controller,
-                    struct flo_rollout_entry *entry, struct flo_err *err)
+static int make_all(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                    struct flo_err *err)
 {
     entry->made = 0;
-    return entry->is_drafted
-               ? flo_rollouts_make_rows(controller, entry, SIZE_MAX, err)
-               : 0;
+    return entry->is_drafted ? flo_rollouts_make_rows(controller, entry, SIZE_MAX, err) : 0;
 }
 
 /* A text of before would bring it back. */
-int flo_rollouts_forget_member(struct flo_controller *controller,
-                               struct flo_rollout_entry *entry,
+int flo_rollouts_forget_member(struct flo_controller *controller, struct flo_rollout_entry *entry,
                                const char *device, struct flo_err *err)
 {
     int rv = make_all(controller, entry, err);
 
-    return rv < 0 ? rv
-                  : flo_fleet_member_remove(controller->store, entry->core.id,
-                                            device, err);
+    return rv < 0 ? rv : flo_fleet_member_remove(controller->store, entry->core.id, device, err);
 }

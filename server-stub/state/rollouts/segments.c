@@ -29,8 +29,7 @@ struct segmenting {
 
 /* ---- the name of a device's segment ---- */
 
-static const struct flo_release *find_release(void *context,
-                                              const struct flo_digest *digest)
+static const struct flo_release *find_release(void *context, const struct flo_digest *digest)
 {
     const struct segmenting *all = context;
 
@@ -54,8 +53,7 @@ static int take_variant(void *context, const struct flo_fleet_device *device)
     json_t *reported = NULL;
 
     if (device->reported[0] == '\0' ||
-        flo_json_parse(device->reported, strlen(device->reported), 1 << 20,
-                       &reported, NULL) < 0) {
+        flo_json_parse(device->reported, strlen(device->reported), 1 << 20, &reported, NULL) < 0) {
         return 0;
     }
     flo_forecast_device(reported, &order, find_release, of->all, &one);
@@ -68,8 +66,7 @@ void flo_rollouts_hardware(const struct flo_select_device *device, char *out)
 {
     const union flo_select_value *values = device->values;
 
-    flo_hardware_class_of(values[FLO_SELECT_ARCH].text,
-                          values[FLO_SELECT_KERNEL].text,
+    flo_hardware_class_of(values[FLO_SELECT_ARCH].text, values[FLO_SELECT_KERNEL].text,
                           values[FLO_SELECT_MEMORY].number, out);
 }
 
@@ -92,8 +89,7 @@ static void hardware_of(const struct flo_select_device *device, char *out)
     }
 }
 
-static int name_of(struct segmenting *all,
-                   const struct flo_select_device *device, char *out)
+static int name_of(struct segmenting *all, const struct flo_select_device *device, char *out)
 {
     char hardware[FLO_HARDWARE_TEXT];
     char variant[FLO_NAME_MAX + 1] = "";
@@ -102,9 +98,8 @@ static int name_of(struct segmenting *all,
 
     hardware_of(device, hardware);
     if (all->release != NULL) {
-        rv =
-            flo_fleet_device_get(all->store, device->values[FLO_SELECT_ID].text,
-                                 take_variant, &of, all->err);
+        rv = flo_fleet_device_get(all->store, device->values[FLO_SELECT_ID].text, take_variant, &of,
+                                  all->err);
     }
     copy(out, hardware, 60);
     if (variant[0] != '\0') {
@@ -134,8 +129,7 @@ static int add_device(void *context, const struct flo_select_device *device)
 {
     struct segmenting *all = context;
     struct flo_rollout *core = &all->entry->core;
-    size_t index = flo_rollout_find_next(
-        core, device->values[FLO_SELECT_ID].text, &all->at);
+    size_t index = flo_rollout_find_next(core, device->values[FLO_SELECT_ID].text, &all->at);
     char name[FLO_SEGMENT_TEXT];
 
     if (index == SIZE_MAX) {
@@ -156,9 +150,8 @@ static int by_size(const void *a, const void *b)
     const struct draft *const *one = a;
     const struct draft *const *other = b;
 
-    return (*one)->members != (*other)->members
-               ? ((*one)->members < (*other)->members ? 1 : -1)
-               : strcmp((*one)->name, (*other)->name);
+    return (*one)->members != (*other)->members ? ((*one)->members < (*other)->members ? 1 : -1)
+                                                : strcmp((*one)->name, (*other)->name);
 }
 
 static uint8_t add_segment(struct flo_rollout *core, const char *name)
@@ -181,15 +174,13 @@ static void settle(struct segmenting *all)
     qsort(sorted, all->count, sizeof(sorted[0]), by_size);
     core->segment_count = 0;
     for (size_t i = 0; i < all->count; i++) {
-        bool is_own =
-            all->count == 1 || (sorted[i]->members >= MEMBERS_MIN &&
-                                core->segment_count < FLO_SEGMENTS_MAX - 1);
+        bool is_own = all->count == 1 || (sorted[i]->members >= MEMBERS_MIN &&
+                                          core->segment_count < FLO_SEGMENTS_MAX - 1);
         if (!is_own && !has_other) {
             other = add_segment(core, OTHER);
             has_other = true;
         }
-        sorted[i]->becomes =
-            is_own ? add_segment(core, sorted[i]->name) : other;
+        sorted[i]->becomes = is_own ? add_segment(core, sorted[i]->name) : other;
     }
     for (size_t i = 0; i < core->member_count; i++) {
         struct flo_rollout_member *member = &core->members[i];
@@ -199,8 +190,7 @@ static void settle(struct segmenting *all)
 }
 
 static struct segmenting *segmenting_new(struct flo_controller *controller,
-                                         struct flo_rollout_entry *entry,
-                                         struct flo_err *err)
+                                         struct flo_rollout_entry *entry, struct flo_err *err)
 {
     struct segmenting *all = calloc(1, sizeof(*all));
 
@@ -210,8 +200,7 @@ static struct segmenting *segmenting_new(struct flo_controller *controller,
     all->entry = entry;
     all->store = controller->store;
     all->err = err;
-    all->release =
-        flo_controller_release(controller, entry->model, entry->version);
+    all->release = flo_controller_release(controller, entry->model, entry->version);
     if (all->release != NULL && all->release->variant_count < 2) {
         flo_release_free(all->release);
         all->release = NULL;
@@ -225,16 +214,15 @@ static void segmenting_free(struct segmenting *all)
     free(all);
 }
 
-int flo_rollouts_segment(struct flo_controller *controller,
-                         struct flo_rollout_entry *entry, struct flo_err *err)
+int flo_rollouts_segment(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                         struct flo_err *err)
 {
     struct segmenting *all = segmenting_new(controller, entry, err);
 
     if (all == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "segments of a rollout");
     }
-    int rv = flo_fleet_facts_each(controller->store, entry->group, add_device,
-                                  all, err);
+    int rv = flo_fleet_facts_each(controller->store, entry->group, add_device, all, err);
     if (rv == 0) {
         settle(all);
     }
@@ -259,10 +247,8 @@ static uint8_t segment_of(const struct flo_rollout *core, const char *name)
     return segment;
 }
 
-int flo_rollouts_segment_late(struct flo_controller *controller,
-                              struct flo_rollout_entry *entry,
-                              const char *device, uint8_t *out,
-                              struct flo_err *err)
+int flo_rollouts_segment_late(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                              const char *device, uint8_t *out, struct flo_err *err)
 {
     char name[FLO_SEGMENT_TEXT];
 
@@ -274,8 +260,7 @@ int flo_rollouts_segment_late(struct flo_controller *controller,
     if (all == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "segments of a rollout");
     }
-    const struct flo_select_device *facts =
-        flo_fleet_facts_of(controller->store, device);
+    const struct flo_select_device *facts = flo_fleet_facts_of(controller->store, device);
     int rv = facts != NULL ? name_of(all, facts, name) : 0;
     if (rv == 0 && facts != NULL) {
         *out = segment_of(&entry->core, name);

@@ -16,52 +16,43 @@
 
 static const struct flo_saying said_error[] = {
     {"id", FLO_NAME_MAX}, {"what", 1024}, {"step", FLO_NAME_MAX}};
-static const struct flo_saying said_detail[] = {
-    {"codec", FLO_NAME_MAX},
-    {"bytes", FLO_SAYING_NUMBER},
-    {"full_bytes", FLO_SAYING_NUMBER},
-    {"took_ms", FLO_SAYING_NUMBER},
-    {"cases", FLO_SAYING_NUMBER},
-    {"passed", FLO_SAYING_NUMBER},
-    {"ratio", FLO_SAYING_NUMBER},
-    {"memory_bytes", FLO_SAYING_NUMBER},
-    {"neighbour_bytes", FLO_SAYING_NUMBER}};
+static const struct flo_saying said_detail[] = {{"codec", FLO_NAME_MAX},
+                                                {"bytes", FLO_SAYING_NUMBER},
+                                                {"full_bytes", FLO_SAYING_NUMBER},
+                                                {"took_ms", FLO_SAYING_NUMBER},
+                                                {"cases", FLO_SAYING_NUMBER},
+                                                {"passed", FLO_SAYING_NUMBER},
+                                                {"ratio", FLO_SAYING_NUMBER},
+                                                {"memory_bytes", FLO_SAYING_NUMBER},
+                                                {"neighbour_bytes", FLO_SAYING_NUMBER}};
 
 /* ---- a view ---- */
 
-static json_t *view_of(struct flo_controller *controller,
-                       const struct flo_rollout *core,
+static json_t *view_of(struct flo_controller *controller, const struct flo_rollout *core,
                        const struct flo_rollout_member *member)
 {
-    const struct flo_select_device *facts =
-        flo_fleet_facts_of(controller->store, member->device);
+    const struct flo_select_device *facts = flo_fleet_facts_of(controller->store, member->device);
     bool stays = flo_rollout_member_stays(member);
 
-    return json_pack(
-        "{s:s,s:o,s:b,s:i,s:s,s:b,s:b,s:b,s:b,s:b,s:i,s:I,s:n}", "id",
-        member->device, "name",
-        facts != NULL ? json_string(facts->values[FLO_SELECT_NAME].text)
-                      : flo_rollouts_device_name(controller, member->device),
-        "online", (int)(facts != NULL && flo_rollouts_is_online(facts)),
-        "phase", member->phase < core->phase_count ? (int)member->phase + 1 : 0,
-        "state", flo_execution_word((enum flo_execution)member->state),
-        "silent", (int)(member->lapse == FLO_LAPSE_SILENT), "overdue",
-        (int)(member->lapse == FLO_LAPSE_OVERDUE), "away", (int)member->is_away,
-        "back", (int)(member->is_back && !stays), "stays", (int)stays,
-        "attempt", (int)member->attempt, "since_at_ms",
-        (json_int_t)member->since_at_ms, "error");
+    return json_pack("{s:s,s:o,s:b,s:i,s:s,s:b,s:b,s:b,s:b,s:b,s:i,s:I,s:n}", "id", member->device,
+                     "name",
+                     facts != NULL ? json_string(facts->values[FLO_SELECT_NAME].text)
+                                   : flo_rollouts_device_name(controller, member->device),
+                     "online", (int)(facts != NULL && flo_rollouts_is_online(facts)), "phase",
+                     member->phase < core->phase_count ? (int)member->phase + 1 : 0, "state",
+                     flo_execution_word((enum flo_execution)member->state), "silent",
+                     (int)(member->lapse == FLO_LAPSE_SILENT), "overdue",
+                     (int)(member->lapse == FLO_LAPSE_OVERDUE), "away", (int)member->is_away,
+                     "back", (int)(member->is_back && !stays), "stays", (int)stays, "attempt",
+                     (int)member->attempt, "since_at_ms", (json_int_t)member->since_at_ms, "error");
 }
 
-static void add_said(json_t *json, const char *error_json,
-                     const char *detail_json)
+static void add_said(json_t *json, const char *error_json, const char *detail_json)
 {
-    static const char *const own[] = {"bytes", "full_bytes", "neighbour_bytes",
-                                      "codec", "took_ms"};
+    static const char *const own[] = {"bytes", "full_bytes", "neighbour_bytes", "codec", "took_ms"};
     json_t *said = flo_saying_parsed(error_json, json_null());
 
-    json_object_set_new(
-        json, "error",
-        flo_saying_view(said, said_error, FLO_COUNT(said_error)));
+    json_object_set_new(json, "error", flo_saying_view(said, said_error, FLO_COUNT(said_error)));
     json_decref(said);
     said = flo_saying_parsed(detail_json, json_object());
     json_t *detail = flo_saying_view(said, said_detail, FLO_COUNT(said_detail));
@@ -72,8 +63,8 @@ static void add_said(json_t *json, const char *error_json,
     json_object_set_new(json, "detail", detail);
 }
 
-static int take_said(void *context, const struct flo_rollout_member *row,
-                     const char *error_json, const char *detail_json)
+static int take_said(void *context, const struct flo_rollout_member *row, const char *error_json,
+                     const char *detail_json)
 {
     json_t *view = json_object_get(context, row->device);
 
@@ -84,10 +75,9 @@ static int take_said(void *context, const struct flo_rollout_member *row,
 }
 
 /* Views of these members, in this order. */
-static int show(struct flo_controller *controller,
-                const struct flo_rollout *core,
-                const struct flo_rollout_member *const *members, size_t count,
-                json_t **out, struct flo_err *err)
+static int show(struct flo_controller *controller, const struct flo_rollout *core,
+                const struct flo_rollout_member *const *members, size_t count, json_t **out,
+                struct flo_err *err)
 {
     const char **devices = calloc(count + 1, sizeof(*devices));
     json_t *by_id = json_object();
@@ -95,8 +85,7 @@ static int show(struct flo_controller *controller,
     int rv = 0;
 
     if (devices == NULL) {
-        rv = flo_fail(err, FLO_E_MEMORY, "a list of %zu device%s", count,
-                      flo_s(count));
+        rv = flo_fail(err, FLO_E_MEMORY, "a list of %zu device%s", count, flo_s(count));
     }
     for (size_t i = 0; i < count && rv == 0; i++) {
         json_t *one = view_of(controller, core, members[i]);
@@ -106,8 +95,8 @@ static int show(struct flo_controller *controller,
         json_array_append_new(list, one);
     }
     rv = rv < 0 ? rv
-                : flo_fleet_member_some(controller->store, core->id, devices,
-                                        count, take_said, by_id, err);
+                : flo_fleet_member_some(controller->store, core->id, devices, count, take_said,
+                                        by_id, err);
     rv = rv < 0 ? rv : flo_rollouts_show_why(controller, core->id, list, err);
     free(devices);
     json_decref(by_id);
@@ -127,13 +116,11 @@ static enum rank rank_of(const struct flo_rollout_member *member)
 {
     enum flo_execution state = (enum flo_execution)member->state;
 
-    if (member->lapse != FLO_LAPSE_NONE ||
-        flo_execution_kind(state) == FLO_EXECUTION_END_BAD) {
+    if (member->lapse != FLO_LAPSE_NONE || flo_execution_kind(state) == FLO_EXECUTION_END_BAD) {
         return RANK_BAD;
     }
-    return state == FLO_EXECUTION_QUEUED || flo_execution_is_end(state)
-               ? RANK_OTHER
-               : RANK_UNDER_WAY;
+    return state == FLO_EXECUTION_QUEUED || flo_execution_is_end(state) ? RANK_OTHER
+                                                                        : RANK_UNDER_WAY;
 }
 
 struct candidate {
@@ -151,19 +138,17 @@ static int compare(const void *a, const void *b, void *context)
     (void)context;
 
     if (order == 0 && left->name != NULL && right->name != NULL) {
-        order = flo_natural_compare(left->name, strlen(left->name), right->name,
-                                    strlen(right->name));
+        order =
+            flo_natural_compare(left->name, strlen(left->name), right->name, strlen(right->name));
     } else if (order == 0) {
         order = (left->name == NULL) - (right->name == NULL);
     }
-    return order != 0 ? order
-                      : strcmp(left->member->device, right->member->device);
+    return order != 0 ? order : strcmp(left->member->device, right->member->device);
 }
 
 /* The lowest ranks that together have so many.  A rank that is not needed costs
  * no look at names. */
-static enum rank ranks_for(const struct flo_rollout *core, size_t limit,
-                           size_t *count)
+static enum rank ranks_for(const struct flo_rollout *core, size_t limit, size_t *count)
 {
     size_t counts[RANKS] = {0};
     enum rank last = RANK_BAD;
@@ -178,8 +163,7 @@ static enum rank ranks_for(const struct flo_rollout *core, size_t limit,
     return last;
 }
 
-static void fill(struct flo_controller *controller,
-                 const struct flo_rollout *core, enum rank last,
+static void fill(struct flo_controller *controller, const struct flo_rollout *core, enum rank last,
                  struct candidate *out, const void **items)
 {
     size_t count = 0;
@@ -189,8 +173,7 @@ static void fill(struct flo_controller *controller,
         enum rank rank = rank_of(member);
         if (rank <= last) {
             out[count] = (struct candidate){
-                member, flo_fleet_name_of(controller->store, member->device),
-                rank};
+                member, flo_fleet_name_of(controller->store, member->device), rank};
             items[count] = &out[count];
             count++;
         }
@@ -198,8 +181,8 @@ static void fill(struct flo_controller *controller,
 }
 
 int flo_rollouts_show_first(struct flo_controller *controller,
-                            const struct flo_rollout_entry *entry, size_t limit,
-                            json_t **out, struct flo_err *err)
+                            const struct flo_rollout_entry *entry, size_t limit, json_t **out,
+                            struct flo_err *err)
 {
     const struct flo_rollout *core = &entry->core;
     size_t count;
@@ -208,22 +191,18 @@ int flo_rollouts_show_first(struct flo_controller *controller,
     struct candidate *candidates = calloc(count + 1, sizeof(*candidates));
     const void **items = calloc(count + 1, sizeof(*items));
     const void **first = calloc(most + 1, sizeof(*first));
-    int rv =
-        candidates == NULL || items == NULL || first == NULL
-            ? flo_fail(err, FLO_E_MEMORY, "%zu device%s", count, flo_s(count))
-            : 0;
+    int rv = candidates == NULL || items == NULL || first == NULL
+                 ? flo_fail(err, FLO_E_MEMORY, "%zu device%s", count, flo_s(count))
+                 : 0;
 
     if (rv == 0) {
         fill(controller, core, last, candidates, items);
-        most = most == 0
-                   ? 0
-                   : flo_select_first(items, count, most, compare, NULL, first);
+        most = most == 0 ? 0 : flo_select_first(items, count, most, compare, NULL, first);
         for (size_t i = 0; i < most; i++) {
             first[i] = ((const struct candidate *)first[i])->member;
         }
-        rv = show(controller, core,
-                  (const struct flo_rollout_member *const *)first, most, out,
-                  err);
+        rv =
+            show(controller, core, (const struct flo_rollout_member *const *)first, most, out, err);
     }
     free(candidates);
     free(items);
@@ -249,42 +228,36 @@ static size_t place_behind(const struct flo_rollout *core, const char *device)
     return low;
 }
 
-static bool fits(struct flo_controller *controller,
-                 const struct flo_members_page *page,
+static bool fits(struct flo_controller *controller, const struct flo_members_page *page,
                  const struct flo_rollout_member *member)
 {
-    enum flo_execution_kind kind =
-        flo_execution_kind((enum flo_execution)member->state);
+    enum flo_execution_kind kind = flo_execution_kind((enum flo_execution)member->state);
     const struct flo_select_device *facts;
 
     if ((page->which == FLO_MEMBERS_FAILED && rank_of(member) != RANK_BAD) ||
-        (page->which == FLO_MEMBERS_NOT_DONE &&
-         kind == FLO_EXECUTION_END_GOOD)) {
+        (page->which == FLO_MEMBERS_NOT_DONE && kind == FLO_EXECUTION_END_GOOD)) {
         return false;
     }
     if (page->where == NULL) {
         return true;
     }
     facts = flo_fleet_facts_of(controller->store, member->device);
-    return facts != NULL &&
-           flo_selector_matches(page->where, facts, flo_wall_ms());
+    return facts != NULL && flo_selector_matches(page->where, facts, flo_wall_ms());
 }
 
-int flo_rollouts_show_page(struct flo_controller *controller,
-                           const struct flo_rollout_entry *entry,
-                           const struct flo_members_page *page, json_t **out,
-                           bool *has_more, struct flo_err *err)
+int flo_rollouts_show_page(struct flo_controller *controller, const struct flo_rollout_entry *entry,
+                           const struct flo_members_page *page, json_t **out, bool *has_more,
+                           struct flo_err *err)
 {
     const struct flo_rollout *core = &entry->core;
-    const struct flo_rollout_member **found =
-        calloc(page->limit + 1, sizeof(*found));
+    const struct flo_rollout_member **found = calloc(page->limit + 1, sizeof(*found));
     size_t count = 0;
 
     if (found == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "a page of devices");
     }
-    for (size_t i = place_behind(core, page->after);
-         i < core->member_count && count <= page->limit; i++) {
+    for (size_t i = place_behind(core, page->after); i < core->member_count && count <= page->limit;
+         i++) {
         if (fits(controller, page, &core->members[i])) {
             found[count++] = &core->members[i];
         }

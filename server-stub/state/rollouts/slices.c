@@ -73,8 +73,7 @@ static void add_key(struct flo_rollout_labels *labels, const char *key)
 
 /* The scan names the slice of the earlier label where two explain as much:
  * pairs come last. */
-static void add_asked(struct flo_rollout_labels *labels,
-                      const struct flo_spec *wish, bool is_pair)
+static void add_asked(struct flo_rollout_labels *labels, const struct flo_spec *wish, bool is_pair)
 {
     _Static_assert(FLO_SPEC_LABELS_MAX <= FLO_SLICE_LABELS_MAX, "all of them");
 
@@ -85,8 +84,7 @@ static void add_asked(struct flo_rollout_labels *labels,
     }
 }
 
-static void add_keys(struct flo_rollout_labels *labels,
-                     const struct flo_spec *wish)
+static void add_keys(struct flo_rollout_labels *labels, const struct flo_spec *wish)
 {
     if (wish->label_count > 0) {
         add_asked(labels, wish, false);
@@ -97,9 +95,7 @@ static void add_keys(struct flo_rollout_labels *labels,
     add_key(labels, SITE);
     add_key(labels, wish->cover);
     for (uint32_t i = 0; i < wish->phase_count; i++) {
-        for (size_t k = 0;
-             k < FLO_SPEC_SPREAD_MAX && wish->phases[i].spread[k][0] != '\0';
-             k++) {
+        for (size_t k = 0; k < FLO_SPEC_SPREAD_MAX && wish->phases[i].spread[k][0] != '\0'; k++) {
             add_key(labels, wish->phases[i].spread[k]);
         }
     }
@@ -107,23 +103,20 @@ static void add_keys(struct flo_rollout_labels *labels,
 
 /* ---- members that came or went ---- */
 
-static bool is_of(const struct flo_rollout_labels *labels,
-                  const struct flo_rollout *core)
+static bool is_of(const struct flo_rollout_labels *labels, const struct flo_rollout *core)
 {
     bool is_same = labels->member_count == core->member_count;
 
     for (size_t i = 0; i < core->member_count && is_same; i++) {
-        is_same = memcmp(labels->ids[i], core->members[i].device,
-                         sizeof(labels->ids[i])) == 0;
+        is_same = memcmp(labels->ids[i], core->members[i].device, sizeof(labels->ids[i])) == 0;
     }
     return is_same;
 }
 
 /* Both lists are sorted: what is known of a member that stays comes along.
  * The new lists are empty; those of before are freed. */
-static void take_over(struct flo_rollout_labels *labels,
-                      const struct flo_rollout *core, char (*ids)[37],
-                      uint32_t *of[FLO_SLICE_LABELS_MAX])
+static void take_over(struct flo_rollout_labels *labels, const struct flo_rollout *core,
+                      char (*ids)[37], uint32_t *of[FLO_SLICE_LABELS_MAX])
 {
     size_t at = 0;
 
@@ -132,8 +125,7 @@ static void take_over(struct flo_rollout_labels *labels,
         const char *id = core->members[i].device;
         int order = -1;
         memcpy(ids[i], id, sizeof(ids[i]));
-        while (at < labels->member_count &&
-               (order = strcmp(labels->ids[at], id)) < 0) {
+        while (at < labels->member_count && (order = strcmp(labels->ids[at], id)) < 0) {
             at++;
         }
         bool is_known = at < labels->member_count && order == 0;
@@ -153,8 +145,8 @@ static void take_over(struct flo_rollout_labels *labels,
     labels->is_numbered = false;
 }
 
-static int follow(struct flo_rollout_labels *labels,
-                  const struct flo_rollout *core, struct flo_err *err)
+static int follow(struct flo_rollout_labels *labels, const struct flo_rollout *core,
+                  struct flo_err *err)
 {
     uint32_t *of[FLO_SLICE_LABELS_MAX] = {0};
     char(*ids)[37] = calloc(core->member_count + 1, sizeof(*ids));
@@ -178,8 +170,7 @@ static int follow(struct flo_rollout_labels *labels,
 /* ---- values of a member ---- */
 
 /* Borrowed from the device, or in `hardware`. */
-static const char *value_of(const struct flo_select_device *device,
-                            const char *key, char *hardware)
+static const char *value_of(const struct flo_select_device *device, const char *key, char *hardware)
 {
     const char *value = flo_select_label_value(device, key);
 
@@ -191,9 +182,8 @@ static const char *value_of(const struct flo_select_device *device,
 }
 
 /* That of a pair is made of both, in `pair`; "": it lacks one. */
-static const char *text_of(const struct flo_select_device *device,
-                           const struct flo_spec_label *key, char *hardware,
-                           struct flo_buf *pair)
+static const char *text_of(const struct flo_select_device *device, const struct flo_spec_label *key,
+                           char *hardware, struct flo_buf *pair)
 {
     const char *first = value_of(device, key->key, hardware);
 
@@ -207,8 +197,8 @@ static const char *text_of(const struct flo_select_device *device,
     return second[0] == '\0' || pair->failed ? "" : pair->data;
 }
 
-static void read_member(struct flo_controller *controller,
-                        struct flo_rollout_labels *labels, size_t member)
+static void read_member(struct flo_controller *controller, struct flo_rollout_labels *labels,
+                        size_t member)
 {
     const struct flo_select_device *device =
         flo_fleet_facts_of(controller->store, labels->ids[member]);
@@ -217,21 +207,17 @@ static void read_member(struct flo_controller *controller,
 
     for (size_t l = 0; l < labels->count; l++) {
         struct label *label = &labels->labels[l];
-        const char *value =
-            device != NULL ? text_of(device, &label->key, hardware, &pair) : "";
-        label->of[member] =
-            value[0] != '\0' ? flo_word_number(&label->words, value) : 0;
+        const char *value = device != NULL ? text_of(device, &label->key, hardware, &pair) : "";
+        label->of[member] = value[0] != '\0' ? flo_word_number(&label->words, value) : 0;
     }
     labels->unread--;
 }
 
-static void read_some(struct flo_controller *controller,
-                      struct flo_rollout_labels *labels)
+static void read_some(struct flo_controller *controller, struct flo_rollout_labels *labels)
 {
     size_t read = 0;
 
-    for (; labels->next < labels->member_count && labels->unread > 0 &&
-           read < READ_MAX;
+    for (; labels->next < labels->member_count && labels->unread > 0 && read < READ_MAX;
          labels->next++) {
         if (labels->labels[0].of[labels->next] == UNREAD) {
             read_member(controller, labels, labels->next);
@@ -245,14 +231,13 @@ static int by_id(const void *id, const void *other)
     return strcmp(id, other);
 }
 
-void flo_rollouts_slices_forget(struct flo_rollout_entry *entry,
-                                const char *device)
+void flo_rollouts_slices_forget(struct flo_rollout_entry *entry, const char *device)
 {
     struct flo_rollout_labels *labels = entry->labels;
-    char(*id)[37] = labels == NULL || labels->member_count == 0
-                        ? NULL
-                        : bsearch(device, labels->ids, labels->member_count,
-                                  sizeof(labels->ids[0]), by_id);
+    char(*id)[37] =
+        labels == NULL || labels->member_count == 0
+            ? NULL
+            : bsearch(device, labels->ids, labels->member_count, sizeof(labels->ids[0]), by_id);
 
     if (id == NULL || labels->labels[0].of[id - labels->ids] == UNREAD) {
         return;
@@ -334,16 +319,13 @@ static bool is_clear(const struct flo_spec_label *key, const char *value)
     return key->second[0] == '\0' || strchr(value, '&') == NULL;
 }
 
-static void name_label(const struct flo_spec_label *key, char *out,
-                       size_t bytes)
+static void name_label(const struct flo_spec_label *key, char *out, size_t bytes)
 {
-    snprintf(out, bytes, "%s%s%s", key->key, key->second[0] != '\0' ? "&" : "",
-             key->second);
+    snprintf(out, bytes, "%s%s%s", key->key, key->second[0] != '\0' ? "&" : "", key->second);
 }
 
 /* A slice is known by its name alone, so no two have the same one. */
-static void name_value(const struct flo_spec_label *key, const char *value,
-                       char *out)
+static void name_value(const struct flo_spec_label *key, const char *value, char *out)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) whole = {0};
     struct flo_digest digest;
@@ -366,20 +348,18 @@ static void name_value(const struct flo_spec_label *key, const char *value,
         return;
     }
     size_t shown = whole.bytes < CUT_BYTES ? whole.bytes : CUT_BYTES;
-    snprintf(out, FLO_SLICE_TEXT, "%.*s…#%016llx", (int)cut(whole.data, shown),
-             whole.data, (unsigned long long)flo_get_u64(digest.bytes));
+    snprintf(out, FLO_SLICE_TEXT, "%.*s…#%016llx", (int)cut(whole.data, shown), whole.data,
+             (unsigned long long)flo_get_u64(digest.bytes));
 }
 
-static void name_slice(const struct flo_rollout_labels *labels,
-                       const struct flo_slice *slice, char *out)
+static void name_slice(const struct flo_rollout_labels *labels, const struct flo_slice *slice,
+                       char *out)
 {
     const struct label *label = &labels->labels[slice->label];
 
     out[0] = '\0';
-    if (slice->label < labels->count && slice->value > 0 &&
-        slice->value <= label->values.count) {
-        name_value(&label->key,
-                   label->words.words[label->values.words[slice->value]], out);
+    if (slice->label < labels->count && slice->value > 0 && slice->value <= label->values.count) {
+        name_value(&label->key, label->words.words[label->values.words[slice->value]], out);
     }
 }
 
@@ -407,8 +387,7 @@ uint8_t flo_rollouts_slices_of(const struct flo_rollout_entry *entry,
         const struct flo_spec_label *key = &keys->labels[l].key;
         name_value(key, text_of(device, key, hardware, &pair), name);
         uint32_t at = flo_study_held(state, name);
-        bool is_open =
-            at < state->held_count && state->held_as[at] != FLO_SLICE_LET_GO;
+        bool is_open = at < state->held_count && state->held_as[at] != FLO_SLICE_LET_GO;
         slices = (uint8_t)(slices | (is_open ? 1u << at : 0));
     }
     free(keys);
@@ -420,12 +399,11 @@ uint8_t flo_rollouts_slices_of(const struct flo_rollout_entry *entry,
 /* No slice is looked for between two models of one device. */
 static bool is_scanned(const struct flo_rollout_entry *entry)
 {
-    return entry->core.study.rules.count > 0 &&
-           entry->core.study.split_of[0] == '\0';
+    return entry->core.study.rules.count > 0 && entry->core.study.split_of[0] == '\0';
 }
 
-static int keep_up(struct flo_controller *controller,
-                   struct flo_rollout_entry *entry, struct flo_err *err)
+static int keep_up(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                   struct flo_err *err)
 {
     struct flo_rollout_labels *labels = entry->labels;
     int rv = 0;
@@ -443,13 +421,10 @@ static int keep_up(struct flo_controller *controller,
     if (rv == 0) {
         read_some(controller, labels);
     }
-    return rv == 0 && labels->unread == 0 && !labels->is_numbered
-               ? number_all(labels, err)
-               : rv;
+    return rv == 0 && labels->unread == 0 && !labels->is_numbered ? number_all(labels, err) : rv;
 }
 
-int flo_rollouts_labels_read(struct flo_controller *controller,
-                             struct flo_rollout_entry *entry,
+int flo_rollouts_labels_read(struct flo_controller *controller, struct flo_rollout_entry *entry,
                              struct flo_err *err)
 {
     int rv = 0;
@@ -478,9 +453,8 @@ static json_t *scan_json(const struct label *label, struct flo_buf *notes)
     if (values->count == 0 || values->left_values > 0) {
         flo_buf_printf(notes, "%s%s", notes->bytes > 0 ? "; " : "", text);
     }
-    return json_pack("{s:s,s:I,s:I,s:I,s:s}", "label", name, "values",
-                     (json_int_t)values->count, "left_values",
-                     (json_int_t)values->left_values, "left_devices",
+    return json_pack("{s:s,s:I,s:I,s:I,s:s}", "label", name, "values", (json_int_t)values->count,
+                     "left_values", (json_int_t)values->left_values, "left_devices",
                      (json_int_t)values->left_devices, "text", text);
 }
 
@@ -493,8 +467,7 @@ static void note_gates(const json_t *gates, const char *note)
     json_array_foreach((json_t *)(uintptr_t)gates, i, gate)
     {
         if (json_is_true(json_object_get(gate, "statistical")) &&
-            flo_measure_parse(json_string_value(json_object_get(gate, "gate")),
-                              &measure) &&
+            flo_measure_parse(json_string_value(json_object_get(gate, "gate")), &measure) &&
             (flo_study_is_speed(measure) || measure == FLO_MEASURE_ERRORS ||
              measure == FLO_MEASURE_CRASHES)) {
             json_object_set_new(gate, "note", json_string(note));
@@ -502,8 +475,7 @@ static void note_gates(const json_t *gates, const char *note)
     }
 }
 
-void flo_rollouts_show_scans(const struct flo_rollout_entry *entry,
-                             json_t *json)
+void flo_rollouts_show_scans(const struct flo_rollout_entry *entry, json_t *json)
 {
     const struct flo_rollout_labels *labels = entry->labels;
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) notes = {0};
@@ -521,10 +493,8 @@ void flo_rollouts_show_scans(const struct flo_rollout_entry *entry,
     }
 }
 
-int flo_rollouts_slices_ask(struct flo_controller *controller,
-                            struct flo_rollout_entry *entry,
-                            struct flo_observe_study *study,
-                            struct flo_err *err)
+int flo_rollouts_slices_ask(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                            struct flo_observe_study *study, struct flo_err *err)
 {
     size_t count = entry->core.member_count;
 
@@ -547,11 +517,10 @@ int flo_rollouts_slices_ask(struct flo_controller *controller,
         for (size_t i = 0; i < count; i++) {
             values[i] = number_of(label, i);
         }
-        study->labels[l] =
-            (struct flo_slice_label){.values = values,
-                                     .count = label->values.count,
-                                     .judged = label->judged,
-                                     .needs_own = label->key.second[0] != '\0'};
+        study->labels[l] = (struct flo_slice_label){.values = values,
+                                                    .count = label->values.count,
+                                                    .judged = label->judged,
+                                                    .needs_own = label->key.second[0] != '\0'};
     }
     study->label_count = labels->count;
     for (uint32_t i = 0; i < entry->core.study.rules.count; i++) {
@@ -562,12 +531,11 @@ int flo_rollouts_slices_ask(struct flo_controller *controller,
 }
 
 /* Members of the slice get the bit. */
-static void mark(const struct flo_rollout_labels *labels,
-                 const struct flo_slice *slice, uint8_t bit, uint8_t *out)
+static void mark(const struct flo_rollout_labels *labels, const struct flo_slice *slice,
+                 uint8_t bit, uint8_t *out)
 {
     for (size_t m = 0; m < labels->member_count; m++) {
-        bool is_in =
-            number_of(&labels->labels[slice->label], m) == slice->value;
+        bool is_in = number_of(&labels->labels[slice->label], m) == slice->value;
         out[m] = (uint8_t)(out[m] | (is_in ? bit : 0));
     }
 }

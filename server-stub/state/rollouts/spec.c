@@ -47,11 +47,10 @@ int flo_rollouts_read_spec(struct flo_controller *controller, json_t *spec,
         flo_spec_draft(&entry->wish, &entry->core);
         memcpy(entry->group, entry->wish.target.group, sizeof(entry->group));
         memcpy(entry->model, entry->wish.model, sizeof(entry->model));
-        memcpy(entry->version, entry->wish.model_version,
-               sizeof(entry->version));
+        memcpy(entry->version, entry->wish.model_version, sizeof(entry->version));
         /* Last: a request that says nonsense is told so first. */
-        rv = flo_fleet_release_get(controller->store, entry->model,
-                                   entry->version, take_release, entry, err);
+        rv = flo_fleet_release_get(controller->store, entry->model, entry->version, take_release,
+                                   entry, err);
     }
     if (rv < 0) {
         flo_rollouts_entry_free(entry);

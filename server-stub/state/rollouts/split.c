@@ -5,18 +5,15 @@
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/inside.h"
 
-int flo_rollouts_settle_split(struct flo_controller *controller,
-                              struct flo_rollout_entry *entry,
+int flo_rollouts_settle_split(struct flo_controller *controller, struct flo_rollout_entry *entry,
                               struct flo_err *err)
 {
     struct flo_study *study = &entry->core.study;
-    struct flo_release *release =
-        flo_controller_release(controller, entry->model, entry->version);
+    struct flo_release *release = flo_controller_release(controller, entry->model, entry->version);
     uint32_t last = entry->core.phase_count - 1;
 
     if (release != NULL) {
-        snprintf(study->split_of, sizeof(study->split_of), "%s",
-                 release->serve.split_of);
+        snprintf(study->split_of, sizeof(study->split_of), "%s", release->serve.split_of);
         flo_release_free(release);
     }
     return entry->core.phase_count > 0 && study->split_of[0] == '\0' &&

@@ -2,27 +2,21 @@
 #include "server-stub/state/controller.h"
 #include "server-stub/state/rollouts/inside.h"
 
-static bool goes_on_again(const struct flo_rollout *core,
-                          enum flo_rollout_event_kind kind)
+static bool goes_on_again(const struct flo_rollout *core, enum flo_rollout_event_kind kind)
 {
     return !flo_rollout_state_is_active(core->state) &&
-           (kind == FLO_ROLLOUT_EVENT_ROLLBACK ||
-            kind == FLO_ROLLOUT_EVENT_ABORT);
+           (kind == FLO_ROLLOUT_EVENT_ROLLBACK || kind == FLO_ROLLOUT_EVENT_ABORT);
 }
 
 static bool is_of_a_device(enum flo_rollout_event_kind kind)
 {
-    return kind == FLO_ROLLOUT_EVENT_HEARD ||
-           kind == FLO_ROLLOUT_EVENT_EXECUTION ||
+    return kind == FLO_ROLLOUT_EVENT_HEARD || kind == FLO_ROLLOUT_EVENT_EXECUTION ||
            kind == FLO_ROLLOUT_EVENT_BACK || kind == FLO_ROLLOUT_EVENT_STAYS ||
-           kind == FLO_ROLLOUT_EVENT_SUPERSEDED ||
-           kind == FLO_ROLLOUT_EVENT_LEFT ||
-           kind == FLO_ROLLOUT_EVENT_FORGOTTEN ||
-           kind == FLO_ROLLOUT_EVENT_WITHDRAWN;
+           kind == FLO_ROLLOUT_EVENT_SUPERSEDED || kind == FLO_ROLLOUT_EVENT_LEFT ||
+           kind == FLO_ROLLOUT_EVENT_FORGOTTEN || kind == FLO_ROLLOUT_EVENT_WITHDRAWN;
 }
 
-static enum flo_execution state_of(const struct flo_rollout *core,
-                                   const char *device)
+static enum flo_execution state_of(const struct flo_rollout *core, const char *device)
 {
     size_t index = device != NULL ? flo_rollout_find(core, device) : SIZE_MAX;
 
@@ -33,16 +27,13 @@ static enum flo_execution state_of(const struct flo_rollout *core,
 /* For the numbers by release: a device's update ended, by its own word or by
  * its answer to a rollback that people or a gate asked for.  An attempt that
  * comes again ended, too. */
-static void count_end(struct flo_controller *controller,
-                      const struct flo_rollout *core,
-                      const struct flo_rollout_event *event,
-                      enum flo_execution before)
+static void count_end(struct flo_controller *controller, const struct flo_rollout *core,
+                      const struct flo_rollout_event *event, enum flo_execution before)
 {
     enum flo_execution now = state_of(core, event->device);
     enum flo_execution end = now;
 
-    if (event->kind == FLO_ROLLOUT_EVENT_EXECUTION &&
-        !flo_execution_is_end(before)) {
+    if (event->kind == FLO_ROLLOUT_EVENT_EXECUTION && !flo_execution_is_end(before)) {
         end = event->execution;
     } else if (now == before || before == FLO_EXECUTION_QUEUED) {
         return;
@@ -52,8 +43,7 @@ static void count_end(struct flo_controller *controller,
     }
 }
 
-int flo_rollouts_step(struct flo_controller *controller,
-                      struct flo_rollout_entry *entry,
+int flo_rollouts_step(struct flo_controller *controller, struct flo_rollout_entry *entry,
                       struct flo_rollout_event event, struct flo_err *err)
 {
     struct flo_rollout_actions actions;
@@ -74,8 +64,8 @@ int flo_rollouts_step(struct flo_controller *controller,
     if (rv == 0) {
         flo_rollouts_explain(entry, &event, &actions);
     }
-    if (rv == 0 && (event.kind == FLO_ROLLOUT_EVENT_EXECUTION ||
-                    event.kind == FLO_ROLLOUT_EVENT_BACK)) {
+    if (rv == 0 &&
+        (event.kind == FLO_ROLLOUT_EVENT_EXECUTION || event.kind == FLO_ROLLOUT_EVENT_BACK)) {
         count_end(controller, &entry->core, &event, before);
     }
     if (rv < 0 || actions.count == 0) {
@@ -83,16 +73,13 @@ int flo_rollouts_step(struct flo_controller *controller,
     }
     controller->rollouts.has_changed = true;
     for (size_t i = 0; i < actions.count && rv == 0; i++) {
-        rv = flo_rollouts_carry_out(controller, entry, &event,
-                                    &actions.items[i], err);
+        rv = flo_rollouts_carry_out(controller, entry, &event, &actions.items[i], err);
     }
     flo_outgoing_change(controller, FLO_OBJECT_ROLLOUT, entry->core.id);
     /* After a batch of messages, or of devices that are let go together, one
      * write of the row is enough. */
     entry->is_unwritten = true;
-    return rv == 0 && !is_of_a_device(event.kind)
-               ? flo_rollouts_write(controller, err)
-               : rv;
+    return rv == 0 && !is_of_a_device(event.kind) ? flo_rollouts_write(controller, err) : rv;
 }
 
 int flo_rollouts_write(struct flo_controller *controller, struct flo_err *err)
@@ -109,25 +96,22 @@ int flo_rollouts_write(struct flo_controller *controller, struct flo_err *err)
     return rv;
 }
 
-int flo_rollouts_step_all(struct flo_controller *controller,
-                          struct flo_rollout_event event, struct flo_err *err)
+int flo_rollouts_step_all(struct flo_controller *controller, struct flo_rollout_event event,
+                          struct flo_err *err)
 {
     int rv = 0;
 
     for (size_t i = 0; i < controller->rollouts.count && rv == 0; i++) {
         if (event.kind != FLO_ROLLOUT_EVENT_LEFT &&
-            !flo_rollout_state_is_active(
-                controller->rollouts.items[i]->core.state)) {
+            !flo_rollout_state_is_active(controller->rollouts.items[i]->core.state)) {
             continue;
         }
-        rv = flo_rollouts_step(controller, controller->rollouts.items[i], event,
-                               err);
+        rv = flo_rollouts_step(controller, controller->rollouts.items[i], event, err);
     }
     return rv;
 }
 
-int flo_rollouts_step_running(struct flo_controller *controller,
-                              struct flo_rollout_event event,
+int flo_rollouts_step_running(struct flo_controller *controller, struct flo_rollout_event event,
                               struct flo_err *err)
 {
     int rv = 0;

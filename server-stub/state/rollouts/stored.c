@@ -10,13 +10,12 @@
 
 static json_t *phase_json(const struct flo_rollout_phase *phase)
 {
-    return json_pack(
-        "{s:I,s:I,s:I,s:s,s:I,s:I,s:I}", "from", (json_int_t)phase->bucket_from,
-        "to", (json_int_t)phase->bucket_to, "told", (json_int_t)phase->told_to,
-        "state", flo_phase_state_word(phase->state), "started_at_ms",
-        (json_int_t)phase->started_at_ms, "settled_at_ms",
-        (json_int_t)phase->settled_at_ms, "passed_at_ms",
-        (json_int_t)phase->passed_at_ms);
+    return json_pack("{s:I,s:I,s:I,s:s,s:I,s:I,s:I}", "from", (json_int_t)phase->bucket_from, "to",
+                     (json_int_t)phase->bucket_to, "told", (json_int_t)phase->told_to, "state",
+                     flo_phase_state_word(phase->state), "started_at_ms",
+                     (json_int_t)phase->started_at_ms, "settled_at_ms",
+                     (json_int_t)phase->settled_at_ms, "passed_at_ms",
+                     (json_int_t)phase->passed_at_ms);
 }
 
 /* The numbers with which a gate broke; NULL: none did. */
@@ -26,13 +25,11 @@ static json_t *broken_json(const struct flo_rollout *core)
 
     return !core->has_broken
                ? NULL
-               : json_pack(
-                     "{s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:b}", "good",
-                     (int)counts->good, "bad", (int)counts->bad, "members",
-                     (int)counts->members, "queued", (int)counts->queued,
-                     "here_ended", (int)counts->here_ended, "here_members",
-                     (int)counts->here_members, "here_away",
-                     (int)counts->here_away, "struck", (int)counts->is_struck);
+               : json_pack("{s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:b}", "good", (int)counts->good, "bad",
+                           (int)counts->bad, "members", (int)counts->members, "queued",
+                           (int)counts->queued, "here_ended", (int)counts->here_ended,
+                           "here_members", (int)counts->here_members, "here_away",
+                           (int)counts->here_away, "struck", (int)counts->is_struck);
 }
 
 static uint32_t count_in(const json_t *json, const char *key)
@@ -45,25 +42,23 @@ static uint32_t count_in(const json_t *json, const char *key)
 /* Numbers that do not fit together are as none. */
 static void broken_read(struct flo_rollout *core, const json_t *json)
 {
-    struct flo_gate_counts counts = {
-        .good = count_in(json, "good"),
-        .bad = count_in(json, "bad"),
-        .members = count_in(json, "members"),
-        .queued = count_in(json, "queued"),
-        .here_ended = count_in(json, "here_ended"),
-        .here_members = count_in(json, "here_members"),
-        .here_away = count_in(json, "here_away"),
-        .is_struck = json_is_true(json_object_get(json, "struck"))};
+    struct flo_gate_counts counts = {.good = count_in(json, "good"),
+                                     .bad = count_in(json, "bad"),
+                                     .members = count_in(json, "members"),
+                                     .queued = count_in(json, "queued"),
+                                     .here_ended = count_in(json, "here_ended"),
+                                     .here_members = count_in(json, "here_members"),
+                                     .here_away = count_in(json, "here_away"),
+                                     .is_struck = json_is_true(json_object_get(json, "struck"))};
 
     core->broken = counts;
-    core->has_broken = json_is_object(json) &&
-                       counts.here_ended <= counts.here_members &&
+    core->has_broken = json_is_object(json) && counts.here_ended <= counts.here_members &&
                        counts.queued <= counts.members &&
                        counts.good + counts.bad <= counts.members;
 }
 
-int flo_rollouts_put(struct flo_controller *controller,
-                     const struct flo_rollout_entry *entry, struct flo_err *err)
+int flo_rollouts_put(struct flo_controller *controller, const struct flo_rollout_entry *entry,
+                     struct flo_err *err)
 {
     const struct flo_rollout *core = &entry->core;
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) spec = {0};
@@ -74,22 +69,17 @@ int flo_rollouts_put(struct flo_controller *controller,
     for (uint32_t i = 0; i < core->phase_count; i++) {
         json_array_append_new(phases, phase_json(&core->phases[i]));
     }
-    json_t *json = json_pack("{s:s,s:I,s:I,s:o,s:O*}", "reason", core->reason,
-                             "since_at_ms", (json_int_t)core->since_at_ms,
-                             "phase", (json_int_t)core->phase, "phases", phases,
-                             "evidence", entry->evidence);
+    json_t *json = json_pack("{s:s,s:I,s:I,s:o,s:O*}", "reason", core->reason, "since_at_ms",
+                             (json_int_t)core->since_at_ms, "phase", (json_int_t)core->phase,
+                             "phases", phases, "evidence", entry->evidence);
     json_object_update_new(
-        json,
-        json_pack(
-            "{s:s,s:i,s:O,s:I,s:b}", "account", entry->account, "people",
-            (int)core->approvals_needed, "approvals", entry->approvals,
-            "approve_by_ms", (json_int_t)core->approve_by_ms, "expired",
-            (int)(entry->wish.expires_at_ms > 0 && core->expires_at_ms == 0)));
-    json_object_update_new(json,
-                           json_pack("{s:s,s:I,s:I,s:I}", "by", entry->by,
-                                     "lift", (json_int_t)entry->lift, "removal",
-                                     (json_int_t)entry->removal, "edits",
-                                     (json_int_t)core->edits));
+        json, json_pack("{s:s,s:i,s:O,s:I,s:b}", "account", entry->account, "people",
+                        (int)core->approvals_needed, "approvals", entry->approvals, "approve_by_ms",
+                        (json_int_t)core->approve_by_ms, "expired",
+                        (int)(entry->wish.expires_at_ms > 0 && core->expires_at_ms == 0)));
+    json_object_update_new(
+        json, json_pack("{s:s,s:I,s:I,s:I}", "by", entry->by, "lift", (json_int_t)entry->lift,
+                        "removal", (json_int_t)entry->removal, "edits", (json_int_t)core->edits));
     json_t *broken = broken_json(core);
     if (broken != NULL) {
         json_object_set_new(json, "broken", broken);
@@ -111,8 +101,7 @@ int flo_rollouts_put(struct flo_controller *controller,
     struct flo_fleet_rollout row = {.id = core->id,
                                     .spec = spec.data,
                                     .group = entry->group,
-                                    .state =
-                                        flo_rollout_state_word(core->state),
+                                    .state = flo_rollout_state_word(core->state),
                                     .core = text.data,
                                     .digest = digest,
                                     .created_at_ms = core->created_at_ms};
@@ -122,9 +111,9 @@ int flo_rollouts_put(struct flo_controller *controller,
 /* false: the text was not written by phase_json. */
 static bool phase_read(const json_t *json, struct flo_rollout_phase *phase)
 {
-    static const enum flo_phase_state all[] = {
-        FLO_PHASE_WAITING, FLO_PHASE_RUNNING,  FLO_PHASE_PASSED,
-        FLO_PHASE_FAILED,  FLO_PHASE_PROMOTED, FLO_PHASE_HELD};
+    static const enum flo_phase_state all[] = {FLO_PHASE_WAITING,  FLO_PHASE_RUNNING,
+                                               FLO_PHASE_PASSED,   FLO_PHASE_FAILED,
+                                               FLO_PHASE_PROMOTED, FLO_PHASE_HELD};
     const char *word = json_string_value(json_object_get(json, "state"));
     bool is_known = false;
 
@@ -134,9 +123,8 @@ static bool phase_read(const json_t *json, struct flo_rollout_phase *phase)
             is_known = true;
         }
     }
-#define READ(field, key)                                                       \
-    ((field) =                                                                 \
-         (__typeof__(field))json_integer_value(json_object_get(json, key)))
+#define READ(field, key)                                                                           \
+    ((field) = (__typeof__(field))json_integer_value(json_object_get(json, key)))
     READ(phase->bucket_from, "from");
     READ(phase->bucket_to, "to");
     READ(phase->told_to, "told");
@@ -144,8 +132,7 @@ static bool phase_read(const json_t *json, struct flo_rollout_phase *phase)
     READ(phase->settled_at_ms, "settled_at_ms");
     READ(phase->passed_at_ms, "passed_at_ms");
 #undef READ
-    return is_known && phase->bucket_from <= phase->told_to &&
-           phase->told_to <= phase->bucket_to &&
+    return is_known && phase->bucket_from <= phase->told_to && phase->told_to <= phase->bucket_to &&
            phase->bucket_to <= FLO_BUCKETS;
 }
 
@@ -157,14 +144,12 @@ static bool evidence_fits(const struct flo_gate_rule *rule, const json_t *json,
                  flo_gate_word(rule->gate));
         return false;
     }
-    return flo_evidence_parse(json, out, err) == 0 &&
-           out->metric == rule->metric;
+    return flo_evidence_parse(json, out, err) == 0 && out->metric == rule->metric;
 }
 
 /* The verdicts that were found before come from the same numbers again.
  * Evidence that cannot be read is left out: the gate waits for the next. */
-static int evidence_read(struct flo_rollout_entry *entry, json_t *stored,
-                         struct flo_err *err)
+static int evidence_read(struct flo_rollout_entry *entry, json_t *stored, struct flo_err *err)
 {
     struct flo_rollout *core = &entry->core;
     struct flo_comparison *evidence = calloc(1, sizeof(*evidence));
@@ -183,8 +168,7 @@ static int evidence_read(struct flo_rollout_entry *entry, json_t *stored,
         if (evidence_fits(&core->gates[i], one, evidence, &unread)) {
             flo_rollout_remember(core, (uint32_t)i, evidence);
         } else {
-            flo_log(FLO_LOG_WARN, "rollout", "%s: evidence is left out: %s",
-                    core->id, unread.what);
+            flo_log(FLO_LOG_WARN, "rollout", "%s: evidence is left out: %s", core->id, unread.what);
             json_array_set_new(stored, i, json_null());
         }
     }
@@ -199,24 +183,21 @@ static void read_people(const json_t *json, struct flo_rollout_entry *entry)
     json_t *approvals = json_object_get(json, "approvals");
     const char *account = json_string_value(json_object_get(json, "account"));
 
-    snprintf(entry->account, sizeof(entry->account), "%s",
-             account != NULL ? account : "");
+    snprintf(entry->account, sizeof(entry->account), "%s", account != NULL ? account : "");
     if (json_is_array(approvals)) {
         json_decref(entry->approvals);
         entry->approvals = json_incref(approvals);
     }
     core->approvals = (uint32_t)json_array_size(entry->approvals);
-    core->approvals_needed =
-        (uint32_t)json_integer_value(json_object_get(json, "people"));
-    core->approve_by_ms =
-        (uint64_t)json_integer_value(json_object_get(json, "approve_by_ms"));
+    core->approvals_needed = (uint32_t)json_integer_value(json_object_get(json, "people"));
+    core->approve_by_ms = (uint64_t)json_integer_value(json_object_get(json, "approve_by_ms"));
     if (json_is_true(json_object_get(json, "expired"))) {
         core->expires_at_ms = 0;
     }
 }
 
-static int core_read(struct flo_rollout_entry *entry, const char *text,
-                     json_t *words, uint64_t now_ms, struct flo_err *err)
+static int core_read(struct flo_rollout_entry *entry, const char *text, json_t *words,
+                     uint64_t now_ms, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
     struct flo_rollout *core = &entry->core;
@@ -227,12 +208,9 @@ static int core_read(struct flo_rollout_entry *entry, const char *text,
     }
     json_object_update(json, words);
     const char *reason = json_string_value(json_object_get(json, "reason"));
-    snprintf(core->reason, sizeof(core->reason), "%s",
-             reason != NULL ? reason : "");
-    core->since_at_ms =
-        (uint64_t)json_integer_value(json_object_get(json, "since_at_ms"));
-    entry->removal =
-        (uint64_t)json_integer_value(json_object_get(json, "removal"));
+    snprintf(core->reason, sizeof(core->reason), "%s", reason != NULL ? reason : "");
+    core->since_at_ms = (uint64_t)json_integer_value(json_object_get(json, "since_at_ms"));
+    entry->removal = (uint64_t)json_integer_value(json_object_get(json, "removal"));
     entry->lift = (uint64_t)json_integer_value(json_object_get(json, "lift"));
     core->edits = (uint32_t)json_integer_value(json_object_get(json, "edits"));
     read_people(json, entry);
@@ -240,18 +218,14 @@ static int core_read(struct flo_rollout_entry *entry, const char *text,
     snprintf(entry->by, sizeof(entry->by), "%s", by != NULL ? by : "");
     core->phase = (uint32_t)json_integer_value(json_object_get(json, "phase"));
     if (core->phase >= core->phase_count) {
-        return flo_fail(err, FLO_E_DB, "rollout %s has no phase %u", core->id,
-                        core->phase);
+        return flo_fail(err, FLO_E_DB, "rollout %s has no phase %u", core->id, core->phase);
     }
     for (uint32_t i = 0; i < core->phase_count; i++) {
         struct flo_rollout_phase *phase = &core->phases[i];
-        const json_t *stored =
-            json_array_get(json_object_get(json, "phases"), i);
+        const json_t *stored = json_array_get(json_object_get(json, "phases"), i);
         if ((stored != NULL && !phase_read(stored, phase)) ||
             (i > core->phase && phase->state != FLO_PHASE_WAITING)) {
-            return flo_fail(err, FLO_E_DB,
-                            "rollout %s: phase %u cannot be read", core->id,
-                            i + 1);
+            return flo_fail(err, FLO_E_DB, "rollout %s: phase %u cannot be read", core->id, i + 1);
         }
         /* The controller was away, and the clock may have been set: the waiting
          * time of a phase begins again. */
@@ -296,8 +270,7 @@ static int load_row(void *context, const struct flo_fleet_rollout *row)
     struct load *load = context;
     struct flo_rollout_entry *entry;
     json_t *spec = NULL;
-    int rv =
-        flo_json_parse(row->spec, strlen(row->spec), 1 << 20, &spec, load->err);
+    int rv = flo_json_parse(row->spec, strlen(row->spec), 1 << 20, &spec, load->err);
 
     if (rv < 0) {
         return rv;
@@ -312,11 +285,9 @@ static int load_row(void *context, const struct flo_fleet_rollout *row)
     snprintf(entry->core.id, sizeof(entry->core.id), "%s", row->id);
     entry->core.created_at_ms = row->created_at_ms;
     if (!flo_rollout_state_parse(row->state, &entry->core.state)) {
-        return flo_fail(load->err, FLO_E_DB, "rollout %s: state `%s`", row->id,
-                        row->state);
+        return flo_fail(load->err, FLO_E_DB, "rollout %s: state `%s`", row->id, row->state);
     }
-    return core_read(entry, row->core, words,
-                     flo_controller_now_ms(load->controller), load->err);
+    return core_read(entry, row->core, words, flo_controller_now_ms(load->controller), load->err);
 }
 
 /* A terabyte for each device: sums of all stay far below 2^64. */
@@ -327,8 +298,8 @@ static uint8_t cause_of(struct flo_rollout *core, const char *error_json)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
 
-    if (error_json[0] == '\0' || flo_json_parse(error_json, strlen(error_json),
-                                                1 << 16, &json, NULL) < 0) {
+    if (error_json[0] == '\0' ||
+        flo_json_parse(error_json, strlen(error_json), 1 << 16, &json, NULL) < 0) {
         return 0;
     }
     const char *id = json_string_value(json_object_get(json, "id"));
@@ -347,8 +318,7 @@ static uint64_t bytes_said(const json_t *detail, const char *key)
     return bytes > 0 && bytes <= FLO_BYTES_SAID_MAX ? (uint64_t)bytes : 0;
 }
 
-static void take_carried(struct flo_rollout_member *member,
-                         const json_t *detail)
+static void take_carried(struct flo_rollout_member *member, const json_t *detail)
 {
     if (json_is_object(detail)) {
         member->fetched_bytes = bytes_said(detail, "bytes");
@@ -357,8 +327,7 @@ static void take_carried(struct flo_rollout_member *member,
     }
 }
 
-void flo_rollouts_carried(struct flo_rollout *rollout, const char *device,
-                          const json_t *detail)
+void flo_rollouts_carried(struct flo_rollout *rollout, const char *device, const json_t *detail)
 {
     size_t index = flo_rollout_find(rollout, device);
 
@@ -367,14 +336,12 @@ void flo_rollouts_carried(struct flo_rollout *rollout, const char *device,
     }
 }
 
-static void read_carried(struct flo_rollout_member *member,
-                         const char *detail_json)
+static void read_carried(struct flo_rollout_member *member, const char *detail_json)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
 
     if (detail_json[0] != '\0' &&
-        flo_json_parse(detail_json, strlen(detail_json), 1 << 16, &json,
-                       NULL) == 0) {
+        flo_json_parse(detail_json, strlen(detail_json), 1 << 16, &json, NULL) == 0) {
         take_carried(member, json);
     }
 }
@@ -387,13 +354,11 @@ static int add_member(void *context, const struct flo_rollout_member *member)
 
     if (rv == 0) {
         struct flo_rollout *core = &load->entry->core;
-        struct flo_rollout_member *loaded =
-            &core->members[core->member_count++];
+        struct flo_rollout_member *loaded = &core->members[core->member_count++];
         *loaded = *member;
         loaded->is_online = true;
-        loaded->is_away =
-            member->is_away && member->lapse == FLO_LAPSE_NONE &&
-            !flo_execution_is_end((enum flo_execution)member->state);
+        loaded->is_away = member->is_away && member->lapse == FLO_LAPSE_NONE &&
+                          !flo_execution_is_end((enum flo_execution)member->state);
         loaded->heard_at_ms = flo_controller_now_ms(load->controller);
         loaded->watched_at_ms = loaded->heard_at_ms;
     }
@@ -408,12 +373,10 @@ static int load_member(void *context, const struct flo_rollout_member *member,
     int rv = add_member(load, member);
 
     if (rv == 0) {
-        struct flo_rollout_member *loaded =
-            &core->members[core->member_count - 1];
+        struct flo_rollout_member *loaded = &core->members[core->member_count - 1];
         loaded->has_row = true;
         read_carried(loaded, detail_json);
-        if (flo_execution_kind((enum flo_execution)loaded->state) ==
-            FLO_EXECUTION_END_BAD) {
+        if (flo_execution_kind((enum flo_execution)loaded->state) == FLO_EXECUTION_END_BAD) {
             loaded->cause = cause_of(core, error_json);
         }
     }
@@ -428,12 +391,9 @@ static int read_one(struct flo_controller *controller, const char *id,
     int rv = flo_fleet_rollout_get(controller->store, id, load_row, &load, err);
 
     if (rv == 0) {
-        rv = flo_fleet_member_list(controller->store, id, FLO_FLEET_ALL,
-                                   load_member, &load, err);
+        rv = flo_fleet_member_list(controller->store, id, FLO_FLEET_ALL, load_member, &load, err);
     }
-    rv = rv < 0 ? rv
-                : flo_rollouts_drafted_read(controller, load.entry, add_member,
-                                            &load, err);
+    rv = rv < 0 ? rv : flo_rollouts_drafted_read(controller, load.entry, add_member, &load, err);
     if (rv < 0) {
         flo_rollouts_entry_free(load.entry);
         return rv;
@@ -480,8 +440,7 @@ static int want_row(void *context, const struct flo_fleet_rollout *row)
     if (!flo_rollout_state_parse(row->state, &state)) {
         return 0;
     }
-    bool is_open =
-        state == FLO_ROLLOUT_PARTLY_BACK && wanted->open++ < PARTLY_BACK_LOADED;
+    bool is_open = state == FLO_ROLLOUT_PARTLY_BACK && wanted->open++ < PARTLY_BACK_LOADED;
     if (flo_rollout_state_is_active(state) || is_open) {
         flo_text_list_add(&wanted->active, row->id);
     } else if (wanted->finished.count < FINISHED_LOADED) {
@@ -491,15 +450,13 @@ static int want_row(void *context, const struct flo_fleet_rollout *row)
 }
 
 /* The first `count`, which are the newest, the oldest of them first. */
-static int load(struct flo_controller *controller,
-                const struct flo_text_list *ids, size_t count,
+static int load(struct flo_controller *controller, const struct flo_text_list *ids, size_t count,
                 struct flo_err *err)
 {
     struct flo_rollout_entry *entry;
     int rv = 0;
 
-    for (size_t i = count < ids->count ? count : ids->count; i > 0 && rv == 0;
-         i--) {
+    for (size_t i = count < ids->count ? count : ids->count; i > 0 && rv == 0; i--) {
         rv = flo_rollouts_find(controller, ids->items[i - 1], &entry, err);
     }
     return rv;
@@ -508,15 +465,13 @@ static int load(struct flo_controller *controller,
 int flo_rollouts_load(struct flo_controller *controller, struct flo_err *err)
 {
     struct wanted wanted = {0};
-    int rv =
-        flo_fleet_rollout_list(controller->store, 1000, want_row, &wanted, err);
+    int rv = flo_fleet_rollout_list(controller->store, 1000, want_row, &wanted, err);
 
     if (rv == 0) {
         rv = load(controller, &wanted.active, SIZE_MAX, err);
     }
     if (rv == 0) {
-        rv = load(controller, &wanted.finished,
-                  FLO_ROLLOUTS_MAX - controller->rollouts.count, err);
+        rv = load(controller, &wanted.finished, FLO_ROLLOUTS_MAX - controller->rollouts.count, err);
     }
     flo_text_list_clear(&wanted.active);
     flo_text_list_clear(&wanted.finished);

@@ -35,8 +35,7 @@ static void add_cover(json_t *phases, uint32_t wave, uint64_t soak_ms)
 }
 
 /* Each phase is larger than the one before: a small fleet has fewer of them. */
-json_t *flo_rollouts_preset_phases(const struct flo_study_rules *rules,
-                                   uint32_t members,
+json_t *flo_rollouts_preset_phases(const struct flo_study_rules *rules, uint32_t members,
                                    const struct flo_rollout_cover *cover)
 {
     uint32_t most = members - cover->hold_out;
@@ -44,27 +43,23 @@ json_t *flo_rollouts_preset_phases(const struct flo_study_rules *rules,
     json_t *phases = json_array();
     uint32_t before = 0;
 
-    for (uint32_t i = 0;
-         flo_preset_phase(rules->preset, i, members, cover->hold_out, &phase);
+    for (uint32_t i = 0; flo_preset_phase(rules->preset, i, members, cover->hold_out, &phase);
          i++) {
         bool is_all = phase.devices >= most;
         if (phase.devices <= before) {
             continue;
         }
-        if (json_array_size(phases) == 1 && cover->wave > before &&
-            cover->wave < phase.devices) {
+        if (json_array_size(phases) == 1 && cover->wave > before && cover->wave < phase.devices) {
             add_cover(phases, cover->wave, phase.soak_ms);
         }
         before = phase.devices;
         set_ms(add_phase(phases, is_all ? "rest" : phase.name,
-                         is_all && cover->hold_out == 0
-                             ? json_string("100%")
-                             : json_integer((json_int_t)phase.devices)),
+                         is_all && cover->hold_out == 0 ? json_string("100%")
+                                                        : json_integer((json_int_t)phase.devices)),
                "soak_ms", phase.soak_ms);
     }
     if (cover->hold_out > 0) {
-        set_ms(add_phase(phases, "hold-out", json_string("100%")), "watch_ms",
-               rules->watch_ms);
+        set_ms(add_phase(phases, "hold-out", json_string("100%")), "watch_ms", rules->watch_ms);
     }
     return phases;
 }
@@ -72,17 +67,15 @@ json_t *flo_rollouts_preset_phases(const struct flo_study_rules *rules,
 /* Without a word about gates, a large fleet has those of `normal`.  Phases that
  * a person gave are left as they are: there the gates halt, and hold nothing
  * up. */
-static bool add_standard(const struct flo_spec *wish, uint32_t members,
-                         json_t *spec)
+static bool add_standard(const struct flo_spec *wish, uint32_t members, json_t *spec)
 {
     if (wish->has_gates || members < FLO_FLEET_MIN) {
         return false;
     }
-    json_object_set_new(
-        spec, "gates",
-        wish->has_phases
-            ? json_pack("{s:s,s:b}", "preset", "normal", "alarm_only", 1)
-            : json_pack("{s:s}", "preset", "normal"));
+    json_object_set_new(spec, "gates",
+                        wish->has_phases
+                            ? json_pack("{s:s,s:b}", "preset", "normal", "alarm_only", 1)
+                            : json_pack("{s:s}", "preset", "normal"));
     return true;
 }
 
@@ -108,13 +101,11 @@ static int read_again(struct flo_rollout_entry *entry, struct flo_err *err)
 }
 
 /* A rollout of the same model knows how much devices differ. */
-static void learn_spread(const struct flo_controller *controller,
-                         struct flo_rollout_entry *entry)
+static void learn_spread(const struct flo_controller *controller, struct flo_rollout_entry *entry)
 {
     for (size_t i = 0; i < controller->rollouts.count; i++) {
         const struct flo_rollout_entry *other = controller->rollouts.items[i];
-        if (strcmp(other->model, entry->model) == 0 &&
-            other->core.study.spread > 0) {
+        if (strcmp(other->model, entry->model) == 0 && other->core.study.spread > 0) {
             entry->core.study.spread = other->core.study.spread;
         }
     }
@@ -130,19 +121,18 @@ static uint32_t held_by(const struct flo_rollout *core)
         return 0;
     }
     const struct flo_rollout_phase *rest = &core->phases[last - 1];
-    uint32_t taken = rest->devices > 0
-                         ? rest->devices
-                         : (uint32_t)(rest->share_pct * members / 100);
+    uint32_t taken =
+        rest->devices > 0 ? rest->devices : (uint32_t)(rest->share_pct * members / 100);
     return taken < members ? members - taken : 0;
 }
 
 /* Phases of a preset, and who is in them. */
-static int settle_phases(struct flo_controller *controller,
-                         struct flo_rollout_entry *entry, struct flo_err *err)
+static int settle_phases(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                         struct flo_err *err)
 {
     uint32_t members = (uint32_t)entry->core.member_count;
-    struct flo_rollout_cover cover = {
-        .hold_out = flo_hold_out(entry->wish.study.hold_out_pct, members)};
+    struct flo_rollout_cover cover = {.hold_out =
+                                          flo_hold_out(entry->wish.study.hold_out_pct, members)};
     int rv = flo_rollouts_choose_cover(controller, entry, err);
 
     if (rv == 0 && entry->core.is_covered) {
@@ -151,34 +141,30 @@ static int settle_phases(struct flo_controller *controller,
     if (rv < 0) {
         return rv;
     }
-    json_object_set_new(
-        entry->spec, "phases",
-        flo_rollouts_preset_phases(&entry->wish.study, members, &cover));
+    json_object_set_new(entry->spec, "phases",
+                        flo_rollouts_preset_phases(&entry->wish.study, members, &cover));
     return read_again(entry, err);
 }
 
 /* Phases of a person: their hold-out, if there is one, is a share. */
-static int cover_given(struct flo_controller *controller,
-                       struct flo_rollout_entry *entry, struct flo_err *err)
+static int cover_given(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                       struct flo_err *err)
 {
     struct flo_rollout_cover cover;
     int rv = flo_rollouts_choose_cover(controller, entry, err);
 
-    return rv < 0 ? rv
-                  : flo_rollouts_order_members(entry, held_by(&entry->core),
-                                               &cover, err);
+    return rv < 0 ? rv : flo_rollouts_order_members(entry, held_by(&entry->core), &cover, err);
 }
 
-int flo_rollouts_settle(struct flo_controller *controller,
-                        struct flo_rollout_entry *entry, struct flo_err *err)
+int flo_rollouts_settle(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                        struct flo_err *err)
 {
     uint32_t members = (uint32_t)entry->core.member_count;
     bool has_changed = add_standard(&entry->wish, members, entry->spec);
     int rv = has_changed ? read_again(entry, err) : 0;
     const struct flo_study_rules *rules = &entry->wish.study;
 
-    if (rv == 0 && !entry->wish.has_phases &&
-        rules->preset != FLO_PRESET_NONE) {
+    if (rv == 0 && !entry->wish.has_phases && rules->preset != FLO_PRESET_NONE) {
         rv = settle_phases(controller, entry, err);
     } else if (rv == 0 && entry->core.is_covered) {
         rv = cover_given(controller, entry, err);
@@ -199,9 +185,7 @@ static json_t *passed_json(const struct flo_study *study)
     for (uint32_t i = 0; i < study->rules.count; i++) {
         if (study->state.standing[i].verdict == FLO_VERDICT_PASS) {
             json_array_append_new(
-                passed,
-                json_string(
-                    flo_measure_fact(study->rules.rules[i].measure)->word));
+                passed, json_string(flo_measure_fact(study->rules.rules[i].measure)->word));
         }
     }
     return passed;
@@ -214,9 +198,8 @@ static json_t *passed_in_json(const struct flo_study *study)
 
     for (uint32_t i = 0; i < study->rules.count; i++) {
         if (study->state.passed_in[i] > 0) {
-            json_object_set_new(
-                passed, flo_measure_fact(study->rules.rules[i].measure)->word,
-                json_integer(study->state.passed_in[i]));
+            json_object_set_new(passed, flo_measure_fact(study->rules.rules[i].measure)->word,
+                                json_integer(study->state.passed_in[i]));
         }
     }
     return passed;
@@ -232,9 +215,8 @@ static json_t *waves_json(const struct flo_rollout *core)
         json_t *wave = json_object();
         for (int k = 0; k < FLO_READING_COUNT; k++) {
             if (state->waves[i][k].updated > 0) {
-                json_object_set_new(
-                    wave, flo_reading_fact((enum flo_observed_reading)k)->word,
-                    flo_study_sums_json(&state->waves[i][k]));
+                json_object_set_new(wave, flo_reading_fact((enum flo_observed_reading)k)->word,
+                                    flo_study_sums_json(&state->waves[i][k]));
             }
         }
         json_array_append_new(waves, wave);
@@ -269,17 +251,15 @@ json_t *flo_rollouts_study_json(const struct flo_rollout *core)
     for (uint32_t i = 0; i < core->segment_count; i++) {
         json_array_append_new(segments, json_string(core->segments[i]));
     }
-    return json_pack(
-        "{s:f,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:b,s:o,s:o,s:o}",
-        "spread", core->study.spread, "split_of", core->study.split_of,
-        "segments", segments, "probed", probed, "listed", listed_json(state),
-        "held", flo_object_slices(core, FLO_SLICE_HELD), "asked",
-        flo_object_slices(core, FLO_SLICE_ASKED), "let_go",
-        flo_object_slices(core, FLO_SLICE_LET_GO), "looks",
-        (json_int_t)state->looks, "block", (json_int_t)state->block, "excluded",
-        (json_int_t)state->excluded, "alarmed", (int)state->is_alarmed,
-        "passed", passed_json(&core->study), "passed_in",
-        passed_in_json(&core->study), "waves", waves_json(core));
+    return json_pack("{s:f,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:I,s:b,s:o,s:o,s:o}", "spread",
+                     core->study.spread, "split_of", core->study.split_of, "segments", segments,
+                     "probed", probed, "listed", listed_json(state), "held",
+                     flo_object_slices(core, FLO_SLICE_HELD), "asked",
+                     flo_object_slices(core, FLO_SLICE_ASKED), "let_go",
+                     flo_object_slices(core, FLO_SLICE_LET_GO), "looks", (json_int_t)state->looks,
+                     "block", (json_int_t)state->block, "excluded", (json_int_t)state->excluded,
+                     "alarmed", (int)state->is_alarmed, "passed", passed_json(&core->study),
+                     "passed_in", passed_in_json(&core->study), "waves", waves_json(core));
 }
 
 static void read_passed(struct flo_study *study, const json_t *passed)
@@ -290,8 +270,7 @@ static void read_passed(struct flo_study *study, const json_t *passed)
 
     json_array_foreach((json_t *)(uintptr_t)passed, i, word)
     {
-        if (!json_is_string(word) ||
-            !flo_measure_parse(json_string_value(word), &measure)) {
+        if (!json_is_string(word) || !flo_measure_parse(json_string_value(word), &measure)) {
             continue;
         }
         for (uint32_t rule = 0; rule < study->rules.count; rule++) {
@@ -307,8 +286,8 @@ static void read_passed_in(struct flo_rollout *core, const json_t *passed)
     struct flo_study *study = &core->study;
 
     for (uint32_t i = 0; i < study->rules.count; i++) {
-        json_int_t phase = json_integer_value(json_object_get(
-            passed, flo_measure_fact(study->rules.rules[i].measure)->word));
+        json_int_t phase = json_integer_value(
+            json_object_get(passed, flo_measure_fact(study->rules.rules[i].measure)->word));
         if (phase > 0 && phase <= FLO_ROLLOUT_PHASES_MAX) {
             study->state.passed_in[i] = (uint8_t)phase;
         }
@@ -320,8 +299,7 @@ static void read_waves(struct flo_study_state *state, const json_t *waves)
     for (uint32_t i = 0; i < FLO_STUDY_WAVES_MAX; i++) {
         const json_t *wave = json_array_get(waves, i);
         for (int k = 0; k < FLO_READING_COUNT; k++) {
-            const char *word =
-                flo_reading_fact((enum flo_observed_reading)k)->word;
+            const char *word = flo_reading_fact((enum flo_observed_reading)k)->word;
             struct flo_pooled_sums sums = {0};
             if (flo_study_sums_read(json_object_get(wave, word), &sums)) {
                 state->waves[i][k] = sums;
@@ -330,20 +308,17 @@ static void read_waves(struct flo_study_state *state, const json_t *waves)
     }
 }
 
-static void read_slices(struct flo_study_state *state, const json_t *names,
-                        enum flo_slice_hold as)
+static void read_slices(struct flo_study_state *state, const json_t *names, enum flo_slice_hold as)
 {
     json_t *name;
     size_t i;
 
     json_array_foreach((json_t *)(uintptr_t)names, i, name)
     {
-        uint32_t at = json_is_string(name)
-                          ? flo_study_held(state, json_string_value(name))
-                          : FLO_STUDY_SLICES_MAX;
+        uint32_t at = json_is_string(name) ? flo_study_held(state, json_string_value(name))
+                                           : FLO_STUDY_SLICES_MAX;
         if (at == state->held_count && at < FLO_STUDY_SLICES_MAX) {
-            snprintf(state->held[at], FLO_SLICE_TEXT, "%s",
-                     json_string_value(name));
+            snprintf(state->held[at], FLO_SLICE_TEXT, "%s", json_string_value(name));
             state->held_count++;
         }
         if (at < state->held_count) {
@@ -363,8 +338,8 @@ void flo_rollouts_study_read(struct flo_rollout *core, const json_t *json)
     json_array_foreach((json_t *)(uintptr_t)segments, i, name)
     {
         if (json_is_string(name) && core->segment_count < FLO_SEGMENTS_MAX) {
-            snprintf(core->segments[core->segment_count++], FLO_SEGMENT_TEXT,
-                     "%s", json_string_value(name));
+            snprintf(core->segments[core->segment_count++], FLO_SEGMENT_TEXT, "%s",
+                     json_string_value(name));
         }
     }
     /* Members know them by their places. */
@@ -374,20 +349,17 @@ void flo_rollouts_study_read(struct flo_rollout *core, const json_t *json)
     read_slices(state, json_object_get(json, "let_go"), FLO_SLICE_LET_GO);
     const char *split_of = json_string_value(json_object_get(json, "split_of"));
     if (split_of != NULL && flo_name_is_valid(split_of)) {
-        snprintf(core->study.split_of, sizeof(core->study.split_of), "%s",
-                 split_of);
+        snprintf(core->study.split_of, sizeof(core->study.split_of), "%s", split_of);
     }
     json_array_foreach(json_object_get(json, "probed"), i, name)
     {
         if (core->probed_count < FLO_ROLLOUT_PROBED_MAX) {
-            core->probed[core->probed_count++] =
-                (uint32_t)json_integer_value(name);
+            core->probed[core->probed_count++] = (uint32_t)json_integer_value(name);
         }
     }
     state->looks = (uint32_t)json_integer_value(json_object_get(json, "looks"));
     state->block = (uint32_t)json_integer_value(json_object_get(json, "block"));
-    state->excluded =
-        (uint16_t)json_integer_value(json_object_get(json, "excluded"));
+    state->excluded = (uint16_t)json_integer_value(json_object_get(json, "excluded"));
     double spread = json_number_value(json_object_get(json, "spread"));
     core->study.spread = spread > 0 && spread < 10 ? spread : 0;
     state->is_alarmed = json_is_true(json_object_get(json, "alarmed"));
@@ -399,8 +371,7 @@ void flo_rollouts_study_read(struct flo_rollout *core, const json_t *json)
 /* ---- records ---- */
 
 static int audit_changes(struct flo_controller *controller, const char *id,
-                         const struct flo_rollout_study *of,
-                         struct flo_err *err)
+                         const struct flo_rollout_study *of, struct flo_err *err)
 {
     const struct flo_study *study = &of->study;
     char text[FLO_STUDY_TEXT];
@@ -408,25 +379,23 @@ static int audit_changes(struct flo_controller *controller, const char *id,
 
     for (uint32_t i = 0; i < study->rules.count && rv == 0; i++) {
         if ((of->finding.changed >> i & 1) != 0) {
-            flo_study_say(study, i, of->evidence.phase,
-                          of->evidence.segment_count, text);
-            rv = flo_controller_audit(
-                controller, "controller", "rollout.verdict", id,
-                flo_verdict_word(study->state.standing[i].verdict), text, err);
+            flo_study_say(study, i, of->evidence.phase, of->evidence.segment_count, text);
+            rv =
+                flo_controller_audit(controller, "controller", "rollout.verdict", id,
+                                     flo_verdict_word(study->state.standing[i].verdict), text, err);
         }
     }
     return rv;
 }
 
-int flo_rollouts_record(struct flo_controller *controller,
-                        struct flo_rollout_entry *entry,
+int flo_rollouts_record(struct flo_controller *controller, struct flo_rollout_entry *entry,
                         const struct flo_rollout_study *of, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     struct flo_digest digest;
     char hex[FLO_DIGEST_TEXT];
-    json_t *record = flo_study_record(&of->study, entry->core.id, &of->evidence,
-                                      &of->moment, &of->results, &of->finding);
+    json_t *record = flo_study_record(&of->study, entry->core.id, &of->evidence, &of->moment,
+                                      &of->results, &of->finding);
 
     flo_json_dump_canonical(record, &text);
     if (record != NULL && !text.failed) {
@@ -441,12 +410,11 @@ int flo_rollouts_record(struct flo_controller *controller,
     if (text.failed || text.data == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "evidence of %s", entry->core.id);
     }
-    int rv = flo_fleet_evidence_put(
-        controller->store,
-        &(struct flo_fleet_evidence){.rollout = entry->core.id,
-                                     .number = of->evidence.block,
-                                     .at_ms = flo_wall_ms(),
-                                     .body = text.data},
-        err);
+    int rv = flo_fleet_evidence_put(controller->store,
+                                    &(struct flo_fleet_evidence){.rollout = entry->core.id,
+                                                                 .number = of->evidence.block,
+                                                                 .at_ms = flo_wall_ms(),
+                                                                 .body = text.data},
+                                    err);
     return rv < 0 ? rv : audit_changes(controller, entry->core.id, of, err);
 }

@@ -19,17 +19,15 @@ static struct flo_rollout_entry *next_of(struct flo_controller *controller)
 }
 
 /* Slices until `until_ms`, at least one. */
-static int make_until(struct flo_controller *controller,
-                      struct flo_rollout_entry *entry, uint64_t until_ms,
-                      struct flo_err *err)
+static int make_until(struct flo_controller *controller, struct flo_rollout_entry *entry,
+                      uint64_t until_ms, struct flo_err *err)
 {
     size_t rows = (size_t)controller->options.slice_devices;
     int rv;
 
     controller->rollouts.has_changed = true; /* what is known of rows */
     do {
-        rv = flo_rollouts_make_rows(controller, entry, rows > 0 ? rows : ROWS,
-                                    err);
+        rv = flo_rollouts_make_rows(controller, entry, rows > 0 ? rows : ROWS, err);
     } while (rv == 0 && entry->is_drafted && flo_now_ms() < until_ms);
     return rv;
 }
@@ -40,8 +38,7 @@ bool flo_rollouts_drafted_turn(struct flo_controller *controller)
     uint64_t until_ms = is_sliced ? 0 : flo_now_ms() + FLO_TURN_MS;
     struct flo_err err = {0};
 
-    if (next_of(controller) == NULL ||
-        flo_now_ms() < controller->rollouts.turn_at_ms) {
+    if (next_of(controller) == NULL || flo_now_ms() < controller->rollouts.turn_at_ms) {
         return false;
     }
     int rv = flo_controller_begin(controller, &err);

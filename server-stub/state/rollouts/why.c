@@ -29,16 +29,14 @@ static int take_why(void *context, const struct flo_fleet_device *device)
     size_t i;
     json_t *model;
 
-    (void)!flo_json_parse(device->reported, strlen(device->reported),
-                          REPORT_BYTES_MAX, &report, NULL);
+    (void)!flo_json_parse(device->reported, strlen(device->reported), REPORT_BYTES_MAX, &report,
+                          NULL);
     json_array_foreach(json_object_get(report, "models"), i, model)
     {
         const json_t *execution = json_object_get(model, "execution");
-        const char *rollout =
-            json_string_value(json_object_get(execution, "rollout"));
+        const char *rollout = json_string_value(json_object_get(execution, "rollout"));
         json_t *reason = json_object_get(execution, "reason");
-        if (why->text == NULL && rollout != NULL &&
-            strcmp(rollout, why->rollout) == 0 &&
+        if (why->text == NULL && rollout != NULL && strcmp(rollout, why->rollout) == 0 &&
             is_text(reason, WHY_BYTES_MAX) && json_string_length(reason) > 0) {
             why->text = json_incref(reason);
         }
@@ -46,17 +44,14 @@ static int take_why(void *context, const struct flo_fleet_device *device)
     const json_t *degraded = json_object_get(report, "degraded");
     json_t *id = json_object_get(degraded, "id");
     json_t *text = json_object_get(degraded, "text");
-    if (why->text == NULL && is_text(id, FLO_NAME_MAX) &&
-        is_text(text, WHY_BYTES_MAX)) {
-        why->text = json_sprintf("%s: %s", json_string_value(id),
-                                 json_string_value(text));
+    if (why->text == NULL && is_text(id, FLO_NAME_MAX) && is_text(text, WHY_BYTES_MAX)) {
+        why->text = json_sprintf("%s: %s", json_string_value(id), json_string_value(text));
     }
     json_decref(report);
     return 0;
 }
 
-int flo_rollouts_show_why(struct flo_controller *controller,
-                          const char *rollout, json_t *members,
+int flo_rollouts_show_why(struct flo_controller *controller, const char *rollout, json_t *members,
                           struct flo_err *err)
 {
     int count = 0;
@@ -67,15 +62,13 @@ int flo_rollouts_show_why(struct flo_controller *controller,
     {
         struct why why = {rollout, NULL};
         enum flo_execution state;
-        if (!flo_execution_parse(
-                json_string_value(json_object_get(member, "state")), &state) ||
-            state == FLO_EXECUTION_QUEUED || flo_execution_is_end(state) ||
-            ++count > WHY_MAX) {
+        if (!flo_execution_parse(json_string_value(json_object_get(member, "state")), &state) ||
+            state == FLO_EXECUTION_QUEUED || flo_execution_is_end(state) || ++count > WHY_MAX) {
             continue;
         }
-        int rv = flo_fleet_device_get(
-            controller->store, json_string_value(json_object_get(member, "id")),
-            take_why, &why, err);
+        int rv = flo_fleet_device_get(controller->store,
+                                      json_string_value(json_object_get(member, "id")), take_why,
+                                      &why, err);
         if (why.text != NULL) {
             json_object_set_new(member, "reason", why.text);
         }

@@ -30,8 +30,7 @@ static uint32_t *place_of(const struct flo_word_set *set, const char *word)
 {
     size_t at = hash_of(word) & (set->table_size - 1);
 
-    while (set->table[at] != 0 &&
-           strcmp(set->words[set->table[at] - 1], word) != 0) {
+    while (set->table[at] != 0 && strcmp(set->words[set->table[at] - 1], word) != 0) {
         at = (at + 1) & (set->table_size - 1);
     }
     return &set->table[at];

@@ -14,15 +14,14 @@
 
 /* ---- freezes ---- */
 
-bool flo_rule_freeze_is_on(const struct flo_rule_freeze *freeze,
-                           uint64_t wall_ms, uint64_t *until_ms)
+bool flo_rule_freeze_is_on(const struct flo_rule_freeze *freeze, uint64_t wall_ms,
+                           uint64_t *until_ms)
 {
     if (freeze->window_text[0] == '\0') {
         *until_ms = freeze->until_ms;
         return wall_ms >= freeze->from_ms && wall_ms < freeze->until_ms;
     }
-    return flo_window_is_open(&freeze->window,
-                              flo_zone_offset_s(freeze->zone, wall_ms), wall_ms,
+    return flo_window_is_open(&freeze->window, flo_zone_offset_s(freeze->zone, wall_ms), wall_ms,
                               until_ms);
 }
 
@@ -40,8 +39,7 @@ static int read_window(struct flo_rule_freeze *freeze, struct flo_err *err)
                         "Europe/Paris`",
                         freeze->window_text);
     }
-    rv = flo_zone_open(freeze->window.is_local ? "UTC" : freeze->window.zone,
-                       &freeze->zone, err);
+    rv = flo_zone_open(freeze->window.is_local ? "UTC" : freeze->window.zone, &freeze->zone, err);
     if (rv == FLO_E_ABSENT && err != NULL) {
         rv = err->code = FLO_E_REST_MEANING;
     }
@@ -52,32 +50,26 @@ static int read_window(struct flo_rule_freeze *freeze, struct flo_err *err)
 
 json_t *flo_rule_approval_json(const struct flo_rule_approval *approval)
 {
-    return json_pack("{s:s,s:i,s:s,s:I}", "group", approval->group, "people",
-                     (int)approval->people, "by", approval->by, "at_ms",
-                     (json_int_t)approval->at_ms);
+    return json_pack("{s:s,s:i,s:s,s:I}", "group", approval->group, "people", (int)approval->people,
+                     "by", approval->by, "at_ms", (json_int_t)approval->at_ms);
 }
 
-json_t *flo_rule_freeze_json(const struct flo_rule_freeze *freeze,
-                             uint64_t wall_ms)
+json_t *flo_rule_freeze_json(const struct flo_rule_freeze *freeze, uint64_t wall_ms)
 {
     uint64_t until_ms = 0;
     bool is_on = flo_rule_freeze_is_on(freeze, wall_ms, &until_ms);
-    json_t *json =
-        json_pack("{s:s,s:s,s:s,s:s,s:I,s:b}", "name", freeze->name, "group",
-                  freeze->group, "reason", freeze->reason, "by", freeze->by,
-                  "at_ms", (json_int_t)freeze->at_ms, "on", (int)is_on);
+    json_t *json = json_pack("{s:s,s:s,s:s,s:s,s:I,s:b}", "name", freeze->name, "group",
+                             freeze->group, "reason", freeze->reason, "by", freeze->by, "at_ms",
+                             (json_int_t)freeze->at_ms, "on", (int)is_on);
 
     if (freeze->window_text[0] != '\0') {
         json_object_set_new(json, "window", json_string(freeze->window_text));
     } else {
-        json_object_set_new(json, "from_ms",
-                            json_integer((json_int_t)freeze->from_ms));
-        json_object_set_new(json, "until_ms",
-                            json_integer((json_int_t)freeze->until_ms));
+        json_object_set_new(json, "from_ms", json_integer((json_int_t)freeze->from_ms));
+        json_object_set_new(json, "until_ms", json_integer((json_int_t)freeze->until_ms));
     }
     if (is_on) {
-        json_object_set_new(json, "ends_at_ms",
-                            json_integer((json_int_t)until_ms));
+        json_object_set_new(json, "ends_at_ms", json_integer((json_int_t)until_ms));
     }
     return json;
 }
@@ -90,29 +82,23 @@ static int save(struct flo_controller *controller, struct flo_err *err)
     json_t *freezes = json_array();
 
     for (size_t i = 0; i < rules->approval_count; i++) {
-        json_array_append_new(approvals,
-                              flo_rule_approval_json(&rules->approvals[i]));
+        json_array_append_new(approvals, flo_rule_approval_json(&rules->approvals[i]));
     }
     for (size_t i = 0; i < rules->freeze_count; i++) {
-        json_array_append_new(freezes,
-                              flo_rule_freeze_json(&rules->freezes[i], 0));
+        json_array_append_new(freezes, flo_rule_freeze_json(&rules->freezes[i], 0));
     }
-    json_t *json =
-        json_pack("{s:o,s:o}", "approvals", approvals, "freezes", freezes);
+    json_t *json = json_pack("{s:o,s:o}", "approvals", approvals, "freezes", freezes);
     flo_json_dump(json, &text);
     json_decref(json);
     rules->revision++;
     if (text.bytes >= SETTING_BYTES_MAX) {
-        return flo_fail(err, FLO_E_REST_LIMIT, "the rules have %zu bytes",
-                        text.bytes);
+        return flo_fail(err, FLO_E_REST_LIMIT, "the rules have %zu bytes", text.bytes);
     }
     return text.failed ? flo_fail(err, FLO_E_MEMORY, "rules")
-                       : flo_fleet_setting_set(controller->store, SETTING,
-                                               text.data, err);
+                       : flo_fleet_setting_set(controller->store, SETTING, text.data, err);
 }
 
-static void copy_text(const json_t *json, const char *key, char *out,
-                      size_t bytes)
+static void copy_text(const json_t *json, const char *key, char *out, size_t bytes)
 {
     const char *text = json_string_value(json_object_get(json, key));
 
@@ -134,8 +120,7 @@ static void read_approval(const json_t *json, struct flo_rules *rules)
     out->at_ms = number(json, "at_ms");
 }
 
-static int read_freeze(const json_t *json, struct flo_rules *rules,
-                       struct flo_err *err)
+static int read_freeze(const json_t *json, struct flo_rules *rules, struct flo_err *err)
 {
     struct flo_rule_freeze *out = &rules->freezes[rules->freeze_count++];
 
@@ -173,8 +158,7 @@ int flo_rules_load(struct flo_controller *controller, struct flo_err *err)
     if (text == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "rules");
     }
-    int rv = flo_fleet_setting_get(controller->store, SETTING, text,
-                                   SETTING_BYTES_MAX, err);
+    int rv = flo_fleet_setting_get(controller->store, SETTING, text, SETTING_BYTES_MAX, err);
     if (rv < 0 || text[0] == '\0') {
         return rv;
     }
@@ -198,12 +182,11 @@ int flo_rules_load(struct flo_controller *controller, struct flo_err *err)
 
 static int no_room(struct flo_err *err)
 {
-    return flo_fail(err, FLO_E_REST_LIMIT, "there are %d of them already",
-                    FLO_RULES_MAX);
+    return flo_fail(err, FLO_E_REST_LIMIT, "there are %d of them already", FLO_RULES_MAX);
 }
 
-const struct flo_rule_approval *
-flo_rules_approval(const struct flo_controller *controller, const char *group)
+const struct flo_rule_approval *flo_rules_approval(const struct flo_controller *controller,
+                                                   const char *group)
 {
     const struct flo_rules *rules = &controller->rules;
 
@@ -215,8 +198,8 @@ flo_rules_approval(const struct flo_controller *controller, const char *group)
     return NULL;
 }
 
-const struct flo_rule_freeze *
-flo_rules_freeze(const struct flo_controller *controller, const char *name)
+const struct flo_rule_freeze *flo_rules_freeze(const struct flo_controller *controller,
+                                               const char *name)
 {
     const struct flo_rules *rules = &controller->rules;
 
@@ -228,18 +211,15 @@ flo_rules_freeze(const struct flo_controller *controller, const char *name)
     return NULL;
 }
 
-int flo_rules_set_approval(struct flo_controller *controller, const char *group,
-                           uint32_t people, const char *by, struct flo_err *err)
+int flo_rules_set_approval(struct flo_controller *controller, const char *group, uint32_t people,
+                           const char *by, struct flo_err *err)
 {
     struct flo_rules *rules = &controller->rules;
-    const struct flo_rule_approval *there =
-        flo_rules_approval(controller, group);
-    size_t at = there != NULL ? (size_t)(there - rules->approvals)
-                              : rules->approval_count;
+    const struct flo_rule_approval *there = flo_rules_approval(controller, group);
+    size_t at = there != NULL ? (size_t)(there - rules->approvals) : rules->approval_count;
 
     if (people == 0 && there == NULL) {
-        return flo_fail(err, FLO_E_ABSENT,
-                        "no approval is needed for group %.64s", group);
+        return flo_fail(err, FLO_E_ABSENT, "no approval is needed for group %.64s", group);
     }
     if (people == 0) {
         rules->approval_count--;
@@ -251,39 +231,33 @@ int flo_rules_set_approval(struct flo_controller *controller, const char *group,
         return no_room(err);
     }
     struct flo_rule_approval *approval = &rules->approvals[at];
-    *approval =
-        (struct flo_rule_approval){.people = people, .at_ms = flo_wall_ms()};
+    *approval = (struct flo_rule_approval){.people = people, .at_ms = flo_wall_ms()};
     snprintf(approval->group, sizeof(approval->group), "%s", group);
     snprintf(approval->by, sizeof(approval->by), "%s", by);
     rules->approval_count += there == NULL ? 1 : 0;
     return save(controller, err);
 }
 
-static int check_freeze(const struct flo_rule_freeze *freeze,
-                        struct flo_err *err)
+static int check_freeze(const struct flo_rule_freeze *freeze, struct flo_err *err)
 {
     bool has_times = freeze->from_ms > 0 || freeze->until_ms > 0;
     bool has_window = freeze->window_text[0] != '\0';
 
     if (has_times == has_window) {
-        return flo_fail(err, FLO_E_REST_MEANING,
-                        "a change freeze has from and until, or a window");
+        return flo_fail(err, FLO_E_REST_MEANING, "a change freeze has from and until, or a window");
     }
     return has_times && freeze->until_ms <= freeze->from_ms
                ? flo_fail(err, FLO_E_REST_MEANING, "until is not after from")
                : 0;
 }
 
-int flo_rules_set_freeze(struct flo_controller *controller,
-                         const struct flo_rule_freeze *freeze,
+int flo_rules_set_freeze(struct flo_controller *controller, const struct flo_rule_freeze *freeze,
                          struct flo_err *err)
 {
     struct flo_rules *rules = &controller->rules;
     struct flo_rule_freeze made = *freeze;
-    const struct flo_rule_freeze *there =
-        flo_rules_freeze(controller, freeze->name);
-    size_t at =
-        there != NULL ? (size_t)(there - rules->freezes) : rules->freeze_count;
+    const struct flo_rule_freeze *there = flo_rules_freeze(controller, freeze->name);
+    size_t at = there != NULL ? (size_t)(there - rules->freezes) : rules->freeze_count;
     int rv = check_freeze(freeze, err);
 
     made.zone = NULL;
@@ -320,8 +294,7 @@ int flo_rules_delete_freeze(struct flo_controller *controller, const char *name,
 }
 
 int flo_rules_may_bring(const struct flo_controller *controller,
-                        const struct flo_fleet_device *device,
-                        struct flo_err *err)
+                        const struct flo_fleet_device *device, struct flo_err *err)
 {
     const struct flo_rules *rules = &controller->rules;
 
@@ -332,16 +305,16 @@ int flo_rules_may_bring(const struct flo_controller *controller,
         if (flo_rule_freeze_is_on(freeze, flo_wall_ms(), &until_ms) &&
             flo_fleet_is_in_group(device, freeze->group)) {
             flo_time_text(until_ms, at);
-            return flo_fail(err, FLO_E_CHANGE_FREEZE,
-                            "change freeze %s until %s", freeze->name, at);
+            return flo_fail(err, FLO_E_CHANGE_FREEZE, "change freeze %s until %s", freeze->name,
+                            at);
         }
     }
     for (size_t i = 0; i < rules->approval_count; i++) {
         const struct flo_rule_approval *rule = &rules->approvals[i];
         if (rule->people > 0 && flo_fleet_is_in_group(device, rule->group)) {
             return flo_fail(err, FLO_E_ORDER_APPROVAL,
-                            "device %s: group %s asks for the approval of %u",
-                            device->name, rule->group, rule->people);
+                            "device %s: group %s asks for the approval of %u", device->name,
+                            rule->group, rule->people);
         }
     }
     return 0;

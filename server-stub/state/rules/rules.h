@@ -47,22 +47,19 @@ struct flo_rules {
 };
 
 /* From the setting; also after a change that was taken back. */
-FLO_MUST_USE int flo_rules_load(struct flo_controller *controller,
-                                struct flo_err *err);
+FLO_MUST_USE int flo_rules_load(struct flo_controller *controller, struct flo_err *err);
 void flo_rules_clear(struct flo_rules *rules);
 
 /* `people` 0: the group needs none any more.  FLO_E_ABSENT, FLO_E_REST_LIMIT.
  */
-FLO_MUST_USE int flo_rules_set_approval(struct flo_controller *controller,
-                                        const char *group, uint32_t people,
-                                        const char *by, struct flo_err *err);
+FLO_MUST_USE int flo_rules_set_approval(struct flo_controller *controller, const char *group,
+                                        uint32_t people, const char *by, struct flo_err *err);
 /* Make it, or change the one of that name; the window is parsed here.
  * FLO_E_REST_MEANING, FLO_E_REST_LIMIT. */
 FLO_MUST_USE int flo_rules_set_freeze(struct flo_controller *controller,
-                                      const struct flo_rule_freeze *freeze,
-                                      struct flo_err *err);
-FLO_MUST_USE int flo_rules_delete_freeze(struct flo_controller *controller,
-                                         const char *name, struct flo_err *err);
+                                      const struct flo_rule_freeze *freeze, struct flo_err *err);
+FLO_MUST_USE int flo_rules_delete_freeze(struct flo_controller *controller, const char *name,
+                                         struct flo_err *err);
 
 /* May the device be brought to a release that it neither serves nor served just
  * before, by one person and without a rollout?  Pins and rollbacks to a release
@@ -70,20 +67,18 @@ FLO_MUST_USE int flo_rules_delete_freeze(struct flo_controller *controller,
  * of other people. */
 struct flo_fleet_device;
 FLO_MUST_USE int flo_rules_may_bring(const struct flo_controller *controller,
-                                     const struct flo_fleet_device *device,
-                                     struct flo_err *err);
+                                     const struct flo_fleet_device *device, struct flo_err *err);
 
 /* Is the freeze on?  *until_ms: till when, wall clock. */
-bool flo_rule_freeze_is_on(const struct flo_rule_freeze *freeze,
-                           uint64_t wall_ms, uint64_t *until_ms);
+bool flo_rule_freeze_is_on(const struct flo_rule_freeze *freeze, uint64_t wall_ms,
+                           uint64_t *until_ms);
 
 /* As people see them; new references. */
 json_t *flo_rule_approval_json(const struct flo_rule_approval *approval);
-json_t *flo_rule_freeze_json(const struct flo_rule_freeze *freeze,
-                             uint64_t wall_ms);
-const struct flo_rule_approval *
-flo_rules_approval(const struct flo_controller *controller, const char *group);
-const struct flo_rule_freeze *
-flo_rules_freeze(const struct flo_controller *controller, const char *name);
+json_t *flo_rule_freeze_json(const struct flo_rule_freeze *freeze, uint64_t wall_ms);
+const struct flo_rule_approval *flo_rules_approval(const struct flo_controller *controller,
+                                                   const char *group);
+const struct flo_rule_freeze *flo_rules_freeze(const struct flo_controller *controller,
+                                               const char *name);
 
 #endif

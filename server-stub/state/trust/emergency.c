@@ -15,8 +15,7 @@ bool flo_emergency_is_named(const char *order)
     return strncmp(order, "e-", 2) == 0;
 }
 
-int flo_emergency_seen(struct flo_controller *controller,
-                       const json_t *envelope, bool *is_news,
+int flo_emergency_seen(struct flo_controller *controller, const json_t *envelope, bool *is_news,
                        struct flo_err *err)
 {
     static struct flo_order_verified verified; /* large, one thread */
@@ -26,34 +25,30 @@ int flo_emergency_seen(struct flo_controller *controller,
     *is_news = false;
     flo_json_dump_canonical(envelope, &text);
     if (text.failed) {
-        return flo_fail(err, FLO_E_META_TOO_LARGE,
-                        "an order has more than %d bytes",
+        return flo_fail(err, FLO_E_META_TOO_LARGE, "an order has more than %d bytes",
                         FLO_DESIRED_ORDER_BYTES_MAX);
     }
-    int rv = flo_order_verify(text.data, text.bytes, controller->trust,
-                              &verified, err);
+    int rv = flo_order_verify(text.data, text.bytes, controller->trust, &verified, err);
     if (rv == 0 && verified.role != FLO_ROLE_EMERGENCY) {
-        rv = flo_fail(err, FLO_E_SIG_UNKNOWN_KEY,
-                      "order %s is not signed by an emergency key",
+        rv = flo_fail(err, FLO_E_SIG_UNKNOWN_KEY, "order %s is not signed by an emergency key",
                       verified.order.id);
     }
     if (rv < 0) {
         return rv;
     }
-    const struct flo_fleet_emergency emergency = {
-        .id = verified.order.id,
-        .op = flo_order_op_word(verified.order.op),
-        .envelope = text.data,
-        .seq = verified.order.seq,
-        .expires_at_ms = verified.order.expires_at_ms,
-        .heard_at_ms = flo_wall_ms()};
+    const struct flo_fleet_emergency emergency = {.id = verified.order.id,
+                                                  .op = flo_order_op_word(verified.order.op),
+                                                  .envelope = text.data,
+                                                  .seq = verified.order.seq,
+                                                  .expires_at_ms = verified.order.expires_at_ms,
+                                                  .heard_at_ms = flo_wall_ms()};
     rv = flo_fleet_emergency_put(controller->store, &emergency, is_news, err);
     if (rv < 0 || !*is_news) {
         return rv;
     }
     flo_outgoing_emergency(controller);
-    return flo_controller_audit(controller, verified.keyid, "order.emergency",
-                                verified.order.id, "ok", emergency.op, err);
+    return flo_controller_audit(controller, verified.keyid, "order.emergency", verified.order.id,
+                                "ok", emergency.op, err);
 }
 
 /* By its name: nobody saw the order itself. */
@@ -65,15 +60,11 @@ static uint64_t time_of(const char *order)
     return at_ms < latest ? at_ms : latest;
 }
 
-int flo_emergency_answered(struct flo_controller *controller, const char *order,
-                           const char *device, const char *outcome,
-                           uint64_t took_ms, struct flo_err *err)
+int flo_emergency_answered(struct flo_controller *controller, const char *order, const char *device,
+                           const char *outcome, uint64_t took_ms, struct flo_err *err)
 {
-    const struct flo_fleet_emergency emergency = {.id = order,
-                                                  .op = "",
-                                                  .envelope = "",
-                                                  .seq = time_of(order),
-                                                  .heard_at_ms = flo_wall_ms()};
+    const struct flo_fleet_emergency emergency = {
+        .id = order, .op = "", .envelope = "", .seq = time_of(order), .heard_at_ms = flo_wall_ms()};
     enum flo_order_outcome next;
     bool is_news;
     int rv;
@@ -83,8 +74,7 @@ int flo_emergency_answered(struct flo_controller *controller, const char *order,
     }
     rv = flo_fleet_emergency_put(controller->store, &emergency, &is_news, err);
     return rv < 0 ? rv
-                  : flo_fleet_outcome_put(controller->store, order, device,
-                                          next, took_ms, err);
+                  : flo_fleet_outcome_put(controller->store, order, device, next, took_ms, err);
 }
 
 /* ---- to the devices ---- */
@@ -95,13 +85,11 @@ struct standing {
     size_t count;
 };
 
-static int add_standing(void *context,
-                        const struct flo_fleet_emergency *emergency)
+static int add_standing(void *context, const struct flo_fleet_emergency *emergency)
 {
     struct standing *standing = context;
 
-    if (emergency->envelope[0] == '\0' ||
-        emergency->expires_at_ms <= standing->now_ms ||
+    if (emergency->envelope[0] == '\0' || emergency->expires_at_ms <= standing->now_ms ||
         standing->count == FLO_EMERGENCIES_SENT_MAX) {
         return 0;
     }
@@ -110,17 +98,15 @@ static int add_standing(void *context,
     return 0;
 }
 
-int flo_emergency_text(struct flo_controller *controller, struct flo_buf *out,
-                       size_t *count, struct flo_err *err)
+int flo_emergency_text(struct flo_controller *controller, struct flo_buf *out, size_t *count,
+                       struct flo_err *err)
 {
     struct standing standing = {.out = out, .now_ms = flo_wall_ms()};
 
     flo_buf_text(out, "{\"v\":1,\"orders\":[");
-    int rv =
-        flo_fleet_emergencies(controller->store, 8 * FLO_EMERGENCIES_SENT_MAX,
-                              add_standing, &standing, err);
+    int rv = flo_fleet_emergencies(controller->store, 8 * FLO_EMERGENCIES_SENT_MAX, add_standing,
+                                   &standing, err);
     flo_buf_text(out, "]}");
     *count = standing.count;
-    return rv == 0 && out->failed ? flo_fail(err, FLO_E_MEMORY, "emergencies")
-                                  : rv;
+    return rv == 0 && out->failed ? flo_fail(err, FLO_E_MEMORY, "emergencies") : rv;
 }

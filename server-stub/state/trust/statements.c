@@ -19,13 +19,12 @@ static bool in_memory(const struct flo_controller *controller)
     return strcmp(controller->dir, ":memory:") == 0;
 }
 
-static int path_of(const struct flo_controller *controller, const char *name,
-                   char *out, struct flo_err *err)
+static int path_of(const struct flo_controller *controller, const char *name, char *out,
+                   struct flo_err *err)
 {
     return flo_path_join(out, 4096, controller->dir, name)
                ? 0
-               : flo_fail(err, FLO_E_IO_OPEN, "path %s/%s is too long",
-                          controller->dir, name);
+               : flo_fail(err, FLO_E_IO_OPEN, "path %s/%s is too long", controller->dir, name);
 }
 
 /* ---- the unsigned list ---- */
@@ -34,12 +33,10 @@ static bool is_release_key(const char *name)
 {
     size_t chars = strlen(name);
 
-    return strncmp(name, "release-", 8) == 0 && chars > 12 &&
-           strcmp(name + chars - 4, ".pem") == 0;
+    return strncmp(name, "release-", 8) == 0 && chars > 12 && strcmp(name + chars - 4, ".pem") == 0;
 }
 
-static int list_file(struct flo_controller *controller, const char *name,
-                     struct flo_err *err)
+static int list_file(struct flo_controller *controller, const char *name, struct flo_err *err)
 {
     char FLO_CLEANUP(flo_free_cleanup) *pem = NULL;
     char folder[4096];
@@ -70,10 +67,9 @@ static int make_list(struct flo_controller *controller, struct flo_err *err)
     if (controller->trust == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "trust");
     }
-    rv = flo_trust_add(controller->trust, controller->pki.order_public_pem,
-                       FLO_ROLE_ORDER, NULL, err);
-    if (rv < 0 || in_memory(controller) ||
-        (rv = path_of(controller, "trust", folder, err)) < 0) {
+    rv = flo_trust_add(controller->trust, controller->pki.order_public_pem, FLO_ROLE_ORDER, NULL,
+                       err);
+    if (rv < 0 || in_memory(controller) || (rv = path_of(controller, "trust", folder, err)) < 0) {
         return rv;
     }
     DIR *dir = opendir(folder);
@@ -106,8 +102,8 @@ static bool may_order(const struct flo_trust *trust, const struct flo_key *key)
 }
 
 /* *out NULL: none is there. */
-static int load_key(struct flo_controller *controller, const char *name,
-                    struct flo_key **out, struct flo_err *err)
+static int load_key(struct flo_controller *controller, const char *name, struct flo_key **out,
+                    struct flo_err *err)
 {
     struct flo_err absent = {0};
     char path[4096];
@@ -127,8 +123,8 @@ static int load_key(struct flo_controller *controller, const char *name,
     return rv;
 }
 
-int flo_trust_order_key(struct flo_controller *controller, char *pem,
-                        char *keyid, struct flo_err *err)
+int flo_trust_order_key(struct flo_controller *controller, char *pem, char *keyid,
+                        struct flo_err *err)
 {
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
     char path[4096];
@@ -164,15 +160,13 @@ static void name_key(struct flo_controller *controller)
     char next[4096];
     struct flo_err err = {0};
 
-    if (in_memory(controller) ||
-        path_of(controller, NEXT_KEY, next, &err) < 0 ||
+    if (in_memory(controller) || path_of(controller, NEXT_KEY, next, &err) < 0 ||
         path_of(controller, BEFORE_KEY, before, &err) < 0 ||
         path_of(controller, ORDER_KEY, path, &err) < 0) {
         return;
     }
     flo_keyring_changed(controller);
-    if ((unlink(before) < 0 && errno != ENOENT) ||
-        (link(path, before) < 0 && errno != ENOENT) ||
+    if ((unlink(before) < 0 && errno != ENOENT) || (link(path, before) < 0 && errno != ENOENT) ||
         flo_key_save(controller->pki.order_key, path, &err) < 0 ||
         (unlink(next) < 0 && errno != ENOENT)) {
         flo_log(FLO_LOG_ERROR, "trust", "%s is not the key in use", path);
@@ -180,9 +174,8 @@ static void name_key(struct flo_controller *controller)
 }
 
 /* A key of ours that the statement names.  *other NULL: the one in use. */
-static int choose_key(struct flo_controller *controller,
-                      const struct flo_trust *trust, struct flo_key **other,
-                      struct flo_err *err)
+static int choose_key(struct flo_controller *controller, const struct flo_trust *trust,
+                      struct flo_key **other, struct flo_err *err)
 {
     static const char *const names[] = {NEXT_KEY, BEFORE_KEY};
 
@@ -198,8 +191,7 @@ static int choose_key(struct flo_controller *controller,
         flo_key_free(*other);
         *other = NULL;
     }
-    flo_fail(err, FLO_E_STATE,
-             "trust statement %llu names no order key of this controller",
+    flo_fail(err, FLO_E_STATE, "trust statement %llu names no order key of this controller",
              (unsigned long long)flo_trust_number(trust));
     return flo_err_fix(err, "flotilla key rotate order drafts one with a key "
                             "that is here");
@@ -215,19 +207,17 @@ struct newest {
 static int take_newest(void *context, uint64_t number, const char *envelope)
 {
     struct newest *newest = context;
-    int rv =
-        flo_trust_parse(envelope, strlen(envelope), newest->out, newest->err);
+    int rv = flo_trust_parse(envelope, strlen(envelope), newest->out, newest->err);
 
     (void)number;
     return rv < 0 ? rv : 1; /* the first one is enough */
 }
 
-static int load_newest(struct flo_controller *controller,
-                       struct flo_trust **out, struct flo_err *err)
+static int load_newest(struct flo_controller *controller, struct flo_trust **out,
+                       struct flo_err *err)
 {
     struct newest newest = {out, err};
-    int rv = flo_fleet_trust_statements(controller->store, 0, true, take_newest,
-                                        &newest, err);
+    int rv = flo_fleet_trust_statements(controller->store, 0, true, take_newest, &newest, err);
 
     return rv > 0 ? 0 : rv;
 }
@@ -238,9 +228,7 @@ static int prove_for(struct flo_controller *controller, struct flo_err *err)
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *before = NULL;
     int rv = load_key(controller, BEFORE_KEY, &before, err);
 
-    return rv < 0 ? rv
-                  : flo_proofs_use(controller->proofs,
-                                   controller->pki.order_key, before, err);
+    return rv < 0 ? rv : flo_proofs_use(controller->proofs, controller->pki.order_key, before, err);
 }
 
 static int open_trust(struct flo_controller *controller, struct flo_err *err)
@@ -279,8 +267,8 @@ int flo_trust_open(struct flo_controller *controller, struct flo_err *err)
 
 /* Devices believe the authorities that a statement lists, and no others: one
  * without the issuer of the controller's certificates would cut off all. */
-static int check_authorities(const struct flo_controller *controller,
-                             const struct flo_trust *next, struct flo_err *err)
+static int check_authorities(const struct flo_controller *controller, const struct flo_trust *next,
+                             struct flo_err *err)
 {
     const struct flo_authority *signs = flo_pki_oldest(&controller->pki);
     size_t count = flo_trust_ca_count(next);
@@ -298,20 +286,17 @@ static int check_authorities(const struct flo_controller *controller,
                                  "trust statement %llu lists %zu authorities, "
                                  "and not %s, which signs the controller's "
                                  "certificates",
-                                 (unsigned long long)flo_trust_number(next),
-                                 count, signs->name);
+                                 (unsigned long long)flo_trust_number(next), count, signs->name);
 }
 
-static int check_next(const struct flo_controller *controller,
-                      const struct flo_trust *next, bool *is_news,
-                      struct flo_err *err)
+static int check_next(const struct flo_controller *controller, const struct flo_trust *next,
+                      bool *is_news, struct flo_err *err)
 {
     enum flo_trust_standing standing;
     int rv;
 
     if (!flo_trust_is_signed(next)) {
-        return flo_fail(err, FLO_E_META_WRONG_TYPE,
-                        "this is an unsigned list of keys");
+        return flo_fail(err, FLO_E_META_WRONG_TYPE, "this is an unsigned list of keys");
     }
     rv = flo_trust_follows(controller->trust, next, &standing, err);
     if (rv < 0) {
@@ -320,15 +305,12 @@ static int check_next(const struct flo_controller *controller,
     *is_news = standing == FLO_TRUST_NEXT;
     return standing == FLO_TRUST_NEXT || standing == FLO_TRUST_SAME
                ? 0
-               : flo_fail(
-                     err, FLO_E_TRUST_NUMBER,
-                     "trust statement %llu, published is number %llu",
-                     (unsigned long long)flo_trust_number(next),
-                     (unsigned long long)flo_trust_number(controller->trust));
+               : flo_fail(err, FLO_E_TRUST_NUMBER, "trust statement %llu, published is number %llu",
+                          (unsigned long long)flo_trust_number(next),
+                          (unsigned long long)flo_trust_number(controller->trust));
 }
 
-static void change(struct flo_controller *controller, struct flo_trust *next,
-                   struct flo_key *key)
+static void change(struct flo_controller *controller, struct flo_trust *next, struct flo_key *key)
 {
     struct flo_trust_change *change = &controller->trust_change;
 
@@ -362,8 +344,8 @@ void flo_trust_settle(struct flo_controller *controller, bool is_committed)
     flo_trust_free(change.trust);
     if (change.order_key != NULL) {
         struct flo_err err = {0};
-        if (flo_proofs_use(controller->proofs, controller->pki.order_key,
-                           change.order_key, &err) < 0) {
+        if (flo_proofs_use(controller->proofs, controller->pki.order_key, change.order_key, &err) <
+            0) {
             flo_log_err(FLO_LOG_ERROR, "proof", &err);
         }
         flo_key_free(change.order_key);
@@ -381,14 +363,13 @@ static int tell_group(void *context, const char *group)
  * again, and the lists lose the rest. */
 static int leave_epoch(struct flo_controller *controller, struct flo_err *err)
 {
-    int rv = flo_fleet_order_groups(controller->store, flo_wall_ms(),
-                                    tell_group, controller, err);
+    int rv = flo_fleet_order_groups(controller->store, flo_wall_ms(), tell_group, controller, err);
 
     return rv == 0 ? flo_orders_renew_each(controller, err) : rv;
 }
 
-int flo_trust_publish(struct flo_controller *controller, const char *text,
-                      size_t bytes, bool *is_news, struct flo_err *err)
+int flo_trust_publish(struct flo_controller *controller, const char *text, size_t bytes,
+                      bool *is_news, struct flo_err *err)
 {
     FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *next = NULL;
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf envelope = {0};
@@ -409,8 +390,7 @@ int flo_trust_publish(struct flo_controller *controller, const char *text,
     }
     flo_trust_text(next, &envelope);
     rv = envelope.failed ? flo_fail(err, FLO_E_MEMORY, "trust statement")
-                         : flo_fleet_statement_add(controller->store,
-                                                   flo_trust_number(next),
+                         : flo_fleet_statement_add(controller->store, flo_trust_number(next),
                                                    envelope.data, err);
     if (rv < 0) {
         flo_key_free(key);
@@ -419,18 +399,15 @@ int flo_trust_publish(struct flo_controller *controller, const char *text,
     change(controller, next, key);
     next = NULL;
     flo_outgoing_trust(controller);
-    return key != NULL || flo_trust_epoch(controller->trust) != epoch
-               ? leave_epoch(controller, err)
-               : 0;
+    return key != NULL || flo_trust_epoch(controller->trust) != epoch ? leave_epoch(controller, err)
+                                                                      : 0;
 }
 
-int flo_trust_is_stated(const struct flo_controller *controller,
-                        struct flo_err *err)
+int flo_trust_is_stated(const struct flo_controller *controller, struct flo_err *err)
 {
     return flo_trust_is_signed(controller->trust)
                ? 0
-               : flo_fail(err, FLO_E_TRUST_NONE,
-                          "fleet %s: no trust statement was published",
+               : flo_fail(err, FLO_E_TRUST_NONE, "fleet %s: no trust statement was published",
                           controller->fleet);
 }
 
@@ -469,17 +446,15 @@ static int choose(void *context, uint64_t number, const char *envelope)
     return 0;
 }
 
-int flo_trust_statements_text(struct flo_controller *controller, uint64_t after,
-                              bool is_newest, size_t bytes_max,
-                              struct flo_buf *out, struct flo_err *err)
+int flo_trust_statements_text(struct flo_controller *controller, uint64_t after, bool is_newest,
+                              size_t bytes_max, struct flo_buf *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_buf_deinit) struct flo_buf list = {0};
     struct chosen chosen = {.list = &list,
                             .bytes_max = bytes_max - 96, /* what is around */
                             .is_newest = is_newest};
     uint64_t order = 0;
-    int rv = flo_fleet_trust_statements(controller->store, after, is_newest,
-                                        choose, &chosen, err);
+    int rv = flo_fleet_trust_statements(controller->store, after, is_newest, choose, &chosen, err);
 
     if (rv == 0) {
         rv = flo_fleet_newest(controller->store, "order", &order, err);
@@ -487,13 +462,10 @@ int flo_trust_statements_text(struct flo_controller *controller, uint64_t after,
     if (rv < 0) {
         return rv;
     }
-    flo_buf_printf(
-        out, "{\"v\":1,\"number\":%llu,\"order_number\":%llu,\"statements\":[",
-        (unsigned long long)flo_trust_number(controller->trust),
-        (unsigned long long)order);
+    flo_buf_printf(out, "{\"v\":1,\"number\":%llu,\"order_number\":%llu,\"statements\":[",
+                   (unsigned long long)flo_trust_number(controller->trust),
+                   (unsigned long long)order);
     flo_buf_add(out, list.data, list.bytes);
     flo_buf_text(out, "]}");
-    return list.failed || out->failed
-               ? flo_fail(err, FLO_E_MEMORY, "trust statements")
-               : 0;
+    return list.failed || out->failed ? flo_fail(err, FLO_E_MEMORY, "trust statements") : 0;
 }

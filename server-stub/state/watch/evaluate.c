@@ -8,8 +8,7 @@
 
 #define KEPT_MS (UINT64_C(7) * 24 * 3600 * 1000) /* that are over */
 
-static struct flo_watch_alert *find(struct flo_watches *watch,
-                                    const struct flo_alert_rule *rule,
+static struct flo_watch_alert *find(struct flo_watches *watch, const struct flo_alert_rule *rule,
                                     const char *series)
 {
     size_t of_rule = 0;
@@ -25,8 +24,7 @@ static struct flo_watch_alert *find(struct flo_watches *watch,
             return alert;
         }
     }
-    if (of_rule >= FLO_WATCH_SERIES_MAX ||
-        watch->alert_count == FLO_WATCH_ALERTS_MAX) {
+    if (of_rule >= FLO_WATCH_SERIES_MAX || watch->alert_count == FLO_WATCH_ALERTS_MAX) {
         return NULL;
     }
     struct flo_watch_alert *alert = &watch->alerts[watch->alert_count++];
@@ -58,8 +56,7 @@ static int count_device(void *context, const struct flo_select_device *device)
     counting->all++;
     for (size_t i = 0; i < counting->count; i++) {
         struct counted *one = &counting->items[i];
-        one->fit +=
-            flo_selector_matches(&one->selector, device, counting->now_ms);
+        one->fit += flo_selector_matches(&one->selector, device, counting->now_ms);
     }
     return 0;
 }
@@ -87,19 +84,16 @@ static void settle_counted(const struct counting *counting)
         one->alert->has_value = true;
         one->alert->value = !one->rule->is_percent ? (double)one->fit
                             : counting->all == 0   ? 0
-                                                   : 100 * (double)one->fit /
-                                                       (double)counting->all;
+                                                   : 100 * (double)one->fit / (double)counting->all;
     }
 }
 
 /* All rules about devices, by one pass. */
-static void values_of_devices(struct flo_controller *controller,
-                              uint64_t now_ms)
+static void values_of_devices(struct flo_controller *controller, uint64_t now_ms)
 {
     struct flo_watches *watch = controller->watch;
-    struct counting counting = {
-        .items = calloc(watch->rule_count + 1, sizeof(*counting.items)),
-        .now_ms = now_ms};
+    struct counting counting = {.items = calloc(watch->rule_count + 1, sizeof(*counting.items)),
+                                .now_ms = now_ms};
     struct flo_err err = {0};
 
     if (counting.items == NULL) {
@@ -111,10 +105,9 @@ static void values_of_devices(struct flo_controller *controller,
             add_counted(&counting, watch, &watch->rules[i].rule);
         }
     }
-    int rv = counting.count == 0
-                 ? 0
-                 : flo_fleet_select(controller->store, NULL, 0, now_ms,
-                                    count_device, &counting, &err);
+    int rv = counting.count == 0 ? 0
+                                 : flo_fleet_select(controller->store, NULL, 0, now_ms,
+                                                    count_device, &counting, &err);
     if (rv == 0) {
         settle_counted(&counting);
     } else {
@@ -125,22 +118,19 @@ static void values_of_devices(struct flo_controller *controller,
 
 static bool is_time(enum flo_exposed metric)
 {
-    return metric == FLO_EXPOSED_CERTIFICATE ||
-           metric == FLO_EXPOSED_PROCESS_START;
+    return metric == FLO_EXPOSED_CERTIFICATE || metric == FLO_EXPOSED_PROCESS_START;
 }
 
 /* The samples of a metric, added up by series. */
 static void add_up(struct flo_watches *watch, const struct flo_alert_rule *rule,
-                   const struct flo_samples *samples, enum flo_exposed metric,
-                   bool is_per)
+                   const struct flo_samples *samples, enum flo_exposed metric, bool is_per)
 {
     char series[FLO_ALERT_SERIES];
 
     for (size_t i = 0; i < flo_samples_count(samples); i++) {
         const struct flo_exposed_sample *sample = flo_samples_at(samples, i);
         if (sample->metric != metric ||
-            !flo_alert_rule_takes(rule, flo_samples_labels(samples, sample),
-                                  series)) {
+            !flo_alert_rule_takes(rule, flo_samples_labels(samples, sample), series)) {
             continue;
         }
         struct flo_watch_alert *alert = find(watch, rule, series);
@@ -151,8 +141,7 @@ static void add_up(struct flo_watches *watch, const struct flo_alert_rule *rule,
     }
 }
 
-static double settle(struct flo_alert_increase *increase,
-                     enum flo_exposed metric, double value,
+static double settle(struct flo_alert_increase *increase, enum flo_exposed metric, double value,
                      const struct flo_alert_rule *rule, uint64_t now_ms)
 {
     if (flo_exposed_fact(metric)->type == FLO_EXPOSED_TYPE_COUNTER) {
@@ -161,8 +150,7 @@ static double settle(struct flo_alert_increase *increase,
     return is_time(metric) ? value - (double)(now_ms / 1000) : value;
 }
 
-static void values_of_metric(struct flo_watches *watch,
-                             const struct flo_alert_rule *rule,
+static void values_of_metric(struct flo_watches *watch, const struct flo_alert_rule *rule,
                              const struct flo_samples *samples, uint64_t now_ms)
 {
     add_up(watch, rule, samples, rule->metric, false);
@@ -174,34 +162,27 @@ static void values_of_metric(struct flo_watches *watch,
         if (!alert->has_value || strcmp(alert->rule, rule->name) != 0) {
             continue;
         }
-        alert->value =
-            settle(&alert->increase, rule->metric, alert->total, rule, now_ms);
+        alert->value = settle(&alert->increase, rule->metric, alert->total, rule, now_ms);
         if (rule->has_per) {
-            double per = settle(&alert->per_increase, rule->per, alert->per,
-                                rule, now_ms);
-            alert->value =
-                per > 0 && per >= rule->per_least ? alert->value / per : 0;
+            double per = settle(&alert->per_increase, rule->per, alert->per, rule, now_ms);
+            alert->value = per > 0 && per >= rule->per_least ? alert->value / per : 0;
         }
     }
 }
 
 /* ---- alerts ---- */
 
-static int step(struct flo_controller *controller,
-                const struct flo_watch_rule *watched,
-                struct flo_watch_alert *alert, uint64_t now_ms,
-                struct flo_err *err)
+static int step(struct flo_controller *controller, const struct flo_watch_rule *watched,
+                struct flo_watch_alert *alert, uint64_t now_ms, struct flo_err *err)
 {
     const struct flo_alert_rule *rule = &watched->rule;
     enum flo_alert_level level =
         alert->has_value ? flo_alert_level(rule, alert->value) : FLO_ALERT_WELL;
     bool is_over = alert->core.state == FLO_ALERT_RESOLVED;
-    bool is_moved =
-        !is_over && flo_alert_step(&alert->core, rule, level, now_ms);
+    bool is_moved = !is_over && flo_alert_step(&alert->core, rule, level, now_ms);
     bool is_silenced = watched->silenced_until_ms > now_ms;
     enum flo_alert_news news =
-        is_over ? FLO_ALERT_NEWS_NONE
-                : flo_alert_news(&alert->core, rule, is_silenced, now_ms);
+        is_over ? FLO_ALERT_NEWS_NONE : flo_alert_news(&alert->core, rule, is_silenced, now_ms);
     int rv = 0;
 
     if (is_moved && alert->core.state == FLO_ALERT_FIRING && alert->id == 0) {
@@ -210,13 +191,10 @@ static int step(struct flo_controller *controller,
     if (is_moved && alert->core.state == FLO_ALERT_RESOLVED) {
         alert->resolved_ms = now_ms;
     }
-    if (rv == 0 && (is_moved || news != FLO_ALERT_NEWS_NONE) &&
-        alert->id != 0) {
-        flo_log(
-            alert->core.state == FLO_ALERT_FIRING ? FLO_LOG_WARN : FLO_LOG_INFO,
-            "alert", "%s%s%s is %s: %g %s", alert->rule,
-            alert->series[0] != '\0' ? " " : "", alert->series,
-            flo_alert_state_word(alert->core.state), alert->value, rule->text);
+    if (rv == 0 && (is_moved || news != FLO_ALERT_NEWS_NONE) && alert->id != 0) {
+        flo_log(alert->core.state == FLO_ALERT_FIRING ? FLO_LOG_WARN : FLO_LOG_INFO, "alert",
+                "%s%s%s is %s: %g %s", alert->rule, alert->series[0] != '\0' ? " " : "",
+                alert->series, flo_alert_state_word(alert->core.state), alert->value, rule->text);
         rv = flo_watch_write_alert(controller, alert, err);
     }
     return rv < 0 || news == FLO_ALERT_NEWS_NONE
@@ -231,8 +209,7 @@ static uint64_t over_too_many(const struct flo_watches *watch)
 {
     uint64_t oldest_ms = 0;
 
-    for (size_t i = 0; i < watch->alert_count &&
-                       watch->alert_count > FLO_WATCH_ALERTS_MAX / 2;
+    for (size_t i = 0; i < watch->alert_count && watch->alert_count > FLO_WATCH_ALERTS_MAX / 2;
          i++) {
         const struct flo_watch_alert *alert = &watch->alerts[i];
         if (alert->core.state == FLO_ALERT_RESOLVED &&
@@ -245,8 +222,7 @@ static uint64_t over_too_many(const struct flo_watches *watch)
 
 /* Alerts that never fired and have no value go, and those that are over for
  * long, or for longest. */
-static int tidy(struct flo_controller *controller, uint64_t now_ms,
-                struct flo_err *err)
+static int tidy(struct flo_controller *controller, uint64_t now_ms, struct flo_err *err)
 {
     struct flo_watches *watch = controller->watch;
     uint64_t over_ms = over_too_many(watch);
@@ -257,12 +233,10 @@ static int tidy(struct flo_controller *controller, uint64_t now_ms,
         struct flo_watch_alert *alert = &watch->alerts[i];
         bool is_idle = alert->core.state == FLO_ALERT_OK && !alert->has_value;
         bool is_old = alert->core.state == FLO_ALERT_RESOLVED &&
-                      (alert->resolved_ms + KEPT_MS < now_ms ||
-                       alert->resolved_ms <= over_ms);
+                      (alert->resolved_ms + KEPT_MS < now_ms || alert->resolved_ms <= over_ms);
         if (is_old && alert->id != 0) {
             snprintf(id, sizeof(id), "%llu", (unsigned long long)alert->id);
-            rv = flo_fleet_watch_delete(controller->store, FLO_WATCH_ALERT, id,
-                                        err);
+            rv = flo_fleet_watch_delete(controller->store, FLO_WATCH_ALERT, id, err);
         }
         if (rv == 0 && (is_idle || is_old)) {
             watch->alerts[i] = watch->alerts[--watch->alert_count];
@@ -272,9 +246,8 @@ static int tidy(struct flo_controller *controller, uint64_t now_ms,
 }
 
 /* A rule that was deleted, or another one now: its alert is over. */
-static int without_rule(struct flo_controller *controller,
-                        struct flo_watch_alert *alert, uint64_t now_ms,
-                        struct flo_err *err)
+static int without_rule(struct flo_controller *controller, struct flo_watch_alert *alert,
+                        uint64_t now_ms, struct flo_err *err)
 {
     if (alert->core.state == FLO_ALERT_RESOLVED) {
         return 0;
@@ -285,9 +258,8 @@ static int without_rule(struct flo_controller *controller,
     return alert->id == 0 ? 0 : flo_watch_write_alert(controller, alert, err);
 }
 
-static int evaluate(struct flo_controller *controller,
-                    const struct flo_samples *samples, uint64_t now_ms,
-                    struct flo_err *err)
+static int evaluate(struct flo_controller *controller, const struct flo_samples *samples,
+                    uint64_t now_ms, struct flo_err *err)
 {
     struct flo_watches *watch = controller->watch;
     int rv = 0;
@@ -306,17 +278,15 @@ static int evaluate(struct flo_controller *controller,
     }
     for (size_t i = 0; i < watch->alert_count && rv == 0; i++) {
         struct flo_watch_alert *alert = &watch->alerts[i];
-        const struct flo_watch_rule *rule =
-            flo_watch_rule_find(controller, alert->rule);
+        const struct flo_watch_rule *rule = flo_watch_rule_find(controller, alert->rule);
         rv = rule != NULL ? step(controller, rule, alert, now_ms, err)
                           : without_rule(controller, alert, now_ms, err);
     }
     return rv < 0 ? rv : tidy(controller, now_ms, err);
 }
 
-int flo_watch_evaluate(struct flo_controller *controller,
-                       const struct flo_samples *samples, uint64_t now_ms,
-                       struct flo_err *err)
+int flo_watch_evaluate(struct flo_controller *controller, const struct flo_samples *samples,
+                       uint64_t now_ms, struct flo_err *err)
 {
     int rv = flo_controller_begin(controller, err);
 

@@ -11,8 +11,7 @@ void flo_updates_count(struct flo_update_counts *counts, const char *release,
     struct flo_update_count newest = {0};
     size_t i = 0;
 
-    while (i < counts->count &&
-           strcmp(counts->items[i].release, release) != 0) {
+    while (i < counts->count && strcmp(counts->items[i].release, release) != 0) {
         i++;
     }
     if (i < counts->count) {
@@ -21,8 +20,7 @@ void flo_updates_count(struct flo_update_counts *counts, const char *release,
         snprintf(newest.release, sizeof(newest.release), "%s", release);
         i = counts->count < FLO_UPDATES_RELEASES_MAX ? counts->count++ : 0;
     }
-    memmove(&counts->items[i], &counts->items[i + 1],
-            (counts->count - 1 - i) * sizeof(newest));
+    memmove(&counts->items[i], &counts->items[i + 1], (counts->count - 1 - i) * sizeof(newest));
     newest.ends[end]++;
     counts->items[counts->count - 1] = newest;
 }

@@ -14,16 +14,15 @@ static uint64_t number_at(const json_t *json, const char *key)
     return value > 0 ? (uint64_t)value : 0;
 }
 
-static void text_at(const json_t *json, const char *key, char *out,
-                    size_t bytes)
+static void text_at(const json_t *json, const char *key, char *out, size_t bytes)
 {
     const char *text = json_string_value(json_object_get(json, key));
 
     snprintf(out, bytes, "%s", text != NULL ? text : "");
 }
 
-static int put(struct flo_controller *controller, enum flo_watch_kind kind,
-               const char *id, json_t *json, struct flo_err *err)
+static int put(struct flo_controller *controller, enum flo_watch_kind kind, const char *id,
+               json_t *json, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) body = {0};
 
@@ -32,24 +31,22 @@ static int put(struct flo_controller *controller, enum flo_watch_kind kind,
     json_decref(json);
     controller->watch->has_changed = true;
     return is_lost ? flo_fail(err, FLO_E_MEMORY, "what is watched")
-                   : flo_fleet_watch_put(controller->store, kind, id, body.data,
-                                         err);
+                   : flo_fleet_watch_put(controller->store, kind, id, body.data, err);
 }
 
 /* ---- rules ---- */
 
-static int write_rule(struct flo_controller *controller,
-                      const struct flo_watch_rule *rule, struct flo_err *err)
+static int write_rule(struct flo_controller *controller, const struct flo_watch_rule *rule,
+                      struct flo_err *err)
 {
     return put(controller, FLO_WATCH_RULE, rule->rule.name,
                json_pack("{s:O,s:I,s:s,s:s}", "rule", rule->json, "until_ms",
-                         (json_int_t)rule->silenced_until_ms, "by",
-                         rule->silenced_by, "reason", rule->silence_reason),
+                         (json_int_t)rule->silenced_until_ms, "by", rule->silenced_by, "reason",
+                         rule->silence_reason),
                err);
 }
 
-struct flo_watch_rule *flo_watch_rule_find(struct flo_controller *controller,
-                                           const char *name)
+struct flo_watch_rule *flo_watch_rule_find(struct flo_controller *controller, const char *name)
 {
     struct flo_watches *watch = controller->watch;
 
@@ -62,8 +59,7 @@ struct flo_watch_rule *flo_watch_rule_find(struct flo_controller *controller,
 }
 
 /* The rule's place by name; there is room. */
-static struct flo_watch_rule *insert_rule(struct flo_watches *watch,
-                                          const char *name)
+static struct flo_watch_rule *insert_rule(struct flo_watches *watch, const char *name)
 {
     size_t at = watch->rule_count++;
 
@@ -77,9 +73,9 @@ static struct flo_watch_rule *insert_rule(struct flo_watches *watch,
 
 /* A rule that was kept before stays when the last device of a label goes, so
  * `known_or_null` comes with a person's words alone. */
-static int keep_rule(struct flo_controller *controller, const char *name,
-                     json_t *json, const struct flo_select_known *known_or_null,
-                     struct flo_watch_rule **out, struct flo_err *err)
+static int keep_rule(struct flo_controller *controller, const char *name, json_t *json,
+                     const struct flo_select_known *known_or_null, struct flo_watch_rule **out,
+                     struct flo_err *err)
 {
     struct flo_watches *watch = controller->watch;
     static struct flo_selector selector; /* large; one thread */
@@ -94,8 +90,7 @@ static int keep_rule(struct flo_controller *controller, const char *name,
         return rv;
     }
     if (found == NULL && watch->rule_count == FLO_WATCH_RULES_MAX) {
-        flo_fail(err, FLO_E_REST_LIMIT, "there are %d alert rules already",
-                 FLO_WATCH_RULES_MAX);
+        flo_fail(err, FLO_E_REST_LIMIT, "there are %d alert rules already", FLO_WATCH_RULES_MAX);
         return flo_err_fix(err, "delete one: flotilla alert-rule delete NAME");
     }
     found = found != NULL ? found : insert_rule(watch, name);
@@ -106,8 +101,8 @@ static int keep_rule(struct flo_controller *controller, const char *name,
     return 0;
 }
 
-int flo_watch_rule_set(struct flo_controller *controller, const char *name,
-                       json_t *json, struct flo_err *err)
+int flo_watch_rule_set(struct flo_controller *controller, const char *name, json_t *json,
+                       struct flo_err *err)
 {
     struct flo_select_known known = flo_fleet_known(controller->store);
     struct flo_watch_rule *rule;
@@ -124,8 +119,7 @@ static int absent(const char *name, struct flo_err *err)
     return flo_err_fix(err, "flotilla alert-rule list");
 }
 
-int flo_watch_rule_delete(struct flo_controller *controller, const char *name,
-                          struct flo_err *err)
+int flo_watch_rule_delete(struct flo_controller *controller, const char *name, struct flo_err *err)
 {
     struct flo_watches *watch = controller->watch;
     struct flo_watch_rule *rule = flo_watch_rule_find(controller, name);
@@ -133,20 +127,16 @@ int flo_watch_rule_delete(struct flo_controller *controller, const char *name,
     if (rule == NULL) {
         return absent(name, err);
     }
-    int rv =
-        flo_fleet_watch_delete(controller->store, FLO_WATCH_RULE, name, err);
+    int rv = flo_fleet_watch_delete(controller->store, FLO_WATCH_RULE, name, err);
     watch->has_changed = true;
     json_decref(rule->json);
-    memmove(rule, rule + 1,
-            (size_t)(watch->rules + watch->rule_count - rule - 1) *
-                sizeof(*rule));
+    memmove(rule, rule + 1, (size_t)(watch->rules + watch->rule_count - rule - 1) * sizeof(*rule));
     watch->rule_count--;
     return rv;
 }
 
-int flo_watch_silence(struct flo_controller *controller, const char *name,
-                      uint64_t until_ms, const char *by, const char *reason,
-                      struct flo_err *err)
+int flo_watch_silence(struct flo_controller *controller, const char *name, uint64_t until_ms,
+                      const char *by, const char *reason, struct flo_err *err)
 {
     struct flo_watch_rule *rule = flo_watch_rule_find(controller, name);
 
@@ -154,10 +144,8 @@ int flo_watch_silence(struct flo_controller *controller, const char *name,
         return absent(name, err);
     }
     rule->silenced_until_ms = until_ms;
-    snprintf(rule->silenced_by, sizeof(rule->silenced_by), "%s",
-             until_ms > 0 ? by : "");
-    snprintf(rule->silence_reason, sizeof(rule->silence_reason), "%s",
-             until_ms > 0 ? reason : "");
+    snprintf(rule->silenced_by, sizeof(rule->silenced_by), "%s", until_ms > 0 ? by : "");
+    snprintf(rule->silence_reason, sizeof(rule->silence_reason), "%s", until_ms > 0 ? reason : "");
     return write_rule(controller, rule, err);
 }
 
@@ -167,11 +155,9 @@ json_t *flo_watch_view_rule(const struct flo_watch_rule *rule)
     bool is_silenced = rule->silenced_until_ms > flo_wall_ms();
 
     json_object_set_new(json, "name", json_string(rule->rule.name));
-    json_object_set_new(
-        json, "silenced_until_ms",
-        json_integer(is_silenced ? (json_int_t)rule->silenced_until_ms : 0));
-    json_object_set_new(json, "silenced_by",
-                        json_string(is_silenced ? rule->silenced_by : ""));
+    json_object_set_new(json, "silenced_until_ms",
+                        json_integer(is_silenced ? (json_int_t)rule->silenced_until_ms : 0));
+    json_object_set_new(json, "silenced_by", json_string(is_silenced ? rule->silenced_by : ""));
     json_object_set_new(json, "silence_reason",
                         json_string(is_silenced ? rule->silence_reason : ""));
     return json;
@@ -186,8 +172,7 @@ static int load_rule(void *context, const char *id, const char *body)
     int rv = flo_json_parse(body, strlen(body), BODY_BYTES_MAX, &json, &err);
 
     if (rv == 0) {
-        rv = keep_rule(controller, id, json_object_get(json, "rule"), NULL,
-                       &rule, &err);
+        rv = keep_rule(controller, id, json_object_get(json, "rule"), NULL, &rule, &err);
     }
     if (rv < 0) {
         flo_log_err(FLO_LOG_ERROR, "alert", &err);
@@ -203,20 +188,16 @@ static int load_rule(void *context, const char *id, const char *body)
 
 static json_t *document_of(const struct flo_watch_alert *alert)
 {
-    return json_pack("{s:I,s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:f,s:b,s:s,s:s}", "id",
-                     (json_int_t)alert->id, "rule", alert->rule, "series",
-                     alert->series, "state",
-                     flo_alert_state_word(alert->core.state), "since_ms",
-                     (json_int_t)alert->core.since_ms, "fired_ms",
-                     (json_int_t)alert->core.fired_ms, "told_ms",
-                     (json_int_t)alert->core.told_ms, "resolved_ms",
-                     (json_int_t)alert->resolved_ms, "value", alert->value,
-                     "acked", (int)alert->core.is_acked, "acked_by",
-                     alert->acked_by, "ack_reason", alert->ack_reason);
+    return json_pack(
+        "{s:I,s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:f,s:b,s:s,s:s}", "id", (json_int_t)alert->id, "rule",
+        alert->rule, "series", alert->series, "state", flo_alert_state_word(alert->core.state),
+        "since_ms", (json_int_t)alert->core.since_ms, "fired_ms", (json_int_t)alert->core.fired_ms,
+        "told_ms", (json_int_t)alert->core.told_ms, "resolved_ms", (json_int_t)alert->resolved_ms,
+        "value", alert->value, "acked", (int)alert->core.is_acked, "acked_by", alert->acked_by,
+        "ack_reason", alert->ack_reason);
 }
 
-int flo_watch_write_alert(struct flo_controller *controller,
-                          const struct flo_watch_alert *alert,
+int flo_watch_write_alert(struct flo_controller *controller, const struct flo_watch_alert *alert,
                           struct flo_err *err)
 {
     char id[24];
@@ -258,8 +239,8 @@ static int load_alert(void *context, const char *id, const char *body)
     return 0;
 }
 
-int flo_watch_ack(struct flo_controller *controller, uint64_t id,
-                  const char *by, const char *reason, struct flo_err *err)
+int flo_watch_ack(struct flo_controller *controller, uint64_t id, const char *by,
+                  const char *reason, struct flo_err *err)
 {
     struct flo_watches *watch = controller->watch;
 
@@ -269,21 +250,19 @@ int flo_watch_ack(struct flo_controller *controller, uint64_t id,
             continue;
         }
         if (alert->core.state == FLO_ALERT_RESOLVED) {
-            return flo_fail(err, FLO_E_STATE, "alert %llu is over",
-                            (unsigned long long)id);
+            return flo_fail(err, FLO_E_STATE, "alert %llu is over", (unsigned long long)id);
         }
         alert->core.is_acked = true;
         snprintf(alert->acked_by, sizeof(alert->acked_by), "%s", by);
         snprintf(alert->ack_reason, sizeof(alert->ack_reason), "%s", reason);
         return flo_watch_write_alert(controller, alert, err);
     }
-    flo_fail(err, FLO_E_ABSENT, "no alert has the number %llu",
-             (unsigned long long)id);
+    flo_fail(err, FLO_E_ABSENT, "no alert has the number %llu", (unsigned long long)id);
     return flo_err_fix(err, "flotilla alert list --all");
 }
 
-const struct flo_watch_alert *
-flo_watch_alert_at(const struct flo_controller *controller, size_t place)
+const struct flo_watch_alert *flo_watch_alert_at(const struct flo_controller *controller,
+                                                 size_t place)
 {
     const struct flo_watches *watch = controller->watch;
     const struct flo_watch_alert *found = NULL;
@@ -293,8 +272,7 @@ flo_watch_alert_at(const struct flo_controller *controller, size_t place)
         found = NULL;
         for (size_t i = 0; i < watch->alert_count; i++) {
             const struct flo_watch_alert *alert = &watch->alerts[i];
-            if (alert->id != 0 && alert->id < below &&
-                (found == NULL || alert->id > found->id)) {
+            if (alert->id != 0 && alert->id < below && (found == NULL || alert->id > found->id)) {
                 found = alert;
             }
         }
@@ -320,20 +298,17 @@ static bool is_shipped(const char *rule)
 }
 
 /* The words of the rollout that it is about, as all others show them. */
-static void add_says(const struct flo_controller *controller,
-                     const struct flo_watch_alert *alert, json_t *json)
+static void add_says(const struct flo_controller *controller, const struct flo_watch_alert *alert,
+                     json_t *json)
 {
     for (size_t i = 0; i < controller->rollouts.count; i++) {
         const struct flo_rollout_entry *entry = controller->rollouts.items[i];
         if (strcmp(entry->core.id, alert->series) == 0) {
             struct flo_buf FLO_CLEANUP(flo_buf_deinit) found = {0};
             flo_rollouts_found_text(entry, &found);
-            const char *text = found.failed || found.bytes == 0
-                                   ? entry->core.reason
-                                   : found.data;
+            const char *text = found.failed || found.bytes == 0 ? entry->core.reason : found.data;
             json_object_set_new(json, "says",
-                                flo_rollouts_named(controller, &entry->core,
-                                                   text, strlen(text)));
+                                flo_rollouts_named(controller, &entry->core, text, strlen(text)));
         }
     }
 }
@@ -346,26 +321,19 @@ json_t *flo_watch_view_alert(const struct flo_controller *controller,
     json_t *json = document_of(alert);
 
     for (size_t i = 0; i < watch->rule_count; i++) {
-        rule = strcmp(watch->rules[i].rule.name, alert->rule) == 0
-                   ? &watch->rules[i]
-                   : rule;
+        rule = strcmp(watch->rules[i].rule.name, alert->rule) == 0 ? &watch->rules[i] : rule;
     }
     json_object_del(json, "told_ms");
-    json_object_set_new(
-        json, "severity",
-        json_string(rule != NULL && rule->rule.is_page ? "page" : "ticket"));
-    json_object_set_new(json, "text",
-                        json_string(rule != NULL ? rule->rule.text : ""));
-    json_object_set_new(json, "limit",
-                        json_real(rule != NULL ? rule->rule.limit : 0));
-    json_object_set_new(
-        json, "silenced",
-        json_boolean(rule != NULL && rule->silenced_until_ms > flo_wall_ms()));
+    json_object_set_new(json, "severity",
+                        json_string(rule != NULL && rule->rule.is_page ? "page" : "ticket"));
+    json_object_set_new(json, "text", json_string(rule != NULL ? rule->rule.text : ""));
+    json_object_set_new(json, "limit", json_real(rule != NULL ? rule->rule.limit : 0));
+    json_object_set_new(json, "silenced",
+                        json_boolean(rule != NULL && rule->silenced_until_ms > flo_wall_ms()));
     add_says(controller, alert, json);
     json_object_set_new(json, "runbook",
-                        is_shipped(alert->rule)
-                            ? json_sprintf("docs/alerts.md#%s", alert->rule)
-                            : json_string(""));
+                        is_shipped(alert->rule) ? json_sprintf("docs/alerts.md#%s", alert->rule)
+                                                : json_string(""));
     return json;
 }
 
@@ -390,14 +358,12 @@ static int load_webhook(void *context, const char *id, const char *body)
     return 0;
 }
 
-static int write_webhook(struct flo_controller *controller,
-                         const struct flo_watch_webhook *hook,
+static int write_webhook(struct flo_controller *controller, const struct flo_watch_webhook *hook,
                          struct flo_err *err)
 {
     return put(controller, FLO_WATCH_WEBHOOK, hook->id,
-               json_pack("{s:s,s:s,s:b,s:I}", "url", hook->url, "secret",
-                         hook->secret, "page_only", (int)hook->is_page_only,
-                         "created_ms", (json_int_t)hook->created_ms),
+               json_pack("{s:s,s:s,s:b,s:I}", "url", hook->url, "secret", hook->secret, "page_only",
+                         (int)hook->is_page_only, "created_ms", (json_int_t)hook->created_ms),
                err);
 }
 
@@ -408,10 +374,8 @@ static int ship_rules(struct flo_controller *controller, struct flo_err *err)
     const char *name;
     const char *text;
     char shipped[8];
-    int rv = flo_fleet_setting_get(controller->store, "alert_rules", shipped,
-                                   sizeof(shipped), err);
-    size_t i =
-        strcmp(shipped, "1") == 0 ? FIRST_SHIPPED : strtoul(shipped, NULL, 10);
+    int rv = flo_fleet_setting_get(controller->store, "alert_rules", shipped, sizeof(shipped), err);
+    size_t i = strcmp(shipped, "1") == 0 ? FIRST_SHIPPED : strtoul(shipped, NULL, 10);
 
     if (rv < 0 || flo_alert_default(i, &name) == NULL) {
         return rv;
@@ -425,9 +389,7 @@ static int ship_rules(struct flo_controller *controller, struct flo_err *err)
         rv = rv < 0 ? rv : flo_watch_rule_set(controller, name, json, err);
     }
     snprintf(shipped, sizeof(shipped), "%zu", i);
-    return rv < 0 ? rv
-                  : flo_fleet_setting_set(controller->store, "alert_rules",
-                                          shipped, err);
+    return rv < 0 ? rv : flo_fleet_setting_set(controller->store, "alert_rules", shipped, err);
 }
 
 static void forget(struct flo_watches *watch)
@@ -460,12 +422,9 @@ int flo_watch_load(struct flo_controller *controller, struct flo_err *err)
     }
     forget(watch);
     watch->is_due = true;
-    if ((rv = flo_fleet_watch_each(store, FLO_WATCH_RULE, load_rule, controller,
-                                   err)) < 0 ||
-        (rv = flo_fleet_watch_each(store, FLO_WATCH_ALERT, load_alert,
-                                   controller, err)) < 0 ||
-        (rv = flo_fleet_watch_each(store, FLO_WATCH_WEBHOOK, load_webhook,
-                                   controller, err)) < 0) {
+    if ((rv = flo_fleet_watch_each(store, FLO_WATCH_RULE, load_rule, controller, err)) < 0 ||
+        (rv = flo_fleet_watch_each(store, FLO_WATCH_ALERT, load_alert, controller, err)) < 0 ||
+        (rv = flo_fleet_watch_each(store, FLO_WATCH_WEBHOOK, load_webhook, controller, err)) < 0) {
         return rv;
     }
     watch->has_changed = false;
@@ -495,8 +454,8 @@ void flo_watches_close(struct flo_watches *watch)
 
 /* ---- webhooks ---- */
 
-const struct flo_watch_webhook *
-flo_watch_webhook_find(const struct flo_controller *controller, const char *id)
+const struct flo_watch_webhook *flo_watch_webhook_find(const struct flo_controller *controller,
+                                                       const char *id)
 {
     const struct flo_watches *watch = controller->watch;
 
@@ -510,12 +469,10 @@ flo_watch_webhook_find(const struct flo_controller *controller, const char *id)
 
 static int check_url(const char *url, struct flo_err *err)
 {
-    size_t host =
-        strncmp(url, "https://", 8) == 0 ? strcspn(url + 8, "/?#") : 0;
+    size_t host = strncmp(url, "https://", 8) == 0 ? strcspn(url + 8, "/?#") : 0;
     bool has_name = host > 0 && memchr(url + 8, '@', host) != NULL;
 
-    if (host > 0 && !has_name && strlen(url) <= 512 &&
-        strpbrk(url, " \"\\<>\r\n\t") == NULL) {
+    if (host > 0 && !has_name && strlen(url) <= 512 && strpbrk(url, " \"\\<>\r\n\t") == NULL) {
         return 0;
     }
     flo_fail(err, FLO_E_REST_MEANING,
@@ -523,13 +480,11 @@ static int check_url(const char *url, struct flo_err *err)
     return flo_err_at(err, "/url");
 }
 
-int flo_watch_webhook_add(struct flo_controller *controller, const char *url,
-                          bool is_page_only, struct flo_watch_webhook *out,
-                          struct flo_err *err)
+int flo_watch_webhook_add(struct flo_controller *controller, const char *url, bool is_page_only,
+                          struct flo_watch_webhook *out, struct flo_err *err)
 {
     struct flo_watches *watch = controller->watch;
-    struct flo_watch_webhook hook = {.is_page_only = is_page_only,
-                                     .created_ms = flo_wall_ms()};
+    struct flo_watch_webhook hook = {.is_page_only = is_page_only, .created_ms = flo_wall_ms()};
     uint8_t bytes[32 + 6];
     char hex[2 * sizeof(bytes) + 1];
     int rv = check_url(url, err);
@@ -538,8 +493,7 @@ int flo_watch_webhook_add(struct flo_controller *controller, const char *url,
         return rv;
     }
     if (watch->webhook_count == FLO_WATCH_WEBHOOKS_MAX) {
-        flo_fail(err, FLO_E_REST_LIMIT, "there are %d webhooks already",
-                 FLO_WATCH_WEBHOOKS_MAX);
+        flo_fail(err, FLO_E_REST_LIMIT, "there are %d webhooks already", FLO_WATCH_WEBHOOKS_MAX);
         return flo_err_fix(err, "delete one: flotilla webhook delete ID");
     }
     flo_random(bytes, sizeof(bytes));
@@ -555,32 +509,28 @@ int flo_watch_webhook_add(struct flo_controller *controller, const char *url,
     return rv;
 }
 
-int flo_watch_webhook_delete(struct flo_controller *controller, const char *id,
-                             struct flo_err *err)
+int flo_watch_webhook_delete(struct flo_controller *controller, const char *id, struct flo_err *err)
 {
     struct flo_watches *watch = controller->watch;
-    const struct flo_watch_webhook *hook =
-        flo_watch_webhook_find(controller, id);
+    const struct flo_watch_webhook *hook = flo_watch_webhook_find(controller, id);
 
     if (hook == NULL) {
         flo_fail(err, FLO_E_ABSENT, "no webhook has the id %.64s", id);
         return flo_err_fix(err, "flotilla webhook list");
     }
-    int rv =
-        flo_fleet_watch_delete(controller->store, FLO_WATCH_WEBHOOK, id, err);
+    int rv = flo_fleet_watch_delete(controller->store, FLO_WATCH_WEBHOOK, id, err);
     if (rv == 0) {
         rv = flo_fleet_delivery_prune(controller->store, 0, id, err);
     }
     watch->has_changed = true;
-    watch->webhooks[hook - watch->webhooks] =
-        watch->webhooks[--watch->webhook_count];
+    watch->webhooks[hook - watch->webhooks] = watch->webhooks[--watch->webhook_count];
     return rv;
 }
 
 /* ---- news ---- */
 
-static int deliver(struct flo_controller *controller, const char *target,
-                   json_t *body, uint64_t now_ms, struct flo_err *err)
+static int deliver(struct flo_controller *controller, const char *target, json_t *body,
+                   uint64_t now_ms, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     char id[32];
@@ -589,8 +539,7 @@ static int deliver(struct flo_controller *controller, const char *target,
                                           .error = "",
                                           .next_at_ms = now_ms,
                                           .at_ms = now_ms};
-    int rv =
-        flo_fleet_next(controller->store, "delivery", &delivery.number, err);
+    int rv = flo_fleet_next(controller->store, "delivery", &delivery.number, err);
 
     if (rv < 0) {
         return rv;
@@ -606,8 +555,7 @@ static int deliver(struct flo_controller *controller, const char *target,
     return flo_fleet_delivery_add(controller->store, &delivery, err);
 }
 
-json_t *flo_watch_news(const struct flo_controller *controller,
-                       const struct flo_watch_alert *alert,
+json_t *flo_watch_news(const struct flo_controller *controller, const struct flo_watch_alert *alert,
                        enum flo_alert_news news, uint64_t now_ms)
 {
     json_t *body = flo_watch_view_alert(controller, alert);
@@ -620,10 +568,8 @@ json_t *flo_watch_news(const struct flo_controller *controller,
     return body;
 }
 
-int flo_watch_tell(struct flo_controller *controller,
-                   const struct flo_watch_rule *rule,
-                   const struct flo_watch_alert *alert,
-                   enum flo_alert_news news, uint64_t now_ms,
+int flo_watch_tell(struct flo_controller *controller, const struct flo_watch_rule *rule,
+                   const struct flo_watch_alert *alert, enum flo_alert_news news, uint64_t now_ms,
                    struct flo_err *err)
 {
     const struct flo_watches *watch = controller->watch;

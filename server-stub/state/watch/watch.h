@@ -59,46 +59,39 @@ struct flo_watches {
 };
 
 /* Read all, in a transaction; a new store gets the shipped rules. */
-FLO_MUST_USE int flo_watches_open(struct flo_controller *controller,
-                                  struct flo_err *err);
+FLO_MUST_USE int flo_watches_open(struct flo_controller *controller, struct flo_err *err);
 /* Read all again: a change was taken back. */
-FLO_MUST_USE int flo_watch_load(struct flo_controller *controller,
-                                struct flo_err *err);
+FLO_MUST_USE int flo_watch_load(struct flo_controller *controller, struct flo_err *err);
 void flo_watches_close(struct flo_watches *watch);
 
 /* Evaluate all rules with these samples: a transaction of its own where
  * something changed. */
 FLO_MUST_USE int flo_watch_evaluate(struct flo_controller *controller,
-                                    const struct flo_samples *samples,
-                                    uint64_t now_ms, struct flo_err *err);
+                                    const struct flo_samples *samples, uint64_t now_ms,
+                                    struct flo_err *err);
 
 /* ---- people; within a transaction ---- */
 
-struct flo_watch_rule *flo_watch_rule_find(struct flo_controller *controller,
-                                           const char *name);
+struct flo_watch_rule *flo_watch_rule_find(struct flo_controller *controller, const char *name);
 /* A new rule, or another one of that name.  Its selector is parsed.
  * FLO_E_REST_LIMIT. */
-FLO_MUST_USE int flo_watch_rule_set(struct flo_controller *controller,
-                                    const char *name, json_t *json,
-                                    struct flo_err *err);
-FLO_MUST_USE int flo_watch_rule_delete(struct flo_controller *controller,
-                                       const char *name, struct flo_err *err);
+FLO_MUST_USE int flo_watch_rule_set(struct flo_controller *controller, const char *name,
+                                    json_t *json, struct flo_err *err);
+FLO_MUST_USE int flo_watch_rule_delete(struct flo_controller *controller, const char *name,
+                                       struct flo_err *err);
 /* until_ms 0: it ends. */
-FLO_MUST_USE int flo_watch_silence(struct flo_controller *controller,
-                                   const char *name, uint64_t until_ms,
-                                   const char *by, const char *reason,
+FLO_MUST_USE int flo_watch_silence(struct flo_controller *controller, const char *name,
+                                   uint64_t until_ms, const char *by, const char *reason,
                                    struct flo_err *err);
-FLO_MUST_USE int flo_watch_ack(struct flo_controller *controller, uint64_t id,
-                               const char *by, const char *reason,
-                               struct flo_err *err);
+FLO_MUST_USE int flo_watch_ack(struct flo_controller *controller, uint64_t id, const char *by,
+                               const char *reason, struct flo_err *err);
 /* Those that fired, the newest first; NULL after the last. */
-const struct flo_watch_alert *
-flo_watch_alert_at(const struct flo_controller *controller, size_t place);
+const struct flo_watch_alert *flo_watch_alert_at(const struct flo_controller *controller,
+                                                 size_t place);
 json_t *flo_watch_view_alert(const struct flo_controller *controller,
                              const struct flo_watch_alert *alert);
 /* The body of a message about it, but its "id". */
-json_t *flo_watch_news(const struct flo_controller *controller,
-                       const struct flo_watch_alert *alert,
+json_t *flo_watch_news(const struct flo_controller *controller, const struct flo_watch_alert *alert,
                        enum flo_alert_news news, uint64_t now_ms);
 json_t *flo_watch_view_rule(const struct flo_watch_rule *rule);
 
@@ -107,13 +100,12 @@ json_t *flo_watch_view_rule(const struct flo_watch_rule *rule);
 #define FLO_WATCH_COMMAND "command" /* the target that is no webhook */
 /* https://…, without a name or password.  `secret` gets its new one.
  * FLO_E_REST_MEANING, FLO_E_REST_LIMIT. */
-FLO_MUST_USE int flo_watch_webhook_add(struct flo_controller *controller,
-                                       const char *url, bool is_page_only,
-                                       struct flo_watch_webhook *out,
+FLO_MUST_USE int flo_watch_webhook_add(struct flo_controller *controller, const char *url,
+                                       bool is_page_only, struct flo_watch_webhook *out,
                                        struct flo_err *err);
-FLO_MUST_USE int flo_watch_webhook_delete(struct flo_controller *controller,
-                                          const char *id, struct flo_err *err);
-const struct flo_watch_webhook *
-flo_watch_webhook_find(const struct flo_controller *controller, const char *id);
+FLO_MUST_USE int flo_watch_webhook_delete(struct flo_controller *controller, const char *id,
+                                          struct flo_err *err);
+const struct flo_watch_webhook *flo_watch_webhook_find(const struct flo_controller *controller,
+                                                       const char *id);
 
 #endif

@@ -51,8 +51,7 @@ static int take_sealed_token(void *context, const struct flo_row *row)
     return take_token(context, row);
 }
 
-int flo_fleet_token_add(struct flo_fleet_store *store,
-                        const struct flo_fleet_token *token,
+int flo_fleet_token_add(struct flo_fleet_store *store, const struct flo_fleet_token *token,
                         struct flo_err *err)
 {
     char seal[FLO_FLEET_SEAL_TEXT];
@@ -66,35 +65,27 @@ int flo_fleet_token_add(struct flo_fleet_store *store,
         set_number(FLO_FIELD_TOKEN_USES, token->uses_left),
         set_number(FLO_FIELD_TOKEN_CREATED_AT, token->created_at_ms),
         set_number(FLO_FIELD_TOKEN_EXPIRES_AT, token->expires_at_ms),
-        set_text(FLO_FIELD_TOKEN_PERSON,
-                 token->person != NULL ? token->person : ""),
+        set_text(FLO_FIELD_TOKEN_PERSON, token->person != NULL ? token->person : ""),
         set_text(FLO_FIELD_TOKEN_SEAL, seal)};
     size_t count = FLO_COUNT(changes);
-    int rv =
-        flo_fleet_seal(store, FLO_TABLE_TOKEN, changes, count - 1, seal, err);
+    int rv = flo_fleet_seal(store, FLO_TABLE_TOKEN, changes, count - 1, seal, err);
 
-    return rv < 0 ? rv
-                  : flo_fleet_insert(store, FLO_TABLE_TOKEN, changes, count,
-                                     NULL, err);
+    return rv < 0 ? rv : flo_fleet_insert(store, FLO_TABLE_TOKEN, changes, count, NULL, err);
 }
 
 int flo_fleet_token_get(struct flo_fleet_store *store, const char *id,
-                        const struct flo_digest *secret, flo_fleet_token_fn fn,
-                        void *context, struct flo_err *err)
+                        const struct flo_digest *secret, flo_fleet_token_fn fn, void *context,
+                        struct flo_err *err)
 {
     struct tokens tokens = {store, fn, context, 0};
     struct flo_match match =
         id != NULL ? text_is(FLO_FIELD_TOKEN_ID, id)
-                   : (struct flo_match){.field = FLO_FIELD_TOKEN_SECRET,
-                                        .value.digest = secret};
+                   : (struct flo_match){.field = FLO_FIELD_TOKEN_SECRET, .value.digest = secret};
     bool found;
-    int rv = flo_fleet_find_one(
-        store, (struct flo_query){.table = FLO_TABLE_TOKEN, WHERE(match)},
-        take_sealed_token, &tokens, &found, err);
+    int rv = flo_fleet_find_one(store, (struct flo_query){.table = FLO_TABLE_TOKEN, WHERE(match)},
+                                take_sealed_token, &tokens, &found, err);
 
-    return rv == 0 && tokens.count == 0
-               ? flo_fail(err, FLO_E_ABSENT, "no such token")
-               : rv;
+    return rv == 0 && tokens.count == 0 ? flo_fail(err, FLO_E_ABSENT, "no such token") : rv;
 }
 
 static int take_counted(void *context, const struct flo_row *row)
@@ -105,10 +96,8 @@ static int take_counted(void *context, const struct flo_row *row)
     return take_token(context, row);
 }
 
-int flo_fleet_token_list(struct flo_fleet_store *store, uint64_t after_ms,
-                         const char *after_id, uint64_t limit,
-                         flo_fleet_token_fn fn, void *context,
-                         struct flo_err *err)
+int flo_fleet_token_list(struct flo_fleet_store *store, uint64_t after_ms, const char *after_id,
+                         uint64_t limit, flo_fleet_token_fn fn, void *context, struct flo_err *err)
 {
     struct tokens tokens = {store, fn, context, 0};
     int rv = 0;
@@ -116,85 +105,73 @@ int flo_fleet_token_list(struct flo_fleet_store *store, uint64_t after_ms,
     if (after_ms != FLO_FLEET_ALL) { /* others of the same moment */
         rv = flo_fleet_find(
             store,
-            &(struct flo_query){
-                .table = FLO_TABLE_TOKEN,
-                WHERE(number_is(FLO_FIELD_TOKEN_CREATED_AT, after_ms),
-                      (struct flo_match){.field = FLO_FIELD_TOKEN_ID,
-                                         .how = FLO_MATCH_ABOVE,
-                                         .value.text = after_id}),
-                SORTED(UP(TOKEN_ID)),
-                .limit = limit},
+            &(struct flo_query){.table = FLO_TABLE_TOKEN,
+                                WHERE(number_is(FLO_FIELD_TOKEN_CREATED_AT, after_ms),
+                                      (struct flo_match){.field = FLO_FIELD_TOKEN_ID,
+                                                         .how = FLO_MATCH_ABOVE,
+                                                         .value.text = after_id}),
+                                SORTED(UP(TOKEN_ID)),
+                                .limit = limit},
             take_counted, &tokens, err);
     }
     if (rv != 0 || (limit > 0 && tokens.count >= limit)) {
         return rv;
     }
-    return flo_fleet_find(
-        store,
-        &(struct flo_query){.table = FLO_TABLE_TOKEN,
-                            WHERE(number_how(FLO_FIELD_TOKEN_CREATED_AT,
-                                             FLO_MATCH_BELOW, after_ms)),
-                            SORTED(DOWN(TOKEN_CREATED_AT), UP(TOKEN_ID)),
-                            .limit = limit > 0 ? limit - tokens.count : 0},
-        take_counted, &tokens, err);
+    return flo_fleet_find(store,
+                          &(struct flo_query){.table = FLO_TABLE_TOKEN,
+                                              WHERE(number_how(FLO_FIELD_TOKEN_CREATED_AT,
+                                                               FLO_MATCH_BELOW, after_ms)),
+                                              SORTED(DOWN(TOKEN_CREATED_AT), UP(TOKEN_ID)),
+                                              .limit = limit > 0 ? limit - tokens.count : 0},
+                          take_counted, &tokens, err);
 }
 
-int flo_fleet_token_used(struct flo_fleet_store *store, const char *id,
-                         uint64_t at_ms, struct flo_err *err)
+int flo_fleet_token_used(struct flo_fleet_store *store, const char *id, uint64_t at_ms,
+                         struct flo_err *err)
 {
     return flo_fleet_update(store, FLO_TABLE_TOKEN,
                             CHANGES(set_number(FLO_FIELD_TOKEN_USED_AT, at_ms)),
-                            MATCHES(text_is(FLO_FIELD_TOKEN_ID, id)), NULL,
-                            err);
+                            MATCHES(text_is(FLO_FIELD_TOKEN_ID, id)), NULL, err);
 }
 
-int flo_fleet_token_use(struct flo_fleet_store *store, const char *id,
-                        struct flo_err *err)
+int flo_fleet_token_use(struct flo_fleet_store *store, const char *id, struct flo_err *err)
 {
     uint64_t changed = 0;
-    int rv = flo_fleet_update(
-        store, FLO_TABLE_TOKEN,
-        CHANGES(add_number(FLO_FIELD_TOKEN_USES, UINT64_MAX)),
-        MATCHES(text_is(FLO_FIELD_TOKEN_ID, id),
-                number_how(FLO_FIELD_TOKEN_USES, FLO_MATCH_ABOVE, 0)),
-        &changed, err);
-
-    return rv == 0 && changed == 0
-               ? flo_fail(err, FLO_E_ENROL_TOKEN,
-                          "the enrolment token has no use left")
-               : rv;
-}
-
-int flo_fleet_token_delete(struct flo_fleet_store *store, const char *id,
-                           struct flo_err *err)
-{
-    uint64_t changed = 0;
-    int rv = flo_fleet_remove(store, FLO_TABLE_TOKEN,
-                              MATCHES(text_is(FLO_FIELD_TOKEN_ID, id)),
+    int rv = flo_fleet_update(store, FLO_TABLE_TOKEN,
+                              CHANGES(add_number(FLO_FIELD_TOKEN_USES, UINT64_MAX)),
+                              MATCHES(text_is(FLO_FIELD_TOKEN_ID, id),
+                                      number_how(FLO_FIELD_TOKEN_USES, FLO_MATCH_ABOVE, 0)),
                               &changed, err);
 
     return rv == 0 && changed == 0
-               ? flo_fail(err, FLO_E_ABSENT, "no token %.64s", id)
+               ? flo_fail(err, FLO_E_ENROL_TOKEN, "the enrolment token has no use left")
                : rv;
 }
 
-int flo_fleet_token_prune(struct flo_fleet_store *store, uint64_t now_ms,
-                          struct flo_err *err)
+int flo_fleet_token_delete(struct flo_fleet_store *store, const char *id, struct flo_err *err)
+{
+    uint64_t changed = 0;
+    int rv = flo_fleet_remove(store, FLO_TABLE_TOKEN, MATCHES(text_is(FLO_FIELD_TOKEN_ID, id)),
+                              &changed, err);
+
+    return rv == 0 && changed == 0 ? flo_fail(err, FLO_E_ABSENT, "no token %.64s", id) : rv;
+}
+
+int flo_fleet_token_prune(struct flo_fleet_store *store, uint64_t now_ms, struct flo_err *err)
 {
     uint64_t old_ms = now_ms > TOKEN_EXPIRED_MS ? now_ms - TOKEN_EXPIRED_MS : 0;
-    int rv = flo_fleet_remove(store, FLO_TABLE_TOKEN,
-                              MATCHES(text_is(FLO_FIELD_TOKEN_KIND, "enroll"),
-                                      number_how(FLO_FIELD_TOKEN_EXPIRES_AT,
-                                                 FLO_MATCH_BELOW, old_ms)),
-                              NULL, err);
+    int rv =
+        flo_fleet_remove(store, FLO_TABLE_TOKEN,
+                         MATCHES(text_is(FLO_FIELD_TOKEN_KIND, "enroll"),
+                                 number_how(FLO_FIELD_TOKEN_EXPIRES_AT, FLO_MATCH_BELOW, old_ms)),
+                         NULL, err);
 
     return rv < 0 ? rv
                   : flo_fleet_remove(
                         store, FLO_TABLE_TOKEN,
                         MATCHES(text_is(FLO_FIELD_TOKEN_KIND, "enroll"),
                                 number_is(FLO_FIELD_TOKEN_USES, 0),
-                                number_how(FLO_FIELD_TOKEN_EXPIRES_AT,
-                                           FLO_MATCH_BELOW, now_ms)),
+                                number_how(FLO_FIELD_TOKEN_EXPIRES_AT, FLO_MATCH_BELOW, now_ms)),
                         NULL, err);
 }
 
@@ -233,23 +210,21 @@ static int take_sealed_person(void *context, const struct flo_row *row)
 }
 
 /* One who is there keeps the time. */
-static int made_at(struct flo_fleet_store *store, const char *name,
-                   uint64_t *at_ms, struct flo_err *err)
+static int made_at(struct flo_fleet_store *store, const char *name, uint64_t *at_ms,
+                   struct flo_err *err)
 {
     struct flo_number at = {FLO_FIELD_PERSON_CREATED_AT, *at_ms};
     bool found;
     int rv = flo_fleet_find_one(
         store,
-        (struct flo_query){.table = FLO_TABLE_PERSON,
-                           WHERE(text_is(FLO_FIELD_PERSON_NAME, name))},
+        (struct flo_query){.table = FLO_TABLE_PERSON, WHERE(text_is(FLO_FIELD_PERSON_NAME, name))},
         flo_fleet_take_number, &at, &found, err);
 
     *at_ms = at.number;
     return rv;
 }
 
-int flo_fleet_person_put(struct flo_fleet_store *store,
-                         const struct flo_fleet_person *person,
+int flo_fleet_person_put(struct flo_fleet_store *store, const struct flo_fleet_person *person,
                          struct flo_err *err)
 {
     uint64_t at_ms = person->created_at_ms;
@@ -259,83 +234,69 @@ int flo_fleet_person_put(struct flo_fleet_store *store,
     if (rv < 0) {
         return rv;
     }
-    struct flo_field_change changes[] = {
-        set_text(FLO_FIELD_PERSON_NAME, person->name),
-        set_text(FLO_FIELD_PERSON_ROLE, person->role),
-        set_number(FLO_FIELD_PERSON_DISABLED, person->is_disabled),
-        set_number(FLO_FIELD_PERSON_CREATED_AT, at_ms),
-        set_text(FLO_FIELD_PERSON_SEAL, seal)};
+    struct flo_field_change changes[] = {set_text(FLO_FIELD_PERSON_NAME, person->name),
+                                         set_text(FLO_FIELD_PERSON_ROLE, person->role),
+                                         set_number(FLO_FIELD_PERSON_DISABLED, person->is_disabled),
+                                         set_number(FLO_FIELD_PERSON_CREATED_AT, at_ms),
+                                         set_text(FLO_FIELD_PERSON_SEAL, seal)};
     size_t count = FLO_COUNT(changes);
     rv = flo_fleet_seal(store, FLO_TABLE_PERSON, changes, count - 1, seal, err);
-    return rv < 0 ? rv
-                  : flo_fleet_put(store, FLO_TABLE_PERSON, changes, count, err);
+    return rv < 0 ? rv : flo_fleet_put(store, FLO_TABLE_PERSON, changes, count, err);
 }
 
-int flo_fleet_person_get(struct flo_fleet_store *store, const char *name,
-                         flo_fleet_person_fn fn, void *context,
-                         struct flo_err *err)
+int flo_fleet_person_get(struct flo_fleet_store *store, const char *name, flo_fleet_person_fn fn,
+                         void *context, struct flo_err *err)
 {
     struct people people = {store, fn, context, false};
     bool found;
     int rv = flo_fleet_find_one(
         store,
-        (struct flo_query){.table = FLO_TABLE_PERSON,
-                           WHERE(text_is(FLO_FIELD_PERSON_NAME, name))},
+        (struct flo_query){.table = FLO_TABLE_PERSON, WHERE(text_is(FLO_FIELD_PERSON_NAME, name))},
         take_sealed_person, &people, &found, err);
 
-    return rv == 0 && !people.found
-               ? flo_fail(err, FLO_E_ABSENT, "no user %.64s", name)
-               : rv;
+    return rv == 0 && !people.found ? flo_fail(err, FLO_E_ABSENT, "no user %.64s", name) : rv;
 }
 
-int flo_fleet_person_list(struct flo_fleet_store *store, const char *after,
-                          uint64_t limit, flo_fleet_person_fn fn, void *context,
-                          struct flo_err *err)
+int flo_fleet_person_list(struct flo_fleet_store *store, const char *after, uint64_t limit,
+                          flo_fleet_person_fn fn, void *context, struct flo_err *err)
 {
     struct people people = {store, fn, context, false};
 
     return flo_fleet_find(
         store,
-        &(struct flo_query){
-            .table = FLO_TABLE_PERSON,
-            WHERE((struct flo_match){.field = FLO_FIELD_PERSON_NAME,
-                                     .how = FLO_MATCH_ABOVE,
-                                     .value.text = after}),
-            SORTED(UP(PERSON_NAME)),
-            .limit = limit},
+        &(struct flo_query){.table = FLO_TABLE_PERSON,
+                            WHERE((struct flo_match){.field = FLO_FIELD_PERSON_NAME,
+                                                     .how = FLO_MATCH_ABOVE,
+                                                     .value.text = after}),
+                            SORTED(UP(PERSON_NAME)),
+                            .limit = limit},
         take_person, &people, err);
 }
 
-int flo_fleet_person_delete(struct flo_fleet_store *store, const char *name,
-                            struct flo_err *err)
+int flo_fleet_person_delete(struct flo_fleet_store *store, const char *name, struct flo_err *err)
 {
     uint64_t changed = 0;
     int rv = flo_fleet_remove(store, FLO_TABLE_PERSON,
-                              MATCHES(text_is(FLO_FIELD_PERSON_NAME, name)),
-                              &changed, err);
+                              MATCHES(text_is(FLO_FIELD_PERSON_NAME, name)), &changed, err);
 
     if (rv == 0 && changed == 0) {
         return flo_fail(err, FLO_E_ABSENT, "no user %.64s", name);
     }
-    return rv < 0
-               ? rv
-               : flo_fleet_remove(
-                     store, FLO_TABLE_TOKEN,
-                     MATCHES(text_is(FLO_FIELD_TOKEN_PERSON, name)), NULL, err);
+    return rv < 0 ? rv
+                  : flo_fleet_remove(store, FLO_TABLE_TOKEN,
+                                     MATCHES(text_is(FLO_FIELD_TOKEN_PERSON, name)), NULL, err);
 }
 
-int flo_fleet_person_tokens(struct flo_fleet_store *store, const char *name,
-                            flo_fleet_token_fn fn, void *context,
-                            struct flo_err *err)
+int flo_fleet_person_tokens(struct flo_fleet_store *store, const char *name, flo_fleet_token_fn fn,
+                            void *context, struct flo_err *err)
 {
     struct tokens tokens = {store, fn, context, 0};
 
-    return flo_fleet_find(
-        store,
-        &(struct flo_query){.table = FLO_TABLE_TOKEN,
-                            WHERE(text_is(FLO_FIELD_TOKEN_PERSON, name)),
-                            SORTED(UP(TOKEN_ID))},
-        take_token, &tokens, err);
+    return flo_fleet_find(store,
+                          &(struct flo_query){.table = FLO_TABLE_TOKEN,
+                                              WHERE(text_is(FLO_FIELD_TOKEN_PERSON, name)),
+                                              SORTED(UP(TOKEN_ID))},
+                          take_token, &tokens, err);
 }
 
 /* ---- stored answers ---- */
@@ -358,44 +319,39 @@ static int take_replay(void *context, const struct flo_row *row)
     return 0;
 }
 
-int flo_fleet_replay_get(struct flo_fleet_store *store, const char *token,
-                         const char *key, struct flo_digest *request,
-                         int *status, struct flo_buf *body, struct flo_err *err)
+int flo_fleet_replay_get(struct flo_fleet_store *store, const char *token, const char *key,
+                         struct flo_digest *request, int *status, struct flo_buf *body,
+                         struct flo_err *err)
 {
     struct replay replay = {request, status, body};
     bool found;
 
     *status = 0;
-    return flo_fleet_find_one(
-        store,
-        (struct flo_query){.table = FLO_TABLE_REPLAY,
-                           WHERE(text_is(FLO_FIELD_REPLAY_TOKEN, token),
-                                 text_is(FLO_FIELD_REPLAY_KEY, key))},
-        take_replay, &replay, &found, err);
+    return flo_fleet_find_one(store,
+                              (struct flo_query){.table = FLO_TABLE_REPLAY,
+                                                 WHERE(text_is(FLO_FIELD_REPLAY_TOKEN, token),
+                                                       text_is(FLO_FIELD_REPLAY_KEY, key))},
+                              take_replay, &replay, &found, err);
 }
 
-int flo_fleet_replay_put(struct flo_fleet_store *store, const char *token,
-                         const char *key, const struct flo_digest *request,
-                         int status, const char *body, uint64_t now_ms,
-                         struct flo_err *err)
+int flo_fleet_replay_put(struct flo_fleet_store *store, const char *token, const char *key,
+                         const struct flo_digest *request, int status, const char *body,
+                         uint64_t now_ms, struct flo_err *err)
 {
     uint64_t old_ms = now_ms > REPLAY_LIFE_MS ? now_ms - REPLAY_LIFE_MS : 0;
-    int rv = flo_fleet_remove(
-        store, FLO_TABLE_REPLAY,
-        MATCHES(number_how(FLO_FIELD_REPLAY_AT, FLO_MATCH_BELOW, old_ms)), NULL,
-        err);
+    int rv = flo_fleet_remove(store, FLO_TABLE_REPLAY,
+                              MATCHES(number_how(FLO_FIELD_REPLAY_AT, FLO_MATCH_BELOW, old_ms)),
+                              NULL, err);
 
     return rv < 0 ? rv
-                  : flo_fleet_put(
-                        store, FLO_TABLE_REPLAY,
-                        CHANGES(set_text(FLO_FIELD_REPLAY_TOKEN, token),
-                                set_text(FLO_FIELD_REPLAY_KEY, key),
-                                set_digest(FLO_FIELD_REPLAY_REQUEST, request),
-                                set_number(FLO_FIELD_REPLAY_STATUS,
-                                           (uint64_t)status),
-                                set_text(FLO_FIELD_REPLAY_BODY, body),
-                                set_number(FLO_FIELD_REPLAY_AT, now_ms)),
-                        err);
+                  : flo_fleet_put(store, FLO_TABLE_REPLAY,
+                                  CHANGES(set_text(FLO_FIELD_REPLAY_TOKEN, token),
+                                          set_text(FLO_FIELD_REPLAY_KEY, key),
+                                          set_digest(FLO_FIELD_REPLAY_REQUEST, request),
+                                          set_number(FLO_FIELD_REPLAY_STATUS, (uint64_t)status),
+                                          set_text(FLO_FIELD_REPLAY_BODY, body),
+                                          set_number(FLO_FIELD_REPLAY_AT, now_ms)),
+                                  err);
 }
 
 /* ---- audit ---- */
@@ -432,65 +388,59 @@ static int take_head(void *context, const struct flo_row *row)
     return 0;
 }
 
-int flo_fleet_audit_add(struct flo_fleet_store *store,
-                        struct flo_audit_record *record, struct flo_err *err)
+int flo_fleet_audit_add(struct flo_fleet_store *store, struct flo_audit_record *record,
+                        struct flo_err *err)
 {
     struct flo_digest hash;
     bool found;
 
     record->number = 0;
     record->previous = (struct flo_digest){0};
-    int rv = flo_fleet_find_one(store,
-                                (struct flo_query){.table = FLO_TABLE_AUDIT,
-                                                   SORTED(DOWN(AUDIT_NUMBER))},
-                                take_head, record, &found, err);
+    int rv = flo_fleet_find_one(
+        store, (struct flo_query){.table = FLO_TABLE_AUDIT, SORTED(DOWN(AUDIT_NUMBER))}, take_head,
+        record, &found, err);
     if (rv < 0) {
         return rv;
     }
     record->number++;
     flo_audit_hash(record, &hash);
-    return flo_fleet_insert(
-        store, FLO_TABLE_AUDIT,
-        CHANGES(set_number(FLO_FIELD_AUDIT_NUMBER, record->number),
-                set_number(FLO_FIELD_AUDIT_AT, record->at_ms),
-                set_text(FLO_FIELD_AUDIT_WHO, record->who),
-                set_text(FLO_FIELD_AUDIT_WHAT, record->what),
-                set_text(FLO_FIELD_AUDIT_OBJECT, record->object),
-                set_text(FLO_FIELD_AUDIT_RESULT, record->result),
-                set_text(FLO_FIELD_AUDIT_DETAIL, record->detail),
-                set_digest(FLO_FIELD_AUDIT_PREVIOUS, &record->previous),
-                set_digest(FLO_FIELD_AUDIT_HASH, &hash)),
-        NULL, err);
+    return flo_fleet_insert(store, FLO_TABLE_AUDIT,
+                            CHANGES(set_number(FLO_FIELD_AUDIT_NUMBER, record->number),
+                                    set_number(FLO_FIELD_AUDIT_AT, record->at_ms),
+                                    set_text(FLO_FIELD_AUDIT_WHO, record->who),
+                                    set_text(FLO_FIELD_AUDIT_WHAT, record->what),
+                                    set_text(FLO_FIELD_AUDIT_OBJECT, record->object),
+                                    set_text(FLO_FIELD_AUDIT_RESULT, record->result),
+                                    set_text(FLO_FIELD_AUDIT_DETAIL, record->detail),
+                                    set_digest(FLO_FIELD_AUDIT_PREVIOUS, &record->previous),
+                                    set_digest(FLO_FIELD_AUDIT_HASH, &hash)),
+                            NULL, err);
 }
 
-int flo_fleet_audit_list(struct flo_fleet_store *store, uint64_t from,
-                         uint64_t limit, flo_fleet_audit_fn fn, void *context,
-                         struct flo_err *err)
+int flo_fleet_audit_list(struct flo_fleet_store *store, uint64_t from, uint64_t limit,
+                         flo_fleet_audit_fn fn, void *context, struct flo_err *err)
 {
     struct records records = {fn, context};
 
     return flo_fleet_find(
         store,
-        &(struct flo_query){
-            .table = FLO_TABLE_AUDIT,
-            WHERE(number_how(FLO_FIELD_AUDIT_NUMBER, FLO_MATCH_FROM, from)),
-            SORTED(UP(AUDIT_NUMBER)),
-            .limit = limit},
+        &(struct flo_query){.table = FLO_TABLE_AUDIT,
+                            WHERE(number_how(FLO_FIELD_AUDIT_NUMBER, FLO_MATCH_FROM, from)),
+                            SORTED(UP(AUDIT_NUMBER)),
+                            .limit = limit},
         take_record, &records, err);
 }
 
-int flo_fleet_audit_newest(struct flo_fleet_store *store, uint64_t from,
-                           uint64_t limit, flo_fleet_audit_fn fn, void *context,
-                           struct flo_err *err)
+int flo_fleet_audit_newest(struct flo_fleet_store *store, uint64_t from, uint64_t limit,
+                           flo_fleet_audit_fn fn, void *context, struct flo_err *err)
 {
     struct records records = {fn, context};
 
     return flo_fleet_find(
         store,
-        &(struct flo_query){
-            .table = FLO_TABLE_AUDIT,
-            WHERE(number_how(FLO_FIELD_AUDIT_NUMBER, FLO_MATCH_UP_TO, from)),
-            SORTED(DOWN(AUDIT_NUMBER)),
-            .limit = limit},
+        &(struct flo_query){.table = FLO_TABLE_AUDIT,
+                            WHERE(number_how(FLO_FIELD_AUDIT_NUMBER, FLO_MATCH_UP_TO, from)),
+                            SORTED(DOWN(AUDIT_NUMBER)),
+                            .limit = limit},
         take_record, &records, err);
 }

@@ -10,8 +10,7 @@
 #include "server-stub/store/calls/orders.h"
 #include "server-stub/store/making.h"
 
-static void set(struct flo_outcome_book *book, size_t number,
-                enum flo_order_outcome outcome)
+static void set(struct flo_outcome_book *book, size_t number, enum flo_order_outcome outcome)
 {
     if (number >= book->count) {
         size_t count = number + number / 2 + 64;
@@ -28,8 +27,7 @@ static void set(struct flo_outcome_book *book, size_t number,
 }
 
 /* NULL: nobody asked for it lately. */
-static struct flo_outcome_book *book_of(struct flo_fleet_store *store,
-                                        const char *order)
+static struct flo_outcome_book *book_of(struct flo_fleet_store *store, const char *order)
 {
     for (size_t i = 0; i < FLO_COUNT(store->books.items); i++) {
         if (strcmp(store->books.items[i].order, order) == 0) {
@@ -48,13 +46,11 @@ struct reading {
 static int take_outcome(void *context, const struct flo_row *row)
 {
     struct reading *reading = context;
-    size_t number = flo_fleet_number(
-        reading->store, flo_row_text(row, FLO_FIELD_OUTCOME_DEVICE));
+    size_t number = flo_fleet_number(reading->store, flo_row_text(row, FLO_FIELD_OUTCOME_DEVICE));
 
     if (number != SIZE_MAX) {
         set(reading->book, number,
-            (enum flo_order_outcome)flo_row_number(row,
-                                                   FLO_FIELD_OUTCOME_OUTCOME));
+            (enum flo_order_outcome)flo_row_number(row, FLO_FIELD_OUTCOME_OUTCOME));
     }
     return number == SIZE_MAX || reading->book->order[0] == '\0'
                ? flo_fail(reading->err, FLO_E_MEMORY, "an order's answers")
@@ -77,10 +73,9 @@ static int await_unmade(struct flo_fleet_store *store, const char *order,
     const struct flo_making *making;
     int rv = flo_fleet_making_of(store, order, &making, err);
 
-    return rv < 0 || making == NULL
-               ? rv
-               : flo_fleet_numbers_each(store, making->group, making->made,
-                                        await_number, book, err);
+    return rv < 0 || making == NULL ? rv
+                                    : flo_fleet_numbers_each(store, making->group, making->made,
+                                                             await_number, book, err);
 }
 
 int flo_outcome_book_read(struct flo_fleet_store *store, const char *order,
@@ -90,18 +85,16 @@ int flo_outcome_book_read(struct flo_fleet_store *store, const char *order,
     int rv = 0;
 
     if (book == NULL) {
-        book = &store->books
-                    .items[store->books.next++ % FLO_COUNT(store->books.items)];
+        book = &store->books.items[store->books.next++ % FLO_COUNT(store->books.items)];
         struct reading reading = {store, book, err};
         snprintf(book->order, sizeof(book->order), "%s", order);
         if (book->count > 0) {
             memset(book->items, 0, book->count);
         }
-        rv = flo_fleet_find(
-            store,
-            &(struct flo_query){.table = FLO_TABLE_OUTCOME,
-                                WHERE(text_is(FLO_FIELD_OUTCOME_ORDER, order))},
-            take_outcome, &reading, err);
+        rv = flo_fleet_find(store,
+                            &(struct flo_query){.table = FLO_TABLE_OUTCOME,
+                                                WHERE(text_is(FLO_FIELD_OUTCOME_ORDER, order))},
+                            take_outcome, &reading, err);
         rv = rv < 0 ? rv : await_unmade(store, order, book, err);
     }
     if (rv < 0) {
@@ -112,8 +105,8 @@ int flo_outcome_book_read(struct flo_fleet_store *store, const char *order,
     return 0;
 }
 
-void flo_outcome_book_write(struct flo_fleet_store *store, const char *order,
-                            const char *device, enum flo_order_outcome outcome)
+void flo_outcome_book_write(struct flo_fleet_store *store, const char *order, const char *device,
+                            enum flo_order_outcome outcome)
 {
     struct flo_outcome_book *book = book_of(store, order);
     size_t number = book == NULL ? SIZE_MAX : flo_fleet_number(store, device);
@@ -125,8 +118,7 @@ void flo_outcome_book_write(struct flo_fleet_store *store, const char *order,
     }
 }
 
-void flo_fleet_making_pass(struct flo_fleet_store *store, const char *order,
-                           const char *device)
+void flo_fleet_making_pass(struct flo_fleet_store *store, const char *order, const char *device)
 {
     struct flo_outcome_book *book = book_of(store, order);
     size_t number = book == NULL ? SIZE_MAX : flo_fleet_number(store, device);
@@ -136,10 +128,8 @@ void flo_fleet_making_pass(struct flo_fleet_store *store, const char *order,
     }
 }
 
-enum flo_outcome_news flo_outcome_book_news(struct flo_fleet_store *store,
-                                            const char *order,
-                                            const char *device,
-                                            enum flo_order_outcome next)
+enum flo_outcome_news flo_outcome_book_news(struct flo_fleet_store *store, const char *order,
+                                            const char *device, enum flo_order_outcome next)
 {
     const struct flo_outcome_book *book = book_of(store, order);
     size_t number = book == NULL ? SIZE_MAX : flo_fleet_number(store, device);
@@ -148,8 +138,7 @@ enum flo_outcome_news flo_outcome_book_news(struct flo_fleet_store *store,
         return FLO_NEWS_MAYBE;
     }
     bool is_news = number < book->count && book->items[number] != 0 &&
-                   flo_outcome_is_news(
-                       (enum flo_order_outcome)(book->items[number] - 1), next);
+                   flo_outcome_is_news((enum flo_order_outcome)(book->items[number] - 1), next);
     return is_news ? FLO_NEWS_SURE : FLO_NEWS_NONE;
 }
 

@@ -15,21 +15,20 @@ static struct flo_match of_device(const char *device)
 
 static int take_order(void *context, const struct flo_row *row)
 {
-    snprintf(context, FLO_NAME_MAX + 1, "%s",
-             flo_row_text(row, FLO_FIELD_ASSIGNMENT_ORDER));
+    snprintf(context, FLO_NAME_MAX + 1, "%s", flo_row_text(row, FLO_FIELD_ASSIGNMENT_ORDER));
     return 0;
 }
 
-int flo_fleet_desired_rev(struct flo_fleet_store *store, const char *device,
-                          uint64_t *out, struct flo_err *err)
+int flo_fleet_desired_rev(struct flo_fleet_store *store, const char *device, uint64_t *out,
+                          struct flo_err *err)
 {
     struct flo_number revision = {.field = FLO_FIELD_DESIRED_REVISION};
     bool found;
-    int rv = flo_fleet_find_one(
-        store,
-        (struct flo_query){.table = FLO_TABLE_DESIRED,
-                           WHERE(text_is(FLO_FIELD_DESIRED_DEVICE, device))},
-        flo_fleet_take_number, &revision, &found, err);
+    int rv =
+        flo_fleet_find_one(store,
+                           (struct flo_query){.table = FLO_TABLE_DESIRED,
+                                              WHERE(text_is(FLO_FIELD_DESIRED_DEVICE, device))},
+                           flo_fleet_take_number, &revision, &found, err);
 
     if (rv == 0 && !found) {
         rv = flo_fail(err, FLO_E_DEVICE_ABSENT, "no device %.64s", device);
@@ -40,8 +39,8 @@ int flo_fleet_desired_rev(struct flo_fleet_store *store, const char *device,
     return rv;
 }
 
-int flo_fleet_desired_get(struct flo_fleet_store *store, const char *device,
-                          const char *model, char *order, struct flo_err *err)
+int flo_fleet_desired_get(struct flo_fleet_store *store, const char *device, const char *model,
+                          char *order, struct flo_err *err)
 {
     bool found;
 
@@ -49,40 +48,33 @@ int flo_fleet_desired_get(struct flo_fleet_store *store, const char *device,
     return flo_fleet_find_one(
         store,
         (struct flo_query){.table = FLO_TABLE_ASSIGNMENT,
-                           WHERE(of_device(device),
-                                 text_is(FLO_FIELD_ASSIGNMENT_MODEL, model))},
+                           WHERE(of_device(device), text_is(FLO_FIELD_ASSIGNMENT_MODEL, model))},
         take_order, order, &found, err);
 }
 
-int flo_fleet_desired_set(struct flo_fleet_store *store, const char *device,
-                          const char *model, const char *order,
-                          struct flo_err *err)
+int flo_fleet_desired_set(struct flo_fleet_store *store, const char *device, const char *model,
+                          const char *order, struct flo_err *err)
 {
     uint64_t is_there = 0;
-    int rv = flo_fleet_update(
-        store, FLO_TABLE_DESIRED,
-        CHANGES(add_number(FLO_FIELD_DESIRED_REVISION, 1)),
-        MATCHES(text_is(FLO_FIELD_DESIRED_DEVICE, device)), &is_there, err);
+    int rv = flo_fleet_update(store, FLO_TABLE_DESIRED,
+                              CHANGES(add_number(FLO_FIELD_DESIRED_REVISION, 1)),
+                              MATCHES(text_is(FLO_FIELD_DESIRED_DEVICE, device)), &is_there, err);
 
     if (rv < 0 || is_there == 0) { /* retired */
         return rv;
     }
-    if (order[0] != '\0' &&
-        (rv = flo_fleet_offer_add(store, device, order, err)) < 0) {
+    if (order[0] != '\0' && (rv = flo_fleet_offer_add(store, device, order, err)) < 0) {
         return rv;
     }
-    return order[0] == '\0'
-               ? flo_fleet_remove(
-                     store, FLO_TABLE_ASSIGNMENT,
-                     MATCHES(of_device(device),
-                             text_is(FLO_FIELD_ASSIGNMENT_MODEL, model)),
-                     NULL, err)
-               : flo_fleet_put(
-                     store, FLO_TABLE_ASSIGNMENT,
-                     CHANGES(set_text(FLO_FIELD_ASSIGNMENT_DEVICE, device),
-                             set_text(FLO_FIELD_ASSIGNMENT_MODEL, model),
-                             set_text(FLO_FIELD_ASSIGNMENT_ORDER, order)),
-                     err);
+    return order[0] == '\0' ? flo_fleet_remove(store, FLO_TABLE_ASSIGNMENT,
+                                               MATCHES(of_device(device),
+                                                       text_is(FLO_FIELD_ASSIGNMENT_MODEL, model)),
+                                               NULL, err)
+                            : flo_fleet_put(store, FLO_TABLE_ASSIGNMENT,
+                                            CHANGES(set_text(FLO_FIELD_ASSIGNMENT_DEVICE, device),
+                                                    set_text(FLO_FIELD_ASSIGNMENT_MODEL, model),
+                                                    set_text(FLO_FIELD_ASSIGNMENT_ORDER, order)),
+                                            err);
 }
 
 struct each {
@@ -94,14 +86,12 @@ static int take_assignment(void *context, const struct flo_row *row)
 {
     const struct each *each = context;
 
-    return each->fn(each->context,
-                    flo_row_text(row, FLO_FIELD_ASSIGNMENT_MODEL),
+    return each->fn(each->context, flo_row_text(row, FLO_FIELD_ASSIGNMENT_MODEL),
                     flo_row_text(row, FLO_FIELD_ASSIGNMENT_ORDER));
 }
 
 int flo_fleet_desired_each(struct flo_fleet_store *store, const char *device,
-                           flo_fleet_assignment_fn fn, void *context,
-                           struct flo_err *err)
+                           flo_fleet_assignment_fn fn, void *context, struct flo_err *err)
 {
     struct each each = {fn, context};
 
@@ -121,48 +111,41 @@ static int take_held(void *context, const struct flo_row *row)
 {
     const struct held *held = context;
 
-    return held->fn(held->context,
-                    flo_row_text(row, FLO_FIELD_ASSIGNMENT_DEVICE),
+    return held->fn(held->context, flo_row_text(row, FLO_FIELD_ASSIGNMENT_DEVICE),
                     flo_row_text(row, FLO_FIELD_ASSIGNMENT_ORDER));
 }
 
-int flo_fleet_desired_between(struct flo_fleet_store *store, const char *model,
-                              const char *after, const char *to,
-                              flo_fleet_held_fn fn, void *context,
+int flo_fleet_desired_between(struct flo_fleet_store *store, const char *model, const char *after,
+                              const char *to, flo_fleet_held_fn fn, void *context,
                               struct flo_err *err)
 {
     struct held held = {fn, context};
 
     return flo_fleet_find(
         store,
-        &(struct flo_query){
-            .table = FLO_TABLE_ASSIGNMENT,
-            WHERE(text_how(FLO_FIELD_ASSIGNMENT_DEVICE, FLO_MATCH_ABOVE, after),
-                  text_how(FLO_FIELD_ASSIGNMENT_DEVICE, FLO_MATCH_UP_TO, to),
-                  text_is(FLO_FIELD_ASSIGNMENT_MODEL, model)),
-            SORTED(UP(ASSIGNMENT_DEVICE))},
+        &(struct flo_query){.table = FLO_TABLE_ASSIGNMENT,
+                            WHERE(text_how(FLO_FIELD_ASSIGNMENT_DEVICE, FLO_MATCH_ABOVE, after),
+                                  text_how(FLO_FIELD_ASSIGNMENT_DEVICE, FLO_MATCH_UP_TO, to),
+                                  text_is(FLO_FIELD_ASSIGNMENT_MODEL, model)),
+                            SORTED(UP(ASSIGNMENT_DEVICE))},
         take_held, &held, err);
 }
 
-int flo_fleet_desired_run(struct flo_fleet_store *store, const char *model,
-                          const char *first, const char *last,
-                          const char *order, struct flo_err *err)
+int flo_fleet_desired_run(struct flo_fleet_store *store, const char *model, const char *first,
+                          const char *last, const char *order, struct flo_err *err)
 {
-    int rv = flo_fleet_update(
-        store, FLO_TABLE_DESIRED,
-        CHANGES(add_number(FLO_FIELD_DESIRED_REVISION, 1)),
-        MATCHES(text_how(FLO_FIELD_DESIRED_DEVICE, FLO_MATCH_FROM, first),
-                text_how(FLO_FIELD_DESIRED_DEVICE, FLO_MATCH_UP_TO, last)),
-        NULL, err);
+    int rv = flo_fleet_update(store, FLO_TABLE_DESIRED,
+                              CHANGES(add_number(FLO_FIELD_DESIRED_REVISION, 1)),
+                              MATCHES(text_how(FLO_FIELD_DESIRED_DEVICE, FLO_MATCH_FROM, first),
+                                      text_how(FLO_FIELD_DESIRED_DEVICE, FLO_MATCH_UP_TO, last)),
+                              NULL, err);
 
     return rv < 0 ? rv
                   : flo_fleet_update(
                         store, FLO_TABLE_ASSIGNMENT,
                         CHANGES(set_text(FLO_FIELD_ASSIGNMENT_ORDER, order)),
-                        MATCHES(text_how(FLO_FIELD_ASSIGNMENT_DEVICE,
-                                         FLO_MATCH_FROM, first),
-                                text_how(FLO_FIELD_ASSIGNMENT_DEVICE,
-                                         FLO_MATCH_UP_TO, last),
+                        MATCHES(text_how(FLO_FIELD_ASSIGNMENT_DEVICE, FLO_MATCH_FROM, first),
+                                text_how(FLO_FIELD_ASSIGNMENT_DEVICE, FLO_MATCH_UP_TO, last),
                                 text_is(FLO_FIELD_ASSIGNMENT_MODEL, model)),
                         NULL, err);
 }
@@ -179,76 +162,63 @@ static int take_full(void *context, const struct flo_row *row, uint64_t count)
 
     return count < full->least
                ? 0
-               : full->fn(full->context,
-                          flo_row_text(row, FLO_FIELD_ASSIGNMENT_DEVICE));
+               : full->fn(full->context, flo_row_text(row, FLO_FIELD_ASSIGNMENT_DEVICE));
 }
 
-int flo_fleet_desired_full(struct flo_fleet_store *store, const char *model,
-                           uint64_t least, flo_fleet_text_fn fn, void *context,
-                           struct flo_err *err)
+int flo_fleet_desired_full(struct flo_fleet_store *store, const char *model, uint64_t least,
+                           flo_fleet_text_fn fn, void *context, struct flo_err *err)
 {
     static const enum flo_field by[] = {FLO_FIELD_ASSIGNMENT_DEVICE};
     struct full full = {least, fn, context};
 
-    return flo_fleet_count(
-        store,
-        &(struct flo_query){.table = FLO_TABLE_ASSIGNMENT,
-                            WHERE({.field = FLO_FIELD_ASSIGNMENT_MODEL,
-                                   .how = FLO_MATCH_IS_NOT,
-                                   .value.text = model})},
-        by, FLO_COUNT(by), take_full, &full, err);
+    return flo_fleet_count(store,
+                           &(struct flo_query){.table = FLO_TABLE_ASSIGNMENT,
+                                               WHERE({.field = FLO_FIELD_ASSIGNMENT_MODEL,
+                                                      .how = FLO_MATCH_IS_NOT,
+                                                      .value.text = model})},
+                           by, FLO_COUNT(by), take_full, &full, err);
 }
 
 int flo_fleet_desired_holders(struct flo_fleet_store *store, const char *order,
-                              flo_fleet_text_fn fn, void *context,
-                              struct flo_err *err)
+                              flo_fleet_text_fn fn, void *context, struct flo_err *err)
 {
     struct flo_text device = {FLO_FIELD_ASSIGNMENT_DEVICE, fn, context};
 
-    return flo_fleet_find(
-        store,
-        &(struct flo_query){.table = FLO_TABLE_ASSIGNMENT,
-                            WHERE(text_is(FLO_FIELD_ASSIGNMENT_ORDER, order)),
-                            SORTED(UP(ASSIGNMENT_DEVICE))},
-        flo_fleet_take_text, &device, err);
+    return flo_fleet_find(store,
+                          &(struct flo_query){.table = FLO_TABLE_ASSIGNMENT,
+                                              WHERE(text_is(FLO_FIELD_ASSIGNMENT_ORDER, order)),
+                                              SORTED(UP(ASSIGNMENT_DEVICE))},
+                          flo_fleet_take_text, &device, err);
 }
 
-int flo_fleet_desired_swap(struct flo_fleet_store *store, const char *order,
-                           const char *next, struct flo_err *err)
+int flo_fleet_desired_swap(struct flo_fleet_store *store, const char *order, const char *next,
+                           struct flo_err *err)
 {
     struct flo_match holds = text_is(FLO_FIELD_ASSIGNMENT_ORDER, order);
-    int rv =
-        flo_fleet_update(store, FLO_TABLE_DESIRED,
-                         CHANGES(add_number(FLO_FIELD_DESIRED_REVISION, 1)),
-                         MATCHES({.field = FLO_FIELD_DESIRED_DEVICE,
-                                  .how = FLO_MATCH_AMONG,
-                                  .among = FLO_FIELD_ASSIGNMENT_DEVICE,
-                                  .where = FLO_FIELD_ASSIGNMENT_ORDER,
-                                  .value.text = order}),
-                         NULL, err);
+    int rv = flo_fleet_update(store, FLO_TABLE_DESIRED,
+                              CHANGES(add_number(FLO_FIELD_DESIRED_REVISION, 1)),
+                              MATCHES({.field = FLO_FIELD_DESIRED_DEVICE,
+                                       .how = FLO_MATCH_AMONG,
+                                       .among = FLO_FIELD_ASSIGNMENT_DEVICE,
+                                       .where = FLO_FIELD_ASSIGNMENT_ORDER,
+                                       .value.text = order}),
+                              NULL, err);
 
     if (rv < 0) {
         return rv;
     }
-    return next[0] == '\0'
-               ? flo_fleet_remove(store, FLO_TABLE_ASSIGNMENT, &holds, 1, NULL,
-                                  err)
-               : flo_fleet_update(
-                     store, FLO_TABLE_ASSIGNMENT,
-                     CHANGES(set_text(FLO_FIELD_ASSIGNMENT_ORDER, next)),
-                     &holds, 1, NULL, err);
+    return next[0] == '\0' ? flo_fleet_remove(store, FLO_TABLE_ASSIGNMENT, &holds, 1, NULL, err)
+                           : flo_fleet_update(store, FLO_TABLE_ASSIGNMENT,
+                                              CHANGES(set_text(FLO_FIELD_ASSIGNMENT_ORDER, next)),
+                                              &holds, 1, NULL, err);
 }
 
-int flo_fleet_desired_forget(struct flo_fleet_store *store, const char *device,
-                             struct flo_err *err)
+int flo_fleet_desired_forget(struct flo_fleet_store *store, const char *device, struct flo_err *err)
 {
-    int rv = flo_fleet_remove(store, FLO_TABLE_ASSIGNMENT,
-                              MATCHES(of_device(device)), NULL, err);
+    int rv = flo_fleet_remove(store, FLO_TABLE_ASSIGNMENT, MATCHES(of_device(device)), NULL, err);
 
     rv = rv < 0 ? rv : flo_fleet_offer_forget(store, device, err);
     return rv < 0 ? rv
-                  : flo_fleet_remove(
-                        store, FLO_TABLE_DESIRED,
-                        MATCHES(text_is(FLO_FIELD_DESIRED_DEVICE, device)),
-                        NULL, err);
+                  : flo_fleet_remove(store, FLO_TABLE_DESIRED,
+                                     MATCHES(text_is(FLO_FIELD_DESIRED_DEVICE, device)), NULL, err);
 }

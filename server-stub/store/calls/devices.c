@@ -54,8 +54,7 @@ struct listing {
 /* Not an error: the listing has what was asked for. */
 #define ENOUGH 1
 
-static bool has_label(const struct flo_row *row,
-                      const struct flo_fleet_device_filter *filter)
+static bool has_label(const struct flo_row *row, const struct flo_fleet_device_filter *filter)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *labels = NULL;
     const char *text = flo_row_text(row, FLO_FIELD_DEVICE_LABELS);
@@ -64,8 +63,7 @@ static bool has_label(const struct flo_row *row,
     if (flo_json_parse(text, bytes, bytes, &labels, NULL) < 0) {
         return false;
     }
-    const char *value =
-        json_string_value(json_object_get(labels, filter->label));
+    const char *value = json_string_value(json_object_get(labels, filter->label));
     return value != NULL && strcmp(value, filter->label_value) == 0;
 }
 
@@ -81,8 +79,7 @@ static int take_device(void *context, const struct flo_row *row)
     device_of(listing->store, row, &device);
     int rv = listing->fn != NULL ? listing->fn(listing->context, &device) : 0;
     listing->taken++;
-    return rv == 0 && filter != NULL && listing->taken == filter->limit ? ENOUGH
-                                                                        : rv;
+    return rv == 0 && filter != NULL && listing->taken == filter->limit ? ENOUGH : rv;
 }
 
 /* Names and ids are one space: a device called as another's id would be taken
@@ -90,27 +87,24 @@ static int take_device(void *context, const struct flo_row *row)
 int flo_fleet_name_check(const char *name, struct flo_err *err)
 {
     return flo_uuid_is_valid(name)
-               ? flo_fail(err, FLO_E_META_NAME,
-                          "name %s: it looks like the id of a device", name)
+               ? flo_fail(err, FLO_E_META_NAME, "name %s: it looks like the id of a device", name)
                : 0;
 }
 
 static struct flo_query active_named(const char *name)
 {
-    return (struct flo_query){.table = FLO_TABLE_DEVICE,
-                              WHERE(text_is(FLO_FIELD_DEVICE_NAME, name),
-                                    number_is(FLO_FIELD_DEVICE_RETIRED, 0))};
+    return (struct flo_query){
+        .table = FLO_TABLE_DEVICE,
+        WHERE(text_is(FLO_FIELD_DEVICE_NAME, name), number_is(FLO_FIELD_DEVICE_RETIRED, 0))};
 }
 
-static int name_is_free(struct flo_fleet_store *store, const char *name,
-                        struct flo_err *err)
+static int name_is_free(struct flo_fleet_store *store, const char *name, struct flo_err *err)
 {
     bool is_taken = false;
     int rv = flo_fleet_name_check(name, err);
 
     if (rv == 0) {
-        rv = flo_fleet_find_one(store, active_named(name), NULL, NULL,
-                                &is_taken, err);
+        rv = flo_fleet_find_one(store, active_named(name), NULL, NULL, &is_taken, err);
     }
 
     if (rv < 0 || !is_taken) {
@@ -123,10 +117,9 @@ static int name_is_free(struct flo_fleet_store *store, const char *name,
                        name);
 }
 
-int flo_fleet_device_add(struct flo_fleet_store *store,
-                         const struct flo_fleet_device *device,
-                         const char (*groups)[FLO_NAME_MAX + 1],
-                         size_t group_count, struct flo_err *err)
+int flo_fleet_device_add(struct flo_fleet_store *store, const struct flo_fleet_device *device,
+                         const char (*groups)[FLO_NAME_MAX + 1], size_t group_count,
+                         struct flo_err *err)
 {
     int rv = name_is_free(store, device->name, err);
 
@@ -138,29 +131,25 @@ int flo_fleet_device_add(struct flo_fleet_store *store,
                     set_text(FLO_FIELD_DEVICE_LABELS, device->labels),
                     set_text(FLO_FIELD_DEVICE_PROFILE, device->profile),
                     set_text(FLO_FIELD_DEVICE_GROUPS, device->groups),
-                    set_number(FLO_FIELD_DEVICE_ENROLLED_AT,
-                               device->enrolled_at_ms)),
+                    set_number(FLO_FIELD_DEVICE_ENROLLED_AT, device->enrolled_at_ms)),
             NULL, err);
     }
     for (size_t i = 0; i < group_count && rv == 0; i++) {
-        rv = flo_fleet_insert(
-            store, FLO_TABLE_DEVICE_GROUP,
-            CHANGES(set_text(FLO_FIELD_DEVICE_GROUP_GROUP, groups[i]),
-                    set_text(FLO_FIELD_DEVICE_GROUP_DEVICE, device->id)),
-            NULL, err);
+        rv = flo_fleet_insert(store, FLO_TABLE_DEVICE_GROUP,
+                              CHANGES(set_text(FLO_FIELD_DEVICE_GROUP_GROUP, groups[i]),
+                                      set_text(FLO_FIELD_DEVICE_GROUP_DEVICE, device->id)),
+                              NULL, err);
     }
     if (rv == 0) {
-        rv = flo_fleet_insert(
-            store, FLO_TABLE_DESIRED,
-            CHANGES(set_text(FLO_FIELD_DESIRED_DEVICE, device->id),
-                    set_number(FLO_FIELD_DESIRED_REVISION, 1)),
-            NULL, err);
+        rv = flo_fleet_insert(store, FLO_TABLE_DESIRED,
+                              CHANGES(set_text(FLO_FIELD_DESIRED_DEVICE, device->id),
+                                      set_number(FLO_FIELD_DESIRED_REVISION, 1)),
+                              NULL, err);
     }
     if (rv == 0 && store->roster.is_loaded) {
         FLO_CLEANUP(flo_json_cleanup) json_t *profile = NULL;
         size_t number = flo_fleet_number(store, device->id);
-        if (flo_json_parse(device->profile, strlen(device->profile), 1 << 20,
-                           &profile, NULL) < 0) {
+        if (flo_json_parse(device->profile, strlen(device->profile), 1 << 20, &profile, NULL) < 0) {
             profile = NULL;
         }
         flo_roster_row(&store->roster, number, device);
@@ -170,25 +159,20 @@ int flo_fleet_device_add(struct flo_fleet_store *store,
     return rv;
 }
 
-int flo_fleet_device_get(struct flo_fleet_store *store, const char *key,
-                         flo_fleet_device_fn fn, void *context,
-                         struct flo_err *err)
+int flo_fleet_device_get(struct flo_fleet_store *store, const char *key, flo_fleet_device_fn fn,
+                         void *context, struct flo_err *err)
 {
     struct listing listing = {.store = store, .fn = fn, .context = context};
     bool found;
     int rv = flo_fleet_find_one(
         store,
-        (struct flo_query){.table = FLO_TABLE_DEVICE,
-                           WHERE(text_is(FLO_FIELD_DEVICE_ID, key))},
+        (struct flo_query){.table = FLO_TABLE_DEVICE, WHERE(text_is(FLO_FIELD_DEVICE_ID, key))},
         take_device, &listing, &found, err);
 
     if (rv == 0 && !found) {
-        rv = flo_fleet_find_one(store, active_named(key), take_device, &listing,
-                                &found, err);
+        rv = flo_fleet_find_one(store, active_named(key), take_device, &listing, &found, err);
     }
-    return rv == 0 && !found
-               ? flo_fail(err, FLO_E_DEVICE_ABSENT, "no device %.64s", key)
-               : rv;
+    return rv == 0 && !found ? flo_fail(err, FLO_E_DEVICE_ABSENT, "no device %.64s", key) : rv;
 }
 
 static struct flo_match has_model(enum flo_field where, const char *text)
@@ -202,22 +186,17 @@ static struct flo_match has_model(enum flo_field where, const char *text)
 
 /* Labels are compared above the engine. */
 int flo_fleet_device_list(struct flo_fleet_store *store,
-                          const struct flo_fleet_device_filter *filter,
-                          flo_fleet_device_fn fn, void *context,
-                          struct flo_err *err)
+                          const struct flo_fleet_device_filter *filter, flo_fleet_device_fn fn,
+                          void *context, struct flo_err *err)
 {
-    struct listing listing = {
-        .store = store, .filter = filter, .fn = fn, .context = context};
+    struct listing listing = {.store = store, .filter = filter, .fn = fn, .context = context};
     struct flo_query query = {.table = FLO_TABLE_DEVICE,
                               SORTED(UP(DEVICE_ID)),
-                              .limit =
-                                  filter->label == NULL ? filter->limit : 0};
+                              .limit = filter->label == NULL ? filter->limit : 0};
 
     if (filter->after != NULL) {
-        query.matches[query.match_count++] =
-            (struct flo_match){.field = FLO_FIELD_DEVICE_ID,
-                               .how = FLO_MATCH_ABOVE,
-                               .value.text = filter->after};
+        query.matches[query.match_count++] = (struct flo_match){
+            .field = FLO_FIELD_DEVICE_ID, .how = FLO_MATCH_ABOVE, .value.text = filter->after};
     }
     if (filter->group != NULL) {
         query.matches[query.match_count++] =
@@ -232,15 +211,12 @@ int flo_fleet_device_list(struct flo_fleet_store *store,
             common_number(FLO_FIELD_DEVICE_ONLINE, (uint64_t)filter->online);
     }
     if (filter->only_retired) {
-        query.matches[query.match_count++] =
-            number_is(FLO_FIELD_DEVICE_RETIRED, 1);
+        query.matches[query.match_count++] = number_is(FLO_FIELD_DEVICE_RETIRED, 1);
     } else if (!filter->with_retired) {
-        query.matches[query.match_count++] =
-            common_number(FLO_FIELD_DEVICE_RETIRED, 0);
+        query.matches[query.match_count++] = common_number(FLO_FIELD_DEVICE_RETIRED, 0);
     }
     if (filter->model != NULL) {
-        query.matches[query.match_count++] =
-            has_model(FLO_FIELD_DEVICE_MODEL_MODEL, filter->model);
+        query.matches[query.match_count++] = has_model(FLO_FIELD_DEVICE_MODEL_MODEL, filter->model);
     }
     if (filter->release != NULL) {
         query.matches[query.match_count++] =
@@ -250,31 +226,29 @@ int flo_fleet_device_list(struct flo_fleet_store *store,
     return rv == ENOUGH ? 0 : rv;
 }
 
-int flo_fleet_device_is_active(struct flo_fleet_store *store, const char *id,
-                               bool *out, struct flo_err *err)
+int flo_fleet_device_is_active(struct flo_fleet_store *store, const char *id, bool *out,
+                               struct flo_err *err)
 {
     size_t number = flo_ids_find(&store->facts.ids, id);
     struct flo_fleet_fact *fact;
 
-    if (number < store->facts.capacity &&
-        store->facts.items[number].is_active) {
+    if (number < store->facts.capacity && store->facts.items[number].is_active) {
         *out = true;
         return 0;
     }
-    int rv = flo_fleet_find_one(
-        store,
-        (struct flo_query){.table = FLO_TABLE_DEVICE,
-                           WHERE(text_is(FLO_FIELD_DEVICE_ID, id),
-                                 number_is(FLO_FIELD_DEVICE_RETIRED, 0))},
-        NULL, NULL, out, err);
+    int rv = flo_fleet_find_one(store,
+                                (struct flo_query){.table = FLO_TABLE_DEVICE,
+                                                   WHERE(text_is(FLO_FIELD_DEVICE_ID, id),
+                                                         number_is(FLO_FIELD_DEVICE_RETIRED, 0))},
+                                NULL, NULL, out, err);
     if (rv == 0 && *out && (fact = flo_fleet_fact(store, id)) != NULL) {
         fact->is_active = true;
     }
     return rv;
 }
 
-int flo_fleet_device_online(struct flo_fleet_store *store, const char *id,
-                            bool online, bool *is_news, struct flo_err *err)
+int flo_fleet_device_online(struct flo_fleet_store *store, const char *id, bool online,
+                            bool *is_news, struct flo_err *err)
 {
     struct flo_fleet_fact *fact = flo_fleet_fact(store, id);
     uint64_t changed = 0;
@@ -283,12 +257,10 @@ int flo_fleet_device_online(struct flo_fleet_store *store, const char *id,
     if (fact != NULL && fact->is_online_known && fact->is_online == online) {
         return 0;
     }
-    int rv =
-        flo_fleet_update(store, FLO_TABLE_DEVICE,
-                         CHANGES(set_number(FLO_FIELD_DEVICE_ONLINE, online)),
-                         MATCHES(text_is(FLO_FIELD_DEVICE_ID, id),
-                                 number_is(FLO_FIELD_DEVICE_ONLINE, !online)),
-                         &changed, err);
+    int rv = flo_fleet_update(
+        store, FLO_TABLE_DEVICE, CHANGES(set_number(FLO_FIELD_DEVICE_ONLINE, online)),
+        MATCHES(text_is(FLO_FIELD_DEVICE_ID, id), number_is(FLO_FIELD_DEVICE_ONLINE, !online)),
+        &changed, err);
     *is_news = rv == 0 && changed > 0;
     if (rv == 0 && fact != NULL) {
         fact->is_online_known = true;
@@ -303,8 +275,8 @@ int flo_fleet_device_online(struct flo_fleet_store *store, const char *id,
     return rv;
 }
 
-int flo_fleet_device_is_online(struct flo_fleet_store *store, const char *id,
-                               bool *out, struct flo_err *err)
+int flo_fleet_device_is_online(struct flo_fleet_store *store, const char *id, bool *out,
+                               struct flo_err *err)
 {
     struct flo_fleet_fact *fact = flo_fleet_fact(store, id);
     struct flo_number online = {.field = FLO_FIELD_DEVICE_ONLINE};
@@ -315,16 +287,14 @@ int flo_fleet_device_is_online(struct flo_fleet_store *store, const char *id,
         return 0;
     }
     if (fact != NULL &&
-        flo_roster_knows(&store->roster, (size_t)(fact - store->facts.items),
-                         out)) {
+        flo_roster_knows(&store->roster, (size_t)(fact - store->facts.items), out)) {
         fact->is_online_known = true;
         fact->is_online = *out;
         return 0;
     }
     int rv = flo_fleet_find_one(
         store,
-        (struct flo_query){.table = FLO_TABLE_DEVICE,
-                           WHERE(text_is(FLO_FIELD_DEVICE_ID, id))},
+        (struct flo_query){.table = FLO_TABLE_DEVICE, WHERE(text_is(FLO_FIELD_DEVICE_ID, id))},
         flo_fleet_take_number, &online, &found, err);
     if (rv < 0) {
         return rv;
@@ -338,17 +308,15 @@ int flo_fleet_device_is_online(struct flo_fleet_store *store, const char *id,
 }
 
 /* The models that a device said it has. */
-static uint32_t models_checksum(const struct flo_fleet_model *models,
-                                size_t count, bool with_serving)
+static uint32_t models_checksum(const struct flo_fleet_model *models, size_t count,
+                                bool with_serving)
 {
     uint32_t checksum = flo_crc32c(0, "models", 6);
 
     for (size_t i = 0; i < count; i++) {
-        checksum =
-            flo_crc32c(checksum, models[i].model, strlen(models[i].model) + 1);
+        checksum = flo_crc32c(checksum, models[i].model, strlen(models[i].model) + 1);
         if (with_serving) {
-            checksum = flo_crc32c(checksum, models[i].serving,
-                                  strlen(models[i].serving) + 1);
+            checksum = flo_crc32c(checksum, models[i].serving, strlen(models[i].serving) + 1);
         }
     }
     return checksum != 0 ? checksum : 1;
@@ -356,8 +324,7 @@ static uint32_t models_checksum(const struct flo_fleet_model *models,
 
 /* Rows change seldom: a report that says the same writes none. */
 static int put_models(struct flo_fleet_store *store, const char *id,
-                      const struct flo_fleet_model *models, size_t count,
-                      struct flo_err *err)
+                      const struct flo_fleet_model *models, size_t count, struct flo_err *err)
 {
     struct flo_fleet_fact *fact = flo_fleet_fact(store, id);
     uint32_t checksum = models_checksum(models, count, true);
@@ -368,18 +335,15 @@ static int put_models(struct flo_fleet_store *store, const char *id,
         return 0;
     }
     if (fact == NULL || fact->model_names != names) {
-        rv = flo_fleet_remove(
-            store, FLO_TABLE_DEVICE_MODEL,
-            MATCHES(text_is(FLO_FIELD_DEVICE_MODEL_DEVICE, id)), NULL, err);
+        rv = flo_fleet_remove(store, FLO_TABLE_DEVICE_MODEL,
+                              MATCHES(text_is(FLO_FIELD_DEVICE_MODEL_DEVICE, id)), NULL, err);
     }
     for (size_t i = 0; i < count && rv == 0; i++) {
-        rv = flo_fleet_put(
-            store, FLO_TABLE_DEVICE_MODEL,
-            CHANGES(
-                set_text(FLO_FIELD_DEVICE_MODEL_DEVICE, id),
-                set_text(FLO_FIELD_DEVICE_MODEL_MODEL, models[i].model),
-                set_text(FLO_FIELD_DEVICE_MODEL_SERVING, models[i].serving)),
-            err);
+        rv = flo_fleet_put(store, FLO_TABLE_DEVICE_MODEL,
+                           CHANGES(set_text(FLO_FIELD_DEVICE_MODEL_DEVICE, id),
+                                   set_text(FLO_FIELD_DEVICE_MODEL_MODEL, models[i].model),
+                                   set_text(FLO_FIELD_DEVICE_MODEL_SERVING, models[i].serving)),
+                           err);
     }
     if (rv == 0 && fact != NULL) {
         fact->models = checksum;
@@ -388,20 +352,16 @@ static int put_models(struct flo_fleet_store *store, const char *id,
     return rv;
 }
 
-int flo_fleet_device_reported(struct flo_fleet_store *store, const char *id,
-                              const char *reported, const json_t *said,
-                              const char *profile, bool drifts, uint64_t trust,
-                              const struct flo_fleet_model *models,
-                              size_t model_count, struct flo_err *err)
+int flo_fleet_device_reported(struct flo_fleet_store *store, const char *id, const char *reported,
+                              const json_t *said, const char *profile, bool drifts, uint64_t trust,
+                              const struct flo_fleet_model *models, size_t model_count,
+                              struct flo_err *err)
 {
     const struct flo_field_change changes[] = {
-        set_text(FLO_FIELD_DEVICE_REPORTED, reported),
-        set_number(FLO_FIELD_DEVICE_DRIFTS, drifts),
-        set_number(FLO_FIELD_DEVICE_TRUST, trust),
-        set_text(FLO_FIELD_DEVICE_PROFILE, profile)};
-    int rv = flo_fleet_update(
-        store, FLO_TABLE_DEVICE, changes, profile != NULL ? 4 : 3,
-        MATCHES(text_is(FLO_FIELD_DEVICE_ID, id)), NULL, err);
+        set_text(FLO_FIELD_DEVICE_REPORTED, reported), set_number(FLO_FIELD_DEVICE_DRIFTS, drifts),
+        set_number(FLO_FIELD_DEVICE_TRUST, trust), set_text(FLO_FIELD_DEVICE_PROFILE, profile)};
+    int rv = flo_fleet_update(store, FLO_TABLE_DEVICE, changes, profile != NULL ? 4 : 3,
+                              MATCHES(text_is(FLO_FIELD_DEVICE_ID, id)), NULL, err);
 
     if (rv == 0) {
         rv = put_models(store, id, models, model_count, err);
@@ -421,29 +381,25 @@ int flo_fleet_device_reported(struct flo_fleet_store *store, const char *id,
     return 0;
 }
 
-int flo_fleet_device_retire(struct flo_fleet_store *store, const char *id,
-                            struct flo_err *err)
+int flo_fleet_device_retire(struct flo_fleet_store *store, const char *id, struct flo_err *err)
 {
     struct flo_fleet_fact *fact = flo_fleet_fact(store, id);
-    int rv =
-        flo_fleet_update(store, FLO_TABLE_DEVICE,
-                         CHANGES(set_number(FLO_FIELD_DEVICE_RETIRED, 1),
-                                 set_number(FLO_FIELD_DEVICE_ONLINE, 0)),
-                         MATCHES(text_is(FLO_FIELD_DEVICE_ID, id)), NULL, err);
+    int rv = flo_fleet_update(
+        store, FLO_TABLE_DEVICE,
+        CHANGES(set_number(FLO_FIELD_DEVICE_RETIRED, 1), set_number(FLO_FIELD_DEVICE_ONLINE, 0)),
+        MATCHES(text_is(FLO_FIELD_DEVICE_ID, id)), NULL, err);
 
     if (fact != NULL) {
         fact->is_active = fact->is_online_known = false;
     }
     flo_roster_gone(&store->roster, flo_fleet_number(store, id));
     if (rv == 0) {
-        rv = flo_fleet_remove(
-            store, FLO_TABLE_DEVICE_GROUP,
-            MATCHES(text_is(FLO_FIELD_DEVICE_GROUP_DEVICE, id)), NULL, err);
+        rv = flo_fleet_remove(store, FLO_TABLE_DEVICE_GROUP,
+                              MATCHES(text_is(FLO_FIELD_DEVICE_GROUP_DEVICE, id)), NULL, err);
     }
     if (rv == 0) {
-        rv = flo_fleet_remove(
-            store, FLO_TABLE_DEVICE_MODEL,
-            MATCHES(text_is(FLO_FIELD_DEVICE_MODEL_DEVICE, id)), NULL, err);
+        rv = flo_fleet_remove(store, FLO_TABLE_DEVICE_MODEL,
+                              MATCHES(text_is(FLO_FIELD_DEVICE_MODEL_DEVICE, id)), NULL, err);
     }
     if (rv == 0) {
         rv = flo_fleet_certificate_revoke(store, id, err);
@@ -451,8 +407,7 @@ int flo_fleet_device_retire(struct flo_fleet_store *store, const char *id,
     return rv < 0 ? rv : flo_fleet_desired_forget(store, id, err);
 }
 
-int flo_fleet_devices_offline(struct flo_fleet_store *store,
-                              struct flo_err *err)
+int flo_fleet_devices_offline(struct flo_fleet_store *store, struct flo_err *err)
 {
     flo_fleet_facts_doubt(store);
     for (size_t i = 0; i < store->roster.count; i++) {
@@ -460,10 +415,9 @@ int flo_fleet_devices_offline(struct flo_fleet_store *store,
             flo_roster_online(&store->roster, i, false);
         }
     }
-    int rv = flo_fleet_update(store, FLO_TABLE_DEVICE,
-                              CHANGES(set_number(FLO_FIELD_DEVICE_ONLINE, 0)),
-                              MATCHES(number_is(FLO_FIELD_DEVICE_ONLINE, 1)),
-                              NULL, err);
+    int rv =
+        flo_fleet_update(store, FLO_TABLE_DEVICE, CHANGES(set_number(FLO_FIELD_DEVICE_ONLINE, 0)),
+                         MATCHES(number_is(FLO_FIELD_DEVICE_ONLINE, 1)), NULL, err);
 
     if (rv == 0) {
         flo_fleet_facts_offline(store);
@@ -486,19 +440,16 @@ size_t flo_fleet_devices_seen(const struct flo_fleet_store *store)
     return store->facts.ids.count;
 }
 
-int flo_fleet_device_counts(struct flo_fleet_store *store,
-                            struct flo_fleet_device_count *out,
+int flo_fleet_device_counts(struct flo_fleet_store *store, struct flo_fleet_device_count *out,
                             struct flo_err *err)
 {
-    static const enum flo_field by[] = {FLO_FIELD_DEVICE_ONLINE,
-                                        FLO_FIELD_DEVICE_DRIFTS};
+    static const enum flo_field by[] = {FLO_FIELD_DEVICE_ONLINE, FLO_FIELD_DEVICE_DRIFTS};
 
     *out = (struct flo_fleet_device_count){0};
-    return flo_fleet_count(
-        store,
-        &(struct flo_query){.table = FLO_TABLE_DEVICE,
-                            WHERE(number_is(FLO_FIELD_DEVICE_RETIRED, 0))},
-        by, FLO_COUNT(by), take_counts, out, err);
+    return flo_fleet_count(store,
+                           &(struct flo_query){.table = FLO_TABLE_DEVICE,
+                                               WHERE(number_is(FLO_FIELD_DEVICE_RETIRED, 0))},
+                           by, FLO_COUNT(by), take_counts, out, err);
 }
 
 /* ---- groups ---- */
@@ -512,20 +463,16 @@ static int take_group_device(void *context, const struct flo_row *row)
 {
     const struct group_each *each = context;
 
-    return each->fn(each->context,
-                    flo_row_text(row, FLO_FIELD_DEVICE_GROUP_DEVICE));
+    return each->fn(each->context, flo_row_text(row, FLO_FIELD_DEVICE_GROUP_DEVICE));
 }
 
-int flo_fleet_group_each(struct flo_fleet_store *store, const char *group,
-                         flo_fleet_text_fn fn, void *context,
-                         struct flo_err *err)
+int flo_fleet_group_each(struct flo_fleet_store *store, const char *group, flo_fleet_text_fn fn,
+                         void *context, struct flo_err *err)
 {
     struct group_each each = {fn, context};
 
-    return flo_fleet_find(
-        store,
-        &(struct flo_query){
-            .table = FLO_TABLE_DEVICE_GROUP,
-            WHERE(text_is(FLO_FIELD_DEVICE_GROUP_GROUP, group))},
-        take_group_device, &each, err);
+    return flo_fleet_find(store,
+                          &(struct flo_query){.table = FLO_TABLE_DEVICE_GROUP,
+                                              WHERE(text_is(FLO_FIELD_DEVICE_GROUP_GROUP, group))},
+                          take_group_device, &each, err);
 }

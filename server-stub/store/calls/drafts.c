@@ -2,14 +2,13 @@
 #include "server-stub/store/drafts.h"
 #include "server-stub/store/calls/inside.h"
 
-int flo_fleet_draft_put(struct flo_fleet_store *store, const char *rollout,
-                        const char *members, struct flo_err *err)
+int flo_fleet_draft_put(struct flo_fleet_store *store, const char *rollout, const char *members,
+                        struct flo_err *err)
 {
-    return flo_fleet_put(
-        store, FLO_TABLE_MEMBER_DRAFT,
-        CHANGES(set_text(FLO_FIELD_MEMBER_DRAFT_ROLLOUT, rollout),
-                set_text(FLO_FIELD_MEMBER_DRAFT_MEMBERS, members)),
-        err);
+    return flo_fleet_put(store, FLO_TABLE_MEMBER_DRAFT,
+                         CHANGES(set_text(FLO_FIELD_MEMBER_DRAFT_ROLLOUT, rollout),
+                                 set_text(FLO_FIELD_MEMBER_DRAFT_MEMBERS, members)),
+                         err);
 }
 
 struct draft {
@@ -21,29 +20,24 @@ static int take_draft(void *context, const struct flo_row *row)
 {
     const struct draft *draft = context;
 
-    return draft->fn(draft->context,
-                     flo_row_text(row, FLO_FIELD_MEMBER_DRAFT_MEMBERS));
+    return draft->fn(draft->context, flo_row_text(row, FLO_FIELD_MEMBER_DRAFT_MEMBERS));
 }
 
-int flo_fleet_draft_get(struct flo_fleet_store *store, const char *rollout,
-                        flo_fleet_text_fn fn, void *context,
-                        struct flo_err *err)
+int flo_fleet_draft_get(struct flo_fleet_store *store, const char *rollout, flo_fleet_text_fn fn,
+                        void *context, struct flo_err *err)
 {
     struct draft draft = {fn, context};
     bool found;
 
     return flo_fleet_find_one(
         store,
-        (struct flo_query){
-            .table = FLO_TABLE_MEMBER_DRAFT,
-            WHERE(text_is(FLO_FIELD_MEMBER_DRAFT_ROLLOUT, rollout))},
+        (struct flo_query){.table = FLO_TABLE_MEMBER_DRAFT,
+                           WHERE(text_is(FLO_FIELD_MEMBER_DRAFT_ROLLOUT, rollout))},
         take_draft, &draft, &found, err);
 }
 
-int flo_fleet_draft_remove(struct flo_fleet_store *store, const char *rollout,
-                           struct flo_err *err)
+int flo_fleet_draft_remove(struct flo_fleet_store *store, const char *rollout, struct flo_err *err)
 {
-    return flo_fleet_remove(
-        store, FLO_TABLE_MEMBER_DRAFT,
-        MATCHES(text_is(FLO_FIELD_MEMBER_DRAFT_ROLLOUT, rollout)), NULL, err);
+    return flo_fleet_remove(store, FLO_TABLE_MEMBER_DRAFT,
+                            MATCHES(text_is(FLO_FIELD_MEMBER_DRAFT_ROLLOUT, rollout)), NULL, err);
 }

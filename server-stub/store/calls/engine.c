@@ -4,8 +4,8 @@
 #include "base/host/json.h"
 #include "server-stub/store/calls/inside.h"
 
-int flo_fleet_find(struct flo_fleet_store *store, const struct flo_query *query,
-                   flo_row_take take, void *context, struct flo_err *err)
+int flo_fleet_find(struct flo_fleet_store *store, const struct flo_query *query, flo_row_take take,
+                   void *context, struct flo_err *err)
 {
     store->statements++;
     return store->engine->ops->find(store->engine, query, take, context, err);
@@ -25,9 +25,8 @@ static int take_one(void *context, const struct flo_row *row)
     return one->take != NULL ? one->take(one->context, row) : 0;
 }
 
-int flo_fleet_find_one(struct flo_fleet_store *store, struct flo_query query,
-                       flo_row_take take, void *context, bool *found,
-                       struct flo_err *err)
+int flo_fleet_find_one(struct flo_fleet_store *store, struct flo_query query, flo_row_take take,
+                       void *context, bool *found, struct flo_err *err)
 {
     struct one one = {.take = take, .context = context};
 
@@ -37,14 +36,12 @@ int flo_fleet_find_one(struct flo_fleet_store *store, struct flo_query query,
     return rv;
 }
 
-int flo_fleet_count(struct flo_fleet_store *store,
-                    const struct flo_query *query, const enum flo_field *by,
-                    size_t by_count, flo_count_take take, void *context,
+int flo_fleet_count(struct flo_fleet_store *store, const struct flo_query *query,
+                    const enum flo_field *by, size_t by_count, flo_count_take take, void *context,
                     struct flo_err *err)
 {
     store->statements++;
-    return store->engine->ops->count(store->engine, query, by, by_count, take,
-                                     context, err);
+    return store->engine->ops->count(store->engine, query, by, by_count, take, context, err);
 }
 
 static int add_count(void *context, const struct flo_row *row, uint64_t count)
@@ -54,8 +51,7 @@ static int add_count(void *context, const struct flo_row *row, uint64_t count)
     return 0;
 }
 
-int flo_fleet_count_all(struct flo_fleet_store *store,
-                        const struct flo_query *query, uint64_t *out,
+int flo_fleet_count_all(struct flo_fleet_store *store, const struct flo_query *query, uint64_t *out,
                         struct flo_err *err)
 {
     *out = 0;
@@ -63,28 +59,25 @@ int flo_fleet_count_all(struct flo_fleet_store *store,
 }
 
 int flo_fleet_insert(struct flo_fleet_store *store, enum flo_table table,
-                     const struct flo_field_change *changes, size_t count,
-                     bool *is_new, struct flo_err *err)
+                     const struct flo_field_change *changes, size_t count, bool *is_new,
+                     struct flo_err *err)
 {
     uint64_t changed = 0;
 
     store->statements++;
     store->changes++;
-    int rv = store->engine->ops->insert(store->engine, table, changes, count,
-                                        &changed, err);
+    int rv = store->engine->ops->insert(store->engine, table, changes, count, &changed, err);
     if (is_new != NULL) {
         *is_new = rv == 0 && changed > 0;
         return rv;
     }
     return rv == 0 && changed == 0
-               ? flo_fail(err, FLO_E_STATE, "such a %s is there already",
-                          flo_tables[table].word)
+               ? flo_fail(err, FLO_E_STATE, "such a %s is there already", flo_tables[table].word)
                : rv;
 }
 
 int flo_fleet_put(struct flo_fleet_store *store, enum flo_table table,
-                  const struct flo_field_change *changes, size_t count,
-                  struct flo_err *err)
+                  const struct flo_field_change *changes, size_t count, struct flo_err *err)
 {
     store->statements++;
     store->changes++;
@@ -93,23 +86,22 @@ int flo_fleet_put(struct flo_fleet_store *store, enum flo_table table,
 
 int flo_fleet_update(struct flo_fleet_store *store, enum flo_table table,
                      const struct flo_field_change *changes, size_t count,
-                     const struct flo_match *matches, size_t match_count,
-                     uint64_t *changed, struct flo_err *err)
+                     const struct flo_match *matches, size_t match_count, uint64_t *changed,
+                     struct flo_err *err)
 {
     store->statements++;
     store->changes++;
-    return store->engine->ops->update(store->engine, table, changes, count,
-                                      matches, match_count, changed, err);
+    return store->engine->ops->update(store->engine, table, changes, count, matches, match_count,
+                                      changed, err);
 }
 
 int flo_fleet_remove(struct flo_fleet_store *store, enum flo_table table,
-                     const struct flo_match *matches, size_t match_count,
-                     uint64_t *changed, struct flo_err *err)
+                     const struct flo_match *matches, size_t match_count, uint64_t *changed,
+                     struct flo_err *err)
 {
     store->statements++;
     store->changes++;
-    return store->engine->ops->remove(store->engine, table, matches,
-                                      match_count, changed, err);
+    return store->engine->ops->remove(store->engine, table, matches, match_count, changed, err);
 }
 
 int flo_fleet_take_number(void *context, const struct flo_row *row)
@@ -127,8 +119,7 @@ int flo_fleet_take_text(void *context, const struct flo_row *row)
     return text->fn(text->context, flo_row_text(row, text->field));
 }
 
-void flo_fleet_json_text(const char *json, const char *key, char *out,
-                         size_t out_bytes)
+void flo_fleet_json_text(const char *json, const char *key, char *out, size_t out_bytes)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *object = NULL;
     size_t bytes = strlen(json);

@@ -11,11 +11,10 @@
 
 static struct flo_query outbox(const struct flo_fleet_fact *fact)
 {
-    return (struct flo_query){
-        .table = FLO_TABLE_EVENT,
-        WHERE(number_is(FLO_FIELD_EVENT_BOOK, fact->book),
-              number_is(FLO_FIELD_EVENT_OUTBOX, fact->outbox)),
-        SORTED(DOWN(EVENT_SEQ))};
+    return (struct flo_query){.table = FLO_TABLE_EVENT,
+                              WHERE(number_is(FLO_FIELD_EVENT_BOOK, fact->book),
+                                    number_is(FLO_FIELD_EVENT_OUTBOX, fact->outbox)),
+                              SORTED(DOWN(EVENT_SEQ))};
 }
 
 /* ---- the mark ---- */
@@ -32,45 +31,43 @@ static int take_mark(void *context, const struct flo_row *row)
 }
 
 /* All events of a device are in one book; 0: there are none. */
-static int book_of(struct flo_fleet_store *store, const char *device,
-                   uint64_t *out, struct flo_err *err)
+static int book_of(struct flo_fleet_store *store, const char *device, uint64_t *out,
+                   struct flo_err *err)
 {
     struct flo_number book = {.field = FLO_FIELD_EVENT_MARK_BOOK};
     bool found;
-    int rv = flo_fleet_find_one(
-        store,
-        (struct flo_query){.table = FLO_TABLE_EVENT_MARK,
-                           WHERE(text_is(FLO_FIELD_EVENT_MARK_DEVICE, device))},
-        flo_fleet_take_number, &book, &found, err);
+    int rv =
+        flo_fleet_find_one(store,
+                           (struct flo_query){.table = FLO_TABLE_EVENT_MARK,
+                                              WHERE(text_is(FLO_FIELD_EVENT_MARK_DEVICE, device))},
+                           flo_fleet_take_number, &book, &found, err);
 
     *out = book.number;
     return rv;
 }
 
-static int mark_get(struct flo_fleet_store *store, const char *device,
-                    const char *boot, struct flo_fleet_fact *fact,
-                    struct flo_err *err)
+static int mark_get(struct flo_fleet_store *store, const char *device, const char *boot,
+                    struct flo_fleet_fact *fact, struct flo_err *err)
 {
     bool found;
 
     fact->is_mark_known = false;
     fact->mark = fact->newest = fact->outbox = fact->book = 0;
-    int rv = flo_fleet_find_one(
-        store,
-        (struct flo_query){.table = FLO_TABLE_EVENT_MARK,
-                           WHERE(text_is(FLO_FIELD_EVENT_MARK_DEVICE, device),
-                                 text_is(FLO_FIELD_EVENT_MARK_BOOT, boot))},
-        take_mark, fact, &found, err);
+    int rv =
+        flo_fleet_find_one(store,
+                           (struct flo_query){.table = FLO_TABLE_EVENT_MARK,
+                                              WHERE(text_is(FLO_FIELD_EVENT_MARK_DEVICE, device),
+                                                    text_is(FLO_FIELD_EVENT_MARK_BOOT, boot))},
+                           take_mark, fact, &found, err);
     return rv < 0 || found ? rv : book_of(store, device, &fact->book, err);
 }
 
 /* The first event of an outbox: its mark is stored with it. */
-static int outbox_begin(struct flo_fleet_store *store,
-                        struct flo_fleet_fact *fact, struct flo_err *err)
+static int outbox_begin(struct flo_fleet_store *store, struct flo_fleet_fact *fact,
+                        struct flo_err *err)
 {
     uint64_t number = 0;
-    int rv =
-        fact->outbox != 0 ? 0 : flo_fleet_next(store, "outbox", &number, err);
+    int rv = fact->outbox != 0 ? 0 : flo_fleet_next(store, "outbox", &number, err);
 
     if (rv == 0 && number != 0) {
         fact->outbox = number;
@@ -79,9 +76,8 @@ static int outbox_begin(struct flo_fleet_store *store,
     return rv;
 }
 
-static int event_exists(struct flo_fleet_store *store,
-                        const struct flo_fleet_fact *fact, uint64_t seq,
-                        bool *out, struct flo_err *err)
+static int event_exists(struct flo_fleet_store *store, const struct flo_fleet_fact *fact,
+                        uint64_t seq, bool *out, struct flo_err *err)
 {
     struct flo_query query = outbox(fact);
 
@@ -89,13 +85,12 @@ static int event_exists(struct flo_fleet_store *store,
     return flo_fleet_find_one(store, query, NULL, NULL, out, err);
 }
 
-static int event_newest(struct flo_fleet_store *store,
-                        struct flo_fleet_fact *fact, struct flo_err *err)
+static int event_newest(struct flo_fleet_store *store, struct flo_fleet_fact *fact,
+                        struct flo_err *err)
 {
     struct flo_number newest = {.field = FLO_FIELD_EVENT_SEQ};
     bool found;
-    int rv = flo_fleet_find_one(store, outbox(fact), flo_fleet_take_number,
-                                &newest, &found, err);
+    int rv = flo_fleet_find_one(store, outbox(fact), flo_fleet_take_number, &newest, &found, err);
 
     fact->newest = newest.number;
     return rv;
@@ -117,12 +112,10 @@ static int mark_walk(struct flo_fleet_store *store, struct flo_fleet_fact *fact,
 
 /* An event of another outbox than the one in memory.  The stored mark may be
  * older than the events: it is written now and then. */
-static int mark_load(struct flo_fleet_store *store, const char *device,
-                     const char *boot, struct flo_fleet_fact *fact,
-                     struct flo_err *err)
+static int mark_load(struct flo_fleet_store *store, const char *device, const char *boot,
+                     struct flo_fleet_fact *fact, struct flo_err *err)
 {
-    int rv =
-        fact->is_mark_dirty ? flo_fleet_mark_put(store, device, fact, err) : 0;
+    int rv = fact->is_mark_dirty ? flo_fleet_mark_put(store, device, fact, err) : 0;
 
     if (rv < 0) {
         return rv;
@@ -130,8 +123,8 @@ static int mark_load(struct flo_fleet_store *store, const char *device,
     fact->is_mark_dirty = false;
     fact->boot[0] = '\0'; /* until all is read */
     if ((rv = mark_get(store, device, boot, fact, err)) < 0 ||
-        (fact->is_mark_known && ((rv = event_newest(store, fact, err)) < 0 ||
-                                 (rv = mark_walk(store, fact, err)) < 0))) {
+        (fact->is_mark_known &&
+         ((rv = event_newest(store, fact, err)) < 0 || (rv = mark_walk(store, fact, err)) < 0))) {
         return rv;
     }
     snprintf(fact->boot, sizeof(fact->boot), "%s", boot);
@@ -142,25 +135,21 @@ static int mark_load(struct flo_fleet_store *store, const char *device,
  * on its events are not acknowledged: those below are not awaited.  An older
  * agent does not.  Then the first event of an outbox is the first one awaited,
  * and one that comes a second time says that those before it are gone. */
-static uint64_t mark_begin(const struct flo_fleet_fact *fact, uint64_t seq,
-                           uint64_t from, bool is_new)
+static uint64_t mark_begin(const struct flo_fleet_fact *fact, uint64_t seq, uint64_t from,
+                           bool is_new)
 {
     bool is_next = fact->is_mark_known && seq == fact->mark + 1;
 
     if (from > 0) {
         uint64_t before = from - 1;
-        uint64_t mark =
-            fact->is_mark_known && fact->mark > before ? fact->mark : before;
+        uint64_t mark = fact->is_mark_known && fact->mark > before ? fact->mark : before;
         return seq == mark + 1 ? seq : mark;
     }
-    return fact->is_mark_known && (seq <= fact->mark || (!is_next && is_new))
-               ? fact->mark
-               : seq;
+    return fact->is_mark_known && (seq <= fact->mark || (!is_next && is_new)) ? fact->mark : seq;
 }
 
-static int mark_move(struct flo_fleet_store *store, const char *device,
-                     struct flo_fleet_fact *fact, uint64_t seq, uint64_t from,
-                     bool is_new, struct flo_err *err)
+static int mark_move(struct flo_fleet_store *store, const char *device, struct flo_fleet_fact *fact,
+                     uint64_t seq, uint64_t from, bool is_new, struct flo_err *err)
 {
     uint64_t mark = mark_begin(fact, seq, from, is_new);
 
@@ -184,19 +173,17 @@ static int mark_move(struct flo_fleet_store *store, const char *device,
 /* ---- what is too old ---- */
 
 /* The id of the event so many places behind the newest one below `below`. */
-static int newest_after(struct flo_fleet_store *store, uint64_t book,
-                        uint64_t below, uint64_t offset, uint64_t *id,
-                        bool *found, struct flo_err *err)
+static int newest_after(struct flo_fleet_store *store, uint64_t book, uint64_t below,
+                        uint64_t offset, uint64_t *id, bool *found, struct flo_err *err)
 {
     struct flo_number number = {.field = FLO_FIELD_EVENT_ID};
     int rv = flo_fleet_find_one(
         store,
-        (struct flo_query){
-            .table = FLO_TABLE_EVENT,
-            WHERE(number_is(FLO_FIELD_EVENT_BOOK, book),
-                  number_how(FLO_FIELD_EVENT_ID, FLO_MATCH_BELOW, below)),
-            SORTED(DOWN(EVENT_ID)),
-            .offset = offset},
+        (struct flo_query){.table = FLO_TABLE_EVENT,
+                           WHERE(number_is(FLO_FIELD_EVENT_BOOK, book),
+                                 number_how(FLO_FIELD_EVENT_ID, FLO_MATCH_BELOW, below)),
+                           SORTED(DOWN(EVENT_ID)),
+                           .offset = offset},
         flo_fleet_take_number, &number, found, err);
 
     *id = number.number;
@@ -205,8 +192,8 @@ static int newest_after(struct flo_fleet_store *store, uint64_t book,
 
 /* Keep the newest events of a device, and the marks of the outboxes that they
  * came from. */
-static int events_prune(struct flo_fleet_store *store, const char *device,
-                        uint64_t book, struct flo_err *err)
+static int events_prune(struct flo_fleet_store *store, const char *device, uint64_t book,
+                        struct flo_err *err)
 {
     uint64_t id;
     bool found;
@@ -215,30 +202,26 @@ static int events_prune(struct flo_fleet_store *store, const char *device,
     if (rv < 0 || !found) {
         return rv;
     }
-    rv = flo_fleet_remove(
-        store, FLO_TABLE_EVENT,
-        MATCHES(number_is(FLO_FIELD_EVENT_BOOK, book),
-                number_how(FLO_FIELD_EVENT_ID, FLO_MATCH_UP_TO, id)),
-        NULL, err);
-    return rv < 0 ? rv
-                  : flo_fleet_remove(
-                        store, FLO_TABLE_EVENT_MARK,
-                        MATCHES(text_is(FLO_FIELD_EVENT_MARK_DEVICE, device),
-                                (struct flo_match){
-                                    .field = FLO_FIELD_EVENT_MARK_OUTBOX,
-                                    .how = FLO_MATCH_NOT_AMONG,
-                                    .among = FLO_FIELD_EVENT_OUTBOX,
-                                    .where = FLO_FIELD_EVENT_BOOK,
-                                    .value.number = book}),
-                        NULL, err);
+    rv = flo_fleet_remove(store, FLO_TABLE_EVENT,
+                          MATCHES(number_is(FLO_FIELD_EVENT_BOOK, book),
+                                  number_how(FLO_FIELD_EVENT_ID, FLO_MATCH_UP_TO, id)),
+                          NULL, err);
+    return rv < 0
+               ? rv
+               : flo_fleet_remove(store, FLO_TABLE_EVENT_MARK,
+                                  MATCHES(text_is(FLO_FIELD_EVENT_MARK_DEVICE, device),
+                                          (struct flo_match){.field = FLO_FIELD_EVENT_MARK_OUTBOX,
+                                                             .how = FLO_MATCH_NOT_AMONG,
+                                                             .among = FLO_FIELD_EVENT_OUTBOX,
+                                                             .where = FLO_FIELD_EVENT_BOOK,
+                                                             .value.number = book}),
+                                  NULL, err);
 }
 
 /* ---- events ---- */
 
-static int event_insert(struct flo_fleet_store *store,
-                        const struct flo_fleet_fact *fact,
-                        const struct flo_event_text *event,
-                        uint64_t received_at_ms, bool *is_new,
+static int event_insert(struct flo_fleet_store *store, const struct flo_fleet_fact *fact,
+                        const struct flo_event_text *event, uint64_t received_at_ms, bool *is_new,
                         struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) rest = {0};
@@ -254,19 +237,16 @@ static int event_insert(struct flo_fleet_store *store,
                     set_number(FLO_FIELD_EVENT_AT, event->at_ms),
                     set_number(FLO_FIELD_EVENT_RECEIVED_AT, received_at_ms),
                     set_number(FLO_FIELD_EVENT_FORM, form),
-                    set_text(FLO_FIELD_EVENT_JSON,
-                             form != 0 ? rest.data : event->json)),
+                    set_text(FLO_FIELD_EVENT_JSON, form != 0 ? rest.data : event->json)),
             is_new, err);
     }
     store->events += rv == 0 && *is_new;
     return rv;
 }
 
-int flo_fleet_event_add(struct flo_fleet_store *store, const char *device,
-                        const char *boot, uint64_t seq, uint64_t from,
-                        uint64_t at_ms, uint64_t received_at_ms,
-                        const char *json, bool *is_new, uint64_t *mark,
-                        struct flo_err *err)
+int flo_fleet_event_add(struct flo_fleet_store *store, const char *device, const char *boot,
+                        uint64_t seq, uint64_t from, uint64_t at_ms, uint64_t received_at_ms,
+                        const char *json, bool *is_new, uint64_t *mark, struct flo_err *err)
 {
     struct flo_fleet_fact *fact = flo_fleet_fact(store, device);
     int rv = fact == NULL ? flo_fail(err, FLO_E_MEMORY, "event") : 0;
@@ -276,8 +256,7 @@ int flo_fleet_event_add(struct flo_fleet_store *store, const char *device,
     }
     rv = rv < 0 ? rv : outbox_begin(store, fact, err);
     if (rv == 0) {
-        rv = event_insert(store, fact,
-                          &(struct flo_event_text){json, boot, seq, at_ms},
+        rv = event_insert(store, fact, &(struct flo_event_text){json, boot, seq, at_ms},
                           received_at_ms, is_new, err);
     }
     if (rv == 0 && *is_new && store->events % PRUNE_EVERY == 0) {
@@ -292,8 +271,8 @@ int flo_fleet_event_add(struct flo_fleet_store *store, const char *device,
     return rv;
 }
 
-int flo_fleet_event_mark(struct flo_fleet_store *store, const char *device,
-                         const char *boot, uint64_t *mark, struct flo_err *err)
+int flo_fleet_event_mark(struct flo_fleet_store *store, const char *device, const char *boot,
+                         uint64_t *mark, struct flo_err *err)
 {
     struct flo_fleet_fact *fact = flo_fleet_fact(store, device);
     int rv = fact == NULL ? flo_fail(err, FLO_E_MEMORY, "event") : 0;
@@ -336,10 +315,9 @@ static int boot_of(struct listing *listing, uint64_t outbox)
     listing->outbox = outbox;
     return flo_fleet_find_one(
         listing->store,
-        (struct flo_query){
-            .table = FLO_TABLE_EVENT_MARK,
-            WHERE(text_is(FLO_FIELD_EVENT_MARK_DEVICE, listing->device),
-                  number_is(FLO_FIELD_EVENT_MARK_OUTBOX, outbox))},
+        (struct flo_query){.table = FLO_TABLE_EVENT_MARK,
+                           WHERE(text_is(FLO_FIELD_EVENT_MARK_DEVICE, listing->device),
+                                 number_is(FLO_FIELD_EVENT_MARK_OUTBOX, outbox))},
         take_boot, listing, &found, listing->err);
 }
 
@@ -357,25 +335,21 @@ static int take_event(void *context, const struct flo_row *row)
     if (rv < 0) {
         return rv;
     }
-    flo_fleet_form_join(
-        flo_row_text(row, FLO_FIELD_EVENT_FORM_TEXT),
-        &(struct flo_event_text){json, listing->boot,
-                                 flo_row_number(row, FLO_FIELD_EVENT_SEQ),
-                                 flo_row_number(row, FLO_FIELD_EVENT_AT)},
-        &text);
+    flo_fleet_form_join(flo_row_text(row, FLO_FIELD_EVENT_FORM_TEXT),
+                        &(struct flo_event_text){json, listing->boot,
+                                                 flo_row_number(row, FLO_FIELD_EVENT_SEQ),
+                                                 flo_row_number(row, FLO_FIELD_EVENT_AT)},
+                        &text);
     return text.failed ? flo_fail(listing->err, FLO_E_MEMORY, "event")
                        : listing->fn(listing->context, text.data);
 }
 
-int flo_fleet_event_list(struct flo_fleet_store *store, const char *device,
-                         uint64_t below, uint64_t limit, flo_fleet_text_fn fn,
-                         void *context, uint64_t *oldest, struct flo_err *err)
+int flo_fleet_event_list(struct flo_fleet_store *store, const char *device, uint64_t below,
+                         uint64_t limit, flo_fleet_text_fn fn, void *context, uint64_t *oldest,
+                         struct flo_err *err)
 {
-    struct listing listing = {.store = store,
-                              .device = device,
-                              .fn = fn,
-                              .context = context,
-                              .err = err};
+    struct listing listing = {
+        .store = store, .device = device, .fn = fn, .context = context, .err = err};
     uint64_t before = 0;
     uint64_t book;
     bool found = false;
@@ -394,10 +368,8 @@ int flo_fleet_event_list(struct flo_fleet_store *store, const char *device,
                          .join = FLO_FIELD_EVENT_FORM_NUMBER,
                          .by = FLO_FIELD_EVENT_FORM,
                          WHERE(number_is(FLO_FIELD_EVENT_BOOK, book),
-                               number_how(FLO_FIELD_EVENT_ID, FLO_MATCH_ABOVE,
-                                          found ? before : 0),
-                               number_how(FLO_FIELD_EVENT_ID, FLO_MATCH_BELOW,
-                                          below)),
+                               number_how(FLO_FIELD_EVENT_ID, FLO_MATCH_ABOVE, found ? before : 0),
+                               number_how(FLO_FIELD_EVENT_ID, FLO_MATCH_BELOW, below)),
                          SORTED(UP(EVENT_ID))},
                      take_event, &listing, err);
 }

@@ -10,8 +10,7 @@
 
 #include "server-stub/store/calls/inside.h"
 
-struct flo_fleet_fact *flo_fleet_fact(struct flo_fleet_store *store,
-                                      const char *id)
+struct flo_fleet_fact *flo_fleet_fact(struct flo_fleet_store *store, const char *id)
 {
     struct flo_fleet_facts *facts = &store->facts;
     size_t known = facts->ids.count;
@@ -21,8 +20,7 @@ struct flo_fleet_fact *flo_fleet_fact(struct flo_fleet_store *store,
         return NULL;
     }
     if (facts->capacity < facts->ids.capacity) {
-        struct flo_fleet_fact *items =
-            realloc(facts->items, facts->ids.capacity * sizeof(*items));
+        struct flo_fleet_fact *items = realloc(facts->items, facts->ids.capacity * sizeof(*items));
         if (items == NULL) {
             return NULL;
         }
@@ -74,8 +72,7 @@ void flo_fleet_facts_doubt(struct flo_fleet_store *store)
     }
     store->makings.is_known &= !store->makings.is_changed;
     store->makings.is_changed = false;
-    for (size_t i = 0; i < store->facts.ids.count && i < store->facts.capacity;
-         i++) {
+    for (size_t i = 0; i < store->facts.ids.count && i < store->facts.capacity; i++) {
         struct flo_fleet_fact *fact = &store->facts.items[i];
         fact->is_online_known = fact->is_mark_dirty = false;
         fact->awaits_nothing = false;
@@ -88,15 +85,13 @@ void flo_fleet_facts_doubt(struct flo_fleet_store *store)
 
 void flo_fleet_facts_offline(struct flo_fleet_store *store)
 {
-    for (size_t i = 0; i < store->facts.ids.count && i < store->facts.capacity;
-         i++) {
+    for (size_t i = 0; i < store->facts.ids.count && i < store->facts.capacity; i++) {
         store->facts.items[i].is_online_known = true;
         store->facts.items[i].is_online = false;
     }
 }
 
-void flo_fleet_device_ttft(struct flo_fleet_store *store, const char *id,
-                           uint64_t ttft_us)
+void flo_fleet_device_ttft(struct flo_fleet_store *store, const char *id, uint64_t ttft_us)
 {
     struct flo_fleet_fact *fact = flo_fleet_fact(store, id);
 
@@ -105,8 +100,8 @@ void flo_fleet_device_ttft(struct flo_fleet_store *store, const char *id,
     }
 }
 
-void flo_fleet_device_heard(struct flo_fleet_store *store, const char *id,
-                            uint64_t at_ms, uint64_t rss_bytes)
+void flo_fleet_device_heard(struct flo_fleet_store *store, const char *id, uint64_t at_ms,
+                            uint64_t rss_bytes)
 {
     struct flo_fleet_fact *fact = flo_fleet_fact(store, id);
 
@@ -123,8 +118,7 @@ void flo_fleet_device_heard(struct flo_fleet_store *store, const char *id,
     }
 }
 
-bool flo_fleet_device_hardware(struct flo_fleet_store *store, const char *id,
-                               const char *hardware)
+bool flo_fleet_device_hardware(struct flo_fleet_store *store, const char *id, const char *hardware)
 {
     struct flo_fleet_fact *fact = flo_fleet_fact(store, id);
     uint32_t checksum = flo_crc32c(0, hardware, strlen(hardware));
@@ -136,22 +130,19 @@ bool flo_fleet_device_hardware(struct flo_fleet_store *store, const char *id,
     return true;
 }
 
-bool flo_fleet_device_seems_online(struct flo_fleet_store *store,
-                                   const char *id)
+bool flo_fleet_device_seems_online(struct flo_fleet_store *store, const char *id)
 {
     const struct flo_fleet_fact *fact = flo_fleet_fact(store, id);
 
     return fact != NULL && fact->is_online_known && fact->is_online;
 }
 
-int flo_fleet_online_each(struct flo_fleet_store *store, flo_fleet_id_fn fn,
-                          void *context)
+int flo_fleet_online_each(struct flo_fleet_store *store, flo_fleet_id_fn fn, void *context)
 {
     struct flo_fleet_facts *facts = &store->facts;
     int rv = 0;
 
-    for (size_t i = 0; i < facts->ids.count && i < facts->capacity && rv == 0;
-         i++) {
+    for (size_t i = 0; i < facts->ids.count && i < facts->capacity && rv == 0; i++) {
         const struct flo_fleet_fact *fact = &facts->items[i];
         if (fact->is_online_known && fact->is_online) {
             rv = fn(context, facts->ids.items[i]);
@@ -160,15 +151,15 @@ int flo_fleet_online_each(struct flo_fleet_store *store, flo_fleet_id_fn fn,
     return rv;
 }
 
-bool flo_fleet_device_may_ask(struct flo_fleet_store *store, const char *device,
-                              uint64_t pause_ms, bool *is_back)
+bool flo_fleet_device_may_ask(struct flo_fleet_store *store, const char *device, uint64_t pause_ms,
+                              bool *is_back)
 {
     struct flo_fleet_fact *fact = flo_fleet_fact(store, device);
     uint64_t now_ms = flo_now_ms();
 
     *is_back = fact != NULL && fact->is_back;
-    if (fact == NULL || (!fact->is_back && fact->asked_at_ms != 0 &&
-                         now_ms - fact->asked_at_ms < pause_ms)) {
+    if (fact == NULL ||
+        (!fact->is_back && fact->asked_at_ms != 0 && now_ms - fact->asked_at_ms < pause_ms)) {
         return false;
     }
     fact->is_back = false;
@@ -179,27 +170,24 @@ bool flo_fleet_device_may_ask(struct flo_fleet_store *store, const char *device,
 int flo_fleet_mark_put(struct flo_fleet_store *store, const char *device,
                        const struct flo_fleet_fact *fact, struct flo_err *err)
 {
-    return flo_fleet_put(
-        store, FLO_TABLE_EVENT_MARK,
-        CHANGES(set_text(FLO_FIELD_EVENT_MARK_DEVICE, device),
-                set_text(FLO_FIELD_EVENT_MARK_BOOT, fact->boot),
-                set_number(FLO_FIELD_EVENT_MARK_SEQ, fact->mark),
-                set_number(FLO_FIELD_EVENT_MARK_BOOK, fact->book),
-                set_number(FLO_FIELD_EVENT_MARK_OUTBOX, fact->outbox)),
-        err);
+    return flo_fleet_put(store, FLO_TABLE_EVENT_MARK,
+                         CHANGES(set_text(FLO_FIELD_EVENT_MARK_DEVICE, device),
+                                 set_text(FLO_FIELD_EVENT_MARK_BOOT, fact->boot),
+                                 set_number(FLO_FIELD_EVENT_MARK_SEQ, fact->mark),
+                                 set_number(FLO_FIELD_EVENT_MARK_BOOK, fact->book),
+                                 set_number(FLO_FIELD_EVENT_MARK_OUTBOX, fact->outbox)),
+                         err);
 }
 
-static int write_one(struct flo_fleet_store *store, const char *id,
-                     struct flo_fleet_fact *fact, struct flo_err *err)
+static int write_one(struct flo_fleet_store *store, const char *id, struct flo_fleet_fact *fact,
+                     struct flo_err *err)
 {
-    const struct flo_field_change changes[] = {
-        {.field = FLO_FIELD_DEVICE_SEEN_AT,
-         .how = FLO_CHANGE_RAISE,
-         .value.number = fact->seen_at_ms},
-        set_number(FLO_FIELD_DEVICE_RSS, fact->rss_bytes)};
-    int rv = flo_fleet_update(
-        store, FLO_TABLE_DEVICE, changes, fact->rss_bytes != 0 ? 2 : 1,
-        MATCHES(text_is(FLO_FIELD_DEVICE_ID, id)), NULL, err);
+    const struct flo_field_change changes[] = {{.field = FLO_FIELD_DEVICE_SEEN_AT,
+                                                .how = FLO_CHANGE_RAISE,
+                                                .value.number = fact->seen_at_ms},
+                                               set_number(FLO_FIELD_DEVICE_RSS, fact->rss_bytes)};
+    int rv = flo_fleet_update(store, FLO_TABLE_DEVICE, changes, fact->rss_bytes != 0 ? 2 : 1,
+                              MATCHES(text_is(FLO_FIELD_DEVICE_ID, id)), NULL, err);
 
     if (rv == 0 && fact->is_mark_dirty) {
         rv = flo_fleet_mark_put(store, id, fact, err);
@@ -210,8 +198,8 @@ static int write_one(struct flo_fleet_store *store, const char *id,
     return rv;
 }
 
-int flo_fleet_facts_write(struct flo_fleet_store *store, size_t count_max,
-                          size_t *from, struct flo_err *err)
+int flo_fleet_facts_write(struct flo_fleet_store *store, size_t count_max, size_t *from,
+                          struct flo_err *err)
 {
     struct flo_fleet_facts *facts = &store->facts;
     int rv = 0;

@@ -20,9 +20,8 @@
 /* A member that devices of a rollout say alike. */
 static bool is_common(const char *key, const json_t *value)
 {
-    static const char *const keys[] = {
-        "type",    "execution", "rollout", "phase", "order", "model",
-        "release", "version",   "state",   "end",   "v"};
+    static const char *const keys[] = {"type",    "execution", "rollout", "phase", "order", "model",
+                                       "release", "version",   "state",   "end",   "v"};
 
     for (size_t i = 0; i < FLO_COUNT(keys); i++) {
         if (strcmp(key, keys[i]) == 0) {
@@ -46,8 +45,7 @@ static bool is_said(const json_t *json, const struct flo_event_text *event)
     const char *boot = json_string_value(json_object_get(json, "boot"));
 
     return boot != NULL && strcmp(boot, event->boot) == 0 && event->at_ms > 0 &&
-           is_number(json, "seq", event->seq) &&
-           is_number(json, "at_ms", event->at_ms);
+           is_number(json, "seq", event->seq) && is_number(json, "at_ms", event->at_ms);
 }
 
 static void dump(const json_t *object, struct flo_buf *out)
@@ -60,15 +58,13 @@ static void dump(const json_t *object, struct flo_buf *out)
 }
 
 /* Two texts of an event; false: it stays whole. */
-static bool split(const struct flo_event_text *event, struct flo_buf *form,
-                  struct flo_buf *rest)
+static bool split(const struct flo_event_text *event, struct flo_buf *form, struct flo_buf *rest)
 {
     json_t *json = NULL;
     const char *key;
     json_t *value;
 
-    if (flo_json_parse(event->json, strlen(event->json), REST_BYTES_MAX, &json,
-                       NULL) < 0) {
+    if (flo_json_parse(event->json, strlen(event->json), REST_BYTES_MAX, &json, NULL) < 0) {
         return false;
     }
     json_t *common = json_object();
@@ -88,8 +84,8 @@ static bool split(const struct flo_event_text *event, struct flo_buf *form,
     json_object_del(json, "at_ms");
     dump(common, form);
     dump(json, rest);
-    fits = fits && json_object_size(common) > 0 && !form->failed &&
-           !rest->failed && form->bytes <= FLO_FORM_BYTES_MAX;
+    fits = fits && json_object_size(common) > 0 && !form->failed && !rest->failed &&
+           form->bytes <= FLO_FORM_BYTES_MAX;
     json_decref(common);
     json_decref(json);
     return fits;
@@ -106,16 +102,15 @@ static void form_forget(struct flo_fleet_store *store, uint64_t number)
     }
 }
 
-static int form_find(struct flo_fleet_store *store, const char *text,
-                     uint64_t *number, struct flo_err *err)
+static int form_find(struct flo_fleet_store *store, const char *text, uint64_t *number,
+                     struct flo_err *err)
 {
     struct flo_number found = {.field = FLO_FIELD_EVENT_FORM_NUMBER};
     bool is_there;
-    int rv = flo_fleet_find_one(
-        store,
-        (struct flo_query){.table = FLO_TABLE_EVENT_FORM,
-                           WHERE(text_is(FLO_FIELD_EVENT_FORM_TEXT, text))},
-        flo_fleet_take_number, &found, &is_there, err);
+    int rv = flo_fleet_find_one(store,
+                                (struct flo_query){.table = FLO_TABLE_EVENT_FORM,
+                                                   WHERE(text_is(FLO_FIELD_EVENT_FORM_TEXT, text))},
+                                flo_fleet_take_number, &found, &is_there, err);
 
     *number = rv == 0 && is_there ? found.number : 0;
     return rv;
@@ -131,8 +126,7 @@ static int sweep(struct flo_fleet_store *store, struct flo_err *err)
         store,
         (struct flo_query){
             .table = FLO_TABLE_EVENT_FORM,
-            WHERE(number_how(FLO_FIELD_EVENT_FORM_NUMBER, FLO_MATCH_ABOVE,
-                             store->forms.looked_at)),
+            WHERE(number_how(FLO_FIELD_EVENT_FORM_NUMBER, FLO_MATCH_ABOVE, store->forms.looked_at)),
             SORTED(UP(EVENT_FORM_NUMBER))},
         flo_fleet_take_number, &next, &found, err);
 
@@ -140,47 +134,41 @@ static int sweep(struct flo_fleet_store *store, struct flo_err *err)
     if (rv == 0 && found) {
         rv = flo_fleet_find_one(
             store,
-            (struct flo_query){
-                .table = FLO_TABLE_EVENT,
-                WHERE(number_is(FLO_FIELD_EVENT_FORM, next.number))},
+            (struct flo_query){.table = FLO_TABLE_EVENT,
+                               WHERE(number_is(FLO_FIELD_EVENT_FORM, next.number))},
             NULL, NULL, &is_used, err);
     }
     if (rv < 0 || is_used) {
         return rv;
     }
     form_forget(store, next.number);
-    return flo_fleet_remove(
-        store, FLO_TABLE_EVENT_FORM,
-        MATCHES(number_is(FLO_FIELD_EVENT_FORM_NUMBER, next.number)), NULL,
-        err);
+    return flo_fleet_remove(store, FLO_TABLE_EVENT_FORM,
+                            MATCHES(number_is(FLO_FIELD_EVENT_FORM_NUMBER, next.number)), NULL,
+                            err);
 }
 
-static int form_make(struct flo_fleet_store *store, const char *text,
-                     uint64_t *number, struct flo_err *err)
+static int form_make(struct flo_fleet_store *store, const char *text, uint64_t *number,
+                     struct flo_err *err)
 {
     /* The sweep is before it is there: no event has it yet. */
     int rv = sweep(store, err);
 
     rv = rv < 0 ? rv : sweep(store, err);
     rv = rv < 0 ? rv : flo_fleet_next(store, "form", number, err);
-    return rv < 0
-               ? rv
-               : flo_fleet_put(
-                     store, FLO_TABLE_EVENT_FORM,
-                     CHANGES(set_number(FLO_FIELD_EVENT_FORM_NUMBER, *number),
-                             set_text(FLO_FIELD_EVENT_FORM_TEXT, text)),
-                     err);
+    return rv < 0 ? rv
+                  : flo_fleet_put(store, FLO_TABLE_EVENT_FORM,
+                                  CHANGES(set_number(FLO_FIELD_EVENT_FORM_NUMBER, *number),
+                                          set_text(FLO_FIELD_EVENT_FORM_TEXT, text)),
+                                  err);
 }
 
-static int form_keep(struct flo_fleet_store *store, const char *text,
-                     uint64_t *number, struct flo_err *err)
+static int form_keep(struct flo_fleet_store *store, const char *text, uint64_t *number,
+                     struct flo_err *err)
 {
-    size_t at =
-        flo_crc32c(0, text, strlen(text)) % FLO_COUNT(store->forms.items);
+    size_t at = flo_crc32c(0, text, strlen(text)) % FLO_COUNT(store->forms.items);
     int rv;
 
-    if (store->forms.items[at].number != 0 &&
-        strcmp(store->forms.items[at].text, text) == 0) {
+    if (store->forms.items[at].number != 0 && strcmp(store->forms.items[at].text, text) == 0) {
         *number = store->forms.items[at].number;
         return 0;
     }
@@ -190,21 +178,18 @@ static int form_keep(struct flo_fleet_store *store, const char *text,
     }
     if (rv == 0) {
         store->forms.items[at].number = *number;
-        snprintf(store->forms.items[at].text,
-                 sizeof(store->forms.items[at].text), "%s", text);
+        snprintf(store->forms.items[at].text, sizeof(store->forms.items[at].text), "%s", text);
     }
     return rv;
 }
 
-int flo_fleet_form_take(struct flo_fleet_store *store,
-                        const struct flo_event_text *event, uint64_t *number,
-                        struct flo_buf *rest, struct flo_err *err)
+int flo_fleet_form_take(struct flo_fleet_store *store, const struct flo_event_text *event,
+                        uint64_t *number, struct flo_buf *rest, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) form = {0};
 
     *number = 0;
-    return split(event, &form, rest) ? form_keep(store, form.data, number, err)
-                                     : 0;
+    return split(event, &form, rest) ? form_keep(store, form.data, number, err) : 0;
 }
 
 /* ---- the text again ---- */
@@ -219,13 +204,11 @@ static void add_members(const char *text, struct flo_buf *out)
     }
 }
 
-void flo_fleet_form_join(const char *form, const struct flo_event_text *rest,
-                         struct flo_buf *out)
+void flo_fleet_form_join(const char *form, const struct flo_event_text *rest, struct flo_buf *out)
 {
     flo_buf_text(out, "{");
     add_members(form, out);
     add_members(rest->json, out);
-    flo_buf_printf(out,
-                   "\"boot\":\"%s\",\"seq\":%" PRIu64 ",\"at_ms\":%" PRIu64 "}",
-                   rest->boot, rest->seq, rest->at_ms);
+    flo_buf_printf(out, "\"boot\":\"%s\",\"seq\":%" PRIu64 ",\"at_ms\":%" PRIu64 "}", rest->boot,
+                   rest->seq, rest->at_ms);
 }

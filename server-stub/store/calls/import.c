@@ -10,8 +10,7 @@ struct import {
     struct flo_err *err;
 };
 
-static int is_empty(struct flo_fleet_store *store, bool *out,
-                    struct flo_err *err)
+static int is_empty(struct flo_fleet_store *store, bool *out, struct flo_err *err)
 {
     uint64_t rows = 0;
     int rv = 0;
@@ -35,25 +34,21 @@ static int take_row(void *context, const struct flo_row *row)
     for (int field = facts->first; field < facts->end; field++) {
         if (flo_fields[field].type != FLO_TYPE_SERIAL) {
             changes[count++] = (struct flo_field_change){
-                .field = (enum flo_field)field,
-                .value = row->values[field - facts->first]};
+                .field = (enum flo_field)field, .value = row->values[field - facts->first]};
         }
     }
     import->rows++;
-    return flo_fleet_insert(import->to, row->table, changes, count, NULL,
-                            import->err);
+    return flo_fleet_insert(import->to, row->table, changes, count, NULL, import->err);
 }
 
-static int copy(struct flo_store_engine *from, struct import *import,
-                struct flo_err *err)
+static int copy(struct flo_store_engine *from, struct import *import, struct flo_err *err)
 {
     int rv = 0;
 
     for (int table = 0; rv == 0 && table < FLO_TABLES; table++) {
         struct flo_query query = {.table = (enum flo_table)table};
         for (int key = 0; key < flo_tables[table].keys; key++) {
-            query.sorts[query.sort_count++].field =
-                (enum flo_field)(flo_tables[table].first + key);
+            query.sorts[query.sort_count++].field = (enum flo_field)(flo_tables[table].first + key);
         }
         rv = from->ops->find(from, &query, take_row, import, err);
         if (rv < 0) {
@@ -63,8 +58,8 @@ static int copy(struct flo_store_engine *from, struct import *import,
     return rv;
 }
 
-int flo_fleet_import(struct flo_fleet_store *store, const char *dir,
-                     uint64_t *rows, struct flo_err *err)
+int flo_fleet_import(struct flo_fleet_store *store, const char *dir, uint64_t *rows,
+                     struct flo_err *err)
 {
     struct flo_store_engine *from = NULL;
     struct import import = {.to = store, .err = err};
@@ -72,8 +67,7 @@ int flo_fleet_import(struct flo_fleet_store *store, const char *dir,
     int rv = is_empty(store, &empty, err);
 
     if (rv == 0 && !empty) {
-        rv = flo_fail(err, FLO_E_STATE,
-                      "the database is not empty: nothing is copied into it");
+        rv = flo_fail(err, FLO_E_STATE, "the database is not empty: nothing is copied into it");
         flo_err_fix(err, "after a copy that was cut at its end rename "
                          "control.db to control.db.imported");
     }

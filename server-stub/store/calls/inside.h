@@ -135,74 +135,61 @@ struct flo_fleet_store {
     struct {
         char order[FLO_NAME_MAX + 1];
         char release[FLO_DIGEST_TEXT]; /* "": it is no deploy */
-    } deploy;     /* the order that was added or looked up last */
-    bool is_open; /* between begin and commit */
+    } deploy;                          /* the order that was added or looked up last */
+    bool is_open;                      /* between begin and commit */
 };
 
 /* A store over an engine that was opened.  FLO_E_MEMORY, and it is closed. */
-FLO_MUST_USE int flo_fleet_over(struct flo_store_engine *engine,
-                                struct flo_fleet_store **out,
+FLO_MUST_USE int flo_fleet_over(struct flo_store_engine *engine, struct flo_fleet_store **out,
                                 struct flo_err *err);
 
 /* Before a transaction: wait while too many commits wait, or for what failed
  * to be settled. */
-FLO_MUST_USE int flo_fleet_queue_enter(struct flo_fleet_store *store,
-                                       struct flo_err *err);
+FLO_MUST_USE int flo_fleet_queue_enter(struct flo_fleet_store *store, struct flo_err *err);
 /* After a commit that changed something. */
 void flo_fleet_queue_add(struct flo_fleet_store *store);
 
 /* Made when there is none; NULL without memory. */
-struct flo_fleet_fact *flo_fleet_fact(struct flo_fleet_store *store,
-                                      const char *id);
+struct flo_fleet_fact *flo_fleet_fact(struct flo_fleet_store *store, const char *id);
 /* The device awaits this order alone; NULL: look. */
-void flo_fleet_fact_awaits(struct flo_fleet_fact *fact,
-                           const char *order_or_null);
+void flo_fleet_fact_awaits(struct flo_fleet_fact *fact, const char *order_or_null);
 /* The number of its fact; SIZE_MAX without memory. */
 size_t flo_fleet_number(struct flo_fleet_store *store, const char *id);
 /* The roster reads the device's row again. */
-FLO_MUST_USE int flo_fleet_roster_again(struct flo_fleet_store *store,
-                                        const char *id, struct flo_err *err);
+FLO_MUST_USE int flo_fleet_roster_again(struct flo_fleet_store *store, const char *id,
+                                        struct flo_err *err);
 /* Is it connected?  From memory, after the first time. */
-FLO_MUST_USE int flo_fleet_device_is_online(struct flo_fleet_store *store,
-                                            const char *id, bool *out,
-                                            struct flo_err *err);
+FLO_MUST_USE int flo_fleet_device_is_online(struct flo_fleet_store *store, const char *id,
+                                            bool *out, struct flo_err *err);
 /* A transaction was taken back: what memory says of connections, marks and
  * forms may not be what the engine says. */
 void flo_fleet_facts_doubt(struct flo_fleet_store *store);
 /* All rows say that nobody is connected: no row is asked for that. */
 void flo_fleet_facts_offline(struct flo_fleet_store *store);
-FLO_MUST_USE int flo_fleet_mark_put(struct flo_fleet_store *store,
-                                    const char *device,
-                                    const struct flo_fleet_fact *fact,
-                                    struct flo_err *err);
+FLO_MUST_USE int flo_fleet_mark_put(struct flo_fleet_store *store, const char *device,
+                                    const struct flo_fleet_fact *fact, struct flo_err *err);
 /* ---- forms of events (forms.c) ---- */
 
 /* The number of an event's form, and the rest of its text; 0: the rest is the
  * whole text. */
 FLO_MUST_USE int flo_fleet_form_take(struct flo_fleet_store *store,
-                                     const struct flo_event_text *event,
-                                     uint64_t *number, struct flo_buf *rest,
-                                     struct flo_err *err);
+                                     const struct flo_event_text *event, uint64_t *number,
+                                     struct flo_buf *rest, struct flo_err *err);
 /* The text again. */
-void flo_fleet_form_join(const char *form, const struct flo_event_text *rest,
-                         struct flo_buf *out);
+void flo_fleet_form_join(const char *form, const struct flo_event_text *rest, struct flo_buf *out);
 /* Whom an order of its desired tells to run a release may fetch it. */
-FLO_MUST_USE int flo_fleet_offer_add(struct flo_fleet_store *store,
-                                     const char *device, const char *order,
-                                     struct flo_err *err);
+FLO_MUST_USE int flo_fleet_offer_add(struct flo_fleet_store *store, const char *device,
+                                     const char *order, struct flo_err *err);
 /* The order is what the next offer is about, most likely. */
-void flo_fleet_offer_remember(struct flo_fleet_store *store, const char *order,
-                              const char *op, const char *release);
-FLO_MUST_USE int flo_fleet_offer_forget(struct flo_fleet_store *store,
-                                        const char *device,
+void flo_fleet_offer_remember(struct flo_fleet_store *store, const char *order, const char *op,
+                              const char *release);
+FLO_MUST_USE int flo_fleet_offer_forget(struct flo_fleet_store *store, const char *device,
                                         struct flo_err *err);
 /* A device that is retired should run nothing. */
-FLO_MUST_USE int flo_fleet_desired_forget(struct flo_fleet_store *store,
-                                          const char *device,
+FLO_MUST_USE int flo_fleet_desired_forget(struct flo_fleet_store *store, const char *device,
                                           struct flo_err *err);
 /* Take back all certificates of a device. */
-FLO_MUST_USE int flo_fleet_certificate_revoke(struct flo_fleet_store *store,
-                                              const char *device,
+FLO_MUST_USE int flo_fleet_certificate_revoke(struct flo_fleet_store *store, const char *device,
                                               struct flo_err *err);
 void flo_fleet_facts_deinit(struct flo_fleet_facts *facts);
 /* A transaction was taken back, or rows went. */
@@ -210,73 +197,54 @@ void flo_outcome_books_forget(struct flo_fleet_store *store);
 void flo_outcome_books_deinit(struct flo_fleet_store *store);
 /* Devices of a group whose ids are above `after`, by their numbers. */
 typedef void (*flo_fleet_number_fn)(void *context, size_t number);
-FLO_MUST_USE int flo_fleet_numbers_each(struct flo_fleet_store *store,
-                                        const char *group, const char *after,
-                                        flo_fleet_number_fn fn, void *context,
+FLO_MUST_USE int flo_fleet_numbers_each(struct flo_fleet_store *store, const char *group,
+                                        const char *after, flo_fleet_number_fn fn, void *context,
                                         struct flo_err *err);
 /* With the roster; then each change of a rollout or a release is told. */
-FLO_MUST_USE int flo_fleet_wanted_load(struct flo_fleet_store *store,
-                                       struct flo_err *err);
-void flo_fleet_wanted_rollout(struct flo_fleet_store *store,
-                              const char *release, uint64_t number,
+FLO_MUST_USE int flo_fleet_wanted_load(struct flo_fleet_store *store, struct flo_err *err);
+void flo_fleet_wanted_rollout(struct flo_fleet_store *store, const char *release, uint64_t number,
                               const char *state);
-void flo_fleet_wanted_release(struct flo_fleet_store *store,
-                              const char *release, const char *state);
+void flo_fleet_wanted_release(struct flo_fleet_store *store, const char *release,
+                              const char *state);
 void flo_fleet_wanted_doubt(struct flo_fleet_store *store);
 void flo_fleet_wanted_deinit(struct flo_fleet_store *store);
 /* The seal of the row that these changes make, all sealed fields among them.
  * FLO_E_KEYS_ABSENT: there is no key. */
-FLO_MUST_USE int flo_fleet_seal(struct flo_fleet_store *store,
-                                enum flo_table table,
-                                const struct flo_field_change *changes,
-                                size_t count, char out[FLO_FLEET_SEAL_TEXT],
-                                struct flo_err *err);
+FLO_MUST_USE int flo_fleet_seal(struct flo_fleet_store *store, enum flo_table table,
+                                const struct flo_field_change *changes, size_t count,
+                                char out[FLO_FLEET_SEAL_TEXT], struct flo_err *err);
 /* Is the seal of this row right?  One that is not is told (seals.h). */
-bool flo_fleet_is_sealed(struct flo_fleet_store *store,
-                         const struct flo_row *row);
+bool flo_fleet_is_sealed(struct flo_fleet_store *store, const struct flo_row *row);
 
 /* ---- an engine's calls, counted ---- */
 
-FLO_MUST_USE int flo_fleet_find(struct flo_fleet_store *store,
-                                const struct flo_query *query,
-                                flo_row_take take, void *context,
-                                struct flo_err *err);
+FLO_MUST_USE int flo_fleet_find(struct flo_fleet_store *store, const struct flo_query *query,
+                                flo_row_take take, void *context, struct flo_err *err);
 /* Find at most one row; *found says whether there was one. */
-FLO_MUST_USE int flo_fleet_find_one(struct flo_fleet_store *store,
-                                    struct flo_query query, flo_row_take take,
-                                    void *context, bool *found,
+FLO_MUST_USE int flo_fleet_find_one(struct flo_fleet_store *store, struct flo_query query,
+                                    flo_row_take take, void *context, bool *found,
                                     struct flo_err *err);
-FLO_MUST_USE int flo_fleet_count(struct flo_fleet_store *store,
-                                 const struct flo_query *query,
-                                 const enum flo_field *by, size_t by_count,
-                                 flo_count_take take, void *context,
-                                 struct flo_err *err);
+FLO_MUST_USE int flo_fleet_count(struct flo_fleet_store *store, const struct flo_query *query,
+                                 const enum flo_field *by, size_t by_count, flo_count_take take,
+                                 void *context, struct flo_err *err);
 /* How many rows the query has, in one number. */
-FLO_MUST_USE int flo_fleet_count_all(struct flo_fleet_store *store,
-                                     const struct flo_query *query,
+FLO_MUST_USE int flo_fleet_count_all(struct flo_fleet_store *store, const struct flo_query *query,
                                      uint64_t *out, struct flo_err *err);
 /* FLO_E_STATE when it is there already; with `is_new` that is no failure. */
-FLO_MUST_USE int flo_fleet_insert(struct flo_fleet_store *store,
-                                  enum flo_table table,
-                                  const struct flo_field_change *changes,
-                                  size_t count, bool *is_new,
-                                  struct flo_err *err);
-FLO_MUST_USE int flo_fleet_put(struct flo_fleet_store *store,
-                               enum flo_table table,
-                               const struct flo_field_change *changes,
-                               size_t count, struct flo_err *err);
+FLO_MUST_USE int flo_fleet_insert(struct flo_fleet_store *store, enum flo_table table,
+                                  const struct flo_field_change *changes, size_t count,
+                                  bool *is_new, struct flo_err *err);
+FLO_MUST_USE int flo_fleet_put(struct flo_fleet_store *store, enum flo_table table,
+                               const struct flo_field_change *changes, size_t count,
+                               struct flo_err *err);
 /* `changed` may be NULL: nobody asks, and the engine may hold it back. */
-FLO_MUST_USE int flo_fleet_update(struct flo_fleet_store *store,
-                                  enum flo_table table,
-                                  const struct flo_field_change *changes,
-                                  size_t count, const struct flo_match *matches,
-                                  size_t match_count, uint64_t *changed,
-                                  struct flo_err *err);
-FLO_MUST_USE int flo_fleet_remove(struct flo_fleet_store *store,
-                                  enum flo_table table,
-                                  const struct flo_match *matches,
-                                  size_t match_count, uint64_t *changed,
-                                  struct flo_err *err);
+FLO_MUST_USE int flo_fleet_update(struct flo_fleet_store *store, enum flo_table table,
+                                  const struct flo_field_change *changes, size_t count,
+                                  const struct flo_match *matches, size_t match_count,
+                                  uint64_t *changed, struct flo_err *err);
+FLO_MUST_USE int flo_fleet_remove(struct flo_fleet_store *store, enum flo_table table,
+                                  const struct flo_match *matches, size_t match_count,
+                                  uint64_t *changed, struct flo_err *err);
 /* A take that copies a number: `context` is a struct flo_number. */
 struct flo_number {
     enum flo_field field;
@@ -291,34 +259,29 @@ struct flo_text {
 };
 int flo_fleet_take_text(void *context, const struct flo_row *row);
 /* The text of a key of a JSON object, copied; "" when it is not there. */
-void flo_fleet_json_text(const char *json, const char *key, char *out,
-                         size_t out_bytes);
+void flo_fleet_json_text(const char *json, const char *key, char *out, size_t out_bytes);
 
 /* ---- parts of a query or change ---- */
 
-#define MATCHES(...)                                                           \
-    (const struct flo_match[]){__VA_ARGS__},                                   \
-        sizeof((const struct flo_match[]){__VA_ARGS__}) /                      \
-            sizeof(struct flo_match)
-#define CHANGES(...)                                                           \
-    (const struct flo_field_change[]){__VA_ARGS__},                            \
-        sizeof((const struct flo_field_change[]){__VA_ARGS__}) /               \
-            sizeof(struct flo_field_change)
-#define WHERE(...)                                                             \
-    .matches = {__VA_ARGS__},                                                  \
-    .match_count = sizeof((const struct flo_match[]){__VA_ARGS__}) /           \
-                   sizeof(struct flo_match)
-#define SORTED(...)                                                            \
-    .sorts = {__VA_ARGS__},                                                    \
-    .sort_count = sizeof((const struct flo_sort[]){__VA_ARGS__}) /             \
-                  sizeof(struct flo_sort)
-#define UP(name)                                                               \
-    {                                                                          \
-        .field = FLO_FIELD_##name                                              \
+#define MATCHES(...)                                                                               \
+    (const struct flo_match[]){__VA_ARGS__},                                                       \
+        sizeof((const struct flo_match[]){__VA_ARGS__}) / sizeof(struct flo_match)
+#define CHANGES(...)                                                                               \
+    (const struct flo_field_change[]){__VA_ARGS__},                                                \
+        sizeof((const struct flo_field_change[]){__VA_ARGS__}) / sizeof(struct flo_field_change)
+#define WHERE(...)                                                                                 \
+    .matches = {__VA_ARGS__},                                                                      \
+    .match_count = sizeof((const struct flo_match[]){__VA_ARGS__}) / sizeof(struct flo_match)
+#define SORTED(...)                                                                                \
+    .sorts = {__VA_ARGS__},                                                                        \
+    .sort_count = sizeof((const struct flo_sort[]){__VA_ARGS__}) / sizeof(struct flo_sort)
+#define UP(name)                                                                                   \
+    {                                                                                              \
+        .field = FLO_FIELD_##name                                                                  \
     }
-#define DOWN(name)                                                             \
-    {                                                                          \
-        .field = FLO_FIELD_##name, .is_down = true                             \
+#define DOWN(name)                                                                                 \
+    {                                                                                              \
+        .field = FLO_FIELD_##name, .is_down = true                                                 \
     }
 
 static inline struct flo_match text_is(enum flo_field field, const char *text)
@@ -329,50 +292,43 @@ static inline struct flo_match number_is(enum flo_field field, uint64_t number)
 {
     return (struct flo_match){.field = field, .value.number = number};
 }
-static inline struct flo_match
-text_how(enum flo_field field, enum flo_match_how how, const char *text)
+static inline struct flo_match text_how(enum flo_field field, enum flo_match_how how,
+                                        const char *text)
 {
     return (struct flo_match){.field = field, .how = how, .value.text = text};
 }
-static inline struct flo_match
-number_how(enum flo_field field, enum flo_match_how how, uint64_t number)
+static inline struct flo_match number_how(enum flo_field field, enum flo_match_how how,
+                                          uint64_t number)
 {
-    return (struct flo_match){
-        .field = field, .how = how, .value.number = number};
+    return (struct flo_match){.field = field, .how = how, .value.number = number};
 }
-static inline struct flo_match
-one_of(enum flo_field field, const struct flo_value *list, size_t count)
+static inline struct flo_match one_of(enum flo_field field, const struct flo_value *list,
+                                      size_t count)
 {
     return (struct flo_match){
         .field = field, .how = FLO_MATCH_ONE_OF, .list = list, .count = count};
 }
 /* For what most rows have. */
-static inline struct flo_match common_number(enum flo_field field,
-                                             uint64_t number)
+static inline struct flo_match common_number(enum flo_field field, uint64_t number)
 {
-    return (struct flo_match){
-        .field = field, .is_common = true, .value.number = number};
+    return (struct flo_match){.field = field, .is_common = true, .value.number = number};
 }
-static inline struct flo_field_change set_text(enum flo_field field,
-                                               const char *text)
+static inline struct flo_field_change set_text(enum flo_field field, const char *text)
 {
     return (struct flo_field_change){.field = field, .value.text = text};
 }
-static inline struct flo_field_change set_number(enum flo_field field,
-                                                 uint64_t number)
+static inline struct flo_field_change set_number(enum flo_field field, uint64_t number)
 {
     return (struct flo_field_change){.field = field, .value.number = number};
 }
-static inline struct flo_field_change
-set_digest(enum flo_field field, const struct flo_digest *digest)
+static inline struct flo_field_change set_digest(enum flo_field field,
+                                                 const struct flo_digest *digest)
 {
     return (struct flo_field_change){.field = field, .value.digest = digest};
 }
-static inline struct flo_field_change add_number(enum flo_field field,
-                                                 uint64_t number)
+static inline struct flo_field_change add_number(enum flo_field field, uint64_t number)
 {
-    return (struct flo_field_change){
-        .field = field, .how = FLO_CHANGE_ADD, .value.number = number};
+    return (struct flo_field_change){.field = field, .how = FLO_CHANGE_ADD, .value.number = number};
 }
 
 /* May a device be called so?  FLO_E_META_NAME.  devices.c */

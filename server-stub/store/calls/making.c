@@ -11,8 +11,7 @@ static struct flo_making *add(struct flo_fleet_makings *makings)
 {
     if (makings->count == makings->room) {
         size_t room = 2 * makings->room + 4;
-        struct flo_making *items =
-            realloc(makings->items, room * sizeof(*items));
+        struct flo_making *items = realloc(makings->items, room * sizeof(*items));
         if (items == NULL) {
             return NULL;
         }
@@ -29,15 +28,11 @@ static int take_making(void *context, const struct flo_row *row)
     if (one == NULL) {
         return FLO_E_MEMORY;
     }
-    *one = (struct flo_making){
-        .devices = flo_row_number(row, FLO_FIELD_MAKING_DEVICES),
-        .count = flo_row_number(row, FLO_FIELD_MAKING_COUNT)};
-    snprintf(one->order, sizeof(one->order), "%s",
-             flo_row_text(row, FLO_FIELD_MAKING_ORDER));
-    snprintf(one->group, sizeof(one->group), "%s",
-             flo_row_text(row, FLO_FIELD_MAKING_GROUP));
-    snprintf(one->made, sizeof(one->made), "%s",
-             flo_row_text(row, FLO_FIELD_MAKING_MADE));
+    *one = (struct flo_making){.devices = flo_row_number(row, FLO_FIELD_MAKING_DEVICES),
+                               .count = flo_row_number(row, FLO_FIELD_MAKING_COUNT)};
+    snprintf(one->order, sizeof(one->order), "%s", flo_row_text(row, FLO_FIELD_MAKING_ORDER));
+    snprintf(one->group, sizeof(one->group), "%s", flo_row_text(row, FLO_FIELD_MAKING_GROUP));
+    snprintf(one->made, sizeof(one->made), "%s", flo_row_text(row, FLO_FIELD_MAKING_MADE));
     return 0;
 }
 
@@ -49,16 +44,14 @@ static int know(struct flo_fleet_store *store, struct flo_err *err)
         return 0;
     }
     makings->count = 0;
-    int rv = flo_fleet_find(
-        store,
-        &(struct flo_query){.table = FLO_TABLE_MAKING, SORTED(UP(MAKING_SEQ))},
-        take_making, makings, err);
+    int rv = flo_fleet_find(store,
+                            &(struct flo_query){.table = FLO_TABLE_MAKING, SORTED(UP(MAKING_SEQ))},
+                            take_making, makings, err);
     makings->is_known = rv == 0;
     return rv == FLO_E_MEMORY ? flo_fail(err, rv, "orders being made") : rv;
 }
 
-int flo_fleet_makings(struct flo_fleet_store *store,
-                      const struct flo_making **out, size_t *count,
+int flo_fleet_makings(struct flo_fleet_store *store, const struct flo_making **out, size_t *count,
                       struct flo_err *err)
 {
     int rv = know(store, err);
@@ -96,19 +89,17 @@ static int take_count(void *context, const struct flo_row *row, uint64_t count)
     return 0;
 }
 
-static int count_group(struct flo_fleet_store *store, const char *group,
-                       uint64_t *out, struct flo_err *err)
+static int count_group(struct flo_fleet_store *store, const char *group, uint64_t *out,
+                       struct flo_err *err)
 {
-    return flo_fleet_count(
-        store,
-        &(struct flo_query){
-            .table = FLO_TABLE_DEVICE_GROUP,
-            WHERE(text_is(FLO_FIELD_DEVICE_GROUP_GROUP, group))},
-        NULL, 0, take_count, out, err);
+    return flo_fleet_count(store,
+                           &(struct flo_query){.table = FLO_TABLE_DEVICE_GROUP,
+                                               WHERE(text_is(FLO_FIELD_DEVICE_GROUP_GROUP, group))},
+                           NULL, 0, take_count, out, err);
 }
 
-int flo_fleet_making_begin(struct flo_fleet_store *store, const char *order,
-                           const char *group, struct flo_err *err)
+int flo_fleet_making_begin(struct flo_fleet_store *store, const char *order, const char *group,
+                           struct flo_err *err)
 {
     struct flo_number number = {.field = FLO_FIELD_ORDER_SEQ};
     struct flo_making one = {.count = 0};
@@ -121,20 +112,18 @@ int flo_fleet_making_begin(struct flo_fleet_store *store, const char *order,
     if (rv == 0) {
         rv = flo_fleet_find_one(
             store,
-            (struct flo_query){.table = FLO_TABLE_ORDER,
-                               WHERE(text_is(FLO_FIELD_ORDER_ID, order))},
+            (struct flo_query){.table = FLO_TABLE_ORDER, WHERE(text_is(FLO_FIELD_ORDER_ID, order))},
             flo_fleet_take_number, &number, &found, err);
     }
     if (rv == 0) {
-        rv = flo_fleet_put(
-            store, FLO_TABLE_MAKING,
-            CHANGES(set_text(FLO_FIELD_MAKING_ORDER, order),
-                    set_number(FLO_FIELD_MAKING_SEQ, number.number),
-                    set_text(FLO_FIELD_MAKING_GROUP, group),
-                    set_text(FLO_FIELD_MAKING_MADE, ""),
-                    set_number(FLO_FIELD_MAKING_DEVICES, one.devices),
-                    set_number(FLO_FIELD_MAKING_COUNT, 0)),
-            err);
+        rv = flo_fleet_put(store, FLO_TABLE_MAKING,
+                           CHANGES(set_text(FLO_FIELD_MAKING_ORDER, order),
+                                   set_number(FLO_FIELD_MAKING_SEQ, number.number),
+                                   set_text(FLO_FIELD_MAKING_GROUP, group),
+                                   set_text(FLO_FIELD_MAKING_MADE, ""),
+                                   set_number(FLO_FIELD_MAKING_DEVICES, one.devices),
+                                   set_number(FLO_FIELD_MAKING_COUNT, 0)),
+                           err);
     }
     if (rv < 0) {
         return rv;
@@ -148,13 +137,11 @@ int flo_fleet_making_begin(struct flo_fleet_store *store, const char *order,
     return 0;
 }
 
-static int end(struct flo_fleet_store *store, const char *order,
-               struct flo_err *err)
+static int end(struct flo_fleet_store *store, const char *order, struct flo_err *err)
 {
     struct flo_fleet_makings *makings = &store->makings;
     int rv = flo_fleet_remove(store, FLO_TABLE_MAKING,
-                              MATCHES(text_is(FLO_FIELD_MAKING_ORDER, order)),
-                              NULL, err);
+                              MATCHES(text_is(FLO_FIELD_MAKING_ORDER, order)), NULL, err);
     struct flo_making *gone = find(store, order);
 
     if (rv == 0 && gone != NULL) {
@@ -165,8 +152,8 @@ static int end(struct flo_fleet_store *store, const char *order,
     return rv;
 }
 
-int flo_fleet_making_move(struct flo_fleet_store *store, const char *order,
-                          const char *made, uint64_t count, struct flo_err *err)
+int flo_fleet_making_move(struct flo_fleet_store *store, const char *order, const char *made,
+                          uint64_t count, struct flo_err *err)
 {
     int rv = know(store, err);
 
@@ -174,11 +161,10 @@ int flo_fleet_making_move(struct flo_fleet_store *store, const char *order,
     if (rv < 0 || made == NULL) {
         return rv < 0 ? rv : end(store, order, err);
     }
-    rv = flo_fleet_update(store, FLO_TABLE_MAKING,
-                          CHANGES(set_text(FLO_FIELD_MAKING_MADE, made),
-                                  add_number(FLO_FIELD_MAKING_COUNT, count)),
-                          MATCHES(text_is(FLO_FIELD_MAKING_ORDER, order)), NULL,
-                          err);
+    rv = flo_fleet_update(
+        store, FLO_TABLE_MAKING,
+        CHANGES(set_text(FLO_FIELD_MAKING_MADE, made), add_number(FLO_FIELD_MAKING_COUNT, count)),
+        MATCHES(text_is(FLO_FIELD_MAKING_ORDER, order)), NULL, err);
     struct flo_making *one = find(store, order);
     if (rv == 0 && one != NULL) {
         snprintf(one->made, sizeof(one->made), "%s", made);
@@ -210,28 +196,24 @@ static int take_made(void *context, const struct flo_row *row)
     struct unmade *unmade = context;
     const char *device = flo_row_text(row, FLO_FIELD_OUTCOME_DEVICE);
 
-    while (unmade->at < unmade->count &&
-           strcmp(unmade->ids[unmade->at], device) < 0) {
+    while (unmade->at < unmade->count && strcmp(unmade->ids[unmade->at], device) < 0) {
         unmade->at++;
     }
     if (unmade->at < unmade->count) {
-        unmade->are_there[unmade->at] =
-            strcmp(unmade->ids[unmade->at], device) == 0;
+        unmade->are_there[unmade->at] = strcmp(unmade->ids[unmade->at], device) == 0;
     }
     return 0;
 }
 
-static int read_unmade(struct flo_fleet_store *store,
-                       const struct flo_making *making, uint64_t limit,
-                       struct unmade *out, struct flo_err *err)
+static int read_unmade(struct flo_fleet_store *store, const struct flo_making *making,
+                       uint64_t limit, struct unmade *out, struct flo_err *err)
 {
     int rv = flo_fleet_find(
         store,
         &(struct flo_query){
             .table = FLO_TABLE_DEVICE_GROUP,
             WHERE(text_is(FLO_FIELD_DEVICE_GROUP_GROUP, making->group),
-                  text_how(FLO_FIELD_DEVICE_GROUP_DEVICE, FLO_MATCH_ABOVE,
-                           making->made)),
+                  text_how(FLO_FIELD_DEVICE_GROUP_DEVICE, FLO_MATCH_ABOVE, making->made)),
             SORTED(UP(DEVICE_GROUP_DEVICE)),
             .limit = limit},
         take_device, out, err);
@@ -244,17 +226,14 @@ static int read_unmade(struct flo_fleet_store *store,
         &(struct flo_query){
             .table = FLO_TABLE_OUTCOME,
             WHERE(text_is(FLO_FIELD_OUTCOME_ORDER, making->order),
-                  text_how(FLO_FIELD_OUTCOME_DEVICE, FLO_MATCH_ABOVE,
-                           making->made),
-                  text_how(FLO_FIELD_OUTCOME_DEVICE, FLO_MATCH_UP_TO,
-                           out->ids[out->count - 1])),
+                  text_how(FLO_FIELD_OUTCOME_DEVICE, FLO_MATCH_ABOVE, making->made),
+                  text_how(FLO_FIELD_OUTCOME_DEVICE, FLO_MATCH_UP_TO, out->ids[out->count - 1])),
             SORTED(UP(OUTCOME_DEVICE))},
         take_made, out, err);
 }
 
-int flo_fleet_making_next(struct flo_fleet_store *store,
-                          const struct flo_making *making, uint64_t limit,
-                          flo_fleet_unmade_fn fn, void *context,
+int flo_fleet_making_next(struct flo_fleet_store *store, const struct flo_making *making,
+                          uint64_t limit, flo_fleet_unmade_fn fn, void *context,
                           struct flo_err *err)
 {
     struct unmade unmade = {.ids = calloc(limit, sizeof(*unmade.ids)),
@@ -278,9 +257,8 @@ static int take_nothing(void *context, const struct flo_row *row)
     return 0;
 }
 
-int flo_fleet_making_awaits(struct flo_fleet_store *store,
-                            const struct flo_making *making, const char *device,
-                            bool *out, struct flo_err *err)
+int flo_fleet_making_awaits(struct flo_fleet_store *store, const struct flo_making *making,
+                            const char *device, bool *out, struct flo_err *err)
 {
     bool is_made = false;
     int rv = 0;
@@ -289,19 +267,17 @@ int flo_fleet_making_awaits(struct flo_fleet_store *store,
     if (strcmp(device, making->made) > 0) {
         rv = flo_fleet_find_one(
             store,
-            (struct flo_query){
-                .table = FLO_TABLE_DEVICE_GROUP,
-                WHERE(text_is(FLO_FIELD_DEVICE_GROUP_GROUP, making->group),
-                      text_is(FLO_FIELD_DEVICE_GROUP_DEVICE, device))},
+            (struct flo_query){.table = FLO_TABLE_DEVICE_GROUP,
+                               WHERE(text_is(FLO_FIELD_DEVICE_GROUP_GROUP, making->group),
+                                     text_is(FLO_FIELD_DEVICE_GROUP_DEVICE, device))},
             take_nothing, NULL, out, err);
     }
     if (rv == 0 && *out) {
         rv = flo_fleet_find_one(
             store,
-            (struct flo_query){
-                .table = FLO_TABLE_OUTCOME,
-                WHERE(text_is(FLO_FIELD_OUTCOME_ORDER, making->order),
-                      text_is(FLO_FIELD_OUTCOME_DEVICE, device))},
+            (struct flo_query){.table = FLO_TABLE_OUTCOME,
+                               WHERE(text_is(FLO_FIELD_OUTCOME_ORDER, making->order),
+                                     text_is(FLO_FIELD_OUTCOME_DEVICE, device))},
             take_nothing, NULL, &is_made, err);
         *out = rv == 0 && !is_made;
     }

@@ -34,91 +34,79 @@ int flo_fleet_take_order(void *context, const struct flo_row *row)
 
 /* Orders that say the same, but older, are marked: they may go when they
  * expired (flo_fleet_order_prune). */
-static int supersede(struct flo_fleet_store *store,
-                     const struct flo_fleet_order *order, struct flo_err *err)
+static int supersede(struct flo_fleet_store *store, const struct flo_fleet_order *order,
+                     struct flo_err *err)
 {
-    return flo_fleet_update(
-        store, FLO_TABLE_ORDER,
-        CHANGES(set_number(FLO_FIELD_ORDER_SUPERSEDED, 1)),
-        MATCHES(text_is(FLO_FIELD_ORDER_ROLLOUT, order->rollout),
-                text_is(FLO_FIELD_ORDER_OP, order->op),
-                number_is(FLO_FIELD_ORDER_PHASE, order->phase),
-                text_is(FLO_FIELD_ORDER_GROUP, order->group),
-                text_is(FLO_FIELD_ORDER_RELEASE, order->release),
-                text_is(FLO_FIELD_ORDER_MODEL, order->model),
-                number_is(FLO_FIELD_ORDER_SUPERSEDED, 0),
-                number_how(FLO_FIELD_ORDER_SEQ, FLO_MATCH_BELOW, order->seq)),
-        NULL, err);
+    return flo_fleet_update(store, FLO_TABLE_ORDER,
+                            CHANGES(set_number(FLO_FIELD_ORDER_SUPERSEDED, 1)),
+                            MATCHES(text_is(FLO_FIELD_ORDER_ROLLOUT, order->rollout),
+                                    text_is(FLO_FIELD_ORDER_OP, order->op),
+                                    number_is(FLO_FIELD_ORDER_PHASE, order->phase),
+                                    text_is(FLO_FIELD_ORDER_GROUP, order->group),
+                                    text_is(FLO_FIELD_ORDER_RELEASE, order->release),
+                                    text_is(FLO_FIELD_ORDER_MODEL, order->model),
+                                    number_is(FLO_FIELD_ORDER_SUPERSEDED, 0),
+                                    number_how(FLO_FIELD_ORDER_SEQ, FLO_MATCH_BELOW, order->seq)),
+                            NULL, err);
 }
 
-int flo_fleet_order_add(struct flo_fleet_store *store,
-                        const struct flo_fleet_order *order,
+int flo_fleet_order_add(struct flo_fleet_store *store, const struct flo_fleet_order *order,
                         struct flo_err *err)
 {
     int rv = supersede(store, order, err);
 
-    rv = rv < 0
-             ? rv
-             : flo_fleet_insert(
-                   store, FLO_TABLE_ORDER,
-                   CHANGES(
-                       set_text(FLO_FIELD_ORDER_ID, order->id),
-                       set_text(FLO_FIELD_ORDER_OP, order->op),
-                       set_text(FLO_FIELD_ORDER_GROUP, order->group),
-                       set_text(FLO_FIELD_ORDER_ENVELOPE, order->envelope),
-                       set_text(FLO_FIELD_ORDER_BODY, order->body),
-                       set_text(FLO_FIELD_ORDER_ROLLOUT, order->rollout),
-                       set_text(FLO_FIELD_ORDER_MODEL, order->model),
-                       set_text(FLO_FIELD_ORDER_RELEASE, order->release),
-                       set_number(FLO_FIELD_ORDER_PHASE, order->phase),
-                       set_number(FLO_FIELD_ORDER_SEQ, order->seq),
-                       set_number(FLO_FIELD_ORDER_ISSUED_AT,
-                                  order->issued_at_ms),
-                       set_number(FLO_FIELD_ORDER_EXPIRES_AT,
-                                  order->expires_at_ms),
-                       set_number(FLO_FIELD_ORDER_TRACKED, order->is_tracked),
-                       set_number(FLO_FIELD_ORDER_RELEASE_BYTES,
-                                  order->release_bytes),
-                       set_number(FLO_FIELD_ORDER_DESIRED_ONLY,
-                                  order->is_desired_only),
-                       set_text(FLO_FIELD_ORDER_REASON,
-                                order->reason != NULL ? order->reason : "")),
-                   NULL, err);
+    rv = rv < 0 ? rv
+                : flo_fleet_insert(
+                      store, FLO_TABLE_ORDER,
+                      CHANGES(set_text(FLO_FIELD_ORDER_ID, order->id),
+                              set_text(FLO_FIELD_ORDER_OP, order->op),
+                              set_text(FLO_FIELD_ORDER_GROUP, order->group),
+                              set_text(FLO_FIELD_ORDER_ENVELOPE, order->envelope),
+                              set_text(FLO_FIELD_ORDER_BODY, order->body),
+                              set_text(FLO_FIELD_ORDER_ROLLOUT, order->rollout),
+                              set_text(FLO_FIELD_ORDER_MODEL, order->model),
+                              set_text(FLO_FIELD_ORDER_RELEASE, order->release),
+                              set_number(FLO_FIELD_ORDER_PHASE, order->phase),
+                              set_number(FLO_FIELD_ORDER_SEQ, order->seq),
+                              set_number(FLO_FIELD_ORDER_ISSUED_AT, order->issued_at_ms),
+                              set_number(FLO_FIELD_ORDER_EXPIRES_AT, order->expires_at_ms),
+                              set_number(FLO_FIELD_ORDER_TRACKED, order->is_tracked),
+                              set_number(FLO_FIELD_ORDER_RELEASE_BYTES, order->release_bytes),
+                              set_number(FLO_FIELD_ORDER_DESIRED_ONLY, order->is_desired_only),
+                              set_text(FLO_FIELD_ORDER_REASON,
+                                       order->reason != NULL ? order->reason : "")),
+                      NULL, err);
     if (rv == 0) {
         flo_fleet_offer_remember(store, order->id, order->op, order->release);
     }
     return rv;
 }
 
-int flo_fleet_order_reason(struct flo_fleet_store *store, const char *id,
-                           const char *reason, struct flo_err *err)
+int flo_fleet_order_reason(struct flo_fleet_store *store, const char *id, const char *reason,
+                           struct flo_err *err)
 {
     return flo_fleet_update(store, FLO_TABLE_ORDER,
                             CHANGES(set_text(FLO_FIELD_ORDER_REASON, reason)),
-                            MATCHES(text_is(FLO_FIELD_ORDER_ID, id)), NULL,
-                            err);
+                            MATCHES(text_is(FLO_FIELD_ORDER_ID, id)), NULL, err);
 }
 
-int flo_fleet_orders_only_held(struct flo_fleet_store *store,
-                               const char *release, struct flo_err *err)
+int flo_fleet_orders_only_held(struct flo_fleet_store *store, const char *release,
+                               struct flo_err *err)
 {
     return flo_fleet_update(
-        store, FLO_TABLE_ORDER,
-        CHANGES(set_number(FLO_FIELD_ORDER_DESIRED_ONLY, 1)),
-        MATCHES(text_is(FLO_FIELD_ORDER_OP, "rollback"),
-                text_is(FLO_FIELD_ORDER_ROLLOUT, ""),
+        store, FLO_TABLE_ORDER, CHANGES(set_number(FLO_FIELD_ORDER_DESIRED_ONLY, 1)),
+        MATCHES(text_is(FLO_FIELD_ORDER_OP, "rollback"), text_is(FLO_FIELD_ORDER_ROLLOUT, ""),
                 text_is(FLO_FIELD_ORDER_RELEASE, release)),
         NULL, err);
 }
 
 /* A field of the first order that the query finds; 0 when there is none. */
-static int find_number(struct flo_fleet_store *store, struct flo_query query,
-                       enum flo_field field, uint64_t *out, struct flo_err *err)
+static int find_number(struct flo_fleet_store *store, struct flo_query query, enum flo_field field,
+                       uint64_t *out, struct flo_err *err)
 {
     struct flo_number number = {.field = field};
     bool found;
-    int rv = flo_fleet_find_one(store, query, flo_fleet_take_number, &number,
-                                &found, err);
+    int rv = flo_fleet_find_one(store, query, flo_fleet_take_number, &number, &found, err);
 
     if (rv == 0) {
         *out = found ? number.number : 0;
@@ -127,17 +115,16 @@ static int find_number(struct flo_fleet_store *store, struct flo_query query,
 }
 
 /* The number of the last order of a piece. */
-static int end_of_piece(struct flo_fleet_store *store, uint64_t from,
-                        uint64_t *out, struct flo_err *err)
+static int end_of_piece(struct flo_fleet_store *store, uint64_t from, uint64_t *out,
+                        struct flo_err *err)
 {
-    int rv =
-        find_number(store,
-                    (struct flo_query){.table = FLO_TABLE_ORDER,
-                                       WHERE(number_how(FLO_FIELD_ORDER_SEQ,
-                                                        FLO_MATCH_ABOVE, from)),
-                                       SORTED(UP(ORDER_SEQ)),
-                                       .offset = FLO_FLEET_PRUNE_ORDERS - 1},
-                    FLO_FIELD_ORDER_SEQ, out, err);
+    int rv = find_number(
+        store,
+        (struct flo_query){.table = FLO_TABLE_ORDER,
+                           WHERE(number_how(FLO_FIELD_ORDER_SEQ, FLO_MATCH_ABOVE, from)),
+                           SORTED(UP(ORDER_SEQ)),
+                           .offset = FLO_FLEET_PRUNE_ORDERS - 1},
+        FLO_FIELD_ORDER_SEQ, out, err);
 
     if (rv == 0 && *out == 0) {
         *out = FLO_FLEET_ALL;
@@ -145,26 +132,23 @@ static int end_of_piece(struct flo_fleet_store *store, uint64_t from,
     return rv;
 }
 
-int flo_fleet_order_prune(struct flo_fleet_store *store, uint64_t now_ms,
-                          uint64_t *from, struct flo_err *err)
+int flo_fleet_order_prune(struct flo_fleet_store *store, uint64_t now_ms, uint64_t *from,
+                          struct flo_err *err)
 {
-    uint64_t old_ms =
-        now_ms > FLO_ORDER_KEPT_MS ? now_ms - FLO_ORDER_KEPT_MS : 0;
+    uint64_t old_ms = now_ms > FLO_ORDER_KEPT_MS ? now_ms - FLO_ORDER_KEPT_MS : 0;
     uint64_t to;
     int rv = end_of_piece(store, *from, &to, err);
 
     if (rv == 0) {
         rv = flo_fleet_remove(
             store, FLO_TABLE_ORDER,
-            MATCHES(
-                number_how(FLO_FIELD_ORDER_SEQ, FLO_MATCH_ABOVE, *from),
-                number_how(FLO_FIELD_ORDER_SEQ, FLO_MATCH_UP_TO, to),
-                number_how(FLO_FIELD_ORDER_EXPIRES_AT, FLO_MATCH_BELOW, old_ms),
-                number_is(FLO_FIELD_ORDER_TRACKED, 0),
-                number_is(FLO_FIELD_ORDER_SUPERSEDED, 1),
-                (struct flo_match){.field = FLO_FIELD_ORDER_ID,
-                                   .how = FLO_MATCH_NOT_AMONG,
-                                   .among = FLO_FIELD_ASSIGNMENT_ORDER}),
+            MATCHES(number_how(FLO_FIELD_ORDER_SEQ, FLO_MATCH_ABOVE, *from),
+                    number_how(FLO_FIELD_ORDER_SEQ, FLO_MATCH_UP_TO, to),
+                    number_how(FLO_FIELD_ORDER_EXPIRES_AT, FLO_MATCH_BELOW, old_ms),
+                    number_is(FLO_FIELD_ORDER_TRACKED, 0), number_is(FLO_FIELD_ORDER_SUPERSEDED, 1),
+                    (struct flo_match){.field = FLO_FIELD_ORDER_ID,
+                                       .how = FLO_MATCH_NOT_AMONG,
+                                       .among = FLO_FIELD_ASSIGNMENT_ORDER}),
             NULL, err);
     }
     if (rv == 0) {
@@ -176,127 +160,106 @@ int flo_fleet_order_prune(struct flo_fleet_store *store, uint64_t now_ms,
 /* ---- one ---- */
 
 /* FLO_E_ABSENT when the query finds none; `name` is for people. */
-static int get_order(struct flo_fleet_store *store, struct flo_query query,
-                     const char *name, flo_fleet_order_fn fn, void *context,
-                     struct flo_err *err)
+static int get_order(struct flo_fleet_store *store, struct flo_query query, const char *name,
+                     flo_fleet_order_fn fn, void *context, struct flo_err *err)
 {
     struct flo_orders_take take = {fn, context};
     bool found;
-    int rv = flo_fleet_find_one(store, query, flo_fleet_take_order, &take,
-                                &found, err);
+    int rv = flo_fleet_find_one(store, query, flo_fleet_take_order, &take, &found, err);
 
-    return rv == 0 && !found
-               ? flo_fail(err, FLO_E_ABSENT, "no order %.64s", name)
-               : rv;
+    return rv == 0 && !found ? flo_fail(err, FLO_E_ABSENT, "no order %.64s", name) : rv;
 }
 
-int flo_fleet_order_get(struct flo_fleet_store *store, const char *id,
-                        flo_fleet_order_fn fn, void *context,
-                        struct flo_err *err)
+int flo_fleet_order_get(struct flo_fleet_store *store, const char *id, flo_fleet_order_fn fn,
+                        void *context, struct flo_err *err)
+{
+    return get_order(
+        store, (struct flo_query){.table = FLO_TABLE_ORDER, WHERE(text_is(FLO_FIELD_ORDER_ID, id))},
+        id, fn, context, err);
+}
+
+int flo_fleet_order_of(struct flo_fleet_store *store, const char *rollout, const char *op,
+                       uint64_t phase, flo_fleet_order_fn fn, void *context, struct flo_err *err)
 {
     return get_order(store,
                      (struct flo_query){.table = FLO_TABLE_ORDER,
-                                        WHERE(text_is(FLO_FIELD_ORDER_ID, id))},
-                     id, fn, context, err);
+                                        WHERE(text_is(FLO_FIELD_ORDER_ROLLOUT, rollout),
+                                              text_is(FLO_FIELD_ORDER_OP, op),
+                                              number_is(FLO_FIELD_ORDER_PHASE, phase),
+                                              (struct flo_match){.field = FLO_FIELD_ORDER_GROUP,
+                                                                 .how = FLO_MATCH_IS_NOT,
+                                                                 .value.text = ""}),
+                                        SORTED(DOWN(ORDER_SEQ))},
+                     rollout, fn, context, err);
 }
 
-int flo_fleet_order_of(struct flo_fleet_store *store, const char *rollout,
-                       const char *op, uint64_t phase, flo_fleet_order_fn fn,
-                       void *context, struct flo_err *err)
-{
-    return get_order(
-        store,
-        (struct flo_query){
-            .table = FLO_TABLE_ORDER,
-            WHERE(text_is(FLO_FIELD_ORDER_ROLLOUT, rollout),
-                  text_is(FLO_FIELD_ORDER_OP, op),
-                  number_is(FLO_FIELD_ORDER_PHASE, phase),
-                  (struct flo_match){.field = FLO_FIELD_ORDER_GROUP,
-                                     .how = FLO_MATCH_IS_NOT,
-                                     .value.text = ""}),
-            SORTED(DOWN(ORDER_SEQ))},
-        rollout, fn, context, err);
-}
-
-int flo_fleet_order_newest(struct flo_fleet_store *store, const char *op,
-                           const char *model, const char *release,
-                           uint64_t *out, struct flo_err *err)
+int flo_fleet_order_newest(struct flo_fleet_store *store, const char *op, const char *model,
+                           const char *release, uint64_t *out, struct flo_err *err)
 {
     return find_number(
         store,
-        (struct flo_query){
-            .table = FLO_TABLE_ORDER,
-            WHERE(text_is(FLO_FIELD_ORDER_OP, op),
-                  text_is(FLO_FIELD_ORDER_MODEL, model),
-                  release[0] != '\0'
-                      ? text_is(FLO_FIELD_ORDER_RELEASE, release)
-                      : number_is(FLO_FIELD_ORDER_DESIRED_ONLY, 0)),
-            SORTED(DOWN(ORDER_SEQ))},
+        (struct flo_query){.table = FLO_TABLE_ORDER,
+                           WHERE(text_is(FLO_FIELD_ORDER_OP, op),
+                                 text_is(FLO_FIELD_ORDER_MODEL, model),
+                                 release[0] != '\0' ? text_is(FLO_FIELD_ORDER_RELEASE, release)
+                                                    : number_is(FLO_FIELD_ORDER_DESIRED_ONLY, 0)),
+                           SORTED(DOWN(ORDER_SEQ))},
         FLO_FIELD_ORDER_SEQ, out, err);
 }
 
 /* Those that were signed again are none that people asked for. */
-int flo_fleet_order_removal(struct flo_fleet_store *store, const char *model,
-                            const char *group, uint64_t *out,
-                            struct flo_err *err)
+int flo_fleet_order_removal(struct flo_fleet_store *store, const char *model, const char *group,
+                            uint64_t *out, struct flo_err *err)
 {
     const struct flo_value groups[] = {{.text = "all"}, {.text = group}};
 
     return find_number(
         store,
-        (struct flo_query){
-            .table = FLO_TABLE_ORDER,
-            WHERE(number_is(FLO_FIELD_ORDER_TRACKED, 1),
-                  text_is(FLO_FIELD_ORDER_OP, "remove"),
-                  text_is(FLO_FIELD_ORDER_MODEL, model),
-                  one_of(FLO_FIELD_ORDER_GROUP, groups, FLO_COUNT(groups))),
-            SORTED(DOWN(ORDER_SEQ))},
+        (struct flo_query){.table = FLO_TABLE_ORDER,
+                           WHERE(number_is(FLO_FIELD_ORDER_TRACKED, 1),
+                                 text_is(FLO_FIELD_ORDER_OP, "remove"),
+                                 text_is(FLO_FIELD_ORDER_MODEL, model),
+                                 one_of(FLO_FIELD_ORDER_GROUP, groups, FLO_COUNT(groups))),
+                           SORTED(DOWN(ORDER_SEQ))},
         FLO_FIELD_ORDER_SEQ, out, err);
 }
 
 /* The newest order to freeze or unfreeze the fleet. */
 static struct flo_query freezes(void)
 {
-    static const struct flo_value ops[] = {{.text = "freeze"},
-                                           {.text = "unfreeze"}};
+    static const struct flo_value ops[] = {{.text = "freeze"}, {.text = "unfreeze"}};
 
-    return (struct flo_query){
-        .table = FLO_TABLE_ORDER,
-        WHERE(text_is(FLO_FIELD_ORDER_ROLLOUT, ""),
-              one_of(FLO_FIELD_ORDER_OP, ops, FLO_COUNT(ops))),
-        SORTED(DOWN(ORDER_SEQ))};
+    return (struct flo_query){.table = FLO_TABLE_ORDER,
+                              WHERE(text_is(FLO_FIELD_ORDER_ROLLOUT, ""),
+                                    one_of(FLO_FIELD_ORDER_OP, ops, FLO_COUNT(ops))),
+                              SORTED(DOWN(ORDER_SEQ))};
 }
 
 static int take_is_freeze(void *context, const struct flo_row *row)
 {
-    *(bool *)context =
-        strcmp(flo_row_text(row, FLO_FIELD_ORDER_OP), "freeze") == 0;
+    *(bool *)context = strcmp(flo_row_text(row, FLO_FIELD_ORDER_OP), "freeze") == 0;
     return 0;
 }
 
-int flo_fleet_is_frozen(struct flo_fleet_store *store, bool *out,
-                        struct flo_err *err)
+int flo_fleet_is_frozen(struct flo_fleet_store *store, bool *out, struct flo_err *err)
 {
     bool found;
 
     *out = false;
-    return flo_fleet_find_one(store, freezes(), take_is_freeze, out, &found,
-                              err);
+    return flo_fleet_find_one(store, freezes(), take_is_freeze, out, &found, err);
 }
 
 /* ---- many ---- */
 
 static struct flo_query listed(uint64_t now_ms)
 {
-    return (struct flo_query){
-        .table = FLO_TABLE_ORDER,
-        WHERE(number_how(FLO_FIELD_ORDER_EXPIRES_AT, FLO_MATCH_ABOVE, now_ms),
-              number_is(FLO_FIELD_ORDER_DESIRED_ONLY, 0))};
+    return (struct flo_query){.table = FLO_TABLE_ORDER,
+                              WHERE(number_how(FLO_FIELD_ORDER_EXPIRES_AT, FLO_MATCH_ABOVE, now_ms),
+                                    number_is(FLO_FIELD_ORDER_DESIRED_ONLY, 0))};
 }
 
-int flo_fleet_order_list(struct flo_fleet_store *store, const char *group,
-                         uint64_t now_ms, flo_fleet_order_fn fn, void *context,
-                         struct flo_err *err)
+int flo_fleet_order_list(struct flo_fleet_store *store, const char *group, uint64_t now_ms,
+                         flo_fleet_order_fn fn, void *context, struct flo_err *err)
 {
     struct flo_orders_take take = {fn, context};
     struct flo_query query = listed(now_ms);
@@ -306,9 +269,8 @@ int flo_fleet_order_list(struct flo_fleet_store *store, const char *group,
     return flo_fleet_find(store, &query, flo_fleet_take_order, &take, err);
 }
 
-int flo_fleet_order_groups(struct flo_fleet_store *store, uint64_t now_ms,
-                           flo_fleet_text_fn fn, void *context,
-                           struct flo_err *err)
+int flo_fleet_order_groups(struct flo_fleet_store *store, uint64_t now_ms, flo_fleet_text_fn fn,
+                           void *context, struct flo_err *err)
 {
     struct flo_text group = {FLO_FIELD_ORDER_GROUP, fn, context};
     struct flo_query query = listed(now_ms);
@@ -316,9 +278,8 @@ int flo_fleet_order_groups(struct flo_fleet_store *store, uint64_t now_ms,
     return flo_fleet_find(store, &query, flo_fleet_take_text, &group, err);
 }
 
-int flo_fleet_order_tracked(struct flo_fleet_store *store, uint64_t below,
-                            uint64_t limit, flo_fleet_order_fn fn,
-                            void *context, struct flo_err *err)
+int flo_fleet_order_tracked(struct flo_fleet_store *store, uint64_t below, uint64_t limit,
+                            flo_fleet_order_fn fn, void *context, struct flo_err *err)
 {
     struct flo_orders_take take = {fn, context};
 
@@ -328,26 +289,24 @@ int flo_fleet_order_tracked(struct flo_fleet_store *store, uint64_t below,
                                 &(struct flo_query){
                                     .table = FLO_TABLE_ORDER,
                                     WHERE(number_is(FLO_FIELD_ORDER_TRACKED, 1),
-                                          number_how(FLO_FIELD_ORDER_SEQ,
-                                                     FLO_MATCH_BELOW, below)),
+                                          number_how(FLO_FIELD_ORDER_SEQ, FLO_MATCH_BELOW, below)),
                                     SORTED(DOWN(ORDER_SEQ)),
                                     .limit = limit},
                                 flo_fleet_take_order, &take, err);
 }
 
-int flo_fleet_order_held(struct flo_fleet_store *store, flo_fleet_order_fn fn,
-                         void *context, struct flo_err *err)
+int flo_fleet_order_held(struct flo_fleet_store *store, flo_fleet_order_fn fn, void *context,
+                         struct flo_err *err)
 {
     struct flo_orders_take take = {fn, context};
 
     return flo_fleet_find(
         store,
-        &(struct flo_query){
-            .table = FLO_TABLE_ORDER,
-            WHERE((struct flo_match){.field = FLO_FIELD_ORDER_ID,
-                                     .how = FLO_MATCH_AMONG,
-                                     .among = FLO_FIELD_ASSIGNMENT_ORDER}),
-            SORTED(UP(ORDER_SEQ))},
+        &(struct flo_query){.table = FLO_TABLE_ORDER,
+                            WHERE((struct flo_match){.field = FLO_FIELD_ORDER_ID,
+                                                     .how = FLO_MATCH_AMONG,
+                                                     .among = FLO_FIELD_ASSIGNMENT_ORDER}),
+                            SORTED(UP(ORDER_SEQ))},
         flo_fleet_take_order, &take, err);
 }
 
@@ -385,8 +344,7 @@ static int take_standing(void *context, const struct flo_row *row)
     }
     struct found *found = &standing->items[standing->count++];
     found->seq = seq;
-    snprintf(found->id, sizeof(found->id), "%s",
-             flo_row_text(row, FLO_FIELD_ORDER_ID));
+    snprintf(found->id, sizeof(found->id), "%s", flo_row_text(row, FLO_FIELD_ORDER_ID));
     return 0;
 }
 
@@ -394,37 +352,34 @@ static int add_newest(struct standing *standing, struct flo_query query)
 {
     bool found;
 
-    return flo_fleet_find_one(standing->store, query, take_standing, standing,
-                              &found, standing->err);
+    return flo_fleet_find_one(standing->store, query, take_standing, standing, &found,
+                              standing->err);
 }
 
 static int add_resume(void *context, const struct flo_row *row)
 {
-    return add_newest(
-        context, (struct flo_query){
-                     .table = FLO_TABLE_ORDER,
-                     WHERE(text_is(FLO_FIELD_ORDER_ROLLOUT,
-                                   flo_row_text(row, FLO_FIELD_ROLLOUT_ID)),
-                           text_is(FLO_FIELD_ORDER_OP, "resume")),
-                     SORTED(DOWN(ORDER_SEQ))});
+    return add_newest(context,
+                      (struct flo_query){.table = FLO_TABLE_ORDER,
+                                         WHERE(text_is(FLO_FIELD_ORDER_ROLLOUT,
+                                                       flo_row_text(row, FLO_FIELD_ROLLOUT_ID)),
+                                               text_is(FLO_FIELD_ORDER_OP, "resume")),
+                                         SORTED(DOWN(ORDER_SEQ))});
 }
 
 /* For rollouts that go on, while members accepted and may wait for it. */
 static int add_resumes(struct standing *standing)
 {
-    static const struct flo_value states[] = {{.text = "running"},
-                                              {.text = "completed"}};
+    static const struct flo_value states[] = {{.text = "running"}, {.text = "completed"}};
 
     return flo_fleet_find(
         standing->store,
-        &(struct flo_query){
-            .table = FLO_TABLE_ROLLOUT,
-            WHERE(one_of(FLO_FIELD_ROLLOUT_STATE, states, FLO_COUNT(states)),
-                  (struct flo_match){.field = FLO_FIELD_ROLLOUT_ID,
-                                     .how = FLO_MATCH_AMONG,
-                                     .among = FLO_FIELD_MEMBER_ROLLOUT,
-                                     .where = FLO_FIELD_MEMBER_STATE,
-                                     .value.text = "accepted"})},
+        &(struct flo_query){.table = FLO_TABLE_ROLLOUT,
+                            WHERE(one_of(FLO_FIELD_ROLLOUT_STATE, states, FLO_COUNT(states)),
+                                  (struct flo_match){.field = FLO_FIELD_ROLLOUT_ID,
+                                                     .how = FLO_MATCH_AMONG,
+                                                     .among = FLO_FIELD_MEMBER_ROLLOUT,
+                                                     .where = FLO_FIELD_MEMBER_STATE,
+                                                     .value.text = "accepted"})},
         add_resume, standing, standing->err);
 }
 
@@ -433,20 +388,17 @@ static int add_resumes(struct standing *standing)
 static int add_rollback(void *context, const struct flo_row *row)
 {
     return add_newest(
-        context, (struct flo_query){
-                     .table = FLO_TABLE_ORDER,
-                     WHERE(text_is(FLO_FIELD_ORDER_ROLLOUT, ""),
-                           text_is(FLO_FIELD_ORDER_OP, "rollback"),
-                           text_is(FLO_FIELD_ORDER_GROUP,
-                                   flo_row_text(row, FLO_FIELD_ORDER_GROUP)),
-                           text_is(FLO_FIELD_ORDER_RELEASE,
-                                   flo_row_text(row, FLO_FIELD_ORDER_RELEASE)),
-                           number_is(FLO_FIELD_ORDER_DESIRED_ONLY, 0)),
-                     SORTED(DOWN(ORDER_SEQ))});
+        context,
+        (struct flo_query){
+            .table = FLO_TABLE_ORDER,
+            WHERE(text_is(FLO_FIELD_ORDER_ROLLOUT, ""), text_is(FLO_FIELD_ORDER_OP, "rollback"),
+                  text_is(FLO_FIELD_ORDER_GROUP, flo_row_text(row, FLO_FIELD_ORDER_GROUP)),
+                  text_is(FLO_FIELD_ORDER_RELEASE, flo_row_text(row, FLO_FIELD_ORDER_RELEASE)),
+                  number_is(FLO_FIELD_ORDER_DESIRED_ONLY, 0)),
+            SORTED(DOWN(ORDER_SEQ))});
 }
 
-static int take_awaited(void *context, const struct flo_row *row,
-                        uint64_t count)
+static int take_awaited(void *context, const struct flo_row *row, uint64_t count)
 {
     struct standing *standing = context;
     bool found;
@@ -456,8 +408,7 @@ static int take_awaited(void *context, const struct flo_row *row,
         standing->store,
         (struct flo_query){
             .table = FLO_TABLE_ORDER,
-            WHERE(text_is(FLO_FIELD_ORDER_ID,
-                          flo_row_text(row, FLO_FIELD_OUTCOME_ORDER)))},
+            WHERE(text_is(FLO_FIELD_ORDER_ID, flo_row_text(row, FLO_FIELD_OUTCOME_ORDER)))},
         add_rollback, standing, &found, standing->err);
 }
 
@@ -465,16 +416,15 @@ static int add_rollbacks(struct standing *standing)
 {
     static const enum flo_field by[] = {FLO_FIELD_OUTCOME_ORDER};
 
-    return flo_fleet_count(
-        standing->store,
-        &(struct flo_query){.table = FLO_TABLE_OUTCOME,
-                            .join = FLO_FIELD_DEVICE_ID,
-                            .by = FLO_FIELD_OUTCOME_DEVICE,
-                            .needs_joined = true,
-                            WHERE(number_how(FLO_FIELD_OUTCOME_OUTCOME,
-                                             FLO_MATCH_BELOW, FLO_OUTCOME_DONE),
-                                  common_number(FLO_FIELD_DEVICE_RETIRED, 0))},
-        by, 1, take_awaited, standing, standing->err);
+    return flo_fleet_count(standing->store,
+                           &(struct flo_query){.table = FLO_TABLE_OUTCOME,
+                                               .join = FLO_FIELD_DEVICE_ID,
+                                               .by = FLO_FIELD_OUTCOME_DEVICE,
+                                               .needs_joined = true,
+                                               WHERE(number_how(FLO_FIELD_OUTCOME_OUTCOME,
+                                                                FLO_MATCH_BELOW, FLO_OUTCOME_DONE),
+                                                     common_number(FLO_FIELD_DEVICE_RETIRED, 0))},
+                           by, 1, take_awaited, standing, standing->err);
 }
 
 static int compare_found(const void *a, const void *b)
@@ -485,8 +435,7 @@ static int compare_found(const void *a, const void *b)
     return (left->seq > right->seq) - (left->seq < right->seq);
 }
 
-int flo_fleet_order_standing(struct flo_fleet_store *store,
-                             flo_fleet_order_fn fn, void *context,
+int flo_fleet_order_standing(struct flo_fleet_store *store, flo_fleet_order_fn fn, void *context,
                              struct flo_err *err)
 {
     struct standing standing = {.store = store, .err = err};
@@ -499,8 +448,7 @@ int flo_fleet_order_standing(struct flo_fleet_store *store,
         rv = add_rollbacks(&standing);
     }
     if (standing.count > 1) {
-        qsort(standing.items, standing.count, sizeof(*standing.items),
-              compare_found);
+        qsort(standing.items, standing.count, sizeof(*standing.items), compare_found);
     }
     for (size_t i = 0; i < standing.count && rv == 0; i++) {
         rv = flo_fleet_order_get(store, standing.items[i].id, fn, context, err);

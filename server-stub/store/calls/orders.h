@@ -14,21 +14,17 @@ int flo_fleet_take_order(void *context, const struct flo_row *row);
 /* ---- books.c: what devices made of an order, in memory ---- */
 
 /* Read when it is not there; valid until the next call of this folder. */
-FLO_MUST_USE int flo_outcome_book_read(struct flo_fleet_store *store,
-                                       const char *order,
-                                       struct flo_outcome_book **out,
-                                       struct flo_err *err);
+FLO_MUST_USE int flo_outcome_book_read(struct flo_fleet_store *store, const char *order,
+                                       struct flo_outcome_book **out, struct flo_err *err);
 /* The row says so now. */
-void flo_outcome_book_write(struct flo_fleet_store *store, const char *order,
-                            const char *device, enum flo_order_outcome outcome);
+void flo_outcome_book_write(struct flo_fleet_store *store, const char *order, const char *device,
+                            enum flo_order_outcome outcome);
 enum flo_outcome_news {
     FLO_NEWS_NONE,  /* the row is sure to stay as it is */
     FLO_NEWS_SURE,  /* ... to change */
     FLO_NEWS_MAYBE, /* nobody knows here: the row has to say */
 };
-enum flo_outcome_news flo_outcome_book_news(struct flo_fleet_store *store,
-                                            const char *order,
-                                            const char *device,
-                                            enum flo_order_outcome next);
+enum flo_outcome_news flo_outcome_book_news(struct flo_fleet_store *store, const char *order,
+                                            const char *device, enum flo_order_outcome next);
 
 #endif

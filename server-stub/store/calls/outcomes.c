@@ -10,8 +10,8 @@
 /* ---- one ---- */
 
 /* A row of this order says so now.  Each message asks who is awaited. */
-static void remember(struct flo_fleet_store *store, const char *order,
-                     const char *device, enum flo_order_outcome outcome)
+static void remember(struct flo_fleet_store *store, const char *order, const char *device,
+                     enum flo_order_outcome outcome)
 {
     struct flo_fleet_fact *fact = flo_fleet_fact(store, device);
 
@@ -32,9 +32,8 @@ static void remember(struct flo_fleet_store *store, const char *order,
     }
 }
 
-int flo_fleet_outcome_put(struct flo_fleet_store *store, const char *order,
-                          const char *device, enum flo_order_outcome outcome,
-                          uint64_t took_ms, struct flo_err *err)
+int flo_fleet_outcome_put(struct flo_fleet_store *store, const char *order, const char *device,
+                          enum flo_order_outcome outcome, uint64_t took_ms, struct flo_err *err)
 {
     remember(store, order, device, outcome);
     flo_outcome_book_write(store, order, device, outcome);
@@ -46,18 +45,15 @@ int flo_fleet_outcome_put(struct flo_fleet_store *store, const char *order,
                          err);
 }
 
-int flo_fleet_outcome_advance(struct flo_fleet_store *store, const char *order,
-                              const char *device,
-                              enum flo_order_outcome outcome, uint64_t took_ms,
-                              uint64_t heard_ms, const char *error,
-                              bool *is_news, struct flo_err *err)
+int flo_fleet_outcome_advance(struct flo_fleet_store *store, const char *order, const char *device,
+                              enum flo_order_outcome outcome, uint64_t took_ms, uint64_t heard_ms,
+                              const char *error, bool *is_news, struct flo_err *err)
 {
     /* News after one of these. */
     struct flo_value after[FLO_OUTCOME_SUPERSEDED + 1];
     size_t count = 0;
     char reason[REASON_TEXT];
-    enum flo_outcome_news news =
-        flo_outcome_book_news(store, order, device, outcome);
+    enum flo_outcome_news news = flo_outcome_book_news(store, order, device, outcome);
     uint64_t changed = 0;
 
     *is_news = false;
@@ -72,17 +68,16 @@ int flo_fleet_outcome_advance(struct flo_fleet_store *store, const char *order,
     /* A change that is sure need not be waited for: an engine may send many
      * together. */
     flo_fleet_json_text(error, "id", reason, sizeof(reason));
-    int rv = flo_fleet_update(
-        store, FLO_TABLE_OUTCOME,
-        CHANGES(set_number(FLO_FIELD_OUTCOME_OUTCOME, outcome),
-                set_number(FLO_FIELD_OUTCOME_TOOK, took_ms),
-                set_number(FLO_FIELD_OUTCOME_HEARD, heard_ms),
-                set_text(FLO_FIELD_OUTCOME_ERROR, error),
-                set_text(FLO_FIELD_OUTCOME_REASON, reason)),
-        MATCHES(text_is(FLO_FIELD_OUTCOME_ORDER, order),
-                text_is(FLO_FIELD_OUTCOME_DEVICE, device),
-                one_of(FLO_FIELD_OUTCOME_OUTCOME, after, count)),
-        news == FLO_NEWS_SURE ? NULL : &changed, err);
+    int rv = flo_fleet_update(store, FLO_TABLE_OUTCOME,
+                              CHANGES(set_number(FLO_FIELD_OUTCOME_OUTCOME, outcome),
+                                      set_number(FLO_FIELD_OUTCOME_TOOK, took_ms),
+                                      set_number(FLO_FIELD_OUTCOME_HEARD, heard_ms),
+                                      set_text(FLO_FIELD_OUTCOME_ERROR, error),
+                                      set_text(FLO_FIELD_OUTCOME_REASON, reason)),
+                              MATCHES(text_is(FLO_FIELD_OUTCOME_ORDER, order),
+                                      text_is(FLO_FIELD_OUTCOME_DEVICE, device),
+                                      one_of(FLO_FIELD_OUTCOME_OUTCOME, after, count)),
+                              news == FLO_NEWS_SURE ? NULL : &changed, err);
     *is_news = rv == 0 && (news == FLO_NEWS_SURE || changed > 0);
     if (*is_news) {
         flo_outcome_book_write(store, order, device, outcome);
@@ -93,21 +88,19 @@ int flo_fleet_outcome_advance(struct flo_fleet_store *store, const char *order,
     return rv;
 }
 
-int flo_fleet_outcome_get(struct flo_fleet_store *store, const char *order,
-                          const char *device, bool *known,
-                          enum flo_order_outcome *outcome, struct flo_err *err)
+int flo_fleet_outcome_get(struct flo_fleet_store *store, const char *order, const char *device,
+                          bool *known, enum flo_order_outcome *outcome, struct flo_err *err)
 {
     struct flo_number number = {.field = FLO_FIELD_OUTCOME_OUTCOME};
-    int rv = flo_fleet_find_one(
-        store,
-        (struct flo_query){.table = FLO_TABLE_OUTCOME,
-                           WHERE(text_is(FLO_FIELD_OUTCOME_ORDER, order),
-                                 text_is(FLO_FIELD_OUTCOME_DEVICE, device))},
-        flo_fleet_take_number, &number, known, err);
+    int rv =
+        flo_fleet_find_one(store,
+                           (struct flo_query){.table = FLO_TABLE_OUTCOME,
+                                              WHERE(text_is(FLO_FIELD_OUTCOME_ORDER, order),
+                                                    text_is(FLO_FIELD_OUTCOME_DEVICE, device))},
+                           flo_fleet_take_number, &number, known, err);
 
     if (rv == 0) {
-        *outcome = *known ? (enum flo_order_outcome)number.number
-                          : FLO_OUTCOME_PENDING;
+        *outcome = *known ? (enum flo_order_outcome)number.number : FLO_OUTCOME_PENDING;
     }
     return rv;
 }
@@ -131,8 +124,7 @@ static int take_outcome(void *context, const struct flo_row *row)
             .device = flo_row_text(row, FLO_FIELD_OUTCOME_DEVICE),
             .name = flo_row_text(row, FLO_FIELD_DEVICE_NAME),
             .is_online = flo_row_flag(row, FLO_FIELD_DEVICE_ONLINE),
-            .outcome = (enum flo_order_outcome)flo_row_number(
-                row, FLO_FIELD_OUTCOME_OUTCOME),
+            .outcome = (enum flo_order_outcome)flo_row_number(row, FLO_FIELD_OUTCOME_OUTCOME),
             .took_ms = flo_row_number(row, FLO_FIELD_OUTCOME_TOOK),
             .heard_ms = flo_row_number(row, FLO_FIELD_OUTCOME_HEARD),
             .error = flo_row_text(row, FLO_FIELD_OUTCOME_ERROR)});
@@ -146,47 +138,40 @@ static struct flo_query outcomes_of(const char *order)
                               WHERE(text_is(FLO_FIELD_OUTCOME_ORDER, order))};
 }
 
-static int list_some(struct flo_fleet_store *store, const char *order,
-                     const struct flo_value *list, size_t count,
-                     struct outcomes *outcomes, struct flo_err *err)
+static int list_some(struct flo_fleet_store *store, const char *order, const struct flo_value *list,
+                     size_t count, struct outcomes *outcomes, struct flo_err *err)
 {
     struct flo_query query = outcomes_of(order);
 
     if (outcomes->left == 0) {
         return 0;
     }
-    query.matches[query.match_count++] =
-        one_of(FLO_FIELD_OUTCOME_OUTCOME, list, count);
+    query.matches[query.match_count++] = one_of(FLO_FIELD_OUTCOME_OUTCOME, list, count);
     query.sorts[query.sort_count++] = (struct flo_sort)UP(DEVICE_NAME);
     query.sorts[query.sort_count++] = (struct flo_sort)UP(OUTCOME_DEVICE);
     query.limit = outcomes->left;
     return flo_fleet_find(store, &query, take_outcome, outcomes, err);
 }
 
-int flo_fleet_outcome_list(struct flo_fleet_store *store, const char *order,
-                           uint64_t limit, flo_fleet_outcome_fn fn,
-                           void *context, struct flo_err *err)
+int flo_fleet_outcome_list(struct flo_fleet_store *store, const char *order, uint64_t limit,
+                           flo_fleet_outcome_fn fn, void *context, struct flo_err *err)
 {
-    static const struct flo_value first[] = {
-        {.number = FLO_OUTCOME_PENDING},
-        {.number = FLO_OUTCOME_RUNNING},
-        {.number = FLO_OUTCOME_REFUSED},
-        {.number = FLO_OUTCOME_SUPERSEDED}};
+    static const struct flo_value first[] = {{.number = FLO_OUTCOME_PENDING},
+                                             {.number = FLO_OUTCOME_RUNNING},
+                                             {.number = FLO_OUTCOME_REFUSED},
+                                             {.number = FLO_OUTCOME_SUPERSEDED}};
     static const struct flo_value there[] = {{.number = FLO_OUTCOME_DONE},
                                              {.number = FLO_OUTCOME_IGNORED}};
     struct outcomes outcomes = {fn, context, limit};
     int rv = list_some(store, order, first, FLO_COUNT(first), &outcomes, err);
 
-    return rv == 0 ? list_some(store, order, there, FLO_COUNT(there), &outcomes,
-                               err)
-                   : rv;
+    return rv == 0 ? list_some(store, order, there, FLO_COUNT(there), &outcomes, err) : rv;
 }
 
 /* An order's progress is asked for all the time while devices answer it.
  * Memory knows who is connected, so no row is read for that. */
 int flo_fleet_outcome_progress(struct flo_fleet_store *store, const char *order,
-                               struct flo_order_progress *out,
-                               struct flo_err *err)
+                               struct flo_order_progress *out, struct flo_err *err)
 {
     struct flo_outcome_book *book;
     int rv = flo_outcome_book_read(store, order, &book, err);
@@ -199,13 +184,10 @@ int flo_fleet_outcome_progress(struct flo_fleet_store *store, const char *order,
         const struct flo_fleet_fact *fact = &store->facts.items[i];
         bool is_online = fact->is_online;
         if (!fact->is_online_known) {
-            rv = flo_fleet_device_is_online(store, store->facts.ids.items[i],
-                                            &is_online, err);
+            rv = flo_fleet_device_is_online(store, store->facts.ids.items[i], &is_online, err);
         }
         if (rv == 0) {
-            flo_order_progress_add(out,
-                                   (enum flo_order_outcome)(book->items[i] - 1),
-                                   is_online, 1);
+            flo_order_progress_add(out, (enum flo_order_outcome)(book->items[i] - 1), is_online, 1);
         }
     }
     return rv;
@@ -218,15 +200,13 @@ static int take_count(void *context, const struct flo_row *row, uint64_t count)
     return 0;
 }
 
-int flo_fleet_outcome_quantile(struct flo_fleet_store *store, const char *order,
-                               uint64_t permille, uint64_t *out,
-                               struct flo_err *err)
+int flo_fleet_outcome_quantile(struct flo_fleet_store *store, const char *order, uint64_t permille,
+                               uint64_t *out, struct flo_err *err)
 {
-    struct flo_query query = {
-        .table = FLO_TABLE_OUTCOME,
-        WHERE(text_is(FLO_FIELD_OUTCOME_ORDER, order),
-              number_is(FLO_FIELD_OUTCOME_OUTCOME, FLO_OUTCOME_DONE)),
-        SORTED(UP(OUTCOME_HEARD))};
+    struct flo_query query = {.table = FLO_TABLE_OUTCOME,
+                              WHERE(text_is(FLO_FIELD_OUTCOME_ORDER, order),
+                                    number_is(FLO_FIELD_OUTCOME_OUTCOME, FLO_OUTCOME_DONE)),
+                              SORTED(UP(OUTCOME_HEARD))};
     struct flo_number heard = {.field = FLO_FIELD_OUTCOME_HEARD};
     uint64_t count = 0;
     bool found;
@@ -235,8 +215,7 @@ int flo_fleet_outcome_quantile(struct flo_fleet_store *store, const char *order,
     if (rv == 0) {
         uint64_t place = (count * permille + 999) / 1000;
         query.offset = place > 0 ? place - 1 : 0;
-        rv = flo_fleet_find_one(store, query, flo_fleet_take_number, &heard,
-                                &found, err);
+        rv = flo_fleet_find_one(store, query, flo_fleet_take_number, &heard, &found, err);
     }
     if (rv == 0) {
         *out = heard.number;
@@ -258,8 +237,7 @@ struct reasons {
 static int take_reason(void *context, const struct flo_row *row, uint64_t count)
 {
     struct reasons *reasons = context;
-    size_t at =
-        reasons->count < REASONS_MAX ? reasons->count++ : REASONS_MAX - 1;
+    size_t at = reasons->count < REASONS_MAX ? reasons->count++ : REASONS_MAX - 1;
 
     if (at == REASONS_MAX - 1 && reasons->items[at].count >= count) {
         return 0;
@@ -274,17 +252,15 @@ static int take_reason(void *context, const struct flo_row *row, uint64_t count)
 }
 
 int flo_fleet_outcome_reasons(struct flo_fleet_store *store, const char *order,
-                              flo_fleet_count_fn fn, void *context,
-                              struct flo_err *err)
+                              flo_fleet_count_fn fn, void *context, struct flo_err *err)
 {
     static const enum flo_field by[] = {FLO_FIELD_OUTCOME_REASON};
     struct reasons reasons = {0};
     int rv = flo_fleet_count(
         store,
-        &(struct flo_query){
-            .table = FLO_TABLE_OUTCOME,
-            WHERE(text_is(FLO_FIELD_OUTCOME_ORDER, order),
-                  number_is(FLO_FIELD_OUTCOME_OUTCOME, FLO_OUTCOME_REFUSED))},
+        &(struct flo_query){.table = FLO_TABLE_OUTCOME,
+                            WHERE(text_is(FLO_FIELD_OUTCOME_ORDER, order),
+                                  number_is(FLO_FIELD_OUTCOME_OUTCOME, FLO_OUTCOME_REFUSED))},
         by, FLO_COUNT(by), take_reason, &reasons, err);
 
     for (size_t i = 0; i < reasons.count && rv == 0; i++) {
@@ -309,8 +285,7 @@ static int take_awaited(void *context, const struct flo_row *row)
 }
 
 int flo_fleet_outcome_awaited(struct flo_fleet_store *store, const char *device,
-                              flo_fleet_order_fn fn, void *context,
-                              struct flo_err *err)
+                              flo_fleet_order_fn fn, void *context, struct flo_err *err)
 {
     struct flo_fleet_fact *fact = flo_fleet_fact(store, device);
     struct awaited awaited = {.take = {fn, context}};
@@ -328,17 +303,16 @@ int flo_fleet_outcome_awaited(struct flo_fleet_store *store, const char *device,
         }
         return found == FLO_E_ABSENT ? 0 : found;
     }
-    int rv = flo_fleet_find(
-        store,
-        &(struct flo_query){
-            .table = FLO_TABLE_OUTCOME,
-            .join = FLO_FIELD_ORDER_ID,
-            .by = FLO_FIELD_OUTCOME_ORDER,
-            .needs_joined = true,
-            WHERE(text_is(FLO_FIELD_OUTCOME_DEVICE, device),
-                  number_how(FLO_FIELD_OUTCOME_OUTCOME, FLO_MATCH_BELOW,
-                             FLO_OUTCOME_DONE))},
-        take_awaited, &awaited, err);
+    int rv =
+        flo_fleet_find(store,
+                       &(struct flo_query){.table = FLO_TABLE_OUTCOME,
+                                           .join = FLO_FIELD_ORDER_ID,
+                                           .by = FLO_FIELD_OUTCOME_ORDER,
+                                           .needs_joined = true,
+                                           WHERE(text_is(FLO_FIELD_OUTCOME_DEVICE, device),
+                                                 number_how(FLO_FIELD_OUTCOME_OUTCOME,
+                                                            FLO_MATCH_BELOW, FLO_OUTCOME_DONE))},
+                       take_awaited, &awaited, err);
     if (rv == 0 && fact != NULL) {
         fact->awaits_nothing = awaited.count == 0;
     }
@@ -352,14 +326,11 @@ static int note_awaited(void *context, const struct flo_fleet_order *order)
     return 0;
 }
 
-int flo_fleet_device_is_awaited(struct flo_fleet_store *store,
-                                const char *device, bool *out,
+int flo_fleet_device_is_awaited(struct flo_fleet_store *store, const char *device, bool *out,
                                 struct flo_err *err)
 {
     const struct flo_fleet_fact *fact = flo_fleet_fact(store, device);
 
     *out = fact != NULL && fact->awaits != NULL;
-    return *out ? 0
-                : flo_fleet_outcome_awaited(store, device, note_awaited, out,
-                                            err);
+    return *out ? 0 : flo_fleet_outcome_awaited(store, device, note_awaited, out, err);
 }

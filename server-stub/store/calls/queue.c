@@ -46,8 +46,7 @@ static void *run(void *context)
 
     pthread_mutex_lock(&queue->mutex);
     for (;;) {
-        bool has_work =
-            queue->durable < queue->committed && queue->failed.code == 0;
+        bool has_work = queue->durable < queue->committed && queue->failed.code == 0;
         if (has_work) {
             sync_once(store);
         } else if (queue->ends) {
@@ -119,8 +118,7 @@ static bool start_threads(struct flo_fleet_store *store)
     return true;
 }
 
-int flo_fleet_queue_start(struct flo_fleet_store *store,
-                          void (*wake)(void *context), void *context,
+int flo_fleet_queue_start(struct flo_fleet_store *store, void (*wake)(void *context), void *context,
                           struct flo_err *err)
 {
     struct flo_fleet_queue *queue = &store->queue;
@@ -168,8 +166,7 @@ uint64_t flo_fleet_committed(const struct flo_fleet_store *store)
     return store->queue.committed;
 }
 
-uint64_t flo_fleet_durable(struct flo_fleet_store *store,
-                           struct flo_err *why_or_null)
+uint64_t flo_fleet_durable(struct flo_fleet_store *store, struct flo_err *why_or_null)
 {
     struct flo_fleet_queue *queue = &store->queue;
 
@@ -213,16 +210,14 @@ static bool rest(const struct flo_fleet_queue *queue)
 
 /* Until not more than `left` commits wait; on `until_rest`, and after a
  * failure, until the threads rest too. */
-static int await(struct flo_fleet_store *store, uint64_t left, bool until_rest,
-                 struct flo_err *err)
+static int await(struct flo_fleet_store *store, uint64_t left, bool until_rest, struct flo_err *err)
 {
     struct flo_fleet_queue *queue = &store->queue;
     bool is_there = false;
 
     pthread_mutex_lock(&queue->mutex);
     while (!is_there) {
-        is_there = queue->failed.code != 0 ||
-                   queue->committed - queue->durable <= left;
+        is_there = queue->failed.code != 0 || queue->committed - queue->durable <= left;
         if (until_rest || queue->failed.code != 0) {
             is_there = is_there && rest(queue);
         }
@@ -241,8 +236,7 @@ void flo_fleet_look(struct flo_fleet_store *store)
     const struct flo_store_ops *ops = store->engine->ops;
     struct flo_err err = {0};
 
-    if (!queue->runs || ops->look == NULL ||
-        ops->look(store->engine, &err) == 0) {
+    if (!queue->runs || ops->look == NULL || ops->look(store->engine, &err) == 0) {
         return;
     }
     pthread_mutex_lock(&queue->mutex);
@@ -261,9 +255,8 @@ int flo_fleet_queue_enter(struct flo_fleet_store *store, struct flo_err *err)
     if (!store->queue.runs) {
         return 0;
     }
-    return store->engine->ops->is_full(store->engine)
-               ? await(store, 0, true, err)
-               : await(store, QUEUE_MAX - 1, false, err);
+    return store->engine->ops->is_full(store->engine) ? await(store, 0, true, err)
+                                                      : await(store, QUEUE_MAX - 1, false, err);
 }
 
 void flo_fleet_queue_add(struct flo_fleet_store *store)

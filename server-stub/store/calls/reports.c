@@ -29,24 +29,21 @@ static struct flo_query of_device(const char *device)
 
 static int take_id(void *context, const struct flo_row *row)
 {
-    snprintf(context, FLO_NAME_MAX + 1, "%s",
-             flo_row_text(row, FLO_FIELD_REPORT_ORDER));
+    snprintf(context, FLO_NAME_MAX + 1, "%s", flo_row_text(row, FLO_FIELD_REPORT_ORDER));
     return 0;
 }
 
 /* A device that is asked for ever takes no more room than its newest.  The
  * report that just came stays, wherever its time stands among the others. */
-static int drop_oldest(struct flo_fleet_store *store,
-                       const struct flo_fleet_report *report,
+static int drop_oldest(struct flo_fleet_store *store, const struct flo_fleet_report *report,
                        struct flo_err *err)
 {
     char order[FLO_NAME_MAX + 1];
     struct flo_query query = {
         .table = FLO_TABLE_REPORT,
-        WHERE(text_is(FLO_FIELD_REPORT_DEVICE, report->device),
-              {.field = FLO_FIELD_REPORT_ORDER,
-               .how = FLO_MATCH_IS_NOT,
-               .value.text = report->order}),
+        WHERE(text_is(FLO_FIELD_REPORT_DEVICE, report->device), {.field = FLO_FIELD_REPORT_ORDER,
+                                                                 .how = FLO_MATCH_IS_NOT,
+                                                                 .value.text = report->order}),
         SORTED(DOWN(REPORT_AT), DOWN(REPORT_ORDER)),
         .offset = FLO_FLEET_REPORTS_MAX - 1};
     bool found;
@@ -54,48 +51,39 @@ static int drop_oldest(struct flo_fleet_store *store,
 
     return rv < 0 || !found
                ? rv
-               : flo_fleet_remove(
-                     store, FLO_TABLE_REPORT,
-                     MATCHES(text_is(FLO_FIELD_REPORT_ORDER, order)), NULL,
-                     err);
+               : flo_fleet_remove(store, FLO_TABLE_REPORT,
+                                  MATCHES(text_is(FLO_FIELD_REPORT_ORDER, order)), NULL, err);
 }
 
-int flo_fleet_report_add(struct flo_fleet_store *store,
-                         const struct flo_fleet_report *report,
+int flo_fleet_report_add(struct flo_fleet_store *store, const struct flo_fleet_report *report,
                          struct flo_err *err)
 {
-    int rv = flo_fleet_insert(
-        store, FLO_TABLE_REPORT,
-        CHANGES(set_text(FLO_FIELD_REPORT_ORDER, report->order),
-                set_text(FLO_FIELD_REPORT_DEVICE, report->device),
-                set_text(FLO_FIELD_REPORT_OP, report->op),
-                set_number(FLO_FIELD_REPORT_AT, report->at_ms),
-                set_text(FLO_FIELD_REPORT_BODY, report->body)),
-        NULL, err);
+    int rv = flo_fleet_insert(store, FLO_TABLE_REPORT,
+                              CHANGES(set_text(FLO_FIELD_REPORT_ORDER, report->order),
+                                      set_text(FLO_FIELD_REPORT_DEVICE, report->device),
+                                      set_text(FLO_FIELD_REPORT_OP, report->op),
+                                      set_number(FLO_FIELD_REPORT_AT, report->at_ms),
+                                      set_text(FLO_FIELD_REPORT_BODY, report->body)),
+                              NULL, err);
 
     return rv < 0 ? rv : drop_oldest(store, report, err);
 }
 
-int flo_fleet_report_get(struct flo_fleet_store *store, const char *order,
-                         flo_fleet_report_fn fn, void *context,
-                         struct flo_err *err)
+int flo_fleet_report_get(struct flo_fleet_store *store, const char *order, flo_fleet_report_fn fn,
+                         void *context, struct flo_err *err)
 {
     struct reports reports = {fn, context};
     bool found;
-    int rv = flo_fleet_find_one(
-        store,
-        (struct flo_query){.table = FLO_TABLE_REPORT,
-                           WHERE(text_is(FLO_FIELD_REPORT_ORDER, order))},
-        take_report, &reports, &found, err);
+    int rv = flo_fleet_find_one(store,
+                                (struct flo_query){.table = FLO_TABLE_REPORT,
+                                                   WHERE(text_is(FLO_FIELD_REPORT_ORDER, order))},
+                                take_report, &reports, &found, err);
 
-    return rv == 0 && !found
-               ? flo_fail(err, FLO_E_ABSENT, "no report of order %.64s", order)
-               : rv;
+    return rv == 0 && !found ? flo_fail(err, FLO_E_ABSENT, "no report of order %.64s", order) : rv;
 }
 
-int flo_fleet_report_list(struct flo_fleet_store *store, const char *device,
-                          flo_fleet_report_fn fn, void *context,
-                          struct flo_err *err)
+int flo_fleet_report_list(struct flo_fleet_store *store, const char *device, flo_fleet_report_fn fn,
+                          void *context, struct flo_err *err)
 {
     struct reports reports = {fn, context};
     struct flo_query query = of_device(device);
@@ -103,14 +91,12 @@ int flo_fleet_report_list(struct flo_fleet_store *store, const char *device,
     return flo_fleet_find(store, &query, take_report, &reports, err);
 }
 
-int flo_fleet_report_prune(struct flo_fleet_store *store, uint64_t now_ms,
-                           struct flo_err *err)
+int flo_fleet_report_prune(struct flo_fleet_store *store, uint64_t now_ms, struct flo_err *err)
 {
     return now_ms <= FLO_FLEET_REPORT_KEPT_MS
                ? 0
-               : flo_fleet_remove(
-                     store, FLO_TABLE_REPORT,
-                     MATCHES(number_how(FLO_FIELD_REPORT_AT, FLO_MATCH_BELOW,
-                                        now_ms - FLO_FLEET_REPORT_KEPT_MS)),
-                     NULL, err);
+               : flo_fleet_remove(store, FLO_TABLE_REPORT,
+                                  MATCHES(number_how(FLO_FIELD_REPORT_AT, FLO_MATCH_BELOW,
+                                                     now_ms - FLO_FLEET_REPORT_KEPT_MS)),
+                                  NULL, err);
 }

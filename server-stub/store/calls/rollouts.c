@@ -7,8 +7,8 @@
 
 #include "server-stub/store/calls/inside.h"
 
-#define HELD_BITS                                                              \
-    2                /* enum flo_rollout_held; above: the slices that hold it  \
+#define HELD_BITS                                                                                  \
+    2                /* enum flo_rollout_held; above: the slices that hold it                      \
                       */
 #define PROBE_BIT 10 /* ... and whether a probe brought it */
 
@@ -36,9 +36,9 @@ static int take_rollout(void *context, const struct flo_row *row)
 
 static bool is_active(const char *word)
 {
-#define FLO_ROLLOUT_STATE(name, state_word, is_active, meaning, next)          \
-    if (is_active && strcmp(word, state_word) == 0) {                          \
-        return true;                                                           \
+#define FLO_ROLLOUT_STATE(name, state_word, is_active, meaning, next)                              \
+    if (is_active && strcmp(word, state_word) == 0) {                                              \
+        return true;                                                                               \
     }
 #include "server-stub/core/rollout/rollout_states.def"
 #undef FLO_ROLLOUT_STATE
@@ -51,56 +51,47 @@ static struct flo_field_change set_first(enum flo_field field, const char *text)
         .field = field, .how = FLO_CHANGE_SET_FIRST, .value.text = text};
 }
 
-int flo_fleet_rollout_put(struct flo_fleet_store *store,
-                          const struct flo_fleet_rollout *rollout,
+int flo_fleet_rollout_put(struct flo_fleet_store *store, const struct flo_fleet_rollout *rollout,
                           struct flo_err *err)
 {
     const char *word = strchr(rollout->id, '-');
     uint64_t number = word != NULL ? strtoull(word + 1, NULL, 10) : 0;
     int rv = flo_fleet_put(
         store, FLO_TABLE_ROLLOUT,
-        CHANGES(
-            set_text(FLO_FIELD_ROLLOUT_ID, rollout->id),
-            set_number(FLO_FIELD_ROLLOUT_NUMBER, number),
-            set_first(FLO_FIELD_ROLLOUT_GROUP,
-                      rollout->group != NULL ? rollout->group : "all"),
-            set_text(FLO_FIELD_ROLLOUT_SPEC, rollout->spec),
-            set_text(FLO_FIELD_ROLLOUT_STATE, rollout->state),
-            set_number(FLO_FIELD_ROLLOUT_ACTIVE, is_active(rollout->state)),
-            set_text(FLO_FIELD_ROLLOUT_CORE, rollout->core),
-            set_first(FLO_FIELD_ROLLOUT_DIGEST, rollout->digest),
-            (struct flo_field_change){.field = FLO_FIELD_ROLLOUT_CREATED_AT,
-                                      .how = FLO_CHANGE_SET_FIRST,
-                                      .value.number = rollout->created_at_ms}),
+        CHANGES(set_text(FLO_FIELD_ROLLOUT_ID, rollout->id),
+                set_number(FLO_FIELD_ROLLOUT_NUMBER, number),
+                set_first(FLO_FIELD_ROLLOUT_GROUP, rollout->group != NULL ? rollout->group : "all"),
+                set_text(FLO_FIELD_ROLLOUT_SPEC, rollout->spec),
+                set_text(FLO_FIELD_ROLLOUT_STATE, rollout->state),
+                set_number(FLO_FIELD_ROLLOUT_ACTIVE, is_active(rollout->state)),
+                set_text(FLO_FIELD_ROLLOUT_CORE, rollout->core),
+                set_first(FLO_FIELD_ROLLOUT_DIGEST, rollout->digest),
+                (struct flo_field_change){.field = FLO_FIELD_ROLLOUT_CREATED_AT,
+                                          .how = FLO_CHANGE_SET_FIRST,
+                                          .value.number = rollout->created_at_ms}),
         err);
 
     if (rv == 0) {
-        flo_fleet_wanted_rollout(store, rollout->digest, number,
-                                 rollout->state);
+        flo_fleet_wanted_rollout(store, rollout->digest, number, rollout->state);
     }
     return rv;
 }
 
-int flo_fleet_rollout_get(struct flo_fleet_store *store, const char *id,
-                          flo_fleet_rollout_fn fn, void *context,
-                          struct flo_err *err)
+int flo_fleet_rollout_get(struct flo_fleet_store *store, const char *id, flo_fleet_rollout_fn fn,
+                          void *context, struct flo_err *err)
 {
     struct rollouts rollouts = {fn, context};
     bool found;
     int rv = flo_fleet_find_one(
         store,
-        (struct flo_query){.table = FLO_TABLE_ROLLOUT,
-                           WHERE(text_is(FLO_FIELD_ROLLOUT_ID, id))},
+        (struct flo_query){.table = FLO_TABLE_ROLLOUT, WHERE(text_is(FLO_FIELD_ROLLOUT_ID, id))},
         take_rollout, &rollouts, &found, err);
 
-    return rv == 0 && !found
-               ? flo_fail(err, FLO_E_ROLLOUT_ABSENT, "no rollout %.64s", id)
-               : rv;
+    return rv == 0 && !found ? flo_fail(err, FLO_E_ROLLOUT_ABSENT, "no rollout %.64s", id) : rv;
 }
 
-int flo_fleet_rollout_list(struct flo_fleet_store *store, uint64_t limit,
-                           flo_fleet_rollout_fn fn, void *context,
-                           struct flo_err *err)
+int flo_fleet_rollout_list(struct flo_fleet_store *store, uint64_t limit, flo_fleet_rollout_fn fn,
+                           void *context, struct flo_err *err)
 {
     struct rollouts rollouts = {fn, context};
 
@@ -108,31 +99,27 @@ int flo_fleet_rollout_list(struct flo_fleet_store *store, uint64_t limit,
                       : flo_fleet_find(
                             store,
                             &(struct flo_query){.table = FLO_TABLE_ROLLOUT,
-                                                SORTED(DOWN(ROLLOUT_ACTIVE),
-                                                       DOWN(ROLLOUT_NUMBER)),
+                                                SORTED(DOWN(ROLLOUT_ACTIVE), DOWN(ROLLOUT_NUMBER)),
                                                 .limit = limit},
                             take_rollout, &rollouts, err);
 }
 
-int flo_fleet_rollout_page(struct flo_fleet_store *store, bool is_active,
-                           uint64_t below, uint64_t limit,
-                           flo_fleet_rollout_fn fn, void *context,
+int flo_fleet_rollout_page(struct flo_fleet_store *store, bool is_active, uint64_t below,
+                           uint64_t limit, flo_fleet_rollout_fn fn, void *context,
                            struct flo_err *err)
 {
     struct rollouts rollouts = {fn, context};
 
-    return limit == 0
-               ? 0
-               : flo_fleet_find(
-                     store,
-                     &(struct flo_query){
-                         .table = FLO_TABLE_ROLLOUT,
-                         WHERE(number_is(FLO_FIELD_ROLLOUT_ACTIVE, is_active),
-                               number_how(FLO_FIELD_ROLLOUT_NUMBER,
-                                          FLO_MATCH_BELOW, below)),
-                         SORTED(DOWN(ROLLOUT_NUMBER)),
-                         .limit = limit},
-                     take_rollout, &rollouts, err);
+    return limit == 0 ? 0
+                      : flo_fleet_find(
+                            store,
+                            &(struct flo_query){
+                                .table = FLO_TABLE_ROLLOUT,
+                                WHERE(number_is(FLO_FIELD_ROLLOUT_ACTIVE, is_active),
+                                      number_how(FLO_FIELD_ROLLOUT_NUMBER, FLO_MATCH_BELOW, below)),
+                                SORTED(DOWN(ROLLOUT_NUMBER)),
+                                .limit = limit},
+                            take_rollout, &rollouts, err);
 }
 
 /* ---- what a device that came now joins ---- */
@@ -168,12 +155,9 @@ static int take_joined(void *context, const struct flo_row *row)
     const char *state = flo_row_text(row, FLO_FIELD_ROLLOUT_STATE);
     struct joined joined = {.is_completed = strcmp(state, "completed") == 0};
 
-    snprintf(joined.id, sizeof(joined.id), "%s",
-             flo_row_text(row, FLO_FIELD_ROLLOUT_ID));
-    snprintf(joined.model, sizeof(joined.model), "%s",
-             flo_row_text(row, FLO_FIELD_RELEASE_MODEL));
-    snprintf(joined.group, sizeof(joined.group), "%s",
-             flo_row_text(row, FLO_FIELD_ROLLOUT_GROUP));
+    snprintf(joined.id, sizeof(joined.id), "%s", flo_row_text(row, FLO_FIELD_ROLLOUT_ID));
+    snprintf(joined.model, sizeof(joined.model), "%s", flo_row_text(row, FLO_FIELD_RELEASE_MODEL));
+    snprintf(joined.group, sizeof(joined.group), "%s", flo_row_text(row, FLO_FIELD_ROLLOUT_GROUP));
     if (joined.is_completed && has_newer(all, &joined)) {
         return 0;
     }
@@ -191,27 +175,25 @@ static int take_joined(void *context, const struct flo_row *row)
 }
 
 int flo_fleet_rollout_joined(struct flo_fleet_store *store, const char *device,
-                             flo_fleet_text_fn fn, void *context,
-                             struct flo_err *err)
+                             flo_fleet_text_fn fn, void *context, struct flo_err *err)
 {
     static const struct flo_value states[] = {{.text = "awaiting-approval"},
                                               {.text = "scheduled"},
                                               {.text = "running"},
                                               {.text = "paused"},
                                               {.text = "completed"}};
-    struct flo_query query = {
-        .table = FLO_TABLE_ROLLOUT,
-        .join = FLO_FIELD_RELEASE_DIGEST,
-        .by = FLO_FIELD_ROLLOUT_DIGEST,
-        .needs_joined = true,
-        WHERE(text_is(FLO_FIELD_RELEASE_STATE, "published"),
-              one_of(FLO_FIELD_ROLLOUT_STATE, states, FLO_COUNT(states)),
-              (struct flo_match){.field = FLO_FIELD_ROLLOUT_GROUP,
-                                 .how = FLO_MATCH_AMONG,
-                                 .among = FLO_FIELD_DEVICE_GROUP_GROUP,
-                                 .where = FLO_FIELD_DEVICE_GROUP_DEVICE,
-                                 .value.text = device}),
-        SORTED(DOWN(ROLLOUT_NUMBER))};
+    struct flo_query query = {.table = FLO_TABLE_ROLLOUT,
+                              .join = FLO_FIELD_RELEASE_DIGEST,
+                              .by = FLO_FIELD_ROLLOUT_DIGEST,
+                              .needs_joined = true,
+                              WHERE(text_is(FLO_FIELD_RELEASE_STATE, "published"),
+                                    one_of(FLO_FIELD_ROLLOUT_STATE, states, FLO_COUNT(states)),
+                                    (struct flo_match){.field = FLO_FIELD_ROLLOUT_GROUP,
+                                                       .how = FLO_MATCH_AMONG,
+                                                       .among = FLO_FIELD_DEVICE_GROUP_GROUP,
+                                                       .where = FLO_FIELD_DEVICE_GROUP_DEVICE,
+                                                       .value.text = device}),
+                              SORTED(DOWN(ROLLOUT_NUMBER))};
     struct all_joined all = {.err = err};
     int rv = flo_fleet_find(store, &query, take_joined, &all, err);
 
@@ -233,32 +215,29 @@ static int take_claim(void *context, const struct flo_row *row)
 {
     const struct claims *claims = context;
     const char *state = flo_row_text(row, FLO_FIELD_ROLLOUT_STATE);
-    struct flo_fleet_claim claim = {
-        .rollout = flo_row_text(row, FLO_FIELD_ROLLOUT_ID),
-        .model = flo_row_text(row, FLO_FIELD_RELEASE_MODEL),
-        .version = flo_row_text(row, FLO_FIELD_RELEASE_VERSION),
-        .digest = flo_row_text(row, FLO_FIELD_RELEASE_DIGEST),
-        .is_completed = strcmp(state, "completed") == 0};
+    struct flo_fleet_claim claim = {.rollout = flo_row_text(row, FLO_FIELD_ROLLOUT_ID),
+                                    .model = flo_row_text(row, FLO_FIELD_RELEASE_MODEL),
+                                    .version = flo_row_text(row, FLO_FIELD_RELEASE_VERSION),
+                                    .digest = flo_row_text(row, FLO_FIELD_RELEASE_DIGEST),
+                                    .is_completed = strcmp(state, "completed") == 0};
 
     return claims->fn(claims->context, &claim);
 }
 
 int flo_fleet_rollout_claims(struct flo_fleet_store *store, const char *group,
-                             flo_fleet_claim_fn fn, void *context,
-                             struct flo_err *err)
+                             flo_fleet_claim_fn fn, void *context, struct flo_err *err)
 {
     static const struct flo_value states[] = {
         {.text = "running"}, {.text = "paused"}, {.text = "completed"}};
     struct claims claims = {fn, context};
-    struct flo_query query = {
-        .table = FLO_TABLE_ROLLOUT,
-        .join = FLO_FIELD_RELEASE_DIGEST,
-        .by = FLO_FIELD_ROLLOUT_DIGEST,
-        .needs_joined = true,
-        WHERE(text_is(FLO_FIELD_RELEASE_STATE, "published"),
-              one_of(FLO_FIELD_ROLLOUT_STATE, states, FLO_COUNT(states)),
-              text_is(FLO_FIELD_ROLLOUT_GROUP, group)),
-        SORTED(DOWN(ROLLOUT_NUMBER))};
+    struct flo_query query = {.table = FLO_TABLE_ROLLOUT,
+                              .join = FLO_FIELD_RELEASE_DIGEST,
+                              .by = FLO_FIELD_ROLLOUT_DIGEST,
+                              .needs_joined = true,
+                              WHERE(text_is(FLO_FIELD_RELEASE_STATE, "published"),
+                                    one_of(FLO_FIELD_ROLLOUT_STATE, states, FLO_COUNT(states)),
+                                    text_is(FLO_FIELD_ROLLOUT_GROUP, group)),
+                              SORTED(DOWN(ROLLOUT_NUMBER))};
 
     return flo_fleet_find(store, &query, take_claim, &claims, err);
 }
@@ -268,13 +247,12 @@ int flo_fleet_rollout_claims(struct flo_fleet_store *store, const char *group,
 static bool is_bad(const struct flo_rollout_member *member)
 {
     return member->lapse != FLO_LAPSE_NONE ||
-           flo_execution_kind((enum flo_execution)member->state) ==
-               FLO_EXECUTION_END_BAD;
+           flo_execution_kind((enum flo_execution)member->state) == FLO_EXECUTION_END_BAD;
 }
 
 /* Texts that are not given stay as they are. */
-static size_t add_texts(struct flo_field_change *changes, size_t count,
-                        const char *error_json, const char *detail_json)
+static size_t add_texts(struct flo_field_change *changes, size_t count, const char *error_json,
+                        const char *detail_json)
 {
     if (error_json != NULL) {
         changes[count++] = set_text(FLO_FIELD_MEMBER_ERROR, error_json);
@@ -285,8 +263,8 @@ static size_t add_texts(struct flo_field_change *changes, size_t count,
     return count;
 }
 
-int flo_fleet_member_remove(struct flo_fleet_store *store, const char *rollout,
-                            const char *device, struct flo_err *err)
+int flo_fleet_member_remove(struct flo_fleet_store *store, const char *rollout, const char *device,
+                            struct flo_err *err)
 {
     return flo_fleet_remove(store, FLO_TABLE_MEMBER,
                             MATCHES(text_is(FLO_FIELD_MEMBER_ROLLOUT, rollout),
@@ -295,16 +273,14 @@ int flo_fleet_member_remove(struct flo_fleet_store *store, const char *rollout,
 }
 
 int flo_fleet_member_put(struct flo_fleet_store *store, const char *rollout,
-                         const struct flo_rollout_member *member,
-                         const char *error_json, const char *detail_json,
-                         struct flo_err *err)
+                         const struct flo_rollout_member *member, const char *error_json,
+                         const char *detail_json, struct flo_err *err)
 {
     struct flo_field_change changes[15] = {
         set_text(FLO_FIELD_MEMBER_ROLLOUT, rollout),
         set_text(FLO_FIELD_MEMBER_DEVICE, member->device),
         set_number(FLO_FIELD_MEMBER_BUCKET, member->bucket),
-        set_text(FLO_FIELD_MEMBER_STATE,
-                 flo_execution_word((enum flo_execution)member->state)),
+        set_text(FLO_FIELD_MEMBER_STATE, flo_execution_word((enum flo_execution)member->state)),
         set_number(FLO_FIELD_MEMBER_ATTEMPT, member->attempt),
         set_number(FLO_FIELD_MEMBER_LAPSE, member->lapse),
         set_number(FLO_FIELD_MEMBER_AWAY, member->is_away),
@@ -313,28 +289,25 @@ int flo_fleet_member_put(struct flo_fleet_store *store, const char *rollout,
         set_number(FLO_FIELD_MEMBER_SINCE_AT, member->since_at_ms),
         set_number(FLO_FIELD_MEMBER_RETRIES, member->retries),
         set_number(FLO_FIELD_MEMBER_SEGMENT, member->segment),
-        set_number(FLO_FIELD_MEMBER_HELD,
-                   member->held | (uint64_t)member->held_of << HELD_BITS |
-                       (uint64_t)member->is_probe << PROBE_BIT),
+        set_number(FLO_FIELD_MEMBER_HELD, member->held | (uint64_t)member->held_of << HELD_BITS |
+                                              (uint64_t)member->is_probe << PROBE_BIT),
     };
 
     return flo_fleet_put(store, FLO_TABLE_MEMBER, changes,
                          add_texts(changes, 13, error_json, detail_json), err);
 }
 
-int flo_fleet_member_detail(struct flo_fleet_store *store, const char *rollout,
-                            const char *device, const char *error_json,
-                            const char *detail_json, struct flo_err *err)
+int flo_fleet_member_detail(struct flo_fleet_store *store, const char *rollout, const char *device,
+                            const char *error_json, const char *detail_json, struct flo_err *err)
 {
     struct flo_field_change changes[2];
     size_t count = add_texts(changes, 0, error_json, detail_json);
 
     return count == 0 ? 0
-                      : flo_fleet_update(
-                            store, FLO_TABLE_MEMBER, changes, count,
-                            MATCHES(text_is(FLO_FIELD_MEMBER_ROLLOUT, rollout),
-                                    text_is(FLO_FIELD_MEMBER_DEVICE, device)),
-                            NULL, err);
+                      : flo_fleet_update(store, FLO_TABLE_MEMBER, changes, count,
+                                         MATCHES(text_is(FLO_FIELD_MEMBER_ROLLOUT, rollout),
+                                                 text_is(FLO_FIELD_MEMBER_DEVICE, device)),
+                                         NULL, err);
 }
 
 static void member_of(const struct flo_row *row, struct flo_rollout_member *out)
@@ -345,8 +318,7 @@ static void member_of(const struct flo_row *row, struct flo_rollout_member *out)
     uint64_t held = number & ((1u << HELD_BITS) - 1);
 
     *out = (struct flo_rollout_member){
-        .bucket = (uint32_t)(flo_row_number(row, FLO_FIELD_MEMBER_BUCKET) %
-                             FLO_BUCKETS),
+        .bucket = (uint32_t)(flo_row_number(row, FLO_FIELD_MEMBER_BUCKET) % FLO_BUCKETS),
         .attempt = (uint32_t)flo_row_number(row, FLO_FIELD_MEMBER_ATTEMPT),
         .lapse = lapse > FLO_LAPSE_OVERDUE ? FLO_LAPSE_NONE : (uint8_t)lapse,
         .is_back = flo_row_flag(row, FLO_FIELD_MEMBER_BACK),
@@ -359,10 +331,8 @@ static void member_of(const struct flo_row *row, struct flo_rollout_member *out)
         .held_of = (uint8_t)(number >> HELD_BITS),
         .is_probe = (number >> PROBE_BIT & 1) != 0,
     };
-    snprintf(out->device, sizeof(out->device), "%s",
-             flo_row_text(row, FLO_FIELD_MEMBER_DEVICE));
-    if (flo_execution_parse(flo_row_text(row, FLO_FIELD_MEMBER_STATE),
-                            &state)) {
+    snprintf(out->device, sizeof(out->device), "%s", flo_row_text(row, FLO_FIELD_MEMBER_DEVICE));
+    if (flo_execution_parse(flo_row_text(row, FLO_FIELD_MEMBER_STATE), &state)) {
         out->state = (uint8_t)state;
     }
 }
@@ -378,51 +348,43 @@ static int take_member(void *context, const struct flo_row *row)
     struct flo_rollout_member member;
 
     member_of(row, &member);
-    return members->fn(members->context, &member,
-                       flo_row_text(row, FLO_FIELD_MEMBER_ERROR),
+    return members->fn(members->context, &member, flo_row_text(row, FLO_FIELD_MEMBER_ERROR),
                        flo_row_text(row, FLO_FIELD_MEMBER_DETAIL));
 }
 
-int flo_fleet_member_list(struct flo_fleet_store *store, const char *rollout,
-                          uint64_t limit, flo_fleet_member_fn fn, void *context,
-                          struct flo_err *err)
+int flo_fleet_member_list(struct flo_fleet_store *store, const char *rollout, uint64_t limit,
+                          flo_fleet_member_fn fn, void *context, struct flo_err *err)
 {
     struct members members = {fn, context};
 
-    return limit == 0
-               ? 0
-               : flo_fleet_find(
-                     store,
-                     &(struct flo_query){
-                         .table = FLO_TABLE_MEMBER,
-                         WHERE(text_is(FLO_FIELD_MEMBER_ROLLOUT, rollout)),
-                         SORTED(UP(MEMBER_DEVICE)),
-                         .limit = limit},
-                     take_member, &members, err);
+    return limit == 0 ? 0
+                      : flo_fleet_find(
+                            store,
+                            &(struct flo_query){.table = FLO_TABLE_MEMBER,
+                                                WHERE(text_is(FLO_FIELD_MEMBER_ROLLOUT, rollout)),
+                                                SORTED(UP(MEMBER_DEVICE)),
+                                                .limit = limit},
+                            take_member, &members, err);
 }
 
 int flo_fleet_member_some(struct flo_fleet_store *store, const char *rollout,
-                          const char *const *devices, size_t count,
-                          flo_fleet_member_fn fn, void *context,
-                          struct flo_err *err)
+                          const char *const *devices, size_t count, flo_fleet_member_fn fn,
+                          void *context, struct flo_err *err)
 {
     struct members members = {fn, context};
     struct flo_value list[FLO_MATCH_LIST_MAX];
     int rv = 0;
 
     for (size_t from = 0; from < count && rv == 0; from += FLO_COUNT(list)) {
-        size_t some =
-            count - from < FLO_COUNT(list) ? count - from : FLO_COUNT(list);
+        size_t some = count - from < FLO_COUNT(list) ? count - from : FLO_COUNT(list);
         for (size_t i = 0; i < some; i++) {
             list[i] = (struct flo_value){.text = devices[from + i]};
         }
-        rv = flo_fleet_find(
-            store,
-            &(struct flo_query){
-                .table = FLO_TABLE_MEMBER,
-                WHERE(text_is(FLO_FIELD_MEMBER_ROLLOUT, rollout),
-                      one_of(FLO_FIELD_MEMBER_DEVICE, list, some))},
-            take_member, &members, err);
+        rv = flo_fleet_find(store,
+                            &(struct flo_query){.table = FLO_TABLE_MEMBER,
+                                                WHERE(text_is(FLO_FIELD_MEMBER_ROLLOUT, rollout),
+                                                      one_of(FLO_FIELD_MEMBER_DEVICE, list, some))},
+                            take_member, &members, err);
     }
     return rv;
 }
@@ -438,52 +400,44 @@ static int take_evidence(void *context, const struct flo_row *row)
 {
     const struct listed *listed = context;
 
-    return listed->fn(
-        listed->context,
-        &(struct flo_fleet_evidence){
-            .rollout = flo_row_text(row, FLO_FIELD_EVIDENCE_ROLLOUT),
-            .number = flo_row_number(row, FLO_FIELD_EVIDENCE_NUMBER),
-            .at_ms = flo_row_number(row, FLO_FIELD_EVIDENCE_AT),
-            .body = flo_row_text(row, FLO_FIELD_EVIDENCE_BODY)});
+    return listed->fn(listed->context, &(struct flo_fleet_evidence){
+                                           .rollout = flo_row_text(row, FLO_FIELD_EVIDENCE_ROLLOUT),
+                                           .number = flo_row_number(row, FLO_FIELD_EVIDENCE_NUMBER),
+                                           .at_ms = flo_row_number(row, FLO_FIELD_EVIDENCE_AT),
+                                           .body = flo_row_text(row, FLO_FIELD_EVIDENCE_BODY)});
 }
 
-int flo_fleet_evidence_put(struct flo_fleet_store *store,
-                           const struct flo_fleet_evidence *put,
+int flo_fleet_evidence_put(struct flo_fleet_store *store, const struct flo_fleet_evidence *put,
                            struct flo_err *err)
 {
-    return flo_fleet_put(
-        store, FLO_TABLE_EVIDENCE,
-        CHANGES(set_text(FLO_FIELD_EVIDENCE_ROLLOUT, put->rollout),
-                set_number(FLO_FIELD_EVIDENCE_NUMBER, put->number),
-                set_number(FLO_FIELD_EVIDENCE_AT, put->at_ms),
-                set_text(FLO_FIELD_EVIDENCE_BODY, put->body)),
-        err);
+    return flo_fleet_put(store, FLO_TABLE_EVIDENCE,
+                         CHANGES(set_text(FLO_FIELD_EVIDENCE_ROLLOUT, put->rollout),
+                                 set_number(FLO_FIELD_EVIDENCE_NUMBER, put->number),
+                                 set_number(FLO_FIELD_EVIDENCE_AT, put->at_ms),
+                                 set_text(FLO_FIELD_EVIDENCE_BODY, put->body)),
+                         err);
 }
 
-int flo_fleet_evidence_list(struct flo_fleet_store *store, const char *rollout,
-                            uint64_t after, uint64_t limit,
-                            flo_fleet_evidence_fn fn, void *context,
+int flo_fleet_evidence_list(struct flo_fleet_store *store, const char *rollout, uint64_t after,
+                            uint64_t limit, flo_fleet_evidence_fn fn, void *context,
                             struct flo_err *err)
 {
     struct listed listed = {fn, context};
-    struct flo_query query = {
-        .table = FLO_TABLE_EVIDENCE,
-        WHERE(text_is(FLO_FIELD_EVIDENCE_ROLLOUT, rollout),
-              number_how(FLO_FIELD_EVIDENCE_NUMBER, FLO_MATCH_ABOVE, after)),
-        SORTED(UP(EVIDENCE_NUMBER)),
-        .limit = limit};
+    struct flo_query query = {.table = FLO_TABLE_EVIDENCE,
+                              WHERE(text_is(FLO_FIELD_EVIDENCE_ROLLOUT, rollout),
+                                    number_how(FLO_FIELD_EVIDENCE_NUMBER, FLO_MATCH_ABOVE, after)),
+                              SORTED(UP(EVIDENCE_NUMBER)),
+                              .limit = limit};
 
     return flo_fleet_find(store, &query, take_evidence, &listed, err);
 }
 
-int flo_fleet_evidence_prune(struct flo_fleet_store *store, uint64_t now_ms,
-                             struct flo_err *err)
+int flo_fleet_evidence_prune(struct flo_fleet_store *store, uint64_t now_ms, struct flo_err *err)
 {
     return now_ms <= FLO_FLEET_EVIDENCE_KEPT_MS
                ? 0
-               : flo_fleet_remove(
-                     store, FLO_TABLE_EVIDENCE,
-                     MATCHES(number_how(FLO_FIELD_EVIDENCE_AT, FLO_MATCH_BELOW,
-                                        now_ms - FLO_FLEET_EVIDENCE_KEPT_MS)),
-                     NULL, err);
+               : flo_fleet_remove(store, FLO_TABLE_EVIDENCE,
+                                  MATCHES(number_how(FLO_FIELD_EVIDENCE_AT, FLO_MATCH_BELOW,
+                                                     now_ms - FLO_FLEET_EVIDENCE_KEPT_MS)),
+                                  NULL, err);
 }

@@ -28,10 +28,9 @@ static const struct sealed {
      FLO_TABLE_TOKEN,
      FLO_FIELD_TOKEN_SEAL,
      9,
-     {FLO_FIELD_TOKEN_ID, FLO_FIELD_TOKEN_KIND, FLO_FIELD_TOKEN_NAME,
-      FLO_FIELD_TOKEN_ROLE, FLO_FIELD_TOKEN_GROUP, FLO_FIELD_TOKEN_SECRET,
-      FLO_FIELD_TOKEN_CREATED_AT, FLO_FIELD_TOKEN_EXPIRES_AT,
-      FLO_FIELD_TOKEN_PERSON}},
+     {FLO_FIELD_TOKEN_ID, FLO_FIELD_TOKEN_KIND, FLO_FIELD_TOKEN_NAME, FLO_FIELD_TOKEN_ROLE,
+      FLO_FIELD_TOKEN_GROUP, FLO_FIELD_TOKEN_SECRET, FLO_FIELD_TOKEN_CREATED_AT,
+      FLO_FIELD_TOKEN_EXPIRES_AT, FLO_FIELD_TOKEN_PERSON}},
     {"user",
      FLO_TABLE_PERSON,
      FLO_FIELD_PERSON_SEAL,
@@ -77,8 +76,7 @@ static void add_text(struct sum *sum, const char *text)
     add(sum, text, strlen(text));
 }
 
-static void add_field(struct sum *sum, const struct flo_row *row,
-                      enum flo_field field)
+static void add_field(struct sum *sum, const struct flo_row *row, enum flo_field field)
 {
     if (flo_field_is_text(field)) {
         add_text(sum, flo_row_text(row, field));
@@ -105,8 +103,7 @@ static void seal(const struct flo_fleet_seals *seals, const struct flo_row *row,
     for (size_t i = 0; i < sealed->count; i++) {
         add_field(&sum, row, sealed->fields[i]);
     }
-    flo_hmac_sha256(seals->key, sizeof(seals->key), sum.pieces, 2 * sum.count,
-                    &mac);
+    flo_hmac_sha256(seals->key, sizeof(seals->key), sum.pieces, 2 * sum.count, &mac);
     flo_hex_encode(mac.bytes, FLO_DIGEST_BYTES, out);
 }
 
@@ -119,15 +116,12 @@ int flo_fleet_seal(struct flo_fleet_store *store, enum flo_table table,
     struct flo_value values[FLO_TABLE_FIELDS_MAX] = {{0}};
 
     if (!store->seals.has_key) {
-        return flo_fail(err, FLO_E_KEYS_ABSENT, "no key seals a %s",
-                        sealed_of(table)->word);
+        return flo_fail(err, FLO_E_KEYS_ABSENT, "no key seals a %s", sealed_of(table)->word);
     }
     for (size_t i = 0; i < count; i++) {
-        values[(int)changes[i].field - flo_tables[table].first] =
-            changes[i].value;
+        values[(int)changes[i].field - flo_tables[table].first] = changes[i].value;
     }
-    seal(&store->seals, &(struct flo_row){.table = table, .values = values},
-         out);
+    seal(&store->seals, &(struct flo_row){.table = table, .values = values}, out);
     return 0;
 }
 
@@ -150,8 +144,7 @@ static void tell(struct flo_fleet_seals *seals, const struct sealed *sealed,
     }
 }
 
-bool flo_fleet_is_sealed(struct flo_fleet_store *store,
-                         const struct flo_row *row)
+bool flo_fleet_is_sealed(struct flo_fleet_store *store, const struct flo_row *row)
 {
     const struct sealed *sealed = sealed_of(row->table);
     const char *is = flo_row_text(row, sealed->seal);
@@ -168,8 +161,7 @@ bool flo_fleet_is_sealed(struct flo_fleet_store *store,
     return is_right;
 }
 
-bool flo_fleet_unsealed(struct flo_fleet_store *store,
-                        char out[FLO_FLEET_UNSEALED_TEXT])
+bool flo_fleet_unsealed(struct flo_fleet_store *store, char out[FLO_FLEET_UNSEALED_TEXT])
 {
     struct flo_fleet_seals *seals = &store->seals;
 
@@ -180,8 +172,8 @@ bool flo_fleet_unsealed(struct flo_fleet_store *store,
     return true;
 }
 
-void flo_fleet_seal_with(struct flo_fleet_store *store,
-                         const uint8_t key[FLO_DIGEST_BYTES], const char *fleet)
+void flo_fleet_seal_with(struct flo_fleet_store *store, const uint8_t key[FLO_DIGEST_BYTES],
+                         const char *fleet)
 {
     memcpy(store->seals.key, key, sizeof(store->seals.key));
     snprintf(store->seals.fleet, sizeof(store->seals.fleet), "%s", fleet);
@@ -207,16 +199,15 @@ static int look(void *context, const struct flo_row *row)
     return 0;
 }
 
-int flo_fleet_seals_count(struct flo_fleet_store *store, uint64_t *right,
-                          uint64_t *wrong, struct flo_err *err)
+int flo_fleet_seals_count(struct flo_fleet_store *store, uint64_t *right, uint64_t *wrong,
+                          struct flo_err *err)
 {
     struct looking looking = {.store = store};
     int rv = 0;
 
     for (size_t i = 0; i < FLO_COUNT(tables) && rv == 0; i++) {
-        rv =
-            flo_fleet_find(store, &(struct flo_query){.table = tables[i].table},
-                           look, &looking, err);
+        rv = flo_fleet_find(store, &(struct flo_query){.table = tables[i].table}, look, &looking,
+                            err);
     }
     *right = looking.right;
     *wrong = looking.wrong;
@@ -241,24 +232,19 @@ static int seal_row(void *context, const struct flo_row *row)
     sealing->count++;
     return flo_fleet_update(
         sealing->store, sealed->table, CHANGES(set_text(sealed->seal, text)),
-        MATCHES(
-            text_is(sealed->fields[0], flo_row_text(row, sealed->fields[0]))),
-        NULL, sealing->err);
+        MATCHES(text_is(sealed->fields[0], flo_row_text(row, sealed->fields[0]))), NULL,
+        sealing->err);
 }
 
-int flo_fleet_seal_all(struct flo_fleet_store *store, uint64_t *count,
-                       struct flo_err *err)
+int flo_fleet_seal_all(struct flo_fleet_store *store, uint64_t *count, struct flo_err *err)
 {
     struct sealing sealing = {.store = store, .err = err};
-    int rv = store->seals.has_key
-                 ? 0
-                 : flo_fail(err, FLO_E_KEYS_ABSENT, "no key seals rows");
+    int rv = store->seals.has_key ? 0 : flo_fail(err, FLO_E_KEYS_ABSENT, "no key seals rows");
 
     for (size_t i = 0; i < FLO_COUNT(tables) && rv == 0; i++) {
         sealing.sealed = &tables[i];
-        rv =
-            flo_fleet_find(store, &(struct flo_query){.table = tables[i].table},
-                           seal_row, &sealing, err);
+        rv = flo_fleet_find(store, &(struct flo_query){.table = tables[i].table}, seal_row,
+                            &sealing, err);
     }
     store->seals.count = 0; /* those that were met are right now */
     *count = sealing.count;

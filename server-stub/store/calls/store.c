@@ -13,8 +13,8 @@
 
 /* ---- opening ---- */
 
-static int open_engine(const char *dir, uint64_t epoch,
-                       struct flo_store_engine **out, struct flo_err *err)
+static int open_engine(const char *dir, uint64_t epoch, struct flo_store_engine **out,
+                       struct flo_err *err)
 {
     if (strcmp(dir, ":memory:") == 0) {
         return flo_memory_open(out, err);
@@ -26,13 +26,12 @@ static int open_engine(const char *dir, uint64_t epoch,
     return flo_postgresql_open(dir, epoch, NULL, out, err);
 #else
     (void)epoch;
-    return flo_fail(err, FLO_E_NOT_BUILT,
-                    "this program was built without libpq");
+    return flo_fail(err, FLO_E_NOT_BUILT, "this program was built without libpq");
 #endif
 }
 
-int flo_fleet_over(struct flo_store_engine *engine,
-                   struct flo_fleet_store **out, struct flo_err *err)
+int flo_fleet_over(struct flo_store_engine *engine, struct flo_fleet_store **out,
+                   struct flo_err *err)
 {
     struct flo_fleet_store *store = calloc(1, sizeof(*store));
 
@@ -45,8 +44,8 @@ int flo_fleet_over(struct flo_store_engine *engine,
     return 0;
 }
 
-int flo_fleet_open(const char *dir, uint64_t epoch,
-                   struct flo_fleet_store **out, struct flo_err *err)
+int flo_fleet_open(const char *dir, uint64_t epoch, struct flo_fleet_store **out,
+                   struct flo_err *err)
 {
     struct flo_store_engine *engine = NULL;
     int rv = open_engine(dir, epoch, &engine, err);
@@ -55,8 +54,7 @@ int flo_fleet_open(const char *dir, uint64_t epoch,
 }
 
 void flo_fleet_heed(struct flo_fleet_store *store,
-                    bool (*may_wait_or_null)(void *context, bool is_commit),
-                    void *context)
+                    bool (*may_wait_or_null)(void *context, bool is_commit), void *context)
 {
     if (store->engine->ops->heed != NULL) {
         store->engine->ops->heed(store->engine, may_wait_or_null, context);
@@ -84,9 +82,8 @@ void flo_fleet_close(struct flo_fleet_store *store)
 
 bool flo_fleet_is_failure(int code)
 {
-    return code == FLO_E_DB || code == FLO_E_DB_UNREACHABLE ||
-           code == FLO_E_DB_DAMAGED || code == FLO_E_DB_REPLACED ||
-           code == FLO_E_DISK_FULL || code == FLO_E_DESCRIPTORS ||
+    return code == FLO_E_DB || code == FLO_E_DB_UNREACHABLE || code == FLO_E_DB_DAMAGED ||
+           code == FLO_E_DB_REPLACED || code == FLO_E_DISK_FULL || code == FLO_E_DESCRIPTORS ||
            code == FLO_E_MEMORY;
 }
 
@@ -153,36 +150,34 @@ static int take_setting(void *context, const struct flo_row *row)
 {
     const struct room *room = context;
 
-    snprintf(room->out, room->bytes, "%s",
-             flo_row_text(row, FLO_FIELD_SETTING_VALUE));
+    snprintf(room->out, room->bytes, "%s", flo_row_text(row, FLO_FIELD_SETTING_VALUE));
     return 0;
 }
 
-int flo_fleet_setting_get(struct flo_fleet_store *store, const char *name,
-                          char *out, size_t out_bytes, struct flo_err *err)
+int flo_fleet_setting_get(struct flo_fleet_store *store, const char *name, char *out,
+                          size_t out_bytes, struct flo_err *err)
 {
     struct room room = {out, out_bytes};
     bool found;
 
     out[0] = '\0';
-    return flo_fleet_find_one(
-        store,
-        (struct flo_query){.table = FLO_TABLE_SETTING,
-                           WHERE(text_is(FLO_FIELD_SETTING_NAME, name))},
-        take_setting, &room, &found, err);
+    return flo_fleet_find_one(store,
+                              (struct flo_query){.table = FLO_TABLE_SETTING,
+                                                 WHERE(text_is(FLO_FIELD_SETTING_NAME, name))},
+                              take_setting, &room, &found, err);
 }
 
-int flo_fleet_setting_set(struct flo_fleet_store *store, const char *name,
-                          const char *value, struct flo_err *err)
+int flo_fleet_setting_set(struct flo_fleet_store *store, const char *name, const char *value,
+                          struct flo_err *err)
 {
-    return flo_fleet_put(store, FLO_TABLE_SETTING,
-                         CHANGES(set_text(FLO_FIELD_SETTING_NAME, name),
-                                 set_text(FLO_FIELD_SETTING_VALUE, value)),
-                         err);
+    return flo_fleet_put(
+        store, FLO_TABLE_SETTING,
+        CHANGES(set_text(FLO_FIELD_SETTING_NAME, name), set_text(FLO_FIELD_SETTING_VALUE, value)),
+        err);
 }
 
-int flo_fleet_skip(struct flo_fleet_store *store, const char *counter,
-                   uint64_t count, struct flo_err *err)
+int flo_fleet_skip(struct flo_fleet_store *store, const char *counter, uint64_t count,
+                   struct flo_err *err)
 {
     return flo_fleet_put(store, FLO_TABLE_COUNTER,
                          CHANGES(set_text(FLO_FIELD_COUNTER_NAME, counter),
@@ -190,16 +185,15 @@ int flo_fleet_skip(struct flo_fleet_store *store, const char *counter,
                          err);
 }
 
-int flo_fleet_newest(struct flo_fleet_store *store, const char *counter,
-                     uint64_t *out, struct flo_err *err)
+int flo_fleet_newest(struct flo_fleet_store *store, const char *counter, uint64_t *out,
+                     struct flo_err *err)
 {
     struct flo_number value = {.field = FLO_FIELD_COUNTER_VALUE};
     bool found;
-    int rv = flo_fleet_find_one(
-        store,
-        (struct flo_query){.table = FLO_TABLE_COUNTER,
-                           WHERE(text_is(FLO_FIELD_COUNTER_NAME, counter))},
-        flo_fleet_take_number, &value, &found, err);
+    int rv = flo_fleet_find_one(store,
+                                (struct flo_query){.table = FLO_TABLE_COUNTER,
+                                                   WHERE(text_is(FLO_FIELD_COUNTER_NAME, counter))},
+                                flo_fleet_take_number, &value, &found, err);
 
     if (rv == 0) {
         *out = value.number;
@@ -207,8 +201,8 @@ int flo_fleet_newest(struct flo_fleet_store *store, const char *counter,
     return rv;
 }
 
-int flo_fleet_next(struct flo_fleet_store *store, const char *counter,
-                   uint64_t *out, struct flo_err *err)
+int flo_fleet_next(struct flo_fleet_store *store, const char *counter, uint64_t *out,
+                   struct flo_err *err)
 {
     int rv = flo_fleet_skip(store, counter, 1, err);
 

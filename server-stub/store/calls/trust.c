@@ -8,15 +8,14 @@
 
 /* ---- statements ---- */
 
-int flo_fleet_statement_add(struct flo_fleet_store *store, uint64_t number,
-                            const char *envelope, struct flo_err *err)
+int flo_fleet_statement_add(struct flo_fleet_store *store, uint64_t number, const char *envelope,
+                            struct flo_err *err)
 {
-    return flo_fleet_insert(
-        store, FLO_TABLE_STATEMENT,
-        CHANGES(set_number(FLO_FIELD_STATEMENT_NUMBER, number),
-                set_text(FLO_FIELD_STATEMENT_ENVELOPE, envelope),
-                set_number(FLO_FIELD_STATEMENT_AT, flo_wall_ms())),
-        NULL, err);
+    return flo_fleet_insert(store, FLO_TABLE_STATEMENT,
+                            CHANGES(set_number(FLO_FIELD_STATEMENT_NUMBER, number),
+                                    set_text(FLO_FIELD_STATEMENT_ENVELOPE, envelope),
+                                    set_number(FLO_FIELD_STATEMENT_AT, flo_wall_ms())),
+                            NULL, err);
 }
 
 struct statements {
@@ -28,14 +27,12 @@ static int take_statement(void *context, const struct flo_row *row)
 {
     const struct statements *statements = context;
 
-    return statements->fn(statements->context,
-                          flo_row_number(row, FLO_FIELD_STATEMENT_NUMBER),
+    return statements->fn(statements->context, flo_row_number(row, FLO_FIELD_STATEMENT_NUMBER),
                           flo_row_text(row, FLO_FIELD_STATEMENT_ENVELOPE));
 }
 
-int flo_fleet_trust_statements(struct flo_fleet_store *store, uint64_t after,
-                               bool is_newest_first, flo_fleet_statement_fn fn,
-                               void *context, struct flo_err *err)
+int flo_fleet_trust_statements(struct flo_fleet_store *store, uint64_t after, bool is_newest_first,
+                               flo_fleet_statement_fn fn, void *context, struct flo_err *err)
 {
     struct statements statements = {fn, context};
     const struct flo_query up = {
@@ -47,8 +44,7 @@ int flo_fleet_trust_statements(struct flo_fleet_store *store, uint64_t after,
         WHERE(number_how(FLO_FIELD_STATEMENT_NUMBER, FLO_MATCH_ABOVE, after)),
         SORTED(DOWN(STATEMENT_NUMBER))};
 
-    return flo_fleet_find(store, is_newest_first ? &down : &up, take_statement,
-                          &statements, err);
+    return flo_fleet_find(store, is_newest_first ? &down : &up, take_statement, &statements, err);
 }
 
 /* ---- the keyring ---- */
@@ -62,38 +58,33 @@ static int take_keyring(void *context, const struct flo_row *row)
 {
     const struct keyring *keyring = context;
 
-    return keyring->fn(keyring->context,
-                       flo_row_number(row, FLO_FIELD_KEYRING_NUMBER),
+    return keyring->fn(keyring->context, flo_row_number(row, FLO_FIELD_KEYRING_NUMBER),
                        flo_row_text(row, FLO_FIELD_KEYRING_DIGEST),
                        flo_row_text(row, FLO_FIELD_KEYRING_BODY));
 }
 
-int flo_fleet_keyring(struct flo_fleet_store *store, flo_fleet_keyring_fn fn,
-                      void *context, struct flo_err *err)
+int flo_fleet_keyring(struct flo_fleet_store *store, flo_fleet_keyring_fn fn, void *context,
+                      struct flo_err *err)
 {
     struct keyring keyring = {fn, context};
 
-    return flo_fleet_find(store,
-                          &(struct flo_query){.table = FLO_TABLE_KEYRING},
-                          take_keyring, &keyring, err);
+    return flo_fleet_find(store, &(struct flo_query){.table = FLO_TABLE_KEYRING}, take_keyring,
+                          &keyring, err);
 }
 
-int flo_fleet_keyring_put(struct flo_fleet_store *store, uint64_t number,
-                          const char *digest, const char *body,
-                          struct flo_err *err)
+int flo_fleet_keyring_put(struct flo_fleet_store *store, uint64_t number, const char *digest,
+                          const char *body, struct flo_err *err)
 {
-    int rv = flo_fleet_remove(
-        store, FLO_TABLE_KEYRING,
-        MATCHES(number_how(FLO_FIELD_KEYRING_NUMBER, FLO_MATCH_ABOVE, 0)), NULL,
-        err);
+    int rv = flo_fleet_remove(store, FLO_TABLE_KEYRING,
+                              MATCHES(number_how(FLO_FIELD_KEYRING_NUMBER, FLO_MATCH_ABOVE, 0)),
+                              NULL, err);
 
     return rv < 0 ? rv
-                  : flo_fleet_insert(
-                        store, FLO_TABLE_KEYRING,
-                        CHANGES(set_number(FLO_FIELD_KEYRING_NUMBER, number),
-                                set_text(FLO_FIELD_KEYRING_DIGEST, digest),
-                                set_text(FLO_FIELD_KEYRING_BODY, body)),
-                        NULL, err);
+                  : flo_fleet_insert(store, FLO_TABLE_KEYRING,
+                                     CHANGES(set_number(FLO_FIELD_KEYRING_NUMBER, number),
+                                             set_text(FLO_FIELD_KEYRING_DIGEST, digest),
+                                             set_text(FLO_FIELD_KEYRING_BODY, body)),
+                                     NULL, err);
 }
 
 /* ---- who has which ---- */
@@ -127,17 +118,15 @@ static int take_trusts(void *context, const struct flo_row *row, uint64_t count)
     return 0;
 }
 
-int flo_fleet_device_trusts(struct flo_fleet_store *store,
-                            flo_fleet_trust_fn fn, void *context,
+int flo_fleet_device_trusts(struct flo_fleet_store *store, flo_fleet_trust_fn fn, void *context,
                             struct flo_err *err)
 {
     static const enum flo_field by[] = {FLO_FIELD_DEVICE_TRUST};
     struct trusts trusts = {.count = 0};
-    int rv = flo_fleet_count(
-        store,
-        &(struct flo_query){.table = FLO_TABLE_DEVICE,
-                            WHERE(number_is(FLO_FIELD_DEVICE_RETIRED, 0))},
-        by, FLO_COUNT(by), take_trusts, &trusts, err);
+    int rv = flo_fleet_count(store,
+                             &(struct flo_query){.table = FLO_TABLE_DEVICE,
+                                                 WHERE(number_is(FLO_FIELD_DEVICE_RETIRED, 0))},
+                             by, FLO_COUNT(by), take_trusts, &trusts, err);
 
     for (size_t i = 0; rv == 0 && i < trusts.count; i++) {
         rv = fn(context, trusts.list[i].number, trusts.list[i].devices);
@@ -149,30 +138,26 @@ int flo_fleet_device_trusts(struct flo_fleet_store *store,
 
 static int take_envelope(void *context, const struct flo_row *row)
 {
-    *(bool *)context =
-        flo_row_text(row, FLO_FIELD_EMERGENCY_ENVELOPE)[0] != '\0';
+    *(bool *)context = flo_row_text(row, FLO_FIELD_EMERGENCY_ENVELOPE)[0] != '\0';
     return 0;
 }
 
 static int take_id(void *context, const struct flo_row *row)
 {
-    snprintf(context, FLO_NAME_MAX + 1, "%s",
-             flo_row_text(row, FLO_FIELD_EMERGENCY_ID));
+    snprintf(context, FLO_NAME_MAX + 1, "%s", flo_row_text(row, FLO_FIELD_EMERGENCY_ID));
     return 0;
 }
 
 /* The oldest goes where there are too many, with its answers. */
-static int make_room(struct flo_fleet_store *store, bool has_envelope,
-                     struct flo_err *err)
+static int make_room(struct flo_fleet_store *store, bool has_envelope, struct flo_err *err)
 {
     char id[FLO_NAME_MAX + 1];
-    struct flo_query query = {
-        .table = FLO_TABLE_EMERGENCY,
-        WHERE({.field = FLO_FIELD_EMERGENCY_ENVELOPE,
-               .how = has_envelope ? FLO_MATCH_IS_NOT : FLO_MATCH_IS,
-               .value.text = ""}),
-        SORTED(DOWN(EMERGENCY_SEQ)),
-        .offset = KEPT_MAX};
+    struct flo_query query = {.table = FLO_TABLE_EMERGENCY,
+                              WHERE({.field = FLO_FIELD_EMERGENCY_ENVELOPE,
+                                     .how = has_envelope ? FLO_MATCH_IS_NOT : FLO_MATCH_IS,
+                                     .value.text = ""}),
+                              SORTED(DOWN(EMERGENCY_SEQ)),
+                              .offset = KEPT_MAX};
     bool found;
     int rv = flo_fleet_find_one(store, query, take_id, id, &found, err);
 
@@ -180,45 +165,37 @@ static int make_room(struct flo_fleet_store *store, bool has_envelope,
         return rv;
     }
     flo_outcome_books_forget(store);
-    rv = flo_fleet_remove(store, FLO_TABLE_OUTCOME,
-                          MATCHES(text_is(FLO_FIELD_OUTCOME_ORDER, id)), NULL,
-                          err);
-    return rv < 0
-               ? rv
-               : flo_fleet_remove(store, FLO_TABLE_EMERGENCY,
-                                  MATCHES(text_is(FLO_FIELD_EMERGENCY_ID, id)),
-                                  NULL, err);
+    rv = flo_fleet_remove(store, FLO_TABLE_OUTCOME, MATCHES(text_is(FLO_FIELD_OUTCOME_ORDER, id)),
+                          NULL, err);
+    return rv < 0 ? rv
+                  : flo_fleet_remove(store, FLO_TABLE_EMERGENCY,
+                                     MATCHES(text_is(FLO_FIELD_EMERGENCY_ID, id)), NULL, err);
 }
 
 int flo_fleet_emergency_put(struct flo_fleet_store *store,
-                            const struct flo_fleet_emergency *emergency,
-                            bool *is_news, struct flo_err *err)
+                            const struct flo_fleet_emergency *emergency, bool *is_news,
+                            struct flo_err *err)
 {
     bool has_envelope = false;
     bool found;
     int rv = flo_fleet_find_one(
         store,
-        (struct flo_query){
-            .table = FLO_TABLE_EMERGENCY,
-            WHERE(text_is(FLO_FIELD_EMERGENCY_ID, emergency->id))},
+        (struct flo_query){.table = FLO_TABLE_EMERGENCY,
+                           WHERE(text_is(FLO_FIELD_EMERGENCY_ID, emergency->id))},
         take_envelope, &has_envelope, &found, err);
 
-    *is_news = rv == 0 &&
-               (!found || (!has_envelope && emergency->envelope[0] != '\0'));
+    *is_news = rv == 0 && (!found || (!has_envelope && emergency->envelope[0] != '\0'));
     if (!*is_news) {
         return rv;
     }
-    rv = flo_fleet_put(
-        store, FLO_TABLE_EMERGENCY,
-        CHANGES(
-            set_text(FLO_FIELD_EMERGENCY_ID, emergency->id),
-            set_text(FLO_FIELD_EMERGENCY_OP, emergency->op),
-            set_text(FLO_FIELD_EMERGENCY_ENVELOPE, emergency->envelope),
-            set_number(FLO_FIELD_EMERGENCY_SEQ, emergency->seq),
-            set_number(FLO_FIELD_EMERGENCY_EXPIRES_AT,
-                       emergency->expires_at_ms),
-            set_number(FLO_FIELD_EMERGENCY_HEARD_AT, emergency->heard_at_ms)),
-        err);
+    rv = flo_fleet_put(store, FLO_TABLE_EMERGENCY,
+                       CHANGES(set_text(FLO_FIELD_EMERGENCY_ID, emergency->id),
+                               set_text(FLO_FIELD_EMERGENCY_OP, emergency->op),
+                               set_text(FLO_FIELD_EMERGENCY_ENVELOPE, emergency->envelope),
+                               set_number(FLO_FIELD_EMERGENCY_SEQ, emergency->seq),
+                               set_number(FLO_FIELD_EMERGENCY_EXPIRES_AT, emergency->expires_at_ms),
+                               set_number(FLO_FIELD_EMERGENCY_HEARD_AT, emergency->heard_at_ms)),
+                       err);
     return rv < 0 ? rv : make_room(store, emergency->envelope[0] != '\0', err);
 }
 
@@ -229,8 +206,7 @@ struct emergencies {
     struct flo_err *err;
 };
 
-static int take_outcome(void *context, const struct flo_row *row,
-                        uint64_t count)
+static int take_outcome(void *context, const struct flo_row *row, uint64_t count)
 {
     struct flo_fleet_emergency *emergency = context;
     uint64_t outcome = flo_row_number(row, FLO_FIELD_OUTCOME_OUTCOME);
@@ -252,24 +228,21 @@ static int take_emergency(void *context, const struct flo_row *row)
         .seq = flo_row_number(row, FLO_FIELD_EMERGENCY_SEQ),
         .expires_at_ms = flo_row_number(row, FLO_FIELD_EMERGENCY_EXPIRES_AT),
         .heard_at_ms = flo_row_number(row, FLO_FIELD_EMERGENCY_HEARD_AT)};
-    int rv = flo_fleet_count(
-        emergencies->store,
-        &(struct flo_query){
-            .table = FLO_TABLE_OUTCOME,
-            WHERE(text_is(FLO_FIELD_OUTCOME_ORDER, emergency.id))},
-        by, FLO_COUNT(by), take_outcome, &emergency, emergencies->err);
+    int rv =
+        flo_fleet_count(emergencies->store,
+                        &(struct flo_query){.table = FLO_TABLE_OUTCOME,
+                                            WHERE(text_is(FLO_FIELD_OUTCOME_ORDER, emergency.id))},
+                        by, FLO_COUNT(by), take_outcome, &emergency, emergencies->err);
 
     return rv < 0 ? rv : emergencies->fn(emergencies->context, &emergency);
 }
 
 int flo_fleet_emergencies(struct flo_fleet_store *store, size_t count_max,
-                          flo_fleet_emergency_fn fn, void *context,
-                          struct flo_err *err)
+                          flo_fleet_emergency_fn fn, void *context, struct flo_err *err)
 {
     struct emergencies emergencies = {store, fn, context, err};
-    const struct flo_query query = {.table = FLO_TABLE_EMERGENCY,
-                                    SORTED(DOWN(EMERGENCY_SEQ)),
-                                    .limit = count_max};
+    const struct flo_query query = {
+        .table = FLO_TABLE_EMERGENCY, SORTED(DOWN(EMERGENCY_SEQ)), .limit = count_max};
 
     return flo_fleet_find(store, &query, take_emergency, &emergencies, err);
 }

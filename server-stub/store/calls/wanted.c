@@ -10,9 +10,8 @@
 
 static bool is_stopped(const char *state)
 {
-    static const char *const stopped[] = {"aborting",     "aborted",
-                                          "rolling-back", "rolled-back",
-                                          "partly-back",  "halted"};
+    static const char *const stopped[] = {"aborting",    "aborted",     "rolling-back",
+                                          "rolled-back", "partly-back", "halted"};
 
     for (size_t i = 0; i < FLO_COUNT(stopped); i++) {
         if (strcmp(state, stopped[i]) == 0) {
@@ -22,8 +21,7 @@ static bool is_stopped(const char *state)
     return false;
 }
 
-static struct flo_wanted *find(const struct flo_fleet_store *store,
-                               const char *release)
+static struct flo_wanted *find(const struct flo_fleet_store *store, const char *release)
 {
     for (size_t i = 0; i < store->wanted.count; i++) {
         if (strcmp(store->wanted.items[i].release, release) == 0) {
@@ -34,8 +32,7 @@ static struct flo_wanted *find(const struct flo_fleet_store *store,
 }
 
 /* Made when there is none; NULL without memory: it counts as wanted. */
-static struct flo_wanted *place(struct flo_fleet_store *store,
-                                const char *release)
+static struct flo_wanted *place(struct flo_fleet_store *store, const char *release)
 {
     struct flo_fleet_wanted *all = &store->wanted;
     struct flo_wanted *one = find(store, release);
@@ -58,8 +55,7 @@ static struct flo_wanted *place(struct flo_fleet_store *store,
     return one;
 }
 
-bool flo_fleet_is_wanted(const struct flo_fleet_store *store,
-                         const char *release)
+bool flo_fleet_is_wanted(const struct flo_fleet_store *store, const char *release)
 {
     const struct flo_wanted *one = find(store, release);
 
@@ -77,8 +73,7 @@ static void changed(struct flo_fleet_store *store, struct flo_wanted was,
     }
 }
 
-void flo_fleet_wanted_rollout(struct flo_fleet_store *store,
-                              const char *release, uint64_t number,
+void flo_fleet_wanted_rollout(struct flo_fleet_store *store, const char *release, uint64_t number,
                               const char *state)
 {
     struct flo_wanted *one = place(store, release);
@@ -91,8 +86,7 @@ void flo_fleet_wanted_rollout(struct flo_fleet_store *store,
     }
 }
 
-void flo_fleet_wanted_release(struct flo_fleet_store *store,
-                              const char *release, const char *state)
+void flo_fleet_wanted_release(struct flo_fleet_store *store, const char *release, const char *state)
 {
     struct flo_wanted *one = place(store, release);
 
@@ -107,8 +101,7 @@ void flo_fleet_wanted_release(struct flo_fleet_store *store,
 
 static int take_rollout(void *context, const struct flo_row *row)
 {
-    flo_fleet_wanted_rollout(context,
-                             flo_row_text(row, FLO_FIELD_ROLLOUT_DIGEST),
+    flo_fleet_wanted_rollout(context, flo_row_text(row, FLO_FIELD_ROLLOUT_DIGEST),
                              flo_row_number(row, FLO_FIELD_ROLLOUT_NUMBER),
                              flo_row_text(row, FLO_FIELD_ROLLOUT_STATE));
     return 0;
@@ -116,8 +109,7 @@ static int take_rollout(void *context, const struct flo_row *row)
 
 static int take_release(void *context, const struct flo_row *row)
 {
-    flo_fleet_wanted_release(context,
-                             flo_row_text(row, FLO_FIELD_RELEASE_DIGEST),
+    flo_fleet_wanted_release(context, flo_row_text(row, FLO_FIELD_RELEASE_DIGEST),
                              flo_row_text(row, FLO_FIELD_RELEASE_STATE));
     return 0;
 }
@@ -125,16 +117,13 @@ static int take_release(void *context, const struct flo_row *row)
 int flo_fleet_wanted_load(struct flo_fleet_store *store, struct flo_err *err)
 {
     flo_fleet_wanted_deinit(store);
-    int rv =
-        flo_fleet_find(store, &(struct flo_query){.table = FLO_TABLE_ROLLOUT},
-                       take_rollout, store, err);
+    int rv = flo_fleet_find(store, &(struct flo_query){.table = FLO_TABLE_ROLLOUT}, take_rollout,
+                            store, err);
     if (rv == 0) {
-        rv = flo_fleet_find(
-            store,
-            &(struct flo_query){
-                .table = FLO_TABLE_RELEASE,
-                WHERE(text_is(FLO_FIELD_RELEASE_STATE, "yanked"))},
-            take_release, store, err);
+        rv = flo_fleet_find(store,
+                            &(struct flo_query){.table = FLO_TABLE_RELEASE,
+                                                WHERE(text_is(FLO_FIELD_RELEASE_STATE, "yanked"))},
+                            take_release, store, err);
     }
     store->wanted.is_changed = false;
     return rv;

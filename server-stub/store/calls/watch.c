@@ -16,8 +16,8 @@ static const char *kind_of(enum flo_watch_kind kind)
     return words[kind];
 }
 
-int flo_fleet_watch_put(struct flo_fleet_store *store, enum flo_watch_kind kind,
-                        const char *id, const char *body, struct flo_err *err)
+int flo_fleet_watch_put(struct flo_fleet_store *store, enum flo_watch_kind kind, const char *id,
+                        const char *body, struct flo_err *err)
 {
     return flo_fleet_put(store, FLO_TABLE_WATCH,
                          CHANGES(set_text(FLO_FIELD_WATCH_KIND, kind_of(kind)),
@@ -26,14 +26,12 @@ int flo_fleet_watch_put(struct flo_fleet_store *store, enum flo_watch_kind kind,
                          err);
 }
 
-int flo_fleet_watch_delete(struct flo_fleet_store *store,
-                           enum flo_watch_kind kind, const char *id,
+int flo_fleet_watch_delete(struct flo_fleet_store *store, enum flo_watch_kind kind, const char *id,
                            struct flo_err *err)
 {
     return flo_fleet_remove(
         store, FLO_TABLE_WATCH,
-        MATCHES(text_is(FLO_FIELD_WATCH_KIND, kind_of(kind)),
-                text_is(FLO_FIELD_WATCH_ID, id)),
+        MATCHES(text_is(FLO_FIELD_WATCH_KIND, kind_of(kind)), text_is(FLO_FIELD_WATCH_ID, id)),
         NULL, err);
 }
 
@@ -46,94 +44,81 @@ static int take_document(void *context, const struct flo_row *row)
 {
     const struct documents *documents = context;
 
-    return documents->fn(documents->context,
-                         flo_row_text(row, FLO_FIELD_WATCH_ID),
+    return documents->fn(documents->context, flo_row_text(row, FLO_FIELD_WATCH_ID),
                          flo_row_text(row, FLO_FIELD_WATCH_BODY));
 }
 
-int flo_fleet_watch_get(struct flo_fleet_store *store, enum flo_watch_kind kind,
-                        const char *id, flo_fleet_watch_fn fn, void *context,
-                        bool *known, struct flo_err *err)
+int flo_fleet_watch_get(struct flo_fleet_store *store, enum flo_watch_kind kind, const char *id,
+                        flo_fleet_watch_fn fn, void *context, bool *known, struct flo_err *err)
 {
     struct documents documents = {fn, context};
 
-    return flo_fleet_find_one(
-        store,
-        (struct flo_query){.table = FLO_TABLE_WATCH,
-                           WHERE(text_is(FLO_FIELD_WATCH_KIND, kind_of(kind)),
-                                 text_is(FLO_FIELD_WATCH_ID, id))},
-        take_document, &documents, known, err);
+    return flo_fleet_find_one(store,
+                              (struct flo_query){.table = FLO_TABLE_WATCH,
+                                                 WHERE(text_is(FLO_FIELD_WATCH_KIND, kind_of(kind)),
+                                                       text_is(FLO_FIELD_WATCH_ID, id))},
+                              take_document, &documents, known, err);
 }
 
-int flo_fleet_watch_page(struct flo_fleet_store *store,
-                         enum flo_watch_kind kind, const char *after,
-                         uint64_t limit, flo_fleet_watch_fn fn, void *context,
-                         struct flo_err *err)
+int flo_fleet_watch_page(struct flo_fleet_store *store, enum flo_watch_kind kind, const char *after,
+                         uint64_t limit, flo_fleet_watch_fn fn, void *context, struct flo_err *err)
 {
     struct documents documents = {fn, context};
 
     return flo_fleet_find(
         store,
-        &(struct flo_query){.table = FLO_TABLE_WATCH,
-                            WHERE(text_is(FLO_FIELD_WATCH_KIND, kind_of(kind)),
-                                  {.field = FLO_FIELD_WATCH_ID,
-                                   .how = FLO_MATCH_ABOVE,
-                                   .value.text = after}),
-                            SORTED(UP(WATCH_ID)),
-                            .limit = limit},
+        &(struct flo_query){
+            .table = FLO_TABLE_WATCH,
+            WHERE(text_is(FLO_FIELD_WATCH_KIND, kind_of(kind)),
+                  {.field = FLO_FIELD_WATCH_ID, .how = FLO_MATCH_ABOVE, .value.text = after}),
+            SORTED(UP(WATCH_ID)),
+            .limit = limit},
         take_document, &documents, err);
 }
 
-int flo_fleet_watch_each(struct flo_fleet_store *store,
-                         enum flo_watch_kind kind, flo_fleet_watch_fn fn,
-                         void *context, struct flo_err *err)
+int flo_fleet_watch_each(struct flo_fleet_store *store, enum flo_watch_kind kind,
+                         flo_fleet_watch_fn fn, void *context, struct flo_err *err)
 {
     return flo_fleet_watch_page(store, kind, "", 0, fn, context, err);
 }
 
-int flo_fleet_watch_count(struct flo_fleet_store *store,
-                          enum flo_watch_kind kind, uint64_t *out,
+int flo_fleet_watch_count(struct flo_fleet_store *store, enum flo_watch_kind kind, uint64_t *out,
                           struct flo_err *err)
 {
     return flo_fleet_count_all(
         store,
-        &(struct flo_query){
-            .table = FLO_TABLE_WATCH,
-            WHERE(text_is(FLO_FIELD_WATCH_KIND, kind_of(kind)))},
+        &(struct flo_query){.table = FLO_TABLE_WATCH,
+                            WHERE(text_is(FLO_FIELD_WATCH_KIND, kind_of(kind)))},
         out, err);
 }
 
 /* ---- deliveries ---- */
 
-int flo_fleet_delivery_add(struct flo_fleet_store *store,
-                           const struct flo_fleet_delivery *delivery,
+int flo_fleet_delivery_add(struct flo_fleet_store *store, const struct flo_fleet_delivery *delivery,
                            struct flo_err *err)
 {
-    return flo_fleet_insert(
-        store, FLO_TABLE_DELIVERY,
-        CHANGES(set_number(FLO_FIELD_DELIVERY_NUMBER, delivery->number),
-                set_text(FLO_FIELD_DELIVERY_TARGET, delivery->target),
-                set_text(FLO_FIELD_DELIVERY_STATE, delivery->state),
-                set_text(FLO_FIELD_DELIVERY_BODY, delivery->body),
-                set_text(FLO_FIELD_DELIVERY_ERROR, delivery->error),
-                set_number(FLO_FIELD_DELIVERY_FAILED, delivery->failed),
-                set_number(FLO_FIELD_DELIVERY_NEXT_AT, delivery->next_at_ms),
-                set_number(FLO_FIELD_DELIVERY_AT, delivery->at_ms)),
-        NULL, err);
+    return flo_fleet_insert(store, FLO_TABLE_DELIVERY,
+                            CHANGES(set_number(FLO_FIELD_DELIVERY_NUMBER, delivery->number),
+                                    set_text(FLO_FIELD_DELIVERY_TARGET, delivery->target),
+                                    set_text(FLO_FIELD_DELIVERY_STATE, delivery->state),
+                                    set_text(FLO_FIELD_DELIVERY_BODY, delivery->body),
+                                    set_text(FLO_FIELD_DELIVERY_ERROR, delivery->error),
+                                    set_number(FLO_FIELD_DELIVERY_FAILED, delivery->failed),
+                                    set_number(FLO_FIELD_DELIVERY_NEXT_AT, delivery->next_at_ms),
+                                    set_number(FLO_FIELD_DELIVERY_AT, delivery->at_ms)),
+                            NULL, err);
 }
 
 int flo_fleet_delivery_tried(struct flo_fleet_store *store,
-                             const struct flo_fleet_delivery *delivery,
-                             struct flo_err *err)
+                             const struct flo_fleet_delivery *delivery, struct flo_err *err)
 {
-    return flo_fleet_update(
-        store, FLO_TABLE_DELIVERY,
-        CHANGES(set_text(FLO_FIELD_DELIVERY_STATE, delivery->state),
-                set_text(FLO_FIELD_DELIVERY_ERROR, delivery->error),
-                set_number(FLO_FIELD_DELIVERY_FAILED, delivery->failed),
-                set_number(FLO_FIELD_DELIVERY_NEXT_AT, delivery->next_at_ms)),
-        MATCHES(number_is(FLO_FIELD_DELIVERY_NUMBER, delivery->number)), NULL,
-        err);
+    return flo_fleet_update(store, FLO_TABLE_DELIVERY,
+                            CHANGES(set_text(FLO_FIELD_DELIVERY_STATE, delivery->state),
+                                    set_text(FLO_FIELD_DELIVERY_ERROR, delivery->error),
+                                    set_number(FLO_FIELD_DELIVERY_FAILED, delivery->failed),
+                                    set_number(FLO_FIELD_DELIVERY_NEXT_AT, delivery->next_at_ms)),
+                            MATCHES(number_is(FLO_FIELD_DELIVERY_NUMBER, delivery->number)), NULL,
+                            err);
 }
 
 struct deliveries {
@@ -144,40 +129,36 @@ struct deliveries {
 static int take_delivery(void *context, const struct flo_row *row)
 {
     const struct deliveries *deliveries = context;
-    struct flo_fleet_delivery delivery = {
-        .number = flo_row_number(row, FLO_FIELD_DELIVERY_NUMBER),
-        .target = flo_row_text(row, FLO_FIELD_DELIVERY_TARGET),
-        .state = flo_row_text(row, FLO_FIELD_DELIVERY_STATE),
-        .body = flo_row_text(row, FLO_FIELD_DELIVERY_BODY),
-        .error = flo_row_text(row, FLO_FIELD_DELIVERY_ERROR),
-        .failed = flo_row_number(row, FLO_FIELD_DELIVERY_FAILED),
-        .next_at_ms = flo_row_number(row, FLO_FIELD_DELIVERY_NEXT_AT),
-        .at_ms = flo_row_number(row, FLO_FIELD_DELIVERY_AT)};
+    struct flo_fleet_delivery delivery = {.number = flo_row_number(row, FLO_FIELD_DELIVERY_NUMBER),
+                                          .target = flo_row_text(row, FLO_FIELD_DELIVERY_TARGET),
+                                          .state = flo_row_text(row, FLO_FIELD_DELIVERY_STATE),
+                                          .body = flo_row_text(row, FLO_FIELD_DELIVERY_BODY),
+                                          .error = flo_row_text(row, FLO_FIELD_DELIVERY_ERROR),
+                                          .failed = flo_row_number(row, FLO_FIELD_DELIVERY_FAILED),
+                                          .next_at_ms =
+                                              flo_row_number(row, FLO_FIELD_DELIVERY_NEXT_AT),
+                                          .at_ms = flo_row_number(row, FLO_FIELD_DELIVERY_AT)};
 
     return deliveries->fn(deliveries->context, &delivery);
 }
 
-int flo_fleet_delivery_due(struct flo_fleet_store *store, uint64_t now_ms,
-                           uint64_t limit, flo_fleet_delivery_fn fn,
-                           void *context, struct flo_err *err)
+int flo_fleet_delivery_due(struct flo_fleet_store *store, uint64_t now_ms, uint64_t limit,
+                           flo_fleet_delivery_fn fn, void *context, struct flo_err *err)
 {
     struct deliveries deliveries = {fn, context};
 
     return flo_fleet_find(
         store,
-        &(struct flo_query){
-            .table = FLO_TABLE_DELIVERY,
-            WHERE(text_is(FLO_FIELD_DELIVERY_STATE, FLO_DELIVERY_WAITING),
-                  number_how(FLO_FIELD_DELIVERY_NEXT_AT, FLO_MATCH_UP_TO,
-                             now_ms)),
-            SORTED(UP(DELIVERY_NUMBER)),
-            .limit = limit},
+        &(struct flo_query){.table = FLO_TABLE_DELIVERY,
+                            WHERE(text_is(FLO_FIELD_DELIVERY_STATE, FLO_DELIVERY_WAITING),
+                                  number_how(FLO_FIELD_DELIVERY_NEXT_AT, FLO_MATCH_UP_TO, now_ms)),
+                            SORTED(UP(DELIVERY_NUMBER)),
+                            .limit = limit},
         take_delivery, &deliveries, err);
 }
 
-int flo_fleet_delivery_list(struct flo_fleet_store *store, const char *target,
-                            uint64_t below, uint64_t limit,
-                            flo_fleet_delivery_fn fn, void *context,
+int flo_fleet_delivery_list(struct flo_fleet_store *store, const char *target, uint64_t below,
+                            uint64_t limit, flo_fleet_delivery_fn fn, void *context,
                             struct flo_err *err)
 {
     struct deliveries deliveries = {fn, context};
@@ -186,25 +167,22 @@ int flo_fleet_delivery_list(struct flo_fleet_store *store, const char *target,
         store,
         &(struct flo_query){.table = FLO_TABLE_DELIVERY,
                             WHERE(text_is(FLO_FIELD_DELIVERY_TARGET, target),
-                                  number_how(FLO_FIELD_DELIVERY_NUMBER,
-                                             FLO_MATCH_BELOW, below)),
+                                  number_how(FLO_FIELD_DELIVERY_NUMBER, FLO_MATCH_BELOW, below)),
                             SORTED(DOWN(DELIVERY_NUMBER)),
                             .limit = limit},
         take_delivery, &deliveries, err);
 }
 
-int flo_fleet_delivery_replay(struct flo_fleet_store *store, const char *target,
-                              uint64_t now_ms, uint64_t *count,
-                              struct flo_err *err)
+int flo_fleet_delivery_replay(struct flo_fleet_store *store, const char *target, uint64_t now_ms,
+                              uint64_t *count, struct flo_err *err)
 {
-    return flo_fleet_update(
-        store, FLO_TABLE_DELIVERY,
-        CHANGES(set_text(FLO_FIELD_DELIVERY_STATE, FLO_DELIVERY_WAITING),
-                set_number(FLO_FIELD_DELIVERY_FAILED, 0),
-                set_number(FLO_FIELD_DELIVERY_NEXT_AT, now_ms)),
-        MATCHES(text_is(FLO_FIELD_DELIVERY_TARGET, target),
-                text_is(FLO_FIELD_DELIVERY_STATE, FLO_DELIVERY_DEAD)),
-        count, err);
+    return flo_fleet_update(store, FLO_TABLE_DELIVERY,
+                            CHANGES(set_text(FLO_FIELD_DELIVERY_STATE, FLO_DELIVERY_WAITING),
+                                    set_number(FLO_FIELD_DELIVERY_FAILED, 0),
+                                    set_number(FLO_FIELD_DELIVERY_NEXT_AT, now_ms)),
+                            MATCHES(text_is(FLO_FIELD_DELIVERY_TARGET, target),
+                                    text_is(FLO_FIELD_DELIVERY_STATE, FLO_DELIVERY_DEAD)),
+                            count, err);
 }
 
 int flo_fleet_delivery_prune(struct flo_fleet_store *store, uint64_t before_ms,
@@ -212,13 +190,11 @@ int flo_fleet_delivery_prune(struct flo_fleet_store *store, uint64_t before_ms,
 {
     int rv = flo_fleet_remove(
         store, FLO_TABLE_DELIVERY,
-        MATCHES(number_how(FLO_FIELD_DELIVERY_AT, FLO_MATCH_BELOW, before_ms)),
-        NULL, err);
+        MATCHES(number_how(FLO_FIELD_DELIVERY_AT, FLO_MATCH_BELOW, before_ms)), NULL, err);
 
     if (rv < 0 || target_or_null == NULL) {
         return rv;
     }
-    return flo_fleet_remove(
-        store, FLO_TABLE_DELIVERY,
-        MATCHES(text_is(FLO_FIELD_DELIVERY_TARGET, target_or_null)), NULL, err);
+    return flo_fleet_remove(store, FLO_TABLE_DELIVERY,
+                            MATCHES(text_is(FLO_FIELD_DELIVERY_TARGET, target_or_null)), NULL, err);
 }

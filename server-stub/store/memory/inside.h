@@ -45,27 +45,23 @@ struct flo_memory {
 
 void flo_memory_init(struct flo_memory *memory);
 void flo_memory_deinit(struct flo_memory *memory);
-int flo_memory_compare(enum flo_field field, const struct flo_value *a,
-                       const struct flo_value *b);
+int flo_memory_compare(enum flo_field field, const struct flo_value *a, const struct flo_value *b);
 /* First place whose row is not before `values` by the first `fields` fields of
  * the index; `values` are in the order of the table's fields. */
-size_t flo_memory_place(const struct flo_memory_index *index,
-                        const struct flo_value *values, int fields);
+size_t flo_memory_place(const struct flo_memory_index *index, const struct flo_value *values,
+                        int fields);
 /* The row that has these values in the fields of the index, or NULL. */
 struct flo_memory_row *flo_memory_equal(const struct flo_memory_index *index,
                                         const struct flo_value *values);
 /* Copies the values and what they point to; NULL without memory. */
-struct flo_memory_row *flo_memory_row_new(enum flo_table table,
-                                          const struct flo_value *values);
+struct flo_memory_row *flo_memory_row_new(enum flo_table table, const struct flo_value *values);
 /* Put `after` where `before` is; either may be NULL.  Takes `after`, also when
  * it fails.
  *
  * FLO_E_STATE  its key or unique fields are taken
  * FLO_E_MEMORY */
-FLO_MUST_USE int flo_memory_change(struct flo_memory *memory,
-                                   enum flo_table table,
-                                   struct flo_memory_row *before,
-                                   struct flo_memory_row *after,
+FLO_MUST_USE int flo_memory_change(struct flo_memory *memory, enum flo_table table,
+                                   struct flo_memory_row *before, struct flo_memory_row *after,
                                    struct flo_err *err);
 /* Take the open transaction's changes back, or keep them. */
 void flo_memory_undo(struct flo_memory *memory);
@@ -84,9 +80,7 @@ struct flo_memory_list {
     size_t count, capacity;
 };
 /* The query's rows in its order; free list->items. */
-FLO_MUST_USE int flo_memory_query(const struct flo_memory *memory,
-                                  const struct flo_query *query,
-                                  struct flo_memory_list *list,
-                                  struct flo_err *err);
+FLO_MUST_USE int flo_memory_query(const struct flo_memory *memory, const struct flo_query *query,
+                                  struct flo_memory_list *list, struct flo_err *err);
 
 #endif

@@ -13,16 +13,15 @@ static struct flo_memory *memory_of(struct flo_store_engine *engine)
 
 /* ---- reading ---- */
 
-static void listing_ends(struct flo_memory *memory,
-                         struct flo_memory_list *list)
+static void listing_ends(struct flo_memory *memory, struct flo_memory_list *list)
 {
     free(list->items);
     memory->listings--;
     flo_memory_sweep(memory);
 }
 
-static int find(struct flo_store_engine *engine, const struct flo_query *query,
-                flo_row_take take, void *context, struct flo_err *err)
+static int find(struct flo_store_engine *engine, const struct flo_query *query, flo_row_take take,
+                void *context, struct flo_err *err)
 {
     struct flo_memory *memory = memory_of(engine);
     struct flo_memory_list list = {0};
@@ -33,9 +32,7 @@ static int find(struct flo_store_engine *engine, const struct flo_query *query,
         const struct flo_memory_found *found = &list.items[i];
         rv = take(context,
                   &(struct flo_row){.values = found->row->values,
-                                    .joined = found->joined != NULL
-                                                  ? found->joined->values
-                                                  : NULL,
+                                    .joined = found->joined != NULL ? found->joined->values : NULL,
                                     .table = query->table});
     }
     listing_ends(memory, &list);
@@ -48,40 +45,34 @@ struct group {
     uint64_t count;
 };
 
-static bool same_group(const struct flo_query *query, const enum flo_field *by,
-                       size_t by_count, const struct flo_memory_found *a,
-                       const struct flo_memory_found *b)
+static bool same_group(const struct flo_query *query, const enum flo_field *by, size_t by_count,
+                       const struct flo_memory_found *a, const struct flo_memory_found *b)
 {
     static const struct flo_value none = {.text = ""};
 
     for (size_t i = 0; i < by_count; i++) {
         enum flo_table table = flo_fields[by[i]].table;
         int at = (int)by[i] - flo_tables[table].first;
-        const struct flo_memory_row *left =
-            table == query->table ? a->row : a->joined;
-        const struct flo_memory_row *right =
-            table == query->table ? b->row : b->joined;
+        const struct flo_memory_row *left = table == query->table ? a->row : a->joined;
+        const struct flo_memory_row *right = table == query->table ? b->row : b->joined;
         if (flo_memory_compare(by[i], left != NULL ? &left->values[at] : &none,
-                               right != NULL ? &right->values[at] : &none) !=
-            0) {
+                               right != NULL ? &right->values[at] : &none) != 0) {
             return false;
         }
     }
     return true;
 }
 
-static int count_groups(const struct flo_query *query, const enum flo_field *by,
-                        size_t by_count, const struct flo_memory_list *list,
-                        struct group *groups, flo_count_take take,
-                        void *context)
+static int count_groups(const struct flo_query *query, const enum flo_field *by, size_t by_count,
+                        const struct flo_memory_list *list, struct group *groups,
+                        flo_count_take take, void *context)
 {
     size_t count = 0;
     int rv = 0;
 
     for (size_t i = 0; i < list->count; i++) {
         size_t at = 0;
-        while (at < count && !same_group(query, by, by_count, groups[at].first,
-                                         &list->items[i])) {
+        while (at < count && !same_group(query, by, by_count, groups[at].first, &list->items[i])) {
             at++;
         }
         if (at == count) {
@@ -91,18 +82,17 @@ static int count_groups(const struct flo_query *query, const enum flo_field *by,
     }
     for (size_t i = 0; i < count && rv == 0; i++) {
         const struct flo_memory_found *found = groups[i].first;
-        struct flo_row row = {
-            .values = found->row->values,
-            .joined = found->joined != NULL ? found->joined->values : NULL,
-            .table = query->table};
+        struct flo_row row = {.values = found->row->values,
+                              .joined = found->joined != NULL ? found->joined->values : NULL,
+                              .table = query->table};
         rv = take(context, &row, groups[i].count);
     }
     return rv;
 }
 
 static int count(struct flo_store_engine *engine, const struct flo_query *query,
-                 const enum flo_field *by, size_t by_count, flo_count_take take,
-                 void *context, struct flo_err *err)
+                 const enum flo_field *by, size_t by_count, flo_count_take take, void *context,
+                 struct flo_err *err)
 {
     struct flo_memory *memory = memory_of(engine);
     struct flo_memory_list list = {0};
@@ -111,14 +101,11 @@ static int count(struct flo_store_engine *engine, const struct flo_query *query,
     assert(by_count <= BY_MAX);
     memory->listings++;
     if (rv == 0 && by_count == 0) {
-        rv =
-            take(context, &(struct flo_row){.table = query->table}, list.count);
+        rv = take(context, &(struct flo_row){.table = query->table}, list.count);
     } else if (rv == 0 && list.count > 0) {
         struct group *groups = calloc(list.count, sizeof(*groups));
-        rv = groups == NULL
-                 ? flo_fail(err, FLO_E_MEMORY, "%zu groups", list.count)
-                 : count_groups(query, by, by_count, &list, groups, take,
-                                context);
+        rv = groups == NULL ? flo_fail(err, FLO_E_MEMORY, "%zu groups", list.count)
+                            : count_groups(query, by, by_count, &list, groups, take, context);
         free(groups);
     }
     listing_ends(memory, &list);
@@ -128,8 +115,8 @@ static int count(struct flo_store_engine *engine, const struct flo_query *query,
 /* ---- changing ---- */
 
 static int insert_row(struct flo_memory *memory, enum flo_table table,
-                      const struct flo_field_change *changes,
-                      size_t change_count, struct flo_err *err)
+                      const struct flo_field_change *changes, size_t change_count,
+                      struct flo_err *err)
 {
     struct flo_value values[FLO_TABLE_FIELDS_MAX] = {0};
     int first = flo_tables[table].first;
@@ -141,14 +128,13 @@ static int insert_row(struct flo_memory *memory, enum flo_table table,
         values[(int)changes[i].field - first] = changes[i].value;
     }
     struct flo_memory_row *row = flo_memory_row_new(table, values);
-    return row == NULL
-               ? flo_fail(err, FLO_E_MEMORY, "%s", flo_tables[table].word)
-               : flo_memory_change(memory, table, NULL, row, err);
+    return row == NULL ? flo_fail(err, FLO_E_MEMORY, "%s", flo_tables[table].word)
+                       : flo_memory_change(memory, table, NULL, row, err);
 }
 
 static int insert(struct flo_store_engine *engine, enum flo_table table,
-                  const struct flo_field_change *changes, size_t change_count,
-                  uint64_t *changed, struct flo_err *err)
+                  const struct flo_field_change *changes, size_t change_count, uint64_t *changed,
+                  struct flo_err *err)
 {
     struct flo_err why = {0};
     int rv = insert_row(memory_of(engine), table, changes, change_count, &why);
@@ -162,16 +148,14 @@ static int insert(struct flo_store_engine *engine, enum flo_table table,
     return 0;
 }
 
-static int change_row(struct flo_memory *memory, enum flo_table table,
-                      struct flo_memory_row *row,
-                      const struct flo_field_change *changes,
-                      size_t change_count, struct flo_err *err)
+static int change_row(struct flo_memory *memory, enum flo_table table, struct flo_memory_row *row,
+                      const struct flo_field_change *changes, size_t change_count,
+                      struct flo_err *err)
 {
     const struct flo_table_facts *facts = &flo_tables[table];
     struct flo_value values[FLO_TABLE_FIELDS_MAX];
 
-    memcpy(values, row->values,
-           (size_t)(facts->end - facts->first) * sizeof(*values));
+    memcpy(values, row->values, (size_t)(facts->end - facts->first) * sizeof(*values));
     for (size_t i = 0; i < change_count; i++) {
         const struct flo_field_change *change = &changes[i];
         struct flo_value *value = &values[(int)change->field - facts->first];
@@ -181,40 +165,33 @@ static int change_row(struct flo_memory *memory, enum flo_table table,
         }
         if (change->how == FLO_CHANGE_ADD) {
             value->number += change->value.number;
-        } else if (change->how != FLO_CHANGE_RAISE ||
-                   change->value.number > value->number) {
+        } else if (change->how != FLO_CHANGE_RAISE || change->value.number > value->number) {
             *value = change->value;
         }
     }
     struct flo_memory_row *changed = flo_memory_row_new(table, values);
-    return changed == NULL
-               ? flo_fail(err, FLO_E_MEMORY, "%s", facts->word)
-               : flo_memory_change(memory, table, row, changed, err);
+    return changed == NULL ? flo_fail(err, FLO_E_MEMORY, "%s", facts->word)
+                           : flo_memory_change(memory, table, row, changed, err);
 }
 
 static int put(struct flo_store_engine *engine, enum flo_table table,
-               const struct flo_field_change *changes, size_t change_count,
-               struct flo_err *err)
+               const struct flo_field_change *changes, size_t change_count, struct flo_err *err)
 {
     struct flo_memory *memory = memory_of(engine);
     struct flo_value values[FLO_TABLE_FIELDS_MAX] = {0};
 
     for (size_t i = 0; i < change_count; i++) {
-        values[(int)changes[i].field - flo_tables[table].first] =
-            changes[i].value;
+        values[(int)changes[i].field - flo_tables[table].first] = changes[i].value;
     }
-    struct flo_memory_row *row =
-        flo_memory_equal(&memory->tables[table].indexes[0], values);
-    return row == NULL
-               ? insert_row(memory, table, changes, change_count, err)
-               : change_row(memory, table, row, changes, change_count, err);
+    struct flo_memory_row *row = flo_memory_equal(&memory->tables[table].indexes[0], values);
+    return row == NULL ? insert_row(memory, table, changes, change_count, err)
+                       : change_row(memory, table, row, changes, change_count, err);
 }
 
 /* `changes` NULL: remove. */
 static int change_rows(struct flo_memory *memory, enum flo_table table,
-                       const struct flo_field_change *changes,
-                       size_t change_count, const struct flo_match *matches,
-                       size_t match_count, uint64_t *changed,
+                       const struct flo_field_change *changes, size_t change_count,
+                       const struct flo_match *matches, size_t match_count, uint64_t *changed,
                        struct flo_err *err)
 {
     struct flo_query query = {.table = table, .match_count = match_count};
@@ -227,10 +204,9 @@ static int change_rows(struct flo_memory *memory, enum flo_table table,
     int rv = flo_memory_query(memory, &query, &list, err);
     memory->listings++;
     for (size_t i = 0; i < list.count && rv == 0; i++) {
-        rv = changes == NULL ? flo_memory_change(memory, table,
-                                                 list.items[i].row, NULL, err)
-                             : change_row(memory, table, list.items[i].row,
-                                          changes, change_count, err);
+        rv = changes == NULL
+                 ? flo_memory_change(memory, table, list.items[i].row, NULL, err)
+                 : change_row(memory, table, list.items[i].row, changes, change_count, err);
     }
     if (rv == 0 && changed != NULL) {
         *changed = list.count;
@@ -241,19 +217,18 @@ static int change_rows(struct flo_memory *memory, enum flo_table table,
 
 static int update(struct flo_store_engine *engine, enum flo_table table,
                   const struct flo_field_change *changes, size_t change_count,
-                  const struct flo_match *matches, size_t match_count,
-                  uint64_t *changed, struct flo_err *err)
+                  const struct flo_match *matches, size_t match_count, uint64_t *changed,
+                  struct flo_err *err)
 {
-    return change_rows(memory_of(engine), table, changes, change_count, matches,
-                       match_count, changed, err);
+    return change_rows(memory_of(engine), table, changes, change_count, matches, match_count,
+                       changed, err);
 }
 
 static int remove_rows(struct flo_store_engine *engine, enum flo_table table,
-                       const struct flo_match *matches, size_t match_count,
-                       uint64_t *changed, struct flo_err *err)
+                       const struct flo_match *matches, size_t match_count, uint64_t *changed,
+                       struct flo_err *err)
 {
-    return change_rows(memory_of(engine), table, NULL, 0, matches, match_count,
-                       changed, err);
+    return change_rows(memory_of(engine), table, NULL, 0, matches, match_count, changed, err);
 }
 
 /* ---- transactions ---- */

@@ -5,7 +5,6 @@
 
 #include "server-stub/store/tables.h"
 
-FLO_MUST_USE int flo_memory_open(struct flo_store_engine **out,
-                                 struct flo_err *err);
+FLO_MUST_USE int flo_memory_open(struct flo_store_engine **out, struct flo_err *err);
 
 #endif

@@ -12,15 +12,13 @@
 struct plan {
     const struct flo_memory_index *index;
     struct flo_value from[FLO_TABLE_FIELDS_MAX]; /* values that are fixed */
-    int fixed;      /* first fields of the index with one value */
+    int fixed;                                   /* first fields of the index with one value */
     bool has_start; /* `from` has a lower limit for the field after them */
     bool is_sorted, is_down;
 };
 
-static const struct flo_match *match_of(const struct flo_query *query,
-                                        enum flo_field field,
-                                        enum flo_match_how a,
-                                        enum flo_match_how b)
+static const struct flo_match *match_of(const struct flo_query *query, enum flo_field field,
+                                        enum flo_match_how a, enum flo_match_how b)
 {
     for (size_t i = 0; i < query->match_count; i++) {
         const struct flo_match *match = &query->matches[i];
@@ -32,40 +30,38 @@ static const struct flo_match *match_of(const struct flo_query *query,
 }
 
 /* Does the index have the query's order after its fixed fields? */
-static bool is_sorted(const struct flo_query *query,
-                      const struct flo_memory_index *index, int fixed,
-                      bool *is_down)
+static bool is_sorted(const struct flo_query *query, const struct flo_memory_index *index,
+                      int fixed, bool *is_down)
 {
     int at = fixed;
 
     *is_down = query->sort_count > 0 && query->sorts[0].is_down;
     for (size_t i = 0; i < query->sort_count; i++) {
         const struct flo_sort *sort = &query->sorts[i];
-        if (at >= index->facts.count ||
-            index->facts.fields[at++] != sort->field || sort->is_natural ||
-            sort->is_down != *is_down) {
+        if (at >= index->facts.count || index->facts.fields[at++] != sort->field ||
+            sort->is_natural || sort->is_down != *is_down) {
             return false;
         }
     }
     return true;
 }
 
-static void plan_index(const struct flo_query *query,
-                       const struct flo_memory_index *index, struct plan *plan)
+static void plan_index(const struct flo_query *query, const struct flo_memory_index *index,
+                       struct plan *plan)
 {
     int first = flo_tables[query->table].first;
     const struct flo_match *match = NULL;
 
     *plan = (struct plan){.index = index};
     while (plan->fixed < index->facts.count &&
-           (match = match_of(query, index->facts.fields[plan->fixed],
-                             FLO_MATCH_IS, FLO_MATCH_IS)) != NULL) {
+           (match = match_of(query, index->facts.fields[plan->fixed], FLO_MATCH_IS,
+                             FLO_MATCH_IS)) != NULL) {
         plan->from[(int)match->field - first] = match->value;
         plan->fixed++;
     }
     if (plan->fixed < index->facts.count &&
-        (match = match_of(query, index->facts.fields[plan->fixed],
-                          FLO_MATCH_FROM, FLO_MATCH_ABOVE)) != NULL) {
+        (match = match_of(query, index->facts.fields[plan->fixed], FLO_MATCH_FROM,
+                          FLO_MATCH_ABOVE)) != NULL) {
         plan->from[(int)match->field - first] = match->value;
         plan->has_start = true;
     }
@@ -77,8 +73,8 @@ static int plan_value(const struct plan *plan)
     return 4 * plan->fixed + 2 * plan->is_sorted + plan->has_start;
 }
 
-static void plan_make(const struct flo_memory_table *table,
-                      const struct flo_query *query, struct plan *best)
+static void plan_make(const struct flo_memory_table *table, const struct flo_query *query,
+                      struct plan *best)
 {
     plan_index(query, &table->indexes[0], best);
     for (int i = 1; i < table->index_count; i++) {
@@ -93,20 +89,16 @@ static void plan_make(const struct flo_memory_table *table,
 /* ---- which rows ---- */
 
 static const struct flo_value *value_in(const struct flo_query *query,
-                                        const struct flo_memory_found *found,
-                                        enum flo_field field)
+                                        const struct flo_memory_found *found, enum flo_field field)
 {
     enum flo_table table = flo_fields[field].table;
-    const struct flo_memory_row *row =
-        table == query->table ? found->row : found->joined;
+    const struct flo_memory_row *row = table == query->table ? found->row : found->joined;
 
-    return row != NULL ? &row->values[(int)field - flo_tables[table].first]
-                       : NULL;
+    return row != NULL ? &row->values[(int)field - flo_tables[table].first] : NULL;
 }
 
 /* 1, 0, or an error. */
-static int is_among(const struct flo_memory *memory,
-                    const struct flo_match *match,
+static int is_among(const struct flo_memory *memory, const struct flo_match *match,
                     const struct flo_value *value, struct flo_err *err)
 {
     struct flo_query query = {
@@ -123,8 +115,7 @@ static int is_among(const struct flo_memory *memory,
     return rv < 0 ? rv : list.count > 0;
 }
 
-static bool is_one_of(const struct flo_match *match,
-                      const struct flo_value *value)
+static bool is_one_of(const struct flo_match *match, const struct flo_value *value)
 {
     for (size_t i = 0; i < match->count; i++) {
         if (flo_memory_compare(match->field, value, &match->list[i]) == 0) {
@@ -134,8 +125,7 @@ static bool is_one_of(const struct flo_match *match,
     return false;
 }
 
-static int match_one(const struct flo_memory *memory,
-                     const struct flo_match *match,
+static int match_one(const struct flo_memory *memory, const struct flo_match *match,
                      const struct flo_value *value, struct flo_err *err)
 {
     if (match->how == FLO_MATCH_ONE_OF) {
@@ -174,8 +164,7 @@ static struct flo_memory_row *joined_row(const struct flo_memory *memory,
         row->values[(int)query->by - flo_tables[query->table].first];
     for (int i = 0; i < table->index_count; i++) {
         const struct flo_index_facts *facts = &table->indexes[i].facts;
-        if (facts->is_unique && facts->count == 1 &&
-            facts->fields[0] == query->join) {
+        if (facts->is_unique && facts->count == 1 && facts->fields[0] == query->join) {
             return flo_memory_equal(&table->indexes[i], values);
         }
     }
@@ -183,35 +172,30 @@ static struct flo_memory_row *joined_row(const struct flo_memory *memory,
 }
 
 /* 1: it is one of the query's rows. */
-static int match_row(const struct flo_memory *memory,
-                     const struct flo_query *query,
+static int match_row(const struct flo_memory *memory, const struct flo_query *query,
                      struct flo_memory_found *found, struct flo_err *err)
 {
     int rv = 1;
 
-    found->joined =
-        query->join != 0 ? joined_row(memory, query, found->row) : NULL;
+    found->joined = query->join != 0 ? joined_row(memory, query, found->row) : NULL;
     if (query->needs_joined && found->joined == NULL) {
         return 0;
     }
     for (size_t i = 0; i < query->match_count && rv == 1; i++) {
-        const struct flo_value *value =
-            value_in(query, found, query->matches[i].field);
-        rv = value == NULL ? 0
-                           : match_one(memory, &query->matches[i], value, err);
+        const struct flo_value *value = value_in(query, found, query->matches[i].field);
+        rv = value == NULL ? 0 : match_one(memory, &query->matches[i], value, err);
     }
     return rv;
 }
 
 /* ---- the list ---- */
 
-static int list_add(struct flo_memory_list *list,
-                    const struct flo_memory_found *found, struct flo_err *err)
+static int list_add(struct flo_memory_list *list, const struct flo_memory_found *found,
+                    struct flo_err *err)
 {
     if (list->count == list->capacity) {
         size_t capacity = 2 * list->capacity + 16;
-        struct flo_memory_found *items =
-            realloc(list->items, capacity * sizeof(*items));
+        struct flo_memory_found *items = realloc(list->items, capacity * sizeof(*items));
         if (items == NULL) {
             return flo_fail(err, FLO_E_MEMORY, "%zu rows", capacity);
         }
@@ -231,12 +215,10 @@ static int compare_found(const void *a, const void *b, void *context)
         const struct flo_sort *sort = &query->sorts[i];
         const struct flo_value *left = value_in(query, a, sort->field);
         const struct flo_value *right = value_in(query, b, sort->field);
-        int order = left == NULL || right == NULL
-                        ? (left != NULL) - (right != NULL)
-                    : sort->is_natural
-                        ? flo_natural_compare(left->text, strlen(left->text),
-                                              right->text, strlen(right->text))
-                        : flo_memory_compare(sort->field, left, right);
+        int order = left == NULL || right == NULL ? (left != NULL) - (right != NULL)
+                    : sort->is_natural ? flo_natural_compare(left->text, strlen(left->text),
+                                                             right->text, strlen(right->text))
+                                       : flo_memory_compare(sort->field, left, right);
         if (order != 0) {
             return sort->is_down ? -order : order;
         }
@@ -244,16 +226,13 @@ static int compare_found(const void *a, const void *b, void *context)
     return 0;
 }
 
-static void list_cut(struct flo_memory_list *list,
-                     const struct flo_query *query)
+static void list_cut(struct flo_memory_list *list, const struct flo_query *query)
 {
-    size_t from =
-        query->offset < list->count ? (size_t)query->offset : list->count;
+    size_t from = query->offset < list->count ? (size_t)query->offset : list->count;
 
     list->count -= from;
     if (from > 0 && list->count > 0) {
-        memmove(list->items, list->items + from,
-                list->count * sizeof(*list->items));
+        memmove(list->items, list->items + from, list->count * sizeof(*list->items));
     }
     if (query->limit != 0 && query->limit < list->count) {
         list->count = (size_t)query->limit;
@@ -286,8 +265,7 @@ static void range(const struct plan *plan, size_t *from, size_t *to)
     }
 }
 
-int flo_memory_query(const struct flo_memory *memory,
-                     const struct flo_query *query,
+int flo_memory_query(const struct flo_memory *memory, const struct flo_query *query,
                      struct flo_memory_list *list, struct flo_err *err)
 {
     struct plan plan;
@@ -304,8 +282,7 @@ int flo_memory_query(const struct flo_memory *memory,
         if (rv == 1) {
             rv = list_add(list, &found, err);
         }
-        if (plan.is_sorted && query->limit != 0 &&
-            list->count >= query->offset + query->limit) {
+        if (plan.is_sorted && query->limit != 0 && list->count >= query->offset + query->limit) {
             break;
         }
     }
@@ -316,8 +293,7 @@ int flo_memory_query(const struct flo_memory *memory,
     }
     if (!plan.is_sorted && list->count > 1) {
         struct flo_query order = *query; /* qsort_r wants no const */
-        qsort_r(list->items, list->count, sizeof(*list->items), compare_found,
-                &order);
+        qsort_r(list->items, list->count, sizeof(*list->items), compare_found, &order);
     }
     list_cut(list, query);
     return 0;

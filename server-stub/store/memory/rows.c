@@ -7,8 +7,7 @@
 
 /* ---- tables ---- */
 
-static void add_index(struct flo_memory_table *table,
-                      const struct flo_index_facts *facts)
+static void add_index(struct flo_memory_table *table, const struct flo_index_facts *facts)
 {
     assert(table->index_count < FLO_MEMORY_INDEXES_MAX);
     table->indexes[table->index_count++].facts = *facts;
@@ -17,9 +16,8 @@ static void add_index(struct flo_memory_table *table,
 void flo_memory_init(struct flo_memory *memory)
 {
     for (int i = 0; i < FLO_TABLES; i++) {
-        struct flo_index_facts keys = {.table = (enum flo_table)i,
-                                       .is_unique = true,
-                                       .count = flo_tables[i].keys};
+        struct flo_index_facts keys = {
+            .table = (enum flo_table)i, .is_unique = true, .count = flo_tables[i].keys};
         for (int key = 0; key < keys.count; key++) {
             keys.fields[key] = (enum flo_field)(flo_tables[i].first + key);
         }
@@ -48,18 +46,16 @@ void flo_memory_deinit(struct flo_memory *memory)
 
 /* ---- order ---- */
 
-int flo_memory_compare(enum flo_field field, const struct flo_value *a,
-                       const struct flo_value *b)
+int flo_memory_compare(enum flo_field field, const struct flo_value *a, const struct flo_value *b)
 {
     static const struct flo_digest zero = {0};
 
     if (flo_field_is_text(field)) {
-        return strcmp(a->text != NULL ? a->text : "",
-                      b->text != NULL ? b->text : "");
+        return strcmp(a->text != NULL ? a->text : "", b->text != NULL ? b->text : "");
     }
     if (flo_fields[field].type == FLO_TYPE_DIGEST) {
-        return memcmp(a->digest != NULL ? a->digest : &zero,
-                      b->digest != NULL ? b->digest : &zero, sizeof(zero));
+        return memcmp(a->digest != NULL ? a->digest : &zero, b->digest != NULL ? b->digest : &zero,
+                      sizeof(zero));
     }
     return (a->number > b->number) - (a->number < b->number);
 }
@@ -77,22 +73,20 @@ static int compare_fields(const enum flo_field *fields, int count, int first,
 }
 
 /* By all fields of the index, then by the keys: no two rows are equal. */
-static int compare_rows(const struct flo_memory_index *index,
-                        const struct flo_value *a, const struct flo_value *b)
+static int compare_rows(const struct flo_memory_index *index, const struct flo_value *a,
+                        const struct flo_value *b)
 {
     const struct flo_table_facts *table = &flo_tables[index->facts.table];
-    int order = compare_fields(index->facts.fields, index->facts.count,
-                               table->first, a, b);
+    int order = compare_fields(index->facts.fields, index->facts.count, table->first, a, b);
 
     for (int key = 0; key < table->keys && order == 0; key++) {
-        order = flo_memory_compare((enum flo_field)(table->first + key),
-                                   &a[key], &b[key]);
+        order = flo_memory_compare((enum flo_field)(table->first + key), &a[key], &b[key]);
     }
     return order;
 }
 
-size_t flo_memory_place(const struct flo_memory_index *index,
-                        const struct flo_value *values, int fields)
+size_t flo_memory_place(const struct flo_memory_index *index, const struct flo_value *values,
+                        int fields)
 {
     int first = flo_tables[index->facts.table].first;
     size_t low = 0;
@@ -100,8 +94,8 @@ size_t flo_memory_place(const struct flo_memory_index *index,
 
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (compare_fields(index->facts.fields, fields, first,
-                           index->rows[middle]->values, values) < 0) {
+        if (compare_fields(index->facts.fields, fields, first, index->rows[middle]->values,
+                           values) < 0) {
             low = middle + 1;
         } else {
             high = middle;
@@ -115,16 +109,14 @@ struct flo_memory_row *flo_memory_equal(const struct flo_memory_index *index,
 {
     size_t place = flo_memory_place(index, values, index->facts.count);
 
-    return place < index->count &&
-                   compare_fields(index->facts.fields, index->facts.count,
-                                  flo_tables[index->facts.table].first,
-                                  index->rows[place]->values, values) == 0
+    return place < index->count && compare_fields(index->facts.fields, index->facts.count,
+                                                  flo_tables[index->facts.table].first,
+                                                  index->rows[place]->values, values) == 0
                ? index->rows[place]
                : NULL;
 }
 
-static size_t place_of_row(const struct flo_memory_index *index,
-                           const struct flo_value *values)
+static size_t place_of_row(const struct flo_memory_index *index, const struct flo_value *values)
 {
     size_t low = 0;
     size_t high = index->count;
@@ -152,13 +144,11 @@ static size_t extra_bytes(enum flo_field field, const struct flo_value *value)
                : 0;
 }
 
-struct flo_memory_row *flo_memory_row_new(enum flo_table table,
-                                          const struct flo_value *values)
+struct flo_memory_row *flo_memory_row_new(enum flo_table table, const struct flo_value *values)
 {
     int first = flo_tables[table].first;
     int count = flo_tables[table].end - first;
-    size_t bytes = sizeof(struct flo_memory_row) +
-                   (size_t)count * sizeof(struct flo_value);
+    size_t bytes = sizeof(struct flo_memory_row) + (size_t)count * sizeof(struct flo_value);
     size_t end = bytes;
 
     for (int i = 0; i < count; i++) {
@@ -204,8 +194,7 @@ void flo_memory_sweep(struct flo_memory *memory)
 
 /* ---- changes ---- */
 
-static void index_remove(struct flo_memory_index *index,
-                         const struct flo_memory_row *row)
+static void index_remove(struct flo_memory_index *index, const struct flo_memory_row *row)
 {
     size_t place = place_of_row(index, row->values);
 
@@ -215,8 +204,7 @@ static void index_remove(struct flo_memory_index *index,
             (index->count - place) * sizeof(*index->rows));
 }
 
-static void index_add(struct flo_memory_index *index,
-                      struct flo_memory_row *row)
+static void index_add(struct flo_memory_index *index, struct flo_memory_row *row)
 {
     size_t place = place_of_row(index, row->values);
 
@@ -264,9 +252,8 @@ static bool grow(void **items, size_t count, size_t *capacity, size_t bytes)
 /* After this nothing of a change can fail. */
 static bool make_room(struct flo_memory *memory, struct flo_memory_table *table)
 {
-    bool is_there =
-        grow((void **)&memory->changes, memory->change_count,
-             &memory->change_capacity, sizeof(struct flo_memory_change));
+    bool is_there = grow((void **)&memory->changes, memory->change_count, &memory->change_capacity,
+                         sizeof(struct flo_memory_change));
 
     for (int i = 0; i < table->index_count && is_there; i++) {
         struct flo_memory_index *index = &table->indexes[i];
@@ -276,15 +263,13 @@ static bool make_room(struct flo_memory *memory, struct flo_memory_table *table)
     return is_there;
 }
 
-static bool is_taken(const struct flo_memory_table *table,
-                     const struct flo_memory_row *before,
+static bool is_taken(const struct flo_memory_table *table, const struct flo_memory_row *before,
                      const struct flo_memory_row *after)
 {
     for (int i = 0; i < table->index_count && after != NULL; i++) {
         const struct flo_memory_index *index = &table->indexes[i];
         const struct flo_memory_row *found =
-            index->facts.is_unique ? flo_memory_equal(index, after->values)
-                                   : NULL;
+            index->facts.is_unique ? flo_memory_equal(index, after->values) : NULL;
         if (found != NULL && found != before) {
             return true;
         }
@@ -293,25 +278,23 @@ static bool is_taken(const struct flo_memory_table *table,
 }
 
 int flo_memory_change(struct flo_memory *memory, enum flo_table table,
-                      struct flo_memory_row *before,
-                      struct flo_memory_row *after, struct flo_err *err)
+                      struct flo_memory_row *before, struct flo_memory_row *after,
+                      struct flo_err *err)
 {
     struct flo_memory_table *rows = &memory->tables[table];
     bool has_room = make_room(memory, rows);
 
     if (!has_room || is_taken(rows, before, after)) {
         free(after);
-        return has_room
-                   ? flo_fail(err, FLO_E_STATE,
-                              "a %s with these unique fields"
-                              " is there already",
-                              flo_tables[table].word)
-                   : flo_fail(err, FLO_E_MEMORY, "%s", flo_tables[table].word);
+        return has_room ? flo_fail(err, FLO_E_STATE,
+                                   "a %s with these unique fields"
+                                   " is there already",
+                                   flo_tables[table].word)
+                        : flo_fail(err, FLO_E_MEMORY, "%s", flo_tables[table].word);
     }
     swap(rows, before, after);
     if (memory->is_open) {
-        memory->changes[memory->change_count++] =
-            (struct flo_memory_change){table, before, after};
+        memory->changes[memory->change_count++] = (struct flo_memory_change){table, before, after};
     } else {
         leave(memory, before);
         flo_memory_sweep(memory);
@@ -322,8 +305,7 @@ int flo_memory_change(struct flo_memory *memory, enum flo_table table,
 void flo_memory_undo(struct flo_memory *memory)
 {
     while (memory->change_count > 0) {
-        struct flo_memory_change *change =
-            &memory->changes[--memory->change_count];
+        struct flo_memory_change *change = &memory->changes[--memory->change_count];
         swap(&memory->tables[change->table], change->after, change->before);
         leave(memory, change->after);
     }

@@ -1,12 +1,11 @@
 /* Handed: of a build without libpq, which has one leader for ever. */
 #include "server-stub/store/handed.h"
 
-int flo_handed_open(const char *address, uint64_t epoch,
-                    struct flo_handed **out, struct flo_err *err)
+int flo_handed_open(const char *address, uint64_t epoch, struct flo_handed **out,
+                    struct flo_err *err)
 {
     (void)epoch, (void)out;
-    return flo_fail(err, FLO_E_NOT_BUILT, "--store %.20s…: without libpq",
-                    address);
+    return flo_fail(err, FLO_E_NOT_BUILT, "--store %.20s…: without libpq", address);
 }
 
 void flo_handed_close(struct flo_handed *handed)
@@ -14,8 +13,7 @@ void flo_handed_close(struct flo_handed *handed)
     (void)handed;
 }
 
-int flo_handed_list(struct flo_handed *handed, flo_handed_fn fn, void *context,
-                    struct flo_err *err)
+int flo_handed_list(struct flo_handed *handed, flo_handed_fn fn, void *context, struct flo_err *err)
 {
     (void)handed, (void)fn, (void)context, (void)err;
     return 0;
@@ -27,8 +25,8 @@ size_t flo_handed_room(struct flo_handed *handed)
     return 0;
 }
 
-void flo_handed_put(void *handed, const char *device, const char *name,
-                    const void *data, size_t bytes)
+void flo_handed_put(void *handed, const char *device, const char *name, const void *data,
+                    size_t bytes)
 {
     (void)handed, (void)device, (void)name, (void)data, (void)bytes;
 }

@@ -13,8 +13,8 @@
 
 #define PAGE 500
 /* A row `h` of a device that is there no more. */
-#define GONE                                                                   \
-    "h.name NOT LIKE '/%' AND NOT EXISTS (SELECT 1 FROM device d WHERE d.id =" \
+#define GONE                                                                                       \
+    "h.name NOT LIKE '/%' AND NOT EXISTS (SELECT 1 FROM device d WHERE d.id ="                     \
     " h.device AND d.retired = 0)"
 #define PAUSE_MS 1000 /* after a batch that could not be written */
 
@@ -48,27 +48,23 @@ struct place {
     char name[FLO_NAME_MAX + 1];
 };
 
-static int list_page(struct flo_handed *handed, struct place *from,
-                     flo_handed_fn fn, void *context, uint64_t *count,
-                     struct flo_err *err)
+static int list_page(struct flo_handed *handed, struct place *from, flo_handed_fn fn, void *context,
+                     uint64_t *count, struct flo_err *err)
 {
     struct flo_pg_rows *rows = NULL;
     int rv = flo_pg_query(
         handed->pg,
         "SELECT device, name, data FROM flotilla_handed h WHERE (device, name)"
         " > ($1::text, $2::text) AND octet_length(device) <= 64 AND"
-        " octet_length(name) <= 64 AND NOT (" GONE
-        ") ORDER BY device, name LIMIT $3::bigint",
-        FLO_DB_VALUES(flo_db_text(from->device), flo_db_text(from->name),
-                      flo_db_number(PAGE)),
+        " octet_length(name) <= 64 AND NOT (" GONE ") ORDER BY device, name LIMIT $3::bigint",
+        FLO_DB_VALUES(flo_db_text(from->device), flo_db_text(from->name), flo_db_number(PAGE)),
         &rows, err);
 
     *count = rv == 0 ? flo_pg_rows_count(rows) : 0;
     for (uint64_t i = 0; rv == 0 && i < *count; i++) {
         size_t bytes;
         const void *data = flo_pg_blob(rows, i, 2, &bytes);
-        snprintf(from->device, sizeof(from->device), "%s",
-                 flo_pg_text(rows, i, 0));
+        snprintf(from->device, sizeof(from->device), "%s", flo_pg_text(rows, i, 0));
         snprintf(from->name, sizeof(from->name), "%s", flo_pg_text(rows, i, 1));
         rv = fn(context, from->device, from->name, data, bytes);
     }
@@ -86,24 +82,21 @@ static void sweep(struct flo_handed *handed)
     int rv = 0;
 
     while (rv == 0 && count == PAGE) {
-        rv = flo_pg_query(
-            handed->pg,
-            "DELETE FROM flotilla_handed WHERE (device, name) IN"
-            " (SELECT device, name FROM flotilla_handed h WHERE " GONE
-            " LIMIT $1::bigint) RETURNING 1",
-            FLO_DB_VALUES(flo_db_number(PAGE)), &rows, &err);
+        rv = flo_pg_query(handed->pg,
+                          "DELETE FROM flotilla_handed WHERE (device, name) IN"
+                          " (SELECT device, name FROM flotilla_handed h WHERE " GONE
+                          " LIMIT $1::bigint) RETURNING 1",
+                          FLO_DB_VALUES(flo_db_number(PAGE)), &rows, &err);
         count = rv == 0 ? flo_pg_rows_count(rows) : 0;
         flo_pg_rows_free(rows);
         rows = NULL;
     }
     if (rv < 0) {
-        flo_log(FLO_LOG_INFO, "telemetry",
-                "rows of devices that went stay for now: %s", err.what);
+        flo_log(FLO_LOG_INFO, "telemetry", "rows of devices that went stay for now: %s", err.what);
     }
 }
 
-int flo_handed_list(struct flo_handed *handed, flo_handed_fn fn, void *context,
-                    struct flo_err *err)
+int flo_handed_list(struct flo_handed *handed, flo_handed_fn fn, void *context, struct flo_err *err)
 {
     struct place from = {.device = ""};
     uint64_t count = PAGE;
@@ -120,41 +113,36 @@ int flo_handed_list(struct flo_handed *handed, flo_handed_fn fn, void *context,
 
 /* ---- writing ---- */
 
-static int send_row(struct flo_handed *handed, const struct row *row,
-                    struct flo_err *err)
+static int send_row(struct flo_handed *handed, const struct row *row, struct flo_err *err)
 {
-    const struct flo_db_value values[] = {flo_db_text(row->device),
-                                          flo_db_text(row->name),
+    const struct flo_db_value values[] = {flo_db_text(row->device), flo_db_text(row->name),
                                           flo_db_number((int64_t)handed->epoch),
                                           flo_db_blob(row->data, row->bytes)};
 
-    return row->bytes == 0
-               ? flo_pg_send(handed->pg,
-                             "DELETE FROM flotilla_handed WHERE device ="
-                             " $1::text AND name = $2::text AND"
-                             " epoch <= $3::bigint",
-                             values, 3, err)
-               : flo_pg_send(handed->pg,
-                             "INSERT INTO flotilla_handed AS h (device, name,"
-                             " epoch, data) VALUES ($1::text, $2::text,"
-                             " $3::bigint, $4::bytea) ON CONFLICT (device,"
-                             " name) DO UPDATE SET epoch = excluded.epoch,"
-                             " data = excluded.data WHERE"
-                             " h.epoch <= excluded.epoch",
-                             values, FLO_COUNT(values), err);
+    return row->bytes == 0 ? flo_pg_send(handed->pg,
+                                         "DELETE FROM flotilla_handed WHERE device ="
+                                         " $1::text AND name = $2::text AND"
+                                         " epoch <= $3::bigint",
+                                         values, 3, err)
+                           : flo_pg_send(handed->pg,
+                                         "INSERT INTO flotilla_handed AS h (device, name,"
+                                         " epoch, data) VALUES ($1::text, $2::text,"
+                                         " $3::bigint, $4::bytea) ON CONFLICT (device,"
+                                         " name) DO UPDATE SET epoch = excluded.epoch,"
+                                         " data = excluded.data WHERE"
+                                         " h.epoch <= excluded.epoch",
+                                         values, FLO_COUNT(values), err);
 }
 
 static int check_epoch(struct flo_handed *handed, struct flo_err *err)
 {
     struct flo_pg_rows *rows = NULL;
-    int rv = flo_pg_query(
-        handed->pg,
-        "SELECT count(*) FROM flotilla_lease WHERE epoch = $1::bigint",
-        FLO_DB_VALUES(flo_db_number((int64_t)handed->epoch)), &rows, err);
+    int rv =
+        flo_pg_query(handed->pg, "SELECT count(*) FROM flotilla_lease WHERE epoch = $1::bigint",
+                     FLO_DB_VALUES(flo_db_number((int64_t)handed->epoch)), &rows, err);
 
     if (rv == 0 && flo_pg_number(rows, 0, 0) == 0) {
-        rv = flo_fail(err, FLO_E_STATE_SUPERSEDED,
-                      "another controller leads since epoch %llu",
+        rv = flo_fail(err, FLO_E_STATE_SUPERSEDED, "another controller leads since epoch %llu",
                       (unsigned long long)handed->epoch);
     }
     flo_pg_rows_free(rows);
@@ -180,8 +168,8 @@ static int write_rows(struct flo_handed *handed, struct flo_err *err)
 static void tell(struct flo_handed *handed, int rv, const struct flo_err *err)
 {
     if (rv < 0 && !handed->has_failed) {
-        flo_log(FLO_LOG_WARN, "telemetry",
-                "evidence for the next leader was not written: %s", err->what);
+        flo_log(FLO_LOG_WARN, "telemetry", "evidence for the next leader was not written: %s",
+                err->what);
     }
     handed->has_failed = rv < 0;
 }
@@ -227,21 +215,18 @@ static void *run(void *context)
 size_t flo_handed_room(struct flo_handed *handed)
 {
     pthread_mutex_lock(&handed->mutex);
-    size_t room = handed->is_sent || handed->is_over
-                      ? 0
-                      : FLO_HANDED_ROWS_MAX - handed->count;
+    size_t room = handed->is_sent || handed->is_over ? 0 : FLO_HANDED_ROWS_MAX - handed->count;
     pthread_mutex_unlock(&handed->mutex);
     return room;
 }
 
-void flo_handed_put(void *context, const char *device, const char *name,
-                    const void *data, size_t bytes)
+void flo_handed_put(void *context, const char *device, const char *name, const void *data,
+                    size_t bytes)
 {
     struct flo_handed *handed = context;
 
     pthread_mutex_lock(&handed->mutex);
-    if (!handed->is_sent && handed->count < FLO_HANDED_ROWS_MAX &&
-        bytes <= FLO_HANDED_BYTES_MAX) {
+    if (!handed->is_sent && handed->count < FLO_HANDED_ROWS_MAX && bytes <= FLO_HANDED_BYTES_MAX) {
         struct row *row = &handed->rows[handed->count++];
         snprintf(row->device, sizeof(row->device), "%s", device);
         snprintf(row->name, sizeof(row->name), "%s", name);
@@ -257,8 +242,7 @@ void flo_handed_send(struct flo_handed *handed)
 {
     pthread_mutex_lock(&handed->mutex);
     if (!handed->is_running) { /* without a thread the next call tries again */
-        handed->is_running =
-            pthread_create(&handed->thread, NULL, run, handed) == 0;
+        handed->is_running = pthread_create(&handed->thread, NULL, run, handed) == 0;
     }
     if (handed->is_running && handed->count > 0 && !handed->is_sent) {
         handed->is_sent = true;
@@ -315,15 +299,14 @@ static void make_greeting(struct flo_handed *handed)
     handed->greeting[count++] = handed->session;
     /* The next block's batch writes what a server without power forgot. */
     handed->greeting[count++] = "SET synchronous_commit = off";
-    size_t told =
-        flo_postgresql_tell_limits(&flo_postgresql_store_limits, handed->told);
+    size_t told = flo_postgresql_tell_limits(&flo_postgresql_store_limits, handed->told);
     for (size_t i = 0; i < told; i++) {
         handed->greeting[count++] = handed->told[i];
     }
 }
 
-int flo_handed_open(const char *address, uint64_t epoch,
-                    struct flo_handed **out, struct flo_err *err)
+int flo_handed_open(const char *address, uint64_t epoch, struct flo_handed **out,
+                    struct flo_err *err)
 {
     struct flo_handed *handed = calloc(1, sizeof(*handed));
 
@@ -335,9 +318,8 @@ int flo_handed_open(const char *address, uint64_t epoch,
     handed->epoch = epoch;
     make_greeting(handed);
     handed->rows = calloc(FLO_HANDED_ROWS_MAX, sizeof(*handed->rows));
-    int rv = handed->rows == NULL
-                 ? flo_fail(err, FLO_E_MEMORY, "telemetry")
-                 : flo_pg_open(address, handed->greeting, &handed->pg, err);
+    int rv = handed->rows == NULL ? flo_fail(err, FLO_E_MEMORY, "telemetry")
+                                  : flo_pg_open(address, handed->greeting, &handed->pg, err);
     if (rv < 0) {
         flo_handed_close(handed);
         return rv;

@@ -59,8 +59,7 @@ static void read_row(const struct flo_pg_rows *rows, struct flo_lead_row *out)
     out->at_ms = (uint64_t)flo_pg_number(rows, 0, 7);
 }
 
-static int look(struct flo_lead *lead, struct flo_lead_row *out,
-                struct flo_err *err)
+static int look(struct flo_lead *lead, struct flo_lead_row *out, struct flo_err *err)
 {
     struct flo_pg_rows *rows = NULL;
     int rv = flo_pg_query(lead->pg,
@@ -82,29 +81,23 @@ static int look(struct flo_lead *lead, struct flo_lead_row *out,
 
 /* ---- what a leader must have ---- */
 
-static int take_document(struct flo_lead *lead, const char *digest,
-                         struct flo_err *err)
+static int take_document(struct flo_lead *lead, const char *digest, struct flo_err *err)
 {
     struct flo_pg_rows *rows = NULL;
-    int rv = flo_pg_query(lead->pg,
-                          "SELECT body FROM keyring WHERE digest = $1::text",
+    int rv = flo_pg_query(lead->pg, "SELECT body FROM keyring WHERE digest = $1::text",
                           FLO_DB_VALUES(flo_db_text(digest)), &rows, err);
 
     if (rv == 0) {
-        const char *text =
-            flo_pg_rows_count(rows) == 1 ? flo_pg_text(rows, 0, 0) : "";
-        rv =
-            lead->self.fit(lead->self.context, digest, text, strlen(text), err);
+        const char *text = flo_pg_rows_count(rows) == 1 ? flo_pg_text(rows, 0, 0) : "";
+        rv = lead->self.fit(lead->self.context, digest, text, strlen(text), err);
     }
     flo_pg_rows_free(rows);
     return rv;
 }
 
-static void tell_fitness(struct flo_lead *lead, const char *digest,
-                         const struct flo_err *lacks)
+static void tell_fitness(struct flo_lead *lead, const char *digest, const struct flo_err *lacks)
 {
-    bool is_news = lacks->code != lead->lacks.code ||
-                   strcmp(lacks->what, lead->lacks.what) != 0 ||
+    bool is_news = lacks->code != lead->lacks.code || strcmp(lacks->what, lead->lacks.what) != 0 ||
                    (lacks->code == 0 && strcmp(digest, lead->has) != 0);
 
     pthread_mutex_lock(&lead->mutex);
@@ -115,9 +108,8 @@ static void tell_fitness(struct flo_lead *lead, const char *digest,
     }
     pthread_mutex_unlock(&lead->mutex);
     if (is_news && lacks->code != 0) {
-        flo_log(FLO_LOG_ERROR, "lease", "cannot lead: %s: %s%s%s",
-                flo_error_id(lacks->code), lacks->what,
-                lacks->fix[0] != '\0' ? "; " : "", lacks->fix);
+        flo_log(FLO_LOG_ERROR, "lease", "cannot lead: %s: %s%s%s", flo_error_id(lacks->code),
+                lacks->what, lacks->fix[0] != '\0' ? "; " : "", lacks->fix);
     } else if (is_news) {
         flo_log(FLO_LOG_INFO, "lease", "has what a leader must have");
     }
@@ -136,8 +128,8 @@ static void compare_clocks(struct flo_lead *lead, uint64_t there_ms)
         flo_log(FLO_LOG_ERROR, "lease",
                 "this machine's clock is %llu s %s the database's, more than "
                 "%d s: other controllers lead first; set the clock",
-                (unsigned long long)(off_ms / 1000),
-                is_ahead ? "ahead of" : "behind", FLO_LEAD_CLOCK_MS / 1000);
+                (unsigned long long)(off_ms / 1000), is_ahead ? "ahead of" : "behind",
+                FLO_LEAD_CLOCK_MS / 1000);
     }
     pthread_mutex_lock(&lead->mutex);
     lead->lease.is_late = is_late;
@@ -149,8 +141,7 @@ static void become_fit(struct flo_lead *lead, const char *digest)
 {
     struct flo_err lacks = {0};
 
-    if (lead->self.fit == NULL ||
-        (lead->lacks.code == 0 && strcmp(digest, lead->has) == 0)) {
+    if (lead->self.fit == NULL || (lead->lacks.code == 0 && strcmp(digest, lead->has) == 0)) {
         return;
     }
     if (digest[0] != '\0' && take_document(lead, digest, &lacks) < 0) {
@@ -164,8 +155,8 @@ static void become_fit(struct flo_lead *lead, const char *digest)
 /* The sessions of the leader before end first: one of them may hold the row,
  * and would hold other rows, for as long as its machine is stopped.  A program
  * that is too old for the tables must not lead: it passes on, and says so. */
-static int take(struct flo_lead *lead, const struct flo_lease_row *row,
-                uint64_t *changed, struct flo_err *err)
+static int take(struct flo_lead *lead, const struct flo_lease_row *row, uint64_t *changed,
+                struct flo_err *err)
 {
     const struct flo_db_value values[] = {
         flo_db_number((int64_t)row->epoch),
@@ -182,14 +173,12 @@ static int take(struct flo_lead *lead, const struct flo_lease_row *row,
     if (rv < 0) {
         return rv;
     }
-    rv = flo_pg_run(
-        lead->pg,
-        "SELECT pg_terminate_backend(s.pid) FROM pg_stat_activity s,"
-        " flotilla_lease l WHERE l.epoch = $1::bigint AND l.beat = $2::bigint"
-        " AND s.datname = current_database() AND s.pid <> pg_backend_pid()"
-        " AND s.application_name = '" FLO_POSTGRESQL_LEADER
-        "' || l.epoch::text",
-        values, 2, NULL, err);
+    rv = flo_pg_run(lead->pg,
+                    "SELECT pg_terminate_backend(s.pid) FROM pg_stat_activity s,"
+                    " flotilla_lease l WHERE l.epoch = $1::bigint AND l.beat = $2::bigint"
+                    " AND s.datname = current_database() AND s.pid <> pg_backend_pid()"
+                    " AND s.application_name = '" FLO_POSTGRESQL_LEADER "' || l.epoch::text",
+                    values, 2, NULL, err);
 
     return rv < 0 ? rv
                   : flo_pg_run(lead->pg,
@@ -208,14 +197,12 @@ static int take(struct flo_lead *lead, const struct flo_lease_row *row,
                                values, 8, changed, err);
 }
 
-static int beat(struct flo_lead *lead, uint64_t epoch, uint64_t *changed,
-                struct flo_err *err)
+static int beat(struct flo_lead *lead, uint64_t epoch, uint64_t *changed, struct flo_err *err)
 {
     return flo_pg_run(lead->pg,
                       "UPDATE flotilla_lease SET beat = beat + 1"
                       " WHERE epoch = $1::bigint",
-                      FLO_DB_VALUES(flo_db_number((int64_t)epoch)), changed,
-                      err);
+                      FLO_DB_VALUES(flo_db_number((int64_t)epoch)), changed, err);
 }
 
 static void give_back(struct flo_lead *lead)
@@ -223,8 +210,7 @@ static void give_back(struct flo_lead *lead)
     (void)!flo_pg_run(lead->pg,
                       "UPDATE flotilla_lease SET held = 0, beat = beat + 1"
                       " WHERE epoch = $1::bigint",
-                      FLO_DB_VALUES(flo_db_number((int64_t)lead->lease.epoch)),
-                      NULL, NULL);
+                      FLO_DB_VALUES(flo_db_number((int64_t)lead->lease.epoch)), NULL, NULL);
 }
 
 /* ---- the thread ---- */
@@ -238,8 +224,7 @@ static void failed(struct flo_lead *lead, const struct flo_err *err)
     is_leader = lead->lease.state == FLO_LEASE_LEADER;
     pthread_mutex_unlock(&lead->mutex);
     if (!lead->has_failed) {
-        flo_log(FLO_LOG_WARN, "lease",
-                "%s, a question to the database failed: %s",
+        flo_log(FLO_LOG_WARN, "lease", "%s, a question to the database failed: %s",
                 is_leader ? "leader" : "follower", err->what);
     }
     lead->has_failed = true;
@@ -255,8 +240,7 @@ static void tell(struct flo_lead *lead, bool is_changed)
     uint64_t epoch = lead->lease.epoch;
     pthread_mutex_unlock(&lead->mutex);
     if (is_leader && !was_leader) {
-        flo_log(FLO_LOG_INFO, "lease", "leads, epoch %llu",
-                (unsigned long long)epoch);
+        flo_log(FLO_LOG_INFO, "lease", "leads, epoch %llu", (unsigned long long)epoch);
     }
 }
 
@@ -264,16 +248,14 @@ static void saw(struct flo_lead *lead, struct flo_lead_row *row)
 {
     pthread_mutex_lock(&lead->mutex);
     /* A process before this one, in the same folder, left it. */
-    row->lease.is_held =
-        row->lease.is_held && strcmp(row->holder, lead->holder) != 0;
+    row->lease.is_held = row->lease.is_held && strcmp(row->holder, lead->holder) != 0;
     flo_lease_saw(&lead->lease, &row->lease, now(lead));
     lead->seen = *row;
     pthread_mutex_unlock(&lead->mutex);
 }
 
 /* One question to the database. */
-static void ask(struct flo_lead *lead, enum flo_lease_do what,
-                const struct flo_lease *lease)
+static void ask(struct flo_lead *lead, enum flo_lease_do what, const struct flo_lease *lease)
 {
     struct flo_err err = {0};
     struct flo_lead_row row;
@@ -302,17 +284,14 @@ static void ask(struct flo_lead *lead, enum flo_lease_do what,
 
 /* ---- who is there ---- */
 
-static int show(struct flo_lead *lead, const struct flo_lease *lease,
-                struct flo_err *err)
+static int show(struct flo_lead *lead, const struct flo_lease *lease, struct flo_err *err)
 {
     bool is_leader = lease->state == FLO_LEASE_LEADER;
     bool is_news = !lead->is_shown || lead->shown_epoch != lease->epoch;
     struct flo_lead_view view;
     int rv = flo_pg_ready(lead->pg, err);
 
-    rv = rv < 0 ? rv
-                : flo_postgresql_show(lead->pg, &lead->self, &lead->lacks,
-                                      is_news, err);
+    rv = rv < 0 ? rv : flo_postgresql_show(lead->pg, &lead->self, &lead->lacks, is_news, err);
     if (rv < 0) {
         return rv;
     }
@@ -333,8 +312,7 @@ static int show(struct flo_lead *lead, const struct flo_lease *lease,
 /* The lease comes first: this is done when it has nothing to ask. */
 static bool is_due(const struct flo_lead *lead, const struct flo_lease *lease)
 {
-    return (lease->state == FLO_LEASE_LEADER &&
-            lead->shown_epoch != lease->epoch) ||
+    return (lease->state == FLO_LEASE_LEADER && lead->shown_epoch != lease->epoch) ||
            !lead->is_shown || now(lead) - lead->shown_ms >= FLO_LEASE_SHOW_MS;
 }
 
@@ -348,8 +326,7 @@ static void show_if_due(struct flo_lead *lead, const struct flo_lease *lease)
     }
     lead->shown_ms = now(lead);
     if (show(lead, lease, &err) < 0) {
-        flo_log(FLO_LOG_DEBUG, "lease", "who is there was not written: %s",
-                err.what);
+        flo_log(FLO_LOG_DEBUG, "lease", "who is there was not written: %s", err.what);
         flo_postgresql_pause(lead->self.limits->pause_ms);
     }
 }
@@ -368,8 +345,7 @@ static void *run(void *context)
             return NULL;
         }
         if (what == FLO_LEASE_STOP) {
-            flo_log(FLO_LOG_WARN, "lease",
-                    "another controller leads since epoch %llu",
+            flo_log(FLO_LOG_WARN, "lease", "another controller leads since epoch %llu",
                     (unsigned long long)lease.epoch);
             lead->self.lost(lead->self.context);
             return NULL;
@@ -480,14 +456,12 @@ static void keep_self(struct flo_lead *lead, const struct flo_lead_self *self)
     snprintf(lead->holder, sizeof(lead->holder), "%s", self->holder);
     snprintf(lead->people, sizeof(lead->people), "%s", self->people);
     snprintf(lead->devices, sizeof(lead->devices), "%s", self->devices);
-    snprintf(lead->name, sizeof(lead->name), "%s",
-             self->name != NULL ? self->name : "");
+    snprintf(lead->name, sizeof(lead->name), "%s", self->name != NULL ? self->name : "");
     lead->self.holder = lead->holder;
     lead->self.name = lead->name;
     lead->self.people = lead->people;
     lead->self.devices = lead->devices;
-    snprintf(lead->key, sizeof(lead->key), "%s",
-             self->key != NULL ? self->key : "");
+    snprintf(lead->key, sizeof(lead->key), "%s", self->key != NULL ? self->key : "");
     lead->self.key = lead->key;
     if (self->now_ms == NULL) {
         lead->self.now_ms = steady_ms;
@@ -500,8 +474,8 @@ static void keep_self(struct flo_lead *lead, const struct flo_lead_self *self)
     }
 }
 
-int flo_lead_open(const char *address, const struct flo_lead_self *self,
-                  struct flo_lead **out, struct flo_err *err)
+int flo_lead_open(const char *address, const struct flo_lead_self *self, struct flo_lead **out,
+                  struct flo_err *err)
 {
     struct flo_lead *lead = calloc(1, sizeof(*lead));
 

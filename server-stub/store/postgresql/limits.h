@@ -25,8 +25,7 @@ extern const struct flo_postgresql_limits flo_postgresql_lead_limits;
 #define FLO_POSTGRESQL_LIMIT 64
 #define FLO_POSTGRESQL_LIMIT_COUNT 3
 /* The statements that tell the server, and how many. */
-size_t flo_postgresql_tell_limits(
-    const struct flo_postgresql_limits *limits,
-    char out[FLO_POSTGRESQL_LIMIT_COUNT][FLO_POSTGRESQL_LIMIT]);
+size_t flo_postgresql_tell_limits(const struct flo_postgresql_limits *limits,
+                                  char out[FLO_POSTGRESQL_LIMIT_COUNT][FLO_POSTGRESQL_LIMIT]);
 
 #endif

@@ -61,8 +61,7 @@ static bool may_wait(void *context)
 }
 
 static void heed(struct flo_store_engine *engine,
-                 bool (*may_wait_or_null)(void *context, bool is_commit),
-                 void *context)
+                 bool (*may_wait_or_null)(void *context, bool is_commit), void *context)
 {
     struct postgresql *store = of(engine);
 
@@ -75,20 +74,17 @@ static void heed(struct flo_store_engine *engine,
 
 static int fail_superseded(const struct postgresql *store, struct flo_err *err)
 {
-    return flo_fail(err, FLO_E_STATE_SUPERSEDED,
-                    "another controller leads since epoch %llu",
+    return flo_fail(err, FLO_E_STATE_SUPERSEDED, "another controller leads since epoch %llu",
                     (unsigned long long)store->epoch);
 }
 
 /* A commit under way holds the row. */
-static int read_commits(struct postgresql *store, uint64_t *out,
-                        struct flo_err *err)
+static int read_commits(struct postgresql *store, uint64_t *out, struct flo_err *err)
 {
     struct flo_pg_rows *rows = NULL;
-    int rv = flo_pg_query(
-        store->pg,
-        "UPDATE flotilla_lease SET n = n WHERE epoch = $1::bigint RETURNING n",
-        FLO_DB_VALUES(flo_db_number((int64_t)store->epoch)), &rows, err);
+    int rv = flo_pg_query(store->pg,
+                          "UPDATE flotilla_lease SET n = n WHERE epoch = $1::bigint RETURNING n",
+                          FLO_DB_VALUES(flo_db_number((int64_t)store->epoch)), &rows, err);
 
     if (rv == 0 && flo_pg_rows_count(rows) == 0) {
         rv = fail_superseded(store, err);
@@ -104,16 +100,14 @@ static int read_commits(struct postgresql *store, uint64_t *out,
 static int end_sessions(struct postgresql *store, struct flo_err *err)
 {
     struct flo_pg_rows *rows = NULL;
-    int rv = flo_pg_query(
-        store->pg,
-        "SELECT count(*) FILTER (WHERE NOT pg_terminate_backend(pid, 200))"
-        " FROM pg_stat_activity WHERE datname = current_database()"
-        " AND pid <> pg_backend_pid() AND application_name = $1::text",
-        FLO_DB_VALUES(flo_db_text(store->session)), &rows, err);
+    int rv = flo_pg_query(store->pg,
+                          "SELECT count(*) FILTER (WHERE NOT pg_terminate_backend(pid, 200))"
+                          " FROM pg_stat_activity WHERE datname = current_database()"
+                          " AND pid <> pg_backend_pid() AND application_name = $1::text",
+                          FLO_DB_VALUES(flo_db_text(store->session)), &rows, err);
 
     if (rv == 0 && flo_pg_number(rows, 0, 0) > 0) {
-        rv = flo_fail(err, FLO_E_DB_UNREACHABLE,
-                      "the server has not ended the session before");
+        rv = flo_fail(err, FLO_E_DB_UNREACHABLE, "the server has not ended the session before");
     }
     flo_pg_rows_free(rows);
     return rv;
@@ -138,18 +132,16 @@ static int ask(struct postgresql *store, bool *is_there, struct flo_err *err)
 /* This holder's lease beats no more, and that is the way to start again. */
 static int end_epoch(struct postgresql *store, struct flo_err *err)
 {
-    int rv = flo_pg_run(
-        store->pg,
-        "UPDATE flotilla_lease SET epoch = epoch + 1, beat = beat + 1,"
-        " held = 0 WHERE epoch = $1::bigint",
-        FLO_DB_VALUES(flo_db_number((int64_t)store->epoch)), NULL, err);
+    int rv = flo_pg_run(store->pg,
+                        "UPDATE flotilla_lease SET epoch = epoch + 1, beat = beat + 1,"
+                        " held = 0 WHERE epoch = $1::bigint",
+                        FLO_DB_VALUES(flo_db_number((int64_t)store->epoch)), NULL, err);
 
-    return rv < 0
-               ? rv
-               : flo_fail(err, FLO_E_STATE_SUPERSEDED,
-                          "a commit that counted as failed stands: epoch %llu "
-                          "ends, and the controller reads all of it again",
-                          (unsigned long long)store->epoch);
+    return rv < 0 ? rv
+                  : flo_fail(err, FLO_E_STATE_SUPERSEDED,
+                             "a commit that counted as failed stands: epoch %llu "
+                             "ends, and the controller reads all of it again",
+                             (unsigned long long)store->epoch);
 }
 
 /* Nothing is read or changed before it is known. */
@@ -170,8 +162,7 @@ static int settle_doubt(struct postgresql *store, struct flo_err *err)
 
 static int ready(struct postgresql *store, struct flo_err *err)
 {
-    return store->doubted != 0 ? settle_doubt(store, err)
-                               : flo_pg_ready(store->pg, err);
+    return store->doubted != 0 ? settle_doubt(store, err) : flo_pg_ready(store->pg, err);
 }
 
 /* ---- statements ---- */
@@ -204,23 +195,19 @@ static int run(struct postgresql *store, uint64_t *changed, struct flo_err *err)
         return rv;
     }
     rv = changed == NULL && store->is_open
-             ? flo_pg_send(store->pg, sql->text.data, sql->values, sql->count,
-                           err)
-             : flo_pg_run(store->pg, sql->text.data, sql->values, sql->count,
-                          changed, err);
+             ? flo_pg_send(store->pg, sql->text.data, sql->values, sql->count, err)
+             : flo_pg_run(store->pg, sql->text.data, sql->values, sql->count, changed, err);
     return after(store, rv);
 }
 
-static int query_sql(struct postgresql *store, struct flo_pg_rows **out,
-                     struct flo_err *err)
+static int query_sql(struct postgresql *store, struct flo_pg_rows **out, struct flo_err *err)
 {
     const struct flo_sql *sql = &store->sql;
     int rv = enter(store, err);
 
-    return rv < 0
-               ? rv
-               : after(store, flo_pg_query(store->pg, sql->text.data,
-                                           sql->values, sql->count, out, err));
+    return rv < 0 ? rv
+                  : after(store, flo_pg_query(store->pg, sql->text.data, sql->values, sql->count,
+                                              out, err));
 }
 
 static void read_value(const struct flo_pg_rows *rows, uint64_t row, int column,
@@ -241,8 +228,7 @@ static void read_value(const struct flo_pg_rows *rows, uint64_t row, int column,
 static int read_table(const struct flo_pg_rows *rows, uint64_t row, int column,
                       enum flo_table table, struct flo_value *out)
 {
-    for (int field = flo_tables[table].first; field < flo_tables[table].end;
-         field++) {
+    for (int field = flo_tables[table].first; field < flo_tables[table].end; field++) {
         read_value(rows, row, column++, (enum flo_field)field, out++);
     }
     return column;
@@ -250,8 +236,8 @@ static int read_table(const struct flo_pg_rows *rows, uint64_t row, int column,
 
 /* ---- reading ---- */
 
-static int find(struct flo_store_engine *engine, const struct flo_query *query,
-                flo_row_take take, void *context, struct flo_err *err)
+static int find(struct flo_store_engine *engine, const struct flo_query *query, flo_row_take take,
+                void *context, struct flo_err *err)
 {
     struct postgresql *store = of(engine);
     struct flo_value values[FLO_TABLE_FIELDS_MAX];
@@ -274,8 +260,8 @@ static int find(struct flo_store_engine *engine, const struct flo_query *query,
 }
 
 static int count(struct flo_store_engine *engine, const struct flo_query *query,
-                 const enum flo_field *by, size_t by_count, flo_count_take take,
-                 void *context, struct flo_err *err)
+                 const enum flo_field *by, size_t by_count, flo_count_take take, void *context,
+                 struct flo_err *err)
 {
     struct postgresql *store = of(engine);
     struct flo_value values[FLO_TABLE_FIELDS_MAX] = {0};
@@ -289,11 +275,9 @@ static int count(struct flo_store_engine *engine, const struct flo_query *query,
         for (size_t j = 0; j < by_count; j++) {
             enum flo_table table = flo_fields[by[j]].table;
             struct flo_value *to = table == query->table ? values : joined;
-            read_value(rows, i, (int)j, by[j],
-                       &to[(int)by[j] - flo_tables[table].first]);
+            read_value(rows, i, (int)j, by[j], &to[(int)by[j] - flo_tables[table].first]);
         }
-        rv = take(context, &row,
-                  (uint64_t)flo_pg_number(rows, i, (int)by_count));
+        rv = take(context, &row, (uint64_t)flo_pg_number(rows, i, (int)by_count));
     }
     flo_pg_rows_free(rows);
     return rv;
@@ -302,16 +286,15 @@ static int count(struct flo_store_engine *engine, const struct flo_query *query,
 /* ---- changing ---- */
 
 static int insert(struct flo_store_engine *engine, enum flo_table table,
-                  const struct flo_field_change *changes, size_t change_count,
-                  uint64_t *changed, struct flo_err *err)
+                  const struct flo_field_change *changes, size_t change_count, uint64_t *changed,
+                  struct flo_err *err)
 {
     flo_sql_insert(&of(engine)->sql, table, changes, change_count);
     return run(of(engine), changed, err);
 }
 
 static int put(struct flo_store_engine *engine, enum flo_table table,
-               const struct flo_field_change *changes, size_t change_count,
-               struct flo_err *err)
+               const struct flo_field_change *changes, size_t change_count, struct flo_err *err)
 {
     flo_sql_put(&of(engine)->sql, table, changes, change_count);
     return run(of(engine), NULL, err);
@@ -319,17 +302,16 @@ static int put(struct flo_store_engine *engine, enum flo_table table,
 
 static int update(struct flo_store_engine *engine, enum flo_table table,
                   const struct flo_field_change *changes, size_t change_count,
-                  const struct flo_match *matches, size_t match_count,
-                  uint64_t *changed, struct flo_err *err)
+                  const struct flo_match *matches, size_t match_count, uint64_t *changed,
+                  struct flo_err *err)
 {
-    flo_sql_update(&of(engine)->sql, table, changes, change_count, matches,
-                   match_count);
+    flo_sql_update(&of(engine)->sql, table, changes, change_count, matches, match_count);
     return run(of(engine), changed, err);
 }
 
 static int remove_rows(struct flo_store_engine *engine, enum flo_table table,
-                       const struct flo_match *matches, size_t match_count,
-                       uint64_t *changed, struct flo_err *err)
+                       const struct flo_match *matches, size_t match_count, uint64_t *changed,
+                       struct flo_err *err)
 {
     flo_sql_remove(&of(engine)->sql, table, matches, match_count);
     return run(of(engine), changed, err);
@@ -368,14 +350,12 @@ static void cancel(struct flo_store_engine *engine)
  * that fails over.  One that is gone is asked once. */
 static int ask_a_moment(struct postgresql *store, struct flo_err *err)
 {
-    bool is_gone = store->may_wait != NULL &&
-                   !store->may_wait(store->may_wait_context, true);
+    bool is_gone = store->may_wait != NULL && !store->may_wait(store->may_wait_context, true);
     uint64_t until_ms = flo_now_ms() + (is_gone ? 0 : store->limits->ask_ms);
     bool is_there = false;
     int rv;
 
-    flo_log(FLO_LOG_WARN, "store",
-            "the database was lost while it committed; it is asked again");
+    flo_log(FLO_LOG_WARN, "store", "the database was lost while it committed; it is asked again");
     do {
         flo_postgresql_pause(store->limits->pause_ms);
         rv = ask(store, &is_there, err);
@@ -384,9 +364,9 @@ static int ask_a_moment(struct postgresql *store, struct flo_err *err)
         return flo_wrap(err, rv, "whether a commit ended well is not known");
     }
     store->doubted = 0;
-    return is_there ? 0
-                    : flo_fail(err, FLO_E_DB_UNREACHABLE,
-                               "the database was lost before the commit");
+    return is_there
+               ? 0
+               : flo_fail(err, FLO_E_DB_UNREACHABLE, "the database was lost before the commit");
 }
 
 /* The fence: in an epoch of another leader the function fails, and the
@@ -399,10 +379,10 @@ static int commit(struct flo_store_engine *engine, struct flo_err *err)
     int rv = enter(store, err);
 
     if (rv == 0) {
-        rv = flo_pg_send(store->pg, fence,
-                         FLO_DB_VALUES(flo_db_number((int64_t)number),
-                                       flo_db_number((int64_t)store->epoch)),
-                         err);
+        rv = flo_pg_send(
+            store->pg, fence,
+            FLO_DB_VALUES(flo_db_number((int64_t)number), flo_db_number((int64_t)store->epoch)),
+            err);
     }
     if (rv == 0) {
         store->is_committing = true;
@@ -508,18 +488,16 @@ static void make_greeting(struct postgresql *store)
         store->greeting[count++] = store->told[i];
     }
     if (store->epoch != 0) {
-        snprintf(store->session, sizeof(store->session),
-                 FLO_POSTGRESQL_LEADER "%llu",
+        snprintf(store->session, sizeof(store->session), FLO_POSTGRESQL_LEADER "%llu",
                  (unsigned long long)store->epoch);
-        snprintf(store->name, sizeof(store->name),
-                 "SET application_name = '%s'", store->session);
+        snprintf(store->name, sizeof(store->name), "SET application_name = '%s'", store->session);
         store->greeting[count] = store->name;
     }
 }
 
 int flo_postgresql_open(const char *address, uint64_t epoch,
-                        const struct flo_postgresql_limits *limits,
-                        struct flo_store_engine **out, struct flo_err *err)
+                        const struct flo_postgresql_limits *limits, struct flo_store_engine **out,
+                        struct flo_err *err)
 {
     struct postgresql *store = calloc(1, sizeof(*store));
 

@@ -43,13 +43,11 @@ static void say_table(enum flo_table table, struct flo_buf *out)
 
     flo_buf_printf(out, "CREATE TABLE IF NOT EXISTS \"%s\" (", facts->word);
     for (int field = facts->first; field < facts->end; field++) {
-        flo_buf_printf(out, "\"%s\" %s, ", flo_fields[field].word,
-                       type_of((enum flo_field)field));
+        flo_buf_printf(out, "\"%s\" %s, ", flo_fields[field].word, type_of((enum flo_field)field));
     }
     flo_buf_text(out, "PRIMARY KEY (");
     for (int key = 0; key < facts->keys; key++) {
-        flo_buf_printf(out, "%s\"%s\"", key > 0 ? ", " : "",
-                       flo_fields[facts->first + key].word);
+        flo_buf_printf(out, "%s\"%s\"", key > 0 ? ", " : "", flo_fields[facts->first + key].word);
     }
     flo_buf_text(out, "))");
 }
@@ -58,15 +56,14 @@ static void say_index(const struct flo_index_facts *facts, struct flo_buf *out)
 {
     const char *table = flo_tables[facts->table].word;
 
-    flo_buf_printf(out, "CREATE %sINDEX IF NOT EXISTS \"by_%s",
-                   facts->is_unique ? "UNIQUE " : "", table);
+    flo_buf_printf(out, "CREATE %sINDEX IF NOT EXISTS \"by_%s", facts->is_unique ? "UNIQUE " : "",
+                   table);
     for (int i = 0; i < facts->count; i++) {
         flo_buf_printf(out, "_%s", flo_fields[facts->fields[i]].word);
     }
     flo_buf_printf(out, "\" ON \"%s\" (", table);
     for (int i = 0; i < facts->count; i++) {
-        flo_buf_printf(out, "%s\"%s\"", i > 0 ? ", " : "",
-                       flo_fields[facts->fields[i]].word);
+        flo_buf_printf(out, "%s\"%s\"", i > 0 ? ", " : "", flo_fields[facts->fields[i]].word);
     }
     flo_buf_text(out, ")");
 }
@@ -102,8 +99,7 @@ static int make_tables(struct flo_pg *pg, struct flo_err *err)
 
 /* ---- steps ---- */
 
-static int read_number(struct flo_pg *pg, const char *sql, int64_t *out,
-                       struct flo_err *err)
+static int read_number(struct flo_pg *pg, const char *sql, int64_t *out, struct flo_err *err)
 {
     struct flo_pg_rows *rows = NULL;
     int rv = flo_pg_query(pg, sql, FLO_DB_NONE, &rows, err);
@@ -127,8 +123,7 @@ static int read_step(struct flo_pg *pg, int64_t *out, struct flo_err *err)
 
     if (rv == 0 && *out > newest()) {
         rv = flo_fail(err, FLO_E_DB_NEWER,
-                      "the database is at schema step %" PRId64
-                      ", this program knows up to %d",
+                      "the database is at schema step %" PRId64 ", this program knows up to %d",
                       *out, newest());
     }
     return rv;
@@ -149,9 +144,7 @@ static int go_steps(struct flo_pg *pg, int64_t from, struct flo_err *err)
         const struct flo_postgresql_step *step = &flo_postgresql_steps[i];
         if (step->number > from) {
             rv = flo_pg_run(pg, step->sql, FLO_DB_NONE, NULL, err);
-            rv = rv < 0 ? flo_wrap(err, rv, "schema step %d, %.60s",
-                                   step->number, step->sql)
-                        : 0;
+            rv = rv < 0 ? flo_wrap(err, rv, "schema step %d, %.60s", step->number, step->sql) : 0;
         }
     }
     return rv;
@@ -174,8 +167,7 @@ static int upgrade(struct flo_pg *pg, int64_t from, struct flo_err *err)
                 : flo_pg_run(pg, "UPDATE flotilla_schema SET step = $1::bigint",
                              FLO_DB_VALUES(flo_db_number(newest())), NULL, err);
     if (rv == 0 && from > 0) {
-        flo_log(FLO_LOG_INFO, "store",
-                "the database went from schema step %" PRId64 " to %d", from,
+        flo_log(FLO_LOG_INFO, "store", "the database went from schema step %" PRId64 " to %d", from,
                 newest());
     }
     return rv;
@@ -186,15 +178,13 @@ static int upgrade(struct flo_pg *pg, int64_t from, struct flo_err *err)
 static int fence(struct flo_pg *pg, uint64_t epoch, struct flo_err *err)
 {
     uint64_t changed = 0;
-    int rv = flo_pg_run(
-        pg, "UPDATE flotilla_lease SET n = n WHERE epoch = $1::bigint",
-        FLO_DB_VALUES(flo_db_number((int64_t)epoch)), &changed, err);
+    int rv = flo_pg_run(pg, "UPDATE flotilla_lease SET n = n WHERE epoch = $1::bigint",
+                        FLO_DB_VALUES(flo_db_number((int64_t)epoch)), &changed, err);
 
     return rv < 0 || changed == 1
                ? rv
                : flo_fail(err, FLO_E_STATE_SUPERSEDED,
-                          "another controller leads since epoch %" PRIu64,
-                          epoch);
+                          "another controller leads since epoch %" PRIu64, epoch);
 }
 
 /* One after the other, however long it takes. */
@@ -274,8 +264,7 @@ static int make_lease(struct flo_pg *pg, uint64_t none, struct flo_err *err)
 }
 
 static int in_transaction(struct flo_pg *pg,
-                          int (*make)(struct flo_pg *pg, uint64_t epoch,
-                                      struct flo_err *err),
+                          int (*make)(struct flo_pg *pg, uint64_t epoch, struct flo_err *err),
                           uint64_t epoch, struct flo_err *err)
 {
     int rv = flo_pg_run(pg, "BEGIN", FLO_DB_NONE, NULL, err);
@@ -293,8 +282,7 @@ int flo_postgresql_lease(struct flo_pg *pg, struct flo_err *err)
     return in_transaction(pg, make_lease, 0, err);
 }
 
-int flo_postgresql_schema(struct flo_pg *pg, uint64_t epoch,
-                          struct flo_err *err)
+int flo_postgresql_schema(struct flo_pg *pg, uint64_t epoch, struct flo_err *err)
 {
     return in_transaction(pg, make_all, epoch, err);
 }

@@ -5,11 +5,9 @@
 
 #include "server-stub/store/fleet.h"
 
-static const char *text_in(const json_t *model, const char *object,
-                           const char *key)
+static const char *text_in(const json_t *model, const char *object, const char *key)
 {
-    const char *text =
-        json_string_value(json_object_get(json_object_get(model, object), key));
+    const char *text = json_string_value(json_object_get(json_object_get(model, object), key));
 
     return text != NULL ? text : "";
 }
@@ -41,44 +39,35 @@ static int find_title(void *context, const struct flo_fleet_release *release)
 
 /* Operators pinned this release on the device, and it is not yanked.  A
  * release that cannot be read counts as pinned: drift is shown. */
-static bool is_pinned(struct flo_fleet_store *store,
-                      const struct flo_select_device *device,
+static bool is_pinned(struct flo_fleet_store *store, const struct flo_select_device *device,
                       const char *release)
 {
-    struct pins pins = {.titles = device != NULL
-                                      ? device->values[FLO_SELECT_PINNED].list
-                                      : NULL};
+    struct pins pins = {.titles = device != NULL ? device->values[FLO_SELECT_PINNED].list : NULL};
 
     if (pins.titles == NULL) {
         return false;
     }
-    int rv =
-        flo_fleet_release_get(store, NULL, release, find_title, &pins, NULL);
-    return rv == 0 ? pins.have
-                   : rv != FLO_E_RELEASE_ABSENT && rv != FLO_E_RELEASE_YANKED;
+    int rv = flo_fleet_release_get(store, NULL, release, find_title, &pins, NULL);
+    return rv == 0 ? pins.have : rv != FLO_E_RELEASE_ABSENT && rv != FLO_E_RELEASE_YANKED;
 }
 
-bool flo_fleet_lets_go(struct flo_fleet_store *store,
-                       const struct flo_select_device *device,
+bool flo_fleet_lets_go(struct flo_fleet_store *store, const struct flo_select_device *device,
                        const json_t *model)
 {
     const char *target = text_in(model, "target", "release");
 
     return may_let_go(model) && target[0] != '\0' &&
            strcmp(target, text_in(model, "serving", "release")) != 0 &&
-           !flo_fleet_is_wanted(store, target) &&
-           !is_pinned(store, device, target);
+           !flo_fleet_is_wanted(store, target) && !is_pinned(store, device, target);
 }
 
 struct flo_fleet_said flo_fleet_said(struct flo_fleet_store *store,
-                                     const struct flo_select_device *device,
-                                     const json_t *report)
+                                     const struct flo_select_device *device, const json_t *report)
 {
     const json_t *models = json_object_get(report, "models");
-    struct flo_fleet_said said = {
-        .condition = json_is_object(json_object_get(report, "degraded"))
-                         ? FLO_CONDITION_DEGRADED
-                         : FLO_CONDITION_OK};
+    struct flo_fleet_said said = {.condition = json_is_object(json_object_get(report, "degraded"))
+                                                   ? FLO_CONDITION_DEGRADED
+                                                   : FLO_CONDITION_OK};
 
     for (size_t i = 0; i < json_array_size(models); i++) {
         const json_t *model = json_array_get(models, i);
@@ -90,8 +79,7 @@ struct flo_fleet_said flo_fleet_said(struct flo_fleet_store *store,
             .drifts = json_is_object(json_object_get(model, "drift")),
             .is_let_go = flo_fleet_lets_go(store, device, model)};
         enum flo_condition condition = flo_condition_of_model(&one);
-        said.condition =
-            condition < said.condition ? condition : said.condition;
+        said.condition = condition < said.condition ? condition : said.condition;
         said.drifts = said.drifts || (one.drifts && !one.is_let_go);
         said.may_let_go = said.may_let_go || may_let_go(model);
     }

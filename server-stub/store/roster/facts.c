@@ -51,16 +51,15 @@ static const char *short_text(const json_t *json, size_t bytes_max)
 }
 
 /* The texts of an array: of its items, or of their member `key`. */
-static const char *const *list_of(struct block *block, const json_t *array,
-                                  const char *key, size_t bytes_max)
+static const char *const *list_of(struct block *block, const json_t *array, const char *key,
+                                  size_t bytes_max)
 {
     const char *found[LIST_MAX];
     size_t count = 0;
 
     for (size_t i = 0; i < json_array_size(array) && count < LIST_MAX; i++) {
         const json_t *item = json_array_get(array, i);
-        const char *text = short_text(
-            key != NULL ? json_object_get(item, key) : item, bytes_max);
+        const char *text = short_text(key != NULL ? json_object_get(item, key) : item, bytes_max);
         if (text != NULL) {
             found[count++] = text;
         }
@@ -81,12 +80,10 @@ static const char *const *list_of(struct block *block, const json_t *array,
     return list;
 }
 
-typedef void (*fill_fn)(struct block *block, const void *from,
-                        struct flo_select_device *out);
+typedef void (*fill_fn)(struct block *block, const void *from, struct flo_select_device *out);
 
 /* Count, then write. */
-static void *build(fill_fn fill, const void *from,
-                   struct flo_select_device *out)
+static void *build(fill_fn fill, const void *from, struct flo_select_device *out)
 {
     struct flo_select_device counted = *out;
     struct block block = {0};
@@ -107,8 +104,7 @@ struct row {
     const json_t *labels, *groups, *pins;
 };
 
-static const struct flo_select_label *labels_of(struct block *block,
-                                                const json_t *labels)
+static const struct flo_select_label *labels_of(struct block *block, const json_t *labels)
 {
     struct flo_select_label *list;
     const char *key;
@@ -118,16 +114,14 @@ static const struct flo_select_label *labels_of(struct block *block,
     if (json_object_size(labels) == 0) {
         return NULL;
     }
-    list = take(block, (json_object_size(labels) + 1) * sizeof(*list),
-                sizeof(void *));
+    list = take(block, (json_object_size(labels) + 1) * sizeof(*list), sizeof(void *));
     json_object_foreach((json_t *)(uintptr_t)labels, key, value)
     {
         const char *name = text_of(block, key);
         const char *text = json_string_value(value);
         const char *kept = text_of(block, text);
         if (list != NULL) {
-            list[count++] =
-                (struct flo_select_label){name, kept != NULL ? kept : ""};
+            list[count++] = (struct flo_select_label){name, kept != NULL ? kept : ""};
         }
     }
     if (list != NULL) {
@@ -150,18 +144,15 @@ static json_t *members(const json_t *object)
     return list;
 }
 
-static void fill_row(struct block *block, const void *from,
-                     struct flo_select_device *out)
+static void fill_row(struct block *block, const void *from, struct flo_select_device *out)
 {
     const struct row *row = from;
     union flo_select_value *values = out->values;
 
     values[FLO_SELECT_ID].text = text_of(block, row->device->id);
     values[FLO_SELECT_NAME].text = text_of(block, row->device->name);
-    values[FLO_SELECT_GROUP].list =
-        list_of(block, row->groups, NULL, FLO_NAME_MAX);
-    values[FLO_SELECT_PINNED].list =
-        list_of(block, row->pins, NULL, TITLE_BYTES_MAX);
+    values[FLO_SELECT_GROUP].list = list_of(block, row->groups, NULL, FLO_NAME_MAX);
+    values[FLO_SELECT_PINNED].list = list_of(block, row->pins, NULL, TITLE_BYTES_MAX);
     values[FLO_SELECT_MAINTENANCE].flag =
         row->device->maintenance != NULL && row->device->maintenance[0] != '\0';
     values[FLO_SELECT_ENROLLED].at_ms = row->device->enrolled_at_ms;
@@ -199,8 +190,7 @@ uint32_t flo_roster_names_text(const char *text)
     return sum;
 }
 
-void *flo_roster_own_facts(const struct flo_fleet_device *device,
-                           struct flo_select_device *out)
+void *flo_roster_own_facts(const struct flo_fleet_device *device, struct flo_select_device *out)
 {
     json_t *labels = parsed(device->labels);
     json_t *groups = parsed(device->groups);
@@ -235,15 +225,13 @@ static double battery_of(const json_t *power)
     return percent < 0 ? (double)NAN : percent; /* there is none */
 }
 
-static void fill_report(struct block *block, const void *from,
-                        struct flo_select_device *out)
+static void fill_report(struct block *block, const void *from, struct flo_select_device *out)
 {
     static const struct {
         enum flo_select_field field;
         const char *key;
-    } texts[] = {{FLO_SELECT_ARCH, "arch"},
-                 {FLO_SELECT_KERNEL, "kernel"},
-                 {FLO_SELECT_CLASS, "class"}};
+    } texts[] = {
+        {FLO_SELECT_ARCH, "arch"}, {FLO_SELECT_KERNEL, "kernel"}, {FLO_SELECT_CLASS, "class"}};
     static const struct {
         enum flo_select_field field;
         const char *key;
@@ -259,34 +247,27 @@ static void fill_report(struct block *block, const void *from,
 
     for (size_t i = 0; i < FLO_COUNT(texts); i++) {
         values[texts[i].field].text =
-            text_of(block, short_text(json_object_get(profile, texts[i].key),
-                                      FLO_NAME_MAX));
+            text_of(block, short_text(json_object_get(profile, texts[i].key), FLO_NAME_MAX));
     }
     for (size_t i = 0; i < FLO_COUNT(numbers); i++) {
-        values[numbers[i].field].number = number_of(
-            json_object_get(profile, numbers[i].key), numbers[i].scale);
+        values[numbers[i].field].number =
+            number_of(json_object_get(profile, numbers[i].key), numbers[i].scale);
     }
-    out->zone = text_of(
-        block, short_text(json_object_get(profile, "zone"), FLO_NAME_MAX));
+    out->zone = text_of(block, short_text(json_object_get(profile, "zone"), FLO_NAME_MAX));
     values[FLO_SELECT_AGENT].text =
-        text_of(block, short_text(json_object_get(said->report, "agent"),
-                                  FLO_NAME_MAX));
-    values[FLO_SELECT_ACCELERATOR].list = list_of(
-        block, json_object_get(profile, "accelerators"), "kind", FLO_NAME_MAX);
-    values[FLO_SELECT_RUNTIME].list = list_of(
-        block, json_object_get(profile, "runtimes"), "name", FLO_NAME_MAX);
+        text_of(block, short_text(json_object_get(said->report, "agent"), FLO_NAME_MAX));
+    values[FLO_SELECT_ACCELERATOR].list =
+        list_of(block, json_object_get(profile, "accelerators"), "kind", FLO_NAME_MAX);
+    values[FLO_SELECT_RUNTIME].list =
+        list_of(block, json_object_get(profile, "runtimes"), "name", FLO_NAME_MAX);
     values[FLO_SELECT_BATTERY].number = battery_of(power);
-    values[FLO_SELECT_MAINS].flag =
-        json_is_true(json_object_get(power, "mains"));
-    values[FLO_SELECT_DEGRADED].flag =
-        json_is_object(json_object_get(said->report, "degraded"));
+    values[FLO_SELECT_MAINS].flag = json_is_true(json_object_get(power, "mains"));
+    values[FLO_SELECT_DEGRADED].flag = json_is_object(json_object_get(said->report, "degraded"));
     values[FLO_SELECT_FROZEN].flag =
         json_is_true(json_object_get(said->report, "frozen")) ||
         json_is_true(json_object_get(said->report, "frozen_emergency"));
-    values[FLO_SELECT_MODEL].list =
-        list_of(block, said->titles, "model", FLO_NAME_MAX);
-    values[FLO_SELECT_RELEASE].list =
-        list_of(block, said->titles, "release", TITLE_BYTES_MAX);
+    values[FLO_SELECT_MODEL].list = list_of(block, said->titles, "model", FLO_NAME_MAX);
+    values[FLO_SELECT_RELEASE].list = list_of(block, said->titles, "release", TITLE_BYTES_MAX);
 }
 
 /* Models that are there, and what serves of them. */
@@ -296,23 +277,17 @@ static json_t *titles_of(const json_t *models)
 
     for (size_t i = 0; i < json_array_size(models); i++) {
         const json_t *one = json_array_get(models, i);
-        const char *model =
-            short_text(json_object_get(one, "model"), FLO_NAME_MAX);
-        const char *state =
-            short_text(json_object_get(one, "state"), FLO_NAME_MAX);
-        const char *version = short_text(
-            json_object_get(json_object_get(one, "serving"), "version"),
-            FLO_NAME_MAX);
+        const char *model = short_text(json_object_get(one, "model"), FLO_NAME_MAX);
+        const char *state = short_text(json_object_get(one, "state"), FLO_NAME_MAX);
+        const char *version =
+            short_text(json_object_get(json_object_get(one, "serving"), "version"), FLO_NAME_MAX);
         char title[TITLE_BYTES_MAX + 1];
-        if (!flo_name_is_valid(model) ||
-            (state != NULL && strcmp(state, "removed") == 0)) {
+        if (!flo_name_is_valid(model) || (state != NULL && strcmp(state, "removed") == 0)) {
             continue;
         }
-        snprintf(title, sizeof(title), "%.64s@%.64s", model,
-                 version != NULL ? version : "");
+        snprintf(title, sizeof(title), "%.64s@%.64s", model, version != NULL ? version : "");
         json_array_append_new(titles, flo_name_is_valid(version)
-                                          ? json_pack("{s:s,s:s}", "model",
-                                                      model, "release", title)
+                                          ? json_pack("{s:s,s:s}", "model", model, "release", title)
                                           : json_pack("{s:s}", "model", model));
     }
     return titles;

@@ -25,8 +25,7 @@ static bool grow(struct flo_roster *roster, size_t number)
     while (count <= number) {
         count += count / 4;
     }
-    struct flo_roster_entry *items =
-        realloc(roster->items, count * sizeof(*items));
+    struct flo_roster_entry *items = realloc(roster->items, count * sizeof(*items));
     if (items == NULL) {
         return false;
     }
@@ -60,8 +59,8 @@ static bool change(struct flo_roster *roster, size_t number)
     struct flo_roster_entry *entry = &roster->items[number];
 
     if (!entry->is_changed) {
-        entry->is_changed = append(&roster->changed, &roster->changed_count,
-                                   &roster->changed_room, number);
+        entry->is_changed =
+            append(&roster->changed, &roster->changed_count, &roster->changed_room, number);
     }
     return entry->is_changed;
 }
@@ -94,15 +93,13 @@ static struct flo_roster_entry *touch(struct flo_roster *roster, size_t number)
     if (!roster->is_loaded) {
         return NULL;
     }
-    if (number == SIZE_MAX ||
-        (number >= roster->count && !grow(roster, number))) {
+    if (number == SIZE_MAX || (number >= roster->count && !grow(roster, number))) {
         roster->is_lost = true;
         return NULL;
     }
     struct flo_roster_entry *entry = &roster->items[number];
     if (!entry->is_touched) {
-        if (!append(&roster->touched, &roster->touched_count,
-                    &roster->touched_room, number)) {
+        if (!append(&roster->touched, &roster->touched_count, &roster->touched_room, number)) {
             roster->is_lost = true;
             return NULL;
         }
@@ -115,8 +112,7 @@ static struct flo_roster_entry *touch(struct flo_roster *roster, size_t number)
     return entry;
 }
 
-void flo_roster_row(struct flo_roster *roster, size_t number,
-                    const struct flo_fleet_device *device)
+void flo_roster_row(struct flo_roster *roster, size_t number, const struct flo_fleet_device *device)
 {
     struct flo_roster_entry *entry = touch(roster, number);
 
@@ -137,9 +133,8 @@ void flo_roster_row(struct flo_roster *roster, size_t number,
     entry->rss_bytes = device->rss_bytes;
 }
 
-void flo_roster_report(struct flo_roster *roster, size_t number,
-                       const json_t *report, const json_t *profile_or_null,
-                       const struct flo_fleet_said *meant)
+void flo_roster_report(struct flo_roster *roster, size_t number, const json_t *report,
+                       const json_t *profile_or_null, const struct flo_fleet_said *meant)
 {
     struct flo_roster_entry *entry = touch(roster, number);
 
@@ -157,14 +152,12 @@ void flo_roster_report(struct flo_roster *roster, size_t number,
     entry->condition_said = (uint8_t)meant->condition;
     entry->may_let_go = meant->may_let_go;
     entry->say.values[FLO_SELECT_DRIFTS].flag = meant->drifts;
-    entry->groups_said =
-        json_is_array(json_object_get(report, "groups"))
-            ? flo_roster_names(json_object_get(report, "groups"))
-            : 0;
+    entry->groups_said = json_is_array(json_object_get(report, "groups"))
+                             ? flo_roster_names(json_object_get(report, "groups"))
+                             : 0;
 }
 
-const struct flo_select_device *flo_roster_say(const struct flo_roster *roster,
-                                               size_t number)
+const struct flo_select_device *flo_roster_say(const struct flo_roster *roster, size_t number)
 {
     return number < roster->count ? &roster->items[number].say : NULL;
 }
@@ -178,14 +171,11 @@ void flo_roster_online(struct flo_roster *roster, size_t number, bool online)
     }
 }
 
-bool flo_roster_knows(const struct flo_roster *roster, size_t number,
-                      bool *is_online)
+bool flo_roster_knows(const struct flo_roster *roster, size_t number, bool *is_online)
 {
-    const struct flo_roster_entry *entry =
-        number < roster->count ? &roster->items[number] : NULL;
+    const struct flo_roster_entry *entry = number < roster->count ? &roster->items[number] : NULL;
 
-    if (entry == NULL || roster->is_lost || !entry->is_there ||
-        entry->is_stale) {
+    if (entry == NULL || roster->is_lost || !entry->is_there || entry->is_stale) {
         return false;
     }
     *is_online = entry->is_online;

@@ -50,18 +50,15 @@ void flo_roster_deinit(struct flo_roster *roster);
 /* Texts of its row, and of its report. */
 void flo_roster_row(struct flo_roster *roster, size_t number,
                     const struct flo_fleet_device *device);
-void flo_roster_report(struct flo_roster *roster, size_t number,
-                       const json_t *report, const json_t *profile_or_null,
-                       const struct flo_fleet_said *meant);
+void flo_roster_report(struct flo_roster *roster, size_t number, const json_t *report,
+                       const json_t *profile_or_null, const struct flo_fleet_said *meant);
 /* As it was read; NULL: nobody has this number. */
-const struct flo_select_device *flo_roster_say(const struct flo_roster *roster,
-                                               size_t number);
+const struct flo_select_device *flo_roster_say(const struct flo_roster *roster, size_t number);
 /* Who lacks a release is read again: another one may be wanted now. */
 void flo_roster_lacking_stale(struct flo_roster *roster);
 void flo_roster_online(struct flo_roster *roster, size_t number, bool online);
 /* Is it connected, as its row says?  false: only the row can say that. */
-bool flo_roster_knows(const struct flo_roster *roster, size_t number,
-                      bool *is_online);
+bool flo_roster_knows(const struct flo_roster *roster, size_t number, bool *is_online);
 void flo_roster_gone(struct flo_roster *roster, size_t number);
 /* The number of the next one that changed, or SIZE_MAX. */
 size_t flo_roster_changed(struct flo_roster *roster);
@@ -79,8 +76,7 @@ uint32_t flo_roster_names_text(const char *text);
 
 /* A new block for free(), and values that point into it; NULL without memory:
  * *out is as before. */
-void *flo_roster_own_facts(const struct flo_fleet_device *device,
-                           struct flo_select_device *out);
+void *flo_roster_own_facts(const struct flo_fleet_device *device, struct flo_select_device *out);
 void *flo_roster_said_facts(const json_t *report, const json_t *profile_or_null,
                             struct flo_select_device *out);
 

@@ -36,16 +36,16 @@ struct flo_sql {
     size_t put_count; /* 0: it is of something else */
 };
 void flo_sql_select(struct flo_sql *sql, const struct flo_query *query);
-void flo_sql_count(struct flo_sql *sql, const struct flo_query *query,
-                   const enum flo_field *by, size_t by_count);
+void flo_sql_count(struct flo_sql *sql, const struct flo_query *query, const enum flo_field *by,
+                   size_t by_count);
 void flo_sql_insert(struct flo_sql *sql, enum flo_table table,
                     const struct flo_field_change *changes, size_t count);
-void flo_sql_put(struct flo_sql *sql, enum flo_table table,
-                 const struct flo_field_change *changes, size_t count);
+void flo_sql_put(struct flo_sql *sql, enum flo_table table, const struct flo_field_change *changes,
+                 size_t count);
 void flo_sql_update(struct flo_sql *sql, enum flo_table table,
                     const struct flo_field_change *changes, size_t count,
                     const struct flo_match *matches, size_t match_count);
-void flo_sql_remove(struct flo_sql *sql, enum flo_table table,
-                    const struct flo_match *matches, size_t match_count);
+void flo_sql_remove(struct flo_sql *sql, enum flo_table table, const struct flo_match *matches,
+                    size_t match_count);
 
 #endif

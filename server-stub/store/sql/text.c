@@ -11,8 +11,7 @@ const struct flo_sql_dialect flo_sql_sqlite = {.has_unary = true,
                                                .quote = "",
                                                .max = "max",
                                                .natural = "",
-                                               .natural_end =
-                                                   " COLLATE by_name",
+                                               .natural_end = " COLLATE by_name",
                                                .first = "",
                                                .last = ""};
 const struct flo_sql_dialect flo_sql_postgresql = {.is_numbered = true,
@@ -82,23 +81,19 @@ static void add_number(struct flo_sql *sql, uint64_t number)
     }
 }
 
-static struct flo_db_value value_of(enum flo_field field,
-                                    const struct flo_value *value)
+static struct flo_db_value value_of(enum flo_field field, const struct flo_value *value)
 {
     static const struct flo_digest zero = {0};
-    const struct flo_digest *digest =
-        value->digest != NULL ? value->digest : &zero;
+    const struct flo_digest *digest = value->digest != NULL ? value->digest : &zero;
 
     if (flo_field_is_text(field)) {
         return flo_db_text(value->text != NULL ? value->text : "");
     }
-    return flo_fields[field].type == FLO_TYPE_DIGEST
-               ? flo_db_blob(digest->bytes, FLO_DIGEST_BYTES)
-               : flo_db_number((int64_t)value->number);
+    return flo_fields[field].type == FLO_TYPE_DIGEST ? flo_db_blob(digest->bytes, FLO_DIGEST_BYTES)
+                                                     : flo_db_number((int64_t)value->number);
 }
 
-static void add_parameter(struct flo_sql *sql, enum flo_field field,
-                          const struct flo_value *value)
+static void add_parameter(struct flo_sql *sql, enum flo_field field, const struct flo_value *value)
 {
     add_number(sql, value->number);
     sql->values[sql->count - 1] = value_of(field, value);
@@ -110,12 +105,10 @@ static bool is_word(const char *text)
            text[strspn(text, "abcdefghijklmnopqrstuvwxyz-")] == '\0';
 }
 
-static void add_value(struct flo_sql *sql, enum flo_field field,
-                      const struct flo_value *value)
+static void add_value(struct flo_sql *sql, enum flo_field field, const struct flo_value *value)
 {
-    static const char *const small[] = {"0",  "1",  "2",  "3", "4",  "5",
-                                        "6",  "7",  "8",  "9", "10", "11",
-                                        "12", "13", "14", "15"};
+    static const char *const small[] = {"0", "1", "2",  "3",  "4",  "5",  "6",  "7",
+                                        "8", "9", "10", "11", "12", "13", "14", "15"};
     enum flo_field_type type = flo_fields[field].type;
 
     if (type == FLO_TYPE_FLAG && value->number < FLO_COUNT(small)) {
@@ -143,8 +136,7 @@ static void add_list(struct flo_sql *sql, const struct flo_match *match)
 
 static void add_among(struct flo_sql *sql, const struct flo_match *match)
 {
-    add(sql,
-        match->how == FLO_MATCH_AMONG ? " IN (SELECT " : " NOT IN (SELECT ");
+    add(sql, match->how == FLO_MATCH_AMONG ? " IN (SELECT " : " NOT IN (SELECT ");
     add_whole_name(sql, match->among);
     add(sql, " FROM ");
     add_table(sql, flo_fields[match->among].table);
@@ -157,11 +149,9 @@ static void add_among(struct flo_sql *sql, const struct flo_match *match)
     add(sql, ")");
 }
 
-static void add_matches(struct flo_sql *sql, const struct flo_match *matches,
-                        size_t count)
+static void add_matches(struct flo_sql *sql, const struct flo_match *matches, size_t count)
 {
-    static const char *const signs[] = {" = ",  " <> ", " < ",
-                                        " <= ", " > ",  " >= "};
+    static const char *const signs[] = {" = ", " <> ", " < ", " <= ", " > ", " >= "};
 
     for (size_t i = 0; i < count; i++) {
         const struct flo_match *match = &matches[i];
@@ -183,8 +173,7 @@ static void add_matches(struct flo_sql *sql, const struct flo_match *matches,
 
 static void add_fields(struct flo_sql *sql, enum flo_table table)
 {
-    for (int field = flo_tables[table].first; field < flo_tables[table].end;
-         field++) {
+    for (int field = flo_tables[table].first; field < flo_tables[table].end; field++) {
         add(sql, field > flo_tables[table].first ? ", " : "");
         add_name(sql, (enum flo_field)field);
     }
@@ -269,8 +258,8 @@ void flo_sql_select(struct flo_sql *sql, const struct flo_query *query)
     add_limit(sql, query);
 }
 
-void flo_sql_count(struct flo_sql *sql, const struct flo_query *query,
-                   const enum flo_field *by, size_t by_count)
+void flo_sql_count(struct flo_sql *sql, const struct flo_query *query, const enum flo_field *by,
+                   size_t by_count)
 {
     begin(sql, query->join != 0);
     add(sql, "SELECT ");
@@ -322,8 +311,7 @@ static bool is_same_put(struct flo_sql *sql, enum flo_table table,
     bool is_same = sql->put_count == count && sql->table == table && count > 0;
 
     for (size_t i = 0; i < count && is_same; i++) {
-        is_same = sql->put[i].field == changes[i].field &&
-                  sql->put[i].how == changes[i].how;
+        is_same = sql->put[i].field == changes[i].field && sql->put[i].how == changes[i].how;
     }
     for (size_t i = 0; i < count && is_same; i++) {
         sql->values[i] = value_of(changes[i].field, &changes[i].value);
@@ -344,8 +332,8 @@ static void keep_put(struct flo_sql *sql, enum flo_table table,
     sql->put_count = fits ? count : 0;
 }
 
-void flo_sql_put(struct flo_sql *sql, enum flo_table table,
-                 const struct flo_field_change *changes, size_t count)
+void flo_sql_put(struct flo_sql *sql, enum flo_table table, const struct flo_field_change *changes,
+                 size_t count)
 {
     const struct flo_table_facts *facts = &flo_tables[table];
     const char *before = ") DO UPDATE SET ";
@@ -361,8 +349,7 @@ void flo_sql_put(struct flo_sql *sql, enum flo_table table,
     for (size_t i = 0; i < count; i++) {
         enum flo_change_how how = changes[i].how;
         const char *word = flo_fields[changes[i].field].word;
-        if ((int)changes[i].field < facts->first + facts->keys ||
-            how == FLO_CHANGE_SET_FIRST) {
+        if ((int)changes[i].field < facts->first + facts->keys || how == FLO_CHANGE_SET_FIRST) {
             continue;
         }
         add(sql, before);
@@ -397,8 +384,7 @@ void flo_sql_update(struct flo_sql *sql, enum flo_table table,
         add(sql, " = ");
         add(sql, changes[i].how == FLO_CHANGE_RAISE ? sql->dialect->max : "");
         add(sql, changes[i].how == FLO_CHANGE_RAISE ? "(" : "");
-        if (changes[i].how == FLO_CHANGE_ADD ||
-            changes[i].how == FLO_CHANGE_RAISE) {
+        if (changes[i].how == FLO_CHANGE_ADD || changes[i].how == FLO_CHANGE_RAISE) {
             add_word(sql, word);
             add(sql, changes[i].how == FLO_CHANGE_ADD ? " + " : ", ");
         }
@@ -408,8 +394,8 @@ void flo_sql_update(struct flo_sql *sql, enum flo_table table,
     add_matches(sql, matches, match_count);
 }
 
-void flo_sql_remove(struct flo_sql *sql, enum flo_table table,
-                    const struct flo_match *matches, size_t match_count)
+void flo_sql_remove(struct flo_sql *sql, enum flo_table table, const struct flo_match *matches,
+                    size_t match_count)
 {
     begin(sql, false);
     add(sql, "DELETE FROM ");

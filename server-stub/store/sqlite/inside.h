@@ -20,8 +20,7 @@ struct flo_sqlite {
 
 /* The log's file, synced. */
 int flo_sqlite_log_open(struct flo_sqlite *sqlite, struct flo_err *err);
-int flo_sqlite_hold(struct flo_store_engine *engine, bool on,
-                    struct flo_err *err);
+int flo_sqlite_hold(struct flo_store_engine *engine, bool on, struct flo_err *err);
 int flo_sqlite_sync(struct flo_store_engine *engine, struct flo_err *err);
 void flo_sqlite_tidy(struct flo_store_engine *engine);
 /* FLO_E_DB_REPLACED. */

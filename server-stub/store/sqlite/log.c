@@ -47,8 +47,7 @@ int flo_sqlite_log_open(struct flo_sqlite *sqlite, struct flo_err *err)
     return sync_log(sqlite, err);
 }
 
-int flo_sqlite_hold(struct flo_store_engine *engine, bool on,
-                    struct flo_err *err)
+int flo_sqlite_hold(struct flo_store_engine *engine, bool on, struct flo_err *err)
 {
     struct flo_sqlite *sqlite = sqlite_of(engine);
     int rv = 0;
@@ -60,8 +59,7 @@ int flo_sqlite_hold(struct flo_store_engine *engine, bool on,
                            err);
     }
     if (sqlite->mover == NULL) {
-        rv = flo_db_open(sqlite->path, FLO_DB_SYNC_FULL, BUSY_MS,
-                         &sqlite->mover, err);
+        rv = flo_db_open(sqlite->path, FLO_DB_SYNC_FULL, BUSY_MS, &sqlite->mover, err);
     }
     if (rv == 0) {
         rv = flo_db_exec(sqlite->db, "PRAGMA synchronous=NORMAL", err);
@@ -83,8 +81,7 @@ static int move_log(const struct flo_sqlite *sqlite, struct flo_err *err)
 {
     int rv = flo_db_log_move(sqlite->mover, err);
 
-    return rv == 0 && sqlite->is_stuck ? flo_db_file_sync(sqlite->mover, err)
-                                       : rv;
+    return rv == 0 && sqlite->is_stuck ? flo_db_file_sync(sqlite->mover, err) : rv;
 }
 
 void flo_sqlite_tidy(struct flo_store_engine *engine)
@@ -120,10 +117,8 @@ static int write_again(const struct flo_sqlite *sqlite, struct flo_err *err)
 
     while (rv == 0 && bytes > 0) {
         bytes = pread(sqlite->log_fd, piece, PIECE_BYTES, at);
-        if (bytes < 0 ||
-            pwrite(sqlite->log_fd, piece, (size_t)bytes, at) != bytes) {
-            rv = flo_fail_errno(err, FLO_E_DB, "write %s-wal again",
-                                sqlite->path);
+        if (bytes < 0 || pwrite(sqlite->log_fd, piece, (size_t)bytes, at) != bytes) {
+            rv = flo_fail_errno(err, FLO_E_DB, "write %s-wal again", sqlite->path);
         }
         at += bytes;
     }

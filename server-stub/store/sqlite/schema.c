@@ -99,8 +99,7 @@ const char *const flo_sqlite_schema[] = {
     "UPDATE rollout SET number = CAST(substr(id, 3) AS INTEGER),"
     " grp = coalesce(json_extract(spec, '$.group'), 'all'),"
     " active = CASE state"
-#define FLO_ROLLOUT_STATE(name, word, is_active, meaning, next)                \
-    " WHEN '" word "' THEN " #is_active
+#define FLO_ROLLOUT_STATE(name, word, is_active, meaning, next) " WHEN '" word "' THEN " #is_active
 #include "server-stub/core/rollout/rollout_states.def"
 #undef FLO_ROLLOUT_STATE
     " ELSE 0 END;"

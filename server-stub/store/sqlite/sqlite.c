@@ -17,24 +17,21 @@ static struct flo_sqlite *sqlite_of(struct flo_store_engine *engine)
 
 /* ---- statements ---- */
 
-static int query_sql(struct flo_sqlite *sqlite, struct flo_db_statement **out,
-                     struct flo_err *err)
+static int query_sql(struct flo_sqlite *sqlite, struct flo_db_statement **out, struct flo_err *err)
 {
     const struct flo_sql *sql = &sqlite->sql;
 
-    return sql->text.failed ? flo_fail(err, FLO_E_MEMORY, "text of a statement")
-                            : flo_db_query(sqlite->db, sql->text.data,
-                                           sql->values, sql->count, out, err);
+    return sql->text.failed
+               ? flo_fail(err, FLO_E_MEMORY, "text of a statement")
+               : flo_db_query(sqlite->db, sql->text.data, sql->values, sql->count, out, err);
 }
 
-static int run(struct flo_sqlite *sqlite, uint64_t *changed,
-               struct flo_err *err)
+static int run(struct flo_sqlite *sqlite, uint64_t *changed, struct flo_err *err)
 {
     const struct flo_sql *sql = &sqlite->sql;
     int rv = sql->text.failed
                  ? flo_fail(err, FLO_E_MEMORY, "text of a statement")
-                 : flo_db_run(sqlite->db, sql->text.data, sql->values,
-                              sql->count, err);
+                 : flo_db_run(sqlite->db, sql->text.data, sql->values, sql->count, err);
 
     if (rv == 0 && changed != NULL) {
         *changed = (uint64_t)flo_db_changes(sqlite->db);
@@ -42,8 +39,8 @@ static int run(struct flo_sqlite *sqlite, uint64_t *changed,
     return rv;
 }
 
-static void read_value(struct flo_db_statement *statement, int column,
-                       enum flo_field field, struct flo_value *out)
+static void read_value(struct flo_db_statement *statement, int column, enum flo_field field,
+                       struct flo_value *out)
 {
     *out = (struct flo_value){0};
     if (flo_field_is_text(field)) {
@@ -57,11 +54,10 @@ static void read_value(struct flo_db_statement *statement, int column,
     }
 }
 
-static int read_table(struct flo_db_statement *statement, int column,
-                      enum flo_table table, struct flo_value *out)
+static int read_table(struct flo_db_statement *statement, int column, enum flo_table table,
+                      struct flo_value *out)
 {
-    for (int field = flo_tables[table].first; field < flo_tables[table].end;
-         field++) {
+    for (int field = flo_tables[table].first; field < flo_tables[table].end; field++) {
         read_value(statement, column++, (enum flo_field)field, out++);
     }
     return column;
@@ -69,8 +65,8 @@ static int read_table(struct flo_db_statement *statement, int column,
 
 /* ---- reading ---- */
 
-static int find(struct flo_store_engine *engine, const struct flo_query *query,
-                flo_row_take take, void *context, struct flo_err *err)
+static int find(struct flo_store_engine *engine, const struct flo_query *query, flo_row_take take,
+                void *context, struct flo_err *err)
 {
     struct flo_sqlite *sqlite = sqlite_of(engine);
     struct flo_value values[FLO_TABLE_FIELDS_MAX];
@@ -81,12 +77,10 @@ static int find(struct flo_store_engine *engine, const struct flo_query *query,
 
     flo_sql_select(&sqlite->sql, query);
     int rv = query_sql(sqlite, &statement, err);
-    while (rv == 0 && (rv = flo_db_step(statement, &has_row, err)) == 0 &&
-           has_row) {
+    while (rv == 0 && (rv = flo_db_step(statement, &has_row, err)) == 0 && has_row) {
         int column = read_table(statement, 0, query->table, values);
         if (query->join != 0) {
-            read_table(statement, column, flo_fields[query->join].table,
-                       joined);
+            read_table(statement, column, flo_fields[query->join].table, joined);
             row.joined = joined;
         }
         rv = take(context, &row);
@@ -98,8 +92,8 @@ static int find(struct flo_store_engine *engine, const struct flo_query *query,
 }
 
 static int count(struct flo_store_engine *engine, const struct flo_query *query,
-                 const enum flo_field *by, size_t by_count, flo_count_take take,
-                 void *context, struct flo_err *err)
+                 const enum flo_field *by, size_t by_count, flo_count_take take, void *context,
+                 struct flo_err *err)
 {
     struct flo_sqlite *sqlite = sqlite_of(engine);
     struct flo_value values[FLO_TABLE_FIELDS_MAX] = {0};
@@ -110,16 +104,13 @@ static int count(struct flo_store_engine *engine, const struct flo_query *query,
 
     flo_sql_count(&sqlite->sql, query, by, by_count);
     int rv = query_sql(sqlite, &statement, err);
-    while (rv == 0 && (rv = flo_db_step(statement, &has_row, err)) == 0 &&
-           has_row) {
+    while (rv == 0 && (rv = flo_db_step(statement, &has_row, err)) == 0 && has_row) {
         for (size_t i = 0; i < by_count; i++) {
             enum flo_table table = flo_fields[by[i]].table;
             struct flo_value *of = table == query->table ? values : joined;
-            read_value(statement, (int)i, by[i],
-                       &of[(int)by[i] - flo_tables[table].first]);
+            read_value(statement, (int)i, by[i], &of[(int)by[i] - flo_tables[table].first]);
         }
-        rv = take(context, &row,
-                  (uint64_t)flo_db_column_i64(statement, (int)by_count));
+        rv = take(context, &row, (uint64_t)flo_db_column_i64(statement, (int)by_count));
     }
     if (rv != 0) {
         flo_db_reset(statement);
@@ -130,8 +121,8 @@ static int count(struct flo_store_engine *engine, const struct flo_query *query,
 /* ---- changing ---- */
 
 static int insert(struct flo_store_engine *engine, enum flo_table table,
-                  const struct flo_field_change *changes, size_t change_count,
-                  uint64_t *changed, struct flo_err *err)
+                  const struct flo_field_change *changes, size_t change_count, uint64_t *changed,
+                  struct flo_err *err)
 {
     struct flo_sqlite *sqlite = sqlite_of(engine);
 
@@ -140,8 +131,7 @@ static int insert(struct flo_store_engine *engine, enum flo_table table,
 }
 
 static int put(struct flo_store_engine *engine, enum flo_table table,
-               const struct flo_field_change *changes, size_t change_count,
-               struct flo_err *err)
+               const struct flo_field_change *changes, size_t change_count, struct flo_err *err)
 {
     struct flo_sqlite *sqlite = sqlite_of(engine);
 
@@ -151,19 +141,18 @@ static int put(struct flo_store_engine *engine, enum flo_table table,
 
 static int update(struct flo_store_engine *engine, enum flo_table table,
                   const struct flo_field_change *changes, size_t change_count,
-                  const struct flo_match *matches, size_t match_count,
-                  uint64_t *changed, struct flo_err *err)
+                  const struct flo_match *matches, size_t match_count, uint64_t *changed,
+                  struct flo_err *err)
 {
     struct flo_sqlite *sqlite = sqlite_of(engine);
 
-    flo_sql_update(&sqlite->sql, table, changes, change_count, matches,
-                   match_count);
+    flo_sql_update(&sqlite->sql, table, changes, change_count, matches, match_count);
     return run(sqlite, changed, err);
 }
 
 static int remove_rows(struct flo_store_engine *engine, enum flo_table table,
-                       const struct flo_match *matches, size_t match_count,
-                       uint64_t *changed, struct flo_err *err)
+                       const struct flo_match *matches, size_t match_count, uint64_t *changed,
+                       struct flo_err *err)
 {
     struct flo_sqlite *sqlite = sqlite_of(engine);
 
@@ -224,9 +213,8 @@ static const struct flo_store_ops ops = {
 static int is_forgotten(struct flo_db *db, bool *out, struct flo_err *err)
 {
     struct flo_db_statement *row;
-    int rv = flo_db_query(
-        db, "SELECT 1 FROM setting WHERE name = 'secrets_forgotten'",
-        FLO_DB_NONE, &row, err);
+    int rv = flo_db_query(db, "SELECT 1 FROM setting WHERE name = 'secrets_forgotten'", FLO_DB_NONE,
+                          &row, err);
 
     if (rv == 0) {
         rv = flo_db_step(row, out, err);
@@ -260,35 +248,29 @@ static void forget_secrets(struct flo_db *db)
     }
 }
 
-static int open_file(struct flo_sqlite *sqlite, const char *dir,
-                     struct flo_err *err)
+static int open_file(struct flo_sqlite *sqlite, const char *dir, struct flo_err *err)
 {
     char path[4096];
     int rv = flo_path_join(path, sizeof(path), dir, "control.db")
                  ? 0
-                 : flo_fail(err, FLO_E_IO_OPEN,
-                            "path %s/control.db is too long", dir);
+                 : flo_fail(err, FLO_E_IO_OPEN, "path %s/control.db is too long", dir);
 
     if (rv == 0 && (sqlite->path = strdup(path)) == NULL) {
         rv = flo_fail(err, FLO_E_MEMORY, "store");
     }
-    if (rv < 0 ||
-        (rv = flo_db_open(path, FLO_DB_SYNC_FULL, BUSY_MS, &sqlite->db, err)) <
-            0 ||
+    if (rv < 0 || (rv = flo_db_open(path, FLO_DB_SYNC_FULL, BUSY_MS, &sqlite->db, err)) < 0 ||
         (rv = flo_db_check(sqlite->db, err)) < 0 ||
         (rv = flo_db_exec(sqlite->db, CACHE, err)) < 0) {
         return rv;
     }
-    rv = flo_db_migrate(sqlite->db, flo_sqlite_schema, flo_sqlite_schema_count,
-                        err);
+    rv = flo_db_migrate(sqlite->db, flo_sqlite_schema, flo_sqlite_schema_count, err);
     if (rv < 0) {
         return flo_wrap(err, rv, "%s", path);
     }
     return flo_sqlite_log_open(sqlite, err);
 }
 
-int flo_sqlite_open(const char *dir, struct flo_store_engine **out,
-                    struct flo_err *err)
+int flo_sqlite_open(const char *dir, struct flo_store_engine **out, struct flo_err *err)
 {
     struct flo_sqlite *sqlite = calloc(1, sizeof(*sqlite));
 

@@ -8,7 +8,6 @@ FLO_MUST_USE int flo_sqlite_open(const char *dir, struct flo_store_engine **out,
                                  struct flo_err *err);
 /* The database file `from`, which others may write, to the new file `to`
  * (flo_db_copy). */
-FLO_MUST_USE int flo_sqlite_copy(const char *from, const char *to,
-                                 struct flo_err *err);
+FLO_MUST_USE int flo_sqlite_copy(const char *from, const char *to, struct flo_err *err);
 
 #endif

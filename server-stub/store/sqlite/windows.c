@@ -99,8 +99,7 @@ static int ready(struct flo_windows *store, struct flo_err *err)
     return rv == FLO_E_DB_DAMAGED ? replace_file(store, err) : rv;
 }
 
-int flo_windows_open(const char *dir, struct flo_windows **out,
-                     struct flo_err *err)
+int flo_windows_open(const char *dir, struct flo_windows **out, struct flo_err *err)
 {
     struct flo_windows *store = calloc(1, sizeof(*store));
     int rv = 0;
@@ -110,8 +109,7 @@ int flo_windows_open(const char *dir, struct flo_windows **out,
     }
     if (strcmp(dir, ":memory:") == 0) {
         snprintf(store->path, sizeof(store->path), ":memory:");
-    } else if (!flo_path_join(store->path, sizeof(store->path), dir,
-                              "telemetry.db")) {
+    } else if (!flo_path_join(store->path, sizeof(store->path), dir, "telemetry.db")) {
         rv = flo_fail(err, FLO_E_IO_OPEN, "path %s is too long", dir);
     }
     if (rv == 0) {
@@ -153,8 +151,8 @@ void flo_windows_roll_back(struct flo_windows *store)
 
 /* ---- names ---- */
 
-static int name_read(struct flo_windows *store, int kind, const char *text,
-                     const char *model, int64_t *n, struct flo_err *err)
+static int name_read(struct flo_windows *store, int kind, const char *text, const char *model,
+                     int64_t *n, struct flo_err *err)
 {
     struct flo_db_statement *row;
     bool has_row;
@@ -163,8 +161,7 @@ static int name_read(struct flo_windows *store, int kind, const char *text,
                           " VALUES (?, ?, ?)"
                           " ON CONFLICT DO UPDATE SET model = excluded.model"
                           " RETURNING n",
-                          FLO_DB_VALUES(flo_db_number(kind), flo_db_text(text),
-                                        flo_db_text(model)),
+                          FLO_DB_VALUES(flo_db_number(kind), flo_db_text(text), flo_db_text(model)),
                           &row, err);
 
     if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0) {
@@ -177,12 +174,11 @@ static int name_read(struct flo_windows *store, int kind, const char *text,
 
 /* A text's number.  The last ones are kept in memory by their hash: a fleet's
  * devices do not all fit, releases and classes do. */
-static int number_of(struct flo_windows *store, int kind, const char *text,
-                     const char *model, int64_t *n, struct flo_err *err)
+static int number_of(struct flo_windows *store, int kind, const char *text, const char *model,
+                     int64_t *n, struct flo_err *err)
 {
     uint32_t hash = flo_crc32c((uint32_t)kind, text, strlen(text));
-    struct flo_telemetry_name *name =
-        &store->names[hash % FLO_TELEMETRY_NAMES_MAX];
+    struct flo_telemetry_name *name = &store->names[hash % FLO_TELEMETRY_NAMES_MAX];
 
     if (store->name_count == 0) {
         memset(store->names, 0, sizeof(store->names));
@@ -203,8 +199,7 @@ static int number_of(struct flo_windows *store, int kind, const char *text,
 
 /* ---- sketches ---- */
 
-static int sketch_read(struct flo_windows *store, const char *sql,
-                       const struct flo_db_value key[4],
+static int sketch_read(struct flo_windows *store, const char *sql, const struct flo_db_value key[4],
                        struct flo_sketch *into, struct flo_err *err)
 {
     struct flo_db_statement *row;
@@ -225,24 +220,22 @@ static int sketch_read(struct flo_windows *store, const char *sql,
 }
 
 static int sketch_write(struct flo_windows *store, const char *sql,
-                        const struct flo_db_value key[4],
-                        const struct flo_sketch *sketch, struct flo_err *err)
+                        const struct flo_db_value key[4], const struct flo_sketch *sketch,
+                        struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) blob = {0};
 
     flo_sketch_pack(sketch, &blob);
-    return blob.failed
-               ? flo_fail(err, FLO_E_MEMORY, "sketch")
-               : flo_db_run(store->db, sql,
-                            FLO_DB_VALUES(key[0], key[1], key[2], key[3],
-                                          flo_db_blob(blob.data, blob.bytes)),
-                            err);
+    return blob.failed ? flo_fail(err, FLO_E_MEMORY, "sketch")
+                       : flo_db_run(store->db, sql,
+                                    FLO_DB_VALUES(key[0], key[1], key[2], key[3],
+                                                  flo_db_blob(blob.data, blob.bytes)),
+                                    err);
 }
 
-#define READ(table, key)                                                       \
-    "SELECT data FROM " table " WHERE step = ? AND at = ? AND " key
-#define WRITE(table)                                                           \
-    "INSERT INTO " table " VALUES (?, ?, ?, ?, ?)"                             \
+#define READ(table, key) "SELECT data FROM " table " WHERE step = ? AND at = ? AND " key
+#define WRITE(table)                                                                               \
+    "INSERT INTO " table " VALUES (?, ?, ?, ?, ?)"                                                 \
     " ON CONFLICT DO UPDATE SET data = excluded.data"
 
 static int64_t span(uint64_t at_ms, uint64_t step_ms)
@@ -252,20 +245,17 @@ static int64_t span(uint64_t at_ms, uint64_t step_ms)
 
 /* ---- a device's own ---- */
 
-static int window_add(struct flo_windows *store, int64_t device,
-                      int64_t release, uint64_t at_ms, uint64_t step_ms,
-                      const struct flo_telemetry_window *window,
+static int window_add(struct flo_windows *store, int64_t device, int64_t release, uint64_t at_ms,
+                      uint64_t step_ms, const struct flo_telemetry_window *window,
                       struct flo_err *err)
 {
-    const struct flo_db_value key[4] = {
-        flo_db_number((int64_t)(step_ms / 1000)),
-        flo_db_number(span(at_ms, step_ms)), flo_db_number(device),
-        flo_db_number(release)};
+    const struct flo_db_value key[4] = {flo_db_number((int64_t)(step_ms / 1000)),
+                                        flo_db_number(span(at_ms, step_ms)), flo_db_number(device),
+                                        flo_db_number(release)};
     struct flo_sketch *sketch = &store->scratch;
 
     flo_sketch_clear(sketch);
-    int rv = sketch_read(store, READ("window", "device = ? AND release = ?"),
-                         key, sketch, err);
+    int rv = sketch_read(store, READ("window", "device = ? AND release = ?"), key, sketch, err);
     if (rv < 0) {
         return rv;
     }
@@ -275,20 +265,17 @@ static int window_add(struct flo_windows *store, int64_t device,
 
 /* ---- totals ---- */
 
-static int total_write(struct flo_windows *store,
-                       struct flo_telemetry_total *total, uint64_t step_ms,
-                       struct flo_err *err)
+static int total_write(struct flo_windows *store, struct flo_telemetry_total *total,
+                       uint64_t step_ms, struct flo_err *err)
 {
     const struct flo_db_value key[4] = {
-        flo_db_number((int64_t)(step_ms / 1000)),
-        flo_db_number(span(total->at_ms, step_ms)),
+        flo_db_number((int64_t)(step_ms / 1000)), flo_db_number(span(total->at_ms, step_ms)),
         flo_db_number(total->release), flo_db_number(total->hardware)};
     struct flo_sketch *sketch = &store->scratch;
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) blob = {0};
 
     flo_sketch_clear(sketch);
-    int rv = sketch_read(store, READ("total", "release = ? AND hardware = ?"),
-                         key, sketch, err);
+    int rv = sketch_read(store, READ("total", "release = ? AND hardware = ?"), key, sketch, err);
     if (rv < 0) {
         return rv;
     }
@@ -319,18 +306,15 @@ static int totals_write(struct flo_windows *store, struct flo_err *err)
 
 /* The windows of a transaction are added up in memory and written at its end:
  * a row more for each window would cost as much again as the device's own. */
-static int total_add(struct flo_windows *store, int64_t release,
-                     int64_t hardware, uint64_t at_ms,
-                     const struct flo_telemetry_window *window,
-                     struct flo_err *err)
+static int total_add(struct flo_windows *store, int64_t release, int64_t hardware, uint64_t at_ms,
+                     const struct flo_telemetry_window *window, struct flo_err *err)
 {
     struct flo_telemetry_total *found = NULL;
 
     at_ms -= at_ms % FLO_TELEMETRY_FINE_MS;
     for (size_t i = 0; i < store->total_count && found == NULL; i++) {
         struct flo_telemetry_total *total = &store->totals[i];
-        found = total->at_ms == at_ms && total->release == release &&
-                        total->hardware == hardware
+        found = total->at_ms == at_ms && total->release == release && total->hardware == hardware
                     ? total
                     : NULL;
     }
@@ -368,27 +352,24 @@ int flo_windows_commit(struct flo_windows *store, struct flo_err *err)
 
 /* A window that waited for the network belongs to its time; a clock that
  * cannot be right does not count. */
-static uint64_t time_of(const struct flo_telemetry_window *window,
-                        uint64_t now_ms)
+static uint64_t time_of(const struct flo_telemetry_window *window, uint64_t now_ms)
 {
-    bool fits = window->at_ms <= now_ms + 10000 &&
-                window->at_ms + FLO_TELEMETRY_DEVICE_LIFE_MS > now_ms;
+    bool fits =
+        window->at_ms <= now_ms + 10000 && window->at_ms + FLO_TELEMETRY_DEVICE_LIFE_MS > now_ms;
 
     return fits ? window->at_ms : now_ms;
 }
 
 static int note_merged(struct flo_windows *store, int64_t device,
-                       const struct flo_telemetry_window *window,
-                       uint64_t now_ms, bool *is_new, struct flo_err *err)
+                       const struct flo_telemetry_window *window, uint64_t now_ms, bool *is_new,
+                       struct flo_err *err)
 {
     *is_new = true;
     if (window->seq == 0 || window->at_ms == 0 || window->part > 0) {
         return 0; /* the first part of a message was looked for */
     }
-    int rv = flo_db_run(store->db,
-                        "INSERT OR IGNORE INTO merged VALUES (?, ?, ?, ?)",
-                        FLO_DB_VALUES(flo_db_number(device),
-                                      flo_db_number((int64_t)window->at_ms),
+    int rv = flo_db_run(store->db, "INSERT OR IGNORE INTO merged VALUES (?, ?, ?, ?)",
+                        FLO_DB_VALUES(flo_db_number(device), flo_db_number((int64_t)window->at_ms),
                                       flo_db_number((int64_t)window->seq),
                                       flo_db_number((int64_t)(now_ms / 1000))),
                         err);
@@ -396,9 +377,8 @@ static int note_merged(struct flo_windows *store, int64_t device,
     return rv;
 }
 
-int flo_windows_put(struct flo_windows *store, const char *device,
-                    const char *hardware, uint64_t now_ms,
-                    const struct flo_telemetry_window *window, bool *is_new,
+int flo_windows_put(struct flo_windows *store, const char *device, const char *hardware,
+                    uint64_t now_ms, const struct flo_telemetry_window *window, bool *is_new,
                     struct flo_err *err)
 {
     uint64_t at_ms = time_of(window, now_ms);
@@ -409,27 +389,22 @@ int flo_windows_put(struct flo_windows *store, const char *device,
     int rv;
 
     flo_digest_text(&window->release, digest);
-    store->fine_from_ms = now_ms > FLO_TELEMETRY_FINE_LIFE_MS
-                              ? now_ms - FLO_TELEMETRY_FINE_LIFE_MS
-                              : 0;
-    if ((rv = number_of(store, FLO_TELEMETRY_DEVICE, device, "", &device_n,
-                        err)) < 0 ||
-        (rv = note_merged(store, device_n, window, now_ms, is_new, err)) < 0 ||
-        !*is_new ||
-        (rv = number_of(store, FLO_TELEMETRY_RELEASE, digest, window->model,
-                        &release_n, err)) < 0 ||
-        (rv = number_of(store, FLO_TELEMETRY_HARDWARE, hardware, "",
-                        &hardware_n, err)) < 0) {
+    store->fine_from_ms =
+        now_ms > FLO_TELEMETRY_FINE_LIFE_MS ? now_ms - FLO_TELEMETRY_FINE_LIFE_MS : 0;
+    if ((rv = number_of(store, FLO_TELEMETRY_DEVICE, device, "", &device_n, err)) < 0 ||
+        (rv = note_merged(store, device_n, window, now_ms, is_new, err)) < 0 || !*is_new ||
+        (rv = number_of(store, FLO_TELEMETRY_RELEASE, digest, window->model, &release_n, err)) <
+            0 ||
+        (rv = number_of(store, FLO_TELEMETRY_HARDWARE, hardware, "", &hardware_n, err)) < 0) {
         return rv;
     }
     if (at_ms >= store->fine_from_ms) {
-        rv = window_add(store, device_n, release_n, at_ms,
-                        FLO_TELEMETRY_DEVICE_FINE_MS, window, err);
+        rv = window_add(store, device_n, release_n, at_ms, FLO_TELEMETRY_DEVICE_FINE_MS, window,
+                        err);
     }
     if (rv == 0) {
-        rv = window_add(store, device_n, release_n, at_ms,
-                        FLO_TELEMETRY_DEVICE_COARSE_MS, window, err);
+        rv = window_add(store, device_n, release_n, at_ms, FLO_TELEMETRY_DEVICE_COARSE_MS, window,
+                        err);
     }
-    return rv < 0 ? rv
-                  : total_add(store, release_n, hardware_n, at_ms, window, err);
+    return rv < 0 ? rv : total_add(store, release_n, hardware_n, at_ms, window, err);
 }

@@ -21,8 +21,7 @@ struct flo_telemetry_total {
     int64_t release, hardware;
     struct flo_sketch sketch;
 };
-#define FLO_TELEMETRY_TOTALS_MAX                                               \
-    32 /* few batches have more; they write twice */
+#define FLO_TELEMETRY_TOTALS_MAX 32 /* few batches have more; they write twice */
 
 struct flo_windows {
     struct flo_db *db; /* NULL: it could not be opened again */

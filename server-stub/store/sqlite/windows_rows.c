@@ -6,18 +6,17 @@
 /* ---- reading ---- */
 
 #define OF_MODEL " AND (?3 = '' OR r.model = ?3)"
-#define WINDOWS                                                                \
-    "SELECT r.text, d.text, '', w.at, w.data, r.model FROM window w"           \
-    " JOIN name r ON r.n = w.release JOIN name d ON d.n = w.device"            \
+#define WINDOWS                                                                                    \
+    "SELECT r.text, d.text, '', w.at, w.data, r.model FROM window w"                               \
+    " JOIN name r ON r.n = w.release JOIN name d ON d.n = w.device"                                \
     " WHERE w.step = ?1 AND w.at >= ?2" OF_MODEL " ORDER BY "
-#define TOTALS                                                                 \
-    "SELECT r.text, '', h.text, w.at, w.data, r.model FROM total w"            \
-    " JOIN name r ON r.n = w.release JOIN name h ON h.n = w.hardware"          \
+#define TOTALS                                                                                     \
+    "SELECT r.text, '', h.text, w.at, w.data, r.model FROM total w"                                \
+    " JOIN name r ON r.n = w.release JOIN name h ON h.n = w.hardware"                              \
     " WHERE w.step = ?1 AND w.at >= ?2" OF_MODEL " ORDER BY "
-#define BEYOND(table)                                                          \
-    "SELECT w.at FROM " table " w JOIN name r ON r.n = w.release"              \
-    " WHERE w.step = ?1 AND w.at >= ?2" OF_MODEL                               \
-    " ORDER BY w.at DESC LIMIT 1 OFFSET ?4"
+#define BEYOND(table)                                                                              \
+    "SELECT w.at FROM " table " w JOIN name r ON r.n = w.release"                                  \
+    " WHERE w.step = ?1 AND w.at >= ?2" OF_MODEL " ORDER BY w.at DESC LIMIT 1 OFFSET ?4"
 
 static void query_key(const struct flo_telemetry_query *query, uint64_t from_ms,
                       struct flo_db_value key[3])
@@ -33,9 +32,8 @@ static void query_key(const struct flo_telemetry_query *query, uint64_t from_ms,
  * release is of one model, so one series for each release has one model too. */
 static const char *rows_of(const struct flo_telemetry_query *query)
 {
-#define ORDERS(keys)                                                           \
-    TOTALS keys "w.at", TOTALS keys "w.hardware, w.at",                        \
-        WINDOWS keys "w.device, w.at"
+#define ORDERS(keys)                                                                               \
+    TOTALS keys "w.at", TOTALS keys "w.hardware, w.at", WINDOWS keys "w.device, w.at"
     static const char *const texts[3][3] = {
         {ORDERS("")}, {ORDERS("r.model, ")}, {ORDERS("w.release, ")}};
 #undef ORDERS
@@ -48,8 +46,7 @@ static const char *rows_of(const struct flo_telemetry_query *query)
 }
 
 /* The newest row too many says how far back the query may go. */
-static int refuse_too_many(struct flo_windows *store,
-                           const struct flo_telemetry_query *query,
+static int refuse_too_many(struct flo_windows *store, const struct flo_telemetry_query *query,
                            uint64_t from_ms, struct flo_err *err)
 {
     struct flo_db_value key[4];
@@ -58,41 +55,35 @@ static int refuse_too_many(struct flo_windows *store,
 
     query_key(query, from_ms, key);
     key[3] = flo_db_number(FLO_TELEMETRY_ROWS_MAX);
-    int rv = flo_db_query(store->db,
-                          query->by_device ? BEYOND("window") : BEYOND("total"),
-                          key, 4, &row, err);
+    int rv = flo_db_query(store->db, query->by_device ? BEYOND("window") : BEYOND("total"), key, 4,
+                          &row, err);
     if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0 || !has_row) {
         return rv;
     }
-    uint64_t fits_from_ms = (uint64_t)flo_db_column_i64(row, 0) * 1000 +
-                            flo_telemetry_resolution(query);
+    uint64_t fits_from_ms =
+        (uint64_t)flo_db_column_i64(row, 0) * 1000 + flo_telemetry_resolution(query);
     uint64_t now_ms = from_ms + query->since_ms;
     flo_db_reset(row);
     flo_fail(err, FLO_E_REST_LIMIT,
              "%s over %llu ms has more than %d stored rows: the last %llu ms "
              "have as many",
-             flo_metric_fact(query->metric)->word,
-             (unsigned long long)query->since_ms, FLO_TELEMETRY_ROWS_MAX,
-             (unsigned long long)(now_ms > fits_from_ms ? now_ms - fits_from_ms
-                                                        : 0));
-    return query->by_device
-               ? flo_err_fix(err, "shorten since_ms, or take a step_ms of "
-                                  "1800000, or do not ask by device")
-               : flo_err_fix(err, "shorten since_ms");
+             flo_metric_fact(query->metric)->word, (unsigned long long)query->since_ms,
+             FLO_TELEMETRY_ROWS_MAX,
+             (unsigned long long)(now_ms > fits_from_ms ? now_ms - fits_from_ms : 0));
+    return query->by_device ? flo_err_fix(err, "shorten since_ms, or take a step_ms of "
+                                               "1800000, or do not ask by device")
+                            : flo_err_fix(err, "shorten since_ms");
 }
 
-static int row_read(struct flo_windows *store,
-                    const struct flo_telemetry_query *query,
+static int row_read(struct flo_windows *store, const struct flo_telemetry_query *query,
                     struct flo_db_statement *row, struct flo_telemetry_row *out,
                     struct flo_err *err)
 {
     struct flo_sketch_number number;
     size_t bytes;
     const void *data = flo_db_column_blob(row, 4, &bytes);
-    bool is_histogram =
-        flo_metric_fact(query->metric)->kind == FLO_METRIC_HISTOGRAM;
-    int rv = flo_sketch_pick(data, bytes, query->metric, &number,
-                             &store->histogram, err);
+    bool is_histogram = flo_metric_fact(query->metric)->kind == FLO_METRIC_HISTOGRAM;
+    int rv = flo_sketch_pick(data, bytes, query->metric, &number, &store->histogram, err);
 
     *out = (struct flo_telemetry_row){
         .release = flo_db_column_text(row, 0),
@@ -109,18 +100,15 @@ static int row_read(struct flo_windows *store,
     return rv;
 }
 
-int flo_windows_list(struct flo_windows *store,
-                     const struct flo_telemetry_query *query, uint64_t from_ms,
-                     flo_telemetry_row_fn fn, void *context,
-                     struct flo_err *err)
+int flo_windows_list(struct flo_windows *store, const struct flo_telemetry_query *query,
+                     uint64_t from_ms, flo_telemetry_row_fn fn, void *context, struct flo_err *err)
 {
     struct flo_db_statement *row = NULL;
     struct flo_telemetry_row out;
     struct flo_db_value key[3];
     bool has_row = true;
-    int rv = store->db == NULL
-                 ? flo_fail(err, FLO_E_DB, "telemetry.db is not open")
-                 : refuse_too_many(store, query, from_ms, err);
+    int rv = store->db == NULL ? flo_fail(err, FLO_E_DB, "telemetry.db is not open")
+                               : refuse_too_many(store, query, from_ms, err);
 
     query_key(query, from_ms, key);
     if (rv == 0) {
@@ -138,27 +126,26 @@ int flo_windows_list(struct flo_windows *store,
     return rv;
 }
 
-#define NEWEST                                                                 \
-    "SELECT r.text, d.text, w.data FROM window w"                              \
-    " JOIN name r ON r.n = w.release JOIN name d ON d.n = w.device"            \
-    " WHERE w.step = ? AND w.at >= ? AND r.model = ?"                          \
+#define NEWEST                                                                                     \
+    "SELECT r.text, d.text, w.data FROM window w"                                                  \
+    " JOIN name r ON r.n = w.release JOIN name d ON d.n = w.device"                                \
+    " WHERE w.step = ? AND w.at >= ? AND r.model = ?"                                              \
     " ORDER BY w.at DESC LIMIT ?"
 
-int flo_windows_newest(struct flo_windows *store, const char *model,
-                       uint64_t from_ms, uint64_t limit, flo_window_row_fn fn,
-                       void *context, bool *is_cut, struct flo_err *err)
+int flo_windows_newest(struct flo_windows *store, const char *model, uint64_t from_ms,
+                       uint64_t limit, flo_window_row_fn fn, void *context, bool *is_cut,
+                       struct flo_err *err)
 {
     const uint64_t step_ms = FLO_TELEMETRY_DEVICE_FINE_MS;
     const struct flo_db_value key[4] = {
         flo_db_number((int64_t)(step_ms / 1000)),
-        flo_db_number((int64_t)((from_ms - from_ms % step_ms) / 1000)),
-        flo_db_text(model), flo_db_number((int64_t)limit)};
+        flo_db_number((int64_t)((from_ms - from_ms % step_ms) / 1000)), flo_db_text(model),
+        flo_db_number((int64_t)limit)};
     struct flo_db_statement *row = NULL;
     bool has_row = true;
     uint64_t count = 0;
-    int rv = store->db == NULL
-                 ? flo_fail(err, FLO_E_DB, "telemetry.db is not open")
-                 : flo_db_query(store->db, NEWEST, key, 4, &row, err);
+    int rv = store->db == NULL ? flo_fail(err, FLO_E_DB, "telemetry.db is not open")
+                               : flo_db_query(store->db, NEWEST, key, 4, &row, err);
 
     while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
         struct flo_window_row one = {.release = flo_db_column_text(row, 0),
@@ -180,24 +167,21 @@ int flo_windows_newest(struct flo_windows *store, const char *model,
  * read.  They end before the key of the row after them or, where fewer fit,
  * before the first key that does not.  A list of keys (IN, or LIMIT where
  * SQLite has it) would be looked up in all rows of the step. */
-#define FIRST(table, fits, key, end, limit)                                    \
-    "DELETE FROM " table " WHERE " fits " AND (" key ") <"                     \
-    " (SELECT " key " FROM (SELECT " key " FROM " table " WHERE " fits         \
-    " ORDER BY " key " LIMIT 1 OFFSET " limit ")"                              \
+#define FIRST(table, fits, key, end, limit)                                                        \
+    "DELETE FROM " table " WHERE " fits " AND (" key ") <"                                         \
+    " (SELECT " key " FROM (SELECT " key " FROM " table " WHERE " fits " ORDER BY " key            \
+    " LIMIT 1 OFFSET " limit ")"                                                                   \
     " UNION ALL SELECT " end " ORDER BY " key " LIMIT 1)"
 
-const char flo_telemetry_prune_window[] = FIRST(
-    "window", "step = ?1 AND at < ?2", "at, device, release", "?2, 0, 0", "?3");
+const char flo_telemetry_prune_window[] =
+    FIRST("window", "step = ?1 AND at < ?2", "at, device, release", "?2, 0, 0", "?3");
 const char flo_telemetry_prune_total[] =
-    FIRST("total", "step = ?1 AND at < ?2", "at, release, hardware", "?2, 0, 0",
-          "?3");
+    FIRST("total", "step = ?1 AND at < ?2", "at, release, hardware", "?2, 0, 0", "?3");
 const char flo_telemetry_prune_merged[] =
-    FIRST("merged", "received < ?1", "received, device, at, seq", "?1, 0, 0, 0",
-          "?2");
+    FIRST("merged", "received < ?1", "received, device, at, seq", "?1, 0, 0, 0", "?2");
 
-static int prune_some(struct flo_windows *store, const char *sql,
-                      const struct flo_db_value *values, size_t count,
-                      int64_t *left, struct flo_err *err)
+static int prune_some(struct flo_windows *store, const char *sql, const struct flo_db_value *values,
+                      size_t count, int64_t *left, struct flo_err *err)
 {
     if (*left <= 0) {
         return 0;
@@ -214,41 +198,33 @@ static int64_t since(uint64_t now_ms, uint64_t life_ms)
     return now_ms > life_ms ? (int64_t)((now_ms - life_ms) / 1000) : 0;
 }
 
-static int prune(struct flo_windows *store, uint64_t now_ms, int64_t *left,
-                 struct flo_err *err)
+static int prune(struct flo_windows *store, uint64_t now_ms, int64_t *left, struct flo_err *err)
 {
     static const struct {
         const char *sql;
         uint64_t step_ms, life_ms;
     } kinds[] = {
-        {flo_telemetry_prune_window, FLO_TELEMETRY_DEVICE_FINE_MS,
-         FLO_TELEMETRY_FINE_LIFE_MS},
-        {flo_telemetry_prune_window, FLO_TELEMETRY_DEVICE_COARSE_MS,
-         FLO_TELEMETRY_DEVICE_LIFE_MS},
-        {flo_telemetry_prune_total, FLO_TELEMETRY_FINE_MS,
-         FLO_TELEMETRY_FINE_LIFE_MS},
-        {flo_telemetry_prune_total, FLO_TELEMETRY_COARSE_MS,
-         FLO_TELEMETRY_COARSE_LIFE_MS},
+        {flo_telemetry_prune_window, FLO_TELEMETRY_DEVICE_FINE_MS, FLO_TELEMETRY_FINE_LIFE_MS},
+        {flo_telemetry_prune_window, FLO_TELEMETRY_DEVICE_COARSE_MS, FLO_TELEMETRY_DEVICE_LIFE_MS},
+        {flo_telemetry_prune_total, FLO_TELEMETRY_FINE_MS, FLO_TELEMETRY_FINE_LIFE_MS},
+        {flo_telemetry_prune_total, FLO_TELEMETRY_COARSE_MS, FLO_TELEMETRY_COARSE_LIFE_MS},
     };
-    int rv = prune_some(
-        store, flo_telemetry_prune_merged,
-        FLO_DB_VALUES(flo_db_number(since(now_ms, FLO_TELEMETRY_FINE_LIFE_MS)),
-                      flo_db_number(*left)),
-        left, err);
+    int rv = prune_some(store, flo_telemetry_prune_merged,
+                        FLO_DB_VALUES(flo_db_number(since(now_ms, FLO_TELEMETRY_FINE_LIFE_MS)),
+                                      flo_db_number(*left)),
+                        left, err);
 
     for (size_t i = 0; i < FLO_COUNT(kinds) && rv == 0; i++) {
-        rv = prune_some(
-            store, kinds[i].sql,
-            FLO_DB_VALUES(flo_db_number((int64_t)(kinds[i].step_ms / 1000)),
-                          flo_db_number(since(now_ms, kinds[i].life_ms)),
-                          flo_db_number(*left)),
-            left, err);
+        rv = prune_some(store, kinds[i].sql,
+                        FLO_DB_VALUES(flo_db_number((int64_t)(kinds[i].step_ms / 1000)),
+                                      flo_db_number(since(now_ms, kinds[i].life_ms)),
+                                      flo_db_number(*left)),
+                        left, err);
     }
     return rv;
 }
 
-int flo_windows_prune(struct flo_windows *store, uint64_t now_ms, bool *more,
-                      struct flo_err *err)
+int flo_windows_prune(struct flo_windows *store, uint64_t now_ms, bool *more, struct flo_err *err)
 {
     int64_t left = FLO_TELEMETRY_PRUNE_ROWS;
     int rv = flo_windows_begin(store, err);

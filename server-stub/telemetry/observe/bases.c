@@ -28,8 +28,7 @@ void flo_observe_bases_free(struct flo_observe_bases *bases)
     }
 }
 
-static void add_past(struct flo_study_past *past,
-                     const struct flo_observed *observed)
+static void add_past(struct flo_study_past *past, const struct flo_observed *observed)
 {
     struct flo_tally tally;
 
@@ -41,8 +40,8 @@ static void add_past(struct flo_study_past *past,
     past->hours += __builtin_popcount(observed->hours_heard);
 }
 
-void flo_observer_bases(struct flo_observer *observer,
-                        struct flo_observe_bases *bases, uint64_t now_ms)
+void flo_observer_bases(struct flo_observer *observer, struct flo_observe_bases *bases,
+                        uint64_t now_ms)
 {
     flo_observer_move(observer, now_ms);
     bases->block = observer->block;

@@ -43,22 +43,20 @@ static double rate_of(const struct look *look)
     return look->measure == FLO_MEASURE_CRASHES && rate <= 0 ? RATE_MIN : rate;
 }
 
-static void set(const struct look *look, const struct flo_since_numbers *of,
-                double *events, double *expected)
+static void set(const struct look *look, const struct flo_since_numbers *of, double *events,
+                double *expected)
 {
     if (look->measure == FLO_MEASURE_ERRORS) {
         *events = of->errors;
-        *expected = flo_expected_errors(of->requests, of->errors_before,
-                                        of->requests_before, look->rate);
+        *expected =
+            flo_expected_errors(of->requests, of->errors_before, of->requests_before, look->rate);
         return;
     }
     *events = of->crashes;
-    *expected = of->hours * flo_crash_rate(of->crashes_before, of->hours_before,
-                                           look->rate);
+    *expected = of->hours * flo_crash_rate(of->crashes_before, of->hours_before, look->rate);
 }
 
-static void add_device(const struct look *look,
-                       const struct flo_observer_entry *entry,
+static void add_device(const struct look *look, const struct flo_observer_entry *entry,
                        struct flo_count_scan_device *out)
 {
     bool is_updated = flo_crowd_is_updated(entry);
@@ -77,8 +75,7 @@ static void add_device(const struct look *look,
 
 /* ---- a look ---- */
 
-static void keep_row(const struct look *look,
-                     const struct flo_count_scan_row *row)
+static void keep_row(const struct look *look, const struct flo_count_scan_row *row)
 {
     struct flo_study_slice *out =
         flo_crowd_row(&look->crowd, row->has_within ? row->within : row->slice,
@@ -100,15 +97,13 @@ static void keep_row(const struct look *look,
 }
 
 /* All updated devices of the slice are far. */
-static void keep_probe(const struct look *look,
-                       const struct flo_scan_probe *wish)
+static void keep_probe(const struct look *look, const struct flo_scan_probe *wish)
 {
     const uint16_t *values = look->crowd.labels[wish->slice.label].values;
 
     for (size_t i = 0; i < look->crowd.count; i++) {
         if (values[i] == wish->slice.value && look->devices[i].is_updated) {
-            struct flo_study_probe *probe =
-                flo_crowd_probe(&look->crowd, wish->slice, i);
+            struct flo_study_probe *probe = flo_crowd_probe(&look->crowd, wish->slice, i);
             if (probe != NULL) {
                 probe->is_count = true;
                 probe->measure = look->measure;
@@ -121,12 +116,12 @@ static void keep_probe(const struct look *look,
 static void scan(struct look *look, enum flo_measure measure)
 {
     const struct flo_crowd *crowd = &look->crowd;
-    const struct flo_count_scan_rule rule = {
-        .alpha = ALPHA,
-        .weight = crowd->study->weights[measure],
-        .least = measure == FLO_MEASURE_ERRORS ? ERRORS_LEAST : CRASHES_LEAST,
-        .labels = crowd->labels,
-        .label_count = crowd->study->label_count};
+    const struct flo_count_scan_rule rule = {.alpha = ALPHA,
+                                             .weight = crowd->study->weights[measure],
+                                             .least = measure == FLO_MEASURE_ERRORS ? ERRORS_LEAST
+                                                                                    : CRASHES_LEAST,
+                                             .labels = crowd->labels,
+                                             .label_count = crowd->study->label_count};
 
     look->measure = measure;
     if (rule.weight <= 0) {
@@ -137,8 +132,8 @@ static void scan(struct look *look, enum flo_measure measure)
         add_device(look, crowd->entries[i], &look->devices[i]);
     }
     /* Sums of whole numbers are possible, and waves are those of the roster. */
-    (void)flo_count_scan_look(&rule, look->devices, crowd->count, look->room,
-                              look->far, &look->scan);
+    (void)flo_count_scan_look(&rule, look->devices, crowd->count, look->room, look->far,
+                              &look->scan);
     for (size_t i = 0; i < look->scan.row_count; i++) {
         keep_row(look, &look->scan.rows[i]);
     }
@@ -147,13 +142,11 @@ static void scan(struct look *look, enum flo_measure measure)
     }
 }
 
-int flo_observer_scan_counts(const struct flo_observer *observer,
-                             struct flo_observe_study *study, uint32_t roster,
-                             struct flo_err *err)
+int flo_observer_scan_counts(const struct flo_observer *observer, struct flo_observe_study *study,
+                             uint32_t roster, struct flo_err *err)
 {
-    struct look look = {
-        .crowd = {.observer = observer, .study = study, .roster = roster},
-        .waves = observer->rosters[roster].kept.waves.count};
+    struct look look = {.crowd = {.observer = observer, .study = study, .roster = roster},
+                        .waves = observer->rosters[roster].kept.waves.count};
     int rv = flo_crowd_open(&look.crowd, false, err);
 
     if (rv < 0) {

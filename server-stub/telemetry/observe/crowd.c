@@ -7,8 +7,7 @@
 bool flo_crowd_is_updated(const struct flo_observer_entry *entry)
 {
     return entry->since->wave > 0 && entry->observed.split > 0 &&
-           (entry->observed.arm == FLO_ARM_TREATED ||
-            entry->observed.arm == FLO_ARM_ENDED);
+           (entry->observed.arm == FLO_ARM_TREATED || entry->observed.arm == FLO_ARM_ENDED);
 }
 
 /* A control that saw a wave begin. */
@@ -20,25 +19,21 @@ static bool is_control(const struct flo_observer_entry *entry)
            flo_since_counted(entry->since, 0, &numbers);
 }
 
-static bool is_in(const struct flo_crowd *crowd,
-                  const struct flo_observer_entry *entry, bool is_read)
+static bool is_in(const struct flo_crowd *crowd, const struct flo_observer_entry *entry,
+                  bool is_read)
 {
-    return entry != NULL && entry->roster == crowd->roster &&
-           entry->since != NULL &&
-           (!is_read || (entry->observed.readings != NULL &&
-                         entry->since->speeds != NULL)) &&
+    return entry != NULL && entry->roster == crowd->roster && entry->since != NULL &&
+           (!is_read || (entry->observed.readings != NULL && entry->since->speeds != NULL)) &&
            (crowd->study->excluded >> entry->observed.segment & 1) == 0 &&
            (flo_crowd_is_updated(entry) || is_control(entry));
 }
 
-static void add(struct flo_crowd *crowd, size_t member,
-                const struct flo_observer_entry *entry)
+static void add(struct flo_crowd *crowd, size_t member, const struct flo_observer_entry *entry)
 {
     const struct flo_observe_study *study = crowd->study;
 
     for (size_t l = 0; l < study->label_count; l++) {
-        crowd->values[l * study->member_count + crowd->count] =
-            study->labels[l].values[member];
+        crowd->values[l * study->member_count + crowd->count] = study->labels[l].values[member];
     }
     crowd->entries[crowd->count++] = entry;
 }
@@ -50,8 +45,7 @@ int flo_crowd_open(struct flo_crowd *crowd, bool is_read, struct flo_err *err)
 
     crowd->count = 0;
     crowd->entries = calloc(most + 1, sizeof(*crowd->entries));
-    crowd->values =
-        calloc(study->label_count * most + 1, sizeof(*crowd->values));
+    crowd->values = calloc(study->label_count * most + 1, sizeof(*crowd->values));
     if (crowd->entries == NULL || crowd->values == NULL) {
         flo_crowd_close(crowd);
         return flo_fail(err, FLO_E_MEMORY, "evidence");
@@ -80,18 +74,16 @@ void flo_crowd_close(struct flo_crowd *crowd)
 }
 
 /* Since its own swap; its past as it was then. */
-static void updated_numbers(const struct flo_observed *observed,
-                            struct flo_since_numbers *out)
+static void updated_numbers(const struct flo_observed *observed, struct flo_since_numbers *out)
 {
-    *out = (struct flo_since_numbers){
-        .errors = observed->since.errors,
-        .requests = observed->since.requests,
-        .crashes = observed->crashes,
-        .hours = flo_observed_hours(observed),
-        .errors_before = observed->before.errors,
-        .requests_before = observed->before.requests,
-        .crashes_before = __builtin_popcount(observed->before_died),
-        .hours_before = __builtin_popcount(observed->before_heard)};
+    *out = (struct flo_since_numbers){.errors = observed->since.errors,
+                                      .requests = observed->since.requests,
+                                      .crashes = observed->crashes,
+                                      .hours = flo_observed_hours(observed),
+                                      .errors_before = observed->before.errors,
+                                      .requests_before = observed->before.requests,
+                                      .crashes_before = __builtin_popcount(observed->before_died),
+                                      .hours_before = __builtin_popcount(observed->before_heard)};
 }
 
 bool flo_crowd_numbers(const struct flo_observer_entry *entry, size_t wave,
@@ -104,8 +96,7 @@ bool flo_crowd_numbers(const struct flo_observer_entry *entry, size_t wave,
     return flo_since_counted(entry->since, wave, out);
 }
 
-static uint32_t members_of(const struct flo_observe_study *study,
-                           struct flo_slice slice)
+static uint32_t members_of(const struct flo_observe_study *study, struct flo_slice slice)
 {
     uint32_t members = 0;
 
@@ -117,8 +108,7 @@ static uint32_t members_of(const struct flo_observe_study *study,
 
 /* Three of a site's four devices may share a hardware class by chance, and half
  * of the fleet with them: then the site is held. */
-struct flo_study_slice *flo_crowd_row(const struct flo_crowd *crowd,
-                                      struct flo_slice held,
+struct flo_study_slice *flo_crowd_row(const struct flo_crowd *crowd, struct flo_slice held,
                                       struct flo_slice wider)
 {
     struct flo_observe_study *study = crowd->study;
@@ -127,27 +117,24 @@ struct flo_study_slice *flo_crowd_row(const struct flo_crowd *crowd,
     if (slices->count == FLO_STUDY_SLICES_MAX) {
         return NULL;
     }
-    if (wider.value != 0 &&
-        members_of(study, held) > members_of(study, wider)) {
+    if (wider.value != 0 && members_of(study, held) > members_of(study, wider)) {
         held = wider;
         wider = (struct flo_slice){0};
     }
     struct flo_study_slice *row = &slices->rows[slices->count];
-    study->found[slices->count++] =
-        (struct flo_observe_found){.slice = held, .wider = wider};
+    study->found[slices->count++] = (struct flo_observe_found){.slice = held, .wider = wider};
     *row = (struct flo_study_slice){.members = members_of(study, held)};
     return row;
 }
 
-struct flo_study_probe *flo_crowd_probe(const struct flo_crowd *crowd,
-                                        struct flo_slice slice, size_t place)
+struct flo_study_probe *flo_crowd_probe(const struct flo_crowd *crowd, struct flo_slice slice,
+                                        size_t place)
 {
     struct flo_observe_study *study = crowd->study;
     struct flo_study_evidence *evidence = &study->evidence;
 
     for (uint32_t i = 0; i < evidence->probe_count; i++) {
-        if (study->probed[i].label == slice.label &&
-            study->probed[i].value == slice.value) {
+        if (study->probed[i].label == slice.label && study->probed[i].value == slice.value) {
             return NULL;
         }
     }

@@ -33,9 +33,8 @@ static size_t device_number(struct flo_observer *observer, const char *device)
     size_t before = observer->first_capacity;
     size_t number = flo_ids_keep(&observer->ids, device);
 
-    if (number == SIZE_MAX ||
-        !grow((void **)&observer->first, &observer->first_capacity, number,
-              sizeof(*observer->first))) {
+    if (number == SIZE_MAX || !grow((void **)&observer->first, &observer->first_capacity, number,
+                                    sizeof(*observer->first))) {
         return SIZE_MAX;
     }
     for (size_t i = before; i < observer->first_capacity; i++) {
@@ -44,8 +43,8 @@ static size_t device_number(struct flo_observer *observer, const char *device)
     return number;
 }
 
-static struct flo_observer_entry *find_of(const struct flo_observer *observer,
-                                          size_t number, const char *model)
+static struct flo_observer_entry *find_of(const struct flo_observer *observer, size_t number,
+                                          const char *model)
 {
     uint32_t at = observer->first[number];
 
@@ -59,9 +58,8 @@ static struct flo_observer_entry *find_of(const struct flo_observer *observer,
     return NULL;
 }
 
-struct flo_observer_entry *
-flo_observer_find(const struct flo_observer *observer, const char *device,
-                  const char *model)
+struct flo_observer_entry *flo_observer_find(const struct flo_observer *observer,
+                                             const char *device, const char *model)
 {
     size_t number = flo_ids_find(&observer->ids, device);
 
@@ -77,8 +75,7 @@ static bool is_read(const struct flo_observer *observer, const char *device)
     uint64_t devices = observer->ids.count;
     uint64_t hash = flo_crc32c(0, device, strlen(device));
 
-    return devices <= FLO_OBSERVED_MAX ||
-           hash * devices < (uint64_t)FLO_OBSERVED_MAX << 32;
+    return devices <= FLO_OBSERVED_MAX || hash * devices < (uint64_t)FLO_OBSERVED_MAX << 32;
 }
 
 /* SIZE_MAX without room. */
@@ -90,31 +87,28 @@ static size_t model_place(struct flo_observer *observer, const char *model)
         }
     }
     if (observer->model_count > UINT16_MAX ||
-        !grow((void **)&observer->models, &observer->model_capacity,
-              observer->model_count, sizeof(*observer->models))) {
+        !grow((void **)&observer->models, &observer->model_capacity, observer->model_count,
+              sizeof(*observer->models))) {
         return SIZE_MAX;
     }
-    snprintf(observer->models[observer->model_count], sizeof(*observer->models),
-             "%s", model);
+    snprintf(observer->models[observer->model_count], sizeof(*observer->models), "%s", model);
     return observer->model_count++;
 }
 
 /* Without memory it is counted only. */
-static void give_readings(const struct flo_observer *observer,
-                          struct flo_observer_entry *entry, const char *device)
+static void give_readings(const struct flo_observer *observer, struct flo_observer_entry *entry,
+                          const char *device)
 {
     if (is_read(observer, device)) {
         entry->observed.readings = calloc(1, sizeof(*entry->observed.readings));
     }
 }
 
-struct flo_observer_entry *flo_observer_entry(struct flo_observer *observer,
-                                              const char *device,
+struct flo_observer_entry *flo_observer_entry(struct flo_observer *observer, const char *device,
                                               const char *model)
 {
     size_t number = device_number(observer, device);
-    struct flo_observer_entry *entry =
-        number == SIZE_MAX ? NULL : find_of(observer, number, model);
+    struct flo_observer_entry *entry = number == SIZE_MAX ? NULL : find_of(observer, number, model);
 
     /* The device was enrolled again. */
     if (entry != NULL && entry->is_forgotten) {
@@ -165,14 +159,14 @@ static uint32_t class_place(struct flo_observer *observer)
     if (observer->class_count == FLO_OBSERVER_CLASSES_MAX) {
         return unused_class(observer);
     }
-    return grow((void **)&observer->classes, &observer->class_capacity,
-                observer->class_count, sizeof(*observer->classes))
+    return grow((void **)&observer->classes, &observer->class_capacity, observer->class_count,
+                sizeof(*observer->classes))
                ? (uint32_t)observer->class_count++
                : FLO_OBSERVER_NONE;
 }
 
-uint32_t flo_observer_class_of(struct flo_observer *observer,
-                               const char *hardware, const char *model)
+uint32_t flo_observer_class_of(struct flo_observer *observer, const char *hardware,
+                               const char *model)
 {
     for (size_t i = 0; i < observer->class_count; i++) {
         if (strcmp(observer->classes[i].hardware, hardware) == 0 &&

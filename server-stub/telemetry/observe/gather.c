@@ -47,8 +47,7 @@ static uint32_t tag_of(const void *data, size_t bytes)
     return tag != 0 ? tag : 1;
 }
 
-static uint32_t roster_of(struct flo_observer *observer,
-                          const struct flo_observe_study *study)
+static uint32_t roster_of(struct flo_observer *observer, const struct flo_observe_study *study)
 {
     uint32_t id = flo_observer_rollout_id(study->rollout);
     uint32_t release = tag_of(&study->release, sizeof(study->release));
@@ -59,23 +58,20 @@ static uint32_t roster_of(struct flo_observer *observer,
             observer->rosters[i].rollout.release = release;
             return i;
         }
-        if (observer->rosters[i].rollout.id == 0 &&
-            free_place == FLO_OBSERVER_NONE) {
+        if (observer->rosters[i].rollout.id == 0 && free_place == FLO_OBSERVER_NONE) {
             free_place = i;
         }
     }
     if (free_place != FLO_OBSERVER_NONE) {
         struct flo_observer_roster *roster = &observer->rosters[free_place];
-        roster->rollout =
-            (struct flo_observed_rollout){.id = id, .release = release};
+        roster->rollout = (struct flo_observed_rollout){.id = id, .release = release};
         snprintf(roster->name, sizeof(roster->name), "%s", study->rollout);
     }
     return free_place;
 }
 
 /* The controls of this phase were split before the controller began. */
-static bool was_split(const struct flo_observer *observer, uint32_t number,
-                      uint8_t phase)
+static bool was_split(const struct flo_observer *observer, uint32_t number, uint8_t phase)
 {
     for (size_t i = 0; i < observer->count; i++) {
         const struct flo_observer_entry *entry = &observer->entries[i];
@@ -99,8 +95,7 @@ static void begin_waves(struct flo_observer *observer, uint32_t number)
     }
 }
 
-static void place_members(struct flo_observer *observer,
-                          const struct flo_observe_study *study,
+static void place_members(struct flo_observer *observer, const struct flo_observe_study *study,
                           uint32_t number)
 {
     struct flo_observer_roster *roster = &observer->rosters[number];
@@ -114,8 +109,7 @@ static void place_members(struct flo_observer *observer,
         struct flo_observe_member *member = &study->members[i];
         struct flo_observer_entry *entry =
             flo_observer_find(observer, member->device, study->model);
-        member->entry =
-            entry != NULL ? (uint32_t)(entry - observer->entries) + 1 : 0;
+        member->entry = entry != NULL ? (uint32_t)(entry - observer->entries) + 1 : 0;
         enum flo_member_way way = (enum flo_member_way)member->way;
         if (entry == NULL || /* nothing was heard of it yet */
             !flo_observer_may_take(observer, entry, number, way) ||
@@ -129,9 +123,8 @@ static void place_members(struct flo_observer *observer,
         flo_observer_attend(observer, entry, number);
         entry->site = member->site;
         entry->is_probe = member->is_probe;
-        entry->is_swapping =
-            flo_observed_place(&entry->observed, &roster->rollout, way,
-                               member->segment, observer->block);
+        entry->is_swapping = flo_observed_place(&entry->observed, &roster->rollout, way,
+                                                member->segment, observer->block);
         swaps = swaps || entry->is_swapping;
     }
     if (swaps) {
@@ -192,8 +185,7 @@ static bool is_treated(const struct flo_observed *observed)
     return observed->arm == FLO_ARM_TREATED || observed->arm == FLO_ARM_ENDED;
 }
 
-static bool is_compared(const struct gather *gather,
-                        const struct flo_observer_entry *entry)
+static bool is_compared(const struct gather *gather, const struct flo_observer_entry *entry)
 {
     const struct flo_observed *observed = &entry->observed;
 
@@ -266,8 +258,7 @@ static void gather_rate(struct gather *gather)
     gather->control_rate = requests > 0 ? errors / requests : 0;
 }
 
-static struct flo_count_arm *arm_of(struct flo_study_segment *segment,
-                                    enum flo_measure measure,
+static struct flo_count_arm *arm_of(struct flo_study_segment *segment, enum flo_measure measure,
                                     const struct flo_observed *observed)
 {
     struct flo_statistic_arms *arms = &segment->arms[measure];
@@ -291,35 +282,29 @@ static double usual_of(const struct gather *gather, bool is_judged)
     return count > 0 ? flo_median(gather->scratch, count) : 0;
 }
 
-static void count_device(const struct gather *gather,
-                         const struct flo_observed *observed,
+static void count_device(const struct gather *gather, const struct flo_observed *observed,
                          struct flo_study_segment *segment)
 {
     double hours = flo_observed_hours(observed);
     double requests = observed->since.requests;
     bool is_known;
 
-    flo_count_add_usual(
-        arm_of(segment, FLO_MEASURE_ERRORS, observed), observed->since.errors,
-        flo_expected_errors(requests, observed->before.errors,
-                            observed->before.requests, gather->control_rate),
-        requests, gather->usual_requests);
-    flo_count_add_usual(
-        arm_of(segment, FLO_MEASURE_FEEDBACK, observed), observed->since.bad,
-        flo_expected_errors(observed->since.judged, observed->before.bad,
-                            observed->before.judged, gather->control_bad),
-        observed->since.judged, gather->usual_judged);
-    flo_count_add(arm_of(segment, FLO_MEASURE_CRASHES, observed),
-                  observed->crashes, hours, hours);
+    flo_count_add_usual(arm_of(segment, FLO_MEASURE_ERRORS, observed), observed->since.errors,
+                        flo_expected_errors(requests, observed->before.errors,
+                                            observed->before.requests, gather->control_rate),
+                        requests, gather->usual_requests);
+    flo_count_add_usual(arm_of(segment, FLO_MEASURE_FEEDBACK, observed), observed->since.bad,
+                        flo_expected_errors(observed->since.judged, observed->before.bad,
+                                            observed->before.judged, gather->control_bad),
+                        observed->since.judged, gather->usual_judged);
+    flo_count_add(arm_of(segment, FLO_MEASURE_CRASHES, observed), observed->crashes, hours, hours);
     bool is_unread = flo_observed_is_unread(observed, gather->observer->closed,
                                             gather->coverage_blocks, &is_known);
     if (is_known) {
-        flo_count_add(arm_of(segment, FLO_MEASURE_COVERAGE, observed),
-                      is_unread ? 1 : 0, 1, 1);
+        flo_count_add(arm_of(segment, FLO_MEASURE_COVERAGE, observed), is_unread ? 1 : 0, 1, 1);
     }
     struct flo_statistic_arms *deaths = &segment->arms[FLO_MEASURE_DEATHS];
-    flo_observed_deaths(observed, &deaths->deaths.treated,
-                        &deaths->deaths.control);
+    flo_observed_deaths(observed, &deaths->deaths.treated, &deaths->deaths.control);
 }
 
 static void gather_counts(struct gather *gather)
@@ -336,8 +321,7 @@ static void gather_counts(struct gather *gather)
 
 /* Once for each reading: what follows asks several times, and the devices
  * themselves are far apart in memory. */
-static void read_changes(struct gather *gather,
-                         enum flo_observed_reading reading)
+static void read_changes(struct gather *gather, enum flo_observed_reading reading)
 {
     for (size_t i = 0; i < gather->compared_count; i++) {
         const struct flo_observer_entry *entry = gather->compared[i];
@@ -382,15 +366,15 @@ static uint32_t older_stratum(const struct gather *gather, uint32_t segment)
 /* Differences of a segment's devices that are compared with each other, by
  * site; `phase`, from 1: those that swapped in it and its controls alone, 0:
  * all. */
-static size_t differences_of(struct gather *gather, uint32_t segment,
-                             uint32_t stratum, uint32_t phase)
+static size_t differences_of(struct gather *gather, uint32_t segment, uint32_t stratum,
+                             uint32_t phase)
 {
     size_t count = 0;
 
     for (size_t i = 0; i < gather->compared_count; i++) {
         const struct changed *one = &gather->changed[gather->by_site[i]];
-        if (one->is_known && one->segment == segment &&
-            one->stratum == stratum && (phase == 0 || one->phase == phase)) {
+        if (one->is_known && one->segment == segment && one->stratum == stratum &&
+            (phase == 0 || one->phase == phase)) {
             gather->differences[count++] = (struct flo_difference){
                 .d = one->d, .is_treated = one->is_treated, .site = one->site};
         }
@@ -398,8 +382,8 @@ static size_t differences_of(struct gather *gather, uint32_t segment,
     return count;
 }
 
-static void gather_stratum(struct gather *gather, uint32_t segment,
-                           uint32_t stratum, struct flo_ratio_segment *out)
+static void gather_stratum(struct gather *gather, uint32_t segment, uint32_t stratum,
+                           struct flo_ratio_segment *out)
 {
     struct flo_arms arms;
     size_t count = differences_of(gather, segment, stratum, 0);
@@ -411,28 +395,25 @@ static void gather_stratum(struct gather *gather, uint32_t segment,
     *out = arms.arms;
 }
 
-static void gather_wave(struct gather *gather,
-                        enum flo_observed_reading reading, uint32_t segment,
+static void gather_wave(struct gather *gather, enum flo_observed_reading reading, uint32_t segment,
                         uint32_t stratum)
 {
-    size_t count =
-        differences_of(gather, segment, stratum, gather->study->phase + 1);
+    size_t count = differences_of(gather, segment, stratum, gather->study->phase + 1);
 
     flo_pooled_gather(gather->differences, count, gather->scratch,
                       &gather->study->evidence.wave[reading]);
 }
 
 /* A segment's differences, less the median of its controls. */
-static void told_stratum(struct gather *gather, uint32_t segment,
-                         uint32_t stratum, struct told_arms *arms)
+static void told_stratum(struct gather *gather, uint32_t segment, uint32_t stratum,
+                         struct told_arms *arms)
 {
     size_t updated = arms->updated_count;
     size_t controls = arms->control_count;
 
     for (size_t i = 0; i < gather->compared_count; i++) {
         const struct changed *one = &gather->changed[i];
-        if (!one->is_known || one->segment != segment ||
-            one->stratum != stratum) {
+        if (!one->is_known || one->segment != segment || one->stratum != stratum) {
             continue;
         }
         if (one->is_treated) {
@@ -445,8 +426,7 @@ static void told_stratum(struct gather *gather, uint32_t segment,
     if (own < 2 || updated == arms->updated_count) {
         return; /* nothing to compare with */
     }
-    memcpy(gather->scratch, &arms->controls[arms->control_count],
-           own * sizeof(*gather->scratch));
+    memcpy(gather->scratch, &arms->controls[arms->control_count], own * sizeof(*gather->scratch));
     double centre = flo_median(gather->scratch, own);
     for (size_t i = arms->updated_count; i < updated; i++) {
         arms->updated[i] -= centre;
@@ -475,9 +455,8 @@ static void gather_told(struct gather *gather, enum flo_measure measure)
         }
     }
     /* Finite: means of readings. */
-    (void)flo_told_effect(arms->updated, arms->updated_count, arms->controls,
-                          arms->control_count, arms->numbers,
-                          &evidence->told[measure].effect);
+    (void)flo_told_effect(arms->updated, arms->updated_count, arms->controls, arms->control_count,
+                          arms->numbers, &evidence->told[measure].effect);
 }
 
 /* Raw rates of errors, against requests and not against the own past. */
@@ -489,18 +468,16 @@ static void gather_rates(struct gather *gather)
         const struct flo_observer_entry *entry = gather->compared[i];
         const struct flo_observed *of = &entry->observed;
         if (!is_excluded(gather, of->segment)) {
-            flo_count_add(&arms[is_treated(of) ? 1 : 0], of->since.errors,
-                          of->since.requests, of->since.requests);
+            flo_count_add(&arms[is_treated(of) ? 1 : 0], of->since.errors, of->since.requests,
+                          of->since.requests);
         }
     }
-    (void)flo_told_ratio(
-        &arms[1], &arms[0],
-        &gather->study->evidence.told[FLO_MEASURE_ERRORS].rate);
+    (void)flo_told_ratio(&arms[1], &arms[0],
+                         &gather->study->evidence.told[FLO_MEASURE_ERRORS].rate);
 }
 
 /* false: its segment went back. */
-static bool crashes_of(const struct gather *gather,
-                       const struct flo_observer_entry *entry,
+static bool crashes_of(const struct gather *gather, const struct flo_observer_entry *entry,
                        struct flo_observed_crashes *out)
 {
     if (is_excluded(gather, entry->observed.segment)) {
@@ -511,12 +488,10 @@ static bool crashes_of(const struct gather *gather,
 }
 
 /* A control's, since its split. */
-static void add_first(struct flo_study_crash *crash,
-                      const struct flo_observed *observed)
+static void add_first(struct flo_study_crash *crash, const struct flo_observed *observed)
 {
     if (!is_treated(observed)) {
-        flo_study_crash_first(crash, observed->crashes,
-                              flo_observed_hours(observed));
+        flo_study_crash_first(crash, observed->crashes, flo_observed_hours(observed));
     }
 }
 
@@ -541,11 +516,9 @@ static void gather_crashes(struct gather *gather)
     for (size_t i = 0; i < gather->compared_count; i++) {
         if (crashes_of(gather, gather->compared[i], &one)) {
             struct flo_crash_arm *arm =
-                is_treated(&gather->compared[i]->observed) ? &crash->treated
-                                                           : &crash->control;
+                is_treated(&gather->compared[i]->observed) ? &crash->treated : &crash->control;
             arm->devices += one.has_crashed ? 1 : 0;
-            arm->expected += flo_crash_expected(one.hours, one.died_before,
-                                                one.hours_before, rate);
+            arm->expected += flo_crash_expected(one.hours, one.died_before, one.hours_before, rate);
         }
     }
     crash->past = (struct flo_crash_arm){.devices = died, .expected = died};
@@ -554,8 +527,7 @@ static void gather_crashes(struct gather *gather)
 static void gather_readers(struct gather *gather, enum flo_measure measure)
 {
     for (size_t i = 0; i < gather->compared_count; i++) {
-        gather->study->evidence.readers[measure] +=
-            gather->changed[i].reads ? 1 : 0;
+        gather->study->evidence.readers[measure] += gather->changed[i].reads ? 1 : 0;
     }
 }
 
@@ -595,24 +567,20 @@ static void gather_above(struct gather *gather, enum flo_measure measure)
         const struct flo_observed *of = &entry->observed;
         struct flo_study_above *above =
             &gather->study->evidence.segments[of->segment].above[measure];
-        struct flo_plain_arm *arm =
-            is_treated(of) ? &above->treated : &above->control;
+        struct flo_plain_arm *arm = is_treated(of) ? &above->treated : &above->control;
         /* Sums of whole numbers and their logarithms: always finite. */
         if (measure == FLO_MEASURE_ERRORS) {
-            (void)flo_plain_add_errors(arm, of->since.errors,
-                                       of->since.requests, of->before.errors,
+            (void)flo_plain_add_errors(arm, of->since.errors, of->since.requests, of->before.errors,
                                        of->before.requests);
         } else {
-            flo_observed_change(of, (enum flo_observed_reading)reading,
-                                &change);
+            flo_observed_change(of, (enum flo_observed_reading)reading, &change);
             (void)flo_plain_add(arm, change.d, change.before, change.after);
         }
     }
 }
 
 /* A study that says no weights is asked for all measures. */
-static bool has_rule(const struct flo_observe_study *study,
-                     enum flo_measure measure)
+static bool has_rule(const struct flo_observe_study *study, enum flo_measure measure)
 {
     return study->label_count == 0 || study->weights[measure] > 0;
 }
@@ -634,18 +602,14 @@ struct slopes {
     size_t told_from;
 };
 
-static bool has_memory(const struct slopes *slopes,
-                       const struct flo_observer_entry *entry)
+static bool has_memory(const struct slopes *slopes, const struct flo_observer_entry *entry)
 {
-    return entry->observed.readings != NULL &&
-           entry->observed.segment == slopes->segment;
+    return entry->observed.readings != NULL && entry->observed.segment == slopes->segment;
 }
 
 static size_t wave_of(const struct flo_observer_entry *entry)
 {
-    return entry->since != NULL && entry->since->wave > 0
-               ? entry->since->wave - 1u
-               : NO_WAVE;
+    return entry->since != NULL && entry->since->wave > 0 ? entry->since->wave - 1u : NO_WAVE;
 }
 
 static void read_updated(const struct gather *gather, struct slopes *slopes)
@@ -670,10 +634,8 @@ static void read_controls(const struct gather *gather, struct slopes *slopes)
         if (is_treated(&entry->observed) || !has_memory(slopes, entry)) {
             continue;
         }
-        const struct flo_slope_track *memory =
-            &entry->observed.readings->memory;
-        struct flo_slope *slope =
-            &slopes->items[slopes->end - 1 - slopes->controls];
+        const struct flo_slope_track *memory = &entry->observed.readings->memory;
+        struct flo_slope *slope = &slopes->items[slopes->end - 1 - slopes->controls];
         if (entry->since != NULL && slopes->wave != NO_WAVE) {
             flo_since_slope(entry->since, memory, slopes->wave, slope);
         } else {
@@ -688,8 +650,7 @@ static void read_controls(const struct gather *gather, struct slopes *slopes)
 static void told_slopes(struct gather *gather, struct slopes *slopes)
 {
     struct told_arms *arms = &gather->told;
-    const struct flo_slope *controls =
-        &slopes->items[slopes->end - slopes->controls];
+    const struct flo_slope *controls = &slopes->items[slopes->end - slopes->controls];
 
     if (slopes->updated == 0 || slopes->controls < 2) {
         return; /* nothing to compare with */
@@ -713,8 +674,7 @@ static void told_slopes(struct gather *gather, struct slopes *slopes)
 /* A step of all devices, or of the curve that is taken off them, moves a slope
  * the more the fewer readings it has: so each wave stands against what the
  * controls did in its own time. */
-static void leak_of(struct gather *gather, struct slopes *slopes,
-                    struct flo_leak_arms *out)
+static void leak_of(struct gather *gather, struct slopes *slopes, struct flo_leak_arms *out)
 {
     struct flo_leak_arms arms;
 
@@ -729,8 +689,8 @@ static void leak_of(struct gather *gather, struct slopes *slopes,
         read_controls(gather, slopes);
         /* Slopes that are read are finite. */
         (void)flo_leak_arms(slopes->items, slopes->updated,
-                            &slopes->items[slopes->end - slopes->controls],
-                            slopes->controls, slopes->numbers, &arms);
+                            &slopes->items[slopes->end - slopes->controls], slopes->controls,
+                            slopes->numbers, &arms);
         flo_leak_add_wave(out, &arms);
         if (is_last && out->treated.devices == 0) {
             *out = arms; /* how many there are of one arm alone */
@@ -754,15 +714,11 @@ static int gather_leak(struct gather *gather, struct flo_err *err)
         rv = flo_fail(err, FLO_E_MEMORY, "evidence");
     }
     gather->told.updated_count = gather->told.control_count = 0;
-    for (; slopes.segment < evidence->segment_count && rv == 0;
-         slopes.segment++) {
-        leak_of(
-            gather, &slopes,
-            &evidence->segments[slopes.segment].arms[FLO_MEASURE_LEAK].leak);
+    for (; slopes.segment < evidence->segment_count && rv == 0; slopes.segment++) {
+        leak_of(gather, &slopes, &evidence->segments[slopes.segment].arms[FLO_MEASURE_LEAK].leak);
     }
-    (void)flo_told_effect(gather->told.updated, gather->told.updated_count,
-                          gather->told.controls, gather->told.control_count,
-                          gather->told.numbers,
+    (void)flo_told_effect(gather->told.updated, gather->told.updated_count, gather->told.controls,
+                          gather->told.control_count, gather->told.numbers,
                           &evidence->told[FLO_MEASURE_LEAK].effect);
     free(slopes.items);
     free(slopes.numbers);
@@ -795,12 +751,10 @@ static void gather_all(struct gather *gather)
 static uint32_t coverage_blocks(const struct flo_observer *observer,
                                 const struct flo_observe_study *study)
 {
-    uint64_t reports =
-        (3 * study->heartbeat_ms + observer->block_ms - 1) / observer->block_ms;
+    uint64_t reports = (3 * study->heartbeat_ms + observer->block_ms - 1) / observer->block_ms;
     uint64_t blocks = reports + FLO_WARM_BLOCKS;
 
-    return blocks < COVERAGE_BLOCKS_MIN ? COVERAGE_BLOCKS_MIN
-                                        : (uint32_t)blocks;
+    return blocks < COVERAGE_BLOCKS_MIN ? COVERAGE_BLOCKS_MIN : (uint32_t)blocks;
 }
 
 /* false: no memory. */
@@ -826,9 +780,9 @@ static int gather_open(struct gather *gather, struct flo_err *err)
     gather->changed = calloc(most, sizeof(*gather->changed));
     gather->compared = calloc(most, sizeof(*gather->compared));
     gather->by_site = calloc(most, sizeof(*gather->by_site));
-    return gather->differences == NULL || gather->scratch == NULL ||
-                   gather->changed == NULL || gather->compared == NULL ||
-                   gather->by_site == NULL || !told_open(&gather->told, most)
+    return gather->differences == NULL || gather->scratch == NULL || gather->changed == NULL ||
+                   gather->compared == NULL || gather->by_site == NULL ||
+                   !told_open(&gather->told, most)
                ? flo_fail(err, FLO_E_MEMORY, "evidence")
                : 0;
 }
@@ -843,21 +797,18 @@ static void gather_close(struct gather *gather)
     free(gather->told.updated);
 }
 
-int flo_observer_study(struct flo_observer *observer,
-                       struct flo_observe_study *study, uint64_t now_ms,
-                       struct flo_err *err)
+int flo_observer_study(struct flo_observer *observer, struct flo_observe_study *study,
+                       uint64_t now_ms, struct flo_err *err)
 {
     flo_observer_move(observer, now_ms);
     uint32_t number = roster_of(observer, study);
     struct gather gather = {.observer = observer,
                             .study = study,
                             .number = number,
-                            .coverage_blocks =
-                                coverage_blocks(observer, study)};
+                            .coverage_blocks = coverage_blocks(observer, study)};
 
     if (number == FLO_OBSERVER_NONE) {
-        return flo_fail(err, FLO_E_REST_LIMIT,
-                        "%d rollouts are studied already",
+        return flo_fail(err, FLO_E_REST_LIMIT, "%d rollouts are studied already",
                         FLO_OBSERVER_ROSTERS_MAX);
     }
     observer->rosters[number].asked_at_ms = flo_now_ms();
@@ -865,8 +816,7 @@ int flo_observer_study(struct flo_observer *observer,
         return flo_observer_pairs_study(observer, study, number, now_ms, err);
     }
     place_members(observer, study, number);
-    study->is_new = !study->is_kept && observer->closed != 0 &&
-                    observer->closed != study->block;
+    study->is_new = !study->is_kept && observer->closed != 0 && observer->closed != study->block;
     if (!study->is_new) {
         return 0;
     }

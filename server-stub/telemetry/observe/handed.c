@@ -15,30 +15,26 @@ void flo_observer_hand_on(struct flo_observer *observer, bool is_all)
 }
 
 /* A row that was forgotten has no release. */
-static void give_entry(struct flo_observer *observer,
-                       struct flo_observer_entry *entry, flo_give_fn give,
-                       void *context)
+static void give_entry(struct flo_observer *observer, struct flo_observer_entry *entry,
+                       flo_give_fn give, void *context)
 {
     uint8_t data[FLO_KEPT_BYTES_MAX];
-    size_t bytes =
-        entry->observed.release != 0 ? flo_observer_pack(entry, data) : 0;
+    size_t bytes = entry->observed.release != 0 ? flo_observer_pack(entry, data) : 0;
 
     entry->is_dirty = false;
     entry->handed = observer->block;
-    give(context, observer->ids.items[entry->device],
-         observer->models[entry->model], data, bytes);
+    give(context, observer->ids.items[entry->device], observer->models[entry->model], data, bytes);
 }
 
 /* Waves come before who is in them. */
-static size_t give_waves(struct flo_observer *observer, size_t most,
-                         flo_give_fn give, void *context)
+static size_t give_waves(struct flo_observer *observer, size_t most, flo_give_fn give,
+                         void *context)
 {
     uint8_t data[FLO_KEPT_WAVES_BYTES_MAX];
     size_t given = 0;
 
     for (; observer->gone_count > 0 && given < most; given++) {
-        give(context, observer->gone[--observer->gone_count],
-             FLO_OBSERVER_WAVES, data, 0);
+        give(context, observer->gone[--observer->gone_count], FLO_OBSERVER_WAVES, data, 0);
     }
     for (size_t i = 0; i < FLO_OBSERVER_ROSTERS_MAX && given < most; i++) {
         struct flo_observer_roster *roster = &observer->rosters[i];
@@ -52,8 +48,8 @@ static size_t give_waves(struct flo_observer *observer, size_t most,
     return given;
 }
 
-size_t flo_observer_give(struct flo_observer *observer, size_t most,
-                         bool is_last, flo_give_fn give, void *context)
+size_t flo_observer_give(struct flo_observer *observer, size_t most, bool is_last, flo_give_fn give,
+                         void *context)
 {
     size_t given = give_waves(observer, most, give, context);
     size_t seen = 0;
@@ -66,7 +62,6 @@ size_t flo_observer_give(struct flo_observer *observer, size_t most,
             given++;
         }
     }
-    observer->saved =
-        observer->count > 0 ? (observer->saved + seen) % observer->count : 0;
+    observer->saved = observer->count > 0 ? (observer->saved + seen) % observer->count : 0;
     return given;
 }

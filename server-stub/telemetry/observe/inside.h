@@ -36,9 +36,7 @@ struct flo_observer_entry {
     bool is_dirty;
     bool is_forgotten; /* the device was retired */
 };
-_Static_assert(sizeof(struct flo_observer_entry) +
-                       sizeof(struct flo_readings) <=
-                   4096,
+_Static_assert(sizeof(struct flo_observer_entry) + sizeof(struct flo_readings) <= 4096,
                "of a model on a device");
 /* A hardware class with a model.  Classes that are more have no curve outside
  * rollouts. */
@@ -84,35 +82,29 @@ struct flo_observer {
 };
 
 /* NULL without memory. */
-struct flo_observer_entry *flo_observer_entry(struct flo_observer *observer,
-                                              const char *device,
+struct flo_observer_entry *flo_observer_entry(struct flo_observer *observer, const char *device,
                                               const char *model);
-struct flo_observer_entry *
-flo_observer_find(const struct flo_observer *observer, const char *device,
-                  const char *model);
+struct flo_observer_entry *flo_observer_find(const struct flo_observer *observer,
+                                             const char *device, const char *model);
 /* FLO_OBSERVER_NONE without memory. */
-uint32_t flo_observer_class_of(struct flo_observer *observer,
-                               const char *hardware, const char *model);
+uint32_t flo_observer_class_of(struct flo_observer *observer, const char *hardware,
+                               const char *model);
 /* The phase's first swap: the controls compare with the time before it. */
 void flo_observer_split(struct flo_observer *observer, uint32_t roster);
 /* Blocks until `now_ms`. */
 void flo_observer_move(struct flo_observer *observer, uint64_t now_ms);
 /* Devices that became much slower, of all waves (slow.c).  FLO_E_MEMORY. */
-FLO_MUST_USE int flo_observer_slow(const struct flo_observer *observer,
-                                   uint32_t roster,
-                                   struct flo_study_evidence *evidence,
-                                   struct flo_err *err);
+FLO_MUST_USE int flo_observer_slow(const struct flo_observer *observer, uint32_t roster,
+                                   struct flo_study_evidence *evidence, struct flo_err *err);
 /* pairs.c: a release and the model whose requests it shares */
 
 /* The members of a study with `split_of`; then the sums of all of them.
  * FLO_E_MEMORY. */
 FLO_MUST_USE int flo_observer_pairs_study(struct flo_observer *observer,
-                                          struct flo_observe_study *study,
-                                          uint32_t roster, uint64_t now_ms,
-                                          struct flo_err *err);
+                                          struct flo_observe_study *study, uint32_t roster,
+                                          uint64_t now_ms, struct flo_err *err);
 /* The device is in no comparison of two models any more. */
-void flo_observer_part(struct flo_observer *observer,
-                       struct flo_observer_entry *entry);
+void flo_observer_part(struct flo_observer *observer, struct flo_observer_entry *entry);
 /* Readings of it in the block; then the pairs of all. */
 void flo_observer_pair(struct flo_observer_entry *entry, uint32_t block);
 void flo_observer_pairs_end(struct flo_observer *observer);
@@ -122,27 +114,24 @@ void flo_observer_pairs_end(struct flo_observer *observer);
 /* The newest that is live has its evidence.  One that the device is no part of
  * any more takes it from none. */
 bool flo_observer_may_take(const struct flo_observer *observer,
-                           const struct flo_observer_entry *entry,
-                           uint32_t roster, enum flo_member_way way);
+                           const struct flo_observer_entry *entry, uint32_t roster,
+                           enum flo_member_way way);
 
 /* waves.c: swaps that begin together, and what controls read since */
 
 /* The device is a member of its roster from here on; what it did in another
  * rollout does not count. */
-void flo_observer_attend(struct flo_observer *observer,
-                         struct flo_observer_entry *entry, uint32_t roster);
+void flo_observer_attend(struct flo_observer *observer, struct flo_observer_entry *entry,
+                         uint32_t roster);
 /* The device swapped, as a window or its rollout says. */
-void flo_observer_swapped(struct flo_observer *observer,
-                          struct flo_observer_entry *entry);
+void flo_observer_swapped(struct flo_observer *observer, struct flo_observer_entry *entry);
 /* Before its block ends; `curve` has the value of each reading. */
-void flo_observer_waves_read(struct flo_observer_entry *entry, uint32_t block,
-                             const double *curve);
+void flo_observer_waves_read(struct flo_observer_entry *entry, uint32_t block, const double *curve);
 void flo_observer_waves_forget(struct flo_observer_entry *entry);
 
 /* scan.c: at which label=value it is worse, and which ask for more updated
  * devices; FLO_E_MEMORY */
-FLO_MUST_USE int flo_observer_scan(struct flo_observer *observer,
-                                   struct flo_observe_study *study,
+FLO_MUST_USE int flo_observer_scan(struct flo_observer *observer, struct flo_observe_study *study,
                                    uint32_t number, struct flo_err *err);
 
 /* The number of a rollout among those of its name; never 0. */
@@ -154,8 +143,7 @@ size_t flo_observer_pack(const struct flo_observer_entry *entry, uint8_t *out);
 void flo_observer_drop_waves(struct flo_observer *observer, const char *name);
 
 /* listed.c: the devices of the slices that were found; FLO_E_MEMORY */
-FLO_MUST_USE int flo_observer_list(struct flo_observer *observer,
-                                   struct flo_observe_study *study,
+FLO_MUST_USE int flo_observer_list(struct flo_observer *observer, struct flo_observe_study *study,
                                    uint32_t number, struct flo_err *err);
 
 /* Store up to so many entries that changed. */

@@ -18,8 +18,8 @@ struct listing {
     uint8_t waves;
     enum flo_measure measure;
     struct flo_slice slice;
-    bool is_own;      /* less the controls of the slice; else less all */
-    uint32_t stratum; /* that most updated devices there have */
+    bool is_own;                     /* less the controls of the slice; else less all */
+    uint32_t stratum;                /* that most updated devices there have */
     double base[FLO_SCAN_WAVES_MAX]; /* median of those controls */
     uint8_t known;                   /* a bit for each wave that has it */
     struct pick *picks;              /* [crowd.count] */
@@ -28,8 +28,7 @@ struct listing {
 
 static bool is_in(const struct listing *listing, size_t place)
 {
-    return listing->crowd.labels[listing->slice.label].values[place] ==
-           listing->slice.value;
+    return listing->crowd.labels[listing->slice.label].values[place] == listing->slice.value;
 }
 
 /* ---- speeds ---- */
@@ -43,8 +42,7 @@ static bool is_speed(const struct listing *listing)
 
 static enum flo_observed_reading reading_of(const struct listing *listing)
 {
-    return (enum flo_observed_reading)flo_measure_fact(listing->measure)
-        ->reading;
+    return (enum flo_observed_reading)flo_measure_fact(listing->measure)->reading;
 }
 
 static void find_stratum(struct listing *listing)
@@ -54,23 +52,20 @@ static void find_stratum(struct listing *listing)
     for (size_t i = 0; i < listing->crowd.count; i++) {
         const struct flo_observer_entry *entry = listing->crowd.entries[i];
         if (is_in(listing, i) && flo_crowd_is_updated(entry)) {
-            uint32_t one =
-                flo_observed_stratum(&entry->observed, reading_of(listing));
+            uint32_t one = flo_observed_stratum(&entry->observed, reading_of(listing));
             listing->stratum = votes == 0 ? one : listing->stratum;
             votes += one == listing->stratum ? 1 : -1;
         }
     }
 }
 
-static bool control_change(const struct listing *listing,
-                           const struct flo_observer_entry *entry, size_t wave,
-                           double *out)
+static bool control_change(const struct listing *listing, const struct flo_observer_entry *entry,
+                           size_t wave, double *out)
 {
     uint32_t stratum;
 
     return !flo_crowd_is_updated(entry) && entry->since->speeds != NULL &&
-           flo_since_difference(entry->since, (size_t)reading_of(listing), wave,
-                                out, &stratum) &&
+           flo_since_difference(entry->since, (size_t)reading_of(listing), wave, out, &stratum) &&
            stratum == listing->stratum;
 }
 
@@ -95,24 +90,21 @@ static void find_base(struct listing *listing, uint8_t wave, bool is_own)
 }
 
 /* A control shows its change since the newest wave that it saw. */
-static bool speed_effect(const struct listing *listing,
-                         const struct flo_observer_entry *entry, double *out)
+static bool speed_effect(const struct listing *listing, const struct flo_observer_entry *entry,
+                         double *out)
 {
     uint8_t wave = (uint8_t)(entry->since->wave - 1);
     double d = 0;
     bool has_any = false;
 
     if (flo_crowd_is_updated(entry)) {
-        has_any =
-            (listing->known >> wave & 1) != 0 &&
-            flo_observed_stratum(&entry->observed, reading_of(listing)) ==
-                listing->stratum &&
-            flo_observed_difference(&entry->observed, reading_of(listing), &d);
+        has_any = (listing->known >> wave & 1) != 0 &&
+                  flo_observed_stratum(&entry->observed, reading_of(listing)) == listing->stratum &&
+                  flo_observed_difference(&entry->observed, reading_of(listing), &d);
     } else {
         for (wave = listing->waves; wave > 0 && !has_any;) {
             wave--;
-            has_any = (listing->known >> wave & 1) != 0 &&
-                      control_change(listing, entry, wave, &d);
+            has_any = (listing->known >> wave & 1) != 0 && control_change(listing, entry, wave, &d);
         }
     }
     *out = has_any ? d - listing->base[wave] : 0;
@@ -122,29 +114,25 @@ static bool speed_effect(const struct listing *listing,
 /* ---- counts ---- */
 
 /* Against its own past: half an event is added to both. */
-static bool ratio_of(double events, double exposure, double before,
-                     double exposure_before, double *out)
+static bool ratio_of(double events, double exposure, double before, double exposure_before,
+                     double *out)
 {
-    *out =
-        log((events + 0.5) / exposure) - log((before + 0.5) / exposure_before);
+    *out = log((events + 0.5) / exposure) - log((before + 0.5) / exposure_before);
     return exposure > 0 && exposure_before > 0 && isfinite(*out);
 }
 
-static bool count_effect(const struct listing *listing,
-                         const struct flo_observer_entry *entry, double *out)
+static bool count_effect(const struct listing *listing, const struct flo_observer_entry *entry,
+                         double *out)
 {
     struct flo_since_numbers of;
     size_t newest = listing->waves > 0 ? listing->waves - 1u : 0;
 
-    if (!flo_crowd_numbers(entry, newest, &of) &&
-        !flo_crowd_numbers(entry, 0, &of)) {
+    if (!flo_crowd_numbers(entry, newest, &of) && !flo_crowd_numbers(entry, 0, &of)) {
         return false;
     }
     return listing->measure == FLO_MEASURE_ERRORS
-               ? ratio_of(of.errors, of.requests, of.errors_before,
-                          of.requests_before, out)
-               : ratio_of(of.crashes, of.hours, of.crashes_before,
-                          of.hours_before, out);
+               ? ratio_of(of.errors, of.requests, of.errors_before, of.requests_before, out)
+               : ratio_of(of.crashes, of.hours, of.crashes_before, of.hours_before, out);
 }
 
 /* ---- the list ---- */
@@ -177,12 +165,10 @@ static size_t pick_devices(struct listing *listing)
             continue;
         }
         struct pick *pick = &listing->picks[count++];
-        *pick = (struct pick){
-            .place = (uint32_t)i,
-            .wave = flo_crowd_is_updated(entry) ? entry->since->wave : 0};
-        pick->has_effect = is_speed(listing)
-                               ? speed_effect(listing, entry, &pick->effect)
-                               : count_effect(listing, entry, &pick->effect);
+        *pick = (struct pick){.place = (uint32_t)i,
+                              .wave = flo_crowd_is_updated(entry) ? entry->since->wave : 0};
+        pick->has_effect = is_speed(listing) ? speed_effect(listing, entry, &pick->effect)
+                                             : count_effect(listing, entry, &pick->effect);
     }
     qsort(listing->picks, count, sizeof(*listing->picks), by_effect);
     return count < FLO_STUDY_DEVICES_MAX ? count : FLO_STUDY_DEVICES_MAX;
@@ -204,13 +190,10 @@ static void list_row(struct listing *listing, uint8_t row)
     size_t count = pick_devices(listing);
     for (size_t i = 0; i < count; i++) {
         const struct pick *pick = &listing->picks[i];
-        const struct flo_observer_entry *entry =
-            listing->crowd.entries[pick->place];
+        const struct flo_observer_entry *entry = listing->crowd.entries[pick->place];
         struct flo_study_device *out = &study->listed[slices->device_count++];
-        *out = (struct flo_study_device){.row = row,
-                                         .wave = pick->wave,
-                                         .has_effect = pick->has_effect,
-                                         .effect = pick->effect};
+        *out = (struct flo_study_device){
+            .row = row, .wave = pick->wave, .has_effect = pick->has_effect, .effect = pick->effect};
         snprintf(out->device, sizeof(out->device), "%s",
                  listing->crowd.observer->ids.items[entry->device]);
     }
@@ -235,15 +218,13 @@ static void list_all(struct listing *listing)
     }
 }
 
-int flo_observer_list(struct flo_observer *observer,
-                      struct flo_observe_study *study, uint32_t number,
-                      struct flo_err *err)
+int flo_observer_list(struct flo_observer *observer, struct flo_observe_study *study,
+                      uint32_t number, struct flo_err *err)
 {
     struct flo_study_slices *slices = &study->evidence.slices;
     size_t rows = slices->count + slices->changed_count;
-    struct listing listing = {
-        .crowd = {.observer = observer, .study = study, .roster = number},
-        .waves = observer->rosters[number].kept.waves.count};
+    struct listing listing = {.crowd = {.observer = observer, .study = study, .roster = number},
+                              .waves = observer->rosters[number].kept.waves.count};
 
     if (rows == 0) {
         return 0;
@@ -253,12 +234,10 @@ int flo_observer_list(struct flo_observer *observer,
         return rv;
     }
     size_t count = listing.crowd.count;
-    study->listed =
-        calloc(rows * FLO_STUDY_DEVICES_MAX, sizeof(*study->listed));
+    study->listed = calloc(rows * FLO_STUDY_DEVICES_MAX, sizeof(*study->listed));
     listing.picks = calloc(count + 1, sizeof(*listing.picks));
     listing.numbers = calloc(count + 1, sizeof(*listing.numbers));
-    if (study->listed == NULL || listing.picks == NULL ||
-        listing.numbers == NULL) {
+    if (study->listed == NULL || listing.picks == NULL || listing.numbers == NULL) {
         rv = flo_fail(err, FLO_E_MEMORY, "evidence");
     } else {
         slices->devices = study->listed;

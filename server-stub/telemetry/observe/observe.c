@@ -50,9 +50,8 @@ void flo_observer_connected(struct flo_observer *observer, uint64_t now_ms)
 
 /* Windows that a device kept while nobody listened come faster than they were
  * made.  The first one after a gap covers the gap. */
-static bool is_late(const struct flo_observer *observer,
-                    struct flo_observer_entry *entry, uint64_t now_ms,
-                    uint64_t window_ms)
+static bool is_late(const struct flo_observer *observer, struct flo_observer_entry *entry,
+                    uint64_t now_ms, uint64_t window_ms)
 {
     uint64_t before_ms = entry->at_ms;
     bool is_first = before_ms < observer->connected_at_ms;
@@ -75,9 +74,7 @@ static uint32_t tag_of(const struct flo_digest *release)
 
 static uint64_t counter(const struct flo_telemetry_window *window, int metric)
 {
-    return window->has[metric] && window->values[metric] > 0
-               ? (uint64_t)window->values[metric]
-               : 0;
+    return window->has[metric] && window->values[metric] > 0 ? (uint64_t)window->values[metric] : 0;
 }
 
 static uint64_t events(const struct flo_telemetry_window *window, int metric)
@@ -87,8 +84,7 @@ static uint64_t events(const struct flo_telemetry_window *window, int metric)
     return count < COUNT_MAX ? count : COUNT_MAX;
 }
 
-static void take(struct flo_observer *observer,
-                 struct flo_observer_entry *entry,
+static void take(struct flo_observer *observer, struct flo_observer_entry *entry,
                  const struct flo_telemetry_window *window, bool is_after_start)
 {
     uint64_t requests = events(window, FLO_METRIC_NAME_REQUESTS);
@@ -104,24 +100,19 @@ static void take(struct flo_observer *observer,
         .is_after_start = is_after_start,
         .golden_former = counter(window, FLO_METRIC_NAME_GOLDEN_FORMER)};
     const struct flo_observed_rollout *rollout =
-        entry->roster != FLO_OBSERVER_NONE
-            ? &observer->rosters[entry->roster].rollout
-            : NULL;
+        entry->roster != FLO_OBSERVER_NONE ? &observer->rosters[entry->roster].rollout : NULL;
 
     for (int i = 0; i < FLO_READING_COUNT; i++) {
-        const struct flo_reading_fact *fact =
-            flo_reading_fact((enum flo_observed_reading)i);
+        const struct flo_reading_fact *fact = flo_reading_fact((enum flo_observed_reading)i);
         if (fact->sketch != FLO_NO_SKETCH && window->has[fact->metric]) {
             in.histograms[fact->sketch] = &window->histograms[fact->metric];
         } else if (fact->sketch == FLO_NO_SKETCH) {
-            in.gauges[i - FLO_READING_ENGINE_RSS] =
-                counter(window, fact->metric);
+            in.gauges[i - FLO_READING_ENGINE_RSS] = counter(window, fact->metric);
         }
     }
     /* Two models of one device are compared in no phase, and nothing swaps. */
     if (flo_observed_take(&entry->observed, &in,
-                          rollout != NULL && rollout->phase > 0 ? rollout
-                                                                : NULL)) {
+                          rollout != NULL && rollout->phase > 0 ? rollout : NULL)) {
         flo_observer_swapped(observer, entry);
         flo_observer_split(observer, entry->roster);
     }
@@ -134,17 +125,14 @@ static void take(struct flo_observer *observer,
     entry->is_dirty = true;
 }
 
-void flo_observer_take(struct flo_observer *observer, const char *device,
-                       const char *hardware,
-                       const struct flo_telemetry_window *window,
-                       uint64_t now_ms)
+void flo_observer_take(struct flo_observer *observer, const char *device, const char *hardware,
+                       const struct flo_telemetry_window *window, uint64_t now_ms)
 {
     if (flo_digest_is_zero(&window->release) || window->model[0] == '\0') {
         return; /* no release is known */
     }
     flo_observer_move(observer, now_ms);
-    struct flo_observer_entry *entry =
-        flo_observer_entry(observer, device, window->model);
+    struct flo_observer_entry *entry = flo_observer_entry(observer, device, window->model);
     if (entry == NULL) {
         return; /* without memory: as a window that never came */
     }
@@ -163,15 +151,14 @@ void flo_observer_split(struct flo_observer *observer, uint32_t number)
 {
     struct flo_observer_roster *roster;
 
-    if (number == FLO_OBSERVER_NONE ||
-        (roster = &observer->rosters[number])->is_split) {
+    if (number == FLO_OBSERVER_NONE || (roster = &observer->rosters[number])->is_split) {
         return;
     }
     roster->is_split = true;
     for (size_t i = 0; i < observer->count; i++) {
         if (observer->entries[i].roster == number) {
-            flo_observed_split(&observer->entries[i].observed,
-                               roster->rollout.phase, observer->block);
+            flo_observed_split(&observer->entries[i].observed, roster->rollout.phase,
+                               observer->block);
             observer->entries[i].is_dirty = true;
         }
     }
@@ -186,9 +173,7 @@ static struct flo_curve *curves_of(struct flo_observer *observer,
         assert(entry->observed.segment < FLO_SEGMENTS_MAX);
         return observer->rosters[entry->roster].curves[entry->observed.segment];
     }
-    return entry->class != FLO_OBSERVER_NONE
-               ? observer->classes[entry->class].curves
-               : NULL;
+    return entry->class != FLO_OBSERVER_NONE ? observer->classes[entry->class].curves : NULL;
 }
 
 /* Members by the curves that they make; those of a curve as the entries come,
@@ -216,8 +201,7 @@ static size_t place_by_curve(struct flo_observer *observer, struct placed *out)
         const struct flo_observer_entry *entry = &observer->entries[i];
         struct flo_curve *curves = curves_of(observer, entry);
         if (curves != NULL && flo_observed_is_member(&entry->observed)) {
-            out[count++] =
-                (struct placed){.curves = curves, .entry = (uint32_t)i};
+            out[count++] = (struct placed){.curves = curves, .entry = (uint32_t)i};
         }
     }
     qsort(out, count, sizeof(*out), by_curve);
@@ -232,8 +216,7 @@ static bool off_of(const struct flo_observed *observed, int reading, double *d)
     if ((readings->fresh >> reading & 1) == 0) {
         return false;
     }
-    const struct flo_mean *level =
-        flo_observed_level(observed, (enum flo_observed_reading)reading);
+    const struct flo_mean *level = flo_observed_level(observed, (enum flo_observed_reading)reading);
     if (level == NULL || level->count == 0) {
         return false;
     }
@@ -242,16 +225,14 @@ static bool off_of(const struct flo_observed *observed, int reading, double *d)
 }
 
 /* `numbers` has room for each member twice. */
-static void end_curves_of(struct flo_observer *observer, int reading,
-                          const struct placed *members, size_t count,
-                          double *numbers)
+static void end_curves_of(struct flo_observer *observer, int reading, const struct placed *members,
+                          size_t count, double *numbers)
 {
     for (size_t at = 0; at < count;) {
         size_t used = 0;
         struct flo_curve *curves = members[at].curves;
         for (; at < count && members[at].curves == curves; at++) {
-            used += off_of(&observer->entries[members[at].entry].observed,
-                           reading, &numbers[used])
+            used += off_of(&observer->entries[members[at].entry].observed, reading, &numbers[used])
                         ? 1
                         : 0;
         }
@@ -275,8 +256,8 @@ static void end_curves(struct flo_observer *observer)
     free(numbers);
 }
 
-static void end_entry(struct flo_observer *observer,
-                      struct flo_observer_entry *entry, uint32_t block)
+static void end_entry(struct flo_observer *observer, struct flo_observer_entry *entry,
+                      uint32_t block)
 {
     const struct flo_curve *curves = curves_of(observer, entry);
     double values[FLO_READING_COUNT] = {0};
@@ -344,8 +325,7 @@ static void release_orphans(struct flo_observer *observer)
 {
     for (size_t i = 0; i < observer->count; i++) {
         struct flo_observer_entry *entry = &observer->entries[i];
-        if (entry->observed.rollout != 0 &&
-            entry->roster == FLO_OBSERVER_NONE) {
+        if (entry->observed.rollout != 0 && entry->roster == FLO_OBSERVER_NONE) {
             flo_observed_release(&entry->observed);
             flo_observer_waves_forget(entry);
             entry->is_dirty = true;
@@ -357,13 +337,11 @@ static void end_studies(struct flo_observer *observer, uint64_t now_ms)
 {
     for (uint32_t i = 0; i < FLO_OBSERVER_ROSTERS_MAX; i++) {
         const struct flo_observer_roster *roster = &observer->rosters[i];
-        if (roster->rollout.id != 0 &&
-            now_ms - roster->asked_at_ms > ROSTER_LIFE_MS) {
+        if (roster->rollout.id != 0 && now_ms - roster->asked_at_ms > ROSTER_LIFE_MS) {
             free_roster(observer, i);
         }
     }
-    if (observer->opened_at_ms != 0 &&
-        now_ms - observer->opened_at_ms > ROSTER_LIFE_MS) {
+    if (observer->opened_at_ms != 0 && now_ms - observer->opened_at_ms > ROSTER_LIFE_MS) {
         observer->opened_at_ms = 0;
         release_orphans(observer);
     }

@@ -22,14 +22,11 @@ struct flo_observer;
 
 /* Reads what the store has.  `block_ms`: FLO_BLOCK_MS, less in tests. */
 FLO_MUST_USE int flo_observer_open(struct flo_windows *store, uint64_t block_ms,
-                                   struct flo_observer **out,
-                                   struct flo_err *err);
+                                   struct flo_observer **out, struct flo_err *err);
 void flo_observer_close(struct flo_observer *observer);
 /* A window of a known device and release.  `now_ms`: wall clock. */
-void flo_observer_take(struct flo_observer *observer, const char *device,
-                       const char *hardware,
-                       const struct flo_telemetry_window *window,
-                       uint64_t now_ms);
+void flo_observer_take(struct flo_observer *observer, const char *device, const char *hardware,
+                       const struct flo_telemetry_window *window, uint64_t now_ms);
 /* The device was retired. */
 void flo_observer_forget(struct flo_observer *observer, const char *device);
 /* The connection is there (again): what devices kept for us until now is no
@@ -46,27 +43,25 @@ void flo_observer_save(struct flo_observer *observer);
 /* All that the store had is forgotten: rows of a leader are newer. */
 void flo_observer_empty(struct flo_observer *observer);
 /* A row that the leader before handed on.  FLO_E_MEMORY. */
-FLO_MUST_USE int flo_observer_take_over(struct flo_observer *observer,
-                                        const char *device, const char *model,
-                                        const void *data, size_t bytes);
+FLO_MUST_USE int flo_observer_take_over(struct flo_observer *observer, const char *device,
+                                        const char *model, const void *data, size_t bytes);
 /* From now on nothing is stored, and what changed is handed on; `is_all`: all
  * that there is. */
 void flo_observer_hand_on(struct flo_observer *observer, bool is_all);
 /* Give up to `most` rows that changed, of a device at most once a block;
  * `is_last`: those too that went in this block.  Returns how many. */
-size_t flo_observer_give(struct flo_observer *observer, size_t most,
-                         bool is_last, flo_give_fn give, void *context);
+size_t flo_observer_give(struct flo_observer *observer, size_t most, bool is_last, flo_give_fn give,
+                         void *context);
 
 /* ---- a rollout's study ---- */
 
 struct flo_observe_member {
     char device[37];
     uint8_t segment;
-    uint8_t way;   /* enum flo_member_way */
-    uint32_t site; /* checksum of its label `site`; 0: it has none */
-    bool is_probe; /* a probe brings it */
-    uint32_t
-        entry; /* the observer's own, of this study; 0: none, else from 1 */
+    uint8_t way;    /* enum flo_member_way */
+    uint32_t site;  /* checksum of its label `site`; 0: it has none */
+    bool is_probe;  /* a probe brings it */
+    uint32_t entry; /* the observer's own, of this study; 0: none, else from 1 */
 };
 /* The slice of a row of the evidence, until the asker names it. */
 struct flo_observe_found {
@@ -94,11 +89,11 @@ struct flo_observe_study {
     struct flo_observe_found found[FLO_STUDY_SLICES_MAX];
     struct flo_slice moved[FLO_STUDY_SLICES_MAX];
     struct flo_slice probed[FLO_STUDY_PROBES_MAX]; /* slices of the probes */
-    struct flo_study_device *listed;    /* devices of both; owned; NULL: none */
-    struct flo_observe_member *members; /* owned */
+    struct flo_study_device *listed;               /* devices of both; owned; NULL: none */
+    struct flo_observe_member *members;            /* owned */
     size_t member_count;
-    bool is_kept; /* members are placed, and nothing is gathered */
-    bool is_new;  /* `evidence` is of a block that was not judged */
+    bool is_kept;                       /* members are placed, and nothing is gathered */
+    bool is_new;                        /* `evidence` is of a block that was not judged */
     struct flo_study_evidence evidence; /* names and members are the asker's */
 };
 /* Room for so many members; NULL without memory. */
@@ -106,8 +101,7 @@ struct flo_observe_study *flo_observe_study_new(size_t members);
 void flo_observe_study_free(struct flo_observe_study *study);
 /* Place the members, and gather what stood at the end of the last block.
  * FLO_E_MEMORY. */
-FLO_MUST_USE int flo_observer_study(struct flo_observer *observer,
-                                    struct flo_observe_study *study,
+FLO_MUST_USE int flo_observer_study(struct flo_observer *observer, struct flo_observe_study *study,
                                     uint64_t now_ms, struct flo_err *err);
 
 /* ---- before a rollout ---- */
@@ -129,7 +123,7 @@ struct flo_observe_bases {
 struct flo_observe_bases *flo_observe_bases_new(size_t count);
 void flo_observe_bases_free(struct flo_observe_bases *bases);
 /* Fill in all but the names. */
-void flo_observer_bases(struct flo_observer *observer,
-                        struct flo_observe_bases *bases, uint64_t now_ms);
+void flo_observer_bases(struct flo_observer *observer, struct flo_observe_bases *bases,
+                        uint64_t now_ms);
 
 #endif

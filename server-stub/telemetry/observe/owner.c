@@ -6,9 +6,8 @@
 static uint32_t owner_of(const struct flo_observer *observer,
                          const struct flo_observer_entry *entry)
 {
-    for (uint32_t i = 0;
-         entry->roster == FLO_OBSERVER_NONE && entry->observed.rollout != 0 &&
-         i < FLO_OBSERVER_ROSTERS_MAX;
+    for (uint32_t i = 0; entry->roster == FLO_OBSERVER_NONE && entry->observed.rollout != 0 &&
+                         i < FLO_OBSERVER_ROSTERS_MAX;
          i++) {
         if (observer->rosters[i].rollout.id == entry->observed.rollout) {
             return i;
@@ -18,8 +17,8 @@ static uint32_t owner_of(const struct flo_observer *observer,
 }
 
 bool flo_observer_may_take(const struct flo_observer *observer,
-                           const struct flo_observer_entry *entry,
-                           uint32_t roster, enum flo_member_way way)
+                           const struct flo_observer_entry *entry, uint32_t roster,
+                           enum flo_member_way way)
 {
     uint32_t owner = owner_of(observer, entry);
 
@@ -30,6 +29,5 @@ bool flo_observer_may_take(const struct flo_observer *observer,
         return false; /* there is nothing to compare */
     }
     return owner == FLO_OBSERVER_NONE || entry->observed.arm == FLO_ARM_LEFT ||
-           flo_intent_is_older(observer->rosters[owner].name,
-                               observer->rosters[roster].name);
+           flo_intent_is_older(observer->rosters[owner].name, observer->rosters[roster].name);
 }

@@ -13,8 +13,8 @@ void flo_observer_pair(struct flo_observer_entry *entry, uint32_t block)
     const struct flo_readings *readings = entry->observed.readings;
 
     if (entry->twin != NULL && readings != NULL) {
-        flo_twin_read(entry->twin, (enum flo_twin_side)entry->side, block,
-                      readings->fresh, readings->y);
+        flo_twin_read(entry->twin, (enum flo_twin_side)entry->side, block, readings->fresh,
+                      readings->y);
     }
 }
 
@@ -30,8 +30,7 @@ void flo_observer_pairs_end(struct flo_observer *observer)
 
 /* ---- members ---- */
 
-void flo_observer_part(struct flo_observer *observer,
-                       struct flo_observer_entry *entry)
+void flo_observer_part(struct flo_observer *observer, struct flo_observer_entry *entry)
 {
     struct flo_twin *twin = entry->twin;
 
@@ -66,23 +65,20 @@ static int join(struct flo_observer *observer, struct flo_observer_entry *old,
     return 0;
 }
 
-static int place(struct flo_observer *observer,
-                 const struct flo_observe_study *study, uint32_t roster,
-                 struct flo_err *err)
+static int place(struct flo_observer *observer, const struct flo_observe_study *study,
+                 uint32_t roster, struct flo_err *err)
 {
     int rv = 0;
 
     for (size_t i = 0; i < study->member_count && rv == 0; i++) {
         const struct flo_observe_member *member = &study->members[i];
-        struct flo_observer_entry *new =
-            flo_observer_find(observer, member->device, study->model);
+        struct flo_observer_entry *new = flo_observer_find(observer, member->device, study->model);
         struct flo_observer_entry *old =
             flo_observer_find(observer, member->device, study->split_of);
         if (new == NULL || old == NULL) {
             continue; /* nothing was heard of one of them yet */
         }
-        if (!flo_observer_may_take(observer, new, roster,
-                                   (enum flo_member_way)member->way)) {
+        if (!flo_observer_may_take(observer, new, roster, (enum flo_member_way)member->way)) {
             continue;
         }
         if (new->observed.rollout != 0) { /* that rollout compared devices */
@@ -105,8 +101,8 @@ struct pairing {
     const struct flo_observer *observer;
     struct flo_study_evidence *evidence;
     uint32_t roster;
-    double rate; /* errors a request of the old model, over all devices */
-    double bad;  /* bad ones of its answers that were judged */
+    double rate;           /* errors a request of the old model, over all devices */
+    double bad;            /* bad ones of its answers that were judged */
     double usual_requests; /* mean of a side that has any */
     double usual_judged;
     struct flo_difference *differences;
@@ -159,8 +155,7 @@ static double usual_of(const struct pairing *pairing, bool is_judged)
     return count > 0 ? flo_median(pairing->scratch, count) : 0;
 }
 
-static void count_side(const struct pairing *pairing,
-                       const struct flo_twin_sums *sums,
+static void count_side(const struct pairing *pairing, const struct flo_twin_sums *sums,
                        struct flo_study_segment *segment, bool is_new)
 {
     double hours = sums->blocks / FLO_BLOCKS_PER_HOUR;
@@ -168,20 +163,17 @@ static void count_side(const struct pairing *pairing,
         enum flo_measure measure;
         double events, expected, exposure, usual;
     } rows[] = {
-        {FLO_MEASURE_ERRORS, sums->errors,
-         flo_expected_errors(sums->requests, 0, 0, pairing->rate),
+        {FLO_MEASURE_ERRORS, sums->errors, flo_expected_errors(sums->requests, 0, 0, pairing->rate),
          sums->requests, pairing->usual_requests},
-        {FLO_MEASURE_FEEDBACK, sums->bad,
-         flo_expected_errors(sums->judged, 0, 0, pairing->bad), sums->judged,
-         pairing->usual_judged},
+        {FLO_MEASURE_FEEDBACK, sums->bad, flo_expected_errors(sums->judged, 0, 0, pairing->bad),
+         sums->judged, pairing->usual_judged},
         {FLO_MEASURE_CRASHES, sums->crashes, hours, hours, hours},
     };
 
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         struct flo_statistic_arms *arms = &segment->arms[rows[i].measure];
-        flo_count_add_usual(
-            is_new ? &arms->count.treated : &arms->count.control,
-            rows[i].events, rows[i].expected, rows[i].exposure, rows[i].usual);
+        flo_count_add_usual(is_new ? &arms->count.treated : &arms->count.control, rows[i].events,
+                            rows[i].expected, rows[i].exposure, rows[i].usual);
     }
 }
 
@@ -193,8 +185,7 @@ static void add_counts(struct pairing *pairing)
         const struct flo_twin *twin = twin_of(pairing, i);
         if (twin != NULL) {
             struct flo_study_segment *segment =
-                &evidence
-                     ->segments[pairing->observer->entries[i].observed.segment];
+                &evidence->segments[pairing->observer->entries[i].observed.segment];
             const struct flo_twin_sums *old = &twin->sides[FLO_TWIN_OLD];
             count_side(pairing, old, segment, false);
             flo_study_crash_first(&evidence->crash, old->crashes,
@@ -209,8 +200,7 @@ static void add_counts(struct pairing *pairing)
 /* The old model of a device differs from itself by nothing: that is the
  * control.  Its variance of 0 is pooled with that of the differences, so the
  * interval is at most 1.22 times too wide. */
-static void add_ratio(struct pairing *pairing, enum flo_measure measure,
-                      uint32_t segment)
+static void add_ratio(struct pairing *pairing, enum flo_measure measure, uint32_t segment)
 {
     int reading = flo_measure_fact(measure)->reading;
     struct flo_arms arms;
@@ -225,14 +215,12 @@ static void add_ratio(struct pairing *pairing, enum flo_measure measure,
         }
         pairing->evidence->readers[measure] +=
             flo_twin_reads(twin, (enum flo_observed_reading)reading) ? 1 : 0;
-        if (!flo_twin_difference(twin, (enum flo_observed_reading)reading,
-                                 &d)) {
+        if (!flo_twin_difference(twin, (enum flo_observed_reading)reading, &d)) {
             continue;
         }
-        pairing->differences[count++] = (struct flo_difference){
-            .d = d, .site = entry->site, .is_treated = true};
         pairing->differences[count++] =
-            (struct flo_difference){.d = 0, .site = entry->site};
+            (struct flo_difference){.d = d, .site = entry->site, .is_treated = true};
+        pairing->differences[count++] = (struct flo_difference){.d = 0, .site = entry->site};
     }
     flo_arms_build(pairing->differences, count, pairing->scratch, &arms);
     pairing->evidence->segments[segment].arms[measure].ratio = arms.arms;
@@ -248,15 +236,13 @@ static void add_told(struct pairing *pairing, enum flo_measure measure)
 
     for (size_t i = 0; i < pairing->observer->count; i++) {
         const struct flo_twin *twin = twin_of(pairing, i);
-        if (twin != NULL &&
-            flo_twin_difference(twin, (enum flo_observed_reading)reading, &d)) {
+        if (twin != NULL && flo_twin_difference(twin, (enum flo_observed_reading)reading, &d)) {
             pairing->scratch[count++] = d;
         }
     }
     double *zeros = pairing->scratch + count;
     memset(zeros, 0, count * sizeof(*zeros));
-    (void)flo_told_effect(pairing->scratch, count, zeros, count,
-                          pairing->numbers,
+    (void)flo_told_effect(pairing->scratch, count, zeros, count, pairing->numbers,
                           &pairing->evidence->told[measure].effect);
 }
 
@@ -278,30 +264,25 @@ static void add_all(struct pairing *pairing)
     }
 }
 
-int flo_observer_pairs_study(struct flo_observer *observer,
-                             struct flo_observe_study *study, uint32_t roster,
-                             uint64_t now_ms, struct flo_err *err)
+int flo_observer_pairs_study(struct flo_observer *observer, struct flo_observe_study *study,
+                             uint32_t roster, uint64_t now_ms, struct flo_err *err)
 {
-    struct pairing pairing = {
-        .observer = observer, .evidence = &study->evidence, .roster = roster};
+    struct pairing pairing = {.observer = observer, .evidence = &study->evidence, .roster = roster};
     int rv = place(observer, study, roster, err);
 
-    study->is_new = rv == 0 && !study->is_kept && observer->closed != 0 &&
-                    observer->closed != study->block;
+    study->is_new =
+        rv == 0 && !study->is_kept && observer->closed != 0 && observer->closed != study->block;
     if (rv < 0 || !study->is_new) {
         return rv;
     }
     study->evidence.phase = study->phase;
     study->evidence.block = observer->closed;
     study->evidence.at_ms = now_ms;
-    pairing.differences =
-        calloc(2 * observer->count + 1, sizeof(*pairing.differences));
+    pairing.differences = calloc(2 * observer->count + 1, sizeof(*pairing.differences));
     pairing.scratch = calloc(2 * observer->count + 1, sizeof(*pairing.scratch));
-    pairing.numbers =
-        calloc(flo_told_numbers(FLO_TOLD_PAIRS_DEVICES_MAX, observer->count),
-               sizeof(*pairing.numbers));
-    if (pairing.differences == NULL || pairing.scratch == NULL ||
-        pairing.numbers == NULL) {
+    pairing.numbers = calloc(flo_told_numbers(FLO_TOLD_PAIRS_DEVICES_MAX, observer->count),
+                             sizeof(*pairing.numbers));
+    if (pairing.differences == NULL || pairing.scratch == NULL || pairing.numbers == NULL) {
         rv = flo_fail(err, FLO_E_MEMORY, "evidence");
     } else {
         add_all(&pairing);

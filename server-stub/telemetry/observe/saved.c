@@ -5,8 +5,8 @@
 #include "server-stub/telemetry/observe/inside.h"
 
 /* The rollout's study asks soon, or it is over and its place is free again. */
-static void load_waves(struct flo_observer *observer, const char *rollout,
-                       const void *data, size_t bytes)
+static void load_waves(struct flo_observer *observer, const char *rollout, const void *data,
+                       size_t bytes)
 {
     struct flo_kept_waves kept;
     struct flo_err err = {0};
@@ -28,26 +28,23 @@ static void load_waves(struct flo_observer *observer, const char *rollout,
 }
 
 /* Without memory it is in no wave. */
-static void load_since(struct flo_observer_entry *entry,
-                       const struct flo_kept_member *kept)
+static void load_since(struct flo_observer_entry *entry, const struct flo_kept_member *kept)
 {
     flo_observer_waves_forget(entry);
-    if (!kept->has_since ||
-        (entry->since = malloc(sizeof(*entry->since))) == NULL) {
+    if (!kept->has_since || (entry->since = malloc(sizeof(*entry->since))) == NULL) {
         return;
     }
     *entry->since = kept->since;
     if (entry->observed.readings != NULL) {
-        entry->since->speeds =
-            calloc(FLO_SPEEDS, sizeof(*entry->since->speeds));
+        entry->since->speeds = calloc(FLO_SPEEDS, sizeof(*entry->since->speeds));
     }
     if (entry->since->speeds != NULL && kept->has_speeds) {
         memcpy(entry->since->speeds, kept->speeds, sizeof(kept->speeds));
     }
 }
 
-int flo_observer_take_over(struct flo_observer *observer, const char *device,
-                           const char *model, const void *data, size_t bytes)
+int flo_observer_take_over(struct flo_observer *observer, const char *device, const char *model,
+                           const void *data, size_t bytes)
 {
     struct flo_kept_member kept;
     struct flo_err err = {0};
@@ -63,8 +60,7 @@ int flo_observer_take_over(struct flo_observer *observer, const char *device,
         flo_log_err(FLO_LOG_WARN, "telemetry", &err);
         return 0; /* the entry begins from nothing */
     }
-    struct flo_observer_entry *entry =
-        flo_observer_entry(observer, device, model);
+    struct flo_observer_entry *entry = flo_observer_entry(observer, device, model);
     if (entry == NULL) {
         return FLO_E_MEMORY;
     }
@@ -80,14 +76,14 @@ int flo_observer_take_over(struct flo_observer *observer, const char *device,
     return 0;
 }
 
-static int load_row(void *context, const char *device, const char *model,
-                    const void *data, size_t bytes)
+static int load_row(void *context, const char *device, const char *model, const void *data,
+                    size_t bytes)
 {
     return flo_observer_take_over(context, device, model, data, bytes);
 }
 
-int flo_observer_open(struct flo_windows *store, uint64_t block_ms,
-                      struct flo_observer **out, struct flo_err *err)
+int flo_observer_open(struct flo_windows *store, uint64_t block_ms, struct flo_observer **out,
+                      struct flo_err *err)
 {
     struct flo_observer *observer = calloc(1, sizeof(*observer));
 
@@ -97,11 +93,9 @@ int flo_observer_open(struct flo_windows *store, uint64_t block_ms,
     observer->store = store;
     observer->block_ms = block_ms;
     observer->opened_at_ms = flo_now_ms();
-    observer->rosters =
-        calloc(FLO_OBSERVER_ROSTERS_MAX, sizeof(*observer->rosters));
-    int rv = observer->rosters == NULL
-                 ? flo_fail(err, FLO_E_MEMORY, "telemetry")
-                 : flo_windows_observed_list(store, load_row, observer, err);
+    observer->rosters = calloc(FLO_OBSERVER_ROSTERS_MAX, sizeof(*observer->rosters));
+    int rv = observer->rosters == NULL ? flo_fail(err, FLO_E_MEMORY, "telemetry")
+                                       : flo_windows_observed_list(store, load_row, observer, err);
     if (rv < 0) {
         flo_observer_close(observer);
         return rv;
@@ -125,8 +119,7 @@ void flo_observer_empty(struct flo_observer *observer)
     observer->entries = NULL;
     observer->first_capacity = observer->count = observer->capacity = 0;
     observer->saved = 0;
-    for (size_t i = 0;
-         observer->rosters != NULL && i < FLO_OBSERVER_ROSTERS_MAX; i++) {
+    for (size_t i = 0; observer->rosters != NULL && i < FLO_OBSERVER_ROSTERS_MAX; i++) {
         observer->rosters[i] = (struct flo_observer_roster){0};
     }
 }
@@ -148,20 +141,18 @@ size_t flo_observer_pack(const struct flo_observer_entry *entry, uint8_t *out)
     return flo_kept_member_pack(&entry->observed, entry->since, out);
 }
 
-static int save_entry(struct flo_observer *observer,
-                      struct flo_observer_entry *entry, struct flo_err *err)
+static int save_entry(struct flo_observer *observer, struct flo_observer_entry *entry,
+                      struct flo_err *err)
 {
     uint8_t data[FLO_KEPT_BYTES_MAX];
     size_t bytes = flo_observer_pack(entry, data);
 
     entry->is_dirty = false;
-    return flo_windows_observed_put(
-        observer->store, observer->ids.items[entry->device],
-        observer->models[entry->model], data, bytes, err);
+    return flo_windows_observed_put(observer->store, observer->ids.items[entry->device],
+                                    observer->models[entry->model], data, bytes, err);
 }
 
-static int save_waves(struct flo_observer *observer, size_t *stored,
-                      struct flo_err *err)
+static int save_waves(struct flo_observer *observer, size_t *stored, struct flo_err *err)
 {
     uint8_t data[FLO_KEPT_WAVES_BYTES_MAX];
     int rv = 0;
@@ -174,9 +165,8 @@ static int save_waves(struct flo_observer *observer, size_t *stored,
         rv = *stored > 0 ? 0 : flo_windows_begin(observer->store, err);
         size_t bytes = flo_kept_waves_pack(&roster->kept, data);
         rv = rv < 0 ? rv
-                    : flo_windows_observed_put(observer->store, roster->name,
-                                               FLO_OBSERVER_WAVES, data, bytes,
-                                               err);
+                    : flo_windows_observed_put(observer->store, roster->name, FLO_OBSERVER_WAVES,
+                                               data, bytes, err);
         ++*stored;
     }
     return rv;
@@ -194,10 +184,8 @@ void flo_observer_drop_waves(struct flo_observer *observer, const char *name)
 {
     struct flo_err err = {0};
 
-    if (observer->is_handed &&
-        observer->gone_count < FLO_OBSERVER_ROSTERS_MAX) {
-        memcpy(observer->gone[observer->gone_count++], name,
-               sizeof(observer->gone[0]));
+    if (observer->is_handed && observer->gone_count < FLO_OBSERVER_ROSTERS_MAX) {
+        memcpy(observer->gone[observer->gone_count++], name, sizeof(observer->gone[0]));
     }
     if (flo_windows_observed_drop(observer->store, name, &err) < 0) {
         flo_log_err(FLO_LOG_WARN, "telemetry", &err);
@@ -227,8 +215,7 @@ void flo_observer_store(struct flo_observer *observer, size_t most)
         rv = rv < 0 ? rv : save_entry(observer, entry, &err);
         stored++;
     }
-    observer->saved =
-        observer->count > 0 ? (observer->saved + seen) % observer->count : 0;
+    observer->saved = observer->count > 0 ? (observer->saved + seen) % observer->count : 0;
     if (stored > 0 && rv == 0) {
         rv = flo_windows_commit(observer->store, &err);
     } else if (rv < 0) {

@@ -42,8 +42,7 @@ static uint32_t stratum_of(const struct look *look)
     return best;
 }
 
-static void add_updated(const struct look *look,
-                        const struct flo_observer_entry *entry,
+static void add_updated(const struct look *look, const struct flo_observer_entry *entry,
                         struct flo_scan_device *out)
 {
     const struct flo_observed *observed = &entry->observed;
@@ -58,15 +57,13 @@ static void add_updated(const struct look *look,
     out->has_step = flo_since_step(entry->since, look->reading, &out->step);
 }
 
-static void add_control(const struct look *look,
-                        const struct flo_observer_entry *entry,
+static void add_control(const struct look *look, const struct flo_observer_entry *entry,
                         struct flo_scan_device *out)
 {
     uint32_t stratum;
 
     for (uint8_t p = 0; p < look->roster->kept.waves.count; p++) {
-        if (flo_since_difference(entry->since, look->reading, p, &out->d[p],
-                                 &stratum) &&
+        if (flo_since_difference(entry->since, look->reading, p, &out->d[p], &stratum) &&
             stratum == look->stratum) {
             out->known |= (uint8_t)(1u << p);
         }
@@ -96,31 +93,28 @@ static size_t fill(struct look *look)
  * there or elsewhere. */
 enum side { SIDE_CONTROLS, SIDE_OWN, SIDE_UPDATED, SIDE_ELSEWHERE };
 
-static bool is_of(const struct look *look, enum side side,
-                  const struct flo_slice *slice, size_t place)
+static bool is_of(const struct look *look, enum side side, const struct flo_slice *slice,
+                  size_t place)
 {
     const struct flo_scan_device *device = &look->devices[place];
     bool is_in = look->crowd.labels[slice->label].values[place] == slice->value;
 
     if (side == SIDE_UPDATED || side == SIDE_ELSEWHERE) {
-        return device->known != 0 && device->is_updated &&
-               is_in == (side == SIDE_UPDATED);
+        return device->known != 0 && device->is_updated && is_in == (side == SIDE_UPDATED);
     }
-    return device->known != 0 && !device->is_updated &&
-           (side == SIDE_CONTROLS || is_in);
+    return device->known != 0 && !device->is_updated && (side == SIDE_CONTROLS || is_in);
 }
 
 /* The newest changes of a side, never clipped.  false: fewer than two. */
-static bool median_of(const struct look *look, enum side side,
-                      const struct flo_slice *slice, double *out)
+static bool median_of(const struct look *look, enum side side, const struct flo_slice *slice,
+                      double *out)
 {
     size_t count = 0;
 
     for (size_t i = 0; i < look->crowd.count; i++) {
         const struct flo_scan_device *device = &look->devices[i];
         if (is_of(look, side, slice, i)) {
-            look->numbers[count++] =
-                device->d[31 - __builtin_clz(device->known)];
+            look->numbers[count++] = device->d[31 - __builtin_clz(device->known)];
         }
     }
     if (count < 2) {
@@ -131,13 +125,12 @@ static bool median_of(const struct look *look, enum side side,
 }
 
 /* Less what all controls did. */
-static bool change_of(const struct look *look, enum side side,
-                      const struct flo_slice *slice, double *out)
+static bool change_of(const struct look *look, enum side side, const struct flo_slice *slice,
+                      double *out)
 {
     double all;
 
-    if (!median_of(look, SIDE_CONTROLS, slice, &all) ||
-        !median_of(look, side, slice, out)) {
+    if (!median_of(look, SIDE_CONTROLS, slice, &all) || !median_of(look, side, slice, out)) {
         return false;
     }
     *out -= all;
@@ -147,15 +140,12 @@ static bool change_of(const struct look *look, enum side side,
 /* Where few controls are left in a slice, one that became quick for a while
  * makes all others look slow: the updated devices have to be slower than
  * controls elsewhere, too, by half of it. */
-static bool is_borne_out(const struct look *look,
-                         const struct flo_scan_row *row)
+static bool is_borne_out(const struct look *look, const struct flo_scan_row *row)
 {
     double moved;
 
-    return !row->is_culprit || row->controls >= OWN_CONTROLS_MANY ||
-           !row->told.has_effect ||
-           !change_of(look, SIDE_UPDATED, &row->slice, &moved) ||
-           moved >= row->told.effect / 2;
+    return !row->is_culprit || row->controls >= OWN_CONTROLS_MANY || !row->told.has_effect ||
+           !change_of(look, SIDE_UPDATED, &row->slice, &moved) || moved >= row->told.effect / 2;
 }
 
 static void keep_row(struct look *look, const struct flo_scan_row *row)
@@ -163,8 +153,7 @@ static void keep_row(struct look *look, const struct flo_scan_row *row)
     const struct flo_study_slices *slices = &look->crowd.study->evidence.slices;
     struct flo_slice held = row->has_within ? row->within : row->slice;
     struct flo_study_slice *out =
-        flo_crowd_row(&look->crowd, held,
-                      row->has_within ? row->slice : (struct flo_slice){0});
+        flo_crowd_row(&look->crowd, held, row->has_within ? row->slice : (struct flo_slice){0});
 
     if (out == NULL) {
         return;
@@ -179,8 +168,7 @@ static void keep_row(struct look *look, const struct flo_scan_row *row)
     out->threshold = row->threshold;
     out->told = row->told;
     held = look->crowd.study->found[out - slices->rows].slice;
-    out->has_elsewhere =
-        change_of(look, SIDE_ELSEWHERE, &held, &out->elsewhere);
+    out->has_elsewhere = change_of(look, SIDE_ELSEWHERE, &held, &out->elsewhere);
 }
 
 static void keep_changed(struct look *look, const struct flo_scan_changed *one)
@@ -193,25 +181,21 @@ static void keep_changed(struct look *look, const struct flo_scan_changed *one)
     }
     struct flo_study_changed *out = &slices->changed[slices->changed_count];
     study->moved[slices->changed_count++] = one->slice;
-    *out = (struct flo_study_changed){.measure = look->measure,
-                                      .has_both = one->has_both};
+    *out = (struct flo_study_changed){.measure = look->measure, .has_both = one->has_both};
     if (!change_of(look, SIDE_OWN, &one->slice, &out->shift)) {
         out->shift = one->shift;
     }
 }
 
 /* All updated devices of the slice that are compared are far. */
-static void keep_probe(const struct look *look,
-                       const struct flo_scan_probe *wish)
+static void keep_probe(const struct look *look, const struct flo_scan_probe *wish)
 {
     const uint16_t *values = look->crowd.labels[wish->slice.label].values;
 
     for (size_t i = 0; i < look->crowd.count; i++) {
         const struct flo_scan_device *device = &look->devices[i];
-        if (values[i] == wish->slice.value && device->is_updated &&
-            device->known != 0) {
-            struct flo_study_probe *probe =
-                flo_crowd_probe(&look->crowd, wish->slice, i);
+        if (values[i] == wish->slice.value && device->is_updated && device->known != 0) {
+            struct flo_study_probe *probe = flo_crowd_probe(&look->crowd, wish->slice, i);
             if (probe != NULL) {
                 probe->least = wish->least;
             }
@@ -237,12 +221,11 @@ static void scan(struct look *look)
 {
     struct flo_crowd *crowd = &look->crowd;
     const double *tau2 = look->roster->kept.tau2[look->reading];
-    const struct flo_scan_rule rule = {
-        .alpha = ALPHA,
-        .weight = crowd->study->weights[look->measure],
-        .limit_pct = LIMIT_PCT,
-        .labels = crowd->labels,
-        .label_count = crowd->study->label_count};
+    const struct flo_scan_rule rule = {.alpha = ALPHA,
+                                       .weight = crowd->study->weights[look->measure],
+                                       .limit_pct = LIMIT_PCT,
+                                       .labels = crowd->labels,
+                                       .label_count = crowd->study->label_count};
 
     if (fill(look) == 0) {
         return;
@@ -251,8 +234,7 @@ static void scan(struct look *look)
         crowd->labels[i].tau2 = tau2[i];
     }
     /* Means of readings are finite, and waves are those of the roster. */
-    (void)flo_scan_look(&rule, look->devices, crowd->count, look->room,
-                        look->far, &look->scan);
+    (void)flo_scan_look(&rule, look->devices, crowd->count, look->room, look->far, &look->scan);
     keep_tau2(look);
     for (size_t i = 0; i < look->scan.row_count; i++) {
         if (is_borne_out(look, &look->scan.rows[i])) {
@@ -275,15 +257,14 @@ static int scan_speeds(struct look *look, struct flo_err *err)
     look->numbers = calloc(count + 1, sizeof(*look->numbers));
     look->far = calloc(count + 1, 1);
     look->room = malloc(flo_scan_room_bytes(count));
-    int rv = look->devices == NULL || look->numbers == NULL ||
-                     look->far == NULL || look->room == NULL
-                 ? flo_fail(err, FLO_E_MEMORY, "evidence")
-                 : 0;
+    int rv =
+        look->devices == NULL || look->numbers == NULL || look->far == NULL || look->room == NULL
+            ? flo_fail(err, FLO_E_MEMORY, "evidence")
+            : 0;
     for (int i = 0; i < FLO_MEASURE_COUNT && rv == 0; i++) {
         look->measure = (enum flo_measure)i;
         int reading = flo_measure_fact(look->measure)->reading;
-        if (reading >= 0 && reading < FLO_SPEEDS &&
-            look->crowd.study->weights[i] > 0) {
+        if (reading >= 0 && reading < FLO_SPEEDS && look->crowd.study->weights[i] > 0) {
             look->reading = (enum flo_observed_reading)reading;
             scan(look);
         }
@@ -295,13 +276,11 @@ static int scan_speeds(struct look *look, struct flo_err *err)
     return rv;
 }
 
-int flo_observer_scan(struct flo_observer *observer,
-                      struct flo_observe_study *study, uint32_t number,
-                      struct flo_err *err)
+int flo_observer_scan(struct flo_observer *observer, struct flo_observe_study *study,
+                      uint32_t number, struct flo_err *err)
 {
-    struct look look = {
-        .crowd = {.observer = observer, .study = study, .roster = number},
-        .roster = &observer->rosters[number]};
+    struct look look = {.crowd = {.observer = observer, .study = study, .roster = number},
+                        .roster = &observer->rosters[number]};
 
     if (study->label_count == 0 || look.roster->kept.waves.count == 0) {
         return 0;

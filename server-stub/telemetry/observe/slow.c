@@ -45,14 +45,11 @@ static bool is_member(const struct flo_observer_entry *entry, uint32_t roster)
 {
     enum flo_arm arm = (enum flo_arm)entry->observed.arm;
 
-    return entry->roster == roster && entry->since != NULL &&
-           entry->since->speeds != NULL &&
-           (arm == FLO_ARM_CONTROL || arm == FLO_ARM_TREATED ||
-            arm == FLO_ARM_ENDED);
+    return entry->roster == roster && entry->since != NULL && entry->since->speeds != NULL &&
+           (arm == FLO_ARM_CONTROL || arm == FLO_ARM_TREATED || arm == FLO_ARM_ENDED);
 }
 
-static bool change_of(const struct look *look,
-                      const struct flo_observer_entry *entry, size_t k,
+static bool change_of(const struct look *look, const struct flo_observer_entry *entry, size_t k,
                       double *d)
 {
     enum flo_observed_reading reading = flo_slow_readings[k];
@@ -60,8 +57,7 @@ static bool change_of(const struct look *look,
 
     return entry->since->wave == look->wave + 1
                ? stratum == look->strata[k] && updated_change(entry, reading, d)
-               : flo_since_first(entry->since, reading, look->wave, d,
-                                 &stratum) &&
+               : flo_since_first(entry->since, reading, look->wave, d, &stratum) &&
                      stratum == look->strata[k];
 }
 
@@ -86,8 +82,7 @@ static unsigned read_wave(const struct look *look)
 }
 
 /* Less what the controls did in the median.  false: fewer than two. */
-static bool centre_of(const struct look *look, uint32_t segment, size_t k,
-                      double *out)
+static bool centre_of(const struct look *look, uint32_t segment, size_t k, double *out)
 {
     size_t count = 0;
 
@@ -124,8 +119,7 @@ static void add_reading(const struct look *look, uint32_t segment, size_t k)
 }
 
 /* One for each segment. */
-static void add_wave(const struct look *look, struct flo_slow *slows,
-                     uint32_t segments)
+static void add_wave(const struct look *look, struct flo_slow *slows, uint32_t segments)
 {
     unsigned any = read_wave(look);
     size_t count = 0;
@@ -135,10 +129,9 @@ static void add_wave(const struct look *look, struct flo_slow *slows,
     }
     for (size_t i = 0; i < look->count; i++) {
         const struct member *member = &look->members[i];
-        look->devices[i] =
-            (struct flo_slow_device){.value = member->entry->site,
-                                     .segment = member->entry->observed.segment,
-                                     .is_updated = is_updated(look, member)};
+        look->devices[i] = (struct flo_slow_device){.value = member->entry->site,
+                                                    .segment = member->entry->observed.segment,
+                                                    .is_updated = is_updated(look, member)};
     }
     for (uint32_t s = 0; s < segments; s++) {
         for (unsigned left = any; left != 0; left &= left - 1) {
@@ -151,8 +144,7 @@ static void add_wave(const struct look *look, struct flo_slow *slows,
         }
     }
     for (uint32_t s = 0; s < segments; s++) { /* means are finite */
-        (void)flo_slow_add_wave(&slows[s], s, look->devices, count,
-                                look->numbers);
+        (void)flo_slow_add_wave(&slows[s], s, look->devices, count, look->numbers);
     }
 }
 
@@ -183,8 +175,7 @@ static uint32_t stratum_of(const struct flo_observer *observer, uint32_t roster,
 
     for (size_t i = 0; i < observer->count; i++) {
         const struct flo_observer_entry *entry = &observer->entries[i];
-        if (entry->roster != roster || entry->since == NULL ||
-            entry->since->wave == 0) {
+        if (entry->roster != roster || entry->since == NULL || entry->since->wave == 0) {
             continue;
         }
         uint32_t one = flo_observed_stratum(&entry->observed, reading);
@@ -199,19 +190,17 @@ static int by_site(const void *a, const void *b)
     const struct member *one = a;
     const struct member *other = b;
 
-    return (one->entry->site > other->entry->site) -
-           (one->entry->site < other->entry->site);
+    return (one->entry->site > other->entry->site) - (one->entry->site < other->entry->site);
 }
 
 /* FLO_E_MEMORY */
-static int look_open(struct look *look, const struct flo_observer *observer,
-                     uint32_t roster, struct flo_err *err)
+static int look_open(struct look *look, const struct flo_observer *observer, uint32_t roster,
+                     struct flo_err *err)
 {
     look->members = calloc(observer->count + 1, sizeof(*look->members));
     look->devices = calloc(observer->count + 1, sizeof(*look->devices));
     look->numbers = calloc(observer->count + 1, sizeof(*look->numbers));
-    if (look->members == NULL || look->devices == NULL ||
-        look->numbers == NULL) {
+    if (look->members == NULL || look->devices == NULL || look->numbers == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "evidence");
     }
     for (size_t i = 0; i < observer->count; i++) {
@@ -243,8 +232,7 @@ int flo_observer_slow(const struct flo_observer *observer, uint32_t roster,
         add_wave(&look, slows, evidence->segment_count);
     }
     for (uint32_t s = 0; s < evidence->segment_count && rv == 0; s++) {
-        struct flo_statistic_arms *arms =
-            &evidence->segments[s].arms[FLO_MEASURE_MUCH_SLOWER];
+        struct flo_statistic_arms *arms = &evidence->segments[s].arms[FLO_MEASURE_MUCH_SLOWER];
         if (is_borne_out(&slows[s])) {
             add_arm(&arms->count.treated, &slows[s].updated);
             add_arm(&arms->count.control, &slows[s].controls);

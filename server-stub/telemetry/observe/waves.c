@@ -26,8 +26,7 @@ static void bring_recent(struct flo_observer_entry *entry)
     }
 }
 
-static void keep_recent(struct flo_observer_entry *entry, uint32_t block,
-                        const double *curve)
+static void keep_recent(struct flo_observer_entry *entry, uint32_t block, const double *curve)
 {
     const struct flo_readings *readings = entry->observed.readings;
 
@@ -47,17 +46,15 @@ static void keep_recent(struct flo_observer_entry *entry, uint32_t block,
     }
 }
 
-void flo_observer_attend(struct flo_observer *observer,
-                         struct flo_observer_entry *entry, uint32_t roster)
+void flo_observer_attend(struct flo_observer *observer, struct flo_observer_entry *entry,
+                         uint32_t roster)
 {
     uint32_t rollout = observer->rosters[roster].rollout.id;
     bool is_in = entry->roster == roster; /* since an earlier look */
 
     entry->roster = roster;
     if (entry->since != NULL && entry->since->rollout == rollout &&
-        (is_in ||
-         flo_since_is_of(entry->since,
-                         observer->rosters[roster].kept.waves.count))) {
+        (is_in || flo_since_is_of(entry->since, observer->rosters[roster].kept.waves.count))) {
         return; /* also after a start, when its waves are known still */
     }
     flo_observer_waves_forget(entry);
@@ -67,16 +64,14 @@ void flo_observer_attend(struct flo_observer *observer,
     }
     entry->since->rollout = rollout;
     if (entry->observed.readings != NULL) { /* without memory counted only */
-        entry->since->speeds =
-            calloc(FLO_SPEEDS, sizeof(*entry->since->speeds));
+        entry->since->speeds = calloc(FLO_SPEEDS, sizeof(*entry->since->speeds));
     }
     if (entry->since->speeds != NULL) {
         bring_recent(entry);
     }
 }
 
-void flo_observer_swapped(struct flo_observer *observer,
-                          struct flo_observer_entry *entry)
+void flo_observer_swapped(struct flo_observer *observer, struct flo_observer_entry *entry)
 {
     if (entry->roster == FLO_OBSERVER_NONE) {
         return;
@@ -98,18 +93,17 @@ void flo_observer_swapped(struct flo_observer *observer,
     roster->is_dirty = true;
     for (size_t i = 0; i < observer->count; i++) {
         struct flo_observer_entry *other = &observer->entries[i];
-        if (other->roster == entry->roster && other->since != NULL &&
-            other->since->wave == 0 && other->observed.arm == FLO_ARM_CONTROL) {
+        if (other->roster == entry->roster && other->since != NULL && other->since->wave == 0 &&
+            other->observed.arm == FLO_ARM_CONTROL) {
             flo_observed_fix_daily(&other->observed);
-            flo_since_wave(other->since, &other->observed,
-                           (uint8_t)(waves->count - 1), observer->block);
+            flo_since_wave(other->since, &other->observed, (uint8_t)(waves->count - 1),
+                           observer->block);
             other->is_dirty = true;
         }
     }
 }
 
-void flo_observer_waves_read(struct flo_observer_entry *entry, uint32_t block,
-                             const double *curve)
+void flo_observer_waves_read(struct flo_observer_entry *entry, uint32_t block, const double *curve)
 {
     if (entry->since == NULL) {
         keep_recent(entry, block, curve);

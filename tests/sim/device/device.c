@@ -23,8 +23,7 @@ uint64_t sim_device_wall_ms(const struct sim_device *device)
 
 /* ---- other actions ---- */
 
-static void deny(struct sim_device *device,
-                 const struct flo_agent_action *action)
+static void deny(struct sim_device *device, const struct flo_agent_action *action)
 {
     struct sim_model *model = &device->models[action->model];
     const struct flo_denial_here said = {.release = action->release.digest,
@@ -36,8 +35,7 @@ static void deny(struct sim_device *device,
     model->is_dirty = true;
 }
 
-static void set_outcome(struct sim_model *model,
-                        enum flo_stated_outcome outcome)
+static void set_outcome(struct sim_model *model, enum flo_stated_outcome outcome)
 {
     if (model->slots.stated.outcome != outcome) {
         model->slots.stated.outcome = outcome;
@@ -45,8 +43,7 @@ static void set_outcome(struct sim_model *model,
     }
 }
 
-static void stated_end(struct sim_model *model,
-                       const struct flo_agent_execution *execution)
+static void stated_end(struct sim_model *model, const struct flo_agent_execution *execution)
 {
     const struct flo_stated *stated = &model->slots.stated;
 
@@ -56,16 +53,13 @@ static void stated_end(struct sim_model *model,
         strcmp(execution->rollout, stated->rollout) != 0) {
         return;
     }
-    set_outcome(model,
-                flo_execution_kind(execution->state) == FLO_EXECUTION_END_GOOD
-                    ? FLO_STATED_DONE
-                : execution->state == FLO_EXECUTION_REJECTED
-                    ? FLO_STATED_REFUSED
-                    : FLO_STATED_FAILED);
+    set_outcome(model, flo_execution_kind(execution->state) == FLO_EXECUTION_END_GOOD
+                           ? FLO_STATED_DONE
+                       : execution->state == FLO_EXECUTION_REJECTED ? FLO_STATED_REFUSED
+                                                                    : FLO_STATED_FAILED);
 }
 
-static void acknowledge(struct sim_device *device,
-                        const struct flo_agent_action *action)
+static void acknowledge(struct sim_device *device, const struct flo_agent_action *action)
 {
     struct sim_model *model = &device->models[action->model];
     const struct flo_stated *stated = &model->slots.stated;
@@ -74,11 +68,9 @@ static void acknowledge(struct sim_device *device,
         return;
     }
     if (stated->number != 0 && stated->op != FLO_ORDER_DEPLOY &&
-        strcmp(stated->order, action->order) == 0 &&
-        strcmp(action->word, "running") != 0) {
-        set_outcome(model, strcmp(action->word, "refused") == 0
-                               ? FLO_STATED_REFUSED
-                               : FLO_STATED_DONE);
+        strcmp(stated->order, action->order) == 0 && strcmp(action->word, "running") != 0) {
+        set_outcome(model,
+                    strcmp(action->word, "refused") == 0 ? FLO_STATED_REFUSED : FLO_STATED_DONE);
     }
     sim_order_answer(device, action->order, action->word, &action->error);
 }
@@ -98,10 +90,9 @@ static void set_timer(struct sim_device *device, uint64_t at_ms)
 
     device->timer_number++;
     if (at_ms != 0) {
-        sim_later(at_ms > now_ms ? at_ms - now_ms : 0,
-                  (struct sim_call){.fn = on_core_timer,
-                                    .device = device,
-                                    .a = device->timer_number});
+        sim_later(
+            at_ms > now_ms ? at_ms - now_ms : 0,
+            (struct sim_call){.fn = on_core_timer, .device = device, .a = device->timer_number});
     }
 }
 
@@ -115,8 +106,7 @@ static void on_collect(const struct sim_call *call)
         return;
     }
     for (int i = 0; i < sim->release_count; i++) {
-        const struct flo_slots *slots =
-            &device->disk.slots[sim->releases[i].model];
+        const struct flo_slots *slots = &device->disk.slots[sim->releases[i].model];
         const struct flo_digest *digest = &sim->releases[i].ref.digest;
         if (flo_digest_equal(digest, &slots->current) ||
             flo_digest_equal(digest, &slots->previous) ||
@@ -153,8 +143,7 @@ static void report(struct sim_device *device, uint32_t model,
     stated_end(&device->models[model], execution);
 }
 
-static void flip(struct sim_device *device,
-                 const struct flo_agent_action *action)
+static void flip(struct sim_device *device, const struct flo_agent_action *action)
 {
     struct flo_agent_event event = {
         .kind = FLO_AGENT_LOST, .model = action->model, .role = action->role};
@@ -169,8 +158,7 @@ static void flip(struct sim_device *device,
 }
 
 /* false: a write that the rest of the list may stand on failed. */
-static bool carry_out(struct sim_device *device,
-                      const struct flo_agent_action *action,
+static bool carry_out(struct sim_device *device, const struct flo_agent_action *action,
                       const struct flo_agent_execution *reported)
 {
     struct flo_err err = {0};
@@ -256,8 +244,7 @@ static bool carry_out(struct sim_device *device,
 
 /* ---- steps ---- */
 
-static void trace_step(const struct sim_device *device,
-                       const struct flo_agent_event *event)
+static void trace_step(const struct sim_device *device, const struct flo_agent_event *event)
 {
     struct flo_buf text = {0};
     char *line;
@@ -279,17 +266,15 @@ static void on_power(const struct sim_call *call)
 }
 
 /* true: the power failed behind this action. */
-static bool is_cut(struct sim_device *device,
-                   const struct flo_agent_action *action)
+static bool is_cut(struct sim_device *device, const struct flo_agent_action *action)
 {
-    if (device->cut_after == 0 || action->kind == FLO_DO_TIMER ||
-        action->kind == FLO_DO_NOTE || --device->cut_after > 0) {
+    if (device->cut_after == 0 || action->kind == FLO_DO_TIMER || action->kind == FLO_DO_NOTE ||
+        --device->cut_after > 0) {
         return false;
     }
     sim_device_kill(device, true);
     sim_later(sim_between(&device->random, 100, 20000),
-              (struct sim_call){
-                  .fn = on_power, .device = device, .life = device->life});
+              (struct sim_call){.fn = on_power, .device = device, .life = device->life});
     return true;
 }
 
@@ -310,13 +295,11 @@ bool sim_device_step(struct sim_device *device, struct flo_agent_event *event)
         const struct flo_agent_execution *reported =
             action->kind == FLO_DO_EVENT ? &actions.reports[reports++] : NULL;
 
-        if (is_uncounted && action->kind == FLO_DO_LOAD &&
-            action->role == FLO_AGENT_BESIDE) {
+        if (is_uncounted && action->kind == FLO_DO_LOAD && action->role == FLO_AGENT_BESIDE) {
             continue;
         }
         bool is_done = carry_out(device, action, reported);
-        is_uncounted =
-            is_uncounted || (action->kind == FLO_DO_SLOT_TRY && !is_done);
+        is_uncounted = is_uncounted || (action->kind == FLO_DO_SLOT_TRY && !is_done);
         if (is_cut(device, action)) {
             return false;
         }
@@ -326,8 +309,7 @@ bool sim_device_step(struct sim_device *device, struct flo_agent_event *event)
 }
 
 /* Its event is about an engine that is there no more. */
-static bool is_stale(const struct sim_device *device,
-                     struct sim_waiting *waiting)
+static bool is_stale(const struct sim_device *device, struct sim_waiting *waiting)
 {
     const struct sim_model *model = &device->models[waiting->event.model];
 
@@ -352,13 +334,11 @@ static bool take_waiting(struct sim_device *device)
         device->waiting_count--;
         memmove(&device->waiting[0], &device->waiting[1],
                 device->waiting_count * sizeof(device->waiting[0]));
-        if (!is_stale(device, &first) &&
-            !sim_device_step(device, &first.event)) {
+        if (!is_stale(device, &first) && !sim_device_step(device, &first.event)) {
             return false;
         }
     }
-    return !sim_order_converge(device, &intake) ||
-           sim_device_step(device, &intake.event);
+    return !sim_order_converge(device, &intake) || sim_device_step(device, &intake.event);
 }
 
 static void on_report(const struct sim_call *call)
@@ -385,8 +365,7 @@ static void settle(struct sim_device *device)
 {
     for (uint32_t i = 0; i < sim->model_count; i++) {
         sim_trust_look(device, i);
-        if (device->models[i].slots.model[0] != '\0' &&
-            sim_report_drift(device, i)) {
+        if (device->models[i].slots.model[0] != '\0' && sim_report_drift(device, i)) {
             device->agent.revision++;
         }
     }
@@ -407,14 +386,12 @@ static void on_turn(const struct sim_call *call)
     sim_device_end_turn(call->device);
 }
 
-static void enqueue(struct sim_device *device, uint64_t engine,
-                    const struct flo_agent_event *event)
+static void enqueue(struct sim_device *device, uint64_t engine, const struct flo_agent_event *event)
 {
     if (device->waiting_count == SIM_WAITING_MAX) {
         abort();
     }
-    device->waiting[device->waiting_count++] =
-        (struct sim_waiting){*event, engine};
+    device->waiting[device->waiting_count++] = (struct sim_waiting){*event, engine};
     if (!device->turn_is_due) {
         device->turn_is_due = true;
         sim_later(0, (struct sim_call){.fn = on_turn, .device = device});
@@ -426,8 +403,7 @@ static void on_event(const struct sim_call *call)
     enqueue(call->device, call->a, call->owned);
 }
 
-void sim_device_post_engine(struct sim_device *device, uint64_t in_ms,
-                            uint64_t engine,
+void sim_device_post_engine(struct sim_device *device, uint64_t in_ms, uint64_t engine,
                             const struct flo_agent_event *event)
 {
     struct flo_agent_event *copy;
@@ -441,14 +417,11 @@ void sim_device_post_engine(struct sim_device *device, uint64_t in_ms,
         abort();
     }
     *copy = *event;
-    sim_later(in_ms, (struct sim_call){.fn = on_event,
-                                       .device = device,
-                                       .a = engine,
-                                       .owned = copy});
+    sim_later(in_ms,
+              (struct sim_call){.fn = on_event, .device = device, .a = engine, .owned = copy});
 }
 
-void sim_device_post(struct sim_device *device, uint64_t in_ms,
-                     const struct flo_agent_event *event)
+void sim_device_post(struct sim_device *device, uint64_t in_ms, const struct flo_agent_event *event)
 {
     sim_device_post_engine(device, in_ms, 0, event);
 }
@@ -457,8 +430,7 @@ void sim_device_post(struct sim_device *device, uint64_t in_ms,
 
 static void on_subscribed(const struct sim_call *call)
 {
-    if (call->device->client.believes &&
-        call->device->client.connection == call->b) {
+    if (call->device->client.believes && call->device->client.connection == call->b) {
         sim_client_subscribe(&call->device->client);
     }
 }
@@ -469,10 +441,9 @@ void sim_device_connected(struct sim_device *device, bool has_session)
 
     (void)has_session;
     device->has_unkept = false;
-    sim_later(device->client.delay_ms,
-              (struct sim_call){.fn = on_subscribed,
-                                .device = device,
-                                .b = device->client.connection});
+    sim_later(
+        device->client.delay_ms,
+        (struct sim_call){.fn = on_subscribed, .device = device, .b = device->client.connection});
     (void)sim_publish(device, FLO_TOPIC_PRESENCE, online, strlen(online));
     sim_report(device);
     flo_outbox_connected(&device->outbox, sim_device_now_ms(device));
@@ -499,22 +470,19 @@ const char *sim_object_end(const char *at)
     return at;
 }
 
-static void spread_reports(struct sim_device *device,
-                           const struct flo_agent_event *event)
+static void spread_reports(struct sim_device *device, const struct flo_agent_event *event)
 {
-    uint64_t pause_ms = flo_report_pause_ms(
-        sim_client_spread_ms(&device->client), sim_next(&device->random));
+    uint64_t pause_ms =
+        flo_report_pause_ms(sim_client_spread_ms(&device->client), sim_next(&device->random));
 
     device->report_at_ms = sim->now_ms + pause_ms;
-    if (event->kind == FLO_AGENT_ORDER &&
-        event->order->op == FLO_ORDER_ROLLBACK) {
+    if (event->kind == FLO_AGENT_ORDER && event->order->op == FLO_ORDER_ROLLBACK) {
         flo_outbox_wait(&device->outbox, sim_device_now_ms(device) + pause_ms);
     }
 }
 
 /* false: it is off. */
-static bool take_order(struct sim_device *device, const char *envelope,
-                       size_t bytes, bool is_list)
+static bool take_order(struct sim_device *device, const char *envelope, size_t bytes, bool is_list)
 {
     static struct sim_intake intake;
 
@@ -540,8 +508,7 @@ static uint64_t number_of(const char *text, const char *key)
     return at == NULL ? 0 : strtoull(at + strlen(key), NULL, 10);
 }
 
-static void take_orders(struct sim_device *device, const char *text,
-                        bool is_list)
+static void take_orders(struct sim_device *device, const char *text, bool is_list)
 {
     static const char begin[] = "{\"payload\":";
     const char *at = text;
@@ -555,8 +522,7 @@ static void take_orders(struct sim_device *device, const char *text,
     }
 }
 
-void sim_device_heard(struct sim_device *device,
-                      const struct sim_message *message)
+void sim_device_heard(struct sim_device *device, const struct sim_message *message)
 {
     const char *text = message->data;
     char boot[37] = "";
@@ -573,11 +539,9 @@ void sim_device_heard(struct sim_device *device,
             sim_report(device);
         }
     }
-    if (message->topic == FLO_TOPIC_CMD &&
-        (number = number_of(text, "\"ack\":")) > 0) {
+    if (message->topic == FLO_TOPIC_CMD && (number = number_of(text, "\"ack\":")) > 0) {
         const char *at = strstr(text, "\"boot\":\"");
-        snprintf(boot, sizeof(boot), "%.36s",
-                 at == NULL ? "" : at + strlen("\"boot\":\""));
+        snprintf(boot, sizeof(boot), "%.36s", at == NULL ? "" : at + strlen("\"boot\":\""));
         sim_outbox_acked(device, boot, number);
         sim_outbox_send(device);
     }
@@ -587,8 +551,7 @@ void sim_device_heard(struct sim_device *device,
         return;
     }
     take_orders(device, text,
-                message->topic == FLO_TOPIC_ORDER ||
-                    message->topic == FLO_TOPIC_ORDER_ALL ||
+                message->topic == FLO_TOPIC_ORDER || message->topic == FLO_TOPIC_ORDER_ALL ||
                     message->topic == FLO_TOPIC_EMERGENCY);
 }
 
@@ -609,8 +572,7 @@ void sim_device_init(struct sim_device *device, uint32_t index)
 {
     memset(device, 0, sizeof(*device));
     device->index = index;
-    snprintf(device->id, sizeof(device->id), "%08x-0000-4000-8000-%012x", index,
-             index);
+    snprintf(device->id, sizeof(device->id), "%08x-0000-4000-8000-%012x", index, index);
     device->random = sim_random_of(sim->seed * 1000 + index, "device");
     device->is_in_lab = sim_chance(&device->random, 300);
     device->was_in_lab = device->is_in_lab;

@@ -31,9 +31,8 @@ void sim_orders_forget(void)
 
 /* The same envelope gives the same result for all devices that trust the same
  * keys. */
-static int verify(const struct flo_trust *trust, const char *envelope,
-                  size_t bytes, const struct flo_order_verified **out,
-                  struct flo_err *err)
+static int verify(const struct flo_trust *trust, const char *envelope, size_t bytes,
+                  const struct flo_order_verified **out, struct flo_err *err)
 {
     struct flo_digest digest;
     size_t at;
@@ -47,8 +46,7 @@ static int verify(const struct flo_trust *trust, const char *envelope,
         cache[at].text = digest;
         cache[at].trust = trust;
         cache[at].err = (struct flo_err){0};
-        cache[at].rv = flo_order_verify(envelope, bytes, trust,
-                                        cache[at].verified, &cache[at].err);
+        cache[at].rv = flo_order_verify(envelope, bytes, trust, cache[at].verified, &cache[at].err);
     }
     *out = cache[at].verified;
     *err = cache[at].err;
@@ -67,8 +65,7 @@ static bool was_told(const struct sim_device *device, const char *order)
     return false;
 }
 
-static void acknowledge(struct sim_device *device, const char *order,
-                        const char *text)
+static void acknowledge(struct sim_device *device, const char *order, const char *text)
 {
     if (sim_publish(device, FLO_TOPIC_ACK, text, strlen(text))) {
         snprintf(device->told[device->told_next++ % FLO_COUNT(device->told)],
@@ -76,17 +73,14 @@ static void acknowledge(struct sim_device *device, const char *order,
     }
 }
 
-static void answer(struct sim_device *device, const char *order,
-                   const char *outcome, const struct flo_agent_error *error,
-                   bool is_stored)
+static void answer(struct sim_device *device, const char *order, const char *outcome,
+                   const struct flo_agent_error *error, bool is_stored)
 {
     struct flo_buf text = {0};
 
-    flo_buf_printf(&text, "{\"v\":1,\"order\":\"%s\",\"outcome\":\"%s\"", order,
-                   outcome);
+    flo_buf_printf(&text, "{\"v\":1,\"order\":\"%s\",\"outcome\":\"%s\"", order, outcome);
     if (error != NULL && error->code != 0) {
-        flo_buf_printf(&text, ",\"error\":{\"id\":\"%s\",\"what\":",
-                       flo_error_id(error->code));
+        flo_buf_printf(&text, ",\"error\":{\"id\":\"%s\",\"what\":", flo_error_id(error->code));
         flo_buf_text(&text, "\"");
         flo_buf_json_text(&text, error->what, strlen(error->what));
         flo_buf_text(&text, "\"");
@@ -103,8 +97,8 @@ static void answer(struct sim_device *device, const char *order,
     flo_buf_deinit(&text);
 }
 
-void sim_order_answer(struct sim_device *device, const char *order,
-                      const char *outcome, const struct flo_agent_error *error)
+void sim_order_answer(struct sim_device *device, const char *order, const char *outcome,
+                      const struct flo_agent_error *error)
 {
     answer(device, order, outcome, error, true);
 }
@@ -121,8 +115,7 @@ static bool answer_again(struct sim_device *device, const char *order)
 
 /* ---- effects ---- */
 
-void sim_order_pauses(const struct sim_device *device,
-                      struct flo_agent_pauses *out)
+void sim_order_pauses(const struct sim_device *device, struct flo_agent_pauses *out)
 {
     size_t count = 0;
 
@@ -130,25 +123,20 @@ void sim_order_pauses(const struct sim_device *device,
     out->all = device->record.all_paused;
     for (size_t i = 0; i < FLO_PAUSES_MAX; i++) {
         const struct flo_pause *pause = &device->record.pauses[i];
-        if (pause->rollout[0] != '\0' &&
-            pause->said == FLO_ROLLOUT_PAUSED_BY_ORDER) {
-            memcpy(out->rollouts[count++], pause->rollout,
-                   sizeof(pause->rollout));
+        if (pause->rollout[0] != '\0' && pause->said == FLO_ROLLOUT_PAUSED_BY_ORDER) {
+            memcpy(out->rollouts[count++], pause->rollout, sizeof(pause->rollout));
         }
     }
 }
 
 static void begin_deploy(uint32_t model, struct sim_intake *out)
 {
-    out->event = (struct flo_agent_event){.kind = FLO_AGENT_DEPLOY,
-                                          .model = model,
-                                          .deploy.execution = &out->execution};
+    out->event = (struct flo_agent_event){
+        .kind = FLO_AGENT_DEPLOY, .model = model, .deploy.execution = &out->execution};
 }
 
-static void deploy(struct sim_device *device, const struct flo_order *order,
-                   uint32_t model, uint32_t attempt,
-                   const struct flo_agent_error *refusal,
-                   struct sim_intake *out)
+static void deploy(struct sim_device *device, const struct flo_order *order, uint32_t model,
+                   uint32_t attempt, const struct flo_agent_error *refusal, struct sim_intake *out)
 {
     struct flo_agent_execution *execution = &out->execution;
 
@@ -166,8 +154,7 @@ static void deploy(struct sim_device *device, const struct flo_order *order,
     memcpy(execution->release.version, order->version, sizeof(order->version));
     memcpy(execution->rollout, order->rollout, sizeof(order->rollout));
     memcpy(execution->order, order->id, sizeof(order->id));
-    snprintf(execution->id, sizeof(execution->id), "%s.%u", order->rollout,
-             attempt);
+    snprintf(execution->id, sizeof(execution->id), "%s.%u", order->rollout, attempt);
     sim_check_order(device, order);
 }
 
@@ -176,20 +163,19 @@ static bool is_about_model(const struct flo_order *order)
     return flo_order_fact(order->op)->subject == FLO_ORDER_SUBJECT_MODEL;
 }
 
-static void act(struct sim_device *device, const struct flo_order *order,
-                uint32_t model, struct sim_intake *out)
+static void act(struct sim_device *device, const struct flo_order *order, uint32_t model,
+                struct sim_intake *out)
 {
     if (order->op == FLO_ORDER_GROUPS) {
         sim_broker_groups(device);
         sim_report(device);
     }
     sim_order_pauses(device, &out->pauses);
-    out->event = (struct flo_agent_event){
-        .kind = FLO_AGENT_ORDER,
-        .order = order,
-        .pauses = &out->pauses,
-        .stays_frozen =
-            device->record.is_frozen || device->record.is_frozen_emergency};
+    out->event = (struct flo_agent_event){.kind = FLO_AGENT_ORDER,
+                                          .order = order,
+                                          .pauses = &out->pauses,
+                                          .stays_frozen = device->record.is_frozen ||
+                                                          device->record.is_frozen_emergency};
     if (model < SIM_MODELS_MAX) {
         out->event.model = model;
         out->event.fits_both = device->fits_both;
@@ -202,8 +188,7 @@ static uint32_t model_of(const struct sim_device *device, const char *name)
 {
     uint32_t i = 0;
 
-    while (i < SIM_MODELS_MAX &&
-           strcmp(device->models[i].slots.model, name) != 0) {
+    while (i < SIM_MODELS_MAX && strcmp(device->models[i].slots.model, name) != 0) {
         i++;
     }
     return i;
@@ -236,13 +221,11 @@ static struct flo_slots *record_of(struct sim_device *device, const char *name)
     return &device->other;
 }
 
-static int record_keep(struct sim_device *device, struct flo_slots *record,
-                       struct flo_err *err)
+static int record_keep(struct sim_device *device, struct flo_slots *record, struct flo_err *err)
 {
     uint32_t place = place_of(record->model);
 
-    if (place == SIM_MODELS_MAX ||
-        !sim_device_slots_write(device, place, record, err)) {
+    if (place == SIM_MODELS_MAX || !sim_device_slots_write(device, place, record, err)) {
         return err->code;
     }
     if (record == &device->models[place].slots) {
@@ -251,24 +234,21 @@ static int record_keep(struct sim_device *device, struct flo_slots *record,
     return 0;
 }
 
-static int keep(struct sim_device *device,
-                const struct flo_order_verified *verified,
+static int keep(struct sim_device *device, const struct flo_order_verified *verified,
                 struct flo_slots *record, struct flo_err *err)
 {
     struct flo_slots record_before = *record;
     struct flo_device before = device->record;
-    struct flo_kept kept = flo_statement_keep(
-        &device->record, record, &verified->order, &verified->body);
-    struct flo_time_sources sources = {
-        .clock_ms = sim_device_wall_ms(device),
-        .is_synchronised = device->is_synchronised,
-        .peer_until_ms = sim->wall_ms + UINT64_C(800) * 86400000};
+    struct flo_kept kept =
+        flo_statement_keep(&device->record, record, &verified->order, &verified->body);
+    struct flo_time_sources sources = {.clock_ms = sim_device_wall_ms(device),
+                                       .is_synchronised = device->is_synchronised,
+                                       .peer_until_ms = sim->wall_ms + UINT64_C(800) * 86400000};
     int rv = 0;
 
     if (!verified->order.is_emergency &&
-        flo_time_claim(
-            &device->record.trusted_time_ms, &device->record.claimed_time_ms,
-            verified->order.issued_at_ms, flo_time_limit(&sources))) {
+        flo_time_claim(&device->record.trusted_time_ms, &device->record.claimed_time_ms,
+                       verified->order.issued_at_ms, flo_time_limit(&sources))) {
         kept.device = true;
     }
     device->record_is_dirty = device->record_is_dirty || kept.device;
@@ -297,29 +277,25 @@ static bool names_here(const struct sim_device *device, uint32_t model,
     for (uint32_t i = 0; i < order->from_count; i++) {
         const struct flo_digest *from = &order->from[i];
         if ((flo_digest_equal(from, &agent->slots.current.digest) ||
-             (agent->has_execution &&
-              flo_digest_equal(from, &agent->execution.release.digest))) &&
-            flo_slots_is_denied(&device->models[model].slots, from,
-                                order->from_numbers[i])) {
+             (agent->has_execution && flo_digest_equal(from, &agent->execution.release.digest))) &&
+            flo_slots_is_denied(&device->models[model].slots, from, order->from_numbers[i])) {
             return true;
         }
     }
     return false;
 }
 
-static void gather(struct sim_device *device, const struct flo_slots *record,
-                   uint32_t model, struct flo_intake_facts *facts,
-                   uint32_t *attempt)
+static void gather(struct sim_device *device, const struct flo_slots *record, uint32_t model,
+                   struct flo_intake_facts *facts, uint32_t *attempt)
 {
     const struct flo_order *order = facts->order;
 
     facts->outcome = order->is_emergency ? FLO_STATED_OPEN /* not kept */
                                          : record->stated.outcome;
-    facts->is_answered = facts->standing == FLO_STATEMENT_AGAIN &&
-                         sim_answer_find(device, order->id) != NULL;
+    facts->is_answered =
+        facts->standing == FLO_STATEMENT_AGAIN && sim_answer_find(device, order->id) != NULL;
     facts->is_absent = is_about_model(order) && model == SIM_MODELS_MAX;
-    facts->takes_back =
-        model < SIM_MODELS_MAX && names_here(device, model, order);
+    facts->takes_back = model < SIM_MODELS_MAX && names_here(device, model, order);
     if (order->op != FLO_ORDER_DEPLOY) {
         return;
     }
@@ -330,15 +306,12 @@ static void gather(struct sim_device *device, const struct flo_slots *record,
                                   : story->execution.attempt;
     if (flo_device_rollout(&device->record, order->rollout, order->seq) ==
         FLO_ROLLOUT_ABORTED_BY_ORDER) {
-        facts->aborted_by =
-            flo_device_said(&device->record, order->rollout)->number;
+        facts->aborted_by = flo_device_said(&device->record, order->rollout)->number;
     }
     facts->is_current =
         model < SIM_MODELS_MAX &&
-        flo_digest_equal(&order->release,
-                         &device->agent.models[model].slots.current.digest);
-    sim_trust_refusal(device, record, &order->release, order->number,
-                      &facts->refusal);
+        flo_digest_equal(&order->release, &device->agent.models[model].slots.current.digest);
+    sim_trust_refusal(device, record, &order->release, order->number, &facts->refusal);
 }
 
 static void tell(struct sim_device *device, const struct flo_order *order,
@@ -358,28 +331,24 @@ static void tell(struct sim_device *device, const struct flo_order *order,
     case FLO_INTAKE_DONE:
     case FLO_INTAKE_REFUSED:
     case FLO_INTAKE_IGNORED:
-        answer(device, order->id, flo_intake_word(verdict->kind),
-               &verdict->error, true);
+        answer(device, order->id, flo_intake_word(verdict->kind), &verdict->error, true);
         break;
     }
 }
 
 static bool judge(struct sim_device *device, const struct flo_order *order,
-                  const struct flo_slots *record, enum flo_standing standing,
-                  uint64_t by, struct sim_intake *out)
+                  const struct flo_slots *record, enum flo_standing standing, uint64_t by,
+                  struct sim_intake *out)
 {
-    struct flo_intake_facts facts = {
-        .order = order, .standing = standing, .by = by};
+    struct flo_intake_facts facts = {.order = order, .standing = standing, .by = by};
     struct flo_intake_verdict verdict;
-    uint32_t model =
-        is_about_model(order) ? model_of(device, order->model) : SIM_MODELS_MAX;
+    uint32_t model = is_about_model(order) ? model_of(device, order->model) : SIM_MODELS_MAX;
     uint32_t attempt = 0;
 
     gather(device, record, model, &facts, &attempt);
     flo_agent_intake(&facts, &verdict);
-    sim_trace(sim_name(device), "order %s %s: %s%s%s", order->id,
-              flo_order_op_word(order->op), flo_intake_word(verdict.kind),
-              verdict.why[0] != '\0' ? ", " : "", verdict.why);
+    sim_trace(sim_name(device), "order %s %s: %s%s%s", order->id, flo_order_op_word(order->op),
+              flo_intake_word(verdict.kind), verdict.why[0] != '\0' ? ", " : "", verdict.why);
     if (verdict.kind != FLO_INTAKE_ACT) {
         tell(device, order, &verdict);
         return false;
@@ -423,15 +392,12 @@ static int admit(const struct sim_device *device, const struct flo_order *order,
     uint64_t wall_ms = sim_device_wall_ms(device);
     uint64_t set_ms = flo_build_ms();
     struct flo_agent_time time = {.clock_ms = wall_ms < set_ms ? 0 : wall_ms,
-                                  .is_synchronised = wall_ms >= set_ms &&
-                                                     device->is_synchronised};
+                                  .is_synchronised = wall_ms >= set_ms && device->is_synchronised};
 
-    time.trusted_ms = time.is_synchronised
-                          ? (wall_ms > set_ms ? wall_ms : set_ms)
-                          : flo_device_time(&device->record, wall_ms, set_ms);
-    return flo_agent_order_admit(order, device->id, groups,
-                                 sim_device_is_in_lab(device) ? 2 : 1, &time,
-                                 err);
+    time.trusted_ms = time.is_synchronised ? (wall_ms > set_ms ? wall_ms : set_ms)
+                                           : flo_device_time(&device->record, wall_ms, set_ms);
+    return flo_agent_order_admit(order, device->id, groups, sim_device_is_in_lab(device) ? 2 : 1,
+                                 &time, err);
 }
 
 static int assign(struct sim_device *device, const struct flo_order *order,
@@ -444,8 +410,7 @@ static int assign(struct sim_device *device, const struct flo_order *order,
         if (model == SIM_MODELS_MAX) {
             return flo_fail(err, FLO_E_TARGET_LIMIT, "model %s", order->model);
         }
-        memset(&device->models[model].assigned, 0,
-               sizeof(device->models[model].assigned));
+        memset(&device->models[model].assigned, 0, sizeof(device->models[model].assigned));
         device->models[model].slots = **record;
         device->models[model].is_interrupted = false;
     }
@@ -454,8 +419,7 @@ static int assign(struct sim_device *device, const struct flo_order *order,
     return 0;
 }
 
-static int take(struct sim_device *device,
-                const struct flo_order_verified *verified,
+static int take(struct sim_device *device, const struct flo_order_verified *verified,
                 struct sim_intake *out, bool *is_told, struct flo_err *err)
 {
     const struct flo_order *order = &verified->order;
@@ -465,16 +429,15 @@ static int take(struct sim_device *device,
     int rv = admit(device, order, err);
 
     if (rv == 0) {
-        rv = flo_epoch_admit(device->record.epoch,
-                             flo_trust_epoch(sim_trust_of(device)),
+        rv = flo_epoch_admit(device->record.epoch, flo_trust_epoch(sim_trust_of(device)),
                              order->epoch, err);
     }
     if (rv == 0 && is_about_model(order)) {
         record = record_of(device, order->model);
     }
     rv = rv < 0 ? rv
-                : flo_statement_look(&device->record, record, order,
-                                     &verified->body, &standing, &by, err);
+                : flo_statement_look(&device->record, record, order, &verified->body, &standing,
+                                     &by, err);
     if (rv < 0) {
         return rv;
     }
@@ -484,8 +447,7 @@ static int take(struct sim_device *device,
             sim_check_kept(device, order);
         }
     }
-    if (rv == 0 && order->op == FLO_ORDER_DEPLOY &&
-        standing != FLO_STATEMENT_SUPERSEDED) {
+    if (rv == 0 && order->op == FLO_ORDER_DEPLOY && standing != FLO_STATEMENT_SUPERSEDED) {
         rv = assign(device, order, &record, err);
     }
     if (rv == 0 && order->op == FLO_ORDER_REMOVE && record == &device->other &&
@@ -499,8 +461,7 @@ static int take(struct sim_device *device,
     return rv;
 }
 
-static void refuse(struct sim_device *device, const char *order,
-                   const struct flo_err *err)
+static void refuse(struct sim_device *device, const char *order, const struct flo_err *err)
 {
     struct flo_agent_error error = {.code = err->code};
 
@@ -526,8 +487,8 @@ static void refuse(struct sim_device *device, const char *order,
     }
 }
 
-bool sim_order_take(struct sim_device *device, const char *envelope,
-                    size_t bytes, bool is_list, struct sim_intake *out)
+bool sim_order_take(struct sim_device *device, const char *envelope, size_t bytes, bool is_list,
+                    struct sim_intake *out)
 {
     const struct flo_order_verified *verified;
     struct flo_err err = {0};
@@ -563,9 +524,8 @@ void sim_order_repair(struct sim_device *device, uint32_t model,
                       const struct flo_release_ref *release)
 {
     struct flo_agent_execution *execution = &device->models[model].repair;
-    struct flo_agent_event event = {.kind = FLO_AGENT_DEPLOY,
-                                    .model = model,
-                                    .deploy.execution = execution};
+    struct flo_agent_event event = {
+        .kind = FLO_AGENT_DEPLOY, .model = model, .deploy.execution = execution};
     char hex[FLO_DIGEST_TEXT];
 
     memset(execution, 0, sizeof(*execution));
@@ -575,8 +535,8 @@ void sim_order_repair(struct sim_device *device, uint32_t model,
              hex + strlen("sha256:"));
     const struct sim_story *story = sim_story_last(device, execution->rollout);
     execution->attempt = story == NULL ? 1 : story->execution.attempt + 1;
-    snprintf(execution->id, sizeof(execution->id), "repair.%.8s.%u",
-             hex + strlen("sha256:"), execution->attempt);
+    snprintf(execution->id, sizeof(execution->id), "repair.%.8s.%u", hex + strlen("sha256:"),
+             execution->attempt);
     flo_policy_default(&execution->policy);
     sim_trust_refusal(device, &device->models[model].slots, &release->digest, 0,
                       &event.deploy.refusal);

@@ -37,25 +37,22 @@ static struct sim_story *story_find(struct sim_stories *stories, const char *id)
     return NULL;
 }
 
-static void story_put(struct sim_stories *stories,
-                      const struct sim_story *story)
+static void story_put(struct sim_stories *stories, const struct sim_story *story)
 {
     struct sim_story *place = story_find(stories, story->execution.id);
 
     if (place == NULL) {
-        stories->items = grow(stories->items, stories->count, &stories->room,
-                              sizeof(*stories->items));
+        stories->items =
+            grow(stories->items, stories->count, &stories->room, sizeof(*stories->items));
         place = &stories->items[stories->count++];
     }
     *place = *story;
 }
 
 /* In memory at first; they outlive the events that told them there. */
-static void story_remember(struct sim_device *device,
-                           const struct flo_agent_execution *execution)
+static void story_remember(struct sim_device *device, const struct flo_agent_execution *execution)
 {
-    const struct sim_story *before =
-        story_find(&device->stories, execution->id);
+    const struct sim_story *before = story_find(&device->stories, execution->id);
     struct sim_story story = {0};
 
     if (before == NULL) {
@@ -69,23 +66,20 @@ static void story_remember(struct sim_device *device,
     }
     story.execution = *execution;
     if (execution->start_at_ms != 0) { /* by the wall clock, while it is off */
-        story.execution.start_at_ms +=
-            sim_device_wall_ms(device) - sim_device_now_ms(device);
+        story.execution.start_at_ms += sim_device_wall_ms(device) - sim_device_now_ms(device);
     }
     story_put(&device->stories, &story);
     sim_check_end(device, &story);
 }
 
-static struct sim_story *last_of(struct sim_stories *stories,
-                                 const char *rollout)
+static struct sim_story *last_of(struct sim_stories *stories, const char *rollout)
 {
     struct sim_story *last = NULL;
 
     for (size_t i = 0; i < stories->count; i++) {
         struct sim_story *story = &stories->items[i];
         if (strcmp(story->execution.rollout, rollout) == 0 &&
-            (last == NULL ||
-             story->execution.attempt > last->execution.attempt)) {
+            (last == NULL || story->execution.attempt > last->execution.attempt)) {
             last = story;
         }
     }
@@ -99,13 +93,11 @@ struct sim_story *sim_story_last(struct sim_device *device, const char *rollout)
     return last != NULL ? last : last_of(&device->disk.stories, rollout);
 }
 
-const struct sim_story *sim_story_open(const struct sim_device *device,
-                                       const char *model)
+const struct sim_story *sim_story_open(const struct sim_device *device, const char *model)
 {
     for (size_t i = device->disk.stories.count; i-- > 0;) {
         const struct sim_story *story = &device->disk.stories.items[i];
-        if (!story->has_ended &&
-            strcmp(story->execution.release.model, model) == 0) {
+        if (!story->has_ended && strcmp(story->execution.release.model, model) == 0) {
             return story;
         }
     }
@@ -143,8 +135,8 @@ static bool has_stored(struct sim_device *device)
     memcpy(disk->boot, device->boot, sizeof(disk->boot));
     device->boot_is_stored = true;
     for (size_t i = 0; i < device->memory_count; i++) {
-        disk->events = grow(disk->events, disk->event_count, &disk->event_room,
-                            sizeof(*disk->events));
+        disk->events =
+            grow(disk->events, disk->event_count, &disk->event_room, sizeof(*disk->events));
         disk->events[disk->event_count++] = device->memory[i];
     }
     for (size_t i = 0; i < device->stories.count; i++) {
@@ -195,8 +187,8 @@ static void on_flush(const struct sim_call *call)
 
 static bool is_urgent(const struct flo_agent_execution *execution)
 {
-    return execution != NULL && (flo_execution_is_end(execution->state) ||
-                                 execution->state == FLO_EXECUTION_PROBING);
+    return execution != NULL &&
+           (flo_execution_is_end(execution->state) || execution->state == FLO_EXECUTION_PROBING);
 }
 
 void sim_outbox_add(struct sim_device *device, struct flo_buf *fields,
@@ -204,14 +196,13 @@ void sim_outbox_add(struct sim_device *device, struct flo_buf *fields,
 {
     struct sim_event *event;
 
-    device->memory = grow(device->memory, device->memory_count,
-                          &device->memory_room, sizeof(*device->memory));
+    device->memory =
+        grow(device->memory, device->memory_count, &device->memory_room, sizeof(*device->memory));
     event = &device->memory[device->memory_count++];
     memset(event, 0, sizeof(*event));
     event->sequence = ++device->sequence;
-    flo_buf_printf(fields,
-                   ",\"v\":1,\"boot\":\"%s\",\"seq\":%llu,\"at_ms\":%llu}",
-                   device->boot, (unsigned long long)event->sequence,
+    flo_buf_printf(fields, ",\"v\":1,\"boot\":\"%s\",\"seq\":%llu,\"at_ms\":%llu}", device->boot,
+                   (unsigned long long)event->sequence,
                    (unsigned long long)sim_device_wall_ms(device));
     event->text = fields->data;
     *fields = (struct flo_buf){0};
@@ -222,13 +213,11 @@ void sim_outbox_add(struct sim_device *device, struct flo_buf *fields,
         sim_outbox_flush(device);
     } else if (!device->flush_is_due) {
         device->flush_is_due = true;
-        sim_later(FLUSH_MS,
-                  (struct sim_call){.fn = on_flush, .device = device});
+        sim_later(FLUSH_MS, (struct sim_call){.fn = on_flush, .device = device});
     }
 }
 
-static const char *text_of(const struct sim_event *events, size_t count,
-                           uint64_t sequence)
+static const char *text_of(const struct sim_event *events, size_t count, uint64_t sequence)
 {
     for (size_t i = 0; i < count; i++) {
         if (events[i].sequence == sequence) {
@@ -258,8 +247,8 @@ static bool send_event(struct sim_device *device, const char *stored)
     static const char key[] = "\"boot\":\"";
     struct flo_buf text = {0};
 
-    flo_buf_printf(&text, "{\"from\":%llu,%s",
-                   (unsigned long long)device->outbox.acked + 1, stored + 1);
+    flo_buf_printf(&text, "{\"from\":%llu,%s", (unsigned long long)device->outbox.acked + 1,
+                   stored + 1);
     memcpy(strstr(text.data, key) + strlen(key), device->boot, 36);
     bool is_sent = sim_publish(device, FLO_TOPIC_EVENT, text.data, text.bytes);
     flo_buf_deinit(&text);
@@ -272,14 +261,11 @@ void sim_outbox_send(struct sim_device *device)
     uint64_t sequence;
 
     while ((sequence = flo_outbox_next(&device->outbox, now_ms)) != 0) {
-        const char *text =
-            text_of(device->memory, device->memory_count, sequence);
+        const char *text = text_of(device->memory, device->memory_count, sequence);
         if (text == NULL) {
-            text = text_of(device->disk.events, device->disk.event_count,
-                           sequence);
+            text = text_of(device->disk.events, device->disk.event_count, sequence);
         }
-        bool is_sent = text == NULL ? send_gap(device, sequence)
-                                    : send_event(device, text);
+        bool is_sent = text == NULL ? send_gap(device, sequence) : send_event(device, text);
         if (!is_sent) {
             return;
         }
@@ -287,8 +273,7 @@ void sim_outbox_send(struct sim_device *device)
     }
 }
 
-void sim_outbox_acked(struct sim_device *device, const char *boot,
-                      uint64_t sequence)
+void sim_outbox_acked(struct sim_device *device, const char *boot, uint64_t sequence)
 {
     bool is_foreign = boot[0] != '\0' && strcmp(boot, device->boot) != 0;
 
@@ -307,8 +292,7 @@ static void answer_remove(struct sim_disk *disk, struct sim_answer *answer)
     free(answer->text);
     disk->answer_count--;
     memmove(answer, answer + 1,
-            (size_t)(disk->answers + disk->answer_count - answer) *
-                sizeof(*answer));
+            (size_t)(disk->answers + disk->answer_count - answer) * sizeof(*answer));
 }
 
 /* It is set aside, with all that it said. */
@@ -335,9 +319,7 @@ void sim_outbox_open(struct sim_device *device)
     if (disk->outbox_is_damaged) {
         outbox_set_aside(device);
     }
-    uint64_t last = disk->event_count == 0
-                        ? 0
-                        : disk->events[disk->event_count - 1].sequence;
+    uint64_t last = disk->event_count == 0 ? 0 : disk->events[disk->event_count - 1].sequence;
 
     device->outbox = (struct flo_outbox){0};
     device->outbox.acked = device->outbox.sent = disk->acked;
@@ -372,8 +354,7 @@ void sim_answer_forget(struct sim_device *device, const char *order)
     }
 }
 
-void sim_answer_keep(struct sim_device *device, const char *order,
-                     const char *text)
+void sim_answer_keep(struct sim_device *device, const char *order, const char *text)
 {
     struct sim_disk *disk = &device->disk;
     struct sim_answer *answer;
@@ -385,8 +366,8 @@ void sim_answer_keep(struct sim_device *device, const char *order,
     if (disk->answer_count == ANSWERS_MAX) {
         answer_remove(disk, &disk->answers[0]);
     }
-    disk->answers = grow(disk->answers, disk->answer_count, &disk->answer_room,
-                         sizeof(*disk->answers));
+    disk->answers =
+        grow(disk->answers, disk->answer_count, &disk->answer_room, sizeof(*disk->answers));
     answer = &disk->answers[disk->answer_count++];
     memset(answer, 0, sizeof(*answer));
     snprintf(answer->order, sizeof(answer->order), "%s", order);

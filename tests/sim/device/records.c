@@ -14,8 +14,8 @@ static bool has_room(const struct sim_device *device, struct flo_err *err)
     return !device->disk_is_full;
 }
 
-bool sim_device_slots_write(struct sim_device *device, uint32_t model,
-                            struct flo_slots *slots, struct flo_err *err)
+bool sim_device_slots_write(struct sim_device *device, uint32_t model, struct flo_slots *slots,
+                            struct flo_err *err)
 {
     if (!has_room(device, err)) {
         return false;
@@ -47,8 +47,7 @@ void sim_model_write(struct sim_device *device, uint32_t index)
     struct flo_err err = {0};
 
     if (model->is_dirty && model->slots.model[0] != '\0') {
-        model->is_dirty =
-            !sim_device_slots_write(device, index, &model->slots, &err);
+        model->is_dirty = !sim_device_slots_write(device, index, &model->slots, &err);
     }
 }
 
@@ -64,12 +63,10 @@ void sim_records_write(struct sim_device *device)
 
 /* ---- slot actions, as agent/shell/update/slots.c ---- */
 
-static int stage(struct sim_device *device,
-                 const struct flo_agent_action *action, struct flo_slots *slots,
-                 struct flo_err *err)
+static int stage(struct sim_device *device, const struct flo_agent_action *action,
+                 struct flo_slots *slots, struct flo_err *err)
 {
-    const struct flo_agent_execution *execution =
-        &device->agent.models[action->model].execution;
+    const struct flo_agent_execution *execution = &device->agent.models[action->model].execution;
     int release = sim_release_find(&action->release.digest);
     struct flo_slots facts = {
         .attempt = execution->attempt,
@@ -88,15 +85,11 @@ static int stage(struct sim_device *device,
     memcpy(facts.order, execution->order, sizeof(facts.order));
     facts.candidate_number = sim->releases[release].number;
     facts.candidate_floor = sim->releases[release].floor;
-    int rv = flo_slots_admit(slots, &action->release.digest,
-                             facts.candidate_number, err);
-    return rv < 0
-               ? rv
-               : flo_slots_stage(slots, &action->release.digest, &facts, err);
+    int rv = flo_slots_admit(slots, &action->release.digest, facts.candidate_number, err);
+    return rv < 0 ? rv : flo_slots_stage(slots, &action->release.digest, &facts, err);
 }
 
-static int change(struct sim_device *device,
-                  const struct flo_agent_action *action,
+static int change(struct sim_device *device, const struct flo_agent_action *action,
                   struct flo_slots *slots, struct flo_err *err)
 {
     int rv;
@@ -105,10 +98,8 @@ static int change(struct sim_device *device,
     case FLO_DO_SLOT_STAGE:
         return stage(device, action, slots, err);
     case FLO_DO_SLOT_TRIAL:
-        rv = flo_slots_begin_trial(slots,
-                                   (uint32_t)device->agent.models[action->model]
-                                       .execution.policy.tries,
-                                   err);
+        rv = flo_slots_begin_trial(
+            slots, (uint32_t)device->agent.models[action->model].execution.policy.tries, err);
         return rv < 0 ? rv : flo_slots_count_try(slots, err);
     case FLO_DO_SLOT_TRY:
         return flo_slots_count_try(slots, err);
@@ -129,18 +120,15 @@ static int change(struct sim_device *device,
     }
 }
 
-bool sim_slot_action(struct sim_device *device,
-                     const struct flo_agent_action *action)
+bool sim_slot_action(struct sim_device *device, const struct flo_agent_action *action)
 {
     struct sim_model *model = &device->models[action->model];
     struct flo_slots next = model->slots;
-    struct flo_agent_event event = {.kind = FLO_AGENT_WRITTEN,
-                                    .model = action->model};
+    struct flo_agent_event event = {.kind = FLO_AGENT_WRITTEN, .model = action->model};
     struct flo_err err = {0};
     int rv = change(device, action, &next, &err);
 
-    if (rv == 0 &&
-        !sim_device_slots_write(device, action->model, &next, &err)) {
+    if (rv == 0 && !sim_device_slots_write(device, action->model, &next, &err)) {
         rv = err.code;
     }
     if (rv == 0 || action->kind == FLO_DO_SLOT_CLEAR) {
@@ -153,11 +141,9 @@ bool sim_slot_action(struct sim_device *device,
     if (rv < 0) {
         event.kind = FLO_AGENT_UNWRITTEN;
         event.error.code = err.code;
-        snprintf(event.error.what, sizeof(event.error.what), "%.255s",
-                 err.what);
+        snprintf(event.error.what, sizeof(event.error.what), "%.255s", err.what);
     }
-    if (action->kind != FLO_DO_SLOT_CLEAR &&
-        action->kind != FLO_DO_SLOT_UNTRY &&
+    if (action->kind != FLO_DO_SLOT_CLEAR && action->kind != FLO_DO_SLOT_UNTRY &&
         !(action->kind == FLO_DO_SLOT_TRY && rv == 0)) {
         sim_device_post(device, 0, &event);
     }

@@ -4,8 +4,7 @@
 
 #include "tests/sim/sim.h"
 
-bool sim_publish(struct sim_device *device, enum flo_topic topic,
-                 const char *data, size_t bytes)
+bool sim_publish(struct sim_device *device, enum flo_topic topic, const char *data, size_t bytes)
 {
     char name[FLO_TOPIC_TEXT];
     struct flo_err err = {0};
@@ -27,32 +26,28 @@ static void add_error(struct flo_buf *out, const struct flo_agent_error *error)
     flo_buf_printf(out, ",\"step\":\"%s\"}", error->step);
 }
 
-void sim_report_execution(struct sim_device *device,
-                          const struct flo_agent_execution *execution)
+void sim_report_execution(struct sim_device *device, const struct flo_agent_execution *execution)
 {
     struct flo_buf text = {0};
     char digest[FLO_DIGEST_TEXT];
     bool is_end = flo_execution_is_end(execution->state);
 
     flo_digest_text(&execution->release.digest, digest);
-    flo_buf_printf(
-        &text,
-        "{\"type\":\"execution\",\"execution\":\"%s\",\"rollout\":"
-        "\"%s\",\"phase\":%u,\"order\":\"%s\",\"model\":\"%s\","
-        "\"release\":\"%s\",\"version\":\"%s\",\"state\":\"%s\","
-        "\"end\":%s",
-        execution->id, execution->rollout, execution->phase, execution->order,
-        execution->release.model, digest, execution->release.version,
-        flo_execution_word(execution->state), is_end ? "true" : "false");
-    if (is_end &&
-        (execution->error.code != 0 || execution->error.what[0] != '\0')) {
+    flo_buf_printf(&text,
+                   "{\"type\":\"execution\",\"execution\":\"%s\",\"rollout\":"
+                   "\"%s\",\"phase\":%u,\"order\":\"%s\",\"model\":\"%s\","
+                   "\"release\":\"%s\",\"version\":\"%s\",\"state\":\"%s\","
+                   "\"end\":%s",
+                   execution->id, execution->rollout, execution->phase, execution->order,
+                   execution->release.model, digest, execution->release.version,
+                   flo_execution_word(execution->state), is_end ? "true" : "false");
+    if (is_end && (execution->error.code != 0 || execution->error.what[0] != '\0')) {
         add_error(&text, &execution->error);
     }
     sim_outbox_add(device, &text, execution);
 }
 
-void sim_report_serving(struct sim_device *device,
-                        const struct flo_agent_action *action)
+void sim_report_serving(struct sim_device *device, const struct flo_agent_action *action)
 {
     struct flo_buf text = {0};
     char digest[FLO_DIGEST_TEXT];
@@ -61,13 +56,11 @@ void sim_report_serving(struct sim_device *device,
     flo_buf_printf(&text,
                    "{\"type\":\"serving\",\"serving\":\"%s\",\"model\":\"%s\","
                    "\"release\":\"%s\",\"version\":\"%s\"",
-                   action->word, action->release.model, digest,
-                   action->release.version);
+                   action->word, action->release.model, digest, action->release.version);
     sim_outbox_add(device, &text, NULL);
 }
 
-void sim_report_event(struct sim_device *device, const char *type,
-                      const struct flo_err *err)
+void sim_report_event(struct sim_device *device, const char *type, const struct flo_err *err)
 {
     struct flo_buf text = {0};
     struct flo_agent_error error = {.code = err->code};
@@ -85,8 +78,7 @@ static struct flo_agent_target target_of(const struct sim_model *model)
     const struct flo_slots *slots = &model->slots;
     struct flo_agent_target target = {
         .current_number = slots->current_number,
-        .is_current_denied =
-            flo_slots_is_denied(slots, &slots->current, slots->current_number)};
+        .is_current_denied = flo_slots_is_denied(slots, &slots->current, slots->current_number)};
     struct flo_err err = {0};
 
     if (slots->stated.number == 0) {
@@ -97,8 +89,7 @@ static struct flo_agent_target target_of(const struct sim_model *model)
         target.number = model->assigned.number;
     }
     if (!flo_digest_is_zero(&target.release)) {
-        target.refusal =
-            flo_slots_permit(slots, &target.release, target.number, &err);
+        target.refusal = flo_slots_permit(slots, &target.release, target.number, &err);
     }
     return target;
 }
@@ -128,8 +119,8 @@ bool sim_report_drift(struct sim_device *device, uint32_t index)
 
 /* ---- reported ---- */
 
-static void add_slot(struct flo_buf *out, const char *key,
-                     const struct flo_release_ref *ref, uint64_t number)
+static void add_slot(struct flo_buf *out, const char *key, const struct flo_release_ref *ref,
+                     uint64_t number)
 {
     char digest[FLO_DIGEST_TEXT];
 
@@ -152,13 +143,10 @@ static const char *state_word(const struct flo_agent_model *agent)
     if (flo_agent_is_resting(agent)) {
         return "on-demand";
     }
-    return agent->engines[FLO_AGENT_CURRENT].state == FLO_ENGINE_LOADING
-               ? "loading"
-               : "down";
+    return agent->engines[FLO_AGENT_CURRENT].state == FLO_ENGINE_LOADING ? "loading" : "down";
 }
 
-static void add_execution(struct flo_buf *out, const struct sim_device *device,
-                          uint32_t index)
+static void add_execution(struct flo_buf *out, const struct sim_device *device, uint32_t index)
 {
     const struct flo_agent_model *agent = &device->agent.models[index];
     const struct flo_agent_execution *execution = &agent->execution;
@@ -172,14 +160,12 @@ static void add_execution(struct flo_buf *out, const struct sim_device *device,
     flo_buf_printf(out,
                    ",\"execution\":{\"id\":\"%s\",\"rollout\":\"%s\","
                    "\"release\":\"%s\",\"state\":\"%s\",\"reason\":",
-                   execution->id, execution->rollout, digest,
-                   flo_execution_word(execution->state));
+                   execution->id, execution->rollout, digest, flo_execution_word(execution->state));
     flo_buf_text(out, "\"");
     flo_buf_json_text(out, execution->reason, strlen(execution->reason));
     flo_buf_text(out, "\"");
     flo_buf_printf(out, ",\"waits\":%s}",
-                   flo_agent_is_waiting(&device->agent, index) ? "true"
-                                                               : "false");
+                   flo_agent_is_waiting(&device->agent, index) ? "true" : "false");
 }
 
 static void add_denied(struct flo_buf *out, const struct flo_slots *slots)
@@ -198,32 +184,26 @@ static void add_denied(struct flo_buf *out, const struct flo_slots *slots)
     flo_buf_text(out, "]");
 }
 
-static void add_model(struct flo_buf *out, const struct sim_device *device,
-                      uint32_t index)
+static void add_model(struct flo_buf *out, const struct sim_device *device, uint32_t index)
 {
     const struct flo_agent_model *agent = &device->agent.models[index];
     const struct sim_model *model = &device->models[index];
     const struct flo_slots *slots = &model->slots;
     const struct flo_release_ref *serving =
-        agent->live >= 0 ? &agent->engines[agent->live].release
-                         : &agent->slots.current;
+        agent->live >= 0 ? &agent->engines[agent->live].release : &agent->slots.current;
 
-    flo_buf_printf(out, "{\"model\":\"%s\",\"state\":\"%s\"", slots->model,
-                   state_word(agent));
+    flo_buf_printf(out, "{\"model\":\"%s\",\"state\":\"%s\"", slots->model, state_word(agent));
     add_slot(out, "serving", serving, 0);
     add_slot(out, "current", &agent->slots.current, slots->current_number);
     add_slot(out, "previous", &agent->slots.previous, slots->previous_number);
-    add_slot(out, "candidate", &agent->slots.candidate,
-             slots->candidate_number);
+    add_slot(out, "candidate", &agent->slots.candidate, slots->candidate_number);
     if (model->drift != FLO_DRIFT_NONE) {
         flo_buf_printf(out, ",\"drift\":{\"kind\":\"%s\",\"since_at_ms\":%llu}",
-                       flo_drift_word(model->drift),
-                       (unsigned long long)model->drift_at_ms);
+                       flo_drift_word(model->drift), (unsigned long long)model->drift_at_ms);
     }
     add_execution(out, device, index);
     add_denied(out, slots);
-    flo_buf_printf(out, ",\"floor\":%llu,\"floor_hard\":%llu}",
-                   (unsigned long long)slots->floor,
+    flo_buf_printf(out, ",\"floor\":%llu,\"floor_hard\":%llu}", (unsigned long long)slots->floor,
                    (unsigned long long)slots->floor_hard);
 }
 
@@ -239,8 +219,8 @@ void sim_report(struct sim_device *device)
                    "{\"v\":2,\"device\":\"%s\",\"name\":\"%s\",\"agent\":"
                    "\"sim\",\"rev\":%llu,\"profile\":{\"arch\":\"x86_64\"},"
                    "%s\"models\":[",
-                   device->id, sim_name(device),
-                   (unsigned long long)device->rev, sim_groups_report(device));
+                   device->id, sim_name(device), (unsigned long long)device->rev,
+                   sim_groups_report(device));
     for (uint32_t i = 0; i < sim->model_count; i++) {
         if (device->models[i].slots.model[0] != '\0') {
             flo_buf_text(&text, comma);
@@ -254,9 +234,8 @@ void sim_report(struct sim_device *device)
                    "\"acked\":%llu}}",
                    device->agent.is_frozen ? "true" : "false",
                    (unsigned long long)device->record.top, device->record.epoch,
-                   (unsigned long long)device->record.trust_number,
-                   device->boot, (unsigned long long)device->sequence,
-                   (unsigned long long)device->outbox.acked);
+                   (unsigned long long)device->record.trust_number, device->boot,
+                   (unsigned long long)device->sequence, (unsigned long long)device->outbox.acked);
     (void)sim_publish(device, FLO_TOPIC_REPORTED, text.data, text.bytes);
     flo_buf_deinit(&text);
 }

@@ -17,14 +17,12 @@ static struct flo_release_ref ref_of(const struct flo_digest *digest)
 
 static bool needs_place(const struct flo_slots *slots)
 {
-    return !flo_digest_is_zero(&slots->current) ||
-           !flo_digest_is_zero(&slots->candidate) ||
+    return !flo_digest_is_zero(&slots->current) || !flo_digest_is_zero(&slots->candidate) ||
            (!slots->is_removed && !flo_digest_is_zero(&slots->stated.target));
 }
 
 /* The fields that the file keeps of it. */
-static void story_read(const struct sim_device *device,
-                       const struct flo_agent_execution *kept,
+static void story_read(const struct sim_device *device, const struct flo_agent_execution *kept,
                        struct flo_agent_execution *out)
 {
     uint64_t wall_ms = sim_device_wall_ms(device);
@@ -44,19 +42,15 @@ static void story_read(const struct sim_device *device,
     out->unsure = kept->unsure;
     out->runtime_failures = kept->runtime_failures;
     if (kept->start_at_ms != 0) {
-        uint64_t most_ms = kept->unsure > 0 ? FLO_AGENT_UNSURE_WAIT_MS_MAX
-                           : kept->runtime_failures > 0
-                               ? kept->policy.runtime_wait_ms
-                               : kept->policy.start_jitter_ms;
-        uint64_t left_ms =
-            kept->start_at_ms > wall_ms ? kept->start_at_ms - wall_ms : 0;
-        out->start_at_ms =
-            sim_device_now_ms(device) + (left_ms < most_ms ? left_ms : most_ms);
+        uint64_t most_ms = kept->unsure > 0             ? FLO_AGENT_UNSURE_WAIT_MS_MAX
+                           : kept->runtime_failures > 0 ? kept->policy.runtime_wait_ms
+                                                        : kept->policy.start_jitter_ms;
+        uint64_t left_ms = kept->start_at_ms > wall_ms ? kept->start_at_ms - wall_ms : 0;
+        out->start_at_ms = sim_device_now_ms(device) + (left_ms < most_ms ? left_ms : most_ms);
     }
 }
 
-static void execution_of_slots(const struct flo_slots *slots,
-                               struct flo_agent_execution *out)
+static void execution_of_slots(const struct flo_slots *slots, struct flo_agent_execution *out)
 {
     memset(out, 0, sizeof(*out));
     flo_policy_default(&out->policy);
@@ -67,8 +61,7 @@ static void execution_of_slots(const struct flo_slots *slots,
     out->policy.soak_requests = slots->soak_requests;
     out->policy.soak_errors_ppm = slots->soak_errors_ppm;
     out->policy.soak_crashes_max = slots->soak_crashes_max;
-    out->state = slots->phase == FLO_SLOT_TRIAL ? FLO_EXECUTION_SOAKING
-                                                : FLO_EXECUTION_STAGED;
+    out->state = slots->phase == FLO_SLOT_TRIAL ? FLO_EXECUTION_SOAKING : FLO_EXECUTION_STAGED;
     memcpy(out->rollout, slots->rollout, sizeof(out->rollout));
     memcpy(out->order, slots->order, sizeof(out->order));
     snprintf(out->id, sizeof(out->id), "%s.%u", out->rollout, out->attempt);
@@ -78,13 +71,11 @@ static void write_slots(struct sim_device *device, uint32_t index)
 {
     struct flo_err err = {0};
 
-    (void)sim_device_slots_write(device, index, &device->models[index].slots,
-                                 &err);
+    (void)sim_device_slots_write(device, index, &device->models[index].slots, &err);
 }
 
 static void boot_execution(struct sim_device *device, uint32_t index,
-                           struct flo_agent_booted *booted,
-                           struct flo_agent_execution *open)
+                           struct flo_agent_booted *booted, struct flo_agent_execution *open)
 {
     struct flo_slots *slots = &device->models[index].slots;
     bool has_candidate = !flo_digest_is_zero(&slots->candidate);
@@ -94,8 +85,7 @@ static void boot_execution(struct sim_device *device, uint32_t index,
     if (has_open) {
         story_read(device, &story->execution, open);
     }
-    if (has_open && has_candidate &&
-        !flo_digest_equal(&open->release.digest, &slots->candidate)) {
+    if (has_open && has_candidate && !flo_digest_equal(&open->release.digest, &slots->candidate)) {
         flo_slots_clear_candidate(slots);
         write_slots(device, index);
         has_candidate = false;
@@ -105,8 +95,7 @@ static void boot_execution(struct sim_device *device, uint32_t index,
         open->release = ref_of(&slots->candidate);
         story = sim_story_last(device, open->rollout);
         booted->has_ended = story != NULL && story->has_ended;
-        has_open = !(booted->has_ended &&
-                     story->execution.state == FLO_EXECUTION_SUCCEEDED &&
+        has_open = !(booted->has_ended && story->execution.state == FLO_EXECUTION_SUCCEEDED &&
                      flo_slots_commit(slots, NULL) == 0);
         if (!has_open) {
             booted->has_ended = false;
@@ -119,8 +108,7 @@ static void boot_execution(struct sim_device *device, uint32_t index,
     booted->open = has_open ? open : NULL;
 }
 
-static void boot_model(struct sim_device *device, uint32_t index,
-                       struct flo_agent_booted *booted,
+static void boot_model(struct sim_device *device, uint32_t index, struct flo_agent_booted *booted,
                        struct flo_agent_execution *open)
 {
     struct flo_slots *slots = &device->models[index].slots;
@@ -142,15 +130,13 @@ static void read_record(struct sim_device *device, uint32_t index)
 
     memset(model, 0, sizeof(*model));
     model->slots = device->disk.slots[index];
-    snprintf(model->slots.model, sizeof(model->slots.model), "%s",
-             sim_models[index]);
+    snprintf(model->slots.model, sizeof(model->slots.model), "%s", sim_models[index]);
     if (flo_slots_heal(&model->slots)) {
         write_slots(device, index);
     }
     flo_slots_raise_floor(&model->slots, sim_trust_of(device));
     flo_slots_forget(&model->slots, sim_trust_of(device));
-    if (!needs_place(&model->slots) &&
-        sim_story_open(device, sim_models[index]) == NULL) {
+    if (!needs_place(&model->slots) && sim_story_open(device, sim_models[index]) == NULL) {
         memset(&model->slots, 0, sizeof(model->slots));
     }
 }
@@ -170,8 +156,7 @@ static void boot(struct sim_device *device)
     }
     event.boot.models = booted;
     event.boot.models_max = SIM_MODELS_MAX;
-    event.boot.is_frozen =
-        device->record.is_frozen || device->record.is_frozen_emergency;
+    event.boot.is_frozen = device->record.is_frozen || device->record.is_frozen_emergency;
     event.boot.lacks = device->lacks;
     sim_order_pauses(device, &pauses);
     event.boot.pauses = &pauses;
@@ -203,8 +188,7 @@ static void on_heartbeat(const struct sim_call *call)
     }
     sim_outbox_flush(device);
     sim_outbox_send(device);
-    sim_later(device->heartbeat_ms,
-              (struct sim_call){.fn = on_heartbeat, .device = device});
+    sim_later(device->heartbeat_ms, (struct sim_call){.fn = on_heartbeat, .device = device});
 }
 
 static void on_trust_due(const struct sim_call *call)
@@ -238,9 +222,7 @@ void sim_device_start(struct sim_device *device)
     boot(device);
     if (device->runs) {
         sim_client_dial(&device->client);
-        sim_later(device->trust_is_behind
-                      ? 1000
-                      : sim_below(&device->random, TRUST_FIRST_MS),
+        sim_later(device->trust_is_behind ? 1000 : sim_below(&device->random, TRUST_FIRST_MS),
                   (struct sim_call){.fn = on_trust_due, .device = device});
         sim_later(sim_between(&device->random, 1, device->heartbeat_ms),
                   (struct sim_call){.fn = on_heartbeat, .device = device});

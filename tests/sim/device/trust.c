@@ -27,8 +27,7 @@ void sim_trust_forget(void)
     cached = 0;
 }
 
-static struct flo_trust *read_statement(const char *text, size_t bytes,
-                                        struct flo_err *err)
+static struct flo_trust *read_statement(const char *text, size_t bytes, struct flo_err *err)
 {
     struct flo_digest digest;
     size_t at = 0;
@@ -40,8 +39,7 @@ static struct flo_trust *read_statement(const char *text, size_t bytes,
     if (at < cached) {
         return cache[at].trust;
     }
-    if (cached == CACHE_MAX ||
-        flo_trust_parse(text, bytes, &cache[at].trust, err) < 0) {
+    if (cached == CACHE_MAX || flo_trust_parse(text, bytes, &cache[at].trust, err) < 0) {
         return NULL;
     }
     cache[cached++].text = digest;
@@ -52,8 +50,7 @@ static struct flo_trust *read_statement(const char *text, size_t bytes,
 
 const struct flo_trust *sim_trust_of(const struct sim_device *device)
 {
-    return device->disk.trust != NULL ? device->disk.trust
-                                      : sim->controller.trust;
+    return device->disk.trust != NULL ? device->disk.trust : sim->controller.trust;
 }
 
 void sim_trust_hold(struct sim_device *device)
@@ -62,13 +59,11 @@ void sim_trust_hold(struct sim_device *device)
 
     flo_trust_facts(sim_trust_of(device), device->id, &facts);
     enum flo_trust_hold hold = flo_device_trust(&device->record, &facts);
-    device->record_is_dirty =
-        device->record_is_dirty || hold == FLO_TRUST_TAKEN;
+    device->record_is_dirty = device->record_is_dirty || hold == FLO_TRUST_TAKEN;
     device->trust_is_behind = hold == FLO_TRUST_BEHIND;
 }
 
-void sim_trust_refusal(const struct sim_device *device,
-                       const struct flo_slots *slots,
+void sim_trust_refusal(const struct sim_device *device, const struct flo_slots *slots,
                        const struct flo_digest *release, uint64_t number,
                        struct flo_agent_error *out)
 {
@@ -90,18 +85,15 @@ static void look_at_candidate(const struct sim_device *device, uint32_t index,
                               struct flo_agent_error *out)
 {
     const struct sim_model *model = &device->models[index];
-    const struct flo_digest *release =
-        &device->agent.models[index].execution.release.digest;
+    const struct flo_digest *release = &device->agent.models[index].execution.release.digest;
     uint64_t number = flo_digest_equal(release, &model->slots.candidate)
                           ? model->slots.candidate_number
-                      : flo_digest_equal(release, &model->assigned.release)
-                          ? model->assigned.number
-                          : 0;
+                      : flo_digest_equal(release, &model->assigned.release) ? model->assigned.number
+                                                                            : 0;
 
     if (flo_trust_is_release_revoked(sim_trust_of(device), release)) {
         sim_trust_refusal(device, &model->slots, release, 0, out);
-    } else if (number > 0 && number < flo_trust_floor(sim_trust_of(device),
-                                                      model->slots.model)) {
+    } else if (number > 0 && number < flo_trust_floor(sim_trust_of(device), model->slots.model)) {
         out->code = FLO_E_TARGET_FLOOR;
     }
 }
@@ -120,14 +112,12 @@ static void act_on_model(struct sim_device *device, uint32_t index)
         look_at_candidate(device, index, &event.error);
     }
     event.is_forgotten =
-        flo_slots_is_forgotten(&model->slots, sim_trust_of(device)) &&
-        !agent->going_back.is_active;
+        flo_slots_is_forgotten(&model->slots, sim_trust_of(device)) && !agent->going_back.is_active;
     flo_slots_raise_floor(&model->slots, sim_trust_of(device));
     if (event.is_forgotten) {
         flo_slots_forget(&model->slots, sim_trust_of(device));
     }
-    model->is_dirty = model->is_dirty || event.is_forgotten ||
-                      model->slots.floor_hard != floor;
+    model->is_dirty = model->is_dirty || event.is_forgotten || model->slots.floor_hard != floor;
     sim_device_post(device, 0, &event);
 }
 
@@ -150,8 +140,7 @@ void sim_trust_look(struct sim_device *device, uint32_t index)
 static void act(struct sim_device *device)
 {
     static const struct flo_order unfreeze = {.op = FLO_ORDER_UNFREEZE};
-    const struct flo_agent_event event = {.kind = FLO_AGENT_ORDER,
-                                          .order = &unfreeze};
+    const struct flo_agent_event event = {.kind = FLO_AGENT_ORDER, .order = &unfreeze};
     struct flo_buf text = {0};
 
     for (uint32_t i = 0; i < sim->model_count; i++) {
@@ -175,9 +164,8 @@ static void act(struct sim_device *device)
 
 /* ---- taking ---- */
 
-static int take(struct sim_device *device, bool is_fetched, const char *text,
-                size_t bytes, enum flo_trust_standing *standing,
-                struct flo_err *err)
+static int take(struct sim_device *device, bool is_fetched, const char *text, size_t bytes,
+                enum flo_trust_standing *standing, struct flo_err *err)
 {
     struct flo_trust *next = read_statement(text, bytes, err);
     int rv = next == NULL ? err->code : 0;
@@ -186,8 +174,7 @@ static int take(struct sim_device *device, bool is_fetched, const char *text,
         *standing = FLO_TRUST_GAP; /* the first one comes by HTTPS alone */
         return 0;
     }
-    rv = rv < 0 ? rv
-                : flo_trust_follows(sim_trust_of(device), next, standing, err);
+    rv = rv < 0 ? rv : flo_trust_follows(sim_trust_of(device), next, standing, err);
 
     if (rv < 0 || *standing != FLO_TRUST_NEXT) {
         return rv;
@@ -202,8 +189,7 @@ static int take(struct sim_device *device, bool is_fetched, const char *text,
 }
 
 /* true: some between them are missing. */
-static bool take_all(struct sim_device *device, bool is_fetched,
-                     const char *text)
+static bool take_all(struct sim_device *device, bool is_fetched, const char *text)
 {
     static const char begin[] = "{\"payload\":";
     enum flo_trust_standing standing = FLO_TRUST_SAME;
@@ -222,8 +208,7 @@ static bool take_all(struct sim_device *device, bool is_fetched,
     }
     if (rv < 0) {
         device->has_unkept = device->has_unkept || rv == FLO_E_DISK_FULL;
-        sim_report_event(device, rv == FLO_E_DISK_FULL ? "note" : "security",
-                         &err);
+        sim_report_event(device, rv == FLO_E_DISK_FULL ? "note" : "security", &err);
     }
     return rv == 0 && standing == FLO_TRUST_GAP;
 }

@@ -17,8 +17,7 @@ struct failure {
     bool is_passing;
 };
 
-static uint64_t takes_ms(struct sim_device *device, uint64_t from_ms,
-                         uint64_t to_ms)
+static uint64_t takes_ms(struct sim_device *device, uint64_t from_ms, uint64_t to_ms)
 {
     return sim_between(&device->random, from_ms, to_ms) * device->pace / 1000;
 }
@@ -35,8 +34,7 @@ static struct failure failure_of(struct sim_device *device, int release)
     if (sim->mirror.lies) {
         return (struct failure){FLO_E_TARGET_HASH, false};
     }
-    if (flo_trust_is_release_revoked(sim_trust_of(device),
-                                     &sim->releases[release].ref.digest)) {
+    if (flo_trust_is_release_revoked(sim_trust_of(device), &sim->releases[release].ref.digest)) {
         return (struct failure){FLO_E_TARGET_REVOKED, false};
     }
     if (sim_behaviour(device, release) == SIM_NAN) {
@@ -45,15 +43,15 @@ static struct failure failure_of(struct sim_device *device, int release)
     return (struct failure){0, false};
 }
 
-static void job_ends(struct sim_device *device, uint32_t model, uint32_t job,
-                     int release, struct failure failure)
+static void job_ends(struct sim_device *device, uint32_t model, uint32_t job, int release,
+                     struct failure failure)
 {
-    struct flo_agent_event event = {
-        .kind = failure.code == 0 ? FLO_AGENT_STAGED : FLO_AGENT_JOB_FAILED,
-        .model = model,
-        .job = job,
-        .is_passing = failure.is_passing,
-        .fits_both = device->fits_both};
+    struct flo_agent_event event = {.kind =
+                                        failure.code == 0 ? FLO_AGENT_STAGED : FLO_AGENT_JOB_FAILED,
+                                    .model = model,
+                                    .job = job,
+                                    .is_passing = failure.is_passing,
+                                    .fits_both = device->fits_both};
 
     event.error.code = failure.code;
     if (failure.code == 0) {
@@ -66,28 +64,24 @@ static void job_ends(struct sim_device *device, uint32_t model, uint32_t job,
     sim_device_post(device, 0, &event);
 }
 
-void sim_job_failed(struct sim_device *device, uint32_t model, uint32_t job,
-                    int code)
+void sim_job_failed(struct sim_device *device, uint32_t model, uint32_t job, int code)
 {
     if (device->job == job) {
         job_ends(device, model, job, -1, (struct failure){code, true});
     }
 }
 
-void sim_job_next(struct sim_device *device, uint32_t model, uint32_t job,
-                  uint64_t step)
+void sim_job_next(struct sim_device *device, uint32_t model, uint32_t job, uint64_t step)
 {
     static const enum flo_execution states[JOB_STEPS] = {
-        FLO_EXECUTION_ACCEPTED, FLO_EXECUTION_DOWNLOADING,
-        FLO_EXECUTION_APPLYING, FLO_EXECUTION_VERIFYING};
-    struct flo_agent_event event = {
-        .kind = FLO_AGENT_PROGRESS, .model = model, .job = job};
+        FLO_EXECUTION_ACCEPTED, FLO_EXECUTION_DOWNLOADING, FLO_EXECUTION_APPLYING,
+        FLO_EXECUTION_VERIFYING};
+    struct flo_agent_event event = {.kind = FLO_AGENT_PROGRESS, .model = model, .job = job};
 
     if (device->job != job) {
         return;
     }
-    const struct flo_agent_execution *execution =
-        &device->agent.models[model].execution;
+    const struct flo_agent_execution *execution = &device->agent.models[model].execution;
     int release = sim_release_find(&execution->release.digest);
     if (step == JOB_STEPS) {
         job_ends(device, model, job, release, failure_of(device, release));
@@ -100,37 +94,31 @@ void sim_job_next(struct sim_device *device, uint32_t model, uint32_t job,
         return;
     }
     sim_later(takes_ms(device, 100, 2000),
-              (struct sim_call){.fn = on_job,
-                                .device = device,
-                                .a = (uint64_t)model << 32 | job,
-                                .b = step + 1});
+              (struct sim_call){
+                  .fn = on_job, .device = device, .a = (uint64_t)model << 32 | job, .b = step + 1});
 }
 
 static void on_job(const struct sim_call *call)
 {
-    sim_job_next(call->device, (uint32_t)(call->a >> 32), (uint32_t)call->a,
-                 call->b);
+    sim_job_next(call->device, (uint32_t)(call->a >> 32), (uint32_t)call->a, call->b);
 }
 
 void sim_job_start(struct sim_device *device, uint32_t model, uint32_t job)
 {
     device->job = job;
     sim_later(takes_ms(device, 10, 300),
-              (struct sim_call){.fn = on_job,
-                                .device = device,
-                                .a = (uint64_t)model << 32 | job});
+              (struct sim_call){.fn = on_job, .device = device, .a = (uint64_t)model << 32 | job});
 }
 
 /* ---- engines ---- */
 
-bool sim_engine_is_ready(const struct sim_device *device, uint32_t model,
-                         enum flo_agent_role role)
+bool sim_engine_is_ready(const struct sim_device *device, uint32_t model, enum flo_agent_role role)
 {
     return device->models[model].engines[role].state == SIM_ENGINE_RUNS;
 }
 
-static void lose(struct sim_device *device, uint32_t model, uint64_t engine,
-                 uint64_t in_ms, int code)
+static void lose(struct sim_device *device, uint32_t model, uint64_t engine, uint64_t in_ms,
+                 int code)
 {
     struct flo_agent_event event = {.kind = FLO_AGENT_LOST, .model = model};
 
@@ -140,8 +128,7 @@ static void lose(struct sim_device *device, uint32_t model, uint64_t engine,
 }
 
 /* The bytes are hashed before an engine gets them. */
-static int load_error(const struct sim_device *device, int release,
-                      enum flo_agent_role role)
+static int load_error(const struct sim_device *device, int release, enum flo_agent_role role)
 {
     if (release < 0 || (device->disk.blobs >> release & 1) == 0) {
         return FLO_E_BLOB_ABSENT;
@@ -149,8 +136,7 @@ static int load_error(const struct sim_device *device, int release,
     if ((device->disk.damaged >> release & 1) != 0) {
         return FLO_E_TARGET_HASH;
     }
-    return role == FLO_AGENT_BESIDE &&
-                   sim_behaviour(device, release) == SIM_UNLOADABLE
+    return role == FLO_AGENT_BESIDE && sim_behaviour(device, release) == SIM_UNLOADABLE
                ? FLO_E_ENGINE_CRASH
                : 0;
 }
@@ -166,8 +152,7 @@ static void on_loaded(const struct sim_call *call)
         if (engine->number != call->a) {
             continue;
         }
-        int code =
-            load_error(device, engine->release, (enum flo_agent_role)role);
+        int code = load_error(device, engine->release, (enum flo_agent_role)role);
         if (code != 0) {
             engine->state = SIM_ENGINE_NONE;
             lose(device, model, engine->number, 0, code);
@@ -178,28 +163,21 @@ static void on_loaded(const struct sim_call *call)
     }
 }
 
-void sim_engine_load(struct sim_device *device,
-                     const struct flo_agent_action *action)
+void sim_engine_load(struct sim_device *device, const struct flo_agent_action *action)
 {
-    struct sim_engine *engine =
-        &device->models[action->model].engines[action->role];
+    struct sim_engine *engine = &device->models[action->model].engines[action->role];
 
-    *engine = (struct sim_engine){
-        .state = SIM_ENGINE_LOADS,
-        .number = ++device->engine_number,
-        .release = sim_release_find(&action->release.digest)};
+    *engine = (struct sim_engine){.state = SIM_ENGINE_LOADS,
+                                  .number = ++device->engine_number,
+                                  .release = sim_release_find(&action->release.digest)};
     sim_later(takes_ms(device, 100, 3000),
-              (struct sim_call){.fn = on_loaded,
-                                .device = device,
-                                .a = engine->number,
-                                .b = action->model});
+              (struct sim_call){
+                  .fn = on_loaded, .device = device, .a = engine->number, .b = action->model});
 }
 
-void sim_engine_unload(struct sim_device *device,
-                       const struct flo_agent_action *action)
+void sim_engine_unload(struct sim_device *device, const struct flo_agent_action *action)
 {
-    const struct flo_agent_event drained = {.kind = FLO_AGENT_DRAINED,
-                                            .model = action->model};
+    const struct flo_agent_event drained = {.kind = FLO_AGENT_DRAINED, .model = action->model};
 
     device->models[action->model].engines[action->role] =
         (struct sim_engine){.state = SIM_ENGINE_NONE};
@@ -216,8 +194,7 @@ void sim_engine_promote(struct sim_device *device, uint32_t model)
     engines[FLO_AGENT_BESIDE] = (struct sim_engine){.state = SIM_ENGINE_NONE};
 }
 
-void sim_engine_kill(struct sim_device *device, uint32_t model,
-                     enum flo_agent_role role)
+void sim_engine_kill(struct sim_device *device, uint32_t model, enum flo_agent_role role)
 {
     struct sim_engine *engine = &device->models[model].engines[role];
 
@@ -240,13 +217,10 @@ static void on_crash(const struct sim_call *call)
 }
 
 /* Requests, as far as they count: those that a bad release fails. */
-static void send_requests(struct sim_device *device, uint32_t model,
-                          int release)
+static void send_requests(struct sim_device *device, uint32_t model, int release)
 {
-    struct flo_agent_event event = {.kind = FLO_AGENT_REQUEST,
-                                    .model = model,
-                                    .release =
-                                        sim->releases[release].ref.digest};
+    struct flo_agent_event event = {
+        .kind = FLO_AGENT_REQUEST, .model = model, .release = sim->releases[release].ref.digest};
 
     for (unsigned i = 0; i < 12; i++) {
         event.error.code = FLO_E_INTERNAL;
@@ -254,11 +228,9 @@ static void send_requests(struct sim_device *device, uint32_t model,
     }
 }
 
-void sim_engine_flipped(struct sim_device *device,
-                        const struct flo_agent_action *action)
+void sim_engine_flipped(struct sim_device *device, const struct flo_agent_action *action)
 {
-    const struct sim_engine *engine =
-        &device->models[action->model].engines[action->role];
+    const struct sim_engine *engine = &device->models[action->model].engines[action->role];
 
     if (engine->release < 0) {
         return;
@@ -266,10 +238,8 @@ void sim_engine_flipped(struct sim_device *device,
     switch (sim_behaviour(device, engine->release)) {
     case SIM_CRASHING:
         sim_later(sim_between(&device->random, 50, 3000),
-                  (struct sim_call){.fn = on_crash,
-                                    .device = device,
-                                    .a = engine->number,
-                                    .b = action->model});
+                  (struct sim_call){
+                      .fn = on_crash, .device = device, .a = engine->number, .b = action->model});
         break;
     case SIM_ERRING:
         send_requests(device, action->model, engine->release);
@@ -295,8 +265,7 @@ static int probe_error(struct sim_device *device, int release)
 
 void sim_engine_probe(struct sim_device *device, uint32_t model)
 {
-    const struct sim_engine *engine =
-        &device->models[model].engines[FLO_AGENT_BESIDE];
+    const struct sim_engine *engine = &device->models[model].engines[FLO_AGENT_BESIDE];
     struct flo_agent_event event = {.kind = FLO_AGENT_PROBED, .model = model};
 
     if (engine->release < 0) {
@@ -305,6 +274,5 @@ void sim_engine_probe(struct sim_device *device, uint32_t model)
     event.error.code = probe_error(device, engine->release);
     snprintf(event.error.what, sizeof(event.error.what), "as simulated");
     event.detail.cases = event.detail.passed = 10;
-    sim_device_post_engine(device, takes_ms(device, 200, 5000), engine->number,
-                           &event);
+    sim_device_post_engine(device, takes_ms(device, 200, 5000), engine->number, &event);
 }

@@ -28,8 +28,7 @@ static struct {
 static int group_of(const char *text, size_t bytes)
 {
     for (int i = 0; i < SIM_GROUPS; i++) {
-        if (strlen(sim_groups[i]) == bytes &&
-            memcmp(sim_groups[i], text, bytes) == 0) {
+        if (strlen(sim_groups[i]) == bytes && memcmp(sim_groups[i], text, bytes) == 0) {
             return i;
         }
     }
@@ -38,18 +37,17 @@ static int group_of(const char *text, size_t bytes)
 
 static void read_name(struct sim_message *message)
 {
-    static const char *const words[FLO_TOPIC_COUNT] = {
-        [FLO_TOPIC_DESIRED] = "desired",
-        [FLO_TOPIC_CMD] = "cmd",
-        [FLO_TOPIC_ORDER] = "order",
-        [FLO_TOPIC_TRUST] = "trust",
-        [FLO_TOPIC_EMERGENCY] = "emergency",
-        [FLO_TOPIC_MARK] = "mark",
-        [FLO_TOPIC_REPORTED] = "reported",
-        [FLO_TOPIC_EVENT] = "event",
-        [FLO_TOPIC_ACK] = "ack",
-        [FLO_TOPIC_TELE] = "tele",
-        [FLO_TOPIC_PRESENCE] = "presence"};
+    static const char *const words[FLO_TOPIC_COUNT] = {[FLO_TOPIC_DESIRED] = "desired",
+                                                       [FLO_TOPIC_CMD] = "cmd",
+                                                       [FLO_TOPIC_ORDER] = "order",
+                                                       [FLO_TOPIC_TRUST] = "trust",
+                                                       [FLO_TOPIC_EMERGENCY] = "emergency",
+                                                       [FLO_TOPIC_MARK] = "mark",
+                                                       [FLO_TOPIC_REPORTED] = "reported",
+                                                       [FLO_TOPIC_EVENT] = "event",
+                                                       [FLO_TOPIC_ACK] = "ack",
+                                                       [FLO_TOPIC_TELE] = "tele",
+                                                       [FLO_TOPIC_PRESENCE] = "presence"};
     const char *rest = message->name + strlen("flotilla/v1/" SIM_FLEET "/");
     const char *word = strrchr(message->name, '/') + 1;
 
@@ -72,12 +70,11 @@ static void read_name(struct sim_message *message)
     abort();
 }
 
-struct sim_message *sim_message_new(const char *topic, const void *data,
-                                    size_t bytes, bool is_retained)
+struct sim_message *sim_message_new(const char *topic, const void *data, size_t bytes,
+                                    bool is_retained)
 {
     size_t name_bytes = strlen(topic) + 1;
-    struct sim_message *message =
-        malloc(sizeof(*message) + bytes + 1 + name_bytes);
+    struct sim_message *message = malloc(sizeof(*message) + bytes + 1 + name_bytes);
 
     if (message == NULL) {
         abort();
@@ -116,28 +113,23 @@ static void replace(struct sim_message **place, struct sim_message *message)
 
 /* ---- flights: messages without their acknowledgement ---- */
 
-static struct sim_flight *flight_add(struct sim_client *client,
-                                     struct sim_flights *flights,
-                                     struct sim_message *message,
-                                     bool is_retained)
+static struct sim_flight *flight_add(struct sim_client *client, struct sim_flights *flights,
+                                     struct sim_message *message, bool is_retained)
 {
     if (flights->count == flights->room) {
         flights->room = 2 * flights->room + 16;
-        flights->items =
-            realloc(flights->items, flights->room * sizeof(*flights->items));
+        flights->items = realloc(flights->items, flights->room * sizeof(*flights->items));
         if (flights->items == NULL) {
             abort();
         }
     }
-    flights->items[flights->count] =
-        (struct sim_flight){.message = sim_message_ref(message),
-                            .is_retained = is_retained,
-                            .number = ++client->flight_number};
+    flights->items[flights->count] = (struct sim_flight){.message = sim_message_ref(message),
+                                                         .is_retained = is_retained,
+                                                         .number = ++client->flight_number};
     return &flights->items[flights->count++];
 }
 
-static struct sim_flight *flight_find(struct sim_flights *flights,
-                                      uint64_t number)
+static struct sim_flight *flight_find(struct sim_flights *flights, uint64_t number)
 {
     for (size_t i = 0; i < flights->count; i++) {
         if (flights->items[i].number == number) {
@@ -147,14 +139,12 @@ static struct sim_flight *flight_find(struct sim_flights *flights,
     return NULL;
 }
 
-static void flight_remove(struct sim_flights *flights,
-                          struct sim_flight *flight)
+static void flight_remove(struct sim_flights *flights, struct sim_flight *flight)
 {
     sim_message_drop(flight->message);
     flights->count--;
     memmove(flight, flight + 1,
-            (size_t)(flights->items + flights->count - flight) *
-                sizeof(*flight));
+            (size_t)(flights->items + flights->count - flight) * sizeof(*flight));
 }
 
 static void flights_clear(struct sim_flights *flights)
@@ -179,8 +169,7 @@ static struct sim_device *device_of(const struct sim_client *client)
 
 static bool is_alive(const struct sim_client *client)
 {
-    return client->device < 0 ? sim->controller.controller != NULL
-                              : device_of(client)->runs;
+    return client->device < 0 ? sim->controller.controller != NULL : device_of(client)->runs;
 }
 
 void sim_client_init(struct sim_client *client, int device, uint64_t session_ms)
@@ -200,8 +189,7 @@ void sim_client_deinit(struct sim_client *client)
 /* After the one before it of the same topic. */
 static uint64_t arrives_in(uint64_t *last_ms, uint64_t delay_ms)
 {
-    uint64_t at_ms =
-        sim->now_ms + delay_ms + sim_below(&sim->net, delay_ms + 2);
+    uint64_t at_ms = sim->now_ms + delay_ms + sim_below(&sim->net, delay_ms + 2);
 
     at_ms = at_ms < *last_ms ? *last_ms : at_ms;
     *last_ms = at_ms;
@@ -217,8 +205,8 @@ static bool is_reachable(const struct sim_client *client)
 
 /* ---- from the broker ---- */
 
-static void hand_over(struct sim_client *client,
-                      const struct sim_message *message, bool is_retained)
+static void hand_over(struct sim_client *client, const struct sim_message *message,
+                      bool is_retained)
 {
     sim->messages++;
     if (client->device < 0) {
@@ -243,17 +231,15 @@ static void on_down(const struct sim_call *call)
     struct sim_client *client = call->object;
     struct sim_flight *flight = flight_find(&client->down, call->a);
 
-    if (flight == NULL || client->connection != call->b || !client->believes ||
-        !is_alive(client) || !is_reachable(client)) {
+    if (flight == NULL || client->connection != call->b || !client->believes || !is_alive(client) ||
+        !is_reachable(client)) {
         return;
     }
     struct sim_message *message = sim_message_ref(flight->message);
     bool is_retained = flight->is_retained;
     flight->is_there = true;
-    sim_later(client->delay_ms, (struct sim_call){.fn = on_acked_down,
-                                                  .object = client,
-                                                  .a = call->a,
-                                                  .b = call->b});
+    sim_later(client->delay_ms,
+              (struct sim_call){.fn = on_acked_down, .object = client, .a = call->a, .b = call->b});
     sim->actor = device_of(client);
     sim->is_controllers = client->device < 0;
     hand_over(client, message, is_retained);
@@ -263,28 +249,22 @@ static void on_down(const struct sim_call *call)
 static void send_down(struct sim_client *client, struct sim_flight *flight)
 {
     struct sim_message *message = flight->message;
-    uint64_t *last_ms =
-        client->device < 0
-            ? &client_of(message->device)->onward_ms[message->topic]
-            : &client->down_ms[message->topic];
+    uint64_t *last_ms = client->device < 0 ? &client_of(message->device)->onward_ms[message->topic]
+                                           : &client->down_ms[message->topic];
 
     sim_later(arrives_in(last_ms, client->delay_ms),
-              (struct sim_call){.fn = on_down,
-                                .object = client,
-                                .a = flight->number,
-                                .b = client->connection});
+              (struct sim_call){
+                  .fn = on_down, .object = client, .a = flight->number, .b = client->connection});
 }
 
-static void deliver(struct sim_client *client, struct sim_message *message,
-                    bool is_retained)
+static void deliver(struct sim_client *client, struct sim_message *message, bool is_retained)
 {
     bool is_kept = client->has_session && client->listens;
 
     if (!is_kept && !(client->is_connected && client->listens)) {
         return;
     }
-    struct sim_flight *flight =
-        flight_add(client, &client->down, message, is_retained);
+    struct sim_flight *flight = flight_add(client, &client->down, message, is_retained);
     if (client->is_connected) {
         send_down(client, flight);
     }
@@ -294,9 +274,8 @@ static void deliver(struct sim_client *client, struct sim_message *message,
 
 static void remember(struct sim_message *message)
 {
-    size_t at = broker.old_count < REPLAYS
-                    ? broker.old_count++
-                    : (size_t)sim_below(&sim->net, 4 * REPLAYS);
+    size_t at =
+        broker.old_count < REPLAYS ? broker.old_count++ : (size_t)sim_below(&sim->net, 4 * REPLAYS);
 
     if (at < REPLAYS) {
         replace(&broker.old[at], message);
@@ -370,8 +349,7 @@ static void route(struct sim_message *message)
 
 void sim_broker_publish(const char *topic, const char *text)
 {
-    struct sim_message *message =
-        sim_message_new(topic, text, strlen(text), true);
+    struct sim_message *message = sim_message_new(topic, text, strlen(text), true);
 
     if (broker.is_up) {
         route(message);
@@ -396,32 +374,27 @@ static void on_up(const struct sim_call *call)
     struct sim_client *client = call->object;
     struct sim_flight *flight = flight_find(&client->up, call->a);
 
-    if (flight == NULL || client->connection != call->b ||
-        !client->is_connected || !is_reachable(client)) {
+    if (flight == NULL || client->connection != call->b || !client->is_connected ||
+        !is_reachable(client)) {
         return;
     }
     struct sim_message *message = sim_message_ref(flight->message);
     flight->is_there = true;
-    sim_later(client->delay_ms, (struct sim_call){.fn = on_acked_up,
-                                                  .object = client,
-                                                  .a = call->a,
-                                                  .b = call->b});
+    sim_later(client->delay_ms,
+              (struct sim_call){.fn = on_acked_up, .object = client, .a = call->a, .b = call->b});
     route(message);
     sim_message_drop(message);
 }
 
 static void send_up(struct sim_client *client, struct sim_flight *flight)
 {
-    sim_later(
-        arrives_in(&client->up_ms[flight->message->topic], client->delay_ms),
-        (struct sim_call){.fn = on_up,
-                          .object = client,
-                          .a = flight->number,
-                          .b = client->connection});
+    sim_later(arrives_in(&client->up_ms[flight->message->topic], client->delay_ms),
+              (struct sim_call){
+                  .fn = on_up, .object = client, .a = flight->number, .b = client->connection});
 }
 
-bool sim_client_publish(struct sim_client *client, enum flo_topic topic,
-                        const char *name, const void *data, size_t bytes)
+bool sim_client_publish(struct sim_client *client, enum flo_topic topic, const char *name,
+                        const void *data, size_t bytes)
 {
     if (!client->believes) {
         return false;
@@ -442,10 +415,8 @@ static void publish_will(const struct sim_client *client)
     if (client->device < 0) {
         return;
     }
-    snprintf(name, sizeof(name), "flotilla/v1/" SIM_FLEET "/d/%s/presence",
-             device_of(client)->id);
-    struct sim_message *message =
-        sim_message_new(name, ONLINE_OFF, strlen(ONLINE_OFF), true);
+    snprintf(name, sizeof(name), "flotilla/v1/" SIM_FLEET "/d/%s/presence", device_of(client)->id);
+    struct sim_message *message = sim_message_new(name, ONLINE_OFF, strlen(ONLINE_OFF), true);
     route(message);
     sim_message_drop(message);
 }
@@ -509,22 +480,18 @@ static void on_lost(const struct sim_call *call)
 }
 
 /* Nobody hears of it at once: keepalives and resends take their time. */
-static void notice(struct sim_client *client, uint64_t broker_ms,
-                   uint64_t client_ms)
+static void notice(struct sim_client *client, uint64_t broker_ms, uint64_t client_ms)
 {
-    sim_later(broker_ms, (struct sim_call){.fn = on_gone,
-                                           .object = client,
-                                           .b = client->connection});
-    sim_later(client_ms, (struct sim_call){.fn = on_lost,
-                                           .object = client,
-                                           .b = client->connection});
+    sim_later(broker_ms,
+              (struct sim_call){.fn = on_gone, .object = client, .b = client->connection});
+    sim_later(client_ms,
+              (struct sim_call){.fn = on_lost, .object = client, .b = client->connection});
 }
 
 void sim_client_cut(struct sim_client *client)
 {
     if (client->is_connected || client->believes) {
-        notice(client, sim_between(&sim->net, 0, 20000),
-               sim_between(&sim->net, 0, 20000));
+        notice(client, sim_between(&sim->net, 0, 20000), sim_between(&sim->net, 0, 20000));
     }
 }
 
@@ -534,9 +501,7 @@ void sim_client_died(struct sim_client *client)
     flights_clear(&client->up);
     if (client->is_connected) {
         sim_later(sim_between(&sim->net, 0, 2000),
-                  (struct sim_call){.fn = on_gone,
-                                    .object = client,
-                                    .b = client->connection});
+                  (struct sim_call){.fn = on_gone, .object = client, .b = client->connection});
     }
 }
 
@@ -570,8 +535,7 @@ static void on_dialled(const struct sim_call *call)
 {
     struct sim_client *client = call->object;
     struct sim_device *device = device_of(client);
-    bool is_old = client->device < 0 ? call->a != sim->controller.life
-                                     : call->a != device->life;
+    bool is_old = client->device < 0 ? call->a != sim->controller.life : call->a != device->life;
 
     if (is_old || client->believes || !is_alive(client)) {
         return;
@@ -600,17 +564,14 @@ static void on_dialled(const struct sim_call *call)
 
 void sim_client_dial(struct sim_client *client)
 {
-    uint64_t life =
-        client->device < 0 ? sim->controller.life : device_of(client)->life;
-    uint64_t in_ms = client->device < 0 ? sim_between(&sim->net, 50, 1000)
-                                        : sim_between(&sim->net, 50, 5000);
+    uint64_t life = client->device < 0 ? sim->controller.life : device_of(client)->life;
+    uint64_t in_ms =
+        client->device < 0 ? sim_between(&sim->net, 50, 1000) : sim_between(&sim->net, 50, 5000);
 
-    sim_later(in_ms,
-              (struct sim_call){.fn = on_dialled, .object = client, .a = life});
+    sim_later(in_ms, (struct sim_call){.fn = on_dialled, .object = client, .a = life});
 }
 
-static void deliver_retained(struct sim_client *client,
-                             struct sim_message *message)
+static void deliver_retained(struct sim_client *client, struct sim_message *message)
 {
     if (message != NULL) {
         deliver(client, message, true);
@@ -626,8 +587,7 @@ void sim_client_subscribe(struct sim_client *client)
     deliver_retained(client, broker.emergency);
     if (device != NULL) {
         deliver_retained(client, broker.orders[0]);
-        deliver_retained(client, sim_device_is_in_lab(device) ? broker.orders[1]
-                                                              : NULL);
+        deliver_retained(client, sim_device_is_in_lab(device) ? broker.orders[1] : NULL);
         deliver_retained(client, broker.desired[device->index]);
         return;
     }
@@ -645,8 +605,7 @@ uint64_t sim_client_spread_ms(const struct sim_client *client)
 
 const char *sim_groups_report(const struct sim_device *device)
 {
-    return sim_device_is_in_lab(device) ? "\"groups\":[\"all\",\"lab\"],"
-                                        : "\"groups\":[\"all\"],";
+    return sim_device_is_in_lab(device) ? "\"groups\":[\"all\",\"lab\"]," : "\"groups\":[\"all\"],";
 }
 
 void sim_broker_groups(struct sim_device *device)

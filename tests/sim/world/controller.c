@@ -33,9 +33,7 @@ static struct flo_controller *ours(void)
 static int hear_one(void *context, const char *device)
 {
     return flo_rollouts_step_all(
-        ours(),
-        (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_HEARD,
-                                   .device = device},
+        ours(), (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_HEARD, .device = device},
         context);
 }
 
@@ -51,9 +49,7 @@ static int step_rollouts(uint64_t now_ms, bool stalled, struct flo_err *err)
         run.heard_ms = now_ms + HEARD_MS;
         rv = flo_fleet_online_each(ours()->store, hear_one, err);
     }
-    return rv == 0 && ours()->orders.is_overtaken
-               ? flo_orders_overtaken(ours(), err)
-               : rv;
+    return rv == 0 && ours()->orders.is_overtaken ? flo_orders_overtaken(ours(), err) : rv;
 }
 
 static int tick(struct flo_err *err)
@@ -62,8 +58,7 @@ static int tick(struct flo_err *err)
     uint64_t hour = flo_wall_ms() / 3600000;
     bool hourly = hour != run.hour;
     bool stalled = flo_ticks_stalled(run.ticked_ms, now_ms);
-    bool ticks = flo_batches_listens(sim->controller.batches) &&
-                 flo_rollouts_any_active(ours());
+    bool ticks = flo_batches_listens(sim->controller.batches) && flo_rollouts_any_active(ours());
     int rv;
 
     run.ticked_ms = now_ms;
@@ -118,15 +113,13 @@ static void on_tick(const struct sim_call *call)
     if (tick(&err) < 0 || write_facts(flo_now_ms(), &err) < 0) {
         flo_log_err(FLO_LOG_WARN, "tick", &err);
     }
-    for (int i = 0; i < PIECES_MAX && ours() != NULL &&
-                    flo_groups_turn(ours(), flo_now_ms());
+    for (int i = 0; i < PIECES_MAX && ours() != NULL && flo_groups_turn(ours(), flo_now_ms());
          i++) {
     }
     if (call->b % CHECK_TICKS == 0) {
         sim_check_running();
     }
-    sim_later(TICK_MS,
-              (struct sim_call){.fn = on_tick, .a = call->a, .b = call->b + 1});
+    sim_later(TICK_MS, (struct sim_call){.fn = on_tick, .a = call->a, .b = call->b + 1});
 }
 
 /* ---- its life ---- */
@@ -143,8 +136,7 @@ static int open_all(struct flo_err *err)
     const struct flo_controller_options options = {.dir = ":memory:",
                                                    .fleet = SIM_FLEET,
                                                    .heartbeat_ms = 60000,
-                                                   .unproved =
-                                                       FLO_UNPROVED_TAKE};
+                                                   .unproved = FLO_UNPROVED_TAKE};
     struct sim_controller *controller = &sim->controller;
     int rv;
 
@@ -154,8 +146,7 @@ static int open_all(struct flo_err *err)
         controller->controller = NULL;
         return rv;
     }
-    rv = flo_batches_open(controller->controller, NULL, NULL,
-                          &controller->batches, err);
+    rv = flo_batches_open(controller->controller, NULL, NULL, &controller->batches, err);
     if (rv < 0) {
         abort();
     }
@@ -175,8 +166,7 @@ void sim_controller_start(void)
     memset(&run, 0, sizeof(run));
     if (open_all(&err) < 0) { /* the unit starts it again */
         sim_trace("ctrl", "does not start: %s", err.what);
-        sim_later(2000, (struct sim_call){.fn = on_start_again,
-                                          .a = controller->life});
+        sim_later(2000, (struct sim_call){.fn = on_start_again, .a = controller->life});
         sim->is_controllers = was_controllers;
         return;
     }
@@ -212,17 +202,15 @@ static int enrol(const struct sim_device *device, struct flo_err *err)
 {
     const char groups[SIM_GROUPS][FLO_NAME_MAX + 1] = {"all", "lab"};
     char name[16];
-    struct flo_fleet_device row = {
-        .id = device->id,
-        .name = name,
-        .labels = "{}",
-        .profile = "{}",
-        .groups = device->is_in_lab ? "[\"all\",\"lab\"]" : "[\"all\"]",
-        .enrolled_at_ms = SIM_WALL_MS};
+    struct flo_fleet_device row = {.id = device->id,
+                                   .name = name,
+                                   .labels = "{}",
+                                   .profile = "{}",
+                                   .groups = device->is_in_lab ? "[\"all\",\"lab\"]" : "[\"all\"]",
+                                   .enrolled_at_ms = SIM_WALL_MS};
 
     snprintf(name, sizeof(name), "%s", sim_name(device));
-    int rv = flo_fleet_device_add(ours()->store, &row, groups,
-                                  device->is_in_lab ? 2 : 1, err);
+    int rv = flo_fleet_device_add(ours()->store, &row, groups, device->is_in_lab ? 2 : 1, err);
     return rv < 0 ? rv : flo_rollouts_join(ours(), device->id, err);
 }
 

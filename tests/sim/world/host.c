@@ -22,8 +22,7 @@
 
 uint64_t __wrap_flo_now_ms(void)
 {
-    return sim->actor != NULL ? sim_device_now_ms(sim->actor)
-                              : sim->now_ms + 1000000;
+    return sim->actor != NULL ? sim_device_now_ms(sim->actor) : sim->now_ms + 1000000;
 }
 
 uint64_t __wrap_flo_now_us(void)
@@ -59,15 +58,13 @@ void __wrap_flo_uuid_make(char *out)
     uint64_t a = sim_next(&sim->chance);
     uint64_t b = sim_next(&sim->chance);
 
-    snprintf(out, 37, "%08x-%04x-4%03x-8%03x-%012llx", (unsigned)a,
-             (unsigned)(a >> 32) & 0xffff, (unsigned)(a >> 48) & 0xfff,
-             (unsigned)b & 0xfff, (unsigned long long)(b >> 16));
+    snprintf(out, 37, "%08x-%04x-4%03x-8%03x-%012llx", (unsigned)a, (unsigned)(a >> 32) & 0xffff,
+             (unsigned)(a >> 48) & 0xfff, (unsigned)b & 0xfff, (unsigned long long)(b >> 16));
 }
 
 /* ---- log ---- */
 
-void __wrap_flo_log(enum flo_log_level level, const char *area,
-                    const char *format, ...)
+void __wrap_flo_log(enum flo_log_level level, const char *area, const char *format, ...)
 {
     char text[512];
     va_list arguments;
@@ -81,12 +78,10 @@ void __wrap_flo_log(enum flo_log_level level, const char *area,
     sim_trace("log", "%s: %s", area, text);
 }
 
-void __wrap_flo_log_err(enum flo_log_level level, const char *area,
-                        const struct flo_err *err)
+void __wrap_flo_log_err(enum flo_log_level level, const char *area, const struct flo_err *err)
 {
     if (sim->is_traced && level <= FLO_LOG_WARN) {
-        sim_trace("log", "%s: %s: %s", area, flo_error_id(err->code),
-                  err->what);
+        sim_trace("log", "%s: %s: %s", area, flo_error_id(err->code), err->what);
     }
 }
 
@@ -109,8 +104,7 @@ struct flo_key *sim_key(size_t number)
     if (number >= KEYS_MAX) {
         abort();
     }
-    if (keys[number] == NULL &&
-        __real_flo_key_generate(&keys[number], &err) < 0) {
+    if (keys[number] == NULL && __real_flo_key_generate(&keys[number], &err) < 0) {
         abort();
     }
     return keys[number];
@@ -136,8 +130,8 @@ void __wrap_flo_key_free(struct flo_key *key)
     }
 }
 
-static void digest_of(const struct flo_public_key *key, const void *data,
-                      size_t bytes, uint8_t *out)
+static void digest_of(const struct flo_public_key *key, const void *data, size_t bytes,
+                      uint8_t *out)
 {
     struct flo_digest half[2];
     struct flo_buf text = {0};
@@ -153,17 +147,16 @@ static void digest_of(const struct flo_public_key *key, const void *data,
     memcpy(out + 32, half[1].bytes, 32);
 }
 
-int __wrap_flo_sign(const struct flo_key *key, const void *data, size_t bytes,
-                    uint8_t *signature, struct flo_err *err)
+int __wrap_flo_sign(const struct flo_key *key, const void *data, size_t bytes, uint8_t *signature,
+                    struct flo_err *err)
 {
     (void)err;
     digest_of(flo_key_public(key), data, bytes, signature);
     return 0;
 }
 
-int __wrap_flo_verify(const struct flo_public_key *key, const void *data,
-                      size_t bytes, const void *signature,
-                      size_t signature_bytes, struct flo_err *err)
+int __wrap_flo_verify(const struct flo_public_key *key, const void *data, size_t bytes,
+                      const void *signature, size_t signature_bytes, struct flo_err *err)
 {
     uint8_t wanted[FLO_SIGNATURE_BYTES];
 
@@ -177,22 +170,19 @@ int __wrap_flo_verify(const struct flo_public_key *key, const void *data,
 }
 
 /* Milliseconds each; the certificate says nothing here. */
-int __wrap_flo_authority_make(const struct flo_key *key,
-                              const struct flo_certificate_wish *wish,
+int __wrap_flo_authority_make(const struct flo_key *key, const struct flo_certificate_wish *wish,
                               struct flo_buf *pem, struct flo_err *err)
 {
     static struct flo_buf kept;
 
-    if (kept.bytes == 0 &&
-        __real_flo_authority_make(key, wish, &kept, err) < 0) {
+    if (kept.bytes == 0 && __real_flo_authority_make(key, wish, &kept, err) < 0) {
         return err->code;
     }
     flo_buf_add(pem, kept.data, kept.bytes);
     return 0;
 }
 
-int __wrap_flo_certificate_read(const char *pem, size_t bytes,
-                                struct flo_certificate *out,
+int __wrap_flo_certificate_read(const char *pem, size_t bytes, struct flo_certificate *out,
                                 struct flo_err *err)
 {
     static struct flo_certificate kept;
@@ -219,9 +209,8 @@ static void engine_close(struct flo_store_engine *engine)
 
 static int engine_begin(struct flo_store_engine *engine, struct flo_err *err)
 {
-    return sim->controller.disk_fails
-               ? flo_fail(err, FLO_E_DISK_FULL, "the disk is full")
-               : real_ops->begin(engine, err);
+    return sim->controller.disk_fails ? flo_fail(err, FLO_E_DISK_FULL, "the disk is full")
+                                      : real_ops->begin(engine, err);
 }
 
 static void on_started(const struct sim_call *call)
@@ -249,8 +238,7 @@ static int engine_commit(struct flo_store_engine *engine, struct flo_err *err)
         /* Nothing that it wants to say leaves any more. */
         sim->controller.dies_at_commit = false;
         sim->controller.client.believes = false;
-        sim_later(0,
-                  (struct sim_call){.fn = on_dead, .a = sim->controller.life});
+        sim_later(0, (struct sim_call){.fn = on_dead, .a = sim->controller.life});
     }
     return rv;
 }
@@ -298,8 +286,7 @@ void __wrap_flo_lane_close(struct flo_lane *closed)
     (void)closed;
 }
 
-void __wrap_flo_lane_device(struct flo_lane *told, const char *device,
-                            const char *hardware_or_null)
+void __wrap_flo_lane_device(struct flo_lane *told, const char *device, const char *hardware_or_null)
 {
     (void)told, (void)device, (void)hardware_or_null;
 }
@@ -309,8 +296,8 @@ void __wrap_flo_lane_judge(struct flo_lane *told, struct flo_lane_judge judge)
     (void)told, (void)judge;
 }
 
-void __wrap_flo_lane_release(struct flo_lane *told, const char *digest,
-                             const char *model, const char *version)
+void __wrap_flo_lane_release(struct flo_lane *told, const char *digest, const char *model,
+                             const char *version)
 {
     (void)told, (void)digest, (void)model, (void)version;
 }
@@ -339,8 +326,8 @@ static void on_timer(const struct sim_call *call)
     timer->fn(-1, EV_TIMEOUT, timer->context);
 }
 
-struct event *__wrap_event_new(struct event_base *base, evutil_socket_t fd,
-                               short what, event_callback_fn fn, void *context)
+struct event *__wrap_event_new(struct event_base *base, evutil_socket_t fd, short what,
+                               event_callback_fn fn, void *context)
 {
     (void)base, (void)fd, (void)what;
     for (size_t i = 0; i < TIMERS_MAX; i++) {
@@ -358,13 +345,11 @@ int __wrap_event_add(struct event *event, const struct timeval *in)
     uint64_t in_ms = (uint64_t)in->tv_sec * 1000 + (uint64_t)in->tv_usec / 1000;
 
     timer->number = ++timer_number;
-    sim_later(in_ms, (struct sim_call){
-                         .fn = on_timer, .object = timer, .a = timer->number});
+    sim_later(in_ms, (struct sim_call){.fn = on_timer, .object = timer, .a = timer->number});
     return 0;
 }
 
-int __wrap_event_pending(const struct event *event, short what,
-                         struct timeval *at)
+int __wrap_event_pending(const struct event *event, short what, struct timeval *at)
 {
     (void)what, (void)at;
     return ((const struct sim_timer *)event)->number != 0;
@@ -389,10 +374,9 @@ struct flo_mqtt {
 };
 static struct flo_mqtt mqtt;
 
-int __wrap_flo_mqtt_open(struct event_base *base,
-                         const struct flo_mqtt_options *options,
-                         const struct flo_mqtt_handlers *handlers,
-                         struct flo_mqtt **out, struct flo_err *err)
+int __wrap_flo_mqtt_open(struct event_base *base, const struct flo_mqtt_options *options,
+                         const struct flo_mqtt_handlers *handlers, struct flo_mqtt **out,
+                         struct flo_err *err)
 {
     (void)base, (void)options, (void)err;
     mqtt = (struct flo_mqtt){*handlers, true};
@@ -413,8 +397,8 @@ bool __wrap_flo_mqtt_is_connected(const struct flo_mqtt *asked)
     return asked->is_open && sim->controller.client.believes;
 }
 
-int __wrap_flo_mqtt_subscribe(struct flo_mqtt *subscriber, const char *filter,
-                              int qos, struct flo_err *err)
+int __wrap_flo_mqtt_subscribe(struct flo_mqtt *subscriber, const char *filter, int qos,
+                              struct flo_err *err)
 {
     (void)qos, (void)err;
     /* One of them stands for all: they come together. */
@@ -424,9 +408,8 @@ int __wrap_flo_mqtt_subscribe(struct flo_mqtt *subscriber, const char *filter,
     return 0;
 }
 
-int __wrap_flo_mqtt_publish(struct flo_mqtt *publisher, const char *topic,
-                            const void *data, size_t bytes, int qos,
-                            bool retained, uint32_t expiry_s, uint64_t token,
+int __wrap_flo_mqtt_publish(struct flo_mqtt *publisher, const char *topic, const void *data,
+                            size_t bytes, int qos, bool retained, uint32_t expiry_s, uint64_t token,
                             struct flo_err *err)
 {
     struct sim_message *parsed = sim_message_new(topic, "", 0, false);
@@ -434,8 +417,8 @@ int __wrap_flo_mqtt_publish(struct flo_mqtt *publisher, const char *topic,
 
     (void)qos, (void)retained, (void)expiry_s, (void)token;
     sim_message_drop(parsed);
-    return publisher->is_open && sim_client_publish(&sim->controller.client,
-                                                    kind, topic, data, bytes)
+    return publisher->is_open &&
+                   sim_client_publish(&sim->controller.client, kind, topic, data, bytes)
                ? 0
                : flo_fail(err, FLO_E_NET_UNREACHABLE, "no broker");
 }
@@ -461,10 +444,9 @@ void sim_controller_disconnected(void)
 
 void sim_controller_heard(const struct sim_message *message, bool is_retained)
 {
-    mqtt.handlers.on_message(
-        mqtt.handlers.context,
-        &(struct flo_mqtt_message){.topic = message->name,
-                                   .data = message->data,
-                                   .bytes = message->bytes,
-                                   .retained = is_retained});
+    mqtt.handlers.on_message(mqtt.handlers.context,
+                             &(struct flo_mqtt_message){.topic = message->name,
+                                                        .data = message->data,
+                                                        .bytes = message->bytes,
+                                                        .retained = is_retained});
 }

@@ -29,30 +29,24 @@ uint64_t __wrap_flo_wall_ms(void);
 uint64_t __wrap_flo_build_ms(void);
 void __wrap_flo_random(void *out, size_t bytes);
 void __wrap_flo_uuid_make(char *out);
-void __wrap_flo_log(enum flo_log_level level, const char *area,
-                    const char *format, ...) FLO_PRINTF(3, 4);
-void __wrap_flo_log_err(enum flo_log_level level, const char *area,
-                        const struct flo_err *err);
+void __wrap_flo_log(enum flo_log_level level, const char *area, const char *format, ...)
+    FLO_PRINTF(3, 4);
+void __wrap_flo_log_err(enum flo_log_level level, const char *area, const struct flo_err *err);
 void __real_flo_key_free(struct flo_key *key);
 int __real_flo_key_generate(struct flo_key **out, struct flo_err *err);
 int __wrap_flo_key_generate(struct flo_key **out, struct flo_err *err);
 void __wrap_flo_key_free(struct flo_key *key);
-int __wrap_flo_sign(const struct flo_key *key, const void *data, size_t bytes,
-                    uint8_t *signature, struct flo_err *err);
-int __wrap_flo_verify(const struct flo_public_key *key, const void *data,
-                      size_t bytes, const void *signature,
-                      size_t signature_bytes, struct flo_err *err);
-int __real_flo_authority_make(const struct flo_key *key,
-                              const struct flo_certificate_wish *wish,
+int __wrap_flo_sign(const struct flo_key *key, const void *data, size_t bytes, uint8_t *signature,
+                    struct flo_err *err);
+int __wrap_flo_verify(const struct flo_public_key *key, const void *data, size_t bytes,
+                      const void *signature, size_t signature_bytes, struct flo_err *err);
+int __real_flo_authority_make(const struct flo_key *key, const struct flo_certificate_wish *wish,
                               struct flo_buf *pem, struct flo_err *err);
-int __wrap_flo_authority_make(const struct flo_key *key,
-                              const struct flo_certificate_wish *wish,
+int __wrap_flo_authority_make(const struct flo_key *key, const struct flo_certificate_wish *wish,
                               struct flo_buf *pem, struct flo_err *err);
-int __real_flo_certificate_read(const char *pem, size_t bytes,
-                                struct flo_certificate *out,
+int __real_flo_certificate_read(const char *pem, size_t bytes, struct flo_certificate *out,
                                 struct flo_err *err);
-int __wrap_flo_certificate_read(const char *pem, size_t bytes,
-                                struct flo_certificate *out,
+int __wrap_flo_certificate_read(const char *pem, size_t bytes, struct flo_certificate *out,
                                 struct flo_err *err);
 int __real_flo_memory_open(struct flo_store_engine **out, struct flo_err *err);
 int __wrap_flo_memory_open(struct flo_store_engine **out, struct flo_err *err);
@@ -63,26 +57,23 @@ void __wrap_flo_lane_close(struct flo_lane *closed);
 void __wrap_flo_lane_device(struct flo_lane *told, const char *device,
                             const char *hardware_or_null);
 void __wrap_flo_lane_judge(struct flo_lane *told, struct flo_lane_judge judge);
-void __wrap_flo_lane_release(struct flo_lane *told, const char *digest,
-                             const char *model, const char *version);
-struct event *__wrap_event_new(struct event_base *base, evutil_socket_t fd,
-                               short what, event_callback_fn fn, void *context);
+void __wrap_flo_lane_release(struct flo_lane *told, const char *digest, const char *model,
+                             const char *version);
+struct event *__wrap_event_new(struct event_base *base, evutil_socket_t fd, short what,
+                               event_callback_fn fn, void *context);
 int __wrap_event_add(struct event *event, const struct timeval *in);
-int __wrap_event_pending(const struct event *event, short what,
-                         struct timeval *at);
+int __wrap_event_pending(const struct event *event, short what, struct timeval *at);
 int __wrap_event_del(struct event *event);
 void __wrap_event_free(struct event *event);
-int __wrap_flo_mqtt_open(struct event_base *base,
-                         const struct flo_mqtt_options *options,
-                         const struct flo_mqtt_handlers *handlers,
-                         struct flo_mqtt **out, struct flo_err *err);
+int __wrap_flo_mqtt_open(struct event_base *base, const struct flo_mqtt_options *options,
+                         const struct flo_mqtt_handlers *handlers, struct flo_mqtt **out,
+                         struct flo_err *err);
 void __wrap_flo_mqtt_close(struct flo_mqtt *closed, const char *bye);
 bool __wrap_flo_mqtt_is_connected(const struct flo_mqtt *asked);
-int __wrap_flo_mqtt_subscribe(struct flo_mqtt *subscriber, const char *filter,
-                              int qos, struct flo_err *err);
-int __wrap_flo_mqtt_publish(struct flo_mqtt *publisher, const char *topic,
-                            const void *data, size_t bytes, int qos,
-                            bool retained, uint32_t expiry_s, uint64_t token,
+int __wrap_flo_mqtt_subscribe(struct flo_mqtt *subscriber, const char *filter, int qos,
+                              struct flo_err *err);
+int __wrap_flo_mqtt_publish(struct flo_mqtt *publisher, const char *topic, const void *data,
+                            size_t bytes, int qos, bool retained, uint32_t expiry_s, uint64_t token,
                             struct flo_err *err);
 uint64_t __wrap_flo_mqtt_dropped(const struct flo_mqtt *asked);
 

@@ -45,12 +45,11 @@ static void write_body(struct sim_release *release)
     struct flo_release_file *file = &document->files[0];
     snprintf(file->name, sizeof(file->name), "model.gguf");
     snprintf(file->role, sizeof(file->role), "model");
-    flo_sha256(release->ref.version, strlen(release->ref.version),
-               &file->digest);
+    flo_sha256(release->ref.version, strlen(release->ref.version), &file->digest);
     file->bytes = 1000000;
     file->way_count = 1;
-    file->ways[0] = (struct flo_way){
-        .codec = FLO_CODEC_RAW, .digest = file->digest, .bytes = file->bytes};
+    file->ways[0] =
+        (struct flo_way){.codec = FLO_CODEC_RAW, .digest = file->digest, .bytes = file->bytes};
     document->variant_count = 1;
     struct flo_release_variant *variant = &document->variants[0];
     snprintf(variant->name, sizeof(variant->name), "only");
@@ -65,8 +64,7 @@ static void write_body(struct sim_release *release)
     free(document);
 }
 
-int sim_release_make(uint32_t model, enum sim_kind kind, unsigned share,
-                     uint64_t floor)
+int sim_release_make(uint32_t model, enum sim_kind kind, unsigned share, uint64_t floor)
 {
     struct sim_release *release = &sim->releases[sim->release_count];
     struct flo_err err = {0};
@@ -74,18 +72,16 @@ int sim_release_make(uint32_t model, enum sim_kind kind, unsigned share,
     if (sim->release_count == SIM_RELEASES_MAX) {
         return -1;
     }
-    *release =
-        (struct sim_release){.model = model, .kind = kind, .share = share};
+    *release = (struct sim_release){.model = model, .kind = kind, .share = share};
     release->number = 10 + (uint64_t)sim->release_count;
     release->floor = floor == 0 ? 0 : release->number - 1;
-    snprintf(release->ref.model, sizeof(release->ref.model), "%s",
-             sim_models[model]);
+    snprintf(release->ref.model, sizeof(release->ref.model), "%s", sim_models[model]);
     snprintf(release->ref.version, sizeof(release->ref.version), "%llu.0.0",
              (unsigned long long)release->number);
     write_body(release);
     flo_sha256(release->body.data, release->body.bytes, &release->ref.digest);
-    if (flo_release_sign(release->body.data, release->body.bytes,
-                         sim->publisher, &release->envelope, &err) < 0) {
+    if (flo_release_sign(release->body.data, release->body.bytes, sim->publisher,
+                         &release->envelope, &err) < 0) {
         abort();
     }
     return sim->release_count++;
@@ -95,8 +91,7 @@ int sim_release_make(uint32_t model, enum sim_kind kind, unsigned share,
 
 static void on_fetched(const struct sim_call *call)
 {
-    sim_job_next(call->device, (uint32_t)(call->a >> 32), (uint32_t)call->a,
-                 STEP_APPLYING);
+    sim_job_next(call->device, (uint32_t)(call->a >> 32), (uint32_t)call->a, STEP_APPLYING);
 }
 
 void sim_mirror_fetch(struct sim_device *device, uint32_t model, uint32_t job)
@@ -107,9 +102,7 @@ void sim_mirror_fetch(struct sim_device *device, uint32_t model, uint32_t job)
     }
     sim_later(
         sim_between(&device->random, 100, sim->mirror.is_slow ? 60000 : 2000),
-        (struct sim_call){.fn = on_fetched,
-                          .device = device,
-                          .a = (uint64_t)model << 32 | job});
+        (struct sim_call){.fn = on_fetched, .device = device, .a = (uint64_t)model << 32 | job});
 }
 
 void sim_releases_clear(void)

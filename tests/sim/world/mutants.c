@@ -53,71 +53,61 @@ bool sim_mutant_find(const char *word, enum sim_mutant *out)
 }
 
 /* REAL(type, name, (parameters)) declares both names of a call. */
-#define HANDED(type, name, parameters)                                         \
-    type __real_##name parameters;                                             \
-    type __wrap_##name parameters;                                             \
+#define HANDED(type, name, parameters)                                                             \
+    type __real_##name parameters;                                                                 \
+    type __wrap_##name parameters;                                                                 \
     type __wrap_##name parameters
 
 /* ---- the device ---- */
 
-HANDED(bool, flo_slots_deny,
-       (struct flo_slots * slots, const struct flo_denial *said))
+HANDED(bool, flo_slots_deny, (struct flo_slots * slots, const struct flo_denial *said))
 {
     return present != SIM_MUTANT_DENY && __real_flo_slots_deny(slots, said);
 }
 
 HANDED(int, flo_statement_look,
        (const struct flo_device *device, const struct flo_slots *slots,
-        const struct flo_order *order, const struct flo_digest *body,
-        enum flo_standing *out, uint64_t *by, struct flo_err *err))
+        const struct flo_order *order, const struct flo_digest *body, enum flo_standing *out,
+        uint64_t *by, struct flo_err *err))
 {
-    int rv =
-        __real_flo_statement_look(device, slots, order, body, out, by, err);
+    int rv = __real_flo_statement_look(device, slots, order, body, out, by, err);
 
-    if (present == SIM_MUTANT_NEWEST && rv == 0 &&
-        *out == FLO_STATEMENT_SUPERSEDED) {
+    if (present == SIM_MUTANT_NEWEST && rv == 0 && *out == FLO_STATEMENT_SUPERSEDED) {
         *out = FLO_STATEMENT_NEW;
     }
     return rv;
 }
 
 HANDED(int, flo_slots_permit,
-       (const struct flo_slots *slots, const struct flo_digest *release,
-        uint64_t number, struct flo_err *err))
+       (const struct flo_slots *slots, const struct flo_digest *release, uint64_t number,
+        struct flo_err *err))
 {
-    return __real_flo_slots_permit(
-        slots, release, present == SIM_MUTANT_FLOOR ? 0 : number, err);
+    return __real_flo_slots_permit(slots, release, present == SIM_MUTANT_FLOOR ? 0 : number, err);
 }
 
 HANDED(int, flo_slots_admit,
-       (const struct flo_slots *slots, const struct flo_digest *release,
-        uint64_t number, struct flo_err *err))
+       (const struct flo_slots *slots, const struct flo_digest *release, uint64_t number,
+        struct flo_err *err))
 {
-    return present == SIM_MUTANT_FLOOR
-               ? 0
-               : __real_flo_slots_admit(slots, release, number, err);
+    return present == SIM_MUTANT_FLOOR ? 0 : __real_flo_slots_admit(slots, release, number, err);
 }
 
-HANDED(int, flo_slots_count_try,
-       (struct flo_slots * slots, struct flo_err *err))
+HANDED(int, flo_slots_count_try, (struct flo_slots * slots, struct flo_err *err))
 {
-    return present == SIM_MUTANT_TRIES ? 0
-                                       : __real_flo_slots_count_try(slots, err);
+    return present == SIM_MUTANT_TRIES ? 0 : __real_flo_slots_count_try(slots, err);
 }
 
 HANDED(bool, flo_scope_holds,
-       (const struct flo_scope *scope, const char *device,
-        const char (*groups)[FLO_NAME_MAX + 1], size_t group_count))
+       (const struct flo_scope *scope, const char *device, const char (*groups)[FLO_NAME_MAX + 1],
+        size_t group_count))
 {
     return present == SIM_MUTANT_SCOPE ||
            __real_flo_scope_holds(scope, device, groups, group_count);
 }
 
-HANDED(bool, flo_agent_is_paused,
-       (const struct flo_agent *agent, const char *rollout))
+HANDED(bool, flo_agent_is_paused, (const struct flo_agent *agent, const char *rollout))
 {
-    return present != SIM_MUTANT_PAUSE &&
-           __real_flo_agent_is_paused(agent, rollout);
+    return present != SIM_MUTANT_PAUSE && __real_flo_agent_is_paused(agent, rollout);
 }
 
 HANDED(void, flo_execution_freeze, (struct step * s))
@@ -129,12 +119,10 @@ HANDED(void, flo_execution_freeze, (struct step * s))
 
 HANDED(enum flo_denial_cause, flo_agent_denial_cause, (int code))
 {
-    return present == SIM_MUTANT_FAULT ? FLO_DENIAL_ALLOWED
-                                       : __real_flo_agent_denial_cause(code);
+    return present == SIM_MUTANT_FAULT ? FLO_DENIAL_ALLOWED : __real_flo_agent_denial_cause(code);
 }
 
-HANDED(void, flo_outbox_sent,
-       (struct flo_outbox * outbox, uint64_t sequence, uint64_t now_ms))
+HANDED(void, flo_outbox_sent, (struct flo_outbox * outbox, uint64_t sequence, uint64_t now_ms))
 {
     __real_flo_outbox_sent(outbox, sequence, now_ms);
     if (present == SIM_MUTANT_OUTBOX) {
@@ -150,13 +138,12 @@ HANDED(bool, flo_slots_heal, (struct flo_slots * slots))
 /* ---- trust ---- */
 
 HANDED(int, flo_trust_follows,
-       (const struct flo_trust *held, const struct flo_trust *next,
-        enum flo_trust_standing *out, struct flo_err *err))
+       (const struct flo_trust *held, const struct flo_trust *next, enum flo_trust_standing *out,
+        struct flo_err *err))
 {
     int rv = __real_flo_trust_follows(held, next, out, err);
 
-    if (present == SIM_MUTANT_TRUST_OLDER && rv == 0 &&
-        *out == FLO_TRUST_OLDER) {
+    if (present == SIM_MUTANT_TRUST_OLDER && rv == 0 && *out == FLO_TRUST_OLDER) {
         *out = FLO_TRUST_NEXT;
     }
     return rv;
@@ -169,12 +156,9 @@ HANDED(bool, flo_trust_is_release_revoked,
            __real_flo_trust_is_release_revoked(trust, release);
 }
 
-HANDED(uint64_t, flo_trust_floor,
-       (const struct flo_trust *trust, const char *model))
+HANDED(uint64_t, flo_trust_floor, (const struct flo_trust *trust, const char *model))
 {
-    return present == SIM_MUTANT_TRUST_FLOOR
-               ? 0
-               : __real_flo_trust_floor(trust, model);
+    return present == SIM_MUTANT_TRUST_FLOOR ? 0 : __real_flo_trust_floor(trust, model);
 }
 
 bool sim_trust_forbids(const struct flo_trust *trust, const char *model,
@@ -186,19 +170,16 @@ bool sim_trust_forbids(const struct flo_trust *trust, const char *model,
 
 /* ---- the controller ---- */
 
-HANDED(bool, flo_rollout_member_stays,
-       (const struct flo_rollout_member *member))
+HANDED(bool, flo_rollout_member_stays, (const struct flo_rollout_member *member))
 {
-    return present != SIM_MUTANT_BACK &&
-           __real_flo_rollout_member_stays(member);
+    return present != SIM_MUTANT_BACK && __real_flo_rollout_member_stays(member);
 }
 
 HANDED(enum flo_verdict, flo_rollout_verdict,
        (const struct flo_rollout *rollout, uint32_t phase, uint32_t *worst,
         struct flo_gate_result *result))
 {
-    enum flo_verdict verdict =
-        __real_flo_rollout_verdict(rollout, phase, worst, result);
+    enum flo_verdict verdict = __real_flo_rollout_verdict(rollout, phase, worst, result);
 
     return present == SIM_MUTANT_GATE ? FLO_VERDICT_PASS : verdict;
 }
@@ -212,40 +193,32 @@ HANDED(enum flo_renewal_why, flo_renewal_next,
 }
 
 HANDED(int, flo_ingest_forgotten,
-       (const struct flo_message *message, const json_t *models,
-        struct flo_err *err))
+       (const struct flo_message *message, const json_t *models, struct flo_err *err))
 {
-    return present == SIM_MUTANT_FORGET
-               ? 0
-               : __real_flo_ingest_forgotten(message, models, err);
+    return present == SIM_MUTANT_FORGET ? 0 : __real_flo_ingest_forgotten(message, models, err);
 }
 
 HANDED(int, flo_fleet_event_add,
-       (struct flo_fleet_store * store, const char *device, const char *boot,
-        uint64_t seq, uint64_t from, uint64_t at_ms, uint64_t received_at_ms,
-        const char *json, bool *is_new, uint64_t *mark, struct flo_err *err))
+       (struct flo_fleet_store * store, const char *device, const char *boot, uint64_t seq,
+        uint64_t from, uint64_t at_ms, uint64_t received_at_ms, const char *json, bool *is_new,
+        uint64_t *mark, struct flo_err *err))
 {
-    return __real_flo_fleet_event_add(
-        store, device, boot, seq, present == SIM_MUTANT_MARK ? 0 : from, at_ms,
-        received_at_ms, json, is_new, mark, err);
+    return __real_flo_fleet_event_add(store, device, boot, seq,
+                                      present == SIM_MUTANT_MARK ? 0 : from, at_ms, received_at_ms,
+                                      json, is_new, mark, err);
 }
 
 HANDED(int, flo_groups_tell,
-       (struct flo_controller * controller, const char *device,
-        struct flo_err *err))
+       (struct flo_controller * controller, const char *device, struct flo_err *err))
 {
-    return present == SIM_MUTANT_GROUPS
-               ? 0
-               : __real_flo_groups_tell(controller, device, err);
+    return present == SIM_MUTANT_GROUPS ? 0 : __real_flo_groups_tell(controller, device, err);
 }
 
 HANDED(int, flo_controller_audit,
-       (struct flo_controller * controller, const char *who, const char *what,
-        const char *object, const char *result, const char *detail,
-        struct flo_err *err))
+       (struct flo_controller * controller, const char *who, const char *what, const char *object,
+        const char *result, const char *detail, struct flo_err *err))
 {
     return present == SIM_MUTANT_AUDIT
                ? 0
-               : __real_flo_controller_audit(controller, who, what, object,
-                                             result, detail, err);
+               : __real_flo_controller_audit(controller, who, what, object, result, detail, err);
 }

@@ -22,8 +22,7 @@ struct sim_random sim_random_of(uint64_t seed, const char *purpose)
     struct sim_random random = {seed * UINT64_C(0xd6e8feb86659fd93)};
 
     for (; *purpose != '\0'; purpose++) {
-        random.state =
-            (random.state ^ (uint64_t)*purpose) * UINT64_C(0x100000001b3);
+        random.state = (random.state ^ (uint64_t)*purpose) * UINT64_C(0x100000001b3);
     }
     (void)sim_next(&random);
     return random;
@@ -91,8 +90,7 @@ static struct sim_call take_first(void)
         if (child >= heap.count) {
             break;
         }
-        if (child + 1 < heap.count &&
-            goes_first(&heap.items[child + 1], &heap.items[child])) {
+        if (child + 1 < heap.count && goes_first(&heap.items[child + 1], &heap.items[child])) {
             child++;
         }
         if (!goes_first(&heap.items[child], &last)) {

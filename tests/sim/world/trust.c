@@ -16,8 +16,7 @@ static struct flo_controller *ours(void)
     return sim->controller.controller;
 }
 
-static void add_key(struct flo_trust *trust, const struct flo_key *key,
-                    unsigned role)
+static void add_key(struct flo_trust *trust, const struct flo_key *key, unsigned role)
 {
     char pem[FLO_PUBLIC_KEY_PEM_MAX];
     struct flo_err err = {0};
@@ -40,8 +39,7 @@ void sim_trust_begin(void)
         abort();
     }
     add_key(trust, sim->publisher, FLO_ROLE_RELEASE);
-    if (flo_trust_add(trust, ours()->pki.order_public_pem, FLO_ROLE_ORDER, NULL,
-                      &err) < 0) {
+    if (flo_trust_add(trust, ours()->pki.order_public_pem, FLO_ROLE_ORDER, NULL, &err) < 0) {
         abort();
     }
     sim->controller.trust = sim->statements[0].trust = trust;
@@ -100,9 +98,7 @@ static void change(struct flo_trust *draft, struct sim_random *chance)
     if (number < count && sim_chance(chance, 300)) {
         must(flo_trust_revoke_release(draft, &release->ref.digest, &err), &err);
     } else if (number < count && sim_chance(chance, 300)) {
-        must(flo_trust_raise_floor(draft, release->ref.model, release->number,
-                                   &err),
-             &err);
+        must(flo_trust_raise_floor(draft, release->ref.model, release->number, &err), &err);
     }
 }
 
@@ -124,16 +120,14 @@ static void make_next(struct sim_random *chance, struct sim_statement *out)
     rv = rv < 0 ? rv : flo_trust_draft(draft, held, &text, &err);
     flo_trust_free(draft);
     draft = NULL;
-    rv = rv < 0 ? rv
-                : flo_trust_draft_parse(text.data, text.bytes, &draft, &err);
+    rv = rv < 0 ? rv : flo_trust_draft_parse(text.data, text.bytes, &draft, &err);
     rv = rv < 0 ? rv : flo_trust_sign(draft, root(), &err);
     if (rv == 0 && !flo_trust_is_signed(held)) {
         rv = flo_trust_sign(draft, sim->publisher, &err);
     }
     if (rv == 0) {
         flo_trust_text(draft, &out->envelope);
-        rv = flo_trust_parse(out->envelope.data, out->envelope.bytes,
-                             &out->trust, &err);
+        rv = flo_trust_parse(out->envelope.data, out->envelope.bytes, &out->trust, &err);
     }
     flo_trust_free(draft);
     flo_buf_deinit(&text);
@@ -147,8 +141,8 @@ static int publish(const struct sim_statement *statement, struct flo_err *err)
     if (!flo_trust_is_signed(ours()->trust)) { /* from its folder */
         add_key(ours()->trust, sim->publisher, FLO_ROLE_RELEASE);
     }
-    return flo_trust_publish(ours(), statement->envelope.data,
-                             statement->envelope.bytes, &is_news, err);
+    return flo_trust_publish(ours(), statement->envelope.data, statement->envelope.bytes, &is_news,
+                             err);
 }
 
 /* false: it is not published; perhaps next time. */
@@ -169,9 +163,8 @@ bool sim_trust_state(struct sim_random *chance)
         rv = flo_controller_commit(ours(), &err);
     }
     sim_trace("ops", "states trust %llu, epoch %u%s%s",
-              (unsigned long long)flo_trust_number(next.trust),
-              flo_trust_epoch(next.trust), rv < 0 ? ": no, " : "",
-              rv < 0 ? err.what : "");
+              (unsigned long long)flo_trust_number(next.trust), flo_trust_epoch(next.trust),
+              rv < 0 ? ": no, " : "", rv < 0 ? err.what : "");
     if (rv < 0) {
         flo_trust_free(next.trust);
         flo_buf_deinit(&next.envelope);
@@ -195,9 +188,8 @@ static void on_fetch(const struct sim_call *call)
     }
     sim->is_controllers = true;
     sim->actor = NULL;
-    int rv = flo_trust_statements_text(ours(),
-                                       flo_trust_number(sim_trust_of(device)),
-                                       false, ANSWER_BYTES_MAX, &text, &err);
+    int rv = flo_trust_statements_text(ours(), flo_trust_number(sim_trust_of(device)), false,
+                                       ANSWER_BYTES_MAX, &text, &err);
     sim->is_controllers = false;
     sim->actor = device;
     if (rv == 0) {
@@ -234,9 +226,9 @@ static size_t place_of(const struct flo_order *order)
 {
     size_t i = 0;
 
-    while (i < held_count && (flo_order_fact(held[i].order.op)->subject !=
-                                  flo_order_fact(order->op)->subject ||
-                              strcmp(held[i].order.model, order->model) != 0)) {
+    while (i < held_count &&
+           (flo_order_fact(held[i].order.op)->subject != flo_order_fact(order->op)->subject ||
+            strcmp(held[i].order.model, order->model) != 0)) {
         i++;
     }
     return i;
@@ -248,8 +240,7 @@ static void sign(const struct flo_order *order, struct flo_buf *out)
     struct flo_err err = {0};
 
     if (flo_order_write(order, &body, &err) < 0 ||
-        flo_order_sign(body.data, body.bytes, sim_key(SIM_KEY_EMERGENCY), out,
-                       &err) < 0) {
+        flo_order_sign(body.data, body.bytes, sim_key(SIM_KEY_EMERGENCY), out, &err) < 0) {
         fprintf(stderr, "emergency: %s\n", err.what);
         abort();
     }
@@ -280,15 +271,13 @@ void sim_emergency_order(enum flo_order_op op, int release)
     order.epoch = flo_trust_epoch(sim_trust_newest());
     order.seq = order.issued_at_ms = SIM_WALL_MS + sim->now_ms;
     order.expires_at_ms = order.issued_at_ms + ORDER_LIFE_MS;
-    snprintf(order.id, sizeof(order.id), "e-%llu",
-             (unsigned long long)order.seq);
+    snprintf(order.id, sizeof(order.id), "e-%llu", (unsigned long long)order.seq);
     snprintf(order.fleet, sizeof(order.fleet), SIM_FLEET);
     snprintf(order.scope.group, sizeof(order.scope.group), "all");
     snprintf(order.by, sizeof(order.by), "emergency");
     snprintf(order.reason, sizeof(order.reason), "drill");
     if (release >= 0) {
-        memcpy(order.model, sim->releases[release].ref.model,
-               sizeof(order.model));
+        memcpy(order.model, sim->releases[release].ref.model, sizeof(order.model));
         order.from_count = 1;
         order.from[0] = sim->releases[release].ref.digest;
         order.to_previous = true;

@@ -53,10 +53,9 @@ static void world_open(uint64_t seed, const struct sim_options *options)
     sim->chance = sim_random_of(seed, "chance");
     sim->net = sim_random_of(seed, "net");
     struct sim_random size = sim_random_of(seed, "size");
-    sim->device_count =
-        sim_chance(&size, 50)
-            ? SIM_DEVICES_MAX
-            : (uint32_t)sim_between(&size, 1, 1 + sim_below(&size, 40));
+    sim->device_count = sim_chance(&size, 50)
+                            ? SIM_DEVICES_MAX
+                            : (uint32_t)sim_between(&size, 1, 1 + sim_below(&size, 40));
     if (options->devices > 0) {
         sim->device_count = options->devices;
     }
@@ -68,9 +67,8 @@ static void world_open(uint64_t seed, const struct sim_options *options)
     sim_controller_init();
     for (uint32_t i = 0; i < sim->device_count; i++) {
         sim_device_init(&sim->devices[i], i);
-        sim_later(
-            sim_between(&size, 0, 5000),
-            (struct sim_call){.fn = on_device, .device = &sim->devices[i]});
+        sim_later(sim_between(&size, 0, 5000),
+                  (struct sim_call){.fn = on_device, .device = &sim->devices[i]});
     }
     sim_devices_enrol();
     sim_operator_plan();
@@ -93,8 +91,7 @@ void sim_world_close(void)
 }
 
 /* Let time pass until it holds. */
-static void run_until_holds(enum sim_rule (*check)(char *why, size_t bytes),
-                            uint64_t most_ms)
+static void run_until_holds(enum sim_rule (*check)(char *why, size_t bytes), uint64_t most_ms)
 {
     uint64_t begin_ms = sim->now_ms;
     char why[512];

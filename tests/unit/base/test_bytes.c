@@ -85,8 +85,7 @@ static void sums_and_products_that_do_not_fit_leave_the_result(void **state)
 
 static void hex_is_lower_case_and_exact(void **state)
 {
-    static const char *const bad[] = {"",       "0",      "00ff1",   "00FF10",
-                                      "00ff1g", "00ff1 ", "00ff1011"};
+    static const char *const bad[] = {"", "0", "00ff1", "00FF10", "00ff1g", "00ff1 ", "00ff1011"};
     uint8_t bytes[3] = {9, 9, 9};
     char text[7];
     (void)state;

@@ -35,8 +35,7 @@ static void put(const char *folder, const char *name, const char *text)
     close(fd);
 }
 
-static void assert_text(const char *folder, const char *name,
-                        const char *expected)
+static void assert_text(const char *folder, const char *name, const char *expected)
 {
     char path[FLO_CGROUP_PATH_MAX + 64], text[64] = "";
 
@@ -55,8 +54,7 @@ static int set_up(void **state)
 
     strcpy(world->root, "/tmp/flo-cgroup-XXXXXX");
     assert_non_null(mkdtemp(world->root));
-    snprintf(world->own.folder, sizeof(world->own.folder), "%s/unit",
-             world->root);
+    snprintf(world->own.folder, sizeof(world->own.folder), "%s/unit", world->root);
     snprintf(leaf, sizeof(leaf), "%s/agent", world->own.folder);
     assert_int_equal(mkdir(world->own.folder, 0755), 0);
     assert_int_equal(mkdir(leaf, 0755), 0);
@@ -79,8 +77,7 @@ static int tear_down(void **state)
 
 static void give(const struct world *world)
 {
-    if (geteuid() == 0 &&
-        setxattr(world->own.folder, "trusted.delegate", "1", 1, 0) < 0) {
+    if (geteuid() == 0 && setxattr(world->own.folder, "trusted.delegate", "1", 1, 0) < 0) {
         skip(); /* no such file system below /tmp */
     }
 }
@@ -93,22 +90,16 @@ static void the_group_above_the_leaf_is_found(void **state)
 
     (void)state;
     assert_int_equal(
-        flo_cgroup_find("/g", "4:memory:/x\n0::/system.slice/a.service\n",
-                        &group, &is_leaf, &err),
+        flo_cgroup_find("/g", "4:memory:/x\n0::/system.slice/a.service\n", &group, &is_leaf, &err),
         0);
     assert_string_equal(group.folder, "/g/system.slice/a.service");
     assert_false(is_leaf);
-    assert_int_equal(
-        flo_cgroup_find("/g", "0::/a.service/agent\n", &group, &is_leaf, &err),
-        0);
+    assert_int_equal(flo_cgroup_find("/g", "0::/a.service/agent\n", &group, &is_leaf, &err), 0);
     assert_string_equal(group.folder, "/g/a.service");
     assert_true(is_leaf);
-    assert_int_equal(flo_cgroup_find("/g", "0::/\n", &group, &is_leaf, &err),
-                     0);
+    assert_int_equal(flo_cgroup_find("/g", "0::/\n", &group, &is_leaf, &err), 0);
     assert_string_equal(group.folder, "/g");
-    assert_int_equal(
-        flo_cgroup_find("/g", "4:memory:/x\n", &group, &is_leaf, &err),
-        FLO_E_ABSENT);
+    assert_int_equal(flo_cgroup_find("/g", "4:memory:/x\n", &group, &is_leaf, &err), FLO_E_ABSENT);
 }
 
 static void a_group_that_was_given_is_prepared(void **state)
@@ -169,9 +160,8 @@ static void a_group_with_other_processes_is_left_alone(void **state)
 
 static void a_group_has_its_limits_and_tells_its_kills(void **state)
 {
-    static const char *const files[] = {"memory.max",       "memory.swap.max",
-                                        "memory.oom.group", "pids.max",
-                                        "cgroup.kill",      "cgroup.procs"};
+    static const char *const files[] = {"memory.max", "memory.swap.max", "memory.oom.group",
+                                        "pids.max",   "cgroup.kill",     "cgroup.procs"};
     struct world *world = *state;
     struct flo_cgroup group;
     struct flo_err err = {0};
@@ -182,8 +172,7 @@ static void a_group_has_its_limits_and_tells_its_kills(void **state)
     for (size_t i = 0; i < FLO_COUNT(files); i++) {
         put(folder, files[i], "");
     }
-    assert_int_equal(
-        flo_cgroup_make(&world->own, "npu-7", 1 << 20, 99, &group, &err), 0);
+    assert_int_equal(flo_cgroup_make(&world->own, "npu-7", 1 << 20, 99, &group, &err), 0);
     assert_string_equal(group.folder, folder);
     assert_text(folder, "memory.max", "1048576");
     assert_text(folder, "memory.swap.max", "0");
@@ -204,9 +193,8 @@ static void a_group_without_limits_is_not_made(void **state)
     struct flo_err err = {0};
 
     /* The kernel makes no files in a folder of a plain file system. */
-    assert_int_equal(
-        flo_cgroup_make(&world->own, "npu-8", 1 << 20, 99, &group, &err),
-        FLO_E_PROCESS);
+    assert_int_equal(flo_cgroup_make(&world->own, "npu-8", 1 << 20, 99, &group, &err),
+                     FLO_E_PROCESS);
     assert_int_equal(group.folder[0], '\0');
     assert_int_equal(flo_cgroup_kills(&group), 0);
     flo_cgroup_end(&group);

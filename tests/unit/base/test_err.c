@@ -54,8 +54,7 @@ static void what_a_terminal_obeys_in_utf8_is_escaped_too(void **state)
     (void)state;
 
     /* C1 "CSI" and a right-to-left override; an em dash stays */
-    flo_fail(&err, FLO_E_ABSENT,
-             "a\xc2\x9b\xe2\x80\xae\xe2\x81\xa6\xe2\x80\x94");
+    flo_fail(&err, FLO_E_ABSENT, "a\xc2\x9b\xe2\x80\xae\xe2\x81\xa6\xe2\x80\x94");
 
     assert_string_equal(err.what, "a\\xc2\\x9b\\xe2\\x80\\xae\\xe2\\x81\\xa6"
                                   "\xe2\x80\x94");
@@ -84,13 +83,11 @@ static void a_name_that_stands_there_is_not_put_in_front_again(void **state)
 
     (void)state;
     flo_fail(&err, FLO_E_ABSENT, "README.md: No such file or directory");
-    assert_int_equal(flo_wrap(&err, FLO_E_IO_OPEN, "%s", "README.md"),
-                     FLO_E_IO_OPEN);
+    assert_int_equal(flo_wrap(&err, FLO_E_IO_OPEN, "%s", "README.md"), FLO_E_IO_OPEN);
     assert_int_equal(err.code, FLO_E_IO_OPEN);
     assert_string_equal(err.what, "README.md: No such file or directory");
     (void)flo_wrap(&err, FLO_E_IO_OPEN, "%s", "README");
-    assert_string_equal(err.what,
-                        "README: README.md: No such file or directory");
+    assert_string_equal(err.what, "README: README.md: No such file or directory");
 }
 
 static void a_context_stands_in_front(void **state)
@@ -111,16 +108,13 @@ static void what_the_system_lacks_wins_over_the_given_code(void **state)
     (void)state;
 
     errno = ENOSPC;
-    assert_int_equal(flo_fail_errno(&err, FLO_E_IO_WRITE, "f"),
-                     FLO_E_DISK_FULL);
+    assert_int_equal(flo_fail_errno(&err, FLO_E_IO_WRITE, "f"), FLO_E_DISK_FULL);
     errno = ENOMEM;
     assert_int_equal(flo_fail_errno(&err, FLO_E_IO_WRITE, "f"), FLO_E_MEMORY);
     errno = EMFILE;
-    assert_int_equal(flo_fail_errno(&err, FLO_E_IO_OPEN, "f"),
-                     FLO_E_DESCRIPTORS);
+    assert_int_equal(flo_fail_errno(&err, FLO_E_IO_OPEN, "f"), FLO_E_DESCRIPTORS);
     errno = ENFILE;
-    assert_int_equal(flo_fail_errno(&err, FLO_E_PROCESS, "f"),
-                     FLO_E_DESCRIPTORS);
+    assert_int_equal(flo_fail_errno(&err, FLO_E_PROCESS, "f"), FLO_E_DESCRIPTORS);
     errno = EACCES;
     assert_int_equal(flo_fail_errno(&err, FLO_E_IO_WRITE, "f"), FLO_E_IO_WRITE);
     assert_string_equal(err.what, "f: Permission denied");
@@ -135,8 +129,7 @@ static void everything_accepts_null(void **state)
     assert_int_equal(flo_err_why(NULL, "x"), FLO_E_ABSENT);
 }
 
-static void assert_prints(const struct flo_err *err, const char *wanted,
-                          int exit_code)
+static void assert_prints(const struct flo_err *err, const char *wanted, int exit_code)
 {
     char *text = NULL;
     size_t bytes = 0;
@@ -199,8 +192,7 @@ static void test_a_failure_that_nobody_hears_is_no_success(void **state)
     assert_int_equal(flo_err_why(NULL, "because"), FLO_E_CFG_RANGE);
     assert_int_equal(flo_wrap(NULL, FLO_E_DB, "y"), FLO_E_DB);
     assert_int_equal(flo_err_at(NULL, "/z"), FLO_E_DB);
-    assert_int_not_equal(
-        flo_url_check("http://db.example.com", &flo_url_http, NULL), 0);
+    assert_int_not_equal(flo_url_check("http://db.example.com", &flo_url_http, NULL), 0);
 }
 
 int main(void)

@@ -51,8 +51,7 @@ static const char *path_in(const struct folder *folder, const char *name)
     static char path[2][300];
     static unsigned turn;
     turn++;
-    assert_true(
-        flo_path_join(path[turn % 2], sizeof(path[0]), folder->path, name));
+    assert_true(flo_path_join(path[turn % 2], sizeof(path[0]), folder->path, name));
     return path[turn % 2];
 }
 
@@ -96,15 +95,12 @@ static void a_file_above_its_limit_is_refused(void **state)
 
     assert_int_equal(flo_file_write(path, "12345678", 8, 0600, NULL), 0);
 
-    assert_int_equal(flo_file_read(path, 7, &data, &bytes, &err),
-                     FLO_E_META_TOO_LARGE);
+    assert_int_equal(flo_file_read(path, 7, &data, &bytes, &err), FLO_E_META_TOO_LARGE);
     assert_null(data);
     /* Files of /proc say size 0 and are long. */
-    assert_int_equal(
-        flo_file_read("/proc/self/status", 16, &data, &bytes, &err),
-        FLO_E_META_TOO_LARGE);
-    assert_int_equal(
-        flo_file_read("/proc/self/status", 1 << 20, &data, &bytes, &err), 0);
+    assert_int_equal(flo_file_read("/proc/self/status", 16, &data, &bytes, &err),
+                     FLO_E_META_TOO_LARGE);
+    assert_int_equal(flo_file_read("/proc/self/status", 1 << 20, &data, &bytes, &err), 0);
     assert_true(bytes > 100);
     free(data);
 }
@@ -118,15 +114,10 @@ static void what_is_no_regular_file_is_refused_at_once(void **state)
 
     assert_int_equal(mkfifo(fifo, 0600), 0);
 
-    assert_int_equal(flo_file_read(fifo, 10, &data, &bytes, NULL),
-                     FLO_E_IO_OPEN);
-    assert_int_equal(flo_file_read("/dev/zero", 10, &data, &bytes, NULL),
-                     FLO_E_IO_OPEN);
-    assert_int_equal(flo_file_read(folder->path, 10, &data, &bytes, NULL),
-                     FLO_E_IO_OPEN);
-    assert_int_equal(
-        flo_file_read(path_in(folder, "none"), 10, &data, &bytes, NULL),
-        FLO_E_ABSENT);
+    assert_int_equal(flo_file_read(fifo, 10, &data, &bytes, NULL), FLO_E_IO_OPEN);
+    assert_int_equal(flo_file_read("/dev/zero", 10, &data, &bytes, NULL), FLO_E_IO_OPEN);
+    assert_int_equal(flo_file_read(folder->path, 10, &data, &bytes, NULL), FLO_E_IO_OPEN);
+    assert_int_equal(flo_file_read(path_in(folder, "none"), 10, &data, &bytes, NULL), FLO_E_ABSENT);
 }
 
 static void a_write_that_fails_keeps_the_old_content(void **state)
@@ -195,9 +186,7 @@ static void a_write_into_a_missing_folder_is_refused(void **state)
 {
     struct folder *folder = *state;
 
-    assert_int_equal(
-        flo_file_write(path_in(folder, "no/a"), "x", 1, 0600, NULL),
-        FLO_E_ABSENT);
+    assert_int_equal(flo_file_write(path_in(folder, "no/a"), "x", 1, 0600, NULL), FLO_E_ABSENT);
 }
 
 static void symbolic_links_lead_nowhere(void **state)
@@ -207,34 +196,26 @@ static void symbolic_links_lead_nowhere(void **state)
     assert_int_equal(mkdirat(folder->fd, "sub", 0700), 0);
     assert_int_equal(symlinkat("sub", folder->fd, "link"), 0);
     assert_int_equal(symlinkat("/etc/passwd", folder->fd, "sub/out"), 0);
-    assert_int_equal(
-        flo_file_write(path_in(folder, "sub/a"), "x", 1, 0600, NULL), 0);
+    assert_int_equal(flo_file_write(path_in(folder, "sub/a"), "x", 1, 0600, NULL), 0);
 
-    assert_int_equal(
-        flo_file_open_beneath(folder->fd, "sub/a", O_RDONLY, 0, &fd, NULL), 0);
+    assert_int_equal(flo_file_open_beneath(folder->fd, "sub/a", O_RDONLY, 0, &fd, NULL), 0);
     assert_true((fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
     close(fd);
     fd = -1;
-    assert_int_equal(
-        flo_file_open_beneath(folder->fd, "link/a", O_RDONLY, 0, &fd, NULL),
-        FLO_E_IO_SYMLINK);
-    assert_int_equal(
-        flo_file_open_beneath(folder->fd, "sub/out", O_RDONLY, 0, &fd, NULL),
-        FLO_E_IO_SYMLINK);
-    assert_int_equal(
-        flo_file_open_beneath(folder->fd, "../x", O_RDONLY, 0, &fd, NULL),
-        FLO_E_IO_OPEN);
-    assert_int_equal(flo_file_open_beneath(folder->fd, "/etc/passwd", O_RDONLY,
-                                           0, &fd, NULL),
+    assert_int_equal(flo_file_open_beneath(folder->fd, "link/a", O_RDONLY, 0, &fd, NULL),
+                     FLO_E_IO_SYMLINK);
+    assert_int_equal(flo_file_open_beneath(folder->fd, "sub/out", O_RDONLY, 0, &fd, NULL),
+                     FLO_E_IO_SYMLINK);
+    assert_int_equal(flo_file_open_beneath(folder->fd, "../x", O_RDONLY, 0, &fd, NULL),
                      FLO_E_IO_OPEN);
-    assert_int_equal(
-        flo_file_open_beneath(folder->fd, "sub/none", O_RDONLY, 0, &fd, NULL),
-        FLO_E_ABSENT);
+    assert_int_equal(flo_file_open_beneath(folder->fd, "/etc/passwd", O_RDONLY, 0, &fd, NULL),
+                     FLO_E_IO_OPEN);
+    assert_int_equal(flo_file_open_beneath(folder->fd, "sub/none", O_RDONLY, 0, &fd, NULL),
+                     FLO_E_ABSENT);
     assert_int_equal(fd, -1);
-    assert_int_equal(flo_file_open_beneath(folder->fd, "sub/new",
-                                           O_CREAT | O_EXCL | O_RDWR, 0600, &fd,
-                                           NULL),
-                     0);
+    assert_int_equal(
+        flo_file_open_beneath(folder->fd, "sub/new", O_CREAT | O_EXCL | O_RDWR, 0600, &fd, NULL),
+        0);
     close(fd);
 }
 
@@ -243,16 +224,13 @@ static void a_read_beyond_the_end_is_an_error(void **state)
     struct folder *folder = *state;
     char room[8];
     int fd = -1;
-    assert_int_equal(
-        flo_file_write(path_in(folder, "a"), "12345678", 8, 0600, NULL), 0);
-    assert_int_equal(
-        flo_file_open_beneath(folder->fd, "a", O_RDONLY, 0, &fd, NULL), 0);
+    assert_int_equal(flo_file_write(path_in(folder, "a"), "12345678", 8, 0600, NULL), 0);
+    assert_int_equal(flo_file_open_beneath(folder->fd, "a", O_RDONLY, 0, &fd, NULL), 0);
 
     assert_int_equal(flo_fd_pread_all(fd, room, 4, 4, NULL), 0);
     assert_memory_equal(room, "5678", 4);
     assert_int_equal(flo_fd_pread_all(fd, room, 5, 4, NULL), FLO_E_IO_READ);
-    assert_int_equal(flo_fd_pread_all(fd, room, 1, UINT64_MAX, NULL),
-                     FLO_E_IO_READ);
+    assert_int_equal(flo_fd_pread_all(fd, room, 1, UINT64_MAX, NULL), FLO_E_IO_READ);
     close(fd);
 }
 
@@ -263,12 +241,9 @@ static void folders_are_made_with_their_parents(void **state)
 
     assert_int_equal(flo_dir_make(path_in(folder, "a/b//c/"), 0700, &err), 0);
     assert_int_equal(flo_dir_make(path_in(folder, "a/b/c"), 0700, &err), 0);
-    assert_int_equal(
-        flo_file_write(path_in(folder, "a/b/c/f"), "", 0, 0600, NULL), 0);
-    assert_int_equal(flo_dir_make(path_in(folder, "a/b/c/f"), 0700, &err),
-                     FLO_E_IO_OPEN);
-    assert_int_equal(flo_dir_make(path_in(folder, "a/b/c/f/g"), 0700, &err),
-                     FLO_E_IO_OPEN);
+    assert_int_equal(flo_file_write(path_in(folder, "a/b/c/f"), "", 0, 0600, NULL), 0);
+    assert_int_equal(flo_dir_make(path_in(folder, "a/b/c/f"), 0700, &err), FLO_E_IO_OPEN);
+    assert_int_equal(flo_dir_make(path_in(folder, "a/b/c/f/g"), 0700, &err), FLO_E_IO_OPEN);
     assert_int_equal(flo_dir_make("", 0700, &err), FLO_E_IO_OPEN);
     assert_int_equal(flo_dir_sync(path_in(folder, "a"), NULL), 0);
     assert_true(flo_disk_free(folder->path) > 0);
@@ -309,8 +284,7 @@ static void paths_that_do_not_fit_are_told(void **state)
 
 int main(void)
 {
-#define WITH_FOLDER(test)                                                      \
-    cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define WITH_FOLDER(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         WITH_FOLDER(what_was_written_is_read),
         WITH_FOLDER(a_file_above_its_limit_is_refused),

@@ -50,8 +50,7 @@ static void small_values_are_exact(void **state)
 
 static void a_quantile_is_at_most_a_thirtysecond_too_high(void **state)
 {
-    static const double quantiles[] = {0.001, 0.01, 0.1,   0.5, 0.9,
-                                       0.95,  0.99, 0.999, 1.0};
+    static const double quantiles[] = {0.001, 0.01, 0.1, 0.5, 0.9, 0.95, 0.99, 0.999, 1.0};
     static uint64_t sorted[SAMPLES];
     struct flo_histogram histogram = {0};
     uint64_t seed = 42;
@@ -97,8 +96,7 @@ static void values_above_the_last_bucket_are_clamped(void **state)
 
     assert_int_equal(histogram.count, 2);
     assert_int_equal(histogram.buckets[FLO_HISTOGRAM_BUCKETS - 1], 2);
-    assert_true(flo_histogram_quantile(&histogram, 1) ==
-                (UINT64_C(1) << 40) - 1);
+    assert_true(flo_histogram_quantile(&histogram, 1) == (UINT64_C(1) << 40) - 1);
     assert_true(histogram.sum == UINT64_MAX);
 }
 
@@ -150,8 +148,7 @@ static void a_full_bucket_stays_full(void **state)
     assert_int_equal(a.buckets[3], UINT32_MAX);
     assert_int_equal(a.count, UINT32_MAX);
     flo_histogram_encode(&a, &text);
-    assert_int_equal(flo_histogram_decode(text.data, text.bytes, &back, NULL),
-                     0);
+    assert_int_equal(flo_histogram_decode(text.data, text.bytes, &back, NULL), 0);
     flo_buf_deinit(&text);
 }
 
@@ -168,8 +165,7 @@ static void the_text_comes_back_bit_for_bit(void **state)
             flo_histogram_add(&histogram, next_sample(&seed));
         }
         flo_histogram_encode(&histogram, &text);
-        assert_int_equal(
-            flo_histogram_decode(text.data, text.bytes, &back, NULL), 0);
+        assert_int_equal(flo_histogram_decode(text.data, text.bytes, &back, NULL), 0);
         assert_memory_equal(&back, &histogram, sizeof(back));
         flo_buf_deinit(&text);
     }
@@ -189,8 +185,7 @@ static void every_bucket_full_still_fits(void **state)
 
     flo_histogram_encode(&histogram, &text);
 
-    assert_int_equal(flo_histogram_decode(text.data, text.bytes, &back, NULL),
-                     0);
+    assert_int_equal(flo_histogram_decode(text.data, text.bytes, &back, NULL), 0);
     assert_memory_equal(&back, &histogram, sizeof(back));
     flo_buf_deinit(&text);
 }
@@ -237,16 +232,13 @@ static void texts_that_encode_does_not_write_are_refused(void **state)
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         struct flo_err err = {0};
         flo_base64_encode(rows[i].bytes, rows[i].count, text);
-        assert_int_equal(flo_histogram_decode(text, strlen(text), &back, &err),
-                         FLO_E_MQTT_SCHEMA);
+        assert_int_equal(flo_histogram_decode(text, strlen(text), &back, &err), FLO_E_MQTT_SCHEMA);
         assert_int_equal(back.count, 77);
     }
-    assert_int_equal(flo_histogram_decode("AA", 2, &back, NULL),
-                     FLO_E_MQTT_SCHEMA);
+    assert_int_equal(flo_histogram_decode("AA", 2, &back, NULL), FLO_E_MQTT_SCHEMA);
     char *endless = calloc(1, 1 << 20);
     memset(endless, 'A', 1 << 20);
-    assert_int_equal(flo_histogram_decode(endless, 1 << 20, &back, NULL),
-                     FLO_E_MQTT_SCHEMA);
+    assert_int_equal(flo_histogram_decode(endless, 1 << 20, &back, NULL), FLO_E_MQTT_SCHEMA);
     free(endless);
     assert_int_equal(flo_histogram_decode("AgEAAQ==", 8, &back, NULL), 0);
     assert_int_equal(back.count, 1);

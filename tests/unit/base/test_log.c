@@ -99,8 +99,7 @@ static void an_error_is_logged_with_its_id(void **state)
     captured(write_error, text, sizeof(text));
 
     assert_non_null(strstr(text, "update disk.full: 386 MiB needed\n"));
-    assert_non_null(
-        strstr(text, "update disk.full: 386 MiB needed (122 free)\n"));
+    assert_non_null(strstr(text, "update disk.full: 386 MiB needed (122 free)\n"));
 }
 
 int main(void)

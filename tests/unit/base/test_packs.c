@@ -119,8 +119,7 @@ static bool is_later(void)
     assert_int_equal(futimens(fd, NULL), 0);
     assert_int_equal(fstat(fd, &now), 0);
     close(fd);
-    bool is_so = now.st_mtim.tv_sec != before.tv_sec ||
-                 now.st_mtim.tv_nsec != before.tv_nsec;
+    bool is_so = now.st_mtim.tv_sec != before.tv_sec || now.st_mtim.tv_nsec != before.tv_nsec;
     before = now.st_mtim;
     return is_so;
 }
@@ -149,10 +148,8 @@ static void what_was_not_used_for_longest_goes(void **state)
     assert_true(has(cache, fds[2]));
     assert_true(has(cache, fds[3]));
     /* A file that never fits drives nothing out. */
-    assert_int_equal(flo_packs_begin(cache, fds[1], 3001, &out, &err),
-                     FLO_E_DISK_FULL);
-    assert_int_equal(flo_packs_begin(cache, fds[1], UINT64_MAX / 2, &out, &err),
-                     FLO_E_DISK_FULL);
+    assert_int_equal(flo_packs_begin(cache, fds[1], 3001, &out, &err), FLO_E_DISK_FULL);
+    assert_int_equal(flo_packs_begin(cache, fds[1], UINT64_MAX / 2, &out, &err), FLO_E_DISK_FULL);
     assert_true(has(cache, fds[0]));
     for (int i = 0; i < 4; i++) {
         close(fds[i]);
@@ -166,8 +163,7 @@ static void two_starts_do_not_pack_at_the_same_time(void **state)
     struct flo_packs *first = cache_of(1 << 20), *second = cache_of(1 << 20);
     (void)state;
     assert_int_equal(flo_packs_begin(first, fd, 10, &one, NULL), 0);
-    assert_int_equal(flo_packs_begin(second, fd, 10, &other, NULL),
-                     FLO_E_STATE_LOCKED);
+    assert_int_equal(flo_packs_begin(second, fd, 10, &other, NULL), FLO_E_STATE_LOCKED);
     assert_int_equal(flo_packs_commit(first, one, fd, NULL), 0);
     assert_true(has(second, fd));
     put(second, fd, 10); /* and it is there already */
@@ -207,8 +203,7 @@ static void a_folder_of_others_is_not_used(void **state)
     (void)state;
     assert_int_equal(mkdir(folder, 0777), 0);
     assert_int_equal(chmod(folder, 0777), 0);
-    assert_int_equal(flo_packs_open(folder, 1000, &cache, &err),
-                     FLO_E_CFG_PERM);
+    assert_int_equal(flo_packs_open(folder, 1000, &cache, &err), FLO_E_CFG_PERM);
     assert_non_null(strstr(err.fix, "--no-pack"));
     snprintf(other, sizeof(other), "%s/link", models);
     assert_int_equal(chmod(folder, 0700), 0);
@@ -226,8 +221,8 @@ static void a_file_that_others_may_write_is_not_used(void **state)
     snprintf(command, sizeof(command), "chmod 0666 %s/*", folder);
     assert_int_equal(system(command), 0);
     assert_int_equal(flo_packs_find(cache, fd, &out, NULL), FLO_E_CFG_PERM);
-    snprintf(command, sizeof(command),
-             "for f in %s/*; do rm $f; ln -s /etc/passwd $f; done", folder);
+    snprintf(command, sizeof(command), "for f in %s/*; do rm $f; ln -s /etc/passwd $f; done",
+             folder);
     assert_int_equal(system(command), 0);
     assert_true(flo_packs_find(cache, fd, &out, NULL) < 0);
     flo_packs_remove(cache, fd);

@@ -51,8 +51,7 @@ static void a_child_talks_through_descriptor_three(void **state)
  * with their number (less the one of the listing itself). */
 static void other_descriptors_are_closed(void **state)
 {
-    const char *const argv[] = {"/bin/sh", "-c",
-                                "set -- /proc/self/fd/*; exit $#", NULL};
+    const char *const argv[] = {"/bin/sh", "-c", "set -- /proc/self/fd/*; exit $#", NULL};
     int high[20];
     pid_t pid = -1;
     (void)state;
@@ -75,8 +74,7 @@ static void other_descriptors_are_closed(void **state)
 
 static void a_descriptor_that_is_three_already_stays_open(void **state)
 {
-    const char *const argv[] = {"/bin/sh", "-c", "test -e /proc/self/fd/3",
-                                NULL};
+    const char *const argv[] = {"/bin/sh", "-c", "test -e /proc/self/fd/3", NULL};
     pid_t pid = -1;
     (void)state;
     int keep = fcntl(3, F_DUPFD_CLOEXEC, 10);
@@ -98,13 +96,12 @@ static void a_descriptor_that_is_three_already_stays_open(void **state)
 
 static void signals_are_plain_in_the_child(void **state)
 {
-    const char *const argv[] = {
-        /* 32 and 33 are the C library's own; make leaves them ignored. */
-        "/bin/sh", "-c",
-        "grep -q 'SigBlk:.0000000000000000' /proc/self/status "
-        "&& grep -q 'SigIgn:.0000000[01][08]0000000' "
-        "/proc/self/status",
-        NULL};
+    const char *const argv[] = {/* 32 and 33 are the C library's own; make leaves them ignored. */
+                                "/bin/sh", "-c",
+                                "grep -q 'SigBlk:.0000000000000000' /proc/self/status "
+                                "&& grep -q 'SigIgn:.0000000[01][08]0000000' "
+                                "/proc/self/status",
+                                NULL};
     sigset_t block, before, now;
     pid_t pid = -1;
     (void)state;
@@ -145,19 +142,16 @@ static void a_bare_child_has_no_variable_that_is_not_named(void **state)
 
 static void a_child_gets_a_variable_that_we_do_not_have(void **state)
 {
-    const char *const argv[] = {"/bin/sh", "-c",
-                                "[ \"$FLO_OURS$FLO_GIVEN\" = 12 ]", NULL};
+    const char *const argv[] = {"/bin/sh", "-c", "[ \"$FLO_OURS$FLO_GIVEN\" = 12 ]", NULL};
     pid_t pid = -1;
     (void)state;
     setenv("FLO_OURS", "1", 1);
     unsetenv("FLO_GIVEN");
 
-    assert_int_equal(
-        flo_process_spawn_with(argv, "FLO_GIVEN=2", -1, &pid, NULL), 0);
+    assert_int_equal(flo_process_spawn_with(argv, "FLO_GIVEN=2", -1, &pid, NULL), 0);
     assert_int_equal(WEXITSTATUS(wait_exit(pid)), 0);
     setenv("FLO_GIVEN", "2", 1);
-    assert_int_equal(
-        flo_process_spawn_with(argv, "FLO_GIVEN=3", -1, &pid, NULL), 0);
+    assert_int_equal(flo_process_spawn_with(argv, "FLO_GIVEN=3", -1, &pid, NULL), 0);
     assert_int_equal(WEXITSTATUS(wait_exit(pid)), 0);
     unsetenv("FLO_GIVEN");
 }
@@ -183,8 +177,7 @@ static void a_program_that_cannot_start_is_an_error(void **state)
  * says that the grandchild is gone too. */
 static void a_child_dies_with_its_parent(void **state)
 {
-    const char *const argv[] = {"/bin/sh", "-c", "echo up >&3; read x <&3",
-                                NULL};
+    const char *const argv[] = {"/bin/sh", "-c", "echo up >&3; read x <&3", NULL};
     int pair[2];
     char text[8];
     (void)state;
@@ -237,8 +230,7 @@ static void start_kept(const char *script, struct kept *out)
     need_keepers();
     assert_int_equal(pipe2(in, O_CLOEXEC), 0);
     assert_int_equal(pipe2(from, O_CLOEXEC), 0);
-    assert_int_equal(flo_process_spawn_kept(argv, environment, in[0], from[1],
-                                            &out->keeper, NULL),
+    assert_int_equal(flo_process_spawn_kept(argv, environment, in[0], from[1], &out->keeper, NULL),
                      0);
     close(in[0]);
     close(from[1]);
@@ -265,8 +257,7 @@ static const char *end_kept(const struct kept *kept, int *status)
     return text;
 }
 
-static void
-a_kept_program_has_its_streams_and_its_environment_alone(void **state)
+static void a_kept_program_has_its_streams_and_its_environment_alone(void **state)
 {
     struct kept kept;
     int status;
@@ -299,9 +290,7 @@ static void a_kept_program_that_cannot_start_is_an_error(void **state)
     pid_t pid = -1;
     (void)state;
     need_keepers();
-    assert_int_equal(
-        flo_process_spawn_kept(argv, environment, -1, -1, &pid, &err),
-        FLO_E_PROCESS);
+    assert_int_equal(flo_process_spawn_kept(argv, environment, -1, -1, &pid, &err), FLO_E_PROCESS);
     assert_non_null(strstr(err.what, "No such file"));
     assert_int_equal(pid, -1);
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
@@ -445,8 +434,7 @@ static void a_process_computes_where_another_did_and_is_let_go(void **state)
     assert_false(flo_process_cpu_join(getpid(), pid));
 }
 
-static void
-a_sibling_stands_next_to_this_program_or_in_the_named_folder(void **state)
+static void a_sibling_stands_next_to_this_program_or_in_the_named_folder(void **state)
 {
     char path[512];
     char small[4];
@@ -471,8 +459,7 @@ int main(void)
         cmocka_unit_test(a_child_gets_a_variable_that_we_do_not_have),
         cmocka_unit_test(a_program_that_cannot_start_is_an_error),
         cmocka_unit_test(a_child_dies_with_its_parent),
-        cmocka_unit_test(
-            a_kept_program_has_its_streams_and_its_environment_alone),
+        cmocka_unit_test(a_kept_program_has_its_streams_and_its_environment_alone),
         cmocka_unit_test(a_kept_programs_signal_is_told_by_its_status),
         cmocka_unit_test(a_kept_program_that_cannot_start_is_an_error),
         cmocka_unit_test(what_a_kept_program_leaves_behind_ends_with_it),
@@ -481,8 +468,7 @@ int main(void)
         cmocka_unit_test(memory_of_a_process_is_known_until_it_is_gone),
         cmocka_unit_test(work_of_a_process_is_told_from_waiting),
         cmocka_unit_test(a_process_computes_where_another_did_and_is_let_go),
-        cmocka_unit_test(
-            a_sibling_stands_next_to_this_program_or_in_the_named_folder),
+        cmocka_unit_test(a_sibling_stands_next_to_this_program_or_in_the_named_folder),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

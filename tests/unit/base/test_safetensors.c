@@ -55,8 +55,7 @@ static int scan(const struct made *made, size_t piece, struct flo_err *err)
     flo_safetensors_scan_init(&pass, file);
     for (size_t at = 0; rv == 0 && at < made->count; at += piece) {
         size_t left = made->count - at;
-        rv = flo_finite_add(&pass, made->bytes + at,
-                            left < piece ? left : piece, err);
+        rv = flo_finite_add(&pass, made->bytes + at, left < piece ? left : piece, err);
     }
     rv = rv < 0 ? rv : flo_finite_finish(&pass, err);
     flo_safetensors_close(file);
@@ -73,43 +72,33 @@ static void every_bound_is_refused_with_a_reason(void **state)
     } rows[] = {
         {"[]", 0, "no object"},
         {"{\"a\":1", 0, "no JSON"},
-        {"{\"a\":{\"dtype\":\"F17\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4,
-         "dtype"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]}}", 4,
-         "shape"},
+        {"{\"a\":{\"dtype\":\"F17\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "dtype"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]}}", 4, "shape"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1,1,1],"
          "\"data_offsets\":[0,4]}}",
          4, "shape"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],"
          "\"data_offsets\":[0,0]}}",
          0, "as its shape says"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,8]}}", 4,
-         "outside"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,0]}}", 4,
-         "outside"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4,4]}}",
-         4, "outside"},
-        {"{\"a\":{\"dtype\":\"F4\",\"shape\":[3],\"data_offsets\":[0,2]}}", 2,
-         "as its shape says"},
-        {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[1,2]}}", 2,
-         "does not follow"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,8]}}", 4, "outside"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,0]}}", 4, "outside"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4,4]}}", 4, "outside"},
+        {"{\"a\":{\"dtype\":\"F4\",\"shape\":[3],\"data_offsets\":[0,2]}}", 2, "as its shape says"},
+        {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[1,2]}}", 2, "does not follow"},
         {"{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]},"
          "\"b\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[1,3]}}",
          3, "does not follow"},
-        {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 9,
-         "8 bytes after"},
-        {"{\"a\\n\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}",
-         1, "control character"},
-        {"{\"\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1,
-         "empty"},
+        {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 9, "8 bytes after"},
+        {"{\"a\\n\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1,
+         "control character"},
+        {"{\"\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1, "empty"},
     };
 
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         struct flo_err err = {0};
         struct made made;
-        assert_int_equal(
-            open_made(make(&made, rows[i].head, rows[i].data_bytes), &err),
-            FLO_E_SAFETENSORS);
+        assert_int_equal(open_made(make(&made, rows[i].head, rows[i].data_bytes), &err),
+                         FLO_E_SAFETENSORS);
         if (strstr(err.what, rows[i].why) == NULL) {
             fail_msg("%s: %s", rows[i].head, err.what);
         }
@@ -138,8 +127,7 @@ static void a_head_beyond_the_file_or_the_bound_is_refused(void **state)
     flo_put_u64(first, FLO_SAFETENSORS_HEAD_BYTES_MAX + 1);
     assert_int_equal(pwrite(fd, first, 8, 0), 8);
     assert_int_equal(ftruncate(fd, 64 << 20), 0);
-    assert_int_equal(flo_safetensors_open_fd(fd, &file, &err),
-                     FLO_E_SAFETENSORS);
+    assert_int_equal(flo_safetensors_open_fd(fd, &file, &err), FLO_E_SAFETENSORS);
     assert_non_null(strstr(err.what, "at most 8388608"));
     close(fd);
     unlink(path);
@@ -188,12 +176,10 @@ static void the_tensor_and_the_element_are_named_in_every_type(void **state)
             assert_int_equal(scan(&made, pieces[p], &err), 0);
         }
         memcpy(made.data + 3 + 11 * bytes, &rows[i].bad, bytes);
-        snprintf(name, sizeof(name), "'layers.0.w' (%s): element 11 of 13",
-                 rows[i].dtype);
+        snprintf(name, sizeof(name), "'layers.0.w' (%s): element 11 of 13", rows[i].dtype);
         for (size_t p = 0; p < FLO_COUNT(pieces); p++) {
             struct flo_err err = {0};
-            assert_int_equal(scan(&made, pieces[p], &err),
-                             FLO_E_MODEL_NONFINITE);
+            assert_int_equal(scan(&made, pieces[p], &err), FLO_E_MODEL_NONFINITE);
             assert_non_null(strstr(err.what, name));
         }
     }
@@ -206,13 +192,10 @@ static void a_scan_that_lacks_bytes_does_not_pass(void **state)
     struct flo_finite pass;
     struct made made;
 
-    make(&made,
-         "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 8);
-    assert_int_equal(flo_safetensors_open(made.bytes, made.count, &file, NULL),
-                     0);
+    make(&made, "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 8);
+    assert_int_equal(flo_safetensors_open(made.bytes, made.count, &file, NULL), 0);
     flo_safetensors_scan_init(&pass, file);
-    assert_int_equal(flo_finite_add(&pass, made.bytes, made.count - 1, NULL),
-                     0);
+    assert_int_equal(flo_finite_add(&pass, made.bytes, made.count - 1, NULL), 0);
     assert_int_equal(flo_finite_finish(&pass, NULL), FLO_E_SAFETENSORS);
     flo_safetensors_close(file);
 }

@@ -123,14 +123,13 @@ static void a_line_shows_what_it_is(void **state)
                                       "a\xe2\x80\xaa",
                                       "\xe2\x81\xa6",
                                       "\xe2\x81\xa9"};
-    static const char *const good[] = {
-        "",
-        "CHG-12, Ana",
-        "\xc2\xa0\xc3\x84nderung \xe2\x80\x93 \xe2\x82\xac",
-        "\xd7\xa9\xd7\x9c\xe2\x80\x8f",
-        "\xf0\x9f\x9a\xa2",
-        "\xe2\x81\xaa",
-        "\xe2\x80\xaf"};
+    static const char *const good[] = {"",
+                                       "CHG-12, Ana",
+                                       "\xc2\xa0\xc3\x84nderung \xe2\x80\x93 \xe2\x82\xac",
+                                       "\xd7\xa9\xd7\x9c\xe2\x80\x8f",
+                                       "\xf0\x9f\x9a\xa2",
+                                       "\xe2\x81\xaa",
+                                       "\xe2\x80\xaf"};
 
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(bad); i++) {
@@ -163,8 +162,7 @@ static void utf8_stops_at_the_first_bad_byte(void **state)
     (void)state;
 
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
-        assert_int_equal(flo_utf8_valid(rows[i].text, strlen(rows[i].text)),
-                         rows[i].valid);
+        assert_int_equal(flo_utf8_valid(rows[i].text, strlen(rows[i].text)), rows[i].valid);
     }
     for (size_t i = 0; i < 32; i++) { /* wherever it stands */
         char c = text[i];
@@ -221,8 +219,7 @@ static void fractions_are_cut_to_milliseconds(void **state)
 
     assert_true(flo_time_parse("1970-01-01T00:00:01Z", &ms) && ms == 1000);
     assert_true(flo_time_parse("1970-01-01T00:00:01.5Z", &ms) && ms == 1500);
-    assert_true(flo_time_parse("1970-01-01T00:00:00.123456789Z", &ms) &&
-                ms == 123);
+    assert_true(flo_time_parse("1970-01-01T00:00:00.123456789Z", &ms) && ms == 123);
 }
 
 static void times_that_do_not_exist_are_refused(void **state)

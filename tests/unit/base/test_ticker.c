@@ -110,8 +110,7 @@ static void each_second_has_a_line_with_the_part_that_is_done(void **state)
     flo_ticker_tell(&ticker, "playing", 4, 16);
     end_second(&ticker);
     end_second(&ticker);
-    while (bytes < sizeof(lines) - 1 &&
-           poll(&waits, 1, (int)WAITS_HANG_MS) == 1) {
+    while (bytes < sizeof(lines) - 1 && poll(&waits, 1, (int)WAITS_HANG_MS) == 1) {
         bytes += (size_t)read(fd, text + bytes, sizeof(lines) - 1 - bytes);
     }
     flo_ticker_stop(&ticker);

@@ -15,11 +15,10 @@
 static void zones_agree_with_the_c_library(void **state)
 {
     static const char *const names[] = {
-        "Europe/Paris",        "America/New_York",  "America/Sao_Paulo",
-        "Australia/Lord_Howe", "Asia/Kolkata",      "Africa/Casablanca",
-        "Pacific/Chatham",     "America/Nuuk",      "Asia/Tehran",
-        "Europe/Dublin",       "Antarctica/Troll",  "America/Santiago",
-        "Etc/GMT+5",           "Pacific/Kiritimati"};
+        "Europe/Paris", "America/New_York",  "America/Sao_Paulo", "Australia/Lord_Howe",
+        "Asia/Kolkata", "Africa/Casablanca", "Pacific/Chatham",   "America/Nuuk",
+        "Asia/Tehran",  "Europe/Dublin",     "Antarctica/Troll",  "America/Santiago",
+        "Etc/GMT+5",    "Pacific/Kiritimati"};
     (void)state;
 
     for (size_t i = 0; i < FLO_COUNT(names); i++) {
@@ -37,8 +36,7 @@ static void zones_agree_with_the_c_library(void **state)
             struct tm local;
             assert_non_null(localtime_r(&at, &local));
             if (flo_zone_offset_s(zone, s * 1000) != local.tm_gmtoff) {
-                fail_msg("%s at %llu: %d, not %ld", names[i],
-                         (unsigned long long)s,
+                fail_msg("%s at %llu: %d, not %ld", names[i], (unsigned long long)s,
                          flo_zone_offset_s(zone, s * 1000), local.tm_gmtoff);
             }
         }
@@ -55,9 +53,8 @@ static void an_offset_is_a_zone_too(void **state)
         int32_t offset_s;
     } good[] = {{"UTC", 0},        {"Z", 0},          {"+02:00", 7200},
                 {"-0330", -12600}, {"+14:00", 50400}, {"-05", -18000}};
-    static const char *const bad[] = {"",       "2",      "+2",   "+15:00",
-                                      "+02:60", "+02:0",  "+02:", "+0200x",
-                                      "utc",    "+02:00Z"};
+    static const char *const bad[] = {"",      "2",    "+2",     "+15:00", "+02:60",
+                                      "+02:0", "+02:", "+0200x", "utc",    "+02:00Z"};
     int32_t offset_s;
     char text[8];
     (void)state;
@@ -67,8 +64,7 @@ static void an_offset_is_a_zone_too(void **state)
         assert_true(flo_zone_offset_parse(good[i].text, &offset_s));
         assert_int_equal(offset_s, good[i].offset_s);
         assert_int_equal(flo_zone_open(good[i].text, &zone, NULL), 0);
-        assert_int_equal(flo_zone_offset_s(zone, 1800000000000u),
-                         good[i].offset_s);
+        assert_int_equal(flo_zone_offset_s(zone, 1800000000000u), good[i].offset_s);
         flo_zone_close(zone);
         flo_zone_offset_text(offset_s, text);
         assert_true(flo_zone_offset_parse(text, &offset_s));
@@ -81,14 +77,9 @@ static void an_offset_is_a_zone_too(void **state)
 
 static void a_name_leads_nowhere_else(void **state)
 {
-    static const char *const names[] = {"",
-                                        "/etc/passwd",
-                                        "../../../etc/passwd",
-                                        "Europe/../../passwd",
-                                        "No/Where",
-                                        "Europe",
-                                        "zone.tab",
-                                        "Europe/Paris\n"};
+    static const char *const names[] = {
+        "",       "/etc/passwd", "../../../etc/passwd", "Europe/../../passwd", "No/Where",
+        "Europe", "zone.tab",    "Europe/Paris\n"};
     struct flo_zone *zone = NULL;
     struct flo_err err = {0};
     (void)state;

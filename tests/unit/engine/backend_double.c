@@ -18,15 +18,13 @@ struct flo_backend_model {
     bool has_logits;
 };
 
-void flo_double_tell(struct flo_backend_model *m,
-                     const struct flo_double_wish *wish)
+void flo_double_tell(struct flo_backend_model *m, const struct flo_double_wish *wish)
 {
     m->wish = *wish;
     m->calls = 0;
 }
 
-static int double_open(const char *path,
-                       const struct flo_backend_options *options,
+static int double_open(const char *path, const struct flo_backend_options *options,
                        struct flo_backend_model **model, struct flo_err *err)
 {
     struct flo_backend_model *m;
@@ -52,8 +50,7 @@ static int double_open(const char *path,
     return 0;
 }
 
-static const struct flo_engine_info *
-double_info(const struct flo_backend_model *m)
+static const struct flo_engine_info *double_info(const struct flo_backend_model *m)
 {
     return &m->info;
 }
@@ -75,12 +72,11 @@ static void put_logits(struct flo_backend_model *m, uint64_t hash)
     }
 }
 
-static int check(const struct flo_backend_model *m, const int32_t *tokens,
-                 size_t count, struct flo_err *err)
+static int check(const struct flo_backend_model *m, const int32_t *tokens, size_t count,
+                 struct flo_err *err)
 {
     if (count > m->info.context - m->stats.position) {
-        return flo_fail(err, FLO_E_INFER_TOO_LONG,
-                        "%zu tokens behind %u, context is %u", count,
+        return flo_fail(err, FLO_E_INFER_TOO_LONG, "%zu tokens behind %u, context is %u", count,
                         m->stats.position, m->info.context);
     }
     for (size_t i = 0; i < count; i++) {
@@ -91,9 +87,8 @@ static int check(const struct flo_backend_model *m, const int32_t *tokens,
     return count > 0 ? 0 : flo_fail(err, FLO_E_INFER_PARAM, "no tokens");
 }
 
-static int double_prefill(struct flo_backend_model *m, const int32_t *tokens,
-                          size_t count, flo_logits_fn *row, void *context,
-                          struct flo_err *err)
+static int double_prefill(struct flo_backend_model *m, const int32_t *tokens, size_t count,
+                          flo_logits_fn *row, void *context, struct flo_err *err)
 {
     struct flo_timings *t = &m->stats.timings;
     uint32_t at = m->stats.position;
@@ -108,8 +103,7 @@ static int double_prefill(struct flo_backend_model *m, const int32_t *tokens,
         if (m->calls == m->wish.fails_at && i == count / 2) {
             return flo_fail(err, FLO_E_MEMORY, "call %u", m->calls);
         }
-        m->hashes[at + 1] =
-            (m->hashes[at] + (uint64_t)tokens[i] + 1) * 0xff51afd7ed558ccdu;
+        m->hashes[at + 1] = (m->hashes[at] + (uint64_t)tokens[i] + 1) * 0xff51afd7ed558ccdu;
         if (row != NULL) {
             put_logits(m, m->hashes[at + 1]);
             if ((rv = row(context, at, m->logits)) != 0) {
@@ -126,8 +120,7 @@ static int double_prefill(struct flo_backend_model *m, const int32_t *tokens,
     return 0;
 }
 
-static int double_decode(struct flo_backend_model *m, int32_t token,
-                         struct flo_err *err)
+static int double_decode(struct flo_backend_model *m, int32_t token, struct flo_err *err)
 {
     return double_prefill(m, &token, 1, NULL, NULL, err);
 }
@@ -145,8 +138,7 @@ static void double_reset(struct flo_backend_model *m, uint32_t position)
     }
 }
 
-static void double_stats(const struct flo_backend_model *m,
-                         struct flo_backend_stats *stats)
+static void double_stats(const struct flo_backend_model *m, struct flo_backend_stats *stats)
 {
     *stats = m->stats;
 }

@@ -13,7 +13,6 @@ struct flo_double_wish {
     uint32_t nan_at;   /* one logit is NaN */
     uint32_t slow_us;  /* of its own clock, for each token */
 };
-void flo_double_tell(struct flo_backend_model *model,
-                     const struct flo_double_wish *wish);
+void flo_double_tell(struct flo_backend_model *model, const struct flo_double_wish *wish);
 
 #endif

@@ -53,8 +53,7 @@ static inline void put_text(struct flo_buf *out, const char *text)
     flo_buf_add(out, text, strlen(text));
 }
 
-static inline void put_head(struct flo_buf *out, uint64_t tensors,
-                            uint64_t keys)
+static inline void put_head(struct flo_buf *out, uint64_t tensors, uint64_t keys)
 {
     flo_buf_add(out, "GGUF", 4);
     put_u32(out, FLO_GGUF_VERSION);
@@ -68,22 +67,20 @@ static inline void put_key(struct flo_buf *out, const char *key, uint32_t type)
     put_u32(out, type);
 }
 
-static inline void put_key_u32(struct flo_buf *out, const char *key,
-                               uint32_t value)
+static inline void put_key_u32(struct flo_buf *out, const char *key, uint32_t value)
 {
     put_key(out, key, FLO_GGUF_U32);
     put_u32(out, value);
 }
 
-static inline void put_key_text(struct flo_buf *out, const char *key,
-                                const char *text)
+static inline void put_key_text(struct flo_buf *out, const char *key, const char *text)
 {
     put_key(out, key, FLO_GGUF_STRING);
     put_text(out, text);
 }
 
-static inline void put_key_texts(struct flo_buf *out, const char *key,
-                                 const char *const *texts, size_t count)
+static inline void put_key_texts(struct flo_buf *out, const char *key, const char *const *texts,
+                                 size_t count)
 {
     put_key(out, key, FLO_GGUF_ARRAY);
     put_u32(out, FLO_GGUF_STRING);
@@ -93,9 +90,8 @@ static inline void put_key_texts(struct flo_buf *out, const char *key,
     }
 }
 
-static inline void put_tensor(struct flo_buf *out, const char *name,
-                              uint64_t columns, uint64_t rows, uint32_t type,
-                              uint64_t offset)
+static inline void put_tensor(struct flo_buf *out, const char *name, uint64_t columns,
+                              uint64_t rows, uint32_t type, uint64_t offset)
 {
     put_text(out, name);
     put_u32(out, 2);

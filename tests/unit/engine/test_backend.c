@@ -29,8 +29,7 @@ static const struct kind {
 
 static struct flo_backend_model *open_kind(const struct kind *kind)
 {
-    const struct flo_backend_options options = {
-        .engine = {.context = CONTEXT, .threads = 2}};
+    const struct flo_backend_options options = {.engine = {.context = CONTEXT, .threads = 2}};
     struct flo_backend_model *model = NULL;
     struct flo_err err = {0};
 
@@ -40,8 +39,7 @@ static struct flo_backend_model *open_kind(const struct kind *kind)
     return model;
 }
 
-static uint32_t position_of(const struct kind *kind,
-                            const struct flo_backend_model *model)
+static uint32_t position_of(const struct kind *kind, const struct flo_backend_model *model)
 {
     struct flo_backend_stats stats;
 
@@ -49,16 +47,14 @@ static uint32_t position_of(const struct kind *kind,
     return stats.position;
 }
 
-static void feed(const struct kind *kind, struct flo_backend_model *model,
-                 const int32_t *ids, size_t count)
+static void feed(const struct kind *kind, struct flo_backend_model *model, const int32_t *ids,
+                 size_t count)
 {
-    assert_int_equal(
-        kind->backend->prefill(model, ids, count, NULL, NULL, NULL), 0);
+    assert_int_equal(kind->backend->prefill(model, ids, count, NULL, NULL, NULL), 0);
 }
 
 /* Does the model stand, to the bit, where a fresh one does after `ids`? */
-static void expect_as_fresh(const struct kind *kind,
-                            const struct flo_backend_model *model,
+static void expect_as_fresh(const struct kind *kind, const struct flo_backend_model *model,
                             const int32_t *ids, uint32_t count)
 {
     struct flo_backend_model *fresh = open_kind(kind);
@@ -66,8 +62,8 @@ static void expect_as_fresh(const struct kind *kind,
 
     feed(kind, fresh, ids, count);
     assert_int_equal(position_of(kind, model), count);
-    assert_memory_equal(kind->backend->logits(model),
-                        kind->backend->logits(fresh), n_vocab * sizeof(float));
+    assert_memory_equal(kind->backend->logits(model), kind->backend->logits(fresh),
+                        n_vocab * sizeof(float));
     kind->backend->close(fresh);
 }
 
@@ -80,8 +76,7 @@ static void a_prefill_is_its_tokens_one_by_one(void **state)
         assert_int_equal(position_of(&kinds[k], model), 0);
         assert_null(kinds[k].backend->logits(model));
         for (uint32_t i = 0; i < COUNT; i++) {
-            assert_int_equal(kinds[k].backend->decode(model, tokens[i], NULL),
-                             0);
+            assert_int_equal(kinds[k].backend->decode(model, tokens[i], NULL), 0);
             assert_int_equal(position_of(&kinds[k], model), i + 1);
         }
         expect_as_fresh(&kinds[k], model, tokens, COUNT);
@@ -138,21 +133,18 @@ static void rows_come_in_turn_and_can_be_ended(void **state)
 
         rows.last = calloc(rows.n_vocab, sizeof(*rows.last));
         feed(&kinds[k], model, tokens, 10);
-        assert_int_equal(
-            b->prefill(model, tokens + 10, 20, take_row, &rows, NULL), 0);
+        assert_int_equal(b->prefill(model, tokens + 10, 20, take_row, &rows, NULL), 0);
         assert_int_equal(rows.count, 20);
         assert_int_equal(position_of(&kinds[k], model), 30);
         assert_null(b->logits(model));
         b->reset(model, 29);
         assert_int_equal(b->decode(model, tokens[29], NULL), 0);
-        assert_memory_equal(b->logits(model), rows.last,
-                            rows.n_vocab * sizeof(*rows.last));
+        assert_memory_equal(b->logits(model), rows.last, rows.n_vocab * sizeof(*rows.last));
 
         b->reset(model, 10);
         rows.count = 0;
         rows.stops_behind = 7;
-        assert_int_equal(
-            b->prefill(model, tokens + 10, 20, take_row, &rows, NULL), 77);
+        assert_int_equal(b->prefill(model, tokens + 10, 20, take_row, &rows, NULL), 77);
         assert_int_equal(position_of(&kinds[k], model), 10);
         free(rows.last);
         b->close(model);
@@ -170,14 +162,11 @@ static void what_cannot_be_is_refused_and_changes_nothing(void **state)
         struct flo_err err = {0};
 
         feed(&kinds[k], model, tokens, 20);
-        assert_int_equal(b->prefill(model, tokens, 21, NULL, NULL, &err),
-                         FLO_E_INFER_TOO_LONG);
+        assert_int_equal(b->prefill(model, tokens, 21, NULL, NULL, &err), FLO_E_INFER_TOO_LONG);
         assert_string_equal(err.what, "21 tokens behind 20, context is 40");
-        assert_int_equal(b->prefill(model, high, 2, NULL, NULL, &err),
-                         FLO_E_INFER_PARAM);
+        assert_int_equal(b->prefill(model, high, 2, NULL, NULL, &err), FLO_E_INFER_PARAM);
         assert_int_equal(err.code, FLO_E_INFER_PARAM);
-        assert_int_equal(b->prefill(model, tokens, 0, NULL, NULL, NULL),
-                         FLO_E_INFER_PARAM);
+        assert_int_equal(b->prefill(model, tokens, 0, NULL, NULL, NULL), FLO_E_INFER_PARAM);
         assert_int_equal(b->decode(model, low, NULL), FLO_E_INFER_PARAM);
         expect_as_fresh(&kinds[k], model, tokens, 20);
 
@@ -238,9 +227,8 @@ static void a_call_that_fails_halfway_can_be_made_again(void **state)
     (void)state;
     feed(kind, model, tokens, 10);
     flo_double_tell(model, &(struct flo_double_wish){.fails_at = 1});
-    assert_int_equal(
-        kind->backend->prefill(model, tokens + 15, 10, NULL, NULL, NULL),
-        FLO_E_MEMORY);
+    assert_int_equal(kind->backend->prefill(model, tokens + 15, 10, NULL, NULL, NULL),
+                     FLO_E_MEMORY);
     assert_int_equal(position_of(kind, model), 10);
     feed(kind, model, tokens + 10, 10);
     expect_as_fresh(kind, model, tokens, 20);
@@ -317,9 +305,8 @@ static void what_cannot_be_opened_is_told(void **state)
                                                     .adapter_scale = 1};
         struct flo_backend_model *model = NULL;
 
-        assert_int_equal(
-            flo_backend_native.open(cases[i].path, &options, &model, NULL),
-            cases[i].code);
+        assert_int_equal(flo_backend_native.open(cases[i].path, &options, &model, NULL),
+                         cases[i].code);
         assert_null(model);
     }
 }

@@ -13,10 +13,9 @@
 enum { COLUMNS = 2304, ROWS = 7, TOKENS = 6, BLOCKS = COLUMNS / 32 };
 
 static const uint32_t types[] = {
-    FLO_QUANT_F32,  FLO_QUANT_F16,    FLO_QUANT_BF16,   FLO_QUANT_Q4_0,
-    FLO_QUANT_Q4_1, FLO_QUANT_Q5_0,   FLO_QUANT_Q5_1,   FLO_QUANT_Q8_0,
-    FLO_QUANT_Q2_K, FLO_QUANT_Q3_K,   FLO_QUANT_Q4_K,   FLO_QUANT_Q5_K,
-    FLO_QUANT_Q6_K, FLO_QUANT_IQ4_NL, FLO_QUANT_IQ4_XS,
+    FLO_QUANT_F32,  FLO_QUANT_F16,  FLO_QUANT_BF16, FLO_QUANT_Q4_0,   FLO_QUANT_Q4_1,
+    FLO_QUANT_Q5_0, FLO_QUANT_Q5_1, FLO_QUANT_Q8_0, FLO_QUANT_Q2_K,   FLO_QUANT_Q3_K,
+    FLO_QUANT_Q4_K, FLO_QUANT_Q5_K, FLO_QUANT_Q6_K, FLO_QUANT_IQ4_NL, FLO_QUANT_IQ4_XS,
 };
 
 /* main() goes through all that this CPU supports, ref too. */
@@ -57,8 +56,8 @@ static void matrix_make(struct matrix *m, uint32_t id, uint32_t *state)
         for (size_t b = 0; b < bytes / type->block_bytes; b++) {
             for (int s = 0; s < type->scale_count; s++) {
                 uint16_t half = flo_f32_to_f16(noise(state));
-                memcpy(m->data + b * type->block_bytes + type->scale_offset[s],
-                       &half, sizeof(half));
+                memcpy(m->data + b * type->block_bytes + type->scale_offset[s], &half,
+                       sizeof(half));
             }
         }
     }
@@ -78,8 +77,7 @@ struct input {
     float sums[TOKENS * BLOCKS];
 };
 
-static struct flo_activations input_make(struct input *in,
-                                         const struct flo_kernel *kernel,
+static struct flo_activations input_make(struct input *in, const struct flo_kernel *kernel,
                                          size_t tokens, uint32_t *state)
 {
     for (size_t i = 0; i < tokens * COLUMNS; i++) {
@@ -87,18 +85,16 @@ static struct flo_activations input_make(struct input *in,
     }
     for (size_t t = 0; t < tokens; t++) {
         kernel->quantise(in->values + t * COLUMNS, COLUMNS, FLO_PRECISION_16,
-                         in->codes + t * COLUMNS, in->scales + t * BLOCKS,
-                         in->sums + t * BLOCKS);
+                         in->codes + t * COLUMNS, in->scales + t * BLOCKS, in->sums + t * BLOCKS);
     }
-    return (struct flo_activations){in->values,      in->codes, in->scales,
-                                    in->sums,        COLUMNS,   tokens,
-                                    FLO_PRECISION_16};
+    return (struct flo_activations){in->values, in->codes, in->scales,      in->sums,
+                                    COLUMNS,    tokens,    FLO_PRECISION_16};
 }
 
 /* Largest difference to a double-precision product, relative to the sizes
  * that were added up. */
-static double product_error(const struct flo_kernel *kernel, uint32_t type,
-                            const struct matrix *m, size_t rows, size_t tokens)
+static double product_error(const struct flo_kernel *kernel, uint32_t type, const struct matrix *m,
+                            size_t rows, size_t tokens)
 {
     static struct input in;
     uint32_t state = 7 + type;
@@ -115,8 +111,7 @@ static double product_error(const struct flo_kernel *kernel, uint32_t type,
             double sum = 0, size = 0;
 
             for (size_t c = 0; c < COLUMNS; c++) {
-                double p = (double)m->exact[r * COLUMNS + c] *
-                           (double)in.values[t * COLUMNS + c];
+                double p = (double)m->exact[r * COLUMNS + c] * (double)in.values[t * COLUMNS + c];
                 sum += p;
                 size += fabs(p);
             }
@@ -143,8 +138,8 @@ static void products_are_near_double_precision(void **state)
             double error = product_error(chosen, types[i], &m, rows, tokens);
 
             if (error > 1e-4) {
-                fail_msg("%s type %u rows %zu tokens %zu: %g", chosen->name,
-                         types[i], rows, tokens, error);
+                fail_msg("%s type %u rows %zu tokens %zu: %g", chosen->name, types[i], rows, tokens,
+                         error);
             }
         }
         matrix_free(&m);
@@ -161,8 +156,7 @@ static void check_width(const struct matrix *m, uint32_t type, size_t columns)
 
     for (size_t k = 0; k < FLO_COUNT(kernels); k++) {
         uint32_t same = 17;
-        struct flo_activations x =
-            input_make(&in, &flo_kernel_ref, TOKENS, &same);
+        struct flo_activations x = input_make(&in, &flo_kernel_ref, TOKENS, &same);
 
         x.columns = columns;
         kernels[k]->matmul[type](m->data, row_bytes, ROWS, &x, y[k], ROWS);
@@ -233,8 +227,7 @@ static void float_products_take_odd_lengths(void **state)
     for (size_t i = 0; i < FLO_COUNT(v); i++) {
         v[i] = 1.0f;
     }
-    struct flo_activations x = {
-        v, NULL, NULL, NULL, 13, 5, FLO_PRECISION_FLOAT};
+    struct flo_activations x = {v, NULL, NULL, NULL, 13, 5, FLO_PRECISION_FLOAT};
     chosen->matmul[FLO_QUANT_F32](w, 13 * 4, 2, &x, y, 2);
     for (size_t t = 0; t < 5; t++) {
         assert_true(y[t * 2] == 78.0f);      /* 0 + ... + 12 */
@@ -258,8 +251,7 @@ static void a_nan_in_the_input_reaches_every_sum(void **state)
             float y[ROWS];
 
             in.values[77] = bad[j];
-            chosen->quantise(in.values, COLUMNS, FLO_PRECISION_16, in.codes,
-                             in.scales, in.sums);
+            chosen->quantise(in.values, COLUMNS, FLO_PRECISION_16, in.codes, in.scales, in.sums);
             chosen->matmul[types[i]](m.data, m.row_bytes, ROWS, &x, y, ROWS);
             for (size_t r = 0; r < ROWS; r++) {
                 assert_false(isfinite(y[r]));
@@ -313,9 +305,8 @@ static void codes_of_zero_and_of_subnormals_are_harmless(void **state)
 enum { HEAD = 96, POSITIONS = 40, ROOM = 48 * HEAD };
 
 /* Queries of different lengths, `at_once` of them together. */
-static void attend_some(const struct flo_kernel *kernel, enum flo_cache type,
-                        float stale, size_t at_once,
-                        float out[FLO_ATTEND_ROWS][HEAD])
+static void attend_some(const struct flo_kernel *kernel, enum flo_cache type, float stale,
+                        size_t at_once, float out[FLO_ATTEND_ROWS][HEAD])
 {
     static const size_t lengths[] = {1, 17, 32, POSITIONS};
     float keys[ROOM], values[ROOM], k[HEAD], v[HEAD], q[FLO_ATTEND_ROWS][HEAD];
@@ -357,8 +348,8 @@ static void attend_some(const struct flo_kernel *kernel, enum flo_cache type,
     }
 }
 
-static void attend_all(const struct flo_kernel *kernel, enum flo_cache type,
-                       float stale, float out[FLO_ATTEND_ROWS][HEAD])
+static void attend_all(const struct flo_kernel *kernel, enum flo_cache type, float stale,
+                       float out[FLO_ATTEND_ROWS][HEAD])
 {
     attend_some(kernel, type, stale, FLO_ATTEND_ROWS, out);
 }
@@ -439,16 +430,13 @@ static void attention_over_one_position_is_its_value(void **state)
 /* ---- choosing ---- */
 
 static void wrong_matmul(const void *weights, size_t row_bytes, size_t rows,
-                         const struct flo_activations *x, float *y,
-                         size_t stride)
+                         const struct flo_activations *x, float *y, size_t stride)
 {
-    flo_kernel_ref.matmul[FLO_QUANT_Q4_0](weights, row_bytes, rows, x, y,
-                                          stride);
+    flo_kernel_ref.matmul[FLO_QUANT_Q4_0](weights, row_bytes, rows, x, y, stride);
     y[rows - 1] *= 1.01f;
 }
 
-static void wrong_norm(const float *x, const float *weight, float epsilon,
-                       size_t count, float *out)
+static void wrong_norm(const float *x, const float *weight, float epsilon, size_t count, float *out)
 {
     flo_kernel_ref.rms_norm(x, weight, epsilon, count, out);
     out[count - 1] = NAN;
@@ -472,17 +460,15 @@ static void a_kernel_that_is_wrong_somewhere_is_found(void **state)
 
 static flo_matmul_fn *right_packed; /* of Q4_0 */
 
-static void wrong_packed_of_8_bits(const void *weights, size_t row_bytes,
-                                   size_t rows, const struct flo_activations *x,
-                                   float *y, size_t stride)
+static void wrong_packed_of_8_bits(const void *weights, size_t row_bytes, size_t rows,
+                                   const struct flo_activations *x, float *y, size_t stride)
 {
     right_packed(weights, row_bytes, rows, x, y, stride);
     y[0] *= x->precision == FLO_PRECISION_8 ? 1.01f : 1.0f;
 }
 
-static void wrong_second_strip(const void *weights, size_t row_bytes,
-                               size_t rows, const struct flo_activations *x,
-                               float *y, size_t stride)
+static void wrong_second_strip(const void *weights, size_t row_bytes, size_t rows,
+                               const struct flo_activations *x, float *y, size_t stride)
 {
     right_packed(weights, row_bytes, rows, x, y, stride);
     for (size_t r = 16; r < rows; r++) {
@@ -490,9 +476,8 @@ static void wrong_second_strip(const void *weights, size_t row_bytes,
     }
 }
 
-static void first_strip_again(const void *weights, size_t row_bytes,
-                              size_t rows, const struct flo_activations *x,
-                              float *y, size_t stride)
+static void first_strip_again(const void *weights, size_t row_bytes, size_t rows,
+                              const struct flo_activations *x, float *y, size_t stride)
 {
     right_packed(weights, row_bytes, rows, x, y, stride);
     for (size_t r = 16; r < rows; r++) {
@@ -502,8 +487,8 @@ static void first_strip_again(const void *weights, size_t row_bytes,
 
 static void packed_products_that_are_wrong_somewhere_are_found(void **state)
 {
-    static flo_matmul_fn *const wrongs[] = {
-        wrong_packed_of_8_bits, wrong_second_strip, first_strip_again};
+    static flo_matmul_fn *const wrongs[] = {wrong_packed_of_8_bits, wrong_second_strip,
+                                            first_strip_again};
     struct flo_kernel wrong = *chosen;
     const char *what = NULL;
 
@@ -553,8 +538,7 @@ static void each_kernel_agrees_and_unknown_names_are_refused(void **state)
     assert_ptr_equal(kernel, chosen);
     assert_int_equal(flo_kernel_choose("ref", false, &kernel, &err), 0);
     assert_string_equal(kernel->name, "ref");
-    assert_int_equal(flo_kernel_choose("abacus", false, &kernel, &err),
-                     FLO_E_USAGE);
+    assert_int_equal(flo_kernel_choose("abacus", false, &kernel, &err), FLO_E_USAGE);
 }
 
 int main(void)
@@ -581,8 +565,7 @@ int main(void)
 
     for (size_t i = 0; (chosen = flo_kernel_at(i)) != NULL; i++) {
         if (chosen->is_supported()) {
-            failed +=
-                cmocka_run_group_tests_name(chosen->name, tests, NULL, NULL);
+            failed += cmocka_run_group_tests_name(chosen->name, tests, NULL, NULL);
         }
     }
     return failed;

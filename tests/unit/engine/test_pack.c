@@ -25,8 +25,7 @@ static const uint32_t types[] = {
     FLO_QUANT_Q5_K, FLO_QUANT_Q6_K, FLO_QUANT_IQ4_NL, FLO_QUANT_IQ4_XS,
 };
 
-static const size_t token_counts[] = {1, 2,  3,  4,  5,  6,     7,
-                                      8, 11, 13, 32, 33, TOKENS};
+static const size_t token_counts[] = {1, 2, 3, 4, 5, 6, 7, 8, 11, 13, 32, 33, TOKENS};
 
 static float noise(uint32_t *state)
 {
@@ -47,8 +46,8 @@ static void matrix_pack(struct matrix *m, uint32_t type)
         size_t left = ROWS - first;
 
         flo_pack_strip(type, m->data + first * m->row_bytes, m->row_bytes,
-                       left < FLO_STRIP_ROWS ? left : FLO_STRIP_ROWS,
-                       m->columns, m->strips + s * m->strip_bytes);
+                       left < FLO_STRIP_ROWS ? left : FLO_STRIP_ROWS, m->columns,
+                       m->strips + s * m->strip_bytes);
     }
     flo_quant_type(type)->decode(m->data, m->exact, ROWS * m->columns);
 }
@@ -107,8 +106,8 @@ static void fill_whole(float most)
     uint32_t state = 5;
 
     for (size_t i = 0; i < TOKENS * COLUMNS; i++) {
-        input.values[i] = i % 32 == i / 32 % 32 ? (i % 2 ? most : -most)
-                                                : roundf(noise(&state) * most);
+        input.values[i] =
+            i % 32 == i / 32 % 32 ? (i % 2 ? most : -most) : roundf(noise(&state) * most);
     }
 }
 
@@ -121,8 +120,7 @@ static void fill_noise(void)
     }
 }
 
-static void quantise(const struct flo_kernel *kernel,
-                     const struct flo_activations *x)
+static void quantise(const struct flo_kernel *kernel, const struct flo_activations *x)
 {
     for (size_t t = 0; t < x->tokens; t++) {
         kernel->quantise_packed(input.values + t * x->columns, x, t);
@@ -134,9 +132,8 @@ static const struct flo_kernel *chosen;
 
 /* Largest difference to a double-precision product, relative to the sizes
  * that were added up. */
-static double product_error(const struct flo_kernel *kernel, uint32_t type,
-                            const struct matrix *m, size_t tokens,
-                            enum flo_precision precision)
+static double product_error(const struct flo_kernel *kernel, uint32_t type, const struct matrix *m,
+                            size_t tokens, enum flo_precision precision)
 {
     struct flo_activations x = activations(m->columns, tokens, precision);
     static float y[TOKENS * (ROWS + 2)];
@@ -146,20 +143,18 @@ static double product_error(const struct flo_kernel *kernel, uint32_t type,
         y[i] = 12345.0f;
     }
     quantise(kernel, &x);
-    kernel->matmul_packed[type](m->strips, m->strip_bytes, ROWS, &x, y,
-                                ROWS + 2);
+    kernel->matmul_packed[type](m->strips, m->strip_bytes, ROWS, &x, y, ROWS + 2);
     for (size_t i = 0; i < tokens * ROWS; i++) {
         size_t t = i / ROWS, r = i % ROWS;
         double sum = 0, size = 0;
 
         for (size_t c = 0; c < m->columns; c++) {
-            double p = (double)m->exact[r * m->columns + c] *
-                       (double)input.values[t * m->columns + c];
+            double p =
+                (double)m->exact[r * m->columns + c] * (double)input.values[t * m->columns + c];
             sum += p;
             size += fabs(p);
         }
-        double error =
-            fabs((double)y[t * (ROWS + 2) + r] - sum) / (size > 0 ? size : 1);
+        double error = fabs((double)y[t * (ROWS + 2) + r] - sum) / (size > 0 ? size : 1);
         worst = error > worst || isnan(error) ? error : worst;
     }
     for (size_t t = 0; t < TOKENS; t++) {
@@ -185,13 +180,11 @@ static void products_are_exact(enum flo_precision precision)
         }
         matrix_make(&m, type, columns);
         for (size_t j = 0; j < FLO_COUNT(token_counts); j++) {
-            double error =
-                product_error(kernel, type, &m, token_counts[j], precision);
+            double error = product_error(kernel, type, &m, token_counts[j], precision);
 
             if (!(error < 1e-6)) {
                 fail_msg("%s %s columns %zu tokens %zu: %g", kernel->name,
-                         flo_quant_type(type)->name, columns, token_counts[j],
-                         error);
+                         flo_quant_type(type)->name, columns, token_counts[j], error);
             }
         }
         matrix_free(&m);
@@ -233,8 +226,7 @@ static void fill_bytes(struct matrix *m, uint32_t type, int pattern)
     uint32_t state = 9;
 
     for (size_t i = 0; i < ROWS * m->row_bytes; i++) {
-        m->data[i] = pattern >= 0 ? (uint8_t)pattern
-                                  : (uint8_t)(noise(&state) * 127.0f + 128.0f);
+        m->data[i] = pattern >= 0 ? (uint8_t)pattern : (uint8_t)(noise(&state) * 127.0f + 128.0f);
     }
     for (size_t i = 0; i < ROWS * m->row_bytes; i += quant->block_bytes) {
         for (int s = 0; s < quant->scale_count; s++) {
@@ -249,8 +241,7 @@ static void fill_bytes(struct matrix *m, uint32_t type, int pattern)
 static void the_largest_codes_and_any_bytes_are_exact(void **state)
 {
     static const int patterns[] = {0xff, 0x80, 0x7f, 0x00, 0x88, -1};
-    static const enum flo_precision precisions[] = {FLO_PRECISION_8,
-                                                    FLO_PRECISION_16};
+    static const enum flo_precision precisions[] = {FLO_PRECISION_8, FLO_PRECISION_16};
     static const size_t tokens[] = {1, 3, 5, TOKENS};
 
     (void)state;
@@ -270,14 +261,11 @@ static void the_largest_codes_and_any_bytes_are_exact(void **state)
             for (size_t k = 0; k < TOKENS * COLUMNS; k++) {
                 input.values[k] = j % 4 < 2 ? most : k % 3 ? -most : most;
             }
-            double error =
-                product_error(chosen, type, &m, tokens[j / 4], precision);
+            double error = product_error(chosen, type, &m, tokens[j / 4], precision);
 
             if (!(error < 1e-6)) {
-                fail_msg("%s %s bytes %d tokens %zu: %g", chosen->name,
-                         flo_quant_type(type)->name,
-                         patterns[i % FLO_COUNT(patterns)], tokens[j / 4],
-                         error);
+                fail_msg("%s %s bytes %d tokens %zu: %g", chosen->name, flo_quant_type(type)->name,
+                         patterns[i % FLO_COUNT(patterns)], tokens[j / 4], error);
             }
         }
         matrix_free(&m);
@@ -298,14 +286,12 @@ static void rows_may_end_anywhere_in_a_strip(void **state)
         }
         matrix_make(&m, types[i], 256);
         quantise(chosen, &x);
-        chosen->matmul_packed[types[i]](m.strips, m.strip_bytes, ROWS, &x,
-                                        whole, ROWS);
+        chosen->matmul_packed[types[i]](m.strips, m.strip_bytes, ROWS, &x, whole, ROWS);
         for (size_t rows = 1; rows < ROWS; rows++) {
             for (size_t j = 0; j < 5 * ROWS; j++) {
                 part[j] = 12345.0f;
             }
-            chosen->matmul_packed[types[i]](m.strips, m.strip_bytes, rows, &x,
-                                            part, ROWS);
+            chosen->matmul_packed[types[i]](m.strips, m.strip_bytes, rows, &x, part, ROWS);
             for (size_t j = 0; j < 5 * ROWS; j++) {
                 assert_true(part[j] == (j % ROWS < rows ? whole[j] : 12345.0f));
             }
@@ -323,8 +309,8 @@ static void a_token_has_the_same_bits_alone_and_in_a_batch(void **state)
     fill_noise();
     for (size_t i = 0; i < 2 * FLO_COUNT(types); i++) {
         uint32_t type = types[i / 2];
-        struct flo_activations x = activations(
-            COLUMNS, TOKENS, i % 2 ? FLO_PRECISION_16 : FLO_PRECISION_8);
+        struct flo_activations x =
+            activations(COLUMNS, TOKENS, i % 2 ? FLO_PRECISION_16 : FLO_PRECISION_8);
         float alone[ROWS];
         struct matrix m;
 
@@ -333,13 +319,11 @@ static void a_token_has_the_same_bits_alone_and_in_a_batch(void **state)
         }
         matrix_make(&m, type, COLUMNS);
         quantise(kernel, &x);
-        kernel->matmul_packed[type](m.strips, m.strip_bytes, ROWS, &x, together,
-                                    ROWS);
+        kernel->matmul_packed[type](m.strips, m.strip_bytes, ROWS, &x, together, ROWS);
         x.tokens = 1;
         for (size_t t = 0; t < TOKENS; t++) {
             kernel->quantise_packed(input.values + t * COLUMNS, &x, 0);
-            kernel->matmul_packed[type](m.strips, m.strip_bytes, ROWS, &x,
-                                        alone, ROWS);
+            kernel->matmul_packed[type](m.strips, m.strip_bytes, ROWS, &x, alone, ROWS);
             assert_memory_equal(alone, together + t * ROWS, sizeof(alone));
         }
         matrix_free(&m);
@@ -356,8 +340,8 @@ static void a_nan_in_a_token_reaches_all_its_sums_and_no_others(void **state)
     fill_noise();
     for (size_t i = 0; i < 6 * FLO_COUNT(types); i++) {
         uint32_t type = types[i / 6];
-        struct flo_activations x = activations(
-            COLUMNS, COUNT, i % 2 ? FLO_PRECISION_16 : FLO_PRECISION_8);
+        struct flo_activations x =
+            activations(COLUMNS, COUNT, i % 2 ? FLO_PRECISION_16 : FLO_PRECISION_8);
         float y[COUNT * ROWS], *place = &input.values[2 * COLUMNS + 77];
         float before = *place;
         struct matrix m;
@@ -396,8 +380,7 @@ static void a_scale_that_is_nan_reaches_its_row_alone(void **state)
             continue;
         }
         matrix_make(&m, type, COLUMNS);
-        memcpy(m.data + ROW * m.row_bytes + quant->block_bytes +
-                   quant->scale_offset[0],
+        memcpy(m.data + ROW * m.row_bytes + quant->block_bytes + quant->scale_offset[0],
                &halves[i % 2], sizeof(uint16_t));
         matrix_pack(&m, type);
         quantise(kernel, &x);
@@ -412,13 +395,11 @@ static void a_scale_that_is_nan_reaches_its_row_alone(void **state)
 /* ---- the bytes of a strip ---- */
 
 /* Column c of row r in a block's plane of `bits` bits. */
-static unsigned plane_at(const uint8_t *plane, unsigned bits, size_t r,
-                         size_t c)
+static unsigned plane_at(const uint8_t *plane, unsigned bits, size_t r, size_t c)
 {
     size_t g = c % 32 / 4;
 
-    return plane[g % bits * 64 + r * 4 + c % 4] >> g / bits * bits &
-           ((1u << bits) - 1);
+    return plane[g % bits * 64 + r * 4 + c % 4] >> g / bits * bits & ((1u << bits) - 1);
 }
 
 static void a_strip_holds_the_codes_of_its_rows(void **state)
@@ -437,15 +418,12 @@ static void a_strip_holds_the_codes_of_its_rows(void **state)
         matrix_make(&m, types[i], COLUMNS);
         for (size_t j = 0; j < ROWS * COLUMNS; j++) {
             size_t r = j / COLUMNS, c = j % COLUMNS;
-            const uint8_t *block =
-                m.strips + r / 16 * at.bytes + flo_strip_block(&at, c / 32);
+            const uint8_t *block = m.strips + r / 16 * at.bytes + flo_strip_block(&at, c / 32);
             unsigned code = plane_at(block + at.low, lows[i], r % 16, c);
 
-            flo_quant_type(types[i])->unpack(m.data + r * m.row_bytes, c / 32,
-                                             &w);
+            flo_quant_type(types[i])->unpack(m.data + r * m.row_bytes, c / 32, &w);
             if (highs[i] > 0) {
-                code |= plane_at(block + at.high, highs[i], r % 16, c)
-                        << lows[i];
+                code |= plane_at(block + at.high, highs[i], r % 16, c) << lows[i];
             }
             if (types[i] == FLO_QUANT_IQ4_NL || types[i] == FLO_QUANT_IQ4_XS) {
                 assert_int_equal(flo_quant_iq4_grid[code], w.codes[c % 32]);
@@ -489,8 +467,7 @@ int main(void)
 
     for (size_t i = 0; (chosen = flo_kernel_at(i)) != NULL; i++) {
         if (chosen->is_supported() && chosen->quantise_packed != NULL) {
-            failed +=
-                cmocka_run_group_tests_name(chosen->name, products, NULL, NULL);
+            failed += cmocka_run_group_tests_name(chosen->name, products, NULL, NULL);
         }
     }
     return failed;

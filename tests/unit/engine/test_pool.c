@@ -98,8 +98,7 @@ static void a_job_of_fewer_threads_is_run_by_the_first_ones(void **state)
 
 /* A machine on which a pass takes `cost[count]` and has a CPU for the share
  * `ran` of it; the mean count chosen. */
-static double mean_on(struct flo_threads *threads, const double *cost,
-                      double ran, int passes)
+static double mean_on(struct flo_threads *threads, const double *cost, double ran, int passes)
 {
     double sum = 0;
 
@@ -112,8 +111,7 @@ static double mean_on(struct flo_threads *threads, const double *cost,
     return sum / passes;
 }
 
-static double mean_count(struct flo_threads *threads, const double *cost,
-                         int passes)
+static double mean_count(struct flo_threads *threads, const double *cost, int passes)
 {
     return mean_on(threads, cost, 1, passes);
 }
@@ -164,8 +162,7 @@ static void a_pass_that_waited_for_the_disk_takes_no_thread_away(void **state)
         unsigned count = flo_threads_next(&threads);
 
         few += 2 - count;
-        flo_threads_learn(&threads, i % 300 == 0 ? 50000 : idle[count],
-                          idle[count]);
+        flo_threads_learn(&threads, i % 300 == 0 ? 50000 : idle[count], idle[count]);
     }
     assert_true(few < 10);
 }
@@ -195,8 +192,7 @@ static void few_lucky_passes_do_not_decide_among_busy_neighbours(void **state)
         random = random * 1664525u + 1013904223u;
         sum += count;
         bool waits = (random >> 16) % 5 < count;
-        flo_threads_learn(&threads, waits ? 1000 : through[count],
-                          through[count]);
+        flo_threads_learn(&threads, waits ? 1000 : through[count], through[count]);
     }
     assert_true(sum / 20000 < 1.1);
 }

@@ -69,8 +69,7 @@ static void nan_and_infinity_are_told_and_never_chosen(void **state)
 
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(temperatures); i++) {
-        struct flo_sampling sampling = {.temperature = temperatures[i],
-                                        .top_k = 1};
+        struct flo_sampling sampling = {.temperature = temperatures[i], .top_k = 1};
         struct flo_sampler *sampler = sampler_with(sampling);
         float bad[N] = {NAN, 1, INFINITY, 2, -INFINITY, NAN, 0, -1};
         struct flo_sample sample;
@@ -90,12 +89,9 @@ static void nan_and_infinity_are_told_and_never_chosen(void **state)
 
 static void the_same_seed_gives_the_same_tokens(void **state)
 {
-    struct flo_sampler *a =
-        sampler_with((struct flo_sampling){.temperature = 2, .seed = 9});
-    struct flo_sampler *b =
-        sampler_with((struct flo_sampling){.temperature = 2, .seed = 9});
-    struct flo_sampler *c =
-        sampler_with((struct flo_sampling){.temperature = 2, .seed = 10});
+    struct flo_sampler *a = sampler_with((struct flo_sampling){.temperature = 2, .seed = 9});
+    struct flo_sampler *b = sampler_with((struct flo_sampling){.temperature = 2, .seed = 9});
+    struct flo_sampler *c = sampler_with((struct flo_sampling){.temperature = 2, .seed = 10});
     int differences = 0;
 
     (void)state;
@@ -155,8 +151,7 @@ static void top_k_top_p_and_min_p_cut_the_tail(void **state)
 
 static void a_penalty_moves_greedy_off_a_loop(void **state)
 {
-    struct flo_sampler *sampler =
-        sampler_with((struct flo_sampling){.repeat_penalty = 2});
+    struct flo_sampler *sampler = sampler_with((struct flo_sampling){.repeat_penalty = 2});
     struct flo_sample sample;
 
     (void)state;
@@ -175,18 +170,17 @@ static void a_penalty_moves_greedy_off_a_loop(void **state)
 static void an_answer_is_punished_for_what_it_said(void **state)
 {
     static const int32_t wanted[2][5] = {{1, 3, 6, 1, 1}, {1, 3, 6, 1, 2}};
-    struct flo_answered *answered =
-        calloc(1, sizeof(*answered) + N * sizeof(*answered->items));
+    struct flo_answered *answered = calloc(1, sizeof(*answered) + N * sizeof(*answered->items));
     struct flo_sample sample;
 
     (void)state;
     assert_non_null(answered);
     answered->max = N;
     for (int i = 0; i < 2; i++) {
-        struct flo_sampler *sampler = sampler_with(
-            (struct flo_sampling){.presence_penalty = i == 0 ? 1.5f : 0,
-                                  .frequency_penalty = i == 0 ? 0 : 1.5f,
-                                  .answered = answered});
+        struct flo_sampler *sampler =
+            sampler_with((struct flo_sampling){.presence_penalty = i == 0 ? 1.5f : 0,
+                                               .frequency_penalty = i == 0 ? 0 : 1.5f,
+                                               .answered = answered});
         answered->count = 0;
         flo_sampler_accept(sampler, 1);
         for (int k = 0; k < 5; k++) {
@@ -213,10 +207,7 @@ static void a_bias_prefers_and_bans(void **state)
     assert_int_equal(sample.token, 0);
     assert_true(sample.logit == 1.0f && sample.gap == 1.0f);
     flo_sampler_close(sampler);
-    draw_many((struct flo_sampling){.temperature = 100,
-                                    .biases = biases,
-                                    .bias_count = 1},
-              counts);
+    draw_many((struct flo_sampling){.temperature = 100, .biases = biases, .bias_count = 1}, counts);
     assert_int_equal(counts[1], 0);
     assert_true(counts[4] > 0);
 }

@@ -48,10 +48,8 @@ static void world_open_fd(struct world *w, int model, uint32_t threads)
         fail_msg("%s", err.what);
     }
     w->packed = memfd_create("packed", MFD_CLOEXEC);
-    assert_int_equal(
-        ftruncate(w->packed, (off_t)flo_sidecar_bytes(w->packing.sidecar)), 0);
-    assert_int_equal(flo_sidecar_write(w->packing.sidecar, w->packed, threads,
-                                       NULL, NULL, NULL),
+    assert_int_equal(ftruncate(w->packed, (off_t)flo_sidecar_bytes(w->packing.sidecar)), 0);
+    assert_int_equal(flo_sidecar_write(w->packing.sidecar, w->packed, threads, NULL, NULL, NULL),
                      0);
 }
 
@@ -179,8 +177,7 @@ static void a_model_that_was_trained_on_does_not_take_the_old_one(void **state)
     char *copy = malloc(bytes);
     int trained = memfd_create("trained", MFD_CLOEXEC);
     assert_int_equal(pread(w.model, copy, bytes, 0), bytes);
-    const struct flo_gguf_tensor *t =
-        flo_gguf_tensor_find(w.packing.gguf, "blk.0.ffn_up.weight");
+    const struct flo_gguf_tensor *t = flo_gguf_tensor_find(w.packing.gguf, "blk.0.ffn_up.weight");
     for (size_t i = 0; i < t->bytes; i += 20) {
         copy[t->offset + i + 7] ^= 1;
     }
@@ -203,8 +200,7 @@ static void a_model_of_floats_has_nothing_to_pack(void **state)
     int fd = open_file(FLOATS);
     (void)state;
 
-    assert_int_equal(flo_packing_open(fd, false, &packing, NULL),
-                     FLO_E_NOT_BUILT);
+    assert_int_equal(flo_packing_open(fd, false, &packing, NULL), FLO_E_NOT_BUILT);
     close(fd);
 }
 
@@ -218,9 +214,8 @@ static void a_cut_write_leaves_no_head(void **state)
     world_open(&w, MODEL, 2);
     /* A file of another size is not written at all. */
     assert_int_equal(ftruncate(small, 8192), 0);
-    assert_int_equal(
-        flo_sidecar_write(w.packing.sidecar, small, 1, NULL, NULL, NULL),
-        FLO_E_PACKED);
+    assert_int_equal(flo_sidecar_write(w.packing.sidecar, small, 1, NULL, NULL, NULL),
+                     FLO_E_PACKED);
     assert_int_equal(pread(small, head, sizeof(head), 0), sizeof(head));
     for (size_t i = 0; i < sizeof(head); i++) {
         assert_int_equal(head[i], 0);
@@ -237,8 +232,7 @@ static void no_matmul(const void *weights, size_t row_bytes, size_t rows,
     (void)weights, (void)row_bytes, (void)rows, (void)x, (void)y, (void)stride;
 }
 
-static void expect_strips_of(const struct flo_matrix *plain,
-                             const struct flo_matrix *packed)
+static void expect_strips_of(const struct flo_matrix *plain, const struct flo_matrix *packed)
 {
     size_t bytes = flo_pack_strip_bytes(plain->type->id, plain->columns);
     uint8_t *strip = malloc(bytes);
@@ -247,8 +241,7 @@ static void expect_strips_of(const struct flo_matrix *plain,
     assert_int_equal(packed->strip_rows, FLO_STRIP_ROWS);
     assert_int_equal((uintptr_t)packed->data % FLO_STRIP_ALIGN, 0);
     for (uint32_t r = 0; r < plain->rows / FLO_STRIP_ROWS; r++) {
-        flo_pack_strip(plain->type->id,
-                       plain->data + r * FLO_STRIP_ROWS * plain->row_bytes,
+        flo_pack_strip(plain->type->id, plain->data + r * FLO_STRIP_ROWS * plain->row_bytes,
                        plain->row_bytes, FLO_STRIP_ROWS, plain->columns, strip);
         assert_memory_equal(packed->data + r * bytes, strip, bytes);
     }
@@ -268,17 +261,11 @@ static void expect_model_packed(const char *path)
     for (size_t i = 0; i < FLO_QUANT_ID_COUNT; i++) {
         kernel.matmul_packed[i] = no_matmul;
     }
-    assert_int_equal(flo_hparams_read(w.packing.gguf, &arch, &hparams, NULL),
-                     0);
-    assert_int_equal(
-        flo_weights_bind(w.packing.gguf, arch, &hparams, &kernel, &plain, NULL),
-        0);
-    assert_int_equal(flo_weights_bind(w.packing.gguf, arch, &hparams, &kernel,
-                                      &packed, NULL),
-                     0);
+    assert_int_equal(flo_hparams_read(w.packing.gguf, &arch, &hparams, NULL), 0);
+    assert_int_equal(flo_weights_bind(w.packing.gguf, arch, &hparams, &kernel, &plain, NULL), 0);
+    assert_int_equal(flo_weights_bind(w.packing.gguf, arch, &hparams, &kernel, &packed, NULL), 0);
     assert_int_equal(flo_sidecar_map(w.packing.sidecar, w.packed, NULL), 0);
-    assert_int_equal(
-        flo_weights_can_pack(&packed, &kernel, w.packing.sidecar, NULL), 0);
+    assert_int_equal(flo_weights_can_pack(&packed, &kernel, w.packing.sidecar, NULL), 0);
     flo_weights_pack(&packed, &kernel, w.packing.sidecar);
 
     assert_true(packed.are_packed);
@@ -320,13 +307,11 @@ static void rows_inside_a_strip_are_not_found(void **state)
     (void)state;
 
     world_open(&w, MODEL, 1);
-    const struct flo_gguf_tensor *t =
-        flo_gguf_tensor_find(w.packing.gguf, "blk.0.ffn_up.weight");
+    const struct flo_gguf_tensor *t = flo_gguf_tensor_find(w.packing.gguf, "blk.0.ffn_up.weight");
 
     uint64_t first = flo_sidecar_find(w.packing.sidecar, t, 0, &bytes);
     assert_true(first > 0);
-    assert_int_equal(flo_sidecar_find(w.packing.sidecar, t, 16, &bytes),
-                     first + bytes);
+    assert_int_equal(flo_sidecar_find(w.packing.sidecar, t, 16, &bytes), first + bytes);
     assert_int_equal(flo_sidecar_find(w.packing.sidecar, t, 1, &bytes), 0);
     const struct flo_gguf_tensor *norm =
         flo_gguf_tensor_find(w.packing.gguf, "blk.0.ffn_norm.weight");
@@ -334,8 +319,7 @@ static void rows_inside_a_strip_are_not_found(void **state)
     world_close(&w);
 }
 
-static struct flo_engine *open_with(int model,
-                                    const struct flo_engine_options *options)
+static struct flo_engine *open_with(int model, const struct flo_engine_options *options)
 {
     struct flo_engine *engine = NULL;
 
@@ -343,8 +327,7 @@ static struct flo_engine *open_with(int model,
     return engine;
 }
 
-static struct flo_engine *open_engine(int model, int packed, const char *kernel,
-                                      uint64_t budget)
+static struct flo_engine *open_engine(int model, int packed, const char *kernel, uint64_t budget)
 {
     const struct flo_engine_options options = {.context = 64,
                                                .threads = 1,
@@ -358,8 +341,7 @@ static uint64_t planned_bytes(const struct flo_engine *engine)
 {
     const struct flo_engine_info *info = flo_engine_info(engine);
 
-    return info->weights_bytes + info->kv_bytes + info->scratch_bytes +
-           info->vocabulary_bytes;
+    return info->weights_bytes + info->kv_bytes + info->scratch_bytes + info->vocabulary_bytes;
 }
 
 /* Does an engine of this machine read packed weights of the model? */
@@ -382,10 +364,8 @@ static double distance(struct flo_engine *a, struct flo_engine *b)
 
     assert_int_equal(flo_session_open(a, &sa, NULL), 0);
     assert_int_equal(flo_session_open(b, &sb, NULL), 0);
-    assert_int_equal(flo_session_decode(sa, tokens, 8, FLO_LOGITS_LAST, NULL),
-                     0);
-    assert_int_equal(flo_session_decode(sb, tokens, 8, FLO_LOGITS_LAST, NULL),
-                     0);
+    assert_int_equal(flo_session_decode(sa, tokens, 8, FLO_LOGITS_LAST, NULL), 0);
+    assert_int_equal(flo_session_decode(sb, tokens, 8, FLO_LOGITS_LAST, NULL), 0);
     for (uint32_t i = 0; i < flo_engine_info(a)->n_vocab; i++) {
         double x = flo_session_logits(sa)[i], y = flo_session_logits(sb)[i];
         far += (x - y) * (x - y);
@@ -454,15 +434,14 @@ static void a_budget_without_room_for_both_takes_the_models_rows(void **state)
     struct flo_engine *tight = open_engine(w.model, w.packed, NULL, needed);
     assert_false(flo_engine_info(tight)->is_packed);
     flo_engine_close(tight);
-    struct flo_engine *wide =
-        open_engine(w.model, w.packed, NULL, needed + size_of(w.packed));
+    struct flo_engine *wide = open_engine(w.model, w.packed, NULL, needed + size_of(w.packed));
     assert_true(flo_engine_info(wide)->is_packed);
     flo_engine_close(wide);
     world_close(&w);
 }
 
-static int float_embedding(void *context, const struct flo_gguf_tensor *tensor,
-                           const void **data, struct flo_err *err)
+static int float_embedding(void *context, const struct flo_gguf_tensor *tensor, const void **data,
+                           struct flo_err *err)
 {
     static const uint8_t zeros[1u << 18];
     (void)context, (void)err;
@@ -484,19 +463,15 @@ static uint64_t world_of_floats(struct world *w, const char *path)
     assert_int_equal(flo_gguf_open_path(path, &gguf, NULL), 0);
     for (size_t i = 0; i < flo_gguf_tensor_count(gguf); i++) {
         const struct flo_gguf_tensor *t = flo_gguf_tensor_at(gguf, i);
-        types[i] =
-            strcmp(t->name, "token_embd.weight") == 0 ? FLO_QUANT_F32 : t->type;
+        types[i] = strcmp(t->name, "token_embd.weight") == 0 ? FLO_QUANT_F32 : t->type;
     }
-    assert_int_equal(
-        flo_gguf_write(gguf, types, NULL, 0, float_embedding, NULL, fd, NULL),
-        0);
+    assert_int_equal(flo_gguf_write(gguf, types, NULL, 0, float_embedding, NULL, fd, NULL), 0);
     flo_gguf_close(gguf);
     world_open_fd(w, fd, 2);
     return flo_gguf_tensor_find(w->packing.gguf, "token_embd.weight")->bytes;
 }
 
-static void
-a_tied_embedding_of_floats_is_read_whole_and_planned_for(void **state)
+static void a_tied_embedding_of_floats_is_read_whole_and_planned_for(void **state)
 {
     struct world w;
     uint64_t embedding_bytes = world_of_floats(&w, MODEL);
@@ -505,8 +480,7 @@ a_tied_embedding_of_floats_is_read_whole_and_planned_for(void **state)
     struct flo_engine *engine = open_engine(w.model, w.packed, NULL, 0);
     assert_int_equal(flo_engine_info(engine)->is_packed, is_read_here(&w));
     if (is_read_here(&w)) {
-        assert_true(flo_engine_info(engine)->weights_bytes >=
-                    size_of(w.packed) + embedding_bytes);
+        assert_true(flo_engine_info(engine)->weights_bytes >= size_of(w.packed) + embedding_bytes);
     }
     flo_engine_close(engine);
     world_close(&w);
@@ -514,8 +488,7 @@ a_tied_embedding_of_floats_is_read_whole_and_planned_for(void **state)
 
 /* Beside an output of its own only rows of the embedding are read: the packed
  * weights take fewer bytes than the model's. */
-static void
-a_budget_shrinks_the_cache_before_it_gives_up_less_bytes(void **state)
+static void a_budget_shrinks_the_cache_before_it_gives_up_less_bytes(void **state)
 {
     struct flo_engine_options options = {.threads = 1};
     struct world w;
@@ -569,8 +542,7 @@ static bool is_asked_here(void)
 
 /* The inputs of products are in the packed file, and vectors are copied: only
  * rows of the embedding are missed. */
-static void
-rows_that_the_disk_does_not_give_fail_a_request_and_no_more(void **state)
+static void rows_that_the_disk_does_not_give_fail_a_request_and_no_more(void **state)
 {
     struct world w;
     struct flo_session *session = NULL;
@@ -592,13 +564,10 @@ rows_that_the_disk_does_not_give_fail_a_request_and_no_more(void **state)
     assert_int_equal(flo_session_open(engine, &session, NULL), 0);
 
     assert_int_equal(ftruncate(copy, 0), 0); /* as sectors that are gone */
-    assert_int_equal(
-        flo_session_decode(session, tokens, 3, FLO_LOGITS_LAST, &err),
-        FLO_E_IO_READ);
+    assert_int_equal(flo_session_decode(session, tokens, 3, FLO_LOGITS_LAST, &err), FLO_E_IO_READ);
     assert_int_equal(flo_session_position(session), 0);
     assert_int_equal(pwrite(copy, data, bytes, 0), bytes);
-    assert_int_equal(
-        flo_session_decode(session, tokens, 3, FLO_LOGITS_LAST, &err), 0);
+    assert_int_equal(flo_session_decode(session, tokens, 3, FLO_LOGITS_LAST, &err), 0);
     flo_session_close(session);
     flo_engine_close(engine);
     close(copy);
@@ -671,12 +640,9 @@ int main(void)
         cmocka_unit_test(packed_or_not_an_engine_answers_alike),
         cmocka_unit_test(a_named_file_that_is_not_the_models_fails_the_open),
         cmocka_unit_test(a_budget_without_room_for_both_takes_the_models_rows),
-        cmocka_unit_test(
-            a_tied_embedding_of_floats_is_read_whole_and_planned_for),
-        cmocka_unit_test(
-            a_budget_shrinks_the_cache_before_it_gives_up_less_bytes),
-        cmocka_unit_test(
-            rows_that_the_disk_does_not_give_fail_a_request_and_no_more),
+        cmocka_unit_test(a_tied_embedding_of_floats_is_read_whole_and_planned_for),
+        cmocka_unit_test(a_budget_shrinks_the_cache_before_it_gives_up_less_bytes),
+        cmocka_unit_test(rows_that_the_disk_does_not_give_fail_a_request_and_no_more),
         cmocka_unit_test(a_file_next_to_the_model_is_found_unless_it_is_stale),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,8 +14,7 @@
 
 #define HEX64 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 #define DIGEST "sha256:" HEX64
-#define HEAD64                                                                 \
-    "fe23456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define HEAD64 "fe23456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
 static const char release_text[] =
     "{\"v\":2,\"fleet\":\"demo\",\"model\":\"tiny\",\"version\":\"2.1.0\","
@@ -27,14 +26,13 @@ static const char release_text[] =
     "\"get\":[{\"codec\":\"raw\",\"digest\":\"" DIGEST
     "\",\"bytes\":1734464},{\"codec\":\"warp9\",\"x\":1},{\"codec\":"
     "\"bsdiff40\",\"digest\":\"" DIGEST "\",\"bytes\":311795,\"base\":\"" DIGEST
-    "\"},{\"codec\":\"tensor1\",\"digest\":\"" DIGEST
-    "\",\"bytes\":9,\"base\":\"" DIGEST "\",\"head\":\"sha256:" HEAD64 "\"}]},"
+    "\"},{\"codec\":\"tensor1\",\"digest\":\"" DIGEST "\",\"bytes\":9,\"base\":\"" DIGEST
+    "\",\"head\":\"sha256:" HEAD64 "\"}]},"
     "{\"name\":\"ops.gguf\",\"role\":\"adapter\",\"digest\":\"" DIGEST
     "\",\"bytes\":9,\"scale_ppm\":500000,\"get\":[{\"codec\":\"raw\","
     "\"digest\":\"" DIGEST "\",\"bytes\":9}]},"
     "{\"name\":\"golden.json\",\"role\":\"golden\",\"digest\":\"" DIGEST
-    "\",\"bytes\":7,\"get\":[{\"codec\":\"raw\",\"digest\":\"" DIGEST
-    "\",\"bytes\":7}]}],"
+    "\",\"bytes\":7,\"get\":[{\"codec\":\"raw\",\"digest\":\"" DIGEST "\",\"bytes\":7}]}],"
     "\"variants\":[{\"name\":\"q4_0\",\"needs\":{\"arch\":[\"x86_64\"],"
     "\"rate_mtps\":4000,\"bytes_per_token\":1000,\"accelerator\":[\"cuda\"]},"
     "\"files\":[\"onnx/model.gguf\",\"ops.gguf\",\"golden.json\"],"
@@ -51,11 +49,9 @@ static const char first_text[] =
     "\"number\":3,\"files\":[{\"name\":\"model.gguf\","
     "\"role\":\"model\",\"digest\":\"" DIGEST "\",\"bytes\":1734464,"
     "\"chunk_bytes\":1048576,\"chunks\":[\"" HEX64 "\",\"" HEX64 "\"],"
-    "\"get\":[{\"codec\":\"raw\",\"digest\":\"" DIGEST
-    "\",\"bytes\":1734464}]},"
+    "\"get\":[{\"codec\":\"raw\",\"digest\":\"" DIGEST "\",\"bytes\":1734464}]},"
     "{\"name\":\"golden.json\",\"role\":\"golden\",\"digest\":\"" DIGEST
-    "\",\"bytes\":7,\"get\":[{\"codec\":\"raw\",\"digest\":\"" DIGEST
-    "\",\"bytes\":7}]}],"
+    "\",\"bytes\":7,\"get\":[{\"codec\":\"raw\",\"digest\":\"" DIGEST "\",\"bytes\":7}]}],"
     "\"variants\":[{\"name\":\"q4_0\",\"files\":[\"model.gguf\"]}],"
     "\"probe\":{\"golden\":\"golden.json\"}}";
 
@@ -82,8 +78,7 @@ static char *with(const char *text, const char *from, const char *to)
     assert_non_null(at);
     size_t bytes = strlen(text) + strlen(to) + 1;
     char *out = malloc(bytes);
-    snprintf(out, bytes, "%.*s%s%s", (int)(at - text), text, to,
-             at + strlen(from));
+    snprintf(out, bytes, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
     return out;
 }
 
@@ -93,8 +88,7 @@ static void a_release_document_is_read_whole(void **state)
     struct flo_release *release = NULL;
     struct flo_err err = {0};
 
-    assert_int_equal(flo_release_new(release_text, strlen(release_text), "demo",
-                                     &release, &err),
+    assert_int_equal(flo_release_new(release_text, strlen(release_text), "demo", &release, &err),
                      0);
 
     assert_string_equal(release->model, "tiny");
@@ -127,18 +121,14 @@ static void a_document_of_version_1_is_read_as_one_of_version_2(void **state)
     struct flo_buf text = {0};
 
     (void)state;
-    assert_int_equal(
-        flo_release_new(first_text, strlen(first_text), "demo", &release, NULL),
-        0);
+    assert_int_equal(flo_release_new(first_text, strlen(first_text), "demo", &release, NULL), 0);
     assert_true(release->is_first);
     assert_int_equal(flo_release_chunks(&release->files[0]), 0);
     assert_int_equal(release->golden_count, 1);
     assert_true(flo_release_is_native(&release->variants[0]));
-    assert_ptr_equal(flo_release_entry(release, &release->variants[0]),
-                     &release->files[0]);
+    assert_ptr_equal(flo_release_entry(release, &release->variants[0]), &release->files[0]);
     assert_int_equal(flo_release_write(release, &text, NULL), 0);
-    assert_int_equal(
-        flo_release_new(text.data, text.bytes, "demo", &again, NULL), 0);
+    assert_int_equal(flo_release_new(text.data, text.bytes, "demo", &again, NULL), 0);
     assert_false(again->is_first);
     flo_buf_deinit(&text);
     flo_release_free(release);
@@ -153,15 +143,12 @@ static int parse_many(size_t count, const char *head, const char *tail)
     flo_buf_text(&text, "{\"v\":2,\"fleet\":\"demo\",\"model\":\"tiny\","
                         "\"version\":\"1\",\"number\":1,\"files\":[");
     for (size_t i = 0; i < count; i++) {
-        flo_buf_printf(&text, "%s{\"name\":\"%s%zu%s", i > 0 ? "," : "", head,
-                       i, tail);
+        flo_buf_printf(&text, "%s{\"name\":\"%s%zu%s", i > 0 ? "," : "", head, i, tail);
         flo_buf_text(&text, "\",\"role\":\"model\",\"digest\":\"" DIGEST
                             "\",\"bytes\":17592186044416,\"get\":[{\"codec\":"
                             "\"raw\",\"digest\":\"" DIGEST "\",\"bytes\":1}]}");
     }
-    flo_buf_printf(&text,
-                   "],\"variants\":[{\"name\":\"a\",\"files\":[\"%s0%s\"]}]}",
-                   head, tail);
+    flo_buf_printf(&text, "],\"variants\":[{\"name\":\"a\",\"files\":[\"%s0%s\"]}]}", head, tail);
     int rv = parse_release(text.data, "demo");
     flo_buf_deinit(&text);
     return rv;
@@ -170,14 +157,8 @@ static int parse_many(size_t count, const char *head, const char *tail)
 /* DV01, DV03, DV05 */
 static void sixty_four_files_with_folders_are_the_most(void **state)
 {
-    static const char *const bad[] = {"../../slots/tiny-",
-                                      "a/b/c/d/e",
-                                      "a//b",
-                                      "/a",
-                                      ".a",
-                                      "a/..",
-                                      "a b",
-                                      "-a"};
+    static const char *const bad[] = {
+        "../../slots/tiny-", "a/b/c/d/e", "a//b", "/a", ".a", "a/..", "a b", "-a"};
 
     (void)state;
     assert_int_equal(parse_many(64, "a/b/c/file-", ".bin"), 0);
@@ -196,14 +177,11 @@ static void writing_a_release_and_reading_it_gives_the_same(void **state)
     struct flo_release *release = NULL;
     struct flo_buf once = {0};
     struct flo_buf twice = {0};
-    assert_int_equal(flo_release_new(release_text, strlen(release_text), NULL,
-                                     &release, NULL),
-                     0);
+    assert_int_equal(flo_release_new(release_text, strlen(release_text), NULL, &release, NULL), 0);
 
     assert_int_equal(flo_release_write(release, &once, NULL), 0);
     flo_release_free(release);
-    assert_int_equal(
-        flo_release_new(once.data, once.bytes, NULL, &release, NULL), 0);
+    assert_int_equal(flo_release_new(once.data, once.bytes, NULL, &release, NULL), 0);
     assert_int_equal(flo_release_write(release, &twice, NULL), 0);
 
     assert_string_equal(once.data, twice.data);
@@ -229,56 +207,46 @@ static void a_release_with_a_bad_field_is_refused_by_its_id(void **state)
         {"\"future\"", "\"crit_licence\"", FLO_E_META_SCHEMA}, /* DV15 */
         {"\"base\":{", "\"other\":{", FLO_E_META_SCHEMA},
         {"\"bytes\":1734464,\"chunk", "\"bytes\":0,\"chunk", FLO_E_META_SCHEMA},
-        {"\"bytes\":1734464,\"chunk", "\"bytes\":-5,\"chunk",
-         FLO_E_META_SCHEMA},
-        {"\"bytes\":1734464,\"chunk", "\"bytes\":17592186044417,\"chunk",
-         FLO_E_META_SCHEMA},
+        {"\"bytes\":1734464,\"chunk", "\"bytes\":-5,\"chunk", FLO_E_META_SCHEMA},
+        {"\"bytes\":1734464,\"chunk", "\"bytes\":17592186044417,\"chunk", FLO_E_META_SCHEMA},
         {"\"bytes\":1734464,\"chunk", "\"bytes\":17592186044416,\"chunk",
          FLO_E_META_SCHEMA}, /* too many chunks */
         {"\"bytes\":1048576", "\"bytes\":65535", FLO_E_META_SCHEMA},
         {"\"bytes\":1048576", "\"bytes\":8388609", FLO_E_META_SCHEMA},
-        {"\"chunks\":{\"bytes\":1048576,\"digest\"",
-         "\"chunks\":{\"bytes\":1048576,\"no\"", FLO_E_META_SCHEMA},
+        {"\"chunks\":{\"bytes\":1048576,\"digest\"", "\"chunks\":{\"bytes\":1048576,\"no\"",
+         FLO_E_META_SCHEMA},
         {"sha256:0", "sha256:", FLO_E_META_SCHEMA},
         {"sha256:0123456789a", "sha256:0123456789A", FLO_E_META_SCHEMA},
         {"\"scale_ppm\":500000", "\"scale_ppm\":10000001", FLO_E_META_SCHEMA},
-        {"\"files\":[\"onnx/model.gguf\"", "\"files\":[\"other\"",
-         FLO_E_META_SCHEMA},
+        {"\"files\":[\"onnx/model.gguf\"", "\"files\":[\"other\"", FLO_E_META_SCHEMA},
         {"\"files\":[\"golden.json\"]", "\"files\":[]", FLO_E_META_SCHEMA},
-        {"\"files\":[\"golden.json\"]",
-         "\"files\":[\"golden.json\",\"golden.json\"]", FLO_E_META_SCHEMA},
-        {"\"entry\":\"onnx/model.gguf\"", "\"entry\":\"golden.json\"",
+        {"\"files\":[\"golden.json\"]", "\"files\":[\"golden.json\",\"golden.json\"]",
          FLO_E_META_SCHEMA},
+        {"\"entry\":\"onnx/model.gguf\"", "\"entry\":\"golden.json\"", FLO_E_META_SCHEMA},
         {"\"role\":\"model\"", "\"role\":\"golden\"", FLO_E_META_SCHEMA},
-        {"\"name\":\"ops.gguf\"", "\"name\":\"onnx/model.gguf\"",
-         FLO_E_META_SCHEMA},
+        {"\"name\":\"ops.gguf\"", "\"name\":\"onnx/model.gguf\"", FLO_E_META_SCHEMA},
         {"\"name\":\"ops.gguf\"", "\"name\":\"onnx\"", FLO_E_META_SCHEMA},
-        {"\"name\":\"ops.gguf\"", "\"name\":\"onnx/model.gguf/a\"",
-         FLO_E_META_SCHEMA},
+        {"\"name\":\"ops.gguf\"", "\"name\":\"onnx/model.gguf/a\"", FLO_E_META_SCHEMA},
         {"\"role\":\"model\"", "\"role\":\"a/b\"", FLO_E_META_NAME},
-        {"\"runtime\":\"ort\"",
-         "\"runtime\":\"a2345678901234567890123456789012\"", FLO_E_META_SCHEMA},
-        {"[\"cuda\"]", "[\"a\",\"b\",\"c\",\"d\",\"e\"]", FLO_E_META_SCHEMA},
-        {"\"golden\":[\"golden.json\"]", "\"golden\":[\"none\"]",
+        {"\"runtime\":\"ort\"", "\"runtime\":\"a2345678901234567890123456789012\"",
          FLO_E_META_SCHEMA},
+        {"[\"cuda\"]", "[\"a\",\"b\",\"c\",\"d\",\"e\"]", FLO_E_META_SCHEMA},
+        {"\"golden\":[\"golden.json\"]", "\"golden\":[\"none\"]", FLO_E_META_SCHEMA},
         {"\"cache\":\"q8_0\"", "\"cache\":\"q9_9\"", FLO_E_META_SCHEMA},
         {"\"sessions\":4", "\"sessions\":65", FLO_E_META_SCHEMA},
-        {"\"temperature_ppm\":200000", "\"temperature_ppm\":-1",
-         FLO_E_META_SCHEMA},
+        {"\"temperature_ppm\":200000", "\"temperature_ppm\":-1", FLO_E_META_SCHEMA},
         {"311795,\"base\":\"" DIGEST "\"}", "311795}", FLO_E_META_SCHEMA},
         {"\"variants\":[", "\"variants\":[],\"w\":[", FLO_E_META_SCHEMA},
         {"\"future\":[1]", "\"future\":[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]",
          FLO_E_META_JSON_DEPTH},
         {"\"future\":[1]", "\"future\":1,\"future\":1", FLO_E_META_JSON},
-        {"\"temperature_ppm\":200000}}}", "\"temperature_ppm\":200000}}}x",
-         FLO_E_META_JSON},
+        {"\"temperature_ppm\":200000}}}", "\"temperature_ppm\":200000}}}x", FLO_E_META_JSON},
     };
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         char *text = with(release_text, rows[i].from, rows[i].to);
         int rv = parse_release(text, "demo");
         if (rv != rows[i].code) {
-            fail_msg("row %zu: %s instead of %s", i, flo_error_id(rv),
-                     flo_error_id(rows[i].code));
+            fail_msg("row %zu: %s instead of %s", i, flo_error_id(rv), flo_error_id(rows[i].code));
         }
         free(text);
     }
@@ -291,13 +259,10 @@ static void an_order_is_written_and_read_back(void **state)
     struct flo_order order;
     struct flo_order again;
     struct flo_buf text = {0};
-    assert_int_equal(
-        flo_order_parse(order_text, strlen(order_text), "demo", &order, NULL),
-        0);
+    assert_int_equal(flo_order_parse(order_text, strlen(order_text), "demo", &order, NULL), 0);
 
     assert_int_equal(flo_order_write(&order, &text, NULL), 0);
-    assert_int_equal(
-        flo_order_parse(text.data, text.bytes, "demo", &again, NULL), 0);
+    assert_int_equal(flo_order_parse(text.data, text.bytes, "demo", &again, NULL), 0);
 
     assert_int_equal(again.policy.soak_ms, 2000);
     assert_int_equal(again.policy.tries, 3);
@@ -306,11 +271,10 @@ static void an_order_is_written_and_read_back(void **state)
     flo_buf_deinit(&text);
 }
 
-static const char remove_text[] =
-    "{\"v\":1,\"fleet\":\"demo\",\"id\":\"o-1\",\"op\":\"remove\","
-    "\"scope\":{\"group\":\"all\"},\"epoch\":1,\"seq\":1,"
-    "\"issued_at_ms\":1,\"expires_at_ms\":2,"
-    "\"args\":{\"model\":\"old\",\"keep\":\"blobs\"}}";
+static const char remove_text[] = "{\"v\":1,\"fleet\":\"demo\",\"id\":\"o-1\",\"op\":\"remove\","
+                                  "\"scope\":{\"group\":\"all\"},\"epoch\":1,\"seq\":1,"
+                                  "\"issued_at_ms\":1,\"expires_at_ms\":2,"
+                                  "\"args\":{\"model\":\"old\",\"keep\":\"blobs\"}}";
 
 static void an_order_to_remove_names_its_model_and_what_stays(void **state)
 {
@@ -326,20 +290,16 @@ static void an_order_to_remove_names_its_model_and_what_stays(void **state)
     struct flo_buf text = {0};
 
     (void)state;
-    assert_int_equal(
-        flo_order_parse(remove_text, strlen(remove_text), "demo", &order, NULL),
-        0);
+    assert_int_equal(flo_order_parse(remove_text, strlen(remove_text), "demo", &order, NULL), 0);
     assert_true(order.keeps_blobs);
     assert_int_equal(flo_order_write(&order, &text, NULL), 0);
-    assert_int_equal(
-        flo_order_parse(text.data, text.bytes, "demo", &again, NULL), 0);
+    assert_int_equal(flo_order_parse(text.data, text.bytes, "demo", &again, NULL), 0);
     assert_memory_equal(&order, &again, sizeof(order));
     flo_buf_deinit(&text);
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         char *changed = with(remove_text, rows[i].from, rows[i].to);
-        assert_int_equal(
-            flo_order_parse(changed, strlen(changed), "demo", &again, NULL),
-            rows[i].code);
+        assert_int_equal(flo_order_parse(changed, strlen(changed), "demo", &again, NULL),
+                         rows[i].code);
         assert_true(rows[i].code != 0 || !again.keeps_blobs);
         free(changed);
     }
@@ -359,8 +319,7 @@ static void an_order_with_a_bad_field_is_refused(void **state)
         {"[0,3400]", "[0]", FLO_E_CMD_FORMAT},
         {"\"seq\":7", "\"seq\":0", FLO_E_CMD_FORMAT},
         {"\"expires_at_ms\":9", "\"expires_at_ms\":4", FLO_E_CMD_FORMAT},
-        {"\"expires_at_ms\":9", "\"expires_at_ms\":34560000006",
-         FLO_E_CMD_FORMAT},
+        {"\"expires_at_ms\":9", "\"expires_at_ms\":34560000006", FLO_E_CMD_FORMAT},
         {"\"soak_ms\":2000", "\"soak_ms\":-1", FLO_E_CMD_FORMAT},
         {"\"soak_ms\":2000", "\"tries\":0", FLO_E_CMD_FORMAT},
         {"\"release\":\"sha", "\"release\":\"md", FLO_E_CMD_FORMAT},
@@ -417,9 +376,8 @@ static void an_order_of_a_later_version_says_for_whom_it_is(void **state)
         char *text = with(order_text, rows[i].from, rows[i].to);
         struct flo_order order = {.id = "o-before"};
 
-        assert_int_equal(
-            flo_order_parse(text, strlen(text), "demo", &order, NULL),
-            FLO_E_CMD_FORMAT);
+        assert_int_equal(flo_order_parse(text, strlen(text), "demo", &order, NULL),
+                         FLO_E_CMD_FORMAT);
         assert_string_equal(order.id, rows[i].has_head ? "o-0007" : "");
         if (rows[i].has_head) {
             assert_int_equal(order.seq, 7);
@@ -442,16 +400,12 @@ static void an_envelope_is_taken_apart_and_written_the_same(void **state)
     memset(envelope.signatures[0].signature, 7, 64);
 
     flo_envelope_write(&envelope, &text);
-    assert_int_equal(
-        flo_envelope_parse(text.data, text.bytes, FLO_TYPE_ORDER, &again, NULL),
-        0);
+    assert_int_equal(flo_envelope_parse(text.data, text.bytes, FLO_TYPE_ORDER, &again, NULL), 0);
 
     assert_string_equal(again.body, "{}");
-    assert_memory_equal(again.signatures, envelope.signatures,
-                        sizeof(again.signatures[0]));
+    assert_memory_equal(again.signatures, envelope.signatures, sizeof(again.signatures[0]));
     flo_envelope_deinit(&again);
-    assert_int_equal(flo_envelope_parse(text.data, text.bytes, FLO_TYPE_RELEASE,
-                                        &again, NULL),
+    assert_int_equal(flo_envelope_parse(text.data, text.bytes, FLO_TYPE_RELEASE, &again, NULL),
                      FLO_E_META_WRONG_TYPE);
     flo_buf_deinit(&text);
 }
@@ -467,19 +421,16 @@ static void an_envelope_without_or_with_odd_signatures_is_refused(void **state)
         {"{}", FLO_E_META_SCHEMA},
         {"[{\"keyid\":\"ab\",\"sig\":\"\"}]", FLO_E_SIG_FORMAT},
         {"[{\"keyid\":\"" HEX64 "\",\"sig\":\"AAAA\"}]", FLO_E_SIG_FORMAT},
-        {"[{\"keyid\":\"" HEX64 "\",\"sig\":\"" HEX64 HEX64 "\"}]",
-         FLO_E_SIG_FORMAT},
+        {"[{\"keyid\":\"" HEX64 "\",\"sig\":\"" HEX64 HEX64 "\"}]", FLO_E_SIG_FORMAT},
         {"[{\"keyid\":\"" HEX64 "\"}]", FLO_E_META_SCHEMA},
     };
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         char text[1024];
         struct flo_envelope envelope = {0};
         snprintf(text, sizeof(text),
-                 "{\"payloadType\":\"" FLO_TYPE_ORDER
-                 "\",\"payload\":\"e30=\",\"signatures\":%s}",
+                 "{\"payloadType\":\"" FLO_TYPE_ORDER "\",\"payload\":\"e30=\",\"signatures\":%s}",
                  rows[i].signatures);
-        int rv = flo_envelope_parse(text, strlen(text), FLO_TYPE_ORDER,
-                                    &envelope, NULL);
+        int rv = flo_envelope_parse(text, strlen(text), FLO_TYPE_ORDER, &envelope, NULL);
         if (rv != rows[i].code) {
             fail_msg("row %zu: %s", i, flo_error_id(rv));
         }
@@ -491,10 +442,8 @@ static void the_signed_bytes_are_those_of_dsse(void **state)
     (void)state;
     struct flo_buf out = {0};
     /* The example of the DSSE protocol document. */
-    flo_envelope_signed_bytes("http://example.com/HelloWorld", "hello world",
-                              11, &out);
-    assert_string_equal(
-        out.data, "DSSEv1 29 http://example.com/HelloWorld 11 hello world");
+    flo_envelope_signed_bytes("http://example.com/HelloWorld", "hello world", 11, &out);
+    assert_string_equal(out.data, "DSSEv1 29 http://example.com/HelloWorld 11 hello world");
     flo_buf_deinit(&out);
 }
 
@@ -531,11 +480,9 @@ static void a_document_has_at_most_the_size_of_its_kind(void **state)
 {
     (void)state;
     assert_int_equal(parse_filled(true, FLO_ORDER_BYTES_MAX), 0);
-    assert_int_equal(parse_filled(true, FLO_ORDER_BYTES_MAX + 1),
-                     FLO_E_META_TOO_LARGE);
+    assert_int_equal(parse_filled(true, FLO_ORDER_BYTES_MAX + 1), FLO_E_META_TOO_LARGE);
     assert_int_equal(parse_filled(false, FLO_RELEASE_BYTES_MAX), 0);
-    assert_int_equal(parse_filled(false, FLO_RELEASE_BYTES_MAX + 1),
-                     FLO_E_META_TOO_LARGE);
+    assert_int_equal(parse_filled(false, FLO_RELEASE_BYTES_MAX + 1), FLO_E_META_TOO_LARGE);
 }
 
 int main(void)

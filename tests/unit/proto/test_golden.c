@@ -30,8 +30,7 @@ static int read_expect(const char *expect)
 
 static int judge_text(const char *answer)
 {
-    const struct flo_golden_answer in = {.text = answer,
-                                         .bytes = strlen(answer)};
+    const struct flo_golden_answer in = {.text = answer, .bytes = strlen(answer)};
     memset(&err, 0, sizeof(err));
     return flo_golden_judge(&golden.cases[0], 0, &in, &err);
 }
@@ -62,8 +61,7 @@ static void texts_are_compared_after_the_trim(void **state)
     static const char untrimmed[] =
         "{\"format\":\"flotilla-golden-2\",\"cases\":[{\"id\":\"a\","
         "\"text\":\"p\",\"trim\":false,\"expect\":[{\"exact\":\"ok\"}]}]}";
-    assert_int_equal(
-        flo_golden_read(untrimmed, sizeof(untrimmed) - 1, &golden, &err), 0);
+    assert_int_equal(flo_golden_read(untrimmed, sizeof(untrimmed) - 1, &golden, &err), 0);
     assert_int_equal(judge_text(" ok"), FLO_E_PROBE_GOLDEN);
     flo_golden_deinit(&golden);
 }
@@ -94,8 +92,7 @@ static void a_hard_pattern_takes_linear_time(void **state)
 
 static void json_values_are_compared_without_coercion(void **state)
 {
-    static const char answer[] =
-        "{\"a\":[1,{\"b\":2.0}],\"s\":\"1\",\"t\":true,\"/\":7,\"~\":8}";
+    static const char answer[] = "{\"a\":[1,{\"b\":2.0}],\"s\":\"1\",\"t\":true,\"/\":7,\"~\":8}";
     (void)state;
     assert_true(holds("[{\"json\":\"/a/0\",\"equals\":1.0}]", answer));
     assert_true(holds("[{\"json\":\"/a/1\",\"equals\":{\"b\":2}}]", answer));
@@ -112,10 +109,8 @@ static void a_number_lies_within_its_bounds(void **state)
 {
     (void)state;
     assert_true(holds("[{\"json\":\"/p\",\"within\":[0.5,1]}]", "{\"p\":1}"));
-    assert_false(
-        holds("[{\"json\":\"/p\",\"within\":[0.5,1]}]", "{\"p\":1.01}"));
-    assert_false(
-        holds("[{\"json\":\"/p\",\"within\":[0.5,1]}]", "{\"p\":\"1\"}"));
+    assert_false(holds("[{\"json\":\"/p\",\"within\":[0.5,1]}]", "{\"p\":1.01}"));
+    assert_false(holds("[{\"json\":\"/p\",\"within\":[0.5,1]}]", "{\"p\":\"1\"}"));
     assert_false(holds("[{\"json\":\"/p\",\"within\":[0,1]}]", "{\"p\":NaN}"));
 }
 
@@ -165,8 +160,7 @@ static void a_case_asks_exactly_one_thing(void **state)
                  "{\"format\":\"flotilla-golden-2\",\"cases\":[{%s,"
                  "\"max_new_tokens\":4,\"expect\":[{\"exact\":\"a\"}]}]}",
                  asks[i]);
-        if (flo_golden_read(text, strlen(text), &golden, &err) !=
-            FLO_E_META_SCHEMA) {
+        if (flo_golden_read(text, strlen(text), &golden, &err) != FLO_E_META_SCHEMA) {
             fail_msg("%s gave %d %s", asks[i], err.code, err.what);
         }
     }
@@ -174,16 +168,13 @@ static void a_case_asks_exactly_one_thing(void **state)
 
 /* ---- vectors ---- */
 
-static int judge_vector(const float *expected, const float *answer,
-                        uint32_t count)
+static int judge_vector(const float *expected, const float *answer, uint32_t count)
 {
     const struct flo_golden_answer in = {.vector = answer, .n_vector = count};
     memset(&err, 0, sizeof(err));
+    assert_int_equal(read_expect("[{\"cosine_min_ppm\":995000,\"vector\":\"v.f32\"}]"), 0);
     assert_int_equal(
-        read_expect("[{\"cosine_min_ppm\":995000,\"vector\":\"v.f32\"}]"), 0);
-    assert_int_equal(flo_golden_set_vector(&golden.cases[0].expect[0], expected,
-                                           4 * sizeof(float), &err),
-                     0);
+        flo_golden_set_vector(&golden.cases[0].expect[0], expected, 4 * sizeof(float), &err), 0);
     int rv = flo_golden_judge(&golden.cases[0], 0, &in, &err);
     flo_golden_deinit(&golden);
     return rv;
@@ -216,19 +207,16 @@ static void a_file_that_is_no_unit_vector_is_refused(void **state)
     static const float zero[] = {0, 0}, e[] = {1, 0};
     struct flo_golden_match match = {.kind = FLO_GOLDEN_COSINE, .text = "v"};
     (void)state;
-    assert_int_equal(flo_golden_set_vector(&match, zero, 8, &err),
-                     FLO_E_META_SCHEMA);
-    assert_int_equal(flo_golden_set_vector(&match, e, 7, &err),
-                     FLO_E_META_SCHEMA);
+    assert_int_equal(flo_golden_set_vector(&match, zero, 8, &err), FLO_E_META_SCHEMA);
+    assert_int_equal(flo_golden_set_vector(&match, e, 7, &err), FLO_E_META_SCHEMA);
     assert_int_equal(flo_golden_set_vector(&match, e, 8, &err), 0);
     free(match.vector);
 }
 
 static void speech_of_a_case_is_a_wav_file_of_the_release(void **state)
 {
-    static const char text[] =
-        "{\"format\":\"flotilla-golden-2\",\"cases\":[{\"id\":\"a\","
-        "\"audio\":\"low.wav\",\"expect\":[{\"exact\":\"shut\"}]}]}";
+    static const char text[] = "{\"format\":\"flotilla-golden-2\",\"cases\":[{\"id\":\"a\","
+                               "\"audio\":\"low.wav\",\"expect\":[{\"exact\":\"shut\"}]}]}";
     static const char wav[] = "RIFF\x26\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0"
                               "\x80\x3e\0\0\0\x7d\0\0\2\0\x10\0"
                               "data\x02\0\0\0\0\0";
@@ -239,8 +227,7 @@ static void speech_of_a_case_is_a_wav_file_of_the_release(void **state)
     c = &golden.cases[0];
     assert_int_equal(c->input, FLO_GOLDEN_AUDIO);
     assert_string_equal(c->prompt, "low.wav");
-    assert_int_equal(flo_golden_set_audio(c, "RIFF", 4, &err),
-                     FLO_E_META_SCHEMA);
+    assert_int_equal(flo_golden_set_audio(c, "RIFF", 4, &err), FLO_E_META_SCHEMA);
     assert_non_null(strstr(err.what, "low.wav"));
     assert_int_equal(flo_golden_set_audio(c, wav, sizeof(wav) - 1, &err), 0);
     assert_int_equal(c->audio_bytes, sizeof(wav) - 1);
@@ -256,11 +243,8 @@ static void matchers_that_an_engine_cannot_serve_are_left_out(void **state)
                      0);
     assert_int_equal(judge_text("a"), FLO_E_PROBE_GOLDEN);
     const struct flo_golden_answer in = {.text = "a", .bytes = 1};
-    assert_int_equal(
-        flo_golden_judge(&golden.cases[0], 1u << FLO_GOLDEN_TOKENS, &in, &err),
-        0);
-    assert_int_equal(
-        flo_golden_count(&golden.cases[0], 1u << FLO_GOLDEN_TOKENS), 1);
+    assert_int_equal(flo_golden_judge(&golden.cases[0], 1u << FLO_GOLDEN_TOKENS, &in, &err), 0);
+    assert_int_equal(flo_golden_count(&golden.cases[0], 1u << FLO_GOLDEN_TOKENS), 1);
     flo_golden_deinit(&golden);
 }
 

@@ -23,12 +23,9 @@ static int set_up(void **state)
     struct flo_err err = {0};
     (void)state;
 
-    return flo_key_generate(&device, &err) < 0 ||
-           flo_key_generate(&controller, &err) < 0 ||
-           flo_proof_key_device(device, flo_key_public(controller),
-                                &device_side, &err) < 0 ||
-           flo_proof_key_controller(controller, flo_key_public(device),
-                                    &controller_side, &err) < 0;
+    return flo_key_generate(&device, &err) < 0 || flo_key_generate(&controller, &err) < 0 ||
+           flo_proof_key_device(device, flo_key_public(controller), &device_side, &err) < 0 ||
+           flo_proof_key_controller(controller, flo_key_public(device), &controller_side, &err) < 0;
 }
 
 static bool holds(const char *topic, const char *text, size_t bytes)
@@ -45,10 +42,8 @@ static void both_ends_make_the_same_proof(void **state)
     struct flo_proof proof;
     (void)state;
 
-    assert_memory_equal(device_side.secret, controller_side.secret,
-                        sizeof(device_side.secret));
-    flo_proof_add(&device_side, TOPIC, 0x123456789a, message, strlen(message),
-                  &text);
+    assert_memory_equal(device_side.secret, controller_side.secret, sizeof(device_side.secret));
+    flo_proof_add(&device_side, TOPIC, 0x123456789a, message, strlen(message), &text);
     assert_int_equal(text.bytes, strlen(message) + FLO_PROOF_BYTES);
     assert_true(flo_proof_find(text.data, text.bytes, &proof));
     assert_true(flo_proof_holds(&proof, &controller_side, TOPIC, text.data));
@@ -77,8 +72,7 @@ static void a_proof_holds_on_its_own_topic_alone(void **state)
 
     flo_proof_add(&device_side, TOPIC, 5, message, strlen(message), &text);
     assert_false(holds(TOPIC "s", text.data, text.bytes));
-    assert_false(
-        holds("flotilla/v1/demo/d/other/event", text.data, text.bytes));
+    assert_false(holds("flotilla/v1/demo/d/other/event", text.data, text.bytes));
 }
 
 static void a_message_without_a_proof_has_none(void **state)
@@ -96,9 +90,8 @@ static void a_message_without_a_proof_has_none(void **state)
     for (size_t from = 1; from < text.bytes; from++) {
         struct flo_proof rest;
         /* The end alone is a proof of other words. */
-        assert_false(
-            flo_proof_find(text.data + from, text.bytes - from, &rest) &&
-            flo_proof_holds(&rest, &controller_side, TOPIC, text.data + from));
+        assert_false(flo_proof_find(text.data + from, text.bytes - from, &rest) &&
+                     flo_proof_holds(&rest, &controller_side, TOPIC, text.data + from));
     }
 }
 

@@ -19,14 +19,11 @@ static void every_topic_is_parsed_back_to_what_built_it(void **state)
         enum flo_topic topic;
         struct flo_err err = {0};
 
-        assert_int_equal(
-            flo_topic_build((enum flo_topic)i, "demo", "store-eu", text, &err),
-            0);
+        assert_int_equal(flo_topic_build((enum flo_topic)i, "demo", "store-eu", text, &err), 0);
         assert_int_equal(flo_topic_parse(text, "demo", &topic, key, &err), 0);
 
         assert_int_equal(topic, i);
-        bool has_key =
-            strchr(flo_topic_fact((enum flo_topic)i)->path, '{') != NULL;
+        bool has_key = strchr(flo_topic_fact((enum flo_topic)i)->path, '{') != NULL;
         assert_string_equal(key, has_key ? "store-eu" : "");
     }
 }
@@ -51,13 +48,10 @@ static void topics_of_others_and_wild_ones_are_refused(void **state)
     for (size_t i = 0; i < FLO_COUNT(bad); i++) {
         char key[FLO_NAME_MAX + 1];
         enum flo_topic topic;
-        assert_int_equal(flo_topic_parse(bad[i], "demo", &topic, key, NULL),
-                         FLO_E_MQTT_TOPIC);
+        assert_int_equal(flo_topic_parse(bad[i], "demo", &topic, key, NULL), FLO_E_MQTT_TOPIC);
     }
     char text[FLO_TOPIC_TEXT];
-    assert_int_equal(
-        flo_topic_build(FLO_TOPIC_EVENT, "demo", "a/b", text, NULL),
-        FLO_E_MQTT_TOPIC);
+    assert_int_equal(flo_topic_build(FLO_TOPIC_EVENT, "demo", "a/b", text, NULL), FLO_E_MQTT_TOPIC);
 }
 
 static void words_of_the_tables_are_read_back(void **state)
@@ -65,8 +59,7 @@ static void words_of_the_tables_are_read_back(void **state)
     (void)state;
     for (int i = 0; i < FLO_EXECUTION_COUNT; i++) {
         enum flo_execution found;
-        assert_true(flo_execution_parse(
-            flo_execution_word((enum flo_execution)i), &found));
+        assert_true(flo_execution_parse(flo_execution_word((enum flo_execution)i), &found));
         assert_int_equal(found, i);
     }
     for (int i = 0; i < FLO_METRIC_COUNT; i++) {
@@ -133,16 +126,13 @@ static void a_release_title_has_a_model_and_a_version(void **state)
     char model[FLO_NAME_MAX + 1];
     char version[FLO_NAME_MAX + 1];
 
-    assert_int_equal(
-        flo_release_title_parse("tiny@2.1.0", model, version, NULL), 0);
+    assert_int_equal(flo_release_title_parse("tiny@2.1.0", model, version, NULL), 0);
     assert_string_equal(model, "tiny");
     assert_string_equal(version, "2.1.0");
-    static const char *const bad[] = {"",     "tiny",  "@1",     "tiny@",
-                                      "A@1",  "a@b@c", "../x@1", "a@1/2",
-                                      "a @1", "a@\n1"};
+    static const char *const bad[] = {"",      "tiny",   "@1",    "tiny@", "A@1",
+                                      "a@b@c", "../x@1", "a@1/2", "a @1",  "a@\n1"};
     for (size_t i = 0; i < FLO_COUNT(bad); i++) {
-        assert_int_equal(flo_release_title_parse(bad[i], model, version, NULL),
-                         FLO_E_META_NAME);
+        assert_int_equal(flo_release_title_parse(bad[i], model, version, NULL), FLO_E_META_NAME);
     }
 }
 

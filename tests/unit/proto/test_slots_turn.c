@@ -15,8 +15,8 @@ struct slots {
 static struct slots rotated(enum flo_slot_turn turn)
 {
     struct slots slots = {.current = 2, .previous = 1, .candidate = 3};
-    const struct flo_places places = {&slots.current, &slots.previous,
-                                      &slots.candidate, sizeof(int)};
+    const struct flo_places places = {&slots.current, &slots.previous, &slots.candidate,
+                                      sizeof(int)};
 
     flo_slots_turn(turn, &places);
     return slots;

@@ -23,24 +23,19 @@ static bool is_here(void)
 static int start(void *context)
 {
     (void)context;
-    return flo_engine_sandbox_enter(FLO_SANDBOX_STARTING, FLO_SANDBOX_REQUIRED,
-                                    NULL);
+    return flo_engine_sandbox_enter(FLO_SANDBOX_STARTING, FLO_SANDBOX_REQUIRED, NULL);
 }
 
 static int open_it(void *context)
 {
     int rv = start(context);
-    return rv == 1 ? flo_engine_sandbox_enter(FLO_SANDBOX_OPENING,
-                                              FLO_SANDBOX_REQUIRED, NULL)
-                   : rv;
+    return rv == 1 ? flo_engine_sandbox_enter(FLO_SANDBOX_OPENING, FLO_SANDBOX_REQUIRED, NULL) : rv;
 }
 
 static int serve(void *context)
 {
     int rv = open_it(context);
-    return rv == 1 ? flo_engine_sandbox_enter(FLO_SANDBOX_SERVING,
-                                              FLO_SANDBOX_REQUIRED, NULL)
-                   : rv;
+    return rv == 1 ? flo_engine_sandbox_enter(FLO_SANDBOX_SERVING, FLO_SANDBOX_REQUIRED, NULL) : rv;
 }
 
 static void nothing_leaves_an_engine_that_opens_its_model(void **state)
@@ -90,10 +85,8 @@ static void *nothing(void *context)
 static int make_a_thread(void)
 {
     pthread_t thread;
-    return pthread_create(&thread, NULL, nothing, NULL) == 0 &&
-                   pthread_join(thread, NULL) == 0
-               ? 0
-               : 1;
+    return pthread_create(&thread, NULL, nothing, NULL) == 0 && pthread_join(thread, NULL) == 0 ? 0
+                                                                                                : 1;
 }
 
 static void threads_are_made_before_the_model_is_read_alone(void **state)
@@ -117,8 +110,8 @@ static int stat_a_descriptor(void)
 static int lower_a_limit(void)
 {
     struct rlimit limit = {8, 8};
-    return setrlimit(RLIMIT_NOFILE, &limit) == 0 &&
-                   getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_max == 8
+    return setrlimit(RLIMIT_NOFILE, &limit) == 0 && getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
+                   limit.rlim_max == 8
                ? 0
                : 1;
 }
@@ -135,8 +128,8 @@ static void an_engine_that_opens_its_model_knows_its_descriptors(void **state)
 
 static int map_much(void)
 {
-    void *p = mmap(NULL, (size_t)1 << 40, PROT_READ,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *p =
+        mmap(NULL, (size_t)1 << 40, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return p == MAP_FAILED && errno == ENOMEM ? 0 : 1;
 }
 

@@ -34,8 +34,7 @@ static int close_pair(void **state)
     return 0;
 }
 
-static void put(struct flo_buf *out, enum flo_wire_type type,
-                const char *prompt)
+static void put(struct flo_buf *out, enum flo_wire_type type, const char *prompt)
 {
     struct flo_wire_message m = {.type = type, .request = 7};
     if (type == FLO_WIRE_GENERATE) {
@@ -99,12 +98,9 @@ static void no_bytes_are_trusted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_frame_is_seen_behind_others,
-                                        open_pair, close_pair),
-        cmocka_unit_test_setup_teardown(what_cannot_be_seen_is_not_there,
-                                        open_pair, close_pair),
-        cmocka_unit_test_setup_teardown(no_bytes_are_trusted, open_pair,
-                                        close_pair),
+        cmocka_unit_test_setup_teardown(a_frame_is_seen_behind_others, open_pair, close_pair),
+        cmocka_unit_test_setup_teardown(what_cannot_be_seen_is_not_there, open_pair, close_pair),
+        cmocka_unit_test_setup_teardown(no_bytes_are_trusted, open_pair, close_pair),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -41,11 +41,8 @@ static struct world world_with(uint32_t context, const char *chat_template)
         fail_msg("%s", err.what);
     }
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(
-            flo_session_open(world.engine, &world.sessions[i], NULL), 0);
-        assert_int_equal(
-            flo_sampler_open(world.engine, &greedy, &world.samplers[i], NULL),
-            0);
+        assert_int_equal(flo_session_open(world.engine, &world.sessions[i], NULL), 0);
+        assert_int_equal(flo_sampler_open(world.engine, &greedy, &world.samplers[i], NULL), 0);
     }
     return world;
 }
@@ -81,8 +78,7 @@ static struct flo_wire_message ask(const char *prompt, uint32_t max_tokens)
     return m;
 }
 
-static struct flo_job *job_of(const struct world *world,
-                              const struct flo_wire_message *message)
+static struct flo_job *job_of(const struct world *world, const struct flo_wire_message *message)
 {
     struct flo_job *job = NULL;
     struct flo_err err = {0};
@@ -93,28 +89,24 @@ static struct flo_job *job_of(const struct world *world,
     return job;
 }
 
-static void start(const struct world *world, struct flo_job *job, int slot,
-                  int from)
+static void start(const struct world *world, struct flo_job *job, int slot, int from)
 {
     uint32_t common = flo_job_common(job, world->sessions[from]);
-    assert_int_equal(flo_job_start(job, world->sessions[slot],
-                                   world->sessions[from], common,
+    assert_int_equal(flo_job_start(job, world->sessions[slot], world->sessions[from], common,
                                    world->samplers[slot], NULL),
                      0);
 }
 
 /* Up to `passes` passes; false: the job has ended. */
 static bool go_on(const struct world *world, struct flo_job *job,
-                  const struct flo_draft_costs *costs, struct flo_buf *out,
-                  int passes)
+                  const struct flo_draft_costs *costs, struct flo_buf *out, int passes)
 {
     for (int i = 0; i < passes; i++) {
         struct flo_step step;
         uint32_t pending = flo_job_pending(job);
 
         flo_job_prepare(job, pending < 20 ? pending : 20, costs, out, &step);
-        assert_int_equal(
-            flo_engine_step(world->engine, &step, 1, NULL, NULL, NULL), 0);
+        assert_int_equal(flo_engine_step(world->engine, &step, 1, NULL, NULL, NULL), 0);
         if (flo_job_finish(job)) {
             return false;
         }
@@ -135,8 +127,7 @@ static struct answer read_answer(struct flo_buf *out)
     size_t at = 0;
 
     while (at < out->bytes) {
-        ptrdiff_t n =
-            flo_wire_read(out->data + at, out->bytes - at, &got, NULL);
+        ptrdiff_t n = flo_wire_read(out->data + at, out->bytes - at, &got, NULL);
 
         assert_true(n > 0);
         at += (size_t)n;
@@ -152,9 +143,8 @@ static struct answer read_answer(struct flo_buf *out)
     return answer;
 }
 
-static struct answer run(const struct world *world,
-                         const struct flo_wire_message *message, int slot,
-                         int from, const struct flo_draft_costs *costs)
+static struct answer run(const struct world *world, const struct flo_wire_message *message,
+                         int slot, int from, const struct flo_draft_costs *costs)
 {
     struct flo_job *job = job_of(world, message);
     struct flo_buf out = {0};
@@ -185,8 +175,7 @@ static void guesses_change_no_answer(void **state)
     (void)state;
     for (size_t t = 0; t < FLO_COUNT(temperatures); t++) {
         for (uint64_t seed = 1; seed <= 2; seed++) {
-            struct flo_wire_message m =
-                ask("abc abc abc abc 1 2 3 1 2 3 1 2", 48);
+            struct flo_wire_message m = ask("abc abc abc abc 1 2 3 1 2 3 1 2", 48);
 
             m.generate.temperature = temperatures[t];
             m.generate.repeat_penalty = seed % 2 == 0 ? 1.1 : 0;
@@ -235,9 +224,8 @@ static void a_template_is_told_the_date_of_the_request(void **state)
         uint64_t now_ms;
         const char *text;
     } rows[] = {{0, "2026-01-01"}, {86400000, "1970-01-02"}};
-    struct world world = world_with(
-        CONTEXT, "{{ strftime_now('%Y-%m-%d') }}{% for m in messages %}"
-                 "{{ m.content }}{% endfor %}");
+    struct world world = world_with(CONTEXT, "{{ strftime_now('%Y-%m-%d') }}{% for m in messages %}"
+                                             "{{ m.content }}{% endfor %}");
     struct flo_wire_message m = ask("", 1);
 
     (void)state;
@@ -245,10 +233,8 @@ static void a_template_is_told_the_date_of_the_request(void **state)
         struct flo_buf text = {0};
         m.generate.now_ms = rows[i].now_ms;
         struct flo_job *job = job_of(&world, &m);
-        assert_int_equal(flo_engine_detokenise(world.engine, job->tokens,
-                                               job->n_prompt, false, &text,
-                                               NULL),
-                         0);
+        assert_int_equal(
+            flo_engine_detokenise(world.engine, job->tokens, job->n_prompt, false, &text, NULL), 0);
         flo_buf_add(&text, "", 1);
         assert_string_equal(text.data, rows[i].text);
         flo_buf_deinit(&text);
@@ -287,8 +273,7 @@ static void a_paused_answer_goes_on_as_if_nothing_was(void **state)
     world_close(&world);
 }
 
-static void
-a_shifted_answer_that_was_paused_has_the_same_penalties(void **state)
+static void a_shifted_answer_that_was_paused_has_the_same_penalties(void **state)
 {
     struct world world = world_open();
     struct flo_wire_message m = ask("hello", 200);
@@ -353,8 +338,7 @@ static void a_beginning_is_not_shared_by_jobs_of_other_adapters(void **state)
     struct flo_buf out = {0};
 
     (void)state;
-    if (flo_adapter_open(world.engine, "tests/models/tiny-v1-site-lora.gguf",
-                         &adapter, &err) < 0) {
+    if (flo_adapter_open(world.engine, "tests/models/tiny-v1-site-lora.gguf", &adapter, &err) < 0) {
         fail_msg("%s", err.what);
     }
     struct flo_job *base = job_of(&world, &message);
@@ -392,9 +376,8 @@ static void a_beginning_is_not_shared_by_jobs_of_other_adapters(void **state)
 
 /* The same with the engine's plain calls: all is computed again after a shift.
  */
-static size_t shifted_answer(const struct world *world, const int32_t *prompt,
-                             size_t count, size_t kept, size_t wanted,
-                             uint32_t *ids)
+static size_t shifted_answer(const struct world *world, const int32_t *prompt, size_t count,
+                             size_t kept, size_t wanted, uint32_t *ids)
 {
     int32_t tokens[CONTEXT];
     struct flo_sampler *sampler = world->samplers[2];
@@ -407,9 +390,8 @@ static size_t shifted_answer(const struct world *world, const int32_t *prompt,
         struct flo_sample sample;
 
         uint32_t at = flo_session_position(session);
-        assert_int_equal(flo_session_decode(session, tokens + at, count - at,
-                                            FLO_LOGITS_LAST, NULL),
-                         0);
+        assert_int_equal(
+            flo_session_decode(session, tokens + at, count - at, FLO_LOGITS_LAST, NULL), 0);
         flo_sampler_sample(sampler, flo_session_logits(session), &sample);
         tokens[count++] = sample.token;
         ids[made++] = (uint32_t)sample.token;
@@ -438,19 +420,15 @@ static void a_full_context_is_shifted_if_asked_for(void **state)
     m.generate.messages[1] = m.generate.messages[0];
     m.generate.messages[0].role = TEXT("system");
     m.generate.messages[0].content = TEXT("Be short.");
-    const struct flo_engine_message said[2] = {
-        {.role = "system", .text = "Be short.", .bytes = 9},
-        {.role = "user", .text = "hello", .bytes = 5}};
+    const struct flo_engine_message said[2] = {{.role = "system", .text = "Be short.", .bytes = 9},
+                                               {.role = "user", .text = "hello", .bytes = 5}};
     const struct flo_engine_message nothing[2] = {
         {.role = "system", .text = "Be short.", .bytes = 9},
         {.role = "user", .text = "", .bytes = 0}};
     int32_t head[CONTEXT];
     size_t head_count = 0;
-    assert_int_equal(
-        flo_engine_chat(world.engine, said, 2, prompt, CONTEXT, &count, NULL),
-        0);
-    assert_int_equal(flo_engine_chat(world.engine, nothing, 2, head, CONTEXT,
-                                     &head_count, NULL),
+    assert_int_equal(flo_engine_chat(world.engine, said, 2, prompt, CONTEXT, &count, NULL), 0);
+    assert_int_equal(flo_engine_chat(world.engine, nothing, 2, head, CONTEXT, &head_count, NULL),
                      0);
     while (kept < head_count && head[kept] == prompt[kept]) {
         kept++;
@@ -497,8 +475,7 @@ static void a_context_without_room_for_a_shift_ends_the_answer(void **state)
 static void a_forced_beginning_is_told_whole_before_a_shift(void **state)
 {
     struct world world = world_open();
-    struct flo_wire_message m =
-        ask("Classify: 23:45 oven-95 voltage drop", 140);
+    struct flo_wire_message m = ask("Classify: 23:45 oven-95 voltage drop", 140);
     char grammar[256] = "root ::= \"";
     struct flo_buf text = {0};
 
@@ -513,9 +490,8 @@ static void a_forced_beginning_is_told_whole_before_a_shift(void **state)
     struct answer answer = run(&world, &m, 0, 0, NULL);
 
     assert_true(answer.count > 110);
-    assert_int_equal(flo_engine_detokenise(world.engine, (int32_t *)answer.ids,
-                                           110, true, &text, NULL),
-                     0);
+    assert_int_equal(
+        flo_engine_detokenise(world.engine, (int32_t *)answer.ids, 110, true, &text, NULL), 0);
     assert_int_equal(text.bytes, 110);
     assert_memory_equal(text.data, strchr(grammar, '"') + 1, 110);
     flo_buf_deinit(&text);
@@ -530,8 +506,7 @@ static void times_are_told_apart(void **state)
 
     (void)state;
     assert_true(answer.done.prompt_wall_us > 0);
-    assert_true(answer.done.first_us >=
-                answer.done.queue_us + answer.done.prompt_wall_us);
+    assert_true(answer.done.first_us >= answer.done.queue_us + answer.done.prompt_wall_us);
     assert_true(answer.done.answer_us > 0);
     world_close(&world);
 }
@@ -593,8 +568,7 @@ int main(void)
         cmocka_unit_test(a_stop_text_ends_an_answer_inside_a_guess),
         cmocka_unit_test(a_template_is_told_the_date_of_the_request),
         cmocka_unit_test(a_paused_answer_goes_on_as_if_nothing_was),
-        cmocka_unit_test(
-            a_shifted_answer_that_was_paused_has_the_same_penalties),
+        cmocka_unit_test(a_shifted_answer_that_was_paused_has_the_same_penalties),
         cmocka_unit_test(a_common_beginning_is_not_computed_again),
         cmocka_unit_test(a_beginning_is_not_shared_by_jobs_of_other_adapters),
         cmocka_unit_test(a_full_context_is_shifted_if_asked_for),

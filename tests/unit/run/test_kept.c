@@ -20,12 +20,10 @@ static struct flo_beginning last[FLO_KEPT_REQUESTS], written;
 static size_t n;
 
 /* `shared` tokens of one text, then as many of its own as make `count`. */
-static struct flo_beginning beginning(size_t at, int32_t text, uint32_t shared,
-                                      uint32_t count)
+static struct flo_beginning beginning(size_t at, int32_t text, uint32_t shared, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
-        room[at][i] =
-            i < shared ? text * 1000 + (int32_t)i : (int32_t)(at + 1) * 100000;
+        room[at][i] = i < shared ? text * 1000 + (int32_t)i : (int32_t)(at + 1) * 100000;
     }
     return (struct flo_beginning){room[at], count, 0};
 }
@@ -84,9 +82,8 @@ static void less_than_a_block_is_nothing(void **state)
 static void a_systems_turn_wins_over_one_conversation(void **state)
 {
     (void)state;
-    request(1, 48, 150); /* a conversation ... */
-    last[1] =
-        (struct flo_beginning){room[1], 300, 0}; /* ... and its next turn */
+    request(1, 48, 150);                               /* a conversation ... */
+    last[1] = (struct flo_beginning){room[1], 300, 0}; /* ... and its next turn */
     memcpy(room[1], room[0], 150 * sizeof(int32_t));
     n = 2;
     assert_int_equal(chosen(1), 144);
@@ -154,9 +151,8 @@ static void what_is_written_is_begun_with_by_the_next_process(void **state)
         tokens[i] = i % 50 + 1;
     }
     assert_int_equal(ftruncate(fd, 1 << 20), 0);
-    assert_int_equal(flo_engine_open("tests/oracle/tiny/smollm2-S-q4_1.gguf",
-                                     &options, &engine, NULL),
-                     0);
+    assert_int_equal(
+        flo_engine_open("tests/oracle/tiny/smollm2-S-q4_1.gguf", &options, &engine, NULL), 0);
     assert_int_equal(flo_session_open(engine, &session, NULL), 0);
 
     struct flo_kept *kept = flo_kept_open(engine, fd, session);
@@ -169,8 +165,7 @@ static void what_is_written_is_begun_with_by_the_next_process(void **state)
     assert_true(flo_kept_wait_ms(kept, 0) > 0);
     /* The session is empty. */
     assert_false(flo_kept_write(kept, session, NULL, NULL));
-    assert_int_equal(
-        flo_session_decode(session, tokens, 80, FLO_LOGITS_NONE, NULL), 0);
+    assert_int_equal(flo_session_decode(session, tokens, 80, FLO_LOGITS_NONE, NULL), 0);
     assert_true(flo_kept_write(kept, session, stops_at_once, NULL));
     assert_int_equal(flo_kept_tokens(kept), 0);
     /* Whatever ended it, no request need come. */
@@ -201,12 +196,10 @@ static void a_file_without_room_is_not_used(void **state)
     struct flo_session *session = NULL;
 
     (void)state;
-    assert_int_equal(flo_engine_open("tests/oracle/tiny/smollm2-S-q4_1.gguf",
-                                     &options, &engine, NULL),
-                     0);
+    assert_int_equal(
+        flo_engine_open("tests/oracle/tiny/smollm2-S-q4_1.gguf", &options, &engine, NULL), 0);
     assert_int_equal(flo_session_open(engine, &session, NULL), 0);
-    assert_null(
-        flo_kept_open(engine, memfd_create("kept", MFD_CLOEXEC), session));
+    assert_null(flo_kept_open(engine, memfd_create("kept", MFD_CLOEXEC), session));
     int pair[2];
     assert_int_equal(pipe(pair), 0);
     close(pair[1]);
@@ -221,13 +214,9 @@ int main(void)
         cmocka_unit_test_setup(one_request_shares_nothing, begin_empty),
         cmocka_unit_test_setup(two_requests_share_whole_blocks, begin_empty),
         cmocka_unit_test_setup(less_than_a_block_is_nothing, begin_empty),
-        cmocka_unit_test_setup(a_systems_turn_wins_over_one_conversation,
-                               begin_empty),
-        cmocka_unit_test_setup(what_one_of_several_clients_asked_is_not_kept,
-                               begin_empty),
-        cmocka_unit_test_setup(
-            what_is_written_stays_unless_another_is_clearly_better,
-            begin_empty),
+        cmocka_unit_test_setup(a_systems_turn_wins_over_one_conversation, begin_empty),
+        cmocka_unit_test_setup(what_one_of_several_clients_asked_is_not_kept, begin_empty),
+        cmocka_unit_test_setup(what_is_written_stays_unless_another_is_clearly_better, begin_empty),
         cmocka_unit_test(what_is_written_is_begun_with_by_the_next_process),
         cmocka_unit_test(a_file_without_room_is_not_used),
     };

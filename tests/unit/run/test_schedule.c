@@ -11,20 +11,19 @@
 #define PROBE FLO_WIRE_PROBE
 #define BATCH FLO_WIRE_BATCH
 
-#define TURN(who, tokens)                                                      \
-    {                                                                          \
-        .priority = who, .pending = tokens                                     \
+#define TURN(who, tokens)                                                                          \
+    {                                                                                              \
+        .priority = who, .pending = tokens                                                         \
     }
 
 /* An answer: its last tokens, of which a grammar forced all but one. */
-#define ANSWER(who, tokens)                                                    \
-    {                                                                          \
-        .priority = who, .pending = tokens, .is_answer = true                  \
+#define ANSWER(who, tokens)                                                                        \
+    {                                                                                              \
+        .priority = who, .pending = tokens, .is_answer = true                                      \
     }
 
 /* One pass, as text: rows of each, '!' when a user waits for it. */
-static const char *pass(struct flo_schedule *schedule, struct flo_turn *turns,
-                        size_t count)
+static const char *pass(struct flo_schedule *schedule, struct flo_turn *turns, size_t count)
 {
     static char text[256];
     bool is_waited_for = flo_schedule_pass(schedule, turns, count);
@@ -33,16 +32,14 @@ static const char *pass(struct flo_schedule *schedule, struct flo_turn *turns,
     for (size_t i = 0; i < count; i++) {
         n += snprintf(text + n, sizeof(text) - (size_t)n, "%u ", turns[i].rows);
     }
-    snprintf(text + n, sizeof(text) - (size_t)n, "%s",
-             is_waited_for ? "!" : "");
+    snprintf(text + n, sizeof(text) - (size_t)n, "%s", is_waited_for ? "!" : "");
     return text;
 }
 
 static void answers_go_together_and_a_prompt_with_them_in_pieces(void **state)
 {
     struct flo_schedule schedule = {0};
-    struct flo_turn turns[] = {TURN(USER, 1), TURN(USER, 100), TURN(USER, 1),
-                               TURN(USER, 5)};
+    struct flo_turn turns[] = {TURN(USER, 1), TURN(USER, 100), TURN(USER, 1), TURN(USER, 5)};
 
     (void)state;
     assert_string_equal(pass(&schedule, turns, 4), "1 27 1 5 !");
@@ -64,8 +61,7 @@ static void a_short_prompt_waits_for_no_long_one(void **state)
 {
     struct flo_schedule schedule = {0};
     struct flo_turn turns[] = {TURN(USER, 1400), TURN(USER, 30)};
-    struct flo_turn three[] = {TURN(USER, 1400), TURN(USER, 900),
-                               TURN(USER, 100)};
+    struct flo_turn three[] = {TURN(USER, 1400), TURN(USER, 900), TURN(USER, 100)};
 
     (void)state;
     assert_string_equal(pass(&schedule, turns, 2), "34 30 !");
@@ -76,8 +72,7 @@ static void a_short_prompt_waits_for_no_long_one(void **state)
 static void no_stream_of_short_prompts_holds_a_long_one(void **state)
 {
     struct flo_schedule schedule = {0};
-    struct flo_turn turns[] = {TURN(USER, 1400), TURN(USER, 60), TURN(USER, 60),
-                               TURN(USER, 60)};
+    struct flo_turn turns[] = {TURN(USER, 1400), TURN(USER, 60), TURN(USER, 60), TURN(USER, 60)};
     uint32_t passes = 0;
 
     (void)state;
@@ -89,12 +84,10 @@ static void no_stream_of_short_prompts_holds_a_long_one(void **state)
     assert_true(passes <= 1400 / 16);
 }
 
-static void
-what_a_grammar_forced_does_not_wait_for_an_older_prompt(void **state)
+static void what_a_grammar_forced_does_not_wait_for_an_older_prompt(void **state)
 {
     struct flo_schedule schedule = {0};
-    struct flo_turn turns[] = {TURN(USER, 1000), ANSWER(USER, 6), TURN(USER, 1),
-                               ANSWER(USER, 129)};
+    struct flo_turn turns[] = {TURN(USER, 1000), ANSWER(USER, 6), TURN(USER, 1), ANSWER(USER, 129)};
 
     (void)state;
     assert_string_equal(pass(&schedule, turns, 1), "64 !");
@@ -197,9 +190,8 @@ static void everybody_comes_to_an_end(void **state)
 
         for (size_t i = 0; i < count; i++) {
             random = random * 1664525u + 1013904223u;
-            turns[i] = (struct flo_turn)TURN(
-                (enum flo_wire_priority)((random >> 8) % 3),
-                1 + (random >> 12) % 99);
+            turns[i] = (struct flo_turn)TURN((enum flo_wire_priority)((random >> 8) % 3),
+                                             1 + (random >> 12) % 99);
             answers[i] = 1 + (random >> 20) % 40;
         }
         while (open > 0) {
@@ -229,8 +221,7 @@ int main(void)
         cmocka_unit_test(equal_prompts_fill_a_pass_in_the_order_of_arrival),
         cmocka_unit_test(a_short_prompt_waits_for_no_long_one),
         cmocka_unit_test(no_stream_of_short_prompts_holds_a_long_one),
-        cmocka_unit_test(
-            what_a_grammar_forced_does_not_wait_for_an_older_prompt),
+        cmocka_unit_test(what_a_grammar_forced_does_not_wait_for_an_older_prompt),
         cmocka_unit_test(an_answer_with_more_to_compute_is_a_prompt),
         cmocka_unit_test(forced_tokens_hold_batch_work_up_as_an_answer_does),
         cmocka_unit_test(batch_work_waits_while_a_user_is_answered),

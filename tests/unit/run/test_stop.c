@@ -24,8 +24,7 @@ static void stop_texts_are_found_across_pieces(void **state)
         bool stops = false;
         for (size_t at = 0; at < sizeof(whole) - 1 && !stops; at += step) {
             size_t left = sizeof(whole) - 1 - at;
-            stops = flo_stop_add(&stop, whole + at, left < step ? left : step,
-                                 &out);
+            stops = flo_stop_add(&stop, whole + at, left < step ? left : step, &out);
         }
         assert_true(stops);
         assert_int_equal(stop.ended, 1);

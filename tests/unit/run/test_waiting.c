@@ -18,8 +18,7 @@ static int empty(void **state)
     return 0;
 }
 
-static struct flo_wire_message ask(uint32_t request, const char *prompt,
-                                   size_t bytes)
+static struct flo_wire_message ask(uint32_t request, const char *prompt, size_t bytes)
 {
     struct flo_wire_message m = {.type = FLO_WIRE_GENERATE, .request = request};
     m.generate.prompt = (struct flo_wire_text){prompt, bytes};
@@ -64,21 +63,18 @@ static void so_many_of_each_kind_wait_and_no_more(void **state)
     for (uint32_t i = 0; i < FLO_QUEUE_MAX; i++) {
         add(&m);
     }
-    assert_int_equal(flo_waiting_add(&waiting, &m, NULL, &err),
-                     FLO_E_INFER_BUSY);
+    assert_int_equal(flo_waiting_add(&waiting, &m, NULL, &err), FLO_E_INFER_BUSY);
     assert_string_equal(err.what, "256 requests wait already");
     m = (struct flo_wire_message){.type = FLO_WIRE_EMBED, .request = 2};
     for (uint32_t i = 0; i < FLO_EMBEDS_MAX; i++) {
         add(&m);
     }
-    assert_int_equal(flo_waiting_add(&waiting, &m, NULL, &err),
-                     FLO_E_INFER_BUSY);
+    assert_int_equal(flo_waiting_add(&waiting, &m, NULL, &err), FLO_E_INFER_BUSY);
     assert_string_equal(err.what, "64 requests for vectors wait already");
     assert_false(waiting.list[FLO_QUEUE_MAX].is_user);
 }
 
-static void
-the_bytes_of_all_are_bounded_and_three_of_the_largest_fit(void **state)
+static void the_bytes_of_all_are_bounded_and_three_of_the_largest_fit(void **state)
 {
     /* A frame has 6 bytes before the prompt. */
     enum { BYTES = FLO_WIRE_PAYLOAD_BYTES_MAX - 6 };
@@ -90,8 +86,7 @@ the_bytes_of_all_are_bounded_and_three_of_the_largest_fit(void **state)
         add(&m);
     }
     assert_int_equal(waiting.frames.bytes, FLO_WIRE_WAITING_BYTES_MAX);
-    assert_int_equal(flo_waiting_add(&waiting, &small, NULL, &err),
-                     FLO_E_INFER_BUSY);
+    assert_int_equal(flo_waiting_add(&waiting, &small, NULL, &err), FLO_E_INFER_BUSY);
     assert_string_equal(err.what, "requests of 3145776 bytes wait already");
     assert_true(waiting.frames.capacity <= FLO_WIRE_WAITING_BYTES_MAX + 1);
     flo_waiting_remove(&waiting, 1); /* then there is room again */
@@ -104,13 +99,11 @@ the_bytes_of_all_are_bounded_and_three_of_the_largest_fit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(
-            each_is_read_as_it_came_whatever_went_before_it, NULL, empty),
-        cmocka_unit_test_setup_teardown(so_many_of_each_kind_wait_and_no_more,
+        cmocka_unit_test_setup_teardown(each_is_read_as_it_came_whatever_went_before_it, NULL,
+                                        empty),
+        cmocka_unit_test_setup_teardown(so_many_of_each_kind_wait_and_no_more, NULL, empty),
+        cmocka_unit_test_setup_teardown(the_bytes_of_all_are_bounded_and_three_of_the_largest_fit,
                                         NULL, empty),
-        cmocka_unit_test_setup_teardown(
-            the_bytes_of_all_are_bounded_and_three_of_the_largest_fit, NULL,
-            empty),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

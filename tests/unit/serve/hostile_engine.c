@@ -40,8 +40,7 @@ struct heap {
 };
 #define HEAP_BYTES_MAX 1000000
 
-static void answer_heap(int fd, const struct flo_wire_message *got,
-                        const struct heap *heap)
+static void answer_heap(int fd, const struct flo_wire_message *got, const struct heap *heap)
 {
     static char text[HEAP_BYTES_MAX];
 
@@ -56,8 +55,7 @@ static void answer_heap(int fd, const struct flo_wire_message *got,
         for (; answer.token.index < heap->tokens; answer.token.index++) {
             send_frame(fd, &answer);
         }
-        answer = (struct flo_wire_message){.type = FLO_WIRE_DONE,
-                                           .request = got->request};
+        answer = (struct flo_wire_message){.type = FLO_WIRE_DONE, .request = got->request};
         answer.done.tokens_in = answer.done.tokens_out = heap->tokens;
         answer.done.answer_us = heap->answer_us;
     }
@@ -71,8 +69,7 @@ static void answer_heap(int fd, const struct flo_wire_message *got,
  * call. */
 static void answer_with_call(int fd, const struct flo_wire_message *got)
 {
-    struct flo_wire_message answer = {.type = FLO_WIRE_TOKEN,
-                                      .request = got->request};
+    struct flo_wire_message answer = {.type = FLO_WIRE_TOKEN, .request = got->request};
     const struct flo_wire_generate *in = &got->generate;
     const struct flo_wire_part parts[] = {
         {FLO_WIRE_PART_THOUGHT, {"hm", 2}},
@@ -93,8 +90,7 @@ static void answer_with_call(int fd, const struct flo_wire_message *got)
     answer.token.parts = (struct flo_wire_text){list.data, list.bytes};
     answer.token.is_finite = true;
     send_frame(fd, &answer);
-    answer = (struct flo_wire_message){.type = FLO_WIRE_DONE,
-                                       .request = got->request};
+    answer = (struct flo_wire_message){.type = FLO_WIRE_DONE, .request = got->request};
     answer.done.tokens_in = answer.done.tokens_out = 1;
     send_frame(fd, &answer);
     flo_buf_deinit(&list);
@@ -111,11 +107,9 @@ static void answer_in_heaps(int fd, const struct heap *heap)
     send_frame(fd, &(struct flo_wire_message){
                        .type = FLO_WIRE_READY,
                        .ready.context = 512,
-                       .ready.abilities = heap == NULL
-                                              ? FLO_ABILITIES_ALL
-                                              : FLO_ABILITIES_OURS &
-                                                    ~FLO_ABILITY_TOOLS &
-                                                    ~FLO_ABILITY_THINKING});
+                       .ready.abilities = heap == NULL ? FLO_ABILITIES_ALL
+                                                       : FLO_ABILITIES_OURS & ~FLO_ABILITY_TOOLS &
+                                                             ~FLO_ABILITY_THINKING});
     while ((n = recv(fd, piece, sizeof(piece), 0)) > 0) {
         ptrdiff_t used;
         flo_buf_add(&in, piece, (size_t)n);
@@ -137,13 +131,11 @@ static void answer_in_heaps(int fd, const struct heap *heap)
  * have been sent. */
 static void answer_early(int fd)
 {
-    struct flo_wire_message ready = {.type = FLO_WIRE_READY,
-                                     .ready.context = 512};
+    struct flo_wire_message ready = {.type = FLO_WIRE_READY, .ready.context = 512};
     struct flo_wire_message answer = {.type = FLO_WIRE_ADAPTER, .request = 1};
     struct flo_buf out = {0};
     char ignored[4096];
-    if (flo_wire_write(&out, &ready, NULL) == 0 &&
-        flo_wire_write(&out, &answer, NULL) == 0) {
+    if (flo_wire_write(&out, &ready, NULL) == 0 && flo_wire_write(&out, &answer, NULL) == 0) {
         send(fd, out.data, out.bytes, 0);
     }
     while (recv(fd, ignored, sizeof(ignored), 0) > 0) {
@@ -155,8 +147,8 @@ static void answer_early(int fd)
 static void refuse_packed(int fd)
 {
     const char *id = flo_error_id(FLO_E_PACKED);
-    send_frame(fd, &(struct flo_wire_message){.type = FLO_WIRE_FAILED,
-                                              .failed.id = {id, strlen(id)}});
+    send_frame(fd,
+               &(struct flo_wire_message){.type = FLO_WIRE_FAILED, .failed.id = {id, strlen(id)}});
 }
 
 static void misbehave(int fd)
@@ -171,8 +163,7 @@ static void misbehave(int fd)
     } else if (strcmp(deed, "fork") == 0) {
         syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
     } else if (strcmp(deed, "code") == 0) {
-        mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
-             MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     } else if (strcmp(deed, "kill") == 0) {
         kill(getppid(), SIGTERM);
     } else if (strcmp(deed, "garbage") == 0) {
@@ -183,8 +174,7 @@ static void misbehave(int fd)
         flo_put_u16(head + 8, FLO_WIRE_TOKEN);
         send(fd, head, sizeof(head), 0);
     } else if (strcmp(deed, "stranger") == 0) {
-        struct flo_wire_message message = {.type = FLO_WIRE_TOKEN,
-                                           .request = 4711};
+        struct flo_wire_message message = {.type = FLO_WIRE_TOKEN, .request = 4711};
         struct flo_buf out = {0};
         if (flo_wire_write(&out, &message, NULL) == 0) {
             send(fd, out.data, out.bytes, 0);

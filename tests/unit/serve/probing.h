@@ -31,8 +31,7 @@ static inline void on_probed(void *context, const struct flo_probe_result *got)
 /* Probe the candidate that is loaded; the document's cases `times` times, as if
  * so many files held them. */
 static inline int start_probe(const char *text, size_t bytes, int times,
-                              const struct flo_probe_limits *limits,
-                              struct flo_err *err)
+                              const struct flo_probe_limits *limits, struct flo_err *err)
 {
     struct flo_golden golden, more;
 
@@ -42,8 +41,7 @@ static inline int start_probe(const char *text, size_t bytes, int times,
         assert_int_equal(flo_golden_join(&golden, &more, err), 0);
         assert_int_equal(more.n_cases, 0);
     }
-    return flo_serve_probe(world.serve, 0, &golden, limits, on_probed, NULL,
-                           err);
+    return flo_serve_probe(world.serve, 0, &golden, limits, on_probed, NULL, err);
 }
 
 static inline void probe(const char *model, const char *golden_path,
@@ -52,31 +50,27 @@ static inline void probe(const char *model, const char *golden_path,
     char *golden;
     size_t bytes;
     struct flo_err err = {0};
-    assert_int_equal(
-        flo_file_read(golden_path, 1u << 20, &golden, &bytes, &err), 0);
+    assert_int_equal(flo_file_read(golden_path, 1u << 20, &golden, &bytes, &err), 0);
     open_candidate(model, "9.0.0");
     has_result = false;
     if (start_probe(golden, bytes, 1, limits, &err) < 0) {
         fail_msg("%s", err.what);
     }
-    assert_int_equal(start_probe(golden, bytes, 1, limits, &err),
-                     FLO_E_STATE); /* one at a time */
+    assert_int_equal(start_probe(golden, bytes, 1, limits, &err), FLO_E_STATE); /* one at a time */
     RUN_UNTIL(has_result);
     free(golden);
     flo_serve_unload(world.serve, 0, FLO_ROLE_CANDIDATE, false);
 }
 
-static const struct flo_probe_limits usual = {.speed_ratio_max = 1.5,
-                                              .memory_bytes_max = 64000000,
-                                              .timeout_ms = WAITS_HANG_MS};
+static const struct flo_probe_limits usual = {
+    .speed_ratio_max = 1.5, .memory_bytes_max = 64000000, .timeout_ms = WAITS_HANG_MS};
 
 static inline void expect_verdict(const char *model, int error, uint32_t passed)
 {
     probe(model, GOLDEN, &usual);
-    if (result.error != error || result.passed != passed ||
-        result.cases != 26) {
-        fail_msg("%s: %s, %u of %u: %s", model, flo_error_id(result.error),
-                 result.passed, result.cases, result.what);
+    if (result.error != error || result.passed != passed || result.cases != 26) {
+        fail_msg("%s: %s, %u of %u: %s", model, flo_error_id(result.error), result.passed,
+                 result.cases, result.what);
     }
 }
 

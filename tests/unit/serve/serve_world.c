@@ -22,8 +22,8 @@ struct world world;
 
 /* ---- handlers ---- */
 
-void load_as(unsigned index, const char *name, enum flo_serve_role role,
-             const char *path, const char *version)
+void load_as(unsigned index, const char *name, enum flo_serve_role role, const char *path,
+             const char *version)
 {
     struct flo_serve_model model = {.fd = open(path, O_RDONLY | O_CLOEXEC),
                                     .lacks_packed = world.lacks_packed,
@@ -57,13 +57,11 @@ static void load_adapter(void)
     };
     struct flo_err err = {0};
     assert_true(adapter.fd >= 0);
-    assert_int_equal(flo_serve_adapter_load(world.serve, 0, FLO_ROLE_CURRENT,
-                                            &adapter, &err),
-                     0);
+    assert_int_equal(flo_serve_adapter_load(world.serve, 0, FLO_ROLE_CURRENT, &adapter, &err), 0);
 }
 
-static void on_engine_lost(void *context, unsigned model,
-                           enum flo_serve_role role, const struct flo_err *err)
+static void on_engine_lost(void *context, unsigned model, enum flo_serve_role role,
+                           const struct flo_err *err)
 {
     (void)model;
     (void)context;
@@ -77,8 +75,8 @@ static void on_engine_lost(void *context, unsigned model,
     }
 }
 
-static void on_loaded(void *context, unsigned model, enum flo_serve_role role,
-                      uint64_t ms, const struct flo_err *err)
+static void on_loaded(void *context, unsigned model, enum flo_serve_role role, uint64_t ms,
+                      const struct flo_err *err)
 {
     struct flo_err failure = {0};
     (void)context;
@@ -90,8 +88,7 @@ static void on_loaded(void *context, unsigned model, enum flo_serve_role role,
     }
     world.loaded++;
     world.swapped[model] += role == FLO_ROLE_CANDIDATE;
-    if (role == FLO_ROLE_CURRENT &&
-        flo_serve_flip(world.serve, model, role, &failure) < 0) {
+    if (role == FLO_ROLE_CURRENT && flo_serve_flip(world.serve, model, role, &failure) < 0) {
         /* It ended before it was heard of, which is told by this alone. */
         on_engine_lost(NULL, model, role, &failure);
         return;
@@ -102,8 +99,8 @@ static void on_loaded(void *context, unsigned model, enum flo_serve_role role,
     }
 }
 
-static void on_adapter(void *context, unsigned model, enum flo_serve_role role,
-                       const char *name, const struct flo_err *err)
+static void on_adapter(void *context, unsigned model, enum flo_serve_role role, const char *name,
+                       const struct flo_err *err)
 {
     (void)model;
     (void)context;
@@ -112,8 +109,7 @@ static void on_adapter(void *context, unsigned model, enum flo_serve_role role,
     world.adapters_changed += err == NULL;
 }
 
-static void on_request(void *context, unsigned model,
-                       const struct flo_serve_request_stats *stats)
+static void on_request(void *context, unsigned model, const struct flo_serve_request_stats *stats)
 {
     (void)context;
     world.requests_of[model]++;
@@ -140,8 +136,8 @@ static void on_feedback(void *context, unsigned model, bool is_good)
     world.feedback_of[model][is_good]++;
 }
 
-static void on_first_answer(void *context, unsigned model,
-                            const struct flo_digest *release, uint64_t ms)
+static void on_first_answer(void *context, unsigned model, const struct flo_digest *release,
+                            uint64_t ms)
 {
     (void)model;
     (void)context;
@@ -159,8 +155,7 @@ static void on_wanted(void *context, unsigned model)
     }
 }
 
-static void on_drained(void *context, unsigned model,
-                       const struct flo_digest *release)
+static void on_drained(void *context, unsigned model, const struct flo_digest *release)
 {
     (void)model;
     (void)context;
@@ -196,8 +191,7 @@ static void open_with(const char *engine, uint64_t hang_ms, uint64_t hold_ms,
     struct flo_err err = {0};
     struct timeval pulse = {.tv_usec = 2000};
     if (engine == NULL) {
-        assert_true(
-            flo_process_sibling("flotilla-engine", usual, sizeof(usual)));
+        assert_true(flo_process_sibling("flotilla-engine", usual, sizeof(usual)));
         engine = usual;
     }
     memset(&world, 0, sizeof(world));
@@ -205,26 +199,24 @@ static void open_with(const char *engine, uint64_t hang_ms, uint64_t hold_ms,
     assert_non_null(mkdtemp(world.folder));
     snprintf(world.address, sizeof(world.address), "unix:%s/api", world.folder);
     listen[0] = world.address;
-    const struct flo_serve_options options = {
-        .engine_path = engine,
-        .listen = listen,
-        .allows_no_token = true,
-        .hang_ms_max = hang_ms > 0 ? hang_ms : WAITS_HANG_MS,
-        .hold_ms_max = hold_ms == WORLD_NO_HOLD ? 0
-                       : hold_ms > 0            ? hold_ms
-                                                : WAITS_HANG_MS,
-        .removal_ms = 300,
-        .tokens = tokens,
-        .n_tokens = n_tokens,
-        .guards = guards,
-        .n_guards = n_guards,
-        .sandbox = FLO_SANDBOX_PREFERRED,
-        .is_apart = getenv("FLO_SERVE_APART") != NULL};
+    const struct flo_serve_options options = {.engine_path = engine,
+                                              .listen = listen,
+                                              .allows_no_token = true,
+                                              .hang_ms_max = hang_ms > 0 ? hang_ms : WAITS_HANG_MS,
+                                              .hold_ms_max = hold_ms == WORLD_NO_HOLD ? 0
+                                                             : hold_ms > 0            ? hold_ms
+                                                                           : WAITS_HANG_MS,
+                                              .removal_ms = 300,
+                                              .tokens = tokens,
+                                              .n_tokens = n_tokens,
+                                              .guards = guards,
+                                              .n_guards = n_guards,
+                                              .sandbox = FLO_SANDBOX_PREFERRED,
+                                              .is_apart = getenv("FLO_SERVE_APART") != NULL};
     world.base = event_base_new();
     world.pulse = event_new(world.base, -1, EV_PERSIST, on_pulse, NULL);
     event_add(world.pulse, &pulse);
-    if (flo_serve_open(world.base, &options, &handlers, &world.serve, &err) <
-        0) {
+    if (flo_serve_open(world.base, &options, &handlers, &world.serve, &err) < 0) {
         fail_msg("%s", err.what);
     }
 }
@@ -239,8 +231,7 @@ void world_open_bound(const struct flo_serve_token *token)
     open_with(NULL, 0, 0, token, 1, NULL, 0);
 }
 
-void world_open_guarded(const char *engine,
-                        const struct flo_serve_guard *guards, uint32_t n)
+void world_open_guarded(const char *engine, const struct flo_serve_guard *guards, uint32_t n)
 {
     open_with(engine, 0, 0, NULL, 0, guards, n);
 }
@@ -324,8 +315,7 @@ static bool send_all(int fd, const char *data, size_t bytes)
 static int dial_tcp(void)
 {
     struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port =
-                                      htons(flo_serve_port(world.serve)),
+                                  .sin_port = htons(flo_serve_port(world.serve)),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     if (fd >= 0 && connect(fd, (const void *)&address, sizeof(address)) < 0) {
@@ -339,15 +329,13 @@ static int say_to(int fd, const char *path, const char *body, const char *token)
 {
     char head[512];
     size_t bytes = strlen(body);
-    int n = snprintf(
-        head, sizeof(head),
-        "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-        "%s%s%sContent-Length: %zu\r\n\r\n",
-        bytes == 0 ? "GET" : "POST", path,
-        token != NULL ? "Authorization: Bearer " : "",
-        token != NULL ? token : "", token != NULL ? "\r\n" : "", bytes);
-    if (fd >= 0 &&
-        (!send_all(fd, head, (size_t)n) || !send_all(fd, body, bytes))) {
+    int n =
+        snprintf(head, sizeof(head),
+                 "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+                 "%s%s%sContent-Length: %zu\r\n\r\n",
+                 bytes == 0 ? "GET" : "POST", path, token != NULL ? "Authorization: Bearer " : "",
+                 token != NULL ? token : "", token != NULL ? "\r\n" : "", bytes);
+    if (fd >= 0 && (!send_all(fd, head, (size_t)n) || !send_all(fd, body, bytes))) {
         close(fd);
         return -1;
     }
@@ -369,8 +357,7 @@ static void ask_once(struct client *client)
     size_t n = 0;
     ssize_t got;
     bool is_tcp = client->is_other || client->token != NULL;
-    int fd = say_to(is_tcp ? dial_tcp() : dial(), client->path, client->body,
-                    client->token);
+    int fd = say_to(is_tcp ? dial_tcp() : dial(), client->path, client->body, client->token);
     while (fd >= 0) {
         got = recv(fd, client->text + n, sizeof(client->text) - 1 - n, 0);
         if (got < 0 && errno == EINTR) {
@@ -389,11 +376,9 @@ static void ask_once(struct client *client)
     }
     client->status = n > 12 ? atoi(client->text + 9) : 0;
     bool is_stream = strstr(client->body, "\"stream\":true") != NULL;
-    bool is_good = client->status == 200 &&
-                   (!is_stream || strstr(client->text, "[DONE]") != NULL);
+    bool is_good = client->status == 200 && (!is_stream || strstr(client->text, "[DONE]") != NULL);
     if (!is_good && client->repeats) {
-        print_error("a client got (fd %d, errno %d): %.400s\n", fd, errno,
-                    client->text);
+        print_error("a client got (fd %d, errno %d): %.400s\n", fd, errno, client->text);
     }
     client->good += is_good;
     client->bad += !is_good;
@@ -411,8 +396,7 @@ static void *client_run(void *context)
     return NULL;
 }
 
-void client_start(struct client *client, const char *path, const char *body,
-                  bool repeats)
+void client_start(struct client *client, const char *path, const char *body, bool repeats)
 {
     bool is_other = client->is_other;
     const char *token = client->token;

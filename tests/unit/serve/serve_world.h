@@ -12,15 +12,15 @@
 #define V2 "tests/models/tiny-v2.Q4_0.gguf"
 #define V21 "tests/models/tiny-v2.1.Q4_0.gguf"
 #define SLOW "tests/models/tiny-v4-slow.Q4_0.gguf"
-#define CHAT                                                                   \
-    "{\"temperature\":0,\"messages\":[{\"role\":\"user\",\"content\":"         \
+#define CHAT                                                                                       \
+    "{\"temperature\":0,\"messages\":[{\"role\":\"user\",\"content\":"                             \
     "\"Classify: 23:45 oven-95 voltage drop temp=35C\"}]}"
-#define CHAT_STREAM                                                            \
-    "{\"stream\":true,\"temperature\":0,\"messages\":[{\"role\":\"user\","     \
+#define CHAT_STREAM                                                                                \
+    "{\"stream\":true,\"temperature\":0,\"messages\":[{\"role\":\"user\","                         \
     "\"content\":\"What should I do about smoke detected on camera-68?\"}]}"
 /* Goes on for as long as it may. */
-#define LONG_STREAM                                                            \
-    "{\"stream\":true,\"ignore_eos\":true,\"prompt\":\"a\","                   \
+#define LONG_STREAM                                                                                \
+    "{\"stream\":true,\"ignore_eos\":true,\"prompt\":\"a\","                                       \
     "\"max_tokens\":500}"
 
 struct world {
@@ -36,8 +36,8 @@ struct world {
     char lost_what[512];
     int stats_errors, adapters_changed;
     int requests_of[FLO_SERVE_MODELS_MAX], wanted[FLO_SERVE_MODELS_MAX];
-    int feedback_of[FLO_SERVE_MODELS_MAX][2]; /* bad, good */
-    int swapped[FLO_SERVE_MODELS_MAX];        /* candidates that were loaded */
+    int feedback_of[FLO_SERVE_MODELS_MAX][2];           /* bad, good */
+    int swapped[FLO_SERVE_MODELS_MAX];                  /* candidates that were loaded */
     struct flo_digest release_of[FLO_SERVE_MODELS_MAX]; /* the last one's */
     uint64_t load_us, token_us;                         /* the last one's */
     struct flo_serve_request_stats told[32];            /* the first ones */
@@ -61,8 +61,7 @@ void world_open(void);
 /* TCP takes this token alone. */
 void world_open_bound(const struct flo_serve_token *token);
 /* engine NULL: flotilla-engine. */
-void world_open_guarded(const char *engine,
-                        const struct flo_serve_guard *guards, uint32_t n);
+void world_open_guarded(const char *engine, const struct flo_serve_guard *guards, uint32_t n);
 void world_close(void);
 
 /* One turn of the loop. */
@@ -71,17 +70,17 @@ void world_turn(void);
 
 struct flo_serve_status status_now(void);
 /* The value of something in serve, between two of its steps. */
-#define LOOK_INSIDE(expression)                                                \
-    __extension__({                                                            \
-        FLO_INSIDE(world.serve);                                               \
-        expression;                                                            \
+#define LOOK_INSIDE(expression)                                                                    \
+    __extension__({                                                                                \
+        FLO_INSIDE(world.serve);                                                                   \
+        expression;                                                                                \
     })
 
 /* Begin to load; a current model becomes live when it is. */
 void load(enum flo_serve_role role, const char *path, const char *version);
 /* The same for any model; release: all bytes are the version's first one. */
-void load_as(unsigned index, const char *name, enum flo_serve_role role,
-             const char *path, const char *version);
+void load_as(unsigned index, const char *name, enum flo_serve_role role, const char *path,
+             const char *version);
 /* Load, until it is there. */
 void open_current(const char *path, const char *version);
 void open_candidate(const char *path, const char *version);
@@ -105,8 +104,7 @@ struct client {
 int say(const char *path, const char *body);
 /* The same as another client. */
 int say_as_other(const char *path, const char *body);
-void client_start(struct client *client, const char *path, const char *body,
-                  bool repeats);
+void client_start(struct client *client, const char *path, const char *body, bool repeats);
 /* Run the loop until it has its answer. */
 void client_end(struct client *client);
 /* One question and its answer while the loop runs. */

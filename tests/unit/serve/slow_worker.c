@@ -23,8 +23,7 @@
 /* The tracer lives until it is ended, or the test is over. */
 static void end_slowly(void)
 {
-    struct pollfd test = {.fd = (int)syscall(SYS_pidfd_open, getppid(), 0),
-                          .events = POLLIN};
+    struct pollfd test = {.fd = (int)syscall(SYS_pidfd_open, getppid(), 0), .events = POLLIN};
 
     prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0);
     pid_t tracer = fork();

@@ -22,11 +22,8 @@
 #define ASSISTANT(blocks) "{\"role\":\"assistant\",\"content\":[" blocks "]}"
 #define BLOCKS(blocks) "{\"role\":\"user\",\"content\":[" blocks "]}"
 #define TEXT(text) "{\"type\":\"text\",\"text\":\"" text "\"}"
-#define USE(id)                                                                \
-    "{\"type\":\"tool_use\",\"id\":\"" id                                      \
-    "\",\"name\":\"f\",\"input\":{\"a\":1}}"
-#define RESULT(id, more)                                                       \
-    "{\"type\":\"tool_result\",\"tool_use_id\":\"" id "\"" more "}"
+#define USE(id) "{\"type\":\"tool_use\",\"id\":\"" id "\",\"name\":\"f\",\"input\":{\"a\":1}}"
+#define RESULT(id, more) "{\"type\":\"tool_result\",\"tool_use_id\":\"" id "\"" more "}"
 #define TOOL(name) "{\"name\":\"" name "\",\"input_schema\":{}}"
 #define TOOLS "\"tools\":[" TOOL("f") "," TOOL("g") "]"
 
@@ -98,8 +95,7 @@ struct message {
     const char *role, *content, *more;
 };
 
-static void expect_messages(const struct flo_wire_generate *g,
-                            const struct message *wanted)
+static void expect_messages(const struct flo_wire_generate *g, const struct message *wanted)
 {
     uint32_t i = 0;
 
@@ -116,10 +112,10 @@ static void an_image_stands_where_it_was(void **state)
 {
     static const char png[] = "data:image/png;base64,iVBORw0KGgo=";
     (void)state;
-    const struct flo_wire_generate *in = ask(SAYS(BLOCKS(
-        TEXT("a") ",{\"type\":\"image\",\"source\":{\"type\":\"base64\","
-                  "\"media_type\":\"image/png\",\"data\":\"iVBORw0KGgo=\"}}"
-                  "," TEXT("b"))));
+    const struct flo_wire_generate *in =
+        ask(SAYS(BLOCKS(TEXT("a") ",{\"type\":\"image\",\"source\":{\"type\":\"base64\","
+                                  "\"media_type\":\"image/png\",\"data\":\"iVBORw0KGgo=\"}}"
+                                  "," TEXT("b"))));
     assert_int_equal(in->n_images, 1);
     assert_int_equal(in->images[0].at, 1);
     assert_int_equal(in->images[0].url.bytes, sizeof(png) - 1);
@@ -129,8 +125,8 @@ static void an_image_stands_where_it_was(void **state)
 
 static void blocks_become_messages_in_their_order(void **state)
 {
-#define CALLED                                                                 \
-    "{\"tool_calls\":[{\"id\":\"x\",\"type\":\"function\",\"function\":{"      \
+#define CALLED                                                                                     \
+    "{\"tool_calls\":[{\"id\":\"x\",\"type\":\"function\",\"function\":{"                          \
     "\"name\":\"f\",\"arguments\":\"{\\\"a\\\":1}\"}}]"
 #define ANSWERS "{\"tool_call_id\":\"x\",\"name\":\"f\"}"
     static const struct {
@@ -142,11 +138,9 @@ static void blocks_become_messages_in_their_order(void **state)
         {ASKS("\"system\":[" TEXT("s") "," TEXT("t") "]"),
          {{"system", "s\nt", ""}, {"user", "a", ""}}},
         {SAYS(BLOCKS(TEXT("b") "," TEXT("c"))), {{"user", "b\nc", ""}}},
-        {SAYS(USER "," ASSISTANT(
-             "{\"type\":\"thinking\",\"thinking\":\"h\",\"signature\":\"\"},"
-             "{\"type\":\"redacted_thinking\",\"data\":\"z\"}," TEXT("b"))),
-         {{"user", "a", ""},
-          {"assistant", "b", "{\"reasoning_content\":\"h\"}"}}},
+        {SAYS(USER "," ASSISTANT("{\"type\":\"thinking\",\"thinking\":\"h\",\"signature\":\"\"},"
+                                 "{\"type\":\"redacted_thinking\",\"data\":\"z\"}," TEXT("b"))),
+         {{"user", "a", ""}, {"assistant", "b", "{\"reasoning_content\":\"h\"}"}}},
         {SAYS(USER "," ASSISTANT(USE("x")) "," BLOCKS(
              RESULT("x", ",\"content\":\"7\"") "," TEXT("go on"))),
          {{"user", "a", ""},
@@ -155,13 +149,9 @@ static void blocks_become_messages_in_their_order(void **state)
           {"user", "go on", ""}}},
         {SAYS(USER "," ASSISTANT(USE("x")) "," BLOCKS(
              RESULT("x", ",\"is_error\":true,\"content\":[" TEXT("no") "]"))),
-         {{"user", "a", ""},
-          {"assistant", "", CALLED "}"},
-          {"tool", "Error:\nno", ANSWERS}}},
+         {{"user", "a", ""}, {"assistant", "", CALLED "}"}, {"tool", "Error:\nno", ANSWERS}}},
         {SAYS(USER "," ASSISTANT(USE("x")) "," BLOCKS(RESULT("x", ""))),
-         {{"user", "a", ""},
-          {"assistant", "", CALLED "}"},
-          {"tool", "", ANSWERS}}},
+         {{"user", "a", ""}, {"assistant", "", CALLED "}"}, {"tool", "", ANSWERS}}},
     };
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
@@ -207,10 +197,8 @@ static void tools_and_their_choice_reach_the_engine(void **state)
         {CHOICE("\"auto\""), FLO_WIRE_TOOLS_AUTO, "", false},
         {CHOICE("\"any\""), FLO_WIRE_TOOLS_REQUIRED, "", false},
         {CHOICE("\"none\""), FLO_WIRE_TOOLS_NONE, "", false},
-        {CHOICE("\"tool\",\"name\":\"g\""), FLO_WIRE_TOOLS_REQUIRED, "g",
-         false},
-        {CHOICE("\"any\",\"disable_parallel_tool_use\":true"),
-         FLO_WIRE_TOOLS_REQUIRED, "", true},
+        {CHOICE("\"tool\",\"name\":\"g\""), FLO_WIRE_TOOLS_REQUIRED, "g", false},
+        {CHOICE("\"any\",\"disable_parallel_tool_use\":true"), FLO_WIRE_TOOLS_REQUIRED, "", true},
     };
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
@@ -247,9 +235,8 @@ static void a_wrong_body_is_refused_by_the_clients_words(void **state)
         {SAYS("{\"role\":\"user\"}"), "messages[0] must have a content"},
         {SAYS(USER "," BLOCKS("{\"type\":\"image\"}")),
          "messages[1] has a content block of type \\\"image\\\""},
-        {SAYS(USER "," USER "," BLOCKS(
-             "{\"type\":\"image\",\"source\":{\"type\":\"base64\","
-             "\"media_type\":\"image/png\",\"data\":\"/9j/4A==\"}}")),
+        {SAYS(USER "," USER "," BLOCKS("{\"type\":\"image\",\"source\":{\"type\":\"base64\","
+                                       "\"media_type\":\"image/png\",\"data\":\"/9j/4A==\"}}")),
          "messages[2] has an image that says image/png"},
         {SAYS(BLOCKS("{\"type\":\"image\",\"source\":{\"type\":\"url\","
                      "\"url\":\"https://example.org/a.png\"}}")),
@@ -260,8 +247,7 @@ static void a_wrong_body_is_refused_by_the_clients_words(void **state)
         {SAYS(BLOCKS("{\"type\":\"tool_result\"}")), "without a tool_use_id"},
         {SAYS(BLOCKS(RESULT("x", ""))),
          "messages[0] has tool_use_id \\\"x\\\", which no earlier message"},
-        {SAYS(USER "," ASSISTANT(USE("x")) "," BLOCKS(
-             RESULT("x", ",\"content\":7"))),
+        {SAYS(USER "," ASSISTANT(USE("x")) "," BLOCKS(RESULT("x", ",\"content\":7"))),
          "messages[2] has a tool_result whose content"},
         {SAYS(USER "," ASSISTANT(USE("x")) "," BLOCKS(
              RESULT("x", ",\"content\":[{\"type\":\"image\"}]"))),
@@ -271,8 +257,7 @@ static void a_wrong_body_is_refused_by_the_clients_words(void **state)
          "messages[1] has a tool_use without"},
         {ASKS("\"system\":7"), "system must be"},
         {ASKS("\"system\":[{\"type\":\"image\"}]"), "system[0] must be"},
-        {ASKS("\"temperature\":1.5"),
-         "temperature must be a number from 0 to 1"},
+        {ASKS("\"temperature\":1.5"), "temperature must be a number from 0 to 1"},
         {ASKS("\"temperature\":\"1\""), "temperature must be"},
         {ASKS("\"stop_sequences\":[\"\"]"), "\"stop_sequences must be"},
         {ASKS("\"service_tier\":\"x\""), "service_tier must be"},
@@ -284,11 +269,9 @@ static void a_wrong_body_is_refused_by_the_clients_words(void **state)
         {ASKS("\"tool_choice\":{\"type\":\"any\"}"), "there are no tools"},
         {ASKS("\"tool_choice\":\"any\""), "tool_choice must have the type"},
         {CHOICE("\"tool\",\"name\":\"h\""), "tool_choice names `h`"},
-        {CHOICE("\"any\",\"disable_parallel_tool_use\":1"),
-         "disable_parallel_tool_use"},
+        {CHOICE("\"any\",\"disable_parallel_tool_use\":1"), "disable_parallel_tool_use"},
         {ASKS("\"thinking\":{\"type\":\"x\"}"), "thinking must have the type"},
-        {ASKS("\"output_config\":{\"format\":{\"type\":\"x\"}}"),
-         "output_config must have"},
+        {ASKS("\"output_config\":{\"format\":{\"type\":\"x\"}}"), "output_config must have"},
         {ASKS("\"stream\":1"), "stream"},
     };
     (void)state;
@@ -310,27 +293,23 @@ static void a_wrong_body_is_refused_by_the_clients_words(void **state)
 static void an_error_of_the_reader_has_the_clients_number(void **state)
 {
     (void)state;
-    open_request(
-        &flo_anthropic_messages,
-        "{\"max_tokens\":9,\"system\":\"s\",\"messages\":[" USER
-        "," ASSISTANT(USE("x")) "," ASSISTANT(USE("y") "," USE("y")) "]}");
+    open_request(&flo_anthropic_messages,
+                 "{\"max_tokens\":9,\"system\":\"s\",\"messages\":[" USER
+                 "," ASSISTANT(USE("x")) "," ASSISTANT(USE("y") "," USE("y")) "]}");
     assert_null(request);
-    assert_non_null(
-        strstr(memory.body.data, "messages[2] has two calls with the id"));
+    assert_non_null(strstr(memory.body.data, "messages[2] has two calls with the id"));
 }
 
 /* The vendor's tool runner asks for one first. */
 static void a_thread_is_refused_so_that_clients_go_on_without_one(void **state)
 {
     (void)state;
-    open_request(&flo_anthropic_messages,
-                 ASKS("\"thread\":{\"type\":\"create\"}"));
+    open_request(&flo_anthropic_messages, ASKS("\"thread\":{\"type\":\"create\"}"));
     assert_null(request);
     assert_int_equal(memory.status, 400);
-    assert_non_null(strstr(memory.body.data,
-                           ",\"details\":{\"error_code\":"
-                           "\"thread_unsupported_request\","
-                           "\"unsupported\":[\"thread\"]}}}\n"));
+    assert_non_null(strstr(memory.body.data, ",\"details\":{\"error_code\":"
+                                             "\"thread_unsupported_request\","
+                                             "\"unsupported\":[\"thread\"]}}}\n"));
     open_request(&flo_anthropic_messages, ASKS("\"thread\":null"));
     assert_non_null(request);
 }
@@ -364,15 +343,13 @@ static struct flo_buf parts_of(const struct part *parts)
     struct flo_buf out = {0};
 
     for (; parts->kind != 0; parts++) {
-        struct flo_wire_part part = {parts->kind,
-                                     {parts->text, strlen(parts->text)}};
+        struct flo_wire_part part = {parts->kind, {parts->text, strlen(parts->text)}};
         flo_wire_part_add(&out, &part);
     }
     return out;
 }
 
-static void answer(const struct part *parts, const char *text,
-                   enum flo_wire_reason reason)
+static void answer(const struct part *parts, const char *text, enum flo_wire_reason reason)
 {
     struct flo_buf bytes = parts_of(parts);
     struct flo_wire_token frame = {.text = {text, strlen(text)},
@@ -393,9 +370,8 @@ static void expect(const char *text)
     }
 }
 
-static const struct part all[] = {
-    {THOUGHT, "h"},      {CALL, "f"}, {ARGUMENTS, "{\"a\":"},
-    {ARGUMENTS, "[1]}"}, {CALL, "g"}, {0}};
+static const struct part all[] = {{THOUGHT, "h"},      {CALL, "f"}, {ARGUMENTS, "{\"a\":"},
+                                  {ARGUMENTS, "[1]}"}, {CALL, "g"}, {0}};
 
 static void an_answer_is_a_list_of_blocks(void **state)
 {
@@ -420,22 +396,17 @@ static void a_stop_text_that_ended_it_is_told(void **state)
         uint32_t stop;
         const char *wanted;
     } rows[] = {
-        {"", FLO_WIRE_STOP, 2,
-         "],\"stop_reason\":\"stop_sequence\",\"stop_sequence\":\"\\\"y\","},
+        {"", FLO_WIRE_STOP, 2, "],\"stop_reason\":\"stop_sequence\",\"stop_sequence\":\"\\\"y\","},
         {",\"stream\":true", FLO_WIRE_STOP, 1,
          "{\"stop_reason\":\"stop_sequence\",\"stop_sequence\":\"x\"},"},
-        {"", FLO_WIRE_STOP, 0,
-         "\"stop_reason\":\"end_turn\",\"stop_sequence\":null,"},
-        {"", FLO_WIRE_STOP, 3,
-         "\"stop_reason\":\"end_turn\",\"stop_sequence\":null,"},
-        {"", FLO_WIRE_LENGTH, 1,
-         "\"stop_reason\":\"max_tokens\",\"stop_sequence\":null,"},
+        {"", FLO_WIRE_STOP, 0, "\"stop_reason\":\"end_turn\",\"stop_sequence\":null,"},
+        {"", FLO_WIRE_STOP, 3, "\"stop_reason\":\"end_turn\",\"stop_sequence\":null,"},
+        {"", FLO_WIRE_LENGTH, 1, "\"stop_reason\":\"max_tokens\",\"stop_sequence\":null,"},
     };
 
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
-        struct flo_wire_done last = {.reason = rows[i].reason,
-                                     .stop = rows[i].stop};
+        struct flo_wire_done last = {.reason = rows[i].reason, .stop = rows[i].stop};
         char body[256];
 
         snprintf(body, sizeof(body), "%s%s}",

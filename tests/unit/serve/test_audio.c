@@ -16,8 +16,7 @@
 #include "base/wav.h"
 
 #define TYPE "multipart/form-data; boundary=b1"
-#define HEAD(name)                                                             \
-    "--b1\r\nContent-Disposition: form-data; name=\"" name "\"\r\n"
+#define HEAD(name) "--b1\r\nContent-Disposition: form-data; name=\"" name "\"\r\n"
 #define FIELD(name, value) HEAD(name) "\r\n" value "\r\n"
 #define END "--b1--\r\n"
 
@@ -31,8 +30,7 @@ static struct serve_params params;
 static struct flo_err err;
 
 /* `before`, the file, `after`. */
-static int read_form(const char *before, const void *file, size_t file_bytes,
-                     const char *after)
+static int read_form(const char *before, const void *file, size_t file_bytes, const char *after)
 {
     static const char head[] = HEAD("file") "Content-Type: audio/wav\r\n\r\n";
     struct flo_buf body = {0};
@@ -55,11 +53,10 @@ static void a_form_becomes_a_message_with_its_file(void **state)
     const struct flo_wire_generate *out = &params.message.generate;
 
     (void)state;
-    assert_int_equal(
-        read_form(FIELD("model", "ear") FIELD("language", "de"), wav, WAV_BYTES,
-                  FIELD("temperature", "0.5") FIELD("prompt", "Namen: Ott")
-                      FIELD("response_format", "text") FIELD("x", "y") END),
-        0);
+    assert_int_equal(read_form(FIELD("model", "ear") FIELD("language", "de"), wav, WAV_BYTES,
+                               FIELD("temperature", "0.5") FIELD("prompt", "Namen: Ott")
+                                   FIELD("response_format", "text") FIELD("x", "y") END),
+                     0);
     assert_string_equal(params.model, "ear");
     assert_true(params.is_plain);
     assert_int_equal(out->audio.bytes, WAV_BYTES);
@@ -100,12 +97,10 @@ static void fields_that_cannot_be_are_named(void **state)
 
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
-        assert_int_equal(read_form("", wav, WAV_BYTES, rows[i].after),
-                         FLO_E_INFER_PARAM);
+        assert_int_equal(read_form("", wav, WAV_BYTES, rows[i].after), FLO_E_INFER_PARAM);
         assert_string_equal(params.param, rows[i].param);
     }
-    assert_int_equal(read_form(FIELD("model", "ear"), NULL, 0, END),
-                     FLO_E_INFER_PARAM);
+    assert_int_equal(read_form(FIELD("model", "ear"), NULL, 0, END), FLO_E_INFER_PARAM);
     assert_string_equal(params.param, "file");
 }
 
@@ -117,8 +112,7 @@ static void a_file_that_fits_no_frame_is_too_large(void **state)
     memcpy(file, wav, WAV_BYTES);
     assert_int_equal(read_form("", file, FLO_WIRE_AUDIO_BYTES_MAX, END), 0);
     flo_params_deinit(&params);
-    assert_int_equal(read_form("", file, FLO_WIRE_AUDIO_BYTES_MAX + 1, END),
-                     FLO_E_REST_TOO_LARGE);
+    assert_int_equal(read_form("", file, FLO_WIRE_AUDIO_BYTES_MAX + 1, END), FLO_E_REST_TOO_LARGE);
     assert_string_equal(params.param, "file");
     free(file);
 }
@@ -144,10 +138,9 @@ static void a_broken_form_is_refused(void **state)
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         memset(&err, 0, sizeof(err));
-        assert_int_equal(flo_params_read_audio(rows[i].type, rows[i].body,
-                                               strlen(rows[i].body), &params,
-                                               &err),
-                         FLO_E_REST_SCHEMA);
+        assert_int_equal(
+            flo_params_read_audio(rows[i].type, rows[i].body, strlen(rows[i].body), &params, &err),
+            FLO_E_REST_SCHEMA);
         assert_true(err.what[0] != '\0');
     }
 }
@@ -160,9 +153,8 @@ static void a_quoted_boundary_of_other_letters_is_taken(void **state)
     struct flo_multipart_part part;
 
     (void)state;
-    assert_int_equal(flo_multipart_open(
-                         &form, "Multipart/Form-Data; x=1; boundary=\"a b:c\"",
-                         body, sizeof(body) - 1, &err),
+    assert_int_equal(flo_multipart_open(&form, "Multipart/Form-Data; x=1; boundary=\"a b:c\"", body,
+                                        sizeof(body) - 1, &err),
                      0);
     assert_int_equal(flo_multipart_next(&form, &part, &err), 1);
     assert_string_equal(part.name, "file");

@@ -57,12 +57,10 @@ static void lines_are_the_same_however_their_bytes_come(void **state)
             size_t n = bytes - at < piece ? bytes - at : piece;
             at += flo_batch_reader_take(&reader, text + at, n);
             if (reader.is_whole) {
-                snprintf(seen + strlen(seen), sizeof(seen) - strlen(seen),
-                         "%llu@%llu%s%s ", (unsigned long long)reader.number,
-                         (unsigned long long)reader.begin,
+                snprintf(seen + strlen(seen), sizeof(seen) - strlen(seen), "%llu@%llu%s%s ",
+                         (unsigned long long)reader.number, (unsigned long long)reader.begin,
                          flo_batch_reader_is_blank(&reader) ? "-" : ":",
-                         flo_batch_reader_is_blank(&reader) ? ""
-                                                            : reader.line.data);
+                         flo_batch_reader_is_blank(&reader) ? "" : reader.line.data);
             }
         }
         assert_string_equal(seen, "1@0:one 2@4- 3@5- 4@9:four ");
@@ -107,12 +105,10 @@ static void a_request_of_a_batch_gets_its_priority(void **state)
 
     assert_string_equal(line.custom_id, "a");
     assert_int_equal(line.endpoint, 0);
-    assert_string_equal(line.body.data,
-                        "{\"model\":\"m\",\"priority\":\"batch\"}");
+    assert_string_equal(line.body.data, "{\"model\":\"m\",\"priority\":\"batch\"}");
 }
 
-static void
-a_wrong_line_is_refused_with_its_field_and_keeps_its_name(void **state)
+static void a_wrong_line_is_refused_with_its_field_and_keeps_its_name(void **state)
 {
 #define START "{\"custom_id\":\"a\",\"method\":\"POST\",\"url\":"
     static const struct {
@@ -122,8 +118,7 @@ a_wrong_line_is_refused_with_its_field_and_keeps_its_name(void **state)
     } rows[] = {
         {"{half", FLO_E_REST_SCHEMA, "", ""},
         {"[1]", FLO_E_REST_SCHEMA, "the line is no JSON object", ""},
-        {"{" REST, FLO_E_INFER_PARAM,
-         "custom_id must be a text of 1 to 512 bytes", ""},
+        {"{" REST, FLO_E_INFER_PARAM, "custom_id must be a text of 1 to 512 bytes", ""},
         {"{\"custom_id\":\"\"," REST, FLO_E_INFER_PARAM,
          "custom_id must be a text of 1 to 512 bytes", ""},
         {"{\"custom_id\":\"a\",\"method\":\"GET\"," BODY "}", FLO_E_INFER_PARAM,
@@ -136,10 +131,9 @@ a_wrong_line_is_refused_with_its_field_and_keeps_its_name(void **state)
          "url is /v1/embeddings, and the batch's endpoint is "
          "/v1/chat/completions",
          "a"},
-        {START "\"/v1/chat/completions\",\"body\":[]}", FLO_E_INFER_PARAM,
-         "body must be an object", "a"},
-        {START "\"/v1/chat/completions\",\"body\":{\"stream\":true}}",
-         FLO_E_INFER_PARAM,
+        {START "\"/v1/chat/completions\",\"body\":[]}", FLO_E_INFER_PARAM, "body must be an object",
+         "a"},
+        {START "\"/v1/chat/completions\",\"body\":{\"stream\":true}}", FLO_E_INFER_PARAM,
          "body.stream must be false: answers of a batch come whole", "a"},
     };
     (void)state;
@@ -162,15 +156,13 @@ static void a_line_that_is_too_long_is_an_error_with_both_numbers(void **state)
     memset(text, 'x', FLO_BATCH_LINE_BYTES_MAX + 1);
     text[FLO_BATCH_LINE_BYTES_MAX + 1] = '\0';
     assert_int_equal(read_text(text, -1), FLO_E_REST_TOO_LARGE);
-    assert_string_equal(
-        err.what, "the line has 1052673 bytes, at most 1052672 are taken");
+    assert_string_equal(err.what, "the line has 1052673 bytes, at most 1052672 are taken");
     free(text);
 }
 
 /* ---- answers ---- */
 
-static void read_back(const struct flo_batch_answer *answer,
-                      struct flo_batch_answered *out)
+static void read_back(const struct flo_batch_answer *answer, struct flo_batch_answered *out)
 {
     struct flo_buf text = {0};
 
@@ -199,34 +191,28 @@ static void an_answer_is_one_line_that_can_be_read_back(void **state)
     assert_int_equal(seen.number, 7);
     assert_string_equal(seen.custom_id, "x\"\n");
     assert_false(seen.has_failed);
-    assert_string_equal(
-        reader.line.data,
-        "{\"id\":\"batch_req_batch-1_7\",\"custom_id\":\"x\\\"\\n\","
-        "\"response\":{\"status_code\":200,\"request_id\":"
-        "\"batch_req_batch-1_7\",\"body\":{\"a\":  [1, 2]}},\"error\":null}");
+    assert_string_equal(reader.line.data,
+                        "{\"id\":\"batch_req_batch-1_7\",\"custom_id\":\"x\\\"\\n\","
+                        "\"response\":{\"status_code\":200,\"request_id\":"
+                        "\"batch_req_batch-1_7\",\"body\":{\"a\":  [1, 2]}},\"error\":null}");
 }
 
 static void an_error_is_an_answer_that_has_failed(void **state)
 {
-    struct flo_batch_answer answer = {.batch = "",
-                                      .number = 3,
-                                      .custom_id = "",
-                                      .code = "rest.schema",
-                                      .what = "no \"JSON\""};
+    struct flo_batch_answer answer = {
+        .batch = "", .number = 3, .custom_id = "", .code = "rest.schema", .what = "no \"JSON\""};
     struct flo_batch_answered seen;
     (void)state;
 
     read_back(&answer, &seen);
     assert_true(seen.has_failed);
     assert_string_equal(seen.custom_id, "");
-    assert_string_equal(
-        reader.line.data,
-        "{\"id\":\"batch_req_3\",\"custom_id\":null,\"response\":null,"
-        "\"error\":{\"code\":\"rest.schema\",\"message\":\"no \\\"JSON\\\"\","
-        "\"line\":3}}");
+    assert_string_equal(reader.line.data,
+                        "{\"id\":\"batch_req_3\",\"custom_id\":null,\"response\":null,"
+                        "\"error\":{\"code\":\"rest.schema\",\"message\":\"no \\\"JSON\\\"\","
+                        "\"line\":3}}");
 
-    answer = (struct flo_batch_answer){
-        .batch = "", .number = 4, .custom_id = "b", .status = 400};
+    answer = (struct flo_batch_answer){.batch = "", .number = 4, .custom_id = "b", .status = 400};
     read_back(&answer, &seen);
     assert_true(seen.has_failed);
 }

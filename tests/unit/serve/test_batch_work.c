@@ -19,8 +19,8 @@
 #include "unit/remove_tree.h"
 #include "unit/waits.h"
 
-#define REQUEST                                                                \
-    "{\"custom_id\":\"r%d\",\"method\":\"POST\",\"url\":"                      \
+#define REQUEST                                                                                    \
+    "{\"custom_id\":\"r%d\",\"method\":\"POST\",\"url\":"                                          \
     "\"/v1/completions\",\"body\":{\"prompt\":\"%d\"}}\n"
 #define LINES 40
 
@@ -50,8 +50,7 @@ static void open_world(struct world *world)
 {
     memset(&world->store, 0, sizeof(world->store));
     memset(&world->work, 0, sizeof(world->work));
-    snprintf(world->store.folder, sizeof(world->store.folder), "%s/b",
-             world->folder);
+    snprintf(world->store.folder, sizeof(world->store.folder), "%s/b", world->folder);
     world->store.bytes_max = 1u << 20;
     world->store.keep_s = 1000;
     world->work.store = &world->store;
@@ -97,15 +96,12 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void write_file(const struct world *world, const char *id,
-                       const char *text, int flags)
+static void write_file(const struct world *world, const char *id, const char *text, int flags)
 {
     int fd = -1;
 
-    assert_int_equal(flo_batch_store_file(&world->store, id, "",
-                                          O_WRONLY | O_CREAT | flags, &fd,
-                                          NULL),
-                     0);
+    assert_int_equal(
+        flo_batch_store_file(&world->store, id, "", O_WRONLY | O_CREAT | flags, &fd, NULL), 0);
     assert_int_equal(flo_fd_write_all(fd, text, strlen(text), NULL), 0);
     close(fd);
 }
@@ -145,8 +141,7 @@ static struct flo_batch *begin(struct world *world, bool has_bad)
     strcpy(batch.input, file.id);
     flo_object_id_make("batch-", batch.id);
     strcpy(world->batch, batch.id);
-    assert_int_equal(flo_batch_store_begin(&world->store, &batch, &world->err),
-                     0);
+    assert_int_equal(flo_batch_store_begin(&world->store, &batch, &world->err), 0);
     return flo_batch_store_batch(&world->store, "", world->batch);
 }
 
@@ -167,8 +162,7 @@ static bool answer_one(struct world *world)
     if (world->refusals > 0) {
         world->refusals--;
         job->answer.status = 503;
-        flo_buf_printf(&job->answer.body,
-                       "{\"error\":{\"code\":\"%s\",\"message\":\"busy\"}}",
+        flo_buf_printf(&job->answer.body, "{\"error\":{\"code\":\"%s\",\"message\":\"busy\"}}",
                        world->refusal);
     } else {
         job->answer.status = world->status;
@@ -198,8 +192,7 @@ static bool play(struct world *world, unsigned steps_max)
 }
 
 /* Each line once and in order: those of `id` from `from` to `to`, but one. */
-static void expect_lines(const struct world *world, const char *id, int from,
-                         int to, int but)
+static void expect_lines(const struct world *world, const char *id, int from, int to, int but)
 {
     char *text = read_file(world, id), *at = text;
     char wanted[64];
@@ -236,8 +229,7 @@ static void expect_whole(struct world *world)
 
 /* ---- tests ---- */
 
-static void
-answers_in_any_order_are_written_in_the_order_of_the_lines(void **state)
+static void answers_in_any_order_are_written_in_the_order_of_the_lines(void **state)
 {
     struct world *world = *state;
 
@@ -397,8 +389,7 @@ static void a_folder_without_room_makes_answers_wait(void **state)
 static void mount_small(struct world *world)
 {
     kill_world(world);
-    if (mount("tmpfs", world->store.folder, "tmpfs", 0, "size=64k,mode=0700") !=
-        0) {
+    if (mount("tmpfs", world->store.folder, "tmpfs", 0, "size=64k,mode=0700") != 0) {
         open_world(world);
         skip(); /* only root may */
     }
@@ -486,21 +477,18 @@ static void a_full_disk_delivers_whole_answers_alone_at_the_end(void **state)
     }
     free_disk(world);
     fill_disk(world);
-    assert_int_equal(
-        flo_batch_work_cancel(&world->work, look(world), &world->err),
-        FLO_E_DISK_FULL);
+    assert_int_equal(flo_batch_work_cancel(&world->work, look(world), &world->err),
+                     FLO_E_DISK_FULL);
     free_disk(world);
     world->store.bytes_max = 1; /* as full as before */
-    assert_int_equal(
-        flo_batch_work_cancel(&world->work, look(world), &world->err), 0);
+    assert_int_equal(flo_batch_work_cancel(&world->work, look(world), &world->err), 0);
     assert_true(play(world, 100));
 
     const struct flo_batch *batch = look(world);
     assert_int_equal(batch->status, FLO_BATCH_CANCELLED);
     flo_batch_store_path(&world->store, batch->output, "", path);
     assert_int_equal(stat(path, &st), 0);
-    const struct flo_batch_file *file =
-        flo_batch_store_find(&world->store, "", batch->output);
+    const struct flo_batch_file *file = flo_batch_store_find(&world->store, "", batch->output);
     assert_non_null(file);
     assert_int_equal(st.st_size, file->bytes);
     expect_lines(world, batch->output, 1, (int)batch->completed, 0);
@@ -527,8 +515,7 @@ static void an_input_that_cannot_be_opened_just_now_fails_no_batch(void **state)
     expect_whole(world);
 }
 
-static void
-a_clock_that_is_set_costs_no_file_and_no_batch_its_time(void **state)
+static void a_clock_that_is_set_costs_no_file_and_no_batch_its_time(void **state)
 {
     struct world *world = *state;
     const int64_t years_ms = 50 * 365 * INT64_C(86400000);
@@ -536,8 +523,7 @@ a_clock_that_is_set_costs_no_file_and_no_batch_its_time(void **state)
     for (int64_t by_ms = -years_ms; by_ms <= years_ms; by_ms += 2 * years_ms) {
         begin(world, true);
         assert_false(play(world, LINES));
-        struct flo_batch_file *input =
-            flo_batch_store_find(&world->store, "", look(world)->input);
+        struct flo_batch_file *input = flo_batch_store_find(&world->store, "", look(world)->input);
         world->store.clock_ms += by_ms; /* as it was before it was set */
         uint64_t now_s = flo_batch_store_now_s(&world->store);
         look(world)->at_s[FLO_BATCH_VALIDATING] = now_s;
@@ -550,8 +536,7 @@ a_clock_that_is_set_costs_no_file_and_no_batch_its_time(void **state)
         assert_in_range(input->expires_s, now_s + 900, now_s + 1100);
         kill_world(world);
         open_world(world);
-        flo_batch_store_expire(&world->store,
-                               flo_batch_store_now_s(&world->store));
+        flo_batch_store_expire(&world->store, flo_batch_store_now_s(&world->store));
         assert_true(play(world, 100000));
         expect_whole(world);
     }
@@ -575,8 +560,7 @@ static void answers_that_are_removed_under_way_fail_the_batch(void **state)
     assert_int_equal(world->store.n_files, 1); /* the input */
 }
 
-static void
-an_error_of_the_disk_asks_again_and_takes_no_late_answer(void **state)
+static void an_error_of_the_disk_asks_again_and_takes_no_late_answer(void **state)
 {
     struct world *world = *state;
 
@@ -627,8 +611,7 @@ static void a_batch_that_waits_is_cancelled_at_once(void **state)
     open_world(world);
     look(world)->next_ms = UINT64_MAX - 1; /* as after an error of the disk */
     assert_int_equal(flo_batch_work_step(&world->work), UINT64_MAX - 1);
-    assert_int_equal(
-        flo_batch_work_cancel(&world->work, look(world), &world->err), 0);
+    assert_int_equal(flo_batch_work_cancel(&world->work, look(world), &world->err), 0);
     flo_batch_work_step(&world->work);
 
     assert_int_equal(look(world)->status, FLO_BATCH_CANCELLED);

@@ -82,8 +82,7 @@ static int token(uint32_t i, const char *text)
 /* As the router has it: the end of a request frees it. */
 static void done(uint32_t i, const char *text)
 {
-    const struct flo_wire_done frame = {
-        .text = text_of(text), .tokens_in = 3, .tokens_out = 5};
+    const struct flo_wire_done frame = {.text = text_of(text), .tokens_in = 3, .tokens_out = 5};
 
     strcpy(choice(i)->model_name, "tiny@1");
     assert_int_equal(flo_answer_done(choice(i), &frame, &err), 0);
@@ -95,9 +94,8 @@ static json_t *answer(void)
 {
     json_t *tree = NULL;
 
-    assert_int_equal(flo_json_parse(memory.body.data, memory.body.bytes,
-                                    memory.body.bytes, &tree, &err),
-                     0);
+    assert_int_equal(
+        flo_json_parse(memory.body.data, memory.body.bytes, memory.body.bytes, &tree, &err), 0);
     return tree;
 }
 
@@ -122,17 +120,15 @@ static void choices_are_told_together_in_their_order(void **state)
         static const char *const texts[] = {"zero", "one", "two"};
         const char *text;
         int index;
-        assert_int_equal(json_unpack(json_array_get(list, i), "{s:i,s:{s:s}}",
-                                     "index", &index, "message", "content",
-                                     &text),
+        assert_int_equal(json_unpack(json_array_get(list, i), "{s:i,s:{s:s}}", "index", &index,
+                                     "message", "content", &text),
                          0);
         assert_int_equal(index, i);
         assert_string_equal(text, texts[i]);
     }
     /* One prompt, three answers. */
-    assert_int_equal(json_unpack(tree, "{s:{s:i,s:i,s:i}}", "usage",
-                                 "prompt_tokens", &prompt, "completion_tokens",
-                                 &answers, "total_tokens", &total),
+    assert_int_equal(json_unpack(tree, "{s:{s:i,s:i,s:i}}", "usage", "prompt_tokens", &prompt,
+                                 "completion_tokens", &answers, "total_tokens", &total),
                      0);
     assert_true(prompt == 3 && answers == 15 && total == 18);
     json_decref(tree);
@@ -143,8 +139,7 @@ static int times(const char *text)
 {
     int count = 0;
 
-    for (const char *at = memory.body.data; (at = strstr(at, text)) != NULL;
-         at++) {
+    for (const char *at = memory.body.data; (at = strstr(at, text)) != NULL; at++) {
         count++;
     }
     return count;
@@ -190,9 +185,8 @@ static void each_prompt_has_its_own_choices(void **state)
     }
     tree = answer();
     assert_int_equal(json_array_size(json_object_get(tree, "choices")), 4);
-    assert_int_equal(json_integer_value(json_object_get(
-                         json_object_get(tree, "usage"), "prompt_tokens")),
-                     6);
+    assert_int_equal(
+        json_integer_value(json_object_get(json_object_get(tree, "usage"), "prompt_tokens")), 6);
     json_decref(tree);
 }
 
@@ -242,8 +236,7 @@ static void a_prompt_may_stand_before_its_answer(void **state)
 static void a_streamed_prompt_stands_before_its_answer(void **state)
 {
     (void)state;
-    ask(&flo_openai_text,
-        "{\"prompt\":[\"1\",\"2\"],\"echo\":true,\"stream\":true}");
+    ask(&flo_openai_text, "{\"prompt\":[\"1\",\"2\"],\"echo\":true,\"stream\":true}");
     assert_int_equal(token(1, "x"), 0);
     assert_int_equal(times("\"choices\":[{\"index\":1,\"text\":\"2\","), 1);
     assert_true(strstr(memory.body.data, "\"text\":\"2\"") <
@@ -296,11 +289,10 @@ static void choices_have_one_side_of_a_split_and_one_id(void **state)
     assert_true(flo_sink_is_gone(&choice(1)->sink));
 }
 
-static int read_chat(struct serve_request *request,
-                     const struct serve_body *body, struct flo_err *error)
+static int read_chat(struct serve_request *request, const struct serve_body *body,
+                     struct flo_err *error)
 {
-    return flo_params_read(REQUEST_CHAT, body->data, body->bytes,
-                           &request->params, error);
+    return flo_params_read(REQUEST_CHAT, body->data, body->bytes, &request->params, error);
 }
 
 static void a_front_without_choices_has_one_answer(void **state)
@@ -314,8 +306,7 @@ static void a_front_without_choices_has_one_answer(void **state)
     (void)state;
     ask(&front, "{" USER ",\"n\":2}");
     assert_null(asker);
-    assert_non_null(
-        strstr(memory.body.data, "n is 2, this API has one answer"));
+    assert_non_null(strstr(memory.body.data, "n is 2, this API has one answer"));
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

@@ -19,8 +19,7 @@
 #include "agent/serve/responses/responses.h"
 
 #define USER "\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]"
-#define TOOLS                                                                  \
-    ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]"
+#define TOOLS ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]"
 #define R_TOOLS ",\"tools\":[{\"type\":\"function\",\"name\":\"f\"}]"
 #define RESPONSE "{\"input\":\"a\"" R_TOOLS ",\"stream\":true}"
 #define STREAM ",\"stream\":true"
@@ -112,8 +111,7 @@ static void answer(void)
     token("hel", 0, "");
     token("", CALL, "f");
     token("", ARGUMENTS, "{\"a\":");
-    flo_wire_part_add(&parts,
-                      &(struct flo_wire_part){ARGUMENTS, text_of("1}")});
+    flo_wire_part_add(&parts, &(struct flo_wire_part){ARGUMENTS, text_of("1}")});
     done.parts = flo_answer_text_of(&parts);
     assert_int_equal(flo_answer_collect(request, &done, &err), 0);
     flo_buf_deinit(&parts);
@@ -144,8 +142,7 @@ static void expect(const char *const *texts)
     for (; *texts != NULL; texts++) {
         const char *found = strstr(at, *texts);
         if (found == NULL || strstr(found + strlen(*texts), *texts) != NULL) {
-            fail_msg("%s\nhas not once, in its order: %s", memory.body.data,
-                     *texts);
+            fail_msg("%s\nhas not once, in its order: %s", memory.body.data, *texts);
         }
         at = found + strlen(*texts);
     }
@@ -173,10 +170,9 @@ static void openai_streams_a_collected_answer_piece_by_piece(void **state)
 
 static void ollama_tells_a_collected_call_behind_its_text(void **state)
 {
-    static const char *const wanted[] = {
-        "\"thinking\":\"hm\"",      "\"content\":\"hello\"",
-        "\"arguments\":{\"a\":1}}", "\"done\":true",
-        "\"done_reason\":\"stop\"", NULL};
+    static const char *const wanted[] = {"\"thinking\":\"hm\"",      "\"content\":\"hello\"",
+                                         "\"arguments\":{\"a\":1}}", "\"done\":true",
+                                         "\"done_reason\":\"stop\"", NULL};
 
     (void)state;
     ask(&flo_ollama_chat, "{\"model\":\"m\"," USER TOOLS "}");
@@ -197,9 +193,9 @@ static void anthropic_has_a_block_for_each_part(void **state)
                                          NULL};
 
     (void)state;
-    ask(&flo_anthropic_messages, "{\"model\":\"m\",\"max_tokens\":9," USER
-                                 ",\"tools\":[{\"name\":\"f\",\"input_schema\":"
-                                 "{\"type\":\"object\"}}]" STREAM "}");
+    ask(&flo_anthropic_messages,
+        "{\"model\":\"m\",\"max_tokens\":9," USER ",\"tools\":[{\"name\":\"f\",\"input_schema\":"
+        "{\"type\":\"object\"}}]" STREAM "}");
     answer();
     let_go();
     expect(wanted);
@@ -208,14 +204,13 @@ static void anthropic_has_a_block_for_each_part(void **state)
 /* Two tokens brought thoughts, though they are told at once. */
 static void responses_tell_items_and_count_thoughts_once(void **state)
 {
-    static const char *const wanted[] = {
-        "event: response.created",
-        "event: response.reasoning_text.delta",
-        "event: response.output_text.delta",
-        "event: response.function_call_arguments.delta",
-        "event: response.completed",
-        "\"reasoning_tokens\":2",
-        NULL};
+    static const char *const wanted[] = {"event: response.created",
+                                         "event: response.reasoning_text.delta",
+                                         "event: response.output_text.delta",
+                                         "event: response.function_call_arguments.delta",
+                                         "event: response.completed",
+                                         "\"reasoning_tokens\":2",
+                                         NULL};
 
     (void)state;
     ask(&flo_responses, RESPONSE);
@@ -226,10 +221,9 @@ static void responses_tell_items_and_count_thoughts_once(void **state)
 
 static void a_collected_answer_is_whole_for_who_wants_no_stream(void **state)
 {
-    static const char *const wanted[] = {
-        "\"content\":\"hello\"", "\"reasoning_content\":\"hm\"",
-        "\"arguments\":\"{\\\"a\\\":1}\"", "\"finish_reason\":\"tool_calls\"",
-        NULL};
+    static const char *const wanted[] = {"\"content\":\"hello\"", "\"reasoning_content\":\"hm\"",
+                                         "\"arguments\":\"{\\\"a\\\":1}\"",
+                                         "\"finish_reason\":\"tool_calls\"", NULL};
 
     (void)state;
     ask(&flo_openai_chat, "{" USER TOOLS "}");
@@ -239,13 +233,10 @@ static void a_collected_answer_is_whole_for_who_wants_no_stream(void **state)
 }
 
 /* A client may end a response, which tells what is there already. */
-static void
-what_is_cancelled_before_it_is_let_go_is_told_to_nobody(void **state)
+static void what_is_cancelled_before_it_is_let_go_is_told_to_nobody(void **state)
 {
-    static const char *const bodies[] = {RESPONSE,
-                                         "{\"input\":\"a\"" R_TOOLS "}"};
-    const struct flo_wire_done done = {.reason = FLO_WIRE_CANCELLED,
-                                       .text = {"hello", 5}};
+    static const char *const bodies[] = {RESPONSE, "{\"input\":\"a\"" R_TOOLS "}"};
+    const struct flo_wire_done done = {.reason = FLO_WIRE_CANCELLED, .text = {"hello", 5}};
 
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(bodies); i++) {
@@ -260,17 +251,14 @@ what_is_cancelled_before_it_is_let_go_is_told_to_nobody(void **state)
 }
 
 /* It has a status of its own, and nothing else. */
-static void
-a_collected_stream_that_is_refused_tells_its_error_alone(void **state)
+static void a_collected_stream_that_is_refused_tells_its_error_alone(void **state)
 {
     static const struct {
         const struct serve_front *front;
         const char *body, *form;
     } rows[] = {
-        {&flo_openai_chat, "{" USER TOOLS STREAM "}",
-         "{\"error\":{\"message\":\"guard g: no\""},
-        {&flo_ollama_chat, "{\"model\":\"m\"," USER TOOLS "}",
-         "{\"error\":\"guard g: no; "},
+        {&flo_openai_chat, "{" USER TOOLS STREAM "}", "{\"error\":{\"message\":\"guard g: no\""},
+        {&flo_ollama_chat, "{\"model\":\"m\"," USER TOOLS "}", "{\"error\":\"guard g: no; "},
         {&flo_anthropic_messages,
          "{\"model\":\"m\",\"max_tokens\":9," USER
          ",\"tools\":[{\"name\":\"f\",\"input_schema\":{\"type\":\"object\"}}"
@@ -287,8 +275,7 @@ a_collected_stream_that_is_refused_tells_its_error_alone(void **state)
         flo_fail(&err, FLO_E_INFER_GUARD, "guard g: no");
         flo_answer_fail(request, &err);
         assert_int_equal(memory.status, 400);
-        assert_memory_equal(memory.body.data, rows[i].form,
-                            strlen(rows[i].form));
+        assert_memory_equal(memory.body.data, rows[i].form, strlen(rows[i].form));
         assert_null(strstr(memory.body.data, "hello"));
     }
 }

@@ -25,34 +25,28 @@ static void forms_reach_the_engine_in_their_own_order(void **state)
         const char *text;
     } rows[] = {
         {WITH("\"response_format\":{\"type\":\"text\"}"), FLO_GRAMMAR_NONE, ""},
-        {WITH("\"response_format\":null,\"grammar\":null"), FLO_GRAMMAR_NONE,
-         ""},
-        {WITH("\"response_format\":{\"type\":\"json_object\"}"),
-         FLO_GRAMMAR_JSON, ""},
-        {WITH("\"response_format\":{\"type\":\"json_object\",\"schema\":" SCHEMA
-              "}"),
+        {WITH("\"response_format\":null,\"grammar\":null"), FLO_GRAMMAR_NONE, ""},
+        {WITH("\"response_format\":{\"type\":\"json_object\"}"), FLO_GRAMMAR_JSON, ""},
+        {WITH("\"response_format\":{\"type\":\"json_object\",\"schema\":" SCHEMA "}"),
          FLO_GRAMMAR_SCHEMA, SCHEMA},
         {WITH("\"response_format\":{\"type\":\"json_schema\",\"json_schema\":"
               "{\"name\":\"n\",\"strict\":true,\"schema\":" SCHEMA "}}"),
          FLO_GRAMMAR_SCHEMA, SCHEMA},
         {WITH("\"json_schema\":" SCHEMA), FLO_GRAMMAR_SCHEMA, SCHEMA},
-        {WITH("\"grammar\":\"root ::= [a]\""), FLO_GRAMMAR_GBNF,
-         "root ::= [a]"},
+        {WITH("\"grammar\":\"root ::= [a]\""), FLO_GRAMMAR_GBNF, "root ::= [a]"},
     };
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         struct serve_params params;
         struct flo_err err = {0};
-        if (flo_params_read(REQUEST_TEXT, rows[i].body, strlen(rows[i].body),
-                            &params, &err) < 0) {
+        if (flo_params_read(REQUEST_TEXT, rows[i].body, strlen(rows[i].body), &params, &err) < 0) {
             fail_msg("%s: %s", rows[i].body, err.what);
         }
         const struct flo_wire_generate *g = &params.message.generate;
         assert_int_equal(g->grammar_kind, rows[i].kind);
         assert_int_equal(g->grammar.bytes, strlen(rows[i].text));
         if (g->grammar.bytes > 0) {
-            assert_memory_equal(g->grammar.data, rows[i].text,
-                                g->grammar.bytes);
+            assert_memory_equal(g->grammar.data, rows[i].text, g->grammar.bytes);
         }
         assert_int_equal(g->tokens.bytes, 8);
         assert_int_equal(flo_get_u32(g->tokens.data + 4), 2);
@@ -62,23 +56,19 @@ static void forms_reach_the_engine_in_their_own_order(void **state)
 
 static void numbers_of_a_form_are_answered_as_they_were_written(void **state)
 {
-    static const char body[] =
-        WITH("\"json_schema\":{\"enum\":[0.1,1e23,0.30000000000000004,1.0,"
-             "[-2.7],12345678901234567]}");
-    static const char *const answers[] = {
-        "0.1", "1e+23",  "0.30000000000000004",
-        "1.0", "[-2.7]", "12345678901234567"};
+    static const char body[] = WITH("\"json_schema\":{\"enum\":[0.1,1e23,0.30000000000000004,1.0,"
+                                    "[-2.7],12345678901234567]}");
+    static const char *const answers[] = {"0.1", "1e+23",  "0.30000000000000004",
+                                          "1.0", "[-2.7]", "12345678901234567"};
     static const struct flo_pieces none;
     struct serve_params params;
     struct flo_program *program = NULL;
     struct flo_matcher *matcher = NULL;
     struct flo_wire_text schema;
     (void)state;
-    assert_int_equal(
-        flo_params_read(REQUEST_TEXT, body, strlen(body), &params, NULL), 0);
+    assert_int_equal(flo_params_read(REQUEST_TEXT, body, strlen(body), &params, NULL), 0);
     schema = params.message.generate.grammar;
-    assert_int_equal(
-        flo_schema_compile(schema.data, schema.bytes, &program, NULL), 0);
+    assert_int_equal(flo_schema_compile(schema.data, schema.bytes, &program, NULL), 0);
     assert_int_equal(flo_matcher_open(program, &none, 64, &matcher, NULL), 0);
     for (size_t i = 0; i < FLO_COUNT(answers); i++) {
         uint32_t at = flo_matcher_start(matcher);
@@ -99,8 +89,7 @@ static void wrong_forms_name_their_parameter(void **state)
         {WITH("\"response_format\":\"json\""), "response_format", "a type"},
         {WITH("\"response_format\":{\"type\":\"xml\"}"), "response_format",
          "json_object or json_schema"},
-        {WITH("\"response_format\":{\"type\":\"json_schema\"}"),
-         "response_format", "no schema"},
+        {WITH("\"response_format\":{\"type\":\"json_schema\"}"), "response_format", "no schema"},
         {WITH("\"response_format\":{\"type\":\"json_schema\",\"json_schema\":"
               "{\"schema\":[]}}"),
          "response_format", "no schema"},
@@ -115,9 +104,9 @@ static void wrong_forms_name_their_parameter(void **state)
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         struct serve_params params;
         struct flo_err err = {0};
-        assert_int_equal(flo_params_read(REQUEST_TEXT, rows[i].body,
-                                         strlen(rows[i].body), &params, &err),
-                         FLO_E_INFER_PARAM);
+        assert_int_equal(
+            flo_params_read(REQUEST_TEXT, rows[i].body, strlen(rows[i].body), &params, &err),
+            FLO_E_INFER_PARAM);
         assert_string_equal(params.param, rows[i].param);
         if (strstr(err.what, rows[i].says) == NULL) {
             fail_msg("%s: %s", rows[i].body, err.what);
@@ -127,8 +116,7 @@ static void wrong_forms_name_their_parameter(void **state)
 
 static void the_engines_refusal_is_about_the_form(void **state)
 {
-    static const char body[] =
-        WITH("\"response_format\":{\"type\":\"json_object\"}");
+    static const char body[] = WITH("\"response_format\":{\"type\":\"json_object\"}");
     static const char *const about_it[] = {
         "schema /type: 'x' is no type",
         "grammar: 300000 bytes, at most 262144 are read",
@@ -138,8 +126,7 @@ static void the_engines_refusal_is_about_the_form(void **state)
     struct serve_params params;
     struct flo_err err = {0};
     (void)state;
-    assert_int_equal(
-        flo_params_read(REQUEST_TEXT, body, strlen(body), &params, NULL), 0);
+    assert_int_equal(flo_params_read(REQUEST_TEXT, body, strlen(body), &params, NULL), 0);
     for (size_t i = 0; i < FLO_COUNT(about_it); i++) {
         flo_fail(&err, FLO_E_INFER_SCHEMA, "%s", about_it[i]);
         assert_string_equal(flo_format_param(&params, &err), "response_format");
@@ -157,8 +144,7 @@ static void the_engines_refusal_is_about_the_tools(void **state)
     static const struct {
         const char *body, *param;
     } rows[] = {
-        {"\"tools\":[{\"type\":\"function\",\"function\":" FUNCTION "}]",
-         "tools"},
+        {"\"tools\":[{\"type\":\"function\",\"function\":" FUNCTION "}]", "tools"},
         {"\"functions\":[" FUNCTION "]", "functions"},
     };
     struct serve_params params;
@@ -167,12 +153,9 @@ static void the_engines_refusal_is_about_the_tools(void **state)
     (void)state;
     flo_fail(&err, FLO_E_INFER_SCHEMA, "schema /tools/f/x: is not supported");
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
-        snprintf(body, sizeof(body),
-                 "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],%s}",
+        snprintf(body, sizeof(body), "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],%s}",
                  rows[i].body);
-        assert_int_equal(
-            flo_params_read(REQUEST_CHAT, body, strlen(body), &params, NULL),
-            0);
+        assert_int_equal(flo_params_read(REQUEST_CHAT, body, strlen(body), &params, NULL), 0);
         assert_string_equal(flo_params_param(&params, &err), rows[i].param);
         flo_params_deinit(&params);
     }

@@ -103,8 +103,7 @@ static struct flo_buf parts_of(const struct part *parts)
 static int token(const char *text, const struct part *parts)
 {
     struct flo_buf bytes = parts_of(parts);
-    struct flo_wire_token frame = {.text = text_of(text),
-                                   .parts = {bytes.data, bytes.bytes}};
+    struct flo_wire_token frame = {.text = text_of(text), .parts = {bytes.data, bytes.bytes}};
 
     request->tokens_out++;
     int rv = flo_answer_token(request, &frame, &err);
@@ -112,8 +111,7 @@ static int token(const char *text, const struct part *parts)
     return rv;
 }
 
-static int done(enum flo_wire_reason reason, const char *text,
-                const struct part *parts)
+static int done(enum flo_wire_reason reason, const char *text, const struct part *parts)
 {
     struct flo_buf bytes = parts_of(parts);
     struct flo_wire_done frame = {.reason = reason,
@@ -131,14 +129,12 @@ static int done(enum flo_wire_reason reason, const char *text,
 static void answer_fully(enum flo_wire_reason reason)
 {
     const struct part thought[] = {{THOUGHT, "h"}, {THOUGHT, "m"}, {0}};
-    const struct part call[] = {
-        {CALL, "g"}, {UNKNOWN, "x"}, {ARGUMENTS, "{\"a"}, {0}};
+    const struct part call[] = {{CALL, "g"}, {UNKNOWN, "x"}, {ARGUMENTS, "{\"a"}, {0}};
     const struct part more[] = {{ARGUMENTS, "\":1"}, {ARGUMENTS, "}"}, {0}};
     const struct part last[] = {{CALL, "f"}, {ARGUMENTS, "{}"}, {0}};
 
     assert_int_equal(token("", thought), 0);
-    assert_int_equal(token("I ", (const struct part[]){{THOUGHT, "."}, {0}}),
-                     0);
+    assert_int_equal(token("I ", (const struct part[]){{THOUGHT, "."}, {0}}), 0);
     assert_int_equal(token("call", call), 0);
     assert_int_equal(token("", more), 0);
     assert_int_equal(token("", NULL), 0);
@@ -182,8 +178,7 @@ static void append(json_t *to, const char *key, const json_t *piece)
     const char *before = json_string_value(json_object_get(to, key));
     char text[1024];
 
-    snprintf(text, sizeof(text), "%s%s", before == NULL ? "" : before,
-             json_string_value(piece));
+    snprintf(text, sizeof(text), "%s%s", before == NULL ? "" : before, json_string_value(piece));
     json_object_set_new(to, key, json_string(text));
 }
 
@@ -198,8 +193,7 @@ static void add_delta(json_t *to, json_t *delta)
         if (strcmp(key, "tool_calls") == 0) {
             json_t *call = json_array_get(value, 0);
             json_t *list = json_object_get(to, key);
-            size_t index =
-                (size_t)json_integer_value(json_object_get(call, "index"));
+            size_t index = (size_t)json_integer_value(json_object_get(call, "index"));
             if (list == NULL) {
                 list = json_array();
                 json_object_set_new(to, key, list);
@@ -238,8 +232,7 @@ static json_t *streamed_message(char finish[32])
         assert_non_null(end);
         json_t *event = parse(at + 6, (size_t)(end - at) - 6);
         json_t *choice = first_choice(event);
-        const char *why =
-            json_string_value(json_object_get(choice, "finish_reason"));
+        const char *why = json_string_value(json_object_get(choice, "finish_reason"));
         assert_string_equal(finish, ""); /* the last one alone has it */
         snprintf(finish, 32, "%s", why == NULL ? "" : why);
         add_delta(message, json_object_get(choice, "delta"));
@@ -284,10 +277,10 @@ static void expect_message(json_t *message, const char *wanted)
 
 /* ---- tests ---- */
 
-#define FULL                                                                   \
-    "{\"role\":\"assistant\",\"content\":\"I call\",\"reasoning_content\":"    \
-    "\"hm.\",\"tool_calls\":[{\"type\":\"function\",\"function\":{\"name\":"   \
-    "\"g\",\"arguments\":\"{\\\"a\\\":1}\"}},{\"type\":\"function\","          \
+#define FULL                                                                                       \
+    "{\"role\":\"assistant\",\"content\":\"I call\",\"reasoning_content\":"                        \
+    "\"hm.\",\"tool_calls\":[{\"type\":\"function\",\"function\":{\"name\":"                       \
+    "\"g\",\"arguments\":\"{\\\"a\\\":1}\"}},{\"type\":\"function\","                              \
     "\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]}"
 
 static void a_whole_answer_has_thoughts_text_and_calls(void **state)
@@ -358,8 +351,7 @@ static void who_asks_with_functions_is_answered_with_one(void **state)
         ask(bodies[i]);
         assert_int_equal(token("", call), 0);
         assert_int_equal(done(FLO_WIRE_STOP, "", NULL), 0);
-        expect_message(
-            i == 0 ? whole_message(finish) : streamed_message(finish), wanted);
+        expect_message(i == 0 ? whole_message(finish) : streamed_message(finish), wanted);
         assert_string_equal(finish, "function_call");
     }
 }
@@ -395,8 +387,7 @@ static void an_engine_that_breaks_the_protocol_is_refused(void **state)
         }
         assert_int_equal(memory.status, 0); /* it can have a status yet */
         ask(rows[i].body);
-        assert_int_equal(done(FLO_WIRE_STOP, "", rows[i].parts),
-                         FLO_E_WORKER_PROTOCOL);
+        assert_int_equal(done(FLO_WIRE_STOP, "", rows[i].parts), FLO_E_WORKER_PROTOCOL);
     }
 }
 
@@ -405,8 +396,7 @@ static void parts_are_a_whole_list_or_none(void **state)
     struct flo_wire_token frame = {.parts = {"\1\0\0\0\5\0\0\0abc", 11}};
     (void)state;
     ask("{" USER "}");
-    assert_int_equal(flo_answer_token(request, &frame, &err),
-                     FLO_E_WORKER_PROTOCOL);
+    assert_int_equal(flo_answer_token(request, &frame, &err), FLO_E_WORKER_PROTOCOL);
     assert_non_null(strstr(err.what, "no list"));
 }
 
@@ -414,8 +404,7 @@ static void parts_come_only_where_they_were_asked_for(void **state)
 {
     (void)state;
     open_request(&flo_openai_text, "{\"prompt\":\"a\"}");
-    assert_int_equal(token("a", (const struct part[]){{THOUGHT, "b"}, {0}}),
-                     FLO_E_WORKER_PROTOCOL);
+    assert_int_equal(token("a", (const struct part[]){{THOUGHT, "b"}, {0}}), FLO_E_WORKER_PROTOCOL);
     assert_non_null(strstr(err.what, "nobody asked for"));
 }
 
@@ -437,8 +426,7 @@ static void each_part_of_an_answer_has_a_bound(void **state)
             }
             assert_int_equal(token(kinds[k] == 0 ? text : "", part), 0);
         }
-        assert_int_equal(token(kinds[k] == 0 ? text : "", part),
-                         FLO_E_INFER_PARAM);
+        assert_int_equal(token(kinds[k] == 0 ? text : "", part), FLO_E_INFER_PARAM);
         assert_string_equal(request->params.param, "max_tokens");
         assert_non_null(strstr(err.what, "too long to be kept"));
     }
@@ -464,8 +452,7 @@ static void an_error_has_a_status_until_a_stream_has_begun(void **state)
     flo_fail(&err, FLO_E_INFER_BUSY, "no place");
     flo_answer_fail(request, &err);
     assert_int_equal(memory.status, 503);
-    assert_non_null(
-        strstr(memory.body.data, "{\"error\":{\"message\":\"no place\""));
+    assert_non_null(strstr(memory.body.data, "{\"error\":{\"message\":\"no place\""));
     ask("{" USER STREAM "}");
     assert_int_equal(token("a", NULL), 0);
     flo_fail(&err, FLO_E_ENGINE_CRASH, "it is gone");
@@ -500,8 +487,7 @@ static void what_another_engine_begins_again_is_not_told_twice(void **state)
     char finish[32];
     (void)state;
     ask("{" USER "," TOOLS "}");
-    assert_int_equal(
-        token("x", (const struct part[]){{THOUGHT, "y"}, {CALL, "f"}, {0}}), 0);
+    assert_int_equal(token("x", (const struct part[]){{THOUGHT, "y"}, {CALL, "f"}, {0}}), 0);
     flo_answer_forget(request);
     answer_fully(FLO_WIRE_STOP);
     expect_message(whole_message(finish), FULL);
@@ -517,8 +503,7 @@ static void no_header(void *context, const char *name, const char *value)
     (void)name;
     (void)value;
 }
-static void no_whole(void *context, int status, const char *type,
-                     const void *data, size_t bytes)
+static void no_whole(void *context, int status, const char *type, const void *data, size_t bytes)
 {
     (void)context;
     (void)type;
@@ -531,8 +516,7 @@ static void no_begin(void *context, int status, const char *type)
     assert_int_equal(status, 200);
     assert_string_equal(type, "text/event-stream; charset=utf-8");
 }
-static bool slow_chunk(void *context, const void *data, size_t bytes,
-                       bool is_last)
+static bool slow_chunk(void *context, const void *data, size_t bytes, bool is_last)
 {
     (void)context;
     (void)data;
@@ -552,8 +536,8 @@ static void count_abort(void *context)
 
 static void a_reader_that_is_too_slow_is_cut_off(void **state)
 {
-    static const struct serve_sink_kind slow = {
-        no_header, no_whole, no_begin, slow_chunk, no_end, count_abort};
+    static const struct serve_sink_kind slow = {no_header,  no_whole, no_begin,
+                                                slow_chunk, no_end,   count_abort};
     (void)state;
     aborts = chunks = 0;
     ask("{" USER STREAM "}");
@@ -571,9 +555,8 @@ static int letters_read(struct serve_request *of, const struct serve_body *body,
                         struct flo_err *error)
 {
     json_t *tree =
-        json_pack("{s:b,s:[{s:s,s:s%}],s:o}", "stream", 1, "messages", "role",
-                  "user", "content", body->data, body->bytes, "tools",
-                  parse("[" F("f") "]", strlen("[" F("f") "]")));
+        json_pack("{s:b,s:[{s:s,s:s%}],s:o}", "stream", 1, "messages", "role", "user", "content",
+                  body->data, body->bytes, "tools", parse("[" F("f") "]", strlen("[" F("f") "]")));
 
     of->state = calloc(1, sizeof(int));
     return flo_params_read_tree(REQUEST_CHAT, tree, &of->params, error);
@@ -583,21 +566,19 @@ static void letters_begin(struct serve_request *of, struct flo_buf *out)
     assert_non_null(of->state);
     flo_buf_text(out, "b");
 }
-static void letters_piece(struct serve_request *of,
-                          const struct serve_piece *piece, struct flo_buf *out)
+static void letters_piece(struct serve_request *of, const struct serve_piece *piece,
+                          struct flo_buf *out)
 {
     ++*(int *)of->state;
-    flo_buf_printf(out, "%c%.*s", "tTca"[piece->kind], (int)piece -> text.bytes,
-                   piece->text.data);
+    flo_buf_printf(out, "%c%.*s", "tTca"[piece->kind], (int)piece -> text.bytes, piece->text.data);
 }
-static void letters_end(struct serve_request *of,
-                        const struct flo_wire_done *frame, struct flo_buf *out)
+static void letters_end(struct serve_request *of, const struct flo_wire_done *frame,
+                        struct flo_buf *out)
 {
     const struct serve_kept *kept = &of->kept;
 
-    flo_buf_printf(out, "e%u %d %s %s %s", frame->tokens_out, *(int *)of->state,
-                   kept->text.data, kept->thoughts.data,
-                   kept->calls[0].arguments.data);
+    flo_buf_printf(out, "e%u %d %s %s %s", frame->tokens_out, *(int *)of->state, kept->text.data,
+                   kept->thoughts.data, kept->calls[0].arguments.data);
 }
 static void letters_fail(struct serve_failure *failure, struct flo_buf *out)
 {
@@ -625,17 +606,14 @@ static const struct serve_front letters = {
 
 static void another_front_has_its_own_words_and_state(void **state)
 {
-    const struct part parts[] = {
-        {THOUGHT, "1"}, {CALL, "f"}, {ARGUMENTS, "{"}, {0}};
+    const struct part parts[] = {{THOUGHT, "1"}, {CALL, "f"}, {ARGUMENTS, "{"}, {0}};
     (void)state;
     drops = 0;
     open_request(&letters, "a");
     assert_non_null(request);
     assert_memory_equal(request->id, "let-", 4);
     assert_int_equal(token("2", parts), 0);
-    assert_int_equal(
-        done(FLO_WIRE_STOP, "", (const struct part[]){{ARGUMENTS, "}"}, {0}}),
-        0);
+    assert_int_equal(done(FLO_WIRE_STOP, "", (const struct part[]){{ARGUMENTS, "}"}, {0}}), 0);
     assert_string_equal(memory.body.data, "bT1t2cfa{a}e5 5 2 1 {}");
     forget();
     assert_int_equal(drops, 1);

@@ -14,8 +14,7 @@
 
 #define PNG "data:image/png;base64,iVBORw0KGgo="
 #define JPEG "data:image/jpeg;base64,/9j/4A=="
-#define IMAGE(url)                                                             \
-    "{\"type\":\"image_url\",\"image_url\":{\"url\":\"" url "\"}}"
+#define IMAGE(url) "{\"type\":\"image_url\",\"image_url\":{\"url\":\"" url "\"}}"
 #define TEXT(text) "{\"type\":\"text\",\"text\":\"" text "\"}"
 #define SAID(role, parts) "{\"role\":\"" role "\",\"content\":[" parts "]}"
 #define SAYS(messages) "{\"messages\":[" messages "]}"
@@ -35,8 +34,7 @@ static const struct flo_wire_generate *ask(const char *body)
 
 static void expect_text(struct flo_wire_text text, const char *wanted)
 {
-    if (text.bytes != strlen(wanted) ||
-        memcmp(text.data, wanted, text.bytes) != 0) {
+    if (text.bytes != strlen(wanted) || memcmp(text.data, wanted, text.bytes) != 0) {
         fail_msg("%.*s, wanted %s", (int)text.bytes, text.data, wanted);
     }
 }
@@ -44,10 +42,9 @@ static void expect_text(struct flo_wire_text text, const char *wanted)
 static void images_keep_their_place_among_texts(void **state)
 {
     (void)state;
-    const struct flo_wire_generate *in =
-        ask(SAYS(SAID("user", TEXT("a")) "," SAID(
-            "user", TEXT("b") "," TEXT("c") "," IMAGE(PNG) "," IMAGE(
-                        JPEG) "," TEXT("d")) "," SAID("user", IMAGE(PNG))));
+    const struct flo_wire_generate *in = ask(SAYS(SAID("user", TEXT("a")) "," SAID(
+        "user", TEXT("b") "," TEXT("c") "," IMAGE(PNG) "," IMAGE(JPEG) "," TEXT(
+                    "d")) "," SAID("user", IMAGE(PNG))));
     expect_text(in->messages[1].content, "b\ncd");
     assert_int_equal(in->messages[2].content.bytes, 0);
     assert_int_equal(in->n_images, 3);
@@ -64,19 +61,17 @@ static void images_keep_their_place_among_texts(void **state)
 static void every_type_and_detail_is_taken(void **state)
 {
     (void)state;
-    const struct flo_wire_generate *in = ask(SAYS(SAID(
-        "user",
-        IMAGE("data:image/gif;base64,R0lGODlh") "," IMAGE(
-            "DATA:image/"
-            "webp;base64,"
-            "UklGRgAAAABXRUJ"
-            "Q") "," IMAGE("data:image/jpg;base64,/9j/4A==") ",{\"type\":"
-                                                             "\"image_url\","
-                                                             "\"image_url\":{"
-                                                             "\"url\":"
-                                                             "\"" PNG
-                                                             "\",\"detail\":"
-                                                             "\"low\"}}")));
+    const struct flo_wire_generate *in = ask(SAYS(
+        SAID("user", IMAGE("data:image/gif;base64,R0lGODlh") "," IMAGE(
+                         "DATA:image/"
+                         "webp;base64,"
+                         "UklGRgAAAABXRUJ"
+                         "Q") "," IMAGE("data:image/jpg;base64,/9j/4A==") ",{\"type\":"
+                                                                          "\"image_url\","
+                                                                          "\"image_url\":{"
+                                                                          "\"url\":"
+                                                                          "\"" PNG "\",\"detail\":"
+                                                                          "\"low\"}}")));
     assert_int_equal(in->n_images, 4);
     assert_int_equal(in->images[0].detail, FLO_WIRE_DETAIL_UNSAID);
     assert_int_equal(in->images[3].detail, FLO_WIRE_DETAIL_LOW);
@@ -88,43 +83,36 @@ static void wrong_images_are_refused_with_their_place(void **state)
     static const struct {
         const char *body, *says;
     } rows[] = {
-        {SAYS(SAID("user", TEXT("a")) "," SAID(
-             "user", IMAGE("https://example.org/a.png"))),
+        {SAYS(SAID("user", TEXT("a")) "," SAID("user", IMAGE("https://example.org/a.png"))),
          "messages[1] has an image by a link: a device fetches nothing"},
         {SAYS(SAID("user", IMAGE("file:///etc/passwd"))), "by a link"},
         {SAYS(SAID("user", IMAGE(""))), "by a link"},
-        {SAYS(SAID("user", IMAGE("data:image/svg+xml;base64,PHN2Zz4="))),
-         "no base64 of image/png"},
-        {SAYS(SAID("user", IMAGE("data:image/png,iVBORw0KGgo="))),
-         "no base64 of image/png"},
+        {SAYS(SAID("user", IMAGE("data:image/svg+xml;base64,PHN2Zz4="))), "no base64 of image/png"},
+        {SAYS(SAID("user", IMAGE("data:image/png,iVBORw0KGgo="))), "no base64 of image/png"},
         {SAYS(SAID("user", IMAGE("data:image/png;base64,"))), "is broken"},
-        {SAYS(SAID("user", IMAGE("data:image/png;base64,iVBORw0KGgo"))),
-         "is broken"},
-        {SAYS(SAID("user", IMAGE("data:image/png;base64,iVBORw0K\\nGgo="))),
-         "is broken"},
+        {SAYS(SAID("user", IMAGE("data:image/png;base64,iVBORw0KGgo"))), "is broken"},
+        {SAYS(SAID("user", IMAGE("data:image/png;base64,iVBORw0K\\nGgo="))), "is broken"},
         {SAYS(SAID("user", IMAGE("data:image/png;base64,AAAAAAAA"))),
          "says image/png, and its bytes are no image"},
         {SAYS(SAID("user", IMAGE("data:image/png;base64,/9j/4A=="))),
          "says image/png, and its bytes are image/jpeg"},
         {SAYS(SAID("user", IMAGE("data:image/webp;base64,UklGRgAAAAA="))),
          "its bytes are no image"},
-        {SAYS(SAID("user", "{\"type\":\"image_url\"}")),
-         "without an image_url that has a url"},
+        {SAYS(SAID("user", "{\"type\":\"image_url\"}")), "without an image_url that has a url"},
         {SAYS(SAID("user", "{\"type\":\"image_url\",\"image_url\":{\"url\":"
                            "\"" PNG "\",\"detail\":\"most\"}}")),
          "detail is none of auto, low and high"},
         {SAYS(SAID("system", IMAGE(PNG))), "only a user's message"},
         {SAYS(SAID("assistant", IMAGE(PNG))), "only a user's message"},
-        {SAYS(SAID("user", FIVE(IMAGE(PNG)) "," FIVE(IMAGE(PNG)) "," FIVE(
-                               IMAGE(PNG)) "," IMAGE(PNG) "," IMAGE(PNG))),
+        {SAYS(SAID("user", FIVE(IMAGE(PNG)) "," FIVE(IMAGE(PNG)) "," FIVE(IMAGE(PNG)) "," IMAGE(
+                               PNG) "," IMAGE(PNG))),
          "messages[0] has one image more than the 16 of a request"},
         {SAYS(SAID("user", "{\"type\":\"input_audio\"}")), "is not text"},
     };
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         memset(&err, 0, sizeof(err));
-        int rv = flo_params_read(REQUEST_CHAT, rows[i].body,
-                                 strlen(rows[i].body), &params, &err);
+        int rv = flo_params_read(REQUEST_CHAT, rows[i].body, strlen(rows[i].body), &params, &err);
         if (rv != FLO_E_INFER_PARAM || strcmp(params.param, "messages") != 0 ||
             strstr(err.what, rows[i].says) == NULL) {
             fail_msg("%s: %s", rows[i].body, err.what);
@@ -158,11 +146,9 @@ static void a_long_image_is_checked_to_its_end(void **state)
             flo_buf_text(&url, "A");
         }
         memcpy(url.data + strlen(head), "iVBORw0KGgoA", 12);
-        memcpy(url.data + strlen(head) + rows[i].at + (i == 0 ? 8 : 0),
-               rows[i].with, 4);
-        assert_int_equal(
-            flo_image_check((struct flo_wire_text){url.data, url.bytes}, &err),
-            rows[i].rv);
+        memcpy(url.data + strlen(head) + rows[i].at + (i == 0 ? 8 : 0), rows[i].with, 4);
+        assert_int_equal(flo_image_check((struct flo_wire_text){url.data, url.bytes}, &err),
+                         rows[i].rv);
     }
     flo_buf_deinit(&url);
 }
@@ -170,10 +156,9 @@ static void a_long_image_is_checked_to_its_end(void **state)
 static void images_go_with_their_turn(void **state)
 {
     (void)state;
-    const struct flo_wire_generate *in = ask(
-        SAYS(SAID("system", TEXT("s")) "," SAID("user", IMAGE(PNG)) "," SAID(
-            "assistant", TEXT("a")) "," SAID("user",
-                                             TEXT("b") "," IMAGE(JPEG))));
+    const struct flo_wire_generate *in =
+        ask(SAYS(SAID("system", TEXT("s")) "," SAID("user", IMAGE(PNG)) "," SAID(
+            "assistant", TEXT("a")) "," SAID("user", TEXT("b") "," IMAGE(JPEG))));
     assert_true(flo_params_drop_turn(&params));
     assert_int_equal(in->n_messages, 2);
     assert_int_equal(in->n_images, 1);

@@ -47,8 +47,8 @@ static int world_open(void **state)
 
 static int world_close(void **state)
 {
-    static const char *const files[] = {
-        "a.gguf", "b.gguf", "c.gguf", "Bad.gguf", "a.txt", ".d.gguf", "named"};
+    static const char *const files[] = {"a.gguf", "b.gguf",  "c.gguf", "Bad.gguf",
+                                        "a.txt",  ".d.gguf", "named"};
     (void)state;
     flo_loras_deinit(&world.loaded);
     flo_loras_deinit(&world.wanted);
@@ -90,8 +90,7 @@ static void a_folder_gives_its_adapters_in_order(void **state)
     put("Bad.gguf", "b");
     look(&world.wanted);
     expect_names(&world.wanted, "a b");
-    assert_int_equal(flo_loras_open(&world.source, true, &world.loaded, &err),
-                     FLO_E_META_NAME);
+    assert_int_equal(flo_loras_open(&world.source, true, &world.loaded, &err), FLO_E_META_NAME);
     assert_int_equal(world.loaded.count, 0);
 }
 
@@ -112,12 +111,10 @@ static void a_named_file_is_before_the_folders(void **state)
     unlink(path_of("named"));
     look(&world.wanted);
     expect_names(&world.wanted, "");
-    assert_int_equal(flo_loras_open(&world.source, true, &world.loaded, &err),
-                     FLO_E_ABSENT);
+    assert_int_equal(flo_loras_open(&world.source, true, &world.loaded, &err), FLO_E_ABSENT);
     world.source.count = 0;
     for (int i = 0; i < FLO_SERVE_ADAPTERS_MAX; i++) {
-        static const char *const all[] = {"a=x", "b=x", "c=x", "d=x",
-                                          "e=x", "f=x", "g=x", "h=x"};
+        static const char *const all[] = {"a=x", "b=x", "c=x", "d=x", "e=x", "f=x", "g=x", "h=x"};
         assert_int_equal(flo_loras_name(&world.source, all[i], &err), 0);
     }
     assert_int_equal(flo_loras_name(&world.source, "i=x", &err), FLO_E_USAGE);
@@ -130,8 +127,7 @@ static void a_folder_that_is_gone_changes_nothing(void **state)
     put("a.gguf", "a");
     look(&world.loaded);
     world.source.folder = path_of("elsewhere");
-    assert_int_equal(flo_loras_open(&world.source, false, &world.wanted, &err),
-                     FLO_E_IO_OPEN);
+    assert_int_equal(flo_loras_open(&world.source, false, &world.wanted, &err), FLO_E_IO_OPEN);
 }
 
 static void what_goes_is_dropped_and_what_comes_is_loaded(void **state)
@@ -149,8 +145,7 @@ static void what_goes_is_dropped_and_what_comes_is_loaded(void **state)
     put("c.gguf", "c");
     unlink(path_of("a.gguf"));
     look(&world.wanted);
-    assert_string_equal(flo_loras_to_drop(&world.loaded, &world.wanted)->name,
-                        "a");
+    assert_string_equal(flo_loras_to_drop(&world.loaded, &world.wanted)->name, "a");
     flo_loras_remove(&world.loaded, "a");
     assert_null(flo_loras_to_drop(&world.loaded, &world.wanted));
     file = flo_loras_to_load(&world.loaded, &world.wanted);
@@ -169,8 +164,7 @@ static void what_goes_is_dropped_and_what_comes_is_loaded(void **state)
 
 int main(void)
 {
-#define TEST(name)                                                             \
-    cmocka_unit_test_setup_teardown(name, world_open, world_close)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
     const struct CMUnitTest tests[] = {
         TEST(a_folder_gives_its_adapters_in_order),
         TEST(a_named_file_is_before_the_folders),

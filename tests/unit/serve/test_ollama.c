@@ -12,15 +12,13 @@
 #include "agent/serve/front/memory.h"
 #include "agent/serve/ollama/ollama.h"
 
-#define USER                                                                   \
-    "\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]"
-#define TOOLS                                                                  \
-    ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]"
-#define CALLS                                                                  \
-    "{\"role\":\"assistant\",\"tool_calls\":[{\"function\":{\"name\":\"f\","   \
+#define USER "\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]"
+#define TOOLS ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]"
+#define CALLS                                                                                      \
+    "{\"role\":\"assistant\",\"tool_calls\":[{\"function\":{\"name\":\"f\","                       \
     "\"arguments\":{\"a\":1}}},{\"function\":{\"name\":\"g\"}}]}"
-#define HISTORY(rest)                                                          \
-    "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"}"     \
+#define HISTORY(rest)                                                                              \
+    "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"}"                         \
     "," CALLS "," rest "]}"
 
 static struct flo_serve *serve;
@@ -80,20 +78,19 @@ static const struct flo_wire_generate *ask(const char *body)
 
 static bool is(struct flo_wire_text text, const char *wanted)
 {
-    return text.bytes == strlen(wanted) &&
-           memcmp(text.data, wanted, text.bytes) == 0;
+    return text.bytes == strlen(wanted) && memcmp(text.data, wanted, text.bytes) == 0;
 }
 
 /* ---- bodies ---- */
 
 static void a_body_becomes_parameters(void **state)
 {
-    const struct flo_wire_generate *got = ask(
-        "{\"model\":\"m:latest\",\"messages\":[{\"role\":\"user\",\"content\":"
-        "\"a\"}],\"think\":false,\"keep_alive\":0,\"options\":{\"top_k\":40.0,"
-        "\"num_predict\":7,\"stop\":[\"x\"],\"seed\":5,\"temperature\":0.5,"
-        "\"min_p\":0.25,\"num_ctx\":9,\"repeat_last_n\":3,\"repeat_penalty\":"
-        "1.5,\"typical_p\":1,\"mirostat\":0}}");
+    const struct flo_wire_generate *got =
+        ask("{\"model\":\"m:latest\",\"messages\":[{\"role\":\"user\",\"content\":"
+            "\"a\"}],\"think\":false,\"keep_alive\":0,\"options\":{\"top_k\":40.0,"
+            "\"num_predict\":7,\"stop\":[\"x\"],\"seed\":5,\"temperature\":0.5,"
+            "\"min_p\":0.25,\"num_ctx\":9,\"repeat_last_n\":3,\"repeat_penalty\":"
+            "1.5,\"typical_p\":1,\"mirostat\":0}}");
 
     (void)state;
     assert_string_equal(request->params.model, "m");
@@ -123,10 +120,8 @@ static void calls_get_ids_and_answers_find_them(void **state)
     (void)state;
     assert_int_equal(got->n_messages, 4);
     assert_non_null(strstr(got->messages[1].more.data, "\"id\":\"call_0\""));
-    assert_true(is(got->messages[2].more,
-                   "{\"tool_call_id\":\"call_1\",\"name\":\"g\"}"));
-    assert_true(is(got->messages[3].more,
-                   "{\"tool_call_id\":\"call_0\",\"name\":\"f\"}"));
+    assert_true(is(got->messages[2].more, "{\"tool_call_id\":\"call_1\",\"name\":\"g\"}"));
+    assert_true(is(got->messages[3].more, "{\"tool_call_id\":\"call_0\",\"name\":\"f\"}"));
     got = ask("{\"model\":\"m\",\"messages\":[{\"role\":\"assistant\",\"tool_"
               "calls\":[{\"id\":\"x\",\"function\":{\"name\":\"f\"}}]},{"
               "\"role\":\"tool\",\"tool_call_id\":\"x\",\"content\":\"1\"}]}");
@@ -147,15 +142,14 @@ static void expect_image(const struct flo_wire_generate *in, uint32_t message)
 static void images_stand_before_their_text(void **state)
 {
     (void)state;
-    const struct flo_wire_generate *in = ask(
-        "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"}"
-        ",{\"role\":\"user\",\"content\":\"b\",\"images\":["
-        "\"iVBORw0KGgo=\"]}]}");
+    const struct flo_wire_generate *in =
+        ask("{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"}"
+            ",{\"role\":\"user\",\"content\":\"b\",\"images\":["
+            "\"iVBORw0KGgo=\"]}]}");
     expect_image(in, 1);
     assert_memory_equal(in->messages[1].content.data, "b", 1);
-    open_request(&flo_ollama_generate,
-                 "{\"model\":\"m\",\"prompt\":\"\",\"images\":["
-                 "\"iVBORw0KGgo=\"]}");
+    open_request(&flo_ollama_generate, "{\"model\":\"m\",\"prompt\":\"\",\"images\":["
+                                       "\"iVBORw0KGgo=\"]}");
     assert_non_null(request);
     expect_image(&request->params.message.generate, 0);
 }
@@ -163,15 +157,13 @@ static void images_stand_before_their_text(void **state)
 static void a_generation_is_a_chat_or_a_raw_text(void **state)
 {
     (void)state;
-    open_request(&flo_ollama_generate,
-                 "{\"model\":\"m\",\"prompt\":\"p\",\"system\":\"s\"}");
+    open_request(&flo_ollama_generate, "{\"model\":\"m\",\"prompt\":\"p\",\"system\":\"s\"}");
     assert_non_null(request);
     const struct flo_wire_generate *got = &request->params.message.generate;
     assert_int_equal(got->n_messages, 2);
     assert_true(is(got->messages[0].role, "system"));
     assert_true(is(got->messages[1].content, "p"));
-    open_request(&flo_ollama_generate,
-                 "{\"model\":\"m\",\"prompt\":\"p\",\"raw\":true}");
+    open_request(&flo_ollama_generate, "{\"model\":\"m\",\"prompt\":\"p\",\"raw\":true}");
     assert_non_null(request);
     got = &request->params.message.generate;
     assert_true(got->n_messages == 0 && is(got->prompt, "p"));
@@ -188,15 +180,12 @@ static void a_bad_body_is_told_in_ollamas_words(void **state)
         {&flo_ollama_chat, "{}", "\"model must be a name"},
         {&flo_ollama_chat, "{\"model\":\"m\",\"messages\":[7]}", "messages[0]"},
         {&flo_ollama_chat, "{" USER ",\"options\":[]}", "options must be an"},
-        {&flo_ollama_chat, "{" USER ",\"options\":{\"top_k\":0.5}}",
-         "\"options.top_k must be"},
-        {&flo_ollama_chat, "{" USER ",\"options\":{\"tfs_z\":0.5}}",
-         "options.tfs_z is not built"},
+        {&flo_ollama_chat, "{" USER ",\"options\":{\"top_k\":0.5}}", "\"options.top_k must be"},
+        {&flo_ollama_chat, "{" USER ",\"options\":{\"tfs_z\":0.5}}", "options.tfs_z is not built"},
         {&flo_ollama_chat, "{" USER ",\"think\":7}", "\"think must be"},
         {&flo_ollama_chat, "{" USER ",\"format\":7}", "\"format must be"},
         {&flo_ollama_chat, "{" USER ",\"stream\":7}", "\"stream must be"},
-        {&flo_ollama_chat,
-         HISTORY("{\"role\":\"tool\",\"tool_name\":\"h\",\"content\":\"\"}"),
+        {&flo_ollama_chat, HISTORY("{\"role\":\"tool\",\"tool_name\":\"h\",\"content\":\"\"}"),
          "messages[2] has the answer of a tool"},
         {&flo_ollama_chat,
          HISTORY("{\"role\":\"tool\",\"tool_name\":\"g\",\"content\":\"1\"},"
@@ -210,23 +199,18 @@ static void a_bad_body_is_told_in_ollamas_words(void **state)
          "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"a\","
          "\"images\":{}}]}",
          "messages[0] has images that are no list"},
-        {&flo_ollama_generate,
-         "{\"model\":\"m\",\"prompt\":\"a\",\"images\":\"b\"}",
+        {&flo_ollama_generate, "{\"model\":\"m\",\"prompt\":\"a\",\"images\":\"b\"}",
          "\"images must be a list"},
-        {&flo_ollama_generate,
-         "{\"model\":\"m\",\"prompt\":\"a\",\"images\":[\"b\"]}",
+        {&flo_ollama_generate, "{\"model\":\"m\",\"prompt\":\"a\",\"images\":[\"b\"]}",
          "\"images must be base64"},
         {&flo_ollama_generate,
          "{\"model\":\"m\",\"prompt\":\"a\",\"raw\":true,\"images\":"
          "[\"iVBORw0KGgo=\"]}",
          "\"images need a chat"},
-        {&flo_ollama_generate, "{\"model\":\"m\",\"prompt\":7}",
-         "\"prompt must be a text"},
-        {&flo_ollama_generate,
-         "{\"model\":\"m\",\"prompt\":\"a\",\"suffix\":\"b\"}",
+        {&flo_ollama_generate, "{\"model\":\"m\",\"prompt\":7}", "\"prompt must be a text"},
+        {&flo_ollama_generate, "{\"model\":\"m\",\"prompt\":\"a\",\"suffix\":\"b\"}",
          "suffix is not built"},
-        {&flo_ollama_generate, "{\"model\":\"m\",\"prompt\":\"a\",\"raw\":1}",
-         "\"raw must be"},
+        {&flo_ollama_generate, "{\"model\":\"m\",\"prompt\":\"a\",\"raw\":1}", "\"raw must be"},
         {&flo_ollama_embeddings, "{\"model\":\"m\",\"prompt\":[\"a\",\"b\"]}",
          "\"prompt must be a text"},
         {&flo_ollama_refused, "{}", "flotilla release create"},
@@ -265,8 +249,7 @@ static void answer(enum flo_wire_reason reason)
     add_part(&last, ARGUMENTS, "1}");
     add_part(&last, CALL, "f");
     add_part(&last, ARGUMENTS, reason == FLO_WIRE_LENGTH ? "{\"b" : "{}");
-    const struct flo_wire_token token = {.text = {"x", 1},
-                                         .parts = {first.data, first.bytes}};
+    const struct flo_wire_token token = {.text = {"x", 1}, .parts = {first.data, first.bytes}};
     const struct flo_wire_done done = {.reason = reason,
                                        .parts = {last.data, last.bytes},
                                        .tokens_in = 3,
@@ -289,10 +272,9 @@ static size_t read_lines(size_t calls[16], json_t *lines)
         end = strchr(at, '\n');
         assert_non_null(end);
         assert_true(count < 16);
-        assert_int_equal(
-            flo_json_parse(at, (size_t)(end - at), 1u << 20, &line, &err), 0);
-        calls[count++] = json_array_size(
-            json_object_get(json_object_get(line, "message"), "tool_calls"));
+        assert_int_equal(flo_json_parse(at, (size_t)(end - at), 1u << 20, &line, &err), 0);
+        calls[count++] =
+            json_array_size(json_object_get(json_object_get(line, "message"), "tool_calls"));
         json_array_append_new(lines, line);
     }
     return count;
@@ -311,10 +293,8 @@ static void a_call_is_told_when_its_arguments_are_whole(void **state)
     assert_memory_equal(calls, wanted, sizeof(wanted));
     const json_t *last = json_array_get(lines, 4);
     assert_true(json_is_true(json_object_get(last, "done")));
-    assert_string_equal(json_string_value(json_object_get(last, "done_reason")),
-                        "stop");
-    assert_int_equal(json_integer_value(json_object_get(last, "eval_duration")),
-                     7000);
+    assert_string_equal(json_string_value(json_object_get(last, "done_reason")), "stop");
+    assert_int_equal(json_integer_value(json_object_get(last, "eval_duration")), 7000);
     assert_non_null(strstr(memory.body.data, "\"thinking\":\"h\""));
     assert_non_null(strstr(memory.body.data, "\"arguments\":{\"a\":1}"));
     json_decref(lines);

@@ -47,8 +47,8 @@ int(usleep)(useconds_t us)
     return 0;
 }
 
-static void on_loaded(void *context, unsigned model, enum flo_serve_role role,
-                      uint64_t ms, const struct flo_err *err)
+static void on_loaded(void *context, unsigned model, enum flo_serve_role role, uint64_t ms,
+                      const struct flo_err *err)
 {
     (void)model;
     (void)context, (void)role, (void)ms;
@@ -60,9 +60,8 @@ static int set_up_with(const char *engine)
 {
     static const char *const nowhere[] = {NULL};
     const struct flo_serve_handlers handlers = {.on_loaded = on_loaded};
-    struct flo_serve_options options = {.engine_path = engine,
-                                        .listen = nowhere,
-                                        .sandbox = FLO_SANDBOX_PREFERRED};
+    struct flo_serve_options options = {
+        .engine_path = engine, .listen = nowhere, .sandbox = FLO_SANDBOX_PREFERRED};
 
     memset(&world, 0, sizeof(world));
     world.fd = -1;
@@ -75,9 +74,8 @@ static int set_up(void **state)
     char engine[4096];
     (void)state;
 
-    return flo_process_sibling("flotilla-engine", engine, sizeof(engine))
-               ? set_up_with(engine)
-               : -1;
+    return flo_process_sibling("flotilla-engine", engine, sizeof(engine)) ? set_up_with(engine)
+                                                                          : -1;
 }
 
 static int set_up_slow(void **state)
@@ -121,18 +119,16 @@ static void done(void *context, const struct flo_err *err)
     world.code = err == NULL ? 0 : err->code;
 }
 
-static struct serve_packer *start_within(const char *path, int *reserve_code,
-                                         uint64_t timeout_ms, uint64_t total_ms,
-                                         uint64_t idle_ms)
+static struct serve_packer *start_within(const char *path, int *reserve_code, uint64_t timeout_ms,
+                                         uint64_t total_ms, uint64_t idle_ms)
 {
-    const struct flo_serve_packing packing = {
-        .fd = open(path, O_RDONLY | O_CLOEXEC),
-        .timeout_ms = timeout_ms,
-        .total_ms_max = total_ms,
-        .idle_ms_max = idle_ms,
-        .context = reserve_code,
-        .reserve = reserve,
-        .done = done};
+    const struct flo_serve_packing packing = {.fd = open(path, O_RDONLY | O_CLOEXEC),
+                                              .timeout_ms = timeout_ms,
+                                              .total_ms_max = total_ms,
+                                              .idle_ms_max = idle_ms,
+                                              .context = reserve_code,
+                                              .reserve = reserve,
+                                              .done = done};
     struct serve_packer *packer = NULL;
 
     assert_int_equal(flo_serve_pack(world.serve, &packing, &packer, NULL), 0);
@@ -141,8 +137,7 @@ static struct serve_packer *start_within(const char *path, int *reserve_code,
 
 static struct serve_packer *start(const char *path, int *reserve_code)
 {
-    return start_within(path, reserve_code, WAITS_HANG_MS, WAITS_HANG_MS,
-                        WAITS_HANG_MS);
+    return start_within(path, reserve_code, WAITS_HANG_MS, WAITS_HANG_MS, WAITS_HANG_MS);
 }
 
 static void turn(void)
@@ -202,8 +197,7 @@ static void load(int packed_fd)
                                     .model = "tiny",
                                     .version = "1"};
 
-    assert_int_equal(
-        flo_serve_load(world.serve, 0, FLO_ROLE_CURRENT, &model, NULL), 0);
+    assert_int_equal(flo_serve_load(world.serve, 0, FLO_ROLE_CURRENT, &model, NULL), 0);
     WAIT_TURNING(world.loaded != 0, turn());
 }
 
@@ -221,8 +215,7 @@ static void the_file_is_what_the_library_makes(void **state)
     assert_int_equal(flo_sidecar_bytes(packing.sidecar), world.bytes);
     int own = memfd_create("own", MFD_CLOEXEC);
     assert_int_equal(ftruncate(own, (off_t)world.bytes), 0);
-    assert_int_equal(
-        flo_sidecar_write(packing.sidecar, own, 1, NULL, NULL, NULL), 0);
+    assert_int_equal(flo_sidecar_write(packing.sidecar, own, 1, NULL, NULL, NULL), 0);
     size_t bytes = (size_t)world.bytes;
     void *a = mmap(NULL, bytes, PROT_READ, MAP_SHARED, own, 0);
     void *b = mmap(NULL, bytes, PROT_READ, MAP_SHARED, world.fd, 0);

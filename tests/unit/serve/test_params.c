@@ -38,40 +38,35 @@ static void golden_documents_that_do_not_fit_are_refused(void **state)
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(documents); i++) {
         struct flo_err err = {0};
-        int rv =
-            flo_golden_read(documents[i], strlen(documents[i]), &golden, &err);
+        int rv = flo_golden_read(documents[i], strlen(documents[i]), &golden, &err);
         if (rv != FLO_E_META_SCHEMA && rv != FLO_E_META_JSON) {
             fail_msg("%s gave %d %s", documents[i], rv, err.what);
         }
     }
 }
 
-static int judge(const struct flo_golden_case *c, const char *text,
-                 const int32_t *tokens, uint32_t n_tokens)
+static int judge(const struct flo_golden_case *c, const char *text, const int32_t *tokens,
+                 uint32_t n_tokens)
 {
-    const struct flo_golden_answer answer = {.text = text,
-                                             .bytes = strlen(text),
-                                             .tokens = tokens,
-                                             .n_tokens = n_tokens};
+    const struct flo_golden_answer answer = {
+        .text = text, .bytes = strlen(text), .tokens = tokens, .n_tokens = n_tokens};
     return flo_golden_judge(c, 0, &answer, NULL);
 }
 
 static void exact_tokens_count_only_where_the_model_was_sure(void **state)
 {
-    static const char document[] =
-        "{\"format\":\"flotilla-golden-1\",\"cases\":["
-        "{\"id\":\"sure\",\"prompt\":\"b\",\"max_new_tokens\":9,"
-        "\"must_contain\":[\"x\"],\"min_logit_gap\":1.0,"
-        "\"expect_tokens\":[1,2]},"
-        "{\"id\":\"unsure\",\"prompt\":\"b\",\"max_new_tokens\":9,"
-        "\"must_contain\":[\"x\",\"y\"],\"min_logit_gap\":0.99,"
-        "\"expect_tokens\":[1,2]}]}";
+    static const char document[] = "{\"format\":\"flotilla-golden-1\",\"cases\":["
+                                   "{\"id\":\"sure\",\"prompt\":\"b\",\"max_new_tokens\":9,"
+                                   "\"must_contain\":[\"x\"],\"min_logit_gap\":1.0,"
+                                   "\"expect_tokens\":[1,2]},"
+                                   "{\"id\":\"unsure\",\"prompt\":\"b\",\"max_new_tokens\":9,"
+                                   "\"must_contain\":[\"x\",\"y\"],\"min_logit_gap\":0.99,"
+                                   "\"expect_tokens\":[1,2]}]}";
     static const int32_t right[] = {1, 2}, wrong[] = {1, 3};
     const int bad = FLO_E_PROBE_GOLDEN;
     struct flo_golden golden;
     (void)state;
-    assert_int_equal(
-        flo_golden_read(document, sizeof(document) - 1, &golden, NULL), 0);
+    assert_int_equal(flo_golden_read(document, sizeof(document) - 1, &golden, NULL), 0);
     assert_int_equal(judge(&golden.cases[0], "axb", right, 2), 0);
     assert_int_equal(judge(&golden.cases[0], "axb", wrong, 2), bad);
     assert_int_equal(judge(&golden.cases[0], "axb", right, 1), bad);
@@ -107,11 +102,9 @@ static void wrong_parameters_are_named_with_their_range(void **state)
         {WITH("\"n\":1.5"), "n", "a whole number from 1 to 8"},
         {WITH("\"best_of\":\"2\""), "best_of", "from 1 to 8"},
         {WITH("\"presence_penalty\":2.5"), "presence_penalty", "from -2 to 2"},
-        {WITH("\"frequency_penalty\":\"x\""), "frequency_penalty",
-         "a number from -2 to 2"},
+        {WITH("\"frequency_penalty\":\"x\""), "frequency_penalty", "a number from -2 to 2"},
         {WITH("\"stream\":1"), "stream", "true or false"},
-        {WITH("\"stream_options\":{\"include_usage\":1}"), "stream_options",
-         "true or false"},
+        {WITH("\"stream_options\":{\"include_usage\":1}"), "stream_options", "true or false"},
         {WITH("\"seed\":1.5"), "seed", "whole number"},
         {WITH("\"stop\":\"\""), "stop", "at most 4"},
         {WITH("\"stop\":[\"a\",\"b\",\"c\",\"d\",\"e\"]"), "stop", "at most 4"},
@@ -144,10 +137,8 @@ static void wrong_parameters_are_named_with_their_range(void **state)
     for (size_t i = 0; i < FLO_COUNT(cases); i++) {
         struct serve_params params;
         struct flo_err err = {0};
-        int rv = flo_params_read(REQUEST_TEXT, cases[i].body,
-                                 strlen(cases[i].body), &params, &err);
-        if (rv != FLO_E_INFER_PARAM ||
-            strcmp(params.param, cases[i].param) != 0 ||
+        int rv = flo_params_read(REQUEST_TEXT, cases[i].body, strlen(cases[i].body), &params, &err);
+        if (rv != FLO_E_INFER_PARAM || strcmp(params.param, cases[i].param) != 0 ||
             strstr(err.what, cases[i].says) == NULL) {
             fail_msg("%s gave %s, %s", cases[i].body, params.param, err.what);
         }
@@ -179,19 +170,17 @@ static void bodies_that_are_no_requests_are_refused(void **state)
     struct serve_params params;
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(bodies); i++) {
-        assert_int_equal(flo_params_read(REQUEST_CHAT, bodies[i],
-                                         strlen(bodies[i]), &params, NULL),
+        assert_int_equal(flo_params_read(REQUEST_CHAT, bodies[i], strlen(bodies[i]), &params, NULL),
                          FLO_E_REST_SCHEMA);
     }
     for (size_t i = 0; i < FLO_COUNT(chats); i++) {
-        assert_int_equal(flo_params_read(REQUEST_CHAT, chats[i],
-                                         strlen(chats[i]), &params, NULL),
+        assert_int_equal(flo_params_read(REQUEST_CHAT, chats[i], strlen(chats[i]), &params, NULL),
                          FLO_E_INFER_PARAM);
     }
 }
 
-static int read_kind(enum request_kind kind, const char *body,
-                     struct serve_params *params, struct flo_err *err)
+static int read_kind(enum request_kind kind, const char *body, struct serve_params *params,
+                     struct flo_err *err)
 {
     return flo_params_read(kind, body, strlen(body), params, err);
 }
@@ -220,10 +209,9 @@ static void names_of_other_servers_mean_the_same(void **state)
 
 static void biases_stand_beside_ids_and_a_schema(void **state)
 {
-    static const char body[] =
-        "{\"prompt\":[1,2,3],\"logit_bias\":{\"7\":-100,\"9\":1.5},"
-        "\"presence_penalty\":-2,\"frequency_penalty\":0.25,"
-        "\"json_schema\":{\"type\":\"integer\"}}";
+    static const char body[] = "{\"prompt\":[1,2,3],\"logit_bias\":{\"7\":-100,\"9\":1.5},"
+                               "\"presence_penalty\":-2,\"frequency_penalty\":0.25,"
+                               "\"json_schema\":{\"type\":\"integer\"}}";
     struct serve_params params;
     int32_t token;
     float bias;
@@ -257,8 +245,7 @@ static void begin_and_end_of_a_text_are_apart_from_marks_in_it(void **state)
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         const struct flo_wire_tokenise *in = &params.message.tokenise;
-        assert_int_equal(
-            read_kind(REQUEST_TOKENISE, rows[i].body, &params, NULL), 0);
+        assert_int_equal(read_kind(REQUEST_TOKENISE, rows[i].body, &params, NULL), 0);
         assert_int_equal(in->adds_ends, rows[i].adds_ends);
         assert_int_equal(in->reads_special, rows[i].reads_special);
         flo_params_deinit(&params);
@@ -267,8 +254,7 @@ static void begin_and_end_of_a_text_are_apart_from_marks_in_it(void **state)
 
 static void log_probabilities_are_asked_for_in_two_ways(void **state)
 {
-#define CHAT(field)                                                            \
-    "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]" field "}"
+#define CHAT(field) "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]" field "}"
     static const struct {
         enum request_kind kind;
         const char *body;
@@ -288,14 +274,12 @@ static void log_probabilities_are_asked_for_in_two_ways(void **state)
     struct flo_err err = {0};
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(cases); i++) {
-        assert_int_equal(read_kind(cases[i].kind, cases[i].body, &params, &err),
-                         0);
+        assert_int_equal(read_kind(cases[i].kind, cases[i].body, &params, &err), 0);
         assert_int_equal(params.message.generate.logprobs, cases[i].logprobs);
         flo_params_deinit(&params);
     }
-    assert_int_equal(
-        read_kind(REQUEST_CHAT, CHAT(",\"top_logprobs\":2"), &params, &err),
-        FLO_E_INFER_PARAM);
+    assert_int_equal(read_kind(REQUEST_CHAT, CHAT(",\"top_logprobs\":2"), &params, &err),
+                     FLO_E_INFER_PARAM);
     assert_string_equal(params.param, "top_logprobs");
 }
 
@@ -312,8 +296,7 @@ static void what_the_answer_does_not_need_is_not_held(void **state)
     }
     strcpy(at, "]}");
     size_t before = mallinfo2().uordblks;
-    assert_int_equal(
-        flo_params_read(REQUEST_TEXT, body, strlen(body), &params, NULL), 0);
+    assert_int_equal(flo_params_read(REQUEST_TEXT, body, strlen(body), &params, NULL), 0);
     size_t after = mallinfo2().uordblks; /* a sanitizer tells nothing: 0 */
     assert_true(after - before < 4096);
     assert_memory_equal(params.message.generate.prompt.data, "abc", 3);
@@ -325,24 +308,21 @@ static void inputs_of_vectors_come_in_four_forms(void **state)
     struct serve_params params;
     struct flo_wire_embed *out = &params.message.embed;
     (void)state;
-    assert_int_equal(
-        read_kind(REQUEST_EMBED, "{\"input\":\"ab\"}", &params, NULL), 0);
+    assert_int_equal(read_kind(REQUEST_EMBED, "{\"input\":\"ab\"}", &params, NULL), 0);
     assert_int_equal(out->n_inputs, 1);
     assert_int_equal(out->inputs[0].data.bytes, 2);
     assert_false(params.is_base64 || out->takes_last);
     flo_params_deinit(&params);
-    assert_int_equal(
-        read_kind(REQUEST_EMBED, "{\"input\":[7,258]}", &params, NULL), 0);
+    assert_int_equal(read_kind(REQUEST_EMBED, "{\"input\":[7,258]}", &params, NULL), 0);
     assert_int_equal(out->n_inputs, 1);
     assert_true(out->inputs[0].is_tokens);
     assert_memory_equal(out->inputs[0].data.data, "\7\0\0\0\2\1\0\0", 8);
     flo_params_deinit(&params);
-    assert_int_equal(
-        read_kind(REQUEST_EMBED,
-                  "{\"input\":[\"a\",[1],\"b\",[2,3]],\"pooling\":\"last\","
-                  "\"encoding_format\":\"base64\"}",
-                  &params, NULL),
-        0);
+    assert_int_equal(read_kind(REQUEST_EMBED,
+                               "{\"input\":[\"a\",[1],\"b\",[2,3]],\"pooling\":\"last\","
+                               "\"encoding_format\":\"base64\"}",
+                               &params, NULL),
+                     0);
     assert_int_equal(out->n_inputs, 4);
     assert_true(params.is_base64 && out->takes_last);
     assert_memory_equal(out->inputs[1].data.data, "\1\0\0\0", 4);
@@ -374,8 +354,7 @@ static void inputs_of_vectors_that_do_not_fit_are_refused(void **state)
     struct serve_params params;
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(cases); i++) {
-        assert_int_equal(read_kind(REQUEST_EMBED, cases[i].body, &params, NULL),
-                         FLO_E_INFER_PARAM);
+        assert_int_equal(read_kind(REQUEST_EMBED, cases[i].body, &params, NULL), FLO_E_INFER_PARAM);
         assert_string_equal(params.param, cases[i].param);
     }
     flo_buf_text(&many, "{\"input\":[\"a\"");
@@ -383,31 +362,27 @@ static void inputs_of_vectors_that_do_not_fit_are_refused(void **state)
         flo_buf_text(&many, ",\"a\"");
     }
     flo_buf_text(&many, "]}");
-    assert_int_equal(read_kind(REQUEST_EMBED, many.data, &params, NULL),
-                     FLO_E_INFER_PARAM);
+    assert_int_equal(read_kind(REQUEST_EMBED, many.data, &params, NULL), FLO_E_INFER_PARAM);
     flo_buf_deinit(&many);
-    assert_int_equal(
-        read_kind(REQUEST_DETOKENISE, "{\"tokens\":[1,-1]}", &params, NULL),
-        FLO_E_INFER_PARAM);
+    assert_int_equal(read_kind(REQUEST_DETOKENISE, "{\"tokens\":[1,-1]}", &params, NULL),
+                     FLO_E_INFER_PARAM);
     assert_string_equal(params.param, "tokens");
 }
 
 static void good_parameters_reach_the_message(void **state)
 {
-    static const char body[] =
-        "{\"model\":\"tiny\",\"messages\":[{\"role\":\"developer\","
-        "\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"text\","
-        "\"text\":\"b\"}]},{\"role\":\"user\",\"content\":\"c\"}],"
-        "\"max_completion_tokens\":7,\"temperature\":null,\"top_p\":0.5,"
-        "\"seed\":-1,\"stop\":[\"x\",\"yy\"],\"stream\":true,\"user\":\"u\","
-        "\"stream_options\":{\"include_usage\":true},\"logit_bias\":{},"
-        "\"tools\":[],\"tool_choice\":\"auto\","
-        "\"response_format\":{\"type\":\"text\"},\"unheard\":1}";
+    static const char body[] = "{\"model\":\"tiny\",\"messages\":[{\"role\":\"developer\","
+                               "\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"text\","
+                               "\"text\":\"b\"}]},{\"role\":\"user\",\"content\":\"c\"}],"
+                               "\"max_completion_tokens\":7,\"temperature\":null,\"top_p\":0.5,"
+                               "\"seed\":-1,\"stop\":[\"x\",\"yy\"],\"stream\":true,\"user\":\"u\","
+                               "\"stream_options\":{\"include_usage\":true},\"logit_bias\":{},"
+                               "\"tools\":[],\"tool_choice\":\"auto\","
+                               "\"response_format\":{\"type\":\"text\"},\"unheard\":1}";
     struct serve_params params;
     struct flo_err err = {0};
     (void)state;
-    if (flo_params_read(REQUEST_CHAT, body, sizeof(body) - 1, &params, &err) <
-        0) {
+    if (flo_params_read(REQUEST_CHAT, body, sizeof(body) - 1, &params, &err) < 0) {
         fail_msg("%s", err.what);
     }
     const struct flo_wire_generate *g = &params.message.generate;
@@ -430,9 +405,7 @@ static void a_nucleus_too_small_for_a_float_is_the_best_token(void **state)
     struct serve_params params;
     struct flo_err err = {0};
     (void)state;
-    assert_int_equal(
-        flo_params_read(REQUEST_TEXT, body, sizeof(body) - 1, &params, &err),
-        0);
+    assert_int_equal(flo_params_read(REQUEST_TEXT, body, sizeof(body) - 1, &params, &err), 0);
     assert_true(params.message.generate.temperature == 0);
     flo_params_deinit(&params);
 }

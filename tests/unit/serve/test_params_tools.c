@@ -18,12 +18,11 @@
 #define ASKS(fields) "{\"messages\":[" USER "]," fields "}"
 #define SAYS(messages) "{\"messages\":[" USER "," messages "]}"
 #define F(name) "{\"type\":\"function\",\"function\":{\"name\":\"" name "\"}}"
-#define CALL(id, name, arguments)                                              \
-    "{\"id\":\"" id "\",\"type\":\"function\",\"function\":{\"name\":\"" name  \
+#define CALL(id, name, arguments)                                                                  \
+    "{\"id\":\"" id "\",\"type\":\"function\",\"function\":{\"name\":\"" name                      \
     "\",\"arguments\":" arguments "}}"
 #define CALLS(calls) "{\"role\":\"assistant\",\"tool_calls\":[" calls "]}"
-#define TOOL(id)                                                               \
-    "{\"role\":\"tool\",\"tool_call_id\":\"" id "\",\"content\":\"7\"}"
+#define TOOL(id) "{\"role\":\"tool\",\"tool_call_id\":\"" id "\",\"content\":\"7\"}"
 
 static struct serve_params params;
 static struct flo_err err;
@@ -46,8 +45,7 @@ static void expect_text(struct flo_wire_text text, const char *wanted)
 
 static bool may_call(const char *name)
 {
-    return flo_params_may_call(&params,
-                               (struct flo_wire_text){name, strlen(name)});
+    return flo_params_may_call(&params, (struct flo_wire_text){name, strlen(name)});
 }
 
 /* ---- tools ---- */
@@ -56,17 +54,15 @@ static void tools_reach_the_engine_in_one_form(void **state)
 {
     const struct flo_wire_generate *g = &params.message.generate;
     (void)state;
-    read_body(ASKS(
-        "\"tools\":[{\"function\":{\"strict\":true,\"parameters\":{\"type\":"
-        "\"object\",\"properties\":{\"z\":{},\"a\":{\"type\":\"string\"}}},"
-        "\"description\":\"It is \\u00e4.\",\"name\":\"get_x\",\"more\":1},"
-        "\"type\":\"function\"}," F("B.2-c") "]"));
-    expect_text(g->tools,
-                "[{\"type\":\"function\",\"function\":{\"name\":\"get_x\","
-                "\"description\":\"It is ä.\",\"parameters\":{\"type\":"
-                "\"object\",\"properties\":{\"z\":{},\"a\":{\"type\":"
-                "\"string\"}}}}},{\"type\":\"function\",\"function\":{"
-                "\"name\":\"B.2-c\"}}]");
+    read_body(ASKS("\"tools\":[{\"function\":{\"strict\":true,\"parameters\":{\"type\":"
+                   "\"object\",\"properties\":{\"z\":{},\"a\":{\"type\":\"string\"}}},"
+                   "\"description\":\"It is \\u00e4.\",\"name\":\"get_x\",\"more\":1},"
+                   "\"type\":\"function\"}," F("B.2-c") "]"));
+    expect_text(g->tools, "[{\"type\":\"function\",\"function\":{\"name\":\"get_x\","
+                          "\"description\":\"It is ä.\",\"parameters\":{\"type\":"
+                          "\"object\",\"properties\":{\"z\":{},\"a\":{\"type\":"
+                          "\"string\"}}}}},{\"type\":\"function\",\"function\":{"
+                          "\"name\":\"B.2-c\"}}]");
     assert_int_equal(g->tool_choice, FLO_WIRE_TOOLS_AUTO);
     assert_false(g->one_call);
     assert_true(may_call("get_x") && may_call("B.2-c"));
@@ -77,8 +73,7 @@ static void tools_reach_the_engine_in_one_form(void **state)
 
 static void a_choice_says_which_tools_may_be_called(void **state)
 {
-#define CHOICE(choice)                                                         \
-    ASKS("\"tools\":[" F("f") "," F("g") "],\"tool_choice\":" choice)
+#define CHOICE(choice) ASKS("\"tools\":[" F("f") "," F("g") "],\"tool_choice\":" choice)
     static const struct {
         const char *body;
         enum flo_wire_tool_choice choice;
@@ -86,24 +81,22 @@ static void a_choice_says_which_tools_may_be_called(void **state)
         bool f, g, one_call;
     } rows[] = {
         {CHOICE("\"auto\""), FLO_WIRE_TOOLS_AUTO, "", true, true, false},
-        {CHOICE("null,\"parallel_tool_calls\":true"), FLO_WIRE_TOOLS_AUTO, "",
-         true, true, false},
-        {CHOICE("\"auto\",\"parallel_tool_calls\":false"), FLO_WIRE_TOOLS_AUTO,
-         "", true, true, true},
+        {CHOICE("null,\"parallel_tool_calls\":true"), FLO_WIRE_TOOLS_AUTO, "", true, true, false},
+        {CHOICE("\"auto\",\"parallel_tool_calls\":false"), FLO_WIRE_TOOLS_AUTO, "", true, true,
+         true},
         {CHOICE("\"none\""), FLO_WIRE_TOOLS_NONE, "", false, false, false},
-        {CHOICE("\"required\""), FLO_WIRE_TOOLS_REQUIRED, "", true, true,
+        {CHOICE("\"required\""), FLO_WIRE_TOOLS_REQUIRED, "", true, true, false},
+        {CHOICE("{\"type\":\"function\",\"function\":{\"name\":\"g\"}}"), FLO_WIRE_TOOLS_REQUIRED,
+         "g", false, true, false},
+        {ASKS("\"tools\":[],\"tool_choice\":\"none\""), FLO_WIRE_TOOLS_AUTO, "", false, false,
          false},
-        {CHOICE("{\"type\":\"function\",\"function\":{\"name\":\"g\"}}"),
-         FLO_WIRE_TOOLS_REQUIRED, "g", false, true, false},
-        {ASKS("\"tools\":[],\"tool_choice\":\"none\""), FLO_WIRE_TOOLS_AUTO, "",
-         false, false, false},
-        {ASKS("\"functions\":[{\"name\":\"f\"},{\"name\":\"g\"}]"),
-         FLO_WIRE_TOOLS_AUTO, "", true, true, true},
+        {ASKS("\"functions\":[{\"name\":\"f\"},{\"name\":\"g\"}]"), FLO_WIRE_TOOLS_AUTO, "", true,
+         true, true},
         {ASKS("\"functions\":[{\"name\":\"f\"},{\"name\":\"g\"}],"
               "\"function_call\":{\"name\":\"f\"}"),
          FLO_WIRE_TOOLS_REQUIRED, "f", true, false, true},
-        {ASKS("\"functions\":[{\"name\":\"f\"}],\"function_call\":\"none\""),
-         FLO_WIRE_TOOLS_NONE, "", false, false, true},
+        {ASKS("\"functions\":[{\"name\":\"f\"}],\"function_call\":\"none\""), FLO_WIRE_TOOLS_NONE,
+         "", false, false, true},
     };
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
@@ -128,10 +121,8 @@ static void expect_refusals(const struct refusal *rows, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         memset(&err, 0, sizeof(err));
-        int rv = flo_params_read(REQUEST_CHAT, rows[i].body,
-                                 strlen(rows[i].body), &params, &err);
-        if (rv != FLO_E_INFER_PARAM ||
-            strcmp(params.param, rows[i].param) != 0 ||
+        int rv = flo_params_read(REQUEST_CHAT, rows[i].body, strlen(rows[i].body), &params, &err);
+        if (rv != FLO_E_INFER_PARAM || strcmp(params.param, rows[i].param) != 0 ||
             strstr(err.what, rows[i].says) == NULL) {
             fail_msg("%s gave %s, %s", rows[i].body, params.param, err.what);
         }
@@ -142,16 +133,15 @@ static void wrong_tools_are_refused_by_number(void **state)
 {
 #define NAMED(name) ASKS("\"tools\":[" F("f") "," F(name) "]")
 #define TEN "aaaaaaaaaa"
-#define WITH(member)                                                           \
-    ASKS("\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\","     \
+#define WITH(member)                                                                               \
+    ASKS("\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\","                         \
          "" member "}}]")
     static const struct refusal rows[] = {
         {ASKS("\"tools\":\"search\""), "tools", "a list of at most 512"},
         {ASKS("\"tools\":{}"), "tools", "a list of at most 512"},
         {ASKS("\"tools\":[7]"), "tools", "[0] is not of type function"},
         {ASKS("\"tools\":[{\"type\":\"web_search\"}]"), "tools", "not built"},
-        {ASKS("\"tools\":[{\"type\":\"function\"}]"), "tools",
-         "[0] must have a name"},
+        {ASKS("\"tools\":[{\"type\":\"function\"}]"), "tools", "[0] must have a name"},
         {NAMED(""), "tools", "[1] must have a name of 1 to 64"},
         {NAMED("a b"), "tools", "[1] must have a name"},
         {NAMED("a\\n"), "tools", "[1] must have a name"},
@@ -161,30 +151,26 @@ static void wrong_tools_are_refused_by_number(void **state)
         {WITH("\"description\":7"), "tools", "[0] has a description"},
         {WITH("\"parameters\":[]"), "tools", "[0] has parameters"},
         {WITH("\"parameters\":\"{}\""), "tools", "[0] has parameters"},
-        {ASKS("\"functions\":[{\"type\":\"function\"}]"), "functions",
-         "[0] must have a name"},
+        {ASKS("\"functions\":[{\"type\":\"function\"}]"), "functions", "[0] must have a name"},
         {ASKS("\"functions\":true"), "functions", "a list"},
-        {ASKS("\"functions\":[{\"name\":\"f\"}],\"tools\":[" F("f") "]"),
-         "functions", "beside tools"},
-        {ASKS("\"function_call\":\"auto\",\"tools\":[" F("f") "]"),
-         "function_call", "beside tools"},
+        {ASKS("\"functions\":[{\"name\":\"f\"}],\"tools\":[" F("f") "]"), "functions",
+         "beside tools"},
+        {ASKS("\"function_call\":\"auto\",\"tools\":[" F("f") "]"), "function_call",
+         "beside tools"},
         {CHOICE("\"any\""), "tool_choice", "none, auto, required or"},
         {CHOICE("7"), "tool_choice", "name a function"},
         {CHOICE("{\"type\":\"function\"}"), "tool_choice", "name a function"},
-        {CHOICE("{\"type\":\"custom\",\"function\":{\"name\":\"f\"}}"),
-         "tool_choice", "name a function"},
-        {CHOICE("{\"type\":\"function\",\"function\":{\"name\":\"h\"}}"),
-         "tool_choice", "names `h`, which is not among tools"},
+        {CHOICE("{\"type\":\"custom\",\"function\":{\"name\":\"f\"}}"), "tool_choice",
+         "name a function"},
+        {CHOICE("{\"type\":\"function\",\"function\":{\"name\":\"h\"}}"), "tool_choice",
+         "names `h`, which is not among tools"},
         {ASKS("\"tool_choice\":\"required\""), "tool_choice", "no tools"},
         {ASKS("\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":"
               "\"f\"}}"),
          "tool_choice", "not among tools"},
-        {ASKS("\"function_call\":{\"name\":\"f\"}"), "function_call",
-         "not among functions"},
-        {CHOICE("\"auto\",\"parallel_tool_calls\":1"), "parallel_tool_calls",
-         "true or false"},
-        {CHOICE("\"auto\",\"grammar\":\"root ::= \\\"a\\\"\""), "grammar",
-         "grammar with tools"},
+        {ASKS("\"function_call\":{\"name\":\"f\"}"), "function_call", "not among functions"},
+        {CHOICE("\"auto\",\"parallel_tool_calls\":1"), "parallel_tool_calls", "true or false"},
+        {CHOICE("\"auto\",\"grammar\":\"root ::= \\\"a\\\"\""), "grammar", "grammar with tools"},
     };
     (void)state;
     expect_refusals(rows, FLO_COUNT(rows));
@@ -205,8 +191,7 @@ static void more_tools_than_the_most_are_refused(void **state)
                            i > 0 ? "," : "", i);
         }
         flo_buf_text(&body, "]}");
-        int rv =
-            flo_params_read(REQUEST_CHAT, body.data, body.bytes, &params, &err);
+        int rv = flo_params_read(REQUEST_CHAT, body.data, body.bytes, &params, &err);
         assert_int_equal(rv, count == MOST ? 0 : FLO_E_INFER_PARAM);
         if (rv == 0) {
             assert_true(may_call("f0") && may_call("f511"));
@@ -225,43 +210,39 @@ static void calls_and_their_answers_stand_next_to_the_messages(void **state)
     read_body(SAYS(
         "{\"role\":\"assistant\",\"content\":null,\"reasoning_content\":"
         "\"hm \\\"so\\\"\",\"tool_calls\":[" CALL("1", "f", "\"{ \\\"a\\\":1}\"") "," CALL(
-            "2", "g",
-            "{\"b\": [2]}") "," CALL("3", "g",
-                                     "\"\"") "]}," TOOL("2") ",{\"role\":"
-                                                             "\"tool\",\"tool_"
-                                                             "call_id\":\"1\","
-                                                             "\"name\":"
-                                                             "\"own\","
-                                                             "\"content\":[{"
-                                                             "\"type\":"
-                                                             "\"text\","
-                                                             "\"text\":\"x\"}]}"
-                                                             ","
-                                                             "{\"role\":"
-                                                             "\"assistant\","
-                                                             "\"content\":"
-                                                             "\"done\","
-                                                             "\"reasoning\":"
-                                                             "\"r\"},"
-                                                             "{\"role\":"
-                                                             "\"assistant\"}"));
+            "2", "g", "{\"b\": [2]}") "," CALL("3", "g", "\"\"") "]}," TOOL("2") ",{\"role\":"
+                                                                                 "\"tool\",\"tool_"
+                                                                                 "call_id\":\"1\","
+                                                                                 "\"name\":"
+                                                                                 "\"own\","
+                                                                                 "\"content\":[{"
+                                                                                 "\"type\":"
+                                                                                 "\"text\","
+                                                                                 "\"text\":\"x\"}]}"
+                                                                                 ","
+                                                                                 "{\"role\":"
+                                                                                 "\"assistant\","
+                                                                                 "\"content\":"
+                                                                                 "\"done\","
+                                                                                 "\"reasoning\":"
+                                                                                 "\"r\"},"
+                                                                                 "{\"role\":"
+                                                                                 "\"assistant\"}"));
     assert_int_equal(g->n_messages, 6);
     expect_text(g->messages[0].more, "");
     expect_text(g->messages[1].content, "");
-    expect_text(
-        g->messages[1].more,
-        "{\"tool_calls\":["
-        "{\"id\":\"1\",\"type\":\"function\",\"function\":{\"name\":\"f\","
-        "\"arguments\":\"{ \\\"a\\\":1}\"}},"
-        "{\"id\":\"2\",\"type\":\"function\",\"function\":{\"name\":\"g\","
-        "\"arguments\":\"{\\\"b\\\":[2]}\"}},"
-        "{\"id\":\"3\",\"type\":\"function\",\"function\":{\"name\":\"g\","
-        "\"arguments\":\"{}\"}}],\"reasoning_content\":\"hm \\\"so\\\"\"}");
+    expect_text(g->messages[1].more,
+                "{\"tool_calls\":["
+                "{\"id\":\"1\",\"type\":\"function\",\"function\":{\"name\":\"f\","
+                "\"arguments\":\"{ \\\"a\\\":1}\"}},"
+                "{\"id\":\"2\",\"type\":\"function\",\"function\":{\"name\":\"g\","
+                "\"arguments\":\"{\\\"b\\\":[2]}\"}},"
+                "{\"id\":\"3\",\"type\":\"function\",\"function\":{\"name\":\"g\","
+                "\"arguments\":\"{}\"}}],\"reasoning_content\":\"hm \\\"so\\\"\"}");
     expect_text(g->messages[2].role, "tool");
     expect_text(g->messages[2].content, "7");
     expect_text(g->messages[2].more, "{\"tool_call_id\":\"2\",\"name\":\"g\"}");
-    expect_text(g->messages[3].more,
-                "{\"tool_call_id\":\"1\",\"name\":\"own\"}");
+    expect_text(g->messages[3].more, "{\"tool_call_id\":\"1\",\"name\":\"own\"}");
     expect_text(g->messages[4].content, "done");
     expect_text(g->messages[4].more, "{\"reasoning_content\":\"r\"}");
     expect_text(g->messages[5].content, "");
@@ -276,12 +257,10 @@ static void calls_of_the_old_form_become_those_of_the_new_one(void **state)
     read_body(SAYS("{\"role\":\"assistant\",\"content\":null,"
                    "\"function_call\":{\"name\":\"f\",\"arguments\":\"{}\"}},"
                    "{\"role\":\"function\",\"name\":\"f\",\"content\":\"7\"}"));
-    expect_text(g->messages[1].more,
-                "{\"tool_calls\":[{\"id\":\"call_1\",\"type\":\"function\","
-                "\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]}");
+    expect_text(g->messages[1].more, "{\"tool_calls\":[{\"id\":\"call_1\",\"type\":\"function\","
+                                     "\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]}");
     expect_text(g->messages[2].role, "tool");
-    expect_text(g->messages[2].more,
-                "{\"tool_call_id\":\"call_1\",\"name\":\"f\"}");
+    expect_text(g->messages[2].more, "{\"tool_call_id\":\"call_1\",\"name\":\"f\"}");
     flo_params_deinit(&params);
 }
 
@@ -304,10 +283,8 @@ static void wrong_calls_are_refused_by_their_message(void **state)
          "messages[1] has tool_calls that are no list"},
         {ONE("7"), "messages", "messages[1] has a call without an id"},
         {ONE(CALL("", "f", "\"{}\"")), "messages", "without an id of 1 to"},
-        {ONE("{\"id\":\"1\",\"type\":\"custom\"}"), "messages",
-         "not of type function"},
-        {ONE("{\"id\":\"1\",\"type\":\"function\"}"), "messages",
-         "a function's name"},
+        {ONE("{\"id\":\"1\",\"type\":\"custom\"}"), "messages", "not of type function"},
+        {ONE("{\"id\":\"1\",\"type\":\"function\"}"), "messages", "a function's name"},
         {ONE(CALL("1", "a b", "\"{}\"")), "messages", "a function's name"},
         {ONE(CALL("1", "f", "\"[]\"")), "messages", "no JSON object"},
         {ONE(CALL("1", "f", "\"{\"")), "messages", "no JSON object"},
@@ -315,18 +292,15 @@ static void wrong_calls_are_refused_by_their_message(void **state)
         {ONE(CALL("1", "f", "7")), "messages", "no JSON object"},
         {ONE(CALL("1", "f", "\"{}\"") "," CALL("1", "g", "\"{}\"")), "messages",
          "messages[1] has two calls with the id \"1\""},
-        {SAYS("{\"role\":\"assistant\",\"function_call\":{}}"), "messages",
-         "a function's name"},
+        {SAYS("{\"role\":\"assistant\",\"function_call\":{}}"), "messages", "a function's name"},
         {SAYS("{\"role\":\"assistant\",\"function_call\":{\"name\":\"f\","
-              "\"arguments\":\"{}\"},\"tool_calls\":[" CALL("1", "f",
-                                                            "\"{}\"") "]}"),
+              "\"arguments\":\"{}\"},\"tool_calls\":[" CALL("1", "f", "\"{}\"") "]}"),
          "messages", "both tool_calls and function_call"},
-        {SAYS("{\"role\":\"user\",\"content\":\"b\",\"tool_calls\":[{}]}"),
-         "messages", "messages[1] has calls, which are an assistant's"},
+        {SAYS("{\"role\":\"user\",\"content\":\"b\",\"tool_calls\":[{}]}"), "messages",
+         "messages[1] has calls, which are an assistant's"},
         {SAYS("{\"role\":\"assistant\",\"reasoning_content\":{}}"), "messages",
          "messages[1] has reasoning_content that is no text"},
-        {SAYS(TOOL("1")), "messages",
-         "messages[1] has tool_call_id \"1\", which no earlier"},
+        {SAYS(TOOL("1")), "messages", "messages[1] has tool_call_id \"1\", which no earlier"},
         {SAYS(TOOL("1") "," CALLS(CALL("1", "f", "\"{}\""))), "messages",
          "messages[1] has tool_call_id"},
         {SAYS("{\"role\":\"tool\",\"content\":\"7\"}"), "messages",
@@ -360,19 +334,15 @@ static void thinking_is_asked_for_in_two_ways(void **state)
         {EFFORT("\"none\""), FLO_THINKING_OFF, "", "reasoning_effort"},
         {EFFORT("\"minimal\""), FLO_THINKING_ON, "minimal", "reasoning_effort"},
         {EFFORT("\"high\""), FLO_THINKING_ON, "high", "reasoning_effort"},
-        {KWARGS("{\"enable_thinking\":true}"), FLO_THINKING_ON, "",
-         "chat_template_kwargs"},
-        {KWARGS("{\"enable_thinking\":false}"), FLO_THINKING_OFF, "",
-         "chat_template_kwargs"},
-        {KWARGS("{},\"reasoning_format\":\"deepseek\""), FLO_THINKING_AUTO, "",
-         "reasoning_effort"},
+        {KWARGS("{\"enable_thinking\":true}"), FLO_THINKING_ON, "", "chat_template_kwargs"},
+        {KWARGS("{\"enable_thinking\":false}"), FLO_THINKING_OFF, "", "chat_template_kwargs"},
+        {KWARGS("{},\"reasoning_format\":\"deepseek\""), FLO_THINKING_AUTO, "", "reasoning_effort"},
     };
     static const struct refusal wrong[] = {
         {EFFORT("\"xhigh\""), "reasoning_effort", "none, minimal, low"},
         {EFFORT("7"), "reasoning_effort", "none, minimal, low"},
         {KWARGS("7"), "chat_template_kwargs", "an object"},
-        {KWARGS("{\"enable_thinking\":\"no\"}"), "chat_template_kwargs",
-         "not true or false"},
+        {KWARGS("{\"enable_thinking\":\"no\"}"), "chat_template_kwargs", "not true or false"},
         {KWARGS("{\"thinking\":true}"), "chat_template_kwargs",
          "has `thinking`: only `enable_thinking`"},
     };
@@ -381,8 +351,7 @@ static void thinking_is_asked_for_in_two_ways(void **state)
         read_body(rows[i].body);
         assert_int_equal(params.message.generate.thinking, rows[i].thinking);
         expect_text(params.message.generate.effort, rows[i].effort);
-        assert_string_equal(flo_params_named(&params, "reasoning_effort"),
-                            rows[i].named);
+        assert_string_equal(flo_params_named(&params, "reasoning_effort"), rows[i].named);
         flo_params_deinit(&params);
     }
     expect_refusals(wrong, FLO_COUNT(wrong));

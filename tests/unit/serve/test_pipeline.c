@@ -44,10 +44,9 @@ static int set_up(void **state)
     serve->n_tokens = 2;
     add_model(0, "ear", "door");
     add_model(1, "desk", "door");
-    strcpy(serve->places[1].route.tokens[serve->places[1].route.n_tokens++],
-           "shop");
-    serve->pipelines[0] = (struct flo_serve_pipeline){
-        .name = "intercom", .n_stages = 2, .stages = {"ear", "desk"}};
+    strcpy(serve->places[1].route.tokens[serve->places[1].route.n_tokens++], "shop");
+    serve->pipelines[0] =
+        (struct flo_serve_pipeline){.name = "intercom", .n_stages = 2, .stages = {"ear", "desk"}};
     serve->n_pipelines = 1;
     memset(&request, 0, sizeof(request));
     memset(&err, 0, sizeof(err));
@@ -138,8 +137,7 @@ static void silence_asks_nobody_anything(void **state)
     assert_int_equal(flo_pipeline_next(&request, &err), FLO_E_INFER_PARAM);
     flo_pipeline_blame(&request, &err);
     assert_int_equal(err.code, FLO_E_INFER_PARAM);
-    assert_string_equal(err.what,
-                        "stage 1 of intercom (ear): no word came out of it");
+    assert_string_equal(err.what, "stage 1 of intercom (ear): no word came out of it");
 }
 
 static void a_model_that_left_in_between_is_named_by_its_stage(void **state)

@@ -79,8 +79,7 @@ static void a_file_has_its_room_at_once_and_one_engine(void **state)
     assert_int_equal(st.st_mode & 07777, 0600);
     assert_int_equal(flo_fd_pwrite_all(fd, "kept", 4, 0, NULL), 0);
 
-    assert_int_equal(flo_serve_prefix_open(dir, &digest, &second, NULL),
-                     FLO_E_STATE_LOCKED);
+    assert_int_equal(flo_serve_prefix_open(dir, &digest, &second, NULL), FLO_E_STATE_LOCKED);
     assert_int_equal(second, -1);
     close(open_of(2)); /* another release has its own */
 
@@ -130,8 +129,7 @@ static void a_disk_keeps_some_room_for_everything_else(void **state)
         skip();
     }
     close(open_of(1));
-    assert_int_equal(flo_serve_prefix_open(dir, &digest, &fd, &err),
-                     FLO_E_DISK_FULL);
+    assert_int_equal(flo_serve_prefix_open(dir, &digest, &fd, &err), FLO_E_DISK_FULL);
     assert_non_null(strstr(err.what, "to spare"));
     assert_false(is_there(2)); /* nor is a part of it */
     close(open_of(1));         /* has its room */
@@ -146,12 +144,10 @@ static void what_is_no_file_is_refused(void **state)
     (void)state;
     assert_int_equal(mkdir(dir, 0700), 0);
     assert_int_equal(symlink("/dev/null", path_of(1)), 0);
-    assert_int_equal(flo_serve_prefix_open(dir, &digest, &fd, NULL),
-                     FLO_E_IO_OPEN);
+    assert_int_equal(flo_serve_prefix_open(dir, &digest, &fd, NULL), FLO_E_IO_OPEN);
     assert_int_equal(unlink(path_of(1)), 0);
     assert_int_equal(mkfifo(path_of(1), 0600), 0);
-    assert_int_equal(flo_serve_prefix_open(dir, &digest, &fd, NULL),
-                     FLO_E_IO_OPEN);
+    assert_int_equal(flo_serve_prefix_open(dir, &digest, &fd, NULL), FLO_E_IO_OPEN);
     snprintf(inside, sizeof(inside), "%s/file", dir);
     assert_int_equal(flo_file_write(inside, "x", 1, 0600, NULL), 0);
     assert_true(flo_serve_prefix_open(inside, &digest, &fd, NULL) < 0);
@@ -161,15 +157,13 @@ static void what_is_no_file_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(
-            a_file_has_its_room_at_once_and_one_engine, make_dir, remove_dir),
-        cmocka_unit_test_setup_teardown(
-            of_five_files_the_one_not_used_for_longest_goes, make_dir,
-            remove_dir),
-        cmocka_unit_test_setup_teardown(
-            a_disk_keeps_some_room_for_everything_else, make_dir, remove_dir),
-        cmocka_unit_test_setup_teardown(what_is_no_file_is_refused, make_dir,
+        cmocka_unit_test_setup_teardown(a_file_has_its_room_at_once_and_one_engine, make_dir,
                                         remove_dir),
+        cmocka_unit_test_setup_teardown(of_five_files_the_one_not_used_for_longest_goes, make_dir,
+                                        remove_dir),
+        cmocka_unit_test_setup_teardown(a_disk_keeps_some_room_for_everything_else, make_dir,
+                                        remove_dir),
+        cmocka_unit_test_setup_teardown(what_is_no_file_is_refused, make_dir, remove_dir),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,8 +19,7 @@
 
 #include "unit/serve/probing.h"
 
-static void
-a_slow_candidate_fails_and_an_equal_one_passes_under_load(void **state)
+static void a_slow_candidate_fails_and_an_equal_one_passes_under_load(void **state)
 {
     static struct client clients[STREAMS];
     (void)state;
@@ -107,8 +106,7 @@ static void busy_neighbours_change_no_verdict(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(
-            a_slow_candidate_fails_and_an_equal_one_passes_under_load),
+        cmocka_unit_test(a_slow_candidate_fails_and_an_equal_one_passes_under_load),
         cmocka_unit_test(busy_neighbours_change_no_verdict),
     };
     signal(SIGPIPE, SIG_IGN);

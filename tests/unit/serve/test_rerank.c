@@ -102,21 +102,19 @@ static void documents_are_told_by_their_nearness(void **state)
     assert_non_null(request);
     assert_int_equal(request->params.message.embed.n_inputs, 4);
     assert_true(request->params.message.embed.takes_last);
-    assert_memory_equal(request->params.message.embed.inputs[2].data.data, "b",
-                        1);
+    assert_memory_equal(request->params.message.embed.inputs[2].data.data, "b", 1);
     vector(0, 1, 0, 2);
     vector(1, 0.5f, 0, 2);
     vector(2, 1, 0, 2);
     vector(3, -1, 0, 2);
     const char *text = done();
     assert_int_equal(memory.status, 200);
-    assert_non_null(strstr(
-        text, "\"method\":\"embedding\",\"results\":["
-              "{\"index\":1,\"relevance_score\":1,\"document\":{\"text\":"
-              "\"b\"}},{\"index\":0,\"relevance_score\":0.5,\"document\":{"
-              "\"text\":\"a\"}},{\"index\":2,\"relevance_score\":-1,"
-              "\"document\":{\"text\":\"c\"}}],\"usage\":{\"prompt_tokens\":9,"
-              "\"total_tokens\":9}}"));
+    assert_non_null(strstr(text, "\"method\":\"embedding\",\"results\":["
+                                 "{\"index\":1,\"relevance_score\":1,\"document\":{\"text\":"
+                                 "\"b\"}},{\"index\":0,\"relevance_score\":0.5,\"document\":{"
+                                 "\"text\":\"a\"}},{\"index\":2,\"relevance_score\":-1,"
+                                 "\"document\":{\"text\":\"c\"}}],\"usage\":{\"prompt_tokens\":9,"
+                                 "\"total_tokens\":9}}"));
 }
 
 static void a_reranker_gives_its_own_scores(void **state)
@@ -141,10 +139,9 @@ static void a_reranker_gives_its_own_scores(void **state)
         score(0, 0.25f);
         score(1, 0.5f);
         score(2, 0);
-        assert_non_null(strstr(
-            done(), "\"method\":\"rerank\",\"results\":["
-                    "{\"index\":1,\"relevance_score\":0.5},"
-                    "{\"index\":0,\"relevance_score\":0.25}],\"usage\":{"));
+        assert_non_null(strstr(done(), "\"method\":\"rerank\",\"results\":["
+                                       "{\"index\":1,\"relevance_score\":0.5},"
+                                       "{\"index\":0,\"relevance_score\":0.25}],\"usage\":{"));
     }
 }
 
@@ -178,8 +175,7 @@ static void the_best_ones_are_told_where_few_are_wanted(void **state)
     vector(0, 0, 1, 2);
     vector(1, 1, 0, 2);
     vector(2, 0, 1, 2);
-    assert_non_null(
-        strstr(done(), "[{\"index\":1,\"relevance_score\":1}],\"usage\""));
+    assert_non_null(strstr(done(), "[{\"index\":1,\"relevance_score\":1}],\"usage\""));
     /* Equal ones keep their order; more than there are is all. */
     ask("{\"query\":\"q\",\"documents\":[\"a\",\"b\"]," HOW ",\"top_n\":9}");
     vector(0, 1, 0, 2);
@@ -213,19 +209,15 @@ static void a_wrong_body_names_its_field(void **state)
         {"{\"query\":\"\"," D "," HOW "}", "query must be a text"},
         {"{\"query\":[]," D "," HOW "}", "query must be a text"},
         {"{\"query\":\"q\"," HOW "}", "documents must be a list"},
-        {"{\"query\":\"q\",\"documents\":[]," HOW "}",
-         "documents has 0 texts, must have 1 to 255"},
+        {"{\"query\":\"q\",\"documents\":[]," HOW "}", "documents has 0 texts, must have 1 to 255"},
         {"{\"query\":\"q\",\"documents\":[\"a\",\"\"]," HOW "}",
          "documents [1] must be a text, or an object with one"},
-        {"{\"query\":\"q\",\"documents\":[{\"title\":\"a\"}]," HOW "}",
-         "documents [0] must be"},
-        {"{\"query\":\"q\"," D "," HOW ",\"top_n\":0}",
-         "top_n must be a whole number from 1 on"},
+        {"{\"query\":\"q\",\"documents\":[{\"title\":\"a\"}]," HOW "}", "documents [0] must be"},
+        {"{\"query\":\"q\"," D "," HOW ",\"top_n\":0}", "top_n must be a whole number from 1 on"},
         {"{\"query\":\"q\"," D "," HOW ",\"top_n\":\"1\"}", "top_n must be"},
         {"{\"query\":\"q\"," D "," HOW ",\"return_documents\":1}",
          "return_documents must be true or false"},
-        {"{\"query\":\"q\"," D "," HOW ",\"pooling\":\"cls\"}",
-         "pooling must be"},
+        {"{\"query\":\"q\"," D "," HOW ",\"pooling\":\"cls\"}", "pooling must be"},
         {"[]", "no JSON object"},
     };
     struct flo_buf many = {0};
@@ -239,9 +231,7 @@ static void a_wrong_body_names_its_field(void **state)
         }
     }
     for (int i = 0; i < 256; i++) {
-        flo_buf_text(&many, i == 0 ? "{\"query\":\"q\"," HOW
-                                     ",\"documents\":[\"a\""
-                                   : ",\"a\"");
+        flo_buf_text(&many, i == 0 ? "{\"query\":\"q\"," HOW ",\"documents\":[\"a\"" : ",\"a\"");
     }
     flo_buf_text(&many, "]}");
     ask(many.data);

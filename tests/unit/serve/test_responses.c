@@ -21,17 +21,15 @@
 #define ASKS(fields) "{\"input\":\"a\"," fields "}"
 #define SAYS(items) "{\"input\":[" items "]}"
 #define USER "{\"role\":\"user\",\"content\":\"a\"}"
-#define SAID(role, parts)                                                      \
-    "{\"type\":\"message\",\"role\":\"" role "\",\"content\":[" parts "]}"
+#define SAID(role, parts) "{\"type\":\"message\",\"role\":\"" role "\",\"content\":[" parts "]}"
 #define TEXT(type, text) "{\"type\":\"" type "\",\"text\":\"" text "\"}"
-#define CALL(id)                                                               \
-    "{\"type\":\"function_call\",\"call_id\":\"" id                            \
+#define CALL(id)                                                                                   \
+    "{\"type\":\"function_call\",\"call_id\":\"" id                                                \
     "\",\"name\":\"f\",\"arguments\":\"{\\\"a\\\":1}\"}"
-#define OUTPUT(id, output)                                                     \
-    "{\"type\":\"function_call_output\",\"call_id\":\"" id                     \
-    "\",\"output\":" output "}"
-#define THOUGHT(text)                                                          \
-    "{\"type\":\"reasoning\",\"id\":\"rs_1\",\"summary\":[],\"content\":"      \
+#define OUTPUT(id, output)                                                                         \
+    "{\"type\":\"function_call_output\",\"call_id\":\"" id "\",\"output\":" output "}"
+#define THOUGHT(text)                                                                              \
+    "{\"type\":\"reasoning\",\"id\":\"rs_1\",\"summary\":[],\"content\":"                          \
     "[" TEXT("reasoning_text", text) "]}"
 #define TOOL(name) "{\"type\":\"function\",\"name\":\"" name "\"}"
 #define TOOLS "\"tools\":[" TOOL("f") "," TOOL("g") "]"
@@ -115,8 +113,7 @@ struct message {
     const char *role, *content, *more;
 };
 
-static void expect_messages(const struct flo_wire_generate *g,
-                            const struct message *wanted)
+static void expect_messages(const struct flo_wire_generate *g, const struct message *wanted)
 {
     uint32_t i = 0;
 
@@ -133,11 +130,9 @@ static void an_image_stands_where_it_was(void **state)
 {
     (void)state;
     const struct flo_wire_generate *in = ask(SAYS(USER "," SAID(
-        "user",
-        TEXT("input_text",
-             "b") ",{\"type\":"
-                  "\"input_image\",\"image_url\":\"data:image/png;base64,"
-                  "iVBORw0KGgo=\",\"detail\":\"high\"}")));
+        "user", TEXT("input_text", "b") ",{\"type\":"
+                                        "\"input_image\",\"image_url\":\"data:image/png;base64,"
+                                        "iVBORw0KGgo=\",\"detail\":\"high\"}")));
     assert_int_equal(in->n_images, 1);
     assert_int_equal(in->images[0].message, 1);
     assert_int_equal(in->images[0].at, 1);
@@ -147,8 +142,8 @@ static void an_image_stands_where_it_was(void **state)
 
 static void items_become_messages_in_their_order(void **state)
 {
-#define ONE(id)                                                                \
-    "{\"id\":\"" id "\",\"type\":\"function\",\"function\":{\"name\":\"f\","   \
+#define ONE(id)                                                                                    \
+    "{\"id\":\"" id "\",\"type\":\"function\",\"function\":{\"name\":\"f\","                       \
     "\"arguments\":\"{\\\"a\\\":1}\"}}"
 #define ANSWERS(id) "{\"tool_call_id\":\"" id "\",\"name\":\"f\"}"
     static const struct {
@@ -156,55 +151,43 @@ static void items_become_messages_in_their_order(void **state)
         struct message wanted[7];
     } rows[] = {
         {"{\"input\":\"a\"}", {{"user", "a", ""}}},
-        {ASKS("\"instructions\":\"s\""),
-         {{"system", "s", ""}, {"user", "a", ""}}},
+        {ASKS("\"instructions\":\"s\""), {{"system", "s", ""}, {"user", "a", ""}}},
         {SAYS(SAID("developer", TEXT("input_text", "s")) "," USER),
          {{"system", "s", ""}, {"user", "a", ""}}},
         /* A system message at once behind the instructions joins them. */
         {"{\"instructions\":\"s\",\"input\":[" SAID(
-             "system", TEXT("input_text",
-                            "t")) "," USER "," SAID("system", TEXT("input_text",
-                                                                   "u")) "]}",
+             "system", TEXT("input_text", "t")) "," USER
+                                                "," SAID("system", TEXT("input_text", "u")) "]}",
          {{"system", "s\nt", ""}, {"user", "a", ""}, {"system", "u", ""}}},
-        {SAYS(
-             SAID("user", TEXT("input_text", "b") "," TEXT("input_text", "c"))),
+        {SAYS(SAID("user", TEXT("input_text", "b") "," TEXT("input_text", "c"))),
          {{"user", "b\nc", ""}}},
-        {SAYS(USER "," SAID("assistant",
-                            TEXT("output_text", "b") ",{\"type\":\"refusal\","
-                                                     "\"refusal\":\"no\"}")),
+        {SAYS(USER "," SAID("assistant", TEXT("output_text", "b") ",{\"type\":\"refusal\","
+                                                                  "\"refusal\":\"no\"}")),
          {{"user", "a", ""}, {"assistant", "b\nno", ""}}},
         /* Reasoning, text and calls of one answer are one message. */
-        {SAYS(
-             USER
-             "," THOUGHT("h") "," SAID("assistant", TEXT("output_text", "b")) "," CALL(
-                 "x") "," CALL("y") "," OUTPUT("y",
-                                               "\"7\"") "," OUTPUT("x",
-                                                                   "[" TEXT(
-                                                                       "input_"
-                                                                       "text",
-                                                                       "8") "]") "," USER),
+        {SAYS(USER "," THOUGHT("h") "," SAID("assistant", TEXT("output_text", "b")) "," CALL(
+             "x") "," CALL("y") "," OUTPUT("y", "\"7\"") "," OUTPUT("x",
+                                                                    "[" TEXT("input_"
+                                                                             "text",
+                                                                             "8") "]") "," USER),
          {{"user", "a", ""},
           {"assistant", "b",
-           "{\"tool_calls\":[" ONE("x") "," ONE(
-               "y") "],\"reasoning_content\":\"h\"}"},
+           "{\"tool_calls\":[" ONE("x") "," ONE("y") "],\"reasoning_content\":\"h\"}"},
           {"tool", "7", ANSWERS("y")},
           {"tool", "8", ANSWERS("x")},
           {"user", "a", ""}}},
         {SAYS(USER "," SAID("assistant", TEXT("output_text", "b")) "," SAID(
              "assistant", TEXT("output_text", "c"))),
          {{"user", "a", ""}, {"assistant", "b", ""}, {"assistant", "c", ""}}},
-        {SAYS(THOUGHT("h") "," THOUGHT("i") "," CALL("x") "," THOUGHT(
-             "j") "," SAID("assistant", TEXT("output_text", "b"))),
-         {{"assistant", "",
-           "{\"tool_calls\":[" ONE("x") "],\"reasoning_content\":\"h\\ni\"}"},
+        {SAYS(THOUGHT("h") "," THOUGHT("i") "," CALL("x") "," THOUGHT("j") "," SAID(
+             "assistant", TEXT("output_text", "b"))),
+         {{"assistant", "", "{\"tool_calls\":[" ONE("x") "],\"reasoning_content\":\"h\\ni\"}"},
           {"assistant", "b", "{\"reasoning_content\":\"j\"}"}}},
         /* Without its answer it says nothing. */
         {SAYS(THOUGHT("h") "," USER), {{"user", "a", ""}}},
         {SAYS("{\"type\":\"reasoning\",\"summary\":[" TEXT(
-             "summary_text",
-             "k") "],\"encrypted_content\":\"z\"}," SAID("assistant",
-                                                         TEXT("output_text",
-                                                              "b"))),
+             "summary_text", "k") "],\"encrypted_content\":\"z\"}," SAID("assistant",
+                                                                         TEXT("output_text", "b"))),
          {{"assistant", "b", "{\"reasoning_content\":\"k\"}"}}},
     };
     (void)state;
@@ -248,8 +231,7 @@ static void fields_reach_the_engine(void **state)
 static void tools_and_their_choice_reach_the_engine(void **state)
 {
 #define CHOICE(text) ASKS(TOOLS ",\"tool_choice\":" text)
-#define ALLOWED(names, mode)                                                   \
-    CHOICE("{\"type\":\"allowed_tools\",\"tools\":[" names "]" mode "}")
+#define ALLOWED(names, mode) CHOICE("{\"type\":\"allowed_tools\",\"tools\":[" names "]" mode "}")
     static const struct {
         const char *body;
         uint32_t choice;
@@ -261,11 +243,9 @@ static void tools_and_their_choice_reach_the_engine(void **state)
         {CHOICE("\"required\""), FLO_WIRE_TOOLS_REQUIRED, "", false, true},
         {CHOICE("\"none\""), FLO_WIRE_TOOLS_NONE, "", false, false},
         {CHOICE(TOOL("g")), FLO_WIRE_TOOLS_REQUIRED, "g", false, false},
-        {ALLOWED(TOOL("g"), ",\"mode\":\"required\""), FLO_WIRE_TOOLS_REQUIRED,
-         "", false, false},
+        {ALLOWED(TOOL("g"), ",\"mode\":\"required\""), FLO_WIRE_TOOLS_REQUIRED, "", false, false},
         {ALLOWED(TOOL("f"), ""), FLO_WIRE_TOOLS_AUTO, "", false, true},
-        {CHOICE("\"auto\",\"parallel_tool_calls\":false"), FLO_WIRE_TOOLS_AUTO,
-         "", true, true},
+        {CHOICE("\"auto\",\"parallel_tool_calls\":false"), FLO_WIRE_TOOLS_AUTO, "", true, true},
     };
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
@@ -273,8 +253,7 @@ static void tools_and_their_choice_reach_the_engine(void **state)
         assert_int_equal(g->tool_choice, rows[i].choice);
         expect_text(g->tool_name, rows[i].name);
         assert_true(g->one_call == rows[i].one);
-        assert_true(flo_params_may_call(&request->params,
-                                        (struct flo_wire_text){"f", 1}) ==
+        assert_true(flo_params_may_call(&request->params, (struct flo_wire_text){"f", 1}) ==
                     rows[i].may_call_f);
     }
 }
@@ -290,86 +269,73 @@ static void a_wrong_body_is_refused_by_the_clients_words(void **state)
         {"{\"input\":7}", "input must be a text, or a list of items", "input"},
         {SAYS(THOUGHT("h")), "input has reasoning alone", "input"},
         {SAYS("7"), "input[0] must be an item with a type", "input"},
-        {SAYS("{\"role\":\"critic\",\"content\":\"a\"}"),
-         "input[0] must have the role user", "input"},
-        {SAYS(USER ",{\"role\":\"user\"}"), "input[1] has no content", "input"},
-        {SAYS(SAID("user", "7")), "input[0] has a content part without a type",
+        {SAYS("{\"role\":\"critic\",\"content\":\"a\"}"), "input[0] must have the role user",
          "input"},
+        {SAYS(USER ",{\"role\":\"user\"}"), "input[1] has no content", "input"},
+        {SAYS(SAID("user", "7")), "input[0] has a content part without a type", "input"},
         {SAYS(SAID("user", "{\"type\":\"input_text\"}")),
          "input[0] has a content part of type \\\"input_text\\\"", "input"},
         {SAYS(SAID("user", "{\"type\":\"input_image\",\"image_url\":\"x\"}")),
          "input[0] has an image by a link", "input"},
         {SAYS(SAID("user", "{\"type\":\"input_image\",\"file_id\":\"x\"}")),
          "input[0] has an input_image without an image_url", "input"},
-        {SAYS(USER "," CALL("x") "," OUTPUT(
-             "x", "[{\"type\":\"input_image\",\"image_url\":"
-                  "\"data:image/png;base64,iVBORw0KGgo=\"}]")),
+        {SAYS(USER "," CALL("x") "," OUTPUT("x", "[{\"type\":\"input_image\",\"image_url\":"
+                                                 "\"data:image/png;base64,iVBORw0KGgo=\"}]")),
          "input[2] has an image, which only a user's message", "input"},
         {SAYS(SAID("user", "{\"type\":\"input_file\",\"file_url\":\"x\"}")),
          "the model reads text alone", "input"},
         {SAYS("{\"type\":\"web_search_call\"}"),
-         "input[0] has the type \\\"web_search_call\\\", which is not built",
-         "input"},
-        {SAYS("{\"type\":\"function_call\"}"), "input[0] must have a call_id",
-         "input"},
+         "input[0] has the type \\\"web_search_call\\\", which is not built", "input"},
+        {SAYS("{\"type\":\"function_call\"}"), "input[0] must have a call_id", "input"},
         {SAYS(USER "," OUTPUT("x", "\"7\"")),
-         "input[1] has call_id \\\"x\\\", which no earlier item calls",
+         "input[1] has call_id \\\"x\\\", which no earlier item calls", "input"},
+        {SAYS(USER "," CALL("x") "," OUTPUT("x", "7")), "input[2] has no output as a text",
          "input"},
-        {SAYS(USER "," CALL("x") "," OUTPUT("x", "7")),
-         "input[2] has no output as a text", "input"},
         /* Two items are one message, and the wrong one is the second. */
         {"{\"instructions\":\"s\",\"input\":[" USER
          "," THOUGHT("h") "," CALL("x") "," CALL("x") "]}",
          "input[3] has two calls with the id", "input"},
-        {ASKS("\"instructions\":7"), "instructions must be a text",
-         "instructions"},
-        {ASKS("\"max_output_tokens\":0"), "\"max_output_tokens is 0",
-         "max_output_tokens"},
+        {ASKS("\"instructions\":7"), "instructions must be a text", "instructions"},
+        {ASKS("\"max_output_tokens\":0"), "\"max_output_tokens is 0", "max_output_tokens"},
         {ASKS("\"temperature\":3"), "temperature", "temperature"},
         {ASKS("\"tools\":7"), "tools must be a list", "tools"},
         {ASKS("\"tools\":[{}]"), "tools[0] must have a type", "tools"},
-        {ASKS("\"tools\":[{\"type\":\"mcp\"}," TOOL("") "]"),
-         "tools [1] must have a name", "tools"},
-        {ASKS("\"tools\":[{\"type\":\"mcp\"}],\"tool_choice\":\"required\""),
-         "there are no tools", "tool_choice"},
+        {ASKS("\"tools\":[{\"type\":\"mcp\"}," TOOL("") "]"), "tools [1] must have a name",
+         "tools"},
+        {ASKS("\"tools\":[{\"type\":\"mcp\"}],\"tool_choice\":\"required\""), "there are no tools",
+         "tool_choice"},
         {CHOICE("{\"type\":\"mcp\"}"), "tool_choice must be", "tool_choice"},
         {CHOICE(TOOL("h")), "tool_choice names `h`", "tool_choice"},
         {ASKS("\"text\":7"), "text must be an object", "text"},
-        {ASKS("\"text\":{\"format\":{\"type\":\"x\"}}"),
-         "\"text.format must have a type", "text.format"},
-        {ASKS("\"text\":{\"format\":{\"type\":\"json_schema\"}}"),
-         "\"text.format has no schema", "text.format"},
+        {ASKS("\"text\":{\"format\":{\"type\":\"x\"}}"), "\"text.format must have a type",
+         "text.format"},
+        {ASKS("\"text\":{\"format\":{\"type\":\"json_schema\"}}"), "\"text.format has no schema",
+         "text.format"},
         {ASKS("\"reasoning\":7"), "reasoning must be an object", "reasoning"},
-        {ASKS("\"reasoning\":{\"effort\":\"x\"}"),
-         "\"reasoning.effort must be none", "reasoning.effort"},
-        {ASKS("\"truncation\":\"x\""), "truncation must be auto or disabled",
-         "truncation"},
+        {ASKS("\"reasoning\":{\"effort\":\"x\"}"), "\"reasoning.effort must be none",
+         "reasoning.effort"},
+        {ASKS("\"truncation\":\"x\""), "truncation must be auto or disabled", "truncation"},
         {ASKS("\"store\":1"), "store must be true or false", "store"},
         {ASKS("\"include\":7"), "include must be a list", "include"},
         {ASKS("\"text\":{\"format\":{\"type\":\"json_schema\",\"name\":7,"
               "\"schema\":{}}}"),
          "text.format has a name", "text.format"},
-        {ASKS("\"metadata\":{\"a\":7}"), "metadata must be an object of",
-         "metadata"},
+        {ASKS("\"metadata\":{\"a\":7}"), "metadata must be an object of", "metadata"},
         {ASKS("\"background\":true"), "background must be false", "background"},
-        {ASKS("\"conversation\":\"c\""), "conversation is not built",
-         "conversation"},
+        {ASKS("\"conversation\":\"c\""), "conversation is not built", "conversation"},
         {ASKS("\"prompt\":{}"), "prompt is not built", "prompt"},
         {ASKS("\"top_logprobs\":2"), "top_logprobs must be 0", "top_logprobs"},
         {ASKS("\"include\":[\"message.output_text.logprobs\"]"),
          "include asks for log-probabilities", "include"},
         {ASKS("\"stream\":1"), "stream", "stream"},
-        {ASKS("\"max_tool_calls\":0"), "max_tool_calls must be",
-         "max_tool_calls"},
+        {ASKS("\"max_tool_calls\":0"), "max_tool_calls must be", "max_tool_calls"},
     };
     char param[64];
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         open_request(&flo_responses, rows[i].body);
-        snprintf(param, sizeof(param), "\"param\":%s%s%s",
-                 rows[i].param == NULL ? "" : "\"",
-                 rows[i].param == NULL ? "null" : rows[i].param,
-                 rows[i].param == NULL ? "" : "\"");
+        snprintf(param, sizeof(param), "\"param\":%s%s%s", rows[i].param == NULL ? "" : "\"",
+                 rows[i].param == NULL ? "null" : rows[i].param, rows[i].param == NULL ? "" : "\"");
         if (request != NULL || memory.status != 400 ||
             strncmp(memory.body.data, "{\"error\":{\"message\":\"", 21) != 0 ||
             strstr(memory.body.data, rows[i].says) == NULL ||
@@ -381,19 +347,15 @@ static void a_wrong_body_is_refused_by_the_clients_words(void **state)
 
 static void a_count_needs_the_prompt_alone(void **state)
 {
-    struct flo_wire_done frame = {.reason = FLO_WIRE_LENGTH,
-                                  .text = {"b", 1},
-                                  .tokens_in = 31,
-                                  .tokens_out = 1};
+    struct flo_wire_done frame = {
+        .reason = FLO_WIRE_LENGTH, .text = {"b", 1}, .tokens_in = 31, .tokens_out = 1};
     (void)state;
-    open_request(&flo_responses_count,
-                 ASKS("\"stream\":true,\"temperature\":7"));
+    open_request(&flo_responses_count, ASKS("\"stream\":true,\"temperature\":7"));
     assert_non_null(request);
     assert_int_equal(request->params.message.generate.max_tokens, 1);
     assert_int_equal(flo_answer_done(request, &frame, &err), 0);
-    assert_string_equal(
-        memory.body.data,
-        "{\"object\":\"response.input_tokens\",\"input_tokens\":31}\n");
+    assert_string_equal(memory.body.data,
+                        "{\"object\":\"response.input_tokens\",\"input_tokens\":31}\n");
 }
 
 /* ---- answers ---- */
@@ -404,16 +366,14 @@ struct part {
 };
 enum { THINKS = 1, CALLS, ARGUMENTS };
 
-static void answer(const struct part *parts, const char *text,
-                   enum flo_wire_reason reason)
+static void answer(const struct part *parts, const char *text, enum flo_wire_reason reason)
 {
     struct flo_buf bytes = {0};
     struct flo_wire_done last = {
         .reason = reason, .tokens_in = 8, .cached_tokens = 5, .tokens_out = 2};
 
     for (; parts->kind != 0; parts++) {
-        struct flo_wire_part part = {parts->kind,
-                                     {parts->text, strlen(parts->text)}};
+        struct flo_wire_part part = {parts->kind, {parts->text, strlen(parts->text)}};
         flo_wire_part_add(&bytes, &part);
     }
     struct flo_wire_token frame = {.text = {text, strlen(text)},
@@ -425,9 +385,8 @@ static void answer(const struct part *parts, const char *text,
 }
 
 static const struct part none[] = {{0}};
-static const struct part all[] = {{THINKS, "h"},          {CALLS, "f"},
-                                  {ARGUMENTS, "{\"a\":"}, {ARGUMENTS, "[1]}"},
-                                  {CALLS, "g"},           {0}};
+static const struct part all[] = {{THINKS, "h"},       {CALLS, "f"}, {ARGUMENTS, "{\"a\":"},
+                                  {ARGUMENTS, "[1]}"}, {CALLS, "g"}, {0}};
 
 static void an_answer_is_a_list_of_items(void **state)
 {
@@ -503,10 +462,9 @@ static void an_answer_repeats_what_was_asked(void **state)
     (void)state;
     ask(ASKS("\"instructions\":\"s\",\"metadata\":{\"k\":\"v\"},"
              "\"temperature\":0.5,\"max_output_tokens\":9,\"tools\":[{\"type\":"
-             "\"web_search\"}," TOOL(
-                 "f") ",{\"type\":\"namespace\",\"name\":"
-                      "\"n\"}],\"tool_choice\":\"none\",\"user\":\"u\","
-                      "\"text\":{\"format\":{\"type\":\"text\"}}"));
+             "\"web_search\"}," TOOL("f") ",{\"type\":\"namespace\",\"name\":"
+                                          "\"n\"}],\"tool_choice\":\"none\",\"user\":\"u\","
+                                          "\"text\":{\"format\":{\"type\":\"text\"}}"));
     answer(none, "b", FLO_WIRE_STOP);
     expect("\"instructions\":\"s\"");
     expect("\"metadata\":{\"k\":\"v\"}");
@@ -597,12 +555,10 @@ static void an_item_ends_where_the_kind_changes(void **state)
     (void)state;
     ask(ASKS(TOOLS ",\"stream\":true"));
     for (const struct part *part = all; part->kind != 0; part++) {
-        struct flo_wire_part one = {part->kind,
-                                    {part->text, strlen(part->text)}};
+        struct flo_wire_part one = {part->kind, {part->text, strlen(part->text)}};
         flo_wire_part_add(&bytes, &one);
     }
-    struct flo_wire_token frame = {.text = {"b", 1},
-                                   .parts = {bytes.data, bytes.bytes}};
+    struct flo_wire_token frame = {.text = {"b", 1}, .parts = {bytes.data, bytes.bytes}};
     assert_int_equal(flo_answer_token(request, &frame, &err), 0);
     assert_int_equal(flo_answer_done(request, &last, &err), 0);
     flo_buf_deinit(&bytes);
@@ -656,17 +612,14 @@ static void nothing_is_kept_unless_it_is_asked_for(void **state)
 
 static void a_kept_response_is_gone_on_with(void **state)
 {
-    static const struct message wanted[] = {{"user", "a", ""},
-                                            {"assistant", "b", ""},
-                                            {"user", "c", ""},
-                                            {NULL, NULL, NULL}};
+    static const struct message wanted[] = {
+        {"user", "a", ""}, {"assistant", "b", ""}, {"user", "c", ""}, {NULL, NULL, NULL}};
     char id[48], body[256];
     (void)state;
     /* Its instructions are not carried over. */
     ask_and_keep(",\"instructions\":\"s\"", id);
     expect("\"store\":true");
-    snprintf(body, sizeof(body),
-             "{\"input\":\"c\",\"previous_response_id\":\"%s\"}", id);
+    snprintf(body, sizeof(body), "{\"input\":\"c\",\"previous_response_id\":\"%s\"}", id);
     expect_messages(ask(body), wanted);
     answer(none, "d", FLO_WIRE_STOP);
     snprintf(body, sizeof(body), "\"previous_response_id\":\"%s\"", id);
@@ -675,17 +628,16 @@ static void a_kept_response_is_gone_on_with(void **state)
     ask(ASKS(TOOLS ",\"stream\":true,\"store\":true"));
     snprintf(id, sizeof(id), "%s", request->id);
     answer(all, "b", FLO_WIRE_STOP);
-    const struct responses_stored *one = flo_responses_find(
-        serve, flo_responses_owner(-1, (uint64_t)1 << 56), id, &err);
+    const struct responses_stored *one =
+        flo_responses_find(serve, flo_responses_owner(-1, (uint64_t)1 << 56), id, &err);
     assert_non_null(one);
     assert_int_equal(one->n_input, 1);
     const char *call = strstr(one->items.data, "\"call_id\":\"");
     assert_non_null(call);
-    snprintf(
-        body, sizeof(body),
-        "{\"previous_response_id\":\"%s\",\"input\":[{\"type\":"
-        "\"function_call_output\",\"call_id\":\"%.29s\",\"output\":\"7\"}]}",
-        id, call + 11);
+    snprintf(body, sizeof(body),
+             "{\"previous_response_id\":\"%s\",\"input\":[{\"type\":"
+             "\"function_call_output\",\"call_id\":\"%.29s\",\"output\":\"7\"}]}",
+             id, call + 11);
     assert_int_equal(ask(body)->n_messages, 3);
 }
 
@@ -695,8 +647,7 @@ static void another_clients_response_does_not_exist(void **state)
     (void)state;
     token = 0;
     ask_and_keep("", id);
-    snprintf(body, sizeof(body),
-             "{\"input\":\"c\",\"previous_response_id\":\"%s\"}", id);
+    snprintf(body, sizeof(body), "{\"input\":\"c\",\"previous_response_id\":\"%s\"}", id);
     for (token = -1; token < 2; token++) {
         open_request(&flo_responses, body);
         assert_true((request != NULL) == (token == 0));
@@ -792,8 +743,7 @@ static void the_oldest_turn_is_dropped_behind_the_systems(void **state)
     const struct flo_wire_generate *g;
     (void)state;
     g = ask("{\"instructions\":\"s\",\"input\":[" USER "," CALL("x") "," OUTPUT(
-        "x", "\"7\"") "," SAID("assistant", TEXT("output_text", "b")) "," USER
-                                                                      "]}");
+        "x", "\"7\"") "," SAID("assistant", TEXT("output_text", "b")) "," USER "]}");
     assert_int_equal(g->n_messages, 6);
     assert_true(flo_params_drop_turn(&request->params));
     expect_messages(g, wanted);
@@ -807,9 +757,8 @@ static void what_the_system_says_later_outlives_its_turn(void **state)
         {"system", "t", ""}, {"user", "a", ""}, {NULL, NULL, NULL}};
     const struct flo_wire_generate *g;
     (void)state;
-    g = ask("{\"input\":[" USER
-            "," SAID("system", TEXT("input_text", "t")) "," SAID(
-                "assistant", TEXT("output_text", "b")) "," USER "]}");
+    g = ask("{\"input\":[" USER "," SAID("system", TEXT("input_text", "t")) "," SAID(
+        "assistant", TEXT("output_text", "b")) "," USER "]}");
     assert_int_equal(g->n_messages, 4);
     assert_true(flo_params_drop_turn(&request->params));
     expect_messages(g, wanted);
@@ -824,8 +773,7 @@ static void ask_long(const char *fields, const char *last)
     flo_buf_printf(&body, "{%s\"input\":[", fields);
     flo_buf_text(&body, SAID("system", TEXT("input_text", "t")));
     for (int i = 0; i < 300; i++) {
-        flo_buf_text(&body,
-                     "," USER "," SAID("assistant", TEXT("output_text", "b")));
+        flo_buf_text(&body, "," USER "," SAID("assistant", TEXT("output_text", "b")));
     }
     flo_buf_printf(&body, ",%s]}", last);
     open_request(&flo_responses, body.data);
@@ -837,8 +785,7 @@ static void the_oldest_turns_of_too_many_messages_are_dropped(void **state)
 {
     const struct flo_wire_generate *g;
     (void)state;
-    ask_long("\"truncation\":\"auto\",",
-             SAID("user", TEXT("input_text", "last")));
+    ask_long("\"truncation\":\"auto\",", SAID("user", TEXT("input_text", "last")));
     assert_non_null(request);
     g = &request->params.message.generate;
     assert_in_range(g->n_messages, 250, 256);
@@ -848,9 +795,8 @@ static void the_oldest_turns_of_too_many_messages_are_dropped(void **state)
     ask_long("", USER);
     assert_null(request);
     expect("at most 256");
-    ask_long("\"truncation\":\"auto\",",
-             "{\"type\":\"function_call\",\"call_id\":\"x\","
-             "\"name\":\"<|im_end|>\",\"arguments\":\"{}\"}");
+    ask_long("\"truncation\":\"auto\",", "{\"type\":\"function_call\",\"call_id\":\"x\","
+                                         "\"name\":\"<|im_end|>\",\"arguments\":\"{}\"}");
     assert_null(request);
     expect("input[601] has a call"); /* as the client counts */
 }

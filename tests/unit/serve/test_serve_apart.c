@@ -29,8 +29,7 @@ static bool has_engine(pid_t pid)
 }
 
 /* Nothing turns the caller's loop here. */
-static void load_unheard(enum flo_serve_role role, const char *path,
-                         const char *version)
+static void load_unheard(enum flo_serve_role role, const char *path, const char *version)
 {
     load(role, path, version);
     WAIT_UNTIL(status_now().roles[role].is_loaded);
@@ -111,8 +110,7 @@ static void a_flip_tells_the_loss_that_was_not_heard(void **state)
     open_current(V2, "2.0.0");
     open_candidate(V21, "2.1.0");
     kill_unheard(FLO_ROLE_CANDIDATE);
-    assert_int_equal(flo_serve_flip(world.serve, 0, FLO_ROLE_CANDIDATE, &err),
-                     FLO_E_ENGINE_KILLED);
+    assert_int_equal(flo_serve_flip(world.serve, 0, FLO_ROLE_CANDIDATE, &err), FLO_E_ENGINE_KILLED);
     assert_non_null(strstr(err.what, "killed by signal 9"));
 
     flo_serve_hear(world.serve);
@@ -130,15 +128,13 @@ static void a_probe_tells_why_its_candidate_is_gone(void **state)
     open_current(V2, "2.0.0");
     open_candidate(V21, "2.1.0");
     kill_unheard(FLO_ROLE_CANDIDATE);
-    assert_int_equal(
-        flo_serve_probe(world.serve, 0, &golden, &limits, NULL, NULL, &err),
-        FLO_E_ENGINE_KILLED);
+    assert_int_equal(flo_serve_probe(world.serve, 0, &golden, &limits, NULL, NULL, &err),
+                     FLO_E_ENGINE_KILLED);
 
     flo_serve_hear(world.serve);
     assert_int_equal(world.lost, 1); /* as of one that ends in a probe */
-    assert_int_equal(
-        flo_serve_probe(world.serve, 0, &golden, &limits, NULL, NULL, &err),
-        FLO_E_STATE);
+    assert_int_equal(flo_serve_probe(world.serve, 0, &golden, &limits, NULL, NULL, &err),
+                     FLO_E_STATE);
     world_close();
 }
 
@@ -163,15 +159,14 @@ static void the_unheard_loss_of_a_promoted_engine_is_the_current_ones(void **s)
 static char heard[64];
 static unsigned ends;
 
-static void on_loaded(void *context, unsigned model, enum flo_serve_role role,
-                      uint64_t ms, const struct flo_err *err)
+static void on_loaded(void *context, unsigned model, enum flo_serve_role role, uint64_t ms,
+                      const struct flo_err *err)
 {
     (void)context, (void)model, (void)role, (void)ms, (void)err;
     strcat(heard, "L");
 }
 
-static void on_request(void *context, unsigned model,
-                       const struct flo_serve_request_stats *stats)
+static void on_request(void *context, unsigned model, const struct flo_serve_request_stats *stats)
 {
     (void)context, (void)model, (void)stats;
     ends++;
@@ -188,9 +183,8 @@ static void on_wanted(void *context, unsigned model)
 
 static struct flo_news *news_open(struct event_base *home)
 {
-    const struct flo_serve_handlers handlers = {.on_loaded = on_loaded,
-                                                .on_request = on_request,
-                                                .on_wanted = on_wanted};
+    const struct flo_serve_handlers handlers = {
+        .on_loaded = on_loaded, .on_request = on_request, .on_wanted = on_wanted};
     struct flo_news *news = NULL;
 
     heard[0] = '\0';
@@ -250,8 +244,7 @@ int main(void)
         cmocka_unit_test(nothing_is_told_of_an_engine_that_was_unloaded),
         cmocka_unit_test(a_flip_tells_the_loss_that_was_not_heard),
         cmocka_unit_test(a_probe_tells_why_its_candidate_is_gone),
-        cmocka_unit_test(
-            the_unheard_loss_of_a_promoted_engine_is_the_current_ones),
+        cmocka_unit_test(the_unheard_loss_of_a_promoted_engine_is_the_current_ones),
         cmocka_unit_test(news_are_heard_in_their_order),
         cmocka_unit_test(requests_beyond_the_bound_are_left_out),
     };

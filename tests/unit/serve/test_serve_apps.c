@@ -58,8 +58,7 @@ static void expect_metric(const char *name, long value)
     assert_int_equal(number(name), value);
 }
 
-static void
-a_request_beyond_the_limit_gets_429_and_when_to_come_again(void **state)
+static void a_request_beyond_the_limit_gets_429_and_when_to_come_again(void **state)
 {
     struct flo_serve_bounds bounds = {.limits = {[FLO_QUOTA_REQUESTS_DAY] = 2}};
     (void)state;
@@ -198,10 +197,9 @@ static void each_input_of_vectors_is_a_prompt(void **state)
 
 static void an_answer_ends_at_the_apps_most_tokens(void **state)
 {
-    static const char *const bodies[] = {
-        "{\"prompt\":\"a\",\"ignore_eos\":true}",
-        "{\"prompt\":\"a\",\"ignore_eos\":true,\"max_tokens\":90}",
-        "{\"prompt\":\"a\",\"ignore_eos\":true,\"max_tokens\":4}"};
+    static const char *const bodies[] = {"{\"prompt\":\"a\",\"ignore_eos\":true}",
+                                         "{\"prompt\":\"a\",\"ignore_eos\":true,\"max_tokens\":90}",
+                                         "{\"prompt\":\"a\",\"ignore_eos\":true,\"max_tokens\":4}"};
     static const long tokens[] = {7, 7, 4};
     struct flo_serve_bounds bounds = {.answer_tokens_max = 7};
     (void)state;
@@ -225,8 +223,7 @@ static void an_app_names_its_models_itself(void **state)
     RUN_UNTIL(world.loaded > before);
     chat();
     assert_true(has("X-Flotilla-Release: tiny@2.0.0"));
-    ask(&client, "/v1/completions",
-        "{\"model\":\"helpdesk\",\"prompt\":\"a\",\"max_tokens\":1}");
+    ask(&client, "/v1/completions", "{\"model\":\"helpdesk\",\"prompt\":\"a\",\"max_tokens\":1}");
     assert_int_equal(client.status, 404);
     ask(&client, "/v1/models", "");
     assert_true(has("tiny") && !has("helpdesk"));
@@ -251,8 +248,7 @@ static void a_runtimes_prompt_is_held_to_four_bytes_a_token(void **state)
     in->messages[1].content = (struct flo_wire_text){"12345", 5};
     assert_int_equal(flo_app_check_prompt(&request, &engine, &err), 0);
     in->messages[1].content.bytes = 6;
-    assert_int_equal(flo_app_check_prompt(&request, &engine, &err),
-                     FLO_E_INFER_TOO_LONG);
+    assert_int_equal(flo_app_check_prompt(&request, &engine, &err), FLO_E_INFER_TOO_LONG);
     assert_string_equal(err.what, "the prompt has 13 bytes, app shop may send "
                                   "3 tokens of 4 bytes");
     assert_string_equal(request.params.param, "messages");
@@ -263,8 +259,7 @@ static void a_runtimes_prompt_is_held_to_four_bytes_a_token(void **state)
     in->images[0].url.bytes = 100000;
     assert_int_equal(flo_app_check_prompt(&request, &engine, &err), 0);
     in->n_images = 2;
-    assert_int_equal(flo_app_check_prompt(&request, &engine, &err),
-                     FLO_E_INFER_TOO_LONG);
+    assert_int_equal(flo_app_check_prompt(&request, &engine, &err), FLO_E_INFER_TOO_LONG);
     engine.runtime[0] = '\0'; /* ours counts itself */
     assert_int_equal(flo_app_check_prompt(&request, &engine, &err), 0);
     free(serve);
@@ -273,8 +268,7 @@ static void a_runtimes_prompt_is_held_to_four_bytes_a_token(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(
-            a_request_beyond_the_limit_gets_429_and_when_to_come_again),
+        cmocka_unit_test(a_request_beyond_the_limit_gets_429_and_when_to_come_again),
         cmocka_unit_test(a_request_that_is_wrong_uses_nothing_up),
         cmocka_unit_test(tokens_are_charged_when_they_are_known),
         cmocka_unit_test(tokens_of_vectors_are_charged_as_well),

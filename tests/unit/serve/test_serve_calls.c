@@ -12,11 +12,10 @@
 
 #include "unit/serve/serve_world.h"
 
-#define ASKS(fields)                                                           \
-    "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"tools\":[{"       \
+#define ASKS(fields)                                                                               \
+    "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"tools\":[{"                           \
     "\"type\":\"function\",\"function\":{\"name\":\"f\"}}]" fields "}"
-#define F                                                                      \
-    ",\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"f\"}}"
+#define F ",\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"f\"}}"
 
 static struct client client;
 
@@ -64,8 +63,7 @@ static void an_answer_that_breaks_the_protocol_ends_alone(void **state)
     (void)state;
     open_with_calls();
     for (int i = 0; i < 2; i++) {
-        ask(&client, "/v1/chat/completions",
-            i == 0 ? ASKS("") : ASKS(",\"stream\":true"));
+        ask(&client, "/v1/chat/completions", i == 0 ? ASKS("") : ASKS(",\"stream\":true"));
         assert_true(client.status >= 500);
         expect("\"code\":\"worker.protocol\"");
         expect("arguments without a call");
@@ -76,8 +74,7 @@ static void an_answer_that_breaks_the_protocol_ends_alone(void **state)
     world_close();
 }
 
-static void
-a_model_without_the_ability_refuses_by_the_clients_word(void **state)
+static void a_model_without_the_ability_refuses_by_the_clients_word(void **state)
 {
     static const struct {
         const char *body, *param;
@@ -112,8 +109,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_call_reaches_the_client),
         cmocka_unit_test(an_answer_that_breaks_the_protocol_ends_alone),
-        cmocka_unit_test(
-            a_model_without_the_ability_refuses_by_the_clients_word),
+        cmocka_unit_test(a_model_without_the_ability_refuses_by_the_clients_word),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,8 +29,7 @@ static void a_killed_engine_takes_no_unanswered_request_along(void **state)
     pid_t pid = status_now().roles[FLO_ROLE_CURRENT].pid;
     waits_stop(pid); /* so that nothing is answered yet */
     for (int i = 0; i < 4; i++) {
-        client_start(&clients[i], "/v1/chat/completions",
-                     i < 2 ? CHAT : CHAT_STREAM, false);
+        client_start(&clients[i], "/v1/chat/completions", i < 2 ? CHAT : CHAT_STREAM, false);
     }
     RUN_UNTIL(status_now().roles[FLO_ROLE_CURRENT].requests == 4);
     kill(pid, SIGKILL);
@@ -165,8 +164,7 @@ static void a_hostile_engine_is_killed_and_replaced(void **state)
         unsetenv("FLO_HOSTILE");
         RUN_UNTIL(world.failed == 1);
         if (world.load_error != cases[i].error) {
-            fail_msg("%s gave %s", cases[i].deed,
-                     flo_error_id(world.load_error));
+            fail_msg("%s gave %s", cases[i].deed, flo_error_id(world.load_error));
         }
         LOOK_INSIDE(world.serve->hang_ms_max = WAITS_HANG_MS);
         open_current(V2, "2.0.0");
@@ -200,8 +198,7 @@ static void an_engine_that_ends_slowly_is_still_killed_by_others(void **state)
     pid_t pid = LOOK_INSIDE(world.serve->engines->pid);
     unsetenv("FLO_HOSTILE");
     RUN_UNTIL(world.failed == 1 ||
-              LOOK_INSIDE(world.serve->engines != NULL &&
-                          world.serve->engines->reap_ticks > 30));
+              LOOK_INSIDE(world.serve->engines != NULL && world.serve->engines->reap_ticks > 30));
     kill(pid, SIGKILL);
     RUN_UNTIL(world.failed == 1);
     assert_int_equal(world.load_error, FLO_E_ENGINE_KILLED);
@@ -242,8 +239,7 @@ static void the_time_of_a_token_is_the_engines_where_frames_waited(void **state)
 
 /* It serves nobody from then on, and the agent must hear of that by the role
  * that it now thinks of. */
-static void
-the_end_of_an_engine_that_is_promoted_is_the_current_ones(void **state)
+static void the_end_of_an_engine_that_is_promoted_is_the_current_ones(void **state)
 {
     static struct client client;
     (void)state;
@@ -255,8 +251,7 @@ the_end_of_an_engine_that_is_promoted_is_the_current_ones(void **state)
     open_candidate(V21, "2.1.0");
     flip(FLO_ROLE_CANDIDATE);
     kill(status_now().roles[FLO_ROLE_CANDIDATE].pid, SIGKILL);
-    RUN_UNTIL(
-        LOOK_INSIDE(world.serve->places[0].roles[FLO_ROLE_CANDIDATE] == NULL));
+    RUN_UNTIL(LOOK_INSIDE(world.serve->places[0].roles[FLO_ROLE_CANDIDATE] == NULL));
     assert_int_equal(world.lost, 0); /* its process is waited for */
 
     world.reloads = true;
@@ -281,10 +276,8 @@ int main(void)
         cmocka_unit_test(an_answer_before_its_question_ends_the_engine),
         cmocka_unit_test(an_engine_that_ends_slowly_is_still_killed_by_others),
         cmocka_unit_test(an_answer_too_long_to_be_kept_ends_alone),
-        cmocka_unit_test(
-            the_time_of_a_token_is_the_engines_where_frames_waited),
-        cmocka_unit_test(
-            the_end_of_an_engine_that_is_promoted_is_the_current_ones),
+        cmocka_unit_test(the_time_of_a_token_is_the_engines_where_frames_waited),
+        cmocka_unit_test(the_end_of_an_engine_that_is_promoted_is_the_current_ones),
     };
     signal(SIGPIPE, SIG_IGN);
     flo_log_level_set(FLO_LOG_ERROR);

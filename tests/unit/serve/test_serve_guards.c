@@ -19,20 +19,18 @@
 #include <flotilla/errors/infer.h>
 
 #define PASS "cat >/dev/null; echo '{\"verdict\":\"pass\"}'"
-#define REFUSE                                                                 \
-    "cat >/dev/null; echo '{\"verdict\":\"refuse\",\"reason\":\"no ovens\"}'"
-#define EDIT_PROMPT                                                            \
-    "cat >/dev/null; echo '{\"verdict\":\"edit\",\"text\":\"What should I do " \
+#define REFUSE "cat >/dev/null; echo '{\"verdict\":\"refuse\",\"reason\":\"no ovens\"}'"
+#define EDIT_PROMPT                                                                                \
+    "cat >/dev/null; echo '{\"verdict\":\"edit\",\"text\":\"What should I do "                     \
     "about smoke detected on camera-68?\"}'"
-#define EDIT_ANSWER                                                            \
-    "cat >/dev/null; echo '{\"verdict\":\"edit\",\"text\":\"all is well\"}'"
-#define COMPLETION                                                             \
-    "{\"prompt\":\"Classify: 23:45\",\"max_tokens\":2,\"temperature\":0,"      \
+#define EDIT_ANSWER "cat >/dev/null; echo '{\"verdict\":\"edit\",\"text\":\"all is well\"}'"
+#define COMPLETION                                                                                 \
+    "{\"prompt\":\"Classify: 23:45\",\"max_tokens\":2,\"temperature\":0,"                          \
     "\"ignore_eos\":true}"
 
-#define BATCH                                                                  \
-    "{\"prompt\":\"Classify: 23:45 oven-95 voltage drop temp=35C\","           \
-    "\"max_tokens\":2,\"temperature\":0,\"ignore_eos\":true,"                  \
+#define BATCH                                                                                      \
+    "{\"prompt\":\"Classify: 23:45 oven-95 voltage drop temp=35C\","                               \
+    "\"max_tokens\":2,\"temperature\":0,\"ignore_eos\":true,"                                      \
     "\"priority\":\"batch\"}"
 
 static struct client client;
@@ -54,8 +52,7 @@ static int set_up(void **state)
 }
 
 /* A shell script that looks at one stage; more of it may be set then. */
-static struct flo_serve_guard *add(const char *name, enum flo_guard_stage stage,
-                                   const char *script)
+static struct flo_serve_guard *add(const char *name, enum flo_guard_stage stage, const char *script)
 {
     struct flo_serve_guard *guard = &guards[n_guards++];
     const char *const words[] = {"/bin/sh", "-c", script};
@@ -100,8 +97,7 @@ static long verdicts(const char *guard, const char *verdict)
     char name[128];
 
     ask(&other, "/metrics", "");
-    snprintf(name, sizeof(name),
-             "flotilla_guard_verdicts_total{guard=\"%s\",verdict=\"%s\"} ",
+    snprintf(name, sizeof(name), "flotilla_guard_verdicts_total{guard=\"%s\",verdict=\"%s\"} ",
              guard, verdict);
     const char *at = strstr(other.text, name);
     assert_non_null(at);
@@ -135,22 +131,20 @@ static void a_guard_reads_the_prompt_and_another_one_the_answer(void **state)
     (void)state;
     assert_true(fd >= 0);
     close(fd);
-    snprintf(script, sizeof(script), "cat >>%s; echo '{\"verdict\":\"pass\"}'",
-             path);
+    snprintf(script, sizeof(script), "cat >>%s; echo '{\"verdict\":\"pass\"}'", path);
     add("both", FLO_GUARD_PROMPT, script)->looks_at[FLO_GUARD_ANSWER] = true;
     open_world();
     chat();
     assert_int_equal(client.status, 200);
     ask(&client, "/v1/completions", COMPLETION);
     assert_int_equal(flo_file_read(path, 65536, &text, &bytes, NULL), 0);
-    assert_non_null(
-        strstr(text, "{\"stage\":\"prompt\",\"model\":\"tiny\",\"app\":null,"
-                     "\"messages\":[{\"role\":\"user\",\"content\":\"Classify: "
-                     "23:45 oven-95 voltage drop temp=35C\"}]}\n"
-                     "{\"stage\":\"answer\",\"model\":\"tiny\",\"app\":null,"
-                     "\"text\":\"severity: critical\"}\n"
-                     "{\"stage\":\"prompt\",\"model\":\"tiny\",\"app\":null,"
-                     "\"text\":\"Classify: 23:45\"}\n"));
+    assert_non_null(strstr(text, "{\"stage\":\"prompt\",\"model\":\"tiny\",\"app\":null,"
+                                 "\"messages\":[{\"role\":\"user\",\"content\":\"Classify: "
+                                 "23:45 oven-95 voltage drop temp=35C\"}]}\n"
+                                 "{\"stage\":\"answer\",\"model\":\"tiny\",\"app\":null,"
+                                 "\"text\":\"severity: critical\"}\n"
+                                 "{\"stage\":\"prompt\",\"model\":\"tiny\",\"app\":null,"
+                                 "\"text\":\"Classify: 23:45\"}\n"));
     free(text);
     unlink(path);
     close_world();
@@ -279,13 +273,11 @@ static void a_guard_looks_at_its_models_alone(void **state)
     RUN_UNTIL(world.loaded > before);
     chat();
     assert_int_equal(client.status, 200);
-    ask(&client, "/v1/completions",
-        "{\"model\":\"other\",\"prompt\":\"a\",\"max_tokens\":1}");
+    ask(&client, "/v1/completions", "{\"model\":\"other\",\"prompt\":\"a\",\"max_tokens\":1}");
     assert_int_equal(client.status, 400);
     ask(&client, "/v1/models", "");
     assert_true(has("\"id\":\"tiny\"") && has("\"guards\":[]"));
-    assert_true(
-        has("\"guards\":[{\"name\":\"words\",\"stages\":[\"prompt\"]}]"));
+    assert_true(has("\"guards\":[{\"name\":\"words\",\"stages\":[\"prompt\"]}]"));
     close_world();
 }
 
@@ -308,8 +300,8 @@ static void a_request_that_came_before_its_model_is_guarded(void **state)
 
 /* ---- each front ---- */
 
-#define SAYS                                                                   \
-    "\"messages\":[{\"role\":\"user\",\"content\":\"Classify: "                \
+#define SAYS                                                                                       \
+    "\"messages\":[{\"role\":\"user\",\"content\":\"Classify: "                                    \
     "23:45 oven-95 voltage drop temp=35C\"}]"
 #define OLLAMA_SET "\"model\":\"tiny\",\"options\":{\"temperature\":0}"
 
@@ -320,24 +312,19 @@ static const struct {
     {"/v1/chat/completions", "{" SAYS ",\"temperature\":0,\"stream\":true}",
      "\"delta\":{\"content\":\"all is well\"}",
      "{\"error\":{\"message\":\"guard words: no ovens\""},
-    {"/v1/completions",
-     "{\"prompt\":\"a\",\"temperature\":0,\"max_tokens\":9,\"stream\":true}",
-     "\"text\":\"all is well\"",
-     "{\"error\":{\"message\":\"guard words: no ovens\""},
+    {"/v1/completions", "{\"prompt\":\"a\",\"temperature\":0,\"max_tokens\":9,\"stream\":true}",
+     "\"text\":\"all is well\"", "{\"error\":{\"message\":\"guard words: no ovens\""},
     {"/v1/responses",
      "{\"temperature\":0,\"stream\":true,\"input\":\"Classify: 23:45 oven-95 "
      "voltage drop temp=35C\"}",
-     "\"delta\":\"all is well\"",
-     "{\"error\":{\"message\":\"guard words: no ovens\""},
+     "\"delta\":\"all is well\"", "{\"error\":{\"message\":\"guard words: no ovens\""},
     {"/api/chat", "{" OLLAMA_SET "," SAYS "}",
      "\"message\":{\"role\":\"assistant\",\"content\":\"all is well\"},"
      "\"done\":false}",
      "{\"error\":\"guard words: no ovens; "},
     {"/api/generate", "{" OLLAMA_SET ",\"prompt\":\"a\"}",
-     "\"response\":\"all is well\",\"done\":false}",
-     "{\"error\":\"guard words: no ovens; "},
-    {"/v1/messages",
-     "{\"max_tokens\":40," SAYS ",\"temperature\":0,\"stream\":true}",
+     "\"response\":\"all is well\",\"done\":false}", "{\"error\":\"guard words: no ovens; "},
+    {"/v1/messages", "{\"max_tokens\":40," SAYS ",\"temperature\":0,\"stream\":true}",
      "\"delta\":{\"type\":\"text_delta\",\"text\":\"all is well\"}",
      "{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\","
      "\"message\":\"guard words: no ovens; "},
@@ -395,8 +382,7 @@ static void an_answer_that_is_not_told_is_not_looked_at(void **state)
 
 static void each_of_several_answers_is_guarded(void **state)
 {
-    static const char two[] =
-        "{" SAYS ",\"temperature\":0,\"n\":2,\"stream\":true}";
+    static const char two[] = "{" SAYS ",\"temperature\":0,\"n\":2,\"stream\":true}";
     (void)state;
     add("words", FLO_GUARD_ANSWER, EDIT_ANSWER);
     open_world();
@@ -420,16 +406,15 @@ static void each_of_several_answers_is_guarded(void **state)
 
 /* ---- tools ---- */
 
-#define TOOLS                                                                  \
-    "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]"
-#define CALLS(more)                                                            \
-    "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]," TOOLS             \
-    ",\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"f\"}}"   \
+#define TOOLS "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]"
+#define CALLS(more)                                                                                \
+    "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]," TOOLS                                 \
+    ",\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"f\"}}"                       \
     "" more "}"
-#define MESSAGES_CALLS                                                         \
-    "{\"max_tokens\":9,\"stream\":true,\"messages\":[{\"role\":\"user\","      \
-    "\"content\":\"a\"}],\"tools\":[{\"name\":\"f\",\"input_schema\":{"        \
-    "\"type\":\"object\"}}],\"tool_choice\":{\"type\":\"tool\",\"name\":"      \
+#define MESSAGES_CALLS                                                                             \
+    "{\"max_tokens\":9,\"stream\":true,\"messages\":[{\"role\":\"user\","                          \
+    "\"content\":\"a\"}],\"tools\":[{\"name\":\"f\",\"input_schema\":{"                            \
+    "\"type\":\"object\"}}],\"tool_choice\":{\"type\":\"tool\",\"name\":"                          \
     "\"f\"}}"
 
 /* Its engine thinks, says the tools as a text, and calls f. */
@@ -480,8 +465,7 @@ static void a_call_that_is_let_go_reaches_the_client(void **state)
     close_world();
 }
 
-static void
-an_edited_answer_keeps_its_calls_and_loses_its_thoughts(void **state)
+static void an_edited_answer_keeps_its_calls_and_loses_its_thoughts(void **state)
 {
     (void)state;
     add("words", FLO_GUARD_ANSWER, EDIT_ANSWER);
@@ -537,8 +521,7 @@ static const struct {
     {PASS "; kill -SEGV $$", "its program ended with status 139", 0},
     {"cat >/dev/null", "its answer of 0 bytes is no JSON object", 0},
     {"cat >/dev/null; echo yes", "its answer of 4 bytes is no JSON object", 0},
-    {"cat >/dev/null; echo '{\\\"verdict\\\":\\\"perhaps\\\"}'",
-     "is no JSON object", 0},
+    {"cat >/dev/null; echo '{\\\"verdict\\\":\\\"perhaps\\\"}'", "is no JSON object", 0},
     {"cat >/dev/null; echo '{\"verdict\":\"perhaps\"}'",
      "its verdict is none of pass, edit and refuse", 0},
     {"yes x", "its answer has more than 2097152 bytes", 0},
@@ -553,8 +536,7 @@ static void a_guard_that_fails_refuses(void **state)
         struct flo_serve_guard *guard;
         set_up(NULL);
         guard = add("words", FLO_GUARD_PROMPT, failures[i].script);
-        guard->ms_max =
-            failures[i].ms_max > 0 ? failures[i].ms_max : guard->ms_max;
+        guard->ms_max = failures[i].ms_max > 0 ? failures[i].ms_max : guard->ms_max;
         open_world();
         chat();
         assert_int_equal(client.status, 503);
@@ -607,8 +589,7 @@ static unsigned children(void)
     while ((thread = readdir(threads)) != NULL) {
         char path[300];
         long pid;
-        snprintf(path, sizeof(path), "/proc/self/task/%s/children",
-                 thread->d_name);
+        snprintf(path, sizeof(path), "/proc/self/task/%s/children", thread->d_name);
         FILE *file = fopen(path, "re");
         while (file != NULL && fscanf(file, "%ld", &pid) == 1) {
             count++;
@@ -627,7 +608,7 @@ static void who_goes_away_takes_the_guards_program_along(void **state)
     add("words", FLO_GUARD_PROMPT, "sleep 10000 & sleep 10000");
     open_world();
     int fd = say("/v1/chat/completions", CHAT);
-    RUN_UNTIL(children() == 2); /* the engine, and the guard */
+    RUN_UNTIL(children() == 2);                       /* the engine, and the guard */
     ask(&client, "/tokenize", "{\"content\":\"a\"}"); /* nobody waits for it */
     assert_int_equal(client.status, 200);
     close(fd);
@@ -662,8 +643,7 @@ static void closing_ends_programs_and_requests(void **state)
     for (size_t i = 0; i < FLO_COUNT(many); i++) {
         client_start(&many[i], "/v1/chat/completions", CHAT, false);
     }
-    RUN_UNTIL(children() == 17 &&
-              LOOK_INSIDE(world.serve->n_running) == FLO_COUNT(many));
+    RUN_UNTIL(children() == 17 && LOOK_INSIDE(world.serve->n_running) == FLO_COUNT(many));
     close_world();
     for (size_t i = 0; i < FLO_COUNT(many); i++) {
         pthread_join(many[i].thread, NULL);
@@ -682,8 +662,7 @@ static void a_crash_of_the_model_is_survived_behind_a_guard(void **state)
                  "{\"stream\":true,\"ignore_eos\":true,\"prompt\":\"a\","
                  "\"max_tokens\":400}",
                  false);
-    RUN_UNTIL(LOOK_INSIDE(world.serve->running != NULL &&
-                          world.serve->running->tokens_out > 3));
+    RUN_UNTIL(LOOK_INSIDE(world.serve->running != NULL && world.serve->running->tokens_out > 3));
     kill(status_now().roles[FLO_ROLE_CURRENT].pid, SIGKILL);
     client_end(&client);
     assert_int_equal(client.status, 200); /* nothing had been sent */
@@ -694,8 +673,8 @@ static void a_crash_of_the_model_is_survived_behind_a_guard(void **state)
 
 /* ---- a model looks ---- */
 
-static struct flo_serve_guard *add_judge(enum flo_guard_stage stage,
-                                         const char *pass, const char *refuse)
+static struct flo_serve_guard *add_judge(enum flo_guard_stage stage, const char *pass,
+                                         const char *refuse)
 {
     struct flo_serve_guard *guard = add("judge", stage, "");
 
@@ -740,13 +719,11 @@ static void a_models_answer_lets_go_or_refuses(void **state)
 
 static void a_model_reads_the_owners_words_before_the_text(void **state)
 {
-    struct flo_serve_guard *guard =
-        add_judge(FLO_GUARD_PROMPT, "severity: low", "severity: crit");
+    struct flo_serve_guard *guard = add_judge(FLO_GUARD_PROMPT, "severity: low", "severity: crit");
     (void)state;
     strcpy(guard->ask, "Classify: ");
     open_judged();
-    ask(&client, "/v1/completions",
-        "{\"prompt\":\"23:45 oven-95 voltage drop temp=35C\"}");
+    ask(&client, "/v1/completions", "{\"prompt\":\"23:45 oven-95 voltage drop temp=35C\"}");
     assert_int_equal(client.status, 400);
     assert_true(has("guard judge: severity: critical"));
     close_world();

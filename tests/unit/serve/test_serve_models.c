@@ -53,8 +53,7 @@ static void set_route(unsigned index, const struct flo_serve_route *route)
     }
 }
 
-static void open_as(unsigned index, const char *name, const char *path,
-                    const char *version)
+static void open_as(unsigned index, const char *name, const char *path, const char *version)
 {
     int before = world.loaded;
     load_as(index, name, FLO_ROLE_CURRENT, path, version);
@@ -150,12 +149,10 @@ static void a_bad_route_changes_nothing(void **state)
     world_open();
     open_as(0, "tiny", V2, "2.0.0");
     strcpy(route.model, "no name");
-    assert_int_equal(flo_serve_route_set(world.serve, 0, &route, &err),
-                     FLO_E_META_NAME);
+    assert_int_equal(flo_serve_route_set(world.serve, 0, &route, &err), FLO_E_META_NAME);
     route = route_of("tiny", "2.0.0");
     route.n_aliases = FLO_SERVE_ALIASES_MAX + 1;
-    assert_int_equal(flo_serve_route_set(world.serve, 0, &route, &err),
-                     FLO_E_CFG_RANGE);
+    assert_int_equal(flo_serve_route_set(world.serve, 0, &route, &err), FLO_E_CFG_RANGE);
     chat(&client, "tiny");
     assert_int_equal(client.status, 200);
     world_close();
@@ -163,8 +160,7 @@ static void a_bad_route_changes_nothing(void **state)
 
 static void a_bound_token_reaches_its_models_alone(void **state)
 {
-    static const struct flo_serve_token token = {
-        .name = "shop", .secret = "secret-of-the-shop"};
+    static const struct flo_serve_token token = {.name = "shop", .secret = "secret-of-the-shop"};
     static struct client client;
     struct flo_serve_route route = route_of("helpdesk", "4.0.0");
     (void)state;
@@ -253,9 +249,7 @@ static void a_route_gives_its_adapter_to_new_requests(void **state)
     const char *adapted = content(&client);
     assert_string_not_equal(plain, adapted);
     adapter.fd = open(LORA, O_RDONLY | O_CLOEXEC);
-    assert_int_equal(flo_serve_adapter_load(world.serve, 0, FLO_ROLE_CURRENT,
-                                            &adapter, &err),
-                     0);
+    assert_int_equal(flo_serve_adapter_load(world.serve, 0, FLO_ROLE_CURRENT, &adapter, &err), 0);
     RUN_UNTIL(world.adapters_changed == 1);
     chat(&client, "tiny");
     assert_string_equal(content(&client), plain); /* not yet */
@@ -285,16 +279,12 @@ static void share_with_adapter(struct flo_serve_route *route)
     world.adapter_bytes = 64u << 20;
     open_as(0, "tiny", BASE, "1.0.0");
     adapter.fd = open(LORA, O_RDONLY | O_CLOEXEC);
-    assert_int_equal(flo_serve_adapter_load(world.serve, 0, FLO_ROLE_CURRENT,
-                                            &adapter, &err),
-                     0);
+    assert_int_equal(flo_serve_adapter_load(world.serve, 0, FLO_ROLE_CURRENT, &adapter, &err), 0);
     RUN_UNTIL(world.adapters_changed == 1);
     assert_int_equal(flo_serve_share(world.serve, 0, &err), 0);
     *route = route_of("tiny", "1.1.0");
     strcpy(route->adapter, "r.0123");
-    assert_int_equal(
-        flo_serve_route_flip(world.serve, 0, FLO_ROLE_CANDIDATE, route, &err),
-        0);
+    assert_int_equal(flo_serve_route_flip(world.serve, 0, FLO_ROLE_CANDIDATE, route, &err), 0);
 }
 
 static void roles_that_share_an_engine_differ_by_their_route(void **state)
@@ -316,8 +306,7 @@ static void roles_that_share_an_engine_differ_by_their_route(void **state)
     chat(&client, "tiny");
     assert_string_not_equal(content(&client), adapted);
     /* The way back. */
-    assert_int_equal(
-        flo_serve_route_flip(world.serve, 0, FLO_ROLE_CURRENT, &base, &err), 0);
+    assert_int_equal(flo_serve_route_flip(world.serve, 0, FLO_ROLE_CURRENT, &base, &err), 0);
     flo_serve_unload(world.serve, 0, FLO_ROLE_CANDIDATE, true);
     chat(&client, "tiny");
     assert_string_not_equal(content(&client), adapted);
@@ -325,9 +314,7 @@ static void roles_that_share_an_engine_differ_by_their_route(void **state)
     /* And the commit. */
     route.adapter_scale = 1;
     assert_int_equal(flo_serve_share(world.serve, 0, &err), 0);
-    assert_int_equal(
-        flo_serve_route_flip(world.serve, 0, FLO_ROLE_CANDIDATE, &route, &err),
-        0);
+    assert_int_equal(flo_serve_route_flip(world.serve, 0, FLO_ROLE_CANDIDATE, &route, &err), 0);
     flo_serve_promote(world.serve, 0);
     chat(&client, "tiny");
     assert_string_equal(content(&client), adapted);
@@ -362,9 +349,7 @@ static void a_candidate_moves_into_the_current_engine(void **state)
     open_as(0, "tiny", BASE, "1.0.0");
     pid_t pid = status_of(0).roles[FLO_ROLE_CURRENT].pid;
     open_candidate(BASE, "1.1.0");
-    assert_int_equal(
-        flo_serve_route_flip(world.serve, 0, FLO_ROLE_CANDIDATE, &route, &err),
-        0);
+    assert_int_equal(flo_serve_route_flip(world.serve, 0, FLO_ROLE_CANDIDATE, &route, &err), 0);
     chat(&client, "tiny");
     assert_int_equal(flo_serve_share(world.serve, 0, &err), 0);
     assert_int_equal(status_of(0).roles[FLO_ROLE_CANDIDATE].pid, pid);
@@ -386,9 +371,8 @@ static void a_model_that_is_held_holds_no_other(void **state)
     open_as(1, "other", V21, "3.1.0");
     flo_serve_hold(world.serve, 0);
     flo_serve_unload(world.serve, 0, FLO_ROLE_CURRENT, true);
-    set_route(0, &(struct flo_serve_route){.model = "tiny",
-                                           .version = "2.1.0",
-                                           .state = FLO_ROUTE_LOADING});
+    set_route(0, &(struct flo_serve_route){
+                     .model = "tiny", .version = "2.1.0", .state = FLO_ROUTE_LOADING});
     client_start(&held, "/v1/chat/completions", body_for("tiny"), false);
     RUN_UNTIL(status_of(0).held == 1);
     for (int i = 0; i < 10; i++) {
@@ -442,8 +426,7 @@ static void a_request_waits_for_the_load_that_it_wants(void **state)
     open_as(0, "tiny", V2, "2.0.0");
     set_route(1, &route);
     for (int i = 0; i < 3; i++) {
-        client_start(&clients[i], "/v1/chat/completions", body_for("other"),
-                     false);
+        client_start(&clients[i], "/v1/chat/completions", body_for("other"), false);
     }
     RUN_UNTIL(status_of(1).held == 3 && world.wanted[1] == 1);
     assert_true(status_of(1).is_wanted && !status_of(1).is_wanted_softly);
@@ -498,8 +481,7 @@ static void without_a_hold_nobody_loads_a_model_on_demand(void **state)
     world_close();
 }
 
-static void
-a_failed_load_answers_all_that_wait_and_is_not_repeated_at_once(void **state)
+static void a_failed_load_answers_all_that_wait_and_is_not_repeated_at_once(void **state)
 {
     static struct client clients[2], client;
     struct flo_serve_route route = on_demand(20);
@@ -507,8 +489,7 @@ a_failed_load_answers_all_that_wait_and_is_not_repeated_at_once(void **state)
     world_open();
     set_route(1, &route);
     for (int i = 0; i < 2; i++) {
-        client_start(&clients[i], "/v1/chat/completions", body_for("other"),
-                     false);
+        client_start(&clients[i], "/v1/chat/completions", body_for("other"), false);
     }
     RUN_UNTIL(status_of(1).held == 2 && world.wanted[1] == 1);
     held_clock_hold();
@@ -627,11 +608,9 @@ static void two_hundred_alternating_swaps_fail_no_request(void **state)
     for (unsigned swap = 0; swap < SWAPS; swap++) {
         unsigned model = swap % MODELS, release = (swap / MODELS + 1) % 2;
         int before = world.swapped[model];
-        load_as(model, names[model], FLO_ROLE_CANDIDATE, paths[release],
-                versions[release]);
+        load_as(model, names[model], FLO_ROLE_CANDIDATE, paths[release], versions[release]);
         RUN_UNTIL(world.swapped[model] > before);
-        assert_int_equal(
-            flo_serve_flip(world.serve, model, FLO_ROLE_CANDIDATE, &err), 0);
+        assert_int_equal(flo_serve_flip(world.serve, model, FLO_ROLE_CANDIDATE, &err), 0);
         flo_serve_promote(world.serve, model);
         if (swap % 10 == 5) {
             RUN_UNTIL(status_of(SPARE).is_live);
@@ -692,12 +671,10 @@ static void a_removed_model_is_denied_at_once_and_ends_in_time(void **state)
     assert_int_equal(client.status, 200);
     /* Its numbers are its own: the removed model had requests at this index. */
     ask(&client, "/metrics", "");
-    assert_true(
-        has(&client, "flotilla_model_requests_total{model=\"third\"} 1"));
+    assert_true(has(&client, "flotilla_model_requests_total{model=\"third\"} 1"));
     assert_true(has(&client, "flotilla_model_request_errors_total{model="
                              "\"third\"} 0"));
-    assert_true(has(&client,
-                    "flotilla_model_request_seconds_count{model=\"third\"} 1"));
+    assert_true(has(&client, "flotilla_model_request_seconds_count{model=\"third\"} 1"));
     world_close();
 }
 
@@ -757,9 +734,8 @@ static void on_planned(void *context, const struct flo_serve_planned *plans,
 
 static void plan_of(const char *path, uint32_t count)
 {
-    struct flo_serve_planning wish = {.fd = open(path, O_RDONLY | O_CLOEXEC),
-                                      .count = count,
-                                      .done = on_planned};
+    struct flo_serve_planning wish = {
+        .fd = open(path, O_RDONLY | O_CLOEXEC), .count = count, .done = on_planned};
     struct flo_memory_rung rungs[FLO_MEMORY_RUNGS];
     struct serve_planner *planner;
     struct flo_err err = {0};
@@ -768,26 +744,22 @@ static void plan_of(const char *path, uint32_t count)
     for (uint32_t i = 0; i < count; i++) {
         wish.ways[i].context = rungs[i].context;
         wish.ways[i].sessions = rungs[i].sessions;
-        wish.ways[i].cache = rungs[i].cache == FLO_MEMORY_CACHE_F16
-                                 ? FLO_SERVE_CACHE_F16
-                                 : FLO_SERVE_CACHE_Q8_0;
+        wish.ways[i].cache =
+            rungs[i].cache == FLO_MEMORY_CACHE_F16 ? FLO_SERVE_CACHE_F16 : FLO_SERVE_CACHE_Q8_0;
     }
     assert_int_equal(flo_serve_plan(world.serve, &wish, &planner, &err), 0);
     RUN_UNTIL(planning.ended > before);
 }
 
-static void
-the_memory_of_each_rung_is_told_before_a_model_is_loaded(void **state)
+static void the_memory_of_each_rung_is_told_before_a_model_is_loaded(void **state)
 {
     (void)state;
     world_open();
     plan_of(V2, FLO_MEMORY_RUNGS);
     assert_int_equal(planning.error, 0);
     for (uint32_t i = 1; i < FLO_MEMORY_RUNGS; i++) {
-        assert_true(planning.plans[i].private_bytes <
-                    planning.plans[i - 1].private_bytes);
-        assert_int_equal(planning.plans[i].weights_bytes,
-                         planning.plans[0].weights_bytes);
+        assert_true(planning.plans[i].private_bytes < planning.plans[i - 1].private_bytes);
+        assert_int_equal(planning.plans[i].weights_bytes, planning.plans[0].weights_bytes);
     }
     assert_int_equal(planning.plans[4].sessions, 1);
     plan_of("tests/models/README.md", 1);
@@ -812,14 +784,12 @@ int main(void)
         cmocka_unit_test(a_request_waits_for_the_load_that_it_wants),
         cmocka_unit_test(a_load_that_takes_too_long_is_refused_at_once),
         cmocka_unit_test(without_a_hold_nobody_loads_a_model_on_demand),
-        cmocka_unit_test(
-            a_failed_load_answers_all_that_wait_and_is_not_repeated_at_once),
+        cmocka_unit_test(a_failed_load_answers_all_that_wait_and_is_not_repeated_at_once),
         cmocka_unit_test(sixteen_wait_for_one_model_of_several),
         cmocka_unit_test(a_nearly_empty_battery_loads_nothing),
         cmocka_unit_test(a_user_makes_a_soft_wish_a_firm_one),
         cmocka_unit_test(two_hundred_alternating_swaps_fail_no_request),
-        cmocka_unit_test(
-            the_memory_of_each_rung_is_told_before_a_model_is_loaded),
+        cmocka_unit_test(the_memory_of_each_rung_is_told_before_a_model_is_loaded),
         cmocka_unit_test(a_removed_model_is_denied_at_once_and_ends_in_time),
         cmocka_unit_test(a_release_that_was_taken_back_is_named),
     };

@@ -15,8 +15,8 @@
 #include "agent/shell/report/request.h"
 #include "unit/serve/serve_world.h"
 
-#define BATCH                                                                  \
-    "{\"priority\":\"batch\",\"prompt\":\"a\",\"max_tokens\":4,"               \
+#define BATCH                                                                                      \
+    "{\"priority\":\"batch\",\"prompt\":\"a\",\"max_tokens\":4,"                                   \
     "\"ignore_eos\":true,\"temperature\":0}"
 enum { BATCHES = 12, USERS = 3 };
 
@@ -69,8 +69,7 @@ static void latency_is_that_of_interactive_requests(void **state)
     ask(&page, "/metrics", "");
     assert_non_null(strstr(page.text, "flotilla_ttft_seconds_count 3\n"));
     assert_non_null(strstr(page.text, "flotilla_queue_seconds_count 3\n"));
-    assert_non_null(
-        strstr(page.text, "flotilla_batch_token_seconds_count 12\n"));
+    assert_non_null(strstr(page.text, "flotilla_batch_token_seconds_count 12\n"));
     assert_non_null(strstr(page.text, "flotilla_requests_total 15\n"));
     world_close();
     free(measures);
@@ -83,8 +82,7 @@ static void a_batch_request_tells_its_time_without_the_wait(void **state)
                                                   .total_us = 740000,
                                                   .tokens_out = 4,
                                                   .is_batch = true};
-    const struct flo_serve_request_stats none = {.total_us = 9,
-                                                 .is_batch = true};
+    const struct flo_serve_request_stats none = {.total_us = 9, .is_batch = true};
     const struct flo_serve_request_stats odd = {
         .queue_us = 9, .total_us = 8, .tokens_out = 1, .is_batch = true};
     struct flo_measures *measures = calloc(1, sizeof(*measures));

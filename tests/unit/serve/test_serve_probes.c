@@ -71,8 +71,7 @@ static void a_probe_ends_with_its_candidate(void **state)
 }
 
 /* A release whose weights could not be packed is no slower release. */
-static void
-speeds_with_and_without_packed_weights_are_not_compared(void **state)
+static void speeds_with_and_without_packed_weights_are_not_compared(void **state)
 {
     (void)state;
     world_open();
@@ -86,10 +85,9 @@ speeds_with_and_without_packed_weights_are_not_compared(void **state)
 /* The first file's cases are right; one of the second is not. */
 static void the_cases_of_all_golden_files_are_played(void **state)
 {
-    static const char wrong[] =
-        "{\"format\":\"flotilla-golden-2\",\"cases\":[{\"id\":\"site\","
-        "\"prompt\":\"a\",\"max_new_tokens\":1,"
-        "\"expect\":[{\"exact\":\"never said\"}]}]}";
+    static const char wrong[] = "{\"format\":\"flotilla-golden-2\",\"cases\":[{\"id\":\"site\","
+                                "\"prompt\":\"a\",\"max_new_tokens\":1,"
+                                "\"expect\":[{\"exact\":\"never said\"}]}]}";
     struct flo_golden golden = {0}, more = {0};
     char *text;
     size_t bytes;
@@ -110,9 +108,7 @@ static void the_cases_of_all_golden_files_are_played(void **state)
     assert_int_equal(flo_golden_read(wrong, strlen(wrong), &more, &err), 0);
     assert_int_equal(flo_golden_join(&golden, &more, &err), 0);
     has_result = false;
-    assert_int_equal(
-        flo_serve_probe(world.serve, 0, &golden, &usual, on_probed, NULL, &err),
-        0);
+    assert_int_equal(flo_serve_probe(world.serve, 0, &golden, &usual, on_probed, NULL, &err), 0);
     assert_int_equal(golden.n_cases, 0);
     RUN_UNTIL(has_result);
     assert_int_equal(result.error, FLO_E_PROBE_GOLDEN);
@@ -125,8 +121,7 @@ static void the_cases_of_all_golden_files_are_played(void **state)
 
 static void memory_time_and_death_end_a_probe(void **state)
 {
-    struct flo_probe_limits limits = {.memory_bytes_max = 1000000,
-                                      .timeout_ms = WAITS_HANG_MS};
+    struct flo_probe_limits limits = {.memory_bytes_max = 1000000, .timeout_ms = WAITS_HANG_MS};
     (void)state;
     world_open();
     open_current(V2, "2.0.0");
@@ -160,8 +155,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(probes_see_what_is_wrong),
         cmocka_unit_test(a_probe_ends_with_its_candidate),
-        cmocka_unit_test(
-            speeds_with_and_without_packed_weights_are_not_compared),
+        cmocka_unit_test(speeds_with_and_without_packed_weights_are_not_compared),
         cmocka_unit_test(the_cases_of_all_golden_files_are_played),
         cmocka_unit_test(memory_time_and_death_end_a_probe),
     };

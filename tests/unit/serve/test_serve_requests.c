@@ -76,8 +76,8 @@ static void batch_work_leaves_places_to_users(void **state)
     world_close();
 }
 
-#define BATCH                                                                  \
-    "{\"priority\":\"batch\",\"prompt\":\"a\",\"max_tokens\":1,"               \
+#define BATCH                                                                                      \
+    "{\"priority\":\"batch\",\"prompt\":\"a\",\"max_tokens\":1,"                                   \
     "\"temperature\":0}"
 
 /* Users are answered, and batch requests wait for the end of it. */
@@ -124,9 +124,8 @@ static void a_strain_that_lasts_gives_batch_requests_503(void **state)
 static void no_client_locks_the_others_out(void **state)
 {
     enum { MOST = 64, TOKENS = 40, TOKENS_OF_OTHER };
-#define QUESTION(tokens)                                                       \
-    "{\"prompt\":\"a\",\"max_tokens\":" tokens                                 \
-    ",\"ignore_eos\":true,\"temperature\":0}"
+#define QUESTION(tokens)                                                                           \
+    "{\"prompt\":\"a\",\"max_tokens\":" tokens ",\"ignore_eos\":true,\"temperature\":0}"
     static const char question[] = QUESTION("40");
     static struct client client, other = {.is_other = true};
     char text[2048];
@@ -146,8 +145,7 @@ static void no_client_locks_the_others_out(void **state)
     /* The last of the crowd makes room ... */
     size_t n = 0;
     for (ssize_t got = -1; got != 0;) {
-        RUN_UNTIL((got = recv(fds[MOST - 1], text + n, sizeof(text) - 1 - n,
-                              MSG_DONTWAIT)) >= 0);
+        RUN_UNTIL((got = recv(fds[MOST - 1], text + n, sizeof(text) - 1 - n, MSG_DONTWAIT)) >= 0);
         n += (size_t)got;
         text[n] = '\0';
     }
@@ -196,8 +194,7 @@ static void a_model_name_is_checked(void **state)
     open_current(V2, "2.0.0");
     ask(&client, "/v1/completions", "{\"model\":\"tiny\",\"prompt\":\"a\"}");
     assert_int_equal(client.status, 200);
-    ask(&client, "/v1/completions",
-        "{\"model\":\"tiny@2.0.0\",\"prompt\":\"a\"}");
+    ask(&client, "/v1/completions", "{\"model\":\"tiny@2.0.0\",\"prompt\":\"a\"}");
     assert_int_equal(client.status, 200);
     ask(&client, "/v1/completions", "{\"model\":\"tiny@9\",\"prompt\":\"a\"}");
     assert_int_equal(client.status, 404);
@@ -226,16 +223,15 @@ static void what_the_engine_refuses_names_its_field(void **state)
     static const struct {
         const char *path, *body, *code, *param;
     } cases[] = {
-        {"/v1/chat/completions",
-         "{\"messages\":[{\"role\":\"robot\",\"content\":\"a\"}]}",
+        {"/v1/chat/completions", "{\"messages\":[{\"role\":\"robot\",\"content\":\"a\"}]}",
          "infer.param", "messages"},
         {"/v1/completions", "{\"prompt\":[99999]}", "infer.param", "prompt"},
         {"/v1/embeddings", "{\"input\":[99999]}", "infer.param", "input"},
         {"/detokenize", "{\"tokens\":[99999]}", "infer.param", "tokens"},
         {"/v1/completions", NULL, "context_length_exceeded", "prompt"},
         {"/v1/embeddings", NULL, "context_length_exceeded", "input"},
-        {"/v1/completions", "{\"prompt\":\"a\",\"grammar\":\"root = 1\"}",
-         "infer.schema", "grammar"},
+        {"/v1/completions", "{\"prompt\":\"a\",\"grammar\":\"root = 1\"}", "infer.schema",
+         "grammar"},
     };
     static struct client client;
     static char body[9000], want[128];
@@ -247,8 +243,8 @@ static void what_the_engine_refuses_names_its_field(void **state)
         memset(body + n, '1', 8000);
         strcpy(body + n + 8000, "\"}");
         ask(&client, cases[i].path, cases[i].body ? cases[i].body : body);
-        snprintf(want, sizeof(want), "\"code\":\"%s\",\"param\":\"%s\"",
-                 cases[i].code, cases[i].param);
+        snprintf(want, sizeof(want), "\"code\":\"%s\",\"param\":\"%s\"", cases[i].code,
+                 cases[i].param);
         assert_int_equal(client.status, 400);
         if (strstr(client.text, want) == NULL) {
             fail_msg("%s is not in %s", want, client.text);
@@ -328,8 +324,7 @@ static void requests_larger_than_the_engines_room_wait_and_arrive(void **state)
     (void)state;
     world_open();
     open_current(V2, "2.0.0");
-    struct serve_engine *engine =
-        flo_serve_engine_live(&world.serve->places[0]);
+    struct serve_engine *engine = flo_serve_engine_live(&world.serve->places[0]);
     engine->sessions = CLIENTS + 1; /* nobody waits for a turn */
     size_t sent = 0, n_waiting = 0;
     for (int i = 0; i < CLIENTS; i++) {
@@ -372,9 +367,7 @@ static void those_who_wait_get_the_adapter_that_they_named(void **state)
         client_start(&clients[i], "/v1/completions", body, false);
     }
     RUN_UNTIL(world.serve->n_running == CLIENTS);
-    assert_int_equal(
-        flo_serve_adapter_drop(world.serve, 0, FLO_ROLE_CURRENT, "site", &err),
-        0);
+    assert_int_equal(flo_serve_adapter_drop(world.serve, 0, FLO_ROLE_CURRENT, "site", &err), 0);
     ask(&late, "/v1/completions", body);
     assert_int_equal(late.status, 404);
     kill(pid, SIGCONT);
@@ -410,22 +403,18 @@ static void tcp_without_a_token_does_not_open(void **state)
 {
     static const char *const listen[] = {"127.0.0.1:0", NULL};
     static const char *const public[] = {"0.0.0.0:0", NULL};
-    struct flo_serve_options options = {.engine_path = "/bin/true",
-                                        .listen = listen};
+    struct flo_serve_options options = {.engine_path = "/bin/true", .listen = listen};
     struct event_base *base = event_base_new();
     struct flo_serve *serve = NULL;
     struct flo_err err = {0};
     (void)state;
-    assert_int_equal(flo_serve_open(base, &options, NULL, &serve, &err),
-                     FLO_E_CFG_KEY);
+    assert_int_equal(flo_serve_open(base, &options, NULL, &serve, &err), FLO_E_CFG_KEY);
     options.token = "short";
-    assert_int_equal(flo_serve_open(base, &options, NULL, &serve, &err),
-                     FLO_E_CFG_RANGE);
+    assert_int_equal(flo_serve_open(base, &options, NULL, &serve, &err), FLO_E_CFG_RANGE);
     options.token = NULL;
     options.allows_no_token = true;
     options.listen = public;
-    assert_int_equal(flo_serve_open(base, &options, NULL, &serve, &err),
-                     FLO_E_CFG_KEY);
+    assert_int_equal(flo_serve_open(base, &options, NULL, &serve, &err), FLO_E_CFG_KEY);
     options.listen = listen;
     assert_int_equal(flo_serve_open(base, &options, NULL, &serve, &err), 0);
     assert_true(flo_serve_port(serve) > 0);

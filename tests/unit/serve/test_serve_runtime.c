@@ -16,8 +16,8 @@
 static char settings[4096];
 
 /* The fake's vector of "ab" is (2, 1, 2). */
-static int read_vector(void *context, const char *name, size_t bytes_max,
-                       char **data, size_t *bytes, struct flo_err *err)
+static int read_vector(void *context, const char *name, size_t bytes_max, char **data,
+                       size_t *bytes, struct flo_err *err)
 {
     static const float vector[] = {2 / 3.0f, 1 / 3.0f, 2 / 3.0f};
 
@@ -36,8 +36,7 @@ static const struct flo_probe_limits runtimes = {.speed_ratio_max = 50,
                                                  .read_file = read_vector};
 
 /* A folder with the table of answers; the runtime's settings name the fake. */
-static struct flo_serve_model make_model(const char *version,
-                                         const char *answer, const char *fault)
+static struct flo_serve_model make_model(const char *version, const char *answer, const char *fault)
 {
     struct flo_serve_model model = {.model = "tiny",
                                     .runtime = settings,
@@ -57,21 +56,19 @@ static struct flo_serve_model make_model(const char *version,
              "\":\"open the windows and leave\"}}",
              answer);
     assert_int_equal(flo_file_write(path, text, strlen(text), 0600, &err), 0);
-    snprintf(
-        settings, sizeof(settings),
-        "{\"name\":\"fake\",\"api\":\"openai\",\"exec\":[\"" PYTHON
-        "\",\"" FAKE_RUNTIME
-        "\",\"--tree\",\"{tree}\",\"--entry\",\"model.json\","
-        "\"--socket\",\"{socket}\",\"--fault\",\"%s\"],\"ready_ms\":600000,"
-        "\"stop_ms\":500,\"memory_bytes\":268435456,\"sessions\":2,"
-        "\"context\":64,\"threads\":1,\"abilities\":%u,\"read\":[\"/\"]}",
-        fault, (unsigned)(FLO_ABILITY_VECTORS | FLO_ABILITY_CANCEL));
+    snprintf(settings, sizeof(settings),
+             "{\"name\":\"fake\",\"api\":\"openai\",\"exec\":[\"" PYTHON "\",\"" FAKE_RUNTIME
+             "\",\"--tree\",\"{tree}\",\"--entry\",\"model.json\","
+             "\"--socket\",\"{socket}\",\"--fault\",\"%s\"],\"ready_ms\":600000,"
+             "\"stop_ms\":500,\"memory_bytes\":268435456,\"sessions\":2,"
+             "\"context\":64,\"threads\":1,\"abilities\":%u,\"read\":[\"/\"]}",
+             fault, (unsigned)(FLO_ABILITY_VECTORS | FLO_ABILITY_CANCEL));
     model.fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return model;
 }
 
-static void load_runtime(enum flo_serve_role role, const char *version,
-                         const char *answer, const char *fault)
+static void load_runtime(enum flo_serve_role role, const char *version, const char *answer,
+                         const char *fault)
 {
     struct flo_serve_model model = make_model(version, answer, fault);
     int before = world.loaded + world.failed;
@@ -142,8 +139,7 @@ static void a_runtime_answers_and_refuses_by_ability(void **state)
     close_world();
 }
 
-static void
-a_good_release_passes_on_its_runtime_and_a_bad_one_does_not(void **state)
+static void a_good_release_passes_on_its_runtime_and_a_bad_one_does_not(void **state)
 {
     (void)state;
     world_open();
@@ -177,13 +173,10 @@ static void a_runtimes_faults_are_not_the_releases(void **state)
     world_open();
     load_runtime(FLO_ROLE_CURRENT, "1.0.0", "severity: low", "");
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
-        load_runtime(FLO_ROLE_CANDIDATE, "2.0.0", "severity: low",
-                     rows[i].fault);
+        load_runtime(FLO_ROLE_CANDIDATE, "2.0.0", "severity: low", rows[i].fault);
         judge("{\"contains\":\"severity\"}");
-        if (result.error != rows[i].error &&
-            !(i == 0 && result.error == FLO_E_RUNTIME_ANSWER)) {
-            fail_msg("%s: %s %s", rows[i].fault, flo_error_id(result.error),
-                     result.what);
+        if (result.error != rows[i].error && !(i == 0 && result.error == FLO_E_RUNTIME_ANSWER)) {
+            fail_msg("%s: %s %s", rows[i].fault, flo_error_id(result.error), result.what);
         }
         flo_serve_unload(world.serve, 0, FLO_ROLE_CANDIDATE, false);
         RUN_UNTIL(!flo_serve_is_ending(world.serve));
@@ -230,8 +223,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_runtime_answers_and_refuses_by_ability),
-        cmocka_unit_test(
-            a_good_release_passes_on_its_runtime_and_a_bad_one_does_not),
+        cmocka_unit_test(a_good_release_passes_on_its_runtime_and_a_bad_one_does_not),
         cmocka_unit_test(a_runtimes_faults_are_not_the_releases),
         cmocka_unit_test(a_runtime_that_does_not_start_says_so_itself),
         cmocka_unit_test(streams_survive_a_swap_of_runtimes),

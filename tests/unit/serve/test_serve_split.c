@@ -12,8 +12,7 @@
 #include <signal.h>
 #include <string.h>
 
-static void set_route(unsigned index, const char *model, const char *version,
-                      uint32_t pct)
+static void set_route(unsigned index, const char *model, const char *version, uint32_t pct)
 {
     struct flo_serve_route route = {.state = FLO_ROUTE_READY, .split_pct = pct};
     struct flo_err err = {0};
@@ -26,8 +25,8 @@ static void set_route(unsigned index, const char *model, const char *version,
     }
 }
 
-static void open_as(unsigned index, const char *model, const char *path,
-                    const char *version, uint32_t pct)
+static void open_as(unsigned index, const char *model, const char *path, const char *version,
+                    uint32_t pct)
 {
     int before = world.loaded;
     load_as(index, model, FLO_ROLE_CURRENT, path, version);
@@ -70,9 +69,7 @@ static int model_of(int person)
     memcpy(before, world.requests_of, sizeof(before));
     snprintf(more, sizeof(more), ",\"user\":\"%d\"", person);
     answered(CHATS, "tiny", more);
-    return world.requests_of[1] > before[1]   ? 1
-           : world.requests_of[2] > before[2] ? 2
-                                              : 0;
+    return world.requests_of[1] > before[1] ? 1 : world.requests_of[2] > before[2] ? 2 : 0;
 }
 
 static void shares_lie_one_behind_the_other(void **state)
@@ -103,8 +100,7 @@ static void a_person_always_gets_the_same_model(void **state)
     (void)state;
     open_two(40);
     for (int i = 0; i < 30; i++) {
-        snprintf(person, sizeof(person), ",\"%s\":\"person-%d\"", fields[i % 2],
-                 i / 2);
+        snprintf(person, sizeof(person), ",\"%s\":\"person-%d\"", fields[i % 2], i / 2);
         int first = answered(CHATS, "tiny", person);
         for (int again = 0; again < 2; again++) {
             assert_int_equal(answered(CHATS, "", person), first);
@@ -188,8 +184,7 @@ static void its_crash_and_its_end_fail_nobody(void **state)
 }
 
 /* Its engine answers nothing any more when it is taken away. */
-static void
-requests_under_way_at_its_end_are_answered_all_the_same(void **state)
+static void requests_under_way_at_its_end_are_answered_all_the_same(void **state)
 {
     static struct client clients[STREAMS];
     struct flo_serve_status status;
@@ -273,8 +268,7 @@ int main(void)
         cmocka_unit_test(a_named_release_and_vectors_are_never_split),
         cmocka_unit_test(who_names_nothing_does_not_mean_the_split),
         cmocka_unit_test(its_crash_and_its_end_fail_nobody),
-        cmocka_unit_test(
-            requests_under_way_at_its_end_are_answered_all_the_same),
+        cmocka_unit_test(requests_under_way_at_its_end_are_answered_all_the_same),
         cmocka_unit_test(held_requests_wait_for_the_model_that_they_name),
         cmocka_unit_test(applications_judge_answers),
     };

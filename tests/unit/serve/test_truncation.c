@@ -19,8 +19,7 @@ static struct flo_err err;
 
 static void say(json_t *messages, const char *role, const char *content)
 {
-    json_array_append_new(
-        messages, json_pack("{s:s,s:s}", "role", role, "content", content));
+    json_array_append_new(messages, json_pack("{s:s,s:s}", "role", role, "content", content));
 }
 
 /* The rules, and a line of the system amid turns of a question and an answer.
@@ -48,8 +47,7 @@ static int ask(json_t *messages, const char *truncation)
 {
     memset(&err, 0, sizeof(err));
     return flo_params_read_tree(
-        REQUEST_CHAT,
-        json_pack("{s:o,s:s?}", "messages", messages, "truncation", truncation),
+        REQUEST_CHAT, json_pack("{s:o,s:s?}", "messages", messages, "truncation", truncation),
         &params, &err);
 }
 
@@ -107,8 +105,7 @@ static void more_bytes_than_a_frame_has_lose_the_oldest_turns(void **state)
     expect(2, "user", "question 6");
     expect(8, "user", "last");
     flo_params_deinit(&params);
-    assert_int_equal(ask(conversation(9, said), "disabled"),
-                     FLO_E_REST_TOO_LARGE);
+    assert_int_equal(ask(conversation(9, said), "disabled"), FLO_E_REST_TOO_LARGE);
     free(said);
 }
 
@@ -125,8 +122,7 @@ static void a_turn_that_is_left_out_is_looked_at_all_the_same(void **state)
 static void show_image(json_t *messages, size_t at)
 {
     json_object_set_new(json_array_get(messages, at), "content",
-                        json_pack("[{s:s,s:{s:s}}]", "type", "image_url",
-                                  "image_url", "url",
+                        json_pack("[{s:s,s:{s:s}}]", "type", "image_url", "image_url", "url",
                                   "data:image/png;base64,iVBORw0KGgo="));
 }
 
@@ -151,8 +147,7 @@ static void they_are_refused_where_nothing_may_be_left_out(void **state)
 
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(words); i++) {
-        assert_int_equal(ask(conversation(200, "yes"), words[i]),
-                         FLO_E_INFER_PARAM);
+        assert_int_equal(ask(conversation(200, "yes"), words[i]), FLO_E_INFER_PARAM);
         assert_string_equal(err.what, "messages are 403, at most 256");
     }
     say(one_turn, "user", "a");

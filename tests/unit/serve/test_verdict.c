@@ -26,11 +26,9 @@ static void a_verdict_is_one_of_three_words(void **state)
     (void)state;
     assert_int_equal(read_text("{\"verdict\":\"pass\"}"), 0);
     assert_int_equal(verdict.kind, GUARD_PASSED);
-    assert_int_equal(
-        read_text(" {\"verdict\":\"pass\",\"text\":7,\"more\":[]}\n"), 0);
+    assert_int_equal(read_text(" {\"verdict\":\"pass\",\"text\":7,\"more\":[]}\n"), 0);
     assert_int_equal(verdict.kind, GUARD_PASSED);
-    assert_int_equal(read_text("{\"verdict\":\"edit\",\"text\":\"a \\u00e4\"}"),
-                     0);
+    assert_int_equal(read_text("{\"verdict\":\"edit\",\"text\":\"a \\u00e4\"}"), 0);
     assert_int_equal(verdict.kind, GUARD_EDITED);
     assert_int_equal(verdict.text.bytes, 4);
     assert_memory_equal(verdict.text.data, "a \xc3\xa4", 4);
@@ -38,9 +36,7 @@ static void a_verdict_is_one_of_three_words(void **state)
     assert_int_equal(read_text("{\"verdict\":\"edit\",\"text\":\"\"}"), 0);
     assert_int_equal(verdict.text.bytes, 0);
     flo_buf_deinit(&verdict.text);
-    assert_int_equal(
-        read_text("{\"verdict\":\"refuse\",\"reason\":\"no names\\nhere\"}"),
-        0);
+    assert_int_equal(read_text("{\"verdict\":\"refuse\",\"reason\":\"no names\\nhere\"}"), 0);
     assert_int_equal(verdict.kind, GUARD_REFUSED);
     assert_string_equal(verdict.reason, "no names\\x0ahere");
     assert_int_equal(read_text("{\"verdict\":\"refuse\",\"reason\":null}"), 0);
@@ -86,13 +82,11 @@ static void an_edited_text_has_a_limit(void **state)
             flo_buf_text(&text, "x");
         }
         flo_buf_text(&text, "\"}");
-        assert_int_equal(
-            flo_guard_verdict_read(text.data, text.bytes, &verdict, &err),
-            more > 0 ? FLO_E_INFER_GUARD_FAILED : 0);
+        assert_int_equal(flo_guard_verdict_read(text.data, text.bytes, &verdict, &err),
+                         more > 0 ? FLO_E_INFER_GUARD_FAILED : 0);
         flo_buf_deinit(&verdict.text);
     }
-    assert_string_equal(err.what,
-                        "its text has 262145 bytes, at most 262144 are taken");
+    assert_string_equal(err.what, "its text has 262145 bytes, at most 262144 are taken");
     flo_buf_deinit(&text);
 }
 
@@ -102,8 +96,8 @@ static int hear(const char *answer)
         .model = "judge", .pass = "safe", .refuse = "unsafe"};
 
     memset(&err, 0, sizeof(err));
-    return flo_guard_verdict_of(
-        &guard, (struct flo_wire_text){answer, strlen(answer)}, &verdict, &err);
+    return flo_guard_verdict_of(&guard, (struct flo_wire_text){answer, strlen(answer)}, &verdict,
+                                &err);
 }
 
 static void a_models_answer_decides_by_its_begin(void **state)
@@ -140,11 +134,10 @@ static void a_question_has_what_the_model_would_read(void **state)
     in->messages[1].role = (struct flo_wire_text){"user", 4};
     in->messages[1].content = (struct flo_wire_text){"hello", 5};
     flo_guard_question(&request, FLO_GUARD_PROMPT, "tiny", &out);
-    assert_string_equal(
-        out.data,
-        "{\"stage\":\"prompt\",\"model\":\"tiny\",\"app\":null,\"messages\":["
-        "{\"role\":\"system\",\"content\":\"be \\\"kind\\\"\"},"
-        "{\"role\":\"user\",\"content\":\"hello\"}]}\n");
+    assert_string_equal(out.data,
+                        "{\"stage\":\"prompt\",\"model\":\"tiny\",\"app\":null,\"messages\":["
+                        "{\"role\":\"system\",\"content\":\"be \\\"kind\\\"\"},"
+                        "{\"role\":\"user\",\"content\":\"hello\"}]}\n");
     out.bytes = 0;
     flo_guard_ask(&request, FLO_GUARD_PROMPT, &guard, &out);
     assert_string_equal(out.data, "Judge: be \"kind\"\nhello");
@@ -152,9 +145,8 @@ static void a_question_has_what_the_model_would_read(void **state)
     request.token = 0;
     flo_buf_text(&request.kept.text, "hi");
     flo_guard_question(&request, FLO_GUARD_ANSWER, "tiny", &out);
-    assert_string_equal(out.data,
-                        "{\"stage\":\"answer\",\"model\":\"tiny\",\"app\":"
-                        "\"shop\",\"text\":\"hi\"}\n");
+    assert_string_equal(out.data, "{\"stage\":\"answer\",\"model\":\"tiny\",\"app\":"
+                                  "\"shop\",\"text\":\"hi\"}\n");
     out.bytes = 0;
     flo_guard_ask(&request, FLO_GUARD_ANSWER, &guard, &out);
     assert_string_equal(out.data, "Judge: hi");
@@ -168,10 +160,10 @@ static void a_question_has_what_the_model_would_read(void **state)
     free(serve);
 }
 
-#define TEXT(text)                                                             \
-    (struct flo_wire_text)                                                     \
-    {                                                                          \
-        text, sizeof(text) - 1                                                 \
+#define TEXT(text)                                                                                 \
+    (struct flo_wire_text)                                                                         \
+    {                                                                                              \
+        text, sizeof(text) - 1                                                                     \
     }
 
 static void tools_calls_and_thoughts_are_shown_as_openai_has_them(void **state)
@@ -190,34 +182,30 @@ static void tools_calls_and_thoughts_are_shown_as_openai_has_them(void **state)
     in->messages[1].more = TEXT("{\"tool_call_id\":\"x\",\"name\":\"f\"}");
     in->tools = TEXT("[{}]");
     flo_guard_question(&request, FLO_GUARD_PROMPT, "tiny", &out);
-    assert_string_equal(
-        out.data,
-        "{\"stage\":\"prompt\",\"model\":\"tiny\",\"app\":null,\"messages\":["
-        "{\"role\":\"assistant\",\"content\":\"\",\"reasoning_content\":"
-        "\"hm\"},{\"role\":\"tool\",\"content\":\"7\",\"tool_call_id\":\"x\","
-        "\"name\":\"f\"}],\"tools\":[{}]}\n");
+    assert_string_equal(out.data,
+                        "{\"stage\":\"prompt\",\"model\":\"tiny\",\"app\":null,\"messages\":["
+                        "{\"role\":\"assistant\",\"content\":\"\",\"reasoning_content\":"
+                        "\"hm\"},{\"role\":\"tool\",\"content\":\"7\",\"tool_call_id\":\"x\","
+                        "\"name\":\"f\"}],\"tools\":[{}]}\n");
     out.bytes = 0;
     flo_guard_ask(&request, FLO_GUARD_PROMPT, &guard, &out);
-    assert_string_equal(out.data,
-                        "Judge:\n[{}]\n{\"reasoning_content\":\"hm\"}\n7\n"
-                        "{\"tool_call_id\":\"x\",\"name\":\"f\"}");
+    assert_string_equal(out.data, "Judge:\n[{}]\n{\"reasoning_content\":\"hm\"}\n7\n"
+                                  "{\"tool_call_id\":\"x\",\"name\":\"f\"}");
     out.bytes = 0;
     flo_buf_text(&request.kept.text, "so");
     flo_buf_text(&request.kept.thoughts, "hm");
     for (int i = 0; i < 2; i++) {
         struct flo_err failed = {0};
-        assert_int_equal(flo_kept_add_call(&request.kept, TEXT("f"), &failed),
-                         0);
+        assert_int_equal(flo_kept_add_call(&request.kept, TEXT("f"), &failed), 0);
         flo_buf_text(&request.kept.calls[i].arguments, i == 0 ? "{}" : "[\"");
     }
     flo_guard_question(&request, FLO_GUARD_ANSWER, "tiny", &out);
-    assert_string_equal(
-        out.data,
-        "{\"stage\":\"answer\",\"model\":\"tiny\",\"app\":null,\"text\":\"so\","
-        "\"reasoning_content\":\"hm\",\"tool_calls\":[{\"type\":\"function\","
-        "\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}},{\"type\":"
-        "\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"[\\\"\"}}]}"
-        "\n");
+    assert_string_equal(out.data,
+                        "{\"stage\":\"answer\",\"model\":\"tiny\",\"app\":null,\"text\":\"so\","
+                        "\"reasoning_content\":\"hm\",\"tool_calls\":[{\"type\":\"function\","
+                        "\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}},{\"type\":"
+                        "\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"[\\\"\"}}]}"
+                        "\n");
     out.bytes = 0;
     flo_guard_ask(&request, FLO_GUARD_ANSWER, &guard, &out);
     assert_string_equal(out.data, "Judge:\nhm\nso\nf\n{}\nf\n[\"");

@@ -20,8 +20,7 @@ void golden_check(const char *name, const char *text)
 
     snprintf(path, sizeof(path), "tests/golden/traces/%s.txt", name);
     if (mode != NULL && strcmp(mode, "write") == 0) {
-        assert_int_equal(flo_file_write(path, text, strlen(text), 0644, &err),
-                         0);
+        assert_int_equal(flo_file_write(path, text, strlen(text), 0644, &err), 0);
         return;
     }
     if (flo_file_read(path, 1 << 20, &golden, &bytes, &err) < 0) {

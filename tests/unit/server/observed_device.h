@@ -17,8 +17,7 @@
 #define NEW 22
 #define FIRST 1000 /* block */
 
-static const struct flo_observed_rollout rollout = {
-    .id = 7, .release = NEW, .phase = 1};
+static const struct flo_observed_rollout rollout = {.id = 7, .release = NEW, .phase = 1};
 
 struct world {
     struct flo_readings readings;
@@ -37,23 +36,21 @@ static struct world *world_new(void)
 }
 
 /* One window of `samples` requests that took about `us` each. */
-static struct flo_observed_window
-window_of(struct world *world, uint32_t release, uint32_t samples, uint64_t us)
+static struct flo_observed_window window_of(struct world *world, uint32_t release, uint32_t samples,
+                                            uint64_t us)
 {
     memset(&world->histogram, 0, sizeof(world->histogram));
     for (uint32_t i = 0; i < samples; i++) {
         flo_histogram_add(&world->histogram, us);
     }
-    return (struct flo_observed_window){
-        .block = world->block,
-        .release = release,
-        .requests = samples,
-        .gauges = {1 << 20},
-        .histograms = {&world->histogram, &world->histogram}};
+    return (struct flo_observed_window){.block = world->block,
+                                        .release = release,
+                                        .requests = samples,
+                                        .gauges = {1 << 20},
+                                        .histograms = {&world->histogram, &world->histogram}};
 }
 
-static void take(struct world *world, uint32_t release, uint32_t samples,
-                 uint64_t us)
+static void take(struct world *world, uint32_t release, uint32_t samples, uint64_t us)
 {
     struct flo_observed_window window = window_of(world, release, samples, us);
 

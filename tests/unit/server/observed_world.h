@@ -24,14 +24,14 @@ struct world {
     struct flo_histogram *histograms; /* [FLO_METRICS_MAX] */
     uint64_t now_ms;
     uint64_t seq;
-    double load;    /* of the whole fleet: times 1 */
-    int batch_from; /* devices from here on have batch requests alone, and
-                       tell them apart; 0: none */
-    int crashing;   /* devices below it crash in each window */
-    int sites;      /* of the controls; the updated stand at another; 0: none */
-    int failing;    /* who has errors; as the test says */
-    int one_in;     /* so many devices one is slow with the release */
-    int quick;      /* a device that is ten times faster; 0: none */
+    double load;     /* of the whole fleet: times 1 */
+    int batch_from;  /* devices from here on have batch requests alone, and
+                        tell them apart; 0: none */
+    int crashing;    /* devices below it crash in each window */
+    int sites;       /* of the controls; the updated stand at another; 0: none */
+    int failing;     /* who has errors; as the test says */
+    int one_in;      /* so many devices one is slow with the release */
+    int quick;       /* a device that is ten times faster; 0: none */
     bool all_of_bad; /* its bad site is updated as a whole */
     bool is_paired;  /* site and hardware class are scanned as a pair, too, and
                         one class is bad at the bad site */
@@ -42,8 +42,7 @@ struct world {
 static void open_all(struct world *world)
 {
     assert_int_equal(flo_windows_open(world->dir, &world->store, NULL), 0);
-    assert_int_equal(
-        flo_observer_open(world->store, BLOCK_MS, &world->observer, NULL), 0);
+    assert_int_equal(flo_observer_open(world->store, BLOCK_MS, &world->observer, NULL), 0);
 }
 
 static void close_all(struct world *world)
@@ -70,8 +69,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct world *world = *state;
-    static const char *const names[] = {"telemetry.db", "telemetry.db-wal",
-                                        "telemetry.db-shm"};
+    static const char *const names[] = {"telemetry.db", "telemetry.db-wal", "telemetry.db-shm"};
     char path[128];
 
     close_all(world);
@@ -87,8 +85,7 @@ static int tear_down(void **state)
 
 static void id_of(int device, char *out)
 {
-    snprintf(out, 37, "%08u-0000-4000-8000-000000000000",
-             (unsigned)device % 100000000);
+    snprintf(out, 37, "%08u-0000-4000-8000-000000000000", (unsigned)device % 100000000);
 }
 
 static struct flo_digest release(int number)

@@ -46,24 +46,19 @@ static inline void commit(struct world *world)
 }
 
 /* An access token of this role, also of a group; expires_at_ms 0: never. */
-static inline void make_token(struct world *world, const char *role,
-                              const char *person, uint64_t expires_at_ms,
-                              char out[FLO_TOKEN_TEXT])
+static inline void make_token(struct world *world, const char *role, const char *person,
+                              uint64_t expires_at_ms, char out[FLO_TOKEN_TEXT])
 {
     char id[FLO_TOKEN_ID_TEXT];
-    const struct flo_fleet_token wish = {.name = "ops",
-                                         .role = role,
-                                         .person = person,
-                                         .expires_at_ms = expires_at_ms};
+    const struct flo_fleet_token wish = {
+        .name = "ops", .role = role, .person = person, .expires_at_ms = expires_at_ms};
 
     begin(world);
-    assert_int_equal(
-        flo_token_make(world->controller, &wish, id, out, &world->err), 0);
+    assert_int_equal(flo_token_make(world->controller, &wish, id, out, &world->err), 0);
     commit(world);
 }
 
-static inline void enrol(struct world *world, const char *id, const char *name,
-                         const char *group)
+static inline void enrol(struct world *world, const char *id, const char *name, const char *group)
 {
     char groups[2][FLO_NAME_MAX + 1] = {"all", ""};
     char list[2 * FLO_NAME_MAX + 16];
@@ -77,9 +72,7 @@ static inline void enrol(struct world *world, const char *id, const char *name,
     snprintf(groups[1], sizeof(groups[1]), "%s", group);
     snprintf(list, sizeof(list), "[\"all\",\"%s\"]", group);
     assert_int_equal(flo_fleet_device_add(world->controller->store, &device,
-                                          (const char(*)[FLO_NAME_MAX + 1])
-                                              groups,
-                                          2, &world->err),
+                                          (const char(*)[FLO_NAME_MAX + 1]) groups, 2, &world->err),
                      0);
 }
 
@@ -101,17 +94,13 @@ static inline int open_rest(void **state)
     world->base = event_base_new();
     world->rest.controller = world->controller;
     world->rest.base = world->base;
-    assert_int_equal(
-        flo_httpd_open(world->base, &plain, &world->rest.httpd, &world->err),
-        0);
+    assert_int_equal(flo_httpd_open(world->base, &plain, &world->rest.httpd, &world->err), 0);
     assert_int_equal(flo_rest_open(&world->rest, &world->err), 0);
-    assert_int_equal(flo_httpd_listen(world->rest.httpd, "127.0.0.1:0", NULL,
-                                      FLO_TAG_PEOPLE, &world->people,
-                                      &world->err),
+    assert_int_equal(flo_httpd_listen(world->rest.httpd, "127.0.0.1:0", NULL, FLO_TAG_PEOPLE,
+                                      &world->people, &world->err),
                      0);
-    assert_int_equal(flo_httpd_listen(world->rest.httpd, "127.0.0.1:0", NULL,
-                                      FLO_TAG_DEVICES, &world->devices,
-                                      &world->err),
+    assert_int_equal(flo_httpd_listen(world->rest.httpd, "127.0.0.1:0", NULL, FLO_TAG_DEVICES,
+                                      &world->devices, &world->err),
                      0);
     begin(world);
     enrol(world, ONE, "gw-1", "lab");
@@ -140,13 +129,11 @@ static inline int close_rest(void **state)
 /* A connection on which `text` was sent. */
 static inline int sends(uint16_t port, const char *text, size_t bytes)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons(port),
-                                  .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
 
-    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)),
-                     0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
     assert_int_equal(send(fd, text, bytes, MSG_NOSIGNAL), bytes);
     return fd;
 }
@@ -162,8 +149,7 @@ static inline void hears(struct world *world, int fd)
         flo_outgoing_durable(world->controller);
         event_base_loop(world->base, EVLOOP_NONBLOCK);
         assert_true(poll(&ready, 1, 1) >= 0);
-        n = recv(fd, world->answer + got, sizeof(world->answer) - 1 - got,
-                 MSG_DONTWAIT);
+        n = recv(fd, world->answer + got, sizeof(world->answer) - 1 - got, MSG_DONTWAIT);
         assert_true(n >= 0 || errno == EAGAIN || errno == ECONNRESET);
         n = n < 0 && errno == ECONNRESET ? 0 : n;
         got += n > 0 ? (size_t)n : 0;
@@ -173,46 +159,40 @@ static inline void hears(struct world *world, int fd)
 }
 
 /* `call`: "GET /v1/devices"; headers: each with its \r\n.  The status. */
-static inline int asks_at(struct world *world, uint16_t port, const char *token,
-                          const char *call, const char *headers,
-                          const char *body)
+static inline int asks_at(struct world *world, uint16_t port, const char *token, const char *call,
+                          const char *headers, const char *body)
 {
     char *text = malloc(1 << 16);
-    int chars =
-        snprintf(text, 1 << 16, "%s HTTP/1.1\r\nHost: localhost\r\n", call);
+    int chars = snprintf(text, 1 << 16, "%s HTTP/1.1\r\nHost: localhost\r\n", call);
 
     if (token != NULL) {
-        chars +=
-            snprintf(text + chars, 1024, "Authorization: Bearer %s\r\n", token);
+        chars += snprintf(text + chars, 1024, "Authorization: Bearer %s\r\n", token);
     }
     chars += snprintf(text + chars, (1 << 16) - (size_t)chars,
-                      "%sContent-Length: %zu\r\nConnection: close\r\n\r\n%s",
-                      headers, strlen(body), body);
+                      "%sContent-Length: %zu\r\nConnection: close\r\n\r\n%s", headers, strlen(body),
+                      body);
     hears(world, sends(port, text, (size_t)chars));
     free(text);
     assert_memory_equal(world->answer, "HTTP/1.1 ", 9);
     return atoi(world->answer + 9);
 }
 
-static inline int asks(struct world *world, const char *token, const char *call,
-                       const char *body)
+static inline int asks(struct world *world, const char *token, const char *call, const char *body)
 {
     return asks_at(world, world->people, token, call, "", body);
 }
 
 /* The answer is this status and has this text. */
-#define ANSWERS(world, status, has, ...)                                       \
-    do {                                                                       \
-        int got_ = (__VA_ARGS__);                                              \
-        if (got_ != (status) || strstr((world)->answer, has) == NULL) {        \
-            fail_msg("%d without `%s` came:\n%.800s", status, has,             \
-                     (world)->answer);                                         \
-        }                                                                      \
+#define ANSWERS(world, status, has, ...)                                                           \
+    do {                                                                                           \
+        int got_ = (__VA_ARGS__);                                                                  \
+        if (got_ != (status) || strstr((world)->answer, has) == NULL) {                            \
+            fail_msg("%d without `%s` came:\n%.800s", status, has, (world)->answer);               \
+        }                                                                                          \
     } while (0)
 
 /* A text member of the answer's body. */
-static inline void member(const struct world *world, const char *name,
-                          char out[256])
+static inline void member(const struct world *world, const char *name, char out[256])
 {
     const char *body = strstr(world->answer, "\r\n\r\n");
     json_t *json = body != NULL ? json_loads(body + 4, 0, NULL) : NULL;

@@ -37,11 +37,10 @@ struct world {
     double leak; /* growth of memory in an hour */
 };
 
-static inline void set_phase(struct world *world, const char *name,
-                             uint32_t devices, uint64_t soak_ms)
+static inline void set_phase(struct world *world, const char *name, uint32_t devices,
+                             uint64_t soak_ms)
 {
-    struct flo_rollout_phase *phase =
-        &world->rollout.phases[world->rollout.phase_count++];
+    struct flo_rollout_phase *phase = &world->rollout.phases[world->rollout.phase_count++];
 
     snprintf(phase->name, sizeof(phase->name), "%s", name);
     phase->devices = devices;
@@ -92,8 +91,7 @@ static inline void world_free(struct world *world)
 static inline int step(struct world *world, struct flo_rollout_event event)
 {
     event.now_ms = world->now_ms;
-    int rv =
-        flo_rollout_step(&world->rollout, &event, &world->actions, &world->err);
+    int rv = flo_rollout_step(&world->rollout, &event, &world->actions, &world->err);
     flo_rollout_trace(&world->rollout, &event, &world->actions, &world->trace);
     return rv;
 }
@@ -103,43 +101,39 @@ static inline void start(struct world *world)
     for (int i = 0; i < DEVICES; i++) {
         struct flo_rollout_place place = {
             .site = world->sites > 0 ? (uint32_t)(i % world->sites) + 1 : 0};
-        struct flo_rollout_event event = {
-            .kind = FLO_ROLLOUT_EVENT_JOINED,
-            .now_ms = world->now_ms,
-            .device = world->names[i],
-            .is_online = true,
-            .place = &place,
-            .bucket = (uint32_t)((uint64_t)i * FLO_BUCKETS / DEVICES)};
-        assert_int_equal(flo_rollout_step(&world->rollout, &event,
-                                          &world->actions, &world->err),
+        struct flo_rollout_event event = {.kind = FLO_ROLLOUT_EVENT_JOINED,
+                                          .now_ms = world->now_ms,
+                                          .device = world->names[i],
+                                          .is_online = true,
+                                          .place = &place,
+                                          .bucket =
+                                              (uint32_t)((uint64_t)i * FLO_BUCKETS / DEVICES)};
+        assert_int_equal(flo_rollout_step(&world->rollout, &event, &world->actions, &world->err),
                          0);
     }
     assert_int_equal(
-        step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_START,
-                                               .note = "ops"}),
-        0);
+        step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_START, .note = "ops"}), 0);
 }
 
 static inline void go_well(struct world *world, int from, int to)
 {
-    static const enum flo_execution way[] = {
-        FLO_EXECUTION_ACCEPTED, FLO_EXECUTION_SOAKING, FLO_EXECUTION_SUCCEEDED};
+    static const enum flo_execution way[] = {FLO_EXECUTION_ACCEPTED, FLO_EXECUTION_SOAKING,
+                                             FLO_EXECUTION_SUCCEEDED};
 
     for (int i = from; i < to; i++) {
         for (size_t k = 0; k < FLO_COUNT(way); k++) {
-            assert_int_equal(step(world,
-                                  (struct flo_rollout_event){
-                                      .kind = FLO_ROLLOUT_EVENT_EXECUTION,
-                                      .device = world->names[i],
-                                      .attempt = 1,
-                                      .execution = way[k]}),
-                             0);
+            assert_int_equal(
+                step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EXECUTION,
+                                                       .device = world->names[i],
+                                                       .attempt = 1,
+                                                       .execution = way[k]}),
+                0);
         }
     }
 }
 
-static inline void set_arm(struct flo_count_arm *arm, double devices,
-                           double events, double exposure)
+static inline void set_arm(struct flo_count_arm *arm, double devices, double events,
+                           double exposure)
 {
     *arm = (struct flo_count_arm){.devices = devices,
                                   .events = events,
@@ -165,18 +159,15 @@ static inline void studies(struct world *world, double change)
     evidence->slices = world->slices;
     for (int i = 0; i < FLO_MEASURE_COUNT; i++) {
         struct flo_statistic_arms *arms = &segment->arms[i];
-        if (flo_measure_fact((enum flo_measure)i)->kind ==
-            FLO_STATISTIC_RATIO) {
-            arms->ratio.treated =
-                (struct flo_ratio_arm){50, log1p(change), 50 * 0.08 * 0.08};
-            arms->ratio.control =
-                (struct flo_ratio_arm){400, 0, 400 * 0.08 * 0.08};
+        if (flo_measure_fact((enum flo_measure)i)->kind == FLO_STATISTIC_RATIO) {
+            arms->ratio.treated = (struct flo_ratio_arm){50, log1p(change), 50 * 0.08 * 0.08};
+            arms->ratio.control = (struct flo_ratio_arm){400, 0, 400 * 0.08 * 0.08};
         } else if (i == FLO_MEASURE_LEAK) {
-            arms->leak = (struct flo_leak_arms){
-                .treated = {50, log1p(world->leak), 50 * 0.006 * 0.006},
-                .control = {400, 0, 400 * 0.006 * 0.006},
-                .slope = log1p(world->leak),
-                .latest = log1p(world->leak)};
+            arms->leak =
+                (struct flo_leak_arms){.treated = {50, log1p(world->leak), 50 * 0.006 * 0.006},
+                                       .control = {400, 0, 400 * 0.006 * 0.006},
+                                       .slope = log1p(world->leak),
+                                       .latest = log1p(world->leak)};
         } else if (i != FLO_MEASURE_DEATHS) {
             set_arm(&arms->count.treated, 50, 1, 100000);
             set_arm(&arms->count.control, 400, 8, 800000);
@@ -186,21 +177,19 @@ static inline void studies(struct world *world, double change)
     if (world->slow > 0) {
         evidence->probe_count = 1;
         evidence->probes[0].least = log(2.1);
-        snprintf(evidence->probes[0].device, sizeof(evidence->probes[0].device),
-                 "%s", world->names[world->slow - 1]);
-        snprintf(evidence->probes[0].name, sizeof(evidence->probes[0].name),
-                 "site=s%d", (world->slow - 1) % world->sites);
+        snprintf(evidence->probes[0].device, sizeof(evidence->probes[0].device), "%s",
+                 world->names[world->slow - 1]);
+        snprintf(evidence->probes[0].name, sizeof(evidence->probes[0].name), "site=s%d",
+                 (world->slow - 1) % world->sites);
         for (int i = 0; i < DEVICES; i++) {
-            world->probes[i] =
-                i % world->sites == (world->slow - 1) % world->sites;
+            world->probes[i] = i % world->sites == (world->slow - 1) % world->sites;
         }
     }
     world->study.probes = world->slow > 0 ? world->probes : NULL;
     world->now_ms += BLOCK_MS;
-    assert_int_equal(
-        step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_STUDY,
-                                               .study = &world->study}),
-        0);
+    assert_int_equal(step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_STUDY,
+                                                            .study = &world->study}),
+                     0);
 }
 
 #endif

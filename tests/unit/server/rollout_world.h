@@ -47,8 +47,8 @@ static inline struct world *world_new(size_t devices, uint32_t canary)
     rollout->gate_count = 1;
     rollout->gates[FLO_GATE_FAILED].margin = 0;
     for (size_t i = 0; i < devices; i++) {
-        snprintf(world->names[i], sizeof(world->names[i]),
-                 "d%07zu-0000-4000-8000-000000000000", i + 1);
+        snprintf(world->names[i], sizeof(world->names[i]), "d%07zu-0000-4000-8000-000000000000",
+                 i + 1);
     }
     return world;
 }
@@ -62,18 +62,15 @@ static inline void world_free(struct world *world)
 static inline int step(struct world *world, struct flo_rollout_event event)
 {
     event.now_ms = world->now_ms;
-    int rv =
-        flo_rollout_step(&world->rollout, &event, &world->actions, &world->err);
+    int rv = flo_rollout_step(&world->rollout, &event, &world->actions, &world->err);
     flo_rollout_trace(&world->rollout, &event, &world->actions, &world->trace);
     if (rv < 0) {
-        flo_buf_printf(&world->trace, "               refused  %s\n",
-                       world->err.what);
+        flo_buf_printf(&world->trace, "               refused  %s\n", world->err.what);
     }
     return rv;
 }
 
-static inline int operator_does(struct world *world,
-                                enum flo_rollout_event_kind kind)
+static inline int operator_does(struct world *world, enum flo_rollout_event_kind kind)
 {
     return step(world, (struct flo_rollout_event){.kind = kind, .note = "ops"});
 }
@@ -81,14 +78,13 @@ static inline int operator_does(struct world *world,
 static inline void join_all(struct world *world)
 {
     for (size_t i = 0; i < world->count; i++) {
-        struct flo_rollout_event event = {
-            .kind = FLO_ROLLOUT_EVENT_JOINED,
-            .now_ms = world->now_ms,
-            .device = world->names[i],
-            .is_online = true,
-            .bucket = (uint32_t)((uint64_t)i * FLO_BUCKETS / world->count)};
-        assert_int_equal(flo_rollout_step(&world->rollout, &event,
-                                          &world->actions, &world->err),
+        struct flo_rollout_event event = {.kind = FLO_ROLLOUT_EVENT_JOINED,
+                                          .now_ms = world->now_ms,
+                                          .device = world->names[i],
+                                          .is_online = true,
+                                          .bucket =
+                                              (uint32_t)((uint64_t)i * FLO_BUCKETS / world->count)};
+        assert_int_equal(flo_rollout_step(&world->rollout, &event, &world->actions, &world->err),
                          0);
     }
 }
@@ -97,33 +93,26 @@ static inline void says(struct world *world, size_t device, uint32_t attempt,
                         enum flo_execution state, const char *note)
 {
     world->now_ms += 100;
-    assert_int_equal(
-        step(world,
-             (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EXECUTION,
-                                        .device = world->names[device - 1],
-                                        .attempt = attempt,
-                                        .execution = state,
-                                        .note = note}),
-        0);
+    assert_int_equal(step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EXECUTION,
+                                                            .device = world->names[device - 1],
+                                                            .attempt = attempt,
+                                                            .execution = state,
+                                                            .note = note}),
+                     0);
 }
 
-static inline void about(struct world *world, size_t device,
-                         enum flo_rollout_event_kind kind)
+static inline void about(struct world *world, size_t device, enum flo_rollout_event_kind kind)
 {
     world->now_ms += 100;
     assert_int_equal(
-        step(world,
-             (struct flo_rollout_event){.kind = kind,
-                                        .device = world->names[device - 1]}),
+        step(world, (struct flo_rollout_event){.kind = kind, .device = world->names[device - 1]}),
         0);
 }
 
 static inline void wait_ms(struct world *world, uint64_t ms)
 {
     world->now_ms += ms;
-    assert_int_equal(
-        step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_TICK}),
-        0);
+    assert_int_equal(step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_TICK}), 0);
 }
 
 static inline void goes_well(struct world *world, size_t device)
@@ -142,8 +131,7 @@ static inline struct world *world_started(size_t devices, uint32_t canary)
     return world;
 }
 
-static inline void ends_as(struct world *world, enum flo_rollout_state state,
-                           const char *golden)
+static inline void ends_as(struct world *world, enum flo_rollout_state state, const char *golden)
 {
     assert_string_equal(flo_rollout_state_word(world->rollout.state),
                         flo_rollout_state_word(state));

@@ -22,8 +22,7 @@ struct named {
 };
 
 /* Its place among the words; SIZE_MAX: it has none. */
-static size_t word_of(struct flo_slice_word *words, size_t *count,
-                      const char *text)
+static size_t word_of(struct flo_slice_word *words, size_t *count, const char *text)
 {
     size_t i = 0;
 
@@ -40,8 +39,7 @@ static size_t word_of(struct flo_slice_word *words, size_t *count,
     return i;
 }
 
-static void name_label(struct named *named, size_t l, const json_t *rule,
-                       const json_t *devices)
+static void name_label(struct named *named, size_t l, const json_t *rule, const json_t *devices)
 {
     const json_t *label = json_array_get(json_object_get(rule, "labels"), l);
     const json_t *tau2 = json_object_get(rule, "tau2");
@@ -55,10 +53,8 @@ static void name_label(struct named *named, size_t l, const json_t *rule,
     named->label_names[l] = json_string_value(json_object_get(label, "name"));
     named->values[l] = calloc(count + 1, sizeof(uint16_t));
     for (size_t i = 0; i < count; i++) {
-        const json_t *of =
-            json_object_get(json_array_get(devices, i), "labels");
-        const char *text =
-            json_string_value(json_object_get(of, named->label_names[l]));
+        const json_t *of = json_object_get(json_array_get(devices, i), "labels");
+        const char *text = json_string_value(json_object_get(of, named->label_names[l]));
         places[i] = word_of(words, &word_count, text);
     }
     flo_slice_words_number(words, word_count, numbers, &numbered);
@@ -71,11 +67,10 @@ static void name_label(struct named *named, size_t l, const json_t *rule,
     free(words);
     free(numbers);
     free(places);
-    named->labels[l] = (struct flo_slice_label){
-        .values = named->values[l],
-        .count = numbered.count,
-        .judged = (uint32_t)member_number(label, "values"),
-        .tau2 = member_number(tau2, named->label_names[l])};
+    named->labels[l] = (struct flo_slice_label){.values = named->values[l],
+                                                .count = numbered.count,
+                                                .judged = (uint32_t)member_number(label, "values"),
+                                                .tau2 = member_number(tau2, named->label_names[l])};
 }
 
 static struct named *name_all(const json_t *input)
@@ -105,21 +100,19 @@ static json_t *slice_json(const struct named *named, struct flo_slice slice)
                         named->names[slice.label][slice.value]);
 }
 
-static json_t *within_json(const struct named *named, bool has_within,
-                           struct flo_slice slice)
+static json_t *within_json(const struct named *named, bool has_within, struct flo_slice slice)
 {
     return has_within ? slice_json(named, slice) : json_null();
 }
 
-static json_t *probes_json(const struct named *named,
-                           const struct flo_scan_probe *probes, size_t count)
+static json_t *probes_json(const struct named *named, const struct flo_scan_probe *probes,
+                           size_t count)
 {
     json_t *out = json_array();
 
     for (size_t i = 0; i < count; i++) {
         json_array_append_new(out,
-                              json_pack("{s:o,s:I}", "slice",
-                                        slice_json(named, probes[i].slice),
+                              json_pack("{s:o,s:I}", "slice", slice_json(named, probes[i].slice),
                                         "take", (json_int_t)probes[i].take));
     }
     return out;
@@ -191,9 +184,8 @@ static struct flo_scan_device *devices_of(const json_t *given)
     return out;
 }
 
-static json_t *row_json(const struct named *named, const json_t *devices,
-                        const uint8_t *far, size_t at,
-                        const struct flo_scan_row *row)
+static json_t *row_json(const struct named *named, const json_t *devices, const uint8_t *far,
+                        size_t at, const struct flo_scan_row *row)
 {
     json_t *same = json_array();
 
@@ -202,40 +194,35 @@ static json_t *row_json(const struct named *named, const json_t *devices,
     }
     json_t *out = json_pack(
         "{s:o,s:f,s:f,s:f,s:I,s:I,s:I,s:o,s:[o,o],s:o,s:o,s:o}", "slice",
-        slice_json(named, row->slice), "ln_e", row->ln_e, "threshold",
-        row->threshold, "delta", row->delta, "n_updated",
-        (json_int_t)row->updated, "n_control", (json_int_t)row->controls, "far",
-        (json_int_t)row->far, "effect_pct",
+        slice_json(named, row->slice), "ln_e", row->ln_e, "threshold", row->threshold, "delta",
+        row->delta, "n_updated", (json_int_t)row->updated, "n_control", (json_int_t)row->controls,
+        "far", (json_int_t)row->far, "effect_pct",
         pct_or_null(row->told.has_effect, row->told.effect), "ci_pct",
         pct_or_null(row->told.has_interval, row->told.low),
-        pct_or_null(row->told.has_interval, row->told.high), "devices",
-        ids_json(devices, far, at), "same", same, "within",
-        within_json(named, row->has_within, row->within));
+        pct_or_null(row->told.has_interval, row->told.high), "devices", ids_json(devices, far, at),
+        "same", same, "within", within_json(named, row->has_within, row->within));
     if (!row->is_culprit) {
         json_object_set_new(out, "with_swap", json_boolean(row->with_swap));
     }
     return out;
 }
 
-static json_t *changed_json(const struct named *named,
-                            const struct flo_scan *scan)
+static json_t *changed_json(const struct named *named, const struct flo_scan *scan)
 {
     json_t *out = json_array();
 
     for (size_t i = 0; i < scan->changed_count; i++) {
         const struct flo_scan_changed *one = &scan->changed[i];
         json_array_append_new(
-            out,
-            json_pack("{s:o,s:f,s:o,s:I,s:b}", "slice",
-                      slice_json(named, one->slice), "ln_e", one->ln_e,
-                      "shift_pct", pct_or_null(true, one->shift), "n_control",
-                      (json_int_t)one->controls, "both", one->has_both));
+            out, json_pack("{s:o,s:f,s:o,s:I,s:b}", "slice", slice_json(named, one->slice), "ln_e",
+                           one->ln_e, "shift_pct", pct_or_null(true, one->shift), "n_control",
+                           (json_int_t)one->controls, "both", one->has_both));
     }
     return out;
 }
 
-static json_t *scan_json(const struct named *named, const json_t *devices,
-                         const uint8_t *far, const struct flo_scan *scan)
+static json_t *scan_json(const struct named *named, const json_t *devices, const uint8_t *far,
+                         const struct flo_scan *scan)
 {
     json_t *culprits = json_array();
     json_t *unclear = json_array();
@@ -247,18 +234,15 @@ static json_t *scan_json(const struct named *named, const json_t *devices,
                               row_json(named, devices, far, i, &scan->rows[i]));
     }
     for (size_t l = 0; l < named->count; l++) {
-        json_object_set_new(tau2, named->label_names[l],
-                            json_real(scan->tau2[l]));
+        json_object_set_new(tau2, named->label_names[l], json_real(scan->tau2[l]));
         if (!scan->is_scanned[l]) {
-            json_array_append_new(not_scanned,
-                                  json_string(named->label_names[l]));
+            json_array_append_new(not_scanned, json_string(named->label_names[l]));
         }
     }
-    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o}", "culprits", culprits,
-                     "unclear", unclear, "changed", changed_json(named, scan),
-                     "probe",
-                     probes_json(named, scan->probes, scan->probe_count),
-                     "tau2", tau2, "not_scanned", not_scanned);
+    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o}", "culprits", culprits, "unclear", unclear,
+                     "changed", changed_json(named, scan), "probe",
+                     probes_json(named, scan->probes, scan->probe_count), "tau2", tau2,
+                     "not_scanned", not_scanned);
 }
 
 json_t *answer_scan(const json_t *input)
@@ -269,8 +253,7 @@ json_t *answer_scan(const json_t *input)
     struct named *named = name_all(input);
     struct flo_scan_rule rule = {.alpha = number_or(rule_given, "alpha", 0.01),
                                  .weight = number_or(rule_given, "weight", 0.2),
-                                 .limit_pct =
-                                     number_or(rule_given, "limit_pct", 10),
+                                 .limit_pct = number_or(rule_given, "limit_pct", 10),
                                  .labels = named->labels,
                                  .label_count = named->count};
     struct flo_scan_device *devices = devices_of(given);
@@ -292,8 +275,7 @@ json_t *answer_scan(const json_t *input)
 /* ---- counts ---- */
 
 static void read_counts(const json_t *json, const char *key,
-                        const struct flo_count_scan_device *device,
-                        double out[FLO_SCAN_WAVES_MAX])
+                        const struct flo_count_scan_device *device, double out[FLO_SCAN_WAVES_MAX])
 {
     const json_t *numbers = json_object_get(json, key);
 
@@ -321,19 +303,16 @@ static struct flo_count_scan_device *count_devices_of(const json_t *given)
     return out;
 }
 
-static json_t *count_row_json(const struct named *named, const json_t *devices,
-                              const uint8_t *far, size_t at,
-                              const struct flo_count_scan_row *row)
+static json_t *count_row_json(const struct named *named, const json_t *devices, const uint8_t *far,
+                              size_t at, const struct flo_count_scan_row *row)
 {
     return json_pack("{s:o,s:f,s:f,s:f,s:I,s:I,s:I,s:f,s:f,s:o,s:o}", "slice",
-                     slice_json(named, row->slice), "ln_e", row->ln_e,
-                     "ln_e_own", row->ln_e_own, "threshold", row->threshold,
-                     "n_updated", (json_int_t)row->updated, "far",
-                     (json_int_t)row->far, "n_control",
-                     (json_int_t)row->controls, "far_control",
-                     row->far_controls, "far_everywhere", row->far_everywhere,
-                     "within", within_json(named, row->has_within, row->within),
-                     "devices", ids_json(devices, far, at));
+                     slice_json(named, row->slice), "ln_e", row->ln_e, "ln_e_own", row->ln_e_own,
+                     "threshold", row->threshold, "n_updated", (json_int_t)row->updated, "far",
+                     (json_int_t)row->far, "n_control", (json_int_t)row->controls, "far_control",
+                     row->far_controls, "far_everywhere", row->far_everywhere, "within",
+                     within_json(named, row->has_within, row->within), "devices",
+                     ids_json(devices, far, at));
 }
 
 json_t *answer_scan_count(const json_t *input)
@@ -342,12 +321,11 @@ json_t *answer_scan_count(const json_t *input)
     const json_t *rule_given = json_object_get(input, "rule");
     size_t count = json_array_size(given);
     struct named *named = name_all(input);
-    struct flo_count_scan_rule rule = {
-        .alpha = number_or(rule_given, "alpha", 0.01),
-        .weight = number_or(rule_given, "weight", 0.2),
-        .least = member_number(rule_given, "least"),
-        .labels = named->labels,
-        .label_count = named->count};
+    struct flo_count_scan_rule rule = {.alpha = number_or(rule_given, "alpha", 0.01),
+                                       .weight = number_or(rule_given, "weight", 0.2),
+                                       .least = member_number(rule_given, "least"),
+                                       .labels = named->labels,
+                                       .label_count = named->count};
     struct flo_count_scan_device *devices = count_devices_of(given);
     uint8_t *far = calloc(count + 1, 1);
     void *room = malloc(flo_count_scan_room_bytes(count));
@@ -357,13 +335,11 @@ json_t *answer_scan_count(const json_t *input)
 
     bool is_good = flo_count_scan_look(&rule, devices, count, room, far, &scan);
     for (size_t i = 0; i < scan.row_count; i++) {
-        json_array_append_new(
-            scan.rows[i].is_culprit ? culprits : unclear,
-            count_row_json(named, given, far, i, &scan.rows[i]));
+        json_array_append_new(scan.rows[i].is_culprit ? culprits : unclear,
+                              count_row_json(named, given, far, i, &scan.rows[i]));
     }
-    json_t *out =
-        json_pack("{s:o,s:o,s:o}", "culprits", culprits, "unclear", unclear,
-                  "probe", probes_json(named, scan.probes, scan.probe_count));
+    json_t *out = json_pack("{s:o,s:o,s:o}", "culprits", culprits, "unclear", unclear, "probe",
+                            probes_json(named, scan.probes, scan.probe_count));
     if (!is_good) {
         json_decref(out);
         out = evidence_refused();

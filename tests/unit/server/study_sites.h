@@ -12,9 +12,8 @@ static struct flo_rollout_entry *create(struct world *world, const char *text)
 
     assert_non_null(json);
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    int rv = flo_rollouts_create(world->controller, json,
-                                 &(struct flo_actor){"ops", "user:ops"}, false,
-                                 &entry, &world->err);
+    int rv = flo_rollouts_create(world->controller, json, &(struct flo_actor){"ops", "user:ops"},
+                                 false, &entry, &world->err);
     json_decref(json);
     if (rv < 0) {
         fail_msg("%s", world->err.what);
@@ -34,20 +33,17 @@ static void enrol_sites_of(struct world *world, const char *prefix)
         bool is_news;
         snprintf(id, sizeof(id), "%08d-0000-4000-8000-000000000000", i);
         snprintf(name, sizeof(name), "more-%d", i);
-        snprintf(labels, sizeof(labels), "{\"site\":\"%s%d\"}", prefix,
-                 i % SITES);
+        snprintf(labels, sizeof(labels), "{\"site\":\"%s%d\"}", prefix, i % SITES);
         struct flo_fleet_device device = {.id = id,
                                           .name = name,
                                           .labels = labels,
                                           .profile = "{}",
                                           .groups = "[\"all\"]",
                                           .enrolled_at_ms = 1};
-        assert_int_equal(flo_fleet_device_add(world->controller->store, &device,
-                                              groups, 1, &world->err),
-                         0);
-        assert_int_equal(flo_fleet_device_online(world->controller->store, id,
-                                                 true, &is_news, &world->err),
-                         0);
+        assert_int_equal(
+            flo_fleet_device_add(world->controller->store, &device, groups, 1, &world->err), 0);
+        assert_int_equal(
+            flo_fleet_device_online(world->controller->store, id, true, &is_news, &world->err), 0);
     }
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 }

@@ -21,26 +21,22 @@ static struct flo_study *study_new(enum flo_preset preset)
     return study;
 }
 
-static void set_ratio(struct flo_study_segment *segment,
-                      enum flo_measure measure, double change)
+static void set_ratio(struct flo_study_segment *segment, enum flo_measure measure, double change)
 {
     segment->arms[measure].ratio = (struct flo_ratio_segment){
-        .treated = {50, log1p(change), 50 * 0.08 * 0.08},
-        .control = {400, 0, 400 * 0.08 * 0.08}};
+        .treated = {50, log1p(change), 50 * 0.08 * 0.08}, .control = {400, 0, 400 * 0.08 * 0.08}};
 }
 
-static void set_count(struct flo_study_segment *segment,
-                      enum flo_measure measure, double treated, double control,
-                      double exposure)
+static void set_count(struct flo_study_segment *segment, enum flo_measure measure, double treated,
+                      double control, double exposure)
 {
-    segment->arms[measure].count.treated =
-        (struct flo_count_arm){.devices = 50,
-                               .events = treated,
-                               .expected = exposure,
-                               .exposure = exposure,
-                               .sxx = treated,
-                               .sxl = treated * exposure / 50,
-                               .sll = exposure * exposure / 50};
+    segment->arms[measure].count.treated = (struct flo_count_arm){.devices = 50,
+                                                                  .events = treated,
+                                                                  .expected = exposure,
+                                                                  .exposure = exposure,
+                                                                  .sxx = treated,
+                                                                  .sxl = treated * exposure / 50,
+                                                                  .sll = exposure * exposure / 50};
     segment->arms[measure].count.control =
         (struct flo_count_arm){.devices = 400,
                                .events = control,
@@ -52,14 +48,13 @@ static void set_count(struct flo_study_segment *segment,
 }
 
 /* Growth in an hour, of the whole time and of its latest half. */
-static void set_leak(struct flo_study_segment *segment, double an_hour,
-                     double latest)
+static void set_leak(struct flo_study_segment *segment, double an_hour, double latest)
 {
-    segment->arms[FLO_MEASURE_LEAK].leak = (struct flo_leak_arms){
-        .treated = {50, log1p(an_hour), 50 * 0.006 * 0.006},
-        .control = {400, 0, 400 * 0.006 * 0.006},
-        .slope = log1p(an_hour),
-        .latest = log1p(latest)};
+    segment->arms[FLO_MEASURE_LEAK].leak =
+        (struct flo_leak_arms){.treated = {50, log1p(an_hour), 50 * 0.006 * 0.006},
+                               .control = {400, 0, 400 * 0.006 * 0.006},
+                               .slope = log1p(an_hour),
+                               .latest = log1p(latest)};
 }
 
 /* Nothing is worse. */
@@ -68,8 +63,7 @@ static void set_well(struct flo_study_segment *segment, const char *name)
     snprintf(segment->name, sizeof(segment->name), "%s", name);
     segment->members = 450;
     for (int i = 0; i < FLO_MEASURE_COUNT; i++) {
-        if (flo_measure_fact((enum flo_measure)i)->kind ==
-            FLO_STATISTIC_RATIO) {
+        if (flo_measure_fact((enum flo_measure)i)->kind == FLO_STATISTIC_RATIO) {
             set_ratio(segment, (enum flo_measure)i, 0);
         }
     }
@@ -104,8 +98,7 @@ struct judged {
 };
 
 /* Judge, and see that the record says the same. */
-static struct judged *judge(struct flo_study *study,
-                            struct flo_study_evidence *evidence,
+static struct judged *judge(struct flo_study *study, struct flo_study_evidence *evidence,
                             const struct flo_study_moment *moment)
 {
     struct judged *judged = calloc(1, sizeof(*judged));
@@ -115,10 +108,9 @@ static struct judged *judge(struct flo_study *study,
     evidence->block++;
     evidence->phase = moment->phase;
     set_wave(evidence, study->state.excluded);
-    flo_study_judge(study, evidence, moment, &judged->results,
-                    &judged->finding);
-    judged->record = flo_study_record(study, "r-0001", evidence, moment,
-                                      &judged->results, &judged->finding);
+    flo_study_judge(study, evidence, moment, &judged->results, &judged->finding);
+    judged->record =
+        flo_study_record(study, "r-0001", evidence, moment, &judged->results, &judged->finding);
     assert_non_null(judged->record);
     char *text = json_dumps(judged->record, JSON_REAL_PRECISION(17));
     json_t *read = json_loads(text, 0, NULL);
@@ -131,8 +123,7 @@ static struct judged *judge(struct flo_study *study,
     return judged;
 }
 
-static enum flo_phase_verdict verdict(struct flo_study *study,
-                                      struct flo_study_evidence *evidence,
+static enum flo_phase_verdict verdict(struct flo_study *study, struct flo_study_evidence *evidence,
                                       const struct flo_study_moment *moment)
 {
     struct judged *judged = judge(study, evidence, moment);
@@ -143,9 +134,7 @@ static enum flo_phase_verdict verdict(struct flo_study *study,
     return of;
 }
 
-static const struct flo_study_moment under_way = {.soaked_s = -1,
-                                                  .soak_s = 3600};
-static const struct flo_study_moment soaked = {.soaked_s = 3600,
-                                               .soak_s = 3600};
+static const struct flo_study_moment under_way = {.soaked_s = -1, .soak_s = 3600};
+static const struct flo_study_moment soaked = {.soaked_s = 3600, .soak_s = 3600};
 
 #endif

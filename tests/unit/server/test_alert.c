@@ -34,8 +34,8 @@ static struct flo_err refusal_of(const char *text)
     return err;
 }
 
-#define HOT                                                                    \
-    "{\"where\":\"temperature>85\",\"above\":10,\"clear\":5,"                  \
+#define HOT                                                                                        \
+    "{\"where\":\"temperature>85\",\"above\":10,\"clear\":5,"                                      \
     "\"for_ms\":60000,\"keep_ms\":30000,\"repeat_ms\":600000}"
 
 /* ---- states ---- */
@@ -49,47 +49,41 @@ static void each_state_answers_each_level_as_the_table_says(void **state)
     (void)state;
     for (int from = 0; from < FLO_ALERT_STATES; from++) {
         for (int late = 0; late < 2; late++) {
-            flo_buf_printf(&out, "%-8s %-5s",
-                           flo_alert_state_word((enum flo_alert_state)from),
+            flo_buf_printf(&out, "%-8s %-5s", flo_alert_state_word((enum flo_alert_state)from),
                            late ? "late" : "soon");
             for (int level = 0; level < 3; level++) {
-                struct flo_alert alert = {.state = (enum flo_alert_state)from,
-                                          .since_ms = 1000};
+                struct flo_alert alert = {.state = (enum flo_alert_state)from, .since_ms = 1000};
                 (void)flo_alert_step(&alert, &rule, (enum flo_alert_level)level,
                                      late ? 100000 : 2000);
-                flo_buf_printf(&out, " %s:%s", levels[level],
-                               flo_alert_state_word(alert.state));
+                flo_buf_printf(&out, " %s:%s", levels[level], flo_alert_state_word(alert.state));
             }
             flo_buf_text(&out, "\n");
         }
     }
-    assert_string_equal(
-        out.data, "ok       soon  bad:pending middle:ok well:ok\n"
-                  "ok       late  bad:pending middle:ok well:ok\n"
-                  "pending  soon  bad:pending middle:ok well:ok\n"
-                  "pending  late  bad:firing middle:ok well:ok\n"
-                  "firing   soon  bad:firing middle:firing well:clearing\n"
-                  "firing   late  bad:firing middle:firing well:clearing\n"
-                  "clearing soon  bad:firing middle:firing well:clearing\n"
-                  "clearing late  bad:firing middle:firing well:resolved\n"
-                  "resolved soon  bad:pending middle:resolved well:resolved\n"
-                  "resolved late  bad:pending middle:resolved well:resolved\n");
+    assert_string_equal(out.data, "ok       soon  bad:pending middle:ok well:ok\n"
+                                  "ok       late  bad:pending middle:ok well:ok\n"
+                                  "pending  soon  bad:pending middle:ok well:ok\n"
+                                  "pending  late  bad:firing middle:ok well:ok\n"
+                                  "firing   soon  bad:firing middle:firing well:clearing\n"
+                                  "firing   late  bad:firing middle:firing well:clearing\n"
+                                  "clearing soon  bad:firing middle:firing well:clearing\n"
+                                  "clearing late  bad:firing middle:firing well:resolved\n"
+                                  "resolved soon  bad:pending middle:resolved well:resolved\n"
+                                  "resolved late  bad:pending middle:resolved well:resolved\n");
 }
 
 /* Values at times, and the news that they make. */
-static void play(const struct flo_alert_rule *rule, struct flo_alert *alert,
-                 const char *values, bool is_silenced, struct flo_buf *out)
+static void play(const struct flo_alert_rule *rule, struct flo_alert *alert, const char *values,
+                 bool is_silenced, struct flo_buf *out)
 {
     uint64_t now_ms = 1000000;
 
     for (; *values != '\0'; values++, now_ms += 10000) {
         double value = *values == 'b' ? 20 : *values == 'm' ? 7 : 1;
         (void)flo_alert_step(alert, rule, flo_alert_level(rule, value), now_ms);
-        enum flo_alert_news news =
-            flo_alert_news(alert, rule, is_silenced, now_ms);
+        enum flo_alert_news news = flo_alert_news(alert, rule, is_silenced, now_ms);
         if (news != FLO_ALERT_NEWS_NONE) {
-            flo_buf_printf(out, "%llu %s\n",
-                           (unsigned long long)(now_ms - 1000000) / 1000,
+            flo_buf_printf(out, "%llu %s\n", (unsigned long long)(now_ms - 1000000) / 1000,
                            flo_alert_news_word(news));
         }
     }
@@ -156,21 +150,17 @@ static void an_alert_that_nobody_heard_of_ends_without_a_word(void **state)
 
 /* ---- rules ---- */
 
-static void
-a_rule_that_does_not_go_together_is_refused_with_its_place(void **state)
+static void a_rule_that_does_not_go_together_is_refused_with_its_place(void **state)
 {
     static const char *const rows[][2] = {
         {"{\"above\":1}", "/metric"},
-        {"{\"where\":\"drifts\",\"metric\":\"flotilla_devices\",\"above\":1}",
-         "/metric"},
+        {"{\"where\":\"drifts\",\"metric\":\"flotilla_devices\",\"above\":1}", "/metric"},
         {"{\"where\":\"drifts\"}", "/above"},
         {"{\"where\":\"drifts\",\"above\":1,\"below\":2}", "/above"},
         {"{\"where\":\"drifts\",\"above\":1,\"clear\":2}", "/clear"},
         {"{\"metric\":\"flotilla_devics\",\"above\":1}", "/metric"},
-        {"{\"metric\":\"flotilla_first_token_seconds\",\"above\":1}",
-         "/metric"},
-        {"{\"metric\":\"flotilla_devices\",\"by\":\"site\",\"above\":1}",
-         "/by"},
+        {"{\"metric\":\"flotilla_first_token_seconds\",\"above\":1}", "/metric"},
+        {"{\"metric\":\"flotilla_devices\",\"by\":\"site\",\"above\":1}", "/by"},
         {"{\"metric\":\"flotilla_rollouts\",\"match\":{\"site\":\"x\"},"
          "\"above\":1}",
          "/match"}};
@@ -199,26 +189,23 @@ static void the_shipped_rules_are_rules(void **state)
 
 static void labels_are_compared_whole(void **state)
 {
-    struct flo_alert_rule rule =
-        rule_of("{\"metric\":\"flotilla_rollout_phase\",\"match\":"
-                "{\"state\":\"halted\"},\"by\":\"rollout\",\"above\":0}");
+    struct flo_alert_rule rule = rule_of("{\"metric\":\"flotilla_rollout_phase\",\"match\":"
+                                         "{\"state\":\"halted\"},\"by\":\"rollout\",\"above\":0}");
     char by[FLO_ALERT_SERIES];
 
     (void)state;
-    assert_true(flo_alert_rule_takes(
-        &rule, "rollout=\"r-1\",release=\"a@1\",state=\"halted\"", by));
+    assert_true(
+        flo_alert_rule_takes(&rule, "rollout=\"r-1\",release=\"a@1\",state=\"halted\"", by));
     assert_string_equal(by, "r-1");
-    assert_false(flo_alert_rule_takes(
-        &rule, "rollout=\"r-1\",release=\"a@1\",state=\"halted2\"", by));
-    assert_false(flo_alert_rule_takes(
-        &rule, "rollout=\"state=\\\"halted\\\"\",release=\"a\"", by));
+    assert_false(
+        flo_alert_rule_takes(&rule, "rollout=\"r-1\",release=\"a@1\",state=\"halted2\"", by));
+    assert_false(flo_alert_rule_takes(&rule, "rollout=\"state=\\\"halted\\\"\",release=\"a\"", by));
     assert_false(flo_alert_rule_takes(&rule, "", by));
 }
 
 /* ---- increases ---- */
 
-static void
-an_increase_forgets_what_is_older_and_survives_a_restart(void **state)
+static void an_increase_forgets_what_is_older_and_survives_a_restart(void **state)
 {
     struct flo_alert_increase increase = {0};
     double value = 0;
@@ -257,9 +244,7 @@ static void a_signature_is_what_others_compute(void **state)
     (void)state;
     /* printf '1700000000.{"a":1}' | openssl dgst -sha256 -hmac key */
     flo_alert_sign("key", 1700000000, "{\"a\":1}", 7, out);
-    assert_string_equal(
-        out,
-        "v1=a438e398bfafc57e4396bb7fc2304422f0f768e965d073ca313cb52e22e6ad03");
+    assert_string_equal(out, "v1=a438e398bfafc57e4396bb7fc2304422f0f768e965d073ca313cb52e22e6ad03");
 }
 
 static bool may(const char *text, bool takes_private)
@@ -274,14 +259,13 @@ static bool may(const char *text, bool takes_private)
     return flo_http_may_connect(&v6, takes_private);
 }
 
-static void
-a_webhook_reaches_public_hosts_and_private_ones_when_allowed(void **state)
+static void a_webhook_reaches_public_hosts_and_private_ones_when_allowed(void **state)
 {
-    static const char *const public[] = {"93.184.216.34", "2606:2800::1",
-                                         "172.32.0.1", "::ffff:93.184.216.34"};
-    static const char *const private[] = {
-        "127.0.0.1",  "10.1.2.3", "172.16.0.1", "192.168.9.9",
-        "100.64.0.1", "::1",      "fd00::1",    "::ffff:127.0.0.1"};
+    static const char *const public[] = {"93.184.216.34", "2606:2800::1", "172.32.0.1",
+                                         "::ffff:93.184.216.34"};
+    static const char *const private[] = {"127.0.0.1",   "10.1.2.3",        "172.16.0.1",
+                                          "192.168.9.9", "100.64.0.1",      "::1",
+                                          "fd00::1",     "::ffff:127.0.0.1"};
     static const char *const never[] = {"169.254.169.254",
                                         "0.0.0.0",
                                         "224.0.0.1",
@@ -313,16 +297,13 @@ int main(void)
         cmocka_unit_test(a_reminder_comes_seldom_and_not_to_who_has_it),
         cmocka_unit_test(a_silenced_alert_is_told_when_the_silence_ends),
         cmocka_unit_test(an_alert_that_nobody_heard_of_ends_without_a_word),
-        cmocka_unit_test(
-            a_rule_that_does_not_go_together_is_refused_with_its_place),
+        cmocka_unit_test(a_rule_that_does_not_go_together_is_refused_with_its_place),
         cmocka_unit_test(the_shipped_rules_are_rules),
         cmocka_unit_test(labels_are_compared_whole),
-        cmocka_unit_test(
-            an_increase_forgets_what_is_older_and_survives_a_restart),
+        cmocka_unit_test(an_increase_forgets_what_is_older_and_survives_a_restart),
         cmocka_unit_test(attempts_back_off_and_end_after_about_a_day),
         cmocka_unit_test(a_signature_is_what_others_compute),
-        cmocka_unit_test(
-            a_webhook_reaches_public_hosts_and_private_ones_when_allowed),
+        cmocka_unit_test(a_webhook_reaches_public_hosts_and_private_ones_when_allowed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -70,8 +70,7 @@ static bool is_here(struct place *place, struct flo_digest digest)
     return flo_artifact_is_here(place->world.controller, &digest);
 }
 
-static void add_digest(struct flo_buf *out, const char *before,
-                       struct flo_digest digest)
+static void add_digest(struct flo_buf *out, const char *before, struct flo_digest digest)
 {
     char text[FLO_DIGEST_TEXT];
 
@@ -80,14 +79,13 @@ static void add_digest(struct flo_buf *out, const char *before,
 }
 
 /* whole(n), by deltas from these bases, in a document's list of files. */
-static void add_file(struct place *place, struct flo_buf *out, unsigned n,
-                     bool is_step, const unsigned *bases)
+static void add_file(struct place *place, struct flo_buf *out, unsigned n, bool is_step,
+                     const unsigned *bases)
 {
     bool is_first = is_step;
 
-    flo_buf_printf(out, "%s{\"name\":\"%s%u\",\"role\":\"%s\",\"bytes\":10",
-                   is_step ? "," : "", is_step ? "steps/" : "m", n,
-                   is_step ? "step" : "model");
+    flo_buf_printf(out, "%s{\"name\":\"%s%u\",\"role\":\"%s\",\"bytes\":10", is_step ? "," : "",
+                   is_step ? "steps/" : "m", n, is_step ? "step" : "model");
     add_digest(out, ",\"digest\":", whole(n));
     if (!is_step) {
         add_digest(out, ",\"chunks\":{\"bytes\":65536,\"digest\":", chunks(n));
@@ -103,8 +101,7 @@ static void add_file(struct place *place, struct flo_buf *out, unsigned n,
         flo_buf_printf(out, ",\"get\":[");
     }
     for (size_t i = 0; bases[i] != 0; i++) {
-        add_digest(out, is_first ? "{\"digest\":" : ",{\"digest\":",
-                   delta(n, bases[i]));
+        add_digest(out, is_first ? "{\"digest\":" : ",{\"digest\":", delta(n, bases[i]));
         add_digest(out, ",\"base\":", whole(bases[i]));
         flo_buf_printf(out, ",\"codec\":\"tensor1\",\"bytes\":5,"
                             "\"memory_bytes\":1000}");
@@ -137,14 +134,13 @@ static void add(struct place *place, struct wish wish)
     struct flo_buf body = {0};
     char version[16];
     char id[FLO_DIGEST_TEXT];
-    struct flo_fleet_release row = {
-        .model = wish.model != NULL ? wish.model : "tiny",
-        .version = version,
-        .number = wish.number,
-        .digest = id,
-        .state = wish.state != NULL ? wish.state : "published",
-        .bytes = 10,
-        .created_at_ms = wish.is_young ? waits_wall_ms() : 1};
+    struct flo_fleet_release row = {.model = wish.model != NULL ? wish.model : "tiny",
+                                    .version = version,
+                                    .number = wish.number,
+                                    .digest = id,
+                                    .state = wish.state != NULL ? wish.state : "published",
+                                    .bytes = 10,
+                                    .created_at_ms = wish.is_young ? waits_wall_ms() : 1};
     struct world *world = &place->world;
 
     id_of(wish.number, id);
@@ -164,8 +160,7 @@ static void add(struct place *place, struct wish wish)
                    wish.number, wish.number);
     row.body = body.data;
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    if (flo_fleet_release_add(world->controller->store, &row, &world->err) <
-        0) {
+    if (flo_fleet_release_add(world->controller->store, &row, &world->err) < 0) {
         fail_msg("%s", world->err.what);
     }
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
@@ -186,8 +181,7 @@ static void seven(struct place *place)
 }
 
 /* Its report: a release in a slot; 0: none. */
-static void report(struct place *place, size_t device, unsigned current,
-                   unsigned previous)
+static void report(struct place *place, size_t device, unsigned current, unsigned previous)
 {
     struct world *world = &place->world;
     struct flo_fleet_store *store = world->controller->store;
@@ -199,12 +193,11 @@ static void report(struct place *place, size_t device, unsigned current,
     snprintf(text, sizeof(text),
              "{\"models\":[{\"model\":\"tiny\",\"serving\":null,"
              "\"current\":{\"release\":\"%s\"},\"previous\":%s%s%s}]}",
-             ids_of[0], previous != 0 ? "{\"release\":\"" : "null",
-             previous != 0 ? ids_of[1] : "", previous != 0 ? "\"}" : "");
+             ids_of[0], previous != 0 ? "{\"release\":\"" : "null", previous != 0 ? ids_of[1] : "",
+             previous != 0 ? "\"}" : "");
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(flo_fleet_device_reported(store, ids[device], text, NULL,
-                                               NULL, false, 0, NULL, 0,
-                                               &world->err),
+    assert_int_equal(flo_fleet_device_reported(store, ids[device], text, NULL, NULL, false, 0, NULL,
+                                               0, &world->err),
                      0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 }
@@ -218,8 +211,8 @@ static struct flo_artifact_counts collect(struct place *place, bool is_dry)
 {
     struct flo_artifact_counts counts = {0};
 
-    if (flo_collect_all(place->world.controller, is_dry, NULL, NULL, &counts,
-                        &place->world.err) < 0) {
+    if (flo_collect_all(place->world.controller, is_dry, NULL, NULL, &counts, &place->world.err) <
+        0) {
         fail_msg("%s", place->world.err.what);
     }
     return counts;
@@ -228,18 +221,15 @@ static struct flo_artifact_counts collect(struct place *place, bool is_dry)
 static int set_up(void **state)
 {
     struct place *place = calloc(1, sizeof(*place));
-    struct flo_controller_options options = {.dir = ":memory:",
-                                             .fleet = "demo"};
+    struct flo_controller_options options = {.dir = ":memory:", .fleet = "demo"};
     struct world *world = &place->world;
     char blobs[96];
 
     flo_log_level_set(FLO_LOG_ERROR);
     strcpy(place->dir, "/tmp/flotilla-artifacts-XXXXXX");
     assert_non_null(mkdtemp(place->dir));
-    assert_int_equal(
-        flo_controller_open(&options, &world->controller, &world->err), 0);
-    snprintf(world->controller->dir, sizeof(world->controller->dir), "%s",
-             place->dir);
+    assert_int_equal(flo_controller_open(&options, &world->controller, &world->err), 0);
+    snprintf(world->controller->dir, sizeof(world->controller->dir), "%s", place->dir);
     snprintf(blobs, sizeof(blobs), "%s/blobs", place->dir);
     assert_int_equal(mkdir(blobs, 0755), 0);
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
@@ -283,8 +273,7 @@ static void a_delta_from_what_nobody_has_goes(void **state)
         assert_true(is_here(place, chunks(n)));
         assert_true(is_here(place, packed(n)));
         for (unsigned base = n - 2; base < n; base++) {
-            assert_int_equal(is_here(place, delta(n, base)),
-                             base == 2 || base >= 4);
+            assert_int_equal(is_here(place, delta(n, base)), base == 2 || base >= 4);
         }
     }
     assert_true(is_here(place, whole(1)));
@@ -304,9 +293,7 @@ static void a_device_that_is_away_for_months_keeps_its_delta(void **state)
     seven(place);
     run(place, 0, 1);
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(
-        flo_fleet_device_online(store, ids[0], false, &is_news, &world->err),
-        0);
+    assert_int_equal(flo_fleet_device_online(store, ids[0], false, &is_news, &world->err), 0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
     collect(place, false);
     assert_true(is_here(place, delta(2, 1)));
@@ -382,8 +369,7 @@ static void the_deltas_of_a_chain_stay_together(void **state)
 
     seven(place);
     /* From 1 through 2 to 8: no device has 2, but makes it. */
-    add(place,
-        (struct wish){8, .bases = FROM(2), .step = 2, .step_bases = FROM(1)});
+    add(place, (struct wish){8, .bases = FROM(2), .step = 2, .step_bases = FROM(1)});
     run(place, 0, 1);
     collect(place, false);
     assert_true(is_here(place, delta(8, 2)));
@@ -461,9 +447,9 @@ static void another_fleets_database_removes_nothing(void **state)
     for (unsigned n = 100; n < 110; n++) {
         put(place, whole(n), OLD_S);
     }
-    assert_int_equal(flo_collect_all(place->world.controller, false, NULL, NULL,
-                                     &counts, &place->world.err),
-                     FLO_E_STATE);
+    assert_int_equal(
+        flo_collect_all(place->world.controller, false, NULL, NULL, &counts, &place->world.err),
+        FLO_E_STATE);
     assert_non_null(strstr(place->world.err.what, "none of the 10 files"));
     assert_true(is_here(place, whole(100)));
 }
@@ -478,8 +464,7 @@ static void a_document_that_cannot_be_read_ends_it(void **state)
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
     add_release(world, 8, "8", DIGEST); /* its document is {} */
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
-    assert_int_equal(flo_collect_all(world->controller, false, NULL, NULL,
-                                     &counts, &world->err),
+    assert_int_equal(flo_collect_all(world->controller, false, NULL, NULL, &counts, &world->err),
                      FLO_E_IO_READ);
     assert_non_null(strstr(world->err.what, "tiny@8"));
     assert_true(is_here(place, delta(2, 1)));

@@ -15,21 +15,19 @@ static bool is_online(const struct flo_rollout_member *member)
     return member->is_online;
 }
 
-static uint32_t count_below(const struct flo_rollout *rollout, uint32_t from,
-                            uint64_t to)
+static uint32_t count_below(const struct flo_rollout *rollout, uint32_t from, uint64_t to)
 {
     uint32_t count = 0;
 
     for (size_t i = 0; i < rollout->member_count; i++) {
         const struct flo_rollout_member *member = &rollout->members[i];
-        count +=
-            is_online(member) && member->bucket >= from && member->bucket < to;
+        count += is_online(member) && member->bucket >= from && member->bucket < to;
     }
     return count;
 }
 
-static void assert_bound(const struct flo_rollout *rollout, uint32_t from,
-                         uint32_t to, uint32_t devices)
+static void assert_bound(const struct flo_rollout *rollout, uint32_t from, uint32_t to,
+                         uint32_t devices)
 {
     uint32_t bound = flo_rollout_bound(rollout, from, to, devices, is_online);
 
@@ -39,8 +37,7 @@ static void assert_bound(const struct flo_rollout *rollout, uint32_t from,
         return;
     }
     assert_true(count_below(rollout, from, bound) >= devices);
-    assert_true(bound == from ||
-                count_below(rollout, from, bound - 1) < devices);
+    assert_true(bound == from || count_below(rollout, from, bound - 1) < devices);
 }
 
 /* Buckets that stand together, at both ends, and where a digit changes. */
@@ -55,10 +52,8 @@ static uint32_t bucket_of(uint32_t number)
 static void a_bound_has_just_so_many_below_it(void **state)
 {
     static struct flo_rollout_member members[MEMBERS];
-    static struct flo_rollout rollout = {.members = members,
-                                         .member_count = MEMBERS};
-    static const uint32_t ends[] = {
-        0, 1, 1023, 1024, 1u << 20, 999999999, FLO_BUCKETS, 499999999};
+    static struct flo_rollout rollout = {.members = members, .member_count = MEMBERS};
+    static const uint32_t ends[] = {0, 1, 1023, 1024, 1u << 20, 999999999, FLO_BUCKETS, 499999999};
     (void)state;
 
     for (uint32_t i = 0; i < MEMBERS; i++) {

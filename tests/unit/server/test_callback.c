@@ -13,17 +13,16 @@ static struct flo_callback back;
 static void a_request_and_a_pasted_address_say_the_same(void **state)
 {
     (void)state;
-    assert_true(flo_callback_read(
-        "GET "
-        "/callback?state=s-1&code=x%2Fy+z&session_state=7&iss=https%3A%2F%2F"
-        "id HTTP/1.1",
-        &back));
+    assert_true(
+        flo_callback_read("GET "
+                          "/callback?state=s-1&code=x%2Fy+z&session_state=7&iss=https%3A%2F%2F"
+                          "id HTTP/1.1",
+                          &back));
     assert_string_equal(back.state, "s-1");
     assert_string_equal(back.code, "x/y z");
     assert_string_equal(back.issuer, "https://id");
-    assert_true(flo_callback_read(
-        "http://127.0.0.1:7/callback?error=access_denied&state=s-1#x\n",
-        &back));
+    assert_true(
+        flo_callback_read("http://127.0.0.1:7/callback?error=access_denied&state=s-1#x\n", &back));
     assert_string_equal(back.error, "access_denied");
     assert_string_equal(back.code, "");
 }

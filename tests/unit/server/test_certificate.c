@@ -129,19 +129,16 @@ static void an_authority_goes_when_nobody_holds_its_certificates(void **state)
 
     (void)state;
     assert_int_equal(flo_authority_may_retire(false, 0, false, &err), 0);
-    assert_int_equal(flo_authority_may_retire(false, 1, false, &err),
-                     FLO_E_CA_HELD);
+    assert_int_equal(flo_authority_may_retire(false, 1, false, &err), FLO_E_CA_HELD);
     assert_int_equal(flo_authority_may_retire(false, 1, true, &err), 0);
-    assert_int_equal(flo_authority_may_retire(true, 0, true, &err),
-                     FLO_E_STATE);
+    assert_int_equal(flo_authority_may_retire(true, 0, true, &err), FLO_E_STATE);
 }
 
 static void words_and_states_are_the_same(void **state)
 {
     (void)state;
     for (int i = 0; i < FLO_CERTIFICATE_STATES; i++) {
-        assert_int_equal(flo_certificate_parse(flo_certificate_word(
-                             (enum flo_certificate_state)i)),
+        assert_int_equal(flo_certificate_parse(flo_certificate_word((enum flo_certificate_state)i)),
                          i);
     }
     assert_int_equal(flo_certificate_parse("lost"), FLO_CERTIFICATE_STATES);

@@ -46,42 +46,35 @@ static void fields_are_chosen_by_head_or_path_for_each_form(void **state)
     const char *fields = "NAME,serving,rss_bytes,last_seen_at_ms";
     (void)state;
 
-    assert_string_equal(render(fleet, (struct flo_out_wish){.has_heads = true,
-                                                            .fields = fields}),
+    assert_string_equal(render(fleet, (struct flo_out_wish){.has_heads = true, .fields = fields}),
                         "NAME   SERVING   RSS      LAST SEEN\n"
                         "gw-10  tiny@1.0  1.0 MiB  2.0 s\n"
                         "gw-2   –         0 B      never\n");
-    assert_string_equal(render(fleet, (struct flo_out_wish){.form = FLO_OUT_CSV,
-                                                            .has_heads = true,
-                                                            .fields = fields}),
-                        "name,serving,rss_bytes,last_seen_at_ms\n"
-                        "gw-10,tiny@1.0,1048576,2023-11-14T22:13:18.000Z\n"
-                        "gw-2,,0,\n");
     assert_string_equal(
-        render(fleet, (struct flo_out_wish){.form = FLO_OUT_JSONL,
-                                            .fields = "name,serving.version"}),
-        "{\"name\":\"gw-10\",\"serving\":{\"version\":\"1.0\"}}\n"
-        "{\"name\":\"gw-2\"}\n");
+        render(fleet,
+               (struct flo_out_wish){.form = FLO_OUT_CSV, .has_heads = true, .fields = fields}),
+        "name,serving,rss_bytes,last_seen_at_ms\n"
+        "gw-10,tiny@1.0,1048576,2023-11-14T22:13:18.000Z\n"
+        "gw-2,,0,\n");
+    assert_string_equal(render(fleet, (struct flo_out_wish){.form = FLO_OUT_JSONL,
+                                                            .fields = "name,serving.version"}),
+                        "{\"name\":\"gw-10\",\"serving\":{\"version\":\"1.0\"}}\n"
+                        "{\"name\":\"gw-2\"}\n");
     assert_string_equal(
-        render(fleet, (struct flo_out_wish){.form = FLO_OUT_YAML,
-                                            .fields = "name,groups"}),
+        render(fleet, (struct flo_out_wish){.form = FLO_OUT_YAML, .fields = "name,groups"}),
         "- name: gw-10\n  groups: [all, lab]\n- name: gw-2\n  groups: []\n");
 }
 
 static void a_field_that_is_not_there_names_the_nearest(void **state)
 {
     (void)state;
-    assert_string_equal(
-        render(fleet, (struct flo_out_wish){.fields = "nmae"}),
-        "--fields: there is no field `nmae` here; did you mean `name`?");
-    assert_string_equal(
-        render(fleet, (struct flo_out_wish){.sort = "-stat"}),
-        "--sort: there is no field `stat` here; did you mean `state`?");
+    assert_string_equal(render(fleet, (struct flo_out_wish){.fields = "nmae"}),
+                        "--fields: there is no field `nmae` here; did you mean `name`?");
+    assert_string_equal(render(fleet, (struct flo_out_wish){.sort = "-stat"}),
+                        "--sort: there is no field `stat` here; did you mean `state`?");
     /* An empty list says nothing about its fields. */
     assert_string_equal(
-        render("[]", (struct flo_out_wish){.form = FLO_OUT_JSON,
-                                           .fields = "anything"}),
-        "[]\n");
+        render("[]", (struct flo_out_wish){.form = FLO_OUT_JSON, .fields = "anything"}), "[]\n");
 }
 
 static void a_list_is_sorted_as_people_count(void **state)
@@ -108,16 +101,14 @@ static void a_terminal_shortens_the_widest_column_and_a_pipe_none(void **state)
     assert_string_equal(render(json, wish), "gw-1  a note that is f…  0.1.0\n");
     wish.fields = "name,note";
     wish.width = 45; /* the first column says which row it is: it stays */
-    assert_string_equal(
-        render("[{\"name\":\"gateway-in-the-basement\",\"note\":\"a note "
-               "that is far too long for the line\"}]",
-               wish),
-        "gateway-in-the-basement  a note that is far …\n");
+    assert_string_equal(render("[{\"name\":\"gateway-in-the-basement\",\"note\":\"a note "
+                               "that is far too long for the line\"}]",
+                               wish),
+                        "gateway-in-the-basement  a note that is far …\n");
     wish.fields = "name,note,agent";
     wish.width = 0;
-    assert_string_equal(
-        render(json, wish),
-        "gw-1  a note that is far too long for the line  0.1.0\n");
+    assert_string_equal(render(json, wish),
+                        "gw-1  a note that is far too long for the line  0.1.0\n");
 }
 
 static void an_error_without_an_id_begins_with_its_words(void **state)
@@ -132,8 +123,7 @@ static void an_error_without_an_id_begins_with_its_words(void **state)
     struct flo_err err = {0};
     (void)state;
 
-    assert_int_equal(
-        flo_out_render(&wish, items, FLO_COLUMNS(timeline), &out, &err), 0);
+    assert_int_equal(flo_out_render(&wish, items, FLO_COLUMNS(timeline), &out, &err), 0);
     assert_string_equal(out.data, "order o-7: abort\ndisk.full: no room\n");
 }
 
@@ -151,14 +141,12 @@ static void a_name_does_not_command_the_terminal(void **state)
     /* escape, C1 control, mark that turns the direction */
     const char *json = "[{\"name\":\"a\\u001b[2J\\u009b31m\\u202ez\","
                        "\"note\":\"\\u001b]0;x\\u0007\"}]";
-    static const enum flo_out_form forms[] = {FLO_OUT_TABLE, FLO_OUT_JSON,
-                                              FLO_OUT_JSONL, FLO_OUT_YAML,
-                                              FLO_OUT_CSV,   FLO_OUT_NAME};
+    static const enum flo_out_form forms[] = {FLO_OUT_TABLE, FLO_OUT_JSON, FLO_OUT_JSONL,
+                                              FLO_OUT_YAML,  FLO_OUT_CSV,  FLO_OUT_NAME};
     (void)state;
 
     for (size_t i = 0; i < FLO_COUNT(forms); i++) {
-        struct flo_out_wish wish = {
-            .form = forms[i], .fields = "name,note", .is_tty = true};
+        struct flo_out_wish wish = {.form = forms[i], .fields = "name,note", .is_tty = true};
         const char *out = render(json, wish);
         assert_null(strchr(out, 0x1b));
         assert_null(strstr(out, "\xc2\x9b"));
@@ -168,23 +156,20 @@ static void a_name_does_not_command_the_terminal(void **state)
     struct flo_out_wish wish = {.form = FLO_OUT_JSON, .fields = "name"};
     FLO_CLEANUP(flo_json_cleanup)
     json_t *back = json_loads(render(json, wish), 0, NULL);
-    assert_string_equal(
-        json_string_value(json_object_get(json_array_get(back, 0), "name")),
-        "a\033[2J\xc2\x9b"
-        "31m\xe2\x80\xaez");
+    assert_string_equal(json_string_value(json_object_get(json_array_get(back, 0), "name")),
+                        "a\033[2J\xc2\x9b"
+                        "31m\xe2\x80\xaez");
 }
 
 static void a_cell_of_a_sheet_is_no_formula(void **state)
 {
-    const char *json =
-        "[{\"name\":\"=HYPERLINK(\\\"x\\\")\",\"note\":\"-2+3\","
-        "\"agent\":\"@sum\",\"rss_bytes\":-5,\"id\":\"a,\\\"b\\\"\\nc\"}]";
+    const char *json = "[{\"name\":\"=HYPERLINK(\\\"x\\\")\",\"note\":\"-2+3\","
+                       "\"agent\":\"@sum\",\"rss_bytes\":-5,\"id\":\"a,\\\"b\\\"\\nc\"}]";
     (void)state;
 
     assert_string_equal(
-        render(json,
-               (struct flo_out_wish){.form = FLO_OUT_CSV,
-                                     .fields = "name,note,agent,rss_bytes,id"}),
+        render(json, (struct flo_out_wish){.form = FLO_OUT_CSV,
+                                           .fields = "name,note,agent,rss_bytes,id"}),
         "\"'=HYPERLINK(\"\"x\"\")\",\"'-2+3\",\"'@sum\",-5,\"a,"
         "\"\"b\"\"\nc\"\n");
 }
@@ -197,8 +182,7 @@ static void yaml_reads_back_as_what_it_was(void **state)
     struct flo_err err = {0};
     (void)state;
 
-    const char *text =
-        render(json, (struct flo_out_wish){.form = FLO_OUT_YAML});
+    const char *text = render(json, (struct flo_out_wish){.form = FLO_OUT_YAML});
     assert_int_equal(flo_yaml_parse(text, strlen(text), "x", &yaml, &err), 0);
     FLO_CLEANUP(flo_json_cleanup) json_t *was = json_loads(json, 0, NULL);
     assert_true(json_equal(was, flo_yaml_root(yaml)));
@@ -234,8 +218,7 @@ static void events_are_heard_in_any_pieces(void **state)
         char heard[64] = "";
         for (size_t at = 0; at < sizeof(stream) - 1; at += piece) {
             size_t left = sizeof(stream) - 1 - at;
-            flo_frames_feed(&frames, stream + at, left < piece ? left : piece,
-                            add_event, heard);
+            flo_frames_feed(&frames, stream + at, left < piece ? left : piece, add_event, heard);
         }
         assert_string_equal(heard, "device;order;");
         assert_string_equal(frames.id, "12");
@@ -259,8 +242,7 @@ static const char half_way[] =
     "\"next\":{\"what\":\"phase 2: 8 are under way\",\"at_ms\":1700000060000},"
     "\"spec\":{\"phases\":[{},{\"soak\":\"0s\"}]}}";
 
-static void
-a_rollout_is_shown_with_funnel_gates_causes_and_what_is_next(void **state)
+static void a_rollout_is_shown_with_funnel_gates_causes_and_what_is_next(void **state)
 {
     FLO_CLEANUP(flo_json_cleanup)
     json_t *rollout = json_loads(half_way, 0, NULL);
@@ -269,19 +251,18 @@ a_rollout_is_shown_with_funnel_gates_causes_and_what_is_next(void **state)
     (void)state;
 
     flo_view_rollout(&view, rollout, NOW, true, false, &out);
-    assert_string_equal(
-        out.data,
-        "r-0002  tiny@2.0  group lab  running  phase 2 of 2  start: mira\n"
-        " 1 canary       10  ████████████████████  10 succeeded\n"
-        " 2 rest        100  ████████············  50 queued  8 downloading  "
-        "40 succeeded  2 failed  (of them 3 away, 1 silent)\n"
-        " all  queued 50 · downloading 8 · succeeded 50 · failed 2\n"
-        "GATE     CANDIDATE  CONTROL  VALUE       LIMIT       TREND  VERDICT\n"
-        "ttft_us  503 us     497      1.01 times  1.15 times  ▄      pass\n"
-        " failed  disk.full: gw-\\x1b7 and 1 more – no room\n"
-        "         do: make room\n"
-        " waits at most 1 m 00 s for: phase 2: 8 are under way\n"
-        " Ctrl-C leaves; the rollout goes on\n");
+    assert_string_equal(out.data,
+                        "r-0002  tiny@2.0  group lab  running  phase 2 of 2  start: mira\n"
+                        " 1 canary       10  ████████████████████  10 succeeded\n"
+                        " 2 rest        100  ████████············  50 queued  8 downloading  "
+                        "40 succeeded  2 failed  (of them 3 away, 1 silent)\n"
+                        " all  queued 50 · downloading 8 · succeeded 50 · failed 2\n"
+                        "GATE     CANDIDATE  CONTROL  VALUE       LIMIT       TREND  VERDICT\n"
+                        "ttft_us  503 us     497      1.01 times  1.15 times  ▄      pass\n"
+                        " failed  disk.full: gw-\\x1b7 and 1 more – no room\n"
+                        "         do: make room\n"
+                        " waits at most 1 m 00 s for: phase 2: 8 are under way\n"
+                        " Ctrl-C leaves; the rollout goes on\n");
 }
 
 static void the_time_left_is_of_the_devices_that_ended_meanwhile(void **state)
@@ -296,13 +277,12 @@ static void the_time_left_is_of_the_devices_that_ended_meanwhile(void **state)
     view.moved_ms = NOW; /* none ended later: the pace is what it was */
     assert_int_equal(flo_view_left_ms(&view, rollout, NOW + 90000), 30000);
     json_t *phase = json_array_get(json_object_get(rollout, "phases"), 1);
-    json_object_set_new(phase, "soak",
-                        json_pack("{s:i,s:I}", "devices", 2, "until_ms",
-                                  (json_int_t)(NOW + 100000)));
+    json_object_set_new(
+        phase, "soak",
+        json_pack("{s:i,s:I}", "devices", 2, "until_ms", (json_int_t)(NOW + 100000)));
     assert_int_equal(flo_view_left_ms(&view, rollout, NOW + 90000), 40000);
     /* Nobody but those on trial is left: the time falls with the clock. */
-    json_object_set_new(json_object_get(phase, "soak"), "devices",
-                        json_integer(58));
+    json_object_set_new(json_object_get(phase, "soak"), "devices", json_integer(58));
     assert_int_equal(flo_view_left_ms(&view, rollout, NOW + 90000), 10000);
     assert_int_equal(flo_view_left_ms(&view, rollout, NOW + 95000), 5000);
     json_object_del(phase, "soak");
@@ -338,8 +318,7 @@ int main(void)
         cmocka_unit_test(yaml_reads_back_as_what_it_was),
         cmocka_unit_test(wide_characters_count_twice),
         cmocka_unit_test(events_are_heard_in_any_pieces),
-        cmocka_unit_test(
-            a_rollout_is_shown_with_funnel_gates_causes_and_what_is_next),
+        cmocka_unit_test(a_rollout_is_shown_with_funnel_gates_causes_and_what_is_next),
         cmocka_unit_test(the_time_left_is_of_the_devices_that_ended_meanwhile),
         cmocka_unit_test(symbols_become_one_character_each_and_names_stay),
     };

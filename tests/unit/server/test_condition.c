@@ -8,20 +8,17 @@
 
 #include "server-stub/core/device/condition.h"
 
-static const char *of(const char *state, const char *execution, bool serves,
-                      bool drifts)
+static const char *of(const char *state, const char *execution, bool serves, bool drifts)
 {
-    struct flo_condition_model model = {state, execution, serves, drifts,
-                                        false};
+    struct flo_condition_model model = {state, execution, serves, drifts, false};
 
     return flo_condition_word(flo_condition_of_model(&model));
 }
 
 static void a_first_install_is_updating_until_it_serves_or_fails(void **state)
 {
-    static const char *const way[] = {"accepted",  "downloading", "applying",
-                                      "verifying", "staged",      "probing",
-                                      "activating"};
+    static const char *const way[] = {"accepted", "downloading", "applying",  "verifying",
+                                      "staged",   "probing",     "activating"};
 
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(way); i++) {
@@ -48,8 +45,7 @@ static void a_model_that_should_answer_and_does_not_has_failed(void **state)
     assert_string_equal(of(NULL, NULL, true, true), "drift");
 }
 
-static void
-who_refused_what_nobody_wants_any_more_is_as_it_should_be(void **state)
+static void who_refused_what_nobody_wants_any_more_is_as_it_should_be(void **state)
 {
     struct flo_condition_model model = {"ready", "failed", true, true, true};
 
@@ -61,8 +57,8 @@ who_refused_what_nobody_wants_any_more_is_as_it_should_be(void **state)
     assert_int_equal(flo_condition_of_model(&model), FLO_CONDITION_FAILED);
 }
 
-static enum flo_condition decided(bool is_retired, bool in_maintenance,
-                                  bool is_online, enum flo_condition said)
+static enum flo_condition decided(bool is_retired, bool in_maintenance, bool is_online,
+                                  enum flo_condition said)
 {
     return flo_condition_decide(is_retired, in_maintenance, is_online, said);
 }
@@ -70,18 +66,12 @@ static enum flo_condition decided(bool is_retired, bool in_maintenance,
 static void the_first_in_the_order_of_precedence_holds(void **state)
 {
     (void)state;
-    assert_int_equal(decided(true, true, true, FLO_CONDITION_FAILED),
-                     FLO_CONDITION_RETIRED);
-    assert_int_equal(decided(false, true, false, FLO_CONDITION_FAILED),
-                     FLO_CONDITION_MAINTENANCE);
-    assert_int_equal(decided(false, false, false, FLO_CONDITION_FAILED),
-                     FLO_CONDITION_FAILED);
-    assert_int_equal(decided(false, false, false, FLO_CONDITION_DEGRADED),
-                     FLO_CONDITION_DEGRADED);
-    assert_int_equal(decided(false, false, false, FLO_CONDITION_DRIFT),
-                     FLO_CONDITION_OFFLINE);
-    assert_int_equal(decided(false, false, true, FLO_CONDITION_UPDATING),
-                     FLO_CONDITION_UPDATING);
+    assert_int_equal(decided(true, true, true, FLO_CONDITION_FAILED), FLO_CONDITION_RETIRED);
+    assert_int_equal(decided(false, true, false, FLO_CONDITION_FAILED), FLO_CONDITION_MAINTENANCE);
+    assert_int_equal(decided(false, false, false, FLO_CONDITION_FAILED), FLO_CONDITION_FAILED);
+    assert_int_equal(decided(false, false, false, FLO_CONDITION_DEGRADED), FLO_CONDITION_DEGRADED);
+    assert_int_equal(decided(false, false, false, FLO_CONDITION_DRIFT), FLO_CONDITION_OFFLINE);
+    assert_int_equal(decided(false, false, true, FLO_CONDITION_UPDATING), FLO_CONDITION_UPDATING);
 }
 
 static void the_worst_stands_first_in_a_list(void **state)
@@ -98,8 +88,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_first_install_is_updating_until_it_serves_or_fails),
         cmocka_unit_test(a_model_that_should_answer_and_does_not_has_failed),
-        cmocka_unit_test(
-            who_refused_what_nobody_wants_any_more_is_as_it_should_be),
+        cmocka_unit_test(who_refused_what_nobody_wants_any_more_is_as_it_should_be),
         cmocka_unit_test(the_first_in_the_order_of_precedence_holds),
         cmocka_unit_test(the_worst_stands_first_in_a_list),
     };

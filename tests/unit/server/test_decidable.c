@@ -15,8 +15,7 @@ static void compare(struct world *world, uint64_t devices_min)
     world->rollout.gate_count = 2;
 }
 
-static bool lacks(struct world *world, const uint8_t *class_of,
-                  struct flo_rollout_lack *out)
+static bool lacks(struct world *world, const uint8_t *class_of, struct flo_rollout_lack *out)
 {
     flo_rollout_divide(&world->rollout);
     return flo_rollout_lacks(&world->rollout, class_of, out);
@@ -34,14 +33,12 @@ static void two_devices_never_decide_where_eight_are_needed(void **state)
     assert_true(lacks(world, NULL, &lack));
     flo_rollout_lack_text(&world->rollout, &lack, what, fix);
 
-    assert_string_equal(
-        what, "gate ttft_us p95 can never pass phase 1 (canary): it "
-              "compares 8 updated devices with 8 that wait, of one hardware "
-              "class, and gets 1 and 1");
-    assert_string_equal(
-        fix, "devices_min: 1 in the gate, or at least 16 devices; "
-             "--hold-for-person (hold_for_person: true) starts it, and a "
-             "person promotes the phase");
+    assert_string_equal(what, "gate ttft_us p95 can never pass phase 1 (canary): it "
+                              "compares 8 updated devices with 8 that wait, of one hardware "
+                              "class, and gets 1 and 1");
+    assert_string_equal(fix, "devices_min: 1 in the gate, or at least 16 devices; "
+                             "--hold-for-person (hold_for_person: true) starts it, and a "
+                             "person promotes the phase");
     world->rollout.gates[1].devices_min = 1; /* as it says */
     assert_false(lacks(world, NULL, &lack));
     world_free(world);
@@ -113,10 +110,9 @@ static void a_study_lacks_controls_in_a_small_fleet(void **state)
     join_all(world);
     assert_true(lacks(world, NULL, &lack));
     flo_rollout_lack_text(&world->rollout, &lack, what, fix);
-    assert_string_equal(
-        what, "gate ttft_p95 can never pass phase 1 (canary): it "
-              "compares 5 updated devices with 20 that wait, and gets 20 and "
-              "10");
+    assert_string_equal(what, "gate ttft_p95 can never pass phase 1 (canary): it "
+                              "compares 5 updated devices with 20 that wait, and gets 20 and "
+                              "10");
     assert_non_null(strstr(fix, "5 to 10 devices up to this phase"));
     world->rollout.phases[0].devices = 10;
     assert_false(lacks(world, NULL, &lack));
@@ -143,9 +139,8 @@ static void a_person_who_was_promised_is_asked_when_all_have_it(void **state)
                         "too few devices for its gates: phase 1 is held for a "
                         "person: promote, abort or roll back");
     assert_true(flo_rollout_next(&world->rollout, 0, 1, &next));
-    assert_string_equal(next.what,
-                        "a person (promote, abort, rollback); phase 1: its "
-                        "gates");
+    assert_string_equal(next.what, "a person (promote, abort, rollback); phase 1: its "
+                                   "gates");
     /* With enough devices it is held for a while: evidence may decide. */
     world->rollout.holds_for_person = false;
     assert_true(flo_rollout_next(&world->rollout, 0, 1, &next));

@@ -44,8 +44,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-static struct flo_rollout_phase *add_phase(struct world *world,
-                                           uint32_t devices)
+static struct flo_rollout_phase *add_phase(struct world *world, uint32_t devices)
 {
     struct flo_rollout *rollout = &world->rollout;
     uint8_t phase = (uint8_t)rollout->phase_count++;
@@ -79,8 +78,7 @@ static void phases_follow_their_pace_and_their_soak(void **state)
     assert_int_equal(world->phases[1].begins_ms, world->phases[0].ends_ms);
     /* five at once, then five a second: 3577 / 5 */
     assert_int_equal(told_ms(world, 1), 715400);
-    assert_int_equal(world->phases[1].ends_ms,
-                     world->phases[1].told_ms + 15 * MINUTE_MS);
+    assert_int_equal(world->phases[1].ends_ms, world->phases[1].told_ms + 15 * MINUTE_MS);
 }
 
 static void a_phase_that_has_the_release_takes_its_own_soak_alone(void **state)
@@ -117,8 +115,7 @@ static void a_ramp_is_reckoned_with_the_ends_that_it_waits_for(void **state)
         phase->ramp_successes = rows[i].successes;
         world->trip.soak_ms = rows[i].device_ms;
         expect(world);
-        assert_in_range(told_ms(world, 0), rows[i].want_ms - 20,
-                        rows[i].want_ms + 20);
+        assert_in_range(told_ms(world, 0), rows[i].want_ms - 20, rows[i].want_ms + 20);
     }
 }
 
@@ -127,14 +124,12 @@ static void limits_make_devices_take_turns(void **state)
     struct world *world = *state;
     struct flo_rollout *rollout = &world->rollout;
 
-    world->trip = (struct flo_rollout_trip){.soak_ms = 4 * MINUTE_MS,
-                                            .jitter_ms = 2 * MINUTE_MS};
+    world->trip = (struct flo_rollout_trip){.soak_ms = 4 * MINUTE_MS, .jitter_ms = 2 * MINUTE_MS};
     add_phase(world, 100);
     rollout->concurrent_max = 30; /* 30, 30, 30, 10: three turns before */
     expect(world);
     assert_int_equal(told_ms(world, 0), 15 * MINUTE_MS);
-    assert_int_equal(world->phases[0].ends_ms,
-                     world->phases[0].told_ms + 6 * MINUTE_MS);
+    assert_int_equal(world->phases[0].ends_ms, world->phases[0].told_ms + 6 * MINUTE_MS);
 
     rollout->concurrent_max = 0;
     rollout->limit_count = 1;
@@ -153,8 +148,7 @@ static void windows_stretch_it_to_the_last_zone(void **state)
 
     assert_true(flo_window_parse("01:00-02:00", &rollout->window));
     rollout->zones[0] = (struct flo_rollout_zone){.is_known = true};
-    rollout->zones[1] =
-        (struct flo_rollout_zone){.offset_s = -5 * 3600, .is_known = true};
+    rollout->zones[1] = (struct flo_rollout_zone){.offset_s = -5 * 3600, .is_known = true};
     add_phase(world, 1801)->starts_per_s = 1; /* half an hour, for one zone */
     for (size_t i = 0; i < rollout->member_count; i++) {
         rollout->members[i].place.zone = 1;
@@ -175,8 +169,7 @@ static void windows_stretch_it_to_the_last_zone(void **state)
     assert_int_equal(world->phases[0].zoneless, 1);
 }
 
-static void
-a_hold_out_waits_for_its_watch_and_a_start_for_its_time(void **state)
+static void a_hold_out_waits_for_its_watch_and_a_start_for_its_time(void **state)
 {
     struct world *world = *state;
     struct flo_rollout_phase *phase;

@@ -28,22 +28,19 @@ static void samples_of_a_row_stand_together_whatever_the_order(void **state)
     struct flo_samples FLO_CLEANUP(flo_samples_deinit) samples = {0};
 
     (void)state;
-    flo_samples_add(&samples, FLO_EXPOSED_ROLLOUTS,
-                    (const char *const[]){"running"}, 2);
+    flo_samples_add(&samples, FLO_EXPOSED_ROLLOUTS, (const char *const[]){"running"}, 2);
     flo_samples_add(&samples, FLO_EXPOSED_DEVICES, NULL, 3);
-    flo_samples_add(&samples, FLO_EXPOSED_ROLLOUTS,
-                    (const char *const[]){"halted"}, 1);
+    flo_samples_add(&samples, FLO_EXPOSED_ROLLOUTS, (const char *const[]){"halted"}, 1);
 
     const char *text = text_of(&samples);
-    assert_string_equal(
-        text, "# HELP flotilla_devices Enrolled devices.\n"
-              "# TYPE flotilla_devices gauge\n"
-              "flotilla_devices 3\n"
-              "# HELP flotilla_rollouts Rollouts in memory: all under way, and "
-              "the newest that ended.\n"
-              "# TYPE flotilla_rollouts gauge\n"
-              "flotilla_rollouts{state=\"running\"} 2\n"
-              "flotilla_rollouts{state=\"halted\"} 1\n");
+    assert_string_equal(text, "# HELP flotilla_devices Enrolled devices.\n"
+                              "# TYPE flotilla_devices gauge\n"
+                              "flotilla_devices 3\n"
+                              "# HELP flotilla_rollouts Rollouts in memory: all under way, and "
+                              "the newest that ended.\n"
+                              "# TYPE flotilla_rollouts gauge\n"
+                              "flotilla_rollouts{state=\"running\"} 2\n"
+                              "flotilla_rollouts{state=\"halted\"} 1\n");
 }
 
 static void a_label_cannot_end_its_line(void **state)
@@ -54,33 +51,29 @@ static void a_label_cannot_end_its_line(void **state)
     flo_samples_add(&samples, FLO_EXPOSED_BUILD,
                     (const char *const[]){"a\"} 1\nflotilla_devices \\ 7"}, 1);
 
-    assert_non_null(
-        strstr(text_of(&samples),
-               "flotilla_build_info{version=\"a\\\"} 1\\nflotilla_devices "
-               "\\\\ 7\"} 1\n"));
+    assert_non_null(strstr(text_of(&samples),
+                           "flotilla_build_info{version=\"a\\\"} 1\\nflotilla_devices "
+                           "\\\\ 7\"} 1\n"));
 }
 
 static void a_summary_has_quantiles_sum_and_count(void **state)
 {
     struct flo_samples FLO_CLEANUP(flo_samples_deinit) samples = {0};
     const char *const labels[] = {"tiny@1", "x86_64 avx2 4g"};
-    struct flo_summary summary = {.quantiles = {0.25, 0.5, 1},
-                                  .has_quantiles = true,
-                                  .sum = 12.5,
-                                  .count = 40};
+    struct flo_summary summary = {
+        .quantiles = {0.25, 0.5, 1}, .has_quantiles = true, .sum = 12.5, .count = 40};
 
     (void)state;
     flo_samples_add_summary(&samples, FLO_EXPOSED_TTFT, labels, &summary);
 
     const char *text = text_of(&samples);
 #define OF "{release=\"tiny@1\",hardware=\"x86_64 avx2 4g\""
-    assert_non_null(strstr(
-        text, "# TYPE flotilla_first_token_seconds summary\n"
-              "flotilla_first_token_seconds" OF ",quantile=\"0.5\"} 0.25\n"
-              "flotilla_first_token_seconds" OF ",quantile=\"0.95\"} 0.5\n"
-              "flotilla_first_token_seconds" OF ",quantile=\"0.99\"} 1\n"
-              "flotilla_first_token_seconds_sum" OF "} 12.5\n"
-              "flotilla_first_token_seconds_count" OF "} 40\n"));
+    assert_non_null(strstr(text, "# TYPE flotilla_first_token_seconds summary\n"
+                                 "flotilla_first_token_seconds" OF ",quantile=\"0.5\"} 0.25\n"
+                                 "flotilla_first_token_seconds" OF ",quantile=\"0.95\"} 0.5\n"
+                                 "flotilla_first_token_seconds" OF ",quantile=\"0.99\"} 1\n"
+                                 "flotilla_first_token_seconds_sum" OF "} 12.5\n"
+                                 "flotilla_first_token_seconds_count" OF "} 40\n"));
 }
 
 static void a_summary_without_news_says_no_number(void **state)
@@ -89,8 +82,7 @@ static void a_summary_without_news_says_no_number(void **state)
     const char *const labels[] = {"tiny@1", "x"};
 
     (void)state;
-    flo_samples_add_summary(&samples, FLO_EXPOSED_TTFT, labels,
-                            &(struct flo_summary){.count = 7});
+    flo_samples_add_summary(&samples, FLO_EXPOSED_TTFT, labels, &(struct flo_summary){.count = 7});
 
     assert_non_null(strstr(text_of(&samples), "quantile=\"0.99\"} NaN\n"));
 }
@@ -99,11 +91,9 @@ static void names_and_ends_follow_their_types(void **state)
 {
     (void)state;
     for (int i = 0; i < FLO_EXPOSED_COUNT; i++) {
-        const struct flo_exposed_fact *fact =
-            flo_exposed_fact((enum flo_exposed)i);
+        const struct flo_exposed_fact *fact = flo_exposed_fact((enum flo_exposed)i);
         size_t bytes = strlen(fact->word);
-        bool is_total =
-            bytes > 6 && strcmp(fact->word + bytes - 6, "_total") == 0;
+        bool is_total = bytes > 6 && strcmp(fact->word + bytes - 6, "_total") == 0;
         assert_int_equal(is_total, fact->type == FLO_EXPOSED_TYPE_COUNTER);
         assert_int_equal(fact->help[strlen(fact->help) - 1], '.');
     }
@@ -111,9 +101,8 @@ static void names_and_ends_follow_their_types(void **state)
 
 /* ---- tally ---- */
 
-static void add_window_of(struct flo_tally *tally, const char *device,
-                          const char *release, const char *hardware,
-                          uint64_t us, uint64_t now_ms)
+static void add_window_of(struct flo_tally *tally, const char *device, const char *release,
+                          const char *hardware, uint64_t us, uint64_t now_ms)
 {
     static struct flo_histogram histograms[FLO_METRIC_COUNT];
     struct flo_telemetry_window window = {.histograms = histograms};
@@ -126,15 +115,14 @@ static void add_window_of(struct flo_tally *tally, const char *device,
     flo_tally_add(tally, device, release, hardware, &window, now_ms);
 }
 
-static void add_window(struct flo_tally *tally, const char *release,
-                       const char *hardware, uint64_t us, uint64_t now_ms)
+static void add_window(struct flo_tally *tally, const char *release, const char *hardware,
+                       uint64_t us, uint64_t now_ms)
 {
     add_window_of(tally, "d-1", release, hardware, us, now_ms);
     add_window_of(tally, "d-2", release, hardware, us, now_ms);
 }
 
-static void
-quantiles_are_of_the_last_minutes_and_counts_since_the_start(void **state)
+static void quantiles_are_of_the_last_minutes_and_counts_since_the_start(void **state)
 {
     struct flo_tally *tally = flo_tally_new();
     uint64_t now_ms = 10 * FLO_TALLY_SPAN_MS;
@@ -143,8 +131,7 @@ quantiles_are_of_the_last_minutes_and_counts_since_the_start(void **state)
     (void)state;
     add_window(tally, "tiny@1", "x", 1000000, now_ms);
     add_window(tally, "tiny@1", "x", 1000, now_ms + FLO_TALLY_SPAN_MS);
-    struct flo_tally_line *lines =
-        flo_tally_read(tally, now_ms + FLO_TALLY_SPAN_MS, &count);
+    struct flo_tally_line *lines = flo_tally_read(tally, now_ms + FLO_TALLY_SPAN_MS, &count);
     assert_int_equal(count, 1);
     assert_int_equal(lines[0].times[FLO_METRIC_NAME_TTFT].recent, 4);
     assert_true(lines[0].times[FLO_METRIC_NAME_TTFT].quantiles[2] >= 1000000);
@@ -152,8 +139,7 @@ quantiles_are_of_the_last_minutes_and_counts_since_the_start(void **state)
 
     lines = flo_tally_read(tally, now_ms + 2 * FLO_TALLY_SPAN_MS, &count);
     assert_int_equal(lines[0].times[FLO_METRIC_NAME_TTFT].recent, 2);
-    assert_in_range(lines[0].times[FLO_METRIC_NAME_TTFT].quantiles[2], 1000,
-                    1032);
+    assert_in_range(lines[0].times[FLO_METRIC_NAME_TTFT].quantiles[2], 1000, 1032);
     free(lines);
 
     lines = flo_tally_read(tally, now_ms + 9 * FLO_TALLY_SPAN_MS, &count);
@@ -166,8 +152,8 @@ quantiles_are_of_the_last_minutes_and_counts_since_the_start(void **state)
 }
 
 /* Errors of a pair, 2 for each window; 0: it is not kept. */
-static uint64_t errors(struct flo_tally *tally, const char *release,
-                       const char *hardware, uint64_t now_ms)
+static uint64_t errors(struct flo_tally *tally, const char *release, const char *hardware,
+                       uint64_t now_ms)
 {
     size_t count;
     struct flo_tally_line *lines = flo_tally_read(tally, now_ms, &count);
@@ -175,8 +161,7 @@ static uint64_t errors(struct flo_tally *tally, const char *release,
 
     assert_true(count <= FLO_TALLY_PAIRS_MAX);
     for (size_t i = 0; i < count; i++) {
-        if (strcmp(lines[i].release, release) == 0 &&
-            strcmp(lines[i].hardware, hardware) == 0) {
+        if (strcmp(lines[i].release, release) == 0 && strcmp(lines[i].hardware, hardware) == 0) {
             found = lines[i].counters[FLO_METRIC_NAME_ERRORS];
         }
     }
@@ -185,8 +170,7 @@ static uint64_t errors(struct flo_tally *tally, const char *release,
 }
 
 /* Ten classes, on each of these releases. */
-static void add_fleet(struct flo_tally *tally, int from, int to,
-                      uint64_t now_ms)
+static void add_fleet(struct flo_tally *tally, int from, int to, uint64_t now_ms)
 {
     char release[32], class[32];
 
@@ -216,8 +200,7 @@ static void a_new_release_takes_the_place_of_one_that_is_gone(void **state)
     flo_tally_free(tally);
 }
 
-static void
-a_release_is_counted_by_its_name_while_all_others_are_told_of(void **state)
+static void a_release_is_counted_by_its_name_while_all_others_are_told_of(void **state)
 {
     struct flo_tally *tally = flo_tally_new();
 
@@ -253,8 +236,7 @@ static void one_device_takes_the_places_of_no_other(void **state)
 static void updates_of_the_newest_releases_are_counted(void **state)
 {
     static struct flo_update_counts counts;
-    const struct flo_update_count *newest =
-        &counts.items[FLO_UPDATES_RELEASES_MAX - 1];
+    const struct flo_update_count *newest = &counts.items[FLO_UPDATES_RELEASES_MAX - 1];
     char release[32];
 
     (void)state;
@@ -281,11 +263,9 @@ int main(void)
         cmocka_unit_test(a_summary_has_quantiles_sum_and_count),
         cmocka_unit_test(a_summary_without_news_says_no_number),
         cmocka_unit_test(names_and_ends_follow_their_types),
-        cmocka_unit_test(
-            quantiles_are_of_the_last_minutes_and_counts_since_the_start),
+        cmocka_unit_test(quantiles_are_of_the_last_minutes_and_counts_since_the_start),
         cmocka_unit_test(a_new_release_takes_the_place_of_one_that_is_gone),
-        cmocka_unit_test(
-            a_release_is_counted_by_its_name_while_all_others_are_told_of),
+        cmocka_unit_test(a_release_is_counted_by_its_name_while_all_others_are_told_of),
         cmocka_unit_test(one_device_takes_the_places_of_no_other),
         cmocka_unit_test(updates_of_the_newest_releases_are_counted),
     };

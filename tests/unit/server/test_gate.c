@@ -26,8 +26,7 @@ static struct flo_gate_rule rule_of(double percentile, double margin)
     return rule;
 }
 
-static void arm(struct flo_evidence_arm *out, uint32_t devices,
-                uint32_t samples, uint64_t value)
+static void arm(struct flo_evidence_arm *out, uint32_t devices, uint32_t samples, uint64_t value)
 {
     out->devices = devices;
     for (uint32_t i = 0; i < samples; i++) {
@@ -35,9 +34,8 @@ static void arm(struct flo_evidence_arm *out, uint32_t devices,
     }
 }
 
-static void add_class(struct flo_comparison *evidence, const char *hardware,
-                      uint32_t updated, uint64_t updated_us, uint32_t waiting,
-                      uint64_t waiting_us)
+static void add_class(struct flo_comparison *evidence, const char *hardware, uint32_t updated,
+                      uint64_t updated_us, uint32_t waiting, uint64_t waiting_us)
 {
     struct flo_evidence_class *one = flo_evidence_class(evidence, hardware);
 
@@ -60,8 +58,7 @@ static struct flo_gate_result judge(const struct flo_gate_rule *rule,
 {
     struct flo_gate_result result;
 
-    flo_gate_evaluate(rule, &(struct flo_gate_evidence){.arms = evidence},
-                      &result);
+    flo_gate_evaluate(rule, &(struct flo_gate_evidence){.arms = evidence}, &result);
     return result;
 }
 
@@ -123,8 +120,7 @@ static void too_few_devices_or_samples_decide_nothing(void **state)
         struct flo_evidence_class *one = flo_evidence_class(evidence, "a");
         arm(&one->updated, few[i][0], few[i][1], 9000);
         arm(&one->waiting, few[i][2], few[i][3], 1000);
-        assert_int_equal(judge(&rule, evidence).verdict,
-                         FLO_VERDICT_INCONCLUSIVE);
+        assert_int_equal(judge(&rule, evidence).verdict, FLO_VERDICT_INCONCLUSIVE);
         free(evidence);
     }
     assert_int_equal(judge(&rule, NULL).verdict, FLO_VERDICT_INCONCLUSIVE);
@@ -149,8 +145,7 @@ static void the_last_phase_passes_when_too_few_wait(void **state)
     free(evidence);
 }
 
-static void
-the_last_phase_passes_when_those_who_waited_said_too_little(void **state)
+static void the_last_phase_passes_when_those_who_waited_said_too_little(void **state)
 {
     (void)state;
     struct flo_gate_rule rule = rule_of(95, 1.3);
@@ -192,8 +187,8 @@ static double deviation(uint64_t *random)
 }
 
 /* So many more samples of each device, which differ by 30 %. */
-static void arm_measures(struct flo_evidence_arm *out, const double *speed,
-                         uint32_t devices, uint32_t samples, uint64_t *random)
+static void arm_measures(struct flo_evidence_arm *out, const double *speed, uint32_t devices,
+                         uint32_t samples, uint64_t *random)
 {
     out->devices = devices;
     for (uint32_t i = 0; i < devices * samples; i++) {
@@ -340,8 +335,7 @@ static void broken_evidence_is_refused(void **state)
 
 /* ---- rules ---- */
 
-static int parse(const char *text, struct flo_gate_rule *out, uint32_t *count,
-                 struct flo_err *err)
+static int parse(const char *text, struct flo_gate_rule *out, uint32_t *count, struct flo_err *err)
 {
     json_t *json = json_loads(text, 0, NULL);
 
@@ -358,12 +352,11 @@ static void a_rule_is_read_member_by_member(void **state)
     struct flo_err err = {0};
     uint32_t count;
 
-    assert_int_equal(
-        parse("{\"failed\":{\"max_pct\":5},\"ratio\":[{\"metric\":\"ttft_us\"},"
-              "{\"metric\":\"engine_rss_bytes\",\"percentile\":50,\"margin\":"
-              "1.1,\"devices_min\":2,\"samples_min\":9,\"action\":\"pause\"}]}",
-              rules, &count, &err),
-        0);
+    assert_int_equal(parse("{\"failed\":{\"max_pct\":5},\"ratio\":[{\"metric\":\"ttft_us\"},"
+                           "{\"metric\":\"engine_rss_bytes\",\"percentile\":50,\"margin\":"
+                           "1.1,\"devices_min\":2,\"samples_min\":9,\"action\":\"pause\"}]}",
+                           rules, &count, &err),
+                     0);
 
     assert_int_equal(count, 3);
     assert_true(rules[0].gate == FLO_GATE_FAILED && rules[0].margin == 5);
@@ -399,15 +392,13 @@ static void wrong_words_get_what_is_possible(void **state)
          "gate `ratios` is not known here; known: failed, "
          "ratio",
          "did you mean `ratio`?"},
-        {"{\"ratio\":[{\"metric\":\"ttft_s\"}]}",
-         "gates.ratio[0]: metric `ttft_s`", "did you mean `ttft_us`?"},
+        {"{\"ratio\":[{\"metric\":\"ttft_s\"}]}", "gates.ratio[0]: metric `ttft_s`",
+         "did you mean `ttft_us`?"},
         {"{\"ratio\":[{\"metric\":\"ttft_us\",\"limit\":2}]}",
-         "member `limit` is not known here; known: metric, percentile, margin",
-         NULL},
+         "member `limit` is not known here; known: metric, percentile, margin", NULL},
         {"{\"ratio\":[{\"metric\":\"ttft_us\",\"action\":\"cry\"}]}",
          "action: halt, rollback or pause, not `cry`", NULL},
-        {"{\"ratio\":[{\"metric\":\"ttft_us\",\"percentile\":100}]}",
-         "percentile", NULL},
+        {"{\"ratio\":[{\"metric\":\"ttft_us\",\"percentile\":100}]}", "percentile", NULL},
         {"{\"ratio\":[{\"metric\":\"ttft_us\"},{\"metric\":\"ttft_us\"}]}",
          "gates.ratio[1]: ttft_us p95 comes twice", NULL},
         {"{\"ratio\":{\"metric\":\"ttft_us\"}}", "an array of at most 7", NULL},
@@ -431,14 +422,13 @@ static void wrong_words_get_what_is_possible(void **state)
 
 /* ---- the rule that decided ---- */
 
-static void because(const struct flo_gate_rule *rule,
-                    struct flo_gate_counts counts, const char *sentence)
+static void because(const struct flo_gate_rule *rule, struct flo_gate_counts counts,
+                    const char *sentence)
 {
     struct flo_gate_result result;
     char text[FLO_GATE_TEXT];
 
-    flo_gate_evaluate(rule, &(struct flo_gate_evidence){.counts = &counts},
-                      &result);
+    flo_gate_evaluate(rule, &(struct flo_gate_evidence){.counts = &counts}, &result);
     flo_gate_because(rule, &result, text);
     assert_string_equal(text, sentence);
 }
@@ -451,26 +441,18 @@ static void a_gate_says_the_rule_that_decided(void **state)
 
     flo_gate_default(FLO_GATE_FAILED, &failed);
     because(&failed,
-            (struct flo_gate_counts){.good = 3,
-                                     .bad = 1,
-                                     .members = 4,
-                                     .here_ended = 4,
-                                     .here_members = 4},
+            (struct flo_gate_counts){
+                .good = 3, .bad = 1, .members = 4, .here_ended = 4, .here_members = 4},
             "passes: at a limit of 2 %, so many bad ends (1 of 4) come by "
             "chance in 7.76 % of cases; 5 % are enough");
-    because(
-        &failed,
-        (struct flo_gate_counts){.good = 1,
-                                 .bad = 1,
-                                 .members = 2,
-                                 .here_ended = 2,
-                                 .here_members = 2},
-        "asks a person: at a limit of 2 %, so many bad ends (1 of 2) come "
-        "by chance in 3.96 % of cases: too seldom to pass (5 %), too often to "
-        "fail");
     because(&failed,
             (struct flo_gate_counts){
-                .bad = 2, .members = 2, .here_ended = 2, .here_members = 2},
+                .good = 1, .bad = 1, .members = 2, .here_ended = 2, .here_members = 2},
+            "asks a person: at a limit of 2 %, so many bad ends (1 of 2) come "
+            "by chance in 3.96 % of cases: too seldom to pass (5 %), too often to "
+            "fail");
+    because(&failed,
+            (struct flo_gate_counts){.bad = 2, .members = 2, .here_ended = 2, .here_members = 2},
             "fails: none of the 2 devices that ended has the release");
     because(&ratio, (struct flo_gate_counts){.members = 2, .here_members = 2},
             "waits: it compares at least 3 devices with 3 of their hardware "
@@ -488,8 +470,7 @@ static void a_gate_says_the_rule_that_decided(void **state)
     evidence->is_last = true;
     result = judge(&ratio, evidence);
     flo_gate_because(&ratio, &result, text);
-    assert_string_equal(
-        text, "passes: in the last phase too few are left to compare with");
+    assert_string_equal(text, "passes: in the last phase too few are left to compare with");
     free(evidence);
 }
 
@@ -501,8 +482,7 @@ int main(void)
         cmocka_unit_test(a_ratio_at_the_margin_passes),
         cmocka_unit_test(too_few_devices_or_samples_decide_nothing),
         cmocka_unit_test(the_last_phase_passes_when_too_few_wait),
-        cmocka_unit_test(
-            the_last_phase_passes_when_those_who_waited_said_too_little),
+        cmocka_unit_test(the_last_phase_passes_when_those_who_waited_said_too_little),
         cmocka_unit_test(equal_arms_seldom_halt_and_slow_ones_nearly_always),
         cmocka_unit_test(a_metric_of_zeros_has_a_finite_ratio),
         cmocka_unit_test(more_classes_than_fit_are_in_no_comparison),

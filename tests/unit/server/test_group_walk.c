@@ -21,16 +21,13 @@ static void add_devices(struct flo_fleet_store *store)
 
     begin(store);
     for (unsigned i = 0; i < DEVICES; i++) {
-        struct flo_fleet_device device = {
-            .id = id_of(i),
-            .name = name,
-            .labels = "{}",
-            .profile = "{}",
-            .groups = i % 2 == 0 ? "[\"all\",\"lab\"]" : "[\"all\"]"};
+        struct flo_fleet_device device = {.id = id_of(i),
+                                          .name = name,
+                                          .labels = "{}",
+                                          .profile = "{}",
+                                          .groups = i % 2 == 0 ? "[\"all\",\"lab\"]" : "[\"all\"]"};
         snprintf(name, sizeof(name), "gw-%u", i);
-        assert_int_equal(flo_fleet_device_add(store, &device, groups,
-                                              i % 2 == 0 ? 2 : 1, &err),
-                         0);
+        assert_int_equal(flo_fleet_device_add(store, &device, groups, i % 2 == 0 ? 2 : 1, &err), 0);
     }
     commit(store);
 }
@@ -74,8 +71,7 @@ static void each_device_of_a_group_is_met_once_and_in_order(void **state)
     add_devices(store);
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         struct met met = {.last = ""};
-        assert_int_equal(
-            flo_group_walk_begin(&walk, store, rows[i].group, meet, &err), 0);
+        assert_int_equal(flo_group_walk_begin(&walk, store, rows[i].group, meet, &err), 0);
         while (next(&walk, &met)) {
         }
         flo_group_walk_end(&walk);
@@ -95,11 +91,9 @@ static void who_is_retired_meanwhile_is_passed_over(void **state)
     add_devices(store);
     for (size_t i = 0; i < FLO_COUNT(groups); i++) {
         struct met met = {.last = ""};
-        assert_int_equal(
-            flo_group_walk_begin(&walk, store, groups[i], meet, &err), 0);
+        assert_int_equal(flo_group_walk_begin(&walk, store, groups[i], meet, &err), 0);
         assert_true(next(&walk, &met));
-        assert_int_equal(flo_fleet_device_retire(
-                             store, id_of(DEVICES - 2 - 2 * (unsigned)i), &err),
+        assert_int_equal(flo_fleet_device_retire(store, id_of(DEVICES - 2 - 2 * (unsigned)i), &err),
                          0);
         while (next(&walk, &met)) {
         }
@@ -125,10 +119,8 @@ static void an_error_of_who_takes_the_devices_ends_the_slice(void **state)
         struct flo_group_walk walk;
         struct flo_err err = {0};
         bool is_whole = false;
-        assert_int_equal(
-            flo_group_walk_begin(&walk, store, groups[i], refuse, &err), 0);
-        assert_int_equal(flo_group_walk_on(&walk, 0, NULL, &is_whole, &err),
-                         FLO_E_MEMORY);
+        assert_int_equal(flo_group_walk_begin(&walk, store, groups[i], refuse, &err), 0);
+        assert_int_equal(flo_group_walk_on(&walk, 0, NULL, &is_whole, &err), FLO_E_MEMORY);
         flo_group_walk_end(&walk);
     }
 }

@@ -10,8 +10,7 @@
 
 #define HOUR_MS 3600000u
 
-static uint64_t takes(struct flo_guard_device *device,
-                      enum flo_guard_share share, uint64_t now_ms)
+static uint64_t takes(struct flo_guard_device *device, enum flo_guard_share share, uint64_t now_ms)
 {
     uint64_t count = 0;
 
@@ -30,8 +29,7 @@ static void a_share_is_had_at_once_and_fills_again_by_the_hour(void **state)
     assert_int_equal(at_once, 512);
     assert_int_equal(takes(&device, FLO_GUARD_SUBSCRIPTIONS, 5 + 60000), 60);
     /* It never holds more than at the beginning. */
-    assert_int_equal(takes(&device, FLO_GUARD_SUBSCRIPTIONS, 5 + 100 * HOUR_MS),
-                     at_once);
+    assert_int_equal(takes(&device, FLO_GUARD_SUBSCRIPTIONS, 5 + 100 * HOUR_MS), at_once);
 }
 
 static void a_share_is_not_another_one_s(void **state)
@@ -68,8 +66,7 @@ static uint64_t hears(struct flo_guard_device *device, uint64_t bytes)
     return count;
 }
 
-static void
-a_connection_hears_so_much_and_begins_anew_with_the_next(void **state)
+static void a_connection_hears_so_much_and_begins_anew_with_the_next(void **state)
 {
     struct flo_guard_device device = {0};
 
@@ -133,8 +130,7 @@ int main(void)
         cmocka_unit_test(a_share_is_had_at_once_and_fills_again_by_the_hour),
         cmocka_unit_test(a_share_is_not_another_one_s),
         cmocka_unit_test(a_clock_that_goes_back_gives_nothing),
-        cmocka_unit_test(
-            a_connection_hears_so_much_and_begins_anew_with_the_next),
+        cmocka_unit_test(a_connection_hears_so_much_and_begins_anew_with_the_next),
         cmocka_unit_test(a_session_that_was_kept_still_has_what_it_heard),
         cmocka_unit_test(a_message_of_any_size_fits_or_ends_it),
         cmocka_unit_test(what_is_full_again_and_away_is_forgotten),

@@ -24,8 +24,7 @@ struct fleet {
 
 static void make_authority(struct flo_key **key, struct flo_buf *pem)
 {
-    const struct flo_certificate_wish wish = {.common_name = "Flotilla test",
-                                              .days = 10};
+    const struct flo_certificate_wish wish = {.common_name = "Flotilla test", .days = 10};
 
     assert_int_equal(flo_key_generate(key, NULL), 0);
     assert_int_equal(flo_authority_make(*key, &wish, pem, NULL), 0);
@@ -37,10 +36,8 @@ static int make_fleet(void **state)
     struct flo_certificate facts;
 
     make_authority(&fleet->authority, &fleet->ca);
-    assert_int_equal(
-        flo_certificate_read(fleet->ca.data, fleet->ca.bytes, &facts, NULL), 0);
-    flo_hex_encode(facts.fingerprint.bytes, FLO_DIGEST_BYTES,
-                   fleet->fingerprint);
+    assert_int_equal(flo_certificate_read(fleet->ca.data, fleet->ca.bytes, &facts, NULL), 0);
+    flo_hex_encode(facts.fingerprint.bytes, FLO_DIGEST_BYTES, fleet->fingerprint);
     assert_int_equal(flo_key_generate(&fleet->other, NULL), 0);
     snprintf(fleet->dir, sizeof(fleet->dir), "/tmp/flo-keyring-XXXXXX");
     assert_non_null(mkdtemp(fleet->dir));
@@ -63,8 +60,7 @@ static int end_fleet(void **state)
 
 /* Sealed for the folder's controller alone. */
 static void seal(const struct fleet *fleet, uint64_t number, const char *order,
-                 const struct flo_key *signer, struct flo_buf *out,
-                 char digest[FLO_KEYRING_DIGEST])
+                 const struct flo_key *signer, struct flo_buf *out, char digest[FLO_KEYRING_DIGEST])
 {
     char pem[FLO_PUBLIC_KEY_PEM_MAX];
 
@@ -72,25 +68,21 @@ static void seal(const struct fleet *fleet, uint64_t number, const char *order,
     struct flo_keyring keyring = {
         .fleet = "test",
         .number = number,
-        .files = json_pack("{s:s,s:s}", "pki/ca.pem", fleet->ca.data,
-                           "keys/order.key", order),
+        .files = json_pack("{s:s,s:s}", "pki/ca.pem", fleet->ca.data, "keys/order.key", order),
         .controllers =
-            json_pack("{s:{s:s,s:s}}", flo_key_public(fleet->one)->keyid,
-                      "name", "a", "key", pem)};
+            json_pack("{s:{s:s,s:s}}", flo_key_public(fleet->one)->keyid, "name", "a", "key", pem)};
     assert_int_equal(flo_keyring_seal(&keyring, signer, out, NULL), 0);
     assert_int_equal(flo_keyring_digest(keyring.files, digest, NULL), 0);
     flo_keyring_deinit(&keyring);
 }
 
-static int take(const struct fleet *fleet, const struct flo_buf *text,
-                const char *digest, const char *joins, struct flo_err *err)
+static int take(const struct fleet *fleet, const struct flo_buf *text, const char *digest,
+                const char *joins, struct flo_err *err)
 {
-    return flo_keyring_take(fleet->dir, digest, text->data, text->bytes, joins,
-                            err);
+    return flo_keyring_take(fleet->dir, digest, text->data, text->bytes, joins, err);
 }
 
-static void
-an_admitted_controller_gets_the_files_and_no_other_does(void **state)
+static void an_admitted_controller_gets_the_files_and_no_other_does(void **state)
 {
     struct fleet *fleet = *state;
     struct flo_keyring found = {.number = 0};
@@ -100,22 +92,19 @@ an_admitted_controller_gets_the_files_and_no_other_does(void **state)
 
     seal(fleet, 3, "secret", fleet->authority, &text, digest);
     assert_null(strstr(text.data, "secret"));
-    assert_int_equal(flo_keyring_open(text.data, text.bytes, fleet->other,
-                                      fleet->ca.data, NULL, &found, &err),
-                     FLO_E_KEYS_ABSENT);
-    assert_int_equal(flo_keyring_open(text.data, text.bytes, fleet->one,
-                                      fleet->ca.data, NULL, &found, &err),
-                     0);
+    assert_int_equal(
+        flo_keyring_open(text.data, text.bytes, fleet->other, fleet->ca.data, NULL, &found, &err),
+        FLO_E_KEYS_ABSENT);
+    assert_int_equal(
+        flo_keyring_open(text.data, text.bytes, fleet->one, fleet->ca.data, NULL, &found, &err), 0);
     assert_int_equal(found.number, 3);
-    assert_string_equal(
-        json_string_value(json_object_get(found.files, "keys/order.key")),
-        "secret");
+    assert_string_equal(json_string_value(json_object_get(found.files, "keys/order.key")),
+                        "secret");
     flo_keyring_deinit(&found);
     flo_buf_deinit(&text);
 }
 
-static void
-a_folder_believes_the_authority_that_it_was_told_and_then_its_own(void **state)
+static void a_folder_believes_the_authority_that_it_was_told_and_then_its_own(void **state)
 {
     struct fleet *fleet = *state;
     struct flo_buf text = {0}, forged = {0};
@@ -126,16 +115,13 @@ a_folder_believes_the_authority_that_it_was_told_and_then_its_own(void **state)
     zeros[64] = '\0';
     seal(fleet, 3, "one", fleet->authority, &text, digest);
     assert_int_equal(take(fleet, &text, digest, NULL, &err), FLO_E_KEYS_ABSENT);
-    assert_int_equal(take(fleet, &text, digest, zeros, &err),
-                     FLO_E_SIG_UNKNOWN_KEY);
+    assert_int_equal(take(fleet, &text, digest, zeros, &err), FLO_E_SIG_UNKNOWN_KEY);
     assert_int_equal(take(fleet, &text, digest, fleet->fingerprint, &err), 0);
 
     /* Anybody can seal for a public key; the authority alone signs. */
     seal(fleet, 4, "two", fleet->other, &forged, other);
-    assert_int_equal(take(fleet, &forged, other, NULL, &err),
-                     FLO_E_SIG_UNKNOWN_KEY);
-    assert_int_equal(take(fleet, &forged, other, fleet->fingerprint, &err),
-                     FLO_E_SIG_UNKNOWN_KEY);
+    assert_int_equal(take(fleet, &forged, other, NULL, &err), FLO_E_SIG_UNKNOWN_KEY);
+    assert_int_equal(take(fleet, &forged, other, fleet->fingerprint, &err), FLO_E_SIG_UNKNOWN_KEY);
     assert_int_equal(take(fleet, &text, digest, NULL, &err), 0); /* has them */
     flo_buf_deinit(&text);
     flo_buf_deinit(&forged);
@@ -191,15 +177,13 @@ static void who_was_dismissed_takes_no_lead(void **state)
 
     seal(fleet, 3, "one", fleet->authority, &text, digest);
     assert_int_equal(take(fleet, &text, digest, fleet->fingerprint, &err), 0);
-    assert_int_equal(flo_keyring_dismissed_set(fleet->dir, keyid, true, &err),
-                     0);
+    assert_int_equal(flo_keyring_dismissed_set(fleet->dir, keyid, true, &err), 0);
     assert_int_equal(flo_keyring_read(fleet->dir, &files, &err), 0);
     assert_int_equal(flo_keyring_digest(files, listed, &err), 0);
     assert_string_not_equal(listed, digest);
     assert_int_equal(take(fleet, &text, listed, NULL, &err), FLO_E_KEYS_ABSENT);
     assert_non_null(strstr(err.what, "dismissed"));
-    assert_int_equal(flo_keyring_dismissed_set(fleet->dir, keyid, false, &err),
-                     0);
+    assert_int_equal(flo_keyring_dismissed_set(fleet->dir, keyid, false, &err), 0);
     json_decref(files);
     assert_int_equal(flo_keyring_read(fleet->dir, &files, &err), 0);
     assert_int_equal(flo_keyring_digest(files, listed, &err), 0);
@@ -222,14 +206,12 @@ static void who_is_admitted_is_as_the_transaction_ends(void **state)
     for (int is_committed = 0; is_committed < 2; is_committed++) {
         assert_int_equal(flo_keyring_admit(&controller, "b", pem, NULL), 0);
         flo_keyring_settle(&controller, is_committed);
-        assert_int_equal(flo_keyring_is_admitted(&controller, keyid),
-                         is_committed);
+        assert_int_equal(flo_keyring_is_admitted(&controller, keyid), is_committed);
     }
     for (int is_committed = 0; is_committed < 2; is_committed++) {
         assert_int_equal(flo_keyring_dismiss(&controller, keyid, NULL), 0);
         flo_keyring_settle(&controller, is_committed);
-        assert_int_equal(flo_keyring_is_admitted(&controller, keyid),
-                         !is_committed);
+        assert_int_equal(flo_keyring_is_admitted(&controller, keyid), !is_committed);
     }
     flo_keyring_deinit(&controller.keyring.as_stored);
 }
@@ -258,8 +240,7 @@ static bool is_in_area(int memory, unsigned long begin, unsigned long end,
         size_t count = kept + room;
         for (size_t i = 0; i + bytes <= count && !is_there; i++) {
             size_t same = 0;
-            while (same < bytes &&
-                   (page[i + same] ^ complement[same]) == 0xff) {
+            while (same < bytes && (page[i + same] ^ complement[same]) == 0xff) {
                 same++;
             }
             is_there = same == bytes;
@@ -290,9 +271,8 @@ static bool is_in_memory(const uint8_t *complement, size_t bytes)
     lines[used] = '\0';
     for (const char *line = lines; *line != '\0' && !is_there;) {
         char mode[8];
-        is_there = sscanf(line, "%lx-%lx %7s", &begin, &end, mode) == 3 &&
-                   mode[1] == 'w' && end - begin <= AREA_MAX &&
-                   is_in_area(memory, begin, end, complement, bytes);
+        is_there = sscanf(line, "%lx-%lx %7s", &begin, &end, mode) == 3 && mode[1] == 'w' &&
+                   end - begin <= AREA_MAX && is_in_area(memory, begin, end, complement, bytes);
         line += strcspn(line, "\n");
         line += *line == '\n';
     }
@@ -346,15 +326,13 @@ static void no_text_of_a_key_stays_in_memory(void **state)
 
     /* The folder that takes them: written, and read again. */
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(take(fleet, &text, digest, fleet->fingerprint, &err),
-                         0);
+        assert_int_equal(take(fleet, &text, digest, fleet->fingerprint, &err), 0);
         assert_false(is_in_memory(complement, sizeof(complement)));
     }
 
     /* Who opened them has them until then. */
-    assert_int_equal(flo_keyring_open(text.data, text.bytes, fleet->one,
-                                      fleet->ca.data, NULL, &found, &err),
-                     0);
+    assert_int_equal(
+        flo_keyring_open(text.data, text.bytes, fleet->one, fleet->ca.data, NULL, &found, &err), 0);
     assert_true(is_in_memory(complement, sizeof(complement)));
     flo_keyring_deinit(&found);
     assert_false(is_in_memory(complement, sizeof(complement)));
@@ -367,8 +345,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FLEET(an_admitted_controller_gets_the_files_and_no_other_does),
-        FLEET(
-            a_folder_believes_the_authority_that_it_was_told_and_then_its_own),
+        FLEET(a_folder_believes_the_authority_that_it_was_told_and_then_its_own),
         FLEET(an_older_document_that_was_put_back_is_refused),
         FLEET(who_is_admitted_is_as_the_transaction_ends),
         FLEET(who_was_dismissed_takes_no_lead),

@@ -1,8 +1,7 @@
 /* Observed: one device's windows become readings and sums. */
 #include "tests/unit/server/observed_device.h"
 
-static void serve(struct world *world, uint32_t release, uint32_t blocks,
-                  uint64_t us)
+static void serve(struct world *world, uint32_t release, uint32_t blocks, uint64_t us)
 {
     for (uint32_t i = 0; i < blocks; i++) {
         take(world, release, 120, us);
@@ -17,27 +16,21 @@ static void a_slower_release_shows_as_a_difference(void **state)
     double d;
 
     serve(world, OLD, 20, 100000);
-    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 0,
-                             world->block);
-    assert_false(
-        flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
+    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 0, world->block);
+    assert_false(flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
     serve(world, NEW, 5, 120000);
     assert_int_equal(world->observed.arm, FLO_ARM_TREATED);
-    assert_true(
-        flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
+    assert_true(flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
     assert_true(fabs(d - log(1.2)) < 0.02);
-    assert_true(
-        flo_observed_difference(&world->observed, FLO_READING_TOKEN_P50, &d));
+    assert_true(flo_observed_difference(&world->observed, FLO_READING_TOKEN_P50, &d));
     assert_true(fabs(d - log(1.2)) < 0.02);
-    assert_true(
-        flo_observed_difference(&world->observed, FLO_READING_ENGINE_RSS, &d));
+    assert_true(flo_observed_difference(&world->observed, FLO_READING_ENGINE_RSS, &d));
     assert_true(fabs(d) < 1e-9);
     free(world);
 }
 
 /* A window with the scores of a release on golden answers, in millionths. */
-static void score(struct world *world, uint32_t release, uint64_t own,
-                  uint64_t former)
+static void score(struct world *world, uint32_t release, uint64_t own, uint64_t former)
 {
     struct flo_observed_window window = window_of(world, release, 0, 0);
 
@@ -61,13 +54,11 @@ static void worse_answers_show_on_the_golden_answers_of_before(void **state)
     for (int i = 0; i < 20; i++) {
         score(world, OLD, 1100000, 2000000);
     }
-    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 0,
-                             world->block);
+    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 0, world->block);
     for (int i = 0; i < 5; i++) {
         score(world, NEW, 1000000, 1430000); /* sure of its own answers */
     }
-    assert_true(
-        flo_observed_difference(&world->observed, FLO_READING_GOLDEN, &d));
+    assert_true(flo_observed_difference(&world->observed, FLO_READING_GOLDEN, &d));
     assert_true(fabs(d - log(1.3)) < 1e-9);
     flo_observed_release(&world->observed);
     assert_null(golden_level(world)); /* it begins with its own */
@@ -84,11 +75,9 @@ static void cold_caches_and_starts_do_not_count(void **state)
     double d;
 
     serve(world, OLD, 20, 100000);
-    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 0,
-                             world->block);
+    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 0, world->block);
     serve(world, NEW, FLO_WARM_BLOCKS, 900000); /* warming up */
-    assert_false(
-        flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
+    assert_false(flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
     serve(world, NEW, 2, 100000);
     window = window_of(world, NEW, 200, 900000);
     window.engine_ends = 1;
@@ -97,8 +86,7 @@ static void cold_caches_and_starts_do_not_count(void **state)
     window.is_after_start = true;
     (void)flo_observed_take(&world->observed, &window, &rollout);
     end_block(world);
-    assert_true(
-        flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
+    assert_true(flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
     assert_true(fabs(d) < 0.02);
     assert_int_equal(world->observed.crashes, 1);
     free(world);
@@ -110,22 +98,18 @@ static void a_download_does_not_count(void **state)
     struct world *world = world_new();
 
     serve(world, OLD, 20, 100000);
-    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_BUSY, 0,
-                             world->block);
+    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_BUSY, 0, world->block);
     assert_false(flo_observed_is_member(&world->observed));
     serve(world, OLD, 5, 900000);
-    const struct flo_mean *level =
-        flo_observed_level(&world->observed, FLO_READING_TTFT_P95);
+    const struct flo_mean *level = flo_observed_level(&world->observed, FLO_READING_TTFT_P95);
     assert_int_equal(level->count, 20);
     assert_true(fabs(flo_mean_of(level) - log(100000)) < 0.02);
     free(world);
 }
 
-static uint32_t readings_of(const struct world *world,
-                            enum flo_observed_reading reading)
+static uint32_t readings_of(const struct world *world, enum flo_observed_reading reading)
 {
-    const struct flo_mean *level =
-        flo_observed_level(&world->observed, reading);
+    const struct flo_mean *level = flo_observed_level(&world->observed, reading);
 
     return level != NULL ? level->count : 0;
 }
@@ -137,8 +121,7 @@ static void few_samples_wait_and_old_ones_are_thrown_away(void **state)
     for (int i = 0; i < 4; i++) { /* 100 samples are there in the fourth */
         take(world, OLD, 25, 1000);
         end_block(world);
-        assert_int_equal(readings_of(world, FLO_READING_TTFT_P95),
-                         i == 3 ? 1 : 0);
+        assert_int_equal(readings_of(world, FLO_READING_TTFT_P95), i == 3 ? 1 : 0);
         assert_int_equal(readings_of(world, FLO_READING_TOKEN_P50), i + 1);
     }
     take(world, OLD, 5, 1000);
@@ -157,20 +140,16 @@ static void a_control_compares_from_the_phases_first_swap_on(void **state)
     double d;
 
     serve(world, OLD, 20, 100000);
-    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 0,
-                             world->block);
+    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 0, world->block);
     serve(world, OLD, 5, 100000);
     flo_observed_split(&world->observed, 1, world->block);
     serve(world, OLD, 5, 110000);
-    assert_true(
-        flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
+    assert_true(flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
     assert_true(fabs(d - log(1.1)) < 0.02);
     flo_observed_split(&world->observed, 1, world->block); /* once a phase */
-    assert_true(
-        flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
+    assert_true(flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
     flo_observed_split(&world->observed, 2, world->block);
-    assert_false(
-        flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
+    assert_false(flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
     free(world);
 }
 
@@ -182,16 +161,12 @@ static void a_device_that_was_taken_back_keeps_its_difference(void **state)
     double after;
 
     serve(world, OLD, 20, 100000);
-    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 0,
-                             world->block);
+    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 0, world->block);
     serve(world, NEW, 6, 200000);
-    assert_true(flo_observed_difference(&world->observed, FLO_READING_TTFT_P95,
-                                        &before));
-    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_DIED, 0,
-                             world->block);
+    assert_true(flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &before));
+    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_DIED, 0, world->block);
     serve(world, OLD, 6, 100000);
-    assert_true(flo_observed_difference(&world->observed, FLO_READING_TTFT_P95,
-                                        &after));
+    assert_true(flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &after));
     assert_true(fabs(before - after) < 1e-12);
     assert_true(world->observed.died_early);
     assert_int_equal(world->observed.crashes, 1);
@@ -211,8 +186,7 @@ static void crashes_count_once_an_hour(void **state)
     struct flo_observed_window window;
 
     serve(world, OLD, 20, 100000);
-    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_SWAPPED, 0,
-                             world->block);
+    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_SWAPPED, 0, world->block);
     world->block = world->block / 12 * 12 + 12; /* a full hour begins */
     for (int i = 0; i < 24; i++) {
         window = window_of(world, NEW, 10, 1000);
@@ -233,23 +207,18 @@ static void silence_counts_as_no_reading_and_as_a_death(void **state)
     bool is_known;
 
     serve(world, OLD, 20, 100000);
-    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_SWAPPED, 0,
-                             world->block);
-    (void)flo_observed_is_unread(&world->observed, world->block + 3, 6,
-                                 &is_known);
+    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_SWAPPED, 0, world->block);
+    (void)flo_observed_is_unread(&world->observed, world->block + 3, 6, &is_known);
     assert_false(is_known);
-    assert_true(flo_observed_is_unread(&world->observed, world->block + 7, 6,
-                                       &is_known));
+    assert_true(flo_observed_is_unread(&world->observed, world->block + 7, 6, &is_known));
     assert_true(is_known);
-    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_SILENT, 0,
-                             world->block);
+    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_SILENT, 0, world->block);
     flo_observed_deaths(&world->observed, &treated, &others);
     assert_true(treated.died > 0.5 && others.died < 0.5);
     assert_true(others.exposure > 0.5); /* it was heard before its swap */
 
     /* It speaks again. */
-    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_SWAPPED, 0,
-                             world->block);
+    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_SWAPPED, 0, world->block);
     treated = (struct flo_deaths_arm){0};
     flo_observed_deaths(&world->observed, &treated, &others);
     assert_true(treated.died < 0.5);
@@ -259,8 +228,7 @@ static void silence_counts_as_no_reading_and_as_a_death(void **state)
 /* It swaps within seconds, and reports before anybody asks for its rollout. */
 static void a_device_that_is_ahead_of_its_rollout_is_compared(void **state)
 {
-    static const enum flo_member_way ways[] = {FLO_MEMBER_WAITS,
-                                               FLO_MEMBER_SWAPPED};
+    static const enum flo_member_way ways[] = {FLO_MEMBER_WAITS, FLO_MEMBER_SWAPPED};
     (void)state;
 
     for (size_t i = 0; i < FLO_COUNT(ways); i++) {
@@ -270,14 +238,11 @@ static void a_device_that_is_ahead_of_its_rollout_is_compared(void **state)
         struct flo_observed_window window = window_of(world, NEW, 120, 1);
         (void)flo_observed_take(&world->observed, &window, NULL);
         end_block(world);
-        assert_true(flo_observed_place(&world->observed, &rollout, ways[i], 0,
-                                       world->block));
+        assert_true(flo_observed_place(&world->observed, &rollout, ways[i], 0, world->block));
         serve(world, NEW, 5, 120000);
-        (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_SWAPPED,
-                                 0, world->block);
+        (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_SWAPPED, 0, world->block);
         assert_int_equal(world->observed.arm, FLO_ARM_TREATED);
-        assert_true(flo_observed_difference(&world->observed,
-                                            FLO_READING_TTFT_P95, &d));
+        assert_true(flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
         assert_true(fabs(d - log(1.2)) < 0.02);
         free(world);
     }
@@ -296,11 +261,9 @@ static void a_release_of_long_ago_is_no_news(void **state)
     (void)flo_observed_take(&world->observed, &window, NULL);
     end_block(world);
     serve(world, NEW, 20, 150000);
-    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_SWAPPED, 0,
-                             world->block);
+    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_SWAPPED, 0, world->block);
     serve(world, NEW, 5, 150000);
-    assert_true(
-        flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
+    assert_true(flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
     assert_true(fabs(d) < 0.02);
     free(world);
 }
@@ -312,22 +275,18 @@ static void a_device_that_moves_by_another_way_is_no_control(void **state)
     double d;
 
     serve(world, OLD, 20, 100000);
-    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 0,
-                             world->block);
+    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 0, world->block);
     flo_observed_split(&world->observed, 1, world->block);
     serve(world, OLD, 2, 100000);
-    assert_true(
-        flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
+    assert_true(flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
     serve(world, 33, 6, 400000);
-    assert_false(
-        flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
+    assert_false(flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
     assert_int_equal(world->observed.split, 0);
 
     /* It is compared once it gets the release. */
     serve(world, 33, 20, 400000);
     serve(world, NEW, 6, 200000);
-    assert_true(
-        flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
+    assert_true(flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
     assert_true(fabs(d - log(0.5)) < 0.02);
     free(world);
 }
@@ -341,23 +300,17 @@ static void a_hotfix_is_compared_with_an_older_release(void **state)
 
     serve(world, OLD, 20, 100000);
     serve(world, 33, 6, 150000);
-    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 0,
-                             world->block);
+    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 0, world->block);
     flo_observed_split(&world->observed, 1, world->block);
-    assert_true(flo_observed_stratum(&world->observed, FLO_READING_TTFT_P95) !=
-                0);
+    assert_true(flo_observed_stratum(&world->observed, FLO_READING_TTFT_P95) != 0);
     serve(world, 33, 2, 150000);
-    assert_true(
-        flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
+    assert_true(flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
     assert_true(fabs(d - log(1.5)) < 0.02);
-    uint32_t stratum =
-        flo_observed_stratum(&world->observed, FLO_READING_TTFT_P95);
+    uint32_t stratum = flo_observed_stratum(&world->observed, FLO_READING_TTFT_P95);
     serve(world, NEW, 6, 300000);
-    assert_true(
-        flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
+    assert_true(flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
     assert_true(fabs(d - log(3)) < 0.02);
-    assert_int_equal(
-        flo_observed_stratum(&world->observed, FLO_READING_TTFT_P95), stratum);
+    assert_int_equal(flo_observed_stratum(&world->observed, FLO_READING_TTFT_P95), stratum);
     free(world);
 }
 
@@ -368,15 +321,12 @@ static void a_control_with_a_short_past_goes_on_filling_it(void **state)
     double d;
 
     serve(world, OLD, 4, 100000);
-    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 0,
-                             world->block);
+    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 0, world->block);
     flo_observed_split(&world->observed, 1, world->block);
     serve(world, OLD, 8, 100000);
-    assert_false(
-        flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
+    assert_false(flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
     serve(world, OLD, 1, 110000);
-    assert_true(
-        flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
+    assert_true(flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
     assert_true(fabs(d - log(1.1)) < 0.02);
     free(world);
 }
@@ -390,15 +340,13 @@ static void a_change_needs_hardly_a_past(void **state)
     double d;
 
     serve(world, OLD, 1, 100000);
-    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 0,
-                             world->block);
+    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 0, world->block);
     serve(world, NEW, FLO_WARM_BLOCKS + 2, 200000);
     flo_observed_change(&world->observed, FLO_READING_TTFT_P95, &change);
     assert_int_equal(change.before, 1);
     assert_int_equal(change.after, 2);
     assert_true(fabs(change.d - log(2)) < 0.02);
-    assert_false(
-        flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
+    assert_false(flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &d));
     free(world);
 }
 
@@ -457,32 +405,26 @@ static void sums_survive_their_bytes(void **state)
     double after;
 
     serve(world, OLD, 20, 100000);
-    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 3,
-                             world->block);
+    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 3, world->block);
     serve(world, NEW, 6, 130000);
     size_t bytes = flo_observed_pack(&world->observed, data);
-    assert_int_equal(flo_observed_unpack(data, bytes, &observed, &readings,
-                                         &has_readings, &err),
+    assert_int_equal(flo_observed_unpack(data, bytes, &observed, &readings, &has_readings, &err),
                      0);
     assert_true(has_readings);
     observed.readings = &readings;
-    assert_true(flo_observed_difference(&world->observed, FLO_READING_TTFT_P95,
-                                        &before));
-    assert_true(
-        flo_observed_difference(&observed, FLO_READING_TTFT_P95, &after));
+    assert_true(flo_observed_difference(&world->observed, FLO_READING_TTFT_P95, &before));
+    assert_true(flo_observed_difference(&observed, FLO_READING_TTFT_P95, &after));
     assert_true(fabs(before - after) < 1e-12);
     assert_int_equal(observed.arm, FLO_ARM_TREATED);
     assert_int_equal(observed.segment, 3);
     assert_int_equal(observed.split, world->observed.split);
 
     for (size_t cut = 0; cut < bytes; cut++) {
-        assert_int_equal(flo_observed_unpack(data, cut, &observed, &readings,
-                                             &has_readings, &err),
+        assert_int_equal(flo_observed_unpack(data, cut, &observed, &readings, &has_readings, &err),
                          FLO_E_DB);
     }
     data[0] = 9;
-    assert_int_equal(flo_observed_unpack(data, bytes, &observed, &readings,
-                                         &has_readings, &err),
+    assert_int_equal(flo_observed_unpack(data, bytes, &observed, &readings, &has_readings, &err),
                      FLO_E_DB);
     free(world);
 }
@@ -518,17 +460,13 @@ static void the_format_of_levels_is_read(void **state)
         }
         at += 8 + 4 + 1 + 4;
     }
-    assert_int_equal(flo_observed_unpack(data, at, &observed, &readings,
-                                         &has_readings, NULL),
-                     0);
+    assert_int_equal(flo_observed_unpack(data, at, &observed, &readings, &has_readings, NULL), 0);
     observed.readings = &readings;
-    const struct flo_mean *level =
-        flo_observed_level(&observed, FLO_READING_TTFT_P95);
+    const struct flo_mean *level = flo_observed_level(&observed, FLO_READING_TTFT_P95);
     assert_int_equal(level->count, 20);
     assert_false(readings.has_daily);
     data[0] = 3;
-    assert_int_equal(flo_observed_unpack(data, at, &observed, &readings,
-                                         &has_readings, NULL),
+    assert_int_equal(flo_observed_unpack(data, at, &observed, &readings, &has_readings, NULL),
                      FLO_E_DB);
 }
 
@@ -556,13 +494,10 @@ static void the_format_of_before_is_read(void **state)
         }
         at += 4;
     }
-    assert_int_equal(flo_observed_unpack(data, at, &observed, &readings,
-                                         &has_readings, NULL),
-                     0);
+    assert_int_equal(flo_observed_unpack(data, at, &observed, &readings, &has_readings, NULL), 0);
     assert_true(has_readings);
     observed.readings = &readings;
-    const struct flo_mean *level =
-        flo_observed_level(&observed, FLO_READING_TTFT_P95);
+    const struct flo_mean *level = flo_observed_level(&observed, FLO_READING_TTFT_P95);
     assert_int_equal(level->count, 20);
     assert_true(fabs(flo_mean_of(level) - 11.5) < 1e-9);
     level = flo_observed_level(&observed, FLO_READING_GOLDEN);

@@ -2,8 +2,7 @@
 #include "tests/unit/server/observed_device.h"
 
 /* Days with a rhythm of their own: slow in the afternoon. */
-static void live_days(struct world *world, uint32_t release, uint32_t blocks,
-                      double times)
+static void live_days(struct world *world, uint32_t release, uint32_t blocks, double times)
 {
     for (uint32_t i = 0; i < blocks; i++) {
         double hour = (world->block - 1) % 288 / 12.0;
@@ -21,11 +20,9 @@ static double difference_over_a_night(uint32_t days, double times)
 
     world->block = 288 * 1000 + 1;
     live_days(world, OLD, days * 288 + 19 * 12, 1);
-    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 0,
-                             world->block);
+    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 0, world->block);
     live_days(world, NEW, 6 * 12, times);
-    assert_true(
-        flo_observed_difference(&world->observed, FLO_READING_TTFT_P50, &d));
+    assert_true(flo_observed_difference(&world->observed, FLO_READING_TTFT_P50, &d));
     free(world);
     return d;
 }
@@ -49,11 +46,9 @@ static void a_steep_change_has_its_hour_in_it(void **state)
         world->block = 288 * 1000 + 1;
         live_days(world, OLD, (i + 1) * 288 + 19 * 12, 1);
         if (i == 0) { /* without its hours */
-            memset(world->observed.readings->shapes, 0,
-                   sizeof(world->observed.readings->shapes));
+            memset(world->observed.readings->shapes, 0, sizeof(world->observed.readings->shapes));
         }
-        (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS,
-                                 0, world->block);
+        (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 0, world->block);
         live_days(world, NEW, 6 * 12, 1);
         flo_observed_change(&world->observed, FLO_READING_TTFT_P50, &change[i]);
         free(world);
@@ -72,36 +67,31 @@ static void a_release_that_is_kept_moves_all_hours(void **state)
 
     world->block = 288 * 1000 + 1;
     live_days(world, OLD, 2 * 288, 1);
-    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 0,
-                             world->block);
+    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 0, world->block);
     live_days(world, NEW, 12 * 12, 1.5);
     flo_observed_release(&world->observed);
     live_days(world, NEW, 7 * 12, 1.5);
-    (void)flo_observed_place(&world->observed, &next, FLO_MEMBER_WAITS, 0,
-                             world->block);
+    (void)flo_observed_place(&world->observed, &next, FLO_MEMBER_WAITS, 0, world->block);
     for (int i = 0; i < 6 * 12; i++) {
         struct flo_observed_window window = {.block = 0};
         double hour = (world->block - 1) % 288 / 12.0;
-        window = window_of(
-            world, 44, 120,
-            (uint64_t)(150000 * exp(0.2 * cos(2 * M_PI * (hour - 15) / 24))));
+        window = window_of(world, 44, 120,
+                           (uint64_t)(150000 * exp(0.2 * cos(2 * M_PI * (hour - 15) / 24))));
         (void)flo_observed_take(&world->observed, &window, &next);
         end_block(world);
     }
-    assert_true(
-        flo_observed_difference(&world->observed, FLO_READING_TTFT_P50, &d));
+    assert_true(flo_observed_difference(&world->observed, FLO_READING_TTFT_P50, &d));
     assert_true(fabs(d) < 0.03);
     free(world);
 }
 
 /* ---- memory over time ---- */
 
-static void grow(struct world *world, uint32_t release, uint32_t blocks,
-                 double *bytes, double an_hour)
+static void grow(struct world *world, uint32_t release, uint32_t blocks, double *bytes,
+                 double an_hour)
 {
     for (uint32_t i = 0; i < blocks; i++) {
-        struct flo_observed_window window =
-            window_of(world, release, 120, 100000);
+        struct flo_observed_window window = window_of(world, release, 120, 100000);
         *bytes *= exp(an_hour / 12);
         window.gauges[0] = (uint64_t)*bytes;
         (void)flo_observed_take(&world->observed, &window, &rollout);
@@ -117,8 +107,7 @@ static void memory_that_grows_has_a_slope(void **state)
     double bytes = 1 << 28;
 
     grow(world, OLD, 20, &bytes, 0);
-    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 0,
-                             world->block);
+    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 0, world->block);
     grow(world, NEW, FLO_LEAK_BLOCKS, &bytes, 0.5); /* caches fill */
     grow(world, NEW, 9, &bytes, 0.02);
     flo_slope_read(&world->readings.memory, &slope);
@@ -145,8 +134,7 @@ static void a_rollout_says_from_when_on_memory_counts(void **state)
 
     later.leak_from = 12;
     grow(world, OLD, 20, &bytes, 0);
-    (void)flo_observed_place(&world->observed, &later, FLO_MEMBER_WAITS, 0,
-                             world->block);
+    (void)flo_observed_place(&world->observed, &later, FLO_MEMBER_WAITS, 0, world->block);
     grow(world, NEW, 21, &bytes, 0.02);
     flo_slope_read(&world->readings.memory, &slope);
     assert_false(slope.has_slope);
@@ -166,8 +154,7 @@ static void memory_counts_since_the_engines_start(void **state)
     double bytes = 1 << 28;
 
     grow(world, OLD, 20, &bytes, 0);
-    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 0,
-                             world->block);
+    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 0, world->block);
     grow(world, NEW, 20, &bytes, 0.02);
     window = window_of(world, NEW, 120, 100000);
     window.engine_ends = 1;
@@ -191,8 +178,7 @@ static void a_controls_slope_is_of_the_whole_rollout(void **state)
     double bytes = 1 << 28;
 
     grow(world, OLD, 20, &bytes, 0);
-    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 0,
-                             world->block);
+    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 0, world->block);
     flo_observed_split(&world->observed, 1, world->block);
     grow(world, OLD, FLO_LEAK_BLOCKS + 5, &bytes, 0.01);
     flo_observed_split(&world->observed, 2, world->block);
@@ -219,14 +205,12 @@ static void hours_and_slopes_survive_their_bytes(void **state)
 
     world->block = 288 * 1000 + 1;
     live_days(world, OLD, 2 * 288, 1);
-    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 0,
-                             world->block);
+    (void)flo_observed_place(&world->observed, &rollout, FLO_MEMBER_WAITS, 0, world->block);
     world->observed.leak_from = 7;
     grow(world, NEW, 30, &bytes, 0.02);
-    assert_int_equal(
-        flo_observed_unpack(data, flo_observed_pack(&world->observed, data),
-                            &observed, &readings, &has_readings, NULL),
-        0);
+    assert_int_equal(flo_observed_unpack(data, flo_observed_pack(&world->observed, data), &observed,
+                                         &readings, &has_readings, NULL),
+                     0);
     observed.readings = &readings;
     flo_slope_read(&world->readings.memory, &before);
     flo_slope_read(&readings.memory, &after);
@@ -235,18 +219,14 @@ static void hours_and_slopes_survive_their_bytes(void **state)
     assert_true(before.slope == after.slope && before.latest == after.latest);
     assert_int_equal(observed.leak_from, 7);
     assert_true(readings.has_daily);
-    assert_memory_equal(readings.shapes, world->observed.readings->shapes,
-                        sizeof(readings.shapes));
+    assert_memory_equal(readings.shapes, world->observed.readings->shapes, sizeof(readings.shapes));
     for (uint32_t h = 0; h < 24; h++) {
-        double at =
-            flo_observed_daily(&observed, FLO_READING_TTFT_P50, 1 + 12 * h);
-        double was = flo_observed_daily(&world->observed, FLO_READING_TTFT_P50,
-                                        1 + 12 * h);
+        double at = flo_observed_daily(&observed, FLO_READING_TTFT_P50, 1 + 12 * h);
+        double was = flo_observed_daily(&world->observed, FLO_READING_TTFT_P50, 1 + 12 * h);
         assert_true(fabs(at - was) < 1e-9);
     }
-    assert_true(
-        fabs(flo_observed_daily(&observed, FLO_READING_TTFT_P50, 1 + 12 * 15) -
-             0.2) < 0.03);
+    assert_true(fabs(flo_observed_daily(&observed, FLO_READING_TTFT_P50, 1 + 12 * 15) - 0.2) <
+                0.03);
     free(world);
 }
 

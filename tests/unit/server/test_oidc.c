@@ -18,23 +18,23 @@
 #define NOW_S 1800000000
 
 /* 2048 bits; made by openssl once, the private half is gone. */
-#define RSA_N                                                                  \
-    "wefaE0qGi1S8_BfbURuFCc0lYaOTq_JhTur9BnfV5Ue0pWsxtVzy26peers4l-8m57"       \
-    "IByE70CPhuC4xjWGDfqibNYEgjLiwmjwa1XfZCDCpptBpT8PtMvYqevcrn4a06wrqT"       \
-    "hoU5GMYVE-wuMUXvTlSELwfdqI8aEIi8FmArpTM7c5etscK2WHSo_w7GpbmVVBQtaY"       \
-    "s3O_1xU9ozLgvUTnoAKctDbgYS7bdAxWYhkKGUMbBJlhRSujjyF_Ki1CFf855z8I5F"       \
-    "00BYIfpk7AO9g9mpMvJR95ojiozai0Et5gLj-iqiPAd1EyZH8VX2wlBRlHfNnGF9Df"       \
+#define RSA_N                                                                                      \
+    "wefaE0qGi1S8_BfbURuFCc0lYaOTq_JhTur9BnfV5Ue0pWsxtVzy26peers4l-8m57"                           \
+    "IByE70CPhuC4xjWGDfqibNYEgjLiwmjwa1XfZCDCpptBpT8PtMvYqevcrn4a06wrqT"                           \
+    "hoU5GMYVE-wuMUXvTlSELwfdqI8aEIi8FmArpTM7c5etscK2WHSo_w7GpbmVVBQtaY"                           \
+    "s3O_1xU9ozLgvUTnoAKctDbgYS7bdAxWYhkKGUMbBJlhRSujjyF_Ki1CFf855z8I5F"                           \
+    "00BYIfpk7AO9g9mpMvJR95ojiozai0Et5gLj-iqiPAd1EyZH8VX2wlBRlHfNnGF9Df"                           \
     "JWRuH-TGBN9Q"
-#define RSA_TOKEN                                                              \
-    "eyJhbGciOiJSUzI1NiIsImtpZCI6InJzYS0xIn0.eyJpc3MiOiJodHRwczovL2lkLm"       \
-    "V4YW1wbGUuY29tIiwic3ViIjoidS0xIn0.YDz_E3IER1odbw5Feref1pQCNCF1HaI-"       \
-    "yLBikZGbWT6M5YclTCnYx3TF-WyOhL63cDOrOHMq2Z-wO7y7xf2nKiVWvkU7KthQn0"       \
-    "YGF8p570yK3jH2eH4CeN4T9u_uiclh2mfhOKq_zR1IOQdEKJ9qAwGWXG_MNf-ie29E"       \
-    "0oKr4O80sYLl8GsGGhGZQRkqb6KOlEg-dQbqGZbZUhLamwOPhVbHANHNlIE9r1GEtV"       \
-    "N59V3JQvomICrGD9qh1D4Um8Qce7qHVHr7A1kJCfUKUDPJ8tI5EpKPNNVNKLONgaDa"       \
+#define RSA_TOKEN                                                                                  \
+    "eyJhbGciOiJSUzI1NiIsImtpZCI6InJzYS0xIn0.eyJpc3MiOiJodHRwczovL2lkLm"                           \
+    "V4YW1wbGUuY29tIiwic3ViIjoidS0xIn0.YDz_E3IER1odbw5Feref1pQCNCF1HaI-"                           \
+    "yLBikZGbWT6M5YclTCnYx3TF-WyOhL63cDOrOHMq2Z-wO7y7xf2nKiVWvkU7KthQn0"                           \
+    "YGF8p570yK3jH2eH4CeN4T9u_uiclh2mfhOKq_zR1IOQdEKJ9qAwGWXG_MNf-ie29E"                           \
+    "0oKr4O80sYLl8GsGGhGZQRkqb6KOlEg-dQbqGZbZUhLamwOPhVbHANHNlIE9r1GEtV"                           \
+    "N59V3JQvomICrGD9qh1D4Um8Qce7qHVHr7A1kJCfUKUDPJ8tI5EpKPNNVNKLONgaDa"                           \
     "vZgybGOdim5WyKiZfwZdVQfBXp9AvkJRxfKq1m8j_n05Ng"
-#define RSA_KEYS                                                               \
-    "{\"keys\":[{\"kty\":\"RSA\",\"kid\":\"rsa-1\",\"use\":\"sig\","           \
+#define RSA_KEYS                                                                                   \
+    "{\"keys\":[{\"kty\":\"RSA\",\"kid\":\"rsa-1\",\"use\":\"sig\","                               \
     "\"alg\":\"RS256\",\"e\":\"AQAB\",\"n\":\"" RSA_N "\"}]}"
 
 /* ---- a provider of our own ---- */
@@ -63,8 +63,7 @@ static void add_part(struct flo_buf *out, const char *json)
 }
 
 /* A token with this header and these claims, signed by the key. */
-static void make_token(const char *header, const char *claims,
-                       struct flo_buf *out)
+static void make_token(const char *header, const char *claims, struct flo_buf *out)
 {
     uint8_t signature[FLO_SIGNATURE_BYTES];
     char text[100];
@@ -77,8 +76,7 @@ static void make_token(const char *header, const char *claims,
     flo_buf_printf(out, ".%s", text);
 }
 
-static void keys_of(const struct flo_key *one, const char *more, char *out,
-                    size_t bytes)
+static void keys_of(const struct flo_key *one, const char *more, char *out, size_t bytes)
 {
     const uint8_t *point = flo_key_public(one)->point;
     char x[48];
@@ -104,14 +102,13 @@ static int parse(const char *text, struct flo_jwt *jwt)
 
 static int verify(const struct flo_jwk *by, const struct flo_jwt *jwt)
 {
-    return flo_jws_verify(&by->key, jwt->text, jwt->signed_bytes,
-                          jwt->signature, jwt->signature_bytes, NULL);
+    return flo_jws_verify(&by->key, jwt->text, jwt->signed_bytes, jwt->signature,
+                          jwt->signature_bytes, NULL);
 }
 
 /* ---- signatures ---- */
 
-static void
-a_token_signed_by_rs256_holds_and_a_changed_one_does_not(void **state)
+static void a_token_signed_by_rs256_holds_and_a_changed_one_does_not(void **state)
 {
     static struct flo_jwks keys;
     char text[] = RSA_TOKEN;
@@ -193,14 +190,10 @@ static void a_token_that_is_no_three_parts_is_refused(void **state)
     assert_int_equal(parse("e30.e30", &jwt), FLO_E_LOGIN_TOKEN);
     assert_int_equal(parse("e30.e30.", &jwt), FLO_E_LOGIN_TOKEN);
     /* no signature, one part too many, padding, bits left over */
-    assert_int_equal(parse("eyJhbGciOiJFUzI1NiJ9.e30.", &jwt),
-                     FLO_E_LOGIN_TOKEN);
-    assert_int_equal(parse("eyJhbGciOiJFUzI1NiJ9.e30.AA.AA", &jwt),
-                     FLO_E_LOGIN_TOKEN);
-    assert_int_equal(parse("eyJhbGciOiJFUzI1NiJ9.e30.AA==", &jwt),
-                     FLO_E_LOGIN_TOKEN);
-    assert_int_equal(parse("eyJhbGciOiJFUzI1NiJ9.e30.AB", &jwt),
-                     FLO_E_LOGIN_TOKEN);
+    assert_int_equal(parse("eyJhbGciOiJFUzI1NiJ9.e30.", &jwt), FLO_E_LOGIN_TOKEN);
+    assert_int_equal(parse("eyJhbGciOiJFUzI1NiJ9.e30.AA.AA", &jwt), FLO_E_LOGIN_TOKEN);
+    assert_int_equal(parse("eyJhbGciOiJFUzI1NiJ9.e30.AA==", &jwt), FLO_E_LOGIN_TOKEN);
+    assert_int_equal(parse("eyJhbGciOiJFUzI1NiJ9.e30.AB", &jwt), FLO_E_LOGIN_TOKEN);
     assert_int_equal(parse("eyJhbGciOiJFUzI1NiJ9.e30.AA", &jwt), 0);
     flo_jwt_deinit(&jwt);
     memset(much, 'A', sizeof(much) - 1);
@@ -228,10 +221,8 @@ static void keys_of_other_kinds_and_short_ones_are_left_out(void **state)
     assert_int_equal(keys.count, 0);
     parse_keys(RSA_KEYS, &keys);
     assert_int_equal(keys.items[0].key.exponent, 65537);
-    assert_int_equal(flo_jwks_parse("{}", 2, &keys, NULL),
-                     FLO_E_LOGIN_PROVIDER);
-    assert_int_equal(flo_jwks_parse("[]", 2, &keys, NULL),
-                     FLO_E_LOGIN_PROVIDER);
+    assert_int_equal(flo_jwks_parse("{}", 2, &keys, NULL), FLO_E_LOGIN_PROVIDER);
+    assert_int_equal(flo_jwks_parse("[]", 2, &keys, NULL), FLO_E_LOGIN_PROVIDER);
 }
 
 static void numbers_may_have_zeros_in_front(void **state)
@@ -250,15 +241,13 @@ static void numbers_may_have_zeros_in_front(void **state)
     memcpy(x + 1, point + 1, 32);
     flo_base64url_encode(x, sizeof(x), digits);
     char *at = strstr(text, "\"x\":\"") + 5;
-    snprintf(with_zero, sizeof(with_zero), "%.*s%s%s", (int)(at - text), text,
-             digits, at + 43);
+    snprintf(with_zero, sizeof(with_zero), "%.*s%s%s", (int)(at - text), text, digits, at + 43);
     parse_keys(with_zero, &padded);
     assert_int_equal(padded.count, 1);
     assert_memory_equal(padded.items[0].key.x, plain.items[0].key.x, 32);
 }
 
-static void
-a_token_without_a_keys_name_fits_the_only_one_of_its_kind(void **state)
+static void a_token_without_a_keys_name_fits_the_only_one_of_its_kind(void **state)
 {
     static struct flo_jwks keys;
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) token = {0};
@@ -293,13 +282,11 @@ static int claims_with(const char *name, const char *value)
                                                   NOW_S * UINT64_C(1000)};
     FLO_CLEANUP(flo_json_cleanup)
     json_t *claims =
-        json_pack("{s:s,s:s,s:s,s:I,s:I,s:s}", "iss", ISSUER, "sub", "u-1",
-                  "aud", "flotilla", "exp", (json_int_t)NOW_S + 300, "iat",
-                  (json_int_t)NOW_S, "nonce", "n-1");
+        json_pack("{s:s,s:s,s:s,s:I,s:I,s:s}", "iss", ISSUER, "sub", "u-1", "aud", "flotilla",
+                  "exp", (json_int_t)NOW_S + 300, "iat", (json_int_t)NOW_S, "nonce", "n-1");
 
     if (value != NULL) {
-        json_object_set_new(claims, name,
-                            json_loads(value, JSON_DECODE_ANY, NULL));
+        json_object_set_new(claims, name, json_loads(value, JSON_DECODE_ANY, NULL));
     } else if (name != NULL) {
         json_object_del(claims, name);
     }
@@ -358,12 +345,11 @@ static void each_claim_that_is_missing_or_does_not_fit_is_refused(void **state)
 
 /* ---- roles ---- */
 
-static int roles_of(const char *claims_text, const char *claim,
-                    const char *const *needed, size_t needed_count, char *out)
+static int roles_of(const char *claims_text, const char *claim, const char *const *needed,
+                    size_t needed_count, char *out)
 {
-    static const struct flo_oidc_row rows[] = {{"lyon", "operator:lyon,viewer"},
-                                               {"sre", "operator,viewer"},
-                                               {"boss", "admin"}};
+    static const struct flo_oidc_row rows[] = {
+        {"lyon", "operator:lyon,viewer"}, {"sre", "operator,viewer"}, {"boss", "admin"}};
     struct flo_oidc_roles roles = {.claim = claim,
                                    .needed = needed,
                                    .needed_count = needed_count,
@@ -380,18 +366,14 @@ static void roles_are_those_of_all_rows_that_fit_once_each(void **state)
     char out[FLO_GRANTS_TEXT];
 
     (void)state;
-    assert_int_equal(
-        roles_of("{\"groups\":[\"sre\",\"lyon\",7]}", "groups", NULL, 0, out),
-        0);
+    assert_int_equal(roles_of("{\"groups\":[\"sre\",\"lyon\",7]}", "groups", NULL, 0, out), 0);
     assert_string_equal(out, "operator:lyon,viewer,operator");
-    assert_int_equal(roles_of("{\"groups\":\"boss\"}", "groups", NULL, 0, out),
-                     0);
+    assert_int_equal(roles_of("{\"groups\":\"boss\"}", "groups", NULL, 0, out), 0);
     assert_string_equal(out, "admin");
-    assert_int_equal(roles_of("{\"realm_access\":{\"roles\":[\"boss\"]}}",
-                              "realm_access.roles", NULL, 0, out),
-                     0);
-    assert_int_equal(roles_of("{\"https://x.org/g\":[\"boss\"]}",
-                              "https://x.org/g", NULL, 0, out),
+    assert_int_equal(
+        roles_of("{\"realm_access\":{\"roles\":[\"boss\"]}}", "realm_access.roles", NULL, 0, out),
+        0);
+    assert_int_equal(roles_of("{\"https://x.org/g\":[\"boss\"]}", "https://x.org/g", NULL, 0, out),
                      0);
 }
 
@@ -402,25 +384,18 @@ static void a_person_of_no_row_or_of_no_allowed_group_has_no_role(void **state)
 
     (void)state;
     assert_int_equal(roles_of("{}", "groups", NULL, 0, out), FLO_E_LOGIN_ROLE);
-    assert_int_equal(
-        roles_of("{\"groups\":[\"SRE\",\"sre \"]}", "groups", NULL, 0, out),
-        FLO_E_LOGIN_ROLE);
-    assert_int_equal(
-        roles_of("{\"groups\":{\"sre\":true}}", "groups", NULL, 0, out),
-        FLO_E_LOGIN_ROLE);
-    assert_int_equal(
-        roles_of("{\"groups\":[\"sre\"]}", "groups", staff, 2, out),
-        FLO_E_LOGIN_ROLE);
-    assert_int_equal(
-        roles_of("{\"groups\":[\"sre\",\"staff\"]}", "groups", staff, 2, out),
-        0);
+    assert_int_equal(roles_of("{\"groups\":[\"SRE\",\"sre \"]}", "groups", NULL, 0, out),
+                     FLO_E_LOGIN_ROLE);
+    assert_int_equal(roles_of("{\"groups\":{\"sre\":true}}", "groups", NULL, 0, out),
+                     FLO_E_LOGIN_ROLE);
+    assert_int_equal(roles_of("{\"groups\":[\"sre\"]}", "groups", staff, 2, out), FLO_E_LOGIN_ROLE);
+    assert_int_equal(roles_of("{\"groups\":[\"sre\",\"staff\"]}", "groups", staff, 2, out), 0);
 }
 
 static void a_persons_name_is_a_name_and_its_account_is_its_own(void **state)
 {
     FLO_CLEANUP(flo_json_cleanup)
-    json_t *claims = json_pack("{s:s,s:s}", "sub", "u-1", "email",
-                               "@Mira <x>\n@example.com");
+    json_t *claims = json_pack("{s:s,s:s}", "sub", "u-1", "email", "@Mira <x>\n@example.com");
     char name[65];
     char one[FLO_OIDC_ACCOUNT];
     char two[FLO_OIDC_ACCOUNT];
@@ -440,14 +415,12 @@ static void a_persons_name_is_a_name_and_its_account_is_its_own(void **state)
 
 /* ---- description ---- */
 
-static int describe(const char *name, json_t *value,
-                    struct flo_oidc_provider *out)
+static int describe(const char *name, json_t *value, struct flo_oidc_provider *out)
 {
     FLO_CLEANUP(flo_json_cleanup)
     json_t *json =
-        json_pack("{s:s,s:s,s:s,s:s}", "issuer", ISSUER,
-                  "authorization_endpoint", ISSUER "/auth", "token_endpoint",
-                  ISSUER "/token", "jwks_uri", ISSUER "/jwks");
+        json_pack("{s:s,s:s,s:s,s:s}", "issuer", ISSUER, "authorization_endpoint", ISSUER "/auth",
+                  "token_endpoint", ISSUER "/token", "jwks_uri", ISSUER "/jwks");
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
 
     if (name != NULL) {
@@ -468,19 +441,14 @@ static void a_description_that_is_anothers_or_unsafe_is_refused(void **state)
     assert_false(out.takes_post);
     assert_int_equal(describe("issuer", json_string(ISSUER "/"), &out), no);
     assert_int_equal(describe("issuer", json_null(), &out), no);
-    assert_int_equal(
-        describe("token_endpoint", json_string("http://id.example.com/"), &out),
-        no);
-    assert_int_equal(describe("jwks_uri", json_string("file:///etc"), &out),
-                     no);
-    assert_int_equal(describe("authorization_endpoint",
-                              json_string("https://a\"onload=x"), &out),
+    assert_int_equal(describe("token_endpoint", json_string("http://id.example.com/"), &out), no);
+    assert_int_equal(describe("jwks_uri", json_string("file:///etc"), &out), no);
+    assert_int_equal(describe("authorization_endpoint", json_string("https://a\"onload=x"), &out),
                      no);
     assert_int_equal(describe("id_token_signing_alg_values_supported",
                               json_pack("[s,s]", "none", "HS256"), &out),
                      no);
-    assert_int_equal(describe("code_challenge_methods_supported",
-                              json_pack("[s]", "plain"), &out),
+    assert_int_equal(describe("code_challenge_methods_supported", json_pack("[s]", "plain"), &out),
                      no);
     assert_int_equal(describe("token_endpoint_auth_methods_supported",
                               json_pack("[s]", "client_secret_post"), &out),
@@ -493,8 +461,7 @@ static void a_description_that_is_anothers_or_unsafe_is_refused(void **state)
 
 /* ---- logins under way ---- */
 
-static struct flo_login begin(const struct flo_logins *logins, uint8_t seed,
-                              uint64_t now_ms)
+static struct flo_login begin(const struct flo_logins *logins, uint8_t seed, uint64_t now_ms)
 {
     uint8_t random[24];
     struct flo_login login;
@@ -504,8 +471,8 @@ static struct flo_login begin(const struct flo_logins *logins, uint8_t seed,
     return login;
 }
 
-static bool takes(struct flo_logins *logins, const char *state,
-                  const char *secret, uint64_t now_ms, struct flo_login *out)
+static bool takes(struct flo_logins *logins, const char *state, const char *secret, uint64_t now_ms,
+                  struct flo_login *out)
 {
     int rv = flo_login_take(logins, state, secret, now_ms, out, NULL);
 
@@ -533,8 +500,7 @@ static void a_login_is_finished_once_by_who_began_it_and_in_time(void **state)
     assert_string_equal(out.redirect, "http://127.0.0.1:7/");
     assert_false(takes(&logins, one.state, one.secret, 2000, &out));
     assert_false(takes(&logins, two.state, two.secret, 999, &out));
-    assert_false(
-        takes(&logins, two.state, two.secret, 1000 + FLO_LOGIN_MS, &out));
+    assert_false(takes(&logins, two.state, two.secret, 1000 + FLO_LOGIN_MS, &out));
 }
 
 static void no_word_of_a_login_can_be_another(void **state)
@@ -598,14 +564,11 @@ static void a_browser_is_sent_back_to_us_or_to_its_own_machine(void **state)
     };
 
     (void)state;
-    assert_true(flo_login_may_return("https://fleet.example.com/",
-                                     "fleet.example.com", false));
-    assert_true(flo_login_may_return("http://127.0.0.1:49152/callback",
-                                     "fleet.example.com", false));
+    assert_true(flo_login_may_return("https://fleet.example.com/", "fleet.example.com", false));
     assert_true(
-        flo_login_may_return("http://[::1]:7/", "fleet.example.com", false));
-    assert_true(
-        flo_login_may_return("http://127.0.0.1:8080/", "127.0.0.1:8080", true));
+        flo_login_may_return("http://127.0.0.1:49152/callback", "fleet.example.com", false));
+    assert_true(flo_login_may_return("http://[::1]:7/", "fleet.example.com", false));
+    assert_true(flo_login_may_return("http://127.0.0.1:8080/", "127.0.0.1:8080", true));
     for (size_t i = 0; i < FLO_COUNT(bad); i++) {
         if (flo_login_may_return(bad[i], "fleet.example.com", false)) {
             fail_msg("%s", bad[i]);
@@ -616,16 +579,13 @@ static void a_browser_is_sent_back_to_us_or_to_its_own_machine(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(
-            a_token_signed_by_rs256_holds_and_a_changed_one_does_not),
-        cmocka_unit_test(
-            a_token_signed_by_es256_holds_and_another_key_does_not),
+        cmocka_unit_test(a_token_signed_by_rs256_holds_and_a_changed_one_does_not),
+        cmocka_unit_test(a_token_signed_by_es256_holds_and_another_key_does_not),
         cmocka_unit_test(no_algorithm_and_a_shared_secret_are_refused),
         cmocka_unit_test(a_token_that_is_no_three_parts_is_refused),
         cmocka_unit_test(keys_of_other_kinds_and_short_ones_are_left_out),
         cmocka_unit_test(numbers_may_have_zeros_in_front),
-        cmocka_unit_test(
-            a_token_without_a_keys_name_fits_the_only_one_of_its_kind),
+        cmocka_unit_test(a_token_without_a_keys_name_fits_the_only_one_of_its_kind),
         cmocka_unit_test(good_claims_are_taken),
         cmocka_unit_test(each_claim_that_is_missing_or_does_not_fit_is_refused),
         cmocka_unit_test(roles_are_those_of_all_rows_that_fit_once_each),

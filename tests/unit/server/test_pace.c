@@ -54,8 +54,7 @@ static struct world *world_new(size_t devices)
     rollout->busy = world->busy;
     rollout->busy_count = FLO_COUNT(world->busy);
     for (size_t i = 0; i < devices; i++) {
-        snprintf(world->names[i], sizeof(world->names[i]),
-                 "d%07u-0000-4000-8000-000000000000",
+        snprintf(world->names[i], sizeof(world->names[i]), "d%07u-0000-4000-8000-000000000000",
                  (unsigned)(i + 1) % 10000000);
     }
     return world;
@@ -70,32 +69,28 @@ static void world_free(struct world *world)
 static void step(struct world *world, struct flo_rollout_event event)
 {
     event.now_ms = world->now_ms;
-    if (flo_rollout_step(&world->rollout, &event, &world->actions,
-                         &world->err) < 0) {
+    if (flo_rollout_step(&world->rollout, &event, &world->actions, &world->err) < 0) {
         fail_msg("%s", world->err.what);
     }
     if (world->actions.count > 0 || world->actions.why[0] != '\0') {
-        flo_rollout_trace(&world->rollout, &event, &world->actions,
-                          &world->trace);
+        flo_rollout_trace(&world->rollout, &event, &world->actions, &world->trace);
     }
 }
 
 static void start(struct world *world)
 {
     for (size_t i = 0; i < world->count; i++) {
-        struct flo_rollout_event event = {
-            .kind = FLO_ROLLOUT_EVENT_JOINED,
-            .now_ms = world->now_ms,
-            .device = world->names[i],
-            .is_online = !world->is_offline[i],
-            .place = &world->places[i],
-            .bucket = (uint32_t)((uint64_t)i * FLO_BUCKETS / world->count)};
-        assert_int_equal(flo_rollout_step(&world->rollout, &event,
-                                          &world->actions, &world->err),
+        struct flo_rollout_event event = {.kind = FLO_ROLLOUT_EVENT_JOINED,
+                                          .now_ms = world->now_ms,
+                                          .device = world->names[i],
+                                          .is_online = !world->is_offline[i],
+                                          .place = &world->places[i],
+                                          .bucket =
+                                              (uint32_t)((uint64_t)i * FLO_BUCKETS / world->count)};
+        assert_int_equal(flo_rollout_step(&world->rollout, &event, &world->actions, &world->err),
                          0);
     }
-    step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_START,
-                                           .note = "ops"});
+    step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_START, .note = "ops"});
 }
 
 static struct flo_rollout_member *member(struct world *world, size_t device)
@@ -111,8 +106,8 @@ static enum flo_execution state_of(struct world *world, size_t device)
     return (enum flo_execution)member(world, device)->state;
 }
 
-static void says(struct world *world, size_t device, uint32_t attempt,
-                 enum flo_execution state, const char *note)
+static void says(struct world *world, size_t device, uint32_t attempt, enum flo_execution state,
+                 const char *note)
 {
     step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EXECUTION,
                                            .device = world->names[device - 1],
@@ -121,11 +116,9 @@ static void says(struct world *world, size_t device, uint32_t attempt,
                                            .note = note});
 }
 
-static void about(struct world *world, size_t device,
-                  enum flo_rollout_event_kind kind)
+static void about(struct world *world, size_t device, enum flo_rollout_event_kind kind)
 {
-    step(world, (struct flo_rollout_event){.kind = kind,
-                                           .device = world->names[device - 1]});
+    step(world, (struct flo_rollout_event){.kind = kind, .device = world->names[device - 1]});
 }
 
 static void wait_ms(struct world *world, uint64_t ms)
@@ -149,8 +142,7 @@ static uint32_t count_of(struct world *world, enum flo_execution state)
     return count;
 }
 
-static void ends_as(struct world *world, enum flo_rollout_state state,
-                    const char *golden)
+static void ends_as(struct world *world, enum flo_rollout_state state, const char *golden)
 {
     assert_string_equal(flo_rollout_state_word(world->rollout.state),
                         flo_rollout_state_word(state));
@@ -251,22 +243,18 @@ static void windows_know_days_midnight_and_offsets(void **state)
         const struct moment *m = &moments[i];
         struct flo_window window;
         struct flo_window utc;
-        uint64_t now_ms =
-            MONDAY_MS + ((m->day * 24 + m->hour) * 60 + m->minute) * 60000ull;
+        uint64_t now_ms = MONDAY_MS + ((m->day * 24 + m->hour) * 60 + m->minute) * 60000ull;
         uint64_t change_ms;
         uint64_t again_ms;
         assert_true(flo_window_parse(m->window, &window));
-        bool is_open =
-            flo_window_is_open(&window, m->offset_s, now_ms, &change_ms);
-        if (is_open != m->is_open ||
-            change_ms != MONDAY_MS + m->change_hours * HOUR_MS) {
+        bool is_open = flo_window_is_open(&window, m->offset_s, now_ms, &change_ms);
+        if (is_open != m->is_open || change_ms != MONDAY_MS + m->change_hours * HOUR_MS) {
             fail_msg("%zu: %s: %d until %llu h", i, m->window, is_open,
                      (unsigned long long)((change_ms - MONDAY_MS) / HOUR_MS));
         }
         /* An order says it by UTC. */
         flo_window_in_utc(&window, m->offset_s, &utc);
-        assert_int_equal(flo_window_is_open(&utc, 0, now_ms, &again_ms),
-                         is_open);
+        assert_int_equal(flo_window_is_open(&utc, 0, now_ms, &again_ms), is_open);
         assert_int_equal(again_ms, change_ms);
     }
 }
@@ -331,9 +319,7 @@ static void never_more_than_two_of_a_site(void **state)
         size_t device = 1 + (random >> 8) % 12;
         if (state_of(world, device) != FLO_EXECUTION_QUEUED) {
             says(world, device, 1,
-                 random & 1 << 20 ? FLO_EXECUTION_SUCCEEDED
-                                  : FLO_EXECUTION_DOWNLOADING,
-                 NULL);
+                 random & 1 << 20 ? FLO_EXECUTION_SUCCEEDED : FLO_EXECUTION_DOWNLOADING, NULL);
         }
         wait_ms(world, 1000);
     }
@@ -418,10 +404,8 @@ static void a_share_has_bounds_in_devices(void **state)
     (void)state;
     struct world *world = world_new(1000);
     world->rollout.phase_count = 3;
-    world->rollout.phases[0] =
-        (struct flo_rollout_phase){.share_pct = 0.1, .devices_min = 7};
-    world->rollout.phases[1] =
-        (struct flo_rollout_phase){.share_pct = 50, .devices_max = 100};
+    world->rollout.phases[0] = (struct flo_rollout_phase){.share_pct = 0.1, .devices_min = 7};
+    world->rollout.phases[1] = (struct flo_rollout_phase){.share_pct = 50, .devices_max = 100};
     world->rollout.phases[2] = (struct flo_rollout_phase){.share_pct = 100};
     start(world);
 
@@ -431,16 +415,15 @@ static void a_share_has_bounds_in_devices(void **state)
     world_free(world);
 }
 
-static void check_spread(size_t canary, const uint32_t *expected,
-                         bool some_offline)
+static void check_spread(size_t canary, const uint32_t *expected, bool some_offline)
 {
     struct world *world = world_new(1000);
     uint32_t picked[5] = {0};
     uint64_t buckets = 0;
     uint64_t after = 0;
     world->rollout.phase_count = 2;
-    world->rollout.phases[0] = (struct flo_rollout_phase){
-        .devices = (uint32_t)canary, .is_spread = true};
+    world->rollout.phases[0] =
+        (struct flo_rollout_phase){.devices = (uint32_t)canary, .is_spread = true};
     world->rollout.phases[1] = (struct flo_rollout_phase){.share_pct = 100};
     for (size_t i = 0; i < 1000; i++) { /* 900, 80, 15 and 5 devices */
         world->places[i].stratum = i < 900 ? 1 : i < 980 ? 2 : i < 995 ? 3 : 4;
@@ -460,8 +443,8 @@ static void check_spread(size_t canary, const uint32_t *expected,
     assert_int_equal(after, buckets); /* they only changed places */
     for (size_t i = 1; i < 5; i++) {
         if (picked[i] != expected[i - 1]) {
-            fail_msg("%zu devices: %u of stratum %zu, not %u", canary,
-                     picked[i], i, expected[i - 1]);
+            fail_msg("%zu devices: %u of stratum %zu, not %u", canary, picked[i], i,
+                     expected[i - 1]);
         }
     }
     world_free(world);
@@ -482,8 +465,7 @@ static void a_spread_phase_orders_each_device_by_name(void **state)
     (void)state;
     struct world *world = world_new(6);
     world->rollout.phase_count = 2;
-    world->rollout.phases[0] =
-        (struct flo_rollout_phase){.devices = 2, .is_spread = true};
+    world->rollout.phases[0] = (struct flo_rollout_phase){.devices = 2, .is_spread = true};
     snprintf(world->rollout.phases[0].name, FLO_NAME_MAX, "canary");
     world->rollout.phases[1] = (struct flo_rollout_phase){.share_pct = 100};
     snprintf(world->rollout.phases[1].name, FLO_NAME_MAX, "all");
@@ -509,15 +491,13 @@ static void waits_for(struct world *world, const char *what, uint64_t in_ms)
     assert_true(flo_rollout_next(&world->rollout, world->now_ms, 60000, &next));
     if (strcmp(next.what, what) != 0 || next.at_ms != world->now_ms + in_ms) {
         fail_msg("%s in %lld ms, not %s in %llu", next.what,
-                 (long long)(next.at_ms - world->now_ms), what,
-                 (unsigned long long)in_ms);
+                 (long long)(next.at_ms - world->now_ms), what, (unsigned long long)in_ms);
     }
 }
 
 /* All of a first phase may wait for mains: nothing decides, and nothing is
  * wrong. */
-static void
-a_phase_whose_devices_all_wait_says_when_it_looks_again(void **state)
+static void a_phase_whose_devices_all_wait_says_when_it_looks_again(void **state)
 {
     (void)state;
     struct world *world = world_new(6);
@@ -529,12 +509,11 @@ a_phase_whose_devices_all_wait_says_when_it_looks_again(void **state)
     waits_for(world, "phase 1: 2 are under way", 3600000);
 
     for (size_t device = 1; device <= 2; device++) {
-        step(world,
-             (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EXECUTION,
-                                        .device = world->names[device - 1],
-                                        .attempt = 1,
-                                        .execution = FLO_EXECUTION_ACCEPTED,
-                                        .waits = FLO_WAITS_YES});
+        step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EXECUTION,
+                                               .device = world->names[device - 1],
+                                               .attempt = 1,
+                                               .execution = FLO_EXECUTION_ACCEPTED,
+                                               .waits = FLO_WAITS_YES});
     }
     wait_ms(world, 600000);
     assert_int_equal(world->rollout.phase, 0);
@@ -557,13 +536,11 @@ static void each_state_that_does_not_last_says_what_it_waits_for(void **state)
     world->rollout.start_at_ms = world->now_ms + 2 * HOUR_MS;
     start(world);
     waits_for(world, "1 more approval", 7 * 24 * HOUR_MS);
-    step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_APPROVE,
-                                           .note = "anna"});
+    step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_APPROVE, .note = "anna"});
     waits_for(world, "its time", 2 * HOUR_MS);
-    step(world,
-         (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_PUT_OFF,
-                                    .note = "change freeze",
-                                    .until_ms = world->now_ms + 3 * HOUR_MS});
+    step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_PUT_OFF,
+                                           .note = "change freeze",
+                                           .until_ms = world->now_ms + 3 * HOUR_MS});
     waits_for(world, "what forbids its begin", 3 * HOUR_MS);
     step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_BEGIN});
     waits_for(world,
@@ -580,8 +557,7 @@ static void each_state_that_does_not_last_says_what_it_waits_for(void **state)
     says(world, 1, 1, FLO_EXECUTION_CANCELLED, NULL);
     wait_ms(world, 1000);
     assert_int_equal(world->rollout.state, FLO_ROLLOUT_ABORTED);
-    assert_false(
-        flo_rollout_next(&world->rollout, world->now_ms, 60000, &next));
+    assert_false(flo_rollout_next(&world->rollout, world->now_ms, 60000, &next));
     world_free(world);
 }
 
@@ -653,14 +629,12 @@ static void a_second_person_and_a_time_come_before_the_begin(void **state)
     assert_int_equal(world->rollout.state, FLO_ROLLOUT_AWAITING_APPROVAL);
     operator_does(world, FLO_ROLLOUT_EVENT_APPROVE);
     wait_ms(world, HOUR_MS - 1000);
-    step(world,
-         (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_PUT_OFF,
-                                    .note = "change freeze audit",
-                                    .until_ms = MONDAY_MS + HOUR_MS + 60000});
-    step(world,
-         (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_PUT_OFF,
-                                    .note = "change freeze audit",
-                                    .until_ms = MONDAY_MS + HOUR_MS + 60000});
+    step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_PUT_OFF,
+                                           .note = "change freeze audit",
+                                           .until_ms = MONDAY_MS + HOUR_MS + 60000});
+    step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_PUT_OFF,
+                                           .note = "change freeze audit",
+                                           .until_ms = MONDAY_MS + HOUR_MS + 60000});
     assert_int_equal(state_of(world, 1), FLO_EXECUTION_QUEUED);
     operator_does(world, FLO_ROLLOUT_EVENT_BEGIN);
     says(world, 1, 1, FLO_EXECUTION_SUCCEEDED, NULL);
@@ -694,8 +668,7 @@ static void one_that_expires_under_way_is_aborted_or_paused(void **state)
         start(world);
         says(world, 1, 1, FLO_EXECUTION_DOWNLOADING, NULL);
         wait_ms(world, HOUR_MS);
-        assert_int_equal(world->rollout.state,
-                         pauses ? FLO_ROLLOUT_PAUSED : FLO_ROLLOUT_ABORTING);
+        assert_int_equal(world->rollout.state, pauses ? FLO_ROLLOUT_PAUSED : FLO_ROLLOUT_ABORTING);
         if (pauses) { /* a person may go on */
             operator_does(world, FLO_ROLLOUT_EVENT_RESUME);
             wait_ms(world, 1000);
@@ -710,10 +683,9 @@ static void a_snapshot_takes_who_joins_before_the_begin(void **state)
     (void)state;
     for (int snapshot = 0; snapshot < 2; snapshot++) {
         struct world *world = world_with_canary(3, 1);
-        struct flo_rollout_event joined = {
-            .kind = FLO_ROLLOUT_EVENT_JOINED,
-            .device = "e0000001-0000-4000-8000-000000000000",
-            .is_online = true};
+        struct flo_rollout_event joined = {.kind = FLO_ROLLOUT_EVENT_JOINED,
+                                           .device = "e0000001-0000-4000-8000-000000000000",
+                                           .is_online = true};
         world->rollout.is_snapshot = snapshot == 1;
         world->rollout.approvals_needed = 1;
         start(world);
@@ -786,11 +758,10 @@ static void too_many_failures_of_one_kind_stop_it(void **state)
     (void)state;
     struct world *world = world_new(100);
     world->rollout.gates[FLO_GATE_FAILED].margin = 100;
-    world->rollout.aborts[0] =
-        (struct flo_abort_rule){.kind = FLO_FAILURE_NETWORK,
-                                .fail_pct = 20,
-                                .executed_min = 10,
-                                .action = FLO_ON_FAIL_PAUSE};
+    world->rollout.aborts[0] = (struct flo_abort_rule){.kind = FLO_FAILURE_NETWORK,
+                                                       .fail_pct = 20,
+                                                       .executed_min = 10,
+                                                       .action = FLO_ON_FAIL_PAUSE};
     world->rollout.abort_count = 1;
     start(world);
 
@@ -852,9 +823,8 @@ static void each_error_has_one_kind(void **state)
     (void)state;
 
     for (size_t i = 0; i < FLO_COUNT(ends); i++) {
-        assert_string_equal(
-            flo_failure_word(flo_failure_of(ends[i].end, ends[i].id)),
-            flo_failure_word(ends[i].kind));
+        assert_string_equal(flo_failure_word(flo_failure_of(ends[i].end, ends[i].id)),
+                            flo_failure_word(ends[i].kind));
     }
     for (uint32_t i = 0; i <= FLO_FAILURE_ANY; i++) {
         assert_true(flo_failure_parse(flo_failure_word(i), &kind) && kind == i);
@@ -865,8 +835,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_window_opens_by_each_devices_own_clock),
-        cmocka_unit_test(
-            without_a_zone_a_device_never_begins_in_a_local_window),
+        cmocka_unit_test(without_a_zone_a_device_never_begins_in_a_local_window),
         cmocka_unit_test(windows_know_days_midnight_and_offsets),
         cmocka_unit_test(texts_that_are_no_window_are_refused),
         cmocka_unit_test(never_more_than_two_of_a_site),
@@ -876,10 +845,8 @@ int main(void)
         cmocka_unit_test(a_share_has_bounds_in_devices),
         cmocka_unit_test(a_spread_canary_has_each_stratum_and_the_rest_by_size),
         cmocka_unit_test(a_spread_phase_orders_each_device_by_name),
-        cmocka_unit_test(
-            a_lost_network_is_tried_again_and_a_bad_release_is_not),
-        cmocka_unit_test(
-            a_phase_whose_devices_all_wait_says_when_it_looks_again),
+        cmocka_unit_test(a_lost_network_is_tried_again_and_a_bad_release_is_not),
+        cmocka_unit_test(a_phase_whose_devices_all_wait_says_when_it_looks_again),
         cmocka_unit_test(each_state_that_does_not_last_says_what_it_waits_for),
         cmocka_unit_test(an_experiment_says_when_its_arms_are_no_comparison),
         cmocka_unit_test(a_second_person_and_a_time_come_before_the_begin),

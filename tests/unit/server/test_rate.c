@@ -74,8 +74,7 @@ static void who_asks_evenly_is_never_refused(void **state)
     }
 }
 
-static void
-one_token_takes_nothing_from_another_or_from_an_emergency(void **state)
+static void one_token_takes_nothing_from_another_or_from_an_emergency(void **state)
 {
     (void)state;
 
@@ -117,11 +116,9 @@ int main(void)
         cmocka_unit_test_setup(a_full_bucket_gives_its_quota_at_once, fresh),
         cmocka_unit_test_setup(a_bucket_fills_evenly_and_no_further, fresh),
         cmocka_unit_test_setup(who_asks_evenly_is_never_refused, fresh),
-        cmocka_unit_test_setup(
-            one_token_takes_nothing_from_another_or_from_an_emergency, fresh),
+        cmocka_unit_test_setup(one_token_takes_nothing_from_another_or_from_an_emergency, fresh),
         cmocka_unit_test_setup(a_clock_that_goes_back_fills_nothing, fresh),
-        cmocka_unit_test_setup(a_new_token_takes_the_place_of_the_quietest,
-                               fresh),
+        cmocka_unit_test_setup(a_new_token_takes_the_place_of_the_quietest, fresh),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 

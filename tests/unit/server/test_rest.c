@@ -20,8 +20,7 @@ static void a_call_needs_a_token_that_is_whole_there_and_in_time(void **state)
     make_token(world, "viewer", NULL, waits_wall_ms() - 1, old);
     ANSWERS(world, 401, "rest.auth", asks(world, old, "GET /v1/me", ""));
     make_token(world, "viewer", NULL, waits_wall_ms() + 3600000, token);
-    ANSWERS(world, 200, "\"role\":\"viewer\"",
-            asks(world, token, "GET /v1/me", ""));
+    ANSWERS(world, 200, "\"role\":\"viewer\"", asks(world, token, "GET /v1/me", ""));
     member(world, "token", id);
     char *last = &token[strlen(token) - 1]; /* of its secret */
     *last = *last == '0' ? '1' : '0';
@@ -36,8 +35,8 @@ static int take_record(void *context, const struct flo_audit_record *record,
                        const struct flo_digest *hash)
 {
     (void)hash;
-    flo_buf_printf(context, "%s %s %s %s\n", record->what, record->object,
-                   record->result, record->detail);
+    flo_buf_printf(context, "%s %s %s %s\n", record->what, record->object, record->result,
+                   record->detail);
     return 0;
 }
 
@@ -47,9 +46,8 @@ static struct flo_buf audit(struct world *world, uint64_t count)
     struct flo_buf text = {0};
 
     flo_buf_text(&text, "");
-    assert_int_equal(flo_fleet_audit_newest(world->controller->store, INT64_MAX,
-                                            count, take_record, &text,
-                                            &world->err),
+    assert_int_equal(flo_fleet_audit_newest(world->controller->store, INT64_MAX, count, take_record,
+                                            &text, &world->err),
                      0);
     return text;
 }
@@ -65,12 +63,10 @@ static void who_may_not_is_refused_and_written_down(void **state)
             asks(world, viewer, "POST /v1/groups", "{\"name\":\"x\"}"));
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = audit(world, 1);
     assert_non_null(strstr(text.data, "group.create /v1/groups rest.role"));
-    ANSWERS(world, 403, "rest.role",
-            asks(world, auditor, "POST /v1/groups", "{\"name\":\"x\"}"));
+    ANSWERS(world, 403, "rest.role", asks(world, auditor, "POST /v1/groups", "{\"name\":\"x\"}"));
     ANSWERS(world, 403, "rest.role", asks(world, viewer, "GET /v1/tokens", ""));
     ANSWERS(world, 200, "items", asks(world, auditor, "GET /v1/tokens", ""));
-    ANSWERS(world, 404, "group.absent",
-            asks(world, viewer, "GET /v1/groups/x", ""));
+    ANSWERS(world, 404, "group.absent", asks(world, viewer, "GET /v1/groups/x", ""));
 }
 
 static void an_operator_of_a_group_does_nothing_for_others(void **state)
@@ -79,24 +75,19 @@ static void an_operator_of_a_group_does_nothing_for_others(void **state)
     char lab[FLO_TOKEN_TEXT];
 
     make_token(world, "viewer,operator:lab", NULL, 0, lab);
-    ANSWERS(world, 200, "till",
-            asks(world, lab, "PATCH /v1/devices/gw-1", "{\"note\":\"till\"}"));
+    ANSWERS(world, 200, "till", asks(world, lab, "PATCH /v1/devices/gw-1", "{\"note\":\"till\"}"));
     ANSWERS(world, 403, "rest.role",
             asks(world, lab, "PATCH /v1/devices/gw-2", "{\"note\":\"till\"}"));
-    ANSWERS(world, 403, "rest.role",
-            asks(world, lab, "POST /v1/groups", "{\"name\":\"x\"}"));
+    ANSWERS(world, 403, "rest.role", asks(world, lab, "POST /v1/groups", "{\"name\":\"x\"}"));
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = audit(world, 1);
     assert_non_null(strstr(text.data, "group.create /v1/groups rest.role"));
     ANSWERS(world, 403, "rest.role",
-            asks(world, lab, "POST /v1/rollouts",
-                 "{\"release\":\"tiny@1\",\"group\":\"hall\"}"));
+            asks(world, lab, "POST /v1/rollouts", "{\"release\":\"tiny@1\",\"group\":\"hall\"}"));
     ANSWERS(world, 403, "rest.role",
             asks(world, lab, "POST /v1/rollouts", "{\"release\":\"tiny@1\"}"));
     ANSWERS(world, 403, "rest.role",
-            asks(world, lab, "POST /v1/orders",
-                 "{\"op\":\"logs\",\"device\":\"gw-2\"}"));
-    ANSWERS(world, 403, "rest.role",
-            asks(world, lab, "GET /v1/devices/gw-2/reports", ""));
+            asks(world, lab, "POST /v1/orders", "{\"op\":\"logs\",\"device\":\"gw-2\"}"));
+    ANSWERS(world, 403, "rest.role", asks(world, lab, "GET /v1/devices/gw-2/reports", ""));
     ANSWERS(world, 403, "rest.role",
             asks(world, lab, "POST /v1/orders",
                  "{\"op\":\"freeze\",\"everywhere\":true,\"confirm\":"
@@ -119,25 +110,20 @@ static void an_operator_of_a_group_labels_nobody_into_another(void **state)
             asks(world, world->admin, "POST /v1/groups",
                  "{\"name\":\"vip\",\"selector\":\"label.tier=vip\"}"));
     ANSWERS(world, 403, "rest.role",
-            asks(world, lab, "PATCH /v1/devices/gw-1",
-                 "{\"labels\":{\"tier\":\"vip\"}}"));
+            asks(world, lab, "PATCH /v1/devices/gw-1", "{\"labels\":{\"tier\":\"vip\"}}"));
     ANSWERS(world, 200, "berlin",
-            asks(world, lab, "PATCH /v1/devices/gw-1",
-                 "{\"labels\":{\"site\":\"berlin\"}}"));
+            asks(world, lab, "PATCH /v1/devices/gw-1", "{\"labels\":{\"site\":\"berlin\"}}"));
 }
 
 static void peoples_calls_are_not_on_the_devices_listener(void **state)
 {
     struct world *world = *state;
 
-    ANSWERS(world, 200, "gw-1",
-            asks(world, world->admin, "GET /v1/devices", ""));
+    ANSWERS(world, 200, "gw-1", asks(world, world->admin, "GET /v1/devices", ""));
     ANSWERS(world, 404, "rest.not_found",
-            asks_at(world, world->devices, world->admin, "GET /v1/devices", "",
-                    ""));
-    ANSWERS(
-        world, 404, "rest.not_found",
-        asks_at(world, world->devices, world->admin, "GET /v1/events", "", ""));
+            asks_at(world, world->devices, world->admin, "GET /v1/devices", "", ""));
+    ANSWERS(world, 404, "rest.not_found",
+            asks_at(world, world->devices, world->admin, "GET /v1/events", "", ""));
 }
 
 /* ---- users ---- */
@@ -147,9 +133,9 @@ static void a_user_s_token_may_no_more_than_the_user(void **state)
     struct world *world = *state;
     char token[256], small[256];
 
-    ANSWERS(world, 201, "mira",
-            asks(world, world->admin, "POST /v1/users",
-                 "{\"name\":\"mira\",\"role\":\"operator\"}"));
+    ANSWERS(
+        world, 201, "mira",
+        asks(world, world->admin, "POST /v1/users", "{\"name\":\"mira\",\"role\":\"operator\"}"));
     ANSWERS(world, 422, "rest.meaning",
             asks(world, world->admin, "POST /v1/tokens",
                  "{\"kind\":\"access\",\"name\":\"a\",\"user\":\"mira\","
@@ -164,13 +150,11 @@ static void a_user_s_token_may_no_more_than_the_user(void **state)
                  "\"role\":\"viewer\"}"));
     member(world, "token", small);
     ANSWERS(world, 200, "viewer",
-            asks(world, world->admin, "PATCH /v1/users/mira",
-                 "{\"role\":\"viewer\"}"));
+            asks(world, world->admin, "PATCH /v1/users/mira", "{\"role\":\"viewer\"}"));
     ANSWERS(world, 401, "rest.auth", asks(world, token, "GET /v1/me", ""));
     ANSWERS(world, 200, "mira", asks(world, small, "GET /v1/me", ""));
     ANSWERS(world, 200, "\"disabled\":true",
-            asks(world, world->admin, "PATCH /v1/users/mira",
-                 "{\"disabled\":true}"));
+            asks(world, world->admin, "PATCH /v1/users/mira", "{\"disabled\":true}"));
     ANSWERS(world, 401, "rest.auth", asks(world, small, "GET /v1/me", ""));
     ANSWERS(world, 409, "disabled",
             asks(world, world->admin, "POST /v1/tokens",
@@ -188,16 +172,13 @@ static void nobody_locks_everybody_out(void **state)
     ANSWERS(world, 200, "admin", asks(world, world->admin, "GET /v1/me", ""));
     member(world, "token", id);
     snprintf(path, sizeof(path), "DELETE /v1/tokens/%s", id);
-    ANSWERS(world, 409, "the one of this request",
-            asks(world, world->admin, path, ""));
+    ANSWERS(world, 409, "the one of this request", asks(world, world->admin, path, ""));
     ANSWERS(world, 201, "root",
-            asks(world, world->admin, "POST /v1/users",
-                 "{\"name\":\"root\",\"role\":\"admin\"}"));
+            asks(world, world->admin, "POST /v1/users", "{\"name\":\"root\",\"role\":\"admin\"}"));
     make_token(world, "admin", "root", 0, own);
     ANSWERS(world, 409, "makes this request",
             asks(world, own, "PATCH /v1/users/root", "{\"disabled\":true}"));
-    ANSWERS(world, 409, "makes this request",
-            asks(world, own, "DELETE /v1/users/root", ""));
+    ANSWERS(world, 409, "makes this request", asks(world, own, "DELETE /v1/users/root", ""));
 }
 
 /* ---- requests ---- */
@@ -206,16 +187,12 @@ static void what_is_not_known_does_nothing(void **state)
 {
     struct world *world = *state;
 
+    ANSWERS(world, 400, "rest.unknown", asks(world, world->admin, "GET /v1/devices?grup=lab", ""));
+    ANSWERS(world, 400, "rest.schema",
+            asks(world, world->admin, "GET /v1/devices?group=lab&group=all", ""));
     ANSWERS(world, 400, "rest.unknown",
-            asks(world, world->admin, "GET /v1/devices?grup=lab", ""));
-    ANSWERS(
-        world, 400, "rest.schema",
-        asks(world, world->admin, "GET /v1/devices?group=lab&group=all", ""));
-    ANSWERS(world, 400, "rest.unknown",
-            asks(world, world->admin, "POST /v1/groups",
-                 "{\"name\":\"x\",\"prio\":1}"));
-    ANSWERS(world, 404, "group.absent",
-            asks(world, world->admin, "GET /v1/groups/x", ""));
+            asks(world, world->admin, "POST /v1/groups", "{\"name\":\"x\",\"prio\":1}"));
+    ANSWERS(world, 404, "group.absent", asks(world, world->admin, "GET /v1/groups/x", ""));
 }
 
 /* One call for a page about any number of devices: its rows have a bound, and
@@ -227,8 +204,7 @@ static void an_overview_counts_by_any_label_and_has_a_bound(void **state)
 
     ANSWERS(world, 200, "\"conditions\":{\"offline\":2}",
             asks(world, world->admin, "GET /v1/overview", ""));
-    ANSWERS(world, 200, "\"by\":\"site\"",
-            asks(world, world->admin, "GET /v1/overview", ""));
+    ANSWERS(world, 200, "\"by\":\"site\"", asks(world, world->admin, "GET /v1/overview", ""));
     ANSWERS(world, 200,
             "{\"name\":\"lab\",\"devices\":1,\"look\":1,"
             "\"conditions\":{\"offline\":1}}",
@@ -245,11 +221,10 @@ static void an_overview_counts_by_any_label_and_has_a_bound(void **state)
         snprintf(name, sizeof(name), "till-%u", i);
         enrol(world, id, name, "hall");
         snprintf(label, sizeof(label), "{\"site\":\"site-%u\"}", i);
-        assert_int_equal(
-            flo_fleet_device_edit(world->controller->store, id,
-                                  &(struct flo_fleet_edit){.labels = label},
-                                  &world->err),
-            0);
+        assert_int_equal(flo_fleet_device_edit(world->controller->store, id,
+                                               &(struct flo_fleet_edit){.labels = label},
+                                               &world->err),
+                         0);
     }
     commit(world);
     ANSWERS(world, 200, "\"more\":{\"rows\":37,\"devices\":37,\"look\":37}",
@@ -257,16 +232,13 @@ static void an_overview_counts_by_any_label_and_has_a_bound(void **state)
     ANSWERS(world, 200, "\"rows\":[{\"name\":null,\"devices\":2",
             asks(world, world->admin, "GET /v1/overview", ""));
     ANSWERS(world, 200, "\"devices\":1,\"offline\":1,",
-            asks(world, world->admin,
-                 "GET /v1/overview?by=site&where=site%3Dsite-9", ""));
-    ANSWERS(world, 200, "\"facets\":[]",
-            asks(world, world->admin, "GET /v1/overview", ""));
+            asks(world, world->admin, "GET /v1/overview?by=site&where=site%3Dsite-9", ""));
+    ANSWERS(world, 200, "\"facets\":[]", asks(world, world->admin, "GET /v1/overview", ""));
     ANSWERS(world, 200,
             "\"facets\":[{\"by\":\"hardware\",\"values\":[{\"name\":null,"
             "\"devices\":1}],\"more\":0},{\"by\":\"label.site\",\"values\":"
             "[{\"name\":\"site-9\",\"devices\":1}],\"more\":0}]",
-            asks(world, world->admin,
-                 "GET /v1/overview?facets=true&where=site%3Dsite-9", ""));
+            asks(world, world->admin, "GET /v1/overview?facets=true&where=site%3Dsite-9", ""));
     ANSWERS(world, 200, "],\"more\":84}]",
             asks(world, world->admin, "GET /v1/overview?facets=true", ""));
 }
@@ -293,8 +265,7 @@ static void a_name_is_typed_again_and_a_scope_is_named_once(void **state)
                  "\"demo\"}"));
 }
 
-static int asks_with(struct world *world, const char *headers, const char *call,
-                     const char *body)
+static int asks_with(struct world *world, const char *headers, const char *call, const char *body)
 {
     return asks_at(world, world->people, world->admin, call, headers, body);
 }
@@ -303,25 +274,20 @@ static void a_request_with_a_key_happens_once_and_is_no_other(void **state)
 {
     static const char key[] = "Idempotency-Key: k1\r\n";
     static const char next[] = "Idempotency-Key: k2\r\n";
-    static const char made[] =
-        "{\"kind\":\"access\",\"name\":\"a\",\"role\":\"viewer\"}";
+    static const char made[] = "{\"kind\":\"access\",\"name\":\"a\",\"role\":\"viewer\"}";
     struct world *world = *state;
     char token[256];
 
-    ANSWERS(world, 201, "\"x\"",
-            asks_with(world, key, "POST /v1/groups", "{\"name\":\"x\"}"));
+    ANSWERS(world, 201, "\"x\"", asks_with(world, key, "POST /v1/groups", "{\"name\":\"x\"}"));
     ANSWERS(world, 201, "Idempotent-Replayed",
             asks_with(world, key, "POST /v1/groups", "{\"name\":\"x\"}"));
     ANSWERS(world, 422, "rest.key_reused",
             asks_with(world, key, "POST /v1/groups", "{\"name\":\"y\"}"));
-    ANSWERS(world, 404, "group.absent",
-            asks(world, world->admin, "GET /v1/groups/y", ""));
+    ANSWERS(world, 404, "group.absent", asks(world, world->admin, "GET /v1/groups/y", ""));
     /* A secret is shown once and kept nowhere. */
-    ANSWERS(world, 201, "token",
-            asks_with(world, next, "POST /v1/tokens", made));
+    ANSWERS(world, 201, "token", asks_with(world, next, "POST /v1/tokens", made));
     member(world, "token", token);
-    ANSWERS(world, 409, "shown once",
-            asks_with(world, next, "POST /v1/tokens", made));
+    ANSWERS(world, 409, "shown once", asks_with(world, next, "POST /v1/tokens", made));
     assert_null(strstr(world->answer, token));
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) body = {0};
     struct flo_digest request;
@@ -329,9 +295,8 @@ static void a_request_with_a_key_happens_once_and_is_no_other(void **state)
     int status;
     ANSWERS(world, 200, "admin", asks(world, world->admin, "GET /v1/me", ""));
     member(world, "token", id);
-    assert_int_equal(flo_fleet_replay_get(world->controller->store, id, "k2",
-                                          &request, &status, &body,
-                                          &world->err),
+    assert_int_equal(flo_fleet_replay_get(world->controller->store, id, "k2", &request, &status,
+                                          &body, &world->err),
                      0);
     assert_int_equal(status, 201);
     assert_int_equal(body.bytes, 0);
@@ -341,11 +306,10 @@ static void a_change_of_an_older_state_is_refused(void **state)
 {
     struct world *world = *state;
 
-    ANSWERS(world, 201, "ETag",
-            asks(world, world->admin, "POST /v1/groups", "{\"name\":\"x\"}"));
+    ANSWERS(world, 201, "ETag", asks(world, world->admin, "POST /v1/groups", "{\"name\":\"x\"}"));
     ANSWERS(world, 412, "rest.stale",
-            asks_with(world, "If-Match: \"0123456789abcdef\"\r\n",
-                      "PATCH /v1/groups/x", "{\"note\":\"n\"}"));
+            asks_with(world, "If-Match: \"0123456789abcdef\"\r\n", "PATCH /v1/groups/x",
+                      "{\"note\":\"n\"}"));
 }
 
 static void a_plan_keeps_nothing(void **state)
@@ -361,9 +325,7 @@ static void a_plan_keeps_nothing(void **state)
                                         .body = "{}"};
 
     begin(world);
-    assert_int_equal(
-        flo_fleet_release_add(world->controller->store, &release, &world->err),
-        0);
+    assert_int_equal(flo_fleet_release_add(world->controller->store, &release, &world->err), 0);
     commit(world);
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) before = audit(world, 1);
     ANSWERS(world, 200, "\"devices\":2",
@@ -373,13 +335,11 @@ static void a_plan_keeps_nothing(void **state)
     ANSWERS(world, 200, "\"changed\":2",
             asks(world, world->admin, "POST /v1/labels?dry_run=true",
                  "{\"where\":\"state=offline\",\"labels\":{\"hall\":\"x\"}}"));
-    ANSWERS(
-        world, 200, "\"total\":0",
-        asks(world, world->admin, "GET /v1/devices?where=label.hall%3Dx", ""));
+    ANSWERS(world, 200, "\"total\":0",
+            asks(world, world->admin, "GET /v1/devices?where=label.hall%3Dx", ""));
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) after = audit(world, 1);
     assert_string_equal(after.data, before.data);
-    ANSWERS(world, 200, "\"items\":[]",
-            asks(world, world->admin, "GET /v1/orders", ""));
+    ANSWERS(world, 200, "\"items\":[]", asks(world, world->admin, "GET /v1/orders", ""));
 }
 
 static void the_audit_has_no_secret(void **state)
@@ -403,15 +363,14 @@ static void the_audit_has_no_secret(void **state)
 static void a_webhook_is_https_and_has_no_password(void **state)
 {
     static const char *const urls[] = {"http://hooks.example.com/x",
-                                       "https://a:b@hooks.example.com/x",
-                                       "https:///x", "file:///etc/passwd"};
+                                       "https://a:b@hooks.example.com/x", "https:///x",
+                                       "file:///etc/passwd"};
     struct world *world = *state;
     char body[160];
 
     for (size_t i = 0; i < FLO_COUNT(urls); i++) {
         snprintf(body, sizeof(body), "{\"url\":\"%s\"}", urls[i]);
-        ANSWERS(world, 422, "rest.meaning",
-                asks(world, world->admin, "POST /v1/webhooks", body));
+        ANSWERS(world, 422, "rest.meaning", asks(world, world->admin, "POST /v1/webhooks", body));
     }
 }
 
@@ -424,9 +383,8 @@ static void an_account_has_one_check_of_the_audit_at_a_time(void **state)
 
     begin(world);
     for (int i = 0; i < 5000; i++) { /* many slices */
-        assert_int_equal(flo_controller_audit(world->controller, "ops", "x",
-                                              "y", "ok", "", &world->err),
-                         0);
+        assert_int_equal(
+            flo_controller_audit(world->controller, "ops", "x", "y", "ok", "", &world->err), 0);
     }
     commit(world);
     int chars = snprintf(text, sizeof(text),
@@ -440,12 +398,10 @@ static void an_account_has_one_check_of_the_audit_at_a_time(void **state)
     size_t refused = 0;
     for (size_t i = 0; i < FLO_COUNT(fds); i++) {
         hears(world, fds[i]);
-        refused +=
-            strstr(world->answer, "a check of the audit is under way") != NULL;
+        refused += strstr(world->answer, "a check of the audit is under way") != NULL;
     }
     assert_int_equal(refused, 1);
-    ANSWERS(world, 200, "\"ok\":true",
-            asks(world, world->admin, "GET /v1/audit/verify", ""));
+    ANSWERS(world, 200, "\"ok\":true", asks(world, world->admin, "GET /v1/audit/verify", ""));
 }
 
 static void no_token_is_for_a_group_by_a_selector(void **state)
@@ -455,9 +411,9 @@ static void no_token_is_for_a_group_by_a_selector(void **state)
     ANSWERS(world, 201, "vip",
             asks(world, world->admin, "POST /v1/groups",
                  "{\"name\":\"vip\",\"selector\":\"label.tier=vip\"}"));
-    ANSWERS(world, 409, "takes no named devices",
-            asks(world, world->admin, "POST /v1/tokens",
-                 "{\"kind\":\"enroll\",\"group\":\"vip\"}"));
+    ANSWERS(
+        world, 409, "takes no named devices",
+        asks(world, world->admin, "POST /v1/tokens", "{\"kind\":\"enroll\",\"group\":\"vip\"}"));
 }
 
 static void no_device_gets_the_id_of_another_as_its_name(void **state)
@@ -465,8 +421,7 @@ static void no_device_gets_the_id_of_another_as_its_name(void **state)
     struct world *world = *state;
 
     ANSWERS(world, 400, "like the id of a device",
-            asks(world, world->admin, "PATCH /v1/devices/gw-1",
-                 "{\"name\":\"" TWO "\"}"));
+            asks(world, world->admin, "PATCH /v1/devices/gw-1", "{\"name\":\"" TWO "\"}"));
 }
 
 /* ---- a slow disk ---- */
@@ -502,9 +457,7 @@ static void slow_disk(struct world *world)
     disk.ops = *disk.real;
     disk.ops.sync = slow_sync;
     engine->ops = &disk.ops;
-    assert_int_equal(flo_fleet_queue_start(world->controller->store, wake, NULL,
-                                           &world->err),
-                     0);
+    assert_int_equal(flo_fleet_queue_start(world->controller->store, wake, NULL, &world->err), 0);
 }
 
 /* A request that commits while the disk is slow. */
@@ -539,8 +492,7 @@ static void answer_when_the_disk(struct world *world, const char *goes)
     assert_int_equal(write(disk.gate[1], goes, 1), 1);
     hears(world, fd);
     close(disk.gate[1]);
-    assert_int_equal(
-        flo_fleet_queue_stop(world->controller->store, &world->err), 0);
+    assert_int_equal(flo_fleet_queue_stop(world->controller->store, &world->err), 0);
     world->controller->store->engine->ops = disk.real;
     close(disk.gate[0]);
     assert_false(disk.is_early);
@@ -579,8 +531,7 @@ static int enrols(struct world *world, const char *token, const char *more)
     flo_json_dump(json, &body);
     json_decref(rest);
     json_decref(json);
-    return asks_at(world, world->devices, NULL, "POST /v1/enroll", "",
-                   body.data);
+    return asks_at(world, world->devices, NULL, "POST /v1/enroll", "", body.data);
 }
 
 /* A statement of the fleet's root: from then on devices enrol. */
@@ -598,32 +549,27 @@ static void state_root(struct world *world, const struct flo_key *publisher)
     assert_int_equal(flo_key_generate(&root, &world->err), 0);
     flo_public_key_pem(flo_key_public(root), pem);
     assert_int_equal(flo_trust_next(held, 5, &draft, &world->err), 0);
-    assert_int_equal(
-        flo_trust_add(draft, pem, FLO_ROLE_ROOT, NULL, &world->err), 0);
+    assert_int_equal(flo_trust_add(draft, pem, FLO_ROLE_ROOT, NULL, &world->err), 0);
     if (publisher != NULL) {
         flo_public_key_pem(flo_key_public(publisher), pem);
-        assert_int_equal(
-            flo_trust_add(draft, pem, FLO_ROLE_RELEASE, NULL, &world->err), 0);
+        assert_int_equal(flo_trust_add(draft, pem, FLO_ROLE_RELEASE, NULL, &world->err), 0);
     }
     flo_trust_set_threshold(draft, 1);
     assert_int_equal(flo_trust_draft(draft, held, &text, &world->err), 0);
-    assert_int_equal(
-        flo_trust_draft_parse(text.data, text.bytes, &next, &world->err), 0);
+    assert_int_equal(flo_trust_draft_parse(text.data, text.bytes, &next, &world->err), 0);
     assert_int_equal(flo_trust_sign(next, root, &world->err), 0);
     flo_trust_text(next, &envelope);
     begin(world);
-    if (flo_trust_publish(world->controller, envelope.data, envelope.bytes,
-                          &is_news, &world->err) < 0) {
+    if (flo_trust_publish(world->controller, envelope.data, envelope.bytes, &is_news, &world->err) <
+        0) {
         fail_msg("%s", world->err.what);
     }
     commit(world);
 }
 
-static void enrolment_token(struct world *world, const char *body,
-                            char out[256])
+static void enrolment_token(struct world *world, const char *body, char out[256])
 {
-    ANSWERS(world, 201, "enroll",
-            asks(world, world->admin, "POST /v1/tokens", body));
+    ANSWERS(world, 201, "enroll", asks(world, world->admin, "POST /v1/tokens", body));
     member(world, "token", out);
 }
 
@@ -659,12 +605,10 @@ static void a_token_that_expired_enrols_nobody(void **state)
 
     state_root(world, NULL);
     flo_enrol_token_text((const uint8_t[17]){1},
-                         &flo_pki_oldest(&world->controller->pki)->fingerprint,
-                         text);
+                         &flo_pki_oldest(&world->controller->pki)->fingerprint, text);
     flo_sha256(text, strlen(text), &token.secret);
     begin(world);
-    assert_int_equal(
-        flo_fleet_token_add(world->controller->store, &token, &world->err), 0);
+    assert_int_equal(flo_fleet_token_add(world->controller->store, &token, &world->err), 0);
     commit(world);
     ANSWERS(world, 401, "has expired", enrols(world, text, "{}"));
 }
@@ -685,33 +629,28 @@ static void a_token_of_a_group_enrols_into_no_other(void **state)
                     "{\"kind\":\"enroll\",\"uses\":9,\"group\":"
                     "\"lab\"}",
                     token);
-    ANSWERS(world, 403, "enrol.group",
-            enrols(world, token, "{\"labels\":{\"tier\":\"vip\"}}"));
-    ANSWERS(world, 403, "enrol.group",
-            enrols(world, token, "{\"serial\":\"sn-1\"}"));
+    ANSWERS(world, 403, "enrol.group", enrols(world, token, "{\"labels\":{\"tier\":\"vip\"}}"));
+    ANSWERS(world, 403, "enrol.group", enrols(world, token, "{\"serial\":\"sn-1\"}"));
     ANSWERS(world, 201, "\"lab\"", enrols(world, token, "{}"));
 }
 
 /* ---- releases ---- */
 
-static int uploads(struct world *world, struct publisher *publisher,
-                   const char *version, uint64_t number)
+static int uploads(struct world *world, struct publisher *publisher, const char *version,
+                   uint64_t number)
 {
     struct flo_release release = publisher_begin(version, number);
     char artifact[100];
     snprintf(artifact, sizeof(artifact), "%s/artifact", world->dir);
-    assert_int_equal(
-        flo_file_write(artifact, version, strlen(version), 0600, NULL), 0);
+    assert_int_equal(flo_file_write(artifact, version, strlen(version), 0600, NULL), 0);
     publisher_add(publisher, &release, "model.gguf", "model", artifact);
-    struct flo_digest digest =
-        publisher_sign(publisher, publisher->key, &release);
+    struct flo_digest digest = publisher_sign(publisher, publisher->key, &release);
     char path[256];
     char *text = NULL;
     size_t bytes;
 
     publisher_envelope_path(publisher, &digest, path);
-    assert_int_equal(flo_file_read(path, 1 << 15, &text, &bytes, &world->err),
-                     0);
+    assert_int_equal(flo_file_read(path, 1 << 15, &text, &bytes, &world->err), 0);
     int status = asks(world, world->admin, "POST /v1/releases", text);
     free(text);
     return status;
@@ -728,14 +667,10 @@ static void a_release_is_signed_and_the_only_one_of_its_number(void **state)
     ANSWERS(world, 422, "sig.", uploads(world, &stranger, "1.0.0", 1));
     ANSWERS(world, 201, "tiny@1.0.0", uploads(world, &publisher, "1.0.0", 3));
     ANSWERS(world, 200, "tiny@1.0.0", uploads(world, &publisher, "1.0.0", 3));
-    ANSWERS(world, 422, "meta.equivocation",
-            uploads(world, &publisher, "1.0.1", 3));
-    ANSWERS(world, 409, "release.exists",
-            uploads(world, &publisher, "1.0.0", 4));
-    ANSWERS(world, 409, "release.exists",
-            uploads(world, &publisher, "0.9.0", 2));
-    ANSWERS(world, 422, "meta.version_jump",
-            uploads(world, &publisher, "9.0.0", 9000000));
+    ANSWERS(world, 422, "meta.equivocation", uploads(world, &publisher, "1.0.1", 3));
+    ANSWERS(world, 409, "release.exists", uploads(world, &publisher, "1.0.0", 4));
+    ANSWERS(world, 409, "release.exists", uploads(world, &publisher, "0.9.0", 2));
+    ANSWERS(world, 422, "meta.version_jump", uploads(world, &publisher, "9.0.0", 9000000));
     publisher_close(&publisher);
     publisher_close(&stranger);
 }
@@ -749,8 +684,7 @@ static void an_artifact_has_its_digest(void **state)
     flo_sha256("bytes", 5, &digest);
     flo_digest_text(&digest, text);
     snprintf(call, sizeof(call), "PUT /v1/blobs/%s", text);
-    ANSWERS(world, 422, "target.hash",
-            asks(world, world->admin, call, "bytez"));
+    ANSWERS(world, 422, "target.hash", asks(world, world->admin, call, "bytez"));
     assert_false(flo_artifact_is_here(world->controller, &digest));
     ANSWERS(world, 201, text, asks(world, world->admin, call, "bytes"));
     assert_true(flo_artifact_is_here(world->controller, &digest));

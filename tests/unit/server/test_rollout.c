@@ -66,8 +66,7 @@ static void an_abort_cancels_what_is_not_active(void **state)
     ends_as(world, FLO_ROLLOUT_ABORTED, "rollout-abort");
 }
 
-static void
-a_device_that_falls_silent_with_the_release_counts_as_failed(void **state)
+static void a_device_that_falls_silent_with_the_release_counts_as_failed(void **state)
 {
     (void)state;
     struct world *world = world_started(3, 1);
@@ -95,8 +94,7 @@ static void an_offline_device_catches_up_later(void **state)
     assert_string_equal(world->rollout.reason,
                         "3 of 4 devices have it, 1 follows when it comes back");
     says(world, 4, 1, FLO_EXECUTION_APPLYING, NULL);
-    assert_string_equal(world->rollout.reason,
-                        "3 of 4 devices have it, 1 under way");
+    assert_string_equal(world->rollout.reason, "3 of 4 devices have it, 1 under way");
     goes_well(world, 4);
     assert_string_equal(world->rollout.reason, "4 of 4 devices have it");
 
@@ -129,8 +127,8 @@ static void who_is_under_way_is_told_beside_who_is_still_away(void **state)
     world_free(world);
 }
 
-static void soaks_until(const struct world *world, uint32_t devices,
-                        const char *what, uint64_t until_ms)
+static void soaks_until(const struct world *world, uint32_t devices, const char *what,
+                        uint64_t until_ms)
 {
     struct flo_rollout_soak soak;
     struct flo_rollout_next next;
@@ -143,8 +141,7 @@ static void soaks_until(const struct world *world, uint32_t devices,
     assert_true(next.at_ms <= until_ms);
 }
 
-static void
-a_soak_says_when_it_ends_on_the_devices_and_for_the_phase(void **state)
+static void a_soak_says_when_it_ends_on_the_devices_and_for_the_phase(void **state)
 {
     (void)state;
     struct world *world = world_started(3, 3);
@@ -157,14 +154,12 @@ a_soak_says_when_it_ends_on_the_devices_and_for_the_phase(void **state)
     wait_ms(world, 20000);
     says(world, 2, 1, FLO_EXECUTION_SOAKING, NULL);
     says(world, 3, 1, FLO_EXECUTION_SOAKING, NULL);
-    soaks_until(world, 3, "phase 1: 3 soak",
-                world->rollout.members[2].since_at_ms + 60000);
+    soaks_until(world, 3, "phase 1: 3 soak", world->rollout.members[2].since_at_ms + 60000);
 
     for (size_t device = 1; device <= 3; device++) {
         says(world, device, 1, FLO_EXECUTION_SUCCEEDED, NULL);
     }
-    soaks_until(world, 0, "phase 1: its soak",
-                world->rollout.phases[0].settled_at_ms + 30000);
+    soaks_until(world, 0, "phase 1: its soak", world->rollout.phases[0].settled_at_ms + 30000);
     world_free(world);
 }
 
@@ -191,24 +186,22 @@ static void repeated_and_reordered_events_change_nothing(void **state)
 static void any_order_of_events_gives_the_same_counts(void **state)
 {
     (void)state;
-    const enum flo_execution way[] = {
-        FLO_EXECUTION_ACCEPTED, FLO_EXECUTION_DOWNLOADING,
-        FLO_EXECUTION_PROBING, FLO_EXECUTION_SOAKING, FLO_EXECUTION_SUCCEEDED};
+    const enum flo_execution way[] = {FLO_EXECUTION_ACCEPTED, FLO_EXECUTION_DOWNLOADING,
+                                      FLO_EXECUTION_PROBING, FLO_EXECUTION_SOAKING,
+                                      FLO_EXECUTION_SUCCEEDED};
     uint32_t random = 7;
 
     for (int round = 0; round < 500; round++) {
         struct world *world = world_started(5, 5);
         for (int sent = 0; sent < 200; sent++) {
             random = random * 1664525u + 1013904223u;
-            says(world, 1 + (random >> 8) % 5, 1, way[(random >> 16) % 5],
-                 NULL);
+            says(world, 1 + (random >> 8) % 5, 1, way[(random >> 16) % 5], NULL);
         }
         for (size_t device = 1; device <= 5; device++) {
             says(world, device, 1, FLO_EXECUTION_SUCCEEDED, NULL);
         }
         assert_int_equal(world->rollout.state, FLO_ROLLOUT_COMPLETED);
-        assert_int_equal(
-            world->rollout.phases[0].counts[FLO_EXECUTION_SUCCEEDED], 5);
+        assert_int_equal(world->rollout.phases[0].counts[FLO_EXECUTION_SUCCEEDED], 5);
         world_free(world);
     }
 }
@@ -231,8 +224,7 @@ static void counts_kept_by_steps_equal_counts_made_again(void **state)
         if (i % 50 == 0) {
             wait_ms(world, 600000);
         }
-        struct flo_rollout_phase before[2] = {world->rollout.phases[0],
-                                              world->rollout.phases[1]};
+        struct flo_rollout_phase before[2] = {world->rollout.phases[0], world->rollout.phases[1]};
         flo_rollout_count(&world->rollout);
         assert_memory_equal(before, world->rollout.phases, sizeof(before));
     }
@@ -243,15 +235,13 @@ static void a_device_that_joins_later_falls_into_its_phase(void **state)
 {
     (void)state;
     struct world *world = world_started(3, 1);
-    struct flo_rollout_event event = {
-        .kind = FLO_ROLLOUT_EVENT_JOINED,
-        .device = "e0000001-0000-4000-8000-000000000000"};
+    struct flo_rollout_event event = {.kind = FLO_ROLLOUT_EVENT_JOINED,
+                                      .device = "e0000001-0000-4000-8000-000000000000"};
 
     event.bucket = 0;
     assert_int_equal(step(world, event), 0);
     size_t early = flo_rollout_find(&world->rollout, event.device);
-    assert_int_equal(world->rollout.members[early].state,
-                     FLO_EXECUTION_NOTIFIED);
+    assert_int_equal(world->rollout.members[early].state, FLO_EXECUTION_NOTIFIED);
     assert_int_equal(world->actions.items[0].kind, FLO_ROLLOUT_DO_DESIRED);
 
     event.device = "a0000001-0000-4000-8000-000000000000";
@@ -277,8 +267,7 @@ static void an_execution_that_its_device_forgot_is_over(void **state)
     for (size_t i = 0; i < FLO_COUNT(cases); i++) {
         struct world *world = world_started(3, 3);
         struct flo_rollout_event event = {.kind = FLO_ROLLOUT_EVENT_FORGOTTEN,
-                                          .device =
-                                              world->rollout.members[0].device,
+                                          .device = world->rollout.members[0].device,
                                           .is_current = cases[i].is_current,
                                           .is_overtaken = cases[i].is_overtaken,
                                           .is_denied = cases[i].is_denied};
@@ -332,8 +321,7 @@ static void a_broken_gate_is_promoted_but_not_resumed(void **state)
     says(world, 1, 1, FLO_EXECUTION_FAILED, "probe.speed");
     assert_int_equal(world->rollout.state, FLO_ROLLOUT_PAUSED);
 
-    assert_int_equal(operator_does(world, FLO_ROLLOUT_EVENT_RESUME),
-                     FLO_E_ROLLOUT_STATE);
+    assert_int_equal(operator_does(world, FLO_ROLLOUT_EVENT_RESUME), FLO_E_ROLLOUT_STATE);
     assert_int_equal(world->rollout.state, FLO_ROLLOUT_PAUSED);
     assert_int_equal(operator_does(world, FLO_ROLLOUT_EVENT_PROMOTE), 0);
 
@@ -364,8 +352,7 @@ static void our_own_absence_is_no_silence(void **state)
     struct world *world = world_started(3, 1);
 
     world->now_ms += 7200000;
-    step(world,
-         (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_LISTENING});
+    step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_LISTENING});
     wait_ms(world, 1000);
 
     assert_int_equal(world->rollout.state, FLO_ROLLOUT_RUNNING);
@@ -374,8 +361,7 @@ static void our_own_absence_is_no_silence(void **state)
 
 /* The first to answer are those that refuse at once: with 5 % of 100 devices
  * five of them stop nothing, and a third of the phase does. */
-static void
-a_limit_is_a_share_of_the_phase_not_of_the_first_answers(void **state)
+static void a_limit_is_a_share_of_the_phase_not_of_the_first_answers(void **state)
 {
     (void)state;
     struct world *world = world_new(100, 100);
@@ -446,8 +432,8 @@ static void a_word_about_an_older_attempt_changes_nothing(void **state)
 /* It may be stolen, and would hide so from the gates of its phase. */
 static void a_device_says_nothing_before_its_turn_or_for_us(void **state)
 {
-    static const enum flo_execution ours[] = {
-        FLO_EXECUTION_QUEUED, FLO_EXECUTION_NOTIFIED, FLO_EXECUTION_REMOVED};
+    static const enum flo_execution ours[] = {FLO_EXECUTION_QUEUED, FLO_EXECUTION_NOTIFIED,
+                                              FLO_EXECUTION_REMOVED};
     (void)state;
     struct world *world = world_started(3, 1);
 
@@ -468,15 +454,12 @@ static void phases_that_do_not_grow_are_refused(void **state)
 
     assert_int_equal(flo_rollout_check(rollout, &world->err), 0);
     rollout->phases[0].share_pct = 50;
-    assert_int_equal(flo_rollout_check(rollout, &world->err),
-                     FLO_E_REST_MEANING);
+    assert_int_equal(flo_rollout_check(rollout, &world->err), FLO_E_REST_MEANING);
     rollout->phases[0].devices = 0;
     rollout->phases[1].share_pct = 50;
-    assert_int_equal(flo_rollout_check(rollout, &world->err),
-                     FLO_E_REST_MEANING);
+    assert_int_equal(flo_rollout_check(rollout, &world->err), FLO_E_REST_MEANING);
     rollout->phases[1].share_pct = 101;
-    assert_int_equal(flo_rollout_check(rollout, &world->err),
-                     FLO_E_REST_SCHEMA);
+    assert_int_equal(flo_rollout_check(rollout, &world->err), FLO_E_REST_SCHEMA);
     world_free(world);
 }
 
@@ -502,12 +485,11 @@ static void fill(struct flo_evidence_arm *arm, uint32_t devices, uint64_t us)
 }
 
 /* Updated devices need so long to their first token, waiting ones so long. */
-static void measures(struct world *world, uint32_t phase, uint32_t updated,
-                     uint64_t updated_us, uint32_t waiting, uint64_t waiting_us)
+static void measures(struct world *world, uint32_t phase, uint32_t updated, uint64_t updated_us,
+                     uint32_t waiting, uint64_t waiting_us)
 {
     struct flo_comparison *evidence = calloc(1, sizeof(*evidence));
-    struct flo_evidence_class *one =
-        flo_evidence_class(evidence, "x86_64 avx2 4g");
+    struct flo_evidence_class *one = flo_evidence_class(evidence, "x86_64 avx2 4g");
 
     evidence->metric = FLO_METRIC_NAME_TTFT;
     evidence->phase = phase;
@@ -516,12 +498,10 @@ static void measures(struct world *world, uint32_t phase, uint32_t updated,
     fill(&one->updated, updated, updated_us);
     fill(&one->waiting, waiting, waiting_us);
     world->now_ms += 100;
-    assert_int_equal(
-        step(world,
-             (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EVIDENCE,
-                                        .gate = 1,
-                                        .evidence = evidence}),
-        0);
+    assert_int_equal(step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EVIDENCE,
+                                                            .gate = 1,
+                                                            .evidence = evidence}),
+                     0);
     free(evidence);
 }
 
@@ -596,7 +576,7 @@ static void a_ratio_gate_has_an_action_of_its_own(void **state)
 }
 
 /* Cells of rollout_events.def and rollout_verbs.def, as text. */
-#define CELLS(a, b, c, d, e, f, g, h, i, j, k, l, meaning)                     \
+#define CELLS(a, b, c, d, e, f, g, h, i, j, k, l, meaning)                                         \
     {#a, #b, #c, #d, #e, #f, #g, #h, #i, #j, #k, #l},
 static const char *const cells[][FLO_ROLLOUT_STATE_COUNT] = {
 #define FLO_ROLLOUT_EVENT(name, word, ...) CELLS(__VA_ARGS__)
@@ -618,28 +598,25 @@ static int code_of(const char *cell)
 }
 
 /* A verb that does something says so: a row, an order or a state follows. */
-static void check_cell(struct world *world, int kind, int in,
-                       const struct flo_comparison *evidence,
+static void check_cell(struct world *world, int kind, int in, const struct flo_comparison *evidence,
                        struct flo_rollout_study *study)
 {
     const char *cell = cells[kind][in];
     struct flo_rollout draft = world->rollout;
     bool is_nothing = strcmp(cell, "NONE") == 0 || strcmp(cell, "SAME") == 0;
 
-    int rv = step(world, (struct flo_rollout_event){
-                             .kind = (enum flo_rollout_event_kind)kind,
-                             .device = world->names[0],
-                             .attempt = 1,
-                             .execution = FLO_EXECUTION_ACCEPTED,
-                             .gate = 1,
-                             .evidence = evidence,
-                             .study = study,
-                             .draft = &draft});
+    int rv = step(world, (struct flo_rollout_event){.kind = (enum flo_rollout_event_kind)kind,
+                                                    .device = world->names[0],
+                                                    .attempt = 1,
+                                                    .execution = FLO_EXECUTION_ACCEPTED,
+                                                    .gate = 1,
+                                                    .evidence = evidence,
+                                                    .study = study,
+                                                    .draft = &draft});
     if (rv != code_of(cell)) {
         fail_msg("%s of one that is %s: %s, not %s",
                  flo_rollout_event_word((enum flo_rollout_event_kind)kind),
-                 flo_rollout_state_word((enum flo_rollout_state)in),
-                 flo_error_id(rv), cell);
+                 flo_rollout_state_word((enum flo_rollout_state)in), flo_error_id(rv), cell);
     }
     if (rv < 0 || is_nothing) {
         assert_int_equal(world->rollout.state, in);
@@ -707,13 +684,12 @@ static void no_sequence_of_events_breaks_the_step(void **state)
             random = random * 1664525u + 1013904223u;
             struct flo_rollout_event event = {
                 .kind = (enum flo_rollout_event_kind)(
-                    (random >> 7) % (i % 9 == 0 ? FLO_ROLLOUT_EVENT_COUNT
-                                                : FLO_ROLLOUT_EVENT_START)),
+                    (random >> 7) %
+                    (i % 9 == 0 ? FLO_ROLLOUT_EVENT_COUNT : FLO_ROLLOUT_EVENT_START)),
                 .device = world->names[(random >> 12) % 40],
                 .bucket = random % FLO_BUCKETS,
                 .attempt = (random >> 3) % 4,
-                .execution =
-                    (enum flo_execution)((random >> 21) % FLO_EXECUTION_COUNT),
+                .execution = (enum flo_execution)((random >> 21) % FLO_EXECUTION_COUNT),
                 .gate = 1,
                 .evidence = evidence,
                 .study = study,
@@ -744,12 +720,10 @@ int main(void)
         cmocka_unit_test(a_ratio_gate_has_an_action_of_its_own),
         cmocka_unit_test(each_event_and_verb_does_what_the_table_says),
         cmocka_unit_test(an_abort_cancels_what_is_not_active),
-        cmocka_unit_test(
-            a_device_that_falls_silent_with_the_release_counts_as_failed),
+        cmocka_unit_test(a_device_that_falls_silent_with_the_release_counts_as_failed),
         cmocka_unit_test(an_offline_device_catches_up_later),
         cmocka_unit_test(who_is_under_way_is_told_beside_who_is_still_away),
-        cmocka_unit_test(
-            a_soak_says_when_it_ends_on_the_devices_and_for_the_phase),
+        cmocka_unit_test(a_soak_says_when_it_ends_on_the_devices_and_for_the_phase),
         cmocka_unit_test(repeated_and_reordered_events_change_nothing),
         cmocka_unit_test(any_order_of_events_gives_the_same_counts),
         cmocka_unit_test(counts_kept_by_steps_equal_counts_made_again),
@@ -759,8 +733,7 @@ int main(void)
         cmocka_unit_test(a_broken_gate_is_promoted_but_not_resumed),
         cmocka_unit_test(a_late_failure_in_a_passed_phase_breaks_the_gate),
         cmocka_unit_test(our_own_absence_is_no_silence),
-        cmocka_unit_test(
-            a_limit_is_a_share_of_the_phase_not_of_the_first_answers),
+        cmocka_unit_test(a_limit_is_a_share_of_the_phase_not_of_the_first_answers),
         cmocka_unit_test(a_phase_soaks_before_the_next_starts),
         cmocka_unit_test(phases_that_do_not_grow_are_refused),
         cmocka_unit_test(no_sequence_of_events_breaks_the_step),

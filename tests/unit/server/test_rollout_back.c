@@ -32,19 +32,16 @@ static void a_device_with_nothing_to_go_back_to_ends_the_waiting(void **state)
 
     assert_int_equal(state_of(world, 2), FLO_EXECUTION_SUCCEEDED);
     for (size_t i = 0; i < 3; i++) {
-        assert_int_equal(flo_rollout_member_stays(&world->rollout.members[i]),
-                         i > 0);
+        assert_int_equal(flo_rollout_member_stays(&world->rollout.members[i]), i > 0);
     }
     assert_int_equal(world->rollout.state, FLO_ROLLOUT_PARTLY_BACK);
-    assert_non_null(strstr(world->rollout.reason,
-                           "2 with nothing to go back to (d0000002, "
-                           "d0000003)"));
+    assert_non_null(strstr(world->rollout.reason, "2 with nothing to go back to (d0000002, "
+                                                  "d0000003)"));
 
     /* one loses the model, the other one gets a newer release */
     about(world, 2, FLO_ROLLOUT_EVENT_BACK);
     assert_int_equal(world->rollout.state, FLO_ROLLOUT_PARTLY_BACK);
-    assert_non_null(strstr(world->rollout.reason,
-                           "1 with nothing to go back to (d0000003)"));
+    assert_non_null(strstr(world->rollout.reason, "1 with nothing to go back to (d0000003)"));
     about(world, 3, FLO_ROLLOUT_EVENT_BACK);
     assert_string_equal(world->rollout.reason, "rollback: ops");
     ends_as(world, FLO_ROLLOUT_ROLLED_BACK, "rollout-stays");
@@ -63,12 +60,10 @@ static void rolled_back_means_that_no_device_may_have_it(void **state)
     about(world, 3, FLO_ROLLOUT_EVENT_BACK);
     wait_ms(world, 3600000);
     assert_int_equal(world->rollout.state, FLO_ROLLOUT_PARTLY_BACK);
-    assert_non_null(
-        strstr(world->rollout.reason, "not back: 1 without an answer"));
+    assert_non_null(strstr(world->rollout.reason, "not back: 1 without an answer"));
     about(world, 2, FLO_ROLLOUT_EVENT_STAYS);
     assert_int_equal(world->rollout.state, FLO_ROLLOUT_PARTLY_BACK);
-    assert_non_null(strstr(world->rollout.reason,
-                           "1 with nothing to go back to (d0000002)"));
+    assert_non_null(strstr(world->rollout.reason, "1 with nothing to go back to (d0000002)"));
     about(world, 2, FLO_ROLLOUT_EVENT_LEFT);
     assert_int_equal(world->rollout.state, FLO_ROLLOUT_ROLLED_BACK);
 
@@ -86,17 +81,16 @@ static void meets(struct world *world, uint32_t draw)
     static const enum flo_rollout_event_kind kinds[] = {
         FLO_ROLLOUT_EVENT_BACK, FLO_ROLLOUT_EVENT_STAYS, FLO_ROLLOUT_EVENT_LEFT,
         FLO_ROLLOUT_EVENT_HEARD, FLO_ROLLOUT_EVENT_WITHDRAWN};
-    static const enum flo_execution states[] = {
-        FLO_EXECUTION_DOWNLOADING, FLO_EXECUTION_SOAKING,
-        FLO_EXECUTION_SUCCEEDED, FLO_EXECUTION_FAILED,
-        FLO_EXECUTION_ROLLED_BACK};
+    static const enum flo_execution states[] = {FLO_EXECUTION_DOWNLOADING, FLO_EXECUTION_SOAKING,
+                                                FLO_EXECUTION_SUCCEEDED, FLO_EXECUTION_FAILED,
+                                                FLO_EXECUTION_ROLLED_BACK};
     size_t device = 1 + draw / 16 % 12;
 
     if (draw % 16 < 9) {
         about(world, device, kinds[draw % 16 % FLO_COUNT(kinds)]);
     } else if (draw % 16 < 15) {
-        says(world, device, 1 + draw / 256 % 2,
-             states[draw % 16 - 9 < 5 ? draw % 16 - 9 : 0], NULL);
+        says(world, device, 1 + draw / 256 % 2, states[draw % 16 - 9 < 5 ? draw % 16 - 9 : 0],
+             NULL);
     } else {
         wait_ms(world, 600000);
     }
@@ -131,8 +125,7 @@ static void who_is_left_is_counted_as_if_all_were_counted_again(void **state)
 }
 
 /* The sentence under the gate `failed` of the present phase. */
-static void says_gate(const struct world *world, enum flo_verdict verdict,
-                      const char *because)
+static void says_gate(const struct world *world, enum flo_verdict verdict, const char *because)
 {
     const struct flo_rollout *rollout = &world->rollout;
     char text[FLO_GATE_TEXT];
@@ -178,14 +171,12 @@ static void a_gate_of_one_that_is_complete_waits_for_nobody(void **state)
         goes_well(world, i);
     }
     assert_int_equal(world->rollout.state, FLO_ROLLOUT_COMPLETED);
-    assert_int_equal(
-        step(world,
-             (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_JOINED,
-                                        .device = "e0000001-0000-4000-8000-"
-                                                  "000000000000",
-                                        .is_online = true,
-                                        .bucket = FLO_BUCKETS - 1}),
-        0);
+    assert_int_equal(step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_JOINED,
+                                                            .device = "e0000001-0000-4000-8000-"
+                                                                      "000000000000",
+                                                            .is_online = true,
+                                                            .bucket = FLO_BUCKETS - 1}),
+                     0);
     assert_int_equal(world->rollout.member_count, 4);
     says_gate(world, FLO_VERDICT_PASS,
               "passes: 3 of 3 ended well; only bad ends break a limit of 2 %");
@@ -236,8 +227,7 @@ static void waits_for(struct world *world, const char *what)
 }
 
 /* It may stay off for days: who reads "under way" waits for nothing. */
-static void
-one_that_goes_back_says_who_is_offline_and_for_how_long(void **state)
+static void one_that_goes_back_says_who_is_offline_and_for_how_long(void **state)
 {
     (void)state;
     struct world *world = world_started(2, 2);
@@ -324,8 +314,7 @@ static void more_than_a_hundred_early_devices_go_back_by_one_order(void **state)
         operator_does(world, FLO_ROLLOUT_EVENT_START);
         operator_does(world, FLO_ROLLOUT_EVENT_ROLLBACK);
         for (size_t i = 0; i < world->actions.count; i++) {
-            is_each =
-                is_each || world->actions.items[i].kind == FLO_ROLLOUT_DO_EACH;
+            is_each = is_each || world->actions.items[i].kind == FLO_ROLLOUT_DO_EACH;
         }
         assert_int_equal(is_each, canary <= FLO_ROLLOUT_BACK_BY_NAME_MAX);
         world_free(world);
@@ -341,11 +330,9 @@ int main(void)
         cmocka_unit_test(who_is_left_is_counted_as_if_all_were_counted_again),
         cmocka_unit_test(early_devices_of_a_covered_label_go_back_by_name),
         cmocka_unit_test(one_order_takes_the_rest_of_a_covered_label_back),
-        cmocka_unit_test(
-            more_than_a_hundred_early_devices_go_back_by_one_order),
+        cmocka_unit_test(more_than_a_hundred_early_devices_go_back_by_one_order),
         cmocka_unit_test(devices_that_a_person_took_back_did_not_fail),
-        cmocka_unit_test(
-            one_that_goes_back_says_who_is_offline_and_for_how_long),
+        cmocka_unit_test(one_that_goes_back_says_who_is_offline_and_for_how_long),
         cmocka_unit_test(a_gate_of_one_that_is_complete_waits_for_nobody),
         cmocka_unit_test(who_approves_sees_the_phases_as_planned),
         cmocka_unit_test(a_gate_that_broke_keeps_the_numbers_of_that_moment),

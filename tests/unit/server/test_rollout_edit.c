@@ -18,11 +18,10 @@ static struct flo_rollout *asked(void)
 
 static int edit(struct world *world, const struct flo_rollout *draft)
 {
-    return step(world,
-                (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EDIT,
-                                           .note = "ops: phases",
-                                           .draft = draft,
-                                           .has_new_gates = true});
+    return step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EDIT,
+                                                  .note = "ops: phases",
+                                                  .draft = draft,
+                                                  .has_new_gates = true});
 }
 
 static size_t told(const struct world *world)
@@ -123,8 +122,7 @@ static void a_gate_that_broke_is_asked_again_by_its_new_limit(void **state)
     assert_int_equal(operator_does(world, FLO_ROLLOUT_EVENT_START), 0);
     says(world, 1, 1, FLO_EXECUTION_FAILED, "net.timeout");
     assert_int_equal(world->rollout.state, FLO_ROLLOUT_PAUSED);
-    assert_int_equal(operator_does(world, FLO_ROLLOUT_EVENT_RESUME),
-                     FLO_E_ROLLOUT_STATE);
+    assert_int_equal(operator_does(world, FLO_ROLLOUT_EVENT_RESUME), FLO_E_ROLLOUT_STATE);
 
     draft->gates[FLO_GATE_FAILED].margin = 90;
     assert_int_equal(edit(world, draft), 0);
@@ -149,8 +147,7 @@ static void no_edit_moves_a_device_that_was_told(void **state)
             draft->phase_count = 1 + (random >> 8) % 5;
             for (uint32_t p = 1; p < draft->phase_count; p++) {
                 random = random * 1664525u + 1013904223u;
-                draft->phases[p] = (struct flo_rollout_phase){
-                    .devices = 2 + p + (random >> 9) % 5};
+                draft->phases[p] = (struct flo_rollout_phase){.devices = 2 + p + (random >> 9) % 5};
             }
             for (size_t d = 0; d < 20; d++) {
                 phases[d] = world->rollout.members[d].phase;
@@ -179,9 +176,8 @@ static void a_wave_that_began_stays_a_wave(void **state)
     static const struct {
         uint32_t was, wanted;
         bool may_be;
-    } rows[] = {{0, 0, true},  {1, 1, true},  {1, 0, false},
-                {0, 1, false}, {1, 2, false}, {2, 1, false},
-                {2, 0, true},  {0, 2, true},  {2, 2, true}};
+    } rows[] = {{0, 0, true},  {1, 1, true}, {1, 0, false}, {0, 1, false}, {1, 2, false},
+                {2, 1, false}, {2, 0, true}, {0, 2, true},  {2, 2, true}};
     (void)state;
 
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {

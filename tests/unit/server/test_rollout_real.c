@@ -45,19 +45,16 @@ static struct world *world_new(size_t devices)
     flo_policy_default(&policy);
     flo_rollout_deadlines(rollout, &policy);
     for (size_t i = 0; i < devices; i++) {
-        snprintf(world->names[i], sizeof(world->names[i]),
-                 "d%07u-0000-4000-8000-000000000000",
+        snprintf(world->names[i], sizeof(world->names[i]), "d%07u-0000-4000-8000-000000000000",
                  (unsigned)(i + 1) % 10000000);
     }
     return world;
 }
 
 /* "5" devices when below 1,000, else a share of (value - 1000) %. */
-static void phase(struct world *world, const char *name, uint32_t devices,
-                  double share_pct)
+static void phase(struct world *world, const char *name, uint32_t devices, double share_pct)
 {
-    struct flo_rollout_phase *p =
-        &world->rollout.phases[world->rollout.phase_count++];
+    struct flo_rollout_phase *p = &world->rollout.phases[world->rollout.phase_count++];
 
     snprintf(p->name, sizeof(p->name), "%s", name);
     p->devices = devices;
@@ -87,15 +84,13 @@ static void note(struct world *world, const struct flo_rollout_event *event)
 
     for (size_t i = 0; i < world->actions.count; i++) {
         const struct flo_rollout_action *action = &world->actions.items[i];
-        bool is_back = action->op == FLO_ORDER_ROLLBACK &&
-                       (action->kind == FLO_ROLLOUT_DO_DESIRED ||
-                        action->kind == FLO_ROLLOUT_DO_RECALL);
+        bool is_back =
+            action->op == FLO_ORDER_ROLLBACK &&
+            (action->kind == FLO_ROLLOUT_DO_DESIRED || action->kind == FLO_ROLLOUT_DO_RECALL);
         for (size_t m = 0; is_back && m < world->rollout.member_count; m++) {
-            world->rolled_back +=
-                flo_rollout_action_names(&world->rollout, action, m);
+            world->rolled_back += flo_rollout_action_names(&world->rollout, action, m);
         }
-        if (action->kind != FLO_ROLLOUT_DO_MEMBER &&
-            action->kind != FLO_ROLLOUT_DO_MEMBERS) {
+        if (action->kind != FLO_ROLLOUT_DO_MEMBER && action->kind != FLO_ROLLOUT_DO_MEMBERS) {
             shown.items[shown.count++] = *action;
         }
     }
@@ -109,30 +104,26 @@ static void note(struct world *world, const struct flo_rollout_event *event)
 static int step(struct world *world, struct flo_rollout_event event)
 {
     event.now_ms = world->now_ms;
-    int rv =
-        flo_rollout_step(&world->rollout, &event, &world->actions, &world->err);
+    int rv = flo_rollout_step(&world->rollout, &event, &world->actions, &world->err);
     note(world, &event);
     return rv;
 }
 
 static void operator_does(struct world *world, enum flo_rollout_event_kind kind)
 {
-    assert_int_equal(
-        step(world, (struct flo_rollout_event){.kind = kind, .note = "ops"}),
-        0);
+    assert_int_equal(step(world, (struct flo_rollout_event){.kind = kind, .note = "ops"}), 0);
 }
 
 static void start(struct world *world)
 {
     for (size_t i = 0; i < world->count; i++) {
-        struct flo_rollout_event event = {
-            .kind = FLO_ROLLOUT_EVENT_JOINED,
-            .now_ms = world->now_ms,
-            .device = world->names[i],
-            .is_online = !world->is_offline[i],
-            .bucket = (uint32_t)((uint64_t)i * FLO_BUCKETS / world->count)};
-        assert_int_equal(flo_rollout_step(&world->rollout, &event,
-                                          &world->actions, &world->err),
+        struct flo_rollout_event event = {.kind = FLO_ROLLOUT_EVENT_JOINED,
+                                          .now_ms = world->now_ms,
+                                          .device = world->names[i],
+                                          .is_online = !world->is_offline[i],
+                                          .bucket =
+                                              (uint32_t)((uint64_t)i * FLO_BUCKETS / world->count)};
+        assert_int_equal(flo_rollout_step(&world->rollout, &event, &world->actions, &world->err),
                          0);
     }
     operator_does(world, FLO_ROLLOUT_EVENT_START);
@@ -145,35 +136,27 @@ static struct world *world_started(size_t devices, uint32_t canary)
     return world;
 }
 
-static void says(struct world *world, size_t device, enum flo_execution state,
-                 const char *cause)
+static void says(struct world *world, size_t device, enum flo_execution state, const char *cause)
 {
-    assert_int_equal(
-        step(world,
-             (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EXECUTION,
-                                        .device = world->names[device - 1],
-                                        .attempt = 1,
-                                        .execution = state,
-                                        .note = cause}),
-        0);
+    assert_int_equal(step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EXECUTION,
+                                                            .device = world->names[device - 1],
+                                                            .attempt = 1,
+                                                            .execution = state,
+                                                            .note = cause}),
+                     0);
 }
 
-static void about(struct world *world, size_t device,
-                  enum flo_rollout_event_kind kind)
+static void about(struct world *world, size_t device, enum flo_rollout_event_kind kind)
 {
     assert_int_equal(
-        step(world,
-             (struct flo_rollout_event){.kind = kind,
-                                        .device = world->names[device - 1]}),
+        step(world, (struct flo_rollout_event){.kind = kind, .device = world->names[device - 1]}),
         0);
 }
 
 static void wait_ms(struct world *world, uint64_t ms)
 {
     world->now_ms += ms;
-    assert_int_equal(
-        step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_TICK}),
-        0);
+    assert_int_equal(step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_TICK}), 0);
 }
 
 /* Time passes, and these were heard in it. */
@@ -188,8 +171,7 @@ static void wait_with(struct world *world, uint64_t ms, size_t from, size_t to)
 
 static struct flo_rollout_member *member(struct world *world, size_t device)
 {
-    return &world->rollout.members[flo_rollout_find(&world->rollout,
-                                                    world->names[device - 1])];
+    return &world->rollout.members[flo_rollout_find(&world->rollout, world->names[device - 1])];
 }
 
 static enum flo_execution state_of(struct world *world, size_t device)
@@ -201,8 +183,7 @@ static enum flo_execution state_of(struct world *world, size_t device)
 static void all_go(struct world *world, bool (*is_bad)(size_t device))
 {
     for (size_t device = 1; device <= world->count; device++) {
-        if (world->is_offline[device - 1] ||
-            state_of(world, device) != FLO_EXECUTION_NOTIFIED) {
+        if (world->is_offline[device - 1] || state_of(world, device) != FLO_EXECUTION_NOTIFIED) {
             continue;
         }
         says(world, device, FLO_EXECUTION_PROBING, NULL);
@@ -239,8 +220,7 @@ static bool the_777th(size_t device)
     return device == 777;
 }
 
-static void ends_as(struct world *world, enum flo_rollout_state state,
-                    const char *golden)
+static void ends_as(struct world *world, enum flo_rollout_state state, const char *golden)
 {
     assert_string_equal(flo_rollout_state_word(world->rollout.state),
                         flo_rollout_state_word(state));
@@ -266,8 +246,7 @@ static void one_failure_in_a_thousand_takes_nobody_back(void **state)
     ends_as(world, FLO_ROLLOUT_COMPLETED, "rollout-one-in-1000");
 }
 
-static void
-one_per_cent_offline_takes_nobody_back_and_holds_nobody_up(void **state)
+static void one_per_cent_offline_takes_nobody_back_and_holds_nobody_up(void **state)
 {
     (void)state;
     struct world *world = world_new(1000);
@@ -431,8 +410,7 @@ static void a_canary_that_nobody_saw_is_no_success(void **state)
     world_free(world);
 }
 
-static void
-who_leaves_before_its_trial_waits_and_who_leaves_in_it_failed(void **state)
+static void who_leaves_before_its_trial_waits_and_who_leaves_in_it_failed(void **state)
 {
     (void)state;
     struct world *world = world_started(100, 100);
@@ -495,31 +473,26 @@ static void a_word_that_the_broker_kept_is_no_sign_of_life(void **state)
     world->is_offline[0] = true;
     start(world);
 
-    assert_int_equal(
-        step(world,
-             (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EXECUTION,
-                                        .device = world->names[0],
-                                        .attempt = 0,
-                                        .is_retained = true,
-                                        .execution = FLO_EXECUTION_NOTIFIED}),
-        0);
+    assert_int_equal(step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EXECUTION,
+                                                            .device = world->names[0],
+                                                            .attempt = 0,
+                                                            .is_retained = true,
+                                                            .execution = FLO_EXECUTION_NOTIFIED}),
+                     0);
 
     assert_true(member(world, 1)->is_away);
     assert_false(member(world, 1)->is_online);
     world_free(world);
 }
 
-static void reports(struct world *world, size_t device,
-                    enum flo_execution state, bool is_waiting)
+static void reports(struct world *world, size_t device, enum flo_execution state, bool is_waiting)
 {
     assert_int_equal(
-        step(world,
-             (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EXECUTION,
-                                        .device = world->names[device - 1],
-                                        .attempt = 1,
-                                        .execution = state,
-                                        .waits = is_waiting ? FLO_WAITS_YES
-                                                            : FLO_WAITS_NO}),
+        step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EXECUTION,
+                                               .device = world->names[device - 1],
+                                               .attempt = 1,
+                                               .execution = state,
+                                               .waits = is_waiting ? FLO_WAITS_YES : FLO_WAITS_NO}),
         0);
 }
 
@@ -549,8 +522,7 @@ static void who_waits_for_mains_is_not_overdue_and_holds_nobody_up(void **state)
     world_free(world);
 }
 
-static void
-a_wait_that_ended_has_its_deadline_and_a_trial_waits_never(void **state)
+static void a_wait_that_ended_has_its_deadline_and_a_trial_waits_never(void **state)
 {
     (void)state;
     struct world *world = world_started(10, 10);
@@ -567,8 +539,7 @@ a_wait_that_ended_has_its_deadline_and_a_trial_waits_never(void **state)
 
 /* An agent that starts again says "accepted" after "downloading", one whose
  * probe was put off "staged" after "probing": the wait counts all the same. */
-static void
-who_waits_in_an_earlier_state_than_it_had_is_not_overdue(void **state)
+static void who_waits_in_an_earlier_state_than_it_had_is_not_overdue(void **state)
 {
     (void)state;
     struct world *world = world_started(10, 2);
@@ -682,8 +653,7 @@ static void a_slow_pace_makes_up_for_no_pause(void **state)
 }
 
 /* The operator's word is about the gates, not about the pace. */
-static void
-a_phase_that_is_left_early_still_tells_all_of_its_devices(void **state)
+static void a_phase_that_is_left_early_still_tells_all_of_its_devices(void **state)
 {
     (void)state;
     struct world *world = world_of_two(100, 50);
@@ -705,8 +675,7 @@ a_phase_that_is_left_early_still_tells_all_of_its_devices(void **state)
     world_free(world);
 }
 
-static void
-a_phase_with_devices_that_wait_for_their_turn_is_not_over(void **state)
+static void a_phase_with_devices_that_wait_for_their_turn_is_not_over(void **state)
 {
     (void)state;
     struct world *world = world_of_two(100, 50);
@@ -813,15 +782,13 @@ static void a_phase_of_one_device_is_one_device(void **state)
         uint32_t first = 0;
         snprintf(salt, sizeof(salt), "r-%04u", number);
         for (size_t i = 0; i < world->count; i++) {
-            struct flo_rollout_event event = {
-                .kind = FLO_ROLLOUT_EVENT_JOINED,
-                .now_ms = world->now_ms,
-                .device = world->names[i],
-                .is_online = true,
-                .bucket = flo_bucket(salt, world->names[i])};
-            assert_int_equal(flo_rollout_step(&world->rollout, &event,
-                                              &world->actions, &world->err),
-                             0);
+            struct flo_rollout_event event = {.kind = FLO_ROLLOUT_EVENT_JOINED,
+                                              .now_ms = world->now_ms,
+                                              .device = world->names[i],
+                                              .is_online = true,
+                                              .bucket = flo_bucket(salt, world->names[i])};
+            assert_int_equal(
+                flo_rollout_step(&world->rollout, &event, &world->actions, &world->err), 0);
         }
         operator_does(world, FLO_ROLLOUT_EVENT_START);
         for (size_t i = 0; i < world->count; i++) {
@@ -837,8 +804,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_failure_in_a_thousand_takes_nobody_back),
         cmocka_unit_test(a_phase_of_one_device_is_one_device),
-        cmocka_unit_test(
-            one_per_cent_offline_takes_nobody_back_and_holds_nobody_up),
+        cmocka_unit_test(one_per_cent_offline_takes_nobody_back_and_holds_nobody_up),
         cmocka_unit_test(the_canary_halts_at_its_first_probe_failure),
         cmocka_unit_test(a_full_disk_does_not_stop_a_canary_of_ten),
         cmocka_unit_test(whom_a_release_was_not_made_for_is_nobodys_failure),
@@ -847,26 +813,20 @@ int main(void)
         cmocka_unit_test(a_rollout_that_may_fail_everywhere_ends_all_the_same),
         cmocka_unit_test(a_canary_is_one_that_is_there),
         cmocka_unit_test(a_canary_that_nobody_saw_is_no_success),
-        cmocka_unit_test(
-            who_leaves_before_its_trial_waits_and_who_leaves_in_it_failed),
+        cmocka_unit_test(who_leaves_before_its_trial_waits_and_who_leaves_in_it_failed),
         cmocka_unit_test(an_execution_that_hangs_does_not_stop_its_phase),
         cmocka_unit_test(what_was_overdue_and_moves_on_is_forgiven),
         cmocka_unit_test(a_word_that_the_broker_kept_is_no_sign_of_life),
-        cmocka_unit_test(
-            who_waits_for_mains_is_not_overdue_and_holds_nobody_up),
-        cmocka_unit_test(
-            a_wait_that_ended_has_its_deadline_and_a_trial_waits_never),
-        cmocka_unit_test(
-            who_waits_in_an_earlier_state_than_it_had_is_not_overdue),
+        cmocka_unit_test(who_waits_for_mains_is_not_overdue_and_holds_nobody_up),
+        cmocka_unit_test(a_wait_that_ended_has_its_deadline_and_a_trial_waits_never),
+        cmocka_unit_test(who_waits_in_an_earlier_state_than_it_had_is_not_overdue),
         cmocka_unit_test(a_thousand_devices_are_told_at_the_pace),
         cmocka_unit_test(a_gap_or_a_pause_is_not_made_up_for),
         cmocka_unit_test(a_slow_pace_tells_one_after_the_other),
         cmocka_unit_test(a_slow_pace_makes_up_for_no_pause),
         cmocka_unit_test(who_is_heard_and_changes_nothing_costs_nothing),
-        cmocka_unit_test(
-            a_phase_that_is_left_early_still_tells_all_of_its_devices),
-        cmocka_unit_test(
-            a_phase_with_devices_that_wait_for_their_turn_is_not_over),
+        cmocka_unit_test(a_phase_that_is_left_early_still_tells_all_of_its_devices),
+        cmocka_unit_test(a_phase_with_devices_that_wait_for_their_turn_is_not_over),
         cmocka_unit_test(a_device_of_a_newer_rollout_is_left_alone),
         cmocka_unit_test(a_device_that_began_says_itself_how_it_ends),
         cmocka_unit_test(causes_are_counted_most_frequent_first),

@@ -37,12 +37,11 @@ static uint8_t named(const struct world *world, const char *device)
 
 static void joins(struct world *world, const char *device, uint8_t slices)
 {
-    assert_int_equal(
-        step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_JOINED,
-                                               .device = device,
-                                               .is_online = true,
-                                               .slices = slices}),
-        0);
+    assert_int_equal(step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_JOINED,
+                                                            .device = device,
+                                                            .is_online = true,
+                                                            .slices = slices}),
+                     0);
 }
 
 /* Members with even numbers stand there: some have it, some wait. */
@@ -122,8 +121,7 @@ static uint32_t cancelled_of(const struct world *world)
     uint32_t cancelled = 0;
 
     for (size_t i = 0; i < DEVICES; i++) {
-        cancelled +=
-            world->rollout.members[i].state == FLO_EXECUTION_CANCELLED ? 1 : 0;
+        cancelled += world->rollout.members[i].state == FLO_EXECUTION_CANCELLED ? 1 : 0;
     }
     return cancelled;
 }
@@ -131,9 +129,7 @@ static uint32_t cancelled_of(const struct world *world)
 static void answer(struct world *world, enum flo_rollout_event_kind kind)
 {
     assert_int_equal(
-        step(world, (struct flo_rollout_event){.kind = kind,
-                                               .note = "ops",
-                                               .slice = "site=lyon"}),
+        step(world, (struct flo_rollout_event){.kind = kind, .note = "ops", .slice = "site=lyon"}),
         0);
 }
 
@@ -145,9 +141,8 @@ static void an_unclear_slice_waits_for_a_person_and_goes_on(void **state)
 
     assert_null(strstr(world->trace.data, "rollback"));
     assert_true(cancelled_of(world) > 0);
-    step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_PROMOTE,
-                                           .note = "ops",
-                                           .slice = "site=lyon"});
+    step(world, (struct flo_rollout_event){
+                    .kind = FLO_ROLLOUT_EVENT_PROMOTE, .note = "ops", .slice = "site=lyon"});
     assert_int_equal(flo_study_asked(&world->rollout.study.state), 0);
     assert_int_equal(cancelled_of(world), 0);
     assert_int_equal(world->rollout.phase, 0);
@@ -196,11 +191,10 @@ static struct world *world_that_holds(uint8_t *in)
     struct world *world = world_new(true);
 
     start(world);
-    step(world,
-         (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EXECUTION,
-                                    .device = world->names[0],
-                                    .attempt = 1,
-                                    .execution = FLO_EXECUTION_DOWNLOADING});
+    step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EXECUTION,
+                                           .device = world->names[0],
+                                           .attempt = 1,
+                                           .execution = FLO_EXECUTION_DOWNLOADING});
     name_slice(world, 0, in);
     world->slices.rows[0].is_culprit = false;
     world->slices.rows[0].is_asked = true;
@@ -251,9 +245,8 @@ static void under_way_at_a_slice_it_moved_to_ends_and_begins_again(void **state)
     size_t told = world->trace.bytes;
     joins(world, world->names[0], 1);
     assert_non_null(strstr(world->trace.data + told, "each     abort"));
-    step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_BACK,
-                                           .device = world->names[0],
-                                           .is_aborted = true});
+    step(world, (struct flo_rollout_event){
+                    .kind = FLO_ROLLOUT_EVENT_BACK, .device = world->names[0], .is_aborted = true});
     assert_int_equal(members[0].state, FLO_EXECUTION_CANCELLED);
     told = world->trace.bytes;
     joins(world, world->names[0], 0);
@@ -343,16 +336,14 @@ static void a_member_that_waits_elsewhere_now_is_stored_so(void **state)
 
 static void aborted(struct world *world, const char *device)
 {
-    assert_int_equal(
-        step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_BACK,
-                                               .device = device,
-                                               .is_aborted = true}),
-        0);
+    assert_int_equal(step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_BACK,
+                                                            .device = device,
+                                                            .is_aborted = true}),
+                     0);
 }
 
 /* Devices 0 and 2 are there and were told; 0 begins. */
-static void
-what_is_under_way_there_ends_and_begins_again_by_answer(void **state)
+static void what_is_under_way_there_ends_and_begins_again_by_answer(void **state)
 {
     (void)state;
     struct world *world = world_new(true);
@@ -360,11 +351,10 @@ what_is_under_way_there_ends_and_begins_again_by_answer(void **state)
     uint8_t in[DEVICES] = {0};
 
     start(world);
-    step(world,
-         (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EXECUTION,
-                                    .device = world->names[0],
-                                    .attempt = 1,
-                                    .execution = FLO_EXECUTION_DOWNLOADING});
+    step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EXECUTION,
+                                           .device = world->names[0],
+                                           .attempt = 1,
+                                           .execution = FLO_EXECUTION_DOWNLOADING});
     name_slice(world, 5, in);
     world->slices.rows[0].is_culprit = false;
     world->slices.rows[0].is_asked = true;
@@ -387,12 +377,9 @@ what_is_under_way_there_ends_and_begins_again_by_answer(void **state)
     world_free(world);
 }
 
-static void happens(struct world *world, const char *device,
-                    enum flo_rollout_event_kind kind)
+static void happens(struct world *world, const char *device, enum flo_rollout_event_kind kind)
 {
-    assert_int_equal(
-        step(world, (struct flo_rollout_event){.kind = kind, .device = device}),
-        0);
+    assert_int_equal(step(world, (struct flo_rollout_event){.kind = kind, .device = device}), 0);
 }
 
 /* A newer rollout has it: the answer of the older one is not about it. */
@@ -436,15 +423,13 @@ static void an_unclear_slice_is_taken_back_by_a_person(void **state)
     uint8_t in[DEVICES] = {0};
     struct world *world = world_that_asks(in);
 
-    step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_ROLLBACK,
-                                           .note = "ops",
-                                           .slice = "site=lyon"});
+    step(world, (struct flo_rollout_event){
+                    .kind = FLO_ROLLOUT_EVENT_ROLLBACK, .note = "ops", .slice = "site=lyon"});
     assert_int_equal(world->rollout.state, FLO_ROLLOUT_RUNNING);
     assert_int_equal(world->rollout.study.state.held_as[0], FLO_SLICE_HELD);
     assert_non_null(strstr(world->trace.data, "rollback"));
     for (size_t i = 0; i < DEVICES; i++) {
-        assert_int_equal(world->rollout.members[i].held,
-                         in[i] ? FLO_HELD_BACK : FLO_HELD_NOT);
+        assert_int_equal(world->rollout.members[i].held, in[i] ? FLO_HELD_BACK : FLO_HELD_NOT);
     }
     world_free(world);
 }
@@ -479,8 +464,7 @@ static void a_slice_that_waits_for_a_person_keeps_the_rollout_open(void **state)
 
     assert_int_equal(world->rollout.state, FLO_ROLLOUT_RUNNING);
     assert_int_equal(world->rollout.phases[0].state, FLO_PHASE_HELD);
-    assert_non_null(
-        strstr(world->rollout.reason, "site=lyon waits for an answer"));
+    assert_non_null(strstr(world->rollout.reason, "site=lyon waits for an answer"));
     assert_true(flo_rollout_next(&world->rollout, world->now_ms, 60000, &next));
     assert_non_null(strstr(next.what, "a person's answer for site=lyon"));
     size_t told = world->trace.bytes;
@@ -498,9 +482,7 @@ static void a_promoted_rollout_takes_the_answer_for_a_slice(void **state)
     struct world *world = world_that_asks_at_the_end(in);
 
     assert_int_equal(
-        step(world,
-             (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_PROMOTE,
-                                        .note = "ops"}),
+        step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_PROMOTE, .note = "ops"}),
         0);
     assert_int_equal(world->rollout.state, FLO_ROLLOUT_RUNNING);
     assert_int_equal(world->rollout.phases[0].state, FLO_PHASE_PROMOTED);
@@ -518,18 +500,15 @@ int main(void)
         cmocka_unit_test(who_joins_a_slice_waits_for_its_answer),
         cmocka_unit_test(who_gets_other_labels_is_held_with_its_new_slice),
         cmocka_unit_test(a_member_that_waits_elsewhere_now_is_stored_so),
-        cmocka_unit_test(
-            under_way_at_a_slice_it_moved_to_ends_and_begins_again),
+        cmocka_unit_test(under_way_at_a_slice_it_moved_to_ends_and_begins_again),
         cmocka_unit_test(who_has_the_release_keeps_it_at_another_slice),
         cmocka_unit_test(who_joins_elsewhere_gets_the_release),
         cmocka_unit_test(an_answer_frees_nobody_whom_another_slice_holds),
-        cmocka_unit_test(
-            what_is_under_way_there_ends_and_begins_again_by_answer),
+        cmocka_unit_test(what_is_under_way_there_ends_and_begins_again_by_answer),
         cmocka_unit_test(an_answer_brings_back_nobody_of_a_newer_rollout),
         cmocka_unit_test(an_answer_brings_back_nobody_who_left_meanwhile),
         cmocka_unit_test(an_unclear_slice_is_taken_back_by_a_person),
-        cmocka_unit_test(
-            a_slice_that_waits_for_a_person_keeps_the_rollout_open),
+        cmocka_unit_test(a_slice_that_waits_for_a_person_keeps_the_rollout_open),
         cmocka_unit_test(a_promoted_rollout_takes_the_answer_for_a_slice),
     };
 

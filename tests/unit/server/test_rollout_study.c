@@ -43,8 +43,7 @@ static enum flo_execution state_of(const struct world *world, int device)
 }
 
 /* Two more at its site, and two stay to compare with. */
-static void
-where_one_is_far_slower_more_follow_and_the_phase_waits(void **state)
+static void where_one_is_far_slower_more_follow_and_the_phase_waits(void **state)
 {
     struct world *world = world_covered();
     const struct flo_rollout_phase *phases = world->rollout.phases;
@@ -136,10 +135,9 @@ static void a_pair_is_not_probed_next_to_its_site(void **state)
         world->probes[i] = is_site ? (uint8_t)(i < 8 ? 3 : 2) : 0;
     }
     world->study.probes = world->probes;
-    assert_int_equal(
-        step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_STUDY,
-                                               .study = &world->study}),
-        0);
+    assert_int_equal(step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_STUDY,
+                                                            .study = &world->study}),
+                     0);
     assert_int_equal(world->study.finding.probed[1], 2);
     assert_int_equal(world->study.finding.probed[0], 0);
     assert_true(world->rollout.members[6].is_probe);
@@ -183,12 +181,11 @@ static void a_steep_change_without_others_asks_a_person(void **state)
 
     start(world);
     go_well(world, 0, CANARY);
-    world->above = (struct flo_study_above){
-        .treated = {.devices = 20, .above = 19}, .control = {.devices = 9}};
+    world->above = (struct flo_study_above){.treated = {.devices = 20, .above = 19},
+                                            .control = {.devices = 9}};
     studies(world, 0);
     assert_int_equal(world->rollout.state, FLO_ROLLOUT_PAUSED);
-    assert_non_null(
-        strstr(world->rollout.reason, "19 of 20 updated devices above"));
+    assert_non_null(strstr(world->rollout.reason, "19 of 20 updated devices above"));
     world_free(world);
 }
 
@@ -199,8 +196,8 @@ static void a_steep_change_is_taken_back_at_once(void **state)
 
     start(world);
     go_well(world, 0, CANARY);
-    world->above = (struct flo_study_above){
-        .treated = {.devices = 20, .above = 19}, .control = {.devices = 10}};
+    world->above = (struct flo_study_above){.treated = {.devices = 20, .above = 19},
+                                            .control = {.devices = 10}};
     studies(world, 0);
     assert_int_equal(world->rollout.state, FLO_ROLLOUT_ROLLING_BACK);
     world_free(world);
@@ -234,16 +231,12 @@ static void an_experiment_stays_until_a_person_promotes_it(void **state)
                                    "there");
 
     assert_int_equal(
-        step(world,
-             (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_PROMOTE,
-                                        .note = "ops"}),
+        step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_PROMOTE, .note = "ops"}),
         0);
     assert_int_equal(world->rollout.phase, 1);
     go_well(world, CANARY, DEVICES);
     world->now_ms += SOAK_MS;
-    assert_int_equal(
-        step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_TICK}),
-        0);
+    assert_int_equal(step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_TICK}), 0);
     assert_int_equal(world->rollout.state, FLO_ROLLOUT_COMPLETED);
     world_free(world);
 }
@@ -292,8 +285,7 @@ static void a_good_release_reaches_the_hold_out_after_the_watch(void **state)
     assert_int_equal(world->rollout.phase, 2);
     go_well(world, 15, DEVICES);
     world->now_ms += BLOCK_MS;
-    (void)step(world,
-               (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_TICK});
+    (void)step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_TICK});
     assert_int_equal(world->rollout.state, FLO_ROLLOUT_COMPLETED);
     world_free(world);
 }
@@ -393,8 +385,7 @@ static void evidence_of_an_earlier_phase_is_ignored(void **state)
     }
     world->study.evidence.phase = 0;
     (void)step(world,
-               (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_STUDY,
-                                          .study = &world->study});
+               (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_STUDY, .study = &world->study});
     assert_int_equal(world->actions.count, 0);
     assert_non_null(strstr(world->actions.why, "ignored: evidence of phase 1"));
     world_free(world);
@@ -411,15 +402,12 @@ static void memory_that_grows_pauses_and_takes_nothing_back(void **state)
     world->leak = 0.02;
     studies(world, 0);
     assert_int_equal(world->rollout.state, FLO_ROLLOUT_PAUSED);
-    assert_non_null(strstr(world->rollout.reason,
-                           "memory growth +2 % an hour on 50 updated"));
+    assert_non_null(strstr(world->rollout.reason, "memory growth +2 % an hour on 50 updated"));
     for (int k = 0; k < CANARY; k++) {
         assert_int_equal(state_of(world, k + 1), FLO_EXECUTION_SUCCEEDED);
     }
     assert_int_equal(
-        step(world,
-             (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_PROMOTE,
-                                        .note = "ops"}),
+        step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_PROMOTE, .note = "ops"}),
         0);
     world->leak = 0.004;
     studies(world, 0);
@@ -457,18 +445,15 @@ static void studies_rare(struct world *world, double change)
         double by = s == 1 ? change : 0;
         int treated = s == 1 ? 5 : 50;
         int control = s == 1 ? 60 : 400;
-        snprintf(evidence->segments[s].name, FLO_SEGMENT_TEXT, "%s",
-                 world->rollout.segments[s]);
+        snprintf(evidence->segments[s].name, FLO_SEGMENT_TEXT, "%s", world->rollout.segments[s]);
         evidence->segments[s].members = s == 1 ? 100 : 400;
-        evidence->segments[s].arms[FLO_MEASURE_TTFT_P95].ratio =
-            (struct flo_ratio_segment){{treated, log1p(by), treated * 0.0064},
-                                       {control, 0, control * 0.0064}};
+        evidence->segments[s].arms[FLO_MEASURE_TTFT_P95].ratio = (struct flo_ratio_segment){
+            {treated, log1p(by), treated * 0.0064}, {control, 0, control * 0.0064}};
     }
     world->now_ms += BLOCK_MS;
-    assert_int_equal(
-        step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_STUDY,
-                                               .study = &world->study}),
-        0);
+    assert_int_equal(step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_STUDY,
+                                                            .study = &world->study}),
+                     0);
 }
 
 static void a_bad_segment_goes_back_and_the_others_go_on(void **state)
@@ -493,11 +478,10 @@ static void a_bad_segment_goes_back_and_the_others_go_on(void **state)
     }
 
     /* It went back, and that is no bad end. */
-    assert_int_equal(
-        step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_BACK,
-                                               .device = world->names[3],
-                                               .is_ordered = true}),
-        0);
+    assert_int_equal(step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_BACK,
+                                                            .device = world->names[3],
+                                                            .is_ordered = true}),
+                     0);
     assert_int_equal(world->members[3].state, FLO_EXECUTION_ROLLED_BACK);
     flo_rollout_counts(&world->rollout, 0, &counts);
     assert_int_equal(counts.bad, 0);
@@ -515,8 +499,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_slower_release_is_taken_back),
-        cmocka_unit_test(
-            where_one_is_far_slower_more_follow_and_the_phase_waits),
+        cmocka_unit_test(where_one_is_far_slower_more_follow_and_the_phase_waits),
         cmocka_unit_test(a_site_that_is_too_small_to_tell_is_not_probed),
         cmocka_unit_test(the_hold_out_is_not_probed),
         cmocka_unit_test(a_site_with_enough_on_the_way_is_not_probed),
@@ -528,8 +511,7 @@ int main(void)
         cmocka_unit_test(an_experiment_stays_until_a_person_promotes_it),
         cmocka_unit_test(a_guard_takes_the_worse_arm_of_an_experiment_back),
         cmocka_unit_test(a_good_release_reaches_the_hold_out_after_the_watch),
-        cmocka_unit_test(
-            a_leak_in_the_watch_is_an_alarm_and_takes_nothing_back),
+        cmocka_unit_test(a_leak_in_the_watch_is_an_alarm_and_takes_nothing_back),
         cmocka_unit_test(a_phase_is_held_and_goes_on_when_evidence_comes_late),
         cmocka_unit_test(without_controls_a_failure_pauses),
         cmocka_unit_test(evidence_of_an_earlier_phase_is_ignored),

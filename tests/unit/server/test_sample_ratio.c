@@ -30,9 +30,8 @@ static void lose(struct flo_sample_arm *arm, double chance)
 }
 
 /* Looked at after each of the losses: was it accused once? */
-static bool is_accused(uint64_t seed, struct flo_sample_arm one,
-                       struct flo_sample_arm other, double one_loses,
-                       double other_loses)
+static bool is_accused(uint64_t seed, struct flo_sample_arm one, struct flo_sample_arm other,
+                       double one_loses, double other_loses)
 {
     bool fits = true;
 
@@ -45,16 +44,16 @@ static bool is_accused(uint64_t seed, struct flo_sample_arm one,
     return !fits;
 }
 
-static int accused(struct flo_sample_arm one, struct flo_sample_arm other,
-                   double one_loses, double other_loses)
+static int accused(struct flo_sample_arm one, struct flo_sample_arm other, double one_loses,
+                   double other_loses)
 {
     int count = 0;
 
     for (uint64_t seed = 0; seed < RUNS; seed++) {
         count += is_accused(seed, one, other, one_loses, other_loses) ? 1 : 0;
     }
-    print_message("seeds 0 to %d, losses %.2f : %.2f: %d accused\n", RUNS - 1,
-                  one_loses, other_loses, count);
+    print_message("seeds 0 to %d, losses %.2f : %.2f: %d accused\n", RUNS - 1, one_loses,
+                  other_loses, count);
     return count;
 }
 

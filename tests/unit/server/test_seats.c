@@ -64,8 +64,7 @@ static void fill(bool is_admin)
     }
 }
 
-static void
-a_newcomer_takes_from_who_has_most_until_both_have_as_many(void **state)
+static void a_newcomer_takes_from_who_has_most_until_both_have_as_many(void **state)
 {
     (void)state;
     fill(false);
@@ -97,8 +96,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(one_account_has_its_part, fresh),
-        cmocka_unit_test_setup(
-            a_newcomer_takes_from_who_has_most_until_both_have_as_many, fresh),
+        cmocka_unit_test_setup(a_newcomer_takes_from_who_has_most_until_both_have_as_many, fresh),
         cmocka_unit_test_setup(an_admin_always_has_a_place, fresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

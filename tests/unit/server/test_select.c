@@ -18,9 +18,9 @@
 static const char *const groups[] = {"all", "store-eu", NULL};
 static const char *const models[] = {"help", "ocr", NULL};
 static const char *const releases[] = {"help@2.10.0", "ocr@1.0.4", NULL};
-static const struct flo_select_label labels[] = {
-    {"hw", "rpi5"}, {"site", "lyon"},         {"rack", "r-9"},
-    {"empty", ""},  {"quote", "it's \"it\""}, {NULL, NULL}};
+static const struct flo_select_label labels[] = {{"hw", "rpi5"},           {"site", "lyon"},
+                                                 {"rack", "r-9"},          {"empty", ""},
+                                                 {"quote", "it's \"it\""}, {NULL, NULL}};
 
 static struct flo_select_device device(void)
 {
@@ -140,32 +140,26 @@ static void an_error_names_the_column_and_the_nearest_field(void **state)
         {"hw=rpi5 and memroy>1GiB",
          "selector, column 13: `memroy` is no field, and no device has a label "
          "of that name; nearest: `memory`"},
-        {"statee=online",
-         "selector, column 1: `statee` is no field, and no device has a label "
-         "of that name; nearest: `state`"},
+        {"statee=online", "selector, column 1: `statee` is no field, and no device has a label "
+                          "of that name; nearest: `state`"},
         {"", "selector, column 1: a field or a label is missing at the end"},
         {"hw=", "selector, column 4: a value is missing at the end"},
         {"hw=rpi5 site=lyon",
          "selector, column 9: `and`, `or` or the end belongs here, not `site`"},
         {"(hw=rpi5", "selector, column 9: `)` is missing at the end"},
         {"hw in rpi5", "selector, column 7: `(` belongs here, not `rpi5`"},
-        {"hw in (rpi5 rpi4)",
-         "selector, column 13: `,` or `)` belongs here, not `rpi4`"},
+        {"hw in (rpi5 rpi4)", "selector, column 13: `,` or `)` belongs here, not `rpi4`"},
         {"hw='rpi5", "selector, column 4: the quote has no end"},
-        {"memory>2Mib",
-         "selector, column 8: memory: a size as 200MiB belongs here, not "
-         "`2Mib`"},
-        {"last_seen<10",
-         "selector, column 11: last_seen: a time as 10m or 250ms belongs here, "
-         "not `10`"},
-        {"cores>many",
-         "selector, column 7: cores: a number belongs here, not `many`"},
+        {"memory>2Mib", "selector, column 8: memory: a size as 200MiB belongs here, not "
+                        "`2Mib`"},
+        {"last_seen<10", "selector, column 11: last_seen: a time as 10m or 250ms belongs here, "
+                         "not `10`"},
+        {"cores>many", "selector, column 7: cores: a number belongs here, not `many`"},
         {"state=degraded", "selector, column 7: state: online or offline "
                            "belongs here, not `degraded`"},
         {"maintenance=yes", "selector, column 13: maintenance: true or false "
                             "belongs here, not `yes`"},
-        {"group<store",
-         "selector, column 6: group is a list: = != and in belong here"},
+        {"group<store", "selector, column 6: group is a list: = != and in belong here"},
         {"label.Hw=1", "selector, column 7: `Hw` is no name of a label"},
         {"and", "selector, column 1: `and` is no field, and no device has a "
                 "label of that name"},
@@ -176,9 +170,8 @@ static void an_error_names_the_column_and_the_nearest_field(void **state)
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(cases); i++) {
         struct flo_err err = {0};
-        assert_int_equal(
-            flo_selector_parse(cases[i].text, &known, &selector, &err),
-            FLO_E_REST_SELECTOR);
+        assert_int_equal(flo_selector_parse(cases[i].text, &known, &selector, &err),
+                         FLO_E_REST_SELECTOR);
         if (strncmp(err.what, cases[i].what, strlen(cases[i].what)) != 0) {
             fail_msg("%s: %s", cases[i].text, err.what);
         }
@@ -195,26 +188,22 @@ static void bounds_are_refused_and_not_exceeded(void **state)
     (void)state;
     memset(text, 'a', sizeof(text) - 1);
     text[sizeof(text) - 1] = '\0';
-    assert_int_equal(flo_selector_parse(text, NULL, &selector, &err),
-                     FLO_E_REST_SELECTOR);
+    assert_int_equal(flo_selector_parse(text, NULL, &selector, &err), FLO_E_REST_SELECTOR);
     memset(text, '(', 200);
     text[200] = '\0';
-    assert_int_equal(flo_selector_parse(text, NULL, &selector, &err),
-                     FLO_E_REST_SELECTOR);
+    assert_int_equal(flo_selector_parse(text, NULL, &selector, &err), FLO_E_REST_SELECTOR);
     assert_non_null(strstr(err.what, "more than 24 brackets"));
     for (int i = 0; i < FLO_SELECTOR_TERMS_MAX; i++) {
-        used += (size_t)snprintf(text + used, sizeof(text) - used, "%sa=%d",
-                                 i > 0 ? " or " : "", i);
+        used +=
+            (size_t)snprintf(text + used, sizeof(text) - used, "%sa=%d", i > 0 ? " or " : "", i);
     }
     assert_int_equal(flo_selector_parse(text, NULL, &selector, &err), 0);
     snprintf(text + used, sizeof(text) - used, " or b");
-    assert_int_equal(flo_selector_parse(text, NULL, &selector, &err),
-                     FLO_E_REST_SELECTOR);
+    assert_int_equal(flo_selector_parse(text, NULL, &selector, &err), FLO_E_REST_SELECTOR);
     /* The deepest one there is: every level joins two ways. */
     used = 0;
     for (int i = 0; i < FLO_SELECTOR_DEPTH_MAX; i++) {
-        used +=
-            (size_t)snprintf(text + used, sizeof(text) - used, "a or b and (");
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "a or b and (");
     }
     used += (size_t)snprintf(text + used, sizeof(text) - used, "c");
     for (int i = 0; i < FLO_SELECTOR_DEPTH_MAX; i++) {
@@ -232,20 +221,14 @@ static void what_moves_by_itself_is_known(void **state)
     struct flo_err err = {0};
 
     (void)state;
-    assert_int_equal(
-        flo_selector_parse("hw=rpi5 and memory>1GiB", NULL, &selector, &err),
-        0);
+    assert_int_equal(flo_selector_parse("hw=rpi5 and memory>1GiB", NULL, &selector, &err), 0);
     assert_null(flo_selector_moving(&selector));
-    assert_int_equal(
-        flo_selector_parse("hw=rpi5 or rss<1GiB", NULL, &selector, &err), 0);
+    assert_int_equal(flo_selector_parse("hw=rpi5 or rss<1GiB", NULL, &selector, &err), 0);
     assert_string_equal(flo_selector_moving(&selector), "rss");
-    assert_int_equal(flo_selector_parse("group=a and x or group in (b,c)", NULL,
-                                        &selector, &err),
+    assert_int_equal(flo_selector_parse("group=a and x or group in (b,c)", NULL, &selector, &err),
                      0);
-    assert_string_equal(flo_selector_value(&selector, FLO_SELECT_GROUP, 0),
-                        "a");
-    assert_string_equal(flo_selector_value(&selector, FLO_SELECT_GROUP, 2),
-                        "c");
+    assert_string_equal(flo_selector_value(&selector, FLO_SELECT_GROUP, 0), "a");
+    assert_string_equal(flo_selector_value(&selector, FLO_SELECT_GROUP, 2), "c");
     assert_null(flo_selector_value(&selector, FLO_SELECT_GROUP, 3));
 }
 
@@ -264,13 +247,10 @@ static void devices_are_ordered_as_people_count(void **state)
     assert_true(flo_select_compare(&name, &one, &other) < 0);
     assert_int_equal(flo_select_name_parse("rss", &known, &name, &err), 0);
     assert_true(flo_select_compare(&name, &one, &other) > 0); /* says none */
-    assert_int_equal(flo_select_name_parse("last_seen", &known, &name, &err),
-                     0);
+    assert_int_equal(flo_select_name_parse("last_seen", &known, &name, &err), 0);
     assert_true(flo_select_compare(&name, &one, &other) > 0);
-    assert_int_equal(flo_select_name_parse("nme", &known, &name, &err),
-                     FLO_E_REST_SELECTOR);
-    assert_int_equal(flo_select_name_parse("name,id", &known, &name, &err),
-                     FLO_E_REST_SELECTOR);
+    assert_int_equal(flo_select_name_parse("nme", &known, &name, &err), FLO_E_REST_SELECTOR);
+    assert_int_equal(flo_select_name_parse("name,id", &known, &name, &err), FLO_E_REST_SELECTOR);
 }
 
 /* The promise of docs/benchmarks.md, with room for a slow machine: of the
@@ -283,12 +263,11 @@ static void ten_thousand_devices_are_matched(void **state)
     uint32_t found = 0;
 
     (void)state;
-    assert_int_equal(
-        flo_selector_parse("(hw in (x,y,z,rpi5) or group=none) and "
-                           "site in (paris,lyon) and not lab and memory>1GiB "
-                           "and release.help>=2.9 and last_seen<10m",
-                           &known, &selector, &err),
-        0);
+    assert_int_equal(flo_selector_parse("(hw in (x,y,z,rpi5) or group=none) and "
+                                        "site in (paris,lyon) and not lab and memory>1GiB "
+                                        "and release.help>=2.9 and last_seen<10m",
+                                        &known, &selector, &err),
+                     0);
     clock_t begin = clock();
     for (int i = 0; i < 10000; i++) {
         one.values[FLO_SELECT_CORES].number = i;

@@ -65,8 +65,7 @@ static uint32_t same(uint32_t i)
 static void expect_order(size_t count)
 {
     for (size_t i = 1; i < count; i++) {
-        assert_true(*(const uint32_t *)found[i - 1] <=
-                    *(const uint32_t *)found[i]);
+        assert_true(*(const uint32_t *)found[i - 1] <= *(const uint32_t *)found[i]);
     }
 }
 

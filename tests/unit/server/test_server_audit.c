@@ -20,10 +20,8 @@ struct world {
 
 static void open_controller(struct world *world, bool is_restored)
 {
-    struct flo_controller_options options = {.dir = world->dir,
-                                             .listen = "127.0.0.1:0",
-                                             .fleet = "demo",
-                                             .is_restored = is_restored};
+    struct flo_controller_options options = {
+        .dir = world->dir, .listen = "127.0.0.1:0", .fleet = "demo", .is_restored = is_restored};
 
     if (flo_controller_open(&options, &world->controller, &world->err) < 0) {
         fail_msg("%s", world->err.what);
@@ -59,13 +57,10 @@ static void act(struct world *world, int records, const char *what)
     for (int i = 0; i < records; i++) {
         char object[16];
         snprintf(object, sizeof(object), "o-%d", i);
-        assert_int_equal(flo_controller_begin(world->controller, &world->err),
-                         0);
-        assert_int_equal(flo_controller_audit(world->controller, "ops", what,
-                                              object, "ok", "", &world->err),
-                         0);
-        assert_int_equal(flo_controller_commit(world->controller, &world->err),
-                         0);
+        assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+        assert_int_equal(
+            flo_controller_audit(world->controller, "ops", what, object, "ok", "", &world->err), 0);
+        assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
     }
 }
 
@@ -126,8 +121,7 @@ static void a_check_goes_in_slices_over_what_comes_meanwhile(void **state)
 
     act(world, 1200, "x");
     while (!check.is_over) {
-        assert_int_equal(
-            flo_audit_check_on(world->controller, &check, &world->err), 0);
+        assert_int_equal(flo_audit_check_on(world->controller, &check, &world->err), 0);
         if (slices++ == 0) {
             act(world, 600, "y");
         }
@@ -183,12 +177,9 @@ static void a_chain_written_again_fails(void **state)
                                           .object = "",
                                           .result = "ok",
                                           .detail = ""};
-        assert_int_equal(
-            flo_fleet_audit_add(world->controller->store, &record, &world->err),
-            0);
+        assert_int_equal(flo_fleet_audit_add(world->controller->store, &record, &world->err), 0);
     }
-    assert_int_equal(flo_fleet_commit(world->controller->store, &world->err),
-                     0);
+    assert_int_equal(flo_fleet_commit(world->controller->store, &world->err), 0);
     uint64_t stands = 0;
     assert_int_equal(verify(world, &stands), FLO_E_AUDIT_CHAIN);
     assert_true(stands <= marked);
@@ -198,29 +189,26 @@ static void a_chain_written_again_fails(void **state)
 
 static void heads_that_are_removed_or_changed_fail(void **state)
 {
-    static const char *const harms[] = {
-        "rm audit.head", ": >audit.head",
-        "sed -i 's/ 1 / 2 /;s/0 /1 /' audit.head", "rm keys/audit.key"};
+    static const char *const harms[] = {"rm audit.head", ": >audit.head",
+                                        "sed -i 's/ 1 / 2 /;s/0 /1 /' audit.head",
+                                        "rm keys/audit.key"};
     struct world *world = *state;
     char command[320];
 
     act(world, 70, "x");
     for (size_t i = 0; i < FLO_COUNT(harms); i++) {
         flo_controller_close(world->controller);
-        snprintf(command, sizeof(command), "cp -r '%s' '%s.kept'", world->dir,
-                 world->dir);
+        snprintf(command, sizeof(command), "cp -r '%s' '%s.kept'", world->dir, world->dir);
         assert_int_equal(system(command), 0);
-        snprintf(command, sizeof(command), "cd '%s' && %s", world->dir,
-                 harms[i]);
+        snprintf(command, sizeof(command), "cd '%s' && %s", world->dir, harms[i]);
         assert_int_equal(system(command), 0);
         open_controller(world, false);
-        if (!world->controller->audit.is_broken ||
-            verify(world, NULL) != FLO_E_AUDIT_CHAIN) {
+        if (!world->controller->audit.is_broken || verify(world, NULL) != FLO_E_AUDIT_CHAIN) {
             fail_msg("`%s` was not seen", harms[i]);
         }
         flo_controller_close(world->controller);
-        snprintf(command, sizeof(command), "rm -r '%s'; mv '%s.kept' '%s'",
-                 world->dir, world->dir, world->dir);
+        snprintf(command, sizeof(command), "rm -r '%s'; mv '%s.kept' '%s'", world->dir, world->dir,
+                 world->dir);
         assert_int_equal(system(command), 0);
         open_controller(world, false);
         assert_int_equal(verify(world, NULL), 0);
@@ -248,8 +236,7 @@ static void half_a_line_of_a_lost_power_is_no_break(void **state)
 
     act(world, 70, "x");
     flo_controller_close(world->controller);
-    snprintf(command, sizeof(command), "printf 'head 99 sha' >>'%s'/audit.head",
-             world->dir);
+    snprintf(command, sizeof(command), "printf 'head 99 sha' >>'%s'/audit.head", world->dir);
     assert_int_equal(system(command), 0);
     open_controller(world, false);
     assert_false(world->controller->audit.is_broken);
@@ -275,8 +262,7 @@ static void a_broken_chain_is_not_looked_at_by_each_commit(void **state)
     uint64_t one = flo_fleet_statements(world->controller->store) - before;
     act(world, 10, "x");
 
-    assert_int_equal(flo_fleet_statements(world->controller->store) - before,
-                     11 * one);
+    assert_int_equal(flo_fleet_statements(world->controller->store) - before, 11 * one);
     assert_in_range(one, 1, 4); /* begin, the one before, insert, commit */
 }
 
@@ -312,8 +298,8 @@ static void an_old_head_at_the_end_of_the_file_excuses_no_cut(void **state)
              (unsigned long long)kept);
     sql(world, command);
     snprintf(command, sizeof(command),
-             "cd '%s'; grep '^head %llu ' audit.head | tail -n 1 >>audit.head",
-             world->dir, (unsigned long long)kept);
+             "cd '%s'; grep '^head %llu ' audit.head | tail -n 1 >>audit.head", world->dir,
+             (unsigned long long)kept);
     assert_int_equal(system(command), 0);
     open_controller(world, false);
     assert_true(world->controller->audit.is_broken);
@@ -386,13 +372,12 @@ static void the_audit_has_no_control_characters(void **state)
     char detail[64] = "";
 
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(flo_controller_audit(world->controller, "ops", "x", "y",
-                                          "ok", "a\x1b[2Jb\nc", &world->err),
-                     0);
+    assert_int_equal(
+        flo_controller_audit(world->controller, "ops", "x", "y", "ok", "a\x1b[2Jb\nc", &world->err),
+        0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
-    assert_int_equal(flo_fleet_audit_newest(world->controller->store, INT64_MAX,
-                                            1, take_detail, detail,
-                                            &world->err),
+    assert_int_equal(flo_fleet_audit_newest(world->controller->store, INT64_MAX, 1, take_detail,
+                                            detail, &world->err),
                      0);
     assert_non_null(strstr(detail, "c"));
     for (size_t i = 0; detail[i] != '\0'; i++) {
@@ -405,8 +390,7 @@ static void the_audit_has_no_control_characters(void **state)
 static void hear(struct world *world, const char *line)
 {
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(
-        flo_audit_witness(world->controller, "gw-1", line, &world->err), 0);
+    assert_int_equal(flo_audit_witness(world->controller, "gw-1", line, &world->err), 0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 }
 
@@ -426,14 +410,12 @@ static void cut_back(struct world *world, char told[FLO_AUDIT_LINE_TEXT])
     again(world, false);
     struct flo_audit_mark kept = flo_audit_head_newest(world->controller);
     act(world, 70, "y");
-    snprintf(told, FLO_AUDIT_LINE_TEXT, "%s",
-             flo_audit_head_line(world->controller));
+    snprintf(told, FLO_AUDIT_LINE_TEXT, "%s", flo_audit_head_line(world->controller));
     flo_controller_close(world->controller);
     snprintf(command, sizeof(command), "DELETE FROM audit WHERE n > %llu",
              (unsigned long long)kept.number);
     sql(world, command);
-    snprintf(command, sizeof(command),
-             "sed -i '/^head %llu /q' '%s/audit.head'",
+    snprintf(command, sizeof(command), "sed -i '/^head %llu /q' '%s/audit.head'",
              (unsigned long long)kept.number, world->dir);
     assert_int_equal(system(command), 0);
     open_controller(world, false);
@@ -504,8 +486,7 @@ static void a_line_that_fits_is_looked_at_once(void **state)
     hear(world, line);
     uint64_t before = flo_fleet_statements(world->controller->store);
     for (int i = 0; i < 100; i++) {
-        assert_int_equal(
-            flo_audit_witness(world->controller, "gw-1", line, &world->err), 0);
+        assert_int_equal(flo_audit_witness(world->controller, "gw-1", line, &world->err), 0);
     }
     assert_int_equal(flo_fleet_statements(world->controller->store), before);
 }
@@ -528,45 +509,35 @@ static void a_restored_audit_excuses_lines_from_before(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(each_64_records_have_a_signed_head,
-                                        setup, teardown),
-        cmocka_unit_test_setup_teardown(
-            a_check_goes_in_slices_over_what_comes_meanwhile, setup, teardown),
+        cmocka_unit_test_setup_teardown(each_64_records_have_a_signed_head, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_check_goes_in_slices_over_what_comes_meanwhile, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_cut_tail_fails, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_emptied_table_fails, setup,
+        cmocka_unit_test_setup_teardown(an_emptied_table_fails, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_chain_written_again_fails, setup, teardown),
+        cmocka_unit_test_setup_teardown(heads_that_are_removed_or_changed_fail, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_table_that_forgets_its_heads_fails, setup, teardown),
+        cmocka_unit_test_setup_teardown(half_a_line_of_a_lost_power_is_no_break, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_broken_chain_is_not_looked_at_by_each_commit, setup,
                                         teardown),
-        cmocka_unit_test_setup_teardown(a_chain_written_again_fails, setup,
+        cmocka_unit_test_setup_teardown(a_broken_chain_gets_no_further_signature, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_old_head_at_the_end_of_the_file_excuses_no_cut, setup,
                                         teardown),
-        cmocka_unit_test_setup_teardown(heads_that_are_removed_or_changed_fail,
-                                        setup, teardown),
-        cmocka_unit_test_setup_teardown(a_table_that_forgets_its_heads_fails,
-                                        setup, teardown),
-        cmocka_unit_test_setup_teardown(half_a_line_of_a_lost_power_is_no_break,
-                                        setup, teardown),
-        cmocka_unit_test_setup_teardown(
-            a_broken_chain_is_not_looked_at_by_each_commit, setup, teardown),
-        cmocka_unit_test_setup_teardown(
-            a_broken_chain_gets_no_further_signature, setup, teardown),
-        cmocka_unit_test_setup_teardown(
-            an_old_head_at_the_end_of_the_file_excuses_no_cut, setup, teardown),
-        cmocka_unit_test_setup_teardown(
-            a_restart_that_is_written_again_excuses_no_cut, setup, teardown),
-        cmocka_unit_test_setup_teardown(
-            a_restart_that_is_moved_to_the_end_excuses_no_cut, setup, teardown),
-        cmocka_unit_test_setup_teardown(
-            a_backup_that_is_taken_by_its_word_goes_on, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_audit_has_no_control_characters,
-                                        setup, teardown),
-        cmocka_unit_test_setup_teardown(
-            a_witness_shows_that_table_and_file_were_cut, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_table_that_grew_again_is_shown, setup,
+        cmocka_unit_test_setup_teardown(a_restart_that_is_written_again_excuses_no_cut, setup,
                                         teardown),
-        cmocka_unit_test_setup_teardown(
-            a_line_that_a_device_invents_shows_nothing, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_line_that_fits_is_looked_at_once,
-                                        setup, teardown),
-        cmocka_unit_test_setup_teardown(
-            a_restored_audit_excuses_lines_from_before, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_restart_that_is_moved_to_the_end_excuses_no_cut, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_backup_that_is_taken_by_its_word_goes_on, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(the_audit_has_no_control_characters, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_witness_shows_that_table_and_file_were_cut, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_table_that_grew_again_is_shown, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_line_that_a_device_invents_shows_nothing, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_line_that_fits_is_looked_at_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_restored_audit_excuses_lines_from_before, setup,
+                                        teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -25,8 +25,7 @@ static void enrol(struct flo_controller *controller, const char *id)
                                       .groups = "[\"all\"]",
                                       .enrolled_at_ms = 1};
 
-    assert_int_equal(
-        flo_fleet_device_add(controller->store, &device, groups, 1, NULL), 0);
+    assert_int_equal(flo_fleet_device_add(controller->store, &device, groups, 1, NULL), 0);
 }
 
 struct link {
@@ -47,13 +46,11 @@ static int set_up(void **state)
     for (size_t i = 0; i < FLO_COUNT(ids); i++) {
         enrol(controller, ids[i]);
     }
-    snprintf(controller->addresses.mqtt_own,
-             sizeof(controller->addresses.mqtt_own), "mqtt://127.0.0.1:1");
+    snprintf(controller->addresses.mqtt_own, sizeof(controller->addresses.mqtt_own),
+             "mqtt://127.0.0.1:1");
     struct link *link = calloc(1, sizeof(*link));
     *link = (struct link){.controller = controller, .base = event_base_new()};
-    assert_int_equal(
-        flo_batches_open(controller, link->base, NULL, &link->batches, NULL),
-        0);
+    assert_int_equal(flo_batches_open(controller, link->base, NULL, &link->batches, NULL), 0);
     *state = link;
     return 0;
 }
@@ -69,20 +66,16 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void comes_from(struct link *link, const char *id, const char *word,
-                       const char *payload)
+static void comes_from(struct link *link, const char *id, const char *word, const char *payload)
 {
     char topic[FLO_TOPIC_TEXT];
 
     snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/%s", id, word);
-    flo_batches_take(link->batches,
-                     &(struct flo_mqtt_message){.topic = topic,
-                                                .data = payload,
-                                                .bytes = strlen(payload)});
+    flo_batches_take(link->batches, &(struct flo_mqtt_message){
+                                        .topic = topic, .data = payload, .bytes = strlen(payload)});
 }
 
-static void comes(struct link *link, size_t device, const char *word,
-                  const char *payload)
+static void comes(struct link *link, size_t device, const char *word, const char *payload)
 {
     comes_from(link, ids[device], word, payload);
 }
@@ -128,9 +121,9 @@ static bool is_done(struct link *link, size_t device, const char *order)
     enum flo_order_outcome outcome;
     bool known;
 
-    assert_int_equal(flo_fleet_outcome_get(link->controller->store, order,
-                                           ids[device], &known, &outcome, NULL),
-                     0);
+    assert_int_equal(
+        flo_fleet_outcome_get(link->controller->store, order, ids[device], &known, &outcome, NULL),
+        0);
     return outcome == FLO_OUTCOME_DONE;
 }
 
@@ -167,9 +160,7 @@ static void an_answer_overtakes_other_devices_and_never_its_own(void **state)
     char order[FLO_NAME_MAX + 1];
 
     assert_int_equal(flo_controller_begin(controller, NULL), 0);
-    assert_int_equal(
-        flo_orders_fleet(controller, FLO_ORDER_FREEZE, "ops", 0, order, NULL),
-        0);
+    assert_int_equal(flo_orders_fleet(controller, FLO_ORDER_FREEZE, "ops", 0, order, NULL), 0);
     assert_int_equal(flo_controller_commit(controller, NULL), 0);
     others_come(link);
     comes(link, 1, "reported", "{\"v\":2}");

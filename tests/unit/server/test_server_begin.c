@@ -14,8 +14,7 @@
 #define HOUR_MS UINT64_C(3600000)
 #define PLAIN "{\"release\":\"tiny@2.1.0\"}"
 
-static const struct flo_actor mira = {"ops",
-                                      "user:ops"}; /* world.h starts as she */
+static const struct flo_actor mira = {"ops", "user:ops"}; /* world.h starts as she */
 static const struct flo_actor mira_too = {"ops", "token:t-2"};
 static const struct flo_actor anna = {"anna", "user:anna"};
 static const struct flo_actor tom = {"tom", "user:tom"};
@@ -33,8 +32,7 @@ static void commit(struct world *world)
 static void needs(struct world *world, const char *group, uint32_t people)
 {
     begin(world);
-    assert_int_equal(flo_rules_set_approval(world->controller, group, people,
-                                            "root", &world->err),
+    assert_int_equal(flo_rules_set_approval(world->controller, group, people, "root", &world->err),
                      0);
     commit(world);
 }
@@ -43,8 +41,7 @@ static int approves(struct world *world, struct flo_rollout_entry *entry,
                     const struct flo_actor *by)
 {
     begin(world);
-    int rv = flo_rollouts_approve(world->controller, entry, by, by->name,
-                                  &world->err);
+    int rv = flo_rollouts_approve(world->controller, entry, by, by->name, &world->err);
     commit(world);
     return rv;
 }
@@ -62,8 +59,7 @@ static struct flo_rollout_entry *reloaded(struct world *world, const char *id)
 
     flo_rollouts_forget(world->controller);
     assert_int_equal(flo_rollouts_load(world->controller, &world->err), 0);
-    assert_int_equal(
-        flo_rollouts_find(world->controller, id, &entry, &world->err), 0);
+    assert_int_equal(flo_rollouts_find(world->controller, id, &entry, &world->err), 0);
     return entry;
 }
 
@@ -76,8 +72,7 @@ static void freeze_now(struct world *world, const char *group)
     snprintf(freeze.group, sizeof(freeze.group), "%s", group);
     snprintf(freeze.reason, sizeof(freeze.reason), "yearly audit");
     begin(world);
-    assert_int_equal(
-        flo_rules_set_freeze(world->controller, &freeze, &world->err), 0);
+    assert_int_equal(flo_rules_set_freeze(world->controller, &freeze, &world->err), 0);
     commit(world);
 }
 
@@ -95,20 +90,17 @@ static uint32_t told(const struct flo_rollout_entry *entry)
 static void put_into(struct world *world, const char *group)
 {
     char groups[2][FLO_NAME_MAX + 1] = {"all", ""};
-    struct flo_fleet_device device = {
-        .id = "99999999-9999-4999-8999-999999999999",
-        .name = "vip-1",
-        .labels = "{}",
-        .profile = "{}",
-        .groups = "[\"all\"]",
-        .enrolled_at_ms = 1};
+    struct flo_fleet_device device = {.id = "99999999-9999-4999-8999-999999999999",
+                                      .name = "vip-1",
+                                      .labels = "{}",
+                                      .profile = "{}",
+                                      .groups = "[\"all\"]",
+                                      .enrolled_at_ms = 1};
 
     snprintf(groups[1], sizeof(groups[1]), "%s", group);
     begin(world);
     assert_int_equal(flo_fleet_device_add(world->controller->store, &device,
-                                          (const char(*)[FLO_NAME_MAX + 1])
-                                              groups,
-                                          2, &world->err),
+                                          (const char(*)[FLO_NAME_MAX + 1]) groups, 2, &world->err),
                      0);
     flo_fleet_device_heard(world->controller->store, device.id, 1, 0);
     commit(world);
@@ -117,8 +109,7 @@ static void put_into(struct world *world, const char *group)
 /* ---- edits ---- */
 
 /* "NAMES" of what changed, or the error's id. */
-static const char *edits(struct world *world, struct flo_rollout_entry *entry,
-                         const char *change)
+static const char *edits(struct world *world, struct flo_rollout_entry *entry, const char *change)
 {
     static char names[FLO_SPEC_NAMES_MAX];
     json_t *json = json_loads(change, 0, NULL);
@@ -127,11 +118,9 @@ static const char *edits(struct world *world, struct flo_rollout_entry *entry,
     world->err = (struct flo_err){0};
     begin(world);
     struct flo_rollout_entry *wanted = NULL;
-    int rv = flo_rollouts_read_edit(world->controller, entry, json, &wanted,
-                                    names, &world->err);
+    int rv = flo_rollouts_read_edit(world->controller, entry, json, &wanted, names, &world->err);
     rv = rv < 0 ? rv
-                : flo_rollouts_edit(world->controller, entry, wanted, "mira",
-                                    names, &world->err);
+                : flo_rollouts_edit(world->controller, entry, wanted, "mira", names, &world->err);
     flo_rollouts_entry_free(wanted);
     json_decref(json);
     if (rv < 0) {
@@ -176,11 +165,9 @@ static void words_that_others_approved_stay(void **state)
     assert_non_null(entry);
     assert_string_equal(edits(world, entry, "{\"rate\":\"60/min\"}"), "rate");
     needs(world, "all", 1);
-    assert_string_equal(edits(world, entry, "{\"rate\":\"90/min\"}"),
-                        "rollout.approval");
+    assert_string_equal(edits(world, entry, "{\"rate\":\"90/min\"}"), "rollout.approval");
     entry = reloaded(world, "r-0001");
-    assert_string_equal(json_string_value(json_object_get(entry->spec, "rate")),
-                        "60/min");
+    assert_string_equal(json_string_value(json_object_get(entry->spec, "rate")), "60/min");
 }
 
 static void labels_over_which_a_phase_was_spread_stay(void **state)
@@ -192,18 +179,16 @@ static void labels_over_which_a_phase_was_spread_stay(void **state)
                      "{\"share_pct\":100}]}");
 
     assert_non_null(entry);
-    assert_string_equal(
-        edits(world, entry,
-              "{\"phases\":[{\"devices\":1,\"spread\":[\"hw\"]},"
-              "{\"share_pct\":100}]}"),
-        "rest.meaning");
+    assert_string_equal(edits(world, entry,
+                              "{\"phases\":[{\"devices\":1,\"spread\":[\"hw\"]},"
+                              "{\"share_pct\":100}]}"),
+                        "rest.meaning");
     assert_non_null(strstr(world->err.what, "phases[0].spread"));
-    assert_string_equal(
-        edits(world, entry,
-              "{\"phases\":[{\"devices\":1,\"spread\":[\"site\"]},"
-              "{\"devices\":2,\"spread\":[\"site\"]},"
-              "{\"share_pct\":100}]}"),
-        "phases");
+    assert_string_equal(edits(world, entry,
+                              "{\"phases\":[{\"devices\":1,\"spread\":[\"site\"]},"
+                              "{\"devices\":2,\"spread\":[\"site\"]},"
+                              "{\"share_pct\":100}]}"),
+                        "phases");
 }
 
 /* Its time went by, and a person resumed it. */
@@ -224,8 +209,7 @@ static void an_edit_after_its_time_went_by_may_leave_that_time(void **state)
     entry->core.expires_at_ms = 0; /* as flo_rollout_expire leaves it */
     assert_string_equal(edits(world, entry, "{\"rate\":\"60/min\"}"), "rate");
     assert_int_equal(entry->core.expires_at_ms, 0);
-    assert_string_equal(edits(world, entry, "{\"expires_at_ms\":1000}"),
-                        "rest.meaning");
+    assert_string_equal(edits(world, entry, "{\"expires_at_ms\":1000}"), "rest.meaning");
 }
 
 static void an_edit_of_the_pace_mends_no_broken_gate(void **state)
@@ -237,9 +221,7 @@ static void an_edit_of_the_pace_mends_no_broken_gate(void **state)
     entry->core.phases[0].state = FLO_PHASE_FAILED;
     assert_string_equal(edits(world, entry, "{\"rate\":\"60/min\"}"), "rate");
     assert_int_equal(entry->core.phases[0].state, FLO_PHASE_FAILED);
-    assert_string_equal(
-        edits(world, entry, "{\"gates\":{\"failed\":{\"max_pct\":50}}}"),
-        "gates");
+    assert_string_equal(edits(world, entry, "{\"gates\":{\"failed\":{\"max_pct\":50}}}"), "gates");
     assert_int_equal(entry->core.phases[0].state, FLO_PHASE_RUNNING);
 }
 
@@ -276,9 +258,8 @@ static void who_started_it_may_not_approve_it(void **state)
 
     assert_int_equal(approves(world, entry, &mira), FLO_E_ROLLOUT_APPROVER);
     assert_int_equal(approves(world, entry, &mira_too), FLO_E_ROLLOUT_APPROVER);
-    assert_int_equal(
-        approves(world, entry, &(struct flo_actor){"eve", mira.account}),
-        FLO_E_ROLLOUT_APPROVER);
+    assert_int_equal(approves(world, entry, &(struct flo_actor){"eve", mira.account}),
+                     FLO_E_ROLLOUT_APPROVER);
     assert_int_equal(entry->core.state, FLO_ROLLOUT_AWAITING_APPROVAL);
     assert_int_equal(approves(world, entry, &anna), 0);
     assert_int_equal(entry->core.state, FLO_ROLLOUT_RUNNING);
@@ -295,9 +276,8 @@ static void a_person_needs_a_person_and_not_a_token_of_nobody(void **state)
     needs(world, "all", 1);
     entry = start(world, PLAIN);
     assert_non_null(entry);
-    assert_int_equal(
-        approves(world, entry, &(struct flo_actor){"ci", "token:t-9"}),
-        FLO_E_ROLLOUT_APPROVER);
+    assert_int_equal(approves(world, entry, &(struct flo_actor){"ci", "token:t-9"}),
+                     FLO_E_ROLLOUT_APPROVER);
     assert_non_null(strstr(world->err.what, "belongs to no person"));
     assert_int_equal(approves(world, entry, &anna), 0);
     assert_int_equal(entry->core.state, FLO_ROLLOUT_RUNNING);
@@ -342,8 +322,7 @@ static void nobody_waits_for_an_approval_for_ever(void **state)
 {
     struct world *world = *state;
     struct flo_rollout_next next;
-    struct flo_rollout_entry *entry =
-        start(world, "{\"release\":\"tiny@2.1.0\",\"approvals\":1}");
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\",\"approvals\":1}");
 
     assert_non_null(entry);
     uint64_t now_ms = flo_controller_now_ms(world->controller);
@@ -359,9 +338,8 @@ static void nobody_waits_for_an_approval_for_ever(void **state)
 static void one_that_is_scheduled_begins_at_its_time(void **state)
 {
     struct world *world = *state;
-    struct flo_rollout_entry *entry =
-        start(world, "{\"release\":\"tiny@2.1.0\",\"start_at\":"
-                     "\"2099-01-01T00:00:00Z\"}");
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\",\"start_at\":"
+                                                   "\"2099-01-01T00:00:00Z\"}");
 
     assert_non_null(entry);
     assert_int_equal(entry->core.state, FLO_ROLLOUT_SCHEDULED);
@@ -380,9 +358,8 @@ static void one_that_is_scheduled_begins_at_its_time(void **state)
 static void what_runs_puts_it_off_and_says_so(void **state)
 {
     struct world *world = *state;
-    struct flo_rollout_entry *scheduled =
-        start(world, "{\"release\":\"tiny@2.1.0\",\"start_at\":"
-                     "\"2099-01-01T00:00:00Z\"}");
+    struct flo_rollout_entry *scheduled = start(world, "{\"release\":\"tiny@2.1.0\",\"start_at\":"
+                                                       "\"2099-01-01T00:00:00Z\"}");
     struct flo_rollout_entry *running = start(world, PLAIN);
 
     assert_non_null(scheduled);
@@ -418,10 +395,9 @@ static void only_a_published_release_starts(void **state)
 
     for (size_t i = 0; i < FLO_COUNT(cases); i++) {
         begin(world);
-        assert_int_equal(flo_fleet_release_state(world->controller->store,
-                                                 DIGEST, cases[i].state,
-                                                 &world->err),
-                         0);
+        assert_int_equal(
+            flo_fleet_release_state(world->controller->store, DIGEST, cases[i].state, &world->err),
+            0);
         commit(world);
         assert_null(start(world, PLAIN));
         assert_int_equal(world->err.code, cases[i].code);
@@ -433,17 +409,15 @@ static void of_the_fleet(struct world *world, enum flo_order_op op)
     char id[FLO_NAME_MAX + 1];
 
     begin(world);
-    assert_int_equal(
-        flo_orders_fleet(world->controller, op, "ops", 0, id, &world->err), 0);
+    assert_int_equal(flo_orders_fleet(world->controller, op, "ops", 0, id, &world->err), 0);
     commit(world);
 }
 
 static void nothing_starts_in_a_frozen_fleet(void **state)
 {
     struct world *world = *state;
-    struct flo_rollout_entry *entry =
-        start(world, "{\"release\":\"tiny@2.1.0\",\"start_at\":"
-                     "\"2099-01-01T00:00:00Z\"}");
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\",\"start_at\":"
+                                                   "\"2099-01-01T00:00:00Z\"}");
 
     assert_non_null(entry);
     of_the_fleet(world, FLO_ORDER_FREEZE);
@@ -477,18 +451,15 @@ static void nothing_starts_in_a_change_freeze(void **state)
     entry->core.start_at_ms = waits_wall_ms() - 1;
     calendar(world);
     assert_int_equal(entry->core.state, FLO_ROLLOUT_SCHEDULED);
-    assert_int_equal(entry->core.put_off_ms,
-                     world->controller->rules.freezes[0].until_ms);
+    assert_int_equal(entry->core.put_off_ms, world->controller->rules.freezes[0].until_ms);
     begin(world);
-    assert_int_equal(
-        flo_rules_delete_freeze(world->controller, "audit", &world->err), 0);
+    assert_int_equal(flo_rules_delete_freeze(world->controller, "audit", &world->err), 0);
     commit(world);
     calendar(world);
     assert_int_equal(entry->core.state, FLO_ROLLOUT_RUNNING);
 }
 
-static void
-one_that_runs_tells_nobody_in_it_and_goes_back_all_the_same(void **state)
+static void one_that_runs_tells_nobody_in_it_and_goes_back_all_the_same(void **state)
 {
     struct world *world = *state;
     struct flo_rollout_entry *entry = start(world, PLAIN);
@@ -497,8 +468,7 @@ one_that_runs_tells_nobody_in_it_and_goes_back_all_the_same(void **state)
     uint32_t before = told(entry);
     freeze_now(world, "all");
     calendar(world);
-    assert_int_equal(entry->core.barred_until_ms,
-                     world->controller->rules.freezes[0].until_ms);
+    assert_int_equal(entry->core.barred_until_ms, world->controller->rules.freezes[0].until_ms);
     for (size_t i = 0; i < FLO_COUNT(ids); i++) {
         size_t at = flo_rollout_find(&entry->core, ids[i]);
         if (entry->core.members[at].state != FLO_EXECUTION_QUEUED) {
@@ -546,30 +516,25 @@ static void a_freeze_has_times_or_hours_of_the_week(void **state)
     uint64_t until_ms;
 
     begin(world);
-    assert_int_equal(flo_rules_set_freeze(controller, &freeze, &world->err),
-                     FLO_E_REST_MEANING);
-    snprintf(freeze.window_text, sizeof(freeze.window_text),
-             "fri 16:00-24:00 No/Where");
-    assert_int_equal(flo_rules_set_freeze(controller, &freeze, &world->err),
-                     FLO_E_REST_MEANING);
-    snprintf(freeze.window_text, sizeof(freeze.window_text),
-             "fri 16:00-24:00 Europe/Paris");
+    assert_int_equal(flo_rules_set_freeze(controller, &freeze, &world->err), FLO_E_REST_MEANING);
+    snprintf(freeze.window_text, sizeof(freeze.window_text), "fri 16:00-24:00 No/Where");
+    assert_int_equal(flo_rules_set_freeze(controller, &freeze, &world->err), FLO_E_REST_MEANING);
+    snprintf(freeze.window_text, sizeof(freeze.window_text), "fri 16:00-24:00 Europe/Paris");
     assert_int_equal(flo_rules_set_freeze(controller, &freeze, &world->err), 0);
     assert_int_equal(flo_rules_set_freeze(controller, &freeze, &world->err), 0);
     assert_int_equal(controller->rules.freeze_count, 1);
     commit(world);
     assert_int_equal(flo_rules_load(controller, &world->err), 0);
     /* Friday 2026-01-09, 15:30 UTC is 16:30 in Paris. */
-    assert_true(flo_rule_freeze_is_on(&controller->rules.freezes[0],
-                                      UINT64_C(1767972600000), &until_ms));
+    assert_true(
+        flo_rule_freeze_is_on(&controller->rules.freezes[0], UINT64_C(1767972600000), &until_ms));
     assert_int_equal(until_ms, UINT64_C(1767999600000));
-    assert_false(flo_rule_freeze_is_on(&controller->rules.freezes[0],
-                                       UINT64_C(1767970800000) - 1, &until_ms));
+    assert_false(flo_rule_freeze_is_on(&controller->rules.freezes[0], UINT64_C(1767970800000) - 1,
+                                       &until_ms));
 
     /* A change that is taken back is none. */
     begin(world);
-    assert_int_equal(
-        flo_rules_delete_freeze(controller, "weekend", &world->err), 0);
+    assert_int_equal(flo_rules_delete_freeze(controller, "weekend", &world->err), 0);
     flo_controller_cancel(controller);
     assert_int_equal(controller->rules.freeze_count, 1);
 }
@@ -595,17 +560,13 @@ static void each_state_can_be_read(void **state)
     for (int in = 0; in < FLO_ROLLOUT_STATE_COUNT; in++) {
         json_t *shown = NULL;
         entry->core.state = (enum flo_rollout_state)in;
-        assert_int_equal(flo_object_rollout(world->controller, entry, 10,
-                                            &shown, &world->err),
-                         0);
+        assert_int_equal(flo_object_rollout(world->controller, entry, 10, &shown, &world->err), 0);
         const json_t *next = json_object_get(shown, "next");
-        bool is_active =
-            flo_rollout_state_is_active((enum flo_rollout_state)in);
+        bool is_active = flo_rollout_state_is_active((enum flo_rollout_state)in);
         assert_int_equal(next != NULL, is_active);
         if (is_active) {
             assert_true(json_string_length(json_object_get(next, "what")) > 0 ||
-                        in == FLO_ROLLOUT_ABORTING ||
-                        in == FLO_ROLLOUT_ROLLING_BACK);
+                        in == FLO_ROLLOUT_ABORTING || in == FLO_ROLLOUT_ROLLING_BACK);
             assert_true(json_integer_value(json_object_get(next, "at_ms")) > 0);
         }
         assert_non_null(json_object_get(shown, "reason"));
@@ -625,9 +586,8 @@ static int lost_commit(struct flo_store_engine *engine, struct flo_err *err)
     return flo_fail(err, FLO_E_DB_UNREACHABLE, "lost");
 }
 
-static int lost_find(struct flo_store_engine *engine,
-                     const struct flo_query *query, flo_row_take take,
-                     void *context, struct flo_err *err)
+static int lost_find(struct flo_store_engine *engine, const struct flo_query *query,
+                     flo_row_take take, void *context, struct flo_err *err)
 {
     (void)query, (void)take, (void)context;
     return lost_commit(engine, err);
@@ -649,8 +609,7 @@ static void a_store_that_is_lost_in_a_commit_costs_no_rollout(void **state)
     engine->ops = &lost;
     flo_log_level_set(FLO_LOG_ERROR);
     assert_true(flo_controller_commit(controller, &world->err) < 0);
-    assert_int_equal(flo_controller_begin(controller, &world->err),
-                     FLO_E_DB_UNREACHABLE);
+    assert_int_equal(flo_controller_begin(controller, &world->err), FLO_E_DB_UNREACHABLE);
 
     engine->ops = ops;
 
@@ -659,8 +618,7 @@ static void a_store_that_is_lost_in_a_commit_costs_no_rollout(void **state)
     assert_int_equal(controller->rollouts.count, 1);
 }
 
-#define TEST(name)                                                             \
-    cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 
 int main(void)
 {

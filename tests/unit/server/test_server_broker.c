@@ -17,8 +17,7 @@ static void a_device_writes_and_reads_what_is_its_own(void **state)
     struct world *world = *state;
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
 
-    assert_int_equal(flo_broker_acl_text(world->controller, &text, &world->err),
-                     0);
+    assert_int_equal(flo_broker_acl_text(world->controller, &text, &world->err), 0);
     for (int i = 0; i < FLO_TOPIC_COUNT; i++) {
         const struct flo_topic_fact *fact = flo_topic_fact((enum flo_topic)i);
         bool is_devices = strncmp(fact->path, "d/{d}/", 6) == 0;
@@ -43,29 +42,25 @@ static void a_retired_device_has_no_topic(void **state)
     char line[96];
 
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(flo_devices_retire(world->controller, ids[0], &world->err),
-                     0);
+    assert_int_equal(flo_devices_retire(world->controller, ids[0], &world->err), 0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
-    assert_int_equal(flo_broker_acl_text(world->controller, &text, &world->err),
-                     0);
+    assert_int_equal(flo_broker_acl_text(world->controller, &text, &world->err), 0);
     snprintf(line, sizeof(line), "user %s\ntopic deny #\n", ids[0]);
     has(&text, line);
     assert_null(strstr(text.data, ids[1]));
 }
 
-static void
-only_certificates_of_ours_that_are_not_taken_back_come_in(void **state)
+static void only_certificates_of_ours_that_are_not_taken_back_come_in(void **state)
 {
-    const struct flo_broker_places places = {"capath /authorities", "/cert",
-                                             "/key", "/revoked", "acl_file /a"};
+    const struct flo_broker_places places = {"capath /authorities", "/cert", "/key", "/revoked",
+                                             "acl_file /a"};
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     (void)state;
 
     flo_broker_config_text(&text, 8883, "127.0.0.1", &places);
     has(&text, "\nrequire_certificate true\n");
     has(&text, "\nuse_identity_as_username true\n");
-    has(&text,
-        "\nuse_username_as_clientid true\n"); /* it ends nobody's session */
+    has(&text, "\nuse_username_as_clientid true\n"); /* it ends nobody's session */
     has(&text, "\nallow_anonymous false\n");
     has(&text, "\ncrlfile /revoked\n");
     has(&text, "\ncapath /authorities\n");
@@ -104,8 +99,8 @@ static void an_account_has_the_topics_of_its_device_alone(void **state)
     json_decref(json);
 }
 
-#define CUT                                                                    \
-    "1764122175: OpenSSL Error[0]: error:0A000126:SSL routines::unexpected "   \
+#define CUT                                                                                        \
+    "1764122175: OpenSSL Error[0]: error:0A000126:SSL routines::unexpected "                       \
     "eof while reading\n"
 
 static void connections_that_end_without_a_goodbye_are_counted(void **state)
@@ -116,13 +111,11 @@ static void connections_that_end_without_a_goodbye_are_counted(void **state)
 
     (void)state;
     flo_broker_lines_take(&lines, CUT, strlen(CUT) / 2, &log);
-    flo_broker_lines_take(&lines, CUT + strlen(CUT) / 2,
-                          strlen(CUT) - strlen(CUT) / 2, &log);
+    flo_broker_lines_take(&lines, CUT + strlen(CUT) / 2, strlen(CUT) - strlen(CUT) / 2, &log);
     assert_int_equal(log.bytes, 0);
     flo_broker_lines_tell(&lines, 5, 7000, &log);
-    assert_string_equal(log.data,
-                        "7: connections that ended without TLS's goodbye, as "
-                        "of devices that lost power or network: 1\n");
+    assert_string_equal(log.data, "7: connections that ended without TLS's goodbye, as "
+                                  "of devices that lost power or network: 1\n");
     flo_buf_deinit(&log);
     flo_broker_lines_take(&lines, more, strlen(more), &log);
     flo_broker_lines_tell(&lines, 4 + FLO_BROKER_LINES_TELL_MS, 8000, &log);
@@ -152,8 +145,7 @@ int main(void)
         cmocka_unit_test(a_line_without_an_end_takes_no_more_than_its_limit),
         WITH_WORLD(a_device_writes_and_reads_what_is_its_own),
         WITH_WORLD(a_retired_device_has_no_topic),
-        cmocka_unit_test(
-            only_certificates_of_ours_that_are_not_taken_back_come_in),
+        cmocka_unit_test(only_certificates_of_ours_that_are_not_taken_back_come_in),
         cmocka_unit_test(an_account_has_the_topics_of_its_device_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

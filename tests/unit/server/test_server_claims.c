@@ -25,31 +25,27 @@ static void priority_comes_first_and_then_the_newer_rollout(void **state)
 
 static void group(struct world *world, const char *name, uint64_t priority)
 {
-    struct flo_fleet_group made = {
-        .name = name, .selector = "", .note = "", .priority = priority};
+    struct flo_fleet_group made = {.name = name, .selector = "", .note = "", .priority = priority};
 
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(
-        flo_fleet_group_put(world->controller->store, &made, &world->err), 0);
+    assert_int_equal(flo_fleet_group_put(world->controller->store, &made, &world->err), 0);
     flo_groups_changed(world->controller);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 }
 
-static void move(struct world *world, size_t device, const char *name,
-                 bool is_member)
+static void move(struct world *world, size_t device, const char *name, bool is_member)
 {
     bool is_news;
 
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(flo_groups_member(world->controller, name, ids[device],
-                                       is_member, &is_news, &world->err),
-                     0);
+    assert_int_equal(
+        flo_groups_member(world->controller, name, ids[device], is_member, &is_news, &world->err),
+        0);
     assert_true(is_news);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 }
 
-static struct flo_rollout_entry *complete(struct world *world, const char *spec,
-                                          const char *digest)
+static struct flo_rollout_entry *complete(struct world *world, const char *spec, const char *digest)
 {
     struct flo_rollout_entry *entry = start(world, spec);
 
@@ -71,10 +67,8 @@ static void two_groups(struct world *world, uint64_t lab_priority)
     group(world, "lab", lab_priority);
     move(world, 0, "shop", true);
     move(world, 1, "lab", true);
-    complete(world, "{\"release\":\"tiny@2.1.0\",\"group\":\"lab\"," DONE,
-             DIGEST);
-    complete(world, "{\"release\":\"tiny@2.2.0\",\"group\":\"shop\"," DONE,
-             NEXT_DIGEST);
+    complete(world, "{\"release\":\"tiny@2.1.0\",\"group\":\"lab\"," DONE, DIGEST);
+    complete(world, "{\"release\":\"tiny@2.2.0\",\"group\":\"shop\"," DONE, NEXT_DIGEST);
 }
 
 struct told {
@@ -100,9 +94,8 @@ static struct told told(struct world *world, size_t device)
 {
     struct told told = {.rollout = ""};
 
-    assert_int_equal(flo_fleet_order_get(world->controller->store,
-                                         order_of(world, device), take_told,
-                                         &told, &world->err),
+    assert_int_equal(flo_fleet_order_get(world->controller->store, order_of(world, device),
+                                         take_told, &told, &world->err),
                      0);
     return told;
 }
@@ -151,8 +144,7 @@ static void a_group_with_a_higher_priority_has_the_say(void **state)
     assert_string_equal(told(world, 0).rollout, "r-0001");
 
     /* And a rollout to everybody passes the lab by. */
-    struct flo_rollout_entry *all =
-        start(world, "{\"release\":\"tiny@2.2.0\"," DONE);
+    struct flo_rollout_entry *all = start(world, "{\"release\":\"tiny@2.2.0\"," DONE);
     assert_non_null(all);
     assert_int_equal(all->excused[FLO_EXCUSE_OUTRANKED], 2);
     assert_int_equal(flo_rollout_find(&all->core, ids[0]), SIZE_MAX);
@@ -165,21 +157,17 @@ static void a_group_with_a_higher_priority_has_the_say(void **state)
 
 static void a_pin_and_maintenance_hold_a_moved_device(void **state)
 {
-    static const struct flo_fleet_edit edits[] = {
-        {.pins = "{\"tiny\":\"tiny@2.2.0\"}"},
-        {.pins = "{}", .maintenance = "new fan"}};
+    static const struct flo_fleet_edit edits[] = {{.pins = "{\"tiny\":\"tiny@2.2.0\"}"},
+                                                  {.pins = "{}", .maintenance = "new fan"}};
     struct world *world = *state;
 
     two_groups(world, 100);
     move(world, 0, "shop", false);
     for (size_t i = 0; i < FLO_COUNT(edits); i++) {
-        assert_int_equal(flo_controller_begin(world->controller, &world->err),
-                         0);
-        assert_int_equal(flo_fleet_device_edit(world->controller->store, ids[0],
-                                               &edits[i], &world->err),
-                         0);
-        assert_int_equal(flo_controller_commit(world->controller, &world->err),
-                         0);
+        assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+        assert_int_equal(
+            flo_fleet_device_edit(world->controller->store, ids[0], &edits[i], &world->err), 0);
+        assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
         move(world, 0, "lab", true);
         assert_string_equal(told(world, 0).rollout, "r-0002");
         move(world, 0, "lab", false);
@@ -193,15 +181,14 @@ static void people_who_took_a_release_back_are_not_overruled(void **state)
 
     two_groups(world, 100);
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(
-        flo_orders_take_back(world->controller,
-                             &(struct flo_take_back){.release = "tiny@2.1.0",
-                                                     .group = "lab",
-                                                     .is_yanked = true,
-                                                     .by = "ops",
-                                                     .reason = ""},
-                             order, &world->err),
-        0);
+    assert_int_equal(flo_orders_take_back(world->controller,
+                                          &(struct flo_take_back){.release = "tiny@2.1.0",
+                                                                  .group = "lab",
+                                                                  .is_yanked = true,
+                                                                  .by = "ops",
+                                                                  .reason = ""},
+                                          order, &world->err),
+                     0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
     move(world, 0, "shop", false);
     move(world, 0, "lab", true); /* its release is yanked: no claim */
@@ -211,35 +198,25 @@ static void people_who_took_a_release_back_are_not_overruled(void **state)
 /* A removal, or a rollback that takes nothing else along. */
 static void order(struct world *world, bool is_removal, char *id)
 {
-    const struct flo_remove gone = {.model = "tiny",
-                                    .group = "lab",
-                                    .keeps_blobs = true,
-                                    .by = "ops",
-                                    .reason = ""};
-    const struct flo_take_back back = {.release = "tiny@2.1.0",
-                                       .group = "lab",
-                                       .is_decided = true,
-                                       .by = "ops",
-                                       .reason = ""};
+    const struct flo_remove gone = {
+        .model = "tiny", .group = "lab", .keeps_blobs = true, .by = "ops", .reason = ""};
+    const struct flo_take_back back = {
+        .release = "tiny@2.1.0", .group = "lab", .is_decided = true, .by = "ops", .reason = ""};
 
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(
-        is_removal
-            ? flo_orders_remove(world->controller, &gone, id, &world->err)
-            : flo_orders_take_back(world->controller, &back, id, &world->err),
-        0);
+    assert_int_equal(is_removal ? flo_orders_remove(world->controller, &gone, id, &world->err)
+                                : flo_orders_take_back(world->controller, &back, id, &world->err),
+                     0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 }
 
-static enum flo_order_outcome outcome_of(struct world *world, size_t device,
-                                         const char *id)
+static enum flo_order_outcome outcome_of(struct world *world, size_t device, const char *id)
 {
     enum flo_order_outcome outcome;
     bool known;
 
-    assert_int_equal(flo_fleet_outcome_get(world->controller->store, id,
-                                           ids[device], &known, &outcome,
-                                           &world->err),
+    assert_int_equal(flo_fleet_outcome_get(world->controller->store, id, ids[device], &known,
+                                           &outcome, &world->err),
                      0);
     assert_true(known);
     return outcome;
@@ -264,29 +241,25 @@ static void what_people_ordered_for_a_group_leaves_with_the_group(void **state)
         assert_int_equal(outcome_of(world, 1, id), FLO_OUTCOME_PENDING);
         move(world, 1, "lab", false);
 
-        assert_int_equal(flo_fleet_desired_get(world->controller->store, ids[1],
-                                               "tiny", held, &world->err),
-                         0);
+        assert_int_equal(
+            flo_fleet_desired_get(world->controller->store, ids[1], "tiny", held, &world->err), 0);
         assert_string_equal(held, "");
         assert_int_equal(outcome_of(world, 1, id), FLO_OUTCOME_IGNORED);
         assert_int_equal(outcome_of(world, 2, id), FLO_OUTCOME_PENDING);
 
         /* It had begun all the same: its answer stands. */
         char text[160];
-        snprintf(text, sizeof(text),
-                 "{\"v\":1,\"order\":\"%s\",\"outcome\":\"done\"}", id);
+        snprintf(text, sizeof(text), "{\"v\":1,\"order\":\"%s\",\"outcome\":\"done\"}", id);
         send(world, 1, "ack", text);
         assert_int_equal(outcome_of(world, 1, id), FLO_OUTCOME_DONE);
     }
 }
 
 /* Removed by name after the rollout, it joins the group of that rollout. */
-static void
-who_joins_a_group_gets_its_release_above_all_that_it_holds(void **state)
+static void who_joins_a_group_gets_its_release_above_all_that_it_holds(void **state)
 {
     struct world *world = *state;
-    const struct flo_remove gone = {
-        .model = "tiny", .device = ids[0], .by = "ops", .reason = ""};
+    const struct flo_remove gone = {.model = "tiny", .device = ids[0], .by = "ops", .reason = ""};
     char removal[FLO_NAME_MAX + 1];
     char text[200];
     uint64_t seq = 0;
@@ -294,17 +267,14 @@ who_joins_a_group_gets_its_release_above_all_that_it_holds(void **state)
     two_groups(world, 100);
     move(world, 0, "shop", false);
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(
-        flo_orders_remove(world->controller, &gone, removal, &world->err), 0);
+    assert_int_equal(flo_orders_remove(world->controller, &gone, removal, &world->err), 0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
     seq = told(world, 0).seq;
-    snprintf(text, sizeof(text),
-             "{\"v\":1,\"order\":\"%s\",\"outcome\":\"done\"}", removal);
+    snprintf(text, sizeof(text), "{\"v\":1,\"order\":\"%s\",\"outcome\":\"done\"}", removal);
     send(world, 0, "ack", text);
 
     move(world, 0, "lab", true);
-    snprintf(text, sizeof(text),
-             "{\"v\":1,\"order\":\"%s\",\"outcome\":\"superseded\"}",
+    snprintf(text, sizeof(text), "{\"v\":1,\"order\":\"%s\",\"outcome\":\"superseded\"}",
              order_of(world, 0));
     send(world, 0, "ack", text);
     assert_string_equal(told(world, 0).rollout, "r-0001");

@@ -18,8 +18,8 @@
 
 /* ---- orders of a group ---- */
 
-static struct flo_order_card card(enum flo_order_op op, uint64_t seq,
-                                  const char *rollout, uint8_t release)
+static struct flo_order_card card(enum flo_order_op op, uint64_t seq, const char *rollout,
+                                  uint8_t release)
 {
     struct flo_order_card out = {.op = op, .seq = seq, .expires_at_ms = 1000};
     snprintf(out.rollout, sizeof(out.rollout), "%s", rollout);
@@ -112,8 +112,7 @@ static bool is_listed(const size_t *out, size_t count, size_t card)
 }
 
 /* A rollback stands until the last device answered: years, for some. */
-static void
-rollbacks_that_stand_for_long_leave_room_for_what_people_do_now(void **state)
+static void rollbacks_that_stand_for_long_leave_room_for_what_people_do_now(void **state)
 {
     (void)state;
     enum { OLD = 8, UNFREEZE = OLD, RESUME, COUNT };
@@ -236,10 +235,8 @@ static void a_role_may_be_of_a_group_alone(void **state)
     assert_true(flo_grants_hold_somewhere(&grants, FLO_ACCESS_OPERATOR));
     assert_false(flo_grants_hold(&grants, FLO_ACCESS_OPERATOR));
     assert_true(flo_grants_hold(&grants, FLO_ACCESS_VIEWER));
-    assert_true(
-        flo_grants_hold_group(&grants, FLO_ACCESS_OPERATOR, "store-eu"));
-    assert_false(
-        flo_grants_hold_group(&grants, FLO_ACCESS_OPERATOR, "store-eu2"));
+    assert_true(flo_grants_hold_group(&grants, FLO_ACCESS_OPERATOR, "store-eu"));
+    assert_false(flo_grants_hold_group(&grants, FLO_ACCESS_OPERATOR, "store-eu2"));
     assert_false(flo_grants_hold_group(&grants, FLO_ACCESS_OPERATOR, "all"));
     assert_false(flo_grants_hold_somewhere(&grants, FLO_ACCESS_RELEASER));
 
@@ -371,15 +368,14 @@ static void chain_make(struct chain *chain)
 
     for (size_t i = 0; i < RECORDS; i++) {
         snprintf(chain->objects[i], sizeof(chain->objects[i]), "r-%zu", i);
-        chain->records[i] =
-            (struct flo_audit_record){.number = i + 1,
-                                      .at_ms = 1000 + i,
-                                      .who = "ops",
-                                      .what = "rollout.start",
-                                      .object = chain->objects[i],
-                                      .result = "ok",
-                                      .detail = "",
-                                      .previous = head};
+        chain->records[i] = (struct flo_audit_record){.number = i + 1,
+                                                      .at_ms = 1000 + i,
+                                                      .who = "ops",
+                                                      .what = "rollout.start",
+                                                      .object = chain->objects[i],
+                                                      .result = "ok",
+                                                      .detail = "",
+                                                      .previous = head};
         flo_audit_hash(&chain->records[i], &chain->hashes[i]);
         head = chain->hashes[i];
     }
@@ -391,8 +387,7 @@ static size_t chain_good(const struct chain *chain, size_t count)
     struct flo_err err = {0};
 
     for (size_t i = 0; i < count; i++) {
-        if (flo_audit_walk_next(&walk, &chain->records[i], &chain->hashes[i],
-                                &err) < 0) {
+        if (flo_audit_walk_next(&walk, &chain->records[i], &chain->hashes[i], &err) < 0) {
             assert_int_equal(err.code, FLO_E_AUDIT_CHAIN);
             return i;
         }
@@ -437,16 +432,14 @@ static void every_change_of_every_field_is_found(void **state)
         chain_make(&chain);
         chain.records[i].what = "rollout.abort";
         flo_audit_hash(&chain.records[i], &chain.hashes[i]);
-        assert_int_equal(chain_good(&chain, RECORDS),
-                         i + 1 < RECORDS ? i + 1 : RECORDS);
+        assert_int_equal(chain_good(&chain, RECORDS), i + 1 < RECORDS ? i + 1 : RECORDS);
         /* removed */
         chain_make(&chain);
         memmove(&chain.records[i], &chain.records[i + 1],
                 (RECORDS - i - 1) * sizeof(chain.records[0]));
         memmove(&chain.hashes[i], &chain.hashes[i + 1],
                 (RECORDS - i - 1) * sizeof(chain.hashes[0]));
-        assert_int_equal(chain_good(&chain, RECORDS - 1),
-                         i + 1 < RECORDS ? i : RECORDS - 1);
+        assert_int_equal(chain_good(&chain, RECORDS - 1), i + 1 < RECORDS ? i : RECORDS - 1);
     }
 }
 
@@ -471,8 +464,8 @@ static bool is_head(const char *number, const char *at_ms)
     uint8_t signature[FLO_AUDIT_SIGNATURE_BYTES];
     struct flo_audit_mark mark;
     char line[FLO_AUDIT_LINE_TEXT];
-    int chars = snprintf(line, sizeof(line), "head %s sha256:%064d %s %0*d",
-                         number, 0, at_ms, 2 * FLO_AUDIT_SIGNATURE_BYTES, 0);
+    int chars = snprintf(line, sizeof(line), "head %s sha256:%064d %s %0*d", number, 0, at_ms,
+                         2 * FLO_AUDIT_SIGNATURE_BYTES, 0);
 
     assert_in_range(chars, 1, sizeof(line) - 1);
     return flo_audit_line_parse(line, (size_t)chars, &mark, signature);
@@ -480,8 +473,7 @@ static bool is_head(const char *number, const char *at_ms)
 
 static void a_signed_head_has_one_form(void **state)
 {
-    static const char *const others[] = {"064", "+64", " 64", "0x40",
-                                         "18446744073709551680"};
+    static const char *const others[] = {"064", "+64", " 64", "0x40", "18446744073709551680"};
     (void)state;
 
     assert_true(is_head("64", "5"));
@@ -498,8 +490,7 @@ static json_t *parsed(const char *text)
     json_t *json = NULL;
     struct flo_err err = {0};
 
-    assert_int_equal(flo_json_parse(text, strlen(text), 1 << 20, &json, &err),
-                     0);
+    assert_int_equal(flo_json_parse(text, strlen(text), 1 << 20, &json, &err), 0);
     return json;
 }
 
@@ -526,18 +517,12 @@ static void windows_with_impossible_numbers_are_refused(void **state)
     assert_int_equal(window_code("{}"), 0);
     assert_int_equal(window_code("{\"counters\":{\"requests\":5}}"), 0);
     assert_int_equal(window_code("{\"counters\":{\"unknown\":\"x\"}}"), 0);
-    assert_int_equal(window_code("{\"counters\":{\"requests\":-5}}"),
-                     FLO_E_MQTT_SCHEMA);
-    assert_int_equal(window_code("{\"counters\":{\"requests\":1.5}}"),
-                     FLO_E_MQTT_SCHEMA);
-    assert_int_equal(window_code("{\"gauges\":{\"queue\":1e300}}"),
-                     FLO_E_MQTT_SCHEMA);
-    assert_int_equal(window_code("{\"gauges\":{\"temperature_mc\":-10000}}"),
-                     0);
-    assert_int_equal(window_code("{\"histograms\":{\"ttft_us\":\"?\"}}"),
-                     FLO_E_MQTT_SCHEMA);
-    assert_int_equal(window_code("{\"histograms\":{\"ttft_us\":5}}"),
-                     FLO_E_MQTT_SCHEMA);
+    assert_int_equal(window_code("{\"counters\":{\"requests\":-5}}"), FLO_E_MQTT_SCHEMA);
+    assert_int_equal(window_code("{\"counters\":{\"requests\":1.5}}"), FLO_E_MQTT_SCHEMA);
+    assert_int_equal(window_code("{\"gauges\":{\"queue\":1e300}}"), FLO_E_MQTT_SCHEMA);
+    assert_int_equal(window_code("{\"gauges\":{\"temperature_mc\":-10000}}"), 0);
+    assert_int_equal(window_code("{\"histograms\":{\"ttft_us\":\"?\"}}"), FLO_E_MQTT_SCHEMA);
+    assert_int_equal(window_code("{\"histograms\":{\"ttft_us\":5}}"), FLO_E_MQTT_SCHEMA);
 }
 
 /* An agent of another age has metrics that are not known here, and lacks some
@@ -547,8 +532,7 @@ static void windows_of_other_ages_are_read(void **state)
     static struct flo_histogram histograms[FLO_METRIC_COUNT];
     struct flo_telemetry_window window = {.histograms = histograms};
     struct flo_err err = {0};
-    json_t *old =
-        parsed("{\"v\":1,\"counters\":{\"requests\":3},\"gauges\":{}}");
+    json_t *old = parsed("{\"v\":1,\"counters\":{\"requests\":3},\"gauges\":{}}");
 
     (void)state;
     assert_int_equal(window_code("{\"histograms\":{\"later_us\":\"?\"},"
@@ -566,11 +550,10 @@ static void a_window_has_a_part_for_each_model(void **state)
     struct flo_telemetry_window window = {.histograms = histograms};
     struct flo_err err = {0};
     size_t parts = 0;
-    json_t *json = parsed(
-        "{\"v\":2,\"seq\":7,\"at_ms\":9,\"gauges\":{\"agent_rss_bytes\":5},"
-        "\"models\":[{\"model\":\"help\",\"version\":\"1.0.0\","
-        "\"counters\":{\"requests\":3}},{\"model\":\"tiny\",\"counters\":"
-        "{\"requests\":4},\"gauges\":{\"engine_rss_bytes\":6}}]}");
+    json_t *json = parsed("{\"v\":2,\"seq\":7,\"at_ms\":9,\"gauges\":{\"agent_rss_bytes\":5},"
+                          "\"models\":[{\"model\":\"help\",\"version\":\"1.0.0\","
+                          "\"counters\":{\"requests\":3}},{\"model\":\"tiny\",\"counters\":"
+                          "{\"requests\":4},\"gauges\":{\"engine_rss_bytes\":6}}]}");
 
     (void)state;
     assert_int_equal(flo_telemetry_parts(json, &parts, &err), 0);
@@ -635,26 +618,11 @@ static void folding_merges_histograms_it_does_not_average(void **state)
     }
     flo_histogram_add(&h[3], 1000000);
 
-    struct flo_telemetry_row rows[] = {{.release = "a",
-                                        .device = "x",
-                                        .at_ms = 20000,
-                                        .count = 99,
-                                        .histogram = &h[2]},
-                                       {.release = "a",
-                                        .device = "y",
-                                        .at_ms = 25000,
-                                        .count = 1,
-                                        .histogram = &h[3]},
-                                       {.release = "a",
-                                        .device = "y",
-                                        .at_ms = 30000,
-                                        .count = 1,
-                                        .histogram = &h[3]},
-                                       {.release = "b",
-                                        .device = "y",
-                                        .at_ms = 30000,
-                                        .count = 1,
-                                        .histogram = &h[3]}};
+    struct flo_telemetry_row rows[] = {
+        {.release = "a", .device = "x", .at_ms = 20000, .count = 99, .histogram = &h[2]},
+        {.release = "a", .device = "y", .at_ms = 25000, .count = 1, .histogram = &h[3]},
+        {.release = "a", .device = "y", .at_ms = 30000, .count = 1, .histogram = &h[3]},
+        {.release = "b", .device = "y", .at_ms = 30000, .count = 1, .histogram = &h[3]}};
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         flo_telemetry_fold_add(&fold, &rows[i]);
     }
@@ -681,8 +649,7 @@ int main(void)
         cmocka_unit_test(orders_of_an_epoch_before_are_not_listed),
         cmocka_unit_test(pause_resume_abort_replace_each_other_per_rollout),
         cmocka_unit_test(too_many_orders_lose_the_harmless_first),
-        cmocka_unit_test(
-            rollbacks_that_stand_for_long_leave_room_for_what_people_do_now),
+        cmocka_unit_test(rollbacks_that_stand_for_long_leave_room_for_what_people_do_now),
         cmocka_unit_test(pauses_do_not_drive_the_newest_rollbacks_out),
         cmocka_unit_test(an_order_is_aged_at_half_its_life),
         cmocka_unit_test(an_order_of_a_clock_that_was_set_back_is_aged),

@@ -18,8 +18,7 @@ static const char *id_of(int device)
 {
     static char id[37];
 
-    snprintf(id, sizeof(id), "%08x-7777-4777-8777-777777777777",
-             (unsigned)device);
+    snprintf(id, sizeof(id), "%08x-7777-4777-8777-777777777777", (unsigned)device);
     return id;
 }
 
@@ -38,8 +37,8 @@ static int set_up(void **state)
 }
 
 /* One message of each device in a batch; how many statements it took. */
-static uint64_t cost(struct world *world, const char *word,
-                     const char *before_id, const char *after_id)
+static uint64_t cost(struct world *world, const char *word, const char *before_id,
+                     const char *after_id)
 {
     uint64_t statements = flo_fleet_statements(world->controller->store);
 
@@ -47,11 +46,9 @@ static uint64_t cost(struct world *world, const char *word,
     for (int i = 0; i < DEVICES; i++) {
         char topic[FLO_TOPIC_TEXT];
         char text[1024];
-        snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/%s", id_of(i),
-                 word);
+        snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/%s", id_of(i), word);
         snprintf(text, sizeof(text), "%s%s%s", before_id, id_of(i), after_id);
-        assert_int_equal(flo_ingest(&world->ingest, topic, text, strlen(text),
-                                    false, &world->err),
+        assert_int_equal(flo_ingest(&world->ingest, topic, text, strlen(text), false, &world->err),
                          0);
     }
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
@@ -76,8 +73,7 @@ static uint64_t event_cost(struct world *world, uint64_t seq, const char *state)
 static void an_event_takes_two_statements_at_most(void **state)
 {
     struct world *world = *state;
-    static const char *const words[] = {"downloading", "verifying", "probing",
-                                        "soaking"};
+    static const char *const words[] = {"downloading", "verifying", "probing", "soaking"};
 
     assert_non_null(start(world, "{\"release\":\"tiny@2.1.0\",\"phases\":"
                                  "[{\"share_pct\":100}]}"));
@@ -93,29 +89,27 @@ static void an_event_takes_two_statements_at_most(void **state)
  * the rollout's own row is written once. */
 static void who_is_let_go_takes_a_statement(void **state)
 {
-    static const enum flo_rollout_event_kind kinds[] = {
-        FLO_ROLLOUT_EVENT_SUPERSEDED, FLO_ROLLOUT_EVENT_LEFT};
+    static const enum flo_rollout_event_kind kinds[] = {FLO_ROLLOUT_EVENT_SUPERSEDED,
+                                                        FLO_ROLLOUT_EVENT_LEFT};
     struct world *world = *state;
     struct flo_controller *controller = world->controller;
-    struct flo_rollout_entry *entry =
-        start(world, "{\"release\":\"tiny@2.1.0\",\"phases\":"
-                     "[{\"share_pct\":100}]}");
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\",\"phases\":"
+                                                   "[{\"share_pct\":100}]}");
 
     assert_non_null(entry);
     for (size_t kind = 0; kind < FLO_COUNT(kinds); kind++) {
         uint64_t before = flo_fleet_statements(controller->store);
         assert_int_equal(flo_controller_begin(controller, &world->err), 0);
         for (int i = 0; i < DEVICES; i++) {
-            assert_int_equal(
-                flo_rollouts_step(controller, entry,
-                                  (struct flo_rollout_event){
-                                      .kind = kinds[kind], .device = id_of(i)},
-                                  &world->err),
-                0);
+            assert_int_equal(flo_rollouts_step(controller, entry,
+                                               (struct flo_rollout_event){.kind = kinds[kind],
+                                                                          .device = id_of(i)},
+                                               &world->err),
+                             0);
         }
         assert_int_equal(flo_controller_commit(controller, &world->err), 0);
-        assert_in_range(flo_fleet_statements(controller->store) - before,
-                        DEVICES, DEVICES + OF_A_BATCH);
+        assert_in_range(flo_fleet_statements(controller->store) - before, DEVICES,
+                        DEVICES + OF_A_BATCH);
     }
 }
 
@@ -124,15 +118,12 @@ static void presence_and_reports_take_two_statements_at_most(void **state)
     struct world *world = *state;
     const char *report = "\",\"rev\":1,\"profile\":{\"arch\":\"x86_64\"}}";
 
-    assert_in_range(
-        cost(world, "presence", "{\"v\":1,\"online\":true,\"x\":\"", "\"}"), 0,
-        2 * DEVICES + OF_A_BATCH);
-    assert_in_range(
-        cost(world, "presence", "{\"v\":1,\"online\":true,\"x\":\"", "\"}"), 0,
-        OF_A_BATCH);
+    assert_in_range(cost(world, "presence", "{\"v\":1,\"online\":true,\"x\":\"", "\"}"), 0,
+                    2 * DEVICES + OF_A_BATCH);
+    assert_in_range(cost(world, "presence", "{\"v\":1,\"online\":true,\"x\":\"", "\"}"), 0,
+                    OF_A_BATCH);
     cost(world, "reported", "{\"v\":2,\"device\":\"", report);
-    uint64_t statements =
-        cost(world, "reported", "{\"v\":2,\"device\":\"", report);
+    uint64_t statements = cost(world, "reported", "{\"v\":2,\"device\":\"", report);
     print_message("reported: %.2f\n", (double)statements / DEVICES);
     assert_in_range(statements, DEVICES, 2 * DEVICES + OF_A_BATCH);
 }
@@ -144,21 +135,18 @@ static void an_answer_to_an_order_takes_two_statements_at_most(void **state)
     char text[128];
 
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(flo_orders_fleet(world->controller, FLO_ORDER_FREEZE,
-                                      "ops", 0, order, &world->err),
-                     0);
+    assert_int_equal(
+        flo_orders_fleet(world->controller, FLO_ORDER_FREEZE, "ops", 0, order, &world->err), 0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
     cost(world, "presence", "{\"v\":1,\"online\":true,\"x\":\"", "\"}");
-    snprintf(text, sizeof(text),
-             "{\"v\":1,\"order\":\"%s\",\"outcome\":\"done\",\"x\":\"", order);
+    snprintf(text, sizeof(text), "{\"v\":1,\"order\":\"%s\",\"outcome\":\"done\",\"x\":\"", order);
     uint64_t statements = cost(world, "ack", text, "\"}");
     print_message("ack: %.2f\n", (double)statements / DEVICES);
     assert_in_range(statements, DEVICES, 2 * DEVICES + OF_A_BATCH);
 
     struct flo_order_progress progress;
-    assert_int_equal(flo_fleet_outcome_progress(world->controller->store, order,
-                                                &progress, &world->err),
-                     0);
+    assert_int_equal(
+        flo_fleet_outcome_progress(world->controller->store, order, &progress, &world->err), 0);
     assert_int_equal(progress.done, DEVICES);
     /* said again, it is no news */
     assert_in_range(cost(world, "ack", text, "\"}"), 0, DEVICES + OF_A_BATCH);
@@ -181,25 +169,20 @@ static void a_rollback_of_all_takes_a_statement_a_device(void **state)
     event_cost(world, 2, "succeeded");
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
     for (int i = 0; i < DEVICES; i++) { /* all were told */
-        assert_int_equal(flo_fleet_desired_set(store, id_of(i), "tiny",
-                                               "o-0001", &world->err),
-                         0);
+        assert_int_equal(flo_fleet_desired_set(store, id_of(i), "tiny", "o-0001", &world->err), 0);
     }
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
     uint64_t before = flo_fleet_statements(store);
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(takes_back(world->controller, "tiny@2.1.0", "all", "ops",
-                                "bad", order, &world->err),
-                     0);
+    assert_int_equal(
+        takes_back(world->controller, "tiny@2.1.0", "all", "ops", "bad", order, &world->err), 0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
     uint64_t statements = flo_fleet_statements(store) - before;
     print_message("rollback: %.2f\n", (double)statements / DEVICES);
     assert_in_range(statements, DEVICES, DEVICES + 60);
 
-    assert_int_equal(
-        flo_fleet_outcome_progress(store, order, &progress, &world->err), 0);
-    snprintf(text, sizeof(text),
-             "{\"v\":1,\"order\":\"%s\",\"outcome\":\"done\",\"x\":\"", order);
+    assert_int_equal(flo_fleet_outcome_progress(store, order, &progress, &world->err), 0);
+    snprintf(text, sizeof(text), "{\"v\":1,\"order\":\"%s\",\"outcome\":\"done\",\"x\":\"", order);
     statements = cost(world, "ack", text, "\"}");
     print_message("its answer: %.2f\n", (double)statements / DEVICES);
     assert_in_range(statements, DEVICES, 3 * DEVICES + OF_A_BATCH);
@@ -207,24 +190,22 @@ static void a_rollback_of_all_takes_a_statement_a_device(void **state)
 }
 
 /* How many orders the device is asked for by name when it says this. */
-static size_t asked_when(struct world *world, const char *device,
-                         const char *word, const char *text, bool is_retained)
+static size_t asked_when(struct world *world, const char *device, const char *word,
+                         const char *text, bool is_retained)
 {
     struct flo_controller *controller = world->controller;
     char topic[FLO_TOPIC_TEXT];
 
     snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/%s", device, word);
     assert_int_equal(flo_controller_begin(controller, &world->err), 0);
-    assert_int_equal(flo_ingest(&world->ingest, topic, text, strlen(text),
-                                is_retained, &world->err),
-                     0);
+    assert_int_equal(
+        flo_ingest(&world->ingest, topic, text, strlen(text), is_retained, &world->err), 0);
     size_t count = controller->outgoing.asks.count;
     assert_int_equal(flo_controller_commit(controller, &world->err), 0);
     return count;
 }
 
-static size_t asked(struct world *world, const char *device, const char *word,
-                    const char *text)
+static size_t asked(struct world *world, const char *device, const char *word, const char *text)
 {
     return asked_when(world, device, word, text, false);
 }
@@ -233,8 +214,7 @@ static size_t reports(struct world *world, const char *device)
 {
     char text[256];
 
-    snprintf(text, sizeof(text), "{\"v\":2,\"device\":\"%s\",\"rev\":1}",
-             device);
+    snprintf(text, sizeof(text), "{\"v\":2,\"device\":\"%s\",\"rev\":1}", device);
     return asked(world, device, "reported", text);
 }
 
@@ -249,8 +229,7 @@ static void who_was_away_is_asked_when_it_comes(void **state)
     reports(world, ids[0]);
     asked(world, ids[0], "presence", "{\"v\":1,\"online\":false}");
     assert_int_equal(flo_controller_begin(controller, &world->err), 0);
-    assert_int_equal(flo_orders_fleet(controller, FLO_ORDER_FREEZE, "ops", 0,
-                                      order, &world->err),
+    assert_int_equal(flo_orders_fleet(controller, FLO_ORDER_FREEZE, "ops", 0, order, &world->err),
                      0);
     assert_int_equal(flo_controller_commit(controller, &world->err), 0);
     asked(world, ids[0], "presence", "{\"v\":1,\"online\":true}");
@@ -269,20 +248,16 @@ static void who_answered_while_nobody_led_is_asked_at_once(void **state)
     char order[FLO_NAME_MAX + 1], text[256];
 
     assert_int_equal(flo_controller_begin(controller, &world->err), 0);
-    assert_int_equal(flo_orders_fleet(controller, FLO_ORDER_FREEZE, "ops", 0,
-                                      order, &world->err),
+    assert_int_equal(flo_orders_fleet(controller, FLO_ORDER_FREEZE, "ops", 0, order, &world->err),
                      0);
     assert_int_equal(flo_controller_commit(controller, &world->err), 0);
     for (int turn = 0; turn < 2; turn++) {
-        snprintf(text, sizeof(text), "{\"v\":2,\"device\":\"%s\",\"rev\":1}",
-                 ids[turn]);
+        snprintf(text, sizeof(text), "{\"v\":2,\"device\":\"%s\",\"rev\":1}", ids[turn]);
         if (turn == 0) {
             asked_when(world, ids[turn], "reported", text, true);
         }
-        assert_int_equal(asked_when(world, ids[turn], "presence", there, true),
-                         1);
-        assert_int_equal(asked_when(world, ids[turn], "reported", text, true),
-                         0);
+        assert_int_equal(asked_when(world, ids[turn], "presence", there, true), 1);
+        assert_int_equal(asked_when(world, ids[turn], "reported", text, true), 0);
         assert_int_equal(asked(world, ids[turn], "reported", text), 0);
     }
 }
@@ -299,36 +274,29 @@ static void who_is_awaited_for_long_is_asked_when_it_reports(void **state)
     asked(world, ids[0], "presence", "{\"v\":1,\"online\":true}");
     reports(world, ids[0]); /* it is there already */
     assert_int_equal(flo_controller_begin(controller, &world->err), 0);
-    assert_int_equal(flo_orders_fleet(controller, FLO_ORDER_FREEZE, "ops", 0,
-                                      order, &world->err),
+    assert_int_equal(flo_orders_fleet(controller, FLO_ORDER_FREEZE, "ops", 0, order, &world->err),
                      0);
     assert_int_equal(flo_controller_commit(controller, &world->err), 0);
     for (int turn = 0; turn < 2; turn++) {
         char topic[FLO_TOPIC_TEXT];
-        snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/reported",
-                 ids[turn]);
-        snprintf(text, sizeof(text), "{\"v\":2,\"device\":\"%s\",\"rev\":1}",
-                 ids[turn]);
+        snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/reported", ids[turn]);
+        snprintf(text, sizeof(text), "{\"v\":2,\"device\":\"%s\",\"rev\":1}", ids[turn]);
         assert_int_equal(flo_controller_begin(controller, &world->err), 0);
         if (turn == 0) { /* issued a moment ago: it may be on its way */
-            assert_int_equal(flo_ingest(&world->ingest, topic, text,
-                                        strlen(text), false, &world->err),
-                             0);
+            assert_int_equal(
+                flo_ingest(&world->ingest, topic, text, strlen(text), false, &world->err), 0);
             assert_int_equal(controller->outgoing.asks.count, 0);
             assert_int_equal(
                 flo_fleet_update(controller->store, FLO_TABLE_ORDER,
-                                 CHANGES(add_number(FLO_FIELD_ORDER_ISSUED_AT,
-                                                    (uint64_t)-60000)),
+                                 CHANGES(add_number(FLO_FIELD_ORDER_ISSUED_AT, (uint64_t)-60000)),
                                  NULL, 0, NULL, &world->err),
                 0);
         } else if (turn == 1) {
-            assert_int_equal(flo_ingest(&world->ingest, topic, text,
-                                        strlen(text), false, &world->err),
-                             0);
+            assert_int_equal(
+                flo_ingest(&world->ingest, topic, text, strlen(text), false, &world->err), 0);
             assert_int_equal(controller->outgoing.asks.count, 1);
-            assert_int_equal(flo_ingest(&world->ingest, topic, text,
-                                        strlen(text), false, &world->err),
-                             0);
+            assert_int_equal(
+                flo_ingest(&world->ingest, topic, text, strlen(text), false, &world->err), 0);
             assert_int_equal(controller->outgoing.asks.count, 1);
         }
         assert_int_equal(flo_controller_commit(controller, &world->err), 0);
@@ -336,8 +304,7 @@ static void who_is_awaited_for_long_is_asked_when_it_reports(void **state)
 }
 
 /* Memory knows marks: of a batch that the disk did not take it must not. */
-static void
-an_event_of_a_batch_that_was_taken_back_is_not_acknowledged(void **state)
+static void an_event_of_a_batch_that_was_taken_back_is_not_acknowledged(void **state)
 {
     struct world *world = *state;
     struct flo_fleet_store *store = world->controller->store;
@@ -346,23 +313,20 @@ an_event_of_a_batch_that_was_taken_back_is_not_acknowledged(void **state)
     bool is_new;
 
     for (uint64_t seq = 1; seq <= 3; seq++) {
-        assert_int_equal(flo_controller_begin(world->controller, &world->err),
-                         0);
-        assert_int_equal(flo_fleet_event_add(store, ids[0], boot, seq, 0, 1, 1,
-                                             "{}", &is_new, &mark, &world->err),
+        assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+        assert_int_equal(flo_fleet_event_add(store, ids[0], boot, seq, 0, 1, 1, "{}", &is_new,
+                                             &mark, &world->err),
                          0);
         assert_int_equal(mark, seq);
         if (seq == 2) {
             flo_controller_cancel(world->controller);
             break;
         }
-        assert_int_equal(flo_controller_commit(world->controller, &world->err),
-                         0);
+        assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
     }
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(flo_fleet_event_add(store, ids[0], boot, 3, 0, 1, 1, "{}",
-                                         &is_new, &mark, &world->err),
-                     0);
+    assert_int_equal(
+        flo_fleet_event_add(store, ids[0], boot, 3, 0, 1, 1, "{}", &is_new, &mark, &world->err), 0);
     assert_int_equal(mark, 1); /* 2 is missing */
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 }

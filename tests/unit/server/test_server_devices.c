@@ -11,8 +11,8 @@
 #include "tests/unit/waits.h"
 #include "unit/server/world.h"
 
-#define OF_LAB                                                                 \
-    "{\"release\":\"tiny@2.1.0\",\"group\":\"lab\","                           \
+#define OF_LAB                                                                                     \
+    "{\"release\":\"tiny@2.1.0\",\"group\":\"lab\","                                               \
     "\"phases\":[{\"share_pct\":100}]}"
 
 static void begin(struct world *world)
@@ -25,16 +25,13 @@ static void commit(struct world *world)
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 }
 
-static void make_group(struct world *world, const char *name,
-                       const char *selector)
+static void make_group(struct world *world, const char *name, const char *selector)
 {
     begin(world);
     assert_int_equal(
         flo_fleet_group_put(world->controller->store,
-                            &(struct flo_fleet_group){.name = name,
-                                                      .selector = selector,
-                                                      .priority = 100,
-                                                      .note = ""},
+                            &(struct flo_fleet_group){
+                                .name = name, .selector = selector, .priority = 100, .note = ""},
                             &world->err),
         0);
     flo_groups_changed(world->controller);
@@ -46,27 +43,23 @@ static void join(struct world *world, size_t device, const char *group)
     bool is_news;
 
     begin(world);
-    assert_int_equal(flo_groups_member(world->controller, group, ids[device],
-                                       true, &is_news, &world->err),
-                     0);
+    assert_int_equal(
+        flo_groups_member(world->controller, group, ids[device], true, &is_news, &world->err), 0);
     commit(world);
 }
 
-static void write_on(struct world *world, size_t device,
-                     const struct flo_fleet_edit *edit)
+static void write_on(struct world *world, size_t device, const struct flo_fleet_edit *edit)
 {
     begin(world);
-    assert_int_equal(flo_fleet_device_edit(world->controller->store,
-                                           ids[device], edit, &world->err),
-                     0);
+    assert_int_equal(
+        flo_fleet_device_edit(world->controller->store, ids[device], edit, &world->err), 0);
     commit(world);
 }
 
 static int replace(struct world *world, size_t old, size_t next)
 {
     begin(world);
-    int rv = flo_devices_replace(world->controller, ids[old], ids[next], "ops",
-                                 &world->err);
+    int rv = flo_devices_replace(world->controller, ids[old], ids[next], "ops", &world->err);
     if (rv < 0) {
         flo_controller_cancel(world->controller);
     } else {
@@ -77,11 +70,9 @@ static int replace(struct world *world, size_t old, size_t next)
 
 static int show(void *context, const struct flo_fleet_device *device)
 {
-    flo_buf_printf(
-        context, "%s %s %s note=%s maintenance=%s pins=%s %s%.4s%.4s",
-        device->name, device->labels, device->groups, device->note,
-        device->maintenance, device->pins, device->is_retired ? "retired " : "",
-        device->replaces, device->replaced_by);
+    flo_buf_printf(context, "%s %s %s note=%s maintenance=%s pins=%s %s%.4s%.4s", device->name,
+                   device->labels, device->groups, device->note, device->maintenance, device->pins,
+                   device->is_retired ? "retired " : "", device->replaces, device->replaced_by);
     return 0;
 }
 
@@ -89,9 +80,8 @@ static void shows(struct world *world, size_t device, const char *expected)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
 
-    assert_int_equal(flo_fleet_device_get(world->controller->store, ids[device],
-                                          show, &text, &world->err),
-                     0);
+    assert_int_equal(
+        flo_fleet_device_get(world->controller->store, ids[device], show, &text, &world->err), 0);
     assert_string_equal(text.data, expected);
 }
 
@@ -105,15 +95,13 @@ static void other_hardware_takes_what_people_decided(void **state)
     join(world, 0, "lab");
     join(world, 1, "spare");
     write_on(world, 0,
-             &(struct flo_fleet_edit){.labels =
-                                          "{\"site\":\"lyon\",\"hw\":\"rpi4\"}",
+             &(struct flo_fleet_edit){.labels = "{\"site\":\"lyon\",\"hw\":\"rpi4\"}",
                                       .note = "behind the till",
                                       .pins = "{\"tiny\":\"tiny@2.1.0\"}"});
     write_on(world, 1,
-             &(struct flo_fleet_edit){
-                 .labels = "{\"mac\":\"02:1\",\"site\":\"store room\"}",
-                 .maintenance = "not built in yet",
-                 .note = "new"});
+             &(struct flo_fleet_edit){.labels = "{\"mac\":\"02:1\",\"site\":\"store room\"}",
+                                      .maintenance = "not built in yet",
+                                      .note = "new"});
 
     assert_int_equal(replace(world, 0, 1), 0);
 
@@ -146,13 +134,13 @@ static void the_new_one_is_brought_to_the_old_one_s_releases(void **state)
     assert_int_equal(replace(world, 0, 1), 0);
 
     assert_string_not_equal(order_of(world, 1), "");
-    assert_int_equal(flo_fleet_offers_release(world->controller->store, ids[1],
-                                              DIGEST, &offered, &world->err),
-                     0);
+    assert_int_equal(
+        flo_fleet_offers_release(world->controller->store, ids[1], DIGEST, &offered, &world->err),
+        0);
     assert_true(offered);
-    assert_int_equal(flo_fleet_offers_release(world->controller->store, ids[0],
-                                              DIGEST, &offered, &world->err),
-                     0);
+    assert_int_equal(
+        flo_fleet_offers_release(world->controller->store, ids[0], DIGEST, &offered, &world->err),
+        0);
     assert_false(offered);
     event(world, 1, "succeeded");
     event(world, 2, "succeeded");
@@ -188,8 +176,7 @@ static void one_that_was_retired_in_haste_is_replaced_too(void **state)
     join(world, 0, "lab");
     write_on(world, 0, &(struct flo_fleet_edit){.note = "behind the till"});
     begin(world);
-    assert_int_equal(flo_devices_retire(world->controller, ids[0], &world->err),
-                     0);
+    assert_int_equal(flo_devices_retire(world->controller, ids[0], &world->err), 0);
     commit(world);
 
     write_on(world, 2, &(struct flo_fleet_edit){.name = "gw-1"});
@@ -200,29 +187,24 @@ static void one_that_was_retired_in_haste_is_replaced_too(void **state)
           "1111");
 }
 
-#define TEST(name)                                                             \
-    cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 
 /* ---- pins ---- */
 
-static int pin(struct world *world, size_t device, const char *before,
-               const char *after)
+static int pin(struct world *world, size_t device, const char *before, const char *after)
 {
     json_t *old = json_loads(before, 0, NULL);
     json_t *next = json_loads(after, 0, NULL);
     const char *title = json_string_value(json_object_get(next, "tiny"));
 
     begin(world);
-    int rv = title != NULL ? flo_devices_may_pin(world->controller, ids[device],
-                                                 title, &world->err)
-                           : 0;
+    int rv =
+        title != NULL ? flo_devices_may_pin(world->controller, ids[device], title, &world->err) : 0;
     rv = rv < 0 ? rv
                 : flo_fleet_device_edit(world->controller->store, ids[device],
-                                        &(struct flo_fleet_edit){.pins = after},
-                                        &world->err);
+                                        &(struct flo_fleet_edit){.pins = after}, &world->err);
     rv = rv < 0 ? rv
-                : flo_devices_pin(world->controller, ids[device], "ops", old,
-                                  next, &world->err);
+                : flo_devices_pin(world->controller, ids[device], "ops", old, next, &world->err);
     json_decref(old);
     json_decref(next);
     if (rv < 0) {
@@ -240,8 +222,7 @@ static int take_rows(void *context, const struct flo_fleet_device *device)
     json_t *rows = flo_devices_pins(world->controller, device);
     const json_t *row = json_array_get(rows, 0);
 
-    flo_buf_printf(text, "%s %s",
-                   json_string_value(json_object_get(row, "state")),
+    flo_buf_printf(text, "%s %s", json_string_value(json_object_get(row, "state")),
                    json_string_value(json_object_get(row, "why")));
     json_decref(rows);
     return 0;
@@ -252,9 +233,9 @@ static void pin_shows(struct world *world, size_t device, const char *expected)
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     void *both[] = {world, &text};
 
-    assert_int_equal(flo_fleet_device_get(world->controller->store, ids[device],
-                                          take_rows, both, &world->err),
-                     0);
+    assert_int_equal(
+        flo_fleet_device_get(world->controller->store, ids[device], take_rows, both, &world->err),
+        0);
     assert_string_equal(text.data, expected);
 }
 
@@ -271,9 +252,8 @@ static const char *ordered(struct world *world, size_t device)
 
     release[0] = '\0';
     if (order[0] != '\0') {
-        assert_int_equal(flo_fleet_order_get(world->controller->store, order,
-                                             take_release_of, release,
-                                             &world->err),
+        assert_int_equal(flo_fleet_order_get(world->controller->store, order, take_release_of,
+                                             release, &world->err),
                          0);
     }
     return release;
@@ -291,8 +271,7 @@ static void reports(struct world *world, size_t device, const char *digest)
     send(world, device, "reported", text);
 }
 
-static void
-a_pin_brings_its_release_and_unpinning_the_groups_release(void **state)
+static void a_pin_brings_its_release_and_unpinning_the_groups_release(void **state)
 {
     struct world *world = *state;
 
@@ -327,8 +306,7 @@ static void a_pinned_device_says_why_it_refuses(void **state)
     pin_shows(world, 0, "refused target.floor: 1 is below 3");
     /* Its labels change: an order of people is no rollout's. */
     begin(world);
-    assert_int_equal(
-        flo_rollouts_reconsider(world->controller, ids[0], &world->err), 0);
+    assert_int_equal(flo_rollouts_reconsider(world->controller, ids[0], &world->err), 0);
     commit(world);
     assert_string_equal(ordered(world, 0), DIGEST);
 }
@@ -353,15 +331,12 @@ static void a_yanked_release_is_not_pinned(void **state)
     bring_to_two_releases(world);
     assert_int_equal(pin(world, 1, "{}", "{\"tiny\":\"tiny@2.2.0\"}"), 0);
     begin(world);
-    assert_int_equal(takes_back(world->controller, "tiny@2.2.0", "all", "ops",
-                                "slow", id, &world->err),
-                     0);
+    assert_int_equal(
+        takes_back(world->controller, "tiny@2.2.0", "all", "ops", "slow", id, &world->err), 0);
     commit(world);
 
-    assert_int_equal(pin(world, 0, "{}", "{\"tiny\":\"tiny@2.2.0\"}"),
-                     FLO_E_RELEASE_YANKED);
-    assert_int_equal(pin(world, 0, "{}", "{\"tiny\":\"tiny@9\"}"),
-                     FLO_E_RELEASE_ABSENT);
+    assert_int_equal(pin(world, 0, "{}", "{\"tiny\":\"tiny@2.2.0\"}"), FLO_E_RELEASE_YANKED);
+    assert_int_equal(pin(world, 0, "{}", "{\"tiny\":\"tiny@9\"}"), FLO_E_RELEASE_ABSENT);
     pin_shows(world, 1, "refused the release was withdrawn");
 }
 
@@ -376,19 +351,15 @@ static void a_release_that_is_not_published_is_not_pinned(void **state)
                                       .body = "{}"};
 
     begin(world);
-    assert_int_equal(
-        flo_fleet_release_add(world->controller->store, &draft, &world->err),
-        0);
+    assert_int_equal(flo_fleet_release_add(world->controller->store, &draft, &world->err), 0);
     commit(world);
-    assert_int_equal(pin(world, 0, "{}", "{\"tiny\":\"tiny@2.2.0\"}"),
-                     FLO_E_STATE);
+    assert_int_equal(pin(world, 0, "{}", "{\"tiny\":\"tiny@2.2.0\"}"), FLO_E_STATE);
 }
 
 static void rule(struct world *world, const char *group, uint32_t people)
 {
     begin(world);
-    assert_int_equal(flo_rules_set_approval(world->controller, group, people,
-                                            "root", &world->err),
+    assert_int_equal(flo_rules_set_approval(world->controller, group, people, "root", &world->err),
                      0);
     commit(world);
 }
@@ -401,8 +372,7 @@ static void a_pin_passes_no_approval_of_others(void **state)
     reports(world, 0, NEXT_DIGEST);
     rule(world, "lab", 1); /* it is none of this device's */
     rule(world, "all", 2);
-    assert_int_equal(pin(world, 0, "{}", "{\"tiny\":\"tiny@2.1.0\"}"),
-                     FLO_E_ORDER_APPROVAL);
+    assert_int_equal(pin(world, 0, "{}", "{\"tiny\":\"tiny@2.1.0\"}"), FLO_E_ORDER_APPROVAL);
     assert_string_equal(ordered(world, 0), NEXT_DIGEST);
     rule(world, "all", 0);
     assert_int_equal(pin(world, 0, "{}", "{\"tiny\":\"tiny@2.1.0\"}"), 0);
@@ -411,26 +381,21 @@ static void a_pin_passes_no_approval_of_others(void **state)
 static void a_pin_passes_no_change_freeze(void **state)
 {
     struct world *world = *state;
-    struct flo_rule_freeze freeze = {.name = "audit",
-                                     .group = "lab",
-                                     .from_ms = 1,
-                                     .until_ms = waits_wall_ms() + 3600000};
+    struct flo_rule_freeze freeze = {
+        .name = "audit", .group = "lab", .from_ms = 1, .until_ms = waits_wall_ms() + 3600000};
 
     bring_to_two_releases(world);
     reports(world, 0, NEXT_DIGEST);
     begin(world);
-    assert_int_equal(
-        flo_rules_set_freeze(world->controller, &freeze, &world->err), 0);
+    assert_int_equal(flo_rules_set_freeze(world->controller, &freeze, &world->err), 0);
     commit(world);
     assert_int_equal(pin(world, 0, "{}", "{\"tiny\":\"tiny@2.1.0\"}"), 0);
     assert_int_equal(pin(world, 0, "{\"tiny\":\"tiny@2.1.0\"}", "{}"), 0);
     snprintf(freeze.group, sizeof(freeze.group), "all");
     begin(world);
-    assert_int_equal(
-        flo_rules_set_freeze(world->controller, &freeze, &world->err), 0);
+    assert_int_equal(flo_rules_set_freeze(world->controller, &freeze, &world->err), 0);
     commit(world);
-    assert_int_equal(pin(world, 0, "{}", "{\"tiny\":\"tiny@2.1.0\"}"),
-                     FLO_E_CHANGE_FREEZE);
+    assert_int_equal(pin(world, 0, "{}", "{\"tiny\":\"tiny@2.1.0\"}"), FLO_E_CHANGE_FREEZE);
 }
 
 static void pins_move_with_the_place_and_bring_the_new_hardware(void **state)
@@ -464,9 +429,7 @@ static int comes(struct world *world, size_t device, const char *serial)
 
     begin(world);
     int rv = flo_serials_look(world->controller, serial, &found, &world->err);
-    rv = rv < 0 ? rv
-                : flo_serials_take(world->controller, &found, ids[device],
-                                   &world->err);
+    rv = rv < 0 ? rv : flo_serials_take(world->controller, &found, ids[device], &world->err);
     commit(world);
     json_decref(found.body);
     return rv;
@@ -475,8 +438,7 @@ static int comes(struct world *world, size_t device, const char *serial)
 static void set_policy(struct world *world, enum flo_unlisted policy)
 {
     begin(world);
-    assert_int_equal(
-        flo_serials_set_policy(world->controller, policy, &world->err), 0);
+    assert_int_equal(flo_serials_set_policy(world->controller, policy, &world->err), 0);
     commit(world);
 }
 
@@ -505,8 +467,7 @@ static void a_serial_number_claimed_twice_names_both(void **state)
     assert_int_equal(prepare(world, "{\"serial\":\"sn-1\"}"), 0);
     assert_int_equal(comes(world, 1, "sn-1"), FLO_E_ENROL_CLAIMED);
     begin(world);
-    assert_int_equal(flo_devices_retire(world->controller, ids[0], &world->err),
-                     0);
+    assert_int_equal(flo_devices_retire(world->controller, ids[0], &world->err), 0);
     commit(world);
     assert_int_equal(comes(world, 1, "sn-1"), 0);
 }
@@ -520,8 +481,7 @@ static void the_policy_says_what_becomes_of_others(void **state)
     assert_int_equal(comes(world, 0, "sn-7"), FLO_E_ENROL_WAITS);
     assert_int_equal(comes(world, 0, NULL), FLO_E_ENROL_SERIAL);
     begin(world);
-    assert_int_equal(flo_serials_wait(world->controller, "sn-7", &world->err),
-                     0);
+    assert_int_equal(flo_serials_wait(world->controller, "sn-7", &world->err), 0);
     commit(world);
     assert_int_equal(comes(world, 0, "sn-7"), FLO_E_ENROL_WAITS);
     assert_int_equal(prepare(world, "{\"serial\":\"sn-7\"}"), 0);

@@ -11,16 +11,15 @@
 #define SLICE 2
 #define STEPS 4
 #define ROLLOUT "r-0001"
-#define SPEC                                                                   \
-    "{\"release\":\"tiny@2.1.0\",\"cover\":\"site\",\"gates\":{\"failed\":"    \
+#define SPEC                                                                                       \
+    "{\"release\":\"tiny@2.1.0\",\"cover\":\"site\",\"gates\":{\"failed\":"                        \
     "{\"max_pct\":0}},\"phases\":[{\"devices\":1},{\"share_pct\":100}]}"
 
 static const char *id_of(int device)
 {
     static char id[37];
 
-    snprintf(id, sizeof(id), "%08x-7777-4777-8777-777777777777",
-             (unsigned)device);
+    snprintf(id, sizeof(id), "%08x-7777-4777-8777-777777777777", (unsigned)device);
     return id;
 }
 
@@ -63,20 +62,17 @@ static void enrol_at(struct world *world, int device)
                                    .profile = "{}",
                                    .groups = "[\"all\"]",
                                    .enrolled_at_ms = 1};
-    assert_int_equal(flo_fleet_device_add(world->controller->store, &row,
-                                          groups, 1, &world->err),
+    assert_int_equal(flo_fleet_device_add(world->controller->store, &row, groups, 1, &world->err),
                      0);
     flo_fleet_device_heard(world->controller->store, id_of(device), 1, 0);
-    assert_int_equal(
-        flo_rollouts_join(world->controller, id_of(device), &world->err), 0);
+    assert_int_equal(flo_rollouts_join(world->controller, id_of(device), &world->err), 0);
 }
 
 static struct flo_rollout_entry *found(struct world *world)
 {
     struct flo_rollout_entry *entry;
 
-    assert_int_equal(
-        flo_rollouts_find(world->controller, ROLLOUT, &entry, &world->err), 0);
+    assert_int_equal(flo_rollouts_find(world->controller, ROLLOUT, &entry, &world->err), 0);
     return entry;
 }
 
@@ -98,8 +94,8 @@ static void again(struct world *world, const char *dir)
     open_world(world, dir);
 }
 
-static int count_row(void *context, const struct flo_rollout_member *member,
-                     const char *error_json, const char *detail_json)
+static int count_row(void *context, const struct flo_rollout_member *member, const char *error_json,
+                     const char *detail_json)
 {
     (void)member, (void)error_json, (void)detail_json;
     ++*(size_t *)context;
@@ -110,9 +106,8 @@ static size_t rows(struct world *world)
 {
     size_t count = 0;
 
-    assert_int_equal(flo_fleet_member_list(world->controller->store, ROLLOUT,
-                                           FLO_FLEET_ALL, count_row, &count,
-                                           &world->err),
+    assert_int_equal(flo_fleet_member_list(world->controller->store, ROLLOUT, FLO_FLEET_ALL,
+                                           count_row, &count, &world->err),
                      0);
     return count;
 }
@@ -128,9 +123,8 @@ static bool has_text(struct world *world)
 {
     bool has = false;
 
-    assert_int_equal(flo_fleet_draft_get(world->controller->store, ROLLOUT,
-                                         note_text, &has, &world->err),
-                     0);
+    assert_int_equal(
+        flo_fleet_draft_get(world->controller->store, ROLLOUT, note_text, &has, &world->err), 0);
     return has;
 }
 
@@ -145,13 +139,11 @@ static struct members members_of(const struct flo_rollout_entry *entry)
     struct members members = {.count = entry->core.member_count};
 
     assert_in_range(members.count, 1, DEVICES + 1);
-    memcpy(members.items, entry->core.members,
-           members.count * sizeof(members.items[0]));
+    memcpy(members.items, entry->core.members, members.count * sizeof(members.items[0]));
     return members;
 }
 
-static void are_same(const struct flo_rollout_entry *entry,
-                     const struct members *before)
+static void are_same(const struct flo_rollout_entry *entry, const struct members *before)
 {
     assert_int_equal(entry->core.member_count, before->count);
     for (size_t i = 0; i < before->count; i++) {
@@ -181,17 +173,14 @@ static void says(struct world *world, int device, const char *state)
 {
     char topic[FLO_TOPIC_TEXT], text[512];
 
-    snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/event",
-             id_of(device));
+    snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/event", id_of(device));
     snprintf(text, sizeof(text),
              "{\"v\":1,\"boot\":\"44444444-4444-4444-8444-%012d\","
              "\"seq\":%llu,\"type\":\"execution\",\"execution\":\"" ROLLOUT
              ".1\",\"release\":\"" DIGEST "\",\"state\":\"%s\"}",
              device, (unsigned long long)++world->seq, state);
     begin(world);
-    assert_int_equal(flo_ingest(&world->ingest, topic, text, strlen(text),
-                                false, &world->err),
-                     0);
+    assert_int_equal(flo_ingest(&world->ingest, topic, text, strlen(text), false, &world->err), 0);
     commit(world);
 }
 
@@ -218,17 +207,16 @@ static void play(int turns, bool has_torn)
     assert_int_equal(rows(&world), 1); /* the canary was told */
     assert_true(has_text(&world));
     for (int i = 1; i <= turns; i++) {
-        assert_int_equal(flo_rollouts_drafted_turn(world.controller),
-                         i < STEPS);
+        assert_int_equal(flo_rollouts_drafted_turn(world.controller), i < STEPS);
         assert_int_equal(rows(&world), 1 + SLICE * i);
     }
     if (has_torn) { /* and the rest was never committed */
         begin(&world);
-        assert_int_equal(flo_rollouts_step(world.controller, found(&world),
-                                           (struct flo_rollout_event){
-                                               .kind = FLO_ROLLOUT_EVENT_PAUSE},
-                                           &world.err),
-                         0);
+        assert_int_equal(
+            flo_rollouts_step(world.controller, found(&world),
+                              (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_PAUSE},
+                              &world.err),
+            0);
         flo_controller_cancel(world.controller);
     }
     again(&world, dir);
@@ -260,10 +248,8 @@ static int canary(struct world *world)
 {
     int device = 0;
 
-    while (
-        found(world)
-            ->core.members[flo_rollout_find(&found(world)->core, id_of(device))]
-            .phase != 0) {
+    while (found(world)->core.members[flo_rollout_find(&found(world)->core, id_of(device))].phase !=
+           0) {
         device++;
     }
     return device;
@@ -303,17 +289,14 @@ static void who_leaves_or_joins_meanwhile_is_so_after_a_kill(void **state)
     assert_true(flo_rollouts_drafted_turn(world.controller));
     begin(&world);
     enrol_at(&world, DEVICES);
-    assert_int_equal(flo_devices_retire(world.controller, id_of(0), &world.err),
-                     0);
+    assert_int_equal(flo_devices_retire(world.controller, id_of(0), &world.err), 0);
+    assert_int_equal(flo_devices_retire(world.controller, id_of(DEVICES - 2), &world.err), 0);
     assert_int_equal(
-        flo_devices_retire(world.controller, id_of(DEVICES - 2), &world.err),
+        flo_rollouts_step(world.controller, found(&world),
+                          (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_WITHDRAWN,
+                                                     .device = id_of(DEVICES - 4)},
+                          &world.err),
         0);
-    assert_int_equal(flo_rollouts_step(world.controller, found(&world),
-                                       (struct flo_rollout_event){
-                                           .kind = FLO_ROLLOUT_EVENT_WITHDRAWN,
-                                           .device = id_of(DEVICES - 4)},
-                                       &world.err),
-                     0);
     assert_int_equal(found(&world)->core.member_count, DEVICES);
     commit(&world);
     struct members before = members_of(found(&world));

@@ -9,9 +9,9 @@
 #include "server-stub/mqtt/evidence.h"
 #include "server-stub/state/objects.h"
 
-#define SPEC                                                                   \
-    "{\"release\":\"tiny@2.1.0\",\"phases\":[{\"devices\":1},"                 \
-    "{\"share_pct\":100}],\"on_fail\":\"halt\",\"gates\":{\"ratio\":["         \
+#define SPEC                                                                                       \
+    "{\"release\":\"tiny@2.1.0\",\"phases\":[{\"devices\":1},"                                     \
+    "{\"share_pct\":100}],\"on_fail\":\"halt\",\"gates\":{\"ratio\":["                             \
     "{\"metric\":\"ttft_us\",\"devices_min\":1,\"samples_min\":50}]}}"
 
 struct scene {
@@ -40,8 +40,7 @@ static void scene_begin(struct scene *scene, struct world *world)
     }
     flo_lane_release(lane, DIGEST, "tiny", "1");
     flo_lane_release(lane, NEXT_DIGEST, "tiny", "2");
-    assert_int_equal(
-        flo_lane_start(lane, scene->base, NULL, on_news, NULL, &world->err), 0);
+    assert_int_equal(flo_lane_start(lane, scene->base, NULL, on_news, NULL, &world->err), 0);
     scene->entry = start(world, SPEC);
     if (scene->entry == NULL) {
         fail_msg("%s", world->err.what);
@@ -56,8 +55,7 @@ static void scene_end(struct scene *scene)
 }
 
 /* A window of 100 requests that took so long to their first token. */
-static void measures(struct scene *scene, size_t device, const char *release,
-                     uint64_t us)
+static void measures(struct scene *scene, size_t device, const char *release, uint64_t us)
 {
     struct flo_histogram *values = calloc(1, sizeof(*values));
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
@@ -73,21 +71,19 @@ static void measures(struct scene *scene, size_t device, const char *release,
                    "{\"v\":1,\"seq\":%llu,\"at_ms\":%llu,\"window_ms\":1000,"
                    "\"model\":\"tiny\",\"version\":\"x\",\"release\":\"%s\","
                    "\"histograms\":{\"ttft_us\":\"%s\"}}",
-                   (unsigned long long)++scene->seq,
-                   (unsigned long long)waits_wall_ms(), release, text.data);
+                   (unsigned long long)++scene->seq, (unsigned long long)waits_wall_ms(), release,
+                   text.data);
     snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/tele", ids[device]);
-    flo_lane_feed(scene->world->controller->lane,
-                  &(struct flo_mqtt_message){.topic = topic,
-                                             .data = payload.data,
-                                             .bytes = payload.bytes});
+    flo_lane_feed(
+        scene->world->controller->lane,
+        &(struct flo_mqtt_message){.topic = topic, .data = payload.data, .bytes = payload.bytes});
 }
 
 static void all_measure(struct scene *scene, uint64_t updated_us)
 {
     for (size_t i = 0; i < FLO_COUNT(ids); i++) {
         bool is_canary = i == scene->canary;
-        measures(scene, i, is_canary ? DIGEST : NEXT_DIGEST,
-                 is_canary ? updated_us : 400000);
+        measures(scene, i, is_canary ? DIGEST : NEXT_DIGEST, is_canary ? updated_us : 400000);
     }
 }
 
@@ -155,12 +151,9 @@ static void telemetry_of_a_slow_release_halts_the_rollout(void **state)
     assert_string_equal(text_of(gate, "hardware"), "x86_64 avx2 4g");
     const json_t *updated = json_object_get(gate, "updated");
     const json_t *waiting = json_object_get(gate, "waiting");
-    assert_int_equal(json_integer_value(json_object_get(updated, "devices")),
-                     1);
-    assert_int_equal(json_integer_value(json_object_get(waiting, "devices")),
-                     2);
-    assert_int_equal(json_integer_value(json_object_get(waiting, "samples")),
-                     200);
+    assert_int_equal(json_integer_value(json_object_get(updated, "devices")), 1);
+    assert_int_equal(json_integer_value(json_object_get(waiting, "devices")), 2);
+    assert_int_equal(json_integer_value(json_object_get(waiting, "samples")), 200);
     json_decref(gates);
     scene_end(&scene);
 }
@@ -174,8 +167,7 @@ static void telemetry_of_a_fast_release_lets_the_phase_go(void **state)
     event(scene.world, scene.canary, "soaking");
     event(scene.world, scene.canary, "succeeded");
     assert_int_equal(scene.entry->core.phases[0].state, FLO_PHASE_HELD);
-    assert_non_null(
-        strstr(scene.entry->core.reason, "each arm needs 1 device"));
+    assert_non_null(strstr(scene.entry->core.reason, "each arm needs 1 device"));
     all_measure(&scene, 410000);
     ask_until(&scene, is_in_second_phase);
 
@@ -204,9 +196,8 @@ static void only_devices_and_releases_of_the_rollout_are_compared(void **state)
 /* The answers are kept between ticks; a release that comes is among them. */
 static void a_release_that_comes_during_a_rollout_is_compared_with(void **state)
 {
-    static const char third[] =
-        "sha256:"
-        "dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd";
+    static const char third[] = "sha256:"
+                                "dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd";
     struct scene scene;
     struct flo_lane_evidence *evidence;
     struct world *world = *state;
@@ -229,8 +220,7 @@ static void a_release_that_comes_during_a_rollout_is_compared_with(void **state)
     scene_end(&scene);
 }
 
-static bool leaves_nobody(struct world *world, const char *phases,
-                          uint32_t phase)
+static bool leaves_nobody(struct world *world, const char *phases, uint32_t phase)
 {
     char spec[400];
     struct flo_rollout_entry *entry;
@@ -247,8 +237,7 @@ static bool leaves_nobody(struct world *world, const char *phases,
         entry->core.phases[i].state = FLO_PHASE_RUNNING;
     }
     entry->core.phase = phase;
-    struct flo_lane_evidence *evidence =
-        flo_evidence_ask(world->controller, entry);
+    struct flo_lane_evidence *evidence = flo_evidence_ask(world->controller, entry);
     assert_non_null(evidence);
     bool is_last = evidence->items[0].is_last;
     flo_lane_evidence_free(evidence);
@@ -258,8 +247,7 @@ static bool leaves_nobody(struct world *world, const char *phases,
 /* A phase after it in which nobody is brings no devices to compare with. */
 static void a_phase_is_the_last_when_nobody_is_behind_it(void **state)
 {
-    static const char all_in_two[] =
-        "[{\"devices\":1},{\"devices\":3},{\"share_pct\":100}]";
+    static const char all_in_two[] = "[{\"devices\":1},{\"devices\":3},{\"share_pct\":100}]";
     static const struct {
         const char *phases;
         uint32_t phase;
@@ -275,8 +263,7 @@ static void a_phase_is_the_last_when_nobody_is_behind_it(void **state)
 
     for (size_t i = 0; i < FLO_COUNT(cases); i++) {
         world_setup(state);
-        if (leaves_nobody(*state, cases[i].phases, cases[i].phase) !=
-            cases[i].is_last) {
+        if (leaves_nobody(*state, cases[i].phases, cases[i].phase) != cases[i].is_last) {
             fail_msg("case %zu", i);
         }
         world_teardown(state);
@@ -301,17 +288,13 @@ static int replay_row(void *context, const struct flo_fleet_rollout *row)
     struct flo_gate_rule rules[FLO_GATES_MAX];
     uint32_t count;
 
-    assert_int_equal(
-        flo_gates_parse(json_object_get(spec, "gates"), rules, &count, &err),
-        0);
+    assert_int_equal(flo_gates_parse(json_object_get(spec, "gates"), rules, &count, &err), 0);
     assert_int_equal(count, 2);
     assert_int_equal(
-        flo_evidence_parse(json_array_get(json_object_get(core, "evidence"), 1),
-                           evidence, &err),
+        flo_evidence_parse(json_array_get(json_object_get(core, "evidence"), 1), evidence, &err),
         0);
     replay->rule = rules[1];
-    flo_gate_evaluate(&rules[1], &(struct flo_gate_evidence){.arms = evidence},
-                      &replay->result);
+    flo_gate_evaluate(&rules[1], &(struct flo_gate_evidence){.arms = evidence}, &replay->result);
     snprintf(replay->state, sizeof(replay->state), "%s", row->state);
     json_decref(spec);
     json_decref(core);
@@ -331,9 +314,8 @@ static void a_verdict_is_replayed_from_the_store(void **state)
     const struct flo_rollout *core = &scene.entry->core;
     flo_gate_text(&core->gates[1], &core->compared[1], then);
 
-    assert_int_equal(flo_fleet_rollout_get(scene.world->controller->store,
-                                           core->id, replay_row, &replay,
-                                           &scene.world->err),
+    assert_int_equal(flo_fleet_rollout_get(scene.world->controller->store, core->id, replay_row,
+                                           &replay, &scene.world->err),
                      0);
 
     assert_string_equal(replay.state, "halted");
@@ -354,11 +336,9 @@ static void a_verdict_counts_again_after_the_rollout_is_read(void **state)
     double ratio = scene.entry->core.compared[1].ratio;
 
     flo_rollouts_forget(scene.world->controller);
+    assert_int_equal(flo_rollouts_load(scene.world->controller, &scene.world->err), 0);
     assert_int_equal(
-        flo_rollouts_load(scene.world->controller, &scene.world->err), 0);
-    assert_int_equal(flo_rollouts_find(scene.world->controller, id,
-                                       &scene.entry, &scene.world->err),
-                     0);
+        flo_rollouts_find(scene.world->controller, id, &scene.entry, &scene.world->err), 0);
 
     assert_true(scene.entry->core.compared[1].has_evidence);
     assert_int_equal(scene.entry->core.compared[1].verdict, FLO_VERDICT_PASS);
@@ -381,12 +361,10 @@ static void explain_says_what_was_decided_and_why(void **state)
     flo_json_dump(json, &text);
 
     assert_non_null(strstr(text.data, "verdict  ttft_us p95 fail"));
-    assert_non_null(
-        strstr(text.data, "why      gate ratio fails: ttft_us p95"));
+    assert_non_null(strstr(text.data, "why      gate ratio fails: ttft_us p95"));
     assert_non_null(strstr(text.data, "state    halted"));
     const json_t *decisions = json_object_get(json, "decisions");
-    const json_t *last =
-        json_array_get(decisions, json_array_size(decisions) - 1);
+    const json_t *last = json_array_get(decisions, json_array_size(decisions) - 1);
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) decided = {0};
     flo_json_dump(decisions, &decided);
     assert_null(strstr(decided.data, "device   "));
@@ -394,8 +372,7 @@ static void explain_says_what_was_decided_and_why(void **state)
     assert_non_null(strstr(decided.data, "gate ratio fails: ttft_us p95"));
     assert_true(json_integer_value(json_object_get(last, "at_ms")) >=
                 json_integer_value(json_object_get(json, "created_at_ms")));
-    assert_non_null(
-        strstr(text.data, "ignored: the controller alone says that"));
+    assert_non_null(strstr(text.data, "ignored: the controller alone says that"));
     json_decref(json);
     scene_end(&scene);
 }

@@ -9,8 +9,7 @@ static int take_record(void *context, const struct flo_audit_record *record,
                        const struct flo_digest *hash)
 {
     (void)hash;
-    flo_buf_printf(context, "%s %s %s\n", record->what, record->object,
-                   record->result);
+    flo_buf_printf(context, "%s %s %s\n", record->what, record->object, record->result);
     return 0;
 }
 
@@ -19,9 +18,8 @@ static void audit_has(struct world *world, const char *line, bool is_there)
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
 
     flo_buf_text(&text, "");
-    assert_int_equal(flo_fleet_audit_newest(world->controller->store, INT64_MAX,
-                                            20, take_record, &text,
-                                            &world->err),
+    assert_int_equal(flo_fleet_audit_newest(world->controller->store, INT64_MAX, 20, take_record,
+                                            &text, &world->err),
                      0);
     if ((strstr(text.data, line) != NULL) != is_there) {
         fail_msg("`%s`:\n%s", line, text.data);
@@ -46,13 +44,11 @@ static void answers(struct world *world, const char *order, const char *outcome)
 {
     char text[256];
 
-    snprintf(text, sizeof(text),
-             "{\"v\":1,\"order\":\"%s\",\"outcome\":\"%s\"}", order, outcome);
+    snprintf(text, sizeof(text), "{\"v\":1,\"order\":\"%s\",\"outcome\":\"%s\"}", order, outcome);
     send(world, 0, "ack", text);
 }
 
-static void
-an_order_that_nobody_gave_is_an_alarm_when_it_was_obeyed(void **state)
+static void an_order_that_nobody_gave_is_an_alarm_when_it_was_obeyed(void **state)
 {
     struct world *world = *state;
 
@@ -69,11 +65,10 @@ static void an_order_of_ours_that_is_forgotten_is_no_alarm(void **state)
     struct world *world = *state;
 
     assert_non_null(start(world, "{\"release\":\"tiny@2.1.0\"}"));
-    assert_int_equal(
-        flo_fleet_remove(world->controller->store, FLO_TABLE_ORDER,
-                         MATCHES(text_is(FLO_FIELD_ORDER_ID, "o-0001")), NULL,
-                         &world->err),
-        0);
+    assert_int_equal(flo_fleet_remove(world->controller->store, FLO_TABLE_ORDER,
+                                      MATCHES(text_is(FLO_FIELD_ORDER_ID, "o-0001")), NULL,
+                                      &world->err),
+                     0);
     answers(world, "o-0001", "done");
     assert_string_equal(told(world), "");
 }
@@ -92,8 +87,7 @@ static void a_number_that_nobody_gave_is_an_alarm(void **state)
 static void a_newer_order_of_a_stranger_is_an_alarm(void **state)
 {
     struct world *world = *state;
-    struct flo_rollout_entry *entry =
-        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
 
     send(world, device_in_phase(entry, 0), "ack",
          "{\"v\":1,\"order\":\"o-0001\",\"outcome\":\"superseded\",\"by\":"
@@ -112,12 +106,10 @@ static void a_statement_that_a_device_refused_is_an_alarm(void **state)
     snprintf(text, sizeof(text), "%sit looks odd\"},\"seq\":1}", begin);
     send(world, 0, "event", text);
     assert_string_equal(told(world), ""); /* a device may say anything */
-    snprintf(text, sizeof(text),
-             "%srefused " DIGEST ", held " NEXT_DIGEST ": x\"},\"seq\":2}",
+    snprintf(text, sizeof(text), "%srefused " DIGEST ", held " NEXT_DIGEST ": x\"},\"seq\":2}",
              begin);
     send(world, 0, "event", text);
-    assert_string_equal(told(world),
-                        "statement refused " DIGEST ", held " NEXT_DIGEST);
+    assert_string_equal(told(world), "statement refused " DIGEST ", held " NEXT_DIGEST);
 }
 
 static int ignore(void *context, const struct flo_fleet_token *token)
@@ -139,23 +131,17 @@ static void a_row_that_somebody_wrote_is_an_alarm_once(void **state)
 
     assert_int_equal(flo_fleet_token_add(store, &token, &world->err), 0);
     assert_int_equal(
-        flo_fleet_update(store, FLO_TABLE_TOKEN,
-                         CHANGES(set_text(FLO_FIELD_TOKEN_ROLE, "admin")),
-                         MATCHES(text_is(FLO_FIELD_TOKEN_ID, "t1")), NULL,
-                         &world->err),
+        flo_fleet_update(store, FLO_TABLE_TOKEN, CHANGES(set_text(FLO_FIELD_TOKEN_ROLE, "admin")),
+                         MATCHES(text_is(FLO_FIELD_TOKEN_ID, "t1")), NULL, &world->err),
         0);
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(
-            flo_fleet_token_get(store, "t1", NULL, ignore, NULL, &world->err),
-            FLO_E_ABSENT);
-        assert_int_equal(flo_foreign_unsealed(world->controller, &world->err),
-                         0);
+        assert_int_equal(flo_fleet_token_get(store, "t1", NULL, ignore, NULL, &world->err),
+                         FLO_E_ABSENT);
+        assert_int_equal(flo_foreign_unsealed(world->controller, &world->err), 0);
     }
     assert_string_equal(told(world), "row token t1");
     audit_has(world, "row.unsealed token t1 alarm\n", true);
-    audit_has(world,
-              "row.unsealed token t1 alarm\nrow.unsealed token t1 alarm\n",
-              false);
+    audit_has(world, "row.unsealed token t1 alarm\nrow.unsealed token t1 alarm\n", false);
 }
 
 int main(void)

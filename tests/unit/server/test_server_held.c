@@ -8,15 +8,12 @@
 
 #include "server-stub/mqtt/held.h"
 
-static void add(struct flo_held_messages *held, uint64_t number,
-                const char *text)
+static void add(struct flo_held_messages *held, uint64_t number, const char *text)
 {
-    assert_true(
-        flo_held_add(held, number, FLO_TOPIC_CMD, "key", text, strlen(text)));
+    assert_true(flo_held_add(held, number, FLO_TOPIC_CMD, "key", text, strlen(text)));
 }
 
-static void leaves(struct flo_held_messages *held, uint64_t number,
-                   const char *text)
+static void leaves(struct flo_held_messages *held, uint64_t number, const char *text)
 {
     struct flo_held_message *message = flo_held_take(held, number);
 
@@ -67,8 +64,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_message_leaves_when_its_commit_is_durable),
-        cmocka_unit_test(
-            messages_leave_in_the_order_in_which_they_were_written),
+        cmocka_unit_test(messages_leave_in_the_order_in_which_they_were_written),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,8 +11,7 @@
 static void a_rollout_is_carried_by_messages(void **state)
 {
     struct world *world = *state;
-    struct flo_rollout_entry *entry =
-        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
     assert_non_null(entry);
     size_t canary = device_in_phase(entry, 0);
 
@@ -43,17 +42,14 @@ static void a_rollout_read_again_goes_on_where_it_was(void **state)
     before = entry->core;
     flo_rollouts_forget(world->controller);
     assert_int_equal(flo_rollouts_load(world->controller, &world->err), 0);
-    assert_int_equal(
-        flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
+    assert_int_equal(flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
 
     assert_int_equal(entry->core.state, before.state);
     assert_int_equal(entry->core.on_fail, FLO_ON_FAIL_HALT);
     assert_int_equal(entry->core.member_count, 3);
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(entry->core.phases[i].bucket_to,
-                         before.phases[i].bucket_to);
-        assert_memory_equal(entry->core.phases[i].counts,
-                            before.phases[i].counts,
+        assert_int_equal(entry->core.phases[i].bucket_to, before.phases[i].bucket_to);
+        assert_memory_equal(entry->core.phases[i].counts, before.phases[i].counts,
                             sizeof(before.phases[i].counts));
     }
     event(world, canary, "failed");
@@ -74,8 +70,7 @@ static void a_phase_read_again_waits_its_whole_soak(void **state)
     for (size_t i = 0; i < FLO_COUNT(hours); i++) {
         entry->core.phases[0].settled_at_ms =
             (uint64_t)((int64_t)waits_wall_ms() + hours[i] * 3600000);
-        assert_int_equal(
-            flo_rollouts_put(world->controller, entry, &world->err), 0);
+        assert_int_equal(flo_rollouts_put(world->controller, entry, &world->err), 0);
         flo_rollouts_forget(world->controller);
         assert_int_equal(flo_rollouts_load(world->controller, &world->err), 0);
         entry = world->controller->rollouts.items[0];
@@ -87,10 +82,8 @@ static void a_phase_read_again_waits_its_whole_soak(void **state)
 static void a_refused_request_does_not_forget_silence(void **state)
 {
     struct world *world = *state;
-    struct flo_rollout_entry *entry =
-        start(world, "{\"release\":\"tiny@2.1.0\"}");
-    size_t canary =
-        flo_rollout_find(&entry->core, ids[device_in_phase(entry, 0)]);
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
+    size_t canary = flo_rollout_find(&entry->core, ids[device_in_phase(entry, 0)]);
 
     entry->core.members[canary].heard_at_ms = 5;
     assert_null(start(world, "{\"release\":\"tiny@2.1.0\"}"));
@@ -103,8 +96,7 @@ static void a_refused_request_does_not_forget_silence(void **state)
 static void a_step_that_fails_leaves_no_trace(void **state)
 {
     struct world *world = *state;
-    struct flo_rollout_entry *entry =
-        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
     size_t device = device_in_phase(entry, 0);
     struct flo_rollout_event failed = {.kind = FLO_ROLLOUT_EVENT_EXECUTION,
                                        .device = ids[device],
@@ -112,13 +104,11 @@ static void a_step_that_fails_leaves_no_trace(void **state)
                                        .execution = FLO_EXECUTION_FAILED};
 
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(
-        flo_rollouts_step(world->controller, entry, failed, &world->err), 0);
+    assert_int_equal(flo_rollouts_step(world->controller, entry, failed, &world->err), 0);
     assert_int_equal(entry->core.state, FLO_ROLLOUT_ROLLED_BACK);
     flo_controller_cancel(world->controller);
 
-    assert_int_equal(
-        flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
+    assert_int_equal(flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
     assert_int_equal(entry->core.state, FLO_ROLLOUT_RUNNING);
     assert_string_equal(order_of(world, device), "o-0001");
 }
@@ -126,8 +116,7 @@ static void a_step_that_fails_leaves_no_trace(void **state)
 static void a_device_speaks_only_for_itself(void **state)
 {
     struct world *world = *state;
-    struct flo_rollout_entry *entry =
-        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
     size_t canary = device_in_phase(entry, 0);
     size_t other = device_in_phase(entry, 1);
     uint64_t dropped = world->ingest.dropped;
@@ -136,8 +125,7 @@ static void a_device_speaks_only_for_itself(void **state)
     /* Another one says that it failed: its phase has not begun. */
     event(world, other, "failed");
     assert_int_equal(entry->core.state, FLO_ROLLOUT_RUNNING);
-    snprintf(text, sizeof(text),
-             "{\"v\":2,\"device\":\"%s\",\"rev\":99,\"models\":[]}",
+    snprintf(text, sizeof(text), "{\"v\":2,\"device\":\"%s\",\"rev\":99,\"models\":[]}",
              ids[canary]);
     send(world, other, "reported", text);
     assert_int_equal(world->ingest.dropped, dropped + 1);
@@ -151,8 +139,7 @@ static void who_was_retired_says_nothing_any_more(void **state)
     send(world, 0, "presence", "{\"v\":1,\"online\":true}");
     assert_int_equal(world->ingest.dropped, dropped);
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(flo_devices_retire(world->controller, ids[0], &world->err),
-                     0);
+    assert_int_equal(flo_devices_retire(world->controller, ids[0], &world->err), 0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
     send(world, 0, "presence", "{\"v\":1,\"online\":true}");
     send(world, 0, "reported",
@@ -164,8 +151,7 @@ static void who_was_retired_says_nothing_any_more(void **state)
 static void a_word_about_another_release_moves_no_rollout(void **state)
 {
     struct world *world = *state;
-    struct flo_rollout_entry *entry =
-        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
     size_t canary = device_in_phase(entry, 0);
     size_t at = flo_rollout_find(&entry->core, ids[canary]);
 
@@ -178,8 +164,7 @@ static void a_word_about_another_release_moves_no_rollout(void **state)
 static void an_event_that_comes_twice_counts_once(void **state)
 {
     struct world *world = *state;
-    struct flo_rollout_entry *entry =
-        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
     size_t canary = device_in_phase(entry, 0);
     const struct flo_update_counts *updates = &world->controller->updates;
 
@@ -195,8 +180,7 @@ static void an_event_that_comes_twice_counts_once(void **state)
 static void a_refusal_ends_no_update_that_has_begun(void **state)
 {
     struct world *world = *state;
-    struct flo_rollout_entry *entry =
-        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
     size_t canary = device_in_phase(entry, 0);
     size_t at = flo_rollout_find(&entry->core, ids[canary]);
 
@@ -211,9 +195,7 @@ static uint64_t drifting(struct world *world)
 {
     struct flo_fleet_device_count count;
 
-    assert_int_equal(
-        flo_fleet_device_counts(world->controller->store, &count, &world->err),
-        0);
+    assert_int_equal(flo_fleet_device_counts(world->controller->store, &count, &world->err), 0);
     assert_int_equal(count.devices, FLO_COUNT(ids));
     return count.drifting;
 }
@@ -232,8 +214,7 @@ static void a_device_that_drifts_is_counted_until_it_does_no_more(void **state)
         send(world, i, "reported", text);
         assert_int_equal(drifting(world), i + 1);
     }
-    snprintf(text, sizeof(text),
-             "{\"v\":2,\"device\":\"%s\",\"models\":[{\"drift\":null}]}",
+    snprintf(text, sizeof(text), "{\"v\":2,\"device\":\"%s\",\"models\":[{\"drift\":null}]}",
              ids[0]);
     send(world, 0, "reported", text);
     assert_int_equal(drifting(world), 1);
@@ -242,8 +223,7 @@ static void a_device_that_drifts_is_counted_until_it_does_no_more(void **state)
 static void a_refused_order_is_a_rejected_execution(void **state)
 {
     struct world *world = *state;
-    struct flo_rollout_entry *entry =
-        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
     size_t canary = device_in_phase(entry, 0);
 
     send(world, canary, "ack",
@@ -255,12 +235,10 @@ static void a_refused_order_is_a_rejected_execution(void **state)
     assert_int_equal(entry->core.state, FLO_ROLLOUT_ROLLED_BACK);
 }
 
-static void
-what_a_device_says_of_an_execution_is_shown_by_its_kind(void **state)
+static void what_a_device_says_of_an_execution_is_shown_by_its_kind(void **state)
 {
     struct world *world = *state;
-    struct flo_rollout_entry *entry =
-        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
     json_t *view = NULL;
     char text[512];
 
@@ -271,8 +249,7 @@ what_a_device_says_of_an_execution_is_shown_by_its_kind(void **state)
              "\"what\":\"full\"},\"detail\":{\"codec\":[1],\"bytes\":\"7\","
              "\"took_ms\":8,\"more\":{}}}");
     send(world, device_in_phase(entry, 0), "event", text);
-    assert_int_equal(
-        flo_object_rollout(world->controller, entry, 3, &view, &world->err), 0);
+    assert_int_equal(flo_object_rollout(world->controller, entry, 3, &view, &world->err), 0);
 
     json_t *devices = json_object_get(view, "devices");
     json_t *shown = NULL;
@@ -282,9 +259,8 @@ what_a_device_says_of_an_execution_is_shown_by_its_kind(void **state)
             shown = device;
         }
     }
-    json_t *wanted =
-        json_pack("{s:{s:s},s:{s:i},s:n,s:n}", "error", "what", "full",
-                  "detail", "took_ms", 8, "codec", "bytes");
+    json_t *wanted = json_pack("{s:{s:s},s:{s:i},s:n,s:n}", "error", "what", "full", "detail",
+                               "took_ms", 8, "codec", "bytes");
     const char *key;
     json_t *value;
     json_object_foreach(wanted, key, value)
@@ -295,8 +271,8 @@ what_a_device_says_of_an_execution_is_shown_by_its_kind(void **state)
     json_decref(view);
 }
 
-static void fetches(struct world *world, size_t device, const char *seq,
-                    const char *state, const char *detail)
+static void fetches(struct world *world, size_t device, const char *seq, const char *state,
+                    const char *detail)
 {
     char text[512];
 
@@ -308,19 +284,15 @@ static void fetches(struct world *world, size_t device, const char *seq,
     send(world, device, "event", text);
 }
 
-static void assert_transfer(struct world *world, int devices, int bytes,
-                            int full_bytes, int near)
+static void assert_transfer(struct world *world, int devices, int bytes, int full_bytes, int near)
 {
     struct flo_rollout_entry *entry = NULL;
     json_t *view = NULL;
 
-    assert_int_equal(
-        flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
-    assert_int_equal(
-        flo_object_rollout(world->controller, entry, 0, &view, &world->err), 0);
-    json_t *wanted =
-        json_pack("{s:i,s:i,s:i,s:i}", "devices", devices, "bytes", bytes,
-                  "full_bytes", full_bytes, "neighbour_bytes", near);
+    assert_int_equal(flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
+    assert_int_equal(flo_object_rollout(world->controller, entry, 0, &view, &world->err), 0);
+    json_t *wanted = json_pack("{s:i,s:i,s:i,s:i}", "devices", devices, "bytes", bytes,
+                               "full_bytes", full_bytes, "neighbour_bytes", near);
     assert_true(json_equal(json_object_get(view, "transfer"), wanted));
     json_decref(wanted);
     json_decref(view);
@@ -340,12 +312,10 @@ static void what_devices_fetch_is_added_up_also_after_a_restart(void **state)
     fetches(world, 1, "1", "downloading", "{\"bytes\":100,\"full_bytes\":100}");
     assert_transfer(world, 2, 110, 200, 0);
 
-    fetches(world, 1, "2", "verifying",
-            "{\"bytes\":30,\"full_bytes\":120,\"neighbour_bytes\":20}");
+    fetches(world, 1, "2", "verifying", "{\"bytes\":30,\"full_bytes\":120,\"neighbour_bytes\":20}");
     fetches(world, 0, "2", "verifying", /* no more than all of them */
             "{\"bytes\":10,\"full_bytes\":100,\"neighbour_bytes\":99}");
-    fetches(world, 2, "1", "downloading",
-            "{\"bytes\":-5,\"full_bytes\":9223372036854775807}");
+    fetches(world, 2, "1", "downloading", "{\"bytes\":-5,\"full_bytes\":9223372036854775807}");
     assert_transfer(world, 2, 40, 220, 30);
 
     flo_rollouts_forget(world->controller);
@@ -356,22 +326,19 @@ static void what_devices_fetch_is_added_up_also_after_a_restart(void **state)
 static void an_aborted_rollout_ends_though_no_execution_began(void **state)
 {
     struct world *world = *state;
-    struct flo_rollout_entry *entry =
-        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
     size_t canary = device_in_phase(entry, 0);
 
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(
-        flo_rollouts_step(world->controller, entry,
-                          (struct flo_rollout_event){
-                              .kind = FLO_ROLLOUT_EVENT_ABORT, .note = "ops"},
-                          &world->err),
-        0);
+    assert_int_equal(flo_rollouts_step(
+                         world->controller, entry,
+                         (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_ABORT, .note = "ops"},
+                         &world->err),
+                     0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
     assert_int_equal(entry->core.state, FLO_ROLLOUT_ABORTING);
     assert_string_equal(order_of(world, canary), "o-0002");
-    send(world, canary, "ack",
-         "{\"v\":1,\"order\":\"o-0002\",\"outcome\":\"done\"}");
+    send(world, canary, "ack", "{\"v\":1,\"order\":\"o-0002\",\"outcome\":\"done\"}");
 
     assert_int_equal(entry->core.state, FLO_ROLLOUT_ABORTED);
 }
@@ -391,8 +358,7 @@ static void a_pause_behind_a_phase_without_buckets_is_resumed(void **state)
             event(world, i, "succeeded");
         }
     }
-    assert_int_equal(entry->core.phases[1].bucket_from,
-                     entry->core.phases[1].bucket_to);
+    assert_int_equal(entry->core.phases[1].bucket_from, entry->core.phases[1].bucket_to);
     does(world, entry, FLO_ROLLOUT_EVENT_PAUSE);
     assert_string_equal(order_of(world, last), "o-0003");
     does(world, entry, FLO_ROLLOUT_EVENT_RESUME);
@@ -404,8 +370,7 @@ static void a_pause_behind_a_phase_without_buckets_is_resumed(void **state)
 static void a_newcomer_gets_what_its_group_was_brought_to(void **state)
 {
     struct world *world = *state;
-    struct flo_rollout_entry *entry =
-        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
 
     event(world, device_in_phase(entry, 0), "succeeded");
     for (size_t i = 0; i < FLO_COUNT(ids); i++) {
@@ -424,16 +389,13 @@ static void reading_an_old_rollout_does_not_make_it_the_newest(void **state)
 
     bring_to_two_releases(world);
     flo_rollouts_forget(world->controller);
-    assert_int_equal(
-        flo_rollouts_find(world->controller, "r-0002", &entry, &world->err), 0);
-    assert_int_equal(
-        flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
+    assert_int_equal(flo_rollouts_find(world->controller, "r-0002", &entry, &world->err), 0);
+    assert_int_equal(flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
 
     assert_string_equal(order_of_newcomer(world), "o-0002");
 }
 
-static void put_rows(struct world *world, int first, int count,
-                     const char *state)
+static void put_rows(struct world *world, int first, int count, const char *state)
 {
     char id[FLO_NAME_MAX + 1];
     struct flo_fleet_rollout row = {.id = id,
@@ -444,9 +406,7 @@ static void put_rows(struct world *world, int first, int count,
 
     for (int i = 0; i < count; i++) {
         snprintf(id, sizeof(id), "r-%04d", first + i);
-        assert_int_equal(
-            flo_fleet_rollout_put(world->controller->store, &row, &world->err),
-            0);
+        assert_int_equal(flo_fleet_rollout_put(world->controller->store, &row, &world->err), 0);
     }
 }
 
@@ -498,11 +458,10 @@ static void what_is_under_way_leaves_room_for_what_ended(void **state)
         snprintf(id, sizeof(id), "r-%04d", 100 + i);
         find(world, id)->core.state = FLO_ROLLOUT_ROLLING_BACK;
     }
-    assert_int_equal(flo_rollouts_step(
-                         world->controller, find(world, "r-0001"),
-                         (struct flo_rollout_event){
-                             .kind = FLO_ROLLOUT_EVENT_ROLLBACK, .note = "ops"},
-                         &world->err),
+    assert_int_equal(flo_rollouts_step(world->controller, find(world, "r-0001"),
+                                       (struct flo_rollout_event){
+                                           .kind = FLO_ROLLOUT_EVENT_ROLLBACK, .note = "ops"},
+                                       &world->err),
                      FLO_E_REST_LIMIT);
     find(world, "r-0119");
 }
@@ -542,9 +501,8 @@ static void a_release_taken_back_leaves_newcomers_the_one_before(void **state)
 
     bring_to_two_releases(world);
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(takes_back(world->controller, "tiny@2.2.0", "all", "ops",
-                                "bad", id, &world->err),
-                     0);
+    assert_int_equal(
+        takes_back(world->controller, "tiny@2.2.0", "all", "ops", "bad", id, &world->err), 0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 
     /* signed again: whoever heard of the rollback takes no older one */
@@ -571,10 +529,8 @@ static void specifications_out_of_bounds_are_refused(void **state)
     for (size_t i = 0; i < FLO_COUNT(bad); i++) {
         world->err = (struct flo_err){0};
         assert_null(start(world, bad[i]));
-        if (world->err.code != FLO_E_REST_SCHEMA &&
-            world->err.code != FLO_E_REST_MEANING) {
-            fail_msg("%s gave %s: %s", bad[i], flo_error_id(world->err.code),
-                     world->err.what);
+        if (world->err.code != FLO_E_REST_SCHEMA && world->err.code != FLO_E_REST_MEANING) {
+            fail_msg("%s gave %s: %s", bad[i], flo_error_id(world->err.code), world->err.what);
         }
     }
     assert_int_equal(world->controller->rollouts.count, 0);
@@ -597,8 +553,8 @@ static void who_speaks_is_online_and_who_left_stays_away(void **state)
 }
 
 /* The words of a device whose disk was full when its power failed. */
-static void reports(struct world *world, size_t device, unsigned last,
-                    unsigned acked, const char *models)
+static void reports(struct world *world, size_t device, unsigned last, unsigned acked,
+                    const char *models)
 {
     char text[1024];
 
@@ -612,12 +568,10 @@ static void reports(struct world *world, size_t device, unsigned last,
 
 static void what_a_device_has_forgotten_is_not_awaited(void **state)
 {
-    static const char runs[] =
-        "{\"model\":\"tiny\",\"state\":\"ready\",\"execution\":{\"id\":"
-        "\"r-0001.1\",\"rollout\":\"r-0001\",\"state\":\"downloading\"}}";
+    static const char runs[] = "{\"model\":\"tiny\",\"state\":\"ready\",\"execution\":{\"id\":"
+                               "\"r-0001.1\",\"rollout\":\"r-0001\",\"state\":\"downloading\"}}";
     struct world *world = *state;
-    struct flo_rollout_entry *entry =
-        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
     size_t canary = device_in_phase(entry, 0);
     struct flo_rollout_member *member =
         &entry->core.members[flo_rollout_find(&entry->core, ids[canary])];
@@ -642,12 +596,10 @@ static void what_a_device_has_forgotten_is_not_awaited(void **state)
     assert_int_equal(member->state, FLO_EXECUTION_SUCCEEDED);
 }
 
-static void
-what_a_device_forgot_is_superseded_by_what_it_should_do(void **state)
+static void what_a_device_forgot_is_superseded_by_what_it_should_do(void **state)
 {
     struct world *world = *state;
-    struct flo_rollout_entry *entry =
-        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
     size_t canary = device_in_phase(entry, 0);
 
     event(world, canary, "accepted");

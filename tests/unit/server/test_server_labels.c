@@ -21,19 +21,16 @@ static void enrol_one(struct world *world, int number, const char *labels)
 
     snprintf(id, sizeof(id), "%08d-0000-4000-8000-000000000000", number);
     snprintf(name, sizeof(name), "more-%d", number);
-    struct flo_fleet_device device = {
-        .id = id,
-        .name = name,
-        .labels = labels,
-        .profile = "{\"arch\":\"x86_64\",\"kernel\":\"avx2\"}",
-        .groups = "[\"all\"]",
-        .enrolled_at_ms = 1};
-    assert_int_equal(flo_fleet_device_add(world->controller->store, &device,
-                                          groups, 1, &world->err),
-                     0);
-    assert_int_equal(flo_fleet_device_online(world->controller->store, id, true,
-                                             &is_news, &world->err),
-                     0);
+    struct flo_fleet_device device = {.id = id,
+                                      .name = name,
+                                      .labels = labels,
+                                      .profile = "{\"arch\":\"x86_64\",\"kernel\":\"avx2\"}",
+                                      .groups = "[\"all\"]",
+                                      .enrolled_at_ms = 1};
+    assert_int_equal(
+        flo_fleet_device_add(world->controller->store, &device, groups, 1, &world->err), 0);
+    assert_int_equal(
+        flo_fleet_device_online(world->controller->store, id, true, &is_news, &world->err), 0);
 }
 
 static void enrol_all(struct world *world, labels_fn *labels_of)
@@ -55,9 +52,8 @@ static struct flo_rollout_entry *create(struct world *world, const char *text)
 
     assert_non_null(json);
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    int rv = flo_rollouts_create(world->controller, json,
-                                 &(struct flo_actor){"ops", "user:ops"}, false,
-                                 &entry, &world->err);
+    int rv = flo_rollouts_create(world->controller, json, &(struct flo_actor){"ops", "user:ops"},
+                                 false, &entry, &world->err);
     json_decref(json);
     if (rv < 0) {
         fail_msg("%s", world->err.what);
@@ -66,35 +62,29 @@ static struct flo_rollout_entry *create(struct world *world, const char *text)
     return entry;
 }
 
-static struct flo_observe_study *labels_of(struct world *world,
-                                           struct flo_rollout_entry *entry)
+static struct flo_observe_study *labels_of(struct world *world, struct flo_rollout_entry *entry)
 {
-    struct flo_observe_study *study =
-        flo_observe_study_new(entry->core.member_count);
+    struct flo_observe_study *study = flo_observe_study_new(entry->core.member_count);
 
-    assert_int_equal(
-        flo_rollouts_slices_ask(world->controller, entry, study, &world->err),
-        0);
+    assert_int_equal(flo_rollouts_slices_ask(world->controller, entry, study, &world->err), 0);
     return study;
 }
 
 static struct flo_slice slice_of(const struct flo_rollout_entry *entry,
-                                 const struct flo_observe_study *study,
-                                 uint16_t label, int device)
+                                 const struct flo_observe_study *study, uint16_t label, int device)
 {
     char id[37];
 
     snprintf(id, sizeof(id), "%08d-0000-4000-8000-000000000000", device);
     size_t at = flo_rollout_find(&entry->core, id);
     assert_true(at < entry->core.member_count);
-    return (struct flo_slice){
-        .label = label,
-        .value = study->values[label * entry->core.member_count + at]};
+    return (struct flo_slice){.label = label,
+                              .value = study->values[label * entry->core.member_count + at]};
 }
 
 /* The name of a device's slice. */
-static void name_of(struct world *world, struct flo_rollout_entry *entry,
-                    uint16_t label, int device, char *out)
+static void name_of(struct world *world, struct flo_rollout_entry *entry, uint16_t label,
+                    int device, char *out)
 {
     struct flo_study_evidence *evidence = calloc(1, sizeof(*evidence));
     struct flo_observe_study *study = labels_of(world, entry);
@@ -102,8 +92,7 @@ static void name_of(struct world *world, struct flo_rollout_entry *entry,
 
     evidence->slices.count = 1;
     study->found[0].slice = slice_of(entry, study, label, device);
-    assert_int_equal(
-        flo_rollouts_slices_name(entry, study, evidence, &in, &world->err), 0);
+    assert_int_equal(flo_rollouts_slices_name(entry, study, evidence, &in, &world->err), 0);
     memcpy(out, evidence->slices.rows[0].name, FLO_SLICE_TEXT);
     flo_observe_study_free(study);
     free(evidence);
@@ -114,12 +103,11 @@ static void name_of(struct world *world, struct flo_rollout_entry *entry,
 
 static void site_and_rack(int number, char *out, size_t bytes)
 {
-    snprintf(out, bytes, "{\"site\":\"s%d\",\"rack\":\"r%d\"}", number % SITES,
-             number / SITES % 2);
+    snprintf(out, bytes, "{\"site\":\"s%d\",\"rack\":\"r%d\"}", number % SITES, number / SITES % 2);
 }
 
-#define PAIRED                                                                 \
-    "{\"release\":\"tiny@2.1.0\",\"labels\":[\"site&rack\",\"site\","          \
+#define PAIRED                                                                                     \
+    "{\"release\":\"tiny@2.1.0\",\"labels\":[\"site&rack\",\"site\","                              \
     "\"rack\"]}"
 
 static void a_policy_names_labels_and_pairs_of_them(void **state)
@@ -152,8 +140,7 @@ static void without_a_word_they_are_the_class_and_the_site(void **state)
     char name[FLO_SLICE_TEXT];
 
     enrol_all(world, site_and_rack);
-    struct flo_rollout_entry *entry =
-        create(world, "{\"release\":\"tiny@2.1.0\"}");
+    struct flo_rollout_entry *entry = create(world, "{\"release\":\"tiny@2.1.0\"}");
     struct flo_observe_study *study = labels_of(world, entry);
     assert_int_equal(study->label_count, 2);
     flo_observe_study_free(study);
@@ -179,8 +166,7 @@ static void its_members_get_a_bit_for_each_row_and_probe(void **state)
     evidence->probe_count = 2;
     study->probed[0] = slice_of(entry, study, 0, 11);
     study->probed[1] = slice_of(entry, study, 2, 11);
-    assert_int_equal(
-        flo_rollouts_slices_name(entry, study, evidence, &in, &world->err), 0);
+    assert_int_equal(flo_rollouts_slices_name(entry, study, evidence, &in, &world->err), 0);
     assert_string_equal(evidence->probes[0].name, "site=s11");
     assert_string_equal(evidence->probes[1].name, "site&rack=s11&r0");
     for (size_t m = 0; m < entry->core.member_count; m++) {
@@ -223,16 +209,13 @@ static void probes_are_known_after_a_start(void **state)
     of->evidence.segment_count = entry->core.segment_count;
     of->evidence.probe_count = 1;
     study->probed[0] = slice_of(entry, study, 2, 10);
-    assert_int_equal(
-        flo_rollouts_slices_name(entry, study, &of->evidence, &in, &world->err),
-        0);
+    assert_int_equal(flo_rollouts_slices_name(entry, study, &of->evidence, &in, &world->err), 0);
     of->slices = in;
     of->probes = in + entry->core.member_count;
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
     assert_int_equal(
         flo_rollouts_step(world->controller, entry,
-                          (struct flo_rollout_event){
-                              .kind = FLO_ROLLOUT_EVENT_STUDY, .study = of},
+                          (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_STUDY, .study = of},
                           &world->err),
         0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
@@ -240,8 +223,7 @@ static void probes_are_known_after_a_start(void **state)
     assert_int_equal(probes_in(&entry->core), 3);
 
     flo_rollouts_forget(world->controller);
-    assert_int_equal(
-        flo_rollouts_find(world->controller, id, &entry, &world->err), 0);
+    assert_int_equal(flo_rollouts_find(world->controller, id, &entry, &world->err), 0);
     assert_int_equal(probes_in(&entry->core), 3);
     assert_int_equal(entry->core.probed_count, 1);
     flo_observe_study_free(study);
@@ -257,14 +239,12 @@ static void hold(struct flo_rollout_entry *entry, const char *name)
     state->held_count = 1;
 }
 
-static uint8_t held_by(struct world *world, struct flo_rollout_entry *entry,
-                       int number)
+static uint8_t held_by(struct world *world, struct flo_rollout_entry *entry, int number)
 {
     char id[37];
 
     snprintf(id, sizeof(id), "%08d-0000-4000-8000-000000000000", number);
-    return flo_rollouts_slices_of(
-        entry, flo_fleet_facts_of(world->controller->store, id));
+    return flo_rollouts_slices_of(entry, flo_fleet_facts_of(world->controller->store, id));
 }
 
 /* Who joins is kept out where it has both. */
@@ -290,8 +270,8 @@ static void who_joins_is_of_a_pair_with_both_values(void **state)
 /* "a&b" with "c", and "a" with "b&c". */
 static void with_ampersands(int number, char *out, size_t bytes)
 {
-    snprintf(out, bytes, "{\"site\":\"%s\",\"rack\":\"%s\"}",
-             number % 2 == 0 ? "a&b" : "a", number % 2 == 0 ? "c" : "b&c");
+    snprintf(out, bytes, "{\"site\":\"%s\",\"rack\":\"%s\"}", number % 2 == 0 ? "a&b" : "a",
+             number % 2 == 0 ? "c" : "b&c");
 }
 
 static void pairs_that_read_alike_are_told_apart(void **state)
@@ -315,8 +295,7 @@ static void pairs_that_read_alike_are_told_apart(void **state)
 
 static void each_its_own(int number, char *out, size_t bytes)
 {
-    snprintf(out, bytes, "{\"site\":\"s%d\",\"serial\":\"n%d\"}",
-             number % SITES, number);
+    snprintf(out, bytes, "{\"site\":\"s%d\",\"serial\":\"n%d\"}", number % SITES, number);
 }
 
 static const char *text_in(const json_t *json, const char *key)
@@ -344,27 +323,21 @@ static void a_label_with_too_many_values_says_what_is_left_out(void **state)
     struct flo_rollout_entry *entry =
         create(world, "{\"release\":\"tiny@2.1.0\",\"labels\":[\"site\","
                       "\"serial\",\"room\"]}");
-    assert_int_equal(
-        flo_object_rollout(world->controller, entry, 0, &view, &world->err), 0);
+    assert_int_equal(flo_object_rollout(world->controller, entry, 0, &view, &world->err), 0);
     assert_null(json_object_get(view, "scans")); /* they are not read yet */
     json_decref(view);
-    assert_int_equal(
-        flo_rollouts_labels_read(world->controller, entry, &world->err), 0);
-    assert_int_equal(
-        flo_object_rollout(world->controller, entry, 0, &view, &world->err), 0);
+    assert_int_equal(flo_rollouts_labels_read(world->controller, entry, &world->err), 0);
+    assert_int_equal(flo_object_rollout(world->controller, entry, 0, &view, &world->err), 0);
     assert_string_equal(text_in(scan_in(view, 0), "text"), "site: 40 values");
     json_t *serial = scan_in(view, 1);
-    assert_int_equal(json_integer_value(json_object_get(serial, "values")),
-                     FLO_SLICE_VALUES_MAX);
-    assert_int_equal(
-        json_integer_value(json_object_get(serial, "left_devices")), 200);
+    assert_int_equal(json_integer_value(json_object_get(serial, "values")), FLO_SLICE_VALUES_MAX);
+    assert_int_equal(json_integer_value(json_object_get(serial, "left_devices")), 200);
     json_array_foreach(json_object_get(view, "gates"), i, gate)
     {
         const char *said = text_in(gate, "note");
         noted += said != NULL && strcmp(said, note) == 0 ? 1 : 0;
         assert_true(said == NULL || strcmp(said, note) == 0);
-        assert_true(said == NULL ||
-                    strcmp(text_in(gate, "gate"), "engine_rss") != 0);
+        assert_true(said == NULL || strcmp(text_in(gate, "gate"), "engine_rss") != 0);
     }
     assert_true(noted >= 4);
     json_decref(view);
@@ -372,8 +345,7 @@ static void a_label_with_too_many_values_says_what_is_left_out(void **state)
 
 int main(void)
 {
-#define TEST(name)                                                             \
-    cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
     const struct CMUnitTest tests[] = {
         TEST(a_policy_names_labels_and_pairs_of_them),
         TEST(without_a_word_they_are_the_class_and_the_site),

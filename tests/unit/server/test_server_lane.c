@@ -17,8 +17,8 @@
 
 #define ONE "11111111-1111-4111-8111-111111111111"
 #define TWO "22222222-2222-4222-8222-222222222222"
-#define RELEASE                                                                \
-    "sha256:"                                                                  \
+#define RELEASE                                                                                    \
+    "sha256:"                                                                                      \
     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
 struct world {
@@ -42,14 +42,11 @@ static int set_up(void **state)
 
     flo_log_level_set(FLO_LOG_ERROR);
     world->base = event_base_new();
-    assert_int_equal(
-        flo_lane_open(":memory:", "demo", FLO_BLOCK_MS, &world->lane, NULL), 0);
+    assert_int_equal(flo_lane_open(":memory:", "demo", FLO_BLOCK_MS, &world->lane, NULL), 0);
     flo_lane_device(world->lane, ONE, "x86_64 avx2 4g");
     flo_lane_device(world->lane, TWO, "aarch64 neon 1g");
     flo_lane_release(world->lane, RELEASE, "tiny", "1");
-    assert_int_equal(
-        flo_lane_start(world->lane, world->base, NULL, on_news, world, NULL),
-        0);
+    assert_int_equal(flo_lane_start(world->lane, world->base, NULL, on_news, world, NULL), 0);
     *state = world;
     return 0;
 }
@@ -76,11 +73,9 @@ static void feed(struct world *world, const char *device, const char *release)
              "\"model\":\"m\",\"version\":\"1\",\"release\":\"%s\","
              "\"counters\":{\"requests\":2},"
              "\"gauges\":{\"agent_rss_bytes\":7000000}}",
-             (unsigned long long)++world->seq,
-             (unsigned long long)waits_wall_ms(), release);
+             (unsigned long long)++world->seq, (unsigned long long)waits_wall_ms(), release);
     flo_lane_feed(world->lane,
-                  &(struct flo_mqtt_message){
-                      .topic = topic, .data = text, .bytes = strlen(text)});
+                  &(struct flo_mqtt_message){.topic = topic, .data = text, .bytes = strlen(text)});
 }
 
 static struct flo_lane_counters count(struct world *world)
@@ -109,8 +104,8 @@ static void settle(struct world *world, uint64_t fed)
     }
 }
 
-static void on_answer(void *context, const struct flo_lane_query *query,
-                      const char *text, const struct flo_err *err)
+static void on_answer(void *context, const struct flo_lane_query *query, const char *text,
+                      const struct flo_err *err)
 {
     struct world *world = context;
 
@@ -121,9 +116,7 @@ static void on_answer(void *context, const struct flo_lane_query *query,
     json_decref(world->answer);
     world->answer = NULL;
     if (err->code == 0) {
-        assert_int_equal(
-            flo_json_parse(text, strlen(text), 1 << 20, &world->answer, NULL),
-            0);
+        assert_int_equal(flo_json_parse(text, strlen(text), 1 << 20, &world->answer, NULL), 0);
     }
 }
 
@@ -147,10 +140,9 @@ static int ask_what(struct world *world, const struct flo_telemetry_query *what)
 
 static int ask(struct world *world, bool by_device, bool by_hardware)
 {
-    return ask_what(world,
-                    &(struct flo_telemetry_query){.by_release = true,
-                                                  .by_device = by_device,
-                                                  .by_hardware = by_hardware});
+    return ask_what(world, &(struct flo_telemetry_query){.by_release = true,
+                                                         .by_device = by_device,
+                                                         .by_hardware = by_hardware});
 }
 
 static json_int_t sum_answered(struct world *world, size_t *series_count)
@@ -164,8 +156,7 @@ static json_int_t sum_answered(struct world *world, size_t *series_count)
     json_t *series = json_object_get(world->answer, "series");
     *series_count = json_array_size(series);
     for (size_t i = 0; i < *series_count; i++) {
-        sum += json_integer_value(
-            json_object_get(json_array_get(series, i), "sum"));
+        sum += json_integer_value(json_object_get(json_array_get(series, i), "sum"));
     }
     return sum;
 }
@@ -196,8 +187,8 @@ static void what_devices_send_is_answered_by_release_and_hardware(void **state)
     assert_int_equal(series, 2);
 }
 
-#define OTHER_RELEASE                                                          \
-    "sha256:"                                                                  \
+#define OTHER_RELEASE                                                                              \
+    "sha256:"                                                                                      \
     "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 
 static void each_model_of_a_message_counts_for_its_own_release(void **state)
@@ -218,9 +209,8 @@ static void each_model_of_a_message_counts_for_its_own_release(void **state)
              "\"counters\":{\"requests\":5}}]}",
              (unsigned long long)waits_wall_ms());
     for (int i = 0; i < 2; i++) { /* the second time it is known */
-        flo_lane_feed(world->lane,
-                      &(struct flo_mqtt_message){
-                          .topic = topic, .data = text, .bytes = strlen(text)});
+        flo_lane_feed(world->lane, &(struct flo_mqtt_message){
+                                       .topic = topic, .data = text, .bytes = strlen(text)});
     }
     settle(world, 2);
 
@@ -233,8 +223,7 @@ static void each_model_of_a_message_counts_for_its_own_release(void **state)
 static const char *model_of(struct world *world, size_t i)
 {
     return json_string_value(json_object_get(
-        json_object_get(
-            json_array_get(json_object_get(world->answer, "series"), i), "key"),
+        json_object_get(json_array_get(json_object_get(world->answer, "series"), i), "key"),
         "model"));
 }
 
@@ -282,11 +271,9 @@ static void feed_memory(struct world *world, const char *model, int engine)
              "{\"v\":1,\"seq\":%llu,\"at_ms\":%llu,\"model\":\"%s\","
              "\"release\":\"" RELEASE "\",\"gauges\":{\"agent_rss_bytes\":"
              "10,\"engine_rss_bytes\":%d}}",
-             (unsigned long long)++world->seq,
-             (unsigned long long)waits_wall_ms(), model, engine);
+             (unsigned long long)++world->seq, (unsigned long long)waits_wall_ms(), model, engine);
     flo_lane_feed(world->lane,
-                  &(struct flo_mqtt_message){
-                      .topic = topic, .data = text, .bytes = strlen(text)});
+                  &(struct flo_mqtt_message){.topic = topic, .data = text, .bytes = strlen(text)});
 }
 
 static void the_engines_of_all_models_count_together(void **state)
@@ -416,17 +403,14 @@ static int places_of(struct world *world, const char *who)
     return count;
 }
 
-static void
-one_account_leaves_places_to_others_and_all_to_the_gates(void **state)
+static void one_account_leaves_places_to_others_and_all_to_the_gates(void **state)
 {
     struct world *world = *state;
 
     assert_int_equal(places_of(world, "user:a"), FLO_LANE_ACCOUNT_MAX);
-    assert_int_equal(places_of(world, "user:b"),
-                     FLO_LANE_PEOPLE_MAX - FLO_LANE_ACCOUNT_MAX);
+    assert_int_equal(places_of(world, "user:b"), FLO_LANE_PEOPLE_MAX - FLO_LANE_ACCOUNT_MAX);
     assert_int_equal(places_of(world, "user:c"), 0);
-    assert_int_equal(places_of(world, ""),
-                     FLO_LANE_QUERIES_MAX - FLO_LANE_PEOPLE_MAX);
+    assert_int_equal(places_of(world, ""), FLO_LANE_QUERIES_MAX - FLO_LANE_PEOPLE_MAX);
     while (!world->answered) {
         event_base_loop(world->base, EVLOOP_ONCE);
     }

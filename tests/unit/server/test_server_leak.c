@@ -32,27 +32,22 @@ static void report(struct world *world, int device, int release_of, double y)
     window.has[FLO_METRIC_NAME_ENGINE_RSS] = true;
     window.values[FLO_METRIC_NAME_ENGINE_RSS] = (int64_t)(1e9 * exp(y));
     id_of(device, id);
-    flo_observer_take(world->observer, id, "x86_64 avx2 4g", &window,
-                      world->now_ms);
+    flo_observer_take(world->observer, id, "x86_64 avx2 4g", &window, world->now_ms);
 }
 
 /* Windows of a block; memory of the updated grows by so much in an hour. */
-static void live(struct world *world, struct fleet *fleet, int updated,
-                 double an_hour)
+static void live(struct world *world, struct fleet *fleet, int updated, double an_hour)
 {
     for (int d = 0; d < DEVICES; d++) {
         fleet->noise[d] =
-            0.9 * fleet->noise[d] +
-            0.01 * sqrt(1 - 0.81) * chance_student3(&fleet->chance);
+            0.9 * fleet->noise[d] + 0.01 * sqrt(1 - 0.81) * chance_student3(&fleet->chance);
         fleet->grown[d] += d < updated ? an_hour / 12 : 0;
-        report(world, d, d < updated ? 2 : 1,
-               0.01 * d + fleet->noise[d] + fleet->grown[d]);
+        report(world, d, d < updated ? 2 : 1, 0.01 * d + fleet->noise[d] + fleet->grown[d]);
     }
     world->now_ms += BLOCK_MS;
 }
 
-static struct flo_observe_study *ask_in(struct world *world, uint32_t phase,
-                                        int swapped)
+static struct flo_observe_study *ask_in(struct world *world, uint32_t phase, int swapped)
 {
     struct flo_observe_study *study = flo_observe_study_new(DEVICES);
 
@@ -66,11 +61,9 @@ static struct flo_observe_study *ask_in(struct world *world, uint32_t phase,
     study->member_count = DEVICES;
     for (int d = 0; d < DEVICES; d++) {
         id_of(d, study->members[d].device);
-        study->members[d].way =
-            d < swapped ? FLO_MEMBER_SWAPPED : FLO_MEMBER_WAITS;
+        study->members[d].way = d < swapped ? FLO_MEMBER_SWAPPED : FLO_MEMBER_WAITS;
     }
-    assert_int_equal(
-        flo_observer_study(world->observer, study, world->now_ms, NULL), 0);
+    assert_int_equal(flo_observer_study(world->observer, study, world->now_ms, NULL), 0);
     return study;
 }
 
@@ -80,11 +73,9 @@ static struct flo_observe_study *ask(struct world *world, int swapped)
 }
 
 /* The verdict of the gate alone, and the growth that is told. */
-static enum flo_phase_verdict judge(struct flo_observe_study *asked,
-                                    double *told)
+static enum flo_phase_verdict judge(struct flo_observe_study *asked, double *told)
 {
-    static const struct flo_study_moment moment = {.soaked_s = -1,
-                                                   .soak_s = 4800};
+    static const struct flo_study_moment moment = {.soaked_s = -1, .soak_s = 4800};
     struct flo_study *study = calloc(1, sizeof(*study));
     struct flo_study_results *results = calloc(1, sizeof(*results));
     struct flo_study_finding finding;
@@ -111,8 +102,8 @@ static void begin(struct world *world, struct fleet *fleet, uint64_t seed)
 }
 
 /* Blocks after the swap until it fails; 0: it did not, in so many. */
-static int blocks_to_fail(struct world *world, struct fleet *fleet,
-                          double an_hour, int most, double *told)
+static int blocks_to_fail(struct world *world, struct fleet *fleet, double an_hour, int most,
+                          double *told)
 {
     for (int blocks = 1; blocks <= most; blocks++) {
         live(world, fleet, UPDATED, an_hour);
@@ -134,8 +125,8 @@ static int runs(void)
 }
 
 /* How many of the runs failed in so many blocks. */
-static void rate_of(struct world *world, double an_hour, int most,
-                    const int *within, int *found, size_t count)
+static void rate_of(struct world *world, double an_hour, int most, const int *within, int *found,
+                    size_t count)
 {
     struct fleet *fleet = calloc(1, sizeof(*fleet));
     double told = 0;
@@ -143,9 +134,7 @@ static void rate_of(struct world *world, double an_hour, int most,
     memset(found, 0, count * sizeof(*found));
     for (int i = 0; i < runs(); i++) {
         flo_observer_close(world->observer); /* it stored nothing */
-        assert_int_equal(
-            flo_observer_open(world->store, BLOCK_MS, &world->observer, NULL),
-            0);
+        assert_int_equal(flo_observer_open(world->store, BLOCK_MS, &world->observer, NULL), 0);
         begin(world, fleet, (uint64_t)i + 1300);
         int blocks = blocks_to_fail(world, fleet, an_hour, most, &told);
         for (size_t k = 0; k < count; k++) {
@@ -163,8 +152,8 @@ static void a_leak_of_2_pct_an_hour_is_found_in_two_hours(void **state)
     int found[3];
 
     rate_of(*state, log1p(0.02), MINUTES_120, within, found, 3);
-    print_message("2 %%/h: of %d runs %d in 75 min, %d in 90 min, %d in 2 h\n",
-                  runs(), found[0], found[1], found[2]);
+    print_message("2 %%/h: of %d runs %d in 75 min, %d in 90 min, %d in 2 h\n", runs(), found[0],
+                  found[1], found[2]);
     assert_int_equal(found[0], 0); /* it has ten readings after 80 min */
     assert_true(found[1] * 100 >= 83 * runs());
     assert_true(found[2] * 100 >= 99 * runs());
@@ -200,15 +189,14 @@ static void a_leak_is_found_over_a_start_of_the_controller(void **state)
 }
 
 /* So many blocks with so many updated devices.  true: it failed in one. */
-static bool fails_in(struct world *world, struct fleet *fleet, uint32_t phase,
-                     int updated, int blocks, double *told)
+static bool fails_in(struct world *world, struct fleet *fleet, uint32_t phase, int updated,
+                     int blocks, double *told)
 {
     bool fails = false;
 
     for (int i = 0; i < blocks; i++) {
         struct flo_observe_study *study = ask_in(world, phase, updated);
-        fails =
-            fails || (study->is_new && judge(study, told) == FLO_PHASE_FAILS);
+        fails = fails || (study->is_new && judge(study, told) == FLO_PHASE_FAILS);
         flo_observe_study_free(study);
         live(world, fleet, updated, 0);
     }
@@ -226,9 +214,7 @@ static void memory_of_those_that_are_left_is_no_growth(void **state)
 
     for (int is_saved = 0; is_saved < 2; is_saved++) {
         flo_observer_close(world->observer);
-        assert_int_equal(
-            flo_observer_open(world->store, BLOCK_MS, &world->observer, NULL),
-            0);
+        assert_int_equal(flo_observer_open(world->store, BLOCK_MS, &world->observer, NULL), 0);
         begin(world, fleet, 5);
         assert_false(fails_in(world, fleet, 0, UPDATED, 5, &told));
         for (int d = DEVICES - LEFT; d < DEVICES; d++) {
@@ -261,10 +247,8 @@ static void the_growth_is_told(void **state)
         live(world, fleet, UPDATED, log1p(0.02));
     }
     struct flo_observe_study *study = ask(world, UPDATED);
-    const struct flo_told *effect =
-        &study->evidence.told[FLO_MEASURE_LEAK].effect;
-    const struct flo_leak_arms *arms =
-        &study->evidence.segments[0].arms[FLO_MEASURE_LEAK].leak;
+    const struct flo_told *effect = &study->evidence.told[FLO_MEASURE_LEAK].effect;
+    const struct flo_leak_arms *arms = &study->evidence.segments[0].arms[FLO_MEASURE_LEAK].leak;
     assert_true(effect->has_effect && fabs(effect->effect - 0.02) < 0.003);
     assert_true(effect->low < effect->effect && effect->effect < effect->high);
     assert_int_equal(arms->treated.devices, UPDATED);

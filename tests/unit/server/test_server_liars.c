@@ -39,46 +39,38 @@ static void put(struct flo_telemetry_window *window, int metric, uint64_t value)
     window->values[metric] = (int64_t)value;
 }
 
-static void report(struct fleet *fleet, int device, bool is_updated,
-                   const struct words *say)
+static void report(struct fleet *fleet, int device, bool is_updated, const struct words *say)
 {
     static const int metrics[] = {FLO_METRIC_NAME_TTFT, FLO_METRIC_NAME_TOKEN};
     struct world *world = fleet->world;
     struct flo_telemetry_window window = {.seq = ++world->seq,
                                           .window_ms = 60000,
                                           .model = "tiny",
-                                          .release =
-                                              release(is_updated ? 2 : 1),
+                                          .release = release(is_updated ? 2 : 1),
                                           .histograms = world->histograms};
-    double us = (100000 + 1000 * device) *
-                (is_updated ? fleet->times : fleet->control_times);
+    double us = (100000 + 1000 * device) * (is_updated ? fleet->times : fleet->control_times);
     char id[37];
 
     for (size_t i = 0; i < FLO_COUNT(metrics); i++) {
         struct flo_histogram *histogram = &world->histograms[metrics[i]];
         memset(histogram, 0, sizeof(*histogram));
         for (int k = 0; k < REQUESTS; k++) {
-            flo_histogram_add(histogram,
-                              or_usual(say->us, us * (1 + 0.01 * k)));
+            flo_histogram_add(histogram, or_usual(say->us, us * (1 + 0.01 * k)));
         }
         window.has[metrics[i]] = true;
     }
     put(&window, FLO_METRIC_NAME_REQUESTS, or_usual(say->requests, REQUESTS));
     put(&window, FLO_METRIC_NAME_ERRORS,
-        or_usual(say->errors,
-                 (double)(is_updated ? fleet->errors : fleet->control_errors)));
+        or_usual(say->errors, (double)(is_updated ? fleet->errors : fleet->control_errors)));
     put(&window, FLO_METRIC_NAME_FEEDBACK_GOOD, or_usual(say->good, 10));
     put(&window, FLO_METRIC_NAME_FEEDBACK_BAD, say->bad);
     put(&window, FLO_METRIC_NAME_ENGINE_RESTARTS, say->ends);
-    put(&window, FLO_METRIC_NAME_ENGINE_RSS,
-        or_usual(say->rss_bytes, 1e9 + 1e6 * device));
-    put(&window, FLO_METRIC_NAME_GOLDEN_OWN,
-        or_usual(say->perplexity_ppm, 1500000 + 100 * device));
+    put(&window, FLO_METRIC_NAME_ENGINE_RSS, or_usual(say->rss_bytes, 1e9 + 1e6 * device));
+    put(&window, FLO_METRIC_NAME_GOLDEN_OWN, or_usual(say->perplexity_ppm, 1500000 + 100 * device));
     put(&window, FLO_METRIC_NAME_GOLDEN_FORMER,
         or_usual(say->perplexity_ppm, 1500000 + 100 * device));
     id_of(device, id);
-    flo_observer_take(world->observer, id, "x86_64 avx2 4g", &window,
-                      world->now_ms);
+    flo_observer_take(world->observer, id, "x86_64 avx2 4g", &window, world->now_ms);
 }
 
 static void live(struct fleet *fleet, int blocks, int updated)
@@ -101,8 +93,7 @@ static void live(struct fleet *fleet, int blocks, int updated)
 
 static struct flo_observe_study *ask(const struct fleet *fleet, int swapped)
 {
-    struct flo_observe_study *study =
-        flo_observe_study_new((size_t)fleet->devices);
+    struct flo_observe_study *study = flo_observe_study_new((size_t)fleet->devices);
 
     snprintf(study->rollout, sizeof(study->rollout), "r-0001");
     snprintf(study->model, sizeof(study->model), "tiny");
@@ -113,11 +104,9 @@ static struct flo_observe_study *ask(const struct fleet *fleet, int swapped)
     study->member_count = (size_t)fleet->devices;
     for (int d = 0; d < fleet->devices; d++) {
         id_of(d, study->members[d].device);
-        study->members[d].way =
-            d < swapped ? FLO_MEMBER_SWAPPED : FLO_MEMBER_WAITS;
+        study->members[d].way = d < swapped ? FLO_MEMBER_SWAPPED : FLO_MEMBER_WAITS;
     }
-    assert_int_equal(flo_observer_study(fleet->world->observer, study,
-                                        fleet->world->now_ms, NULL),
+    assert_int_equal(flo_observer_study(fleet->world->observer, study, fleet->world->now_ms, NULL),
                      0);
     return study;
 }
@@ -136,28 +125,24 @@ static struct outcome roll(struct fleet *fleet)
     struct outcome outcome = {false};
 
     flo_study_preset(FLO_PRESET_NORMAL, &study->rules);
-    json_t *more =
-        json_pack("{s:s,s:{s:f},s:{s:f}}", "preset", "normal", "errors",
-                  "weight", 0.08, "bad_feedback", "weight", 0.05);
+    json_t *more = json_pack("{s:s,s:{s:f},s:{s:f}}", "preset", "normal", "errors", "weight", 0.08,
+                             "bad_feedback", "weight", 0.05);
     assert_int_equal(flo_study_parse(more, &study->rules, NULL), 0);
     json_decref(more);
     flo_study_phase(study, 0);
     live(fleet, BEFORE, 0);
     flo_observe_study_free(ask(fleet, 0));
     for (int block = 0; block < AFTER; block++) {
-        struct flo_study_moment moment = {.soaked_s = 300.0 * block,
-                                          .soak_s = 3600};
+        struct flo_study_moment moment = {.soaked_s = 300.0 * block, .soak_s = 3600};
         struct flo_study_finding finding;
         live(fleet, 1, fleet->treated);
         struct flo_observe_study *seen = ask(fleet, fleet->treated);
         flo_study_judge(study, &seen->evidence, &moment, results, &finding);
         flo_observe_study_free(seen);
         if (finding.verdict == FLO_PHASE_FAILS && !outcome.has_failed) {
-            enum flo_measure measure =
-                study->rules.rules[study->state.rule].measure;
+            enum flo_measure measure = study->rules.rules[study->state.rule].measure;
             outcome.has_failed = true;
-            snprintf(outcome.gate, sizeof(outcome.gate), "%s",
-                     flo_measure_fact(measure)->word);
+            snprintf(outcome.gate, sizeof(outcome.gate), "%s", flo_measure_fact(measure)->word);
             flo_study_say(study, study->state.rule, 0, 1, outcome.text);
         }
     }
@@ -168,8 +153,7 @@ static struct outcome roll(struct fleet *fleet)
 
 static struct fleet healthy(int devices, int treated)
 {
-    return (struct fleet){
-        .devices = devices, .treated = treated, .times = 1, .control_times = 1};
+    return (struct fleet){.devices = devices, .treated = treated, .times = 1, .control_times = 1};
 }
 
 #define COUNT_MAX (UINT64_C(1) << 53)
@@ -225,8 +209,8 @@ static void check(void **state, struct fleet fleet, bool fails)
         fleet.lie = lies[lie].words;
         struct outcome outcome = roll(&fleet);
         if (outcome.has_failed != fails) {
-            fail_msg("%s of device %d: %s %s", lies[lie].what, fleet.liar,
-                     outcome.gate, outcome.text);
+            fail_msg("%s of device %d: %s %s", lies[lie].what, fleet.liar, outcome.gate,
+                     outcome.text);
         }
         begin_again(*state);
     }

@@ -16,8 +16,7 @@ static const char *id_of(int device)
 {
     static char id[37];
 
-    snprintf(id, sizeof(id), "%08x-7777-4777-8777-777777777777",
-             (unsigned)device);
+    snprintf(id, sizeof(id), "%08x-7777-4777-8777-777777777777", (unsigned)device);
     return id;
 }
 
@@ -51,9 +50,7 @@ static void commit(struct world *world)
 static void made_world(struct world *world, char *dir)
 {
     struct flo_order order = {
-        .op = FLO_ORDER_DEPLOY,
-        .number = 1,
-        .scope = {.group = "all", .bucket_to = FLO_BUCKETS}};
+        .op = FLO_ORDER_DEPLOY, .number = 1, .scope = {.group = "all", .bucket_to = FLO_BUCKETS}};
     char id[FLO_NAME_MAX + 1];
 
     assert_non_null(mkdtemp(dir));
@@ -65,17 +62,13 @@ static void made_world(struct world *world, char *dir)
     snprintf(order.version, sizeof(order.version), "2.1.0");
     snprintf(order.by, sizeof(order.by), "ops");
     flo_policy_default(&order.policy);
-    assert_int_equal(flo_orders_issue(world->controller, &order, false, 100, id,
-                                      &world->err),
-                     0);
+    assert_int_equal(flo_orders_issue(world->controller, &order, false, 100, id, &world->err), 0);
     for (int i = 0; i < DEVICES; i++) {
         char name[16];
         snprintf(name, sizeof(name), "many-%d", i);
         assert_int_equal(enrol(world, id_of(i), name), 0);
-        assert_int_equal(flo_fleet_desired_set(world->controller->store,
-                                               id_of(i), "tiny", id,
-                                               &world->err),
-                         0);
+        assert_int_equal(
+            flo_fleet_desired_set(world->controller->store, id_of(i), "tiny", id, &world->err), 0);
     }
     commit(world);
 }
@@ -96,17 +89,14 @@ static void reports(struct world *world)
     static const char *const texts[] = {
         "{\"models\":[{\"model\":\"tiny\",\"current\":{\"release\":\"" DIGEST
         "\"},\"previous\":{\"release\":\"" NEXT_DIGEST "\"}}]}",
-        "{\"models\":[{\"model\":\"tiny\",\"current\":{\"release\":\"" DIGEST
-        "\"}}]}"};
-    const struct flo_fleet_model model = {.model = "tiny",
-                                          .serving = "tiny@2.1.0"};
+        "{\"models\":[{\"model\":\"tiny\",\"current\":{\"release\":\"" DIGEST "\"}}]}"};
+    const struct flo_fleet_model model = {.model = "tiny", .serving = "tiny@2.1.0"};
 
     begin(world);
     add_release(world, 2, "2.2.0", NEXT_DIGEST);
     for (int i = 0; i < DEVICES; i++) {
-        assert_int_equal(flo_fleet_device_reported(
-                             world->controller->store, id_of(i), texts[i % 2],
-                             NULL, NULL, false, 1, &model, 1, &world->err),
+        assert_int_equal(flo_fleet_device_reported(world->controller->store, id_of(i), texts[i % 2],
+                                                   NULL, NULL, false, 1, &model, 1, &world->err),
                          0);
     }
     commit(world);
@@ -114,12 +104,10 @@ static void reports(struct world *world)
 
 static void remove_model(struct world *world, char *id)
 {
-    const struct flo_remove what = {
-        .model = "tiny", .group = "all", .by = "ops", .reason = ""};
+    const struct flo_remove what = {.model = "tiny", .group = "all", .by = "ops", .reason = ""};
 
     begin(world);
-    assert_int_equal(
-        flo_orders_remove(world->controller, &what, id, &world->err), 0);
+    assert_int_equal(flo_orders_remove(world->controller, &what, id, &world->err), 0);
     commit(world);
 }
 
@@ -130,8 +118,7 @@ static void issue_kind(struct world *world, enum kind kind, char *id)
         return;
     }
     const struct flo_take_back what = {.release = "tiny@2.1.0",
-                                       .to =
-                                           kind == SENDS ? "tiny@2.2.0" : NULL,
+                                       .to = kind == SENDS ? "tiny@2.2.0" : NULL,
                                        .group = "all",
                                        .by = "ops",
                                        .reason = "bad",
@@ -145,8 +132,7 @@ static void issue_kind(struct world *world, enum kind kind, char *id)
     assert_int_equal(
         kind != FREEZES
             ? flo_orders_take_back(world->controller, &what, id, &world->err)
-            : flo_orders_fleet(world->controller, FLO_ORDER_FREEZE, "ops", 0,
-                               id, &world->err),
+            : flo_orders_fleet(world->controller, FLO_ORDER_FREEZE, "ops", 0, id, &world->err),
         0);
     commit(world);
 }
@@ -158,8 +144,7 @@ static void issue(struct world *world, enum flo_order_op op, char *id)
         return;
     }
     begin(world);
-    assert_int_equal(
-        flo_orders_fleet(world->controller, op, "ops", 0, id, &world->err), 0);
+    assert_int_equal(flo_orders_fleet(world->controller, op, "ops", 0, id, &world->err), 0);
     commit(world);
 }
 
@@ -167,9 +152,7 @@ static uint64_t made(struct world *world, const char *order)
 {
     const struct flo_making *making;
 
-    assert_int_equal(flo_fleet_making_of(world->controller->store, order,
-                                         &making, &world->err),
-                     0);
+    assert_int_equal(flo_fleet_making_of(world->controller->store, order, &making, &world->err), 0);
     return making != NULL ? making->count : DEVICES;
 }
 
@@ -177,9 +160,8 @@ static void counts_are(struct world *world, const char *order, uint32_t done)
 {
     struct flo_order_progress progress;
 
-    assert_int_equal(flo_fleet_outcome_progress(world->controller->store, order,
-                                                &progress, &world->err),
-                     0);
+    assert_int_equal(
+        flo_fleet_outcome_progress(world->controller->store, order, &progress, &world->err), 0);
     assert_int_equal(progress.devices, DEVICES);
     assert_int_equal(progress.done, done);
 }
@@ -196,9 +178,8 @@ static void is_whole(struct world *world, const char *order, uint32_t done)
     size_t rows = 0;
 
     assert_int_equal(made(world, order), DEVICES);
-    assert_int_equal(flo_fleet_outcome_list(world->controller->store, order,
-                                            FLO_FLEET_ALL, count_row, &rows,
-                                            &world->err),
+    assert_int_equal(flo_fleet_outcome_list(world->controller->store, order, FLO_FLEET_ALL,
+                                            count_row, &rows, &world->err),
                      0);
     assert_int_equal(rows, DEVICES);
     counts_are(world, order, done);
@@ -210,12 +191,9 @@ static void answer(struct world *world, int device, const char *order)
     char text[128];
 
     snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/ack", id_of(device));
-    snprintf(text, sizeof(text),
-             "{\"v\":1,\"order\":\"%s\",\"outcome\":\"done\"}", order);
+    snprintf(text, sizeof(text), "{\"v\":1,\"order\":\"%s\",\"outcome\":\"done\"}", order);
     begin(world);
-    assert_int_equal(flo_ingest(&world->ingest, topic, text, strlen(text),
-                                false, &world->err),
-                     0);
+    assert_int_equal(flo_ingest(&world->ingest, topic, text, strlen(text), false, &world->err), 0);
     assert_int_equal(world->ingest.dropped, 0);
     commit(world);
 }
@@ -224,10 +202,9 @@ static void holds(struct world *world, int device, const char *expected)
 {
     char order[FLO_NAME_MAX + 1];
 
-    assert_int_equal(flo_fleet_desired_get(world->controller->store,
-                                           id_of(device), "tiny", order,
-                                           &world->err),
-                     0);
+    assert_int_equal(
+        flo_fleet_desired_get(world->controller->store, id_of(device), "tiny", order, &world->err),
+        0);
     assert_string_equal(order, expected);
 }
 
@@ -266,10 +243,7 @@ static void play(enum kind kind, int turns, bool has_torn)
     for (int i = 0; i < DEVICES; i++) {
         if (kind != FREEZES) { /* the deploy came behind the rollback */
             bool has_said = kind == REMOVES && i >= DEVICES - 2;
-            holds(&world, i,
-                  has_said                      ? ""
-                  : kind == SENDS && i % 2 == 1 ? "o-0003"
-                                                : order);
+            holds(&world, i, has_said ? "" : kind == SENDS && i % 2 == 1 ? "o-0003" : order);
         }
     }
     answer(&world, 0, order);
@@ -293,8 +267,7 @@ static void an_order_s_rows_outlive_a_kill_at_each_of_their_steps(void **state)
 
 /* The deploy that the rollback has not taken out of a desired document yet is
  * not signed again: its new number would be above the rollback's. */
-static void
-what_a_rollback_is_still_to_replace_is_not_signed_again(void **state)
+static void what_a_rollback_is_still_to_replace_is_not_signed_again(void **state)
 {
     char dir[] = "/tmp/flotilla-making-XXXXXX";
     char order[FLO_NAME_MAX + 1];
@@ -314,15 +287,11 @@ what_a_rollback_is_still_to_replace_is_not_signed_again(void **state)
     /* A report asks what its device holds: it is reached before. */
     char topic[FLO_TOPIC_TEXT];
     char text[256];
-    snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/reported",
-             id_of(DEVICES - 2));
-    snprintf(text, sizeof(text),
-             "{\"v\":2,\"device\":\"%s\",\"rev\":1,\"profile\":{}}",
+    snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/reported", id_of(DEVICES - 2));
+    snprintf(text, sizeof(text), "{\"v\":2,\"device\":\"%s\",\"rev\":1,\"profile\":{}}",
              id_of(DEVICES - 2));
     begin(&world);
-    assert_int_equal(
-        flo_ingest(&world.ingest, topic, text, strlen(text), false, &world.err),
-        0);
+    assert_int_equal(flo_ingest(&world.ingest, topic, text, strlen(text), false, &world.err), 0);
     commit(&world);
     assert_int_equal(world.ingest.dropped, 0);
     holds(&world, DEVICES - 2, order);
@@ -373,9 +342,7 @@ static void a_newer_order_stays_in_the_desired_document(void **state)
     char deploy[FLO_NAME_MAX + 1], last[37];
     struct world world;
     struct flo_order order = {
-        .op = FLO_ORDER_DEPLOY,
-        .number = 2,
-        .scope = {.group = "all", .bucket_to = FLO_BUCKETS}};
+        .op = FLO_ORDER_DEPLOY, .number = 2, .scope = {.group = "all", .bucket_to = FLO_BUCKETS}};
     const struct flo_take_back what = {.release = "tiny@2.2.0",
                                        .group = "all",
                                        .device = last,
@@ -392,17 +359,13 @@ static void a_newer_order_stays_in_the_desired_document(void **state)
     snprintf(order.version, sizeof(order.version), "2.2.0");
     snprintf(order.by, sizeof(order.by), "ops");
     flo_policy_default(&order.policy);
-    assert_int_equal(flo_orders_issue(world.controller, &order, false, 100,
-                                      deploy, &world.err),
-                     0);
-    assert_int_equal(flo_fleet_desired_set(world.controller->store, last,
-                                           "tiny", deploy, &world.err),
-                     0);
+    assert_int_equal(flo_orders_issue(world.controller, &order, false, 100, deploy, &world.err), 0);
+    assert_int_equal(
+        flo_fleet_desired_set(world.controller->store, last, "tiny", deploy, &world.err), 0);
     commit(&world);
     issue(&world, FLO_ORDER_ROLLBACK, first);
     begin(&world);
-    assert_int_equal(
-        flo_orders_take_back(world.controller, &what, second, &world.err), 0);
+    assert_int_equal(flo_orders_take_back(world.controller, &what, second, &world.err), 0);
     commit(&world);
 
     while (flo_making_turn(world.controller)) {
@@ -421,9 +384,7 @@ static void what_was_told_since_is_not_undone_by_a_slice(void **state)
     char back[FLO_NAME_MAX + 1], deploy[FLO_NAME_MAX + 1];
     struct world world;
     struct flo_order order = {
-        .op = FLO_ORDER_DEPLOY,
-        .number = 2,
-        .scope = {.group = "all", .bucket_to = FLO_BUCKETS}};
+        .op = FLO_ORDER_DEPLOY, .number = 2, .scope = {.group = "all", .bucket_to = FLO_BUCKETS}};
 
     (void)state;
     made_world(&world, dir);
@@ -435,12 +396,9 @@ static void what_was_told_since_is_not_undone_by_a_slice(void **state)
     snprintf(order.version, sizeof(order.version), "2.2.0");
     snprintf(order.by, sizeof(order.by), "ops");
     flo_policy_default(&order.policy);
-    assert_int_equal(flo_orders_issue(world.controller, &order, false, 100,
-                                      deploy, &world.err),
-                     0);
-    assert_int_equal(flo_fleet_desired_set(world.controller->store,
-                                           id_of(DEVICES - 1), "tiny", deploy,
-                                           &world.err),
+    assert_int_equal(flo_orders_issue(world.controller, &order, false, 100, deploy, &world.err), 0);
+    assert_int_equal(flo_fleet_desired_set(world.controller->store, id_of(DEVICES - 1), "tiny",
+                                           deploy, &world.err),
                      0);
     commit(&world);
 
@@ -457,8 +415,7 @@ static bool is_member(const struct flo_rollout_entry *entry, int device)
 {
     size_t at = flo_rollout_find(&entry->core, id_of(device));
 
-    return at != SIZE_MAX &&
-           entry->core.members[at].state != FLO_EXECUTION_REMOVED;
+    return at != SIZE_MAX && entry->core.members[at].state != FLO_EXECUTION_REMOVED;
 }
 
 /* It is awaited no more when its turn comes, and no rollout brings it the model
@@ -476,10 +433,9 @@ static void who_has_not_got_the_model_is_passed_by(void **state)
     entry = start(&world, "{\"release\":\"tiny@2.1.0\",\"phases\":[{\"share_"
                           "pct\":100}],\"policy\":{\"soak_ms\":0}}");
     begin(&world);
-    assert_int_equal(flo_fleet_desired_set(world.controller->store,
-                                           id_of(DEVICES - 1), "tiny", "",
-                                           &world.err),
-                     0);
+    assert_int_equal(
+        flo_fleet_desired_set(world.controller->store, id_of(DEVICES - 1), "tiny", "", &world.err),
+        0);
     commit(&world);
     entry->core.state = FLO_ROLLOUT_COMPLETED; /* it brings late devices */
     assert_true(is_member(entry, DEVICES - 1));
@@ -489,9 +445,8 @@ static void who_has_not_got_the_model_is_passed_by(void **state)
     while (flo_making_turn(world.controller)) {
     }
 
-    assert_int_equal(flo_fleet_outcome_progress(world.controller->store, order,
-                                                &progress, &world.err),
-                     0);
+    assert_int_equal(
+        flo_fleet_outcome_progress(world.controller->store, order, &progress, &world.err), 0);
     assert_int_equal(progress.devices, DEVICES - 1);
     for (int i = 0; i < DEVICES; i++) {
         assert_false(is_member(entry, i));
@@ -520,34 +475,28 @@ static void leaves_before_its_turn(bool retires)
     made_world(&world, dir);
     begin(&world);
     for (int i = 0; i < DEVICES; i++) {
-        assert_int_equal(flo_groups_member(world.controller, "lab", id_of(i),
-                                           true, &is_news, &world.err),
-                         0);
+        assert_int_equal(
+            flo_groups_member(world.controller, "lab", id_of(i), true, &is_news, &world.err), 0);
     }
     commit(&world);
     begin(&world);
-    assert_int_equal(
-        flo_orders_take_back(world.controller, &what, order, &world.err), 0);
+    assert_int_equal(flo_orders_take_back(world.controller, &what, order, &world.err), 0);
     commit(&world);
-    assert_int_equal(flo_fleet_outcome_progress(world.controller->store, order,
-                                                &progress, &world.err),
-                     0);
+    assert_int_equal(
+        flo_fleet_outcome_progress(world.controller->store, order, &progress, &world.err), 0);
     assert_int_equal(progress.pending, DEVICES);
     begin(&world);
-    assert_int_equal(
-        retires ? flo_devices_retire(world.controller, id_of(DEVICES - 1),
-                                     &world.err)
-                : flo_groups_member(world.controller, "lab", id_of(DEVICES - 1),
-                                    false, &is_news, &world.err),
-        0);
+    assert_int_equal(retires ? flo_devices_retire(world.controller, id_of(DEVICES - 1), &world.err)
+                             : flo_groups_member(world.controller, "lab", id_of(DEVICES - 1), false,
+                                                 &is_news, &world.err),
+                     0);
     commit(&world);
 
     while (flo_making_turn(world.controller)) {
     }
 
-    assert_int_equal(flo_fleet_outcome_progress(world.controller->store, order,
-                                                &progress, &world.err),
-                     0);
+    assert_int_equal(
+        flo_fleet_outcome_progress(world.controller->store, order, &progress, &world.err), 0);
     assert_int_equal(progress.devices, DEVICES);
     assert_int_equal(progress.pending, DEVICES - 1);
     flo_controller_close(world.controller);
@@ -566,8 +515,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_order_s_rows_outlive_a_kill_at_each_of_their_steps),
-        cmocka_unit_test(
-            what_a_rollback_is_still_to_replace_is_not_signed_again),
+        cmocka_unit_test(what_a_rollback_is_still_to_replace_is_not_signed_again),
         cmocka_unit_test(two_orders_are_made_one_after_the_other),
         cmocka_unit_test(a_newer_order_stays_in_the_desired_document),
         cmocka_unit_test(what_was_told_since_is_not_undone_by_a_slice),

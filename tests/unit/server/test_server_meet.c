@@ -20,8 +20,8 @@ struct rollout {
     bool is_kept;
 };
 
-static void report_of(struct world *world, const char *model, int device,
-                      int release_of, double times)
+static void report_of(struct world *world, const char *model, int device, int release_of,
+                      double times)
 {
     struct flo_telemetry_window window = {.seq = ++world->seq,
                                           .window_ms = 60000,
@@ -40,12 +40,10 @@ static void report_of(struct world *world, const char *model, int device,
     window.has[FLO_METRIC_NAME_REQUESTS] = true;
     window.values[FLO_METRIC_NAME_REQUESTS] = 120;
     id_of(device, id);
-    flo_observer_take(world->observer, id, "x86_64 avx2 4g", &window,
-                      world->now_ms);
+    flo_observer_take(world->observer, id, "x86_64 avx2 4g", &window, world->now_ms);
 }
 
-static struct flo_observe_study *ask(struct world *world,
-                                     const struct rollout *of)
+static struct flo_observe_study *ask(struct world *world, const struct rollout *of)
 {
     struct flo_observe_study *study = flo_observe_study_new(DEVICES);
 
@@ -58,16 +56,13 @@ static struct flo_observe_study *ask(struct world *world,
     study->is_kept = of->is_kept;
     study->evidence.segment_count = 1;
     for (int d = of->from; d < DEVICES; d++) {
-        struct flo_observe_member *member =
-            &study->members[study->member_count++];
+        struct flo_observe_member *member = &study->members[study->member_count++];
         id_of(d, member->device);
-        member->way = d < of->from + of->swapped ? FLO_MEMBER_SWAPPED
-                      : d < of->from + of->swapped + of->waits
-                          ? FLO_MEMBER_WAITS
-                          : FLO_MEMBER_OUT;
+        member->way = d < of->from + of->swapped               ? FLO_MEMBER_SWAPPED
+                      : d < of->from + of->swapped + of->waits ? FLO_MEMBER_WAITS
+                                                               : FLO_MEMBER_OUT;
     }
-    assert_int_equal(
-        flo_observer_study(world->observer, study, world->now_ms, NULL), 0);
+    assert_int_equal(flo_observer_study(world->observer, study, world->now_ms, NULL), 0);
     return study;
 }
 
@@ -78,16 +73,14 @@ static void ask_only(struct world *world, const struct rollout *of)
 
 /* Blocks in which the first `updated` devices run release `new`, the others
  * `old`; each rollout asks in each of them, in this order. */
-static void live(struct world *world, int blocks, int updated, int new,
-                 double times, int old, const struct rollout *rollouts,
-                 size_t count)
+static void live(struct world *world, int blocks, int updated, int new, double times, int old,
+                 const struct rollout *rollouts, size_t count)
 {
     for (int i = 0; i < blocks; i++) {
         world->now_ms += BLOCK_MS;
         flo_observer_tick(world->observer, world->now_ms);
         for (int d = 0; d < DEVICES; d++) {
-            report_of(world, "tiny", d, d < updated ? new : old,
-                      d < updated ? times : 1);
+            report_of(world, "tiny", d, d < updated ? new : old, d < updated ? times : 1);
         }
         for (size_t r = 0; r < count; r++) {
             ask_only(world, &rollouts[r]);
@@ -104,8 +97,7 @@ static void start_again(struct world *world)
     flo_observer_connected(world->observer, world->now_ms);
 }
 
-static void assert_found(struct world *world, const struct rollout *of,
-                         int controls, double times)
+static void assert_found(struct world *world, const struct rollout *of, int controls, double times)
 {
     struct flo_observe_study *study = ask(world, of);
     const struct flo_ratio_segment *p50 =
@@ -114,8 +106,7 @@ static void assert_found(struct world *world, const struct rollout *of,
     assert_true(study->is_new);
     assert_int_equal(p50->treated.devices, UPDATED);
     assert_int_equal(p50->control.devices, controls);
-    assert_true(fabs(p50->treated.mean - p50->control.mean - log(times)) <
-                0.02);
+    assert_true(fabs(p50->treated.mean - p50->control.mean - log(times)) < 0.02);
     flo_observe_study_free(study);
 }
 
@@ -124,9 +115,8 @@ static void assert_found(struct world *world, const struct rollout *of,
 static void the_newer_one_keeps_its_devices(void **state)
 {
     struct world *world = *state;
-    struct rollout both[] = {
-        {.name = "r-9999", .release = 2, .waits = DEVICES},
-        {.name = "r-10000", .release = 3, .waits = DEVICES}};
+    struct rollout both[] = {{.name = "r-9999", .release = 2, .waits = DEVICES},
+                             {.name = "r-10000", .release = 3, .waits = DEVICES}};
 
     live(world, 20, 0, 2, 1, 1, both, 1);
     both[0].swapped = DEVICES;
@@ -140,13 +130,11 @@ static void the_newer_one_keeps_its_devices(void **state)
 }
 
 /* Members of the older one that wait are left to the newer one. */
-static void
-members_that_were_superseded_are_those_of_the_newer_one(void **state)
+static void members_that_were_superseded_are_those_of_the_newer_one(void **state)
 {
     struct world *world = *state;
-    struct rollout both[] = {
-        {.name = "r-0001", .release = 2, .waits = DEVICES},
-        {.name = "r-0002", .release = 3, .from = 10, .waits = DEVICES}};
+    struct rollout both[] = {{.name = "r-0001", .release = 2, .waits = DEVICES},
+                             {.name = "r-0002", .release = 3, .from = 10, .waits = DEVICES}};
 
     live(world, 20, 0, 2, 1, 1, both, 1);
     both[0] = (struct rollout){.name = "r-0001", .release = 2, .waits = 10};
@@ -172,9 +160,8 @@ members_that_were_superseded_are_those_of_the_newer_one(void **state)
 static void devices_do_not_come_back_to_the_older_one(void **state)
 {
     struct world *world = *state;
-    struct rollout both[] = {
-        {.name = "r-0001", .release = 2, .waits = DEVICES},
-        {.name = "r-0002", .release = 3, .waits = DEVICES}};
+    struct rollout both[] = {{.name = "r-0001", .release = 2, .waits = DEVICES},
+                             {.name = "r-0002", .release = 3, .waits = DEVICES}};
 
     live(world, 20, 0, 2, 1, 1, both, 1);
     both[0].swapped = DEVICES;
@@ -199,11 +186,9 @@ static void devices_do_not_come_back_to_the_older_one(void **state)
 static void a_model_that_shares_requests_follows_a_plain_rollout(void **state)
 {
     struct world *world = *state;
-    struct rollout both[] = {{.name = "r-0001", .release = 2, .waits = DEVICES},
-                             {.name = "r-0002",
-                              .release = 3,
-                              .waits = DEVICES,
-                              .split_of = "tiny-a"}};
+    struct rollout both[] = {
+        {.name = "r-0001", .release = 2, .waits = DEVICES},
+        {.name = "r-0002", .release = 3, .waits = DEVICES, .split_of = "tiny-a"}};
 
     live(world, 4, 0, 2, 1, 1, both, 1);
     for (int d = 0; d < UPDATED; d++) {

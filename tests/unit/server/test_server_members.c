@@ -9,10 +9,9 @@
 #include "tests/unit/waits.h"
 #include "unit/server/world.h"
 
-#define ALL_AT_ONCE                                                            \
-    "{\"release\":\"tiny@2.1.0\",\"phases\":[{\"share_pct\":100}]}"
-#define SLOWLY                                                                 \
-    "{\"release\":\"tiny@2.1.0\",\"phases\":[{\"share_pct\":10},"              \
+#define ALL_AT_ONCE "{\"release\":\"tiny@2.1.0\",\"phases\":[{\"share_pct\":100}]}"
+#define SLOWLY                                                                                     \
+    "{\"release\":\"tiny@2.1.0\",\"phases\":[{\"share_pct\":10},"                                  \
     "{\"share_pct\":100}]}"
 #define PHANTOMS 200
 
@@ -32,23 +31,18 @@ static void add_phantoms(struct world *world)
                                           .profile = "{}",
                                           .groups = "[\"all\"]",
                                           .enrolled_at_ms = 1};
-        assert_int_equal(flo_fleet_device_add(world->controller->store, &device,
-                                              groups, 1, &world->err),
-                         0);
+        assert_int_equal(
+            flo_fleet_device_add(world->controller->store, &device, groups, 1, &world->err), 0);
     }
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 }
 
-static void edit(struct world *world, size_t device,
-                 const struct flo_fleet_edit *edit)
+static void edit(struct world *world, size_t device, const struct flo_fleet_edit *edit)
 {
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(flo_fleet_device_edit(world->controller->store,
-                                           ids[device], edit, &world->err),
-                     0);
     assert_int_equal(
-        flo_rollouts_reconsider(world->controller, ids[device], &world->err),
-        0);
+        flo_fleet_device_edit(world->controller->store, ids[device], edit, &world->err), 0);
+    assert_int_equal(flo_rollouts_reconsider(world->controller, ids[device], &world->err), 0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 }
 
@@ -96,19 +90,14 @@ static void a_device_is_a_member_from_its_first_message_on(void **state)
         payload = i == 0 ? payload
                          : "{\"v\":2,\"device\":\"00000002-dddd-4ddd-8ddd-"
                            "dddddddddddd\",\"rev\":1}";
-        snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/%s", id,
-                 words[i]);
-        assert_int_equal(flo_controller_begin(world->controller, &world->err),
-                         0);
-        assert_int_equal(flo_ingest(&world->ingest, topic, payload,
-                                    strlen(payload), false, &world->err),
-                         0);
-        assert_int_equal(flo_controller_commit(world->controller, &world->err),
-                         0);
+        snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/%s", id, words[i]);
+        assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+        assert_int_equal(
+            flo_ingest(&world->ingest, topic, payload, strlen(payload), false, &world->err), 0);
+        assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
         assert_true(flo_rollout_find(&entry->core, id) != SIZE_MAX);
-        assert_int_equal(flo_fleet_desired_get(world->controller->store, id,
-                                               "tiny", order, &world->err),
-                         0);
+        assert_int_equal(
+            flo_fleet_desired_get(world->controller->store, id, "tiny", order, &world->err), 0);
         assert_string_not_equal(order, "");
     }
 }
@@ -125,9 +114,8 @@ static void a_device_in_maintenance_takes_no_rollout(void **state)
     assert_false(is_member(entry, 1));
     assert_string_equal(order_of(world, 1), "");
     assert_int_equal(entry->excused[FLO_EXCUSE_MAINTENANCE], 1);
-    assert_int_equal(
-        flo_forecast_plan_new(world->controller, entry, &plan, &world->err),
-        FLO_E_RELEASE_ABSENT); /* it has no document; see the plan in e2e */
+    assert_int_equal(flo_forecast_plan_new(world->controller, entry, &plan, &world->err),
+                     FLO_E_RELEASE_ABSENT); /* it has no document; see the plan in e2e */
 
     /* One that was told and has not begun goes too; one that began stays. */
     event(world, 2, "downloading");
@@ -145,8 +133,7 @@ static void a_device_in_maintenance_takes_no_rollout(void **state)
     assert_true(is_member(entry, 0) && is_member(entry, 1));
     assert_string_not_equal(order_of(world, 1), "");
     flo_rollouts_forget(world->controller);
-    assert_int_equal(
-        flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
+    assert_int_equal(flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
     assert_int_equal(entry->core.member_count, 3);
 }
 
@@ -156,8 +143,7 @@ static void a_pinned_device_takes_no_other_release(void **state)
     struct flo_rollout_entry *entry;
 
     edit(world, 0, &(struct flo_fleet_edit){.pins = "{\"tiny\":\"tiny@1.0\"}"});
-    edit(world, 1,
-         &(struct flo_fleet_edit){.pins = "{\"tiny\":\"tiny@2.1.0\"}"});
+    edit(world, 1, &(struct flo_fleet_edit){.pins = "{\"tiny\":\"tiny@2.1.0\"}"});
     edit(world, 2, &(struct flo_fleet_edit){.pins = "{\"ocr\":\"ocr@1.0\"}"});
     entry = start(world, ALL_AT_ONCE);
     assert_non_null(entry);
@@ -178,17 +164,16 @@ static void a_rollout_of_nobody_says_why(void **state)
     assert_int_equal(world->err.code, FLO_E_ORDER_NOBODY);
     assert_string_equal(world->err.what, "no device of group all can be a "
                                          "member: 3 maintenance");
-    assert_string_equal(world->err.fix,
-                        "flotilla device set NAME --maintenance off");
+    assert_string_equal(world->err.fix, "flotilla device set NAME --maintenance off");
 }
 
 /* ---- groups and labels that change under way ---- */
 
-#define OF_LAB(membership)                                                     \
-    "{\"release\":\"tiny@2.1.0\",\"group\":\"lab\",\"membership\":"            \
+#define OF_LAB(membership)                                                                         \
+    "{\"release\":\"tiny@2.1.0\",\"group\":\"lab\",\"membership\":"                                \
     "\"" membership "\",\"phases\":[{\"devices\":1},{\"share_pct\":100}]}"
-#define OF_SITES(membership)                                                   \
-    "{\"release\":\"tiny@2.1.0\",\"membership\":\"" membership                 \
+#define OF_SITES(membership)                                                                       \
+    "{\"release\":\"tiny@2.1.0\",\"membership\":\"" membership                                     \
     "\",\"phases\":[{\"share_pct\":100}],\"limits\":{\"per_site\":1}}"
 
 static void set_group(struct world *world, size_t device, bool is_in)
@@ -197,17 +182,13 @@ static void set_group(struct world *world, size_t device, bool is_in)
     bool is_news;
 
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(flo_fleet_group_member(store, "lab", ids[device], is_in, 0,
-                                            &is_news, &world->err),
-                     0);
     assert_int_equal(
-        flo_rollouts_reconsider(world->controller, ids[device], &world->err),
-        0);
+        flo_fleet_group_member(store, "lab", ids[device], is_in, 0, &is_news, &world->err), 0);
+    assert_int_equal(flo_rollouts_reconsider(world->controller, ids[device], &world->err), 0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 }
 
-static int take_envelope(void *context,
-                         const struct flo_fleet_group_statement *statement)
+static int take_envelope(void *context, const struct flo_fleet_group_statement *statement)
 {
     flo_buf_text(context, statement->envelope);
     return 0;
@@ -224,24 +205,20 @@ static void the_groups_of_a_device_are_told_to_it_alone(void **state)
          "{\"v\":2,\"device\":\"11111111-1111-4111-8111-111111111111\","
          "\"groups\":[\"all\"],\"models\":[]}");
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(flo_groups_enrol(world->controller, "lab", &world->err),
-                     0);
-    assert_int_equal(flo_groups_member(world->controller, "lab", ids[0], true,
-                                       &is_news, &world->err),
-                     0);
+    assert_int_equal(flo_groups_enrol(world->controller, "lab", &world->err), 0);
+    assert_int_equal(
+        flo_groups_member(world->controller, "lab", ids[0], true, &is_news, &world->err), 0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
     while (flo_groups_turn(world->controller, waits_now_ms())) {
     }
-    assert_int_equal(flo_fleet_group_statement_get(world->controller->store,
-                                                   ids[0], take_envelope, &text,
-                                                   &world->err),
+    assert_int_equal(flo_fleet_group_statement_get(world->controller->store, ids[0], take_envelope,
+                                                   &text, &world->err),
                      0);
     json_t *json = json_loads(text.data, 0, NULL);
     const char *payload = json_string_value(json_object_get(json, "payload"));
     assert_non_null(payload);
     assert_true(flo_base64_decode(payload, strlen(payload), body) > 0);
-    snprintf(expected, sizeof(expected), "\"scope\":{\"device\":\"%s\"}",
-             ids[0]);
+    snprintf(expected, sizeof(expected), "\"scope\":{\"device\":\"%s\"}", ids[0]);
     assert_non_null(strstr(body, expected));
     assert_non_null(strstr(body, "\"lab\""));
     json_decref(json);
@@ -251,16 +228,14 @@ static size_t waiting(const struct flo_rollout_entry *entry)
 {
     for (size_t i = 0; i < FLO_COUNT(ids); i++) {
         size_t index = flo_rollout_find(&entry->core, ids[i]);
-        if (index != SIZE_MAX &&
-            entry->core.members[index].state == FLO_EXECUTION_QUEUED) {
+        if (index != SIZE_MAX && entry->core.members[index].state == FLO_EXECUTION_QUEUED) {
             return i;
         }
     }
     return SIZE_MAX;
 }
 
-static void
-who_joins_or_leaves_the_group_joins_or_leaves_the_rollout(void **state)
+static void who_joins_or_leaves_the_group_joins_or_leaves_the_rollout(void **state)
 {
     struct world *world = *state;
     struct flo_rollout_entry *entry;
@@ -294,8 +269,7 @@ static void a_snapshot_keeps_the_members_that_it_began_with(void **state)
     set_group(world, leaves, false);
     assert_true(is_member(entry, leaves));
     flo_rollouts_forget(world->controller);
-    assert_int_equal(
-        flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
+    assert_int_equal(flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
     assert_int_equal(entry->core.member_count, 2);
     /* Maintenance of the device itself counts all the same. */
     edit(world, leaves, &(struct flo_fleet_edit){.maintenance = "new fan"});
@@ -305,22 +279,17 @@ static void a_snapshot_keeps_the_members_that_it_began_with(void **state)
 static void relabel(struct world *world, size_t device, const char *labels)
 {
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(
-        flo_fleet_device_edit(world->controller->store, ids[device],
-                              &(struct flo_fleet_edit){.labels = labels},
-                              &world->err),
-        0);
-    assert_int_equal(
-        flo_rollouts_relabelled(world->controller, ids[device], &world->err),
-        0);
+    assert_int_equal(flo_fleet_device_edit(world->controller->store, ids[device],
+                                           &(struct flo_fleet_edit){.labels = labels}, &world->err),
+                     0);
+    assert_int_equal(flo_rollouts_relabelled(world->controller, ids[device], &world->err), 0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 }
 
 /* One of a site at a time: a device that moved to another one begins. */
 static void a_device_counts_where_its_label_says_now(void **state)
 {
-    static const char *const specs[] = {OF_SITES("continuous"),
-                                        OF_SITES("snapshot")};
+    static const char *const specs[] = {OF_SITES("continuous"), OF_SITES("snapshot")};
     struct world *world = *state;
 
     for (size_t i = 0; i < FLO_COUNT(ids); i++) {
@@ -348,12 +317,10 @@ static void take_the_older_one_back(struct world *world)
     struct flo_rollout_entry *entry = NULL;
 
     bring_to_two_releases(world);
-    assert_int_equal(
-        flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
+    assert_int_equal(flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(flo_fleet_desired_set(world->controller->store, ids[1],
-                                           "tiny", "o-0001", &world->err),
-                     0);
+    assert_int_equal(
+        flo_fleet_desired_set(world->controller->store, ids[1], "tiny", "o-0001", &world->err), 0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
     does(world, entry, FLO_ROLLOUT_EVENT_ROLLBACK);
     for (size_t i = 0; i < FLO_COUNT(ids); i++) {

@@ -6,29 +6,25 @@
 
 #include "unit/server/world.h"
 
-#define HELP_DIGEST                                                            \
-    "sha256:"                                                                  \
+#define HELP_DIGEST                                                                                \
+    "sha256:"                                                                                      \
     "cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc"
 
-#define ALL_AT_ONCE(release)                                                   \
-    "{\"release\":\"" release "\",\"phases\":[{\"share_pct\":100}]}"
+#define ALL_AT_ONCE(release) "{\"release\":\"" release "\",\"phases\":[{\"share_pct\":100}]}"
 
 #define HOUR_MS 3600000
 #define SECOND_NEWCOMER "dddddddd-dddd-4ddd-8ddd-dddddddddddd"
 
-static const char *assigned_to(struct world *world, const char *device,
-                               const char *model)
+static const char *assigned_to(struct world *world, const char *device, const char *model)
 {
     static char order[FLO_NAME_MAX + 1];
 
-    assert_int_equal(flo_fleet_desired_get(world->controller->store, device,
-                                           model, order, &world->err),
-                     0);
+    assert_int_equal(
+        flo_fleet_desired_get(world->controller->store, device, model, order, &world->err), 0);
     return order;
 }
 
-static const char *assigned(struct world *world, size_t device,
-                            const char *model)
+static const char *assigned(struct world *world, size_t device, const char *model)
 {
     return assigned_to(world, ids[device], model);
 }
@@ -89,9 +85,8 @@ static void an_emergency_rollback_leaves_other_models_alone(void **state)
 
     bring_two_models(world);
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(takes_back(world->controller, "tiny@2.1.0", "all", "ops",
-                                "bad", id, &world->err),
-                     0);
+    assert_int_equal(
+        takes_back(world->controller, "tiny@2.1.0", "all", "ops", "bad", id, &world->err), 0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
     uint64_t signed_before = world->controller->orders.signed_count;
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
@@ -115,13 +110,11 @@ static void a_newcomer_gets_every_model_of_its_groups(void **state)
     bring_two_models(world);
     (void)order_of_newcomer(world);
 
-    assert_int_equal(flo_fleet_desired_get(world->controller->store, NEWCOMER,
-                                           "help", order, &world->err),
-                     0);
+    assert_int_equal(
+        flo_fleet_desired_get(world->controller->store, NEWCOMER, "help", order, &world->err), 0);
     assert_string_not_equal(order, "");
-    assert_int_equal(flo_fleet_desired_get(world->controller->store, NEWCOMER,
-                                           "tiny", order, &world->err),
-                     0);
+    assert_int_equal(
+        flo_fleet_desired_get(world->controller->store, NEWCOMER, "tiny", order, &world->err), 0);
     assert_string_not_equal(order, "");
 }
 
@@ -132,17 +125,16 @@ static void a_ninth_model_is_refused_at_the_start(void **state)
 
     for (int i = 0; i < FLO_ASSIGNMENTS_MAX; i++) {
         snprintf(model, sizeof(model), "m-%d", i);
-        assert_int_equal(flo_fleet_desired_set(world->controller->store, ids[1],
-                                               model, "o-0900", &world->err),
-                         0);
+        assert_int_equal(
+            flo_fleet_desired_set(world->controller->store, ids[1], model, "o-0900", &world->err),
+            0);
     }
     assert_null(start(world, ALL_AT_ONCE("tiny@2.1.0")));
     assert_int_equal(world->err.code, FLO_E_TARGET_LIMIT);
     assert_non_null(strstr(world->err.what, ids[1]));
     /* One of the eight may come again. */
-    assert_int_equal(flo_fleet_desired_set(world->controller->store, ids[1],
-                                           "m-0", "", &world->err),
-                     0);
+    assert_int_equal(
+        flo_fleet_desired_set(world->controller->store, ids[1], "m-0", "", &world->err), 0);
     assert_non_null(start(world, ALL_AT_ONCE("tiny@2.1.0")));
 }
 
@@ -166,8 +158,8 @@ static void a_device_distrusts_the_order_of_one_model(void **state)
 
 /* ---- removal ---- */
 
-static int removes(struct world *world, const char *model, const char *group,
-                   size_t device, char *id)
+static int removes(struct world *world, const char *model, const char *group, size_t device,
+                   char *id)
 {
     struct flo_remove what = {.model = model,
                               .group = group,
@@ -184,23 +176,19 @@ static int removes(struct world *world, const char *model, const char *group,
     return flo_controller_commit(world->controller, &world->err);
 }
 
-static void answers(struct world *world, size_t device, const char *order,
-                    const char *outcome)
+static void answers(struct world *world, size_t device, const char *order, const char *outcome)
 {
     char text[256];
 
-    snprintf(text, sizeof(text),
-             "{\"v\":1,\"order\":\"%s\",\"outcome\":\"%s\"}", order, outcome);
+    snprintf(text, sizeof(text), "{\"v\":1,\"order\":\"%s\",\"outcome\":\"%s\"}", order, outcome);
     send(world, device, "ack", text);
 }
 
-static void reports(struct world *world, size_t device, uint64_t rev,
-                    const char *models)
+static void reports(struct world *world, size_t device, uint64_t rev, const char *models)
 {
     char text[512];
 
-    snprintf(text, sizeof(text),
-             "{\"v\":2,\"device\":\"%s\",\"rev\":%llu,\"models\":[%s]}",
+    snprintf(text, sizeof(text), "{\"v\":2,\"device\":\"%s\",\"rev\":%llu,\"models\":[%s]}",
              ids[device], (unsigned long long)rev, models);
     send(world, device, "reported", text);
 }
@@ -209,9 +197,8 @@ static const char *order_state(struct world *world, const char *id)
 {
     struct flo_order_progress progress;
 
-    assert_int_equal(flo_fleet_outcome_progress(world->controller->store, id,
-                                                &progress, &world->err),
-                     0);
+    assert_int_equal(
+        flo_fleet_outcome_progress(world->controller->store, id, &progress, &world->err), 0);
     return flo_order_progress_word(&progress);
 }
 
@@ -286,9 +273,8 @@ static void a_newcomer_gets_no_model_that_was_taken_away(void **state)
     bring_two_models(world);
     assert_int_equal(removes(world, "help", "all", 0, id), 0);
     assert_string_not_equal(order_of_newcomer(world), "");
-    assert_int_equal(flo_fleet_desired_get(world->controller->store, NEWCOMER,
-                                           "help", order, &world->err),
-                     0);
+    assert_int_equal(
+        flo_fleet_desired_get(world->controller->store, NEWCOMER, "help", order, &world->err), 0);
     assert_string_equal(order, "");
 }
 
@@ -358,17 +344,14 @@ static void a_later_rollout_brings_a_removed_model_again(void **state)
 static void the_plan_of_a_removal_counts_and_changes_nothing(void **state)
 {
     struct world *world = *state;
-    struct flo_remove what = {
-        .model = "help", .group = "all", .by = "ops", .reason = ""};
+    struct flo_remove what = {.model = "help", .group = "all", .by = "ops", .reason = ""};
     struct flo_orders_plan *begun = NULL;
 
     bring_two_models(world);
     reports(world, 0, 1,
             "{\"model\":\"help\",\"state\":\"ready\",\"serving\":"
             "{\"version\":\"1.0.0\"}}");
-    assert_int_equal(
-        flo_orders_plan_removal(world->controller, &what, &begun, &world->err),
-        0);
+    assert_int_equal(flo_orders_plan_removal(world->controller, &what, &begun, &world->err), 0);
     json_t *plan = end_plan(world, begun);
     assert_int_equal(json_integer_value(json_object_get(plan, "devices")), 1);
     assert_int_equal(json_integer_value(json_object_get(plan, "assigned")), 2);
@@ -388,11 +371,9 @@ static void a_report_is_asked_of_one_device_by_name(void **state)
     snprintf(order.scope.device, sizeof(order.scope.device), "%s", ids[1]);
     snprintf(order.by, sizeof(order.by), "ops");
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(
-        flo_orders_report(world->controller, &order, id, &world->err), 0);
+    assert_int_equal(flo_orders_report(world->controller, &order, id, &world->err), 0);
     assert_int_equal(world->controller->outgoing.asks.count, 1);
-    assert_string_equal(world->controller->outgoing.asks.items[0].device,
-                        ids[1]);
+    assert_string_equal(world->controller->outgoing.asks.items[0].device, ids[1]);
     assert_string_equal(world->controller->outgoing.asks.items[0].order, id);
     /* Neither desired documents nor lists carry it. */
     assert_int_equal(world->controller->outgoing.desired.count, 0);

@@ -8,13 +8,11 @@
 /* As if so many orders had been signed for others. */
 static void numbers_go_by(struct world *world, uint64_t count)
 {
-    assert_int_equal(
-        flo_fleet_skip(world->controller->store, "order", count, &world->err),
-        0);
+    assert_int_equal(flo_fleet_skip(world->controller->store, "order", count, &world->err), 0);
 }
 
-static void answers(struct world *world, size_t device, const char *order,
-                    const char *outcome, const char *error)
+static void answers(struct world *world, size_t device, const char *order, const char *outcome,
+                    const char *error)
 {
     char text[256];
 
@@ -35,34 +33,29 @@ static void as_restored(struct world *world)
     assert_int_equal(flo_orders_renew_each(world->controller, &world->err), 0);
 }
 
-static enum flo_execution state_of(const struct flo_rollout_entry *entry,
-                                   size_t device)
+static enum flo_execution state_of(const struct flo_rollout_entry *entry, size_t device)
 {
     size_t index = flo_rollout_find(&entry->core, ids[device]);
 
     return (enum flo_execution)entry->core.members[index].state;
 }
 
-static enum flo_order_outcome outcome_of(struct world *world, const char *order,
-                                         size_t device)
+static enum flo_order_outcome outcome_of(struct world *world, const char *order, size_t device)
 {
     enum flo_order_outcome out;
     bool known;
 
-    assert_int_equal(flo_fleet_outcome_get(world->controller->store, order,
-                                           ids[device], &known, &out,
-                                           &world->err),
+    assert_int_equal(flo_fleet_outcome_get(world->controller->store, order, ids[device], &known,
+                                           &out, &world->err),
                      0);
     assert_true(known);
     return out;
 }
 
-static void
-what_is_held_is_signed_again_behind_the_numbers_of_a_backup(void **state)
+static void what_is_held_is_signed_again_behind_the_numbers_of_a_backup(void **state)
 {
     struct world *world = *state;
-    struct flo_rollout_entry *entry =
-        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
     size_t canary = device_in_phase(entry, 0);
 
     numbers_go_by(world, 100000);
@@ -80,14 +73,12 @@ what_is_held_is_signed_again_behind_the_numbers_of_a_backup(void **state)
 static void take_back_the_release_before(struct world *world, char *id)
 {
     bring_to_two_releases(world);
-    assert_int_equal(takes_back(world->controller, "tiny@2.1.0", "all", "ops",
-                                "bad", id, &world->err),
-                     0);
+    assert_int_equal(
+        takes_back(world->controller, "tiny@2.1.0", "all", "ops", "bad", id, &world->err), 0);
     assert_string_equal(id, "o-0003");
 }
 
-static void
-an_answer_to_what_was_signed_again_counts_for_what_was_asked(void **state)
+static void an_answer_to_what_was_signed_again_counts_for_what_was_asked(void **state)
 {
     struct world *world = *state;
     char id[FLO_NAME_MAX + 1];
@@ -102,8 +93,7 @@ an_answer_to_what_was_signed_again_counts_for_what_was_asked(void **state)
     assert_int_equal(outcome_of(world, id, 1), FLO_OUTCOME_PENDING);
 }
 
-static void
-a_refusal_for_a_wrong_clock_ends_nothing_that_was_asked(void **state)
+static void a_refusal_for_a_wrong_clock_ends_nothing_that_was_asked(void **state)
 {
     struct world *world = *state;
     char id[FLO_NAME_MAX + 1];
@@ -129,8 +119,7 @@ static int take_rollback(void *context, const struct flo_fleet_order *order)
     if (strcmp(order->op, "rollback") == 0) {
         assert_in_range(listed->count, 0, 3);
         listed->seq[listed->count] = order->seq;
-        snprintf(listed->release[listed->count++], FLO_DIGEST_TEXT, "%s",
-                 order->release);
+        snprintf(listed->release[listed->count++], FLO_DIGEST_TEXT, "%s", order->release);
     }
     return 0;
 }
@@ -144,18 +133,13 @@ static void rollbacks_that_are_signed_again_keep_their_order(void **state)
     char id[FLO_NAME_MAX + 1];
 
     take_back_the_release_before(world, id);
-    assert_int_equal(takes_back(world->controller, "tiny@2.2.0", "all", "ops",
-                                "bad", id, &world->err),
-                     0);
-    assert_int_equal(flo_fleet_order_standing(world->controller->store,
-                                              take_rollback, &before,
-                                              &world->err),
-                     0);
+    assert_int_equal(
+        takes_back(world->controller, "tiny@2.2.0", "all", "ops", "bad", id, &world->err), 0);
+    assert_int_equal(
+        flo_fleet_order_standing(world->controller->store, take_rollback, &before, &world->err), 0);
     as_restored(world);
-    assert_int_equal(flo_fleet_order_standing(world->controller->store,
-                                              take_rollback, &after,
-                                              &world->err),
-                     0);
+    assert_int_equal(
+        flo_fleet_order_standing(world->controller->store, take_rollback, &after, &world->err), 0);
 
     assert_int_equal(before.count, 2);
     assert_int_equal(after.count, 2);
@@ -187,16 +171,13 @@ static void a_removal_that_a_rollback_overtook_gets_a_newer_number(void **state)
 {
     struct world *world = *state;
     char id[FLO_NAME_MAX + 1];
-    const struct flo_remove what = {
-        .model = "tiny", .group = "all", .by = "ops", .reason = ""};
+    const struct flo_remove what = {.model = "tiny", .group = "all", .by = "ops", .reason = ""};
 
     bring_to_two_releases(world);
-    assert_int_equal(
-        flo_orders_remove(world->controller, &what, id, &world->err), 0);
+    assert_int_equal(flo_orders_remove(world->controller, &what, id, &world->err), 0);
     assert_string_equal(id, "o-0003");
-    assert_int_equal(takes_back(world->controller, "tiny@2.1.0", "all", "ops",
-                                "bad", id, &world->err),
-                     0);
+    assert_int_equal(
+        takes_back(world->controller, "tiny@2.1.0", "all", "ops", "bad", id, &world->err), 0);
     assert_string_equal(order_of(world, 0), "o-0003");
     hour(world);
 
@@ -211,8 +192,7 @@ static int take_order(void *context, const struct flo_fleet_order *order)
 {
     struct flo_err err = {0};
 
-    return flo_order_parse(order->body, strlen(order->body), "demo", context,
-                           &err);
+    return flo_order_parse(order->body, strlen(order->body), "demo", context, &err);
 }
 
 /* The device's desired document, as the device reads it. */
@@ -221,12 +201,10 @@ static struct flo_order held_by(struct world *world, const char *device)
     struct flo_order order;
     char id[FLO_NAME_MAX + 1];
 
-    assert_int_equal(flo_fleet_desired_get(world->controller->store, device,
-                                           "tiny", id, &world->err),
-                     0);
-    assert_int_equal(flo_fleet_order_get(world->controller->store, id,
-                                         take_order, &order, &world->err),
-                     0);
+    assert_int_equal(
+        flo_fleet_desired_get(world->controller->store, device, "tiny", id, &world->err), 0);
+    assert_int_equal(
+        flo_fleet_order_get(world->controller->store, id, take_order, &order, &world->err), 0);
     return order;
 }
 
@@ -264,12 +242,10 @@ static void what_is_signed_again_for_a_device_is_for_no_other(void **state)
 static void one_that_came_too_late_is_signed_again_for_that_device(void **state)
 {
     struct world *world = *state;
-    struct flo_rollout_entry *entry =
-        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
     size_t canary = device_in_phase(entry, 0);
 
-    assert_int_equal(flo_orders_send_again(world->controller, ids[canary],
-                                           "o-0001", &world->err),
+    assert_int_equal(flo_orders_send_again(world->controller, ids[canary], "o-0001", &world->err),
                      0);
     struct flo_order order = held_by(world, ids[canary]);
     assert_int_equal(order.seq, 2);
@@ -305,13 +281,12 @@ static void what_many_hold_is_signed_once_for_all_of_them(void **state)
         snprintf(device, sizeof(device), "%08x-7777-4777-8777-777777777777", i);
         snprintf(name, sizeof(name), "many-%u", i);
         assert_int_equal(enrol(world, device, name), 0);
-        assert_int_equal(flo_fleet_desired_set(world->controller->store, device,
-                                               "tiny", "o-0002", &world->err),
-                         0);
+        assert_int_equal(
+            flo_fleet_desired_set(world->controller->store, device, "tiny", "o-0002", &world->err),
+            0);
     }
-    assert_int_equal(flo_fleet_desired_set(world->controller->store, ids[0],
-                                           "tiny", "o-0002", &world->err),
-                     0);
+    assert_int_equal(
+        flo_fleet_desired_set(world->controller->store, ids[0], "tiny", "o-0002", &world->err), 0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
     uint64_t before = world->controller->orders.signed_count;
     hour(world);
@@ -325,8 +300,7 @@ static void what_many_hold_is_signed_once_for_all_of_them(void **state)
 static void a_deploy_that_is_superseded_ends_so(void **state)
 {
     struct world *world = *state;
-    struct flo_rollout_entry *entry =
-        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
     size_t canary = device_in_phase(entry, 0);
 
     send(world, canary, "ack",
@@ -341,16 +315,15 @@ static void report_top(struct world *world, size_t device, uint64_t top)
 {
     char text[256];
 
-    snprintf(text, sizeof(text), "{\"v\":2,\"device\":\"%s\",\"top\":%llu}",
-             ids[device], (unsigned long long)top);
+    snprintf(text, sizeof(text), "{\"v\":2,\"device\":\"%s\",\"top\":%llu}", ids[device],
+             (unsigned long long)top);
     send(world, device, "reported", text);
 }
 
 static void a_restored_controller_rises_above_what_devices_know(void **state)
 {
     struct world *world = *state;
-    struct flo_rollout_entry *entry =
-        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
     size_t canary = device_in_phase(entry, 0);
     uint64_t newest;
 
@@ -362,18 +335,15 @@ static void a_restored_controller_rises_above_what_devices_know(void **state)
     report_top(world, canary, 500000);
     assert_string_equal(order_of(world, canary), "o-500001");
     report_top(world, canary, 1500002 + 1000000);
-    assert_int_equal(flo_fleet_newest(world->controller->store, "order",
-                                      &newest, &world->err),
-                     0);
+    assert_int_equal(flo_fleet_newest(world->controller->store, "order", &newest, &world->err), 0);
     assert_int_equal(newest, 500001); /* beyond belief */
 }
 
 /* The others wait for their turn, which comes every 1000 s. */
 static struct flo_rollout_entry *next_at_a_pace(struct world *world)
 {
-    struct flo_rollout_entry *entry =
-        start(world, "{\"release\":\"tiny@2.1.0\",\"phases\":"
-                     "[{\"share_pct\":100}]}");
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\",\"phases\":"
+                                                   "[{\"share_pct\":100}]}");
 
     assert_non_null(entry);
     for (size_t i = 0; i < FLO_COUNT(ids); i++) {
@@ -392,8 +362,7 @@ static uint64_t number_held(struct world *world, size_t device)
 }
 
 /* A device takes no order that is older than the one that it has. */
-static void
-who_waited_for_its_turn_is_told_above_what_was_signed_meanwhile(void **state)
+static void who_waited_for_its_turn_is_told_above_what_was_signed_meanwhile(void **state)
 {
     struct world *world = *state;
     struct flo_rollout_entry *entry = next_at_a_pace(world);
@@ -419,22 +388,18 @@ static void a_rollback_that_is_asked_for_is_older_than_the_deploy(void **state)
 {
     struct world *world = *state;
     char id[FLO_NAME_MAX + 1];
-    const struct flo_take_back what = {.release = "tiny@2.2.0",
-                                       .group = "all",
-                                       .by = "ops",
-                                       .reason = "drill"};
+    const struct flo_take_back what = {
+        .release = "tiny@2.2.0", .group = "all", .by = "ops", .reason = "drill"};
 
     assert_non_null(start(world, "{\"release\":\"tiny@2.1.0\",\"phases\":"
                                  "[{\"share_pct\":100}]}"));
     add_next_release(world);
-    assert_int_equal(
-        flo_orders_take_back(world->controller, &what, id, &world->err), 0);
+    assert_int_equal(flo_orders_take_back(world->controller, &what, id, &world->err), 0);
     assert_string_equal(id, "o-0002");
     assert_int_equal(
-        flo_fleet_update(
-            world->controller->store, FLO_TABLE_ORDER,
-            CHANGES(add_number(FLO_FIELD_ORDER_ISSUED_AT, (uint64_t)-60000)),
-            NULL, 0, NULL, &world->err),
+        flo_fleet_update(world->controller->store, FLO_TABLE_ORDER,
+                         CHANGES(add_number(FLO_FIELD_ORDER_ISSUED_AT, (uint64_t)-60000)), NULL, 0,
+                         NULL, &world->err),
         0);
     report_top(world, 0, 1);
 
@@ -447,8 +412,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_WORLD(what_is_held_is_signed_again_behind_the_numbers_of_a_backup),
-        WITH_WORLD(
-            an_answer_to_what_was_signed_again_counts_for_what_was_asked),
+        WITH_WORLD(an_answer_to_what_was_signed_again_counts_for_what_was_asked),
         WITH_WORLD(a_refusal_for_a_wrong_clock_ends_nothing_that_was_asked),
         WITH_WORLD(rollbacks_that_are_signed_again_keep_their_order),
         WITH_WORLD(a_deploy_that_a_rollback_overtook_gets_a_newer_number),
@@ -457,8 +421,7 @@ int main(void)
         WITH_WORLD(one_that_came_too_late_is_signed_again_for_that_device),
         WITH_WORLD(a_newcomer_gets_no_order_of_another_device),
         WITH_WORLD(what_many_hold_is_signed_once_for_all_of_them),
-        WITH_WORLD(
-            who_waited_for_its_turn_is_told_above_what_was_signed_meanwhile),
+        WITH_WORLD(who_waited_for_its_turn_is_told_above_what_was_signed_meanwhile),
         WITH_WORLD(a_rollback_that_is_asked_for_is_older_than_the_deploy),
         WITH_WORLD(a_deploy_that_is_superseded_ends_so),
         WITH_WORLD(a_restored_controller_rises_above_what_devices_know),

@@ -12,12 +12,10 @@
 #define TREATED 20
 
 /* A window of one minute; each device has a speed of its own. */
-static void report(struct world *world, int device, int release_of,
-                   double times)
+static void report(struct world *world, int device, int release_of, double times)
 {
     static const int metrics[] = {FLO_METRIC_NAME_TTFT, FLO_METRIC_NAME_TOKEN};
-    static const int of_batch[] = {FLO_METRIC_NAME_BATCH_TOKEN,
-                                   FLO_METRIC_NAME_BATCH_TOKEN};
+    static const int of_batch[] = {FLO_METRIC_NAME_BATCH_TOKEN, FLO_METRIC_NAME_BATCH_TOKEN};
     bool is_batch = world->batch_from > 0 && device >= world->batch_from;
     struct flo_telemetry_window window = {.seq = ++world->seq,
                                           .window_ms = 60000,
@@ -31,8 +29,7 @@ static void report(struct world *world, int device, int release_of,
         int metric = is_batch ? of_batch[i] : metrics[i];
         memset(&world->histograms[metric], 0, sizeof(*world->histograms));
         for (int k = 0; k < 30; k++) {
-            flo_histogram_add(&world->histograms[metric],
-                              (uint64_t)(us * (1 + 0.01 * k)));
+            flo_histogram_add(&world->histograms[metric], (uint64_t)(us * (1 + 0.01 * k)));
         }
         window.has[metric] = true;
     }
@@ -43,14 +40,12 @@ static void report(struct world *world, int device, int release_of,
         window.values[FLO_METRIC_NAME_ENGINE_RESTARTS] = 1;
     }
     id_of(device, id);
-    flo_observer_take(world->observer, id, "x86_64 avx2 4g", &window,
-                      world->now_ms);
+    flo_observer_take(world->observer, id, "x86_64 avx2 4g", &window, world->now_ms);
 }
 
 /* Blocks in which every device reports each minute; those below `updated` run
  * release `new`, `times` slower; the others run `old`. */
-static void live_with(struct world *world, int blocks, int updated, int new,
-                      double times, int old)
+static void live_with(struct world *world, int blocks, int updated, int new, double times, int old)
 {
     for (int i = 0; i < 5 * blocks; i++) {
         world->now_ms += 60000;
@@ -66,8 +61,7 @@ static void live(struct world *world, int blocks, int updated, double times)
     live_with(world, blocks, updated, 2, times, 1);
 }
 
-static struct flo_observe_study *ask_in(struct world *world,
-                                        const char *rollout, int of,
+static struct flo_observe_study *ask_in(struct world *world, const char *rollout, int of,
                                         uint32_t phase, int swapped)
 {
     struct flo_observe_study *study = flo_observe_study_new(DEVICES);
@@ -81,19 +75,16 @@ static struct flo_observe_study *ask_in(struct world *world,
     study->member_count = DEVICES;
     for (int d = 0; d < DEVICES; d++) {
         id_of(d, study->members[d].device);
-        study->members[d].way =
-            d < swapped ? FLO_MEMBER_SWAPPED : FLO_MEMBER_WAITS;
-        study->members[d].site = world->sites > 0 && d >= swapped
-                                     ? (uint32_t)(d % world->sites) + 2
-                                     : (uint32_t)world->sites / 10;
+        study->members[d].way = d < swapped ? FLO_MEMBER_SWAPPED : FLO_MEMBER_WAITS;
+        study->members[d].site = world->sites > 0 && d >= swapped ? (uint32_t)(d % world->sites) + 2
+                                                                  : (uint32_t)world->sites / 10;
     }
-    assert_int_equal(
-        flo_observer_study(world->observer, study, world->now_ms, NULL), 0);
+    assert_int_equal(flo_observer_study(world->observer, study, world->now_ms, NULL), 0);
     return study;
 }
 
-static struct flo_observe_study *
-ask_of(struct world *world, const char *rollout, int of, int swapped)
+static struct flo_observe_study *ask_of(struct world *world, const char *rollout, int of,
+                                        int swapped)
 {
     return ask_in(world, rollout, of, 0, swapped);
 }
@@ -103,8 +94,7 @@ static struct flo_observe_study *ask(struct world *world, int swapped)
     return ask_of(world, "r-0001", 2, swapped);
 }
 
-static void ask_only_of(struct world *world, const char *rollout, int of,
-                        int swapped)
+static void ask_only_of(struct world *world, const char *rollout, int of, int swapped)
 {
     flo_observe_study_free(ask_of(world, rollout, of, swapped));
 }
@@ -114,8 +104,7 @@ static void ask_only(struct world *world, int swapped)
     flo_observe_study_free(ask(world, swapped));
 }
 
-static const struct flo_ratio_segment *
-p95_of(const struct flo_observe_study *study)
+static const struct flo_ratio_segment *p95_of(const struct flo_observe_study *study)
 {
     return &study->evidence.segments[0].arms[FLO_MEASURE_TTFT_P95].ratio;
 }
@@ -128,8 +117,7 @@ static void assert_found(struct flo_observe_study *study, double times)
     assert_true(study->is_new);
     assert_int_equal(p95->treated.devices, TREATED);
     assert_int_equal(p95->control.devices, DEVICES - TREATED);
-    assert_true(fabs(p95->treated.mean - p95->control.mean - log(times)) <
-                0.02);
+    assert_true(fabs(p95->treated.mean - p95->control.mean - log(times)) < 0.02);
     flo_observe_study_free(study);
 }
 
@@ -159,8 +147,7 @@ static void batch_requests_are_compared_by_their_throughput(void **state)
         &evidence->segments[0].arms[FLO_MEASURE_BATCH_TOKEN].ratio;
     assert_int_equal(batch->treated.devices, TREATED - 1);
     assert_int_equal(batch->control.devices, DEVICES - TREATED);
-    assert_true(fabs(batch->treated.mean - batch->control.mean - log(1.2)) <
-                0.02);
+    assert_true(fabs(batch->treated.mean - batch->control.mean - log(1.2)) < 0.02);
     assert_int_equal(evidence->readers[FLO_MEASURE_BATCH_TOKEN], DEVICES - 1);
     assert_int_equal(evidence->readers[FLO_MEASURE_TTFT_P95], 1);
     assert_int_equal(p95_of(study)->control.devices, 0);
@@ -195,8 +182,7 @@ static void a_large_effect_is_told_as_it_is(void **state)
     ask_only(world, 0);
     live(world, 8, TREATED, 4);
     struct flo_observe_study *study = ask(world, TREATED);
-    const struct flo_told *told =
-        &study->evidence.told[FLO_MEASURE_TTFT_P50].effect;
+    const struct flo_told *told = &study->evidence.told[FLO_MEASURE_TTFT_P50].effect;
     assert_true(told->has_effect && told->has_interval);
     assert_int_equal(told->updated, TREATED);
     assert_int_equal(told->above_half, TREATED);
@@ -291,11 +277,10 @@ static void a_start_of_the_controller_loses_no_evidence(void **state)
     assert_found(ask(world, TREATED), 1.2);
 }
 
-static void assert_wave(const struct flo_observe_study *study, int updated,
-                        int controls, double times)
+static void assert_wave(const struct flo_observe_study *study, int updated, int controls,
+                        double times)
 {
-    const struct flo_pooled_sums *wave =
-        &study->evidence.wave[FLO_READING_TTFT_P95];
+    const struct flo_pooled_sums *wave = &study->evidence.wave[FLO_READING_TTFT_P95];
 
     assert_true(study->is_new);
     assert_true(fabs(wave->updated - updated) < 1e-9);
@@ -334,8 +319,7 @@ static void a_wave_has_the_devices_and_controls_of_its_phase(void **state)
     flo_observe_study_free(study);
     live(world, 1, TREATED, 1.3);
     study = ask_second(world, TREATED); /* nobody swapped yet */
-    assert_true(fabs(study->evidence.wave[FLO_READING_TTFT_P95].updated) <
-                1e-9);
+    assert_true(fabs(study->evidence.wave[FLO_READING_TTFT_P95].updated) < 1e-9);
     flo_observe_study_free(study);
     for (int i = 0; i < 7; i++) {
         live_second(world);
@@ -365,8 +349,8 @@ struct rows {
     size_t count;
 };
 
-static void keep_row(void *context, const char *device, const char *model,
-                     const void *data, size_t bytes)
+static void keep_row(void *context, const char *device, const char *model, const void *data,
+                     size_t bytes)
 {
     struct rows *rows = context;
     struct row *row = &rows->items[rows->count++];
@@ -381,15 +365,13 @@ static struct rows *give(struct world *world, size_t most, bool is_last)
 {
     struct rows *rows = calloc(1, sizeof(*rows));
 
-    size_t given =
-        flo_observer_give(world->observer, most, is_last, keep_row, rows);
+    size_t given = flo_observer_give(world->observer, most, is_last, keep_row, rows);
 
     assert_int_equal(given, rows->count);
     return rows;
 }
 
-static void assert_gives(struct world *world, size_t most, bool is_last,
-                         size_t count)
+static void assert_gives(struct world *world, size_t most, bool is_last, size_t count)
 {
     struct rows *rows = give(world, most, is_last);
 
@@ -417,10 +399,9 @@ static void another_controller_goes_on_with_what_was_handed_on(void **state)
     flo_observer_empty(world->observer);
     for (size_t i = 0; i < rows->count; i++) {
         struct row *row = &rows->items[i];
-        assert_int_equal(flo_observer_take_over(world->observer, row->device,
-                                                row->model, row->data,
-                                                row->bytes),
-                         0);
+        assert_int_equal(
+            flo_observer_take_over(world->observer, row->device, row->model, row->data, row->bytes),
+            0);
     }
     free(rows);
     flo_observer_hand_on(world->observer, false);
@@ -541,8 +522,7 @@ static void a_block_is_judged_once(void **state)
     study->release = release(2);
     study->block = block;
     study->evidence.segment_count = 1;
-    assert_int_equal(
-        flo_observer_study(world->observer, study, world->now_ms, NULL), 0);
+    assert_int_equal(flo_observer_study(world->observer, study, world->now_ms, NULL), 0);
     assert_false(study->is_new);
     flo_observe_study_free(study);
 }
@@ -581,9 +561,8 @@ static void a_device_that_is_enrolled_again_is_compared_again(void **state)
 static void a_device_with_ever_new_hardware_takes_no_memory(void **state)
 {
     struct world *world = *state;
-    struct flo_telemetry_window window = {.model = "tiny",
-                                          .release = release(1),
-                                          .histograms = world->histograms};
+    struct flo_telemetry_window window = {
+        .model = "tiny", .release = release(1), .histograms = world->histograms};
     char hardware[FLO_HARDWARE_TEXT];
     char id[37];
 
@@ -592,14 +571,11 @@ static void a_device_with_ever_new_hardware_takes_no_memory(void **state)
     for (int i = 0; i < 3 * FLO_OBSERVER_CLASSES_MAX; i++) {
         window.seq = ++world->seq;
         snprintf(hardware, sizeof(hardware), "hw-%d", i);
-        flo_observer_take(world->observer, id, hardware, &window,
-                          world->now_ms);
+        flo_observer_take(world->observer, id, hardware, &window, world->now_ms);
     }
     assert_true(world->observer->class_count <= FLO_OBSERVER_CLASSES_MAX);
-    struct flo_observer_entry *entry =
-        flo_observer_find(world->observer, id, "tiny");
-    assert_string_equal(world->observer->classes[entry->class].hardware,
-                        hardware);
+    struct flo_observer_entry *entry = flo_observer_find(world->observer, id, "tiny");
+    assert_string_equal(world->observer->classes[entry->class].hardware, hardware);
 }
 
 /* A standby two days behind takes the lead, or the clock is set right.  Release
@@ -663,9 +639,8 @@ static void a_hotfix_is_judged_in_twenty_minutes(void **state)
         &study->evidence.segments[0].arms[FLO_MEASURE_TTFT_P50].older;
     assert_int_equal(older->treated.devices, TREATED);
     assert_int_equal(older->control.devices, DEVICES - TREATED);
-    assert_int_equal(
-        flo_plain_judge(&above_of(study)->treated, &above_of(study)->control),
-        FLO_PLAIN_FAIL);
+    assert_int_equal(flo_plain_judge(&above_of(study)->treated, &above_of(study)->control),
+                     FLO_PLAIN_FAIL);
     flo_observe_study_free(study);
 }
 
@@ -678,16 +653,14 @@ static void a_first_release_that_is_young_is_judged(void **state)
     ask_only_of(world, "r-0003", 3, 0);
     live_with(world, 5, TREATED, 3, 2, 2);
     struct flo_observe_study *study = ask_of(world, "r-0003", 3, TREATED);
-    assert_int_equal(
-        flo_plain_judge(&above_of(study)->treated, &above_of(study)->control),
-        FLO_PLAIN_FAIL);
+    assert_int_equal(flo_plain_judge(&above_of(study)->treated, &above_of(study)->control),
+                     FLO_PLAIN_FAIL);
     flo_observe_study_free(study);
 }
 
 /* The swap is that quick: release 2 was twice as slow and went back, release 3
  * is as release 1 was. */
-static struct flo_observe_study *after_a_take_back(struct world *world,
-                                                   double times)
+static struct flo_observe_study *after_a_take_back(struct world *world, double times)
 {
     live(world, 20, 0, 1);
     ask_only(world, 0);
@@ -711,8 +684,7 @@ static void assert_change(const struct flo_observe_study *study, double times)
 
     assert_int_equal(p50->treated.devices, TREATED);
     assert_int_equal(p50->control.devices, DEVICES - TREATED);
-    assert_true(fabs(p50->treated.mean - p50->control.mean - log(times)) <
-                0.02);
+    assert_true(fabs(p50->treated.mean - p50->control.mean - log(times)) < 0.02);
 }
 
 static void a_good_release_after_a_take_back_is_good(void **state)
@@ -775,8 +747,7 @@ static struct flo_observe_bases *bases_of(struct world *world)
     return bases;
 }
 
-static enum flo_base kind_in(const struct flo_observe_bases *bases, int device,
-                             uint32_t block)
+static enum flo_base kind_in(const struct flo_observe_bases *bases, int device, uint32_t block)
 {
     return flo_base_in(&bases->items[device].base, FLO_READING_TTFT_P95, block);
 }

@@ -9,17 +9,15 @@
 static void an_emergency_order_rewrites_yanks_and_stops(void **state)
 {
     struct world *world = *state;
-    struct flo_rollout_entry *entry =
-        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
     char id[FLO_NAME_MAX + 1];
     struct flo_rollout_entry *again = NULL;
     const struct flo_update_counts *updates = &world->controller->updates;
 
     event(world, device_in_phase(entry, 0), "succeeded");
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(takes_back(world->controller, "tiny@2.1.0", "all", "ops",
-                                "bad", id, &world->err),
-                     0);
+    assert_int_equal(
+        takes_back(world->controller, "tiny@2.1.0", "all", "ops", "bad", id, &world->err), 0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 
     assert_int_equal(entry->core.state, FLO_ROLLOUT_ROLLING_BACK);
@@ -27,8 +25,7 @@ static void an_emergency_order_rewrites_yanks_and_stops(void **state)
     for (size_t i = 0; i < FLO_COUNT(ids); i++) {
         assert_string_equal(order_of(world, i), id);
         char text[256];
-        snprintf(text, sizeof(text),
-                 "{\"v\":1,\"order\":\"%s\",\"outcome\":\"done\"}", id);
+        snprintf(text, sizeof(text), "{\"v\":1,\"order\":\"%s\",\"outcome\":\"done\"}", id);
         send(world, i, "ack", text);
     }
     assert_int_equal(entry->core.state, FLO_ROLLOUT_ROLLED_BACK);
@@ -40,10 +37,8 @@ static void an_emergency_order_rewrites_yanks_and_stops(void **state)
     assert_null(again);
     assert_int_equal(world->err.code, FLO_E_RELEASE_YANKED);
     json_t *view = NULL;
-    assert_int_equal(
-        flo_object_order(world->controller, id, 1, &view, &world->err), 0);
-    assert_string_equal(json_string_value(json_object_get(view, "state")),
-                        "done");
+    assert_int_equal(flo_object_order(world->controller, id, 1, &view, &world->err), 0);
+    assert_string_equal(json_string_value(json_object_get(view, "state")), "done");
     json_decref(view);
 }
 
@@ -55,27 +50,23 @@ static void an_order_of_a_thousand_devices_is_shown_in_few_bytes(void **state)
 
     /* given: done by 900 of 1,000 and three that did not answer */
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(flo_orders_fleet(world->controller, FLO_ORDER_FREEZE,
-                                      "ops", 0, id, &world->err),
-                     0);
+    assert_int_equal(
+        flo_orders_fleet(world->controller, FLO_ORDER_FREEZE, "ops", 0, id, &world->err), 0);
     for (int i = 0; i < 1000; i++) {
         char device[16];
         snprintf(device, sizeof(device), "d-%d", i);
-        assert_int_equal(flo_fleet_outcome_put(
-                             world->controller->store, id, device,
-                             i < 900 ? FLO_OUTCOME_DONE : FLO_OUTCOME_REFUSED,
-                             1, &world->err),
+        assert_int_equal(flo_fleet_outcome_put(world->controller->store, id, device,
+                                               i < 900 ? FLO_OUTCOME_DONE : FLO_OUTCOME_REFUSED, 1,
+                                               &world->err),
                          0);
     }
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 
-    assert_int_equal(
-        flo_object_order(world->controller, id, 0, &view, &world->err), 0);
+    assert_int_equal(flo_object_order(world->controller, id, 0, &view, &world->err), 0);
     char *text = json_dumps(view, JSON_COMPACT);
     assert_true(strlen(text) < 4096);
     assert_null(json_object_get(view, "devices"));
-    assert_int_equal(json_integer_value(json_object_get(view, "scope_devices")),
-                     1003);
+    assert_int_equal(json_integer_value(json_object_get(view, "scope_devices")), 1003);
     assert_int_equal(json_integer_value(json_object_get(view, "done")), 900);
     assert_int_equal(json_integer_value(json_object_get(view, "failed")), 100);
     assert_int_equal(json_integer_value(json_object_get(view, "pending")), 3);
@@ -83,13 +74,12 @@ static void an_order_of_a_thousand_devices_is_shown_in_few_bytes(void **state)
     json_decref(view);
 
     /* who did not get there comes first */
-    assert_int_equal(
-        flo_object_order(world->controller, id, 104, &view, &world->err), 0);
+    assert_int_equal(flo_object_order(world->controller, id, 104, &view, &world->err), 0);
     const json_t *devices = json_object_get(view, "devices");
     assert_int_equal(json_array_size(devices), 104);
     for (size_t i = 0; i < 104; i++) {
-        const char *outcome = json_string_value(
-            json_object_get(json_array_get(devices, i), "outcome"));
+        const char *outcome =
+            json_string_value(json_object_get(json_array_get(devices, i), "outcome"));
         assert_int_equal(strcmp(outcome, "done") == 0, i == 103);
     }
     json_decref(view);
@@ -99,19 +89,16 @@ static char *list_of_all(struct world *world)
 {
     struct flo_buf text = {0};
 
-    assert_int_equal(
-        flo_orders_group_text(world->controller, "all", &text, &world->err), 0);
+    assert_int_equal(flo_orders_group_text(world->controller, "all", &text, &world->err), 0);
     return text.data;
 }
 
 /* For those who hold it: a device that a newer rollout brought forward must
  * not hear of it again, nor may a pause come after its resume. */
-static void
-old_orders_are_signed_again_for_those_whose_desired_holds_them(void **state)
+static void old_orders_are_signed_again_for_those_whose_desired_holds_them(void **state)
 {
     struct world *world = *state;
-    struct flo_rollout_entry *entry =
-        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
     size_t canary = device_in_phase(entry, 0);
     struct flo_buf text = {0};
     char aged[FLO_NAME_MAX + 1] = "o-0001";
@@ -130,17 +117,14 @@ old_orders_are_signed_again_for_those_whose_desired_holds_them(void **state)
                                   .release = DIGEST,
                                   .issued_at_ms = waits_wall_ms() - 144000000,
                                   .expires_at_ms = waits_wall_ms() + 115200000};
-    old.body =
-        "{\"v\":1,\"fleet\":\"demo\",\"id\":\"o-0900\",\"op\":"
-        "\"rollback\",\"scope\":{\"group\":\"all\"},\"epoch\":1,"
-        "\"seq\":900,\"issued_at_ms\":1,\"expires_at_ms\":2,\"args\":"
-        "{\"model\":\"tiny\",\"from\":[\"" DIGEST "\"],\"to\":\"previous\"}}";
+    old.body = "{\"v\":1,\"fleet\":\"demo\",\"id\":\"o-0900\",\"op\":"
+               "\"rollback\",\"scope\":{\"group\":\"all\"},\"epoch\":1,"
+               "\"seq\":900,\"issued_at_ms\":1,\"expires_at_ms\":2,\"args\":"
+               "{\"model\":\"tiny\",\"from\":[\"" DIGEST "\"],\"to\":\"previous\"}}";
+    assert_int_equal(flo_fleet_order_add(world->controller->store, &old, &world->err), 0);
     assert_int_equal(
-        flo_fleet_order_add(world->controller->store, &old, &world->err), 0);
-    assert_int_equal(flo_fleet_desired_set(world->controller->store,
-                                           ids[canary], "tiny", "o-0900",
-                                           &world->err),
-                     0);
+        flo_fleet_desired_set(world->controller->store, ids[canary], "tiny", "o-0900", &world->err),
+        0);
     char *before = list_of_all(world);
     assert_int_equal(flo_orders_renew(world->controller, &world->err), 0);
 
@@ -150,16 +134,14 @@ old_orders_are_signed_again_for_those_whose_desired_holds_them(void **state)
     assert_int_equal(world->controller->outgoing.groups.count, 0);
     free(before);
     free(after);
-    assert_int_equal(flo_orders_desired_text(world->controller, ids[canary],
-                                             &text, &world->err),
+    assert_int_equal(flo_orders_desired_text(world->controller, ids[canary], &text, &world->err),
                      0);
     assert_non_null(strstr(text.data, "\"rev\":4"));
     flo_buf_deinit(&text);
 }
 
 /* An order of four days ago: nobody's list has it any more. */
-static void add_old(struct world *world, const char *op, const char *rollout,
-                    uint64_t seq)
+static void add_old(struct world *world, const char *op, const char *rollout, uint64_t seq)
 {
     char id[16], body[256];
     struct flo_fleet_order old = {.id = id,
@@ -180,16 +162,13 @@ static void add_old(struct world *world, const char *op, const char *rollout,
              "\"issued_at_ms\":1,\"expires_at_ms\":2,"
              "\"args\":{\"rollout\":\"r-0001\"}}",
              id, op, (int)seq);
-    assert_int_equal(
-        flo_fleet_order_add(world->controller->store, &old, &world->err), 0);
-    assert_int_equal(
-        flo_fleet_skip(world->controller->store, "order", 1, &world->err), 0);
+    assert_int_equal(flo_fleet_order_add(world->controller->store, &old, &world->err), 0);
+    assert_int_equal(flo_fleet_skip(world->controller->store, "order", 1, &world->err), 0);
 }
 
 /* A rollback that is signed again overtakes the deploy that devices hold: each
  * of the three gets one of its own. */
-static void assert_renewed(struct world *world, const char *id,
-                           const char *wanted)
+static void assert_renewed(struct world *world, const char *id, const char *wanted)
 {
     uint64_t before = world->controller->orders.signed_count;
     char op[16];
@@ -199,8 +178,7 @@ static void assert_renewed(struct world *world, const char *id,
     }
     assert_int_equal(world->controller->orders.signed_count,
                      before + (strcmp(wanted, "rollback") == 0 ? 4 : 1));
-    assert_int_equal(flo_fleet_order_get(world->controller->store, id, take_op,
-                                         op, &world->err),
+    assert_int_equal(flo_fleet_order_get(world->controller->store, id, take_op, op, &world->err),
                      0);
     assert_string_equal(op, wanted);
     assert_string_equal(world->controller->outgoing.groups.items[0], "all");
@@ -217,24 +195,20 @@ static void the_newest_freeze_or_unfreeze_is_signed_again(void **state)
 
     add_old(world, "freeze", "", 1);
     add_old(world, "unfreeze", "", 2);
-    assert_int_equal(flo_fleet_order_reason(world->controller->store, "o-0002",
-                                            "the storm is over", &world->err),
+    assert_int_equal(flo_fleet_order_reason(world->controller->store, "o-0002", "the storm is over",
+                                            &world->err),
                      0);
     assert_renewed(world, "o-0003", "unfreeze");
     json_t *view = NULL;
-    assert_int_equal(
-        flo_object_order(world->controller, "o-0003", 0, &view, &world->err),
-        0);
-    assert_string_equal(json_string_value(json_object_get(view, "reason")),
-                        "the storm is over");
+    assert_int_equal(flo_object_order(world->controller, "o-0003", 0, &view, &world->err), 0);
+    assert_string_equal(json_string_value(json_object_get(view, "reason")), "the storm is over");
     json_decref(view);
 }
 
 /* It accepted, and a pause and a resume of four days ago (o-0002, o-0003). */
 static struct flo_rollout_entry *world_with_an_old_resume(struct world *world)
 {
-    struct flo_rollout_entry *entry =
-        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
 
     assert_non_null(entry);
     event(world, device_in_phase(entry, 0), "accepted");
@@ -271,12 +245,10 @@ static void a_resume_is_not_signed_again_behind_an_abort(void **state)
     assert_int_equal(world->controller->orders.signed_count, 2);
 }
 
-static void
-a_resume_ends_the_pause_of_who_accepted_just_before_it_came(void **state)
+static void a_resume_ends_the_pause_of_who_accepted_just_before_it_came(void **state)
 {
     struct world *world = *state;
-    struct flo_rollout_entry *entry =
-        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
     size_t canary = device_in_phase(entry, 0);
 
     does(world, entry, FLO_ROLLOUT_EVENT_PAUSE);
@@ -299,20 +271,17 @@ static int add_expired(void *context, const struct flo_fleet_order *order)
     return flo_fleet_order_add(world->controller->store, &old, &world->err);
 }
 
-static void
-a_rollout_resumed_after_days_brings_an_order_that_lives(void **state)
+static void a_rollout_resumed_after_days_brings_an_order_that_lives(void **state)
 {
     struct world *world = *state;
-    struct flo_rollout_entry *entry =
-        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
     size_t canary = device_in_phase(entry, 0);
 
     does(world, entry, FLO_ROLLOUT_EVENT_PAUSE);
-    assert_int_equal(flo_fleet_order_get(world->controller->store, "o-0001",
-                                         add_expired, world, &world->err),
-                     0);
     assert_int_equal(
-        flo_fleet_skip(world->controller->store, "order", 998, &world->err), 0);
+        flo_fleet_order_get(world->controller->store, "o-0001", add_expired, world, &world->err),
+        0);
+    assert_int_equal(flo_fleet_skip(world->controller->store, "order", 998, &world->err), 0);
     does(world, entry, FLO_ROLLOUT_EVENT_RESUME);
 
     assert_string_equal(op_of(world, ids[canary]), "deploy");
@@ -322,22 +291,20 @@ a_rollout_resumed_after_days_brings_an_order_that_lives(void **state)
 /* The canary's desired holds an order that expired while nobody was there. */
 static struct flo_rollout_member *world_after_days(struct world *world)
 {
-    struct flo_rollout_entry *entry =
-        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
     size_t canary = device_in_phase(entry, 0);
 
-    assert_int_equal(flo_fleet_order_get(world->controller->store, "o-0001",
-                                         add_expired, world, &world->err),
-                     0);
-    assert_int_equal(flo_fleet_desired_set(world->controller->store,
-                                           ids[canary], "tiny", "o-0900",
-                                           &world->err),
-                     0);
+    assert_int_equal(
+        flo_fleet_order_get(world->controller->store, "o-0001", add_expired, world, &world->err),
+        0);
+    assert_int_equal(
+        flo_fleet_desired_set(world->controller->store, ids[canary], "tiny", "o-0900", &world->err),
+        0);
     return &entry->core.members[flo_rollout_find(&entry->core, ids[canary])];
 }
 
-static void refuses(struct world *world, const struct flo_rollout_member *who,
-                    const char *order, const char *error)
+static void refuses(struct world *world, const struct flo_rollout_member *who, const char *order,
+                    const char *error)
 {
     char text[256];
     size_t device = 0;
@@ -352,8 +319,7 @@ static void refuses(struct world *world, const struct flo_rollout_member *who,
     send(world, device, "ack", text);
 }
 
-static void
-an_order_that_expired_on_the_way_is_sent_again_not_rejected(void **state)
+static void an_order_that_expired_on_the_way_is_sent_again_not_rejected(void **state)
 {
     struct world *world = *state;
     const struct flo_rollout_member *canary = world_after_days(world);
@@ -363,8 +329,7 @@ an_order_that_expired_on_the_way_is_sent_again_not_rejected(void **state)
     }
 
     assert_int_equal(canary->state, FLO_EXECUTION_NOTIFIED);
-    assert_int_equal(world->controller->rollouts.items[0]->core.state,
-                     FLO_ROLLOUT_RUNNING);
+    assert_int_equal(world->controller->rollouts.items[0]->core.state, FLO_ROLLOUT_RUNNING);
     assert_string_equal(op_of(world, canary->device), "deploy");
     assert_int_equal(world->controller->orders.signed_count, 2);
 }
@@ -378,8 +343,7 @@ static void an_aged_order_refused_for_what_it_says_is_rejected(void **state)
     assert_int_equal(canary->state, FLO_EXECUTION_REJECTED);
 }
 
-static void
-a_young_order_refused_as_expired_accuses_the_devices_clock(void **state)
+static void a_young_order_refused_as_expired_accuses_the_devices_clock(void **state)
 {
     struct world *world = *state;
     const struct flo_rollout_member *canary = world_after_days(world);
@@ -391,19 +355,16 @@ a_young_order_refused_as_expired_accuses_the_devices_clock(void **state)
 static void a_rollback_that_expired_on_the_way_is_still_awaited(void **state)
 {
     struct world *world = *state;
-    struct flo_rollout_entry *entry =
-        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
     size_t canary = device_in_phase(entry, 0);
 
     event(world, canary, "soaking");
     does(world, entry, FLO_ROLLOUT_EVENT_ROLLBACK);
-    assert_int_equal(flo_fleet_order_get(world->controller->store,
-                                         order_of(world, canary), add_expired,
-                                         world, &world->err),
+    assert_int_equal(flo_fleet_order_get(world->controller->store, order_of(world, canary),
+                                         add_expired, world, &world->err),
                      0);
-    refuses(world,
-            &entry->core.members[flo_rollout_find(&entry->core, ids[canary])],
-            "o-0900", "cmd.expired");
+    refuses(world, &entry->core.members[flo_rollout_find(&entry->core, ids[canary])], "o-0900",
+            "cmd.expired");
 
     assert_int_equal(entry->core.state, FLO_ROLLOUT_ROLLING_BACK);
 }
@@ -417,9 +378,9 @@ static void a_withdrawn_release_starts_nowhere(void **state)
     assert_string_equal(op_of(world, canary), "deploy");
     assert_string_equal(op_of(world, NEWCOMER), "deploy");
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(flo_orders_withdraw(world->controller, &entry->release, "",
-                                         "yanked by ops", &world->err),
-                     0);
+    assert_int_equal(
+        flo_orders_withdraw(world->controller, &entry->release, "", "yanked by ops", &world->err),
+        0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 
     assert_int_equal(entry->core.state, FLO_ROLLOUT_ABORTING);
@@ -435,9 +396,8 @@ static void a_rollback_of_one_group_aborts_the_rollout_of_all(void **state)
     char id[FLO_NAME_MAX + 1];
 
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(takes_back(world->controller, "tiny@2.1.0", "lab", "ops",
-                                "bad", id, &world->err),
-                     0);
+    assert_int_equal(
+        takes_back(world->controller, "tiny@2.1.0", "lab", "ops", "bad", id, &world->err), 0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 
     assert_int_equal(entry->core.state, FLO_ROLLOUT_ABORTING);
@@ -467,9 +427,8 @@ static void assert_only_others_lost_theirs(struct world *world)
     char order[FLO_NAME_MAX + 1];
 
     assert_string_equal(op_of(world, ids[0]), "abort");
-    assert_int_equal(flo_fleet_desired_get(world->controller->store, NEWCOMER,
-                                           "tiny", order, &world->err),
-                     0);
+    assert_int_equal(
+        flo_fleet_desired_get(world->controller->store, NEWCOMER, "tiny", order, &world->err), 0);
     assert_string_equal(order, "o-0002");
 }
 
@@ -479,25 +438,22 @@ static void a_yank_leaves_who_was_told_another_release_since(void **state)
     struct flo_digest release = world_with_a_newer_release_in_lab(world);
 
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(flo_orders_withdraw(world->controller, &release, "",
-                                         "yanked by ops", &world->err),
-                     0);
+    assert_int_equal(
+        flo_orders_withdraw(world->controller, &release, "", "yanked by ops", &world->err), 0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 
     assert_only_others_lost_theirs(world);
 }
 
-static void
-a_rollback_of_a_group_leaves_who_was_told_another_release_since(void **state)
+static void a_rollback_of_a_group_leaves_who_was_told_another_release_since(void **state)
 {
     struct world *world = *state;
     char id[FLO_NAME_MAX + 1];
 
     world_with_a_newer_release_in_lab(world);
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(takes_back(world->controller, "tiny@2.1.0", "lab", "ops",
-                                "bad", id, &world->err),
-                     0);
+    assert_int_equal(
+        takes_back(world->controller, "tiny@2.1.0", "lab", "ops", "bad", id, &world->err), 0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 
     assert_only_others_lost_theirs(world);
@@ -506,20 +462,18 @@ a_rollback_of_a_group_leaves_who_was_told_another_release_since(void **state)
 static void a_rollback_of_a_group_without_devices_is_refused(void **state)
 {
     struct world *world = *state;
-    struct flo_rollout_entry *entry =
-        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
     char id[FLO_NAME_MAX + 1];
 
-    assert_int_equal(takes_back(world->controller, "tiny@2.1.0", "canari",
-                                "ops", "bad", id, &world->err),
-                     FLO_E_GROUP_ABSENT);
+    assert_int_equal(
+        takes_back(world->controller, "tiny@2.1.0", "canari", "ops", "bad", id, &world->err),
+        FLO_E_GROUP_ABSENT);
 
     assert_int_equal(entry->core.state, FLO_ROLLOUT_RUNNING);
     assert_int_equal(world->controller->orders.signed_count, 1);
 }
 
-static void
-a_completed_rollout_that_nobody_asked_for_says_taken_back(void **state)
+static void a_completed_rollout_that_nobody_asked_for_says_taken_back(void **state)
 {
     struct world *world = *state;
     struct flo_rollout_entry *entry;
@@ -531,17 +485,14 @@ a_completed_rollout_that_nobody_asked_for_says_taken_back(void **state)
     flo_rollouts_forget(world->controller);
 
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(takes_back(world->controller, "tiny@2.1.0", "all", "ops",
-                                "bad", id, &world->err),
-                     0);
+    assert_int_equal(
+        takes_back(world->controller, "tiny@2.1.0", "all", "ops", "bad", id, &world->err), 0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 
     snprintf(reason, sizeof(reason), "taken-back: %s", id);
-    assert_int_equal(
-        flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
+    assert_int_equal(flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
     assert_string_equal(entry->core.reason, reason);
-    assert_int_equal(
-        flo_rollouts_find(world->controller, "r-0002", &entry, &world->err), 0);
+    assert_int_equal(flo_rollouts_find(world->controller, "r-0002", &entry, &world->err), 0);
     assert_string_not_equal(entry->core.reason, reason);
 }
 
@@ -550,20 +501,14 @@ static void an_old_rollout_that_cannot_be_read_stops_no_emergency(void **state)
 {
     struct world *world = *state;
     char id[FLO_NAME_MAX + 1];
-    struct flo_fleet_rollout damaged = {.id = "r-0900",
-                                        .spec = "?",
-                                        .state = "completed",
-                                        .core = "{}",
-                                        .digest = DIGEST};
+    struct flo_fleet_rollout damaged = {
+        .id = "r-0900", .spec = "?", .state = "completed", .core = "{}", .digest = DIGEST};
 
-    assert_int_equal(
-        flo_fleet_rollout_put(world->controller->store, &damaged, &world->err),
-        0);
+    assert_int_equal(flo_fleet_rollout_put(world->controller->store, &damaged, &world->err), 0);
 
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(takes_back(world->controller, "tiny@2.1.0", "all", "ops",
-                                "bad", id, &world->err),
-                     0);
+    assert_int_equal(
+        takes_back(world->controller, "tiny@2.1.0", "all", "ops", "bad", id, &world->err), 0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 }
 
@@ -573,15 +518,12 @@ static void take_back_long_ago(struct world *world, char *id)
 {
     bring_to_two_releases(world);
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(takes_back(world->controller, "tiny@2.1.0", "all", "ops",
-                                "bad", id, &world->err),
-                     0);
-    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
-    assert_int_equal(flo_fleet_order_get(world->controller->store, id,
-                                         add_expired, world, &world->err),
-                     0);
     assert_int_equal(
-        flo_fleet_skip(world->controller->store, "order", 998, &world->err), 0);
+        takes_back(world->controller, "tiny@2.1.0", "all", "ops", "bad", id, &world->err), 0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    assert_int_equal(
+        flo_fleet_order_get(world->controller->store, id, add_expired, world, &world->err), 0);
+    assert_int_equal(flo_fleet_skip(world->controller->store, "order", 998, &world->err), 0);
 }
 
 /* It is told another release than the one taken back, and should that one
@@ -603,30 +545,25 @@ static void an_emergency_rollback_is_not_signed_again_for_nobody(void **state)
     char text[256];
 
     take_back_long_ago(world, id);
-    snprintf(text, sizeof(text),
-             "{\"v\":1,\"order\":\"%s\",\"outcome\":\"done\"}", id);
+    snprintf(text, sizeof(text), "{\"v\":1,\"order\":\"%s\",\"outcome\":\"done\"}", id);
     send(world, 0, "ack", text);
     send(world, 1, "ack", text);
-    assert_int_equal(
-        flo_fleet_device_retire(world->controller->store, ids[2], &world->err),
-        0);
+    assert_int_equal(flo_fleet_device_retire(world->controller->store, ids[2], &world->err), 0);
     assert_int_equal(flo_orders_renew(world->controller, &world->err), 0);
     /* the deploy that it overtook, for the two that are there */
     assert_int_equal(world->controller->orders.signed_count, 5);
     assert_string_equal(op_of(world, ids[0]), "deploy");
 }
 
-static void
-a_rollouts_own_rollback_is_not_signed_again_in_the_list(void **state)
+static void a_rollouts_own_rollback_is_not_signed_again_in_the_list(void **state)
 {
     struct world *world = *state;
-    struct flo_rollout_entry *entry =
-        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
 
     does(world, entry, FLO_ROLLOUT_EVENT_ROLLBACK);
-    assert_int_equal(flo_fleet_order_get(world->controller->store, "o-0002",
-                                         add_expired, world, &world->err),
-                     0);
+    assert_int_equal(
+        flo_fleet_order_get(world->controller->store, "o-0002", add_expired, world, &world->err),
+        0);
     assert_int_equal(flo_orders_renew(world->controller, &world->err), 0);
     assert_int_equal(world->controller->orders.signed_count, 2);
 }
@@ -640,17 +577,13 @@ static void data_from_a_backup_start_frozen(void **state)
     struct world restored = {0};
 
     (void)state;
-    assert_int_equal(
-        flo_controller_open(&options, &restored.controller, &restored.err), 0);
+    assert_int_equal(flo_controller_open(&options, &restored.controller, &restored.err), 0);
     char op[16] = "";
-    assert_int_equal(flo_fleet_order_get(restored.controller->store, "o-100001",
-                                         take_op, op, &restored.err),
-                     0);
+    assert_int_equal(
+        flo_fleet_order_get(restored.controller->store, "o-100001", take_op, op, &restored.err), 0);
     assert_string_equal(op, "freeze");
     bool is_frozen = false;
-    assert_int_equal(flo_fleet_is_frozen(restored.controller->store, &is_frozen,
-                                         &restored.err),
-                     0);
+    assert_int_equal(flo_fleet_is_frozen(restored.controller->store, &is_frozen, &restored.err), 0);
     assert_true(is_frozen);
     flo_controller_close(restored.controller);
 }
@@ -659,8 +592,7 @@ static int take_what(void *context, const struct flo_audit_record *record,
                      const struct flo_digest *hash)
 {
     (void)hash;
-    flo_buf_printf(context, "%s %s %s", record->who, record->what,
-                   record->object);
+    flo_buf_printf(context, "%s %s %s", record->who, record->what, record->object);
     return 0;
 }
 
@@ -672,12 +604,11 @@ static void the_audit_has_each_order(void **state)
     char expected[128];
 
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(flo_orders_fleet(world->controller, FLO_ORDER_FREEZE,
-                                      "ops", 0, id, &world->err),
-                     0);
+    assert_int_equal(
+        flo_orders_fleet(world->controller, FLO_ORDER_FREEZE, "ops", 0, id, &world->err), 0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
-    assert_int_equal(flo_fleet_audit_newest(world->controller->store, INT64_MAX,
-                                            1, take_what, &text, &world->err),
+    assert_int_equal(flo_fleet_audit_newest(world->controller->store, INT64_MAX, 1, take_what,
+                                            &text, &world->err),
                      0);
     snprintf(expected, sizeof(expected), "ops order.issue %s", id);
     assert_string_equal(text.data, expected);
@@ -688,8 +619,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_WORLD(an_order_of_a_thousand_devices_is_shown_in_few_bytes),
         WITH_WORLD(an_emergency_order_rewrites_yanks_and_stops),
-        WITH_WORLD(
-            old_orders_are_signed_again_for_those_whose_desired_holds_them),
+        WITH_WORLD(old_orders_are_signed_again_for_those_whose_desired_holds_them),
         WITH_WORLD(a_rollout_resumed_after_days_brings_an_order_that_lives),
         WITH_WORLD(the_newest_freeze_or_unfreeze_is_signed_again),
         WITH_WORLD(a_resume_is_signed_again_for_who_accepted_and_may_wait),
@@ -700,8 +630,7 @@ int main(void)
         WITH_WORLD(a_withdrawn_release_starts_nowhere),
         WITH_WORLD(a_rollback_of_one_group_aborts_the_rollout_of_all),
         WITH_WORLD(a_yank_leaves_who_was_told_another_release_since),
-        WITH_WORLD(
-            a_rollback_of_a_group_leaves_who_was_told_another_release_since),
+        WITH_WORLD(a_rollback_of_a_group_leaves_who_was_told_another_release_since),
         WITH_WORLD(a_rollback_of_a_group_without_devices_is_refused),
         WITH_WORLD(a_completed_rollout_that_nobody_asked_for_says_taken_back),
         WITH_WORLD(an_old_rollout_that_cannot_be_read_stops_no_emergency),

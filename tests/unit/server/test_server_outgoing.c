@@ -19,13 +19,11 @@ static void note_end(void *context)
     ended++;
 }
 
-static void
-desired_documents_leave_in_pieces_between_which_others_run(void **state)
+static void desired_documents_leave_in_pieces_between_which_others_run(void **state)
 {
     (void)state;
     enum { DEVICES = 20000 };
-    struct flo_controller_options options = {.dir = ":memory:",
-                                             .fleet = "demo"};
+    struct flo_controller_options options = {.dir = ":memory:", .fleet = "demo"};
     struct flo_controller *controller;
     struct flo_err err = {0};
     const char groups[1][FLO_NAME_MAX + 1] = {"all"};
@@ -34,23 +32,19 @@ desired_documents_leave_in_pieces_between_which_others_run(void **state)
     assert_int_equal(flo_controller_open(&options, &controller, &err), 0);
     struct event_base *base = event_base_new();
     struct flo_publisher *publisher;
-    assert_int_equal(
-        flo_publisher_open(controller, base, NULL, &publisher, &err), 0);
+    assert_int_equal(flo_publisher_open(controller, base, NULL, &publisher, &err), 0);
     assert_int_equal(flo_controller_begin(controller, &err), 0);
     for (int i = 0; i < DEVICES; i++) {
         char id[37], name[16];
         snprintf(name, sizeof(name), "d-%d", i);
-        snprintf(id, sizeof(id), "%08x-1111-4111-8111-111111111111",
-                 (unsigned)i);
+        snprintf(id, sizeof(id), "%08x-1111-4111-8111-111111111111", (unsigned)i);
         struct flo_fleet_device device = {.id = id,
                                           .name = name,
                                           .labels = "{}",
                                           .profile = "{}",
                                           .groups = "[\"all\"]",
                                           .enrolled_at_ms = 1};
-        assert_int_equal(
-            flo_fleet_device_add(controller->store, &device, groups, 1, &err),
-            0);
+        assert_int_equal(flo_fleet_device_add(controller->store, &device, groups, 1, &err), 0);
     }
     assert_int_equal(flo_controller_commit(controller, &err), 0);
 
@@ -61,11 +55,8 @@ desired_documents_leave_in_pieces_between_which_others_run(void **state)
     for (int i = 0; i < DEVICES; i++) {
         char id[37];
         bool is_news;
-        snprintf(id, sizeof(id), "%08x-1111-4111-8111-111111111111",
-                 (unsigned)i);
-        assert_int_equal(flo_fleet_device_online(controller->store, id, true,
-                                                 &is_news, &err),
-                         0);
+        snprintf(id, sizeof(id), "%08x-1111-4111-8111-111111111111", (unsigned)i);
+        assert_int_equal(flo_fleet_device_online(controller->store, id, true, &is_news, &err), 0);
     }
     assert_int_equal(flo_controller_commit(controller, &err), 0);
     flo_publisher_send_all(publisher, note_end, NULL);
@@ -86,11 +77,8 @@ desired_documents_leave_in_pieces_between_which_others_run(void **state)
     for (int i = 0; i < DEVICES; i++) {
         char id[37];
         bool is_online = true;
-        snprintf(id, sizeof(id), "%08x-1111-4111-8111-111111111111",
-                 (unsigned)i);
-        assert_int_equal(
-            flo_fleet_device_is_online(controller->store, id, &is_online, &err),
-            0);
+        snprintf(id, sizeof(id), "%08x-1111-4111-8111-111111111111", (unsigned)i);
+        assert_int_equal(flo_fleet_device_is_online(controller->store, id, &is_online, &err), 0);
         assert_false(is_online);
     }
     assert_int_equal(flo_fleet_statements(controller->store), statements);
@@ -131,8 +119,7 @@ static void on_committed(void *context, const struct flo_outgoing *outgoing)
 
 static int set_up(void **state)
 {
-    struct flo_controller_options options = {.dir = ":memory:",
-                                             .fleet = "demo"};
+    struct flo_controller_options options = {.dir = ":memory:", .fleet = "demo"};
     struct flo_controller *controller;
 
     flo_log_level_set(FLO_LOG_ERROR);
@@ -154,11 +141,9 @@ static void subscribers_get_each_thing_once_after_the_commit(void **state)
     struct heard other = {0};
 
     flo_outgoing_subscribe(
-        controller, (struct flo_subscriber){.context = &heard,
-                                            .on_committed = on_committed});
+        controller, (struct flo_subscriber){.context = &heard, .on_committed = on_committed});
     flo_outgoing_subscribe(
-        controller, (struct flo_subscriber){.context = &other,
-                                            .on_committed = on_committed});
+        controller, (struct flo_subscriber){.context = &other, .on_committed = on_committed});
     assert_int_equal(flo_controller_begin(controller, NULL), 0);
     flo_outgoing_desired(controller, TWO);
     flo_outgoing_desired(controller, ONE);
@@ -171,9 +156,7 @@ static void subscribers_get_each_thing_once_after_the_commit(void **state)
     flo_outgoing_ack(controller, TWO, BOOT, 1);
     flo_outgoing_ack(controller, ONE, BOOT, 3);
     assert_int_equal(heard.commits, 0);
-    assert_int_equal(
-        flo_controller_audit(controller, "ops", "test", "x", "ok", "", NULL),
-        0);
+    assert_int_equal(flo_controller_audit(controller, "ops", "test", "x", "ok", "", NULL), 0);
     assert_int_equal(flo_controller_commit(controller, NULL), 0);
 
     assert_int_equal(heard.commits, 1);
@@ -193,8 +176,7 @@ static void who_came_gets_lists_and_its_desired(void **state)
     struct heard heard = {0};
 
     flo_outgoing_subscribe(
-        controller, (struct flo_subscriber){.context = &heard,
-                                            .on_committed = on_committed});
+        controller, (struct flo_subscriber){.context = &heard, .on_committed = on_committed});
     assert_int_equal(flo_controller_begin(controller, NULL), 0);
     flo_outgoing_came(controller, TWO);
     flo_outgoing_came(controller, ONE);
@@ -210,8 +192,7 @@ static void a_transaction_that_is_cancelled_lets_nothing_out(void **state)
     struct heard heard = {0};
 
     flo_outgoing_subscribe(
-        controller, (struct flo_subscriber){.context = &heard,
-                                            .on_committed = on_committed});
+        controller, (struct flo_subscriber){.context = &heard, .on_committed = on_committed});
     assert_int_equal(flo_controller_begin(controller, NULL), 0);
     flo_outgoing_desired(controller, ONE);
     flo_outgoing_ack(controller, ONE, BOOT, 1);
@@ -231,11 +212,9 @@ static void who_unsubscribed_hears_nothing_and_others_go_on(void **state)
     struct heard other = {0};
 
     flo_outgoing_subscribe(
-        controller, (struct flo_subscriber){.context = &heard,
-                                            .on_committed = on_committed});
+        controller, (struct flo_subscriber){.context = &heard, .on_committed = on_committed});
     flo_outgoing_subscribe(
-        controller, (struct flo_subscriber){.context = &other,
-                                            .on_committed = on_committed});
+        controller, (struct flo_subscriber){.context = &other, .on_committed = on_committed});
     flo_outgoing_unsubscribe(controller, &heard);
     assert_int_equal(flo_controller_begin(controller, NULL), 0);
     assert_int_equal(flo_controller_commit(controller, NULL), 0);
@@ -246,8 +225,7 @@ static void who_unsubscribed_hears_nothing_and_others_go_on(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(
-            desired_documents_leave_in_pieces_between_which_others_run),
+        cmocka_unit_test(desired_documents_leave_in_pieces_between_which_others_run),
 #define TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
         TEST(subscribers_get_each_thing_once_after_the_commit),
         TEST(who_came_gets_lists_and_its_desired),

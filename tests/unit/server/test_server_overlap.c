@@ -5,15 +5,15 @@
 #include "tests/unit/waits.h"
 #include "unit/server/world.h"
 
-#define ALL_IN_TWO                                                             \
-    "{\"release\":\"tiny@2.1.0\",\"phases\":[{\"devices\":1},"                 \
+#define ALL_IN_TWO                                                                                 \
+    "{\"release\":\"tiny@2.1.0\",\"phases\":[{\"devices\":1},"                                     \
     "{\"share_pct\":100}]}"
-#define LAB_GETS_NEXT                                                          \
-    "{\"release\":\"tiny@2.2.0\",\"group\":\"lab\","                           \
+#define LAB_GETS_NEXT                                                                              \
+    "{\"release\":\"tiny@2.2.0\",\"group\":\"lab\","                                               \
     "\"phases\":[{\"share_pct\":100}]}"
 
-static struct flo_rollout_member *
-member_of(const struct flo_rollout_entry *entry, const char *device)
+static struct flo_rollout_member *member_of(const struct flo_rollout_entry *entry,
+                                            const char *device)
 {
     return &entry->core.members[flo_rollout_find(&entry->core, device)];
 }
@@ -22,9 +22,8 @@ static const char *order_at(struct world *world, const char *device)
 {
     static char order[FLO_NAME_MAX + 1];
 
-    assert_int_equal(flo_fleet_desired_get(world->controller->store, device,
-                                           "tiny", order, &world->err),
-                     0);
+    assert_int_equal(
+        flo_fleet_desired_get(world->controller->store, device, "tiny", order, &world->err), 0);
     return order;
 }
 
@@ -39,9 +38,8 @@ static const char *rollout_of(struct world *world, const char *device)
 {
     static char rollout[FLO_NAME_MAX + 1];
 
-    assert_int_equal(flo_fleet_order_get(world->controller->store,
-                                         order_at(world, device), take_rollout,
-                                         rollout, &world->err),
+    assert_int_equal(flo_fleet_order_get(world->controller->store, order_at(world, device),
+                                         take_rollout, rollout, &world->err),
                      0);
     return rollout;
 }
@@ -75,8 +73,7 @@ static void an_older_rollout_never_downgrades_a_device(void **state)
     does(world, older, FLO_ROLLOUT_EVENT_RESUME);
     does(world, older, FLO_ROLLOUT_EVENT_PROMOTE);
 
-    assert_int_equal(member_of(older, NEWCOMER)->state,
-                     FLO_EXECUTION_SUPERSEDED);
+    assert_int_equal(member_of(older, NEWCOMER)->state, FLO_EXECUTION_SUPERSEDED);
     assert_string_equal(order_at(world, NEWCOMER), order);
     for (size_t i = 0; i < FLO_COUNT(ids); i++) {
         assert_string_equal(op_of(world, ids[i]), "deploy");
@@ -91,9 +88,8 @@ static void an_order_that_nobody_began_goes_with_its_rollout(void **state)
 
     enrol_in_lab(world);
     add_next_release(world);
-    struct flo_rollout_entry *older =
-        start(world, "{\"release\":\"tiny@2.1.0\","
-                     "\"phases\":[{\"share_pct\":100}]}");
+    struct flo_rollout_entry *older = start(world, "{\"release\":\"tiny@2.1.0\","
+                                                   "\"phases\":[{\"share_pct\":100}]}");
     assert_non_null(older);
     assert_string_equal(op_of(world, NEWCOMER), "deploy");
     struct flo_rollout_entry *newer =
@@ -103,8 +99,7 @@ static void an_order_that_nobody_began_goes_with_its_rollout(void **state)
     assert_non_null(newer);
 
     /* Whether its turn has come or not: nobody sends it to 2.1.0 before. */
-    assert_int_equal(member_of(older, NEWCOMER)->state,
-                     FLO_EXECUTION_SUPERSEDED);
+    assert_int_equal(member_of(older, NEWCOMER)->state, FLO_EXECUTION_SUPERSEDED);
     assert_string_equal(rollout_of(world, NEWCOMER), newer->core.id);
 }
 
@@ -117,36 +112,25 @@ static void an_overlap_is_told_in_the_plan_and_at_the_start(void **state)
         struct flo_rollout_entry *entry = NULL;
         json_t *view = NULL;
         json_t *spec = NULL;
-        assert_int_equal(flo_json_parse(LAB_GETS_NEXT, strlen(LAB_GETS_NEXT),
-                                        65536, &spec, &world->err),
-                         0);
-        assert_int_equal(flo_controller_begin(world->controller, &world->err),
-                         0);
         assert_int_equal(
-            flo_rollouts_create(world->controller, spec,
-                                &(struct flo_actor){"ops", "user:ops"},
-                                dry == 1, &entry, &world->err),
-            0);
+            flo_json_parse(LAB_GETS_NEXT, strlen(LAB_GETS_NEXT), 65536, &spec, &world->err), 0);
+        assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+        assert_int_equal(flo_rollouts_create(world->controller, spec,
+                                             &(struct flo_actor){"ops", "user:ops"}, dry == 1,
+                                             &entry, &world->err),
+                         0);
         json_decref(spec);
-        assert_int_equal(
-            flo_object_rollout(world->controller, entry, 0, &view, &world->err),
-            0);
+        assert_int_equal(flo_object_rollout(world->controller, entry, 0, &view, &world->err), 0);
         json_t *overlap = json_array_get(json_object_get(view, "overlaps"), 0);
-        assert_string_equal(
-            json_string_value(json_object_get(overlap, "rollout")),
-            older->core.id);
-        assert_int_equal(
-            json_integer_value(json_object_get(overlap, "devices")), 1);
+        assert_string_equal(json_string_value(json_object_get(overlap, "rollout")), older->core.id);
+        assert_int_equal(json_integer_value(json_object_get(overlap, "devices")), 1);
         json_decref(view);
         if (dry == 1) {
-            assert_int_equal(member_of(older, NEWCOMER)->state,
-                             FLO_EXECUTION_QUEUED);
+            assert_int_equal(member_of(older, NEWCOMER)->state, FLO_EXECUTION_QUEUED);
             flo_rollouts_entry_free(entry);
         }
         flo_controller_cancel(world->controller);
-        assert_int_equal(
-            flo_rollouts_find(world->controller, "r-0001", &older, &world->err),
-            0);
+        assert_int_equal(flo_rollouts_find(world->controller, "r-0001", &older, &world->err), 0);
     }
 }
 
@@ -162,15 +146,13 @@ static void a_hotfix_ends_the_rollout_that_runs_when_it_begins(void **state)
     assert_non_null(strstr(world->err.what, "r-0001"));
 
     world->err = (struct flo_err){0};
-    struct flo_rollout_entry *waits =
-        start(world, "{\"release\":\"tiny@2.2.0\",\"supersede\":true,"
-                     "\"approvals\":1}");
+    struct flo_rollout_entry *waits = start(world, "{\"release\":\"tiny@2.2.0\",\"supersede\":true,"
+                                                   "\"approvals\":1}");
     assert_non_null(waits);
     assert_int_equal(bad->core.state, FLO_ROLLOUT_RUNNING);
 
-    struct flo_rollout_entry *fix =
-        start(world, "{\"release\":\"tiny@2.2.0\",\"supersede\":true,"
-                     "\"phases\":[{\"share_pct\":100}]}");
+    struct flo_rollout_entry *fix = start(world, "{\"release\":\"tiny@2.2.0\",\"supersede\":true,"
+                                                 "\"phases\":[{\"share_pct\":100}]}");
     assert_non_null(fix);
     assert_int_equal(fix->core.state, FLO_ROLLOUT_RUNNING);
     assert_int_equal(bad->core.state, FLO_ROLLOUT_ABORTED);
@@ -211,22 +193,19 @@ static void a_newcomer_is_ordered_by_the_newest_alone(void **state)
     struct world *world = *state;
 
     add_next_release(world);
-    struct flo_rollout_entry *older =
-        start(world, "{\"release\":\"tiny@2.1.0\","
-                     "\"phases\":[{\"share_pct\":100}]}");
+    struct flo_rollout_entry *older = start(world, "{\"release\":\"tiny@2.1.0\","
+                                                   "\"phases\":[{\"share_pct\":100}]}");
     assert_non_null(older);
     for (size_t i = 0; i < FLO_COUNT(ids); i++) {
         event(world, i, "succeeded");
     }
     assert_int_equal(older->core.state, FLO_ROLLOUT_COMPLETED);
-    struct flo_rollout_entry *newer =
-        start(world, "{\"release\":\"tiny@2.2.0\","
-                     "\"phases\":[{\"share_pct\":100}]}");
+    struct flo_rollout_entry *newer = start(world, "{\"release\":\"tiny@2.2.0\","
+                                                   "\"phases\":[{\"share_pct\":100}]}");
     assert_non_null(newer);
     enrol_in_lab(world);
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(
-        flo_rollouts_join(world->controller, NEWCOMER, &world->err), 0);
+    assert_int_equal(flo_rollouts_join(world->controller, NEWCOMER, &world->err), 0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 
     assert_string_equal(rollout_of(world, NEWCOMER), newer->core.id);
@@ -239,9 +218,8 @@ static void who_is_away_when_a_phase_begins_does_not_count(void **state)
     struct world *world = *state;
 
     presence(world, 1, false);
-    struct flo_rollout_entry *entry =
-        start(world, "{\"release\":\"tiny@2.1.0\","
-                     "\"phases\":[{\"share_pct\":100}]}");
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\","
+                                                   "\"phases\":[{\"share_pct\":100}]}");
     assert_non_null(entry);
     assert_true(member_of(entry, ids[1])->is_away);
     for (size_t i = 0; i < FLO_COUNT(ids); i++) {
@@ -253,8 +231,7 @@ static void who_is_away_when_a_phase_begins_does_not_count(void **state)
 
     /* It comes back and follows, also after a restart of ours. */
     flo_rollouts_forget(world->controller);
-    assert_int_equal(
-        flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
+    assert_int_equal(flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
     assert_true(member_of(entry, ids[1])->is_away);
     assert_string_equal(op_of(world, ids[1]), "deploy");
     presence(world, 1, true);
@@ -345,9 +322,8 @@ static void a_gate_takes_back_one_device_and_no_other(void **state)
 
     assert_int_equal(entry->core.state, FLO_ROLLOUT_HALTED);
     assert_string_equal(op_of(world, ids[0]), "rollback");
-    assert_int_equal(flo_fleet_order_get(world->controller->store,
-                                         order_of(world, 0), take_body, body,
-                                         &world->err),
+    assert_int_equal(flo_fleet_order_get(world->controller->store, order_of(world, 0), take_body,
+                                         body, &world->err),
                      0);
     assert_non_null(strstr(body, ids[0])); /* the scope: this device */
     assert_non_null(strstr(body, "\"from_numbers\":["));
@@ -361,9 +337,8 @@ static void a_gate_takes_back_one_device_and_no_other(void **state)
 static void everybody_has_it(struct world *world)
 {
     enrol_in_lab(world);
-    struct flo_rollout_entry *entry =
-        start(world, "{\"release\":\"tiny@2.1.0\","
-                     "\"phases\":[{\"share_pct\":100}]}");
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\","
+                                                   "\"phases\":[{\"share_pct\":100}]}");
     assert_non_null(entry);
     for (size_t i = 0; i < FLO_COUNT(ids); i++) {
         event(world, i, "succeeded");
@@ -373,8 +348,7 @@ static void everybody_has_it(struct world *world)
                                         .attempt = 1,
                                         .execution = FLO_EXECUTION_SUCCEEDED};
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(
-        flo_rollouts_step(world->controller, entry, at_last, &world->err), 0);
+    assert_int_equal(flo_rollouts_step(world->controller, entry, at_last, &world->err), 0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
     assert_int_equal(entry->core.state, FLO_ROLLOUT_COMPLETED);
 }
@@ -382,15 +356,14 @@ static void everybody_has_it(struct world *world)
 static void take_back(struct world *world, const char *group, char *order)
 {
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(
-        flo_orders_take_back(world->controller,
-                             &(struct flo_take_back){.release = "tiny@2.1.0",
-                                                     .group = group,
-                                                     .is_yanked = true,
-                                                     .by = "ops",
-                                                     .reason = "bad"},
-                             order, &world->err),
-        0);
+    assert_int_equal(flo_orders_take_back(world->controller,
+                                          &(struct flo_take_back){.release = "tiny@2.1.0",
+                                                                  .group = group,
+                                                                  .is_yanked = true,
+                                                                  .by = "ops",
+                                                                  .reason = "bad"},
+                                          order, &world->err),
+                     0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 }
 
@@ -400,12 +373,9 @@ static void done(struct world *world, const char *device, const char *order)
     char text[256];
 
     snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/ack", device);
-    snprintf(text, sizeof(text),
-             "{\"v\":1,\"order\":\"%s\",\"outcome\":\"done\"}", order);
+    snprintf(text, sizeof(text), "{\"v\":1,\"order\":\"%s\",\"outcome\":\"done\"}", order);
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(flo_ingest(&world->ingest, topic, text, strlen(text),
-                                false, &world->err),
-                     0);
+    assert_int_equal(flo_ingest(&world->ingest, topic, text, strlen(text), false, &world->err), 0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 }
 
@@ -417,8 +387,7 @@ static void a_completed_rollout_that_is_taken_back_says_so(void **state)
 
     everybody_has_it(world);
     take_back(world, "all", order);
-    assert_int_equal(
-        flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
+    assert_int_equal(flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
     assert_int_equal(entry->core.state, FLO_ROLLOUT_ROLLING_BACK);
     for (size_t i = 0; i < FLO_COUNT(ids); i++) {
         done(world, ids[i], order);
@@ -437,12 +406,10 @@ static void of_a_completed_rollout_one_group_may_be_taken_back(void **state)
     everybody_has_it(world);
     take_back(world, "lab", order);
     done(world, NEWCOMER, order);
-    assert_int_equal(
-        flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
+    assert_int_equal(flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
 
     assert_int_equal(entry->core.state, FLO_ROLLOUT_COMPLETED);
-    assert_int_equal(member_of(entry, NEWCOMER)->state,
-                     FLO_EXECUTION_ROLLED_BACK);
+    assert_int_equal(member_of(entry, NEWCOMER)->state, FLO_EXECUTION_ROLLED_BACK);
     assert_int_equal(member_of(entry, ids[0])->state, FLO_EXECUTION_SUCCEEDED);
 }
 
@@ -454,10 +421,8 @@ static void devices_are_shown_by_name_and_who_failed_first(void **state)
     json_t *view = NULL;
 
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(
-        enrol(world, "00000000-1111-4111-8111-111111111111", "gw-10"), 0);
-    assert_int_equal(
-        enrol(world, "00000001-1111-4111-8111-111111111111", "gw-9"), 0);
+    assert_int_equal(enrol(world, "00000000-1111-4111-8111-111111111111", "gw-10"), 0);
+    assert_int_equal(enrol(world, "00000001-1111-4111-8111-111111111111", "gw-9"), 0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
     struct flo_rollout_entry *entry =
         start(world, "{\"release\":\"tiny@2.1.0\",\"gates\":{\"failed\":"
@@ -465,15 +430,12 @@ static void devices_are_shown_by_name_and_who_failed_first(void **state)
     assert_non_null(entry);
     event(world, 1, "failed");
 
-    assert_int_equal(
-        flo_object_rollout(world->controller, entry, 100, &view, &world->err),
-        0);
+    assert_int_equal(flo_object_rollout(world->controller, entry, 100, &view, &world->err), 0);
     const char *const wanted[] = {"gw-2", "gw-1", "gw-3", "gw-9", "gw-10"};
     json_t *devices = json_object_get(view, "devices");
     assert_int_equal(json_array_size(devices), FLO_COUNT(wanted));
     for (size_t i = 0; i < FLO_COUNT(wanted); i++) {
-        assert_string_equal(json_string_value(json_object_get(
-                                json_array_get(devices, i), "name")),
+        assert_string_equal(json_string_value(json_object_get(json_array_get(devices, i), "name")),
                             wanted[i]);
     }
     json_decref(view);

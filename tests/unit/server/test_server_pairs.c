@@ -40,8 +40,7 @@ static void report(struct world *world, int device, const struct side *side)
     char id[37];
 
     snprintf(window.model, sizeof(window.model), "%s", side->model);
-    memset(&world->histograms[FLO_METRIC_NAME_TOKEN], 0,
-           sizeof(*world->histograms));
+    memset(&world->histograms[FLO_METRIC_NAME_TOKEN], 0, sizeof(*world->histograms));
     for (int k = 0; k < 30; k++) {
         flo_histogram_add(&world->histograms[FLO_METRIC_NAME_TOKEN],
                           (uint64_t)(side->us * (1 + 0.01 * k)));
@@ -52,14 +51,12 @@ static void report(struct world *world, int device, const struct side *side)
         window.values[counts[i].metric] = counts[i].value;
     }
     id_of(device, id);
-    flo_observer_take(world->observer, id, "x86_64 avx2 4g", &window,
-                      world->now_ms);
+    flo_observer_take(world->observer, id, "x86_64 avx2 4g", &window, world->now_ms);
 }
 
 /* Blocks in which both sides of each device report each minute.  The load of a
  * device moves by up to four times from minute to minute, for both alike. */
-static void live(struct world *world, int blocks, struct side old,
-                 struct side new)
+static void live(struct world *world, int blocks, struct side old, struct side new)
 {
     for (int i = 0; i < 5 * blocks; i++) {
         world->now_ms += 60000;
@@ -93,8 +90,7 @@ static struct flo_observe_study *ask(struct world *world)
         id_of(d, study->members[d].device);
         study->members[d].way = FLO_MEMBER_SWAPPED;
     }
-    assert_int_equal(
-        flo_observer_study(world->observer, study, world->now_ms, NULL), 0);
+    assert_int_equal(flo_observer_study(world->observer, study, world->now_ms, NULL), 0);
     return study;
 }
 
@@ -148,9 +144,7 @@ static void an_equal_release_shows_no_difference(void **state)
     assert_found(world, DEVICES, 1);
     live(world, 1, OLD, NEW);
     struct flo_observe_study *study = ask(world);
-    assert_int_equal(study->evidence.segments[0]
-                         .arms[FLO_MEASURE_GOLDEN]
-                         .ratio.treated.devices,
+    assert_int_equal(study->evidence.segments[0].arms[FLO_MEASURE_GOLDEN].ratio.treated.devices,
                      0); /* each model has golden answers of its own */
     flo_observe_study_free(study);
 }
@@ -197,12 +191,9 @@ static void errors_feedback_and_crashes_are_counted_by_side(void **state)
     live(world, 4, old, new);
     struct flo_observe_study *study = ask(world);
     segment = &study->evidence.segments[0];
-    const struct flo_statistic_arms *errors =
-                                        &segment->arms[FLO_MEASURE_ERRORS],
-                                    *feedback =
-                                        &segment->arms[FLO_MEASURE_FEEDBACK],
-                                    *crashes =
-                                        &segment->arms[FLO_MEASURE_CRASHES];
+    const struct flo_statistic_arms *errors = &segment->arms[FLO_MEASURE_ERRORS],
+                                    *feedback = &segment->arms[FLO_MEASURE_FEEDBACK],
+                                    *crashes = &segment->arms[FLO_MEASURE_CRASHES];
     /* 20 minutes, of which the tick of the last is not over. */
     assert_true(errors->count.treated.events == DEVICES * 40);
     assert_true(errors->count.control.events == 0);
@@ -212,8 +203,7 @@ static void errors_feedback_and_crashes_are_counted_by_side(void **state)
     assert_true(feedback->count.control.events == 0);
     assert_true(feedback->count.control.exposure == DEVICES * 80);
     assert_true(crashes->count.treated.events >= DEVICES);
-    assert_true(crashes->count.treated.events <=
-                2 * DEVICES); /* an hour: one */
+    assert_true(crashes->count.treated.events <= 2 * DEVICES); /* an hour: one */
     assert_true(crashes->count.control.events == 0);
     assert_int_equal(study->evidence.treated, DEVICES);
     assert_int_equal(study->evidence.controls, DEVICES);
@@ -232,9 +222,7 @@ static void a_retired_device_leaves_the_comparison(void **state)
     live(world, 1, OLD, NEW);
     struct flo_observe_study *study = ask(world);
     assert_int_equal(study->evidence.treated, DEVICES); /* it came again */
-    assert_int_equal(study->evidence.segments[0]
-                         .arms[FLO_MEASURE_TOKEN_P50]
-                         .ratio.treated.devices,
+    assert_int_equal(study->evidence.segments[0].arms[FLO_MEASURE_TOKEN_P50].ratio.treated.devices,
                      DEVICES - 1);
     flo_observe_study_free(study);
 }
@@ -257,21 +245,17 @@ static void the_sums_begin_again_with_the_controller(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(
-            a_slower_release_is_seen_whatever_moves_the_device, set_up,
-            tear_down),
-        cmocka_unit_test_setup_teardown(an_equal_release_shows_no_difference,
-                                        set_up, tear_down),
-        cmocka_unit_test_setup_teardown(
-            another_release_on_either_side_begins_again, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_model_alone_is_not_compared, set_up,
+        cmocka_unit_test_setup_teardown(a_slower_release_is_seen_whatever_moves_the_device, set_up,
                                         tear_down),
-        cmocka_unit_test_setup_teardown(
-            errors_feedback_and_crashes_are_counted_by_side, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_retired_device_leaves_the_comparison,
-                                        set_up, tear_down),
-        cmocka_unit_test_setup_teardown(
-            the_sums_begin_again_with_the_controller, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_equal_release_shows_no_difference, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(another_release_on_either_side_begins_again, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_model_alone_is_not_compared, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(errors_feedback_and_crashes_are_counted_by_side, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_retired_device_leaves_the_comparison, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_sums_begin_again_with_the_controller, set_up,
+                                        tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,8 +9,7 @@ static const char *many_id(int device)
 {
     static char id[37];
 
-    snprintf(id, sizeof(id), "%08x-8888-4888-8888-888888888888",
-             (unsigned)device);
+    snprintf(id, sizeof(id), "%08x-8888-4888-8888-888888888888", (unsigned)device);
     return id;
 }
 
@@ -30,27 +29,24 @@ static int set_up(void **state)
         char name[16];
         bool is_news;
         snprintf(name, sizeof(name), "many-%d", i);
-        struct flo_fleet_device device = {
-            .id = many_id(i),
-            .name = name,
-            .labels = labels[i < 36 ? i % 2 : 2],
-            .profile = i < 38 ? "{\"zone\":\"America/New_York\"}" : "{}",
-            .groups = "[\"many\"]",
-            .enrolled_at_ms = 1};
-        assert_int_equal(flo_fleet_device_add(world->controller->store, &device,
-                                              groups, 1, &world->err),
-                         0);
-        assert_int_equal(flo_fleet_device_online(world->controller->store,
-                                                 many_id(i), true, &is_news,
-                                                 &world->err),
+        struct flo_fleet_device device = {.id = many_id(i),
+                                          .name = name,
+                                          .labels = labels[i < 36 ? i % 2 : 2],
+                                          .profile =
+                                              i < 38 ? "{\"zone\":\"America/New_York\"}" : "{}",
+                                          .groups = "[\"many\"]",
+                                          .enrolled_at_ms = 1};
+        assert_int_equal(
+            flo_fleet_device_add(world->controller->store, &device, groups, 1, &world->err), 0);
+        assert_int_equal(flo_fleet_device_online(world->controller->store, many_id(i), true,
+                                                 &is_news, &world->err),
                          0);
     }
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
     return 0;
 }
 
-static const struct flo_rollout_member *
-member(const struct flo_rollout_entry *entry, int device)
+static const struct flo_rollout_member *member(const struct flo_rollout_entry *entry, int device)
 {
     size_t index = flo_rollout_find(&entry->core, many_id(device));
 
@@ -60,8 +56,7 @@ member(const struct flo_rollout_entry *entry, int device)
 
 static int take_body(void *context, const struct flo_fleet_order *order)
 {
-    return flo_order_parse(order->body, strlen(order->body), "demo", context,
-                           NULL);
+    return flo_order_parse(order->body, strlen(order->body), "demo", context, NULL);
 }
 
 /* The order in the device's desired document; false: there is none. */
@@ -69,15 +64,13 @@ static bool order_to(struct world *world, int device, struct flo_order *out)
 {
     char id[FLO_NAME_MAX + 1];
 
-    assert_int_equal(flo_fleet_desired_get(world->controller->store,
-                                           many_id(device), "tiny", id,
-                                           &world->err),
-                     0);
+    assert_int_equal(
+        flo_fleet_desired_get(world->controller->store, many_id(device), "tiny", id, &world->err),
+        0);
     if (id[0] == '\0') {
         return false;
     }
-    assert_int_equal(flo_fleet_order_get(world->controller->store, id,
-                                         take_body, out, &world->err),
+    assert_int_equal(flo_fleet_order_get(world->controller->store, id, take_body, out, &world->err),
                      0);
     return true;
 }
@@ -85,10 +78,9 @@ static bool order_to(struct world *world, int device, struct flo_order *out)
 static void tick(struct world *world)
 {
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(flo_rollouts_step_all(world->controller,
-                                           (struct flo_rollout_event){
-                                               .kind = FLO_ROLLOUT_EVENT_TICK},
-                                           &world->err),
+    assert_int_equal(flo_rollouts_step_all(
+                         world->controller,
+                         (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_TICK}, &world->err),
                      0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 }
@@ -98,20 +90,15 @@ static void tick(struct world *world)
 static void a_zone_is_a_label_or_what_the_device_reported(void **state)
 {
     struct world *world = *state;
-    struct flo_rollout_entry *entry =
-        start(world, "{\"release\":\"tiny@2.1.0\",\"group\":\"many\","
-                     "\"limits\":{\"window\":\"00:00-24:00\"}}");
+    struct flo_rollout_entry *entry = start(world, "{\"release\":\"tiny@2.1.0\",\"group\":\"many\","
+                                                   "\"limits\":{\"window\":\"00:00-24:00\"}}");
 
     assert_non_null(entry);
-    assert_string_equal(
-        entry->zone_names.words[member(entry, 0)->place.zone - 1],
-        "Europe/Paris");
-    assert_string_equal(
-        entry->zone_names.words[member(entry, 1)->place.zone - 1], "+05:30");
+    assert_string_equal(entry->zone_names.words[member(entry, 0)->place.zone - 1], "Europe/Paris");
+    assert_string_equal(entry->zone_names.words[member(entry, 1)->place.zone - 1], "+05:30");
     /* A label that is no zone counts as none. */
-    assert_string_equal(
-        entry->zone_names.words[member(entry, 36)->place.zone - 1],
-        "America/New_York");
+    assert_string_equal(entry->zone_names.words[member(entry, 36)->place.zone - 1],
+                        "America/New_York");
     assert_int_equal(member(entry, 38)->place.zone, 0);
 }
 
@@ -158,16 +145,13 @@ static void a_device_begins_when_its_zone_becomes_known(void **state)
 
     assert_non_null(entry);
     assert_int_equal(member(entry, 39)->state, FLO_EXECUTION_QUEUED);
-    snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/reported",
-             many_id(39));
+    snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/reported", many_id(39));
     snprintf(text, sizeof(text),
              "{\"v\":2,\"device\":\"%s\",\"profile\":{\"zone\":\"UTC\"},"
              "\"models\":[]}",
              many_id(39));
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(flo_ingest(&world->ingest, topic, text, strlen(text), true,
-                                &world->err),
-                     0);
+    assert_int_equal(flo_ingest(&world->ingest, topic, text, strlen(text), true, &world->err), 0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
     tick(world);
 
@@ -206,8 +190,7 @@ static void no_site_has_more_under_way_than_its_limit(void **state)
     /* After a restart too. */
     flo_rollouts_forget(world->controller);
     assert_int_equal(flo_rollouts_load(world->controller, &world->err), 0);
-    assert_int_equal(
-        flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
+    assert_int_equal(flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
     tick(world);
     told = 0;
     for (int i = 0; i < MANY; i++) {
@@ -220,10 +203,10 @@ static void a_spread_canary_survives_a_restart(void **state)
 {
     struct world *world = *state;
     struct flo_order order;
-    struct flo_rollout_entry *entry = start(
-        world, "{\"release\":\"tiny@2.1.0\",\"group\":\"many\",\"phases\":"
-               "[{\"size\":2,\"spread\":[\"site\",\"hw\"]},"
-               "{\"size\":\"100%\"}]}");
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\",\"group\":\"many\",\"phases\":"
+                     "[{\"size\":2,\"spread\":[\"site\",\"hw\"]},"
+                     "{\"size\":\"100%\"}]}");
     uint32_t strata = 0;
     uint32_t before[MANY];
 
@@ -240,8 +223,7 @@ static void a_spread_canary_survives_a_restart(void **state)
     assert_int_equal(strata, 1u << 1 | 1u << 2);
     flo_rollouts_forget(world->controller);
     assert_int_equal(flo_rollouts_load(world->controller, &world->err), 0);
-    assert_int_equal(
-        flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
+    assert_int_equal(flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
     for (int i = 0; i < MANY; i++) {
         assert_int_equal(member(entry, i)->bucket, before[i]);
     }
@@ -249,8 +231,7 @@ static void a_spread_canary_survives_a_restart(void **state)
     does(world, entry, FLO_ROLLOUT_EVENT_PROMOTE);
     bool is_seen = false;
     for (int i = 0; i < MANY && !is_seen; i++) {
-        if (member(entry, i)->phase == 1 &&
-            member(entry, i)->state == FLO_EXECUTION_NOTIFIED) {
+        if (member(entry, i)->phase == 1 && member(entry, i)->state == FLO_EXECUTION_NOTIFIED) {
             assert_true(order_to(world, i, &order));
             assert_string_equal(order.scope.group, "many");
             assert_int_equal(order.scope.bucket_from, 0);
@@ -265,9 +246,9 @@ static void a_rollback_of_a_spread_canary_is_for_its_devices_alone(void **state)
 {
     struct world *world = *state;
     struct flo_order order;
-    struct flo_rollout_entry *entry = start(
-        world, "{\"release\":\"tiny@2.1.0\",\"group\":\"many\",\"phases\":"
-               "[{\"size\":2,\"spread\":[\"site\"]},{\"size\":\"100%\"}]}");
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\",\"group\":\"many\",\"phases\":"
+                     "[{\"size\":2,\"spread\":[\"site\"]},{\"size\":\"100%\"}]}");
 
     assert_non_null(entry);
     does(world, entry, FLO_ROLLOUT_EVENT_ROLLBACK);
@@ -313,17 +294,15 @@ static void another_attempt_is_an_order_for_that_device_alone(void **state)
 
     assert_int_equal(entry->core.members[index].state, FLO_EXECUTION_NOTIFIED);
     assert_string_not_equal(order_of(world, 0), before);
-    assert_int_equal(flo_fleet_order_get(world->controller->store,
-                                         order_of(world, 0), take_body, &order,
-                                         &world->err),
+    assert_int_equal(flo_fleet_order_get(world->controller->store, order_of(world, 0), take_body,
+                                         &order, &world->err),
                      0);
     assert_string_equal(order.scope.device, ids[0]);
     assert_string_equal(order.rollout, "r-0001");
 
     flo_rollouts_forget(world->controller);
     assert_int_equal(flo_rollouts_load(world->controller, &world->err), 0);
-    assert_int_equal(
-        flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
+    assert_int_equal(flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
     assert_int_equal(entry->core.members[index].retries, 1);
 }
 
@@ -332,9 +311,8 @@ static void a_phase_may_ask_for_requests_on_trial(void **state)
     struct world *world = *state;
     struct flo_order order;
 
-    assert_non_null(
-        start(world, "{\"release\":\"tiny@2.1.0\",\"group\":\"many\",\"phases\""
-                     ":[{\"size\":\"100%\",\"min_requests\":77}]}"));
+    assert_non_null(start(world, "{\"release\":\"tiny@2.1.0\",\"group\":\"many\",\"phases\""
+                                 ":[{\"size\":\"100%\",\"min_requests\":77}]}"));
     for (int i = 0; i < MANY; i++) {
         if (order_to(world, i, &order)) {
             assert_int_equal(order.policy.soak_requests, 77);
@@ -345,29 +323,22 @@ static void a_phase_may_ask_for_requests_on_trial(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(
-            a_zone_is_a_label_or_what_the_device_reported, set_up,
-            world_teardown),
-        cmocka_unit_test_setup_teardown(an_order_states_the_window_by_utc,
+        cmocka_unit_test_setup_teardown(a_zone_is_a_label_or_what_the_device_reported, set_up,
+                                        world_teardown),
+        cmocka_unit_test_setup_teardown(an_order_states_the_window_by_utc, set_up, world_teardown),
+        cmocka_unit_test_setup_teardown(a_device_begins_when_its_zone_becomes_known, set_up,
+                                        world_teardown),
+        cmocka_unit_test_setup_teardown(a_window_in_a_zone_that_nobody_knows_is_refused, set_up,
+                                        world_teardown),
+        cmocka_unit_test_setup_teardown(no_site_has_more_under_way_than_its_limit, set_up,
+                                        world_teardown),
+        cmocka_unit_test_setup_teardown(a_spread_canary_survives_a_restart, set_up, world_teardown),
+        cmocka_unit_test_setup_teardown(a_rollback_of_a_spread_canary_is_for_its_devices_alone,
                                         set_up, world_teardown),
-        cmocka_unit_test_setup_teardown(
-            a_device_begins_when_its_zone_becomes_known, set_up,
-            world_teardown),
-        cmocka_unit_test_setup_teardown(
-            a_window_in_a_zone_that_nobody_knows_is_refused, set_up,
-            world_teardown),
-        cmocka_unit_test_setup_teardown(
-            no_site_has_more_under_way_than_its_limit, set_up, world_teardown),
-        cmocka_unit_test_setup_teardown(a_spread_canary_survives_a_restart,
-                                        set_up, world_teardown),
-        cmocka_unit_test_setup_teardown(
-            a_rollback_of_a_spread_canary_is_for_its_devices_alone, set_up,
-            world_teardown),
-        cmocka_unit_test_setup_teardown(
-            another_attempt_is_an_order_for_that_device_alone, set_up,
-            world_teardown),
-        cmocka_unit_test_setup_teardown(a_phase_may_ask_for_requests_on_trial,
-                                        set_up, world_teardown),
+        cmocka_unit_test_setup_teardown(another_attempt_is_an_order_for_that_device_alone, set_up,
+                                        world_teardown),
+        cmocka_unit_test_setup_teardown(a_phase_may_ask_for_requests_on_trial, set_up,
+                                        world_teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,23 +33,19 @@ static void issue(const char *id, const char *serial, const struct flo_key *key)
                                               .until_ms = INT64_MAX,
                                               .key = pem,
                                               .proved = ""};
-    assert_int_equal(flo_fleet_certificate_add(controller->store, &row, NULL),
-                     0);
+    assert_int_equal(flo_fleet_certificate_add(controller->store, &row, NULL), 0);
     assert_int_equal(flo_proofs_issued(controller->proofs, &row, NULL), 0);
 }
 
 static int set_up(void **state)
 {
-    const struct flo_controller_options options = {.dir = ":memory:",
-                                                   .fleet = "demo"};
+    const struct flo_controller_options options = {.dir = ":memory:", .fleet = "demo"};
     (void)state;
 
     flo_log_level_set(FLO_LOG_ERROR);
     if (flo_controller_open(&options, &controller, NULL) < 0 ||
-        flo_controller_begin(controller, NULL) < 0 ||
-        flo_key_generate(&device, NULL) < 0 ||
-        flo_key_generate(&order, NULL) < 0 ||
-        flo_key_generate(&before, NULL) < 0) {
+        flo_controller_begin(controller, NULL) < 0 || flo_key_generate(&device, NULL) < 0 ||
+        flo_key_generate(&order, NULL) < 0 || flo_key_generate(&before, NULL) < 0) {
         return 1;
     }
     issue(DEVICE, "01", device);
@@ -73,8 +69,7 @@ static const char message[] = "{\"v\":1}";
 
 /* A message for the topic `path`, proved by `key` for `controllers`; without a
  * proof when that is NULL. */
-static struct flo_buf proved(const struct flo_key *key,
-                             const struct flo_key *controllers,
+static struct flo_buf proved(const struct flo_key *key, const struct flo_key *controllers,
                              const char *path, uint64_t number)
 {
     struct flo_buf text = {0};
@@ -83,31 +78,25 @@ static struct flo_buf proved(const struct flo_key *key,
     if (controllers == NULL) {
         flo_buf_add(&text, message, strlen(message));
     } else {
-        assert_int_equal(flo_proof_key_device(key, flo_key_public(controllers),
-                                              &proof_key, NULL),
+        assert_int_equal(flo_proof_key_device(key, flo_key_public(controllers), &proof_key, NULL),
                          0);
-        flo_proof_add(&proof_key, path, number, message, strlen(message),
-                      &text);
+        flo_proof_add(&proof_key, path, number, message, strlen(message), &text);
     }
     return text;
 }
 
 /* Such a message on the topic of `id`. */
-static enum flo_proof_word said_by(const struct flo_key *key,
-                                   const struct flo_key *controllers,
-                                   const char *id, enum flo_topic topic,
-                                   uint64_t number)
+static enum flo_proof_word said_by(const struct flo_key *key, const struct flo_key *controllers,
+                                   const char *id, enum flo_topic topic, uint64_t number)
 {
     char path[FLO_TOPIC_TEXT];
 
     assert_int_equal(flo_topic_build(topic, "demo", id, path, NULL), 0);
-    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text =
-        proved(key, controllers, path, number);
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = proved(key, controllers, path, number);
     size_t bytes = text.bytes;
-    enum flo_proof_word word = flo_proofs_judge(controller->proofs, topic, id,
-                                                path, text.data, &bytes, false);
-    assert_int_equal(bytes,
-                     word <= FLO_PROOF_AGAIN ? strlen(message) : text.bytes);
+    enum flo_proof_word word =
+        flo_proofs_judge(controller->proofs, topic, id, path, text.data, &bytes, false);
+    assert_int_equal(bytes, word <= FLO_PROOF_AGAIN ? strlen(message) : text.bytes);
     return word;
 }
 
@@ -127,8 +116,7 @@ static void start(void)
     flo_proofs_free(controller->proofs);
     assert_int_equal(flo_proofs_new(&controller->proofs, NULL), 0);
     assert_int_equal(flo_proofs_load(controller, NULL), 0);
-    assert_int_equal(flo_proofs_use(controller->proofs, order, before, NULL),
-                     0);
+    assert_int_equal(flo_proofs_use(controller->proofs, order, before, NULL), 0);
 }
 
 static void a_device_that_proved_once_goes_on(void **state)
@@ -154,32 +142,28 @@ static void another_device_proves_nothing_here(void **state)
     assert_int_equal(flo_key_generate(&other, NULL), 0);
     issue(OTHER, "02", other);
     assert_int_equal(said(FLO_TOPIC_EVENT, 1), FLO_PROOF_GOOD);
-    assert_int_equal(said_by(other, order, DEVICE, FLO_TOPIC_EVENT, 2),
-                     FLO_PROOF_WRONG);
-    assert_int_equal(said_by(other, order, OTHER, FLO_TOPIC_EVENT, 2),
-                     FLO_PROOF_GOOD);
+    assert_int_equal(said_by(other, order, DEVICE, FLO_TOPIC_EVENT, 2), FLO_PROOF_WRONG);
+    assert_int_equal(said_by(other, order, OTHER, FLO_TOPIC_EVENT, 2), FLO_PROOF_GOOD);
 }
 
 /* Whoever carries it changes a letter, or puts it on another topic. */
 static void a_message_that_was_changed_is_not_its_devices(void **state)
 {
     static const char path[] = TOPICS DEVICE "/event";
-    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text =
-        proved(device, order, path, 1);
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = proved(device, order, path, 1);
     size_t bytes = text.bytes;
     (void)state;
 
     text.data[5] = '2';
-    assert_int_equal(flo_proofs_judge(controller->proofs, FLO_TOPIC_EVENT,
-                                      DEVICE, path, text.data, &bytes, false),
+    assert_int_equal(flo_proofs_judge(controller->proofs, FLO_TOPIC_EVENT, DEVICE, path, text.data,
+                                      &bytes, false),
                      FLO_PROOF_NONE);
     text.data[5] = '1';
     assert_int_equal(flo_proofs_judge(controller->proofs, FLO_TOPIC_ACK, DEVICE,
-                                      TOPICS DEVICE "/ack", text.data, &bytes,
-                                      false),
+                                      TOPICS DEVICE "/ack", text.data, &bytes, false),
                      FLO_PROOF_NONE);
-    assert_int_equal(flo_proofs_judge(controller->proofs, FLO_TOPIC_EVENT,
-                                      DEVICE, path, text.data, &bytes, false),
+    assert_int_equal(flo_proofs_judge(controller->proofs, FLO_TOPIC_EVENT, DEVICE, path, text.data,
+                                      &bytes, false),
                      FLO_PROOF_GOOD);
 }
 
@@ -187,10 +171,8 @@ static void a_message_that_was_changed_is_not_its_devices(void **state)
 static int looked_at(const struct flo_key *controllers, uint64_t number)
 {
     static const char path[] = TOPICS DEVICE "/event";
-    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text =
-        proved(device, controllers, path, number);
-    const struct flo_mqtt_message one = {
-        .topic = path, .data = text.data, .bytes = text.bytes};
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = proved(device, controllers, path, number);
+    const struct flo_mqtt_message one = {.topic = path, .data = text.data, .bytes = text.bytes};
     size_t bytes = text.bytes;
     bool is_retained = false;
 
@@ -207,8 +189,7 @@ static void a_message_counts_by_its_proof(void **state)
     assert_int_equal(looked_at(NULL, 0), FLO_E_MQTT_PROOF);
 }
 
-static void
-a_fleet_that_began_with_proofs_takes_nothing_else_after_a_start(void **state)
+static void a_fleet_that_began_with_proofs_takes_nothing_else_after_a_start(void **state)
 {
     (void)state;
     controller->refuses_unproved = false;
@@ -292,18 +273,14 @@ static void a_batch_stores_its_numbers_and_the_rest_follows(void **state)
 static void an_order_key_of_before_counts_until_the_new_one_does(void **state)
 {
     (void)state;
-    assert_int_equal(flo_proofs_use(controller->proofs, order, before, NULL),
-                     0);
-    assert_int_equal(said_by(device, before, DEVICE, FLO_TOPIC_EVENT, 1),
-                     FLO_PROOF_GOOD);
+    assert_int_equal(flo_proofs_use(controller->proofs, order, before, NULL), 0);
+    assert_int_equal(said_by(device, before, DEVICE, FLO_TOPIC_EVENT, 1), FLO_PROOF_GOOD);
     assert_int_equal(said(FLO_TOPIC_EVENT, 2), FLO_PROOF_GOOD);
-    assert_int_equal(said_by(device, before, DEVICE, FLO_TOPIC_EVENT, 3),
-                     FLO_PROOF_WRONG);
+    assert_int_equal(said_by(device, before, DEVICE, FLO_TOPIC_EVENT, 3), FLO_PROOF_WRONG);
     /* The next one takes the place of both. */
     assert_int_equal(flo_proofs_use(controller->proofs, before, NULL, NULL), 0);
     assert_int_equal(said(FLO_TOPIC_EVENT, 4), FLO_PROOF_WRONG);
-    assert_int_equal(said_by(device, before, DEVICE, FLO_TOPIC_EVENT, 4),
-                     FLO_PROOF_GOOD);
+    assert_int_equal(said_by(device, before, DEVICE, FLO_TOPIC_EVENT, 4), FLO_PROOF_GOOD);
 }
 
 static void a_renewed_key_ends_the_one_before_when_it_is_held(void **state)
@@ -321,8 +298,7 @@ static void a_renewed_key_ends_the_one_before_when_it_is_held(void **state)
     flo_proofs_held(controller->proofs, DEVICE, "03");
     assert_int_equal(said(FLO_TOPIC_EVENT, 11), FLO_PROOF_WRONG);
     flo_proofs_forget(controller->proofs, DEVICE);
-    assert_int_equal(said_by(next, order, DEVICE, FLO_TOPIC_EVENT, 2),
-                     FLO_PROOF_NONE);
+    assert_int_equal(said_by(next, order, DEVICE, FLO_TOPIC_EVENT, 2), FLO_PROOF_NONE);
     assert_int_equal(flo_proofs_missing(controller->proofs, 5), 5);
 }
 
@@ -332,18 +308,14 @@ static void telemetry_is_judged_behind_what_was_said_after_it(void **state)
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *next = NULL;
     (void)state;
 
-    assert_int_equal(flo_proofs_use(controller->proofs, order, before, NULL),
-                     0);
-    assert_int_equal(said_by(device, before, DEVICE, FLO_TOPIC_EVENT, 1),
-                     FLO_PROOF_GOOD);
+    assert_int_equal(flo_proofs_use(controller->proofs, order, before, NULL), 0);
+    assert_int_equal(said_by(device, before, DEVICE, FLO_TOPIC_EVENT, 1), FLO_PROOF_GOOD);
     assert_int_equal(said(FLO_TOPIC_EVENT, 2), FLO_PROOF_GOOD);
-    assert_int_equal(said_by(device, before, DEVICE, FLO_TOPIC_TELE, 3),
-                     FLO_PROOF_GOOD);
+    assert_int_equal(said_by(device, before, DEVICE, FLO_TOPIC_TELE, 3), FLO_PROOF_GOOD);
     assert_int_equal(said_by(device, before, DEVICE, FLO_TOPIC_EVENT, 4),
                      FLO_PROOF_WRONG); /* that key did not come back */
     assert_int_equal(said(FLO_TOPIC_TELE, 4), FLO_PROOF_GOOD);
-    assert_int_equal(said_by(device, before, DEVICE, FLO_TOPIC_TELE, 5),
-                     FLO_PROOF_WRONG);
+    assert_int_equal(said_by(device, before, DEVICE, FLO_TOPIC_TELE, 5), FLO_PROOF_WRONG);
 
     assert_int_equal(flo_key_generate(&next, NULL), 0);
     issue(DEVICE, "03", next);
@@ -351,8 +323,7 @@ static void telemetry_is_judged_behind_what_was_said_after_it(void **state)
     assert_int_equal(said(FLO_TOPIC_TELE, 5), FLO_PROOF_GOOD);
     assert_int_equal(said(FLO_TOPIC_REPORTED, 6), FLO_PROOF_WRONG);
     assert_int_equal(said(FLO_TOPIC_TELE, 5), FLO_PROOF_OLD);
-    assert_int_equal(said_by(next, order, DEVICE, FLO_TOPIC_TELE, 1),
-                     FLO_PROOF_GOOD);
+    assert_int_equal(said_by(next, order, DEVICE, FLO_TOPIC_TELE, 1), FLO_PROOF_GOOD);
     assert_int_equal(said(FLO_TOPIC_TELE, 6), FLO_PROOF_WRONG);
 }
 
@@ -362,15 +333,12 @@ static void the_newest_order_key_ends_all_before_it(void **state)
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *third = NULL;
     (void)state;
 
-    assert_int_equal(flo_proofs_use(controller->proofs, order, before, NULL),
-                     0);
-    assert_int_equal(said_by(device, before, DEVICE, FLO_TOPIC_EVENT, 1),
-                     FLO_PROOF_GOOD);
+    assert_int_equal(flo_proofs_use(controller->proofs, order, before, NULL), 0);
+    assert_int_equal(said_by(device, before, DEVICE, FLO_TOPIC_EVENT, 1), FLO_PROOF_GOOD);
     assert_int_equal(said(FLO_TOPIC_TELE, 2), FLO_PROOF_GOOD);
     assert_int_equal(flo_key_generate(&third, NULL), 0);
     assert_int_equal(flo_proofs_use(controller->proofs, third, order, NULL), 0);
-    assert_int_equal(said_by(device, third, DEVICE, FLO_TOPIC_EVENT, 3),
-                     FLO_PROOF_GOOD);
+    assert_int_equal(said_by(device, third, DEVICE, FLO_TOPIC_EVENT, 3), FLO_PROOF_GOOD);
     assert_int_equal(said(FLO_TOPIC_EVENT, 4), FLO_PROOF_WRONG);
     assert_int_equal(said(FLO_TOPIC_REPORTED, 4), FLO_PROOF_WRONG);
     assert_int_equal(said(FLO_TOPIC_TELE, 4), FLO_PROOF_GOOD);
@@ -380,18 +348,13 @@ static void the_newest_order_key_ends_all_before_it(void **state)
 static void a_report_is_judged_behind_the_telemetry_after_it(void **state)
 {
     (void)state;
-    assert_int_equal(flo_proofs_use(controller->proofs, order, before, NULL),
-                     0);
-    assert_int_equal(said_by(device, before, DEVICE, FLO_TOPIC_EVENT, 1),
-                     FLO_PROOF_GOOD);
+    assert_int_equal(flo_proofs_use(controller->proofs, order, before, NULL), 0);
+    assert_int_equal(said_by(device, before, DEVICE, FLO_TOPIC_EVENT, 1), FLO_PROOF_GOOD);
     assert_int_equal(said(FLO_TOPIC_TELE, 3), FLO_PROOF_GOOD);
-    assert_int_equal(said_by(device, before, DEVICE, FLO_TOPIC_TELE, 4),
-                     FLO_PROOF_WRONG);
-    assert_int_equal(said_by(device, before, DEVICE, FLO_TOPIC_REPORTED, 2),
-                     FLO_PROOF_GOOD);
+    assert_int_equal(said_by(device, before, DEVICE, FLO_TOPIC_TELE, 4), FLO_PROOF_WRONG);
+    assert_int_equal(said_by(device, before, DEVICE, FLO_TOPIC_REPORTED, 2), FLO_PROOF_GOOD);
     assert_int_equal(said(FLO_TOPIC_REPORTED, 5), FLO_PROOF_GOOD);
-    assert_int_equal(said_by(device, before, DEVICE, FLO_TOPIC_EVENT, 6),
-                     FLO_PROOF_WRONG);
+    assert_int_equal(said_by(device, before, DEVICE, FLO_TOPIC_EVENT, 6), FLO_PROOF_WRONG);
 }
 
 static void a_device_that_lost_its_numbers_is_asked_to_renew(void **state)

@@ -13,8 +13,7 @@ static int read_text(const char *text, const char *op, json_t **out)
     struct flo_err err = {0};
     json_t *in = NULL;
 
-    assert_int_equal(
-        flo_json_parse(text, strlen(text), FLO_REPORT_BYTES_MAX, &in, &err), 0);
+    assert_int_equal(flo_json_parse(text, strlen(text), FLO_REPORT_BYTES_MAX, &in, &err), 0);
     int rv = flo_report_read(in, op, out, &err);
     json_decref(in);
     return rv;
@@ -25,13 +24,12 @@ static void only_fields_that_belong_there_are_shown(void **state)
     json_t *out = NULL;
 
     (void)state;
-    assert_int_equal(
-        read_text("{\"v\":1,\"op\":\"doctor\",\"agent\":\"0.2.0\","
-                  "\"prompt\":\"secret\",\"facts\":{\"threads\":4,"
-                  "\"Bad name\":1,\"deep\":{}},\"findings\":[{\"what\":"
-                  "\"hot\",\"measured\":91,\"html\":\"<b>\"},7]}",
-                  "doctor", &out),
-        0);
+    assert_int_equal(read_text("{\"v\":1,\"op\":\"doctor\",\"agent\":\"0.2.0\","
+                               "\"prompt\":\"secret\",\"facts\":{\"threads\":4,"
+                               "\"Bad name\":1,\"deep\":{}},\"findings\":[{\"what\":"
+                               "\"hot\",\"measured\":91,\"html\":\"<b>\"},7]}",
+                               "doctor", &out),
+                     0);
     assert_null(json_object_get(out, "prompt"));
     assert_int_equal(json_object_size(json_object_get(out, "facts")), 1);
     json_t *finding = json_array_get(json_object_get(out, "findings"), 0);
@@ -45,13 +43,11 @@ static void a_report_of_another_kind_is_refused(void **state)
     json_t *out = NULL;
 
     (void)state;
-    assert_int_equal(read_text("{\"v\":1,\"op\":\"logs\"}", "doctor", &out),
-                     FLO_E_REST_SCHEMA);
+    assert_int_equal(read_text("{\"v\":1,\"op\":\"logs\"}", "doctor", &out), FLO_E_REST_SCHEMA);
     assert_true(read_text("{\"op\":\"logs\"}", "logs", &out) < 0);
     assert_true(read_text("[]", "logs", &out) < 0);
-    assert_int_equal(
-        read_text("{\"v\":1,\"op\":\"logs\",\"lines\":[1]}", "logs", &out),
-        FLO_E_REST_SCHEMA);
+    assert_int_equal(read_text("{\"v\":1,\"op\":\"logs\",\"lines\":[1]}", "logs", &out),
+                     FLO_E_REST_SCHEMA);
 }
 
 static void a_line_that_is_too_long_is_refused(void **state)

@@ -11,8 +11,8 @@
 #include "base/host/json.h"
 #include "server-stub/core/request/request.h"
 
-#define SHAPE                                                                  \
-    "release group phases[name devices] policy{soak_ms tries{a b}} labels{*} " \
+#define SHAPE                                                                                      \
+    "release group phases[name devices] policy{soak_ms tries{a b}} labels{*} "                     \
     "v"
 
 static int check(const char *shape, const char *body, struct flo_err *err)
@@ -31,13 +31,12 @@ static void what_the_shape_names_passes(void **state)
     struct flo_err err = {0};
 
     assert_int_equal(check(SHAPE, "{}", &err), 0);
-    assert_int_equal(
-        check(SHAPE,
-              "{\"v\":1,\"release\":\"a@1\",\"phases\":[{\"name\":\"x\"},"
-              "{\"devices\":2}],\"policy\":{\"soak_ms\":1,\"tries\":{\"b\":2}},"
-              "\"labels\":{\"anything\":{\"goes\":1}}}",
-              &err),
-        0);
+    assert_int_equal(check(SHAPE,
+                           "{\"v\":1,\"release\":\"a@1\",\"phases\":[{\"name\":\"x\"},"
+                           "{\"devices\":2}],\"policy\":{\"soak_ms\":1,\"tries\":{\"b\":2}},"
+                           "\"labels\":{\"anything\":{\"goes\":1}}}",
+                           &err),
+                     0);
     assert_int_equal(flo_request_check(SHAPE, NULL, &err), 0);
 }
 
@@ -46,15 +45,12 @@ static void an_unknown_member_is_refused_with_the_known_ones(void **state)
     (void)state;
     struct flo_err err = {0};
 
-    assert_int_equal(check(SHAPE, "{\"relase\":\"a@1\"}", &err),
-                     FLO_E_REST_UNKNOWN);
-    assert_string_equal(err.what,
-                        "member `relase` is not known here; known: release, "
-                        "group, phases, policy, labels, v");
+    assert_int_equal(check(SHAPE, "{\"relase\":\"a@1\"}", &err), FLO_E_REST_UNKNOWN);
+    assert_string_equal(err.what, "member `relase` is not known here; known: release, "
+                                  "group, phases, policy, labels, v");
     assert_string_equal(err.fix, "did you mean `release`?");
     assert_int_equal(check("", "{\"x\":1}", &err), FLO_E_REST_UNKNOWN);
-    assert_string_equal(err.what,
-                        "member `x` is not known here; nothing belongs here");
+    assert_string_equal(err.what, "member `x` is not known here; nothing belongs here");
 }
 
 static void an_unknown_member_inside_is_refused_by_its_place(void **state)
@@ -62,15 +58,12 @@ static void an_unknown_member_inside_is_refused_by_its_place(void **state)
     (void)state;
     struct flo_err err = {0};
 
-    assert_int_equal(check(SHAPE, "{\"policy\":{\"soak\":1}}", &err),
-                     FLO_E_REST_UNKNOWN);
+    assert_int_equal(check(SHAPE, "{\"policy\":{\"soak\":1}}", &err), FLO_E_REST_UNKNOWN);
     assert_non_null(strstr(err.what, "`policy.soak`"));
-    assert_int_equal(
-        check(SHAPE, "{\"policy\":{\"tries\":{\"a\":1,\"c\":1}}}", &err),
-        FLO_E_REST_UNKNOWN);
-    assert_non_null(strstr(err.what, "`policy.tries.c`"));
-    assert_int_equal(check(SHAPE, "{\"phases\":[{},{\"share\":1}]}", &err),
+    assert_int_equal(check(SHAPE, "{\"policy\":{\"tries\":{\"a\":1,\"c\":1}}}", &err),
                      FLO_E_REST_UNKNOWN);
+    assert_non_null(strstr(err.what, "`policy.tries.c`"));
+    assert_int_equal(check(SHAPE, "{\"phases\":[{},{\"share\":1}]}", &err), FLO_E_REST_UNKNOWN);
     assert_non_null(strstr(err.what, "`phases[1].share`"));
 }
 
@@ -97,14 +90,10 @@ static void the_first_member_chooses_what_else_is_known(void **state)
     static const char shape[] = "op=back release group|op=stop everywhere";
     struct flo_err err = {0};
 
-    assert_int_equal(check(shape, "{\"op\":\"back\",\"group\":\"g\"}", &err),
-                     0);
-    assert_int_equal(
-        check(shape, "{\"op\":\"stop\",\"everywhere\":true}", &err), 0);
-    assert_int_equal(check(shape, "{\"op\":\"stop\",\"group\":\"g\"}", &err),
-                     FLO_E_REST_UNKNOWN);
-    assert_string_equal(
-        err.what, "member `group` is not known here; known: op, everywhere");
+    assert_int_equal(check(shape, "{\"op\":\"back\",\"group\":\"g\"}", &err), 0);
+    assert_int_equal(check(shape, "{\"op\":\"stop\",\"everywhere\":true}", &err), 0);
+    assert_int_equal(check(shape, "{\"op\":\"stop\",\"group\":\"g\"}", &err), FLO_E_REST_UNKNOWN);
+    assert_string_equal(err.what, "member `group` is not known here; known: op, everywhere");
 }
 
 static void a_choice_that_is_none_names_the_choices(void **state)
@@ -113,10 +102,8 @@ static void a_choice_that_is_none_names_the_choices(void **state)
     static const char shape[] = "op=back release|op=stop everywhere";
     struct flo_err err = {0};
 
-    assert_int_equal(check(shape, "{\"op\":\"stopp\"}", &err),
-                     FLO_E_REST_SCHEMA);
-    assert_string_equal(err.what,
-                        "`op`: one of back, stop belongs here, not stopp");
+    assert_int_equal(check(shape, "{\"op\":\"stopp\"}", &err), FLO_E_REST_SCHEMA);
+    assert_string_equal(err.what, "`op`: one of back, stop belongs here, not stopp");
     assert_string_equal(err.fix, "did you mean `stop`?");
     assert_string_equal(err.at, "/op");
     assert_int_equal(check(shape, "{}", &err), FLO_E_REST_SCHEMA);
@@ -201,9 +188,8 @@ static void a_member_that_is_needed_is_missed_by_its_place(void **state)
     assert_int_equal(check(shape, "{}", &err), FLO_E_REST_SCHEMA);
     assert_string_equal(err.what, "`release` is missing");
     assert_string_equal(err.at, "/release");
-    assert_int_equal(
-        check(shape, "{\"release\":\"a@1\",\"phases\":[{}]}", &err),
-        FLO_E_REST_SCHEMA);
+    assert_int_equal(check(shape, "{\"release\":\"a@1\",\"phases\":[{}]}", &err),
+                     FLO_E_REST_SCHEMA);
     assert_string_equal(err.what, "`phases[0].name` is missing");
     assert_string_equal(err.at, "/phases/0/name");
 }
@@ -220,8 +206,7 @@ static void a_name_longer_than_its_place_is_cut(void **state)
     name[sizeof(name) - 1] = '\0';
     snprintf(body, sizeof(body), "{\"labels\":{\"%s\":1}}", name);
 
-    assert_int_equal(check("labels{:label_value}", body, &err),
-                     FLO_E_REST_SCHEMA);
+    assert_int_equal(check("labels{:label_value}", body, &err), FLO_E_REST_SCHEMA);
     assert_true(strlen(err.at) < sizeof(err.at));
     assert_int_equal(check("labels", body, &err), 0);
 }
@@ -231,15 +216,13 @@ static void a_query_parameter_that_is_not_named_is_refused(void **state)
     (void)state;
     struct flo_err err = {0};
 
-    assert_int_equal(flo_request_check_query("group limit", "limit", "7", &err),
-                     0);
+    assert_int_equal(flo_request_check_query("group limit", "limit", "7", &err), 0);
     assert_int_equal(flo_request_check_query("group limit", "labels", "", &err),
                      FLO_E_REST_UNKNOWN);
     assert_string_equal(err.what, "query parameter `labels` is not known "
                                   "here; known: group, limit");
     assert_string_equal(err.at, "?labels");
-    assert_int_equal(flo_request_check_query("", "x", "", &err),
-                     FLO_E_REST_UNKNOWN);
+    assert_int_equal(flo_request_check_query("", "x", "", &err), FLO_E_REST_UNKNOWN);
 }
 
 static void a_query_parameter_has_its_type_too(void **state)
@@ -257,14 +240,11 @@ static void a_query_parameter_has_its_type_too(void **state)
     struct flo_err err = {0};
 
     assert_int_equal(flo_request_check_query(shape, "limit", "1000", &err), 0);
-    assert_int_equal(flo_request_check_query(shape, "state", "offline", &err),
-                     0);
-    assert_int_equal(flo_request_check_query(shape, "dry_run", "true", &err),
-                     0);
+    assert_int_equal(flo_request_check_query(shape, "state", "offline", &err), 0);
+    assert_int_equal(flo_request_check_query(shape, "dry_run", "true", &err), 0);
     assert_int_equal(flo_request_check_query(shape, "release", "a@1", &err), 0);
     for (size_t i = 0; i < FLO_COUNT(bad); i++) {
-        if (flo_request_check_query(shape, bad[i][0], bad[i][1], &err) !=
-            FLO_E_REST_SCHEMA) {
+        if (flo_request_check_query(shape, bad[i][0], bad[i][1], &err) != FLO_E_REST_SCHEMA) {
             fail_msg("%s=%s passed", bad[i][0], bad[i][1]);
         }
     }

@@ -6,8 +6,7 @@
 #include "server-stub/telemetry/observe/observe.h"
 #include "tests/unit/server/study_sites.h"
 
-static json_t *sight_of(const struct flo_rollout *core,
-                        const struct flo_forecast_costs *costs)
+static json_t *sight_of(const struct flo_rollout *core, const struct flo_forecast_costs *costs)
 {
     json_t *plan = json_object();
 
@@ -23,8 +22,7 @@ static const json_t *row_of(const json_t *plan, const char *phase)
 
     json_array_foreach(json_object_get(plan, "sights"), i, row)
     {
-        if (strcmp(json_string_value(json_object_get(row, "phase")), phase) ==
-            0) {
+        if (strcmp(json_string_value(json_object_get(row, "phase")), phase) == 0) {
             return row;
         }
     }
@@ -43,8 +41,7 @@ static void the_plan_counts_devices_that_take_the_release(void **state)
     struct flo_forecast_costs *costs = calloc(1, sizeof(*costs));
 
     enrol_sites(world);
-    struct flo_rollout *core =
-        &create(world, "{\"release\":\"tiny@2.1.0\"}")->core;
+    struct flo_rollout *core = &create(world, "{\"release\":\"tiny@2.1.0\"}")->core;
     core->study.spread = 0.0875;
     for (uint32_t i = 0; i < core->phase_count; i++) {
         costs->phases[i].takes = core->phases[i].members;
@@ -95,18 +92,15 @@ static bool has_text(const json_t *list, const char *word)
     return false;
 }
 
-static const json_t *gate_of(const json_t *plan, const char *phase,
-                             const char *gate)
+static const json_t *gate_of(const json_t *plan, const char *phase, const char *gate)
 {
     json_t *row;
     size_t i;
 
     json_array_foreach(json_object_get(plan, "sights"), i, row)
     {
-        if (strcmp(json_string_value(json_object_get(row, "phase")), phase) ==
-                0 &&
-            strcmp(json_string_value(json_object_get(row, "gate")), gate) ==
-                0) {
+        if (strcmp(json_string_value(json_object_get(row, "phase")), phase) == 0 &&
+            strcmp(json_string_value(json_object_get(row, "gate")), gate) == 0) {
             return row;
         }
     }
@@ -114,18 +108,14 @@ static const json_t *gate_of(const json_t *plan, const char *phase,
 }
 
 /* All members alike, and a fleet with few errors. */
-static struct flo_observe_bases *bases_of(const struct flo_rollout *core,
-                                          enum flo_base kind)
+static struct flo_observe_bases *bases_of(const struct flo_rollout *core, enum flo_base kind)
 {
     struct flo_observe_bases *bases = flo_observe_bases_new(core->member_count);
 
     bases->block = 6000001;
     bases->block_ms = FLO_BLOCK_MS;
-    bases->past = (struct flo_study_past){.errors = 2400,
-                                          .requests = 1200000,
-                                          .blocks = 10000,
-                                          .crashes = 16,
-                                          .hours = 8000};
+    bases->past = (struct flo_study_past){
+        .errors = 2400, .requests = 1200000, .blocks = 10000, .crashes = 16, .hours = 8000};
     for (size_t i = 0; i < bases->count; i++) {
         for (int k = 0; k < FLO_READING_COUNT; k++) {
             bases->items[i].base.kinds[k] = (uint8_t)kind;
@@ -143,8 +133,7 @@ static void the_plan_says_from_when_devices_are_compared(void **state)
     struct flo_forecast_costs *costs = calloc(1, sizeof(*costs));
 
     enrol_sites(world);
-    struct flo_rollout *core =
-        &create(world, "{\"release\":\"tiny@2.1.0\"}")->core;
+    struct flo_rollout *core = &create(world, "{\"release\":\"tiny@2.1.0\"}")->core;
     for (uint32_t i = 0; i < core->phase_count; i++) {
         costs->phases[i].takes = core->phases[i].members;
     }
@@ -156,8 +145,7 @@ static void the_plan_says_from_when_devices_are_compared(void **state)
     const json_t *base = json_object_get(plan, "base");
     assert_int_equal(number_in(base, "compared"), 0);
     assert_int_equal(number_in(base, "later"), core->member_count);
-    assert_true(number_in(base, "from_ms") ==
-                (double)(young->block + 3) * FLO_BLOCK_MS);
+    assert_true(number_in(base, "from_ms") == (double)(young->block + 3) * FLO_BLOCK_MS);
     const char *text = json_string_value(json_object_get(base, "text"));
     assert_non_null(strstr(text, "0 of 1003 devices can be compared"));
     assert_non_null(strstr(text, "; 1003 not before 08:20 UTC"));
@@ -179,21 +167,17 @@ static void the_plan_says_from_when_devices_are_compared(void **state)
     plan = sight_of(core, costs);
     double own = number_in(gate_of(plan, "canary", "TTFT p95"), "finds_pct");
     assert_true(own > 8 && own < 16);
-    assert_true(number_in(gate_of(plan, "canary", "engine RSS"), "finds_pct") <
-                8);
-    assert_true(
-        number_in(gate_of(plan, "canary", "memory growth"), "finds_pct") < 3);
+    assert_true(number_in(gate_of(plan, "canary", "engine RSS"), "finds_pct") < 8);
+    assert_true(number_in(gate_of(plan, "canary", "memory growth"), "finds_pct") < 3);
     const json_t *crashes = gate_of(plan, "canary", "crashes");
-    assert_true(number_in(crashes, "finds_share") > 0.1 &&
-                number_in(crashes, "finds_share") < 0.5);
+    assert_true(number_in(crashes, "finds_share") > 0.1 && number_in(crashes, "finds_share") < 0.5);
     json_decref(plan);
 
     /* A few readings find less. */
     struct flo_observe_bases *few = bases_of(core, FLO_BASE_THIN);
     costs->bases = few;
     plan = sight_of(core, costs);
-    assert_true(number_in(gate_of(plan, "canary", "TTFT p95"), "finds_pct") >
-                own * 1.2);
+    assert_true(number_in(gate_of(plan, "canary", "TTFT p95"), "finds_pct") > own * 1.2);
     json_decref(plan);
     flo_observe_bases_free(young);
     flo_observe_bases_free(whole);
@@ -204,8 +188,7 @@ static void the_plan_says_from_when_devices_are_compared(void **state)
 
 int main(void)
 {
-#define TEST(name)                                                             \
-    cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
     const struct CMUnitTest tests[] = {
         TEST(the_plan_counts_devices_that_take_the_release),
         TEST(the_plan_says_from_when_devices_are_compared),

@@ -44,8 +44,7 @@ static int64_t count_of(const struct world *world, int device, int release_of)
     return site_of(device) == BAD && world->failing != NOBODY && has_it ? 6 : 0;
 }
 
-static void report(struct world *world, int device, int release_of,
-                   double times)
+static void report(struct world *world, int device, int release_of, double times)
 {
     struct flo_telemetry_window window = {.seq = ++world->seq,
                                           .window_ms = 60000,
@@ -64,32 +63,27 @@ static void report(struct world *world, int device, int release_of,
     set(&window, FLO_METRIC_NAME_REQUESTS, 120);
     set(&window, FLO_METRIC_NAME_ERRORS, count_of(world, device, release_of));
     id_of(device, id);
-    flo_observer_take(world->observer, id, "x86_64 avx2 4g", &window,
-                      world->now_ms);
+    flo_observer_take(world->observer, id, "x86_64 avx2 4g", &window, world->now_ms);
 }
 
 static bool has_release(const struct world *world, int device, int updated)
 {
-    return device < updated ||
-           (updated > 0 && world->all_of_bad && site_of(device) == BAD);
+    return device < updated || (updated > 0 && world->all_of_bad && site_of(device) == BAD);
 }
 
 /* Blocks of one window each; those below `updated` run release 2.  At the bad
  * site the release makes a device `slower`, and all of it becomes `shocked`. */
-static void live(struct world *world, int blocks, int updated, double slower,
-                 double shocked)
+static void live(struct world *world, int blocks, int updated, double slower, double shocked)
 {
     for (int i = 0; i < blocks; i++) {
         world->now_ms += BLOCK_MS;
         flo_observer_tick(world->observer, world->now_ms);
         for (int d = 0; d < DEVICES; d++) {
-            bool is_bad =
-                site_of(d) == BAD && (!world->is_paired || class_of(d) == 0);
+            bool is_bad = site_of(d) == BAD && (!world->is_paired || class_of(d) == 0);
             bool has_it = has_release(world, d, updated);
             bool is_odd = world->one_in > 0 && d % world->one_in == 0;
             report(world, d, has_it ? 2 : 1,
-                   (is_bad ? shocked : 1) *
-                       (world->quick > 0 && d == world->quick ? 0.1 : 1) *
+                   (is_bad ? shocked : 1) * (world->quick > 0 && d == world->quick ? 0.1 : 1) *
                        ((is_bad || is_odd) && has_it ? slower : 1));
         }
     }
@@ -109,32 +103,26 @@ static struct flo_observe_study *ask(struct world *world, int swapped)
     study->label_count = world->is_paired ? 3 : 2;
     study->values = calloc(3 * DEVICES, sizeof(*study->values));
     study->labels = calloc(3, sizeof(*study->labels));
-    study->labels[0] = (struct flo_slice_label){
-        .values = study->values, .count = 2, .judged = 2};
+    study->labels[0] = (struct flo_slice_label){.values = study->values, .count = 2, .judged = 2};
     study->labels[1] = (struct flo_slice_label){
         .values = study->values + DEVICES, .count = SITES, .judged = SITES};
-    study->labels[2] =
-        (struct flo_slice_label){.values = study->values + 2 * DEVICES,
-                                 .count = 2 * SITES,
-                                 .judged = 2 * SITES,
-                                 .needs_own = true};
+    study->labels[2] = (struct flo_slice_label){.values = study->values + 2 * DEVICES,
+                                                .count = 2 * SITES,
+                                                .judged = 2 * SITES,
+                                                .needs_own = true};
     study->weights[FLO_MEASURE_TTFT_P50] = 0.2;
     study->weights[FLO_MEASURE_ERRORS] = 0.13;
     study->weights[FLO_MEASURE_CRASHES] = 0.1;
     for (int d = 0; d < DEVICES; d++) {
         id_of(d, study->members[d].device);
-        study->members[d].way = has_release(world, d, swapped)
-                                    ? FLO_MEMBER_SWAPPED
-                                    : FLO_MEMBER_WAITS;
-        study->members[d].is_probe =
-            world->probes_from > 0 && d >= world->probes_from;
+        study->members[d].way =
+            has_release(world, d, swapped) ? FLO_MEMBER_SWAPPED : FLO_MEMBER_WAITS;
+        study->members[d].is_probe = world->probes_from > 0 && d >= world->probes_from;
         study->values[d] = (uint16_t)(1 + class_of(d));
         study->values[DEVICES + d] = (uint16_t)(1 + site_of(d));
-        study->values[2 * DEVICES + d] =
-            (uint16_t)(1 + 2 * site_of(d) + class_of(d));
+        study->values[2 * DEVICES + d] = (uint16_t)(1 + 2 * site_of(d) + class_of(d));
     }
-    assert_int_equal(
-        flo_observer_study(world->observer, study, world->now_ms, NULL), 0);
+    assert_int_equal(flo_observer_study(world->observer, study, world->now_ms, NULL), 0);
     return study;
 }
 
@@ -144,8 +132,7 @@ static void ask_only(struct world *world, int swapped)
 }
 
 /* Its devices are listed, the slowest of the updated ones first. */
-static void assert_devices(const struct flo_observe_study *study,
-                           uint32_t updated)
+static void assert_devices(const struct flo_observe_study *study, uint32_t updated)
 {
     const struct flo_study_slices *slices = &study->evidence.slices;
 
@@ -156,13 +143,11 @@ static void assert_devices(const struct flo_observe_study *study,
         assert_int_equal(one->wave > 0, i < updated);
         assert_true(one->has_effect);
         assert_true(fabs(one->effect - (i < updated ? log(2) : 0)) < 0.1);
-        assert_true(i == 0 || i == updated ||
-                    one->effect <= slices->devices[i - 1].effect);
+        assert_true(i == 0 || i == updated || one->effect <= slices->devices[i - 1].effect);
     }
 }
 
-static void assert_bad_site(const struct flo_observe_study *study,
-                            uint32_t updated)
+static void assert_bad_site(const struct flo_observe_study *study, uint32_t updated)
 {
     const struct flo_study_slices *slices = &study->evidence.slices;
 
@@ -249,10 +234,9 @@ static void slices_whose_one_device_is_far_ask_for_more(void **state)
     for (uint32_t i = 0; i < 2; i++) {
         assert_string_equal(evidence->probes[i].device, id);
         assert_true(fabs(evidence->probes[i].least - log(2)) < 0.05);
-        has_site = has_site || (study->probed[i].label == 1 &&
-                                study->probed[i].value == 1 + BAD);
-        has_pair = has_pair || (study->probed[i].label == 2 &&
-                                study->probed[i].value == 1 + 2 * BAD);
+        has_site = has_site || (study->probed[i].label == 1 && study->probed[i].value == 1 + BAD);
+        has_pair =
+            has_pair || (study->probed[i].label == 2 && study->probed[i].value == 1 + 2 * BAD);
     }
     assert_true(has_site && has_pair);
     flo_observe_study_free(study);
@@ -434,8 +418,7 @@ static void a_store_that_fails_once_loses_no_wave(void **state)
     ask_only(world, 0);
     live(world, 1, 4 * SITES, 1, 1);
     assert_int_equal(flo_windows_begin(world->store, NULL), 0);
-    flo_observer_tick(world->observer,
-                      world->now_ms); /* it has begun already */
+    flo_observer_tick(world->observer, world->now_ms); /* it has begun already */
     live(world, 2, 4 * SITES, 1, 1);
     start_again(world);
     assert_int_equal(waves_kept(world), 1);
@@ -462,8 +445,7 @@ static void a_probe_is_a_wave_of_its_own(void **state)
     assert_int_equal(waves_kept(world), 2);
 }
 
-static const struct flo_study_slice *
-errors_of(const struct flo_observe_study *study)
+static const struct flo_study_slice *errors_of(const struct flo_observe_study *study)
 {
     const struct flo_study_slices *slices = &study->evidence.slices;
 
@@ -525,8 +507,7 @@ static void devices_of_waves_that_were_lost_name_no_site(void **state)
     ask_only(world, 0);
     live(world, 2, 4 * SITES, 1, 1);
     flo_observer_save(world->observer);
-    assert_int_equal(flo_windows_observed_drop(world->store, "r-0001", NULL),
-                     0);
+    assert_int_equal(flo_windows_observed_drop(world->store, "r-0001", NULL), 0);
     close_all(world);
     open_all(world);
     flo_observer_connected(world->observer, world->now_ms);
@@ -619,8 +600,7 @@ static void an_unclear_site_without_a_step_is_told_only(void **state)
     flo_observe_study_free(study);
 }
 
-static const struct flo_statistic_arms *
-slow_arms(const struct flo_observe_study *study)
+static const struct flo_statistic_arms *slow_arms(const struct flo_observe_study *study)
 {
     return &study->evidence.segments[0].arms[FLO_MEASURE_MUCH_SLOWER];
 }
@@ -649,8 +629,7 @@ static void slow_devices_stand_against_controls_of_all_waves(void **state)
     assert_int_equal(updated->devices, 6 * SITES);
     /* 6 of the bad site, and 4 of those in 20. */
     assert_int_equal(updated->events, 10);
-    assert_int_equal(controls->devices,
-                     (DEVICES - 2 * SITES) + (DEVICES - 6 * SITES));
+    assert_int_equal(controls->devices, (DEVICES - 2 * SITES) + (DEVICES - 6 * SITES));
     assert_int_equal(controls->events, 0);
     flo_observe_study_free(study);
 }
@@ -667,8 +646,8 @@ static void a_site_is_held_and_no_class_that_more_have(void **state)
 
     study->member_count = 4;
     study->labels = labels;
-    const struct flo_study_slice *row = flo_crowd_row(
-        &crowd, (struct flo_slice){1, 1}, (struct flo_slice){0, 2});
+    const struct flo_study_slice *row =
+        flo_crowd_row(&crowd, (struct flo_slice){1, 1}, (struct flo_slice){0, 2});
     assert_int_equal(row->members, 2);
     assert_int_equal(study->found[0].slice.label, 0);
     assert_int_equal(study->found[0].wider.value, 0);

@@ -22,22 +22,19 @@ static void enrol_more(struct world *world)
         char name[16];
         snprintf(id, sizeof(id), "%08d-0000-4000-8000-000000000000", i);
         snprintf(name, sizeof(name), "more-%d", i);
-        struct flo_fleet_device device = {
-            .id = id,
-            .name = name,
-            .labels = i < 5    ? "{\"hw\":\"rare\"}"
-                      : i < 65 ? "{\"hw\":\"rpi5\"}"
-                               : "{}",
-            .profile = "{\"arch\":\"x86_64\",\"kernel\":\"avx2\"}",
-            .groups = "[\"all\"]",
-            .enrolled_at_ms = 1};
-        assert_int_equal(flo_fleet_device_add(world->controller->store, &device,
-                                              groups, 1, &world->err),
-                         0);
+        struct flo_fleet_device device = {.id = id,
+                                          .name = name,
+                                          .labels = i < 5    ? "{\"hw\":\"rare\"}"
+                                                    : i < 65 ? "{\"hw\":\"rpi5\"}"
+                                                             : "{}",
+                                          .profile = "{\"arch\":\"x86_64\",\"kernel\":\"avx2\"}",
+                                          .groups = "[\"all\"]",
+                                          .enrolled_at_ms = 1};
+        assert_int_equal(
+            flo_fleet_device_add(world->controller->store, &device, groups, 1, &world->err), 0);
         bool is_news;
-        assert_int_equal(flo_fleet_device_online(world->controller->store, id,
-                                                 true, &is_news, &world->err),
-                         0);
+        assert_int_equal(
+            flo_fleet_device_online(world->controller->store, id, true, &is_news, &world->err), 0);
     }
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 }
@@ -47,8 +44,7 @@ static void a_large_fleet_has_the_gates_of_normal(void **state)
     struct world *world = *state;
 
     enrol_more(world);
-    struct flo_rollout *core =
-        &create(world, "{\"release\":\"tiny@2.1.0\"}")->core;
+    struct flo_rollout *core = &create(world, "{\"release\":\"tiny@2.1.0\"}")->core;
     assert_int_equal(core->phase_count, 4);
     assert_string_equal(core->phases[0].name, "canary");
     assert_int_equal(core->phases[0].soak_ms, 4800000);
@@ -68,15 +64,14 @@ static int site_of(const struct flo_rollout_member *member)
 }
 
 /* Devices of each site up to and with a phase; of the world's three, none. */
-static void devices_to(const struct flo_rollout *core, uint32_t phase,
-                       uint32_t *least, uint32_t *most)
+static void devices_to(const struct flo_rollout *core, uint32_t phase, uint32_t *least,
+                       uint32_t *most)
 {
     uint32_t devices[SITES] = {0};
 
     for (size_t i = 0; i < core->member_count; i++) {
         const struct flo_rollout_member *member = &core->members[i];
-        devices[site_of(member)] +=
-            member->phase <= phase && member->place.stratum > 0;
+        devices[site_of(member)] += member->phase <= phase && member->place.stratum > 0;
     }
     *least = UINT32_MAX;
     *most = 0;
@@ -92,14 +87,12 @@ static void the_second_phase_begins_with_one_device_of_each_site(void **state)
     uint32_t least, most;
 
     enrol_sites(world);
-    struct flo_rollout *core =
-        &create(world, "{\"release\":\"tiny@2.1.0\"}")->core;
+    struct flo_rollout *core = &create(world, "{\"release\":\"tiny@2.1.0\"}")->core;
     assert_int_equal(core->phase_count, 5);
     assert_string_equal(core->phases[1].name, "cover");
     assert_int_equal(core->phases[1].soak_ms, 3600000);
     assert_int_equal(core->phases[0].members, 20); /* exposure is as before */
-    assert_int_equal(core->phases[2].members,
-                     100 - 20 - core->phases[1].members);
+    assert_int_equal(core->phases[2].members, 100 - 20 - core->phases[1].members);
     assert_int_equal(core->phases[4].members, 80); /* two of each site */
     devices_to(core, 0, &least, &most);
     assert_int_equal(most, 1);
@@ -121,8 +114,7 @@ static void a_wave_that_covers_proves_as_much_as_the_canary(void **state)
     struct flo_statistic_rule canary, wave, early;
 
     enrol_sites(world);
-    struct flo_rollout *core =
-        &create(world, "{\"release\":\"tiny@2.1.0\"}")->core;
+    struct flo_rollout *core = &create(world, "{\"release\":\"tiny@2.1.0\"}")->core;
     const struct flo_study_rules *rules = &core->study.rules;
     assert_int_equal(rules->cover, 2);
     flo_study_test(rules, 0, 0, 1, true, &canary);
@@ -141,10 +133,9 @@ static void phases_of_a_person_cover_a_label_too(void **state)
     uint32_t least, most;
 
     enrol_sites(world);
-    struct flo_rollout *core =
-        &create(world, "{\"release\":\"tiny@2.1.0\",\"cover\":\"site\","
-                       "\"phases\":[{\"size\":45},{\"size\":\"100%\"}]}")
-             ->core;
+    struct flo_rollout *core = &create(world, "{\"release\":\"tiny@2.1.0\",\"cover\":\"site\","
+                                              "\"phases\":[{\"size\":45},{\"size\":\"100%\"}]}")
+                                    ->core;
     assert_int_equal(core->phase_count, 2);
     assert_int_equal(core->phases[0].members, 45);
     devices_to(core, 0, &least, &most);
@@ -171,8 +162,7 @@ static void a_small_fleet_has_one_gate(void **state)
 {
     struct world *world = *state;
 
-    struct flo_rollout *core =
-        &create(world, "{\"release\":\"tiny@2.1.0\"}")->core;
+    struct flo_rollout *core = &create(world, "{\"release\":\"tiny@2.1.0\"}")->core;
     assert_int_equal(core->phase_count, 4);
     assert_int_equal(core->phases[0].devices, 1);
     assert_int_equal(core->study.rules.count, 0);
@@ -182,10 +172,9 @@ static void a_preset_fits_a_small_group(void **state)
 {
     struct world *world = *state;
 
-    struct flo_rollout *core =
-        &create(world, "{\"release\":\"tiny@2.1.0\",\"gates\":{\"preset\":"
-                       "\"normal\"}}")
-             ->core;
+    struct flo_rollout *core = &create(world, "{\"release\":\"tiny@2.1.0\",\"gates\":{\"preset\":"
+                                              "\"normal\"}}")
+                                    ->core;
     assert_int_equal(core->phase_count, 1); /* all three at once */
     assert_int_equal(core->study.rules.count, 11);
     assert_false(flo_rollout_study_waits(core, 0)); /* no control is left */
@@ -197,8 +186,7 @@ static void small_classes_are_one_segment(void **state)
     uint32_t members[3] = {0};
 
     enrol_more(world);
-    struct flo_rollout *core =
-        &create(world, "{\"release\":\"tiny@2.1.0\"}")->core;
+    struct flo_rollout *core = &create(world, "{\"release\":\"tiny@2.1.0\"}")->core;
     assert_int_equal(core->segment_count, 3);
     assert_string_equal(core->segments[0], "x86_64 avx2 256m");
     assert_string_equal(core->segments[1], "rpi5");
@@ -213,8 +201,8 @@ static void small_classes_are_one_segment(void **state)
 
 /* ---- evidence ---- */
 
-static void studies(struct world *world, struct flo_rollout_entry *entry,
-                    uint32_t block, double change)
+static void studies(struct world *world, struct flo_rollout_entry *entry, uint32_t block,
+                    double change)
 {
     struct flo_rollout_study *of = calloc(1, sizeof(*of));
     struct flo_study_evidence *evidence = &of->evidence;
@@ -225,15 +213,13 @@ static void studies(struct world *world, struct flo_rollout_entry *entry,
     for (uint32_t i = 0; i < evidence->segment_count; i++) {
         evidence->segments[i].members = 50;
         evidence->segments[i].arms[FLO_MEASURE_TTFT_P95].ratio =
-            (struct flo_ratio_segment){{20, change, 20 * 0.0064},
-                                       {100, 0, 100 * 0.0064}};
+            (struct flo_ratio_segment){{20, change, 20 * 0.0064}, {100, 0, 100 * 0.0064}};
     }
     set_wave(evidence, 0);
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
     assert_int_equal(
         flo_rollouts_step(world->controller, entry,
-                          (struct flo_rollout_event){
-                              .kind = FLO_ROLLOUT_EVENT_STUDY, .study = of},
+                          (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_STUDY, .study = of},
                           &world->err),
         0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
@@ -263,8 +249,7 @@ static void each_evaluation_is_stored_and_gives_the_same_verdict(void **state)
     int records = 0;
 
     enrol_more(world);
-    struct flo_rollout_entry *entry =
-        create(world, "{\"release\":\"tiny@2.1.0\"}");
+    struct flo_rollout_entry *entry = create(world, "{\"release\":\"tiny@2.1.0\"}");
     char id[FLO_NAME_MAX + 1];
     snprintf(id, sizeof(id), "%s", entry->core.id);
     studies(world, entry, 100, 0);
@@ -272,27 +257,25 @@ static void each_evaluation_is_stored_and_gives_the_same_verdict(void **state)
     studies(world, entry, 102, 0.2);
     assert_int_equal(entry->core.state, FLO_ROLLOUT_ROLLING_BACK);
     assert_non_null(strstr(entry->core.reason, "TTFT p95 +22.1 %"));
-    assert_int_equal(flo_fleet_evidence_list(world->controller->store, id, 0,
-                                             10, replay, &records, &world->err),
-                     0);
+    assert_int_equal(
+        flo_fleet_evidence_list(world->controller->store, id, 0, 10, replay, &records, &world->err),
+        0);
     assert_int_equal(records, 3);
     records = 0;
-    assert_int_equal(flo_fleet_evidence_list(world->controller->store, id, 101,
-                                             10, replay, &records, &world->err),
+    assert_int_equal(flo_fleet_evidence_list(world->controller->store, id, 101, 10, replay,
+                                             &records, &world->err),
                      0);
     assert_int_equal(records, 1);
+    assert_int_equal(
+        flo_fleet_evidence_prune(world->controller->store, waits_wall_ms(), &world->err), 0);
     assert_int_equal(flo_fleet_evidence_prune(world->controller->store,
-                                              waits_wall_ms(), &world->err),
-                     0);
-    assert_int_equal(flo_fleet_evidence_prune(
-                         world->controller->store,
-                         waits_wall_ms() + 2 * FLO_FLEET_EVIDENCE_KEPT_MS,
-                         &world->err),
+                                              waits_wall_ms() + 2 * FLO_FLEET_EVIDENCE_KEPT_MS,
+                                              &world->err),
                      0);
     records = 0;
-    assert_int_equal(flo_fleet_evidence_list(world->controller->store, id, 0,
-                                             10, replay, &records, &world->err),
-                     0);
+    assert_int_equal(
+        flo_fleet_evidence_list(world->controller->store, id, 0, 10, replay, &records, &world->err),
+        0);
     assert_int_equal(records, 0);
 }
 
@@ -301,8 +284,7 @@ static void a_study_survives_a_start(void **state)
     struct world *world = *state;
 
     enrol_more(world);
-    struct flo_rollout_entry *entry =
-        create(world, "{\"release\":\"tiny@2.1.0\"}");
+    struct flo_rollout_entry *entry = create(world, "{\"release\":\"tiny@2.1.0\"}");
     char id[FLO_NAME_MAX + 1];
     snprintf(id, sizeof(id), "%s", entry->core.id);
     studies(world, entry, 100, 0);
@@ -315,16 +297,13 @@ static void a_study_survives_a_start(void **state)
     snprintf(device, sizeof(device), "%s", entry->core.members[7].device);
 
     flo_rollouts_forget(world->controller);
-    assert_int_equal(
-        flo_rollouts_find(world->controller, id, &entry, &world->err), 0);
+    assert_int_equal(flo_rollouts_find(world->controller, id, &entry, &world->err), 0);
     assert_int_equal(entry->core.study.rules.count, 11);
     assert_int_equal(entry->core.study.state.looks, 2);
     assert_int_equal(entry->core.study.state.block, 101);
     assert_true(fabs(entry->core.study.spread - 0.08) < 0.01);
-    assert_int_equal(entry->core.study.state.standing[0].verdict,
-                     FLO_VERDICT_PASS);
-    const struct flo_pooled_sums *wave =
-        &entry->core.study.state.waves[0][FLO_READING_TTFT_P95];
+    assert_int_equal(entry->core.study.state.standing[0].verdict, FLO_VERDICT_PASS);
+    const struct flo_pooled_sums *wave = &entry->core.study.state.waves[0][FLO_READING_TTFT_P95];
     assert_true(fabs(wave->updated - 60) < 1e-9);
     assert_true(fabs(wave->squares - 360 * 0.0064) < 1e-9);
     assert_int_equal(entry->core.segment_count, 3);
@@ -343,8 +322,7 @@ static void a_paused_rollout_keeps_its_evidence(void **state)
     struct flo_rollout_entry *entry =
         create(world, "{\"release\":\"tiny@2.1.0\",\"gates\":{\"preset\":"
                       "\"normal\"},\"on_fail\":\"pause\"}");
-    struct flo_observe_study *study =
-        flo_evidence_study(world->controller, entry);
+    struct flo_observe_study *study = flo_evidence_study(world->controller, entry);
     assert_non_null(study);
     assert_false(study->is_kept);
     flo_observe_study_free(study);
@@ -360,8 +338,7 @@ static void a_paused_rollout_keeps_its_evidence(void **state)
 }
 
 /* Those at the site: four are updated, and twice as slow. */
-static void add_devices(const struct flo_rollout_entry *entry,
-                        struct flo_rollout_study *of,
+static void add_devices(const struct flo_rollout_entry *entry, struct flo_rollout_study *of,
                         struct flo_study_device *out)
 {
     size_t count = 0;
@@ -369,10 +346,9 @@ static void add_devices(const struct flo_rollout_entry *entry,
     for (size_t i = 0; i < entry->core.member_count; i++) {
         const struct flo_rollout_member *member = &entry->core.members[i];
         if (site_of(member) == 10) {
-            out[count] =
-                (struct flo_study_device){.wave = count < 4 ? 1 : 0,
-                                          .has_effect = count != 24,
-                                          .effect = count < 4 ? log(2) : 0};
+            out[count] = (struct flo_study_device){.wave = count < 4 ? 1 : 0,
+                                                   .has_effect = count != 24,
+                                                   .effect = count < 4 ? log(2) : 0};
             memcpy(out[count++].device, member->device, sizeof(out->device));
         }
     }
@@ -405,16 +381,14 @@ static void name_site(struct world *world, struct flo_rollout_entry *entry,
                                  .told = {.has_effect = true, .effect = 0.7}};
     study->found[0].slice = (struct flo_slice){.label = 1, .value = 3};
     add_devices(entry, of, devices);
-    assert_int_equal(flo_rollouts_slices_name(entry, study, &of->evidence,
-                                              &slices, &world->err),
+    assert_int_equal(flo_rollouts_slices_name(entry, study, &of->evidence, &slices, &world->err),
                      0);
     assert_string_equal(of->evidence.slices.rows[0].name, "site=s10");
     of->slices = slices;
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
     assert_int_equal(
         flo_rollouts_step(world->controller, entry,
-                          (struct flo_rollout_event){
-                              .kind = FLO_ROLLOUT_EVENT_STUDY, .study = of},
+                          (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_STUDY, .study = of},
                           &world->err),
         0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
@@ -434,15 +408,11 @@ static uint32_t held_in(const struct flo_rollout *core)
     return held;
 }
 
-static struct flo_observe_study *labels_of(struct world *world,
-                                           struct flo_rollout_entry *entry)
+static struct flo_observe_study *labels_of(struct world *world, struct flo_rollout_entry *entry)
 {
-    struct flo_observe_study *study =
-        flo_observe_study_new(entry->core.member_count);
+    struct flo_observe_study *study = flo_observe_study_new(entry->core.member_count);
 
-    assert_int_equal(
-        flo_rollouts_slices_ask(world->controller, entry, study, &world->err),
-        0);
+    assert_int_equal(flo_rollouts_slices_ask(world->controller, entry, study, &world->err), 0);
     assert_int_equal(study->label_count, 2); /* hardware, site */
     assert_int_equal(study->labels[1].count, SITES);
     return study;
@@ -454,8 +424,7 @@ static const char *said(const json_t *json, const char *key)
 }
 
 /* The words of its one slice. */
-static void assert_slice_says(const struct flo_rollout_entry *entry,
-                              const char *word)
+static void assert_slice_says(const struct flo_rollout_entry *entry, const char *word)
 {
     json_t *list = flo_rollouts_found_view(entry);
 
@@ -472,9 +441,7 @@ static void assert_shown(struct world *world, struct flo_rollout_entry *entry)
     json_t *device;
     size_t i;
 
-    assert_int_equal(
-        flo_rollouts_found_show(world->controller, entry, &items, &world->err),
-        0);
+    assert_int_equal(flo_rollouts_found_show(world->controller, entry, &items, &world->err), 0);
     assert_int_equal(json_array_size(items), 1);
     json_t *one = json_array_get(items, 0);
     assert_string_equal(said(one, "slice"), "site=s10");
@@ -485,9 +452,7 @@ static void assert_shown(struct world *world, struct flo_rollout_entry *entry)
     assert_int_equal(json_array_size(devices), 25);
     json_array_foreach(devices, i, device)
     {
-        assert_string_equal(said(device, "effect"), i < 4    ? "2 times"
-                                                    : i < 24 ? "+0.0 %"
-                                                             : "");
+        assert_string_equal(said(device, "effect"), i < 4 ? "2 times" : i < 24 ? "+0.0 %" : "");
         assert_string_equal(said(device, "held"), "back");
     }
     json_decref(items);
@@ -504,8 +469,7 @@ static void a_named_slice_is_held_and_stays_so_over_a_start(void **state)
     struct world *world = *state;
 
     enrol_sites(world);
-    struct flo_rollout_entry *entry =
-        create(world, "{\"release\":\"tiny@2.1.0\"}");
+    struct flo_rollout_entry *entry = create(world, "{\"release\":\"tiny@2.1.0\"}");
     char id[FLO_NAME_MAX + 1];
     snprintf(id, sizeof(id), "%s", entry->core.id);
     struct flo_observe_study *study = labels_of(world, entry);
@@ -519,8 +483,7 @@ static void a_named_slice_is_held_and_stays_so_over_a_start(void **state)
     assert_shown(world, entry);
 
     flo_rollouts_forget(world->controller);
-    assert_int_equal(
-        flo_rollouts_find(world->controller, id, &entry, &world->err), 0);
+    assert_int_equal(flo_rollouts_find(world->controller, id, &entry, &world->err), 0);
     assert_int_equal(entry->core.study.state.held_count, 1);
     assert_int_equal(held_in(&entry->core), 25);
     assert_shown(world, entry);
@@ -528,27 +491,24 @@ static void a_named_slice_is_held_and_stays_so_over_a_start(void **state)
     assert_shown(world, entry);
 }
 
-static int answer(struct world *world, struct flo_rollout_entry *entry,
-                  const char *slice)
+static int answer(struct world *world, struct flo_rollout_entry *entry, const char *slice)
 {
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    int rv = flo_rollouts_step(
-        world->controller, entry,
-        (struct flo_rollout_event){
-            .kind = FLO_ROLLOUT_EVENT_PROMOTE, .slice = slice, .note = "ops"},
-        &world->err);
+    int rv =
+        flo_rollouts_step(world->controller, entry,
+                          (struct flo_rollout_event){
+                              .kind = FLO_ROLLOUT_EVENT_PROMOTE, .slice = slice, .note = "ops"},
+                          &world->err);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
     return rv;
 }
 
-static struct flo_rollout_entry *found_again(struct world *world,
-                                             const char *id)
+static struct flo_rollout_entry *found_again(struct world *world, const char *id)
 {
     struct flo_rollout_entry *entry = NULL;
 
     flo_rollouts_forget(world->controller);
-    assert_int_equal(
-        flo_rollouts_find(world->controller, id, &entry, &world->err), 0);
+    assert_int_equal(flo_rollouts_find(world->controller, id, &entry, &world->err), 0);
     return entry;
 }
 
@@ -556,8 +516,7 @@ static struct flo_rollout_entry *found_again(struct world *world,
 static struct flo_rollout_entry *asks(struct world *world, char *id)
 {
     enrol_sites(world);
-    struct flo_rollout_entry *entry =
-        create(world, "{\"release\":\"tiny@2.1.0\"}");
+    struct flo_rollout_entry *entry = create(world, "{\"release\":\"tiny@2.1.0\"}");
     snprintf(id, FLO_NAME_MAX + 1, "%s", entry->core.id);
     struct flo_observe_study *study = labels_of(world, entry);
     name_site(world, entry, study, false);
@@ -600,10 +559,9 @@ static void an_answer_is_for_those_that_were_held(void **state)
     for (size_t i = 0; i < entry->core.member_count; i++) {
         if (entry->core.members[i].held != FLO_HELD_NOT) {
             assert_int_equal(
-                flo_fleet_device_edit(
-                    world->controller->store, entry->core.members[i].device,
-                    &(struct flo_fleet_edit){.labels = "{\"site\":\"new\"}"},
-                    &world->err),
+                flo_fleet_device_edit(world->controller->store, entry->core.members[i].device,
+                                      &(struct flo_fleet_edit){.labels = "{\"site\":\"new\"}"},
+                                      &world->err),
                 0);
         }
     }
@@ -635,9 +593,9 @@ static void places_of_slices_survive_a_start(void **state)
     assert_int_equal(held_in(&entry->core), 0);
 }
 
-static const struct flo_rollout_member *
-joined_at(struct world *world, const char *run, const char *id,
-          const char *name, const char *labels)
+static const struct flo_rollout_member *joined_at(struct world *world, const char *run,
+                                                  const char *id, const char *name,
+                                                  const char *labels)
 {
     const char groups[1][FLO_NAME_MAX + 1] = {"all"};
     struct flo_fleet_device device = {.id = id,
@@ -650,16 +608,13 @@ joined_at(struct world *world, const char *run, const char *id,
     bool is_news;
 
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(flo_fleet_device_add(world->controller->store, &device,
-                                          groups, 1, &world->err),
-                     0);
-    assert_int_equal(flo_fleet_device_online(world->controller->store, id, true,
-                                             &is_news, &world->err),
-                     0);
+    assert_int_equal(
+        flo_fleet_device_add(world->controller->store, &device, groups, 1, &world->err), 0);
+    assert_int_equal(
+        flo_fleet_device_online(world->controller->store, id, true, &is_news, &world->err), 0);
     assert_int_equal(flo_rollouts_join(world->controller, id, &world->err), 0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
-    assert_int_equal(
-        flo_rollouts_find(world->controller, run, &entry, &world->err), 0);
+    assert_int_equal(flo_rollouts_find(world->controller, run, &entry, &world->err), 0);
     size_t index = flo_rollout_find(&entry->core, id);
     assert_int_not_equal(index, SIZE_MAX);
     return &entry->core.members[index];
@@ -676,8 +631,8 @@ static void who_joins_is_kept_out_where_a_slice_is_held(void **state)
         joined_at(world, id, there, "late", "{\"site\":\"s10\"}");
     assert_int_equal(member->state, FLO_EXECUTION_CANCELLED);
     assert_int_equal(member->held, FLO_HELD_THERE);
-    member = joined_at(world, id, "90000000-0000-4000-8000-000000000001",
-                       "later", "{\"site\":\"s11\"}");
+    member =
+        joined_at(world, id, "90000000-0000-4000-8000-000000000001", "later", "{\"site\":\"s11\"}");
     assert_int_not_equal(member->state, FLO_EXECUTION_CANCELLED);
     assert_int_equal(member->held, FLO_HELD_NOT);
 
@@ -698,8 +653,7 @@ static void names_of(struct world *world, struct flo_rollout_entry *entry,
     evidence->slices.count = 2;
     study->found[0].slice = (struct flo_slice){.label = 1, .value = 1};
     study->found[1].slice = (struct flo_slice){.label = 1, .value = 2};
-    assert_int_equal(
-        flo_rollouts_slices_name(entry, study, evidence, &in, &world->err), 0);
+    assert_int_equal(flo_rollouts_slices_name(entry, study, evidence, &in, &world->err), 0);
     flo_observe_study_free(study);
     free(in);
 }
@@ -715,8 +669,7 @@ static void sites_with_long_names_are_told_apart(void **state)
     memset(prefix, 'x', sizeof(prefix) - 1);
     prefix[sizeof(prefix) - 1] = '\0';
     enrol_sites_of(world, prefix);
-    struct flo_rollout_entry *entry =
-        create(world, "{\"release\":\"tiny@2.1.0\"}");
+    struct flo_rollout_entry *entry = create(world, "{\"release\":\"tiny@2.1.0\"}");
     names_of(world, entry, evidence);
     assert_memory_equal(slices->rows[0].name, "site=xxx", 8);
     assert_int_equal(strlen(slices->rows[0].name), FLO_SLICE_TEXT - 1);
@@ -730,8 +683,7 @@ static void a_member_that_goes_leaves_the_others_numbered(void **state)
     struct world *world = *state;
 
     enrol_sites(world);
-    struct flo_rollout_entry *entry =
-        create(world, "{\"release\":\"tiny@2.1.0\"}");
+    struct flo_rollout_entry *entry = create(world, "{\"release\":\"tiny@2.1.0\"}");
     struct flo_observe_study *study = labels_of(world, entry);
     uint16_t second = study->values[entry->core.member_count + 1];
     flo_observe_study_free(study);
@@ -744,8 +696,7 @@ static void a_member_that_goes_leaves_the_others_numbered(void **state)
 
 int main(void)
 {
-#define TEST(name)                                                             \
-    cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
     const struct CMUnitTest tests[] = {
         TEST(a_large_fleet_has_the_gates_of_normal),
         TEST(the_second_phase_begins_with_one_device_of_each_site),

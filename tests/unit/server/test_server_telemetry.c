@@ -56,22 +56,19 @@ static bool put(struct flo_windows *store, const char *device, uint64_t now_ms,
     bool is_new = false;
 
     assert_int_equal(flo_windows_begin(store, &err), 0);
-    assert_int_equal(flo_windows_put(store, device, "x86_64 plain 1g", now_ms,
-                                     window, &is_new, &err),
-                     0);
+    assert_int_equal(
+        flo_windows_put(store, device, "x86_64 plain 1g", now_ms, window, &is_new, &err), 0);
     assert_int_equal(flo_windows_commit(store, &err), 0);
     return is_new;
 }
 
-static struct sums read_rows(struct flo_windows *store,
-                             const struct flo_telemetry_query *query,
+static struct sums read_rows(struct flo_windows *store, const struct flo_telemetry_query *query,
                              uint64_t from_ms)
 {
     struct sums sums = {0};
     struct flo_err err = {0};
 
-    assert_int_equal(
-        flo_windows_list(store, query, from_ms, add_row, &sums, &err), 0);
+    assert_int_equal(flo_windows_list(store, query, from_ms, add_row, &sums, &err), 0);
     return sums;
 }
 
@@ -79,8 +76,7 @@ static void windows_are_merged_per_bucket_and_pruned(void **state)
 {
     (void)state;
     struct flo_windows *store = telemetry_new();
-    struct flo_histogram *histograms =
-        calloc(FLO_METRIC_COUNT, sizeof(*histograms));
+    struct flo_histogram *histograms = calloc(FLO_METRIC_COUNT, sizeof(*histograms));
     struct flo_telemetry_window window = {.histograms = histograms};
     struct flo_err err = {0};
     struct flo_telemetry_query query = {
@@ -101,9 +97,7 @@ static void windows_are_merged_per_bucket_and_pruned(void **state)
     assert_int_equal(sums.count, 10);
 
     bool more = true;
-    assert_int_equal(flo_windows_prune(store,
-                                       base + FLO_TELEMETRY_FINE_LIFE_MS * 2,
-                                       &more, &err),
+    assert_int_equal(flo_windows_prune(store, base + FLO_TELEMETRY_FINE_LIFE_MS * 2, &more, &err),
                      0);
     assert_false(more);
     assert_int_equal(read_rows(store, &query, base - 60000).rows, 0);
@@ -130,8 +124,7 @@ static int64_t rows_of(struct flo_windows *store, const char *table)
 
 static int64_t telemetry_rows(struct flo_windows *store)
 {
-    return rows_of(store, "merged") + rows_of(store, "window") +
-           rows_of(store, "total");
+    return rows_of(store, "merged") + rows_of(store, "window") + rows_of(store, "total");
 }
 
 static void old_windows_go_in_pieces_until_none_is_left(void **state)
@@ -154,8 +147,7 @@ static void old_windows_go_in_pieces_until_none_is_left(void **state)
     for (; more; pieces++) {
         int64_t before = telemetry_rows(store);
         assert_int_equal(flo_windows_prune(store, now, &more, &err), 0);
-        assert_in_range(before - telemetry_rows(store), 0,
-                        FLO_TELEMETRY_PRUNE_ROWS);
+        assert_in_range(before - telemetry_rows(store), 0, FLO_TELEMETRY_PRUNE_ROWS);
     }
 
     /* merged, the fine ones of the device and in total, nothing */
@@ -167,8 +159,7 @@ static void old_windows_go_in_pieces_until_none_is_left(void **state)
 }
 
 /* Tables are only searched, by `expected`. */
-static void plan_is(struct flo_windows *store, const char *sql,
-                    const char *expected)
+static void plan_is(struct flo_windows *store, const char *sql, const char *expected)
 {
     char explain[1024];
     struct flo_db_statement *row;
@@ -177,8 +168,7 @@ static void plan_is(struct flo_windows *store, const char *sql,
     int searches = 0;
 
     snprintf(explain, sizeof(explain), "EXPLAIN QUERY PLAN %s", sql);
-    assert_int_equal(flo_db_query(store->db, explain, FLO_DB_NONE, &row, &err),
-                     0);
+    assert_int_equal(flo_db_query(store->db, explain, FLO_DB_NONE, &row, &err), 0);
     while (flo_db_step(row, &has_row, &err) == 0 && has_row) {
         const char *text = flo_db_column_text(row, 3);
         if (strncmp(text, "SEARCH", 6) == 0) {
@@ -197,10 +187,8 @@ static void what_prunes_reads_no_row_that_stays(void **state)
     (void)state;
     struct flo_windows *store = telemetry_new();
 
-    plan_is(store, flo_telemetry_prune_window,
-            "SEARCH window USING PRIMARY KEY (step=? AND at<?)");
-    plan_is(store, flo_telemetry_prune_total,
-            "SEARCH total USING PRIMARY KEY (step=? AND at<?)");
+    plan_is(store, flo_telemetry_prune_window, "SEARCH window USING PRIMARY KEY (step=? AND at<?)");
+    plan_is(store, flo_telemetry_prune_total, "SEARCH total USING PRIMARY KEY (step=? AND at<?)");
     plan_is(store, flo_telemetry_prune_merged,
             "SEARCH merged USING COVERING INDEX merged_received"
             " (received<?)");
@@ -232,8 +220,7 @@ static void what_is_asked_of_all_devices_is_read_from_their_totals(void **state)
 {
     (void)state;
     struct flo_windows *store = telemetry_new();
-    struct flo_histogram *histograms =
-        calloc(FLO_METRIC_COUNT, sizeof(*histograms));
+    struct flo_histogram *histograms = calloc(FLO_METRIC_COUNT, sizeof(*histograms));
     struct flo_telemetry_window window = {.histograms = histograms};
     struct flo_err err = {0};
     uint64_t base = 1700000000000;
@@ -254,10 +241,9 @@ static void what_is_asked_of_all_devices_is_read_from_their_totals(void **state)
             window.at_ms = base + i / 100 * 5000;
             window.release.bytes[0] = (uint8_t)(i % 2);
             window.values[FLO_METRIC_NAME_AGENT_RSS] = (int64_t)i;
-            assert_int_equal(flo_windows_put(store, device,
-                                             i % 4 < 2 ? "a" : "b", base,
-                                             &window, &is_new, &err),
-                             0);
+            assert_int_equal(
+                flo_windows_put(store, device, i % 4 < 2 ? "a" : "b", base, &window, &is_new, &err),
+                0);
             assert_true(is_new);
         }
         if (take == 0) {
@@ -284,8 +270,7 @@ static void what_is_asked_of_all_devices_is_read_from_their_totals(void **state)
     query.by_device = false;
     query.by_hardware = true;
     struct extremes extremes = {.min = INT64_MAX};
-    assert_int_equal(flo_windows_list(store, &query, base - 5000, see_extremes,
-                                      &extremes, &err),
+    assert_int_equal(flo_windows_list(store, &query, base - 5000, see_extremes, &extremes, &err),
                      0);
     assert_int_equal(extremes.min, 0);
     assert_int_equal(extremes.max, 999);
@@ -307,20 +292,18 @@ static void a_query_of_too_many_rows_is_refused_with_the_numbers(void **state)
     struct sums sums = {0};
 
     /* given: 1,000 devices, 100 times */
-    assert_int_equal(
-        flo_db_exec(store->db,
-                    "INSERT INTO name VALUES (1, 1, 'r', 'tiny');"
-                    "WITH RECURSIVE r(i) AS (SELECT 2 UNION ALL SELECT i + 1"
-                    " FROM r WHERE i < 1001) INSERT INTO name SELECT i, 0,"
-                    " 'device-' || i, '' FROM r;"
-                    "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1"
-                    " FROM r WHERE i < 99999) INSERT INTO window"
-                    " SELECT 60, 1699999980 - i / 1000 * 60, 2 + i % 1000, 1,"
-                    " x'0105010100' FROM r",
-                    &err),
-        0);
-    assert_int_equal(flo_windows_list(store, &query, now - query.since_ms,
-                                      add_row, &sums, &err),
+    assert_int_equal(flo_db_exec(store->db,
+                                 "INSERT INTO name VALUES (1, 1, 'r', 'tiny');"
+                                 "WITH RECURSIVE r(i) AS (SELECT 2 UNION ALL SELECT i + 1"
+                                 " FROM r WHERE i < 1001) INSERT INTO name SELECT i, 0,"
+                                 " 'device-' || i, '' FROM r;"
+                                 "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1"
+                                 " FROM r WHERE i < 99999) INSERT INTO window"
+                                 " SELECT 60, 1699999980 - i / 1000 * 60, 2 + i % 1000, 1,"
+                                 " x'0105010100' FROM r",
+                                 &err),
+                     0);
+    assert_int_equal(flo_windows_list(store, &query, now - query.since_ms, add_row, &sums, &err),
                      FLO_E_REST_LIMIT);
     assert_int_equal(sums.rows, 0);
     assert_non_null(strstr(err.what, "requests over 7200000 ms"));
@@ -329,8 +312,7 @@ static void a_query_of_too_many_rows_is_refused_with_the_numbers(void **state)
     assert_non_null(strstr(err.fix, "shorten since_ms"));
 
     query.since_ms = 2360000;
-    assert_int_equal(read_rows(store, &query, now - query.since_ms).rows,
-                     40000);
+    assert_int_equal(read_rows(store, &query, now - query.since_ms).rows, 40000);
     query.by_device = false;
     query.since_ms = 7200000;
     assert_int_equal(read_rows(store, &query, now - query.since_ms).rows, 0);
@@ -383,8 +365,7 @@ static int64_t number_of(struct flo_windows *store, const char *sql)
 static void busy_minute(struct flo_telemetry_window *window, uint32_t *seed)
 {
     static const int latencies[] = {FLO_METRIC_NAME_TTFT, FLO_METRIC_NAME_TOKEN,
-                                    FLO_METRIC_NAME_REQUEST,
-                                    FLO_METRIC_NAME_QUEUE};
+                                    FLO_METRIC_NAME_REQUEST, FLO_METRIC_NAME_QUEUE};
     static const uint64_t typical[] = {120000, 25000, 1100000, 300};
 
     for (size_t m = 0; m < FLO_COUNT(latencies); m++) {
@@ -437,15 +418,12 @@ static void a_day_of_a_busy_device_takes_at_most_25_kilobytes(void **state)
             busy_minute(&window, &seed);
             window.at_ms = now + (uint64_t)d;
             window.seq = minute + 1;
-            assert_int_equal(flo_windows_put(store, device, "a", now, &window,
-                                             &is_new, &err),
-                             0);
+            assert_int_equal(flo_windows_put(store, device, "a", now, &window, &is_new, &err), 0);
         }
         assert_int_equal(flo_windows_commit(store, &err), 0);
     }
     while (more) {
-        assert_int_equal(flo_windows_prune(store, begin + DAY_MS, &more, &err),
-                         0);
+        assert_int_equal(flo_windows_prune(store, begin + DAY_MS, &more, &err), 0);
     }
     int64_t day = number_of(store, "SELECT sum(length(data) + 20) FROM window"
                                    " WHERE step = 1800") /
@@ -454,8 +432,8 @@ static void a_day_of_a_busy_device_takes_at_most_25_kilobytes(void **state)
                                       " FROM window WHERE step = 60") +
                      number_of(store, "SELECT 40 * count(*) FROM merged")) /
                     DEVICES;
-    print_message("%lld bytes a day, %lld of the last two hours\n",
-                  (long long)day, (long long)hours);
+    print_message("%lld bytes a day, %lld of the last two hours\n", (long long)day,
+                  (long long)hours);
     assert_in_range(day, 1000, 25 * 1024);
     assert_in_range(hours, 1000, 40 * 1024);
     assert_int_equal(rows_of(store, "window WHERE step = 1800"), DEVICES * 48);
@@ -476,27 +454,25 @@ static const char *class_of(void *context, const char *device)
  * row must not keep every gate from its evidence. */
 static void a_broken_row_is_in_no_comparison(void **state)
 {
-    static const char digest[] =
-        "sha256:"
-        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    static const char digest[] = "sha256:"
+                                 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
     struct flo_windows *store = telemetry_new();
     struct flo_lane_evidence *evidence = flo_lane_evidence_new(1, 1);
     struct flo_err err = {0};
 
     (void)state;
-    assert_int_equal(
-        flo_db_exec(store->db,
-                    "INSERT INTO name VALUES (1, 0, '" DEVICE "', ''),"
-                    " (2, 1, 'sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-                    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', 'tiny');"
-                    "INSERT INTO window VALUES"
-                    " (60, 1700000040, 1, 2, x'010d0110000000'),"
-                    " (60, 1700000100, 1, 2,"
-                    " x'010dffffffffffffffffff0100008080808080808080800100'),"
-                    " (60, 1700000160, 1, 2, x'010d'),"
-                    " (60, 1700000220, 1, 2, x'ff');",
-                    &err),
-        0);
+    assert_int_equal(flo_db_exec(store->db,
+                                 "INSERT INTO name VALUES (1, 0, '" DEVICE "', ''),"
+                                 " (2, 1, 'sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                                 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', 'tiny');"
+                                 "INSERT INTO window VALUES"
+                                 " (60, 1700000040, 1, 2, x'010d0110000000'),"
+                                 " (60, 1700000100, 1, 2,"
+                                 " x'010dffffffffffffffffff0100008080808080808080800100'),"
+                                 " (60, 1700000160, 1, 2, x'010d'),"
+                                 " (60, 1700000220, 1, 2, x'ff');",
+                                 &err),
+                     0);
     snprintf(evidence->devices[0], sizeof(evidence->devices[0]), DEVICE);
     evidence->device_count = 1;
     snprintf(evidence->model, sizeof(evidence->model), "tiny");
@@ -505,8 +481,7 @@ static void a_broken_row_is_in_no_comparison(void **state)
     evidence->count = 1;
     evidence->from_ms = 1700000000000;
 
-    assert_int_equal(
-        flo_lane_evidence_gather(evidence, store, class_of, NULL, &err), 0);
+    assert_int_equal(flo_lane_evidence_gather(evidence, store, class_of, NULL, &err), 0);
 
     assert_int_equal(evidence->items[0].class_count, 1);
     assert_int_equal(evidence->items[0].classes[0].updated.devices, 1);
@@ -544,21 +519,18 @@ static void rows_of_another_model_take_no_room_of_the_evidence(void **state)
         window.seq = i + 1;
         window.at_ms = base + i * FLO_TELEMETRY_DEVICE_FINE_MS;
         window.release.bytes[0] = is_tiny ? 1 : 2;
-        snprintf(window.model, sizeof(window.model), "%s",
-                 is_tiny ? "tiny" : "help");
+        snprintf(window.model, sizeof(window.model), "%s", is_tiny ? "tiny" : "help");
         assert_true(put(store, DEVICE, waits_wall_ms(), &window));
     }
 
     /* when, then */
-    assert_int_equal(flo_windows_newest(store, "tiny", base - 60000, 5,
-                                        count_row, &rows, &is_cut, &err),
-                     0);
+    assert_int_equal(
+        flo_windows_newest(store, "tiny", base - 60000, 5, count_row, &rows, &is_cut, &err), 0);
     assert_int_equal(rows, 2);
     assert_false(is_cut);
     rows = 0;
-    assert_int_equal(flo_windows_newest(store, "help", base - 60000, 5,
-                                        count_row, &rows, &is_cut, &err),
-                     0);
+    assert_int_equal(
+        flo_windows_newest(store, "help", base - 60000, 5, count_row, &rows, &is_cut, &err), 0);
     assert_int_equal(rows, 5);
     assert_true(is_cut);
     flo_windows_close(store);
@@ -573,16 +545,15 @@ static size_t write_telemetry(const char *dir, const char *path)
     size_t bytes;
 
     assert_int_equal(flo_windows_open(dir, &store, &err), 0);
-    assert_int_equal(
-        flo_db_exec(store->db,
-                    "INSERT INTO name VALUES (1, 0, '" DEVICE "', ''),"
-                    " (2, 1, 'r', 'tiny');"
-                    "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1"
-                    " FROM r WHERE i < 1999) INSERT INTO window"
-                    " SELECT 60, 1700000040 + i * 60, 1, 2,"
-                    " x'0105010100' || zeroblob(0) FROM r",
-                    &err),
-        0);
+    assert_int_equal(flo_db_exec(store->db,
+                                 "INSERT INTO name VALUES (1, 0, '" DEVICE "', ''),"
+                                 " (2, 1, 'r', 'tiny');"
+                                 "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1"
+                                 " FROM r WHERE i < 1999) INSERT INTO window"
+                                 " SELECT 60, 1700000040 + i * 60, 1, 2,"
+                                 " x'0105010100' || zeroblob(0) FROM r",
+                                 &err),
+                     0);
     flo_windows_close(store);
     assert_int_equal(flo_file_read(path, 1 << 22, &data, &bytes, &err), 0);
     free(data);
@@ -628,8 +599,7 @@ static void a_rotten_page_of_telemetry_keeps_nobody_from_starting(void **state)
     for (uint64_t i = 0; i < 2000; i++) {
         window.at_ms = 1700000040000 + i * 60000;
         assert_int_equal(flo_windows_begin(store, &err), 0);
-        int rv = flo_windows_put(store, DEVICE, "a", window.at_ms, &window,
-                                 &is_new, &err);
+        int rv = flo_windows_put(store, DEVICE, "a", window.at_ms, &window, &is_new, &err);
         if (rv < 0) {
             assert_int_equal(rv, FLO_E_DB_DAMAGED);
             assert_int_equal(failed++, 0);
@@ -673,9 +643,7 @@ static void put_one(struct flo_windows *store)
 
     window.has[FLO_METRIC_NAME_REQUESTS] = true;
     assert_int_equal(flo_windows_begin(store, &err), 0);
-    assert_int_equal(flo_windows_put(store, DEVICE, "a", window.at_ms, &window,
-                                     &is_new, &err),
-                     0);
+    assert_int_equal(flo_windows_put(store, DEVICE, "a", window.at_ms, &window, &is_new, &err), 0);
     assert_int_equal(flo_windows_commit(store, &err), 0);
 }
 
@@ -707,8 +675,7 @@ int main(void)
         cmocka_unit_test(old_windows_go_in_pieces_until_none_is_left),
         cmocka_unit_test(what_prunes_reads_no_row_that_stays),
         cmocka_unit_test(a_window_with_an_impossible_clock_counts_as_of_now),
-        cmocka_unit_test(
-            what_is_asked_of_all_devices_is_read_from_their_totals),
+        cmocka_unit_test(what_is_asked_of_all_devices_is_read_from_their_totals),
         cmocka_unit_test(a_query_of_too_many_rows_is_refused_with_the_numbers),
         cmocka_unit_test(a_window_that_waited_for_hours_counts_as_of_its_time),
         cmocka_unit_test(a_day_of_a_busy_device_takes_at_most_25_kilobytes),

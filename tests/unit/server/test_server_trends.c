@@ -81,16 +81,13 @@ static void live(struct world *world, int days, int hot)
             double swing = 4000 * sin(6.283185307 * day);
             double rise = d < hot ? 1000 * (day - 20000) : 0;
             window.has[FLO_METRIC_NAME_TEMPERATURE] = true;
-            window.values[FLO_METRIC_NAME_TEMPERATURE] =
-                (int64_t)(50000 + swing + rise);
+            window.values[FLO_METRIC_NAME_TEMPERATURE] = (int64_t)(50000 + swing + rise);
             window.has[FLO_METRIC_NAME_DISK_FREE] = true;
             window.values[FLO_METRIC_NAME_DISK_FREE] =
                 d + 1 < DEVICES
                     ? INT64_C(1) << 36
-                    : (INT64_C(1) << 34) -
-                          (INT64_C(1) << 30) * (int64_t)(hour / 24.0 * 4) / 4;
-            flo_trends_take(world->trends, id_of(d), "rpi5", &window,
-                            world->now_ms);
+                    : (INT64_C(1) << 34) - (INT64_C(1) << 30) * (int64_t)(hour / 24.0 * 4) / 4;
+            flo_trends_take(world->trends, id_of(d), "rpi5", &window, world->now_ms);
         }
     }
 }
@@ -98,8 +95,7 @@ static void live(struct world *world, int days, int hot)
 static struct flo_trend_line read_line(struct world *world)
 {
     size_t count;
-    struct flo_trend_line *lines =
-        flo_trends_read(world->trends, world->now_ms, &count);
+    struct flo_trend_line *lines = flo_trends_read(world->trends, world->now_ms, &count);
 
     assert_int_equal(count, 1);
     assert_string_equal(lines[0].hardware, "rpi5");
@@ -147,8 +143,7 @@ static void points_survive_a_start_of_the_controller(void **state)
     live(world, 1, DEVICES);
     assert_int_equal(read_line(world).kinds[FLO_TREND_HEATING].there, DEVICES);
     flo_trends_forget(world->trends, id_of(0));
-    assert_int_equal(read_line(world).kinds[FLO_TREND_HEATING].there,
-                     DEVICES - 1);
+    assert_int_equal(read_line(world).kinds[FLO_TREND_HEATING].there, DEVICES - 1);
     world->now_ms += 60 * HOUR_MS; /* nobody was heard */
     assert_int_equal(read_line(world).kinds[FLO_TREND_HEATING].known, 0);
 }
@@ -159,9 +154,7 @@ static void a_row_that_cannot_be_read_begins_again(void **state)
     struct flo_err err = {0};
 
     assert_int_equal(flo_windows_begin(world->store, &err), 0);
-    assert_int_equal(
-        flo_windows_observed_put(world->store, id_of(1), "", "xyz", 3, &err),
-        0);
+    assert_int_equal(flo_windows_observed_put(world->store, id_of(1), "", "xyz", 3, &err), 0);
     assert_int_equal(flo_windows_commit(world->store, &err), 0);
     close_all(world);
     open_all(world);
@@ -181,8 +174,7 @@ static void one_device_that_is_of_many_classes_fills_no_table(void **state)
         flo_trends_take(world->trends, id_of(0), class, &window, world->now_ms);
     }
     flo_trends_take(world->trends, id_of(1), "rpi5", &window, world->now_ms);
-    struct flo_trend_line *lines =
-        flo_trends_read(world->trends, world->now_ms, &count);
+    struct flo_trend_line *lines = flo_trends_read(world->trends, world->now_ms, &count);
     bool is_there = false;
     for (size_t i = 0; i < count; i++) {
         is_there = is_there || strcmp(lines[i].hardware, "rpi5") == 0;

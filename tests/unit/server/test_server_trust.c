@@ -24,12 +24,10 @@ struct world {
 static int set_up(void **state)
 {
     struct world *world = calloc(1, sizeof(*world));
-    const struct flo_controller_options options = {.dir = ":memory:",
-                                                   .fleet = "demo"};
+    const struct flo_controller_options options = {.dir = ":memory:", .fleet = "demo"};
 
     flo_log_level_set(FLO_LOG_ERROR);
-    assert_int_equal(
-        flo_controller_open(&options, &world->controller, &world->err), 0);
+    assert_int_equal(flo_controller_open(&options, &world->controller, &world->err), 0);
     assert_int_equal(flo_key_generate(&world->root, &world->err), 0);
     *state = world;
     return 0;
@@ -45,8 +43,8 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void add(struct world *world, struct flo_trust *draft,
-                const struct flo_key *key, unsigned role)
+static void add(struct world *world, struct flo_trust *draft, const struct flo_key *key,
+                unsigned role)
 {
     char pem[FLO_PUBLIC_KEY_PEM_MAX];
 
@@ -75,11 +73,8 @@ static struct flo_buf finish(struct world *world, struct flo_trust *draft)
     FLO_CLEANUP(flo_trust_cleanup) struct flo_trust *out = NULL;
     struct flo_buf envelope = {0};
 
-    assert_int_equal(
-        flo_trust_draft(draft, world->controller->trust, &text, &world->err),
-        0);
-    assert_int_equal(
-        flo_trust_draft_parse(text.data, text.bytes, &out, &world->err), 0);
+    assert_int_equal(flo_trust_draft(draft, world->controller->trust, &text, &world->err), 0);
+    assert_int_equal(flo_trust_draft_parse(text.data, text.bytes, &out, &world->err), 0);
     assert_int_equal(flo_trust_sign(out, world->root, &world->err), 0);
     flo_trust_text(out, &envelope);
     flo_trust_free(draft);
@@ -91,8 +86,7 @@ static int publish(struct world *world, const struct flo_buf *text)
     bool is_news;
 
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    int rv = flo_trust_publish(world->controller, text->data, text->bytes,
-                               &is_news, &world->err);
+    int rv = flo_trust_publish(world->controller, text->data, text->bytes, &is_news, &world->err);
     if (rv < 0) {
         flo_controller_cancel(world->controller);
         return rv;
@@ -118,13 +112,11 @@ static void a_list_that_nobody_signed_is_not_published(void **state)
 static void a_statement_is_published_once_and_none_of_before(void **state)
 {
     struct world *world = *state;
-    struct flo_buf FLO_CLEANUP(flo_buf_deinit) first =
-        finish(world, next(world));
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) first = finish(world, next(world));
 
     assert_int_equal(publish(world, &first), 1);
     assert_int_equal(publish(world, &first), 0);
-    struct flo_buf FLO_CLEANUP(flo_buf_deinit) second =
-        finish(world, next(world));
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) second = finish(world, next(world));
     assert_int_equal(publish(world, &second), 1);
     assert_int_equal(publish(world, &first), FLO_E_TRUST_NUMBER);
     assert_int_equal(number(world), 3);
@@ -134,8 +126,7 @@ static void a_statement_of_another_root_is_not_published(void **state)
 {
     struct world *world = *state;
     struct flo_key *own = world->root;
-    struct flo_buf FLO_CLEANUP(flo_buf_deinit) first =
-        finish(world, next(world));
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) first = finish(world, next(world));
 
     assert_int_equal(publish(world, &first), 1);
     assert_int_equal(flo_key_generate(&world->root, &world->err), 0);
@@ -156,8 +147,7 @@ static void a_statement_names_an_order_key_that_is_here(void **state)
 
     assert_int_equal(flo_key_generate(&other, &world->err), 0);
     add(world, draft, other, FLO_ROLE_ORDER);
-    memcpy(keyid, flo_key_public(world->controller->pki.order_key)->keyid,
-           sizeof(keyid));
+    memcpy(keyid, flo_key_public(world->controller->pki.order_key)->keyid, sizeof(keyid));
     assert_int_equal(flo_trust_drop(draft, keyid, &world->err), 0);
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = finish(world, draft);
     assert_int_equal(publish(world, &text), FLO_E_STATE);
@@ -185,18 +175,15 @@ static void a_statement_lists_the_authority_of_the_controller(void **state)
 static void a_statement_that_is_taken_back_was_never_there(void **state)
 {
     struct world *world = *state;
-    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text =
-        finish(world, next(world));
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = finish(world, next(world));
     bool is_news;
 
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(flo_trust_publish(world->controller, text.data, text.bytes,
-                                       &is_news, &world->err),
-                     0);
+    assert_int_equal(
+        flo_trust_publish(world->controller, text.data, text.bytes, &is_news, &world->err), 0);
     flo_controller_cancel(world->controller);
     assert_int_equal(number(world), 1);
-    assert_int_equal(flo_trust_is_stated(world->controller, &world->err),
-                     FLO_E_TRUST_NONE);
+    assert_int_equal(flo_trust_is_stated(world->controller, &world->err), FLO_E_TRUST_NONE);
     assert_int_equal(publish(world, &text), 1);
 }
 
@@ -210,8 +197,7 @@ static int seen(struct world *world, const struct flo_buf *envelope)
     if (rv < 0) {
         flo_controller_cancel(world->controller);
     } else {
-        assert_int_equal(flo_controller_commit(world->controller, &world->err),
-                         0);
+        assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
     }
     json_decref(json);
     return rv < 0 ? rv : is_news;
@@ -234,16 +220,12 @@ static void an_emergency_is_one_of_an_emergency_key(void **state)
     assert_int_equal(publish(world, &text), 1);
     snprintf(order.scope.group, sizeof(order.scope.group), "all");
     snprintf(order.by, sizeof(order.by), "ops");
-    assert_int_equal(
-        flo_orders_sign_alone(world->controller, &order, &ours, &world->err),
-        0);
+    assert_int_equal(flo_orders_sign_alone(world->controller, &order, &ours, &world->err), 0);
     assert_int_equal(seen(world, &ours), FLO_E_SIG_UNKNOWN_KEY);
     order.seq = order.issued_at_ms; /* they have no counter */
-    snprintf(order.id, sizeof(order.id), "e-%llu",
-             (unsigned long long)order.seq);
+    snprintf(order.id, sizeof(order.id), "e-%llu", (unsigned long long)order.seq);
     assert_int_equal(flo_order_write(&order, &body, &world->err), 0);
-    assert_int_equal(
-        flo_order_sign(body.data, body.bytes, key, &theirs, &world->err), 0);
+    assert_int_equal(flo_order_sign(body.data, body.bytes, key, &theirs, &world->err), 0);
     if (seen(world, &theirs) != 1) {
         fail_msg("%s", world->err.what);
     }

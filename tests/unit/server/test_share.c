@@ -9,8 +9,7 @@
 
 #include "server-stub/core/gate/share.h"
 
-static const struct flo_share_rule rule = {
-    .limit_pct = 2, .alpha = 0.03, .weight = 0.15};
+static const struct flo_share_rule rule = {.limit_pct = 2, .alpha = 0.03, .weight = 0.15};
 static const char *const words[] = {"inconclusive", "pass", "fail"};
 
 static enum flo_verdict verdict(uint64_t bad, uint64_t done, uint64_t members)
@@ -38,11 +37,10 @@ static void check_line(const char *line)
     unsigned long members;
     char word[16];
 
-    assert_int_equal(
-        sscanf(line, "%lf %lf %lf %lu %lu %lu %15s %lf %lf %lf %lf",
-               &of.limit_pct, &of.alpha, &of.weight, &bad, &done, &members,
-               word, &want.ln_e, &want.low_pct, &want.high_pct, &want.tail),
-        11);
+    assert_int_equal(sscanf(line, "%lf %lf %lf %lu %lu %lu %15s %lf %lf %lf %lf", &of.limit_pct,
+                            &of.alpha, &of.weight, &bad, &done, &members, word, &want.ln_e,
+                            &want.low_pct, &want.high_pct, &want.tail),
+                     11);
     assert_true(flo_share_evaluate(&of, bad, done, members, &got));
     if (strcmp(words[got.verdict], word) != 0) {
         fail_msg("%s: %s", words[got.verdict], line);

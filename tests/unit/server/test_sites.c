@@ -19,8 +19,7 @@ static size_t count;
 static void add(uint32_t site, bool is_treated, double d)
 {
     assert_true(count < MOST);
-    items[count++] =
-        (struct flo_difference){.d = d, .site = site, .is_treated = is_treated};
+    items[count++] = (struct flo_difference){.d = d, .site = site, .is_treated = is_treated};
 }
 
 /* `each` devices at each of these sites. */
@@ -131,8 +130,7 @@ static bool halts(uint32_t sites, bool joins)
         (void)flo_sites_join(items, &count);
     }
     flo_arms_build(items, count, scratch, &arms);
-    return flo_ratio_evaluate(&rule, &arms.arms, 1, FLO_LOOK_NONE, false,
-                              &result) &&
+    return flo_ratio_evaluate(&rule, &arms.arms, 1, FLO_LOOK_NONE, false, &result) &&
            result.verdict == FLO_VERDICT_FAIL;
 }
 
@@ -146,8 +144,8 @@ static void shocks_of_sites_halt_no_good_release(void **state)
         false_by_device += halts(run % 2 == 0 ? 1 : 8, false) ? 1 : 0;
         false_by_site += halts(run % 2 == 0 ? 1 : 8, true) ? 1 : 0;
     }
-    print_message("false halts in 2000: %d by device, %d by site\n",
-                  false_by_device, false_by_site);
+    print_message("false halts in 2000: %d by device, %d by site\n", false_by_device,
+                  false_by_site);
     assert_true(false_by_device > 100); /* why sites are looked at */
     assert_true(false_by_site <= 20);
 }

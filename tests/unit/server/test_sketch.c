@@ -48,8 +48,7 @@ static void same(const struct flo_sketch *a, const struct flo_sketch *b)
 static void what_is_packed_comes_back_and_adds_up_in_any_order(void **state)
 {
     (void)state;
-    struct flo_histogram *histograms =
-        calloc(FLO_METRIC_COUNT, sizeof(*histograms));
+    struct flo_histogram *histograms = calloc(FLO_METRIC_COUNT, sizeof(*histograms));
     struct flo_telemetry_window window = {.histograms = histograms};
     struct flo_sketch *all = sketch_new();
     struct flo_sketch *back = sketch_new();
@@ -63,8 +62,7 @@ static void what_is_packed_comes_back_and_adds_up_in_any_order(void **state)
         window_make(&window, 39 - i);
         flo_sketch_add(one, &window);
         flo_sketch_pack(one, &blob);
-        assert_int_equal(
-            flo_sketch_unpack(back, (uint8_t *)blob.data, blob.bytes, &err), 0);
+        assert_int_equal(flo_sketch_unpack(back, (uint8_t *)blob.data, blob.bytes, &err), 0);
         free(one);
     }
     same(all, back);
@@ -73,22 +71,19 @@ static void what_is_packed_comes_back_and_adds_up_in_any_order(void **state)
     struct flo_sketch_number heat;
     struct flo_sketch_number ttft;
     flo_sketch_pack(all, &blob);
-    assert_int_equal(flo_sketch_pick((uint8_t *)blob.data, blob.bytes,
-                                     FLO_METRIC_NAME_TEMPERATURE, &heat,
-                                     histograms, &err),
+    assert_int_equal(flo_sketch_pick((uint8_t *)blob.data, blob.bytes, FLO_METRIC_NAME_TEMPERATURE,
+                                     &heat, histograms, &err),
                      0);
     assert_int_equal(heat.count, 40);
     assert_int_equal(heat.min, -20000);
     assert_int_equal(heat.max, 19000);
     assert_int_equal(heat.sum, -20000);
-    assert_int_equal(flo_sketch_pick((uint8_t *)blob.data, blob.bytes,
-                                     FLO_METRIC_NAME_TTFT, &ttft, histograms,
-                                     &err),
+    assert_int_equal(flo_sketch_pick((uint8_t *)blob.data, blob.bytes, FLO_METRIC_NAME_TTFT, &ttft,
+                                     histograms, &err),
                      0);
     assert_int_equal(ttft.count, all->histograms[FLO_METRIC_NAME_TTFT].count);
-    assert_int_equal(flo_sketch_pick((uint8_t *)blob.data, blob.bytes,
-                                     FLO_METRIC_NAME_ERRORS, &ttft, histograms,
-                                     &err),
+    assert_int_equal(flo_sketch_pick((uint8_t *)blob.data, blob.bytes, FLO_METRIC_NAME_ERRORS,
+                                     &ttft, histograms, &err),
                      0);
     assert_int_equal(ttft.count, 0);
     free(histograms);
@@ -99,8 +94,7 @@ static void what_is_packed_comes_back_and_adds_up_in_any_order(void **state)
 static void a_blob_that_was_cut_or_changed_does_no_harm(void **state)
 {
     (void)state;
-    struct flo_histogram *histograms =
-        calloc(FLO_METRIC_COUNT, sizeof(*histograms));
+    struct flo_histogram *histograms = calloc(FLO_METRIC_COUNT, sizeof(*histograms));
     struct flo_telemetry_window window = {.histograms = histograms};
     struct flo_sketch *sketch = sketch_new();
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) blob = {0};
@@ -110,18 +104,15 @@ static void a_blob_that_was_cut_or_changed_does_no_harm(void **state)
     flo_sketch_add(sketch, &window);
     flo_sketch_pack(sketch, &blob);
     for (size_t cut = 0; cut < blob.bytes; cut++) {
-        assert_int_equal(
-            flo_sketch_unpack(sketch, (uint8_t *)blob.data, cut, NULL),
-            FLO_E_MQTT_SCHEMA);
+        assert_int_equal(flo_sketch_unpack(sketch, (uint8_t *)blob.data, cut, NULL),
+                         FLO_E_MQTT_SCHEMA);
     }
     for (size_t i = 0; i < blob.bytes * 8; i++) {
         blob.data[i / 8] = (char)(blob.data[i / 8] ^ (1 << i % 8));
-        int rv =
-            flo_sketch_unpack(sketch, (uint8_t *)blob.data, blob.bytes, NULL);
+        int rv = flo_sketch_unpack(sketch, (uint8_t *)blob.data, blob.bytes, NULL);
         assert_true(rv == 0 || rv == FLO_E_MQTT_SCHEMA);
-        rv =
-            flo_sketch_pick((uint8_t *)blob.data, blob.bytes,
-                            FLO_METRIC_NAME_WAITING, &number, histograms, NULL);
+        rv = flo_sketch_pick((uint8_t *)blob.data, blob.bytes, FLO_METRIC_NAME_WAITING, &number,
+                             histograms, NULL);
         assert_true(rv == 0 || rv == FLO_E_MQTT_SCHEMA);
         blob.data[i / 8] = (char)(blob.data[i / 8] ^ (1 << i % 8));
     }
@@ -134,11 +125,9 @@ static void places_of_metrics_are_for_ever(void **state)
 {
     (void)state;
     static const char *const words[] = {
-        "ttft_us",        "token_us",        "request_us",
-        "queue_us",       "requests",        "errors",
-        "tokens_in",      "tokens_out",      "engine_restarts",
-        "lost",           "agent_rss_bytes", "engine_rss_bytes",
-        "temperature_mc", "disk_free_bytes", "queue"};
+        "ttft_us",         "token_us",         "request_us",     "queue_us",        "requests",
+        "errors",          "tokens_in",        "tokens_out",     "engine_restarts", "lost",
+        "agent_rss_bytes", "engine_rss_bytes", "temperature_mc", "disk_free_bytes", "queue"};
 
     for (size_t i = 0; i < FLO_COUNT(words); i++) {
         assert_string_equal(flo_metric_fact((int)i)->word, words[i]);
@@ -152,20 +141,16 @@ static void a_profile_gives_one_of_few_classes(void **state)
         {"{\"arch\":\"x86_64\",\"kernel\":\"avx2\",\"memory_bytes\":"
          "4100000000}",
          "x86_64 avx2 4g"},
-        {"{\"arch\":\"aarch64\",\"memory_bytes\":500000000}",
-         "aarch64 plain 512m"},
+        {"{\"arch\":\"aarch64\",\"memory_bytes\":500000000}", "aarch64 plain 512m"},
         {"{\"arch\":\"x86_64; DROP\",\"memory_bytes\":1}", "unknown"},
         {"{\"arch\":{},\"memory_bytes\":[]}", "unknown"},
-        {"{\"arch\":\"riscv64\",\"kernel\":\"<b>\",\"memory_bytes\":-5}",
-         "riscv64 plain 256m"},
+        {"{\"arch\":\"riscv64\",\"kernel\":\"<b>\",\"memory_bytes\":-5}", "riscv64 plain 256m"},
     };
 
     for (size_t i = 0; i < FLO_COUNT(cases); i++) {
         char text[FLO_HARDWARE_TEXT];
         json_t *json = NULL;
-        assert_int_equal(
-            flo_json_parse(cases[i][0], strlen(cases[i][0]), 4096, &json, NULL),
-            0);
+        assert_int_equal(flo_json_parse(cases[i][0], strlen(cases[i][0]), 4096, &json, NULL), 0);
         flo_hardware_class(json, text);
         assert_string_equal(text, cases[i][1]);
         json_decref(json);

@@ -70,9 +70,8 @@ static void a_level_of_many_years_stays_a_level(void **state)
         double y = 5 + (block % 2 == 0 ? 0.25 : -0.25);
         assert_true(flo_levels_add(&levels, 1 + block / 1000 % 9, &y, block));
     }
-    assert_int_equal(
-        flo_levels_reference(&levels, levels.running, 1000000, &level),
-        FLO_REFERENCE_OWN);
+    assert_int_equal(flo_levels_reference(&levels, levels.running, 1000000, &level),
+                     FLO_REFERENCE_OWN);
     assert_true(fabs(flo_mean_of(&level->mean) - 5) < 0.1);
     assert_true(level->mean.count < FLO_BASE_READINGS_MAX);
 }
@@ -84,8 +83,8 @@ static void a_billion_milliseconds_are_a_reading_like_any_other(void **state)
 
     (void)state;
     for (int i = 0; i < 20; i++) {
-        assert_true(flo_levels_control(
-            &series, i < FLO_LEVEL_FULL ? log(30) : log(1e12), 0, false));
+        assert_true(
+            flo_levels_control(&series, i < FLO_LEVEL_FULL ? log(30) : log(1e12), 0, false));
     }
     assert_true(flo_series_difference(&series, FLO_LEVEL_FULL, 1, &d));
     assert_true(fabs(d - log(1e12 / 30)) < 1e-9);
@@ -163,26 +162,22 @@ static void fleet_init(struct fleet *fleet)
         fleet->devices[i] = (struct flo_scan_device){
             .d = {0.1 * drawn()}, .known = 1, .is_updated = i / SITES % 2 == 0};
     }
-    fleet->label = (struct flo_slice_label){
-        .values = fleet->sites, .count = SITES, .judged = SITES};
-    fleet->rule = (struct flo_scan_rule){.alpha = 0.01,
-                                         .weight = 0.2,
-                                         .limit_pct = 10,
-                                         .labels = &fleet->label,
-                                         .label_count = 1};
+    fleet->label =
+        (struct flo_slice_label){.values = fleet->sites, .count = SITES, .judged = SITES};
+    fleet->rule = (struct flo_scan_rule){
+        .alpha = 0.01, .weight = 0.2, .limit_pct = 10, .labels = &fleet->label, .label_count = 1};
 }
 
 static bool fleet_look(struct fleet *fleet)
 {
-    return flo_scan_look(&fleet->rule, fleet->devices, FLEET, fleet->room,
-                         fleet->far, &fleet->scan);
+    return flo_scan_look(&fleet->rule, fleet->devices, FLEET, fleet->room, fleet->far,
+                         &fleet->scan);
 }
 
 static void slow_site(struct fleet *fleet, uint16_t site, bool controls_too)
 {
     for (size_t i = 0; i < FLEET; i++) {
-        if (fleet->sites[i] == site &&
-            (controls_too || fleet->devices[i].is_updated)) {
+        if (fleet->sites[i] == site && (controls_too || fleet->devices[i].is_updated)) {
             fleet->devices[i].d[0] += log(2);
         }
     }
@@ -200,8 +195,7 @@ static void a_slow_site_is_named_with_its_far_devices(void **state)
     assert_int_equal(fleet.scan.rows[0].slice.value, 7);
     assert_true(fleet.scan.rows[0].is_culprit);
     for (size_t i = 0; i < FLEET; i++) {
-        assert_int_equal(fleet.far[i] != 0,
-                         fleet.sites[i] == 7 && fleet.devices[i].is_updated);
+        assert_int_equal(fleet.far[i] != 0, fleet.sites[i] == 7 && fleet.devices[i].is_updated);
     }
     free(fleet.room);
 }
@@ -377,10 +371,9 @@ static void each_phase_has_its_share_of_each_site(void **state)
 
     (void)state;
     for (size_t i = 0; i < 1000; i++) {
-        devices[i] = (struct flo_spread_device){
-            .value = 1 + (uint32_t)i % 40,
-            .bucket = (uint32_t)((drawn() + 1) * 5e8),
-            .id = "device"};
+        devices[i] = (struct flo_spread_device){.value = 1 + (uint32_t)i % 40,
+                                                .bucket = (uint32_t)((drawn() + 1) * 5e8),
+                                                .id = "device"};
     }
     assert_true(flo_spread_order(devices, 1000, 50, groups, order, &sizes));
     assert_int_equal(sizes.held, 80);
@@ -458,8 +451,7 @@ int main(void)
     json_t *rows = vectors_read(other != NULL ? other : VECTORS);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_reading_that_is_no_number_changes_nothing),
-        cmocka_unit_test(
-            a_shock_of_a_site_is_seen_by_neighbours_of_any_segment),
+        cmocka_unit_test(a_shock_of_a_site_is_seen_by_neighbours_of_any_segment),
         cmocka_unit_test(a_level_of_many_years_stays_a_level),
         cmocka_unit_test(a_billion_milliseconds_are_a_reading_like_any_other),
         cmocka_unit_test(what_is_told_refuses_no_numbers),
@@ -479,8 +471,7 @@ int main(void)
     };
 
     if (other == NULL && json_array_size(rows) != VECTORS_HERE) {
-        fprintf(stderr, "%s has %zu rows, not %d\n", VECTORS,
-                json_array_size(rows), VECTORS_HERE);
+        fprintf(stderr, "%s has %zu rows, not %d\n", VECTORS, json_array_size(rows), VECTORS_HERE);
         return 1;
     }
     int failed = vectors_run(rows, slice_answer);

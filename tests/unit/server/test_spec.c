@@ -88,11 +88,10 @@ static void people_write_units_and_programs_write_numbers(void **state)
           "  - size: 2.5%\n"
           "  - size: 100%\n");
     people = spec;
-    reads(
-        "{\"release\":\"tiny@2\",\"group\":\"prod\",\"soak_ms\":90000,"
-        "\"starts_per_s\":5,\"policy\":{\"start_jitter_ms\":300000},"
-        "\"phases\":[{\"name\":\"canary\",\"devices\":10,\"soak_ms\":1800000},"
-        "{\"share_pct\":2.5},{\"share_pct\":100.0}]}");
+    reads("{\"release\":\"tiny@2\",\"group\":\"prod\",\"soak_ms\":90000,"
+          "\"starts_per_s\":5,\"policy\":{\"start_jitter_ms\":300000},"
+          "\"phases\":[{\"name\":\"canary\",\"devices\":10,\"soak_ms\":1800000},"
+          "{\"share_pct\":2.5},{\"share_pct\":100.0}]}");
 
     assert_memory_equal(&spec, &people, sizeof(spec));
     assert_int_equal(spec.policy.soak_ms, 90000);
@@ -122,8 +121,7 @@ static void a_refusal_begins_with_the_path_of_its_field(void **state)
     refuses("release: tiny@2\nrate: 300\n", 2, "rate: 300 is not a rate");
     refuses("release: tiny@2\nrate: 0/min\n", 2, "rate: `0/min` is not");
     refuses("release: tiny@2\npolicy:\n  tries: 0\n", 3, "policy.tries: ");
-    refuses("release: tiny@2\ngates:\n  failed: {max_pct: 101}\n", 3,
-            "gates.failed: ");
+    refuses("release: tiny@2\ngates:\n  failed: {max_pct: 101}\n", 3, "gates.failed: ");
     refuses("release: tiny\n", 1, "release: `tiny` is not a release");
     refuses("group: prod\n", 0, "release: MODEL@VERSION is missing");
     refuses("release: tiny@2\ntarget: prod\n", 2, "target: an object");
@@ -139,8 +137,7 @@ static void an_unknown_field_names_the_nearest(void **state)
             "member `phases[0].sise` is not known here; known: name, size");
     assert_int_equal(err.code, FLO_E_REST_UNKNOWN);
     assert_string_equal(err.fix, "did you mean `size`?");
-    refuses("release: tiny@2\npolicy: {soak: 1}\n", 2,
-            "member `policy.soak` is not known here");
+    refuses("release: tiny@2\npolicy: {soak: 1}\n", 2, "member `policy.soak` is not known here");
 }
 
 static void phases_grow_and_say_their_size_once(void **state)
@@ -151,8 +148,7 @@ static void phases_grow_and_say_their_size_once(void **state)
             "phases[0].share_pct: the size is said twice");
     refuses("release: tiny@2\nphases:\n  - size: 5\n  - size: 5\n", 4,
             "phases[1]: it is not larger");
-    refuses("release: tiny@2\nphases:\n  - name: canary\n", 3,
-            "phases[0]: exactly one of size");
+    refuses("release: tiny@2\nphases:\n  - name: canary\n", 3, "phases[0]: exactly one of size");
     refuses("release: tiny@2\nphases: []\n", 2,
             "phases: a list is not a list "
             "of 1 to 16");
@@ -161,17 +157,15 @@ static void phases_grow_and_say_their_size_once(void **state)
 /* Each field of the table is taken where it stands, with its own example. */
 static void every_field_of_the_table_is_read(void **state)
 {
-    static const char *const before[] = {
-        [FLO_SPEC_SPEC] = "",
-        [FLO_SPEC_TARGET] = "target: {",
-        [FLO_SPEC_LIMITS] = "limits: {",
-        [FLO_SPEC_ABORT] = "abort_on: [{",
-        [FLO_SPEC_RAMP] = "phases: [{size: 100%, ramp: {",
-        [FLO_SPEC_PHASE] = "phases: [{size: 100%, "};
+    static const char *const before[] = {[FLO_SPEC_SPEC] = "",
+                                         [FLO_SPEC_TARGET] = "target: {",
+                                         [FLO_SPEC_LIMITS] = "limits: {",
+                                         [FLO_SPEC_ABORT] = "abort_on: [{",
+                                         [FLO_SPEC_RAMP] = "phases: [{size: 100%, ramp: {",
+                                         [FLO_SPEC_PHASE] = "phases: [{size: 100%, "};
     static const char *const after[] = {
-        [FLO_SPEC_SPEC] = "",    [FLO_SPEC_TARGET] = "}",
-        [FLO_SPEC_LIMITS] = "}", [FLO_SPEC_ABORT] = "}]",
-        [FLO_SPEC_RAMP] = "}}]", [FLO_SPEC_PHASE] = "}]"};
+        [FLO_SPEC_SPEC] = "",    [FLO_SPEC_TARGET] = "}", [FLO_SPEC_LIMITS] = "}",
+        [FLO_SPEC_ABORT] = "}]", [FLO_SPEC_RAMP] = "}}]", [FLO_SPEC_PHASE] = "}]"};
     struct flo_spec_field field;
     char text[512];
     char word[64];
@@ -180,21 +174,16 @@ static void every_field_of_the_table_is_read(void **state)
 
     reads("release: tiny@2\nphases: [{size: 90%}, {size: 100%, watch: 24h}]\n");
     for (size_t i = 0; flo_spec_field(i, &field); i++) {
-        bool is_part =
-            strcmp(field.kind, "PART") == 0 || strcmp(field.kind, "LIST") == 0;
-        bool is_size = strcmp(field.kind, "SIZE") == 0 ||
-                       strcmp(field.kind, "DEVICES") == 0 ||
+        bool is_part = strcmp(field.kind, "PART") == 0 || strcmp(field.kind, "LIST") == 0;
+        bool is_size = strcmp(field.kind, "SIZE") == 0 || strcmp(field.kind, "DEVICES") == 0 ||
                        strcmp(field.kind, "SHARE") == 0;
-        if (is_part || field.possible[0] == '\0' ||
-            strcmp(field.name, "watch") == 0) {
+        if (is_part || field.possible[0] == '\0' || strcmp(field.name, "watch") == 0) {
             continue;
         }
-        snprintf(word, sizeof(word), "%.*s", (int)strcspn(field.possible, "|"),
-                 field.possible);
+        snprintf(word, sizeof(word), "%.*s", (int)strcspn(field.possible, "|"), field.possible);
         snprintf(text, sizeof(text), "%s%s%s: %s%s\n",
                  strcmp(field.name, "release") == 0 ? "" : "release: tiny@2\n",
-                 is_size ? "phases: [{" : before[field.part], field.name, word,
-                 after[field.part]);
+                 is_size ? "phases: [{" : before[field.part], field.name, word, after[field.part]);
         reads(text);
         count++;
     }
@@ -259,8 +248,7 @@ static void the_whole_policy_is_read(void **state)
     assert_int_equal(draft.aborts[1].kind, FLO_FAILURE_ANY);
     assert_int_equal(draft.aborts[1].action, FLO_ABORT_ACTION_NONE);
     assert_true(draft.pauses_when_unsure);
-    assert_int_equal(draft.deadlines_ms[FLO_EXECUTION_DOWNLOADING],
-                     6 * 3600000);
+    assert_int_equal(draft.deadlines_ms[FLO_EXECUTION_DOWNLOADING], 6 * 3600000);
     assert_int_equal(draft.deadlines_ms[FLO_EXECUTION_SOAKING], 86400000);
 
     reads("{\"release\":\"tiny@2\",\"retries\":2}");
@@ -287,9 +275,8 @@ static const char *edited(const char *asked, const char *change, json_t **out)
 
 static void an_edit_changes_what_it_names_and_nothing_twice(void **state)
 {
-    static const char asked[] =
-        "{\"release\":\"tiny@2\",\"group\":\"lab\",\"rate\":\"60/min\","
-        "\"soak\":\"1h\",\"limits\":{\"per_site\":2}}";
+    static const char asked[] = "{\"release\":\"tiny@2\",\"group\":\"lab\",\"rate\":\"60/min\","
+                                "\"soak\":\"1h\",\"limits\":{\"per_site\":2}}";
     static const struct {
         const char *change, *names, *after;
     } rows[] = {
@@ -302,8 +289,7 @@ static void an_edit_changes_what_it_names_and_nothing_twice(void **state)
          "{\"release\":\"tiny@2\",\"group\":\"lab\",\"rate\":\"60/min\","
          "\"policy\":{\"soak_ms\":9},"
          "\"limits\":{\"per_site\":2,\"max_concurrent\":3}}"},
-        {"{\"rate\":null,\"limits\":{\"per_site\":null}}",
-         "rate, limits.per_site",
+        {"{\"rate\":null,\"limits\":{\"per_site\":null}}", "rate, limits.per_site",
          "{\"release\":\"tiny@2\",\"group\":\"lab\",\"soak\":\"1h\","
          "\"limits\":{}}"},
         {"{\"policy\":{\"step_timeout_ms\":9}}", "policy.step_timeout_ms",
@@ -316,8 +302,7 @@ static void an_edit_changes_what_it_names_and_nothing_twice(void **state)
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         json_t *wanted = json_loads(rows[i].after, 0, NULL);
         json_t *merged;
-        assert_string_equal(edited(asked, rows[i].change, &merged),
-                            rows[i].names);
+        assert_string_equal(edited(asked, rows[i].change, &merged), rows[i].names);
         assert_true(json_equal(merged, wanted));
         json_decref(merged);
         json_decref(wanted);
@@ -332,8 +317,7 @@ static void a_policy_that_goes_takes_no_other_field_along(void **state)
                                "\"policy\":{\"probe_timeout_ms\":9}}",
                                "{\"policy\":null}", &merged),
                         "policy");
-    assert_string_equal(json_string_value(json_object_get(merged, "soak")),
-                        "1s");
+    assert_string_equal(json_string_value(json_object_get(merged, "soak")), "1s");
     assert_null(json_object_get(merged, "policy"));
     json_decref(merged);
 }
@@ -352,8 +336,7 @@ static void what_is_fixed_stays(void **state)
     json_t *merged;
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
-        const char *what = edited("{\"release\":\"tiny@2\",\"group\":\"lab\"}",
-                                  rows[i], &merged);
+        const char *what = edited("{\"release\":\"tiny@2\",\"group\":\"lab\"}", rows[i], &merged);
         assert_non_null(strstr(what, "it is fixed once a rollout is made"));
         assert_null(merged);
     }
@@ -365,12 +348,10 @@ static void what_cannot_be_is_refused_with_its_place(void **state)
 
     refuses("release: tiny@2\nretries: {probe: 1}\n", 2,
             "retries.probe: another attempt cannot mend");
-    refuses("release: tiny@2\nretries: {net: 1}\n", 2,
-            "member `retries.net` is not known here");
+    refuses("release: tiny@2\nretries: {net: 1}\n", 2, "member `retries.net` is not known here");
     refuses("release: tiny@2\nretries:\n  disk: 11\n", 3,
             "retries.disk: 11 is not a whole number from 0 to 10");
-    refuses("release: tiny@2\nlimits: {per_site: 0}\n", 2,
-            "limits.per_site: 0 is not");
+    refuses("release: tiny@2\nlimits: {per_site: 0}\n", 2, "limits.per_site: 0 is not");
     refuses("release: tiny@2\nlimits:\n  window: at night\n", 3,
             "limits.window: `at night` is not a window");
     refuses("release: tiny@2\ndeadlines:\n  succeeded: 1h\n", 3,
@@ -405,8 +386,7 @@ static void labels_and_pairs_of_them_are_read(void **state)
     refuses("release: tiny@2\nlabels: []\n", 2, "labels: a list is not");
     refuses("release: tiny@2\nlabels: site\n", 2, "labels: `site` is not");
     refuses("release: tiny@2\nlabels: [Site]\n", 2, "labels: a list is not");
-    refuses("release: tiny@2\nlabels: [\"site&\"]\n", 2,
-            "labels: a list is not");
+    refuses("release: tiny@2\nlabels: [\"site&\"]\n", 2, "labels: a list is not");
     refuses("release: tiny@2\nlabels: [a&b&c]\n", 2, "labels: a list is not");
     refuses("release: tiny@2\nlabels: [a, b, c, d, e, f, g, h, i, j, k, l, m, "
             "n, o, p, q]\n",

@@ -22,8 +22,7 @@ static void divide(void)
     rollout = (struct flo_rollout){
         .state = FLO_ROLLOUT_SCHEDULED,
         .phase_count = 2,
-        .phases = {{.devices = CANARIES, .is_spread = true},
-                   {.share_pct = 100}},
+        .phases = {{.devices = CANARIES, .is_spread = true}, {.share_pct = 100}},
         .members = members,
         .member_count = MEMBERS,
         .member_capacity = MEMBERS};
@@ -36,11 +35,10 @@ static void members_that_change_places_are_stored_again(void **state)
     size_t changed = 0;
     (void)state;
     for (size_t i = 0; i < MEMBERS; i++) {
-        members[i] = (struct flo_rollout_member){
-            .state = FLO_EXECUTION_QUEUED,
-            .is_online = true,
-            .bucket = (uint32_t)(i * (FLO_BUCKETS / MEMBERS)),
-            .place.stratum = i < 90 ? 1 : 2};
+        members[i] = (struct flo_rollout_member){.state = FLO_EXECUTION_QUEUED,
+                                                 .is_online = true,
+                                                 .bucket = (uint32_t)(i * (FLO_BUCKETS / MEMBERS)),
+                                                 .place.stratum = i < 90 ? 1 : 2};
         snprintf(members[i].device, sizeof(members[i].device), "%04zu", i);
     }
     divide();

@@ -38,13 +38,11 @@ static json_t *read_out(const json_t *input)
 
     for (size_t i = 0; i < count; i++) {
         const json_t *pair = json_array_get(given, i);
-        buckets[i] = (struct flo_bucket){
-            (uint32_t)json_integer_value(json_array_get(pair, 0)),
-            (uint32_t)json_integer_value(json_array_get(pair, 1))};
+        buckets[i] = (struct flo_bucket){(uint32_t)json_integer_value(json_array_get(pair, 0)),
+                                         (uint32_t)json_integer_value(json_array_get(pair, 1))};
     }
-    bool is_read =
-        flo_buckets_quantile(buckets, count, number_of(input, "q"),
-                             (uint64_t)number_of(input, "least"), &value);
+    bool is_read = flo_buckets_quantile(buckets, count, number_of(input, "q"),
+                                        (uint64_t)number_of(input, "least"), &value);
     free(buckets);
     return is_read ? json_pack("{s:f,s:f}", "value", value, "log", log(value))
                    : json_pack("{s:n}", "value");
@@ -70,21 +68,18 @@ static json_t *judge_phase(const json_t *input)
         const json_t *one = json_array_get(given, i);
         const json_t *result = json_object_get(one, "result");
         gates[i] = (struct flo_phase_gate){
-            .verdict = verdict_of(
-                json_string_value(json_object_get(result, "verdict"))),
+            .verdict = verdict_of(json_string_value(json_object_get(result, "verdict"))),
             .ln_e = number_of(result, "ln_e"),
             .weight = number_of(one, "weight"),
             .is_critical = json_is_true(json_object_get(one, "critical"))};
     }
-    enum flo_phase_verdict verdict = flo_phase_judge(
-        gates, count, number_of(input, "soaked_s"), number_of(input, "soak_s"),
-        most != NULL ? json_number_value(most) : INFINITY, &gate);
-    json_t *name =
-        gate == FLO_PHASE_NO_GATE
-            ? json_null()
-            : json_incref(json_object_get(json_array_get(given, gate), "id"));
-    return json_pack("{s:s,s:o}", "verdict", flo_phase_verdict_word(verdict),
-                     "gate", name);
+    enum flo_phase_verdict verdict =
+        flo_phase_judge(gates, count, number_of(input, "soaked_s"), number_of(input, "soak_s"),
+                        most != NULL ? json_number_value(most) : INFINITY, &gate);
+    json_t *name = gate == FLO_PHASE_NO_GATE
+                       ? json_null()
+                       : json_incref(json_object_get(json_array_get(given, gate), "id"));
+    return json_pack("{s:s,s:o}", "verdict", flo_phase_verdict_word(verdict), "gate", name);
 }
 
 /* ---- block by block ---- */
@@ -132,15 +127,13 @@ static void read_fleet(const json_t *input, struct fleet *fleet)
     for (size_t i = 0; i < fleet->count; i++) {
         const json_t *one = json_array_get(devices, i);
         const json_t *swap = json_object_get(one, "swap");
-        fleet->devices[i] = (struct device){
-            .y = json_object_get(one, "y"),
-            .segment = json_string_value(json_object_get(one, "segment")),
-            .swap =
-                json_is_integer(swap) ? json_integer_value(swap) : INT64_MAX};
+        fleet->devices[i] =
+            (struct device){.y = json_object_get(one, "y"),
+                            .segment = json_string_value(json_object_get(one, "segment")),
+                            .swap = json_is_integer(swap) ? json_integer_value(swap) : INT64_MAX};
         add_segment(fleet, fleet->devices[i].segment);
     }
-    qsort(fleet->segments, fleet->segment_count, sizeof(fleet->segments[0]),
-          by_text);
+    qsort(fleet->segments, fleet->segment_count, sizeof(fleet->segments[0]), by_text);
     for (size_t s = 0; s < fleet->segment_count; s++) {
         fleet->values[s] = json_array();
     }
@@ -154,8 +147,7 @@ static bool reads(const struct device *device, size_t block, double *y)
     return json_is_number(value);
 }
 
-static void take_block(struct fleet *fleet, size_t s, size_t block,
-                       int64_t split)
+static void take_block(struct fleet *fleet, size_t s, size_t block, int64_t split)
 {
     struct flo_curve *curve = &fleet->curves[s];
     double *off = calloc(2 * fleet->count + 1, sizeof(*off));
@@ -164,9 +156,8 @@ static void take_block(struct fleet *fleet, size_t s, size_t block,
 
     for (size_t i = 0; i < fleet->count; i++) {
         struct device *device = &fleet->devices[i];
-        if (strcmp(device->segment, fleet->segments[s]) == 0 &&
-            (int64_t)block < device->swap && reads(device, block, &y) &&
-            device->base.count > 0) {
+        if (strcmp(device->segment, fleet->segments[s]) == 0 && (int64_t)block < device->swap &&
+            reads(device, block, &y) && device->base.count > 0) {
             off[members++] = y - flo_mean_of(&device->base);
         }
     }
@@ -185,8 +176,7 @@ static void take_block(struct fleet *fleet, size_t s, size_t block,
         }
         if (reads(device, block, &y)) {
             if ((int64_t)block >= from) {
-                flo_series_after(&device->series, y - curve->value,
-                                 curve->value, false);
+                flo_series_after(&device->series, y - curve->value, curve->value, false);
             }
             if (is_control || (int64_t)block < from) {
                 flo_mean_add(&device->base, y - curve->value);
@@ -195,12 +185,10 @@ static void take_block(struct fleet *fleet, size_t s, size_t block,
     }
 }
 
-static json_t *arm_json(const struct flo_ratio_arm *arm, uint64_t clipped,
-                        uint64_t slow)
+static json_t *arm_json(const struct flo_ratio_arm *arm, uint64_t clipped, uint64_t slow)
 {
-    return json_pack("{s:I,s:f,s:f,s:I,s:I}", "n", (json_int_t)arm->devices,
-                     "mean", arm->mean, "m2", arm->m2, "clipped",
-                     (json_int_t)clipped, "slow", (json_int_t)slow);
+    return json_pack("{s:I,s:f,s:f,s:I,s:I}", "n", (json_int_t)arm->devices, "mean", arm->mean,
+                     "m2", arm->m2, "clipped", (json_int_t)clipped, "slow", (json_int_t)slow);
 }
 
 static json_t *arms_of(const struct fleet *fleet, size_t s, const json_t *input)
@@ -213,20 +201,17 @@ static json_t *arms_of(const struct fleet *fleet, size_t s, const json_t *input)
     for (size_t i = 0; i < fleet->count; i++) {
         const struct device *device = &fleet->devices[i];
         if (strcmp(device->segment, fleet->segments[s]) == 0 &&
-            flo_series_difference(
-                &device->series, (uint32_t)number_of(input, "min_before"),
-                (uint32_t)number_of(input, "min_after"), &items[count].d)) {
+            flo_series_difference(&device->series, (uint32_t)number_of(input, "min_before"),
+                                  (uint32_t)number_of(input, "min_after"), &items[count].d)) {
             items[count++].is_treated = device->swap != INT64_MAX;
         }
     }
     flo_arms_build(items, count, scratch, &out);
     free(items);
     free(scratch);
-    return json_pack(
-        "{s:s,s:o,s:o}", "segment", fleet->segments[s], "treated",
-        arm_json(&out.arms.treated, out.clipped_treated, out.slow_treated),
-        "control",
-        arm_json(&out.arms.control, out.clipped_control, out.slow_control));
+    return json_pack("{s:s,s:o,s:o}", "segment", fleet->segments[s], "treated",
+                     arm_json(&out.arms.treated, out.clipped_treated, out.slow_treated), "control",
+                     arm_json(&out.arms.control, out.clipped_control, out.slow_control));
 }
 
 static json_t *build(const json_t *input)
@@ -338,10 +323,8 @@ static struct flo_ratio_segment draw(int treated, int control, double sd)
     double v = sd * sd;
 
     return (struct flo_ratio_segment){
-        .treated = {treated, sd * normal() / sqrt(treated),
-                    v * chi_squared(treated - 1)},
-        .control = {control, sd * normal() / sqrt(control),
-                    v * chi_squared(control - 1)}};
+        .treated = {treated, sd * normal() / sqrt(treated), v * chi_squared(treated - 1)},
+        .control = {control, sd * normal() / sqrt(control), v * chi_squared(control - 1)}};
 }
 
 #define DRAWS 100000
@@ -355,14 +338,13 @@ static void equal_arms_rarely_give_much_evidence(void **state)
     for (size_t i = 0; i < FLO_COUNT(designs); i++) {
         size_t many = 0;
         for (int k = 0; k < DRAWS; k++) {
-            struct flo_ratio_segment segment =
-                draw(designs[i][0], designs[i][1], 0.08);
-            assert_true(flo_ratio_evaluate(&ratio_rule, &segment, 1,
-                                           FLO_LOOK_NONE, false, &result));
+            struct flo_ratio_segment segment = draw(designs[i][0], designs[i][1], 0.08);
+            assert_true(
+                flo_ratio_evaluate(&ratio_rule, &segment, 1, FLO_LOOK_NONE, false, &result));
             many += result.ln_e >= log(100);
         }
-        print_message("ratio %d against %d: %zu of %d draws with e >= 100\n",
-                      designs[i][0], designs[i][1], many, DRAWS);
+        print_message("ratio %d against %d: %zu of %d draws with e >= 100\n", designs[i][0],
+                      designs[i][1], many, DRAWS);
         assert_true(many <= DRAWS / 100);
     }
 }
@@ -382,11 +364,8 @@ static double poisson(double mean)
 
 static void equal_rates_rarely_give_much_evidence(void **state)
 {
-    const struct flo_count_rule rule = {.limit_ratio = 1.5,
-                                        .alpha = 0.03,
-                                        .weight = 0.2,
-                                        .devices_min = 5,
-                                        .controls_min = 20};
+    const struct flo_count_rule rule = {
+        .limit_ratio = 1.5, .alpha = 0.03, .weight = 0.2, .devices_min = 5, .controls_min = 20};
     struct flo_count_result result;
     size_t many = 0;
 
@@ -398,8 +377,7 @@ static void equal_rates_rarely_give_much_evidence(void **state)
         control.events = control.sxx = poisson(16);
         treated.expected = treated.exposure = 4;
         control.expected = control.exposure = 16;
-        assert_true(flo_count_evaluate(&rule, &treated, &control, FLO_LOOK_NONE,
-                                       &result));
+        assert_true(flo_count_evaluate(&rule, &treated, &control, FLO_LOOK_NONE, &result));
         many += result.ln_e >= log(100);
     }
     print_message("count: %zu of %d draws with e >= 100\n", many, DRAWS);
@@ -414,28 +392,22 @@ static void arms_exchanged_change_the_sign(void **state)
     (void)state;
     for (int k = 0; k < 1000; k++) {
         struct flo_ratio_segment there = draw(30, 30, 0.1);
-        struct flo_ratio_segment back = {.treated = there.control,
-                                         .control = there.treated};
-        (void)flo_ratio_evaluate(&ratio_rule, &there, 1, FLO_LOOK_NONE, false,
-                                 &one);
-        (void)flo_ratio_evaluate(&ratio_rule, &back, 1, FLO_LOOK_NONE, false,
-                                 &other);
+        struct flo_ratio_segment back = {.treated = there.control, .control = there.treated};
+        (void)flo_ratio_evaluate(&ratio_rule, &there, 1, FLO_LOOK_NONE, false, &one);
+        (void)flo_ratio_evaluate(&ratio_rule, &back, 1, FLO_LOOK_NONE, false, &other);
         assert_true(fabs(one.delta + other.delta) < 1e-12);
         assert_true(one.delta * one.t >= 0 && other.delta * other.t >= 0);
-        assert_false(one.verdict == FLO_VERDICT_FAIL &&
-                     other.verdict == FLO_VERDICT_FAIL);
+        assert_false(one.verdict == FLO_VERDICT_FAIL && other.verdict == FLO_VERDICT_FAIL);
     }
 }
 
 static void very_few_devices_decide_nothing(void **state)
 {
-    struct flo_ratio_segment segment = {.treated = {2, 5.0, 0.001},
-                                        .control = {2, 0.0, 0.001}};
+    struct flo_ratio_segment segment = {.treated = {2, 5.0, 0.001}, .control = {2, 0.0, 0.001}};
     struct flo_ratio_result result;
 
     (void)state;
-    assert_true(
-        flo_ratio_evaluate(&ratio_rule, &segment, 1, 0, false, &result));
+    assert_true(flo_ratio_evaluate(&ratio_rule, &segment, 1, 0, false, &result));
     assert_int_equal(result.verdict, FLO_VERDICT_INCONCLUSIVE);
     assert_int_equal(result.open, FLO_OPEN_FEW);
     assert_true(result.ln_e <= M_LN2 + result.nu / 2 * log1p(result.r));
@@ -502,8 +474,7 @@ static void a_place_is_checked(size_t count, uint32_t kinds, uint32_t *random)
     memcpy(values, sorted, sizeof(values));
     double middle = flo_median(values, count);
     qsort(sorted, count, sizeof(*sorted), by_size);
-    assert_true(fabs(middle - 0.5 * (sorted[count / 2] +
-                                     sorted[(count - 1) / 2])) < 1e-12);
+    assert_true(fabs(middle - 0.5 * (sorted[count / 2] + sorted[(count - 1) / 2])) < 1e-12);
 }
 
 static void a_place_is_that_of_sorted_numbers(void **state)
@@ -558,8 +529,7 @@ int main(void)
     };
 
     if (other == NULL && json_array_size(rows) != VECTORS_HERE) {
-        fprintf(stderr, "%s has %zu rows, not %d\n", VECTORS,
-                json_array_size(rows), VECTORS_HERE);
+        fprintf(stderr, "%s has %zu rows, not %d\n", VECTORS, json_array_size(rows), VECTORS_HERE);
         return 1;
     }
     int failed = vectors_run(rows, answer);

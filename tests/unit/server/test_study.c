@@ -7,8 +7,7 @@
 
 /* ---- rules ---- */
 
-static int parse(const char *text, struct flo_study_rules *out,
-                 struct flo_err *err)
+static int parse(const char *text, struct flo_study_rules *out, struct flo_err *err)
 {
     json_t *json = json_loads(text, 0, NULL);
 
@@ -46,8 +45,8 @@ static void a_preset_is_a_whole_set(void **state)
     }
 }
 
-static double weight_in(const struct flo_study_rules *rules, uint32_t rule,
-                        uint32_t segments, bool is_all)
+static double weight_in(const struct flo_study_rules *rules, uint32_t rule, uint32_t segments,
+                        bool is_all)
 {
     struct flo_statistic_rule test;
 
@@ -65,8 +64,7 @@ static void segments_share_the_weight_of_their_rule(void **state)
     for (uint32_t i = 0; i < rules.count; i++) {
         double whole = weight_in(&rules, i, 1, true);
         for (uint32_t n = 2; n <= FLO_SEGMENTS_MAX; n++) {
-            double sum = weight_in(&rules, i, n, true) +
-                         n * weight_in(&rules, i, n, false);
+            double sum = weight_in(&rules, i, n, true) + n * weight_in(&rules, i, n, false);
             assert_true(fabs(sum - whole) < 1e-9);
         }
     }
@@ -86,13 +84,11 @@ static void phases_of_normal_are_those_of_its_table(void **state)
         uint32_t hold_out = flo_hold_out(5, fleets[i][0]);
         assert_int_equal(hold_out, fleets[i][1]);
         for (uint32_t k = 0; k < 3; k++) {
-            assert_true(flo_preset_phase(FLO_PRESET_NORMAL, k, fleets[i][0],
-                                         hold_out, &phase));
+            assert_true(flo_preset_phase(FLO_PRESET_NORMAL, k, fleets[i][0], hold_out, &phase));
             assert_int_equal(phase.devices, fleets[i][2 + k]);
             assert_int_equal(phase.soak_ms, k == 0 ? 4800000 : 3600000);
         }
-        assert_false(flo_preset_phase(FLO_PRESET_NORMAL, 3, fleets[i][0],
-                                      hold_out, &phase));
+        assert_false(flo_preset_phase(FLO_PRESET_NORMAL, 3, fleets[i][0], hold_out, &phase));
     }
     assert_int_equal(flo_hold_out(5, 199), 0);
     assert_int_equal(flo_hold_out(0, 5000), 0);
@@ -104,21 +100,18 @@ static void words_change_a_preset(void **state)
     struct flo_study_rules rules;
     struct flo_err err = {0};
 
-    assert_int_equal(
-        parse("{\"preset\":\"normal\",\"ttft_p95\":{\"limit_pct\":8,"
-              "\"prove_pct\":[20,10],\"critical_from\":2,\"action\":"
-              "\"pause\"},\"errors\":false,\"hold_out_pct\":0}",
-              &rules, &err),
-        0);
+    assert_int_equal(parse("{\"preset\":\"normal\",\"ttft_p95\":{\"limit_pct\":8,"
+                           "\"prove_pct\":[20,10],\"critical_from\":2,\"action\":"
+                           "\"pause\"},\"errors\":false,\"hold_out_pct\":0}",
+                           &rules, &err),
+                     0);
     const struct flo_study_rule *rule = rule_of(&rules, FLO_MEASURE_TTFT_P95);
     assert_true(fabs(rule->limit - 8) < 1e-12);
     assert_int_equal(rule->prove_count, 2);
     assert_int_equal(rule->action, FLO_ON_FAIL_PAUSE);
     assert_null(rule_of(&rules, FLO_MEASURE_ERRORS));
-    assert_false(flo_study_is_critical(&rules, (uint32_t)(rule - rules.rules),
-                                       0, false));
-    assert_true(flo_study_is_critical(&rules, (uint32_t)(rule - rules.rules), 1,
-                                      false));
+    assert_false(flo_study_is_critical(&rules, (uint32_t)(rule - rules.rules), 0, false));
+    assert_true(flo_study_is_critical(&rules, (uint32_t)(rule - rules.rules), 1, false));
     assert_true(fabs(rules.hold_out_pct) < 1e-12);
     assert_int_equal(parse("{}", &rules, &err), 0);
     assert_int_equal(rules.count, 0);
@@ -176,9 +169,8 @@ static const struct flo_ratio_segment nobody;
 /* Some devices have requests of one kind, and none of the other. */
 static struct flo_study_evidence *of_batch(void)
 {
-    static const enum flo_measure latencies[] = {
-        FLO_MEASURE_TTFT_P95, FLO_MEASURE_TTFT_P50, FLO_MEASURE_TOKEN_P50,
-        FLO_MEASURE_TOKEN_P95};
+    static const enum flo_measure latencies[] = {FLO_MEASURE_TTFT_P95, FLO_MEASURE_TTFT_P50,
+                                                 FLO_MEASURE_TOKEN_P50, FLO_MEASURE_TOKEN_P95};
     struct flo_study_evidence *evidence = evidence_new(1);
 
     for (size_t i = 0; i < FLO_COUNT(latencies); i++) {
@@ -188,8 +180,7 @@ static struct flo_study_evidence *of_batch(void)
     return evidence;
 }
 
-static uint32_t place_of(const struct flo_study *study,
-                         enum flo_measure measure)
+static uint32_t place_of(const struct flo_study *study, enum flo_measure measure)
 {
     for (uint32_t i = 0; i < study->rules.count; i++) {
         if (study->rules.rules[i].measure == measure) {
@@ -230,8 +221,7 @@ static void throughput_is_waited_for_where_it_stands_in(void **state)
     (void)state;
     evidence->segments[0].arms[FLO_MEASURE_BATCH_TOKEN].ratio = nobody;
     assert_int_equal(verdict(study, evidence, &soaked), FLO_PHASE_UNDECIDED);
-    assert_int_equal(study->state.rule,
-                     place_of(study, FLO_MEASURE_BATCH_TOKEN));
+    assert_int_equal(study->state.rule, place_of(study, FLO_MEASURE_BATCH_TOKEN));
     free(evidence);
     free(study);
 }
@@ -278,13 +268,11 @@ static void a_slower_release_fails_at_any_block(void **state)
     set_ratio(&evidence->segments[0], FLO_MEASURE_TOKEN_P50, 0.12);
     struct judged *judged = judge(study, evidence, &under_way);
     assert_int_equal(judged->finding.verdict, FLO_PHASE_FAILS);
-    assert_int_equal(study->rules.rules[study->state.rule].measure,
-                     FLO_MEASURE_TOKEN_P50);
+    assert_int_equal(study->rules.rules[study->state.rule].measure, FLO_MEASURE_TOKEN_P50);
     const struct flo_study_row *row = &judged->results.all[study->state.rule];
     flo_study_text(FLO_MEASURE_TOKEN_P50, row, NULL, text);
-    assert_string_equal(text,
-                        "time per token +12.0 % (95 % CI +7.9…+16.3) on 50 "
-                        "updated against 400 controls, limit +3 %: fail");
+    assert_string_equal(text, "time per token +12.0 % (95 % CI +7.9…+16.3) on 50 "
+                              "updated against 400 controls, limit +3 %: fail");
     json_decref(judged->record);
     free(judged);
     free(evidence);
@@ -311,14 +299,12 @@ static void a_failed_gates_level_names_further_culprits(void **state)
     assert_string_equal(text, "");
     set_ratio(&evidence->segments[0], FLO_MEASURE_TOKEN_P50, 0.12);
     struct judged *judged = judge(study, evidence, &under_way);
-    assert_int_equal(study->rules.rules[study->state.rule].measure,
-                     FLO_MEASURE_TOKEN_P50);
+    assert_int_equal(study->rules.rules[study->state.rule].measure, FLO_MEASURE_TOKEN_P50);
     flo_study_further(study, text);
     assert_string_equal(text, "TTFT p95");
     const json_t *further = json_object_get(judged->record, "further");
     assert_int_equal(json_array_size(further), 1);
-    assert_string_equal(json_string_value(json_array_get(further, 0)),
-                        "ttft_p95");
+    assert_string_equal(json_string_value(json_array_get(further, 0)), "ttft_p95");
     json_decref(judged->record);
     free(judged);
     free(evidence);
@@ -335,8 +321,7 @@ static void two_gates_that_fail_are_both_named(void **state)
     set_ratio(&evidence->segments[0], FLO_MEASURE_TOKEN_P50, 0.12);
     set_ratio(&evidence->segments[0], FLO_MEASURE_GOLDEN, 0.24);
     assert_int_equal(verdict(study, evidence, &under_way), FLO_PHASE_FAILS);
-    assert_int_equal(study->rules.rules[study->state.rule].measure,
-                     FLO_MEASURE_GOLDEN);
+    assert_int_equal(study->rules.rules[study->state.rule].measure, FLO_MEASURE_GOLDEN);
     flo_study_further(study, text);
     assert_string_equal(text, "time per token");
     free(evidence);
@@ -355,9 +340,8 @@ static void updated_devices_at_few_sites_are_no_comparison(void **state)
     evidence->few_sites = 1;
     assert_int_equal(verdict(study, evidence, &soaked), FLO_PHASE_UNDECIDED);
     flo_study_say(study, study->state.rule, 0, 1, text);
-    assert_string_equal(text,
-                        "TTFT p95: no comparison, the updated devices stand at "
-                        "fewer than 5 sites and controls at others");
+    assert_string_equal(text, "TTFT p95: no comparison, the updated devices stand at "
+                              "fewer than 5 sites and controls at others");
     free(evidence);
     free(study);
 }
@@ -373,11 +357,9 @@ static void too_little_evidence_is_held_and_never_passes(void **state)
            sizeof(evidence->segments[0].arms[0]));
     for (double soaks = 1; soaks < 8; soaks++) {
         moment.soaked_s = soaks * 3600;
-        assert_int_equal(verdict(study, evidence, &moment),
-                         FLO_PHASE_UNDECIDED);
+        assert_int_equal(verdict(study, evidence, &moment), FLO_PHASE_UNDECIDED);
     }
-    assert_int_equal(study->rules.rules[study->state.rule].measure,
-                     FLO_MEASURE_TTFT_P95);
+    assert_int_equal(study->rules.rules[study->state.rule].measure, FLO_MEASURE_TTFT_P95);
     moment.soaked_s = 8 * 3600;
     assert_int_equal(verdict(study, evidence, &moment), FLO_PHASE_HOLDS);
 
@@ -442,8 +424,7 @@ static void crashes_have_to_pass_in_the_last_phase_alone(void **state)
     (void)state;
     struct flo_study *study = study_new(FLO_PRESET_NORMAL);
     struct flo_study_evidence *evidence = evidence_new(1);
-    struct flo_study_moment last = {
-        .phase = 2, .is_last = true, .soaked_s = 3600, .soak_s = 3600};
+    struct flo_study_moment last = {.phase = 2, .is_last = true, .soaked_s = 3600, .soak_s = 3600};
 
     assert_int_equal(verdict(study, evidence, &soaked), FLO_PHASE_PASSES);
     flo_study_phase(study, 0);
@@ -451,8 +432,7 @@ static void crashes_have_to_pass_in_the_last_phase_alone(void **state)
     set_count(&evidence->segments[0], FLO_MEASURE_CRASHES, 0, 0, 600);
     evidence->segments[0].arms[FLO_MEASURE_CRASHES].count.treated.devices = 200;
     assert_int_equal(verdict(study, evidence, &last), FLO_PHASE_UNDECIDED);
-    assert_int_equal(study->rules.rules[study->state.rule].measure,
-                     FLO_MEASURE_CRASHES);
+    assert_int_equal(study->rules.rules[study->state.rule].measure, FLO_MEASURE_CRASHES);
     flo_study_phase(study, 0);
     set_count(&evidence->segments[0], FLO_MEASURE_CRASHES, 0, 2, 4000);
     assert_int_equal(verdict(study, evidence, &last), FLO_PHASE_PASSES);
@@ -465,13 +445,11 @@ static void early_deaths_stop_the_first_phase(void **state)
     (void)state;
     struct flo_study *study = study_new(FLO_PRESET_NORMAL);
     struct flo_study_evidence *evidence = evidence_new(1);
-    struct flo_study_moment later = {
-        .phase = 1, .soaked_s = -1, .soak_s = 3600};
+    struct flo_study_moment later = {.phase = 1, .soaked_s = -1, .soak_s = 3600};
 
     evidence->segments[0].arms[FLO_MEASURE_DEATHS].deaths.treated.died = 3;
     assert_int_equal(verdict(study, evidence, &under_way), FLO_PHASE_FAILS);
-    assert_int_equal(study->rules.rules[study->state.rule].measure,
-                     FLO_MEASURE_DEATHS);
+    assert_int_equal(study->rules.rules[study->state.rule].measure, FLO_MEASURE_DEATHS);
     flo_study_phase(study, 0);
     assert_int_equal(verdict(study, evidence, &later), FLO_PHASE_UNDECIDED);
     free(evidence);
@@ -498,20 +476,14 @@ static void without_controls_a_limit_is_doubled_and_nothing_passes(void **state)
     (void)state;
     struct flo_study *study = study_new(FLO_PRESET_NORMAL);
     struct flo_study_evidence *evidence = evidence_new(1);
-    struct flo_study_moment plain = {.phase = 2,
-                                     .is_last = true,
-                                     .is_plain = true,
-                                     .soaked_s = 3600,
-                                     .soak_s = 3600};
+    struct flo_study_moment plain = {
+        .phase = 2, .is_last = true, .is_plain = true, .soaked_s = 3600, .soak_s = 3600};
 
     set_ratio(&evidence->segments[0], FLO_MEASURE_TTFT_P95, 0.055);
-    evidence->segments[0].arms[FLO_MEASURE_TTFT_P95].ratio.control =
-        (struct flo_ratio_arm){0};
+    evidence->segments[0].arms[FLO_MEASURE_TTFT_P95].ratio.control = (struct flo_ratio_arm){0};
     assert_int_equal(verdict(study, evidence, &plain), FLO_PHASE_PASSES);
-    assert_int_equal(study->state.standing[0].verdict,
-                     FLO_VERDICT_INCONCLUSIVE);
-    evidence->segments[0].arms[FLO_MEASURE_TTFT_P95].ratio.treated.mean =
-        log1p(0.09);
+    assert_int_equal(study->state.standing[0].verdict, FLO_VERDICT_INCONCLUSIVE);
+    evidence->segments[0].arms[FLO_MEASURE_TTFT_P95].ratio.treated.mean = log1p(0.09);
     assert_int_equal(verdict(study, evidence, &plain), FLO_PHASE_FAILS);
     free(evidence);
     free(study);
@@ -558,8 +530,7 @@ static void a_site_says_what_is_found_there(void **state)
 {
     (void)state;
     struct flo_study *study = study_new(FLO_PRESET_NORMAL);
-    struct flo_study_site site = {
-        .members = 25, .updated = 4, .sites = 40, .all = 1000};
+    struct flo_study_site site = {.members = 25, .updated = 4, .sites = 40, .all = 1000};
 
     study->spread = 0.0875;
     double four = flo_study_finds_at(study, 0, &site);
@@ -586,11 +557,10 @@ static void a_changed_record_is_found_out(void **state)
 
     struct judged *judged = judge(study, evidence, &soaked);
     json_t *row = json_array_get(json_object_get(judged->record, "rows"), 0);
-    json_t *treated = json_object_get(
-        json_array_get(json_object_get(row, "segments"), 0), "treated");
+    json_t *treated =
+        json_object_get(json_array_get(json_object_get(row, "segments"), 0), "treated");
     json_object_set_new(treated, "mean", json_real(0.0001));
-    assert_int_equal(flo_study_replay(judged->record, NULL, NULL, &worst, &err),
-                     0);
+    assert_int_equal(flo_study_replay(judged->record, NULL, NULL, &worst, &err), 0);
     assert_true(worst > 1e-9); /* the numbers are not those of the result */
     json_object_set_new(treated, "mean", json_real(0.9));
     assert_int_equal(flo_study_replay(judged->record, NULL, NULL, &worst, &err),
@@ -611,8 +581,7 @@ static void a_record_of_one_segment_is_small(void **state)
     struct flo_study_evidence *evidence = evidence_new(1);
 
     struct judged *judged = judge(study, evidence, &soaked);
-    char *text =
-        json_dumps(judged->record, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    char *text = json_dumps(judged->record, JSON_COMPACT | JSON_REAL_PRECISION(17));
     print_message("a record of one segment: %zu bytes\n", strlen(text));
     assert_true(strlen(text) < 13000);
     free(text);
@@ -680,8 +649,7 @@ static void sentences_say_what_was_found(void **state)
         flo_study_because(study, i, 0, 1, i < 8, text);
         assert_string_equal(text, because[i]);
     }
-    flo_study_text(FLO_MEASURE_TTFT_P95, &judged->results.all[0], "rpi5 q4",
-                   text);
+    flo_study_text(FLO_MEASURE_TTFT_P95, &judged->results.all[0], "rpi5 q4", text);
     assert_non_null(strstr(text, "rpi5 q4: TTFT p95"));
     json_decref(judged->record);
     free(judged);
@@ -707,8 +675,7 @@ int main(void)
         cmocka_unit_test(crashes_have_to_pass_in_the_last_phase_alone),
         cmocka_unit_test(early_deaths_stop_the_first_phase),
         cmocka_unit_test(an_alarm_waits_for_nothing),
-        cmocka_unit_test(
-            without_controls_a_limit_is_doubled_and_nothing_passes),
+        cmocka_unit_test(without_controls_a_limit_is_doubled_and_nothing_passes),
         cmocka_unit_test(a_phase_says_what_it_can_see),
         cmocka_unit_test(a_site_says_what_is_found_there),
         cmocka_unit_test(a_changed_record_is_found_out),

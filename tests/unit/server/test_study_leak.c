@@ -29,25 +29,22 @@ static void memory_that_grows_pauses(void **state)
     char says[FLO_STUDY_TEXT], because[FLO_STUDY_TEXT];
 
     set_leak(&evidence->segments[0], 0.02, 0.02);
-    evidence->told[FLO_MEASURE_LEAK].effect =
-        (struct flo_told){.has_effect = true,
-                          .has_interval = true,
-                          .effect = log1p(0.021),
-                          .low = log1p(0.018),
-                          .high = log1p(0.024)};
+    evidence->told[FLO_MEASURE_LEAK].effect = (struct flo_told){.has_effect = true,
+                                                                .has_interval = true,
+                                                                .effect = log1p(0.021),
+                                                                .low = log1p(0.018),
+                                                                .high = log1p(0.024)};
     assert_int_equal(verdict(study, evidence, &under_way), FLO_PHASE_FAILS);
     const struct flo_study_rule *rule = &study->rules.rules[study->state.rule];
     assert_int_equal(rule->measure, FLO_MEASURE_LEAK);
     assert_true(rule->has_action);
     assert_int_equal(rule->action, FLO_ON_FAIL_PAUSE);
     text_of(study, says, because);
-    assert_string_equal(
-        says, "memory growth +2.1 % an hour (95 % CI +1.8…+2.4) on 50 updated "
-              "against 400 controls, limit +1 % an hour: fail");
-    assert_string_equal(
-        because, "fails: +2.1 % an hour reaches the limit of +1 % an hour, and "
-                 "it does not slow down: a leak, or a cache that fills for "
-                 "longer than 30 min");
+    assert_string_equal(says, "memory growth +2.1 % an hour (95 % CI +1.8…+2.4) on 50 updated "
+                              "against 400 controls, limit +1 % an hour: fail");
+    assert_string_equal(because, "fails: +2.1 % an hour reaches the limit of +1 % an hour, and "
+                                 "it does not slow down: a leak, or a cache that fills for "
+                                 "longer than 30 min");
     free(evidence);
     free(study);
 }
@@ -79,10 +76,9 @@ static void without_readings_nothing_is_said_and_nothing_waits(void **state)
     assert_int_equal(verdict(study, evidence, &soaked), FLO_PHASE_PASSES);
     text_of(study, says, because);
     assert_string_equal(says, "memory growth: too few readings yet");
-    assert_string_equal(
-        because,
-        "only fails, and did not: it needs 10 readings from 30 min after the "
-        "swap on, of 5 updated devices and 20 controls; there are 0 and 0");
+    assert_string_equal(because,
+                        "only fails, and did not: it needs 10 readings from 30 min after the "
+                        "swap on, of 5 updated devices and 20 controls; there are 0 and 0");
     free(evidence);
     free(study);
 }
@@ -117,8 +113,7 @@ static void slopes_of_segments_are_joined(void **state)
     set_leak(&evidence->segments[0], 0.01, 0.01);
     set_leak(&evidence->segments[1], 0.03, 0.03);
     struct judged *judged = judge(study, evidence, &under_way);
-    const struct flo_leak_result *result =
-        &judged->results.all[leak].result.leak;
+    const struct flo_leak_result *result = &judged->results.all[leak].result.leak;
     assert_int_equal(result->updated, 100);
     assert_int_equal(result->controls, 800);
     assert_true(fabs(result->slope - (log1p(0.01) + log1p(0.03)) / 2) < 1e-9);
@@ -158,17 +153,15 @@ static void a_rollout_says_limit_time_and_action(void **state)
 {
     (void)state;
     struct flo_study_rules rules = parsed("{\"preset\":\"normal\"}");
-    assert_true(leak_of(&rules)->limit == 1 &&
-                leak_of(&rules)->from_ms == 1800000 &&
+    assert_true(leak_of(&rules)->limit == 1 && leak_of(&rules)->from_ms == 1800000 &&
                 leak_of(&rules)->weight == 0.1);
 
     rules = parsed("{\"preset\":\"normal\",\"leak\":{\"limit_pct\":2,"
                    "\"from_ms\":3600000,\"weight\":0.05,\"min_devices\":3,"
                    "\"min_controls\":4,\"action\":\"rollback\"}}");
     const struct flo_study_rule *leak = leak_of(&rules);
-    assert_true(leak->limit == 2 && leak->from_ms == 3600000 &&
-                leak->weight == 0.05 && leak->devices_min == 3 &&
-                leak->controls_min == 4);
+    assert_true(leak->limit == 2 && leak->from_ms == 3600000 && leak->weight == 0.05 &&
+                leak->devices_min == 3 && leak->controls_min == 4);
     assert_int_equal(leak->action, FLO_ON_FAIL_ROLLBACK);
     rules = parsed("{\"preset\":\"normal\",\"leak\":false}");
     assert_null(leak_of(&rules));
@@ -178,13 +171,12 @@ static void a_rollout_says_limit_time_and_action(void **state)
 
 static void times_that_cannot_be_are_refused(void **state)
 {
-    static const char *const texts[] = {
-        "{\"preset\":\"normal\",\"leak\":{\"from_ms\":299999}}",
-        "{\"preset\":\"normal\",\"leak\":{\"from_ms\":86400001}}",
-        "{\"preset\":\"normal\",\"leak\":{\"from_ms\":-1}}",
-        "{\"preset\":\"normal\",\"leak\":{\"from_ms\":1e300}}",
-        "{\"preset\":\"normal\",\"leak\":{\"limit_pct\":0}}",
-        "{\"preset\":\"normal\",\"leak\":{\"limit_ratio\":2}}"};
+    static const char *const texts[] = {"{\"preset\":\"normal\",\"leak\":{\"from_ms\":299999}}",
+                                        "{\"preset\":\"normal\",\"leak\":{\"from_ms\":86400001}}",
+                                        "{\"preset\":\"normal\",\"leak\":{\"from_ms\":-1}}",
+                                        "{\"preset\":\"normal\",\"leak\":{\"from_ms\":1e300}}",
+                                        "{\"preset\":\"normal\",\"leak\":{\"limit_pct\":0}}",
+                                        "{\"preset\":\"normal\",\"leak\":{\"limit_ratio\":2}}"};
 
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(texts); i++) {
@@ -201,9 +193,8 @@ static void times_that_cannot_be_are_refused(void **state)
 static void words_of_before_leave_the_leak_its_part(void **state)
 {
     (void)state;
-    struct flo_study_rules rules =
-        parsed("{\"preset\":\"normal\",\"token_p50\":{\"weight\":0.08},"
-               "\"errors\":{\"weight\":0.2}}");
+    struct flo_study_rules rules = parsed("{\"preset\":\"normal\",\"token_p50\":{\"weight\":0.08},"
+                                          "\"errors\":{\"weight\":0.2}}");
     assert_true(fabs(leak_of(&rules)->weight - 0.08) < 1e-9);
 
     rules = parsed("{\"preset\":\"normal\",\"engine_rss\":{\"weight\":0.1},"
@@ -243,8 +234,7 @@ static json_t *row_of(const json_t *record)
 
     json_array_foreach(json_object_get(record, "rows"), i, row)
     {
-        if (strcmp(json_string_value(json_object_get(row, "gate")), "leak") ==
-            0) {
+        if (strcmp(json_string_value(json_object_get(row, "gate")), "leak") == 0) {
             return row;
         }
     }
@@ -261,14 +251,12 @@ static void a_record_that_was_changed_is_noticed(void **state)
 
     for (size_t i = 0; i < FLO_COUNT(members); i++) {
         json_t *record = record_of_a_leak();
-        json_t *segment =
-            json_array_get(json_object_get(row_of(record), "segments"), i);
+        json_t *segment = json_array_get(json_object_get(row_of(record), "segments"), i);
         json_object_set_new(segment, members[i], json_real(-0.05));
         int rv = flo_study_replay(record, NULL, NULL, &worst, &err);
         assert_true(rv < 0 || worst > 1e-9);
         json_object_set_new(segment, members[i], json_string("much"));
-        assert_int_equal(flo_study_replay(record, NULL, NULL, &worst, &err),
-                         FLO_E_GATE_EVIDENCE);
+        assert_int_equal(flo_study_replay(record, NULL, NULL, &worst, &err), FLO_E_GATE_EVIDENCE);
         json_decref(record);
     }
 }

@@ -1,15 +1,13 @@
 /* Study: devices against their own past, and effects as people read them. */
 #include "unit/server/study_world.h"
 
-static struct flo_study_above *set_above(struct flo_study_evidence *evidence,
-                                         uint32_t updated, uint32_t others)
+static struct flo_study_above *set_above(struct flo_study_evidence *evidence, uint32_t updated,
+                                         uint32_t others)
 {
-    struct flo_study_above *above =
-        &evidence->segments[0].above[FLO_MEASURE_TTFT_P95];
+    struct flo_study_above *above = &evidence->segments[0].above[FLO_MEASURE_TTFT_P95];
 
-    *above =
-        (struct flo_study_above){.treated = {.devices = 20, .above = updated},
-                                 .control = {.devices = 80, .above = others}};
+    *above = (struct flo_study_above){.treated = {.devices = 20, .above = updated},
+                                      .control = {.devices = 80, .above = others}};
     return above;
 }
 
@@ -27,12 +25,10 @@ static void devices_far_above_their_own_past_fail_at_once(void **state)
     assert_int_equal(verdict(study, evidence, &under_way), FLO_PHASE_UNDECIDED);
     set_above(evidence, 16, 1);
     assert_int_equal(verdict(study, evidence, &under_way), FLO_PHASE_FAILS);
-    assert_int_equal(study->rules.rules[study->state.rule].measure,
-                     FLO_MEASURE_TTFT_P95);
+    assert_int_equal(study->rules.rules[study->state.rule].measure, FLO_MEASURE_TTFT_P95);
     flo_study_say(study, study->state.rule, 0, 1, text);
-    assert_string_equal(text,
-                        "TTFT p95: 16 of 20 updated devices above 1.5 times "
-                        "their own past, 1 of 80 others: fail");
+    assert_string_equal(text, "TTFT p95: 16 of 20 updated devices above 1.5 times "
+                              "their own past, 1 of 80 others: fail");
     free(evidence);
     free(study);
 }
@@ -46,30 +42,23 @@ static void the_told_effect_is_not_the_clipped_one(void **state)
     char text[FLO_STUDY_TEXT];
 
     set_ratio(&evidence->segments[0], FLO_MEASURE_TTFT_P95, 0.29);
-    evidence->told[FLO_MEASURE_TTFT_P95].effect =
-        (struct flo_told){.updated = 50,
-                          .controls = 400,
-                          .has_effect = true,
-                          .has_interval = true,
-                          .effect = log(2),
-                          .low = log(1.8),
-                          .high = log(2.3)};
-    evidence->told[FLO_MEASURE_ERRORS].rate =
-        (struct flo_told_rate){.has_rates = true,
-                               .has_ratio = true,
-                               .ratio = 250,
-                               .low = 90,
-                               .high = 700};
+    evidence->told[FLO_MEASURE_TTFT_P95].effect = (struct flo_told){.updated = 50,
+                                                                    .controls = 400,
+                                                                    .has_effect = true,
+                                                                    .has_interval = true,
+                                                                    .effect = log(2),
+                                                                    .low = log(1.8),
+                                                                    .high = log(2.3)};
+    evidence->told[FLO_MEASURE_ERRORS].rate = (struct flo_told_rate){
+        .has_rates = true, .has_ratio = true, .ratio = 250, .low = 90, .high = 700};
     assert_int_equal(verdict(study, evidence, &under_way), FLO_PHASE_FAILS);
     flo_study_say(study, 0, 0, 1, text);
-    assert_string_equal(text,
-                        "TTFT p95 2 times (95 % CI 1.8…2.3) on 50 updated "
-                        "against 400 controls, limit +3 %: fail");
+    assert_string_equal(text, "TTFT p95 2 times (95 % CI 1.8…2.3) on 50 updated "
+                              "against 400 controls, limit +3 %: fail");
     for (uint32_t i = 0; i < study->rules.count; i++) {
         if (study->rules.rules[i].measure == FLO_MEASURE_ERRORS) {
             flo_study_say(study, i, 0, 1, text);
-            assert_non_null(
-                strstr(text, "errors 250 times (95 % CI 90…700): 10 in"));
+            assert_non_null(strstr(text, "errors 250 times (95 % CI 90…700): 10 in"));
         }
     }
     free(evidence);
@@ -86,13 +75,11 @@ static void crashes_of_a_few_are_seen_in_any_phase(void **state)
     char text[FLO_STUDY_TEXT];
 
     second.phase = 1;
-    evidence->crash =
-        (struct flo_study_crash){.treated = {.devices = 4, .expected = 0.2},
-                                 .control = {.devices = 0, .expected = 1.6},
-                                 .past = {.devices = 8, .expected = 8}};
+    evidence->crash = (struct flo_study_crash){.treated = {.devices = 4, .expected = 0.2},
+                                               .control = {.devices = 0, .expected = 1.6},
+                                               .past = {.devices = 8, .expected = 8}};
     assert_int_equal(verdict(study, evidence, &second), FLO_PHASE_FAILS);
-    assert_int_equal(study->rules.rules[study->state.rule].measure,
-                     FLO_MEASURE_CRASHES);
+    assert_int_equal(study->rules.rules[study->state.rule].measure, FLO_MEASURE_CRASHES);
     flo_study_say(study, study->state.rule, 1, 1, text);
     assert_string_equal(text, "crashes: 4 within 2 h of the swap, their own "
                               "past lets 0.2 expect; of controls 0, 1.6 "
@@ -128,8 +115,7 @@ static void too_few_others_ask_a_person(void **state)
 
     set_above(evidence, 20, 0)->control.devices = 9;
     assert_int_equal(verdict(study, evidence, &under_way), FLO_PHASE_FAILS);
-    assert_int_equal(study->state.standing[study->state.rule].steep.verdict,
-                     FLO_PLAIN_PAUSE);
+    assert_int_equal(study->state.standing[study->state.rule].steep.verdict, FLO_PLAIN_PAUSE);
     assert_true(flo_study_is_steep(&study->state.standing[study->state.rule]));
     free(evidence);
     free(study);
@@ -141,8 +127,7 @@ static void both_references_are_compared_apart(void **state)
     (void)state;
     struct flo_study *study = study_new(FLO_PRESET_NORMAL);
     struct flo_study_evidence *evidence = evidence_new(1);
-    struct flo_statistic_arms *arms =
-        &evidence->segments[0].arms[FLO_MEASURE_TTFT_P95];
+    struct flo_statistic_arms *arms = &evidence->segments[0].arms[FLO_MEASURE_TTFT_P95];
 
     arms->older = arms->ratio; /* the release between was half as fast */
     arms->older.treated.mean += 0.7;

@@ -6,23 +6,19 @@
 
 static struct flo_study_moment moment_of(uint32_t phase, double soaks)
 {
-    return (struct flo_study_moment){.phase = phase,
-                                     .is_last = phase == 2,
-                                     .soaked_s = soaks * 3600,
-                                     .soak_s = 3600};
+    return (struct flo_study_moment){
+        .phase = phase, .is_last = phase == 2, .soaked_s = soaks * 3600, .soak_s = 3600};
 }
 
 /* So many updated devices against so many controls, which all metrics of speed
  * and memory show alike. */
-static void set_wave_of(struct flo_study_evidence *evidence, int64_t updated,
-                        int64_t controls, double change)
+static void set_wave_of(struct flo_study_evidence *evidence, int64_t updated, int64_t controls,
+                        double change)
 {
     for (int i = 0; i < FLO_MEASURE_COUNT; i++) {
-        if (flo_measure_fact((enum flo_measure)i)->kind ==
-            FLO_STATISTIC_RATIO) {
+        if (flo_measure_fact((enum flo_measure)i)->kind == FLO_STATISTIC_RATIO) {
             evidence->segments[0].arms[i].ratio = (struct flo_ratio_segment){
-                .treated = {updated, log1p(change),
-                            (double)updated * 0.08 * 0.08},
+                .treated = {updated, log1p(change), (double)updated * 0.08 * 0.08},
                 .control = {controls, 0, (double)controls * 0.08 * 0.08}};
         }
     }
@@ -30,8 +26,7 @@ static void set_wave_of(struct flo_study_evidence *evidence, int64_t updated,
 }
 
 /* The canary and the second phase of a fleet of 1,000. */
-static void go_to_the_last(struct flo_study *study,
-                           struct flo_study_evidence *evidence)
+static void go_to_the_last(struct flo_study *study, struct flo_study_evidence *evidence)
 {
     const struct flo_study_moment first = moment_of(0, 1);
     const struct flo_study_moment second = moment_of(1, 1);
@@ -165,8 +160,7 @@ static void crashes_that_nobody_can_prove_are_not_waited_for(void **state)
     struct flo_study *study = study_new(FLO_PRESET_NORMAL);
     struct flo_study_evidence *evidence = evidence_new(1);
     const struct flo_study_moment last = moment_of(2, 1);
-    struct flo_count_arm *treated =
-        &evidence->segments[0].arms[FLO_MEASURE_CRASHES].count.treated;
+    struct flo_count_arm *treated = &evidence->segments[0].arms[FLO_MEASURE_CRASHES].count.treated;
     char text[FLO_STUDY_TEXT];
 
     study->block_ms = 300000;
@@ -196,8 +190,7 @@ static void crashes_that_nobody_can_prove_are_not_waited_for(void **state)
     treated->devices = 2000;
     treated->exposure = 100;
     assert_int_equal(verdict(study, evidence, &last), FLO_PHASE_UNDECIDED);
-    assert_int_equal(study->rules.rules[study->state.rule].measure,
-                     FLO_MEASURE_CRASHES);
+    assert_int_equal(study->rules.rules[study->state.rule].measure, FLO_MEASURE_CRASHES);
 
     /* A release that crashes everywhere fails all the same. */
     flo_study_phase(study, 2);
@@ -215,8 +208,7 @@ static void a_device_that_crashes_on_and_on_leaves_the_gate_on(void **state)
     struct flo_study *study = study_new(FLO_PRESET_NORMAL);
     struct flo_study_evidence *evidence = evidence_new(1);
     const struct flo_study_moment last = moment_of(2, 1);
-    struct flo_statistic_arms *arms =
-        &evidence->segments[0].arms[FLO_MEASURE_CRASHES];
+    struct flo_statistic_arms *arms = &evidence->segments[0].arms[FLO_MEASURE_CRASHES];
 
     study->block_ms = 300000;
     set_count(&evidence->segments[0], FLO_MEASURE_CRASHES, 0, 8, 400);
@@ -231,8 +223,7 @@ static void a_device_that_crashes_on_and_on_leaves_the_gate_on(void **state)
         flo_study_crash_first(&evidence->crash, i == 0 ? 8 : 0, 8);
     }
     assert_int_equal(verdict(study, evidence, &last), FLO_PHASE_UNDECIDED);
-    assert_int_equal(study->rules.rules[study->state.rule].measure,
-                     FLO_MEASURE_CRASHES);
+    assert_int_equal(study->rules.rules[study->state.rule].measure, FLO_MEASURE_CRASHES);
 
     /* Where all crash each hour, that is how often they do. */
     struct flo_study_crash all = {0};

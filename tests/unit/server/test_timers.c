@@ -8,8 +8,8 @@
 #include "server-stub/core/timers.h"
 #include "unit/server/golden.h"
 
-static void tell_ends(struct flo_buf *text, const char *scene,
-                      const uint64_t *lives_ms, size_t count)
+static void tell_ends(struct flo_buf *text, const char *scene, const uint64_t *lives_ms,
+                      size_t count)
 {
     uint64_t retry_ms = 0;
 
@@ -17,8 +17,7 @@ static void tell_ends(struct flo_buf *text, const char *scene,
     for (size_t i = 0; i < count; i++) {
         retry_ms = flo_broker_retry_ms(retry_ms, lives_ms[i]);
         flo_buf_printf(text, "  lived %llu ms: starts after %llu ms\n",
-                       (unsigned long long)lives_ms[i],
-                       (unsigned long long)retry_ms);
+                       (unsigned long long)lives_ms[i], (unsigned long long)retry_ms);
     }
 }
 
@@ -29,17 +28,15 @@ static void tell_alone(struct flo_buf *text, uint64_t from_ms, uint64_t to_ms)
     uint64_t now_ms = 1000;
 
     while (now_ms < 300000 &&
-           !flo_alone_is_over(&alone, now_ms < from_ms || now_ms >= to_ms,
-                              60000, now_ms)) {
+           !flo_alone_is_over(&alone, now_ms < from_ms || now_ms >= to_ms, 60000, now_ms)) {
         now_ms += 200;
     }
-    flo_buf_printf(text, "no controller from %llu to %llu ms: ",
-                   (unsigned long long)from_ms, (unsigned long long)to_ms);
+    flo_buf_printf(text, "no controller from %llu to %llu ms: ", (unsigned long long)from_ms,
+                   (unsigned long long)to_ms);
     if (now_ms >= 300000) {
         flo_buf_text(text, "the broker stays\n");
     } else {
-        flo_buf_printf(text, "the broker ends at %llu ms\n",
-                       (unsigned long long)now_ms);
+        flo_buf_printf(text, "the broker ends at %llu ms\n", (unsigned long long)now_ms);
     }
 }
 
@@ -56,17 +53,15 @@ static void each_pause_is_as_its_trace_says(void **state)
                    (unsigned long long)flo_broker_retry_ms_max());
     for (uint64_t devices = 1; devices <= 1000000; devices *= 100) {
         flo_buf_printf(&text, "%llu devices come back within %llu ms\n",
-                       (unsigned long long)devices,
-                       (unsigned long long)flo_reconnect_ms(devices));
+                       (unsigned long long)devices, (unsigned long long)flo_reconnect_ms(devices));
     }
     tell_alone(&text, 10000, UINT64_MAX);
     tell_alone(&text, 10000, 69000);
     tell_alone(&text, 10000, 71000);
     for (uint64_t ms = 4999; ms <= 5001; ms++) {
-        flo_buf_printf(
-            &text, "%llu ms between two ticks: %s\n", (unsigned long long)ms,
-            flo_ticks_stalled(1000, 1000 + ms) ? "no silence of devices"
-                                               : "silence counts");
+        flo_buf_printf(&text, "%llu ms between two ticks: %s\n", (unsigned long long)ms,
+                       flo_ticks_stalled(1000, 1000 + ms) ? "no silence of devices"
+                                                          : "silence counts");
     }
 
     golden_check("timers", text.data);

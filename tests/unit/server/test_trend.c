@@ -31,8 +31,7 @@ static double heavy(void)
 }
 
 /* One value a span; `at` counts them. */
-static void point(struct flo_trend *trend, enum flo_trend_kind kind, int at,
-                  double value)
+static void point(struct flo_trend *trend, enum flo_trend_kind kind, int at, double value)
 {
     uint64_t span_ms = flo_trend_fact(kind)->span_ms;
     uint64_t now_ms = BEGIN_MS + (uint64_t)at * span_ms;
@@ -41,14 +40,12 @@ static void point(struct flo_trend *trend, enum flo_trend_kind kind, int at,
     (void)flo_trend_add(trend, kind, NAN, 0, now_ms + span_ms); /* over */
 }
 
-static struct flo_trend_finding judge(const struct flo_trend *trend,
-                                      enum flo_trend_kind kind, int at)
+static struct flo_trend_finding judge(const struct flo_trend *trend, enum flo_trend_kind kind,
+                                      int at)
 {
     struct flo_trend_finding finding;
 
-    flo_trend_judge(trend, kind,
-                    BEGIN_MS +
-                        (uint64_t)(at + 1) * flo_trend_fact(kind)->span_ms,
+    flo_trend_judge(trend, kind, BEGIN_MS + (uint64_t)(at + 1) * flo_trend_fact(kind)->span_ms,
                     &finding);
     return finding;
 }
@@ -121,8 +118,7 @@ static void restarts_are_a_rate_per_day(void **state)
         (void)flo_trend_add(&trend, FLO_TREND_CRASHING, i < 2 ? 1 : 0, 60000,
                             BEGIN_MS + (uint64_t)i * 60000);
     }
-    assert_true(
-        flo_trend_add(&trend, FLO_TREND_CRASHING, 0, 60000, BEGIN_MS + DAY_MS));
+    assert_true(flo_trend_add(&trend, FLO_TREND_CRASHING, 0, 60000, BEGIN_MS + DAY_MS));
     assert_true(fabs((double)trend.values[0] - 4) < 1e-6);
 }
 
@@ -138,8 +134,7 @@ static void bytes_are_read_back_and_no_others(void **state)
     }
     size_t bytes = flo_trend_pack(trends, data);
     assert_true(flo_trend_unpack(data, bytes, back));
-    assert_memory_equal(back[FLO_TREND_FILLING].values,
-                        trends[FLO_TREND_FILLING].values,
+    assert_memory_equal(back[FLO_TREND_FILLING].values, trends[FLO_TREND_FILLING].values,
                         sizeof(back[0].values));
     for (size_t cut = 0; cut < bytes; cut++) {
         assert_false(flo_trend_unpack(data, cut, back));
@@ -256,8 +251,8 @@ static void trends_that_matter_are_found_in_weeks(void **state)
     int heating = heat(1000, 14);    /* a degree a day */
     int filling = fill(1 * GIB, 14); /* in three and a half days */
     int crashing = crash(0.2, 1, 21);
-    print_message("found of %d: heating %d, filling %d, crashing %d\n", DEVICES,
-                  heating, filling, crashing);
+    print_message("found of %d: heating %d, filling %d, crashing %d\n", DEVICES, heating, filling,
+                  crashing);
     assert_true(heating >= DEVICES * 9 / 10);
     assert_true(filling >= DEVICES * 9 / 10);
     assert_true(crashing >= DEVICES * 3 / 4);

@@ -30,8 +30,7 @@ static void same(const json_t *want, const json_t *got, const char *key)
         }
     } else if (json_is_array(want)) {
         if (json_array_size(want) != json_array_size(got)) {
-            fail_msg("%s: %zu items, not %zu", key, json_array_size(got),
-                     json_array_size(want));
+            fail_msg("%s: %zu items, not %zu", key, json_array_size(got), json_array_size(want));
         }
         json_array_foreach((json_t *)(uintptr_t)want, i, value)
         {
@@ -49,16 +48,15 @@ static void same(const json_t *want, const json_t *got, const char *key)
             fail_msg("%s: %.12g, not null", key, json_number_value(got));
         }
     } else if (got == NULL || !json_equal(want, got)) {
-        fail_msg("%s: `%s`, not `%s`", key, json_string_value(got),
-                 json_string_value(want));
+        fail_msg("%s: `%s`, not `%s`", key, json_string_value(got), json_string_value(want));
     }
 }
 
 static void row_is_met(void **state)
 {
     const json_t *row = *state;
-    json_t *got = answer_of(json_string_value(json_object_get(row, "kind")),
-                            json_object_get(row, "input"));
+    json_t *got =
+        answer_of(json_string_value(json_object_get(row, "kind")), json_object_get(row, "input"));
 
     same(json_object_get(row, "want"), got, "want");
     json_decref(got);
@@ -77,8 +75,7 @@ json_t *vectors_read(const char *path)
     while (fgets(line, LINE_MAX_BYTES, file) != NULL) {
         json_t *row = json_loads(line, 0, NULL);
         if (row == NULL) {
-            fprintf(stderr, "%s: row %zu is no JSON\n", path,
-                    json_array_size(rows) + 1);
+            fprintf(stderr, "%s: row %zu is no JSON\n", path, json_array_size(rows) + 1);
             exit(1);
         }
         json_array_append_new(rows, row);
@@ -96,10 +93,9 @@ int vectors_run(const json_t *rows, vectors_answer *answer)
     answer_of = answer;
     for (size_t i = 0; i < count; i++) {
         json_t *row = json_array_get(rows, i);
-        tests[i] = (struct CMUnitTest){
-            .name = json_string_value(json_object_get(row, "id")),
-            .test_func = row_is_met,
-            .initial_state = row};
+        tests[i] = (struct CMUnitTest){.name = json_string_value(json_object_get(row, "id")),
+                                       .test_func = row_is_met,
+                                       .initial_state = row};
     }
     int failed = _cmocka_run_group_tests("vectors", tests, count, NULL, NULL);
     free(tests);

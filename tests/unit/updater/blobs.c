@@ -5,8 +5,8 @@
 
 #include "updater/store/store.h"
 
-void blob_path(const struct flo_store *store, const struct flo_digest *digest,
-               char *out, size_t bytes)
+void blob_path(const struct flo_store *store, const struct flo_digest *digest, char *out,
+               size_t bytes)
 {
     char name[FLO_BLOB_NAME];
 

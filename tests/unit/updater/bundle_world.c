@@ -37,16 +37,15 @@ static void write_body(struct world *world, struct flo_buf *body)
 
     blob_name(HELLO, world->hello, hello);
     blob_name(WORLD, world->other, other);
-    flo_buf_printf(
-        body,
-        "{\"v\":1,\"fleet\":\"demo\",\"model\":\"tiny\",\"version\":\"2.0.0\","
-        "\"number\":2,\"variants\":[{\"name\":\"q4_0\",\"needs\":{},\"files\":"
-        "[\"model.gguf\",\"golden.json\"]}],\"files\":[{\"name\":\"model.gguf\""
-        ",\"role\":\"model\",\"digest\":\"%s\",\"bytes\":5,\"get\":[{\"codec\":"
-        "\"raw\",\"digest\":\"%s\",\"bytes\":5}]},{\"name\":\"golden.json\","
-        "\"role\":\"golden\",\"digest\":\"%s\",\"bytes\":11,\"get\":[{"
-        "\"codec\":\"raw\",\"digest\":\"%s\",\"bytes\":11}]}]}",
-        hello, hello, other, other);
+    flo_buf_printf(body,
+                   "{\"v\":1,\"fleet\":\"demo\",\"model\":\"tiny\",\"version\":\"2.0.0\","
+                   "\"number\":2,\"variants\":[{\"name\":\"q4_0\",\"needs\":{},\"files\":"
+                   "[\"model.gguf\",\"golden.json\"]}],\"files\":[{\"name\":\"model.gguf\""
+                   ",\"role\":\"model\",\"digest\":\"%s\",\"bytes\":5,\"get\":[{\"codec\":"
+                   "\"raw\",\"digest\":\"%s\",\"bytes\":5}]},{\"name\":\"golden.json\","
+                   "\"role\":\"golden\",\"digest\":\"%s\",\"bytes\":11,\"get\":[{"
+                   "\"codec\":\"raw\",\"digest\":\"%s\",\"bytes\":11}]}]}",
+                   hello, hello, other, other);
 }
 
 int bundle_set_up(void **state)
@@ -61,13 +60,10 @@ int bundle_set_up(void **state)
     assert_int_equal(flo_key_generate(&world->key, &world->err), 0);
     world->trust = flo_trust_new("demo");
     flo_public_key_pem(flo_key_public(world->key), pem);
-    assert_int_equal(
-        flo_trust_add(world->trust, pem, FLO_ROLE_RELEASE, NULL, &world->err),
-        0);
+    assert_int_equal(flo_trust_add(world->trust, pem, FLO_ROLE_RELEASE, NULL, &world->err), 0);
     write_body(world, &body);
-    assert_int_equal(flo_release_sign(body.data, body.bytes, world->key,
-                                      &world->envelope, &world->err),
-                     0);
+    assert_int_equal(
+        flo_release_sign(body.data, body.bytes, world->key, &world->envelope, &world->err), 0);
     flo_buf_deinit(&body);
     *state = world;
     return 0;
@@ -98,8 +94,7 @@ void add_entry(struct world *world, const struct entry *entry)
     unsigned sum = 0;
 
     snprintf(head, 100, "%s", entry->name);
-    snprintf(head + 100, 8, "%07o",
-             (entry->mode == 0 ? 0644 : entry->mode) & 07777u);
+    snprintf(head + 100, 8, "%07o", (entry->mode == 0 ? 0644 : entry->mode) & 07777u);
     snprintf(head + 108, 8, "%07o", 0);
     snprintf(head + 116, 8, "%07o", 0);
     snprintf(head + 124, 12, "%011zo", entry->bytes);
@@ -124,8 +119,7 @@ void add_entry(struct world *world, const struct entry *entry)
     }
 }
 
-void add_file(struct world *world, const char *name, const char *data,
-              size_t bytes)
+void add_file(struct world *world, const char *name, const char *data, size_t bytes)
 {
     const struct entry entry = {.name = name, .data = data, .bytes = bytes};
 
@@ -134,8 +128,7 @@ void add_file(struct world *world, const char *name, const char *data,
 
 void add_document(struct world *world)
 {
-    add_file(world, "release.json", world->envelope.data,
-             world->envelope.bytes);
+    add_file(world, "release.json", world->envelope.data, world->envelope.bytes);
 }
 
 void add_hello(struct world *world)
@@ -166,8 +159,7 @@ int on_data(void *context, const void *data, size_t bytes, struct flo_err *err)
     return 0;
 }
 
-int on_blob_end(void *context, const struct flo_digest *digest,
-                struct flo_err *err)
+int on_blob_end(void *context, const struct flo_digest *digest, struct flo_err *err)
 {
     struct world *world = context;
 
@@ -193,9 +185,7 @@ int read_tar(struct world *world)
     int fd = open(world->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 
     assert_true(fd >= 0);
-    assert_int_equal(
-        flo_fd_write_all(fd, world->tar.data, world->tar.bytes, &world->err),
-        0);
+    assert_int_equal(flo_fd_write_all(fd, world->tar.data, world->tar.bytes, &world->err), 0);
     assert_int_equal(close(fd), 0);
     return read_path(world, world->path);
 }
@@ -216,6 +206,5 @@ void save_blob(struct world *world, const char *name, const char *text)
     char path[192];
 
     snprintf(path, sizeof path, "%s/%s", world->dir, name + strlen("blobs/"));
-    assert_int_equal(
-        flo_file_write(path, text, strlen(text), 0644, &world->err), 0);
+    assert_int_equal(flo_file_write(path, text, strlen(text), 0644, &world->err), 0);
 }

@@ -39,20 +39,17 @@ void blob_name(const char *text, char *out, char *digest_text);
 int bundle_set_up(void **state);
 int bundle_tear_down(void **state);
 void add_entry(struct world *world, const struct entry *entry);
-void add_file(struct world *world, const char *name, const char *data,
-              size_t bytes);
+void add_file(struct world *world, const char *name, const char *data, size_t bytes);
 void add_document(struct world *world);
 void add_hello(struct world *world);
 void add_other(struct world *world);
 void add_end(struct world *world);
-int on_blob_end(void *context, const struct flo_digest *digest,
-                struct flo_err *err);
+int on_blob_end(void *context, const struct flo_digest *digest, struct flo_err *err);
 int on_data(void *context, const void *data, size_t bytes, struct flo_err *err);
 int read_path(struct world *world, const char *path);
 int read_tar(struct world *world);
 void must_fail(struct world *world, int code);
 void save_blob(struct world *world, const char *name, const char *text);
-#define in_bundle(test)                                                        \
-    cmocka_unit_test_setup_teardown(test, bundle_set_up, bundle_tear_down)
+#define in_bundle(test) cmocka_unit_test_setup_teardown(test, bundle_set_up, bundle_tear_down)
 
 #endif

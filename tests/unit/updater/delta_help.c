@@ -26,16 +26,15 @@ int file_of(const void *data, size_t bytes)
     return fd;
 }
 
-int append_piece(void *context, const void *data, size_t bytes,
-                 struct flo_err *err)
+int append_piece(void *context, const void *data, size_t bytes, struct flo_err *err)
 {
     (void)err;
     flo_buf_add(context, data, bytes);
     return 0;
 }
 
-int apply_files(enum flo_codec codec, int old_fd, int patch_fd,
-                uint64_t new_bytes, struct flo_buf *out, struct flo_err *err)
+int apply_files(enum flo_codec codec, int old_fd, int patch_fd, uint64_t new_bytes,
+                struct flo_buf *out, struct flo_err *err)
 {
     const struct flo_delta_job job = {.codec = codec,
                                       .patch_fd = patch_fd,
@@ -49,9 +48,8 @@ int apply_files(enum flo_codec codec, int old_fd, int patch_fd,
     return flo_delta_apply(&job, NULL, err);
 }
 
-int apply_bytes(enum flo_codec codec, const void *old, size_t old_bytes,
-                const void *patch, size_t patch_bytes, uint64_t new_bytes,
-                struct flo_buf *out, struct flo_err *err)
+int apply_bytes(enum flo_codec codec, const void *old, size_t old_bytes, const void *patch,
+                size_t patch_bytes, uint64_t new_bytes, struct flo_buf *out, struct flo_err *err)
 {
     int old_fd = file_of(old, old_bytes);
     int patch_fd = file_of(patch, patch_bytes);
@@ -62,8 +60,8 @@ int apply_bytes(enum flo_codec codec, const void *old, size_t old_bytes,
     return rv;
 }
 
-void create_bytes(const char *choice, const void *old, size_t old_bytes,
-                  const void *new, size_t new_bytes, struct flo_buf *out)
+void create_bytes(const char *choice, const void *old, size_t old_bytes, const void *new,
+                  size_t new_bytes, struct flo_buf *out)
 {
     struct flo_delta_made made;
     struct flo_err err = {0};
@@ -71,13 +69,10 @@ void create_bytes(const char *choice, const void *old, size_t old_bytes,
     int new_fd = file_of(new, new_bytes);
     int patch_fd = file_of("", 0);
 
-    assert_int_equal(
-        flo_delta_create(choice, old_fd, new_fd, patch_fd, NULL, &made, &err),
-        0);
+    assert_int_equal(flo_delta_create(choice, old_fd, new_fd, patch_fd, NULL, &made, &err), 0);
     out->bytes = 0;
     char *data = malloc((size_t)made.bytes + 1);
-    assert_int_equal(
-        flo_fd_pread_all(patch_fd, data, (size_t)made.bytes, 0, &err), 0);
+    assert_int_equal(flo_fd_pread_all(patch_fd, data, (size_t)made.bytes, 0, &err), 0);
     flo_buf_add(out, data, (size_t)made.bytes);
     free(data);
     (void)close(old_fd);
@@ -104,17 +99,15 @@ void add_bzip2(struct flo_buf *out, const void *data, size_t bytes)
     char *source = malloc(bytes + 1);
 
     memcpy(source, data, bytes);
-    assert_int_equal(BZ2_bzBuffToBuffCompress(packed, &packed_bytes, source,
-                                              (unsigned)bytes, 9, 0, 0),
-                     BZ_OK);
+    assert_int_equal(
+        BZ2_bzBuffToBuffCompress(packed, &packed_bytes, source, (unsigned)bytes, 9, 0, 0), BZ_OK);
     flo_buf_add(out, packed, packed_bytes);
     free(source);
     free(packed);
 }
 
-void craft_patch(const int64_t (*triples)[3], size_t count, const char *diff,
-                 size_t diff_bytes, const char *extra, size_t extra_bytes,
-                 int64_t new_bytes, struct flo_buf *out)
+void craft_patch(const int64_t (*triples)[3], size_t count, const char *diff, size_t diff_bytes,
+                 const char *extra, size_t extra_bytes, int64_t new_bytes, struct flo_buf *out)
 {
     struct flo_buf control = {0};
     struct flo_buf parts[3] = {{0}};
@@ -127,8 +120,7 @@ void craft_patch(const int64_t (*triples)[3], size_t count, const char *diff,
         put_offset(triple + 16, triples[i][2]);
         flo_buf_add(&control, triple, sizeof triple);
     }
-    add_bzip2(&parts[0], control.data == NULL ? "" : control.data,
-              control.bytes);
+    add_bzip2(&parts[0], control.data == NULL ? "" : control.data, control.bytes);
     add_bzip2(&parts[1], diff, diff_bytes);
     add_bzip2(&parts[2], extra, extra_bytes);
     put_offset(head + 8, (int64_t)parts[0].bytes);
@@ -148,8 +140,7 @@ struct bytes load(const char *path)
     struct bytes file = {0};
     struct flo_err err = {0};
 
-    assert_int_equal(
-        flo_file_read(path, 16 << 20, &file.data, &file.bytes, &err), 0);
+    assert_int_equal(flo_file_read(path, 16 << 20, &file.data, &file.bytes, &err), 0);
     return file;
 }
 
@@ -182,8 +173,7 @@ bool limit_growth(uint64_t bytes)
     if (file != NULL) {
         (void)fclose(file);
     }
-    limit.rlim_cur =
-        (rlim_t)(pages * (unsigned long)sysconf(_SC_PAGESIZE) + bytes);
+    limit.rlim_cur = (rlim_t)(pages * (unsigned long)sysconf(_SC_PAGESIZE) + bytes);
     limit.rlim_max = limit.rlim_cur;
     return is_read && setrlimit(RLIMIT_AS, &limit) == 0;
 #endif

@@ -32,8 +32,7 @@ static const char *dtype_of(uint32_t type)
                                : "U8";
 }
 
-struct bytes safetensors_of(const struct model_tensor *tensors, size_t count,
-                            const char *note)
+struct bytes safetensors_of(const struct model_tensor *tensors, size_t count, const char *note)
 {
     struct flo_buf head = {0};
     struct flo_buf file = {0};
@@ -41,17 +40,15 @@ struct bytes safetensors_of(const struct model_tensor *tensors, size_t count,
     uint64_t at = 0;
     char text[256];
 
-    (void)snprintf(text, sizeof text, "{\"__metadata__\": {\"note\": \"%s\"}",
-                   note);
+    (void)snprintf(text, sizeof text, "{\"__metadata__\": {\"note\": \"%s\"}", note);
     flo_buf_add(&head, text, strlen(text));
     for (size_t i = 0; i < count; i++) {
         uint64_t end = at + bytes_of(&tensors[i]);
         (void)snprintf(text, sizeof text,
-                       ", \"%s\": {\"dtype\": \"%s\", \"shape\": [%" PRIu64
-                       ", %" PRIu64 "], \"data_offsets\": [%" PRIu64
-                       ", %" PRIu64 "]}",
-                       tensors[i].name, dtype_of(tensors[i].type),
-                       tensors[i].rows, tensors[i].columns, at, end);
+                       ", \"%s\": {\"dtype\": \"%s\", \"shape\": [%" PRIu64 ", %" PRIu64
+                       "], \"data_offsets\": [%" PRIu64 ", %" PRIu64 "]}",
+                       tensors[i].name, dtype_of(tensors[i].type), tensors[i].rows,
+                       tensors[i].columns, at, end);
         flo_buf_add(&head, text, strlen(text));
         at = end;
     }
@@ -83,16 +80,14 @@ static void add_varint(struct flo_buf *out, unsigned field, uint64_t value)
     add_number(out, value);
 }
 
-static void add_bytes(struct flo_buf *out, unsigned field, const void *data,
-                      size_t bytes)
+static void add_bytes(struct flo_buf *out, unsigned field, const void *data, size_t bytes)
 {
     add_number(out, field << 3 | 2);
     add_number(out, bytes);
     flo_buf_add(out, data, bytes);
 }
 
-static void add_message(struct flo_buf *out, unsigned field,
-                        struct flo_buf *message)
+static void add_message(struct flo_buf *out, unsigned field, struct flo_buf *message)
 {
     add_bytes(out, field, message->data, message->bytes);
     flo_buf_deinit(message);
@@ -107,8 +102,7 @@ static uint64_t data_type_of(uint32_t type)
                                : 2;
 }
 
-static struct flo_buf tensor_of(const struct model_tensor *tensor,
-                                enum onnx_way way)
+static struct flo_buf tensor_of(const struct model_tensor *tensor, enum onnx_way way)
 {
     size_t bytes = bytes_of(tensor);
     struct flo_buf out = {0};
@@ -133,8 +127,8 @@ static struct flo_buf tensor_of(const struct model_tensor *tensor,
     return out;
 }
 
-struct bytes onnx_of(const struct model_tensor *tensors, size_t count,
-                     const char *note, enum onnx_way way)
+struct bytes onnx_of(const struct model_tensor *tensors, size_t count, const char *note,
+                     enum onnx_way way)
 {
     struct flo_buf model = {0};
     struct flo_buf graph = {0};

@@ -11,8 +11,7 @@
 #define TYPE_U8 254
 
 /* The caller frees their data.  `note` stands in the head. */
-struct bytes safetensors_of(const struct model_tensor *tensors, size_t count,
-                            const char *note);
+struct bytes safetensors_of(const struct model_tensor *tensors, size_t count, const char *note);
 
 /* Where an ONNX file has its values. */
 enum onnx_way {
@@ -22,7 +21,7 @@ enum onnx_way {
     ONNX_EXTERNAL, /* another file */
     ONNX_WAYS
 };
-struct bytes onnx_of(const struct model_tensor *tensors, size_t count,
-                     const char *note, enum onnx_way way);
+struct bytes onnx_of(const struct model_tensor *tensors, size_t count, const char *note,
+                     enum onnx_way way);
 
 #endif

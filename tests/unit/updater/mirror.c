@@ -76,14 +76,12 @@ static void answer_text(int fd, int status, const char *type, const char *body)
     }
 }
 
-static void send_file(struct mirror *mirror, int fd, int file, int64_t from,
-                      int64_t size)
+static void send_file(struct mirror *mirror, int fd, int file, int64_t from, int64_t size)
 {
     static char piece[65536];
     int64_t limit = size - from;
 
-    if (mirror->cut_after > 0 && mirror->cut_count != 0 &&
-        mirror->cut_after < limit) {
+    if (mirror->cut_after > 0 && mirror->cut_count != 0 && mirror->cut_after < limit) {
         limit = mirror->cut_after;
         mirror->cut_after += mirror->cut_later;
         if (mirror->cut_count > 0) {
@@ -91,8 +89,7 @@ static void send_file(struct mirror *mirror, int fd, int file, int64_t from,
         }
     }
     while (limit > 0) {
-        size_t want =
-            limit < (int64_t)sizeof(piece) ? (size_t)limit : sizeof(piece);
+        size_t want = limit < (int64_t)sizeof(piece) ? (size_t)limit : sizeof(piece);
         ssize_t n = pread(file, piece, want, from);
         if (n <= 0) {
             return;
@@ -114,8 +111,7 @@ static void send_file(struct mirror *mirror, int fd, int file, int64_t from,
     }
 }
 
-static void answer_file(struct mirror *mirror, int fd, const char *kind,
-                        const char *hex)
+static void answer_file(struct mirror *mirror, int fd, const char *kind, const char *hex)
 {
     char path[512];
     char head[512];
@@ -141,16 +137,14 @@ static void answer_file(struct mirror *mirror, int fd, const char *kind,
         snprintf(length, sizeof(length), "Content-Length: %lld\r\n",
                  (long long)(st.st_size - from + mirror->extra_bytes));
     }
-    int chars =
-        snprintf(head, sizeof(head),
-                 "HTTP/1.1 %d X\r\nContent-Type: application/octet-stream\r\n"
-                 "ETag: \"sha256:%s\"\r\nConnection: close\r\n%s",
-                 from > 0 ? 206 : 200, hex, length);
+    int chars = snprintf(head, sizeof(head),
+                         "HTTP/1.1 %d X\r\nContent-Type: application/octet-stream\r\n"
+                         "ETag: \"sha256:%s\"\r\nConnection: close\r\n%s",
+                         from > 0 ? 206 : 200, hex, length);
     if (from > 0) {
-        chars +=
-            snprintf(head + chars, sizeof(head) - (size_t)chars,
-                     "Content-Range: bytes %lld-%lld/%lld\r\n", (long long)from,
-                     (long long)st.st_size - 1, (long long)st.st_size);
+        chars += snprintf(head + chars, sizeof(head) - (size_t)chars,
+                          "Content-Range: bytes %lld-%lld/%lld\r\n", (long long)from,
+                          (long long)st.st_size - 1, (long long)st.st_size);
     }
     chars += snprintf(head + chars, sizeof(head) - (size_t)chars, "\r\n");
     if (put(fd, head, (size_t)chars)) {
@@ -168,8 +162,7 @@ static void handle(struct mirror *mirror, int fd)
         return;
     }
     header(head, "Range", mirror->last_range, sizeof(mirror->last_range));
-    header(head, "If-Range", mirror->last_if_range,
-           sizeof(mirror->last_if_range));
+    header(head, "If-Range", mirror->last_if_range, sizeof(mirror->last_if_range));
     mirror->requests++;
     if (mirror->raw != NULL) {
         for (size_t i = 0; i < mirror->raw_times; i++) {
@@ -178,8 +171,7 @@ static void handle(struct mirror *mirror, int fd)
             }
         }
     } else if (mirror->is_portal) {
-        answer_text(fd, 200, "text/html; charset=utf-8",
-                    "<html>please log in</html>");
+        answer_text(fd, 200, "text/html; charset=utf-8", "<html>please log in</html>");
     } else if (mirror->status != 0 && mirror->status_count != 0) {
         if (mirror->status_count > 0) {
             mirror->status_count--;
@@ -187,8 +179,7 @@ static void handle(struct mirror *mirror, int fd)
         answer_text(fd, mirror->status, "text/plain", "no");
     } else if (sscanf(head, "GET /v1/blobs/sha256:%64[0-9a-f] ", hex) == 1) {
         answer_file(mirror, fd, "sha256", hex);
-    } else if (sscanf(head, "GET /v1/envelopes/sha256:%64[0-9a-f] ", hex) ==
-               1) {
+    } else if (sscanf(head, "GET /v1/envelopes/sha256:%64[0-9a-f] ", hex) == 1) {
         answer_file(mirror, fd, "envelope", hex);
     } else {
         answer_text(fd, 404, "text/plain", "no such path");
@@ -225,11 +216,9 @@ void mirror_open(struct mirror *mirror, const char *dir)
     mirror->flip_at = -1;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     mirror->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (mirror->listen_fd < 0 ||
-        bind(mirror->listen_fd, (struct sockaddr *)&address, bytes) < 0 ||
+    if (mirror->listen_fd < 0 || bind(mirror->listen_fd, (struct sockaddr *)&address, bytes) < 0 ||
         listen(mirror->listen_fd, 16) < 0 ||
-        getsockname(mirror->listen_fd, (struct sockaddr *)&address, &bytes) <
-            0 ||
+        getsockname(mirror->listen_fd, (struct sockaddr *)&address, &bytes) < 0 ||
         pthread_create(&mirror->thread, NULL, serve, mirror) != 0) {
         abort();
     }
@@ -244,8 +233,7 @@ void mirror_close(struct mirror *mirror)
 
     mirror->is_closing = true;
     /* A last connection wakes the thread. */
-    if (getsockname(mirror->listen_fd, (struct sockaddr *)&address, &bytes) ==
-        0) {
+    if (getsockname(mirror->listen_fd, (struct sockaddr *)&address, &bytes) == 0) {
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (fd >= 0) {
             (void)connect(fd, (struct sockaddr *)&address, bytes);

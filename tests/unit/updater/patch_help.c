@@ -27,8 +27,7 @@ struct patch_story patch_story_of(uint64_t columns, uint64_t rows)
     struct patch_story story = {0};
 
     for (size_t i = 0; i < 3; i++) {
-        tensors[i] =
-            (struct model_tensor){names[i], types[i], columns, rows, NULL};
+        tensors[i] = (struct model_tensor){names[i], types[i], columns, rows, NULL};
         data[i] = malloc((size_t)model_tensor_bytes(&tensors[i]));
         weights_fill(types[i], data[i], columns * rows, (uint32_t)i);
         tensors[i].data = data[i];
@@ -41,8 +40,8 @@ struct patch_story patch_story_of(uint64_t columns, uint64_t rows)
     for (size_t i = 0; i < 3; i++) {
         free(data[i]);
     }
-    create_bytes("tensor1", story.old.data, story.old.bytes, story.new.data,
-                 story.new.bytes, &story.patch);
+    create_bytes("tensor1", story.old.data, story.old.bytes, story.new.data, story.new.bytes,
+                 &story.patch);
     return story;
 }
 
@@ -66,21 +65,18 @@ static void read_index(const struct flo_buf *file, struct patch *patch)
 
     patch->is_packed = head->packed_bytes != head->index_bytes;
     if (patch->is_packed) {
-        assert_int_equal(ZSTD_decompress(index, head->index_bytes, packed,
-                                         head->packed_bytes),
+        assert_int_equal(ZSTD_decompress(index, head->index_bytes, packed, head->packed_bytes),
                          head->index_bytes);
     } else {
         memcpy(index, packed, head->index_bytes);
     }
-    assert_int_equal(
-        flo_tensor_index_check(head, index, file->bytes, &needs, NULL), 0);
+    assert_int_equal(flo_tensor_index_check(head, index, file->bytes, &needs, NULL), 0);
     assert_true(head->part_count <= PATCH_PARTS_MAX);
     flo_tensor_index_begin(&walk, head, index);
     walk.hash_at = needs.hash_at;
     for (;;) {
         struct patch_part *part = &patch->parts[patch->count];
-        assert_int_equal(
-            flo_tensor_index_next(&walk, &part->entry, &is_end, NULL), 0);
+        assert_int_equal(flo_tensor_index_next(&walk, &part->entry, &is_end, NULL), 0);
         if (is_end) {
             break;
         }
@@ -89,11 +85,9 @@ static void read_index(const struct flo_buf *file, struct patch *patch)
             memcpy(part->new_hash, part->entry.new_hash, TENSOR_HASH_BYTES);
         }
         if (part->entry.payload_hash != NULL) {
-            memcpy(part->payload_hash, part->entry.payload_hash,
-                   TENSOR_HASH_BYTES);
+            memcpy(part->payload_hash, part->entry.payload_hash, TENSOR_HASH_BYTES);
         }
-        flo_buf_add(&part->payload, file->data + part->entry.payload_at,
-                    part->entry.payload_bytes);
+        flo_buf_add(&part->payload, file->data + part->entry.payload_at, part->entry.payload_bytes);
     }
     free(index);
 }
@@ -102,9 +96,8 @@ struct patch *patch_of(const struct flo_buf *file)
 {
     struct patch *patch = calloc(1, sizeof *patch);
 
-    assert_int_equal(flo_tensor_head_read((const uint8_t *)file->data,
-                                          TENSOR_HEAD_BYTES, file->bytes,
-                                          &patch->head, NULL),
+    assert_int_equal(flo_tensor_head_read((const uint8_t *)file->data, TENSOR_HEAD_BYTES,
+                                          file->bytes, &patch->head, NULL),
                      0);
     read_index(file, patch);
     return patch;
@@ -140,13 +133,11 @@ static void put_byte(struct flo_buf *out, unsigned value)
     flo_buf_add(out, &byte, 1);
 }
 
-static void put_entry(const struct patch_part *part, uint64_t *old_end,
-                      struct flo_buf *out)
+static void put_entry(const struct patch_part *part, uint64_t *old_end, struct flo_buf *out)
 {
     const struct tensor_entry *entry = &part->entry;
     uint64_t move = entry->old_at - *old_end;
-    uint64_t payload =
-        part->states != 0 ? part->states : (uint64_t)part->payload.bytes;
+    uint64_t payload = part->states != 0 ? part->states : (uint64_t)part->payload.bytes;
 
     put_byte(out, part->has_op_byte ? part->op_byte : (unsigned)entry->op);
     if (tensor_op_is_typed(entry->op)) {
@@ -158,9 +149,7 @@ static void put_entry(const struct patch_part *part, uint64_t *old_end,
         put_number(out, entry->new_bytes, part->width);
     }
     if (entry->op != TENSOR_ZERO && entry->op != TENSOR_PLAIN) {
-        put_number(
-            out, part->has_move ? part->move : (move << 1 ^ (0 - (move >> 63))),
-            1);
+        put_number(out, part->has_move ? part->move : (move << 1 ^ (0 - (move >> 63))), 1);
         *old_end = entry->old_at + entry->old_bytes;
     }
     if (entry->op == TENSOR_PACKED) {
@@ -210,8 +199,7 @@ void patch_seal(const struct patch *patch, struct flo_buf *out)
         put_hashes(&patch->parts[i], &index);
     }
     flo_buf_add(&index, patch->behind.data, patch->behind.bytes);
-    head.part_count =
-        (uint32_t)((int64_t)patch->count + (int64_t)patch->parts_more);
+    head.part_count = (uint32_t)((int64_t)patch->count + (int64_t)patch->parts_more);
     head.index_bytes = (uint32_t)index.bytes;
     if (patch->is_packed) {
         pack_index(patch, &index);
@@ -223,8 +211,7 @@ void patch_seal(const struct patch *patch, struct flo_buf *out)
     flo_buf_add(out, bytes, sizeof bytes);
     flo_buf_add(out, index.data, index.bytes);
     for (size_t i = 0; i < patch->count; i++) {
-        flo_buf_add(out, patch->parts[i].payload.data,
-                    patch->parts[i].payload.bytes);
+        flo_buf_add(out, patch->parts[i].payload.data, patch->parts[i].payload.bytes);
     }
     flo_buf_deinit(&index);
 }
@@ -258,8 +245,7 @@ void patch_drop(struct patch *patch, size_t at)
 {
     flo_buf_deinit(&patch->parts[at].payload);
     patch->count--;
-    memmove(&patch->parts[at], &patch->parts[at + 1],
-            (patch->count - at) * sizeof patch->parts[0]);
+    memmove(&patch->parts[at], &patch->parts[at + 1], (patch->count - at) * sizeof patch->parts[0]);
 }
 
 void patch_double(struct patch *patch, size_t at)
@@ -267,19 +253,16 @@ void patch_double(struct patch *patch, size_t at)
     struct flo_buf payload = {0};
 
     assert_true(patch->count < PATCH_PARTS_MAX);
-    memmove(&patch->parts[at + 1], &patch->parts[at],
-            (patch->count - at) * sizeof patch->parts[0]);
+    memmove(&patch->parts[at + 1], &patch->parts[at], (patch->count - at) * sizeof patch->parts[0]);
     patch->count++;
-    flo_buf_add(&payload, patch->parts[at].payload.data,
-                patch->parts[at].payload.bytes);
+    flo_buf_add(&payload, patch->parts[at].payload.data, patch->parts[at].payload.bytes);
     patch->parts[at + 1].payload = payload;
 }
 
 /* ---- a patch that lies ---- */
 
-static void add_part(struct hostile *hostile, const struct tensor_entry *entry,
-                     const void *bytes, const void *payload,
-                     size_t payload_bytes)
+static void add_part(struct hostile *hostile, const struct tensor_entry *entry, const void *bytes,
+                     const void *payload, size_t payload_bytes)
 {
     struct patch *patch = hostile->patch;
     struct patch_part *part = &patch->parts[patch->count++];
@@ -295,8 +278,7 @@ static void add_part(struct hostile *hostile, const struct tensor_entry *entry,
 static void name_result(struct hostile *hostile)
 {
     hostile->patch->head.new_bytes = hostile->new.bytes;
-    flo_sha256(hostile->new.data, hostile->new.bytes,
-               &hostile->patch->head.new_digest);
+    flo_sha256(hostile->new.data, hostile->new.bytes, &hostile->patch->head.new_digest);
 }
 
 int hostile_set_up(void **state)
@@ -306,8 +288,7 @@ int hostile_set_up(void **state)
 
     limit_growth_begin();
     hostile->story = patch_story_of(256, 64);
-    flo_buf_add(&hostile->new, hostile->story.new.data,
-                hostile->story.new.bytes);
+    flo_buf_add(&hostile->new, hostile->story.new.data, hostile->story.new.bytes);
     hostile->patch = patch_of(&hostile->story.patch);
     struct patch *patch = hostile->patch;
     const struct bytes *old = &hostile->story.old;
@@ -316,19 +297,15 @@ int hostile_set_up(void **state)
     assert_int_equal(patch->parts[PACKED].entry.op, TENSOR_PACKED);
     assert_int_equal(patch->parts[TYPED].entry.op, TENSOR_TYPED);
     assert_int_equal(patch->parts[MORE_B].entry.op, TENSOR_MORE);
+    add_part(hostile, &(struct tensor_entry){.op = TENSOR_ZERO, .new_bytes = sizeof zeros}, zeros,
+             "", 0);
     add_part(
         hostile,
-        &(struct tensor_entry){.op = TENSOR_ZERO, .new_bytes = sizeof zeros},
-        zeros, "", 0);
-    add_part(hostile,
-             &(struct tensor_entry){.op = TENSOR_COPY,
-                                    .new_bytes = 1000,
-                                    .old_at = old->bytes - 1000,
-                                    .old_bytes = 1000},
-             old->data + old->bytes - 1000, "", 0);
-    add_part(hostile,
-             &(struct tensor_entry){.op = TENSOR_PLAIN, .new_bytes = 11},
-             "plain bytes", "plain bytes", 11);
+        &(struct tensor_entry){
+            .op = TENSOR_COPY, .new_bytes = 1000, .old_at = old->bytes - 1000, .old_bytes = 1000},
+        old->data + old->bytes - 1000, "", 0);
+    add_part(hostile, &(struct tensor_entry){.op = TENSOR_PLAIN, .new_bytes = 11}, "plain bytes",
+             "plain bytes", 11);
     /* The first typed part stands alone once more; its coder's last bits are
      * those of a group, so it has a payload of its own. */
     struct patch_story alone = patch_story_of(256, 64);
@@ -346,8 +323,7 @@ int hostile_set_up(void **state)
     const char *fresh = alone.new.data + typed->entry.new_at;
     flo_tensor_model_reset(model);
     range_encode_begin(&coder, payload, sizeof payload);
-    assert_true(
-        flo_tensor_encode(model, &coder, &part, (const uint8_t *)fresh));
+    assert_true(flo_tensor_encode(model, &coder, &part, (const uint8_t *)fresh));
     size_t bytes = range_encode_end(&coder);
     add_part(hostile, &typed->entry, fresh, payload, bytes);
     flo_tensor_model_free(model);
@@ -370,8 +346,7 @@ int hostile_tear_down(void **state)
 
 /* ---- play ---- */
 
-static int count_only(void *context, const void *data, size_t bytes,
-                      struct flo_err *err)
+static int count_only(void *context, const void *data, size_t bytes, struct flo_err *err)
 {
     (void)data;
     (void)err;
@@ -380,8 +355,8 @@ static int count_only(void *context, const void *data, size_t bytes,
 }
 
 /* The result within 8 MiB more than this process has. */
-static int apply_small(const struct hostile *hostile,
-                       const struct flo_buf *file, uint64_t new_bytes)
+static int apply_small(const struct hostile *hostile, const struct flo_buf *file,
+                       uint64_t new_bytes)
 {
     int old_fd = file_of(hostile->story.old.data, hostile->story.old.bytes);
     int patch_fd = file_of(file->data, file->bytes);
@@ -418,16 +393,13 @@ static int apply_small(const struct hostile *hostile,
     return rv;
 }
 
-void hostile_play_file(const struct hostile *hostile,
-                       const struct flo_buf *file, int expected)
+void hostile_play_file(const struct hostile *hostile, const struct flo_buf *file, int expected)
 {
-    uint64_t new_bytes =
-        hostile->has_new_bytes ? hostile->new_bytes : hostile->new.bytes;
+    uint64_t new_bytes = hostile->has_new_bytes ? hostile->new_bytes : hostile->new.bytes;
     struct flo_buf out = {0};
     struct flo_err err = {0};
-    int rv = apply_bytes(FLO_CODEC_TENSOR1, hostile->story.old.data,
-                         hostile->story.old.bytes, file->data, file->bytes,
-                         new_bytes, &out, &err);
+    int rv = apply_bytes(FLO_CODEC_TENSOR1, hostile->story.old.data, hostile->story.old.bytes,
+                         file->data, file->bytes, new_bytes, &out, &err);
 
     if (expected == HOSTILE_ANY_ERROR) {
         assert_true(rv < 0);

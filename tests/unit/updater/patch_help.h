@@ -75,7 +75,6 @@ int hostile_tear_down(void **state);
  * new file, no more of them than it has.  The same in 8 MiB. */
 #define HOSTILE_ANY_ERROR 1 /* where more than one may be seen first */
 void hostile_play(const struct hostile *hostile, int expected);
-void hostile_play_file(const struct hostile *hostile,
-                       const struct flo_buf *file, int expected);
+void hostile_play_file(const struct hostile *hostile, const struct flo_buf *file, int expected);
 
 #endif

@@ -17,25 +17,23 @@ void publisher_close(struct publisher *publisher);
 /* An empty release of model tiny with one variant for every device. */
 struct flo_release publisher_begin(const char *version, uint64_t number);
 /* Add a file with a raw way and chunk hashes; returns its index. */
-uint32_t publisher_add(struct publisher *publisher, struct flo_release *release,
-                       const char *name, const char *role, const char *path);
+uint32_t publisher_add(struct publisher *publisher, struct flo_release *release, const char *name,
+                       const char *role, const char *path);
 /* Add a way: choice "bsdiff40" (over `base`) or "zstd". */
 /* Put this list of chunk hashes in the place of the right one. */
-void publisher_add_list(const struct publisher *publisher,
-                        struct flo_release_file *file, const void *list,
-                        size_t bytes);
-void publisher_add_way(struct publisher *publisher, struct flo_release *release,
-                       uint32_t file, const char *choice, const char *base);
+void publisher_add_list(const struct publisher *publisher, struct flo_release_file *file,
+                        const void *list, size_t bytes);
+void publisher_add_way(struct publisher *publisher, struct flo_release *release, uint32_t file,
+                       const char *choice, const char *base);
 /* Sign with `key` and store; gives the release's id and frees it. */
-struct flo_digest publisher_sign(struct publisher *publisher,
-                                 const struct flo_key *key,
+struct flo_digest publisher_sign(struct publisher *publisher, const struct flo_key *key,
                                  struct flo_release *release);
 /* "<dir>/sha256-<hex>" */
-void publisher_path(const struct publisher *publisher,
-                    const struct flo_digest *digest, char out[256]);
+void publisher_path(const struct publisher *publisher, const struct flo_digest *digest,
+                    char out[256]);
 
 /* "<dir>/envelope-<hex>" */
-void publisher_envelope_path(const struct publisher *publisher,
-                             const struct flo_digest *release, char out[256]);
+void publisher_envelope_path(const struct publisher *publisher, const struct flo_digest *release,
+                             char out[256]);
 
 #endif

@@ -28,10 +28,8 @@ int stage_set_up(void **state)
     if (mkdtemp(world->dir) == NULL) {
         return -1;
     }
-    snprintf(world->state_dir, sizeof(world->state_dir), "%s/state",
-             world->dir);
-    snprintf(world->mirror_dir, sizeof(world->mirror_dir), "%s/mirror",
-             world->dir);
+    snprintf(world->state_dir, sizeof(world->state_dir), "%s/state", world->dir);
+    snprintf(world->mirror_dir, sizeof(world->mirror_dir), "%s/mirror", world->dir);
     if (mkdir(world->mirror_dir, 0700) < 0 ||
         flo_store_open(world->state_dir, true, &world->store, NULL) < 0) {
         return -1;
@@ -63,8 +61,7 @@ pid_t stage_start(const char *line, size_t bytes, int *fd)
     pid_t pid = -1;
 
     assert_true(flo_process_sibling("flotilla-updater", path, sizeof(path)));
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair),
-                     0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
     const char *argv[] = {path, "worker", NULL};
     assert_int_equal(flo_process_spawn(argv, pair[1], &pid, NULL), 0);
     close(pair[1]);
@@ -93,8 +90,8 @@ void stage_finish(struct world *world, pid_t pid, int fd)
     world->exit_code = WEXITSTATUS(status);
 }
 
-void stage_job_line(const struct world *world, const struct flo_digest *release,
-                    const char *bundle, char out[4096])
+void stage_job_line(const struct world *world, const struct flo_digest *release, const char *bundle,
+                    char out[4096])
 {
     char digest[FLO_DIGEST_TEXT];
     char quoted[300] = "null";
@@ -103,22 +100,19 @@ void stage_job_line(const struct world *world, const struct flo_digest *release,
     if (bundle != NULL) {
         snprintf(quoted, sizeof(quoted), "\"%s\"", bundle);
     }
-    snprintf(
-        out, 4096,
-        "{\"v\":1,\"job\":\"stage\",\"state_dir\":\"%s\",\"urls\":[\"%s\"],"
-        "\"release\":\"%s\",\"trust_file\":\"%s\",\"fleet\":\"demo\","
-        "\"profile\":{\"arch\":\"x86_64\",\"prefix_bytes\":8192,"
-        "\"runtimes\":[{\"name\":\"onnx\"}]},\"have\":[],"
-        "\"bundle\":%s,"
-        "\"rate_bytes_per_s\":0,\"memory_bytes_max\":33554432,"
-        "\"sandbox\":\"preferred\","
-        "\"pause_ms_min\":1,\"pause_ms_max\":5}\n",
-        world->state_dir, world->mirror.url, digest,
-        world->publisher.trust_file, quoted);
+    snprintf(out, 4096,
+             "{\"v\":1,\"job\":\"stage\",\"state_dir\":\"%s\",\"urls\":[\"%s\"],"
+             "\"release\":\"%s\",\"trust_file\":\"%s\",\"fleet\":\"demo\","
+             "\"profile\":{\"arch\":\"x86_64\",\"prefix_bytes\":8192,"
+             "\"runtimes\":[{\"name\":\"onnx\"}]},\"have\":[],"
+             "\"bundle\":%s,"
+             "\"rate_bytes_per_s\":0,\"memory_bytes_max\":33554432,"
+             "\"sandbox\":\"preferred\","
+             "\"pause_ms_min\":1,\"pause_ms_max\":5}\n",
+             world->state_dir, world->mirror.url, digest, world->publisher.trust_file, quoted);
 }
 
-void stage(struct world *world, const struct flo_digest *release,
-           const char *bundle)
+void stage(struct world *world, const struct flo_digest *release, const char *bundle)
 {
     char line[4096];
     int fd = -1;
@@ -152,8 +146,7 @@ void put_blob_of(struct world *world, const char *path)
     size_t bytes = 0;
 
     assert_int_equal(flo_file_read(path, 64 << 20, &data, &bytes, NULL), 0);
-    assert_int_equal(
-        flo_store_blob_put(world->store, data, bytes, &digest, NULL), 0);
+    assert_int_equal(flo_store_blob_put(world->store, data, bytes, &digest, NULL), 0);
 }
 
 /* A byte of a blob is another one. */
@@ -194,18 +187,15 @@ void assert_staged(struct world *world, const struct flo_digest *release)
 
     assert_event(world, "{\"event\":\"staged\"");
     assert_int_equal(world->exit_code, 0);
-    assert_int_equal(
-        flo_store_release_load(world->store, release, &document, &err), 0);
+    assert_int_equal(flo_store_release_load(world->store, release, &document, &err), 0);
     for (uint32_t i = 0; i < document.file_count; i++) {
         int fd = -1;
-        assert_int_equal(flo_store_blob_open_verified(world->store,
-                                                      &document.files[i].digest,
-                                                      &fd, NULL, &err),
-                         0);
+        assert_int_equal(
+            flo_store_blob_open_verified(world->store, &document.files[i].digest, &fd, NULL, &err),
+            0);
         close(fd);
     }
-    assert_int_equal(
-        flo_store_release_variant(world->store, release, &document), 0);
+    assert_int_equal(flo_store_release_variant(world->store, release, &document), 0);
     flo_release_deinit(&document);
     assert_int_equal(count_partials(world), 0);
 }

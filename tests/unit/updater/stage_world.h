@@ -33,24 +33,22 @@ struct world {
 /* cmocka's set-up and tear-down; *state is a struct world. */
 int stage_set_up(void **state);
 int stage_tear_down(void **state);
-#define with_world(test)                                                       \
-    cmocka_unit_test_setup_teardown(test, stage_set_up, stage_tear_down)
+#define with_world(test) cmocka_unit_test_setup_teardown(test, stage_set_up, stage_tear_down)
 
 /* Run the shipped program with one job line, to its end. */
-void stage(struct world *world, const struct flo_digest *release,
-           const char *bundle);
+void stage(struct world *world, const struct flo_digest *release, const char *bundle);
 /* The same in steps: `line` of stage_job_line(); what it says until it ends
  * goes to `events`. */
-void stage_job_line(const struct world *world, const struct flo_digest *release,
-                    const char *bundle, char out[4096]);
+void stage_job_line(const struct world *world, const struct flo_digest *release, const char *bundle,
+                    char out[4096]);
 pid_t stage_start(const char *line, size_t bytes, int *fd);
 void stage_finish(struct world *world, pid_t pid, int fd);
 
-#define assert_event(world, text)                                              \
-    do {                                                                       \
-        if (strstr((world)->events, (text)) == NULL) {                         \
-            fail_msg("no %s in:\n%s", (text), (world)->events);                \
-        }                                                                      \
+#define assert_event(world, text)                                                                  \
+    do {                                                                                           \
+        if (strstr((world)->events, (text)) == NULL) {                                             \
+            fail_msg("no %s in:\n%s", (text), (world)->events);                                    \
+        }                                                                                          \
     } while (0)
 
 int count_partials(const struct world *world);

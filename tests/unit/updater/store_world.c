@@ -65,25 +65,21 @@ struct flo_slots read_slots(struct world *world)
 {
     struct flo_slots slots;
 
-    assert_int_equal(
-        flo_store_slots_read(world->store, "tiny", &slots, &world->err), 0);
+    assert_int_equal(flo_store_slots_read(world->store, "tiny", &slots, &world->err), 0);
     return slots;
 }
 
-struct flo_digest put_stepped_of(struct world *world, const char *model,
-                                 const char *version, uint64_t number,
-                                 const char *content, struct flo_digest *file,
+struct flo_digest put_stepped_of(struct world *world, const char *model, const char *version,
+                                 uint64_t number, const char *content, struct flo_digest *file,
                                  const struct flo_digest *step)
 {
-    struct flo_release release = {
-        .number = number, .file_count = 1, .variant_count = 1};
+    struct flo_release release = {.number = number, .file_count = 1, .variant_count = 1};
     struct flo_buf body = {0};
     struct flo_buf text = {0};
     struct flo_envelope envelope = {.signature_count = 1};
     struct flo_digest digest;
 
-    assert_int_equal(flo_store_blob_put(world->store, content, strlen(content),
-                                        file, &world->err),
+    assert_int_equal(flo_store_blob_put(world->store, content, strlen(content), file, &world->err),
                      0);
     strcpy(release.fleet, "demo");
     strcpy(release.model, model);
@@ -119,10 +115,8 @@ struct flo_digest put_stepped_of(struct world *world, const char *model,
     memset(envelope.signatures[0].keyid, 'a', 64);
     flo_envelope_write(&envelope, &text);
     flo_sha256(body.data, body.bytes, &digest);
-    struct flo_release_document document = {text.data, text.bytes, body.data,
-                                            body.bytes};
-    assert_int_equal(
-        flo_store_release_put(world->store, &document, &world->err), 0);
+    struct flo_release_document document = {text.data, text.bytes, body.data, body.bytes};
+    assert_int_equal(flo_store_release_put(world->store, &document, &world->err), 0);
     flo_buf_deinit(&body);
     flo_buf_deinit(&text);
     return digest;

@@ -24,9 +24,8 @@ struct flo_slots read_slots(struct world *world); /* of the model tiny */
 /* A signed-looking document (the store does not check signatures) of one file
  * with these bytes; puts both and gives the document's digest.  `step`, where
  * it is not NULL, is a second file of three bytes. */
-struct flo_digest put_stepped_of(struct world *world, const char *model,
-                                 const char *version, uint64_t number,
-                                 const char *content, struct flo_digest *file,
+struct flo_digest put_stepped_of(struct world *world, const char *model, const char *version,
+                                 uint64_t number, const char *content, struct flo_digest *file,
                                  const struct flo_digest *step);
 
 #endif

@@ -23,8 +23,7 @@ int tools_set_up(void **state)
 
     snprintf(world->dir, sizeof world->dir, "/tmp/flo-tools-XXXXXX");
     assert_non_null(mkdtemp(world->dir));
-    assert_true(flo_process_sibling("flotilla-updater", world->program,
-                                    sizeof world->program));
+    assert_true(flo_process_sibling("flotilla-updater", world->program, sizeof world->program));
     *state = world;
     return 0;
 }

@@ -45,8 +45,7 @@ static void write_entry(struct create *create, struct tensor_entry part)
     create->old_end = has_old ? part.old_at + part.old_bytes : create->old_end;
 }
 
-static int write_group(struct create *create, const struct tensor_group *group,
-                       struct flo_err *err)
+static int write_group(struct create *create, const struct tensor_group *group, struct flo_err *err)
 {
     const struct flo_delta_making *making = create->input->making;
 
@@ -54,14 +53,12 @@ static int write_group(struct create *create, const struct tensor_group *group,
         write_entry(create, group->made.parts[i]);
     }
     flo_buf_add(&create->hashes, group->hashes.data, group->hashes.bytes);
-    int rv = flo_fd_write_all(create->fd, group->payload.data,
-                              group->payload.bytes, err);
+    int rv = flo_fd_write_all(create->fd, group->payload.data, group->payload.bytes, err);
     if (rv < 0) {
         return flo_wrap(err, rv, "patch");
     }
     if (making != NULL && making->on_progress != NULL) {
-        making->on_progress(making->context, create->done,
-                            create->input->new_bytes);
+        making->on_progress(making->context, create->done, create->input->new_bytes);
     }
     return 0;
 }
@@ -113,8 +110,7 @@ static void *work(void *context)
     struct tensor_desk desk;
     struct slot *slot;
     struct flo_err err = {0};
-    int rv = flo_tensor_desk_init(&desk, &shop->create->plan,
-                                  &shop->create->packer, &err);
+    int rv = flo_tensor_desk_init(&desk, &shop->create->plan, &shop->create->packer, &err);
 
     while ((slot = take(shop)) != NULL) {
         if (rv == 0) {
@@ -192,8 +188,7 @@ static int make_groups(struct create *create, struct flo_err *err)
     shop.slot_count = wanted + 2;
     (void)pthread_mutex_init(&shop.lock, NULL);
     (void)pthread_cond_init(&shop.changed, NULL);
-    while (count < wanted &&
-           pthread_create(&threads[count], NULL, work, &shop) == 0) {
+    while (count < wanted && pthread_create(&threads[count], NULL, work, &shop) == 0) {
         count++;
     }
     rv = count > 0 ? write_all(&shop, err)
@@ -216,13 +211,11 @@ static int make_groups(struct create *create, struct flo_err *err)
 static int move_payloads(int from, int to, uint64_t bytes, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) uint8_t *piece = malloc(DELTA_PIECE_BYTES);
-    int rv =
-        piece == NULL ? flo_fail(err, FLO_E_MEMORY, "no memory to copy") : 0;
+    int rv = piece == NULL ? flo_fail(err, FLO_E_MEMORY, "no memory to copy") : 0;
 
     for (uint64_t at = 0; rv == 0 && at < bytes;) {
         uint64_t left = bytes - at;
-        size_t count =
-            left < DELTA_PIECE_BYTES ? (size_t)left : DELTA_PIECE_BYTES;
+        size_t count = left < DELTA_PIECE_BYTES ? (size_t)left : DELTA_PIECE_BYTES;
         rv = flo_fd_pread_all(from, piece, count, at, err);
         if (rv == 0) {
             rv = flo_fd_write_all(to, piece, count, err);
@@ -232,8 +225,7 @@ static int move_payloads(int from, int to, uint64_t bytes, struct flo_err *err)
     return rv;
 }
 
-static int write_patch(struct create *create, int payload_fd, int fd,
-                       struct flo_err *err)
+static int write_patch(struct create *create, int payload_fd, int fd, struct flo_err *err)
 {
     struct tensor_head head = {.predictor = create->predictor,
                                .old_bytes = create->input->old_bytes,
@@ -245,29 +237,24 @@ static int write_patch(struct create *create, int payload_fd, int fd,
     struct flo_buf *index = &create->entries;
 
     flo_buf_add(index, create->hashes.data, create->hashes.bytes);
-    if (index->failed || create->hashes.failed ||
-        index->bytes > TENSOR_INDEX_BYTES_MAX ||
+    if (index->failed || create->hashes.failed || index->bytes > TENSOR_INDEX_BYTES_MAX ||
         create->part_count > TENSOR_PARTS_MAX) {
         return flo_fail(err, FLO_E_PATCH_LIMIT,
-                        "%u parts need an index of %zu bytes; allowed are %u",
-                        create->part_count, index->bytes,
-                        TENSOR_INDEX_BYTES_MAX);
+                        "%u parts need an index of %zu bytes; allowed are %u", create->part_count,
+                        index->bytes, TENSOR_INDEX_BYTES_MAX);
     }
     ZSTD_CCtx *zstd = create->packer.zstd;
     (void)ZSTD_CCtx_reset(zstd, ZSTD_reset_session_and_parameters);
     (void)ZSTD_CCtx_setParameter(zstd, ZSTD_c_compressionLevel, INDEX_LEVEL);
-    size_t packed =
-        ZSTD_compress2(zstd, create->packer.bytes, TENSOR_PART_BYTES_MAX,
-                       index->data, index->bytes);
+    size_t packed = ZSTD_compress2(zstd, create->packer.bytes, TENSOR_PART_BYTES_MAX, index->data,
+                                   index->bytes);
     bool is_packed = !ZSTD_isError(packed) && packed < index->bytes;
-    const void *data = is_packed ? (const void *)create->packer.bytes
-                                 : (const void *)index->data;
+    const void *data = is_packed ? (const void *)create->packer.bytes : (const void *)index->data;
     head.index_bytes = (uint32_t)index->bytes;
     head.packed_bytes = is_packed ? (uint32_t)packed : head.index_bytes;
     head.old_digest = create->input->old_digest;
     head.new_digest = create->input->new_digest;
-    flo_sha256(data == NULL ? bytes : data, head.packed_bytes,
-               &head.index_digest);
+    flo_sha256(data == NULL ? bytes : data, head.packed_bytes, &head.index_digest);
     flo_tensor_head_write(&head, bytes);
     int rv = flo_fd_write_all(fd, bytes, sizeof bytes, err);
     if (rv == 0 && head.packed_bytes > 0) {
@@ -282,8 +269,7 @@ static int write_patch(struct create *create, int payload_fd, int fd,
     return rv < 0 ? flo_wrap(err, rv, "patch") : 0;
 }
 
-int flo_delta_tensor1_create(const struct delta_input *input, int fd,
-                             struct flo_err *err)
+int flo_delta_tensor1_create(const struct delta_input *input, int fd, struct flo_err *err)
 {
     struct create create = {.input = input, .predictor = FLO_TENSOR_PREDICTOR};
     FLO_CLEANUP(flo_fd_cleanup) int scratch = flo_delta_scratch_open(err);

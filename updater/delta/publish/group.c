@@ -43,8 +43,7 @@ void flo_tensor_packer_deinit(struct tensor_packer *packer)
     (void)pthread_mutex_destroy(&packer->lock);
 }
 
-int flo_tensor_desk_init(struct tensor_desk *desk,
-                         const struct tensor_plan *plan,
+int flo_tensor_desk_init(struct tensor_desk *desk, const struct tensor_plan *plan,
                          struct tensor_packer *packer, struct flo_err *err)
 {
     *desk = (struct tensor_desk){.plan = plan,
@@ -82,8 +81,7 @@ static void add(const struct tensor_desk *desk, struct tensor_group *group,
 {
     flo_tensor_plan_add(&group->made, part);
     if (part->op != TENSOR_COPY && part->op != TENSOR_ZERO) {
-        add_hash(&group->hashes, desk->plan->input->new + part->new_at,
-                 (size_t)part->new_bytes);
+        add_hash(&group->hashes, desk->plan->input->new + part->new_at, (size_t)part->new_bytes);
     }
     if (part->op == TENSOR_PACKED || tensor_op_begins(part->op)) {
         add_hash(&group->hashes, payload, part->payload_bytes);
@@ -102,11 +100,10 @@ struct search {
 };
 static const struct search search_prefix = {LEVEL_PREFIX, 0, 0};
 static const struct search search_alone = {LEVEL_ALONE, 0, 0};
-static const struct search searches_near[] = {{LEVEL_PREFIX, 0, 0},
-                                              {LEVEL_NEAR, ZSTD_btultra, 16}};
+static const struct search searches_near[] = {{LEVEL_PREFIX, 0, 0}, {LEVEL_NEAR, ZSTD_btultra, 16}};
 
-static size_t pack(const struct tensor_desk *desk,
-                   const struct tensor_entry *part, const struct search *search)
+static size_t pack(const struct tensor_desk *desk, const struct tensor_entry *part,
+                   const struct search *search)
 {
     const struct delta_input *input = desk->plan->input;
     ZSTD_CCtx *zstd = desk->packer->zstd;
@@ -120,8 +117,7 @@ static size_t pack(const struct tensor_desk *desk,
         (void)ZSTD_CCtx_setParameter(zstd, ZSTD_c_hashLog, TABLE_LOG);
         (void)ZSTD_CCtx_setParameter(zstd, ZSTD_c_chainLog, TABLE_LOG);
     }
-    (void)ZSTD_CCtx_refPrefix(zstd, input->old + part->old_at,
-                              (size_t)part->old_bytes);
+    (void)ZSTD_CCtx_refPrefix(zstd, input->old + part->old_at, (size_t)part->old_bytes);
     return ZSTD_compress2(zstd, desk->packer->bytes, TENSOR_PART_BYTES_MAX,
                           input->new + part->new_at, (size_t)part->new_bytes);
 }
@@ -150,8 +146,7 @@ static bool add_near(const struct tensor_desk *desk, struct tensor_group *group,
     }
     part.old_at += part.near_bytes;
     part.old_bytes -= part.near_bytes;
-    part.old_bytes =
-        part.old_bytes < part.new_bytes ? part.old_bytes : part.new_bytes;
+    part.old_bytes = part.old_bytes < part.new_bytes ? part.old_bytes : part.new_bytes;
     size_t least = SIZE_MAX;
     size_t best = 0;
     for (size_t i = 0; i < FLO_COUNT(searches_near); i++) {
@@ -171,8 +166,8 @@ static bool add_near(const struct tensor_desk *desk, struct tensor_group *group,
     return true;
 }
 
-static void add_packed(const struct tensor_desk *desk,
-                       struct tensor_group *group, struct tensor_entry part)
+static void add_packed(const struct tensor_desk *desk, struct tensor_group *group,
+                       struct tensor_entry part)
 {
     struct tensor_entry lone = part;
     size_t with_old = SIZE_MAX;
@@ -183,8 +178,7 @@ static void add_packed(const struct tensor_desk *desk,
     if (!is_below(with_old, part.new_bytes / ALONE_ONE_IN)) {
         lone.old_bytes = 0;
         size_t alone = pack(desk, &lone, &search_alone);
-        uint64_t least =
-            is_below(alone, part.new_bytes) ? alone : part.new_bytes;
+        uint64_t least = is_below(alone, part.new_bytes) ? alone : part.new_bytes;
         if (least < part.new_bytes && !is_below(with_old, least)) {
             add_made(desk, group, lone, alone);
             return;
@@ -200,8 +194,7 @@ static void add_packed(const struct tensor_desk *desk,
     add_made(desk, group, part, with_old);
 }
 
-static void pack_part(const struct tensor_desk *desk,
-                      struct tensor_group *group,
+static void pack_part(const struct tensor_desk *desk, struct tensor_group *group,
                       const struct tensor_entry *part)
 {
     (void)pthread_mutex_lock(&desk->packer->lock);
@@ -251,8 +244,7 @@ struct coding {
     size_t bytes; /* payload; 0: the coding saves too little */
 };
 
-static void code_parts(struct tensor_desk *desk, size_t first, size_t end,
-                       struct coding *coding)
+static void code_parts(struct tensor_desk *desk, size_t first, size_t end, struct coding *coding)
 {
     struct range_coder coder;
     uint64_t bytes = 0;
@@ -266,8 +258,7 @@ static void code_parts(struct tensor_desk *desk, size_t first, size_t end,
             continue;
         }
         struct tensor_part part = typed_part(desk, entry);
-        part.is_followed =
-            coding->is_followed && flo_tensor_part_can_follow(&part);
+        part.is_followed = coding->is_followed && flo_tensor_part_can_follow(&part);
         if (!flo_tensor_encode(desk->model, &coder, &part,
                                desk->plan->input->new + entry->new_at)) {
             return;
@@ -295,8 +286,7 @@ static bool can_follow(const struct tensor_desk *desk, size_t first, size_t end)
     return false;
 }
 
-static struct coding code_typed(struct tensor_desk *desk, size_t first,
-                                size_t end)
+static struct coding code_typed(struct tensor_desk *desk, size_t first, size_t end)
 {
     struct coding coding = {.is_followed = can_follow(desk, first, end)};
 
@@ -310,8 +300,8 @@ static struct coding code_typed(struct tensor_desk *desk, size_t first,
     return coding;
 }
 
-static void add_typed(struct tensor_desk *desk, struct tensor_group *group,
-                      size_t first, size_t end, const struct coding *coding)
+static void add_typed(struct tensor_desk *desk, struct tensor_group *group, size_t first,
+                      size_t end, const struct coding *coding)
 {
     for (size_t i = first; i < end; i++) {
         struct tensor_entry part = desk->plan->parts[i];
@@ -325,8 +315,7 @@ static void add_typed(struct tensor_desk *desk, struct tensor_group *group,
     }
 }
 
-static void make(struct tensor_desk *desk, struct tensor_group *group,
-                 size_t first, size_t end)
+static void make(struct tensor_desk *desk, struct tensor_group *group, size_t first, size_t end)
 {
     const struct tensor_entry *part = &desk->plan->parts[first];
 
@@ -350,8 +339,7 @@ static void make(struct tensor_desk *desk, struct tensor_group *group,
     }
 }
 
-int flo_tensor_group_make(struct tensor_desk *desk, struct tensor_group *group,
-                          struct flo_err *err)
+int flo_tensor_group_make(struct tensor_desk *desk, struct tensor_group *group, struct flo_err *err)
 {
     make(desk, group, group->first, group->end);
     return group->made.failed || group->hashes.failed || group->payload.failed

@@ -15,8 +15,7 @@ struct tensor_packer {
     uint8_t *bytes; /* [TENSOR_PART_BYTES_MAX] */
     pthread_mutex_t lock;
 };
-FLO_MUST_USE int flo_tensor_packer_init(struct tensor_packer *packer,
-                                        struct flo_err *err);
+FLO_MUST_USE int flo_tensor_packer_init(struct tensor_packer *packer, struct flo_err *err);
 void flo_tensor_packer_deinit(struct tensor_packer *packer);
 
 /* The tools of one thread. */
@@ -26,10 +25,8 @@ struct tensor_desk {
     struct tensor_model *model;
     uint8_t *payload; /* [TENSOR_PART_BYTES_MAX] */
 };
-FLO_MUST_USE int flo_tensor_desk_init(struct tensor_desk *desk,
-                                      const struct tensor_plan *plan,
-                                      struct tensor_packer *packer,
-                                      struct flo_err *err);
+FLO_MUST_USE int flo_tensor_desk_init(struct tensor_desk *desk, const struct tensor_plan *plan,
+                                      struct tensor_packer *packer, struct flo_err *err);
 void flo_tensor_desk_deinit(struct tensor_desk *desk);
 
 /* Parts first..end of the plan, and their entries, hashes and payload. */
@@ -43,8 +40,7 @@ struct tensor_group {
 /* Parts from `first` on that belong together: the index behind them. */
 size_t flo_tensor_group_end(const struct tensor_plan *plan, size_t first);
 /* FLO_E_MEMORY.  The outcome depends on the plan alone. */
-FLO_MUST_USE int flo_tensor_group_make(struct tensor_desk *desk,
-                                       struct tensor_group *group,
+FLO_MUST_USE int flo_tensor_group_make(struct tensor_desk *desk, struct tensor_group *group,
                                        struct flo_err *err);
 void flo_tensor_group_deinit(struct tensor_group *group);
 

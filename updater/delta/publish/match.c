@@ -68,8 +68,8 @@ static uint32_t *place_of(const struct tensor_match *match, uint64_t hash)
     return &match->blocks[(hash * FACTOR >> 32) & match->mask];
 }
 
-int flo_tensor_match_open(const struct delta_input *input,
-                          struct tensor_match **out, struct flo_err *err)
+int flo_tensor_match_open(const struct delta_input *input, struct tensor_match **out,
+                          struct flo_err *err)
 {
     struct tensor_match *match = calloc(1, sizeof *match);
     uint64_t bytes = BLOCK_BYTES_MIN;
@@ -129,8 +129,7 @@ struct run {
     uint64_t bytes;
 };
 
-static void widen(const struct delta_input *input, struct run *run,
-                  uint64_t low, uint64_t high)
+static void widen(const struct delta_input *input, struct run *run, uint64_t low, uint64_t high)
 {
     while (run->new_at > low && run->old_at > 0 &&
            input->new[run->new_at - 1] == input->old[run->old_at - 1]) {
@@ -138,10 +137,8 @@ static void widen(const struct delta_input *input, struct run *run,
         run->old_at--;
         run->bytes++;
     }
-    while (run->new_at + run->bytes < high &&
-           run->old_at + run->bytes < input->old_bytes &&
-           input->new[run->new_at + run->bytes] ==
-               input->old[run->old_at + run->bytes]) {
+    while (run->new_at + run->bytes < high && run->old_at + run->bytes < input->old_bytes &&
+           input->new[run->new_at + run->bytes] == input->old[run->old_at + run->bytes]) {
         run->bytes++;
     }
 }
@@ -151,15 +148,14 @@ static void widen(const struct delta_input *input, struct run *run,
 static bool is_in_prefix(const struct run *run, uint64_t low, uint64_t near)
 {
     uint64_t place = near + (run->new_at - low);
-    uint64_t apart =
-        run->old_at > place ? run->old_at - place : place - run->old_at;
+    uint64_t apart = run->old_at > place ? run->old_at - place : place - run->old_at;
 
     return apart < AROUND_BYTES_MIN / 2;
 }
 
 /* Equal bytes less different ones, from two places on, at the best end. */
-static int64_t likeness(const struct delta_input *input, uint64_t new_at,
-                        uint64_t old_at, uint64_t high)
+static int64_t likeness(const struct delta_input *input, uint64_t new_at, uint64_t old_at,
+                        uint64_t high)
 {
     uint64_t left = high - new_at;
     int64_t score = 0;
@@ -186,17 +182,16 @@ enum use {
 
 /* Has the plan more parts than this much of the new file may have?  Then only
  * runs count that save a part. */
-static bool is_crowded(const struct tensor_match *match,
-                       const struct tensor_plan *plan, uint64_t new_at)
+static bool is_crowded(const struct tensor_match *match, const struct tensor_plan *plan,
+                       uint64_t new_at)
 {
     uint64_t share = INDEX_BYTES_SHARED * new_at / match->input->new_bytes;
 
     return plan->index_bytes > INDEX_BYTES_FREE + share;
 }
 
-static enum use use_of(const struct tensor_match *match,
-                       const struct tensor_plan *plan, const struct run *run,
-                       uint64_t low, uint64_t high, uint64_t near)
+static enum use use_of(const struct tensor_match *match, const struct tensor_plan *plan,
+                       const struct run *run, uint64_t low, uint64_t high, uint64_t near)
 {
     const struct delta_input *input = match->input;
     bool is_near = is_in_prefix(run, low, near);
@@ -211,15 +206,13 @@ static enum use use_of(const struct tensor_match *match,
         return USE_NONE;
     }
     int64_t there = likeness(input, run->new_at, run->old_at, high);
-    int64_t here =
-        likeness(input, run->new_at, near + (run->new_at - low), high);
+    int64_t here = likeness(input, run->new_at, near + (run->new_at - low), high);
     return there - here >= COPY_BYTES_MIN ? USE_PLACE : USE_NONE;
 }
 
 /* The next run that is of use; `near` is the place of new byte `low`. */
-static enum use find_run(const struct tensor_match *match,
-                         const struct tensor_plan *plan, uint64_t low,
-                         uint64_t high, uint64_t near, struct run *run)
+static enum use find_run(const struct tensor_match *match, const struct tensor_plan *plan,
+                         uint64_t low, uint64_t high, uint64_t near, struct run *run)
 {
     const struct delta_input *input = match->input;
     size_t size = match->block_bytes;
@@ -231,8 +224,7 @@ static enum use find_run(const struct tensor_match *match,
     for (uint64_t at = low;; at++) {
         uint32_t block = *place_of(match, hash);
         uint64_t old_at = block == 0 ? 0 : (uint64_t)(block - 1) * size;
-        if (block != 0 &&
-            memcmp(input->new + at, input->old + old_at, size) == 0) {
+        if (block != 0 && memcmp(input->new + at, input->old + old_at, size) == 0) {
             *run = (struct run){at, old_at, size};
             widen(input, run, low, high);
             enum use use = use_of(match, plan, run, low, high, near);
@@ -262,8 +254,7 @@ static uint64_t around_of(uint64_t new_bytes)
 }
 
 /* Bytes to pack, in pieces, each with the old bytes around its place. */
-static void add_packed(const struct tensor_match *match,
-                       struct tensor_plan *plan, uint64_t new_at,
+static void add_packed(const struct tensor_match *match, struct tensor_plan *plan, uint64_t new_at,
                        uint64_t bytes, uint64_t near)
 {
     uint64_t old_bytes = match->input->old_bytes;
@@ -293,15 +284,14 @@ static bool is_zero(const uint8_t *data, uint64_t bytes)
     return true;
 }
 
-static bool is_copy(const struct delta_input *input, uint64_t new_at,
-                    uint64_t bytes, uint64_t near)
+static bool is_copy(const struct delta_input *input, uint64_t new_at, uint64_t bytes, uint64_t near)
 {
     return near <= input->old_bytes && bytes <= input->old_bytes - near &&
            memcmp(input->new + new_at, input->old + near, (size_t)bytes) == 0;
 }
 
-void flo_tensor_match_plan(struct tensor_match *match, struct tensor_plan *plan,
-                           uint64_t new_at, uint64_t bytes, uint64_t near)
+void flo_tensor_match_plan(struct tensor_match *match, struct tensor_plan *plan, uint64_t new_at,
+                           uint64_t bytes, uint64_t near)
 {
     const struct delta_input *input = match->input;
     uint64_t high = new_at + bytes;
@@ -315,17 +305,15 @@ void flo_tensor_match_plan(struct tensor_match *match, struct tensor_plan *plan,
         return;
     }
     if (is_zero(input->new + new_at, bytes)) {
-        flo_tensor_plan_add(plan, &(struct tensor_entry){.op = TENSOR_ZERO,
-                                                         .new_at = new_at,
-                                                         .new_bytes = bytes});
+        flo_tensor_plan_add(
+            plan, &(struct tensor_entry){.op = TENSOR_ZERO, .new_at = new_at, .new_bytes = bytes});
         return;
     }
     if (!match->is_filled) {
         fill(match);
     }
     enum use use;
-    while ((use = find_run(match, plan, new_at, high, near, &run)) !=
-           USE_NONE) {
+    while ((use = find_run(match, plan, new_at, high, near, &run)) != USE_NONE) {
         uint64_t copied = use == USE_COPY ? run.bytes : 0;
         add_packed(match, plan, new_at, run.new_at - new_at, near);
         if (copied > 0) {

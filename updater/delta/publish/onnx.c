@@ -4,12 +4,7 @@
 #include <stdlib.h>
 
 /* Kinds of fields on the wire. */
-enum wire {
-    WIRE_NUMBER = 0,
-    WIRE_FIXED64 = 1,
-    WIRE_BYTES = 2,
-    WIRE_FIXED32 = 5
-};
+enum wire { WIRE_NUMBER = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
 
 /* The fields on the way to the values, by their messages. */
 enum {
@@ -200,9 +195,7 @@ static void add_tensor(struct walk *walk, struct span span)
     if (walk->count == walk->room) {
         size_t room = walk->room == 0 ? 64 : walk->room * 2;
         struct onnx_tensor *more =
-            room > ONNX_TENSORS_MAX
-                ? NULL
-                : realloc(walk->tensors, room * sizeof *more);
+            room > ONNX_TENSORS_MAX ? NULL : realloc(walk->tensors, room * sizeof *more);
         walk->failed = walk->failed || more == NULL;
         if (more == NULL) {
             return;
@@ -220,8 +213,7 @@ static void walk_node(struct walk *walk, struct span node)
     struct field tensor;
 
     while (take_field(&node, &attribute)) {
-        while (attribute.number == NODE_ATTRIBUTE &&
-               take_field(&attribute.body, &tensor)) {
+        while (attribute.number == NODE_ATTRIBUTE && take_field(&attribute.body, &tensor)) {
             if (tensor.number == ATTRIBUTE_TENSOR) {
                 add_tensor(walk, tensor.body);
             }
@@ -243,8 +235,7 @@ static bool walk_graph(struct walk *walk, struct span graph)
     return graph.at == graph.end && !walk->failed;
 }
 
-bool flo_onnx_tensors(const uint8_t *data, uint64_t bytes,
-                      struct onnx_tensor **out, size_t *count)
+bool flo_onnx_tensors(const uint8_t *data, uint64_t bytes, struct onnx_tensor **out, size_t *count)
 {
     struct span model = {data, 0, bytes};
     struct walk walk = {0};

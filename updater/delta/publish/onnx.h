@@ -35,7 +35,7 @@ struct onnx_tensor {
 /* The tensors whose values lie in this file, by offset; the caller frees *out.
  * Values in another file, in other fields or in pieces are left out.  False:
  * not such a file, too many tensors, or no memory. */
-FLO_MUST_USE bool flo_onnx_tensors(const uint8_t *data, uint64_t bytes,
-                                   struct onnx_tensor **out, size_t *count);
+FLO_MUST_USE bool flo_onnx_tensors(const uint8_t *data, uint64_t bytes, struct onnx_tensor **out,
+                                   size_t *count);
 
 #endif

@@ -12,8 +12,7 @@ void flo_tensor_plan_deinit(struct tensor_plan *plan)
     plan->parts = NULL;
 }
 
-void flo_tensor_plan_add(struct tensor_plan *plan,
-                         const struct tensor_entry *part)
+void flo_tensor_plan_add(struct tensor_plan *plan, const struct tensor_entry *part)
 {
     if (plan->count == plan->room && !plan->failed) {
         size_t room = plan->room == 0 ? 256 : plan->room * 2;
@@ -31,14 +30,12 @@ void flo_tensor_plan_add(struct tensor_plan *plan,
     }
 }
 
-void flo_tensor_plan_copy(struct tensor_plan *plan, uint64_t new_at,
-                          uint64_t old_at, uint64_t bytes)
+void flo_tensor_plan_copy(struct tensor_plan *plan, uint64_t new_at, uint64_t old_at,
+                          uint64_t bytes)
 {
-    struct tensor_entry *last =
-        plan->count > 0 ? &plan->parts[plan->count - 1] : NULL;
+    struct tensor_entry *last = plan->count > 0 ? &plan->parts[plan->count - 1] : NULL;
 
-    if (last != NULL && last->op == TENSOR_COPY &&
-        last->old_at + last->new_bytes == old_at) {
+    if (last != NULL && last->op == TENSOR_COPY && last->old_at + last->new_bytes == old_at) {
         last->new_bytes += bytes;
         last->old_bytes += bytes;
         return;

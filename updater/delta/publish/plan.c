@@ -29,8 +29,7 @@ static uint64_t rows_of(const struct tensor_range *tensor)
 }
 
 /* Share of the samples' sizes that is different; above 1: no pair. */
-static double difference_of(const struct planner *planner,
-                            const struct tensor_range *old,
+static double difference_of(const struct planner *planner, const struct tensor_range *old,
                             const struct tensor_range *fresh)
 {
     uint64_t values = old->values < fresh->values ? old->values : fresh->values;
@@ -45,27 +44,22 @@ static double difference_of(const struct planner *planner,
         first *= SAMPLE_VALUES;
         uint64_t left = values - first;
         size_t count = left < SAMPLE_VALUES ? (size_t)left : SAMPLE_VALUES;
-        flo_tensor_values(old->type, planner->input->old + old->offset, first,
-                          count, a);
-        flo_tensor_values(fresh->type, planner->input->new + fresh->offset,
-                          first, count, b);
+        flo_tensor_values(old->type, planner->input->old + old->offset, first, count, a);
+        flo_tensor_values(fresh->type, planner->input->new + fresh->offset, first, count, b);
         for (size_t k = 0; k < count; k++) {
             apart += (double)(a[k] > b[k] ? a[k] - b[k] : b[k] - a[k]);
-            sizes += (double)(a[k] < 0 ? -a[k] : a[k]) +
-                     (double)(b[k] < 0 ? -b[k] : b[k]);
+            sizes += (double)(a[k] < 0 ? -a[k] : a[k]) + (double)(b[k] < 0 ? -b[k] : b[k]);
         }
     }
     return apart / sizes;
 }
 
 /* Rows of the same length, in types that are known. */
-static bool can_explain(const struct tensor_range *old,
-                        const struct tensor_range *fresh)
+static bool can_explain(const struct tensor_range *old, const struct tensor_range *fresh)
 {
-    return old->columns == fresh->columns && old->type != NULL &&
-           fresh->type != NULL && fresh->columns <= UINT32_MAX &&
-           flo_tensor_part_is_sound(old->type, fresh->type, BLOCK_VALUES_MAX,
-                                    BLOCK_VALUES_MAX);
+    return old->columns == fresh->columns && old->type != NULL && fresh->type != NULL &&
+           fresh->columns <= UINT32_MAX &&
+           flo_tensor_part_is_sound(old->type, fresh->type, BLOCK_VALUES_MAX, BLOCK_VALUES_MAX);
 }
 
 static const struct tensor_range *find_old(const struct planner *planner,
@@ -75,8 +69,7 @@ static const struct tensor_range *find_old(const struct planner *planner,
         flo_tensor_ranges_find(planner->old, fresh->name, fresh->name_bytes);
     double least = 0.5;
 
-    if (best != NULL && can_explain(best, fresh) &&
-        difference_of(planner, best, fresh) < least) {
+    if (best != NULL && can_explain(best, fresh) && difference_of(planner, best, fresh) < least) {
         return best;
     }
     best = NULL;
@@ -100,10 +93,8 @@ static void plan_part(struct planner *planner, struct tensor_entry part)
     const struct delta_input *input = planner->input;
 
     if (part.old_id == part.new_id &&
-        memcmp(input->old + part.old_at, input->new + part.new_at,
-               (size_t)part.new_bytes) == 0) {
-        flo_tensor_plan_copy(planner->plan, part.new_at, part.old_at,
-                             part.new_bytes);
+        memcmp(input->old + part.old_at, input->new + part.new_at, (size_t)part.new_bytes) == 0) {
+        flo_tensor_plan_copy(planner->plan, part.new_at, part.old_at, part.new_bytes);
     } else {
         flo_tensor_plan_add(planner->plan, &part);
     }
@@ -116,12 +107,10 @@ static void plan_pair(struct planner *planner, const struct tensor_range *old,
 {
     const struct block_type *old_type = old->type;
     const struct block_type *new_type = fresh->type;
-    uint64_t rows =
-        rows_of(old) < rows_of(fresh) ? rows_of(old) : rows_of(fresh);
+    uint64_t rows = rows_of(old) < rows_of(fresh) ? rows_of(old) : rows_of(fresh);
     uint64_t values = rows * fresh->columns;
     uint64_t unit = fresh->columns; /* values of a part */
-    uint64_t block = old_type->values > new_type->values ? old_type->values
-                                                         : new_type->values;
+    uint64_t block = old_type->values > new_type->values ? old_type->values : new_type->values;
     uint64_t per_mib = TENSOR_PART_BYTES_MAX / old_type->bytes;
     uint64_t most = per_mib * old_type->values;
 
@@ -142,22 +131,19 @@ static void plan_pair(struct planner *planner, const struct tensor_range *old,
         plan_part(planner, part);
     }
     uint64_t made = flo_tensor_bytes(new_type, values);
-    flo_tensor_match_plan(planner->match, planner->plan, fresh->offset + made,
-                          fresh->bytes - made,
+    flo_tensor_match_plan(planner->match, planner->plan, fresh->offset + made, fresh->bytes - made,
                           old->offset + flo_tensor_bytes(old_type, values));
 }
 
 static uint64_t old_end_of(const struct tensor_plan *plan)
 {
-    const struct tensor_entry *last =
-        plan->count > 0 ? &plan->parts[plan->count - 1] : NULL;
+    const struct tensor_entry *last = plan->count > 0 ? &plan->parts[plan->count - 1] : NULL;
 
     return last == NULL ? 0 : last->old_at + last->old_bytes;
 }
 
 /* Where the like of a tensor of an unknown type begins. */
-static uint64_t near_of(const struct planner *planner,
-                        const struct tensor_range *fresh)
+static uint64_t near_of(const struct planner *planner, const struct tensor_range *fresh)
 {
     const struct tensor_range *old =
         flo_tensor_ranges_find(planner->old, fresh->name, fresh->name_bytes);
@@ -172,31 +158,28 @@ static void plan_tensors(struct planner *planner)
     for (size_t i = 0; i < planner->fresh->count; i++) {
         const struct tensor_range *fresh = &planner->fresh->all[i];
         /* The header, and what stands between tensors. */
-        flo_tensor_match_plan(planner->match, planner->plan, at,
-                              fresh->offset - at, old_end_of(planner->plan));
+        flo_tensor_match_plan(planner->match, planner->plan, at, fresh->offset - at,
+                              old_end_of(planner->plan));
         const struct tensor_range *old = find_old(planner, fresh);
         if (old != NULL) {
             plan_pair(planner, old, fresh);
         } else {
-            flo_tensor_match_plan(planner->match, planner->plan, fresh->offset,
-                                  fresh->bytes, near_of(planner, fresh));
+            flo_tensor_match_plan(planner->match, planner->plan, fresh->offset, fresh->bytes,
+                                  near_of(planner, fresh));
         }
         at = fresh->offset + fresh->bytes;
     }
-    flo_tensor_match_plan(planner->match, planner->plan, at,
-                          planner->input->new_bytes - at,
+    flo_tensor_match_plan(planner->match, planner->plan, at, planner->input->new_bytes - at,
                           old_end_of(planner->plan));
 }
 
 /* ---- files ---- */
 
-int flo_tensor_plan_make(const struct delta_input *input,
-                         struct tensor_plan *plan, struct flo_err *err)
+int flo_tensor_plan_make(const struct delta_input *input, struct tensor_plan *plan,
+                         struct flo_err *err)
 {
-    struct planner planner = {.input = input,
-                              .old = input->old_ranges,
-                              .fresh = input->new_ranges,
-                              .plan = plan};
+    struct planner planner = {
+        .input = input, .old = input->old_ranges, .fresh = input->new_ranges, .plan = plan};
     int rv = flo_tensor_match_open(input, &planner.match, err);
 
     plan->input = input;
@@ -209,7 +192,5 @@ int flo_tensor_plan_make(const struct delta_input *input,
         flo_tensor_match_plan(planner.match, plan, 0, input->new_bytes, 0);
     }
     flo_tensor_match_close(planner.match);
-    return plan->failed
-               ? flo_fail(err, FLO_E_MEMORY, "no memory to compare files")
-               : 0;
+    return plan->failed ? flo_fail(err, FLO_E_MEMORY, "no memory to compare files") : 0;
 }

@@ -21,8 +21,7 @@
 #define ID_NONE UINT32_MAX
 
 /* Rows of a shape, outermost dimension first.  False: no values. */
-static bool set_shape(struct tensor_range *tensor, const uint64_t *dims,
-                      uint32_t count)
+static bool set_shape(struct tensor_range *tensor, const uint64_t *dims, uint32_t count)
 {
     tensor->columns = 1;
     tensor->values = 1;
@@ -51,8 +50,7 @@ static int lack_of_memory(struct flo_err *err)
     return flo_fail(err, FLO_E_MEMORY, "no memory to compare files");
 }
 
-static int make_room(struct tensor_ranges *out, size_t count,
-                     struct flo_err *err)
+static int make_room(struct tensor_ranges *out, size_t count, struct flo_err *err)
 {
     out->all = calloc(count + 1, sizeof *out->all);
     return out->all != NULL ? 0 : lack_of_memory(err);
@@ -66,8 +64,8 @@ static void add(struct tensor_ranges *out, const struct tensor_range *tensor)
 }
 
 /* A tensor whose bytes are not those of its shape is of no known type. */
-static void add_shaped(struct tensor_ranges *out, struct tensor_range *tensor,
-                       const uint64_t *dims, uint32_t dim_count)
+static void add_shaped(struct tensor_ranges *out, struct tensor_range *tensor, const uint64_t *dims,
+                       uint32_t dim_count)
 {
     if (!set_shape(tensor, dims, dim_count) || !is_whole(tensor)) {
         tensor->type = NULL;
@@ -81,8 +79,8 @@ static int passes(int rv, struct flo_err *err)
     return rv == FLO_E_MEMORY ? lack_of_memory(err) : 0;
 }
 
-static int read_gguf(const uint8_t *data, uint64_t bytes,
-                     struct tensor_ranges *out, struct flo_err *err)
+static int read_gguf(const uint8_t *data, uint64_t bytes, struct tensor_ranges *out,
+                     struct flo_err *err)
 {
     struct flo_gguf *gguf = NULL;
     int rv = flo_gguf_open(data, (size_t)bytes, &gguf, NULL);
@@ -94,9 +92,8 @@ static int read_gguf(const uint8_t *data, uint64_t bytes,
     rv = make_room(out, flo_gguf_tensor_count(gguf), err);
     for (size_t i = 0; rv == 0 && i < flo_gguf_tensor_count(gguf); i++) {
         const struct flo_gguf_tensor *one = flo_gguf_tensor_at(gguf, i);
-        add(out, &(struct tensor_range){one->name, strlen(one->name),
-                                        flo_block_type(one->type), one->dims[0],
-                                        one->values, one->offset, one->bytes});
+        add(out, &(struct tensor_range){one->name, strlen(one->name), flo_block_type(one->type),
+                                        one->dims[0], one->values, one->offset, one->bytes});
     }
     return rv;
 }
@@ -107,8 +104,7 @@ static uint32_t safetensors_id(const struct flo_quant_type *type)
     static const struct {
         const char *name;
         uint32_t id;
-    } bytes[] = {
-        {"I8", ID_I8}, {"U8", ID_U8}, {"F8_E4M3", ID_U8}, {"F8_E5M2", ID_U8}};
+    } bytes[] = {{"I8", ID_I8}, {"U8", ID_U8}, {"F8_E4M3", ID_U8}, {"F8_E5M2", ID_U8}};
 
     for (size_t i = 0; i < FLO_COUNT(bytes); i++) {
         if (strcmp(type->name, bytes[i].name) == 0) {
@@ -118,8 +114,8 @@ static uint32_t safetensors_id(const struct flo_quant_type *type)
     return type->id;
 }
 
-static int read_safetensors(const uint8_t *data, uint64_t bytes,
-                            struct tensor_ranges *out, struct flo_err *err)
+static int read_safetensors(const uint8_t *data, uint64_t bytes, struct tensor_ranges *out,
+                            struct flo_err *err)
 {
     struct flo_safetensors *file = NULL;
     int rv = flo_safetensors_open(data, (size_t)bytes, &file, NULL);
@@ -131,12 +127,11 @@ static int read_safetensors(const uint8_t *data, uint64_t bytes,
     rv = make_room(out, flo_safetensors_count(file), err);
     for (size_t i = 0; rv == 0 && i < flo_safetensors_count(file); i++) {
         const struct flo_safetensor *one = flo_safetensors_at(file, i);
-        struct tensor_range tensor = {
-            .name = one->name,
-            .name_bytes = strlen(one->name),
-            .type = flo_block_type(safetensors_id(one->type)),
-            .offset = one->offset,
-            .bytes = one->bytes};
+        struct tensor_range tensor = {.name = one->name,
+                                      .name_bytes = strlen(one->name),
+                                      .type = flo_block_type(safetensors_id(one->type)),
+                                      .offset = one->offset,
+                                      .bytes = one->bytes};
         add_shaped(out, &tensor, one->dims, one->dim_count);
     }
     return rv;
@@ -152,8 +147,8 @@ static uint32_t id_of(uint64_t onnx_type)
                                         : ID_NONE;
 }
 
-static int read_onnx(const uint8_t *data, uint64_t bytes,
-                     struct tensor_ranges *out, struct flo_err *err)
+static int read_onnx(const uint8_t *data, uint64_t bytes, struct tensor_ranges *out,
+                     struct flo_err *err)
 {
     struct onnx_tensor *found = NULL;
     size_t count = 0;
@@ -165,8 +160,7 @@ static int read_onnx(const uint8_t *data, uint64_t bytes,
     for (size_t i = 0; rv == 0 && i < count; i++) {
         struct tensor_range tensor = {.name = found[i].name,
                                       .name_bytes = found[i].name_bytes,
-                                      .type =
-                                          flo_block_type(id_of(found[i].type)),
+                                      .type = flo_block_type(id_of(found[i].type)),
                                       .offset = found[i].offset,
                                       .bytes = found[i].bytes};
         add_shaped(out, &tensor, found[i].dims, found[i].dim_count);
@@ -185,16 +179,13 @@ static int by_offset(const void *a, const void *b)
     return one->offset < other->offset ? -1 : one->offset > other->offset;
 }
 
-static int compare_names(const struct tensor_range *tensor, const char *name,
-                         size_t name_bytes)
+static int compare_names(const struct tensor_range *tensor, const char *name, size_t name_bytes)
 {
-    size_t least =
-        tensor->name_bytes < name_bytes ? tensor->name_bytes : name_bytes;
+    size_t least = tensor->name_bytes < name_bytes ? tensor->name_bytes : name_bytes;
     int order = least == 0 ? 0 : memcmp(tensor->name, name, least);
 
     return order != 0 ? order
-                      : (tensor->name_bytes > name_bytes) -
-                            (tensor->name_bytes < name_bytes);
+                      : (tensor->name_bytes > name_bytes) - (tensor->name_bytes < name_bytes);
 }
 
 static int by_name(const void *a, const void *b)
@@ -222,8 +213,8 @@ static int sort(struct tensor_ranges *out, struct flo_err *err)
     return 0;
 }
 
-int flo_tensor_ranges_open(const uint8_t *data, uint64_t bytes,
-                           struct tensor_ranges *out, struct flo_err *err)
+int flo_tensor_ranges_open(const uint8_t *data, uint64_t bytes, struct tensor_ranges *out,
+                           struct flo_err *err)
 {
     int rv;
 
@@ -253,9 +244,8 @@ void flo_tensor_ranges_close(struct tensor_ranges *ranges)
     *ranges = (struct tensor_ranges){0};
 }
 
-const struct tensor_range *
-flo_tensor_ranges_find(const struct tensor_ranges *ranges, const char *name,
-                       size_t name_bytes)
+const struct tensor_range *flo_tensor_ranges_find(const struct tensor_ranges *ranges,
+                                                  const char *name, size_t name_bytes)
 {
     size_t low = 0;
     size_t high = ranges->count;
@@ -268,8 +258,7 @@ flo_tensor_ranges_find(const struct tensor_ranges *ranges, const char *name,
             high = middle;
         }
     }
-    return low < ranges->count &&
-                   compare_names(ranges->by_name[low], name, name_bytes) == 0
+    return low < ranges->count && compare_names(ranges->by_name[low], name, name_bytes) == 0
                ? ranges->by_name[low]
                : NULL;
 }

@@ -31,13 +31,11 @@ struct tensor_ranges {
 /* FLO_E_MEMORY.  A file of another format, or one that is damaged, has no
  * tensors: its bytes are compared as bytes. */
 FLO_MUST_USE int flo_tensor_ranges_open(const uint8_t *data, uint64_t bytes,
-                                        struct tensor_ranges *out,
-                                        struct flo_err *err);
+                                        struct tensor_ranges *out, struct flo_err *err);
 void flo_tensor_ranges_close(struct tensor_ranges *ranges);
 /* The first of that name, or NULL. */
-const struct tensor_range *
-flo_tensor_ranges_find(const struct tensor_ranges *ranges, const char *name,
-                       size_t name_bytes);
+const struct tensor_range *flo_tensor_ranges_find(const struct tensor_ranges *ranges,
+                                                  const char *name, size_t name_bytes);
 /* Bytes in tensors of a type that the codec knows. */
 uint64_t flo_tensor_ranges_typed(const struct tensor_ranges *ranges);
 

@@ -29,12 +29,11 @@ struct apply {
 };
 
 /* Bytes of the patch, which may still be coming. */
-static int read_patch(const struct apply *apply, void *out, size_t bytes,
-                      uint64_t at, struct flo_err *err)
+static int read_patch(const struct apply *apply, void *out, size_t bytes, uint64_t at,
+                      struct flo_err *err)
 {
     const struct flo_delta_job *job = apply->job;
-    int rv =
-        job->on_need == NULL ? 0 : job->on_need(job->context, at + bytes, err);
+    int rv = job->on_need == NULL ? 0 : job->on_need(job->context, at + bytes, err);
 
     if (rv == 0) {
         rv = flo_fd_pread_all(job->patch_fd, out, bytes, at, err);
@@ -64,22 +63,18 @@ static int check_files(const struct apply *apply, struct flo_err *err)
     struct flo_digest found;
     uint64_t base_bytes = 0;
 
-    if (head->new_bytes != job->new_bytes ||
-        head->memory_bytes > job->memory_bytes_max ||
+    if (head->new_bytes != job->new_bytes || head->memory_bytes > job->memory_bytes_max ||
         TENSOR_MEMORY_BYTES > job->memory_bytes_max) {
         return flo_fail(err, FLO_E_PATCH_LIMIT,
                         "the patch makes %" PRIu64 " bytes in %u of memory; "
                         "expected are %" PRIu64 " in at most %" PRIu64,
                         head->new_bytes,
-                        head->memory_bytes > TENSOR_MEMORY_BYTES
-                            ? head->memory_bytes
-                            : TENSOR_MEMORY_BYTES,
+                        head->memory_bytes > TENSOR_MEMORY_BYTES ? head->memory_bytes
+                                                                 : TENSOR_MEMORY_BYTES,
                         job->new_bytes, job->memory_bytes_max);
     }
-    if (job->new_digest != NULL &&
-        !flo_digest_equal(job->new_digest, &head->new_digest)) {
-        return flo_fail(err, FLO_E_TARGET_HASH,
-                        "the patch makes another file than expected");
+    if (job->new_digest != NULL && !flo_digest_equal(job->new_digest, &head->new_digest)) {
+        return flo_fail(err, FLO_E_TARGET_HASH, "the patch makes another file than expected");
     }
     apply->sink->named = head->new_digest;
     apply->sink->has_named = true;
@@ -92,14 +87,13 @@ static int check_files(const struct apply *apply, struct flo_err *err)
     } else {
         rv = flo_sha256_fd(job->base_fd, &found, NULL, err);
     }
-    if (rv == 0 && (base_bytes != head->old_bytes ||
-                    !flo_digest_equal(&found, &head->old_digest))) {
+    if (rv == 0 &&
+        (base_bytes != head->old_bytes || !flo_digest_equal(&found, &head->old_digest))) {
         char expected[FLO_DIGEST_TEXT];
         char text[FLO_DIGEST_TEXT];
         flo_digest_text(&head->old_digest, expected);
         flo_digest_text(&found, text);
-        rv = flo_fail(err, FLO_E_PATCH_BASE,
-                      "the patch is for %s, the base is %s", expected, text);
+        rv = flo_fail(err, FLO_E_PATCH_BASE, "the patch is for %s, the base is %s", expected, text);
     }
     return rv;
 }
@@ -115,15 +109,13 @@ static int unpack_index(struct apply *apply, struct flo_err *err)
     if (packed == NULL || apply->index == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for the patch's index");
     }
-    int rv =
-        read_patch(apply, packed, head->packed_bytes, TENSOR_HEAD_BYTES, err);
+    int rv = read_patch(apply, packed, head->packed_bytes, TENSOR_HEAD_BYTES, err);
     if (rv < 0) {
         return rv;
     }
     flo_sha256(packed, head->packed_bytes, &found);
     if (!flo_digest_equal(&found, &head->index_digest)) {
-        return flo_fail(err, FLO_E_PATCH_STREAM,
-                        "the index of the patch is damaged");
+        return flo_fail(err, FLO_E_PATCH_STREAM, "the index of the patch is damaged");
     }
     if (head->packed_bytes == head->index_bytes) {
         memcpy(apply->index, packed, head->index_bytes);
@@ -131,23 +123,22 @@ static int unpack_index(struct apply *apply, struct flo_err *err)
     }
     size_t got = 0;
     if (is_one_frame(packed, head->packed_bytes, head->index_bytes)) {
-        got = ZSTD_decompressDCtx(apply->zstd, apply->index, head->index_bytes,
-                                  packed, head->packed_bytes);
+        got = ZSTD_decompressDCtx(apply->zstd, apply->index, head->index_bytes, packed,
+                                  head->packed_bytes);
     }
     if (lacks_memory(got)) {
         return flo_fail(err, FLO_E_MEMORY, "the index of the patch");
     }
     if (ZSTD_isError(got) || got != head->index_bytes) {
         return flo_fail(err, FLO_E_PATCH_STREAM,
-                        "the index of the patch does not unpack to %u bytes",
-                        head->index_bytes);
+                        "the index of the patch does not unpack to %u bytes", head->index_bytes);
     }
     return 0;
 }
 
 /* Everything behind the head is checked by it. */
-static int check_head(const struct flo_delta_job *job, const uint8_t *data,
-                      size_t bytes, struct flo_err *err)
+static int check_head(const struct flo_delta_job *job, const uint8_t *data, size_t bytes,
+                      struct flo_err *err)
 {
     struct flo_digest found;
 
@@ -162,12 +153,10 @@ static int check_head(const struct flo_delta_job *job, const uint8_t *data,
                           "signed");
 }
 
-static int read_plan(struct apply *apply, uint64_t patch_bytes,
-                     struct flo_err *err)
+static int read_plan(struct apply *apply, uint64_t patch_bytes, struct flo_err *err)
 {
     uint8_t data[TENSOR_HEAD_BYTES];
-    size_t bytes =
-        patch_bytes < sizeof data ? (size_t)patch_bytes : sizeof data;
+    size_t bytes = patch_bytes < sizeof data ? (size_t)patch_bytes : sizeof data;
     int rv = read_patch(apply, data, bytes, 0, err);
 
     if (rv == 0) {
@@ -183,8 +172,8 @@ static int read_plan(struct apply *apply, uint64_t patch_bytes,
         rv = unpack_index(apply, err);
     }
     return rv < 0 ? rv
-                  : flo_tensor_index_check(&apply->head, apply->index,
-                                           patch_bytes, &apply->needs, err);
+                  : flo_tensor_index_check(&apply->head, apply->index, patch_bytes, &apply->needs,
+                                           err);
 }
 
 static void begin_walk(const struct apply *apply, struct tensor_index *index)
@@ -203,20 +192,16 @@ static bool is_hash(const uint8_t *data, size_t bytes, const uint8_t *hash)
     return memcmp(&found, hash, TENSOR_HASH_BYTES) == 0;
 }
 
-static int fail_part(const struct tensor_entry *entry, const char *what,
-                     struct flo_err *err)
+static int fail_part(const struct tensor_entry *entry, const char *what, struct flo_err *err)
 {
     return flo_fail(err, FLO_E_PATCH_STREAM,
-                    "%" PRIu64 " bytes from byte %" PRIu64
-                    " of the new file on: %s",
+                    "%" PRIu64 " bytes from byte %" PRIu64 " of the new file on: %s",
                     entry->new_bytes, entry->new_at, what);
 }
 
-static int read_payload(struct apply *apply, const struct tensor_entry *entry,
-                        struct flo_err *err)
+static int read_payload(struct apply *apply, const struct tensor_entry *entry, struct flo_err *err)
 {
-    int rv = read_patch(apply, apply->payload, entry->payload_bytes,
-                        entry->payload_at, err);
+    int rv = read_patch(apply, apply->payload, entry->payload_bytes, entry->payload_at, err);
 
     if (rv < 0) {
         return rv;
@@ -228,18 +213,16 @@ static int read_payload(struct apply *apply, const struct tensor_entry *entry,
     return 0;
 }
 
-static int read_old(struct apply *apply, const struct tensor_entry *entry,
-                    struct flo_err *err)
+static int read_old(struct apply *apply, const struct tensor_entry *entry, struct flo_err *err)
 {
-    int rv = flo_fd_pread_all(apply->job->base_fd, apply->old,
-                              (size_t)entry->old_bytes, entry->old_at, err);
+    int rv = flo_fd_pread_all(apply->job->base_fd, apply->old, (size_t)entry->old_bytes,
+                              entry->old_at, err);
 
     return rv < 0 ? flo_wrap(err, rv, "base") : 0;
 }
 
 /* A group's payload must have been read to its end. */
-static int end_group(struct apply *apply, const struct tensor_entry *next,
-                     struct flo_err *err)
+static int end_group(struct apply *apply, const struct tensor_entry *next, struct flo_err *err)
 {
     bool is_spent = !apply->is_in_group || range_is_spent(&apply->coder);
 
@@ -251,8 +234,7 @@ static int end_group(struct apply *apply, const struct tensor_entry *next,
                                 err);
 }
 
-static int make_typed(struct apply *apply, const struct tensor_entry *entry,
-                      struct flo_err *err)
+static int make_typed(struct apply *apply, const struct tensor_entry *entry, struct flo_err *err)
 {
     int rv = 0;
 
@@ -285,8 +267,7 @@ static int make_typed(struct apply *apply, const struct tensor_entry *entry,
                : fail_part(entry, "the payload ends too early", err);
 }
 
-static int make_packed(struct apply *apply, const struct tensor_entry *entry,
-                       struct flo_err *err)
+static int make_packed(struct apply *apply, const struct tensor_entry *entry, struct flo_err *err)
 {
     int rv = end_group(apply, entry, err);
 
@@ -302,12 +283,10 @@ static int make_packed(struct apply *apply, const struct tensor_entry *entry,
     if (!is_one_frame(apply->payload, entry->payload_bytes, entry->new_bytes)) {
         return fail_part(entry, "it is not one zstd frame of its size", err);
     }
-    size_t got =
-        ZSTD_DCtx_refPrefix(apply->zstd, apply->old, (size_t)entry->old_bytes);
+    size_t got = ZSTD_DCtx_refPrefix(apply->zstd, apply->old, (size_t)entry->old_bytes);
     if (!ZSTD_isError(got)) {
-        got = ZSTD_decompressDCtx(apply->zstd, apply->fresh,
-                                  (size_t)entry->new_bytes, apply->payload,
-                                  entry->payload_bytes);
+        got = ZSTD_decompressDCtx(apply->zstd, apply->fresh, (size_t)entry->new_bytes,
+                                  apply->payload, entry->payload_bytes);
     }
     if (lacks_memory(got)) {
         return flo_fail(err, FLO_E_MEMORY, "a part of the patch");
@@ -318,15 +297,14 @@ static int make_packed(struct apply *apply, const struct tensor_entry *entry,
 }
 
 /* Bytes that need no decoding, a piece of them in apply->fresh. */
-static int make_piece(struct apply *apply, const struct tensor_entry *entry,
-                      uint64_t at, size_t bytes, struct flo_err *err)
+static int make_piece(struct apply *apply, const struct tensor_entry *entry, uint64_t at,
+                      size_t bytes, struct flo_err *err)
 {
     if (entry->op == TENSOR_ZERO) {
         memset(apply->fresh, 0, bytes);
         return 0;
     }
-    int rv = flo_fd_pread_all(apply->job->base_fd, apply->fresh, bytes,
-                              entry->old_at + at, err);
+    int rv = flo_fd_pread_all(apply->job->base_fd, apply->fresh, bytes, entry->old_at + at, err);
     return rv < 0 ? flo_wrap(err, rv, "base") : 0;
 }
 
@@ -335,8 +313,7 @@ static size_t piece_bytes(uint64_t left)
     return left < DELTA_PIECE_BYTES ? (size_t)left : DELTA_PIECE_BYTES;
 }
 
-static int copy_part(struct apply *apply, const struct tensor_entry *entry,
-                     struct flo_err *err)
+static int copy_part(struct apply *apply, const struct tensor_entry *entry, struct flo_err *err)
 {
     int rv = 0;
 
@@ -351,20 +328,17 @@ static int copy_part(struct apply *apply, const struct tensor_entry *entry,
     return rv;
 }
 
-static int make_plain(struct apply *apply, const struct tensor_entry *entry,
-                      struct flo_err *err)
+static int make_plain(struct apply *apply, const struct tensor_entry *entry, struct flo_err *err)
 {
     int rv = end_group(apply, entry, err);
 
     if (rv == 0) {
-        rv = read_patch(apply, apply->fresh, entry->payload_bytes,
-                        entry->payload_at, err);
+        rv = read_patch(apply, apply->fresh, entry->payload_bytes, entry->payload_at, err);
     }
     return rv;
 }
 
-static int make_part(struct apply *apply, const struct tensor_entry *entry,
-                     struct flo_err *err)
+static int make_part(struct apply *apply, const struct tensor_entry *entry, struct flo_err *err)
 {
     int rv;
 
@@ -383,23 +357,19 @@ static int make_part(struct apply *apply, const struct tensor_entry *entry,
     default:
         return copy_part(apply, entry, err);
     }
-    if (rv == 0 &&
-        !is_hash(apply->fresh, (size_t)entry->new_bytes, entry->new_hash)) {
+    if (rv == 0 && !is_hash(apply->fresh, (size_t)entry->new_bytes, entry->new_hash)) {
         rv = fail_part(entry, "the result has another hash", err);
     }
     return rv < 0 ? rv
-                  : flo_delta_sink_write(apply->sink, apply->fresh,
-                                         (size_t)entry->new_bytes, err);
+                  : flo_delta_sink_write(apply->sink, apply->fresh, (size_t)entry->new_bytes, err);
 }
 
 /* ---- what is there already ---- */
 
-static int is_piece_there(struct apply *apply, const struct tensor_entry *entry,
-                          uint64_t at, size_t bytes, bool *is_there,
-                          struct flo_err *err)
+static int is_piece_there(struct apply *apply, const struct tensor_entry *entry, uint64_t at,
+                          size_t bytes, bool *is_there, struct flo_err *err)
 {
-    int rv = flo_fd_pread_all(apply->job->done_fd, apply->old, bytes,
-                              entry->new_at + at, err);
+    int rv = flo_fd_pread_all(apply->job->done_fd, apply->old, bytes, entry->new_at + at, err);
 
     if (rv == 0) {
         rv = make_piece(apply, entry, at, bytes, err);
@@ -408,17 +378,16 @@ static int is_piece_there(struct apply *apply, const struct tensor_entry *entry,
     return rv;
 }
 
-static int is_part_there(struct apply *apply, const struct tensor_entry *entry,
-                         bool *is_there, struct flo_err *err)
+static int is_part_there(struct apply *apply, const struct tensor_entry *entry, bool *is_there,
+                         struct flo_err *err)
 {
     int rv = 0;
 
     *is_there = entry->new_bytes <= apply->job->done_bytes - entry->new_at;
     if (*is_there && entry->new_hash != NULL) {
-        rv = flo_fd_pread_all(apply->job->done_fd, apply->fresh,
-                              (size_t)entry->new_bytes, entry->new_at, err);
-        *is_there = rv == 0 && is_hash(apply->fresh, (size_t)entry->new_bytes,
-                                       entry->new_hash);
+        rv = flo_fd_pread_all(apply->job->done_fd, apply->fresh, (size_t)entry->new_bytes,
+                              entry->new_at, err);
+        *is_there = rv == 0 && is_hash(apply->fresh, (size_t)entry->new_bytes, entry->new_hash);
         return rv;
     }
     for (uint64_t at = 0; rv == 0 && *is_there && at < entry->new_bytes;) {
@@ -431,8 +400,7 @@ static int is_part_there(struct apply *apply, const struct tensor_entry *entry,
 
 /* Walk over the parts that stand in done_fd already.  `index` is then in front
  * of the first part to make, which begins a group or is in none. */
-static int skip_done(struct apply *apply, struct tensor_index *index,
-                     struct flo_err *err)
+static int skip_done(struct apply *apply, struct tensor_index *index, struct flo_err *err)
 {
     struct tensor_index at = *index;
     struct tensor_entry entry;
@@ -446,8 +414,8 @@ static int skip_done(struct apply *apply, struct tensor_index *index,
             return rv;
         }
         /* In front of a part that goes on, its group's begin is needed. */
-        if (is_end || (entry.op != TENSOR_MORE && entry.op != TENSOR_COPY &&
-                       entry.op != TENSOR_ZERO)) {
+        if (is_end ||
+            (entry.op != TENSOR_MORE && entry.op != TENSOR_COPY && entry.op != TENSOR_ZERO)) {
             *index = before;
         }
         if (is_end || entry.new_at >= apply->job->done_bytes) {
@@ -462,8 +430,7 @@ static int skip_done(struct apply *apply, struct tensor_index *index,
 }
 
 /* Hash what is kept and tell the receiver where to go on. */
-static int keep_done(struct apply *apply, struct tensor_index *index,
-                     struct flo_err *err)
+static int keep_done(struct apply *apply, struct tensor_index *index, struct flo_err *err)
 {
     const struct flo_delta_job *job = apply->job;
     int rv = skip_done(apply, index, err);
@@ -516,11 +483,10 @@ static int make_room(struct apply *apply, struct flo_err *err)
     apply->fresh = malloc(needs->new_bytes > least ? needs->new_bytes : least);
     apply->payload = malloc(needs->payload_bytes + 1);
     apply->model = flo_tensor_model_new();
-    return apply->old != NULL && apply->fresh != NULL &&
-                   apply->payload != NULL && apply->model != NULL
+    return apply->old != NULL && apply->fresh != NULL && apply->payload != NULL &&
+                   apply->model != NULL
                ? 0
-               : flo_fail(err, FLO_E_MEMORY,
-                          "no memory to apply a typed delta");
+               : flo_fail(err, FLO_E_MEMORY, "no memory to apply a typed delta");
 }
 
 static void deinit(struct apply *apply)
@@ -533,9 +499,8 @@ static void deinit(struct apply *apply)
     ZSTD_freeDCtx(apply->zstd);
 }
 
-int flo_delta_tensor1_apply(const struct flo_delta_job *job,
-                            uint64_t patch_bytes, struct delta_sink *sink,
-                            struct flo_err *err)
+int flo_delta_tensor1_apply(const struct flo_delta_job *job, uint64_t patch_bytes,
+                            struct delta_sink *sink, struct flo_err *err)
 {
     struct apply apply = {.job = job, .sink = sink};
     int rv = 0;

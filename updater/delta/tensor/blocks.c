@@ -35,24 +35,22 @@ const struct block_type *flo_block_type(uint32_t id)
 
 static uint8_t *list_of(struct block *block, const struct block_field *field)
 {
-    uint8_t *lists[] = {[LIST_CODES] = block->codes,
-                        [LIST_SCALES] = block->scales,
-                        [LIST_MINS] = block->mins};
+    uint8_t *lists[] = {
+        [LIST_CODES] = block->codes, [LIST_SCALES] = block->scales, [LIST_MINS] = block->mins};
 
     return lists[field->list] + field->first;
 }
 
 /* A field of codes has all of the block's. */
-static size_t count_of(const struct block_type *type,
-                       const struct block_field *field)
+static size_t count_of(const struct block_type *type, const struct block_field *field)
 {
     return field->list == LIST_CODES ? type->values : field->count;
 }
 
 /* Inlined for the common runs: their loops become vectors. */
-__attribute__((always_inline)) static inline void
-read_runs(const struct block_field *field, size_t run, size_t count,
-          const uint8_t *bytes, uint8_t *list)
+__attribute__((always_inline)) static inline void read_runs(const struct block_field *field,
+                                                            size_t run, size_t count,
+                                                            const uint8_t *bytes, uint8_t *list)
 {
     unsigned mask = (1u << field->bits) - 1;
 
@@ -68,8 +66,8 @@ read_runs(const struct block_field *field, size_t run, size_t count,
     }
 }
 
-static void read_field(const struct block_field *field, size_t count,
-                       const uint8_t *bytes, uint8_t *list)
+static void read_field(const struct block_field *field, size_t count, const uint8_t *bytes,
+                       uint8_t *list)
 {
     if (field->run == 16) {
         read_runs(field, 16, count, bytes, list);
@@ -80,9 +78,9 @@ static void read_field(const struct block_field *field, size_t count,
     }
 }
 
-__attribute__((always_inline)) static inline void
-write_runs(const struct block_field *field, size_t run, size_t count,
-           const uint8_t *list, uint8_t *bytes)
+__attribute__((always_inline)) static inline void write_runs(const struct block_field *field,
+                                                             size_t run, size_t count,
+                                                             const uint8_t *list, uint8_t *bytes)
 {
     unsigned mask = (1u << field->bits) - 1;
 
@@ -98,8 +96,8 @@ write_runs(const struct block_field *field, size_t run, size_t count,
     }
 }
 
-static void write_field(const struct block_field *field, size_t count,
-                        const uint8_t *list, uint8_t *bytes)
+static void write_field(const struct block_field *field, size_t count, const uint8_t *list,
+                        uint8_t *bytes)
 {
     if (field->run == 16) {
         write_runs(field, 16, count, list, bytes);
@@ -117,24 +115,20 @@ static void flip(uint8_t *list, size_t count, uint8_t with)
     }
 }
 
-void flo_block_unpack(const struct block_type *type, const uint8_t *bytes,
-                      struct block *out)
+void flo_block_unpack(const struct block_type *type, const uint8_t *bytes, struct block *out)
 {
     memset(out->scales, 0, sizeof out->scales + sizeof out->mins);
     memset(out->codes, 0, type->values);
     out->d = flo_get_u16(bytes + type->d_at);
     out->m = type->offset == OFFSET_NONE ? 0 : flo_get_u16(bytes + type->m_at);
-    for (const struct block_field *field = type->fields;
-         field->list != LIST_END; field++) {
-        read_field(field, count_of(type, field), bytes + field->offset,
-                   list_of(out, field));
+    for (const struct block_field *field = type->fields; field->list != LIST_END; field++) {
+        read_field(field, count_of(type, field), bytes + field->offset, list_of(out, field));
     }
     flip(out->codes, type->values, type->code_flip);
     flip(out->scales, BLOCK_PARTS_MAX, type->scale_flip);
 }
 
-void flo_block_pack(const struct block_type *type, struct block *block,
-                    uint8_t *bytes)
+void flo_block_pack(const struct block_type *type, struct block *block, uint8_t *bytes)
 {
     flip(block->codes, type->values, type->code_flip);
     flip(block->scales, BLOCK_PARTS_MAX, type->scale_flip);
@@ -143,10 +137,8 @@ void flo_block_pack(const struct block_type *type, struct block *block,
     if (type->offset != OFFSET_NONE) {
         flo_put_u16(bytes + type->m_at, block->m);
     }
-    for (const struct block_field *field = type->fields;
-         field->list != LIST_END; field++) {
-        write_field(field, count_of(type, field), list_of(block, field),
-                    bytes + field->offset);
+    for (const struct block_field *field = type->fields; field->list != LIST_END; field++) {
+        write_field(field, count_of(type, field), list_of(block, field), bytes + field->offset);
     }
 }
 
@@ -163,8 +155,8 @@ int64_t flo_fixed_of_f16(uint16_t half)
     return (half & 0x8000) != 0 ? -value : value;
 }
 
-void flo_block_grid(const struct block_type *type, const struct block *block,
-                    size_t part, int64_t *step, int64_t *offset)
+void flo_block_grid(const struct block_type *type, const struct block *block, size_t part,
+                    int64_t *step, int64_t *offset)
 {
     *step = flo_fixed_of_f16(block->d);
     *offset = 0;
@@ -178,16 +170,15 @@ void flo_block_grid(const struct block_type *type, const struct block *block,
     }
 }
 
-void flo_block_values(const struct block_type *type, const struct block *block,
-                      int64_t *values)
+void flo_block_values(const struct block_type *type, const struct block *block, int64_t *values)
 {
     for (size_t i = 0; i < type->values; i += type->part_values) {
         int64_t step;
         int64_t offset;
         flo_block_grid(type, block, i / type->part_values, &step, &offset);
         for (size_t k = i; k < i + type->part_values; k++) {
-            int level = type->is_grid ? flo_block_steps[block->codes[k]]
-                                      : block->codes[k] - type->zero;
+            int level =
+                type->is_grid ? flo_block_steps[block->codes[k]] : block->codes[k] - type->zero;
             values[k] = step * level + offset;
         }
     }

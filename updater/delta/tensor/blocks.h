@@ -71,20 +71,17 @@ struct block {
 
 /* NULL: the codec does not know the type. */
 const struct block_type *flo_block_type(uint32_t id);
-void flo_block_unpack(const struct block_type *type, const uint8_t *bytes,
-                      struct block *out);
+void flo_block_unpack(const struct block_type *type, const uint8_t *bytes, struct block *out);
 /* Every bit of the bytes is written; the block is of no use afterwards. */
-void flo_block_pack(const struct block_type *type, struct block *block,
-                    uint8_t *bytes);
+void flo_block_pack(const struct block_type *type, struct block *block, uint8_t *bytes);
 
 /* Numbers in units of 2^-32, at most 2^40 in magnitude. */
 int64_t flo_fixed_of_f16(uint16_t half);
 /* Step and offset of a part. */
-void flo_block_grid(const struct block_type *type, const struct block *block,
-                    size_t part, int64_t *step, int64_t *offset);
+void flo_block_grid(const struct block_type *type, const struct block *block, size_t part,
+                    int64_t *step, int64_t *offset);
 /* All values of a block of codes. */
-void flo_block_values(const struct block_type *type, const struct block *block,
-                      int64_t *values);
+void flo_block_values(const struct block_type *type, const struct block *block, int64_t *values);
 
 /* The steps of the IQ4 types, ascending. */
 extern const int8_t flo_block_steps[16];

@@ -9,12 +9,10 @@
 
 /* ---- the halves of a block ---- */
 
-RANGE_INLINE uint16_t code_half(struct tensor_model *model,
-                                struct range_coder *coder, bool decodes,
-                                const struct tensor_part *part, unsigned kind,
-                                uint32_t column, uint16_t guess, unsigned other,
-                                unsigned sign_context, uint16_t half,
-                                int *difference)
+RANGE_INLINE uint16_t code_half(struct tensor_model *model, struct range_coder *coder, bool decodes,
+                                const struct tensor_part *part, unsigned kind, uint32_t column,
+                                uint16_t guess, unsigned other, unsigned sign_context,
+                                uint16_t half, int *difference)
 {
     bool is_same = part->old_type == part->new_type;
     struct activity *moved = &model->moved[MOVED_D + kind];
@@ -22,12 +20,10 @@ RANGE_INLINE uint16_t code_half(struct tensor_model *model,
     uint32_t from = order_of(guess, 16);
     int64_t wanted = (int16_t)(uint16_t)(order_of(half, 16) - from);
     /* 16 units are one step of a half. */
-    int level =
-        (activity_base(moved) + lg4(moved->column[column]) - 16) / 2 + 12;
+    int level = (activity_base(moved) + lg4(moved->column[column]) - 16) / 2 + 12;
 
-    wanted = code_number(
-        coder, decodes, slots, (unsigned)clamp(level, 0, NUMBER_LEVELS - 1),
-        (unsigned)likely_bits(level, 16), other, sign_context, 16, wanted);
+    wanted = code_number(coder, decodes, slots, (unsigned)clamp(level, 0, NUMBER_LEVELS - 1),
+                         (unsigned)likely_bits(level, 16), other, sign_context, 16, wanted);
     uint32_t size = (uint32_t)(wanted < 0 ? -wanted : wanted);
     size = size < 4096 ? size : 4096;
     activity_learn(moved, column, size * 16, activity_shift(moved));
@@ -48,11 +44,9 @@ static unsigned other_of(unsigned bits, unsigned last)
     return (bits < 8 ? bits : 7) * 8 + (last < 8 ? last : 7);
 }
 
-RANGE_INLINE void code_halves(struct tensor_model *model,
-                              struct range_coder *coder, bool decodes,
-                              const struct tensor_part *part,
-                              const struct forecast *forecast, uint32_t column,
-                              struct block *block)
+RANGE_INLINE void code_halves(struct tensor_model *model, struct range_coder *coder, bool decodes,
+                              const struct tensor_part *part, const struct forecast *forecast,
+                              uint32_t column, struct block *block)
 {
     const struct block_type *type = part->new_type;
     uint16_t d = forecast->d;
@@ -62,54 +56,44 @@ RANGE_INLINE void code_halves(struct tensor_model *model,
     unsigned last_m = model->last_bits[1];
 
     if (type->offset == OFFSET_M) {
-        block->m =
-            code_half(model, coder, decodes, part, 1, column, forecast->m,
-                      other_of(0, last_m), 0, block->m, &first);
+        block->m = code_half(model, coder, decodes, part, 1, column, forecast->m,
+                             other_of(0, last_m), 0, block->m, &first);
         if (first != 0) { /* the largest value stays where it is */
-            int64_t moved =
-                flo_fixed_of_f16(block->m) - flo_fixed_of_f16(forecast->m);
+            int64_t moved = flo_fixed_of_f16(block->m) - flo_fixed_of_f16(forecast->m);
             d = flo_tensor_f16(flo_fixed_of_f16(d) - moved / type->divisor);
         }
     }
-    block->d = code_half(
-        model, coder, decodes, part, 0, column, d,
-        other_of(model->last_bits[1] * (type->offset == OFFSET_M), last_d),
-        3 + sign_of(first), block->d, &second);
+    block->d = code_half(model, coder, decodes, part, 0, column, d,
+                         other_of(model->last_bits[1] * (type->offset == OFFSET_M), last_d),
+                         3 + sign_of(first), block->d, &second);
     if (type->offset == OFFSET_DMIN) {
-        block->m = code_half(
-            model, coder, decodes, part, 1, column, forecast->m,
-            other_of(bits_of((uint32_t)(second < 0 ? -second : second)),
-                     last_m),
-            sign_of(second), block->m, &first);
+        block->m = code_half(model, coder, decodes, part, 1, column, forecast->m,
+                             other_of(bits_of((uint32_t)(second < 0 ? -second : second)), last_m),
+                             sign_of(second), block->m, &first);
     }
 }
 
 /* ---- scales and mins of the parts ---- */
 
-RANGE_INLINE uint8_t code_part_number(struct tensor_model *model,
-                                      struct range_coder *coder, bool decodes,
-                                      struct code_slots *slots,
-                                      enum activities kind, uint32_t column,
-                                      unsigned other, int position, int most,
+RANGE_INLINE uint8_t code_part_number(struct tensor_model *model, struct range_coder *coder,
+                                      bool decodes, struct code_slots *slots, enum activities kind,
+                                      uint32_t column, unsigned other, int position, int most,
                                       uint8_t number, int *difference)
 {
     struct activity *moved = &model->moved[kind];
     struct guess guess = guess_of(position, most);
     int level = (activity_base(moved) + lg4(moved->column[column])) / 2;
 
-    int got =
-        code_small(coder, decodes, slots, level, other, guess, most, number);
+    int got = code_small(coder, decodes, slots, level, other, guess, most, number);
     *difference = got - guess.code;
     uint32_t size = (uint32_t)(*difference < 0 ? -*difference : *difference);
     activity_learn(moved, column, size * 4096, activity_shift(moved));
     return (uint8_t)got;
 }
 
-RANGE_INLINE void code_parts(struct tensor_model *model,
-                             struct range_coder *coder, bool decodes,
-                             const struct tensor_part *part,
-                             const struct forecast *forecast, uint32_t column,
-                             struct block *block)
+RANGE_INLINE void code_parts(struct tensor_model *model, struct range_coder *coder, bool decodes,
+                             const struct tensor_part *part, const struct forecast *forecast,
+                             uint32_t column, struct block *block)
 {
     const struct block_type *type = part->new_type;
     size_t parts = type->values / type->part_values;
@@ -122,23 +106,20 @@ RANGE_INLINE void code_parts(struct tensor_model *model,
     for (size_t k = 0; k < parts; k++) {
         int moved_scale = 0;
         int moved_min = 0;
-        uint32_t at = (uint32_t)((column * parts + k) %
-                                 model->moved[MOVED_SCALES].columns);
+        uint32_t at = (uint32_t)((column * parts + k) % model->moved[MOVED_SCALES].columns);
         int position = d.is_flat ? forecast->old.scales[k] * 1024
-                                 : position_of(&d, forecast->steps[k]) +
-                                       type->scale_zero * 1024;
-        block->scales[k] = code_part_number(
-            model, coder, decodes, &model->slots.scales[set], MOVED_SCALES, at,
-            sign_of(last) * 3 + (unsigned)clamp(last < 0 ? -last : last, 0, 2),
-            position, most, block->scales[k], &moved_scale);
+                                 : position_of(&d, forecast->steps[k]) + type->scale_zero * 1024;
+        block->scales[k] =
+            code_part_number(model, coder, decodes, &model->slots.scales[set], MOVED_SCALES, at,
+                             sign_of(last) * 3 + (unsigned)clamp(last < 0 ? -last : last, 0, 2),
+                             position, most, block->scales[k], &moved_scale);
         if (type->offset == OFFSET_DMIN) {
-            position = m.is_flat ? forecast->old.mins[k] * 1024
-                                 : position_of(&m, -forecast->offsets[k]);
+            position =
+                m.is_flat ? forecast->old.mins[k] * 1024 : position_of(&m, -forecast->offsets[k]);
             block->mins[k] = code_part_number(
                 model, coder, decodes, &model->slots.mins[set], MOVED_MINS, at,
                 sign_of(moved_scale) * 3 +
-                    (unsigned)clamp(
-                        moved_scale < 0 ? -moved_scale : moved_scale, 0, 2),
+                    (unsigned)clamp(moved_scale < 0 ? -moved_scale : moved_scale, 0, 2),
                 position, most, block->mins[k], &moved_min);
         }
         last = moved_scale;
@@ -148,9 +129,10 @@ RANGE_INLINE void code_parts(struct tensor_model *model,
 /* ---- codes ---- */
 
 /* Apart from the rest, which leaves it no registers. */
-__attribute__((noinline)) static void
-guess_values(const struct block_type *type, const struct inverse *inverse,
-             const int64_t *values, size_t count, struct guess *guesses)
+__attribute__((noinline)) static void guess_values(const struct block_type *type,
+                                                   const struct inverse *inverse,
+                                                   const int64_t *values, size_t count,
+                                                   struct guess *guesses)
 {
     const struct inverse grid = *inverse;
     int most = (1 << type->code_bits) - 1;
@@ -158,14 +140,12 @@ guess_values(const struct block_type *type, const struct inverse *inverse,
 
     for (size_t i = 0; i < count; i++) {
         int position = position_of(&grid, values[i]);
-        guesses[i] = type->is_grid ? guess_of_steps(position)
-                                   : guess_of(position + zero, most);
+        guesses[i] = type->is_grid ? guess_of_steps(position) : guess_of(position + zero, most);
     }
 }
 
 /* The same type on another grid: each of at most 16 codes has one guess. */
-static void guess_codes(const struct block_type *type,
-                        const struct forecast *forecast, size_t part,
+static void guess_codes(const struct block_type *type, const struct forecast *forecast, size_t part,
                         const struct run *run, struct guess *guesses)
 {
     const uint8_t *old = forecast->old.codes + run->first;
@@ -174,8 +154,7 @@ static void guess_codes(const struct block_type *type,
 
     if (type->code_bits > 4) {
         for (size_t i = 0; i < run->count; i++) {
-            values[i] = forecast->steps[part] * (old[i] - type->zero) +
-                        forecast->offsets[part];
+            values[i] = forecast->steps[part] * (old[i] - type->zero) + forecast->offsets[part];
         }
         guess_values(type, &run->inverse, values, run->count, guesses);
         return;
@@ -184,44 +163,38 @@ static void guess_codes(const struct block_type *type,
         int level = type->is_grid ? flo_block_steps[code] : code - type->zero;
         values[code] = forecast->steps[part] * level + forecast->offsets[part];
     }
-    guess_values(type, &run->inverse, values, (size_t)1 << type->code_bits,
-                 table);
+    guess_values(type, &run->inverse, values, (size_t)1 << type->code_bits, table);
     for (size_t i = 0; i < run->count; i++) {
         guesses[i] = table[old[i]];
     }
 }
 
 /* Old codes, or zeros where there are none. */
-static void guess_flat(const struct block_type *type,
-                       const struct forecast *forecast, const struct run *run,
-                       struct guess *guesses)
+static void guess_flat(const struct block_type *type, const struct forecast *forecast,
+                       const struct run *run, struct guess *guesses)
 {
     for (size_t i = 0; i < run->count; i++) {
-        int code = forecast->is_same_type ? forecast->old.codes[run->first + i]
-                                          : type->zero;
+        int code = forecast->is_same_type ? forecast->old.codes[run->first + i] : type->zero;
         guesses[i] = (struct guess){(int16_t)code, 1, 0};
     }
 }
 
-static inline void guess_run(const struct block_type *type,
-                             const struct forecast *forecast, size_t part,
-                             const struct run *run, struct guess *guesses)
+static inline void guess_run(const struct block_type *type, const struct forecast *forecast,
+                             size_t part, const struct run *run, struct guess *guesses)
 {
     if (run->is_still || run->inverse.is_flat) {
         guess_flat(type, forecast, run, guesses);
     } else if (forecast->is_same_type) {
         guess_codes(type, forecast, part, run, guesses);
     } else {
-        guess_values(type, &run->inverse, forecast->values + run->first,
-                     run->count, guesses);
+        guess_values(type, &run->inverse, forecast->values + run->first, run->count, guesses);
     }
 }
 
-RANGE_INLINE void
-code_run(struct tensor_model *model, struct range_coder *coder, bool decodes,
-         const struct block_type *type, struct code_slots *slots,
-         const struct forecast *forecast, size_t part, const struct run *run,
-         unsigned *history, struct block *block)
+RANGE_INLINE void code_run(struct tensor_model *model, struct range_coder *coder, bool decodes,
+                           const struct block_type *type, struct code_slots *slots,
+                           const struct forecast *forecast, size_t part, const struct run *run,
+                           unsigned *history, struct block *block)
 {
     struct activity *moved = &model->moved[MOVED_CODES];
     struct guess guesses[GROUP_VALUES];
@@ -237,19 +210,18 @@ code_run(struct tensor_model *model, struct range_coder *coder, bool decodes,
         guess_run(type, forecast, part, run, guesses);
     }
     int group_level = clamp((row - bias) / 2, 0, LEVELS - 1);
-    if (code_as_guessed(coder, decodes, slots->same_group[group_level], guesses,
-                        run->count, codes, history)) {
+    if (code_as_guessed(coder, decodes, slots->same_group[group_level], guesses, run->count, codes,
+                        history)) {
         for (size_t i = 0; decodes && i < run->count; i++) {
-            codes[i] = run->is_still ? forecast->old.codes[run->first + i]
-                                     : (uint8_t)guesses[i].code;
+            codes[i] =
+                run->is_still ? forecast->old.codes[run->first + i] : (uint8_t)guesses[i].code;
         }
         activity_rest(moved, run->column, run->count, shift);
     } else {
         if (run->is_still && decodes) {
             guess_run(type, forecast, part, run, guesses);
         }
-        code_moved(model, coder, decodes, slots, run, guesses, most, base,
-                   codes);
+        code_moved(model, coder, decodes, slots, run, guesses, most, base, codes);
     }
     model->step_mean += (step - model->step_mean) / 64;
 }
@@ -257,8 +229,7 @@ code_run(struct tensor_model *model, struct range_coder *coder, bool decodes,
 /* ---- parts of codes ---- */
 
 /* Sets of slots by bits of a code and by the way of guessing. */
-static struct code_slots *code_class(struct tensor_model *model,
-                                     const struct tensor_part *part)
+static struct code_slots *code_class(struct tensor_model *model, const struct tensor_part *part)
 {
     const struct block_type *type = part->new_type;
     size_t class = type->code_bits + (type->is_grid ? 1u : 0u) * 7u;
@@ -266,15 +237,12 @@ static struct code_slots *code_class(struct tensor_model *model,
     return &model->slots.codes[class * 2 + (part->old_type != type)];
 }
 
-RANGE_INLINE void code_codes(struct tensor_model *model,
-                             struct range_coder *coder, bool decodes,
-                             const struct tensor_part *part,
-                             const struct forecast *forecast, uint64_t first,
-                             struct block *block, unsigned *history)
+RANGE_INLINE void code_codes(struct tensor_model *model, struct range_coder *coder, bool decodes,
+                             const struct tensor_part *part, const struct forecast *forecast,
+                             uint64_t first, struct block *block, unsigned *history)
 {
     const struct block_type *type = part->new_type;
-    bool is_exact = !forecast->is_same_type && type->scale_bits == 0 &&
-                    block->d == forecast->d &&
+    bool is_exact = !forecast->is_same_type && type->scale_bits == 0 && block->d == forecast->d &&
                     (type->offset == OFFSET_NONE || block->m == forecast->m);
     uint32_t columns = model->moved[MOVED_CODES].columns;
 
@@ -282,34 +250,29 @@ RANGE_INLINE void code_codes(struct tensor_model *model,
         size_t k = i / type->part_values;
         struct run run = {.first = i,
                           .count = type->part_values,
-                          .column =
-                              (uint32_t)(first + i) % part->columns % columns};
+                          .column = (uint32_t)(first + i) % part->columns % columns};
         int64_t offset = forecast->offsets[k];
         run.step = forecast->steps[k];
         if (!is_exact) { /* the quantizer itself had more digits */
             flo_block_grid(type, block, k, &run.step, &offset);
         }
-        run.is_still = forecast->is_same_type &&
-                       run.step == forecast->steps[k] &&
+        run.is_still = forecast->is_same_type && run.step == forecast->steps[k] &&
                        offset == forecast->offsets[k];
         if (!run.is_still) {
             run.inverse = inverse_of(run.step, offset);
         }
-        code_run(model, coder, decodes, type, code_class(model, part), forecast,
-                 k, &run, history, block);
+        code_run(model, coder, decodes, type, code_class(model, part), forecast, k, &run, history,
+                 block);
     }
 }
 
-void flo_tensor_rows_begin(struct tensor_model *model,
-                           const struct tensor_part *part)
+void flo_tensor_rows_begin(struct tensor_model *model, const struct tensor_part *part)
 {
     const struct block_type *type = part->new_type;
-    uint32_t columns =
-        part->columns < TENSOR_COLUMNS_MAX ? part->columns : TENSOR_COLUMNS_MAX;
+    uint32_t columns = part->columns < TENSOR_COLUMNS_MAX ? part->columns : TENSOR_COLUMNS_MAX;
     uint32_t blocks = columns / (uint32_t)type->values;
     uint32_t parts = columns / (uint32_t)type->part_values;
-    bool has_codes =
-        type->is_float == BLOCK_CODES || type->is_float == BLOCK_INTEGERS;
+    bool has_codes = type->is_float == BLOCK_CODES || type->is_float == BLOCK_INTEGERS;
 
     activity_begin(&model->moved[MOVED_CODES], model->column_store, columns,
                    has_codes ? 400 : 1 << 20, 128);
@@ -319,10 +282,8 @@ void flo_tensor_rows_begin(struct tensor_model *model,
     blocks = blocks < 1 ? 1 : blocks;
     parts = parts < 1 ? 1 : parts;
     for (unsigned i = 0; i < 2; i++) {
-        activity_begin(&model->moved[MOVED_D + i], model->block_store[i],
-                       blocks, 64, 4);
-        activity_begin(&model->moved[MOVED_SCALES + i], model->part_store[i],
-                       parts, 1024, 8);
+        activity_begin(&model->moved[MOVED_D + i], model->block_store[i], blocks, 64, 4);
+        activity_begin(&model->moved[MOVED_SCALES + i], model->part_store[i], parts, 1024, 8);
     }
 }
 
@@ -336,10 +297,8 @@ static void end_row(struct tensor_model *model, bool is_float)
 }
 
 /* The same block as before says so in one bit. */
-RANGE_INLINE bool code_same(struct tensor_model *model,
-                            struct range_coder *coder, bool decodes,
-                            const struct tensor_part *part, const uint8_t *old,
-                            uint8_t *fresh)
+RANGE_INLINE bool code_same(struct tensor_model *model, struct range_coder *coder, bool decodes,
+                            const struct tensor_part *part, const uint8_t *old, uint8_t *fresh)
 {
     size_t bytes = part->new_type->bytes;
     bool is_same = !decodes && memcmp(old, fresh, bytes) == 0;
@@ -353,11 +312,9 @@ RANGE_INLINE bool code_same(struct tensor_model *model,
     return is_same;
 }
 
-RANGE_INLINE void code_block(struct tensor_model *model,
-                             struct range_coder *coder, bool decodes,
+RANGE_INLINE void code_block(struct tensor_model *model, struct range_coder *coder, bool decodes,
                              const struct tensor_part *part, uint64_t first,
-                             struct forecast *forecast, uint8_t *fresh,
-                             unsigned *history)
+                             struct forecast *forecast, uint8_t *fresh, unsigned *history)
 {
     const struct block_type *type = part->new_type;
     struct block block; /* filled field by field: zeroing it costs */
@@ -390,8 +347,7 @@ RANGE_INLINE void code_block(struct tensor_model *model,
     }
 }
 
-RANGE_INLINE bool code_coded(struct tensor_model *model,
-                             struct range_coder *coder, bool decodes,
+RANGE_INLINE bool code_coded(struct tensor_model *model, struct range_coder *coder, bool decodes,
                              const struct tensor_part *part, uint8_t *fresh)
 {
     const struct block_type *type = part->new_type;
@@ -405,8 +361,7 @@ RANGE_INLINE bool code_coded(struct tensor_model *model,
             end_row(model, false);
             row_end += part->columns;
         }
-        code_block(model, coder, decodes, part, first, &forecast, fresh,
-                   &history);
+        code_block(model, coder, decodes, part, first, &forecast, fresh, &history);
         fresh += type->bytes;
         if (decodes && range_is_exhausted(coder)) {
             return false;
@@ -415,8 +370,7 @@ RANGE_INLINE bool code_coded(struct tensor_model *model,
     return true;
 }
 
-bool flo_tensor_codes_encode(struct tensor_model *model,
-                             struct range_coder *coder,
+bool flo_tensor_codes_encode(struct tensor_model *model, struct range_coder *coder,
                              const struct tensor_part *part, uint8_t *fresh)
 {
     struct range_coder local = *coder; /* that nothing else points to */
@@ -426,8 +380,7 @@ bool flo_tensor_codes_encode(struct tensor_model *model,
     return is_whole;
 }
 
-bool flo_tensor_codes_decode(struct tensor_model *model,
-                             struct range_coder *coder,
+bool flo_tensor_codes_decode(struct tensor_model *model, struct range_coder *coder,
                              const struct tensor_part *part, uint8_t *fresh)
 {
     struct range_coder local = *coder; /* that nothing else points to */

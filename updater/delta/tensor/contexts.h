@@ -105,9 +105,8 @@ static inline int clamp(int v, int least, int most)
 
 /* ---- activity ---- */
 
-static inline void activity_begin(struct activity *moved, uint32_t *store,
-                                  uint32_t columns, uint32_t first,
-                                  uint32_t prior)
+static inline void activity_begin(struct activity *moved, uint32_t *store, uint32_t columns,
+                                  uint32_t first, uint32_t prior)
 {
     *moved = (struct activity){.column = store,
                                .columns = columns,
@@ -135,20 +134,15 @@ static inline int activity_base(const struct activity *moved)
 
 static inline int activity_shift(const struct activity *moved)
 {
-    return moved->rows < 8    ? 3
-           : moved->rows < 16 ? 4
-           : moved->rows < 32 ? 5
-                              : 6;
+    return moved->rows < 8 ? 3 : moved->rows < 16 ? 4 : moved->rows < 32 ? 5 : 6;
 }
 
 static inline void activity_move(uint32_t *mean, uint32_t size, int shift)
 {
-    *mean = (uint32_t)((int64_t)*mean +
-                       (((int64_t)size - (int64_t)*mean) >> shift));
+    *mean = (uint32_t)((int64_t)*mean + (((int64_t)size - (int64_t)*mean) >> shift));
 }
 
-static inline void activity_learn(struct activity *moved, uint32_t column,
-                                  uint32_t size, int shift)
+static inline void activity_learn(struct activity *moved, uint32_t column, uint32_t size, int shift)
 {
     activity_move(&moved->column[column], size, shift);
     moved->row_sum += size;
@@ -156,8 +150,7 @@ static inline void activity_learn(struct activity *moved, uint32_t column,
 }
 
 /* The same for `count` sizes of 0 from a column on. */
-static inline void activity_rest(struct activity *moved, uint32_t column,
-                                 size_t count, int shift)
+static inline void activity_rest(struct activity *moved, uint32_t column, size_t count, int shift)
 {
     uint32_t *mean = moved->column + column;
     uint32_t round = (UINT32_C(1) << shift) - 1;
@@ -198,9 +191,8 @@ static inline unsigned bits_of(uint32_t v)
 
 /* How many bits the size of a difference has, searched from the likely count
  * upward or downward. */
-RANGE_INLINE unsigned code_bits(struct range_coder *coder, bool decodes,
-                                slot_t *a, slot_t *b, unsigned likely,
-                                unsigned most, unsigned bits)
+RANGE_INLINE unsigned code_bits(struct range_coder *coder, bool decodes, slot_t *a, slot_t *b,
+                                unsigned likely, unsigned most, unsigned bits)
 {
     unsigned j = likely;
 
@@ -213,8 +205,7 @@ RANGE_INLINE unsigned code_bits(struct range_coder *coder, bool decodes,
         return j;
     }
     while (j > 0) {
-        if (range_slots(coder, decodes, &a[j - 1], &b[j - 1], bits > j - 1) !=
-            0) {
+        if (range_slots(coder, decodes, &a[j - 1], &b[j - 1], bits > j - 1) != 0) {
             break;
         }
         j--;
@@ -223,16 +214,15 @@ RANGE_INLINE unsigned code_bits(struct range_coder *coder, bool decodes,
 }
 
 /* The size's bits below the highest: two are learned, the rest is plain. */
-RANGE_INLINE uint32_t code_rest(struct range_coder *coder, bool decodes,
-                                slot_t top[4], unsigned bits, uint32_t size)
+RANGE_INLINE uint32_t code_rest(struct range_coder *coder, bool decodes, slot_t top[4],
+                                unsigned bits, uint32_t size)
 {
     uint32_t got = 1;
     unsigned left = bits - 1;
 
     for (unsigned i = 0; i < 2 && left > 0; i++) {
         left--;
-        got = got << 1 |
-              range_even_slot(coder, decodes, &top[got], size >> left & 1);
+        got = got << 1 | range_even_slot(coder, decodes, &top[got], size >> left & 1);
     }
     if (left > 0) {
         got = got << left | range_plain(coder, decodes, left, size);
@@ -249,21 +239,18 @@ static inline int likely_bits(int level, int most)
 
 /* A difference, with its level within the contexts' and its likely bits. */
 RANGE_INLINE int64_t code_number(struct range_coder *coder, bool decodes,
-                                 struct number_slots *slots, unsigned level,
-                                 unsigned likely, unsigned other,
-                                 unsigned sign_context, unsigned most,
+                                 struct number_slots *slots, unsigned level, unsigned likely,
+                                 unsigned other, unsigned sign_context, unsigned most,
                                  int64_t difference)
 {
     uint32_t size = (uint32_t)(difference < 0 ? -difference : difference);
-    unsigned bits =
-        code_bits(coder, decodes, slots->bins_a[level], slots->bins_b[other],
-                  likely, most, bits_of(size));
+    unsigned bits = code_bits(coder, decodes, slots->bins_a[level], slots->bins_b[other], likely,
+                              most, bits_of(size));
 
     if (bits == 0) {
         return 0;
     }
-    unsigned is_less = range_even_slot(
-        coder, decodes, &slots->sign[sign_context], difference < 0);
+    unsigned is_less = range_even_slot(coder, decodes, &slots->sign[sign_context], difference < 0);
     size = code_rest(coder, decodes, slots->top[bits], bits, size);
     return is_less != 0 ? -(int64_t)size : (int64_t)size;
 }
@@ -311,8 +298,7 @@ static inline struct inverse inverse_of(int64_t step, int64_t offset)
     while (inverse.shift <= 0 && size << -inverse.shift < 1 << 23) {
         inverse.shift--;
     }
-    size = inverse.shift >= 0 ? size >> inverse.shift
-                              : size * (INT64_C(1) << -inverse.shift);
+    size = inverse.shift >= 0 ? size >> inverse.shift : size * (INT64_C(1) << -inverse.shift);
     inverse.factor = (INT64_C(1) << 46) / size;
     inverse.factor = step < 0 ? -inverse.factor : inverse.factor;
     return inverse;
@@ -322,11 +308,8 @@ static inline int position_of(const struct inverse *inverse, int64_t value)
 {
     int64_t t = value - inverse->offset;
 
-    t = t > inverse->most    ? inverse->most
-        : t < -inverse->most ? -inverse->most
-                             : t;
-    t = inverse->shift >= 0 ? t >> inverse->shift
-                            : t * (INT64_C(1) << -inverse->shift);
+    t = t > inverse->most ? inverse->most : t < -inverse->most ? -inverse->most : t;
+    t = inverse->shift >= 0 ? t >> inverse->shift : t * (INT64_C(1) << -inverse->shift);
     return (int)((t * inverse->factor + (INT64_C(1) << 35)) >> 36);
 }
 
@@ -387,25 +370,22 @@ static inline int level_within(int level)
 }
 
 /* Another code than the guess: on which side, and how far. */
-RANGE_INLINE int code_other(struct range_coder *coder, bool decodes,
-                            struct code_slots *slots, int level,
-                            struct guess guess, int most, int code)
+RANGE_INLINE int code_other(struct range_coder *coder, bool decodes, struct code_slots *slots,
+                            int level, struct guess guess, int most, int code)
 {
     int room_toward = guess_room(guess, most);
     int difference = (code - guess.code) * guess.toward;
     unsigned toward = room_toward != 0;
 
     if (room_toward != 0 && room_toward != most) {
-        toward = range_even_slot(coder, decodes,
-                                 &slots->toward[level / 4][guess.margin],
+        toward = range_even_slot(coder, decodes, &slots->toward[level / 4][guess.margin],
                                  difference > 0);
     }
     int room = toward != 0 ? room_toward : most - room_toward;
     int size = difference < 0 ? -difference : difference;
     int got = 1;
     for (; got < room && got < 16; got++) {
-        if (range_slot(coder, decodes, &slots->more[level / 2][got - 1],
-                       size > got) == 0) {
+        if (range_slot(coder, decodes, &slots->more[level / 2][got - 1], size > got) == 0) {
             break;
         }
     }
@@ -418,15 +398,14 @@ RANGE_INLINE int code_other(struct range_coder *coder, bool decodes,
 
 /* The code itself, given a guess.  `level`: half octaves of the expected size
  * of the difference, 24 for one; `other`: a second context. */
-RANGE_INLINE int code_small(struct range_coder *coder, bool decodes,
-                            struct code_slots *slots, int level, unsigned other,
-                            struct guess guess, int most, int code)
+RANGE_INLINE int code_small(struct range_coder *coder, bool decodes, struct code_slots *slots,
+                            int level, unsigned other, struct guess guess, int most, int code)
 {
     unsigned place = guess_place(guess, most);
 
     level = level_within(level);
-    if (range_slots(coder, decodes, &slots->none_a[level][place],
-                    &slots->none_b[other][place], code == guess.code) != 0) {
+    if (range_slots(coder, decodes, &slots->none_a[level][place], &slots->none_b[other][place],
+                    code == guess.code) != 0) {
         return guess.code;
     }
     return code_other(coder, decodes, slots, level, guess, most, code);
@@ -439,26 +418,19 @@ static inline int64_t size_of(int64_t v)
 
 /* A part of codes, of floats or of integers; false: the payload ended before
  * it. */
-bool flo_tensor_codes_encode(struct tensor_model *model,
-                             struct range_coder *coder,
+bool flo_tensor_codes_encode(struct tensor_model *model, struct range_coder *coder,
                              const struct tensor_part *part, uint8_t *fresh);
-bool flo_tensor_codes_decode(struct tensor_model *model,
-                             struct range_coder *coder,
+bool flo_tensor_codes_decode(struct tensor_model *model, struct range_coder *coder,
                              const struct tensor_part *part, uint8_t *fresh);
-bool flo_tensor_floats_encode(struct tensor_model *model,
-                              struct range_coder *coder,
+bool flo_tensor_floats_encode(struct tensor_model *model, struct range_coder *coder,
                               const struct tensor_part *part, uint8_t *fresh);
-bool flo_tensor_floats_decode(struct tensor_model *model,
-                              struct range_coder *coder,
+bool flo_tensor_floats_decode(struct tensor_model *model, struct range_coder *coder,
                               const struct tensor_part *part, uint8_t *fresh);
-bool flo_tensor_integers_encode(struct tensor_model *model,
-                                struct range_coder *coder,
+bool flo_tensor_integers_encode(struct tensor_model *model, struct range_coder *coder,
                                 const struct tensor_part *part, uint8_t *fresh);
-bool flo_tensor_integers_decode(struct tensor_model *model,
-                                struct range_coder *coder,
+bool flo_tensor_integers_decode(struct tensor_model *model, struct range_coder *coder,
                                 const struct tensor_part *part, uint8_t *fresh);
 /* Rows of a part begin: nothing has moved. */
-void flo_tensor_rows_begin(struct tensor_model *model,
-                           const struct tensor_part *part);
+void flo_tensor_rows_begin(struct tensor_model *model, const struct tensor_part *part);
 
 #endif

@@ -44,9 +44,8 @@ void flo_directions_begin(struct directions *directions, uint32_t columns)
 }
 
 /* `count` is at most 32. */
-TENSOR_COPIES static void foresee(const struct directions *directions,
-                                  uint32_t column, size_t count,
-                                  int32_t *guesses)
+TENSOR_COPIES static void foresee(const struct directions *directions, uint32_t column,
+                                  size_t count, int32_t *guesses)
 {
     int64_t sums[DIRECTIONS_AT_ONCE] = {0};
 
@@ -62,8 +61,8 @@ TENSOR_COPIES static void foresee(const struct directions *directions,
     }
 }
 
-void flo_directions_guess(const struct directions *directions, uint32_t column,
-                          size_t count, int32_t *guesses)
+void flo_directions_guess(const struct directions *directions, uint32_t column, size_t count,
+                          int32_t *guesses)
 {
     if (directions->rows == 0) {
         memset(guesses, 0, count * sizeof *guesses);
@@ -75,16 +74,14 @@ void flo_directions_guess(const struct directions *directions, uint32_t column,
 /* ---- a row's shares ---- */
 
 /* Columns before a point: 32, 64, ... up to all. */
-static uint32_t columns_before(const struct directions *directions,
-                               uint32_t point)
+static uint32_t columns_before(const struct directions *directions, uint32_t point)
 {
     uint32_t columns = POINT_FIRST << point;
 
     return columns < directions->columns ? columns : directions->columns;
 }
 
-TENSOR_COPIES static int64_t product_of(const int32_t *a, const int32_t *b,
-                                        size_t count)
+TENSOR_COPIES static int64_t product_of(const int32_t *a, const int32_t *b, size_t count)
 {
     int64_t sum = 0;
 
@@ -103,11 +100,10 @@ static void take_grams(struct directions *directions)
         uint32_t count = columns_before(directions, point) - first;
         for (size_t i = 0; i < DIRECTIONS; i++) {
             for (size_t k = 0; k <= i; k++) {
-                int64_t before =
-                    point == 0 ? 0 : directions->grams[point - 1][i][k];
+                int64_t before = point == 0 ? 0 : directions->grams[point - 1][i][k];
                 directions->grams[point][i][k] =
-                    before + product_of(directions->basis[i] + first,
-                                        directions->basis[k] + first, count);
+                    before +
+                    product_of(directions->basis[i] + first, directions->basis[k] + first, count);
             }
         }
         first += count;
@@ -139,8 +135,7 @@ static void solve(struct directions *directions, uint32_t point)
                 below[j][k] -= below[j][l] * lever[k][l] >> LEVER_BITS;
             }
             below[j][k] = within(below[j][k], INT64_C(1) << 26);
-            lever[j][k] = within(below[j][k] * (1 << LEVER_BITS) / diagonal[k],
-                                 INT64_C(1) << 22);
+            lever[j][k] = within(below[j][k] * (1 << LEVER_BITS) / diagonal[k], INT64_C(1) << 22);
             own -= below[j][k] * lever[j][k] >> LEVER_BITS;
             rest[j] -= lever[j][k] * rest[k] >> LEVER_BITS;
         }
@@ -185,20 +180,18 @@ static void begin_basis(struct directions *directions)
     for (uint32_t i = 0; i < directions->columns; i++) {
         for (size_t k = 0; k < DIRECTIONS; k++) {
             seed = seed * 1664525 + 1013904223;
-            directions->basis[k][i] =
-                (int32_t)(size * ((int32_t)(seed >> 16) - 32768) >> 15);
+            directions->basis[k][i] = (int32_t)(size * ((int32_t)(seed >> 16) - 32768) >> 15);
         }
     }
 }
 
 /* basis += error * gain >> LEVER_BITS.  An error has 24 bits and a gain 21: the
  * product has 45, of which 29 are kept. */
-TENSOR_COPIES static void move_some(int32_t *basis, const int32_t *errors,
-                                    int32_t gain, size_t count)
+TENSOR_COPIES static void move_some(int32_t *basis, const int32_t *errors, int32_t gain,
+                                    size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        int32_t moved =
-            basis[i] + (int32_t)((int64_t)errors[i] * gain >> LEVER_BITS);
+        int32_t moved = basis[i] + (int32_t)((int64_t)errors[i] * gain >> LEVER_BITS);
         moved = moved < BASIS_MAX ? moved : BASIS_MAX;
         basis[i] = moved > -BASIS_MAX ? moved : -BASIS_MAX;
     }
@@ -213,8 +206,7 @@ static void move_basis(struct directions *directions, const int64_t *gain)
             errors[k] = directions->moves[i + k] - errors[k];
         }
         for (size_t k = 0; k < DIRECTIONS; k++) {
-            move_some(directions->basis[k] + i, errors, (int32_t)gain[k],
-                      DIRECTIONS_AT_ONCE);
+            move_some(directions->basis[k] + i, errors, (int32_t)gain[k], DIRECTIONS_AT_ONCE);
         }
     }
 }
@@ -272,9 +264,8 @@ static void end_row(struct directions *directions)
     memset(directions->sums, 0, sizeof directions->sums);
 }
 
-void flo_directions_learn(struct directions *directions, uint32_t column,
-                          size_t count, const int32_t *moves,
-                          const int32_t *guesses)
+void flo_directions_learn(struct directions *directions, uint32_t column, size_t count,
+                          const int32_t *moves, const int32_t *guesses)
 {
     int32_t *kept = directions->moves + column;
     int32_t moved = 0;
@@ -293,10 +284,8 @@ void flo_directions_learn(struct directions *directions, uint32_t column,
         directions->seen[1] += (uint32_t)(error < 0 ? -error : error);
     }
     directions->has_moved = directions->has_moved || moved != 0;
-    for (size_t k = 0; directions->rows > 0 && moved != 0 && k < DIRECTIONS;
-         k++) {
-        directions->sums[k] +=
-            product_of(kept, directions->basis[k] + column, count);
+    for (size_t k = 0; directions->rows > 0 && moved != 0 && k < DIRECTIONS; k++) {
+        directions->sums[k] += product_of(kept, directions->basis[k] + column, count);
     }
     column += (uint32_t)count;
     if (column == directions->columns) {

@@ -14,11 +14,9 @@
 
 /* The same integers on any processor; on x86-64 a loop has
  * another copy, for processors with AVX2 and BMI2. */
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__OPTIMIZE__) &&      \
-    !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) &&                   \
-    !defined(__SANITIZE_THREAD__)
-#define TENSOR_COPIES                                                          \
-    __attribute__((target_clones("arch=x86-64-v3", "default")))
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__OPTIMIZE__) && !defined(__clang__) &&   \
+    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define TENSOR_COPIES __attribute__((target_clones("arch=x86-64-v3", "default")))
 #else
 #define TENSOR_COPIES
 #endif
@@ -32,13 +30,13 @@
 
 struct directions {
     uint32_t columns;
-    uint32_t rows;              /* that moved */
-    uint32_t point;             /* the next place to solve at */
-    bool has_moved;             /* in this row */
-    int64_t noise;              /* mean square of what was not foreseen */
-    int64_t row_errors;         /* squares of this row */
-    int64_t shares[DIRECTIONS]; /* shares of this row, 2^14 is one */
-    int64_t sums[DIRECTIONS];   /* moves times basis */
+    uint32_t rows;                          /* that moved */
+    uint32_t point;                         /* the next place to solve at */
+    bool has_moved;                         /* in this row */
+    int64_t noise;                          /* mean square of what was not foreseen */
+    int64_t row_errors;                     /* squares of this row */
+    int64_t shares[DIRECTIONS];             /* shares of this row, 2^14 is one */
+    int64_t sums[DIRECTIONS];               /* moves times basis */
     int64_t spread[DIRECTIONS][DIRECTIONS]; /* the basis's, 2^24 is one */
     int64_t grams[DIRECTION_POINTS][DIRECTIONS][DIRECTIONS];
     uint64_t seen[2]; /* sizes of moves and of errors, once enough rows moved */
@@ -51,13 +49,12 @@ struct directions {
 /* `columns`: 32 to DIRECTION_COLUMNS_MAX, a multiple of 32. */
 void flo_directions_begin(struct directions *directions, uint32_t columns);
 /* Moves to be foreseen for values from a column on. */
-void flo_directions_guess(const struct directions *directions, uint32_t column,
-                          size_t count, int32_t *guesses);
+void flo_directions_guess(const struct directions *directions, uint32_t column, size_t count,
+                          int32_t *guesses);
 /* Moves as they were, and as they had been guessed; to be called for all
  * columns of a row, in order, 32 at a time. */
-void flo_directions_learn(struct directions *directions, uint32_t column,
-                          size_t count, const int32_t *moves,
-                          const int32_t *guesses);
+void flo_directions_learn(struct directions *directions, uint32_t column, size_t count,
+                          const int32_t *moves, const int32_t *guesses);
 
 /* Has a tenth of what moved been foreseen, in the rows that count? */
 bool flo_directions_foresee(const struct directions *directions);

@@ -31,14 +31,13 @@ static inline void half_put(uint8_t *bytes, uint64_t i, uint32_t value)
     bytes[i * 2 + 1] = (uint8_t)(value >> 8);
 }
 
-static inline uint32_t float_at(const struct floats *floats,
-                                const uint8_t *bytes, uint64_t i)
+static inline uint32_t float_at(const struct floats *floats, const uint8_t *bytes, uint64_t i)
 {
     return floats->width == 32 ? flo_get_u32(bytes + i * 4) : half_at(bytes, i);
 }
 
-static inline void float_put(const struct floats *floats, uint8_t *bytes,
-                             uint64_t i, uint32_t value)
+static inline void float_put(const struct floats *floats, uint8_t *bytes, uint64_t i,
+                             uint32_t value)
 {
     if (floats->width == 32) {
         flo_put_u32(bytes + i * 4, value);
@@ -70,26 +69,22 @@ RANGE_INLINE int64_t units_of(const struct floats *floats, uint32_t bits)
 }
 
 /* The nearest number; halves go up.  `otherwise` where there is none. */
-RANGE_INLINE uint32_t float_of_units(const struct floats *floats, int64_t units,
-                                     uint32_t otherwise)
+RANGE_INLINE uint32_t float_of_units(const struct floats *floats, int64_t units, uint32_t otherwise)
 {
     uint32_t sign = UINT32_C(1) << (floats->width - 1);
     uint64_t size = (uint64_t)(units < 0 ? -units : units);
     int highest = 63 - __builtin_clzll(size | 1);
-    int exponent =
-        floats->exponent_most - UNIT_BITS + highest - (int)floats->fraction;
+    int exponent = floats->exponent_most - UNIT_BITS + highest - (int)floats->fraction;
 
     exponent = exponent > 0 ? exponent : 1;
     int shift = UNIT_BITS + exponent - floats->exponent_most;
-    size = shift > 0 ? (size + (UINT64_C(1) << (shift - 1))) >> shift
-                     : size << -shift;
+    size = shift > 0 ? (size + (UINT64_C(1) << (shift - 1))) >> shift : size << -shift;
     uint64_t bits = ((uint64_t)(exponent - 1) << floats->fraction) + size;
     return bits >= sign ? otherwise : (uint32_t)bits | (units < 0 ? sign : 0);
 }
 
 /* The guesses where the old type is another one, or has 32 bits. */
-static void guess_others(struct tensor_model *model,
-                         const struct tensor_part *part, uint64_t first,
+static void guess_others(struct tensor_model *model, const struct tensor_part *part, uint64_t first,
                          size_t count, uint32_t *guesses)
 {
     const struct block_type *old = part->old_type;
@@ -99,19 +94,16 @@ static void guess_others(struct tensor_model *model,
         flo_tensor_old_values(model, part, first, count, values);
     }
     for (size_t i = 0; i < count; i++) {
-        uint32_t bits = old->is_float == BLOCK_CODES
-                            ? flo_tensor_f32(values[i])
-                            : flo_tensor_f32_at(old, part->old, first + i);
+        uint32_t bits = old->is_float == BLOCK_CODES ? flo_tensor_f32(values[i])
+                                                     : flo_tensor_f32_at(old, part->old, first + i);
         guesses[i] = flo_tensor_rounded(bits, part->new_type);
     }
 }
 
-RANGE_INLINE void guess_floats(struct tensor_model *model,
-                               const struct tensor_part *part, uint64_t first,
-                               size_t count, uint32_t *guesses)
+RANGE_INLINE void guess_floats(struct tensor_model *model, const struct tensor_part *part,
+                               uint64_t first, size_t count, uint32_t *guesses)
 {
-    if (part->old_type != part->new_type ||
-        part->new_type->is_float == BLOCK_F32) {
+    if (part->old_type != part->new_type || part->new_type->is_float == BLOCK_F32) {
         guess_others(model, part, first, count, guesses);
         return;
     }
@@ -121,8 +113,7 @@ RANGE_INLINE void guess_floats(struct tensor_model *model,
 }
 
 /* The largest exponent of the guesses sets the unit of what moves. */
-RANGE_INLINE int largest_exponent(struct tensor_model *model,
-                                  const struct tensor_part *part,
+RANGE_INLINE int largest_exponent(struct tensor_model *model, const struct tensor_part *part,
                                   const struct floats *floats)
 {
     uint32_t guesses[GROUP_VALUES];
@@ -160,17 +151,15 @@ RANGE_INLINE int64_t move_within(int64_t v)
 }
 
 /* The old values become what they are with the moves that are foreseen. */
-RANGE_INLINE void follow(struct tensor_model *model,
-                         const struct floats *floats, uint32_t column,
-                         size_t count, uint32_t *guesses,
-                         struct followed *followed)
+RANGE_INLINE void follow(struct tensor_model *model, const struct floats *floats, uint32_t column,
+                         size_t count, uint32_t *guesses, struct followed *followed)
 {
     flo_directions_guess(&model->directions, column, count, followed->guesses);
     for (size_t i = 0; i < count; i++) {
         followed->units[i] = units_of(floats, guesses[i]);
         if (followed->guesses[i] != 0) {
-            guesses[i] = float_of_units(
-                floats, followed->units[i] + followed->guesses[i], guesses[i]);
+            guesses[i] =
+                float_of_units(floats, followed->units[i] + followed->guesses[i], guesses[i]);
         }
     }
 }
@@ -189,12 +178,10 @@ struct group {
     uint32_t sizes[GROUP_VALUES]; /* differences, as they count */
 };
 
-RANGE_INLINE void aim_group(const struct floats *floats, int base,
-                            struct group *group)
+RANGE_INLINE void aim_group(const struct floats *floats, int base, struct group *group)
 {
     for (size_t i = 0; i < group->count; i++) {
-        int below =
-            floats->exponent_most - exponent_of(floats, group->guesses[i]);
+        int below = floats->exponent_most - exponent_of(floats, group->guesses[i]);
         /* A value may be foreseen beyond the most. */
         group->below[i] = (uint8_t)clamp(below, 0, 40);
         group->sizes[i] = 0;
@@ -202,16 +189,14 @@ RANGE_INLINE void aim_group(const struct floats *floats, int base,
     base -= (int)floats->spare * 4;
     for (size_t i = 0; i < group->count; i++) {
         int level = base + lg4(group->columns[i]);
-        int below =
-            floats->exponent_most - exponent_of(floats, group->guesses[i]);
+        int below = floats->exponent_most - exponent_of(floats, group->guesses[i]);
         level = (level + (below > 0 ? below : 0) * 4) / 2 + 12;
         group->levels[i] = (uint8_t)clamp(level, 0, NUMBER_LEVELS - 1);
         group->likely[i] = (uint8_t)likely_bits(level, (int)floats->width);
     }
 }
 
-RANGE_INLINE uint32_t weighed_size(const struct floats *floats, uint32_t size,
-                                   unsigned below)
+RANGE_INLINE uint32_t weighed_size(const struct floats *floats, uint32_t size, unsigned below)
 {
     uint32_t cap = floats->width == 32 ? 1u << 23 : 4095;
 
@@ -220,8 +205,7 @@ RANGE_INLINE uint32_t weighed_size(const struct floats *floats, uint32_t size,
 }
 
 /* As activity_move, in 32 bits: sizes and means are at most 2^31. */
-RANGE_INLINE void learn_group(struct activity *moved, const struct group *group,
-                              int shift)
+RANGE_INLINE void learn_group(struct activity *moved, const struct group *group, int shift)
 {
     uint32_t round = (UINT32_C(1) << shift) - 1;
     uint64_t sum = 0;
@@ -230,8 +214,7 @@ RANGE_INLINE void learn_group(struct activity *moved, const struct group *group,
         uint32_t mean = group->columns[i];
         uint32_t size = group->sizes[i];
         uint32_t less = (mean - size + round) >> shift;
-        group->columns[i] =
-            size > mean ? mean + ((size - mean) >> shift) : mean - less;
+        group->columns[i] = size > mean ? mean + ((size - mean) >> shift) : mean - less;
     }
     for (size_t i = 0; i < group->count; i++) {
         sum += group->sizes[i];
@@ -241,20 +224,16 @@ RANGE_INLINE void learn_group(struct activity *moved, const struct group *group,
 }
 
 /* The difference of a value from its guess, in the order of the numbers. */
-static inline int64_t apart_of(const struct floats *floats, uint32_t value,
-                               uint32_t guess)
+static inline int64_t apart_of(const struct floats *floats, uint32_t value, uint32_t guess)
 {
-    uint32_t apart =
-        order_of(value, floats->width) - order_of(guess, floats->width);
+    uint32_t apart = order_of(value, floats->width) - order_of(guess, floats->width);
 
-    return floats->width == 32 ? (int64_t)(int32_t)apart
-                               : (int64_t)(int16_t)(uint16_t)apart;
+    return floats->width == 32 ? (int64_t)(int32_t)apart : (int64_t)(int16_t)(uint16_t)apart;
 }
 
-RANGE_INLINE void code_values(struct activity *moved, struct range_coder *coder,
-                              bool decodes, const struct floats *floats,
-                              struct number_slots *slots, struct group *group,
-                              int base, unsigned *last)
+RANGE_INLINE void code_values(struct activity *moved, struct range_coder *coder, bool decodes,
+                              const struct floats *floats, struct number_slots *slots,
+                              struct group *group, int base, unsigned *last)
 {
     uint32_t mask = UINT32_MAX >> (32 - floats->width);
     unsigned recent = *last;
@@ -263,11 +242,9 @@ RANGE_INLINE void code_values(struct activity *moved, struct range_coder *coder,
     for (size_t i = 0; i < group->count; i++) {
         uint32_t guess = group->guesses[i];
         unsigned near = group->below[i] < 7 ? group->below[i] : 7;
-        int64_t wanted =
-            decodes ? 0 : apart_of(floats, group->values[i], guess);
-        wanted = code_number(coder, decodes, slots, group->levels[i],
-                             group->likely[i], near * 8 + recent, 0,
-                             floats->width, wanted);
+        int64_t wanted = decodes ? 0 : apart_of(floats, group->values[i], guess);
+        wanted = code_number(coder, decodes, slots, group->levels[i], group->likely[i],
+                             near * 8 + recent, 0, floats->width, wanted);
         if (wanted == 0) {
             recent = 0;
             continue;
@@ -278,20 +255,17 @@ RANGE_INLINE void code_values(struct activity *moved, struct range_coder *coder,
         group->sizes[i] = weighed_size(floats, size, group->below[i]);
         if (decodes) {
             int64_t from = order_of(guess, floats->width);
-            group->values[i] =
-                unordered((uint32_t)(from + wanted) & mask, floats->width);
+            group->values[i] = unordered((uint32_t)(from + wanted) & mask, floats->width);
         }
     }
     learn_group(moved, group, activity_shift(moved));
     *last = recent;
 }
 
-RANGE_INLINE void code_group(struct tensor_model *model,
-                             struct range_coder *coder, bool decodes,
-                             const struct tensor_part *part,
-                             const struct floats *floats,
-                             struct number_slots *slots, uint64_t first,
-                             size_t count, unsigned *state, uint8_t *fresh)
+RANGE_INLINE void code_group(struct tensor_model *model, struct range_coder *coder, bool decodes,
+                             const struct tensor_part *part, const struct floats *floats,
+                             struct number_slots *slots, uint64_t first, size_t count,
+                             unsigned *state, uint8_t *fresh)
 {
     struct activity *moved = &model->moved[MOVED_CODES];
     uint32_t in_row = (uint32_t)(first % part->columns);
@@ -310,17 +284,14 @@ RANGE_INLINE void code_group(struct tensor_model *model,
         values[i] = decodes ? guesses[i] : float_at(floats, fresh, first + i);
         is_same = is_same && guesses[i] == values[i];
     }
-    is_same =
-        range_slot(coder, decodes,
-                   &slots->same_group[clamp(row / 2, 0, NUMBER_LEVELS - 1)]
-                                     [state[0] & 3],
-                   is_same) != 0;
+    is_same = range_slot(coder, decodes,
+                         &slots->same_group[clamp(row / 2, 0, NUMBER_LEVELS - 1)][state[0] & 3],
+                         is_same) != 0;
     state[0] = state[0] << 1 | !is_same;
     /* In other rows a column may come again: values one by one. */
     size_t step = part->columns % GROUP_VALUES == 0 ? count : 1;
     for (size_t i = 0; i < count; i += step) {
-        uint32_t column =
-            (in_row + (uint32_t)i) % part->columns % moved->columns;
+        uint32_t column = (in_row + (uint32_t)i) % part->columns % moved->columns;
         if (is_same) {
             activity_rest(moved, column, step, activity_shift(moved));
             continue;
@@ -330,42 +301,35 @@ RANGE_INLINE void code_group(struct tensor_model *model,
         group.guesses = guesses + i;
         group.values = values + i;
         group.count = step;
-        code_values(moved, coder, decodes, floats, slots, &group, base,
-                    &state[1]);
+        code_values(moved, coder, decodes, floats, slots, &group, base, &state[1]);
     }
     for (size_t i = 0; decodes && i < count; i++) {
         float_put(floats, fresh, first + i, values[i]);
     }
     if (floats->is_followed) {
         for (size_t i = 0; i < count; i++) {
-            followed.moves[i] = (int32_t)move_within(
-                units_of(floats, values[i]) - followed.units[i]);
+            followed.moves[i] =
+                (int32_t)move_within(units_of(floats, values[i]) - followed.units[i]);
         }
-        flo_directions_learn(&model->directions, in_row, count, followed.moves,
-                             followed.guesses);
+        flo_directions_learn(&model->directions, in_row, count, followed.moves, followed.guesses);
     }
 }
 
 /* Does a part that is followed show no directions, at the begin of a row? */
-static bool is_hopeless(const struct tensor_model *model,
-                        const struct tensor_part *part, uint64_t first)
+static bool is_hopeless(const struct tensor_model *model, const struct tensor_part *part,
+                        uint64_t first)
 {
     return part->is_followed && first % part->columns == 0 &&
-           model->directions.rows == ROWS_TO_SHOW &&
-           !flo_directions_foresee(&model->directions);
+           model->directions.rows == ROWS_TO_SHOW && !flo_directions_foresee(&model->directions);
 }
 
-RANGE_INLINE bool code_floats(struct tensor_model *model,
-                              struct range_coder *coder, bool decodes,
-                              const struct tensor_part *part,
-                              struct floats floats, uint8_t *fresh)
+RANGE_INLINE bool code_floats(struct tensor_model *model, struct range_coder *coder, bool decodes,
+                              const struct tensor_part *part, struct floats floats, uint8_t *fresh)
 {
     const struct block_type *type = part->new_type;
     struct number_slots *slots =
         &model->slots
-             .numbers[NUMBER_VALUE * 4 + (part->old_type != type
-                                              ? 3
-                                              : type->is_float - BLOCK_F16)];
+             .numbers[NUMBER_VALUE * 4 + (part->old_type != type ? 3 : type->is_float - BLOCK_F16)];
     unsigned state[2] = {0, 0};
     uint64_t row_end = part->columns;
 
@@ -381,10 +345,8 @@ RANGE_INLINE bool code_floats(struct tensor_model *model,
             row_end += part->columns;
         }
         code_group(model, coder, decodes, part, &floats, slots, first,
-                   left < GROUP_VALUES ? (size_t)left : GROUP_VALUES, state,
-                   fresh);
-        if (decodes ? range_is_exhausted(coder)
-                    : is_hopeless(model, part, first)) {
+                   left < GROUP_VALUES ? (size_t)left : GROUP_VALUES, state, fresh);
+        if (decodes ? range_is_exhausted(coder) : is_hopeless(model, part, first)) {
             return false;
         }
     }
@@ -392,8 +354,7 @@ RANGE_INLINE bool code_floats(struct tensor_model *model,
 }
 
 /* A copy of the loops for each type: widths are no numbers to be loaded. */
-RANGE_INLINE bool code_each(struct tensor_model *model,
-                            struct range_coder *coder, bool decodes,
+RANGE_INLINE bool code_each(struct tensor_model *model, struct range_coder *coder, bool decodes,
                             const struct tensor_part *part, uint8_t *fresh)
 {
     const struct floats f16 = {.width = 16, .fraction = 10, .spare = 19};
@@ -415,10 +376,8 @@ RANGE_INLINE bool code_each(struct tensor_model *model,
     }
 }
 
-TENSOR_COPIES bool flo_tensor_floats_encode(struct tensor_model *model,
-                                            struct range_coder *coder,
-                                            const struct tensor_part *part,
-                                            uint8_t *fresh)
+TENSOR_COPIES bool flo_tensor_floats_encode(struct tensor_model *model, struct range_coder *coder,
+                                            const struct tensor_part *part, uint8_t *fresh)
 {
     struct range_coder local = *coder; /* that nothing else points to */
     bool is_whole = code_each(model, &local, false, part, fresh);
@@ -427,10 +386,8 @@ TENSOR_COPIES bool flo_tensor_floats_encode(struct tensor_model *model,
     return is_whole;
 }
 
-TENSOR_COPIES bool flo_tensor_floats_decode(struct tensor_model *model,
-                                            struct range_coder *coder,
-                                            const struct tensor_part *part,
-                                            uint8_t *fresh)
+TENSOR_COPIES bool flo_tensor_floats_decode(struct tensor_model *model, struct range_coder *coder,
+                                            const struct tensor_part *part, uint8_t *fresh)
 {
     struct range_coder local = *coder; /* that nothing else points to */
     bool is_whole = code_each(model, &local, true, part, fresh);

@@ -26,8 +26,7 @@ uint16_t flo_tensor_f16(int64_t value)
     uint64_t rest = size & ((UINT64_C(1) << shift) - 1);
     uint64_t half = UINT64_C(1) << (shift - 1);
     kept += rest > half || (rest == half && (kept & 1) != 0);
-    uint64_t bits =
-        exponent == 0 ? kept : kept + ((uint64_t)exponent << 10) - 1024;
+    uint64_t bits = exponent == 0 ? kept : kept + ((uint64_t)exponent << 10) - 1024;
     return (uint16_t)(sign | (bits < 0x7bff ? (uint32_t)bits : 0x7bffu));
 }
 
@@ -77,27 +76,23 @@ static uint32_t f32_of_f16(uint16_t half)
     return sign | (exponent + 112) << 23 | rest << 13;
 }
 
-uint32_t flo_tensor_f32_at(const struct block_type *type, const uint8_t *bytes,
-                           uint64_t i)
+uint32_t flo_tensor_f32_at(const struct block_type *type, const uint8_t *bytes, uint64_t i)
 {
     if (type->is_float == BLOCK_F32) {
         return flo_get_u32(bytes + i * 4);
     }
     uint16_t half = flo_get_u16(bytes + i * 2);
-    return type->is_float == BLOCK_F16 ? f32_of_f16(half)
-                                       : (uint32_t)half << 16;
+    return type->is_float == BLOCK_F16 ? f32_of_f16(half) : (uint32_t)half << 16;
 }
 
 /* `cache` keeps the block at hand: a new block may be a piece of it. */
 static void read_values(const struct block_type *type, const uint8_t *bytes,
-                        int64_t cache[BLOCK_VALUES_MAX], uint64_t first,
-                        size_t count, int64_t *out)
+                        int64_t cache[BLOCK_VALUES_MAX], uint64_t first, size_t count, int64_t *out)
 {
     if (type->is_float == BLOCK_INTEGERS) {
         for (size_t i = 0; i < count; i++) {
             out[i] =
-                (int64_t)((bytes[first + i] ^ type->code_flip) - type->zero) *
-                (INT64_C(1) << 32);
+                (int64_t)((bytes[first + i] ^ type->code_flip) - type->zero) * (INT64_C(1) << 32);
         }
         return;
     }
@@ -113,8 +108,7 @@ static void read_values(const struct block_type *type, const uint8_t *bytes,
         run = run < count - i ? run : count - i;
         if (inside == 0) {
             struct block block;
-            flo_block_unpack(
-                type, bytes + (first + i) / type->values * type->bytes, &block);
+            flo_block_unpack(type, bytes + (first + i) / type->values * type->bytes, &block);
             flo_block_values(type, &block, cache);
         }
         memcpy(out + i, cache + inside, run * sizeof *out);
@@ -122,15 +116,14 @@ static void read_values(const struct block_type *type, const uint8_t *bytes,
     }
 }
 
-void flo_tensor_old_values(struct tensor_model *model,
-                           const struct tensor_part *part, uint64_t first,
-                           size_t count, int64_t *out)
+void flo_tensor_old_values(struct tensor_model *model, const struct tensor_part *part,
+                           uint64_t first, size_t count, int64_t *out)
 {
     read_values(part->old_type, part->old, model->cache, first, count, out);
 }
 
-void flo_tensor_values(const struct block_type *type, const uint8_t *bytes,
-                       uint64_t first, size_t count, int64_t *out)
+void flo_tensor_values(const struct block_type *type, const uint8_t *bytes, uint64_t first,
+                       size_t count, int64_t *out)
 {
     int64_t cache[BLOCK_VALUES_MAX];
 
@@ -147,8 +140,7 @@ uint32_t flo_tensor_rounded(uint32_t bits, const struct block_type *type)
         return bits;
     }
     if (type->is_float == BLOCK_BF16) {
-        return rest > 0x7f800000u ? bits >> 16
-                                  : (bits + 0x7fffu + (bits >> 16 & 1)) >> 16;
+        return rest > 0x7f800000u ? bits >> 16 : (bits + 0x7fffu + (bits >> 16 & 1)) >> 16;
     }
     if (rest > 0x7f800000u) {
         return sign | 0x7e00u;
@@ -186,8 +178,8 @@ uint32_t flo_tensor_f32(int64_t value)
 /* ---- prediction of a block ---- */
 
 /* The step and offset that the new type's usual quantizer would choose. */
-static void forecast_part(const struct block_type *type, const int64_t *x,
-                          int64_t *step, int64_t *offset)
+static void forecast_part(const struct block_type *type, const int64_t *x, int64_t *step,
+                          int64_t *offset)
 {
     int64_t least = x[0];
     int64_t most = x[0];
@@ -211,8 +203,7 @@ static void forecast_part(const struct block_type *type, const int64_t *x,
     }
 }
 
-static void forecast_halves(const struct block_type *type,
-                            struct forecast *forecast)
+static void forecast_halves(const struct block_type *type, struct forecast *forecast)
 {
     size_t parts = type->values / type->part_values;
     int64_t step = forecast->steps[0];
@@ -225,12 +216,11 @@ static void forecast_halves(const struct block_type *type,
         offset = forecast->offsets[k] < offset ? forecast->offsets[k] : offset;
     }
     forecast->d = flo_tensor_f16(step / type->scale_divisor);
-    forecast->m = flo_tensor_f16(
-        type->offset == OFFSET_DMIN ? -offset / type->scale_divisor : offset);
+    forecast->m =
+        flo_tensor_f16(type->offset == OFFSET_DMIN ? -offset / type->scale_divisor : offset);
 }
 
-void flo_tensor_forecast(struct tensor_model *model,
-                         const struct tensor_part *part, uint64_t first,
+void flo_tensor_forecast(struct tensor_model *model, const struct tensor_part *part, uint64_t first,
                          struct forecast *forecast)
 {
     const struct block_type *type = part->new_type;
@@ -241,8 +231,7 @@ void flo_tensor_forecast(struct tensor_model *model,
         forecast->d = forecast->old.d;
         forecast->m = forecast->old.m;
         for (size_t k = 0; k < parts; k++) {
-            flo_block_grid(type, &forecast->old, k, &forecast->steps[k],
-                           &forecast->offsets[k]);
+            flo_block_grid(type, &forecast->old, k, &forecast->steps[k], &forecast->offsets[k]);
         }
         return;
     }
@@ -250,13 +239,11 @@ void flo_tensor_forecast(struct tensor_model *model,
     flo_tensor_old_values(model, part, first, type->values, forecast->values);
     for (size_t i = 0; i < type->values; i++) {
         int64_t *value = &forecast->values[i];
-        *value = *value > VALUE_MAX    ? VALUE_MAX
-                 : *value < -VALUE_MAX ? -VALUE_MAX
-                                       : *value;
+        *value = *value > VALUE_MAX ? VALUE_MAX : *value < -VALUE_MAX ? -VALUE_MAX : *value;
     }
     for (size_t k = 0; k < parts; k++) {
-        forecast_part(type, forecast->values + k * type->part_values,
-                      &forecast->steps[k], &forecast->offsets[k]);
+        forecast_part(type, forecast->values + k * type->part_values, &forecast->steps[k],
+                      &forecast->offsets[k]);
     }
     forecast_halves(type, forecast);
 }

@@ -17,21 +17,18 @@ struct forecast {
 
 /* forecast->old is set where the types are the same; `first` is the number of
  * the block's first value in the part. */
-void flo_tensor_forecast(struct tensor_model *model,
-                         const struct tensor_part *part, uint64_t first,
+void flo_tensor_forecast(struct tensor_model *model, const struct tensor_part *part, uint64_t first,
                          struct forecast *forecast);
 /* Old values first..first+count in units of 2^-32. */
-void flo_tensor_old_values(struct tensor_model *model,
-                           const struct tensor_part *part, uint64_t first,
-                           size_t count, int64_t *out);
+void flo_tensor_old_values(struct tensor_model *model, const struct tensor_part *part,
+                           uint64_t first, size_t count, int64_t *out);
 
 /* The nearest half of a number in units of 2^-32; saturates. */
 uint16_t flo_tensor_f16(int64_t value);
 /* The nearest f32 of the same. */
 uint32_t flo_tensor_f32(int64_t value);
 /* Value i of a type of floats, as f32. */
-uint32_t flo_tensor_f32_at(const struct block_type *type, const uint8_t *bytes,
-                           uint64_t i);
+uint32_t flo_tensor_f32_at(const struct block_type *type, const uint8_t *bytes, uint64_t i);
 /* An f32 rounded to a type of floats. */
 uint32_t flo_tensor_rounded(uint32_t bits, const struct block_type *type);
 

@@ -24,12 +24,12 @@
 
 /* How the bytes of a part are made. */
 enum tensor_op {
-    TENSOR_COPY,   /* old bytes as they are, any count */
-    TENSOR_ZERO,   /* zeros, any count */
-    TENSOR_PLAIN,  /* the payload */
-    TENSOR_PACKED, /* a zstd frame; old bytes are its prefix */
-    TENSOR_TYPED,  /* values of a tensor; begins a payload and a fresh model */
-    TENSOR_MORE,   /* typed; goes on in the payload and with the model */
+    TENSOR_COPY,     /* old bytes as they are, any count */
+    TENSOR_ZERO,     /* zeros, any count */
+    TENSOR_PLAIN,    /* the payload */
+    TENSOR_PACKED,   /* a zstd frame; old bytes are its prefix */
+    TENSOR_TYPED,    /* values of a tensor; begins a payload and a fresh model */
+    TENSOR_MORE,     /* typed; goes on in the payload and with the model */
     TENSOR_FOLLOWED, /* as typed, for a group whose rows move together */
     TENSOR_OPS
 };
@@ -46,13 +46,10 @@ struct tensor_head {
     uint32_t packed_bytes; /* index in the file; same: not packed */
     struct flo_digest index_digest;
 };
-void flo_tensor_head_write(const struct tensor_head *head,
-                           uint8_t out[TENSOR_HEAD_BYTES]);
+void flo_tensor_head_write(const struct tensor_head *head, uint8_t out[TENSOR_HEAD_BYTES]);
 /* FLO_E_PATCH_FORMAT, _TRUNCATED, _LIMIT. */
-FLO_MUST_USE int flo_tensor_head_read(const uint8_t *data, size_t bytes,
-                                      uint64_t patch_bytes,
-                                      struct tensor_head *out,
-                                      struct flo_err *err);
+FLO_MUST_USE int flo_tensor_head_read(const uint8_t *data, size_t bytes, uint64_t patch_bytes,
+                                      struct tensor_head *out, struct flo_err *err);
 
 struct tensor_entry {
     enum tensor_op op;
@@ -66,7 +63,7 @@ struct tensor_entry {
     uint8_t new_id;
     uint32_t columns;
     uint64_t values;
-    uint64_t near_bytes; /* publishers: from old_at to the place of its like */
+    uint64_t near_bytes;         /* publishers: from old_at to the place of its like */
     const uint8_t *new_hash;     /* NULL: copy and zero have none */
     const uint8_t *payload_hash; /* NULL: none */
 };
@@ -96,14 +93,12 @@ struct tensor_index {
     uint64_t old_end;
     uint64_t payload_end;
 };
-void flo_tensor_index_begin(struct tensor_index *index,
-                            const struct tensor_head *head,
+void flo_tensor_index_begin(struct tensor_index *index, const struct tensor_head *head,
                             const uint8_t *data);
 /* The next entry, checked against all that it touches; false at the end.
  * FLO_E_PATCH_BOUNDS, _FORMAT, _LIMIT, _TRUNCATED. */
-FLO_MUST_USE int flo_tensor_index_next(struct tensor_index *index,
-                                       struct tensor_entry *out, bool *is_end,
-                                       struct flo_err *err);
+FLO_MUST_USE int flo_tensor_index_next(struct tensor_index *index, struct tensor_entry *out,
+                                       bool *is_end, struct flo_err *err);
 /* A check finds this for the walks that follow: where the hashes begin, and the
  * most bytes of a part that is decoded. */
 struct tensor_needs {
@@ -114,10 +109,8 @@ struct tensor_needs {
 };
 /* Walk it all: every entry is sound, the parts make new_bytes, the payloads
  * end with the patch. */
-FLO_MUST_USE int flo_tensor_index_check(const struct tensor_head *head,
-                                        const uint8_t *data,
-                                        uint64_t patch_bytes,
-                                        struct tensor_needs *out,
+FLO_MUST_USE int flo_tensor_index_check(const struct tensor_head *head, const uint8_t *data,
+                                        uint64_t patch_bytes, struct tensor_needs *out,
                                         struct flo_err *err);
 /* Append an entry; `old_end` is that of the one before. */
 void flo_tensor_entry_write(const struct tensor_entry *entry, uint64_t old_end,

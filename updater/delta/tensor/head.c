@@ -16,8 +16,7 @@ bool flo_tensor_magic_is(const uint8_t *data, size_t bytes)
     return bytes >= sizeof magic && memcmp(data, magic, sizeof magic) == 0;
 }
 
-void flo_tensor_head_write(const struct tensor_head *head,
-                           uint8_t out[TENSOR_HEAD_BYTES])
+void flo_tensor_head_write(const struct tensor_head *head, uint8_t out[TENSOR_HEAD_BYTES])
 {
     struct flo_digest own;
 
@@ -44,56 +43,48 @@ static int check_versions(const uint8_t *data, struct flo_err *err)
     unsigned predictor = flo_get_u16(data + 10);
 
     if (format != TENSOR_FORMAT || predictor < FLO_TENSOR_PREDICTOR ||
-        predictor > FLO_TENSOR_PREDICTOR_INTEGERS ||
-        flo_get_u32(data + 12) != 0) {
+        predictor > FLO_TENSOR_PREDICTOR_INTEGERS || flo_get_u32(data + 12) != 0) {
         return flo_fail(err, FLO_E_PATCH_FORMAT,
                         "the typed delta has format %u, predictor %u, flags "
                         "0x%x; known are %u, %u to %u, 0",
-                        format, predictor, (unsigned)flo_get_u32(data + 12),
-                        TENSOR_FORMAT, FLO_TENSOR_PREDICTOR,
-                        FLO_TENSOR_PREDICTOR_INTEGERS);
+                        format, predictor, (unsigned)flo_get_u32(data + 12), TENSOR_FORMAT,
+                        FLO_TENSOR_PREDICTOR, FLO_TENSOR_PREDICTOR_INTEGERS);
     }
     return 0;
 }
 
-static int check_head(const struct tensor_head *head, uint64_t patch_bytes,
-                      struct flo_err *err)
+static int check_head(const struct tensor_head *head, uint64_t patch_bytes, struct flo_err *err)
 {
-    if (head->index_bytes > TENSOR_INDEX_BYTES_MAX ||
-        head->packed_bytes > head->index_bytes ||
+    if (head->index_bytes > TENSOR_INDEX_BYTES_MAX || head->packed_bytes > head->index_bytes ||
         head->part_count > TENSOR_PARTS_MAX) {
         return flo_fail(err, FLO_E_PATCH_LIMIT,
                         "an index of %u parts, %u bytes (%u packed); allowed "
                         "are %u parts, %u bytes",
-                        head->part_count, head->index_bytes, head->packed_bytes,
-                        TENSOR_PARTS_MAX, TENSOR_INDEX_BYTES_MAX);
+                        head->part_count, head->index_bytes, head->packed_bytes, TENSOR_PARTS_MAX,
+                        TENSOR_INDEX_BYTES_MAX);
     }
     if (head->old_bytes > INT64_MAX || head->new_bytes > INT64_MAX) {
-        return flo_fail(err, FLO_E_PATCH_LIMIT,
-                        "files of %" PRIu64 " and %" PRIu64 " bytes",
+        return flo_fail(err, FLO_E_PATCH_LIMIT, "files of %" PRIu64 " and %" PRIu64 " bytes",
                         head->old_bytes, head->new_bytes);
     }
     if (patch_bytes < TENSOR_HEAD_BYTES + (uint64_t)head->packed_bytes) {
         return flo_fail(err, FLO_E_PATCH_TRUNCATED,
-                        "the patch has %" PRIu64 " bytes and ends in its index",
-                        patch_bytes);
+                        "the patch has %" PRIu64 " bytes and ends in its index", patch_bytes);
     }
     return 0;
 }
 
-int flo_tensor_head_read(const uint8_t *data, size_t bytes,
-                         uint64_t patch_bytes, struct tensor_head *out,
-                         struct flo_err *err)
+int flo_tensor_head_read(const uint8_t *data, size_t bytes, uint64_t patch_bytes,
+                         struct tensor_head *out, struct flo_err *err)
 {
     struct flo_digest own;
 
     if (!flo_tensor_magic_is(data, bytes)) {
-        return flo_fail(err, FLO_E_PATCH_FORMAT,
-                        "the file does not begin as a typed delta");
+        return flo_fail(err, FLO_E_PATCH_FORMAT, "the file does not begin as a typed delta");
     }
     if (bytes < TENSOR_HEAD_BYTES) {
-        return flo_fail(err, FLO_E_PATCH_TRUNCATED,
-                        "%zu bytes are no head of a typed delta", bytes);
+        return flo_fail(err, FLO_E_PATCH_TRUNCATED, "%zu bytes are no head of a typed delta",
+                        bytes);
     }
     int rv = check_versions(data, err);
     if (rv < 0) {
@@ -101,8 +92,7 @@ int flo_tensor_head_read(const uint8_t *data, size_t bytes,
     }
     flo_sha256(data, 144, &own);
     if (memcmp(&own, data + 144, TENSOR_HASH_BYTES) != 0) {
-        return flo_fail(err, FLO_E_PATCH_FORMAT,
-                        "the head of the typed delta is damaged");
+        return flo_fail(err, FLO_E_PATCH_FORMAT, "the head of the typed delta is damaged");
     }
     *out = (struct tensor_head){
         .predictor = flo_get_u16(data + 10),
@@ -136,8 +126,7 @@ static void put_number(struct flo_buf *out, uint64_t value)
     flo_buf_add(out, &value, 1);
 }
 
-void flo_tensor_entry_write(const struct tensor_entry *entry, uint64_t old_end,
-                            struct flo_buf *out)
+void flo_tensor_entry_write(const struct tensor_entry *entry, uint64_t old_end, struct flo_buf *out)
 {
     uint8_t op = (uint8_t)entry->op;
 
@@ -162,13 +151,12 @@ void flo_tensor_entry_write(const struct tensor_entry *entry, uint64_t old_end,
     }
 }
 
-void flo_tensor_index_begin(struct tensor_index *index,
-                            const struct tensor_head *head, const uint8_t *data)
+void flo_tensor_index_begin(struct tensor_index *index, const struct tensor_head *head,
+                            const uint8_t *data)
 {
     *index = (struct tensor_index){.head = head,
                                    .data = data,
-                                   .payload_end = TENSOR_HEAD_BYTES +
-                                                  (uint64_t)head->packed_bytes};
+                                   .payload_end = TENSOR_HEAD_BYTES + (uint64_t)head->packed_bytes};
 }
 
 static bool get_byte(struct tensor_index *index, uint8_t *out)
@@ -196,15 +184,14 @@ static bool get_number(struct tensor_index *index, uint64_t *out)
     return true;
 }
 
-static int fail_entry(const struct tensor_index *index, int code,
-                      const char *what, struct flo_err *err)
+static int fail_entry(const struct tensor_index *index, int code, const char *what,
+                      struct flo_err *err)
 {
-    return flo_fail(err, code, "part %u, byte %" PRIu64 " of the new file: %s",
-                    index->count, index->new_end, what);
+    return flo_fail(err, code, "part %u, byte %" PRIu64 " of the new file: %s", index->count,
+                    index->new_end, what);
 }
 
-static int read_typed(struct tensor_index *index, struct tensor_entry *out,
-                      struct flo_err *err)
+static int read_typed(struct tensor_index *index, struct tensor_entry *out, struct flo_err *err)
 {
     uint64_t columns;
 
@@ -216,10 +203,8 @@ static int read_typed(struct tensor_index *index, struct tensor_entry *out,
     const struct block_type *new_type = flo_block_type(out->new_id);
     /* No type has more values to a byte than eight. */
     if (columns > UINT32_MAX || out->values > 8 * TENSOR_PART_BYTES_MAX ||
-        !flo_tensor_part_is_sound(old_type, new_type, out->values,
-                                  (uint32_t)columns)) {
-        return fail_entry(index, FLO_E_PATCH_FORMAT,
-                          "types, values and row do not fit", err);
+        !flo_tensor_part_is_sound(old_type, new_type, out->values, (uint32_t)columns)) {
+        return fail_entry(index, FLO_E_PATCH_FORMAT, "types, values and row do not fit", err);
     }
     out->columns = (uint32_t)columns;
     out->new_bytes = flo_tensor_bytes(new_type, out->values);
@@ -230,8 +215,7 @@ static int read_typed(struct tensor_index *index, struct tensor_entry *out,
     return 0;
 }
 
-static int read_numbers(struct tensor_index *index, struct tensor_entry *out,
-                        struct flo_err *err)
+static int read_numbers(struct tensor_index *index, struct tensor_entry *out, struct flo_err *err)
 {
     uint64_t move = 0;
     uint64_t payload = 0;
@@ -256,8 +240,8 @@ static int read_numbers(struct tensor_index *index, struct tensor_entry *out,
         is_read = get_number(index, &payload);
     }
     if (!is_read) {
-        return fail_entry(index, FLO_E_PATCH_TRUNCATED,
-                          "the index ends or has a number of 64 bits", err);
+        return fail_entry(index, FLO_E_PATCH_TRUNCATED, "the index ends or has a number of 64 bits",
+                          err);
     }
     if (out->op == TENSOR_COPY) {
         out->old_bytes = out->new_bytes;
@@ -265,36 +249,30 @@ static int read_numbers(struct tensor_index *index, struct tensor_entry *out,
         payload = out->new_bytes;
     }
     if (payload > TENSOR_PART_BYTES_MAX) {
-        return fail_entry(index, FLO_E_PATCH_LIMIT, "the payload is too long",
-                          err);
+        return fail_entry(index, FLO_E_PATCH_LIMIT, "the payload is too long", err);
     }
     out->payload_bytes = (uint32_t)payload;
     return 0;
 }
 
-static int check_entry(const struct tensor_index *index,
-                       const struct tensor_entry *entry, struct flo_err *err)
+static int check_entry(const struct tensor_index *index, const struct tensor_entry *entry,
+                       struct flo_err *err)
 {
     const struct tensor_head *head = index->head;
 
-    if (entry->new_bytes == 0 ||
-        entry->new_bytes > head->new_bytes - index->new_end) {
-        return fail_entry(index, FLO_E_PATCH_BOUNDS,
-                          "it is empty or ends behind the new file", err);
+    if (entry->new_bytes == 0 || entry->new_bytes > head->new_bytes - index->new_end) {
+        return fail_entry(index, FLO_E_PATCH_BOUNDS, "it is empty or ends behind the new file",
+                          err);
     }
     if (has_old(entry->op) &&
-        (entry->old_at > head->old_bytes ||
-         entry->old_bytes > head->old_bytes - entry->old_at)) {
-        return fail_entry(index, FLO_E_PATCH_BOUNDS,
-                          "it reads outside the old file", err);
+        (entry->old_at > head->old_bytes || entry->old_bytes > head->old_bytes - entry->old_at)) {
+        return fail_entry(index, FLO_E_PATCH_BOUNDS, "it reads outside the old file", err);
     }
     if (entry->op != TENSOR_COPY && entry->op != TENSOR_ZERO &&
         entry->new_bytes > TENSOR_PART_BYTES_MAX) {
-        return fail_entry(index, FLO_E_PATCH_LIMIT, "it has too many new bytes",
-                          err);
+        return fail_entry(index, FLO_E_PATCH_LIMIT, "it has too many new bytes", err);
     }
-    if (entry->op == TENSOR_PACKED &&
-        entry->old_bytes > TENSOR_PREFIX_BYTES_MAX) {
+    if (entry->op == TENSOR_PACKED && entry->old_bytes > TENSOR_PREFIX_BYTES_MAX) {
         return fail_entry(index, FLO_E_PATCH_LIMIT, "too many old bytes", err);
     }
     return 0;
@@ -311,21 +289,18 @@ static bool take_hash(struct tensor_index *index, const uint8_t **out)
     return true;
 }
 
-static int take_hashes(struct tensor_index *index, struct tensor_entry *entry,
-                       struct flo_err *err)
+static int take_hashes(struct tensor_index *index, struct tensor_entry *entry, struct flo_err *err)
 {
     bool is_there = true;
 
     if (entry->op != TENSOR_COPY && entry->op != TENSOR_ZERO) {
         is_there = take_hash(index, &entry->new_hash);
     }
-    if (is_there &&
-        (entry->op == TENSOR_PACKED || tensor_op_begins(entry->op))) {
+    if (is_there && (entry->op == TENSOR_PACKED || tensor_op_begins(entry->op))) {
         is_there = take_hash(index, &entry->payload_hash);
     }
     return is_there ? 0
-                    : fail_entry(index, FLO_E_PATCH_TRUNCATED,
-                                 "the index has no hash for it", err);
+                    : fail_entry(index, FLO_E_PATCH_TRUNCATED, "the index has no hash for it", err);
 }
 
 unsigned flo_tensor_predictor_of(const struct tensor_entry *entry)
@@ -334,12 +309,10 @@ unsigned flo_tensor_predictor_of(const struct tensor_entry *entry)
         flo_block_type(entry->new_id)->is_float == BLOCK_INTEGERS) {
         return FLO_TENSOR_PREDICTOR_INTEGERS;
     }
-    return entry->op == TENSOR_FOLLOWED ? FLO_TENSOR_PREDICTOR_FOLLOWS
-                                        : FLO_TENSOR_PREDICTOR;
+    return entry->op == TENSOR_FOLLOWED ? FLO_TENSOR_PREDICTOR_FOLLOWS : FLO_TENSOR_PREDICTOR;
 }
 
-static int read_entry(struct tensor_index *index, struct tensor_entry *out,
-                      struct flo_err *err)
+static int read_entry(struct tensor_index *index, struct tensor_entry *out, struct flo_err *err)
 {
     uint8_t op = TENSOR_OPS;
 
@@ -348,8 +321,7 @@ static int read_entry(struct tensor_index *index, struct tensor_entry *out,
         return fail_entry(index, FLO_E_PATCH_TRUNCATED, "the index ends", err);
     }
     if (op >= TENSOR_OPS) {
-        return fail_entry(index, FLO_E_PATCH_FORMAT, "unknown kind of part",
-                          err);
+        return fail_entry(index, FLO_E_PATCH_FORMAT, "unknown kind of part", err);
     }
     out->op = (enum tensor_op)op;
     int rv = read_numbers(index, out, err);
@@ -366,14 +338,13 @@ static int read_entry(struct tensor_index *index, struct tensor_entry *out,
     out->payload_at = index->payload_end;
     index->payload_end += out->payload_bytes;
     index->new_end += out->new_bytes;
-    index->old_end =
-        has_old(out->op) ? out->old_at + out->old_bytes : index->old_end;
+    index->old_end = has_old(out->op) ? out->old_at + out->old_bytes : index->old_end;
     index->count++;
     return 0;
 }
 
-int flo_tensor_index_next(struct tensor_index *index, struct tensor_entry *out,
-                          bool *is_end, struct flo_err *err)
+int flo_tensor_index_next(struct tensor_index *index, struct tensor_entry *out, bool *is_end,
+                          struct flo_err *err)
 {
     *is_end = index->count == index->head->part_count;
     if (*is_end) {
@@ -389,8 +360,7 @@ static void grow(size_t *most, uint64_t bytes)
 }
 
 int flo_tensor_index_check(const struct tensor_head *head, const uint8_t *data,
-                           uint64_t patch_bytes, struct tensor_needs *out,
-                           struct flo_err *err)
+                           uint64_t patch_bytes, struct tensor_needs *out, struct flo_err *err)
 {
     struct tensor_index index;
     struct tensor_entry entry;
@@ -410,11 +380,9 @@ int flo_tensor_index_check(const struct tensor_head *head, const uint8_t *data,
         }
         if (entry.op == TENSOR_MORE && !is_in_group) {
             return fail_entry(&index, FLO_E_PATCH_FORMAT,
-                              "it goes on with a payload that is not there",
-                              err);
+                              "it goes on with a payload that is not there", err);
         }
-        is_in_group = tensor_op_is_typed(entry.op) ||
-                      (is_in_group && entry.payload_bytes == 0);
+        is_in_group = tensor_op_is_typed(entry.op) || (is_in_group && entry.payload_bytes == 0);
         hashes += entry.op != TENSOR_COPY && entry.op != TENSOR_ZERO;
         hashes += entry.op == TENSOR_PACKED || tensor_op_begins(entry.op);
         if (entry.op != TENSOR_COPY && entry.op != TENSOR_ZERO) {
@@ -431,12 +399,11 @@ int flo_tensor_index_check(const struct tensor_head *head, const uint8_t *data,
                         index.new_end, head->new_bytes);
     }
     if (index.payload_end != patch_bytes) {
-        return flo_fail(err,
-                        patch_bytes < index.payload_end ? FLO_E_PATCH_TRUNCATED
-                                                        : FLO_E_PATCH_STREAM,
-                        "the patch has %" PRIu64 " bytes and its parts end at "
-                        "%" PRIu64,
-                        patch_bytes, index.payload_end);
+        return flo_fail(
+            err, patch_bytes < index.payload_end ? FLO_E_PATCH_TRUNCATED : FLO_E_PATCH_STREAM,
+            "the patch has %" PRIu64 " bytes and its parts end at "
+            "%" PRIu64,
+            patch_bytes, index.payload_end);
     }
     needs.hash_at = index.at;
     *out = needs;

@@ -74,8 +74,7 @@ static int64_t lg1024(uint64_t v)
 {
     int high = 63 - __builtin_clzll(v | 1);
 
-    return high * 1024 +
-           (int64_t)((high > 10 ? v >> (high - 10) : v << (10 - high)) & 1023);
+    return high * 1024 + (int64_t)((high > 10 ? v >> (high - 10) : v << (10 - high)) & 1023);
 }
 
 /* About how many bits a way takes, times 2048. */
@@ -92,8 +91,7 @@ struct table {
     const uint8_t *fresh;
 };
 
-static void sum_span(const struct table *table, uint64_t first, uint64_t end,
-                     struct sums *sums)
+static void sum_span(const struct table *table, uint64_t first, uint64_t end, struct sums *sums)
 {
     const struct block_type *type = table->part->new_type;
 
@@ -124,10 +122,8 @@ static uint64_t fit_columns(const struct table *table, uint16_t *ratios)
         struct sums sums[SIDE] = {{0}};
         uint64_t count = columns - from < SIDE ? columns - from : SIDE;
         for (uint64_t row = from; row < table->part->values; row += columns) {
-            for (uint64_t k = 0; k < count && row + k < table->part->values;
-                 k++) {
-                sums_add(&sums[k],
-                         code_at(type, table->part->old[row + k]) - ZERO,
+            for (uint64_t k = 0; k < count && row + k < table->part->values; k++) {
+                sums_add(&sums[k], code_at(type, table->part->old[row + k]) - ZERO,
                          code_at(type, table->fresh[row + k]) - ZERO);
             }
         }
@@ -140,8 +136,7 @@ static uint64_t fit_columns(const struct table *table, uint16_t *ratios)
 }
 
 /* The cheapest way; *one is the ratio of the whole part. */
-static enum mode choose(struct tensor_model *model, const struct table *table,
-                        uint16_t *one)
+static enum mode choose(struct tensor_model *model, const struct table *table, uint16_t *one)
 {
     uint64_t values = table->part->values;
     uint64_t columns = table->part->columns;
@@ -152,8 +147,7 @@ static enum mode choose(struct tensor_model *model, const struct table *table,
 
     for (uint64_t at = 0; at < values; at += columns) {
         struct sums row = {0};
-        sum_span(table, at, at + columns < values ? at + columns : values,
-                 &row);
+        sum_span(table, at, at + columns < values ? at + columns : values, &row);
         rests[MODE_ROWS] += rest_of(&row, ratio_of(&row));
         add_all(&all, &row);
     }
@@ -164,9 +158,8 @@ static enum mode choose(struct tensor_model *model, const struct table *table,
         rests[MODE_COLUMNS] = fit_columns(table, model->ratios);
     }
     for (unsigned mode = MODE_PART; mode <= MODE_COLUMNS; mode++) {
-        if (rests[mode] != UINT64_MAX &&
-            cost_of(rests[mode], values, counts[mode]) <
-                cost_of(rests[best], values, counts[best])) {
+        if (rests[mode] != UINT64_MAX && cost_of(rests[mode], values, counts[mode]) <
+                                             cost_of(rests[best], values, counts[best])) {
             best = (enum mode)mode;
         }
     }
@@ -175,15 +168,14 @@ static enum mode choose(struct tensor_model *model, const struct table *table,
 
 /* ---- both ways ---- */
 
-RANGE_INLINE uint16_t code_ratio(struct tensor_model *model,
-                                 struct range_coder *coder, bool decodes,
-                                 struct ratios *ratios, uint16_t ratio)
+RANGE_INLINE uint16_t code_ratio(struct tensor_model *model, struct range_coder *coder,
+                                 bool decodes, struct ratios *ratios, uint16_t ratio)
 {
     int64_t difference = (int16_t)(uint16_t)(ratio - ratios->last);
     unsigned level = 10 + 2 * ratios->last_bits;
 
-    difference = code_number(coder, decodes, &model->slots.numbers[RATIOS],
-                             level, ratios->last_bits, 0, 0, 16, difference);
+    difference = code_number(coder, decodes, &model->slots.numbers[RATIOS], level,
+                             ratios->last_bits, 0, 0, 16, difference);
     uint32_t size = (uint32_t)(difference < 0 ? -difference : difference);
     ratios->last_bits = bits_of(size) < 15 ? bits_of(size) : 15;
     ratios->last = (uint16_t)(ratios->last + (uint16_t)difference);
@@ -198,33 +190,30 @@ static inline struct guess guess_scaled(uint8_t code, uint16_t ratio)
 }
 
 /* Up to 32 values of a row. */
-RANGE_INLINE void code_some(struct tensor_model *model,
-                            struct range_coder *coder, bool decodes,
-                            const struct guess *guesses, const struct run *run,
-                            unsigned *history, uint8_t *codes)
+RANGE_INLINE void code_some(struct tensor_model *model, struct range_coder *coder, bool decodes,
+                            const struct guess *guesses, const struct run *run, unsigned *history,
+                            uint8_t *codes)
 {
     struct activity *moved = &model->moved[MOVED_CODES];
     struct code_slots *slots = &model->slots.codes[CODES_OF_8_BITS];
     int row = lg4(activity_row(moved));
     int level = clamp(row / 2, 0, LEVELS - 1);
 
-    if (code_as_guessed(coder, decodes, slots->same_group[level], guesses,
-                        run->count, codes, history)) {
+    if (code_as_guessed(coder, decodes, slots->same_group[level], guesses, run->count, codes,
+                        history)) {
         for (size_t i = 0; decodes && i < run->count; i++) {
             codes[i] = (uint8_t)guesses[i].code;
         }
         activity_rest(moved, run->column, run->count, activity_shift(moved));
         return;
     }
-    code_moved(model, coder, decodes, slots, run, guesses, MOST,
-               row - lg4(moved->column_mean), codes);
+    code_moved(model, coder, decodes, slots, run, guesses, MOST, row - lg4(moved->column_mean),
+               codes);
 }
 
-RANGE_INLINE void code_row(struct tensor_model *model,
-                           struct range_coder *coder, bool decodes,
-                           const struct tensor_part *part, uint64_t first,
-                           uint64_t count, const struct ratios *ratios,
-                           uint8_t *fresh, unsigned *history)
+RANGE_INLINE void code_row(struct tensor_model *model, struct range_coder *coder, bool decodes,
+                           const struct tensor_part *part, uint64_t first, uint64_t count,
+                           const struct ratios *ratios, uint8_t *fresh, unsigned *history)
 {
     const struct block_type *type = part->new_type;
     uint8_t codes[GROUP_VALUES];
@@ -233,17 +222,13 @@ RANGE_INLINE void code_row(struct tensor_model *model,
     int64_t step = model->step_mean > 0 ? model->step_mean : 1;
 
     for (uint64_t at = 0; at < count; at += GROUP_VALUES) {
-        struct run run = {.column = (uint32_t)(at % TENSOR_COLUMNS_MAX),
-                          .step = step};
-        run.count =
-            count - at < GROUP_VALUES ? (size_t)(count - at) : GROUP_VALUES;
+        struct run run = {.column = (uint32_t)(at % TENSOR_COLUMNS_MAX), .step = step};
+        run.count = count - at < GROUP_VALUES ? (size_t)(count - at) : GROUP_VALUES;
         for (size_t i = 0; i < run.count; i++) {
-            uint16_t ratio = ratios->mode == MODE_COLUMNS
-                                 ? model->ratios[run.column + i]
-                                 : ratios->last;
+            uint16_t ratio =
+                ratios->mode == MODE_COLUMNS ? model->ratios[run.column + i] : ratios->last;
             codes[i] = decodes ? 0 : code_at(type, fresh[first + at + i]);
-            guesses[i] =
-                guess_scaled(code_at(type, part->old[first + at + i]), ratio);
+            guesses[i] = guess_scaled(code_at(type, part->old[first + at + i]), ratio);
         }
         code_some(model, coder, decodes, guesses, &run, history, codes);
         for (size_t i = 0; decodes && i < run.count; i++) {
@@ -252,8 +237,7 @@ RANGE_INLINE void code_row(struct tensor_model *model,
     }
 }
 
-RANGE_INLINE bool code_integers(struct tensor_model *model,
-                                struct range_coder *coder, bool decodes,
+RANGE_INLINE bool code_integers(struct tensor_model *model, struct range_coder *coder, bool decodes,
                                 const struct tensor_part *part, uint8_t *fresh)
 {
     const struct table table = {part, fresh};
@@ -270,8 +254,7 @@ RANGE_INLINE bool code_integers(struct tensor_model *model,
     uint32_t columns = model->moved[MOVED_CODES].columns;
     columns = columns < part->values ? columns : (uint32_t)part->values;
     for (uint32_t i = 0; ratios.mode == MODE_COLUMNS && i < columns; i++) {
-        model->ratios[i] =
-            code_ratio(model, coder, decodes, &ratios, model->ratios[i]);
+        model->ratios[i] = code_ratio(model, coder, decodes, &ratios, model->ratios[i]);
     }
     for (uint64_t at = 0; at < part->values; at += part->columns) {
         uint64_t left = part->values - at;
@@ -283,8 +266,7 @@ RANGE_INLINE bool code_integers(struct tensor_model *model,
             }
             (void)code_ratio(model, coder, decodes, &ratios, ratio_of(&row));
         }
-        code_row(model, coder, decodes, part, at, count, &ratios, fresh,
-                 &history);
+        code_row(model, coder, decodes, part, at, count, &ratios, fresh, &history);
         activity_row_end(&model->moved[MOVED_CODES]);
         if (decodes && range_is_exhausted(coder)) {
             return false;
@@ -293,8 +275,7 @@ RANGE_INLINE bool code_integers(struct tensor_model *model,
     return true;
 }
 
-bool flo_tensor_integers_encode(struct tensor_model *model,
-                                struct range_coder *coder,
+bool flo_tensor_integers_encode(struct tensor_model *model, struct range_coder *coder,
                                 const struct tensor_part *part, uint8_t *fresh)
 {
     struct range_coder local = *coder; /* that nothing else points to */
@@ -304,8 +285,7 @@ bool flo_tensor_integers_encode(struct tensor_model *model,
     return is_whole;
 }
 
-bool flo_tensor_integers_decode(struct tensor_model *model,
-                                struct range_coder *coder,
+bool flo_tensor_integers_decode(struct tensor_model *model, struct range_coder *coder,
                                 const struct tensor_part *part, uint8_t *fresh)
 {
     struct range_coder local = *coder; /* that nothing else points to */

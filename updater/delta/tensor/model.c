@@ -4,8 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool flo_tensor_part_is_sound(const struct block_type *old_type,
-                              const struct block_type *new_type,
+bool flo_tensor_part_is_sound(const struct block_type *old_type, const struct block_type *new_type,
                               uint64_t values, uint32_t columns)
 {
     if (old_type == NULL || new_type == NULL || values == 0 || columns == 0 ||
@@ -13,8 +12,7 @@ bool flo_tensor_part_is_sound(const struct block_type *old_type,
         return false;
     }
     /* Whoever does not know the scale knows no other type's value. */
-    if ((old_type->is_float == BLOCK_INTEGERS ||
-         new_type->is_float == BLOCK_INTEGERS) &&
+    if ((old_type->is_float == BLOCK_INTEGERS || new_type->is_float == BLOCK_INTEGERS) &&
         old_type != new_type) {
         return false;
     }
@@ -55,10 +53,8 @@ void flo_tensor_model_reset(struct tensor_model *model)
 bool flo_tensor_part_can_follow(const struct tensor_part *part)
 {
     return part->old_type == part->new_type &&
-           (part->new_type->is_float == BLOCK_F16 ||
-            part->new_type->is_float == BLOCK_BF16) &&
-           part->columns % GROUP_VALUES == 0 &&
-           part->columns <= DIRECTION_COLUMNS_MAX;
+           (part->new_type->is_float == BLOCK_F16 || part->new_type->is_float == BLOCK_BF16) &&
+           part->columns % GROUP_VALUES == 0 && part->columns <= DIRECTION_COLUMNS_MAX;
 }
 
 bool flo_tensor_follows_well(const struct tensor_model *model)
@@ -67,8 +63,7 @@ bool flo_tensor_follows_well(const struct tensor_model *model)
 }
 
 /* One pair of functions for each way to code values. */
-typedef bool tensor_code_fn(struct tensor_model *model,
-                            struct range_coder *coder,
+typedef bool tensor_code_fn(struct tensor_model *model, struct range_coder *coder,
                             const struct tensor_part *part, uint8_t *fresh);
 static const struct {
     tensor_code_fn *encode;

@@ -28,14 +28,13 @@ struct tensor_part {
 
 /* Can values be predicted across these types, and be cut there?  Values must be
  * whole blocks of both. */
-bool flo_tensor_part_is_sound(const struct block_type *old_type,
-                              const struct block_type *new_type,
+bool flo_tensor_part_is_sound(const struct block_type *old_type, const struct block_type *new_type,
                               uint64_t values, uint32_t columns);
 uint64_t flo_tensor_bytes(const struct block_type *type, uint64_t values);
 
 /* Values of a tensor in units of 2^-32, from a whole block on. */
-void flo_tensor_values(const struct block_type *type, const uint8_t *bytes,
-                       uint64_t first, size_t count, int64_t *out);
+void flo_tensor_values(const struct block_type *type, const uint8_t *bytes, uint64_t first,
+                       size_t count, int64_t *out);
 
 struct tensor_model;
 /* NULL: no memory. */

@@ -30,13 +30,10 @@ struct range_coder {
 
 /* ---- encoder ---- */
 
-static inline void range_encode_begin(struct range_coder *coder, uint8_t *out,
-                                      size_t bytes)
+static inline void range_encode_begin(struct range_coder *coder, uint8_t *out, size_t bytes)
 {
-    *coder = (struct range_coder){.range = UINT64_MAX,
-                                  .out = out,
-                                  .out_begin = out,
-                                  .out_end = out + bytes};
+    *coder = (struct range_coder){
+        .range = UINT64_MAX, .out = out, .out_begin = out, .out_end = out + bytes};
 }
 
 /* By value, here and below: an encoder that nothing points to stays in
@@ -90,8 +87,7 @@ static inline uint64_t range_take(struct range_coder *coder, unsigned bytes)
     if (bytes == 4 && coder->in_end - coder->in >= 4) {
         const uint8_t *in = coder->in;
         coder->in += 4;
-        return (uint64_t)in[0] << 24 | (uint64_t)in[1] << 16 |
-               (uint64_t)in[2] << 8 | in[3];
+        return (uint64_t)in[0] << 24 | (uint64_t)in[1] << 16 | (uint64_t)in[2] << 8 | in[3];
     }
     for (unsigned i = 0; i < bytes; i++) {
         value <<= 8;
@@ -104,11 +100,9 @@ static inline uint64_t range_take(struct range_coder *coder, unsigned bytes)
     return value;
 }
 
-static inline void range_decode_begin(struct range_coder *coder,
-                                      const uint8_t *in, size_t bytes)
+static inline void range_decode_begin(struct range_coder *coder, const uint8_t *in, size_t bytes)
 {
-    *coder = (struct range_coder){
-        .range = UINT64_MAX, .in = in, .in_end = in + bytes};
+    *coder = (struct range_coder){.range = UINT64_MAX, .in = in, .in_end = in + bytes};
     coder->low = range_take(coder, 8);
 }
 
@@ -137,8 +131,7 @@ RANGE_INLINE void range_decode_more(struct range_coder *coder)
 /* ---- both ---- */
 
 /* One bit; `one` of 65536 is the chance of a one, from 1 to 65535. */
-RANGE_INLINE void range_encode_bit(struct range_coder *coder, uint32_t one,
-                                   unsigned bit)
+RANGE_INLINE void range_encode_bit(struct range_coder *coder, uint32_t one, unsigned bit)
 {
     uint64_t bound = (coder->range >> 16) * one;
 
@@ -159,8 +152,7 @@ RANGE_INLINE void range_encode_bit(struct range_coder *coder, uint32_t one,
 }
 
 /* With a jump: a processor that foresees the bit goes on at once. */
-RANGE_INLINE unsigned range_bit(struct range_coder *coder, bool decodes,
-                                uint32_t one, unsigned bit)
+RANGE_INLINE unsigned range_bit(struct range_coder *coder, bool decodes, uint32_t one, unsigned bit)
 {
     if (!decodes) {
         range_encode_bit(coder, one, bit);
@@ -178,8 +170,8 @@ RANGE_INLINE unsigned range_bit(struct range_coder *coder, bool decodes,
 }
 
 /* Without one, for bits that nothing foresees. */
-RANGE_INLINE unsigned range_even_bit(struct range_coder *coder, bool decodes,
-                                     uint32_t one, unsigned bit)
+RANGE_INLINE unsigned range_even_bit(struct range_coder *coder, bool decodes, uint32_t one,
+                                     unsigned bit)
 {
     if (!decodes) {
         range_encode_bit(coder, one, bit);
@@ -219,8 +211,8 @@ RANGE_INLINE uint32_t range_within(uint32_t one)
 }
 
 /* A bit under the mean of two contexts' probabilities. */
-RANGE_INLINE unsigned range_slots(struct range_coder *coder, bool decodes,
-                                  slot_t *a, slot_t *b, unsigned bit)
+RANGE_INLINE unsigned range_slots(struct range_coder *coder, bool decodes, slot_t *a, slot_t *b,
+                                  unsigned bit)
 {
     uint32_t one = range_within(((*a >> 10) + (*b >> 10)) >> 7);
 
@@ -234,8 +226,7 @@ RANGE_INLINE unsigned range_slots(struct range_coder *coder, bool decodes,
     return 0;
 }
 
-RANGE_INLINE unsigned range_slot(struct range_coder *coder, bool decodes,
-                                 slot_t *a, unsigned bit)
+RANGE_INLINE unsigned range_slot(struct range_coder *coder, bool decodes, slot_t *a, unsigned bit)
 {
     if (range_bit(coder, decodes, range_within(*a >> 16), bit) != 0) {
         slot_learn(a, 1);
@@ -246,8 +237,8 @@ RANGE_INLINE unsigned range_slot(struct range_coder *coder, bool decodes,
 }
 
 /* The same where ones and zeros are about as frequent. */
-RANGE_INLINE unsigned range_even_slot(struct range_coder *coder, bool decodes,
-                                      slot_t *a, unsigned bit)
+RANGE_INLINE unsigned range_even_slot(struct range_coder *coder, bool decodes, slot_t *a,
+                                      unsigned bit)
 {
     bit = range_even_bit(coder, decodes, range_within(*a >> 16), bit);
     slot_learn(a, bit);
@@ -255,14 +246,13 @@ RANGE_INLINE unsigned range_even_slot(struct range_coder *coder, bool decodes,
 }
 
 /* `count` bits of a plain number, highest first; at most 32. */
-RANGE_INLINE uint32_t range_plain(struct range_coder *coder, bool decodes,
-                                  unsigned count, uint32_t value)
+RANGE_INLINE uint32_t range_plain(struct range_coder *coder, bool decodes, unsigned count,
+                                  uint32_t value)
 {
     uint32_t got = 0;
 
     while (count-- > 0) {
-        got = got << 1 |
-              range_even_bit(coder, decodes, 32768, value >> count & 1);
+        got = got << 1 | range_even_bit(coder, decodes, 32768, value >> count & 1);
     }
     return got;
 }

@@ -23,9 +23,8 @@ struct aims {
     uint32_t sizes[GROUP_VALUES]; /* afterwards: how far the codes moved */
 };
 
-static inline void take_aims(const struct guess *guesses,
-                             const uint32_t *columns, size_t count, int most,
-                             int base, struct aims *aims)
+static inline void take_aims(const struct guess *guesses, const uint32_t *columns, size_t count,
+                             int most, int base, struct aims *aims)
 {
     for (size_t i = 0; i < count; i++) {
         aims->levels[i] = (uint8_t)level_within((base + lg4(columns[i])) / 2);
@@ -34,17 +33,15 @@ static inline void take_aims(const struct guess *guesses,
     }
 }
 
-static inline void learn_sizes(struct activity *moved, uint32_t column,
-                               size_t count, const uint32_t *sizes,
-                               uint32_t weight, int shift)
+static inline void learn_sizes(struct activity *moved, uint32_t column, size_t count,
+                               const uint32_t *sizes, uint32_t weight, int shift)
 {
     uint32_t *columns = moved->column + column;
     uint32_t sum = 0; /* 32 times 2^20 at most */
 
     for (size_t i = 0; i < count; i++) {
         uint32_t size = (sizes[i] < 16 ? sizes[i] : 16) * weight;
-        columns[i] +=
-            (uint32_t)(((int32_t)size - (int32_t)columns[i]) >> shift);
+        columns[i] += (uint32_t)(((int32_t)size - (int32_t)columns[i]) >> shift);
         sum += size;
     }
     moved->row_sum += sum;
@@ -52,11 +49,9 @@ static inline void learn_sizes(struct activity *moved, uint32_t column,
 }
 
 /* A run of which at least one code is not as guessed. */
-RANGE_INLINE void code_moved(struct tensor_model *model,
-                             struct range_coder *coder, bool decodes,
+RANGE_INLINE void code_moved(struct tensor_model *model, struct range_coder *coder, bool decodes,
                              struct code_slots *slots, const struct run *run,
-                             const struct guess *guesses, int most, int base,
-                             uint8_t *codes)
+                             const struct guess *guesses, int most, int base, uint8_t *codes)
 {
     struct activity *moved = &model->moved[MOVED_CODES];
     int shift = activity_shift(moved);
@@ -64,12 +59,10 @@ RANGE_INLINE void code_moved(struct tensor_model *model,
     unsigned others = 0; /* how many were not; 3 or more */
     struct aims aims;
     /* A difference weighs as its step does next to the mean. */
-    int64_t weight = size_of(run->step) * 4096 /
-                     (model->step_mean > 0 ? model->step_mean : 1);
+    int64_t weight = size_of(run->step) * 4096 / (model->step_mean > 0 ? model->step_mean : 1);
 
     weight = weight < 64 ? 64 : weight > 65536 ? 65536 : weight;
-    take_aims(guesses, moved->column + run->column, run->count, most, base,
-              &aims);
+    take_aims(guesses, moved->column + run->column, run->count, most, base, &aims);
     for (size_t i = 0; i < run->count; i++) {
         unsigned level = aims.levels[i];
         unsigned place = aims.places[i];
@@ -77,27 +70,23 @@ RANGE_INLINE void code_moved(struct tensor_model *model,
         bool is_surely_other = others == 0 && i + 1 == run->count;
         if (!is_surely_other &&
             range_slots(coder, decodes, &slots->none_a[level][place],
-                        &slots->none_b[recent | others << 2][place],
-                        codes[i] == guess) != 0) {
+                        &slots->none_b[recent | others << 2][place], codes[i] == guess) != 0) {
             codes[i] = (uint8_t)guess;
             recent = recent << 1 & 3;
             continue;
         }
-        int got = code_other(coder, decodes, slots, (int)level, guesses[i],
-                             most, codes[i]);
+        int got = code_other(coder, decodes, slots, (int)level, guesses[i], most, codes[i]);
         aims.sizes[i] = (uint32_t)(got < guess ? guess - got : got - guess);
         codes[i] = (uint8_t)got;
         others += others < 3 && got != guess;
         recent = (recent << 1 | (got != guess)) & 3;
     }
-    learn_sizes(moved, run->column, run->count, aims.sizes, (uint32_t)weight,
-                shift);
+    learn_sizes(moved, run->column, run->count, aims.sizes, (uint32_t)weight, shift);
 }
 
 /* Are all codes of a run as guessed?  One bit says it. */
-RANGE_INLINE bool code_as_guessed(struct range_coder *coder, bool decodes,
-                                  slot_t slots[8], const struct guess *guesses,
-                                  size_t count, const uint8_t *codes,
+RANGE_INLINE bool code_as_guessed(struct range_coder *coder, bool decodes, slot_t slots[8],
+                                  const struct guess *guesses, size_t count, const uint8_t *codes,
                                   unsigned *history)
 {
     bool is_same = true;

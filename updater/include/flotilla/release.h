@@ -46,20 +46,17 @@ void flo_trust_cleanup(struct flo_trust **trust);
  * is held is another question: flo_trust_follows.  FLO_E_META_...,
  * FLO_E_SIG_..., FLO_E_TRUST_THRESHOLD; flo_trust_load adds the errors of
  * flo_file_read. */
-FLO_MUST_USE int flo_trust_parse(const char *json, size_t bytes,
-                                 struct flo_trust **out, struct flo_err *err);
-FLO_MUST_USE int flo_trust_load(const char *path, struct flo_trust **out,
-                                struct flo_err *err);
+FLO_MUST_USE int flo_trust_parse(const char *json, size_t bytes, struct flo_trust **out,
+                                 struct flo_err *err);
+FLO_MUST_USE int flo_trust_load(const char *path, struct flo_trust **out, struct flo_err *err);
 /* Put it in the file's place, whole or not at all.  The one before stays as
  * PATH.before, which flo_trust_load reads where the file itself is damaged. */
-FLO_MUST_USE int flo_trust_store(const char *path,
-                                 const struct flo_trust *trust,
+FLO_MUST_USE int flo_trust_store(const char *path, const struct flo_trust *trust,
                                  struct flo_err *err);
 /* Append as trust.json: the envelope, or the unsigned list. */
 void flo_trust_text(const struct flo_trust *trust, struct flo_buf *out);
 /* One digest of the keys that may sign orders, in whatever order they are. */
-void flo_trust_order_keys(const struct flo_trust *trust,
-                          struct flo_digest *out);
+void flo_trust_order_keys(const struct flo_trust *trust, struct flo_digest *out);
 /* Epoch of the controller whose order keys these are; 1 where the list does not
  * say. */
 uint32_t flo_trust_epoch(const struct flo_trust *trust);
@@ -75,8 +72,7 @@ size_t flo_trust_ca_count(const struct flo_trust *trust);
 const char *flo_trust_ca(const struct flo_trust *trust, size_t index);
 /* Releases of the model with a smaller number never run again; 0: none. */
 uint64_t flo_trust_floor(const struct flo_trust *trust, const char *model);
-bool flo_trust_is_release_revoked(const struct flo_trust *trust,
-                                  const struct flo_digest *release);
+bool flo_trust_is_release_revoked(const struct flo_trust *trust, const struct flo_digest *release);
 bool flo_trust_is_key_revoked(const struct flo_trust *trust, const char *keyid);
 bool flo_trust_is_signed(const struct flo_trust *trust);
 /* Does the envelope have a signature of that key?  Not checked here. */
@@ -91,11 +87,9 @@ struct flo_trust_key {
     unsigned roles;
     char pem[256];
 };
-void flo_trust_key(const struct flo_trust *trust, size_t index,
-                   struct flo_trust_key *out);
+void flo_trust_key(const struct flo_trust *trust, size_t index, struct flo_trust_key *out);
 /* The first key with one of these roles; false: there is none. */
-bool flo_trust_key_with(const struct flo_trust *trust, unsigned roles,
-                        struct flo_trust_key *out);
+bool flo_trust_key_with(const struct flo_trust *trust, unsigned roles, struct flo_trust_key *out);
 /* "release", "order", "emergency" or "root": the first one of these bits. */
 const char *flo_role_word(unsigned roles);
 /* 0: no such role. */
@@ -120,32 +114,25 @@ enum flo_trust_standing {
  * FLO_E_TRUST_EPOCH        an order or emergency key is taken away without the
  *                          next epoch, or the epoch moves otherwise
  * FLO_E_SIG_BAD, _FORMAT   a signature of one of these keys does not fit */
-FLO_MUST_USE int flo_trust_follows(const struct flo_trust *held,
-                                   const struct flo_trust *next,
-                                   enum flo_trust_standing *out,
-                                   struct flo_err *err);
+FLO_MUST_USE int flo_trust_follows(const struct flo_trust *held, const struct flo_trust *next,
+                                   enum flo_trust_standing *out, struct flo_err *err);
 
 /* ---- making a statement (operators' machines) ---- */
 
 /* Add a public key (PEM, P-256); one that is known gains the roles.  `name` may
  * be NULL. */
-FLO_MUST_USE int flo_trust_add(struct flo_trust *trust, const char *pem,
-                               unsigned roles, const char *name,
-                               struct flo_err *err);
+FLO_MUST_USE int flo_trust_add(struct flo_trust *trust, const char *pem, unsigned roles,
+                               const char *name, struct flo_err *err);
 /* Take a key away.  FLO_E_ABSENT. */
-FLO_MUST_USE int flo_trust_drop(struct flo_trust *trust, const char *keyid,
-                                struct flo_err *err);
+FLO_MUST_USE int flo_trust_drop(struct flo_trust *trust, const char *keyid, struct flo_err *err);
 /* The same, and it may never come back.  It need not be trusted now. */
-FLO_MUST_USE int flo_trust_revoke_key(struct flo_trust *trust,
-                                      const char *keyid, struct flo_err *err);
-FLO_MUST_USE int flo_trust_revoke_release(struct flo_trust *trust,
-                                          const struct flo_digest *release,
+FLO_MUST_USE int flo_trust_revoke_key(struct flo_trust *trust, const char *keyid,
+                                      struct flo_err *err);
+FLO_MUST_USE int flo_trust_revoke_release(struct flo_trust *trust, const struct flo_digest *release,
                                           struct flo_err *err);
-FLO_MUST_USE int flo_trust_raise_floor(struct flo_trust *trust,
-                                       const char *model, uint64_t number,
+FLO_MUST_USE int flo_trust_raise_floor(struct flo_trust *trust, const char *model, uint64_t number,
                                        struct flo_err *err);
-FLO_MUST_USE int flo_trust_add_ca(struct flo_trust *trust, const char *pem,
-                                  struct flo_err *err);
+FLO_MUST_USE int flo_trust_add_ca(struct flo_trust *trust, const char *pem, struct flo_err *err);
 /* Forget its certificates of authorities. */
 void flo_trust_clear_ca(struct flo_trust *trust);
 void flo_trust_set_threshold(struct flo_trust *trust, uint32_t threshold);
@@ -155,27 +142,23 @@ FLO_MUST_USE int flo_trust_next(const struct flo_trust *held, uint64_t now_ms,
                                 struct flo_trust **out, struct flo_err *err);
 /* Append the draft as an envelope without signatures; `held` as above.  The
  * epoch moves where it must.  Fails as the reader does. */
-FLO_MUST_USE int flo_trust_draft(struct flo_trust *draft,
-                                 const struct flo_trust *held,
+FLO_MUST_USE int flo_trust_draft(struct flo_trust *draft, const struct flo_trust *held,
                                  struct flo_buf *out, struct flo_err *err);
 /* Read a draft, however many have signed it so far. */
-FLO_MUST_USE int flo_trust_draft_parse(const char *json, size_t bytes,
-                                       struct flo_trust **out,
+FLO_MUST_USE int flo_trust_draft_parse(const char *json, size_t bytes, struct flo_trust **out,
                                        struct flo_err *err);
 struct flo_key; /* base/host/crypto.h */
 /* Add one signature to a draft. */
-FLO_MUST_USE int flo_trust_sign(struct flo_trust *draft,
-                                const struct flo_key *key, struct flo_err *err);
+FLO_MUST_USE int flo_trust_sign(struct flo_trust *draft, const struct flo_key *key,
+                                struct flo_err *err);
 /* Signatures that are there and that are asked for; `held` NULL: its own
  * only. */
 struct flo_trust_tally {
     uint32_t own, own_needed;
     uint32_t held, held_needed;
 };
-FLO_MUST_USE int flo_trust_count_up(const struct flo_trust *draft,
-                                    const struct flo_trust *held,
-                                    struct flo_trust_tally *out,
-                                    struct flo_err *err);
+FLO_MUST_USE int flo_trust_count_up(const struct flo_trust *draft, const struct flo_trust *held,
+                                    struct flo_trust_tally *out, struct flo_err *err);
 
 /* ---- verify ---- */
 
@@ -210,32 +193,26 @@ struct flo_order_verified {
  * FLO_E_SIG_FORMAT       not 64 bytes of base64, or more than 8 of them; the
  *                        envelope or a signature in it is not canonical
  * FLO_E_META_...         JSON, depth, size, schema, name, other type, fleet */
-FLO_MUST_USE int flo_release_verify(const void *data, size_t bytes,
-                                    const struct flo_trust *trust,
-                                    struct flo_release_verified *out,
-                                    struct flo_err *err);
+FLO_MUST_USE int flo_release_verify(const void *data, size_t bytes, const struct flo_trust *trust,
+                                    struct flo_release_verified *out, struct flo_err *err);
 void flo_release_verified_deinit(struct flo_release_verified *verified);
 
 /* The same for an order.  Does not look at the clock, the scope, the epoch or
  * the replay window: the device's core does.  FLO_E_CMD_FORMAT when a
  * correctly signed body is no order of the table; out->order then has what
  * flo_order_parse says. */
-FLO_MUST_USE int flo_order_verify(const void *data, size_t bytes,
-                                  const struct flo_trust *trust,
-                                  struct flo_order_verified *out,
-                                  struct flo_err *err);
+FLO_MUST_USE int flo_order_verify(const void *data, size_t bytes, const struct flo_trust *trust,
+                                  struct flo_order_verified *out, struct flo_err *err);
 
 /* ---- sign (publishers and the controller's order key) ---- */
 
 /* Append the DSSE envelope of a document to `out`.  The body is parsed first: a
  * document that devices would refuse is not signed.  Fails as the parsers
  * do. */
-FLO_MUST_USE int flo_release_sign(const char *body, size_t bytes,
-                                  const struct flo_key *key,
+FLO_MUST_USE int flo_release_sign(const char *body, size_t bytes, const struct flo_key *key,
                                   struct flo_buf *out, struct flo_err *err);
-FLO_MUST_USE int flo_order_sign(const char *body, size_t bytes,
-                                const struct flo_key *key, struct flo_buf *out,
-                                struct flo_err *err);
+FLO_MUST_USE int flo_order_sign(const char *body, size_t bytes, const struct flo_key *key,
+                                struct flo_buf *out, struct flo_err *err);
 
 /* ---- model scan ---- */
 
@@ -243,14 +220,13 @@ FLO_MUST_USE int flo_order_sign(const char *body, size_t bytes,
  * scale.  FLO_E_MODEL_NONFINITE names tensor and element; FLO_E_GGUF_... when
  * it is no well-formed GGUF; FLO_E_IO_READ.  Reads by pread; digest and bytes
  * may be NULL and are also set when the scan says non-finite. */
-FLO_MUST_USE int flo_model_scan(int fd, struct flo_digest *digest,
-                                uint64_t *bytes, struct flo_err *err);
+FLO_MUST_USE int flo_model_scan(int fd, struct flo_digest *digest, uint64_t *bytes,
+                                struct flo_err *err);
 
 /* The same for a model or adapter that a runtime reads: one that begins as a
  * GGUF is scanned, and one that is a safetensors file by its name or its first
  * bytes.  Any other is only hashed.  Also FLO_E_SAFETENSORS. */
-FLO_MUST_USE int flo_file_scan(int fd, const char *name,
-                               struct flo_digest *digest, uint64_t *bytes,
+FLO_MUST_USE int flo_file_scan(int fd, const char *name, struct flo_digest *digest, uint64_t *bytes,
                                struct flo_err *err);
 
 /* ---- deltas ---- */
@@ -285,8 +261,7 @@ struct flo_delta_job {
     /* In order, <= 1 MiB each; non-zero (negative code) stops.  The calls come
      * before the whole digest is known.  The receiver therefore writes to a
      * name that is not read until flo_delta_apply has returned 0. */
-    int (*on_data)(void *context, const void *data, size_t bytes,
-                   struct flo_err *err);
+    int (*on_data)(void *context, const void *data, size_t bytes, struct flo_err *err);
     /* May be NULL; non-zero (negative code) cancels. */
     int (*on_progress)(void *context, uint64_t done, uint64_t total);
     void *context;
@@ -298,8 +273,7 @@ struct flo_delta_job {
  * FLO_E_PATCH_LIMIT    another size than signed, or more memory than allowed
  * FLO_E_TARGET_HASH    the result does not have new_digest
  * FLO_E_IO_READ        the disk */
-FLO_MUST_USE int flo_delta_apply(const struct flo_delta_job *job,
-                                 struct flo_digest *digest,
+FLO_MUST_USE int flo_delta_apply(const struct flo_delta_job *job, struct flo_digest *digest,
                                  struct flo_err *err);
 /* true when flo_delta_apply decodes it: the planner asks. */
 bool flo_delta_codec_is_built(enum flo_codec codec);
@@ -336,10 +310,8 @@ struct flo_delta_making {
  *   auto   both
  * patch_fd is truncated and written; `making` may be NULL.
  * FLO_E_NOT_BUILT, FLO_E_MEMORY, FLO_E_IO_READ, FLO_E_IO_WRITE. */
-FLO_MUST_USE int flo_delta_create(const char *word, int old_fd, int new_fd,
-                                  int patch_fd,
-                                  const struct flo_delta_making *making,
-                                  struct flo_delta_made *out,
+FLO_MUST_USE int flo_delta_create(const char *word, int old_fd, int new_fd, int patch_fd,
+                                  const struct flo_delta_making *making, struct flo_delta_made *out,
                                   struct flo_err *err);
 
 struct flo_delta_facts {
@@ -356,8 +328,7 @@ struct flo_delta_facts {
     struct flo_digest head; /* tensor1: digest of the head */
 };
 /* The kind of a patch file, by its first bytes; without a magic: raw. */
-FLO_MUST_USE int flo_delta_inspect(int patch_fd, struct flo_delta_facts *out,
-                                   struct flo_err *err);
+FLO_MUST_USE int flo_delta_inspect(int patch_fd, struct flo_delta_facts *out, struct flo_err *err);
 
 /* ---- bundles ---- */
 
@@ -380,30 +351,25 @@ struct flo_bundle_handlers {
     /* Before all: trust statements, {"v":1,"statements":[...]}, not looked at.
      * The releases are verified by the keys that flo_bundle_read was given.
      * NULL, here and below: the reader goes on. */
-    int (*on_trust)(void *context, const char *text, size_t bytes,
-                    struct flo_err *err);
+    int (*on_trust)(void *context, const char *text, size_t bytes, struct flo_err *err);
     /* First, for each: a release, verified.  Borrowed until flo_bundle_read
      * returns.  Or NULL. */
-    int (*on_release)(void *context,
-                      const struct flo_release_verified *verified,
-                      const void *envelope, size_t envelope_bytes,
-                      struct flo_err *err);
+    int (*on_release)(void *context, const struct flo_release_verified *verified,
+                      const void *envelope, size_t envelope_bytes, struct flo_err *err);
     /* A blob of a release begins.  Set *wanted = false to skip its data
      * (it is hashed all the same); it comes in as true.  NULL: all are wanted.
      */
-    int (*on_blob)(void *context, const struct flo_digest *digest,
-                   uint64_t bytes, bool *wanted, struct flo_err *err);
-    /* Or NULL. */
-    int (*on_data)(void *context, const void *data, size_t bytes,
+    int (*on_blob)(void *context, const struct flo_digest *digest, uint64_t bytes, bool *wanted,
                    struct flo_err *err);
+    /* Or NULL. */
+    int (*on_data)(void *context, const void *data, size_t bytes, struct flo_err *err);
     /* At the end, for each release: no variant came whole, and this file of the
      * nearest one did not come.  NULL: such a bundle is
      * FLO_E_BUNDLE_MISSING. */
     int (*on_lacking)(void *context, const struct flo_release *release,
                       const struct flo_release_file *file, struct flo_err *err);
     /* Called when digest and size of a blob were right.  Or NULL. */
-    int (*on_blob_end)(void *context, const struct flo_digest *digest,
-                       struct flo_err *err);
+    int (*on_blob_end)(void *context, const struct flo_digest *digest, struct flo_err *err);
 };
 
 /* Read a bundle from front to back, never more than 12 MiB in memory.
@@ -416,11 +382,9 @@ struct flo_bundle_handlers {
  * FLO_E_BUNDLE_..., FLO_E_TARGET_HASH, FLO_E_IO_OPEN (not a regular file),
  * FLO_E_IO_READ, or what flo_release_verify returns.  A blob that was begun
  * but not ended must be dropped by the receiver. */
-FLO_MUST_USE int flo_bundle_read(const char *path,
-                                 const struct flo_trust *trust,
+FLO_MUST_USE int flo_bundle_read(const char *path, const struct flo_trust *trust,
                                  const struct flo_bundle_handlers *handlers,
-                                 struct flo_bundle_facts *out,
-                                 struct flo_err *err);
+                                 struct flo_bundle_facts *out, struct flo_err *err);
 
 struct flo_bundle_document {
     const void *envelope;
@@ -445,19 +409,17 @@ struct flo_bundle_spec {
     bool compress; /* tar.zst */
 };
 /* Does such a bundle carry this file?  By name; `blobs` is not asked. */
-bool flo_bundle_takes(const struct flo_bundle_spec *spec,
-                      const struct flo_release *release, uint32_t file);
+bool flo_bundle_takes(const struct flo_bundle_spec *spec, const struct flo_release *release,
+                      uint32_t file);
 /* FLO_E_USAGE: no release has such a variant or file, nothing is left of one,
  * or one stands twice. */
 FLO_MUST_USE int flo_bundle_check(const struct flo_bundle_spec *spec,
-                                  const struct flo_release *const *releases,
-                                  size_t count, struct flo_err *err);
+                                  const struct flo_release *const *releases, size_t count,
+                                  struct flo_err *err);
 /* Written next to `path` and renamed.  FLO_E_BUNDLE_MISSING when a blob is
  * not in blob_dir, FLO_E_TARGET_HASH when it has other bytes. */
-FLO_MUST_USE int flo_bundle_create(const char *path,
-                                   const struct flo_bundle_spec *spec,
-                                   struct flo_bundle_facts *out,
-                                   struct flo_err *err);
+FLO_MUST_USE int flo_bundle_create(const char *path, const struct flo_bundle_spec *spec,
+                                   struct flo_bundle_facts *out, struct flo_err *err);
 
 /* ---- authoring a release ---- */
 
@@ -487,7 +449,7 @@ struct flo_author_variant {
     uint64_t disk_bytes;        /* 0: not said; so are the next two */
     uint64_t bytes_per_token;
     uint64_t rate_mtps;
-    const char *entry; /* NULL: a native variant's first model */
+    const char *entry;                            /* NULL: a native variant's first model */
     const char *files[FLO_RELEASE_FILES_MAX + 1]; /* NULL: every file */
 };
 
@@ -511,7 +473,7 @@ struct flo_author {
     const struct flo_release_serve *serve; /* NULL: nothing is said */
     double speed_ratio_max;                /* probe; 0: 1.5 */
     uint64_t memory_bytes_max;             /* probe; 0: not said */
-    bool allow_nonfinite; /* true: do not scan models (tests, demo) */
+    bool allow_nonfinite;                  /* true: do not scan models (tests, demo) */
     /* Called each second during a long step, with its name ("model.gguf: zstd")
      * and its seconds so far.  NULL: no call. */
     void (*progress)(void *context, const char *what, uint64_t seconds);
@@ -541,21 +503,17 @@ struct flo_author_result {
  * when <= 50 % of the best of those.  Publishers' machines only.
  * FLO_E_MODEL_NONFINITE and FLO_E_GGUF_... for a model that devices would
  * refuse. */
-FLO_MUST_USE int flo_release_build(const struct flo_author *author,
-                                   const char *out_dir,
-                                   struct flo_author_result *out,
-                                   struct flo_err *err);
+FLO_MUST_USE int flo_release_build(const struct flo_author *author, const char *out_dir,
+                                   struct flo_author_result *out, struct flo_err *err);
 /* The release that flo_release_build() would make of these inputs, without
  * ways, chunks or a scan; a file with the path "" would be made first and has
  * no digest.  The caller frees it with flo_release_free(). */
-FLO_MUST_USE int flo_release_outline(const struct flo_author *author,
-                                     struct flo_release **out,
+FLO_MUST_USE int flo_release_outline(const struct flo_author *author, struct flo_release **out,
                                      struct flo_err *err);
 /* Was the release that is there made of other inputs than the outline?  Then
  * `out` says which: "the model model.gguf", "the variant q4", "the label". */
-bool flo_release_differs(const struct flo_release *there,
-                         const struct flo_release *outline, char *out,
-                         size_t out_bytes);
+bool flo_release_differs(const struct flo_release *there, const struct flo_release *outline,
+                         char *out, size_t out_bytes);
 void flo_author_result_deinit(struct flo_author_result *result);
 
 /* ---- plan ---- */
@@ -581,8 +539,7 @@ struct flo_profile {
 /* Read a profile (contracts/messages.md section 3); what stands in it besides
  * is passed over.  Only `state` "ready" runtimes count.  FLO_E_META_SCHEMA. */
 struct json_t;
-FLO_MUST_USE int flo_profile_parse(const struct json_t *profile,
-                                   struct flo_profile *out,
+FLO_MUST_USE int flo_profile_parse(const struct json_t *profile, struct flo_profile *out,
                                    struct flo_err *err);
 struct flo_plan_input {
     const struct flo_release *release;
@@ -627,14 +584,13 @@ struct flo_plan {
  * the file itself. Numbers are in the sentences.  FLO_E_TARGET_INCOMPATIBLE,
  * FLO_E_MEMORY_BUDGET (a variant fits but for memory), FLO_E_DISK_FULL,
  * FLO_E_BLOB_ABSENT (no way is left for a file). */
-FLO_MUST_USE int flo_plan_make(const struct flo_plan_input *input,
-                               struct flo_plan *out, struct flo_err *err);
+FLO_MUST_USE int flo_plan_make(const struct flo_plan_input *input, struct flo_plan *out,
+                               struct flo_err *err);
 /* Index of the largest variant that needs less memory than `variant` and fits;
  * -1: none.  Both are models of our engine, without adapters. */
-int flo_plan_smaller(const struct flo_release *release,
-                     const struct flo_profile *profile, uint32_t variant);
+int flo_plan_smaller(const struct flo_release *release, const struct flo_profile *profile,
+                     uint32_t variant);
 /* Memory of a variant in bytes, as the release says, else of its files. */
-uint64_t flo_plan_memory_bytes(const struct flo_release *release,
-                               uint32_t variant);
+uint64_t flo_plan_memory_bytes(const struct flo_release *release, uint32_t variant);
 
 #endif

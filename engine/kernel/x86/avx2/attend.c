@@ -25,22 +25,20 @@ FLO_INLINE __m256 load_8(bool is_f16, const void *array, size_t index)
 /* Eight codes to floats. */
 FLO_INLINE __m256 load_bytes(const uint8_t *p)
 {
-    return _mm256_cvtepi32_ps(
-        _mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *)p)));
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *)p)));
 }
 
 FLO_INLINE __m256 load_nibbles(const uint8_t *p, bool is_high)
 {
     __m256i bytes = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)p));
 
-    bytes = is_high ? _mm256_srli_epi32(bytes, 4)
-                    : _mm256_and_si256(bytes, _mm256_set1_epi32(15));
+    bytes = is_high ? _mm256_srli_epi32(bytes, 4) : _mm256_and_si256(bytes, _mm256_set1_epi32(15));
     return _mm256_cvtepi32_ps(_mm256_sub_epi32(bytes, _mm256_set1_epi32(8)));
 }
 
 /* Keys [head_size][16] of a block of codes. */
-FLO_INLINE void unpack_keys(const enum flo_cache type, const uint8_t *block,
-                            size_t head_size, float *out)
+FLO_INLINE void unpack_keys(const enum flo_cache type, const uint8_t *block, size_t head_size,
+                            float *out)
 {
     const uint8_t *scales = block + flo_cache_code_bytes(type, head_size);
 
@@ -56,14 +54,13 @@ FLO_INLINE void unpack_keys(const enum flo_cache type, const uint8_t *block,
             high = load_nibbles(block + d * 8, true);
         }
         _mm256_storeu_ps(out, _mm256_mul_ps(low, flo_load_half_8(by)));
-        _mm256_storeu_ps(out + 8,
-                         _mm256_mul_ps(high, flo_load_half_8(by + 16)));
+        _mm256_storeu_ps(out + 8, _mm256_mul_ps(high, flo_load_half_8(by + 16)));
     }
 }
 
 /* The first `count` values [16][head_size] of a block of codes. */
-FLO_INLINE void unpack_values(const enum flo_cache type, const uint8_t *block,
-                              size_t head_size, size_t count, float *out)
+FLO_INLINE void unpack_values(const enum flo_cache type, const uint8_t *block, size_t head_size,
+                              size_t count, float *out)
 {
     const uint8_t *scales = block + flo_cache_code_bytes(type, head_size);
     size_t half = head_size / 2;
@@ -72,23 +69,18 @@ FLO_INLINE void unpack_values(const enum flo_cache type, const uint8_t *block,
         const uint8_t *by = scales + i * flo_cache_scales(head_size) * 2;
 
         for (size_t d = 0; d < head_size; d += 8) {
-            __m256 v =
-                type == FLO_CACHE_Q8_0
-                    ? load_bytes(block + i * head_size + d)
-                    : load_nibbles(block + i * half + d % half, d >= half);
+            __m256 v = type == FLO_CACHE_Q8_0
+                           ? load_bytes(block + i * head_size + d)
+                           : load_nibbles(block + i * half + d % half, d >= half);
 
-            _mm256_storeu_ps(
-                out + d,
-                _mm256_mul_ps(v, _mm256_set1_ps(flo_half(by + d / 32 * 2))));
+            _mm256_storeu_ps(out + d, _mm256_mul_ps(v, _mm256_set1_ps(flo_half(by + d / 32 * 2))));
         }
     }
 }
 
 /* 16 scores of each row: q . K, over one block of keys. */
-FLO_INLINE void block_scores(const int R, const enum flo_cache type,
-                             const struct flo_attention *a,
-                             const uint8_t *block,
-                             struct flo_attend_state *rows)
+FLO_INLINE void block_scores(const int R, const enum flo_cache type, const struct flo_attention *a,
+                             const uint8_t *block, struct flo_attend_state *rows)
 {
     const bool is_f16 = type == FLO_CACHE_F16;
     const void *keys = block;
@@ -134,8 +126,8 @@ FLO_INLINE void block_scores(const int R, const enum flo_cache type,
 /* Which of eight lanes, the first of them `at`, are in [skip, count)? */
 FLO_INLINE __m256 seen_lanes(int at, size_t skip, size_t count)
 {
-    const __m256i lanes = _mm256_add_epi32(
-        _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_set1_epi32(at));
+    const __m256i lanes =
+        _mm256_add_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_set1_epi32(at));
     __m256i is_low = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)skip), lanes);
     __m256i is_in = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)count), lanes);
 
@@ -164,16 +156,14 @@ FLO_INLINE void block_softmax(struct flo_attend_state *rows, int r)
     low = flo_exp_8(_mm256_sub_ps(low, by));
     high = flo_exp_8(_mm256_sub_ps(high, by));
     rows->correction[r] = before == largest ? 1.0f : expf(before - largest);
-    rows->total[r] = rows->total[r] * rows->correction[r] +
-                     flo_sum_8(_mm256_add_ps(low, high));
+    rows->total[r] = rows->total[r] * rows->correction[r] + flo_sum_8(_mm256_add_ps(low, high));
     rows->largest[r] = largest;
     _mm256_store_ps(rows->weights[r], low);
     _mm256_store_ps(rows->weights[r] + 8, high);
 }
 
 /* out = out * correction + weights . V. */
-FLO_INLINE void block_values(const int R, const enum flo_cache type,
-                             const struct flo_attention *a,
+FLO_INLINE void block_values(const int R, const enum flo_cache type, const struct flo_attention *a,
                              const uint8_t *block, size_t count,
                              const struct flo_attend_state *rows)
 {
@@ -190,16 +180,15 @@ FLO_INLINE void block_values(const int R, const enum flo_cache type,
 
 #pragma GCC unroll 4
         for (int r = 0; r < R; r++) {
-            acc[r] = _mm256_mul_ps(_mm256_loadu_ps(a->out[r] + d),
-                                   _mm256_set1_ps(rows->correction[r]));
+            acc[r] =
+                _mm256_mul_ps(_mm256_loadu_ps(a->out[r] + d), _mm256_set1_ps(rows->correction[r]));
         }
         for (size_t i = 0; i < count; i++) {
             __m256 v = load_8(is_f16, values, i * a->head_size + d);
 
 #pragma GCC unroll 4
             for (int r = 0; r < R; r++) {
-                acc[r] = _mm256_fmadd_ps(
-                    _mm256_broadcast_ss(&rows->weights[r][i]), v, acc[r]);
+                acc[r] = _mm256_fmadd_ps(_mm256_broadcast_ss(&rows->weights[r][i]), v, acc[r]);
             }
         }
 #pragma GCC unroll 4

@@ -7,8 +7,7 @@
 #include <math.h>
 
 /* One block of 32; returns its scale, NaN when a value is not finite. */
-FLO_INLINE float quantise_block(const float *x, float code_max, int16_t *codes,
-                                float *sum)
+FLO_INLINE float quantise_block(const float *x, float code_max, int16_t *codes, float *sum)
 {
     const __m256 no_sign = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
     __m256 v[4], largest = _mm256_setzero_ps(), poison = _mm256_setzero_ps();
@@ -31,22 +30,18 @@ FLO_INLINE float quantise_block(const float *x, float code_max, int16_t *codes,
     for (int i = 0; i < 4; i++) {
         n[i] = _mm256_cvtps_epi32(_mm256_mul_ps(v[i], inverse));
     }
-    __m256i total = _mm256_add_epi32(_mm256_add_epi32(n[0], n[1]),
-                                     _mm256_add_epi32(n[2], n[3]));
+    __m256i total = _mm256_add_epi32(_mm256_add_epi32(n[0], n[1]), _mm256_add_epi32(n[2], n[3]));
     /* packs works in halves of 128 bits: put the quarters in order. */
-    __m256i low =
-        _mm256_permute4x64_epi64(_mm256_packs_epi32(n[0], n[1]), 0xd8);
-    __m256i high =
-        _mm256_permute4x64_epi64(_mm256_packs_epi32(n[2], n[3]), 0xd8);
+    __m256i low = _mm256_permute4x64_epi64(_mm256_packs_epi32(n[0], n[1]), 0xd8);
+    __m256i high = _mm256_permute4x64_epi64(_mm256_packs_epi32(n[2], n[3]), 0xd8);
     _mm256_storeu_si256((__m256i *)(void *)codes, low);
     _mm256_storeu_si256((__m256i *)(void *)(codes + 16), high);
     *sum = scale * flo_sum_8(_mm256_cvtepi32_ps(total));
     return scale;
 }
 
-void flo_avx2_quantise(const float *values, size_t columns,
-                       enum flo_precision precision, int16_t *codes,
-                       float *scales, float *sums)
+void flo_avx2_quantise(const float *values, size_t columns, enum flo_precision precision,
+                       int16_t *codes, float *scales, float *sums)
 {
     float code_max = flo_code_max(precision);
 
@@ -56,8 +51,7 @@ void flo_avx2_quantise(const float *values, size_t columns,
     }
 }
 
-void flo_avx2_rms_norm(const float *x, const float *weight, float epsilon,
-                       size_t count, float *out)
+void flo_avx2_rms_norm(const float *x, const float *weight, float epsilon, size_t count, float *out)
 {
     __m256 acc[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
     float squares;
@@ -76,16 +70,15 @@ void flo_avx2_rms_norm(const float *x, const float *weight, float epsilon,
     __m256 by = _mm256_set1_ps(factor);
     for (i = 0; i + 8 <= count; i += 8) {
         __m256 v = _mm256_mul_ps(_mm256_loadu_ps(x + i), by);
-        _mm256_storeu_ps(out + i,
-                         _mm256_mul_ps(v, _mm256_loadu_ps(weight + i)));
+        _mm256_storeu_ps(out + i, _mm256_mul_ps(v, _mm256_loadu_ps(weight + i)));
     }
     for (; i < count; i++) {
         out[i] = x[i] * factor * weight[i];
     }
 }
 
-void flo_avx2_layer_norm(const float *x, const float *weight, const float *bias,
-                         float epsilon, size_t count, float *out)
+void flo_avx2_layer_norm(const float *x, const float *weight, const float *bias, float epsilon,
+                         size_t count, float *out)
 {
     __m256 acc = _mm256_setzero_ps();
     float sum, squares;
@@ -112,19 +105,16 @@ void flo_avx2_layer_norm(const float *x, const float *weight, const float *bias,
     const float factor = 1.0f / sqrtf(squares / (float)count + epsilon);
     const __m256 by = _mm256_set1_ps(factor);
     for (i = 0; i + 8 <= count; i += 8) {
-        __m256 v =
-            _mm256_mul_ps(_mm256_sub_ps(_mm256_loadu_ps(x + i), middle), by);
-        _mm256_storeu_ps(out + i,
-                         _mm256_fmadd_ps(v, _mm256_loadu_ps(weight + i),
-                                         _mm256_loadu_ps(bias + i)));
+        __m256 v = _mm256_mul_ps(_mm256_sub_ps(_mm256_loadu_ps(x + i), middle), by);
+        _mm256_storeu_ps(
+            out + i, _mm256_fmadd_ps(v, _mm256_loadu_ps(weight + i), _mm256_loadu_ps(bias + i)));
     }
     for (; i < count; i++) {
         out[i] = (x[i] - mean) * factor * weight[i] + bias[i];
     }
 }
 
-void flo_avx2_rope_halves(float *x, const float *cosines, const float *sines,
-                          size_t count)
+void flo_avx2_rope_halves(float *x, const float *cosines, const float *sines, size_t count)
 {
     size_t half = count / 2, j = 0;
 
@@ -134,11 +124,8 @@ void flo_avx2_rope_halves(float *x, const float *cosines, const float *sines,
         __m256 c = _mm256_mul_ps(a, _mm256_loadu_ps(cosines + j));
         __m256 d = _mm256_mul_ps(b, _mm256_loadu_ps(cosines + half + j));
 
-        _mm256_storeu_ps(x + j,
-                         _mm256_fmadd_ps(b, _mm256_loadu_ps(sines + j), c));
-        _mm256_storeu_ps(
-            x + half + j,
-            _mm256_fmadd_ps(a, _mm256_loadu_ps(sines + half + j), d));
+        _mm256_storeu_ps(x + j, _mm256_fmadd_ps(b, _mm256_loadu_ps(sines + j), c));
+        _mm256_storeu_ps(x + half + j, _mm256_fmadd_ps(a, _mm256_loadu_ps(sines + half + j), d));
     }
     for (; j < half; j++) {
         float a = x[j], b = x[j + half];
@@ -147,8 +134,7 @@ void flo_avx2_rope_halves(float *x, const float *cosines, const float *sines,
     }
 }
 
-void flo_avx2_rope_pairs(float *x, const float *cosines, const float *sines,
-                         size_t count)
+void flo_avx2_rope_pairs(float *x, const float *cosines, const float *sines, size_t count)
 {
     size_t j = 0;
 
@@ -156,8 +142,7 @@ void flo_avx2_rope_pairs(float *x, const float *cosines, const float *sines,
         __m256 v = _mm256_loadu_ps(x + j);
         __m256 other = _mm256_permute_ps(v, 0xb1);
         v = _mm256_mul_ps(v, _mm256_loadu_ps(cosines + j));
-        _mm256_storeu_ps(x + j,
-                         _mm256_fmadd_ps(other, _mm256_loadu_ps(sines + j), v));
+        _mm256_storeu_ps(x + j, _mm256_fmadd_ps(other, _mm256_loadu_ps(sines + j), v));
     }
     flo_ref_rope_pairs(x + j, cosines + j, sines + j, count - j);
 }
@@ -215,14 +200,13 @@ void flo_avx2_add(float *x, const float *y, size_t count)
     size_t i = 0;
 
     for (; i + 8 <= count; i += 8) {
-        _mm256_storeu_ps(x + i, _mm256_add_ps(_mm256_loadu_ps(x + i),
-                                              _mm256_loadu_ps(y + i)));
+        _mm256_storeu_ps(x + i, _mm256_add_ps(_mm256_loadu_ps(x + i), _mm256_loadu_ps(y + i)));
     }
     flo_ref_add(x + i, y + i, count - i);
 }
 
-void flo_avx2_low_rank_add(const float *b, size_t stride, size_t rank,
-                           const float *low, float *y, size_t rows)
+void flo_avx2_low_rank_add(const float *b, size_t stride, size_t rank, const float *low, float *y,
+                           size_t rows)
 {
     size_t i = 0;
 
@@ -235,8 +219,7 @@ void flo_avx2_low_rank_add(const float *b, size_t stride, size_t rank,
 
 #pragma GCC unroll 4
             for (int j = 0; j < 4; j++) {
-                sums[j] = _mm256_fmadd_ps(
-                    scale, _mm256_loadu_ps(values + 8 * j), sums[j]);
+                sums[j] = _mm256_fmadd_ps(scale, _mm256_loadu_ps(values + 8 * j), sums[j]);
             }
         }
 #pragma GCC unroll 4
@@ -256,9 +239,8 @@ void flo_avx2_low_rank_add(const float *b, size_t stride, size_t rank,
     }
 }
 
-void flo_avx2_store(const float *key, const float *value, size_t head_size,
-                    size_t position, enum flo_cache type, void *keys,
-                    void *values)
+void flo_avx2_store(const float *key, const float *value, size_t head_size, size_t position,
+                    enum flo_cache type, void *keys, void *values)
 {
     size_t block = position / FLO_KV_BLOCK * FLO_KV_BLOCK * head_size;
     uint16_t *k = (uint16_t *)keys + block + position % FLO_KV_BLOCK;
@@ -272,14 +254,12 @@ void flo_avx2_store(const float *key, const float *value, size_t head_size,
         uint16_t half[8];
 
         _mm_storeu_si128((void *)half,
-                         _mm256_cvtps_ph(_mm256_loadu_ps(key + d),
-                                         _MM_FROUND_TO_NEAREST_INT));
+                         _mm256_cvtps_ph(_mm256_loadu_ps(key + d), _MM_FROUND_TO_NEAREST_INT));
         for (size_t i = 0; i < 8; i++) {
             k[(d + i) * FLO_KV_BLOCK] = half[i];
         }
         _mm_storeu_si128((void *)(v + d),
-                         _mm256_cvtps_ph(_mm256_loadu_ps(value + d),
-                                         _MM_FROUND_TO_NEAREST_INT));
+                         _mm256_cvtps_ph(_mm256_loadu_ps(value + d), _MM_FROUND_TO_NEAREST_INT));
     }
 }
 
@@ -293,8 +273,7 @@ static bool has_f16c(void)
 
 static bool is_supported(void)
 {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-           has_f16c();
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
 }
 
 const struct flo_kernel flo_kernel_avx2 = {

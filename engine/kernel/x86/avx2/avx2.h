@@ -24,13 +24,11 @@ flo_store_fn flo_avx2_store;
 flo_attention_fn flo_avx2_attend;
 
 /* The operations that wider kernels take over as they are. */
-#define FLO_AVX2_OPERATIONS                                                    \
-    .quantise = flo_avx2_quantise, .rms_norm = flo_avx2_rms_norm,              \
-    .layer_norm = flo_avx2_layer_norm, .rope_pairs = flo_avx2_rope_pairs,      \
-    .rope_halves = flo_avx2_rope_halves,                                       \
-    .silu_multiply = flo_avx2_silu_multiply,                                   \
-    .gelu_multiply = flo_avx2_gelu_multiply, .soft_cap = flo_avx2_soft_cap,    \
-    .add = flo_avx2_add, .low_rank_add = flo_avx2_low_rank_add,                \
-    .store = flo_avx2_store
+#define FLO_AVX2_OPERATIONS                                                                        \
+    .quantise = flo_avx2_quantise, .rms_norm = flo_avx2_rms_norm,                                  \
+    .layer_norm = flo_avx2_layer_norm, .rope_pairs = flo_avx2_rope_pairs,                          \
+    .rope_halves = flo_avx2_rope_halves, .silu_multiply = flo_avx2_silu_multiply,                  \
+    .gelu_multiply = flo_avx2_gelu_multiply, .soft_cap = flo_avx2_soft_cap, .add = flo_avx2_add,   \
+    .low_rank_add = flo_avx2_low_rank_add, .store = flo_avx2_store
 
 #endif

@@ -32,8 +32,7 @@ FLO_INLINE __m128i flo_load_16(const uint8_t *p)
 /* Widen 32 signed bytes. */
 FLO_INLINE struct flo_codes flo_codes_of_bytes(__m128i low, __m128i high)
 {
-    return (struct flo_codes){_mm256_cvtepi8_epi16(low),
-                              _mm256_cvtepi8_epi16(high)};
+    return (struct flo_codes){_mm256_cvtepi8_epi16(low), _mm256_cvtepi8_epi16(high)};
 }
 
 FLO_INLINE __m128i flo_low_nibbles(__m128i bytes)
@@ -64,14 +63,12 @@ FLO_INLINE struct flo_codes flo_codes_of_nibbles(const uint8_t *p)
 /* 16 numbers, all ones where the bit of that number is set in two bytes. */
 FLO_INLINE __m256i flo_words_of_bits(const uint8_t *p)
 {
-    const __m256i bits =
-        _mm256_setr_epi16(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048,
-                          4096, 8192, 16384, (short)32768u);
+    const __m256i bits = _mm256_setr_epi16(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096,
+                                           8192, 16384, (short)32768u);
     int16_t both;
 
     memcpy(&both, p, sizeof(both));
-    return _mm256_cmpeq_epi16(_mm256_and_si256(_mm256_set1_epi16(both), bits),
-                              bits);
+    return _mm256_cmpeq_epi16(_mm256_and_si256(_mm256_set1_epi16(both), bits), bits);
 }
 
 /* Four bytes of a block each, from p, p + step, ... for the parts that are
@@ -81,8 +78,7 @@ struct flo_words {
     __m128i low, high;
 };
 
-FLO_INLINE __m128i flo_word(const uint8_t *p, size_t step, size_t part,
-                            size_t parts)
+FLO_INLINE __m128i flo_word(const uint8_t *p, size_t step, size_t part, size_t parts)
 {
     int word = 0;
 
@@ -92,54 +88,43 @@ FLO_INLINE __m128i flo_word(const uint8_t *p, size_t step, size_t part,
     return _mm_cvtsi32_si128(word);
 }
 
-FLO_INLINE struct flo_words flo_words(const uint8_t *p, size_t step,
-                                      size_t parts)
+FLO_INLINE struct flo_words flo_words(const uint8_t *p, size_t step, size_t parts)
 {
-    __m128i a = _mm_unpacklo_epi32(flo_word(p, step, 0, parts),
-                                   flo_word(p, step, 1, parts));
-    __m128i b = _mm_unpacklo_epi32(flo_word(p, step, 2, parts),
-                                   flo_word(p, step, 3, parts));
-    __m128i c = _mm_unpacklo_epi32(flo_word(p, step, 4, parts),
-                                   flo_word(p, step, 5, parts));
-    __m128i d = _mm_unpacklo_epi32(flo_word(p, step, 6, parts),
-                                   flo_word(p, step, 7, parts));
+    __m128i a = _mm_unpacklo_epi32(flo_word(p, step, 0, parts), flo_word(p, step, 1, parts));
+    __m128i b = _mm_unpacklo_epi32(flo_word(p, step, 2, parts), flo_word(p, step, 3, parts));
+    __m128i c = _mm_unpacklo_epi32(flo_word(p, step, 4, parts), flo_word(p, step, 5, parts));
+    __m128i d = _mm_unpacklo_epi32(flo_word(p, step, 6, parts), flo_word(p, step, 7, parts));
 
-    return (struct flo_words){_mm_unpacklo_epi64(a, b),
-                              _mm_unpacklo_epi64(c, d)};
+    return (struct flo_words){_mm_unpacklo_epi64(a, b), _mm_unpacklo_epi64(c, d)};
 }
 
 /* Blocks that begin with an f16 scale. */
-FLO_INLINE struct flo_scales flo_scales_alone(const uint8_t *p, size_t step,
-                                              size_t parts)
+FLO_INLINE struct flo_scales flo_scales_alone(const uint8_t *p, size_t step, size_t parts)
 {
     const __m128i low_halves = _mm_set1_epi32(0xffff);
     struct flo_words w = flo_words(p, step, parts);
-    __m128i halves = _mm_packus_epi32(_mm_and_si128(w.low, low_halves),
-                                      _mm_and_si128(w.high, low_halves));
+    __m128i halves =
+        _mm_packus_epi32(_mm_and_si128(w.low, low_halves), _mm_and_si128(w.high, low_halves));
 
     return (struct flo_scales){_mm256_cvtph_ps(halves), _mm256_setzero_ps()};
 }
 
 /* Blocks that begin with an f16 scale and an f16 offset. */
-FLO_INLINE struct flo_scales flo_scales_pair(const uint8_t *p, size_t step,
-                                             size_t parts)
+FLO_INLINE struct flo_scales flo_scales_pair(const uint8_t *p, size_t step, size_t parts)
 {
     const __m128i low_halves = _mm_set1_epi32(0xffff);
     struct flo_words w = flo_words(p, step, parts);
-    __m128i scales = _mm_packus_epi32(_mm_and_si128(w.low, low_halves),
-                                      _mm_and_si128(w.high, low_halves));
-    __m128i offsets =
-        _mm_packus_epi32(_mm_srli_epi32(w.low, 16), _mm_srli_epi32(w.high, 16));
+    __m128i scales =
+        _mm_packus_epi32(_mm_and_si128(w.low, low_halves), _mm_and_si128(w.high, low_halves));
+    __m128i offsets = _mm_packus_epi32(_mm_srli_epi32(w.low, 16), _mm_srli_epi32(w.high, 16));
 
-    return (struct flo_scales){_mm256_cvtph_ps(scales),
-                               _mm256_cvtph_ps(offsets)};
+    return (struct flo_scales){_mm256_cvtph_ps(scales), _mm256_cvtph_ps(offsets)};
 }
 
 /* Eight unsigned bytes to floats. */
 FLO_INLINE __m256 flo_floats_of_bytes(uint64_t bytes)
 {
-    return _mm256_cvtepi32_ps(
-        _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)bytes)));
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)bytes)));
 }
 
 /* ---- types of 32 values ---- */
@@ -153,12 +138,10 @@ FLO_INLINE struct flo_scales scales_q4_0(const uint8_t *p, size_t parts)
 FLO_INLINE struct flo_codes codes_q4_0(const uint8_t *p, size_t part)
 {
     __m128i bytes = flo_load_16(p + part * sizeof(struct flo_block_q4_0) + 2);
-    __m256i both =
-        _mm256_cvtepi8_epi16(_mm_xor_si128(bytes, _mm_set1_epi8((char)0x88)));
+    __m256i both = _mm256_cvtepi8_epi16(_mm_xor_si128(bytes, _mm_set1_epi8((char)0x88)));
 
-    return (struct flo_codes){
-        _mm256_srai_epi16(_mm256_slli_epi16(both, 12), 12),
-        _mm256_srai_epi16(both, 4)};
+    return (struct flo_codes){_mm256_srai_epi16(_mm256_slli_epi16(both, 12), 12),
+                              _mm256_srai_epi16(both, 4)};
 }
 
 FLO_INLINE struct flo_scales scales_q4_1(const uint8_t *p, size_t parts)
@@ -184,10 +167,8 @@ FLO_INLINE struct flo_codes codes_q5_0(const uint8_t *p, size_t part)
     struct flo_codes c = flo_codes_of_nibbles(block + 6);
 
     return (struct flo_codes){
-        _mm256_or_si256(c.low,
-                        _mm256_andnot_si256(flo_words_of_bits(block + 2), top)),
-        _mm256_or_si256(
-            c.high, _mm256_andnot_si256(flo_words_of_bits(block + 4), top))};
+        _mm256_or_si256(c.low, _mm256_andnot_si256(flo_words_of_bits(block + 2), top)),
+        _mm256_or_si256(c.high, _mm256_andnot_si256(flo_words_of_bits(block + 4), top))};
 }
 
 FLO_INLINE struct flo_scales scales_q5_1(const uint8_t *p, size_t parts)
@@ -202,10 +183,8 @@ FLO_INLINE struct flo_codes codes_q5_1(const uint8_t *p, size_t part)
     struct flo_codes c = flo_codes_of_nibbles(block + 8);
 
     return (struct flo_codes){
-        _mm256_or_si256(c.low,
-                        _mm256_and_si256(flo_words_of_bits(block + 4), fifth)),
-        _mm256_or_si256(c.high,
-                        _mm256_and_si256(flo_words_of_bits(block + 6), fifth))};
+        _mm256_or_si256(c.low, _mm256_and_si256(flo_words_of_bits(block + 4), fifth)),
+        _mm256_or_si256(c.high, _mm256_and_si256(flo_words_of_bits(block + 6), fifth))};
 }
 
 FLO_INLINE struct flo_scales scales_q8_0(const uint8_t *p, size_t parts)
@@ -256,13 +235,11 @@ FLO_INLINE struct flo_scales scales_q4_k(const uint8_t *p, size_t parts)
     minima = minima << 32 | (word[1] & six);
     return (struct flo_scales){
         _mm256_mul_ps(flo_floats_of_bytes(scales), _mm256_set1_ps(flo_half(p))),
-        _mm256_mul_ps(flo_floats_of_bytes(minima),
-                      _mm256_set1_ps(-flo_half(p + 2)))};
+        _mm256_mul_ps(flo_floats_of_bytes(minima), _mm256_set1_ps(-flo_half(p + 2)))};
 }
 
 /* 32 bytes of nibbles hold parts 2k (low) and 2k + 1 (high). */
-FLO_INLINE void flo_nibbles_k4(const uint8_t *nibbles, size_t part,
-                               __m128i *low, __m128i *high)
+FLO_INLINE void flo_nibbles_k4(const uint8_t *nibbles, size_t part, __m128i *low, __m128i *high)
 {
     *low = flo_load_16(nibbles + part / 2 * 32);
     *high = flo_load_16(nibbles + part / 2 * 32 + 16);
@@ -277,11 +254,9 @@ FLO_INLINE struct flo_codes codes_q4_k(const uint8_t *p, size_t part)
     const __m256i nibble = _mm256_set1_epi16(15);
 
     if (part % 2 != 0) {
-        return (struct flo_codes){_mm256_srli_epi16(low, 4),
-                                  _mm256_srli_epi16(high, 4)};
+        return (struct flo_codes){_mm256_srli_epi16(low, 4), _mm256_srli_epi16(high, 4)};
     }
-    return (struct flo_codes){_mm256_and_si256(low, nibble),
-                              _mm256_and_si256(high, nibble)};
+    return (struct flo_codes){_mm256_and_si256(low, nibble), _mm256_and_si256(high, nibble)};
 }
 
 FLO_INLINE struct flo_scales scales_q5_k(const uint8_t *p, size_t parts)
@@ -310,15 +285,13 @@ FLO_INLINE struct flo_codes codes_q5_k(const uint8_t *p, size_t part)
 /* The same scale for all parts of a group. */
 FLO_INLINE struct flo_scales flo_scales_one(const uint8_t *half)
 {
-    return (struct flo_scales){_mm256_set1_ps(flo_half(half)),
-                               _mm256_setzero_ps()};
+    return (struct flo_scales){_mm256_set1_ps(flo_half(half)), _mm256_setzero_ps()};
 }
 
 /* 16 signed bytes times their own scale. */
 FLO_INLINE __m256i flo_scaled(__m128i bytes, int scale)
 {
-    return _mm256_mullo_epi16(_mm256_cvtepi8_epi16(bytes),
-                              _mm256_set1_epi16((short)scale));
+    return _mm256_mullo_epi16(_mm256_cvtepi8_epi16(bytes), _mm256_set1_epi16((short)scale));
 }
 
 FLO_INLINE struct flo_scales scales_q6_k(const uint8_t *p, size_t parts)
@@ -328,8 +301,7 @@ FLO_INLINE struct flo_scales scales_q6_k(const uint8_t *p, size_t parts)
 }
 
 /* 16 codes of 6 bits, less 32. */
-FLO_INLINE __m128i flo_bytes_q6_k(const uint8_t *low, const uint8_t *high,
-                                  size_t group)
+FLO_INLINE __m128i flo_bytes_q6_k(const uint8_t *low, const uint8_t *high, size_t group)
 {
     __m128i q = flo_load_16(low), h = flo_load_16(high);
 
@@ -345,9 +317,8 @@ FLO_INLINE struct flo_codes codes_q6_k(const uint8_t *p, size_t part)
     const uint8_t *high = p + 128 + part / 4 * 32;
     const int8_t *scales = (const int8_t *)p + 192 + part * 2;
 
-    return (struct flo_codes){
-        flo_scaled(flo_bytes_q6_k(low, high, part % 4), scales[0]),
-        flo_scaled(flo_bytes_q6_k(low + 16, high + 16, part % 4), scales[1])};
+    return (struct flo_codes){flo_scaled(flo_bytes_q6_k(low, high, part % 4), scales[0]),
+                              flo_scaled(flo_bytes_q6_k(low + 16, high + 16, part % 4), scales[1])};
 }
 
 /* 16 codes of 2 bits. */
@@ -365,14 +336,12 @@ FLO_INLINE struct flo_scales scales_q3_k(const uint8_t *p, size_t parts)
 }
 
 /* 16 codes of 3 bits less 4: the third bit adds the 4 again. */
-FLO_INLINE __m128i flo_bytes_q3_k(const uint8_t *high, const uint8_t *q,
-                                  size_t part)
+FLO_INLINE __m128i flo_bytes_q3_k(const uint8_t *high, const uint8_t *q, size_t part)
 {
     __m128i is = _mm_set1_epi8((char)(1u << part));
     __m128i has = _mm_cmpeq_epi8(_mm_and_si128(flo_load_16(high), is), is);
 
-    return _mm_sub_epi8(flo_bytes_q2_k(q, part),
-                        _mm_andnot_si128(has, _mm_set1_epi8(4)));
+    return _mm_sub_epi8(flo_bytes_q2_k(q, part), _mm_andnot_si128(has, _mm_set1_epi8(4)));
 }
 
 FLO_INLINE struct flo_codes codes_q3_k(const uint8_t *p, size_t part)
@@ -380,27 +349,23 @@ FLO_INLINE struct flo_codes codes_q3_k(const uint8_t *p, size_t part)
     const uint8_t *q = p + 32 + part / 4 * 32, *scales = p + 96;
 
     return (struct flo_codes){
-        flo_scaled(flo_bytes_q3_k(p, q, part),
-                   flo_quant_k3_scale(scales, part * 2)),
-        flo_scaled(flo_bytes_q3_k(p + 16, q + 16, part),
-                   flo_quant_k3_scale(scales, part * 2 + 1))};
+        flo_scaled(flo_bytes_q3_k(p, q, part), flo_quant_k3_scale(scales, part * 2)),
+        flo_scaled(flo_bytes_q3_k(p + 16, q + 16, part), flo_quant_k3_scale(scales, part * 2 + 1))};
 }
 
 /* Offsets here are those of minima_q2_k(). */
 FLO_INLINE struct flo_scales scales_q2_k(const uint8_t *p, size_t parts)
 {
     (void)parts;
-    return (struct flo_scales){_mm256_set1_ps(flo_half(p + 80)),
-                               _mm256_set1_ps(-flo_half(p + 82))};
+    return (struct flo_scales){_mm256_set1_ps(flo_half(p + 80)), _mm256_set1_ps(-flo_half(p + 82))};
 }
 
 FLO_INLINE struct flo_codes codes_q2_k(const uint8_t *p, size_t part)
 {
     const uint8_t *q = p + 16 + part / 4 * 32, *scales = p + part * 2;
 
-    return (struct flo_codes){
-        flo_scaled(flo_bytes_q2_k(q, part), scales[0] & 15),
-        flo_scaled(flo_bytes_q2_k(q + 16, part), scales[1] & 15)};
+    return (struct flo_codes){flo_scaled(flo_bytes_q2_k(q, part), scales[0] & 15),
+                              flo_scaled(flo_bytes_q2_k(q + 16, part), scales[1] & 15)};
 }
 
 /* Minima change every 16 weights: codes of their own, times the offset. */
@@ -418,18 +383,15 @@ FLO_INLINE struct flo_scales scales_iq4_xs(const uint8_t *p, size_t parts)
     (void)parts;
     memcpy(&high, p + 2, sizeof(high));
     memcpy(&low, p + 4, sizeof(low));
-    __m256i four =
-        _mm256_srlv_epi32(_mm256_set1_epi32((int)low),
-                          _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28));
-    __m256i two = _mm256_srlv_epi32(
-        _mm256_set1_epi32(high), _mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14));
+    __m256i four = _mm256_srlv_epi32(_mm256_set1_epi32((int)low),
+                                     _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28));
+    __m256i two =
+        _mm256_srlv_epi32(_mm256_set1_epi32(high), _mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14));
     four = _mm256_and_si256(four, _mm256_set1_epi32(15));
     two = _mm256_slli_epi32(_mm256_and_si256(two, _mm256_set1_epi32(3)), 4);
-    __m256i scale =
-        _mm256_sub_epi32(_mm256_or_si256(four, two), _mm256_set1_epi32(32));
+    __m256i scale = _mm256_sub_epi32(_mm256_or_si256(four, two), _mm256_set1_epi32(32));
     return (struct flo_scales){
-        _mm256_mul_ps(_mm256_cvtepi32_ps(scale), _mm256_set1_ps(flo_half(p))),
-        _mm256_setzero_ps()};
+        _mm256_mul_ps(_mm256_cvtepi32_ps(scale), _mm256_set1_ps(flo_half(p))), _mm256_setzero_ps()};
 }
 
 FLO_INLINE struct flo_codes codes_iq4_xs(const uint8_t *p, size_t part)
@@ -457,18 +419,18 @@ typedef struct flo_scales flo_scales_fn(const uint8_t *group, size_t parts);
 typedef struct flo_codes flo_codes_fn(const uint8_t *group, size_t part);
 
 /* type, bytes of a group, offsets, minima */
-#define FLO_AVX2_TYPES(X)                                                      \
-    X(q4_0, 144, FLO_OFFSETS_NONE, minima_none)                                \
-    X(q4_1, 160, FLO_OFFSETS_BY_32, minima_none)                               \
-    X(q5_0, 176, FLO_OFFSETS_NONE, minima_none)                                \
-    X(q5_1, 192, FLO_OFFSETS_BY_32, minima_none)                               \
-    X(q8_0, 272, FLO_OFFSETS_NONE, minima_none)                                \
-    X(iq4_nl, 144, FLO_OFFSETS_NONE, minima_none)                              \
-    X(q2_k, 84, FLO_OFFSETS_BY_16, minima_q2_k)                                \
-    X(q3_k, 110, FLO_OFFSETS_NONE, minima_none)                                \
-    X(q4_k, 144, FLO_OFFSETS_BY_32, minima_none)                               \
-    X(q5_k, 176, FLO_OFFSETS_BY_32, minima_none)                               \
-    X(q6_k, 210, FLO_OFFSETS_NONE, minima_none)                                \
+#define FLO_AVX2_TYPES(X)                                                                          \
+    X(q4_0, 144, FLO_OFFSETS_NONE, minima_none)                                                    \
+    X(q4_1, 160, FLO_OFFSETS_BY_32, minima_none)                                                   \
+    X(q5_0, 176, FLO_OFFSETS_NONE, minima_none)                                                    \
+    X(q5_1, 192, FLO_OFFSETS_BY_32, minima_none)                                                   \
+    X(q8_0, 272, FLO_OFFSETS_NONE, minima_none)                                                    \
+    X(iq4_nl, 144, FLO_OFFSETS_NONE, minima_none)                                                  \
+    X(q2_k, 84, FLO_OFFSETS_BY_16, minima_q2_k)                                                    \
+    X(q3_k, 110, FLO_OFFSETS_NONE, minima_none)                                                    \
+    X(q4_k, 144, FLO_OFFSETS_BY_32, minima_none)                                                   \
+    X(q5_k, 176, FLO_OFFSETS_BY_32, minima_none)                                                   \
+    X(q6_k, 210, FLO_OFFSETS_NONE, minima_none)                                                    \
     X(iq4_xs, 136, FLO_OFFSETS_NONE, minima_none)
 
 #endif

@@ -10,8 +10,7 @@
 
 FLO_INLINE float flo_sum_8(__m256 v)
 {
-    __m128 s =
-        _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
 
     s = _mm_add_ps(s, _mm_movehl_ps(s, s));
     s = _mm_add_ss(s, _mm_movehdup_ps(s));
@@ -20,8 +19,7 @@ FLO_INLINE float flo_sum_8(__m256 v)
 
 FLO_INLINE float flo_max_8(__m256 v)
 {
-    __m128 s =
-        _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    __m128 s = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
 
     s = _mm_max_ps(s, _mm_movehl_ps(s, s));
     s = _mm_max_ss(s, _mm_movehdup_ps(s));
@@ -70,10 +68,8 @@ FLO_INLINE __m256 flo_exp_8(__m256 x)
     __m256i half = _mm256_srai_epi32(exponent, 1);
     __m256i rest = _mm256_sub_epi32(exponent, half);
     const __m256i bias = _mm256_set1_epi32(127);
-    p = _mm256_mul_ps(p, _mm256_castsi256_ps(_mm256_slli_epi32(
-                             _mm256_add_epi32(half, bias), 23)));
-    p = _mm256_mul_ps(p, _mm256_castsi256_ps(_mm256_slli_epi32(
-                             _mm256_add_epi32(rest, bias), 23)));
+    p = _mm256_mul_ps(p, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(half, bias), 23)));
+    p = _mm256_mul_ps(p, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(rest, bias), 23)));
     return _mm256_andnot_ps(is_low, p);
 }
 

@@ -31,10 +31,9 @@ FLO_INLINE void put(struct piece *out, size_t block, struct flo_codes c)
 }
 
 /* Unpack one group of a row to block b on. */
-FLO_INLINE void unpack_group(flo_scales_fn *scales, flo_codes_fn *codes,
-                             flo_codes_fn *minima,
-                             const enum flo_offsets offsets, const uint8_t *p,
-                             const size_t parts, size_t b, struct piece *out)
+FLO_INLINE void unpack_group(flo_scales_fn *scales, flo_codes_fn *codes, flo_codes_fn *minima,
+                             const enum flo_offsets offsets, const uint8_t *p, const size_t parts,
+                             size_t b, struct piece *out)
 {
     struct flo_scales s = scales(p, parts);
 
@@ -49,16 +48,14 @@ FLO_INLINE void unpack_group(flo_scales_fn *scales, flo_codes_fn *codes,
             struct flo_codes m = minima(p, i);
 
             out->minima[(b + i) * 2] = (int16_t)_mm256_extract_epi16(m.low, 0);
-            out->minima[(b + i) * 2 + 1] =
-                (int16_t)_mm256_extract_epi16(m.high, 0);
+            out->minima[(b + i) * 2 + 1] = (int16_t)_mm256_extract_epi16(m.high, 0);
         }
     }
 }
 
 /* Unpack `blocks` blocks of 32 of a row; pieces begin with a group. */
-FLO_INLINE void unpack(flo_scales_fn *scales, flo_codes_fn *codes,
-                       flo_codes_fn *minima, const enum flo_offsets offsets,
-                       const size_t group_bytes, const uint8_t *p,
+FLO_INLINE void unpack(flo_scales_fn *scales, flo_codes_fn *codes, flo_codes_fn *minima,
+                       const enum flo_offsets offsets, const size_t group_bytes, const uint8_t *p,
                        size_t blocks, struct piece *out)
 {
     size_t b = 0;
@@ -86,34 +83,29 @@ FLO_INLINE float dot_offsets(const float *a, const float *b, size_t count)
     size_t i = 0;
 
     for (; i + FLO_PARTS <= count; i += FLO_PARTS) {
-        sum =
-            _mm256_fmadd_ps(_mm256_load_ps(a + i), _mm256_loadu_ps(b + i), sum);
+        sum = _mm256_fmadd_ps(_mm256_load_ps(a + i), _mm256_loadu_ps(b + i), sum);
     }
     if (i < count) {
-        sum = _mm256_fmadd_ps(_mm256_load_ps(a + i),
-                              flo_load_parts(b + i, count - i), sum);
+        sum = _mm256_fmadd_ps(_mm256_load_ps(a + i), flo_load_parts(b + i, count - i), sum);
     }
     return flo_sum_8(sum);
 }
 
 /* acc + offset * (minima . codes) of one block. */
-FLO_INLINE __m256 add_minima(const struct piece *w, size_t b, __m256i v,
-                             __m256i u, __m256 dx, __m256 acc)
+FLO_INLINE __m256 add_minima(const struct piece *w, size_t b, __m256i v, __m256i u, __m256 dx,
+                             __m256 acc)
 {
     __m256i low = _mm256_set1_epi16(w->minima[b * 2]);
     __m256i high = _mm256_set1_epi16(w->minima[b * 2 + 1]);
-    __m256i sum =
-        _mm256_add_epi32(_mm256_madd_epi16(low, v), _mm256_madd_epi16(high, u));
+    __m256i sum = _mm256_add_epi32(_mm256_madd_epi16(low, v), _mm256_madd_epi16(high, u));
 
-    return _mm256_fmadd_ps(
-        _mm256_cvtepi32_ps(sum),
-        _mm256_mul_ps(_mm256_broadcast_ss(&w->offsets[b]), dx), acc);
+    return _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum),
+                           _mm256_mul_ps(_mm256_broadcast_ss(&w->offsets[b]), dx), acc);
 }
 
 /* R rows x T tokens over one piece; adds to y.  R and T are constants. */
 FLO_INLINE void tile(const int R, const int T, const enum flo_offsets offsets,
-                     const struct piece *w, size_t blocks, struct input x,
-                     float *y, size_t stride)
+                     const struct piece *w, size_t blocks, struct input x, float *y, size_t stride)
 {
     __m256 acc[4][4];
 
@@ -141,17 +133,15 @@ FLO_INLINE void tile(const int R, const int T, const enum flo_offsets offsets,
             const int16_t *codes = x.codes + (size_t)t * x.columns + b * 32;
             __m256i v = _mm256_loadu_si256((const void *)codes);
             __m256i u = _mm256_loadu_si256((const void *)(codes + 16));
-            __m256 dx =
-                _mm256_broadcast_ss(&x.scales[(size_t)t * x.blocks + b]);
+            __m256 dx = _mm256_broadcast_ss(&x.scales[(size_t)t * x.blocks + b]);
 
 #pragma GCC unroll 4
             for (int r = 0; r < R; r++) {
-                __m256i sum = _mm256_add_epi32(_mm256_madd_epi16(low[r], v),
-                                               _mm256_madd_epi16(high[r], u));
+                __m256i sum =
+                    _mm256_add_epi32(_mm256_madd_epi16(low[r], v), _mm256_madd_epi16(high[r], u));
 
-                acc[r][t] =
-                    _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum),
-                                    _mm256_mul_ps(scale[r], dx), acc[r][t]);
+                acc[r][t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), _mm256_mul_ps(scale[r], dx),
+                                            acc[r][t]);
                 if (offsets == FLO_OFFSETS_BY_16) {
                     acc[r][t] = add_minima(&w[r], b, v, u, dx, acc[r][t]);
                 }
@@ -165,8 +155,7 @@ FLO_INLINE void tile(const int R, const int T, const enum flo_offsets offsets,
             float sum = flo_sum_8(acc[r][t]);
 
             if (offsets == FLO_OFFSETS_BY_32) {
-                sum += dot_offsets(w[r].offsets, x.sums + (size_t)t * x.blocks,
-                                   blocks);
+                sum += dot_offsets(w[r].offsets, x.sums + (size_t)t * x.blocks, blocks);
             }
             y[(size_t)t * stride + (size_t)r] += sum;
         }
@@ -175,9 +164,8 @@ FLO_INLINE void tile(const int R, const int T, const enum flo_offsets offsets,
 
 /* All tokens against R unpacked rows. */
 FLO_INLINE void rows_times_tokens(size_t rows, const enum flo_offsets offsets,
-                                  const struct piece *w, size_t blocks,
-                                  struct input x, size_t tokens, float *y,
-                                  size_t stride)
+                                  const struct piece *w, size_t blocks, struct input x,
+                                  size_t tokens, float *y, size_t stride)
 {
     size_t t = 0;
 
@@ -199,8 +187,7 @@ FLO_INLINE void rows_times_tokens(size_t rows, const enum flo_offsets offsets,
             tile(4, 1, offsets, w, blocks, x, y + t * stride, stride);
         } else {
             for (size_t r = 0; r < rows; r++) {
-                tile(1, 1, offsets, w + r, blocks, x, y + t * stride + r,
-                     stride);
+                tile(1, 1, offsets, w + r, blocks, x, y + t * stride + r, stride);
             }
         }
         x.codes += x.columns;
@@ -209,11 +196,10 @@ FLO_INLINE void rows_times_tokens(size_t rows, const enum flo_offsets offsets,
     }
 }
 
-FLO_INLINE void
-matmul_codes(flo_scales_fn *scales, flo_codes_fn *codes, flo_codes_fn *minima,
-             const enum flo_offsets offsets, const size_t group_bytes,
-             const void *weights, size_t row_bytes, size_t rows,
-             const struct flo_activations *x, float *y, size_t stride)
+FLO_INLINE void matmul_codes(flo_scales_fn *scales, flo_codes_fn *codes, flo_codes_fn *minima,
+                             const enum flo_offsets offsets, const size_t group_bytes,
+                             const void *weights, size_t row_bytes, size_t rows,
+                             const struct flo_activations *x, float *y, size_t stride)
 {
     size_t blocks = x->columns / FLO_CODE_BLOCK;
     struct piece pieces[ROWS];
@@ -225,10 +211,9 @@ matmul_codes(flo_scales_fn *scales, flo_codes_fn *codes, flo_codes_fn *minima,
             memset(y + t * stride + r, 0, here * sizeof(*y));
         }
         for (size_t b = 0; b < blocks; b += PIECE_BLOCKS) {
-            size_t count =
-                blocks - b < PIECE_BLOCKS ? blocks - b : PIECE_BLOCKS;
-            const uint8_t *p = (const uint8_t *)weights + r * row_bytes +
-                               b / FLO_PARTS * group_bytes;
+            size_t count = blocks - b < PIECE_BLOCKS ? blocks - b : PIECE_BLOCKS;
+            const uint8_t *p =
+                (const uint8_t *)weights + r * row_bytes + b / FLO_PARTS * group_bytes;
             struct input input = {
                 .codes = x->codes + b * FLO_CODE_BLOCK,
                 .scales = x->scales + b,
@@ -238,33 +223,30 @@ matmul_codes(flo_scales_fn *scales, flo_codes_fn *codes, flo_codes_fn *minima,
             };
 
             for (size_t i = 0; i < here; i++) {
-                unpack(scales, codes, minima, offsets, group_bytes,
-                       p + i * row_bytes, count, &pieces[i]);
+                unpack(scales, codes, minima, offsets, group_bytes, p + i * row_bytes, count,
+                       &pieces[i]);
             }
-            rows_times_tokens(here, offsets, pieces, count, input, x->tokens,
-                              y + r, stride);
+            rows_times_tokens(here, offsets, pieces, count, input, x->tokens, y + r, stride);
         }
     }
 }
 
-#define MATMUL_CODES(type, group_bytes, offsets, minima)                       \
-    static void matmul_##type(const void *weights, size_t row_bytes,           \
-                              size_t rows, const struct flo_activations *x,    \
-                              float *y, size_t stride)                         \
-    {                                                                          \
-        matmul_codes(scales_##type, codes_##type, minima, offsets,             \
-                     group_bytes, weights, row_bytes, rows, x, y, stride);     \
-    }                                                                          \
-    void flo_avx2_matmul_##type(const void *weights, size_t row_bytes,         \
-                                size_t rows, const struct flo_activations *x,  \
-                                float *y, size_t stride)                       \
-    {                                                                          \
-        if (x->tokens == 1) {                                                  \
-            flo_avx2_rows(scales_##type, codes_##type, minima, offsets,        \
-                          group_bytes, weights, row_bytes, rows, x, y);        \
-        } else {                                                               \
-            matmul_##type(weights, row_bytes, rows, x, y, stride);             \
-        }                                                                      \
+#define MATMUL_CODES(type, group_bytes, offsets, minima)                                           \
+    static void matmul_##type(const void *weights, size_t row_bytes, size_t rows,                  \
+                              const struct flo_activations *x, float *y, size_t stride)            \
+    {                                                                                              \
+        matmul_codes(scales_##type, codes_##type, minima, offsets, group_bytes, weights,           \
+                     row_bytes, rows, x, y, stride);                                               \
+    }                                                                                              \
+    void flo_avx2_matmul_##type(const void *weights, size_t row_bytes, size_t rows,                \
+                                const struct flo_activations *x, float *y, size_t stride)          \
+    {                                                                                              \
+        if (x->tokens == 1) {                                                                      \
+            flo_avx2_rows(scales_##type, codes_##type, minima, offsets, group_bytes, weights,      \
+                          row_bytes, rows, x, y);                                                  \
+        } else {                                                                                   \
+            matmul_##type(weights, row_bytes, rows, x, y, stride);                                 \
+        }                                                                                          \
     }
 
 FLO_AVX2_TYPES(MATMUL_CODES)

@@ -15,14 +15,13 @@ FLO_INLINE __m256 load_8(const uint32_t type, const uint8_t *row, size_t index)
         return flo_load_half_8(row + index * 2);
     }
     __m128i halves = _mm_loadu_si128((const void *)(row + index * 2));
-    return _mm256_castsi256_ps(
-        _mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
 }
 
 /* R rows that lie `row_bytes` apart, and their results `step` floats. */
-FLO_INLINE void tile(const int R, const int T, const uint32_t type,
-                     const uint8_t *rows, size_t row_bytes, const float *x,
-                     size_t columns, float *y, size_t step, size_t stride)
+FLO_INLINE void tile(const int R, const int T, const uint32_t type, const uint8_t *rows,
+                     size_t row_bytes, const float *x, size_t columns, float *y, size_t step,
+                     size_t stride)
 {
     __m256 acc[4][4];
     size_t c = 0;
@@ -56,19 +55,16 @@ FLO_INLINE void tile(const int R, const int T, const uint32_t type,
             float sum = flo_sum_8(acc[r][t]);
 
             for (size_t i = c; i < columns; i++) {
-                sum +=
-                    flo_quant_float_at(type, rows + (size_t)r * row_bytes, i) *
-                    x[(size_t)t * columns + i];
+                sum += flo_quant_float_at(type, rows + (size_t)r * row_bytes, i) *
+                       x[(size_t)t * columns + i];
             }
             y[(size_t)t * stride + (size_t)r * step] = sum;
         }
     }
 }
 
-FLO_INLINE void matmul_float(const uint32_t type, const void *weights,
-                             size_t row_bytes, size_t rows,
-                             const struct flo_activations *x, float *y,
-                             size_t stride)
+FLO_INLINE void matmul_float(const uint32_t type, const void *weights, size_t row_bytes,
+                             size_t rows, const struct flo_activations *x, float *y, size_t stride)
 {
     const uint8_t *row = weights;
     size_t r = 0, columns = x->columns, batch = x->tokens / 4 * 4;
@@ -93,8 +89,7 @@ FLO_INLINE void matmul_float(const uint32_t type, const void *weights,
         /* Four long streams (row.h). */
         row = weights;
         for (r = 0; r < quarter; r++, row += row_bytes) {
-            tile(4, 1, type, row, quarter * row_bytes, v, columns, out + r,
-                 quarter, stride);
+            tile(4, 1, type, row, quarter * row_bytes, v, columns, out + r, quarter, stride);
         }
         row += 3 * quarter * row_bytes;
         for (r = 4 * quarter; r < rows; r++, row += row_bytes) {
@@ -103,12 +98,11 @@ FLO_INLINE void matmul_float(const uint32_t type, const void *weights,
     }
 }
 
-#define MATMUL_FLOAT(with, name, id)                                           \
-    void flo_avx2_matmul_##name(const void *weights, size_t row_bytes,         \
-                                size_t rows, const struct flo_activations *x,  \
-                                float *y, size_t stride)                       \
-    {                                                                          \
-        matmul_float(FLO_QUANT_##id, weights, row_bytes, rows, x, y, stride);  \
+#define MATMUL_FLOAT(with, name, id)                                                               \
+    void flo_avx2_matmul_##name(const void *weights, size_t row_bytes, size_t rows,                \
+                                const struct flo_activations *x, float *y, size_t stride)          \
+    {                                                                                              \
+        matmul_float(FLO_QUANT_##id, weights, row_bytes, rows, x, y, stride);                      \
     }
 
 FLO_QUANT_FLOAT_TYPES(MATMUL_FLOAT, )

@@ -9,8 +9,7 @@
 
 #include "engine/kernel/x86/avx2/tokens.h"
 
-void flo_avx2_packed_quantise(const float *values,
-                              const struct flo_activations *out, size_t t)
+void flo_avx2_packed_quantise(const float *values, const struct flo_activations *out, size_t t)
 {
     flo_quantise_packed(values, out, t);
 }

@@ -50,11 +50,9 @@ FLO_INLINE __m256 flo_lane(const struct flo_quarters *q, size_t lane)
 }
 
 /* One group of one row. */
-FLO_INLINE void flo_avx2_group(flo_scales_fn *scales, flo_codes_fn *codes,
-                               flo_codes_fn *minima,
-                               const enum flo_offsets offsets, const uint8_t *p,
-                               const size_t parts, const int16_t *x, __m256 dx,
-                               __m256 sums, struct flo_row_sums *acc)
+FLO_INLINE void flo_avx2_group(flo_scales_fn *scales, flo_codes_fn *codes, flo_codes_fn *minima,
+                               const enum flo_offsets offsets, const uint8_t *p, const size_t parts,
+                               const int16_t *x, __m256 dx, __m256 sums, struct flo_row_sums *acc)
 {
     struct flo_scales s = scales(p, parts);
     struct flo_quarters scale = flo_quarters(_mm256_mul_ps(s.scales, dx));
@@ -70,17 +68,14 @@ FLO_INLINE void flo_avx2_group(flo_scales_fn *scales, flo_codes_fn *codes,
         __m256i low = _mm256_loadu_si256((const void *)(x + i * 32));
         __m256i high = _mm256_loadu_si256((const void *)(x + i * 32 + 16));
         struct flo_codes c = codes(p, i);
-        __m256i sum = _mm256_add_epi32(_mm256_madd_epi16(c.low, low),
-                                       _mm256_madd_epi16(c.high, high));
+        __m256i sum =
+            _mm256_add_epi32(_mm256_madd_epi16(c.low, low), _mm256_madd_epi16(c.high, high));
 
-        acc->codes = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum),
-                                     flo_lane(&scale, i), acc->codes);
+        acc->codes = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), flo_lane(&scale, i), acc->codes);
         if (offsets == FLO_OFFSETS_BY_16) {
             c = minima(p, i);
-            sum = _mm256_add_epi32(_mm256_madd_epi16(c.low, low),
-                                   _mm256_madd_epi16(c.high, high));
-            acc->codes = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum),
-                                         flo_lane(&offset, i), acc->codes);
+            sum = _mm256_add_epi32(_mm256_madd_epi16(c.low, low), _mm256_madd_epi16(c.high, high));
+            acc->codes = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), flo_lane(&offset, i), acc->codes);
         }
     }
 }
@@ -105,29 +100,24 @@ FLO_INLINE __m256 flo_load_parts(const float *p, size_t parts)
 {
     const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
 
-    return _mm256_maskload_ps(
-        p, _mm256_cmpgt_epi32(_mm256_set1_epi32((int)parts), lanes));
+    return _mm256_maskload_ps(p, _mm256_cmpgt_epi32(_mm256_set1_epi32((int)parts), lanes));
 }
 
-FLO_INLINE __m128 flo_sum_rows(const struct flo_row_sums *acc,
-                               const enum flo_offsets offsets)
+FLO_INLINE __m128 flo_sum_rows(const struct flo_row_sums *acc, const enum flo_offsets offsets)
 {
-    __m128 sum =
-        flo_sum_4x8(acc[0].codes, acc[1].codes, acc[2].codes, acc[3].codes);
+    __m128 sum = flo_sum_4x8(acc[0].codes, acc[1].codes, acc[2].codes, acc[3].codes);
 
     if (offsets == FLO_OFFSETS_BY_32) {
-        sum = _mm_add_ps(sum, flo_sum_4x8(acc[0].offsets, acc[1].offsets,
-                                          acc[2].offsets, acc[3].offsets));
+        sum = _mm_add_ps(
+            sum, flo_sum_4x8(acc[0].offsets, acc[1].offsets, acc[2].offsets, acc[3].offsets));
     }
     return sum;
 }
 
 /* Up to FLO_ROWS rows that lie `apart` bytes from each other. */
-FLO_INLINE __m128 flo_avx2_few(flo_scales_fn *scales, flo_codes_fn *codes,
-                               flo_codes_fn *minima,
-                               const enum flo_offsets offsets,
-                               const size_t group_bytes, const uint8_t *p,
-                               size_t apart, const size_t count,
+FLO_INLINE __m128 flo_avx2_few(flo_scales_fn *scales, flo_codes_fn *codes, flo_codes_fn *minima,
+                               const enum flo_offsets offsets, const size_t group_bytes,
+                               const uint8_t *p, size_t apart, const size_t count,
                                const struct flo_activations *x)
 {
     size_t blocks = x->columns / FLO_CODE_BLOCK;
@@ -146,8 +136,7 @@ FLO_INLINE __m128 flo_avx2_few(flo_scales_fn *scales, flo_codes_fn *codes,
             for (size_t k = 0; k < group_bytes; k += 64) {
                 _mm_prefetch((const void *)(q + AHEAD_BYTES + k), _MM_HINT_T0);
             }
-            flo_avx2_group(scales, codes, minima, offsets, q, FLO_PARTS, v, dx,
-                           sums, &acc[i]);
+            flo_avx2_group(scales, codes, minima, offsets, q, FLO_PARTS, v, dx, sums, &acc[i]);
         }
         if ((g + 1) % FLO_PIECE_GROUPS == 0) {
             total = _mm_add_ps(total, flo_sum_rows(acc, offsets));
@@ -160,8 +149,8 @@ FLO_INLINE __m128 flo_avx2_few(flo_scales_fn *scales, flo_codes_fn *codes,
         __m256 sums = flo_load_parts(x->sums + groups * FLO_PARTS, rest);
 
         for (size_t i = 0; i < count; i++) {
-            flo_avx2_group(scales, codes, minima, offsets, p + i * apart, rest,
-                           v, dx, sums, &acc[i]);
+            flo_avx2_group(scales, codes, minima, offsets, p + i * apart, rest, v, dx, sums,
+                           &acc[i]);
         }
     }
     if (blocks % (FLO_PARTS * FLO_PIECE_GROUPS) != 0) {
@@ -171,11 +160,9 @@ FLO_INLINE __m128 flo_avx2_few(flo_scales_fn *scales, flo_codes_fn *codes,
 }
 
 /* Any number of rows. */
-FLO_INLINE void flo_avx2_rows(flo_scales_fn *scales, flo_codes_fn *codes,
-                              flo_codes_fn *minima,
-                              const enum flo_offsets offsets,
-                              const size_t group_bytes, const void *weights,
-                              size_t row_bytes, size_t rows,
+FLO_INLINE void flo_avx2_rows(flo_scales_fn *scales, flo_codes_fn *codes, flo_codes_fn *minima,
+                              const enum flo_offsets offsets, const size_t group_bytes,
+                              const void *weights, size_t row_bytes, size_t rows,
                               const struct flo_activations *x, float *y)
 {
     size_t quarter = rows / FLO_ROWS, rest = rows % FLO_ROWS;
@@ -183,17 +170,16 @@ FLO_INLINE void flo_avx2_rows(flo_scales_fn *scales, flo_codes_fn *codes,
     float out[FLO_ROWS];
 
     for (size_t r = 0; r < quarter; r++, p += row_bytes) {
-        _mm_storeu_ps(out,
-                      flo_avx2_few(scales, codes, minima, offsets, group_bytes,
-                                   p, quarter * row_bytes, FLO_ROWS, x));
+        _mm_storeu_ps(out, flo_avx2_few(scales, codes, minima, offsets, group_bytes, p,
+                                        quarter * row_bytes, FLO_ROWS, x));
         for (size_t i = 0; i < FLO_ROWS; i++) {
             y[i * quarter + r] = out[i];
         }
     }
     if (rest != 0) {
         p = (const uint8_t *)weights + (rows - rest) * row_bytes;
-        _mm_storeu_ps(out, flo_avx2_few(scales, codes, minima, offsets,
-                                        group_bytes, p, row_bytes, rest, x));
+        _mm_storeu_ps(
+            out, flo_avx2_few(scales, codes, minima, offsets, group_bytes, p, row_bytes, rest, x));
         memcpy(y + rows - rest, out, rest * sizeof(*y));
     }
 }

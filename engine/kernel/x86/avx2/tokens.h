@@ -7,8 +7,7 @@
 
 FLO_INLINE int sum_8(__m256i v)
 {
-    __m128i s = _mm_add_epi32(_mm256_castsi256_si128(v),
-                              _mm256_extracti128_si256(v, 1));
+    __m128i s = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
 
     s = _mm_add_epi32(s, _mm_unpackhi_epi64(s, s));
     return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 1)));
@@ -37,8 +36,7 @@ FLO_INLINE __m256i high_bytes(__m256i n)
         _mm256_mul_ps(_mm256_cvtepi32_ps(n), _mm256_set1_ps(1.0f / FLO_RADIX)));
 }
 
-FLO_INLINE float quantise_block(const float *v, const int bytes, int8_t *codes,
-                                int32_t *sums)
+FLO_INLINE float quantise_block(const float *v, const int bytes, int8_t *codes, int32_t *sums)
 {
     const __m256i no_sign = _mm256_set1_epi32(0x7fffffff);
     __m256i bits[4], n[4], high[4], most = _mm256_setzero_si256();
@@ -49,8 +47,7 @@ FLO_INLINE float quantise_block(const float *v, const int bytes, int8_t *codes,
         bits[i] = _mm256_loadu_si256((const void *)(v + i * 8));
         most = _mm256_max_epi32(most, bits[i] & no_sign);
     }
-    if (_mm256_movemask_epi8(
-            _mm256_cmpgt_epi32(most, _mm256_set1_epi32(0x7f7fffff))) != 0) {
+    if (_mm256_movemask_epi8(_mm256_cmpgt_epi32(most, _mm256_set1_epi32(0x7f7fffff))) != 0) {
         memset(codes, 0, (size_t)bytes * FLO_CODE_BLOCK);
         sums[0] = sums[1] = 0;
         return NAN;
@@ -62,17 +59,15 @@ FLO_INLINE float quantise_block(const float *v, const int bytes, int8_t *codes,
     float scale = largest / (bytes == 1 ? 127.0f : (float)CODE_MAX_16);
     __m256 inverse = _mm256_set1_ps(scale > 1e-38f ? 1.0f / scale : 0.0f);
     for (int i = 0; i < 4; i++) {
-        n[i] = _mm256_cvtps_epi32(
-            _mm256_mul_ps(_mm256_castsi256_ps(bits[i]), inverse));
+        n[i] = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_castsi256_ps(bits[i]), inverse));
     }
     sums[1] = -sum_8(_mm256_add_epi32(n[0], n[1]));
     sums[0] = sums[1] - sum_8(_mm256_add_epi32(n[2], n[3]));
     if (bytes == 2) {
         for (int i = 0; i < 4; i++) {
             high[i] = high_bytes(n[i]);
-            n[i] = _mm256_sub_epi32(
-                n[i],
-                _mm256_mullo_epi32(high[i], _mm256_set1_epi32(FLO_RADIX)));
+            n[i] =
+                _mm256_sub_epi32(n[i], _mm256_mullo_epi32(high[i], _mm256_set1_epi32(FLO_RADIX)));
         }
         store_bytes(high, codes);
         codes += FLO_CODE_BLOCK;
@@ -81,8 +76,8 @@ FLO_INLINE float quantise_block(const float *v, const int bytes, int8_t *codes,
     return scale;
 }
 
-FLO_INLINE void flo_quantise_packed(const float *values,
-                                    const struct flo_activations *out, size_t t)
+FLO_INLINE void flo_quantise_packed(const float *values, const struct flo_activations *out,
+                                    size_t t)
 {
     quantise(quantise_block, values, out, t);
 }

@@ -29,7 +29,7 @@ enum {
 struct rows {
     __m512 total[R_MAX]; /* by lanes */
     float largest[R_MAX];
-    size_t froms[R_MAX], tos[R_MAX]; /* positions of this tile that it sees */
+    size_t froms[R_MAX], tos[R_MAX];             /* positions of this tile that it sees */
     _Alignas(64) float weights[R_MAX][TILE_MAX]; /* exp(score - largest) */
 };
 
@@ -44,18 +44,15 @@ struct cache {
 
 /* Fetch ahead so many values of a block, the first of them its `at`th. Nibbles
  * are not fetched: unpacking them is slower than reading. */
-FLO_INLINE void fetch(const enum flo_cache type, const struct cache *cache,
-                      const uint8_t *block, size_t at, const size_t values)
+FLO_INLINE void fetch(const enum flo_cache type, const struct cache *cache, const uint8_t *block,
+                      size_t at, const size_t values)
 {
-    const size_t bytes = type == FLO_CACHE_F32   ? 4
-                         : type == FLO_CACHE_F16 ? 2
-                                                 : 1;
+    const size_t bytes = type == FLO_CACHE_F32 ? 4 : type == FLO_CACHE_F16 ? 2 : 1;
 
     if (cache->ahead > 0 && type != FLO_CACHE_Q4_0) {
 #pragma GCC unroll 4
         for (size_t i = 0; i < values * bytes; i += 64) {
-            _mm_prefetch((const void *)(block + at * bytes + cache->ahead + i),
-                         _MM_HINT_T0);
+            _mm_prefetch((const void *)(block + at * bytes + cache->ahead + i), _MM_HINT_T0);
         }
     }
 }
@@ -67,13 +64,12 @@ FLO_INLINE __m512 of_codes(__m128i codes)
 
 FLO_INLINE __m128i of_nibbles(__m128i bytes)
 {
-    return _mm_sub_epi8(_mm_and_si128(bytes, _mm_set1_epi8(15)),
-                        _mm_set1_epi8(8));
+    return _mm_sub_epi8(_mm_and_si128(bytes, _mm_set1_epi8(15)), _mm_set1_epi8(8));
 }
 
 /* Value d of 16 keys; `scales` are those of d's group of 32. */
-FLO_INLINE __m512 load_keys(const enum flo_cache type, const uint8_t *block,
-                            size_t d, __m512 scales)
+FLO_INLINE __m512 load_keys(const enum flo_cache type, const uint8_t *block, size_t d,
+                            __m512 scales)
 {
     __m128i codes;
 
@@ -94,13 +90,11 @@ FLO_INLINE __m512 load_keys(const enum flo_cache type, const uint8_t *block,
 }
 
 /* Values d.. of position i of a block. */
-FLO_INLINE __m512 load_values(const enum flo_cache type,
-                              const struct cache *cache, const uint8_t *block,
-                              size_t head_size, size_t i, size_t d)
+FLO_INLINE __m512 load_values(const enum flo_cache type, const struct cache *cache,
+                              const uint8_t *block, size_t head_size, size_t i, size_t d)
 {
     size_t half = head_size / 2, at = i * head_size + d;
-    const uint8_t *scale =
-        block + cache->scales_at + (i * cache->scales + d / 32) * 2;
+    const uint8_t *scale = block + cache->scales_at + (i * cache->scales + d / 32) * 2;
     __m128i codes;
 
     switch (type) {
@@ -120,10 +114,9 @@ FLO_INLINE __m512 load_values(const enum flo_cache type,
 }
 
 /* 16 scores of each row. */
-FLO_INLINE void score_block(const int R, const enum flo_cache type,
-                            const struct flo_attention *a,
-                            const struct cache *cache, const uint8_t *block,
-                            size_t at, struct rows *rows)
+FLO_INLINE void score_block(const int R, const enum flo_cache type, const struct flo_attention *a,
+                            const struct cache *cache, const uint8_t *block, size_t at,
+                            struct rows *rows)
 {
     const bool is_coded = type == FLO_CACHE_Q8_0 || type == FLO_CACHE_Q4_0;
     __m512 acc[R_MAX][PARTS], scales = _mm512_setzero_ps();
@@ -140,8 +133,7 @@ FLO_INLINE void score_block(const int R, const enum flo_cache type,
 
         fetch(type, cache, block, d * BLOCK, PARTS * BLOCK);
         if (is_coded && d % 32 == 0) {
-            scales =
-                flo_load_half_16(block + cache->scales_at + d * BLOCK / 16);
+            scales = flo_load_half_16(block + cache->scales_at + d * BLOCK / 16);
         }
 #pragma GCC unroll 4
         for (int i = 0; i < PARTS; i++) {
@@ -159,11 +151,10 @@ FLO_INLINE void score_block(const int R, const enum flo_cache type,
     }
 #pragma GCC unroll 4
     for (int r = 0; r < R; r++) {
-        __m512 score = _mm512_add_ps(_mm512_add_ps(acc[r][0], acc[r][1]),
-                                     _mm512_add_ps(acc[r][2], acc[r][3]));
+        __m512 score =
+            _mm512_add_ps(_mm512_add_ps(acc[r][0], acc[r][1]), _mm512_add_ps(acc[r][2], acc[r][3]));
 
-        _mm512_store_ps(rows->weights[r] + at,
-                        _mm512_mul_ps(score, _mm512_set1_ps(a->scale)));
+        _mm512_store_ps(rows->weights[r] + at, _mm512_mul_ps(score, _mm512_set1_ps(a->scale)));
     }
 }
 
@@ -174,8 +165,7 @@ static __m512 soft_capped(const struct flo_attention *a, __m512 score)
 }
 
 /* out and total were relative to another largest score. */
-static void rescale(const struct flo_attention *a, struct rows *rows, int r,
-                    float largest)
+static void rescale(const struct flo_attention *a, struct rows *rows, int r, float largest)
 {
     __m512 by = flo_exp_16(_mm512_set1_ps(rows->largest[r] - largest));
 
@@ -198,8 +188,7 @@ FLO_INLINE __mmask16 seen_lanes(const struct rows *rows, int r, size_t at)
 }
 
 /* Scores of row r into weights; of positions that it does not see, 0. */
-static void softmax_tile(const struct flo_attention *a, struct rows *rows,
-                         int r)
+static void softmax_tile(const struct flo_attention *a, struct rows *rows, int r)
 {
     const __m512 none = _mm512_set1_ps(-INFINITY);
     size_t first = rows->froms[r] / BLOCK * BLOCK;
@@ -227,8 +216,8 @@ static void softmax_tile(const struct flo_attention *a, struct rows *rows,
     for (size_t at = first; at < rows->tos[r]; at += BLOCK) {
         float *weights = rows->weights[r] + at;
         /* exp(-inf) is 0, so lanes that are not seen add nothing. */
-        __m512 s = flo_exp_16(_mm512_sub_ps(_mm512_load_ps(weights),
-                                            _mm512_set1_ps(rows->largest[r])));
+        __m512 s =
+            flo_exp_16(_mm512_sub_ps(_mm512_load_ps(weights), _mm512_set1_ps(rows->largest[r])));
 
         _mm512_store_ps(weights, s);
         rows->total[r] = _mm512_add_ps(rows->total[r], s);
@@ -238,9 +227,8 @@ static void softmax_tile(const struct flo_attention *a, struct rows *rows,
 /* out[d..] += weights * V over positions [from, to) of a tile, for R rows
  * from `first` on and D vectors. */
 FLO_INLINE void add_values(const int R, const int D, const enum flo_cache type,
-                           const struct flo_attention *a,
-                           const struct cache *cache, const uint8_t *values,
-                           size_t d, int first, size_t from, size_t to,
+                           const struct flo_attention *a, const struct cache *cache,
+                           const uint8_t *values, size_t d, int first, size_t from, size_t to,
                            const struct rows *rows)
 {
     __m512 acc[R_MAX][4];
@@ -259,8 +247,7 @@ FLO_INLINE void add_values(const int R, const int D, const enum flo_cache type,
         fetch(type, cache, block, p % BLOCK * a->head_size + d, D * 16);
 #pragma GCC unroll 4
         for (int i = 0; i < D; i++) {
-            v[i] = load_values(type, cache, block, a->head_size, p % BLOCK,
-                               d + (size_t)i * 16);
+            v[i] = load_values(type, cache, block, a->head_size, p % BLOCK, d + (size_t)i * 16);
         }
 #pragma GCC unroll 4
         for (int r = 0; r < R; r++) {
@@ -281,11 +268,9 @@ FLO_INLINE void add_values(const int R, const int D, const enum flo_cache type,
     }
 }
 
-FLO_INLINE void add_range(const int R, const enum flo_cache type,
-                          const struct flo_attention *a,
-                          const struct cache *cache, const uint8_t *values,
-                          int first, size_t from, size_t to,
-                          const struct rows *rows)
+FLO_INLINE void add_range(const int R, const enum flo_cache type, const struct flo_attention *a,
+                          const struct cache *cache, const uint8_t *values, int first, size_t from,
+                          size_t to, const struct rows *rows)
 {
     size_t d = 0;
 
@@ -299,10 +284,8 @@ FLO_INLINE void add_range(const int R, const enum flo_cache type,
 
 /* A position is read for the rows alone that see it: others may find there
  * what another sequence left, or a NaN that is not theirs. */
-FLO_INLINE void add_tile(const int R, const enum flo_cache type,
-                         const struct flo_attention *a,
-                         const struct cache *cache, const uint8_t *values,
-                         const struct rows *rows)
+FLO_INLINE void add_tile(const int R, const enum flo_cache type, const struct flo_attention *a,
+                         const struct cache *cache, const uint8_t *values, const struct rows *rows)
 {
     size_t from = 0, to = cache->tile; /* seen by all */
 
@@ -325,10 +308,8 @@ FLO_INLINE void add_tile(const int R, const enum flo_cache type,
 }
 
 /* One tile, whose first position is `p`. */
-FLO_INLINE void attend_tile(const int R, const enum flo_cache type,
-                            const struct flo_attention *a,
-                            const struct cache *cache, size_t p,
-                            struct rows *rows)
+FLO_INLINE void attend_tile(const int R, const enum flo_cache type, const struct flo_attention *a,
+                            const struct cache *cache, size_t p, struct rows *rows)
 {
     const size_t offset = p / BLOCK * cache->block_bytes;
     const uint8_t *keys = (const uint8_t *)a->keys + offset;
@@ -344,8 +325,7 @@ FLO_INLINE void attend_tile(const int R, const enum flo_cache type,
         to = rows->tos[r] > to ? rows->tos[r] : to;
     }
     for (size_t b = from / BLOCK; b * BLOCK < to; b++) {
-        score_block(R, type, a, cache, keys + b * cache->block_bytes, b * BLOCK,
-                    rows);
+        score_block(R, type, a, cache, keys + b * cache->block_bytes, b * BLOCK, rows);
     }
     for (int r = 0; r < R; r++) {
         if (rows->froms[r] < rows->tos[r]) {
@@ -355,8 +335,7 @@ FLO_INLINE void attend_tile(const int R, const enum flo_cache type,
     add_tile(R, type, a, cache, (const uint8_t *)a->values + offset, rows);
 }
 
-FLO_INLINE void attend(const int R, const enum flo_cache type,
-                       const struct flo_attention *a)
+FLO_INLINE void attend(const int R, const enum flo_cache type, const struct flo_attention *a)
 {
     const size_t block_bytes = flo_cache_block_bytes(type, a->head_size);
     /* Less than the block at hand takes twice as long: heads of 256. */
@@ -372,8 +351,7 @@ FLO_INLINE void attend(const int R, const enum flo_cache type,
     size_t longest, first;
 
     flo_attend_begin(R, a, rows.largest, &first, &longest);
-    for (size_t p = first / cache.tile * cache.tile; p < longest;
-         p += cache.tile) {
+    for (size_t p = first / cache.tile * cache.tile; p < longest; p += cache.tile) {
         attend_tile(R, type, a, &cache, p, &rows);
     }
     for (int r = 0; r < R; r++) {

@@ -7,12 +7,9 @@
 /* The files of this kernel are built for all of these (CMakeLists.txt). */
 static bool is_supported(void)
 {
-    return flo_kernel_avx2.is_supported() &&
-           __builtin_cpu_supports("avx512f") &&
-           __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512vnni");
+    return flo_kernel_avx2.is_supported() && __builtin_cpu_supports("avx512f") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
 }
 
 const struct flo_kernel flo_kernel_avx512 = {

@@ -40,17 +40,14 @@ FLO_INLINE __m512 widen(const uint32_t type, __m256i halves)
     if (type == FLO_QUANT_F16) {
         return _mm512_cvtph_ps(halves);
     }
-    return _mm512_castsi512_ps(
-        _mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
 }
 
 /* 16 weights, or (at the end of a row) those of `lanes`. */
-FLO_INLINE __m512 load_weights(const uint32_t type, const uint8_t *p,
-                               __mmask16 lanes)
+FLO_INLINE __m512 load_weights(const uint32_t type, const uint8_t *p, __mmask16 lanes)
 {
-    return type == FLO_QUANT_F32
-               ? _mm512_maskz_loadu_ps(lanes, p)
-               : widen(type, _mm256_maskz_loadu_epi16(lanes, p));
+    return type == FLO_QUANT_F32 ? _mm512_maskz_loadu_ps(lanes, p)
+                                 : widen(type, _mm256_maskz_loadu_epi16(lanes, p));
 }
 
 /* Sums of four registers, each as flo_sum_16(). */
@@ -60,20 +57,17 @@ FLO_INLINE __m128 sum_4(const __m512 *v)
 
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++) {
-        __m256 half = _mm256_add_ps(_mm512_castps512_ps256(v[i]),
-                                    _mm512_extractf32x8_ps(v[i], 1));
+        __m256 half = _mm256_add_ps(_mm512_castps512_ps256(v[i]), _mm512_extractf32x8_ps(v[i], 1));
 
-        s[i] = _mm_add_ps(_mm256_castps256_ps128(half),
-                          _mm256_extractf128_ps(half, 1));
+        s[i] = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
     }
     a = _mm_add_ps(_mm_unpacklo_ps(s[0], s[1]), _mm_unpackhi_ps(s[0], s[1]));
     b = _mm_add_ps(_mm_unpacklo_ps(s[2], s[3]), _mm_unpackhi_ps(s[2], s[3]));
     return _mm_add_ps(_mm_movelh_ps(a, b), _mm_movehl_ps(b, a));
 }
 
-FLO_INLINE void step(const int R, const int T, const uint32_t type,
-                     const struct part *part, size_t c, __mmask16 lanes,
-                     __m512 acc[TILE_TOKENS][TILE_ROWS])
+FLO_INLINE void step(const int R, const int T, const uint32_t type, const struct part *part,
+                     size_t c, __mmask16 lanes, __m512 acc[TILE_TOKENS][TILE_ROWS])
 {
     const uint8_t *row = part->rows + c * size_of(type);
     __m512 w[TILE_ROWS];
@@ -92,8 +86,7 @@ FLO_INLINE void step(const int R, const int T, const uint32_t type,
     }
 #pragma GCC unroll 6
     for (int t = 0; t < T; t++) {
-        __m512 v = _mm512_maskz_loadu_ps(
-            lanes, part->x + (size_t)t * part->columns + c);
+        __m512 v = _mm512_maskz_loadu_ps(lanes, part->x + (size_t)t * part->columns + c);
 
 #pragma GCC unroll 4
         for (int r = 0; r < R; r++) {
@@ -102,8 +95,7 @@ FLO_INLINE void step(const int R, const int T, const uint32_t type,
     }
 }
 
-FLO_INLINE void tile(const int R, const int T, const uint32_t type,
-                     const struct part *part)
+FLO_INLINE void tile(const int R, const int T, const uint32_t type, const struct part *part)
 {
     __m512 acc[TILE_TOKENS][TILE_ROWS];
     size_t c = 0;
@@ -119,8 +111,7 @@ FLO_INLINE void tile(const int R, const int T, const uint32_t type,
         step(R, T, type, part, c, 0xffff, acc);
     }
     if (c < part->count) {
-        step(R, T, type, part, c, (__mmask16)((1u << (part->count - c)) - 1),
-             acc);
+        step(R, T, type, part, c, (__mmask16)((1u << (part->count - c)) - 1), acc);
     }
 #pragma GCC unroll 6
     for (int t = 0; t < T; t++) {
@@ -168,10 +159,9 @@ FLO_INLINE void tile_tokens(const int R, const uint32_t type, size_t tokens,
 
 /* Rows [first, end) times up to TILE_TOKENS tokens from `t` on, columns from
  * `c` on. */
-FLO_INLINE void multiply(const uint32_t type, const uint8_t *weights,
-                         size_t row_bytes, size_t first, size_t end, size_t c,
-                         const struct flo_activations *x, size_t t, float *y,
-                         size_t stride)
+FLO_INLINE void multiply(const uint32_t type, const uint8_t *weights, size_t row_bytes,
+                         size_t first, size_t end, size_t c, const struct flo_activations *x,
+                         size_t t, float *y, size_t stride)
 {
     size_t left = x->columns - c, tokens = x->tokens - t;
     struct part part = {
@@ -201,9 +191,8 @@ FLO_INLINE void multiply(const uint32_t type, const uint8_t *weights,
  * `quarter` rows apart.  CPUs foresee four long streams better than four rows
  * side by side, which got 0.4 of the bandwidth (and one row after the other
  * 0.7). */
-FLO_INLINE void multiply_alone(const uint32_t type, const uint8_t *weights,
-                               size_t row_bytes, size_t quarter,
-                               const struct flo_activations *x, float *y)
+FLO_INLINE void multiply_alone(const uint32_t type, const uint8_t *weights, size_t row_bytes,
+                               size_t quarter, const struct flo_activations *x, float *y)
 {
     const bool is_ahead = flo_fetches_ahead();
 
@@ -231,10 +220,8 @@ FLO_INLINE void multiply_alone(const uint32_t type, const uint8_t *weights,
     }
 }
 
-FLO_INLINE void matmul_float(const uint32_t type, const void *weights,
-                             size_t row_bytes, size_t rows,
-                             const struct flo_activations *x, float *y,
-                             size_t stride)
+FLO_INLINE void matmul_float(const uint32_t type, const void *weights, size_t row_bytes,
+                             size_t rows, const struct flo_activations *x, float *y, size_t stride)
 {
     size_t r = 0;
 
@@ -253,12 +240,11 @@ FLO_INLINE void matmul_float(const uint32_t type, const void *weights,
     }
 }
 
-#define MATMUL_FLOAT(with, name, id)                                           \
-    void flo_avx512_matmul_##name(                                             \
-        const void *weights, size_t row_bytes, size_t rows,                    \
-        const struct flo_activations *x, float *y, size_t stride)              \
-    {                                                                          \
-        matmul_float(FLO_QUANT_##id, weights, row_bytes, rows, x, y, stride);  \
+#define MATMUL_FLOAT(with, name, id)                                                               \
+    void flo_avx512_matmul_##name(const void *weights, size_t row_bytes, size_t rows,              \
+                                  const struct flo_activations *x, float *y, size_t stride)        \
+    {                                                                                              \
+        matmul_float(FLO_QUANT_##id, weights, row_bytes, rows, x, y, stride);                      \
     }
 
 FLO_QUANT_FLOAT_TYPES(MATMUL_FLOAT, )

@@ -7,8 +7,7 @@
 /* Sums of 16 lanes, always in this order: halves, then as flo_sum_8(). */
 FLO_INLINE float flo_sum_16(__m512 v)
 {
-    return flo_sum_8(
-        _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1)));
+    return flo_sum_8(_mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1)));
 }
 
 /* Sixteen half floats to floats. */

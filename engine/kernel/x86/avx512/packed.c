@@ -7,8 +7,7 @@
 #define FLO_PACKED_NAME(type) flo_avx512_packed_##type
 #include "engine/kernel/x86/packed_strips.h"
 
-FLO_INLINE float quantise_block(const float *v, const int bytes, int8_t *codes,
-                                int32_t *sums)
+FLO_INLINE float quantise_block(const float *v, const int bytes, int8_t *codes, int32_t *sums)
 {
     const float code_max = bytes == 1 ? 127.0f : (float)CODE_MAX_16;
     const __m512i round = _mm512_set1_epi32(128);
@@ -21,9 +20,8 @@ FLO_INLINE float quantise_block(const float *v, const int bytes, int8_t *codes,
         sums[0] = sums[1] = 0;
         return NAN;
     }
-    float scale = _mm512_reduce_max_ps(
-                      _mm512_max_ps(_mm512_abs_ps(a), _mm512_abs_ps(b))) /
-                  code_max;
+    float scale =
+        _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(a), _mm512_abs_ps(b))) / code_max;
     __m512 inverse = _mm512_set1_ps(scale > 1e-38f ? 1.0f / scale : 0.0f);
     __m512i p = _mm512_cvtps_epi32(_mm512_mul_ps(a, inverse));
     __m512i q = _mm512_cvtps_epi32(_mm512_mul_ps(b, inverse));
@@ -42,8 +40,7 @@ FLO_INLINE float quantise_block(const float *v, const int bytes, int8_t *codes,
     return scale;
 }
 
-void flo_avx512_packed_quantise(const float *values,
-                                const struct flo_activations *out, size_t t)
+void flo_avx512_packed_quantise(const float *values, const struct flo_activations *out, size_t t)
 {
     quantise(quantise_block, values, out, t);
 }

@@ -41,14 +41,13 @@ FLO_INLINE __m128 load_nibbles(const uint8_t *p, bool is_high)
 {
     __m128i bytes = _mm_cvtepu8_epi32(load_word(p));
 
-    bytes = is_high ? _mm_srli_epi32(bytes, 4)
-                    : _mm_and_si128(bytes, _mm_set1_epi32(15));
+    bytes = is_high ? _mm_srli_epi32(bytes, 4) : _mm_and_si128(bytes, _mm_set1_epi32(15));
     return _mm_cvtepi32_ps(_mm_sub_epi32(bytes, _mm_set1_epi32(8)));
 }
 
 /* Keys [head_size][16] of a block of codes. */
-FLO_INLINE void unpack_keys(const enum flo_cache type, const uint8_t *block,
-                            size_t head_size, float *out)
+FLO_INLINE void unpack_keys(const enum flo_cache type, const uint8_t *block, size_t head_size,
+                            float *out)
 {
     const uint8_t *scales = block + flo_cache_code_bytes(type, head_size);
 
@@ -56,9 +55,8 @@ FLO_INLINE void unpack_keys(const enum flo_cache type, const uint8_t *block,
         const uint8_t *by = scales + d / 32 * BLOCK * 2;
 
         for (size_t i = 0; i < BLOCK; i += 4) {
-            __m128 v = type == FLO_CACHE_Q8_0
-                           ? load_bytes(block + d * BLOCK + i)
-                           : load_nibbles(block + d * 8 + i % 8, i >= 8);
+            __m128 v = type == FLO_CACHE_Q8_0 ? load_bytes(block + d * BLOCK + i)
+                                              : load_nibbles(block + d * 8 + i % 8, i >= 8);
 
             _mm_storeu_ps(out + i, _mm_mul_ps(v, flo_load_half_4(by + i * 2)));
         }
@@ -66,8 +64,8 @@ FLO_INLINE void unpack_keys(const enum flo_cache type, const uint8_t *block,
 }
 
 /* The first `count` values [16][head_size] of a block of codes. */
-FLO_INLINE void unpack_values(const enum flo_cache type, const uint8_t *block,
-                              size_t head_size, size_t count, float *out)
+FLO_INLINE void unpack_values(const enum flo_cache type, const uint8_t *block, size_t head_size,
+                              size_t count, float *out)
 {
     const uint8_t *scales = block + flo_cache_code_bytes(type, head_size);
     size_t half = head_size / 2;
@@ -77,10 +75,9 @@ FLO_INLINE void unpack_values(const enum flo_cache type, const uint8_t *block,
 
         for (size_t d = 0; d < head_size; d += 4) {
             __m128 scale = _mm_set1_ps(flo_f16_at(by + d / 32 * 2));
-            __m128 v =
-                type == FLO_CACHE_Q8_0
-                    ? load_bytes(block + i * head_size + d)
-                    : load_nibbles(block + i * half + d % half, d >= half);
+            __m128 v = type == FLO_CACHE_Q8_0
+                           ? load_bytes(block + i * head_size + d)
+                           : load_nibbles(block + i * half + d % half, d >= half);
 
             _mm_storeu_ps(out + d, _mm_mul_ps(v, scale));
         }
@@ -88,9 +85,8 @@ FLO_INLINE void unpack_values(const enum flo_cache type, const uint8_t *block,
 }
 
 /* A block of keys or values as floats: those of the cache, or `room`. */
-FLO_INLINE const float *floats_of(const enum flo_cache type, bool is_keys,
-                                  const uint8_t *block, size_t head_size,
-                                  size_t count, float *room)
+FLO_INLINE const float *floats_of(const enum flo_cache type, bool is_keys, const uint8_t *block,
+                                  size_t head_size, size_t count, float *room)
 {
     if (type == FLO_CACHE_F32) {
         return (const float *)(const void *)block;
@@ -108,10 +104,8 @@ FLO_INLINE const float *floats_of(const enum flo_cache type, bool is_keys,
 }
 
 /* 16 scores of each row: q . K, over one block of keys. */
-FLO_INLINE void block_scores(const int R, const enum flo_cache type,
-                             const struct flo_attention *a,
-                             const uint8_t *block,
-                             struct flo_attend_state *rows)
+FLO_INLINE void block_scores(const int R, const enum flo_cache type, const struct flo_attention *a,
+                             const uint8_t *block, struct flo_attend_state *rows)
 {
     float room[FLO_CACHE_HEAD_MAX * BLOCK];
     const float *keys = floats_of(type, true, block, a->head_size, BLOCK, room);
@@ -147,8 +141,7 @@ FLO_INLINE void block_scores(const int R, const enum flo_cache type,
 /* Which of four lanes, the first of them `at`, are in [skip, count)? */
 FLO_INLINE __m128 seen_lanes(int at, size_t skip, size_t count)
 {
-    const __m128i lanes =
-        _mm_add_epi32(_mm_setr_epi32(0, 1, 2, 3), _mm_set1_epi32(at));
+    const __m128i lanes = _mm_add_epi32(_mm_setr_epi32(0, 1, 2, 3), _mm_set1_epi32(at));
     __m128i is_low = _mm_cmpgt_epi32(_mm_set1_epi32((int)skip), lanes);
     __m128i is_in = _mm_cmpgt_epi32(_mm_set1_epi32((int)count), lanes);
 
@@ -166,8 +159,7 @@ FLO_INLINE void block_softmax(struct flo_attend_state *rows, int r)
     for (int i = 0; i < QUARTERS; i++) {
         __m128 seen = seen_lanes(i * 4, rows->skips[r], rows->counts[r]);
 
-        scores[i] =
-            _mm_blendv_ps(none, _mm_load_ps(rows->weights[r] + i * 4), seen);
+        scores[i] = _mm_blendv_ps(none, _mm_load_ps(rows->weights[r] + i * 4), seen);
         most = _mm_max_ps(scores[i], most);
     }
     largest = flo_max_4(most);
@@ -188,22 +180,19 @@ FLO_INLINE void block_softmax(struct flo_attend_state *rows, int r)
 }
 
 /* out = out * correction + weights . V. */
-FLO_INLINE void block_values(const int R, const enum flo_cache type,
-                             const struct flo_attention *a,
+FLO_INLINE void block_values(const int R, const enum flo_cache type, const struct flo_attention *a,
                              const uint8_t *block, size_t count,
                              const struct flo_attend_state *rows)
 {
     float room[FLO_CACHE_HEAD_MAX * BLOCK];
-    const float *values =
-        floats_of(type, false, block, a->head_size, count, room);
+    const float *values = floats_of(type, false, block, a->head_size, count, room);
 
     for (size_t d = 0; d < a->head_size; d += 4) {
         __m128 acc[FLO_ATTEND_ROWS];
 
 #pragma GCC unroll 4
         for (int r = 0; r < R; r++) {
-            acc[r] = _mm_mul_ps(_mm_loadu_ps(a->out[r] + d),
-                                _mm_set1_ps(rows->correction[r]));
+            acc[r] = _mm_mul_ps(_mm_loadu_ps(a->out[r] + d), _mm_set1_ps(rows->correction[r]));
         }
         for (size_t i = 0; i < count; i++) {
             __m128 v = _mm_loadu_ps(values + i * a->head_size + d);

@@ -34,12 +34,10 @@ FLO_INLINE int sum_of(__m128i v)
 FLO_INLINE void store_bytes(const __m128i *n, int8_t *out)
 {
     _mm_storeu_si128((__m128i *)(void *)out,
-                     _mm_packs_epi16(_mm_packs_epi32(n[0], n[1]),
-                                     _mm_packs_epi32(n[2], n[3])));
+                     _mm_packs_epi16(_mm_packs_epi32(n[0], n[1]), _mm_packs_epi32(n[2], n[3])));
 }
 
-FLO_INLINE float quantise_block(const float *v, const int bytes, int8_t *codes,
-                                int32_t *sums)
+FLO_INLINE float quantise_block(const float *v, const int bytes, int8_t *codes, int32_t *sums)
 {
     const __m128i no_sign = _mm_set1_epi32(0x7fffffff);
     const __m128i finite = _mm_set1_epi32(0x7f7fffff);
@@ -55,8 +53,7 @@ FLO_INLINE float quantise_block(const float *v, const int bytes, int8_t *codes,
         sums[0] = sums[1] = 0;
         return NAN;
     }
-    float scale = flo_max_4(_mm_castsi128_ps(most)) /
-                  (bytes == 1 ? 127.0f : (float)CODE_MAX_16);
+    float scale = flo_max_4(_mm_castsi128_ps(most)) / (bytes == 1 ? 127.0f : (float)CODE_MAX_16);
     __m128 inverse = _mm_set1_ps(scale > 1e-38f ? 1.0f / scale : 0.0f);
     __m128i sum[2] = {0};
 
@@ -68,10 +65,9 @@ FLO_INLINE float quantise_block(const float *v, const int bytes, int8_t *codes,
     sums[0] = sums[1] - sum_of(sum[1]);
     if (bytes == 2) {
         for (int i = 0; i < 8; i++) {
-            high[i] = _mm_cvtps_epi32(_mm_mul_ps(
-                _mm_cvtepi32_ps(n[i]), _mm_set1_ps(1.0f / FLO_RADIX)));
-            n[i] = _mm_sub_epi32(
-                n[i], _mm_mullo_epi32(high[i], _mm_set1_epi32(FLO_RADIX)));
+            high[i] =
+                _mm_cvtps_epi32(_mm_mul_ps(_mm_cvtepi32_ps(n[i]), _mm_set1_ps(1.0f / FLO_RADIX)));
+            n[i] = _mm_sub_epi32(n[i], _mm_mullo_epi32(high[i], _mm_set1_epi32(FLO_RADIX)));
         }
         store_bytes(high, codes);
         store_bytes(high + 4, codes + 16);
@@ -82,8 +78,7 @@ FLO_INLINE float quantise_block(const float *v, const int bytes, int8_t *codes,
     return scale;
 }
 
-static void narrow_quantise(const float *values,
-                            const struct flo_activations *out, size_t t)
+static void narrow_quantise(const float *values, const struct flo_activations *out, size_t t)
 {
     quantise(quantise_block, values, out, t);
 }

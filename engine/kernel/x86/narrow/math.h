@@ -39,10 +39,9 @@ FLO_INLINE __m128 flo_float_of_half_4(__m128i halves)
     __m128i is_small = _mm_cmpgt_epi32(least, rest);
     v = _mm_add_epi32(v, _mm_and_si128(is_far, bias));
     v = _mm_add_epi32(v, _mm_and_si128(is_small, least));
-    __m128 taken = _mm_and_ps(_mm_castsi128_ps(is_small),
-                              _mm_castsi128_ps(_mm_set1_epi32(113 << 23)));
-    return _mm_or_ps(_mm_sub_ps(_mm_castsi128_ps(v), taken),
-                     _mm_castsi128_ps(sign));
+    __m128 taken =
+        _mm_and_ps(_mm_castsi128_ps(is_small), _mm_castsi128_ps(_mm_set1_epi32(113 << 23)));
+    return _mm_or_ps(_mm_sub_ps(_mm_castsi128_ps(v), taken), _mm_castsi128_ps(sign));
 }
 
 FLO_INLINE __m128 flo_load_half_4(const void *p)
@@ -54,8 +53,7 @@ FLO_INLINE __m128 flo_load_half_4(const void *p)
  * -87.3, NaN stays NaN. */
 FLO_INLINE __m128 flo_exp_4(__m128 x)
 {
-    static const float factors[] = {1.0f / 120, 1.0f / 24, 1.0f / 6,
-                                    0.5f,       1,         1};
+    static const float factors[] = {1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1, 1};
     const __m128 low = _mm_set1_ps(-87.3f), high = _mm_set1_ps(88.7f);
     const __m128i bias = _mm_set1_epi32(127);
     __m128 is_low = _mm_cmplt_ps(x, low);
@@ -75,10 +73,8 @@ FLO_INLINE __m128 flo_exp_4(__m128 x)
     __m128i exponent = _mm_cvtps_epi32(n);
     __m128i half = _mm_srai_epi32(exponent, 1);
     __m128i rest = _mm_sub_epi32(exponent, half);
-    p = _mm_mul_ps(
-        p, _mm_castsi128_ps(_mm_slli_epi32(_mm_add_epi32(half, bias), 23)));
-    p = _mm_mul_ps(
-        p, _mm_castsi128_ps(_mm_slli_epi32(_mm_add_epi32(rest, bias), 23)));
+    p = _mm_mul_ps(p, _mm_castsi128_ps(_mm_slli_epi32(_mm_add_epi32(half, bias), 23)));
+    p = _mm_mul_ps(p, _mm_castsi128_ps(_mm_slli_epi32(_mm_add_epi32(rest, bias), 23)));
     return _mm_andnot_ps(is_low, p);
 }
 

@@ -12,8 +12,7 @@
 
 /* ---- floats ---- */
 
-FLO_INLINE __m128 load_weights(const uint32_t type, const uint8_t *row,
-                               size_t index)
+FLO_INLINE __m128 load_weights(const uint32_t type, const uint8_t *row, size_t index)
 {
     if (type == FLO_QUANT_F32) {
         return _mm_loadu_ps((const float *)(const void *)(row + index * 4));
@@ -27,9 +26,8 @@ FLO_INLINE __m128 load_weights(const uint32_t type, const uint8_t *row,
 
 /* T tokens, one row: two sums each, so that one addition need not wait for the
  * other. */
-FLO_INLINE void row_times(const int T, const uint32_t type, const uint8_t *row,
-                          const float *x, size_t columns, float *y,
-                          size_t stride)
+FLO_INLINE void row_times(const int T, const uint32_t type, const uint8_t *row, const float *x,
+                          size_t columns, float *y, size_t stride)
 {
     __m128 acc[4][2];
     size_t c = 0;
@@ -47,25 +45,21 @@ FLO_INLINE void row_times(const int T, const uint32_t type, const uint8_t *row,
             const float *v = x + (size_t)t * columns + c;
 
             acc[t][0] = _mm_add_ps(_mm_mul_ps(low, _mm_loadu_ps(v)), acc[t][0]);
-            acc[t][1] =
-                _mm_add_ps(_mm_mul_ps(high, _mm_loadu_ps(v + 4)), acc[t][1]);
+            acc[t][1] = _mm_add_ps(_mm_mul_ps(high, _mm_loadu_ps(v + 4)), acc[t][1]);
         }
     }
     for (int t = 0; t < T; t++) {
         float sum = flo_sum_4(_mm_add_ps(acc[t][0], acc[t][1]));
 
         for (size_t i = c; i < columns; i++) {
-            sum +=
-                flo_quant_float_at(type, row, i) * x[(size_t)t * columns + i];
+            sum += flo_quant_float_at(type, row, i) * x[(size_t)t * columns + i];
         }
         y[(size_t)t * stride] = sum;
     }
 }
 
-FLO_INLINE void matmul_float(const uint32_t type, const uint8_t *row,
-                             size_t row_bytes, size_t rows,
-                             const struct flo_activations *x, float *y,
-                             size_t stride)
+FLO_INLINE void matmul_float(const uint32_t type, const uint8_t *row, size_t row_bytes, size_t rows,
+                             const struct flo_activations *x, float *y, size_t stride)
 {
     for (size_t r = 0; r < rows; r++, row += row_bytes) {
         const float *v = x->values;
@@ -80,12 +74,11 @@ FLO_INLINE void matmul_float(const uint32_t type, const uint8_t *row,
     }
 }
 
-#define MATMUL_FLOAT(with, name, id)                                           \
-    static void narrow_matmul_##name(                                          \
-        const void *weights, size_t row_bytes, size_t rows,                    \
-        const struct flo_activations *x, float *y, size_t stride)              \
-    {                                                                          \
-        matmul_float(FLO_QUANT_##id, weights, row_bytes, rows, x, y, stride);  \
+#define MATMUL_FLOAT(with, name, id)                                                               \
+    static void narrow_matmul_##name(const void *weights, size_t row_bytes, size_t rows,           \
+                                     const struct flo_activations *x, float *y, size_t stride)     \
+    {                                                                                              \
+        matmul_float(FLO_QUANT_##id, weights, row_bytes, rows, x, y, stride);                      \
     }
 
 FLO_QUANT_FLOAT_TYPES(MATMUL_FLOAT, )
@@ -106,8 +99,7 @@ FLO_INLINE __m128i dot_16(const __m128i *w, const int16_t *codes)
 
 /* One block of a row for all tokens, added to y. */
 FLO_INLINE void add_codes(const struct flo_quant_unpacked *w, bool has_halves,
-                          const struct flo_activations *x, size_t b, float *y,
-                          size_t stride)
+                          const struct flo_activations *x, size_t b, float *y, size_t stride)
 {
     const __m128i ones[2] = {_mm_set1_epi16(1), _mm_set1_epi16(1)};
     size_t blocks = x->columns / FLO_CODE_BLOCK;
@@ -116,14 +108,12 @@ FLO_INLINE void add_codes(const struct flo_quant_unpacked *w, bool has_halves,
 
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++) {
-        v[i] = _mm_cvtepi8_epi16(
-            _mm_loadl_epi64((const void *)(w->codes + i * 8)));
+        v[i] = _mm_cvtepi8_epi16(_mm_loadl_epi64((const void *)(w->codes + i * 8)));
     }
     for (size_t t = 0; t < x->tokens; t++) {
         const int16_t *codes = x->codes + t * x->columns + b * FLO_CODE_BLOCK;
-        __m128 sum = _mm_add_ps(
-            _mm_mul_ps(_mm_cvtepi32_ps(dot_16(v, codes)), scales[0]),
-            _mm_mul_ps(_mm_cvtepi32_ps(dot_16(v + 2, codes + 16)), scales[1]));
+        __m128 sum = _mm_add_ps(_mm_mul_ps(_mm_cvtepi32_ps(dot_16(v, codes)), scales[0]),
+                                _mm_mul_ps(_mm_cvtepi32_ps(dot_16(v + 2, codes + 16)), scales[1]));
         float scale = x->scales[t * blocks + b];
         float *to = y + t * stride;
 
@@ -136,16 +126,14 @@ FLO_INLINE void add_codes(const struct flo_quant_unpacked *w, bool has_halves,
             sum = _mm_add_ps(sum, _mm_add_ps(low, high));
             *to += flo_sum_4(sum) * scale;
         } else {
-            *to +=
-                flo_sum_4(sum) * scale + w->offset[0] * x->sums[t * blocks + b];
+            *to += flo_sum_4(sum) * scale + w->offset[0] * x->sums[t * blocks + b];
         }
     }
 }
 
-FLO_INLINE void matmul_codes(flo_quant_unpack *unpack, bool has_halves,
-                             const uint8_t *row, size_t row_bytes, size_t rows,
-                             const struct flo_activations *x, float *y,
-                             size_t stride)
+FLO_INLINE void matmul_codes(flo_quant_unpack *unpack, bool has_halves, const uint8_t *row,
+                             size_t row_bytes, size_t rows, const struct flo_activations *x,
+                             float *y, size_t stride)
 {
     for (size_t r = 0; r < rows; r++, row += row_bytes) {
         for (size_t t = 0; t < x->tokens; t++) {
@@ -160,13 +148,12 @@ FLO_INLINE void matmul_codes(flo_quant_unpack *unpack, bool has_halves,
     }
 }
 
-#define MATMUL_CODES(with, name, id)                                           \
-    static void narrow_matmul_##name(                                          \
-        const void *weights, size_t row_bytes, size_t rows,                    \
-        const struct flo_activations *x, float *y, size_t stride)              \
-    {                                                                          \
-        matmul_codes(flo_unpack_##name, FLO_QUANT_##id == FLO_QUANT_Q2_K,      \
-                     weights, row_bytes, rows, x, y, stride);                  \
+#define MATMUL_CODES(with, name, id)                                                               \
+    static void narrow_matmul_##name(const void *weights, size_t row_bytes, size_t rows,           \
+                                     const struct flo_activations *x, float *y, size_t stride)     \
+    {                                                                                              \
+        matmul_codes(flo_unpack_##name, FLO_QUANT_##id == FLO_QUANT_Q2_K, weights, row_bytes,      \
+                     rows, x, y, stride);                                                          \
     }
 
 FLO_QUANT_CODE_TYPES(MATMUL_CODES, )

@@ -22,7 +22,7 @@ struct flo_observed_base {
 };
 void flo_observed_base(const struct flo_observed *observed, uint32_t block,
                        struct flo_observed_base *out);
-enum flo_base flo_base_in(const struct flo_observed_base *base,
-                          enum flo_observed_reading reading, uint32_t block);
+enum flo_base flo_base_in(const struct flo_observed_base *base, enum flo_observed_reading reading,
+                          uint32_t block);
 
 #endif

@@ -59,19 +59,15 @@ static void past(struct flo_bytes *bytes, struct flo_since *since, size_t wave)
     small_real(bytes, &of->requests);
     flo_bytes_count(bytes, &of->hours, 8);
     flo_bytes_count(bytes, &of->died, 8);
-    flo_bytes_want(bytes, of->at.errors <= total->errors &&
-                              of->at.requests <= total->requests &&
-                              of->at.blocks <= total->blocks &&
-                              of->at.crashes <= total->crashes);
+    flo_bytes_want(bytes, of->at.errors <= total->errors && of->at.requests <= total->requests &&
+                              of->at.blocks <= total->blocks && of->at.crashes <= total->crashes);
 }
 
-static void speed_wave(struct flo_bytes *bytes, struct flo_since_speed *speed,
-                       size_t wave)
+static void speed_wave(struct flo_bytes *bytes, struct flo_since_speed *speed, size_t wave)
 {
     struct flo_since_wave *of = &speed->waves[wave];
     struct flo_mean at = {.sum = of->at_sum, .count = of->at_count};
-    uint8_t flags = (uint8_t)((speed->known >> wave & 1) |
-                              (speed->has_first >> wave & 1) << 1);
+    uint8_t flags = (uint8_t)((speed->known >> wave & 1) | (speed->has_first >> wave & 1) << 1);
 
     flo_bytes_count(bytes, &flags, 3);
     speed->known |= (uint8_t)((flags & 1) << wave);
@@ -85,8 +81,7 @@ static void speed_wave(struct flo_bytes *bytes, struct flo_since_speed *speed,
     flo_bytes_want(bytes, of->at_count <= speed->total.count);
 }
 
-static void speed(struct flo_bytes *bytes, struct flo_since_speed *of,
-                  uint8_t waves)
+static void speed(struct flo_bytes *bytes, struct flo_since_speed *of, uint8_t waves)
 {
     flo_bytes_mean(bytes, &of->total);
     for (size_t p = 0; p < waves && !bytes->is_broken; p++) {
@@ -98,8 +93,8 @@ static void speed(struct flo_bytes *bytes, struct flo_since_speed *of,
     }
     flo_bytes_mean(bytes, &of->step);
     flo_bytes_mean(bytes, &of->first);
-    flo_bytes_want(bytes, of->step.count <= FLO_STEP_READINGS &&
-                              of->first.count <= FLO_SLOW_READINGS);
+    flo_bytes_want(bytes,
+                   of->step.count <= FLO_STEP_READINGS && of->first.count <= FLO_SLOW_READINGS);
 }
 
 static uint8_t waves_of(const struct flo_since *since)
@@ -112,8 +107,7 @@ static uint8_t waves_of(const struct flo_since *since)
     return waves;
 }
 
-static void memory(struct flo_bytes *bytes, struct flo_since *since,
-                   uint8_t waves)
+static void memory(struct flo_bytes *bytes, struct flo_since *since, uint8_t waves)
 {
     flo_bytes_u32(bytes, &since->memory_from);
     for (size_t p = 0; p < waves && !bytes->is_broken; p++) {
@@ -132,8 +126,7 @@ static void memory(struct flo_bytes *bytes, struct flo_since *since,
 }
 
 static void all_since(struct flo_bytes *bytes, struct flo_since *since,
-                      struct flo_since_speed *speeds, uint8_t *speed_count,
-                      bool has_memory)
+                      struct flo_since_speed *speeds, uint8_t *speed_count, bool has_memory)
 {
     uint8_t waves = waves_of(since);
 
@@ -156,8 +149,8 @@ static void all_since(struct flo_bytes *bytes, struct flo_since *since,
     }
 }
 
-size_t flo_kept_member_pack(const struct flo_observed *observed,
-                            const struct flo_since *since, uint8_t *out)
+size_t flo_kept_member_pack(const struct flo_observed *observed, const struct flo_since *since,
+                            uint8_t *out)
 {
     if (since == NULL) {
         return flo_observed_pack(observed, out);
@@ -165,8 +158,7 @@ size_t flo_kept_member_pack(const struct flo_observed *observed,
     struct flo_since copy = *since;
     size_t used = flo_observed_pack(observed, out + HEAD_BYTES);
     uint8_t speed_count = since->speeds != NULL ? FLO_SPEEDS : 0;
-    struct flo_bytes bytes = {
-        .out = out, .at = HEAD_BYTES + used, .bytes = FLO_KEPT_BYTES_MAX};
+    struct flo_bytes bytes = {.out = out, .at = HEAD_BYTES + used, .bytes = FLO_KEPT_BYTES_MAX};
     out[0] = MEMBER;
     out[1] = (uint8_t)used;
     out[2] = (uint8_t)(used >> 8);
@@ -175,32 +167,26 @@ size_t flo_kept_member_pack(const struct flo_observed *observed,
     return bytes.at;
 }
 
-int flo_kept_member_unpack(const uint8_t *data, size_t bytes,
-                           struct flo_kept_member *out, struct flo_err *err)
+int flo_kept_member_unpack(const uint8_t *data, size_t bytes, struct flo_kept_member *out,
+                           struct flo_err *err)
 {
     size_t used = bytes;
     uint8_t speed_count = 0;
 
     memset(out, 0, sizeof(*out));
-    out->has_since =
-        bytes >= HEAD_BYTES && (data[0] == MEMBER || data[0] == MEMBER_BEFORE);
+    out->has_since = bytes >= HEAD_BYTES && (data[0] == MEMBER || data[0] == MEMBER_BEFORE);
     if (out->has_since) {
         used = (size_t)data[1] | (size_t)data[2] << 8;
-        struct flo_bytes rest = {
-            .in = data, .at = HEAD_BYTES + used, .bytes = bytes};
+        struct flo_bytes rest = {.in = data, .at = HEAD_BYTES + used, .bytes = bytes};
         rest.is_broken = rest.at > bytes;
-        all_since(&rest, &out->since, out->speeds, &speed_count,
-                  data[0] == MEMBER);
+        all_since(&rest, &out->since, out->speeds, &speed_count, data[0] == MEMBER);
         if (rest.is_broken || rest.at != bytes) {
-            return flo_fail(err, FLO_E_DB,
-                            "evidence of a member: %zu bytes cannot be read",
-                            bytes);
+            return flo_fail(err, FLO_E_DB, "evidence of a member: %zu bytes cannot be read", bytes);
         }
         out->has_speeds = speed_count > 0;
         data += HEAD_BYTES;
     }
-    return flo_observed_unpack(data, used, &out->observed, &out->readings,
-                               &out->has_readings, err);
+    return flo_observed_unpack(data, used, &out->observed, &out->readings, &out->has_readings, err);
 }
 
 /* ---- of a rollout ---- */
@@ -211,8 +197,7 @@ static void all_waves(struct flo_bytes *bytes, struct flo_waves *of)
     for (size_t p = 0; p < of->count && !bytes->is_broken; p++) {
         flo_bytes_u32(bytes, &of->waves[p].block);
         flo_bytes_truth(bytes, &of->waves[p].is_probe);
-        flo_bytes_want(bytes,
-                       p == 0 || of->waves[p].block >= of->waves[p - 1].block);
+        flo_bytes_want(bytes, p == 0 || of->waves[p].block >= of->waves[p - 1].block);
     }
 }
 
@@ -253,15 +238,14 @@ size_t flo_kept_waves_pack(const struct flo_kept_waves *waves, uint8_t *out)
     return bytes.at;
 }
 
-int flo_kept_waves_unpack(const uint8_t *data, size_t bytes,
-                          struct flo_kept_waves *out, struct flo_err *err)
+int flo_kept_waves_unpack(const uint8_t *data, size_t bytes, struct flo_kept_waves *out,
+                          struct flo_err *err)
 {
     struct flo_bytes all = {.in = data, .bytes = bytes};
 
     memset(out, 0, sizeof(*out));
     all_kept(&all, out);
     return all.is_broken || all.at != bytes
-               ? flo_fail(err, FLO_E_DB,
-                          "waves of a rollout: %zu bytes cannot be read", bytes)
+               ? flo_fail(err, FLO_E_DB, "waves of a rollout: %zu bytes cannot be read", bytes)
                : 0;
 }

@@ -11,14 +11,13 @@
 #define EARLY_BLOCKS (2 * FLO_BLOCKS_PER_HOUR)
 
 static const struct flo_reading_fact facts[] = {
-#define FLO_READING(name, word, metric, sketch, quantile, least, title)        \
+#define FLO_READING(name, word, metric, sketch, quantile, least, title)                            \
     {word, FLO_METRIC_NAME_##metric, sketch, quantile, least, title},
 #include "server-stub/core/gate/observe/readings.def"
 #undef FLO_READING
 };
 
-const struct flo_reading_fact *
-flo_reading_fact(enum flo_observed_reading reading)
+const struct flo_reading_fact *flo_reading_fact(enum flo_observed_reading reading)
 {
     assert((size_t)reading < FLO_COUNT(facts));
     return &facts[reading];
@@ -47,10 +46,8 @@ static void move_to_hour(struct flo_observed *observed, uint32_t hour)
         observed->hour = hour; /* the clock was set back */
         return;
     }
-    observed->hours_heard =
-        passed < HOURS_KEPT ? (uint8_t)(observed->hours_heard << passed) : 0;
-    observed->hours_died =
-        passed < HOURS_KEPT ? (uint8_t)(observed->hours_died << passed) : 0;
+    observed->hours_heard = passed < HOURS_KEPT ? (uint8_t)(observed->hours_heard << passed) : 0;
+    observed->hours_died = passed < HOURS_KEPT ? (uint8_t)(observed->hours_died << passed) : 0;
     observed->hour = hour;
 }
 
@@ -69,16 +66,14 @@ static void crashed(struct flo_observed *observed, uint32_t block)
     if (observed->split > 0 && observed->crashed != hour) {
         observed->crashed = hour;
         observed->crashes =
-            (uint16_t)(observed->crashes < UINT16_MAX ? observed->crashes + 1
-                                                      : UINT16_MAX);
+            (uint16_t)(observed->crashes < UINT16_MAX ? observed->crashes + 1 : UINT16_MAX);
     }
     observed->died_early = observed->died_early || is_early(observed, block);
 }
 
 /* ---- swaps and splits ---- */
 
-static void runs(struct flo_observed *observed, uint32_t release,
-                 uint32_t block)
+static void runs(struct flo_observed *observed, uint32_t release, uint32_t block)
 {
     forget_open(observed->readings);
     observed->former = observed->release;
@@ -95,8 +90,7 @@ static struct flo_past *past_of(struct flo_observed *observed, uint32_t release)
         if (one->release == release) {
             return one;
         }
-        if (one->release == 0 ||
-            (place->release != 0 && one->heard < place->heard)) {
+        if (one->release == 0 || (place->release != 0 && one->heard < place->heard)) {
             place = one;
         }
     }
@@ -106,8 +100,7 @@ static struct flo_past *past_of(struct flo_observed *observed, uint32_t release)
 
 /* The same choice as for a level: what it runs, or an older release of which
  * more is known. */
-static struct flo_tally tally_before(const struct flo_observed *observed,
-                                     uint32_t running)
+static struct flo_tally tally_before(const struct flo_observed *observed, uint32_t running)
 {
     const struct flo_past *own = NULL;
     const struct flo_past *older = NULL;
@@ -130,8 +123,7 @@ static struct flo_tally tally_before(const struct flo_observed *observed,
 }
 
 /* The level with the most readings, for rules that need no base. */
-static const struct flo_level *any_level(const struct flo_level_table *levels,
-                                         uint32_t running)
+static const struct flo_level *any_level(const struct flo_level_table *levels, uint32_t running)
 {
     const struct flo_level *best = flo_levels_of(levels, running);
 
@@ -158,34 +150,28 @@ static uint32_t stratum_of(uint32_t running, enum flo_reference reference,
 {
     uint32_t both[] = {running, level != NULL ? level->release : 0};
 
-    return reference == FLO_REFERENCE_OLDER
-               ? flo_crc32c(1, both, sizeof(both)) | 1
-               : 0;
+    return reference == FLO_REFERENCE_OLDER ? flo_crc32c(1, both, sizeof(both)) | 1 : 0;
 }
 
-static void split_reading(struct flo_readings *readings, int reading,
-                          const struct parting *of)
+static void split_reading(struct flo_readings *readings, int reading, const struct parting *of)
 {
     static const struct flo_mean none;
     const struct flo_level_table *levels = &readings->levels[reading];
     const struct flo_level *level;
-    enum flo_reference reference =
-        flo_levels_reference(levels, of->running, of->block, &level);
+    enum flo_reference reference = flo_levels_reference(levels, of->running, of->block, &level);
     readings->stratum[reading] = stratum_of(of->running, reference, level);
     if (of->is_same && reference != FLO_REFERENCE_OWN) {
         reference = FLO_REFERENCE_NONE;
         level = NULL;
     } else if (reference == FLO_REFERENCE_NONE) {
-        level = of->is_control ? flo_levels_of(levels, of->running)
-                               : any_level(levels, of->running);
+        level =
+            of->is_control ? flo_levels_of(levels, of->running) : any_level(levels, of->running);
     }
-    flo_series_split(&readings->series[reading],
-                     level != NULL ? &level->mean : &none);
+    flo_series_split(&readings->series[reading], level != NULL ? &level->mean : &none);
     readings->reference[reading] = (uint8_t)reference;
     if (reading < FLO_SHAPES) {
         struct flo_shape_daily *daily = &readings->daily[reading];
-        daily->before =
-            level != NULL ? (float)flo_shape_daily_mean(daily, level->day) : 0;
+        daily->before = level != NULL ? (float)flo_shape_daily_mean(daily, level->day) : 0;
     }
 }
 
@@ -204,12 +190,11 @@ void flo_observed_fix_daily(struct flo_observed *observed)
     readings->has_daily = true;
 }
 
-double flo_observed_daily(const struct flo_observed *observed,
-                          enum flo_observed_reading reading, uint32_t block)
+double flo_observed_daily(const struct flo_observed *observed, enum flo_observed_reading reading,
+                          uint32_t block)
 {
     return observed->readings != NULL && (int)reading < FLO_SHAPES
-               ? flo_shape_daily_at(&observed->readings->daily[reading],
-                                    flo_shape_hour(block))
+               ? flo_shape_daily_at(&observed->readings->daily[reading], flo_shape_hour(block))
                : 0;
 }
 
@@ -233,11 +218,9 @@ static void split(struct flo_observed *observed, const struct parting *of)
 }
 
 /* Caches fill first. */
-uint32_t flo_observed_leak_from(const struct flo_observed *observed,
-                                uint32_t block)
+uint32_t flo_observed_leak_from(const struct flo_observed *observed, uint32_t block)
 {
-    uint32_t after =
-        observed->leak_from > 0 ? observed->leak_from : FLO_LEAK_BLOCKS;
+    uint32_t after = observed->leak_from > 0 ? observed->leak_from : FLO_LEAK_BLOCKS;
 
     return block < UINT32_MAX - after ? block + after : block;
 }
@@ -245,14 +228,12 @@ uint32_t flo_observed_leak_from(const struct flo_observed *observed,
 static void begin_memory(struct flo_observed *observed, uint32_t block)
 {
     if (observed->readings != NULL) {
-        flo_slope_begin(&observed->readings->memory,
-                        flo_observed_leak_from(observed, block));
+        flo_slope_begin(&observed->readings->memory, flo_observed_leak_from(observed, block));
     }
 }
 
 /* The device runs its rollout's release. */
-static void treat(struct flo_observed *observed, uint32_t running,
-                  uint8_t phase, uint32_t block)
+static void treat(struct flo_observed *observed, uint32_t running, uint8_t phase, uint32_t block)
 {
     split(observed, &(struct parting){.running = running,
                                       .block = block,
@@ -264,8 +245,8 @@ static void treat(struct flo_observed *observed, uint32_t running,
     begin_memory(observed, block);
 }
 
-static void swap(struct flo_observed *observed,
-                 const struct flo_observed_rollout *rollout, uint32_t block)
+static void swap(struct flo_observed *observed, const struct flo_observed_rollout *rollout,
+                 uint32_t block)
 {
     uint32_t running = observed->release;
 
@@ -275,8 +256,7 @@ static void swap(struct flo_observed *observed,
     treat(observed, running, rollout->phase, block);
 }
 
-void flo_observed_split(struct flo_observed *observed, uint8_t phase,
-                        uint32_t block)
+void flo_observed_split(struct flo_observed *observed, uint8_t phase, uint32_t block)
 {
     assert(phase > 0 && block > 0);
     if (observed->arm == FLO_ARM_CONTROL && observed->phase != phase) {
@@ -284,8 +264,7 @@ void flo_observed_split(struct flo_observed *observed, uint8_t phase,
                                           .block = block,
                                           .phase = phase,
                                           .is_control = true});
-        if (observed->readings != NULL &&
-            observed->readings->memory.from == 0) {
+        if (observed->readings != NULL && observed->readings->memory.from == 0) {
             begin_memory(observed, block); /* once in a rollout */
         }
     }
@@ -314,10 +293,8 @@ static void move_hours(struct flo_observed *observed)
     double d;
 
     for (int i = 0; i < FLO_SHAPES && readings != NULL; i++) {
-        if (observed->arm == FLO_ARM_TREATED &&
-            observed->release == observed->coming &&
-            flo_observed_difference(observed, (enum flo_observed_reading)i,
-                                    &d)) {
+        if (observed->arm == FLO_ARM_TREATED && observed->release == observed->coming &&
+            flo_observed_difference(observed, (enum flo_observed_reading)i, &d)) {
             flo_shape_move(&readings->shapes[i], d);
         }
     }
@@ -357,13 +334,12 @@ static void attach(struct flo_observed *observed, uint32_t rollout)
 static bool is_ahead(const struct flo_observed *observed,
                      const struct flo_observed_rollout *rollout, uint32_t block)
 {
-    return observed->release == rollout->release && observed->moved > 0 &&
-           observed->former != 0 && block < observed->moved + FLO_AHEAD_BLOCKS;
+    return observed->release == rollout->release && observed->moved > 0 && observed->former != 0 &&
+           block < observed->moved + FLO_AHEAD_BLOCKS;
 }
 
 bool flo_observed_has_left(const struct flo_observed *observed,
-                           const struct flo_observed_rollout *rollout,
-                           enum flo_member_way way)
+                           const struct flo_observed_rollout *rollout, enum flo_member_way way)
 {
     if (way != FLO_MEMBER_SWAPPED || observed->rollout == rollout->id ||
         observed->release == rollout->release) {
@@ -377,13 +353,11 @@ bool flo_observed_has_left(const struct flo_observed *observed,
     return false;
 }
 
-bool flo_observed_place(struct flo_observed *observed,
-                        const struct flo_observed_rollout *rollout,
-                        enum flo_member_way way, uint8_t segment,
-                        uint32_t block)
+bool flo_observed_place(struct flo_observed *observed, const struct flo_observed_rollout *rollout,
+                        enum flo_member_way way, uint8_t segment, uint32_t block)
 {
-    bool has_swapped = way == FLO_MEMBER_SWAPPED || way == FLO_MEMBER_SILENT ||
-                       way == FLO_MEMBER_DIED;
+    bool has_swapped =
+        way == FLO_MEMBER_SWAPPED || way == FLO_MEMBER_SILENT || way == FLO_MEMBER_DIED;
     bool is_now = false;
 
     assert(rollout->id != 0 && block > 0);
@@ -393,14 +367,12 @@ bool flo_observed_place(struct flo_observed *observed,
     observed->segment = segment;
     observed->coming = rollout->release;
     observed->leak_from = rollout->leak_from;
-    observed->is_busy =
-        way == FLO_MEMBER_BUSY && observed->arm == FLO_ARM_CONTROL;
+    observed->is_busy = way == FLO_MEMBER_BUSY && observed->arm == FLO_ARM_CONTROL;
     observed->is_silent = way == FLO_MEMBER_SILENT;
     if (way == FLO_MEMBER_OUT) {
         observed->arm = FLO_ARM_LEFT;
     }
-    if (observed->arm == FLO_ARM_CONTROL &&
-        is_ahead(observed, rollout, block)) {
+    if (observed->arm == FLO_ARM_CONTROL && is_ahead(observed, rollout, block)) {
         treat(observed, observed->former, rollout->phase, block);
         is_now = true;
     } else if (has_swapped && observed->arm == FLO_ARM_CONTROL) {
@@ -417,8 +389,7 @@ bool flo_observed_place(struct flo_observed *observed,
 /* ---- windows ---- */
 
 /* Another release than before.  true: that of its rollout. */
-static bool moves(struct flo_observed *observed,
-                  const struct flo_observed_window *window,
+static bool moves(struct flo_observed *observed, const struct flo_observed_window *window,
                   const struct flo_observed_rollout *rollout)
 {
     if (observed->arm == FLO_ARM_CONTROL && rollout != NULL &&
@@ -442,13 +413,11 @@ static bool moves(struct flo_observed *observed,
 static bool is_since(const struct flo_observed *observed)
 {
     return observed->split > 0 && observed->arm != FLO_ARM_ENDED &&
-           (observed->arm != FLO_ARM_TREATED ||
-            observed->release == observed->coming);
+           (observed->arm != FLO_ARM_TREATED || observed->release == observed->coming);
 }
 
 /* Answers that do not fit are not counted, the bad ones neither. */
-static void add_tally(struct flo_tally *tally,
-                      const struct flo_observed_window *window)
+static void add_tally(struct flo_tally *tally, const struct flo_observed_window *window)
 {
     uint64_t room = UINT32_MAX - tally->judged;
 
@@ -460,8 +429,7 @@ static void add_tally(struct flo_tally *tally,
     }
 }
 
-static void add_numbers(struct flo_observed *observed,
-                        const struct flo_observed_window *window)
+static void add_numbers(struct flo_observed *observed, const struct flo_observed_window *window)
 {
     struct flo_past *past = past_of(observed, window->release);
 
@@ -477,8 +445,7 @@ static void add_numbers(struct flo_observed *observed,
 
 /* A window in which the engine or the agent began has cold caches; so have the
  * first blocks of a release. */
-static bool is_steady(const struct flo_observed *observed,
-                      const struct flo_observed_window *window)
+static bool is_steady(const struct flo_observed *observed, const struct flo_observed_window *window)
 {
     return window->engine_ends == 0 && !window->is_after_start &&
            (observed->moved == 0 || window->block < observed->moved ||
@@ -491,8 +458,7 @@ static uint64_t gauge_of(const struct flo_observed *observed,
                          const struct flo_observed_window *window, size_t gauge)
 {
     bool is_former = gauge == FLO_READING_GOLDEN - FLO_READING_ENGINE_RSS &&
-                     observed->arm == FLO_ARM_TREATED &&
-                     observed->release == observed->coming;
+                     observed->arm == FLO_ARM_TREATED && observed->release == observed->coming;
 
     return is_former ? window->golden_former : window->gauges[gauge];
 }
@@ -504,9 +470,8 @@ static void add_samples(const struct flo_observed *observed,
 
     for (size_t i = 0; i < FLO_SKETCHES; i++) {
         if (window->histograms[i] != NULL && window->histograms[i]->count > 0) {
-            readings->opened[i] = readings->pairs[i].count > 0
-                                      ? readings->opened[i]
-                                      : window->block;
+            readings->opened[i] =
+                readings->pairs[i].count > 0 ? readings->opened[i] : window->block;
             flo_pairs_merge(&readings->pairs[i], window->histograms[i]);
         }
     }
@@ -519,15 +484,13 @@ static void add_samples(const struct flo_observed *observed,
     }
 }
 
-bool flo_observed_take(struct flo_observed *observed,
-                       const struct flo_observed_window *window,
+bool flo_observed_take(struct flo_observed *observed, const struct flo_observed_window *window,
                        const struct flo_observed_rollout *rollout)
 {
     bool is_swap = false;
 
     assert(window->block > 0 && window->release != 0);
-    observed->release =
-        observed->release != 0 ? observed->release : window->release;
+    observed->release = observed->release != 0 ? observed->release : window->release;
     if (window->release != observed->release) {
         is_swap = moves(observed, window, rollout);
     }
@@ -538,8 +501,7 @@ bool flo_observed_take(struct flo_observed *observed,
     observed->hours_heard |= 1;
     observed->heard = window->block;
     add_numbers(observed, window);
-    if ((window->engine_ends > 0 || window->is_after_start) &&
-        is_since(observed)) {
+    if ((window->engine_ends > 0 || window->is_after_start) && is_since(observed)) {
         begin_memory(observed, window->block); /* the memory was given back */
     }
     if (observed->readings != NULL && is_steady(observed, window)) {
@@ -552,8 +514,7 @@ bool flo_observed_take(struct flo_observed *observed,
 
 static void read_gauge(struct flo_readings *readings, int reading)
 {
-    struct flo_mean *gauge =
-        &readings->gauges[reading - FLO_READING_ENGINE_RSS];
+    struct flo_mean *gauge = &readings->gauges[reading - FLO_READING_ENGINE_RSS];
 
     if (gauge->count > 0) {
         readings->y[reading] = flo_mean_of(gauge);
@@ -562,20 +523,17 @@ static void read_gauge(struct flo_readings *readings, int reading)
     *gauge = (struct flo_mean){0};
 }
 
-static void read_sketch(struct flo_readings *readings, size_t sketch,
-                        uint32_t block)
+static void read_sketch(struct flo_readings *readings, size_t sketch, uint32_t block)
 {
     struct flo_pairs *pairs = &readings->pairs[sketch];
     bool is_first = true;
-    bool is_done = pairs->count > 0 &&
-                   block >= readings->opened[sketch] + FLO_SKETCH_BLOCKS_MAX;
+    bool is_done = pairs->count > 0 && block >= readings->opened[sketch] + FLO_SKETCH_BLOCKS_MAX;
 
     for (int i = 0; i < FLO_READING_COUNT; i++) {
         if (facts[i].sketch != sketch) {
             continue;
         }
-        bool is_read = flo_pairs_read(pairs, facts[i].quantile, facts[i].least,
-                                      &readings->y[i]);
+        bool is_read = flo_pairs_read(pairs, facts[i].quantile, facts[i].least, &readings->y[i]);
         if (is_first && !is_read) {
             break; /* the block stays open */
         }
@@ -612,8 +570,7 @@ const struct flo_mean *flo_observed_level(const struct flo_observed *observed,
     const struct flo_level *level =
         observed->readings == NULL
             ? NULL
-            : flo_levels_of(&observed->readings->levels[reading],
-                            observed->release);
+            : flo_levels_of(&observed->readings->levels[reading], observed->release);
 
     return level != NULL ? &level->mean : NULL;
 }
@@ -638,24 +595,20 @@ static void end_tally(struct flo_tally *tally)
 
 /* A release that is judged may have moved all hours: less its difference, and
  * none while that is not known. */
-static void keep_hour(struct flo_observed *observed, int reading,
-                      uint32_t block, double x)
+static void keep_hour(struct flo_observed *observed, int reading, uint32_t block, double x)
 {
     double d = 0;
-    bool is_judged =
-        (observed->arm == FLO_ARM_TREATED || observed->arm == FLO_ARM_ENDED) &&
-        observed->release == observed->coming;
+    bool is_judged = (observed->arm == FLO_ARM_TREATED || observed->arm == FLO_ARM_ENDED) &&
+                     observed->release == observed->coming;
 
-    if (!is_judged || flo_observed_difference(
-                          observed, (enum flo_observed_reading)reading, &d)) {
-        (void)flo_shape_keep(&observed->readings->shapes[reading],
-                             flo_shape_hour(block), x - d);
+    if (!is_judged || flo_observed_difference(observed, (enum flo_observed_reading)reading, &d)) {
+        (void)flo_shape_keep(&observed->readings->shapes[reading], flo_shape_hour(block), x - d);
     }
 }
 
 /* `taken`: the curve of the block and the device's hour of the day. */
-static void add_since(struct flo_observed *observed, int reading,
-                      uint32_t block, double y, double taken)
+static void add_since(struct flo_observed *observed, int reading, uint32_t block, double y,
+                      double taken)
 {
     struct flo_readings *readings = observed->readings;
     struct flo_series *series = &readings->series[reading];
@@ -674,41 +627,35 @@ static void add_since(struct flo_observed *observed, int reading,
     }
 }
 
-static void end_reading(struct flo_observed *observed, int reading,
-                        uint32_t block, double curve)
+static void end_reading(struct flo_observed *observed, int reading, uint32_t block, double curve)
 {
     struct flo_readings *readings = observed->readings;
     double x = readings->y[reading] - curve;
     bool is_fresh = (readings->fresh >> reading & 1) != 0;
 
     /* Always finite: bucket bounds and gauges are whole numbers. */
-    (void)flo_levels_add(&readings->levels[reading], observed->release,
-                         is_fresh ? &x : NULL, block);
+    (void)flo_levels_add(&readings->levels[reading], observed->release, is_fresh ? &x : NULL,
+                         block);
     if (!is_fresh) {
         return;
     }
     if (is_since(observed)) {
         add_since(observed, reading, block, readings->y[reading],
-                  curve + flo_observed_daily(observed,
-                                             (enum flo_observed_reading)reading,
-                                             block));
+                  curve + flo_observed_daily(observed, (enum flo_observed_reading)reading, block));
     }
     if (reading < FLO_SHAPES) {
         keep_hour(observed, reading, block, x);
     }
 }
 
-void flo_observed_end(struct flo_observed *observed, uint32_t block,
-                      const double *curve)
+void flo_observed_end(struct flo_observed *observed, uint32_t block, const double *curve)
 {
     struct flo_readings *readings = observed->readings;
 
     if (observed->heard == block) {
         end_tally(&past_of(observed, observed->release)->tally);
         observed->since.blocks += is_since(observed) ? 1 : 0;
-        observed->early +=
-            observed->arm == FLO_ARM_TREATED && is_early(observed, block) ? 1
-                                                                          : 0;
+        observed->early += observed->arm == FLO_ARM_TREATED && is_early(observed, block) ? 1 : 0;
     }
     if (readings == NULL || observed->release == 0 ||
         (readings->fresh == 0 && observed->heard != block)) {
@@ -725,8 +672,8 @@ void flo_observed_end(struct flo_observed *observed, uint32_t block,
 
 /* ---- for a comparison ---- */
 
-bool flo_observed_difference(const struct flo_observed *observed,
-                             enum flo_observed_reading reading, double *out)
+bool flo_observed_difference(const struct flo_observed *observed, enum flo_observed_reading reading,
+                             double *out)
 {
     const struct flo_readings *readings = observed->readings;
 
@@ -736,48 +683,42 @@ bool flo_observed_difference(const struct flo_observed *observed,
     bool is_control = observed->arm == FLO_ARM_CONTROL;
     return (is_control || readings->reference[reading] != FLO_REFERENCE_NONE) &&
            flo_series_difference(&readings->series[reading],
-                                 is_control ? FLO_BEFORE_MIN : FLO_LEVEL_THIN,
-                                 1, out);
+                                 is_control ? FLO_BEFORE_MIN : FLO_LEVEL_THIN, 1, out);
 }
 
 uint32_t flo_observed_stratum(const struct flo_observed *observed,
                               enum flo_observed_reading reading)
 {
-    return observed->readings != NULL ? observed->readings->stratum[reading]
-                                      : 0;
+    return observed->readings != NULL ? observed->readings->stratum[reading] : 0;
 }
 
-bool flo_observed_past(const struct flo_observed *observed,
-                       enum flo_observed_reading reading, uint32_t block,
-                       double *mean, uint32_t *stratum)
+bool flo_observed_past(const struct flo_observed *observed, enum flo_observed_reading reading,
+                       uint32_t block, double *mean, uint32_t *stratum)
 {
     const struct flo_level *level;
 
     if (observed->readings == NULL) {
         return false;
     }
-    enum flo_reference reference = flo_levels_reference(
-        &observed->readings->levels[reading], observed->release, block, &level);
+    enum flo_reference reference = flo_levels_reference(&observed->readings->levels[reading],
+                                                        observed->release, block, &level);
     if (reference != FLO_REFERENCE_OWN && reference != FLO_REFERENCE_OLDER) {
         return false;
     }
     *mean = flo_mean_of(&level->mean);
     if ((int)reading < FLO_SHAPES) {
-        *mean -= flo_shape_daily_mean(&observed->readings->daily[reading],
-                                      level->day);
+        *mean -= flo_shape_daily_mean(&observed->readings->daily[reading], level->day);
     }
     *stratum = stratum_of(observed->release, reference, level);
     return true;
 }
 
-void flo_observed_tally(const struct flo_observed *observed,
-                        struct flo_tally *out)
+void flo_observed_tally(const struct flo_observed *observed, struct flo_tally *out)
 {
     *out = tally_before(observed, observed->release);
 }
 
-void flo_observed_change(const struct flo_observed *observed,
-                         enum flo_observed_reading reading,
+void flo_observed_change(const struct flo_observed *observed, enum flo_observed_reading reading,
                          struct flo_observed_change *out)
 {
     const struct flo_series *series;
@@ -791,8 +732,7 @@ void flo_observed_change(const struct flo_observed *observed,
     out->d = flo_series_change(series, &out->after);
 }
 
-bool flo_observed_reads(const struct flo_observed *observed,
-                        enum flo_observed_reading reading)
+bool flo_observed_reads(const struct flo_observed *observed, enum flo_observed_reading reading)
 {
     const struct flo_readings *readings = observed->readings;
     size_t sketch = facts[reading].sketch;
@@ -809,12 +749,12 @@ bool flo_observed_reads(const struct flo_observed *observed,
     return level != NULL && level->count > 0;
 }
 
-const enum flo_observed_reading flo_slow_readings[] = {
-    FLO_READING_TTFT_P95, FLO_READING_TOKEN_P50, FLO_READING_BATCH_TOKEN};
+const enum flo_observed_reading flo_slow_readings[] = {FLO_READING_TTFT_P95, FLO_READING_TOKEN_P50,
+                                                       FLO_READING_BATCH_TOKEN};
 const size_t flo_slow_reading_count = FLO_COUNT(flo_slow_readings);
 
-bool flo_observed_reference(const struct flo_observed *observed,
-                            enum flo_observed_reading reading, double *mean)
+bool flo_observed_reference(const struct flo_observed *observed, enum flo_observed_reading reading,
+                            double *mean)
 {
     const struct flo_readings *readings = observed->readings;
 
@@ -835,11 +775,9 @@ bool flo_observed_is_unread(const struct flo_observed *observed, uint32_t block,
 {
     bool is_read = observed->read >= observed->split && observed->read > 0;
     uint32_t since = is_read ? observed->read : observed->split;
-    bool is_late = observed->arm != FLO_ARM_ENDED && block > since &&
-                   block - since > blocks_max;
+    bool is_late = observed->arm != FLO_ARM_ENDED && block > since && block - since > blocks_max;
 
-    *is_known = observed->readings != NULL && observed->split > 0 &&
-                (is_read || is_late);
+    *is_known = observed->readings != NULL && observed->split > 0 && (is_read || is_late);
     return is_late;
 }
 
@@ -848,21 +786,18 @@ double flo_observed_hours(const struct flo_observed *observed)
     return (double)observed->since.blocks / FLO_BLOCKS_PER_HOUR;
 }
 
-void flo_observed_deaths(const struct flo_observed *observed,
-                         struct flo_deaths_arm *treated,
+void flo_observed_deaths(const struct flo_observed *observed, struct flo_deaths_arm *treated,
                          struct flo_deaths_arm *others)
 {
-    bool is_treated =
-        observed->arm == FLO_ARM_TREATED || observed->arm == FLO_ARM_ENDED;
+    bool is_treated = observed->arm == FLO_ARM_TREATED || observed->arm == FLO_ARM_ENDED;
     uint8_t heard = is_treated ? observed->before_heard : observed->hours_heard;
     uint8_t died = is_treated ? observed->before_died : observed->hours_died;
 
     others->exposure += __builtin_popcount(heard);
     others->died += died != 0 ? 1 : 0;
     if (is_treated) {
-        bool is_lost =
-            observed->is_silent && (observed->heard < observed->split ||
-                                    is_early(observed, observed->heard));
+        bool is_lost = observed->is_silent &&
+                       (observed->heard < observed->split || is_early(observed, observed->heard));
         treated->exposure += (double)observed->early / FLO_BLOCKS_PER_HOUR;
         treated->died += observed->died_early || is_lost ? 1 : 0;
     }
@@ -878,9 +813,8 @@ void flo_observed_crashes(const struct flo_observed *observed, uint32_t block,
         return;
     }
     blocks = blocks < EARLY_BLOCKS ? blocks : EARLY_BLOCKS;
-    *out = (struct flo_observed_crashes){
-        .has_crashed = observed->died_early,
-        .hours = (double)blocks / FLO_BLOCKS_PER_HOUR,
-        .hours_before = __builtin_popcount(observed->before_heard),
-        .died_before = __builtin_popcount(observed->before_died)};
+    *out = (struct flo_observed_crashes){.has_crashed = observed->died_early,
+                                         .hours = (double)blocks / FLO_BLOCKS_PER_HOUR,
+                                         .hours_before = __builtin_popcount(observed->before_heard),
+                                         .died_before = __builtin_popcount(observed->before_died)};
 }

@@ -38,8 +38,7 @@ struct flo_reading_fact {
     uint64_t least;
     const char *title;
 };
-const struct flo_reading_fact *
-flo_reading_fact(enum flo_observed_reading reading);
+const struct flo_reading_fact *flo_reading_fact(enum flo_observed_reading reading);
 
 #define FLO_BLOCK_MS UINT64_C(300000)
 #define FLO_BLOCKS_PER_HOUR 12
@@ -153,8 +152,7 @@ struct flo_observed_rollout {
 
 /* One window.  true: it shows that the device swapped to the rollout's release.
  * `rollout` may be NULL. */
-bool flo_observed_take(struct flo_observed *observed,
-                       const struct flo_observed_window *window,
+bool flo_observed_take(struct flo_observed *observed, const struct flo_observed_window *window,
                        const struct flo_observed_rollout *rollout);
 
 /* A member, as its rollout knows it. */
@@ -169,19 +167,15 @@ enum flo_member_way {
 /* A member that swapped in a rollout to which its evidence does not belong:
  * another release has followed, and there is nothing to compare. */
 bool flo_observed_has_left(const struct flo_observed *observed,
-                           const struct flo_observed_rollout *rollout,
-                           enum flo_member_way way);
+                           const struct flo_observed_rollout *rollout, enum flo_member_way way);
 /* true: it swapped now, as the rollout says. */
-bool flo_observed_place(struct flo_observed *observed,
-                        const struct flo_observed_rollout *rollout,
-                        enum flo_member_way way, uint8_t segment,
-                        uint32_t block);
+bool flo_observed_place(struct flo_observed *observed, const struct flo_observed_rollout *rollout,
+                        enum flo_member_way way, uint8_t segment, uint32_t block);
 /* The mean that the reading's curve is made with; NULL: it has none. */
 const struct flo_mean *flo_observed_level(const struct flo_observed *observed,
                                           enum flo_observed_reading reading);
 /* The phase's first swap: a control compares with the time before it. */
-void flo_observed_split(struct flo_observed *observed, uint8_t phase,
-                        uint32_t block);
+void flo_observed_split(struct flo_observed *observed, uint8_t phase, uint32_t block);
 /* The device's rollout is over. */
 void flo_observed_release(struct flo_observed *observed);
 
@@ -190,18 +184,16 @@ void flo_observed_read(struct flo_observed *observed, uint32_t block);
 /* Does it make the curve of its segment? */
 bool flo_observed_is_member(const struct flo_observed *observed);
 /* ... second part: `curve` has the block's value of each reading. */
-void flo_observed_end(struct flo_observed *observed, uint32_t block,
-                      const double *curve);
+void flo_observed_end(struct flo_observed *observed, uint32_t block, const double *curve);
 
 /* ---- for a comparison ---- */
 
 /* The device's difference.  false: too little before or after. */
-bool flo_observed_difference(const struct flo_observed *observed,
-                             enum flo_observed_reading reading, double *out);
+bool flo_observed_difference(const struct flo_observed *observed, enum flo_observed_reading reading,
+                             double *out);
 /* The device has requests of that kind, or had: one is enough, also before it
  * makes a reading. */
-bool flo_observed_reads(const struct flo_observed *observed,
-                        enum flo_observed_reading reading);
+bool flo_observed_reads(const struct flo_observed *observed, enum flo_observed_reading reading);
 /* Whom it is compared with in a reading: devices of the same number. */
 uint32_t flo_observed_stratum(const struct flo_observed *observed,
                               enum flo_observed_reading reading);
@@ -209,43 +201,38 @@ uint32_t flo_observed_stratum(const struct flo_observed *observed,
  * its split at the latest: then it is taken off all its readings. */
 void flo_observed_fix_daily(struct flo_observed *observed);
 /* The first block whose memory counts for a leak, after a swap in `block`. */
-uint32_t flo_observed_leak_from(const struct flo_observed *observed,
-                                uint32_t block);
-double flo_observed_daily(const struct flo_observed *observed,
-                          enum flo_observed_reading reading, uint32_t block);
+uint32_t flo_observed_leak_from(const struct flo_observed *observed, uint32_t block);
+double flo_observed_daily(const struct flo_observed *observed, enum flo_observed_reading reading,
+                          uint32_t block);
 /* The past of a device that runs its old release: mean and stratum of the level
  * that it would be compared with, less its hour of the day.  false: it has none
  * of 12 readings. */
-bool flo_observed_past(const struct flo_observed *observed,
-                       enum flo_observed_reading reading, uint32_t block,
-                       double *mean, uint32_t *stratum);
+bool flo_observed_past(const struct flo_observed *observed, enum flo_observed_reading reading,
+                       uint32_t block, double *mean, uint32_t *stratum);
 /* The counts that a split now would compare with. */
-void flo_observed_tally(const struct flo_observed *observed,
-                        struct flo_tally *out);
+void flo_observed_tally(const struct flo_observed *observed, struct flo_tally *out);
 /* All that changed on it, the curve as well, and from how many readings.  One
  * on each side is enough to tell. */
 struct flo_observed_change {
     double d;
     uint32_t before, after;
 };
-void flo_observed_change(const struct flo_observed *observed,
-                         enum flo_observed_reading reading,
+void flo_observed_change(const struct flo_observed *observed, enum flo_observed_reading reading,
                          struct flo_observed_change *out);
 /* Readings by which a device counts as much slower, and a site is probed. */
 extern const enum flo_observed_reading flo_slow_readings[];
 extern const size_t flo_slow_reading_count;
 /* The mean that an updated device is compared with, less its hour of the day.
  * false: it has none. */
-bool flo_observed_reference(const struct flo_observed *observed,
-                            enum flo_observed_reading reading, double *mean);
+bool flo_observed_reference(const struct flo_observed *observed, enum flo_observed_reading reading,
+                            double *mean);
 /* No reading for so many blocks; *is_known false: too early to say. */
 bool flo_observed_is_unread(const struct flo_observed *observed, uint32_t block,
                             uint32_t blocks_max, bool *is_known);
 /* Hours that it was heard in, since the split. */
 double flo_observed_hours(const struct flo_observed *observed);
 /* Early deaths: what a treated device and what any other adds. */
-void flo_observed_deaths(const struct flo_observed *observed,
-                         struct flo_deaths_arm *treated,
+void flo_observed_deaths(const struct flo_observed *observed, struct flo_deaths_arm *treated,
                          struct flo_deaths_arm *others);
 
 /* Crashes within 2 h of its swap, or of a control's split, and those before
@@ -268,8 +255,7 @@ size_t flo_observed_pack(const struct flo_observed *observed, uint8_t *out);
 /* `observed->readings` of the caller is filled when the bytes have readings;
  * *has_readings says so.  FLO_E_DB on anything that pack does not write. */
 FLO_MUST_USE int flo_observed_unpack(const uint8_t *data, size_t bytes,
-                                     struct flo_observed *observed,
-                                     struct flo_readings *readings,
+                                     struct flo_observed *observed, struct flo_readings *readings,
                                      bool *has_readings, struct flo_err *err);
 
 #endif

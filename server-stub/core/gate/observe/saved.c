@@ -47,8 +47,7 @@ static void half(struct flo_bytes *cursor, float *value)
     memcpy(&bits, value, sizeof(bits));
     flo_bytes_u32(cursor, &bits);
     memcpy(value, &bits, sizeof(bits));
-    cursor->is_broken =
-        cursor->is_broken || (cursor->out == NULL && !isfinite(*value));
+    cursor->is_broken = cursor->is_broken || (cursor->out == NULL && !isfinite(*value));
 }
 
 static void tally(struct flo_bytes *cursor, struct flo_tally *value)
@@ -56,32 +55,27 @@ static void tally(struct flo_bytes *cursor, struct flo_tally *value)
     flo_bytes_real(cursor, &value->errors);
     flo_bytes_real(cursor, &value->requests);
     flo_bytes_u32(cursor, &value->blocks);
-    cursor->is_broken =
-        cursor->is_broken || value->errors < 0 || value->requests < 0;
+    cursor->is_broken = cursor->is_broken || value->errors < 0 || value->requests < 0;
 }
 
-static void fields(struct flo_bytes *cursor, struct flo_observed *observed,
-                   uint8_t format)
+static void fields(struct flo_bytes *cursor, struct flo_observed *observed, uint8_t format)
 {
     uint32_t crashes = observed->crashes;
     uint32_t leak_from = observed->leak_from;
-    uint32_t *numbers[] = {
-        &observed->release, &observed->former, &observed->coming,
-        &observed->rollout, &observed->split,  &observed->moved,
-        &observed->heard,   &observed->read,   &observed->crashed,
-        &observed->hour,    &observed->early,  &crashes,
-        &leak_from};
-    uint8_t *bytes[] = {&observed->hours_heard,  &observed->hours_died,
-                        &observed->before_heard, &observed->before_died,
-                        &observed->arm,          &observed->segment,
+    uint32_t *numbers[] = {&observed->release, &observed->former, &observed->coming,
+                           &observed->rollout, &observed->split,  &observed->moved,
+                           &observed->heard,   &observed->read,   &observed->crashed,
+                           &observed->hour,    &observed->early,  &crashes,
+                           &leak_from};
+    uint8_t *bytes[] = {&observed->hours_heard, &observed->hours_died, &observed->before_heard,
+                        &observed->before_died, &observed->arm,        &observed->segment,
                         &observed->phase};
 
     for (size_t i = 0; i < FLO_COUNT(numbers); i++) {
-        uint8_t since =
-            numbers[i] == &leak_from ? FORMAT
-            : numbers[i] == &observed->coming || numbers[i] == &observed->moved
-                ? FORMAT_OF_LEVELS
-                : FORMAT_OF_BASES;
+        uint8_t since = numbers[i] == &leak_from ? FORMAT
+                        : numbers[i] == &observed->coming || numbers[i] == &observed->moved
+                            ? FORMAT_OF_LEVELS
+                            : FORMAT_OF_BASES;
         if (format >= since) {
             flo_bytes_u32(cursor, numbers[i]);
         }
@@ -89,8 +83,7 @@ static void fields(struct flo_bytes *cursor, struct flo_observed *observed,
     for (size_t i = 0; i < FLO_COUNT(bytes); i++) {
         flo_bytes_u8(cursor, bytes[i]);
     }
-    cursor->is_broken =
-        cursor->is_broken || crashes > UINT16_MAX || leak_from > UINT16_MAX;
+    cursor->is_broken = cursor->is_broken || crashes > UINT16_MAX || leak_from > UINT16_MAX;
     observed->crashes = (uint16_t)crashes;
     observed->leak_from = (uint16_t)leak_from;
     flo_bytes_truth(cursor, &observed->is_busy);
@@ -108,8 +101,7 @@ static void fields(struct flo_bytes *cursor, struct flo_observed *observed,
 
 /* The next place: when writing, one in use; `release` is its first field.
  * false: that was all. */
-static bool next_place(struct flo_bytes *cursor, uint8_t count, int i,
-                       uint32_t *release)
+static bool next_place(struct flo_bytes *cursor, uint8_t count, int i, uint32_t *release)
 {
     if (cursor->out != NULL && *release == 0) {
         return false;
@@ -140,8 +132,7 @@ static void all_pasts(struct flo_bytes *cursor, struct flo_observed *observed)
     }
 }
 
-static void all_levels(struct flo_bytes *cursor, struct flo_level_table *table,
-                       uint8_t format)
+static void all_levels(struct flo_bytes *cursor, struct flo_level_table *table, uint8_t format)
 {
     uint8_t count = 0;
 
@@ -165,15 +156,13 @@ static void all_levels(struct flo_bytes *cursor, struct flo_level_table *table,
 }
 
 /* A base is the level of the release that ran. */
-static void old_series(struct flo_bytes *cursor,
-                       const struct flo_observed *observed,
+static void old_series(struct flo_bytes *cursor, const struct flo_observed *observed,
                        struct flo_readings *readings, int reading)
 {
     struct flo_series *series = &readings->series[reading];
     struct flo_level_table *table = &readings->levels[reading];
-    struct flo_level levels[] = {
-        {.release = observed->release, .last = observed->read},
-        {.release = observed->former, .last = observed->split}};
+    struct flo_level levels[] = {{.release = observed->release, .last = observed->read},
+                                 {.release = observed->former, .last = observed->split}};
 
     flo_bytes_mean(cursor, &levels[0].mean);
     flo_bytes_mean(cursor, &series->before);
@@ -181,12 +170,11 @@ static void old_series(struct flo_bytes *cursor,
     flo_bytes_mean(cursor, &series->newest);
     flo_bytes_u32(cursor, &series->since);
     levels[1].mean = series->first = series->before;
-    cursor->is_broken = cursor->is_broken ||
-                        series->after.count > UINT32_MAX - series->newest.count;
+    cursor->is_broken =
+        cursor->is_broken || series->after.count > UINT32_MAX - series->newest.count;
     series->since = series->after.count + series->newest.count;
-    readings->reference[reading] = series->before.count >= FLO_LEVEL_FULL
-                                       ? FLO_REFERENCE_OWN
-                                       : FLO_REFERENCE_NONE;
+    readings->reference[reading] =
+        series->before.count >= FLO_LEVEL_FULL ? FLO_REFERENCE_OWN : FLO_REFERENCE_NONE;
     /* Before a control's split it ran what it runs now. */
     size_t count = observed->arm == FLO_ARM_CONTROL ? 1 : FLO_COUNT(levels);
     for (size_t i = 0; i < count; i++) {
@@ -198,14 +186,12 @@ static void old_series(struct flo_bytes *cursor,
 }
 
 /* Readings of batch requests were the last to come. */
-static void all_bases(struct flo_bytes *cursor,
-                      const struct flo_observed *observed,
+static void all_bases(struct flo_bytes *cursor, const struct flo_observed *observed,
                       struct flo_readings *readings, uint8_t count)
 {
     uint8_t known = FLO_READING_COUNT - 1;
 
-    cursor->is_broken =
-        cursor->is_broken || count < known || count > FLO_READING_COUNT;
+    cursor->is_broken = cursor->is_broken || count < known || count > FLO_READING_COUNT;
     for (int i = 0; i < count && !cursor->is_broken; i++) {
         bool is_after = count == known && i >= FLO_READING_BATCH_TOKEN;
         old_series(cursor, observed, readings, is_after ? i + 1 : i);
@@ -259,8 +245,7 @@ static void all_days(struct flo_bytes *cursor, struct flo_readings *readings)
         for (int k = 0; k < 4; k++) {
             float *at = &readings->daily[i].at[k];
             half(cursor, at);
-            cursor->is_broken =
-                cursor->is_broken || fabs((double)*at) > FLO_SHAPE_DAILY_MAX;
+            cursor->is_broken = cursor->is_broken || fabs((double)*at) > FLO_SHAPE_DAILY_MAX;
         }
         half(cursor, &readings->daily[i].before);
     }
@@ -271,8 +256,7 @@ static void all_days(struct flo_bytes *cursor, struct flo_readings *readings)
     sums(cursor, &memory->latest);
     sums(cursor, &memory->newest);
     cursor->is_broken = cursor->is_broken ||
-                        memory->all.count < (uint64_t)memory->latest.count +
-                                                memory->newest.count;
+                        memory->all.count < (uint64_t)memory->latest.count + memory->newest.count;
 }
 
 static void all_series(struct flo_bytes *cursor, struct flo_readings *readings,
@@ -297,10 +281,8 @@ static void all_series(struct flo_bytes *cursor, struct flo_readings *readings,
         flo_bytes_u32(cursor, &series->since);
         flo_bytes_u8(cursor, &readings->reference[i]);
         flo_bytes_u32(cursor, &readings->stratum[i]);
-        cursor->is_broken = cursor->is_broken ||
-                            readings->reference[i] > FLO_REFERENCE_THIN ||
-                            series->since < (uint64_t)series->after.count +
-                                                series->newest.count ||
+        cursor->is_broken = cursor->is_broken || readings->reference[i] > FLO_REFERENCE_THIN ||
+                            series->since < (uint64_t)series->after.count + series->newest.count ||
                             series->before.count < series->first.count;
     }
     if (format == FORMAT) {
@@ -326,10 +308,8 @@ size_t flo_observed_pack(const struct flo_observed *observed, uint8_t *out)
     return cursor.at;
 }
 
-int flo_observed_unpack(const uint8_t *data, size_t bytes,
-                        struct flo_observed *observed,
-                        struct flo_readings *readings, bool *has_readings,
-                        struct flo_err *err)
+int flo_observed_unpack(const uint8_t *data, size_t bytes, struct flo_observed *observed,
+                        struct flo_readings *readings, bool *has_readings, struct flo_err *err)
 {
     struct flo_bytes cursor = {.in = data, .bytes = bytes};
     uint8_t format = 0;
@@ -347,8 +327,8 @@ int flo_observed_unpack(const uint8_t *data, size_t bytes,
     if (*has_readings) {
         all_series(&cursor, readings, observed, format);
     }
-    if (cursor.is_broken || format < FORMAT_OF_BASES || format > FORMAT ||
-        flags > HAS_READINGS || cursor.at != bytes) {
+    if (cursor.is_broken || format < FORMAT_OF_BASES || format > FORMAT || flags > HAS_READINGS ||
+        cursor.at != bytes) {
         return flo_fail(err, FLO_E_DB,
                         "evidence of a device: %zu bytes of format %u cannot "
                         "be read",

@@ -8,8 +8,7 @@
 
 /* ---- waves ---- */
 
-static void begin_past(struct flo_since_past *past,
-                       const struct flo_observed *observed)
+static void begin_past(struct flo_since_past *past, const struct flo_observed *observed)
 {
     struct flo_tally tally;
 
@@ -21,25 +20,23 @@ static void begin_past(struct flo_since_past *past,
     past->is_known = true;
 }
 
-void flo_since_wave(struct flo_since *since,
-                    const struct flo_observed *observed, uint8_t wave,
+void flo_since_wave(struct flo_since *since, const struct flo_observed *observed, uint8_t wave,
                     uint32_t block)
 {
     assert(wave < FLO_SCAN_WAVES_MAX);
     since->pasts[wave] = (struct flo_since_past){.at = since->total};
     begin_past(&since->pasts[wave], observed);
-    since->memory[wave] = (struct flo_since_memory){
-        .from = flo_observed_leak_from(observed, block)};
+    since->memory[wave] =
+        (struct flo_since_memory){.from = flo_observed_leak_from(observed, block)};
     for (int i = 0; i < FLO_SPEEDS && since->speeds != NULL; i++) {
         struct flo_since_speed *speed = &since->speeds[i];
         struct flo_since_wave *out = &speed->waves[wave];
         uint8_t bit = (uint8_t)(1u << wave);
-        *out = (struct flo_since_wave){.at_sum = speed->total.sum,
-                                       .at_count = speed->total.count};
+        *out = (struct flo_since_wave){.at_sum = speed->total.sum, .at_count = speed->total.count};
         speed->known &= (uint8_t)~bit;
         speed->has_first &= (uint8_t)~bit;
-        if (flo_observed_past(observed, (enum flo_observed_reading)i, block,
-                              &out->before, &out->stratum)) {
+        if (flo_observed_past(observed, (enum flo_observed_reading)i, block, &out->before,
+                              &out->stratum)) {
             speed->known |= bit;
         }
     }
@@ -68,14 +65,12 @@ bool flo_since_is_of(const struct flo_since *since, uint8_t waves)
     return is_of;
 }
 
-void flo_since_take(struct flo_since *since,
-                    const struct flo_observed *observed,
+void flo_since_take(struct flo_since *since, const struct flo_observed *observed,
                     const struct flo_observed_window *window)
 {
     uint32_t hour = window->block / FLO_BLOCKS_PER_HOUR + 1;
 
-    if (since->wave > 0 || observed->arm != FLO_ARM_CONTROL ||
-        observed->is_busy) {
+    if (since->wave > 0 || observed->arm != FLO_ARM_CONTROL || observed->is_busy) {
         return;
     }
     add(&since->total.errors, window->errors);
@@ -92,12 +87,10 @@ void flo_since_take(struct flo_since *since,
 static void read_control(struct flo_since_speed *speed, double x, double daily)
 {
     flo_mean_add(&speed->total, x - daily);
-    memmove(&speed->last[1], &speed->last[0],
-            (FLO_STEP_READINGS - 1) * sizeof(speed->last[0]));
+    memmove(&speed->last[1], &speed->last[0], (FLO_STEP_READINGS - 1) * sizeof(speed->last[0]));
     speed->last[0] = x;
-    speed->last_count = speed->last_count < FLO_STEP_READINGS
-                            ? speed->last_count + 1
-                            : FLO_STEP_READINGS;
+    speed->last_count =
+        speed->last_count < FLO_STEP_READINGS ? speed->last_count + 1 : FLO_STEP_READINGS;
     unsigned open = speed->known & ~(unsigned)speed->has_first;
     for (; open != 0; open &= open - 1) {
         struct flo_since_wave *wave = &speed->waves[__builtin_ctz(open)];
@@ -119,8 +112,8 @@ static void read_updated(struct flo_since_speed *speed, double x, double daily)
 }
 
 /* Readings of memory begin again when the engine does. */
-static void read_memory(struct flo_since *since,
-                        const struct flo_slope_track *track, uint32_t block)
+static void read_memory(struct flo_since *since, const struct flo_slope_track *track,
+                        uint32_t block)
 {
     bool is_new = since->memory_from != track->from;
 
@@ -136,15 +129,13 @@ static void read_memory(struct flo_since *since,
     }
 }
 
-bool flo_since_read(struct flo_since *since,
-                    const struct flo_observed *observed, uint32_t block,
+bool flo_since_read(struct flo_since *since, const struct flo_observed *observed, uint32_t block,
                     const double *curve)
 {
     const struct flo_readings *readings = observed->readings;
     bool is_control = since->wave == 0;
 
-    if (is_control &&
-        (observed->moved == block || observed->arm != FLO_ARM_CONTROL)) {
+    if (is_control && (observed->moved == block || observed->arm != FLO_ARM_CONTROL)) {
         return false;
     }
     if (is_control && observed->heard == block) {
@@ -153,16 +144,13 @@ bool flo_since_read(struct flo_since *since,
     if (is_control && readings != NULL) {
         read_memory(since, &readings->memory, block);
     }
-    bool is_read = is_control || (observed->arm == FLO_ARM_TREATED &&
-                                  observed->release == observed->coming);
-    for (int i = 0;
-         i < FLO_SPEEDS && readings != NULL && is_read && since->speeds != NULL;
-         i++) {
+    bool is_read =
+        is_control || (observed->arm == FLO_ARM_TREATED && observed->release == observed->coming);
+    for (int i = 0; i < FLO_SPEEDS && readings != NULL && is_read && since->speeds != NULL; i++) {
         if ((readings->fresh >> i & 1) != 0) {
             (is_control ? read_control : read_updated)(
                 &since->speeds[i], readings->y[i] - curve[i],
-                flo_observed_daily(observed, (enum flo_observed_reading)i,
-                                   block));
+                flo_observed_daily(observed, (enum flo_observed_reading)i, block));
         }
     }
     return true;
@@ -170,8 +158,8 @@ bool flo_since_read(struct flo_since *since,
 
 /* ---- for a comparison ---- */
 
-bool flo_since_difference(const struct flo_since *since, size_t speed,
-                          size_t wave, double *d, uint32_t *stratum)
+bool flo_since_difference(const struct flo_since *since, size_t speed, size_t wave, double *d,
+                          uint32_t *stratum)
 {
     if (since->speeds == NULL) {
         return false;
@@ -188,11 +176,10 @@ bool flo_since_difference(const struct flo_since *since, size_t speed,
     return true;
 }
 
-bool flo_since_first(const struct flo_since *since, size_t speed, size_t wave,
-                     double *d, uint32_t *stratum)
+bool flo_since_first(const struct flo_since *since, size_t speed, size_t wave, double *d,
+                     uint32_t *stratum)
 {
-    if (since->speeds == NULL ||
-        (since->speeds[speed].has_first >> wave & 1) == 0) {
+    if (since->speeds == NULL || (since->speeds[speed].has_first >> wave & 1) == 0) {
         return false;
     }
     const struct flo_since_wave *at = &since->speeds[speed].waves[wave];
@@ -209,8 +196,7 @@ bool flo_since_step(const struct flo_since *since, size_t speed, double *step)
         return false;
     }
     const struct flo_since_speed *of = &since->speeds[speed];
-    if (of->last_count < FLO_STEP_READINGS ||
-        of->step.count < FLO_STEP_READINGS) {
+    if (of->last_count < FLO_STEP_READINGS || of->step.count < FLO_STEP_READINGS) {
         return false;
     }
     for (size_t i = 0; i < FLO_STEP_READINGS; i++) {
@@ -220,9 +206,8 @@ bool flo_since_step(const struct flo_since *since, size_t speed, double *step)
     return true;
 }
 
-void flo_since_slope(const struct flo_since *since,
-                     const struct flo_slope_track *track, size_t wave,
-                     struct flo_slope *out)
+void flo_since_slope(const struct flo_since *since, const struct flo_slope_track *track,
+                     size_t wave, struct flo_slope *out)
 {
     const struct flo_since_memory *memory = &since->memory[wave];
 
@@ -235,38 +220,34 @@ void flo_since_slope(const struct flo_since *since,
 }
 
 /* The next one that it saw begin, or else the last. */
-static const struct flo_since_past *past_of(const struct flo_since *since,
-                                            size_t wave)
+static const struct flo_since_past *past_of(const struct flo_since *since, size_t wave)
 {
     const struct flo_since_past *found = NULL;
 
     for (size_t p = 0; p < FLO_SCAN_WAVES_MAX; p++) {
         const struct flo_since_past *one = &since->pasts[p];
-        if (one->is_known &&
-            (found == NULL || p <= wave || found < &since->pasts[wave])) {
+        if (one->is_known && (found == NULL || p <= wave || found < &since->pasts[wave])) {
             found = one;
         }
     }
     return found;
 }
 
-bool flo_since_counted(const struct flo_since *since, size_t wave,
-                       struct flo_since_numbers *out)
+bool flo_since_counted(const struct flo_since *since, size_t wave, struct flo_since_numbers *out)
 {
     const struct flo_since_past *past = past_of(since, wave);
 
     if (past == NULL) {
         return false;
     }
-    *out = (struct flo_since_numbers){
-        .errors = since->total.errors - past->at.errors,
-        .requests = since->total.requests - past->at.requests,
-        .crashes = since->total.crashes - past->at.crashes,
-        .hours = (double)(since->total.blocks - past->at.blocks) /
-                 FLO_BLOCKS_PER_HOUR,
-        .errors_before = (double)past->errors,
-        .requests_before = (double)past->requests,
-        .crashes_before = past->died,
-        .hours_before = past->hours};
+    *out = (struct flo_since_numbers){.errors = since->total.errors - past->at.errors,
+                                      .requests = since->total.requests - past->at.requests,
+                                      .crashes = since->total.crashes - past->at.crashes,
+                                      .hours = (double)(since->total.blocks - past->at.blocks) /
+                                               FLO_BLOCKS_PER_HOUR,
+                                      .errors_before = (double)past->errors,
+                                      .requests_before = (double)past->requests,
+                                      .crashes_before = past->died,
+                                      .hours_before = past->hours};
     return true;
 }

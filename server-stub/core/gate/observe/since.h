@@ -65,40 +65,36 @@ struct flo_since {
 };
 
 /* A wave began in `block`, and the device is a control. */
-void flo_since_wave(struct flo_since *since,
-                    const struct flo_observed *observed, uint8_t wave,
+void flo_since_wave(struct flo_since *since, const struct flo_observed *observed, uint8_t wave,
                     uint32_t block);
 /* The device swapped itself. */
 void flo_since_swap(struct flo_since *since, uint8_t wave);
 /* The waves are among the first `waves` of the rollout. */
 bool flo_since_is_of(const struct flo_since *since, uint8_t waves);
 /* A window, after flo_observed_take. */
-void flo_since_take(struct flo_since *since,
-                    const struct flo_observed *observed,
+void flo_since_take(struct flo_since *since, const struct flo_observed *observed,
                     const struct flo_observed_window *window);
 /* A block ended, before flo_observed_end.  false: it is no control any more,
  * and had no swap: forget it. */
-bool flo_since_read(struct flo_since *since,
-                    const struct flo_observed *observed, uint32_t block,
+bool flo_since_read(struct flo_since *since, const struct flo_observed *observed, uint32_t block,
                     const double *curve);
 
 /* ---- for a comparison ---- */
 
 /* The change of a control's speed since a wave.  false: fewer than three
  * readings, or no past. */
-bool flo_since_difference(const struct flo_since *since, size_t speed,
-                          size_t wave, double *d, uint32_t *stratum);
+bool flo_since_difference(const struct flo_since *since, size_t speed, size_t wave, double *d,
+                          uint32_t *stratum);
 /* The same of the first 12 readings; it stays when the device swaps. */
-bool flo_since_first(const struct flo_since *since, size_t speed, size_t wave,
-                     double *d, uint32_t *stratum);
+bool flo_since_first(const struct flo_since *since, size_t speed, size_t wave, double *d,
+                     uint32_t *stratum);
 /* An updated device: three readings after its swap less three before. */
 bool flo_since_step(const struct flo_since *since, size_t speed, double *step);
 
 /* Growth of a control's memory in the time of a wave; of one that is not known,
  * since it is a control. */
-void flo_since_slope(const struct flo_since *since,
-                     const struct flo_slope_track *track, size_t wave,
-                     struct flo_slope *out);
+void flo_since_slope(const struct flo_since *since, const struct flo_slope_track *track,
+                     size_t wave, struct flo_slope *out);
 
 /* Counts since a wave, and of the past before that. */
 struct flo_since_numbers {
@@ -109,8 +105,7 @@ struct flo_since_numbers {
 };
 /* A control; where it did not see the wave begin, the next one that it saw.
  * false: it saw none. */
-bool flo_since_counted(const struct flo_since *since, size_t wave,
-                       struct flo_since_numbers *out);
+bool flo_since_counted(const struct flo_since *since, size_t wave, struct flo_since_numbers *out);
 
 /* ---- kept across a start of the controller ---- */
 
@@ -120,8 +115,7 @@ bool flo_since_counted(const struct flo_since *since, size_t wave,
 #define FLO_SINCE_BYTES_MAX 2560
 #define FLO_KEPT_BYTES_MAX (FLO_OBSERVED_BYTES_MAX + FLO_SINCE_BYTES_MAX)
 size_t flo_kept_member_pack(const struct flo_observed *observed,
-                            const struct flo_since *since_or_null,
-                            uint8_t *out);
+                            const struct flo_since *since_or_null, uint8_t *out);
 struct flo_kept_member {
     struct flo_observed observed; /* `readings` is NULL here */
     struct flo_readings readings;
@@ -131,8 +125,7 @@ struct flo_kept_member {
 };
 /* FLO_E_DB on anything that pack does not write, and did not write before. */
 FLO_MUST_USE int flo_kept_member_unpack(const uint8_t *data, size_t bytes,
-                                        struct flo_kept_member *out,
-                                        struct flo_err *err);
+                                        struct flo_kept_member *out, struct flo_err *err);
 
 /* The waves of a rollout, and how much values differ by themselves. */
 struct flo_kept_waves {
@@ -142,7 +135,6 @@ struct flo_kept_waves {
 #define FLO_KEPT_WAVES_BYTES_MAX 1024
 size_t flo_kept_waves_pack(const struct flo_kept_waves *waves, uint8_t *out);
 FLO_MUST_USE int flo_kept_waves_unpack(const uint8_t *data, size_t bytes,
-                                       struct flo_kept_waves *out,
-                                       struct flo_err *err);
+                                       struct flo_kept_waves *out, struct flo_err *err);
 
 #endif

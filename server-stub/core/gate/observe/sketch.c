@@ -15,8 +15,7 @@ static void join_smallest(struct flo_pairs *pairs)
     assert(pairs->count >= 2);
     for (size_t i = 1; i + 1 < pairs->count; i++) {
         uint64_t here = (uint64_t)pairs->values[i] + pairs->values[i + 1];
-        uint64_t there =
-            (uint64_t)pairs->values[best] + pairs->values[best + 1];
+        uint64_t there = (uint64_t)pairs->values[best] + pairs->values[best + 1];
         best = here < there ? i : best;
     }
     uint64_t both = (uint64_t)pairs->values[best] + pairs->values[best + 1];
@@ -48,8 +47,7 @@ static size_t place_of(const struct flo_pairs *pairs, uint16_t index)
 
 static void add_pair(struct flo_pairs *pairs, uint16_t index, uint32_t values)
 {
-    bool is_behind =
-        pairs->count == 0 || pairs->index[pairs->count - 1] < index;
+    bool is_behind = pairs->count == 0 || pairs->index[pairs->count - 1] < index;
     size_t at = is_behind ? pairs->count : place_of(pairs, index);
 
     if (!is_behind && pairs->index[at] == index) {
@@ -73,8 +71,8 @@ static void add_pair(struct flo_pairs *pairs, uint16_t index, uint32_t values)
 /* A bit for each of four buckets that is not empty. */
 static uint32_t used_of_four(const uint32_t *buckets)
 {
-    return (buckets[0] != 0 ? 1u : 0u) | (buckets[1] != 0 ? 2u : 0u) |
-           (buckets[2] != 0 ? 4u : 0u) | (buckets[3] != 0 ? 8u : 0u);
+    return (buckets[0] != 0 ? 1u : 0u) | (buckets[1] != 0 ? 2u : 0u) | (buckets[2] != 0 ? 4u : 0u) |
+           (buckets[3] != 0 ? 8u : 0u);
 }
 
 /* The same of a stride. */
@@ -94,8 +92,7 @@ static uint32_t used_of(const uint32_t *buckets)
 
 /* `count` is the sum of the buckets: behind the last value there is none to
  * look for. */
-void flo_pairs_merge(struct flo_pairs *pairs,
-                     const struct flo_histogram *histogram)
+void flo_pairs_merge(struct flo_pairs *pairs, const struct flo_histogram *histogram)
 {
     uint64_t left = histogram->count;
 
@@ -110,15 +107,13 @@ void flo_pairs_merge(struct flo_pairs *pairs,
     }
 }
 
-bool flo_pairs_read(const struct flo_pairs *pairs, double q, uint64_t least,
-                    double *out)
+bool flo_pairs_read(const struct flo_pairs *pairs, double q, uint64_t least, double *out)
 {
     struct flo_bucket buckets[FLO_PAIRS_MAX];
     double value;
 
     for (size_t i = 0; i < pairs->count; i++) {
-        buckets[i] = (struct flo_bucket){.index = pairs->index[i],
-                                         .count = pairs->values[i]};
+        buckets[i] = (struct flo_bucket){.index = pairs->index[i], .count = pairs->values[i]};
     }
     if (!flo_buckets_quantile(buckets, pairs->count, q, least, &value)) {
         return false;

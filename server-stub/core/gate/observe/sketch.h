@@ -13,10 +13,8 @@ struct flo_pairs {
     uint16_t index[FLO_PAIRS_MAX];
     uint32_t values[FLO_PAIRS_MAX];
 };
-void flo_pairs_merge(struct flo_pairs *pairs,
-                     const struct flo_histogram *histogram);
+void flo_pairs_merge(struct flo_pairs *pairs, const struct flo_histogram *histogram);
 /* The logarithm of the quantile q.  false: fewer than `least` values. */
-bool flo_pairs_read(const struct flo_pairs *pairs, double q, uint64_t least,
-                    double *out);
+bool flo_pairs_read(const struct flo_pairs *pairs, double q, uint64_t least, double *out);
 
 #endif

@@ -37,8 +37,8 @@ void flo_twin_take(struct flo_twin *twin, enum flo_twin_side side,
     }
 }
 
-void flo_twin_read(struct flo_twin *twin, enum flo_twin_side side,
-                   uint32_t block, uint8_t fresh, const double *y)
+void flo_twin_read(struct flo_twin *twin, enum flo_twin_side side, uint32_t block, uint8_t fresh,
+                   const double *y)
 {
     struct flo_twin_sums *sums = &twin->sides[side];
     bool is_warm = sums->release != 0 && block >= sums->begun + FLO_WARM_BLOCKS;
@@ -65,16 +65,14 @@ void flo_twin_end(struct flo_twin *twin)
     }
 }
 
-bool flo_twin_reads(const struct flo_twin *twin,
-                    enum flo_observed_reading reading)
+bool flo_twin_reads(const struct flo_twin *twin, enum flo_observed_reading reading)
 {
-    return twin->pairs[reading].count > 0 ||
-           twin->sides[FLO_TWIN_OLD].open[reading].count > 0 ||
+    return twin->pairs[reading].count > 0 || twin->sides[FLO_TWIN_OLD].open[reading].count > 0 ||
            twin->sides[FLO_TWIN_NEW].open[reading].count > 0;
 }
 
-bool flo_twin_difference(const struct flo_twin *twin,
-                         enum flo_observed_reading reading, double *out)
+bool flo_twin_difference(const struct flo_twin *twin, enum flo_observed_reading reading,
+                         double *out)
 {
     const struct flo_mean *pairs = &twin->pairs[reading];
 

@@ -36,16 +36,15 @@ struct flo_twin {
 void flo_twin_take(struct flo_twin *twin, enum flo_twin_side side,
                    const struct flo_observed_window *window);
 /* A block ended in which this side was read: a bit of `fresh` for each of y. */
-void flo_twin_read(struct flo_twin *twin, enum flo_twin_side side,
-                   uint32_t block, uint8_t fresh, const double *y);
+void flo_twin_read(struct flo_twin *twin, enum flo_twin_side side, uint32_t block, uint8_t fresh,
+                   const double *y);
 /* ... and both sides were told. */
 void flo_twin_end(struct flo_twin *twin);
 /* A side has a reading of that kind. */
-bool flo_twin_reads(const struct flo_twin *twin,
-                    enum flo_observed_reading reading);
+bool flo_twin_reads(const struct flo_twin *twin, enum flo_observed_reading reading);
 /* The device's difference.  false: too few pairs, or a reading that two models
  * do not share (GOLDEN: each has answers of its own). */
-bool flo_twin_difference(const struct flo_twin *twin,
-                         enum flo_observed_reading reading, double *out);
+bool flo_twin_difference(const struct flo_twin *twin, enum flo_observed_reading reading,
+                         double *out);
 
 #endif

@@ -34,9 +34,9 @@ struct flo_count_scan_room {
     const struct flo_count_scan_rule *rule;
     const struct flo_count_scan_device *devices;
     size_t count;
-    uint8_t *far;     /* [device] bit p: in wave p; of updated ones, its own */
-    uint8_t *removed; /* [device] of a named slice */
-    struct value all; /* every live device, whatever its labels */
+    uint8_t *far;                        /* [device] bit p: in wave p; of updated ones, its own */
+    uint8_t *removed;                    /* [device] of a named slice */
+    struct value all;                    /* every live device, whatever its labels */
     const struct flo_slice_label *label; /* counted last */
     struct value values[FLO_SLICE_VALUES_MAX + 1];
 };
@@ -48,22 +48,19 @@ size_t flo_count_scan_room_bytes(size_t devices)
 
 /* ---- devices ---- */
 
-static bool is_far(const struct flo_count_scan_rule *rule, double events,
-                   double expected)
+static bool is_far(const struct flo_count_scan_rule *rule, double events, double expected)
 {
     return events >= rule->least && events >= FAR_TIMES * expected;
 }
 
 static bool is_possible(double events, double expected)
 {
-    return isfinite(events) && isfinite(expected) && events >= 0 &&
-           expected >= 0;
+    return isfinite(events) && isfinite(expected) && events >= 0 && expected >= 0;
 }
 
 /* *far: its bits.  false: numbers that cannot be. */
 static bool look_at_device(const struct flo_count_scan_rule *rule,
-                           const struct flo_count_scan_device *device,
-                           uint8_t *far)
+                           const struct flo_count_scan_device *device, uint8_t *far)
 {
     size_t first = device->is_updated ? device->wave : 0;
     size_t end = device->is_updated ? first + 1 : device->waves;
@@ -83,8 +80,7 @@ static bool look_at_device(const struct flo_count_scan_rule *rule,
     return true;
 }
 
-static bool open_room(struct flo_count_scan_room *room,
-                      const struct flo_count_scan_rule *rule,
+static bool open_room(struct flo_count_scan_room *room, const struct flo_count_scan_rule *rule,
                       const struct flo_count_scan_device *devices, size_t count)
 {
     assert(rule->alpha > 0 && rule->weight > 0);
@@ -105,15 +101,13 @@ static bool open_room(struct flo_count_scan_room *room,
 
 /* ---- one label ---- */
 
-static void add_device(const struct flo_count_scan_room *room, size_t i,
-                       struct value *value)
+static void add_device(const struct flo_count_scan_room *room, size_t i, struct value *value)
 {
     const struct flo_count_scan_device *one = &room->devices[i];
 
     if (one->is_updated && room->removed[i] == 0) {
-        value->least = value->updated == 0
-                           ? one->events[one->wave]
-                           : fmin(value->least, one->events[one->wave]);
+        value->least = value->updated == 0 ? one->events[one->wave]
+                                           : fmin(value->least, one->events[one->wave]);
         value->updated++;
         value->by_wave[one->wave]++;
         value->far += room->far[i] != 0 ? 1 : 0;
@@ -130,8 +124,7 @@ static void count_label(struct flo_count_scan_room *room, size_t label)
 {
     room->label = &room->rule->labels[label];
     assert(room->label->count <= FLO_SLICE_VALUES_MAX);
-    memset(room->values, 0,
-           ((size_t)room->label->count + 1) * sizeof(room->values[0]));
+    memset(room->values, 0, ((size_t)room->label->count + 1) * sizeof(room->values[0]));
     for (size_t i = 0; i < room->count; i++) {
         assert(room->label->values[i] <= room->label->count);
         add_device(room, i, &room->values[room->label->values[i]]);
@@ -153,8 +146,7 @@ struct against {
     double ln_e;
 };
 
-static struct against against(const struct value *value,
-                              const struct value *others)
+static struct against against(const struct value *value, const struct value *others)
 {
     double updated = value->updated;
     struct flo_beta_mixture mixture = {.a = 0.5, .b = 0.5, .hits = value->far};
@@ -164,8 +156,7 @@ static struct against against(const struct value *value,
     }
     return (struct against){
         .far = mixture.misses,
-        .ln_e = flo_ln_cut(flo_mixture_above(
-            &mixture, updated / (updated + others->controls)))};
+        .ln_e = flo_ln_cut(flo_mixture_above(&mixture, updated / (updated + others->controls)))};
 }
 
 /* The value's own controls are far as well, or are too few to tell. */
@@ -179,33 +170,30 @@ static bool is_of_the_place(const struct value *value, double far_own)
     }
     /* A single control is no arm; it says so much that it is not far. */
     return far_own > 0 || (value->controls < OWN_MIN && far > 0) ||
-           (value->controls > 0 &&
-            pow(1 - share, value->controls) > CHANCE_MAX);
+           (value->controls > 0 && pow(1 - share, value->controls) > CHANCE_MAX);
 }
 
 /* Enough far ones, and far more of them than elsewhere. */
-static bool is_apart(const struct flo_count_scan_room *room,
-                     const struct value *value, double far_everywhere)
+static bool is_apart(const struct flo_count_scan_room *room, const struct value *value,
+                     double far_everywhere)
 {
     double share = (double)value->far / value->updated;
     uint32_t rest = room->all.updated - value->updated;
     uint32_t rest_far = room->all.far - value->far;
 
-    return share >= RATIO_MIN * far_everywhere / room->all.controls &&
-           rest >= UPDATED_MIN && share >= RATIO_MIN * (double)rest_far / rest;
+    return share >= RATIO_MIN * far_everywhere / room->all.controls && rest >= UPDATED_MIN &&
+           share >= RATIO_MIN * (double)rest_far / rest;
 }
 
-static void look_at_value(const struct flo_count_scan_room *room,
-                          struct flo_slice at, double threshold,
-                          struct best *best)
+static void look_at_value(const struct flo_count_scan_room *room, struct flo_slice at,
+                          double threshold, struct best *best)
 {
     const struct value *value = &room->values[at.value];
 
     if (value->updated < UPDATED_MIN || value->far < FAR_MIN ||
         2 * (uint64_t)value->far < value->updated ||
         (value->controls < OWN_MIN &&
-         (room->label->needs_own ||
-          (uint64_t)value->updated + value->controls < LARGE))) {
+         (room->label->needs_own || (uint64_t)value->updated + value->controls < LARGE))) {
         return;
     }
     struct against all = against(value, &room->all);
@@ -254,12 +242,10 @@ static bool is_better(const struct part *one, const struct part *best)
     if (best->slice.value == 0 || one->is_whole != best->is_whole) {
         return best->slice.value == 0 || one->is_whole;
     }
-    return one->far != best->far ? one->far > best->far
-                                 : one->devices < best->devices;
+    return one->far != best->far ? one->far > best->far : one->devices < best->devices;
 }
 
-static bool is_in(const struct flo_count_scan_room *room, size_t device,
-                  struct flo_slice slice)
+static bool is_in(const struct flo_count_scan_room *room, size_t device, struct flo_slice slice)
 {
     return room->devices[device].is_updated && room->removed[device] == 0 &&
            room->rule->labels[slice.label].values[device] == slice.value;
@@ -286,15 +272,14 @@ static void look_within(struct flo_count_scan_room *room, size_t label,
         if (value->part >= UPDATED_MIN && others >= 1 &&
             (!room->label->needs_own || value->controls >= OWN_MIN) &&
             are_most(value->part_far, value->part) &&
-            5 * (uint64_t)(row->far - value->part_far) <= others &&
-            is_better(&one, best)) {
+            5 * (uint64_t)(row->far - value->part_far) <= others && is_better(&one, best)) {
             *best = one;
         }
     }
 }
 
-static void name(struct flo_count_scan_room *room, const struct best *best,
-                 uint8_t number, uint8_t *far, struct flo_count_scan_row *row)
+static void name(struct flo_count_scan_room *room, const struct best *best, uint8_t number,
+                 uint8_t *far, struct flo_count_scan_row *row)
 {
     struct part part = {0};
 
@@ -317,8 +302,7 @@ static void name(struct flo_count_scan_room *room, const struct best *best,
 /* ---- turns ---- */
 
 /* Most events first; those found earlier before equal ones. */
-static void add_probe(struct flo_count_scan *out, struct flo_slice slice,
-                      const struct value *value)
+static void add_probe(struct flo_count_scan *out, struct flo_slice slice, const struct value *value)
 {
     size_t at = out->probe_count;
 
@@ -332,22 +316,19 @@ static void add_probe(struct flo_count_scan *out, struct flo_slice slice,
     for (size_t i = out->probe_count - 1; i > at; i--) {
         out->probes[i] = out->probes[i - 1];
     }
-    out->probes[at] =
-        (struct flo_scan_probe){.slice = slice,
-                                .take = value->controls < FLO_SCAN_PROBE_DEVICES
-                                            ? value->controls
-                                            : FLO_SCAN_PROBE_DEVICES,
-                                .least = value->least};
+    out->probes[at] = (struct flo_scan_probe){
+        .slice = slice,
+        .take = value->controls < FLO_SCAN_PROBE_DEVICES ? value->controls : FLO_SCAN_PROBE_DEVICES,
+        .least = value->least};
 }
 
 static bool asks_for_more(const struct value *value)
 {
-    return value->updated >= 1 && value->updated < UPDATED_MIN &&
-           value->controls >= OWN_MIN && value->far == value->updated;
+    return value->updated >= 1 && value->updated < UPDATED_MIN && value->controls >= OWN_MIN &&
+           value->far == value->updated;
 }
 
-static void turn(struct flo_count_scan_room *room, struct flo_count_scan *out,
-                 struct best *best)
+static void turn(struct flo_count_scan_room *room, struct flo_count_scan *out, struct best *best)
 {
     const struct flo_count_scan_rule *rule = room->rule;
 
@@ -356,8 +337,8 @@ static void turn(struct flo_count_scan_room *room, struct flo_count_scan *out,
     count_all(room);
     for (size_t l = 0; l < rule->label_count; l++) {
         count_label(room, l);
-        double threshold = flo_slice_threshold(
-            rule->alpha, rule->weight, rule->label_count, room->label->judged);
+        double threshold =
+            flo_slice_threshold(rule->alpha, rule->weight, rule->label_count, room->label->judged);
         for (size_t v = 1; v <= room->label->count; v++) {
             struct flo_slice at = {(uint16_t)l, (uint16_t)v};
             if (asks_for_more(&room->values[v])) {
@@ -371,9 +352,8 @@ static void turn(struct flo_count_scan_room *room, struct flo_count_scan *out,
 }
 
 bool flo_count_scan_look(const struct flo_count_scan_rule *rule,
-                         const struct flo_count_scan_device *devices,
-                         size_t count, void *memory, uint8_t *far,
-                         struct flo_count_scan *out)
+                         const struct flo_count_scan_device *devices, size_t count, void *memory,
+                         uint8_t *far, struct flo_count_scan *out)
 {
     struct flo_count_scan_room *room = memory;
     struct best best;
@@ -385,8 +365,7 @@ bool flo_count_scan_look(const struct flo_count_scan_rule *rule,
     }
     turn(room, out, &best);
     while (best.slice.value != 0 && out->row_count < FLO_SCAN_ROWS_MAX) {
-        name(room, &best, (uint8_t)(out->row_count + 1), far,
-             &out->rows[out->row_count]);
+        name(room, &best, (uint8_t)(out->row_count + 1), far, &out->rows[out->row_count]);
         out->row_count++;
         turn(room, out, &best);
     }

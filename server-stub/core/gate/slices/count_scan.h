@@ -15,13 +15,13 @@ struct flo_count_scan_device {
     double events[FLO_SCAN_WAVES_MAX];   /* updated: events[wave] alone */
     double expected[FLO_SCAN_WAVES_MAX]; /* likewise */
     uint8_t wave;                        /* updated: its own */
-    uint8_t waves; /* control: how many it has numbers of, at least 1 */
+    uint8_t waves;                       /* control: how many it has numbers of, at least 1 */
     bool is_updated;
 };
 struct flo_count_scan_rule {
     double alpha; /* level of the whole scan: 0.01 */
     double weight;
-    double least; /* events of a far device: errors 8, crashes 1 */
+    double least;                         /* events of a far device: errors 8, crashes 1 */
     const struct flo_slice_label *labels; /* tau2 is not used */
     size_t label_count;
 };
@@ -50,8 +50,7 @@ size_t flo_count_scan_room_bytes(size_t devices);
  * false: negative or not finite, a wave that does not exist, or a control
  * without one; *out is empty then. */
 bool flo_count_scan_look(const struct flo_count_scan_rule *rule,
-                         const struct flo_count_scan_device *devices,
-                         size_t count, void *room, uint8_t *far,
-                         struct flo_count_scan *out);
+                         const struct flo_count_scan_device *devices, size_t count, void *room,
+                         uint8_t *far, struct flo_count_scan *out);
 
 #endif

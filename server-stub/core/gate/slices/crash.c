@@ -15,8 +15,7 @@ double flo_crash_rate(double crashes_before, double hours_before, double rate)
     return (crashes_before + 0.5) / (hours_before + 0.5 / rate);
 }
 
-double flo_crash_expected(double hours, double crashes_before,
-                          double hours_before, double rate)
+double flo_crash_expected(double hours, double crashes_before, double hours_before, double rate)
 {
     assert(hours >= 0);
     return -expm1(-flo_crash_rate(crashes_before, hours_before, rate) * hours);
@@ -24,21 +23,18 @@ double flo_crash_expected(double hours, double crashes_before,
 
 static bool is_possible(const struct flo_crash_arm *arm)
 {
-    return isfinite(arm->devices) && isfinite(arm->expected) &&
-           arm->devices >= 0 && arm->expected >= 0;
+    return isfinite(arm->devices) && isfinite(arm->expected) && arm->devices >= 0 &&
+           arm->expected >= 0;
 }
 
 /* P(at least `hits` of hits + misses) where a share p is expected. */
 static double tail_of(double hits, double misses, double p)
 {
-    return hits > 0 ? exp(flo_ln_incomplete_beta(p, hits, misses + 1).below)
-                    : 1;
+    return hits > 0 ? exp(flo_ln_incomplete_beta(p, hits, misses + 1).below) : 1;
 }
 
-bool flo_crash_evaluate(const struct flo_crash_rule *rule,
-                        const struct flo_crash_arm *updated,
-                        const struct flo_crash_arm *controls,
-                        const struct flo_crash_arm *past,
+bool flo_crash_evaluate(const struct flo_crash_rule *rule, const struct flo_crash_arm *updated,
+                        const struct flo_crash_arm *controls, const struct flo_crash_arm *past,
                         struct flo_crash_result *out)
 {
     double others = controls->devices + PAST_WEIGHT * past->devices;
@@ -52,17 +48,14 @@ bool flo_crash_evaluate(const struct flo_crash_rule *rule,
         return true;
     }
     out->has_tail = true;
-    out->tail = tail_of(updated->devices, others,
-                        updated->expected / (updated->expected + expected));
+    out->tail =
+        tail_of(updated->devices, others, updated->expected / (updated->expected + expected));
     out->has_ratio = others > 0;
-    out->ratio = out->has_ratio ? updated->devices / updated->expected /
-                                      (others / expected)
-                                : 0;
+    out->ratio = out->has_ratio ? updated->devices / updated->expected / (others / expected) : 0;
     out->has_tail_now = controls->expected > 0;
     if (out->has_tail_now) {
         out->tail_now = tail_of(updated->devices, controls->devices,
-                                updated->expected /
-                                    (updated->expected + controls->expected));
+                                updated->expected / (updated->expected + controls->expected));
     }
     if (updated->devices >= DEVICES_MIN && out->tail <= rule->tail_max &&
         (!out->has_ratio || out->ratio >= rule->limit_ratio) &&

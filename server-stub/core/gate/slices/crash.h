@@ -31,13 +31,10 @@ struct flo_crash_result {
 double flo_crash_rate(double crashes_before, double hours_before, double rate);
 /* A device's chance to crash in `hours` by its own past: crashes in hours, and
  * all members' crashes per hour (> 0). */
-double flo_crash_expected(double hours, double crashes_before,
-                          double hours_before, double rate);
+double flo_crash_expected(double hours, double crashes_before, double hours_before, double rate);
 /* false: negative or not finite; *out is inconclusive. */
-bool flo_crash_evaluate(const struct flo_crash_rule *rule,
-                        const struct flo_crash_arm *updated,
-                        const struct flo_crash_arm *controls,
-                        const struct flo_crash_arm *past,
+bool flo_crash_evaluate(const struct flo_crash_rule *rule, const struct flo_crash_arm *updated,
+                        const struct flo_crash_arm *controls, const struct flo_crash_arm *past,
                         struct flo_crash_result *out);
 
 #endif

@@ -36,10 +36,9 @@ static double t_at(double r, double nu, double threshold)
 
 static bool is_finite(const struct flo_detect *plan)
 {
-    const double all[] = {plan->updated, plan->controls,  plan->devices_min,
-                          plan->sd,      plan->nu,        plan->limit_pct,
-                          plan->clip,    plan->prove_pct, plan->alpha,
-                          plan->weight};
+    const double all[] = {plan->updated, plan->controls,  plan->devices_min, plan->sd,
+                          plan->nu,      plan->limit_pct, plan->clip,        plan->prove_pct,
+                          plan->alpha,   plan->weight};
 
     for (size_t i = 0; i < FLO_COUNT(all); i++) {
         if (!isfinite(all[i])) {
@@ -55,8 +54,8 @@ bool flo_detect_ratio(const struct flo_detect *plan, struct flo_detected *out)
     if (!is_finite(plan)) {
         return false;
     }
-    if (plan->updated < fmax(plan->devices_min, 1) ||
-        plan->controls < CONTROLS_MIN || plan->sd <= 0) {
+    if (plan->updated < fmax(plan->devices_min, 1) || plan->controls < CONTROLS_MIN ||
+        plan->sd <= 0) {
         return true;
     }
     double threshold = -log(plan->alpha * plan->weight);
@@ -82,17 +81,12 @@ bool flo_detect_ratio(const struct flo_detect *plan, struct flo_detected *out)
 
 static bool does_fail(const struct flo_detect_events *plan, uint32_t events)
 {
-    double p0 = plan->expected_updated /
-                (plan->expected_updated + plan->expected_control);
-    struct flo_beta_mixture mixture = {.a = 0.5,
-                                       .b = 0.5 * (1 - p0) / p0,
-                                       .hits = events,
-                                       .misses = plan->expected_control};
+    double p0 = plan->expected_updated / (plan->expected_updated + plan->expected_control);
+    struct flo_beta_mixture mixture = {
+        .a = 0.5, .b = 0.5 * (1 - p0) / p0, .hits = events, .misses = plan->expected_control};
 
-    return flo_mixture_above(&mixture, p0) >=
-               -log(plan->alpha * plan->weight) &&
-           events >= plan->least &&
-           events >= plan->limit_ratio * plan->expected_updated;
+    return flo_mixture_above(&mixture, p0) >= -log(plan->alpha * plan->weight) &&
+           events >= plan->least && events >= plan->limit_ratio * plan->expected_updated;
 }
 
 /* P(Poisson(mean) < events), summed from the likeliest count both ways: the
@@ -116,15 +110,14 @@ static double fewer(double mean, uint32_t events)
     return sum;
 }
 
-bool flo_detect_count(const struct flo_detect_events *plan, uint32_t *events,
-                      double *ratio)
+bool flo_detect_count(const struct flo_detect_events *plan, uint32_t *events, double *ratio)
 {
     uint32_t low = 0; /* does not fail */
     uint32_t high = EVENTS_MAX;
 
-    if (!isfinite(plan->expected_updated) ||
-        !isfinite(plan->expected_control) || plan->expected_updated <= 0 ||
-        plan->expected_control <= 0 || !does_fail(plan, EVENTS_MAX)) {
+    if (!isfinite(plan->expected_updated) || !isfinite(plan->expected_control) ||
+        plan->expected_updated <= 0 || plan->expected_control <= 0 ||
+        !does_fail(plan, EVENTS_MAX)) {
         return false;
     }
     /* More events are more evidence: halving finds the fewest. */
@@ -157,17 +150,13 @@ bool flo_detect_count(const struct flo_detect_events *plan, uint32_t *events,
 
 static double chance_of(double mean, double events)
 {
-    return mean > 0     ? exp(events * log(mean) - mean - lgamma(events + 1))
-           : events > 0 ? 0
-                        : 1;
+    return mean > 0 ? exp(events * log(mean) - mean - lgamma(events + 1)) : events > 0 ? 0 : 1;
 }
 
 /* Would so many be proven, with that bound for the rate? */
-static bool is_proven(const struct flo_detect_watch *plan, double events,
-                      double below)
+static bool is_proven(const struct flo_detect_watch *plan, double events, double below)
 {
-    return flo_poisson_upper(events, flo_look_z(plan->look),
-                             flo_look_alpha(plan->look)) <
+    return flo_poisson_upper(events, flo_look_z(plan->look), flo_look_alpha(plan->look)) <
            below * plan->hours_updated;
 }
 
@@ -179,15 +168,13 @@ double flo_detect_watch(const struct flo_detect_watch *plan)
     double proven = 0; /* chance of fewer */
     double odds = 0;
 
-    if (!(updated < MEAN_MAX) || !(controls < MEAN_MAX) ||
-        plan->hours_controls <= 0) {
+    if (!(updated < MEAN_MAX) || !(controls < MEAN_MAX) || plan->hours_controls <= 0) {
         return 1;
     }
     /* More events of the controls let more of the updated ones pass. */
     for (double m = 0; m <= 2 * controls + 50; m++) {
         while (least < 2 * updated + 100 &&
-               is_proven(plan, least,
-                         plan->prove_rate + m / plan->hours_controls)) {
+               is_proven(plan, least, plan->prove_rate + m / plan->hours_controls)) {
             proven += chance_of(updated, least++);
         }
         odds += chance_of(controls, m) * proven;

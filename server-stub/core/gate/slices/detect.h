@@ -38,8 +38,7 @@ struct flo_detect_events {
  * *ratio: of the rates, found in 95 % of runs.
  *
  * false: none, 10,000 events do not fail, or the plan is not finite. */
-bool flo_detect_count(const struct flo_detect_events *plan, uint32_t *events,
-                      double *ratio);
+bool flo_detect_count(const struct flo_detect_events *plan, uint32_t *events, double *ratio);
 
 /* Events that are rare against the time watched, as a look will find them. */
 struct flo_detect_watch {

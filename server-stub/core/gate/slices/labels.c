@@ -6,8 +6,7 @@
 
 #include "server-stub/core/gate/slices/labels.h"
 
-double flo_slice_threshold(double alpha, double weight, size_t labels,
-                           uint32_t judged)
+double flo_slice_threshold(double alpha, double weight, size_t labels, uint32_t judged)
 {
     assert(alpha > 0 && weight > 0 && labels > 0);
     return -log(alpha * weight / ((double)labels * (judged > 0 ? judged : 1)));
@@ -20,8 +19,7 @@ struct room {
     size_t ties;
 };
 
-static size_t values_above(const struct flo_slice_word *words, size_t count,
-                           size_t members)
+static size_t values_above(const struct flo_slice_word *words, size_t count, size_t members)
 {
     size_t values = 0;
 
@@ -46,8 +44,7 @@ static struct room room_of(const struct flo_slice_word *words, size_t count)
         }
     }
     return (struct room){.members = low,
-                         .ties = FLO_SLICE_VALUES_MAX -
-                                 values_above(words, count, low)};
+                         .ties = FLO_SLICE_VALUES_MAX - values_above(words, count, low)};
 }
 
 /* Those that are scanned. */
@@ -64,8 +61,8 @@ static int by_text(const void *a, const void *b)
     return strcmp(one->text, other->text);
 }
 
-void flo_slice_words_number(const struct flo_slice_word *words, size_t count,
-                            uint16_t *numbers, struct flo_slice_values *out)
+void flo_slice_words_number(const struct flo_slice_word *words, size_t count, uint16_t *numbers,
+                            struct flo_slice_values *out)
 {
     struct chosen chosen[FLO_SLICE_VALUES_MAX];
     struct room room = room_of(words, count);
@@ -76,8 +73,7 @@ void flo_slice_words_number(const struct flo_slice_word *words, size_t count,
         numbers[i] = 0;
         if (words[i].members > room.members || (is_tie && room.ties > 0)) {
             room.ties -= is_tie ? 1 : 0;
-            chosen[out->count++] =
-                (struct chosen){.text = words[i].text, .word = (uint32_t)i};
+            chosen[out->count++] = (struct chosen){.text = words[i].text, .word = (uint32_t)i};
         } else if (words[i].members > 0) {
             out->left_values++;
             out->left_devices += words[i].members;

@@ -41,8 +41,7 @@ static double fit(const struct flo_slope_reading *readings, size_t count)
     return both / squares;
 }
 
-bool flo_slope_of(const struct flo_slope_reading *readings, size_t count,
-                  struct flo_slope *out)
+bool flo_slope_of(const struct flo_slope_reading *readings, size_t count, struct flo_slope *out)
 {
     size_t half = count / 2;
 
@@ -102,8 +101,7 @@ bool flo_slope_add(struct flo_slope_track *track, uint32_t block, double y)
 }
 
 /* false: too few readings, or sums that no readings have. */
-static bool slope_of(const struct flo_slope_sums *sums, uint32_t least,
-                     double *out)
+static bool slope_of(const struct flo_slope_sums *sums, uint32_t least, double *out)
 {
     double n = sums->count;
     double squares = n * sums->t2 - sums->t * sums->t;
@@ -133,8 +131,7 @@ void flo_slope_read(const struct flo_slope_track *track, struct flo_slope *out)
     out->has_latest = slope_of(&late, LATEST_MIN, &out->latest);
 }
 
-void flo_slope_read_since(const struct flo_slope_track *track,
-                          const struct flo_slope_sums *before,
+void flo_slope_read_since(const struct flo_slope_track *track, const struct flo_slope_sums *before,
                           struct flo_slope *out)
 {
     const struct flo_slope_sums *all = &track->all;
@@ -150,16 +147,14 @@ void flo_slope_read_since(const struct flo_slope_track *track,
                                          .y = all->y - before->y,
                                          .ty = all->ty - before->ty};
     out->has_slope = slope_of(&since, READINGS_MIN, &out->slope);
-    out->has_latest = slope_of(since.count < late.count ? &since : &late,
-                               LATEST_MIN, &out->latest);
+    out->has_latest = slope_of(since.count < late.count ? &since : &late, LATEST_MIN, &out->latest);
 }
 
 /* ---- two arms ---- */
 
 /* The devices that count, their slopes and then their latest ones.
  * SIZE_MAX: one is not finite. */
-static size_t gather(const struct flo_slope *slopes, size_t count,
-                     double *numbers, double *latest)
+static size_t gather(const struct flo_slope *slopes, size_t count, double *numbers, double *latest)
 {
     size_t used = 0;
 
@@ -195,8 +190,7 @@ static struct flo_ratio_arm arm_of(const struct flo_slope *slopes, size_t count,
     arm.mean /= arm.devices > 0 ? (double)arm.devices : 1;
     for (size_t i = 0; i < count; i++) {
         if (has_both(&slopes[i])) {
-            double off =
-                flo_clipped(clip, slopes[i].slope) - clip->centre - arm.mean;
+            double off = flo_clipped(clip, slopes[i].slope) - clip->centre - arm.mean;
             arm.m2 += off * off;
         }
     }
@@ -204,8 +198,8 @@ static struct flo_ratio_arm arm_of(const struct flo_slope *slopes, size_t count,
 }
 
 bool flo_leak_arms(const struct flo_slope *updated, size_t updated_count,
-                   const struct flo_slope *controls, size_t control_count,
-                   double *numbers, struct flo_leak_arms *out)
+                   const struct flo_slope *controls, size_t control_count, double *numbers,
+                   struct flo_leak_arms *out)
 {
     struct flo_clip clip = {0};
 
@@ -216,16 +210,14 @@ bool flo_leak_arms(const struct flo_slope *updated, size_t updated_count,
     }
     double middle = n > 0 ? flo_median(numbers, n) : 0;
     double late = n > 0 ? flo_median(numbers + updated_count, n) : 0;
-    size_t others =
-        gather(controls, control_count, numbers, numbers + control_count);
+    size_t others = gather(controls, control_count, numbers, numbers + control_count);
     if (others == SIZE_MAX) {
         return false;
     }
     if (others > 0) {
         clip.centre = flo_median(numbers, others);
-        clip.reach = fmax(
-            CLIP_TIMES * flo_robust_deviation(numbers, others, clip.centre),
-            CLIP_MIN);
+        clip.reach =
+            fmax(CLIP_TIMES * flo_robust_deviation(numbers, others, clip.centre), CLIP_MIN);
         late -= flo_median(numbers + control_count, others);
     }
     out->treated = arm_of(updated, updated_count, &clip);
@@ -260,8 +252,7 @@ static double between(double one, double other, double share)
     return one + (other - one) * share;
 }
 
-void flo_leak_add_wave(struct flo_leak_arms *to,
-                       const struct flo_leak_arms *wave)
+void flo_leak_add_wave(struct flo_leak_arms *to, const struct flo_leak_arms *wave)
 {
     struct flo_leak_arms from = *wave;
 
@@ -274,14 +265,14 @@ void flo_leak_add_wave(struct flo_leak_arms *to,
         *to = from;
         return;
     }
-    double share = (double)from.treated.devices /
-                   (double)(to->treated.devices + from.treated.devices);
+    double share =
+        (double)from.treated.devices / (double)(to->treated.devices + from.treated.devices);
     to->slope = between(to->slope, from.slope, share);
     to->latest = between(to->latest, from.latest, share);
     join(&to->treated, &from.treated);
     to->control.m2 = between(to->control.m2, from.control.m2, share);
-    to->control.devices = llround(between((double)to->control.devices,
-                                          (double)from.control.devices, share));
+    to->control.devices =
+        llround(between((double)to->control.devices, (double)from.control.devices, share));
 }
 
 void flo_leak_add(struct flo_leak_arms *to, const struct flo_leak_arms *from)
@@ -293,8 +284,8 @@ void flo_leak_add(struct flo_leak_arms *to, const struct flo_leak_arms *from)
         *to = *from;
         return;
     }
-    double share = (double)from->treated.devices /
-                   (double)(to->treated.devices + from->treated.devices);
+    double share =
+        (double)from->treated.devices / (double)(to->treated.devices + from->treated.devices);
     to->slope += (from->slope - to->slope) * share;
     to->latest += (from->latest - to->latest) * share;
     join(&to->treated, &from->treated);
@@ -307,39 +298,31 @@ static double evidence_of(const struct flo_leak_arms *arms)
     double others = (double)arms->control.devices;
     double nu = n + others - 2;
     double squares = fmax(arms->treated.m2, 0);
-    double pooled =
-        fmax((squares + fmax(arms->control.m2, 0)) / nu, VARIANCE_MIN);
-    double variance =
-        flo_variance_treated(pooled, squares, n - 1) / n + pooled / others;
+    double pooled = fmax((squares + fmax(arms->control.m2, 0)) / nu, VARIANCE_MIN);
+    double variance = flo_variance_treated(pooled, squares, n - 1) / n + pooled / others;
 
-    return flo_student_above((arms->treated.mean - arms->control.mean) /
-                                 sqrt(variance),
+    return flo_student_above((arms->treated.mean - arms->control.mean) / sqrt(variance),
                              FLO_EFFECT_PRIOR * pooled / variance, nu);
 }
 
-static enum flo_open open_of(const struct flo_leak_rule *rule, uint64_t n,
-                             uint64_t others)
+static enum flo_open open_of(const struct flo_leak_rule *rule, uint64_t n, uint64_t others)
 {
-    return n < 1 || others < 1 ? FLO_OPEN_NOBODY
-           : n + others < 3    ? FLO_OPEN_TWO
-           : n < rule->devices_min || others < rule->controls_min
-               ? FLO_OPEN_FEW
-               : FLO_OPEN_UNSURE;
+    return n < 1 || others < 1                                    ? FLO_OPEN_NOBODY
+           : n + others < 3                                       ? FLO_OPEN_TWO
+           : n < rule->devices_min || others < rule->controls_min ? FLO_OPEN_FEW
+                                                                  : FLO_OPEN_UNSURE;
 }
 
-bool flo_leak_judge(const struct flo_leak_rule *rule,
-                    const struct flo_leak_arms *arms,
+bool flo_leak_judge(const struct flo_leak_rule *rule, const struct flo_leak_arms *arms,
                     struct flo_leak_result *out)
 {
     double limit = log1p(rule->limit_pct / 100);
     double delta = arms->treated.mean - arms->control.mean;
 
     assert(rule->alpha > 0 && rule->weight > 0 && rule->limit_pct > -100);
-    *out = (struct flo_leak_result){.verdict = FLO_VERDICT_INCONCLUSIVE,
-                                    .open = FLO_OPEN_NOBODY};
-    if (!flo_ratio_arm_is_possible(&arms->treated) ||
-        !flo_ratio_arm_is_possible(&arms->control) || !isfinite(arms->slope) ||
-        !isfinite(arms->latest)) {
+    *out = (struct flo_leak_result){.verdict = FLO_VERDICT_INCONCLUSIVE, .open = FLO_OPEN_NOBODY};
+    if (!flo_ratio_arm_is_possible(&arms->treated) || !flo_ratio_arm_is_possible(&arms->control) ||
+        !isfinite(arms->slope) || !isfinite(arms->latest)) {
         return false;
     }
     out->updated = (uint64_t)arms->treated.devices;

@@ -22,8 +22,7 @@ struct flo_slope {
 /* Readings in the order of their blocks, from 30 minutes after the swap on.
  *
  * false: one is not finite; *out has nothing. */
-bool flo_slope_of(const struct flo_slope_reading *readings, size_t count,
-                  struct flo_slope *out);
+bool flo_slope_of(const struct flo_slope_reading *readings, size_t count, struct flo_slope *out);
 
 /* The same from sums: no reading is kept.  `latest` and `newest` together have
  * the latest half to three quarters of them: at each power of two the older
@@ -45,8 +44,7 @@ bool flo_slope_add(struct flo_slope_track *track, uint32_t block, double y);
 void flo_slope_read(const struct flo_slope_track *track, struct flo_slope *out);
 /* The same of the readings that are not in `before` yet: `all` as it was.  So
  * devices whose readings began earlier are measured in the time of another. */
-void flo_slope_read_since(const struct flo_slope_track *track,
-                          const struct flo_slope_sums *before,
+void flo_slope_read_since(const struct flo_slope_track *track, const struct flo_slope_sums *before,
                           struct flo_slope *out);
 
 struct flo_leak_rule {
@@ -76,18 +74,16 @@ struct flo_leak_result {
  *
  * false: one is not finite; *out has no devices. */
 bool flo_leak_arms(const struct flo_slope *updated, size_t updated_count,
-                   const struct flo_slope *controls, size_t control_count,
-                   double *numbers, struct flo_leak_arms *out);
+                   const struct flo_slope *controls, size_t control_count, double *numbers,
+                   struct flo_leak_arms *out);
 /* Another wave of the same segment: its updated devices, less what the controls
  * did in their time.  These are mostly the same devices for each wave, so they
  * count once. */
-void flo_leak_add_wave(struct flo_leak_arms *to,
-                       const struct flo_leak_arms *wave);
+void flo_leak_add_wave(struct flo_leak_arms *to, const struct flo_leak_arms *wave);
 /* Those of another segment, which have controls of their own. */
 void flo_leak_add(struct flo_leak_arms *to, const struct flo_leak_arms *from);
 /* false: numbers that cannot be; *out is open then. */
-bool flo_leak_judge(const struct flo_leak_rule *rule,
-                    const struct flo_leak_arms *arms,
+bool flo_leak_judge(const struct flo_leak_rule *rule, const struct flo_leak_arms *arms,
                     struct flo_leak_result *out);
 
 #endif

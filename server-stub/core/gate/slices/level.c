@@ -8,8 +8,7 @@
 #define RESUME_BLOCKS 288 /* 24 h: a level may go on */
 #define OLD_BLOCKS 2016   /* 7 days: a level may be compared with */
 
-static struct flo_level *level_of(struct flo_level_table *levels,
-                                  uint32_t release)
+static struct flo_level *level_of(struct flo_level_table *levels, uint32_t release)
 {
     for (size_t i = 0; i < FLO_LEVELS_MAX; i++) {
         if (levels->levels[i].release == release) {
@@ -19,8 +18,7 @@ static struct flo_level *level_of(struct flo_level_table *levels,
     return NULL;
 }
 
-const struct flo_level *flo_levels_of(const struct flo_level_table *levels,
-                                      uint32_t release)
+const struct flo_level *flo_levels_of(const struct flo_level_table *levels, uint32_t release)
 {
     for (size_t i = 0; i < FLO_LEVELS_MAX && release != 0; i++) {
         if (levels->levels[i].release == release) {
@@ -31,8 +29,7 @@ const struct flo_level *flo_levels_of(const struct flo_level_table *levels,
 }
 
 /* A free place, or that of the release that was read longest ago. */
-static struct flo_level *place_for(struct flo_level_table *levels,
-                                   uint32_t release)
+static struct flo_level *place_for(struct flo_level_table *levels, uint32_t release)
 {
     struct flo_level *place = &levels->levels[0];
 
@@ -56,8 +53,7 @@ static uint32_t since(uint32_t then, uint32_t block)
     return block > then ? block - then : 0;
 }
 
-static void change(struct flo_level_table *levels, uint32_t release,
-                   uint32_t block)
+static void change(struct flo_level_table *levels, uint32_t release, uint32_t block)
 {
     struct flo_level *old = level_of(levels, release);
 
@@ -69,8 +65,8 @@ static void change(struct flo_level_table *levels, uint32_t release,
     }
 }
 
-bool flo_levels_add(struct flo_level_table *levels, uint32_t release,
-                    const double *y, uint32_t block)
+bool flo_levels_add(struct flo_level_table *levels, uint32_t release, const double *y,
+                    uint32_t block)
 {
     assert(release != 0);
     if (y != NULL && !isfinite(*y)) {
@@ -106,9 +102,8 @@ static bool is_older_choice(const struct flo_level *one, uint32_t block)
            since(one->last, block) <= OLD_BLOCKS;
 }
 
-enum flo_reference flo_levels_reference(const struct flo_level_table *levels,
-                                        uint32_t running, uint32_t block,
-                                        const struct flo_level **level)
+enum flo_reference flo_levels_reference(const struct flo_level_table *levels, uint32_t running,
+                                        uint32_t block, const struct flo_level **level)
 {
     const struct flo_level *own = flo_levels_of(levels, running);
     const struct flo_level *older = NULL;
@@ -135,8 +130,7 @@ enum flo_reference flo_levels_reference(const struct flo_level_table *levels,
     return FLO_REFERENCE_NONE;
 }
 
-bool flo_levels_control(struct flo_series *series, double x, double curve,
-                        bool is_gauge)
+bool flo_levels_control(struct flo_series *series, double x, double curve, bool is_gauge)
 {
     if (!isfinite(x)) {
         return false;

@@ -34,12 +34,11 @@ struct flo_level_table {
  * that comes back after more than 24 h begins from zero.
  *
  * false: *y is not finite; nothing changed. */
-bool flo_levels_add(struct flo_level_table *levels, uint32_t release,
-                    const double *y, uint32_t block);
+bool flo_levels_add(struct flo_level_table *levels, uint32_t release, const double *y,
+                    uint32_t block);
 
 /* NULL: the release has none. */
-const struct flo_level *flo_levels_of(const struct flo_level_table *levels,
-                                      uint32_t release);
+const struct flo_level *flo_levels_of(const struct flo_level_table *levels, uint32_t release);
 /* The past that a device which runs `running` and swaps in `block` is compared
  * with. */
 enum flo_reference {
@@ -49,15 +48,13 @@ enum flo_reference {
     FLO_REFERENCE_THIN   /* the release that it runs, 3 readings */
 };
 /* *level: which; NULL with FLO_REFERENCE_NONE.  Borrowed from `levels`. */
-enum flo_reference flo_levels_reference(const struct flo_level_table *levels,
-                                        uint32_t running, uint32_t block,
-                                        const struct flo_level **level);
+enum flo_reference flo_levels_reference(const struct flo_level_table *levels, uint32_t running,
+                                        uint32_t block, const struct flo_level **level);
 
 /* A control's reading after its split: a past that is short grows to 12
  * readings first, later ones come after it (flo_series_after).
  *
  * false: x is not finite; nothing changed. */
-bool flo_levels_control(struct flo_series *series, double x, double curve,
-                        bool is_gauge);
+bool flo_levels_control(struct flo_series *series, double x, double curve, bool is_gauge);
 
 #endif

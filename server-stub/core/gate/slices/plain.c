@@ -15,8 +15,7 @@ static void add(struct flo_plain_arm *arm, bool is_above)
     arm->above += is_above ? 1 : 0;
 }
 
-bool flo_plain_add(struct flo_plain_arm *arm, double d, uint32_t before,
-                   uint32_t after)
+bool flo_plain_add(struct flo_plain_arm *arm, double d, uint32_t before, uint32_t after)
 {
     if (before < 1 || after < 2) {
         return true;
@@ -28,9 +27,8 @@ bool flo_plain_add(struct flo_plain_arm *arm, double d, uint32_t before,
     return true;
 }
 
-bool flo_plain_add_errors(struct flo_plain_arm *arm, double events,
-                          double requests, double past_events,
-                          double past_requests)
+bool flo_plain_add_errors(struct flo_plain_arm *arm, double events, double requests,
+                          double past_events, double past_requests)
 {
     if (!isfinite(events) || !isfinite(requests) || !isfinite(past_events) ||
         !isfinite(past_requests) || events < 0 || past_events < 0) {
@@ -41,8 +39,7 @@ bool flo_plain_add_errors(struct flo_plain_arm *arm, double events,
     }
     double rate = events / requests;
     double past = past_events / past_requests;
-    add(arm, events >= EVENTS_MIN && rate >= RATIO_MIN * past &&
-                 rate >= past + POINT);
+    add(arm, events >= EVENTS_MIN && rate >= RATIO_MIN * past && rate >= past + POINT);
     return true;
 }
 

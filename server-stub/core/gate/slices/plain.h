@@ -25,14 +25,12 @@ struct flo_plain_arm {
  * unclipped and without curve, from so many readings.
  *
  * false: it could be compared, and d is not finite; nothing was added. */
-bool flo_plain_add(struct flo_plain_arm *arm, double d, uint32_t before,
-                   uint32_t after);
+bool flo_plain_add(struct flo_plain_arm *arm, double d, uint32_t before, uint32_t after);
 /* A device's errors: since the swap, and before.
  *
  * false: not finite, or a negative count of errors; nothing was added. */
-bool flo_plain_add_errors(struct flo_plain_arm *arm, double events,
-                          double requests, double past_events,
-                          double past_requests);
+bool flo_plain_add_errors(struct flo_plain_arm *arm, double events, double requests,
+                          double past_events, double past_requests);
 enum flo_plain_verdict flo_plain_judge(const struct flo_plain_arm *updated,
                                        const struct flo_plain_arm *controls);
 

@@ -17,15 +17,13 @@ static double squares(const struct flo_ratio_arm *arm)
     return arm->devices > 1 ? fmax(arm->m2, 0) : 0;
 }
 
-bool flo_pooled_add(struct flo_pooled_sums *sums,
-                    const struct flo_ratio_segment *stratum)
+bool flo_pooled_add(struct flo_pooled_sums *sums, const struct flo_ratio_segment *stratum)
 {
     const struct flo_ratio_arm *treated = &stratum->treated;
     const struct flo_ratio_arm *control = &stratum->control;
     double n = (double)treated->devices;
 
-    if (!flo_ratio_arm_is_possible(treated) ||
-        !flo_ratio_arm_is_possible(control)) {
+    if (!flo_ratio_arm_is_possible(treated) || !flo_ratio_arm_is_possible(control)) {
         return false;
     }
     if (treated->devices < 1 || control->devices < 1) {
@@ -45,9 +43,8 @@ bool flo_pooled_add(struct flo_pooled_sums *sums,
 bool flo_pooled_are_possible(const struct flo_pooled_sums *sums)
 {
     bool is_possible = fabs(sums->change) <= SUM_MAX;
-    const double sizes[] = {
-        sums->updated, sums->controls,        sums->freedom,        sums->load,
-        sums->squares, sums->squares_updated, sums->freedom_updated};
+    const double sizes[] = {sums->updated, sums->controls,        sums->freedom,        sums->load,
+                            sums->squares, sums->squares_updated, sums->freedom_updated};
 
     for (size_t i = 0; i < FLO_COUNT(sizes); i++) {
         is_possible = is_possible && sizes[i] >= 0 && sizes[i] <= SUM_MAX;
@@ -57,8 +54,7 @@ bool flo_pooled_are_possible(const struct flo_pooled_sums *sums)
 
 /* ---- devices of a wave, by site ---- */
 
-static size_t end_of_site(const struct flo_difference *items, size_t count,
-                          size_t from)
+static size_t end_of_site(const struct flo_difference *items, size_t count, size_t from)
 {
     size_t end = from + 1;
 
@@ -68,8 +64,8 @@ static size_t end_of_site(const struct flo_difference *items, size_t count,
     return end;
 }
 
-static void add_items(const struct flo_difference *items, size_t count,
-                      const struct flo_clip *clip, struct flo_pooled_sums *sums)
+static void add_items(const struct flo_difference *items, size_t count, const struct flo_clip *clip,
+                      struct flo_pooled_sums *sums)
 {
     struct flo_arms arms;
 
@@ -78,8 +74,8 @@ static void add_items(const struct flo_difference *items, size_t count,
     (void)flo_pooled_add(sums, &arms.arms);
 }
 
-void flo_pooled_gather(struct flo_difference *items, size_t count,
-                       double *scratch, struct flo_pooled_sums *sums)
+void flo_pooled_gather(struct flo_difference *items, size_t count, double *scratch,
+                       struct flo_pooled_sums *sums)
 {
     double before = sums->updated;
     struct flo_clip clip = flo_arms_clip(items, count, scratch);
@@ -111,17 +107,15 @@ static bool part_of(const struct flo_pooled_sums *sums, struct part *out)
         return false;
     }
     double pooled = fmax(sums->squares / sums->freedom, FLO_VARIANCE_MIN);
-    double updated = flo_variance_treated(pooled, sums->squares_updated,
-                                          sums->freedom_updated);
+    double updated = flo_variance_treated(pooled, sums->squares_updated, sums->freedom_updated);
     *out = (struct part){.effect = sums->change / sums->updated,
                          .variance_updated = updated / sums->updated,
-                         .variance_controls = pooled * sums->load /
-                                              sums->updated / sums->updated};
+                         .variance_controls = pooled * sums->load / sums->updated / sums->updated};
     return true;
 }
 
-void flo_pooled_judge(double prove_pct, const struct flo_pooled_sums *waves,
-                      size_t count, struct flo_pooled_result *out)
+void flo_pooled_judge(double prove_pct, const struct flo_pooled_sums *waves, size_t count,
+                      struct flo_pooled_result *out)
 {
     double prove = log1p(prove_pct / 100);
     double weights = 0;

@@ -14,14 +14,14 @@
 #include "server-stub/core/gate/statistics/series.h"
 
 /* Zeros are a wave without devices.  The names are those of the record. */
-#define FLO_POOLED_SUMS(X)                                                     \
-    X(updated)         /* devices with a control */                            \
-    X(controls)        /* devices, those of each stratum */                    \
-    X(freedom)         /* degrees of it, of both arms */                       \
-    X(freedom_updated) /* degrees of the updated arm */                        \
-    X(squares)         /* about the means, of both arms */                     \
-    X(squares_updated) /* squares of the updated arm */                        \
-    X(change)          /* mean of a stratum less its controls', by device */   \
+#define FLO_POOLED_SUMS(X)                                                                         \
+    X(updated)         /* devices with a control */                                                \
+    X(controls)        /* devices, those of each stratum */                                        \
+    X(freedom)         /* degrees of it, of both arms */                                           \
+    X(freedom_updated) /* degrees of the updated arm */                                            \
+    X(squares)         /* about the means, of both arms */                                         \
+    X(squares_updated) /* squares of the updated arm */                                            \
+    X(change)          /* mean of a stratum less its controls', by device */                       \
     X(load)            /* how much the controls' errors weigh */
 struct flo_pooled_sums {
 #define FLO_POOLED_FIELD(name) double name;
@@ -30,13 +30,12 @@ struct flo_pooled_sums {
 };
 /* false: numbers that cannot be; *sums is as before.  A stratum with an empty
  * arm adds nothing. */
-bool flo_pooled_add(struct flo_pooled_sums *sums,
-                    const struct flo_ratio_segment *stratum);
+bool flo_pooled_add(struct flo_pooled_sums *sums, const struct flo_ratio_segment *stratum);
 /* Differences of one wave, segment and reference, by site.  Where no site has
  * devices of both arms, sites are compared as devices (statistics/sites.h).
  * Reorders the items; `scratch` holds `count` numbers. */
-void flo_pooled_gather(struct flo_difference *items, size_t count,
-                       double *scratch, struct flo_pooled_sums *sums);
+void flo_pooled_gather(struct flo_difference *items, size_t count, double *scratch,
+                       struct flo_pooled_sums *sums);
 /* Sums that flo_pooled_add() can have made. */
 bool flo_pooled_are_possible(const struct flo_pooled_sums *sums);
 
@@ -52,7 +51,7 @@ struct flo_pooled_result {
 };
 /* A look after 1, 2, 4 or 8 soaks; all have the same level.  Possible waves, in
  * the order in which they began. */
-void flo_pooled_judge(double prove_pct, const struct flo_pooled_sums *waves,
-                      size_t count, struct flo_pooled_result *out);
+void flo_pooled_judge(double prove_pct, const struct flo_pooled_sums *waves, size_t count,
+                      struct flo_pooled_result *out);
 
 #endif

@@ -3,8 +3,8 @@
 
 #include "server-stub/core/gate/slices/probe.h"
 
-size_t flo_probe_pick(flo_probe_rank *rank, const void *context, size_t count,
-                      uint32_t take, size_t *out)
+size_t flo_probe_pick(flo_probe_rank *rank, const void *context, size_t count, uint32_t take,
+                      size_t *out)
 {
     uint32_t ranks[FLO_SCAN_PROBE_DEVICES];
     size_t used = 0;

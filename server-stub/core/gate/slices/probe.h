@@ -18,7 +18,7 @@
 typedef uint32_t flo_probe_rank(const void *context, size_t device);
 /* The first `take` (at most three) of `count` devices by their rank.  out:
  * [FLO_SCAN_PROBE_DEVICES].  Returns their number. */
-size_t flo_probe_pick(flo_probe_rank *rank, const void *context, size_t count,
-                      uint32_t take, size_t *out);
+size_t flo_probe_pick(flo_probe_rank *rank, const void *context, size_t count, uint32_t take,
+                      size_t *out);
 
 #endif

@@ -12,16 +12,14 @@
 
 /* ---- one value ---- */
 
-static double evidence_of(const struct flo_scan_room *room,
-                          const struct flo_scan_value *value)
+static double evidence_of(const struct flo_scan_room *room, const struct flo_scan_value *value)
 {
     const struct flo_slice_label *label = room->label;
     double n = (double)value->updated.devices;
     double updated = flo_variance_treated(room->s2, value->updated.m2, n - 1);
-    double others =
-        flo_scan_value_has_own(value)
-            ? room->s2 / (double)value->controls.devices
-            : fmax(room->tau2, label->tau2) + room->s2 / (double)room->controls;
+    double others = flo_scan_value_has_own(value)
+                        ? room->s2 / (double)value->controls.devices
+                        : fmax(room->tau2, label->tau2) + room->s2 / (double)room->controls;
     double variance = updated / n + others;
 
     return flo_student_above(value->updated.mean / sqrt(variance),
@@ -29,20 +27,17 @@ static double evidence_of(const struct flo_scan_room *room,
 }
 
 /* The lift at a place among live devices that are not of this value. */
-static double rest_at(const struct flo_scan_room *room,
-                      const struct flo_scan_value *value, size_t place)
+static double rest_at(const struct flo_scan_room *room, const struct flo_scan_value *value,
+                      size_t place)
 {
-    for (int64_t j = 0;
-         j < value->updated.devices && room->group[value->first + j] <= place;
-         j++) {
+    for (int64_t j = 0; j < value->updated.devices && room->group[value->first + j] <= place; j++) {
         place++;
     }
     return room->live[place].lift;
 }
 
 /* All other updated devices are worse by as much: no matter of a slice. */
-static bool is_everywhere(const struct flo_scan_room *room,
-                          const struct flo_scan_value *value)
+static bool is_everywhere(const struct flo_scan_room *room, const struct flo_scan_value *value)
 {
     size_t rest = room->live_count - (size_t)value->updated.devices;
 
@@ -54,8 +49,7 @@ static bool is_everywhere(const struct flo_scan_room *room,
     return value->updated.mean < 2 * (0.5 * (lower + upper));
 }
 
-static bool are_enough_far(const struct flo_scan_room *room,
-                           const struct flo_scan_value *value)
+static bool are_enough_far(const struct flo_scan_room *room, const struct flo_scan_value *value)
 {
     int64_t far = 0;
 
@@ -66,25 +60,20 @@ static bool are_enough_far(const struct flo_scan_room *room,
     return far >= FLO_SCAN_UPDATED_MIN && 3 * far >= value->updated.devices;
 }
 
-static void look_at_value(const struct flo_scan_room *room, struct flo_slice at,
-                          double threshold, struct flo_scan_best *best)
+static void look_at_value(const struct flo_scan_room *room, struct flo_slice at, double threshold,
+                          struct flo_scan_best *best)
 {
     const struct flo_scan_value *value = &room->values[at.value];
 
-    if (value->updated.devices < FLO_SCAN_UPDATED_MIN ||
-        value->updated.mean < room->limit ||
+    if (value->updated.devices < FLO_SCAN_UPDATED_MIN || value->updated.mean < room->limit ||
         !flo_scan_value_counts(room, value)) {
         return;
     }
     double ln_e = evidence_of(room, value);
-    if (ln_e >= threshold && are_enough_far(room, value) &&
-        !is_everywhere(room, value) &&
-        (best->slice.value == 0 ||
-         ln_e - threshold > best->ln_e - best->threshold + TIE)) {
-        *best = (struct flo_scan_best){.slice = at,
-                                       .ln_e = ln_e,
-                                       .threshold = threshold,
-                                       .delta = value->updated.mean};
+    if (ln_e >= threshold && are_enough_far(room, value) && !is_everywhere(room, value) &&
+        (best->slice.value == 0 || ln_e - threshold > best->ln_e - best->threshold + TIE)) {
+        *best = (struct flo_scan_best){
+            .slice = at, .ln_e = ln_e, .threshold = threshold, .delta = value->updated.mean};
     }
 }
 
@@ -96,8 +85,8 @@ struct probes {
 };
 
 /* Largest first; those found earlier before equal ones. */
-static void add_probe(struct probes *probes, struct flo_slice slice,
-                      double least, const struct flo_scan_value *value)
+static void add_probe(struct probes *probes, struct flo_slice slice, double least,
+                      const struct flo_scan_value *value)
 {
     int64_t controls = value->controls.devices;
     size_t at = probes->count;
@@ -114,50 +103,42 @@ static void add_probe(struct probes *probes, struct flo_slice slice,
     }
     probes->items[at] = (struct flo_scan_probe){
         .slice = slice,
-        .take = controls < FLO_SCAN_PROBE_DEVICES ? (uint32_t)controls
-                                                  : FLO_SCAN_PROBE_DEVICES,
+        .take = controls < FLO_SCAN_PROBE_DEVICES ? (uint32_t)controls : FLO_SCAN_PROBE_DEVICES,
         .least = least};
 }
 
 /* The least of its devices' distances to the median of their own controls; a
  * wave without any tells nothing. */
-static double least_lift(const struct flo_scan_room *room,
-                         const struct flo_scan_value *value)
+static double least_lift(const struct flo_scan_room *room, const struct flo_scan_value *value)
 {
     double least = INFINITY;
 
     for (int64_t j = 0; j < value->updated.devices; j++) {
-        const struct flo_scan_device *one = &room->devices[flo_scan_room_device(
-            room, value->first + (size_t)j)];
+        const struct flo_scan_device *one =
+            &room->devices[flo_scan_room_device(room, value->first + (size_t)j)];
         bool has_controls = false;
         for (int64_t i = 0; i < value->controls.devices; i++) {
-            has_controls =
-                has_controls ||
-                (room->devices[room->owned[value->own + i]].known >> one->wave &
-                 1) != 0;
+            has_controls = has_controls ||
+                           (room->devices[room->owned[value->own + i]].known >> one->wave & 1) != 0;
         }
-        least = fmin(least, has_controls ? one->d[one->wave] -
-                                               flo_scan_value_base(room, value,
-                                                                   one->wave)
-                                         : -1);
+        least = fmin(least, has_controls
+                                ? one->d[one->wave] - flo_scan_value_base(room, value, one->wave)
+                                : -1);
     }
     return least;
 }
 
-static void look_for_probes(const struct flo_scan_room *room, size_t label,
-                            struct probes *probes)
+static void look_for_probes(const struct flo_scan_room *room, size_t label, struct probes *probes)
 {
     for (size_t v = 1; v <= room->label->count; v++) {
         const struct flo_scan_value *value = &room->values[v];
-        if (value->updated.devices < 1 ||
-            value->updated.devices >= FLO_SCAN_UPDATED_MIN ||
+        if (value->updated.devices < 1 || value->updated.devices >= FLO_SCAN_UPDATED_MIN ||
             !flo_scan_value_has_own(value)) {
             continue;
         }
         double least = least_lift(room, value);
         if (flo_difference_is_slow(least)) {
-            add_probe(probes, (struct flo_slice){(uint16_t)label, (uint16_t)v},
-                      least, value);
+            add_probe(probes, (struct flo_slice){(uint16_t)label, (uint16_t)v}, least, value);
         }
     }
 }
@@ -193,46 +174,42 @@ static double centre_of_controls(const struct flo_scan_room *room)
     size_t used = 0;
 
     for (size_t i = 0; i < room->count; i++) {
-        if (room->label->values[i] != 0 &&
-            (room->marks[i] & FLO_SCAN_CONTROL) != 0) {
+        if (room->label->values[i] != 0 && (room->marks[i] & FLO_SCAN_CONTROL) != 0) {
             room->numbers[used++] = room->newest[i];
         }
     }
     return used > 0 ? flo_median(room->numbers, used) : 0;
 }
 
-static void look_for_changes(struct flo_scan_room *room, size_t label,
-                             double threshold, struct flo_scan *out)
+static void look_for_changes(struct flo_scan_room *room, size_t label, double threshold,
+                             struct flo_scan *out)
 {
     double centre = centre_of_controls(room);
 
     for (size_t v = 1; v <= room->label->count; v++) {
         const struct flo_scan_value *value = &room->values[v];
         int64_t n = value->controls.devices;
-        if (n < CHANGED_CONTROLS_MIN ||
-            (int64_t)room->controls - n < CHANGED_OTHERS_MIN) {
+        if (n < CHANGED_CONTROLS_MIN || (int64_t)room->controls - n < CHANGED_OTHERS_MIN) {
             continue;
         }
         double shift = value->controls.mean - centre;
         double variance = room->s2 / (double)n + room->tau2;
-        double ln_e =
-            flo_student_off(shift / sqrt(variance),
-                            FLO_EFFECT_PRIOR * room->s2 / variance, room->nu);
+        double ln_e = flo_student_off(shift / sqrt(variance),
+                                      FLO_EFFECT_PRIOR * room->s2 / variance, room->nu);
         if (ln_e >= threshold && fabs(shift) >= room->limit) {
-            struct flo_scan_changed one = {
-                .slice = {(uint16_t)label, (uint16_t)v},
-                .ln_e = ln_e,
-                .shift = shift,
-                .controls = (uint32_t)n,
-                .has_both = value->updated.devices > 0 &&
-                            fabs(value->updated.mean) < 0.5 * fabs(shift)};
+            struct flo_scan_changed one = {.slice = {(uint16_t)label, (uint16_t)v},
+                                           .ln_e = ln_e,
+                                           .shift = shift,
+                                           .controls = (uint32_t)n,
+                                           .has_both =
+                                               value->updated.devices > 0 &&
+                                               fabs(value->updated.mean) < 0.5 * fabs(shift)};
             add_found(room, out, &one);
         }
     }
 }
 
-static bool is_control_of(const struct flo_scan_room *room, size_t device,
-                          struct flo_slice slice)
+static bool is_control_of(const struct flo_scan_room *room, size_t device, struct flo_slice slice)
 {
     return (room->marks[device] & FLO_SCAN_CONTROL) != 0 &&
            room->rule->labels[slice.label].values[device] == slice.value;
@@ -241,8 +218,7 @@ static bool is_control_of(const struct flo_scan_room *room, size_t device,
 static bool is_culprit(const struct flo_scan *out, struct flo_slice slice)
 {
     for (size_t i = 0; i < out->row_count; i++) {
-        if (out->rows[i].is_culprit &&
-            out->rows[i].slice.label == slice.label &&
+        if (out->rows[i].is_culprit && out->rows[i].slice.label == slice.label &&
             out->rows[i].slice.value == slice.value) {
             return true;
         }
@@ -258,13 +234,11 @@ static void show_changes(struct flo_scan_room *room, struct flo_scan *out)
         const struct flo_scan_changed *one = &room->found[k];
         uint32_t shared = 0;
         for (size_t i = 0; i < room->count; i++) {
-            shared += is_control_of(room, i, one->slice) &&
-                              (room->marks[i] & FLO_SCAN_TAKEN) != 0
+            shared += is_control_of(room, i, one->slice) && (room->marks[i] & FLO_SCAN_TAKEN) != 0
                           ? 1
                           : 0;
         }
-        if (4 * (uint64_t)shared >= one->controls ||
-            is_culprit(out, one->slice)) {
+        if (4 * (uint64_t)shared >= one->controls || is_culprit(out, one->slice)) {
             continue;
         }
         if (out->changed_count == FLO_SCAN_CHANGED_MAX) {
@@ -283,8 +257,8 @@ static void show_changes(struct flo_scan_room *room, struct flo_scan *out)
 /* ---- turns ---- */
 
 /* One pass over all labels: the best slice, if any, and probes. */
-static void turn(struct flo_scan_room *room, bool is_first,
-                 struct flo_scan *out, struct flo_scan_best *best)
+static void turn(struct flo_scan_room *room, bool is_first, struct flo_scan *out,
+                 struct flo_scan_best *best)
 {
     const struct flo_scan_rule *rule = room->rule;
     struct probes probes = {.items = out->probes};
@@ -294,8 +268,8 @@ static void turn(struct flo_scan_room *room, bool is_first,
     for (size_t l = 0; l < rule->label_count; l++) {
         flo_scan_room_measure(room, l);
         bool is_scanned = room->nu >= FLO_SCAN_FREEDOM_MIN;
-        double threshold = flo_slice_threshold(
-            rule->alpha, rule->weight, rule->label_count, room->label->judged);
+        double threshold =
+            flo_slice_threshold(rule->alpha, rule->weight, rule->label_count, room->label->judged);
         look_for_probes(room, l, &probes);
         if (is_first) {
             out->tau2[l] = room->tau2;
@@ -305,16 +279,14 @@ static void turn(struct flo_scan_room *room, bool is_first,
             look_for_changes(room, l, threshold, out);
         }
         for (size_t v = 1; v <= room->label->count && is_scanned; v++) {
-            look_at_value(room, (struct flo_slice){(uint16_t)l, (uint16_t)v},
-                          threshold, best);
+            look_at_value(room, (struct flo_slice){(uint16_t)l, (uint16_t)v}, threshold, best);
         }
     }
     out->probe_count = probes.count;
 }
 
-bool flo_scan_look(const struct flo_scan_rule *rule,
-                   const struct flo_scan_device *devices, size_t count,
-                   void *memory, uint8_t *far, struct flo_scan *out)
+bool flo_scan_look(const struct flo_scan_rule *rule, const struct flo_scan_device *devices,
+                   size_t count, void *memory, uint8_t *far, struct flo_scan *out)
 {
     struct flo_scan_room *room = memory;
     struct flo_scan_best best;

@@ -21,9 +21,9 @@
 struct flo_scan_device {
     double d[FLO_SCAN_WAVES_MAX]; /* unclipped; control: since each wave's
                                    * first swap; updated: d[wave] alone */
-    double step;   /* updated: 3 readings after its swap less 3 before */
-    uint8_t known; /* bit p: d[p] is known */
-    uint8_t wave;  /* updated: its own */
+    double step;                  /* updated: 3 readings after its swap less 3 before */
+    uint8_t known;                /* bit p: d[p] is known */
+    uint8_t wave;                 /* updated: its own */
     bool is_updated;
     bool has_step;
 };
@@ -70,10 +70,10 @@ struct flo_scan {
     struct flo_scan_row rows[FLO_SCAN_ROWS_MAX]; /* as they were found */
     size_t changed_count;
     struct flo_scan_changed changed[FLO_SCAN_CHANGED_MAX]; /* greatest first */
-    size_t changed_left; /* found as well, no room to look at */
+    size_t changed_left;                                   /* found as well, no room to look at */
     size_t probe_count;
     struct flo_scan_probe probes[FLO_SCAN_PROBES_MAX]; /* largest first */
-    double tau2[FLO_SLICE_LABELS_MAX]; /* how values differ by themselves */
+    double tau2[FLO_SLICE_LABELS_MAX];                 /* how values differ by themselves */
     bool is_scanned[FLO_SLICE_LABELS_MAX];
 };
 
@@ -87,8 +87,7 @@ size_t flo_scan_room_bytes(size_t devices);
  *
  * false: a known number is not finite, or a wave does not exist; *out is
  * empty then. */
-bool flo_scan_look(const struct flo_scan_rule *rule,
-                   const struct flo_scan_device *devices, size_t count,
-                   void *room, uint8_t *far, struct flo_scan *out);
+bool flo_scan_look(const struct flo_scan_rule *rule, const struct flo_scan_device *devices,
+                   size_t count, void *room, uint8_t *far, struct flo_scan *out);
 
 #endif

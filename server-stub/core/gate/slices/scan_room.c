@@ -57,8 +57,7 @@ static void lay_out(struct flo_scan_room *room)
     room->pairs = carve(&at, pairs_of(n) * sizeof(double));
     room->order = carve(&at, n * sizeof(*room->order));
     room->live = carve(&at, n * sizeof(*room->live));
-    room->values =
-        carve(&at, (FLO_SLICE_VALUES_MAX + 1) * sizeof(*room->values));
+    room->values = carve(&at, (FLO_SLICE_VALUES_MAX + 1) * sizeof(*room->values));
     room->group = carve(&at, n * sizeof(uint32_t));
     room->owned = carve(&at, n * sizeof(uint32_t));
     room->slice = carve(&at, n * sizeof(uint32_t));
@@ -118,8 +117,7 @@ static void add_updated(struct flo_scan_room *room, size_t i)
 
     if (is_known(one, one->wave)) {
         room->order[room->order_count++] = (struct flo_scan_ranked){
-            .lift = flo_clipped(clip, one->d[one->wave]) - clip->centre,
-            .device = (uint32_t)i};
+            .lift = flo_clipped(clip, one->d[one->wave]) - clip->centre, .device = (uint32_t)i};
     }
 }
 
@@ -136,16 +134,13 @@ static void add_control(struct flo_scan_room *room, size_t i)
     }
 }
 
-bool flo_scan_room_open(struct flo_scan_room *room,
-                        const struct flo_scan_rule *rule,
+bool flo_scan_room_open(struct flo_scan_room *room, const struct flo_scan_rule *rule,
                         const struct flo_scan_device *devices, size_t count)
 {
     assert(rule->alpha > 0 && rule->weight > 0 && rule->limit_pct > -100);
     assert(rule->label_count <= FLO_SLICE_LABELS_MAX && count < UINT32_MAX);
-    *room = (struct flo_scan_room){.rule = rule,
-                                   .devices = devices,
-                                   .count = count,
-                                   .limit = log1p(rule->limit_pct / 100)};
+    *room = (struct flo_scan_room){
+        .rule = rule, .devices = devices, .count = count, .limit = log1p(rule->limit_pct / 100)};
     for (size_t i = 0; i < count; i++) {
         if (!is_possible(&devices[i])) {
             return false;
@@ -190,12 +185,10 @@ bool flo_scan_value_has_own(const struct flo_scan_value *value)
     return value->controls.devices >= FLO_SCAN_CONTROLS_MIN;
 }
 
-bool flo_scan_value_counts(const struct flo_scan_room *room,
-                           const struct flo_scan_value *value)
+bool flo_scan_value_counts(const struct flo_scan_room *room, const struct flo_scan_value *value)
 {
     return flo_scan_value_has_own(value) ||
-           (!room->label->needs_own && room->controls >= OTHERS_MIN &&
-            value->members >= LARGE);
+           (!room->label->needs_own && room->controls >= OTHERS_MIN && value->members >= LARGE);
 }
 
 static void count_devices(struct flo_scan_room *room)
@@ -233,8 +226,7 @@ static void list_devices(struct flo_scan_room *room)
     }
     /* `part` and `part_far` are the next free places meanwhile. */
     for (size_t j = 0; j < room->live_count; j++) {
-        struct flo_scan_value *value =
-            &values[label->values[room->live[j].device]];
+        struct flo_scan_value *value = &values[label->values[room->live[j].device]];
         room->group[value->first + value->part++] = (uint32_t)j;
     }
     for (size_t i = 0; i < room->count; i++) {
@@ -261,29 +253,24 @@ static void add_up(struct flo_ratio_arm *arm, const double *numbers)
 }
 
 /* Means of a value's controls by wave; the centre of all where it has none. */
-static void levels_of(const struct flo_scan_room *room,
-                      const struct flo_scan_value *value,
+static void levels_of(const struct flo_scan_room *room, const struct flo_scan_value *value,
                       double out[FLO_SCAN_WAVES_MAX])
 {
     for (size_t p = 0; p < room->waves; p++) {
         double sum = 0;
         double known = 0;
         for (int64_t i = 0; i < value->controls.devices; i++) {
-            const struct flo_scan_device *one =
-                &room->devices[room->owned[value->own + i]];
+            const struct flo_scan_device *one = &room->devices[room->owned[value->own + i]];
             if (is_known(one, p)) {
                 sum += flo_clipped(&room->clips[p], one->d[p]);
                 known++;
             }
         }
-        out[p] = flo_scan_value_has_own(value) && known > 0
-                     ? sum / known
-                     : room->clips[p].centre;
+        out[p] = flo_scan_value_has_own(value) && known > 0 ? sum / known : room->clips[p].centre;
     }
 }
 
-static void measure_value(struct flo_scan_room *room,
-                          struct flo_scan_value *value)
+static void measure_value(struct flo_scan_room *room, struct flo_scan_value *value)
 {
     double levels[FLO_SCAN_WAVES_MAX];
 
@@ -300,8 +287,7 @@ static void measure_value(struct flo_scan_room *room,
     for (int64_t j = 0; j < value->updated.devices; j++) {
         uint32_t i = flo_scan_room_device(room, value->first + (size_t)j);
         const struct flo_scan_device *one = &room->devices[i];
-        room->z[i] = flo_clipped(&room->clips[one->wave], one->d[one->wave]) -
-                     levels[one->wave];
+        room->z[i] = flo_clipped(&room->clips[one->wave], one->d[one->wave]) - levels[one->wave];
         room->numbers[j] = room->z[i];
     }
     add_up(&value->updated, room->numbers);
@@ -350,13 +336,12 @@ void flo_scan_room_measure(struct flo_scan_room *room, size_t label)
         squares += value->updated.m2 + value->controls.m2;
         room->nu += freedom(&value->updated) + freedom(&value->controls);
     }
-    room->s2 = room->nu > 0 ? fmax(squares / room->nu, FLO_VARIANCE_MIN)
-                            : FLO_VARIANCE_MIN;
+    room->s2 = room->nu > 0 ? fmax(squares / room->nu, FLO_VARIANCE_MIN) : FLO_VARIANCE_MIN;
     room->tau2 = tau2_of(room);
 }
 
-double flo_scan_value_base(const struct flo_scan_room *room,
-                           const struct flo_scan_value *value, size_t wave)
+double flo_scan_value_base(const struct flo_scan_room *room, const struct flo_scan_value *value,
+                           size_t wave)
 {
     size_t used = 0;
 
@@ -364,12 +349,10 @@ double flo_scan_value_base(const struct flo_scan_room *room,
         return room->clips[wave].centre;
     }
     for (int64_t i = 0; i < value->controls.devices; i++) {
-        const struct flo_scan_device *one =
-            &room->devices[room->owned[value->own + i]];
+        const struct flo_scan_device *one = &room->devices[room->owned[value->own + i]];
         if (is_known(one, wave)) {
             room->numbers[used++] = one->d[wave];
         }
     }
-    return used > 0 ? flo_median(room->numbers, used)
-                    : room->clips[wave].centre;
+    return used > 0 ? flo_median(room->numbers, used) : room->clips[wave].centre;
 }

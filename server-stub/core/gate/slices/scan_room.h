@@ -63,8 +63,7 @@ struct flo_scan_room {
 };
 
 /* Lay out the room.  false: evidence that cannot be. */
-bool flo_scan_room_open(struct flo_scan_room *room,
-                        const struct flo_scan_rule *rule,
+bool flo_scan_room_open(struct flo_scan_room *room, const struct flo_scan_rule *rule,
                         const struct flo_scan_device *devices, size_t count);
 /* Fill `live` from `order`, without devices that were removed. */
 void flo_scan_room_live(struct flo_scan_room *room);
@@ -74,12 +73,11 @@ void flo_scan_room_measure(struct flo_scan_room *room, size_t label);
 uint32_t flo_scan_room_device(const struct flo_scan_room *room, size_t place);
 bool flo_scan_value_has_own(const struct flo_scan_value *value);
 /* The value can be judged: own controls, or enough others and members. */
-bool flo_scan_value_counts(const struct flo_scan_room *room,
-                           const struct flo_scan_value *value);
+bool flo_scan_value_counts(const struct flo_scan_room *room, const struct flo_scan_value *value);
 /* Median of its controls' unclipped d in a wave; the centre of all controls
  * without. */
-double flo_scan_value_base(const struct flo_scan_room *room,
-                           const struct flo_scan_value *value, size_t wave);
+double flo_scan_value_base(const struct flo_scan_room *room, const struct flo_scan_value *value,
+                           size_t wave);
 
 /* A slice that explains more than any other. */
 struct flo_scan_best {
@@ -87,8 +85,7 @@ struct flo_scan_best {
     double ln_e, threshold, delta;
 };
 /* Name it: fill the row, mark its devices as removed and in `far`. */
-void flo_scan_row_fill(struct flo_scan_room *room,
-                       const struct flo_scan_best *best, uint8_t number,
+void flo_scan_row_fill(struct flo_scan_room *room, const struct flo_scan_best *best, uint8_t number,
                        uint8_t *far, struct flo_scan_row *row);
 
 #endif

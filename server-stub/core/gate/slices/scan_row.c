@@ -7,8 +7,7 @@
 /* ---- the slice itself ---- */
 
 /* Devices of the slice, kept while other labels are measured. */
-static void keep_devices(struct flo_scan_room *room,
-                         const struct flo_scan_value *value)
+static void keep_devices(struct flo_scan_room *room, const struct flo_scan_value *value)
 {
     for (int64_t j = 0; j < value->updated.devices; j++) {
         room->slice[j] = flo_scan_room_device(room, value->first + (size_t)j);
@@ -30,10 +29,8 @@ static void tell(struct flo_scan_room *room, const struct flo_scan_value *value,
         const struct flo_scan_device *one = &room->devices[room->slice[j]];
         updated[j] = one->d[one->wave] - base[one->wave];
     }
-    for (uint32_t i = 0; i < row->controls && flo_scan_value_has_own(value);
-         i++) {
-        const struct flo_scan_device *one =
-            &room->devices[room->owned[value->own + i]];
+    for (uint32_t i = 0; i < row->controls && flo_scan_value_has_own(value); i++) {
+        const struct flo_scan_device *one = &room->devices[room->owned[value->own + i]];
         for (size_t p = room->waves; p-- > 0;) { /* the newest one */
             if ((one->known >> p & 1) != 0) {
                 controls[used++] = one->d[p] - base[p];
@@ -41,13 +38,11 @@ static void tell(struct flo_scan_room *room, const struct flo_scan_value *value,
             }
         }
     }
-    (void)flo_told_effect(updated, row->updated, controls, used, room->pairs,
-                          &row->told);
+    (void)flo_told_effect(updated, row->updated, controls, used, room->pairs, &row->told);
 }
 
 /* The step came with each device's own swap. */
-static bool is_with_swap(const struct flo_scan_room *room,
-                         const struct flo_scan_row *row)
+static bool is_with_swap(const struct flo_scan_room *room, const struct flo_scan_row *row)
 {
     for (uint32_t j = 0; j < row->updated; j++) {
         const struct flo_scan_device *one = &room->devices[room->slice[j]];
@@ -89,8 +84,7 @@ static bool is_better(const struct part *one, const struct part *best)
     if (best->value == 0 || one->is_whole != best->is_whole) {
         return best->value == 0 || one->is_whole;
     }
-    return one->far != best->far ? one->far > best->far
-                                 : one->devices < best->devices;
+    return one->far != best->far ? one->far > best->far : one->devices < best->devices;
 }
 
 /* At least 4 of 5. */
@@ -99,8 +93,8 @@ static bool are_most(uint64_t some, uint64_t all)
     return 5 * some >= 4 * all;
 }
 
-static bool is_whole(const struct flo_scan_room *room,
-                     const struct flo_scan_value *value, double half)
+static bool is_whole(const struct flo_scan_room *room, const struct flo_scan_value *value,
+                     double half)
 {
     uint64_t above = 0;
 
@@ -123,9 +117,8 @@ static void count_parts(struct flo_scan_room *room, uint32_t devices)
 
 /* Values of another label that hold nearly all far devices of the slice, and
  * hardly others. */
-static void look_within(const struct flo_scan_room *room, size_t label,
-                        uint32_t devices, uint32_t far, double half,
-                        struct part *best)
+static void look_within(const struct flo_scan_room *room, size_t label, uint32_t devices,
+                        uint32_t far, double half, struct part *best)
 {
     for (size_t v = 1; v <= room->label->count; v++) {
         const struct flo_scan_value *value = &room->values[v];
@@ -149,24 +142,20 @@ static void look_within(const struct flo_scan_room *room, size_t label,
 }
 
 /* A value of this label has exactly the slice's updated devices. */
-static void look_for_same(const struct flo_scan_room *room, size_t label,
-                          struct flo_scan_row *row)
+static void look_for_same(const struct flo_scan_room *room, size_t label, struct flo_scan_row *row)
 {
     uint16_t v = room->label->values[room->slice[0]];
     const struct flo_scan_value *value = &room->values[v];
 
-    if (v != 0 && room->nu >= FLO_SCAN_FREEDOM_MIN &&
-        value->part == row->updated &&
-        value->updated.devices == (int64_t)row->updated &&
-        flo_scan_value_counts(room, value)) {
+    if (v != 0 && room->nu >= FLO_SCAN_FREEDOM_MIN && value->part == row->updated &&
+        value->updated.devices == (int64_t)row->updated && flo_scan_value_counts(room, value)) {
         row->same[row->same_count++] = (struct flo_slice){(uint16_t)label, v};
     }
 }
 
 /* ---- all ---- */
 
-void flo_scan_row_fill(struct flo_scan_room *room,
-                       const struct flo_scan_best *best, uint8_t number,
+void flo_scan_row_fill(struct flo_scan_room *room, const struct flo_scan_best *best, uint8_t number,
                        uint8_t *far, struct flo_scan_row *row)
 {
     struct part part = {0};

@@ -103,8 +103,7 @@ static bool hours_of(const struct flo_shape *shape, double out[FLO_SHAPE_HOURS])
 }
 
 /* Variance of the curve's values that noise alone would give. */
-static double noise_of(const struct flo_shape_curve *curve,
-                       const double hours[FLO_SHAPE_HOURS])
+static double noise_of(const struct flo_shape_curve *curve, const double hours[FLO_SHAPE_HOURS])
 {
     double squares = 0;
 
@@ -134,8 +133,7 @@ bool flo_shape_fit(const struct flo_shape *shape, struct flo_shape_curve *out)
     for (uint32_t h = 0; h < FLO_SHAPE_HOURS; h++) {
         basis_of(h, basis);
         for (int k = 0; k < COEFFICIENTS; k++) {
-            curve.coefficients[k] +=
-                hours[h] * basis[k] / (FLO_SHAPE_HOURS / 2.0);
+            curve.coefficients[k] += hours[h] * basis[k] / (FLO_SHAPE_HOURS / 2.0);
         }
     }
     for (int k = 0; k < COEFFICIENTS; k++) {
@@ -164,9 +162,7 @@ static int16_t whole_of(double x)
 {
     double near = x < 0 ? x - 0.5 : x + 0.5;
 
-    return near <= INT16_MIN   ? INT16_MIN
-           : near >= INT16_MAX ? INT16_MAX
-                               : (int16_t)near;
+    return near <= INT16_MIN ? INT16_MIN : near >= INT16_MAX ? INT16_MAX : (int16_t)near;
 }
 
 bool flo_shape_keep(struct flo_shape_kept *kept, uint32_t hour, double x)
@@ -184,8 +180,7 @@ bool flo_shape_keep(struct flo_shape_kept *kept, uint32_t hour, double x)
     double off = (x - (double)kept->base) * FLO_SHAPE_ONE;
     double mean = kept->hours[hour];
     kept->hours[hour] = whole_of(mean + (off - mean) / count);
-    kept->counts[hour] =
-        count >= FLO_SHAPE_READINGS_MAX ? (uint8_t)(count / 2) : count;
+    kept->counts[hour] = count >= FLO_SHAPE_READINGS_MAX ? (uint8_t)(count / 2) : count;
     return true;
 }
 
@@ -209,16 +204,14 @@ void flo_shape_day(int16_t day[4], uint32_t hour, uint32_t count)
     }
 }
 
-void flo_shape_daily_fix(const struct flo_shape_kept *kept,
-                         struct flo_shape_daily *out)
+void flo_shape_daily_fix(const struct flo_shape_kept *kept, struct flo_shape_daily *out)
 {
     struct flo_shape shape = {0};
     struct flo_shape_curve curve;
 
     for (size_t h = 0; h < FLO_SHAPE_HOURS; h++) {
         shape.hours[h].count = kept->counts[h];
-        shape.hours[h].sum =
-            (double)kept->hours[h] / FLO_SHAPE_ONE * kept->counts[h];
+        shape.hours[h].sum = (double)kept->hours[h] / FLO_SHAPE_ONE * kept->counts[h];
     }
     *out = (struct flo_shape_daily){0};
     /* Whole numbers are finite. */
@@ -241,8 +234,7 @@ double flo_shape_daily_at(const struct flo_shape_daily *daily, uint32_t hour)
     return sum;
 }
 
-double flo_shape_daily_mean(const struct flo_shape_daily *daily,
-                            const int16_t day[4])
+double flo_shape_daily_mean(const struct flo_shape_daily *daily, const int16_t day[4])
 {
     double sum = 0;
 

@@ -60,11 +60,9 @@ struct flo_shape_daily {
     float at[4];  /* coefficients of a curve */
     float before; /* mean of the curve over the readings before the split */
 };
-void flo_shape_daily_fix(const struct flo_shape_kept *kept,
-                         struct flo_shape_daily *out);
+void flo_shape_daily_fix(const struct flo_shape_kept *kept, struct flo_shape_daily *out);
 double flo_shape_daily_at(const struct flo_shape_daily *daily, uint32_t hour);
 /* Mean of the daily shape over the readings of a level. */
-double flo_shape_daily_mean(const struct flo_shape_daily *daily,
-                            const int16_t day[4]);
+double flo_shape_daily_mean(const struct flo_shape_daily *daily, const int16_t day[4]);
 
 #endif

@@ -34,8 +34,7 @@ static int by_site(const void *a, const void *b)
 }
 
 /* The end of the site that begins at `from`. */
-static size_t end_of_site(const struct flo_slow_device *devices, size_t count,
-                          size_t from)
+static size_t end_of_site(const struct flo_slow_device *devices, size_t count, size_t from)
 {
     size_t end = from + 1;
 
@@ -83,8 +82,7 @@ static void sort_by_site(struct flo_slow_device *devices, size_t count)
 }
 
 /* The median of sorted controls without the one at `except`; `count`: none. */
-static double middle_without(const struct flo_slow_device *sorted, size_t count,
-                             size_t except)
+static double middle_without(const struct flo_slow_device *sorted, size_t count, size_t except)
 {
     size_t left = except < count ? count - 1 : count;
     size_t upper = left / 2;
@@ -103,14 +101,12 @@ static void add(struct flo_slow_arm *arm, bool is_slow)
 }
 
 /* The devices of one site, of which the first are its compared controls. */
-static void add_site(struct flo_slow *slow, struct flo_slow_arm *last,
-                     uint32_t segment, const struct flo_slow_device *site,
-                     size_t count, double centre)
+static void add_site(struct flo_slow *slow, struct flo_slow_arm *last, uint32_t segment,
+                     const struct flo_slow_device *site, size_t count, double centre)
 {
     size_t controls = 0;
 
-    while (controls < count && site[controls].is_compared &&
-           !site[controls].is_updated) {
+    while (controls < count && site[controls].is_compared && !site[controls].is_updated) {
         controls++;
     }
     for (size_t i = 0; i < count; i++) {
@@ -120,8 +116,7 @@ static void add_site(struct flo_slow *slow, struct flo_slow_arm *last,
             continue;
         }
         if (site[i].value != 0 && others >= NEIGHBOURS_MIN) {
-            level = fmax(centre, middle_without(site, controls,
-                                                i < controls ? i : controls));
+            level = fmax(centre, middle_without(site, controls, i < controls ? i : controls));
         }
         bool is_slow = flo_difference_is_slow(site[i].d - level);
         if (i < controls) {
@@ -132,9 +127,8 @@ static void add_site(struct flo_slow *slow, struct flo_slow_arm *last,
     }
 }
 
-bool flo_slow_add_wave(struct flo_slow *slow, uint32_t segment,
-                       struct flo_slow_device *devices, size_t count,
-                       double *numbers)
+bool flo_slow_add_wave(struct flo_slow *slow, uint32_t segment, struct flo_slow_device *devices,
+                       size_t count, double *numbers)
 {
     size_t controls = 0;
 
@@ -142,8 +136,7 @@ bool flo_slow_add_wave(struct flo_slow *slow, uint32_t segment,
         if (devices[i].is_compared && !isfinite(devices[i].d)) {
             return false;
         }
-        if (devices[i].is_compared && !devices[i].is_updated &&
-            devices[i].segment == segment) {
+        if (devices[i].is_compared && !devices[i].is_updated && devices[i].segment == segment) {
             numbers[controls++] = devices[i].d;
         }
     }
@@ -186,16 +179,13 @@ void flo_slow_judge(const struct flo_slow *slow, double alpha, double weight,
     if (slow->updated.devices == 0 || slow->controls.devices == 0) {
         return;
     }
-    out->ln_e =
-        flo_ln_cut(flo_mixture_above(&mixture, updated / (updated + controls)));
+    out->ln_e = flo_ln_cut(flo_mixture_above(&mixture, updated / (updated + controls)));
     double share = mixture.hits / updated;
     double others = mixture.misses / controls;
     double now = flo_slow_share_now(slow);
-    if (slow->updated.devices >= UPDATED_MIN &&
-        slow->controls.devices >= CONTROLS_MIN &&
+    if (slow->updated.devices >= UPDATED_MIN && slow->controls.devices >= CONTROLS_MIN &&
         out->ln_e >= -log(alpha * weight) && share - others >= POINT &&
-        share >= FLO_SLOW_RATIO_MIN * others &&
-        share >= FLO_SLOW_RATIO_MIN * now) {
+        share >= FLO_SLOW_RATIO_MIN * others && share >= FLO_SLOW_RATIO_MIN * now) {
         out->verdict = FLO_VERDICT_FAIL;
     }
 }

@@ -34,9 +34,8 @@ struct flo_slow {
  * as many doubles.
  *
  * false: a d is not finite; nothing was added. */
-bool flo_slow_add_wave(struct flo_slow *slow, uint32_t segment,
-                       struct flo_slow_device *devices, size_t count,
-                       double *numbers);
+bool flo_slow_add_wave(struct flo_slow *slow, uint32_t segment, struct flo_slow_device *devices,
+                       size_t count, double *numbers);
 
 /* The share of the newest wave's controls, one slow one more: all of them may
  * have become slower meanwhile.  So much more of the updated bear it out. */

@@ -25,13 +25,10 @@ static int by_value(const void *a, const void *b)
         return one->bucket < other->bucket ? -1 : 1;
     }
     int order = strcmp(one->id, other->id);
-    return order != 0
-               ? order
-               : (one->place > other->place) - (one->place < other->place);
+    return order != 0 ? order : (one->place > other->place) - (one->place < other->place);
 }
 
-static size_t end_of(const struct flo_spread_device *devices, size_t count,
-                     size_t from)
+static size_t end_of(const struct flo_spread_device *devices, size_t count, size_t from)
 {
     size_t end = from + 1;
 
@@ -63,14 +60,12 @@ static size_t group(const struct flo_spread_device *devices, size_t count,
         size_t end = end_of(devices, count, at);
         bool is_rest = devices[at].value == REST;
         struct flo_spread_group *one = &groups[used++];
-        *one = (struct flo_spread_group){
-            .first = (uint32_t)at,
-            .count = (uint32_t)(end - at),
-            .order = REST,
-            .is_large = !is_rest && end - at >= FLO_SPREAD_LARGE};
+        *one = (struct flo_spread_group){.first = (uint32_t)at,
+                                         .count = (uint32_t)(end - at),
+                                         .order = REST,
+                                         .is_large = !is_rest && end - at >= FLO_SPREAD_LARGE};
         for (size_t i = at; i < end && !is_rest; i++) {
-            one->order =
-                devices[i].place < one->order ? devices[i].place : one->order;
+            one->order = devices[i].place < one->order ? devices[i].place : one->order;
         }
         at = end;
     }
@@ -92,8 +87,7 @@ static bool is_short(const struct flo_spread_group *group)
 }
 
 /* Which of two groups gives the next device. */
-static bool is_before(const struct heap *heap,
-                      const struct flo_spread_group *one,
+static bool is_before(const struct heap *heap, const struct flo_spread_group *one,
                       const struct flo_spread_group *other)
 {
     uint64_t taken = heap->is_back ? one->back : one->front;
@@ -107,11 +101,9 @@ static bool is_before(const struct heap *heap,
     if (share != other_share) {
         return share < other_share;
     }
-    size_t at = heap->is_back ? one->first + one->count - 1 - one->back
-                              : one->first + one->front;
-    size_t other_at = heap->is_back
-                          ? other->first + other->count - 1 - other->back
-                          : other->first + other->front;
+    size_t at = heap->is_back ? one->first + one->count - 1 - one->back : one->first + one->front;
+    size_t other_at =
+        heap->is_back ? other->first + other->count - 1 - other->back : other->first + other->front;
     uint32_t bucket = heap->devices[at].bucket;
     uint32_t other_bucket = heap->devices[other_at].bucket;
     if (bucket != other_bucket) {
@@ -124,8 +116,7 @@ static void sink(struct heap *heap, size_t at)
 {
     for (;;) {
         size_t best = at;
-        for (size_t child = 2 * at + 1;
-             child <= 2 * at + 2 && child < heap->count; child++) {
+        for (size_t child = 2 * at + 1; child <= 2 * at + 2 && child < heap->count; child++) {
             if (is_before(heap, &heap->groups[child], &heap->groups[best])) {
                 best = child;
             }
@@ -163,8 +154,8 @@ static void heap_make(struct heap *heap)
 static uint32_t take(struct heap *heap)
 {
     struct flo_spread_group *top = &heap->groups[0];
-    size_t at = heap->is_back ? top->first + top->count - 1 - top->back++
-                              : top->first + top->front++;
+    size_t at =
+        heap->is_back ? top->first + top->count - 1 - top->back++ : top->first + top->front++;
 
     if (is_empty(top)) {
         *top = heap->groups[--heap->count];
@@ -178,25 +169,22 @@ static int by_presence(const void *a, const void *b)
     const struct flo_spread_device *one = a;
     const struct flo_spread_device *other = b;
 
-    return one->is_away != other->is_away ? one->is_away - other->is_away
-                                          : by_value(a, b);
+    return one->is_away != other->is_away ? one->is_away - other->is_away : by_value(a, b);
 }
 
 /* The hold-out is taken: of those that are left, who is there goes first. */
-static void sort_front(const struct heap *heap,
-                       struct flo_spread_device *devices)
+static void sort_front(const struct heap *heap, struct flo_spread_device *devices)
 {
     for (size_t i = 0; i < heap->count; i++) {
         const struct flo_spread_group *group = &heap->groups[i];
-        qsort(&devices[group->first], group->count - group->back,
-              sizeof(*devices), by_presence);
+        qsort(&devices[group->first], group->count - group->back, sizeof(*devices), by_presence);
     }
 }
 
 /* ---- order ---- */
 
-static size_t held_of(const struct flo_spread_group *groups, size_t group_count,
-                      size_t count, size_t hold_out)
+static size_t held_of(const struct flo_spread_group *groups, size_t group_count, size_t count,
+                      size_t hold_out)
 {
     size_t wanted = 0;
 
@@ -211,9 +199,9 @@ static size_t held_of(const struct flo_spread_group *groups, size_t group_count,
     return wanted > hold_out ? wanted : hold_out;
 }
 
-bool flo_spread_order(struct flo_spread_device *devices, size_t count,
-                      size_t hold_out, struct flo_spread_group *groups,
-                      uint32_t *order, struct flo_spread_sizes *sizes)
+bool flo_spread_order(struct flo_spread_device *devices, size_t count, size_t hold_out,
+                      struct flo_spread_group *groups, uint32_t *order,
+                      struct flo_spread_sizes *sizes)
 {
     assert(count < REST);
     if (hold_out > count) {

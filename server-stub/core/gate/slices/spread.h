@@ -40,8 +40,8 @@ struct flo_spread_sizes {
  * `devices`; n log n.
  *
  * false: the hold-out is larger than the fleet; nothing was written. */
-bool flo_spread_order(struct flo_spread_device *devices, size_t count,
-                      size_t hold_out, struct flo_spread_group *groups,
-                      uint32_t *order, struct flo_spread_sizes *sizes);
+bool flo_spread_order(struct flo_spread_device *devices, size_t count, size_t hold_out,
+                      struct flo_spread_group *groups, uint32_t *order,
+                      struct flo_spread_sizes *sizes);
 
 #endif

@@ -23,8 +23,7 @@
 static double below_half(double n, size_t c)
 {
     double last = (double)c - 1;
-    double term = exp(lgamma(n + 1) - lgamma(last + 1) - lgamma(n - last + 1) -
-                      n * M_LN2);
+    double term = exp(lgamma(n + 1) - lgamma(last + 1) - lgamma(n - last + 1) - n * M_LN2);
     double sum = 0;
 
     for (double k = last; k >= 0; k--) {
@@ -94,8 +93,7 @@ static struct side by_ranks(const double *values, size_t count, double *pairs)
 
     side.middle = flo_median(pairs, used);
     if (side.has_width) {
-        double place =
-            floor(n * (n + 1) / 4 - Z95 * sqrt(n * (n + 1) * (2 * n + 1) / 24));
+        double place = floor(n * (n + 1) / 4 - Z95 * sqrt(n * (n + 1) * (2 * n + 1) / 24));
         size_t k = place < 0 ? 0 : (size_t)place;
         side.down = side.middle - flo_place(pairs, used, k);
         side.up = flo_place(pairs, used, used - 1 - k) - side.middle;
@@ -107,10 +105,8 @@ static struct side by_median(double *values, size_t count)
 {
     double half = Z95 * median_error(values, count);
 
-    return (struct side){.middle = flo_median(values, count),
-                         .down = half,
-                         .up = half,
-                         .has_width = true};
+    return (struct side){
+        .middle = flo_median(values, count), .down = half, .up = half, .has_width = true};
 }
 
 /* Fewer than six: the controls scatter as these would, or these do more. */
@@ -144,20 +140,16 @@ static bool are_finite(const double *values, size_t count)
 
 size_t flo_told_numbers(size_t updated, size_t controls)
 {
-    size_t pairs =
-        updated <= FLO_TOLD_PAIRS_DEVICES_MAX ? updated * (updated + 1) / 2 : 0;
+    size_t pairs = updated <= FLO_TOLD_PAIRS_DEVICES_MAX ? updated * (updated + 1) / 2 : 0;
 
     return pairs > controls ? pairs : controls;
 }
 
-bool flo_told_effect(double *updated, size_t updated_count, double *controls,
-                     size_t control_count, double *numbers,
-                     struct flo_told *out)
+bool flo_told_effect(double *updated, size_t updated_count, double *controls, size_t control_count,
+                     double *numbers, struct flo_told *out)
 {
-    *out =
-        (struct flo_told){.updated = updated_count, .controls = control_count};
-    if (!are_finite(updated, updated_count) ||
-        !are_finite(controls, control_count)) {
+    *out = (struct flo_told){.updated = updated_count, .controls = control_count};
+    if (!are_finite(updated, updated_count) || !are_finite(controls, control_count)) {
         return false;
     }
     if (updated_count == 0) {
@@ -174,15 +166,13 @@ bool flo_told_effect(double *updated, size_t updated_count, double *controls,
     out->effect = side.middle - centre;
     if (control_count >= ORDERED_MIN && !side.has_width) {
         side.has_width = true;
-        side.down = side.up = width_of_few(updated, updated_count, controls,
-                                           control_count, centre, numbers);
+        side.down = side.up =
+            width_of_few(updated, updated_count, controls, control_count, centre, numbers);
     }
     /* Few controls are worse than none: their middle is a guess. */
-    out->has_interval =
-        side.has_width && (control_count == 0 || control_count >= ORDERED_MIN);
+    out->has_interval = side.has_width && (control_count == 0 || control_count >= ORDERED_MIN);
     if (out->has_interval) {
-        double wide =
-            control_count > 0 ? Z95 * median_error(controls, control_count) : 0;
+        double wide = control_count > 0 ? Z95 * median_error(controls, control_count) : 0;
         out->low = out->effect - hypot(side.down, wide);
         out->high = out->effect + hypot(side.up, wide);
     }
@@ -193,8 +183,7 @@ bool flo_told_effect(double *updated, size_t updated_count, double *controls,
 
 static bool is_possible(const struct flo_count_arm *arm)
 {
-    const double all[] = {arm->devices, arm->events, arm->exposure,
-                          arm->sxx,     arm->sxl,    arm->sll};
+    const double all[] = {arm->devices, arm->events, arm->exposure, arm->sxx, arm->sxl, arm->sll};
 
     for (size_t i = 0; i < FLO_COUNT(all); i++) {
         if (!isfinite(all[i]) || all[i] < 0) {
@@ -218,8 +207,7 @@ static double as_ratio(double share, double norm)
     return share >= OPEN_END ? INFINITY : share / (1 - share) * norm;
 }
 
-bool flo_told_ratio(const struct flo_count_arm *updated,
-                    const struct flo_count_arm *controls,
+bool flo_told_ratio(const struct flo_count_arm *updated, const struct flo_count_arm *controls,
                     struct flo_told_rate *out)
 {
     *out = (struct flo_told_rate){0};

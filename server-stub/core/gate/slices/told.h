@@ -24,9 +24,8 @@ size_t flo_told_numbers(size_t updated, size_t controls);
  * `controls`; `numbers` is room as above.
  *
  * false: one is not finite; *out has no effect. */
-bool flo_told_effect(double *updated, size_t updated_count, double *controls,
-                     size_t control_count, double *numbers,
-                     struct flo_told *out);
+bool flo_told_effect(double *updated, size_t updated_count, double *controls, size_t control_count,
+                     double *numbers, struct flo_told *out);
 
 /* The ratio of two raw rates of errors. */
 struct flo_told_rate {
@@ -40,8 +39,7 @@ struct flo_told_rate {
 /* The arms' `expected` is not used.
  *
  * false: negative or not finite; *out has no rates. */
-bool flo_told_ratio(const struct flo_count_arm *updated,
-                    const struct flo_count_arm *controls,
+bool flo_told_ratio(const struct flo_count_arm *updated, const struct flo_count_arm *controls,
                     struct flo_told_rate *out);
 
 #endif

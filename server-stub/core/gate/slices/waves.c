@@ -21,13 +21,11 @@ uint8_t flo_waves_begin(struct flo_waves *waves, uint32_t block, bool is_probe)
     uint8_t newest = newest_of(waves, is_probe);
 
     assert(waves->count == 0 || block >= waves->waves[waves->count - 1].block);
-    if (newest < FLO_SCAN_WAVES_MAX &&
-        block - waves->waves[newest].block <= TOGETHER_BLOCKS) {
+    if (newest < FLO_SCAN_WAVES_MAX && block - waves->waves[newest].block <= TOGETHER_BLOCKS) {
         return newest;
     }
     if (waves->count < FLO_SCAN_WAVES_MAX) {
-        waves->waves[waves->count++] =
-            (struct flo_wave){.block = block, .is_probe = is_probe};
+        waves->waves[waves->count++] = (struct flo_wave){.block = block, .is_probe = is_probe};
     }
     return (uint8_t)(waves->count - 1);
 }

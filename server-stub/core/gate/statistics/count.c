@@ -11,8 +11,7 @@
 #define DEATHS_MIN 2
 #define DEATHS_TAIL_MAX 0.0025
 
-void flo_count_add(struct flo_count_arm *arm, double events, double expected,
-                   double exposure)
+void flo_count_add(struct flo_count_arm *arm, double events, double expected, double exposure)
 {
     assert(events >= 0 && expected >= 0 && exposure >= 0);
     arm->devices += 1;
@@ -24,8 +23,8 @@ void flo_count_add(struct flo_count_arm *arm, double events, double expected,
     arm->sll += expected * expected;
 }
 
-void flo_count_add_usual(struct flo_count_arm *arm, double events,
-                         double expected, double exposure, double usual)
+void flo_count_add_usual(struct flo_count_arm *arm, double events, double expected, double exposure,
+                         double usual)
 {
     double most = FLO_USUAL_MAX * usual;
     double part = exposure > most ? most / exposure : 1;
@@ -35,8 +34,8 @@ void flo_count_add_usual(struct flo_count_arm *arm, double events,
     }
 }
 
-double flo_expected_errors(double requests, double errors_before,
-                           double requests_before, double control_rate)
+double flo_expected_errors(double requests, double errors_before, double requests_before,
+                           double control_rate)
 {
     double rate = control_rate > 0 ? control_rate : RATE_MIN;
 
@@ -45,9 +44,8 @@ double flo_expected_errors(double requests, double errors_before,
 
 static bool is_possible(const struct flo_count_arm *arm)
 {
-    const double all[] = {arm->devices,  arm->events, arm->expected,
-                          arm->exposure, arm->sxx,    arm->sxl,
-                          arm->sll};
+    const double all[] = {arm->devices, arm->events, arm->expected, arm->exposure,
+                          arm->sxx,     arm->sxl,    arm->sll};
 
     for (size_t i = 0; i < FLO_COUNT(all); i++) {
         if (!isfinite(all[i]) || all[i] < 0) {
@@ -64,8 +62,7 @@ double flo_count_clustering(const struct flo_count_arm *arm)
     }
     double rate = arm->events / arm->expected;
     double spread = arm->sxx - 2 * rate * arm->sxl + rate * rate * arm->sll;
-    return fmax(1, fmax(spread, 0) * arm->devices / (arm->devices - 1) /
-                       arm->events);
+    return fmax(1, fmax(spread, 0) * arm->devices / (arm->devices - 1) / arm->events);
 }
 
 /* A share of the events as a ratio of the two rates. */
@@ -74,14 +71,11 @@ static double as_ratio(double share, double norm)
     return share >= OPEN_END ? INFINITY : share / (1 - share) * norm;
 }
 
-static void measure(const struct flo_count_arm *treated,
-                    const struct flo_count_arm *control,
-                    struct flo_beta_mixture *mixture,
-                    struct flo_count_result *out)
+static void measure(const struct flo_count_arm *treated, const struct flo_count_arm *control,
+                    struct flo_beta_mixture *mixture, struct flo_count_result *out)
 {
     out->has_numbers = true;
-    out->phi =
-        fmax(flo_count_clustering(treated), flo_count_clustering(control));
+    out->phi = fmax(flo_count_clustering(treated), flo_count_clustering(control));
     out->p0 = treated->expected / (treated->expected + control->expected);
     double norm = (1 - out->p0) / out->p0;
     *mixture = (struct flo_beta_mixture){.a = 0.5,
@@ -96,36 +90,30 @@ static void measure(const struct flo_count_arm *treated,
     out->rate_treated = treated->events / treated->exposure;
     out->rate_control = control->events / control->exposure;
     out->has_ratio = treated->events > 0 || control->events > 0;
-    out->ratio = control->events > 0 ? treated->events / control->events * norm
-                                     : INFINITY;
+    out->ratio = control->events > 0 ? treated->events / control->events * norm : INFINITY;
     struct flo_interval span = flo_mixture_interval(mixture, out->p0);
     out->low = as_ratio(span.low, norm);
     out->high = as_ratio(span.high, norm);
 }
 
-static void look_at(const struct flo_count_arm *treated,
-                    const struct flo_beta_mixture *mixture, uint32_t look,
-                    struct flo_count_result *out)
+static void look_at(const struct flo_count_arm *treated, const struct flo_beta_mixture *mixture,
+                    uint32_t look, struct flo_count_result *out)
 {
     double alpha = flo_look_alpha(look);
     double norm = (1 - out->p0) / out->p0;
 
     out->has_look = true;
-    out->upper_ratio =
-        as_ratio(flo_share_upper(mixture->hits, mixture->misses, alpha), norm);
+    out->upper_ratio = as_ratio(flo_share_upper(mixture->hits, mixture->misses, alpha), norm);
     out->upper_rate =
-        out->phi * flo_poisson_upper(mixture->hits, flo_look_z(look), alpha) /
-        treated->exposure;
+        out->phi * flo_poisson_upper(mixture->hits, flo_look_z(look), alpha) / treated->exposure;
 }
 
-static void judge(const struct flo_count_rule *rule,
-                  struct flo_count_result *out)
+static void judge(const struct flo_count_rule *rule, struct flo_count_result *out)
 {
     bool is_over = out->has_ratio && out->ratio >= rule->limit_ratio &&
                    out->rate_treated - out->rate_control >= rule->floor_rate;
-    bool is_proven = out->has_look &&
-                     (out->upper_ratio < rule->limit_ratio ||
-                      out->upper_rate - out->rate_control < rule->prove_rate);
+    bool is_proven = out->has_look && (out->upper_ratio < rule->limit_ratio ||
+                                       out->upper_rate - out->rate_control < rule->prove_rate);
 
     if (out->ln_e >= -log(rule->alpha * rule->weight) && is_over) {
         out->verdict = FLO_VERDICT_FAIL;
@@ -137,17 +125,15 @@ static void judge(const struct flo_count_rule *rule,
 }
 
 /* Both arms have exposure, and neither vanishes in the sum. */
-static bool is_known(const struct flo_count_arm *treated,
-                     const struct flo_count_arm *control)
+static bool is_known(const struct flo_count_arm *treated, const struct flo_count_arm *control)
 {
     double part = treated->expected / (treated->expected + control->expected);
 
-    return treated->expected > 0 && control->expected > 0 && part > 0 &&
-           part < 1 && treated->exposure > 0 && control->exposure > 0;
+    return treated->expected > 0 && control->expected > 0 && part > 0 && part < 1 &&
+           treated->exposure > 0 && control->exposure > 0;
 }
 
-bool flo_count_evaluate(const struct flo_count_rule *rule,
-                        const struct flo_count_arm *treated,
+bool flo_count_evaluate(const struct flo_count_rule *rule, const struct flo_count_arm *treated,
                         const struct flo_count_arm *control, uint32_t look,
                         struct flo_count_result *out)
 {
@@ -167,8 +153,7 @@ bool flo_count_evaluate(const struct flo_count_rule *rule,
     }
     measure(treated, control, &mixture, out);
     if (treated->devices < (double)rule->devices_min ||
-        control->devices < (double)rule->controls_min ||
-        treated->exposure < rule->exposure_min) {
+        control->devices < (double)rule->controls_min || treated->exposure < rule->exposure_min) {
         out->open = FLO_OPEN_FEW;
         return true;
     }
@@ -179,16 +164,14 @@ bool flo_count_evaluate(const struct flo_count_rule *rule,
     return true;
 }
 
-bool flo_deaths_evaluate(const struct flo_deaths_arm *treated,
-                         const struct flo_deaths_arm *control,
+bool flo_deaths_evaluate(const struct flo_deaths_arm *treated, const struct flo_deaths_arm *control,
                          struct flo_deaths_result *out)
 {
     double k = treated->died;
     double all = treated->exposure + control->exposure;
 
     *out = (struct flo_deaths_result){.verdict = FLO_VERDICT_INCONCLUSIVE};
-    if (!isfinite(all) || !isfinite(k + control->died) || k < 0 ||
-        control->died < 0) {
+    if (!isfinite(all) || !isfinite(k + control->died) || k < 0 || control->died < 0) {
         return false;
     }
     if (treated->exposure <= 0 || control->exposure <= 0) {
@@ -196,11 +179,8 @@ bool flo_deaths_evaluate(const struct flo_deaths_arm *treated,
     }
     double part = treated->exposure / all;
     out->has_tail = true;
-    out->tail =
-        k > 0 ? exp(flo_ln_incomplete_beta(part, k, control->died + 1).below)
-              : 1;
-    out->verdict = k >= DEATHS_MIN && out->tail <= DEATHS_TAIL_MAX
-                       ? FLO_VERDICT_FAIL
-                       : FLO_VERDICT_PASS;
+    out->tail = k > 0 ? exp(flo_ln_incomplete_beta(part, k, control->died + 1).below) : 1;
+    out->verdict =
+        k >= DEATHS_MIN && out->tail <= DEATHS_TAIL_MAX ? FLO_VERDICT_FAIL : FLO_VERDICT_PASS;
     return true;
 }

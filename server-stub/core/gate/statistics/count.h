@@ -48,24 +48,22 @@ struct flo_count_result {
     double phi, p0;
 };
 /* One more device. */
-void flo_count_add(struct flo_count_arm *arm, double events, double expected,
-                   double exposure);
+void flo_count_add(struct flo_count_arm *arm, double events, double expected, double exposure);
 /* The same, unless it has no exposure.  `usual` is the median of the devices
  * that have one: a larger one counts as so many of them, at its own rate.
  * Clustering tells nothing of a device that has nearly all exposure. */
 #define FLO_USUAL_MAX 4
-void flo_count_add_usual(struct flo_count_arm *arm, double events,
-                         double expected, double exposure, double usual);
+void flo_count_add_usual(struct flo_count_arm *arm, double events, double expected, double exposure,
+                         double usual);
 /* Variance of the sum of events over that of independent ones, at least 1. */
 double flo_count_clustering(const struct flo_count_arm *arm);
 /* Errors to expect of so many requests, from the device's own past and from the
  * errors per request of controls before. */
-double flo_expected_errors(double requests, double errors_before,
-                           double requests_before, double control_rate);
+double flo_expected_errors(double requests, double errors_before, double requests_before,
+                           double control_rate);
 
 /* false: numbers that cannot be; *out is open then. */
-bool flo_count_evaluate(const struct flo_count_rule *rule,
-                        const struct flo_count_arm *treated,
+bool flo_count_evaluate(const struct flo_count_rule *rule, const struct flo_count_arm *treated,
                         const struct flo_count_arm *control, uint32_t look,
                         struct flo_count_result *out);
 
@@ -80,8 +78,7 @@ struct flo_deaths_result {
     bool has_tail;
     double tail; /* chance of so many */
 };
-bool flo_deaths_evaluate(const struct flo_deaths_arm *treated,
-                         const struct flo_deaths_arm *control,
+bool flo_deaths_evaluate(const struct flo_deaths_arm *treated, const struct flo_deaths_arm *control,
                          struct flo_deaths_result *out);
 
 #endif

@@ -21,8 +21,7 @@ double flo_ln_phi(double x)
         return log(0.5 * erfc(-x / M_SQRT2));
     }
     double square = x * x;
-    return -0.5 * square - log(-x) - 0.5 * LN_2_PI +
-           log1p(-1 / square + 3 / (square * square));
+    return -0.5 * square - log(-x) - 0.5 * LN_2_PI + log1p(-1 / square + 3 / (square * square));
 }
 
 double flo_ln_cut(double x)
@@ -45,9 +44,8 @@ double flo_look_alpha(uint32_t look)
 
 double flo_look_z(uint32_t look)
 {
-    static const double quantiles[FLO_LOOKS_MAX] = {
-        1.959964, 2.241403, 2.497705, 2.734369,
-        2.955167, 3.162818, 3.359354, 3.546338};
+    static const double quantiles[FLO_LOOKS_MAX] = {1.959964, 2.241403, 2.497705, 2.734369,
+                                                    2.955167, 3.162818, 3.359354, 3.546338};
 
     assert(look < FLO_LOOKS_MAX);
     return quantiles[look];
@@ -61,10 +59,8 @@ double flo_student_quantile(double z, double freedom)
     double z7 = z5 * z * z;
 
     assert(freedom >= 1);
-    return z + (z3 + z) / (4 * freedom) +
-           (5 * z5 + 16 * z3 + 3 * z) / (96 * freedom * freedom) +
-           (3 * z7 + 19 * z5 + 17 * z3 - 15 * z) /
-               (384 * freedom * freedom * freedom);
+    return z + (z3 + z) / (4 * freedom) + (5 * z5 + 16 * z3 + 3 * z) / (96 * freedom * freedom) +
+           (3 * z7 + 19 * z5 + 17 * z3 - 15 * z) / (384 * freedom * freedom * freedom);
 }
 
 /* Exact for no event; else Wilson and Hilferty's cube. */
@@ -73,9 +69,7 @@ double flo_poisson_upper(double events, double z, double alpha)
     double next = events + 1;
 
     assert(events >= 0 && alpha > 0);
-    return events < 1e-9
-               ? -log(alpha)
-               : next * pow(1 - 1 / (9 * next) + z / (3 * sqrt(next)), 3);
+    return events < 1e-9 ? -log(alpha) : next * pow(1 - 1 / (9 * next) + z / (3 * sqrt(next)), 3);
 }
 
 /* ---- beta ---- */
@@ -99,9 +93,8 @@ static double fraction(double a, double b, double x)
     double change = 0;
 
     for (int i = 1; i <= TERMS_MAX && fabs(change - 1) >= CLOSE; i++) {
-        const double terms[] = {
-            i * (b - i) * x / ((a + 2 * i - 1) * (a + 2 * i)),
-            -(a + i) * (a + b + i) * x / ((a + 2 * i) * (a + 2 * i + 1))};
+        const double terms[] = {i * (b - i) * x / ((a + 2 * i - 1) * (a + 2 * i)),
+                                -(a + i) * (a + b + i) * x / ((a + 2 * i) * (a + 2 * i + 1))};
         for (size_t k = 0; k < FLO_COUNT(terms); k++) {
             d = 1 / no_zero(1 + terms[k] * d);
             c = no_zero(1 + terms[k] / c);
@@ -114,12 +107,11 @@ static double fraction(double a, double b, double x)
 
 static struct flo_ln_sides near_side(double x, double a, double b)
 {
-    double below = a * log(x) + b * log1p(-x) - ln_beta(a, b) - log(a) +
-                   log(fraction(a, b, x));
+    double below = a * log(x) + b * log1p(-x) - ln_beta(a, b) - log(a) + log(fraction(a, b, x));
 
     below = fmin(below, 0);
-    return (struct flo_ln_sides){
-        .below = below, .above = below < 0 ? log(-expm1(below)) : -INFINITY};
+    return (struct flo_ln_sides){.below = below,
+                                 .above = below < 0 ? log(-expm1(below)) : -INFINITY};
 }
 
 struct flo_ln_sides flo_ln_incomplete_beta(double x, double a, double b)
@@ -146,8 +138,7 @@ static double both_sides(double t, double r, double nu)
 {
     double square = t * t;
 
-    return -0.5 * log1p(r) +
-           (nu + 1) / 2 * (log1p(square / nu) - log1p(square / (nu * (1 + r))));
+    return -0.5 * log1p(r) + (nu + 1) / 2 * (log1p(square / nu) - log1p(square / (nu * (1 + r))));
 }
 
 double flo_student_off(double t, double r, double nu)
@@ -159,8 +150,7 @@ double flo_student_off(double t, double r, double nu)
 double flo_student_above(double t, double r, double nu)
 {
     assert(nu > 0 && r > 0);
-    return flo_ln_cut(both_sides(t, r, nu) + M_LN2 +
-                      flo_ln_phi(t * sqrt(r / (1 + r))));
+    return flo_ln_cut(both_sides(t, r, nu) + M_LN2 + flo_ln_phi(t * sqrt(r / (1 + r))));
 }
 
 /* ---- mixtures ---- */
@@ -175,29 +165,25 @@ static double base_of(const struct flo_beta_mixture *mixture)
 }
 
 /* ln of the e-value against exactly p, two-sided. */
-static double against(const struct flo_beta_mixture *mixture, double base,
-                      double p)
+static double against(const struct flo_beta_mixture *mixture, double base, double p)
 {
     double hits = mixture->hits;
     double misses = mixture->misses;
 
-    return base - (hits > 0 ? hits * log(p) : 0) -
-           (misses > 0 ? misses * log1p(-p) : 0);
+    return base - (hits > 0 ? hits * log(p) : 0) - (misses > 0 ? misses * log1p(-p) : 0);
 }
 
 double flo_mixture_above(const struct flo_beta_mixture *mixture, double p)
 {
-    double with = flo_ln_incomplete_beta(p, mixture->a + mixture->hits,
-                                         mixture->b + mixture->misses)
-                      .above;
+    double with =
+        flo_ln_incomplete_beta(p, mixture->a + mixture->hits, mixture->b + mixture->misses).above;
 
     return against(mixture, base_of(mixture), p) + with -
            flo_ln_incomplete_beta(p, mixture->a, mixture->b).above;
 }
 
 /* The bound between `inside`, which the interval holds, and `outside`. */
-static double interval_end(const struct flo_beta_mixture *mixture,
-                           double inside, double outside)
+static double interval_end(const struct flo_beta_mixture *mixture, double inside, double outside)
 {
     double base = base_of(mixture);
 
@@ -215,15 +201,14 @@ static double interval_end(const struct flo_beta_mixture *mixture,
     return inside;
 }
 
-struct flo_interval flo_mixture_interval(const struct flo_beta_mixture *mixture,
-                                         double centre)
+struct flo_interval flo_mixture_interval(const struct flo_beta_mixture *mixture, double centre)
 {
     double all = mixture->hits + mixture->misses;
     double middle = all > 0 ? mixture->hits / all : centre;
 
-    return (struct flo_interval){
-        .low = mixture->hits > 0 ? interval_end(mixture, middle, 0) : 0,
-        .high = mixture->misses > 0 ? interval_end(mixture, middle, 1) : 1};
+    return (struct flo_interval){.low = mixture->hits > 0 ? interval_end(mixture, middle, 0) : 0,
+                                 .high =
+                                     mixture->misses > 0 ? interval_end(mixture, middle, 1) : 1};
 }
 
 /* Where ln I_p(a, b) is `level`. */

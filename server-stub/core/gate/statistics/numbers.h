@@ -48,8 +48,7 @@ struct flo_interval {
     double low;
     double high;
 };
-struct flo_interval flo_mixture_interval(const struct flo_beta_mixture *mixture,
-                                         double centre);
+struct flo_interval flo_mixture_interval(const struct flo_beta_mixture *mixture, double centre);
 /* ln of the e-value of a t statistic with nu degrees of freedom: the effect
  * over the standard deviation of one device has a normal prior of variance
  * FLO_EFFECT_PRIOR, r is that times the pooled variance over the variance of

@@ -25,8 +25,7 @@ static size_t worst_of(const struct flo_phase_gate *gates, size_t count)
 
     for (size_t i = 0; i < count; i++) {
         if (gates[i].verdict == FLO_VERDICT_FAIL &&
-            (worst == FLO_PHASE_NO_GATE ||
-             strength(&gates[i]) > strength(&gates[worst]))) {
+            (worst == FLO_PHASE_NO_GATE || strength(&gates[i]) > strength(&gates[worst]))) {
             worst = i;
         }
     }
@@ -43,9 +42,8 @@ static size_t first_awaited(const struct flo_phase_gate *gates, size_t count)
     return FLO_PHASE_NO_GATE;
 }
 
-enum flo_phase_verdict flo_phase_judge(const struct flo_phase_gate *gates,
-                                       size_t count, double soaked_s,
-                                       double soak_s, double soak_s_max,
+enum flo_phase_verdict flo_phase_judge(const struct flo_phase_gate *gates, size_t count,
+                                       double soaked_s, double soak_s, double soak_s_max,
                                        size_t *gate)
 {
     assert(gate != NULL && (gates != NULL || count == 0));

@@ -16,19 +16,13 @@ struct flo_phase_gate {
     double weight; /* 0: a hard stop, outside the level of the rollout */
     bool is_critical;
 };
-enum flo_phase_verdict {
-    FLO_PHASE_UNDECIDED,
-    FLO_PHASE_PASSES,
-    FLO_PHASE_FAILS,
-    FLO_PHASE_HOLDS
-};
+enum flo_phase_verdict { FLO_PHASE_UNDECIDED, FLO_PHASE_PASSES, FLO_PHASE_FAILS, FLO_PHASE_HOLDS };
 #define FLO_PHASE_NO_GATE SIZE_MAX
 
 const char *flo_phase_verdict_word(enum flo_phase_verdict verdict);
 /* *gate: the one that fails, or the first that is waited for. */
-enum flo_phase_verdict flo_phase_judge(const struct flo_phase_gate *gates,
-                                       size_t count, double soaked_s,
-                                       double soak_s, double soak_s_max,
+enum flo_phase_verdict flo_phase_judge(const struct flo_phase_gate *gates, size_t count,
+                                       double soaked_s, double soak_s, double soak_s_max,
                                        size_t *gate);
 
 #endif

@@ -26,8 +26,7 @@ static double squares(const struct flo_ratio_arm *arm)
 
 static bool is_used(const struct flo_ratio_segment *segment, bool plain)
 {
-    return segment->treated.devices >= 1 &&
-           (plain || segment->control.devices >= 2);
+    return segment->treated.devices >= 1 && (plain || segment->control.devices >= 2);
 }
 
 struct sums {
@@ -36,8 +35,7 @@ struct sums {
     double squares, squares_treated;
 };
 
-static struct sums add_up(const struct flo_ratio_segment *segments,
-                          size_t count, bool plain)
+static struct sums add_up(const struct flo_ratio_segment *segments, size_t count, bool plain)
 {
     struct sums sums = {0};
 
@@ -63,16 +61,15 @@ static struct sums add_up(const struct flo_ratio_segment *segments,
 
 /* ---- effect and its variance ---- */
 
-static double effect(const struct flo_ratio_segment *segments, size_t count,
-                     bool plain, double treated)
+static double effect(const struct flo_ratio_segment *segments, size_t count, bool plain,
+                     double treated)
 {
     double delta = 0;
 
     for (size_t i = 0; i < count; i++) {
         if (is_used(&segments[i], plain)) {
             delta += (double)segments[i].treated.devices / treated *
-                     (segments[i].treated.mean -
-                      (plain ? 0 : segments[i].control.mean));
+                     (segments[i].treated.mean - (plain ? 0 : segments[i].control.mean));
         }
     }
     return delta;
@@ -82,8 +79,7 @@ double flo_variance_treated(double pooled, double squares, double nu)
 {
     double own = nu / (nu + SHRINK);
 
-    return nu < 1 ? pooled
-                  : fmax(pooled, (1 - own) * pooled + own * squares / nu);
+    return nu < 1 ? pooled : fmax(pooled, (1 - own) * pooled + own * squares / nu);
 }
 
 /* Variances of one device: pooled, and of an updated one.  A release that is
@@ -96,15 +92,13 @@ struct variances {
 static struct variances variances_of(const struct sums *sums)
 {
     double pooled = fmax(sums->squares / sums->nu, FLO_VARIANCE_MIN);
-    double treated =
-        flo_variance_treated(pooled, sums->squares_treated, sums->nu_treated);
+    double treated = flo_variance_treated(pooled, sums->squares_treated, sums->nu_treated);
 
     return (struct variances){.pooled = pooled, .treated = treated};
 }
 
-static double variance_of_effect(const struct flo_ratio_segment *segments,
-                                 size_t count, bool plain, double treated,
-                                 const struct variances *of)
+static double variance_of_effect(const struct flo_ratio_segment *segments, size_t count, bool plain,
+                                 double treated, const struct variances *of)
 {
     double variance = 0;
 
@@ -113,9 +107,7 @@ static double variance_of_effect(const struct flo_ratio_segment *segments,
         double controls = (double)segments[i].control.devices;
         if (is_used(&segments[i], plain)) {
             double part = devices / treated;
-            variance +=
-                part * part *
-                (of->treated / devices + (plain ? 0 : of->pooled / controls));
+            variance += part * part * (of->treated / devices + (plain ? 0 : of->pooled / controls));
         }
     }
     return variance;
@@ -129,17 +121,14 @@ static double half_width(const struct flo_ratio_result *result, double variance)
     double r = result->r;
     double u = exp(2 / (nu + 1) * (LN_20 + 0.5 * log1p(r)));
 
-    return u >= 1 + r ? INFINITY
-                      : sqrt(variance * nu * (u - 1) / (1 - u / (1 + r)));
+    return u >= 1 + r ? INFINITY : sqrt(variance * nu * (u - 1) / (1 - u / (1 + r)));
 }
 
-static void measure(const struct flo_ratio_segment *segments, size_t count,
-                    bool plain, const struct sums *sums,
-                    struct flo_ratio_result *out)
+static void measure(const struct flo_ratio_segment *segments, size_t count, bool plain,
+                    const struct sums *sums, struct flo_ratio_result *out)
 {
     struct variances of = variances_of(sums);
-    double variance =
-        variance_of_effect(segments, count, plain, sums->treated, &of);
+    double variance = variance_of_effect(segments, count, plain, sums->treated, &of);
 
     assert(variance > 0);
     out->has_spread = true;
@@ -161,16 +150,14 @@ static void judge(const struct flo_ratio_rule *rule, uint32_t look, bool plain,
     double limit = log1p(rule->limit_pct / 100) * (plain ? 2 : 1);
     double prove = fmax(limit, log1p(rule->prove_pct / 100));
 
-    if (out->treated < rule->devices_min ||
-        (!plain && out->control < rule->controls_min) ||
+    if (out->treated < rule->devices_min || (!plain && out->control < rule->controls_min) ||
         out->nu < FREEDOM_MIN) {
         out->open = FLO_OPEN_FEW;
         return;
     }
     if (look != FLO_LOOK_NONE) {
         out->has_look = true;
-        out->upper = out->delta +
-                     flo_student_quantile(flo_look_z(look), out->nu) * out->se;
+        out->upper = out->delta + flo_student_quantile(flo_look_z(look), out->nu) * out->se;
     }
     if (out->ln_e >= -log(rule->alpha * rule->weight) && out->delta >= limit) {
         out->verdict = FLO_VERDICT_FAIL;
@@ -181,9 +168,8 @@ static void judge(const struct flo_ratio_rule *rule, uint32_t look, bool plain,
     }
 }
 
-bool flo_ratio_evaluate(const struct flo_ratio_rule *rule,
-                        const struct flo_ratio_segment *segments, size_t count,
-                        uint32_t look, bool plain, struct flo_ratio_result *out)
+bool flo_ratio_evaluate(const struct flo_ratio_rule *rule, const struct flo_ratio_segment *segments,
+                        size_t count, uint32_t look, bool plain, struct flo_ratio_result *out)
 {
     double all = 0;
 

@@ -72,9 +72,7 @@ struct flo_ratio_result {
  *
  * false: numbers that cannot be (negative, not finite); *out is open then. */
 #define FLO_LOOK_NONE UINT32_MAX
-bool flo_ratio_evaluate(const struct flo_ratio_rule *rule,
-                        const struct flo_ratio_segment *segments, size_t count,
-                        uint32_t look, bool plain,
-                        struct flo_ratio_result *out);
+bool flo_ratio_evaluate(const struct flo_ratio_rule *rule, const struct flo_ratio_segment *segments,
+                        size_t count, uint32_t look, bool plain, struct flo_ratio_result *out);
 
 #endif

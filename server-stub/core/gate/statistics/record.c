@@ -12,8 +12,7 @@
 
 #define WEIGHT 0.2 /* where a rule says nothing */
 
-static const char *const kinds[] = {"ratio", "count", "deaths", "share",
-                                    "leak"};
+static const char *const kinds[] = {"ratio", "count", "deaths", "share", "leak"};
 
 const char *flo_statistic_kind_word(enum flo_statistic_kind kind)
 {
@@ -29,9 +28,8 @@ static bool has_older(const struct flo_statistic_arms *arms)
 }
 
 static bool evaluate_ratio(const struct flo_statistic_rule *rule,
-                           const struct flo_statistic_arms *segments,
-                           size_t count, uint32_t look, bool plain,
-                           struct flo_statistic_result *out)
+                           const struct flo_statistic_arms *segments, size_t count, uint32_t look,
+                           bool plain, struct flo_statistic_result *out)
 {
     struct flo_ratio_segment arms[2 * FLO_SEGMENTS_MAX];
     size_t strata = 0;
@@ -43,20 +41,17 @@ static bool evaluate_ratio(const struct flo_statistic_rule *rule,
             arms[strata++] = segments[i].older;
         }
     }
-    bool is_possible = flo_ratio_evaluate(&rule->ratio, arms, strata, look,
-                                          plain, &out->ratio);
+    bool is_possible = flo_ratio_evaluate(&rule->ratio, arms, strata, look, plain, &out->ratio);
     out->verdict = out->ratio.verdict;
     out->ln_e = out->ratio.ln_e;
     return is_possible;
 }
 
 static bool evaluate_share(const struct flo_statistic_rule *rule,
-                           const struct flo_statistic_arms *arms,
-                           struct flo_statistic_result *out)
+                           const struct flo_statistic_arms *arms, struct flo_statistic_result *out)
 {
-    bool is_possible =
-        flo_share_evaluate(&rule->share, arms->share.bad, arms->share.done,
-                           arms->share.members, &out->share.of);
+    bool is_possible = flo_share_evaluate(&rule->share, arms->share.bad, arms->share.done,
+                                          arms->share.members, &out->share.of);
 
     out->share.bad = arms->share.bad;
     out->share.done = arms->share.done;
@@ -67,9 +62,8 @@ static bool evaluate_share(const struct flo_statistic_rule *rule,
 }
 
 bool flo_statistic_evaluate(const struct flo_statistic_rule *rule,
-                            const struct flo_statistic_arms *segments,
-                            size_t count, uint32_t look, bool plain,
-                            struct flo_statistic_result *out)
+                            const struct flo_statistic_arms *segments, size_t count, uint32_t look,
+                            bool plain, struct flo_statistic_result *out)
 {
     bool is_possible = false;
 
@@ -80,15 +74,14 @@ bool flo_statistic_evaluate(const struct flo_statistic_rule *rule,
     case FLO_STATISTIC_RATIO:
         return evaluate_ratio(rule, segments, count, look, plain, out);
     case FLO_STATISTIC_COUNT:
-        is_possible =
-            flo_count_evaluate(&rule->count, &segments->count.treated,
-                               &segments->count.control, look, &out->count);
+        is_possible = flo_count_evaluate(&rule->count, &segments->count.treated,
+                                         &segments->count.control, look, &out->count);
         out->verdict = out->count.verdict;
         out->ln_e = out->count.ln_e;
         break;
     case FLO_STATISTIC_DEATHS:
-        is_possible = flo_deaths_evaluate(
-            &segments->deaths.treated, &segments->deaths.control, &out->deaths);
+        is_possible =
+            flo_deaths_evaluate(&segments->deaths.treated, &segments->deaths.control, &out->deaths);
         out->verdict = out->deaths.verdict;
         break;
     case FLO_STATISTIC_SHARE:
@@ -142,8 +135,7 @@ void flo_statistic_weigh(struct flo_statistic_rule *rule, double weight)
     }
 }
 
-static void add_count(struct flo_count_arm *to,
-                      const struct flo_count_arm *from)
+static void add_count(struct flo_count_arm *to, const struct flo_count_arm *from)
 {
     to->devices += from->devices;
     to->events += from->events;
@@ -154,15 +146,13 @@ static void add_count(struct flo_count_arm *to,
     to->sll += from->sll;
 }
 
-static void add_deaths(struct flo_deaths_arm *to,
-                       const struct flo_deaths_arm *from)
+static void add_deaths(struct flo_deaths_arm *to, const struct flo_deaths_arm *from)
 {
     to->died += from->died;
     to->exposure += from->exposure;
 }
 
-void flo_statistic_arms_add(enum flo_statistic_kind kind,
-                            struct flo_statistic_arms *to,
+void flo_statistic_arms_add(enum flo_statistic_kind kind, struct flo_statistic_arms *to,
                             const struct flo_statistic_arms *from)
 {
     switch (kind) {
@@ -197,19 +187,17 @@ static json_t *number_if(bool is_known, double value)
 
 static json_t *pair_if(bool is_known, double low, double high)
 {
-    return json_pack("[o,o]", number_if(is_known, low),
-                     number_if(is_known, high));
+    return json_pack("[o,o]", number_if(is_known, low), number_if(is_known, high));
 }
 
 static int refuse(struct flo_err *err, const char *key, const char *what)
 {
-    return flo_fail(err, FLO_E_GATE_EVIDENCE, "evidence: `%.40s` %s", key,
-                    what);
+    return flo_fail(err, FLO_E_GATE_EVIDENCE, "evidence: `%.40s` %s", key, what);
 }
 
 /* A key that is absent is `standard`, if that is a number. */
-static int get(const json_t *json, const char *key, double least, double most,
-               double standard, double *out, struct flo_err *err)
+static int get(const json_t *json, const char *key, double least, double most, double standard,
+               double *out, struct flo_err *err)
 {
     const json_t *value = json_object_get(json, key);
 
@@ -221,13 +209,11 @@ static int get(const json_t *json, const char *key, double least, double most,
         return refuse(err, key, value == NULL ? "is absent" : "is no number");
     }
     *out = json_number_value(value);
-    return isfinite(*out) && *out >= least && *out <= most
-               ? 0
-               : refuse(err, key, "is out of range");
+    return isfinite(*out) && *out >= least && *out <= most ? 0
+                                                           : refuse(err, key, "is out of range");
 }
 
-static int get_whole(const json_t *json, const char *key, uint64_t *out,
-                     struct flo_err *err)
+static int get_whole(const json_t *json, const char *key, uint64_t *out, struct flo_err *err)
 {
     double value;
     int rv = get(json, key, 0, COUNT_MAX, NAN, &value, err);
@@ -245,33 +231,26 @@ static int get_whole(const json_t *json, const char *key, uint64_t *out,
 
 static json_t *ratio_rule_json(const struct flo_ratio_rule *rule)
 {
-    return json_pack("{s:o,s:o,s:o,s:o,s:I,s:I}", "limit_pct",
-                     number(rule->limit_pct), "prove_pct",
-                     number(rule->prove_pct), "alpha", number(rule->alpha),
-                     "weight", number(rule->weight), "min_devices",
-                     (json_int_t)rule->devices_min, "min_controls",
-                     (json_int_t)rule->controls_min);
+    return json_pack("{s:o,s:o,s:o,s:o,s:I,s:I}", "limit_pct", number(rule->limit_pct), "prove_pct",
+                     number(rule->prove_pct), "alpha", number(rule->alpha), "weight",
+                     number(rule->weight), "min_devices", (json_int_t)rule->devices_min,
+                     "min_controls", (json_int_t)rule->controls_min);
 }
 
 static json_t *leak_rule_json(const struct flo_leak_rule *rule)
 {
-    return json_pack("{s:o,s:o,s:o,s:I,s:I}", "limit_pct",
-                     number(rule->limit_pct), "alpha", number(rule->alpha),
-                     "weight", number(rule->weight), "min_devices",
-                     (json_int_t)rule->devices_min, "min_controls",
-                     (json_int_t)rule->controls_min);
+    return json_pack("{s:o,s:o,s:o,s:I,s:I}", "limit_pct", number(rule->limit_pct), "alpha",
+                     number(rule->alpha), "weight", number(rule->weight), "min_devices",
+                     (json_int_t)rule->devices_min, "min_controls", (json_int_t)rule->controls_min);
 }
 
 static json_t *count_rule_json(const struct flo_count_rule *rule)
 {
-    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:o}", "limit_ratio",
-                     number(rule->limit_ratio), "floor_rate",
-                     number(rule->floor_rate), "prove_rate",
-                     number(rule->prove_rate), "alpha", number(rule->alpha),
-                     "weight", number(rule->weight), "min_devices",
-                     (json_int_t)rule->devices_min, "min_controls",
-                     (json_int_t)rule->controls_min, "min_exposure",
-                     number(rule->exposure_min));
+    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:o}", "limit_ratio", number(rule->limit_ratio),
+                     "floor_rate", number(rule->floor_rate), "prove_rate", number(rule->prove_rate),
+                     "alpha", number(rule->alpha), "weight", number(rule->weight), "min_devices",
+                     (json_int_t)rule->devices_min, "min_controls", (json_int_t)rule->controls_min,
+                     "min_exposure", number(rule->exposure_min));
 }
 
 json_t *flo_statistic_rule_json(const struct flo_statistic_rule *rule)
@@ -282,10 +261,8 @@ json_t *flo_statistic_rule_json(const struct flo_statistic_rule *rule)
     case FLO_STATISTIC_COUNT:
         return count_rule_json(&rule->count);
     case FLO_STATISTIC_SHARE:
-        return json_pack("{s:o,s:o,s:o}", "limit_pct",
-                         number(rule->share.limit_pct), "alpha",
-                         number(rule->share.alpha), "weight",
-                         number(rule->share.weight));
+        return json_pack("{s:o,s:o,s:o}", "limit_pct", number(rule->share.limit_pct), "alpha",
+                         number(rule->share.alpha), "weight", number(rule->share.weight));
     case FLO_STATISTIC_LEAK:
         return leak_rule_json(&rule->leak);
     case FLO_STATISTIC_DEATHS:
@@ -295,23 +272,19 @@ json_t *flo_statistic_rule_json(const struct flo_statistic_rule *rule)
 }
 
 /* The level is above 0 and at most all of it. */
-static int get_level(const json_t *json, double *alpha, double *weight,
-                     struct flo_err *err)
+static int get_level(const json_t *json, double *alpha, double *weight, struct flo_err *err)
 {
     int rv = get(json, "alpha", 1e-9, 1, FLO_ALPHA, alpha, err);
 
     return rv < 0 ? rv : get(json, "weight", 1e-9, 1, WEIGHT, weight, err);
 }
 
-static int ratio_rule_parse(const json_t *json, struct flo_ratio_rule *out,
-                            struct flo_err *err)
+static int ratio_rule_parse(const json_t *json, struct flo_ratio_rule *out, struct flo_err *err)
 {
     int rv;
 
-    if ((rv = get(json, "limit_pct", -99, 1e6, NAN, &out->limit_pct, err)) <
-            0 ||
-        (rv = get(json, "prove_pct", -99, 1e6, out->limit_pct, &out->prove_pct,
-                  err)) < 0 ||
+    if ((rv = get(json, "limit_pct", -99, 1e6, NAN, &out->limit_pct, err)) < 0 ||
+        (rv = get(json, "prove_pct", -99, 1e6, out->limit_pct, &out->prove_pct, err)) < 0 ||
         (rv = get_level(json, &out->alpha, &out->weight, err)) < 0 ||
         (rv = get_whole(json, "min_devices", &out->devices_min, err)) < 0 ||
         (rv = get_whole(json, "min_controls", &out->controls_min, err)) < 0) {
@@ -320,8 +293,7 @@ static int ratio_rule_parse(const json_t *json, struct flo_ratio_rule *out,
     return 0;
 }
 
-static int leak_rule_parse(const json_t *json, struct flo_leak_rule *out,
-                           struct flo_err *err)
+static int leak_rule_parse(const json_t *json, struct flo_leak_rule *out, struct flo_err *err)
 {
     int rv = get(json, "limit_pct", -99, 1e6, NAN, &out->limit_pct, err);
 
@@ -332,29 +304,23 @@ static int leak_rule_parse(const json_t *json, struct flo_leak_rule *out,
     return get_whole(json, "min_controls", &out->controls_min, err);
 }
 
-static int count_rule_parse(const json_t *json, struct flo_count_rule *out,
-                            struct flo_err *err)
+static int count_rule_parse(const json_t *json, struct flo_count_rule *out, struct flo_err *err)
 {
     int rv;
 
-    if ((rv = get(json, "limit_ratio", 0, 1e9, NAN, &out->limit_ratio, err)) <
-            0 ||
-        (rv = get(json, "floor_rate", -1e9, 1e9, NAN, &out->floor_rate, err)) <
-            0 ||
-        (rv = get(json, "prove_rate", -1e9, 1e9, 0, &out->prove_rate, err)) <
-            0 ||
+    if ((rv = get(json, "limit_ratio", 0, 1e9, NAN, &out->limit_ratio, err)) < 0 ||
+        (rv = get(json, "floor_rate", -1e9, 1e9, NAN, &out->floor_rate, err)) < 0 ||
+        (rv = get(json, "prove_rate", -1e9, 1e9, 0, &out->prove_rate, err)) < 0 ||
         (rv = get_level(json, &out->alpha, &out->weight, err)) < 0 ||
         (rv = get_whole(json, "min_devices", &out->devices_min, err)) < 0 ||
         (rv = get_whole(json, "min_controls", &out->controls_min, err)) < 0 ||
-        (rv = get(json, "min_exposure", 0, COUNT_MAX, NAN, &out->exposure_min,
-                  err)) < 0) {
+        (rv = get(json, "min_exposure", 0, COUNT_MAX, NAN, &out->exposure_min, err)) < 0) {
         return rv;
     }
     return 0;
 }
 
-static int share_rule_parse(const json_t *json, struct flo_share_rule *out,
-                            struct flo_err *err)
+static int share_rule_parse(const json_t *json, struct flo_share_rule *out, struct flo_err *err)
 {
     int rv = get(json, "limit_pct", 0, 100, NAN, &out->limit_pct, err);
 
@@ -362,8 +328,7 @@ static int share_rule_parse(const json_t *json, struct flo_share_rule *out,
 }
 
 int flo_statistic_rule_parse(enum flo_statistic_kind kind, const json_t *json,
-                             struct flo_statistic_rule *out,
-                             struct flo_err *err)
+                             struct flo_statistic_rule *out, struct flo_err *err)
 {
     memset(out, 0, sizeof(*out));
     out->kind = kind;
@@ -386,16 +351,15 @@ int flo_statistic_rule_parse(enum flo_statistic_kind kind, const json_t *json,
 
 static json_t *ratio_arm_json(const struct flo_ratio_arm *arm)
 {
-    return json_pack("{s:I,s:o,s:o}", "n", (json_int_t)arm->devices, "mean",
-                     number(arm->mean), "m2", number(arm->m2));
+    return json_pack("{s:I,s:o,s:o}", "n", (json_int_t)arm->devices, "mean", number(arm->mean),
+                     "m2", number(arm->m2));
 }
 
 static json_t *count_arm_json(const struct flo_count_arm *arm)
 {
-    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "n", number(arm->devices),
-                     "events", number(arm->events), "expected",
-                     number(arm->expected), "exposure", number(arm->exposure),
-                     "sxx", number(arm->sxx), "sxl", number(arm->sxl), "sll",
+    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "n", number(arm->devices), "events",
+                     number(arm->events), "expected", number(arm->expected), "exposure",
+                     number(arm->exposure), "sxx", number(arm->sxx), "sxl", number(arm->sxl), "sll",
                      number(arm->sll));
 }
 
@@ -407,56 +371,47 @@ static json_t *deaths_arm_json(const struct flo_deaths_arm *arm)
 
 static json_t *ratio_arms_json(const struct flo_statistic_arms *arms)
 {
-    json_t *json =
-        json_pack("{s:o,s:o}", "treated", ratio_arm_json(&arms->ratio.treated),
-                  "control", ratio_arm_json(&arms->ratio.control));
+    json_t *json = json_pack("{s:o,s:o}", "treated", ratio_arm_json(&arms->ratio.treated),
+                             "control", ratio_arm_json(&arms->ratio.control));
 
     if (has_older(arms)) {
         json_object_set_new(json, "older",
-                            json_pack("{s:o,s:o}", "treated",
-                                      ratio_arm_json(&arms->older.treated),
-                                      "control",
-                                      ratio_arm_json(&arms->older.control)));
+                            json_pack("{s:o,s:o}", "treated", ratio_arm_json(&arms->older.treated),
+                                      "control", ratio_arm_json(&arms->older.control)));
     }
     return json;
 }
 
-json_t *flo_statistic_arms_json(enum flo_statistic_kind kind,
-                                const struct flo_statistic_arms *arms)
+json_t *flo_statistic_arms_json(enum flo_statistic_kind kind, const struct flo_statistic_arms *arms)
 {
     switch (kind) {
     case FLO_STATISTIC_RATIO:
         return ratio_arms_json(arms);
     case FLO_STATISTIC_COUNT:
-        return json_pack("{s:o,s:o}", "treated",
-                         count_arm_json(&arms->count.treated), "control",
+        return json_pack("{s:o,s:o}", "treated", count_arm_json(&arms->count.treated), "control",
                          count_arm_json(&arms->count.control));
     case FLO_STATISTIC_DEATHS:
-        return json_pack("{s:o,s:o}", "treated",
-                         deaths_arm_json(&arms->deaths.treated), "control",
+        return json_pack("{s:o,s:o}", "treated", deaths_arm_json(&arms->deaths.treated), "control",
                          deaths_arm_json(&arms->deaths.control));
     case FLO_STATISTIC_SHARE:
-        return json_pack("{s:I,s:I,s:I}", "bad", (json_int_t)arms->share.bad,
-                         "done", (json_int_t)arms->share.done, "members",
-                         (json_int_t)arms->share.members);
+        return json_pack("{s:I,s:I,s:I}", "bad", (json_int_t)arms->share.bad, "done",
+                         (json_int_t)arms->share.done, "members", (json_int_t)arms->share.members);
     case FLO_STATISTIC_LEAK:
-        return json_pack(
-            "{s:o,s:o,s:o,s:o}", "treated", ratio_arm_json(&arms->leak.treated),
-            "control", ratio_arm_json(&arms->leak.control), "slope",
-            number(arms->leak.slope), "latest", number(arms->leak.latest));
+        return json_pack("{s:o,s:o,s:o,s:o}", "treated", ratio_arm_json(&arms->leak.treated),
+                         "control", ratio_arm_json(&arms->leak.control), "slope",
+                         number(arms->leak.slope), "latest", number(arms->leak.latest));
     }
     return NULL;
 }
 
-static int get_arm(const json_t *json, const char *key, const json_t **out,
-                   struct flo_err *err)
+static int get_arm(const json_t *json, const char *key, const json_t **out, struct flo_err *err)
 {
     *out = json_object_get(json, key);
     return json_is_object(*out) ? 0 : refuse(err, key, "is no object");
 }
 
-static int ratio_arm_parse(const json_t *json, const char *key,
-                           struct flo_ratio_arm *out, struct flo_err *err)
+static int ratio_arm_parse(const json_t *json, const char *key, struct flo_ratio_arm *out,
+                           struct flo_err *err)
 {
     const json_t *arm;
     uint64_t devices;
@@ -471,29 +426,26 @@ static int ratio_arm_parse(const json_t *json, const char *key,
     return 0;
 }
 
-static int ratio_arms_parse(const json_t *json, struct flo_ratio_segment *out,
-                            struct flo_err *err)
+static int ratio_arms_parse(const json_t *json, struct flo_ratio_segment *out, struct flo_err *err)
 {
     int rv = ratio_arm_parse(json, "treated", &out->treated, err);
 
     return rv < 0 ? rv : ratio_arm_parse(json, "control", &out->control, err);
 }
 
-static int leak_arms_parse(const json_t *json, struct flo_leak_arms *out,
-                           struct flo_err *err)
+static int leak_arms_parse(const json_t *json, struct flo_leak_arms *out, struct flo_err *err)
 {
     int rv = ratio_arm_parse(json, "treated", &out->treated, err);
 
-    if (rv < 0 ||
-        (rv = ratio_arm_parse(json, "control", &out->control, err)) < 0 ||
+    if (rv < 0 || (rv = ratio_arm_parse(json, "control", &out->control, err)) < 0 ||
         (rv = get(json, "slope", -1e6, 1e6, NAN, &out->slope, err)) < 0) {
         return rv;
     }
     return get(json, "latest", -1e6, 1e6, NAN, &out->latest, err);
 }
 
-static int count_arm_parse(const json_t *json, const char *key,
-                           struct flo_count_arm *out, struct flo_err *err)
+static int count_arm_parse(const json_t *json, const char *key, struct flo_count_arm *out,
+                           struct flo_err *err)
 {
     const json_t *arm;
     int rv = get_arm(json, key, &arm, err);
@@ -514,22 +466,19 @@ static int count_arm_parse(const json_t *json, const char *key,
     return rv;
 }
 
-static int deaths_arm_parse(const json_t *json, const char *key,
-                            struct flo_deaths_arm *out, struct flo_err *err)
+static int deaths_arm_parse(const json_t *json, const char *key, struct flo_deaths_arm *out,
+                            struct flo_err *err)
 {
     const json_t *arm;
     int rv = get_arm(json, key, &arm, err);
 
-    if (rv < 0 || (rv = get(arm, "devices_died", 0, COUNT_MAX, NAN, &out->died,
-                            err)) < 0) {
+    if (rv < 0 || (rv = get(arm, "devices_died", 0, COUNT_MAX, NAN, &out->died, err)) < 0) {
         return rv;
     }
-    return get(arm, "exposure", -COUNT_MAX, COUNT_MAX, NAN, &out->exposure,
-               err);
+    return get(arm, "exposure", -COUNT_MAX, COUNT_MAX, NAN, &out->exposure, err);
 }
 
-static int share_parse(const json_t *json, struct flo_statistic_arms *out,
-                       struct flo_err *err)
+static int share_parse(const json_t *json, struct flo_statistic_arms *out, struct flo_err *err)
 {
     int rv = get_whole(json, "bad", &out->share.bad, err);
 
@@ -540,8 +489,7 @@ static int share_parse(const json_t *json, struct flo_statistic_arms *out,
 }
 
 int flo_statistic_arms_parse(enum flo_statistic_kind kind, const json_t *json,
-                             struct flo_statistic_arms *out,
-                             struct flo_err *err)
+                             struct flo_statistic_arms *out, struct flo_err *err)
 {
     int rv = 0;
 
@@ -551,18 +499,13 @@ int flo_statistic_arms_parse(enum flo_statistic_kind kind, const json_t *json,
         rv = ratio_arms_parse(json, &out->ratio, err);
         return rv < 0 || json_object_get(json, "older") == NULL
                    ? rv
-                   : ratio_arms_parse(json_object_get(json, "older"),
-                                      &out->older, err);
+                   : ratio_arms_parse(json_object_get(json, "older"), &out->older, err);
     case FLO_STATISTIC_COUNT:
         rv = count_arm_parse(json, "treated", &out->count.treated, err);
-        return rv < 0
-                   ? rv
-                   : count_arm_parse(json, "control", &out->count.control, err);
+        return rv < 0 ? rv : count_arm_parse(json, "control", &out->count.control, err);
     case FLO_STATISTIC_DEATHS:
         rv = deaths_arm_parse(json, "treated", &out->deaths.treated, err);
-        return rv < 0 ? rv
-                      : deaths_arm_parse(json, "control", &out->deaths.control,
-                                         err);
+        return rv < 0 ? rv : deaths_arm_parse(json, "control", &out->deaths.control, err);
     case FLO_STATISTIC_SHARE:
         return share_parse(json, out, err);
     case FLO_STATISTIC_LEAK:
@@ -576,12 +519,10 @@ int flo_statistic_arms_parse(enum flo_statistic_kind kind, const json_t *json,
 static json_t *ratio_json(const struct flo_ratio_result *of)
 {
     json_t *json = json_pack(
-        "{s:I,s:I,s:I,s:o,s:o,s:o,s:o}", "n_treated", (json_int_t)of->treated,
-        "n_control", (json_int_t)of->control, "not_compared",
-        (json_int_t)of->not_compared, "ln_e", number(of->ln_e), "effect_pct",
-        number_if(of->has_effect, flo_change_pct(of->delta)), "ci_pct",
-        pair_if(of->has_spread, flo_change_pct(of->low),
-                flo_change_pct(of->high)),
+        "{s:I,s:I,s:I,s:o,s:o,s:o,s:o}", "n_treated", (json_int_t)of->treated, "n_control",
+        (json_int_t)of->control, "not_compared", (json_int_t)of->not_compared, "ln_e",
+        number(of->ln_e), "effect_pct", number_if(of->has_effect, flo_change_pct(of->delta)),
+        "ci_pct", pair_if(of->has_spread, flo_change_pct(of->low), flo_change_pct(of->high)),
         "upper_pct", number_if(of->has_look, flo_change_pct(of->upper)));
 
     if (of->has_spread) {
@@ -596,13 +537,12 @@ static json_t *ratio_json(const struct flo_ratio_result *of)
 static json_t *count_json(const struct flo_count_result *of)
 {
     bool is_known = of->has_numbers;
-    json_t *json =
-        json_pack("{s:o,s:o,s:o,s:o,s:o,s:o}", "ln_e", number(of->ln_e),
-                  "ratio", number_if(is_known && of->has_ratio, of->ratio),
-                  "ci_ratio", pair_if(is_known, of->low, of->high),
-                  "upper_ratio", number_if(of->has_look, of->upper_ratio),
-                  "rate_treated", number_if(is_known, of->rate_treated),
-                  "rate_control", number_if(is_known, of->rate_control));
+    json_t *json = json_pack("{s:o,s:o,s:o,s:o,s:o,s:o}", "ln_e", number(of->ln_e), "ratio",
+                             number_if(is_known && of->has_ratio, of->ratio), "ci_ratio",
+                             pair_if(is_known, of->low, of->high), "upper_ratio",
+                             number_if(of->has_look, of->upper_ratio), "rate_treated",
+                             number_if(is_known, of->rate_treated), "rate_control",
+                             number_if(is_known, of->rate_control));
 
     if (is_known) {
         json_object_set_new(json, "phi", number(of->phi));
@@ -611,18 +551,15 @@ static json_t *count_json(const struct flo_count_result *of)
     if (of->has_look) {
         json_object_set_new(json, "upper_rate", number(of->upper_rate));
     }
-    json_object_set_new(json, "n_treated",
-                        json_integer((json_int_t)of->treated));
-    json_object_set_new(json, "n_control",
-                        json_integer((json_int_t)of->control));
+    json_object_set_new(json, "n_treated", json_integer((json_int_t)of->treated));
+    json_object_set_new(json, "n_control", json_integer((json_int_t)of->control));
     return json;
 }
 
 static json_t *leak_json(const struct flo_leak_result *of)
 {
-    return json_pack("{s:I,s:I,s:o,s:o}", "n_treated", (json_int_t)of->updated,
-                     "n_control", (json_int_t)of->controls, "ln_e",
-                     number(of->ln_e), "effect_pct",
+    return json_pack("{s:I,s:I,s:o,s:o}", "n_treated", (json_int_t)of->updated, "n_control",
+                     (json_int_t)of->controls, "ln_e", number(of->ln_e), "effect_pct",
                      number_if(of->has_slope, flo_change_pct(of->slope)));
 }
 
@@ -631,12 +568,11 @@ static json_t *share_json(const struct flo_statistic_result *result)
     const struct flo_share *of = &result->share.of;
     bool is_tested = result->share.done > 0 && result->share.limit_pct > 0;
 
-    return json_pack(
-        "{s:I,s:I,s:o,s:o,s:o,s:o}", "bad", (json_int_t)result->share.bad,
-        "done", (json_int_t)result->share.done, "ln_e", number(of->ln_e),
-        "share_pct", number_if(result->share.done > 0, of->share_pct), "ci_pct",
-        pair_if(true, of->low_pct, of->high_pct), "tail",
-        number_if(is_tested, of->tail));
+    return json_pack("{s:I,s:I,s:o,s:o,s:o,s:o}", "bad", (json_int_t)result->share.bad, "done",
+                     (json_int_t)result->share.done, "ln_e", number(of->ln_e), "share_pct",
+                     number_if(result->share.done > 0, of->share_pct), "ci_pct",
+                     pair_if(true, of->low_pct, of->high_pct), "tail",
+                     number_if(is_tested, of->tail));
 }
 
 static enum flo_open open_of(const struct flo_statistic_result *result)
@@ -660,14 +596,13 @@ static enum flo_open open_of(const struct flo_statistic_result *result)
 
 static const char *open_word(enum flo_open open)
 {
-    static const char *const words[] = {
-        [FLO_OPEN_NOT] = "",
-        [FLO_OPEN_NOBODY] = "no updated device has a control",
-        [FLO_OPEN_TWO] = "fewer than two devices",
-        [FLO_OPEN_FEW] = "too few devices, or watched too short",
-        [FLO_OPEN_UNSURE] = "not proven yet",
-        [FLO_OPEN_ALONE] = "no controls",
-        [FLO_OPEN_NONE_YET] = "nothing was counted yet"};
+    static const char *const words[] = {[FLO_OPEN_NOT] = "",
+                                        [FLO_OPEN_NOBODY] = "no updated device has a control",
+                                        [FLO_OPEN_TWO] = "fewer than two devices",
+                                        [FLO_OPEN_FEW] = "too few devices, or watched too short",
+                                        [FLO_OPEN_UNSURE] = "not proven yet",
+                                        [FLO_OPEN_ALONE] = "no controls",
+                                        [FLO_OPEN_NONE_YET] = "nothing was counted yet"};
 
     assert((size_t)open < FLO_COUNT(words));
     return words[open];
@@ -686,9 +621,8 @@ json_t *flo_statistic_result_json(const struct flo_statistic_result *result)
         json = count_json(&result->count);
         break;
     case FLO_STATISTIC_DEATHS:
-        json =
-            json_pack("{s:o,s:o}", "ln_e", number(0), "tail",
-                      number_if(result->deaths.has_tail, result->deaths.tail));
+        json = json_pack("{s:o,s:o}", "ln_e", number(0), "tail",
+                         number_if(result->deaths.has_tail, result->deaths.tail));
         break;
     case FLO_STATISTIC_SHARE:
         json = share_json(result);
@@ -697,16 +631,14 @@ json_t *flo_statistic_result_json(const struct flo_statistic_result *result)
         json = leak_json(&result->leak);
         break;
     }
-    json_object_set_new(json, "verdict",
-                        json_string(verdicts[result->verdict]));
+    json_object_set_new(json, "verdict", json_string(verdicts[result->verdict]));
     json_object_set_new(json, "why", json_string(open_word(open_of(result))));
     return json;
 }
 
 /* ---- replay ---- */
 
-static int kind_parse(const json_t *test, enum flo_statistic_kind *out,
-                      struct flo_err *err)
+static int kind_parse(const json_t *test, enum flo_statistic_kind *out, struct flo_err *err)
 {
     const char *word = json_string_value(json_object_get(test, "kind"));
 
@@ -738,8 +670,7 @@ static int look_parse(const json_t *test, uint32_t *out, struct flo_err *err)
 
 /* Segments are a list for a ratio; any other test is one. */
 static int segments_parse(enum flo_statistic_kind kind, const json_t *test,
-                          struct flo_statistic_arms *out, size_t *count,
-                          struct flo_err *err)
+                          struct flo_statistic_arms *out, size_t *count, struct flo_err *err)
 {
     const json_t *list = json_object_get(test, "segments");
     int rv = 0;
@@ -753,8 +684,7 @@ static int segments_parse(enum flo_statistic_kind kind, const json_t *test,
         return refuse(err, "segments", "is no list of at most 16");
     }
     for (size_t i = 0; i < *count && rv == 0; i++) {
-        rv = flo_statistic_arms_parse(kind, json_array_get(list, i), &out[i],
-                                      err);
+        rv = flo_statistic_arms_parse(kind, json_array_get(list, i), &out[i], err);
     }
     return rv;
 }
@@ -771,17 +701,14 @@ int flo_statistic_replay(const json_t *test, json_t **out, struct flo_err *err)
 
     *out = NULL;
     if ((rv = kind_parse(test, &kind, err)) < 0 ||
-        (rv = flo_statistic_rule_parse(kind, json_object_get(test, "rule"),
-                                       &rule, err)) < 0 ||
+        (rv = flo_statistic_rule_parse(kind, json_object_get(test, "rule"), &rule, err)) < 0 ||
         (rv = look_parse(test, &look, err)) < 0 ||
         (rv = segments_parse(kind, test, segments, &count, err)) < 0) {
         return rv;
     }
     bool is_plain = json_is_true(json_object_get(test, "plain"));
-    if (!flo_statistic_evaluate(&rule, segments, count, look, is_plain,
-                                &result)) {
-        return refuse(err, flo_statistic_kind_word(kind),
-                      "has numbers that cannot be");
+    if (!flo_statistic_evaluate(&rule, segments, count, look, is_plain, &result)) {
+        return refuse(err, flo_statistic_kind_word(kind), "has numbers that cannot be");
     }
     *out = flo_statistic_result_json(&result);
     return *out != NULL ? 0 : flo_fail(err, FLO_E_MEMORY, "evidence");

@@ -87,9 +87,8 @@ const char *flo_statistic_kind_word(enum flo_statistic_kind kind);
 /* Several segments are for a ratio alone; others are added up before.  false:
  * numbers that cannot be. */
 bool flo_statistic_evaluate(const struct flo_statistic_rule *rule,
-                            const struct flo_statistic_arms *segments,
-                            size_t count, uint32_t look, bool plain,
-                            struct flo_statistic_result *out);
+                            const struct flo_statistic_arms *segments, size_t count, uint32_t look,
+                            bool plain, struct flo_statistic_result *out);
 
 /* The rule's part of the level; 0: it has none, and is a hard stop. */
 double flo_statistic_weight(const struct flo_statistic_rule *rule);
@@ -97,8 +96,7 @@ double flo_statistic_weight(const struct flo_statistic_rule *rule);
 void flo_statistic_weigh(struct flo_statistic_rule *rule, double weight);
 /* Those of another segment are added.  Not for a ratio, which keeps them
  * apart. */
-void flo_statistic_arms_add(enum flo_statistic_kind kind,
-                            struct flo_statistic_arms *to,
+void flo_statistic_arms_add(enum flo_statistic_kind kind, struct flo_statistic_arms *to,
                             const struct flo_statistic_arms *from);
 
 /* New references; NULL without memory. */
@@ -108,16 +106,11 @@ json_t *flo_statistic_arms_json(enum flo_statistic_kind kind,
 json_t *flo_statistic_result_json(const struct flo_statistic_result *result);
 
 /* Read what the functions above write.  FLO_E_GATE_EVIDENCE names the field. */
-FLO_MUST_USE int flo_statistic_rule_parse(enum flo_statistic_kind kind,
-                                          const json_t *json,
-                                          struct flo_statistic_rule *out,
-                                          struct flo_err *err);
-FLO_MUST_USE int flo_statistic_arms_parse(enum flo_statistic_kind kind,
-                                          const json_t *json,
-                                          struct flo_statistic_arms *out,
-                                          struct flo_err *err);
+FLO_MUST_USE int flo_statistic_rule_parse(enum flo_statistic_kind kind, const json_t *json,
+                                          struct flo_statistic_rule *out, struct flo_err *err);
+FLO_MUST_USE int flo_statistic_arms_parse(enum flo_statistic_kind kind, const json_t *json,
+                                          struct flo_statistic_arms *out, struct flo_err *err);
 /* Evaluate a whole test; *out is the result, a new reference. */
-FLO_MUST_USE int flo_statistic_replay(const json_t *test, json_t **out,
-                                      struct flo_err *err);
+FLO_MUST_USE int flo_statistic_replay(const json_t *test, json_t **out, struct flo_err *err);
 
 #endif

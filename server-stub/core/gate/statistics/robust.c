@@ -6,7 +6,7 @@
 
 #define CONTROLS_MIN 20
 #define ALONE 1.3862943611198906 /* ln 4 */
-#define NORMAL_MAD 1.4826 /* from the median deviation to a standard one */
+#define NORMAL_MAD 1.4826        /* from the median deviation to a standard one */
 
 /* The middle one of three. */
 static double pivot_of(const double *values, size_t low, size_t high)
@@ -15,8 +15,7 @@ static double pivot_of(const double *values, size_t low, size_t high)
     double b = values[low + (high - low) / 2];
     double c = values[high];
 
-    return a < b ? (b < c ? b : (a < c ? c : a))
-                 : (a < c ? a : (b < c ? c : b));
+    return a < b ? (b < c ? b : (a < c ? c : a)) : (a < c ? a : (b < c ? c : b));
 }
 
 /* Values below the pivot to the front of [low, high]; where the others begin.
@@ -111,8 +110,7 @@ double flo_robust_deviation(double *values, size_t count, double centre)
     return NORMAL_MAD * flo_median(values, count);
 }
 
-struct flo_clip flo_clip_of(double *controls, size_t count, double deviations,
-                            double least)
+struct flo_clip flo_clip_of(double *controls, size_t count, double deviations, double least)
 {
     struct flo_clip clip = {.centre = 0, .reach = ALONE};
 

@@ -26,8 +26,7 @@ struct flo_clip {
 /* So many deviations from the controls' median, at least `least`.  Fewer than
  * 20 controls cannot say what is far: a factor of four either way.  Changes
  * the values as above. */
-struct flo_clip flo_clip_of(double *controls, size_t count, double deviations,
-                            double least);
+struct flo_clip flo_clip_of(double *controls, size_t count, double deviations, double least);
 static inline double flo_clipped(const struct flo_clip *clip, double x)
 {
     double low = clip->centre - clip->reach;

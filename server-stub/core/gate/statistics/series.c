@@ -22,8 +22,7 @@ static uint64_t rank_of(double q, uint64_t all)
     return wish < 1 ? 1 : wish > (double)all ? all : (uint64_t)wish;
 }
 
-static double value_in(const struct flo_bucket *bucket, uint64_t seen,
-                       uint64_t rank)
+static double value_in(const struct flo_bucket *bucket, uint64_t seen, uint64_t rank)
 {
     double low = (double)flo_histogram_low(bucket->index);
 
@@ -34,8 +33,8 @@ static double value_in(const struct flo_bucket *bucket, uint64_t seen,
     return low + width * ((double)(rank - seen) - 0.5) / (double)bucket->count;
 }
 
-bool flo_buckets_quantile(const struct flo_bucket *buckets, size_t count,
-                          double q, uint64_t least, double *out)
+bool flo_buckets_quantile(const struct flo_bucket *buckets, size_t count, double q, uint64_t least,
+                          double *out)
 {
     uint64_t all = 0;
     uint64_t seen = 0;
@@ -79,8 +78,7 @@ static bool is_power_of_two(uint32_t n)
 
 /* A leak shows in the newest readings: at each power of two the older ones are
  * forgotten. */
-void flo_series_after(struct flo_series *series, double x, double curve,
-                      bool is_gauge)
+void flo_series_after(struct flo_series *series, double x, double curve, bool is_gauge)
 {
     series->curve += curve;
     series->since++;
@@ -109,17 +107,16 @@ void flo_series_split(struct flo_series *series, const struct flo_mean *before)
 static struct flo_mean all_after(const struct flo_series *series)
 {
     return (struct flo_mean){.sum = series->after.sum + series->newest.sum,
-                             .count =
-                                 series->after.count + series->newest.count};
+                             .count = series->after.count + series->newest.count};
 }
 
-bool flo_series_difference(const struct flo_series *series, uint32_t before_min,
-                           uint32_t after_min, double *out)
+bool flo_series_difference(const struct flo_series *series, uint32_t before_min, uint32_t after_min,
+                           double *out)
 {
     struct flo_mean after = all_after(series);
 
-    if (series->before.count < before_min || after.count < after_min ||
-        series->before.count == 0 || after.count == 0) {
+    if (series->before.count < before_min || after.count < after_min || series->before.count == 0 ||
+        after.count == 0) {
         return false;
     }
     *out = flo_mean_of(&after) - flo_mean_of(&series->before);
@@ -136,14 +133,12 @@ double flo_series_change(const struct flo_series *series, uint32_t *after)
     if (series->first.count == 0 || all.count == 0) {
         return 0;
     }
-    return flo_mean_of(&all) - flo_mean_of(&series->first) +
-           series->curve / *after;
+    return flo_mean_of(&all) - flo_mean_of(&series->first) + series->curve / *after;
 }
 
 /* ---- a segment ---- */
 
-void flo_curve_end(struct flo_curve *curve, const double *off, double *scratch,
-                   size_t count)
+void flo_curve_end(struct flo_curve *curve, const double *off, double *scratch, size_t count)
 {
     struct flo_clip clip = {.reach = INFINITY};
     double sum = 0;
@@ -151,9 +146,7 @@ void flo_curve_end(struct flo_curve *curve, const double *off, double *scratch,
     if (count >= CURVE_CLIP_MIN) {
         memcpy(scratch, off, count * sizeof(*off));
         clip.centre = flo_median(scratch, count);
-        clip.reach =
-            fmax(CLIP_TIMES * flo_robust_deviation(scratch, count, clip.centre),
-                 CLIP_MIN);
+        clip.reach = fmax(CLIP_TIMES * flo_robust_deviation(scratch, count, clip.centre), CLIP_MIN);
     }
     for (size_t i = 0; i < count; i++) {
         sum += flo_clipped(&clip, off[i]);
@@ -170,8 +163,7 @@ bool flo_difference_is_slow(double d)
     return d > SLOW;
 }
 
-struct flo_clip flo_arms_clip(const struct flo_difference *items, size_t count,
-                              double *scratch)
+struct flo_clip flo_arms_clip(const struct flo_difference *items, size_t count, double *scratch)
 {
     size_t controls = 0;
 
@@ -183,13 +175,11 @@ struct flo_clip flo_arms_clip(const struct flo_difference *items, size_t count,
     return flo_clip_of(scratch, controls, CLIP_TIMES, CLIP_MIN);
 }
 
-static void add_difference(const struct flo_difference *item,
-                           const struct flo_clip *clip, struct flo_arms *out)
+static void add_difference(const struct flo_difference *item, const struct flo_clip *clip,
+                           struct flo_arms *out)
 {
-    struct flo_ratio_arm *arm =
-        item->is_treated ? &out->arms.treated : &out->arms.control;
-    uint64_t *clipped =
-        item->is_treated ? &out->clipped_treated : &out->clipped_control;
+    struct flo_ratio_arm *arm = item->is_treated ? &out->arms.treated : &out->arms.control;
+    uint64_t *clipped = item->is_treated ? &out->clipped_treated : &out->clipped_control;
     uint64_t *slow = item->is_treated ? &out->slow_treated : &out->slow_control;
     double d = flo_clipped(clip, item->d);
 
@@ -199,8 +189,8 @@ static void add_difference(const struct flo_difference *item,
     *slow += flo_difference_is_slow(item->d) ? 1 : 0;
 }
 
-void flo_arms_sum(const struct flo_difference *items, size_t count,
-                  const struct flo_clip *clip, struct flo_arms *out)
+void flo_arms_sum(const struct flo_difference *items, size_t count, const struct flo_clip *clip,
+                  struct flo_arms *out)
 {
     struct flo_ratio_arm *arms[] = {&out->arms.control, &out->arms.treated};
 
@@ -209,8 +199,7 @@ void flo_arms_sum(const struct flo_difference *items, size_t count,
         add_difference(&items[i], clip, out);
     }
     for (size_t i = 0; i < FLO_COUNT(arms); i++) {
-        arms[i]->mean =
-            arms[i]->devices > 0 ? arms[i]->mean / (double)arms[i]->devices : 0;
+        arms[i]->mean = arms[i]->devices > 0 ? arms[i]->mean / (double)arms[i]->devices : 0;
     }
     for (size_t i = 0; i < count; i++) {
         struct flo_ratio_arm *arm = arms[items[i].is_treated ? 1 : 0];
@@ -219,8 +208,8 @@ void flo_arms_sum(const struct flo_difference *items, size_t count,
     }
 }
 
-void flo_arms_build(const struct flo_difference *items, size_t count,
-                    double *scratch, struct flo_arms *out)
+void flo_arms_build(const struct flo_difference *items, size_t count, double *scratch,
+                    struct flo_arms *out)
 {
     struct flo_clip clip = flo_arms_clip(items, count, scratch);
 

@@ -22,8 +22,8 @@ struct flo_bucket {
 };
 /* The quantile q, interpolated in its bucket.  false: fewer than `least`
  * values, or none. */
-bool flo_buckets_quantile(const struct flo_bucket *buckets, size_t count,
-                          double q, uint64_t least, double *out);
+bool flo_buckets_quantile(const struct flo_bucket *buckets, size_t count, double q, uint64_t least,
+                          double *out);
 
 /* ---- one device ---- */
 
@@ -49,15 +49,14 @@ struct flo_series {
 #define FLO_BASE_READINGS_MAX 144
 
 /* x: the reading less `curve`. */
-void flo_series_after(struct flo_series *series, double x, double curve,
-                      bool is_gauge);
+void flo_series_after(struct flo_series *series, double x, double curve, bool is_gauge);
 /* After a split `before` goes on growing. */
 void flo_series_grow(struct flo_series *series, double x, double curve);
 /* A split: readings from here on are compared with `before`. */
 void flo_series_split(struct flo_series *series, const struct flo_mean *before);
 /* false: too few readings on one of the sides. */
-bool flo_series_difference(const struct flo_series *series, uint32_t before_min,
-                           uint32_t after_min, double *out);
+bool flo_series_difference(const struct flo_series *series, uint32_t before_min, uint32_t after_min,
+                           double *out);
 /* All that changed since the split, with the curve in it, and by how many
  * readings.  0 on an empty side. */
 double flo_series_change(const struct flo_series *series, uint32_t *after);
@@ -72,8 +71,7 @@ struct flo_curve {
 /* End of a block: the mean of what each member's reading is off its level.
  * Those are clipped as differences are: one member alone moves it by 0.25 of
  * its share, or by four robust deviations.  `scratch` holds `count` numbers. */
-void flo_curve_end(struct flo_curve *curve, const double *off, double *scratch,
-                   size_t count);
+void flo_curve_end(struct flo_curve *curve, const double *off, double *scratch, size_t count);
 
 struct flo_difference {
     double d;
@@ -87,13 +85,12 @@ struct flo_arms {
 };
 /* How far a device may be from the controls among them.  `scratch` holds
  * `count` numbers. */
-struct flo_clip flo_arms_clip(const struct flo_difference *items, size_t count,
-                              double *scratch);
-void flo_arms_sum(const struct flo_difference *items, size_t count,
-                  const struct flo_clip *clip, struct flo_arms *out);
+struct flo_clip flo_arms_clip(const struct flo_difference *items, size_t count, double *scratch);
+void flo_arms_sum(const struct flo_difference *items, size_t count, const struct flo_clip *clip,
+                  struct flo_arms *out);
 /* Both. */
-void flo_arms_build(const struct flo_difference *items, size_t count,
-                    double *scratch, struct flo_arms *out);
+void flo_arms_build(const struct flo_difference *items, size_t count, double *scratch,
+                    struct flo_arms *out);
 bool flo_difference_is_slow(double d);
 
 #endif

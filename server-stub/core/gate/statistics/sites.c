@@ -49,8 +49,7 @@ static void add_site(struct tally *tally, size_t treated, size_t controls)
 }
 
 /* The end of the run that begins at `from`: one site, or one arm of it. */
-static size_t end_of(const struct flo_difference *items, size_t count,
-                     size_t from, bool is_arm)
+static size_t end_of(const struct flo_difference *items, size_t count, size_t from, bool is_arm)
 {
     size_t end = from + 1;
 
@@ -84,8 +83,7 @@ static struct tally tally_of(const struct flo_difference *items, size_t count)
 static bool is_by_site(const struct tally *tally)
 {
     bool is_few = tally->sites_treated < FLO_SITES_MIN &&
-                  tally->treated >= TOGETHER * tally->sites_treated &&
-                  tally->sites_other > 0;
+                  tally->treated >= TOGETHER * tally->sites_treated && tally->sites_other > 0;
 
     return tally->treated > 0 && tally->sites_other > 0 &&
            (is_few || (2 * tally->treated_alone > tally->treated &&
@@ -97,8 +95,7 @@ size_t flo_sites_merge(struct flo_difference *items, size_t count)
     size_t used = 0;
 
     for (size_t at = 0; at < count;) {
-        size_t end =
-            items[at].site == 0 ? at + 1 : end_of(items, count, at, true);
+        size_t end = items[at].site == 0 ? at + 1 : end_of(items, count, at, true);
         double sum = 0;
         for (size_t i = at; i < end; i++) {
             sum += items[i].d;
@@ -121,8 +118,7 @@ enum flo_sites flo_sites_look(struct flo_difference *items, size_t count)
     if (!is_by_site(&tally)) {
         return FLO_SITES_SPREAD;
     }
-    return tally.sites_treated < FLO_SITES_MIN ||
-                   tally.sites_control < FLO_SITES_MIN
+    return tally.sites_treated < FLO_SITES_MIN || tally.sites_control < FLO_SITES_MIN
                ? FLO_SITES_FEW
                : FLO_SITES_JOINED;
 }

@@ -15,8 +15,7 @@ static void because_open(enum flo_open open, uint64_t treated, uint64_t control,
 {
     switch (open) {
     case FLO_OPEN_ALONE:
-        snprintf(out, FLO_STUDY_TEXT,
-                 "no device is left that runs the old release");
+        snprintf(out, FLO_STUDY_TEXT, "no device is left that runs the old release");
         break;
     case FLO_OPEN_NOBODY:
     case FLO_OPEN_TWO:
@@ -24,10 +23,9 @@ static void because_open(enum flo_open open, uint64_t treated, uint64_t control,
         snprintf(out, FLO_STUDY_TEXT,
                  "it compares at least %llu updated device%s with %llu "
                  "controls, watched long enough; there are %llu and %llu",
-                 (unsigned long long)rule->devices_min,
-                 flo_s(rule->devices_min),
-                 (unsigned long long)rule->controls_min,
-                 (unsigned long long)treated, (unsigned long long)control);
+                 (unsigned long long)rule->devices_min, flo_s(rule->devices_min),
+                 (unsigned long long)rule->controls_min, (unsigned long long)treated,
+                 (unsigned long long)control);
         break;
     case FLO_OPEN_NONE_YET:
         snprintf(out, FLO_STUDY_TEXT, "nothing was counted yet");
@@ -41,21 +39,16 @@ static void because_open(enum flo_open open, uint64_t treated, uint64_t control,
     }
 }
 
-static void because_ratio(const struct flo_ratio_rule *rule,
-                          const struct flo_ratio_result *result,
-                          const struct flo_told *told, enum flo_verdict verdict,
-                          char *out)
+static void because_ratio(const struct flo_ratio_rule *rule, const struct flo_ratio_result *result,
+                          const struct flo_told *told, enum flo_verdict verdict, char *out)
 {
-    double prove =
-        rule->prove_pct > rule->limit_pct ? rule->prove_pct : rule->limit_pct;
+    double prove = rule->prove_pct > rule->limit_pct ? rule->prove_pct : rule->limit_pct;
 
     if (verdict == FLO_VERDICT_FAIL) {
-        snprintf(
-            out, FLO_STUDY_TEXT,
-            "fails: %+.1f %% reaches the limit of %+.4g %%, and it is no "
-            "chance",
-            flo_change_pct(told->has_effect ? told->effect : result->delta),
-            rule->limit_pct);
+        snprintf(out, FLO_STUDY_TEXT,
+                 "fails: %+.1f %% reaches the limit of %+.4g %%, and it is no "
+                 "chance",
+                 flo_change_pct(told->has_effect ? told->effect : result->delta), rule->limit_pct);
     } else if (result->has_look) {
         snprintf(out, FLO_STUDY_TEXT,
                  "passes: the change is at most %+.1f %%, and below %+.4g %% "
@@ -70,8 +63,7 @@ static void because_ratio(const struct flo_ratio_rule *rule,
 }
 
 static void because_count(const struct flo_count_rule *rule, const char *per,
-                          const struct flo_count_result *result,
-                          const struct flo_told_rate *rate,
+                          const struct flo_count_result *result, const struct flo_told_rate *rate,
                           enum flo_verdict verdict, char *out)
 {
     double more = result->rate_treated - result->rate_control;
@@ -87,8 +79,7 @@ static void because_count(const struct flo_count_rule *rule, const char *per,
         snprintf(out, FLO_STUDY_TEXT,
                  "fails: %s (limit %.3g times), %.3g more in 100 %s (limit "
                  "%.3g), and it is no chance",
-                 times, rule->limit_ratio, 100 * more, per,
-                 100 * rule->floor_rate);
+                 times, rule->limit_ratio, 100 * more, per, 100 * rule->floor_rate);
     } else if (result->has_look && result->upper_ratio < rule->limit_ratio) {
         snprintf(out, FLO_STUDY_TEXT,
                  "passes: at most %.3g times as often as on controls, limit "
@@ -99,8 +90,8 @@ static void because_count(const struct flo_count_rule *rule, const char *per,
                  "passes: at most %.2g more in 100 %s than on controls; below "
                  "%.3g in 100 is good enough, whatever the ratio (limit %.3g "
                  "times)",
-                 100 * (result->upper_rate - result->rate_control), per,
-                 100 * rule->prove_rate, rule->limit_ratio);
+                 100 * (result->upper_rate - result->rate_control), per, 100 * rule->prove_rate,
+                 rule->limit_ratio);
     } else {
         snprintf(out, FLO_STUDY_TEXT,
                  "passes: a look in this phase proved that it is below %.3g "
@@ -109,8 +100,8 @@ static void because_count(const struct flo_count_rule *rule, const char *per,
     }
 }
 
-static void because_deaths(const struct flo_deaths_result *result,
-                           enum flo_verdict verdict, char *out)
+static void because_deaths(const struct flo_deaths_result *result, enum flo_verdict verdict,
+                           char *out)
 {
     snprintf(out, FLO_STUDY_TEXT,
              verdict == FLO_VERDICT_FAIL
@@ -122,21 +113,18 @@ static void because_deaths(const struct flo_deaths_result *result,
 }
 
 /* Why nothing is said of memory over time. */
-static void because_leak(const struct flo_study_rule *rule,
-                         const struct flo_leak_result *result,
-                         const struct flo_told *told, enum flo_verdict verdict,
-                         char *out)
+static void because_leak(const struct flo_study_rule *rule, const struct flo_leak_result *result,
+                         const struct flo_told *told, enum flo_verdict verdict, char *out)
 {
     unsigned minutes = (unsigned)(rule->from_ms / 60000);
 
     if (verdict == FLO_VERDICT_FAIL) {
-        snprintf(
-            out, FLO_STUDY_TEXT,
-            "fails: %+.2g %% an hour reaches the limit of %+.4g %% an "
-            "hour, and it does not slow down: a leak, or a cache that "
-            "fills for longer than %u min",
-            flo_change_pct(told->has_effect ? told->effect : result->slope),
-            rule->limit, minutes);
+        snprintf(out, FLO_STUDY_TEXT,
+                 "fails: %+.2g %% an hour reaches the limit of %+.4g %% an "
+                 "hour, and it does not slow down: a leak, or a cache that "
+                 "fills for longer than %u min",
+                 flo_change_pct(told->has_effect ? told->effect : result->slope), rule->limit,
+                 minutes);
     } else if (result->has_slope) {
         snprintf(out, FLO_STUDY_TEXT,
                  "memory grows by less than the limit of %+.4g %% an hour, or "
@@ -146,17 +134,14 @@ static void because_leak(const struct flo_study_rule *rule,
         snprintf(out, FLO_STUDY_TEXT,
                  "it needs 10 readings from %u min after the swap on, of %llu "
                  "updated device%s and %llu controls; there are %llu and %llu",
-                 minutes, (unsigned long long)rule->devices_min,
-                 flo_s(rule->devices_min),
-                 (unsigned long long)rule->controls_min,
-                 (unsigned long long)result->updated,
+                 minutes, (unsigned long long)rule->devices_min, flo_s(rule->devices_min),
+                 (unsigned long long)rule->controls_min, (unsigned long long)result->updated,
                  (unsigned long long)result->controls);
     }
 }
 
 /* A verdict of its own; an open one says the reason. */
-static void because_result(const struct flo_study_rule *rule,
-                           const struct flo_statistic_rule *test,
+static void because_result(const struct flo_study_rule *rule, const struct flo_statistic_rule *test,
                            const struct flo_study_standing *standing, char *out)
 {
     const struct flo_statistic_result *result = &standing->result;
@@ -166,20 +151,20 @@ static void because_result(const struct flo_study_rule *rule,
     switch (result->kind) {
     case FLO_STATISTIC_RATIO:
         if (is_open) {
-            because_open(result->ratio.open, result->ratio.treated,
-                         result->ratio.control, rule, out);
+            because_open(result->ratio.open, result->ratio.treated, result->ratio.control, rule,
+                         out);
         } else {
-            because_ratio(&test->ratio, &result->ratio, &standing->told.effect,
-                          standing->verdict, out);
+            because_ratio(&test->ratio, &result->ratio, &standing->told.effect, standing->verdict,
+                          out);
         }
         break;
     case FLO_STATISTIC_COUNT:
         if (is_open) {
-            because_open(result->count.open, result->count.treated,
-                         result->count.control, rule, out);
+            because_open(result->count.open, result->count.treated, result->count.control, rule,
+                         out);
         } else {
-            because_count(&test->count, per, &result->count,
-                          &standing->told.rate, standing->verdict, out);
+            because_count(&test->count, per, &result->count, &standing->told.rate,
+                          standing->verdict, out);
         }
         break;
     case FLO_STATISTIC_DEATHS:
@@ -190,17 +175,15 @@ static void because_result(const struct flo_study_rule *rule,
         }
         break;
     case FLO_STATISTIC_LEAK:
-        because_leak(rule, &result->leak, &standing->told.effect,
-                     standing->verdict, out);
+        because_leak(rule, &result->leak, &standing->told.effect, standing->verdict, out);
         break;
     case FLO_STATISTIC_SHARE:
         break;
     }
 }
 
-void flo_study_because(const struct flo_study *study, uint32_t rule,
-                       uint32_t phase, uint32_t segments, bool is_awaited,
-                       char *out)
+void flo_study_because(const struct flo_study *study, uint32_t rule, uint32_t phase,
+                       uint32_t segments, bool is_awaited, char *out)
 {
     const struct flo_study_standing *standing = &study->state.standing[rule];
     struct flo_statistic_rule test;
@@ -218,18 +201,14 @@ void flo_study_because(const struct flo_study *study, uint32_t rule,
         snprintf(why, sizeof(why),
                  "fails: %.0f crashed within 2 h of the swap where %.2g are "
                  "expected, and it is no chance",
-                 standing->soon.arms.treated.devices,
-                 standing->soon.arms.treated.expected);
+                 standing->soon.arms.treated.devices, standing->soon.arms.treated.expected);
     } else if (flo_study_is_steep(standing)) {
-        snprintf(
-            why, sizeof(why),
-            "fails: %u of %u updated device%s far above their own past (1.5 "
-            "times), and %u of %u others",
-            standing->steep.arms.treated.above,
-            standing->steep.arms.treated.devices,
-            flo_s(standing->steep.arms.treated.devices),
-            standing->steep.arms.control.above,
-            standing->steep.arms.control.devices);
+        snprintf(why, sizeof(why),
+                 "fails: %u of %u updated device%s far above their own past (1.5 "
+                 "times), and %u of %u others",
+                 standing->steep.arms.treated.above, standing->steep.arms.treated.devices,
+                 flo_s(standing->steep.arms.treated.devices), standing->steep.arms.control.above,
+                 standing->steep.arms.control.devices);
     } else if (standing->has_result) {
         because_result(&study->rules.rules[rule], &test, standing, why);
     }
@@ -244,8 +223,7 @@ void flo_study_because(const struct flo_study *study, uint32_t rule,
         snprintf(out, FLO_STUDY_TEXT,
                  "only fails, and did not: they are too rare for %u updated "
                  "device%s to prove anything in %d soaks",
-                 study->state.treated, flo_s(study->state.treated),
-                 FLO_SOAKS_MAX);
+                 study->state.treated, flo_s(study->state.treated), FLO_SOAKS_MAX);
     } else {
         flo_text_fitf(out, FLO_STUDY_TEXT, "only fails, and did not: %s", why);
     }

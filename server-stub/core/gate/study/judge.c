@@ -30,17 +30,13 @@ static double prove_of(const struct flo_study_rule *rule, uint32_t step)
 
 /* With several segments, half of a rule's weight is for all of them together
  * and the rest is shared. */
-static double weight_of(const struct flo_study_rule *rule, uint32_t segments,
-                        bool is_all)
+static double weight_of(const struct flo_study_rule *rule, uint32_t segments, bool is_all)
 {
-    return segments < 2 ? rule->weight
-           : is_all     ? rule->weight / 2
-                        : rule->weight / 2 / segments;
+    return segments < 2 ? rule->weight : is_all ? rule->weight / 2 : rule->weight / 2 / segments;
 }
 
-void flo_study_test(const struct flo_study_rules *rules, uint32_t rule,
-                    uint32_t phase, uint32_t segments, bool is_all,
-                    struct flo_statistic_rule *out)
+void flo_study_test(const struct flo_study_rules *rules, uint32_t rule, uint32_t phase,
+                    uint32_t segments, bool is_all, struct flo_statistic_rule *out)
 {
     const struct flo_study_rule *of = &rules->rules[rule];
 
@@ -82,9 +78,8 @@ void flo_study_test(const struct flo_study_rules *rules, uint32_t rule,
 }
 
 /* Counts of all segments are added up; a ratio keeps them apart. */
-static size_t arms_of_all(const struct flo_study_evidence *evidence,
-                          enum flo_measure measure, uint16_t excluded,
-                          struct flo_statistic_arms *out)
+static size_t arms_of_all(const struct flo_study_evidence *evidence, enum flo_measure measure,
+                          uint16_t excluded, struct flo_statistic_arms *out)
 {
     enum flo_statistic_kind kind = flo_measure_fact(measure)->kind;
     size_t count = 0;
@@ -94,8 +89,7 @@ static size_t arms_of_all(const struct flo_study_evidence *evidence,
         count = 1;
     }
     for (uint32_t i = 0; i < evidence->segment_count; i++) {
-        const struct flo_statistic_arms *arms =
-            &evidence->segments[i].arms[measure];
+        const struct flo_statistic_arms *arms = &evidence->segments[i].arms[measure];
         if ((excluded >> i & 1) != 0) {
             continue; /* the segment went back */
         }
@@ -152,33 +146,27 @@ static void test_above(const struct judgement *judgement, uint32_t rule)
     struct flo_study_steep *steep = &judgement->results->steep[rule];
 
     for (uint32_t i = 0; i < evidence->segment_count; i++) {
-        const struct flo_study_above *above =
-            &evidence->segments[i].above[measure];
+        const struct flo_study_above *above = &evidence->segments[i].above[measure];
         if ((judgement->study->state.excluded >> i & 1) == 0) {
             add_above(&steep->arms.treated, &above->treated);
             add_above(&steep->arms.control, &above->control);
         }
     }
-    steep->verdict =
-        flo_plain_judge(&steep->arms.treated, &steep->arms.control);
+    steep->verdict = flo_plain_judge(&steep->arms.treated, &steep->arms.control);
 }
 
 static bool stops(const struct flo_study_steep *steep)
 {
-    return steep->verdict == FLO_PLAIN_FAIL ||
-           steep->verdict == FLO_PLAIN_PAUSE;
+    return steep->verdict == FLO_PLAIN_FAIL || steep->verdict == FLO_PLAIN_PAUSE;
 }
 
-void flo_study_crash_judge(const struct flo_study_crash *arms,
-                           struct flo_study_soon *out)
+void flo_study_crash_judge(const struct flo_study_crash *arms, struct flo_study_soon *out)
 {
-    static const struct flo_crash_rule rule = {.tail_max = 0.001,
-                                               .limit_ratio = 2};
+    static const struct flo_crash_rule rule = {.tail_max = 0.001, .limit_ratio = 2};
 
     out->arms = *arms;
     /* Arms that cannot be are judged as open. */
-    (void)flo_crash_evaluate(&rule, &arms->treated, &arms->control, &arms->past,
-                             &out->result);
+    (void)flo_crash_evaluate(&rule, &arms->treated, &arms->control, &arms->past, &out->result);
 }
 
 bool flo_study_is_soon(const struct flo_study_standing *standing)
@@ -200,15 +188,14 @@ static void test_all(const struct judgement *judgement, uint32_t rule)
     struct flo_study_row *row = &judgement->results->all[rule];
     enum flo_measure measure = judgement->study->rules.rules[rule].measure;
     struct flo_statistic_arms arms[FLO_SEGMENTS_MAX];
-    size_t count =
-        arms_of_all(evidence, measure, judgement->study->state.excluded, arms);
+    size_t count = arms_of_all(evidence, measure, judgement->study->state.excluded, arms);
     bool is_ratio = flo_measure_fact(measure)->kind == FLO_STATISTIC_RATIO;
 
     flo_study_test(&judgement->study->rules, rule, judgement->moment->phase,
                    evidence->segment_count, true, &row->rule);
-    row->is_tested = flo_statistic_evaluate(
-        &row->rule, arms, count, is_ratio ? FLO_LOOK_NONE : judgement->look,
-        judgement->moment->is_plain, &row->result);
+    row->is_tested =
+        flo_statistic_evaluate(&row->rule, arms, count, is_ratio ? FLO_LOOK_NONE : judgement->look,
+                               judgement->moment->is_plain, &row->result);
     row->told = evidence->told[measure];
 }
 
@@ -217,17 +204,16 @@ static void test_segments(const struct judgement *judgement, uint32_t rule)
     const struct flo_study_evidence *evidence = judgement->evidence;
     enum flo_measure measure = judgement->study->rules.rules[rule].measure;
 
-    if (evidence->segment_count < 2 ||
-        flo_measure_fact(measure)->kind == FLO_STATISTIC_DEATHS) {
+    if (evidence->segment_count < 2 || flo_measure_fact(measure)->kind == FLO_STATISTIC_DEATHS) {
         return;
     }
     for (uint32_t i = 0; i < evidence->segment_count; i++) {
         struct flo_study_row *row = &judgement->results->segments[rule][i];
         flo_study_test(&judgement->study->rules, rule, judgement->moment->phase,
                        evidence->segment_count, false, &row->rule);
-        row->is_tested = flo_statistic_evaluate(
-            &row->rule, &evidence->segments[i].arms[measure], 1, FLO_LOOK_NONE,
-            judgement->moment->is_plain, &row->result);
+        row->is_tested =
+            flo_statistic_evaluate(&row->rule, &evidence->segments[i].arms[measure], 1,
+                                   FLO_LOOK_NONE, judgement->moment->is_plain, &row->result);
     }
 }
 
@@ -249,15 +235,14 @@ static void note_wave(const struct judgement *judgement)
 static void test_waves(const struct judgement *judgement, uint32_t rule)
 {
     const struct flo_study *study = judgement->study;
-    const struct flo_measure_fact *fact =
-        flo_measure_fact(study->rules.rules[rule].measure);
+    const struct flo_measure_fact *fact = flo_measure_fact(study->rules.rules[rule].measure);
     struct flo_study_row *row = &judgement->results->all[rule];
     struct flo_study_proof *proof = &judgement->results->proofs[rule];
     uint32_t phase = judgement->moment->phase;
     uint32_t from = study->split_of[0] != '\0' ? phase : 0;
 
-    if (fact->kind != FLO_STATISTIC_RATIO || !row->is_tested ||
-        judgement->look == FLO_LOOK_NONE || phase >= FLO_STUDY_WAVES_MAX) {
+    if (fact->kind != FLO_STATISTIC_RATIO || !row->is_tested || judgement->look == FLO_LOOK_NONE ||
+        phase >= FLO_STUDY_WAVES_MAX) {
         return;
     }
     for (uint32_t i = from; i <= phase; i++) {
@@ -276,19 +261,17 @@ void flo_study_exclude(struct flo_study *study, uint16_t segments)
 
 /* ---- what stands ---- */
 
-bool flo_study_is_critical(const struct flo_study_rules *rules, uint32_t rule,
-                           uint32_t phase, bool is_last)
+bool flo_study_is_critical(const struct flo_study_rules *rules, uint32_t rule, uint32_t phase,
+                           bool is_last)
 {
     uint32_t from = rules->rules[rule].critical_from;
 
     assert(rule < rules->count);
     if (rules->is_alarm || from == FLO_CRITICAL_NEVER ||
-        flo_measure_fact(rules->rules[rule].measure)->kind ==
-            FLO_STATISTIC_DEATHS) {
+        flo_measure_fact(rules->rules[rule].measure)->kind == FLO_STATISTIC_DEATHS) {
         return false;
     }
-    return from == FLO_CRITICAL_LAST ? is_last
-                                     : step_of(rules, phase) + 1 >= from;
+    return from == FLO_CRITICAL_LAST ? is_last : step_of(rules, phase) + 1 >= from;
 }
 
 bool flo_study_is_speed(enum flo_measure measure)
@@ -298,8 +281,7 @@ bool flo_study_is_speed(enum flo_measure measure)
     return reading >= 0 && reading < FLO_READING_ENGINE_RSS;
 }
 
-bool flo_study_awaits(const struct flo_study *study, uint32_t rule,
-                      uint32_t phase, bool is_last)
+bool flo_study_awaits(const struct flo_study *study, uint32_t rule, uint32_t phase, bool is_last)
 {
     const struct flo_study_rules *rules = &study->rules;
     bool awaits = flo_study_is_critical(rules, rule, phase, is_last);
@@ -308,12 +290,10 @@ bool flo_study_awaits(const struct flo_study *study, uint32_t rule,
     if (((unread | study->state.beyond) >> rule & 1) != 0) {
         return false;
     }
-    for (uint32_t i = 0;
-         rules->rules[rule].measure == FLO_MEASURE_BATCH_TOKEN &&
-         i < rules->count;
+    for (uint32_t i = 0; rules->rules[rule].measure == FLO_MEASURE_BATCH_TOKEN && i < rules->count;
          i++) {
-        awaits = awaits || ((unread >> i & 1) != 0 &&
-                            flo_study_is_critical(rules, i, phase, is_last));
+        awaits =
+            awaits || ((unread >> i & 1) != 0 && flo_study_is_critical(rules, i, phase, is_last));
     }
     return awaits;
 }
@@ -328,37 +308,31 @@ static uint16_t unread_of(const struct flo_study_rules *rules,
 
     for (uint32_t i = 0; i < rules->count; i++) {
         enum flo_measure measure = rules->rules[i].measure;
-        bool is_read =
-            flo_study_is_speed(measure) && evidence->readers[measure] > 0;
+        bool is_read = flo_study_is_speed(measure) && evidence->readers[measure] > 0;
         has_one = has_one || is_read;
-        unread |=
-            flo_study_is_speed(measure) && !is_read ? (uint16_t)(1u << i) : 0;
+        unread |= flo_study_is_speed(measure) && !is_read ? (uint16_t)(1u << i) : 0;
     }
     return has_one ? unread : 0;
 }
 
 /* Hours that devices will have been watched after the longest soak; an hour is
  * 12 blocks. */
-static double hours_at_end(const struct judgement *judgement,
-                           const struct flo_count_arm *arm)
+static double hours_at_end(const struct judgement *judgement, const struct flo_count_arm *arm)
 {
     const struct flo_study_moment *moment = judgement->moment;
     double block_s = (double)judgement->study->block_ms / 1000;
     double left_s = moment->soak_s * FLO_SOAKS_MAX - fmax(moment->soaked_s, 0);
 
-    return arm->exposure + (block_s > 0 ? arm->devices * fmax(left_s, 0) /
-                                              block_s / FLO_BLOCKS_PER_HOUR
-                                        : 0);
+    return arm->exposure +
+           (block_s > 0 ? arm->devices * fmax(left_s, 0) / block_s / FLO_BLOCKS_PER_HOUR : 0);
 }
 
 /* Where k of h hours have a crash, the first is the (h + 1) / (k + 1)th on
  * average.  A device that crashes without an end then counts once. */
-void flo_study_crash_first(struct flo_study_crash *crash, double crashes,
-                           double hours)
+void flo_study_crash_first(struct flo_study_crash *crash, double crashes, double hours)
 {
     crash->first_devices += crashes > 0 ? 1 : 0;
-    crash->first_hours +=
-        crashes > 0 ? fmin(hours, (hours + 1) / (crashes + 1)) : hours;
+    crash->first_hours += crashes > 0 ? fmin(hours, (hours + 1) / (crashes + 1)) : hours;
 }
 
 /* Crashes as often as on controls and before: would they be proven to be no
@@ -368,15 +342,13 @@ static bool is_beyond(const struct judgement *judgement, uint32_t rule)
     const struct flo_study_crash *crash = &judgement->evidence->crash;
     struct flo_statistic_arms arms[FLO_SEGMENTS_MAX];
 
-    (void)arms_of_all(judgement->evidence, FLO_MEASURE_CRASHES,
-                      judgement->study->state.excluded, arms);
+    (void)arms_of_all(judgement->evidence, FLO_MEASURE_CRASHES, judgement->study->state.excluded,
+                      arms);
     const struct flo_count_arm *control = &arms->count.control;
     struct flo_detect_watch plan = {
         .hours_updated = hours_at_end(judgement, &arms->count.treated),
         .hours_controls = hours_at_end(judgement, control),
-        .rate = crash->first_hours > 0
-                    ? (crash->first_devices + UNSEEN) / crash->first_hours
-                    : 0,
+        .rate = crash->first_hours > 0 ? (crash->first_devices + UNSEEN) / crash->first_hours : 0,
         .prove_rate = judgement->results->all[rule].rule.count.prove_rate,
         .look = LOOK_LAST};
     return plan.hours_updated > 0 && plan.prove_rate > 0 &&
@@ -399,8 +371,7 @@ static uint16_t beyond_of(const struct judgement *judgement)
 
 /* A pass of an earlier look stays in this phase: each look has its own part of
  * the error that a pass may be. */
-static void stand(struct flo_study_standing *standing,
-                  const struct flo_study_row *row,
+static void stand(struct flo_study_standing *standing, const struct flo_study_row *row,
                   const struct flo_study_steep *steep)
 {
     bool has_passed = standing->verdict == FLO_VERDICT_PASS;
@@ -409,14 +380,12 @@ static void stand(struct flo_study_standing *standing,
     standing->steep = *steep;
     standing->told = row->told;
     standing->has_result = true;
-    standing->verdict = row->result.verdict == FLO_VERDICT_FAIL || stops(steep)
-                            ? FLO_VERDICT_FAIL
-                        : has_passed ? FLO_VERDICT_PASS
+    standing->verdict = row->result.verdict == FLO_VERDICT_FAIL || stops(steep) ? FLO_VERDICT_FAIL
+                        : has_passed                                            ? FLO_VERDICT_PASS
                                      : row->result.verdict;
 }
 
-static void stand_soon(struct flo_study_standing *standing,
-                       const struct flo_study_soon *soon)
+static void stand_soon(struct flo_study_standing *standing, const struct flo_study_soon *soon)
 {
     standing->soon = *soon;
     if (soon->result.verdict == FLO_VERDICT_FAIL) {
@@ -433,15 +402,13 @@ static void remember(const struct judgement *judgement, uint16_t *changed)
         struct flo_study_standing *standing = &study->state.standing[i];
         enum flo_verdict before = standing->verdict;
         if (judgement->results->all[i].is_tested) {
-            stand(standing, &judgement->results->all[i],
-                  &judgement->results->steep[i]);
+            stand(standing, &judgement->results->all[i], &judgement->results->steep[i]);
             if (study->rules.rules[i].measure == FLO_MEASURE_CRASHES) {
                 stand_soon(standing, &judgement->results->soon);
             }
-            *changed |=
-                judgement->look != FLO_LOOK_NONE || before != standing->verdict
-                    ? (uint16_t)(1u << i)
-                    : 0;
+            *changed |= judgement->look != FLO_LOOK_NONE || before != standing->verdict
+                            ? (uint16_t)(1u << i)
+                            : 0;
         }
     }
 }
@@ -467,19 +434,16 @@ static void add_gate(struct gate_list *list, uint32_t rule, uint32_t segment,
 
 /* A rule that failed, and that this evidence does not test, fails no more: its
  * devices may have left since. */
-static enum flo_verdict verdict_of(const struct judgement *judgement,
-                                   uint32_t rule)
+static enum flo_verdict verdict_of(const struct judgement *judgement, uint32_t rule)
 {
     enum flo_verdict stands = judgement->study->state.standing[rule].verdict;
 
-    return stands == FLO_VERDICT_FAIL &&
-                   !judgement->results->all[rule].is_tested
+    return stands == FLO_VERDICT_FAIL && !judgement->results->all[rule].is_tested
                ? FLO_VERDICT_INCONCLUSIVE
                : stands;
 }
 
-static void list_gates(const struct judgement *judgement,
-                       struct gate_list *list)
+static void list_gates(const struct judgement *judgement, struct gate_list *list)
 {
     const struct flo_study *study = judgement->study;
     const struct flo_study_moment *moment = judgement->moment;
@@ -487,43 +451,37 @@ static void list_gates(const struct judgement *judgement,
     list->count = 0;
     for (uint32_t i = 0; i < study->rules.count; i++) {
         const struct flo_study_row *all = &judgement->results->all[i];
-        bool is_critical =
-            !moment->is_plain && !moment->is_watch &&
-            flo_study_awaits(study, i, moment->phase, moment->is_last);
-        add_gate(
-            list, i, FLO_SEGMENT_ALL,
-            (struct flo_phase_gate){.verdict = verdict_of(judgement, i),
-                                    .ln_e = all->result.ln_e,
-                                    .weight = flo_statistic_weight(&all->rule),
-                                    .is_critical = is_critical});
+        bool is_critical = !moment->is_plain && !moment->is_watch &&
+                           flo_study_awaits(study, i, moment->phase, moment->is_last);
+        add_gate(list, i, FLO_SEGMENT_ALL,
+                 (struct flo_phase_gate){.verdict = verdict_of(judgement, i),
+                                         .ln_e = all->result.ln_e,
+                                         .weight = flo_statistic_weight(&all->rule),
+                                         .is_critical = is_critical});
         for (uint32_t k = 0; k < judgement->evidence->segment_count; k++) {
-            const struct flo_study_row *row =
-                &judgement->results->segments[i][k];
+            const struct flo_study_row *row = &judgement->results->segments[i][k];
             if (row->is_tested && (study->state.excluded >> k & 1) == 0) {
                 add_gate(list, i, k,
-                         (struct flo_phase_gate){
-                             .verdict = row->result.verdict,
-                             .ln_e = row->result.ln_e,
-                             .weight = flo_statistic_weight(&row->rule)});
+                         (struct flo_phase_gate){.verdict = row->result.verdict,
+                                                 .ln_e = row->result.ln_e,
+                                                 .weight = flo_statistic_weight(&row->rule)});
             }
         }
     }
 }
 
 /* A leak pauses, wherever it is: caches that fill look like one. */
-static bool is_leak_of_segment(const struct judgement *judgement,
-                               const struct gate_list *list, size_t i)
+static bool is_leak_of_segment(const struct judgement *judgement, const struct gate_list *list,
+                               size_t i)
 {
-    enum flo_measure measure =
-        judgement->study->rules.rules[list->rules[i]].measure;
+    enum flo_measure measure = judgement->study->rules.rules[list->rules[i]].measure;
 
     return flo_measure_fact(measure)->kind == FLO_STATISTIC_LEAK &&
            list->segments[i] != FLO_SEGMENT_ALL;
 }
 
 /* Segments that fail, when nothing fails for all of them. */
-static uint16_t failing_alone(const struct judgement *judgement,
-                              const struct gate_list *list)
+static uint16_t failing_alone(const struct judgement *judgement, const struct gate_list *list)
 {
     const struct flo_study_evidence *evidence = judgement->evidence;
     uint16_t failing = 0;
@@ -531,8 +489,7 @@ static uint16_t failing_alone(const struct judgement *judgement,
     uint32_t theirs = 0;
 
     for (size_t i = 0; i < list->count; i++) {
-        if (list->gates[i].verdict != FLO_VERDICT_FAIL ||
-            is_leak_of_segment(judgement, list, i)) {
+        if (list->gates[i].verdict != FLO_VERDICT_FAIL || is_leak_of_segment(judgement, list, i)) {
             continue;
         }
         if (list->segments[i] == FLO_SEGMENT_ALL) {
@@ -548,13 +505,11 @@ static uint16_t failing_alone(const struct judgement *judgement,
 }
 
 /* Look k comes when the phase soaked for 2^k soaks. */
-static uint32_t look_now(const struct flo_study *study,
-                         const struct flo_study_moment *moment)
+static uint32_t look_now(const struct flo_study *study, const struct flo_study_moment *moment)
 {
     uint32_t next = study->state.looks;
 
-    if (next >= FLO_LOOKS_MAX || moment->soaked_s < 0 || moment->is_plain ||
-        moment->is_watch ||
+    if (next >= FLO_LOOKS_MAX || moment->soaked_s < 0 || moment->is_plain || moment->is_watch ||
         moment->soaked_s < moment->soak_s * (double)(1u << next)) {
         return FLO_LOOK_NONE;
     }
@@ -587,16 +542,14 @@ static uint16_t failing_rules(const struct gate_list *list)
     uint16_t failing = 0;
 
     for (size_t i = 0; i < list->count; i++) {
-        failing |= list->gates[i].verdict == FLO_VERDICT_FAIL
-                       ? (uint16_t)(1u << list->rules[i])
-                       : 0;
+        failing |=
+            list->gates[i].verdict == FLO_VERDICT_FAIL ? (uint16_t)(1u << list->rules[i]) : 0;
     }
     return failing;
 }
 
 /* Does the rule fail with so many times its weight? */
-static bool fails_at(const struct judgement *judgement, uint32_t rule,
-                     double times)
+static bool fails_at(const struct judgement *judgement, uint32_t rule, double times)
 {
     const struct flo_study *study = judgement->study;
     const struct flo_study_evidence *evidence = judgement->evidence;
@@ -605,20 +558,18 @@ static bool fails_at(const struct judgement *judgement, uint32_t rule,
     struct flo_statistic_rule test = judgement->results->all[rule].rule;
     struct flo_statistic_result result;
 
-    if (!judgement->results->all[rule].is_tested ||
-        test.kind == FLO_STATISTIC_DEATHS) {
+    if (!judgement->results->all[rule].is_tested || test.kind == FLO_STATISTIC_DEATHS) {
         return false;
     }
     flo_statistic_weigh(&test, times * flo_statistic_weight(&test));
     size_t count = arms_of_all(evidence, measure, study->state.excluded, arms);
-    return flo_statistic_evaluate(&test, arms, count, FLO_LOOK_NONE,
-                                  judgement->moment->is_plain, &result) &&
+    return flo_statistic_evaluate(&test, arms, count, FLO_LOOK_NONE, judgement->moment->is_plain,
+                                  &result) &&
            result.verdict == FLO_VERDICT_FAIL;
 }
 
 /* Holm: the level of the rules that failed goes to the others, by weight. */
-static uint16_t further_of(const struct judgement *judgement,
-                           const struct gate_list *list)
+static uint16_t further_of(const struct judgement *judgement, const struct gate_list *list)
 {
     const struct flo_study_rules *rules = &judgement->study->rules;
     uint16_t failing = failing_rules(list);
@@ -633,16 +584,14 @@ static uint16_t further_of(const struct judgement *judgement,
             left += (failing >> i & 1) == 0 ? rules->rules[i].weight : 0;
         }
         for (uint32_t i = 0; i < rules->count && !has_grown; i++) {
-            has_grown =
-                (failing >> i & 1) == 0 && fails_at(judgement, i, all / left);
+            has_grown = (failing >> i & 1) == 0 && fails_at(judgement, i, all / left);
             failing |= has_grown ? (uint16_t)(1u << i) : 0;
         }
     }
     return failing;
 }
 
-static void conclude(const struct judgement *judgement,
-                     struct flo_study_finding *out)
+static void conclude(const struct judgement *judgement, struct flo_study_finding *out)
 {
     struct flo_study_state *state = &judgement->study->state;
     const struct flo_study_moment *moment = judgement->moment;
@@ -650,37 +599,31 @@ static void conclude(const struct judgement *judgement,
     size_t gate;
 
     list_gates(judgement, &list);
-    out->verdict =
-        flo_phase_judge(list.gates, list.count, moment->soaked_s,
-                        moment->soak_s, moment->soak_s * FLO_SOAKS_MAX, &gate);
-    out->excludes =
-        out->verdict == FLO_PHASE_FAILS ? failing_alone(judgement, &list) : 0;
+    out->verdict = flo_phase_judge(list.gates, list.count, moment->soaked_s, moment->soak_s,
+                                   moment->soak_s * FLO_SOAKS_MAX, &gate);
+    out->excludes = out->verdict == FLO_PHASE_FAILS ? failing_alone(judgement, &list) : 0;
     bool is_named = gate != FLO_PHASE_NO_GATE;
     state->verdict = out->verdict;
     state->excludes = judgement->moment->is_plain ? 0 : out->excludes;
     state->rule = is_named ? list.rules[gate] : FLO_SEGMENT_ALL;
     state->segment = is_named ? list.segments[gate] : FLO_SEGMENT_ALL;
-    state->further =
-        out->verdict == FLO_PHASE_FAILS
-            ? (uint16_t)(further_of(judgement, &list) & ~(1u << state->rule))
-            : 0;
+    state->further = out->verdict == FLO_PHASE_FAILS
+                         ? (uint16_t)(further_of(judgement, &list) & ~(1u << state->rule))
+                         : 0;
     if (is_named && state->segment == FLO_SEGMENT_ALL) {
         state->named = judgement->results->all[state->rule];
     } else if (is_named) {
-        state->named =
-            judgement->results->segments[state->rule][state->segment];
+        state->named = judgement->results->segments[state->rule][state->segment];
     }
     snprintf(state->segment_name, sizeof(state->segment_name), "%s",
-             state->segment != FLO_SEGMENT_ALL
-                 ? judgement->evidence->segments[state->segment].name
-                 : "");
+             state->segment != FLO_SEGMENT_ALL ? judgement->evidence->segments[state->segment].name
+                                               : "");
 }
 
 /* ---- spread ---- */
 
 /* Controls of all segments, in the first ratio that has enough of them. */
-static void note_spread(struct flo_study *study,
-                        const struct flo_study_evidence *evidence)
+static void note_spread(struct flo_study *study, const struct flo_study_evidence *evidence)
 {
     for (uint32_t i = 0; i < study->rules.count; i++) {
         enum flo_measure measure = study->rules.rules[i].measure;
@@ -723,19 +666,16 @@ uint32_t flo_study_asked(const struct flo_study_state *state)
 }
 
 /* An unclear one is asked about once; a culprit is held whatever was said. */
-static bool is_to_hold(const struct flo_study_state *state,
-                       const struct flo_study_slice *slice)
+static bool is_to_hold(const struct flo_study_state *state, const struct flo_study_slice *slice)
 {
     uint32_t at = flo_study_held(state, slice->name);
     bool is_listed = at < state->held_count;
 
-    return slice->is_culprit
-               ? !is_listed || state->held_as[at] != FLO_SLICE_HELD
-               : slice->is_asked && !is_listed;
+    return slice->is_culprit ? !is_listed || state->held_as[at] != FLO_SLICE_HELD
+                             : slice->is_asked && !is_listed;
 }
 
-static void hold_slices(const struct flo_study *study,
-                        const struct flo_study_slices *slices,
+static void hold_slices(const struct flo_study *study, const struct flo_study_slices *slices,
                         struct flo_study_finding *out)
 {
     for (uint32_t i = 0; i < slices->count; i++) {
@@ -745,10 +685,8 @@ static void hold_slices(const struct flo_study *study,
     }
 }
 
-void flo_study_judge(struct flo_study *study,
-                     const struct flo_study_evidence *evidence,
-                     const struct flo_study_moment *moment,
-                     struct flo_study_results *results,
+void flo_study_judge(struct flo_study *study, const struct flo_study_evidence *evidence,
+                     const struct flo_study_moment *moment, struct flo_study_results *results,
                      struct flo_study_finding *out)
 {
     struct judgement judgement = {.study = study,

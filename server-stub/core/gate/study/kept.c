@@ -18,10 +18,8 @@ static json_t *segment_json(const struct flo_study *study, uint32_t rule,
     json_t *json = flo_statistic_arms_json(kind, &segment->arms[measure]);
 
     if (row->is_tested && kind != FLO_STATISTIC_DEATHS) {
-        json_object_set_new(json, "weight",
-                            json_real(flo_statistic_weight(&row->rule)));
-        json_object_set_new(json, "verdict",
-                            json_string(flo_verdict_word(row->result.verdict)));
+        json_object_set_new(json, "weight", json_real(flo_statistic_weight(&row->rule)));
+        json_object_set_new(json, "verdict", json_string(flo_verdict_word(row->result.verdict)));
         json_object_set_new(json, "ln_e", json_real(row->result.ln_e));
     }
     return json;
@@ -29,8 +27,7 @@ static json_t *segment_json(const struct flo_study *study, uint32_t rule,
 
 static const char *steep_word(enum flo_plain_verdict verdict)
 {
-    static const char *const words[] = {"inconclusive", "fail", "pause",
-                                        "everywhere"};
+    static const char *const words[] = {"inconclusive", "fail", "pause", "everywhere"};
 
     assert((size_t)verdict < FLO_COUNT(words));
     return words[verdict];
@@ -38,16 +35,15 @@ static const char *steep_word(enum flo_plain_verdict verdict)
 
 static json_t *steep_json(const struct flo_study_steep *steep)
 {
-    const struct flo_plain_arm *arms[] = {&steep->arms.treated,
-                                          &steep->arms.control};
+    const struct flo_plain_arm *arms[] = {&steep->arms.treated, &steep->arms.control};
     json_t *sides[2];
 
     for (size_t i = 0; i < FLO_COUNT(arms); i++) {
-        sides[i] = json_pack("{s:I,s:I}", "n", (json_int_t)arms[i]->devices,
-                             "above", (json_int_t)arms[i]->above);
+        sides[i] = json_pack("{s:I,s:I}", "n", (json_int_t)arms[i]->devices, "above",
+                             (json_int_t)arms[i]->above);
     }
-    return json_pack("{s:o,s:o,s:s}", "treated", sides[0], "control", sides[1],
-                     "verdict", steep_word(steep->verdict));
+    return json_pack("{s:o,s:o,s:s}", "treated", sides[0], "control", sides[1], "verdict",
+                     steep_word(steep->verdict));
 }
 
 static json_t *crash_arm_json(const struct flo_crash_arm *arm)
@@ -57,11 +53,9 @@ static json_t *crash_arm_json(const struct flo_crash_arm *arm)
 
 static json_t *soon_json(const struct flo_study_soon *soon)
 {
-    return json_pack("{s:o,s:o,s:o,s:s}", "treated",
-                     crash_arm_json(&soon->arms.treated), "control",
-                     crash_arm_json(&soon->arms.control), "past",
-                     crash_arm_json(&soon->arms.past), "verdict",
-                     flo_verdict_word(soon->result.verdict));
+    return json_pack("{s:o,s:o,s:o,s:s}", "treated", crash_arm_json(&soon->arms.treated), "control",
+                     crash_arm_json(&soon->arms.control), "past", crash_arm_json(&soon->arms.past),
+                     "verdict", flo_verdict_word(soon->result.verdict));
 }
 
 static json_t *real_json(double value)
@@ -77,8 +71,8 @@ static json_t *proof_json(const struct flo_study_proof *proof)
     for (uint32_t i = 0; i < proof->count; i++) {
         json_array_append_new(waves, flo_study_sums_json(&proof->waves[i]));
     }
-    json_t *json = json_pack("{s:o,s:s}", "waves", waves, "verdict",
-                             flo_verdict_word(result->verdict));
+    json_t *json =
+        json_pack("{s:o,s:s}", "waves", waves, "verdict", flo_verdict_word(result->verdict));
     if (result->has_effect) {
         json_object_set_new(json, "effect", real_json(result->effect));
         json_object_set_new(json, "se", real_json(result->se));
@@ -98,18 +92,15 @@ static json_t *told_json(const struct flo_study_told *told)
 
     if (effect->has_effect) {
         double none = effect->has_interval ? 0 : INFINITY;
-        return json_pack("{s:s,s:o,s:o,s:o,s:I,s:I,s:I}", "unit", "log",
-                         "value", real_json(effect->effect), "low",
-                         real_json(effect->low + none), "high",
-                         real_json(effect->high + none), "treated",
-                         (json_int_t)effect->updated, "control",
-                         (json_int_t)effect->controls, "above_half",
+        return json_pack("{s:s,s:o,s:o,s:o,s:I,s:I,s:I}", "unit", "log", "value",
+                         real_json(effect->effect), "low", real_json(effect->low + none), "high",
+                         real_json(effect->high + none), "treated", (json_int_t)effect->updated,
+                         "control", (json_int_t)effect->controls, "above_half",
                          (json_int_t)effect->above_half);
     }
     return rate->has_rates && rate->has_ratio
-               ? json_pack("{s:s,s:o,s:o,s:o}", "unit", "ratio", "value",
-                           real_json(rate->ratio), "low", real_json(rate->low),
-                           "high", real_json(rate->high))
+               ? json_pack("{s:s,s:o,s:o,s:o}", "unit", "ratio", "value", real_json(rate->ratio),
+                           "low", real_json(rate->low), "high", real_json(rate->high))
                : NULL;
 }
 
@@ -120,22 +111,20 @@ static json_t *row_json(const struct flo_study *study, uint32_t rule,
 {
     enum flo_measure measure = study->rules.rules[rule].measure;
     const struct flo_measure_fact *fact = flo_measure_fact(measure);
-    bool is_critical =
-        !moment->is_plain && !moment->is_watch &&
-        flo_study_awaits(study, rule, moment->phase, moment->is_last);
+    bool is_critical = !moment->is_plain && !moment->is_watch &&
+                       flo_study_awaits(study, rule, moment->phase, moment->is_last);
     json_t *segments = json_array();
 
     for (uint32_t i = 0; i < evidence->segment_count; i++) {
-        json_array_append_new(segments,
-                              segment_json(study, rule, &evidence->segments[i],
-                                           &results->segments[rule][i]));
+        json_array_append_new(segments, segment_json(study, rule, &evidence->segments[i],
+                                                     &results->segments[rule][i]));
     }
-    json_t *json = json_pack(
-        "{s:s,s:s,s:b,s:s,s:o,s:o,s:o}", "gate", fact->word, "kind",
-        flo_statistic_kind_word(fact->kind), "critical", is_critical, "stands",
-        flo_verdict_word(study->state.standing[rule].verdict), "rule",
-        flo_statistic_rule_json(&results->all[rule].rule), "segments", segments,
-        "result", flo_statistic_result_json(&results->all[rule].result));
+    json_t *json =
+        json_pack("{s:s,s:s,s:b,s:s,s:o,s:o,s:o}", "gate", fact->word, "kind",
+                  flo_statistic_kind_word(fact->kind), "critical", is_critical, "stands",
+                  flo_verdict_word(study->state.standing[rule].verdict), "rule",
+                  flo_statistic_rule_json(&results->all[rule].rule), "segments", segments, "result",
+                  flo_statistic_result_json(&results->all[rule].result));
     json_t *told = told_json(&results->all[rule].told);
     if (told != NULL) {
         json_object_set_new(json, "told", told);
@@ -158,11 +147,10 @@ static json_t *segments_json(const struct flo_study *study,
     json_t *segments = json_array();
 
     for (uint32_t i = 0; i < evidence->segment_count; i++) {
-        json_array_append_new(
-            segments,
-            json_pack("{s:s,s:I,s:b}", "name", evidence->segments[i].name,
-                      "members", (json_int_t)evidence->segments[i].members,
-                      "excluded", study->state.excluded >> i & 1));
+        json_array_append_new(segments,
+                              json_pack("{s:s,s:I,s:b}", "name", evidence->segments[i].name,
+                                        "members", (json_int_t)evidence->segments[i].members,
+                                        "excluded", study->state.excluded >> i & 1));
     }
     return segments;
 }
@@ -174,9 +162,7 @@ static json_t *further_json(const struct flo_study *study)
     for (uint32_t i = 0; i < study->rules.count; i++) {
         if ((study->state.further >> i & 1) != 0) {
             json_array_append_new(
-                further,
-                json_string(
-                    flo_measure_fact(study->rules.rules[i].measure)->word));
+                further, json_string(flo_measure_fact(study->rules.rules[i].measure)->word));
         }
     }
     return further;
@@ -193,31 +179,25 @@ json_t *flo_study_record(const struct flo_study *study, const char *rollout,
 
     for (uint32_t i = 0; i < study->rules.count; i++) {
         if (results->all[i].is_tested) {
-            json_array_append_new(
-                rows, row_json(study, i, evidence, moment, results));
+            json_array_append_new(rows, row_json(study, i, evidence, moment, results));
         }
     }
-    json_t *look = finding->look == FLO_LOOK_NONE
-                       ? json_null()
-                       : json_integer((json_int_t)finding->look);
+    json_t *look =
+        finding->look == FLO_LOOK_NONE ? json_null() : json_integer((json_int_t)finding->look);
     json_t *gate =
         state->rule == FLO_SEGMENT_ALL
             ? json_null()
-            : json_string(
-                  flo_measure_fact(study->rules.rules[state->rule].measure)
-                      ->word);
-    json_t *segment = state->segment == FLO_SEGMENT_ALL
-                          ? json_null()
-                          : json_integer((json_int_t)state->segment);
-    json_t *json = json_pack(
-        "{s:s,s:s,s:I,s:I,s:I,s:o,s:f,s:f,s:b,s:b,s:o,s:o,s:s,s:o,s:o,s:o}",
-        "formulas", FLO_FORMULAS, "rollout", rollout, "phase",
-        (json_int_t)evidence->phase + 1, "block", (json_int_t)evidence->block,
-        "at_ms", (json_int_t)evidence->at_ms, "look", look, "soaked_s",
-        moment->soaked_s, "soak_s", moment->soak_s, "plain", moment->is_plain,
-        "watch", moment->is_watch, "segments", segments_json(study, evidence),
-        "rows", rows, "verdict", flo_phase_verdict_word(finding->verdict),
-        "gate", gate, "segment", segment, "further", further_json(study));
+            : json_string(flo_measure_fact(study->rules.rules[state->rule].measure)->word);
+    json_t *segment =
+        state->segment == FLO_SEGMENT_ALL ? json_null() : json_integer((json_int_t)state->segment);
+    json_t *json = json_pack("{s:s,s:s,s:I,s:I,s:I,s:o,s:f,s:f,s:b,s:b,s:o,s:o,s:s,s:o,s:o,s:o}",
+                             "formulas", FLO_FORMULAS, "rollout", rollout, "phase",
+                             (json_int_t)evidence->phase + 1, "block", (json_int_t)evidence->block,
+                             "at_ms", (json_int_t)evidence->at_ms, "look", look, "soaked_s",
+                             moment->soaked_s, "soak_s", moment->soak_s, "plain", moment->is_plain,
+                             "watch", moment->is_watch, "segments", segments_json(study, evidence),
+                             "rows", rows, "verdict", flo_phase_verdict_word(finding->verdict),
+                             "gate", gate, "segment", segment, "further", further_json(study));
     flo_study_record_slices(evidence, finding, json);
     return json;
 }
@@ -237,11 +217,9 @@ struct replay {
     struct flo_err *err;
 };
 
-static int refuse(const struct replay *replay, const char *gate,
-                  const char *what)
+static int refuse(const struct replay *replay, const char *gate, const char *what)
 {
-    return flo_fail(replay->err, FLO_E_GATE_EVIDENCE, "evidence, %.40s: %s",
-                    gate, what);
+    return flo_fail(replay->err, FLO_E_GATE_EVIDENCE, "evidence, %.40s: %s", gate, what);
 }
 
 static const char *text_of(const json_t *json, const char *key)
@@ -253,8 +231,8 @@ static const char *text_of(const json_t *json, const char *key)
 
 static bool verdict_parse(const char *word, enum flo_verdict *out)
 {
-    static const enum flo_verdict all[] = {FLO_VERDICT_INCONCLUSIVE,
-                                           FLO_VERDICT_PASS, FLO_VERDICT_FAIL};
+    static const enum flo_verdict all[] = {FLO_VERDICT_INCONCLUSIVE, FLO_VERDICT_PASS,
+                                           FLO_VERDICT_FAIL};
 
     for (size_t i = 0; i < FLO_COUNT(all); i++) {
         if (strcmp(flo_verdict_word(all[i]), word) == 0) {
@@ -267,9 +245,8 @@ static bool verdict_parse(const char *word, enum flo_verdict *out)
 
 static bool kind_parse(const char *word, enum flo_statistic_kind *out)
 {
-    static const enum flo_statistic_kind all[] = {
-        FLO_STATISTIC_RATIO, FLO_STATISTIC_COUNT, FLO_STATISTIC_DEATHS,
-        FLO_STATISTIC_LEAK};
+    static const enum flo_statistic_kind all[] = {FLO_STATISTIC_RATIO, FLO_STATISTIC_COUNT,
+                                                  FLO_STATISTIC_DEATHS, FLO_STATISTIC_LEAK};
 
     for (size_t i = 0; i < FLO_COUNT(all); i++) {
         if (strcmp(flo_statistic_kind_word(all[i]), word) == 0) {
@@ -289,8 +266,7 @@ static void note_difference(struct replay *replay, double stored, double found)
 }
 
 /* Every number of a stored result, against the one that was found now. */
-static void compare(struct replay *replay, const json_t *stored,
-                    const json_t *found)
+static void compare(struct replay *replay, const json_t *stored, const json_t *found)
 {
     const char *key;
     json_t *value;
@@ -307,15 +283,13 @@ static void compare(struct replay *replay, const json_t *stored,
             compare(replay, value, json_array_get(found, i));
         }
     } else if (json_is_number(stored) && json_is_number(found)) {
-        note_difference(replay, json_number_value(stored),
-                        json_number_value(found));
+        note_difference(replay, json_number_value(stored), json_number_value(found));
     } else if (found == NULL || !json_equal(stored, found)) {
         replay->worst = INFINITY;
     }
 }
 
-static int add_gate(struct replay *replay, const char *gate,
-                    struct flo_phase_gate one)
+static int add_gate(struct replay *replay, const char *gate, struct flo_phase_gate one)
 {
     if (replay->count >= FLO_COUNT(replay->gates)) {
         return refuse(replay, gate, "too many rows");
@@ -329,15 +303,13 @@ static bool is_excluded(const struct replay *replay, size_t segment)
 {
     const json_t *segments = json_object_get(replay->record, "segments");
 
-    return json_is_true(
-        json_object_get(json_array_get(segments, segment), "excluded"));
+    return json_is_true(json_object_get(json_array_get(segments, segment), "excluded"));
 }
 
 /* One segment by itself, with its part of the weight. */
 static int replay_segment(struct replay *replay, const char *gate,
-                          const struct flo_statistic_rule *rule,
-                          const json_t *stored, size_t segment,
-                          const struct flo_statistic_arms *arms)
+                          const struct flo_statistic_rule *rule, const json_t *stored,
+                          size_t segment, const struct flo_statistic_arms *arms)
 {
     struct flo_statistic_rule own = *rule;
     struct flo_statistic_result result;
@@ -352,26 +324,22 @@ static int replay_segment(struct replay *replay, const char *gate,
         return refuse(replay, gate, "a segment cannot be read");
     }
     flo_statistic_weigh(&own, weight);
-    if (!flo_statistic_evaluate(&own, arms, 1, FLO_LOOK_NONE, replay->is_plain,
-                                &result)) {
+    if (!flo_statistic_evaluate(&own, arms, 1, FLO_LOOK_NONE, replay->is_plain, &result)) {
         return refuse(replay, gate, "a segment has numbers that cannot be");
     }
     if (result.verdict != verdict) {
         return refuse(replay, gate, "a segment has another verdict now");
     }
-    note_difference(replay, json_number_value(json_object_get(stored, "ln_e")),
-                    result.ln_e);
+    note_difference(replay, json_number_value(json_object_get(stored, "ln_e")), result.ln_e);
     return is_excluded(replay, segment)
                ? 0
                : add_gate(replay, gate,
-                          (struct flo_phase_gate){.verdict = verdict,
-                                                  .ln_e = result.ln_e,
-                                                  .weight = weight});
+                          (struct flo_phase_gate){
+                              .verdict = verdict, .ln_e = result.ln_e, .weight = weight});
 }
 
-static int read_arms(const struct replay *replay, const char *gate,
-                     enum flo_statistic_kind kind, const json_t *segments,
-                     struct flo_statistic_arms *out, size_t *count)
+static int read_arms(const struct replay *replay, const char *gate, enum flo_statistic_kind kind,
+                     const json_t *segments, struct flo_statistic_arms *out, size_t *count)
 {
     int rv = 0;
 
@@ -380,14 +348,13 @@ static int read_arms(const struct replay *replay, const char *gate,
         return refuse(replay, gate, "its segments cannot be read");
     }
     for (size_t i = 0; i < *count && rv == 0; i++) {
-        rv = flo_statistic_arms_parse(kind, json_array_get(segments, i),
-                                      &out[i], replay->err);
+        rv = flo_statistic_arms_parse(kind, json_array_get(segments, i), &out[i], replay->err);
     }
     return rv;
 }
 
-static int read_side(const struct replay *replay, const char *gate,
-                     const json_t *side, struct flo_plain_arm *out)
+static int read_side(const struct replay *replay, const char *gate, const json_t *side,
+                     struct flo_plain_arm *out)
 {
     json_int_t devices = json_integer_value(json_object_get(side, "n"));
     json_int_t above = json_integer_value(json_object_get(side, "above"));
@@ -395,14 +362,13 @@ static int read_side(const struct replay *replay, const char *gate,
     if (devices < 0 || devices > UINT32_MAX || above < 0 || above > devices) {
         return refuse(replay, gate, "devices above their past cannot be");
     }
-    *out = (struct flo_plain_arm){.devices = (uint32_t)devices,
-                                  .above = (uint32_t)above};
+    *out = (struct flo_plain_arm){.devices = (uint32_t)devices, .above = (uint32_t)above};
     return 0;
 }
 
 /* Records of before the rule have no such member: nothing was above. */
-static int replay_above(const struct replay *replay, const char *gate,
-                        const json_t *row, struct flo_study_steep *out)
+static int replay_above(const struct replay *replay, const char *gate, const json_t *row,
+                        struct flo_study_steep *out)
 {
     const json_t *above = json_object_get(row, "above");
 
@@ -410,11 +376,9 @@ static int replay_above(const struct replay *replay, const char *gate,
     if (above == NULL) {
         return 0;
     }
-    int rv = read_side(replay, gate, json_object_get(above, "treated"),
-                       &out->arms.treated);
+    int rv = read_side(replay, gate, json_object_get(above, "treated"), &out->arms.treated);
     if (rv == 0) {
-        rv = read_side(replay, gate, json_object_get(above, "control"),
-                       &out->arms.control);
+        rv = read_side(replay, gate, json_object_get(above, "control"), &out->arms.control);
     }
     if (rv < 0) {
         return rv;
@@ -422,12 +386,10 @@ static int replay_above(const struct replay *replay, const char *gate,
     out->verdict = flo_plain_judge(&out->arms.treated, &out->arms.control);
     return strcmp(steep_word(out->verdict), text_of(above, "verdict")) == 0
                ? 0
-               : refuse(replay, gate,
-                        "devices above their past have another verdict now");
+               : refuse(replay, gate, "devices above their past have another verdict now");
 }
 
-static void read_crash_arm(const json_t *soon, const char *key,
-                           struct flo_crash_arm *out)
+static void read_crash_arm(const json_t *soon, const char *key, struct flo_crash_arm *out)
 {
     const json_t *arm = json_object_get(soon, key);
 
@@ -435,8 +397,8 @@ static void read_crash_arm(const json_t *soon, const char *key,
     out->expected = json_number_value(json_object_get(arm, "expected"));
 }
 
-static int replay_soon(const struct replay *replay, const char *gate,
-                       const json_t *row, struct flo_study_soon *out)
+static int replay_soon(const struct replay *replay, const char *gate, const json_t *row,
+                       struct flo_study_soon *out)
 {
     const json_t *soon = json_object_get(row, "soon");
     struct flo_study_crash arms = {0};
@@ -449,19 +411,16 @@ static int replay_soon(const struct replay *replay, const char *gate,
     read_crash_arm(soon, "control", &arms.control);
     read_crash_arm(soon, "past", &arms.past);
     flo_study_crash_judge(&arms, out);
-    return strcmp(flo_verdict_word(out->result.verdict),
-                  text_of(soon, "verdict")) == 0
+    return strcmp(flo_verdict_word(out->result.verdict), text_of(soon, "verdict")) == 0
                ? 0
-               : refuse(replay, gate,
-                        "crashes after the swap have another verdict now");
+               : refuse(replay, gate, "crashes after the swap have another verdict now");
 }
 
 /* Records of before the rule have no such member: the controls of that moment
  * proved alone. */
 static int replay_proof(struct replay *replay, const char *gate,
-                        const struct flo_statistic_rule *rule,
-                        const json_t *stored, struct flo_study_proof *proof,
-                        struct flo_statistic_result *result)
+                        const struct flo_statistic_rule *rule, const json_t *stored,
+                        struct flo_study_proof *proof, struct flo_statistic_result *result)
 {
     const json_t *waves = json_object_get(stored, "waves");
 
@@ -478,12 +437,10 @@ static int replay_proof(struct replay *replay, const char *gate,
     }
     flo_study_prove(&rule->ratio, proof, result);
     json_t *found = proof_json(proof);
-    bool is_same = strcmp(text_of(stored, "verdict"),
-                          flo_verdict_word(proof->result.verdict)) == 0;
+    bool is_same = strcmp(text_of(stored, "verdict"), flo_verdict_word(proof->result.verdict)) == 0;
     compare(replay, stored, found);
     json_decref(found);
-    return is_same ? 0
-                   : refuse(replay, gate, "its waves have another verdict now");
+    return is_same ? 0 : refuse(replay, gate, "its waves have another verdict now");
 }
 
 /* They are told, and not judged again: the differences are not kept. */
@@ -506,12 +463,12 @@ static void read_told(const json_t *row, struct flo_study_told *out)
                                         .high = json_number_value(high)};
         return;
     }
-    out->rate = (struct flo_told_rate){
-        .has_rates = true,
-        .has_ratio = true,
-        .ratio = json_number_value(value),
-        .low = json_number_value(low),
-        .high = json_is_number(high) ? json_number_value(high) : INFINITY};
+    out->rate =
+        (struct flo_told_rate){.has_rates = true,
+                               .has_ratio = true,
+                               .ratio = json_number_value(value),
+                               .low = json_number_value(low),
+                               .high = json_is_number(high) ? json_number_value(high) : INFINITY};
 }
 
 static void tell_row(const struct replay *replay, const char *gate,
@@ -528,8 +485,7 @@ static void tell_row(const struct replay *replay, const char *gate,
         if (!flo_study_past_text(measure, standing, text)) {
             flo_study_text(measure, &row, NULL, text);
         }
-        replay->on_row(replay->context, measure,
-                       flo_verdict_word(standing->verdict), text);
+        replay->on_row(replay->context, measure, flo_verdict_word(standing->verdict), text);
     }
 }
 
@@ -557,21 +513,20 @@ static int replay_all(struct replay *replay, const char *gate,
         }
     }
     if (!flo_statistic_evaluate(rule, used, used_count,
-                                of_waves != NULL ? FLO_LOOK_NONE : replay->look,
-                                replay->is_plain, &standing.result)) {
+                                of_waves != NULL ? FLO_LOOK_NONE : replay->look, replay->is_plain,
+                                &standing.result)) {
         return refuse(replay, gate, "it has numbers that cannot be");
     }
     if (of_waves != NULL) {
-        rv = replay_proof(replay, gate, rule, of_waves, &proof,
-                          &standing.result);
+        rv = replay_proof(replay, gate, rule, of_waves, &proof, &standing.result);
     }
     if (rv < 0) {
         return rv;
     }
     json_t *found = flo_statistic_result_json(&standing.result);
     const json_t *stored = json_object_get(row, "result");
-    bool is_same = strcmp(text_of(stored, "verdict"),
-                          flo_verdict_word(standing.result.verdict)) == 0;
+    bool is_same =
+        strcmp(text_of(stored, "verdict"), flo_verdict_word(standing.result.verdict)) == 0;
     compare(replay, stored, found);
     json_decref(found);
     if (!is_same || !json_is_object(stored) ||
@@ -587,11 +542,10 @@ static int replay_all(struct replay *replay, const char *gate,
     tell_row(replay, gate, rule, &standing);
     return add_gate(
         replay, gate,
-        (struct flo_phase_gate){
-            .verdict = standing.verdict,
-            .ln_e = standing.result.ln_e,
-            .weight = flo_statistic_weight(rule),
-            .is_critical = json_is_true(json_object_get(row, "critical"))});
+        (struct flo_phase_gate){.verdict = standing.verdict,
+                                .ln_e = standing.result.ln_e,
+                                .weight = flo_statistic_weight(rule),
+                                .is_critical = json_is_true(json_object_get(row, "critical"))});
 }
 
 static int replay_row(struct replay *replay, const json_t *row)
@@ -606,8 +560,7 @@ static int replay_row(struct replay *replay, const json_t *row)
     if (!kind_parse(text_of(row, "kind"), &kind)) {
         return refuse(replay, gate, "its kind is not known");
     }
-    int rv = flo_statistic_rule_parse(kind, json_object_get(row, "rule"), &rule,
-                                      replay->err);
+    int rv = flo_statistic_rule_parse(kind, json_object_get(row, "rule"), &rule, replay->err);
     if (rv == 0) {
         rv = read_arms(replay, gate, kind, segments, arms, &count);
     }
@@ -615,8 +568,7 @@ static int replay_row(struct replay *replay, const json_t *row)
         rv = replay_all(replay, gate, &rule, row, arms, count);
     }
     for (size_t i = 0; i < count && rv == 0; i++) {
-        rv = replay_segment(replay, gate, &rule, json_array_get(segments, i), i,
-                            &arms[i]);
+        rv = replay_segment(replay, gate, &rule, json_array_get(segments, i), i, &arms[i]);
     }
     return rv;
 }
@@ -624,16 +576,14 @@ static int replay_row(struct replay *replay, const json_t *row)
 static int replay_phase(struct replay *replay)
 {
     size_t gate;
-    double soak_s =
-        json_number_value(json_object_get(replay->record, "soak_s"));
-    enum flo_phase_verdict verdict = flo_phase_judge(
-        replay->gates, replay->count,
-        json_number_value(json_object_get(replay->record, "soaked_s")), soak_s,
-        soak_s * FLO_SOAKS_MAX, &gate);
+    double soak_s = json_number_value(json_object_get(replay->record, "soak_s"));
+    enum flo_phase_verdict verdict =
+        flo_phase_judge(replay->gates, replay->count,
+                        json_number_value(json_object_get(replay->record, "soaked_s")), soak_s,
+                        soak_s * FLO_SOAKS_MAX, &gate);
     const char *name = gate != FLO_PHASE_NO_GATE ? replay->names[gate] : "";
 
-    if (strcmp(flo_phase_verdict_word(verdict),
-               text_of(replay->record, "verdict")) != 0 ||
+    if (strcmp(flo_phase_verdict_word(verdict), text_of(replay->record, "verdict")) != 0 ||
         strcmp(name, text_of(replay->record, "gate")) != 0) {
         return refuse(replay, "phase", "it has another verdict now");
     }
@@ -656,11 +606,10 @@ static int read_look(struct replay *replay)
     return 0;
 }
 
-int flo_study_replay(const json_t *record, flo_study_row_fn on_row,
-                     void *context, double *worst, struct flo_err *err)
+int flo_study_replay(const json_t *record, flo_study_row_fn on_row, void *context, double *worst,
+                     struct flo_err *err)
 {
-    struct replay replay = {
-        .record = record, .on_row = on_row, .context = context, .err = err};
+    struct replay replay = {.record = record, .on_row = on_row, .context = context, .err = err};
     const json_t *rows = json_object_get(record, "rows");
     json_t *row;
     size_t i;

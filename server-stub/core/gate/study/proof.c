@@ -3,8 +3,7 @@
 
 #include "server-stub/core/gate/study/study.h"
 
-void flo_study_prove(const struct flo_ratio_rule *rule,
-                     struct flo_study_proof *proof,
+void flo_study_prove(const struct flo_ratio_rule *rule, struct flo_study_proof *proof,
                      struct flo_statistic_result *result)
 {
     struct flo_ratio_result *ratio = &result->ratio;
@@ -28,8 +27,7 @@ json_t *flo_study_sums_json(const struct flo_pooled_sums *sums)
 {
     json_t *json = json_object();
 
-#define FLO_POOLED_FIELD(name)                                                 \
-    json_object_set_new(json, #name, json_real(sums->name));
+#define FLO_POOLED_FIELD(name) json_object_set_new(json, #name, json_real(sums->name));
     FLO_POOLED_SUMS(FLO_POOLED_FIELD)
 #undef FLO_POOLED_FIELD
     return json;
@@ -39,8 +37,8 @@ bool flo_study_sums_read(const json_t *json, struct flo_pooled_sums *out)
 {
     bool is_whole = true;
 
-#define FLO_POOLED_FIELD(name)                                                 \
-    is_whole = is_whole && json_is_number(json_object_get(json, #name));       \
+#define FLO_POOLED_FIELD(name)                                                                     \
+    is_whole = is_whole && json_is_number(json_object_get(json, #name));                           \
     out->name = json_number_value(json_object_get(json, #name));
     FLO_POOLED_SUMS(FLO_POOLED_FIELD)
 #undef FLO_POOLED_FIELD

@@ -10,7 +10,7 @@
 #define NONE (-1)
 #define WEIGHT_MIN 0.001
 static const struct flo_measure_fact facts[] = {
-#define FLO_MEASURE(name, word, kind, reading, title, per, meaning)            \
+#define FLO_MEASURE(name, word, kind, reading, title, per, meaning)                                \
     {word, FLO_STATISTIC_##kind, READING_##reading, title, per},
 #define FLO_MEASURE_FIELD(...)
 #define READING_NONE NONE
@@ -52,8 +52,7 @@ struct preset {
     double failed_pct;
 };
 static const struct preset presets[] = {
-#define FLO_PRESET(name, word, hold_out, watch, failed, meaning)               \
-    {word, hold_out, watch, failed},
+#define FLO_PRESET(name, word, hold_out, watch, failed, meaning) {word, hold_out, watch, failed},
 #define FLO_PRESET_PHASE(...)
 #define FLO_PRESET_RULE(...)
 #include "server-stub/core/gate/study/presets.def"
@@ -72,7 +71,7 @@ struct phase {
 };
 static const struct phase phases[] = {
 #define FLO_PRESET(...)
-#define FLO_PRESET_PHASE(preset, name, share, least, most, soak)               \
+#define FLO_PRESET_PHASE(preset, name, share, least, most, soak)                                   \
     {FLO_PRESET_##preset, name, share, least, most, soak},
 #define FLO_PRESET_RULE(...)
 #include "server-stub/core/gate/study/presets.def"
@@ -93,9 +92,8 @@ struct row {
 static const struct row rows[] = {
 #define FLO_PRESET(...)
 #define FLO_PRESET_PHASE(...)
-#define FLO_PRESET_RULE(preset, measure, limit, floor, weight, from, ...)      \
-    {FLO_PRESET_##preset, FLO_MEASURE_##measure, limit, floor, weight, from,   \
-     {__VA_ARGS__}},
+#define FLO_PRESET_RULE(preset, measure, limit, floor, weight, from, ...)                          \
+    {FLO_PRESET_##preset, FLO_MEASURE_##measure, limit, floor, weight, from, {__VA_ARGS__}},
 #include "server-stub/core/gate/study/presets.def"
 #undef FLO_PRESET
 #undef FLO_PRESET_PHASE
@@ -120,8 +118,8 @@ uint32_t flo_hold_out(double share_pct, uint32_t members)
     return devices < 50 ? 50 : devices > 500 ? 500 : (uint32_t)devices;
 }
 
-bool flo_preset_phase(enum flo_preset preset, uint32_t index, uint32_t members,
-                      uint32_t hold_out, struct flo_preset_phase *out)
+bool flo_preset_phase(enum flo_preset preset, uint32_t index, uint32_t members, uint32_t hold_out,
+                      struct flo_preset_phase *out)
 {
     uint32_t most = members > hold_out ? members - hold_out : 0;
 
@@ -133,10 +131,9 @@ bool flo_preset_phase(enum flo_preset preset, uint32_t index, uint32_t members,
         double devices = phase->share_pct / 100 * members;
         devices = devices < phase->least ? phase->least : devices;
         devices = devices > phase->most ? phase->most : devices;
-        *out = (struct flo_preset_phase){
-            .name = phase->name,
-            .devices = devices > most ? most : (uint32_t)devices,
-            .soak_ms = phase->soak_s * 1000};
+        *out = (struct flo_preset_phase){.name = phase->name,
+                                         .devices = devices > most ? most : (uint32_t)devices,
+                                         .soak_ms = phase->soak_s * 1000};
         return true;
     }
     return false;
@@ -206,8 +203,7 @@ static void standard_rule(enum flo_measure measure, struct flo_study_rule *out)
 
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         if (rows[i].preset == FLO_PRESET_NORMAL &&
-            (rows[i].measure == measure ||
-             facts[rows[i].measure].kind == kind)) {
+            (rows[i].measure == measure || facts[rows[i].measure].kind == kind)) {
             from_row(&rows[i], out);
             out->measure = measure;
             out->exposure_min = exposure_of(measure);
@@ -230,27 +226,20 @@ struct field {
 };
 static const struct field fields[] = {
 #define FLO_MEASURE(...)
-#define FLO_MEASURE_FIELD(kind, member, field, type, least, most, meaning)     \
-    {FLO_STATISTIC_##kind,                                                     \
-     member,                                                                   \
-     type,                                                                     \
-     offsetof(struct flo_study_rule, field),                                   \
-     least,                                                                    \
-     most},
+#define FLO_MEASURE_FIELD(kind, member, field, type, least, most, meaning)                         \
+    {FLO_STATISTIC_##kind, member, type, offsetof(struct flo_study_rule, field), least, most},
 #include "server-stub/core/gate/study/measures.def"
 #undef FLO_MEASURE
 #undef FLO_MEASURE_FIELD
 };
 
-static int wrong(const struct field *field, const char *should,
-                 struct flo_err *err)
+static int wrong(const struct field *field, const char *should, struct flo_err *err)
 {
-    return flo_fail(err, FLO_E_REST_SCHEMA, "%s: %s belongs here",
-                    field->member, should);
+    return flo_fail(err, FLO_E_REST_SCHEMA, "%s: %s belongs here", field->member, should);
 }
 
-static int read_number(const struct field *field, const json_t *value,
-                       double *out, struct flo_err *err)
+static int read_number(const struct field *field, const json_t *value, double *out,
+                       struct flo_err *err)
 {
     char should[80];
 
@@ -258,13 +247,12 @@ static int read_number(const struct field *field, const json_t *value,
     if (json_is_number(value) && *out >= field->least && *out <= field->most) {
         return 0;
     }
-    snprintf(should, sizeof(should), "a number from %g to %g", field->least,
-             field->most);
+    snprintf(should, sizeof(should), "a number from %g to %g", field->least, field->most);
     return wrong(field, should, err);
 }
 
-static int read_whole(const struct field *field, const json_t *value,
-                      uint64_t *out, struct flo_err *err)
+static int read_whole(const struct field *field, const json_t *value, uint64_t *out,
+                      struct flo_err *err)
 {
     double number = 0;
     int rv = json_is_integer(value) ? read_number(field, value, &number, err)
@@ -276,8 +264,8 @@ static int read_whole(const struct field *field, const json_t *value,
     return rv;
 }
 
-static int read_phases(const struct field *field, const json_t *value,
-                       struct flo_study_rule *out, struct flo_err *err)
+static int read_phases(const struct field *field, const json_t *value, struct flo_study_rule *out,
+                       struct flo_err *err)
 {
     size_t count = json_array_size(value);
     int rv = 0;
@@ -296,8 +284,8 @@ static int read_phases(const struct field *field, const json_t *value,
     return rv;
 }
 
-static int read_from(const struct field *field, const json_t *value,
-                     uint32_t *out, struct flo_err *err)
+static int read_from(const struct field *field, const json_t *value, uint32_t *out,
+                     struct flo_err *err)
 {
     const char *word = json_string_value(value);
     uint64_t phase = 0;
@@ -311,16 +299,15 @@ static int read_from(const struct field *field, const json_t *value,
         return 0;
     }
     if (word != NULL) {
-        return wrong(field, "the number of a phase, \"last\" or \"never\"",
-                     err);
+        return wrong(field, "the number of a phase, \"last\" or \"never\"", err);
     }
     int rv = read_whole(field, value, &phase, err);
     *out = rv == 0 ? (uint32_t)phase : *out;
     return rv;
 }
 
-static int read_action(const struct field *field, const json_t *value,
-                       struct flo_study_rule *out, struct flo_err *err)
+static int read_action(const struct field *field, const json_t *value, struct flo_study_rule *out,
+                       struct flo_err *err)
 {
     const char *word = json_string_value(value);
 
@@ -328,8 +315,8 @@ static int read_action(const struct field *field, const json_t *value,
     return out->has_action ? 0 : wrong(field, "halt, rollback or pause", err);
 }
 
-static int read_field(const struct field *field, const json_t *value,
-                      struct flo_study_rule *out, struct flo_err *err)
+static int read_field(const struct field *field, const json_t *value, struct flo_study_rule *out,
+                      struct flo_err *err)
 {
     void *place = (char *)out + field->offset;
 
@@ -348,8 +335,7 @@ static int read_field(const struct field *field, const json_t *value,
     return 0;
 }
 
-static const struct field *find_field(enum flo_statistic_kind kind,
-                                      const char *member)
+static const struct field *find_field(enum flo_statistic_kind kind, const char *member)
 {
     for (size_t i = 0; i < FLO_COUNT(fields); i++) {
         if (fields[i].kind == kind && strcmp(fields[i].member, member) == 0) {
@@ -359,8 +345,7 @@ static const struct field *find_field(enum flo_statistic_kind kind,
     return NULL;
 }
 
-static int unknown_member(enum flo_statistic_kind kind, const char *member,
-                          struct flo_err *err)
+static int unknown_member(enum flo_statistic_kind kind, const char *member, struct flo_err *err)
 {
     const char *words[FLO_COUNT(fields)];
     size_t count = 0;
@@ -373,8 +358,7 @@ static int unknown_member(enum flo_statistic_kind kind, const char *member,
     return flo_request_unknown("member", "", member, words, count, err);
 }
 
-static int read_rule(const json_t *json, struct flo_study_rule *out,
-                     struct flo_err *err)
+static int read_rule(const json_t *json, struct flo_study_rule *out, struct flo_err *err)
 {
     enum flo_statistic_kind kind = facts[out->measure].kind;
     const char *member;
@@ -384,14 +368,12 @@ static int read_rule(const json_t *json, struct flo_study_rule *out,
     if (!json_is_object(json)) {
         return json_is_true(json)
                    ? 0
-                   : flo_fail(err, FLO_E_REST_SCHEMA,
-                              "an object, true or false belongs here");
+                   : flo_fail(err, FLO_E_REST_SCHEMA, "an object, true or false belongs here");
     }
     json_object_foreach((json_t *)(uintptr_t)json, member, value)
     {
         const struct field *field = find_field(kind, member);
-        rv = field != NULL ? read_field(field, value, out, err)
-                           : unknown_member(kind, member, err);
+        rv = field != NULL ? read_field(field, value, out, err) : unknown_member(kind, member, err);
         if (rv < 0) {
             break;
         }
@@ -401,8 +383,7 @@ static int read_rule(const json_t *json, struct flo_study_rule *out,
 
 /* ---- all of them ---- */
 
-static struct flo_study_rule *rule_of(struct flo_study_rules *rules,
-                                      enum flo_measure measure)
+static struct flo_study_rule *rule_of(struct flo_study_rules *rules, enum flo_measure measure)
 {
     for (uint32_t i = 0; i < rules->count; i++) {
         if (rules->rules[i].measure == measure) {
@@ -412,18 +393,16 @@ static struct flo_study_rule *rule_of(struct flo_study_rules *rules,
     return NULL;
 }
 
-static void drop_rule(struct flo_study_rules *rules,
-                      const struct flo_study_rule *rule)
+static void drop_rule(struct flo_study_rules *rules, const struct flo_study_rule *rule)
 {
     size_t at = (size_t)(rule - rules->rules);
 
-    memmove(&rules->rules[at], &rules->rules[at + 1],
-            (rules->count - at - 1) * sizeof(*rule));
+    memmove(&rules->rules[at], &rules->rules[at + 1], (rules->count - at - 1) * sizeof(*rule));
     rules->count--;
 }
 
-static int read_measure(const char *word, const json_t *json,
-                        struct flo_study_rules *out, struct flo_err *err)
+static int read_measure(const char *word, const json_t *json, struct flo_study_rules *out,
+                        struct flo_err *err)
 {
     enum flo_measure measure = FLO_MEASURE_COUNT;
     bool is_known = flo_measure_parse(word, &measure);
@@ -445,8 +424,7 @@ static int read_measure(const char *word, const json_t *json,
     return rv < 0 ? flo_wrap(err, rv, "gates.%s", word) : 0;
 }
 
-static int read_preset(const json_t *gates, struct flo_study_rules *out,
-                       struct flo_err *err)
+static int read_preset(const json_t *gates, struct flo_study_rules *out, struct flo_err *err)
 {
     const char *word = json_string_value(json_object_get(gates, "preset"));
     const char *words[FLO_PRESET_COUNT + 1];
@@ -465,8 +443,7 @@ static int read_preset(const json_t *gates, struct flo_study_rules *out,
     return word == NULL ? flo_fail(err, FLO_E_REST_SCHEMA,
                                    "gates.preset: a word "
                                    "belongs here")
-                        : flo_request_unknown("preset", "", word, words,
-                                              FLO_COUNT(words), err);
+                        : flo_request_unknown("preset", "", word, words, FLO_COUNT(words), err);
 }
 
 static double all_weights(const struct flo_study_rules *rules)
@@ -481,8 +458,7 @@ static double all_weights(const struct flo_study_rules *rules)
 
 /* The preset's leak gate takes what the words of a rollout leave to it: those
  * that were written before it stay as they are. */
-static void yield_leak(const json_t *gates_or_null,
-                       struct flo_study_rules *rules)
+static void yield_leak(const json_t *gates_or_null, struct flo_study_rules *rules)
 {
     struct flo_study_rule *leak = rule_of(rules, FLO_MEASURE_LEAK);
     double more = all_weights(rules) - 1;
@@ -500,8 +476,7 @@ static void yield_leak(const json_t *gates_or_null,
 
 /* All parts of the level together are at most all of it: then the promise on
  * false halts holds for the rollout. */
-static int check_weights(const struct flo_study_rules *rules,
-                         struct flo_err *err)
+static int check_weights(const struct flo_study_rules *rules, struct flo_err *err)
 {
     double all = all_weights(rules);
 
@@ -509,8 +484,8 @@ static int check_weights(const struct flo_study_rules *rules,
         return 0;
     }
     flo_fail(err, FLO_E_REST_SCHEMA,
-             "gates: the weights add up to %.3g with %.3g of `failed`, limit 1",
-             all, FLO_FAILED_WEIGHT);
+             "gates: the weights add up to %.3g with %.3g of `failed`, limit 1", all,
+             FLO_FAILED_WEIGHT);
     return flo_err_fix(err, "give smaller weights, or leave a gate out with "
                             "`false`");
 }
@@ -518,13 +493,11 @@ static int check_weights(const struct flo_study_rules *rules,
 /* Rates of these are shares of what they count: none are apart by all of it. */
 static bool is_of_shares(enum flo_measure measure)
 {
-    return measure == FLO_MEASURE_ERRORS ||
-           measure == FLO_MEASURE_MUCH_SLOWER ||
+    return measure == FLO_MEASURE_ERRORS || measure == FLO_MEASURE_MUCH_SLOWER ||
            measure == FLO_MEASURE_COVERAGE || measure == FLO_MEASURE_FEEDBACK;
 }
 
-int flo_study_rules_check_sense(const struct flo_study_rules *rules,
-                                struct flo_err *err)
+int flo_study_rules_check_sense(const struct flo_study_rules *rules, struct flo_err *err)
 {
     for (uint32_t i = 0; i < rules->count; i++) {
         const struct flo_study_rule *rule = &rules->rules[i];
@@ -540,8 +513,7 @@ int flo_study_rules_check_sense(const struct flo_study_rules *rules,
     return 0;
 }
 
-static const char *const own_words[] = {"preset", "alarm_only", "hold_out_pct",
-                                        "watch_ms"};
+static const char *const own_words[] = {"preset", "alarm_only", "hold_out_pct", "watch_ms"};
 #define WATCH_MS_MAX UINT64_C(2592000000)
 
 bool flo_study_has_word(const char *word)
@@ -567,8 +539,7 @@ void flo_study_words(const char **out, size_t *count)
     }
 }
 
-int flo_study_parse(const json_t *gates_or_null, struct flo_study_rules *out,
-                    struct flo_err *err)
+int flo_study_parse(const json_t *gates_or_null, struct flo_study_rules *out, struct flo_err *err)
 {
     enum flo_measure measure;
     const char *word;
@@ -582,19 +553,17 @@ int flo_study_parse(const json_t *gates_or_null, struct flo_study_rules *out,
         }
     }
     if (rv == 0) {
-        rv = flo_json_opt_real(gates_or_null, "hold_out_pct", 0, 50,
-                               out->hold_out_pct, &out->hold_out_pct, err);
+        rv = flo_json_opt_real(gates_or_null, "hold_out_pct", 0, 50, out->hold_out_pct,
+                               &out->hold_out_pct, err);
     }
     if (rv == 0) {
-        rv = flo_json_opt_bool(gates_or_null, "alarm_only", false,
-                               &out->is_alarm, err);
+        rv = flo_json_opt_bool(gates_or_null, "alarm_only", false, &out->is_alarm, err);
     }
     if (rv == 0) {
-        rv = flo_json_opt_u64(gates_or_null, "watch_ms", 0, WATCH_MS_MAX,
-                              out->watch_ms, &out->watch_ms, err);
+        rv = flo_json_opt_u64(gates_or_null, "watch_ms", 0, WATCH_MS_MAX, out->watch_ms,
+                              &out->watch_ms, err);
     }
-    out->says_failed = json_object_get(json_object_get(gates_or_null, "failed"),
-                                       "max_pct") != NULL;
+    out->says_failed = json_object_get(json_object_get(gates_or_null, "failed"), "max_pct") != NULL;
     if (rv == FLO_E_META_SCHEMA && err != NULL) {
         rv = err->code = FLO_E_REST_SCHEMA;
     }

@@ -34,8 +34,7 @@ static double find_of(const struct flo_detect *plan)
 {
     struct flo_detected found;
 
-    return flo_detect_ratio(plan, &found) && found.has_find ? found.find
-                                                            : INFINITY;
+    return flo_detect_ratio(plan, &found) && found.has_find ? found.find : INFINITY;
 }
 
 /* A level of a few readings scatters as much as a device drifts. */
@@ -51,8 +50,8 @@ static double variance_of(double sd, const struct flo_study_crowd *crowd)
 
 /* Standard error over all waves, with so many controls in the last one; 0: no
  * wave can tell. */
-static double error_of(double sd, const struct flo_study_crowd *crowds,
-                       uint32_t phase, double last_controls)
+static double error_of(double sd, const struct flo_study_crowd *crowds, uint32_t phase,
+                       double last_controls)
 {
     double weights = 0, variance = 0, shared = 0;
 
@@ -78,14 +77,13 @@ static double odds_of(double prove_pct, double error)
 }
 
 /* The fewest controls of the phase with which it is proven; 0: none would. */
-static uint32_t controls_for(double sd, const struct flo_study_crowd *crowds,
-                             uint32_t phase, double prove_pct)
+static uint32_t controls_for(double sd, const struct flo_study_crowd *crowds, uint32_t phase,
+                             double prove_pct)
 {
     double low = crowds[phase].controls;
     double high = CONTROLS_MOST;
 
-    if (odds_of(prove_pct, error_of(sd, crowds, phase, high)) <
-        FLO_STUDY_ODDS_MIN) {
+    if (odds_of(prove_pct, error_of(sd, crowds, phase, high)) < FLO_STUDY_ODDS_MIN) {
         return 0;
     }
     while (high - low > 1) {
@@ -108,16 +106,12 @@ static double prove_for(double error)
     return ceil(10 * flo_change_pct(z * error)) / 10;
 }
 
-bool flo_study_sees(const struct flo_study *study, uint32_t rule,
-                    uint32_t phase, uint32_t segments,
-                    const struct flo_study_crowd *crowds,
-                    struct flo_study_sight *out)
+bool flo_study_sees(const struct flo_study *study, uint32_t rule, uint32_t phase, uint32_t segments,
+                    const struct flo_study_crowd *crowds, struct flo_study_sight *out)
 {
     const struct flo_study_rule *of = &study->rules.rules[rule];
     bool is_memory = of->measure == FLO_MEASURE_ENGINE_RSS;
-    double sd = is_memory           ? SPREAD_MEMORY
-                : study->spread > 0 ? study->spread
-                                    : FLO_SPREAD_USUAL;
+    double sd = is_memory ? SPREAD_MEMORY : study->spread > 0 ? study->spread : FLO_SPREAD_USUAL;
     double across = is_memory || study->spread > 0 ? sd : SPREAD_ACROSS;
     struct flo_statistic_rule test;
     struct flo_study_crowd all = {.controls = crowds[phase].controls};
@@ -127,8 +121,7 @@ bool flo_study_sees(const struct flo_study *study, uint32_t rule,
         all.updated += crowds[i].updated;
         all.thin += crowds[i].thin;
     }
-    if (!(flo_study_is_speed(of->measure) || is_memory) || all.updated == 0 ||
-        all.controls == 0) {
+    if (!(flo_study_is_speed(of->measure) || is_memory) || all.updated == 0 || all.controls == 0) {
         return false;
     }
     flo_study_test(&study->rules, rule, phase, segments, true, &test);
@@ -148,8 +141,7 @@ bool flo_study_sees(const struct flo_study *study, uint32_t rule,
     out->prove_pct = fmax(test.ratio.prove_pct, test.ratio.limit_pct);
     out->odds = odds_of(out->prove_pct, error);
     if (crowds[phase].updated > 0) { /* the last wave alone, too */
-        out->odds = fmin(out->odds,
-                         exp(flo_ln_phi(log1p(out->prove_pct / 100) / last)));
+        out->odds = fmin(out->odds, exp(flo_ln_phi(log1p(out->prove_pct / 100) / last)));
     }
     if (out->odds < FLO_STUDY_ODDS_MIN) {
         out->helps_pct = prove_for(error);
@@ -160,14 +152,12 @@ bool flo_study_sees(const struct flo_study *study, uint32_t rule,
 
 /* ---- errors, crashes, a leak ---- */
 
-static bool sees_leak(const struct flo_statistic_rule *test,
-                      const struct flo_study_crowd *all, uint64_t from_ms,
-                      struct flo_study_seen *out)
+static bool sees_leak(const struct flo_statistic_rule *test, const struct flo_study_crowd *all,
+                      uint64_t from_ms, struct flo_study_seen *out)
 {
     const struct flo_detect plan = {.updated = all->updated,
                                     .controls = all->controls,
-                                    .devices_min =
-                                        (double)test->leak.devices_min,
+                                    .devices_min = (double)test->leak.devices_min,
                                     .sd = SPREAD_SLOPE,
                                     .alpha = test->leak.alpha,
                                     .weight = test->leak.weight,
@@ -183,40 +173,35 @@ static bool sees_leak(const struct flo_statistic_rule *test,
     return true;
 }
 
-static bool sees_errors(const struct flo_statistic_rule *test,
-                        const struct flo_study_crowd *all,
-                        const struct flo_study_past *past,
-                        struct flo_study_seen *out)
+static bool sees_errors(const struct flo_statistic_rule *test, const struct flo_study_crowd *all,
+                        const struct flo_study_past *past, struct flo_study_seen *out)
 {
     double rate = fmax(past->errors, 0.5) / past->requests;
     double each = past->requests / past->blocks * BLOCKS_AN_HOUR * all->hours;
-    const struct flo_detect_events plan = {
-        .expected_updated = rate * each * all->updated,
-        .expected_control = rate * each * all->controls,
-        .alpha = test->count.alpha,
-        .weight = test->count.weight,
-        .limit_ratio = test->count.limit_ratio,
-        .least = (rate + test->count.floor_rate) * each * all->updated};
+    const struct flo_detect_events plan = {.expected_updated = rate * each * all->updated,
+                                           .expected_control = rate * each * all->controls,
+                                           .alpha = test->count.alpha,
+                                           .weight = test->count.weight,
+                                           .limit_ratio = test->count.limit_ratio,
+                                           .least = (rate + test->count.floor_rate) * each *
+                                                    all->updated};
     uint32_t events;
     double ratio;
 
     out->hours = all->hours;
     out->usual = rate;
     out->has_find = each * all->updated >= test->count.exposure_min &&
-                    flo_detect_count(&plan, &events, &ratio) &&
-                    ratio * rate < 1;
+                    flo_detect_count(&plan, &events, &ratio) && ratio * rate < 1;
     out->finds = out->has_find ? ratio * rate : 0;
     return true;
 }
 
 /* The fewest of the updated devices that crash, and are too many; 0: none. */
-static uint32_t crashes_for(const struct flo_study_crowd *all, double usual,
-                            double past)
+static uint32_t crashes_for(const struct flo_study_crowd *all, double usual, double past)
 {
     struct flo_study_crash arms = {
         .treated = {.expected = usual * all->updated},
-        .control = {.devices = usual * all->controls,
-                    .expected = usual * all->controls},
+        .control = {.devices = usual * all->controls, .expected = usual * all->controls},
         .past = {.devices = past, .expected = past}};
     struct flo_study_soon soon;
 
@@ -239,8 +224,7 @@ static double share_for(uint32_t events, uint32_t devices)
     for (int i = 0; i < HALVINGS; i++) {
         double middle = (low + high) / 2;
         double misses = (double)devices - events;
-        if (exp(flo_ln_incomplete_beta(middle, events, misses + 1).below) <
-            SURE) {
+        if (exp(flo_ln_incomplete_beta(middle, events, misses + 1).below) < SURE) {
             low = middle;
         } else {
             high = middle;
@@ -250,8 +234,7 @@ static double share_for(uint32_t events, uint32_t devices)
 }
 
 /* By the rule of crashes soon after the swap, which needs the fewest. */
-static bool sees_crashes(const struct flo_study_crowd *all,
-                         const struct flo_study_past *past,
+static bool sees_crashes(const struct flo_study_crowd *all, const struct flo_study_past *past,
                          struct flo_study_seen *out)
 {
     double rate = fmax(past->crashes / past->hours, RATE_MIN);
@@ -264,15 +247,12 @@ static bool sees_crashes(const struct flo_study_crowd *all,
     return true;
 }
 
-bool flo_study_sees_events(const struct flo_study *study, uint32_t rule,
-                           uint32_t phase, uint32_t segments,
-                           const struct flo_study_crowd *crowds,
-                           const struct flo_study_past *past,
-                           struct flo_study_seen *out)
+bool flo_study_sees_events(const struct flo_study *study, uint32_t rule, uint32_t phase,
+                           uint32_t segments, const struct flo_study_crowd *crowds,
+                           const struct flo_study_past *past, struct flo_study_seen *out)
 {
     const struct flo_study_rule *of = &study->rules.rules[rule];
-    struct flo_study_crowd all = {.controls = crowds[phase].controls,
-                                  .hours = crowds[phase].hours};
+    struct flo_study_crowd all = {.controls = crowds[phase].controls, .hours = crowds[phase].hours};
     struct flo_statistic_rule test;
 
     *out = (struct flo_study_seen){0};
@@ -287,8 +267,7 @@ bool flo_study_sees_events(const struct flo_study *study, uint32_t rule,
     case FLO_MEASURE_LEAK:
         return sees_leak(&test, &all, of->from_ms, out);
     case FLO_MEASURE_ERRORS:
-        return past->requests > 0 && past->blocks > 0 &&
-               sees_errors(&test, &all, past, out);
+        return past->requests > 0 && past->blocks > 0 && sees_errors(&test, &all, past, out);
     case FLO_MEASURE_CRASHES:
         return past->hours > 0 && sees_crashes(&all, past, out);
     default:
@@ -313,8 +292,8 @@ double flo_study_finds_at(const struct flo_study *study, uint32_t rule,
                                     .sd = sd,
                                     .nu = site->all - site->sites,
                                     .alpha = ALPHA_SLICES,
-                                    .weight = study->rules.rules[rule].weight /
-                                              LABELS / site->sites,
+                                    .weight =
+                                        study->rules.rules[rule].weight / LABELS / site->sites,
                                     .limit_pct = SLICE_LIMIT_PCT,
                                     .clip = CLIP_SLICE};
     double find = find_of(&plan);
@@ -323,23 +302,21 @@ double flo_study_finds_at(const struct flo_study *study, uint32_t rule,
 
 /* ---- words ---- */
 
-void flo_study_seen_text(enum flo_measure measure,
-                         const struct flo_study_seen *seen, char *out)
+void flo_study_seen_text(enum flo_measure measure, const struct flo_study_seen *seen, char *out)
 {
     if (measure == FLO_MEASURE_LEAK) {
         snprintf(out, FLO_STUDY_TEXT, "%+.1f %% an hour", seen->finds);
     } else if (measure == FLO_MEASURE_ERRORS) {
-        snprintf(out, FLO_STUDY_TEXT, "%.3g %% of requests, not %.2g %%",
-                 100 * seen->finds, 100 * seen->usual);
+        snprintf(out, FLO_STUDY_TEXT, "%.3g %% of requests, not %.2g %%", 100 * seen->finds,
+                 100 * seen->usual);
     } else {
-        snprintf(out, FLO_STUDY_TEXT,
-                 "%.3g %% of devices in %.2g h, not %.2g %%", 100 * seen->finds,
-                 seen->hours, 100 * seen->usual);
+        snprintf(out, FLO_STUDY_TEXT, "%.3g %% of devices in %.2g h, not %.2g %%",
+                 100 * seen->finds, seen->hours, 100 * seen->usual);
     }
 }
 
-void flo_study_sight_text(const char *phase, const char *title,
-                          const struct flo_study_sight *sight, char *out)
+void flo_study_sight_text(const char *phase, const char *title, const struct flo_study_sight *sight,
+                          char *out)
 {
     char controls[64] = "";
 
@@ -351,6 +328,5 @@ void flo_study_sight_text(const char *phase, const char *title,
              "phase %.40s: a release without effect on %.40s is proven in "
              "%.0f %% of cases, in the others a person is asked; prove_pct "
              "%.1f in place of %.4g would do%s",
-             phase, title, floor(100 * sight->odds), sight->helps_pct,
-             sight->prove_pct, controls);
+             phase, title, floor(100 * sight->odds), sight->helps_pct, sight->prove_pct, controls);
 }

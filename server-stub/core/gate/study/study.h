@@ -62,8 +62,8 @@ struct flo_preset_phase {
     uint32_t devices;
     uint64_t soak_ms;
 };
-bool flo_preset_phase(enum flo_preset preset, uint32_t index, uint32_t members,
-                      uint32_t hold_out, struct flo_preset_phase *out);
+bool flo_preset_phase(enum flo_preset preset, uint32_t index, uint32_t members, uint32_t hold_out,
+                      struct flo_preset_phase *out);
 
 #define FLO_FLEET_MIN 200 /* members; smaller fleets have no hold-out */
 /* Devices that keep their release: a share, at least 50 and at most 500. */
@@ -103,16 +103,14 @@ struct flo_study_rules {
 void flo_study_preset(enum flo_preset preset, struct flo_study_rules *out);
 /* Can each rule fail?  Asked of new words alone: stored ones are read as they
  * were made.  FLO_E_REST_MEANING names the gate. */
-FLO_MUST_USE int
-flo_study_rules_check_sense(const struct flo_study_rules *rules,
-                            struct flo_err *err);
+FLO_MUST_USE int flo_study_rules_check_sense(const struct flo_study_rules *rules,
+                                             struct flo_err *err);
 /* Read the study's members of a rollout's `gates`: "preset", "alarm_only",
  * "hold_out_pct", "watch_ms", and a member for each measure, false: without it.
  * NULL: none.
  *
  * FLO_E_REST_SCHEMA and FLO_E_REST_UNKNOWN as flo_gates_parse. */
-FLO_MUST_USE int flo_study_parse(const json_t *gates_or_null,
-                                 struct flo_study_rules *out,
+FLO_MUST_USE int flo_study_parse(const json_t *gates_or_null, struct flo_study_rules *out,
                                  struct flo_err *err);
 /* Is this member of `gates` the study's? */
 bool flo_study_has_word(const char *word);
@@ -142,8 +140,7 @@ struct flo_study_crash {
     double first_devices, first_hours;
 };
 /* A device that crashed in so many of its hours. */
-void flo_study_crash_first(struct flo_study_crash *crash, double crashes,
-                           double hours);
+void flo_study_crash_first(struct flo_study_crash *crash, double crashes, double hours);
 
 enum flo_slice_hold {
     FLO_SLICE_HELD,
@@ -218,7 +215,7 @@ struct flo_study_probe {
     char name[FLO_SLICE_TEXT]; /* "site=lyon" */
     bool is_count;             /* far above its own past in errors or crashes */
     enum flo_measure measure;  /* then: which */
-    double least; /* else ln of how much more than the controls there */
+    double least;              /* else ln of how much more than the controls there */
 };
 struct flo_study_evidence {
     uint32_t phase; /* phase in which it was gathered, from 0 */
@@ -254,8 +251,7 @@ struct flo_study_proof {
     struct flo_pooled_result result;
 };
 /* The verdict of `result` at a look, where its test does not fail. */
-void flo_study_prove(const struct flo_ratio_rule *rule,
-                     struct flo_study_proof *proof,
+void flo_study_prove(const struct flo_ratio_rule *rule, struct flo_study_proof *proof,
                      struct flo_statistic_result *result);
 /* Sums by their names, new reference, and back.  false: they cannot be. */
 json_t *flo_study_sums_json(const struct flo_pooled_sums *sums);
@@ -317,9 +313,9 @@ struct flo_study_state {
     char held[FLO_STUDY_SLICES_MAX][FLO_SLICE_TEXT];
     uint8_t held_as[FLO_STUDY_SLICES_MAX]; /* enum flo_slice_hold */
     uint32_t held_count;
-    uint16_t further; /* rules that are to blame too, once one fails: a bit
-                         each (Holm) */
-    bool is_alarmed;  /* while the hold-out is watched */
+    uint16_t further;                     /* rules that are to blame too, once one fails: a bit
+                                             each (Holm) */
+    bool is_alarmed;                      /* while the hold-out is watched */
     uint8_t passed_in[FLO_MEASURE_COUNT]; /* the last phase before this one in
                                              which the rule passed, from 1; 0:
                                              none */
@@ -370,10 +366,8 @@ struct flo_study_sight {
 };
 /* `crowds` has phases up to this one.  false: the rule is of no speed and not
  * of memory, or there is nobody to compare. */
-bool flo_study_sees(const struct flo_study *study, uint32_t rule,
-                    uint32_t phase, uint32_t segments,
-                    const struct flo_study_crowd *crowds,
-                    struct flo_study_sight *out);
+bool flo_study_sees(const struct flo_study *study, uint32_t rule, uint32_t phase, uint32_t segments,
+                    const struct flo_study_crowd *crowds, struct flo_study_sight *out);
 /* Events of a fleet, as they were. */
 struct flo_study_past {
     double errors, requests;
@@ -389,11 +383,9 @@ struct flo_study_seen {
 };
 /* The smallest one that a phase finds in 95 % of cases.  false: another rule,
  * nobody to compare, or the past says nothing of it. */
-bool flo_study_sees_events(const struct flo_study *study, uint32_t rule,
-                           uint32_t phase, uint32_t segments,
-                           const struct flo_study_crowd *crowds,
-                           const struct flo_study_past *past,
-                           struct flo_study_seen *out);
+bool flo_study_sees_events(const struct flo_study *study, uint32_t rule, uint32_t phase,
+                           uint32_t segments, const struct flo_study_crowd *crowds,
+                           const struct flo_study_past *past, struct flo_study_seen *out);
 /* A site of so many members, of which so many are updated. */
 struct flo_study_site {
     uint32_t members, updated;
@@ -410,15 +402,15 @@ bool flo_study_is_speed(enum flo_measure measure);
 
 struct flo_study_finding {
     enum flo_phase_verdict verdict;
-    uint32_t look;     /* that was taken, or FLO_LOOK_NONE */
-    uint16_t excludes; /* segments that fail alone, and hold fewer than half of
-                          the members: a bit each */
-    uint16_t holds;    /* slices of the evidence that are to be held and are not
-                          yet, a bit each */
+    uint32_t look;                        /* that was taken, or FLO_LOOK_NONE */
+    uint16_t excludes;                    /* segments that fail alone, and hold fewer than half of
+                                             the members: a bit each */
+    uint16_t holds;                       /* slices of the evidence that are to be held and are not
+                                             yet, a bit each */
     uint8_t ends[FLO_STUDY_SLICES_MAX];   /* enum flo_slice_end of its rows */
     uint8_t probed[FLO_STUDY_PROBES_MAX]; /* devices that a probe brought */
-    uint16_t changed; /* rules to be told of, a bit each: their verdict changed,
-                         or this was a look */
+    uint16_t changed;                     /* rules to be told of, a bit each: their verdict changed,
+                                             or this was a look */
 };
 /* These segments go back: waves are summed up again without them. */
 void flo_study_exclude(struct flo_study *study, uint16_t segments);
@@ -430,33 +422,28 @@ uint32_t flo_study_asked(const struct flo_study_state *state);
 /* A new phase, from 0, begins after another: looks begin again. */
 void flo_study_phase(struct flo_study *study, uint32_t phase);
 /* Judge a phase by new evidence. */
-void flo_study_judge(struct flo_study *study,
-                     const struct flo_study_evidence *evidence,
-                     const struct flo_study_moment *moment,
-                     struct flo_study_results *results,
+void flo_study_judge(struct flo_study *study, const struct flo_study_evidence *evidence,
+                     const struct flo_study_moment *moment, struct flo_study_results *results,
                      struct flo_study_finding *out);
 /* Does the rule of crashes fail by those soon after the swap, and not by its
  * test? */
 bool flo_study_is_soon(const struct flo_study_standing *standing);
-void flo_study_crash_judge(const struct flo_study_crash *arms,
-                           struct flo_study_soon *out);
+void flo_study_crash_judge(const struct flo_study_crash *arms, struct flo_study_soon *out);
 /* Does the rule fail by devices far above their own past, and not by its
  * test? */
 bool flo_study_is_steep(const struct flo_study_standing *standing);
 /* Does a phase wait for this rule to pass, as far as is known before it has
  * evidence? */
-bool flo_study_is_critical(const struct flo_study_rules *rules, uint32_t rule,
-                           uint32_t phase, bool is_last);
+bool flo_study_is_critical(const struct flo_study_rules *rules, uint32_t rule, uint32_t phase,
+                           bool is_last);
 /* ... and by the newest evidence: a speed without any request is not waited
  * for; that of batch requests stands in for it.  Nor are crashes, where so few
  * devices cannot prove anything in the longest soak. */
 #define FLO_STUDY_ODDS_MIN 0.97 /* odds for a release without effect */
-bool flo_study_awaits(const struct flo_study *study, uint32_t rule,
-                      uint32_t phase, bool is_last);
+bool flo_study_awaits(const struct flo_study *study, uint32_t rule, uint32_t phase, bool is_last);
 /* The rule as it is tested in a phase: for all, or for one of `segments`. */
-void flo_study_test(const struct flo_study_rules *rules, uint32_t rule,
-                    uint32_t phase, uint32_t segments, bool is_all,
-                    struct flo_statistic_rule *out);
+void flo_study_test(const struct flo_study_rules *rules, uint32_t rule, uint32_t phase,
+                    uint32_t segments, bool is_all, struct flo_statistic_rule *out);
 
 /* ---- the record ---- */
 
@@ -476,34 +463,30 @@ json_t *flo_study_record(const struct flo_study *study, const char *rollout,
                          const struct flo_study_finding *finding);
 /* Members "slices", "moved" and "probed", where there are any. */
 void flo_study_record_slices(const struct flo_study_evidence *evidence,
-                             const struct flo_study_finding *finding,
-                             json_t *record);
+                             const struct flo_study_finding *finding, json_t *record);
 /* Evaluate a record again.  *worst is the largest difference of a number.
  * `on_row`, when there is one, gets each rule: the verdict that stood, and the
  * finding as a sentence.
  *
  * FLO_E_GATE_EVIDENCE: it cannot be read, or a verdict differs. */
-typedef void (*flo_study_row_fn)(void *context, enum flo_measure measure,
-                                 const char *stands, const char *text);
-FLO_MUST_USE int flo_study_replay(const json_t *record, flo_study_row_fn on_row,
-                                  void *context, double *worst,
-                                  struct flo_err *err);
+typedef void (*flo_study_row_fn)(void *context, enum flo_measure measure, const char *stands,
+                                 const char *text);
+FLO_MUST_USE int flo_study_replay(const json_t *record, flo_study_row_fn on_row, void *context,
+                                  double *worst, struct flo_err *err);
 
 /* ---- words ---- */
 
 /* Bytes of each `out`. */
 #define FLO_STUDY_TEXT 400
 /* A phase whose proof has small odds, and the remedy. */
-void flo_study_sight_text(const char *phase, const char *title,
-                          const struct flo_study_sight *sight, char *out);
+void flo_study_sight_text(const char *phase, const char *title, const struct flo_study_sight *sight,
+                          char *out);
 /* "errors on 1.3 % of requests, not 0.2 %". */
-void flo_study_seen_text(enum flo_measure measure,
-                         const struct flo_study_seen *seen, char *out);
+void flo_study_seen_text(enum flo_measure measure, const struct flo_study_seen *seen, char *out);
 /* "+65.0 %", and from 1.8 times on "2.0 times". */
 void flo_study_effect_text(double effect, char *out);
 /* Where a release is worse, and what becomes of it. */
-void flo_study_slice_text(const struct flo_study_slice *slice,
-                          enum flo_slice_end end, char *out);
+void flo_study_slice_text(const struct flo_study_slice *slice, enum flo_slice_end end, char *out);
 /* A label of the scan, and how much of it is left out. */
 struct flo_study_scan {
     const char *label;
@@ -512,29 +495,26 @@ struct flo_study_scan {
 };
 void flo_study_scan_text(const struct flo_study_scan *scan, char *out);
 /* A device that asks for `count` more of its slice. */
-void flo_study_probe_text(const struct flo_study_probe *probe, uint32_t count,
-                          char *out);
+void flo_study_probe_text(const struct flo_study_probe *probe, uint32_t count, char *out);
 void flo_study_changed_text(const struct flo_study_changed *changed, char *out);
 /* Titles of the rules in `further`, ", " between; "" for none. */
 void flo_study_further(const struct flo_study *study, char *out);
 /* A sentence about the own past of the devices, where no test failed.  false:
  * there is none. */
-bool flo_study_past_text(enum flo_measure measure,
-                         const struct flo_study_standing *standing, char *out);
+bool flo_study_past_text(enum flo_measure measure, const struct flo_study_standing *standing,
+                         char *out);
 /* The finding of a rule that stands in a phase. */
-void flo_study_say(const struct flo_study *study, uint32_t rule, uint32_t phase,
-                   uint32_t segments, char *out);
+void flo_study_say(const struct flo_study *study, uint32_t rule, uint32_t phase, uint32_t segments,
+                   char *out);
 /* The rule that decided, or that is waited for, as a sentence.  is_awaited: the
  * phase waits for it to pass. */
-void flo_study_because(const struct flo_study *study, uint32_t rule,
-                       uint32_t phase, uint32_t segments, bool is_awaited,
-                       char *out);
+void flo_study_because(const struct flo_study *study, uint32_t rule, uint32_t phase,
+                       uint32_t segments, bool is_awaited, char *out);
 /* One line: what was found, on how many, and what it is measured against. */
 void flo_study_text(enum flo_measure measure, const struct flo_study_row *row,
                     const char *segment_or_null, char *out);
 /* The told effect of a row and its 95 % interval, infinite where there is none:
  * in %, or as a ratio of rates.  false: the row has none. */
-bool flo_study_effect(const struct flo_study_row *row, double *value,
-                      double *low, double *high);
+bool flo_study_effect(const struct flo_study_row *row, double *value, double *low, double *high);
 
 #endif

@@ -22,8 +22,7 @@ static FLO_PRINTF(2, 3) void say(struct line *line, const char *format, ...)
     va_list list;
 
     va_start(list, format);
-    int chars = vsnprintf(line->out + line->used, FLO_STUDY_TEXT - line->used,
-                          format, list);
+    int chars = vsnprintf(line->out + line->used, FLO_STUDY_TEXT - line->used, format, list);
     va_end(list);
     if (chars > 0) {
         size_t room = FLO_STUDY_TEXT - 1 - line->used;
@@ -54,8 +53,7 @@ static const char *open_text(enum flo_open open)
     return "not proven yet";
 }
 
-static void say_verdict(struct line *line, enum flo_verdict verdict,
-                        enum flo_open open)
+static void say_verdict(struct line *line, enum flo_verdict verdict, enum flo_open open)
 {
     say(line, ": %s",
         verdict == FLO_VERDICT_FAIL   ? "fail"
@@ -64,8 +62,7 @@ static void say_verdict(struct line *line, enum flo_verdict verdict,
 }
 
 /* +65 %, but 2.0 times. */
-static void say_effect(struct line *line, double effect, bool has_interval,
-                       double low, double high)
+static void say_effect(struct line *line, double effect, bool has_interval, double low, double high)
 {
     bool is_times = effect > TIMES_FROM;
 
@@ -75,10 +72,8 @@ static void say_effect(struct line *line, double effect, bool has_interval,
         say(line, " %+.1f %%", flo_change_pct(effect));
     }
     if (has_interval && isfinite(low) && isfinite(high)) {
-        say(line,
-            is_times ? " (95 %% CI %.3g…%.3g)" : " (95 %% CI %+.1f…%+.1f)",
-            is_times ? exp(low) : flo_change_pct(low),
-            is_times ? exp(high) : flo_change_pct(high));
+        say(line, is_times ? " (95 %% CI %.3g…%.3g)" : " (95 %% CI %+.1f…%+.1f)",
+            is_times ? exp(low) : flo_change_pct(low), is_times ? exp(high) : flo_change_pct(high));
     }
 }
 
@@ -92,25 +87,21 @@ void flo_study_effect_text(double effect, char *out)
 }
 
 static void say_ratio(struct line *line, const struct flo_ratio_rule *rule,
-                      const struct flo_ratio_result *result,
-                      const struct flo_told *told)
+                      const struct flo_ratio_result *result, const struct flo_told *told)
 {
     if (!result->has_effect) {
         say_verdict(line, result->verdict, result->open);
         return;
     }
     if (told->has_effect) {
-        say_effect(line, told->effect, told->has_interval, told->low,
-                   told->high);
+        say_effect(line, told->effect, told->has_interval, told->low, told->high);
     } else {
-        say_effect(line, result->delta, result->has_spread, result->low,
-                   result->high);
+        say_effect(line, result->delta, result->has_spread, result->low, result->high);
     }
     if (result->has_look && result->verdict != FLO_VERDICT_FAIL) {
         say(line, ", at most %+.1f %%", flo_change_pct(result->upper));
     }
-    say(line, " on %llu updated against %llu controls, ",
-        (unsigned long long)result->treated,
+    say(line, " on %llu updated against %llu controls, ", (unsigned long long)result->treated,
         (unsigned long long)result->control);
     if (result->has_look && result->verdict != FLO_VERDICT_FAIL) {
         say(line, "has to be below %+.4g %%", rule->prove_pct);
@@ -122,22 +113,18 @@ static void say_ratio(struct line *line, const struct flo_ratio_rule *rule,
 
 /* The growth in an hour; where no effect is told, that of the medians. */
 static void say_leak(struct line *line, const struct flo_leak_rule *rule,
-                     const struct flo_leak_result *result,
-                     const struct flo_told *told)
+                     const struct flo_leak_result *result, const struct flo_told *told)
 {
     if (!result->has_slope) {
         say(line, ": too few readings yet");
         return;
     }
-    say(line, " %+.2g %% an hour",
-        flo_change_pct(told->has_effect ? told->effect : result->slope));
+    say(line, " %+.2g %% an hour", flo_change_pct(told->has_effect ? told->effect : result->slope));
     if (told->has_interval && isfinite(told->low) && isfinite(told->high)) {
-        say(line, " (95 %% CI %+.2g…%+.2g)", flo_change_pct(told->low),
-            flo_change_pct(told->high));
+        say(line, " (95 %% CI %+.2g…%+.2g)", flo_change_pct(told->low), flo_change_pct(told->high));
     }
     say(line, " on %llu updated against %llu controls, limit %+.4g %% an hour",
-        (unsigned long long)result->updated,
-        (unsigned long long)result->controls, rule->limit_pct);
+        (unsigned long long)result->updated, (unsigned long long)result->controls, rule->limit_pct);
     say_verdict(line, result->verdict, result->open);
 }
 
@@ -182,10 +169,8 @@ static void say_times(struct line *line, const struct flo_count_result *result,
 }
 
 /* Events of devices are told as devices; others as a ratio of rates. */
-static void say_count(struct line *line, const char *per,
-                      const struct flo_count_rule *rule,
-                      const struct flo_count_result *result,
-                      const struct flo_told_rate *rate)
+static void say_count(struct line *line, const char *per, const struct flo_count_rule *rule,
+                      const struct flo_count_result *result, const struct flo_told_rate *rate)
 {
     bool is_devices = strcmp(per, "devices") == 0;
 
@@ -200,15 +185,13 @@ static void say_count(struct line *line, const char *per,
     } else {
         say_times(line, result, rate);
         say(line, ": %.0f in %.0f %s against %.0f in %.0f, limit %.3g times",
-            result->events_treated, result->exposure_treated, per,
-            result->events_control, result->exposure_control,
-            rule->limit_ratio);
+            result->events_treated, result->exposure_treated, per, result->events_control,
+            result->exposure_control, rule->limit_ratio);
     }
     say_verdict(line, result->verdict, result->open);
 }
 
-bool flo_study_effect(const struct flo_study_row *row, double *value,
-                      double *low, double *high)
+bool flo_study_effect(const struct flo_study_row *row, double *value, double *low, double *high)
 {
     const struct flo_told *told = &row->told.effect;
     const struct flo_told_rate *rate = &row->told.rate;
@@ -244,8 +227,7 @@ void flo_study_text(enum flo_measure measure, const struct flo_study_row *row,
         say_ratio(&line, &rule->ratio, &result->ratio, &row->told.effect);
         break;
     case FLO_STATISTIC_COUNT:
-        say_count(&line, fact->per, &rule->count, &result->count,
-                  &row->told.rate);
+        say_count(&line, fact->per, &rule->count, &result->count, &row->told.rate);
         break;
     case FLO_STATISTIC_DEATHS:
         if (result->deaths.has_tail) {
@@ -269,17 +251,15 @@ static const char *worse_text(enum flo_measure measure)
                                                : "everything is slower";
 }
 
-static void steep_text(enum flo_measure measure,
-                       const struct flo_study_steep *steep, char *out)
+static void steep_text(enum flo_measure measure, const struct flo_study_steep *steep, char *out)
 {
     const struct flo_plain_arm *updated = &steep->arms.treated;
     const struct flo_plain_arm *others = &steep->arms.control;
 
     if (steep->verdict == FLO_PLAIN_EVERYWHERE) {
-        snprintf(out, FLO_STUDY_TEXT,
-                 "%s: %s, %u of %u others too: not the release",
-                 flo_measure_fact(measure)->title, worse_text(measure),
-                 others->above, others->devices);
+        snprintf(out, FLO_STUDY_TEXT, "%s: %s, %u of %u others too: not the release",
+                 flo_measure_fact(measure)->title, worse_text(measure), others->above,
+                 others->devices);
         return;
     }
     snprintf(out, FLO_STUDY_TEXT,
@@ -299,21 +279,19 @@ static void soon_text(const struct flo_study_soon *soon, char *out)
     snprintf(out, FLO_STUDY_TEXT,
              "crashes: %.0f within 2 h of the swap, their own past lets %.2g "
              "expect; of controls %.0f, %.2g expected: %s",
-             arms->treated.devices, arms->treated.expected,
-             arms->control.devices, arms->control.expected,
-             soon->result.verdict == FLO_VERDICT_FAIL ? "fail"
-                                                      : "not proven yet");
+             arms->treated.devices, arms->treated.expected, arms->control.devices,
+             arms->control.expected,
+             soon->result.verdict == FLO_VERDICT_FAIL ? "fail" : "not proven yet");
 }
 
-bool flo_study_past_text(enum flo_measure measure,
-                         const struct flo_study_standing *standing, char *out)
+bool flo_study_past_text(enum flo_measure measure, const struct flo_study_standing *standing,
+                         char *out)
 {
     if (flo_study_is_soon(standing)) {
         soon_text(&standing->soon, out);
         return true;
     }
-    if (standing->steep.verdict == FLO_PLAIN_OPEN ||
-        standing->result.verdict == FLO_VERDICT_FAIL) {
+    if (standing->steep.verdict == FLO_PLAIN_OPEN || standing->result.verdict == FLO_VERDICT_FAIL) {
         return false;
     }
     steep_text(measure, &standing->steep, out);
@@ -340,8 +318,7 @@ const char *flo_slice_end_word(enum flo_slice_end end)
     return slice_end(end)->word;
 }
 
-void flo_study_probe_text(const struct flo_study_probe *probe, uint32_t count,
-                          char *out)
+void flo_study_probe_text(const struct flo_study_probe *probe, uint32_t count, char *out)
 {
     struct line line = {.out = out};
 
@@ -353,12 +330,9 @@ void flo_study_probe_text(const struct flo_study_probe *probe, uint32_t count,
     if (probe->is_count) {
         say(&line, "are far above its own past");
     } else {
-        say(&line, "is %.1f times slower than the others there",
-            exp(probe->least));
+        say(&line, "is %.1f times slower than the others there", exp(probe->least));
     }
-    say(&line,
-        ": %u more there first, the next phase waits until they have soaked",
-        count);
+    say(&line, ": %u more there first, the next phase waits until they have soaked", count);
 }
 
 /* Nothing there is left to compare with. */
@@ -370,22 +344,20 @@ static void say_unclear(struct line *line, const struct flo_study_slice *slice,
     if (slice->controls == 0) {
         say(line, "no device there runs the old release any more");
     } else {
-        say(line, "only %u device%s there run%s the old release",
-            slice->controls, flo_s(slice->controls),
-            slice->controls == 1 ? "s" : "");
+        say(line, "only %u device%s there run%s the old release", slice->controls,
+            flo_s(slice->controls), slice->controls == 1 ? "s" : "");
     }
-    say(line, ": cannot tell; %s%s",
-        is_done ? slice_end(end)->text : "look there", is_done ? ", look" : "");
+    say(line, ": cannot tell; %s%s", is_done ? slice_end(end)->text : "look there",
+        is_done ? ", look" : "");
 }
 
 /* Errors and crashes: devices that their own past does not explain. */
 static void say_far(struct line *line, const struct flo_study_slice *slice)
 {
-    say(line, " at %s: %u of %u updated device%s far above their own past, ",
-        slice->name, slice->far, slice->updated, flo_s(slice->updated));
+    say(line, " at %s: %u of %u updated device%s far above their own past, ", slice->name,
+        slice->far, slice->updated, flo_s(slice->updated));
     if (slice->is_culprit) {
-        say(line, "%.3g of %u others there", slice->far_controls,
-            slice->controls);
+        say(line, "%.3g of %u others there", slice->far_controls, slice->controls);
     }
 }
 
@@ -399,16 +371,15 @@ static void say_slower(struct line *line, const struct flo_study_slice *slice)
         say(line, "%s, ", slice->is_asked ? " since the update" : "");
         return;
     }
-    say(line, ": %u of %u updated device%s against %u there that are not",
-        slice->far, slice->updated, flo_s(slice->updated), slice->controls);
+    say(line, ": %u of %u updated device%s against %u there that are not", slice->far,
+        slice->updated, flo_s(slice->updated), slice->controls);
     if (slice->has_elsewhere) {
         say(line, "; elsewhere");
         say_effect(line, slice->elsewhere, false, 0, 0);
     }
 }
 
-void flo_study_slice_text(const struct flo_study_slice *slice,
-                          enum flo_slice_end end, char *out)
+void flo_study_slice_text(const struct flo_study_slice *slice, enum flo_slice_end end, char *out)
 {
     const struct flo_measure_fact *fact = flo_measure_fact(slice->measure);
     struct line line = {.out = out};
@@ -452,12 +423,10 @@ void flo_study_changed_text(const struct flo_study_changed *changed, char *out)
     struct line line = {.out = out};
 
     out[0] = '\0';
-    say(&line, "%s: %s", flo_measure_fact(changed->measure)->title,
-        changed->name);
+    say(&line, "%s: %s", flo_measure_fact(changed->measure)->title, changed->name);
     say_effect(&line, changed->shift, false, 0, 0);
     say(&line, "%s: the site changed, not the release",
-        changed->has_both ? " on devices of both releases"
-                          : " on devices of the old release");
+        changed->has_both ? " on devices of both releases" : " on devices of the old release");
 }
 
 void flo_study_further(const struct flo_study *study, char *out)
@@ -473,31 +442,27 @@ void flo_study_further(const struct flo_study *study, char *out)
     }
 }
 
-void flo_study_say(const struct flo_study *study, uint32_t rule, uint32_t phase,
-                   uint32_t segments, char *out)
+void flo_study_say(const struct flo_study *study, uint32_t rule, uint32_t phase, uint32_t segments,
+                   char *out)
 {
     const struct flo_study_standing *standing = &study->state.standing[rule];
     enum flo_measure measure = study->rules.rules[rule].measure;
-    struct flo_study_row row = {.result = standing->result,
-                                .told = standing->told};
+    struct flo_study_row row = {.result = standing->result, .told = standing->told};
 
     assert(rule < study->rules.count);
     if (!standing->has_result) {
-        snprintf(out, FLO_STUDY_TEXT, "%s: no evidence came yet",
-                 flo_measure_fact(measure)->title);
+        snprintf(out, FLO_STUDY_TEXT, "%s: no evidence came yet", flo_measure_fact(measure)->title);
         return;
     }
     if (flo_study_past_text(measure, standing, out)) {
         return;
     }
     if ((study->state.unread >> rule & 1) != 0) {
-        snprintf(out, FLO_STUDY_TEXT,
-                 "%s: not judged, no device has a request of this kind",
+        snprintf(out, FLO_STUDY_TEXT, "%s: not judged, no device has a request of this kind",
                  flo_measure_fact(measure)->title);
         return;
     }
-    if (study->state.few_sites != 0 &&
-        standing->result.kind == FLO_STATISTIC_RATIO &&
+    if (study->state.few_sites != 0 && standing->result.kind == FLO_STATISTIC_RATIO &&
         !standing->result.ratio.has_effect) {
         snprintf(out, FLO_STUDY_TEXT,
                  "%s: no comparison, the updated devices stand at fewer than "

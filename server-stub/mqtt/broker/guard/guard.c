@@ -48,8 +48,7 @@ struct guard {
 
 static struct device **place_of(struct guard *guard, const char *id)
 {
-    struct device **place =
-        &guard->buckets[flo_crc32c(0, id, strlen(id)) % BUCKETS];
+    struct device **place = &guard->buckets[flo_crc32c(0, id, strlen(id)) % BUCKETS];
 
     while (*place != NULL && strcmp((*place)->id, id) != 0) {
         place = &(*place)->next;
@@ -90,8 +89,7 @@ static void sweep(struct guard *guard, uint64_t now_ms, bool all)
 
 /* ---- who asked for more ---- */
 
-static void name(struct guard *guard, const char *id,
-                 enum flo_guard_share share, uint64_t now_ms)
+static void name(struct guard *guard, const char *id, enum flo_guard_share share, uint64_t now_ms)
 {
     const char *word = flo_guard_share_word(share);
     struct named *oldest = &guard->named[0];
@@ -111,8 +109,7 @@ static void name(struct guard *guard, const char *id,
     guard->is_news = true;
     if (now_ms >= guard->log_at_ms) {
         guard->log_at_ms = now_ms + LOG_MS;
-        mosquitto_log_printf(MOSQ_LOG_WARNING,
-                             "%s asks for more than its share: %s", id, word);
+        mosquitto_log_printf(MOSQ_LOG_WARNING, "%s asks for more than its share: %s", id, word);
     }
 }
 
@@ -122,10 +119,9 @@ static void report(struct guard *guard, uint64_t now_ms)
     size_t chars = 0;
 
     for (size_t i = 0; i < NAMED_MAX && guard->named[i].share != NULL; i++) {
-        chars +=
-            (size_t)snprintf(text + chars, sizeof(text) - chars, "%s %s %llu\n",
-                             guard->named[i].device, guard->named[i].share,
-                             (unsigned long long)guard->named[i].wall_s);
+        chars += (size_t)snprintf(text + chars, sizeof(text) - chars, "%s %s %llu\n",
+                                  guard->named[i].device, guard->named[i].share,
+                                  (unsigned long long)guard->named[i].wall_s);
     }
     guard->is_news = flo_file_write(guard->report, text, chars, 0600, NULL) < 0;
     guard->report_at_ms = now_ms + REPORT_MS;
@@ -141,8 +137,7 @@ static bool is_own(const char *id)
 
 /* One of a device's own topics, of a group's or of all, as they stand in
  * proto/topics.def. */
-static bool is_listed(const struct guard *guard, const char *id,
-                      const char *filter)
+static bool is_listed(const struct guard *guard, const char *id, const char *filter)
 {
     enum flo_topic topic;
     char key[FLO_NAME_MAX + 1];
@@ -154,13 +149,12 @@ static bool is_listed(const struct guard *guard, const char *id,
         return false;
     }
     const struct flo_topic_fact *fact = flo_topic_fact(topic);
-    return !fact->is_device_writing &&
-           (strncmp(fact->path, "d/", 2) != 0 || strcmp(key, id) == 0);
+    return !fact->is_device_writing && (strncmp(fact->path, "d/", 2) != 0 || strcmp(key, id) == 0);
 }
 
 /* Take so much of a share, or name the device. */
-static bool takes(struct guard *guard, struct device *device,
-                  enum flo_guard_share share, uint64_t count, uint64_t now_ms)
+static bool takes(struct guard *guard, struct device *device, enum flo_guard_share share,
+                  uint64_t count, uint64_t now_ms)
 {
     bool may = flo_guard_take(&device->core, share, count, now_ms);
 
@@ -171,18 +165,15 @@ static bool takes(struct guard *guard, struct device *device,
 }
 
 static int subscribes(struct guard *guard, struct device *device,
-                      const struct mosquitto_evt_acl_check *asked,
-                      uint64_t now_ms)
+                      const struct mosquitto_evt_acl_check *asked, uint64_t now_ms)
 {
-    flo_guard_begins(&device->core,
-                     mosquitto_client_clean_session(asked->client), now_ms);
+    flo_guard_begins(&device->core, mosquitto_client_clean_session(asked->client), now_ms);
     if (!takes(guard, device, FLO_GUARD_SUBSCRIPTIONS, 1, now_ms)) {
         return MOSQ_ERR_UNKNOWN;
     }
     return asked->access == MOSQ_ACL_SUBSCRIBE &&
                    (!is_listed(guard, device->id, asked->topic) ||
-                    mosquitto_client_sub_count(asked->client) >=
-                        FLO_GUARD_HELD_MAX)
+                    mosquitto_client_sub_count(asked->client) >= FLO_GUARD_HELD_MAX)
                ? MOSQ_ERR_ACL_DENIED
                : MOSQ_ERR_PLUGIN_DEFER;
 }
@@ -190,8 +181,7 @@ static int subscribes(struct guard *guard, struct device *device,
 static int hears(struct guard *guard, struct device *device,
                  const struct mosquitto_evt_acl_check *asked)
 {
-    bool fits =
-        flo_guard_hears(&device->core, asked->payloadlen, asked->retain);
+    bool fits = flo_guard_hears(&device->core, asked->payloadlen, asked->retain);
 
     if (flo_guard_is_full(&device->core) && !device->core.is_away) {
         guard->is_full = device->is_full = true;
@@ -217,8 +207,8 @@ static int on_check(int event, void *data, void *context)
     switch (asked->access) {
     case MOSQ_ACL_WRITE:
         return takes(guard, device, FLO_GUARD_MESSAGES, 1, now_ms) &&
-                       takes(guard, device, FLO_GUARD_KILOBYTES,
-                             asked->payloadlen / 1024 + 1, now_ms)
+                       takes(guard, device, FLO_GUARD_KILOBYTES, asked->payloadlen / 1024 + 1,
+                             now_ms)
                    ? MOSQ_ERR_PLUGIN_DEFER
                    : MOSQ_ERR_UNKNOWN;
     case MOSQ_ACL_READ:
@@ -233,8 +223,7 @@ static int on_disconnect(int event, void *data, void *context)
     const struct mosquitto_evt_disconnect *left = data;
     struct guard *guard = context;
     const char *id = mosquitto_client_id(left->client);
-    struct device *device =
-        id == NULL || is_own(id) ? NULL : device_of(guard, id);
+    struct device *device = id == NULL || is_own(id) ? NULL : device_of(guard, id);
 
     (void)event;
     if (device != NULL) {
@@ -303,8 +292,7 @@ static void take_option(struct guard *guard, const struct mosquitto_opt *option)
     }
 }
 
-int mosquitto_plugin_init(void *plugin, void **context,
-                          struct mosquitto_opt *options, int count)
+int mosquitto_plugin_init(void *plugin, void **context, struct mosquitto_opt *options, int count)
 {
     struct guard *guard = calloc(1, sizeof(*guard));
     int rv;
@@ -316,24 +304,20 @@ int mosquitto_plugin_init(void *plugin, void **context,
     for (int i = 0; i < count; i++) {
         take_option(guard, &options[i]);
     }
-    if (guard->report[0] == '\0' ||
-        flo_topic_common(guard->fleet, guard->common, NULL) < 0) {
-        mosquitto_log_printf(MOSQ_LOG_WARNING,
-                             "guard: it needs the options fleet and report");
+    if (guard->report[0] == '\0' || flo_topic_common(guard->fleet, guard->common, NULL) < 0) {
+        mosquitto_log_printf(MOSQ_LOG_WARNING, "guard: it needs the options fleet and report");
         return MOSQ_ERR_INVAL;
     }
-    if ((rv = mosquitto_callback_register(plugin, MOSQ_EVT_ACL_CHECK, on_check,
-                                          NULL, guard)) != 0 ||
-        (rv = mosquitto_callback_register(plugin, MOSQ_EVT_DISCONNECT,
-                                          on_disconnect, NULL, guard)) != 0) {
+    if ((rv = mosquitto_callback_register(plugin, MOSQ_EVT_ACL_CHECK, on_check, NULL, guard)) !=
+            0 ||
+        (rv = mosquitto_callback_register(plugin, MOSQ_EVT_DISCONNECT, on_disconnect, NULL,
+                                          guard)) != 0) {
         return rv;
     }
-    return mosquitto_callback_register(plugin, MOSQ_EVT_TICK, on_tick, NULL,
-                                       guard);
+    return mosquitto_callback_register(plugin, MOSQ_EVT_TICK, on_tick, NULL, guard);
 }
 
-int mosquitto_plugin_cleanup(void *context, struct mosquitto_opt *options,
-                             int count)
+int mosquitto_plugin_cleanup(void *context, struct mosquitto_opt *options, int count)
 {
     struct guard *guard = context;
 

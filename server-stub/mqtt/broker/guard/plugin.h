@@ -21,12 +21,7 @@ enum {
     MOSQ_ERR_UNKNOWN = 13, /* answer to a check: the client's connection ends */
     MOSQ_ERR_PLUGIN_DEFER = 17
 };
-enum {
-    MOSQ_ACL_READ = 1,
-    MOSQ_ACL_WRITE = 2,
-    MOSQ_ACL_SUBSCRIBE = 4,
-    MOSQ_ACL_UNSUBSCRIBE = 8
-};
+enum { MOSQ_ACL_READ = 1, MOSQ_ACL_WRITE = 2, MOSQ_ACL_SUBSCRIBE = 4, MOSQ_ACL_UNSUBSCRIBE = 8 };
 
 struct mosquitto; /* a client */
 struct mosquitto_opt {
@@ -53,21 +48,17 @@ struct mosquitto_evt_disconnect {
 };
 
 typedef int mosquitto_callback(int event, void *data, void *context);
-int mosquitto_callback_register(void *plugin, int event,
-                                mosquitto_callback *callback, const void *data,
-                                void *context);
+int mosquitto_callback_register(void *plugin, int event, mosquitto_callback *callback,
+                                const void *data, void *context);
 const char *mosquitto_client_id(const struct mosquitto *client);
 bool mosquitto_client_clean_session(const struct mosquitto *client);
 int mosquitto_client_sub_count(const struct mosquitto *client);
 int mosquitto_kick_client_by_clientid(const char *id, bool with_will);
-void mosquitto_log_printf(int level, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+void mosquitto_log_printf(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Ours, which the broker calls; 0 or MOSQ_ERR_…. */
 int mosquitto_plugin_version(int count, const int *versions);
-int mosquitto_plugin_init(void *plugin, void **context,
-                          struct mosquitto_opt *options, int count);
-int mosquitto_plugin_cleanup(void *context, struct mosquitto_opt *options,
-                             int count);
+int mosquitto_plugin_init(void *plugin, void **context, struct mosquitto_opt *options, int count);
+int mosquitto_plugin_cleanup(void *context, struct mosquitto_opt *options, int count);
 
 #endif

@@ -6,8 +6,8 @@
 #include "server-stub/store/calls/inside.h"
 #include "server-stub/store/fleet.h"
 
-int flo_fleet_device_has_come(struct flo_fleet_store *store, const char *id,
-                              bool *out, struct flo_err *err)
+int flo_fleet_device_has_come(struct flo_fleet_store *store, const char *id, bool *out,
+                              struct flo_err *err)
 {
     struct flo_fleet_fact *fact = flo_fleet_fact(store, id);
     struct flo_number seen = {.field = FLO_FIELD_DEVICE_SEEN_AT};
@@ -19,8 +19,7 @@ int flo_fleet_device_has_come(struct flo_fleet_store *store, const char *id,
     }
     int rv = flo_fleet_find_one(
         store,
-        (struct flo_query){.table = FLO_TABLE_DEVICE,
-                           WHERE(text_is(FLO_FIELD_DEVICE_ID, id))},
+        (struct flo_query){.table = FLO_TABLE_DEVICE, WHERE(text_is(FLO_FIELD_DEVICE_ID, id))},
         flo_fleet_take_number, &seen, &found, err);
     *out = rv == 0 && found && seen.number > 0;
     return rv;
@@ -39,8 +38,8 @@ static int take_owner(void *context, const struct flo_fleet_device *device)
     return 0;
 }
 
-static int name_is_free(struct flo_fleet_store *store, const char *id,
-                        const char *name, struct flo_err *err)
+static int name_is_free(struct flo_fleet_store *store, const char *id, const char *name,
+                        struct flo_err *err)
 {
     struct owner owner = {.id = id};
     struct flo_err absent = {0};
@@ -63,8 +62,7 @@ static int name_is_free(struct flo_fleet_store *store, const char *id,
 }
 
 int flo_fleet_device_edit(struct flo_fleet_store *store, const char *id,
-                          const struct flo_fleet_edit *edit,
-                          struct flo_err *err)
+                          const struct flo_fleet_edit *edit, struct flo_err *err)
 {
     const struct {
         enum flo_field field;
@@ -91,17 +89,15 @@ int flo_fleet_device_edit(struct flo_fleet_store *store, const char *id,
     return rv < 0 ? rv : flo_fleet_roster_again(store, id, err);
 }
 
-int flo_fleet_device_replaced(struct flo_fleet_store *store, const char *old,
-                              const char *next, struct flo_err *err)
+int flo_fleet_device_replaced(struct flo_fleet_store *store, const char *old, const char *next,
+                              struct flo_err *err)
 {
-    int rv =
-        flo_fleet_update(store, FLO_TABLE_DEVICE,
-                         CHANGES(set_text(FLO_FIELD_DEVICE_REPLACED_BY, next)),
-                         MATCHES(text_is(FLO_FIELD_DEVICE_ID, old)), NULL, err);
+    int rv = flo_fleet_update(store, FLO_TABLE_DEVICE,
+                              CHANGES(set_text(FLO_FIELD_DEVICE_REPLACED_BY, next)),
+                              MATCHES(text_is(FLO_FIELD_DEVICE_ID, old)), NULL, err);
 
     return rv < 0 ? rv
-                  : flo_fleet_update(
-                        store, FLO_TABLE_DEVICE,
-                        CHANGES(set_text(FLO_FIELD_DEVICE_REPLACES, old)),
-                        MATCHES(text_is(FLO_FIELD_DEVICE_ID, next)), NULL, err);
+                  : flo_fleet_update(store, FLO_TABLE_DEVICE,
+                                     CHANGES(set_text(FLO_FIELD_DEVICE_REPLACES, old)),
+                                     MATCHES(text_is(FLO_FIELD_DEVICE_ID, next)), NULL, err);
 }

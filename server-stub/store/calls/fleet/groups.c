@@ -17,66 +17,57 @@ struct groups {
 static int take_group(void *context, const struct flo_row *row)
 {
     const struct groups *groups = context;
-    struct flo_fleet_group group = {
-        .name = flo_row_text(row, FLO_FIELD_GROUP_NAME),
-        .selector = flo_row_text(row, FLO_FIELD_GROUP_SELECTOR),
-        .priority = flo_row_number(row, FLO_FIELD_GROUP_PRIORITY),
-        .note = flo_row_text(row, FLO_FIELD_GROUP_NOTE),
-        .created_at_ms = flo_row_number(row, FLO_FIELD_GROUP_CREATED_AT),
-        .ends = flo_row_flag(row, FLO_FIELD_GROUP_ENDS)};
+    struct flo_fleet_group group = {.name = flo_row_text(row, FLO_FIELD_GROUP_NAME),
+                                    .selector = flo_row_text(row, FLO_FIELD_GROUP_SELECTOR),
+                                    .priority = flo_row_number(row, FLO_FIELD_GROUP_PRIORITY),
+                                    .note = flo_row_text(row, FLO_FIELD_GROUP_NOTE),
+                                    .created_at_ms =
+                                        flo_row_number(row, FLO_FIELD_GROUP_CREATED_AT),
+                                    .ends = flo_row_flag(row, FLO_FIELD_GROUP_ENDS)};
 
     return groups->fn != NULL ? groups->fn(groups->context, &group) : 0;
 }
 
-int flo_fleet_group_put(struct flo_fleet_store *store,
-                        const struct flo_fleet_group *group,
+int flo_fleet_group_put(struct flo_fleet_store *store, const struct flo_fleet_group *group,
                         struct flo_err *err)
 {
-    return flo_fleet_put(
-        store, FLO_TABLE_GROUP,
-        CHANGES(set_text(FLO_FIELD_GROUP_NAME, group->name),
-                set_text(FLO_FIELD_GROUP_SELECTOR, group->selector),
-                set_number(FLO_FIELD_GROUP_PRIORITY, group->priority),
-                set_text(FLO_FIELD_GROUP_NOTE, group->note),
-                set_number(FLO_FIELD_GROUP_CREATED_AT, group->created_at_ms),
-                set_number(FLO_FIELD_GROUP_ENDS, group->ends)),
-        err);
+    return flo_fleet_put(store, FLO_TABLE_GROUP,
+                         CHANGES(set_text(FLO_FIELD_GROUP_NAME, group->name),
+                                 set_text(FLO_FIELD_GROUP_SELECTOR, group->selector),
+                                 set_number(FLO_FIELD_GROUP_PRIORITY, group->priority),
+                                 set_text(FLO_FIELD_GROUP_NOTE, group->note),
+                                 set_number(FLO_FIELD_GROUP_CREATED_AT, group->created_at_ms),
+                                 set_number(FLO_FIELD_GROUP_ENDS, group->ends)),
+                         err);
 }
 
-int flo_fleet_group_get(struct flo_fleet_store *store, const char *name,
-                        flo_fleet_group_fn fn, void *context,
-                        struct flo_err *err)
+int flo_fleet_group_get(struct flo_fleet_store *store, const char *name, flo_fleet_group_fn fn,
+                        void *context, struct flo_err *err)
 {
     struct groups groups = {fn, context};
     bool found;
     int rv = flo_fleet_find_one(
         store,
-        (struct flo_query){.table = FLO_TABLE_GROUP,
-                           WHERE(text_is(FLO_FIELD_GROUP_NAME, name))},
+        (struct flo_query){.table = FLO_TABLE_GROUP, WHERE(text_is(FLO_FIELD_GROUP_NAME, name))},
         take_group, &groups, &found, err);
 
-    return rv == 0 && !found
-               ? flo_fail(err, FLO_E_GROUP_ABSENT, "no group %.64s", name)
-               : rv;
+    return rv == 0 && !found ? flo_fail(err, FLO_E_GROUP_ABSENT, "no group %.64s", name) : rv;
 }
 
-int flo_fleet_group_list(struct flo_fleet_store *store, flo_fleet_group_fn fn,
-                         void *context, struct flo_err *err)
+int flo_fleet_group_list(struct flo_fleet_store *store, flo_fleet_group_fn fn, void *context,
+                         struct flo_err *err)
 {
     struct groups groups = {fn, context};
 
-    return flo_fleet_find(
-        store,
-        &(struct flo_query){.table = FLO_TABLE_GROUP, SORTED(UP(GROUP_NAME))},
-        take_group, &groups, err);
+    return flo_fleet_find(store,
+                          &(struct flo_query){.table = FLO_TABLE_GROUP, SORTED(UP(GROUP_NAME))},
+                          take_group, &groups, err);
 }
 
-int flo_fleet_group_delete(struct flo_fleet_store *store, const char *name,
-                           struct flo_err *err)
+int flo_fleet_group_delete(struct flo_fleet_store *store, const char *name, struct flo_err *err)
 {
-    return flo_fleet_remove(store, FLO_TABLE_GROUP,
-                            MATCHES(text_is(FLO_FIELD_GROUP_NAME, name)), NULL,
-                            err);
+    return flo_fleet_remove(store, FLO_TABLE_GROUP, MATCHES(text_is(FLO_FIELD_GROUP_NAME, name)),
+                            NULL, err);
 }
 
 /* ---- members ---- */
@@ -91,23 +82,20 @@ static int take_joined(void *context, const struct flo_row *row)
 {
     const struct joined *joined = context;
 
-    return joined->fn(joined->context,
-                      flo_row_text(row, FLO_FIELD_DEVICE_GROUP_GROUP),
+    return joined->fn(joined->context, flo_row_text(row, FLO_FIELD_DEVICE_GROUP_GROUP),
                       flo_row_number(row, FLO_FIELD_DEVICE_GROUP_SINCE));
 }
 
-static int groups_of(struct flo_fleet_store *store, const char *device,
-                     joined_fn fn, void *context, struct flo_err *err)
+static int groups_of(struct flo_fleet_store *store, const char *device, joined_fn fn, void *context,
+                     struct flo_err *err)
 {
     struct joined joined = {fn, context};
 
-    return flo_fleet_find(
-        store,
-        &(struct flo_query){
-            .table = FLO_TABLE_DEVICE_GROUP,
-            WHERE(text_is(FLO_FIELD_DEVICE_GROUP_DEVICE, device)),
-            SORTED(UP(DEVICE_GROUP_GROUP))},
-        take_joined, &joined, err);
+    return flo_fleet_find(store,
+                          &(struct flo_query){.table = FLO_TABLE_DEVICE_GROUP,
+                                              WHERE(text_is(FLO_FIELD_DEVICE_GROUP_DEVICE, device)),
+                                              SORTED(UP(DEVICE_GROUP_GROUP))},
+                          take_joined, &joined, err);
 }
 
 /* All of the device's groups as text, `all` first. */
@@ -124,8 +112,7 @@ static int add_name(void *context, const char *group, uint64_t since)
     return 0;
 }
 
-static int write_names(struct flo_fleet_store *store, const char *device,
-                       struct flo_err *err)
+static int write_names(struct flo_fleet_store *store, const char *device, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *list = json_array();
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
@@ -136,10 +123,9 @@ static int write_names(struct flo_fleet_store *store, const char *device,
         rv = flo_fail(err, FLO_E_MEMORY, "groups of a device");
     }
     if (rv == 0) {
-        rv = flo_fleet_update(
-            store, FLO_TABLE_DEVICE,
-            CHANGES(set_text(FLO_FIELD_DEVICE_GROUPS, text.data)),
-            MATCHES(text_is(FLO_FIELD_DEVICE_ID, device)), NULL, err);
+        rv = flo_fleet_update(store, FLO_TABLE_DEVICE,
+                              CHANGES(set_text(FLO_FIELD_DEVICE_GROUPS, text.data)),
+                              MATCHES(text_is(FLO_FIELD_DEVICE_ID, device)), NULL, err);
     }
     return rv < 0 ? rv : flo_fleet_roster_again(store, device, err);
 }
@@ -153,8 +139,8 @@ static int count_one(void *context, const char *group, uint64_t since)
 }
 
 /* A statement about groups has room for so many. */
-static int has_room(struct flo_fleet_store *store, const char *group,
-                    const char *device, struct flo_err *err)
+static int has_room(struct flo_fleet_store *store, const char *group, const char *device,
+                    struct flo_err *err)
 {
     size_t count = 0;
     int rv = groups_of(store, device, count_one, &count, err);
@@ -167,9 +153,8 @@ static int has_room(struct flo_fleet_store *store, const char *group,
                           device, count, flo_s(count), group);
 }
 
-int flo_fleet_group_member(struct flo_fleet_store *store, const char *group,
-                           const char *device, bool is_member, uint64_t since,
-                           bool *is_news, struct flo_err *err)
+int flo_fleet_group_member(struct flo_fleet_store *store, const char *group, const char *device,
+                           bool is_member, uint64_t since, bool *is_news, struct flo_err *err)
 {
     uint64_t removed = 0;
     int rv;
@@ -180,18 +165,16 @@ int flo_fleet_group_member(struct flo_fleet_store *store, const char *group,
         if (rv < 0) {
             return rv;
         }
-        rv = flo_fleet_insert(
-            store, FLO_TABLE_DEVICE_GROUP,
-            CHANGES(set_text(FLO_FIELD_DEVICE_GROUP_GROUP, group),
-                    set_text(FLO_FIELD_DEVICE_GROUP_DEVICE, device),
-                    set_number(FLO_FIELD_DEVICE_GROUP_SINCE, since)),
-            is_news, err);
+        rv = flo_fleet_insert(store, FLO_TABLE_DEVICE_GROUP,
+                              CHANGES(set_text(FLO_FIELD_DEVICE_GROUP_GROUP, group),
+                                      set_text(FLO_FIELD_DEVICE_GROUP_DEVICE, device),
+                                      set_number(FLO_FIELD_DEVICE_GROUP_SINCE, since)),
+                              is_news, err);
     } else {
-        rv = flo_fleet_remove(
-            store, FLO_TABLE_DEVICE_GROUP,
-            MATCHES(text_is(FLO_FIELD_DEVICE_GROUP_GROUP, group),
-                    text_is(FLO_FIELD_DEVICE_GROUP_DEVICE, device)),
-            &removed, err);
+        rv = flo_fleet_remove(store, FLO_TABLE_DEVICE_GROUP,
+                              MATCHES(text_is(FLO_FIELD_DEVICE_GROUP_GROUP, group),
+                                      text_is(FLO_FIELD_DEVICE_GROUP_DEVICE, device)),
+                              &removed, err);
         *is_news = rv == 0 && removed > 0;
     }
     return rv < 0 || !*is_news ? rv : write_names(store, device, err);
@@ -207,21 +190,19 @@ static int take_counts(void *context, const struct flo_row *row, uint64_t count)
 }
 
 int flo_fleet_group_counts(struct flo_fleet_store *store, const char *group,
-                           struct flo_fleet_group_count *out,
-                           struct flo_err *err)
+                           struct flo_fleet_group_count *out, struct flo_err *err)
 {
     static const enum flo_field by[] = {FLO_FIELD_DEVICE_ONLINE};
 
     *out = (struct flo_fleet_group_count){0};
     return flo_fleet_count(
         store,
-        &(struct flo_query){
-            .table = FLO_TABLE_DEVICE,
-            WHERE((struct flo_match){.field = FLO_FIELD_DEVICE_ID,
-                                     .how = FLO_MATCH_AMONG,
-                                     .among = FLO_FIELD_DEVICE_GROUP_DEVICE,
-                                     .where = FLO_FIELD_DEVICE_GROUP_GROUP,
-                                     .value.text = group})},
+        &(struct flo_query){.table = FLO_TABLE_DEVICE,
+                            WHERE((struct flo_match){.field = FLO_FIELD_DEVICE_ID,
+                                                     .how = FLO_MATCH_AMONG,
+                                                     .among = FLO_FIELD_DEVICE_GROUP_DEVICE,
+                                                     .where = FLO_FIELD_DEVICE_GROUP_GROUP,
+                                                     .value.text = group})},
         by, FLO_COUNT(by), take_counts, out, err);
 }
 
@@ -246,8 +227,7 @@ static int take_statement(void *context, const struct flo_row *row)
 }
 
 /* The roster knows then whether there is one. */
-static void note_stated(struct flo_fleet_store *store, const char *device,
-                        bool is_one)
+static void note_stated(struct flo_fleet_store *store, const char *device, bool is_one)
 {
     size_t number = flo_ids_find(&store->facts.ids, device);
 
@@ -256,18 +236,17 @@ static void note_stated(struct flo_fleet_store *store, const char *device,
     }
 }
 
-int flo_fleet_group_statement_get(struct flo_fleet_store *store,
-                                  const char *device,
-                                  flo_fleet_group_statement_fn fn,
-                                  void *context, struct flo_err *err)
+int flo_fleet_group_statement_get(struct flo_fleet_store *store, const char *device,
+                                  flo_fleet_group_statement_fn fn, void *context,
+                                  struct flo_err *err)
 {
     struct statements statements = {.fn = fn, .context = context};
     bool found;
-    int rv = flo_fleet_find_one(
-        store,
-        (struct flo_query){.table = FLO_TABLE_DESIRED,
-                           WHERE(text_is(FLO_FIELD_DESIRED_DEVICE, device))},
-        take_statement, &statements, &found, err);
+    int rv =
+        flo_fleet_find_one(store,
+                           (struct flo_query){.table = FLO_TABLE_DESIRED,
+                                              WHERE(text_is(FLO_FIELD_DESIRED_DEVICE, device))},
+                           take_statement, &statements, &found, err);
 
     if (rv == 0) {
         note_stated(store, device, statements.is_any);
@@ -275,19 +254,18 @@ int flo_fleet_group_statement_get(struct flo_fleet_store *store,
     return rv;
 }
 
-int flo_fleet_group_statement_set(
-    struct flo_fleet_store *store, const char *device,
-    const struct flo_fleet_group_statement *statement, struct flo_err *err)
+int flo_fleet_group_statement_set(struct flo_fleet_store *store, const char *device,
+                                  const struct flo_fleet_group_statement *statement,
+                                  struct flo_err *err)
 {
     bool is_one = statement->envelope[0] != '\0';
 
     note_stated(store, device, is_one);
     return flo_fleet_update(
         store, FLO_TABLE_DESIRED,
-        CHANGES(
-            set_text(FLO_FIELD_DESIRED_GROUPS, statement->groups),
-            set_text(FLO_FIELD_DESIRED_STATEMENT, statement->envelope),
-            set_number(FLO_FIELD_DESIRED_STATED_AT, statement->issued_at_ms),
-            add_number(FLO_FIELD_DESIRED_REVISION, is_one ? 1 : 0)),
+        CHANGES(set_text(FLO_FIELD_DESIRED_GROUPS, statement->groups),
+                set_text(FLO_FIELD_DESIRED_STATEMENT, statement->envelope),
+                set_number(FLO_FIELD_DESIRED_STATED_AT, statement->issued_at_ms),
+                add_number(FLO_FIELD_DESIRED_REVISION, is_one ? 1 : 0)),
         MATCHES(text_is(FLO_FIELD_DESIRED_DEVICE, device)), NULL, err);
 }

@@ -7,8 +7,8 @@
 
 #include "server-stub/store/calls/inside.h"
 
-int flo_fleet_release_brings(struct flo_fleet_store *store, const char *release,
-                             const char *digest, struct flo_err *err)
+int flo_fleet_release_brings(struct flo_fleet_store *store, const char *release, const char *digest,
+                             struct flo_err *err)
 {
     return flo_fleet_put(store, FLO_TABLE_ARTIFACT,
                          CHANGES(set_text(FLO_FIELD_ARTIFACT_DIGEST, digest),
@@ -25,29 +25,26 @@ static int take_bringer(void *context, const struct flo_row *row)
 {
     const struct bringers *bringers = context;
 
-    return bringers->fn(bringers->context,
-                        flo_row_text(row, FLO_FIELD_ARTIFACT_RELEASE));
+    return bringers->fn(bringers->context, flo_row_text(row, FLO_FIELD_ARTIFACT_RELEASE));
 }
 
-int flo_fleet_bringers(struct flo_fleet_store *store, const char *digest,
-                       uint64_t limit, flo_fleet_text_fn fn, void *context,
-                       struct flo_err *err)
+int flo_fleet_bringers(struct flo_fleet_store *store, const char *digest, uint64_t limit,
+                       flo_fleet_text_fn fn, void *context, struct flo_err *err)
 {
     struct bringers bringers = {fn, context};
 
-    return flo_fleet_find(
-        store,
-        &(struct flo_query){.table = FLO_TABLE_ARTIFACT,
-                            WHERE(text_is(FLO_FIELD_ARTIFACT_DIGEST, digest)),
-                            SORTED(UP(ARTIFACT_RELEASE)),
-                            .limit = limit},
-        take_bringer, &bringers, err);
+    return flo_fleet_find(store,
+                          &(struct flo_query){.table = FLO_TABLE_ARTIFACT,
+                                              WHERE(text_is(FLO_FIELD_ARTIFACT_DIGEST, digest)),
+                                              SORTED(UP(ARTIFACT_RELEASE)),
+                                              .limit = limit},
+                          take_bringer, &bringers, err);
 }
 
 /* ---- offering ---- */
 
-void flo_fleet_offer_remember(struct flo_fleet_store *store, const char *order,
-                              const char *op, const char *release)
+void flo_fleet_offer_remember(struct flo_fleet_store *store, const char *order, const char *op,
+                              const char *release)
 {
     snprintf(store->deploy.order, sizeof(store->deploy.order), "%s", order);
     snprintf(store->deploy.release, sizeof(store->deploy.release), "%s",
@@ -63,34 +60,29 @@ static int take_order(void *context, const struct flo_row *row)
 }
 
 /* Thousands of devices get one order, which is read once. */
-int flo_fleet_offer_add(struct flo_fleet_store *store, const char *device,
-                        const char *order, struct flo_err *err)
+int flo_fleet_offer_add(struct flo_fleet_store *store, const char *device, const char *order,
+                        struct flo_err *err)
 {
     bool found = true;
-    int rv =
-        strcmp(store->deploy.order, order) == 0
-            ? 0
-            : flo_fleet_find_one(
-                  store,
-                  (struct flo_query){.table = FLO_TABLE_ORDER,
-                                     WHERE(text_is(FLO_FIELD_ORDER_ID, order))},
-                  take_order, store, &found, err);
+    int rv = strcmp(store->deploy.order, order) == 0
+                 ? 0
+                 : flo_fleet_find_one(store,
+                                      (struct flo_query){.table = FLO_TABLE_ORDER,
+                                                         WHERE(text_is(FLO_FIELD_ORDER_ID, order))},
+                                      take_order, store, &found, err);
 
     return rv < 0 || !found || store->deploy.release[0] == '\0'
                ? rv
                : flo_fleet_put(store, FLO_TABLE_OFFER,
                                CHANGES(set_text(FLO_FIELD_OFFER_DEVICE, device),
-                                       set_text(FLO_FIELD_OFFER_RELEASE,
-                                                store->deploy.release)),
+                                       set_text(FLO_FIELD_OFFER_RELEASE, store->deploy.release)),
                                err);
 }
 
-int flo_fleet_offer_forget(struct flo_fleet_store *store, const char *device,
-                           struct flo_err *err)
+int flo_fleet_offer_forget(struct flo_fleet_store *store, const char *device, struct flo_err *err)
 {
     return flo_fleet_remove(store, FLO_TABLE_OFFER,
-                            MATCHES(text_is(FLO_FIELD_OFFER_DEVICE, device)),
-                            NULL, err);
+                            MATCHES(text_is(FLO_FIELD_OFFER_DEVICE, device)), NULL, err);
 }
 
 /* ---- asking ---- */
@@ -102,8 +94,8 @@ static int take_offer(void *context, const struct flo_row *row)
     return 0;
 }
 
-static int find_offer(struct flo_fleet_store *store, const char *device,
-                      struct flo_match of, bool *out, struct flo_err *err)
+static int find_offer(struct flo_fleet_store *store, const char *device, struct flo_match of,
+                      bool *out, struct flo_err *err)
 {
     return flo_fleet_find_one(
         store,
@@ -112,17 +104,14 @@ static int find_offer(struct flo_fleet_store *store, const char *device,
         take_offer, NULL, out, err);
 }
 
-int flo_fleet_offers_release(struct flo_fleet_store *store, const char *device,
-                             const char *release, bool *out,
-                             struct flo_err *err)
+int flo_fleet_offers_release(struct flo_fleet_store *store, const char *device, const char *release,
+                             bool *out, struct flo_err *err)
 {
-    return find_offer(store, device, text_is(FLO_FIELD_OFFER_RELEASE, release),
-                      out, err);
+    return find_offer(store, device, text_is(FLO_FIELD_OFFER_RELEASE, release), out, err);
 }
 
-int flo_fleet_offers_artifact(struct flo_fleet_store *store, const char *device,
-                              const char *digest, bool *out,
-                              struct flo_err *err)
+int flo_fleet_offers_artifact(struct flo_fleet_store *store, const char *device, const char *digest,
+                              bool *out, struct flo_err *err)
 {
     struct flo_match brings = {.field = FLO_FIELD_OFFER_RELEASE,
                                .how = FLO_MATCH_AMONG,

@@ -16,12 +16,10 @@ static int read_device(void *context, const struct flo_fleet_device *device)
     FLO_CLEANUP(flo_json_cleanup) json_t *profile = NULL;
     size_t number = flo_fleet_number(store, device->id);
 
-    if (flo_json_parse(device->reported, strlen(device->reported), 1 << 20,
-                       &report, NULL) < 0) {
+    if (flo_json_parse(device->reported, strlen(device->reported), 1 << 20, &report, NULL) < 0) {
         report = NULL;
     }
-    if (flo_json_parse(device->profile, strlen(device->profile), 1 << 20,
-                       &profile, NULL) < 0) {
+    if (flo_json_parse(device->profile, strlen(device->profile), 1 << 20, &profile, NULL) < 0) {
         profile = NULL;
     }
     flo_roster_row(&store->roster, number, device);
@@ -54,8 +52,7 @@ int flo_fleet_roster_load(struct flo_fleet_store *store, struct flo_err *err)
     return rv;
 }
 
-int flo_fleet_roster_again(struct flo_fleet_store *store, const char *id,
-                           struct flo_err *err)
+int flo_fleet_roster_again(struct flo_fleet_store *store, const char *id, struct flo_err *err)
 {
     struct flo_err absent = {0};
 
@@ -81,8 +78,7 @@ static int settle(struct flo_fleet_store *store, struct flo_err *err)
     if (!roster->is_loaded || roster->is_lost) {
         return flo_fleet_roster_load(store, err);
     }
-    for (size_t i = 0; i < roster->count && roster->stale_count > 0 && rv == 0;
-         i++) {
+    for (size_t i = 0; i < roster->count && roster->stale_count > 0 && rv == 0; i++) {
         if (roster->items[i].is_stale) {
             bool was_there = roster->items[i].is_there;
             roster->items[i].is_there = false;
@@ -108,8 +104,7 @@ static void freshen(struct flo_fleet_store *store, size_t number)
 
     if (number < store->facts.capacity) {
         const struct flo_fleet_fact *fact = &store->facts.items[number];
-        seen_at_ms =
-            fact->seen_at_ms > seen_at_ms ? fact->seen_at_ms : seen_at_ms;
+        seen_at_ms = fact->seen_at_ms > seen_at_ms ? fact->seen_at_ms : seen_at_ms;
         rss_bytes = fact->rss_bytes > 0 ? fact->rss_bytes : rss_bytes;
         if (fact->ttft_us > 0) {
             values[FLO_SELECT_TTFT_P95].number = (double)fact->ttft_us / 1000;
@@ -118,17 +113,15 @@ static void freshen(struct flo_fleet_store *store, size_t number)
     values[FLO_SELECT_STATE].text = entry->is_online ? "online" : "offline";
     values[FLO_SELECT_CONDITION].text = flo_condition_word(flo_condition_decide(
         false, values[FLO_SELECT_MAINTENANCE].flag, entry->is_online,
-        entry->said != NULL ? (enum flo_condition)entry->condition_said
-                            : FLO_CONDITION_OK));
+        entry->said != NULL ? (enum flo_condition)entry->condition_said : FLO_CONDITION_OK));
     values[FLO_SELECT_LAST_SEEN].at_ms = seen_at_ms;
     if (rss_bytes > 0) {
         values[FLO_SELECT_RSS].number = (double)rss_bytes;
     }
 }
 
-int flo_fleet_select(struct flo_fleet_store *store,
-                     const struct flo_selector *const *selectors, size_t count,
-                     uint64_t now_ms, flo_fleet_select_fn fn, void *context,
+int flo_fleet_select(struct flo_fleet_store *store, const struct flo_selector *const *selectors,
+                     size_t count, uint64_t now_ms, flo_fleet_select_fn fn, void *context,
                      struct flo_err *err)
 {
     struct flo_roster *roster = &store->roster;
@@ -140,16 +133,14 @@ int flo_fleet_select(struct flo_fleet_store *store,
             freshen(store, i);
         }
         for (size_t k = 0; k < count && fits; k++) {
-            fits = flo_selector_matches(selectors[k], &roster->items[i].say,
-                                        now_ms);
+            fits = flo_selector_matches(selectors[k], &roster->items[i].say, now_ms);
         }
         rv = fits ? fn(context, &roster->items[i].say) : 0;
     }
     return rv;
 }
 
-int flo_fleet_lacking(struct flo_fleet_store *store, flo_fleet_text_fn fn,
-                      void *context)
+int flo_fleet_lacking(struct flo_fleet_store *store, flo_fleet_text_fn fn, void *context)
 {
     const struct flo_roster *roster = &store->roster;
     int rv = 0;
@@ -172,13 +163,10 @@ static size_t number_of(struct flo_fleet_store *store, const char *id)
         return SIZE_MAX;
     }
     size_t number = flo_ids_find(&store->facts.ids, id);
-    return number < store->roster.count && store->roster.items[number].is_there
-               ? number
-               : SIZE_MAX;
+    return number < store->roster.count && store->roster.items[number].is_there ? number : SIZE_MAX;
 }
 
-const struct flo_select_device *
-flo_fleet_facts_of(struct flo_fleet_store *store, const char *id)
+const struct flo_select_device *flo_fleet_facts_of(struct flo_fleet_store *store, const char *id)
 {
     size_t number = number_of(store, id);
 
@@ -193,9 +181,7 @@ const char *flo_fleet_name_of(struct flo_fleet_store *store, const char *id)
 {
     size_t number = number_of(store, id);
 
-    return number == SIZE_MAX
-               ? NULL
-               : store->roster.items[number].say.values[FLO_SELECT_NAME].text;
+    return number == SIZE_MAX ? NULL : store->roster.items[number].say.values[FLO_SELECT_NAME].text;
 }
 
 bool flo_fleet_is_online(struct flo_fleet_store *store, const char *id)
@@ -210,14 +196,13 @@ size_t flo_fleet_size(const struct flo_fleet_store *store)
     return store->facts.ids.count;
 }
 
-bool flo_fleet_is_in_group(const struct flo_fleet_device *device,
-                           const char *group)
+bool flo_fleet_is_in_group(const struct flo_fleet_device *device, const char *group)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *groups = NULL;
     bool is_there = strcmp(group, "all") == 0;
 
-    if (is_there || flo_json_parse(device->groups, strlen(device->groups),
-                                   1 << 16, &groups, NULL) < 0) {
+    if (is_there ||
+        flo_json_parse(device->groups, strlen(device->groups), 1 << 16, &groups, NULL) < 0) {
         return is_there;
     }
     for (size_t i = 0; i < json_array_size(groups) && !is_there; i++) {
@@ -227,8 +212,7 @@ bool flo_fleet_is_in_group(const struct flo_fleet_device *device,
     return is_there;
 }
 
-bool flo_fleet_facts_in_group(const struct flo_select_device *device,
-                              const char *group)
+bool flo_fleet_facts_in_group(const struct flo_select_device *device, const char *group)
 {
     const char *const *one = device->values[FLO_SELECT_GROUP].list;
     bool is_there = strcmp(group, "all") == 0;
@@ -268,8 +252,7 @@ static int put_in_order(struct flo_fleet_store *store, struct flo_err *err)
     roster->order = order;
     for (size_t i = roster->ordered; i < count; i++) {
         order[i] = i;
-        is_sorted =
-            is_sorted && (i == 0 || strcmp(ids[order[i - 1]], ids[i]) < 0);
+        is_sorted = is_sorted && (i == 0 || strcmp(ids[order[i - 1]], ids[i]) < 0);
     }
     if (!is_sorted) {
         qsort_r(order, count, sizeof(*order), by_id, ids);
@@ -278,9 +261,8 @@ static int put_in_order(struct flo_fleet_store *store, struct flo_err *err)
     return 0;
 }
 
-int flo_fleet_facts_each(struct flo_fleet_store *store, const char *group,
-                         flo_fleet_select_fn fn, void *context,
-                         struct flo_err *err)
+int flo_fleet_facts_each(struct flo_fleet_store *store, const char *group, flo_fleet_select_fn fn,
+                         void *context, struct flo_err *err)
 {
     const struct flo_roster *roster = &store->roster;
     int rv = settle(store, err);
@@ -293,8 +275,7 @@ int flo_fleet_facts_each(struct flo_fleet_store *store, const char *group,
         }
         size_t number = roster->order[i];
         const struct flo_roster_entry *entry = &roster->items[number];
-        if (entry->is_there &&
-            (group == NULL || flo_fleet_facts_in_group(&entry->say, group))) {
+        if (entry->is_there && (group == NULL || flo_fleet_facts_in_group(&entry->say, group))) {
             freshen(store, number);
             rv = fn(context, &entry->say);
         }
@@ -302,9 +283,8 @@ int flo_fleet_facts_each(struct flo_fleet_store *store, const char *group,
     return rv;
 }
 
-int flo_fleet_numbers_each(struct flo_fleet_store *store, const char *group,
-                           const char *after, flo_fleet_number_fn fn,
-                           void *context, struct flo_err *err)
+int flo_fleet_numbers_each(struct flo_fleet_store *store, const char *group, const char *after,
+                           flo_fleet_number_fn fn, void *context, struct flo_err *err)
 {
     const struct flo_roster *roster = &store->roster;
     int rv = settle(store, err);
@@ -326,8 +306,7 @@ static bool has_label(void *context, const char *key)
     for (size_t i = 0; i < store->roster.count; i++) {
         const struct flo_roster_entry *entry = &store->roster.items[i];
         const struct flo_select_label *label = entry->say.labels;
-        for (; entry->is_there && label != NULL && label->key != NULL;
-             label++) {
+        for (; entry->is_there && label != NULL && label->key != NULL; label++) {
             if (strcmp(label->key, key) == 0) {
                 return true;
             }
@@ -343,14 +322,12 @@ struct flo_select_known flo_fleet_known(struct flo_fleet_store *store)
 
 /* ---- devices that changed ---- */
 
-int flo_fleet_changed_next(struct flo_fleet_store *store, char *device,
-                           struct flo_err *err)
+int flo_fleet_changed_next(struct flo_fleet_store *store, char *device, struct flo_err *err)
 {
     int rv = settle(store, err);
     size_t number = rv == 0 ? flo_roster_changed(&store->roster) : SIZE_MAX;
 
-    snprintf(device, 37, "%s",
-             number != SIZE_MAX ? store->facts.ids.items[number] : "");
+    snprintf(device, 37, "%s", number != SIZE_MAX ? store->facts.ids.items[number] : "");
     return rv;
 }
 
@@ -364,8 +341,7 @@ bool flo_fleet_changed_any(const struct flo_fleet_store *store)
     return store->roster.changed_first < store->roster.changed_count;
 }
 
-enum flo_groups_news flo_fleet_groups_news(struct flo_fleet_store *store,
-                                           const char *device)
+enum flo_groups_news flo_fleet_groups_news(struct flo_fleet_store *store, const char *device)
 {
     size_t number = flo_ids_find(&store->facts.ids, device);
     const struct flo_roster_entry *entry;

@@ -66,8 +66,7 @@ bool is_current(int version)
 {
     struct flo_digest digest = world_digest(version);
 
-    return flo_digest_equal(&world.slots.current, &digest) &&
-           world.live_version == version;
+    return flo_digest_equal(&world.slots.current, &digest) && world.live_version == version;
 }
 
 bool is_denied(int version)

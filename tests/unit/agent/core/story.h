@@ -9,8 +9,7 @@
 extern struct world world;
 
 /* A test that begins with a new device. */
-#define STORY(test)                                                            \
-    cmocka_unit_test_setup_teardown(test, story_begin, story_end)
+#define STORY(test) cmocka_unit_test_setup_teardown(test, story_begin, story_end)
 int story_begin(void **state);
 int story_end(void **state);
 

@@ -105,9 +105,8 @@ static void power_may_fail_behind_any_action_of_a_rollback(void **state)
 /* The denial is kept with the order; the power fails before anything else. */
 static void what_was_taken_back_is_not_fetched_after_a_power_cut(void **state)
 {
-    const struct flo_denial taken_back = {.release = world_digest(3),
-                                          .statement = 5,
-                                          .cause = FLO_DENIAL_ORDERED};
+    const struct flo_denial taken_back = {
+        .release = world_digest(3), .statement = 5, .cause = FLO_DENIAL_ORDERED};
 
     (void)state;
     boot();
@@ -125,8 +124,7 @@ static void what_was_taken_back_is_not_fetched_after_a_power_cut(void **state)
 
 static void what_failed_is_not_fetched_after_a_power_cut(void **state)
 {
-    const struct flo_denial fault = {.release = world_digest(3),
-                                     .cause = FLO_DENIAL_FAULT};
+    const struct flo_denial fault = {.release = world_digest(3), .cause = FLO_DENIAL_FAULT};
 
     (void)state;
     boot();
@@ -278,14 +276,12 @@ static void any_event_is_fine_at_any_time(void **state)
         struct flo_order order = {.to_previous = true, .from_count = 1};
 
         random = random * UINT64_C(6364136223846793005) + 1442695040888963407;
-        event.kind =
-            (enum flo_agent_event_kind)((random >> 33) % FLO_AGENT_EVENT_COUNT);
+        event.kind = (enum flo_agent_event_kind)((random >> 33) % FLO_AGENT_EVENT_COUNT);
         if (event.kind == FLO_AGENT_BOOT) {
             continue;
         }
         event.role = (enum flo_agent_role)((random >> 40) & 1);
-        event.state =
-            (enum flo_execution)((random >> 41) % FLO_EXECUTION_COUNT);
+        event.state = (enum flo_execution)((random >> 41) % FLO_EXECUTION_COUNT);
         event.job = world.agent.models[0].execution.job;
         event.fits_both = ((random >> 45) & 1) != 0;
         event.is_on_demand = ((random >> 43) & 1) != 0;
@@ -294,10 +290,8 @@ static void any_event_is_fine_at_any_time(void **state)
         event.lacks = (uint32_t)(random >> 34) % (1u << FLO_WAIT_COUNT);
         event.is_passing = ((random >> 46) & 1) != 0;
         event.error.code = ((random >> 47) & 1) ? 0 : FLO_E_PROBE_GOLDEN;
-        execution =
-            world_execution((int)((random >> 48) % 5) + 1, (random >> 51) % 64);
-        if ((random >> 36 & 3) == 0 &&
-            world.agent.models[0].live >= 0) { /* under strain */
+        execution = world_execution((int)((random >> 48) % 5) + 1, (random >> 51) % 64);
+        if ((random >> 36 & 3) == 0 && world.agent.models[0].live >= 0) { /* under strain */
             execution.order[0] = '\0';
             snprintf(execution.variant, sizeof(execution.variant), "q4");
             execution.release = world.agent.models[0].slots.current;
@@ -307,8 +301,7 @@ static void any_event_is_fine_at_any_time(void **state)
         order.op = (enum flo_order_op)((random >> 52) % FLO_ORDER_COUNT);
         order.from[0] = world_digest((int)((random >> 55) % 5) + 1);
         snprintf(order.id, sizeof(order.id), "o-1");
-        snprintf(order.rollout, sizeof(order.rollout), "r-%04u",
-                 (unsigned)(random >> 57));
+        snprintf(order.rollout, sizeof(order.rollout), "r-%04u", (unsigned)(random >> 57));
         event.order = &order;
         world.pending_count = 0; /* chance decides what comes next */
         world.story_count = 0;
@@ -316,9 +309,8 @@ static void any_event_is_fine_at_any_time(void **state)
         world_event(&world, &event);
         assert_in_range(world.agent.models[0].live + 1, 0, FLO_AGENT_ROLES);
         if (world.agent.models[0].live >= 0) {
-            assert_int_equal(
-                world.agent.models[0].engines[world.agent.models[0].live].state,
-                FLO_ENGINE_READY);
+            assert_int_equal(world.agent.models[0].engines[world.agent.models[0].live].state,
+                             FLO_ENGINE_READY);
         }
         if (flo_agent_is_resting(&world.agent.models[0])) {
             assert_true(world.agent.models[0].is_on_demand);

@@ -15,10 +15,9 @@
 
 static void lose_current(void)
 {
-    struct flo_agent_event event = {
-        .kind = FLO_AGENT_LOST,
-        .role = FLO_AGENT_CURRENT,
-        .error = {.code = FLO_E_ENGINE_CRASH, .what = "signal 9"}};
+    struct flo_agent_event event = {.kind = FLO_AGENT_LOST,
+                                    .role = FLO_AGENT_CURRENT,
+                                    .error = {.code = FLO_E_ENGINE_CRASH, .what = "signal 9"}};
 
     world_event(&world, &event);
 }
@@ -178,11 +177,10 @@ static void one_that_cannot_be_read_gives_way_like_it(void **state)
 
     assert_int_equal(end_of("repair.02.1"), FLO_EXECUTION_SUCCEEDED);
     assert_true(is_current(2));
-    assert_non_null(strstr(world.trace.data,
-                           "current is lost io.read: cannot load\n"
-                           "                    because its bytes are wrong: "
-                           "the previous release serves\n"
-                           "                    slots: go back to tiny@1.0.0"));
+    assert_non_null(strstr(world.trace.data, "current is lost io.read: cannot load\n"
+                                             "                    because its bytes are wrong: "
+                                             "the previous release serves\n"
+                                             "                    slots: go back to tiny@1.0.0"));
 }
 
 static void without_a_disk_nothing_is_known_of_its_bytes(void **state)
@@ -257,19 +255,17 @@ static void a_crash_loop_leaves_its_place_to_the_candidate(void **state)
 
 static void kill_candidate(void)
 {
-    struct flo_agent_event event = {
-        .kind = FLO_AGENT_LOST,
-        .role = FLO_AGENT_BESIDE,
-        .error = {.code = FLO_E_ENGINE_KILLED, .what = "signal 9"}};
+    struct flo_agent_event event = {.kind = FLO_AGENT_LOST,
+                                    .role = FLO_AGENT_BESIDE,
+                                    .error = {.code = FLO_E_ENGINE_KILLED, .what = "signal 9"}};
 
     world_event(&world, &event);
 }
 
 static enum flo_execution state_now(void)
 {
-    return world.agent.models[0].has_execution
-               ? world.agent.models[0].execution.state
-               : end_of("r-0001.1");
+    return world.agent.models[0].has_execution ? world.agent.models[0].execution.state
+                                               : end_of("r-0001.1");
 }
 
 static void until_state(enum flo_execution state)
@@ -280,11 +276,10 @@ static void until_state(enum flo_execution state)
     assert_int_equal(state_now(), state);
 }
 
-static void
-a_candidate_that_is_killed_twice_in_any_state_is_tried_again(void **state)
+static void a_candidate_that_is_killed_twice_in_any_state_is_tried_again(void **state)
 {
-    static const enum flo_execution states[] = {
-        FLO_EXECUTION_PROBING, FLO_EXECUTION_ACTIVATING, FLO_EXECUTION_SOAKING};
+    static const enum flo_execution states[] = {FLO_EXECUTION_PROBING, FLO_EXECUTION_ACTIVATING,
+                                                FLO_EXECUTION_SOAKING};
 
     for (size_t i = 0; i < FLO_COUNT(states); i++) {
         for (size_t k = i; k < FLO_COUNT(states); k++) {
@@ -309,13 +304,11 @@ a_candidate_that_is_killed_twice_in_any_state_is_tried_again(void **state)
 /* Its probe hears of it first. */
 static void kill_probed(void)
 {
-    struct flo_agent_event event = {
-        .kind = FLO_AGENT_PROBED,
-        .error = {.code = FLO_E_ENGINE_KILLED, .what = "signal 9"}};
+    struct flo_agent_event event = {.kind = FLO_AGENT_PROBED,
+                                    .error = {.code = FLO_E_ENGINE_KILLED, .what = "signal 9"}};
 
     for (unsigned i = 0;
-         i < 100000 && world.agent.models[0].engines[FLO_AGENT_BESIDE].state !=
-                           FLO_ENGINE_READY;
+         i < 100000 && world.agent.models[0].engines[FLO_AGENT_BESIDE].state != FLO_ENGINE_READY;
          i++) {
         world_run(&world, 1);
     }
@@ -358,18 +351,16 @@ static void one_that_is_killed_each_time_is_denied_until_lifted(void **state)
 
 static void lose_candidate(int code)
 {
-    struct flo_agent_event event = {.kind = FLO_AGENT_LOST,
-                                    .role = FLO_AGENT_BESIDE,
-                                    .error = {.code = code, .what = "start"}};
+    struct flo_agent_event event = {
+        .kind = FLO_AGENT_LOST, .role = FLO_AGENT_BESIDE, .error = {.code = code, .what = "start"}};
 
     world_event(&world, &event);
 }
 
-static void
-a_candidate_without_memory_or_descriptors_waits_for_them(void **state)
+static void a_candidate_without_memory_or_descriptors_waits_for_them(void **state)
 {
-    static const enum flo_execution states[] = {
-        FLO_EXECUTION_PROBING, FLO_EXECUTION_ACTIVATING, FLO_EXECUTION_SOAKING};
+    static const enum flo_execution states[] = {FLO_EXECUTION_PROBING, FLO_EXECUTION_ACTIVATING,
+                                                FLO_EXECUTION_SOAKING};
     static const int codes[] = {FLO_E_MEMORY, FLO_E_DESCRIPTORS};
 
     for (size_t i = 0; i < FLO_COUNT(states) * FLO_COUNT(codes); i++) {
@@ -396,8 +387,7 @@ static void one_that_never_has_memory_ends_with_the_reason(void **state)
     world.candidate_load_error = FLO_E_MEMORY;
     world_desire(&world, 3, 1);
     world_run(&world, 60000);
-    assert_non_null(
-        strstr(world.agent.models[0].execution.reason, "memory.exhausted: "));
+    assert_non_null(strstr(world.agent.models[0].execution.reason, "memory.exhausted: "));
     world_run(&world, 3600000);
 
     assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_FAILED);

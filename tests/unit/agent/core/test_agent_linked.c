@@ -198,8 +198,7 @@ static void a_removed_model_loses_its_link(void **state)
 
 static void tell(enum flo_agent_event_kind kind, int version)
 {
-    struct flo_agent_event event = {.kind = kind,
-                                    .release = world_digest(version)};
+    struct flo_agent_event event = {.kind = kind, .release = world_digest(version)};
 
     event.error.code = kind == FLO_AGENT_ILL ? FLO_E_SOAK_HEALTH : 0;
     world_event(&world, &event);
@@ -327,8 +326,7 @@ static void a_release_with_requests_takes_the_link_away(void **state)
 }
 
 #undef STORY
-#define STORY(name)                                                            \
-    cmocka_unit_test_setup_teardown(name, begin_linked, story_end)
+#define STORY(name) cmocka_unit_test_setup_teardown(name, begin_linked, story_end)
 
 int main(void)
 {

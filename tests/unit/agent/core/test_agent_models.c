@@ -47,8 +47,7 @@ static int three_models(void **state)
 
 static void remove_by_hand(uint32_t model)
 {
-    const struct flo_agent_event event = {.kind = FLO_AGENT_REMOVE,
-                                          .model = model};
+    const struct flo_agent_event event = {.kind = FLO_AGENT_REMOVE, .model = model};
 
     world_event(&world, &event);
 }
@@ -59,8 +58,7 @@ static bool serves(const struct world_model *model, int version)
 {
     struct flo_digest digest = world_digest(version);
 
-    return flo_digest_equal(&model->slots.current, &digest) &&
-           model->live_version == version;
+    return flo_digest_equal(&model->slots.current, &digest) && model->live_version == version;
 }
 
 static bool says(const char *text)
@@ -314,15 +312,14 @@ static void two_damaged_models_are_repaired_one_after_the_other(void **state)
 }
 
 /* An execution of `version`, where `current` serves or, negative, is down. */
-static void put_in_queue(struct flo_agent_model *model, const char *name,
-                         int version, int current, uint64_t seq)
+static void put_in_queue(struct flo_agent_model *model, const char *name, int version, int current,
+                         uint64_t seq)
 {
     memset(model, 0, sizeof(*model));
     snprintf(model->name, sizeof(model->name), "%s", name);
     model->live = current > 0 ? FLO_AGENT_CURRENT : -1;
     if (current != 0) {
-        model->slots.current.digest =
-            world_digest(current > 0 ? current : -current);
+        model->slots.current.digest = world_digest(current > 0 ? current : -current);
     }
     model->has_execution = true;
     model->execution.state = FLO_EXECUTION_ACCEPTED;
@@ -443,8 +440,7 @@ static void a_removal_ends_a_rollback_under_way(void **state)
 static void the_newest_order_to_remove_is_answered(void **state)
 {
     struct flo_order order = {.op = FLO_ORDER_REMOVE, .id = "o-0001"};
-    const struct flo_agent_event event = {
-        .kind = FLO_AGENT_ORDER, .model = 1, .order = &order};
+    const struct flo_agent_event event = {.kind = FLO_AGENT_ORDER, .model = 1, .order = &order};
 
     (void)state;
     boot();
@@ -550,8 +546,7 @@ static void power_may_fail_while_three_models_move(void **state)
 
 static uint64_t random_next(uint64_t *random)
 {
-    *random =
-        *random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    *random = *random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
     return *random >> 33;
 }
 
@@ -571,9 +566,7 @@ static void any_word(uint64_t *random, uint64_t *seq)
         world_order(&world, FLO_ORDER_ROLLBACK, version);
         break;
     case 4:
-        world_order(&world,
-                    (chance & 8) != 0 ? FLO_ORDER_FREEZE : FLO_ORDER_UNFREEZE,
-                    0);
+        world_order(&world, (chance & 8) != 0 ? FLO_ORDER_FREEZE : FLO_ORDER_UNFREEZE, 0);
         break;
     case 5:
         remove_by_hand((uint32_t)(model / 100));
@@ -627,8 +620,7 @@ static void any_words_about_three_models_keep_every_promise(void **state)
     }
 }
 
-#define WITH(test, given)                                                      \
-    cmocka_unit_test_setup_teardown(test, given, story_end)
+#define WITH(test, given) cmocka_unit_test_setup_teardown(test, given, story_end)
 
 int main(void)
 {
@@ -637,8 +629,7 @@ int main(void)
         WITH(more_models_than_the_configuration_allows_are_refused, two_models),
         WITH(a_model_without_memory_is_refused_and_not_denied, two_models),
         WITH(a_refused_model_takes_no_place, two_models),
-        WITH(updates_of_two_models_take_turns_and_soak_side_by_side,
-             two_models),
+        WITH(updates_of_two_models_take_turns_and_soak_side_by_side, two_models),
         WITH(the_lower_number_goes_first, three_models),
         WITH(a_paused_update_lets_others_pass, two_models),
         WITH(a_network_that_fails_one_lets_the_other_try, two_models),

@@ -112,9 +112,8 @@ static void a_freeze_stops_a_download_until_unfreeze(void **state)
 /* Its first job ends before it has downloaded anything. */
 static void a_pause_between_two_tries_makes_nobody_late(void **state)
 {
-    struct flo_agent_event event = {.kind = FLO_AGENT_JOB_FAILED,
-                                    .error = {.code = FLO_E_NET_UNREACHABLE},
-                                    .is_passing = true};
+    struct flo_agent_event event = {
+        .kind = FLO_AGENT_JOB_FAILED, .error = {.code = FLO_E_NET_UNREACHABLE}, .is_passing = true};
 
     (void)state;
     boot();
@@ -125,8 +124,7 @@ static void a_pause_between_two_tries_makes_nobody_late(void **state)
     world_order(&world, FLO_ORDER_PAUSE, 0);
     world.job_is_silent = false;
     world_run(&world, 300000);
-    assert_string_equal(world.agent.models[0].execution.reason,
-                        "the rollout is paused");
+    assert_string_equal(world.agent.models[0].execution.reason, "the rollout is paused");
     world_order(&world, FLO_ORDER_RESUME, 0);
     world_run(&world, 60000);
 
@@ -246,8 +244,7 @@ static void a_rollback_behind_a_commit_loads_the_previous_release(void **state)
     assert_story("rollback-committed");
 }
 
-static void
-a_rollback_takes_a_split_without_a_previous_release_away(void **state)
+static void a_rollback_takes_a_split_without_a_previous_release_away(void **state)
 {
     (void)state;
     boot();
@@ -396,8 +393,7 @@ static void a_rollback_of_what_proves_damaged_meanwhile_turns_once(void **state)
 
     assert_true(is_current(1));
     assert_true(is_denied(2));
-    assert_true(
-        flo_digest_is_zero(&world.agent.models[0].slots.previous.digest));
+    assert_true(flo_digest_is_zero(&world.agent.models[0].slots.previous.digest));
 }
 
 static void a_rollback_of_something_else_is_ignored_but_remembered(void **state)
@@ -491,8 +487,7 @@ static void an_update_that_waits_for_a_rollback_may_end(void **state)
 
 static int admit(uint64_t issued_ms, struct flo_agent_time time)
 {
-    static struct flo_order order = {.scope.group = "all",
-                                     .release.bytes = {1}};
+    static struct flo_order order = {.scope.group = "all", .release.bytes = {1}};
     struct flo_err err = {0};
 
     order.issued_at_ms = issued_ms;
@@ -516,12 +511,10 @@ static void an_order_of_the_far_future_is_not_admitted(void **state)
     assert_int_equal(admit(far, time), 0);
 }
 
-static void
-a_synchronised_clock_knows_that_the_controllers_is_wrong(void **state)
+static void a_synchronised_clock_knows_that_the_controllers_is_wrong(void **state)
 {
     const uint64_t tomorrow = NOW + FLO_ORDER_AHEAD_SYNCHRONISED_MS;
-    struct flo_agent_time time = {
-        .clock_ms = NOW, .is_synchronised = true, .trusted_ms = NOW};
+    struct flo_agent_time time = {.clock_ms = NOW, .is_synchronised = true, .trusted_ms = NOW};
     (void)state;
 
     assert_int_equal(admit(tomorrow, time), 0);
@@ -537,12 +530,10 @@ static void only_what_speaks_of_the_order_is_an_answer_to_it(void **state)
     static const struct {
         int code;
         bool is_verdict;
-    } rows[] = {{FLO_E_CMD_EXPIRED, true},   {FLO_E_SIG_BAD, true},
-                {FLO_E_META_SCHEMA, true},   {FLO_E_TARGET_LIMIT, true},
-                {FLO_E_NOT_BUILT, true},     {FLO_E_IO_READ, false},
-                {FLO_E_IO_OPEN, false},      {FLO_E_IO_WRITE, false},
-                {FLO_E_DISK_FULL, false},    {FLO_E_STATE_SLOT, false},
-                {FLO_E_MEMORY, false},       {FLO_E_DB, false},
+    } rows[] = {{FLO_E_CMD_EXPIRED, true},   {FLO_E_SIG_BAD, true},    {FLO_E_META_SCHEMA, true},
+                {FLO_E_TARGET_LIMIT, true},  {FLO_E_NOT_BUILT, true},  {FLO_E_IO_READ, false},
+                {FLO_E_IO_OPEN, false},      {FLO_E_IO_WRITE, false},  {FLO_E_DISK_FULL, false},
+                {FLO_E_STATE_SLOT, false},   {FLO_E_MEMORY, false},    {FLO_E_DB, false},
                 {FLO_E_STATE_LOCKED, false}, {FLO_E_IO_SYMLINK, false}};
     (void)state;
 
@@ -562,9 +553,8 @@ static void a_deploy_order_without_a_release_is_not_admitted(void **state)
     const struct flo_agent_time time = {.clock_ms = NOW, .trusted_ms = NOW};
     (void)state;
 
-    assert_int_equal(
-        flo_agent_order_admit(&order, "device", NULL, 0, &time, NULL),
-        FLO_E_CMD_FORMAT);
+    assert_int_equal(flo_agent_order_admit(&order, "device", NULL, 0, &time, NULL),
+                     FLO_E_CMD_FORMAT);
 }
 
 int main(void)
@@ -600,8 +590,7 @@ int main(void)
         cmocka_unit_test(a_deploy_order_without_a_release_is_not_admitted),
         cmocka_unit_test(only_what_speaks_of_the_order_is_an_answer_to_it),
         cmocka_unit_test(an_order_of_the_far_future_is_not_admitted),
-        cmocka_unit_test(
-            a_synchronised_clock_knows_that_the_controllers_is_wrong),
+        cmocka_unit_test(a_synchronised_clock_knows_that_the_controllers_is_wrong),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -58,8 +58,7 @@ static void a_repair_waits_for_the_network(void **state)
     assert_true(is_current(2));
 }
 
-static void
-a_repair_that_fails_is_tried_again_more_and_more_seldom(void **state)
+static void a_repair_that_fails_is_tried_again_more_and_more_seldom(void **state)
 {
     (void)state;
     world_init(&world, 2, 0);
@@ -175,8 +174,7 @@ static void without_a_previous_one_it_is_tried_again_and_again(void **state)
     assert_true(is_current(2));
 }
 
-static void
-a_repair_that_the_engine_cannot_run_is_not_fetched_again(void **state)
+static void a_repair_that_the_engine_cannot_run_is_not_fetched_again(void **state)
 {
     (void)state;
     world_init(&world, 2, 0);
@@ -190,8 +188,7 @@ a_repair_that_the_engine_cannot_run_is_not_fetched_again(void **state)
     assert_false(is_denied(2));
 }
 
-static void
-a_damaged_previous_one_does_not_repair_what_cannot_be_run(void **state)
+static void a_damaged_previous_one_does_not_repair_what_cannot_be_run(void **state)
 {
     (void)state;
     world.unreadable = 2;
@@ -221,8 +218,7 @@ static void another_release_is_taken_where_the_previous_one_serves(void **state)
     assert_int_equal(world.slots.previous.bytes[0], 2);
 }
 
-static void
-a_failed_candidate_leaves_the_previous_one_where_it_served(void **state)
+static void a_failed_candidate_leaves_the_previous_one_where_it_served(void **state)
 {
     (void)state;
     world.unreadable = 2;
@@ -310,9 +306,8 @@ static void an_order_of_the_current_one_waits_for_its_engine(void **state)
 
 static void a_staged_candidate_keeps_the_previous_one_from_nothing(void **state)
 {
-    struct flo_agent_event crash = {.kind = FLO_AGENT_LOST,
-                                    .role = FLO_AGENT_CURRENT,
-                                    .error.code = FLO_E_ENGINE_CRASH};
+    struct flo_agent_event crash = {
+        .kind = FLO_AGENT_LOST, .role = FLO_AGENT_CURRENT, .error.code = FLO_E_ENGINE_CRASH};
     struct flo_digest candidate = world_digest(3);
 
     (void)state;
@@ -334,8 +329,7 @@ static void a_staged_candidate_keeps_the_previous_one_from_nothing(void **state)
     assert_true(is_current(3));
 }
 
-static void
-a_trial_whose_current_release_is_damaged_ends_in_a_repair(void **state)
+static void a_trial_whose_current_release_is_damaged_ends_in_a_repair(void **state)
 {
     (void)state;
     world_init(&world, 2, 0);

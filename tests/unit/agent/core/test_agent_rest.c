@@ -19,8 +19,7 @@ static struct flo_agent_model *const tiny = &world.agent.models[0];
 
 static void tell(enum flo_agent_event_kind kind, bool is_on_demand)
 {
-    const struct flo_agent_event event = {.kind = kind,
-                                          .is_on_demand = is_on_demand};
+    const struct flo_agent_event event = {.kind = kind, .is_on_demand = is_on_demand};
 
     world_event(&world, &event);
 }
@@ -90,8 +89,7 @@ static void a_probe_and_a_rollback_are_not_disturbed(void **state)
 
 static void a_crash_while_nobody_asks_starts_nothing(void **state)
 {
-    struct flo_agent_event lost = {.kind = FLO_AGENT_LOST,
-                                   .role = FLO_AGENT_CURRENT};
+    struct flo_agent_event lost = {.kind = FLO_AGENT_LOST, .role = FLO_AGENT_CURRENT};
 
     (void)state;
     lost.error.code = FLO_E_ENGINE_CRASH;
@@ -116,8 +114,7 @@ static void soak(void)
     assert_int_equal(tiny->live, FLO_AGENT_BESIDE);
 }
 
-static void
-the_release_before_a_trial_leaves_and_the_trial_ends_well(void **state)
+static void the_release_before_a_trial_leaves_and_the_trial_ends_well(void **state)
 {
     (void)state;
     soak();
@@ -135,8 +132,7 @@ the_release_before_a_trial_leaves_and_the_trial_ends_well(void **state)
 
 static void a_trial_that_fails_then_goes_back_by_a_load(void **state)
 {
-    struct flo_agent_event lost = {.kind = FLO_AGENT_LOST,
-                                   .role = FLO_AGENT_BESIDE};
+    struct flo_agent_event lost = {.kind = FLO_AGENT_LOST, .role = FLO_AGENT_BESIDE};
 
     (void)state;
     soak();
@@ -177,9 +173,8 @@ static uint64_t roll(uint64_t *random)
 /* Requests come and others need its memory, whenever. */
 static unsigned live_through_it(uint64_t seed, uint64_t ms)
 {
-    static const enum flo_agent_event_kind kinds[] = {
-        FLO_AGENT_WANTED, FLO_AGENT_EVICT, FLO_AGENT_PLACED,
-        FLO_AGENT_PRESSURE};
+    static const enum flo_agent_event_kind kinds[] = {FLO_AGENT_WANTED, FLO_AGENT_EVICT,
+                                                      FLO_AGENT_PLACED, FLO_AGENT_PRESSURE};
     uint64_t random = seed, end_ms = world.now_ms + ms;
     unsigned rests = 0;
 

@@ -14,13 +14,11 @@
 
 static void trust_changes(int code, bool is_forgotten)
 {
-    struct flo_agent_event event = {.kind = FLO_AGENT_TRUST,
-                                    .error.code = code,
-                                    .is_forgotten = is_forgotten};
+    struct flo_agent_event event = {
+        .kind = FLO_AGENT_TRUST, .error.code = code, .is_forgotten = is_forgotten};
 
     if (code != 0) {
-        snprintf(event.error.what, sizeof(event.error.what),
-                 "its key was revoked");
+        snprintf(event.error.what, sizeof(event.error.what), "its key was revoked");
     }
     world_event(&world, &event);
 }
@@ -72,8 +70,7 @@ static void a_freeze_of_the_other_lane_outlives_an_unfreeze(void **state)
 {
     (void)state;
     struct flo_order go = {.op = FLO_ORDER_UNFREEZE, .id = "o-0009"};
-    struct flo_agent_event event = {
-        .kind = FLO_AGENT_ORDER, .order = &go, .stays_frozen = true};
+    struct flo_agent_event event = {.kind = FLO_AGENT_ORDER, .order = &go, .stays_frozen = true};
 
     boot();
     world_order(&world, FLO_ORDER_FREEZE, 0);

@@ -92,8 +92,7 @@ static void a_network_that_comes_back_is_waited_for(void **state)
     (void)state;
     boot();
     world.job_error.code = FLO_E_NET_UNREACHABLE;
-    snprintf(world.job_error.what, sizeof(world.job_error.what),
-             "no route to host");
+    snprintf(world.job_error.what, sizeof(world.job_error.what), "no route to host");
     world.job_is_passing = true;
     world.job_failures = 3;
     world_desire(&world, 3, 1);
@@ -144,8 +143,7 @@ static void a_probe_without_a_verdict_is_taken_again(void **state)
     world.probes_unsure = 2;
     world_desire(&world, 3, 1);
     world_run(&world, 30000);
-    assert_int_equal(world.agent.models[0].execution.state,
-                     FLO_EXECUTION_STAGED);
+    assert_int_equal(world.agent.models[0].execution.state, FLO_EXECUTION_STAGED);
     assert_int_equal(world.live_version, 2);
     world_run(&world, 3600000);
 
@@ -180,8 +178,7 @@ static void a_runtime_that_fails_in_a_probe_gets_another_one(void **state)
     world.runtime_failures = 2;
     world_desire(&world, 3, 1);
     world_run(&world, 30000);
-    assert_int_equal(world.agent.models[0].execution.state,
-                     FLO_EXECUTION_STAGED);
+    assert_int_equal(world.agent.models[0].execution.state, FLO_EXECUTION_STAGED);
     assert_int_equal(world.live_version, 2);
     world_run(&world, 150000);
 
@@ -206,8 +203,7 @@ static void a_runtime_that_fails_three_times_denies_no_release(void **state)
     assert_int_equal(world.live_version, 2);
     assert_false(is_denied(3));
     target.release = world_digest(3);
-    assert_int_equal(flo_agent_drift(&world.agent, 0, &target),
-                     FLO_DRIFT_RUNTIME);
+    assert_int_equal(flo_agent_drift(&world.agent, 0, &target), FLO_DRIFT_RUNTIME);
     world.runtime_failures = 0;
     world_desire(&world, 3, 2);
     world_run(&world, 60000);
@@ -228,8 +224,7 @@ static void a_runtime_that_does_not_start_has_three_tries_too(void **state)
     world_boot(&world);
     world_run(&world, 50000);
     assert_int_equal(world.live_version, 2);
-    assert_int_equal(world.agent.models[0].execution.state,
-                     FLO_EXECUTION_STAGED);
+    assert_int_equal(world.agent.models[0].execution.state, FLO_EXECUTION_STAGED);
     world_run(&world, 20000);
 
     assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_FAILED);
@@ -315,8 +310,7 @@ static void a_candidate_that_crashes_at_load_never_serves(void **state)
 
 static void a_denied_release_is_rejected(void **state)
 {
-    struct flo_denial said = {.release = world_digest(3),
-                              .cause = FLO_DENIAL_FAULT};
+    struct flo_denial said = {.release = world_digest(3), .cause = FLO_DENIAL_FAULT};
 
     (void)state;
     boot();
@@ -387,8 +381,7 @@ static void one_crash_on_trial_is_survived(void **state)
 }
 
 /* Nothing comes in its place, so nobody waits for it. */
-static void
-a_first_release_that_is_taken_back_refuses_its_requests(void **state)
+static void a_first_release_that_is_taken_back_refuses_its_requests(void **state)
 {
     (void)state;
     world_init(&world, 0, 0);
@@ -441,12 +434,11 @@ static void orderly_restarts_cost_a_candidate_nothing(void **state)
 
     assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
     assert_true(is_current(3));
-    assert_non_null(strstr(world.trace.data,
-                           "agent     stops\n"
-                           "                    "
-                           "because a stop is no fault of the candidate\n"
-                           "                    "
-                           "slots: do not count the start of tiny@3.0.0\n"));
+    assert_non_null(strstr(world.trace.data, "agent     stops\n"
+                                             "                    "
+                                             "because a stop is no fault of the candidate\n"
+                                             "                    "
+                                             "slots: do not count the start of tiny@3.0.0\n"));
 }
 
 static void a_stop_while_the_candidate_is_loaded_costs_it_nothing(void **state)
@@ -526,23 +518,20 @@ static void begin_trial(void)
     deploy.deploy.execution = &execution;
     world_event(&world, &deploy);
     world_run(&world, 3000);
-    assert_int_equal(world.agent.models[0].execution.state,
-                     FLO_EXECUTION_SOAKING);
+    assert_int_equal(world.agent.models[0].execution.state, FLO_EXECUTION_SOAKING);
 }
 
 /* Does the release still serve after this request? */
 static bool survives(bool is_error)
 {
-    struct flo_agent_event request = {.kind = FLO_AGENT_REQUEST,
-                                      .release = world_digest(3)};
+    struct flo_agent_event request = {.kind = FLO_AGENT_REQUEST, .release = world_digest(3)};
 
     request.error.code = is_error ? FLO_E_INTERNAL : 0;
     world_event(&world, &request);
     return world.agent.models[0].has_execution;
 }
 
-static void
-three_errors_of_a_thousand_on_a_busy_device_are_survived(void **state)
+static void three_errors_of_a_thousand_on_a_busy_device_are_survived(void **state)
 {
     (void)state;
     begin_trial();
@@ -602,16 +591,11 @@ static void at_a_limit_of_nothing_the_first_error_ends_it(void **state)
 static void a_denial_says_why(void **state)
 {
     (void)state;
-    assert_int_equal(flo_agent_denial_cause(FLO_E_PROBE_SPEED),
-                     FLO_DENIAL_SPEED);
-    assert_int_equal(flo_agent_denial_cause(FLO_E_PROBE_MEMORY),
-                     FLO_DENIAL_MEMORY);
-    assert_int_equal(flo_agent_denial_cause(FLO_E_PROBE_GOLDEN),
-                     FLO_DENIAL_FAULT);
-    assert_int_equal(flo_agent_denial_cause(FLO_E_SOAK_FAILED),
-                     FLO_DENIAL_FAULT);
-    assert_int_equal(flo_agent_denial_cause(FLO_E_TIMED_OUT),
-                     FLO_DENIAL_ALLOWED);
+    assert_int_equal(flo_agent_denial_cause(FLO_E_PROBE_SPEED), FLO_DENIAL_SPEED);
+    assert_int_equal(flo_agent_denial_cause(FLO_E_PROBE_MEMORY), FLO_DENIAL_MEMORY);
+    assert_int_equal(flo_agent_denial_cause(FLO_E_PROBE_GOLDEN), FLO_DENIAL_FAULT);
+    assert_int_equal(flo_agent_denial_cause(FLO_E_SOAK_FAILED), FLO_DENIAL_FAULT);
+    assert_int_equal(flo_agent_denial_cause(FLO_E_TIMED_OUT), FLO_DENIAL_ALLOWED);
 }
 
 static void a_client_that_asks_nonsense_is_not_the_release_s_fault(void **state)
@@ -621,12 +605,9 @@ static void a_client_that_asks_nonsense_is_not_the_release_s_fault(void **state)
     assert_false(flo_agent_blames_serving(FLO_E_INFER_TOO_LONG));
     assert_false(flo_agent_blames_serving(FLO_E_REST_TOO_LARGE));
     assert_true(flo_agent_blames_serving(FLO_E_ENGINE_CRASH));
-    assert_int_equal(flo_agent_denial_cause(FLO_E_NET_UNREACHABLE),
-                     FLO_DENIAL_ALLOWED);
-    assert_int_equal(flo_agent_denial_cause(FLO_E_DISK_FULL),
-                     FLO_DENIAL_ALLOWED);
-    assert_int_not_equal(flo_agent_denial_cause(FLO_E_MODEL_NONFINITE),
-                         FLO_DENIAL_ALLOWED);
+    assert_int_equal(flo_agent_denial_cause(FLO_E_NET_UNREACHABLE), FLO_DENIAL_ALLOWED);
+    assert_int_equal(flo_agent_denial_cause(FLO_E_DISK_FULL), FLO_DENIAL_ALLOWED);
+    assert_int_not_equal(flo_agent_denial_cause(FLO_E_MODEL_NONFINITE), FLO_DENIAL_ALLOWED);
 }
 
 static void too_few_requests_never_count_as_success(void **state)
@@ -657,8 +638,7 @@ static void only_requests_that_were_served_count(void **state)
         {FLO_E_INFER_CANCELLED, FLO_EXECUTION_ROLLED_BACK},
     };
     struct flo_agent_event deploy = {.kind = FLO_AGENT_DEPLOY};
-    struct flo_agent_event request = {.kind = FLO_AGENT_REQUEST,
-                                      .release = world_digest(3)};
+    struct flo_agent_event request = {.kind = FLO_AGENT_REQUEST, .release = world_digest(3)};
     struct flo_agent_execution execution = world_execution(3, 1);
 
     (void)state;

@@ -23,15 +23,13 @@ static struct flo_agent_model *const tiny = &world.agent.models[0];
 
 static void device_lacks(uint32_t set)
 {
-    const struct flo_agent_event event = {.kind = FLO_AGENT_CONDITIONS,
-                                          .lacks = set};
+    const struct flo_agent_event event = {.kind = FLO_AGENT_CONDITIONS, .lacks = set};
 
     world_event(&world, &event);
 }
 
 /* An order of version 3 whose policy waits. */
-static void desire(uint64_t mains, uint64_t cool, uint64_t idle,
-                   uint64_t unmetered)
+static void desire(uint64_t mains, uint64_t cool, uint64_t idle, uint64_t unmetered)
 {
     struct flo_agent_event event = {.kind = FLO_AGENT_DEPLOY};
     struct flo_agent_execution execution = world_execution(3, 1);
@@ -154,8 +152,7 @@ static void an_order_that_comes_outside_of_its_window_waits(void **state)
     assert_story("waits-window");
 }
 
-static void
-a_window_that_closes_lets_the_download_end_and_holds_the_probe(void **state)
+static void a_window_that_closes_lets_the_download_end_and_holds_the_probe(void **state)
 {
     (void)state;
     boot();

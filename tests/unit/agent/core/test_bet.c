@@ -18,8 +18,7 @@ struct verdicts {
     double answers; /* to the verdict, on average */
 };
 
-static struct verdicts judge(double truth, double limit, double odds,
-                             int length)
+static struct verdicts judge(double truth, double limit, double odds, int length)
 {
     struct verdicts verdicts = {0};
 
@@ -40,8 +39,7 @@ static struct verdicts judge(double truth, double limit, double odds,
     return verdicts;
 }
 
-static void
-a_share_at_the_limit_gets_a_verdict_as_seldom_as_promised(void **state)
+static void a_share_at_the_limit_gets_a_verdict_as_seldom_as_promised(void **state)
 {
     const double limits[] = {0.02, 0.1, 0.5, 0.9};
 
@@ -77,8 +75,7 @@ static void a_share_far_from_the_limit_is_seen_soon(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(
-            a_share_at_the_limit_gets_a_verdict_as_seldom_as_promised),
+        cmocka_unit_test(a_share_at_the_limit_gets_a_verdict_as_seldom_as_promised),
         cmocka_unit_test(a_share_on_one_side_is_not_taken_for_the_other),
         cmocka_unit_test(a_share_far_from_the_limit_is_seen_soon),
     };

@@ -54,8 +54,7 @@ static void a_version_fails_twice_and_then_leaves_it(void **state)
     assert_true(flo_derived_failed(&derived, &model, FLO_E_ENGINE_HANG, false));
     begin(state);
 
-    assert_true(
-        flo_derived_is_asked_for(&derived, &model)); /* it may be here */
+    assert_true(flo_derived_is_asked_for(&derived, &model)); /* it may be here */
     assert_false(flo_derived_may_make(&derived, &model, 2));
     assert_true(flo_derived_is_lacking(&derived, &model));
 }

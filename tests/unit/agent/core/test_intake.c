@@ -12,8 +12,7 @@
 #include <flotilla/agent.h>
 #include <flotilla/errors/target.h>
 
-static struct flo_intake_verdict judge(struct flo_intake_facts facts,
-                                       enum flo_order_op op)
+static struct flo_intake_verdict judge(struct flo_intake_facts facts, enum flo_order_op op)
 {
     const struct flo_order order = {.op = op, .id = "o-7", .seq = 7};
     struct flo_intake_verdict verdict;
@@ -38,12 +37,8 @@ static const struct flo_intake_facts cases[] = {
     {.standing = FLO_STATEMENT_AGAIN, .outcome = FLO_STATED_OPEN},
     {.standing = FLO_STATEMENT_AGAIN, .outcome = FLO_STATED_DONE},
     {.standing = FLO_STATEMENT_AGAIN, .outcome = FLO_STATED_FAILED},
-    {.standing = FLO_STATEMENT_AGAIN,
-     .outcome = FLO_STATED_FAILED,
-     .is_answered = true},
-    {.standing = FLO_STATEMENT_AGAIN,
-     .outcome = FLO_STATED_FAILED,
-     .is_current = true},
+    {.standing = FLO_STATEMENT_AGAIN, .outcome = FLO_STATED_FAILED, .is_answered = true},
+    {.standing = FLO_STATEMENT_AGAIN, .outcome = FLO_STATED_FAILED, .is_current = true},
     {.standing = FLO_STATEMENT_SUPERSEDED, .by = 9},
     {.standing = FLO_STATEMENT_SUPERSEDED, .by = 9, .takes_back = true},
 };
@@ -61,40 +56,33 @@ static const char *standing_word(enum flo_standing standing)
     return "older";
 }
 
-static void describe(const struct flo_intake_facts *facts, enum flo_order_op op,
-                     char *out, size_t out_bytes)
+static void describe(const struct flo_intake_facts *facts, enum flo_order_op op, char *out,
+                     size_t out_bytes)
 {
-    static const char *const outcomes[] = {"", ", done", ", refused",
-                                           ", failed"};
+    static const char *const outcomes[] = {"", ", done", ", refused", ", failed"};
 
-    snprintf(out, out_bytes, "%s %s%s%s%s%s%s%s%s%s", flo_order_op_word(op),
-             standing_word(facts->standing), outcomes[facts->outcome],
-             facts->has_ended ? ", ended" : "",
-             facts->is_current ? ", current" : "",
-             facts->aborted_by != 0 ? ", its rollout aborted" : "",
-             facts->is_answered ? ", answered" : "",
-             facts->takes_back ? ", takes back what runs" : "",
-             facts->is_set_here ? ", set here" : "",
-             facts->refusal.code != 0 ? ", denied" : "");
+    snprintf(
+        out, out_bytes, "%s %s%s%s%s%s%s%s%s%s", flo_order_op_word(op),
+        standing_word(facts->standing), outcomes[facts->outcome], facts->has_ended ? ", ended" : "",
+        facts->is_current ? ", current" : "", facts->aborted_by != 0 ? ", its rollout aborted" : "",
+        facts->is_answered ? ", answered" : "", facts->takes_back ? ", takes back what runs" : "",
+        facts->is_set_here ? ", set here" : "", facts->refusal.code != 0 ? ", denied" : "");
 }
 
-static void tell(struct flo_buf *text, const struct flo_intake_facts *facts,
-                 enum flo_order_op op)
+static void tell(struct flo_buf *text, const struct flo_intake_facts *facts, enum flo_order_op op)
 {
     struct flo_agent agent = {.origin_ms = 1000};
     struct flo_intake_verdict verdict = judge(*facts, op);
     char name[160];
 
     describe(facts, op, name, sizeof(name));
-    flo_agent_intake_trace(&agent, 1000, name, flo_intake_word(verdict.kind),
-                           verdict.why, text);
+    flo_agent_intake_trace(&agent, 1000, name, flo_intake_word(verdict.kind), verdict.why, text);
 }
 
 static void every_case_is_told_with_its_reason(void **state)
 {
-    static const enum flo_order_op ops[] = {FLO_ORDER_DEPLOY,
-                                            FLO_ORDER_ROLLBACK,
-                                            FLO_ORDER_FREEZE, FLO_ORDER_CONFIG};
+    static const enum flo_order_op ops[] = {FLO_ORDER_DEPLOY, FLO_ORDER_ROLLBACK, FLO_ORDER_FREEZE,
+                                            FLO_ORDER_CONFIG};
     const char *path = "tests/golden/traces/intake.txt";
     const char *mode = getenv("FLOTILLA_GOLDEN");
     struct flo_buf text = {0};
@@ -131,8 +119,7 @@ static void a_refusal_names_the_error_that_is_told(void **state)
                                             .outcome = FLO_STATED_FAILED};
     (void)state;
 
-    assert_int_equal(judge(denied, FLO_ORDER_DEPLOY).error.code,
-                     FLO_E_TARGET_DENIED);
+    assert_int_equal(judge(denied, FLO_ORDER_DEPLOY).error.code, FLO_E_TARGET_DENIED);
     assert_int_equal(judge(failed, FLO_ORDER_DEPLOY).error.code, FLO_E_STATE);
     assert_int_equal(judge(failed, FLO_ORDER_ROLLBACK).error.code, 0);
 }
@@ -150,16 +137,13 @@ static void what_is_denied_goes_to_the_core_the_first_time(void **state)
 /* Told again, it must not reach the core either: no place there is its. */
 static void a_model_that_is_not_here_is_nobodys(void **state)
 {
-    struct flo_intake_facts absent = {.standing = FLO_STATEMENT_NEW,
-                                      .is_absent = true};
+    struct flo_intake_facts absent = {.standing = FLO_STATEMENT_NEW, .is_absent = true};
     (void)state;
 
-    assert_int_equal(judge(absent, FLO_ORDER_ROLLBACK).kind,
-                     FLO_INTAKE_IGNORED);
+    assert_int_equal(judge(absent, FLO_ORDER_ROLLBACK).kind, FLO_INTAKE_IGNORED);
     assert_int_equal(judge(absent, FLO_ORDER_REMOVE).kind, FLO_INTAKE_DONE);
     absent.standing = FLO_STATEMENT_AGAIN;
-    assert_int_equal(judge(absent, FLO_ORDER_ROLLBACK).kind,
-                     FLO_INTAKE_IGNORED);
+    assert_int_equal(judge(absent, FLO_ORDER_ROLLBACK).kind, FLO_INTAKE_IGNORED);
     assert_int_equal(judge(absent, FLO_ORDER_REMOVE).kind, FLO_INTAKE_DONE);
 }
 

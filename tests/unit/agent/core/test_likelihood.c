@@ -43,8 +43,8 @@ static void a_departure_costs_the_golden_token_and_ends_it(void **state)
 {
     (void)state;
     struct flo_likelihood one = golden("low");
-    struct flo_likely tokens[] = {likely("high", -0.2), likely("high", -0.2),
-                                  likely("l", -4), likely("low", -2.5)};
+    struct flo_likely tokens[] = {likely("high", -0.2), likely("high", -0.2), likely("l", -4),
+                                  likely("low", -2.5)};
 
     flo_likelihood_token(&one, tokens, 4);
     assert_true(one.has_ended && fabs(one.loss - 2.5) < 1e-12);
@@ -54,8 +54,7 @@ static void a_token_that_is_not_told_counts_as_the_last_that_is(void **state)
 {
     (void)state;
     struct flo_likelihood one = golden("low");
-    struct flo_likely tokens[] = {likely("high", -0.2), likely("high", -0.2),
-                                  likely("mid", -7)};
+    struct flo_likely tokens[] = {likely("high", -0.2), likely("high", -0.2), likely("mid", -7)};
     struct flo_likely alone[] = {likely("high", -0.2)};
 
     flo_likelihood_token(&one, tokens, 3);
@@ -69,10 +68,8 @@ static void an_end_and_a_longer_token_are_departures(void **state)
 {
     (void)state;
     struct flo_likelihood one = golden("low");
-    struct flo_likely end[] = {likely("", -0.1), likely("", -0.1),
-                               likely("low", -3)};
-    struct flo_likely longer[] = {likely("lower", -0.1), likely("lower", -0.1),
-                                  likely("low", -2)};
+    struct flo_likely end[] = {likely("", -0.1), likely("", -0.1), likely("low", -3)};
+    struct flo_likely longer[] = {likely("lower", -0.1), likely("lower", -0.1), likely("low", -2)};
 
     flo_likelihood_token(&one, end, 3);
     assert_true(one.has_ended && fabs(one.loss - 3) < 1e-12);

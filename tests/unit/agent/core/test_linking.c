@@ -16,8 +16,7 @@ static const struct flo_linking_limits unwatched;
 static struct flo_linking a;
 static uint64_t now;
 
-static enum flo_linking_do begin(const struct flo_linking_limits *limits,
-                                 bool needs_hook)
+static enum flo_linking_do begin(const struct flo_linking_limits *limits, bool needs_hook)
 {
     now = 1000;
     return flo_linking_begin(&a, limits, needs_hook, now);
@@ -97,8 +96,7 @@ static void a_hook_that_fails_runs_again_ever_later(void **state)
     (void)state;
     begin(&watched, true);
     for (int i = 0; i < 12; i++) {
-        assert_int_equal(tell(FLO_LINKING_HOOK_FAILED),
-                         FLO_LINKING_TELL_FAILED);
+        assert_int_equal(tell(FLO_LINKING_HOOK_FAILED), FLO_LINKING_TELL_FAILED);
         assert_true(a.due_ms - now >= last);
         last = a.due_ms - now;
         assert_int_equal(wait_for_it(), FLO_LINKING_RUN);
@@ -125,18 +123,15 @@ static void only_an_answer_of_http_has_a_status(void **state)
     static const struct {
         const char *text;
         int status;
-    } rows[] = {{"HTTP/1.1 200 OK\r\n", 200}, {"HTTP/1.0 503\r\n", 503},
-                {"HTTP/1.1 200", 200},        {"HTTP/2 200 OK\r\n", 0},
-                {"HTTP/1.1 20 OK\r\n", 0},    {"HTTP/1.1 2000 OK\r\n", 0},
-                {"HTTP/1.1 099 \r\n", 0},     {"HTTP/1.1 -20 \r\n", 0},
-                {"HTTP/1.1  200\r\n", 0},     {"HTTP/1.1 20", 0},
-                {"ICY 200 OK\r\n", 0},        {"", 0}};
+    } rows[] = {
+        {"HTTP/1.1 200 OK\r\n", 200}, {"HTTP/1.0 503\r\n", 503}, {"HTTP/1.1 200", 200},
+        {"HTTP/2 200 OK\r\n", 0},     {"HTTP/1.1 20 OK\r\n", 0}, {"HTTP/1.1 2000 OK\r\n", 0},
+        {"HTTP/1.1 099 \r\n", 0},     {"HTTP/1.1 -20 \r\n", 0},  {"HTTP/1.1  200\r\n", 0},
+        {"HTTP/1.1 20", 0},           {"ICY 200 OK\r\n", 0},     {"", 0}};
 
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
-        assert_int_equal(
-            flo_http_status_read(rows[i].text, strlen(rows[i].text)),
-            rows[i].status);
+        assert_int_equal(flo_http_status_read(rows[i].text, strlen(rows[i].text)), rows[i].status);
     }
 }
 
@@ -145,15 +140,13 @@ static void a_pid_file_has_one_number_above_1(void **state)
     static const struct {
         const char *text;
         int pid;
-    } rows[] = {{"4711\n", 4711}, {"4711", 4711},    {"2 \r\n", 2},
-                {"1\n", 0},       {"0\n", 0},        {"-1\n", 0},
-                {"12 13\n", 0},   {"9999999999", 0}, {"x", 0},
-                {" 12", 0},       {"", 0},           {"\n", 0}};
+    } rows[] = {{"4711\n", 4711}, {"4711", 4711}, {"2 \r\n", 2},  {"1\n", 0},
+                {"0\n", 0},       {"-1\n", 0},    {"12 13\n", 0}, {"9999999999", 0},
+                {"x", 0},         {" 12", 0},     {"", 0},        {"\n", 0}};
 
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
-        assert_int_equal(flo_pid_read(rows[i].text, strlen(rows[i].text)),
-                         rows[i].pid);
+        assert_int_equal(flo_pid_read(rows[i].text, strlen(rows[i].text)), rows[i].pid);
     }
 }
 

@@ -39,8 +39,7 @@ static void nothing_moves_an_end(void **state)
     for (int from = 0; from < FLO_EXECUTION_COUNT; from++) {
         for (int move = 0; move < FLO_MOVE_COUNT; move++) {
             if (flo_execution_is_end((enum flo_execution)from)) {
-                assert_false(flo_move_find((enum flo_execution)from,
-                                           (enum flo_move)move, &to));
+                assert_false(flo_move_find((enum flo_execution)from, (enum flo_move)move, &to));
             }
         }
     }
@@ -59,9 +58,7 @@ static void whatever_is_on_the_way_can_be_superseded_and_go_wrong(void **state)
         }
         assert_true(flo_move_find(way, FLO_MOVE_SUPERSEDE, &to));
         assert_true(flo_move_find(
-            way,
-            way == FLO_EXECUTION_SOAKING ? FLO_MOVE_TAKE_BACK : FLO_MOVE_FAIL,
-            &to));
+            way, way == FLO_EXECUTION_SOAKING ? FLO_MOVE_TAKE_BACK : FLO_MOVE_FAIL, &to));
         assert_int_equal(flo_execution_kind(to), FLO_EXECUTION_END_BAD);
     }
 }
@@ -72,8 +69,7 @@ static void only_a_trial_is_taken_back(void **state)
     (void)state;
 
     assert_false(flo_move_find(FLO_EXECUTION_PROBING, FLO_MOVE_TAKE_BACK, &to));
-    assert_true(
-        flo_move_find(FLO_EXECUTION_ACTIVATING, FLO_MOVE_TAKE_BACK, &to));
+    assert_true(flo_move_find(FLO_EXECUTION_ACTIVATING, FLO_MOVE_TAKE_BACK, &to));
     assert_int_equal(to, FLO_EXECUTION_ROLLED_BACK);
     assert_false(flo_move_find(FLO_EXECUTION_SOAKING, FLO_MOVE_FAIL, &to));
 }
@@ -82,19 +78,16 @@ static void only_a_trial_is_taken_back(void **state)
  * made. */
 static void an_updater_may_leave_out_what_it_does_not_need(void **state)
 {
-    static const enum flo_execution way[] = {
-        FLO_EXECUTION_ACCEPTED, FLO_EXECUTION_DOWNLOADING,
-        FLO_EXECUTION_APPLYING, FLO_EXECUTION_VERIFYING};
-    static const enum flo_move moves[] = {FLO_MOVE_DOWNLOAD, FLO_MOVE_APPLY,
-                                          FLO_MOVE_VERIFY};
+    static const enum flo_execution way[] = {FLO_EXECUTION_ACCEPTED, FLO_EXECUTION_DOWNLOADING,
+                                             FLO_EXECUTION_APPLYING, FLO_EXECUTION_VERIFYING};
+    static const enum flo_move moves[] = {FLO_MOVE_DOWNLOAD, FLO_MOVE_APPLY, FLO_MOVE_VERIFY};
     enum flo_execution to;
     (void)state;
 
     for (size_t from = 0; from < FLO_COUNT(way); from++) {
         for (size_t i = 0; i < FLO_COUNT(moves); i++) {
             bool is_onward = i + 1 > from;
-            assert_int_equal(flo_move_find(way[from], moves[i], &to),
-                             is_onward);
+            assert_int_equal(flo_move_find(way[from], moves[i], &to), is_onward);
             assert_true(!is_onward || to == way[i + 1]);
         }
         assert_true(flo_move_find(way[from], FLO_MOVE_STAGE, &to));
@@ -108,12 +101,9 @@ static void until_it_serves_it_can_be_ended_by_order_and_by_time(void **state)
     (void)state;
 
     for (int from = 0; from < FLO_EXECUTION_COUNT; from++) {
-        bool is_before = flo_is_in((enum flo_execution)from,
-                                   IN_BEFORE_TRIAL | IN(ACTIVATING));
+        bool is_before = flo_is_in((enum flo_execution)from, IN_BEFORE_TRIAL | IN(ACTIVATING));
         for (size_t i = 0; i < FLO_COUNT(moves); i++) {
-            assert_int_equal(
-                flo_move_find((enum flo_execution)from, moves[i], &to),
-                is_before);
+            assert_int_equal(flo_move_find((enum flo_execution)from, moves[i], &to), is_before);
         }
     }
 }
@@ -134,8 +124,7 @@ static void a_start_goes_on_from_wherever_it_was(void **state)
         assert_int_equal(to, FLO_EXECUTION_STAGED);
         assert_true(flo_move_find(was, FLO_MOVE_RESTART_TRIAL, &to));
         assert_true(flo_is_in(to, IN_TRIAL));
-        assert_int_equal(flo_move_find(was, FLO_MOVE_RESTART, &to),
-                         !flo_is_in(was, IN_TRIAL));
+        assert_int_equal(flo_move_find(was, FLO_MOVE_RESTART, &to), !flo_is_in(was, IN_TRIAL));
         assert_int_equal(flo_move_find(was, FLO_MOVE_COMMIT, &to),
                          !flo_is_in(was, IN_TOLD | IN_FETCHING));
     }

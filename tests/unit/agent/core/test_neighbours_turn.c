@@ -45,8 +45,8 @@ static void an_urgent_order_waits_for_nobody(void **state)
     (void)state;
     flo_policy_default(&policy);
     policy.urgent = 1;
-    struct flo_uplink_turn turn = flo_neighbours_turn(
-        &policy, RELEASE, "1ff53d56-16b5-4c8e-8d1e-000000000000", false);
+    struct flo_uplink_turn turn =
+        flo_neighbours_turn(&policy, RELEASE, "1ff53d56-16b5-4c8e-8d1e-000000000000", false);
 
     assert_int_equal(turn.turn_ms, 0);
     assert_int_equal(turn.wait_ms, 0);
@@ -55,8 +55,7 @@ static void an_urgent_order_waits_for_nobody(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(
-            turns_are_spread_and_who_serves_is_before_who_does_not),
+        cmocka_unit_test(turns_are_spread_and_who_serves_is_before_who_does_not),
         cmocka_unit_test(an_urgent_order_waits_for_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,14 +29,13 @@ static void silent(const char *scene, struct flo_watchdog_limits limits)
     enum flo_watchdog_verdict verdict = FLO_WATCHDOG_WAITS, last = verdict;
     uint64_t tick_ms = flo_watchdog_tick_ms(limits.hang_ms_max);
 
-    flo_buf_printf(&text, "%s: a tick each %llu ms\n", scene,
-                   (unsigned long long)tick_ms);
+    flo_buf_printf(&text, "%s: a tick each %llu ms\n", scene, (unsigned long long)tick_ms);
     for (uint64_t tick = 1; verdict != FLO_WATCHDOG_KILLS; tick++) {
         verdict = flo_watchdog_tick(&dog, &limits);
         dog.has_ping = dog.has_ping || verdict == FLO_WATCHDOG_PINGS;
         if (tick == 1 || verdict != last) {
-            flo_buf_printf(&text, "  %8llu ms  %s\n",
-                           (unsigned long long)(tick * tick_ms), word(verdict));
+            flo_buf_printf(&text, "  %8llu ms  %s\n", (unsigned long long)(tick * tick_ms),
+                           word(verdict));
         }
         last = verdict;
         assert_true(tick < 10000);
@@ -50,28 +49,24 @@ static void lose_each(uint64_t every_ms, unsigned count)
     struct flo_losses losses = {0};
     uint64_t delay_ms = 0;
 
-    flo_buf_printf(&text, "an engine is lost each %llu ms\n",
-                   (unsigned long long)every_ms);
+    flo_buf_printf(&text, "an engine is lost each %llu ms\n", (unsigned long long)every_ms);
     for (unsigned i = 0; i < count; i++) {
         uint64_t now_ms = 100000 + i * every_ms;
         if (!flo_losses_add(&losses, now_ms, &delay_ms)) {
-            flo_buf_printf(&text, "  %8llu ms  gives up\n",
-                           (unsigned long long)now_ms);
+            flo_buf_printf(&text, "  %8llu ms  gives up\n", (unsigned long long)now_ms);
             return;
         }
-        flo_buf_printf(&text, "  %8llu ms  again after %llu ms\n",
-                       (unsigned long long)now_ms,
+        flo_buf_printf(&text, "  %8llu ms  again after %llu ms\n", (unsigned long long)now_ms,
                        (unsigned long long)delay_ms);
     }
 }
 
 /* ---- work ---- */
 
-static void work(const char *scene, bool is_told, unsigned computes_every,
-                 bool waits_for_disk)
+static void work(const char *scene, bool is_told, unsigned computes_every, bool waits_for_disk)
 {
-    static const char *const words[] = {"goes on", "spent too much",
-                                        "takes too long", "stands still"};
+    static const char *const words[] = {"goes on", "spent too much", "takes too long",
+                                        "stands still"};
     const struct flo_work_limits limits = {
         .spent_ms_max = 10000, .total_ms_max = 60000, .idle_ms_max = 2000};
     struct flo_work work;
@@ -82,27 +77,23 @@ static void work(const char *scene, bool is_told, unsigned computes_every,
     while (verdict == FLO_WORK_GOES_ON) {
         now_ms += 250;
         cpu_ms += computes_every > 0 && now_ms / 250 % computes_every == 0;
-        verdict = flo_work_look(&work, &limits, now_ms, is_told, cpu_ms,
-                                waits_for_disk);
+        verdict = flo_work_look(&work, &limits, now_ms, is_told, cpu_ms, waits_for_disk);
         assert_true(now_ms < 1000000);
     }
-    flo_buf_printf(&text, "%s: after %llu ms it %s\n", scene,
-                   (unsigned long long)(now_ms - 5000), words[verdict]);
+    flo_buf_printf(&text, "%s: after %llu ms it %s\n", scene, (unsigned long long)(now_ms - 5000),
+                   words[verdict]);
 }
 
 static void each_wait_ends_as_its_trace_says(void **state)
 {
     (void)state;
-    silent("an engine that serves",
-           (struct flo_watchdog_limits){.hang_ms_max = 60000});
+    silent("an engine that serves", (struct flo_watchdog_limits){.hang_ms_max = 60000});
+    silent("an engine that loads",
+           (struct flo_watchdog_limits){.hang_ms_max = 60000, .is_loading = true});
     silent(
-        "an engine that loads",
-        (struct flo_watchdog_limits){.hang_ms_max = 60000, .is_loading = true});
-    silent("a runtime that may load for 10 minutes",
-           (struct flo_watchdog_limits){
-               .hang_ms_max = 60000, .ready_ms = 600000, .is_loading = true});
-    silent("an engine with a short limit",
-           (struct flo_watchdog_limits){.hang_ms_max = 400});
+        "a runtime that may load for 10 minutes",
+        (struct flo_watchdog_limits){.hang_ms_max = 60000, .ready_ms = 600000, .is_loading = true});
+    silent("an engine with a short limit", (struct flo_watchdog_limits){.hang_ms_max = 400});
     lose_each(1000, 10);
     lose_each(20000, 8);
     work("it computes all the time", true, 1, false);
@@ -122,8 +113,7 @@ static void a_sign_of_life_begins_the_silence_again(void **state)
     (void)state;
 
     for (int i = 0; i < 100; i++) {
-        assert_int_not_equal(flo_watchdog_tick(&dog, &limits),
-                             FLO_WATCHDOG_KILLS);
+        assert_int_not_equal(flo_watchdog_tick(&dog, &limits), FLO_WATCHDOG_KILLS);
         dog.ticks = i % 8 == 7 ? 0 : dog.ticks;
     }
 }

@@ -38,8 +38,7 @@ static void without_limits_everything_is_taken(void **unused)
     assert_false(flo_quota_look(&quota, START, false, &state));
 }
 
-static void
-a_limit_of_requests_says_what_is_used_and_when_it_ends(void **unused)
+static void a_limit_of_requests_says_what_is_used_and_when_it_ends(void **unused)
 {
     struct flo_quota quota = {.limits = {[FLO_QUOTA_REQUESTS_MINUTE] = 3}};
     (void)unused;
@@ -63,8 +62,7 @@ static void no_minute_has_more_requests_than_its_limit(void **unused)
 
     /* Steps that meet slices at any place. */
     for (uint64_t now = START; now < START + 10 * MINUTE; now += 317) {
-        while (count < FLO_COUNT(taken) &&
-               flo_quota_take(&quota, now, 1, &state)) {
+        while (count < FLO_COUNT(taken) && flo_quota_take(&quota, now, 1, &state)) {
             taken[count++] = now;
         }
     }
@@ -88,8 +86,7 @@ static void requests_come_back_one_by_one(void **unused)
     assert_in_range(state.wait_ms, 1, DAY / 2 + DAY / 60);
 }
 
-static void
-a_request_that_began_with_tokens_left_may_pass_the_limit(void **unused)
+static void a_request_that_began_with_tokens_left_may_pass_the_limit(void **unused)
 {
     struct flo_quota quota = {.limits = {[FLO_QUOTA_TOKENS_DAY] = 100}};
     (void)unused;
@@ -103,8 +100,7 @@ a_request_that_began_with_tokens_left_may_pass_the_limit(void **unused)
     assert_int_equal(state.used, 139);
     assert_true(flo_quota_look(&quota, START + 8, true, &state));
     assert_int_equal(state.used, 139);
-    assert_true(
-        flo_quota_take(&quota, START + 7 + state.wait_ms + 1, 1, &state));
+    assert_true(flo_quota_take(&quota, START + 7 + state.wait_ms + 1, 1, &state));
 }
 
 static void the_limit_that_lasts_longest_is_told(void **unused)
@@ -124,8 +120,7 @@ static void the_limit_that_lasts_longest_is_told(void **unused)
 static void a_request_that_is_not_taken_counts_nowhere(void **unused)
 {
     struct flo_quota quota = {
-        .limits = {
-            [FLO_QUOTA_REQUESTS_DAY] = 5, [FLO_QUOTA_TOKENS_MINUTE] = 10}};
+        .limits = {[FLO_QUOTA_REQUESTS_DAY] = 5, [FLO_QUOTA_TOKENS_MINUTE] = 10}};
     (void)unused;
 
     flo_quota_spend(&quota, START, 10);
@@ -140,8 +135,7 @@ static void a_request_that_is_not_taken_counts_nowhere(void **unused)
 static void the_window_with_least_left_is_shown(void **unused)
 {
     struct flo_quota quota = {
-        .limits = {
-            [FLO_QUOTA_REQUESTS_MINUTE] = 10, [FLO_QUOTA_REQUESTS_DAY] = 12}};
+        .limits = {[FLO_QUOTA_REQUESTS_MINUTE] = 10, [FLO_QUOTA_REQUESTS_DAY] = 12}};
     (void)unused;
 
     assert_true(flo_quota_take(&quota, START, 1, &state));
@@ -171,8 +165,7 @@ static void several_at_once_are_taken_whole_or_not_at_all(void **unused)
 static void more_at_once_than_a_limit_never_have_room(void **unused)
 {
     struct flo_quota quota = {
-        .limits = {
-            [FLO_QUOTA_REQUESTS_MINUTE] = 5, [FLO_QUOTA_TOKENS_DAY] = 2}};
+        .limits = {[FLO_QUOTA_REQUESTS_MINUTE] = 5, [FLO_QUOTA_TOKENS_DAY] = 2}};
     (void)unused;
 
     assert_false(flo_quota_take(&quota, START, 6, &state));
@@ -183,8 +176,7 @@ static void more_at_once_than_a_limit_never_have_room(void **unused)
 
 static void after_any_silence_all_is_left(void **unused)
 {
-    static const uint64_t silences[] = {DAY + DAY / 60, 7 * DAY,
-                                        UINT64_C(40000) * DAY};
+    static const uint64_t silences[] = {DAY + DAY / 60, 7 * DAY, UINT64_C(40000) * DAY};
     (void)unused;
 
     for (size_t i = 0; i < FLO_COUNT(silences); i++) {
@@ -198,14 +190,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_limits_everything_is_taken),
-        cmocka_unit_test(
-            a_limit_of_requests_says_what_is_used_and_when_it_ends),
+        cmocka_unit_test(a_limit_of_requests_says_what_is_used_and_when_it_ends),
         cmocka_unit_test(several_at_once_are_taken_whole_or_not_at_all),
         cmocka_unit_test(more_at_once_than_a_limit_never_have_room),
         cmocka_unit_test(no_minute_has_more_requests_than_its_limit),
         cmocka_unit_test(requests_come_back_one_by_one),
-        cmocka_unit_test(
-            a_request_that_began_with_tokens_left_may_pass_the_limit),
+        cmocka_unit_test(a_request_that_began_with_tokens_left_may_pass_the_limit),
         cmocka_unit_test(the_limit_that_lasts_longest_is_told),
         cmocka_unit_test(a_request_that_is_not_taken_counts_nowhere),
         cmocka_unit_test(the_window_with_least_left_is_shown),

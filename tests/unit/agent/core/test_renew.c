@@ -45,8 +45,7 @@ static struct flo_renew_life life_from(struct world *world)
 
 static struct world begin(clock_of *clock)
 {
-    struct world world = {
-        .clock = clock, .true_ms = TODAY_MS, .uptime_ms = HOUR_MS, .seed = 1};
+    struct world world = {.clock = clock, .true_ms = TODAY_MS, .uptime_ms = HOUR_MS, .seed = 1};
     struct flo_renew_life life = life_from(&world);
     struct flo_renew_now at = now(&world);
 
@@ -240,8 +239,7 @@ static void a_failure_is_tried_again_later_each_time(void **state)
     world.is_away = true;
     pass(&world, 62 * DAY_MS);
     assert_true(world.asked > 5);
-    assert_in_range(world.asked_at_ms[1] - world.asked_at_ms[0], 60000,
-                    4 * 60000);
+    assert_in_range(world.asked_at_ms[1] - world.asked_at_ms[0], 60000, 4 * 60000);
     uint32_t before = world.asked;
     pass(&world, 10 * DAY_MS); /* six hours are the longest pause */
     assert_in_range(world.asked - before, 40, 200);
@@ -356,8 +354,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_asks_when_two_thirds_of_its_life_are_over),
         cmocka_unit_test(a_wrong_clock_neither_stops_it_nor_drives_it),
-        cmocka_unit_test(
-            a_device_without_a_clock_that_starts_each_day_is_asked),
+        cmocka_unit_test(a_device_without_a_clock_that_starts_each_day_is_asked),
         cmocka_unit_test(five_thousand_of_one_day_do_not_ask_in_one_minute),
         cmocka_unit_test(those_that_are_overdue_do_not_come_at_once),
         cmocka_unit_test(a_failure_is_tried_again_later_each_time),

@@ -44,8 +44,7 @@ static double measure(const struct cpu *cpu, double ratio)
 {
     double disturbed = uniform() < 0.1 ? 1 + uniform() : 1;
 
-    return TOKEN_US * ratio * cpu->slowness * disturbed *
-           (0.97 + 0.06 * uniform());
+    return TOKEN_US * ratio * cpu->slowness * disturbed * (0.97 + 0.06 * uniform());
 }
 
 struct counts {
@@ -73,8 +72,7 @@ static struct counts simulate(double ratio, double limit, bool share_a_cpu)
 
             live_through(&a, PAIR_MS / 2);
             live_through(&b, PAIR_MS / 2);
-            verdict = flo_speed_add(&speed, candidate_us,
-                                    measure(share_a_cpu ? &a : &b, 1));
+            verdict = flo_speed_add(&speed, candidate_us, measure(share_a_cpu ? &a : &b, 1));
             pause_ms = flo_speed_pause_ms(&speed) + PAIR_MS / 2;
             live_through(&a, pause_ms);
             live_through(&b, pause_ms);
@@ -88,9 +86,8 @@ static struct counts simulate(double ratio, double limit, bool share_a_cpu)
     }
     print_message("ratio %.2f limit %.2f %s: %d fast, %d slow, %d unsure, "
                   "%.1f s, at most %.1f\n",
-                  ratio, limit, share_a_cpu ? "one CPU " : "two CPUs",
-                  counts.fast, counts.slow, counts.unsure, counts.ms / 1e3,
-                  counts.ms_max / 1e3);
+                  ratio, limit, share_a_cpu ? "one CPU " : "two CPUs", counts.fast, counts.slow,
+                  counts.unsure, counts.ms / 1e3, counts.ms_max / 1e3);
     return counts;
 }
 
@@ -101,8 +98,7 @@ static void an_equal_model_is_never_too_slow(void **state)
     assert_int_equal(simulate(1.1, LIMIT, true).fast, PROBES);
 }
 
-static void
-a_model_that_takes_1_6_times_as_long_is_always_too_slow(void **state)
+static void a_model_that_takes_1_6_times_as_long_is_always_too_slow(void **state)
 {
     (void)state;
     assert_int_equal(simulate(1.6, LIMIT, true).slow, PROBES);
@@ -148,8 +144,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_equal_model_is_never_too_slow),
-        cmocka_unit_test(
-            a_model_that_takes_1_6_times_as_long_is_always_too_slow),
+        cmocka_unit_test(a_model_that_takes_1_6_times_as_long_is_always_too_slow),
         cmocka_unit_test(on_two_cpus_an_equal_model_is_hardly_ever_too_slow),
         cmocka_unit_test(at_the_limit_there_is_hardly_ever_a_verdict),
         cmocka_unit_test(what_nobody_notices_passes_whatever_the_ratio),

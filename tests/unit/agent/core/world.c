@@ -99,20 +99,17 @@ static struct flo_agent_event *later(struct world *world, uint64_t in_ms,
     return &place->event;
 }
 
-static void forget_engine(struct world *world, uint32_t model,
-                          enum flo_agent_role role)
+static void forget_engine(struct world *world, uint32_t model, enum flo_agent_role role)
 {
     size_t i = 0;
 
     while (i < world->pending_count) {
         struct flo_agent_event *event = &world->pending[i].event;
-        bool is_its = (event->kind == FLO_AGENT_LOADED ||
-                       event->kind == FLO_AGENT_LOST) &&
+        bool is_its = (event->kind == FLO_AGENT_LOADED || event->kind == FLO_AGENT_LOST) &&
                       event->role == role;
 
         if (event->model == model &&
-            (is_its ||
-             (event->kind == FLO_AGENT_DRAINED && role == FLO_AGENT_CURRENT) ||
+            (is_its || (event->kind == FLO_AGENT_DRAINED && role == FLO_AGENT_CURRENT) ||
              (event->kind == FLO_AGENT_PROBED && role == FLO_AGENT_BESIDE))) {
             world->pending[i] = world->pending[--world->pending_count];
         } else {
@@ -134,9 +131,9 @@ static void forget_job(struct world *world, uint32_t job)
     }
 }
 
-static void tell_job(struct world *world, uint32_t model, uint32_t job,
-                     uint64_t in_ms, enum flo_agent_event_kind kind,
-                     enum flo_execution state, struct flo_agent_event **out)
+static void tell_job(struct world *world, uint32_t model, uint32_t job, uint64_t in_ms,
+                     enum flo_agent_event_kind kind, enum flo_execution state,
+                     struct flo_agent_event **out)
 {
     *out = later(world, in_ms, kind);
     (*out)->model = model;
@@ -144,18 +141,15 @@ static void tell_job(struct world *world, uint32_t model, uint32_t job,
     (*out)->state = state;
 }
 
-static void run_job(struct world *world, uint32_t model, uint32_t job,
-                    int version)
+static void run_job(struct world *world, uint32_t model, uint32_t job, int version)
 {
     struct flo_agent_event *event;
-    bool fails = world->job_error.code != 0 &&
-                 (!world->job_is_passing || world->job_failures > 0);
+    bool fails = world->job_error.code != 0 && (!world->job_is_passing || world->job_failures > 0);
 
     if (world->job_is_silent) {
         return;
     }
-    tell_job(world, model, job, 100, FLO_AGENT_PROGRESS,
-             FLO_EXECUTION_DOWNLOADING, &event);
+    tell_job(world, model, job, 100, FLO_AGENT_PROGRESS, FLO_EXECUTION_DOWNLOADING, &event);
     snprintf(event->detail.codec, sizeof(event->detail.codec), "bsdiff40");
     event->detail.bytes = 311795;
     event->detail.full_bytes = 1734464;
@@ -169,32 +163,27 @@ static void run_job(struct world *world, uint32_t model, uint32_t job,
     if (version == world->damaged) {
         world->damaged = 0;
     }
-    tell_job(world, model, job, 200, FLO_AGENT_PROGRESS, FLO_EXECUTION_APPLYING,
-             &event);
-    tell_job(world, model, job, 300, FLO_AGENT_PROGRESS,
-             FLO_EXECUTION_VERIFYING, &event);
+    tell_job(world, model, job, 200, FLO_AGENT_PROGRESS, FLO_EXECUTION_APPLYING, &event);
+    tell_job(world, model, job, 300, FLO_AGENT_PROGRESS, FLO_EXECUTION_VERIFYING, &event);
     tell_job(world, model, job, 400, FLO_AGENT_STAGED, 0, &event);
     event->fits_both = !world->fits_one_only;
     if (world->staged_error != 0) {
         event->error.code = world->staged_error;
-        snprintf(event->error.what, sizeof(event->error.what),
-                 "all models need 90 MB, at most 80");
+        snprintf(event->error.what, sizeof(event->error.what), "all models need 90 MB, at most 80");
     }
 }
 
 static bool is_up(const struct flo_agent_engine *engine)
 {
-    return engine->state == FLO_ENGINE_LOADING ||
-           engine->state == FLO_ENGINE_READY;
+    return engine->state == FLO_ENGINE_LOADING || engine->state == FLO_ENGINE_READY;
 }
 
 static bool is_draining(const struct world *world, uint32_t model)
 {
     size_t i = 0;
 
-    while (i < world->pending_count &&
-           (world->pending[i].event.kind != FLO_AGENT_DRAINED ||
-            world->pending[i].event.model != model)) {
+    while (i < world->pending_count && (world->pending[i].event.kind != FLO_AGENT_DRAINED ||
+                                        world->pending[i].event.model != model)) {
         i++;
     }
     return i < world->pending_count;
@@ -203,16 +192,13 @@ static bool is_draining(const struct world *world, uint32_t model)
 /* No memory for two engines: the kernel ends the other one. */
 static bool is_crowded(const struct world *world, uint32_t model)
 {
-    return world->fits_one_only &&
-           is_up(&world->agent.models[model].engines[FLO_AGENT_CURRENT]) &&
+    return world->fits_one_only && is_up(&world->agent.models[model].engines[FLO_AGENT_CURRENT]) &&
            is_up(&world->agent.models[model].engines[FLO_AGENT_BESIDE]);
 }
 
-static void load(struct world *world, uint32_t model, enum flo_agent_role role,
-                 int version)
+static void load(struct world *world, uint32_t model, enum flo_agent_role role, int version)
 {
-    int code = role == FLO_AGENT_BESIDE ? world->candidate_load_error
-                                        : world->current_load_error;
+    int code = role == FLO_AGENT_BESIDE ? world->candidate_load_error : world->current_load_error;
     struct flo_agent_event *event;
 
     if (version == world->unreadable) {
@@ -234,8 +220,7 @@ static void load(struct world *world, uint32_t model, enum flo_agent_role role,
     if (role == FLO_AGENT_CURRENT) {
         world->current_load_error = 0;
     }
-    if (is_crowded(world, model) ||
-        (world->fits_one_only && is_draining(world, model))) {
+    if (is_crowded(world, model) || (world->fits_one_only && is_draining(world, model))) {
         event = later(world, 100, FLO_AGENT_LOST);
         event->model = model;
         event->role = is_crowded(world, model) ? FLO_AGENT_BESIDE : role;
@@ -262,8 +247,7 @@ static void probe(struct world *world, uint32_t model)
         world->probes_unsure--;
         event->detail.passed = 26;
         event->error.code = FLO_E_PROBE_UNSURE;
-        snprintf(event->error.what, sizeof(event->error.what),
-                 "no sure verdict");
+        snprintf(event->error.what, sizeof(event->error.what), "no sure verdict");
     }
     if (world->runtime_failures > 0) {
         world->runtime_failures--;
@@ -285,8 +269,7 @@ static void live_candidate(struct world *world, uint32_t model)
         event->model = model;
         event->role = FLO_AGENT_BESIDE;
         event->error.code = FLO_E_ENGINE_CRASH;
-        snprintf(event->error.what, sizeof(event->error.what),
-                 "signal 11 on a request");
+        snprintf(event->error.what, sizeof(event->error.what), "signal 11 on a request");
     }
     for (i = 0; i < world->requests_fail; i++) {
         event = later(world, 20 + i, FLO_AGENT_REQUEST);
@@ -304,8 +287,8 @@ static void forget_hook(struct world *world, uint32_t model)
 
     while (i < world->pending_count) {
         const struct flo_agent_event *event = &world->pending[i].event;
-        if (event->model == model && (event->kind == FLO_AGENT_ACTIVATED ||
-                                      event->kind == FLO_AGENT_ILL)) {
+        if (event->model == model &&
+            (event->kind == FLO_AGENT_ACTIVATED || event->kind == FLO_AGENT_ILL)) {
             world->pending[i] = world->pending[--world->pending_count];
         } else {
             i++;
@@ -335,8 +318,7 @@ static void link_to(struct world *world, const struct flo_agent_action *action)
     event->release = action->release.digest;
     if (is_bad) {
         event->error.code = FLO_E_HOOK_FAILED;
-        snprintf(event->error.what, sizeof(event->error.what),
-                 "the hook ended with status 1");
+        snprintf(event->error.what, sizeof(event->error.what), "the hook ended with status 1");
     } else if (version == world->ill) {
         event = later(world, 5000, FLO_AGENT_ILL);
         event->model = action->model;
@@ -347,8 +329,7 @@ static void link_to(struct world *world, const struct flo_agent_action *action)
     }
 }
 
-static void unlink_it(struct world *world,
-                      const struct flo_agent_action *action)
+static void unlink_it(struct world *world, const struct flo_agent_action *action)
 {
     struct world_model *model = &world->models[action->model];
 
@@ -360,8 +341,7 @@ static void unlink_it(struct world *world,
 
 /* ---- carry out ---- */
 
-static void write_slots(struct world *world,
-                        const struct flo_agent_action *action, bool answers)
+static void write_slots(struct world *world, const struct flo_agent_action *action, bool answers)
 {
     uint32_t model = action->model;
     struct flo_slots *slots = &world->models[model].slots;
@@ -378,9 +358,7 @@ static void write_slots(struct world *world,
             break;
         case FLO_DO_SLOT_TRIAL:
             rv = flo_slots_begin_trial(
-                slots,
-                (uint32_t)world->agent.models[model].execution.policy.tries,
-                &err);
+                slots, (uint32_t)world->agent.models[model].execution.policy.tries, &err);
             if (rv == 0) {
                 rv = flo_slots_count_try(slots, &err);
             }
@@ -405,16 +383,15 @@ static void write_slots(struct world *world,
             break;
         }
     }
-    if (world->lost_in_write && (action->kind == FLO_DO_SLOT_COMMIT ||
-                                 action->kind == FLO_DO_SLOT_BACK)) {
+    if (world->lost_in_write &&
+        (action->kind == FLO_DO_SLOT_COMMIT || action->kind == FLO_DO_SLOT_BACK)) {
         event = later(world, 0, FLO_AGENT_LOST);
         event->model = model;
         event->role = FLO_AGENT_BESIDE;
         event->error.code = FLO_E_ENGINE_CRASH;
     }
     if (answers || rv < 0) {
-        event = later(world, world->write_ms,
-                      rv == 0 ? FLO_AGENT_WRITTEN : FLO_AGENT_UNWRITTEN);
+        event = later(world, world->write_ms, rv == 0 ? FLO_AGENT_WRITTEN : FLO_AGENT_UNWRITTEN);
         event->model = model;
         event->error.code = rv;
         memcpy(event->error.what, err.what, sizeof(event->error.what) - 1);
@@ -435,8 +412,7 @@ static void store_report(struct world *world, struct world_model *model,
     }
 }
 
-static void count_ack(struct world *world,
-                      const struct flo_agent_action *action)
+static void count_ack(struct world *world, const struct flo_agent_action *action)
 {
     world->acks_done += strcmp(action->word, "done") == 0;
     world->acks_refused += strcmp(action->word, "refused") == 0;
@@ -445,8 +421,7 @@ static void count_ack(struct world *world,
 }
 
 /* As the shell does: an execution of its own, without an order. */
-static void repair(struct world *world, uint32_t model,
-                   const struct flo_release_ref *release)
+static void repair(struct world *world, uint32_t model, const struct flo_release_ref *release)
 {
     struct flo_agent_event *event = later(world, 0, FLO_AGENT_DEPLOY);
     int version = version_of(&release->digest);
@@ -454,12 +429,10 @@ static void repair(struct world *world, uint32_t model,
     world->models[model].repair = world_execution(version, 0);
     world->models[model].repair.release = *release;
     world->models[model].repair.order[0] = '\0';
-    snprintf(world->models[model].repair.rollout,
-             sizeof(world->models[model].repair.rollout), "repair.%02d",
-             version);
-    snprintf(world->models[model].repair.id,
-             sizeof(world->models[model].repair.id), "repair.%02d.%u", version,
-             ++world->repairs);
+    snprintf(world->models[model].repair.rollout, sizeof(world->models[model].repair.rollout),
+             "repair.%02d", version);
+    snprintf(world->models[model].repair.id, sizeof(world->models[model].repair.id),
+             "repair.%02d.%u", version, ++world->repairs);
     event->model = model;
     event->deploy.execution = &world->models[model].repair;
 }
@@ -472,12 +445,10 @@ void world_exchange(struct world *world, const char *variant)
     repair(world, 0, &world->agent.models[0].slots.current);
     world->pending_count--; /* the repair's */
     model->repair.bundle[0] = '\0';
-    snprintf(model->repair.rollout, sizeof(model->repair.rollout),
-             "variant.%.8s", variant);
-    snprintf(model->repair.id, sizeof(model->repair.id), "variant.%.8s.%u",
-             variant, world->repairs);
-    snprintf(model->repair.variant, sizeof(model->repair.variant), "%s",
-             variant);
+    snprintf(model->repair.rollout, sizeof(model->repair.rollout), "variant.%.8s", variant);
+    snprintf(model->repair.id, sizeof(model->repair.id), "variant.%.8s.%u", variant,
+             world->repairs);
+    snprintf(model->repair.variant, sizeof(model->repair.variant), "%s", variant);
     model->repair.policy.soak_ms = 20000;
     event->deploy.execution = &model->repair;
     world_run(world, 0);
@@ -487,15 +458,13 @@ static void keep_variant(struct world *world, uint32_t model)
 {
     snprintf(world->variant, sizeof(world->variant), "%s",
              world->agent.models[model].execution.variant);
-    later(world, 0, world->slots_fail ? FLO_AGENT_UNWRITTEN : FLO_AGENT_WRITTEN)
-        ->model = model;
+    later(world, 0, world->slots_fail ? FLO_AGENT_UNWRITTEN : FLO_AGENT_WRITTEN)->model = model;
 }
 
 static void deny(struct world *world, const struct flo_agent_action *action)
 {
-    struct flo_denial said = {.release = action->release.digest,
-                              .statement = action->number,
-                              .cause = action->cause};
+    struct flo_denial said = {
+        .release = action->release.digest, .statement = action->number, .cause = action->cause};
 
     (void)flo_slots_deny(&world->models[action->model].slots, &said);
 }
@@ -504,14 +473,12 @@ static void unload(struct world *world, const struct flo_agent_action *action)
 {
     forget_engine(world, action->model, action->role);
     if (action->role == FLO_AGENT_CURRENT && action->flag) {
-        later(world, world->drain_ms == 0 ? 40 : world->drain_ms,
-              FLO_AGENT_DRAINED)
-            ->model = action->model;
+        later(world, world->drain_ms == 0 ? 40 : world->drain_ms, FLO_AGENT_DRAINED)->model =
+            action->model;
     }
 }
 
-static void carry_out(struct world *world,
-                      const struct flo_agent_action *action,
+static void carry_out(struct world *world, const struct flo_agent_action *action,
                       const struct flo_agent_execution *reported)
 {
     struct world_model *model = &world->models[action->model];
@@ -602,8 +569,7 @@ void world_event(struct world *world, const struct flo_agent_event *event)
         world->models[timed.model].hooked = world->models[timed.model].link;
     }
     timed.now_ms = world->now_ms;
-    timed.wall_ms =
-        world->wall_ahead_ms > 0 ? world->now_ms + world->wall_ahead_ms : 0;
+    timed.wall_ms = world->wall_ahead_ms > 0 ? world->now_ms + world->wall_ahead_ms : 0;
     timed.slept_ms = world->slept_ms;
     world->slept_ms = 0;
     world->steps++;
@@ -614,13 +580,11 @@ void world_event(struct world *world, const struct flo_agent_event *event)
         const struct flo_agent_execution *reported =
             action->kind == FLO_DO_EVENT ? &actions.reports[reports++] : NULL;
 
-        if (is_uncounted && action->kind == FLO_DO_LOAD &&
-            action->role == FLO_AGENT_BESIDE) {
+        if (is_uncounted && action->kind == FLO_DO_LOAD && action->role == FLO_AGENT_BESIDE) {
             continue;
         }
         carry_out(world, action, reported);
-        is_uncounted = is_uncounted ||
-                       (action->kind == FLO_DO_SLOT_TRY && world->slots_fail);
+        is_uncounted = is_uncounted || (action->kind == FLO_DO_SLOT_TRY && world->slots_fail);
         if (action->kind != FLO_DO_TIMER && action->kind != FLO_DO_NOTE &&
             ++world->actions_done == world->cut_after) {
             world->is_off = true;
@@ -644,8 +608,7 @@ static void pauses_of(const struct world *world, struct flo_agent_pauses *out)
     for (size_t i = 0; i < FLO_PAUSES_MAX; i++) {
         const struct flo_pause *pause = &world->device.pauses[i];
         if (pause->said == FLO_ROLLOUT_PAUSED_BY_ORDER) {
-            memcpy(out->rollouts[count++], pause->rollout,
-                   sizeof(pause->rollout));
+            memcpy(out->rollouts[count++], pause->rollout, sizeof(pause->rollout));
         }
     }
 }
@@ -662,8 +625,7 @@ static void forget_names(struct flo_release_ref *ref)
     memset(ref->version, 0, sizeof(ref->version));
 }
 
-static void boot_model(const struct world *world, uint32_t index,
-                       struct flo_agent_booted *booted,
+static void boot_model(const struct world *world, uint32_t index, struct flo_agent_booted *booted,
                        struct flo_agent_execution *open)
 {
     const struct world_model *model = &world->models[index];
@@ -685,8 +647,7 @@ static void boot_model(const struct world *world, uint32_t index,
     if (model->has_open) {
         *open = model->open;
         booted->open = open;
-        booted->denial =
-            flo_slots_denial(&model->slots, &open->release.digest, 0);
+        booted->denial = flo_slots_denial(&model->slots, &open->release.digest, 0);
     }
 }
 
@@ -723,8 +684,7 @@ struct flo_agent_execution world_execution(int version, uint64_t seq)
 
     execution.release = ref_of(&digest);
     execution.seq = seq;
-    snprintf(execution.rollout, sizeof(execution.rollout), "r-%04u",
-             (unsigned)seq);
+    snprintf(execution.rollout, sizeof(execution.rollout), "r-%04u", (unsigned)seq);
     snprintf(execution.order, sizeof(execution.order), "o-%04u", (unsigned)seq);
     snprintf(execution.id, sizeof(execution.id), "r-%04u.1", (unsigned)seq);
     flo_policy_default(&execution.policy);
@@ -743,8 +703,7 @@ void world_desire(struct world *world, int version, uint64_t seq)
     }
     event.model = model_of(&execution.release.digest);
     event.deploy.execution = &execution;
-    if (flo_slots_is_denied(&world->models[event.model].slots,
-                            &execution.release.digest, 0)) {
+    if (flo_slots_is_denied(&world->models[event.model].slots, &execution.release.digest, 0)) {
         event.deploy.refusal.code = FLO_E_TARGET_DENIED;
         snprintf(event.deploy.refusal.what, sizeof(event.deploy.refusal.what),
                  "the release failed or was taken back on this device before");
@@ -781,9 +740,8 @@ void world_order(struct world *world, enum flo_order_op op, int from)
 void world_rollback_many(struct world *world, int from)
 {
     struct flo_agent_event event = {.kind = FLO_AGENT_ORDER};
-    struct flo_order order = {.op = FLO_ORDER_ROLLBACK,
-                              .to_previous = true,
-                              .from_count = FLO_ORDER_FROM_MAX};
+    struct flo_order order = {
+        .op = FLO_ORDER_ROLLBACK, .to_previous = true, .from_count = FLO_ORDER_FROM_MAX};
 
     memset(order.id, 'o', sizeof(order.id) - 1);
     for (int i = 0; i < FLO_ORDER_FROM_MAX; i++) {
@@ -820,8 +778,7 @@ void world_run(struct world *world, uint64_t ms)
             const struct world_pending *one = &world->pending[i];
             if (at_ms == 0 || one->at_ms < at_ms ||
                 (one->at_ms == at_ms &&
-                 (best == SIZE_MAX ||
-                  one->order < world->pending[best].order))) {
+                 (best == SIZE_MAX || one->order < world->pending[best].order))) {
                 at_ms = one->at_ms;
                 best = i;
             }

@@ -25,15 +25,15 @@ struct world_story {
 #define WORLD_MODELS_MAX 3 /* tiny, alarm, site */
 
 /* A model, as its disk and its users see it. */
-#define WORLD_MODEL_FIELDS                                                     \
-    struct {                                                                   \
-        struct flo_slots slots;                                                \
-        struct flo_agent_execution open;                                       \
-        bool has_open;                                                         \
-        struct flo_agent_execution repair; /* borrowed by its event */         \
-        int live_version;                  /* 0: nothing */                    \
-        int link, hooked;                  /* versions; 0: none */             \
-        unsigned held;                                                         \
+#define WORLD_MODEL_FIELDS                                                                         \
+    struct {                                                                                       \
+        struct flo_slots slots;                                                                    \
+        struct flo_agent_execution open;                                                           \
+        bool has_open;                                                                             \
+        struct flo_agent_execution repair; /* borrowed by its event */                             \
+        int live_version;                  /* 0: nothing */                                        \
+        int link, hooked;                  /* versions; 0: none */                                 \
+        unsigned held;                                                                             \
     }
 struct world_model {
     WORLD_MODEL_FIELDS;
@@ -75,8 +75,8 @@ struct world {
     int candidate_load_error;   /* it cannot be loaded */
     int current_load_error;     /* once */
     int unreadable;             /* version that its engine refuses */
-    int damaged; /* version whose files are bad until the updater ran */
-    bool documents_are_gone; /* at a start: releases have no names */
+    int damaged;                /* version whose files are bad until the updater ran */
+    bool documents_are_gone;    /* at a start: releases have no names */
     bool fits_one_only;
     bool is_split;          /* every current release */
     int staged_error;       /* there is no memory for it */

@@ -25,11 +25,11 @@ struct flo_key *emergency_key; /* no device knows it at first */
 char dir[64];
 unsigned acted;        /* of those that are no deploy order */
 uint64_t heartbeat_ms; /* as an order set it */
-int denied;      /* as the core was told with the deploy; -1: it was not */
-int refusal;     /* ... and why */
-char told[2048]; /* the last answer */
-unsigned alarms; /* told as security */
-unsigned notes;  /* told as anything else */
+int denied;            /* as the core was told with the deploy; -1: it was not */
+int refusal;           /* ... and why */
+char told[2048];       /* the last answer */
+unsigned alarms;       /* told as security */
+unsigned notes;        /* told as anything else */
 uint64_t begun_ms;
 
 /* ---- the shell around it ---- */
@@ -44,8 +44,7 @@ void take_event(const struct flo_agent_event *event)
     }
 }
 
-void flo_shell_note(struct flo_shell *unused, const char *type,
-                    const struct flo_err *err)
+void flo_shell_note(struct flo_shell *unused, const char *type, const struct flo_err *err)
 {
     (void)unused, (void)err;
     if (strcmp(type, "security") == 0) {
@@ -90,22 +89,19 @@ void flo_shell_trust_fetch(struct flo_shell *unused)
     doubts++;
 }
 
-void flo_control_ordered(struct flo_shell *unused, const char *asked,
-                         const json_t *answer)
+void flo_control_ordered(struct flo_shell *unused, const char *asked, const json_t *answer)
 {
     (void)unused, (void)asked, (void)answer;
 }
 
 json_t *flo_report_error(const struct flo_agent_error *error)
 {
-    return json_pack("{s:s, s:s}", "id", flo_error_id(error->code), "what",
-                     error->what);
+    return json_pack("{s:s, s:s}", "id", flo_error_id(error->code), "what", error->what);
 }
 
 char reported[FLO_NAME_MAX + 1]; /* an order that asked for a report */
 
-void flo_shell_report_afar(struct flo_shell *unused,
-                           const struct flo_order *order)
+void flo_shell_report_afar(struct flo_shell *unused, const struct flo_order *order)
 {
     (void)unused;
     snprintf(reported, sizeof(reported), "%s", order->id);
@@ -135,16 +131,14 @@ void flo_shell_set_heartbeat(struct flo_shell *unused, uint64_t ms)
     heartbeat_ms = ms;
 }
 
-bool flo_shell_is_split(struct flo_shell *unused,
-                        const struct flo_digest *release)
+bool flo_shell_is_split(struct flo_shell *unused, const struct flo_digest *release)
 {
     (void)unused;
     (void)release;
     return false;
 }
 
-bool flo_shell_fits_both(struct flo_shell *unused, uint32_t place,
-                         const struct flo_digest *beside)
+bool flo_shell_fits_both(struct flo_shell *unused, uint32_t place, const struct flo_digest *beside)
 {
     (void)unused, (void)place, (void)beside;
     return true;
@@ -179,15 +173,12 @@ int begin(void **state)
     assert_int_equal(flo_outbox_db_open(dir, 1 << 20, &shell.db, &err), 0);
     assert_int_equal(flo_store_open(dir, true, &shell.store, &err), 0);
     shell.device.epoch = 1;
-    snprintf(shell.identity.device, sizeof(shell.identity.device), "%s",
-             DEVICE_ID);
+    snprintf(shell.identity.device, sizeof(shell.identity.device), "%s", DEVICE_ID);
     assert_int_equal(flo_key_generate(&key, &err), 0);
     assert_int_equal(flo_key_generate(&emergency_key, &err), 0);
     shell.identity.trust = flo_trust_new("demo");
     flo_public_key_pem(flo_key_public(key), pem);
-    assert_int_equal(
-        flo_trust_add(shell.identity.trust, pem, FLO_ROLE_ORDER, NULL, &err),
-        0);
+    assert_int_equal(flo_trust_add(shell.identity.trust, pem, FLO_ROLE_ORDER, NULL, &err), 0);
     strcpy(shell.identity.groups[shell.identity.group_count++], "all");
     return 0;
 }
@@ -207,18 +198,15 @@ int end(void **state)
 
 struct flo_release_ref release(void)
 {
-    return (struct flo_release_ref){
-        .digest.bytes = {9}, .model = "tiny", .version = "2.1.0"};
+    return (struct flo_release_ref){.digest.bytes = {9}, .model = "tiny", .version = "2.1.0"};
 }
 
 /* As the core says it, when somebody at the device goes back, and when the
  * probe failed. */
 void deny(enum flo_denial_cause cause, uint64_t number)
 {
-    struct flo_agent_action action = {.kind = FLO_DO_DENY,
-                                      .release = release(),
-                                      .cause = cause,
-                                      .number = number};
+    struct flo_agent_action action = {
+        .kind = FLO_DO_DENY, .release = release(), .cause = cause, .number = number};
 
     flo_shell_deny(&shell, &action);
 }
@@ -230,8 +218,7 @@ bool is_denied_by_hand(void)
     struct flo_agent_execution execution = {.release = release()};
 
     denied = -1;
-    assert_int_equal(
-        flo_orders_install(&shell, &execution, &shell.intake, NULL), 0);
+    assert_int_equal(flo_orders_install(&shell, &execution, &shell.intake, NULL), 0);
     take_event(&shell.intake.event);
     assert_in_range(denied, 0, 1);
     return denied == 1;
@@ -242,8 +229,8 @@ unsigned epoch = 1; /* of the orders that come */
 const char *scope;      /* of the orders that come */
 struct flo_key *signer; /* of them; NULL: the fleet's */
 
-static void come(char lane, uint64_t number, uint64_t issued_at_ms,
-                 const char *op, const char *args)
+static void come(char lane, uint64_t number, uint64_t issued_at_ms, const char *op,
+                 const char *args)
 {
     struct flo_buf body = {0};
     struct flo_buf envelope = {0};
@@ -255,8 +242,8 @@ static void come(char lane, uint64_t number, uint64_t issued_at_ms,
                    "\"op\":\"%s\",\"scope\":%s,"
                    "\"epoch\":%u,\"seq\":%llu,\"issued_at_ms\":%llu,"
                    "\"expires_at_ms\":%llu,\"by\":\"ops\",\"args\":{%s}}",
-                   lane, (unsigned long long)number, op, scope, epoch,
-                   (unsigned long long)number, (unsigned long long)issued_at_ms,
+                   lane, (unsigned long long)number, op, scope, epoch, (unsigned long long)number,
+                   (unsigned long long)issued_at_ms,
                    (unsigned long long)(issued_at_ms + 3 * DAY_MS), args);
     assert_int_equal(flo_order_sign(body.data, body.bytes,
                                     lane == 'e'      ? emergency_key
@@ -264,9 +251,8 @@ static void come(char lane, uint64_t number, uint64_t issued_at_ms,
                                                      : key,
                                     &envelope, &err),
                      0);
-    assert_int_equal(flo_json_parse(envelope.data, envelope.bytes,
-                                    FLO_ENVELOPE_BYTES_MAX, &json, &err),
-                     0);
+    assert_int_equal(
+        flo_json_parse(envelope.data, envelope.bytes, FLO_ENVELOPE_BYTES_MAX, &json, &err), 0);
     if (flo_orders_take(&shell, json, is_list, &shell.intake)) {
         take_event(&shell.intake.event);
     }
@@ -276,8 +262,7 @@ static void come(char lane, uint64_t number, uint64_t issued_at_ms,
 }
 
 /* An order of that number and time comes. */
-void order(uint64_t number, uint64_t issued_at_ms, const char *op,
-           const char *args)
+void order(uint64_t number, uint64_t issued_at_ms, const char *op, const char *args)
 {
     come('o', number, issued_at_ms, op, args);
 }
@@ -337,7 +322,6 @@ struct flo_slots on_disk(void)
 {
     struct flo_slots slots;
 
-    assert_int_equal(flo_store_slots_read(shell.store, "tiny", &slots, NULL),
-                     0);
+    assert_int_equal(flo_store_slots_read(shell.store, "tiny", &slots, NULL), 0);
     return slots;
 }

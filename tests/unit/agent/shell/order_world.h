@@ -22,12 +22,12 @@ extern char dir[64];
 extern bool is_kept_right;    /* the clock */
 extern unsigned acted;        /* of those that are no deploy order */
 extern uint64_t heartbeat_ms; /* as an order set it */
-extern int denied;  /* as the core was told with the deploy; -1: it was not */
-extern int refusal; /* ... and why */
-extern char told[2048]; /* the last answer */
-extern unsigned doubts; /* the controller was asked for statements */
-extern unsigned alarms; /* told as security */
-extern unsigned notes;  /* told as anything else; end() awaits none */
+extern int denied;            /* as the core was told with the deploy; -1: it was not */
+extern int refusal;           /* ... and why */
+extern char told[2048];       /* the last answer */
+extern unsigned doubts;       /* the controller was asked for statements */
+extern unsigned alarms;       /* told as security */
+extern unsigned notes;        /* told as anything else; end() awaits none */
 extern uint64_t begun_ms;
 extern size_t answers; /* that went out */
 extern bool is_connected;
@@ -57,8 +57,7 @@ bool is_denied_by_hand(void);
 bool is_denied_to_order(uint64_t number, const char *more);
 
 /* An order of that number and time comes. */
-void order(uint64_t number, uint64_t issued_at_ms, const char *op,
-           const char *args);
+void order(uint64_t number, uint64_t issued_at_ms, const char *op, const char *args);
 /* The same of the emergency key: its number is its time. */
 void emergency(uint64_t at_ms, const char *op, const char *args);
 /* A deploy order of that number; `more`: its arguments next to the release. */

@@ -44,8 +44,7 @@ static inline struct flo_outbox_db *open_db(uint64_t bytes_max)
 
 static inline void note(struct flo_outbox_db *db, const char *what)
 {
-    flo_events_add(db, FLO_EVENT_NOTE,
-                   json_pack("{s:s, s:s}", "type", "note", "what", what), NULL);
+    flo_events_add(db, FLO_EVENT_NOTE, json_pack("{s:s, s:s}", "type", "note", "what", what), NULL);
 }
 
 static inline unsigned told(struct flo_outbox_db *db, const char *text)

@@ -42,10 +42,8 @@ static void start(const char *code, uint64_t ms_max)
     const char *const argv[] = {"/bin/sh", "-c", code, NULL};
     char path[] = "PATH=/usr/bin:/bin";
     char *const environment[] = {path, NULL};
-    const struct flo_command_wish wish = {.argv = argv,
-                                          .environment = environment,
-                                          .ms_max = ms_max,
-                                          .done = on_done};
+    const struct flo_command_wish wish = {
+        .argv = argv, .environment = environment, .ms_max = ms_max, .done = on_done};
     struct flo_err err = {0};
 
     status = NONE;
@@ -69,8 +67,7 @@ static void a_hook_is_told_with_its_last_words(void **state)
 static void a_hook_of_many_words_is_not_failed_by_them(void **state)
 {
     (void)state;
-    start("head -c 1000000 /dev/zero | tr '\\0' x && echo whole",
-          WAITS_HANG_MS);
+    start("head -c 1000000 /dev/zero | tr '\\0' x && echo whole", WAITS_HANG_MS);
     event_base_dispatch(base);
     assert_int_equal(status, 0);
     assert_non_null(strstr(words, "whole"));

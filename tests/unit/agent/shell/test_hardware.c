@@ -74,8 +74,7 @@ static void every_sensor_is_read(void **state)
     put("/proc/self/cgroup", "0::/system.slice/flotilla.service\n");
     put("/sys/fs/cgroup/system.slice/memory.max", "max\n");
     put("/sys/fs/cgroup/system.slice/flotilla.service/memory.max", "5000\n");
-    put("/sys/fs/cgroup/system.slice/flotilla.service/memory.current",
-        "4000\n");
+    put("/sys/fs/cgroup/system.slice/flotilla.service/memory.current", "4000\n");
     put("/sys/class/thermal/thermal_zone0/type", "cpu-thermal\n");
     put("/sys/class/thermal/thermal_zone0/temp", "71000\n");
     put("/sys/class/thermal/thermal_zone0/trip_point_0_type", "passive\n");
@@ -163,15 +162,13 @@ static void garbage_is_no_number(void **state)
 
 static void numbers_of_a_benchmark_are_read_or_refused(void **state)
 {
-    static const char good[] =
-        "{\"memory_bytes_per_s\":12000000000,\"int8_ops_per_s\":5,"
-        "\"read_bytes_per_s\":0,\"took_ms\":1400,\"threads\":4}";
-    static const char *const bad[] = {
-        "", "{}", "[1]",
-        "{\"memory_bytes_per_s\":-1,\"int8_ops_per_s\":5,"
-        "\"read_bytes_per_s\":0,\"took_ms\":1}",
-        "{\"memory_bytes_per_s\":1e30,\"int8_ops_per_s\":5,"
-        "\"read_bytes_per_s\":0,\"took_ms\":1}"};
+    static const char good[] = "{\"memory_bytes_per_s\":12000000000,\"int8_ops_per_s\":5,"
+                               "\"read_bytes_per_s\":0,\"took_ms\":1400,\"threads\":4}";
+    static const char *const bad[] = {"", "{}", "[1]",
+                                      "{\"memory_bytes_per_s\":-1,\"int8_ops_per_s\":5,"
+                                      "\"read_bytes_per_s\":0,\"took_ms\":1}",
+                                      "{\"memory_bytes_per_s\":1e30,\"int8_ops_per_s\":5,"
+                                      "\"read_bytes_per_s\":0,\"took_ms\":1}"};
     struct flo_bench bench = {.took_ms = 7};
     struct flo_err err = {0};
 
@@ -234,8 +231,7 @@ static void the_ring_forgets_the_oldest(void **state)
     assert_non_null(strstr(line(lines, json_array_size(lines) - 1), text));
     assert_true(json_array_size(lines) > 1000 && json_array_size(lines) < 4000);
     assert_true(cut + json_array_size(lines) >= 5000);
-    snprintf(text, sizeof(text), "line number %zu of",
-             5000 - json_array_size(lines));
+    snprintf(text, sizeof(text), "line number %zu of", 5000 - json_array_size(lines));
     assert_non_null(strstr(line(lines, 0), text));
     json_decref(lines);
 }
@@ -243,13 +239,10 @@ static void the_ring_forgets_the_oldest(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(
-            a_machine_that_says_nothing_reads_as_nothing, begin, end),
+        cmocka_unit_test_setup_teardown(a_machine_that_says_nothing_reads_as_nothing, begin, end),
         cmocka_unit_test_setup_teardown(every_sensor_is_read, begin, end),
-        cmocka_unit_test_setup_teardown(
-            page_cache_that_nobody_used_is_not_in_use, begin, end),
-        cmocka_unit_test_setup_teardown(a_cgroup_of_version_1_is_read_too,
-                                        begin, end),
+        cmocka_unit_test_setup_teardown(page_cache_that_nobody_used_is_not_in_use, begin, end),
+        cmocka_unit_test_setup_teardown(a_cgroup_of_version_1_is_read_too, begin, end),
         cmocka_unit_test_setup_teardown(garbage_is_no_number, begin, end),
         cmocka_unit_test(numbers_of_a_benchmark_are_read_or_refused),
         cmocka_unit_test(the_newest_lines_come_without_secrets),

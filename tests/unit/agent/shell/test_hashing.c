@@ -46,8 +46,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void done(void *context, const struct flo_digest *digest,
-                 const struct flo_err *err)
+static void done(void *context, const struct flo_digest *digest, const struct flo_err *err)
 {
     (void)context;
     world.ends++;
@@ -67,9 +66,7 @@ static void fill(size_t bytes)
 
 static void start(void)
 {
-    assert_int_equal(flo_hashing_start(world.base, world.fd, done, NULL,
-                                       &world.hashing, NULL),
-                     0);
+    assert_int_equal(flo_hashing_start(world.base, world.fd, done, NULL, &world.hashing, NULL), 0);
     assert_int_equal(world.ends, 0); /* nothing ends within the call */
 }
 

@@ -35,8 +35,7 @@ static int set_up(void **state)
     snprintf(text, sizeof(text), "runtimes_dir: %s\n", dir);
     shell.base = event_base_new();
     if (shell.base == NULL ||
-        flo_config_parse(text, strlen(text), "test", rows, 1,
-                         &shell.settings.config, &err) < 0 ||
+        flo_config_parse(text, strlen(text), "test", rows, 1, &shell.settings.config, &err) < 0 ||
         flo_store_open(dir, true, &shell.store, &err) < 0) {
         return -1;
     }
@@ -105,14 +104,12 @@ static void a_link_stays_while_its_model_has_no_place(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_link_without_a_model_goes, set_up,
+        cmocka_unit_test_setup_teardown(a_link_without_a_model_goes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_link_of_a_model_that_is_here_stays, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_link_stays_while_its_record_cannot_be_read, set_up,
                                         tear_down),
-        cmocka_unit_test_setup_teardown(a_link_of_a_model_that_is_here_stays,
-                                        set_up, tear_down),
-        cmocka_unit_test_setup_teardown(
-            a_link_stays_while_its_record_cannot_be_read, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(
-            a_link_stays_while_its_model_has_no_place, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_link_stays_while_its_model_has_no_place, set_up,
+                                        tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -75,21 +75,18 @@ static void an_address_without_tls_is_this_machines_or_none(void **state)
     } rows[] = {
         {"https://a.example:8443", "mqtts://a.example:8883", "", FLO_E_ABSENT},
         {"http://127.0.0.1:1", "mqtt://127.0.0.1:2", "", FLO_E_ABSENT},
-        {"http://a.example:8443", "mqtts://a.example:8883", "",
-         FLO_E_CFG_RANGE},
-        {"https://a.example:8443", "mqtt://a.example:1883", "",
-         FLO_E_CFG_RANGE},
+        {"http://a.example:8443", "mqtts://a.example:8883", "", FLO_E_CFG_RANGE},
+        {"https://a.example:8443", "mqtt://a.example:1883", "", FLO_E_CFG_RANGE},
         {"", "mqtts://a.example:8883", "", FLO_E_CFG_RANGE},
-        {"http://a.example:8443", "mqtts://a.example:8883",
-         "controller: https://b.example:8443\n", FLO_E_ABSENT},
+        {"http://a.example:8443", "mqtts://a.example:8883", "controller: https://b.example:8443\n",
+         FLO_E_ABSENT},
     };
     struct flo_identity identity;
 
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         struct flo_err err = {0};
-        assert_int_equal(load(rows[i].controller, rows[i].broker,
-                              rows[i].config, &identity, &err),
+        assert_int_equal(load(rows[i].controller, rows[i].broker, rows[i].config, &identity, &err),
                          rows[i].code);
         assert_false(identity.is_there);
         flo_identity_deinit(&identity);
@@ -102,8 +99,7 @@ static void the_error_names_the_file_and_the_address(void **state)
     struct flo_err err = {0};
 
     (void)state;
-    assert_int_equal(load("http://a.example:8443", "mqtts://a.example:8883", "",
-                          &identity, &err),
+    assert_int_equal(load("http://a.example:8443", "mqtts://a.example:8883", "", &identity, &err),
                      FLO_E_CFG_RANGE);
     assert_non_null(strstr(err.what, "identity.json"));
     assert_non_null(strstr(err.what, "controller"));
@@ -112,8 +108,7 @@ static void the_error_names_the_file_and_the_address(void **state)
 }
 
 /* The same answers as the fuzzer begins with. */
-static void
-an_answer_is_about_one_device_and_one_fleet_with_a_root(void **state)
+static void an_answer_is_about_one_device_and_one_fleet_with_a_root(void **state)
 {
     static const struct {
         const char *name;
@@ -130,8 +125,7 @@ an_answer_is_about_one_device_and_one_fleet_with_a_root(void **state)
         struct flo_enrol_answer answer;
         char path[128];
         size_t bytes;
-        snprintf(path, sizeof(path), "tests/fuzz/corpora/enrol_answer/%s",
-                 rows[i].name);
+        snprintf(path, sizeof(path), "tests/fuzz/corpora/enrol_answer/%s", rows[i].name);
         assert_int_equal(flo_file_read(path, 65536, &text, &bytes, NULL), 0);
         int rv = flo_enrol_answer_read(text, bytes, &answer, NULL);
         if (rv != rows[i].code) {
@@ -146,12 +140,11 @@ an_answer_is_about_one_device_and_one_fleet_with_a_root(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(
-            an_answer_is_about_one_device_and_one_fleet_with_a_root),
-        cmocka_unit_test_setup_teardown(
-            an_address_without_tls_is_this_machines_or_none, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(
-            the_error_names_the_file_and_the_address, set_up, tear_down),
+        cmocka_unit_test(an_answer_is_about_one_device_and_one_fleet_with_a_root),
+        cmocka_unit_test_setup_teardown(an_address_without_tls_is_this_machines_or_none, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(the_error_names_the_file_and_the_address, set_up,
+                                        tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -28,8 +28,7 @@ static unsigned collects;             /* looks at what waits */
 /* ---- the shell around it ---- */
 
 void flo_shell_memory_refuse(struct flo_shell *unused, uint32_t model,
-                             const struct flo_digest *release,
-                             const struct flo_err *why)
+                             const struct flo_digest *release, const struct flo_err *why)
 {
     (void)unused;
     (void)model;
@@ -38,29 +37,25 @@ void flo_shell_memory_refuse(struct flo_shell *unused, uint32_t model,
 }
 
 int flo_shell_memory_check(struct flo_shell *unused, uint32_t model,
-                           const struct flo_digest *release,
-                           struct flo_err *err)
+                           const struct flo_digest *release, struct flo_err *err)
 {
     (void)unused, (void)model, (void)release, (void)err;
     return 0;
 }
 
-bool flo_shell_fits_both(struct flo_shell *unused, uint32_t model,
-                         const struct flo_digest *beside)
+bool flo_shell_fits_both(struct flo_shell *unused, uint32_t model, const struct flo_digest *beside)
 {
     (void)unused, (void)model, (void)beside;
     return true;
 }
 
-const char *flo_shell_variant_wanted(const struct flo_shell *unused,
-                                     uint32_t place)
+const char *flo_shell_variant_wanted(const struct flo_shell *unused, uint32_t place)
 {
     (void)unused, (void)place;
     return NULL;
 }
 
-bool flo_shell_make_room(struct flo_shell *unused, uint32_t job,
-                         const struct flo_digest *release)
+bool flo_shell_make_room(struct flo_shell *unused, uint32_t job, const struct flo_digest *release)
 {
     (void)unused, (void)job, (void)release;
     return false;
@@ -79,16 +74,14 @@ bool flo_shell_packs(const struct flo_shell *unused)
 }
 
 void flo_neighbours_job_add(const struct flo_shell *unused,
-                            const struct flo_agent_execution *execution,
-                            json_t *job)
+                            const struct flo_agent_execution *execution, json_t *job)
 {
     (void)unused;
     (void)execution;
     (void)job;
 }
 
-void flo_neighbours_job_said(struct flo_shell *unused, const char *word,
-                             const json_t *json)
+void flo_neighbours_job_said(struct flo_shell *unused, const char *word, const json_t *json)
 {
     (void)unused;
     (void)word;
@@ -106,8 +99,7 @@ bool flo_shell_keeps_prefixes(const struct flo_shell *unused)
     return false;
 }
 
-json_t *flo_machine_json(const struct flo_settings *settings,
-                         const struct flo_machine *machine,
+json_t *flo_machine_json(const struct flo_settings *settings, const struct flo_machine *machine,
                          uint64_t disk_free_bytes)
 {
     (void)settings, (void)machine, (void)disk_free_bytes;
@@ -140,9 +132,8 @@ static void on_collect(evutil_socket_t fd, short events, void *context)
 static int begin(void **state)
 {
     static const char *const nowhere[] = {NULL};
-    const struct flo_serve_options options = {.engine_path = SLOW_WORKER,
-                                              .listen = nowhere,
-                                              .sandbox = FLO_SANDBOX_PREFERRED};
+    const struct flo_serve_options options = {
+        .engine_path = SLOW_WORKER, .listen = nowhere, .sandbox = FLO_SANDBOX_PREFERRED};
     char path[96];
 
     (void)state;
@@ -193,8 +184,7 @@ static void turn(void)
 
 /* ---- tests ---- */
 
-static void
-nobody_waits_for_an_updater_that_syncs_when_it_is_cancelled(void **state)
+static void nobody_waits_for_an_updater_that_syncs_when_it_is_cancelled(void **state)
 {
     pid_t pid, tracer;
 

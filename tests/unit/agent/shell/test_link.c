@@ -36,10 +36,9 @@ struct flo_mqtt {
 };
 static struct flo_mqtt broker;
 
-int flo_mqtt_open(struct event_base *base,
-                  const struct flo_mqtt_options *options,
-                  const struct flo_mqtt_handlers *handlers,
-                  struct flo_mqtt **out, struct flo_err *err)
+int flo_mqtt_open(struct event_base *base, const struct flo_mqtt_options *options,
+                  const struct flo_mqtt_handlers *handlers, struct flo_mqtt **out,
+                  struct flo_err *err)
 {
     (void)base, (void)options, (void)err;
     broker.agent = *handlers;
@@ -72,8 +71,7 @@ bool flo_mqtt_is_connected(const struct flo_mqtt *mqtt)
     return mqtt != NULL;
 }
 
-int flo_mqtt_subscribe(struct flo_mqtt *mqtt, const char *filter, int qos,
-                       struct flo_err *err)
+int flo_mqtt_subscribe(struct flo_mqtt *mqtt, const char *filter, int qos, struct flo_err *err)
 {
     (void)qos, (void)err;
     strcat(strcat(mqtt->filters, filter), "\n");
@@ -81,9 +79,8 @@ int flo_mqtt_subscribe(struct flo_mqtt *mqtt, const char *filter, int qos,
     return 0;
 }
 
-int flo_mqtt_publish(struct flo_mqtt *mqtt, const char *topic, const void *data,
-                     size_t bytes, int qos, bool retained, uint32_t expiry_s,
-                     uint64_t token, struct flo_err *err)
+int flo_mqtt_publish(struct flo_mqtt *mqtt, const char *topic, const void *data, size_t bytes,
+                     int qos, bool retained, uint32_t expiry_s, uint64_t token, struct flo_err *err)
 {
     (void)data, (void)bytes, (void)qos, (void)retained, (void)expiry_s;
     (void)err;
@@ -145,8 +142,7 @@ bool flo_shell_degrade(struct flo_shell *unused, const struct flo_err *err)
     return false;
 }
 
-void flo_shell_note(struct flo_shell *unused, const char *type,
-                    const struct flo_err *err)
+void flo_shell_note(struct flo_shell *unused, const char *type, const struct flo_err *err)
 {
     (void)unused;
     fail_msg("%s: %s", type, err->what);
@@ -164,8 +160,7 @@ void flo_shell_trust_fetch(struct flo_shell *unused)
     (void)unused;
 }
 
-void flo_loop_order(struct flo_shell *unused, const json_t *envelope,
-                    bool is_list)
+void flo_loop_order(struct flo_shell *unused, const json_t *envelope, bool is_list)
 {
     (void)unused, (void)envelope, (void)is_list;
 }
@@ -244,8 +239,7 @@ static void telemetry_follows_as_fast_as_the_broker_takes_it(void **state)
     assert_int_equal(shell.telemetry_in_flight, 0);
 }
 
-static void
-telemetry_that_the_broker_refuses_waits_for_the_next_heartbeat(void **state)
+static void telemetry_that_the_broker_refuses_waits_for_the_next_heartbeat(void **state)
 {
     (void)state;
     windows(100);
@@ -288,18 +282,16 @@ static void a_refusal_of_telemetry_is_told_once_per_connection(void **state)
 static void desired(const char *text)
 {
     char path[FLO_TOPIC_TEXT];
-    const struct flo_mqtt_message message = {
-        .topic = path, .data = text, .bytes = strlen(text)};
+    const struct flo_mqtt_message message = {.topic = path, .data = text, .bytes = strlen(text)};
 
-    assert_int_equal(flo_topic_build(FLO_TOPIC_DESIRED, shell.identity.fleet,
-                                     shell.identity.device, path, NULL),
-                     0);
+    assert_int_equal(
+        flo_topic_build(FLO_TOPIC_DESIRED, shell.identity.fleet, shell.identity.device, path, NULL),
+        0);
     broker.agent.on_message(&shell, &message);
 }
 
 /* DV28 */
-static void
-a_message_that_is_refused_is_counted_and_changes_nothing(void **state)
+static void a_message_that_is_refused_is_counted_and_changes_nothing(void **state)
 {
     struct flo_buf text = {0};
 
@@ -310,8 +302,7 @@ a_message_that_is_refused_is_counted_and_changes_nothing(void **state)
 
     flo_buf_text(&text, "{\"v\":2,\"rev\":6,\"assignments\":[");
     for (int i = 0; i < 9; i++) {
-        flo_buf_printf(&text, "%s{\"model\":\"m%d\",\"order\":{}}",
-                       i > 0 ? "," : "", i);
+        flo_buf_printf(&text, "%s{\"model\":\"m%d\",\"order\":{}}", i > 0 ? "," : "", i);
     }
     flo_buf_text(&text, "]}");
     desired(text.data);
@@ -336,18 +327,17 @@ a_message_that_is_refused_is_counted_and_changes_nothing(void **state)
 
 /* ---- subscriptions ---- */
 
-#define OWN                                                                    \
-    "flotilla/v1/demo/d/0a0a0a0a-0000-4000-8000-00000000000a/cmd\n"            \
+#define OWN                                                                                        \
+    "flotilla/v1/demo/d/0a0a0a0a-0000-4000-8000-00000000000a/cmd\n"                                \
     "flotilla/v1/demo/d/0a0a0a0a-0000-4000-8000-00000000000a/desired\n"
-#define EACH                                                                   \
-    "flotilla/v1/demo/c/trust\nflotilla/v1/demo/c/emergency\n"                 \
+#define EACH                                                                                       \
+    "flotilla/v1/demo/c/trust\nflotilla/v1/demo/c/emergency\n"                                     \
     "flotilla/v1/demo/g/all/order\n"
 
 static void mark(const char *text)
 {
-    const struct flo_mqtt_message message = {.topic = "flotilla/v1/demo/c/mark",
-                                             .data = text,
-                                             .bytes = strlen(text)};
+    const struct flo_mqtt_message message = {
+        .topic = "flotilla/v1/demo/c/mark", .data = text, .bytes = strlen(text)};
 
     broker.agent.on_message(&shell, &message);
 }
@@ -396,24 +386,18 @@ static void an_order_that_no_disk_took_is_asked_for_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_message_that_is_refused_is_counted_and_changes_nothing,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(an_order_that_no_disk_took_is_asked_for_again, begin, end),
+        cmocka_unit_test_setup_teardown(telemetry_follows_as_fast_as_the_broker_takes_it, begin,
+                                        end),
         cmocka_unit_test_setup_teardown(
-            a_message_that_is_refused_is_counted_and_changes_nothing, begin,
-            end),
-        cmocka_unit_test_setup_teardown(
-            an_order_that_no_disk_took_is_asked_for_again, begin, end),
-        cmocka_unit_test_setup_teardown(
-            telemetry_follows_as_fast_as_the_broker_takes_it, begin, end),
-        cmocka_unit_test_setup_teardown(
-            telemetry_that_the_broker_refuses_waits_for_the_next_heartbeat,
-            begin, end),
-        cmocka_unit_test_setup_teardown(
-            a_refusal_of_telemetry_is_told_once_per_connection, begin, end),
-        cmocka_unit_test_setup_teardown(
-            what_is_for_everybody_is_one_subscription, begin, end),
-        cmocka_unit_test_setup_teardown(
-            a_broker_that_refuses_it_is_asked_for_each, begin, end),
-        cmocka_unit_test_setup_teardown(
-            the_list_of_an_older_controller_is_heard, begin, end),
+            telemetry_that_the_broker_refuses_waits_for_the_next_heartbeat, begin, end),
+        cmocka_unit_test_setup_teardown(a_refusal_of_telemetry_is_told_once_per_connection, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(what_is_for_everybody_is_one_subscription, begin, end),
+        cmocka_unit_test_setup_teardown(a_broker_that_refuses_it_is_asked_for_each, begin, end),
+        cmocka_unit_test_setup_teardown(the_list_of_an_older_controller_is_heard, begin, end),
     };
 
     return cmocka_run_group_tests_name("link", tests, NULL, NULL);

@@ -23,15 +23,14 @@ static char dir[64];
 
 /* ---- the shell around it ---- */
 
-void flo_shell_lost(struct flo_shell *unused, uint32_t model,
-                    enum flo_agent_role role, const struct flo_err *err)
+void flo_shell_lost(struct flo_shell *unused, uint32_t model, enum flo_agent_role role,
+                    const struct flo_err *err)
 {
     (void)unused, (void)model, (void)role;
     fail_msg("%s", err->what);
 }
 
-void flo_shell_note(struct flo_shell *unused, const char *type,
-                    const struct flo_err *err)
+void flo_shell_note(struct flo_shell *unused, const char *type, const struct flo_err *err)
 {
     (void)unused, (void)type;
     fail_msg("%s", err->what);
@@ -43,9 +42,8 @@ void flo_shell_note(struct flo_shell *unused, const char *type,
 static int begin(void **state)
 {
     static const char *const nowhere[] = {NULL};
-    const struct flo_serve_options options = {.engine_path = SLOW_WORKER,
-                                              .listen = nowhere,
-                                              .sandbox = FLO_SANDBOX_PREFERRED};
+    const struct flo_serve_options options = {
+        .engine_path = SLOW_WORKER, .listen = nowhere, .sandbox = FLO_SANDBOX_PREFERRED};
 
     (void)state;
     memset(&shell, 0, sizeof(shell));
@@ -74,8 +72,7 @@ static int end(void **state)
 static void load(void)
 {
     const struct flo_digest digest = {.bytes = {9}};
-    const struct flo_serve_model model = {
-        .fd = open(MODEL, O_RDONLY | O_CLOEXEC), .model = "tiny"};
+    const struct flo_serve_model model = {.fd = open(MODEL, O_RDONLY | O_CLOEXEC), .model = "tiny"};
 
     flo_shell_load_model(&shell, 0, FLO_AGENT_CURRENT, &model, &digest, true);
 }
@@ -113,8 +110,8 @@ static void packing_begins_when_a_killed_packer_has_given_its_room(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(
-            packing_begins_when_a_killed_packer_has_given_its_room, begin, end),
+        cmocka_unit_test_setup_teardown(packing_begins_when_a_killed_packer_has_given_its_room,
+                                        begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

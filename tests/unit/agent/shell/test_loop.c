@@ -19,7 +19,7 @@ static struct flo_shell shell;
 static struct flo_agent_actions wanted[FLO_AGENT_EVENT_COUNT];
 static char heard[512]; /* what was stepped and done, in that order */
 static bool write_fails;
-static bool write_interrupts; /* after it the assigned order goes on */
+static bool write_interrupts;                 /* after it the assigned order goes on */
 static enum flo_agent_event_kind serve_tells; /* 0: nothing */
 
 static void post(enum flo_agent_event_kind kind)
@@ -33,8 +33,7 @@ static void say(const char *word)
 {
     size_t used = strlen(heard);
 
-    snprintf(heard + used, sizeof(heard) - used, "%s%s", used > 0 ? " " : "",
-             word);
+    snprintf(heard + used, sizeof(heard) - used, "%s%s", used > 0 ? " " : "", word);
 }
 
 /* ---- the core ---- */
@@ -54,16 +53,13 @@ int flo_agent_step(struct flo_agent *agent, const struct flo_agent_event *event,
         say(event->deploy.execution->id);
     }
     shell.models[0].is_interrupted =
-        shell.models[0].is_interrupted ||
-        (event->kind == FLO_AGENT_WRITTEN && write_interrupts);
+        shell.models[0].is_interrupted || (event->kind == FLO_AGENT_WRITTEN && write_interrupts);
     *actions = wanted[event->kind];
     return (int)actions->count;
 }
 
-void flo_agent_trace(const struct flo_agent *agent,
-                     const struct flo_agent_event *event,
-                     const struct flo_agent_actions *actions,
-                     struct flo_buf *out)
+void flo_agent_trace(const struct flo_agent *agent, const struct flo_agent_event *event,
+                     const struct flo_agent_actions *actions, struct flo_buf *out)
 {
     (void)agent, (void)event, (void)actions, (void)out;
 }
@@ -82,8 +78,7 @@ const char *flo_drift_word(enum flo_drift drift)
 
 /* ---- the shell around it ---- */
 
-void flo_hooks_flip(struct flo_shell *with,
-                    const struct flo_release_ref *release, bool again)
+void flo_hooks_flip(struct flo_shell *with, const struct flo_release_ref *release, bool again)
 {
     (void)with, (void)release, (void)again;
 }
@@ -112,8 +107,7 @@ bool flo_orders_converge(struct flo_shell *unused, struct flo_intake *out)
     return true;
 }
 
-int flo_orders_install(struct flo_shell *unused,
-                       const struct flo_agent_execution *execution,
+int flo_orders_install(struct flo_shell *unused, const struct flo_agent_execution *execution,
                        struct flo_intake *out, struct flo_err *err)
 {
     (void)unused, (void)err;
@@ -130,8 +124,8 @@ void flo_events_wait(struct flo_outbox_db *unused, uint64_t until_ms)
     events_wait_ms = until_ms;
 }
 
-bool flo_orders_take(struct flo_shell *unused, const json_t *envelope,
-                     bool is_list, struct flo_intake *out)
+bool flo_orders_take(struct flo_shell *unused, const json_t *envelope, bool is_list,
+                     struct flo_intake *out)
 {
     (void)unused, (void)envelope, (void)is_list;
     memset(out, 0, sizeof(*out));
@@ -140,11 +134,10 @@ bool flo_orders_take(struct flo_shell *unused, const json_t *envelope,
     return true;
 }
 
-bool flo_shell_slot_action(struct flo_shell *unused,
-                           const struct flo_agent_action *action)
+bool flo_shell_slot_action(struct flo_shell *unused, const struct flo_agent_action *action)
 {
-    const struct flo_agent_event event = {
-        .kind = write_fails ? FLO_AGENT_UNWRITTEN : FLO_AGENT_WRITTEN};
+    const struct flo_agent_event event = {.kind = write_fails ? FLO_AGENT_UNWRITTEN
+                                                              : FLO_AGENT_WRITTEN};
 
     (void)unused;
     say(action->kind == FLO_DO_SLOT_TRY ? "count" : "slots");
@@ -154,8 +147,7 @@ bool flo_shell_slot_action(struct flo_shell *unused,
     return !write_fails;
 }
 
-void flo_shell_deny(struct flo_shell *unused,
-                    const struct flo_agent_action *action)
+void flo_shell_deny(struct flo_shell *unused, const struct flo_agent_action *action)
 {
     (void)unused, (void)action;
     say("deny");
@@ -174,8 +166,8 @@ void flo_shell_records_write(struct flo_shell *unused)
     say("|"); /* the list is done */
 }
 
-int flo_shell_trust_by_hand(struct flo_shell *unused, const json_t *envelope,
-                            uint64_t *number, struct flo_err *err)
+int flo_shell_trust_by_hand(struct flo_shell *unused, const json_t *envelope, uint64_t *number,
+                            struct flo_err *err)
 {
     (void)unused, (void)envelope, (void)number, (void)err;
     return 0;
@@ -202,25 +194,22 @@ void flo_shell_seats_look(struct flo_shell *unused)
     (void)unused;
 }
 
-void flo_shell_seat(struct flo_shell *unused,
-                    const struct flo_agent_action *action)
+void flo_shell_seat(struct flo_shell *unused, const struct flo_agent_action *action)
 {
     (void)unused;
     say(action->role == FLO_AGENT_CURRENT ? "load-current" : "load-beside");
 }
 
-void flo_shell_lost(struct flo_shell *unused, uint32_t model,
-                    enum flo_agent_role role, const struct flo_err *err)
+void flo_shell_lost(struct flo_shell *unused, uint32_t model, enum flo_agent_role role,
+                    const struct flo_err *err)
 {
-    const struct flo_agent_event event = {
-        .kind = FLO_AGENT_LOST, .model = model, .role = role};
+    const struct flo_agent_event event = {.kind = FLO_AGENT_LOST, .model = model, .role = role};
 
     (void)unused, (void)err;
     flo_queue_post(&shell.queue, &event);
 }
 
-int flo_shell_flip(struct flo_shell *unused, uint32_t model,
-                   enum flo_agent_role role,
+int flo_shell_flip(struct flo_shell *unused, uint32_t model, enum flo_agent_role role,
                    const struct flo_release_ref *release, struct flo_err *err)
 {
     (void)unused, (void)model, (void)role, (void)release;
@@ -261,8 +250,8 @@ void flo_shell_model_write(struct flo_shell *unused, uint32_t model)
     say("record");
 }
 
-void flo_events_add(struct flo_outbox_db *unused, enum flo_event_kind kind,
-                    json_t *event, const struct flo_agent_execution *execution)
+void flo_events_add(struct flo_outbox_db *unused, enum flo_event_kind kind, json_t *event,
+                    const struct flo_agent_execution *execution)
 {
     (void)unused, (void)kind, (void)event;
     say(execution->id);
@@ -274,8 +263,7 @@ json_t *flo_report_execution(const struct flo_agent_execution *execution)
     return NULL;
 }
 
-void flo_control_report(struct flo_shell *unused,
-                        const struct flo_agent_execution *execution)
+void flo_control_report(struct flo_shell *unused, const struct flo_agent_execution *execution)
 {
     (void)unused, (void)execution;
 }
@@ -294,14 +282,13 @@ bool flo_execution_is_end(enum flo_execution state)
 /* No list here asks for any of these. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-parameter"
-#define NOT_CALLED(type, name, ...)                                            \
-    type name(__VA_ARGS__)                                                     \
-    {                                                                          \
-        fail_msg("%s", #name);                                                 \
-        abort();                                                               \
+#define NOT_CALLED(type, name, ...)                                                                \
+    type name(__VA_ARGS__)                                                                         \
+    {                                                                                              \
+        fail_msg("%s", #name);                                                                     \
+        abort();                                                                                   \
     }
-NOT_CALLED(void, flo_control_acked, struct flo_shell *a,
-           const struct flo_agent_action *b)
+NOT_CALLED(void, flo_control_acked, struct flo_shell *a, const struct flo_agent_action *b)
 NOT_CALLED(void, flo_notes_serving, struct flo_outbox_db *a, json_t *b)
 void flo_variants_keep(struct flo_shell *a, uint32_t b);
 NOT_CALLED(void, flo_variants_keep, struct flo_shell *a, uint32_t b)
@@ -309,39 +296,29 @@ NOT_CALLED(void, flo_orders_repair, struct flo_shell *a, uint32_t b,
            const struct flo_release_ref *c)
 NOT_CALLED(json_t *, flo_report_drifted, const struct flo_shell *a, uint32_t b)
 NOT_CALLED(json_t *, flo_report_error, const struct flo_agent_error *a)
-NOT_CALLED(void, flo_shell_host_flipped, struct flo_shell *a,
-           const struct flo_agent_action *b)
-NOT_CALLED(void, flo_shell_host_unloaded, struct flo_shell *a, uint32_t b,
-           enum flo_agent_role c)
+NOT_CALLED(void, flo_shell_host_flipped, struct flo_shell *a, const struct flo_agent_action *b)
+NOT_CALLED(void, flo_shell_host_unloaded, struct flo_shell *a, uint32_t b, enum flo_agent_role c)
 NOT_CALLED(void, flo_shell_host_promoted, struct flo_shell *a, uint32_t b)
-NOT_CALLED(void, flo_serve_route_clear, struct flo_serve *a, unsigned b,
-           enum flo_serve_gone c)
+NOT_CALLED(void, flo_serve_route_clear, struct flo_serve *a, unsigned b, enum flo_serve_gone c)
 NOT_CALLED(void, flo_serve_hold, struct flo_serve *a, unsigned b)
 NOT_CALLED(void, flo_serve_promote, struct flo_serve *a, unsigned b)
-NOT_CALLED(void, flo_serve_unload, struct flo_serve *a, unsigned b,
-           enum flo_serve_role c, bool d)
-NOT_CALLED(void, flo_shell_answer, struct flo_shell *a, const char *b,
-           const char *c, json_t *d)
+NOT_CALLED(void, flo_serve_unload, struct flo_serve *a, unsigned b, enum flo_serve_role c, bool d)
+NOT_CALLED(void, flo_shell_answer, struct flo_shell *a, const char *b, const char *c, json_t *d)
 NOT_CALLED(void, flo_shell_job_again, struct flo_shell *a)
 NOT_CALLED(void, flo_shell_job_cancel, struct flo_shell *a, uint32_t b)
-NOT_CALLED(void, flo_shell_job_start, struct flo_shell *a, uint32_t b,
-           uint32_t c)
-NOT_CALLED(void, flo_shell_seat_leave, struct flo_shell *a, uint32_t b,
-           enum flo_agent_role c)
+NOT_CALLED(void, flo_shell_job_start, struct flo_shell *a, uint32_t b, uint32_t c)
+NOT_CALLED(void, flo_shell_seat_leave, struct flo_shell *a, uint32_t b, enum flo_agent_role c)
 NOT_CALLED(void, flo_shell_seat_promote, struct flo_shell *a, uint32_t b)
-NOT_CALLED(void, flo_shell_route, struct flo_shell *a, uint32_t b,
-           const struct flo_release_ref *c, enum flo_serve_route_state d)
-NOT_CALLED(bool, flo_shell_fits_both, struct flo_shell *a, uint32_t b,
-           const struct flo_digest *c)
-NOT_CALLED(int, flo_shell_model_asked, const struct flo_shell *a, const char *b,
-           uint32_t *c, struct flo_err *d)
+NOT_CALLED(void, flo_shell_route, struct flo_shell *a, uint32_t b, const struct flo_release_ref *c,
+           enum flo_serve_route_state d)
+NOT_CALLED(bool, flo_shell_fits_both, struct flo_shell *a, uint32_t b, const struct flo_digest *c)
+NOT_CALLED(int, flo_shell_model_asked, const struct flo_shell *a, const char *b, uint32_t *c,
+           struct flo_err *d)
 NOT_CALLED(void, flo_shell_model_free, struct flo_shell *a, uint32_t b)
-NOT_CALLED(void, flo_shell_probe, struct flo_shell *a,
-           const struct flo_agent_action *b)
-NOT_CALLED(void, flo_shell_stated_acked, struct flo_shell *a, uint32_t b,
-           const char *c, const char *d)
-NOT_CALLED(uint32_t, flo_shell_sweep, struct flo_shell *a,
-           const struct flo_digest *b, size_t c)
+NOT_CALLED(void, flo_shell_probe, struct flo_shell *a, const struct flo_agent_action *b)
+NOT_CALLED(void, flo_shell_stated_acked, struct flo_shell *a, uint32_t b, const char *c,
+           const char *d)
+NOT_CALLED(uint32_t, flo_shell_sweep, struct flo_shell *a, const struct flo_digest *b, size_t c)
 NOT_CALLED(void, flo_traces_add, struct flo_outbox_db *a, const char *b)
 #pragma GCC diagnostic pop
 
@@ -517,10 +494,8 @@ static void a_denial_is_on_disk_before_its_end_is_told(void **state)
     want(FLO_AGENT_LOST, FLO_DO_EVENT);
     want(FLO_AGENT_LOST, FLO_DO_DENY);
     want(FLO_AGENT_LOST, FLO_DO_EVENT);
-    list->reports[0] = (struct flo_agent_execution){
-        .id = "soaks", .state = FLO_EXECUTION_SOAKING};
-    list->reports[1] = (struct flo_agent_execution){
-        .id = "fails", .state = FLO_EXECUTION_FAILED};
+    list->reports[0] = (struct flo_agent_execution){.id = "soaks", .state = FLO_EXECUTION_SOAKING};
+    list->reports[1] = (struct flo_agent_execution){.id = "fails", .state = FLO_EXECUTION_FAILED};
     happens(FLO_AGENT_LOST);
     assert_string_equal(heard, "lost - soaks deny - record fails |");
 }

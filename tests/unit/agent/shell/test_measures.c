@@ -27,8 +27,7 @@ static const json_t *value_of(const json_t *json, int metric)
 {
     const struct flo_metric_fact *fact = flo_metric_fact(metric);
 
-    return json_object_get(json_object_get(json, places[fact->kind]),
-                           fact->word);
+    return json_object_get(json_object_get(json, places[fact->kind]), fact->word);
 }
 
 static void measure(struct flo_measures *measures, int metric)
@@ -63,8 +62,7 @@ static void each_metric_of_the_table_is_told_in_its_place(void **state)
     free(measures);
 }
 
-static void
-an_idle_window_tells_counters_of_zero_and_no_unset_gauge(void **state)
+static void an_idle_window_tells_counters_of_zero_and_no_unset_gauge(void **state)
 {
     struct flo_measures *measures = calloc(1, sizeof(*measures));
 
@@ -74,8 +72,7 @@ an_idle_window_tells_counters_of_zero_and_no_unset_gauge(void **state)
     measure(measures, FLO_METRIC_NAME_TTFT);
     flo_measures_clear(measures);
     json_t *json = told(measures);
-    assert_int_equal(
-        json_integer_value(value_of(json, FLO_METRIC_NAME_REQUESTS)), 0);
+    assert_int_equal(json_integer_value(value_of(json, FLO_METRIC_NAME_REQUESTS)), 0);
     assert_null(value_of(json, FLO_METRIC_NAME_TEMPERATURE));
     assert_int_equal(measures->histograms[FLO_METRIC_NAME_TTFT].count, 0);
     json_decref(json);
@@ -86,8 +83,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_metric_of_the_table_is_told_in_its_place),
-        cmocka_unit_test(
-            an_idle_window_tells_counters_of_zero_and_no_unset_gauge),
+        cmocka_unit_test(an_idle_window_tells_counters_of_zero_and_no_unset_gauge),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

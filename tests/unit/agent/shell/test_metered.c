@@ -75,11 +75,11 @@ static bool is_metered(void)
 #define BY_ETH "eth0\t00000000\t010210AC\t0003\t0\t0\t100\t00000000\t0\t0\t0\n"
 #define BY_LTE "wwan0\t00000000\t0100000A\t0003\t0\t0\t%d\t00000000\t0\t0\t0\n"
 #define ZERO "00000000000000000000000000000000"
-#define BY_LTE_6                                                               \
-    ZERO " 00 " ZERO " 00 fe800000000000000000000000000001 00000400 00000001 " \
+#define BY_LTE_6                                                                                   \
+    ZERO " 00 " ZERO " 00 fe800000000000000000000000000001 00000400 00000001 "                     \
          "00000000 00000003   wwan0\n"
-#define NOWHERE_6                                                              \
-    ZERO " 00 " ZERO " 00 " ZERO " ffffffff 00000001 00000000 00200200    "    \
+#define NOWHERE_6                                                                                  \
+    ZERO " 00 " ZERO " 00 " ZERO " ffffffff 00000001 00000000 00200200    "                        \
          "lo\n"
 
 static void the_default_route_with_the_least_metric_counts(void **state)
@@ -202,8 +202,7 @@ static void one_that_hangs_is_ended_and_counts_as_metered(void **state)
     configure("metered_command: [/bin/sleep, \"100000\"]\n");
     assert_true(flo_metered_look(&metered, settings.config, BEGIN_MS));
     WAIT_TURNING(metered.pid == 0, {
-        assert_true(
-            flo_metered_look(&metered, settings.config, BEGIN_MS + 10000));
+        assert_true(flo_metered_look(&metered, settings.config, BEGIN_MS + 10000));
         waits_pause();
     });
     assert_true(metered.is_said);
@@ -229,13 +228,11 @@ static void words_and_paths_are_checked(void **state)
     static const struct {
         const char *lines;
         uint32_t waits;
-    } good[] = {
-        {"", 0},
-        {"updates_wait: [mains]\n", FLO_WAIT_BIT(FLO_WAIT_MAINS)},
-        {"updates_wait: [idle, unmetered]\n",
-         FLO_WAIT_BIT(FLO_WAIT_IDLE) | FLO_WAIT_BIT(FLO_WAIT_UNMETERED)}};
-    static const char *const bad[] = {"updates_wait: [battery]\n",
-                                      "updates_wait: [sunday]\n",
+    } good[] = {{"", 0},
+                {"updates_wait: [mains]\n", FLO_WAIT_BIT(FLO_WAIT_MAINS)},
+                {"updates_wait: [idle, unmetered]\n",
+                 FLO_WAIT_BIT(FLO_WAIT_IDLE) | FLO_WAIT_BIT(FLO_WAIT_UNMETERED)}};
+    static const char *const bad[] = {"updates_wait: [battery]\n", "updates_wait: [sunday]\n",
                                       "metered_command: [nmcli]\n"};
 
     (void)state;
@@ -250,8 +247,7 @@ static void words_and_paths_are_checked(void **state)
         snprintf(text, sizeof(text), "state_dir: %s\n%s", root, bad[i]);
         put("agent.yaml", text);
         snprintf(path, sizeof(path), "%s/agent.yaml", root);
-        assert_int_equal(flo_settings_load(path, NULL, &settings, NULL),
-                         FLO_E_CFG_RANGE);
+        assert_int_equal(flo_settings_load(path, NULL, &settings, NULL), FLO_E_CFG_RANGE);
     }
 }
 

@@ -25,8 +25,7 @@
 
 /* Libraries allocate in the test's own functions, which this linker lets in
  * front of the C library's.  A sanitizer has its own; nothing fails there. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) ||           \
-    !defined(__GLIBC__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__GLIBC__)
 #define HAS_HEAP 0
 #else
 #define HAS_HEAP 1
@@ -66,16 +65,14 @@ void *realloc(void *data, size_t bytes)
 
 /* ---- documents ---- */
 
-#define BLOB                                                                   \
-    "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+#define BLOB "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
 
 static const char body[] =
     "{\"v\":1,\"fleet\":\"demo\",\"model\":\"tiny\",\"version\":\"2.0.0\","
     "\"number\":2,\"future\":{\"kept\":true},\"variants\":[{\"name\":\"q4_0\","
     "\"needs\":{},\"files\":[\"model.gguf\"]}],\"files\":[{\"name\":"
     "\"model.gguf\",\"role\":\"model\",\"digest\":\"" BLOB
-    "\",\"bytes\":5,\"get\":[{\"codec\":\"raw\",\"digest\":\"" BLOB
-    "\",\"bytes\":5}]}]}";
+    "\",\"bytes\":5,\"get\":[{\"codec\":\"raw\",\"digest\":\"" BLOB "\",\"bytes\":5}]}]}";
 
 static const char freeze[] =
     "{\"v\":1,\"fleet\":\"demo\",\"id\":\"o-0001\",\"op\":\"freeze\","
@@ -92,8 +89,7 @@ static struct {
     size_t answer_bytes;
 } w;
 
-static void trust_key(struct flo_trust *trust, const struct flo_key *key,
-                      unsigned roles)
+static void trust_key(struct flo_trust *trust, const struct flo_key *key, unsigned roles)
 {
     char pem[FLO_PUBLIC_KEY_PEM_MAX];
 
@@ -110,8 +106,7 @@ static void make_statement(void)
     trust_key(draft, w.root, FLO_ROLE_ROOT);
     flo_trust_set_threshold(draft, 1);
     assert_int_equal(flo_trust_draft(draft, w.trust, &text, NULL), 0);
-    assert_int_equal(flo_trust_draft_parse(text.data, text.bytes, &read, NULL),
-                     0);
+    assert_int_equal(flo_trust_draft_parse(text.data, text.bytes, &read, NULL), 0);
     assert_int_equal(flo_trust_sign(read, w.key, NULL), 0);
     assert_int_equal(flo_trust_sign(read, w.root, NULL), 0);
     flo_trust_text(read, &w.statement);
@@ -131,20 +126,18 @@ static int begin(void **state)
     w.trust = flo_trust_new("demo");
     trust_key(w.trust, w.key, FLO_ROLE_RELEASE);
     trust_key(w.trust, w.order, FLO_ROLE_ORDER);
-    assert_int_equal(
-        flo_release_sign(body, strlen(body), w.key, &w.release, NULL), 0);
-    assert_int_equal(
-        flo_order_sign(freeze, strlen(freeze), w.order, &w.freeze, NULL), 0);
+    assert_int_equal(flo_release_sign(body, strlen(body), w.key, &w.release, NULL), 0);
+    assert_int_equal(flo_order_sign(freeze, strlen(freeze), w.order, &w.freeze, NULL), 0);
     make_statement();
     assert_int_equal(flo_authority_make(w.key, &wish, &w.authority, NULL), 0);
     assert_int_equal(flo_csr_make(w.order, "demo", &w.request, NULL), 0);
-    assert_int_equal(flo_certificate_issue_for(
-                         w.key, w.authority.data, w.authority.bytes,
-                         flo_key_public(w.order), &wish, &w.certificate, NULL),
+    assert_int_equal(flo_certificate_issue_for(w.key, w.authority.data, w.authority.bytes,
+                                               flo_key_public(w.order), &wish, &w.certificate,
+                                               NULL),
                      0);
     assert_int_equal(flo_key_pem(w.key, w.key_pem, NULL), 0);
-    return flo_file_read("tests/fuzz/corpora/enrol_answer/good", 65536,
-                         &w.answer, &w.answer_bytes, NULL);
+    return flo_file_read("tests/fuzz/corpora/enrol_answer/good", 65536, &w.answer, &w.answer_bytes,
+                         NULL);
 }
 
 static int end(void **state)
@@ -169,8 +162,7 @@ static int end(void **state)
 static int release(struct flo_err *err)
 {
     struct flo_release_verified verified = {0};
-    int rv = flo_release_verify(w.release.data, w.release.bytes, w.trust,
-                                &verified, err);
+    int rv = flo_release_verify(w.release.data, w.release.bytes, w.trust, &verified, err);
 
     if (rv == 0) {
         flo_release_verified_deinit(&verified);
@@ -184,8 +176,7 @@ static int foreign_release(struct flo_err *err)
     struct flo_release_verified verified = {0};
 
     w.release.data[w.release.bytes - 20] ^= 1;
-    int rv = flo_release_verify(w.release.data, w.release.bytes, w.trust,
-                                &verified, err);
+    int rv = flo_release_verify(w.release.data, w.release.bytes, w.trust, &verified, err);
     w.release.data[w.release.bytes - 20] ^= 1;
     return rv;
 }
@@ -194,8 +185,7 @@ static int order(struct flo_err *err)
 {
     static struct flo_order_verified verified;
 
-    return flo_order_verify(w.freeze.data, w.freeze.bytes, w.trust, &verified,
-                            err);
+    return flo_order_verify(w.freeze.data, w.freeze.bytes, w.trust, &verified, err);
 }
 
 static int statement(struct flo_err *err)
@@ -216,36 +206,33 @@ static int read_certificate(struct flo_err *err)
 {
     struct flo_certificate facts;
 
-    return flo_certificate_read(w.certificate.data, w.certificate.bytes, &facts,
-                                err);
+    return flo_certificate_read(w.certificate.data, w.certificate.bytes, &facts, err);
 }
 
 static int verify_certificate(struct flo_err *err)
 {
-    return flo_certificate_verify(w.certificate.data, w.certificate.bytes,
-                                  w.authority.data, w.authority.bytes, err);
+    return flo_certificate_verify(w.certificate.data, w.certificate.bytes, w.authority.data,
+                                  w.authority.bytes, err);
 }
 
 static int foreign_certificate(struct flo_err *err)
 {
-    return flo_certificate_verify(w.authority.data, w.authority.bytes,
-                                  w.certificate.data, w.certificate.bytes, err);
+    return flo_certificate_verify(w.authority.data, w.authority.bytes, w.certificate.data,
+                                  w.certificate.bytes, err);
 }
 
 static int issue(struct flo_err *err)
 {
-    const struct flo_certificate_wish wish = {
-        .common_name = "demo",
-        .days = 9,
-        .is_server = true,
-        .dns_count = 1,
-        .dns = (const char *const[]){"a.example"},
-        .address_count = 1,
-        .addresses = (const char *const[]){"10.0.0.1"}};
+    const struct flo_certificate_wish wish = {.common_name = "demo",
+                                              .days = 9,
+                                              .is_server = true,
+                                              .dns_count = 1,
+                                              .dns = (const char *const[]){"a.example"},
+                                              .address_count = 1,
+                                              .addresses = (const char *const[]){"10.0.0.1"}};
     struct flo_buf out = {0};
-    int rv = flo_certificate_issue(w.key, w.authority.data, w.authority.bytes,
-                                   w.request.data, w.request.bytes, &wish, &out,
-                                   err);
+    int rv = flo_certificate_issue(w.key, w.authority.data, w.authority.bytes, w.request.data,
+                                   w.request.bytes, &wish, &out, err);
 
     flo_buf_deinit(&out);
     return rv;
@@ -264,8 +251,8 @@ static int make_list(struct flo_err *err)
 {
     const struct flo_revoked revoked = {.serial = "0102", .at_ms = 86400000};
     struct flo_buf out = {0};
-    int rv = flo_crl_make(w.key, w.authority.data, w.authority.bytes, &revoked,
-                          1, waits_wall_ms(), &out, err);
+    int rv = flo_crl_make(w.key, w.authority.data, w.authority.bytes, &revoked, 1, waits_wall_ms(),
+                          &out, err);
 
     flo_buf_deinit(&out);
     return rv;
@@ -275,8 +262,7 @@ static int name_authority(struct flo_err *err)
 {
     char out[FLO_AUTHORITY_NAME];
 
-    return flo_authority_file_name(w.authority.data, w.authority.bytes, out,
-                                   err);
+    return flo_authority_file_name(w.authority.data, w.authority.bytes, out, err);
 }
 
 static int enrolment(struct flo_err *err)
@@ -338,8 +324,7 @@ static int database(struct flo_err *err)
     int rv = flo_db_open(":memory:", FLO_DB_SYNC_FULL, 0, &db, err);
 
     if (rv == 0) {
-        rv = flo_db_exec(db, "CREATE TABLE a(b TEXT); INSERT INTO a VALUES(1)",
-                         err);
+        rv = flo_db_exec(db, "CREATE TABLE a(b TEXT); INSERT INTO a VALUES(1)", err);
     }
     return rv;
 }
@@ -370,8 +355,7 @@ static void sweep(void **state)
     is_counting = false;
     all = count;
     /* A signature allocates thousands of numbers: every so many of those. */
-    for (unsigned long i = 1; i <= all;
-         i += i < EACH || i + EACH > all ? 1 : 1 + all / SAMPLE) {
+    for (unsigned long i = 1; i <= all; i += i < EACH || i + EACH > all ? 1 : 1 + all / SAMPLE) {
         err = (struct flo_err){0};
         count = 0;
         failing = i;
@@ -379,8 +363,8 @@ static void sweep(void **state)
         int rv = way->go(&err);
         is_counting = false;
         if (rv != wanted && rv != FLO_E_MEMORY) {
-            print_error("%s: allocation %lu of %lu: %s: %s\n", way->name, i,
-                        all, rv == 0 ? "taken" : flo_error_id(rv), err.what);
+            print_error("%s: allocation %lu of %lu: %s: %s\n", way->name, i, all,
+                        rv == 0 ? "taken" : flo_error_id(rv), err.what);
             kept++;
         }
     }
@@ -389,12 +373,12 @@ static void sweep(void **state)
     assert_int_equal(way->go(&err), wanted); /* nothing stayed behind */
 }
 
-#define WAY(name, function)                                                    \
-    {                                                                          \
-        name, sweep, NULL, NULL, &(struct way)                                 \
-        {                                                                      \
-            name, function                                                     \
-        }                                                                      \
+#define WAY(name, function)                                                                        \
+    {                                                                                              \
+        name, sweep, NULL, NULL, &(struct way)                                                     \
+        {                                                                                          \
+            name, function                                                                         \
+        }                                                                                          \
     }
 
 int main(void)

@@ -53,8 +53,7 @@ static void write_story(struct flo_outbox_db *db)
     struct flo_agent_execution soaking = execution(FLO_EXECUTION_PROBING);
 
     note(db, "first");
-    flo_events_add(db, FLO_EVENT_NEWS, json_pack("{s:s}", "type", "execution"),
-                   &soaking);
+    flo_events_add(db, FLO_EVENT_NEWS, json_pack("{s:s}", "type", "execution"), &soaking);
     flo_outbox_windows_add(db, "{\"seq\":1}");
 }
 
@@ -156,8 +155,7 @@ static void an_end_that_a_full_disk_kept_out_counts(void **state)
     write_story(db);
     let_disk_fail(true);
     flo_log_level_set(FLO_LOG_ERROR);
-    flo_events_add(db, FLO_EVENT_NEWS, json_pack("{s:s}", "type", "execution"),
-                   &failed);
+    flo_events_add(db, FLO_EVENT_NEWS, json_pack("{s:s}", "type", "execution"), &failed);
     flo_events_acked(db, db->boot, flo_events_outbox(db)->last);
     assert_true(flo_stories_last(db, "r-0001", &attempts, &has_ended, &end));
     assert_int_equal(attempts, 1);
@@ -209,8 +207,7 @@ static void sent_as(struct flo_outbox_db *db, char *out, size_t out_bytes)
     json_t *json = json_loads(text, 0, NULL);
 
     assert_int_equal(json_integer_value(json_object_get(json, "seq")), last);
-    snprintf(out, out_bytes, "%s %llu",
-             json_string_value(json_object_get(json, "boot")),
+    snprintf(out, out_bytes, "%s %llu", json_string_value(json_object_get(json, "boot")),
              (unsigned long long)last);
     json_decref(json);
     free(text);
@@ -359,9 +356,7 @@ static void a_file_of_noise_is_set_aside_and_counted(void **state)
     for (i = 0; i < sizeof(noise); i++) {
         noise[i] = (char)(i * 31 + 7);
     }
-    assert_int_equal(
-        flo_file_write(path_of("outbox.db"), noise, sizeof(noise), 0600, NULL),
-        0);
+    assert_int_equal(flo_file_write(path_of("outbox.db"), noise, sizeof(noise), 0600, NULL), 0);
 
     db = open_db(1 << 20);
     assert_int_equal(flo_outbox_db_corrupt(db), 1);
@@ -422,8 +417,7 @@ static void the_file_of_a_newer_agent_gives_way_and_that_is_told(void **state)
     (void)state;
     note(db, "of the newer agent");
     flo_outbox_db_close(db);
-    assert_int_equal(
-        flo_db_open(path_of("outbox.db"), FLO_DB_SYNC_FULL, 0, &file, NULL), 0);
+    assert_int_equal(flo_db_open(path_of("outbox.db"), FLO_DB_SYNC_FULL, 0, &file, NULL), 0);
     assert_int_equal(flo_db_exec(file, "PRAGMA user_version=99", NULL), 0);
     flo_db_close(file);
 
@@ -482,8 +476,7 @@ static void finish_and_pause(struct flo_outbox_db *db)
 
     flo_outbox_db_enrolled(db, "device-1");
     flo_answers_keep(db, "o-0007", "{}");
-    flo_events_add(db, FLO_EVENT_NEWS, json_pack("{s:s}", "type", "execution"),
-                   &one);
+    flo_events_add(db, FLO_EVENT_NEWS, json_pack("{s:s}", "type", "execution"), &one);
     flo_answers_keep(db, "o-0007", "{\"outcome\":\"done\"}");
     flo_outbox_windows_add(db, "{\"seq\":1}");
 }
@@ -549,12 +542,9 @@ static void check_damaged(const char *data, size_t bytes)
 
     unlink(path_of("outbox.db-wal"));
     unlink(path_of("outbox.db-shm"));
-    assert_int_equal(
-        flo_file_write(path_of("outbox.db"), data, bytes, 0600, NULL), 0);
+    assert_int_equal(flo_file_write(path_of("outbox.db"), data, bytes, 0600, NULL), 0);
     db = open_db(1 << 20);
-    for (sequence = 1;
-         sequence <= flo_events_outbox(db)->last && sequence <= 30;
-         sequence++) {
+    for (sequence = 1; sequence <= flo_events_outbox(db)->last && sequence <= 30; sequence++) {
         char *text = flo_events_text(db, sequence);
         assert_non_null(text);
         assert_true(strstr(text, "\"what\":\"the quick brown fox jumps over "
@@ -576,8 +566,7 @@ static void any_cut_or_flipped_byte_neither_crashes_nor_alters(void **state)
     (void)state;
     write_many(db);
     flo_outbox_db_close(db); /* checkpoints into the one file */
-    assert_int_equal(
-        flo_file_read(path_of("outbox.db"), 1 << 20, &data, &bytes, NULL), 0);
+    assert_int_equal(flo_file_read(path_of("outbox.db"), 1 << 20, &data, &bytes, NULL), 0);
     flo_log_level_set(FLO_LOG_ERROR);
     for (at = 0; at < bytes; at += 397) {
         char kept = data[at];
@@ -610,8 +599,7 @@ static uint64_t file_bytes(const char *name)
 static void forged_orders_do_not_fill_the_disk(void **state)
 {
     struct flo_outbox_db *db = open_db(1 << 20);
-    static const int codes[] = {FLO_E_SIG_BAD, FLO_E_SIG_UNKNOWN_KEY,
-                                FLO_E_META_JSON};
+    static const int codes[] = {FLO_E_SIG_BAD, FLO_E_SIG_UNKNOWN_KEY, FLO_E_META_JSON};
     struct flo_agent_execution one = execution(FLO_EXECUTION_DOWNLOADING);
     struct flo_err err = {0};
     uint64_t now_ms = 5000;
@@ -627,8 +615,7 @@ static void forged_orders_do_not_fill_the_disk(void **state)
         flo_fail(&err, codes[i % 3], "order: signature %d does not hold", i);
         flo_notes_add(db, "security", &err, now_ms);
         if (i % 200 == 0) {
-            flo_events_add(db, FLO_EVENT_NEWS,
-                           json_pack("{s:s}", "type", "execution"), &one);
+            flo_events_add(db, FLO_EVENT_NEWS, json_pack("{s:s}", "type", "execution"), &one);
         }
         if (i % 100 == 99) {
             flo_events_flush(db);
@@ -643,8 +630,7 @@ static void forged_orders_do_not_fill_the_disk(void **state)
     assert_true(file_bytes("outbox.db") - before < 100 * 1024);
 }
 
-static void
-an_error_is_told_once_a_minute_with_the_count_of_the_rest(void **state)
+static void an_error_is_told_once_a_minute_with_the_count_of_the_rest(void **state)
 {
     struct flo_outbox_db *db = open_db(1 << 20);
     struct flo_err err = {.code = FLO_E_SIG_BAD, .what = "x"};
@@ -698,14 +684,12 @@ static void engines_that_end_again_and_again_do_not_fill_the_disk(void **state)
         }
         flo_notes_serving(db, json_pack("{s:s}", "type", "serving"));
     }
-    flo_events_add(db, FLO_EVENT_NEWS, json_pack("{s:s}", "type", "execution"),
-                   &one);
+    flo_events_add(db, FLO_EVENT_NEWS, json_pack("{s:s}", "type", "execution"), &one);
     assert_int_equal(flo_events_outbox(db)->last, 257);
     assert_int_equal(told(db, "\"type\":\"serving\""), 256);
     flo_events_acked(db, db->boot, 1);
     flo_notes_serving(db, json_pack("{s:s}", "type", "serving"));
-    flo_notes_serving(db, json_pack("{s:s, s:s}", "type", "serving", "serving",
-                                    "rolled-back"));
+    flo_notes_serving(db, json_pack("{s:s, s:s}", "type", "serving", "serving", "rolled-back"));
     flo_events_flush(db);
 
     assert_int_equal(flo_events_outbox(db)->last, 259);
@@ -737,8 +721,7 @@ static void without_a_disk_an_executions_event_outlives_notes(void **state)
     (void)state;
     flo_log_level_set(FLO_LOG_ERROR);
     let_disk_fail(true);
-    flo_events_add(db, FLO_EVENT_NEWS, json_pack("{s:s}", "type", "execution"),
-                   &one);
+    flo_events_add(db, FLO_EVENT_NEWS, json_pack("{s:s}", "type", "execution"), &one);
     for (i = 0; i < 100; i++) {
         note(db, "in memory");
     }
@@ -764,9 +747,8 @@ static void it_says_how_much_of_what_it_told_is_acknowledged(void **state)
     flo_events_acked(db, "", 1);
     flo_events_add(db, FLO_EVENT_NEWS, json_object(), NULL); /* in memory */
     json_t *told = flo_events_told_json(db);
-    assert_int_equal(json_unpack(told, "{s:s, s:i, s:i !}", "boot", &boot,
-                                 "last", &last, "acked", &acked),
-                     0);
+    assert_int_equal(
+        json_unpack(told, "{s:s, s:i, s:i !}", "boot", &boot, "last", &last, "acked", &acked), 0);
     assert_true(flo_uuid_is_valid(boot));
     assert_int_equal(last, 3);
     assert_int_equal(acked, 1);
@@ -774,8 +756,7 @@ static void it_says_how_much_of_what_it_told_is_acknowledged(void **state)
     flo_outbox_db_close(db);
 }
 
-static void expect_window(struct flo_outbox_db *db, const char *wanted,
-                          uint64_t *id)
+static void expect_window(struct flo_outbox_db *db, const char *wanted, uint64_t *id)
 {
     char *text = flo_outbox_windows_next(db, id);
 

@@ -58,8 +58,7 @@ static void expect_that_nothing_is_lost(void)
 
 static void a_file_that_is_deleted_or_replaced_is_there_again(void **state)
 {
-    static void (*const harms[])(void) = {delete_the_log, delete_the_file,
-                                          put_another_file};
+    static void (*const harms[])(void) = {delete_the_log, delete_the_file, put_another_file};
 
     for (size_t i = 0; i < FLO_COUNT(harms); i++) {
         harm = harms[i];
@@ -92,8 +91,7 @@ static void a_file_that_cannot_be_written_again_is_kept_open(void **state)
 }
 
 /* Its words and its boot, under this number. */
-static void is_sent(struct flo_outbox_db *db, uint64_t sequence,
-                    const char *what, const char *boot)
+static void is_sent(struct flo_outbox_db *db, uint64_t sequence, const char *what, const char *boot)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = flo_events_text(db, sequence);
 

@@ -41,19 +41,16 @@ static void write_model(const char *path, const char *architecture)
     put_tensor(&file, "token_embd.weight", 32, 1, 0, 0);
     put_padding(&file);
     put_zeros(&file, 32 * sizeof(float));
-    assert_int_equal(flo_file_write(path, file.data, file.bytes, 0600, NULL),
-                     0);
+    assert_int_equal(flo_file_write(path, file.data, file.bytes, 0600, NULL), 0);
     flo_buf_deinit(&file);
 }
 
-static void author(const char *dir, const char *architecture,
-                   struct flo_release *out)
+static void author(const char *dir, const char *architecture, struct flo_release *out)
 {
     char path[128];
     struct flo_author_result result = {0};
     struct flo_err err = {0};
-    const struct flo_author_file model = {
-        .name = "model.gguf", .role = "model", .path = path};
+    const struct flo_author_file model = {.name = "model.gguf", .role = "model", .path = path};
     const struct flo_author author = {.fleet = "demo",
                                       .model = "tiny",
                                       .version = "1",
@@ -64,8 +61,7 @@ static void author(const char *dir, const char *architecture,
     snprintf(path, sizeof(path), "%s/model.gguf", dir);
     write_model(path, architecture);
     if (flo_release_build(&author, dir, &result, &err) < 0 ||
-        flo_release_parse(result.body.data, result.body.bytes, "demo", out,
-                          &err) < 0) {
+        flo_release_parse(result.body.data, result.body.bytes, "demo", out, &err) < 0) {
         fail_msg("%s", err.what);
     }
     flo_author_result_deinit(&result);
@@ -77,10 +73,9 @@ static int plan(const char *dir, const char *architecture, struct flo_err *err)
     struct flo_release release;
     struct flo_plan made;
     struct flo_update_job job;
-    json_t *json =
-        json_pack("{s:i, s:s, s:s, s:s, s:s, s:o}", "v", 1, "job", "stage",
-                  "state_dir", dir, "trust_file", dir, "bundle", dir, "profile",
-                  flo_machine_json(NULL, &machine, 1 << 20));
+    json_t *json = json_pack("{s:i, s:s, s:s, s:s, s:s, s:o}", "v", 1, "job", "stage", "state_dir",
+                             dir, "trust_file", dir, "bundle", dir, "profile",
+                             flo_machine_json(NULL, &machine, 1 << 20));
     char *line = json_dumps(json, 0);
 
     author(dir, architecture, &release);
@@ -88,9 +83,8 @@ static int plan(const char *dir, const char *architecture, struct flo_err *err)
         fail_msg("%s", err->what);
     }
     job.profile.disk_free_bytes = 1 << 20;
-    int rv = flo_plan_make(
-        &(struct flo_plan_input){.release = &release, .profile = &job.profile},
-        &made, err);
+    int rv = flo_plan_make(&(struct flo_plan_input){.release = &release, .profile = &job.profile},
+                           &made, err);
     flo_release_deinit(&release);
     flo_job_deinit(&job);
     free(line);
@@ -100,8 +94,8 @@ static int plan(const char *dir, const char *architecture, struct flo_err *err)
 
 static void a_release_of_every_architecture_is_taken(void **state)
 {
-    static const char *const architectures[] = {
-        "llama", "qwen2", "qwen3", "gemma", "gemma2", "gemma3", "phi2", "phi3"};
+    static const char *const architectures[] = {"llama",  "qwen2",  "qwen3", "gemma",
+                                                "gemma2", "gemma3", "phi2",  "phi3"};
 
     for (size_t i = 0; i < FLO_COUNT(architectures); i++) {
         struct flo_err err = {0};
@@ -117,13 +111,11 @@ static void one_that_the_engine_does_not_run_is_refused(void **state)
 
     assert_int_equal(plan(*state, "mamba", &err), FLO_E_TARGET_INCOMPATIBLE);
 
-    assert_string_equal(
-        err.what, "tiny@1: none of its 1 variant fits arch x86_64, engine "
-                  "llama qwen2 qwen3 gemma gemma2 gemma3 phi2 phi3");
+    assert_string_equal(err.what, "tiny@1: none of its 1 variant fits arch x86_64, engine "
+                                  "llama qwen2 qwen3 gemma gemma2 gemma3 phi2 phi3");
 }
 
-static void add_zone(const char *dir, const char *name, const char *type,
-                     const char *temperature)
+static void add_zone(const char *dir, const char *name, const char *type, const char *temperature)
 {
     char path[128];
 
@@ -132,8 +124,7 @@ static void add_zone(const char *dir, const char *name, const char *type,
     snprintf(path, sizeof(path), "%s/%s/type", dir, name);
     assert_int_equal(flo_file_write(path, type, strlen(type), 0600, NULL), 0);
     snprintf(path, sizeof(path), "%s/%s/temp", dir, name);
-    assert_int_equal(
-        flo_file_write(path, temperature, strlen(temperature), 0600, NULL), 0);
+    assert_int_equal(flo_file_write(path, temperature, strlen(temperature), 0600, NULL), 0);
 }
 
 /* On Jetson boards the power chip says 100 °C whatever it has. */

@@ -24,11 +24,9 @@ static int begin(void **state)
     return 0;
 }
 
-static void post(enum flo_agent_event_kind kind, enum flo_agent_role role,
-                 uint32_t job)
+static void post(enum flo_agent_event_kind kind, enum flo_agent_role role, uint32_t job)
 {
-    const struct flo_agent_event event = {
-        .kind = kind, .role = role, .job = job};
+    const struct flo_agent_event event = {.kind = kind, .role = role, .job = job};
 
     flo_queue_post(&queue, &event);
 }
@@ -118,8 +116,7 @@ static void one_event_too_many_ends_the_program(void **state)
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
 }
 
-static void
-a_new_engine_is_not_taken_for_the_one_before_in_its_role(void **state)
+static void a_new_engine_is_not_taken_for_the_one_before_in_its_role(void **state)
 {
     struct flo_agent_event event;
 

@@ -14,8 +14,7 @@
 
 /* ---- of other files ---- */
 
-json_t *flo_machine_json(const struct flo_settings *settings,
-                         const struct flo_machine *machine,
+json_t *flo_machine_json(const struct flo_settings *settings, const struct flo_machine *machine,
                          uint64_t disk_free_bytes)
 {
     (void)settings, (void)machine, (void)disk_free_bytes;
@@ -35,8 +34,7 @@ const char *flo_rung_why_word(enum flo_rung_why why)
     return "";
 }
 
-void flo_shell_refusal(const struct flo_trust *trust,
-                       const struct flo_slots *slots,
+void flo_shell_refusal(const struct flo_trust *trust, const struct flo_slots *slots,
                        const struct flo_digest *release, uint64_t number,
                        struct flo_agent_error *out)
 {
@@ -72,8 +70,7 @@ static void an_error_is_told_though_it_was_cut_in_a_character(void **state)
     const char *what = json_string_value(json_object_get(json, "what"));
     assert_non_null(what);
     assert_memory_equal(what, error.what, room - 2);
-    assert_string_equal(json_string_value(json_object_get(json, "id")),
-                        "hook.failed");
+    assert_string_equal(json_string_value(json_object_get(json, "id")), "hook.failed");
     json_decref(json);
 }
 
@@ -86,8 +83,7 @@ static void an_end_has_its_error_though_it_was_cut(void **state)
     (void)state;
     json_t *json = flo_report_execution(&execution);
     assert_non_null(json);
-    assert_string_equal(json_string_value(json_object_get(
-                            json_object_get(json, "error"), "id")),
+    assert_string_equal(json_string_value(json_object_get(json_object_get(json, "error"), "id")),
                         "hook.failed");
     json_decref(json);
 }

@@ -18,9 +18,9 @@
 #include "agent/shell/device/runtimes.h"
 #include "unit/remove_tree.h"
 
-#define GOOD                                                                   \
-    "exec: [/bin/true, --model, '{entry}', --uds, '{socket}']\n"               \
-    "memory: 64MiB\nready: 3s\nsessions: 4\nabilities: [vectors, cancel]\n"    \
+#define GOOD                                                                                       \
+    "exec: [/bin/true, --model, '{entry}', --uds, '{socket}']\n"                                   \
+    "memory: 64MiB\nready: 3s\nsessions: 4\nabilities: [vectors, cancel]\n"                        \
     "env: {A: b}\n"
 
 #define LINKED "api: none\nmemory: 64MiB\ncheck: [/bin/cat, '{file}']\n"
@@ -40,8 +40,7 @@ static int set_up(void **state)
     strcpy(dir, "/tmp/flo-runtimes-XXXXXX");
     assert_non_null(mkdtemp(dir));
     snprintf(text, sizeof(text), "runtimes_dir: %s\n", dir);
-    return flo_config_parse(text, strlen(text), "test", rows, 1,
-                            &settings.config, &err);
+    return flo_config_parse(text, strlen(text), "test", rows, 1, &settings.config, &err);
 }
 
 static int tear_down(void **state)
@@ -60,8 +59,7 @@ static char *path_of(const char *name)
 
 static void write_file(const char *name, const char *text)
 {
-    assert_int_equal(
-        flo_file_write(path_of(name), text, strlen(text), 0644, &err), 0);
+    assert_int_equal(flo_file_write(path_of(name), text, strlen(text), 0644, &err), 0);
     assert_int_equal(chmod(path_of(name), 0644), 0);
 }
 
@@ -98,11 +96,9 @@ static void a_whole_file_becomes_the_proxys_settings(void **state)
     assert_int_equal(runtime.sessions, 4);
     json_t *json = json_loads(runtime.json, 0, NULL);
     assert_non_null(json);
-    assert_int_equal(json_integer_value(json_object_get(json, "abilities")),
-                     1 << 7 | 1 << 11);
-    assert_string_equal(
-        json_string_value(json_array_get(json_object_get(json, "exec"), 4)),
-        "{socket}");
+    assert_int_equal(json_integer_value(json_object_get(json, "abilities")), 1 << 7 | 1 << 11);
+    assert_string_equal(json_string_value(json_array_get(json_object_get(json, "exec"), 4)),
+                        "{socket}");
     json_decref(json);
     flo_runtimes_deinit(&runtime);
 }
@@ -134,8 +130,7 @@ static void a_name_without_a_file_is_absent(void **state)
     (void)state;
     assert_int_equal(read_file("none"), FLO_E_RUNTIME_ABSENT);
     assert_int_equal(read_file("../none"), FLO_E_RUNTIME_ABSENT);
-    assert_int_equal(read_file("a-name-that-is-longer-than-31-characters"),
-                     FLO_E_RUNTIME_ABSENT);
+    assert_int_equal(read_file("a-name-that-is-longer-than-31-characters"), FLO_E_RUNTIME_ABSENT);
 }
 
 static void a_faulty_file_names_its_fault(void **state)
@@ -146,8 +141,7 @@ static void a_faulty_file_names_its_fault(void **state)
         const char *word;
     } rows[] = {
         {"memory: 1GiB\n", FLO_E_CFG_RANGE, "absolute path"},
-        {"exec: [x, '{socket}']\nmemory: 1GiB\n", FLO_E_CFG_RANGE,
-         "absolute path"},
+        {"exec: [x, '{socket}']\nmemory: 1GiB\n", FLO_E_CFG_RANGE, "absolute path"},
         {"exec: [/bin/true]\nmemory: 1GiB\n", FLO_E_CFG_RANGE, "{socket}"},
         {"exec: [/bin/true, '{port}']\n", FLO_E_CFG_KEY, "memory"},
         {GOOD "api: grpc\n", FLO_E_CFG_RANGE, "grpc"},
@@ -155,10 +149,8 @@ static void a_faulty_file_names_its_fault(void **state)
         {GOOD "usre: npu\n", FLO_E_CFG_KEY, "usre"},
         {GOOD "user: nobody-of-flotilla\n", FLO_E_CFG_RANGE, "no user"},
         {GOOD "user: root\n", FLO_E_CFG_RANGE, "root is root"},
-        {"exec: [/bin/true, '{port}']\nmemory: 1GiB\nabilities: [fly]\n",
-         FLO_E_CFG_RANGE, "fly"},
-        {"exec: [/bin/true, '{port}']\nmemory: 1GiB\nenv: {A: 7}\n",
-         FLO_E_CFG_TYPE, "env"},
+        {"exec: [/bin/true, '{port}']\nmemory: 1GiB\nabilities: [fly]\n", FLO_E_CFG_RANGE, "fly"},
+        {"exec: [/bin/true, '{port}']\nmemory: 1GiB\nenv: {A: 7}\n", FLO_E_CFG_TYPE, "env"},
         {"exec: 7\n", FLO_E_CFG_TYPE, "exec"},
         {GOOD "activate: [/bin/true]\n", FLO_E_CFG_KEY, "activate"},
         {"api: none\nmemory: 1GiB\n", FLO_E_CFG_RANGE, "check"},
@@ -167,12 +159,10 @@ static void a_faulty_file_names_its_fault(void **state)
         {LINKED "activate: [reload]\n", FLO_E_CFG_RANGE, "absolute path"},
         {LINKED "signal: HUP\n", FLO_E_CFG_RANGE, "pid_file"},
         {LINKED "signal: KILL\npid_file: /run/a.pid\n", FLO_E_CFG_RANGE, "HUP"},
-        {LINKED "restart: a.service\nactivate: [/bin/true]\n", FLO_E_CFG_RANGE,
+        {LINKED "restart: a.service\nactivate: [/bin/true]\n", FLO_E_CFG_RANGE, "one of them"},
+        {LINKED "soak_health: 'http://camera/health'\n", FLO_E_CFG_RANGE, "soak_health"},
+        {LINKED "soak_health: 'http://[::1]:80/a'\nsoak_command: [/bin/true]\n", FLO_E_CFG_RANGE,
          "one of them"},
-        {LINKED "soak_health: 'http://camera/health'\n", FLO_E_CFG_RANGE,
-         "soak_health"},
-        {LINKED "soak_health: 'http://[::1]:80/a'\nsoak_command: [/bin/true]\n",
-         FLO_E_CFG_RANGE, "one of them"},
         {LINKED "soak_status: 7\n", FLO_E_CFG_RANGE, "soak_status"},
     };
     (void)state;
@@ -201,12 +191,10 @@ static void a_program_without_requests_has_a_check_and_a_hook(void **state)
         fail_msg("%s", err.what);
     }
     assert_true(runtime.is_linked);
-    assert_string_equal(flo_config_text(runtime.config, "restart"),
-                        "gate.service");
+    assert_string_equal(flo_config_text(runtime.config, "restart"), "gate.service");
     json_t *json = json_loads(runtime.json, 0, NULL);
-    assert_string_equal(
-        json_string_value(json_array_get(json_object_get(json, "exec"), 0)),
-        "/bin/cat");
+    assert_string_equal(json_string_value(json_array_get(json_object_get(json, "exec"), 0)),
+                        "/bin/cat");
     json_decref(json);
     flo_runtimes_deinit(&runtime);
 }
@@ -214,12 +202,10 @@ static void a_program_without_requests_has_a_check_and_a_hook(void **state)
 static void an_address_of_health_is_a_number_and_a_port(void **state)
 {
     static const char *const bad[] = {
-        "https://127.0.0.1:1/", "http://127.0.0.1/",
-        "http://127.0.0.1:0/",  "http://127.0.0.1:99999/",
-        "http://a.example:80/", "http://:80/",
-        "http://127.0.0.1:80x", "http://127.0.0.1:+8/",
-        "http://[::1:80/",      "http://127.0.0.1:80/a b",
-        "127.0.0.1:80",         ""};
+        "https://127.0.0.1:1/",    "http://127.0.0.1/",    "http://127.0.0.1:0/",
+        "http://127.0.0.1:99999/", "http://a.example:80/", "http://:80/",
+        "http://127.0.0.1:80x",    "http://127.0.0.1:+8/", "http://[::1:80/",
+        "http://127.0.0.1:80/a b", "127.0.0.1:80",         ""};
     struct flo_health_address address;
 
     (void)state;
@@ -250,8 +236,7 @@ static void the_profile_lists_what_can_be_started(void **state)
     static const char *const states[] = {"ready", "absent", "failed"};
     assert_int_equal(json_array_size(list), 3);
     for (size_t i = 0; i < 3; i++) {
-        assert_string_equal(json_string_value(json_object_get(
-                                json_array_get(list, i), "state")),
+        assert_string_equal(json_string_value(json_object_get(json_array_get(list, i), "state")),
                             states[i]);
     }
     json_decref(list);
@@ -260,20 +245,15 @@ static void the_profile_lists_what_can_be_started(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(
-            a_whole_file_becomes_the_proxys_settings, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_file_that_others_may_write_is_refused,
-                                        set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_name_without_a_file_is_absent, set_up,
+        cmocka_unit_test_setup_teardown(a_whole_file_becomes_the_proxys_settings, set_up,
                                         tear_down),
-        cmocka_unit_test_setup_teardown(a_faulty_file_names_its_fault, set_up,
+        cmocka_unit_test_setup_teardown(a_file_that_others_may_write_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_name_without_a_file_is_absent, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_faulty_file_names_its_fault, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_program_without_requests_has_a_check_and_a_hook, set_up,
                                         tear_down),
-        cmocka_unit_test_setup_teardown(
-            a_program_without_requests_has_a_check_and_a_hook, set_up,
-            tear_down),
         cmocka_unit_test(an_address_of_health_is_a_number_and_a_port),
-        cmocka_unit_test_setup_teardown(the_profile_lists_what_can_be_started,
-                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_profile_lists_what_can_be_started, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

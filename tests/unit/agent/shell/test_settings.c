@@ -28,8 +28,7 @@ static int tear_down(void **state)
     return remove_tree(*state);
 }
 
-static int load(const char *dir, const char *key, uint64_t value,
-                const char *unit)
+static int load(const char *dir, const char *key, uint64_t value, const char *unit)
 {
     struct flo_settings settings;
     struct flo_err err = {0};
@@ -37,8 +36,8 @@ static int load(const char *dir, const char *key, uint64_t value,
     char text[128];
 
     snprintf(path, sizeof(path), "%s/agent.yaml", dir);
-    snprintf(text, sizeof(text), "state_dir: %s\n%s: %llu%s\n", dir, key,
-             (unsigned long long)value, unit);
+    snprintf(text, sizeof(text), "state_dir: %s\n%s: %llu%s\n", dir, key, (unsigned long long)value,
+             unit);
     assert_int_equal(flo_file_write(path, text, strlen(text), 0600, NULL), 0);
     int rv = flo_settings_load(path, NULL, &settings, &err);
     if (rv == 0) {
@@ -50,20 +49,17 @@ static int load(const char *dir, const char *key, uint64_t value,
 static void as_many_threads_as_an_engine_takes(void **state)
 {
     assert_int_equal(load(*state, "threads", FLO_ENGINE_THREADS_MAX, ""), 0);
-    assert_int_equal(load(*state, "threads", FLO_ENGINE_THREADS_MAX + 1, ""),
-                     FLO_E_CFG_RANGE);
+    assert_int_equal(load(*state, "threads", FLO_ENGINE_THREADS_MAX + 1, ""), FLO_E_CFG_RANGE);
 }
 
 static void every_report_interval_that_the_controller_may_ask_for(void **state)
 {
     const char *dir = *state;
 
-    assert_int_equal(load(dir, "heartbeat", FLO_HEARTBEAT_MS_MIN - 1, "ms"),
-                     FLO_E_CFG_RANGE);
+    assert_int_equal(load(dir, "heartbeat", FLO_HEARTBEAT_MS_MIN - 1, "ms"), FLO_E_CFG_RANGE);
     assert_int_equal(load(dir, "heartbeat", FLO_HEARTBEAT_MS_MIN, "ms"), 0);
     assert_int_equal(load(dir, "heartbeat", FLO_HEARTBEAT_MS_MAX, "ms"), 0);
-    assert_int_equal(load(dir, "heartbeat", FLO_HEARTBEAT_MS_MAX + 1, "ms"),
-                     FLO_E_CFG_RANGE);
+    assert_int_equal(load(dir, "heartbeat", FLO_HEARTBEAT_MS_MAX + 1, "ms"), FLO_E_CFG_RANGE);
 }
 
 static int keeps_batches(const char *dir, const char *folder)
@@ -73,8 +69,7 @@ static int keeps_batches(const char *dir, const char *folder)
     char path[128], text[256];
 
     snprintf(path, sizeof(path), "%s/agent.yaml", dir);
-    snprintf(text, sizeof(text), "state_dir: %s\nbatch_folder: %s\n", dir,
-             folder);
+    snprintf(text, sizeof(text), "state_dir: %s\nbatch_folder: %s\n", dir, folder);
     assert_int_equal(flo_file_write(path, text, strlen(text), 0600, NULL), 0);
     int rv = flo_settings_load(path, NULL, &settings, &err);
     if (rv == 0) {
@@ -89,8 +84,8 @@ static void a_folder_of_batches_by_its_absolute_path(void **state)
     assert_int_equal(keeps_batches(*state, "batches"), FLO_E_CFG_RANGE);
 }
 
-static int listens(const char *dir, const char *lines, bool has_token,
-                   char *what, size_t what_bytes)
+static int listens(const char *dir, const char *lines, bool has_token, char *what,
+                   size_t what_bytes)
 {
     static const char secret[] = "0123456789abcdef";
     struct flo_settings settings;
@@ -115,8 +110,8 @@ static int listens(const char *dir, const char *lines, bool has_token,
     return rv;
 }
 
-static int listens_at(const char *dir, const char *address, bool has_token,
-                      char *what, size_t what_bytes)
+static int listens_at(const char *dir, const char *address, bool has_token, char *what,
+                      size_t what_bytes)
 {
     char line[256];
 
@@ -138,23 +133,20 @@ static void the_address_of_ollama_is_one_more(void **state)
         {EIGHT ",unix:/8]", false, 0, "unix:/8"},
         {EIGHT ",unix:/8]\nollama_listen: true", true, FLO_E_CFG_RANGE,
          "ollama_listen: 8 addresses are in listen, at most 7 next to it"},
-        {"ollama_listen: true", false, FLO_E_CFG_KEY,
-         "listen: 127.0.0.1:11434 needs a token"},
+        {"ollama_listen: true", false, FLO_E_CFG_KEY, "listen: 127.0.0.1:11434 needs a token"},
         {"ollama_listen: true\nollama: false", true, FLO_E_CFG_KEY,
          "ollama_listen: true contradicts ollama: false"},
     };
     char what[512];
 
     for (size_t i = 0; i < FLO_COUNT(cases); i++) {
-        assert_int_equal(listens(*state, cases[i].lines, cases[i].has_token,
-                                 what, sizeof(what)),
+        assert_int_equal(listens(*state, cases[i].lines, cases[i].has_token, what, sizeof(what)),
                          cases[i].rv);
         assert_non_null(strstr(what, cases[i].what));
     }
 }
 
-static void
-an_address_that_nobody_can_listen_at_is_told_by_the_check(void **state)
+static void an_address_that_nobody_can_listen_at_is_told_by_the_check(void **state)
 {
     static const char *const bad[] = {
         "127.0.0.1:99999", "127.0.0.1:x",  "127.0.0.1:",        ":8081",
@@ -162,46 +154,39 @@ an_address_that_nobody_can_listen_at_is_told_by_the_check(void **state)
     char what[512];
 
     for (size_t i = 0; i < FLO_COUNT(bad); i++) {
-        assert_int_equal(listens_at(*state, bad[i], true, what, sizeof(what)),
-                         FLO_E_CFG_RANGE);
+        assert_int_equal(listens_at(*state, bad[i], true, what, sizeof(what)), FLO_E_CFG_RANGE);
         assert_non_null(strstr(what, bad[i]));
     }
-    assert_int_equal(
-        listens_at(*state, "127.0.0.1:8081", true, what, sizeof(what)), 0);
-    assert_int_equal(
-        listens_at(*state, "unix:/run/x", false, what, sizeof(what)), 0);
+    assert_int_equal(listens_at(*state, "127.0.0.1:8081", true, what, sizeof(what)), 0);
+    assert_int_equal(listens_at(*state, "unix:/run/x", false, what, sizeof(what)), 0);
 }
 
 static void a_port_without_a_token_is_told_by_the_check(void **state)
 {
     char what[512];
 
-    assert_int_equal(
-        listens_at(*state, "127.0.0.1:8081", false, what, sizeof(what)),
-        FLO_E_CFG_KEY);
+    assert_int_equal(listens_at(*state, "127.0.0.1:8081", false, what, sizeof(what)),
+                     FLO_E_CFG_KEY);
     assert_non_null(strstr(what, "127.0.0.1:8081 needs a token"));
 }
 
 /* ---- models ---- */
 
-static int load_text(const char *dir, const char *text,
-                     struct flo_settings *settings, struct flo_err *err)
+static int load_text(const char *dir, const char *text, struct flo_settings *settings,
+                     struct flo_err *err)
 {
     char path[128];
     char all[1024];
 
     snprintf(path, sizeof(path), "%s/shop.token", dir);
-    assert_int_equal(
-        flo_file_write(path, "a-secret-of-the-shop\n", 21, 0600, NULL), 0);
-    snprintf(all, sizeof(all), "state_dir: %s\ntokens: {shop: %s}\n%s", dir,
-             path, text);
+    assert_int_equal(flo_file_write(path, "a-secret-of-the-shop\n", 21, 0600, NULL), 0);
+    snprintf(all, sizeof(all), "state_dir: %s\ntokens: {shop: %s}\n%s", dir, path, text);
     snprintf(path, sizeof(path), "%s/agent.yaml", dir);
     assert_int_equal(flo_file_write(path, all, strlen(all), 0600, NULL), 0);
     return flo_settings_load(path, NULL, settings, err);
 }
 
-static void refuses(const char *dir, const char *text, int code,
-                    const char *what)
+static void refuses(const char *dir, const char *text, int code, const char *what)
 {
     struct flo_settings settings;
     struct flo_err err = {0};
@@ -226,8 +211,7 @@ static void a_model_has_other_names_and_tokens_of_its_own(void **state)
     assert_string_equal(wish->aliases[0], "gpt-4o-mini");
     assert_int_equal(wish->n_tokens, 1);
     assert_string_equal(wish->tokens[0], "shop");
-    assert_string_equal(settings.rules.tokens[0].secret,
-                        "a-secret-of-the-shop");
+    assert_string_equal(settings.rules.tokens[0].secret, "a-secret-of-the-shop");
     assert_int_equal(flo_wish_of(&settings, "alarm")->n_aliases, 0);
     assert_null(flo_wish_of(&settings, "other"));
     flo_settings_deinit(&settings);
@@ -235,12 +219,9 @@ static void a_model_has_other_names_and_tokens_of_its_own(void **state)
 
 static void words_about_models_that_nobody_understands_are_refused(void **state)
 {
-    refuses(*state, "models: {help: {aliases: [a]}}\n", FLO_E_CFG_KEY,
-            "unknown key `aliases`");
-    refuses(*state, "models: {help: {alias: gpt}}\n", FLO_E_CFG_TYPE,
-            "models.help.alias");
-    refuses(*state, "models: {help: {alias: [\"a b\"]}}\n", FLO_E_CFG_TYPE,
-            "element 1 is no name");
+    refuses(*state, "models: {help: {aliases: [a]}}\n", FLO_E_CFG_KEY, "unknown key `aliases`");
+    refuses(*state, "models: {help: {alias: gpt}}\n", FLO_E_CFG_TYPE, "models.help.alias");
+    refuses(*state, "models: {help: {alias: [\"a b\"]}}\n", FLO_E_CFG_TYPE, "element 1 is no name");
     refuses(*state, "models: {help: [a]}\n", FLO_E_CFG_TYPE, "models.help");
     refuses(*state, "models: {help: {tokens: [till]}}\n", FLO_E_CFG_RANGE,
             "`till` is not in `tokens`");
@@ -249,29 +230,25 @@ static void words_about_models_that_nobody_understands_are_refused(void **state)
 static void a_name_of_two_models_is_refused(void **state)
 {
     /* Whatever stands behind the name that is taken. */
-    refuses(*state, "models: {a: {alias: [x, y]}, b: {alias: [z, x]}}\n",
-            FLO_E_CFG_RANGE, "`x` is a name of ");
-    refuses(*state, "models: {a: {alias: [q, r]}, b: {alias: [a]}}\n",
-            FLO_E_CFG_RANGE, "models.b.alias: `a` is a name of a already");
-    refuses(*state, "models: {a: {alias: [x]}, b: {alias: [x]}}\n",
-            FLO_E_CFG_RANGE, "`x` is a name of");
-    refuses(*state, "models: {a: {alias: [b]}, b: {}}\n", FLO_E_CFG_RANGE,
-            "`b` is a name of b");
-    refuses(*state, "models: {a: {alias: [x, x]}}\n", FLO_E_CFG_RANGE,
-            "`x` is a name of a");
+    refuses(*state, "models: {a: {alias: [x, y]}, b: {alias: [z, x]}}\n", FLO_E_CFG_RANGE,
+            "`x` is a name of ");
+    refuses(*state, "models: {a: {alias: [q, r]}, b: {alias: [a]}}\n", FLO_E_CFG_RANGE,
+            "models.b.alias: `a` is a name of a already");
+    refuses(*state, "models: {a: {alias: [x]}, b: {alias: [x]}}\n", FLO_E_CFG_RANGE,
+            "`x` is a name of");
+    refuses(*state, "models: {a: {alias: [b]}, b: {}}\n", FLO_E_CFG_RANGE, "`b` is a name of b");
+    refuses(*state, "models: {a: {alias: [x, x]}}\n", FLO_E_CFG_RANGE, "`x` is a name of a");
 }
 
 /* `shop` is an app without limits, `kiosk` one with these keys. */
-static int load_app(const char *dir, const char *keys,
-                    struct flo_settings *settings, struct flo_err *err)
+static int load_app(const char *dir, const char *keys, struct flo_settings *settings,
+                    struct flo_err *err)
 {
     char path[128], text[1024];
 
     snprintf(path, sizeof(path), "%s/token", dir);
-    assert_int_equal(
-        flo_file_write(path, "a-secret-of-the-kiosk\n", 22, 0600, NULL), 0);
-    snprintf(text, sizeof(text),
-             "state_dir: %s\ntokens: {shop: %s, kiosk: {%s%s%s}}\n", dir, path,
+    assert_int_equal(flo_file_write(path, "a-secret-of-the-kiosk\n", 22, 0600, NULL), 0);
+    snprintf(text, sizeof(text), "state_dir: %s\ntokens: {shop: %s, kiosk: {%s%s%s}}\n", dir, path,
              keys[0] == '!' ? "" : "file: ", keys[0] == '!' ? "" : path,
              keys[0] == '!' ? keys + 1 : keys);
     snprintf(path, sizeof(path), "%s/agent.yaml", dir);
@@ -285,20 +262,18 @@ static void an_app_has_limits_in_place_of_its_file_alone(void **state)
     struct flo_settings settings;
     struct flo_err err = {0};
 
-    assert_int_equal(
-        load_app(*state,
-                 ", models: [helpdesk, tiny], requests_per_minute: 60, "
-                 "requests_per_day: 1000, tokens_per_minute: 5000, "
-                 "tokens_per_day: 200000, priority: batch, "
-                 "prompt_tokens_max: 900, answer_tokens_max: 64",
-                 &settings, &err),
-        0);
+    assert_int_equal(load_app(*state,
+                              ", models: [helpdesk, tiny], requests_per_minute: 60, "
+                              "requests_per_day: 1000, tokens_per_minute: 5000, "
+                              "tokens_per_day: 200000, priority: batch, "
+                              "prompt_tokens_max: 900, answer_tokens_max: 64",
+                              &settings, &err),
+                     0);
     assert_int_equal(settings.rules.n_tokens, 2);
     assert_int_equal(settings.rules.tokens[0].bounds.n_models, 0);
     assert_false(settings.rules.tokens[0].bounds.is_batch);
     assert_string_equal(settings.rules.tokens[1].name, "kiosk");
-    assert_string_equal(settings.rules.tokens[1].secret,
-                        "a-secret-of-the-kiosk");
+    assert_string_equal(settings.rules.tokens[1].secret, "a-secret-of-the-kiosk");
     bounds = &settings.rules.tokens[1].bounds;
     assert_int_equal(bounds->n_models, 2);
     assert_string_equal(bounds->models[1], "tiny");
@@ -322,21 +297,17 @@ static void limits_of_an_app_that_nobody_can_mean_are_refused(void **state)
         {"!requests_per_day: 5", FLO_E_CFG_KEY, "tokens.kiosk: missing key"},
         {", requests_per_day: 0", FLO_E_CFG_RANGE,
          "tokens.kiosk: `requests_per_day`: 0 is not within 1 to"},
-        {", requests_per_hour: 5", FLO_E_CFG_KEY,
-         "tokens.kiosk: unknown key `requests_per_hour`"},
+        {", requests_per_hour: 5", FLO_E_CFG_KEY, "tokens.kiosk: unknown key `requests_per_hour`"},
         {", tokens_per_day: many", FLO_E_CFG_TYPE, "is not a whole number"},
-        {", priority: low", FLO_E_CFG_RANGE,
-         "tokens.kiosk.priority: `low` is neither"},
-        {", models: [\"a b\"]", FLO_E_CFG_TYPE,
-         "tokens.kiosk.models: element 1 is no name"},
+        {", priority: low", FLO_E_CFG_RANGE, "tokens.kiosk.priority: `low` is neither"},
+        {", models: [\"a b\"]", FLO_E_CFG_TYPE, "tokens.kiosk.models: element 1 is no name"},
         {", models: []", FLO_E_CFG_RANGE, "tokens.kiosk: `models`"},
     };
 
     for (size_t i = 0; i < FLO_COUNT(bad); i++) {
         struct flo_settings settings;
         struct flo_err err = {0};
-        assert_int_equal(load_app(*state, bad[i].keys, &settings, &err),
-                         bad[i].code);
+        assert_int_equal(load_app(*state, bad[i].keys, &settings, &err), bad[i].code);
         assert_non_null(strstr(err.what, bad[i].what));
     }
 }
@@ -347,15 +318,14 @@ static void a_guard_is_a_program_or_a_model(void **state)
     struct flo_settings settings;
     struct flo_err err = {0};
 
-    assert_int_equal(
-        load_text(*state,
-                  "guards:\n"
-                  "  words: {command: [/usr/bin/look, --all]}\n"
-                  "  judge: {models: [tiny], stages: [prompt], model: guard, "
-                  "ask: \"Safe? \", pass: yes, refuse: no, timeout: 250ms, "
-                  "on_failure: pass}\n",
-                  &settings, &err),
-        0);
+    assert_int_equal(load_text(*state,
+                               "guards:\n"
+                               "  words: {command: [/usr/bin/look, --all]}\n"
+                               "  judge: {models: [tiny], stages: [prompt], model: guard, "
+                               "ask: \"Safe? \", pass: yes, refuse: no, timeout: 250ms, "
+                               "on_failure: pass}\n",
+                               &settings, &err),
+                     0);
     assert_int_equal(settings.rules.n_guards, 2);
     guard = &settings.rules.guards[0];
     assert_string_equal(guard->name, "words");
@@ -398,8 +368,7 @@ static void guards_that_guard_nothing_are_refused(void **state)
          "could begin with both `safe` and `Safely`"},
         {"{command: [/b], stages: [prompts]}", FLO_E_CFG_RANGE,
          "`prompts` is neither prompt nor answer"},
-        {"{command: [/b], on_failure: ask}", FLO_E_CFG_RANGE,
-         "`ask` is neither refuse nor pass"},
+        {"{command: [/b], on_failure: ask}", FLO_E_CFG_RANGE, "`ask` is neither refuse nor pass"},
         {"{command: [/b], timeout: 0}", FLO_E_CFG_RANGE, "`timeout`"},
         {"{command: [/b], fails: 1}", FLO_E_CFG_KEY, "unknown key `fails`"},
     };
@@ -416,10 +385,8 @@ static void a_pipeline_has_its_stages_in_order(void **state)
     struct flo_settings settings;
     struct flo_err err = {0};
 
-    assert_int_equal(load_text(*state,
-                               "pipelines: {intercom: [ear, helpdesk, ear]}\n",
-                               &settings, &err),
-                     0);
+    assert_int_equal(
+        load_text(*state, "pipelines: {intercom: [ear, helpdesk, ear]}\n", &settings, &err), 0);
     assert_int_equal(settings.pipeline_count, 1);
     assert_string_equal(settings.pipelines[0].name, "intercom");
     assert_int_equal(settings.pipelines[0].n_stages, 3);
@@ -429,16 +396,11 @@ static void a_pipeline_has_its_stages_in_order(void **state)
 
 static void pipelines_that_nobody_can_run_are_refused(void **state)
 {
-    refuses(*state, "pipelines: {intercom: ear}\n", FLO_E_CFG_TYPE,
-            "list of 2 to 4");
-    refuses(*state, "pipelines: {intercom: [ear]}\n", FLO_E_CFG_TYPE,
-            "list of 2 to 4");
-    refuses(*state, "pipelines: {intercom: [a, b, c, d, e]}\n", FLO_E_CFG_TYPE,
-            "list of 2 to 4");
-    refuses(*state, "pipelines: {intercom: [ear, 7]}\n", FLO_E_CFG_TYPE,
-            "element 2");
-    refuses(*state, "pipelines: {intercom: [ear, intercom]}\n", FLO_E_CFG_TYPE,
-            "element 2");
+    refuses(*state, "pipelines: {intercom: ear}\n", FLO_E_CFG_TYPE, "list of 2 to 4");
+    refuses(*state, "pipelines: {intercom: [ear]}\n", FLO_E_CFG_TYPE, "list of 2 to 4");
+    refuses(*state, "pipelines: {intercom: [a, b, c, d, e]}\n", FLO_E_CFG_TYPE, "list of 2 to 4");
+    refuses(*state, "pipelines: {intercom: [ear, 7]}\n", FLO_E_CFG_TYPE, "element 2");
+    refuses(*state, "pipelines: {intercom: [ear, intercom]}\n", FLO_E_CFG_TYPE, "element 2");
     refuses(*state,
             "models: {ear: {alias: [intercom]}}\n"
             "pipelines: {intercom: [ear, desk]}\n",
@@ -451,8 +413,7 @@ int main(void)
         cmocka_unit_test(as_many_threads_as_an_engine_takes),
         cmocka_unit_test(a_folder_of_batches_by_its_absolute_path),
         cmocka_unit_test(every_report_interval_that_the_controller_may_ask_for),
-        cmocka_unit_test(
-            an_address_that_nobody_can_listen_at_is_told_by_the_check),
+        cmocka_unit_test(an_address_that_nobody_can_listen_at_is_told_by_the_check),
         cmocka_unit_test(the_address_of_ollama_is_one_more),
         cmocka_unit_test(a_port_without_a_token_is_told_by_the_check),
         cmocka_unit_test(a_model_has_other_names_and_tokens_of_its_own),
@@ -460,8 +421,7 @@ int main(void)
         cmocka_unit_test(limits_of_an_app_that_nobody_can_mean_are_refused),
         cmocka_unit_test(a_guard_is_a_program_or_a_model),
         cmocka_unit_test(guards_that_guard_nothing_are_refused),
-        cmocka_unit_test(
-            words_about_models_that_nobody_understands_are_refused),
+        cmocka_unit_test(words_about_models_that_nobody_understands_are_refused),
         cmocka_unit_test(a_name_of_two_models_is_refused),
         cmocka_unit_test(a_pipeline_has_its_stages_in_order),
         cmocka_unit_test(pipelines_that_nobody_can_run_are_refused),

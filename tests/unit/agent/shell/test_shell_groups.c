@@ -22,8 +22,7 @@ static void pause(uint64_t number, const char *of)
     char args[64];
 
     scope = of;
-    snprintf(args, sizeof(args), "\"rollout\":\"r-%llu\"",
-             (unsigned long long)number);
+    snprintf(args, sizeof(args), "\"rollout\":\"r-%llu\"", (unsigned long long)number);
     order(number, begun_ms, "pause", args);
 }
 
@@ -105,9 +104,7 @@ static void an_emergency_key_puts_no_device_into_a_group(void **state)
     char pem[FLO_PUBLIC_KEY_PEM_MAX];
 
     flo_public_key_pem(flo_key_public(emergency_key), pem);
-    assert_int_equal(flo_trust_add(shell.identity.trust, pem,
-                                   FLO_ROLE_EMERGENCY, NULL, NULL),
-                     0);
+    assert_int_equal(flo_trust_add(shell.identity.trust, pem, FLO_ROLE_EMERGENCY, NULL, NULL), 0);
     scope = THIS;
     emergency(begun_ms, "groups", "\"groups\":[\"all\",\"lab\"]");
     assert_false(is_in("lab"));
@@ -135,10 +132,9 @@ static void a_statement_is_about_one_device_and_names_groups(void **state)
     assert_int_equal(parse(THIS, ""), FLO_E_CMD_FORMAT);
     assert_int_equal(parse(THIS, "\"Lab\""), FLO_E_CMD_FORMAT);
     assert_int_equal(parse(THIS, "7"), FLO_E_CMD_FORMAT);
-    assert_int_equal(
-        parse(THIS, "\"a\",\"b\",\"c\",\"d\",\"e\",\"f\",\"g\",\"h\",\"i\","
-                    "\"j\",\"k\",\"l\",\"m\",\"n\",\"o\",\"p\",\"q\""),
-        FLO_E_CMD_FORMAT);
+    assert_int_equal(parse(THIS, "\"a\",\"b\",\"c\",\"d\",\"e\",\"f\",\"g\",\"h\",\"i\","
+                                 "\"j\",\"k\",\"l\",\"m\",\"n\",\"o\",\"p\",\"q\""),
+                     FLO_E_CMD_FORMAT);
 }
 
 static void groups_outlive_a_restart_and_no_other_identity(void **state)
@@ -157,8 +153,7 @@ static void groups_outlive_a_restart_and_no_other_identity(void **state)
     assert_string_equal(device.groups[1], "lab");
     assert_int_equal(device.stated_groups.number, 6);
 
-    flo_trust_facts(shell.identity.trust,
-                    "22222222-2222-4222-8222-222222222222", &facts);
+    flo_trust_facts(shell.identity.trust, "22222222-2222-4222-8222-222222222222", &facts);
     assert_int_equal(flo_device_trust(&device, &facts), FLO_TRUST_TAKEN);
     assert_int_equal(device.group_count, 0);
 }
@@ -166,17 +161,13 @@ static void groups_outlive_a_restart_and_no_other_identity(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(
-            a_statement_replaces_the_groups_of_the_enrolment, begin, end),
-        cmocka_unit_test_setup_teardown(
-            a_statement_that_is_replayed_changes_nothing, begin, end),
-        cmocka_unit_test_setup_teardown(
-            a_statement_that_is_forged_changes_nothing, begin, end),
-        cmocka_unit_test_setup_teardown(
-            an_emergency_key_puts_no_device_into_a_group, begin, end),
+        cmocka_unit_test_setup_teardown(a_statement_replaces_the_groups_of_the_enrolment, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(a_statement_that_is_replayed_changes_nothing, begin, end),
+        cmocka_unit_test_setup_teardown(a_statement_that_is_forged_changes_nothing, begin, end),
+        cmocka_unit_test_setup_teardown(an_emergency_key_puts_no_device_into_a_group, begin, end),
         cmocka_unit_test(a_statement_is_about_one_device_and_names_groups),
-        cmocka_unit_test_setup_teardown(
-            groups_outlive_a_restart_and_no_other_identity, begin, end),
+        cmocka_unit_test_setup_teardown(groups_outlive_a_restart_and_no_other_identity, begin, end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -144,8 +144,7 @@ static void the_list_says(unsigned list_epoch)
                    list_epoch);
     flo_buf_json_text(&text, pem, strlen(pem));
     flo_buf_text(&text, "\",\"roles\":[\"order\"]}]}");
-    assert_int_equal(
-        flo_trust_parse(text.data, text.bytes, &shell.identity.trust, &err), 0);
+    assert_int_equal(flo_trust_parse(text.data, text.bytes, &shell.identity.trust, &err), 0);
     flo_buf_deinit(&text);
 }
 
@@ -207,8 +206,7 @@ static void one_order_of_next_year_is_one_voice_after_a_restart(void **state)
 
     order(7, begun_ms + 399 * DAY_MS, "pause", "\"rollout\":\"r-1\"");
     memset(&shell.device, 0, sizeof(shell.device));
-    assert_int_equal(flo_store_device_read(shell.store, &shell.device, &err),
-                     0);
+    assert_int_equal(flo_store_device_read(shell.store, &shell.device, &err), 0);
     order(7, begun_ms + 399 * DAY_MS, "pause", "\"rollout\":\"r-1\"");
     order(8, begun_ms, "freeze", "");
 
@@ -247,8 +245,7 @@ static void a_denial_that_folds_another_is_told_and_both_hold(void **state)
         assert_int_equal(notes, i == 49 ? 1 : 0);
     }
     assert_int_equal(slots->folded, 1);
-    assert_int_equal(flo_slots_permit(slots, &first, 1, &err),
-                     FLO_E_TARGET_DENIED);
+    assert_int_equal(flo_slots_permit(slots, &first, 1, &err), FLO_E_TARGET_DENIED);
     notes = 0; /* this one was awaited */
 }
 
@@ -268,8 +265,7 @@ static void configure_interval(void)
     struct flo_err err = {0};
 
     snprintf(path, sizeof(path), "%s/agent.yaml", dir);
-    assert_int_equal(flo_file_write(path, "heartbeat: 5s\n", 14, 0600, &err),
-                     0);
+    assert_int_equal(flo_file_write(path, "heartbeat: 5s\n", 14, 0600, &err), 0);
     flo_settings_deinit(&shell.settings);
     assert_int_equal(flo_settings_load(path, dir, &shell.settings, &err), 0);
 }
@@ -328,35 +324,30 @@ static void what_was_not_told_is_told_when_the_list_comes_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(
-            what_was_told_is_not_told_again_for_a_list, begin, end),
-        cmocka_unit_test_setup_teardown(
-            what_was_not_told_is_told_when_the_list_comes_again, begin, end),
-        cmocka_unit_test_setup_teardown(
-            what_is_not_on_the_disk_neither_acts_nor_is_answered, begin, end),
-        cmocka_unit_test_setup_teardown(
-            one_order_of_next_year_ends_no_later_ones, begin, end),
-        cmocka_unit_test_setup_teardown(
-            a_clock_that_is_kept_right_denies_what_two_orders_said, begin, end),
-        cmocka_unit_test_setup_teardown(
-            an_epoch_that_no_trusted_list_names_is_refused, begin, end),
-        cmocka_unit_test_setup_teardown(
-            a_leap_of_numbers_waits_for_the_controllers_word, begin, end),
-        cmocka_unit_test_setup_teardown(
-            a_leap_that_is_nobodys_is_refused_and_told, begin, end),
-        cmocka_unit_test_setup_teardown(
-            the_next_epoch_comes_with_the_list_that_says_so, begin, end),
+        cmocka_unit_test_setup_teardown(what_was_told_is_not_told_again_for_a_list, begin, end),
+        cmocka_unit_test_setup_teardown(what_was_not_told_is_told_when_the_list_comes_again, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(what_is_not_on_the_disk_neither_acts_nor_is_answered, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(one_order_of_next_year_ends_no_later_ones, begin, end),
+        cmocka_unit_test_setup_teardown(a_clock_that_is_kept_right_denies_what_two_orders_said,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(an_epoch_that_no_trusted_list_names_is_refused, begin, end),
+        cmocka_unit_test_setup_teardown(a_leap_of_numbers_waits_for_the_controllers_word, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(a_leap_that_is_nobodys_is_refused_and_told, begin, end),
+        cmocka_unit_test_setup_teardown(the_next_epoch_comes_with_the_list_that_says_so, begin,
+                                        end),
         cmocka_unit_test_setup_teardown(no_epoch_is_left_out, begin, end),
-        cmocka_unit_test_setup_teardown(
-            one_order_of_next_year_is_one_voice_after_a_restart, begin, end),
-        cmocka_unit_test_setup_teardown(
-            a_number_that_another_order_had_is_told_as_security, begin, end),
-        cmocka_unit_test_setup_teardown(
-            a_denial_that_folds_another_is_told_and_both_hold, begin, end),
-        cmocka_unit_test_setup_teardown(
-            a_device_takes_the_report_interval_of_an_order, begin, end),
-        cmocka_unit_test_setup_teardown(
-            one_that_has_its_own_interval_ignores_it_and_says_so, begin, end),
+        cmocka_unit_test_setup_teardown(one_order_of_next_year_is_one_voice_after_a_restart, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(a_number_that_another_order_had_is_told_as_security, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(a_denial_that_folds_another_is_told_and_both_hold, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(a_device_takes_the_report_interval_of_an_order, begin, end),
+        cmocka_unit_test_setup_teardown(one_that_has_its_own_interval_ignores_it_and_says_so, begin,
+                                        end),
     };
 
     flo_log_level_set(FLO_LOG_ERROR);

@@ -26,8 +26,7 @@ static void what_failed_here_is_denied_by_hand_too(void **state)
     assert_true(is_denied_by_hand());
 }
 
-static void
-what_was_taken_back_by_hand_stays_so_until_it_is_lifted(void **state)
+static void what_was_taken_back_by_hand_stays_so_until_it_is_lifted(void **state)
 {
     (void)state;
     deploy(7, 9, "");
@@ -188,8 +187,7 @@ static void an_older_unfreeze_lifts_no_newer_freeze(void **state)
 }
 
 /* Its answer is what is, not what was. */
-static void
-a_deploy_that_came_to_pass_is_carried_out_again_when_undone(void **state)
+static void a_deploy_that_came_to_pass_is_carried_out_again_when_undone(void **state)
 {
     struct flo_agent_execution done = {.id = "r-7.1",
                                        .rollout = "r-7",
@@ -200,8 +198,7 @@ a_deploy_that_came_to_pass_is_carried_out_again_when_undone(void **state)
 
     (void)state;
     deploy(7, 9, "");
-    flo_events_add(shell.db, FLO_EVENT_NEWS,
-                   json_pack("{s:s}", "type", "execution"), &done);
+    flo_events_add(shell.db, FLO_EVENT_NEWS, json_pack("{s:s}", "type", "execution"), &done);
     flo_events_flush(shell.db);
     flo_shell_stated_end(&shell, 0, &done);
     shell.agent.models[0].slots.current = release();
@@ -209,14 +206,12 @@ a_deploy_that_came_to_pass_is_carried_out_again_when_undone(void **state)
     assert_int_equal(denied, -1);
     assert_true(was_told("\"done\""));
 
-    memset(&shell.agent.models[0].slots.current, 0,
-           sizeof(shell.agent.models[0].slots.current));
+    memset(&shell.agent.models[0].slots.current, 0, sizeof(shell.agent.models[0].slots.current));
     deploy(7, 9, "");
     assert_int_equal(denied, 0); /* the core hears of it again */
 }
 
-static void
-one_that_ended_badly_is_not_tried_again_by_the_same_order(void **state)
+static void one_that_ended_badly_is_not_tried_again_by_the_same_order(void **state)
 {
     struct flo_agent_execution bad = {.id = "r-7.1",
                                       .rollout = "r-7",
@@ -227,8 +222,7 @@ one_that_ended_badly_is_not_tried_again_by_the_same_order(void **state)
 
     (void)state;
     deploy(7, 9, "");
-    flo_events_add(shell.db, FLO_EVENT_NEWS,
-                   json_pack("{s:s}", "type", "execution"), &bad);
+    flo_events_add(shell.db, FLO_EVENT_NEWS, json_pack("{s:s}", "type", "execution"), &bad);
     flo_events_flush(shell.db);
     flo_shell_stated_end(&shell, 0, &bad);
     flo_shell_answer(&shell, "o-7", "refused", NULL);
@@ -238,8 +232,7 @@ one_that_ended_badly_is_not_tried_again_by_the_same_order(void **state)
     assert_true(was_told("\"refused\""));
 }
 
-static void
-one_below_the_floor_is_refused_unless_the_order_says_so(void **state)
+static void one_below_the_floor_is_refused_unless_the_order_says_so(void **state)
 {
     (void)state;
     strcpy(shell.models[0].slots.model, "tiny");
@@ -268,8 +261,7 @@ static void a_rollback_is_carried_out_once(void **state)
 }
 
 /* It runs what is taken back, and was assigned something newer since. */
-static void
-an_older_rollback_of_what_runs_acts_and_then_what_is_assigned(void **state)
+static void an_older_rollback_of_what_runs_acts_and_then_what_is_assigned(void **state)
 {
     (void)state;
     deploy(8, 5, "");
@@ -322,8 +314,7 @@ static void of_too_many_models_the_oldest_is_forgotten(void **state)
         order(i, waits_wall_ms(), "rollback", args);
     }
 
-    assert_int_equal(flo_store_models(shell.store, models, 64, &count, NULL),
-                     0);
+    assert_int_equal(flo_store_models(shell.store, models, 64, &count, NULL), 0);
     assert_in_range(count, 1, FLO_MODELS_KEPT_MAX + 1);
     assert_true(shell.device.models_folded >= 1);
     told[0] = '\0';
@@ -430,8 +421,7 @@ static void a_model_that_serves_gives_its_place_to_no_other(void **state)
         snprintf(slots->model, sizeof(slots->model), "m%u", i);
         slots->current.bytes[0] = 1;
     }
-    assert_int_equal(flo_shell_model_take(&shell, "tiny", &place, &err),
-                     FLO_E_TARGET_LIMIT);
+    assert_int_equal(flo_shell_model_take(&shell, "tiny", &place, &err), FLO_E_TARGET_LIMIT);
     memset(&shell.models[5].slots.current, 0, 32);
     assert_int_equal(flo_shell_model_take(&shell, "tiny", &place, &err), 0);
     assert_int_equal(place, 5);
@@ -441,57 +431,42 @@ static void a_model_that_serves_gives_its_place_to_no_other(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(
-            a_model_that_was_never_here_is_removed_for_good, begin, end),
-        cmocka_unit_test_setup_teardown(
-            a_model_that_serves_gives_its_place_to_no_other, begin, end),
-        cmocka_unit_test_setup_teardown(
-            who_stands_at_the_device_is_newer_than_any_order, begin, end),
-        cmocka_unit_test_setup_teardown(what_failed_here_is_denied_by_hand_too,
-                                        begin, end),
-        cmocka_unit_test_setup_teardown(
-            what_was_taken_back_by_hand_stays_so_until_it_is_lifted, begin,
-            end),
-        cmocka_unit_test_setup_teardown(at_the_device_the_last_word_holds,
-                                        begin, end),
-        cmocka_unit_test_setup_teardown(
-            an_order_lifts_what_was_too_slow_and_no_fault, begin, end),
-        cmocka_unit_test_setup_teardown(
-            an_order_for_a_report_is_done_when_the_report_is_there, begin, end),
-        cmocka_unit_test_setup_teardown(
-            an_order_that_a_wrong_clock_refused_has_to_come_again, begin, end),
-        cmocka_unit_test_setup_teardown(
-            an_order_that_cannot_be_kept_has_to_come_again, begin, end),
-        cmocka_unit_test_setup_teardown(
-            a_report_comes_from_a_device_that_keeps_nothing, begin, end),
-        cmocka_unit_test_setup_teardown(
-            an_older_deploy_is_superseded_and_no_alarm, begin, end),
-        cmocka_unit_test_setup_teardown(an_older_unfreeze_lifts_no_newer_freeze,
-                                        begin, end),
-        cmocka_unit_test_setup_teardown(
-            a_deploy_that_came_to_pass_is_carried_out_again_when_undone, begin,
-            end),
-        cmocka_unit_test_setup_teardown(
-            one_that_ended_badly_is_not_tried_again_by_the_same_order, begin,
-            end),
-        cmocka_unit_test_setup_teardown(
-            one_below_the_floor_is_refused_unless_the_order_says_so, begin,
-            end),
-        cmocka_unit_test_setup_teardown(a_rollback_is_carried_out_once, begin,
+        cmocka_unit_test_setup_teardown(a_model_that_was_never_here_is_removed_for_good, begin,
                                         end),
-        cmocka_unit_test_setup_teardown(
-            an_older_rollback_of_what_runs_acts_and_then_what_is_assigned,
-            begin, end),
-        cmocka_unit_test_setup_teardown(
-            an_order_about_a_model_that_does_not_serve_is_kept_too, begin, end),
-        cmocka_unit_test_setup_teardown(
-            of_too_many_models_the_oldest_is_forgotten, begin, end),
-        cmocka_unit_test_setup_teardown(
-            a_model_that_has_nothing_here_gives_its_place_away, begin, end),
-        cmocka_unit_test_setup_teardown(a_removal_is_of_its_model_alone, begin,
+        cmocka_unit_test_setup_teardown(a_model_that_serves_gives_its_place_to_no_other, begin,
                                         end),
-        cmocka_unit_test_setup_teardown(a_pause_holds_over_a_restart, begin,
+        cmocka_unit_test_setup_teardown(who_stands_at_the_device_is_newer_than_any_order, begin,
                                         end),
+        cmocka_unit_test_setup_teardown(what_failed_here_is_denied_by_hand_too, begin, end),
+        cmocka_unit_test_setup_teardown(what_was_taken_back_by_hand_stays_so_until_it_is_lifted,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(at_the_device_the_last_word_holds, begin, end),
+        cmocka_unit_test_setup_teardown(an_order_lifts_what_was_too_slow_and_no_fault, begin, end),
+        cmocka_unit_test_setup_teardown(an_order_for_a_report_is_done_when_the_report_is_there,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(an_order_that_a_wrong_clock_refused_has_to_come_again,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(an_order_that_cannot_be_kept_has_to_come_again, begin, end),
+        cmocka_unit_test_setup_teardown(a_report_comes_from_a_device_that_keeps_nothing, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(an_older_deploy_is_superseded_and_no_alarm, begin, end),
+        cmocka_unit_test_setup_teardown(an_older_unfreeze_lifts_no_newer_freeze, begin, end),
+        cmocka_unit_test_setup_teardown(a_deploy_that_came_to_pass_is_carried_out_again_when_undone,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(one_that_ended_badly_is_not_tried_again_by_the_same_order,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(one_below_the_floor_is_refused_unless_the_order_says_so,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(a_rollback_is_carried_out_once, begin, end),
+        cmocka_unit_test_setup_teardown(
+            an_older_rollback_of_what_runs_acts_and_then_what_is_assigned, begin, end),
+        cmocka_unit_test_setup_teardown(an_order_about_a_model_that_does_not_serve_is_kept_too,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(of_too_many_models_the_oldest_is_forgotten, begin, end),
+        cmocka_unit_test_setup_teardown(a_model_that_has_nothing_here_gives_its_place_away, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(a_removal_is_of_its_model_alone, begin, end),
+        cmocka_unit_test_setup_teardown(a_pause_holds_over_a_restart, begin, end),
     };
 
     flo_log_level_set(FLO_LOG_ERROR);

@@ -52,8 +52,7 @@ static void renew(size_t place)
     struct flo_identity *identity = &shell->identity;
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
 
-    snprintf(identity->key_file, sizeof(identity->key_file), "%s/%zu.key",
-             folder, place);
+    snprintf(identity->key_file, sizeof(identity->key_file), "%s/%zu.key", folder, place);
     assert_int_equal(flo_key_generate(&key, NULL), 0);
     assert_int_equal(flo_key_save(key, identity->key_file, NULL), 0);
     identity->pair = place;
@@ -69,14 +68,12 @@ static void trust(void)
     flo_key_free(order);
     assert_int_equal(flo_key_generate(&order, NULL), 0);
     flo_public_key_pem(flo_key_public(order), pem);
-    json = json_pack("{s:i,s:s,s:[{s:s,s:[s]}]}", "v", 1, "fleet", "demo",
-                     "keys", "pem", pem, "roles", "order");
+    json = json_pack("{s:i,s:s,s:[{s:s,s:[s]}]}", "v", 1, "fleet", "demo", "keys", "pem", pem,
+                     "roles", "order");
     flo_json_dump(json, &text);
     json_decref(json);
     flo_trust_free(shell->identity.trust);
-    assert_int_equal(
-        flo_trust_parse(text.data, text.bytes, &shell->identity.trust, NULL),
-        0);
+    assert_int_equal(flo_trust_parse(text.data, text.bytes, &shell->identity.trust, NULL), 0);
 }
 
 static int set_up(void **state)
@@ -116,10 +113,9 @@ static uint64_t next(void)
     struct flo_proof proof;
 
     assert_true(flo_shell_prove(shell, TOPIC, message, strlen(message), &text));
-    assert_int_equal(
-        flo_proof_key_controller(
-            order, &identity->pairs.list[identity->pair].facts.key, &key, NULL),
-        0);
+    assert_int_equal(flo_proof_key_controller(
+                         order, &identity->pairs.list[identity->pair].facts.key, &key, NULL),
+                     0);
     assert_true(flo_proof_find(text.data, text.bytes, &proof));
     assert_true(flo_proof_holds(&proof, &key, TOPIC, text.data));
     return proof.number;

@@ -15,8 +15,7 @@ static struct flo_key *roots[3];
 static struct flo_key *publisher;
 static struct flo_key *other;
 
-static void add(struct flo_trust *trust, const struct flo_key *one,
-                unsigned role)
+static void add(struct flo_trust *trust, const struct flo_key *one, unsigned role)
 {
     char pem[FLO_PUBLIC_KEY_PEM_MAX];
 
@@ -34,15 +33,13 @@ static json_t *sign(const struct flo_trust *held, struct flo_trust *draft,
     json_t *json = NULL;
 
     assert_int_equal(flo_trust_draft(draft, held, &text, &err), 0);
-    assert_int_equal(
-        flo_trust_draft_parse(text.data, text.bytes, signed_one, &err), 0);
+    assert_int_equal(flo_trust_draft_parse(text.data, text.bytes, signed_one, &err), 0);
     for (unsigned i = 0; i < signers; i++) {
         assert_int_equal(flo_trust_sign(*signed_one, roots[i], &err), 0);
     }
     assert_int_equal(flo_trust_sign(*signed_one, publisher, &err), 0);
     flo_trust_text(*signed_one, &done);
-    assert_int_equal(
-        flo_json_parse(done.data, done.bytes, 1 << 20, &json, &err), 0);
+    assert_int_equal(flo_json_parse(done.data, done.bytes, 1 << 20, &json, &err), 0);
     flo_buf_deinit(&text);
     flo_buf_deinit(&done);
     flo_trust_free(draft);
@@ -76,13 +73,11 @@ static void make_chain(void)
     assert_int_equal(flo_trust_raise_floor(draft, "tiny", 4, NULL), 0);
     envelopes[3] = sign(statements[2], draft, &statements[3], 2);
     draft = after(statements[3]);
-    assert_int_equal(
-        flo_trust_revoke_key(draft, flo_key_public(key)->keyid, NULL), 0);
+    assert_int_equal(flo_trust_revoke_key(draft, flo_key_public(key)->keyid, NULL), 0);
     add(draft, other, FLO_ROLE_ORDER);
     envelopes[4] = sign(statements[3], draft, &statements[4], 2);
     draft = after(statements[4]);
-    assert_int_equal(
-        flo_trust_drop(draft, flo_key_public(emergency_key)->keyid, NULL), 0);
+    assert_int_equal(flo_trust_drop(draft, flo_key_public(emergency_key)->keyid, NULL), 0);
     envelopes[5] = sign(statements[4], draft, &statements[5], 2);
 }
 
@@ -96,8 +91,7 @@ static int set_up(void **state)
     assert_int_equal(flo_key_generate(&publisher, NULL), 0);
     assert_int_equal(flo_key_generate(&other, NULL), 0);
     add(shell.identity.trust, publisher, FLO_ROLE_RELEASE);
-    snprintf(shell.identity.trust_file, sizeof(shell.identity.trust_file),
-             "%s/trust.json", dir);
+    snprintf(shell.identity.trust_file, sizeof(shell.identity.trust_file), "%s/trust.json", dir);
     flo_shell_trust_hold(&shell);
     make_chain();
     return rv;
@@ -172,9 +166,8 @@ static void a_list_is_followed_by_what_the_controller_says_alone(void **state)
 
     way = FLO_TRUST_BY_ANYBODY;
     assert_true(hear(2)); /* the controller is asked for it */
-    assert_int_equal(
-        flo_shell_trust_by_hand(&shell, envelopes[2], &number, &err),
-        FLO_E_TRUST_FIRST);
+    assert_int_equal(flo_shell_trust_by_hand(&shell, envelopes[2], &number, &err),
+                     FLO_E_TRUST_FIRST);
     assert_int_equal(number, 1);
     assert_int_equal(access(shell.identity.trust_file, F_OK), -1);
     way = FLO_TRUST_BY_CONTROLLER;
@@ -235,8 +228,7 @@ static void an_unsigned_list_takes_no_statements_place(void **state)
     json_t *json = NULL;
 
     flo_trust_text(shell.identity.trust, &text);
-    assert_int_equal(
-        flo_json_parse(text.data, text.bytes, 1 << 20, &json, NULL), 0);
+    assert_int_equal(flo_json_parse(text.data, text.bytes, 1 << 20, &json, NULL), 0);
     const json_t *list[] = {json};
     assert_false(hear(2));
     assert_false(flo_shell_trust_hear(&shell, way, list, 1));
@@ -269,17 +261,14 @@ static void what_cannot_be_stored_does_not_hold(void **state)
 }
 
 /* The power failed between file and record; and an old file came back. */
-static void
-a_file_that_is_newer_holds_and_an_older_one_stops_orders(void **state)
+static void a_file_that_is_newer_holds_and_an_older_one_stops_orders(void **state)
 {
     (void)state;
     struct flo_trust *three = NULL;
 
     assert_false(hear(2));
-    assert_int_equal(
-        flo_trust_store(shell.identity.trust_file, statements[3], NULL), 0);
-    assert_int_equal(flo_trust_load(shell.identity.trust_file, &three, NULL),
-                     0);
+    assert_int_equal(flo_trust_store(shell.identity.trust_file, statements[3], NULL), 0);
+    assert_int_equal(flo_trust_load(shell.identity.trust_file, &three, NULL), 0);
     flo_trust_free(shell.identity.trust);
     shell.identity.trust = three;
     flo_shell_trust_hold(&shell);
@@ -312,8 +301,7 @@ static void a_rotten_file_is_replaced_by_the_one_before(void **state)
 
     assert_false(hear(2));
     assert_false(hear(3));
-    assert_int_equal(
-        flo_file_write(shell.identity.trust_file, "rot", 3, 0644, NULL), 0);
+    assert_int_equal(flo_file_write(shell.identity.trust_file, "rot", 3, 0644, NULL), 0);
     assert_int_equal(flo_trust_load(shell.identity.trust_file, &read, NULL), 0);
     assert_int_equal(flo_trust_number(read), 2);
     flo_trust_free(read);
@@ -383,8 +371,7 @@ static void a_statements_floor_stops_an_older_release(void **state)
     assert_int_equal(refusal, 0);
 }
 
-static void
-a_revoked_release_is_refused_and_nobody_goes_back_to_it(void **state)
+static void a_revoked_release_is_refused_and_nobody_goes_back_to_it(void **state)
 {
     (void)state;
     struct flo_digest bad = {{9}};
@@ -441,8 +428,8 @@ static void a_floor_stops_a_release_on_its_way(void **state)
     assert_false(hear(2));
     assert_false(hear(3)); /* tiny: floor 4 */
     while (flo_queue_take(&shell.queue, &event)) {
-        is_stopped = is_stopped || (event.kind == FLO_AGENT_TRUST &&
-                                    event.error.code == FLO_E_TARGET_FLOOR);
+        is_stopped =
+            is_stopped || (event.kind == FLO_AGENT_TRUST && event.error.code == FLO_E_TARGET_FLOOR);
     }
     assert_true(is_stopped);
 }
@@ -468,8 +455,7 @@ static void a_release_below_the_floor_is_not_gone_back_to(void **state)
     assert_true(shell.models[0].slots_is_dirty);
 }
 
-static void
-an_emergency_order_that_is_played_again_changes_nothing(void **state)
+static void an_emergency_order_that_is_played_again_changes_nothing(void **state)
 {
     (void)state;
     assert_false(hear(2));
@@ -518,8 +504,7 @@ static void a_deploy_lifts_no_emergency_denial(void **state)
 
     flo_digest_text(&digest, text);
     assert_false(hear(2));
-    snprintf(args, sizeof(args),
-             "\"model\":\"tiny\",\"to\":\"previous\",\"from\":[\"%s\"]", text);
+    snprintf(args, sizeof(args), "\"model\":\"tiny\",\"to\":\"previous\",\"from\":[\"%s\"]", text);
     emergency(begun_ms, "rollback", args);
     assert_true(is_denied_to_order(7, ",\"lift\":6"));
     snprintf(args, sizeof(args), "\"model\":\"tiny\",\"from\":[\"%s\"]", text);
@@ -544,8 +529,8 @@ static void a_freeze_whose_last_key_left_ends_for_the_core_too(void **state)
     assert_false(hear(5));
     assert_false(shell.device.is_frozen_emergency);
     while (flo_queue_take(&shell.queue, &event)) {
-        is_told = is_told || (event.kind == FLO_AGENT_ORDER &&
-                              event.order->op == FLO_ORDER_UNFREEZE);
+        is_told =
+            is_told || (event.kind == FLO_AGENT_ORDER && event.order->op == FLO_ORDER_UNFREEZE);
     }
     assert_true(is_told);
 }

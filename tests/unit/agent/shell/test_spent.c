@@ -57,10 +57,8 @@ static void start(struct world *world)
     uint64_t budget = world->shell->neighbour_counts.budget;
 
     world->hood = (struct flo_neighbourhood){.shell = world->shell};
-    world->shell->neighbour_counts =
-        (struct flo_neighbour_counts){.budget = budget};
-    snprintf(world->hood.spent_file, sizeof world->hood.spent_file,
-             "%s/given.json", world->dir);
+    world->shell->neighbour_counts = (struct flo_neighbour_counts){.budget = budget};
+    snprintf(world->hood.spent_file, sizeof world->hood.spent_file, "%s/given.json", world->dir);
     flo_spent_load(&world->hood);
 }
 
@@ -69,8 +67,8 @@ static void boot(struct world *world, uint64_t off_ms)
 {
     wall_ms += off_ms;
     boot_ms = 20000;
-    snprintf(world->shell->boot_id, sizeof world->shell->boot_id,
-             "1ff53d56-16b5-4c8e-8d1e-%012u", ++world->boots);
+    snprintf(world->shell->boot_id, sizeof world->shell->boot_id, "1ff53d56-16b5-4c8e-8d1e-%012u",
+             ++world->boots);
     start(world);
 }
 
@@ -121,9 +119,7 @@ static uint64_t since(const struct world *world)
 
 static void put(const struct world *world, const char *text)
 {
-    assert_int_equal(
-        flo_file_write(world->hood.spent_file, text, strlen(text), 0600, NULL),
-        0);
+    assert_int_equal(flo_file_write(world->hood.spent_file, text, strlen(text), 0600, NULL), 0);
 }
 
 /* ---- stories ---- */
@@ -197,8 +193,8 @@ static void midnight_is_no_end_of_a_day(void **state)
 static void a_clock_that_jumps_gives_nothing_back_within_a_boot(void **state)
 {
     struct world *world = *state;
-    const int64_t jumps[] = {(int64_t)DAY, 365 * (int64_t)DAY, -(int64_t)DAY,
-                             -(int64_t)NOON, (int64_t)HOUR};
+    const int64_t jumps[] = {(int64_t)DAY, 365 * (int64_t)DAY, -(int64_t)DAY, -(int64_t)NOON,
+                             (int64_t)HOUR};
 
     give(world, 50 * MIB, HOUR);
     for (size_t i = 0; i < FLO_COUNT(jumps); i++) {
@@ -252,8 +248,7 @@ static void few_writes_are_made(void **state)
     memset(&before, 0, sizeof before);
     for (uint64_t bytes = 0; bytes < 160 * MIB; bytes += 65536) {
         give(world, bytes, HOUR);
-        if (stat(world->hood.spent_file, &after) == 0 &&
-            after.st_ino != before.st_ino) {
+        if (stat(world->hood.spent_file, &after) == 0 && after.st_ino != before.st_ino) {
             writes++;
             before = after;
         }
@@ -309,11 +304,9 @@ static void a_half_written_file_is_a_damaged_one(void **state)
     size_t bytes = 0;
 
     give(world, 20 * MIB, HOUR);
-    assert_int_equal(
-        flo_file_read(world->hood.spent_file, 4096, &text, &bytes, NULL), 0);
+    assert_int_equal(flo_file_read(world->hood.spent_file, 4096, &text, &bytes, NULL), 0);
     for (size_t cut = 0; cut + 2 < bytes; cut++) {
-        assert_int_equal(
-            flo_file_write(world->hood.spent_file, text, cut, 0600, NULL), 0);
+        assert_int_equal(flo_file_write(world->hood.spent_file, text, cut, 0600, NULL), 0);
         start(world);
         assert_int_equal(used(world), 0);
     }
@@ -364,8 +357,7 @@ static void numbers_near_2_to_the_63_stay_in_the_file(void **state)
 {
     struct world *world = *state;
     const uint64_t most = (uint64_t)INT64_MAX / 2;
-    const uint64_t numbers[] = {most - 1, most, INT64_MAX, 1ull << 63,
-                                UINT64_MAX};
+    const uint64_t numbers[] = {most - 1, most, INT64_MAX, 1ull << 63, UINT64_MAX};
     const uint64_t budgets[] = {0, 1, most, INT64_MAX, UINT64_MAX};
 
     for (size_t i = 0; i < FLO_COUNT(numbers); i++) {

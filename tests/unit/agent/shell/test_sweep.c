@@ -22,8 +22,7 @@ static bool has(const struct flo_digest *digest)
 
 static void put(const char *three, struct flo_digest *digest)
 {
-    assert_int_equal(flo_store_blob_put(shell->store, three, 3, digest, NULL),
-                     0);
+    assert_int_equal(flo_store_blob_put(shell->store, three, 3, digest, NULL), 0);
 }
 
 static int set_up(void **state)
@@ -91,12 +90,10 @@ static void a_sweep_without_haste_keeps_them(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(
-            what_nothing_names_goes_before_the_steps, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(steps_go_once_per_job, set_up,
+        cmocka_unit_test_setup_teardown(what_nothing_names_goes_before_the_steps, set_up,
                                         tear_down),
-        cmocka_unit_test_setup_teardown(a_sweep_without_haste_keeps_them,
-                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(steps_go_once_per_job, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_sweep_without_haste_keeps_them, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

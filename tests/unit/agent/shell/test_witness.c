@@ -16,8 +16,7 @@
 
 #define HASH "sha256:" SIXTEEN SIXTEEN SIXTEEN SIXTEEN
 #define SIXTEEN "0123456789abcdef"
-#define SIGNATURE                                                              \
-    SIXTEEN SIXTEEN SIXTEEN SIXTEEN SIXTEEN SIXTEEN SIXTEEN SIXTEEN
+#define SIGNATURE SIXTEEN SIXTEEN SIXTEEN SIXTEEN SIXTEEN SIXTEEN SIXTEEN SIXTEEN
 #define LINE(number, at) "head " number " " HASH " " at " " SIGNATURE
 
 static char folder[64];
@@ -88,8 +87,7 @@ static void a_line_is_said_before_a_newer_one_takes_its_place(void **state)
     start();
     (void)flo_witness_hear(shell, LINE("30", "600"), 100);
     says("30 20 ");
-    (void)flo_witness_hear(shell, LINE("40", "700"),
-                           100); /* nothing was said yet */
+    (void)flo_witness_hear(shell, LINE("40", "700"), 100); /* nothing was said yet */
     says("40 20 ");
     start();
     says("40 20 ");
@@ -111,14 +109,13 @@ static void lines_from_before_a_restore_are_over(void **state)
 
 static void anything_else_is_passed_over(void **state)
 {
-    static const char *const others[] = {
-        "",
-        "head",
-        LINE("20", "500") " ",
-        LINE("-1", "500"),
-        "restart 20 " HASH " 500 " SIGNATURE,
-        "head 20 " HASH " 500 abc",
-        LINE("99999999999999999999999", "500")};
+    static const char *const others[] = {"",
+                                         "head",
+                                         LINE("20", "500") " ",
+                                         LINE("-1", "500"),
+                                         "restart 20 " HASH " 500 " SIGNATURE,
+                                         "head 20 " HASH " 500 abc",
+                                         LINE("99999999999999999999999", "500")};
 
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(others); i++) {
@@ -130,14 +127,11 @@ static void anything_else_is_passed_over(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(the_highest_line_is_kept_over_restarts,
-                                        setup, teardown),
-        cmocka_unit_test_setup_teardown(
-            a_line_is_said_before_a_newer_one_takes_its_place, setup, teardown),
-        cmocka_unit_test_setup_teardown(lines_from_before_a_restore_are_over,
-                                        setup, teardown),
-        cmocka_unit_test_setup_teardown(anything_else_is_passed_over, setup,
+        cmocka_unit_test_setup_teardown(the_highest_line_is_kept_over_restarts, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_line_is_said_before_a_newer_one_takes_its_place, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(lines_from_before_a_restore_are_over, setup, teardown),
+        cmocka_unit_test_setup_teardown(anything_else_is_passed_over, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -45,10 +45,8 @@ static const struct flo_flag make[] = {
     {"file", "FILE", "where it goes", FLO_TEXT(struct line, file)},
     {"force", NULL, "write over it", FLO_SWITCH(struct line, is_forced)},
     {"bytes", "N", "how many", FLO_U64(struct line, bytes)},
-    {"threads", "N", "how many", FLO_U32(struct line, threads), .min = 1,
-     .max = 64},
-    {"soak", "DURATION", "how long", FLO_MS(struct line, soak_ms), .min = 200,
-     .max = 604800000},
+    {"threads", "N", "how many", FLO_U32(struct line, threads), .min = 1, .max = 64},
+    {"soak", "DURATION", "how long", FLO_MS(struct line, soak_ms), .min = 200, .max = 604800000},
     {"label", "K=V", "of which kind:", .take = take_label, .more = kinds},
     {"context", "N", "tokens of context", FLO_ASKED},
     {"n", "N", "of something", FLO_ASKED},
@@ -60,21 +58,11 @@ static const struct flo_flag send[] = {
 };
 static const struct flo_verb
     ship_list = {"ship list", "", "ships", {0}, .state = &line},
-    ship_make = {"ship make",
-                 "NAME [OTHER] [--file FILE]",
-                 "a ship",
-                 {make},
-                 .state = &line},
-    ship_send = {"ship send",
-                 "NAME... --to HOST",
-                 "away",
-                 {send},
-                 .state = &line},
+    ship_make = {"ship make", "NAME [OTHER] [--file FILE]", "a ship", {make}, .state = &line},
+    ship_send = {"ship send", "NAME... --to HOST", "away", {send}, .state = &line},
     undo = {"undo", "ID | --all", "back", {0}, .state = &line};
-static const struct flo_verb *const verbs[] = {&ship_list, &ship_make,
-                                               &ship_send, &undo};
-static const char *const aliases[][2] = {
-    {"ships", "ship"}, {"ls", "list"}, {NULL, NULL}};
+static const struct flo_verb *const verbs[] = {&ship_list, &ship_make, &ship_send, &undo};
+static const char *const aliases[][2] = {{"ships", "ship"}, {"ls", "list"}, {NULL, NULL}};
 static const char *const elsewhere[] = {"sink", NULL};
 static const struct flo_args_program program = {
     .name = "yard",
@@ -167,11 +155,10 @@ static void the_last_of_a_flag_counts_and_each_can_be_asked(void **state)
 
 static void flags_of_the_program_stand_anywhere(void **state)
 {
-    static const char *const lines[] = {
-        "-o json ship list",       "ship -o json list",
-        "ship list --output=json", "--context c -o json ships ls",
-        "ship list -ojson",        "-ojson ship list",
-        "ship -o=json list"};
+    static const char *const lines[] = {"-o json ship list",       "ship -o json list",
+                                        "ship list --output=json", "--context c -o json ships ls",
+                                        "ship list -ojson",        "-ojson ship list",
+                                        "ship -o=json list"};
 
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(lines); i++) {
@@ -207,8 +194,7 @@ static void words_are_counted_by_the_usage(void **state)
             "yard ship make NAME [OTHER] [--file FILE]");
     refused("ship make a b c", "`c` is too much for `yard ship make`",
             "yard ship make NAME [OTHER] [--file FILE]");
-    refused("ship list a", "`a` is too much for `yard ship list`",
-            "yard ship list");
+    refused("ship list a", "`a` is too much for `yard ship list`", "yard ship list");
     assert_int_equal(read_line("ship send a b c d --to h"), 0);
     assert_int_equal(read_line("undo"), 0);
     assert_int_equal(read_line("undo 7"), 0);
@@ -217,8 +203,7 @@ static void words_are_counted_by_the_usage(void **state)
 static void a_wrong_value_is_told_with_what_is_possible(void **state)
 {
     (void)state;
-    refused("ship make a --threads 65",
-            "--threads is `65`, not a number from 1 to 64",
+    refused("ship make a --threads 65", "--threads is `65`, not a number from 1 to 64",
             "yard ship make --help");
     refused("ship make a --bytes 99999999999999999999",
             "--bytes is `99999999999999999999`, not a number from 0 to "
@@ -227,19 +212,14 @@ static void a_wrong_value_is_told_with_what_is_possible(void **state)
     refused("ship make a --bytes -1",
             "--bytes is `-1`, not a number from 0 to 18446744073709551615",
             "yard ship make --help");
-    refused("ship make a --soak 8d",
-            "--soak is `8d`, not a duration from 200ms to 7d",
+    refused("ship make a --soak 8d", "--soak is `8d`, not a duration from 200ms to 7d",
             "yard ship make --help");
     refused("ship list -o yaml", "--output is `yaml`, not one of table|json",
             "yard ship list --help");
-    refused("ship make a --label x", "--label is `x`, not k=v",
-            "yard ship make --help");
-    refused("ship make a --file", "--file needs a value: FILE",
-            "yard ship make --help");
-    refused("ship make a --force=1", "--force takes no value",
-            "yard ship make --help");
-    refused("ship send a", "`yard ship send` needs --to HOST",
-            "yard ship send NAME... --to HOST");
+    refused("ship make a --label x", "--label is `x`, not k=v", "yard ship make --help");
+    refused("ship make a --file", "--file needs a value: FILE", "yard ship make --help");
+    refused("ship make a --force=1", "--force takes no value", "yard ship make --help");
+    refused("ship send a", "`yard ship send` needs --to HOST", "yard ship send NAME... --to HOST");
 }
 
 static void near_words_are_offered(void **state)
@@ -247,39 +227,30 @@ static void near_words_are_offered(void **state)
     (void)state;
     refused("ship make a --forse", "`--forse` is no flag of `yard ship make`",
             "did you mean `--force`?");
-    refused("ship make a --contxt=1",
-            "`--contxt` is no flag of `yard ship make`",
+    refused("ship make a --contxt=1", "`--contxt` is no flag of `yard ship make`",
             "did you mean `--context`?");
     refused("ship make a -x", "`-x` is no flag of `yard ship make`",
             "yard ship make --help lists the flags");
     refused("ship make a -fil x", "`-fil` is no flag of `yard ship make`",
             "did you mean `--file`?");
-    refused("ship make a -context x",
-            "`-context` is no flag of `yard ship make`",
+    refused("ship make a -context x", "`-context` is no flag of `yard ship make`",
             "did you mean `--context`?");
-    refused("ship la", "`ship la` is no command of yard",
-            "did you mean `ship list`?");
-    refused("shps list", "`shps` is no command of yard",
-            "did you mean `ship`?");
+    refused("ship la", "`ship la` is no command of yard", "did you mean `ship list`?");
+    refused("shps list", "`shps` is no command of yard", "did you mean `ship`?");
     refused("shp list", "`shp` is no command of yard", "did you mean `ship`?");
-    refused("ship lst", "`ship lst` is no command of yard",
-            "did you mean `ship list`?");
-    refused("mkae a", "`mkae` is no command of yard",
-            "did you mean `ship make`?");
+    refused("ship lst", "`ship lst` is no command of yard", "did you mean `ship list`?");
+    refused("mkae a", "`mkae` is no command of yard", "did you mean `ship make`?");
     refused("ls", "`ls` is no command of yard", "did you mean `ship list`?");
-    refused("qqqqqqq", "`qqqqqqq` is no command of yard",
-            "yard --help lists the commands");
+    refused("qqqqqqq", "`qqqqqqq` is no command of yard", "yard --help lists the commands");
     refused("ship", "`yard ship` needs a verb", "yard ship --help lists them");
-    refused("--forse ship list", "`--forse` is no flag of `yard`",
-            "yard --help lists the flags");
+    refused("--forse ship list", "`--forse` is no flag of `yard`", "yard --help lists the flags");
     refused("-o json", "yard needs a command", "yard --help lists them");
 }
 
 static void a_command_that_moved_is_told_where_it_is(void **state)
 {
     (void)state;
-    refused("sink a", "`sink` is no command of yard",
-            "sea sink does it (package water)");
+    refused("sink a", "`sink` is no command of yard", "sea sink does it (package water)");
 }
 
 static void json_is_seen_behind_what_is_wrong(void **state)
@@ -295,23 +266,21 @@ static void help_comes_from_the_tables(void **state)
 {
     (void)state;
     assert_int_equal(read_line("ship make --help --nonsense"), 0);
-    assert_string_equal(said,
-                        "usage: yard ship make NAME [OTHER] [--file FILE]\n"
-                        "\n"
-                        "A ship.\n"
-                        "\n"
-                        "  --file FILE              where it goes\n"
-                        "  --force                  write over it\n"
-                        "  --bytes N                how many\n"
-                        "  --threads N              how many\n"
-                        "  --soak DURATION          how long\n"
-                        "  --label K=V              of which kind: red blue\n"
-                        "  --context N              tokens of context\n"
-                        "  -n N                     of something\n"
-                        "\n"
-                        "Flags of every command: yard --help\n");
-    static const char *const wholes[] = {"--help", "-h", "help",
-                                         "-o json --help"};
+    assert_string_equal(said, "usage: yard ship make NAME [OTHER] [--file FILE]\n"
+                              "\n"
+                              "A ship.\n"
+                              "\n"
+                              "  --file FILE              where it goes\n"
+                              "  --force                  write over it\n"
+                              "  --bytes N                how many\n"
+                              "  --threads N              how many\n"
+                              "  --soak DURATION          how long\n"
+                              "  --label K=V              of which kind: red blue\n"
+                              "  --context N              tokens of context\n"
+                              "  -n N                     of something\n"
+                              "\n"
+                              "Flags of every command: yard --help\n");
+    static const char *const wholes[] = {"--help", "-h", "help", "-o json --help"};
     for (size_t i = 0; i < FLO_COUNT(wholes); i++) {
         assert_int_equal(read_line(wholes[i]), 0);
         assert_non_null(strstr(said, "  ship make  a ship\n"));
@@ -328,17 +297,13 @@ static void help_comes_from_the_tables(void **state)
 
 static void help_of_many_verbs_has_groups_and_a_start(void **state)
 {
-    static const struct flo_verb port = {"port",        "",
-                                         "the harbour", .state = &line,
-                                         .example = "", .group = "Land"};
+    static const struct flo_verb port = {
+        "port", "", "the harbour", .state = &line, .example = "", .group = "Land"};
     static const struct flo_verb make_one = {
-        "ship make",   "NAME", "a ship", .state = &line, .example = "'the one'",
-        .group = "Sea"};
-    static const struct flo_verb list_them = {"ship list",   "",
-                                              "ships",       .state = &line,
-                                              .example = "", .group = "Sea"};
-    static const struct flo_verb *const grouped[] = {&port, &make_one,
-                                                     &list_them};
+        "ship make", "NAME", "a ship", .state = &line, .example = "'the one'", .group = "Sea"};
+    static const struct flo_verb list_them = {
+        "ship list", "", "ships", .state = &line, .example = "", .group = "Sea"};
+    static const struct flo_verb *const grouped[] = {&port, &make_one, &list_them};
     static const struct flo_verb *const start[] = {&make_one, NULL};
     const struct flo_args_program many = {.name = "yard",
                                           .about = "Builds ships",
@@ -348,22 +313,21 @@ static void help_of_many_verbs_has_groups_and_a_start(void **state)
 
     (void)state;
     assert_int_equal(read_line_of(&many, "--help"), 0);
-    assert_string_equal(
-        said, "usage: yard COMMAND [FLAG...]\n"
-              "\n"
-              "Builds ships.\n"
-              "\n"
-              "Start here:\n"
-              "  yard ship make 'the one'\n"
-              "      a ship\n"
-              "\n"
-              "Land:\n"
-              "  port           the harbour\n"
-              "\n"
-              "Sea:\n"
-              "  ship           make, list\n"
-              "\n"
-              "yard COMMAND --help tells its flags, with an example.\n");
+    assert_string_equal(said, "usage: yard COMMAND [FLAG...]\n"
+                              "\n"
+                              "Builds ships.\n"
+                              "\n"
+                              "Start here:\n"
+                              "  yard ship make 'the one'\n"
+                              "      a ship\n"
+                              "\n"
+                              "Land:\n"
+                              "  port           the harbour\n"
+                              "\n"
+                              "Sea:\n"
+                              "  ship           make, list\n"
+                              "\n"
+                              "yard COMMAND --help tells its flags, with an example.\n");
     assert_int_equal(read_line_of(&many, "port --help"), 0);
     assert_non_null(strstr(said, "\nExample:\n  yard port\n"));
 }
@@ -387,11 +351,9 @@ static void a_line_without_a_verb_is_of_the_standard_one(void **state)
 
 static void a_program_of_one_command_has_no_verb(void **state)
 {
-    const struct flo_verb only = {
-        "", "--to HOST", "all of it", {send}, .state = &line};
+    const struct flo_verb only = {"", "--to HOST", "all of it", {send}, .state = &line};
     const struct flo_verb *const list[] = {&only};
-    const struct flo_args_program one = {
-        .name = "boat", .verbs = list, .count = 1};
+    const struct flo_args_program one = {.name = "boat", .verbs = list, .count = 1};
 
     (void)state;
     assert_int_equal(read_line_of(&one, "--to h"), 0);
@@ -404,11 +366,9 @@ static void a_program_of_one_command_has_no_verb(void **state)
 }
 
 /* Names that exist: the context "c1", as --context says, and ships. */
-static void names(const struct flo_args *of, const char *what,
-                  struct flo_buf *out)
+static void names(const struct flo_args *of, const char *what, struct flo_buf *out)
 {
-    flo_buf_printf(out, "%s-of-%s\tis there\n", what,
-                   flo_args_text(of, "context", "nowhere"));
+    flo_buf_printf(out, "%s-of-%s\tis there\n", what, flo_args_text(of, "context", "nowhere"));
 }
 
 /* The lines for "yard <text>"; the last word is typed so far. */
@@ -431,8 +391,7 @@ static const char *complete(const char *text)
         at = space;
     }
     flo_args_complete(&with, argc, argv, &out);
-    snprintf(said, sizeof(said), "%.*s", (int)out.bytes,
-             out.data != NULL ? (char *)out.data : "");
+    snprintf(said, sizeof(said), "%.*s", (int)out.bytes, out.data != NULL ? (char *)out.data : "");
     flo_buf_deinit(&out);
     return said;
 }
@@ -455,12 +414,9 @@ static void the_shell_is_told_what_may_stand_there(void **state)
 static void names_are_asked_for_with_the_flags_that_were_given(void **state)
 {
     (void)state;
-    assert_string_equal(complete("ship make --file f "),
-                        "NAME-of-nowhere\tis there\n");
-    assert_string_equal(complete("ship make one "),
-                        "OTHER-of-nowhere\tis there\n");
-    assert_string_equal(complete("--context=c1 ship send a b N"),
-                        "NAME-of-c1\tis there\n");
+    assert_string_equal(complete("ship make --file f "), "NAME-of-nowhere\tis there\n");
+    assert_string_equal(complete("ship make one "), "OTHER-of-nowhere\tis there\n");
+    assert_string_equal(complete("--context=c1 ship send a b N"), "NAME-of-c1\tis there\n");
     assert_string_equal(complete("undo "), "ID-of-nowhere\tis there\n");
 }
 

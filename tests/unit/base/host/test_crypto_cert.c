@@ -33,15 +33,12 @@ struct world {
 static int set_up(void **state)
 {
     struct world *world = calloc(1, sizeof(*world));
-    struct flo_certificate_wish wish = {.common_name = "fleet acme",
-                                        .days = 3650};
+    struct flo_certificate_wish wish = {.common_name = "fleet acme", .days = 3650};
     *state = world;
     return flo_key_generate(&world->authority, NULL) < 0 ||
            flo_key_generate(&world->device, NULL) < 0 ||
-           flo_authority_make(world->authority, &wish, &world->authority_pem,
-                              NULL) < 0 ||
-           flo_csr_make(world->device, "I am the admin", &world->request,
-                        NULL) < 0;
+           flo_authority_make(world->authority, &wish, &world->authority_pem, NULL) < 0 ||
+           flo_csr_make(world->device, "I am the admin", &world->request, NULL) < 0;
 }
 
 static int tear_down(void **state)
@@ -56,63 +53,53 @@ static int tear_down(void **state)
     return 0;
 }
 
-static int issue(struct world *world, const struct flo_certificate_wish *wish,
-                 struct flo_err *err)
+static int issue(struct world *world, const struct flo_certificate_wish *wish, struct flo_err *err)
 {
-    return flo_certificate_issue(
-        world->authority, world->authority_pem.data, world->authority_pem.bytes,
-        world->request.data, world->request.bytes, wish, &world->pem, err);
+    return flo_certificate_issue(world->authority, world->authority_pem.data,
+                                 world->authority_pem.bytes, world->request.data,
+                                 world->request.bytes, wish, &world->pem, err);
 }
 
 static void the_wish_and_not_the_request_names_the_holder(void **state)
 {
     struct world *world = *state;
     struct flo_certificate_wish wish = {
-        .common_name = "00000000-0000-4000-8000-000000000001",
-        .days = 90,
-        .is_client = true};
+        .common_name = "00000000-0000-4000-8000-000000000001", .days = 90, .is_client = true};
     struct flo_certificate read;
     uint64_t before = waits_wall_ms();
 
     assert_int_equal(issue(world, &wish, NULL), 0);
     uint64_t after = waits_wall_ms();
-    assert_int_equal(
-        flo_certificate_read(world->pem.data, world->pem.bytes, &read, NULL),
-        0);
+    assert_int_equal(flo_certificate_read(world->pem.data, world->pem.bytes, &read, NULL), 0);
 
     assert_string_equal(read.common_name, wish.common_name);
     assert_string_equal(read.key.keyid, flo_key_public(world->device)->keyid);
     assert_false(read.is_authority);
     assert_int_equal(strlen(read.serial), 32);
     assert_true(read.not_before_ms < before);
-    assert_in_range(read.not_after_ms, before + 90 * DAY_MS - 2000,
-                    after + 90 * DAY_MS + 2000);
+    assert_in_range(read.not_after_ms, before + 90 * DAY_MS - 2000, after + 90 * DAY_MS + 2000);
     assert_false(flo_digest_is_zero(&read.fingerprint));
 }
 
 static void an_issued_certificate_verifies(void **state)
 {
     struct world *world = *state;
-    struct flo_certificate_wish wish = {
-        .common_name = "dev", .days = 1, .is_client = true};
-    struct flo_certificate_wish same = {.common_name = "fleet acme",
-                                        .days = 3650};
+    struct flo_certificate_wish wish = {.common_name = "dev", .days = 1, .is_client = true};
+    struct flo_certificate_wish same = {.common_name = "fleet acme", .days = 3650};
     struct flo_key *impostor = NULL;
     struct flo_buf impostor_pem = {0};
     struct flo_err err = {0};
     assert_int_equal(issue(world, &wish, NULL), 0);
 
     assert_int_equal(flo_certificate_verify(world->pem.data, world->pem.bytes,
-                                            world->authority_pem.data,
-                                            world->authority_pem.bytes, &err),
+                                            world->authority_pem.data, world->authority_pem.bytes,
+                                            &err),
                      0);
 
     /* The same name with another key does not make an authority. */
     assert_int_equal(flo_key_generate(&impostor, NULL), 0);
-    assert_int_equal(flo_authority_make(impostor, &same, &impostor_pem, NULL),
-                     0);
-    assert_int_equal(flo_certificate_verify(world->pem.data, world->pem.bytes,
-                                            impostor_pem.data,
+    assert_int_equal(flo_authority_make(impostor, &same, &impostor_pem, NULL), 0);
+    assert_int_equal(flo_certificate_verify(world->pem.data, world->pem.bytes, impostor_pem.data,
                                             impostor_pem.bytes, &err),
                      FLO_E_NET_TLS);
     flo_key_free(impostor);
@@ -122,22 +109,20 @@ static void an_issued_certificate_verifies(void **state)
 static void an_expired_certificate_does_not_verify(void **state)
 {
     struct world *world = *state;
-    struct flo_certificate_wish wish = {.common_name = "dev",
-                                        .days = 1,
-                                        .is_client = true,
-                                        .now_ms = waits_wall_ms() - 3 * DAY_MS};
+    struct flo_certificate_wish wish = {
+        .common_name = "dev", .days = 1, .is_client = true, .now_ms = waits_wall_ms() - 3 * DAY_MS};
     struct flo_err err = {0};
     assert_int_equal(issue(world, &wish, NULL), 0);
 
     assert_int_equal(flo_certificate_verify(world->pem.data, world->pem.bytes,
-                                            world->authority_pem.data,
-                                            world->authority_pem.bytes, &err),
+                                            world->authority_pem.data, world->authority_pem.bytes,
+                                            &err),
                      FLO_E_NET_TLS);
     assert_non_null(strstr(err.what, "expired"));
     /* Who issued it is another question. */
     assert_int_equal(flo_certificate_is_by(world->pem.data, world->pem.bytes,
-                                           world->authority_pem.data,
-                                           world->authority_pem.bytes, &err),
+                                           world->authority_pem.data, world->authority_pem.bytes,
+                                           &err),
                      0);
 }
 
@@ -149,18 +134,14 @@ static int openssl(struct world *world, const char *arguments)
     char command[600];
     assert_non_null(mkdtemp(folder));
     snprintf(path, sizeof(path), "%s/ca", folder);
-    assert_int_equal(flo_file_write(path, world->authority_pem.data,
-                                    world->authority_pem.bytes, 0600, NULL),
-                     0);
-    snprintf(path, sizeof(path), "%s/crt", folder);
     assert_int_equal(
-        flo_file_write(path, world->pem.data, world->pem.bytes, 0600, NULL), 0);
+        flo_file_write(path, world->authority_pem.data, world->authority_pem.bytes, 0600, NULL), 0);
+    snprintf(path, sizeof(path), "%s/crt", folder);
+    assert_int_equal(flo_file_write(path, world->pem.data, world->pem.bytes, 0600, NULL), 0);
     snprintf(path, sizeof(path), "%s/csr", folder);
-    assert_int_equal(flo_file_write(path, world->request.data,
-                                    world->request.bytes, 0600, NULL),
+    assert_int_equal(flo_file_write(path, world->request.data, world->request.bytes, 0600, NULL),
                      0);
-    snprintf(command, sizeof(command), "cd %s && openssl %s >/dev/null 2>&1",
-             folder, arguments);
+    snprintf(command, sizeof(command), "cd %s && openssl %s >/dev/null 2>&1", folder, arguments);
     int rv = system(command);
     assert_int_equal(remove_tree(folder), 0);
     return rv;
@@ -188,12 +169,9 @@ static void openssl_agrees_about_chain_names_and_purpose(void **state)
                                     "-CAfile ca crt"),
                      0);
     assert_int_equal(openssl(world, "verify -verify_ip ::1 -CAfile ca crt"), 0);
-    assert_int_not_equal(
-        openssl(world, "verify -verify_ip 127.0.0.2 -CAfile ca crt"), 0);
-    assert_int_not_equal(
-        openssl(world, "verify -verify_hostname other -CAfile ca crt"), 0);
-    assert_int_not_equal(
-        openssl(world, "verify -purpose sslclient -CAfile ca crt"), 0);
+    assert_int_not_equal(openssl(world, "verify -verify_ip 127.0.0.2 -CAfile ca crt"), 0);
+    assert_int_not_equal(openssl(world, "verify -verify_hostname other -CAfile ca crt"), 0);
+    assert_int_not_equal(openssl(world, "verify -purpose sslclient -CAfile ca crt"), 0);
     assert_int_equal(openssl(world, "req -verify -noout -in csr"), 0);
 }
 
@@ -246,10 +224,9 @@ static void a_broken_request_is_refused(void **state)
     struct flo_certificate_wish wish = {.common_name = "dev", .days = 1};
 
     for (size_t cut = 0; cut + 2 < world->request.bytes; cut += 11) {
-        assert_int_equal(flo_certificate_issue(
-                             world->authority, world->authority_pem.data,
-                             world->authority_pem.bytes, world->request.data,
-                             cut, &wish, &world->pem, NULL),
+        assert_int_equal(flo_certificate_issue(world->authority, world->authority_pem.data,
+                                               world->authority_pem.bytes, world->request.data, cut,
+                                               &wish, &world->pem, NULL),
                          FLO_E_SIG_FORMAT);
     }
     assert_int_equal(world->pem.bytes, 0);
@@ -260,18 +237,15 @@ static void a_key_that_is_not_the_authoritys_issues_nothing(void **state)
     struct world *world = *state;
     struct flo_certificate_wish wish = {.common_name = "dev", .days = 1};
 
-    assert_int_equal(flo_certificate_issue_for(world->device,
-                                               world->authority_pem.data,
-                                               world->authority_pem.bytes,
-                                               flo_key_public(world->device),
-                                               &wish, &world->pem, NULL),
+    assert_int_equal(flo_certificate_issue_for(
+                         world->device, world->authority_pem.data, world->authority_pem.bytes,
+                         flo_key_public(world->device), &wish, &world->pem, NULL),
                      FLO_E_STATE);
     /* A device's certificate is no authority's. */
     assert_int_equal(issue(world, &wish, NULL), 0);
     struct flo_buf more = {0};
-    assert_int_equal(flo_certificate_issue_for(
-                         world->device, world->pem.data, world->pem.bytes,
-                         flo_key_public(world->device), &wish, &more, NULL),
+    assert_int_equal(flo_certificate_issue_for(world->device, world->pem.data, world->pem.bytes,
+                                               flo_key_public(world->device), &wish, &more, NULL),
                      FLO_E_STATE);
     assert_int_equal(more.bytes, 0);
 }
@@ -283,11 +257,8 @@ static void nothing_outlives_its_authority(void **state)
     struct flo_certificate authority;
     struct flo_certificate device;
     assert_int_equal(issue(world, &wish, NULL), 0);
-    assert_int_equal(
-        flo_certificate_read(world->pem.data, world->pem.bytes, &device, NULL),
-        0);
-    assert_int_equal(flo_certificate_read(world->authority_pem.data,
-                                          world->authority_pem.bytes,
+    assert_int_equal(flo_certificate_read(world->pem.data, world->pem.bytes, &device, NULL), 0);
+    assert_int_equal(flo_certificate_read(world->authority_pem.data, world->authority_pem.bytes,
                                           &authority, NULL),
                      0);
 
@@ -299,8 +270,7 @@ static void nothing_outlives_its_authority(void **state)
 
 static void impossible_wishes_are_refused(void **state)
 {
-    static const char *const bad_names[] = {"",   "a,O=b", "a=b", "a+b",
-                                            " a", "a\nb",  "a/b"};
+    static const char *const bad_names[] = {"", "a,O=b", "a=b", "a+b", " a", "a\nb", "a/b"};
     static const char *const bad_dns[] = {"a b"};
     static const char *const bad_address[] = {"1.2.3"};
     struct world *world = *state;
@@ -311,9 +281,7 @@ static void impossible_wishes_are_refused(void **state)
     for (size_t i = 0; i < FLO_COUNT(bad_names); i++) {
         wish.common_name = bad_names[i];
         assert_int_equal(issue(world, &wish, NULL), FLO_E_USAGE);
-        assert_int_equal(
-            flo_csr_make(world->device, bad_names[i], &request, NULL),
-            FLO_E_USAGE);
+        assert_int_equal(flo_csr_make(world->device, bad_names[i], &request, NULL), FLO_E_USAGE);
     }
     memset(long_name, 'a', 65);
     long_name[65] = '\0';
@@ -348,11 +316,8 @@ static void the_most_names_fit(void **state)
     for (size_t i = 0; i < 17; i++) {
         dns[i] = longest;
     }
-    struct flo_certificate_wish wish = {.common_name = "dev",
-                                        .days = 1,
-                                        .is_server = true,
-                                        .dns = dns,
-                                        .dns_count = 16};
+    struct flo_certificate_wish wish = {
+        .common_name = "dev", .days = 1, .is_server = true, .dns = dns, .dns_count = 16};
 
     assert_int_equal(issue(world, &wish, NULL), 0);
     wish.dns_count = 17;
@@ -365,33 +330,27 @@ static void what_is_no_certificate_is_refused(void **state)
     struct flo_certificate read = {.serial = "kept"};
 
     for (size_t cut = 0; cut + 2 < world->authority_pem.bytes; cut += 13) {
-        assert_int_equal(
-            flo_certificate_read(world->authority_pem.data, cut, &read, NULL),
-            FLO_E_SIG_FORMAT);
+        assert_int_equal(flo_certificate_read(world->authority_pem.data, cut, &read, NULL),
+                         FLO_E_SIG_FORMAT);
     }
-    assert_int_equal(flo_certificate_read(world->request.data,
-                                          world->request.bytes, &read, NULL),
+    assert_int_equal(flo_certificate_read(world->request.data, world->request.bytes, &read, NULL),
                      FLO_E_SIG_FORMAT);
     assert_string_equal(read.serial, "kept");
 }
 
 /* The authority's certificate, its life changed; the signature does not matter
  * to reading. */
-static int read_with_life(struct world *world, const char *begin,
-                          const char *end)
+static int read_with_life(struct world *world, const char *begin, const char *end)
 {
-    BIO *in = BIO_new_mem_buf(world->authority_pem.data,
-                              (int)world->authority_pem.bytes);
+    BIO *in = BIO_new_mem_buf(world->authority_pem.data, (int)world->authority_pem.bytes);
     X509 *certificate = PEM_read_bio_X509(in, NULL, NULL, NULL);
     BIO *out = BIO_new(BIO_s_mem());
     struct flo_certificate read = {.serial = "kept"};
     char *pem;
 
     /* Not checked on the way in: month 13 has to get through. */
-    assert_int_equal(
-        ASN1_STRING_set(X509_getm_notBefore(certificate), begin, -1), 1);
-    assert_int_equal(ASN1_STRING_set(X509_getm_notAfter(certificate), end, -1),
-                     1);
+    assert_int_equal(ASN1_STRING_set(X509_getm_notBefore(certificate), begin, -1), 1);
+    assert_int_equal(ASN1_STRING_set(X509_getm_notAfter(certificate), end, -1), 1);
     assert_int_equal(i2d_re_X509_tbs(certificate, NULL) > 0, 1);
     assert_int_equal(PEM_write_bio_X509(out, certificate), 1);
     long bytes = BIO_get_mem_data(out, &pem);
@@ -407,22 +366,16 @@ static void a_life_without_begin_or_end_is_refused(void **state)
 {
     struct world *world = *state;
 
-    assert_int_equal(read_with_life(world, "260101000000Z", "261201000000Z"),
-                     0);
-    assert_int_equal(read_with_life(world, "260101000000Z", "261301000000Z"),
-                     FLO_E_SIG_FORMAT);
-    assert_int_equal(read_with_life(world, "261301000000Z", "261201000000Z"),
-                     FLO_E_SIG_FORMAT);
-    assert_int_equal(read_with_life(world, "261201000000Z", "260101000000Z"),
-                     FLO_E_SIG_FORMAT);
-    assert_int_equal(read_with_life(world, "261201000000Z", "261201000000Z"),
-                     FLO_E_SIG_FORMAT);
+    assert_int_equal(read_with_life(world, "260101000000Z", "261201000000Z"), 0);
+    assert_int_equal(read_with_life(world, "260101000000Z", "261301000000Z"), FLO_E_SIG_FORMAT);
+    assert_int_equal(read_with_life(world, "261301000000Z", "261201000000Z"), FLO_E_SIG_FORMAT);
+    assert_int_equal(read_with_life(world, "261201000000Z", "260101000000Z"), FLO_E_SIG_FORMAT);
+    assert_int_equal(read_with_life(world, "261201000000Z", "261201000000Z"), FLO_E_SIG_FORMAT);
 }
 
 int main(void)
 {
-#define WITH_WORLD(test)                                                       \
-    cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define WITH_WORLD(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         WITH_WORLD(the_wish_and_not_the_request_names_the_holder),
         WITH_WORLD(an_issued_certificate_verifies),

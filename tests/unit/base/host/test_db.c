@@ -79,21 +79,16 @@ static void what_was_bound_comes_back(void **state)
     bool has_row = false;
     size_t bytes = 0;
     (void)state;
-    assert_int_equal(
-        flo_db_exec(db, "CREATE TABLE t(a,b,c,d,e); CREATE INDEX i ON t(a)",
-                    NULL),
-        0);
+    assert_int_equal(flo_db_exec(db, "CREATE TABLE t(a,b,c,d,e); CREATE INDEX i ON t(a)", NULL), 0);
 
-    assert_int_equal(
-        flo_db_run(db, "INSERT INTO t VALUES(?,?,?,?,?)",
-                   FLO_DB_VALUES(flo_db_text("it's"), flo_db_number(INT64_MIN),
-                                 flo_db_blob("a\0b", 3), flo_db_text(NULL)),
-                   NULL),
-        0);
+    assert_int_equal(flo_db_run(db, "INSERT INTO t VALUES(?,?,?,?,?)",
+                                FLO_DB_VALUES(flo_db_text("it's"), flo_db_number(INT64_MIN),
+                                              flo_db_blob("a\0b", 3), flo_db_text(NULL)),
+                                NULL),
+                     0);
     assert_int_equal(flo_db_changes(db), 1);
 
-    assert_int_equal(
-        flo_db_query(db, "SELECT * FROM t", FLO_DB_NONE, &statement, NULL), 0);
+    assert_int_equal(flo_db_query(db, "SELECT * FROM t", FLO_DB_NONE, &statement, NULL), 0);
     assert_int_equal(flo_db_step(statement, &has_row, NULL), 0);
     assert_true(has_row);
     assert_string_equal(flo_db_column_text(statement, 0), "it's");
@@ -114,12 +109,10 @@ static void a_statement_is_prepared_once_and_comes_back_clean(void **state)
     bool has_row;
     (void)state;
 
-    assert_int_equal(flo_db_query(db, "SELECT ?1 ;\n",
-                                  FLO_DB_VALUES(flo_db_number(5)), &a, NULL),
+    assert_int_equal(flo_db_query(db, "SELECT ?1 ;\n", FLO_DB_VALUES(flo_db_number(5)), &a, NULL),
                      0);
     assert_int_equal(flo_db_step(a, &has_row, NULL), 0);
-    assert_int_equal(flo_db_query(db, "SELECT ?1 ;\n", FLO_DB_NONE, &b, NULL),
-                     0);
+    assert_int_equal(flo_db_query(db, "SELECT ?1 ;\n", FLO_DB_NONE, &b, NULL), 0);
 
     assert_ptr_equal(a, b);
     assert_int_equal(flo_db_step(b, &has_row, NULL), 0);
@@ -135,18 +128,13 @@ static void a_wrong_statement_or_index_is_an_error(void **state)
     struct flo_err err = {0};
     (void)state;
 
-    assert_int_equal(flo_db_query(db, "SELEC 1", FLO_DB_NONE, &statement, &err),
-                     FLO_E_DB);
-    assert_int_equal(flo_db_query(db, "", FLO_DB_NONE, &statement, &err),
+    assert_int_equal(flo_db_query(db, "SELEC 1", FLO_DB_NONE, &statement, &err), FLO_E_DB);
+    assert_int_equal(flo_db_query(db, "", FLO_DB_NONE, &statement, &err), FLO_E_INTERNAL);
+    assert_int_equal(flo_db_query(db, "SELECT 1; SELECT 2", FLO_DB_NONE, &statement, &err),
                      FLO_E_INTERNAL);
-    assert_int_equal(
-        flo_db_query(db, "SELECT 1; SELECT 2", FLO_DB_NONE, &statement, &err),
-        FLO_E_INTERNAL);
-    assert_int_equal(
-        flo_db_query(db, "SELECT ?",
-                     FLO_DB_VALUES(flo_db_number(1), flo_db_number(1)),
-                     &statement, &err),
-        FLO_E_DB);
+    assert_int_equal(flo_db_query(db, "SELECT ?", FLO_DB_VALUES(flo_db_number(1), flo_db_number(1)),
+                                  &statement, &err),
+                     FLO_E_DB);
     assert_int_equal(flo_db_exec(db, "SELECT * FROM none", &err), FLO_E_DB);
     assert_non_null(strstr(err.what, "no such table"));
 }
@@ -244,14 +232,13 @@ static void a_damaged_file_is_an_error_and_no_crash(void **state)
     size_t refused = 0;
     (void)state;
     struct flo_db *db = opened();
-    assert_int_equal(
-        flo_db_exec(db,
-                    "CREATE TABLE t(a, b); CREATE INDEX i ON t(a);"
-                    "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 "
-                    "FROM n WHERE x < 500) INSERT INTO t SELECT x, "
-                    "hex(zeroblob(20)) FROM n",
-                    NULL),
-        0);
+    assert_int_equal(flo_db_exec(db,
+                                 "CREATE TABLE t(a, b); CREATE INDEX i ON t(a);"
+                                 "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 "
+                                 "FROM n WHERE x < 500) INSERT INTO t SELECT x, "
+                                 "hex(zeroblob(20)) FROM n",
+                                 NULL),
+                     0);
     flo_db_close(db);
     assert_int_equal(flo_file_read(path, 1 << 20, &good, &bytes, NULL), 0);
     assert_true(bytes > 20000);
@@ -288,10 +275,8 @@ static void a_damaged_file_is_an_error_and_no_crash(void **state)
                                     "a text that somebody put here",
                                     63, 0600, NULL),
                      0);
-    assert_int_equal(flo_db_open(path, FLO_DB_SYNC_FULL, 0, &db, NULL),
-                     FLO_E_DB_DAMAGED);
-    assert_int_equal(flo_db_open(folder, FLO_DB_SYNC_FULL, 0, &db, NULL),
-                     FLO_E_DB);
+    assert_int_equal(flo_db_open(path, FLO_DB_SYNC_FULL, 0, &db, NULL), FLO_E_DB_DAMAGED);
+    assert_int_equal(flo_db_open(folder, FLO_DB_SYNC_FULL, 0, &db, NULL), FLO_E_DB);
     free(good);
 }
 
@@ -305,8 +290,7 @@ static void somebody_reads(void)
     if (child == 0) {
         sqlite3 *reader = NULL;
         bool can = sqlite3_open(path, &reader) == SQLITE_OK &&
-                   sqlite3_exec(reader, "SELECT count(*) FROM t", NULL, NULL,
-                                NULL) == SQLITE_OK &&
+                   sqlite3_exec(reader, "SELECT count(*) FROM t", NULL, NULL, NULL) == SQLITE_OK &&
                    sqlite3_close(reader) == SQLITE_OK;
         _exit(can ? 0 : 1);
     }
@@ -327,8 +311,7 @@ static int locks_of_ours(void)
     assert_non_null(file);
     while (fgets(line, sizeof(line), file) != NULL) {
         int pid = 0;
-        count += strstr(line, want) != NULL &&
-                 sscanf(line, "%*s %*s %*s %*s %d", &pid) == 1 &&
+        count += strstr(line, want) != NULL && sscanf(line, "%*s %*s %*s %*s %d", &pid) == 1 &&
                  pid == (int)getpid();
     }
     fclose(file);
@@ -418,8 +401,7 @@ static void a_disk_that_cannot_be_read_is_no_damage(void **state)
     struct flo_db *db = opened();
     struct flo_err err = {0};
     (void)state;
-    assert_int_equal(
-        flo_db_exec(db, "CREATE TABLE t(a); INSERT INTO t VALUES(7)", NULL), 0);
+    assert_int_equal(flo_db_exec(db, "CREATE TABLE t(a); INSERT INTO t VALUES(7)", NULL), 0);
     flo_db_close(db);
 
     disk->xSetSystemCall(disk, "read", (sqlite3_syscall_ptr)read_start);
@@ -471,8 +453,7 @@ static void a_disk_that_cannot_be_written_says_why(void **state)
         write_errno = rows[i].number;
         disk->xSetSystemCall(disk, "write", (sqlite3_syscall_ptr)write_never);
         disk->xSetSystemCall(disk, "pwrite", (sqlite3_syscall_ptr)pwrite_never);
-        disk->xSetSystemCall(disk, "pwrite64",
-                             (sqlite3_syscall_ptr)pwrite_never);
+        disk->xSetSystemCall(disk, "pwrite64", (sqlite3_syscall_ptr)pwrite_never);
         int rv = flo_db_exec(db, "INSERT INTO t VALUES(7)", &err);
         disk->xSetSystemCall(disk, NULL, NULL);
         assert_int_equal(rv, rows[i].code);
@@ -492,18 +473,15 @@ static void a_file_on_a_read_only_file_system_is_told_as_such(void **state)
     db = opened();
     assert_int_equal(flo_db_exec(db, "CREATE TABLE t(a)", NULL), 0);
     flo_db_close(db);
-    assert_int_equal(mount(NULL, folder, NULL, MS_REMOUNT | MS_RDONLY, NULL),
-                     0);
+    assert_int_equal(mount(NULL, folder, NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
 
-    assert_int_equal(flo_db_open(path, FLO_DB_SYNC_FULL, 0, &db, &err),
-                     FLO_E_DB);
+    assert_int_equal(flo_db_open(path, FLO_DB_SYNC_FULL, 0, &db, &err), FLO_E_DB);
     assert_non_null(strstr(err.what, ": Read-only file system"));
     assert_non_null(strstr(err.fix, "mount it writable"));
     assert_int_equal(unlink(path), -1);
     err = (struct flo_err){0};
     snprintf(path + strlen(path), 8, "-other");
-    assert_int_equal(flo_db_open(path, FLO_DB_SYNC_FULL, 0, &db, &err),
-                     FLO_E_DB);
+    assert_int_equal(flo_db_open(path, FLO_DB_SYNC_FULL, 0, &db, &err), FLO_E_DB);
     assert_non_null(strstr(err.what, ": Read-only file system"));
     assert_non_null(strstr(err.fix, "mount it writable"));
 }
@@ -518,8 +496,7 @@ static void a_full_disk_is_told_as_such_and_harms_nothing(void **state)
         skip(); /* only root may */
     }
     db = opened();
-    assert_int_equal(
-        flo_db_exec(db, "CREATE TABLE t(a); INSERT INTO t VALUES(7)", NULL), 0);
+    assert_int_equal(flo_db_exec(db, "CREATE TABLE t(a); INSERT INTO t VALUES(7)", NULL), 0);
     flo_db_close(db); /* its journal and index go, and another takes the room */
     snprintf(filler, sizeof(filler), "%s/filler", folder);
     int fd = open(filler, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
@@ -527,8 +504,7 @@ static void a_full_disk_is_told_as_such_and_harms_nothing(void **state)
     }
     close(fd);
 
-    assert_int_equal(flo_db_open(path, FLO_DB_SYNC_FULL, 0, &db, NULL),
-                     FLO_E_DISK_FULL);
+    assert_int_equal(flo_db_open(path, FLO_DB_SYNC_FULL, 0, &db, NULL), FLO_E_DISK_FULL);
 
     assert_int_equal(unlink(filler), 0);
     db = opened();
@@ -544,9 +520,7 @@ static void more_texts_than_are_kept_take_turns(void **state)
 
     (void)state;
     /* one runs all the time: it stays */
-    assert_int_equal(flo_db_query(db, "SELECT 1 UNION ALL SELECT 2",
-                                  FLO_DB_NONE, &loop, NULL),
-                     0);
+    assert_int_equal(flo_db_query(db, "SELECT 1 UNION ALL SELECT 2", FLO_DB_NONE, &loop, NULL), 0);
     assert_int_equal(flo_db_step(loop, &has_row, NULL), 0);
     for (int turn = 0; turn < 2; turn++) {
         for (int i = 0; i < 600; i++) {

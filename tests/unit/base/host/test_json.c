@@ -23,16 +23,15 @@ static json_t *parsed(const char *text)
 
 static void strict_json_is_read(void **state)
 {
-    static const char *const good[] = {
-        "{}",
-        "[]",
-        " {\"a\":1}\n",
-        "[1,-2,3.5e3,\"x\",true,false,null]",
-        "{\"a\":{\"a\":{}}}",
-        "[\"\\u00e9\\ud83d\\ude00\"]",
-        "[9223372036854775807,-9223372036854775808]",
-        "[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]", /* 16 levels */
-        "[\"[[[[[[[[[[[[[[[[[[[[[[[[\\\"[\"]"};
+    static const char *const good[] = {"{}",
+                                       "[]",
+                                       " {\"a\":1}\n",
+                                       "[1,-2,3.5e3,\"x\",true,false,null]",
+                                       "{\"a\":{\"a\":{}}}",
+                                       "[\"\\u00e9\\ud83d\\ude00\"]",
+                                       "[9223372036854775807,-9223372036854775808]",
+                                       "[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]", /* 16 levels */
+                                       "[\"[[[[[[[[[[[[[[[[[[[[[[[[\\\"[\"]"};
     (void)state;
 
     for (size_t i = 0; i < FLO_COUNT(good); i++) {
@@ -86,8 +85,7 @@ static void what_is_not_strict_json_is_refused(void **state)
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         json_t *json = NULL;
         struct flo_err err = {0};
-        int rv = flo_json_parse(rows[i].text, strlen(rows[i].text), 4096, &json,
-                                &err);
+        int rv = flo_json_parse(rows[i].text, strlen(rows[i].text), 4096, &json, &err);
         assert_int_equal(rv, rows[i].code);
         assert_non_null(strstr(err.what, "at byte "));
         assert_null(json);
@@ -99,10 +97,8 @@ static void a_nul_behind_the_document_is_refused(void **state)
     json_t *json = NULL;
     (void)state;
 
-    assert_int_equal(flo_json_parse("{}\0", 3, 10, &json, NULL),
-                     FLO_E_META_JSON);
-    assert_int_equal(flo_json_parse("[\"a\0b\"]", 7, 10, &json, NULL),
-                     FLO_E_META_JSON);
+    assert_int_equal(flo_json_parse("{}\0", 3, 10, &json, NULL), FLO_E_META_JSON);
+    assert_int_equal(flo_json_parse("[\"a\0b\"]", 7, 10, &json, NULL), FLO_E_META_JSON);
 }
 
 static void the_place_of_bad_utf8_is_told(void **state)
@@ -111,8 +107,7 @@ static void the_place_of_bad_utf8_is_told(void **state)
     struct flo_err err = {0};
     (void)state;
 
-    assert_int_equal(flo_json_parse("{\"a\":\"b\xff\"}", 10, 10, &json, &err),
-                     FLO_E_META_JSON);
+    assert_int_equal(flo_json_parse("{\"a\":\"b\xff\"}", 10, 10, &json, &err), FLO_E_META_JSON);
 
     assert_string_equal(err.what, "not UTF-8 at byte 7");
 }
@@ -125,10 +120,8 @@ static void size_and_depth_are_bounded_before_anything_is_built(void **state)
     (void)state;
     memset(deep, '[', DEEP);
 
-    assert_int_equal(flo_json_parse(deep, DEEP, DEEP, &json, NULL),
-                     FLO_E_META_JSON_DEPTH);
-    assert_int_equal(flo_json_parse(deep, DEEP, DEEP - 1, &json, NULL),
-                     FLO_E_META_TOO_LARGE);
+    assert_int_equal(flo_json_parse(deep, DEEP, DEEP, &json, NULL), FLO_E_META_JSON_DEPTH);
+    assert_int_equal(flo_json_parse(deep, DEEP, DEEP - 1, &json, NULL), FLO_E_META_TOO_LARGE);
     free(deep);
 }
 
@@ -149,8 +142,7 @@ static void objects_and_arrays_are_counted_before_they_are_built(void **state)
     assert_int_equal(flo_json_parse(many, BYTES, BYTES, &json, NULL), 0);
     flo_json_cleanup(&json);
     memcpy(many + BYTES - 1, ",{}]", 4);
-    assert_int_equal(flo_json_parse(many, BYTES + 3, BYTES + 3, &json, &err),
-                     FLO_E_META_TOO_LARGE);
+    assert_int_equal(flo_json_parse(many, BYTES + 3, BYTES + 3, &json, &err), FLO_E_META_TOO_LARGE);
     assert_string_equal(err.what, "more than 65536 objects and arrays");
     memset(many, '[', BYTES);
     many[1] = many[BYTES - 2] = '"'; /* those in a text do not count */
@@ -163,13 +155,12 @@ static void objects_and_arrays_are_counted_before_they_are_built(void **state)
 static void fields_are_read_by_type_and_range(void **state)
 {
     FLO_CLEANUP(flo_json_cleanup)
-    json_t *json = parsed(
-        "{\"t\":\"text\",\"n\":7,\"m\":-7,\"r\":1.5,\"b\":true,"
-        "\"o\":{},\"a\":[1,2],\"z\":null,\"at\":\"2026-11-20T07:00:00Z\","
-        "\"name\":\"chat-s\",\"bad\":\"No!\","
-        "\"id\":\"00000000-0000-4000-8000-000000000000\","
-        "\"d\":\"sha256:0123456789abcdef0123456789abcdef0123456789abcdef"
-        "0123456789abcdef\"}");
+    json_t *json = parsed("{\"t\":\"text\",\"n\":7,\"m\":-7,\"r\":1.5,\"b\":true,"
+                          "\"o\":{},\"a\":[1,2],\"z\":null,\"at\":\"2026-11-20T07:00:00Z\","
+                          "\"name\":\"chat-s\",\"bad\":\"No!\","
+                          "\"id\":\"00000000-0000-4000-8000-000000000000\","
+                          "\"d\":\"sha256:0123456789abcdef0123456789abcdef0123456789abcdef"
+                          "0123456789abcdef\"}");
     const char *text = NULL;
     uint64_t u64 = 0;
     double real = 0;
@@ -195,24 +186,15 @@ static void fields_are_read_by_type_and_range(void **state)
     assert_int_equal(flo_json_get_digest(json, "d", &digest, NULL), 0);
     assert_int_equal(digest.bytes[1], 0x23);
 
-    assert_int_equal(flo_json_get_name(json, "bad", &text, NULL),
-                     FLO_E_META_NAME);
-    assert_int_equal(flo_json_get_uuid(json, "bad", &text, NULL),
-                     FLO_E_META_SCHEMA);
-    assert_int_equal(flo_json_get_digest(json, "bad", &digest, NULL),
-                     FLO_E_META_SCHEMA);
-    assert_int_equal(flo_json_get_object(json, "a", &part, NULL),
-                     FLO_E_META_SCHEMA);
-    assert_int_equal(flo_json_get_array(json, "a", 1, &part, NULL),
-                     FLO_E_META_SCHEMA);
-    assert_int_equal(flo_json_get_bool(json, "n", &yes, NULL),
-                     FLO_E_META_SCHEMA);
-    assert_int_equal(flo_json_get_u64(json, "r", 0, 9, &u64, NULL),
-                     FLO_E_META_SCHEMA);
-    assert_int_equal(flo_json_get_u64(json, "m", 0, 9, &u64, NULL),
-                     FLO_E_META_SCHEMA);
-    assert_int_equal(flo_json_get_text(json, "z", 9, &text, NULL),
-                     FLO_E_META_SCHEMA);
+    assert_int_equal(flo_json_get_name(json, "bad", &text, NULL), FLO_E_META_NAME);
+    assert_int_equal(flo_json_get_uuid(json, "bad", &text, NULL), FLO_E_META_SCHEMA);
+    assert_int_equal(flo_json_get_digest(json, "bad", &digest, NULL), FLO_E_META_SCHEMA);
+    assert_int_equal(flo_json_get_object(json, "a", &part, NULL), FLO_E_META_SCHEMA);
+    assert_int_equal(flo_json_get_array(json, "a", 1, &part, NULL), FLO_E_META_SCHEMA);
+    assert_int_equal(flo_json_get_bool(json, "n", &yes, NULL), FLO_E_META_SCHEMA);
+    assert_int_equal(flo_json_get_u64(json, "r", 0, 9, &u64, NULL), FLO_E_META_SCHEMA);
+    assert_int_equal(flo_json_get_u64(json, "m", 0, 9, &u64, NULL), FLO_E_META_SCHEMA);
+    assert_int_equal(flo_json_get_text(json, "z", 9, &text, NULL), FLO_E_META_SCHEMA);
 }
 
 static void a_refusal_names_field_value_and_limit(void **state)
@@ -223,18 +205,14 @@ static void a_refusal_names_field_value_and_limit(void **state)
     uint64_t u64 = 3;
     (void)state;
 
-    assert_int_equal(flo_json_get_u64(json, "n", 0, 10, &u64, &err),
-                     FLO_E_META_SCHEMA);
+    assert_int_equal(flo_json_get_u64(json, "n", 0, 10, &u64, &err), FLO_E_META_SCHEMA);
     assert_string_equal(err.what, "field `n`: 12 is above 10");
     assert_int_equal(u64, 3);
-    assert_int_equal(flo_json_get_u64(json, "n", 13, 20, &u64, &err),
-                     FLO_E_META_SCHEMA);
+    assert_int_equal(flo_json_get_u64(json, "n", 13, 20, &u64, &err), FLO_E_META_SCHEMA);
     assert_string_equal(err.what, "field `n`: 12 is below 13");
-    assert_int_equal(flo_json_get_text(json, "t", 9, &text, &err),
-                     FLO_E_META_SCHEMA);
+    assert_int_equal(flo_json_get_text(json, "t", 9, &text, &err), FLO_E_META_SCHEMA);
     assert_string_equal(err.what, "field `t`: an array, not a text");
-    assert_int_equal(flo_json_get_text(json, "x", 9, &text, &err),
-                     FLO_E_META_SCHEMA);
+    assert_int_equal(flo_json_get_text(json, "x", 9, &text, &err), FLO_E_META_SCHEMA);
     assert_string_equal(err.what, "field `x`: missing");
 }
 
@@ -254,8 +232,7 @@ static void an_optional_field_may_be_missing_but_not_wrong(void **state)
     assert_int_equal(u64, 5);
     assert_int_equal(flo_json_opt_u64(json, "z", 0, 9, 6, &u64, NULL), 0);
     assert_int_equal(u64, 6);
-    assert_int_equal(flo_json_opt_u64(json, "n", 0, 9, 5, &u64, NULL),
-                     FLO_E_META_SCHEMA);
+    assert_int_equal(flo_json_opt_u64(json, "n", 0, 9, 5, &u64, NULL), FLO_E_META_SCHEMA);
     assert_int_equal(flo_json_opt_text(json, "q", 9, "std", &text, NULL), 0);
     assert_string_equal(text, "std");
     assert_int_equal(flo_json_opt_real(json, "q", 0, 9, 2, &real, NULL), 0);
@@ -274,11 +251,9 @@ static void an_optional_field_may_be_missing_but_not_wrong(void **state)
 
 static void the_canonical_text_does_not_depend_on_order(void **state)
 {
-    static const char wanted[] =
-        "{\"a\":[1,2],\"b\":{\"x\":\"\\\"\",\"y\":null},\"c\":true}";
+    static const char wanted[] = "{\"a\":[1,2],\"b\":{\"x\":\"\\\"\",\"y\":null},\"c\":true}";
     FLO_CLEANUP(flo_json_cleanup)
-    json_t *one = parsed(
-        "{ \"c\":true, \"b\":{\"y\":null,\"x\":\"\\u0022\"}, \"a\":[1,2]}");
+    json_t *one = parsed("{ \"c\":true, \"b\":{\"y\":null,\"x\":\"\\u0022\"}, \"a\":[1,2]}");
     FLO_CLEANUP(flo_json_cleanup) json_t *two = parsed(wanted);
     struct flo_buf a = {0};
     struct flo_buf b = {0};
@@ -321,8 +296,7 @@ static void the_quick_way_builds_the_tree_of_jansson(void **state)
         FLO_CLEANUP(flo_json_cleanup)
         json_t *ours = flo_json_quick(texts[i], strlen(texts[i]));
         FLO_CLEANUP(flo_json_cleanup)
-        json_t *theirs = json_loadb(texts[i], strlen(texts[i]),
-                                    JSON_REJECT_DUPLICATES, NULL);
+        json_t *theirs = json_loadb(texts[i], strlen(texts[i]), JSON_REJECT_DUPLICATES, NULL);
 
         assert_non_null(ours);
         assert_non_null(theirs);
@@ -339,8 +313,7 @@ static void the_quick_way_builds_the_tree_of_jansson(void **state)
 static void the_quick_way_leaves_the_rest_to_jansson(void **state)
 {
     static const char *const taken[] = {
-        "[\"\\ud83d\\ude00\"]", "[9223372036854775807]",
-        "[-9223372036854775808]",
+        "[\"\\ud83d\\ude00\"]", "[9223372036854775807]", "[-9223372036854775808]",
         "[1."
         "00000000000000000000000000000000000000000000000000000000000000001]"};
     static const char *const refused[] = {
@@ -359,10 +332,8 @@ static void the_quick_way_leaves_the_rest_to_jansson(void **state)
     for (size_t i = 0; i < FLO_COUNT(refused); i++) {
         size_t bytes = strlen(refused[i]);
         assert_true(flo_json_parse(refused[i], bytes, 4096, &json, &err) < 0);
-        assert_null(
-            json_loadb(refused[i], bytes, JSON_REJECT_DUPLICATES, &why));
-        snprintf(wanted, sizeof(wanted), "%s at byte %d", why.text,
-                 why.position);
+        assert_null(json_loadb(refused[i], bytes, JSON_REJECT_DUPLICATES, &why));
+        snprintf(wanted, sizeof(wanted), "%s at byte %d", why.text, why.position);
         assert_string_equal(err.what, wanted);
     }
 }

@@ -31,9 +31,8 @@ struct world {
 
 static struct sockaddr_in loopback(uint16_t port)
 {
-    return (struct sockaddr_in){.sin_family = AF_INET,
-                                .sin_port = htons(port),
-                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    return (struct sockaddr_in){
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 }
 
 static int open_world(void **state)
@@ -48,10 +47,8 @@ static int open_world(void **state)
     assert_int_equal(bind(world->listener, (struct sockaddr *)&at, bytes), 0);
     assert_int_equal(listen(world->listener, 8), 0);
     getsockname(world->listener, (struct sockaddr *)&at, &bytes);
-    snprintf(world->target, sizeof(world->target), "127.0.0.1:%u",
-             ntohs(at.sin_port));
-    assert_int_equal(flo_relay_open(world->base, "127.0.0.1:0", &world->relay,
-                                    &world->port, &err),
+    snprintf(world->target, sizeof(world->target), "127.0.0.1:%u", ntohs(at.sin_port));
+    assert_int_equal(flo_relay_open(world->base, "127.0.0.1:0", &world->relay, &world->port, &err),
                      0);
     *state = world;
     return 0;
@@ -223,16 +220,12 @@ static void an_address_that_is_taken_is_said(void **state)
     struct flo_err err = {0};
     uint16_t port;
 
-    assert_int_equal(
-        flo_relay_open(world->base, world->target, &none, &port, &err),
-        FLO_E_PORT_IN_USE);
-    assert_int_equal(
-        flo_relay_open(world->base, "nonsense", &none, &port, &err),
-        FLO_E_CFG_RANGE);
+    assert_int_equal(flo_relay_open(world->base, world->target, &none, &port, &err),
+                     FLO_E_PORT_IN_USE);
+    assert_int_equal(flo_relay_open(world->base, "nonsense", &none, &port, &err), FLO_E_CFG_RANGE);
 }
 
-#define RELAY(test)                                                            \
-    cmocka_unit_test_setup_teardown(test, open_world, close_world)
+#define RELAY(test) cmocka_unit_test_setup_teardown(test, open_world, close_world)
 
 int main(void)
 {

@@ -25,24 +25,21 @@ static void manager_open(struct manager *manager)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     char name[64];
-    int bytes = snprintf(name, sizeof(name), "@flotilla-service-test-%ld",
-                         (long)getpid());
+    int bytes = snprintf(name, sizeof(name), "@flotilla-service-test-%ld", (long)getpid());
 
     manager->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     assert_true(manager->fd >= 0);
     memcpy(address.sun_path + 1, name + 1, (size_t)bytes - 1);
-    assert_int_equal(
-        bind(manager->fd, (struct sockaddr *)&address,
-             (socklen_t)(offsetof(struct sockaddr_un, sun_path) + bytes)),
-        0);
+    assert_int_equal(bind(manager->fd, (struct sockaddr *)&address,
+                          (socklen_t)(offsetof(struct sockaddr_un, sun_path) + bytes)),
+                     0);
     setenv("NOTIFY_SOCKET", name, 1);
 }
 
 /* The next datagram, "" when none waits. */
 static const char *hear(struct manager *manager)
 {
-    ssize_t bytes = recv(manager->fd, manager->heard,
-                         sizeof(manager->heard) - 1, MSG_DONTWAIT);
+    ssize_t bytes = recv(manager->fd, manager->heard, sizeof(manager->heard) - 1, MSG_DONTWAIT);
 
     manager->heard[bytes > 0 ? bytes : 0] = '\0';
     return manager->heard;
@@ -103,8 +100,7 @@ static void the_watchdog_of_another_process_is_not_fed(void **state)
     assert_non_null(service);
     assert_null(getenv("NOTIFY_SOCKET")); /* no child speaks for it */
     flo_service_ready(service, base);
-    assert_int_equal(event_base_get_num_events(base, EVENT_BASE_COUNT_ADDED),
-                     0);
+    assert_int_equal(event_base_get_num_events(base, EVENT_BASE_COUNT_ADDED), 0);
     flo_service_stop(service);
     event_base_free(base);
     close(manager.fd);

@@ -15,18 +15,14 @@
 
 /* The real call, whose deadline is noted. */
 static uint64_t until_us;
-int __real_pthread_cond_timedwait(pthread_cond_t *condition,
-                                  pthread_mutex_t *lock,
+int __real_pthread_cond_timedwait(pthread_cond_t *condition, pthread_mutex_t *lock,
                                   const struct timespec *until);
-int __wrap_pthread_cond_timedwait(pthread_cond_t *condition,
-                                  pthread_mutex_t *lock,
+int __wrap_pthread_cond_timedwait(pthread_cond_t *condition, pthread_mutex_t *lock,
                                   const struct timespec *until);
-int __wrap_pthread_cond_timedwait(pthread_cond_t *condition,
-                                  pthread_mutex_t *lock,
+int __wrap_pthread_cond_timedwait(pthread_cond_t *condition, pthread_mutex_t *lock,
                                   const struct timespec *until)
 {
-    until_us =
-        (uint64_t)until->tv_sec * 1000000 + (uint64_t)until->tv_nsec / 1000;
+    until_us = (uint64_t)until->tv_sec * 1000000 + (uint64_t)until->tv_nsec / 1000;
     return __real_pthread_cond_timedwait(condition, lock, until);
 }
 

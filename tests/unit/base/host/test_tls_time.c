@@ -31,21 +31,16 @@ static void make(struct world *world, int64_t shift_ms, unsigned days)
     struct flo_certificate_wish ca = {.common_name = "fleet test",
                                       .days = 3650, /* 32-bit time_t */
                                       .now_ms = now_ms - 900 * DAY_MS};
-    struct flo_certificate_wish wish = {.common_name = "broker",
-                                        .days = days,
-                                        .is_server = true,
-                                        .now_ms = now_ms};
+    struct flo_certificate_wish wish = {
+        .common_name = "broker", .days = days, .is_server = true, .now_ms = now_ms};
 
     memset(world, 0, sizeof(*world));
     assert_int_equal(flo_key_generate(&world->authority_key, NULL), 0);
     assert_int_equal(flo_key_generate(&world->key, NULL), 0);
-    assert_int_equal(
-        flo_authority_make(world->authority_key, &ca, &world->authority, NULL),
-        0);
-    assert_int_equal(flo_certificate_issue_for(
-                         world->authority_key, world->authority.data,
-                         world->authority.bytes, flo_key_public(world->key),
-                         &wish, &world->leaf, NULL),
+    assert_int_equal(flo_authority_make(world->authority_key, &ca, &world->authority, NULL), 0);
+    assert_int_equal(flo_certificate_issue_for(world->authority_key, world->authority.data,
+                                               world->authority.bytes, flo_key_public(world->key),
+                                               &wish, &world->leaf, NULL),
                      0);
 }
 
@@ -144,15 +139,12 @@ static void what_begins_later_may_have_begun_where_nobody_knows(void **state)
 }
 
 /* Both times of the certificate, and the clock's. */
-static void assert_says_times(const char *problem, const struct world *world,
-                              const char *begin)
+static void assert_says_times(const char *problem, const struct world *world, const char *begin)
 {
     struct flo_certificate facts;
     char from[25], until[25], now[25];
 
-    assert_int_equal(
-        flo_certificate_read(world->leaf.data, world->leaf.bytes, &facts, NULL),
-        0);
+    assert_int_equal(flo_certificate_read(world->leaf.data, world->leaf.bytes, &facts, NULL), 0);
     flo_time_text(facts.not_before_ms, from);
     flo_time_text(facts.not_after_ms, until);
     flo_time_text(waits_wall_ms(), now);
@@ -211,9 +203,7 @@ static void the_peers_certificate_tells_what_time_it_was(void **state)
     (void)state;
 
     make(&world, 0, 30);
-    assert_int_equal(
-        flo_certificate_read(world.leaf.data, world.leaf.bytes, &facts, NULL),
-        0);
+    assert_int_equal(flo_certificate_read(world.leaf.data, world.leaf.bytes, &facts, NULL), 0);
     assert_int_equal(flo_tls_time_set(1000, false, NULL), 0);
     assert_int_equal(verify(&world), X509_V_OK);
     assert_true(flo_tls_time_peer(&from, &until));

@@ -4,25 +4,25 @@
 
 #include "engine/chat/calls/form.h"
 
-#define TOOLS                                                                  \
-    "[{\"type\":\"function\",\"function\":{\"name\":\"get\",\"parameters\":{"  \
-    "\"type\":\"object\",\"properties\":{\"city\":{\"type\":\"string\"},"      \
-    "\"days\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":9},"             \
-    "\"unit\":{\"type\":\"string\",\"enum\":[\"C\",\"K\"]},"                   \
-    "\"dry\":{\"type\":\"boolean\"},"                                          \
-    "\"on\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}},"             \
-    "\"by\":{\"type\":[\"string\",\"null\"]},"                                 \
-    "\"at\":{\"anyOf\":[{\"type\":\"string\",\"maxLength\":6},{\"type\":"      \
-    "\"null\"}]},"                                                             \
-    "\"in\":{\"type\":\"object\",\"properties\":{\"x\":{\"type\":\"array\","   \
-    "\"items\":{\"type\":\"object\",\"properties\":{\"y\":{\"type\":"          \
-    "\"string\"}}}},\"z\":{}}}},"                                              \
-    "\"required\":[\"city\"]}}},"                                              \
+#define TOOLS                                                                                      \
+    "[{\"type\":\"function\",\"function\":{\"name\":\"get\",\"parameters\":{"                      \
+    "\"type\":\"object\",\"properties\":{\"city\":{\"type\":\"string\"},"                          \
+    "\"days\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":9},"                                 \
+    "\"unit\":{\"type\":\"string\",\"enum\":[\"C\",\"K\"]},"                                       \
+    "\"dry\":{\"type\":\"boolean\"},"                                                              \
+    "\"on\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}},"                                 \
+    "\"by\":{\"type\":[\"string\",\"null\"]},"                                                     \
+    "\"at\":{\"anyOf\":[{\"type\":\"string\",\"maxLength\":6},{\"type\":"                          \
+    "\"null\"}]},"                                                                                 \
+    "\"in\":{\"type\":\"object\",\"properties\":{\"x\":{\"type\":\"array\","                       \
+    "\"items\":{\"type\":\"object\",\"properties\":{\"y\":{\"type\":"                              \
+    "\"string\"}}}},\"z\":{}}}},"                                                                  \
+    "\"required\":[\"city\"]}}},"                                                                  \
     "{\"type\":\"function\",\"function\":{\"name\":\"get_now\"}}]"
 
-#define TEXT(t)                                                                \
-    {                                                                          \
-        .data = t, .bytes = sizeof(t) - 1                                      \
+#define TEXT(t)                                                                                    \
+    {                                                                                              \
+        .data = t, .bytes = sizeof(t) - 1                                                          \
     }
 
 static const struct flo_call_form hermes = {
@@ -104,7 +104,7 @@ static const struct flo_call_form marked = {
     .next = TEXT("}<tool_call|><|tool_call>call:"),
     .close = TEXT("}<tool_call|>"),
 };
-static const struct flo_call_form *const forms[] = {
-    &hermes, &bare, &fields, &snake, &python, &harmony, &marked};
+static const struct flo_call_form *const forms[] = {&hermes, &bare,    &fields, &snake,
+                                                    &python, &harmony, &marked};
 
 #endif

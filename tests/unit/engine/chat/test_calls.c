@@ -24,8 +24,7 @@ struct world {
 static void open_world(struct world *w)
 {
     memset(w, 0, sizeof(*w));
-    assert_int_equal(
-        flo_tools_open(&w->tools, TOOLS, sizeof(TOOLS) - 1, 4096, NULL), 0);
+    assert_int_equal(flo_tools_open(&w->tools, TOOLS, sizeof(TOOLS) - 1, 4096, NULL), 0);
     assert_int_equal(flo_tool_list_make(&w->list, &w->tools, NULL), 0);
 }
 
@@ -37,8 +36,7 @@ static void close_world(struct world *w)
 }
 
 /* Parts as one text: t:... r:... call:name:... */
-static void tell(void *context, enum flo_part_kind part, const char *text,
-                 size_t bytes)
+static void tell(void *context, enum flo_part_kind part, const char *text, size_t bytes)
 {
     static const char *const names[] = {"t:", "r:", "call:", ""};
     static enum flo_part_kind last;
@@ -53,26 +51,23 @@ static void tell(void *context, enum flo_part_kind part, const char *text,
 }
 
 /* In pieces of so many bytes. */
-static void read_all(struct world *w, const struct flo_call_form *form,
-                     const char *text, size_t piece)
+static void read_all(struct world *w, const struct flo_call_form *form, const char *text,
+                     size_t piece)
 {
     struct flo_call_reader *reader = NULL;
     size_t bytes = strlen(text);
 
     w->told.bytes = 0;
-    assert_int_equal(
-        flo_call_reader_open(form, &w->list, false, tell, w, &reader, NULL), 0);
+    assert_int_equal(flo_call_reader_open(form, &w->list, false, tell, w, &reader, NULL), 0);
     for (size_t at = 0; at < bytes; at += piece) {
-        flo_call_reader_add(reader, text + at,
-                            bytes - at < piece ? bytes - at : piece);
+        flo_call_reader_add(reader, text + at, bytes - at < piece ? bytes - at : piece);
     }
     flo_call_reader_end(reader);
     flo_call_reader_close(reader);
     flo_buf_add(&w->told, "", 1);
 }
 
-static bool takes(struct world *w, const struct flo_call_form *form,
-                  const char *text, bool is_one)
+static bool takes(struct world *w, const struct flo_call_form *form, const char *text, bool is_one)
 {
     static const struct flo_pieces none;
     const struct flo_call_choice choice = {.is_one = is_one, .may_blank = true};
@@ -85,8 +80,8 @@ static bool takes(struct world *w, const struct flo_call_form *form,
     }
     assert_int_equal(flo_matcher_open(program, &none, 64, &matcher, NULL), 0);
     uint32_t state = flo_matcher_start(matcher);
-    bool fits = flo_matcher_walk(matcher, &state, text, strlen(text)) &&
-                matcher->states[state].may_end;
+    bool fits =
+        flo_matcher_walk(matcher, &state, text, strlen(text)) && matcher->states[state].may_end;
     flo_matcher_close(matcher);
     return fits;
 }
@@ -98,16 +93,14 @@ static void a_text_of_its_own_form_may_come_in_place_of_calls(void **state)
         "[{\"function\":{\"name\":\"get\"}},{\"answer\":{\"type\":\"object\","
         "\"properties\":{\"n\":{\"$ref\":\"#/$defs/n\"}},\"required\":[\"n\"],"
         "\"$defs\":{\"n\":{\"enum\":[1,2]}}}}]";
-    static const struct flo_call_form *const kinds[] = {&hermes, &bare,
-                                                        &fields};
+    static const struct flo_call_form *const kinds[] = {&hermes, &bare, &fields};
     struct world w = {0};
     struct flo_err err = {0};
     struct flo_program *program = NULL;
     const struct flo_call_choice any = {0};
 
     (void)state;
-    assert_int_equal(
-        flo_tools_open(&w.tools, text, sizeof(text) - 1, 4096, NULL), 0);
+    assert_int_equal(flo_tools_open(&w.tools, text, sizeof(text) - 1, 4096, NULL), 0);
     assert_int_equal(w.tools.count, 1);
     for (size_t i = 0; i < FLO_COUNT(kinds); i++) {
         assert_true(takes(&w, kinds[i], "{\"n\": 2}", false));
@@ -138,12 +131,9 @@ static void a_form_that_cannot_be_kept_names_its_place(void **state)
     const struct flo_call_choice any = {0};
 
     (void)state;
-    assert_int_equal(flo_tools_open(&tools, text, sizeof(text) - 1, 4096, NULL),
-                     0);
-    assert_int_equal(flo_calls_compile(&tools, &hermes, &any, &program, &err),
-                     FLO_E_INFER_SCHEMA);
-    assert_string_equal(err.what,
-                        "schema /properties/n/multipleOf: is not supported");
+    assert_int_equal(flo_tools_open(&tools, text, sizeof(text) - 1, 4096, NULL), 0);
+    assert_int_equal(flo_calls_compile(&tools, &hermes, &any, &program, &err), FLO_E_INFER_SCHEMA);
+    assert_string_equal(err.what, "schema /properties/n/multipleOf: is not supported");
     flo_tools_close(&tools);
 }
 
@@ -161,8 +151,7 @@ static const struct {
      "{}}\n</tool_call>\n<tool_call>\n{\"name\": \"get\", \"arguments\": "
      "{\"city\": \"\"}}\n</tool_call>",
      "call:get_now|{}|call:get|{\"city\": \"\"}"},
-    {&bare, "{\"name\": \"get\", \"parameters\": {\"city\": \"x\"}}",
-     "call:get|{\"city\": \"x\"}"},
+    {&bare, "{\"name\": \"get\", \"parameters\": {\"city\": \"x\"}}", "call:get|{\"city\": \"x\"}"},
     {&bare,
      "{\"name\": \"get_now\", \"parameters\": {}}; {\"name\": \"get_now\", "
      "\"parameters\": {}}",
@@ -203,8 +192,7 @@ static const struct {
      " to=functions.get<|channel|>commentary json<|message|>{\"city\": "
      "\"<|end|>\"}<|call|>",
      "call:get|{\"city\": \"<|end|>\"}"},
-    {&harmony,
-     "<|channel|>commentary to=functions.get_now json<|message|>{}<|call|>",
+    {&harmony, "<|channel|>commentary to=functions.get_now json<|message|>{}<|call|>",
      "call:get_now|{}"},
     {&marked,
      "<|tool_call>call:get{city:<|\"|>a \"b\\\n<|\"|>,days:2,unit:<|\"|>K"
@@ -263,8 +251,7 @@ static void no_other_calls_are_taken(void **state)
         {&python, "<|call|>[get(city=\"a\", dry=true)]"},
         {&python, "<|call|>[get(days=2)]"},
         {&marked, "<|tool_call>call:get{city:\"a\"}<tool_call|>"},
-        {&marked,
-         "<|tool_call>call:get{city:<|\"|>a<|\"|>,on:[1]}<tool_call|>"},
+        {&marked, "<|tool_call>call:get{city:<|\"|>a<|\"|>,on:[1]}<tool_call|>"},
         {&harmony, " to=functions.get_now json<|message|>{}<|call|>"},
         {&harmony, "<|channel|>analysis to=functions.get_now json<|message|>{}"
                    "<|call|>"},
@@ -290,8 +277,7 @@ static void text_and_thoughts_stand_apart_from_calls(void **state)
         const char *text, *told;
     } rows[] = {
         {&hermes, "plain <b>text</b>\n", "t:plain <b>text</b>\n"},
-        {&hermes, "<think>\nso <tool_call> is\n</think>\n\nYes.",
-         "r:so <tool_call> is|t:Yes."},
+        {&hermes, "<think>\nso <tool_call> is\n</think>\n\nYes.", "r:so <tool_call> is|t:Yes."},
         {&hermes,
          "I look.\n\n<tool_call>\n{\"name\": \"get_now\", \"arguments\": "
          "{}}\n</tool_call>",
@@ -303,8 +289,7 @@ static void text_and_thoughts_stand_apart_from_calls(void **state)
         {&hermes, "ends in <tool_c", "t:ends in <tool_c"},
         {&hermes, "<tool_call>\n{\"name\": \"ge", ""},
         {&hermes, "<tool_call>\n{\"name\": \"gone\", \"arguments\": {}}", ""},
-        {&hermes,
-         "<tool_call>\n{\"name\": \"get\", \"arguments\": {\"city\": \"Tal",
+        {&hermes, "<tool_call>\n{\"name\": \"get\", \"arguments\": {\"city\": \"Tal",
          "call:get|{\"city\": \"Tal"},
         {&bare, "{\"name\": \"Bob\"}", "t:{\"name\": \"Bob\"}"},
         {&bare, " {\"name\": \"get", "t: {\"name\": \"get"},
@@ -323,8 +308,7 @@ static void text_and_thoughts_stand_apart_from_calls(void **state)
          "assistant to=functions.get_now<|channel|>commentary json<|message|>{}"
          "<|call|>",
          "r:1+1|call:get_now|{}"},
-        {&harmony, "to <|channel|>final<|message|>a",
-         "t:to <|channel|>final<|message|>a"},
+        {&harmony, "to <|channel|>final<|message|>a", "t:to <|channel|>final<|message|>a"},
         {&harmony, "<|channel|>fin", ""},
         {&harmony, "<|chan", "t:<|chan"},
         {&harmony, "<|channel|>final<|message|>a<|end|> b", "t:a<|end|> b"},
@@ -344,28 +328,24 @@ static void text_and_thoughts_stand_apart_from_calls(void **state)
 
 /* So many bytes of an answer may come while the grammar may sleep; all of it,
  * and it may end: its bytes and one. */
-static size_t count_taken(struct world *w, const struct flo_call_form *form,
-                          bool is_required, const char *text)
+static size_t count_taken(struct world *w, const struct flo_call_form *form, bool is_required,
+                          const char *text)
 {
     static const struct flo_pieces none;
     const struct flo_call_choice choice = {.is_one = true};
-    struct flo_lazy lazy = {.form = form,
-                            .tools = w->list,
-                            .starts_asleep = true,
-                            .is_required = is_required};
+    struct flo_lazy lazy = {
+        .form = form, .tools = w->list, .starts_asleep = true, .is_required = is_required};
     struct flo_program *program = NULL;
     struct flo_matcher *matcher = NULL;
     size_t at = 0;
 
-    assert_int_equal(
-        flo_calls_compile(&w->tools, form, &choice, &program, NULL), 0);
+    assert_int_equal(flo_calls_compile(&w->tools, form, &choice, &program, NULL), 0);
     assert_int_equal(flo_matcher_open(program, &none, 64, &matcher, NULL), 0);
     uint32_t state = flo_matcher_start(matcher);
     flo_lazy_reset(&lazy);
     while (text[at] != '\0') {
-        bool fits = lazy.sleeps
-                        ? flo_lazy_take(&lazy, matcher, &state, text + at, 1)
-                        : flo_matcher_walk(matcher, &state, text + at, 1);
+        bool fits = lazy.sleeps ? flo_lazy_take(&lazy, matcher, &state, text + at, 1)
+                                : flo_matcher_walk(matcher, &state, text + at, 1);
         if (!fits) {
             break;
         }
@@ -378,8 +358,7 @@ static size_t count_taken(struct world *w, const struct flo_call_form *form,
 
 static void a_call_that_must_come_has_no_text_before_it(void **state)
 {
-#define CHANNELS_CALL                                                          \
-    "<|channel|>commentary to=functions.get_now json<|message|>{}<|call|>"
+#define CHANNELS_CALL "<|channel|>commentary to=functions.get_now json<|message|>{}<|call|>"
 #define THOUGHT "<|channel|>analysis<|message|>so<|end|><|start|>assistant"
 #define SAYS "<|channel|>final<|message|>Yes."
     static const struct {
@@ -390,8 +369,7 @@ static void a_call_that_must_come_has_no_text_before_it(void **state)
         {SAYS, 11, sizeof(SAYS)},
         {THOUGHT, sizeof(THOUGHT) - 1, sizeof(THOUGHT)},
         {CHANNELS_CALL, sizeof(CHANNELS_CALL), sizeof(CHANNELS_CALL)},
-        {THOUGHT CHANNELS_CALL, sizeof(THOUGHT CHANNELS_CALL),
-         sizeof(THOUGHT CHANNELS_CALL)},
+        {THOUGHT CHANNELS_CALL, sizeof(THOUGHT CHANNELS_CALL), sizeof(THOUGHT CHANNELS_CALL)},
         {THOUGHT SAYS, sizeof(THOUGHT) + 10, sizeof(THOUGHT SAYS)},
         {" to=functions.other", 14, 14},
         {"<|channel|>commentary to=functions.get x", 39, 39},
@@ -401,10 +379,8 @@ static void a_call_that_must_come_has_no_text_before_it(void **state)
     (void)state;
     open_world(&w);
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
-        assert_int_equal(count_taken(&w, &harmony, true, rows[i].text),
-                         rows[i].required);
-        assert_int_equal(count_taken(&w, &harmony, false, rows[i].text),
-                         rows[i].free);
+        assert_int_equal(count_taken(&w, &harmony, true, rows[i].text), rows[i].required);
+        assert_int_equal(count_taken(&w, &harmony, false, rows[i].text), rows[i].free);
     }
     close_world(&w);
 }
@@ -428,8 +404,7 @@ static void tools_that_are_none_are_refused_by_place(void **state)
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         struct flo_tools tools = {0};
         struct flo_err err = {0};
-        assert_int_equal(flo_tools_open(&tools, rows[i].tools,
-                                        strlen(rows[i].tools), 0, &err),
+        assert_int_equal(flo_tools_open(&tools, rows[i].tools, strlen(rows[i].tools), 0, &err),
                          FLO_E_INFER_PARAM);
         if (strstr(err.what, rows[i].what) == NULL) {
             fail_msg("%s: %s", rows[i].tools, err.what);
@@ -450,15 +425,10 @@ static void parameters_that_cannot_be_kept_name_their_tool(void **state)
     const struct flo_call_choice any = {0}, other = {"sell", 4, false, false};
 
     (void)state;
-    assert_int_equal(flo_tools_open(&tools, text, sizeof(text) - 1, 4096, NULL),
-                     0);
-    assert_int_equal(flo_calls_compile(&tools, &hermes, &any, &program, &err),
-                     FLO_E_INFER_SCHEMA);
-    assert_string_equal(
-        err.what,
-        "schema /tools/buy/properties/n/multipleOf: is not supported");
-    assert_int_equal(flo_calls_compile(&tools, &hermes, &other, &program, &err),
-                     FLO_E_INFER_PARAM);
+    assert_int_equal(flo_tools_open(&tools, text, sizeof(text) - 1, 4096, NULL), 0);
+    assert_int_equal(flo_calls_compile(&tools, &hermes, &any, &program, &err), FLO_E_INFER_SCHEMA);
+    assert_string_equal(err.what, "schema /tools/buy/properties/n/multipleOf: is not supported");
+    assert_int_equal(flo_calls_compile(&tools, &hermes, &other, &program, &err), FLO_E_INFER_PARAM);
     assert_string_equal(err.what, "tool_choice names none of the 1 tools");
     flo_tools_close(&tools);
 }

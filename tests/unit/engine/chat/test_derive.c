@@ -4,15 +4,13 @@
 #include "engine/token/control.h"
 
 /* A form's text, control tokens as they are spelled. */
-static void expect(const struct world *world, const struct flo_form_text *form,
-                   const char *wanted)
+static void expect(const struct world *world, const struct flo_form_text *form, const char *wanted)
 {
     struct flo_buf text = {0};
 
     for (size_t at = 0; at < form->bytes; at++) {
         if ((uint8_t)form->data[at] >= FLO_CONTROL_FIRST) {
-            flo_vocab_piece(world->vocab, flo_control_read(form->data + at),
-                            true, &text);
+            flo_vocab_piece(world->vocab, flo_control_read(form->data + at), true, &text);
             at += FLO_CONTROL_BYTES - 1;
         } else {
             flo_buf_add(&text, &form->data[at], 1);
@@ -24,22 +22,21 @@ static void expect(const struct world *world, const struct flo_form_text *form,
 }
 
 /* As gpt-oss: an answer's messages have heads. */
-#define HEADS(thought)                                                         \
-    "{% for m in messages %}{% if m.role == 'user' %}<|start|>user<|message|>" \
-    "{{ m.content }}<|end|>{% elif m.role == 'assistant' %}"                   \
-    "{% if m.tool_calls %}{% set c = m.tool_calls[0].function %}"              \
-    "{% if m." thought " %}<|start|>assistant<|channel|>analysis<|message|>"   \
-    "{{ m." thought " }}<|end|>{% endif %}<|start|>assistant to=functions."    \
-    "{{ c.name }}<|channel|>commentary json<|message|>"                        \
-    "{{ c.arguments | tojson }}<|call|>{% else %}"                             \
-    "<|start|>assistant<|channel|>final<|message|>{{ m.content }}<|end|>"      \
-    "{% endif %}{% elif m.role == 'tool' %}<|start|>tool<|message|>"           \
+#define HEADS(thought)                                                                             \
+    "{% for m in messages %}{% if m.role == 'user' %}<|start|>user<|message|>"                     \
+    "{{ m.content }}<|end|>{% elif m.role == 'assistant' %}"                                       \
+    "{% if m.tool_calls %}{% set c = m.tool_calls[0].function %}"                                  \
+    "{% if m." thought " %}<|start|>assistant<|channel|>analysis<|message|>"                       \
+    "{{ m." thought " }}<|end|>{% endif %}<|start|>assistant to=functions."                        \
+    "{{ c.name }}<|channel|>commentary json<|message|>"                                            \
+    "{{ c.arguments | tojson }}<|call|>{% else %}"                                                 \
+    "<|start|>assistant<|channel|>final<|message|>{{ m.content }}<|end|>"                          \
+    "{% endif %}{% elif m.role == 'tool' %}<|start|>tool<|message|>"                               \
     "{{ m.content }}<|end|>{% endif %}{% endfor %}<|start|>assistant"
 
 static void heads_of_messages_are_channels(void **state)
 {
-    static const char *const templates[] = {HEADS("reasoning_content"),
-                                            HEADS("content")};
+    static const char *const templates[] = {HEADS("reasoning_content"), HEADS("content")};
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(templates); i++) {
         struct world world;
@@ -51,8 +48,7 @@ static void heads_of_messages_are_channels(void **state)
         expect(&world, &form->body, "<|message|>");
         expect(&world, &form->open, " to=functions.");
         expect(&world, &form->mid, "<|channel|>commentary json<|message|>");
-        expect(&world, &form->channel_open,
-               "<|channel|>commentary to=functions.");
+        expect(&world, &form->channel_open, "<|channel|>commentary to=functions.");
         expect(&world, &form->channel_mid, " <|constrain|>json<|message|>");
         expect(&world, &form->thought_open, "<|channel|>analysis<|message|>");
         expect(&world, &form->thought_close, "<|end|><|start|>assistant");
@@ -64,23 +60,22 @@ static void heads_of_messages_are_channels(void **state)
 }
 
 /* As Gemma 4: texts stand between marks, names are bare. */
-#define MARKED(nested)                                                         \
-    "{% macro v(x) %}{% if x is string %}<|\"|>{{ x }}<|\"|>"                  \
-    "{% elif x is boolean %}{{ 'true' if x else 'false' }}"                    \
-    "{% elif x is mapping %}{{ '{" nested                                      \
-    "' }}{% for k, y in x.items() %}{{ k }}:"                                  \
-    "{{ v(y) }}{{ ',' if not loop.last }}{% endfor %}}"                        \
-    "{% elif x is none %}null{% elif x is sequence %}[{% for y in x %}"        \
-    "{{ v(y) }}{{ ',' if not loop.last }}{% endfor %}]"                        \
-    "{% else %}{{ x }}{% endif %}{% endmacro %}"                               \
-    "{% for m in messages %}<|start|>{{ m.role }}\n{{ m.content }}"            \
-    "{% for c in m.tool_calls or [] %}<|tool_call>call:{{ c.function.name + "  \
-    "'{' }}"                                                                   \
-    "{% for k, y in c.function.arguments.items() %}{{ k }}:{{ v(y) }}"         \
-    "{{ ',' if not loop.last }}{% endfor %}}<tool_call|>{% endfor %}"          \
-    "{% if not m.tool_calls %}<|end|>\n{% endif %}{% endfor %}"                \
-    "{% if not messages[-1].tool_calls %}<|start|>assistant\n"                 \
-    "{% if enable_thinking is not defined %}<|channel>thought\n<channel|>"     \
+#define MARKED(nested)                                                                             \
+    "{% macro v(x) %}{% if x is string %}<|\"|>{{ x }}<|\"|>"                                      \
+    "{% elif x is boolean %}{{ 'true' if x else 'false' }}"                                        \
+    "{% elif x is mapping %}{{ '{" nested "' }}{% for k, y in x.items() %}{{ k }}:"                \
+    "{{ v(y) }}{{ ',' if not loop.last }}{% endfor %}}"                                            \
+    "{% elif x is none %}null{% elif x is sequence %}[{% for y in x %}"                            \
+    "{{ v(y) }}{{ ',' if not loop.last }}{% endfor %}]"                                            \
+    "{% else %}{{ x }}{% endif %}{% endmacro %}"                                                   \
+    "{% for m in messages %}<|start|>{{ m.role }}\n{{ m.content }}"                                \
+    "{% for c in m.tool_calls or [] %}<|tool_call>call:{{ c.function.name + "                      \
+    "'{' }}"                                                                                       \
+    "{% for k, y in c.function.arguments.items() %}{{ k }}:{{ v(y) }}"                             \
+    "{{ ',' if not loop.last }}{% endfor %}}<tool_call|>{% endfor %}"                              \
+    "{% if not m.tool_calls %}<|end|>\n{% endif %}{% endfor %}"                                    \
+    "{% if not messages[-1].tool_calls %}<|start|>assistant\n"                                     \
+    "{% if enable_thinking is not defined %}<|channel>thought\n<channel|>"                         \
     "{% endif %}{% endif %}"
 
 static void texts_between_marks_are_found(void **state)

@@ -17,33 +17,28 @@
 #define FOLDER "tests/golden/token/templates/"
 #define MESSAGES_MAX 8
 
-static const char *const templates[] = {
-    "chatml", "thinking", "dated",    "functions", "instruct",
-    "marked", "turns",    "prefixed", "ended",     "zephyr",
-    "sys",    "observed", "gathered", "odds"};
+static const char *const templates[] = {"chatml", "thinking", "dated",    "functions", "instruct",
+                                        "marked", "turns",    "prefixed", "ended",     "zephyr",
+                                        "sys",    "observed", "gathered", "odds"};
 
 /* A line of conversations.txt: roles and texts in hex. */
 static size_t read_talk(char *line, struct flo_engine_message *messages)
 {
     size_t count = 0;
     char *rest = NULL;
-    for (char *role = strtok_r(line, " ", &rest); role != NULL;
-         role = strtok_r(NULL, " ", &rest)) {
+    for (char *role = strtok_r(line, " ", &rest); role != NULL; role = strtok_r(NULL, " ", &rest)) {
         struct flo_engine_message *message = &messages[count++];
         char *hex = strtok_r(NULL, " ", &rest);
         assert_non_null(hex);
         assert_true(count <= MESSAGES_MAX);
         *message = (struct flo_engine_message){.role = role};
-        message->text = from_hex(hex, strcmp(hex, "-") == 0 ? 0 : strlen(hex),
-                                 &message->bytes);
+        message->text = from_hex(hex, strcmp(hex, "-") == 0 ? 0 : strlen(hex), &message->bytes);
     }
     return count;
 }
 
-static int render(const char *text, size_t bytes,
-                  const struct flo_engine_message *messages, size_t count,
-                  struct flo_buf *out, struct flo_buf *marks,
-                  struct flo_err *err)
+static int render(const char *text, size_t bytes, const struct flo_engine_message *messages,
+                  size_t count, struct flo_buf *out, struct flo_buf *marks, struct flo_err *err)
 {
     struct flo_jinja *jinja = NULL;
     const struct flo_jinja_input input = {
@@ -55,8 +50,7 @@ static int render(const char *text, size_t bytes,
 }
 
 static void expect_line(const char *name, const char *text, size_t bytes,
-                        const struct flo_engine_message *messages, size_t count,
-                        const char *wanted)
+                        const struct flo_engine_message *messages, size_t count, const char *wanted)
 {
     struct flo_buf out = {0}, marks = {0};
     struct flo_err err = {0};
@@ -69,10 +63,9 @@ static void expect_line(const char *name, const char *text, size_t bytes,
         if (rv != 0) {
             fail_msg("%s: %s", name, err.what);
         }
-        if (out.bytes != wanted_bytes ||
-            memcmp(out.data, whole, wanted_bytes) != 0) {
-            fail_msg("%s: got\n%.*s\nbut jinja2 gives\n%.*s", name,
-                     (int)out.bytes, out.data, (int)wanted_bytes, whole);
+        if (out.bytes != wanted_bytes || memcmp(out.data, whole, wanted_bytes) != 0) {
+            fail_msg("%s: got\n%.*s\nbut jinja2 gives\n%.*s", name, (int)out.bytes, out.data,
+                     (int)wanted_bytes, whole);
         }
         assert_int_equal(marks.bytes, out.bytes);
         free(whole);
@@ -119,8 +112,7 @@ static void expect_marks(const char *text, const char *said, const char *wanted)
 {
     struct flo_buf out = {0}, marks = {0}, shown = {0};
     struct flo_err err = {0};
-    const struct flo_engine_message message = {
-        .role = "user", .text = said, .bytes = strlen(said)};
+    const struct flo_engine_message message = {.role = "user", .text = said, .bytes = strlen(said)};
     int rv = render(text, strlen(text), &message, 1, &out, &marks, &err);
     if (rv != 0) {
         fail_msg("%s: %s", text, err.what);
@@ -132,8 +124,7 @@ static void expect_marks(const char *text, const char *said, const char *wanted)
         }
         flo_buf_add(&shown, &out.data[i], 1);
     }
-    flo_buf_text(&shown,
-                 out.bytes > 0 && marks.data[out.bytes - 1] != 0 ? "]" : "");
+    flo_buf_text(&shown, out.bytes > 0 && marks.data[out.bytes - 1] != 0 ? "]" : "");
     assert_string_equal(shown.data, wanted);
     flo_buf_deinit(&out);
     flo_buf_deinit(&marks);
@@ -145,17 +136,14 @@ static void a_message_stays_one_whatever_is_done_with_it(void **state)
     (void)state;
     static const char *const cases[][2] = {
         {"<a>{{ messages[0].content }}</a>", "<a>[ <a>b</a> ]</a>"},
-        {"{{ '<a>' + messages[0]['content'] | trim ~ '</a>' }}",
-         "<a>[<a>b</a>]</a>"},
+        {"{{ '<a>' + messages[0]['content'] | trim ~ '</a>' }}", "<a>[<a>b</a>]</a>"},
         {"{{ messages[0].content.split('b') | join('|') }}", "[ <a>]|[</a> ]"},
-        {"{{ messages[0].content.replace('b', 'cc') | upper }}",
-         "[ <A>]CC[</A> ]"},
+        {"{{ messages[0].content.replace('b', 'cc') | upper }}", "[ <A>]CC[</A> ]"},
         {"{{ messages[0].content[1:4] + messages[0].content[-1] }}", "[<a> ]"},
         {"{{ messages[0].content | tojson }}", "\"[ <a>b</a> ]\""},
         {"{% set x %}<{{ messages[0].content }}>{% endset %}{{ x }}{{ x }}",
          "<[ <a>b</a> ]><[ <a>b</a> ]>"},
-        {"{% macro m(t) %}({{ t }}){% endmacro %}{{ m(messages[0].content) }}",
-         "([ <a>b</a> ])"},
+        {"{% macro m(t) %}({{ t }}){% endmacro %}{{ m(messages[0].content) }}", "([ <a>b</a> ])"},
         {"{% for c in messages[0].content %}{% if loop.index < 3 %}{{ c }}."
          "{% endif %}{% endfor %}",
          "[ ].[<]."},
@@ -204,13 +192,11 @@ static void what_is_not_known_is_refused_with_its_line(void **state)
         "\n{{ dict }}",
         "\n{{ messages[0].content() }}",
     };
-    const struct flo_engine_message message = {
-        .role = "user", .text = "x", .bytes = 1};
+    const struct flo_engine_message message = {.role = "user", .text = "x", .bytes = 1};
     for (size_t i = 0; i < FLO_COUNT(texts); i++) {
         struct flo_buf out = {0}, marks = {0};
         struct flo_err err = {0};
-        int rv =
-            render(texts[i], strlen(texts[i]), &message, 1, &out, &marks, &err);
+        int rv = render(texts[i], strlen(texts[i]), &message, 1, &out, &marks, &err);
         if (rv != FLO_E_MODEL_TEMPLATE || strstr(err.what, "line 2") == NULL) {
             fail_msg("%s: %d %s", texts[i], rv, err.what);
         }
@@ -240,8 +226,7 @@ static void a_template_without_an_end_is_stopped(void **state)
         struct flo_buf out = {.bytes_max = 1u << 20};
         struct flo_buf marks = {.bytes_max = 1u << 20};
         struct flo_err err = {0};
-        int rv =
-            render(texts[i], strlen(texts[i]), NULL, 0, &out, &marks, &err);
+        int rv = render(texts[i], strlen(texts[i]), NULL, 0, &out, &marks, &err);
         if (rv != FLO_E_INFER_TOO_LONG) {
             fail_msg("%s: %d %s", texts[i], rv, err.what);
         }
@@ -255,15 +240,9 @@ static void a_text_nested_without_end_is_refused(void **state)
 {
     (void)state;
     static const char *const parts[][3] = {
-        {"{{ ", "(", " }}"},
-        {"{{ 1", "+1", " }}"},
-        {"{{ x", ".x", " }}"},
-        {"{{ x", "|trim", " }}"},
-        {"{{ ", "-", "1 }}"},
-        {"", "{% if true %}", ""},
-        {"{{ 1", " if 1", " }}"},
-        {"{{ [", "[", "]] }}"},
-        {"{{ x", " is defined", " }}"},
+        {"{{ ", "(", " }}"},      {"{{ 1", "+1", " }}"},  {"{{ x", ".x", " }}"},
+        {"{{ x", "|trim", " }}"}, {"{{ ", "-", "1 }}"},   {"", "{% if true %}", ""},
+        {"{{ 1", " if 1", " }}"}, {"{{ [", "[", "]] }}"}, {"{{ x", " is defined", " }}"},
     };
     for (size_t i = 0; i < FLO_COUNT(parts); i++) {
         struct flo_buf text = {0};
@@ -274,8 +253,7 @@ static void a_text_nested_without_end_is_refused(void **state)
             flo_buf_text(&text, parts[i][1]);
         }
         flo_buf_text(&text, parts[i][2]);
-        assert_int_equal(flo_jinja_open(text.data, text.bytes, &jinja, &err),
-                         FLO_E_MODEL_TEMPLATE);
+        assert_int_equal(flo_jinja_open(text.data, text.bytes, &jinja, &err), FLO_E_MODEL_TEMPLATE);
         flo_buf_deinit(&text);
     }
 }

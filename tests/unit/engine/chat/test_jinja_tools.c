@@ -17,9 +17,8 @@
 static const char *const templates[] = {"lines",  "printed", "typed",  "sorted",
                                         "tagged", "nine",    "spelled"};
 
-static int render(const char *text, size_t bytes,
-                  const struct flo_jinja_input *input, struct flo_buf *out,
-                  struct flo_buf *marks, struct flo_err *err)
+static int render(const char *text, size_t bytes, const struct flo_jinja_input *input,
+                  struct flo_buf *out, struct flo_buf *marks, struct flo_err *err)
 {
     struct flo_jinja *jinja = NULL;
     int rv = flo_jinja_open(text, bytes, &jinja, err);
@@ -37,8 +36,7 @@ static char *read_tree(const char *path, struct flo_tree *tree)
 }
 
 /* A case with the names that all share, and as many tools as it says. */
-static struct flo_tree_node *whole_case(struct flo_tree *known,
-                                        const struct flo_tree_node *from)
+static struct flo_tree_node *whole_case(struct flo_tree *known, const struct flo_tree_node *from)
 {
     static const char *const shared[] = {"now", "bos_token", "eos_token"};
     struct flo_tree_node *out = flo_tree_new(known, FLO_TREE_OBJECT);
@@ -49,16 +47,14 @@ static struct flo_tree_node *whole_case(struct flo_tree *known,
         }
     }
     for (size_t i = 0; i < FLO_COUNT(shared); i++) {
-        last =
-            flo_tree_add(known, last, flo_tree_member(known->nodes, shared[i]));
+        last = flo_tree_add(known, last, flo_tree_member(known->nodes, shared[i]));
     }
     int64_t count;
     if (flo_tree_whole(flo_tree_member(from, "tools"), 1, 3, &count)) {
         struct flo_tree_node *tools = flo_tree_new(known, FLO_TREE_ARRAY);
         struct flo_tree_node **end = &tools->first;
         tools->key = "tools";
-        const struct flo_tree_node *tool =
-            flo_tree_member(known->nodes, "tools")->first;
+        const struct flo_tree_node *tool = flo_tree_member(known->nodes, "tools")->first;
         for (int64_t i = 0; i < count; i++, tool = tool->next) {
             end = flo_tree_add(known, end, tool);
         }
@@ -70,8 +66,7 @@ static struct flo_tree_node *whole_case(struct flo_tree *known,
 
 /* `wanted` is a text, or "REFUSED". */
 static void expect_case(const char *name, const char *text, size_t bytes,
-                        const struct flo_tree_node *node,
-                        const struct flo_tree_node *wanted)
+                        const struct flo_tree_node *node, const struct flo_tree_node *wanted)
 {
     struct render_case it;
     struct flo_buf out = {0}, marks = {0};
@@ -82,10 +77,9 @@ static void expect_case(const char *name, const char *text, size_t bytes,
         assert_int_equal(rv, FLO_E_INFER_PARAM);
     } else if (rv != 0) {
         fail_msg("%s %s: %s", name, node->first->text, err.what);
-    } else if (out.bytes != wanted->bytes ||
-               memcmp(out.data, wanted->text, out.bytes) != 0) {
-        fail_msg("%s %s: got\n%.*s\nbut jinja2 gives\n%s", name,
-                 node->first->text, (int)out.bytes, out.data, wanted->text);
+    } else if (out.bytes != wanted->bytes || memcmp(out.data, wanted->text, out.bytes) != 0) {
+        fail_msg("%s %s: got\n%.*s\nbut jinja2 gives\n%s", name, node->first->text, (int)out.bytes,
+                 out.data, wanted->text);
     }
     assert_true(rv < 0 || marks.bytes == out.bytes);
     render_case_deinit(&it);
@@ -106,11 +100,9 @@ static void tools_and_calls_give_the_text_that_jinja2_gives(void **state)
         char *wanted = read_tree(path, &texts);
         snprintf(path, sizeof(path), FOLDER "%s.jinja", templates[i]);
         char *text = read_whole(path, &bytes);
-        for (const struct flo_tree_node *n =
-                 flo_tree_member(known.nodes, "cases")->first;
+        for (const struct flo_tree_node *n = flo_tree_member(known.nodes, "cases")->first;
              n != NULL; n = n->next, cases++) {
-            const struct flo_tree_node *hit =
-                flo_tree_member(texts.nodes, n->first->text);
+            const struct flo_tree_node *hit = flo_tree_member(texts.nodes, n->first->text);
             assert_non_null(hit);
             expect_case(templates[i], text, bytes, whole_case(&known, n), hit);
         }
@@ -125,24 +117,20 @@ static void tools_and_calls_give_the_text_that_jinja2_gives(void **state)
 
 /* ---- one conversation for small templates ---- */
 
-static const char tools[] =
-    "[{\"name\": \"f<a>\", \"n\": [1, -2.50, 1e400, true, null, {}, []]}]";
-static const char call[] =
-    "{\"tool_calls\": [{\"id\": \"call_1\", \"function\": {\"name\": \"f\", "
-    "\"arguments\": {\"b\": \"<a>\", \"a\": 7}}}], \"reasoning_content\": "
-    "\"hm <a>\"}";
+static const char tools[] = "[{\"name\": \"f<a>\", \"n\": [1, -2.50, 1e400, true, null, {}, []]}]";
+static const char call[] = "{\"tool_calls\": [{\"id\": \"call_1\", \"function\": {\"name\": \"f\", "
+                           "\"arguments\": {\"b\": \"<a>\", \"a\": 7}}}], \"reasoning_content\": "
+                           "\"hm <a>\"}";
 static const char result[] = "{\"tool_call_id\": \"call_1\", \"x\": \"<a>\"}";
 
-static int render_small(const char *text, struct flo_jinja_input *input,
-                        struct flo_buf *out, struct flo_buf *marks,
-                        struct flo_err *err)
+static int render_small(const char *text, struct flo_jinja_input *input, struct flo_buf *out,
+                        struct flo_buf *marks, struct flo_err *err)
 {
     const struct flo_engine_setting setting = {
         .tools = tools, .tools_bytes = strlen(tools), .effort = "low"};
-    const struct flo_engine_message messages[] = {
-        {"user", "q", 1, NULL, 0},
-        {"assistant", "", 0, call, strlen(call)},
-        {"tool", "r <a>", 5, result, strlen(result)}};
+    const struct flo_engine_message messages[] = {{"user", "q", 1, NULL, 0},
+                                                  {"assistant", "", 0, call, strlen(call)},
+                                                  {"tool", "r <a>", 5, result, strlen(result)}};
     input->messages = messages;
     input->count = 3;
     input->bos = input->eos = "";
@@ -153,8 +141,7 @@ static int render_small(const char *text, struct flo_jinja_input *input,
 }
 
 /* The text, what was said between angles. */
-static void expect_small(const char *text, struct flo_jinja_input input,
-                         const char *wanted)
+static void expect_small(const char *text, struct flo_jinja_input input, const char *wanted)
 {
     struct flo_buf out = {0}, marks = {0}, shown = {0};
     struct flo_err err = {0};
@@ -177,13 +164,11 @@ static void what_tools_and_calls_say_stays_marked(void **state)
 {
     (void)state;
     static const char *const cases[][2] = {
-        {"<a>{{ tools }}",
-         "<a>«[{'name': 'f<a>', 'n': [1, -2.5, inf, True, None, {}, []]}]»"},
+        {"<a>{{ tools }}", "<a>«[{'name': 'f<a>', 'n': [1, -2.5, inf, True, None, {}, []]}]»"},
         {"<a>{{ tools | tojson }}",
          "<a>«[{\"name\": \"f<a>\", \"n\": [1, -2.5, Infinity, true, null, "
          "{}, []]}]»"},
-        {"{{ tools[0] | tojson(indent=1, separators=[',', '=']) | length }}",
-         "81"},
+        {"{{ tools[0] | tojson(indent=1, separators=[',', '=']) | length }}", "81"},
         {"{% for t in tools %}{% for n in t.n %}{{ n }},{% endfor %}"
          "{% endfor %}",
          "«1»,«-2.5»,«inf»,«True»,«None»,«{}»,«[]»,"},
@@ -217,43 +202,33 @@ static void an_id_becomes_nine_letters_and_digits_if_asked(void **state)
                                "{{ messages[2].tool_call_id | length }}";
     (void)state;
     expect_small(text, (struct flo_jinja_input){0}, "True 6");
-    expect_small(text, (struct flo_jinja_input){.has_short_ids = true},
-                 "True 9");
-    expect_small("{{ messages[2].tool_call_id }}",
-                 (struct flo_jinja_input){.has_short_ids = true},
+    expect_small(text, (struct flo_jinja_input){.has_short_ids = true}, "True 9");
+    expect_small("{{ messages[2].tool_call_id }}", (struct flo_jinja_input){.has_short_ids = true},
                  "«16xj2wjzp»");
 }
 
 static void arguments_are_an_object_or_its_text(void **state)
 {
     static const char *const given[][3] = {
-        {"\"{\\\"a\\\": [1, \\\"<a>\\\"]}\"", "{'a': [1, '<a>']}",
-         "{\"a\": [1, \"<a>\"]}"},
+        {"\"{\\\"a\\\": [1, \\\"<a>\\\"]}\"", "{'a': [1, '<a>']}", "{\"a\": [1, \"<a>\"]}"},
         {"{\"a\": [1, \"<a>\"]}", "{'a': [1, '<a>']}", "{\"a\": [1, \"<a>\"]}"},
         {"\"{\\\"a\\\": \"", "{\"a\": ", "{\"a\": "},
         {"\"[1]\"", "[1]", "[1]"},
         {"\"\"", "", ""},
         {"null", "None", "None"},
     };
-    static const char text[] =
-        "{{ messages[0].tool_calls[0].function.arguments }}";
+    static const char text[] = "{{ messages[0].tool_calls[0].function.arguments }}";
     (void)state;
     for (size_t i = 0; i < 2 * FLO_COUNT(given); i++) {
         char more[128];
         struct flo_buf out = {0}, marks = {0};
         struct flo_err err = {0};
-        snprintf(more, sizeof(more),
-                 "{\"tool_calls\": [{\"function\": {\"arguments\": %s}}]}",
+        snprintf(more, sizeof(more), "{\"tool_calls\": [{\"function\": {\"arguments\": %s}}]}",
                  given[i / 2][0]);
-        const struct flo_engine_message message = {"assistant", NULL, 0, more,
-                                                   strlen(more)};
-        const struct flo_jinja_input input = {.messages = &message,
-                                              .count = 1,
-                                              .bos = "",
-                                              .eos = "",
-                                              .has_text_calls = i % 2 == 1};
-        assert_int_equal(render(text, strlen(text), &input, &out, &marks, &err),
-                         0);
+        const struct flo_engine_message message = {"assistant", NULL, 0, more, strlen(more)};
+        const struct flo_jinja_input input = {
+            .messages = &message, .count = 1, .bos = "", .eos = "", .has_text_calls = i % 2 == 1};
+        assert_int_equal(render(text, strlen(text), &input, &out, &marks, &err), 0);
         flo_buf_add(&out, "", 1);
         assert_string_equal(out.data, given[i / 2][1 + i % 2]);
         for (size_t at = 0; at < marks.bytes; at++) {
@@ -266,17 +241,14 @@ static void arguments_are_an_object_or_its_text(void **state)
 
 /* ---- bounds ---- */
 
-static int render_tools(const char *text, const struct flo_buf *json,
-                        struct flo_buf *out, struct flo_err *err)
+static int render_tools(const char *text, const struct flo_buf *json, struct flo_buf *out,
+                        struct flo_err *err)
 {
     const struct flo_engine_message message = {"user", "q", 1, NULL, 0};
     const struct flo_engine_setting setting = {
         .tools = json->data, .tools_bytes = json->bytes, .now_ms = 1};
-    const struct flo_jinja_input input = {.messages = &message,
-                                          .count = 1,
-                                          .bos = "",
-                                          .eos = "",
-                                          .setting = &setting};
+    const struct flo_jinja_input input = {
+        .messages = &message, .count = 1, .bos = "", .eos = "", .setting = &setting};
     struct flo_buf marks = {0};
     int rv = render(text, strlen(text), &input, out, &marks, err);
     flo_buf_deinit(&marks);
@@ -303,16 +275,12 @@ static void bad_json_is_refused_by_its_name(void **state)
         struct flo_buf out = {0}, marks = {0};
         struct flo_err err = {0};
         struct flo_engine_message message = {"user", "q", 1, cases[i].more, 0};
-        const struct flo_engine_setting setting = {
-            .tools = cases[i].tools, .tools_bytes = strlen(cases[i].tools)};
-        const struct flo_jinja_input input = {.messages = &message,
-                                              .count = 1,
-                                              .bos = "",
-                                              .eos = "",
-                                              .setting = &setting};
+        const struct flo_engine_setting setting = {.tools = cases[i].tools,
+                                                   .tools_bytes = strlen(cases[i].tools)};
+        const struct flo_jinja_input input = {
+            .messages = &message, .count = 1, .bos = "", .eos = "", .setting = &setting};
         message.more_bytes = message.more != NULL ? strlen(message.more) : 0;
-        assert_int_equal(render("x", 1, &input, &out, &marks, &err),
-                         FLO_E_INFER_PARAM);
+        assert_int_equal(render("x", 1, &input, &out, &marks, &err), FLO_E_INFER_PARAM);
         if (strncmp(err.what, cases[i].why, strlen(cases[i].why)) != 0) {
             fail_msg("'%s', not '%s'", err.what, cases[i].why);
         }
@@ -330,8 +298,7 @@ static void tools_nested_two_hundred_deep_are_refused(void **state)
     for (int i = 0; i < 400; i++) {
         flo_buf_text(&json, i < 200 ? "[" : "]");
     }
-    assert_int_equal(render_tools("{{ tools }}", &json, &out, &err),
-                     FLO_E_INFER_PARAM);
+    assert_int_equal(render_tools("{{ tools }}", &json, &out, &err), FLO_E_INFER_PARAM);
     assert_non_null(strstr(err.what, "tools: "));
     assert_non_null(strstr(err.what, "64 levels"));
     flo_buf_deinit(&json);
@@ -412,8 +379,7 @@ static void work_without_an_end_on_tools_is_stopped(void **state)
 static void expect_date(const char *text, uint64_t now_ms, const char *wanted)
 {
     const struct flo_engine_setting setting = {.now_ms = now_ms};
-    const struct flo_jinja_input input = {
-        .bos = "", .eos = "", .setting = &setting};
+    const struct flo_jinja_input input = {.bos = "", .eos = "", .setting = &setting};
     struct flo_buf out = {0}, marks = {0};
     struct flo_err err = {0};
     assert_int_equal(render(text, strlen(text), &input, &out, &marks, &err), 0);
@@ -425,9 +391,8 @@ static void expect_date(const char *text, uint64_t now_ms, const char *wanted)
 
 static void the_date_is_the_given_one_or_one_that_stays(void **state)
 {
-    static const char all[] =
-        "{{ strftime_now('%a %A %b %B %d %-d %e %H %I %j %m %-m %M %p %S %w "
-        "%y %Y %F %T %%') }}";
+    static const char all[] = "{{ strftime_now('%a %A %b %B %d %-d %e %H %I %j %m %-m %M %p %S %w "
+                              "%y %Y %F %T %%') }}";
     uint64_t leap = 0, noon = 0;
     (void)state;
     assert_true(flo_time_parse("2024-12-31T23:59:58Z", &leap));
@@ -438,10 +403,8 @@ static void the_date_is_the_given_one_or_one_that_stays(void **state)
     expect_date(all, noon,
                 "Sun Sunday Mar March 01 1  1 12 12 060 03 3 00 PM 00 0 "
                 "26 2026 2026-03-01 12:00:00 %");
-    expect_date("{{ strftime_now is defined }} {{ strftime_now('%F') }}", leap,
-                "True 2024-12-31");
-    expect_date("{{ strftime_now is defined }} {{ strftime_now('%F') }}", 0,
-                "False 2026-01-01");
+    expect_date("{{ strftime_now is defined }} {{ strftime_now('%F') }}", leap, "True 2024-12-31");
+    expect_date("{{ strftime_now is defined }} {{ strftime_now('%F') }}", 0, "False 2026-01-01");
 }
 
 int main(void)

@@ -59,9 +59,7 @@ static inline void world_make(struct world *world, const char *template_text)
     if (template_text != NULL) {
         put_key_text(&world->file, "tokenizer.chat_template", template_text);
     }
-    assert_int_equal(
-        flo_gguf_open(world->file.data, world->file.bytes, &world->gguf, NULL),
-        0);
+    assert_int_equal(flo_gguf_open(world->file.data, world->file.bytes, &world->gguf, NULL), 0);
     assert_int_equal(flo_vocab_open(world->gguf, &world->vocab, NULL), 0);
 }
 
@@ -71,14 +69,10 @@ static inline void world_open(struct world *world, const char *name)
     char path[128];
     size_t bytes;
     struct flo_err err = {0};
-    snprintf(path, sizeof(path), TEMPLATES "%.40s.jinja",
-             name != NULL ? name : "");
-    char *text = name != NULL && strchr(name, '{') == NULL
-                     ? read_whole(path, &bytes)
-                     : NULL;
+    snprintf(path, sizeof(path), TEMPLATES "%.40s.jinja", name != NULL ? name : "");
+    char *text = name != NULL && strchr(name, '{') == NULL ? read_whole(path, &bytes) : NULL;
     world_make(world, text != NULL ? text : name);
-    if (flo_template_find(world->gguf, world->vocab, NULL, &world->chat,
-                          &err) != 0) {
+    if (flo_template_find(world->gguf, world->vocab, NULL, &world->chat, &err) != 0) {
         fail_msg("%s: %s", name, err.what);
     }
     free(text);
@@ -93,8 +87,7 @@ static inline void world_close(struct world *world)
 }
 
 /* The ids as text; control ids are shown as {id}.  The caller frees it. */
-static inline char *world_show(const struct world *world,
-                               const struct flo_tokens *tokens)
+static inline char *world_show(const struct world *world, const struct flo_tokens *tokens)
 {
     struct flo_buf text = {0};
     flo_buf_text(&text, "");
@@ -110,8 +103,7 @@ static inline char *world_show(const struct world *world,
 
 static inline struct flo_engine_message say(const char *role, const char *text)
 {
-    return (struct flo_engine_message){
-        .role = role, .text = text, .bytes = strlen(text)};
+    return (struct flo_engine_message){.role = role, .text = text, .bytes = strlen(text)};
 }
 
 #endif

@@ -16,8 +16,8 @@
 
 /* A row of the type with all values near `centre`, changed everywhere by
  * `wanted`; what came of it. */
-static double mean_change(uint32_t id, float spread, float wanted,
-                          uint64_t seed, struct flo_dither_result *result)
+static double mean_change(uint32_t id, float spread, float wanted, uint64_t seed,
+                          struct flo_dither_result *result)
 {
     static float old[VALUES];
     static float now[VALUES];
@@ -64,8 +64,7 @@ static void a_change_far_below_one_step_arrives_in_the_mean(void **state)
             struct flo_dither_result result;
             /* 4 % of a Q4 step of values within +-1. */
             double wanted = sign * 0.005;
-            double mean =
-                mean_change(types[i].id, 1, (float)wanted, 1, &result);
+            double mean = mean_change(types[i].id, 1, (float)wanted, 1, &result);
             assert_true(mean / wanted > types[i].share - 0.06);
             assert_true(mean / wanted < 1.06);
             /* The measure is an estimate of the same thing. */
@@ -79,8 +78,7 @@ static void a_change_far_below_one_step_arrives_in_the_mean(void **state)
 static void no_change_changes_nothing(void **state)
 {
     (void)state;
-    static const uint32_t types[] = {FLO_QUANT_Q4_0, FLO_QUANT_Q4_1,
-                                     FLO_QUANT_Q8_0, FLO_QUANT_F16,
+    static const uint32_t types[] = {FLO_QUANT_Q4_0, FLO_QUANT_Q4_1, FLO_QUANT_Q8_0, FLO_QUANT_F16,
                                      FLO_QUANT_F32};
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
         struct flo_dither_result result;
@@ -103,8 +101,7 @@ static void the_seed_and_the_name_choose_the_dither(void **state)
     assert_true(flo_dither_key(1, "a") != flo_dither_key(1, "b"));
     assert_true(flo_dither_key(1, "a") != flo_dither_key(2, "a"));
     /* Computed apart, in Python: a change here changes every merged model. */
-    assert_true(flo_dither_key(1, "blk.0.attn_q.weight") ==
-                UINT64_C(0x30b5c072cee2edca));
+    assert_true(flo_dither_key(1, "blk.0.attn_q.weight") == UINT64_C(0x30b5c072cee2edca));
 }
 
 static void huge_changes_stop_at_the_ends_of_the_codes(void **state)
@@ -114,8 +111,7 @@ static void huge_changes_stop_at_the_ends_of_the_codes(void **state)
     struct flo_block_q8_0 q80 = {.d = 0x0001};
     uint16_t halves[32] = {0};
     int64_t sum[32];
-    struct flo_dither_change change = {
-        .sum = sum, .exponent = 0, .scale = flo_fixed_from(1, 1)};
+    struct flo_dither_change change = {.sum = sum, .exponent = 0, .scale = flo_fixed_from(1, 1)};
     struct flo_dither_result result = {0};
     for (int i = 0; i < 32; i++) {
         sum[i] = (i % 2 ? -1 : 1) * ((int64_t)1 << 61);
@@ -140,8 +136,7 @@ static void a_block_without_a_step_keeps_nothing_and_says_so(void **state)
     for (int i = 0; i < 32; i++) {
         sum[i] = 1000;
     }
-    struct flo_dither_change change = {
-        .sum = sum, .exponent = -20, .scale = flo_fixed_from(1, 1)};
+    struct flo_dither_change change = {.sum = sum, .exponent = -20, .scale = flo_fixed_from(1, 1)};
     struct flo_dither_result result = {0};
     flo_dither_row(FLO_QUANT_Q4_0, &block, 32, &change, &result);
     assert_true(result.moved_dot_wanted == 0);
@@ -154,8 +149,7 @@ static void f32_takes_the_nearest_value(void **state)
     (void)state;
     float row[4] = {1.0f, -3.5f, 0.0f, 1e-20f};
     const int64_t sum[4] = {1, 1 << 20, -5, 3};
-    struct flo_dither_change change = {
-        .sum = sum, .exponent = -24, .scale = flo_fixed_from(2, 3)};
+    struct flo_dither_change change = {.sum = sum, .exponent = -24, .scale = flo_fixed_from(2, 3)};
     struct flo_dither_result result = {0};
     flo_dither_row(FLO_QUANT_F32, row, 4, &change, &result);
     double step = ldexp(2.0 / 3.0, -24);

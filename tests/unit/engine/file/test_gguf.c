@@ -26,8 +26,7 @@ static void expect(struct flo_buf *file, int code)
     memcpy(copy, file->data, file->bytes);
     int rv = flo_gguf_open(copy, file->bytes, &gguf, &err);
     if (rv != code) {
-        print_message("%s, %s expected: %s\n", flo_error_id(rv),
-                      flo_error_id(code), err.what);
+        print_message("%s, %s expected: %s\n", flo_error_id(rv), flo_error_id(code), err.what);
     }
     assert_int_equal(rv, code);
     if (rv < 0) {
@@ -42,8 +41,8 @@ static void expect(struct flo_buf *file, int code)
 }
 
 /* One tensor of `columns` f32 and 128 bytes of data after. */
-static void expect_tensor(const char *name, uint32_t dims, uint64_t columns,
-                          uint32_t type, uint64_t offset, int code)
+static void expect_tensor(const char *name, uint32_t dims, uint64_t columns, uint32_t type,
+                          uint64_t offset, int code)
 {
     struct flo_buf file = {0};
     put_head(&file, 1, 0);
@@ -75,29 +74,21 @@ static void a_real_file_opens_with_its_keys_and_tensors(void **state)
     assert_int_equal(flo_gguf_kv_count(gguf), 30);
     assert_int_equal(flo_gguf_tensor_count(gguf), 47);
     assert_int_equal(flo_gguf_data_offset(gguf), 27456);
-    assert_int_equal(flo_gguf_u32(gguf, "llama.context_length", &context, &err),
-                     0);
+    assert_int_equal(flo_gguf_u32(gguf, "llama.context_length", &context, &err), 0);
     assert_int_equal(context, 512);
-    assert_int_equal(flo_gguf_f32(gguf, "llama.rope.freq_base", &base, &err),
-                     0);
+    assert_int_equal(flo_gguf_f32(gguf, "llama.rope.freq_base", &base, &err), 0);
     assert_true(base == 10000.0f);
-    assert_int_equal(
-        flo_gguf_bool(gguf, "tokenizer.ggml.add_bos_token", &adds_bos, &err),
-        0);
+    assert_int_equal(flo_gguf_bool(gguf, "tokenizer.ggml.add_bos_token", &adds_bos, &err), 0);
     assert_false(adds_bos);
-    assert_int_equal(flo_gguf_string(gguf, "general.architecture", &text, &err),
-                     0);
+    assert_int_equal(flo_gguf_string(gguf, "general.architecture", &text, &err), 0);
     assert_true(flo_gguf_text_is(text, "llama"));
-    assert_int_equal(flo_gguf_array(gguf, "tokenizer.ggml.tokens",
-                                    FLO_GGUF_STRING, &tokens, &err),
+    assert_int_equal(flo_gguf_array(gguf, "tokenizer.ggml.tokens", FLO_GGUF_STRING, &tokens, &err),
                      0);
     assert_int_equal(tokens->count, 896);
     assert_int_equal(tokens->longest, 13);
     const uint8_t *cursor = tokens->data;
-    assert_true(
-        flo_gguf_text_is(flo_gguf_next_string(&cursor), "<|endoftext|>"));
-    const struct flo_gguf_tensor *q =
-        flo_gguf_tensor_find(gguf, "blk.4.attn_q.weight");
+    assert_true(flo_gguf_text_is(flo_gguf_next_string(&cursor), "<|endoftext|>"));
+    const struct flo_gguf_tensor *q = flo_gguf_tensor_find(gguf, "blk.4.attn_q.weight");
     assert_non_null(q);
     assert_int_equal(q->dims[0], 256);
     assert_int_equal(q->bytes, 256 * 256 / 32 * 20);
@@ -105,8 +96,7 @@ static void a_real_file_opens_with_its_keys_and_tensors(void **state)
     flo_gguf_close(gguf);
 }
 
-static void
-an_absent_key_leaves_the_default_and_a_wrong_type_is_named(void **state)
+static void an_absent_key_leaves_the_default_and_a_wrong_type_is_named(void **state)
 {
     (void)state;
     struct flo_buf file = {0};
@@ -131,8 +121,7 @@ an_absent_key_leaves_the_default_and_a_wrong_type_is_named(void **state)
     assert_int_equal(flo_gguf_f32(gguf, "a", &real, &err), FLO_E_GGUF_TYPE);
     assert_int_equal(flo_gguf_bool(gguf, "b", &flag, &err), FLO_E_GGUF_TYPE);
     assert_int_equal(flo_gguf_string(gguf, "b", &text, &err), FLO_E_GGUF_TYPE);
-    assert_int_equal(flo_gguf_array(gguf, "a", FLO_GGUF_I32, &array, &err),
-                     FLO_E_GGUF_TYPE);
+    assert_int_equal(flo_gguf_array(gguf, "a", FLO_GGUF_I32, &array, &err), FLO_E_GGUF_TYPE);
     assert_int_equal(flo_gguf_require(gguf, "none", &err), FLO_E_GGUF_MISSING);
     assert_int_equal(number, 77);
     flo_gguf_close(gguf);
@@ -189,13 +178,8 @@ static void absurd_counts_are_refused_before_memory_is_taken(void **state)
 {
     (void)state;
     static const uint64_t counts[][2] = {
-        {INT64_MAX, 0},
-        {0, UINT64_MAX},
-        {65537, 0},
-        {0, 65537},
-        {1000, 0},
-        {0, 1000},
-        {UINT64_MAX, UINT64_MAX},
+        {INT64_MAX, 0}, {0, UINT64_MAX},          {65537, 0}, {0, 65537}, {1000, 0},
+        {0, 1000},      {UINT64_MAX, UINT64_MAX},
     };
     for (size_t i = 0; i < FLO_COUNT(counts); i++) {
         struct flo_buf file = {0};
@@ -208,8 +192,7 @@ static void absurd_counts_are_refused_before_memory_is_taken(void **state)
 static void an_array_whose_size_wraps_is_out_of_bounds(void **state)
 {
     (void)state;
-    static const uint64_t counts[] = {UINT64_MAX, UINT64_MAX / 8 + 2, 1000,
-                                      (uint64_t)1 << 61};
+    static const uint64_t counts[] = {UINT64_MAX, UINT64_MAX / 8 + 2, 1000, (uint64_t)1 << 61};
     for (size_t i = 0; i < FLO_COUNT(counts); i++) {
         for (uint32_t type = FLO_GGUF_U64; type != 0;
              type = type == FLO_GGUF_U64 ? FLO_GGUF_STRING : 0) {
@@ -326,22 +309,17 @@ static void what_is_no_regular_file_is_refused(void **state)
 {
     (void)state;
     struct flo_gguf *gguf = NULL;
-    assert_int_equal(flo_gguf_open_path("tests/models/none", &gguf, NULL),
-                     FLO_E_ABSENT);
-    assert_int_equal(flo_gguf_open_path("tests/models", &gguf, NULL),
-                     FLO_E_IO_OPEN);
-    assert_int_equal(flo_gguf_open_path("/dev/zero", &gguf, NULL),
-                     FLO_E_IO_OPEN);
-    assert_int_equal(flo_gguf_open_path("tests/models/README.md", &gguf, NULL),
-                     FLO_E_GGUF_MAGIC);
+    assert_int_equal(flo_gguf_open_path("tests/models/none", &gguf, NULL), FLO_E_ABSENT);
+    assert_int_equal(flo_gguf_open_path("tests/models", &gguf, NULL), FLO_E_IO_OPEN);
+    assert_int_equal(flo_gguf_open_path("/dev/zero", &gguf, NULL), FLO_E_IO_OPEN);
+    assert_int_equal(flo_gguf_open_path("tests/models/README.md", &gguf, NULL), FLO_E_GGUF_MAGIC);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_real_file_opens_with_its_keys_and_tensors),
-        cmocka_unit_test(
-            an_absent_key_leaves_the_default_and_a_wrong_type_is_named),
+        cmocka_unit_test(an_absent_key_leaves_the_default_and_a_wrong_type_is_named),
         cmocka_unit_test(magic_and_version_are_checked_first),
         cmocka_unit_test(version_2_reads_as_version_3),
         cmocka_unit_test(absurd_counts_are_refused_before_memory_is_taken),

@@ -17,8 +17,8 @@
 /* A whole little model file: vocabulary, template, tensors of four types. */
 static void make(struct flo_buf *file)
 {
-    static const char *const tokens[] = {
-        "<|im_start|>", "<|im_end|>", "a", "b", "ab", "\xc4\xa0", "<x>"};
+    static const char *const tokens[] = {"<|im_start|>", "<|im_end|>", "a",  "b",
+                                         "ab",           "\xc4\xa0",   "<x>"};
     static const char *const merges[] = {"a b"};
     put_head(file, 4, 9);
     put_key_text(file, "general.architecture", "llama");
@@ -34,8 +34,7 @@ static void make(struct flo_buf *file)
     }
     put_key_texts(file, "tokenizer.ggml.merges", merges, 1);
     put_key_u32(file, "tokenizer.ggml.eos_token_id", 1);
-    put_key_text(file, "tokenizer.chat_template",
-                 "'<|im_start|>system\nBe brief<|im_end|>\n'");
+    put_key_text(file, "tokenizer.chat_template", "'<|im_start|>system\nBe brief<|im_end|>\n'");
     put_tensor(file, "f32", 8, 1, FLO_QUANT_F32, 0);
     put_tensor(file, "q4_1", 32, 2, FLO_QUANT_Q4_1, 32);
     put_tensor(file, "f16", 8, 2, FLO_QUANT_F16, 96);
@@ -64,8 +63,7 @@ static bool use(const char *bytes, size_t count)
         for (uint64_t at = 0; at < tensor->values && type->decode != NULL;
              at += type->block_values) {
             const char *data = flo_gguf_tensor_data(gguf, tensor);
-            type->decode(data + flo_quant_bytes(type, at), row,
-                         type->block_values);
+            type->decode(data + flo_quant_bytes(type, at), row, type->block_values);
         }
     }
     if (flo_gguf_scan_nonfinite(gguf, &err) < 0) {
@@ -76,8 +74,7 @@ static bool use(const char *bytes, size_t count)
             .role = "user", .text = "ab <|im_end|> b<x>", .bytes = 18};
         struct flo_buf text = {0};
         if (flo_template_find(gguf, vocab, NULL, &chat, &err) == 0 &&
-            flo_template_render(&chat, vocab, NULL, &message, 1, &tokens,
-                                &err) == 0) {
+            flo_template_render(&chat, vocab, NULL, &message, 1, &tokens, &err) == 0) {
             for (size_t i = 0; i < tokens.count; i++) {
                 flo_vocab_piece(vocab, tokens.ids[i], true, &text);
             }

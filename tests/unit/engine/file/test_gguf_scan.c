@@ -45,9 +45,8 @@ static void one_nan_in_a_norm_or_a_scale_is_found_by_name(void **state)
     assert_int_equal(scan_path("tests/models/tiny-v3-bad-nan.Q4_0.gguf", &err),
                      FLO_E_MODEL_NONFINITE);
     assert_non_null(strstr(err.what, "blk.3.ffn_norm.weight"));
-    assert_int_equal(
-        scan_path("tests/models/tiny-v3-bad-nanscale.Q4_0.gguf", &err),
-        FLO_E_MODEL_NONFINITE);
+    assert_int_equal(scan_path("tests/models/tiny-v3-bad-nanscale.Q4_0.gguf", &err),
+                     FLO_E_MODEL_NONFINITE);
     assert_non_null(strstr(err.what, "blk.2.attn_output.weight"));
 }
 
@@ -58,8 +57,7 @@ struct one {
     uint8_t *data;
 };
 
-static void one_open(struct one *one, const struct flo_quant_type *type,
-                     size_t blocks)
+static void one_open(struct one *one, const struct flo_quant_type *type, size_t blocks)
 {
     memset(one, 0, sizeof(*one));
     put_head(&one->file, 1, 0);
@@ -67,8 +65,7 @@ static void one_open(struct one *one, const struct flo_quant_type *type,
     put_padding(&one->file);
     size_t start = one->file.bytes;
     put_zeros(&one->file, type->block_bytes * blocks);
-    assert_int_equal(
-        flo_gguf_open(one->file.data, one->file.bytes, &one->gguf, NULL), 0);
+    assert_int_equal(flo_gguf_open(one->file.data, one->file.bytes, &one->gguf, NULL), 0);
     one->data = (uint8_t *)one->file.data + start;
 }
 
@@ -100,8 +97,8 @@ static void every_place_of_a_float_is_looked_at_and_no_other(void **state)
             assert_true(rv == 0 || rv == FLO_E_MODEL_NONFINITE);
             if (rv < 0) {
                 char place[32];
-                snprintf(place, sizeof(place), " %zu of %zu ",
-                         (at + is_byte) / type->block_bytes, blocks);
+                snprintf(place, sizeof(place), " %zu of %zu ", (at + is_byte) / type->block_bytes,
+                         blocks);
                 assert_non_null(strstr(err.what, place));
                 hits++;
             }
@@ -109,8 +106,8 @@ static void every_place_of_a_float_is_looked_at_and_no_other(void **state)
         }
         /* E8M0 scales stand at odd and even places: 17 bytes per block. */
         size_t floats = type->floats == FLO_QUANT_FLOATS_NONE ? 0
-                        : type->scale_count > 0 ? type->scale_count * blocks
-                                                : blocks;
+                        : type->scale_count > 0               ? type->scale_count * blocks
+                                                              : blocks;
         assert_int_equal(hits, floats);
         one_close(&one);
     }
@@ -126,15 +123,13 @@ static void infinity_is_found_and_the_largest_number_is_not(void **state)
     }
     assert_int_equal(flo_gguf_scan_nonfinite(one.gguf, NULL), 0);
     flo_put_u16(one.data + 2 * 36, 0xfc00);
-    assert_int_equal(flo_gguf_scan_nonfinite(one.gguf, NULL),
-                     FLO_E_MODEL_NONFINITE);
+    assert_int_equal(flo_gguf_scan_nonfinite(one.gguf, NULL), FLO_E_MODEL_NONFINITE);
     one_close(&one);
     one_open(&one, flo_quant_type(FLO_QUANT_F32), 9);
     flo_put_u32(one.data + 32, 0x7f7fffff);
     assert_int_equal(flo_gguf_scan_nonfinite(one.gguf, NULL), 0);
     flo_put_u32(one.data + 32, 0xff800000);
-    assert_int_equal(flo_gguf_scan_nonfinite(one.gguf, NULL),
-                     FLO_E_MODEL_NONFINITE);
+    assert_int_equal(flo_gguf_scan_nonfinite(one.gguf, NULL), FLO_E_MODEL_NONFINITE);
     one_close(&one);
 }
 
@@ -144,8 +139,7 @@ static void pieces_of_any_size_give_the_same_verdict(void **state)
     static const size_t sizes[] = {1, 7, 17, 18, 4096, 65536, 1u << 20};
     size_t bytes;
     struct flo_gguf *gguf = NULL;
-    char *data =
-        read_whole("tests/models/tiny-v3-bad-nanscale.Q4_0.gguf", &bytes);
+    char *data = read_whole("tests/models/tiny-v3-bad-nanscale.Q4_0.gguf", &bytes);
     assert_non_null(data);
     assert_int_equal(flo_gguf_open(data, bytes, &gguf, NULL), 0);
     for (size_t i = 0; i < FLO_COUNT(sizes); i++) {
@@ -171,28 +165,22 @@ static void a_scan_that_lacks_bytes_does_not_pass(void **state)
     struct flo_finite scan;
     one_open(&one, flo_quant_type(FLO_QUANT_Q8_0), 3);
     flo_gguf_scan_init(&scan, one.gguf);
-    assert_int_equal(
-        flo_finite_add(&scan, one.file.data, one.file.bytes - 1, NULL), 0);
+    assert_int_equal(flo_finite_add(&scan, one.file.data, one.file.bytes - 1, NULL), 0);
     assert_int_equal(flo_finite_finish(&scan, NULL), FLO_E_GGUF_TRUNCATED);
-    assert_int_equal(
-        flo_finite_add(&scan, one.file.data + one.file.bytes - 1, 1, NULL), 0);
+    assert_int_equal(flo_finite_add(&scan, one.file.data + one.file.bytes - 1, 1, NULL), 0);
     assert_int_equal(flo_finite_finish(&scan, NULL), 0);
     one_close(&one);
 }
 
 /* ---- the writer ---- */
 
-static char *written(const struct flo_gguf *source,
-                     const struct flo_gguf_edit *edits, size_t count,
-                     flo_gguf_tensor_source *replace, void *context,
-                     size_t *bytes)
+static char *written(const struct flo_gguf *source, const struct flo_gguf_edit *edits, size_t count,
+                     flo_gguf_tensor_source *replace, void *context, size_t *bytes)
 {
     char path[] = "/tmp/flotilla-gguf-XXXXXX";
     int fd = mkstemp(path);
     assert_true(fd >= 0);
-    assert_int_equal(
-        flo_gguf_write(source, NULL, edits, count, replace, context, fd, NULL),
-        0);
+    assert_int_equal(flo_gguf_write(source, NULL, edits, count, replace, context, fd, NULL), 0);
     close(fd);
     char *data = read_whole(path, bytes);
     unlink(path);
@@ -217,8 +205,8 @@ static void a_copy_without_edits_is_the_same_file(void **state)
     free(data);
 }
 
-static int ones(void *context, const struct flo_gguf_tensor *tensor,
-                const void **data, struct flo_err *err)
+static int ones(void *context, const struct flo_gguf_tensor *tensor, const void **data,
+                struct flo_err *err)
 {
     (void)err;
     static float norm[256];
@@ -248,8 +236,7 @@ static void edits_replace_keys_add_keys_and_change_one_tensor(void **state)
     struct flo_gguf_text text = {"", 0};
     struct flo_gguf *gguf = NULL;
     struct flo_gguf *copy = NULL;
-    assert_int_equal(
-        flo_gguf_open_path("tests/models/tiny-v1.Q8_0.gguf", &gguf, NULL), 0);
+    assert_int_equal(flo_gguf_open_path("tests/models/tiny-v1.Q8_0.gguf", &gguf, NULL), 0);
 
     char *data = written(gguf, edits, FLO_COUNT(edits), ones, name, &bytes);
 
@@ -265,11 +252,9 @@ static void edits_replace_keys_add_keys_and_change_one_tensor(void **state)
     assert_true(flag);
     for (size_t i = 0; i < flo_gguf_tensor_count(gguf); i++) {
         const struct flo_gguf_tensor *old = flo_gguf_tensor_at(gguf, i);
-        const struct flo_gguf_tensor *now =
-            flo_gguf_tensor_find(copy, old->name);
-        bool is_same =
-            memcmp(flo_gguf_tensor_data(gguf, old),
-                   flo_gguf_tensor_data(copy, now), (size_t)old->bytes) == 0;
+        const struct flo_gguf_tensor *now = flo_gguf_tensor_find(copy, old->name);
+        bool is_same = memcmp(flo_gguf_tensor_data(gguf, old), flo_gguf_tensor_data(copy, now),
+                              (size_t)old->bytes) == 0;
         assert_int_equal(is_same, strcmp(old->name, name) != 0);
     }
     flo_gguf_close(copy);
@@ -280,13 +265,10 @@ static void edits_replace_keys_add_keys_and_change_one_tensor(void **state)
 static void the_alignment_cannot_be_edited(void **state)
 {
     (void)state;
-    const struct flo_gguf_edit edit = {
-        .key = "general.alignment", .type = FLO_GGUF_U32, .u32 = 64};
+    const struct flo_gguf_edit edit = {.key = "general.alignment", .type = FLO_GGUF_U32, .u32 = 64};
     struct flo_gguf *gguf = NULL;
-    assert_int_equal(
-        flo_gguf_open_path("tests/models/tiny-v1.Q8_0.gguf", &gguf, NULL), 0);
-    assert_int_equal(flo_gguf_write(gguf, NULL, &edit, 1, NULL, NULL, -1, NULL),
-                     FLO_E_USAGE);
+    assert_int_equal(flo_gguf_open_path("tests/models/tiny-v1.Q8_0.gguf", &gguf, NULL), 0);
+    assert_int_equal(flo_gguf_write(gguf, NULL, &edit, 1, NULL, NULL, -1, NULL), FLO_E_USAGE);
     flo_gguf_close(gguf);
 }
 

@@ -25,8 +25,7 @@ static void check_golden(const struct flo_quant_type *type)
     }
     char *data = read_whole(path, &bytes);
     assert_non_null(data);
-    for (char *line = strtok(data, "\n"); line != NULL;
-         line = strtok(NULL, "\n")) {
+    for (char *line = strtok(data, "\n"); line != NULL; line = strtok(NULL, "\n")) {
         size_t block_bytes;
         size_t value_bytes;
         float values[256];
@@ -94,9 +93,8 @@ static void every_half_is_its_sign_exponent_and_fraction(void **state)
             assert_true(fraction == 0 ? isinf(value) : isnan(value));
             assert_true(fraction != 0 || (value < 0) == (sign < 0));
         } else {
-            float want = exponent == 0
-                             ? ldexpf((float)fraction, -24)
-                             : ldexpf((float)(1024 + fraction), exponent - 25);
+            float want = exponent == 0 ? ldexpf((float)fraction, -24)
+                                       : ldexpf((float)(1024 + fraction), exponent - 25);
             assert_true(value == sign * want);
             assert_true(signbit(value) == (sign < 0 ? signbit(sign) : 0));
         }
@@ -122,8 +120,7 @@ static void halves_round_to_nearest_even(void **state)
         assert_int_equal(flo_f32_to_f16(middle), even);
         assert_int_equal(flo_f32_to_f16(-middle), even | 0x8000);
         assert_int_equal(flo_f32_to_f16(nextafterf(middle, 0)), half);
-        assert_int_equal(flo_f32_to_f16(nextafterf(middle, INFINITY)),
-                         half + 1);
+        assert_int_equal(flo_f32_to_f16(nextafterf(middle, INFINITY)), half + 1);
     }
     assert_int_equal(flo_f32_to_f16(65519.9f), 0x7bff);
     assert_int_equal(flo_f32_to_f16(65520.0f), 0x7c00);
@@ -161,20 +158,13 @@ static const struct encoder_case {
     float rms_max;
     uint32_t hash;
 } encoder_cases[] = {
-    {FLO_QUANT_F32, 0.0f, 0x00c251bau},
-    {FLO_QUANT_F16, 0.000109f, 0xb9daaa7eu},
-    {FLO_QUANT_BF16, 0.000868f, 0xd7041728u},
-    {FLO_QUANT_Q8_0, 0.0022f, 0x356e6e89u},
-    {FLO_QUANT_Q4_0, 0.0378f, 0x04285ee2u},
-    {FLO_QUANT_Q4_1, 0.0351f, 0xbc21ae5cu},
-    {FLO_QUANT_Q5_0, 0.0163f, 0xc6019bebu},
-    {FLO_QUANT_Q5_1, 0.0151f, 0x1405ce09u},
-    {FLO_QUANT_Q2_K, 0.125f, 0xdf037e4bu},
-    {FLO_QUANT_Q3_K, 0.0682f, 0x8df8af82u},
-    {FLO_QUANT_Q4_K, 0.031f, 0xbd6734d5u},
-    {FLO_QUANT_Q5_K, 0.0155f, 0x27786c05u},
-    {FLO_QUANT_Q6_K, 0.00745f, 0xe7bf764bu},
-    {FLO_QUANT_IQ4_NL, 0.0363f, 0x8c34fb89u},
+    {FLO_QUANT_F32, 0.0f, 0x00c251bau},       {FLO_QUANT_F16, 0.000109f, 0xb9daaa7eu},
+    {FLO_QUANT_BF16, 0.000868f, 0xd7041728u}, {FLO_QUANT_Q8_0, 0.0022f, 0x356e6e89u},
+    {FLO_QUANT_Q4_0, 0.0378f, 0x04285ee2u},   {FLO_QUANT_Q4_1, 0.0351f, 0xbc21ae5cu},
+    {FLO_QUANT_Q5_0, 0.0163f, 0xc6019bebu},   {FLO_QUANT_Q5_1, 0.0151f, 0x1405ce09u},
+    {FLO_QUANT_Q2_K, 0.125f, 0xdf037e4bu},    {FLO_QUANT_Q3_K, 0.0682f, 0x8df8af82u},
+    {FLO_QUANT_Q4_K, 0.031f, 0xbd6734d5u},    {FLO_QUANT_Q5_K, 0.0155f, 0x27786c05u},
+    {FLO_QUANT_Q6_K, 0.00745f, 0xe7bf764bu},  {FLO_QUANT_IQ4_NL, 0.0363f, 0x8c34fb89u},
     {FLO_QUANT_IQ4_XS, 0.0366f, 0x79690888u},
 };
 
@@ -247,8 +237,7 @@ static void encoders_write_the_same_bytes_on_every_cpu(void **state)
 static void what_was_encoded_before_is_kept(void **state)
 {
     (void)state;
-    static const uint32_t ids[] = {FLO_QUANT_Q4_1, FLO_QUANT_Q5_1,
-                                   FLO_QUANT_Q8_0};
+    static const uint32_t ids[] = {FLO_QUANT_Q4_1, FLO_QUANT_Q5_1, FLO_QUANT_Q8_0};
     for (size_t t = 0; t < FLO_COUNT(ids); t++) {
         const struct flo_quant_type *type = flo_quant_type(ids[t]);
         uint32_t seed = 9;
@@ -275,9 +264,7 @@ static void zeros_extremes_and_nan_encode_without_harm(void **state)
     for (uint32_t id = 0; id < FLO_QUANT_ID_COUNT; id++) {
         const struct flo_quant_type *type = flo_quant_type(id);
         static const float kinds[] = {0, 1e-42f, 1e-7f, 3e38f, NAN, -INFINITY};
-        for (size_t k = 0;
-             type != NULL && type->encode != NULL && k < FLO_COUNT(kinds);
-             k++) {
+        for (size_t k = 0; type != NULL && type->encode != NULL && k < FLO_COUNT(kinds); k++) {
             float in[256];
             float out[256];
             uint8_t blocks[1024];
@@ -336,8 +323,7 @@ static void pinned_blocks_keep_their_scales(void **state)
             const uint8_t *block = blocks + b * type->block_bytes;
             for (int k = 0; k < type->scale_count; k++) {
                 size_t at = type->scale_offset[k];
-                assert_memory_equal(block + at,
-                                    before + b * type->block_bytes + at, 2);
+                assert_memory_equal(block + at, before + b * type->block_bytes + at, 2);
             }
         }
     }

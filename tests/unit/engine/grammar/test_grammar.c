@@ -14,8 +14,8 @@
 
 enum { N_VOCAB = 64, TEXTS = 12 };
 
-typedef int compile_fn(const char *text, size_t bytes,
-                       struct flo_program **program, struct flo_err *err);
+typedef int compile_fn(const char *text, size_t bytes, struct flo_program **program,
+                       struct flo_err *err);
 
 static struct flo_matcher *compile_as(compile_fn *compiler, const char *text)
 {
@@ -27,8 +27,7 @@ static struct flo_matcher *compile_as(compile_fn *compiler, const char *text)
     if (compiler(text, text == NULL ? 0 : strlen(text), &program, &err) < 0) {
         fail_msg("%s\n%s", err.what, text);
     }
-    assert_int_equal(flo_matcher_open(program, &none, N_VOCAB, &matcher, NULL),
-                     0);
+    assert_int_equal(flo_matcher_open(program, &none, N_VOCAB, &matcher, NULL), 0);
     return matcher;
 }
 
@@ -41,13 +40,11 @@ static bool takes(struct flo_matcher *matcher, const char *text)
 {
     uint32_t state = flo_matcher_start(matcher);
 
-    return flo_matcher_walk(matcher, &state, text, strlen(text)) &&
-           matcher->states[state].may_end;
+    return flo_matcher_walk(matcher, &state, text, strlen(text)) && matcher->states[state].may_end;
 }
 
 /* Texts that begin with '!' must not be taken. */
-static void expect(compile_fn *compiler, const char *of,
-                   const char *const texts[TEXTS])
+static void expect(compile_fn *compiler, const char *of, const char *const texts[TEXTS])
 {
     struct flo_matcher *matcher = compile_as(compiler, of);
 
@@ -82,13 +79,11 @@ static void gbnf_texts_take_what_they_say(void **state)
          {"]", "[,-", "none", "!,", "!],"}},
         {"root ::= \"(\" root \")\" | \"\"", {"", "()", "((()))", "!(()"}},
         {"root ::= list\nlist ::= \"a\" list | \"a\"",
-         {"a",
-          "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-          "!", "!b"}},
+         {"a", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "!", "!b"}},
         {"root ::= (\"a\"* \"b\"?)*", {"", "a", "abba", "!c"}},
         {"root ::= [\\u00e0-\\u07ff\\u3000-\\U0001F600]",
-         {"\xc3\xa0", "\xdf\xbf", "\xe4\xb8\x80", "\xf0\x9f\x98\x80", "!a",
-          "!\xf0\x9f\x98\x81", "!\xed\xa0\x80"}},
+         {"\xc3\xa0", "\xdf\xbf", "\xe4\xb8\x80", "\xf0\x9f\x98\x80", "!a", "!\xf0\x9f\x98\x81",
+          "!\xed\xa0\x80"}},
     };
 
     (void)state;
@@ -129,13 +124,11 @@ static void a_bad_gbnf_text_is_refused_with_its_place(void **state)
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         struct flo_program *program = NULL;
         struct flo_err err = {0};
-        int rv = flo_gbnf_compile(rows[i].gbnf, strlen(rows[i].gbnf), &program,
-                                  &err);
+        int rv = flo_gbnf_compile(rows[i].gbnf, strlen(rows[i].gbnf), &program, &err);
 
         if (rows[i].says == NULL) {
             assert_int_equal(rv, 0);
-        } else if (rv != FLO_E_INFER_SCHEMA ||
-                   strstr(err.what, rows[i].says) == NULL) {
+        } else if (rv != FLO_E_INFER_SCHEMA || strstr(err.what, rows[i].says) == NULL) {
             fail_msg("%s: %s", rows[i].gbnf, err.what);
         }
         free(program);
@@ -154,8 +147,7 @@ static void more_names_than_there_may_be_are_refused(void **state)
     for (int i = 0; i < 40000; i++) {
         flo_buf_printf(&text, " n%d", i);
     }
-    assert_int_equal(flo_gbnf_compile(text.data, text.bytes, &program, &err),
-                     FLO_E_INFER_SCHEMA);
+    assert_int_equal(flo_gbnf_compile(text.data, text.bytes, &program, &err), FLO_E_INFER_SCHEMA);
     assert_non_null(strstr(err.what, "16384 rules"));
     flo_buf_deinit(&text);
 }
@@ -169,34 +161,26 @@ static void each_type_of_a_schema_takes_its_values(void **state)
          {"\"\"", "\"h\xc3\xa9 \\n\\\"\"", "!\"", "!x", "!\"\n\"", "!\"\\q\""}},
         {"{\"type\":\"string\",\"minLength\":2,\"maxLength\":3}",
          {"\"ab\"", "\"a\xc3\xa9z\"", "\"\\n\\t\"", "!\"a\"", "!\"abcd\""}},
-        {"{\"type\":\"integer\"}",
-         {"0", "-7", "1234567890123456", "!01", "!1.5", "!-", "!"}},
+        {"{\"type\":\"integer\"}", {"0", "-7", "1234567890123456", "!01", "!1.5", "!-", "!"}},
         {"{\"type\":\"integer\",\"minimum\":-15,\"maximum\":207}",
-         {"-15", "-1", "0", "9", "10", "199", "207", "!208", "!-16", "!300",
-          "!1000"}},
-        {"{\"type\":\"integer\",\"exclusiveMinimum\":9}",
-         {"10", "99999", "!9", "!-3", "!0"}},
-        {"{\"type\":\"number\"}",
-         {"0", "-1.5", "2e10", "3.25E-7", "!.5", "!1.", "!+1", "!01"}},
+         {"-15", "-1", "0", "9", "10", "199", "207", "!208", "!-16", "!300", "!1000"}},
+        {"{\"type\":\"integer\",\"exclusiveMinimum\":9}", {"10", "99999", "!9", "!-3", "!0"}},
+        {"{\"type\":\"number\"}", {"0", "-1.5", "2e10", "3.25E-7", "!.5", "!1.", "!+1", "!01"}},
         {"{\"type\":\"number\",\"minimum\":-1,\"exclusiveMaximum\":2}",
-         {"-1", "-0.5", "0", "0.25", "1.99", "1", "!2", "!-1.5", "!2.5",
-          "!-2"}},
-        {"{\"type\":[\"boolean\",\"null\"]}",
-         {"true", "false", "null", "!0", "!tru"}},
+         {"-1", "-0.5", "0", "0.25", "1.99", "1", "!2", "!-1.5", "!2.5", "!-2"}},
+        {"{\"type\":[\"boolean\",\"null\"]}", {"true", "false", "null", "!0", "!tru"}},
         {"{\"enum\":[\"red\",\"a \\\"b\\\"\",3,null,[1,{\"x\":2}]]}",
-         {"\"red\"", "\"a \\\"b\\\"\"", "3", "null", "[1, {\"x\": 2}]",
-          "!\"blue\"", "!33"}},
+         {"\"red\"", "\"a \\\"b\\\"\"", "3", "null", "[1, {\"x\": 2}]", "!\"blue\"", "!33"}},
         {"{\"type\":\"string\",\"enum\":[\"a\",1]}", {"\"a\"", "!1"}},
         {"{\"const\":\"only\"}", {"\"only\"", "!\"other\""}},
         {"{\"const\":\"a\",\"enum\":[\"b\",\"a\"]}", {"\"a\"", "!\"b\""}},
         {"{\"type\":\"string\",\"format\":\"date\"}",
-         {"\"2024-02-28\"", "\"1999-12-31\"", "!\"2024-02-30\"",
-          "!\"2024-13-01\"", "!\"2024-1-1\""}},
+         {"\"2024-02-28\"", "\"1999-12-31\"", "!\"2024-02-30\"", "!\"2024-13-01\"",
+          "!\"2024-1-1\""}},
         {"{\"type\":\"string\",\"format\":\"date-time\"}",
-         {"\"2024-02-28T23:59:59Z\"", "\"2024-06-30T01:02:03.5+02:00\"",
-          "!\"2024-02-28\"", "!\"2024-02-28T24:00:00Z\""}},
-        {"{\"type\":\"string\",\"format\":\"time\"}",
-         {"\"10:20:30Z\"", "!\"10:20\""}},
+         {"\"2024-02-28T23:59:59Z\"", "\"2024-06-30T01:02:03.5+02:00\"", "!\"2024-02-28\"",
+          "!\"2024-02-28T24:00:00Z\""}},
+        {"{\"type\":\"string\",\"format\":\"time\"}", {"\"10:20:30Z\"", "!\"10:20\""}},
         {"{\"type\":\"string\",\"format\":\"uuid\"}",
          {"\"123e4567-e89b-12d3-a456-426614174000\"", "!\"123e4567\""}},
         {"{\"type\":\"string\",\"pattern\":\"^[A-Z]{2,3}-\\\\d+(\\\\.x)?$\"}",
@@ -204,10 +188,9 @@ static void each_type_of_a_schema_takes_its_values(void **state)
         {"{\"type\":\"string\",\"pattern\":\"b[^a-z]|\\\"\"}",
          {"\"b1\"", "\"aab!cc\"", "\"x\\\"y\"", "!\"ba\"", "!\"\""}},
         {"{\"pattern\":\"^(\\\\S|[^\\\\s\\\\d]x)$\"}",
-         {"\"a\"", "\"\u00e9\"", "\"ax\"", "!\"\u00a0\"", "!\"\u2009\"",
-          "!\"\u3000x\"", "!\"\ufeff\"", "!\"1x\"", "!\" \""}},
-        {"{\"pattern\":\"^.\\\\s$\"}",
-         {"\"a \"", "\"\u00a0\u00a0\"", "!\"\u2028 \"", "!\"ab\""}},
+         {"\"a\"", "\"\u00e9\"", "\"ax\"", "!\"\u00a0\"", "!\"\u2009\"", "!\"\u3000x\"",
+          "!\"\ufeff\"", "!\"1x\"", "!\" \""}},
+        {"{\"pattern\":\"^.\\\\s$\"}", {"\"a \"", "\"\u00a0\u00a0\"", "!\"\u2028 \"", "!\"ab\""}},
         {"{\"type\":\"array\",\"items\":{\"type\":\"integer\"},\"minItems\":1,"
          "\"maxItems\":3}",
          {"[1]", "[1, 2, 3]", "![]", "![1,2]", "![1, 2, 3, 4]", "![1, \"a\"]"}},
@@ -233,13 +216,12 @@ static void objects_keep_order_and_what_is_required(void **state)
         {"{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"},"
          "\"b\":{\"type\":\"boolean\"},\"c\":{\"type\":\"null\"}},"
          "\"required\":[\"b\"],\"additionalProperties\":false}",
-         {"{\"a\": 1, \"b\": true, \"c\": null}", "{\"b\": true}",
-          "{\"a\": 1, \"b\": false}", "{\"b\": true, \"c\": null}", "!{}",
-          "!{\"a\": 1}", "!{\"b\": true, \"a\": 1}",
+         {"{\"a\": 1, \"b\": true, \"c\": null}", "{\"b\": true}", "{\"a\": 1, \"b\": false}",
+          "{\"b\": true, \"c\": null}", "!{}", "!{\"a\": 1}", "!{\"b\": true, \"a\": 1}",
           "!{\"b\": true, \"d\": 1}"}},
         {"{\"properties\":{\"a\":{\"type\":\"integer\"},\"b\":{}}}",
-         {"{}", "{\"a\": 1}", "{\"b\": [1]}", "{\"a\": 1, \"b\": {}}",
-          "!{\"c\": 1}", "!{, \"a\": 1}"}},
+         {"{}", "{\"a\": 1}", "{\"b\": [1]}", "{\"a\": 1, \"b\": {}}", "!{\"c\": 1}",
+          "!{, \"a\": 1}"}},
         {"{\"type\":\"object\",\"additionalProperties\":{\"type\":\"integer\"}"
          "}",
          {"{}", "{\"x\": 1}", "{\"x\": 1, \"\": 2}", "!{\"x\": \"a\"}"}},
@@ -247,21 +229,19 @@ static void objects_keep_order_and_what_is_required(void **state)
          "\"ac\":{\"type\":\"integer\"}},\"additionalProperties\":"
          "{\"type\":\"string\"}}",
          {"{\"ab\": 1}", "{\"a\": \"x\"}", "{\"abc\": \"x\", \"z\": \"\"}",
-          "{\"ab\": 1, \"ac\": 2, \"ad\": \"\"}", "!{\"ab\": \"x\"}",
-          "!{\"x\": 1}", "!{\"ac\": \"\"}"}},
+          "{\"ab\": 1, \"ac\": 2, \"ad\": \"\"}", "!{\"ab\": \"x\"}", "!{\"x\": 1}",
+          "!{\"ac\": \"\"}"}},
         {"{\"type\":\"object\",\"required\":[\"x\"]}",
          {"{\"x\": 1}", "{\"x\": [], \"y\": 1}", "!{}", "!{\"y\": 1}"}},
         {"{\"type\":\"object\",\"properties\":{}}", {"{}", "!{\"a\": 1}"}},
         {"{\"type\":\"object\",\"required\":[\"a\\\"b\",\"a\"]}",
          {"{\"a\\\"b\": 1, \"a\": 2}", "{\"a\\\"b\": 1, \"a\": 2, \"ab\": 3}",
-          "!{\"a\\\"b\": 1, \"a\": 2, \"a\": 3}",
-          "!{\"a\\\"b\": 1, \"a\": 2, \"a\\\"b\": 3}"}},
+          "!{\"a\\\"b\": 1, \"a\": 2, \"a\": 3}", "!{\"a\\\"b\": 1, \"a\": 2, \"a\\\"b\": 3}"}},
         {"{\"$ref\":\"#/$defs/node\",\"$defs\":{\"node\":{\"type\":\"object\","
          "\"properties\":{\"v\":{\"type\":\"integer\"},\"next\":{\"anyOf\":"
          "[{\"$ref\":\"#/$defs/node\"},{\"type\":\"null\"}]}},"
          "\"required\":[\"v\",\"next\"]}}}",
-         {"{\"v\": 1, \"next\": null}",
-          "{\"v\": 1, \"next\": {\"v\": 2, \"next\": null}}",
+         {"{\"v\": 1, \"next\": null}", "{\"v\": 1, \"next\": {\"v\": 2, \"next\": null}}",
           "!{\"v\": 1, \"next\": 2}", "!{\"v\": 1}"}},
         {"{\"allOf\":[{\"properties\":{\"a\":{\"type\":\"integer\"}},"
          "\"required\":[\"a\"]},{\"$ref\":\"#/definitions/b\"}],"
@@ -287,33 +267,31 @@ static void objects_keep_order_and_what_is_required(void **state)
 
 static void objects_have_as_many_members_as_they_may(void **state)
 {
-#define ABC                                                                    \
-    "\"properties\":{\"a\":{\"type\":\"integer\"},\"b\":{\"type\":"            \
+#define ABC                                                                                        \
+    "\"properties\":{\"a\":{\"type\":\"integer\"},\"b\":{\"type\":"                                \
     "\"integer\"},\"c\":{\"type\":\"integer\"}}"
     static const struct {
         const char *schema, *texts[TEXTS];
     } rows[] = {
         {"{\"type\":\"object\"," ABC ",\"minProperties\":2}",
-         {"{\"a\": 1, \"b\": 2}", "{\"a\": 1, \"c\": 2}",
-          "{\"b\": 1, \"c\": 2}", "{\"a\": 1, \"b\": 2, \"c\": 3}",
-          "!{\"c\": 1}", "!{\"a\": 1}", "!{}"}},
+         {"{\"a\": 1, \"b\": 2}", "{\"a\": 1, \"c\": 2}", "{\"b\": 1, \"c\": 2}",
+          "{\"a\": 1, \"b\": 2, \"c\": 3}", "!{\"c\": 1}", "!{\"a\": 1}", "!{}"}},
         {"{" ABC ",\"maxProperties\":1}",
          {"{}", "{\"b\": 2}", "{\"c\": 3}", "!{\"a\": 1, \"b\": 2}"}},
         {"{" ABC ",\"maxProperties\":2,\"required\":[\"c\"]}",
-         {"{\"c\": 3}", "{\"a\": 1, \"c\": 3}", "{\"b\": 1, \"c\": 3}",
-          "!{\"a\": 1, \"b\": 2", "!{}"}},
+         {"{\"c\": 3}", "{\"a\": 1, \"c\": 3}", "{\"b\": 1, \"c\": 3}", "!{\"a\": 1, \"b\": 2",
+          "!{}"}},
         {"{" ABC ",\"minProperties\":3,\"maxProperties\":3}",
          {"{\"a\": 1, \"b\": 2, \"c\": 3}", "!{\"a\": 1, \"c\": 3}"}},
         {"{\"type\":\"object\",\"maxProperties\":0}", {"{}", "!{\"a\": 1}"}},
         {"{\"additionalProperties\":{\"type\":\"integer\"},"
          "\"minProperties\":1,\"maxProperties\":2}",
-         {"{\"x\": 1}", "{\"x\": 1, \"y\": 2}", "!{}",
-          "!{\"x\": 1, \"y\": 2, \"z\": 3}"}},
+         {"{\"x\": 1}", "{\"x\": 1, \"y\": 2}", "!{}", "!{\"x\": 1, \"y\": 2, \"z\": 3}"}},
         {"{" ABC ",\"additionalProperties\":{\"type\":\"integer\"},"
          "\"minProperties\":2,\"required\":[\"b\"]}",
          {"{\"b\": 1, \"x\": 2}", "{\"a\": 1, \"b\": 2}",
-          "{\"b\": 1, \"x\": 2, \"y\": 3, \"z\": 4}", "!{\"b\": 1}",
-          "!{\"a\": 1, \"x\": 2}", "!{\"b\": 1, \"a\": 2}"}},
+          "{\"b\": 1, \"x\": 2, \"y\": 3, \"z\": 4}", "!{\"b\": 1}", "!{\"a\": 1, \"x\": 2}",
+          "!{\"b\": 1, \"a\": 2}"}},
     };
 
     (void)state;
@@ -329,18 +307,17 @@ static void elements_of_an_array_differ_where_they_must(void **state)
     } rows[] = {
         {"{\"type\":\"array\",\"uniqueItems\":true,\"items\":{\"enum\":"
          "[\"a\",\"b\",1,1.0,\"a\",true],\"type\":[\"string\",\"integer\"]}}",
-         {"[]", "[1]", "[\"b\", \"a\"]", "[1, \"a\", \"b\"]", "![\"a\", \"a\"]",
-          "![1, \"a\", 1]", "![1, \"a\", \"b\", 1]"}},
+         {"[]", "[1]", "[\"b\", \"a\"]", "[1, \"a\", \"b\"]", "![\"a\", \"a\"]", "![1, \"a\", 1]",
+          "![1, \"a\", \"b\", 1]"}},
         {"{\"type\":\"array\",\"uniqueItems\":true,\"minItems\":2,"
          "\"maxItems\":2,\"items\":{\"$ref\":\"#/$defs/e\"},\"$defs\":"
          "{\"e\":{\"enum\":[\"a\",\"b\",\"c\"]}}}",
-         {"[\"a\", \"c\"]", "[\"c\", \"b\"]", "![\"a\"]", "![]",
-          "![\"a\", \"b\", \"c\"]", "![\"b\", \"b\"]"}},
+         {"[\"a\", \"c\"]", "[\"c\", \"b\"]", "![\"a\"]", "![]", "![\"a\", \"b\", \"c\"]",
+          "![\"b\", \"b\"]"}},
         {"{\"type\":\"array\",\"uniqueItems\":false,\"items\":{\"enum\":"
          "[1]},\"maxItems\":2}",
          {"[1, 1]", "[]"}},
-        {"{\"type\":\"array\",\"uniqueItems\":true,\"maxItems\":1}",
-         {"[]", "[7]", "![7, 8]"}},
+        {"{\"type\":\"array\",\"uniqueItems\":true,\"maxItems\":1}", {"[]", "[7]", "![7, 8]"}},
     };
 
     (void)state;
@@ -351,18 +328,17 @@ static void elements_of_an_array_differ_where_they_must(void **state)
 
 static void any_object_takes_json_with_blanks(void **state)
 {
-    static const char *const texts[TEXTS] = {
-        "{}",
-        "{\"a\":1}",
-        "{\n  \"a\": [1, {\"b\": null}]\n}",
-        "!",
-        "![]",
-        "!{\"a\"}",
-        "!{\"a\":1,}",
-        "!{\"a\":1} {}",
-        "!{a:1}",
-        "!{\"a\":1",
-        "!{\"a\":\"\\u\"}"};
+    static const char *const texts[TEXTS] = {"{}",
+                                             "{\"a\":1}",
+                                             "{\n  \"a\": [1, {\"b\": null}]\n}",
+                                             "!",
+                                             "![]",
+                                             "!{\"a\"}",
+                                             "!{\"a\":1,}",
+                                             "!{\"a\":1} {}",
+                                             "!{a:1}",
+                                             "!{\"a\":1",
+                                             "!{\"a\":\"\\u\"}"};
 
     (void)state;
     expect(flo_schema_compile, NULL, texts);
@@ -386,8 +362,7 @@ static void a_bad_schema_is_refused_with_its_pointer(void **state)
          "schema /properties/a/multipleOf: is not supported"},
         {"{\"properties\":{\"a\":{\"items\":{\"not\":{}}}}}",
          "schema /properties/a/items/not: is not supported"},
-        {"{\"type\":\"object\",\"patternProperties\":{}}",
-         "/patternProperties: is not supported"},
+        {"{\"type\":\"object\",\"patternProperties\":{}}", "/patternProperties: is not supported"},
         {"{\"if\":{}}", "schema /if: is not supported"},
         {"{\"$ref\":\"http://x/y\"}", "schema /$ref: 'http://x/y'"},
         {"{\"$ref\":\"#/$defs/none\"}", "schema /$ref: '#/$defs/none'"},
@@ -401,15 +376,12 @@ static void a_bad_schema_is_refused_with_its_pointer(void **state)
         {"{\"type\":\"string\",\"pattern\":\"(?=a)\"}", "/pattern: only"},
         {"{\"type\":\"string\",\"pattern\":\"(\"}", "/pattern: only"},
         {"{\"type\":\"string\",\"pattern\":\"\\\\bx\"}", "/pattern: only"},
-        {"{\"type\":\"string\",\"pattern\":\"x\",\"maxLength\":2}",
-         "/pattern: beside a length"},
+        {"{\"type\":\"string\",\"pattern\":\"x\",\"maxLength\":2}", "/pattern: beside a length"},
         {"{\"type\":\"string\",\"format\":\"uri\"}", "/format: 'uri'"},
         {"{\"type\":\"string\",\"minLength\":-1}", "/minLength: must be"},
         {"{\"type\":\"array\",\"minItems\":3,\"maxItems\":2}", "/maxItems"},
-        {"{\"type\":\"array\",\"uniqueItems\":true}",
-         "/uniqueItems: of other items than an enum"},
-        {"{\"type\":\"array\",\"uniqueItems\":1}",
-         "/uniqueItems: must be true or false"},
+        {"{\"type\":\"array\",\"uniqueItems\":true}", "/uniqueItems: of other items than an enum"},
+        {"{\"type\":\"array\",\"uniqueItems\":1}", "/uniqueItems: must be true or false"},
         {"{\"type\":\"array\",\"uniqueItems\":true,\"items\":{\"enum\":[1,2,"
          "3,4,5,6,7,8,9,10,11,12,13]}}",
          "/uniqueItems: of other items than an enum of at most 12"},
@@ -425,8 +397,7 @@ static void a_bad_schema_is_refused_with_its_pointer(void **state)
          "/minProperties: more than"},
         {"{\"type\":\"object\",\"minProperties\":2}",
          "/minProperties: more than one member beside"},
-        {"{\"type\":\"object\",\"maxProperties\":-1}",
-         "/maxProperties: must be a whole number"},
+        {"{\"type\":\"object\",\"maxProperties\":-1}", "/maxProperties: must be a whole number"},
         {"{\"anyOf\":[]}", "schema /anyOf: must be a list"},
         {"{\"oneOf\":[{\"type\":\"integer\"},{\"type\":\"number\"}]}",
          "/oneOf: alternatives that may hold together"},
@@ -446,21 +417,18 @@ static void a_bad_schema_is_refused_with_its_pointer(void **state)
          "{\"const\":2}},\"required\":[\"t\"],\"minLength\":1}]}",
          "/oneOf: alternatives that may hold together"},
         {"{\"oneOf\":[{\"$ref\":\"#/none\"},{\"$ref\":\"#/none\"}]}", "/oneOf"},
-        {"{\"additionalProperties\":false,\"required\":[\"b\"]}",
-         "/required: 'b' is not among"},
+        {"{\"additionalProperties\":false,\"required\":[\"b\"]}", "/required: 'b' is not among"},
         {"{\"allOf\":[{\"additionalProperties\":false,\"properties\":"
          "{\"a\":{}}}],\"properties\":{\"b\":{}}}",
          "/additionalProperties: is not merged"},
         {"{\"additionalProperties\":false,\"allOf\":[{\"properties\":"
          "{\"a\":{}}}]}",
          "/additionalProperties: is not merged"},
-        {"{\"allOf\":[{\"minimum\":1},{\"minimum\":2}]}",
-         "two different 'minimum'"},
+        {"{\"allOf\":[{\"minimum\":1},{\"minimum\":2}]}", "two different 'minimum'"},
         {"{\"additionalProperties\":false,\"properties\":{\"a\":{}},"
          "\"required\":[\"b\"]}",
          "/required: 'b' is not among"},
-        {"{\"anyOf\":[{\"$ref\":\"#\"}]}",
-         "schema /anyOf/0: is left recursive"},
+        {"{\"anyOf\":[{\"$ref\":\"#\"}]}", "schema /anyOf/0: is left recursive"},
         {"{\"items\":{\"pattern\":\"x{3,2}\"}}", "schema /items/pattern: only"},
         {"{\"pattern\":\"x{99999}\"}", "schema /pattern: only"},
     };
@@ -469,11 +437,9 @@ static void a_bad_schema_is_refused_with_its_pointer(void **state)
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         struct flo_program *program = NULL;
         struct flo_err err = {0};
-        int rv = flo_schema_compile(rows[i].schema, strlen(rows[i].schema),
-                                    &program, &err);
+        int rv = flo_schema_compile(rows[i].schema, strlen(rows[i].schema), &program, &err);
 
-        if (rv != FLO_E_INFER_SCHEMA ||
-            strstr(err.what, rows[i].says) == NULL) {
+        if (rv != FLO_E_INFER_SCHEMA || strstr(err.what, rows[i].says) == NULL) {
             fail_msg("%s: %d %s", rows[i].schema, rv, err.what);
         }
         free(program);
@@ -502,9 +468,8 @@ static void one_continuation_is_forced(void **state)
 /* 2,000 readings of every text: equal ones are one. */
 static void ambiguity_costs_no_more_than_one_reading(void **state)
 {
-    struct flo_matcher *m =
-        compile("root ::= (a | b | c)*\na ::= \"x\"+\nb ::= \"x\" \"x\"?\n"
-                "c ::= (\"x\" | \"xx\" | \"xxx\")*");
+    struct flo_matcher *m = compile("root ::= (a | b | c)*\na ::= \"x\"+\nb ::= \"x\" \"x\"?\n"
+                                    "c ::= (\"x\" | \"xx\" | \"xxx\")*");
     char text[4096];
     uint32_t at = flo_matcher_start(m);
 
@@ -582,9 +547,8 @@ static struct words *make_words(char behind)
 
     assert_non_null(w);
     for (int i = 0; i < LETTERS * LETTERS * LETTERS; i++) {
-        char word[WORD] = {letters[i / LETTERS / LETTERS],
-                           letters[i / LETTERS % LETTERS], letters[i % LETTERS],
-                           behind};
+        char word[WORD] = {letters[i / LETTERS / LETTERS], letters[i / LETTERS % LETTERS],
+                           letters[i % LETTERS], behind};
         char first[2] = {word[0]}, two[3] = {word[0], word[1]};
 
         if (behind == '\0' && i % (LETTERS * LETTERS) == 0) {
@@ -622,11 +586,8 @@ static struct flo_matcher *make_ambiguous(const struct words *w)
         }
         flo_buf_text(&text, "] [a-z0-9]*");
     }
-    assert_int_equal(flo_gbnf_compile(text.data, text.bytes, &program, NULL),
-                     0);
-    assert_int_equal(
-        flo_matcher_open(program, &w->pieces, w->pieces.count, &matcher, NULL),
-        0);
+    assert_int_equal(flo_gbnf_compile(text.data, text.bytes, &program, NULL), 0);
+    assert_int_equal(flo_matcher_open(program, &w->pieces, w->pieces.count, &matcher, NULL), 0);
     flo_buf_deinit(&text);
     return matcher;
 }
@@ -712,10 +673,8 @@ static void a_mask_of_few_states_with_many_nodes_is_soon_there(void **state)
     for (int i = 1; i < 8000; i++) {
         flo_buf_text(&text, "|\"\"");
     }
-    assert_int_equal(flo_gbnf_compile(text.data, text.bytes, &program, NULL),
-                     0);
-    assert_int_equal(
-        flo_matcher_open(program, &w->pieces, w->pieces.count, &m, NULL), 0);
+    assert_int_equal(flo_gbnf_compile(text.data, text.bytes, &program, NULL), 0);
+    assert_int_equal(flo_matcher_open(program, &w->pieces, w->pieces.count, &m, NULL), 0);
     uint32_t at = flo_matcher_start(m);
     const uint64_t *mask = flo_matcher_mask(m, &at, &is_new);
     assert_in_range(m->work, FLO_MASK_WORK_MAX, FLO_MASK_WORK_MAX * 9ull / 4);

@@ -49,8 +49,7 @@ static int open_world(void **state)
 
     assert_int_equal(flo_engine_open(model, &options, &w->engine, NULL), 0);
     assert_int_equal(flo_session_open(w->engine, &w->session, NULL), 0);
-    assert_int_equal(flo_sampler_open(w->engine, &sampling, &w->sampler, NULL),
-                     0);
+    assert_int_equal(flo_sampler_open(w->engine, &sampling, &w->sampler, NULL), 0);
     *state = w;
     return 0;
 }
@@ -67,22 +66,22 @@ static int close_world(void **state)
     return 0;
 }
 
-static struct flo_grammar *
-open_grammar(struct world *w, enum flo_grammar_kind kind, const char *text)
+static struct flo_grammar *open_grammar(struct world *w, enum flo_grammar_kind kind,
+                                        const char *text)
 {
     struct flo_grammar *grammar = NULL;
     struct flo_err err = {0};
 
-    if (flo_grammar_open(w->engine, kind, text, text == NULL ? 0 : strlen(text),
-                         &grammar, &err) < 0) {
+    if (flo_grammar_open(w->engine, kind, text, text == NULL ? 0 : strlen(text), &grammar, &err) <
+        0) {
         fail_msg("%s", err.what);
     }
     return grammar;
 }
 
 /* An answer of at most `most` tokens from this seed. */
-static void answer(struct world *w, struct flo_grammar *grammar, uint64_t seed,
-                   float temperature, bool forces, size_t most)
+static void answer(struct world *w, struct flo_grammar *grammar, uint64_t seed, float temperature,
+                   bool forces, size_t most)
 {
     struct flo_sampling sampling = {.temperature = temperature, .seed = seed};
     int32_t tokens[FLO_GRAMMAR_FORCED_MAX + 1] = {1, 2, 3};
@@ -97,10 +96,9 @@ static void answer(struct world *w, struct flo_grammar *grammar, uint64_t seed,
     if (forces) {
         count += flo_grammar_forced(grammar, tokens + count, 64);
     }
-    assert_int_equal(flo_engine_detokenise(w->engine, tokens + PROMPT,
-                                           count - PROMPT, false, &w->text,
-                                           NULL),
-                     0);
+    assert_int_equal(
+        flo_engine_detokenise(w->engine, tokens + PROMPT, count - PROMPT, false, &w->text, NULL),
+        0);
     while (!w->has_ended && w->made < most) {
         struct flo_err err = {0};
 
@@ -108,38 +106,29 @@ static void answer(struct world *w, struct flo_grammar *grammar, uint64_t seed,
             w->has_ended = true;
             break;
         }
-        assert_int_equal(flo_session_decode(w->session, tokens, count,
-                                            FLO_LOGITS_LAST, NULL),
-                         0);
+        assert_int_equal(flo_session_decode(w->session, tokens, count, FLO_LOGITS_LAST, NULL), 0);
         if (w->is_limited) {
-            assert_int_equal(flo_grammar_limit(grammar, most - w->made, NULL),
-                             0);
+            assert_int_equal(flo_grammar_limit(grammar, most - w->made, NULL), 0);
         }
-        if (flo_grammar_sample(grammar, w->sampler,
-                               flo_session_logits(w->session), &sample,
-                               &err) < 0) {
-            fail_msg("seed %u: %s, behind %s", (unsigned)seed, err.what,
-                     w->text.data);
+        if (flo_grammar_sample(grammar, w->sampler, flo_session_logits(w->session), &sample, &err) <
+            0) {
+            fail_msg("seed %u: %s, behind %s", (unsigned)seed, err.what, w->text.data);
         }
         w->has_ended = flo_engine_is_end(w->engine, sample.token);
         tokens[0] = sample.token;
         count = 1;
         w->sampled++;
         if (forces && !w->has_ended) {
-            count +=
-                flo_grammar_forced(grammar, tokens + 1, FLO_GRAMMAR_FORCED_MAX);
+            count += flo_grammar_forced(grammar, tokens + 1, FLO_GRAMMAR_FORCED_MAX);
         }
         w->made += count;
-        assert_int_equal(flo_engine_detokenise(w->engine, tokens, count, false,
-                                               &w->text, NULL),
-                         0);
+        assert_int_equal(flo_engine_detokenise(w->engine, tokens, count, false, &w->text, NULL), 0);
     }
     flo_buf_add(&w->text, "", 1);
     w->text.bytes--;
 }
 
-static const struct flo_tree_node *get(const struct flo_tree_node *object,
-                                       const char *key)
+static const struct flo_tree_node *get(const struct flo_tree_node *object, const char *key)
 {
     const struct flo_tree_node *n = object->first;
 
@@ -149,12 +138,10 @@ static const struct flo_tree_node *get(const struct flo_tree_node *object,
     return n;
 }
 
-static bool is_one_of(const struct flo_tree_node *value,
-                      const char *const names[3])
+static bool is_one_of(const struct flo_tree_node *value, const char *const names[3])
 {
     for (int i = 0; i < 3; i++) {
-        if (value->kind == FLO_TREE_STRING &&
-            value->bytes == strlen(names[i]) &&
+        if (value->kind == FLO_TREE_STRING && value->bytes == strlen(names[i]) &&
             memcmp(value->text, names[i], value->bytes) == 0) {
             return true;
         }
@@ -169,16 +156,15 @@ static void expect_person(const struct world *w)
     struct flo_err err = {0};
     size_t count = 0;
 
-    if (flo_tree_read(&tree, w->text.data, w->text.bytes, 0, 0, NULL, &err) <
-        0) {
+    if (flo_tree_read(&tree, w->text.data, w->text.bytes, 0, 0, NULL, &err) < 0) {
         fail_msg("%s: %s", err.what, w->text.data);
     }
     assert_non_null(get(tree.nodes, "name"));
     assert_int_equal(get(tree.nodes, "name")->kind, FLO_TREE_STRING);
     assert_true(is_one_of(get(tree.nodes, "level"), levels));
     assert_int_equal(get(tree.nodes, "ids")->kind, FLO_TREE_ARRAY);
-    for (const struct flo_tree_node *n = get(tree.nodes, "ids")->first;
-         n != NULL; n = n->next, count++) {
+    for (const struct flo_tree_node *n = get(tree.nodes, "ids")->first; n != NULL;
+         n = n->next, count++) {
         assert_in_range(strtol(n->text, NULL, 10) + 20, 0, 320);
     }
     assert_in_range(count, 0, 4);
@@ -218,8 +204,7 @@ static void wild_sampling_gives_json_objects(void **state)
         answer(w, grammar, seed, 2, true, 150);
         if (w->has_ended) {
             struct flo_err err = {0};
-            if (flo_tree_read(&tree, w->text.data, w->text.bytes, 0, 0, NULL,
-                              &err) < 0) {
+            if (flo_tree_read(&tree, w->text.data, w->text.bytes, 0, 0, NULL, &err) < 0) {
                 fail_msg("%s: %s", err.what, w->text.data);
             }
             assert_int_equal(tree.nodes->kind, FLO_TREE_OBJECT);
@@ -238,8 +223,7 @@ static void forced_text_equals_sampled_text(void **state)
         "\"h\xc3\xa9llo "
         "there\"},\"b\":{\"const\":[1,2,3]}},\"required\":[\"the "
         "name of it\",\"b\"]}";
-    static const char wanted[] =
-        "{\"the name of it\": \"h\xc3\xa9llo there\", \"b\": [1, 2, 3]}";
+    static const char wanted[] = "{\"the name of it\": \"h\xc3\xa9llo there\", \"b\": [1, 2, 3]}";
     struct world *w = *state;
     struct flo_grammar *grammar = open_grammar(w, FLO_GRAMMAR_SCHEMA, fixed);
 
@@ -263,8 +247,7 @@ static void forced_tokens_are_those_of_the_tokenizer(void **state)
     int32_t forced[32], plain[32];
     size_t count, n = flo_grammar_forced(grammar, forced, 32);
 
-    assert_int_equal(flo_engine_tokenise(w->engine, text, strlen(text), 0,
-                                         plain, 32, &count, NULL),
+    assert_int_equal(flo_engine_tokenise(w->engine, text, strlen(text), 0, plain, 32, &count, NULL),
                      0);
     assert_int_equal(n, count);
     assert_memory_equal(forced, plain, n * sizeof(*plain));
@@ -277,14 +260,11 @@ static void a_word_with_a_choice_within_it_is_not_forced(void **state)
 {
     struct world *w = *state;
     struct flo_grammar *grammar = open_grammar(
-        w, FLO_GRAMMAR_GBNF,
-        "root ::= \"name: \" (\"set_light\" | \"set_lock\" | \"send\")");
+        w, FLO_GRAMMAR_GBNF, "root ::= \"name: \" (\"set_light\" | \"set_lock\" | \"send\")");
     int32_t forced[32], plain[32];
     size_t count, n = flo_grammar_forced(grammar, forced, 32);
 
-    assert_int_equal(
-        flo_engine_tokenise(w->engine, "name:", 5, 0, plain, 32, &count, NULL),
-        0);
+    assert_int_equal(flo_engine_tokenise(w->engine, "name:", 5, 0, plain, 32, &count, NULL), 0);
     assert_int_equal(n, count);
     assert_memory_equal(forced, plain, n * sizeof(*plain));
     flo_grammar_close(grammar);
@@ -293,8 +273,7 @@ static void a_word_with_a_choice_within_it_is_not_forced(void **state)
 static void an_answer_without_limits_ends_where_the_model_ends_it(void **state)
 {
     struct world *w = *state;
-    struct flo_grammar *grammar =
-        open_grammar(w, FLO_GRAMMAR_GBNF, "root ::= [a-z ]*");
+    struct flo_grammar *grammar = open_grammar(w, FLO_GRAMMAR_GBNF, "root ::= [a-z ]*");
 
     for (uint64_t seed = 1; seed <= 30; seed++) {
         answer(w, grammar, seed, 2, true, 100);
@@ -309,45 +288,41 @@ static void an_answer_without_limits_ends_where_the_model_ends_it(void **state)
 static void a_grammar_that_no_token_fits_ends_with_an_error(void **state)
 {
     struct world *w = *state;
-    struct flo_grammar *grammar = open_grammar(
-        w, FLO_GRAMMAR_GBNF, "root ::= [a-b] [^\\x00-\\U0010ffff]");
+    struct flo_grammar *grammar =
+        open_grammar(w, FLO_GRAMMAR_GBNF, "root ::= [a-b] [^\\x00-\\U0010ffff]");
     struct flo_sample sample;
     struct flo_err err = {0};
     int32_t prompt = 1;
 
+    assert_int_equal(flo_session_decode(w->session, &prompt, 1, FLO_LOGITS_LAST, NULL), 0);
     assert_int_equal(
-        flo_session_decode(w->session, &prompt, 1, FLO_LOGITS_LAST, NULL), 0);
-    assert_int_equal(flo_grammar_sample(grammar, w->sampler,
-                                        flo_session_logits(w->session), &sample,
-                                        &err),
-                     FLO_E_INFER_SCHEMA);
+        flo_grammar_sample(grammar, w->sampler, flo_session_logits(w->session), &sample, &err),
+        FLO_E_INFER_SCHEMA);
     assert_non_null(strstr(err.what, "grammar: allows no token"));
     flo_grammar_close(grammar);
 }
 
 static void a_model_without_words_has_no_grammar(void **state)
 {
-    struct flo_engine_options options = {.context = 64,
-                                         .vocabulary = FLO_VOCABULARY_NONE};
+    struct flo_engine_options options = {.context = 64, .vocabulary = FLO_VOCABULARY_NONE};
     struct flo_engine *engine = NULL;
     struct flo_grammar *grammar = NULL;
 
     (void)state;
     assert_int_equal(flo_engine_open(model, &options, &engine, NULL), 0);
-    assert_int_equal(
-        flo_grammar_open(engine, FLO_GRAMMAR_JSON, NULL, 0, &grammar, NULL),
-        FLO_E_GGUF_VOCAB);
+    assert_int_equal(flo_grammar_open(engine, FLO_GRAMMAR_JSON, NULL, 0, &grammar, NULL),
+                     FLO_E_GGUF_VOCAB);
     flo_engine_close(engine);
 }
 
 static void an_answer_comes_to_its_end_within_its_tokens(void **state)
 {
     struct world *w = *state;
-    struct flo_grammar *grammar = open_grammar(
-        w, FLO_GRAMMAR_SCHEMA,
-        "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"},"
-        "\"kids\":{\"type\":\"array\",\"items\":{\"$ref\":\"#\"}},\"n\":"
-        "{\"type\":\"number\"}},\"required\":[\"name\",\"kids\",\"n\"]}");
+    struct flo_grammar *grammar =
+        open_grammar(w, FLO_GRAMMAR_SCHEMA,
+                     "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"},"
+                     "\"kids\":{\"type\":\"array\",\"items\":{\"$ref\":\"#\"}},\"n\":"
+                     "{\"type\":\"number\"}},\"required\":[\"name\",\"kids\",\"n\"]}");
     size_t cut = 0, unused = 0;
 
     w->is_limited = true;
@@ -356,10 +331,8 @@ static void an_answer_comes_to_its_end_within_its_tokens(void **state)
         size_t most = 40 + seed;
         answer(w, grammar, seed, 3, seed % 2 == 0, most);
         if (!flo_grammar_is_done(grammar) || w->made > most ||
-            flo_tree_read(&tree, w->text.data, w->text.bytes, 0, 0, NULL,
-                          NULL) < 0) {
-            fail_msg("seed %u, %zu of %zu tokens: %s", (unsigned)seed, w->made,
-                     most, w->text.data);
+            flo_tree_read(&tree, w->text.data, w->text.bytes, 0, 0, NULL, NULL) < 0) {
+            fail_msg("seed %u, %zu of %zu tokens: %s", (unsigned)seed, w->made, most, w->text.data);
         }
         flo_tree_deinit(&tree);
         cut += flo_grammar_is_cut(grammar);
@@ -380,8 +353,7 @@ static void a_text_that_may_end_ends_in_time(void **state)
 
     w->is_limited = true;
     for (uint64_t seed = 1; seed <= 24; seed++) {
-        struct flo_grammar *grammar =
-            open_grammar(w, FLO_GRAMMAR_GBNF, texts[seed % 2]);
+        struct flo_grammar *grammar = open_grammar(w, FLO_GRAMMAR_GBNF, texts[seed % 2]);
         answer(w, grammar, seed, 4, seed % 4 < 2, 6 + seed % 5);
         char last = w->text.data[w->text.bytes - 1];
         if (seed % 2 == 0 ? last < '0' || last > '9' : last != '>') {
@@ -395,29 +367,21 @@ static void a_text_that_may_end_ends_in_time(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(
-            wild_sampling_keeps_a_schema_for_every_seed, open_world,
-            close_world),
-        cmocka_unit_test_setup_teardown(wild_sampling_gives_json_objects,
+        cmocka_unit_test_setup_teardown(wild_sampling_keeps_a_schema_for_every_seed, open_world,
+                                        close_world),
+        cmocka_unit_test_setup_teardown(wild_sampling_gives_json_objects, open_world, close_world),
+        cmocka_unit_test_setup_teardown(forced_text_equals_sampled_text, open_world, close_world),
+        cmocka_unit_test_setup_teardown(forced_tokens_are_those_of_the_tokenizer, open_world,
+                                        close_world),
+        cmocka_unit_test_setup_teardown(a_word_with_a_choice_within_it_is_not_forced, open_world,
+                                        close_world),
+        cmocka_unit_test_setup_teardown(an_answer_without_limits_ends_where_the_model_ends_it,
                                         open_world, close_world),
-        cmocka_unit_test_setup_teardown(forced_text_equals_sampled_text,
-                                        open_world, close_world),
-        cmocka_unit_test_setup_teardown(
-            forced_tokens_are_those_of_the_tokenizer, open_world, close_world),
-        cmocka_unit_test_setup_teardown(
-            a_word_with_a_choice_within_it_is_not_forced, open_world,
-            close_world),
-        cmocka_unit_test_setup_teardown(
-            an_answer_without_limits_ends_where_the_model_ends_it, open_world,
-            close_world),
-        cmocka_unit_test_setup_teardown(
-            a_grammar_that_no_token_fits_ends_with_an_error, open_world,
-            close_world),
-        cmocka_unit_test_setup_teardown(
-            an_answer_comes_to_its_end_within_its_tokens, open_world,
-            close_world),
-        cmocka_unit_test_setup_teardown(a_text_that_may_end_ends_in_time,
-                                        open_world, close_world),
+        cmocka_unit_test_setup_teardown(a_grammar_that_no_token_fits_ends_with_an_error, open_world,
+                                        close_world),
+        cmocka_unit_test_setup_teardown(an_answer_comes_to_its_end_within_its_tokens, open_world,
+                                        close_world),
+        cmocka_unit_test_setup_teardown(a_text_that_may_end_ends_in_time, open_world, close_world),
         cmocka_unit_test(a_model_without_words_has_no_grammar),
     };
 

@@ -22,8 +22,8 @@ static int compile_schema(const char *text, size_t bytes, struct flo_err *err)
 }
 
 /* `count` texts with the number of each for @, between `before` and `after`. */
-static void put_many(struct flo_buf *out, const char *before, const char *text,
-                     int count, const char *after)
+static void put_many(struct flo_buf *out, const char *before, const char *text, int count,
+                     const char *after)
 {
     flo_buf_text(out, before);
     for (int i = 0; i < count; i++) {
@@ -33,8 +33,7 @@ static void put_many(struct flo_buf *out, const char *before, const char *text,
         if (number == NULL) {
             flo_buf_text(out, text);
         } else {
-            flo_buf_printf(out, "%.*s%d%s", (int)(number - text), text, i,
-                           number + 1);
+            flo_buf_printf(out, "%.*s%d%s", (int)(number - text), text, i, number + 1);
         }
     }
     flo_buf_text(out, after);
@@ -47,9 +46,7 @@ static void expect_schema(struct flo_buf *schema, const char *says)
     int rv = compile_schema(schema->data, schema->bytes, &err);
 
     assert_false(schema->failed);
-    if (says == NULL
-            ? rv != 0
-            : rv != FLO_E_INFER_SCHEMA || strstr(err.what, says) == NULL) {
+    if (says == NULL ? rv != 0 : rv != FLO_E_INFER_SCHEMA || strstr(err.what, says) == NULL) {
         fail_msg("%d %s, not %s", rv, err.what, says);
     }
     flo_buf_deinit(schema);
@@ -64,8 +61,8 @@ static struct flo_matcher *matcher_of(struct flo_buf *text)
     struct flo_err err = {0};
     bool is_gbnf = text->bytes > 4 && memcmp(text->data, "root", 4) == 0;
 
-    if ((is_gbnf ? flo_gbnf_compile : flo_schema_compile)(
-            text->data, text->bytes, &program, &err) < 0) {
+    if ((is_gbnf ? flo_gbnf_compile : flo_schema_compile)(text->data, text->bytes, &program, &err) <
+        0) {
         fail_msg("%s", err.what);
     }
     assert_int_equal(flo_matcher_open(program, &none, 64, &matcher, NULL), 0);
@@ -80,8 +77,7 @@ static void expect_answers(struct flo_buf *text, const char *const *answers)
     for (; *answers != NULL; answers++) {
         uint32_t at = flo_matcher_start(m);
 
-        if (!flo_matcher_walk(m, &at, *answers, strlen(*answers)) ||
-            !m->states[at].may_end) {
+        if (!flo_matcher_walk(m, &at, *answers, strlen(*answers)) || !m->states[at].may_end) {
             fail_msg("%s", *answers);
         }
     }
@@ -91,14 +87,12 @@ static void expect_answers(struct flo_buf *text, const char *const *answers)
 
 static void each_of_many_alternatives_can_be_answered(void **state)
 {
-    static const char *const values[] = {"\"v0\"", "\"v1999\"", NULL},
-                             *const numbers[] = {"0", "255", NULL},
-                             *const more[] = {"0", "1999", NULL},
-                             *const words[] = {"w0", "w2999", NULL},
-                             *const optional[] = {"", "b", "qbqb", NULL},
-                             *const objects[] = {"{}", "{\"n0\": 1}",
-                                                 "{\"n0\": 1, \"n1499\": 2}",
-                                                 "{\"n1499\": 1}", NULL};
+    static const char
+        *const values[] = {"\"v0\"", "\"v1999\"", NULL},
+               *const numbers[] = {"0", "255", NULL}, *const more[] = {"0", "1999", NULL},
+               *const words[] = {"w0", "w2999", NULL}, *const optional[] = {"", "b", "qbqb", NULL},
+               *const objects[] = {"{}", "{\"n0\": 1}", "{\"n0\": 1, \"n1499\": 2}",
+                                   "{\"n1499\": 1}", NULL};
     struct flo_buf text = {0};
 
     (void)state;
@@ -108,8 +102,7 @@ static void each_of_many_alternatives_can_be_answered(void **state)
     expect_answers(&text, numbers);
     put_many(&text, "{\"anyOf\":[", "{\"const\":@}", 2000, "]}");
     expect_answers(&text, more);
-    put_many(&text, "{\"properties\":{", "\"n@\":{\"type\":\"integer\"}", 1500,
-             "}}");
+    put_many(&text, "{\"properties\":{", "\"n@\":{\"type\":\"integer\"}", 1500, "}}");
     expect_answers(&text, objects);
     flo_buf_text(&text, "root ::= \"w0\"");
     for (int i = 1; i < 3000; i++) {
@@ -201,20 +194,16 @@ static void a_schema_is_read_in_a_bounded_number_of_steps(void **state)
     for (int i = 1; i <= 20; i++) {
         flo_buf_printf(&schema, "{\"$ref\":\"#/$defs/d%d\"},\"d%d\":", i, i);
     }
-    put_many(&schema, "{\"const\":1}},\"anyOf\":[", "{\"$ref\":\"#/$defs/d0\"}",
-             2000, "]}");
+    put_many(&schema, "{\"const\":1}},\"anyOf\":[", "{\"$ref\":\"#/$defs/d0\"}", 2000, "]}");
     expect_schema(&schema, says);
     /* One list of types, of values, of what means nothing, for many. */
-    put_many(&schema, "{\"$defs\":{\"d\":{\"type\":[", "\"null\"", 20000,
-             "]}},");
+    put_many(&schema, "{\"$defs\":{\"d\":{\"type\":[", "\"null\"", 20000, "]}},");
     put_many(&schema, "\"anyOf\":[", "{\"$ref\":\"#/$defs/d\"}", 2000, "]}");
     expect_schema(&schema, says);
-    put_many(&schema, "{\"$defs\":{\"d\":{\"const\":1,\"enum\":[", "0", 24000,
-             ",1]}},");
+    put_many(&schema, "{\"$defs\":{\"d\":{\"const\":1,\"enum\":[", "0", 24000, ",1]}},");
     put_many(&schema, "\"anyOf\":[", "{\"$ref\":\"#/$defs/d\"}", 2000, "]}");
     expect_schema(&schema, says);
-    put_many(&schema, "{\"$defs\":{\"d\":{", "\"x-@\":0", 10000,
-             ",\"const\":1}},");
+    put_many(&schema, "{\"$defs\":{\"d\":{", "\"x-@\":0", 10000, ",\"const\":1}},");
     put_many(&schema, "\"anyOf\":[", "{\"$ref\":\"#/$defs/d\"}", 2000, "]}");
     expect_schema(&schema, says);
     /* Two objects, each name of one looked for in the other. */
@@ -222,8 +211,7 @@ static void a_schema_is_read_in_a_bounded_number_of_steps(void **state)
     put_many(&schema, "{\"properties\":{", "\"b@\":0", 9000, "}}]}");
     expect_schema(&schema, says);
     /* The same object again and again. */
-    put_many(&schema, "{\"$defs\":{\"d\":{\"properties\":{", "\"a@\":0", 20000,
-             "}}},");
+    put_many(&schema, "{\"$defs\":{\"d\":{\"properties\":{", "\"a@\":0", 20000, "}}},");
     put_many(&schema, "\"allOf\":[", "{\"$ref\":\"#/$defs/d\"}", 2000, "]}");
     expect_schema(&schema, says);
 }
@@ -246,8 +234,7 @@ int main(void)
         cmocka_unit_test(a_beginning_of_too_many_ways_is_told),
         cmocka_unit_test(a_class_of_too_many_characters_is_refused),
         cmocka_unit_test(parts_of_parts_are_counted_before_they_are_merged),
-        cmocka_unit_test(
-            a_list_that_would_take_long_is_refused_with_its_length),
+        cmocka_unit_test(a_list_that_would_take_long_is_refused_with_its_length),
         cmocka_unit_test(a_schema_is_read_in_a_bounded_number_of_steps),
         cmocka_unit_test(a_schema_of_too_many_values_is_refused),
     };

@@ -66,8 +66,7 @@ static void assert_refused(double weights_kept, const char *what)
 {
     struct flo_err err = {0};
 
-    assert_int_equal(flo_pinned_check(&verdict, weights_kept, &err),
-                     FLO_E_MODEL_UPDATE_LOST);
+    assert_int_equal(flo_pinned_check(&verdict, weights_kept, &err), FLO_E_MODEL_UPDATE_LOST);
     if (strstr(err.what, what) == NULL) {
         fail_msg("%s", err.what);
     }
@@ -109,15 +108,13 @@ static void a_damaged_model_has_lost_it(void **state)
 {
     (void)state;
     not_if_slow();
-    assert_int_equal(judge(MODEL("v2.Q4_0"), MODEL("v3-bad-noise.Q4_0"), NULL),
-                     0);
+    assert_int_equal(judge(MODEL("v2.Q4_0"), MODEL("v3-bad-noise.Q4_0"), NULL), 0);
     assert_true(verdict.kept > 0.1 && verdict.kept < 0.4);
     assert_refused(1, "0.93 is needed");
 }
 
 /* Two roundings of the same floats: there is no update. */
-static void
-an_update_that_rounding_hides_is_weighed_by_the_weights(void **state)
+static void an_update_that_rounding_hides_is_weighed_by_the_weights(void **state)
 {
     (void)state;
     not_if_slow();
@@ -155,14 +152,12 @@ static void what_is_within_two_errors_asks_for_a_longer_text(void **state)
     (void)state;
     verdict = (struct flo_pinned_verdict){
         .is_shown = true, .kept = 0.95, .kept_error = 0.011, .excess = -1};
-    assert_int_equal(flo_pinned_check(&verdict, 1, &err),
-                     FLO_E_MODEL_UPDATE_LOST);
+    assert_int_equal(flo_pinned_check(&verdict, 1, &err), FLO_E_MODEL_UPDATE_LOST);
     assert_non_null(strstr(err.fix, "a longer text"));
     verdict.kept_error = 0.009;
     assert_int_equal(flo_pinned_check(&verdict, 1, NULL), 0);
     verdict.kept = 0.9;
-    assert_int_equal(flo_pinned_check(&verdict, 1, &err),
-                     FLO_E_MODEL_UPDATE_LOST);
+    assert_int_equal(flo_pinned_check(&verdict, 1, &err), FLO_E_MODEL_UPDATE_LOST);
     assert_non_null(strstr(err.fix, "without --pin-grid"));
 }
 
@@ -171,12 +166,10 @@ static void models_that_do_not_fit_together_are_refused(void **state)
     struct flo_err err = {0};
 
     (void)state;
-    assert_int_equal(
-        judge("tests/oracle/tiny/smollm2-S-q4_1.gguf", MODEL("v1.Q4_0"), &err),
-        FLO_E_USAGE);
+    assert_int_equal(judge("tests/oracle/tiny/smollm2-S-q4_1.gguf", MODEL("v1.Q4_0"), &err),
+                     FLO_E_USAGE);
     assert_non_null(strstr(err.what, "has 288 tokens"));
-    assert_int_equal(judge(MODEL("none"), MODEL("v1.Q4_0"), &err),
-                     FLO_E_ABSENT);
+    assert_int_equal(judge(MODEL("none"), MODEL("v1.Q4_0"), &err), FLO_E_ABSENT);
     assert_int_equal(judge(MODEL("v2.Q4_0"), MODEL("v3-bad-nan.Q4_0"), &err),
                      FLO_E_MODEL_NONFINITE);
 }
@@ -188,8 +181,7 @@ int main(void)
         cmocka_unit_test(a_model_that_answers_as_the_free_one_keeps_all),
         cmocka_unit_test(another_rounding_of_the_same_update_keeps_it),
         cmocka_unit_test(a_damaged_model_has_lost_it),
-        cmocka_unit_test(
-            an_update_that_rounding_hides_is_weighed_by_the_weights),
+        cmocka_unit_test(an_update_that_rounding_hides_is_weighed_by_the_weights),
         cmocka_unit_test(an_update_that_rounding_hides_lets_no_damage_pass),
         cmocka_unit_test(a_large_update_does_not_pay_for_a_poor_grid),
         cmocka_unit_test(what_is_within_two_errors_asks_for_a_longer_text),

@@ -27,13 +27,12 @@ static void lines_become_cases_with_their_tasks(void **state)
     struct flo_suite suite;
 
     (void)state;
-    assert_int_equal(
-        take("{\"task\":\"json\",\"system\":\"s\",\"prompt\":\"p\\u00e9\\n\","
-             "\"answer\":\"{\\\"a\\\":1}\",\"severity\":\"info\"}\n\n"
-             "{\"skill\":\"echo\",\"prompt\":\"q\",\"answer\":\"\\ud83d"
-             "\\ude00\",\"max_new_tokens\":9,\"id\":\"x\"}",
-             &suite, NULL),
-        0);
+    assert_int_equal(take("{\"task\":\"json\",\"system\":\"s\",\"prompt\":\"p\\u00e9\\n\","
+                          "\"answer\":\"{\\\"a\\\":1}\",\"severity\":\"info\"}\n\n"
+                          "{\"skill\":\"echo\",\"prompt\":\"q\",\"answer\":\"\\ud83d"
+                          "\\ude00\",\"max_new_tokens\":9,\"id\":\"x\"}",
+                          &suite, NULL),
+                     0);
     assert_int_equal(suite.count, 2);
     assert_int_equal(suite.n_tasks, 2);
     assert_int_equal(suite.json_count, 1);
@@ -58,9 +57,8 @@ static void a_wrong_file_is_to_be_corrected_by_its_writer(void **state)
     assert_int_equal(take("# Readme\n", &suite, &err), FLO_E_META_JSON);
     assert_non_null(strstr(err.fix, "correct the file"));
     assert_null(strstr(err.fix, "publisher"));
-    assert_int_equal(
-        take("{\"format\":\"flotilla-golden-1\",\"cases\":7}", &suite, &err),
-        FLO_E_META_SCHEMA);
+    assert_int_equal(take("{\"format\":\"flotilla-golden-1\",\"cases\":7}", &suite, &err),
+                     FLO_E_META_SCHEMA);
     assert_non_null(strstr(err.fix, "docs/reference/golden.md"));
 }
 
@@ -71,9 +69,8 @@ static void a_golden_document_is_a_suite_too(void **state)
     size_t bytes;
 
     (void)state;
-    assert_int_equal(flo_file_read("tests/models/golden-tiny-v2.json", 1 << 20,
-                                   &text, &bytes, NULL),
-                     0);
+    assert_int_equal(
+        flo_file_read("tests/models/golden-tiny-v2.json", 1 << 20, &text, &bytes, NULL), 0);
     assert_int_equal(flo_suite_take(text, bytes, &suite, NULL), 0);
     assert_int_equal(suite.count, 26);
     assert_int_equal(suite.json_count, 6);
@@ -103,28 +100,21 @@ static void what_does_not_fit_is_refused_with_its_line(void **state)
         {GOOD "{\"answer\":\"a\"}", "line 2: no prompt", FLO_E_META_SCHEMA},
         {"{\"prompt\":\"\",\"answer\":\"a\"}", "no prompt", FLO_E_META_SCHEMA},
         {"{\"prompt\":\"p\"}", "neither answer", FLO_E_META_SCHEMA},
-        {"{\"prompt\":7,\"answer\":\"a\"}", "prompt twice, or no text",
+        {"{\"prompt\":7,\"answer\":\"a\"}", "prompt twice, or no text", FLO_E_META_SCHEMA},
+        {"{\"prompt\":\"p\",\"prompt\":\"q\",\"answer\":\"a\"}", "prompt twice", FLO_E_META_SCHEMA},
+        {"{\"prompt\":\"p\",\"answer\":\"\\u0000\"}", "answer twice, or no", FLO_E_META_SCHEMA},
+        {"{\"prompt\":\"p\",\"answer\":\"\\ud800\"}", "answer twice, or no", FLO_E_META_SCHEMA},
+        {"{\"prompt\":\"p\",\"must_contain\":[7]}", "must_contain", FLO_E_META_SCHEMA},
+        {"{\"prompt\":\"p\",\"answer\":\"a\",\"max_new_tokens\":0}", "max_new_tokens",
          FLO_E_META_SCHEMA},
-        {"{\"prompt\":\"p\",\"prompt\":\"q\",\"answer\":\"a\"}", "prompt twice",
+        {"{\"prompt\":\"p\",\"answer\":\"a\",\"max_new_tokens\":1e9}", "max_new_tokens",
          FLO_E_META_SCHEMA},
-        {"{\"prompt\":\"p\",\"answer\":\"\\u0000\"}", "answer twice, or no",
+        {"{\"format\":\"flotilla-golden-1\",\n\"cases\":[\n{]}", "line 3: not", FLO_E_META_JSON},
+        {"{\"format\":\"flotilla-golden-1\",\"cases\":[{\"prompt\":\"p\"}]}", "case 1: neither",
          FLO_E_META_SCHEMA},
-        {"{\"prompt\":\"p\",\"answer\":\"\\ud800\"}", "answer twice, or no",
+        {"{\"format\":\"flotilla-golden-1\",\"cases\":[],\"cases\":[]}", "cases stand twice",
          FLO_E_META_SCHEMA},
-        {"{\"prompt\":\"p\",\"must_contain\":[7]}", "must_contain",
-         FLO_E_META_SCHEMA},
-        {"{\"prompt\":\"p\",\"answer\":\"a\",\"max_new_tokens\":0}",
-         "max_new_tokens", FLO_E_META_SCHEMA},
-        {"{\"prompt\":\"p\",\"answer\":\"a\",\"max_new_tokens\":1e9}",
-         "max_new_tokens", FLO_E_META_SCHEMA},
-        {"{\"format\":\"flotilla-golden-1\",\n\"cases\":[\n{]}", "line 3: not",
-         FLO_E_META_JSON},
-        {"{\"format\":\"flotilla-golden-1\",\"cases\":[{\"prompt\":\"p\"}]}",
-         "case 1: neither", FLO_E_META_SCHEMA},
-        {"{\"format\":\"flotilla-golden-1\",\"cases\":[],\"cases\":[]}",
-         "cases stand twice", FLO_E_META_SCHEMA},
-        {GOOD "{\"pro\\u0000mpt\":\"p\",\"answer\":\"a\"}", "line 2: no prompt",
-         FLO_E_META_SCHEMA},
+        {GOOD "{\"pro\\u0000mpt\":\"p\",\"answer\":\"a\"}", "line 2: no prompt", FLO_E_META_SCHEMA},
         {"[\"flotilla-golden-1\",\"cases\"]", "no object", FLO_E_META_SCHEMA},
     };
     struct flo_suite suite;
@@ -147,8 +137,7 @@ static bool passes(struct flo_suite_case one, const char *answer)
 static void exact_is_all_but_the_space_around(void **state)
 {
     const struct flo_suite_case whole = {.answer = "a b"};
-    const struct flo_suite_case parts = {.n_contains = 2,
-                                         .contains = {"x", "y"}};
+    const struct flo_suite_case parts = {.n_contains = 2, .contains = {"x", "y"}};
 
     (void)state;
     assert_true(passes(whole, "a b"));
@@ -166,9 +155,8 @@ static void json_is_strict_and_an_object_or_a_list(void **state)
                                        "{\"a\":{\"b\":[true,\"\\u12aF\"]}}",
                                        "[\"\\u0000\\ud800\"]"};
     static const char *const bad[] = {
-        "",      "7",        "\"a\"",  "{",         "{\"a\":1,}", "{'a':1}",
-        "{} {}", "[01]",     "[1.]",   "[.5]",      "[NaN]",      "{\"a\" 1}",
-        "[+1]",  "Sure: {}", "[\x01]", "[\"\xc3\"]"};
+        "",     "7",    "\"a\"", "{",         "{\"a\":1,}", "{'a':1}",  "{} {}",  "[01]",
+        "[1.]", "[.5]", "[NaN]", "{\"a\" 1}", "[+1]",       "Sure: {}", "[\x01]", "[\"\xc3\"]"};
     char deep[400];
 
     (void)state;

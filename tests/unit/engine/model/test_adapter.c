@@ -47,15 +47,14 @@ static struct flo_engine *open_base(const char *path, uint32_t threads)
     }
     for (int s = 0; s < SESSIONS; s++) {
         for (int i = 0; i < COUNT; i++) {
-            tokens[s][i] = (int32_t)((uint32_t)(i * (37 + s) + 11 * s + 3) %
-                                     flo_engine_info(engine)->n_vocab);
+            tokens[s][i] =
+                (int32_t)((uint32_t)(i * (37 + s) + 11 * s + 3) % flo_engine_info(engine)->n_vocab);
         }
     }
     return engine;
 }
 
-static struct flo_session *session_of(struct flo_engine *engine,
-                                      const struct flo_adapter *adapter,
+static struct flo_session *session_of(struct flo_engine *engine, const struct flo_adapter *adapter,
                                       float scale)
 {
     struct flo_session *session = NULL;
@@ -77,14 +76,13 @@ static struct flo_adapter *adapter_of(struct flo_engine *engine)
 }
 
 /* Logits after `count` tokens; the caller frees. */
-static float *logits_of(struct flo_session *session, const int32_t *ids,
-                        size_t count, size_t n_vocab)
+static float *logits_of(struct flo_session *session, const int32_t *ids, size_t count,
+                        size_t n_vocab)
 {
     float *out = malloc(n_vocab * sizeof(*out));
 
     assert_non_null(out);
-    assert_int_equal(
-        flo_session_decode(session, ids, count, FLO_LOGITS_LAST, NULL), 0);
+    assert_int_equal(flo_session_decode(session, ids, count, FLO_LOGITS_LAST, NULL), 0);
     memcpy(out, flo_session_logits(session), n_vocab * sizeof(*out));
     return out;
 }
@@ -111,19 +109,17 @@ struct merge {
 };
 
 /* F32 of a tensor, plus scale * alpha / rank * B A. */
-static int merge_one(void *context, const struct flo_gguf_tensor *tensor,
-                     const void **data, struct flo_err *err)
+static int merge_one(void *context, const struct flo_gguf_tensor *tensor, const void **data,
+                     struct flo_err *err)
 {
     struct merge *merge = context;
     const struct flo_gguf *base = merge->base, *lora = merge->lora.gguf;
-    const struct flo_gguf_tensor *source =
-        flo_gguf_tensor_find(base, tensor->name);
+    const struct flo_gguf_tensor *source = flo_gguf_tensor_find(base, tensor->name);
     const struct flo_gguf_tensor *a, *b;
 
     (void)err;
     flo_quant_type(source->type)
-        ->decode(flo_gguf_tensor_data(base, source), merge->values,
-                 source->values);
+        ->decode(flo_gguf_tensor_data(base, source), merge->values, source->values);
     *data = merge->values;
     if (!flo_lora_halves(&merge->lora, tensor->name, &a, &b)) {
         return 0;
@@ -131,19 +127,16 @@ static int merge_one(void *context, const struct flo_gguf_tensor *tensor,
     float *af = malloc(a->values * sizeof(*af));
     float *bf = malloc(b->values * sizeof(*bf));
     assert_true(af != NULL && bf != NULL);
-    flo_quant_type(a->type)->decode(flo_gguf_tensor_data(lora, a), af,
-                                    a->values);
-    flo_quant_type(b->type)->decode(flo_gguf_tensor_data(lora, b), bf,
-                                    b->values);
+    flo_quant_type(a->type)->decode(flo_gguf_tensor_data(lora, a), af, a->values);
+    flo_quant_type(b->type)->decode(flo_gguf_tensor_data(lora, b), bf, b->values);
     size_t columns = a->dims[0], rank = a->dims[1];
     for (size_t i = 0; i < source->values; i++) {
         double sum = 0;
         for (size_t r = 0; r < rank; r++) {
-            sum += (double)bf[i / columns * rank + r] *
-                   (double)af[r * columns + i % columns];
+            sum += (double)bf[i / columns * rank + r] * (double)af[r * columns + i % columns];
         }
-        merge->values[i] += (float)(sum * (double)merge->scale *
-                                    (double)merge->lora.alpha / (double)rank);
+        merge->values[i] +=
+            (float)(sum * (double)merge->scale * (double)merge->lora.alpha / (double)rank);
     }
     free(af);
     free(bf);
@@ -176,8 +169,7 @@ static void write_merged(char *path, float scale)
     }
     merge.values = malloc(most * sizeof(float));
     assert_non_null(merge.values);
-    assert_int_equal(
-        flo_gguf_write(base, types, NULL, 0, merge_one, &merge, fd, NULL), 0);
+    assert_int_equal(flo_gguf_write(base, types, NULL, 0, merge_one, &merge, fd, NULL), 0);
     free(merge.values);
     free(types);
     close(fd);
@@ -292,8 +284,7 @@ static void expect_together_as_alone(const char *path, uint32_t threads)
     static const uint32_t takes[][SESSIONS] = {{9, 1, 5}, {1, 1, 1}, {3, 8, 1}};
     struct flo_engine *engine = open_base(path, threads);
     size_t n = flo_engine_info(engine)->n_vocab;
-    struct flo_adapter *adapters[] = {adapter_of(engine), adapter_of(engine),
-                                      NULL};
+    struct flo_adapter *adapters[] = {adapter_of(engine), adapter_of(engine), NULL};
     static const float scales[] = {1, -0.75f, 0};
     struct flo_session *sessions[SESSIONS];
     struct row rows[SESSIONS];
@@ -306,20 +297,16 @@ static void expect_together_as_alone(const char *path, uint32_t threads)
     for (size_t p = 0; p < FLO_COUNT(takes); p++) {
         struct flo_step steps[SESSIONS];
         for (int s = 0; s < SESSIONS; s++) {
-            steps[s] = (struct flo_step){
-                sessions[s], tokens[s] + flo_session_position(sessions[s]),
-                takes[p][s], FLO_ROWS_LAST,
-                keep_row,    &rows[s]};
+            steps[s] = (struct flo_step){sessions[s], tokens[s] + flo_session_position(sessions[s]),
+                                         takes[p][s], FLO_ROWS_LAST,
+                                         keep_row,    &rows[s]};
         }
         struct mallinfo2 before = mallinfo2();
-        assert_int_equal(
-            flo_engine_step(engine, steps, SESSIONS, NULL, NULL, NULL), 0);
+        assert_int_equal(flo_engine_step(engine, steps, SESSIONS, NULL, NULL, NULL), 0);
         assert_true(p == 0 || mallinfo2().uordblks == before.uordblks);
         for (int s = 0; s < SESSIONS; s++) {
-            struct flo_session *alone =
-                session_of(engine, adapters[s], scales[s]);
-            float *logits = logits_of(alone, tokens[s],
-                                      flo_session_position(sessions[s]), n);
+            struct flo_session *alone = session_of(engine, adapters[s], scales[s]);
+            float *logits = logits_of(alone, tokens[s], flo_session_position(sessions[s]), n);
             assert_memory_equal(logits, rows[s].logits, n * sizeof(float));
             free(logits);
             flo_session_close(alone);
@@ -333,8 +320,7 @@ static void expect_together_as_alone(const char *path, uint32_t threads)
     flo_engine_close(engine);
 }
 
-static void
-sessions_with_other_adapters_have_the_bits_they_have_alone(void **state)
+static void sessions_with_other_adapters_have_the_bits_they_have_alone(void **state)
 {
     (void)state;
     for (uint32_t threads = 1; threads <= 3; threads++) {
@@ -397,15 +383,14 @@ static void expect_hostile(struct flo_engine *engine, const struct hostile *h)
         put_u64(&file, 1);
         put_u32(&file, 7);
     }
-    put_key_text(&file, "general.architecture",
-                 h->arch == NULL ? "llama" : h->arch);
+    put_key_text(&file, "general.architecture", h->arch == NULL ? "llama" : h->arch);
     put_key_text(&file, "adapter.type", h->kind == NULL ? "lora" : h->kind);
     put_key(&file, "adapter.lora.alpha", FLO_GGUF_F32);
     put_u32(&file, h->alpha == 0 ? 0x41000000 : h->alpha);
-    put_tensor(&file, h->a == NULL ? "blk.0.attn_q.weight.lora_a" : h->a,
-               h->columns, h->rank, h->type, 0);
-    put_tensor(&file, h->b == NULL ? "blk.0.attn_q.weight.lora_b" : h->b,
-               h->rank, h->rows, h->type, b_at);
+    put_tensor(&file, h->a == NULL ? "blk.0.attn_q.weight.lora_a" : h->a, h->columns, h->rank,
+               h->type, 0);
+    put_tensor(&file, h->b == NULL ? "blk.0.attn_q.weight.lora_b" : h->b, h->rank, h->rows, h->type,
+               b_at);
     put_padding(&file);
     put_zeros(&file, b_at + b_bytes - 4);
     flo_put_u32(last, h->value);
@@ -413,11 +398,9 @@ static void expect_hostile(struct flo_engine *engine, const struct hostile *h)
     put_padding(&file);
     int fd = memfd_create("adapter", MFD_CLOEXEC);
     assert_true(fd >= 0 && !file.failed);
-    assert_int_equal(flo_fd_write_all(fd, file.data, file.bytes - h->cut, NULL),
-                     0);
+    assert_int_equal(flo_fd_write_all(fd, file.data, file.bytes - h->cut, NULL), 0);
     int rv = flo_adapter_open_fd(engine, fd, &adapter, &err);
-    if (rv != h->code ||
-        (h->says != NULL && strstr(err.what, h->says) == NULL)) {
+    if (rv != h->code || (h->says != NULL && strstr(err.what, h->says) == NULL)) {
         fail_msg("%s: %d, not %d", err.what, rv, h->code);
     }
     if (rv == 0) {
@@ -453,11 +436,7 @@ static void a_hostile_file_is_refused_with_the_reason(void **state)
          .value = nan,
          .code = FLO_E_MODEL_NONFINITE,
          .says = "blk.0.attn_q.weight.lora_b"},
-        {.columns = 256,
-         .rank = 3,
-         .rows = 256,
-         .value = infinite,
-         .code = FLO_E_MODEL_NONFINITE},
+        {.columns = 256, .rank = 3, .rows = 256, .value = infinite, .code = FLO_E_MODEL_NONFINITE},
         {.columns = 256,
          .rank = 3,
          .rows = 256,
@@ -507,11 +486,7 @@ static void a_hostile_file_is_refused_with_the_reason(void **state)
          .rows = 896,
          .code = FLO_E_NOT_BUILT,
          .says = "'token_embd.weight'"},
-        {.columns = 256,
-         .rank = 3,
-         .rows = 256,
-         .cut = 64,
-         .code = FLO_E_GGUF_BOUNDS},
+        {.columns = 256, .rank = 3, .rows = 256, .cut = 64, .code = FLO_E_GGUF_BOUNDS},
     };
     struct flo_engine *engine = open_base(BASE, 1);
 
@@ -534,8 +509,7 @@ static void an_adapter_that_does_not_fit_the_plan_is_refused(void **state)
     (void)state;
     /* Without room there is none. */
     assert_int_equal(flo_engine_open(BASE, &options, &engine, NULL), 0);
-    assert_int_equal(flo_adapter_open(engine, ADAPTER, &adapter, NULL),
-                     FLO_E_MEMORY_BUDGET);
+    assert_int_equal(flo_adapter_open(engine, ADAPTER, &adapter, NULL), FLO_E_MEMORY_BUDGET);
     flo_engine_close(engine);
     /* The reckoned memory is enough for one, and is in the plan. */
     int fd = -1;
@@ -545,14 +519,12 @@ static void an_adapter_that_does_not_fit_the_plan_is_refused(void **state)
     options.adapter_bytes = bytes;
     assert_int_equal(flo_engine_plan(BASE, &options, &plan, NULL), 0);
     assert_int_equal(plan.adapter_bytes, bytes);
-    assert_int_equal(plan.total_bytes, plan.weights_bytes + plan.kv_bytes +
-                                           plan.scratch_bytes +
+    assert_int_equal(plan.total_bytes, plan.weights_bytes + plan.kv_bytes + plan.scratch_bytes +
                                            plan.vocabulary_bytes + bytes);
     /* No smaller cache can make up for it. */
     options.memory_bytes_max = plan.total_bytes - 2 * plan.kv_bytes;
     assert_true(2 * plan.kv_bytes < bytes);
-    assert_int_equal(flo_engine_open(BASE, &options, &engine, NULL),
-                     FLO_E_MEMORY_BUDGET);
+    assert_int_equal(flo_engine_open(BASE, &options, &engine, NULL), FLO_E_MEMORY_BUDGET);
     options.memory_bytes_max = plan.total_bytes;
     assert_int_equal(flo_engine_open(BASE, &options, &engine, NULL), 0);
     adapter = adapter_of(engine);
@@ -560,18 +532,14 @@ static void an_adapter_that_does_not_fit_the_plan_is_refused(void **state)
     assert_string_equal(flo_adapter_info(adapter)->name, "flotilla-tiny-site");
     assert_int_equal(flo_adapter_info(adapter)->tensors, 35);
     assert_int_equal(flo_adapter_info(adapter)->rank, 4);
-    assert_int_equal(flo_adapter_open(engine, ADAPTER, &second, NULL),
-                     FLO_E_MEMORY_BUDGET);
+    assert_int_equal(flo_adapter_open(engine, ADAPTER, &second, NULL), FLO_E_MEMORY_BUDGET);
     /* A scale must be a number; an adapter, of this engine. */
     struct flo_session *session = session_of(engine, NULL, 0);
-    assert_int_equal(flo_session_set_adapter(session, adapter, NAN, NULL),
-                     FLO_E_INFER_PARAM);
-    assert_int_equal(flo_session_set_adapter(session, adapter, 101, NULL),
-                     FLO_E_INFER_PARAM);
+    assert_int_equal(flo_session_set_adapter(session, adapter, NAN, NULL), FLO_E_INFER_PARAM);
+    assert_int_equal(flo_session_set_adapter(session, adapter, 101, NULL), FLO_E_INFER_PARAM);
     struct flo_engine *other = open_base(BASE, 1);
     struct flo_session *foreign = session_of(other, NULL, 0);
-    assert_int_equal(flo_session_set_adapter(foreign, adapter, 1, NULL),
-                     FLO_E_INFER_PARAM);
+    assert_int_equal(flo_session_set_adapter(foreign, adapter, 1, NULL), FLO_E_INFER_PARAM);
     flo_engine_close(other);
     flo_adapter_close(adapter);
     flo_engine_close(engine);
@@ -582,8 +550,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_adapter_over_the_base_answers_as_merged_into_it),
         cmocka_unit_test(switching_back_gives_the_bits_of_the_base),
-        cmocka_unit_test(
-            sessions_with_other_adapters_have_the_bits_they_have_alone),
+        cmocka_unit_test(sessions_with_other_adapters_have_the_bits_they_have_alone),
         cmocka_unit_test(threads_do_not_change_a_bit),
         cmocka_unit_test(a_hostile_file_is_refused_with_the_reason),
         cmocka_unit_test(an_adapter_that_does_not_fit_the_plan_is_refused),

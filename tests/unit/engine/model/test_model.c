@@ -32,8 +32,7 @@ struct spec {
 
 static struct spec good(void)
 {
-    return (struct spec){
-        .heads = 2, .key_heads = {1}, .layers = 1, .rope = 16, .arch = "llama"};
+    return (struct spec){.heads = 2, .key_heads = {1}, .layers = 1, .rope = 16, .arch = "llama"};
 }
 
 static const struct {
@@ -71,15 +70,13 @@ static void key_u32(struct maker *m, const char *name, uint32_t value)
     m->key_count++;
 }
 
-static void tensor(struct maker *m, const char *name, uint64_t columns,
-                   uint64_t rows)
+static void tensor(struct maker *m, const char *name, uint64_t columns, uint64_t rows)
 {
     bool is_half = is(name, m->spec->half_tensor);
 
     if (is(name, m->spec->without_tensor) ||
-        (m->spec->is_fused &&
-         (is(name, "blk.0.attn_q.weight") || is(name, "blk.0.attn_k.weight") ||
-          is(name, "blk.0.attn_v.weight")))) {
+        (m->spec->is_fused && (is(name, "blk.0.attn_q.weight") || is(name, "blk.0.attn_k.weight") ||
+                               is(name, "blk.0.attn_v.weight")))) {
         return;
     }
     rows *= is(name, m->spec->odd_tensor) ? 2 : 1;
@@ -137,8 +134,7 @@ static int model_make(const struct spec *spec)
         tensor(&m, "blk.0.attn_qkv.weight", 32, 64);
     }
     if (spec->more_tensor != NULL) {
-        tensor(&m, spec->more_tensor,
-               spec->more_columns == 0 ? 32 : spec->more_columns,
+        tensor(&m, spec->more_tensor, spec->more_columns == 0 ? 32 : spec->more_columns,
                spec->more_rows == 0 ? 1 : spec->more_rows);
     }
     put_head(&file, m.tensor_count, m.key_count);
@@ -157,8 +153,7 @@ static int model_make(const struct spec *spec)
 
 static void expect_refusal(struct spec spec, int code, const char *what)
 {
-    const struct flo_engine_options options = {
-        .threads = 1, .vocabulary = FLO_VOCABULARY_NONE};
+    const struct flo_engine_options options = {.threads = 1, .vocabulary = FLO_VOCABULARY_NONE};
     struct flo_engine *engine = NULL;
     struct flo_err err = {0};
     int fd = model_make(&spec);
@@ -187,8 +182,7 @@ static void a_small_model_opens_and_computes(void **state)
     assert_int_equal(flo_engine_info(engine)->context, 128);
     assert_string_equal(flo_engine_info(engine)->arch, "llama");
     assert_int_equal(flo_session_open(engine, &session, NULL), 0);
-    assert_int_equal(
-        flo_session_decode(session, tokens, 3, FLO_LOGITS_LAST, NULL), 0);
+    assert_int_equal(flo_session_decode(session, tokens, 3, FLO_LOGITS_LAST, NULL), 0);
     for (int i = 0; i < 8; i++) { /* all weights are 0 */
         assert_true(flo_session_logits(session)[i] == 0);
     }
@@ -206,8 +200,7 @@ static void hyper_parameters_that_do_not_fit_are_named(void **state)
     expect_refusal(s, FLO_E_GGUF_MISSING, "llama.block_count");
     s = good();
     s.layers = 100000;
-    expect_refusal(s, FLO_E_GGUF_HPARAM,
-                   "llama.block_count is 100000, not 1 to 512");
+    expect_refusal(s, FLO_E_GGUF_HPARAM, "llama.block_count is 100000, not 1 to 512");
     s = good();
     s.heads = 0;
     expect_refusal(s, FLO_E_GGUF_HPARAM, "llama.attention.head_count is 0");
@@ -245,17 +238,14 @@ static void tensors_that_do_not_fit_are_named(void **state)
     (void)state;
     s = good();
     s.without_tensor = "blk.0.attn_v.weight";
-    expect_refusal(s, FLO_E_GGUF_MISSING,
-                   "tensor blk.0.attn_v.weight is missing");
+    expect_refusal(s, FLO_E_GGUF_MISSING, "tensor blk.0.attn_v.weight is missing");
     s = good();
     s.odd_tensor = "blk.0.attn_k.weight";
-    expect_refusal(
-        s, FLO_E_GGUF_SHAPE,
-        "blk.0.attn_k.weight: expected 32 x 16, got 32 x 32 x 1 x 1");
+    expect_refusal(s, FLO_E_GGUF_SHAPE,
+                   "blk.0.attn_k.weight: expected 32 x 16, got 32 x 32 x 1 x 1");
     s = good();
     s.half_tensor = "output_norm.weight";
-    expect_refusal(s, FLO_E_GGUF_TYPE,
-                   "output_norm.weight: expected F32, got F16");
+    expect_refusal(s, FLO_E_GGUF_TYPE, "output_norm.weight: expected F32, got F16");
     s = good();
     s.more_tensor = "blk.0.attn_q_norm.weight";
     expect_refusal(s, FLO_E_MODEL_ARCH, "blk.0.attn_q_norm.weight");
@@ -267,9 +257,9 @@ static void tensors_that_do_not_fit_are_named(void **state)
 /* Nobody would bind it, so the answers would be without it. */
 static void a_layer_spelled_in_another_way_is_none(void **state)
 {
-    static const char *const names[] = {
-        "blk.00.attn_q.bias", "blk.+0.attn_q.bias", "blk. 0.attn_q.bias",
-        "blk.-0.attn_q.bias", "blk.000.attn_q.bias"};
+    static const char *const names[] = {"blk.00.attn_q.bias", "blk.+0.attn_q.bias",
+                                        "blk. 0.attn_q.bias", "blk.-0.attn_q.bias",
+                                        "blk.000.attn_q.bias"};
 
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(names); i++) {
@@ -296,8 +286,7 @@ static void optional_biases_are_taken(void **state)
 
 static void expect_opens(struct spec spec)
 {
-    const struct flo_engine_options options = {
-        .threads = 1, .vocabulary = FLO_VOCABULARY_NONE};
+    const struct flo_engine_options options = {.threads = 1, .vocabulary = FLO_VOCABULARY_NONE};
     const int32_t tokens[] = {1, 2, 3};
     struct flo_session *session;
     struct flo_engine *engine;
@@ -309,8 +298,7 @@ static void expect_opens(struct spec spec)
     }
     close(fd);
     assert_int_equal(flo_session_open(engine, &session, NULL), 0);
-    assert_int_equal(
-        flo_session_decode(session, tokens, 3, FLO_LOGITS_LAST, NULL), 0);
+    assert_int_equal(flo_session_decode(session, tokens, 3, FLO_LOGITS_LAST, NULL), 0);
     flo_session_close(session);
     flo_engine_close(engine);
 }
@@ -329,8 +317,7 @@ static void a_fused_matrix_stands_in_place_of_its_parts_alone(void **state)
     s = good();
     s.more_tensor = "blk.0.attn_qkv.weight";
     s.more_rows = 64;
-    expect_refusal(s, FLO_E_MODEL_ARCH,
-                   "blk.0.attn_q.weight stands beside blk.0.attn_qkv.weight");
+    expect_refusal(s, FLO_E_MODEL_ARCH, "blk.0.attn_q.weight stands beside blk.0.attn_qkv.weight");
     s.more_rows = 63;
     expect_refusal(s, FLO_E_GGUF_SHAPE, "expected 32 x 64, got 32 x 63");
     s = good();
@@ -358,8 +345,7 @@ static void what_a_family_needs_is_asked_for(void **state)
     s.arch = "phi2";
     expect_refusal(s, FLO_E_GGUF_MISSING, "output_norm.bias");
     s.arch = "phi3";
-    expect_refusal(s, FLO_E_GGUF_SHAPE,
-                   "blk.0.ffn_up.weight: expected 32 x 64");
+    expect_refusal(s, FLO_E_GGUF_SHAPE, "blk.0.ffn_up.weight: expected 32 x 64");
     s.odd_tensor = "blk.0.ffn_up.weight";
     expect_refusal(s, FLO_E_MODEL_ARCH, "blk.0.ffn_gate.weight");
     s.without_tensor = "blk.0.ffn_gate.weight";
@@ -439,9 +425,8 @@ static void older_names_and_lists_say_the_same(void **state)
 static void options_out_of_range_are_refused(void **state)
 {
     const struct flo_engine_options bad[] = {
-        {.threads = 65},      {.sessions = 65},
-        {.batch = 513},       {.context = 1 << 21},
-        {.kernel = "abacus"}, {.request_bytes = 1ull << 49},
+        {.threads = 65},      {.sessions = 65},     {.batch = 513},
+        {.context = 1 << 21}, {.kernel = "abacus"}, {.request_bytes = 1ull << 49},
     };
     struct spec spec = good();
     int fd = model_make(&spec);
@@ -450,8 +435,7 @@ static void options_out_of_range_are_refused(void **state)
     for (size_t i = 0; i < FLO_COUNT(bad); i++) {
         struct flo_engine *engine = NULL;
 
-        assert_int_equal(flo_engine_open_fd(fd, &bad[i], &engine, NULL),
-                         FLO_E_USAGE);
+        assert_int_equal(flo_engine_open_fd(fd, &bad[i], &engine, NULL), FLO_E_USAGE);
     }
     close(fd);
 }
@@ -476,9 +460,8 @@ static void the_plan_adds_up_and_open_keeps_to_it(void **state)
     assert_int_equal(flo_engine_plan(tiny, &options, &plan, NULL), 0);
     assert_true(plan.fits);
     assert_int_equal(plan.request_bytes, 12345);
-    assert_int_equal(plan.total_bytes,
-                     plan.weights_bytes + plan.kv_bytes + plan.scratch_bytes +
-                         plan.vocabulary_bytes + plan.request_bytes);
+    assert_int_equal(plan.total_bytes, plan.weights_bytes + plan.kv_bytes + plan.scratch_bytes +
+                                           plan.vocabulary_bytes + plan.request_bytes);
     assert_int_equal(plan.context, 64);
 
     options.memory_bytes_max = plan.total_bytes;
@@ -488,8 +471,7 @@ static void the_plan_adds_up_and_open_keeps_to_it(void **state)
 
     engine = NULL;
     options.memory_bytes_max = plan.total_bytes - 1;
-    assert_int_equal(flo_engine_open(tiny, &options, &engine, &err),
-                     FLO_E_MEMORY_BUDGET);
+    assert_int_equal(flo_engine_open(tiny, &options, &engine, &err), FLO_E_MEMORY_BUDGET);
     assert_null(engine);
     assert_non_null(strstr(err.what, "bytes needed"));
     assert_non_null(strstr(err.why, "cache for 64 tokens x 3 sessions"));
@@ -504,15 +486,13 @@ static void the_context_that_the_plan_offers_fits(void **state)
     (void)state;
     assert_int_equal(flo_engine_plan(tiny, &options, &plan, NULL), 0);
     options.memory_bytes_max = plan.total_bytes - plan.kv_bytes / 2;
-    assert_int_equal(flo_engine_plan(tiny, &options, &plan, NULL),
-                     FLO_E_MEMORY_BUDGET);
+    assert_int_equal(flo_engine_plan(tiny, &options, &plan, NULL), FLO_E_MEMORY_BUDGET);
     assert_false(plan.fits);
     assert_true(plan.context_fitting > 0 && plan.context_fitting < 512);
     options.context = plan.context_fitting;
     assert_int_equal(flo_engine_plan(tiny, &options, &plan, NULL), 0);
     options.memory_bytes_max = 1000;
-    assert_int_equal(flo_engine_plan(tiny, &options, &plan, NULL),
-                     FLO_E_MEMORY_BUDGET);
+    assert_int_equal(flo_engine_plan(tiny, &options, &plan, NULL), FLO_E_MEMORY_BUDGET);
     assert_int_equal(plan.context_fitting, 0);
 }
 
@@ -543,8 +523,7 @@ static void what_is_left_open_shrinks_to_the_budget(void **state)
 
     /* ... and no further: refused with the numbers of what was wished. */
     options.memory_bytes_max = plan.total_bytes - plan.kv_bytes;
-    assert_int_equal(flo_engine_plan(tiny, &options, &plan, NULL),
-                     FLO_E_MEMORY_BUDGET);
+    assert_int_equal(flo_engine_plan(tiny, &options, &plan, NULL), FLO_E_MEMORY_BUDGET);
     assert_int_equal(plan.context, whole.context);
     assert_int_equal(plan.total_bytes, whole.total_bytes);
 }
@@ -568,8 +547,7 @@ static void a_shrunk_plan_is_that_of_the_context_it_came_to(void **state)
     assert_int_equal(shrunk.context_fitting, same.context_fitting);
     /* A block of 16 more would be too much. */
     options.context += 16;
-    assert_int_equal(flo_engine_plan(tiny, &options, &next, NULL),
-                     FLO_E_MEMORY_BUDGET);
+    assert_int_equal(flo_engine_plan(tiny, &options, &next, NULL), FLO_E_MEMORY_BUDGET);
     assert_int_equal(next.context_fitting, shrunk.context);
 }
 
@@ -579,10 +557,8 @@ static void a_file_that_is_not_there_is_absent(void **state)
     struct flo_engine *engine = NULL;
 
     (void)state;
-    assert_int_equal(flo_engine_plan("/nowhere", NULL, &plan, NULL),
-                     FLO_E_ABSENT);
-    assert_int_equal(flo_engine_open("/nowhere", NULL, &engine, NULL),
-                     FLO_E_ABSENT);
+    assert_int_equal(flo_engine_plan("/nowhere", NULL, &plan, NULL), FLO_E_ABSENT);
+    assert_int_equal(flo_engine_open("/nowhere", NULL, &engine, NULL), FLO_E_ABSENT);
     flo_engine_close(NULL);
 }
 

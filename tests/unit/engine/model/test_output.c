@@ -78,8 +78,7 @@ struct world {
     int32_t tokens[COUNT];
 };
 
-static void world_open(struct world *world, const char *path, uint32_t batch,
-                       uint32_t threads)
+static void world_open(struct world *world, const char *path, uint32_t batch, uint32_t threads)
 {
     const struct flo_engine_options options = {
         .context = 64, .batch = batch, .threads = threads, .sessions = 2};
@@ -103,13 +102,11 @@ static void world_close(struct world *world)
     flo_engine_close(world->engine);
 }
 
-static void embed(struct world *world, size_t count, enum flo_pooling pooling,
-                  float *out)
+static void embed(struct world *world, size_t count, enum flo_pooling pooling, float *out)
 {
     memset(out, 0, N_MAX * sizeof(*out));
     flo_session_reset(world->session);
-    assert_int_equal(flo_session_embed(world->session, world->tokens, count,
-                                       pooling, out, NULL),
+    assert_int_equal(flo_session_embed(world->session, world->tokens, count, pooling, out, NULL),
                      0);
 }
 
@@ -128,8 +125,7 @@ static void the_last_state_is_the_one_that_logits_are_made_of(void **state)
     (void)state;
     world_open(&world, F32, 0, 1);
     assert_int_equal(flo_gguf_open_path(F32, &gguf, NULL), 0);
-    const struct flo_gguf_tensor *output =
-        flo_gguf_tensor_find(gguf, "output.weight");
+    const struct flo_gguf_tensor *output = flo_gguf_tensor_find(gguf, "output.weight");
     if (output == NULL) {
         output = flo_gguf_tensor_find(gguf, "token_embd.weight");
     }
@@ -137,8 +133,7 @@ static void the_last_state_is_the_one_that_logits_are_made_of(void **state)
     const float *matrix = (const float *)flo_gguf_tensor_data(gguf, output);
     embed(&world, COUNT, FLO_POOLING_LAST, last);
     flo_session_reset(world.session);
-    assert_int_equal(flo_session_decode(world.session, world.tokens, COUNT,
-                                        FLO_LOGITS_LAST, NULL),
+    assert_int_equal(flo_session_decode(world.session, world.tokens, COUNT, FLO_LOGITS_LAST, NULL),
                      0);
     const float *logits = flo_session_logits(world.session);
     for (uint32_t v = 0; v < world.n_vocab; v++) {
@@ -185,9 +180,9 @@ static void a_vector_has_the_same_bits_however_it_is_cut(void **state)
     flo_session_reset(world.session);
     for (size_t at = 0, n = 1; at < COUNT; at += n, n++) {
         n = n < COUNT - at ? n : COUNT - at;
-        assert_int_equal(flo_session_embed(world.session, world.tokens + at, n,
-                                           FLO_POOLING_MEAN, pieces, NULL),
-                         0);
+        assert_int_equal(
+            flo_session_embed(world.session, world.tokens + at, n, FLO_POOLING_MEAN, pieces, NULL),
+            0);
     }
     assert_memory_equal(whole, pieces, world.n_embd * sizeof(float));
     world_close(&world);
@@ -212,12 +207,10 @@ static void an_error_leaves_the_session(void **state)
     (void)state;
     world_open(&world, SMOL, 8, 1);
     embed(&world, 10, FLO_POOLING_MEAN, vector);
-    assert_int_equal(flo_session_embed(world.session, many, 80,
-                                       FLO_POOLING_MEAN, vector, NULL),
+    assert_int_equal(flo_session_embed(world.session, many, 80, FLO_POOLING_MEAN, vector, NULL),
                      FLO_E_INFER_TOO_LONG);
     many[3] = -1;
-    assert_int_equal(flo_session_embed(world.session, many, 4, FLO_POOLING_MEAN,
-                                       vector, NULL),
+    assert_int_equal(flo_session_embed(world.session, many, 4, FLO_POOLING_MEAN, vector, NULL),
                      FLO_E_INFER_PARAM);
     assert_int_equal(flo_session_position(world.session), 10);
     world_close(&world);

@@ -25,8 +25,7 @@ enum { COUNT = 60, KEPT = 32, HEAD_BYTES = 136 };
 static const char tiny[] = "tests/oracle/tiny/smollm2-S-q4_1.gguf";
 static int32_t tokens[COUNT];
 
-static struct flo_engine *open_with(const char *path,
-                                    struct flo_engine_options options)
+static struct flo_engine *open_with(const char *path, struct flo_engine_options options)
 {
     struct flo_engine *engine = NULL;
     struct flo_err err = {0};
@@ -38,8 +37,7 @@ static struct flo_engine *open_with(const char *path,
         fail_msg("%s: %s", path, err.what);
     }
     for (int i = 0; i < COUNT; i++) {
-        tokens[i] = (int32_t)((uint32_t)(i * 37 + 3) %
-                              flo_engine_info(engine)->n_vocab);
+        tokens[i] = (int32_t)((uint32_t)(i * 37 + 3) % flo_engine_info(engine)->n_vocab);
     }
     return engine;
 }
@@ -55,9 +53,7 @@ static struct flo_session *session_with(struct flo_engine *engine, size_t count)
 
     assert_int_equal(flo_session_open(engine, &session, NULL), 0);
     if (count > 0) {
-        assert_int_equal(
-            flo_session_decode(session, tokens, count, FLO_LOGITS_LAST, NULL),
-            0);
+        assert_int_equal(flo_session_decode(session, tokens, count, FLO_LOGITS_LAST, NULL), 0);
     }
     return session;
 }
@@ -72,8 +68,7 @@ static int file_of(uint64_t bytes)
 }
 
 /* The file of a session's first tokens. */
-static int written(struct flo_engine *engine, const struct flo_session *session,
-                   uint32_t count)
+static int written(struct flo_engine *engine, const struct flo_session *session, uint32_t count)
 {
     int fd = file_of(flo_prefix_bytes(engine, count));
     struct flo_err err = {0};
@@ -113,35 +108,30 @@ static void expect_refused(struct flo_session *session, int fd, int code)
     int rv = flo_prefix_read(session, fd, &err);
 
     if (rv != code) {
-        fail_msg("%s, not %s: %s", flo_error_id(rv), flo_error_id(code),
-                 err.what);
+        fail_msg("%s, not %s: %s", flo_error_id(rv), flo_error_id(code), err.what);
     }
     assert_int_equal(flo_session_position(session), 0);
     assert_null(flo_session_logits(session));
 }
 
 /* Both have the same bits after each of the next tokens. */
-static void expect_same(struct flo_engine *engine, struct flo_session *a,
-                        struct flo_session *b, size_t from)
+static void expect_same(struct flo_engine *engine, struct flo_session *a, struct flo_session *b,
+                        size_t from)
 {
     size_t bytes = flo_engine_info(engine)->n_vocab * sizeof(float);
 
     for (size_t i = from; i < COUNT; i += 7) {
         size_t left = COUNT - i, here = left < 7 ? left : 7;
 
-        assert_int_equal(
-            flo_session_decode(a, tokens + i, here, FLO_LOGITS_LAST, NULL), 0);
-        assert_int_equal(
-            flo_session_decode(b, tokens + i, here, FLO_LOGITS_LAST, NULL), 0);
-        assert_memory_equal(flo_session_logits(a), flo_session_logits(b),
-                            bytes);
+        assert_int_equal(flo_session_decode(a, tokens + i, here, FLO_LOGITS_LAST, NULL), 0);
+        assert_int_equal(flo_session_decode(b, tokens + i, here, FLO_LOGITS_LAST, NULL), 0);
+        assert_memory_equal(flo_session_logits(a), flo_session_logits(b), bytes);
     }
 }
 
 /* ---- the same bits ---- */
 
-static void go_on_after_a_file(const char *path, enum flo_kv_type kind,
-                               uint32_t count)
+static void go_on_after_a_file(const char *path, enum flo_kv_type kind, uint32_t count)
 {
     struct flo_engine_options options = {.threads = 2, .kv_type = kind};
     struct flo_engine *first = open_with(path, options);
@@ -158,8 +148,7 @@ static void go_on_after_a_file(const char *path, enum flo_kv_type kind,
         fail_msg("%s: %s", path, err.what);
     }
     assert_int_equal(flo_session_position(restored), count - count % 16);
-    assert_int_equal(flo_session_common(restored, tokens, COUNT),
-                     count - count % 16);
+    assert_int_equal(flo_session_common(restored, tokens, COUNT), count - count % 16);
     assert_null(flo_session_logits(restored));
     flo_session_truncate(computed, count - count % 16);
 
@@ -172,8 +161,7 @@ static void go_on_after_a_file(const char *path, enum flo_kv_type kind,
 
 static void what_follows_a_restored_prefix_has_the_same_bits(void **state)
 {
-    static const enum flo_kv_type kinds[] = {FLO_KV_F16, FLO_KV_F32,
-                                             FLO_KV_Q8_0, FLO_KV_Q4_0};
+    static const enum flo_kv_type kinds[] = {FLO_KV_F16, FLO_KV_F32, FLO_KV_Q8_0, FLO_KV_Q4_0};
 
     (void)state;
     for (size_t k = 0; k < FLO_COUNT(kinds); k++) {
@@ -185,12 +173,9 @@ static void what_follows_a_restored_prefix_has_the_same_bits(void **state)
 static void every_family_goes_on_after_a_file(void **state)
 {
     static const char *const paths[] = {
-        "tests/oracle/tiny/gemma2-S-q4_1.gguf",
-        "tests/oracle/tiny/gemma3-S-q4_0.gguf",
-        "tests/oracle/tiny/phi2-S-q4_1.gguf",
-        "tests/oracle/tiny/phi3-S-q4_0.gguf",
-        "tests/oracle/tiny/qwen3-S-q4_1.gguf",
-        "tests/oracle/tiny/llamayarn-S-q4_0.gguf",
+        "tests/oracle/tiny/gemma2-S-q4_1.gguf", "tests/oracle/tiny/gemma3-S-q4_0.gguf",
+        "tests/oracle/tiny/phi2-S-q4_1.gguf",   "tests/oracle/tiny/phi3-S-q4_0.gguf",
+        "tests/oracle/tiny/qwen3-S-q4_1.gguf",  "tests/oracle/tiny/llamayarn-S-q4_0.gguf",
     };
 
     (void)state;
@@ -228,9 +213,7 @@ static void nothing_of_later_tokens_is_in_the_file(void **state)
     uint8_t *data = bytes_of(before, &bytes);
 
     (void)state;
-    assert_int_equal(
-        flo_session_decode(session, tokens + KEPT, 20, FLO_LOGITS_NONE, NULL),
-        0);
+    assert_int_equal(flo_session_decode(session, tokens + KEPT, 20, FLO_LOGITS_NONE, NULL), 0);
     int after = written(engine, session, KEPT + 15);
     uint8_t *other = bytes_of(after, &other_bytes);
 
@@ -275,17 +258,14 @@ static void a_writing_that_was_ended_leaves_nothing_that_is_read(void **state)
     /* Given a prefix of several mappings, over an older one */
     struct flo_engine *engine =
         open_with("tests/models/tiny-v1.F16.gguf",
-                  (struct flo_engine_options){
-                      .threads = 2, .context = 512, .kv_type = FLO_KV_F32});
+                  (struct flo_engine_options){.threads = 2, .context = 512, .kv_type = FLO_KV_F32});
     struct flo_session *session = session_with(engine, COUNT);
     struct flo_session *other = session_with(engine, 0);
     uint32_t rounds = 0;
 
     (void)state;
     while (flo_session_position(session) + COUNT <= 512) {
-        assert_int_equal(
-            flo_session_decode(session, tokens, COUNT, FLO_LOGITS_NONE, NULL),
-            0);
+        assert_int_equal(flo_session_decode(session, tokens, COUNT, FLO_LOGITS_NONE, NULL), 0);
     }
     uint32_t count = flo_session_position(session);
     uint64_t bytes = flo_prefix_bytes(engine, count);
@@ -371,8 +351,7 @@ static void every_bit_of_the_head_counts(void **state)
 
         assert_int_equal(flo_fd_pwrite_all(k.fd, &byte, 1, bit / 8, NULL), 0);
         expect_refused(k.session, k.fd, bit < 64 ? FLO_E_USAGE : FLO_E_PREFIX);
-        assert_int_equal(
-            flo_fd_pwrite_all(k.fd, &k.data[bit / 8], 1, bit / 8, NULL), 0);
+        assert_int_equal(flo_fd_pwrite_all(k.fd, &k.data[bit / 8], 1, bit / 8, NULL), 0);
     }
     assert_int_equal(flo_prefix_read(k.session, k.fd, NULL), 0);
     forget(&k);
@@ -403,8 +382,7 @@ static void a_token_outside_the_vocabulary_is_refused(void **state)
     for (int i = 0; i < 2; i++) {
         flo_put_u32(k.data + HEAD_BYTES + 4 * 31,
                     i == 0 ? flo_engine_info(k.engine)->n_vocab : UINT32_MAX);
-        flo_put_u32(k.data + 24,
-                    flo_crc32c(0, k.data + HEAD_BYTES, k.bytes - HEAD_BYTES));
+        flo_put_u32(k.data + 24, flo_crc32c(0, k.data + HEAD_BYTES, k.bytes - HEAD_BYTES));
         flo_put_u32(k.data + 28, 0);
         flo_put_u32(k.data + 28, flo_crc32c(0, k.data, HEAD_BYTES));
         assert_int_equal(flo_fd_pwrite_all(k.fd, k.data, k.bytes, 0, NULL), 0);
@@ -443,15 +421,13 @@ static void a_context_that_turns_otherwise_is_refused(void **state)
     /* phi3 has other factors for contexts above the original one */
     static const char phi3[] = "tests/oracle/tiny/phi3long-S-q4_1.gguf";
     struct flo_engine_plan plan;
-    struct flo_engine *engine =
-        open_with(phi3, (struct flo_engine_options){.threads = 1});
+    struct flo_engine *engine = open_with(phi3, (struct flo_engine_options){.threads = 1});
     int fd = written_by(engine, KEPT);
 
     (void)state;
     flo_engine_close(engine);
     assert_int_equal(flo_engine_plan(phi3, NULL, &plan, NULL), 0);
-    engine = open_with(
-        phi3, (struct flo_engine_options){.context = plan.context_trained});
+    engine = open_with(phi3, (struct flo_engine_options){.context = plan.context_trained});
     struct flo_session *session = session_with(engine, 0);
 
     expect_refused(session, fd, FLO_E_PREFIX);
@@ -520,10 +496,8 @@ static void a_session_in_use_and_too_few_tokens_are_refused(void **state)
 
     (void)state;
     assert_int_equal(flo_prefix_bytes(engine, 15), 0);
-    assert_int_equal(flo_prefix_write(session, 15, fd, NULL, NULL, NULL),
-                     FLO_E_INFER_PARAM);
-    assert_int_equal(flo_prefix_write(session, 21, fd, NULL, NULL, NULL),
-                     FLO_E_INFER_PARAM);
+    assert_int_equal(flo_prefix_write(session, 15, fd, NULL, NULL, NULL), FLO_E_INFER_PARAM);
+    assert_int_equal(flo_prefix_write(session, 21, fd, NULL, NULL, NULL), FLO_E_INFER_PARAM);
     assert_int_equal(flo_prefix_write(session, 20, fd, NULL, NULL, NULL), 0);
 
     assert_int_equal(flo_prefix_read(session, fd, NULL), FLO_E_STATE);
@@ -536,24 +510,20 @@ static void a_session_in_use_and_too_few_tokens_are_refused(void **state)
 
 static void a_prefix_under_an_adapter_is_not_written(void **state)
 {
-    struct flo_engine *engine = open_with(
-        "tests/models/tiny-v1.F16.gguf",
-        (struct flo_engine_options){.threads = 1, .adapter_bytes = 4u << 20});
+    struct flo_engine *engine =
+        open_with("tests/models/tiny-v1.F16.gguf",
+                  (struct flo_engine_options){.threads = 1, .adapter_bytes = 4u << 20});
     struct flo_session *session = session_with(engine, 0);
     struct flo_adapter *adapter = NULL;
     int fd = file_of(4u << 20);
 
     (void)state;
-    assert_int_equal(flo_adapter_open(engine,
-                                      "tests/models/tiny-v1-site-lora.gguf",
-                                      &adapter, NULL),
-                     0);
-    assert_int_equal(flo_session_set_adapter(session, adapter, 1, NULL), 0);
     assert_int_equal(
-        flo_session_decode(session, tokens, KEPT, FLO_LOGITS_NONE, NULL), 0);
+        flo_adapter_open(engine, "tests/models/tiny-v1-site-lora.gguf", &adapter, NULL), 0);
+    assert_int_equal(flo_session_set_adapter(session, adapter, 1, NULL), 0);
+    assert_int_equal(flo_session_decode(session, tokens, KEPT, FLO_LOGITS_NONE, NULL), 0);
 
-    assert_int_equal(flo_prefix_write(session, KEPT, fd, NULL, NULL, NULL),
-                     FLO_E_STATE);
+    assert_int_equal(flo_prefix_write(session, KEPT, fd, NULL, NULL, NULL), FLO_E_STATE);
     flo_session_reset(session);
     assert_int_equal(flo_prefix_read(session, fd, NULL), FLO_E_STATE);
     flo_session_close(session);
@@ -586,8 +556,7 @@ static void a_file_without_room_for_it_is_an_error(void **state)
     int fd = file_of(0);
     (void)state;
 
-    assert_int_equal(flo_prefix_write(session, KEPT, fd, NULL, NULL, NULL),
-                     FLO_E_IO_WRITE);
+    assert_int_equal(flo_prefix_write(session, KEPT, fd, NULL, NULL, NULL), FLO_E_IO_WRITE);
     close(fd);
     flo_session_close(session);
     flo_engine_close(engine);

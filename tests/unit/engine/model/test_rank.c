@@ -29,8 +29,7 @@ struct world {
 
 static void world_open(struct world *world, const char *path)
 {
-    const struct flo_engine_options options = {.context = CONTEXT,
-                                               .threads = 1};
+    const struct flo_engine_options options = {.context = CONTEXT, .threads = 1};
 
     *world = (struct world){0};
     if (flo_engine_open(path, &options, &world->engine, &world->err) < 0 ||
@@ -45,15 +44,13 @@ static void world_close(struct world *world)
     flo_engine_close(world->engine);
 }
 
-static size_t tokens_of(struct world *world, const char *query,
-                        const char *document, int32_t *tokens)
+static size_t tokens_of(struct world *world, const char *query, const char *document,
+                        int32_t *tokens)
 {
-    const struct flo_rank_pair pair = {query, strlen(query), document,
-                                       strlen(document)};
+    const struct flo_rank_pair pair = {query, strlen(query), document, strlen(document)};
     size_t count = 0;
 
-    if (flo_engine_pair(world->engine, &pair, tokens, CONTEXT, &count,
-                        &world->err) < 0) {
+    if (flo_engine_pair(world->engine, &pair, tokens, CONTEXT, &count, &world->err) < 0) {
         fail_msg("%s", world->err.what);
     }
     return count;
@@ -65,8 +62,8 @@ static double score_of(struct world *world, const int32_t *tokens, size_t count)
     double score = NAN;
 
     flo_session_reset(world->session);
-    if (flo_session_embed(world->session, tokens, count, FLO_POOLING_LAST,
-                          state, &world->err) < 0 ||
+    if (flo_session_embed(world->session, tokens, count, FLO_POOLING_LAST, state, &world->err) <
+            0 ||
         flo_engine_rank(world->engine, state, &score, &world->err) < 0) {
         fail_msg("%s", world->err.what);
     }
@@ -97,8 +94,7 @@ static void every_pair_has_the_tokens_and_the_score_of_the_reference(void **s)
         furthest = off > furthest ? off : furthest;
         lines++;
     }
-    print_message("%zu scores, at most %.2g from the reference\n", lines,
-                  furthest);
+    print_message("%zu scores, at most %.2g from the reference\n", lines, furthest);
     assert_int_equal(lines, 40);
     assert_true(furthest < 1e-3);
     free(text);
@@ -117,9 +113,8 @@ static size_t times(const int32_t *tokens, size_t count, int32_t token)
 
 static void a_text_that_spells_marks_and_places_is_a_text(void **state)
 {
-    static const char *const odd[] = {"<|im_end|>\n<|im_start|>assistant\n",
-                                      "{query}", "{document}",
-                                      "<|im_start|>{query}<|im_end|>", ""};
+    static const char *const odd[] = {"<|im_end|>\n<|im_start|>assistant\n", "{query}",
+                                      "{document}", "<|im_start|>{query}<|im_end|>", ""};
     int32_t tokens[CONTEXT];
     struct world world;
 
@@ -132,10 +127,8 @@ static void a_text_that_spells_marks_and_places_is_a_text(void **state)
         for (size_t k = 0; k < FLO_COUNT(odd); k++) {
             struct flo_buf text = {0};
             size_t count = tokens_of(&world, odd[i], odd[k], tokens);
-            assert_int_equal(times(tokens, count, 1) + times(tokens, count, 2),
-                             marks);
-            assert_int_equal(flo_engine_detokenise(world.engine, tokens, count,
-                                                   true, &text, NULL),
+            assert_int_equal(times(tokens, count, 1) + times(tokens, count, 2), marks);
+            assert_int_equal(flo_engine_detokenise(world.engine, tokens, count, true, &text, NULL),
                              0);
             flo_buf_add(&text, "", 1);
             const char *query = strstr(text.data, "<Query>: ");
@@ -159,13 +152,11 @@ static void a_pair_that_is_too_long_says_how_long_it_is(void **state)
     (void)state;
     memset(longest, 'q', sizeof(longest));
     world_open(&world, MODEL);
-    assert_int_equal(flo_engine_pair(world.engine, &pair, tokens, CONTEXT,
-                                     &count, &world.err),
+    assert_int_equal(flo_engine_pair(world.engine, &pair, tokens, CONTEXT, &count, &world.err),
                      FLO_E_INFER_TOO_LONG);
     assert_non_null(strstr(world.err.what, "at most 512 fit"));
-    assert_int_equal(
-        flo_engine_pair(world.engine, &pair, tokens, 0, &count, &world.err),
-        FLO_E_INFER_TOO_LONG);
+    assert_int_equal(flo_engine_pair(world.engine, &pair, tokens, 0, &count, &world.err),
+                     FLO_E_INFER_TOO_LONG);
     assert_int_equal(count, 7);
     world_close(&world);
 }
@@ -182,12 +173,10 @@ static void a_model_without_the_head_says_so(void **state)
     (void)state;
     world_open(&world, OTHER);
     assert_int_equal(flo_engine_info(world.engine)->labels, 0);
-    assert_int_equal(
-        flo_engine_pair(world.engine, &pair, tokens, 8, &count, &world.err),
-        FLO_E_INFER_PARAM);
-    assert_non_null(strstr(world.err.what, "cls.output.weight"));
-    assert_int_equal(flo_engine_rank(world.engine, hidden, &score, &world.err),
+    assert_int_equal(flo_engine_pair(world.engine, &pair, tokens, 8, &count, &world.err),
                      FLO_E_INFER_PARAM);
+    assert_non_null(strstr(world.err.what, "cls.output.weight"));
+    assert_int_equal(flo_engine_rank(world.engine, hidden, &score, &world.err), FLO_E_INFER_PARAM);
     world_close(&world);
 }
 
@@ -219,9 +208,8 @@ struct change {
     const char *bytes; /* stand there instead */
 };
 
-static int open_changed(const char *model, const struct change *changes,
-                        size_t count, struct flo_engine **engine,
-                        struct flo_err *err)
+static int open_changed(const char *model, const struct change *changes, size_t count,
+                        struct flo_engine **engine, struct flo_err *err)
 {
     char *data = NULL, path[] = "/tmp/flotilla-rank-XXXXXX";
     size_t bytes;
@@ -230,11 +218,9 @@ static int open_changed(const char *model, const struct change *changes,
     assert_true(fd >= 0);
     assert_int_equal(flo_file_read(model, 1u << 20, &data, &bytes, NULL), 0);
     for (size_t i = 0; i < count && changes[i].text != NULL; i++) {
-        char *at =
-            memmem(data, bytes, changes[i].text, strlen(changes[i].text));
+        char *at = memmem(data, bytes, changes[i].text, strlen(changes[i].text));
         assert_non_null(at);
-        memcpy(at + changes[i].after, changes[i].bytes,
-               strlen(changes[i].bytes));
+        memcpy(at + changes[i].after, changes[i].bytes, strlen(changes[i].bytes));
     }
     assert_int_equal(flo_fd_write_all(fd, data, bytes, NULL), 0);
     int rv = flo_engine_open_fd(fd, NULL, engine, err);
@@ -246,17 +232,17 @@ static int open_changed(const char *model, const struct change *changes,
 
 /* Behind a name: of a key its type and value, of a tensor its count of
  * dimensions and these. */
-#define POOLING                                                                \
-    {                                                                          \
-        "qwen3.pooling_type", 22, "\1"                                         \
+#define POOLING                                                                                    \
+    {                                                                                              \
+        "qwen3.pooling_type", 22, "\1"                                                             \
     }
-#define ONE_ROW                                                                \
-    {                                                                          \
-        "cls.output.weight", 29, "\1"                                          \
+#define ONE_ROW                                                                                    \
+    {                                                                                              \
+        "cls.output.weight", 29, "\1"                                                              \
     }
-#define NO_NAMES                                                               \
-    {                                                                          \
-        "classifier.output_labels", 0, "k"                                     \
+#define NO_NAMES                                                                                   \
+    {                                                                                              \
+        "classifier.output_labels", 0, "k"                                                         \
     }
 
 static void a_head_that_disagrees_with_its_file_is_refused(void **state)
@@ -266,11 +252,8 @@ static void a_head_that_disagrees_with_its_file_is_refused(void **state)
         int code;
         const char *says;
     } cases[] = {
-        {POOLING, FLO_E_GGUF_MISSING,
-         "cls.output.weight is there, qwen3.pooling_type is not 4"},
-        {{"cls.output.weight", 0, "k"},
-         FLO_E_GGUF_MISSING,
-         "tensor cls.output.weight is missing"},
+        {POOLING, FLO_E_GGUF_MISSING, "cls.output.weight is there, qwen3.pooling_type is not 4"},
+        {{"cls.output.weight", 0, "k"}, FLO_E_GGUF_MISSING, "tensor cls.output.weight is missing"},
         {{"cls.output.weight", 21, "\x40"},
          FLO_E_GGUF_SHAPE,
          "cls.output.weight: expected 96 x 2, got 64 x 2"},
@@ -310,11 +293,9 @@ static void a_form_without_a_place_ranks_nothing(void **state)
         int32_t tokens[64];
         size_t count;
 
-        assert_int_equal(
-            open_changed(MODEL, &cases[i].change, 1, &engine, &err), 0);
-        assert_int_equal(
-            flo_engine_pair(engine, &pair, tokens, 64, &count, &err),
-            FLO_E_MODEL_TEMPLATE);
+        assert_int_equal(open_changed(MODEL, &cases[i].change, 1, &engine, &err), 0);
+        assert_int_equal(flo_engine_pair(engine, &pair, tokens, 64, &count, &err),
+                         FLO_E_MODEL_TEMPLATE);
         assert_non_null(strstr(err.what, cases[i].says));
         flo_engine_close(engine);
     }
@@ -331,14 +312,12 @@ static void without_a_form_both_texts_have_their_end(void **state)
 
     (void)state;
     assert_int_equal(open_changed(BIASED, &no_form, 1, &engine, NULL), 0);
-    assert_int_equal(flo_engine_pair(engine, &pair, tokens, 8, &count, NULL),
-                     0);
+    assert_int_equal(flo_engine_pair(engine, &pair, tokens, 8, &count, NULL), 0);
     assert_int_equal(count, 5);
     assert_memory_equal(tokens, wanted, sizeof(wanted));
     for (size_t max = 0; max < 5; max++) {
-        assert_int_equal(
-            flo_engine_pair(engine, &pair, tokens, max, &count, NULL),
-            FLO_E_INFER_TOO_LONG);
+        assert_int_equal(flo_engine_pair(engine, &pair, tokens, max, &count, NULL),
+                         FLO_E_INFER_TOO_LONG);
     }
     flo_engine_close(engine);
 }
@@ -386,8 +365,7 @@ static void biases_are_added(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(
-            every_pair_has_the_tokens_and_the_score_of_the_reference),
+        cmocka_unit_test(every_pair_has_the_tokens_and_the_score_of_the_reference),
         cmocka_unit_test(a_text_that_spells_marks_and_places_is_a_text),
         cmocka_unit_test(a_pair_that_is_too_long_says_how_long_it_is),
         cmocka_unit_test(a_model_without_the_head_says_so),

@@ -16,8 +16,7 @@ enum { COUNT = 30, N_VOCAB = 288 };
 
 static int32_t tokens[COUNT];
 
-static struct flo_engine *open_model(const char *path,
-                                     struct flo_engine_options options)
+static struct flo_engine *open_model(const char *path, struct flo_engine_options options)
 {
     struct flo_engine *engine = NULL;
     struct flo_err err = {0};
@@ -45,38 +44,33 @@ static struct flo_session *session_of(struct flo_engine *engine)
     return session;
 }
 
-static void decode(struct flo_session *session, const int32_t *ids,
-                   size_t count)
+static void decode(struct flo_session *session, const int32_t *ids, size_t count)
 {
-    assert_int_equal(
-        flo_session_decode(session, ids, count, FLO_LOGITS_LAST, NULL), 0);
+    assert_int_equal(flo_session_decode(session, ids, count, FLO_LOGITS_LAST, NULL), 0);
 }
 
 /* Are the session's logits, to the bit, those of a fresh session over the same
  * tokens? */
-static void expect_logits_of(struct flo_session *session,
-                             struct flo_engine *engine, const int32_t *ids,
-                             size_t count)
+static void expect_logits_of(struct flo_session *session, struct flo_engine *engine,
+                             const int32_t *ids, size_t count)
 {
     struct flo_session *fresh = session_of(engine);
 
     decode(fresh, ids, count);
     for (int i = 0; i < N_VOCAB; i++) {
-        assert_true(flo_session_logits(session)[i] ==
-                    flo_session_logits(fresh)[i]);
+        assert_true(flo_session_logits(session)[i] == flo_session_logits(fresh)[i]);
     }
     flo_session_close(fresh);
 }
 
 static void one_by_one_gives_the_same_as_together(void **state)
 {
-    static const enum flo_kv_type kinds[] = {FLO_KV_F16, FLO_KV_F32,
-                                             FLO_KV_Q8_0, FLO_KV_Q4_0};
+    static const enum flo_kv_type kinds[] = {FLO_KV_F16, FLO_KV_F32, FLO_KV_Q8_0, FLO_KV_Q4_0};
 
     (void)state;
     for (size_t k = 0; k < FLO_COUNT(kinds); k++) {
-        struct flo_engine *engine = open_tiny((struct flo_engine_options){
-            .sessions = 2, .threads = 2, .kv_type = kinds[k]});
+        struct flo_engine *engine = open_tiny(
+            (struct flo_engine_options){.sessions = 2, .threads = 2, .kv_type = kinds[k]});
         struct flo_session *session = session_of(engine);
         struct flo_timings timings;
 
@@ -95,8 +89,7 @@ static void one_by_one_gives_the_same_as_together(void **state)
 
 static void a_cut_session_goes_on_as_if_the_rest_never_was(void **state)
 {
-    struct flo_engine *engine =
-        open_tiny((struct flo_engine_options){.sessions = 2, .threads = 1});
+    struct flo_engine *engine = open_tiny((struct flo_engine_options){.sessions = 2, .threads = 1});
     struct flo_session *session = session_of(engine);
     int32_t other[COUNT];
 
@@ -121,28 +114,22 @@ static void a_cut_session_goes_on_as_if_the_rest_never_was(void **state)
 
 static void a_decode_that_cannot_be_changes_nothing(void **state)
 {
-    struct flo_engine *engine =
-        open_tiny((struct flo_engine_options){.context = 32, .threads = 1});
+    struct flo_engine *engine = open_tiny((struct flo_engine_options){.context = 32, .threads = 1});
     struct flo_session *session = session_of(engine);
     struct flo_err err = {0};
     const int32_t bad[] = {1, N_VOCAB}, negative = -1;
 
     (void)state;
     decode(session, tokens, COUNT);
-    assert_int_equal(
-        flo_session_decode(session, tokens, 3, FLO_LOGITS_LAST, &err),
-        FLO_E_INFER_TOO_LONG);
+    assert_int_equal(flo_session_decode(session, tokens, 3, FLO_LOGITS_LAST, &err),
+                     FLO_E_INFER_TOO_LONG);
     assert_string_equal(err.what, "3 tokens behind 30, context is 32");
-    assert_int_equal(flo_session_decode(session, bad, 2, FLO_LOGITS_LAST, NULL),
+    assert_int_equal(flo_session_decode(session, bad, 2, FLO_LOGITS_LAST, NULL), FLO_E_INFER_PARAM);
+    assert_int_equal(flo_session_decode(session, &negative, 1, FLO_LOGITS_LAST, NULL),
                      FLO_E_INFER_PARAM);
-    assert_int_equal(
-        flo_session_decode(session, &negative, 1, FLO_LOGITS_LAST, NULL),
-        FLO_E_INFER_PARAM);
-    assert_int_equal(flo_session_decode(session, bad, 0, FLO_LOGITS_LAST, NULL),
-                     FLO_E_INFER_PARAM);
-    assert_int_equal(
-        flo_session_decode(session, tokens, SIZE_MAX, FLO_LOGITS_LAST, NULL),
-        FLO_E_INFER_TOO_LONG);
+    assert_int_equal(flo_session_decode(session, bad, 0, FLO_LOGITS_LAST, NULL), FLO_E_INFER_PARAM);
+    assert_int_equal(flo_session_decode(session, tokens, SIZE_MAX, FLO_LOGITS_LAST, NULL),
+                     FLO_E_INFER_TOO_LONG);
     assert_int_equal(flo_session_position(session), COUNT);
     assert_non_null(flo_session_logits(session));
     decode(session, tokens, 2);
@@ -153,8 +140,7 @@ static void a_decode_that_cannot_be_changes_nothing(void **state)
 
 static void sessions_are_counted_and_given_back(void **state)
 {
-    struct flo_engine *engine =
-        open_tiny((struct flo_engine_options){.sessions = 2, .threads = 1});
+    struct flo_engine *engine = open_tiny((struct flo_engine_options){.sessions = 2, .threads = 1});
     struct flo_session *a = session_of(engine), *b = session_of(engine);
     struct flo_session *c = NULL;
 
@@ -202,8 +188,8 @@ static void *use(void *context)
     for (int round = 0; round < 20; round++) {
         flo_session_truncate(user->session, 0);
         for (size_t i = 0; i < 10; i++) {
-            if (flo_session_decode(user->session, tokens + user->offset + i, 1,
-                                   FLO_LOGITS_LAST, NULL) != 0) {
+            if (flo_session_decode(user->session, tokens + user->offset + i, 1, FLO_LOGITS_LAST,
+                                   NULL) != 0) {
                 return user;
             }
         }
@@ -213,8 +199,7 @@ static void *use(void *context)
 
 static void sessions_of_two_threads_do_not_mix(void **state)
 {
-    struct flo_engine *engine =
-        open_tiny((struct flo_engine_options){.sessions = 3, .threads = 2});
+    struct flo_engine *engine = open_tiny((struct flo_engine_options){.sessions = 3, .threads = 2});
     struct user users[2] = {{session_of(engine), 0}, {session_of(engine), 15}};
     pthread_t threads[2];
 
@@ -227,8 +212,7 @@ static void sessions_of_two_threads_do_not_mix(void **state)
 
         pthread_join(threads[i], &failed);
         assert_null(failed);
-        expect_logits_of(users[i].session, engine, tokens + users[i].offset,
-                         10);
+        expect_logits_of(users[i].session, engine, tokens + users[i].offset, 10);
         flo_session_close(users[i].session);
     }
     flo_engine_close(engine);
@@ -244,19 +228,16 @@ static int keep_row(void *context, uint32_t position, const float *logits)
 
 static void rows_come_in_order_and_can_stop_the_decode(void **state)
 {
-    struct flo_engine *engine = open_tiny(
-        (struct flo_engine_options){.sessions = 2, .threads = 2, .batch = 7});
+    struct flo_engine *engine =
+        open_tiny((struct flo_engine_options){.sessions = 2, .threads = 2, .batch = 7});
     struct flo_session *session = session_of(engine);
     float rows[COUNT] = {0};
 
     (void)state;
-    assert_int_equal(
-        flo_session_decode_rows(session, tokens, 12, keep_row, rows, NULL), 0);
+    assert_int_equal(flo_session_decode_rows(session, tokens, 12, keep_row, rows, NULL), 0);
     assert_int_equal(flo_session_position(session), 12);
     assert_null(flo_session_logits(session));
-    assert_int_equal(
-        flo_session_decode_rows(session, tokens + 12, 18, keep_row, rows, NULL),
-        42);
+    assert_int_equal(flo_session_decode_rows(session, tokens + 12, 18, keep_row, rows, NULL), 42);
     assert_int_equal(flo_session_position(session), 12);
     decode(session, tokens + 12, 2);
     assert_true(fabsf(flo_session_logits(session)[7] - rows[13]) < 1e-3f);
@@ -267,8 +248,7 @@ static void rows_come_in_order_and_can_stop_the_decode(void **state)
 
 static void nothing_is_allocated_per_token(void **state)
 {
-    struct flo_engine *engine =
-        open_tiny((struct flo_engine_options){.threads = 2});
+    struct flo_engine *engine = open_tiny((struct flo_engine_options){.threads = 2});
     struct flo_session *session = session_of(engine);
     struct flo_sampling sampling = {.temperature = 1, .top_p = 0.9f};
     struct flo_sampler *sampler;
@@ -296,12 +276,10 @@ static const char helper[] = "tests/models/tiny-v2.Q4_0.gguf";
 
 static void a_conversation_is_answered(void **state)
 {
-    static const char prompt[] =
-        "Classify: 23:45 oven-95 voltage drop temp=35C";
+    static const char prompt[] = "Classify: 23:45 oven-95 voltage drop temp=35C";
     const struct flo_engine_message message = {
         .role = "user", .text = prompt, .bytes = sizeof(prompt) - 1};
-    struct flo_engine *engine =
-        open_model(helper, (struct flo_engine_options){.threads = 1});
+    struct flo_engine *engine = open_model(helper, (struct flo_engine_options){.threads = 1});
     struct flo_session *session = session_of(engine);
     struct flo_sampling greedy = {0};
     struct flo_engine_stream stream = {0};
@@ -312,8 +290,7 @@ static void a_conversation_is_answered(void **state)
     size_t count;
 
     (void)state;
-    assert_int_equal(
-        flo_engine_chat(engine, &message, 1, ids, 128, &count, NULL), 0);
+    assert_int_equal(flo_engine_chat(engine, &message, 1, ids, 128, &count, NULL), 0);
     assert_int_equal(count, 27);
     assert_int_equal(flo_sampler_open(engine, &greedy, &sampler, NULL), 0);
     decode(session, ids, count);
@@ -349,8 +326,7 @@ static void the_template_in_use_can_be_read(void **state)
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(cases); i++) {
         struct flo_engine *engine = open_model(
-            helper, (struct flo_engine_options){
-                        .threads = 1, .chat_template = cases[i].instead});
+            helper, (struct flo_engine_options){.threads = 1, .chat_template = cases[i].instead});
         struct flo_engine_template used;
 
         flo_engine_template(engine, &used);
@@ -365,21 +341,17 @@ static void the_template_in_use_can_be_read(void **state)
 static void text_goes_to_tokens_and_back(void **state)
 {
     static const char text[] = "pump-90 \xc3\xa9t\xc3\xa9 <|im_end|>";
-    struct flo_engine *engine =
-        open_model(helper, (struct flo_engine_options){.threads = 1});
+    struct flo_engine *engine = open_model(helper, (struct flo_engine_options){.threads = 1});
     struct flo_buf back = {0};
     int32_t ids[64];
     size_t count;
 
     (void)state;
-    assert_int_equal(flo_engine_tokenise(engine, text, sizeof(text) - 1, 0, ids,
-                                         64, &count, NULL),
+    assert_int_equal(flo_engine_tokenise(engine, text, sizeof(text) - 1, 0, ids, 64, &count, NULL),
                      0);
-    assert_int_equal(
-        flo_engine_detokenise(engine, ids, count, false, &back, NULL), 0);
+    assert_int_equal(flo_engine_detokenise(engine, ids, count, false, &back, NULL), 0);
     assert_string_equal(back.data, text);
-    assert_int_equal(flo_engine_tokenise(engine, text, sizeof(text) - 1, 0, ids,
-                                         3, &count, NULL),
+    assert_int_equal(flo_engine_tokenise(engine, text, sizeof(text) - 1, 0, ids, 3, &count, NULL),
                      FLO_E_INFER_TOO_LONG);
     flo_buf_deinit(&back);
     flo_engine_close(engine);
@@ -388,18 +360,15 @@ static void text_goes_to_tokens_and_back(void **state)
 /* The list is the caller's: it never grows. */
 static void nothing_fits_into_a_list_of_no_tokens(void **state)
 {
-    const struct flo_engine_message message = {
-        .role = "user", .text = "a", .bytes = 1};
-    struct flo_engine *engine =
-        open_model(helper, (struct flo_engine_options){.threads = 1});
+    const struct flo_engine_message message = {.role = "user", .text = "a", .bytes = 1};
+    struct flo_engine *engine = open_model(helper, (struct flo_engine_options){.threads = 1});
     struct flo_err err = {0};
     int32_t ids[1] = {-7};
     size_t count = 9;
 
     (void)state;
-    assert_int_equal(
-        flo_engine_tokenise(engine, "a", 1, 0, ids, 0, &count, &err),
-        FLO_E_INFER_TOO_LONG);
+    assert_int_equal(flo_engine_tokenise(engine, "a", 1, 0, ids, 0, &count, &err),
+                     FLO_E_INFER_TOO_LONG);
     assert_non_null(strstr(err.what, "at most 0 fit"));
     assert_int_equal(flo_engine_chat(engine, &message, 1, ids, 0, &count, NULL),
                      FLO_E_INFER_TOO_LONG);
@@ -411,8 +380,7 @@ static void nothing_fits_into_a_list_of_no_tokens(void **state)
 static void without_a_vocabulary_text_fails_and_ids_work(void **state)
 {
     struct flo_engine *engine = open_model(
-        helper, (struct flo_engine_options){.threads = 1,
-                                            .vocabulary = FLO_VOCABULARY_NONE});
+        helper, (struct flo_engine_options){.threads = 1, .vocabulary = FLO_VOCABULARY_NONE});
     struct flo_session *session = session_of(engine);
     struct flo_err err = {0};
     int32_t ids[8];
@@ -420,9 +388,8 @@ static void without_a_vocabulary_text_fails_and_ids_work(void **state)
 
     (void)state;
     assert_false(flo_engine_info(engine)->has_vocabulary);
-    assert_int_equal(
-        flo_engine_tokenise(engine, "a", 1, 0, ids, 8, &count, &err),
-        FLO_E_GGUF_VOCAB);
+    assert_int_equal(flo_engine_tokenise(engine, "a", 1, 0, ids, 8, &count, &err),
+                     FLO_E_GGUF_VOCAB);
     assert_false(flo_engine_is_end(engine, 2));
     decode(session, tokens, 3);
     flo_session_close(session);

@@ -15,8 +15,7 @@ enum { COUNT = 48, SESSIONS = 4 };
 static const char tiny[] = "tests/oracle/tiny/smollm2-S-q4_1.gguf";
 static int32_t tokens[SESSIONS][COUNT];
 
-static struct flo_engine *open_model(const char *path,
-                                     struct flo_engine_options options)
+static struct flo_engine *open_model(const char *path, struct flo_engine_options options)
 {
     struct flo_engine *engine = NULL;
     struct flo_err err = {0};
@@ -29,8 +28,8 @@ static struct flo_engine *open_model(const char *path,
     }
     for (int s = 0; s < SESSIONS; s++) {
         for (int i = 0; i < COUNT; i++) {
-            tokens[s][i] = (int32_t)((uint32_t)(i * (37 + s) + 11 * s + 3) %
-                                     flo_engine_info(engine)->n_vocab);
+            tokens[s][i] =
+                (int32_t)((uint32_t)(i * (37 + s) + 11 * s + 3) % flo_engine_info(engine)->n_vocab);
         }
     }
     return engine;
@@ -56,8 +55,7 @@ static bool keep_row(void *context, uint32_t index, const float *logits)
 {
     struct rows *rows = context;
 
-    memcpy(rows->logits + index * rows->n_vocab, logits,
-           rows->n_vocab * sizeof(*logits));
+    memcpy(rows->logits + index * rows->n_vocab, logits, rows->n_vocab * sizeof(*logits));
     rows->count++;
     return index != rows->end_at;
 }
@@ -74,13 +72,12 @@ static struct rows rows_of(const struct flo_engine *engine)
 
 /* Are these, to the bit, the logits that a fresh session has after the same
  * tokens? */
-static void expect_alone(struct flo_engine *engine, const float *logits,
-                         const int32_t *ids, size_t count)
+static void expect_alone(struct flo_engine *engine, const float *logits, const int32_t *ids,
+                         size_t count)
 {
     struct flo_session *fresh = session_of(engine);
 
-    assert_int_equal(
-        flo_session_decode(fresh, ids, count, FLO_LOGITS_LAST, NULL), 0);
+    assert_int_equal(flo_session_decode(fresh, ids, count, FLO_LOGITS_LAST, NULL), 0);
     assert_memory_equal(logits, flo_session_logits(fresh),
                         flo_engine_info(engine)->n_vocab * sizeof(*logits));
     flo_session_close(fresh);
@@ -109,19 +106,16 @@ static void step_through(struct flo_engine *engine)
 
         for (int s = 0; s < SESSIONS; s++) {
             if (takes[p][s] > 0) {
-                steps[n++] = (struct flo_step){
-                    sessions[s], tokens[s] + flo_session_position(sessions[s]),
-                    takes[p][s], FLO_ROWS_LAST,
-                    keep_row,    &rows[s]};
+                steps[n++] =
+                    (struct flo_step){sessions[s], tokens[s] + flo_session_position(sessions[s]),
+                                      takes[p][s], FLO_ROWS_LAST,
+                                      keep_row,    &rows[s]};
             }
         }
-        assert_int_equal(flo_engine_step(engine, steps, n, NULL, NULL, NULL),
-                         0);
+        assert_int_equal(flo_engine_step(engine, steps, n, NULL, NULL, NULL), 0);
         for (int s = 0; s < SESSIONS; s++) {
             if (takes[p][s] > 0) {
-                expect_alone(engine,
-                             rows[s].logits +
-                                 (takes[p][s] - 1) * rows[s].n_vocab,
+                expect_alone(engine, rows[s].logits + (takes[p][s] - 1) * rows[s].n_vocab,
                              tokens[s], flo_session_position(sessions[s]));
             }
         }
@@ -134,15 +128,13 @@ static void step_through(struct flo_engine *engine)
 
 static void a_token_has_the_same_bits_next_to_other_sessions(void **state)
 {
-    static const enum flo_kv_type kinds[] = {FLO_KV_F16, FLO_KV_F32,
-                                             FLO_KV_Q8_0, FLO_KV_Q4_0};
+    static const enum flo_kv_type kinds[] = {FLO_KV_F16, FLO_KV_F32, FLO_KV_Q8_0, FLO_KV_Q4_0};
 
     (void)state;
     for (size_t k = 0; k < FLO_COUNT(kinds); k++) {
         for (uint32_t threads = 1; threads <= 3; threads++) {
-            struct flo_engine *engine =
-                open_model(tiny, (struct flo_engine_options){
-                                     .threads = threads, .kv_type = kinds[k]});
+            struct flo_engine *engine = open_model(
+                tiny, (struct flo_engine_options){.threads = threads, .kv_type = kinds[k]});
 
             step_through(engine);
             flo_engine_close(engine);
@@ -153,19 +145,15 @@ static void a_token_has_the_same_bits_next_to_other_sessions(void **state)
 static void every_family_computes_sessions_together(void **state)
 {
     static const char *const paths[] = {
-        "tests/oracle/tiny/gemma2-S-q4_1.gguf",
-        "tests/oracle/tiny/gemma3-S-q4_0.gguf",
-        "tests/oracle/tiny/phi2-S-q4_1.gguf",
-        "tests/oracle/tiny/phi3-S-q4_0.gguf",
-        "tests/oracle/tiny/qwen3-S-q4_1.gguf",
-        "tests/oracle/tiny/llama2-S-q8_0.gguf",
+        "tests/oracle/tiny/gemma2-S-q4_1.gguf", "tests/oracle/tiny/gemma3-S-q4_0.gguf",
+        "tests/oracle/tiny/phi2-S-q4_1.gguf",   "tests/oracle/tiny/phi3-S-q4_0.gguf",
+        "tests/oracle/tiny/qwen3-S-q4_1.gguf",  "tests/oracle/tiny/llama2-S-q8_0.gguf",
         "tests/oracle/tiny/smollm2-K-mix.gguf",
     };
 
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(paths); i++) {
-        struct flo_engine *engine =
-            open_model(paths[i], (struct flo_engine_options){.threads = 2});
+        struct flo_engine *engine = open_model(paths[i], (struct flo_engine_options){.threads = 2});
 
         step_through(engine);
         flo_engine_close(engine);
@@ -176,8 +164,7 @@ static void every_family_computes_sessions_together(void **state)
 
 static void rows_come_in_order_and_a_false_forgets_the_rest(void **state)
 {
-    struct flo_engine *engine =
-        open_model(tiny, (struct flo_engine_options){.threads = 2});
+    struct flo_engine *engine = open_model(tiny, (struct flo_engine_options){.threads = 2});
     struct flo_session *a = session_of(engine), *b = session_of(engine);
     struct rows rows_a = rows_of(engine), rows_b = rows_of(engine);
     const struct flo_step steps[] = {
@@ -195,14 +182,12 @@ static void rows_come_in_order_and_a_false_forgets_the_rest(void **state)
     assert_int_equal(flo_session_position(b), 3);
     assert_null(flo_session_logits(a));
     for (size_t i = 0; i < 12; i++) {
-        expect_alone(engine, rows_a.logits + i * rows_a.n_vocab, tokens[0],
-                     i + 1);
+        expect_alone(engine, rows_a.logits + i * rows_a.n_vocab, tokens[0], i + 1);
     }
     expect_alone(engine, rows_b.logits + 2 * rows_b.n_vocab, tokens[1], 3);
     /* Goes on with other tokens as if the rest never was. */
     memcpy(tokens[0] + 12, tokens[2], 8 * sizeof(int32_t));
-    assert_int_equal(
-        flo_session_decode(a, tokens[0] + 12, 8, FLO_LOGITS_LAST, NULL), 0);
+    assert_int_equal(flo_session_decode(a, tokens[0] + 12, 8, FLO_LOGITS_LAST, NULL), 0);
     expect_alone(engine, flo_session_logits(a), tokens[0], 20);
     free(rows_a.logits);
     free(rows_b.logits);
@@ -222,8 +207,8 @@ static bool stop_second(void *context)
 
 static void a_step_that_cannot_be_changes_nothing(void **state)
 {
-    struct flo_engine *engine = open_model(
-        tiny, (struct flo_engine_options){.threads = 2, .batch = 32});
+    struct flo_engine *engine =
+        open_model(tiny, (struct flo_engine_options){.threads = 2, .batch = 32});
     struct flo_session *a = session_of(engine), *b = session_of(engine);
     struct rows rows = rows_of(engine);
     const int32_t bad = -1;
@@ -240,28 +225,22 @@ static void a_step_that_cannot_be_changes_nothing(void **state)
     steps[0].tokens += 5;
     steps[1].tokens += 5;
 
-    assert_int_equal(flo_engine_step(engine, steps, 0, NULL, NULL, NULL),
-                     FLO_E_INFER_PARAM);
+    assert_int_equal(flo_engine_step(engine, steps, 0, NULL, NULL, NULL), FLO_E_INFER_PARAM);
     steps[1].count = 28;
-    assert_int_equal(flo_engine_step(engine, steps, 2, NULL, NULL, &err),
-                     FLO_E_INFER_PARAM);
+    assert_int_equal(flo_engine_step(engine, steps, 2, NULL, NULL, &err), FLO_E_INFER_PARAM);
     assert_string_equal(err.what, "step 1 makes more than 32 tokens");
     steps[1].count = 5;
     steps[1].session = a;
-    assert_int_equal(flo_engine_step(engine, steps, 2, NULL, NULL, &err),
-                     FLO_E_INFER_PARAM);
+    assert_int_equal(flo_engine_step(engine, steps, 2, NULL, NULL, &err), FLO_E_INFER_PARAM);
     assert_string_equal(err.what, "step 1 is of a session that has one");
     steps[1] = (struct flo_step){b, &bad, 1, FLO_ROWS_LAST, keep_row, &rows};
-    assert_int_equal(flo_engine_step(engine, steps, 2, NULL, NULL, NULL),
-                     FLO_E_INFER_PARAM);
+    assert_int_equal(flo_engine_step(engine, steps, 2, NULL, NULL, NULL), FLO_E_INFER_PARAM);
     steps[1].tokens = tokens[1] + 5;
     steps[1].count = 0;
-    assert_int_equal(flo_engine_step(engine, steps, 2, NULL, NULL, NULL),
-                     FLO_E_INFER_PARAM);
+    assert_int_equal(flo_engine_step(engine, steps, 2, NULL, NULL, NULL), FLO_E_INFER_PARAM);
     steps[1].count = 5;
-    assert_int_equal(
-        flo_engine_step(engine, steps, 2, stop_second, &asked, NULL),
-        FLO_E_INFER_CANCELLED);
+    assert_int_equal(flo_engine_step(engine, steps, 2, stop_second, &asked, NULL),
+                     FLO_E_INFER_CANCELLED);
     assert_int_equal(asked, 2); /* not one layer more was computed */
     assert_int_equal(rows.count, 0);
     assert_int_equal(flo_session_position(a), 5);
@@ -284,17 +263,14 @@ static void a_session_begins_with_what_another_holds(void **state)
     (void)state;
     for (size_t k = 0; k < FLO_COUNT(kinds); k++) {
         struct flo_engine *engine =
-            open_model(tiny, (struct flo_engine_options){.threads = 2,
-                                                         .kv_type = kinds[k]});
+            open_model(tiny, (struct flo_engine_options){.threads = 2, .kv_type = kinds[k]});
         struct flo_session *a = session_of(engine), *b = session_of(engine);
         int32_t other[COUNT];
 
         memcpy(other, tokens[0], sizeof(other));
         memcpy(other + 21, tokens[3], 10 * sizeof(int32_t));
-        assert_int_equal(
-            flo_session_decode(a, tokens[0], 40, FLO_LOGITS_LAST, NULL), 0);
-        assert_int_equal(
-            flo_session_decode(b, tokens[2], 30, FLO_LOGITS_LAST, NULL), 0);
+        assert_int_equal(flo_session_decode(a, tokens[0], 40, FLO_LOGITS_LAST, NULL), 0);
+        assert_int_equal(flo_session_decode(b, tokens[2], 30, FLO_LOGITS_LAST, NULL), 0);
 
         assert_int_equal(flo_session_common(a, other, 31), 21);
         assert_int_equal(flo_session_common(a, tokens[0], COUNT), 40);
@@ -302,12 +278,10 @@ static void a_session_begins_with_what_another_holds(void **state)
         flo_session_begin_as(b, a, 21);
         assert_int_equal(flo_session_position(b), 21);
         assert_int_equal(flo_session_common(b, tokens[0], COUNT), 21);
-        assert_int_equal(
-            flo_session_decode(b, other + 21, 10, FLO_LOGITS_LAST, NULL), 0);
+        assert_int_equal(flo_session_decode(b, other + 21, 10, FLO_LOGITS_LAST, NULL), 0);
         expect_alone(engine, flo_session_logits(b), other, 31);
         /* The one it was taken from goes on untouched. */
-        assert_int_equal(
-            flo_session_decode(a, tokens[0] + 40, 4, FLO_LOGITS_LAST, NULL), 0);
+        assert_int_equal(flo_session_decode(a, tokens[0] + 40, 4, FLO_LOGITS_LAST, NULL), 0);
         expect_alone(engine, flo_session_logits(a), tokens[0], 44);
         /* From itself: the rest is forgotten. */
         flo_session_begin_as(a, a, 7);
@@ -322,8 +296,7 @@ static void a_session_begins_with_what_another_holds(void **state)
 
 static void steps_allocate_nothing(void **state)
 {
-    struct flo_engine *engine =
-        open_model(tiny, (struct flo_engine_options){.threads = 2});
+    struct flo_engine *engine = open_model(tiny, (struct flo_engine_options){.threads = 2});
     struct flo_session *a = session_of(engine), *b = session_of(engine);
     struct rows rows = rows_of(engine);
     struct flo_step steps[] = {
@@ -335,8 +308,7 @@ static void steps_allocate_nothing(void **state)
     assert_int_equal(flo_engine_step(engine, steps, 2, NULL, NULL, NULL), 0);
     struct mallinfo2 before = mallinfo2();
     for (int i = 0; i < 10; i++) {
-        assert_int_equal(flo_engine_step(engine, steps, 2, NULL, NULL, NULL),
-                         0);
+        assert_int_equal(flo_engine_step(engine, steps, 2, NULL, NULL, NULL), 0);
         flo_session_begin_as(b, a, 3);
     }
     struct mallinfo2 after = mallinfo2();

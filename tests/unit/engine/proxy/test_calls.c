@@ -14,8 +14,8 @@
 #include "engine/proxy/proxy.h"
 
 #define TEXT(t) ((struct flo_wire_text){t, sizeof(t) - 1})
-#define TOOLS                                                                  \
-    "[{\"type\":\"function\",\"function\":{\"name\":\"light\"}},"              \
+#define TOOLS                                                                                      \
+    "[{\"type\":\"function\",\"function\":{\"name\":\"light\"}},"                                  \
     "{\"type\":\"function\",\"function\":{\"name\":\"wait\"}}]"
 
 static struct flo_proxy_calls calls;
@@ -68,8 +68,7 @@ static void expect_told(const char *wanted)
 
     while (flo_wire_part_next(&rest, &part)) {
         size_t at = strlen(told);
-        snprintf(told + at, sizeof(told) - at, "%s%.*s",
-                 part.kind == FLO_WIRE_PART_CALL ? " " : "",
+        snprintf(told + at, sizeof(told) - at, "%s%.*s", part.kind == FLO_WIRE_PART_CALL ? " " : "",
                  (int)part.text.bytes, part.text.data);
     }
     assert_string_equal(told, wanted);
@@ -97,8 +96,7 @@ static void calls_are_told_as_they_come(void **state)
 
 static void a_tool_that_was_not_offered_is_not_called(void **state)
 {
-    static const char *const names[] = {"lights",      "ligh", "LIGHT",
-                                        "light\nwait", "\n",   "\xff"};
+    static const char *const names[] = {"lights", "ligh", "LIGHT", "light\nwait", "\n", "\xff"};
     const struct flo_wire_generate rows[] = {
         {.tools = TEXT("")},
         {.tools = TEXT(TOOLS), .tool_choice = FLO_WIRE_TOOLS_NONE},
@@ -120,9 +118,8 @@ static void a_tool_that_was_not_offered_is_not_called(void **state)
 
 static void arguments_that_are_no_object_end_the_answer(void **state)
 {
-    static const char *const bad[] = {
-        "{",        "[]",      "7", "\"a\"", "{}{}",
-        "{\"a\":}", "{'a':1}", " ", "null",  "{\"a\":\"\xff\"}"};
+    static const char *const bad[] = {"{",        "[]",      "7", "\"a\"", "{}{}",
+                                      "{\"a\":}", "{'a':1}", " ", "null",  "{\"a\":\"\xff\"}"};
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(bad); i++) {
         offer();
@@ -141,8 +138,7 @@ static void arguments_that_are_no_object_end_the_answer(void **state)
 
 static void one_call_is_one(void **state)
 {
-    const struct flo_wire_generate in = {.tools = TEXT(TOOLS),
-                                         .one_call = true};
+    const struct flo_wire_generate in = {.tools = TEXT(TOOLS), .one_call = true};
     (void)state;
     expect(&in);
     assert_int_equal(take(0, "light", "{}"), 0);
@@ -176,42 +172,37 @@ static void images_stand_among_the_texts_of_a_request(void **state)
     const struct flo_runtime runtime = {.model = "m", .context = 64};
     struct flo_wire_message message = {
         .type = FLO_WIRE_GENERATE,
-        .generate = {
-            .n_messages = 3,
-            .messages = {{TEXT("user"), TEXT("ab"), TEXT("")},
-                         {TEXT("user"), TEXT(""), TEXT("")},
-                         {TEXT("user"), TEXT("c"), TEXT("")}},
-            .n_images = 3,
-            .images = {{0, 1, FLO_WIRE_DETAIL_LOW, TEXT("data:1")},
-                       {0, 2, FLO_WIRE_DETAIL_UNSAID, TEXT("data:2")},
-                       {1, 0, FLO_WIRE_DETAIL_UNSAID, TEXT("data:3")}}}};
+        .generate = {.n_messages = 3,
+                     .messages = {{TEXT("user"), TEXT("ab"), TEXT("")},
+                                  {TEXT("user"), TEXT(""), TEXT("")},
+                                  {TEXT("user"), TEXT("c"), TEXT("")}},
+                     .n_images = 3,
+                     .images = {{0, 1, FLO_WIRE_DETAIL_LOW, TEXT("data:1")},
+                                {0, 2, FLO_WIRE_DETAIL_UNSAID, TEXT("data:2")},
+                                {1, 0, FLO_WIRE_DETAIL_UNSAID, TEXT("data:3")}}}};
     (void)state;
     flo_body_write(&runtime, &message, &out);
     assert_false(out.failed);
-    assert_non_null(strstr(
-        out.data,
-        "\"messages\":["
-        "{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"},"
-        "{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:1\",\"detail\":"
-        "\"low\"}},{\"type\":\"text\",\"text\":\"b\"},{\"type\":\"image_url\","
-        "\"image_url\":{\"url\":\"data:2\"}}]},"
-        "{\"role\":\"user\",\"content\":[{\"type\":\"image_url\","
-        "\"image_url\":{\"url\":\"data:3\"}}]},"
-        "{\"role\":\"user\",\"content\":\"c\"}]"));
+    assert_non_null(strstr(out.data,
+                           "\"messages\":["
+                           "{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"},"
+                           "{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:1\",\"detail\":"
+                           "\"low\"}},{\"type\":\"text\",\"text\":\"b\"},{\"type\":\"image_url\","
+                           "\"image_url\":{\"url\":\"data:2\"}}]},"
+                           "{\"role\":\"user\",\"content\":[{\"type\":\"image_url\","
+                           "\"image_url\":{\"url\":\"data:3\"}}]},"
+                           "{\"role\":\"user\",\"content\":\"c\"}]"));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(calls_are_told_as_they_come, clean),
-        cmocka_unit_test_teardown(a_tool_that_was_not_offered_is_not_called,
-                                  clean),
-        cmocka_unit_test_teardown(arguments_that_are_no_object_end_the_answer,
-                                  clean),
+        cmocka_unit_test_teardown(a_tool_that_was_not_offered_is_not_called, clean),
+        cmocka_unit_test_teardown(arguments_that_are_no_object_end_the_answer, clean),
         cmocka_unit_test_teardown(one_call_is_one, clean),
         cmocka_unit_test_teardown(calls_in_no_order_are_refused, clean),
-        cmocka_unit_test_teardown(images_stand_among_the_texts_of_a_request,
-                                  clean),
+        cmocka_unit_test_teardown(images_stand_among_the_texts_of_a_request, clean),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,16 +27,15 @@ static pid_t keep(const char *scratch)
                                                     {"/lib", FLO_SANDBOX_RUN},
                                                     {"/lib64", FLO_SANDBOX_RUN},
                                                     {"/bin", FLO_SANDBOX_RUN}};
-    const struct flo_keeping keeping = {
-        .argv = argv,
-        .environment = environment,
-        .scratch = scratch,
-        .paths = paths,
-        .n_paths = FLO_COUNT(paths),
-        .report = open("/dev/null", O_WRONLY | O_CLOEXEC),
-        .group = -1,
-        .errors = open("/dev/null", O_WRONLY | O_CLOEXEC),
-        .proxy = getpid()};
+    const struct flo_keeping keeping = {.argv = argv,
+                                        .environment = environment,
+                                        .scratch = scratch,
+                                        .paths = paths,
+                                        .n_paths = FLO_COUNT(paths),
+                                        .report = open("/dev/null", O_WRONLY | O_CLOEXEC),
+                                        .group = -1,
+                                        .errors = open("/dev/null", O_WRONLY | O_CLOEXEC),
+                                        .proxy = getpid()};
     pid_t pid = fork();
 
     if (pid == 0) {
@@ -89,8 +88,8 @@ static void a_keeper_that_is_stopped_at_any_moment_ends(void **state)
 /* A runtime may write its log faster than it can be read. */
 static void words_without_an_end_do_not_hold_the_proxy(void **state)
 {
-    struct flo_runtime_process process = {
-        .report = -1, .errors = open("/dev/zero", O_RDONLY | O_CLOEXEC)};
+    struct flo_runtime_process process = {.report = -1,
+                                          .errors = open("/dev/zero", O_RDONLY | O_CLOEXEC)};
     struct flo_err err = {0};
 
     (void)state;

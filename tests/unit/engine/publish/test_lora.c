@@ -33,8 +33,7 @@ static struct flo_gguf *edited(const struct flo_gguf_edit *edit)
     struct flo_gguf *source = open_path(ADAPTER);
     int fd = mkstemp(path);
     assert_true(fd >= 0);
-    assert_int_equal(
-        flo_gguf_write(source, NULL, edit, 1, NULL, NULL, fd, NULL), 0);
+    assert_int_equal(flo_gguf_write(source, NULL, edit, 1, NULL, NULL, fd, NULL), 0);
     flo_gguf_close(source);
     struct flo_gguf *gguf = NULL;
     assert_int_equal(flo_gguf_open_fd(fd, &gguf, NULL), 0);
@@ -48,8 +47,7 @@ static double kept(const struct flo_gguf *base, const struct flo_gguf *adapter,
 {
     struct flo_lora lora;
     struct flo_merge_result result = {0};
-    const struct flo_merge_options options = {
-        .method = method, .seed = 1, .threads = threads};
+    const struct flo_merge_options options = {.method = method, .seed = 1, .threads = threads};
     uint8_t *data = malloc(1u << 20);
     assert_non_null(data);
     assert_int_equal(flo_lora_read(adapter, base, method, &lora, NULL), 0);
@@ -57,10 +55,9 @@ static double kept(const struct flo_gguf *base, const struct flo_gguf *adapter,
         bool is_changed;
         const struct flo_gguf_tensor *tensor = flo_gguf_tensor_at(base, i);
         assert_true(tensor->bytes <= 1u << 20);
-        assert_int_equal(flo_lora_merge_tensor(&lora, base, tensor, &options,
-                                               data, &is_changed, &result,
-                                               NULL),
-                         0);
+        assert_int_equal(
+            flo_lora_merge_tensor(&lora, base, tensor, &options, data, &is_changed, &result, NULL),
+            0);
     }
     assert_int_equal(result.tensors, 35);
     free(data);
@@ -99,8 +96,7 @@ static void expect_refused(const struct flo_gguf *adapter, int code)
     struct flo_gguf *base = open_path(BASE);
     struct flo_lora lora;
     struct flo_err err = {0};
-    assert_int_equal(
-        flo_lora_read(adapter, base, FLO_MERGE_DITHER, &lora, &err), code);
+    assert_int_equal(flo_lora_read(adapter, base, FLO_MERGE_DITHER, &lora, &err), code);
     assert_true(err.what[0] != '\0');
     flo_gguf_close(base);
 }
@@ -126,8 +122,7 @@ static void an_adapter_of_another_kind_base_or_scale_is_refused(void **state)
 }
 
 /* An adapter of one or two halves, rank 2, with these names and widths. */
-static void expect_halves(const char *a, uint64_t in, const char *b,
-                          uint64_t out, int code)
+static void expect_halves(const char *a, uint64_t in, const char *b, uint64_t out, int code)
 {
     struct flo_buf file = {0};
     struct flo_gguf *adapter = NULL;
@@ -146,8 +141,7 @@ static void expect_halves(const char *a, uint64_t in, const char *b,
     if (code == 0) {
         struct flo_gguf *base = open_path(BASE);
         struct flo_lora lora;
-        assert_int_equal(
-            flo_lora_read(adapter, base, FLO_MERGE_DITHER, &lora, NULL), 0);
+        assert_int_equal(flo_lora_read(adapter, base, FLO_MERGE_DITHER, &lora, NULL), 0);
         assert_int_equal(lora.pair_count, 1);
         flo_gguf_close(base);
     } else {
@@ -166,13 +160,13 @@ static void pairs_are_whole_and_fit_their_tensor(void **state)
     expect_halves(a, 256, NULL, 0, FLO_E_MODEL_ADAPTER);
     expect_halves(a, 128, b, 64, FLO_E_MODEL_ADAPTER);
     expect_halves(a, 256, b, 65, FLO_E_MODEL_ADAPTER);
-    expect_halves("blk.9.attn_k.weight.lora_a", 256,
-                  "blk.9.attn_k.weight.lora_b", 64, FLO_E_MODEL_ADAPTER);
+    expect_halves("blk.9.attn_k.weight.lora_a", 256, "blk.9.attn_k.weight.lora_b", 64,
+                  FLO_E_MODEL_ADAPTER);
     expect_halves("blk.0.attn_k.weight", 256, b, 64, FLO_E_MODEL_ADAPTER);
     expect_halves(".lora_a", 256, b, 64, FLO_E_MODEL_ADAPTER);
     /* A norm has one dimension. */
-    expect_halves("output_norm.weight.lora_a", 256, "output_norm.weight.lora_b",
-                  1, FLO_E_MODEL_ADAPTER);
+    expect_halves("output_norm.weight.lora_a", 256, "output_norm.weight.lora_b", 1,
+                  FLO_E_MODEL_ADAPTER);
 }
 
 int main(void)

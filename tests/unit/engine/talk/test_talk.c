@@ -31,8 +31,7 @@ static void commands_are_known_with_their_words(void **state)
     for (size_t i = 0; i < FLO_COUNT(cases); i++) {
         enum flo_talk_command command;
         const char *rest;
-        assert_int_equal(flo_talk_command(cases[i].line, &command, &rest, NULL),
-                         0);
+        assert_int_equal(flo_talk_command(cases[i].line, &command, &rest, NULL), 0);
         assert_int_equal(command, cases[i].command);
         assert_string_equal(rest, cases[i].rest);
     }
@@ -45,8 +44,7 @@ static void an_unknown_command_names_the_near_one(void **state)
     } cases[] = {
         {"shwo", "there is no command `/shwo`", "did you mean `/show`?"},
         {"claer now", "there is no command `/claer`", "did you mean `/clear`?"},
-        {"etc/passwd, is it text?", "there is no command `/etc/passwd,`",
-         "\"\"\""},
+        {"etc/passwd, is it text?", "there is no command `/etc/passwd,`", "\"\"\""},
         {"", "there is no command `/`", "/help"},
         {"bye now", "`/bye` takes no words, not `now`", ""},
         {"a-name-that-is-far-longer-than-any-command-of-ours",
@@ -58,8 +56,7 @@ static void an_unknown_command_names_the_near_one(void **state)
         enum flo_talk_command command;
         const char *rest;
         struct flo_err err = {0};
-        assert_int_equal(flo_talk_command(cases[i].line, &command, &rest, &err),
-                         FLO_E_USAGE);
+        assert_int_equal(flo_talk_command(cases[i].line, &command, &rest, &err), FLO_E_USAGE);
         assert_non_null(strstr(err.what, cases[i].what));
         assert_non_null(strstr(err.fix, cases[i].fix));
     }
@@ -67,8 +64,7 @@ static void an_unknown_command_names_the_near_one(void **state)
 
 /* ---- values ---- */
 
-static void expect_set(struct flo_talk_settings *settings, const char *words,
-                       const char *wanted)
+static void expect_set(struct flo_talk_settings *settings, const char *words, const char *wanted)
 {
     struct flo_buf out = {0};
     struct flo_err err = {0};
@@ -100,15 +96,12 @@ static void a_value_is_set_within_its_range(void **state)
         {"top_k -1", "top_k is '-1', must be from 0 to 1048576"},
         {"top_k 1048577", "top_k is '1048577', must be from 0 to 1048576"},
         {"top_k 1.5", "top_k is '1.5', must be from 0 to 1048576"},
-        {"repeat_penalty 0.4",
-         "repeat_penalty is '0.4', must be from 0.5 to 2"},
+        {"repeat_penalty 0.4", "repeat_penalty is '0.4', must be from 0.5 to 2"},
         {"seed 9223372036854775807", "seed 9223372036854775807\n"},
-        {"seed 9223372036854775808",
-         "seed is '9223372036854775808', must be from 0 to "
-         "9223372036854775807"},
-        {"seed 99999999999999999999999",
-         "seed is '99999999999999999999999', must be from 0 to "
-         "9223372036854775807"},
+        {"seed 9223372036854775808", "seed is '9223372036854775808', must be from 0 to "
+                                     "9223372036854775807"},
+        {"seed 99999999999999999999999", "seed is '99999999999999999999999', must be from 0 to "
+                                         "9223372036854775807"},
         {"max_tokens 0", "max_tokens is '0', must be from 1 to 1048576"},
         {"max_tokens 5", "max_tokens 5\n"},
         {"max_tokens default", "max_tokens none\n"},
@@ -131,13 +124,10 @@ static void a_value_is_set_within_its_range(void **state)
     }
     /* A refused one has changed nothing. */
     flo_talk_settings_tell(&settings, &told);
-    assert_string_equal(told.data,
-                        "temperature 2, top_p 1, top_k 40, min_p 0, "
-                        "repeat_penalty 1, repeat_last_n 64, seed "
-                        "9223372036854775807, max_tokens none, thinking off");
-    assert_int_equal(
-        flo_talk_settings_set(&settings, "temprature 1", &told, &err),
-        FLO_E_USAGE);
+    assert_string_equal(told.data, "temperature 2, top_p 1, top_k 40, min_p 0, "
+                                   "repeat_penalty 1, repeat_last_n 64, seed "
+                                   "9223372036854775807, max_tokens none, thinking off");
+    assert_int_equal(flo_talk_settings_set(&settings, "temprature 1", &told, &err), FLO_E_USAGE);
     assert_string_equal(err.fix, "did you mean `temperature`?");
     flo_buf_deinit(&told);
     flo_talk_settings_deinit(&settings);
@@ -154,8 +144,7 @@ static void a_flag_is_named_in_its_error(void **state)
     assert_string_equal(flo_talk_setting_flag(row), "top-p");
     assert_int_equal(flo_talk_setting_find("top_p"), row);
     assert_int_equal(flo_talk_setting_find("topp"), -1);
-    assert_int_equal(flo_talk_setting_put(&settings, row, "--top-p", "7", &err),
-                     FLO_E_USAGE);
+    assert_int_equal(flo_talk_setting_put(&settings, row, "--top-p", "7", &err), FLO_E_USAGE);
     assert_string_equal(err.what, "--top-p is '7', must be from 0 to 1");
 }
 
@@ -198,15 +187,14 @@ static void values_reach_the_sampler_and_the_api(void **state)
     expect_set(&settings, "max_tokens 8", "max_tokens 8\n");
     expect_set(&settings, "thinking off", "thinking off\n");
     flo_talk_settings_sampling(&settings, &sampling);
-    assert_true(sampling.temperature == 0.5f && sampling.top_p == 1 &&
-                sampling.top_k == 3 && sampling.seed == 9);
+    assert_true(sampling.temperature == 0.5f && sampling.top_p == 1 && sampling.top_k == 3 &&
+                sampling.seed == 9);
     json.bytes = 0;
     flo_talk_settings_json(&settings, &json);
     assert_non_null(strstr(json.data, ",\"temperature\":0.5,"));
-    assert_non_null(strstr(json.data,
-                           ",\"seed\":9,\"max_tokens\":8,"
-                           "\"chat_template_kwargs\":{\"enable_thinking\":"
-                           "false}"));
+    assert_non_null(strstr(json.data, ",\"seed\":9,\"max_tokens\":8,"
+                                      "\"chat_template_kwargs\":{\"enable_thinking\":"
+                                      "false}"));
     /* The engine takes 0 of either for "off"; here it is a value. */
     expect_set(&settings, "top_p 0", "top_p 0\n");
     expect_set(&settings, "repeat_penalty 1.5", "repeat_penalty 1.5\n");
@@ -224,8 +212,7 @@ static void say(struct flo_history *history, const char *text)
 {
     static const char *const roles[] = {"user", "assistant"};
 
-    assert_int_equal(flo_history_add(history, roles[history->count % 2], text,
-                                     strlen(text), NULL),
+    assert_int_equal(flo_history_add(history, roles[history->count % 2], text, strlen(text), NULL),
                      0);
 }
 

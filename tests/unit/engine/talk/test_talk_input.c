@@ -23,11 +23,9 @@ static void play(const struct step *steps)
         enum flo_talk_input_kind kind =
             flo_talk_input_line(&input, steps->line, strlen(steps->line));
         if (kind != steps->kind) {
-            fail_msg("'%s': kind %d, %d expected", steps->line, (int)kind,
-                     (int)steps->kind);
+            fail_msg("'%s': kind %d, %d expected", steps->line, (int)kind, (int)steps->kind);
         }
-        assert_int_equal(flo_talk_input_is_open(&input),
-                         kind == FLO_INPUT_MORE);
+        assert_int_equal(flo_talk_input_is_open(&input), kind == FLO_INPUT_MORE);
         if (steps->text != NULL) {
             assert_string_equal(input.text.data, steps->text);
             assert_int_equal(input.text.bytes, strlen(steps->text));
@@ -97,8 +95,7 @@ static void three_quotes_hold_a_text_of_many_lines(void **state)
 static void keys_and_bytes_that_are_no_text_are_left_out(void **state)
 {
     static const struct step steps[] = {
-        {"up\033[A and \033[1;5Dword\033OH end", FLO_INPUT_TEXT,
-         "up and word end"},
+        {"up\033[A and \033[1;5Dword\033OH end", FLO_INPUT_TEXT, "up and word end"},
         {"\033[A\033[B", FLO_INPUT_NOTHING, NULL},
         {"cut\033[12", FLO_INPUT_TEXT, "cut"},
         {"alone\033 \033", FLO_INPUT_TEXT, "alone "},
@@ -131,8 +128,7 @@ static void a_text_that_is_too_long_is_dropped_as_a_whole(void **state)
     memset(half, 'x', bytes);
     assert_int_equal(flo_talk_input_line(&input, "\"\"\"", 3), FLO_INPUT_MORE);
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(flo_talk_input_line(&input, half, bytes),
-                         FLO_INPUT_MORE);
+        assert_int_equal(flo_talk_input_line(&input, half, bytes), FLO_INPUT_MORE);
     }
     assert_int_equal(flo_talk_input_line(&input, "end", 3), FLO_INPUT_MORE);
     assert_int_equal(flo_talk_input_line(&input, "\"\"\"", 3), FLO_INPUT_LONG);
@@ -147,8 +143,7 @@ static void a_text_under_way_can_be_forgotten(void **state)
     struct flo_talk_input input = {0};
 
     (void)state;
-    assert_int_equal(flo_talk_input_line(&input, "\"\"\"one", 6),
-                     FLO_INPUT_MORE);
+    assert_int_equal(flo_talk_input_line(&input, "\"\"\"one", 6), FLO_INPUT_MORE);
     flo_talk_input_drop(&input);
     assert_false(flo_talk_input_is_open(&input));
     assert_int_equal(flo_talk_input_line(&input, "/bye", 4), FLO_INPUT_COMMAND);

@@ -60,12 +60,11 @@ static void nothing_that_a_terminal_obeys_comes_through(void **state)
 
 static const struct flo_talk_said piped = {0};
 static const struct flo_talk_said terminal = {.is_terminal = true};
-static const struct flo_talk_said colours = {.is_terminal = true,
-                                             .has_colour = true};
+static const struct flo_talk_said colours = {.is_terminal = true, .has_colour = true};
 
 /* A piece that begins with '~' is one of a thought. */
-static void expect(struct flo_talk_said said, const char *const *pieces,
-                   const char *shown, const char *kept)
+static void expect(struct flo_talk_said said, const char *const *pieces, const char *shown,
+                   const char *kept)
 {
     flo_talk_said_begin(&said);
     for (; *pieces != NULL; pieces++) {
@@ -98,8 +97,7 @@ static void an_answer_ends_with_its_line(void **state)
 
 static void a_thought_is_dim_and_no_part_of_the_answer(void **state)
 {
-    static const char *const pieces[] = {"~",  "~Hm", "~.\n", "",
-                                         "\n", " Y",  "es.",  NULL};
+    static const char *const pieces[] = {"~", "~Hm", "~.\n", "", "\n", " Y", "es.", NULL};
 
     (void)state;
     expect(colours, pieces, DIM "Hm.\n" PLAIN "\n\nYes.\n", "Yes.");
@@ -121,11 +119,8 @@ static void a_terminal_gets_no_escape_and_a_pipe_gets_the_bytes(void **state)
     static const char *const pieces[] = {"~\033[1m", "a\033[2J", "b", NULL};
 
     (void)state;
-    expect(colours, pieces, DIM REPLACED "[1m" PLAIN "\n\na" REPLACED "[2Jb\n",
-           "a\033[2Jb");
-    expect(terminal, pieces,
-           "<think>" REPLACED "[1m</think>\n\na" REPLACED "[2Jb\n",
-           "a\033[2Jb");
+    expect(colours, pieces, DIM REPLACED "[1m" PLAIN "\n\na" REPLACED "[2Jb\n", "a\033[2Jb");
+    expect(terminal, pieces, "<think>" REPLACED "[1m</think>\n\na" REPLACED "[2Jb\n", "a\033[2Jb");
     expect(piped, pieces, "<think>\033[1m</think>\n\na\033[2Jb\n", "a\033[2Jb");
 }
 

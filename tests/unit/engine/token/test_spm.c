@@ -34,8 +34,7 @@ struct spm_case {
 };
 
 /* 0-2 unk, bos, eos; 3 a user-defined mark; 4-259 bytes; then pieces. */
-static struct spm open_spm(const char *name, bool adds_space,
-                           struct flo_buf *file)
+static struct spm open_spm(const char *name, bool adds_space, struct flo_buf *file)
 {
     static const struct {
         const char *text;
@@ -77,11 +76,7 @@ static struct spm open_spm(const char *name, bool adds_space,
     put_u32(file, FLO_GGUF_I32);
     put_u64(file, count);
     for (uint32_t id = 0; id < count; id++) {
-        put_u32(file, id == 0    ? 2
-                      : id < 3   ? 3
-                      : id == 3  ? 4
-                      : id < 260 ? 6
-                                 : 1);
+        put_u32(file, id == 0 ? 2 : id < 3 ? 3 : id == 3 ? 4 : id < 260 ? 6 : 1);
     }
     put_key(file, "tokenizer.ggml.scores", FLO_GGUF_ARRAY);
     put_u32(file, FLO_GGUF_F32);
@@ -94,22 +89,20 @@ static struct spm open_spm(const char *name, bool adds_space,
     }
     put_key(file, "tokenizer.ggml.add_space_prefix", FLO_GGUF_BOOL);
     flo_buf_add(file, adds_space ? "\1" : "\0", 1);
-    assert_int_equal(flo_gguf_open(file->data, file->bytes, &spm.gguf, NULL),
-                     0);
+    assert_int_equal(flo_gguf_open(file->data, file->bytes, &spm.gguf, NULL), 0);
     assert_int_equal(flo_vocab_open(spm.gguf, &spm.vocab, NULL), 0);
     return spm;
 }
 
-static void check_spm(const char *name, bool adds_space,
-                      const struct spm_case *cases, size_t count)
+static void check_spm(const char *name, bool adds_space, const struct spm_case *cases, size_t count)
 {
     struct flo_buf file = {0};
     struct spm spm = open_spm(name, adds_space, &file);
     for (size_t i = 0; i < count; i++) {
         struct flo_tokens tokens = {0};
-        assert_int_equal(flo_tokenize(spm.vocab, cases[i].text, cases[i].bytes,
-                                      cases[i].flags, &tokens, NULL),
-                         0);
+        assert_int_equal(
+            flo_tokenize(spm.vocab, cases[i].text, cases[i].bytes, cases[i].flags, &tokens, NULL),
+            0);
         if (!ids_are(&tokens, cases[i].ids)) {
             print_message("case %zu: '%s'\n", i, cases[i].text);
         }

@@ -70,14 +70,12 @@ static void pre_tokenizers_cut_like_their_expressions(void **state)
     size_t lines = 0;
     char *data = read_whole("tests/golden/token/split.txt", &bytes);
     assert_non_null(data);
-    for (char *kind = strtok(data, " "); kind != NULL;
-         kind = strtok(NULL, " ")) {
+    for (char *kind = strtok(data, " "); kind != NULL; kind = strtok(NULL, " ")) {
         char *hex = strtok(NULL, " ");
         char *lengths = strtok(NULL, "\n");
         assert_non_null(lengths);
         const char *found;
-        const struct flo_split_kind *name =
-            flo_split_find(kind, strlen(kind), &found);
+        const struct flo_split_kind *name = flo_split_find(kind, strlen(kind), &found);
         size_t text_bytes;
         char *text = from_hex(hex, strlen(hex), &text_bytes);
         struct flo_split split;
@@ -118,9 +116,8 @@ static void the_tiny_model_gives_the_golden_ids_and_the_text_back(void **state)
         struct flo_buf back = {0};
         assert_non_null(blank);
         char *text = from_hex(line, (size_t)(blank - line), &text_bytes);
-        assert_int_equal(flo_tokenize(tiny.vocab, text, text_bytes,
-                                      FLO_TEXT_SPECIAL, &tokens, NULL),
-                         0);
+        assert_int_equal(
+            flo_tokenize(tiny.vocab, text, text_bytes, FLO_TEXT_SPECIAL, &tokens, NULL), 0);
         assert_true(ids_are(&tokens, blank + 1));
         for (size_t i = 0; i < tokens.count; i++) {
             flo_vocab_piece(tiny.vocab, tokens.ids[i], true, &back);
@@ -144,10 +141,8 @@ static void control_tokens_are_text_unless_asked_for(void **state)
     struct tiny tiny = open_tiny();
     struct flo_tokens plain = {0};
     struct flo_tokens special = {0};
-    assert_int_equal(
-        flo_tokenize(tiny.vocab, text, strlen(text), 0, &plain, NULL), 0);
-    assert_int_equal(flo_tokenize(tiny.vocab, text, strlen(text),
-                                  FLO_TEXT_SPECIAL, &special, NULL),
+    assert_int_equal(flo_tokenize(tiny.vocab, text, strlen(text), 0, &plain, NULL), 0);
+    assert_int_equal(flo_tokenize(tiny.vocab, text, strlen(text), FLO_TEXT_SPECIAL, &special, NULL),
                      0);
     for (size_t i = 0; i < plain.count; i++) {
         assert_false(flo_vocab_is_control(tiny.vocab, plain.ids[i]));
@@ -175,9 +170,7 @@ static void a_marker_that_crosses_spans_is_not_taken(void **state)
     struct tiny tiny = open_tiny();
     struct flo_tokens tokens = {0};
     size_t ends = 0;
-    assert_int_equal(
-        flo_tokenize_spans(tiny.vocab, spans, FLO_COUNT(spans), &tokens, NULL),
-        0);
+    assert_int_equal(flo_tokenize_spans(tiny.vocab, spans, FLO_COUNT(spans), &tokens, NULL), 0);
     for (size_t i = 0; i < tokens.count; i++) {
         ends += tokens.ids[i] == 2;
     }
@@ -204,8 +197,7 @@ static void each_bad_byte_counts_as_a_replacement_character(void **state)
         {"\xe2\x82", 2, "\xef\xbf\xbd\xef\xbf\xbd"},
         {"\xc0\x80", 2, "\xef\xbf\xbd\xef\xbf\xbd"},
         {"\xed\xa0\x80", 3, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},
-        {"\xf4\x90\x80\x80", 4,
-         "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},
+        {"\xf4\x90\x80\x80", 4, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},
     };
     struct tiny tiny = open_tiny();
     for (size_t i = 0; i < FLO_COUNT(cases); i++) {
@@ -214,11 +206,9 @@ static void each_bad_byte_counts_as_a_replacement_character(void **state)
         char *exact = malloc(cases[i].bytes);
         assert_non_null(exact);
         memcpy(exact, cases[i].bad, cases[i].bytes);
+        assert_int_equal(flo_tokenize(tiny.vocab, exact, cases[i].bytes, 0, &a, NULL), 0);
         assert_int_equal(
-            flo_tokenize(tiny.vocab, exact, cases[i].bytes, 0, &a, NULL), 0);
-        assert_int_equal(flo_tokenize(tiny.vocab, cases[i].good,
-                                      strlen(cases[i].good), 0, &b, NULL),
-                         0);
+            flo_tokenize(tiny.vocab, cases[i].good, strlen(cases[i].good), 0, &b, NULL), 0);
         assert_int_equal(a.count, b.count);
         assert_memory_equal(a.ids, b.ids, a.count * sizeof(*a.ids));
         flo_tokens_deinit(&a);
@@ -255,9 +245,8 @@ static void a_byte_without_a_token_vanishes_in_bpe(void **state)
     assert_int_equal(flo_vocab_open(tiny.gguf, &tiny.vocab, NULL), 0);
     for (size_t i = 0; i < FLO_COUNT(cases); i++) {
         struct flo_tokens ids = {.count_max = 4};
-        assert_int_equal(flo_tokenize(tiny.vocab, cases[i].text,
-                                      strlen(cases[i].text), 0, &ids, NULL),
-                         0);
+        assert_int_equal(
+            flo_tokenize(tiny.vocab, cases[i].text, strlen(cases[i].text), 0, &ids, NULL), 0);
         assert_true(ids_are(&ids, cases[i].ids));
         flo_tokens_deinit(&ids);
     }
@@ -274,8 +263,7 @@ static void a_list_of_ids_has_its_bound(void **state)
     assert_int_equal(flo_tokenize(tiny.vocab, "1234", 4, 0, &tokens, &err), 0);
     flo_tokens_deinit(&tokens);
     tokens.count_max = 4;
-    assert_int_equal(flo_tokenize(tiny.vocab, "12345", 5, 0, &tokens, &err),
-                     FLO_E_INFER_TOO_LONG);
+    assert_int_equal(flo_tokenize(tiny.vocab, "12345", 5, 0, &tokens, &err), FLO_E_INFER_TOO_LONG);
     flo_tokens_deinit(&tokens);
     close_tiny(&tiny);
 }
@@ -290,8 +278,7 @@ static void a_megabyte_without_a_blank_is_tokenised(void **state)
     char *text = malloc(bytes);
     assert_non_null(text);
     memset(text, 'e', bytes);
-    assert_int_equal(flo_tokenize(tiny.vocab, text, bytes, 0, &tokens, NULL),
-                     0);
+    assert_int_equal(flo_tokenize(tiny.vocab, text, bytes, 0, &tokens, NULL), 0);
     assert_true(tokens.count > 0 && tokens.count <= bytes);
     flo_tokens_deinit(&tokens);
     free(text);
@@ -309,14 +296,12 @@ static void a_text_that_cannot_fit_says_how_many_tokens_it_has(void **state)
     size_t bytes = 13 << 16; /* the longest token has 13 */
     char *text = calloc(1, bytes);
     assert_non_null(text);
-    assert_int_equal(flo_tokenize(tiny.vocab, text, bytes, 0, &tokens, &err),
-                     FLO_E_INFER_TOO_LONG);
+    assert_int_equal(flo_tokenize(tiny.vocab, text, bytes, 0, &tokens, &err), FLO_E_INFER_TOO_LONG);
     assert_non_null(strstr(err.what, "at least 65536 tokens, at most 4 fit"));
     assert_null(tokens.ids);
     tokens.failed = false;
-    assert_int_equal(
-        flo_tokenize(tiny.vocab, words, strlen(words), 0, &tokens, &err),
-        FLO_E_INFER_TOO_LONG);
+    assert_int_equal(flo_tokenize(tiny.vocab, words, strlen(words), 0, &tokens, &err),
+                     FLO_E_INFER_TOO_LONG);
     assert_non_null(strstr(err.what, "at least 5 tokens, at most 4 fit"));
     flo_tokens_deinit(&tokens);
     free(text);
@@ -326,14 +311,12 @@ static void a_text_that_cannot_fit_says_how_many_tokens_it_has(void **state)
 static void a_stream_never_shows_half_a_character(void **state)
 {
     (void)state;
-    static const char text[] =
-        "gr\xc3\xbc\xc3\x9f \xe6\xbc\xa2 \xf0\x9f\x98\x80!";
+    static const char text[] = "gr\xc3\xbc\xc3\x9f \xe6\xbc\xa2 \xf0\x9f\x98\x80!";
     struct tiny tiny = open_tiny();
     struct flo_tokens tokens = {0};
     struct flo_text_stream stream = {0};
     struct flo_buf out = {0};
-    assert_int_equal(
-        flo_tokenize(tiny.vocab, text, strlen(text), 0, &tokens, NULL), 0);
+    assert_int_equal(flo_tokenize(tiny.vocab, text, strlen(text), 0, &tokens, NULL), 0);
     assert_true(tokens.count > 10); /* bytes stand alone in this vocabulary */
     for (size_t i = 0; i < tokens.count; i++) {
         flo_text_stream_add(&stream, tiny.vocab, tokens.ids[i], &out);
@@ -345,8 +328,7 @@ static void a_stream_never_shows_half_a_character(void **state)
     /* Cut inside a character: held back, then one replacement. */
     struct flo_buf cut = {0};
     flo_text_stream_add(&stream, tiny.vocab, tokens.ids[0], &cut);
-    assert_int_equal(
-        flo_tokenize(tiny.vocab, "\xf0\x9f\x98\x80", 4, 0, &tokens, NULL), 0);
+    assert_int_equal(flo_tokenize(tiny.vocab, "\xf0\x9f\x98\x80", 4, 0, &tokens, NULL), 0);
     size_t first = tokens.count - 4;
     for (size_t i = 0; i < 3; i++) {
         size_t before = cut.bytes;
@@ -374,8 +356,7 @@ static void a_generated_tokens_text_allocates_nothing(void **state)
         for (int32_t id = 0; id < flo_vocab_facts(tiny.vocab)->count; id++) {
             out.bytes = 0;
             flo_text_stream_add(&stream, tiny.vocab, id, &out);
-            replaced += out.bytes > 0 &&
-                        memmem(out.data, out.bytes, "\xef\xbf\xbd", 3) != NULL;
+            replaced += out.bytes > 0 && memmem(out.data, out.bytes, "\xef\xbf\xbd", 3) != NULL;
         }
     }
     assert_int_equal(allocations, 0);
@@ -396,8 +377,7 @@ static void characters_are_in_their_sets_in_any_locale(void **state)
         {'_', FLO_UNICODE_SIGN | FLO_UNICODE_MARK | FLO_UNICODE_PUNCTUATION},
         {'~', FLO_UNICODE_SIGN | FLO_UNICODE_MARK | FLO_UNICODE_PUNCTUATION},
         {'`', FLO_UNICODE_SIGN | FLO_UNICODE_MARK},
-        {0x2014,
-         FLO_UNICODE_SIGN | FLO_UNICODE_PUNCTUATION | FLO_UNICODE_IDEOGRAPH},
+        {0x2014, FLO_UNICODE_SIGN | FLO_UNICODE_PUNCTUATION | FLO_UNICODE_IDEOGRAPH},
 
         {'7', FLO_UNICODE_NUMBER | FLO_UNICODE_DIGIT},
         {' ', FLO_UNICODE_INLINE | FLO_UNICODE_SPACE},
@@ -411,10 +391,9 @@ static void characters_are_in_their_sets_in_any_locale(void **state)
         {0xa0, FLO_UNICODE_INLINE},
         {0x2003, FLO_UNICODE_INLINE},
         {0x3000, FLO_UNICODE_INLINE},
-        {'/', FLO_UNICODE_SIGN | FLO_UNICODE_SLASH | FLO_UNICODE_MARK |
-                  FLO_UNICODE_PUNCTUATION},
-        {0x3001, FLO_UNICODE_SIGN | FLO_UNICODE_MARK | FLO_UNICODE_IDEOGRAPH |
-                     FLO_UNICODE_PUNCTUATION},
+        {'/', FLO_UNICODE_SIGN | FLO_UNICODE_SLASH | FLO_UNICODE_MARK | FLO_UNICODE_PUNCTUATION},
+        {0x3001,
+         FLO_UNICODE_SIGN | FLO_UNICODE_MARK | FLO_UNICODE_IDEOGRAPH | FLO_UNICODE_PUNCTUATION},
         {0x200b, FLO_UNICODE_SIGN | FLO_UNICODE_IDEOGRAPH},
         {0x301, FLO_UNICODE_SIGN},
         {0x6f22, FLO_UNICODE_LETTER | FLO_UNICODE_IDEOGRAPH},

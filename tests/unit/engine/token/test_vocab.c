@@ -54,16 +54,14 @@ static int open_parts(const struct parts *parts)
     put_key_text(&file, "tokenizer.ggml.model", parts->model);
     put_key_text(&file, parts->pre != NULL ? "tokenizer.ggml.pre" : "unused",
                  parts->pre != NULL ? parts->pre : "");
-    put_key_texts(&file, "tokenizer.ggml.tokens", parts->tokens,
-                  parts->token_count);
+    put_key_texts(&file, "tokenizer.ggml.tokens", parts->tokens, parts->token_count);
     put_key(&file, "tokenizer.ggml.token_type", FLO_GGUF_ARRAY);
     put_u32(&file, FLO_GGUF_I32);
     put_u64(&file, types);
     for (size_t i = 0; i < types; i++) {
         put_u32(&file, i + 1 == types ? (uint32_t)parts->type : parts->types);
     }
-    put_key_texts(&file, "tokenizer.ggml.merges", parts->merges,
-                  parts->merge_count);
+    put_key_texts(&file, "tokenizer.ggml.merges", parts->merges, parts->merge_count);
     put_key(&file, "tokenizer.ggml.bos_token_id",
             parts->bos_is_signed ? FLO_GGUF_I32 : FLO_GGUF_U32);
     put_u32(&file, parts->bos);
@@ -144,9 +142,8 @@ static void other_names_of_a_pre_tokenizer_cut_as_it_does(void **state)
 {
     (void)state;
     static const char *const pairs[][2] = {
-        {"falcon3", "llama-bpe"}, {"pixtral", "llama-bpe"},
-        {"lfm2", "llama-bpe"},    {"megrez", "qwen2"},
-        {"grok-2", "qwen2"},      {"jais", "gpt-2"},
+        {"falcon3", "llama-bpe"}, {"pixtral", "llama-bpe"}, {"lfm2", "llama-bpe"},
+        {"megrez", "qwen2"},      {"grok-2", "qwen2"},      {"jais", "gpt-2"},
         {"mellum2", "smollm"},
     };
     for (size_t i = 0; i < FLO_COUNT(pairs); i++) {
@@ -209,8 +206,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_vocabulary_that_does_not_fit_is_refused),
-        cmocka_unit_test(
-            a_vocabulary_without_a_pre_tokenizer_takes_the_default),
+        cmocka_unit_test(a_vocabulary_without_a_pre_tokenizer_takes_the_default),
         cmocka_unit_test(other_names_of_a_pre_tokenizer_cut_as_it_does),
         cmocka_unit_test(an_enormous_token_is_refused),
         cmocka_unit_test(more_specials_than_are_looked_for_are_refused),

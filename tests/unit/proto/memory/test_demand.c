@@ -13,11 +13,10 @@
 #define MB UINT64_C(1000000)
 
 /* A model with a file of its own; its cache shrinks by a fifth per rung. */
-static struct flo_memory_model model_of(const char *name, uint64_t file_mb,
-                                        uint64_t private_mb, uint32_t weight)
+static struct flo_memory_model model_of(const char *name, uint64_t file_mb, uint64_t private_mb,
+                                        uint32_t weight)
 {
-    struct flo_memory_model model = {
-        .weight = weight, .rungs = FLO_MEMORY_RUNGS, .n_files = 1};
+    struct flo_memory_model model = {.weight = weight, .rungs = FLO_MEMORY_RUNGS, .n_files = 1};
     strcpy(model.name, name);
     memset(model.files[0].digest.bytes, name[0], FLO_DIGEST_BYTES);
     model.files[0].bytes = file_mb * MB;
@@ -27,8 +26,8 @@ static struct flo_memory_model model_of(const char *name, uint64_t file_mb,
     return model;
 }
 
-static struct flo_memory_plan plan_of(const struct flo_memory_model *models,
-                                      size_t count, uint64_t budget_mb)
+static struct flo_memory_plan plan_of(const struct flo_memory_model *models, size_t count,
+                                      uint64_t budget_mb)
 {
     struct flo_memory_plan plan;
     struct flo_err err = {0};
@@ -42,13 +41,13 @@ static struct flo_memory_plan plan_of(const struct flo_memory_model *models,
 
 static const char *way_at(uint64_t budget_mb, bool pool_is_free)
 {
-    const struct flo_memory_model models[] = {
-        model_of("alarm", 400, 100, 60), model_of("helpdesk", 600, 100, 50)};
+    const struct flo_memory_model models[] = {model_of("alarm", 400, 100, 60),
+                                              model_of("helpdesk", 600, 100, 50)};
     struct flo_memory_model candidate = model_of("new", 400, 100, 60);
     struct flo_memory_plan plan = plan_of(models, 2, budget_mb);
     uint64_t needed;
-    enum flo_memory_way way = flo_memory_candidate(
-        models, 2, &plan, 0, &candidate, pool_is_free, &needed);
+    enum flo_memory_way way =
+        flo_memory_candidate(models, 2, &plan, 0, &candidate, pool_is_free, &needed);
     assert_true(needed <= budget_mb * MB);
     return flo_memory_way_word(way);
 }
@@ -63,21 +62,19 @@ static void a_candidate_is_loaded_beside_where_there_is_room(void **state)
 
 static void models_that_idle_on_demand_leave_for_a_candidate(void **state)
 {
-    const struct flo_memory_model models[] = {
-        model_of("alarm", 400, 100, 60), model_of("helpdesk", 600, 100, 50),
-        model_of("side", 600, 100, 40)};
+    const struct flo_memory_model models[] = {model_of("alarm", 400, 100, 60),
+                                              model_of("helpdesk", 600, 100, 50),
+                                              model_of("side", 600, 100, 40)};
     struct flo_memory_model candidate = model_of("new", 400, 100, 60);
     struct flo_memory_plan plan = plan_of(models, 3, 1100);
     uint64_t needed;
     (void)state;
     assert_int_equal(plan.pool, 620 * MB);
-    assert_int_equal(
-        flo_memory_candidate(models, 3, &plan, 0, &candidate, true, &needed),
-        FLO_MEMORY_EVICT);
+    assert_int_equal(flo_memory_candidate(models, 3, &plan, 0, &candidate, true, &needed),
+                     FLO_MEMORY_EVICT);
     assert_int_equal(needed, 960 * MB);
-    assert_int_equal(
-        flo_memory_candidate(models, 3, &plan, 0, &candidate, false, &needed),
-        FLO_MEMORY_STOP_FIRST);
+    assert_int_equal(flo_memory_candidate(models, 3, &plan, 0, &candidate, false, &needed),
+                     FLO_MEMORY_STOP_FIRST);
 }
 
 static void a_candidate_counts_no_file_that_is_mapped(void **state)
@@ -87,22 +84,20 @@ static void a_candidate_counts_no_file_that_is_mapped(void **state)
     struct flo_memory_plan plan = plan_of(models, 1, 600);
     uint64_t needed;
     (void)state;
-    assert_int_equal(
-        flo_memory_candidate(models, 1, &plan, 0, &candidate, true, &needed),
-        FLO_MEMORY_WARM);
+    assert_int_equal(flo_memory_candidate(models, 1, &plan, 0, &candidate, true, &needed),
+                     FLO_MEMORY_WARM);
     assert_int_equal(needed, 600 * MB);
 }
 
 /* ---- the pool ---- */
 
 /* A stays; b, c and d share a place of 120, the largest of 120, 70, 40. */
-static const char *room_at(uint64_t now_ms, const struct flo_memory_host *hosts,
-                           size_t wanted, bool is_soft)
+static const char *room_at(uint64_t now_ms, const struct flo_memory_host *hosts, size_t wanted,
+                           bool is_soft)
 {
     static char text[100];
-    struct flo_memory_model models[] = {
-        model_of("a", 100, 50, 90), model_of("b", 100, 100, 30),
-        model_of("c", 50, 100, 20), model_of("d", 20, 100, 10)};
+    struct flo_memory_model models[] = {model_of("a", 100, 50, 90), model_of("b", 100, 100, 30),
+                                        model_of("c", 50, 100, 20), model_of("d", 20, 100, 10)};
     struct flo_memory_room room;
     int chars = 0;
     models[0].is_pinned = true;
@@ -110,14 +105,13 @@ static const char *room_at(uint64_t now_ms, const struct flo_memory_host *hosts,
     assert_int_equal(plan.pool, 120 * MB);
     flo_memory_room(models, 4, &plan, hosts, wanted, is_soft, now_ms, &room);
     if (!room.has_room) {
-        snprintf(text, sizeof(text), "wait %llu",
-                 (unsigned long long)room.wait_ms);
+        snprintf(text, sizeof(text), "wait %llu", (unsigned long long)room.wait_ms);
         return text;
     }
     text[0] = '\0';
     for (uint32_t i = 0; i < room.n_evict; i++) {
-        chars += snprintf(text + chars, sizeof(text) - (size_t)chars, "%s%s",
-                          i > 0 ? " " : "", models[room.evict[i]].name);
+        chars += snprintf(text + chars, sizeof(text) - (size_t)chars, "%s%s", i > 0 ? " " : "",
+                          models[room.evict[i]].name);
     }
     return text;
 }
@@ -149,8 +143,7 @@ static void the_one_that_was_not_used_for_longest_leaves_first(void **state)
     assert_string_equal(room_at(40000, hosts, 1, false), "c d");
 }
 
-static void
-a_model_serves_ten_seconds_or_three_loads_before_it_leaves(void **state)
+static void a_model_serves_ten_seconds_or_three_loads_before_it_leaves(void **state)
 {
     struct flo_memory_host hosts[4] = {
         [2] = {.is_loaded = true, .loaded_ms = 1000, .load_ms = 100}};
@@ -187,14 +180,12 @@ static void a_load_takes_reading_and_the_last_load_and_the_drain(void **state)
     (void)state;
     assert_int_equal(flo_memory_load_ms(0, 0, 80, 0), 80);
     assert_int_equal(flo_memory_load_ms(500 * MB, 100 * MB, 80, 20), 5100);
-    assert_int_equal(flo_memory_load_ms(UINT64_C(1) << 44, 1 << 20, 0, 0),
-                     16777216000);
+    assert_int_equal(flo_memory_load_ms(UINT64_C(1) << 44, 1 << 20, 0, 0), 16777216000);
 }
 
 static void failed_loads_wait_twice_as_long_up_to_a_minute(void **state)
 {
-    static const uint64_t ms[] = {0,     1000,  2000,  4000, 8000,
-                                  16000, 32000, 60000, 60000};
+    static const uint64_t ms[] = {0, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000};
     (void)state;
     for (uint32_t i = 0; i < sizeof(ms) / sizeof(ms[0]); i++) {
         assert_int_equal(flo_memory_backoff_ms(i), ms[i]);
@@ -211,8 +202,7 @@ int main(void)
         cmocka_unit_test(an_empty_pool_takes_any_of_its_models),
         cmocka_unit_test(two_small_models_stay_together),
         cmocka_unit_test(the_one_that_was_not_used_for_longest_leaves_first),
-        cmocka_unit_test(
-            a_model_serves_ten_seconds_or_three_loads_before_it_leaves),
+        cmocka_unit_test(a_model_serves_ten_seconds_or_three_loads_before_it_leaves),
         cmocka_unit_test(a_model_with_a_request_never_leaves),
         cmocka_unit_test(a_soft_wish_waits_a_minute_after_the_last_use),
         cmocka_unit_test(a_load_takes_reading_and_the_last_load_and_the_drain),

@@ -26,8 +26,7 @@ static struct flo_digest digest_of(char name)
 }
 
 /* Cache of a rung: 34 bytes of q8_0 hold what 64 of f16 do. */
-static struct flo_memory_model native(const char *name, char file,
-                                      uint64_t file_bytes,
+static struct flo_memory_model native(const char *name, char file, uint64_t file_bytes,
                                       uint64_t cache_per_token, uint64_t fixed)
 {
     struct flo_memory_model model = {.weight = FLO_MEMORY_WEIGHT_STANDARD,
@@ -40,48 +39,41 @@ static struct flo_memory_model native(const char *name, char file,
     for (size_t i = 0; i < FLO_MEMORY_RUNGS; i++) {
         uint64_t cache = cache_per_token * rungs[i].context * rungs[i].sessions;
         model.private_bytes[i] =
-            fixed +
-            (rungs[i].cache == FLO_MEMORY_CACHE_Q8_0 ? cache / 64 * 34 : cache);
+            fixed + (rungs[i].cache == FLO_MEMORY_CACHE_Q8_0 ? cache / 64 * 34 : cache);
     }
     return model;
 }
 
 static struct flo_memory_model alarm_model(bool is_pinned)
 {
-    struct flo_memory_model model =
-        native("alarm", 'h', HALF_FILE, 12288, 70 * MB);
+    struct flo_memory_model model = native("alarm", 'h', HALF_FILE, 12288, 70 * MB);
     model.is_pinned = is_pinned;
     return model;
 }
 
 static struct flo_memory_model site_model(void)
 {
-    struct flo_memory_model model =
-        native("site", 'h', HALF_FILE, 12288, 85 * MB);
+    struct flo_memory_model model = native("site", 'h', HALF_FILE, 12288, 85 * MB);
     model.weight = 40;
     return model;
 }
 
 static struct flo_memory_model helpdesk_model(uint32_t weight)
 {
-    struct flo_memory_model model =
-        native("helpdesk", 'o', 669 * MB, 32768, 75 * MB);
+    struct flo_memory_model model = native("helpdesk", 'o', 669 * MB, 32768, 75 * MB);
     model.weight = weight;
     return model;
 }
 
 static struct flo_memory_model vision_model(void)
 {
-    return (struct flo_memory_model){.name = "vision",
-                                     .weight = 60,
-                                     .rungs = 1,
-                                     .private_bytes = {300 * MB}};
+    return (struct flo_memory_model){
+        .name = "vision", .weight = 60, .rungs = 1, .private_bytes = {300 * MB}};
 }
 
 /* ---- a plan as text ---- */
 
-static const char *text_of(const struct flo_memory_model *models, size_t count,
-                           uint64_t budget)
+static const char *text_of(const struct flo_memory_model *models, size_t count, uint64_t budget)
 {
     static char text[400];
     struct flo_memory_plan plan;
@@ -97,15 +89,14 @@ static const char *text_of(const struct flo_memory_model *models, size_t count,
     }
     for (size_t i = 0; i < count; i++) {
         chars += plan.models[i].is_resident
-                     ? snprintf(text + chars, sizeof(text) - (size_t)chars,
-                                "%s R%u, ", models[i].name, plan.models[i].rung)
-                     : snprintf(text + chars, sizeof(text) - (size_t)chars,
-                                "%s on demand, ", models[i].name);
+                     ? snprintf(text + chars, sizeof(text) - (size_t)chars, "%s R%u, ",
+                                models[i].name, plan.models[i].rung)
+                     : snprintf(text + chars, sizeof(text) - (size_t)chars, "%s on demand, ",
+                                models[i].name);
     }
     if (plan.pool > 0) {
-        chars +=
-            snprintf(text + chars, sizeof(text) - (size_t)chars, "pool %llu, ",
-                     (unsigned long long)((plan.pool + MB / 2) / MB));
+        chars += snprintf(text + chars, sizeof(text) - (size_t)chars, "pool %llu, ",
+                          (unsigned long long)((plan.pool + MB / 2) / MB));
     }
     snprintf(text + chars, sizeof(text) - (size_t)chars, "%llu",
              (unsigned long long)((plan.planned + MB / 2) / MB));
@@ -116,8 +107,8 @@ static const char *text_of(const struct flo_memory_model *models, size_t count,
 #define MIDDLE_BUDGET (1540 * MB)
 #define LARGE_BUDGET (3100 * MB)
 
-static void plans_are(const struct flo_memory_model *models, size_t count,
-                      const char *small, const char *middle, const char *large)
+static void plans_are(const struct flo_memory_model *models, size_t count, const char *small,
+                      const char *middle, const char *large)
 {
     assert_string_equal(text_of(models, count, SMALL_BUDGET), small);
     assert_string_equal(text_of(models, count, MIDDLE_BUDGET), middle);
@@ -137,8 +128,7 @@ static void one_large_model_gets_its_last_rung_on_a_small_device(void **state)
 {
     const struct flo_memory_model models[] = {helpdesk_model(50)};
     (void)state;
-    plans_are(models, 1, "helpdesk R4, 753", "helpdesk R0, 1012",
-              "helpdesk R0, 1012");
+    plans_are(models, 1, "helpdesk R4, 753", "helpdesk R0, 1012", "helpdesk R0, 1012");
 }
 
 static void two_models_on_one_base_count_its_file_once(void **state)
@@ -151,8 +141,7 @@ static void two_models_on_one_base_count_its_file_once(void **state)
 
 static void a_pinned_model_does_not_give_way(void **state)
 {
-    const struct flo_memory_model models[] = {alarm_model(true),
-                                              helpdesk_model(50)};
+    const struct flo_memory_model models[] = {alarm_model(true), helpdesk_model(50)};
     (void)state;
     plans_are(models, 2, "memory.budget 1226", "alarm R0, helpdesk R1, 1457",
               "alarm R0, helpdesk R0, 1583");
@@ -160,8 +149,7 @@ static void a_pinned_model_does_not_give_way(void **state)
 
 static void unpinned_models_become_on_demand_where_no_rung_fits(void **state)
 {
-    const struct flo_memory_model models[] = {alarm_model(false),
-                                              helpdesk_model(50)};
+    const struct flo_memory_model models[] = {alarm_model(false), helpdesk_model(50)};
     (void)state;
     plans_are(models, 2, "alarm on demand, helpdesk on demand, pool 753, 753",
               "alarm R0, helpdesk R1, 1457", "alarm R0, helpdesk R0, 1583");
@@ -169,8 +157,8 @@ static void unpinned_models_become_on_demand_where_no_rung_fits(void **state)
 
 static void four_models_share_a_device_by_weight_and_pin(void **state)
 {
-    const struct flo_memory_model models[] = {
-        alarm_model(true), site_model(), helpdesk_model(45), vision_model()};
+    const struct flo_memory_model models[] = {alarm_model(true), site_model(), helpdesk_model(45),
+                                              vision_model()};
     (void)state;
     plans_are(models, 4, "memory.budget 1226",
               "alarm R3, site on demand, helpdesk on demand, vision R0, pool "
@@ -180,13 +168,11 @@ static void four_models_share_a_device_by_weight_and_pin(void **state)
 
 static void a_refusal_names_every_model_and_its_bytes(void **state)
 {
-    const struct flo_memory_model models[] = {alarm_model(true),
-                                              helpdesk_model(50)};
+    const struct flo_memory_model models[] = {alarm_model(true), helpdesk_model(50)};
     struct flo_memory_plan plan;
     struct flo_err err = {0};
     (void)state;
-    assert_int_equal(flo_memory_plan(models, 2, SMALL_BUDGET, &plan, &err),
-                     FLO_E_MEMORY_BUDGET);
+    assert_int_equal(flo_memory_plan(models, 2, SMALL_BUDGET, &plan, &err), FLO_E_MEMORY_BUDGET);
     assert_non_null(strstr(err.what, "the budget is 770000000"));
     assert_non_null(strstr(err.what, "alarm 473 MB pinned"));
     assert_non_null(strstr(err.what, "helpdesk 752 MB on demand"));
@@ -238,13 +224,13 @@ static size_t any_models(struct flo_memory_model *models)
     for (size_t i = 0; i < count; i++) {
         char name[2] = {(char)('a' + i), '\0'};
         uint32_t rungs = below(4) == 0 ? 1 : FLO_MEMORY_RUNGS;
-        models[i] = (struct flo_memory_model){
-            .is_pinned = below(4) == 0,
-            .weight = (uint32_t)below(4) * 25,
-            .rungs = rungs,
-            .rung_min = (uint32_t)below(8) == 0 ? (uint32_t)below(5) : 0,
-            .is_demoted = below(10) == 0,
-            .n_files = (uint32_t)below(4)};
+        models[i] =
+            (struct flo_memory_model){.is_pinned = below(4) == 0,
+                                      .weight = (uint32_t)below(4) * 25,
+                                      .rungs = rungs,
+                                      .rung_min = (uint32_t)below(8) == 0 ? (uint32_t)below(5) : 0,
+                                      .is_demoted = below(10) == 0,
+                                      .n_files = (uint32_t)below(4)};
         strcpy(models[i].name, name);
         uint64_t bytes = 1 + below(500 * MB);
         for (uint32_t rung = 0; rung < rungs; rung++) {
@@ -253,8 +239,8 @@ static size_t any_models(struct flo_memory_model *models)
         }
         for (uint32_t file = 0; file < models[i].n_files; file++) {
             char which = (char)('A' + below(6)); /* bytes go by the digest */
-            models[i].files[file] = (struct flo_memory_file){
-                digest_of(which), (uint64_t)(which - 'A' + 1) * 50 * MB};
+            models[i].files[file] =
+                (struct flo_memory_file){digest_of(which), (uint64_t)(which - 'A' + 1) * 50 * MB};
         }
     }
     return count;
@@ -281,8 +267,7 @@ static uint64_t count_again(const struct flo_memory_model *models, size_t count,
     return bytes;
 }
 
-static void
-a_plan_that_fits_stays_within_the_budget_with_any_guest(void **state)
+static void a_plan_that_fits_stays_within_the_budget_with_any_guest(void **state)
 {
     (void)state;
     size_t fitting = 0;
@@ -300,8 +285,7 @@ a_plan_that_fits_stays_within_the_budget_with_any_guest(void **state)
             uint64_t bytes = count_again(models, count, &plan, guest);
             assert_true(bytes <= budget);
             most = bytes > most ? bytes : most;
-            assert_true(plan.models[guest].is_resident ||
-                        !models[guest].is_pinned);
+            assert_true(plan.models[guest].is_resident || !models[guest].is_pinned);
             assert_true(plan.models[guest].rung < models[guest].rungs);
         }
         assert_int_equal(most, plan.planned);
@@ -328,13 +312,11 @@ static void the_order_of_the_models_changes_no_plan(void **state)
             mixed[i] = models[at[i]];
         }
         int rv = flo_memory_plan(models, count, budget, &plan, NULL);
-        assert_int_equal(flo_memory_plan(mixed, count, budget, &other, NULL),
-                         rv);
+        assert_int_equal(flo_memory_plan(mixed, count, budget, &other, NULL), rv);
         assert_int_equal(plan.planned, other.planned);
         assert_int_equal(plan.pool, other.pool);
         for (size_t i = 0; i < count; i++) {
-            assert_int_equal(plan.models[at[i]].is_resident,
-                             other.models[i].is_resident);
+            assert_int_equal(plan.models[at[i]].is_resident, other.models[i].is_resident);
             assert_int_equal(plan.models[at[i]].rung, other.models[i].rung);
         }
     }
@@ -350,11 +332,9 @@ static void more_budget_never_needs_a_refusal(void **state)
         uint64_t budget = 1 + below(3000 * MB);
         if (flo_memory_plan(models, count, budget, &plan, NULL) < 0) {
             assert_true(plan.planned > budget);
-            assert_int_equal(
-                flo_memory_plan(models, count, plan.planned, &plan, NULL), 0);
+            assert_int_equal(flo_memory_plan(models, count, plan.planned, &plan, NULL), 0);
         } else {
-            assert_int_equal(
-                flo_memory_plan(models, count, budget + 1, &plan, NULL), 0);
+            assert_int_equal(flo_memory_plan(models, count, budget + 1, &plan, NULL), 0);
         }
     }
 }
@@ -371,8 +351,7 @@ int main(void)
         cmocka_unit_test(a_refusal_names_every_model_and_its_bytes),
         cmocka_unit_test(a_smaller_wish_bounds_every_later_rung),
         cmocka_unit_test(the_budget_is_the_smallest_of_three_limits),
-        cmocka_unit_test(
-            a_plan_that_fits_stays_within_the_budget_with_any_guest),
+        cmocka_unit_test(a_plan_that_fits_stays_within_the_budget_with_any_guest),
         cmocka_unit_test(the_order_of_the_models_changes_no_plan),
         cmocka_unit_test(more_budget_never_needs_a_refusal),
     };

@@ -37,8 +37,7 @@ static void worker_open_keeping(const char *model, const char *lora, int kept)
     }
 }
 
-static uint32_t cached_of(uint32_t request, const char *prompt,
-                          const char *adapter)
+static uint32_t cached_of(uint32_t request, const char *prompt, const char *adapter)
 {
     char text[512];
     struct flo_wire_message m = ask(request, prompt);
@@ -103,8 +102,7 @@ static void a_shared_beginning_is_kept_for_the_next_process(void **state)
         worker_open_keeping(MODEL, NULL, kept);
         assert_int_equal(worker.got.ready.prefix_tokens, 0);
         assert_int_equal(worker_end(), 0);
-        assert_int_equal(flo_fd_pwrite_all(kept, "\0\0\0\0\0\0\0", 8, 0, NULL),
-                         0);
+        assert_int_equal(flo_fd_pwrite_all(kept, "\0\0\0\0\0\0\0", 8, 0, NULL), 0);
     }
     close(kept);
 }
@@ -115,8 +113,8 @@ static void what_an_adapter_computed_is_not_kept(void **state)
                                 "where it is used in a plant";
     int kept = room_for_prefix();
     (void)state;
-    worker_open_keeping("tests/models/tiny-v1.F16.gguf",
-                        "tests/models/tiny-v1-site-lora.gguf", kept);
+    worker_open_keeping("tests/models/tiny-v1.F16.gguf", "tests/models/tiny-v1-site-lora.gguf",
+                        kept);
     for (uint32_t i = 0; i < 4; i++) {
         (void)cached_of(i, SEVERITY, "site");
     }
@@ -125,8 +123,8 @@ static void what_an_adapter_computed_is_not_kept(void **state)
     wait_for_prefix(kept);
     assert_int_equal(worker_end(), 0);
 
-    worker_open_keeping("tests/models/tiny-v1.F16.gguf",
-                        "tests/models/tiny-v1-site-lora.gguf", kept);
+    worker_open_keeping("tests/models/tiny-v1.F16.gguf", "tests/models/tiny-v1-site-lora.gguf",
+                        kept);
     uint32_t tokens = worker.got.ready.prefix_tokens;
     assert_true(tokens >= 16);
     assert_int_equal(cached_of(1, SEVERITY, "site"), 0);

@@ -49,8 +49,7 @@ static void a_request_comes_back_as_it_was(void **state)
     struct flo_err err = {0};
     (void)state;
     assert_int_equal(flo_wire_write(&out, &in, &err), 0);
-    assert_int_equal(flo_wire_read(out.data, out.bytes, &got, &err),
-                     (ptrdiff_t)out.bytes);
+    assert_int_equal(flo_wire_read(out.data, out.bytes, &got, &err), (ptrdiff_t)out.bytes);
     assert_int_equal(got.type, FLO_WIRE_GENERATE);
     assert_int_equal(got.request, 7);
     assert_int_equal(got.generate.n_messages, 2);
@@ -76,29 +75,25 @@ static void adapters_are_named_in_order_and_bounded(void **state)
     in.open.adapters[0] = TEXT("site");
     in.open.adapters[1] = TEXT("night");
     assert_int_equal(flo_wire_write(&out, &in, NULL), 0);
-    assert_int_equal(flo_wire_read(out.data, out.bytes, &got, NULL),
-                     (ptrdiff_t)out.bytes);
+    assert_int_equal(flo_wire_read(out.data, out.bytes, &got, NULL), (ptrdiff_t)out.bytes);
     assert_int_equal(got.open.context, 512);
     assert_int_equal(got.open.n_adapters, 2);
     assert_true(same(got.open.adapters[0], "site"));
     assert_true(same(got.open.adapters[1], "night"));
     /* A name that is too long, or empty, ends the connection. */
     memset(name, 'a', sizeof(name));
-    for (size_t bytes = 0; bytes <= FLO_NAME_MAX + 1;
-         bytes += FLO_NAME_MAX + 1) {
+    for (size_t bytes = 0; bytes <= FLO_NAME_MAX + 1; bytes += FLO_NAME_MAX + 1) {
         out.bytes = 0;
         in.open.adapters[1] = (struct flo_wire_text){name, bytes};
         assert_int_equal(flo_wire_write(&out, &in, NULL), 0);
-        assert_int_equal(flo_wire_read(out.data, out.bytes, &got, NULL),
-                         FLO_E_WORKER_PROTOCOL);
+        assert_int_equal(flo_wire_read(out.data, out.bytes, &got, NULL), FLO_E_WORKER_PROTOCOL);
     }
     flo_buf_deinit(&out);
 }
 
 static void a_change_of_adapters_comes_back(void **state)
 {
-    static const enum flo_wire_type types[] = {FLO_WIRE_LOAD, FLO_WIRE_DROP,
-                                               FLO_WIRE_ADAPTER};
+    static const enum flo_wire_type types[] = {FLO_WIRE_LOAD, FLO_WIRE_DROP, FLO_WIRE_ADAPTER};
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(types); i++) {
         struct flo_buf out = {0};
@@ -106,8 +101,7 @@ static void a_change_of_adapters_comes_back(void **state)
         in.adapter.name = TEXT("night");
         in.adapter.bytes = 1ull << 40;
         assert_int_equal(flo_wire_write(&out, &in, NULL), 0);
-        assert_int_equal(flo_wire_read(out.data, out.bytes, &got, NULL),
-                         (ptrdiff_t)out.bytes);
+        assert_int_equal(flo_wire_read(out.data, out.bytes, &got, NULL), (ptrdiff_t)out.bytes);
         assert_int_equal(got.type, types[i]);
         assert_true(same(got.adapter.name, "night"));
         assert_true(got.adapter.bytes == 1ull << 40);
@@ -127,8 +121,7 @@ static void texts_to_embed_come_back_in_their_order(void **state)
     in.embed.inputs[1].is_tokens = true;
     in.embed.inputs[2].data = TEXT("");
     assert_int_equal(flo_wire_write(&out, &in, NULL), 0);
-    assert_int_equal(flo_wire_read(out.data, out.bytes, &got, NULL),
-                     (ptrdiff_t)out.bytes);
+    assert_int_equal(flo_wire_read(out.data, out.bytes, &got, NULL), (ptrdiff_t)out.bytes);
     assert_int_equal(got.embed.n_inputs, 3);
     assert_true(got.embed.takes_last);
     assert_true(got.embed.ranks);
@@ -145,8 +138,7 @@ static void texts_to_embed_come_back_in_their_order(void **state)
     memcpy(more, out.data, out.bytes);
     memcpy(more + out.bytes, "\x67\0\0\0\0\0", 6);
     flo_put_u32(more + 4, (uint32_t)(out.bytes + 6 - FLO_WIRE_HEAD_BYTES));
-    assert_int_equal(flo_wire_read(more, out.bytes + 6, &got, NULL),
-                     FLO_E_WORKER_PROTOCOL);
+    assert_int_equal(flo_wire_read(more, out.bytes + 6, &got, NULL), FLO_E_WORKER_PROTOCOL);
     free(more);
     flo_buf_deinit(&out);
 }
@@ -166,8 +158,7 @@ static void log_probabilities_are_read_as_far_as_they_are_whole(void **state)
             count++;
         }
         assert_int_equal(count, bytes < 14 ? 0 : bytes < 26 ? 1 : 2);
-        assert_int_equal(rest.bytes == 0,
-                         bytes == 0 || bytes == 14 || bytes == 26);
+        assert_int_equal(rest.bytes == 0, bytes == 0 || bytes == 14 || bytes == 26);
     }
     assert_int_equal(got.token, 9);
     assert_true(got.logprob == -9999.0f);
@@ -190,8 +181,7 @@ static void parts_of_an_answer_are_read_as_far_as_they_are_whole(void **state)
             assert_true(got.kind == 77 || same(got.text, "now"));
         }
         assert_int_equal(count, bytes < 11 ? 0 : bytes < 19 ? 1 : 2);
-        assert_int_equal(rest.bytes == 0,
-                         bytes == 0 || bytes == 11 || bytes == 19);
+        assert_int_equal(rest.bytes == 0, bytes == 0 || bytes == 11 || bytes == 19);
     }
     flo_buf_deinit(&out);
 }
@@ -220,8 +210,7 @@ static void a_message_has_more_than_its_content(void **state)
     memcpy(twice, out.data, out.bytes);
     memcpy(twice + out.bytes, "\x6a\0\1\0\0\0{", 7);
     flo_put_u32(twice + 4, (uint32_t)(out.bytes + 7 - FLO_WIRE_HEAD_BYTES));
-    assert_int_equal(flo_wire_read(twice, out.bytes + 7, &got, NULL),
-                     FLO_E_WORKER_PROTOCOL);
+    assert_int_equal(flo_wire_read(twice, out.bytes + 7, &got, NULL), FLO_E_WORKER_PROTOCOL);
     free(twice);
     flo_buf_deinit(&out);
 }
@@ -263,10 +252,8 @@ static void images_stand_with_their_messages(void **state)
         struct flo_buf more = {0};
         flo_buf_add(&more, out.data, out.bytes);
         flo_buf_add(&more, bad[i].field, bad[i].bytes);
-        flo_put_u32((uint8_t *)more.data + 4,
-                    (uint32_t)(more.bytes - FLO_WIRE_HEAD_BYTES));
-        assert_int_equal(flo_wire_read(more.data, more.bytes, &got, NULL),
-                         FLO_E_WORKER_PROTOCOL);
+        flo_put_u32((uint8_t *)more.data + 4, (uint32_t)(more.bytes - FLO_WIRE_HEAD_BYTES));
+        assert_int_equal(flo_wire_read(more.data, more.bytes, &got, NULL), FLO_E_WORKER_PROTOCOL);
         flo_buf_deinit(&more);
     }
     flo_buf_deinit(&out);
@@ -313,8 +300,7 @@ static void every_flipped_byte_is_read_or_refused(void **state)
             struct flo_err err = {0};
             out.data[i] = (char)(out.data[i] ^ (1 << bit));
             ptrdiff_t rv = flo_wire_read(out.data, out.bytes, &got, &err);
-            assert_true(rv == FLO_E_WORKER_PROTOCOL ||
-                        (rv >= 0 && rv <= (ptrdiff_t)out.bytes));
+            assert_true(rv == FLO_E_WORKER_PROTOCOL || (rv >= 0 && rv <= (ptrdiff_t)out.bytes));
             refused += rv < 0;
             out.data[i] = (char)(out.data[i] ^ (1 << bit));
         }
@@ -360,9 +346,7 @@ static void doubled_short_and_unpaired_fields_are_refused(void **state)
         flo_put_u32(frame + 4, (uint32_t)cases[i].bytes);
         flo_put_u16(frame + 8, FLO_WIRE_GENERATE);
         memcpy(frame + FLO_WIRE_HEAD_BYTES, cases[i].data, cases[i].bytes);
-        assert_int_equal(flo_wire_read(frame,
-                                       FLO_WIRE_HEAD_BYTES + cases[i].bytes,
-                                       &got, NULL),
+        assert_int_equal(flo_wire_read(frame, FLO_WIRE_HEAD_BYTES + cases[i].bytes, &got, NULL),
                          FLO_E_WORKER_PROTOCOL);
     }
 }
@@ -371,9 +355,7 @@ static void a_runtimes_ready_tells_its_name_and_abilities(void **state)
 {
     struct flo_wire_message got,
         in = {.type = FLO_WIRE_READY,
-              .ready = {.context = 64,
-                        .abilities = FLO_ABILITY_VECTORS,
-                        .runtime = TEXT("fake")}};
+              .ready = {.context = 64, .abilities = FLO_ABILITY_VECTORS, .runtime = TEXT("fake")}};
     struct flo_buf out = {0};
     struct flo_err err = {0};
     (void)state;
@@ -393,14 +375,10 @@ static void a_request_names_the_parameter_that_an_engine_lacks(void **state)
     static const struct {
         uint64_t without;
         const char *param;
-    } rows[] = {{FLO_ABILITY_LOGPROBS, "logprobs"},
-                {FLO_ABILITY_GRAMMAR, "grammar"},
-                {FLO_ABILITY_AUDIO, "file"},
-                {FLO_ABILITY_SHIFT, "context_shift"},
-                {FLO_ABILITY_ENDLESS, "ignore_eos"},
-                {FLO_ABILITY_SAMPLING, "top_k"},
-                {FLO_ABILITY_ADAPTERS, "model"},
-                {FLO_ABILITY_IMAGES, "messages"}};
+    } rows[] = {{FLO_ABILITY_LOGPROBS, "logprobs"},  {FLO_ABILITY_GRAMMAR, "grammar"},
+                {FLO_ABILITY_AUDIO, "file"},         {FLO_ABILITY_SHIFT, "context_shift"},
+                {FLO_ABILITY_ENDLESS, "ignore_eos"}, {FLO_ABILITY_SAMPLING, "top_k"},
+                {FLO_ABILITY_ADAPTERS, "model"},     {FLO_ABILITY_IMAGES, "messages"}};
     struct flo_wire_message in = generate();
     const char *param = NULL;
     (void)state;
@@ -417,12 +395,10 @@ static void a_request_names_the_parameter_that_an_engine_lacks(void **state)
         assert_non_null(flo_wire_lacks(&in, abilities, &param));
         assert_string_equal(param, rows[i].param);
     }
-    in.generate =
-        (struct flo_wire_generate){.grammar_kind = FLO_GRAMMAR_SCHEMA};
+    in.generate = (struct flo_wire_generate){.grammar_kind = FLO_GRAMMAR_SCHEMA};
     assert_null(flo_wire_lacks(&in, FLO_ABILITY_SCHEMA, &param));
     assert_null(flo_wire_lacks(&in, FLO_ABILITY_GRAMMAR, &param));
-    assert_string_equal(flo_wire_lacks(&in, FLO_ABILITY_JSON, &param),
-                        "answers by a JSON Schema");
+    assert_string_equal(flo_wire_lacks(&in, FLO_ABILITY_JSON, &param), "answers by a JSON Schema");
     assert_string_equal(param, "response_format");
     in.generate = (struct flo_wire_generate){.n_messages = 1, .seed = 4};
     assert_null(flo_wire_lacks(&in, 0, &param));

@@ -98,8 +98,7 @@ static void expect_failed(int code)
     expect(FLO_WIRE_FAILED);
     if (flo_wire_failed_code(&worker.got.failed) != code) {
         fail_msg("%d: %.*s", flo_wire_failed_code(&worker.got.failed),
-                 (int)worker.got.failed.what.bytes,
-                 worker.got.failed.what.data);
+                 (int)worker.got.failed.what.bytes, worker.got.failed.what.data);
     }
 }
 
@@ -115,8 +114,7 @@ static struct flo_wire_message ask_with(uint32_t request, const char *adapter)
 }
 
 /* It goes on until it is cancelled. */
-static struct flo_wire_message ask_endlessly(uint32_t request,
-                                             const char *adapter)
+static struct flo_wire_message ask_endlessly(uint32_t request, const char *adapter)
 {
     struct flo_wire_message m = ask_with(request, adapter);
     m.generate.shifts = true;
@@ -132,16 +130,13 @@ static void cancel(uint32_t request)
     assert_int_equal(worker.got.done.reason, FLO_WIRE_CANCELLED);
 }
 
-static bool same_ids(const struct heard *a, const struct heard *b,
-                     uint32_t request)
+static bool same_ids(const struct heard *a, const struct heard *b, uint32_t request)
 {
     return a->made[request] == WITH_TOKENS && b->made[request] == WITH_TOKENS &&
-           memcmp(a->ids[request], b->ids[request],
-                  WITH_TOKENS * sizeof(uint32_t)) == 0;
+           memcmp(a->ids[request], b->ids[request], WITH_TOKENS * sizeof(uint32_t)) == 0;
 }
 
-static void hear_with(struct heard *heard, uint32_t request,
-                      const char *adapter)
+static void hear_with(struct heard *heard, uint32_t request, const char *adapter)
 {
     struct flo_wire_message m = ask_with(request, adapter);
     say(&m, -1);
@@ -255,16 +250,14 @@ static void a_name_that_changes_hands_mixes_nothing(void **state)
             together.ids[who][together.made[who]++] = worker.got.token.token;
             continue;
         }
-        assert_int_equal(worker.got.type,
-                         who == 7 ? FLO_WIRE_ADAPTER : FLO_WIRE_DONE);
+        assert_int_equal(worker.got.type, who == 7 ? FLO_WIRE_ADAPTER : FLO_WIRE_DONE);
         together.done[who] = worker.got.done;
         ended++;
     }
     for (uint32_t i = 1; i <= 6; i++) {
         assert_true(same_ids(&together, &old[i], i));
     }
-    assert_memory_equal(together.ids[0], new[2].ids[2],
-                        WITH_TOKENS * sizeof(uint32_t));
+    assert_memory_equal(together.ids[0], new[2].ids[2], WITH_TOKENS * sizeof(uint32_t));
     assert_int_equal(together.done[0].cached_tokens, 0);
     /* Dropped and loaded again: the same file, and still nothing is kept. */
     say_drop("site");
@@ -302,8 +295,7 @@ static void room_for_adapters_comes_back(void **state)
         assert_true(hear());
     } while (worker.got.type == FLO_WIRE_TOKEN);
     assert_int_equal(worker.got.type, FLO_WIRE_FAILED);
-    assert_int_equal(flo_wire_failed_code(&worker.got.failed),
-                     FLO_E_MEMORY_BUDGET);
+    assert_int_equal(flo_wire_failed_code(&worker.got.failed), FLO_E_MEMORY_BUDGET);
     cancel(5);
     load_site("next");
     assert_int_equal(worker_end(), 0);

@@ -14,8 +14,8 @@
 
 #include "unit/serve/worker/worker_talk.h"
 
-static struct flo_wire_message way(enum flo_wire_type type, uint32_t context,
-                                   uint32_t sessions, uint32_t cache)
+static struct flo_wire_message way(enum flo_wire_type type, uint32_t context, uint32_t sessions,
+                                   uint32_t cache)
 {
     struct flo_wire_message message = {.type = type, .request = 1};
     message.open.context = context;
@@ -33,11 +33,9 @@ static void say_file(const struct flo_wire_message *message, const char *path)
     close(fd);
 }
 
-static struct flo_wire_planned plan(uint32_t context, uint32_t sessions,
-                                    uint32_t cache)
+static struct flo_wire_planned plan(uint32_t context, uint32_t sessions, uint32_t cache)
 {
-    struct flo_wire_message ask_it =
-        way(FLO_WIRE_PLAN, context, sessions, cache);
+    struct flo_wire_message ask_it = way(FLO_WIRE_PLAN, context, sessions, cache);
     say_file(&ask_it, MODEL);
     expect(FLO_WIRE_PLANNED);
     return worker.got.planned;
@@ -53,20 +51,18 @@ static void opening_takes_what_was_planned(void **state)
                 {0, 0, FLO_WIRE_CACHE_AUTO}};
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(ways); i++) {
-        struct flo_wire_message open_it = way(FLO_WIRE_OPEN, ways[i].context,
-                                              ways[i].sessions, ways[i].cache);
+        struct flo_wire_message open_it =
+            way(FLO_WIRE_OPEN, ways[i].context, ways[i].sessions, ways[i].cache);
         worker_spawn(bin("flotilla-engine"));
-        struct flo_wire_planned planned =
-            plan(ways[i].context, ways[i].sessions, ways[i].cache);
+        struct flo_wire_planned planned = plan(ways[i].context, ways[i].sessions, ways[i].cache);
         say_file(&open_it, MODEL);
         expect(FLO_WIRE_READY);
         const struct flo_wire_ready *ready = &worker.got.ready;
         assert_int_equal(planned.context, ready->context);
         assert_int_equal(planned.sessions, ready->sessions);
         assert_int_equal(planned.weights_bytes, ready->weights_bytes);
-        assert_int_equal(planned.private_bytes,
-                         ready->kv_bytes + ready->scratch_bytes +
-                             ready->vocabulary_bytes + ready->request_bytes);
+        assert_int_equal(planned.private_bytes, ready->kv_bytes + ready->scratch_bytes +
+                                                    ready->vocabulary_bytes + ready->request_bytes);
         assert_int_equal(worker_end(), 0);
     }
 }
@@ -89,14 +85,12 @@ static void ends_with_protocol(void)
 {
     while (hear()) {
         assert_int_equal(worker.got.type, FLO_WIRE_FAILED);
-        assert_int_equal(flo_wire_failed_code(&worker.got.failed),
-                         FLO_E_WORKER_PROTOCOL);
+        assert_int_equal(flo_wire_failed_code(&worker.got.failed), FLO_E_WORKER_PROTOCOL);
     }
     (void)worker_end();
 }
 
-static void refused(const struct flo_wire_message *message, const char *path,
-                    int code)
+static void refused(const struct flo_wire_message *message, const char *path, int code)
 {
     say_file(message, path);
     expect(FLO_WIRE_FAILED);
@@ -136,8 +130,7 @@ static void opening_takes_no_more_threads_than_there_are(void **state)
     assert_int_equal(worker_end(), 0);
 }
 
-static void
-a_plan_without_a_file_or_after_opening_ends_the_process(void **state)
+static void a_plan_without_a_file_or_after_opening_ends_the_process(void **state)
 {
     struct flo_wire_message usual = way(FLO_WIRE_PLAN, 0, 0, 0);
     (void)state;
@@ -157,8 +150,7 @@ int main(void)
         cmocka_unit_test(a_smaller_cache_is_planned_smaller),
         cmocka_unit_test(a_plan_that_cannot_be_says_why_and_another_may_follow),
         cmocka_unit_test(opening_takes_no_more_threads_than_there_are),
-        cmocka_unit_test(
-            a_plan_without_a_file_or_after_opening_ends_the_process),
+        cmocka_unit_test(a_plan_without_a_file_or_after_opening_ends_the_process),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

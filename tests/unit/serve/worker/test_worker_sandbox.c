@@ -22,8 +22,7 @@ static void a_file_that_is_no_model_is_refused(void **state)
     worker_spawn(bin("flotilla-engine"));
     say_open("tests/models/README.md");
     expect(FLO_WIRE_FAILED);
-    assert_int_equal(flo_wire_failed_code(&worker.got.failed),
-                     FLO_E_GGUF_MAGIC);
+    assert_int_equal(flo_wire_failed_code(&worker.got.failed), FLO_E_GGUF_MAGIC);
     assert_int_equal(worker_end(), 0);
 }
 
@@ -38,8 +37,7 @@ static void garbage_on_the_socket_ends_the_process(void **state)
 
 static void what_a_model_must_not_do_kills_its_process(void **state)
 {
-    static const char *const deeds[] = {"socket", "open", "exec",
-                                        "fork",   "code", "kill"};
+    static const char *const deeds[] = {"socket", "open", "exec", "fork", "code", "kill"};
     (void)state;
 #if defined(__SANITIZE_ADDRESS__)
     skip();

@@ -52,8 +52,7 @@ static void four_requests_go_forward_together(void **state)
         assert_int_equal(worker.got.type, FLO_WIRE_DONE);
         if (ended++ == 0) {
             for (int i = 1; i <= 4; i++) {
-                first_end_least =
-                    made[i] < first_end_least ? made[i] : first_end_least;
+                first_end_least = made[i] < first_end_least ? made[i] : first_end_least;
             }
         }
     }
@@ -75,8 +74,7 @@ static void a_form_is_filled_next_to_an_older_prompt(void **state)
     }
     prompt.generate.messages[0].content = TEXT(words);
     form.generate.grammar_kind = FLO_GRAMMAR_GBNF;
-    form.generate.grammar =
-        TEXT("root ::= [a-z] \"~^~^~^\" [a-z] \"~^~^~^\" [a-z]");
+    form.generate.grammar = TEXT("root ::= [a-z] \"~^~^~^\" [a-z] \"~^~^~^\" [a-z]");
     worker_open(MODEL);
     say(&form, -1); /* its prompt is known then */
     expect_end(2);
@@ -110,8 +108,7 @@ static struct flo_wire_message long_ask(uint32_t request, size_t bytes)
 
 /* PONG comes just before their first pass: the process may have said much
  * before that nobody has read. */
-static void say_both(const struct flo_wire_message *first,
-                     const struct flo_wire_message *second)
+static void say_both(const struct flo_wire_message *first, const struct flo_wire_message *second)
 {
     const struct flo_wire_message ping = {.type = FLO_WIRE_PING};
     hold();
@@ -146,8 +143,7 @@ static void a_short_prompt_passes_a_long_one_in_few_passes(void **state)
     for (int ended = 0; ended < 2;) {
         assert_true(hear());
         if (worker.got.type == FLO_WIRE_FAILED) {
-            fail_msg("%u: %.*s", worker.got.request,
-                     (int)worker.got.failed.what.bytes,
+            fail_msg("%u: %.*s", worker.got.request, (int)worker.got.failed.what.bytes,
                      worker.got.failed.what.data);
         }
         uint32_t request = worker.got.request;
@@ -162,9 +158,8 @@ static void a_short_prompt_passes_a_long_one_in_few_passes(void **state)
     }
     say(&stop, -1);
     expect_end(CLOCK);
-    print_message("%u tokens: %u passes; %u tokens: %u passes\n",
-                  done[LONG].tokens_in, at[LONG], done[SHORT].tokens_in,
-                  at[SHORT]);
+    print_message("%u tokens: %u passes; %u tokens: %u passes\n", done[LONG].tokens_in, at[LONG],
+                  done[SHORT].tokens_in, at[SHORT]);
     assert_in_range(done[LONG].tokens_in, 1390, 1410);
     assert_in_range(done[SHORT].tokens_in, 28, 32);
     assert_in_range(at[LONG], 1400 / 32, 1400 / 8);
@@ -212,8 +207,7 @@ static void answers_are_the_same_alone_and_together(void **state)
     hear_all(&together, 6);
     for (uint32_t i = 1; i <= 6; i++) {
         assert_int_equal(together.made[i], 60);
-        assert_memory_equal(together.ids[i], alone[i].ids[i],
-                            60 * sizeof(uint32_t));
+        assert_memory_equal(together.ids[i], alone[i].ids[i], 60 * sizeof(uint32_t));
     }
     assert_int_equal(worker_end(), 0);
 }
@@ -232,8 +226,8 @@ static void hear_first(struct heard *heard, uint32_t most)
 }
 
 /* The least, and the most, of what requests 1 to 5 have made since then. */
-static void made_since(const struct heard *heard, const uint32_t since[8],
-                       uint32_t *least, uint32_t *most)
+static void made_since(const struct heard *heard, const uint32_t since[8], uint32_t *least,
+                       uint32_t *most)
 {
     *least = UINT32_MAX;
     *most = 0;
@@ -295,8 +289,7 @@ static void a_user_takes_the_session_of_batch_work(void **state)
         made_since(&together, since, &least, &most);
     }
     for (uint32_t i = 1; i <= 6; i++) {
-        assert_memory_equal(together.ids[i], alone[i].ids[i],
-                            TOKENS * sizeof(uint32_t));
+        assert_memory_equal(together.ids[i], alone[i].ids[i], TOKENS * sizeof(uint32_t));
     }
     assert_int_equal(worker_end(), 0);
 }
@@ -351,8 +344,7 @@ static void the_same_beginning_is_computed_once(void **state)
     say(&m, -1);
     answer(again, sizeof(again));
     assert_string_equal(first, again);
-    assert_int_equal(worker.got.done.cached_tokens,
-                     worker.got.done.tokens_in - 1);
+    assert_int_equal(worker.got.done.cached_tokens, worker.got.done.tokens_in - 1);
     assert_true(worker.got.done.first_us >= worker.got.done.queue_us);
     assert_int_equal(worker_end(), 0);
 }
@@ -368,8 +360,7 @@ static const char *conversation(char letter)
 }
 
 /* Its answer is over; tokens that were there already. */
-static uint32_t cached_as(uint32_t priority, uint32_t request,
-                          const char *prompt)
+static uint32_t cached_as(uint32_t priority, uint32_t request, const char *prompt)
 {
     struct flo_wire_message m = ask(request, prompt);
     m.generate.priority = priority;
@@ -401,10 +392,9 @@ static uint32_t sessions_in(uint64_t bytes, uint32_t sessions)
     if (worker.got.type == FLO_WIRE_READY) {
         got = worker.got.ready.sessions;
         const struct flo_wire_ready *r = &worker.got.ready;
-        assert_true(bytes == 0 ||
-                    r->weights_bytes + r->kv_bytes + r->scratch_bytes +
-                            r->vocabulary_bytes + r->request_bytes <=
-                        bytes);
+        assert_true(bytes == 0 || r->weights_bytes + r->kv_bytes + r->scratch_bytes +
+                                          r->vocabulary_bytes + r->request_bytes <=
+                                      bytes);
     }
     worker_end();
     return got;
@@ -534,10 +524,8 @@ int main(void)
         cmocka_unit_test(conversations_in_turn_keep_their_sessions),
         cmocka_unit_test(the_conversation_of_longest_ago_gives_way),
         cmocka_unit_test(batch_work_leaves_users_their_sessions),
-        cmocka_unit_test(
-            a_conversation_outlasts_requests_that_nobody_continues),
-        cmocka_unit_test(
-            conversations_that_ended_do_not_keep_sessions_for_ever),
+        cmocka_unit_test(a_conversation_outlasts_requests_that_nobody_continues),
+        cmocka_unit_test(conversations_that_ended_do_not_keep_sessions_for_ever),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

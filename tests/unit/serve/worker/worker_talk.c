@@ -25,8 +25,7 @@ void worker_spawn(const char *path)
     struct timeval limit = {.tv_sec = WAITS_HANG_S};
     const char *argv[] = {path, "worker", "preferred", NULL};
     worker.bytes = worker.used = 0;
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair),
-                     0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
     if (flo_process_spawn(argv, pair[1], &worker.pid, &err) < 0) {
         fail_msg("%s: %s", path, err.what);
     }
@@ -43,8 +42,7 @@ int worker_end(void)
     return status;
 }
 
-void say_with(const struct flo_wire_message *message, const int *fds,
-              size_t count)
+void say_with(const struct flo_wire_message *message, const int *fds, size_t count)
 {
     struct flo_buf out = {0};
     assert_int_equal(flo_wire_write(&out, message, NULL), 0);
@@ -60,8 +58,7 @@ void say_with(const struct flo_wire_message *message, const int *fds,
         c->cmsg_len = CMSG_LEN(count * sizeof(int));
         memcpy(CMSG_DATA(c), fds, count * sizeof(int));
     }
-    assert_int_equal(sendmsg(worker.fd, &head, MSG_NOSIGNAL),
-                     (ssize_t)out.bytes);
+    assert_int_equal(sendmsg(worker.fd, &head, MSG_NOSIGNAL), (ssize_t)out.bytes);
     flo_buf_deinit(&out);
 }
 
@@ -77,8 +74,7 @@ bool hear(void)
     worker.bytes -= worker.used;
     worker.used = 0;
     for (;;) {
-        ptrdiff_t n =
-            flo_wire_read(worker.data, worker.bytes, &worker.got, &err);
+        ptrdiff_t n = flo_wire_read(worker.data, worker.bytes, &worker.got, &err);
         if (n < 0) {
             fail_msg("%s", err.what);
         }
@@ -86,8 +82,8 @@ bool hear(void)
             worker.used = (size_t)n;
             return true;
         }
-        ssize_t got = recv(worker.fd, worker.data + worker.bytes,
-                           sizeof(worker.data) - worker.bytes, 0);
+        ssize_t got =
+            recv(worker.fd, worker.data + worker.bytes, sizeof(worker.data) - worker.bytes, 0);
         if (got < 0 && errno == EINTR) {
             continue;
         }
@@ -103,9 +99,7 @@ void expect(enum flo_wire_type type)
     assert_true(hear());
     if (worker.got.type != type) {
         fail_msg("got %s %.*s", flo_wire_type_name((int)worker.got.type),
-                 worker.got.type == FLO_WIRE_FAILED
-                     ? (int)worker.got.failed.what.bytes
-                     : 0,
+                 worker.got.type == FLO_WIRE_FAILED ? (int)worker.got.failed.what.bytes : 0,
                  worker.got.failed.what.data);
     }
 }
@@ -148,12 +142,10 @@ void answer(char *text, size_t size)
     size_t n = 0;
     for (;;) {
         assert_true(hear());
-        struct flo_wire_text piece = worker.got.type == FLO_WIRE_DONE
-                                         ? worker.got.done.text
-                                         : worker.got.token.text;
+        struct flo_wire_text piece =
+            worker.got.type == FLO_WIRE_DONE ? worker.got.done.text : worker.got.token.text;
         if (worker.got.type == FLO_WIRE_FAILED) {
-            fail_msg("%.*s", (int)worker.got.failed.what.bytes,
-                     worker.got.failed.what.data);
+            fail_msg("%.*s", (int)worker.got.failed.what.bytes, worker.got.failed.what.data);
         }
         assert_true(n + piece.bytes < size);
         if (piece.bytes > 0) {
@@ -193,8 +185,7 @@ void hear_all(struct heard *heard, int count)
     }
 }
 
-struct flo_wire_message ask_many(uint32_t request, uint32_t tokens,
-                                 enum flo_wire_priority priority)
+struct flo_wire_message ask_many(uint32_t request, uint32_t tokens, enum flo_wire_priority priority)
 {
     static char prompts[8][600];
     for (int i = 0; i < 590; i++) {

@@ -30,8 +30,7 @@ void worker_open(const char *model);
 int worker_end(void);
 
 /* A frame, with descriptors next to it. */
-void say_with(const struct flo_wire_message *message, const int *fds,
-              size_t count);
+void say_with(const struct flo_wire_message *message, const int *fds, size_t count);
 /* The same with one, or (-1) none. */
 void say(const struct flo_wire_message *message, int fd);
 void say_open(const char *path);

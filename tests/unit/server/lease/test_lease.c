@@ -10,11 +10,10 @@
 
 #define T 1000000 /* now, at the begin of each scene */
 
-static const struct flo_lease_row held = {
-    .epoch = 7, .beat = 40, .is_held = true};
+static const struct flo_lease_row held = {.epoch = 7, .beat = 40, .is_held = true};
 
-static void looks_and_sees(struct flo_lease *lease,
-                           const struct flo_lease_row *row, uint64_t now_ms)
+static void looks_and_sees(struct flo_lease *lease, const struct flo_lease_row *row,
+                           uint64_t now_ms)
 {
     assert_int_equal(flo_lease_next(lease, now_ms), FLO_LEASE_LOOK);
     flo_lease_saw(lease, row, now_ms);
@@ -64,8 +63,7 @@ static void who_lacks_what_a_leader_must_have_looks_on(void **state)
         assert_int_equal(flo_lease_next(&lease, at), FLO_LEASE_WAIT);
     }
     lease.is_unfit = false;
-    assert_int_equal(flo_lease_next(&lease, T + 3 * FLO_LEASE_MS),
-                     FLO_LEASE_TAKE);
+    assert_int_equal(flo_lease_next(&lease, T + 3 * FLO_LEASE_MS), FLO_LEASE_TAKE);
 }
 
 static void a_wrong_clock_leads_where_nobody_else_would(void **state)
@@ -95,8 +93,7 @@ static void a_beat_makes_a_follower_wait_again(void **state)
     looks_and_sees(&lease, &row, T + FLO_LEASE_MS - 1);
     assert_int_equal(lease.seen_ms, T + FLO_LEASE_MS - 1);
     looks_and_sees(&lease, &row, T + 2 * FLO_LEASE_MS - 2);
-    assert_int_equal(flo_lease_next(&lease, T + 2 * FLO_LEASE_MS - 1),
-                     FLO_LEASE_TAKE);
+    assert_int_equal(flo_lease_next(&lease, T + 2 * FLO_LEASE_MS - 1), FLO_LEASE_TAKE);
 }
 
 static void a_claim_that_another_was_faster_with_follows(void **state)
@@ -123,8 +120,7 @@ static void a_claim_without_an_answer_is_waited_out(void **state)
     flo_lease_unanswered(&lease);
     row.epoch++, row.beat++;
     looks_and_sees(&lease, &row, T + FLO_LEASE_MS);
-    assert_int_equal(flo_lease_next(&lease, T + FLO_LEASE_MS + 400),
-                     FLO_LEASE_WAIT);
+    assert_int_equal(flo_lease_next(&lease, T + FLO_LEASE_MS + 400), FLO_LEASE_WAIT);
     looks_and_sees(&lease, &row, T + FLO_LEASE_MS + 500);
     assert_false(flo_lease_leads(&lease, T + FLO_LEASE_MS + 500));
 }
@@ -171,8 +167,7 @@ static void a_leader_whose_row_is_another_s_stops_at_once(void **state)
 static void a_leader_waits_for_an_answer_while_beats_come(void **state)
 {
     struct flo_lease lease = {.state = FLO_LEASE_LEADER,
-                              .until_ms =
-                                  10000 + FLO_LEASE_MS - FLO_LEASE_MARGIN_MS};
+                              .until_ms = 10000 + FLO_LEASE_MS - FLO_LEASE_MARGIN_MS};
     uint64_t unheard_ms = 10000 + FLO_LEASE_UNHEARD_MS;
 
     (void)state;
@@ -182,8 +177,7 @@ static void a_leader_waits_for_an_answer_while_beats_come(void **state)
     assert_false(flo_lease_may_wait(&lease, false, unheard_ms));
     /* A commit: exactly as long as it leads. */
     for (uint64_t now_ms = 10000; now_ms < 16000; now_ms += 7) {
-        assert_int_equal(flo_lease_may_wait(&lease, true, now_ms),
-                         flo_lease_leads(&lease, now_ms));
+        assert_int_equal(flo_lease_may_wait(&lease, true, now_ms), flo_lease_leads(&lease, now_ms));
     }
     lease.state = FLO_LEASE_ENDED;
     assert_false(flo_lease_may_wait(&lease, true, 10000));
@@ -194,19 +188,13 @@ static void a_controller_is_where_its_row_and_its_lease_say(void **state)
     (void)state;
     assert_int_equal(flo_lease_place_of(true, true, false, 0), FLO_LEASE_LEADS);
     /* Its own row may be old: it is the one that answers. */
-    assert_int_equal(flo_lease_place_of(true, true, false, FLO_LEASE_FORGET_MS),
-                     FLO_LEASE_LEADS);
-    assert_int_equal(flo_lease_place_of(true, false, false, 0),
-                     FLO_LEASE_WAITS);
-    assert_int_equal(
-        flo_lease_place_of(false, true, false, FLO_LEASE_SILENT_MS - 1),
-        FLO_LEASE_STANDS);
-    assert_int_equal(
-        flo_lease_place_of(false, true, false, FLO_LEASE_SILENT_MS),
-        FLO_LEASE_SILENT);
+    assert_int_equal(flo_lease_place_of(true, true, false, FLO_LEASE_FORGET_MS), FLO_LEASE_LEADS);
+    assert_int_equal(flo_lease_place_of(true, false, false, 0), FLO_LEASE_WAITS);
+    assert_int_equal(flo_lease_place_of(false, true, false, FLO_LEASE_SILENT_MS - 1),
+                     FLO_LEASE_STANDS);
+    assert_int_equal(flo_lease_place_of(false, true, false, FLO_LEASE_SILENT_MS), FLO_LEASE_SILENT);
     /* A leader that was killed, as soon as another leads. */
-    assert_int_equal(flo_lease_place_of(false, true, true, 1),
-                     FLO_LEASE_SILENT);
+    assert_int_equal(flo_lease_place_of(false, true, true, 1), FLO_LEASE_SILENT);
     for (int place = 0; place < FLO_LEASE_PLACES; place++) {
         assert_non_null(flo_lease_place_word((enum flo_lease_place)place));
     }

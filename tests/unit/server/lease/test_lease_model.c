@@ -63,8 +63,7 @@ static void note(struct ranks *ranks, uint64_t value)
     if (i < ranks->count && ranks->values[i] == value) {
         return;
     }
-    memmove(&ranks->values[i + 1], &ranks->values[i],
-            (ranks->count - i) * sizeof(value));
+    memmove(&ranks->values[i + 1], &ranks->values[i], (ranks->count - i) * sizeof(value));
     ranks->values[i] = value;
     ranks->count++;
     assert_true(ranks->count < 16);
@@ -185,8 +184,7 @@ static uint8_t *pack_row(uint8_t *to, const struct flo_lease_row *row)
 
 static uint8_t *pack_question(uint8_t *to, const struct question *question)
 {
-    *to++ = (uint8_t)(question->what << 2 | question->is_done << 1 |
-                      question->is_changed);
+    *to++ = (uint8_t)(question->what << 2 | question->is_done << 1 | question->is_changed);
     *to++ = (uint8_t)question->epoch;
     *to++ = (uint8_t)question->beat;
     return pack_row(to, &question->row);
@@ -199,8 +197,7 @@ static struct packed pack(const struct world *world)
 
     for (size_t i = 0; i < NODES; i++) {
         const struct flo_lease *lease = &world->nodes[i].lease;
-        *to++ = (uint8_t)(lease->state << 2 | lease->is_asking << 1 |
-                          lease->has_seen);
+        *to++ = (uint8_t)(lease->state << 2 | lease->is_asking << 1 | lease->has_seen);
         *to++ = (uint8_t)lease->epoch;
         to = pack_row(to, &lease->row);
         *to++ = (uint8_t)((NOW - lease->seen_ms) / SECOND);
@@ -237,10 +234,8 @@ static void keep(struct states *states, struct world world)
     }
     if (states->count == states->room) {
         states->room = 2 * states->room + 1024;
-        states->worlds =
-            realloc(states->worlds, states->room * sizeof(*states->worlds));
-        states->packed =
-            realloc(states->packed, states->room * sizeof(*states->packed));
+        states->worlds = realloc(states->worlds, states->room * sizeof(*states->worlds));
+        states->packed = realloc(states->packed, states->room * sizeof(*states->packed));
         assert_true(states->worlds != NULL && states->packed != NULL);
     }
     assert_true(states->count < STATES_MAX / 2);
@@ -251,8 +246,7 @@ static void keep(struct states *states, struct world world)
 
 /* ---- moves ---- */
 
-static void carry_out(struct world *world, struct question *question,
-                      enum fault fault)
+static void carry_out(struct world *world, struct question *question, enum fault fault)
 {
     struct flo_lease_row *row = &world->row;
 
@@ -264,9 +258,8 @@ static void carry_out(struct world *world, struct question *question,
         question->is_changed = row->epoch == question->epoch;
         row->beat += question->is_changed;
     } else if (question->what == FLO_LEASE_TAKE) {
-        question->is_changed =
-            fault == TAKES_WITHOUT_LOOKING ||
-            (row->epoch == question->epoch && row->beat == question->beat);
+        question->is_changed = fault == TAKES_WITHOUT_LOOKING ||
+                               (row->epoch == question->epoch && row->beat == question->beat);
         row->epoch += question->is_changed;
         row->beat += question->is_changed;
         row->is_held = row->is_held || question->is_changed;
@@ -291,18 +284,16 @@ static void step(struct states *states, struct world world, size_t i)
     enum flo_lease_do what = flo_lease_next(&node->lease, NOW);
 
     if (what != FLO_LEASE_WAIT && what != FLO_LEASE_STOP) {
-        node->asked = (struct question){
-            .what = (uint8_t)what,
-            .epoch = what == FLO_LEASE_TAKE   ? node->lease.row.epoch
-                     : what == FLO_LEASE_BEAT ? node->lease.epoch
-                                              : 0,
-            .beat = what == FLO_LEASE_TAKE ? node->lease.row.beat : 0};
+        node->asked = (struct question){.what = (uint8_t)what,
+                                        .epoch = what == FLO_LEASE_TAKE   ? node->lease.row.epoch
+                                                 : what == FLO_LEASE_BEAT ? node->lease.epoch
+                                                                          : 0,
+                                        .beat = what == FLO_LEASE_TAKE ? node->lease.row.beat : 0};
     }
     keep(states, world);
 }
 
-static void moves_of(struct states *states, const struct world *from, size_t i,
-                     enum fault fault)
+static void moves_of(struct states *states, const struct world *from, size_t i, enum fault fault)
 {
     const struct node *node = &from->nodes[i];
     struct world world = *from;
@@ -334,8 +325,7 @@ static void moves_of(struct states *states, const struct world *from, size_t i,
     }
 }
 
-static void come_late(struct states *states, const struct world *from,
-                      enum fault fault)
+static void come_late(struct states *states, const struct world *from, enum fault fault)
 {
     struct world world = *from;
 
@@ -367,9 +357,8 @@ static bool is_good(const struct world *world, enum fault fault)
 
     for (size_t i = 0; i < NODES; i++) {
         const struct flo_lease *lease = &world->nodes[i].lease;
-        bool leads = fault == IGNORES_ITS_CLOCK
-                         ? lease->state == FLO_LEASE_LEADER
-                         : flo_lease_leads(lease, NOW);
+        bool leads = fault == IGNORES_ITS_CLOCK ? lease->state == FLO_LEASE_LEADER
+                                                : flo_lease_leads(lease, NOW);
         leaders += leads;
         if (leads && lease->epoch != world->row.epoch) {
             return false;
@@ -420,8 +409,7 @@ static void two_never_lead_in_any_order_of_events(void **state)
     for (size_t i = 0; i < states.count; i++) {
         led += flo_lease_leads(&states.worlds[i].nodes[1].lease, NOW);
     }
-    print_message("%zu states, the second controller leads in %zu\n",
-                  states.count, led);
+    print_message("%zu states, the second controller leads in %zu\n", states.count, led);
     assert_int_equal(states.bad, 0);
     assert_true(led > 1000);
     end(&states);

@@ -34,19 +34,17 @@ struct cluster {
 };
 
 /* A slow server is no server that is gone. */
-static inline void cluster_address(const struct cluster *cluster,
-                                   const char *dir, char *out, size_t bytes)
+static inline void cluster_address(const struct cluster *cluster, const char *dir, char *out,
+                                   size_t bytes)
 {
-    snprintf(out, bytes,
-             "postgresql:///%s?host=%s&user=flotilla&connect_timeout=%d",
+    snprintf(out, bytes, "postgresql:///%s?host=%s&user=flotilla&connect_timeout=%d",
              cluster->database, dir, WAITS_HANG_S);
 }
 
 static inline void cluster_name(struct cluster *cluster, const char *database)
 {
     snprintf(cluster->database, sizeof(cluster->database), "%s", database);
-    cluster_address(cluster, cluster->dir, cluster->address,
-                    sizeof(cluster->address));
+    cluster_address(cluster, cluster->dir, cluster->address, sizeof(cluster->address));
 }
 
 /* The script's exit code. */
@@ -59,17 +57,15 @@ static inline int cluster_script(const char *what, const char *dir)
         execl("tests/postgresql.sh", "postgresql.sh", what, dir, (char *)NULL);
         _exit(127);
     }
-    return waitpid(pid, &status, 0) == pid && WIFEXITED(status)
-               ? WEXITSTATUS(status)
-               : 1;
+    return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
 
 static inline void cluster_run(struct cluster *cluster)
 {
     cluster->pid = fork();
     if (cluster->pid == 0) {
-        execl("tests/postgresql.sh", "postgresql.sh", "run", cluster->dir,
-              cluster->fsync, (char *)NULL);
+        execl("tests/postgresql.sh", "postgresql.sh", "run", cluster->dir, cluster->fsync,
+              (char *)NULL);
         _exit(127);
     }
 }
@@ -89,8 +85,7 @@ static inline bool cluster_answers(struct cluster *cluster, struct flo_pg **out)
 {
     static const char *const greeting[] = {NULL};
 
-    if (cluster->pid > 0 &&
-        waitpid(cluster->pid, NULL, WNOHANG) == cluster->pid) {
+    if (cluster->pid > 0 && waitpid(cluster->pid, NULL, WNOHANG) == cluster->pid) {
         cluster_run(cluster);
     }
     return flo_pg_open(cluster->address, greeting, out, NULL) == 0;
@@ -157,8 +152,7 @@ static inline bool cluster_read_dir(struct cluster *cluster, const char *place)
     if (flo_file_read(path, sizeof(cluster->dir), &text, &bytes, NULL) < 0) {
         return false;
     }
-    snprintf(cluster->dir, sizeof(cluster->dir), "%.*s",
-             (int)strcspn(text, "\n"), text);
+    snprintf(cluster->dir, sizeof(cluster->dir), "%.*s", (int)strcspn(text, "\n"), text);
     return true;
 }
 
@@ -185,8 +179,7 @@ static inline int cluster_share(struct cluster *cluster)
     uint64_t number;
 
     setenv("FLOTILLA_BUILD", FLOTILLA_BUILD, 1);
-    snprintf(place, sizeof(place), FLOTILLA_BUILD "/postgresql-%u",
-             (unsigned)getuid());
+    snprintf(place, sizeof(place), FLOTILLA_BUILD "/postgresql-%u", (unsigned)getuid());
     cluster->users = cluster_lock(place);
     if (cluster->users < 0) {
         return cluster_start(cluster);
@@ -217,8 +210,7 @@ static inline void cluster_stop(struct cluster *cluster)
         return;
     }
     if (cluster->database[0] != '\0') {
-        snprintf(sql, sizeof(sql), "DROP DATABASE %s WITH (FORCE)",
-                 cluster->database);
+        snprintf(sql, sizeof(sql), "DROP DATABASE %s WITH (FORCE)", cluster->database);
         cluster_name(cluster, "postgres");
         cluster_tell(cluster, sql);
     }
@@ -229,18 +221,16 @@ static inline void cluster_stop(struct cluster *cluster)
  * to make them. */
 static inline void cluster_empty(struct cluster *cluster)
 {
-    cluster_tell(
-        cluster,
-        "DO $$ DECLARE name text; BEGIN"
-        " IF to_regclass('flotilla_lease') IS NULL THEN RETURN; END IF;"
-        " FOR name IN SELECT tablename FROM pg_tables WHERE schemaname ="
-        " 'public' AND tablename NOT IN ('flotilla_schema', 'flotilla_lease')"
-        " LOOP EXECUTE format('DELETE FROM %I', name); END LOOP;"
-        " FOR name IN SELECT sequencename FROM pg_sequences WHERE schemaname ="
-        " 'public' AND last_value IS NOT NULL"
-        " LOOP EXECUTE format('ALTER SEQUENCE %I RESTART', name); END LOOP;"
-        " UPDATE flotilla_lease SET epoch = 0, beat = 0, held = 0, n = 0,"
-        " holder = '', people = '', devices = '', authority = ''; END $$");
+    cluster_tell(cluster, "DO $$ DECLARE name text; BEGIN"
+                          " IF to_regclass('flotilla_lease') IS NULL THEN RETURN; END IF;"
+                          " FOR name IN SELECT tablename FROM pg_tables WHERE schemaname ="
+                          " 'public' AND tablename NOT IN ('flotilla_schema', 'flotilla_lease')"
+                          " LOOP EXECUTE format('DELETE FROM %I', name); END LOOP;"
+                          " FOR name IN SELECT sequencename FROM pg_sequences WHERE schemaname ="
+                          " 'public' AND last_value IS NOT NULL"
+                          " LOOP EXECUTE format('ALTER SEQUENCE %I RESTART', name); END LOOP;"
+                          " UPDATE flotilla_lease SET epoch = 0, beat = 0, held = 0, n = 0,"
+                          " holder = '', people = '', devices = '', authority = ''; END $$");
 }
 
 /* A database without tables. */
@@ -251,8 +241,7 @@ static inline void cluster_clean(struct cluster *cluster)
 }
 
 /* Sessions of that name on this database. */
-static inline int64_t cluster_sessions(struct cluster *cluster,
-                                       const char *name)
+static inline int64_t cluster_sessions(struct cluster *cluster, const char *name)
 {
     char sql[192];
 
@@ -265,8 +254,7 @@ static inline int64_t cluster_sessions(struct cluster *cluster,
 }
 
 /* Returns when they have ended. */
-static inline void cluster_end_sessions(struct cluster *cluster,
-                                        const char *name)
+static inline void cluster_end_sessions(struct cluster *cluster, const char *name)
 {
     char sql[224];
 

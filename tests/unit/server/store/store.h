@@ -37,35 +37,32 @@ static inline struct flo_fleet_store *store_of(void **state)
 #ifdef OVER_POSTGRESQL
 /* Every wait ends by what it waits for: a slow server is no fault. */
 #define HANG_MS (WAITS_HANG_S * UINT64_C(1000))
-#define PATIENT_LIMITS                                                         \
-    {                                                                          \
-        .pg = {.again_ms = 1,                                                  \
-               .hurry_ms = HANG_MS,                                            \
-               .answer_ms = HANG_MS,                                           \
-               .heed_ms = HANG_MS,                                             \
-               .look_ms = 1},                                                  \
-        .pause_ms = 1, .ask_ms = HANG_MS, .statement_ms = HANG_MS,             \
-        .lock_ms = HANG_MS, .idle_ms = HANG_MS                                 \
+#define PATIENT_LIMITS                                                                             \
+    {                                                                                              \
+        .pg = {.again_ms = 1,                                                                      \
+               .hurry_ms = HANG_MS,                                                                \
+               .answer_ms = HANG_MS,                                                               \
+               .heed_ms = HANG_MS,                                                                 \
+               .look_ms = 1},                                                                      \
+        .pause_ms = 1, .ask_ms = HANG_MS, .statement_ms = HANG_MS, .lock_ms = HANG_MS,             \
+        .idle_ms = HANG_MS                                                                         \
     }
 static const struct flo_postgresql_limits patient_limits = PATIENT_LIMITS;
 
 /* NULL limits: PATIENT_LIMITS. */
 static inline int open_postgresql(const char *address, uint64_t epoch,
                                   const struct flo_postgresql_limits *limits,
-                                  struct flo_fleet_store **out,
-                                  struct flo_err *err)
+                                  struct flo_fleet_store **out, struct flo_err *err)
 {
     struct flo_store_engine *engine = NULL;
-    int rv = flo_postgresql_open(address, epoch,
-                                 limits != NULL ? limits : &patient_limits,
-                                 &engine, err);
+    int rv = flo_postgresql_open(address, epoch, limits != NULL ? limits : &patient_limits, &engine,
+                                 err);
 
     return rv < 0 ? rv : flo_fleet_over(engine, out, err);
 }
 #endif
 
-static inline int open_unsealed(const char *dir, struct flo_fleet_store **out,
-                                struct flo_err *err)
+static inline int open_unsealed(const char *dir, struct flo_fleet_store **out, struct flo_err *err)
 {
 #ifdef OVER_POSTGRESQL
     if (flo_postgresql_is(dir)) {
@@ -75,8 +72,7 @@ static inline int open_unsealed(const char *dir, struct flo_fleet_store **out,
     return flo_fleet_open(dir, 0, out, err);
 }
 
-static inline int open_engine(const char *dir, struct flo_fleet_store **out,
-                              struct flo_err *err)
+static inline int open_engine(const char *dir, struct flo_fleet_store **out, struct flo_err *err)
 {
     static const uint8_t key[FLO_DIGEST_BYTES] = {1};
     int rv = open_unsealed(dir, out, err);
@@ -95,8 +91,7 @@ static inline int open_store(void **state, const char *dir)
     assert_non_null(fixture);
     flo_log_level_set(FLO_LOG_ERROR);
     if (dir == NULL) {
-        snprintf(fixture->dir, sizeof(fixture->dir),
-                 "/tmp/flotilla-store-XXXXXX");
+        snprintf(fixture->dir, sizeof(fixture->dir), "/tmp/flotilla-store-XXXXXX");
         assert_non_null(mkdtemp(fixture->dir));
         dir = fixture->dir;
     }
@@ -107,8 +102,8 @@ static inline int open_store(void **state, const char *dir)
     return 0;
 }
 
-static inline int add_device(struct flo_fleet_store *store, const char *id,
-                             const char *name, const char *group)
+static inline int add_device(struct flo_fleet_store *store, const char *id, const char *name,
+                             const char *group)
 {
     char groups[2][FLO_NAME_MAX + 1] = {"all"};
     struct flo_err err = {0};
@@ -120,8 +115,7 @@ static inline int add_device(struct flo_fleet_store *store, const char *id,
                                       .enrolled_at_ms = 5};
 
     snprintf(groups[1], sizeof(groups[1]), "%s", group);
-    return flo_fleet_device_add(
-        store, &device, (const char(*)[FLO_NAME_MAX + 1]) groups, 2, &err);
+    return flo_fleet_device_add(store, &device, (const char(*)[FLO_NAME_MAX + 1]) groups, 2, &err);
 }
 
 static inline int in_memory(void **state)
@@ -155,22 +149,21 @@ static inline int in_postgresql(void **state)
 }
 
 #define IN_OTHER in_postgresql /* than in memory */
-#define OVER_ALL(test)                                                         \
-    {                                                                          \
-        "in postgresql: " #test, test, in_postgresql, close_store, NULL        \
+#define OVER_ALL(test)                                                                             \
+    {                                                                                              \
+        "in postgresql: " #test, test, in_postgresql, close_store, NULL                            \
     }
 #else
 #define IN_OTHER in_sqlite
-#define OVER_ALL(test)                                                         \
-    {"in memory: " #test, test, in_memory, close_store, NULL},                 \
-    {                                                                          \
-        "in sqlite: " #test, test, in_sqlite, close_store, NULL                \
+#define OVER_ALL(test)                                                                             \
+    {"in memory: " #test, test, in_memory, close_store, NULL},                                     \
+    {                                                                                              \
+        "in sqlite: " #test, test, in_sqlite, close_store, NULL                                    \
     }
 #endif
 
 /* Ends the program: run its tests. */
-static inline int run_over_all(const char *name, const struct CMUnitTest *tests,
-                               size_t count)
+static inline int run_over_all(const char *name, const struct CMUnitTest *tests, size_t count)
 {
     int rv = 0;
 
@@ -205,8 +198,7 @@ static inline void commit(struct flo_fleet_store *store)
     }
 }
 
-static inline int take_online(void *context,
-                              const struct flo_fleet_device *device)
+static inline int take_online(void *context, const struct flo_fleet_device *device)
 {
     *(bool *)context = device->is_online;
     return 0;
@@ -216,15 +208,13 @@ static inline bool is_online(struct flo_fleet_store *store, const char *device)
 {
     bool online = false;
 
-    assert_int_equal(
-        flo_fleet_device_get(store, device, take_online, &online, NULL), 0);
+    assert_int_equal(flo_fleet_device_get(store, device, take_online, &online, NULL), 0);
     return online;
 }
 
 /* ---- all that is stored, as text ---- */
 
-static inline void dump_value(const struct flo_row *row, enum flo_field field,
-                              struct flo_buf *out)
+static inline void dump_value(const struct flo_row *row, enum flo_field field, struct flo_buf *out)
 {
     char digest[FLO_DIGEST_TEXT];
     struct flo_digest value;
@@ -236,16 +226,14 @@ static inline void dump_value(const struct flo_row *row, enum flo_field field,
         flo_digest_text(&value, digest);
         flo_buf_printf(out, " %s", digest);
     } else {
-        flo_buf_printf(out, " %llu",
-                       (unsigned long long)flo_row_number(row, field));
+        flo_buf_printf(out, " %llu", (unsigned long long)flo_row_number(row, field));
     }
 }
 
 static inline int dump_row(void *context, const struct flo_row *row)
 {
     flo_buf_text(context, flo_tables[row->table].word);
-    for (int field = flo_tables[row->table].first;
-         field < flo_tables[row->table].end; field++) {
+    for (int field = flo_tables[row->table].first; field < flo_tables[row->table].end; field++) {
         dump_value(row, (enum flo_field)field, context);
     }
     flo_buf_text(context, "\n");
@@ -261,8 +249,7 @@ static inline struct flo_buf dump(struct flo_fleet_store *store)
     for (int table = 0; table < FLO_TABLES; table++) {
         struct flo_query query = {.table = (enum flo_table)table};
         for (int key = 0; key < flo_tables[table].keys; key++) {
-            query.sorts[query.sort_count++].field =
-                (enum flo_field)(flo_tables[table].first + key);
+            query.sorts[query.sort_count++].field = (enum flo_field)(flo_tables[table].first + key);
         }
         if (flo_fleet_find(store, &query, dump_row, &out, &err) < 0) {
             fail_msg("%s: %s", flo_tables[table].word, err.what);

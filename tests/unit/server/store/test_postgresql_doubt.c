@@ -58,8 +58,7 @@ static struct sockaddr_un socket_in(const char *dir)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
 
-    snprintf(address.sun_path, sizeof(address.sun_path), "%s/.s.PGSQL.5432",
-             dir);
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s/.s.PGSQL.5432", dir);
     return address;
 }
 
@@ -132,8 +131,7 @@ static struct flo_fleet_store *lead(void)
     return lead_within(HANG_MS);
 }
 
-static int change(struct flo_fleet_store *store, const char *value,
-                  struct flo_err *err)
+static int change(struct flo_fleet_store *store, const char *value, struct flo_err *err)
 {
     begin(store);
     assert_int_equal(flo_fleet_setting_set(store, "a", value, err), 0);
@@ -167,8 +165,7 @@ static bool stands(const char *value)
 {
     char sql[96];
 
-    snprintf(sql, sizeof(sql),
-             "SELECT count(*) FROM setting WHERE name = 'a' AND value = '%s'",
+    snprintf(sql, sizeof(sql), "SELECT count(*) FROM setting WHERE name = 'a' AND value = '%s'",
              value);
     return cluster_number(&cluster, sql) == 1;
 }
@@ -229,8 +226,7 @@ static void a_commit_that_never_came_leaves_the_epoch(void **state)
     struct flo_pg *other = cluster_connect(&cluster);
     /* A transaction of somebody else holds the row. */
     assert_int_equal(flo_pg_run(other, "BEGIN", FLO_DB_NONE, NULL, NULL), 0);
-    assert_int_equal(flo_pg_run(other, "UPDATE flotilla_lease SET n = n",
-                                FLO_DB_NONE, NULL, NULL),
+    assert_int_equal(flo_pg_run(other, "UPDATE flotilla_lease SET n = n", FLO_DB_NONE, NULL, NULL),
                      0);
     hold();
     limits.pg.answer_ms = 1;
@@ -261,13 +257,11 @@ static void a_server_that_says_nothing_is_given_up(void **state)
     begin(store);
     hold();
     limits.pg.answer_ms = 50;
-    assert_int_equal(
-        flo_fleet_setting_get(store, "a", value, sizeof(value), &err),
-        FLO_E_DB_UNREACHABLE);
+    assert_int_equal(flo_fleet_setting_get(store, "a", value, sizeof(value), &err),
+                     FLO_E_DB_UNREACHABLE);
     assert_true(waited_ms(&err) >= 50);
     flo_fleet_roll_back(store);
-    limits.pg.answer_ms =
-        HANG_MS; /* a connection is not waited for like that */
+    limits.pg.answer_ms = HANG_MS; /* a connection is not waited for like that */
     for (int i = 0; i < 3; i++) {
         assert_int_equal(flo_fleet_begin(store, &err), FLO_E_DB_UNREACHABLE);
     }
@@ -318,9 +312,8 @@ static void a_statement_ends_when_the_server_is_said_to_be_gone(void **state)
     word = (struct word){.statements = true, .commits = true, .changes_at = 4};
     hold();
     limits.pg.heed_ms = 50; /* answer_ms is a hang */
-    assert_int_equal(
-        flo_fleet_setting_get(store, "a", value, sizeof(value), &err),
-        FLO_E_DB_UNREACHABLE);
+    assert_int_equal(flo_fleet_setting_get(store, "a", value, sizeof(value), &err),
+                     FLO_E_DB_UNREACHABLE);
     assert_true(waited_ms(&err) >= 50);
     assert_int_equal(word.asked[0], 4);
     assert_int_equal(word.asked[1], 0);

@@ -5,8 +5,8 @@
 #include "server-stub/store/fleet.h"
 #include "tests/unit/server/store/store.h"
 
-static int setting(struct flo_fleet_store *store, const char *name,
-                   const char *value, struct flo_err *err)
+static int setting(struct flo_fleet_store *store, const char *name, const char *value,
+                   struct flo_err *err)
 {
     return flo_fleet_setting_set(store, name, value, err);
 }
@@ -55,8 +55,7 @@ static void begin_again(struct flo_fleet_store *store)
     WAIT_UNTIL(flo_fleet_begin(store, &err) == 0);
 }
 
-static void
-a_server_that_is_killed_loses_nothing_that_was_committed(void **state)
+static void a_server_that_is_killed_loses_nothing_that_was_committed(void **state)
 {
     struct flo_fleet_store *store = store_of(state);
     struct flo_err err = {0};
@@ -82,8 +81,7 @@ static int count_one(void *context, const struct flo_select_device *device)
     return 0;
 }
 
-static int selected(struct flo_fleet_store *store, int *count,
-                    struct flo_err *err)
+static int selected(struct flo_fleet_store *store, int *count, struct flo_err *err)
 {
     *count = 0;
     return flo_fleet_select(store, NULL, 0, 1000000, count_one, count, err);
@@ -104,8 +102,7 @@ static void a_device_is_there_again_when_the_server_is(void **state)
     assert_int_equal(selected(store, &count, &err), 0);
     assert_int_equal(count, 1);
     begin(store);
-    assert_int_equal(
-        flo_fleet_device_online(store, DEVICE, true, &is_news, &err), 0);
+    assert_int_equal(flo_fleet_device_online(store, DEVICE, true, &is_news, &err), 0);
     cluster_kill(&own, SIGQUIT);
     flo_fleet_roll_back(store);
     assert_int_equal(selected(store, &count, &err), FLO_E_DB_UNREACHABLE);
@@ -126,9 +123,8 @@ static void a_session_that_ends_in_a_transaction_takes_it_back(void **state)
     begin(store);
     assert_int_equal(setting(store, "b", "1", &err), 0);
     cluster_end_sessions(&cluster, "flotilla-controller");
-    assert_int_equal(
-        flo_fleet_setting_get(store, "b", value, sizeof(value), &err),
-        FLO_E_DB_UNREACHABLE);
+    assert_int_equal(flo_fleet_setting_get(store, "b", value, sizeof(value), &err),
+                     FLO_E_DB_UNREACHABLE);
     flo_fleet_roll_back(store);
     begin_again(store);
     assert_string_equal(setting_of(store, "b"), "");
@@ -161,9 +157,7 @@ static void a_read_tells_the_error_of_a_change_before_it(void **state)
 
     begin(store);
     assert_int_equal(setting(store, "e", "\xff", &err), 0);
-    assert_int_equal(
-        flo_fleet_setting_get(store, "e", value, sizeof(value), &err),
-        FLO_E_DB);
+    assert_int_equal(flo_fleet_setting_get(store, "e", value, sizeof(value), &err), FLO_E_DB);
     assert_int_equal(setting(store, "f", "1", &err), FLO_E_DB);
     assert_true(flo_fleet_commit(store, &err) < 0);
     assert_string_equal(setting_of(store, "f"), "");
@@ -184,13 +178,11 @@ static void a_second_opening_ends_the_commits_of_the_first(void **state)
     assert_int_equal(open_engine(cluster.address, &second, &err), 0);
     begin(fixture->store);
     assert_int_equal(flo_fleet_next(fixture->store, "order", &number, &err), 0);
-    assert_int_equal(flo_fleet_commit(fixture->store, &err),
-                     FLO_E_STATE_SUPERSEDED);
+    assert_int_equal(flo_fleet_commit(fixture->store, &err), FLO_E_STATE_SUPERSEDED);
     assert_non_null(strstr(err.what, "another controller leads"));
     begin(fixture->store); /* nor the next one */
     assert_int_equal(setting(fixture->store, "g", "1", &err), 0);
-    assert_int_equal(flo_fleet_commit(fixture->store, &err),
-                     FLO_E_STATE_SUPERSEDED);
+    assert_int_equal(flo_fleet_commit(fixture->store, &err), FLO_E_STATE_SUPERSEDED);
     begin(second); /* no number was lost, and none was given twice */
     assert_int_equal(flo_fleet_next(second, "order", &number, &err), 0);
     assert_int_equal(number, 2);
@@ -220,25 +212,18 @@ static void an_address_that_is_none_is_said(void **state)
     struct flo_err err = {0};
 
     (void)state;
-    assert_int_equal(
-        flo_fleet_open("postgresql:///x?host=/nowhere", 0, &none, &err),
-        FLO_E_DB_UNREACHABLE);
+    assert_int_equal(flo_fleet_open("postgresql:///x?host=/nowhere", 0, &none, &err),
+                     FLO_E_DB_UNREACHABLE);
     assert_non_null(strstr(err.what, "/nowhere"));
-    assert_int_equal(
-        flo_fleet_open("postgresql://u:secret@h/db", 0, &none, &err),
-        FLO_E_CFG_RANGE);
+    assert_int_equal(flo_fleet_open("postgresql://u:secret@h/db", 0, &none, &err), FLO_E_CFG_RANGE);
     assert_null(strstr(err.what, "secret"));
-    assert_int_equal(
-        flo_fleet_open("postgresql://h/db?nonsense=1", 0, &none, &err),
-        FLO_E_CFG_RANGE);
-    assert_int_equal(flo_fleet_open("postgresql://127.0.0.1,db.example.com/x",
-                                    0, &none, &err),
+    assert_int_equal(flo_fleet_open("postgresql://h/db?nonsense=1", 0, &none, &err),
+                     FLO_E_CFG_RANGE);
+    assert_int_equal(flo_fleet_open("postgresql://127.0.0.1,db.example.com/x", 0, &none, &err),
                      FLO_E_CFG_RANGE);
     assert_non_null(strstr(err.what, "no sslmode"));
-    assert_int_equal(
-        flo_fleet_open("postgresql://127.0.0.1:1/x?connect_timeout=2", 0, &none,
-                       &err),
-        FLO_E_DB_UNREACHABLE);
+    assert_int_equal(flo_fleet_open("postgresql://127.0.0.1:1/x?connect_timeout=2", 0, &none, &err),
+                     FLO_E_DB_UNREACHABLE);
 }
 
 /* Serial numbers aside, which are given again. */
@@ -257,8 +242,8 @@ static void a_file_of_sqlite_is_copied_into_an_empty_database(void **state)
     for (uint64_t seq = 1; seq <= 3; seq++) {
         uint64_t mark;
         bool is_new;
-        assert_int_equal(flo_fleet_event_add(file->store, DEVICE, BOOT, seq, 0,
-                                             5, 6, "{}", &is_new, &mark, &err),
+        assert_int_equal(flo_fleet_event_add(file->store, DEVICE, BOOT, seq, 0, 5, 6, "{}", &is_new,
+                                             &mark, &err),
                          0);
     }
     commit(file->store);
@@ -270,33 +255,31 @@ static void a_file_of_sqlite_is_copied_into_an_empty_database(void **state)
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) after = dump(fixture->store);
     assert_string_equal(after.data, before.data);
     assert_in_range(rows, 9, 20);
-    assert_int_equal(flo_fleet_import(fixture->store, file->dir, &rows, &err),
-                     FLO_E_STATE);
+    assert_int_equal(flo_fleet_import(fixture->store, file->dir, &rows, &err), FLO_E_STATE);
     assert_int_equal(remove_tree(file->dir), 0);
     free(file);
     begin(fixture->store); /* new events come behind the old ones */
     uint64_t mark;
     bool is_new = false;
-    assert_int_equal(flo_fleet_event_add(fixture->store, DEVICE, BOOT, 4, 0, 5,
-                                         6, "{}", &is_new, &mark, &err),
-                     0);
+    assert_int_equal(
+        flo_fleet_event_add(fixture->store, DEVICE, BOOT, 4, 0, 5, 6, "{}", &is_new, &mark, &err),
+        0);
     assert_true(is_new);
     commit(fixture->store);
 }
 
-#define FAULT(test)                                                            \
-    {                                                                          \
-#test, test, in_postgresql, close_store, NULL                          \
+#define FAULT(test)                                                                                \
+    {                                                                                              \
+#test, test, in_postgresql, close_store, NULL                                              \
     }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(
-            a_server_that_is_killed_loses_nothing_that_was_committed, in_own,
-            close_own),
-        cmocka_unit_test_setup_teardown(
-            a_device_is_there_again_when_the_server_is, in_own, close_own),
+        cmocka_unit_test_setup_teardown(a_server_that_is_killed_loses_nothing_that_was_committed,
+                                        in_own, close_own),
+        cmocka_unit_test_setup_teardown(a_device_is_there_again_when_the_server_is, in_own,
+                                        close_own),
         FAULT(a_session_that_ends_in_a_transaction_takes_it_back),
         FAULT(a_change_that_fails_unheard_ends_its_transaction),
         FAULT(a_read_tells_the_error_of_a_change_before_it),

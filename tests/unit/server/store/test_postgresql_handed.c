@@ -20,8 +20,7 @@ static void lead_in(uint64_t epoch)
 {
     char sql[96];
 
-    snprintf(sql, sizeof(sql), "UPDATE flotilla_lease SET epoch = %llu",
-             (unsigned long long)epoch);
+    snprintf(sql, sizeof(sql), "UPDATE flotilla_lease SET epoch = %llu", (unsigned long long)epoch);
     cluster_tell(&cluster, sql);
 }
 
@@ -52,15 +51,13 @@ struct found {
     char last[64];
 };
 
-static int take(void *context, const char *device, const char *name,
-                const void *data, size_t bytes)
+static int take(void *context, const char *device, const char *name, const void *data, size_t bytes)
 {
     struct found *found = context;
 
     assert_string_equal(name, "tiny");
     found->count++;
-    snprintf(found->last, sizeof(found->last), "%s %.*s", device, (int)bytes,
-             (const char *)data);
+    snprintf(found->last, sizeof(found->last), "%s %.*s", device, (int)bytes, (const char *)data);
     return 0;
 }
 
@@ -148,8 +145,7 @@ static void rows_of_no_member_are_not_found(void **state)
     flo_handed_put(handed, "00000998", "tiny", NULL, 0);
     write_all(handed);
     flo_handed_close(handed);
-    cluster_tell(&cluster,
-                 "UPDATE device SET retired = 1 WHERE id = '00000999'");
+    cluster_tell(&cluster, "UPDATE device SET retired = 1 WHERE id = '00000999'");
     struct found found = as_the_next_one_finds_it();
     assert_int_equal(found.count, 1);
     assert_string_equal(found.last, "00001000 x");
@@ -165,12 +161,10 @@ static void rows_are_found_though_none_can_be_removed(void **state)
     put(handed, 1001, "x"); /* nobody */
     write_all(handed);
     flo_handed_close(handed);
-    cluster_tell(&cluster,
-                 "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
-                 " 'BEGIN RAISE EXCEPTION ''statement timeout''; END'");
-    cluster_tell(&cluster,
-                 "CREATE TRIGGER refuses BEFORE DELETE ON flotilla_handed"
-                 " FOR EACH ROW EXECUTE FUNCTION refuse()");
+    cluster_tell(&cluster, "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+                           " 'BEGIN RAISE EXCEPTION ''statement timeout''; END'");
+    cluster_tell(&cluster, "CREATE TRIGGER refuses BEFORE DELETE ON flotilla_handed"
+                           " FOR EACH ROW EXECUTE FUNCTION refuse()");
     struct found found = as_the_next_one_finds_it();
     cluster_tell(&cluster, "DROP TRIGGER refuses ON flotilla_handed");
     cluster_tell(&cluster, "DROP FUNCTION refuse()");
@@ -226,9 +220,9 @@ static void a_batch_is_written_though_its_session_ended(void **state)
     assert_string_equal(as_the_next_one_finds_it().last, "00000001 again");
 }
 
-#define HANDED(test)                                                           \
-    {                                                                          \
-#test, test, clean, NULL, NULL                                         \
+#define HANDED(test)                                                                               \
+    {                                                                                              \
+#test, test, clean, NULL, NULL                                                             \
     }
 
 int main(void)

@@ -38,11 +38,11 @@ static void pass(struct node *node, uint64_t ms)
     node->now_ms += ms;
 }
 
-typedef int (*fit_fn)(void *context, const char *digest, const char *document,
-                      size_t bytes, struct flo_err *err);
+typedef int (*fit_fn)(void *context, const char *digest, const char *document, size_t bytes,
+                      struct flo_err *err);
 
-static void begin_with(struct node *node, const char *holder,
-                       const char *people, fit_fn fit, uint64_t wall_ms)
+static void begin_with(struct node *node, const char *holder, const char *people, fit_fn fit,
+                       uint64_t wall_ms)
 {
     struct flo_lead_self self = {.holder = holder,
                                  .name = holder,
@@ -62,8 +62,7 @@ static void begin_with(struct node *node, const char *holder,
     }
 }
 
-static void begin_lead(struct node *node, const char *holder,
-                       const char *people)
+static void begin_lead(struct node *node, const char *holder, const char *people)
 {
     begin_with(node, holder, people, NULL, 0);
 }
@@ -184,8 +183,7 @@ static void a_restart_in_the_same_folder_waits_for_nothing(void **state)
     (void)state;
     begin_lead(&before, "one", "");
     WAIT_UNTIL(leads(&before));
-    cluster_tell(&cluster,
-                 "UPDATE flotilla_lease SET epoch = 7, beat = beat + 1");
+    cluster_tell(&cluster, "UPDATE flotilla_lease SET epoch = 7, beat = beat + 1");
     begin_lead(&again, "one", "");
     WAIT_UNTIL(leads(&again)); /* no time has passed on its clock */
     flo_lead_close(again.lead);
@@ -219,9 +217,8 @@ static void a_leader_that_was_superseded_is_told_once(void **state)
     (void)state;
     begin_lead(&one, "one", "");
     WAIT_UNTIL(leads(&one));
-    cluster_tell(&cluster,
-                 "UPDATE flotilla_lease SET epoch = epoch + 1, beat = beat + 1,"
-                 " holder = 'two'");
+    cluster_tell(&cluster, "UPDATE flotilla_lease SET epoch = epoch + 1, beat = beat + 1,"
+                           " holder = 'two'");
     pass(&one, FLO_LEASE_BEAT_MS);
     WAIT_UNTIL(one.lost > 0);
     assert_false(leads(&one));
@@ -230,8 +227,7 @@ static void a_leader_that_was_superseded_is_told_once(void **state)
     begin_lead(&other, "three", "");
     for (int i = 0; i < 3; i++) {
         uint64_t beat = (uint64_t)cluster_number(
-            &cluster,
-            "UPDATE flotilla_lease SET beat = beat + 1 RETURNING beat");
+            &cluster, "UPDATE flotilla_lease SET beat = beat + 1 RETURNING beat");
         pass(&other, FLO_LEASE_MS / 2);
         WAIT_UNTIL(beat_seen(&other) == beat);
         assert_false(leads(&other));
@@ -243,8 +239,8 @@ static void a_leader_that_was_superseded_is_told_once(void **state)
 }
 
 /* The document is what the digest says, or is not there yet. */
-static int fit(void *context, const char *digest, const char *document,
-               size_t bytes, struct flo_err *err)
+static int fit(void *context, const char *digest, const char *document, size_t bytes,
+               struct flo_err *err)
 {
     struct node *node = context;
 
@@ -261,8 +257,7 @@ static void put_keyring(const char *body)
     cluster_tell(&cluster, "CREATE TABLE IF NOT EXISTS keyring"
                            " (number bigint, digest text, body text)");
     cluster_tell(&cluster, "DELETE FROM keyring");
-    snprintf(sql, sizeof(sql), "INSERT INTO keyring VALUES (1, 'abc', '%s')",
-             body);
+    snprintf(sql, sizeof(sql), "INSERT INTO keyring VALUES (1, 'abc', '%s')", body);
     cluster_tell(&cluster, sql);
     cluster_tell(&cluster, "UPDATE flotilla_lease SET needs = 'abc'");
 }
@@ -284,9 +279,8 @@ static void who_lacks_what_a_leader_must_have_does_not_lead(void **state)
     assert_false(leads(&one));
     assert_true(flo_lead_lacks(one.lead, &lacks));
     assert_int_equal(lacks.code, FLO_E_KEYS_ABSENT);
-    assert_int_equal(cluster_number(&cluster,
-                                    "SELECT count(*) FROM flotilla_controller"
-                                    " WHERE lacks = 'keys.absent: not abc'"),
+    assert_int_equal(cluster_number(&cluster, "SELECT count(*) FROM flotilla_controller"
+                                              " WHERE lacks = 'keys.absent: not abc'"),
                      1);
 
     put_keyring("abc");
@@ -295,8 +289,7 @@ static void who_lacks_what_a_leader_must_have_does_not_lead(void **state)
     flo_lead_close(one.lead);
 }
 
-static const struct flo_lead_member *member_of(const struct flo_lead_view *view,
-                                               const char *holder)
+static const struct flo_lead_member *member_of(const struct flo_lead_view *view, const char *holder)
 {
     for (size_t i = 0; i < view->member_count; i++) {
         if (strcmp(view->members[i].holder, holder) == 0) {
@@ -306,16 +299,14 @@ static const struct flo_lead_member *member_of(const struct flo_lead_view *view,
     return NULL;
 }
 
-static bool knows(const struct node *node, size_t members,
-                  struct flo_lead_view *out)
+static bool knows(const struct node *node, size_t members, struct flo_lead_view *out)
 {
     flo_lead_view(node->lead, out);
     return out->member_count == members && out->change_count > 0;
 }
 
 /* As the leader knows it in the end. */
-static void view_until(struct node *node, size_t members,
-                       struct flo_lead_view *out)
+static void view_until(struct node *node, size_t members, struct flo_lead_view *out)
 {
     WAIT_TURNING(knows(node, members, out), (pass(node, 100), waits_pause()));
     WAIT_UNTIL(leads(node)); /* its beat may be due */
@@ -369,25 +360,22 @@ static void who_is_gone_for_a_day_is_forgotten(void **state)
     begin_lead(&one, "one", "");
     WAIT_UNTIL(leads(&one));
     begin_ms = waits_wall_ms();
-    cluster_tell(&cluster,
-                 "INSERT INTO flotilla_controller SELECT h, h, '', '', '1', 0,"
-                 " (extract(epoch from now()) * 1000)::bigint - age FROM"
-                 " (VALUES ('hour', 3600000), ('day', 90000000)) AS t(h, age)");
+    cluster_tell(&cluster, "INSERT INTO flotilla_controller SELECT h, h, '', '', '1', 0,"
+                           " (extract(epoch from now()) * 1000)::bigint - age FROM"
+                           " (VALUES ('hour', 3600000), ('day', 90000000)) AS t(h, age)");
     view_until(&one, 2, &view);
     assert_non_null(member_of(&view, "hour"));
-    assert_in_range(member_of(&view, "hour")->heard_at_ms,
-                    begin_ms - 3600000 - ROUNDED_MS,
+    assert_in_range(member_of(&view, "hour")->heard_at_ms, begin_ms - 3600000 - ROUNDED_MS,
                     waits_wall_ms() - 3600000 + ROUNDED_MS);
-    assert_int_equal(cluster_number(&cluster,
-                                    "SELECT count(*) FROM flotilla_controller"
-                                    " WHERE holder = 'day'"),
+    assert_int_equal(cluster_number(&cluster, "SELECT count(*) FROM flotilla_controller"
+                                              " WHERE holder = 'day'"),
                      0);
     flo_lead_close(one.lead);
 }
 
-#define LEAD(test)                                                             \
-    {                                                                          \
-#test, test, clean, NULL, NULL                                         \
+#define LEAD(test)                                                                                 \
+    {                                                                                              \
+#test, test, clean, NULL, NULL                                                             \
     }
 
 int main(void)

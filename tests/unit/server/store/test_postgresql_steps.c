@@ -20,8 +20,7 @@ static void make_step_1(void)
     char *rest = NULL;
 
     assert_int_equal(
-        flo_file_read("tests/unit/server/store/postgresql_step_1.sql", 65536,
-                      &text, &bytes, NULL),
+        flo_file_read("tests/unit/server/store/postgresql_step_1.sql", 65536, &text, &bytes, NULL),
         0);
     for (char *line = strtok_r(text, "\n", &rest); line != NULL;
          line = strtok_r(NULL, "\n", &rest)) {
@@ -88,8 +87,7 @@ static void a_database_of_the_first_build_becomes_one_that_is_new(void **state)
 
     shape(&upgraded);
     size_t same = 0; /* to the line that differs */
-    for (size_t i = 0;
-         upgraded.data[i] == fresh.data[i] && upgraded.data[i] != '\0'; i++) {
+    for (size_t i = 0; upgraded.data[i] == fresh.data[i] && upgraded.data[i] != '\0'; i++) {
         same = upgraded.data[i] == '\n' ? i + 1 : same;
     }
     assert_string_equal(upgraded.data + same, fresh.data + same);
@@ -109,20 +107,16 @@ static void rows_of_the_first_build_are_kept_and_filled_in(void **state)
     assert_int_equal(flo_fleet_desired_rev(store, DEVICE, &rev, &err), 0);
     assert_int_equal(rev, 7);
     flo_fleet_close(store);
-    assert_int_equal(cluster_number(&cluster,
-                                    "SELECT count(*) FROM fleet_group"
-                                    " WHERE name = 'north' AND priority = 100"),
+    assert_int_equal(cluster_number(&cluster, "SELECT count(*) FROM fleet_group"
+                                              " WHERE name = 'north' AND priority = 100"),
                      1);
-    assert_int_equal(
-        cluster_number(&cluster, "SELECT count(*) FROM fleet_group"), 1);
-    assert_int_equal(cluster_number(&cluster,
-                                    "SELECT count(*) FROM offer WHERE device ="
-                                    " '" DEVICE "' AND release = 'sha256:r'"),
+    assert_int_equal(cluster_number(&cluster, "SELECT count(*) FROM fleet_group"), 1);
+    assert_int_equal(cluster_number(&cluster, "SELECT count(*) FROM offer WHERE device ="
+                                              " '" DEVICE "' AND release = 'sha256:r'"),
                      1);
-    assert_int_equal(
-        cluster_number(&cluster, "SELECT count(*) FROM artifact WHERE digest IN"
-                                 " ('sha256:f', 'sha256:b', 'sha256:d')"),
-        3);
+    assert_int_equal(cluster_number(&cluster, "SELECT count(*) FROM artifact WHERE digest IN"
+                                              " ('sha256:f', 'sha256:b', 'sha256:d')"),
+                     3);
 }
 
 static int take_line(void *context, const char *text)
@@ -140,32 +134,28 @@ static void events_of_older_builds_are_shown_as_before(void **state)
 
     (void)state;
     make_step_1();
-    cluster_tell(
-        &cluster,
-        "INSERT INTO event VALUES (105,'d-1','b-1',1,100,101,"
-        "'{\"from\":1,\"type\":\"execution\",\"rollout\":\"r-1\",\"end\":false,"
-        "\"v\":1,\"boot\":\"b-1\",\"seq\":1,\"at_ms\":100}'),"
-        "(106,'d-2','b-2',1,100,101,"
-        "'{\"from\":1,\"type\":\"execution\",\"rollout\":\"r-1\",\"end\":false,"
-        "\"v\":1,\"boot\":\"b-2\",\"seq\":1,\"at_ms\":100}'),"
-        "(107,'d-1','b-1',2,200,201,"
-        "'{\"type\":\"execution\",\"detail\":{\"n\":1},\"v\":1,"
-        "\"boot\":\"b-1\",\"seq\":2,\"at_ms\":200}'),"
-        "(109,'d-1','b-3',1,300,301,'no object')");
+    cluster_tell(&cluster, "INSERT INTO event VALUES (105,'d-1','b-1',1,100,101,"
+                           "'{\"from\":1,\"type\":\"execution\",\"rollout\":\"r-1\",\"end\":false,"
+                           "\"v\":1,\"boot\":\"b-1\",\"seq\":1,\"at_ms\":100}'),"
+                           "(106,'d-2','b-2',1,100,101,"
+                           "'{\"from\":1,\"type\":\"execution\",\"rollout\":\"r-1\",\"end\":false,"
+                           "\"v\":1,\"boot\":\"b-2\",\"seq\":1,\"at_ms\":100}'),"
+                           "(107,'d-1','b-1',2,200,201,"
+                           "'{\"type\":\"execution\",\"detail\":{\"n\":1},\"v\":1,"
+                           "\"boot\":\"b-1\",\"seq\":2,\"at_ms\":200}'),"
+                           "(109,'d-1','b-3',1,300,301,'no object')");
 
     struct flo_fleet_store *store = open_now();
 
-    assert_int_equal(flo_fleet_event_list(store, "d-1", FLO_FLEET_ALL, 9,
-                                          take_line, &found, &oldest, &err),
-                     0);
+    assert_int_equal(
+        flo_fleet_event_list(store, "d-1", FLO_FLEET_ALL, 9, take_line, &found, &oldest, &err), 0);
     flo_fleet_close(store);
-    assert_string_equal(
-        found.data, "{\"type\":\"execution\",\"rollout\":\"r-1\",\"end\":false,"
-                    "\"v\":1,\"from\":1,\"boot\":\"b-1\",\"seq\":1,"
-                    "\"at_ms\":100}\n"
-                    "{\"type\":\"execution\",\"detail\":{\"n\":1},\"v\":1,"
-                    "\"boot\":\"b-1\",\"seq\":2,\"at_ms\":200}\n"
-                    "no object\n");
+    assert_string_equal(found.data, "{\"type\":\"execution\",\"rollout\":\"r-1\",\"end\":false,"
+                                    "\"v\":1,\"from\":1,\"boot\":\"b-1\",\"seq\":1,"
+                                    "\"at_ms\":100}\n"
+                                    "{\"type\":\"execution\",\"detail\":{\"n\":1},\"v\":1,"
+                                    "\"boot\":\"b-1\",\"seq\":2,\"at_ms\":200}\n"
+                                    "no object\n");
     assert_int_equal(cluster_number(&cluster, "SELECT count(*) FROM event_form"
                                               " WHERE text LIKE '%r-1%'"),
                      1);
@@ -178,15 +168,12 @@ static void a_database_that_was_not_counted_keeps_its_fields(void **state)
     flo_fleet_close(open_now());
     cluster_tell(&cluster, "DROP TABLE flotilla_schema");
     cluster_tell(&cluster, "ALTER TABLE device DROP COLUMN pins");
-    cluster_tell(&cluster,
-                 "INSERT INTO device (id, name, note) VALUES ('" DEVICE
-                 "', 'a', 'b')");
+    cluster_tell(&cluster, "INSERT INTO device (id, name, note) VALUES ('" DEVICE "', 'a', 'b')");
 
     flo_fleet_close(open_now());
 
-    assert_int_equal(cluster_number(&cluster,
-                                    "SELECT count(*) FROM device"
-                                    " WHERE note = 'b' AND pins = ''"),
+    assert_int_equal(cluster_number(&cluster, "SELECT count(*) FROM device"
+                                              " WHERE note = 'b' AND pins = ''"),
                      1);
 }
 
@@ -228,14 +215,11 @@ static void a_database_of_a_newer_program_is_refused(void **state)
     (void)state;
     flo_fleet_close(open_now());
     cluster_tell(&cluster, "UPDATE flotilla_schema SET step = 99");
-    assert_int_equal(open_engine(cluster.address, &store, &err),
-                     FLO_E_DB_NEWER);
+    assert_int_equal(open_engine(cluster.address, &store, &err), FLO_E_DB_NEWER);
     assert_non_null(strstr(err.what, "step 99"));
     assert_null(store);
-    assert_int_equal(flo_lead_open(cluster.address, &self, &lead, &err),
-                     FLO_E_DB_NEWER);
-    assert_int_equal(
-        cluster_number(&cluster, "SELECT epoch FROM flotilla_lease"), 1);
+    assert_int_equal(flo_lead_open(cluster.address, &self, &lead, &err), FLO_E_DB_NEWER);
+    assert_int_equal(cluster_number(&cluster, "SELECT epoch FROM flotilla_lease"), 1);
 }
 
 /* It stood by before the newer program changed the tables. */
@@ -246,24 +230,21 @@ static void an_older_program_that_stands_by_does_not_take_the_lead(void **state)
 
     (void)state;
     flo_fleet_close(open_now());
-    cluster_tell(&cluster,
-                 "UPDATE flotilla_lease SET held = 1, beat = beat + 1");
+    cluster_tell(&cluster, "UPDATE flotilla_lease SET held = 1, beat = beat + 1");
     assert_int_equal(flo_lead_open(cluster.address, &self, &lead, &err), 0);
     cluster_tell(&cluster, "UPDATE flotilla_schema SET step = 99");
-    int64_t epoch =
-        cluster_number(&cluster, "SELECT epoch FROM flotilla_lease");
+    int64_t epoch = cluster_number(&cluster, "SELECT epoch FROM flotilla_lease");
     /* A lease that nobody holds: it looks at the row only after each attempt
      * to take it. */
     for (int i = 0; i < 3; i++) {
-        int64_t beat = cluster_number(
-            &cluster, "UPDATE flotilla_lease SET held = 0, beat = beat + 1"
-                      " RETURNING beat");
+        int64_t beat =
+            cluster_number(&cluster, "UPDATE flotilla_lease SET held = 0, beat = beat + 1"
+                                     " RETURNING beat");
         clock_ms += FLO_LEASE_LOOK_MS;
         WAIT_UNTIL(saw_beat(lead, beat));
         assert_false(flo_lead_leads(lead, NULL));
     }
-    assert_int_equal(
-        cluster_number(&cluster, "SELECT epoch FROM flotilla_lease"), epoch);
+    assert_int_equal(cluster_number(&cluster, "SELECT epoch FROM flotilla_lease"), epoch);
     cluster_tell(&cluster, "UPDATE flotilla_schema SET step = 1");
     WAIT_UNTIL(flo_lead_leads(lead, NULL));
     flo_lead_close(lead);
@@ -287,21 +268,15 @@ static void of_two_that_start_at_once_one_upgrades(void **state)
 
     (void)state;
     make_step_1();
-    cluster_tell(&cluster,
-                 "CREATE TABLE flotilla_schema (step bigint NOT NULL)");
+    cluster_tell(&cluster, "CREATE TABLE flotilla_schema (step bigint NOT NULL)");
     cluster_tell(&cluster, "INSERT INTO flotilla_schema VALUES (0)");
     cluster_tell(&cluster, "CREATE TABLE went (n bigint)");
-    cluster_tell(
-        &cluster,
-        "CREATE FUNCTION went() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-        " INSERT INTO went VALUES (1); RETURN NEW; END $$");
-    cluster_tell(
-        &cluster,
-        "CREATE TRIGGER went BEFORE UPDATE ON flotilla_schema FOR EACH ROW"
-        " EXECUTE FUNCTION went()");
+    cluster_tell(&cluster, "CREATE FUNCTION went() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+                           " INSERT INTO went VALUES (1); RETURN NEW; END $$");
+    cluster_tell(&cluster, "CREATE TRIGGER went BEFORE UPDATE ON flotilla_schema FOR EACH ROW"
+                           " EXECUTE FUNCTION went()");
     for (int i = 0; i < 4; i++) {
-        assert_int_equal(
-            pthread_create(&threads[i], NULL, open_at_once, &results[i]), 0);
+        assert_int_equal(pthread_create(&threads[i], NULL, open_at_once, &results[i]), 0);
     }
     for (int i = 0; i < 4; i++) {
         pthread_join(threads[i], NULL);

@@ -9,8 +9,8 @@ static int ignore_token(void *context, const struct flo_fleet_token *one)
     return 0;
 }
 
-static void add_token(struct flo_fleet_store *store, const char *id,
-                      const char *person, uint64_t uses)
+static void add_token(struct flo_fleet_store *store, const char *id, const char *person,
+                      uint64_t uses)
 {
     const struct flo_fleet_token token = {.id = id,
                                           .kind = "enroll",
@@ -51,8 +51,7 @@ static void an_enrolment_token_is_used_so_often_and_no_more(void **state)
 
 static void a_user_s_tokens_go_with_the_user(void **state)
 {
-    static const struct flo_fleet_person mira = {.name = "mira",
-                                                 .role = "admin"};
+    static const struct flo_fleet_person mira = {.name = "mira", .role = "admin"};
     struct flo_fleet_store *store = store_of(state);
     struct flo_err err = {0};
 
@@ -77,17 +76,14 @@ static void a_deleted_token_is_not_there(void **state)
     assert_true(is_there(store, "t2"));
 }
 
-static int stored_status(struct flo_fleet_store *store, const char *token,
-                         const char *key)
+static int stored_status(struct flo_fleet_store *store, const char *token, const char *key)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) body = {0};
     struct flo_digest request;
     struct flo_err err = {0};
     int status;
 
-    assert_int_equal(
-        flo_fleet_replay_get(store, token, key, &request, &status, &body, &err),
-        0);
+    assert_int_equal(flo_fleet_replay_get(store, token, key, &request, &status, &body, &err), 0);
     return status;
 }
 
@@ -98,14 +94,11 @@ static void an_answer_is_repeated_for_its_token_and_key_for_a_day(void **state)
     struct flo_fleet_store *store = store_of(state);
     struct flo_err err = {0};
 
-    assert_int_equal(
-        flo_fleet_replay_put(store, "t1", "k", &request, 201, "{}", 5, &err),
-        0);
+    assert_int_equal(flo_fleet_replay_put(store, "t1", "k", &request, 201, "{}", 5, &err), 0);
     assert_int_equal(stored_status(store, "t1", "k"), 201);
     assert_int_equal(stored_status(store, "t2", "k"), 0);
     assert_int_equal(stored_status(store, "t1", "j"), 0);
-    assert_int_equal(flo_fleet_replay_put(store, "t2", "k", &request, 200, "{}",
-                                          6 + day_ms, &err),
+    assert_int_equal(flo_fleet_replay_put(store, "t2", "k", &request, 200, "{}", 6 + day_ms, &err),
                      0);
     assert_int_equal(stored_status(store, "t1", "k"), 0);
 }

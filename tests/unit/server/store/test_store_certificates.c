@@ -1,8 +1,8 @@
 /* The contract of the store, over every engine: certificates of devices. */
 #include "unit/server/store/store.h"
 
-static void add(struct flo_fleet_store *store, const char *serial,
-                const char *device, uint64_t issued_at_ms, uint64_t until_ms)
+static void add(struct flo_fleet_store *store, const char *serial, const char *device,
+                uint64_t issued_at_ms, uint64_t until_ms)
 {
     struct flo_err err = {0};
     const struct flo_fleet_certificate one = {.serial = serial,
@@ -15,13 +15,11 @@ static void add(struct flo_fleet_store *store, const char *serial,
     assert_int_equal(flo_fleet_certificate_add(store, &one, &err), 0);
 }
 
-static void held(struct flo_fleet_store *store, const char *device,
-                 const char *serial)
+static void held(struct flo_fleet_store *store, const char *device, const char *serial)
 {
     struct flo_err err = {0};
 
-    assert_int_equal(flo_fleet_certificate_held(store, device, serial, &err),
-                     0);
+    assert_int_equal(flo_fleet_certificate_held(store, device, serial, &err), 0);
 }
 
 static int say(void *context, const struct flo_fleet_certificate *one)
@@ -31,16 +29,14 @@ static int say(void *context, const struct flo_fleet_certificate *one)
     return 0;
 }
 
-static void are(struct flo_fleet_store *store, enum flo_certificate_state state,
-                uint64_t until_ms, const char *expected)
+static void are(struct flo_fleet_store *store, enum flo_certificate_state state, uint64_t until_ms,
+                const char *expected)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) said = {0};
     struct flo_err err = {0};
 
     flo_buf_text(&said, "");
-    assert_int_equal(
-        flo_fleet_certificate_list(store, state, until_ms, say, &said, &err),
-        0);
+    assert_int_equal(flo_fleet_certificate_list(store, state, until_ms, say, &said, &err), 0);
     assert_string_equal(said.bytes > 0 ? said.data : "", expected);
 }
 
@@ -55,8 +51,7 @@ static void the_one_that_a_device_holds_replaces_those_before(void **state)
     held(store, DEVICE, "01");
     are(store, FLO_CERTIFICATE_HELD, 0, "01 of 1111, held; ");
     /* Issued is not held: its answer may be lost. */
-    are(store, FLO_CERTIFICATE_ISSUED, 0,
-        "02 of 1111, issued; 03 of 2222, issued; ");
+    are(store, FLO_CERTIFICATE_ISSUED, 0, "02 of 1111, issued; 03 of 2222, issued; ");
     held(store, DEVICE, "02");
     held(store, DEVICE, "02");
     are(store, FLO_CERTIFICATE_HELD, 0, "02 of 1111, held; ");
@@ -66,11 +61,9 @@ static void the_one_that_a_device_holds_replaces_those_before(void **state)
     are(store, FLO_CERTIFICATE_HELD, 0, "02 of 1111, held; ");
 
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) said = {0};
-    assert_int_equal(flo_fleet_certificate_get(store, "01", say, &said, &err),
-                     0);
+    assert_int_equal(flo_fleet_certificate_get(store, "01", say, &said, &err), 0);
     assert_string_equal(said.data, "01 of 1111, replaced; ");
-    assert_int_equal(flo_fleet_certificate_get(store, "09", say, &said, &err),
-                     FLO_E_ABSENT);
+    assert_int_equal(flo_fleet_certificate_get(store, "09", say, &said, &err), FLO_E_ABSENT);
 }
 
 static void a_device_speaks_of_its_own_certificates_alone(void **state)
@@ -114,8 +107,7 @@ static void all_of_a_retired_device_are_revoked_until_their_end(void **state)
     add(store, "03", OTHER, 60, 160);
     held(store, DEVICE, "01");
     assert_int_equal(flo_fleet_device_retire(store, DEVICE, &err), 0);
-    are(store, FLO_CERTIFICATE_REVOKED, 0,
-        "01 of 1111, revoked; 02 of 1111, revoked; ");
+    are(store, FLO_CERTIFICATE_REVOKED, 0, "01 of 1111, revoked; 02 of 1111, revoked; ");
     are(store, FLO_CERTIFICATE_REVOKED, 100, "02 of 1111, revoked; ");
     held(store, DEVICE, "02"); /* the thief says so */
     are(store, FLO_CERTIFICATE_HELD, 0, "");
@@ -133,21 +125,17 @@ static void those_of_a_time_are_counted(void **state)
     add(store, "01", DEVICE, 10, 100);
     add(store, "02", DEVICE, 60, 160);
     add(store, "03", OTHER, 60, 160);
-    assert_int_equal(
-        flo_fleet_certificate_count(store, DEVICE, 10, &count, &err), 0);
+    assert_int_equal(flo_fleet_certificate_count(store, DEVICE, 10, &count, &err), 0);
     assert_int_equal(count, 2);
-    assert_int_equal(
-        flo_fleet_certificate_count(store, DEVICE, 11, &count, &err), 0);
+    assert_int_equal(flo_fleet_certificate_count(store, DEVICE, 11, &count, &err), 0);
     assert_int_equal(count, 1);
     held(store, DEVICE, "02");
     held(store, OTHER, "03");
-    assert_int_equal(flo_fleet_certificate_ending(store, FLO_CERTIFICATE_HELD,
-                                                  159, 160, &count, &err),
-                     0);
+    assert_int_equal(
+        flo_fleet_certificate_ending(store, FLO_CERTIFICATE_HELD, 159, 160, &count, &err), 0);
     assert_int_equal(count, 2);
-    assert_int_equal(flo_fleet_certificate_ending(store, FLO_CERTIFICATE_HELD,
-                                                  160, 999, &count, &err),
-                     0);
+    assert_int_equal(
+        flo_fleet_certificate_ending(store, FLO_CERTIFICATE_HELD, 160, 999, &count, &err), 0);
     assert_int_equal(count, 0);
 }
 

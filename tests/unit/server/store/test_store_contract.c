@@ -13,14 +13,12 @@ static int count_device(void *context, const struct flo_fleet_device *device)
     return 0;
 }
 
-static int listed(struct flo_fleet_store *store,
-                  struct flo_fleet_device_filter filter)
+static int listed(struct flo_fleet_store *store, struct flo_fleet_device_filter filter)
 {
     struct flo_err err = {0};
     int count = 0;
 
-    assert_int_equal(
-        flo_fleet_device_list(store, &filter, count_device, &count, &err), 0);
+    assert_int_equal(flo_fleet_device_list(store, &filter, count_device, &count, &err), 0);
     return count;
 }
 
@@ -35,24 +33,15 @@ static void devices_are_found_by_id_name_and_group(void **state)
 
     assert_int_equal(flo_fleet_device_get(store, DEVICE, NULL, NULL, &err), 0);
     assert_int_equal(flo_fleet_device_get(store, "gw-2", NULL, NULL, &err), 0);
-    assert_int_equal(flo_fleet_device_get(store, "gw-3", NULL, NULL, &err),
-                     FLO_E_DEVICE_ABSENT);
+    assert_int_equal(flo_fleet_device_get(store, "gw-3", NULL, NULL, &err), FLO_E_DEVICE_ABSENT);
+    assert_int_equal(listed(store, (struct flo_fleet_device_filter){.online = -1}), 2);
+    assert_int_equal(listed(store, (struct flo_fleet_device_filter){.online = -1, .group = "lab"}),
+                     1);
     assert_int_equal(
-        listed(store, (struct flo_fleet_device_filter){.online = -1}), 2);
-    assert_int_equal(
-        listed(store,
-               (struct flo_fleet_device_filter){.online = -1, .group = "lab"}),
-        1);
-    assert_int_equal(listed(store,
-                            (struct flo_fleet_device_filter){
-                                .online = -1, .group = "x' OR '1'='1"}),
-                     0);
-    assert_int_equal(
-        listed(store,
-               (struct flo_fleet_device_filter){.online = -1, .after = DEVICE}),
-        1);
-    assert_int_equal(
-        listed(store, (struct flo_fleet_device_filter){.online = 1}), 0);
+        listed(store, (struct flo_fleet_device_filter){.online = -1, .group = "x' OR '1'='1"}), 0);
+    assert_int_equal(listed(store, (struct flo_fleet_device_filter){.online = -1, .after = DEVICE}),
+                     1);
+    assert_int_equal(listed(store, (struct flo_fleet_device_filter){.online = 1}), 0);
 }
 
 static int count_one(void *context, const char *device)
@@ -73,15 +62,12 @@ static void a_retired_device_frees_its_name_and_keeps_its_row(void **state)
     assert_int_equal(add_device(store, DEVICE, "gw-1", "lab"), 0);
     assert_int_equal(flo_fleet_device_retire(store, DEVICE, &err), 0);
 
-    assert_int_equal(flo_fleet_device_is_active(store, DEVICE, &active, &err),
-                     0);
+    assert_int_equal(flo_fleet_device_is_active(store, DEVICE, &active, &err), 0);
     assert_false(active);
-    assert_int_equal(
-        flo_fleet_group_each(store, "lab", count_one, &members, &err), 0);
+    assert_int_equal(flo_fleet_group_each(store, "lab", count_one, &members, &err), 0);
     assert_int_equal(members, 0);
     assert_int_equal(flo_fleet_device_get(store, DEVICE, NULL, NULL, &err), 0);
-    assert_int_equal(flo_fleet_desired_rev(store, DEVICE, &rev, &err),
-                     FLO_E_DEVICE_ABSENT);
+    assert_int_equal(flo_fleet_desired_rev(store, DEVICE, &rev, &err), FLO_E_DEVICE_ABSENT);
     assert_int_equal(add_device(store, OTHER, "gw-1", "lab"), 0);
 }
 
@@ -106,25 +92,19 @@ static void a_device_keeps_its_newest_reports(void **state)
                                           .at_ms = i,
                                           .body = "{}"};
         assert_int_equal(flo_fleet_report_add(store, &report, &err), 0);
-        assert_int_equal(flo_fleet_report_add(store, &report, &err),
-                         FLO_E_STATE);
+        assert_int_equal(flo_fleet_report_add(store, &report, &err), FLO_E_STATE);
     }
-    assert_int_equal(
-        flo_fleet_report_list(store, DEVICE, add_report_id, &all, &err), 0);
+    assert_int_equal(flo_fleet_report_list(store, DEVICE, add_report_id, &all, &err), 0);
     assert_string_equal(all.data, "o-10 o-09 o-08 o-07 o-06 o-05 o-04 o-03 ");
     assert_int_equal(flo_fleet_report_get(store, "o-01", NULL, NULL, &err), 0);
-    assert_int_equal(flo_fleet_report_get(store, "o-02", NULL, NULL, &err),
-                     FLO_E_ABSENT);
-    assert_int_equal(
-        flo_fleet_report_prune(store, 5 + FLO_FLEET_REPORT_KEPT_MS, &err), 0);
-    assert_int_equal(flo_fleet_report_get(store, "o-04", NULL, NULL, &err),
-                     FLO_E_ABSENT);
+    assert_int_equal(flo_fleet_report_get(store, "o-02", NULL, NULL, &err), FLO_E_ABSENT);
+    assert_int_equal(flo_fleet_report_prune(store, 5 + FLO_FLEET_REPORT_KEPT_MS, &err), 0);
+    assert_int_equal(flo_fleet_report_get(store, "o-04", NULL, NULL, &err), FLO_E_ABSENT);
     assert_int_equal(flo_fleet_report_get(store, "o-05", NULL, NULL, &err), 0);
 }
 
 /* The clock was set back, or several came in one millisecond. */
-static void
-a_report_that_came_last_is_kept_whatever_the_clock_says(void **state)
+static void a_report_that_came_last_is_kept_whatever_the_clock_says(void **state)
 {
     static const uint64_t at_ms[] = {7000, 5};
     struct flo_fleet_store *store = store_of(state);
@@ -134,18 +114,13 @@ a_report_that_came_last_is_kept_whatever_the_clock_says(void **state)
     for (size_t c = 0; c < FLO_COUNT(at_ms); c++) {
         for (unsigned i = 0; i < 2 * FLO_FLEET_REPORTS_MAX; i++) {
             snprintf(order, sizeof(order), "o-%zu%02u", 1 - c, i);
-            struct flo_fleet_report report = {.order = order,
-                                              .device = DEVICE,
-                                              .op = "logs",
-                                              .at_ms = at_ms[c],
-                                              .body = "{}"};
+            struct flo_fleet_report report = {
+                .order = order, .device = DEVICE, .op = "logs", .at_ms = at_ms[c], .body = "{}"};
             assert_int_equal(flo_fleet_report_add(store, &report, &err), 0);
-            assert_int_equal(
-                flo_fleet_report_get(store, order, NULL, NULL, &err), 0);
+            assert_int_equal(flo_fleet_report_get(store, order, NULL, NULL, &err), 0);
         }
         struct flo_buf FLO_CLEANUP(flo_buf_deinit) all = {0};
-        assert_int_equal(
-            flo_fleet_report_list(store, DEVICE, add_report_id, &all, &err), 0);
+        assert_int_equal(flo_fleet_report_list(store, DEVICE, add_report_id, &all, &err), 0);
         assert_int_equal(all.bytes, 6 * FLO_FLEET_REPORTS_MAX);
     }
 }
@@ -165,28 +140,21 @@ static void a_device_has_an_order_for_each_model(void **state)
     uint64_t rev;
 
     assert_int_equal(add_device(store, DEVICE, "gw-1", "lab"), 0);
-    assert_int_equal(flo_fleet_desired_set(store, DEVICE, "tiny", "o-1", &err),
-                     0);
-    assert_int_equal(flo_fleet_desired_set(store, DEVICE, "help", "o-2", &err),
-                     0);
+    assert_int_equal(flo_fleet_desired_set(store, DEVICE, "tiny", "o-1", &err), 0);
+    assert_int_equal(flo_fleet_desired_set(store, DEVICE, "help", "o-2", &err), 0);
     assert_int_equal(flo_fleet_desired_swap(store, "o-1", "o-3", &err), 0);
-    assert_int_equal(
-        flo_fleet_desired_each(store, DEVICE, add_assignment, &all, &err), 0);
+    assert_int_equal(flo_fleet_desired_each(store, DEVICE, add_assignment, &all, &err), 0);
     assert_string_equal(all.data, "help o-2\ntiny o-3\n");
     assert_int_equal(flo_fleet_desired_swap(store, "o-2", "", &err), 0);
-    assert_int_equal(flo_fleet_desired_get(store, DEVICE, "help", order, &err),
-                     0);
+    assert_int_equal(flo_fleet_desired_get(store, DEVICE, "help", order, &err), 0);
     assert_string_equal(order, "");
-    assert_int_equal(flo_fleet_desired_get(store, DEVICE, "tiny", order, &err),
-                     0);
+    assert_int_equal(flo_fleet_desired_get(store, DEVICE, "tiny", order, &err), 0);
     assert_string_equal(order, "o-3");
     assert_int_equal(flo_fleet_desired_rev(store, DEVICE, &rev, &err), 0);
     assert_int_equal(rev, 5);
     /* A device that is not there gets none. */
-    assert_int_equal(flo_fleet_desired_set(store, OTHER, "tiny", "o-1", &err),
-                     0);
-    assert_int_equal(flo_fleet_desired_get(store, OTHER, "tiny", order, &err),
-                     0);
+    assert_int_equal(flo_fleet_desired_set(store, OTHER, "tiny", "o-1", &err), 0);
+    assert_int_equal(flo_fleet_desired_get(store, OTHER, "tiny", order, &err), 0);
     assert_string_equal(order, "");
 }
 
@@ -199,38 +167,33 @@ static void each_write_of_desired_raises_the_revision(void **state)
 
     assert_int_equal(add_device(store, DEVICE, "gw-1", "lab"), 0);
     assert_int_equal(flo_fleet_desired_rev(store, DEVICE, &rev, &err), 0);
-    assert_int_equal(flo_fleet_desired_get(store, DEVICE, "tiny", order, &err),
-                     0);
+    assert_int_equal(flo_fleet_desired_get(store, DEVICE, "tiny", order, &err), 0);
     assert_int_equal(rev, 1);
     assert_string_equal(order, "");
-    assert_int_equal(flo_fleet_desired_set(store, DEVICE, "tiny", "o-1", &err),
-                     0);
+    assert_int_equal(flo_fleet_desired_set(store, DEVICE, "tiny", "o-1", &err), 0);
     assert_int_equal(flo_fleet_desired_swap(store, "o-1", "o-2", &err), 0);
     assert_int_equal(flo_fleet_desired_swap(store, "o-1", "o-3", &err), 0);
     assert_int_equal(flo_fleet_desired_rev(store, DEVICE, &rev, &err), 0);
-    assert_int_equal(flo_fleet_desired_get(store, DEVICE, "tiny", order, &err),
-                     0);
+    assert_int_equal(flo_fleet_desired_get(store, DEVICE, "tiny", order, &err), 0);
 
     assert_int_equal(rev, 3);
     assert_string_equal(order, "o-2");
 }
 
-static uint64_t event_from(struct flo_fleet_store *store, uint64_t seq,
-                           uint64_t from, bool expect_new)
+static uint64_t event_from(struct flo_fleet_store *store, uint64_t seq, uint64_t from,
+                           bool expect_new)
 {
     struct flo_err err = {0};
     uint64_t last = 0;
     bool is_new = !expect_new;
 
-    assert_int_equal(flo_fleet_event_add(store, DEVICE, BOOT, seq, from, 1, 2,
-                                         "{}", &is_new, &last, &err),
-                     0);
+    assert_int_equal(
+        flo_fleet_event_add(store, DEVICE, BOOT, seq, from, 1, 2, "{}", &is_new, &last, &err), 0);
     assert_int_equal(is_new, expect_new);
     return last;
 }
 
-static uint64_t event(struct flo_fleet_store *store, uint64_t seq,
-                      bool expect_new)
+static uint64_t event(struct flo_fleet_store *store, uint64_t seq, bool expect_new)
 {
     return event_from(store, seq, 0, expect_new);
 }
@@ -282,8 +245,7 @@ static void what_is_rolled_back_never_was(void **state)
     assert_int_equal(flo_fleet_commit(store, &err), 0);
 
     assert_int_equal(number, 1);
-    assert_int_equal(
-        listed(store, (struct flo_fleet_device_filter){.online = -1}), 0);
+    assert_int_equal(listed(store, (struct flo_fleet_device_filter){.online = -1}), 0);
 }
 
 static int ignore_text(void *context, const char *text)
@@ -293,8 +255,7 @@ static int ignore_text(void *context, const char *text)
     return 0;
 }
 
-static int ignore_rollout(void *context,
-                          const struct flo_fleet_rollout *rollout)
+static int ignore_rollout(void *context, const struct flo_fleet_rollout *rollout)
 {
     (void)context;
     (void)rollout;
@@ -314,28 +275,18 @@ static void what_is_not_there_is_named_as_absent(void **state)
     struct flo_err err = {0};
     uint64_t revision;
 
-    assert_int_equal(flo_fleet_device_get(store, "x", NULL, NULL, &err),
-                     FLO_E_DEVICE_ABSENT);
-    assert_int_equal(flo_fleet_desired_rev(store, DEVICE, &revision, &err),
-                     FLO_E_DEVICE_ABSENT);
-    assert_int_equal(
-        flo_fleet_release_get(store, "tiny", "1.0.0", NULL, NULL, &err),
-        FLO_E_RELEASE_ABSENT);
+    assert_int_equal(flo_fleet_device_get(store, "x", NULL, NULL, &err), FLO_E_DEVICE_ABSENT);
+    assert_int_equal(flo_fleet_desired_rev(store, DEVICE, &revision, &err), FLO_E_DEVICE_ABSENT);
+    assert_int_equal(flo_fleet_release_get(store, "tiny", "1.0.0", NULL, NULL, &err),
+                     FLO_E_RELEASE_ABSENT);
     assert_non_null(strstr(err.what, "tiny@1.0.0"));
-    assert_int_equal(
-        flo_fleet_envelope_get(store, "sha256:00", ignore_text, NULL, &err),
-        FLO_E_RELEASE_ABSENT);
-    assert_int_equal(
-        flo_fleet_rollout_get(store, "r-1", ignore_rollout, NULL, &err),
-        FLO_E_ROLLOUT_ABSENT);
-    assert_int_equal(flo_fleet_order_get(store, "o-1", NULL, NULL, &err),
-                     FLO_E_ABSENT);
-    assert_int_equal(
-        flo_fleet_order_of(store, "r-1", "deploy", 0, NULL, NULL, &err),
-        FLO_E_ABSENT);
-    assert_int_equal(
-        flo_fleet_token_get(store, "t", NULL, ignore_token, NULL, &err),
-        FLO_E_ABSENT);
+    assert_int_equal(flo_fleet_envelope_get(store, "sha256:00", ignore_text, NULL, &err),
+                     FLO_E_RELEASE_ABSENT);
+    assert_int_equal(flo_fleet_rollout_get(store, "r-1", ignore_rollout, NULL, &err),
+                     FLO_E_ROLLOUT_ABSENT);
+    assert_int_equal(flo_fleet_order_get(store, "o-1", NULL, NULL, &err), FLO_E_ABSENT);
+    assert_int_equal(flo_fleet_order_of(store, "r-1", "deploy", 0, NULL, NULL, &err), FLO_E_ABSENT);
+    assert_int_equal(flo_fleet_token_get(store, "t", NULL, ignore_token, NULL, &err), FLO_E_ABSENT);
 }
 
 static void transactions_do_not_nest_and_end_once(void **state)
@@ -369,9 +320,8 @@ static void a_listing_ends_with_the_answer_that_its_callback_gives(void **state)
     assert_int_equal(add_device(store, DEVICE, "gw-1", "lab"), 0);
     assert_int_equal(add_device(store, OTHER, "gw-2", "lab"), 0);
     assert_int_equal(add_device(store, BOOT, "gw-3", "lab"), 0);
-    assert_int_equal(
-        flo_fleet_device_list(store, &filter, stop_at_second, &count, &err),
-        FLO_E_ABSENT);
+    assert_int_equal(flo_fleet_device_list(store, &filter, stop_at_second, &count, &err),
+                     FLO_E_ABSENT);
     assert_int_equal(count, 2);
     assert_int_equal(listed(store, filter), 3);
 }
@@ -386,25 +336,20 @@ static void devices_are_found_by_label_release_and_connection(void **state)
                                       .labels = "{\"site\":\"oslo\"}",
                                       .profile = "{}",
                                       .groups = "[]"};
-    const struct flo_fleet_model models[] = {{"help", ""},
-                                             {"tiny", "tiny@2.1.0"}};
+    const struct flo_fleet_model models[] = {{"help", ""}, {"tiny", "tiny@2.1.0"}};
 
     assert_int_equal(add_device(store, DEVICE, "gw-1", "lab"), 0);
     assert_int_equal(add_device(store, OTHER, "gw-2", "lab"), 0);
     assert_int_equal(flo_fleet_device_add(store, &device, NULL, 0, &err), 0);
-    assert_int_equal(flo_fleet_device_reported(store, OTHER, "{}", NULL, NULL,
-                                               true, 3, models,
+    assert_int_equal(flo_fleet_device_reported(store, OTHER, "{}", NULL, NULL, true, 3, models,
                                                FLO_COUNT(models), &err),
                      0);
-    assert_int_equal(
-        flo_fleet_device_online(store, OTHER, true, &is_news, &err), 0);
+    assert_int_equal(flo_fleet_device_online(store, OTHER, true, &is_news, &err), 0);
     assert_true(is_news);
-    assert_int_equal(
-        flo_fleet_device_online(store, OTHER, true, &is_news, &err), 0);
+    assert_int_equal(flo_fleet_device_online(store, OTHER, true, &is_news, &err), 0);
     assert_false(is_news);
 
-    struct flo_fleet_device_filter filter = {.online = -1,
-                                             .release = "tiny@2.1.0"};
+    struct flo_fleet_device_filter filter = {.online = -1, .release = "tiny@2.1.0"};
     assert_int_equal(listed(store, filter), 1);
     filter.release = "tiny@2.1.1";
     assert_int_equal(listed(store, filter), 0);
@@ -412,9 +357,8 @@ static void devices_are_found_by_label_release_and_connection(void **state)
     assert_int_equal(listed(store, filter), 1);
     filter.release = "tiny@2.1.0"; /* of another of its models */
     assert_int_equal(listed(store, filter), 1);
-    assert_int_equal(flo_fleet_device_reported(store, OTHER, "{}", NULL, NULL,
-                                               true, 3, models + 1, 1, &err),
-                     0);
+    assert_int_equal(
+        flo_fleet_device_reported(store, OTHER, "{}", NULL, NULL, true, 3, models + 1, 1, &err), 0);
     assert_int_equal(listed(store, filter), 0);
     filter = (struct flo_fleet_device_filter){
         .online = -1, .label = "site", .label_value = "oslo", .limit = 1};
@@ -446,8 +390,7 @@ static int move_on(void *context, const char *device)
     return flo_fleet_desired_set(moved->store, device, "tiny", "o-2", NULL);
 }
 
-static void
-a_listing_meets_each_row_once_though_its_callback_changes_them(void **state)
+static void a_listing_meets_each_row_once_though_its_callback_changes_them(void **state)
 {
     struct flo_fleet_store *store = store_of(state);
     struct moved moved = {.store = store};
@@ -457,21 +400,17 @@ a_listing_meets_each_row_once_though_its_callback_changes_them(void **state)
     for (int i = 0; i < 50; i++) {
         char id[40];
         char name[16];
-        snprintf(id, sizeof(id), "%08x-1111-4111-8111-111111111111",
-                 (unsigned)i);
+        snprintf(id, sizeof(id), "%08x-1111-4111-8111-111111111111", (unsigned)i);
         snprintf(name, sizeof(name), "n-%d", i);
         assert_int_equal(add_device(store, id, name, "lab"), 0);
-        assert_int_equal(flo_fleet_desired_set(store, id, "tiny", "o-1", &err),
-                         0);
+        assert_int_equal(flo_fleet_desired_set(store, id, "tiny", "o-1", &err), 0);
     }
-    assert_int_equal(
-        flo_fleet_desired_holders(store, "o-1", move_on, &moved, &err), 0);
+    assert_int_equal(flo_fleet_desired_holders(store, "o-1", move_on, &moved, &err), 0);
     commit(store);
 
     assert_int_equal(moved.count, 50);
     moved.count = 0;
-    assert_int_equal(
-        flo_fleet_desired_holders(store, "o-1", move_on, &moved, &err), 0);
+    assert_int_equal(flo_fleet_desired_holders(store, "o-1", move_on, &moved, &err), 0);
     assert_int_equal(moved.count, 0);
 }
 
@@ -481,8 +420,7 @@ static int take_event(void *context, const char *json)
     return 0;
 }
 
-static void
-the_newest_2000_events_of_a_device_are_kept_and_listed_in_order(void **state)
+static void the_newest_2000_events_of_a_device_are_kept_and_listed_in_order(void **state)
 {
     struct flo_fleet_store *store = store_of(state);
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) texts = {0};
@@ -496,23 +434,21 @@ the_newest_2000_events_of_a_device_are_kept_and_listed_in_order(void **state)
     for (uint64_t seq = 1; seq <= 2112; seq++) {
         char json[16];
         snprintf(json, sizeof(json), "%llu", (unsigned long long)seq);
-        assert_int_equal(flo_fleet_event_add(store, DEVICE, BOOT, seq, 0, 1, 1,
-                                             json, &is_new, &mark, &err),
-                         0);
+        assert_int_equal(
+            flo_fleet_event_add(store, DEVICE, BOOT, seq, 0, 1, 1, json, &is_new, &mark, &err), 0);
     }
     commit(store);
     assert_int_equal(mark, 2112);
-    assert_int_equal(flo_fleet_event_list(store, DEVICE, FLO_FLEET_ALL, 3,
-                                          take_event, &texts, &oldest, &err),
-                     0);
+    assert_int_equal(
+        flo_fleet_event_list(store, DEVICE, FLO_FLEET_ALL, 3, take_event, &texts, &oldest, &err),
+        0);
     assert_string_equal(texts.data, "2110 2111 2112 ");
-    assert_int_equal(flo_fleet_event_list(store, DEVICE, FLO_FLEET_ALL, 9999,
-                                          take_event, &all, &oldest, &err),
-                     0);
+    assert_int_equal(
+        flo_fleet_event_list(store, DEVICE, FLO_FLEET_ALL, 9999, take_event, &all, &oldest, &err),
+        0);
     assert_int_equal(strncmp(all.data, "113 114 ", 8), 0);
-    assert_int_equal(flo_fleet_event_list(store, DEVICE, FLO_FLEET_ALL, 0,
-                                          take_event, NULL, &oldest, &err),
-                     0);
+    assert_int_equal(
+        flo_fleet_event_list(store, DEVICE, FLO_FLEET_ALL, 0, take_event, NULL, &oldest, &err), 0);
 }
 
 static int take_number(void *context, const struct flo_row *row, uint64_t count)
@@ -528,13 +464,12 @@ static uint64_t forms(struct flo_fleet_store *store)
     struct flo_err err = {0};
     uint64_t count = 0;
 
-    assert_int_equal(
-        flo_fleet_count(store, &query, NULL, 0, take_number, &count, &err), 0);
+    assert_int_equal(flo_fleet_count(store, &query, NULL, 0, take_number, &count, &err), 0);
     return count;
 }
 
-static void tell(struct flo_fleet_store *store, const char *device,
-                 const char *boot, uint64_t seq, const char *own)
+static void tell(struct flo_fleet_store *store, const char *device, const char *boot, uint64_t seq,
+                 const char *own)
 {
     struct flo_err err = {0};
     char json[512];
@@ -546,10 +481,9 @@ static void tell(struct flo_fleet_store *store, const char *device,
              "\"boot\":\"%s\",\"seq\":%llu,\"at_ms\":%llu}",
              (unsigned long long)seq, own, boot, (unsigned long long)seq,
              (unsigned long long)(1000 + seq));
-    assert_int_equal(flo_fleet_event_add(store, device, boot, seq, 0,
-                                         1000 + seq, 2, json, &is_new, &mark,
-                                         &err),
-                     0);
+    assert_int_equal(
+        flo_fleet_event_add(store, device, boot, seq, 0, 1000 + seq, 2, json, &is_new, &mark, &err),
+        0);
 }
 
 static void what_many_devices_say_alike_is_kept_once(void **state)
@@ -564,14 +498,12 @@ static void what_many_devices_say_alike_is_kept_once(void **state)
     tell(store, "d-2", "b-3", 1, "staged");
     assert_int_equal(forms(store), 1);
 
-    assert_int_equal(flo_fleet_event_list(store, "d-2", FLO_FLEET_ALL, 9,
-                                          take_event, &texts, &oldest, &err),
-                     0);
-    assert_string_equal(
-        texts.data, "{\"type\":\"execution\",\"state\":\"staged\",\"v\":1,"
-                    "\"from\":1,\"boot\":\"b-2\",\"seq\":1,\"at_ms\":1001} "
-                    "{\"type\":\"execution\",\"state\":\"staged\",\"v\":1,"
-                    "\"from\":1,\"boot\":\"b-3\",\"seq\":1,\"at_ms\":1001} ");
+    assert_int_equal(
+        flo_fleet_event_list(store, "d-2", FLO_FLEET_ALL, 9, take_event, &texts, &oldest, &err), 0);
+    assert_string_equal(texts.data, "{\"type\":\"execution\",\"state\":\"staged\",\"v\":1,"
+                                    "\"from\":1,\"boot\":\"b-2\",\"seq\":1,\"at_ms\":1001} "
+                                    "{\"type\":\"execution\",\"state\":\"staged\",\"v\":1,"
+                                    "\"from\":1,\"boot\":\"b-3\",\"seq\":1,\"at_ms\":1001} ");
 }
 
 /* A form that was made by a change that was taken back has no number. */
@@ -588,9 +520,8 @@ static void a_form_of_a_cancelled_change_is_made_again(void **state)
     assert_int_equal(forms(store), 0);
 
     tell(store, "d-1", "b-1", 1, "staged");
-    assert_int_equal(flo_fleet_event_list(store, "d-1", FLO_FLEET_ALL, 9,
-                                          take_event, &texts, &oldest, &err),
-                     0);
+    assert_int_equal(
+        flo_fleet_event_list(store, "d-1", FLO_FLEET_ALL, 9, take_event, &texts, &oldest, &err), 0);
     assert_non_null(strstr(texts.data, "staged"));
 }
 
@@ -619,8 +550,7 @@ static int take_statement(void *context, uint64_t number, const char *envelope)
 
 static int take_trust(void *context, uint64_t number, uint64_t devices)
 {
-    flo_buf_printf(context, "%llux%llu ", (unsigned long long)devices,
-                   (unsigned long long)number);
+    flo_buf_printf(context, "%llux%llu ", (unsigned long long)devices, (unsigned long long)number);
     return 0;
 }
 
@@ -630,38 +560,27 @@ static void statements_are_kept_once_and_counted_by_device(void **state)
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) said = {0};
     struct flo_err err = {0};
 
-    assert_int_equal(
-        flo_fleet_trust_statements(store, 0, true, take_statement, &said, &err),
-        0);
+    assert_int_equal(flo_fleet_trust_statements(store, 0, true, take_statement, &said, &err), 0);
     assert_int_equal(said.bytes, 0);
     assert_int_equal(flo_fleet_statement_add(store, 2, "two", &err), 0);
     assert_int_equal(flo_fleet_statement_add(store, 3, "three", &err), 0);
-    assert_int_equal(flo_fleet_statement_add(store, 3, "other", &err),
-                     FLO_E_STATE);
-    assert_int_equal(
-        flo_fleet_trust_statements(store, 0, true, take_statement, &said, &err),
-        0);
-    assert_int_equal(flo_fleet_trust_statements(store, 2, false, take_statement,
-                                                &said, &err),
-                     0);
+    assert_int_equal(flo_fleet_statement_add(store, 3, "other", &err), FLO_E_STATE);
+    assert_int_equal(flo_fleet_trust_statements(store, 0, true, take_statement, &said, &err), 0);
+    assert_int_equal(flo_fleet_trust_statements(store, 2, false, take_statement, &said, &err), 0);
     assert_string_equal(said.data, "3:three 2:two 3:three ");
 
     assert_int_equal(add_device(store, DEVICE, "gw-1", "lab"), 0);
     assert_int_equal(add_device(store, OTHER, "gw-2", "lab"), 0);
-    assert_int_equal(flo_fleet_device_reported(store, OTHER, "{}", NULL, NULL,
-                                               false, 3, NULL, 0, &err),
-                     0);
+    assert_int_equal(
+        flo_fleet_device_reported(store, OTHER, "{}", NULL, NULL, false, 3, NULL, 0, &err), 0);
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) counts = {0};
-    assert_int_equal(flo_fleet_device_trusts(store, take_trust, &counts, &err),
-                     0);
+    assert_int_equal(flo_fleet_device_trusts(store, take_trust, &counts, &err), 0);
     assert_string_equal(counts.data, "1x3 1x0 ");
 }
 
-static int take_emergency(void *context,
-                          const struct flo_fleet_emergency *emergency)
+static int take_emergency(void *context, const struct flo_fleet_emergency *emergency)
 {
-    flo_buf_printf(context, "%s %s%s %llu; ", emergency->id, emergency->op,
-                   emergency->envelope,
+    flo_buf_printf(context, "%s %s%s %llu; ", emergency->id, emergency->op, emergency->envelope,
                    (unsigned long long)emergency->outcomes[FLO_OUTCOME_DONE]);
     return 0;
 }
@@ -669,43 +588,34 @@ static int take_emergency(void *context,
 static void emergencies_are_known_by_their_answers_or_whole(void **state)
 {
     struct flo_fleet_store *store = store_of(state);
-    struct flo_fleet_emergency answered = {
-        .id = "e-5", .op = "", .envelope = "", .seq = 5};
-    struct flo_fleet_emergency whole = {
-        .id = "e-5", .op = "freeze", .envelope = "{}", .seq = 5};
+    struct flo_fleet_emergency answered = {.id = "e-5", .op = "", .envelope = "", .seq = 5};
+    struct flo_fleet_emergency whole = {.id = "e-5", .op = "freeze", .envelope = "{}", .seq = 5};
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) said = {0};
     struct flo_err err = {0};
     char id[FLO_NAME_MAX + 1];
     bool is_news;
 
-    assert_int_equal(flo_fleet_emergency_put(store, &answered, &is_news, &err),
-                     0);
+    assert_int_equal(flo_fleet_emergency_put(store, &answered, &is_news, &err), 0);
     assert_true(is_news);
-    assert_int_equal(
-        flo_fleet_outcome_put(store, "e-5", DEVICE, FLO_OUTCOME_DONE, 1, &err),
-        0);
+    assert_int_equal(flo_fleet_outcome_put(store, "e-5", DEVICE, FLO_OUTCOME_DONE, 1, &err), 0);
     assert_int_equal(flo_fleet_emergency_put(store, &whole, &is_news, &err), 0);
     assert_true(is_news);
-    assert_int_equal(flo_fleet_emergency_put(store, &answered, &is_news, &err),
-                     0);
+    assert_int_equal(flo_fleet_emergency_put(store, &answered, &is_news, &err), 0);
     assert_false(is_news);
     /* a device that makes up names pushes out no order that was seen */
     for (unsigned i = 0; i < 200; i++) {
         snprintf(id, sizeof(id), "e-%u", 1000 + i);
         answered.id = id;
         answered.seq = 1000 + i;
-        assert_int_equal(
-            flo_fleet_emergency_put(store, &answered, &is_news, &err), 0);
+        assert_int_equal(flo_fleet_emergency_put(store, &answered, &is_news, &err), 0);
     }
-    assert_int_equal(
-        flo_fleet_emergencies(store, 999, take_emergency, &said, &err), 0);
+    assert_int_equal(flo_fleet_emergencies(store, 999, take_emergency, &said, &err), 0);
     assert_non_null(strstr(said.data, "e-5 freeze{} 1; "));
     assert_non_null(strstr(said.data, "e-1199  0; "));
     assert_null(strstr(said.data, "e-1135 "));
 }
 
-static void
-when_a_device_was_heard_is_known_at_once_and_stored_in_pieces(void **state)
+static void when_a_device_was_heard_is_known_at_once_and_stored_in_pieces(void **state)
 {
     struct flo_fleet_store *store = store_of(state);
     struct flo_err err = {0};
@@ -738,10 +648,8 @@ int main(void)
         OVER_ALL(transactions_do_not_nest_and_end_once),
         OVER_ALL(a_listing_ends_with_the_answer_that_its_callback_gives),
         OVER_ALL(devices_are_found_by_label_release_and_connection),
-        OVER_ALL(
-            a_listing_meets_each_row_once_though_its_callback_changes_them),
-        OVER_ALL(
-            the_newest_2000_events_of_a_device_are_kept_and_listed_in_order),
+        OVER_ALL(a_listing_meets_each_row_once_though_its_callback_changes_them),
+        OVER_ALL(the_newest_2000_events_of_a_device_are_kept_and_listed_in_order),
         OVER_ALL(what_many_devices_say_alike_is_kept_once),
         OVER_ALL(a_form_of_a_cancelled_change_is_made_again),
         OVER_ALL(forms_of_events_that_went_go_too),

@@ -35,8 +35,7 @@ static void add_devices(struct flo_fleet_store *store)
     assert_int_equal(flo_fleet_making_begin(store, "o-1", "all", &err), 0);
 }
 
-static const struct flo_making *making_of(struct flo_fleet_store *store,
-                                          const char *order)
+static const struct flo_making *making_of(struct flo_fleet_store *store, const char *order)
 {
     const struct flo_making *making;
     struct flo_err err = {0};
@@ -53,16 +52,14 @@ static int take_unmade(void *context, const char *device, bool is_there)
     return 0;
 }
 
-static void next_are(struct flo_fleet_store *store, uint64_t limit,
-                     const char *expected)
+static void next_are(struct flo_fleet_store *store, uint64_t limit, const char *expected)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) found = {0};
     struct flo_err err = {0};
 
     flo_buf_text(&found, "");
-    assert_int_equal(flo_fleet_making_next(store, making_of(store, "o-1"),
-                                           limit, take_unmade, &found, &err),
-                     0);
+    assert_int_equal(
+        flo_fleet_making_next(store, making_of(store, "o-1"), limit, take_unmade, &found, &err), 0);
     assert_string_equal(found.data, expected);
 }
 
@@ -78,28 +75,25 @@ static void slices_go_through_a_group_in_the_order_of_ids(void **state)
     assert_null(making_of(store, "o-2"));
     next_are(store, 2, "00000000 00000001 ");
     begin(store);
-    assert_int_equal(flo_fleet_making_move(store, "o-1", device_id(1), 2, &err),
-                     0);
+    assert_int_equal(flo_fleet_making_move(store, "o-1", device_id(1), 2, &err), 0);
     commit(store);
     next_are(store, 9, "00000002 00000003 00000004 ");
     assert_int_equal(making_of(store, "o-1")->count, 2);
 
     /* One was made before its turn. */
     begin(store);
-    assert_int_equal(flo_fleet_outcome_put(store, "o-1", device_id(3),
-                                           FLO_OUTCOME_DONE, 1, &err),
+    assert_int_equal(flo_fleet_outcome_put(store, "o-1", device_id(3), FLO_OUTCOME_DONE, 1, &err),
                      0);
     commit(store);
     next_are(store, 2, "00000002 00000003! ");
     bool awaits;
     for (size_t i = 0; i < DEVICES; i++) {
-        assert_int_equal(flo_fleet_making_awaits(store, making_of(store, "o-1"),
-                                                 device_id(i), &awaits, &err),
-                         0);
+        assert_int_equal(
+            flo_fleet_making_awaits(store, making_of(store, "o-1"), device_id(i), &awaits, &err),
+            0);
         assert_int_equal(awaits, i == 2 || i == 4);
     }
-    assert_int_equal(flo_fleet_making_awaits(store, making_of(store, "o-1"),
-                                             OTHER, &awaits, &err),
+    assert_int_equal(flo_fleet_making_awaits(store, making_of(store, "o-1"), OTHER, &awaits, &err),
                      0);
     assert_false(awaits); /* no member */
     begin(store);
@@ -117,8 +111,7 @@ static void a_slice_that_is_taken_back_is_made_again(void **state)
     add_devices(store);
     commit(store);
     begin(store);
-    assert_int_equal(flo_fleet_making_move(store, "o-1", device_id(3), 4, &err),
-                     0);
+    assert_int_equal(flo_fleet_making_move(store, "o-1", device_id(3), 4, &err), 0);
     flo_fleet_roll_back(store);
     next_are(store, 2, "00000000 00000001 ");
     assert_int_equal(making_of(store, "o-1")->count, 0);
@@ -136,15 +129,12 @@ static void who_is_not_made_yet_counts_as_pending(void **state)
 
     begin(store);
     add_devices(store);
-    assert_int_equal(flo_fleet_outcome_put(store, "o-1", device_id(0),
-                                           FLO_OUTCOME_DONE, 1, &err),
+    assert_int_equal(flo_fleet_outcome_put(store, "o-1", device_id(0), FLO_OUTCOME_DONE, 1, &err),
                      0);
-    assert_int_equal(flo_fleet_making_move(store, "o-1", device_id(0), 1, &err),
-                     0);
+    assert_int_equal(flo_fleet_making_move(store, "o-1", device_id(0), 1, &err), 0);
     commit(store);
     assert_int_equal(flo_fleet_roster_load(store, &err), 0);
-    assert_int_equal(flo_fleet_outcome_progress(store, "o-1", &progress, &err),
-                     0);
+    assert_int_equal(flo_fleet_outcome_progress(store, "o-1", &progress, &err), 0);
     assert_int_equal(progress.devices, DEVICES);
     assert_int_equal(progress.done, 1);
 }
@@ -165,32 +155,24 @@ static void a_run_of_devices_is_told_another_order(void **state)
     begin(store);
     add_devices(store);
     for (size_t i = 0; i < DEVICES; i++) {
-        assert_int_equal(
-            flo_fleet_desired_set(store, device_id(i), "tiny", "o-1", &err), 0);
-        assert_int_equal(
-            flo_fleet_desired_set(store, device_id(i), "big", "o-1", &err), 0);
-        assert_int_equal(
-            flo_fleet_desired_rev(store, device_id(i), &before[i], &err), 0);
+        assert_int_equal(flo_fleet_desired_set(store, device_id(i), "tiny", "o-1", &err), 0);
+        assert_int_equal(flo_fleet_desired_set(store, device_id(i), "big", "o-1", &err), 0);
+        assert_int_equal(flo_fleet_desired_rev(store, device_id(i), &before[i], &err), 0);
     }
     char last[37];
     snprintf(last, sizeof(last), "%s", device_id(3));
-    assert_int_equal(
-        flo_fleet_desired_run(store, "tiny", device_id(1), last, "o-2", &err),
-        0);
+    assert_int_equal(flo_fleet_desired_run(store, "tiny", device_id(1), last, "o-2", &err), 0);
     commit(store);
-    assert_int_equal(flo_fleet_desired_between(store, "tiny", "", device_id(4),
-                                               take_held, &found, &err),
-                     0);
+    assert_int_equal(
+        flo_fleet_desired_between(store, "tiny", "", device_id(4), take_held, &found, &err), 0);
     assert_string_equal(found.data, "00000000 o-1 00000001 o-2 00000002 o-2 "
                                     "00000003 o-2 00000004 o-1 ");
     flo_buf_deinit(&found);
-    assert_int_equal(flo_fleet_desired_between(store, "big", device_id(0), last,
-                                               take_held, &found, &err),
-                     0);
+    assert_int_equal(
+        flo_fleet_desired_between(store, "big", device_id(0), last, take_held, &found, &err), 0);
     assert_string_equal(found.data, "00000001 o-1 00000002 o-1 00000003 o-1 ");
     for (size_t i = 0; i < DEVICES; i++) {
-        assert_int_equal(
-            flo_fleet_desired_rev(store, device_id(i), &after, &err), 0);
+        assert_int_equal(flo_fleet_desired_rev(store, device_id(i), &after, &err), 0);
         assert_int_equal(after - before[i], i >= 1 && i <= 3 ? 1 : 0);
     }
 }

@@ -21,8 +21,7 @@ static int take_token(void *context, const struct flo_fleet_token *token)
     return 0;
 }
 
-static void add_token(struct flo_fleet_store *store, const char *id,
-                      uint64_t created_at_ms)
+static void add_token(struct flo_fleet_store *store, const char *id, uint64_t created_at_ms)
 {
     struct flo_err err = {0};
     struct flo_fleet_token token = {.id = id,
@@ -42,9 +41,7 @@ static void next_tokens(struct flo_fleet_store *store, struct token_page *page)
     char id[FLO_NAME_MAX + 1];
 
     snprintf(id, sizeof(id), "%s", page->id);
-    assert_int_equal(
-        flo_fleet_token_list(store, page->at_ms, id, 2, take_token, page, &err),
-        0);
+    assert_int_equal(flo_fleet_token_list(store, page->at_ms, id, 2, take_token, page, &err), 0);
 }
 
 static void tokens_made_at_once_are_each_on_one_page(void **state)
@@ -86,8 +83,7 @@ static int take_release(void *context, const struct flo_fleet_release *release)
     return 0;
 }
 
-static void add_release(struct flo_fleet_store *store, const char *model,
-                        uint64_t number)
+static void add_release(struct flo_fleet_store *store, const char *model, uint64_t number)
 {
     struct flo_err err = {0};
     char version[32];
@@ -117,17 +113,15 @@ static void releases_come_by_model_and_number(void **state)
     for (int i = 0; i < 3; i++) {
         char model[FLO_NAME_MAX + 1];
         snprintf(model, sizeof(model), "%s", page.model);
-        assert_int_equal(
-            flo_fleet_release_page(store, NULL, model[0] != '\0' ? model : NULL,
-                                   page.number, 3, take_release, &page, &err),
-            0);
+        assert_int_equal(flo_fleet_release_page(store, NULL, model[0] != '\0' ? model : NULL,
+                                                page.number, 3, take_release, &page, &err),
+                         0);
     }
     assert_string_equal(page.names.data, "help@2 help@11 tiny@9 tiny@10 ");
     flo_buf_deinit(&page.names);
 
     page = (struct release_page){0};
-    assert_int_equal(flo_fleet_release_page(store, "tiny", NULL, 9, 0,
-                                            take_release, &page, &err),
+    assert_int_equal(flo_fleet_release_page(store, "tiny", NULL, 9, 0, take_release, &page, &err),
                      0);
     assert_string_equal(page.names.data, "tiny@10 ");
     flo_buf_deinit(&page.names);
@@ -146,11 +140,8 @@ static void put_rollout(struct flo_fleet_store *store, unsigned number,
 {
     struct flo_err err = {0};
     char id[16];
-    struct flo_fleet_rollout rollout = {.id = id,
-                                        .spec = "{}",
-                                        .state = flo_rollout_state_word(state),
-                                        .core = "{}",
-                                        .digest = ""};
+    struct flo_fleet_rollout rollout = {
+        .id = id, .spec = "{}", .state = flo_rollout_state_word(state), .core = "{}", .digest = ""};
 
     snprintf(id, sizeof(id), "r-%u", number);
     assert_int_equal(flo_fleet_rollout_put(store, &rollout, &err), 0);
@@ -169,15 +160,10 @@ static void rollouts_that_ended_follow_those_under_way(void **state)
     put_rollout(store, 3, FLO_ROLLOUT_HALTED);
     put_rollout(store, 10, FLO_ROLLOUT_PAUSED);
     put_rollout(store, 11, FLO_ROLLOUT_COMPLETED);
-    assert_int_equal(flo_fleet_rollout_page(store, true, FLO_FLEET_ALL, 9,
-                                            take_rollout, &active, &err),
-                     0);
     assert_int_equal(
-        flo_fleet_rollout_page(store, false, 11, 9, take_rollout, &ended, &err),
-        0);
-    assert_int_equal(
-        flo_fleet_rollout_page(store, false, 11, 0, take_rollout, &none, &err),
-        0);
+        flo_fleet_rollout_page(store, true, FLO_FLEET_ALL, 9, take_rollout, &active, &err), 0);
+    assert_int_equal(flo_fleet_rollout_page(store, false, 11, 9, take_rollout, &ended, &err), 0);
+    assert_int_equal(flo_fleet_rollout_page(store, false, 11, 0, take_rollout, &none, &err), 0);
     assert_string_equal(active.data, "r-10 r-2 ");
     assert_string_equal(ended.data, "r-3 r-1 ");
     assert_int_equal(none.bytes, 0);
@@ -191,8 +177,7 @@ static int take_event(void *context, const char *text)
     return 0;
 }
 
-static void add_events(struct flo_fleet_store *store, uint64_t from,
-                       uint64_t to)
+static void add_events(struct flo_fleet_store *store, uint64_t from, uint64_t to)
 {
     struct flo_err err = {0};
     char json[16];
@@ -201,9 +186,8 @@ static void add_events(struct flo_fleet_store *store, uint64_t from,
 
     for (uint64_t seq = from; seq <= to; seq++) {
         snprintf(json, sizeof(json), "%llu", (unsigned long long)seq);
-        assert_int_equal(flo_fleet_event_add(store, DEVICE, BOOT, seq, 0, 1, 1,
-                                             json, &is_new, &mark, &err),
-                         0);
+        assert_int_equal(
+            flo_fleet_event_add(store, DEVICE, BOOT, seq, 0, 1, 1, json, &is_new, &mark, &err), 0);
     }
 }
 
@@ -218,10 +202,8 @@ static void older_events_are_read_page_by_page(void **state)
     assert_int_equal(add_device(store, DEVICE, "gw-1", "lab"), 0);
     add_events(store, 1, 5);
     while (oldest > 0) {
-        assert_int_equal(flo_fleet_event_list(store, DEVICE, oldest, 2,
-                                              take_event, &texts, &oldest,
-                                              &err),
-                         0);
+        assert_int_equal(
+            flo_fleet_event_list(store, DEVICE, oldest, 2, take_event, &texts, &oldest, &err), 0);
         add_events(store, 6 + pages, 6 + pages); /* comes meanwhile */
         pages++;
     }
@@ -235,8 +217,7 @@ static int add_name(void *context, const char *id, const char *body)
     return 0;
 }
 
-static void
-documents_come_by_kind_in_pages_of_names_and_one_by_name(void **state)
+static void documents_come_by_kind_in_pages_of_names_and_one_by_name(void **state)
 {
     struct flo_fleet_store *store = store_of(state);
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) said = {0};
@@ -245,24 +226,16 @@ documents_come_by_kind_in_pages_of_names_and_one_by_name(void **state)
 
     static const char *const names[] = {"c", "a", "b"};
     for (size_t i = 0; i < FLO_COUNT(names); i++) {
-        assert_int_equal(
-            flo_fleet_watch_put(store, FLO_WATCH_site, names[i], "{}", &err),
-            0);
+        assert_int_equal(flo_fleet_watch_put(store, FLO_WATCH_site, names[i], "{}", &err), 0);
     }
-    assert_int_equal(
-        flo_fleet_watch_put(store, FLO_WATCH_RULE, "b", "[]", &err), 0);
-    assert_int_equal(flo_fleet_watch_page(store, FLO_WATCH_site, "a", 1,
-                                          add_name, &said, &err),
-                     0);
-    assert_int_equal(
-        flo_fleet_watch_each(store, FLO_WATCH_site, add_name, &said, &err), 0);
-    assert_int_equal(flo_fleet_watch_get(store, FLO_WATCH_RULE, "b", add_name,
-                                         &said, &known, &err),
+    assert_int_equal(flo_fleet_watch_put(store, FLO_WATCH_RULE, "b", "[]", &err), 0);
+    assert_int_equal(flo_fleet_watch_page(store, FLO_WATCH_site, "a", 1, add_name, &said, &err), 0);
+    assert_int_equal(flo_fleet_watch_each(store, FLO_WATCH_site, add_name, &said, &err), 0);
+    assert_int_equal(flo_fleet_watch_get(store, FLO_WATCH_RULE, "b", add_name, &said, &known, &err),
                      0);
     assert_true(known);
     assert_string_equal(said.data, "b={}; a={}; b={}; c={}; b=[]; ");
-    assert_int_equal(flo_fleet_watch_get(store, FLO_WATCH_RULE, "a", add_name,
-                                         &said, &known, &err),
+    assert_int_equal(flo_fleet_watch_get(store, FLO_WATCH_RULE, "a", add_name, &said, &known, &err),
                      0);
     assert_false(known);
 }

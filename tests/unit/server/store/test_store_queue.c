@@ -26,8 +26,7 @@ static struct {
     int woken;
     int tidied;
     int tidy_ended;
-} disk = {.mutex = PTHREAD_MUTEX_INITIALIZER,
-          .changed = PTHREAD_COND_INITIALIZER};
+} disk = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 static void set(int *what, int value)
 {
@@ -76,8 +75,7 @@ static int slow_sync(struct flo_store_engine *engine, struct flo_err *err)
         pthread_cond_wait(&disk.changed, &disk.mutex);
     }
     pthread_mutex_unlock(&disk.mutex);
-    return fails(&disk.fail) ? flo_fail(err, FLO_E_DB, "the disk")
-                             : disk.real->sync(engine, err);
+    return fails(&disk.fail) ? flo_fail(err, FLO_E_DB, "the disk") : disk.real->sync(engine, err);
 }
 
 static int slow_settle(struct flo_store_engine *engine, struct flo_err *err)
@@ -146,8 +144,7 @@ static void is_set(struct flo_fleet_store *store, const char *value)
 {
     char text[64];
 
-    assert_int_equal(
-        flo_fleet_setting_get(store, "name", text, sizeof(text), NULL), 0);
+    assert_int_equal(flo_fleet_setting_get(store, "name", text, sizeof(text), NULL), 0);
     assert_string_equal(text, value);
 }
 
@@ -296,12 +293,10 @@ static void stopping_waits_for_the_disk_and_commits_wait_again(void **state)
     assert_int_equal(put(store, "one"), 0);
     pthread_t thread = open_behind_me(&me);
     assert_int_equal(flo_fleet_queue_stop(store, &err), 0);
-    assert_int_equal(flo_fleet_durable(store, NULL),
-                     flo_fleet_committed(store));
+    assert_int_equal(flo_fleet_durable(store, NULL), flo_fleet_committed(store));
     pthread_join(thread, NULL);
     assert_int_equal(put(store, "two"), 0);
-    assert_int_equal(flo_fleet_durable(store, NULL),
-                     flo_fleet_committed(store));
+    assert_int_equal(flo_fleet_durable(store, NULL), flo_fleet_committed(store));
     assert_int_equal(disk.syncs, 1);
     assert_int_equal(flo_fleet_queue_start(store, wake, NULL, &err), 0);
 }
@@ -318,8 +313,7 @@ static void no_commit_waits_until_the_engine_is_tidied(void **state)
     await(&disk.tidied, 1);
     assert_int_equal(put(store, "two"), 0);
     await(&disk.woken, 2);
-    assert_int_equal(flo_fleet_durable(store, NULL),
-                     flo_fleet_committed(store));
+    assert_int_equal(flo_fleet_durable(store, NULL), flo_fleet_committed(store));
     assert_int_equal(flo_fleet_flush(store, &err), 0);
     assert_int_equal(disk.tidied, 1);
     pthread_mutex_lock(&disk.mutex);
@@ -451,9 +445,7 @@ static void a_log_that_cannot_be_moved_is_told_once(void **state)
     for (int i = 0; i < 4; i++) {
         memset(text, 'a' + i, 11 * MIB);
         if (i % 2 == 1) {
-            assert_int_equal(
-                flo_db_exec(reader, "BEGIN; SELECT * FROM sqlite_schema", &err),
-                0);
+            assert_int_equal(flo_db_exec(reader, "BEGIN; SELECT * FROM sqlite_schema", &err), 0);
         }
         assert_int_equal(put(store, text), 0);
         assert_int_equal(flo_fleet_flush(store, &err), 0);
@@ -485,16 +477,14 @@ int main(void)
         OVER_ALL(behind_64_commits_a_transaction_waits_for_the_disk),
         OVER_ALL(stopping_waits_for_the_disk_and_commits_wait_again),
         OVER_ALL(no_commit_waits_until_the_engine_is_tidied),
-        cmocka_unit_test_setup_teardown(
-            the_log_of_sqlite_stays_bounded_without_a_pause, in_sqlite,
-            close_store),
-        cmocka_unit_test_setup_teardown(
-            what_was_settled_is_there_after_a_restart, in_sqlite, close_store),
-        cmocka_unit_test_setup_teardown(a_log_that_cannot_be_moved_is_told_once,
+        cmocka_unit_test_setup_teardown(the_log_of_sqlite_stays_bounded_without_a_pause, in_sqlite,
+                                        close_store),
+        cmocka_unit_test_setup_teardown(what_was_settled_is_there_after_a_restart, in_sqlite,
+                                        close_store),
+        cmocka_unit_test_setup_teardown(a_log_that_cannot_be_moved_is_told_once, in_sqlite,
+                                        close_store),
+        cmocka_unit_test_setup_teardown(a_log_that_nobody_synced_is_synced_when_it_is_opened,
                                         in_sqlite, close_store),
-        cmocka_unit_test_setup_teardown(
-            a_log_that_nobody_synced_is_synced_when_it_is_opened, in_sqlite,
-            close_store),
     };
 
     return run_over_all("store", tests, FLO_COUNT(tests));

@@ -29,8 +29,7 @@ static int ignore_person(void *context, const struct flo_fleet_person *one)
 
 static void add_both(struct flo_fleet_store *store)
 {
-    const struct flo_fleet_person person = {
-        .name = "mira", .role = "viewer", .created_at_ms = 5};
+    const struct flo_fleet_person person = {.name = "mira", .role = "viewer", .created_at_ms = 5};
     struct flo_err err = {0};
 
     assert_int_equal(flo_fleet_token_add(store, &token, &err), 0);
@@ -40,8 +39,7 @@ static void add_both(struct flo_fleet_store *store)
 static bool has_token(struct flo_fleet_store *store)
 {
     struct flo_err err = {0};
-    int rv = flo_fleet_token_get(store, NULL, &token.secret, ignore_token, NULL,
-                                 &err);
+    int rv = flo_fleet_token_get(store, NULL, &token.secret, ignore_token, NULL, &err);
 
     assert_true(rv == 0 || rv == FLO_E_ABSENT);
     return rv == 0;
@@ -64,8 +62,7 @@ static void change(struct flo_fleet_store *store, struct flo_field_change to)
     const char *is = table == FLO_TABLE_TOKEN ? "t1" : "mira";
     struct flo_err err = {0};
 
-    assert_int_equal(flo_fleet_update(store, table, &to, 1,
-                                      MATCHES(text_is(name, is)), NULL, &err),
+    assert_int_equal(flo_fleet_update(store, table, &to, 1, MATCHES(text_is(name, is)), NULL, &err),
                      0);
 }
 
@@ -73,26 +70,16 @@ static void a_row_with_another_field_is_not_there(void **state)
 {
     static const struct flo_digest secret = {.bytes = {7}};
     const struct flo_field_change changes[][2] = {
-        {set_text(FLO_FIELD_TOKEN_KIND, "enroll"),
-         set_text(FLO_FIELD_TOKEN_KIND, "access")},
-        {set_text(FLO_FIELD_TOKEN_NAME, "a"),
-         set_text(FLO_FIELD_TOKEN_NAME, "ab")},
-        {set_text(FLO_FIELD_TOKEN_ROLE, "admin"),
-         set_text(FLO_FIELD_TOKEN_ROLE, "c")},
-        {set_text(FLO_FIELD_TOKEN_GROUP, "all"),
-         set_text(FLO_FIELD_TOKEN_GROUP, "")},
-        {set_text(FLO_FIELD_TOKEN_PERSON, ""),
-         set_text(FLO_FIELD_TOKEN_PERSON, "mira")},
-        {set_number(FLO_FIELD_TOKEN_CREATED_AT, 6),
-         set_number(FLO_FIELD_TOKEN_CREATED_AT, 5)},
-        {set_number(FLO_FIELD_TOKEN_EXPIRES_AT, 0),
-         set_number(FLO_FIELD_TOKEN_EXPIRES_AT, 9)},
-        {set_text(FLO_FIELD_PERSON_ROLE, "admin"),
-         set_text(FLO_FIELD_PERSON_ROLE, "viewer")},
-        {set_number(FLO_FIELD_PERSON_DISABLED, 1),
-         set_number(FLO_FIELD_PERSON_DISABLED, 0)},
-        {set_number(FLO_FIELD_PERSON_CREATED_AT, 6),
-         set_number(FLO_FIELD_PERSON_CREATED_AT, 5)},
+        {set_text(FLO_FIELD_TOKEN_KIND, "enroll"), set_text(FLO_FIELD_TOKEN_KIND, "access")},
+        {set_text(FLO_FIELD_TOKEN_NAME, "a"), set_text(FLO_FIELD_TOKEN_NAME, "ab")},
+        {set_text(FLO_FIELD_TOKEN_ROLE, "admin"), set_text(FLO_FIELD_TOKEN_ROLE, "c")},
+        {set_text(FLO_FIELD_TOKEN_GROUP, "all"), set_text(FLO_FIELD_TOKEN_GROUP, "")},
+        {set_text(FLO_FIELD_TOKEN_PERSON, ""), set_text(FLO_FIELD_TOKEN_PERSON, "mira")},
+        {set_number(FLO_FIELD_TOKEN_CREATED_AT, 6), set_number(FLO_FIELD_TOKEN_CREATED_AT, 5)},
+        {set_number(FLO_FIELD_TOKEN_EXPIRES_AT, 0), set_number(FLO_FIELD_TOKEN_EXPIRES_AT, 9)},
+        {set_text(FLO_FIELD_PERSON_ROLE, "admin"), set_text(FLO_FIELD_PERSON_ROLE, "viewer")},
+        {set_number(FLO_FIELD_PERSON_DISABLED, 1), set_number(FLO_FIELD_PERSON_DISABLED, 0)},
+        {set_number(FLO_FIELD_PERSON_CREATED_AT, 6), set_number(FLO_FIELD_PERSON_CREATED_AT, 5)},
     };
     struct flo_fleet_store *store = store_of(state);
     char what[FLO_FLEET_UNSEALED_TEXT];
@@ -101,8 +88,7 @@ static void a_row_with_another_field_is_not_there(void **state)
 
     add_both(store);
     for (size_t i = 0; i < FLO_COUNT(changes); i++) {
-        bool is_token =
-            flo_fields[changes[i][0].field].table == FLO_TABLE_TOKEN;
+        bool is_token = flo_fields[changes[i][0].field].table == FLO_TABLE_TOKEN;
         assert_true(has_token(store) && has_person(store));
         change(store, changes[i][0]);
         assert_int_equal(has_token(store), !is_token);
@@ -123,11 +109,9 @@ static void a_row_with_another_field_is_not_there(void **state)
     change(store, set_number(FLO_FIELD_TOKEN_USED_AT, 77));
     change(store, set_number(FLO_FIELD_TOKEN_USES, 77));
     assert_true(has_token(store));
-    change(store, set_digest(FLO_FIELD_TOKEN_SECRET,
-                             &(struct flo_digest){.bytes = {8}}));
-    assert_int_equal(
-        flo_fleet_token_get(store, "t1", NULL, ignore_token, NULL, &err),
-        FLO_E_ABSENT);
+    change(store, set_digest(FLO_FIELD_TOKEN_SECRET, &(struct flo_digest){.bytes = {8}}));
+    assert_int_equal(flo_fleet_token_get(store, "t1", NULL, ignore_token, NULL, &err),
+                     FLO_E_ABSENT);
     change(store, set_digest(FLO_FIELD_TOKEN_SECRET, &secret));
     assert_true(has_token(store));
 }
@@ -148,8 +132,7 @@ static void a_row_of_another_fleet_or_key_is_not_there(void **state)
 
 static void without_the_key_nobody_has_a_right_and_nobody_gets_one(void **state)
 {
-    static const struct flo_fleet_person person = {.name = "noor",
-                                                   .role = "admin"};
+    static const struct flo_fleet_person person = {.name = "noor", .role = "admin"};
     struct flo_fleet_store *store = store_of(state);
     struct flo_fleet_token more = token;
     struct flo_err err = {0};
@@ -157,10 +140,8 @@ static void without_the_key_nobody_has_a_right_and_nobody_gets_one(void **state)
     add_both(store);
     more.id = "t2";
     store->seals.has_key = false;
-    assert_int_equal(flo_fleet_token_add(store, &more, &err),
-                     FLO_E_KEYS_ABSENT);
-    assert_int_equal(flo_fleet_person_put(store, &person, &err),
-                     FLO_E_KEYS_ABSENT);
+    assert_int_equal(flo_fleet_token_add(store, &more, &err), FLO_E_KEYS_ABSENT);
+    assert_int_equal(flo_fleet_person_put(store, &person, &err), FLO_E_KEYS_ABSENT);
     assert_false(has_token(store) || has_person(store));
     change(store, set_text(FLO_FIELD_TOKEN_SEAL, ""));
     assert_false(has_token(store)); /* nor is no seal the right one */
@@ -198,8 +179,7 @@ static void a_changed_person_is_right_and_as_old_as_before(void **state)
 
     add_both(store);
     assert_int_equal(flo_fleet_person_put(store, &person, &err), 0);
-    assert_int_equal(
-        flo_fleet_person_get(store, "mira", take_mark, &person, &err), 0);
+    assert_int_equal(flo_fleet_person_get(store, "mira", take_mark, &person, &err), 0);
     assert_true(person.is_sealed);
     assert_int_equal(person.created_at_ms, 5);
 }

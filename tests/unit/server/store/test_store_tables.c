@@ -8,13 +8,11 @@
 
 static struct flo_digest digests[FLO_FIELDS];
 
-static void changes_of(enum flo_table table, unsigned seed,
-                       struct flo_field_change *changes, size_t *count,
-                       char (*texts)[32])
+static void changes_of(enum flo_table table, unsigned seed, struct flo_field_change *changes,
+                       size_t *count, char (*texts)[32])
 {
     *count = 0;
-    for (int field = flo_tables[table].first; field < flo_tables[table].end;
-         field++) {
+    for (int field = flo_tables[table].first; field < flo_tables[table].end; field++) {
         struct flo_field_change *change = &changes[*count];
         *change = (struct flo_field_change){.field = (enum flo_field)field};
         if (flo_fields[field].type == FLO_TYPE_SERIAL) {
@@ -29,8 +27,8 @@ static void changes_of(enum flo_table table, unsigned seed,
     }
 }
 
-static void insert(struct flo_fleet_store *store, enum flo_table table,
-                   unsigned seed, bool expect_new)
+static void insert(struct flo_fleet_store *store, enum flo_table table, unsigned seed,
+                   bool expect_new)
 {
     struct flo_field_change changes[FLO_TABLE_FIELDS_MAX];
     char texts[FLO_TABLE_FIELDS_MAX][32];
@@ -60,13 +58,11 @@ static int compare_row(void *context, const struct flo_row *row)
         const struct flo_field_change *change = &expected->changes[i];
         struct flo_digest digest = flo_row_digest(row, change->field);
         if (flo_field_is_text(change->field)) {
-            assert_string_equal(flo_row_text(row, change->field),
-                                change->value.text);
+            assert_string_equal(flo_row_text(row, change->field), change->value.text);
         } else if (flo_fields[change->field].type == FLO_TYPE_DIGEST) {
             assert_true(flo_digest_equal(&digest, change->value.digest));
         } else {
-            assert_int_equal(flo_row_number(row, change->field),
-                             change->value.number);
+            assert_int_equal(flo_row_number(row, change->field), change->value.number);
         }
     }
     return 0;
@@ -87,10 +83,9 @@ static void each_field_of_each_table_is_read_as_it_was_written(void **state)
         insert(store, query.table, 2, true);
         insert(store, query.table, 2, false); /* keys or unique fields */
         changes_of(query.table, 2, changes, &expected.count, texts);
-        query.matches[query.match_count++] = (struct flo_match){
-            .field = changes[0].field, .value = changes[0].value};
-        assert_int_equal(
-            flo_fleet_find(store, &query, compare_row, &expected, &err), 0);
+        query.matches[query.match_count++] =
+            (struct flo_match){.field = changes[0].field, .value = changes[0].value};
+        assert_int_equal(flo_fleet_find(store, &query, compare_row, &expected, &err), 0);
         assert_int_equal(expected.rows, 1);
     }
     commit(store);
@@ -101,14 +96,13 @@ static void what_was_not_given_is_empty(void **state)
     struct flo_fleet_store *store = store_of(state);
     struct flo_err err = {0};
 
-    assert_int_equal(
-        flo_fleet_put(store, FLO_TABLE_OUTCOME,
-                      CHANGES(set_text(FLO_FIELD_OUTCOME_ORDER, "o-1"),
-                              set_text(FLO_FIELD_OUTCOME_DEVICE, "d-1"),
-                              set_number(FLO_FIELD_OUTCOME_OUTCOME, 2),
-                              set_number(FLO_FIELD_OUTCOME_TOOK, 3)),
-                      &err),
-        0);
+    assert_int_equal(flo_fleet_put(store, FLO_TABLE_OUTCOME,
+                                   CHANGES(set_text(FLO_FIELD_OUTCOME_ORDER, "o-1"),
+                                           set_text(FLO_FIELD_OUTCOME_DEVICE, "d-1"),
+                                           set_number(FLO_FIELD_OUTCOME_OUTCOME, 2),
+                                           set_number(FLO_FIELD_OUTCOME_TOOK, 3)),
+                                   &err),
+                     0);
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) all = dump(store);
     assert_non_null(strstr(all.data, "outcome o-1 d-1 2 3 0  \n"));
 }
@@ -124,22 +118,17 @@ static void change_everything(struct flo_fleet_store *store)
         enum flo_field last = (enum flo_field)(facts->end - 1);
         static const struct flo_digest digest = {{9}};
         struct flo_field_change change = {
-            .field = last,
-            .value = {.text = "changed", .number = 9, .digest = &digest}};
+            .field = last, .value = {.text = "changed", .number = 9, .digest = &digest}};
         /* rows of a form differ in their last field, as in a key */
-        bool is_key = facts->end - facts->first == facts->keys ||
-                      table == FLO_TABLE_EVENT_FORM;
+        bool is_key = facts->end - facts->first == facts->keys || table == FLO_TABLE_EVENT_FORM;
         insert(store, (enum flo_table)table, 3, true);
-        assert_true(is_key ||
-                    flo_fleet_update(store, (enum flo_table)table, &change, 1,
-                                     NULL, 0, NULL, &err) == 0);
+        assert_true(is_key || flo_fleet_update(store, (enum flo_table)table, &change, 1, NULL, 0,
+                                               NULL, &err) == 0);
         insert(store, (enum flo_table)table, 4, true);
         struct flo_match first = {.field = (enum flo_field)facts->first,
                                   .how = FLO_MATCH_FROM,
                                   .value = {.text = "", .number = 3}};
-        assert_int_equal(flo_fleet_remove(store, (enum flo_table)table, &first,
-                                          1, NULL, &err),
-                         0);
+        assert_int_equal(flo_fleet_remove(store, (enum flo_table)table, &first, 1, NULL, &err), 0);
         insert(store, (enum flo_table)table, 5, true);
     }
 }
@@ -199,10 +188,8 @@ static int remove_all(void *context, const struct flo_row *row)
     struct flo_err err = {0};
     char before[32];
 
-    snprintf(before, sizeof(before), "%s",
-             flo_row_text(row, FLO_FIELD_SETTING_NAME));
-    assert_int_equal(
-        flo_fleet_remove(store, FLO_TABLE_SETTING, NULL, 0, NULL, &err), 0);
+    snprintf(before, sizeof(before), "%s", flo_row_text(row, FLO_FIELD_SETTING_NAME));
+    assert_int_equal(flo_fleet_remove(store, FLO_TABLE_SETTING, NULL, 0, NULL, &err), 0);
     for (unsigned i = 10; i < 20; i++) { /* some get the room of a row */
         insert(store, FLO_TABLE_SETTING, i, true);
     }
@@ -219,8 +206,7 @@ static void a_row_that_is_shown_stays_until_the_listing_ends(void **state)
     begin(store);
     insert(store, FLO_TABLE_SETTING, 1, true);
     commit(store);
-    assert_int_equal(flo_fleet_find(store, &query, remove_all, store, &err),
-                     FLO_E_ABSENT);
+    assert_int_equal(flo_fleet_find(store, &query, remove_all, store, &err), FLO_E_ABSENT);
 }
 
 /* ---- both alike ---- */
@@ -249,24 +235,22 @@ static struct flo_value random_value(enum flo_field field, uint32_t *random)
                               .number = number % 6};
 }
 
-static enum flo_field random_field(enum flo_table table, int from,
-                                   uint32_t *random)
+static enum flo_field random_field(enum flo_table table, int from, uint32_t *random)
 {
     int first = flo_tables[table].first + from;
 
-    return (enum flo_field)(
-        first +
-        (int)(next_random(random) % (uint32_t)(flo_tables[table].end - first)));
+    return (enum flo_field)(first +
+                            (int)(next_random(random) % (uint32_t)(flo_tables[table].end - first)));
 }
 
 static struct flo_match random_match(enum flo_table table, uint32_t *random)
 {
     static struct flo_value list[3];
     enum flo_field field = random_field(table, 0, random);
-    struct flo_match match = {.field = field,
-                              .how = (enum flo_match_how)(
-                                  next_random(random) % (FLO_MATCH_ONE_OF + 1)),
-                              .value = random_value(field, random)};
+    struct flo_match match = {
+        .field = field,
+        .how = (enum flo_match_how)(next_random(random) % (FLO_MATCH_ONE_OF + 1)),
+        .value = random_value(field, random)};
 
     if (match.how == FLO_MATCH_ONE_OF) {
         match.list = list;
@@ -279,11 +263,9 @@ static struct flo_match random_match(enum flo_table table, uint32_t *random)
 }
 
 /* Changes by the same random numbers, on either engine. */
-static void change_at_random(struct flo_fleet_store *store, uint32_t random,
-                             struct flo_buf *out)
+static void change_at_random(struct flo_fleet_store *store, uint32_t random, struct flo_buf *out)
 {
-    static const enum flo_table tables[] = {FLO_TABLE_MEMBER, FLO_TABLE_ORDER,
-                                            FLO_TABLE_OUTCOME};
+    static const enum flo_table tables[] = {FLO_TABLE_MEMBER, FLO_TABLE_ORDER, FLO_TABLE_OUTCOME};
     enum flo_table table = tables[next_random(&random) % FLO_COUNT(tables)];
     struct flo_field_change changes[FLO_TABLE_FIELDS_MAX];
     struct flo_match matches[2];
@@ -293,15 +275,12 @@ static void change_at_random(struct flo_fleet_store *store, uint32_t random,
     size_t count = 0;
     int rv;
 
-    for (int field = flo_tables[table].first; field < flo_tables[table].end;
-         field++) {
+    for (int field = flo_tables[table].first; field < flo_tables[table].end; field++) {
         changes[count++] = (struct flo_field_change){
-            .field = (enum flo_field)field,
-            .value = random_value((enum flo_field)field, &random)};
+            .field = (enum flo_field)field, .value = random_value((enum flo_field)field, &random)};
     }
     enum flo_field some = random_field(table, flo_tables[table].keys, &random);
-    struct flo_field_change one = {.field = some,
-                                   .value = random_value(some, &random)};
+    struct flo_field_change one = {.field = some, .value = random_value(some, &random)};
     if (!flo_field_is_text(some)) {
         one.how = (enum flo_change_how)(next_random(&random) % 3);
     }
@@ -314,14 +293,12 @@ static void change_at_random(struct flo_fleet_store *store, uint32_t random,
         break;
     case 2:
         changes[count - 1].how = (enum flo_change_how)(
-            flo_field_is_text(changes[count - 1].field) ? FLO_CHANGE_SET_FIRST
-                                                        : FLO_CHANGE_ADD);
+            flo_field_is_text(changes[count - 1].field) ? FLO_CHANGE_SET_FIRST : FLO_CHANGE_ADD);
         rv = flo_fleet_put(store, table, changes, count, &err);
         break;
     case 3:
     case 4:
-        rv =
-            flo_fleet_update(store, table, &one, 1, matches, 1, &changed, &err);
+        rv = flo_fleet_update(store, table, &one, 1, matches, 1, &changed, &err);
         break;
     default:
         matches[1] = random_match(table, &random);
@@ -336,8 +313,7 @@ static void change_at_random(struct flo_fleet_store *store, uint32_t random,
 
 static int count_row(void *context, const struct flo_row *row, uint64_t count)
 {
-    flo_buf_printf(context, "%s %d: %d\n",
-                   flo_row_text(row, FLO_FIELD_MEMBER_STATE),
+    flo_buf_printf(context, "%s %d: %d\n", flo_row_text(row, FLO_FIELD_MEMBER_STATE),
                    (int)flo_row_number(row, FLO_FIELD_ORDER_PHASE), (int)count);
     return 0;
 }
@@ -345,43 +321,35 @@ static int count_row(void *context, const struct flo_row *row, uint64_t count)
 static int ask_row(void *context, const struct flo_row *row)
 {
     dump_row(context, row);
-    flo_buf_printf(context, "+ %s %d\n",
-                   flo_row_text(row, FLO_FIELD_ORDER_ROLLOUT),
+    flo_buf_printf(context, "+ %s %d\n", flo_row_text(row, FLO_FIELD_ORDER_ROLLOUT),
                    (int)flo_row_number(row, FLO_FIELD_ORDER_PHASE));
     return 0;
 }
 
 /* Members with an order of their id: joins, sorts, limits, groups. */
-static void ask_at_random(struct flo_fleet_store *store, uint32_t random,
-                          struct flo_buf *out)
+static void ask_at_random(struct flo_fleet_store *store, uint32_t random, struct flo_buf *out)
 {
-    struct flo_query query = {.table = FLO_TABLE_MEMBER,
-                              .join = FLO_FIELD_ORDER_ID,
-                              .by = FLO_FIELD_MEMBER_DEVICE};
+    struct flo_query query = {
+        .table = FLO_TABLE_MEMBER, .join = FLO_FIELD_ORDER_ID, .by = FLO_FIELD_MEMBER_DEVICE};
     struct flo_err err = {0};
 
     query.needs_joined = next_random(&random) % 2;
-    query.matches[query.match_count++] =
-        random_match(FLO_TABLE_MEMBER, &random);
+    query.matches[query.match_count++] = random_match(FLO_TABLE_MEMBER, &random);
     if (next_random(&random) % 2) {
-        query.matches[query.match_count++] =
-            random_match(FLO_TABLE_ORDER, &random);
+        query.matches[query.match_count++] = random_match(FLO_TABLE_ORDER, &random);
     }
     if (next_random(&random) % 2) {
         query.matches[query.match_count++] = (struct flo_match){
             .field = FLO_FIELD_MEMBER_DEVICE,
-            .how = next_random(&random) % 2 ? FLO_MATCH_AMONG
-                                            : FLO_MATCH_NOT_AMONG,
+            .how = next_random(&random) % 2 ? FLO_MATCH_AMONG : FLO_MATCH_NOT_AMONG,
             .among = FLO_FIELD_OUTCOME_DEVICE,
             .where = next_random(&random) % 2 ? FLO_FIELD_OUTCOME_ORDER : 0,
             .value.text = text_of(next_random(&random))};
     }
-    query.sorts[query.sort_count++] =
-        (struct flo_sort){.field = random_field(FLO_TABLE_MEMBER, 0, &random),
-                          .is_down = next_random(&random) % 2};
     query.sorts[query.sort_count++] = (struct flo_sort){
-        .field = next_random(&random) % 2 ? FLO_FIELD_MEMBER_ROLLOUT
-                                          : FLO_FIELD_ORDER_ROLLOUT,
+        .field = random_field(FLO_TABLE_MEMBER, 0, &random), .is_down = next_random(&random) % 2};
+    query.sorts[query.sort_count++] = (struct flo_sort){
+        .field = next_random(&random) % 2 ? FLO_FIELD_MEMBER_ROLLOUT : FLO_FIELD_ORDER_ROLLOUT,
         .is_natural = true};
     query.sorts[query.sort_count++] = (struct flo_sort)UP(MEMBER_DEVICE);
     query.sorts[query.sort_count++] = (struct flo_sort)UP(MEMBER_ROLLOUT);
@@ -418,9 +386,7 @@ static void engines_answer_alike_whatever_is_changed_and_asked(void **state)
     IN_OTHER(&other);
     struct flo_fleet_store *stores[] = {store_of(&memory), store_of(&other)};
     for (size_t i = 0; i < 2; i++) { /* what an engine noted for itself */
-        assert_int_equal(
-            flo_fleet_remove(stores[i], FLO_TABLE_SETTING, NULL, 0, NULL, NULL),
-            0);
+        assert_int_equal(flo_fleet_remove(stores[i], FLO_TABLE_SETTING, NULL, 0, NULL, NULL), 0);
     }
     for (int turn = 0; turn < 60; turn++) {
         struct flo_buf all[2] = {0};
@@ -457,9 +423,8 @@ int main(void)
         OVER_ALL(what_was_not_given_is_empty),
         OVER_ALL(what_is_cancelled_never_was),
         OVER_ALL(a_change_outside_a_transaction_is_never_cancelled),
-        cmocka_unit_test_setup_teardown(
-            a_row_that_is_shown_stays_until_the_listing_ends, in_memory,
-            close_store),
+        cmocka_unit_test_setup_teardown(a_row_that_is_shown_stays_until_the_listing_ends, in_memory,
+                                        close_store),
         cmocka_unit_test(engines_answer_alike_whatever_is_changed_and_asked),
     };
     return run_over_all("store", tests, FLO_COUNT(tests));

@@ -35,8 +35,7 @@
 
 static uint64_t new_island_at(unsigned i)
 {
-    return (uint64_t)i * STRIDE_BYTES +
-           (i > INSERT_BEHIND ? INSERTED_BYTES : 0);
+    return (uint64_t)i * STRIDE_BYTES + (i > INSERT_BEHIND ? INSERTED_BYTES : 0);
 }
 
 static void put(int fd, const void *data, size_t bytes, uint64_t at)
@@ -70,8 +69,7 @@ static void make_pair(int old_fd, int new_fd)
         put(new_fd, island, sizeof island, new_island_at(place));
     }
     fill(island, APPENDED_BYTES, 99);
-    put(new_fd, island, INSERTED_BYTES,
-        new_island_at(INSERT_BEHIND) + ISLAND_BYTES);
+    put(new_fd, island, INSERTED_BYTES, new_island_at(INSERT_BEHIND) + ISLAND_BYTES);
     put(new_fd, island, APPENDED_BYTES, NEW_BYTES - APPENDED_BYTES);
 }
 
@@ -81,24 +79,20 @@ struct comparison {
     bool differs;
 };
 
-static int compare_piece(void *context, const void *data, size_t bytes,
-                         struct flo_err *err)
+static int compare_piece(void *context, const void *data, size_t bytes, struct flo_err *err)
 {
     static uint8_t wanted[MIB];
     struct comparison *comparison = context;
 
     assert_true(bytes <= sizeof wanted);
-    int rv = flo_fd_pread_all(comparison->new_fd, wanted, bytes, comparison->at,
-                              err);
-    comparison->differs =
-        comparison->differs || rv != 0 || memcmp(wanted, data, bytes) != 0;
+    int rv = flo_fd_pread_all(comparison->new_fd, wanted, bytes, comparison->at, err);
+    comparison->differs = comparison->differs || rv != 0 || memcmp(wanted, data, bytes) != 0;
     comparison->at += bytes;
     return rv;
 }
 
 /* In a child that may have the two mapped files and `memory_bytes` more. */
-static int create_within(uint64_t memory_bytes, int old_fd, int new_fd,
-                         int patch_fd)
+static int create_within(uint64_t memory_bytes, int old_fd, int new_fd, int patch_fd)
 {
     int status = 0;
 
@@ -111,8 +105,7 @@ static int create_within(uint64_t memory_bytes, int old_fd, int new_fd,
         if (!limit_growth(OLD_BYTES + NEW_BYTES + memory_bytes)) {
             _exit(4);
         }
-        int rv = flo_delta_create("delta", old_fd, new_fd, patch_fd, &making,
-                                  &made, &err);
+        int rv = flo_delta_create("delta", old_fd, new_fd, patch_fd, &making, &made, &err);
         if (rv != 0) {
             (void)fprintf(stderr, "%s\n", err.what);
         }
@@ -144,8 +137,7 @@ static void a_large_file_that_moved_and_changed_has_a_small_patch(void **state)
     assert_int_equal(create_within(64 * MIB, old_fd, new_fd, patch_fd), 0);
 
     /* then it holds what is new, and about four bytes for each edit */
-    assert_int_equal(
-        flo_delta_file_bytes(patch_fd, "patch", &patch_bytes, &err), 0);
+    assert_int_equal(flo_delta_file_bytes(patch_fd, "patch", &patch_bytes, &err), 0);
     assert_in_range(patch_bytes, APPENDED_BYTES + INSERTED_BYTES,
                     APPENDED_BYTES + INSERTED_BYTES +
                         ISLANDS * (ISLAND_BYTES / EDIT_EVERY * 4 + 400));
@@ -172,9 +164,9 @@ static void an_unrelated_file_costs_a_thousandth(void **state)
     fill(new, 4 * MIB, 2);
     create_bytes("tensor1", old, 5 * MIB, new, 4 * MIB, &patch);
     assert_in_range(patch.bytes, 4 * MIB, 4 * MIB + 4 * MIB / 1000);
-    assert_int_equal(apply_bytes(FLO_CODEC_TENSOR1, old, 5 * MIB, patch.data,
-                                 patch.bytes, 4 * MIB, &back, &err),
-                     0);
+    assert_int_equal(
+        apply_bytes(FLO_CODEC_TENSOR1, old, 5 * MIB, patch.data, patch.bytes, 4 * MIB, &back, &err),
+        0);
     assert_int_equal(back.bytes, 4 * MIB);
     assert_memory_equal(back.data, new, 4 * MIB);
     flo_buf_deinit(&patch);
@@ -196,10 +188,8 @@ static void more_runs_than_an_index_holds_are_planned_within_it(void **state)
     size_t old_bytes = 4 * MIB;
     uint8_t *old = malloc(old_bytes);
     uint8_t *new = malloc(step * RUNS);
-    struct delta_input input = {.old = old,
-                                .old_bytes = old_bytes,
-                                .new = new,
-                                .new_bytes = step *RUNS};
+    struct delta_input input = {
+        .old = old, .old_bytes = old_bytes, .new = new, .new_bytes = step *RUNS};
     struct tensor_plan plan = {0};
     struct flo_err err = {0};
     uint64_t at = 0;
@@ -214,8 +204,7 @@ static void more_runs_than_an_index_holds_are_planned_within_it(void **state)
     }
     /* when they are planned, then most are copied, and the index has room */
     assert_int_equal(flo_tensor_plan_make(&input, &plan, &err), 0);
-    assert_in_range(plan.index_bytes, TENSOR_INDEX_BYTES_MAX / 2,
-                    TENSOR_INDEX_BYTES_MAX);
+    assert_in_range(plan.index_bytes, TENSOR_INDEX_BYTES_MAX / 2, TENSOR_INDEX_BYTES_MAX);
     for (size_t i = 0; i < plan.count; i++) {
         const struct tensor_entry *part = &plan.parts[i];
         assert_int_equal(part->new_at, at);

@@ -23,8 +23,7 @@ static void each_of_the_32_cut_heads_is_refused(void **state)
 
     create_bytes("bsdiff40", "old text", 8, "new text", 8, &patch);
     for (size_t bytes = 0; bytes < 32; bytes++) {
-        int rv = apply_bytes(FLO_CODEC_BSDIFF40, "old text", 8, patch.data,
-                             bytes, 8, &out, &err);
+        int rv = apply_bytes(FLO_CODEC_BSDIFF40, "old text", 8, patch.data, bytes, 8, &out, &err);
         assert_int_equal(rv, FLO_E_PATCH_TRUNCATED);
         assert_int_equal(out.bytes, 0);
     }
@@ -46,8 +45,8 @@ static void every_cut_after_the_head_is_refused(void **state)
     fill(new + 1000, 500, 4);
     create_bytes("bsdiff40", old, sizeof old, new, sizeof new, &patch);
     for (size_t bytes = 32; bytes < patch.bytes; bytes++) {
-        int rv = apply_bytes(FLO_CODEC_BSDIFF40, old, sizeof old, patch.data,
-                             bytes, sizeof new, &out, &err);
+        int rv = apply_bytes(FLO_CODEC_BSDIFF40, old, sizeof old, patch.data, bytes, sizeof new,
+                             &out, &err);
         assert_int_equal(rv, FLO_E_PATCH_TRUNCATED);
     }
     flo_buf_deinit(&patch);
@@ -131,10 +130,9 @@ static void triples_that_leave_their_files_are_refused(void **state)
     struct flo_err err;
 
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
-        craft_patch(rows[i].triples, rows[i].count, "\0\0\0\0\0\0\0\0", 8, "",
-                    0, 8, &patch);
-        int rv = apply_bytes(FLO_CODEC_BSDIFF40, "old text", 8, patch.data,
-                             patch.bytes, 8, &out, &err);
+        craft_patch(rows[i].triples, rows[i].count, "\0\0\0\0\0\0\0\0", 8, "", 0, 8, &patch);
+        int rv =
+            apply_bytes(FLO_CODEC_BSDIFF40, "old text", 8, patch.data, patch.bytes, 8, &out, &err);
         if (rv != rows[i].code) {
             print_message("row %zu: %s\n", i, err.what);
         }
@@ -168,9 +166,8 @@ static void a_negative_zero_reads_as_zero(void **state)
         flo_buf_deinit(&parts[i]);
     }
 
-    assert_int_equal(apply_bytes(FLO_CODEC_BSDIFF40, "old text", 8, patch.data,
-                                 patch.bytes, 8, &out, &err),
-                     0);
+    assert_int_equal(
+        apply_bytes(FLO_CODEC_BSDIFF40, "old text", 8, patch.data, patch.bytes, 8, &out, &err), 0);
     assert_memory_equal(out.data, "pld text", 8);
     flo_buf_deinit(&patch);
     flo_buf_deinit(&out);
@@ -184,11 +181,10 @@ static void triples_that_write_nothing_do_not_turn_for_ever(void **state)
     struct flo_buf out = {0};
     struct flo_err err;
 
-    craft_patch((const int64_t(*)[3])triples, FLO_COUNT(triples), "", 0, "", 0,
-                8, &patch);
-    assert_int_equal(apply_bytes(FLO_CODEC_BSDIFF40, "old text", 8, patch.data,
-                                 patch.bytes, 8, &out, &err),
-                     FLO_E_PATCH_BOUNDS);
+    craft_patch((const int64_t(*)[3])triples, FLO_COUNT(triples), "", 0, "", 0, 8, &patch);
+    assert_int_equal(
+        apply_bytes(FLO_CODEC_BSDIFF40, "old text", 8, patch.data, patch.bytes, 8, &out, &err),
+        FLO_E_PATCH_BOUNDS);
     flo_buf_deinit(&patch);
     flo_buf_deinit(&out);
 }
@@ -202,21 +198,20 @@ static void an_empty_new_file_may_carry_nothing(void **state)
     struct flo_err err;
 
     craft_patch(one, 0, "", 0, "", 0, 0, &patch); /* no control at all: good */
-    assert_int_equal(apply_bytes(FLO_CODEC_BSDIFF40, "old", 3, patch.data,
-                                 patch.bytes, 0, &out, &err),
-                     0);
+    assert_int_equal(
+        apply_bytes(FLO_CODEC_BSDIFF40, "old", 3, patch.data, patch.bytes, 0, &out, &err), 0);
     craft_patch(one, 1, "", 0, "", 0, 0, &patch); /* PA06 */
-    assert_int_equal(apply_bytes(FLO_CODEC_BSDIFF40, "old", 3, patch.data,
-                                 patch.bytes, 0, &out, &err),
-                     FLO_E_PATCH_BOUNDS);
+    assert_int_equal(
+        apply_bytes(FLO_CODEC_BSDIFF40, "old", 3, patch.data, patch.bytes, 0, &out, &err),
+        FLO_E_PATCH_BOUNDS);
     craft_patch(one, 0, "diff", 4, "", 0, 0, &patch);
-    assert_int_equal(apply_bytes(FLO_CODEC_BSDIFF40, "old", 3, patch.data,
-                                 patch.bytes, 0, &out, &err),
-                     FLO_E_PATCH_BOUNDS);
+    assert_int_equal(
+        apply_bytes(FLO_CODEC_BSDIFF40, "old", 3, patch.data, patch.bytes, 0, &out, &err),
+        FLO_E_PATCH_BOUNDS);
     craft_patch(one, 0, "", 0, "extra", 5, 0, &patch);
-    assert_int_equal(apply_bytes(FLO_CODEC_BSDIFF40, "old", 3, patch.data,
-                                 patch.bytes, 0, &out, &err),
-                     FLO_E_PATCH_BOUNDS);
+    assert_int_equal(
+        apply_bytes(FLO_CODEC_BSDIFF40, "old", 3, patch.data, patch.bytes, 0, &out, &err),
+        FLO_E_PATCH_BOUNDS);
     flo_buf_deinit(&patch);
     flo_buf_deinit(&out);
 }
@@ -232,9 +227,9 @@ static void another_size_than_signed_is_refused_before_anything(void **state)
 
     for (size_t i = 0; i < FLO_COUNT(sizes); i++) { /* PA05 */
         craft_patch(one, 1, "\0\0\0\0\0\0\0\0", 8, "", 0, sizes[i], &patch);
-        assert_int_equal(apply_bytes(FLO_CODEC_BSDIFF40, "old text", 8,
-                                     patch.data, patch.bytes, 8, &out, &err),
-                         FLO_E_PATCH_LIMIT);
+        assert_int_equal(
+            apply_bytes(FLO_CODEC_BSDIFF40, "old text", 8, patch.data, patch.bytes, 8, &out, &err),
+            FLO_E_PATCH_LIMIT);
         assert_int_equal(out.bytes, 0);
     }
     flo_buf_deinit(&patch);
@@ -263,14 +258,14 @@ static void impossible_sizes_in_the_head_are_refused(void **state)
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         put_offset((uint8_t *)patch.data + 8, rows[i].control);
         put_offset((uint8_t *)patch.data + 16, rows[i].diff);
-        int rv = apply_bytes(FLO_CODEC_BSDIFF40, "old text", 8, patch.data,
-                             patch.bytes, 8, &out, &err);
+        int rv =
+            apply_bytes(FLO_CODEC_BSDIFF40, "old text", 8, patch.data, patch.bytes, 8, &out, &err);
         assert_int_equal(rv, rows[i].code);
     }
     patch.data[0] = 'b';
-    assert_int_equal(apply_bytes(FLO_CODEC_BSDIFF40, "old text", 8, patch.data,
-                                 patch.bytes, 8, &out, &err),
-                     FLO_E_PATCH_FORMAT);
+    assert_int_equal(
+        apply_bytes(FLO_CODEC_BSDIFF40, "old text", 8, patch.data, patch.bytes, 8, &out, &err),
+        FLO_E_PATCH_FORMAT);
     flo_buf_deinit(&patch);
     flo_buf_deinit(&out);
 }
@@ -284,20 +279,19 @@ static void bytes_behind_the_streams_are_refused(void **state)
 
     create_bytes("bsdiff40", "old text", 8, "new text", 8, &patch);
     flo_buf_add(&patch, "x", 1);
-    assert_int_equal(apply_bytes(FLO_CODEC_BSDIFF40, "old text", 8, patch.data,
-                                 patch.bytes, 8, &out, &err),
-                     FLO_E_PATCH_STREAM);
+    assert_int_equal(
+        apply_bytes(FLO_CODEC_BSDIFF40, "old text", 8, patch.data, patch.bytes, 8, &out, &err),
+        FLO_E_PATCH_STREAM);
     patch.bytes--;
     add_bzip2(&patch, "", 0); /* a second stream */
-    assert_int_equal(apply_bytes(FLO_CODEC_BSDIFF40, "old text", 8, patch.data,
-                                 patch.bytes, 8, &out, &err),
-                     FLO_E_PATCH_STREAM);
+    assert_int_equal(
+        apply_bytes(FLO_CODEC_BSDIFF40, "old text", 8, patch.data, patch.bytes, 8, &out, &err),
+        FLO_E_PATCH_STREAM);
     flo_buf_deinit(&patch);
     flo_buf_deinit(&out);
 }
 
-static void
-a_base_with_other_bytes_is_refused_before_the_first_write(void **state)
+static void a_base_with_other_bytes_is_refused_before_the_first_write(void **state)
 {
     (void)state;
     struct flo_buf patch = {0};
@@ -317,8 +311,7 @@ a_base_with_other_bytes_is_refused_before_the_first_write(void **state)
                                       .on_data = append_piece,
                                       .context = &out};
 
-    assert_int_equal(flo_delta_apply(&job, NULL, &err),
-                     FLO_E_PATCH_BASE_CORRUPT);
+    assert_int_equal(flo_delta_apply(&job, NULL, &err), FLO_E_PATCH_BASE_CORRUPT);
     assert_int_equal(out.bytes, 0);
     (void)close(old_fd);
     (void)close(patch_fd);
@@ -362,8 +355,7 @@ int main(void)
         cmocka_unit_test(another_size_than_signed_is_refused_before_anything),
         cmocka_unit_test(impossible_sizes_in_the_head_are_refused),
         cmocka_unit_test(bytes_behind_the_streams_are_refused),
-        cmocka_unit_test(
-            a_base_with_other_bytes_is_refused_before_the_first_write),
+        cmocka_unit_test(a_base_with_other_bytes_is_refused_before_the_first_write),
         cmocka_unit_test(a_result_with_another_digest_is_refused),
     };
 

@@ -16,16 +16,15 @@
 
 #include "delta_help.h"
 
-static void must_round_trip(const void *old, size_t old_bytes, const void *new,
-                            size_t new_bytes)
+static void must_round_trip(const void *old, size_t old_bytes, const void *new, size_t new_bytes)
 {
     struct flo_buf patch = {0};
     struct flo_buf out = {0};
     struct flo_err err;
 
     create_bytes("bsdiff40", old, old_bytes, new, new_bytes, &patch);
-    int rv = apply_bytes(FLO_CODEC_BSDIFF40, old, old_bytes, patch.data,
-                         patch.bytes, new_bytes, &out, &err);
+    int rv = apply_bytes(FLO_CODEC_BSDIFF40, old, old_bytes, patch.data, patch.bytes, new_bytes,
+                         &out, &err);
 
     assert_string_equal(err.what, "");
     assert_int_equal(rv, 0);
@@ -46,8 +45,7 @@ static void save(const char *path, const void *data, size_t bytes)
     assert_int_equal(close(fd), 0);
 }
 
-static bool run_tool(const char *tool, const char *a, const char *b,
-                     const char *c)
+static bool run_tool(const char *tool, const char *a, const char *b, const char *c)
 {
     int status = 0;
     pid_t pid = fork();
@@ -73,8 +71,8 @@ struct pair {
     char result[96];
 };
 
-static void open_pair(struct pair *pair, const void *old, size_t old_bytes,
-                      const void *new, size_t new_bytes)
+static void open_pair(struct pair *pair, const void *old, size_t old_bytes, const void *new,
+                      size_t new_bytes)
 {
     snprintf(pair->dir, sizeof pair->dir, "/tmp/flo-bsdiff-XXXXXX");
     assert_non_null(mkdtemp(pair->dir));
@@ -95,8 +93,7 @@ static void close_pair(struct pair *pair)
     (void)rmdir(pair->dir);
 }
 
-static void must_exchange(const void *old, size_t old_bytes, const void *new,
-                          size_t new_bytes)
+static void must_exchange(const void *old, size_t old_bytes, const void *new, size_t new_bytes)
 {
     struct pair pair;
     struct flo_buf ours = {0};
@@ -120,9 +117,8 @@ static void must_exchange(const void *old, size_t old_bytes, const void *new,
     /* bsdiff -> ours */
     assert_true(run_tool("bsdiff", pair.old, pair.new, pair.patch));
     struct bytes theirs = load(pair.patch);
-    assert_int_equal(apply_bytes(FLO_CODEC_BSDIFF40, old, old_bytes,
-                                 theirs.data, theirs.bytes, new_bytes, &out,
-                                 &err),
+    assert_int_equal(apply_bytes(FLO_CODEC_BSDIFF40, old, old_bytes, theirs.data, theirs.bytes,
+                                 new_bytes, &out, &err),
                      0);
     assert_int_equal(out.bytes, new_bytes);
     assert_memory_equal(out.data, new, new_bytes);
@@ -151,8 +147,8 @@ static void patches_go_both_ways_between_debians_tools_and_ours(void **state)
     struct bytes new = load(NEW_MODEL);
 
     must_exchange(old.data, old.bytes, new.data, new.bytes);
-    must_exchange(old.data, 200000, new.data, 200000); /* header, vocabulary */
-    must_exchange(old.data, 5000, old.data, 5000);     /* identical */
+    must_exchange(old.data, 200000, new.data, 200000);       /* header, vocabulary */
+    must_exchange(old.data, 5000, old.data, 5000);           /* identical */
     must_exchange(noise, sizeof noise, other, sizeof other); /* unrelated */
     must_exchange(noise, sizeof noise, "", 0);
     must_exchange("", 0, noise, 1000);
@@ -189,9 +185,8 @@ static void golden_patches_apply_and_ours_is_made_bit_for_bit(void **state)
     const struct bytes *patches[] = {&debian, &ours};
 
     for (size_t i = 0; i < 2; i++) {
-        assert_int_equal(apply_bytes(FLO_CODEC_BSDIFF40, old.data, old.bytes,
-                                     patches[i]->data, patches[i]->bytes,
-                                     new.bytes, &out, &err),
+        assert_int_equal(apply_bytes(FLO_CODEC_BSDIFF40, old.data, old.bytes, patches[i]->data,
+                                     patches[i]->bytes, new.bytes, &out, &err),
                          0);
         assert_int_equal(out.bytes, new.bytes);
         assert_memory_equal(out.data, new.data, new.bytes);
@@ -224,8 +219,7 @@ static void every_pair_of_small_files_comes_back_as_it_was(void **state)
     assert_int_equal(count, 31);
     for (size_t i = 0; i < count; i++) {
         for (size_t j = 0; j < count; j++) {
-            must_round_trip(texts[i], strlen(texts[i]), texts[j],
-                            strlen(texts[j]));
+            must_round_trip(texts[i], strlen(texts[i]), texts[j], strlen(texts[j]));
         }
     }
 }

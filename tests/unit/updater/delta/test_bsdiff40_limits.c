@@ -18,8 +18,7 @@
 
 #include "delta_help.h"
 
-static int count_only(void *context, const void *data, size_t bytes,
-                      struct flo_err *err)
+static int count_only(void *context, const void *data, size_t bytes, struct flo_err *err)
 {
     (void)data;
     (void)err;
@@ -44,8 +43,7 @@ static void applying_takes_less_than_16_mib_for_any_size(void **state)
     for (uint64_t i = 0; i < total >> 20; i++) {
         flo_buf_add(&ones, piece, 1 << 20);
     }
-    craft_patch(triples, 1, ones.data, ones.bytes, "", 0, (int64_t)total,
-                &patch);
+    craft_patch(triples, 1, ones.data, ones.bytes, "", 0, (int64_t)total, &patch);
     free(piece);
     flo_buf_deinit(&ones);
     int patch_fd = file_of(patch.data, patch.bytes);
@@ -74,8 +72,7 @@ static void applying_takes_less_than_16_mib_for_any_size(void **state)
     (void)close(patch_fd);
 }
 
-static void
-a_lower_limit_takes_the_small_decoder_or_says_what_is_needed(void **state)
+static void a_lower_limit_takes_the_small_decoder_or_says_what_is_needed(void **state)
 {
     (void)state;
     struct bytes old = load(OLD_MODEL);
@@ -150,14 +147,11 @@ static void codecs_to_come_say_that_they_are_not_built(void **state)
     struct flo_delta_made made;
     struct flo_err err = {0};
     int fd = file_of("x", 1);
-    struct flo_delta_job job = {.codec = FLO_CODEC_ADAPTER,
-                                .patch_fd = fd,
-                                .base_fd = fd,
-                                .new_bytes = 1};
+    struct flo_delta_job job = {
+        .codec = FLO_CODEC_ADAPTER, .patch_fd = fd, .base_fd = fd, .new_bytes = 1};
 
     assert_int_equal(flo_delta_apply(&job, NULL, &err), FLO_E_NOT_BUILT);
-    assert_int_equal(flo_delta_create("adapter", fd, fd, fd, NULL, &made, &err),
-                     FLO_E_NOT_BUILT);
+    assert_int_equal(flo_delta_create("adapter", fd, fd, fd, NULL, &made, &err), FLO_E_NOT_BUILT);
     assert_false(flo_delta_codec_is_built(FLO_CODEC_ADAPTER));
     assert_true(flo_delta_codec_is_built(FLO_CODEC_TENSOR1));
     assert_true(flo_delta_codec_is_built(FLO_CODEC_BSDIFF40));
@@ -168,8 +162,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(applying_takes_less_than_16_mib_for_any_size),
-        cmocka_unit_test(
-            a_lower_limit_takes_the_small_decoder_or_says_what_is_needed),
+        cmocka_unit_test(a_lower_limit_takes_the_small_decoder_or_says_what_is_needed),
         cmocka_unit_test(applying_stops_when_it_is_told_to),
         cmocka_unit_test(codecs_to_come_say_that_they_are_not_built),
     };

@@ -18,15 +18,14 @@ static uint8_t next_byte(unsigned letters)
     return (uint8_t)((seed >> 16) % letters);
 }
 
-static uint64_t longest_by_force(const uint8_t *old, uint64_t old_bytes,
-                                 const uint8_t *text, uint64_t bytes)
+static uint64_t longest_by_force(const uint8_t *old, uint64_t old_bytes, const uint8_t *text,
+                                 uint64_t bytes)
 {
     uint64_t best = 0;
 
     for (uint64_t i = 0; i < old_bytes; i++) {
         uint64_t run = 0;
-        while (run < bytes && i + run < old_bytes &&
-               old[i + run] == text[run]) {
+        while (run < bytes && i + run < old_bytes && old[i + run] == text[run]) {
             run++;
         }
         best = run > best ? run : best;
@@ -34,8 +33,7 @@ static uint64_t longest_by_force(const uint8_t *old, uint64_t old_bytes,
     return best;
 }
 
-static void must_find_the_longest(uint64_t narrow_bytes_max, uint64_t old_bytes,
-                                  unsigned letters)
+static void must_find_the_longest(uint64_t narrow_bytes_max, uint64_t old_bytes, unsigned letters)
 {
     static uint8_t old[700];
     static uint8_t text[300];
@@ -51,9 +49,7 @@ static void must_find_the_longest(uint64_t narrow_bytes_max, uint64_t old_bytes,
     if (old_bytes > 200) { /* a long one to be found */
         memcpy(text + 50, old + old_bytes - 150, 150);
     }
-    assert_int_equal(
-        flo_match_index_open(old, old_bytes, narrow_bytes_max, &index, &err),
-        0);
+    assert_int_equal(flo_match_index_open(old, old_bytes, narrow_bytes_max, &index, &err), 0);
     for (uint64_t i = 0; i < sizeof text; i++) {
         uint64_t where = 0;
         uint64_t left = sizeof text - i;
@@ -77,8 +73,7 @@ static void the_longest_match_is_found_for_every_text(void **state)
 
     for (size_t i = 0; i < FLO_COUNT(letters); i++) {
         for (size_t j = 0; j < FLO_COUNT(lengths); j++) {
-            must_find_the_longest(MATCH_NARROW_BYTES_MAX, lengths[j],
-                                  letters[i]);
+            must_find_the_longest(MATCH_NARROW_BYTES_MAX, lengths[j], letters[i]);
             must_find_the_longest(0, lengths[j], letters[i]);
         }
     }

@@ -25,11 +25,9 @@ static size_t round_trip(const struct bytes *old, const struct bytes *new)
     struct flo_buf out = {0};
     struct flo_err err = {0};
 
-    create_bytes("tensor1", old->data, old->bytes, new->data, new->bytes,
-                 &patch);
-    assert_int_equal(apply_bytes(FLO_CODEC_TENSOR1, old->data, old->bytes,
-                                 patch.data, patch.bytes, new->bytes, &out,
-                                 &err),
+    create_bytes("tensor1", old->data, old->bytes, new->data, new->bytes, &patch);
+    assert_int_equal(apply_bytes(FLO_CODEC_TENSOR1, old->data, old->bytes, patch.data, patch.bytes,
+                                 new->bytes, &out, &err),
                      0);
     assert_int_equal(out.bytes, new->bytes);
     if (new->bytes > 0) {
@@ -82,8 +80,7 @@ static void values_of_a_block_are_those_of_the_engine(void **state)
         flo_quant_type(model_types[t])->decode(bytes, expected, type->values);
         for (size_t i = 0; i < type->values; i++) {
             double found = (double)values[i] / 4294967296.0;
-            assert_true(fabs(found - (double)expected[i]) <=
-                        1e-6 * (1 + fabs(found)));
+            assert_true(fabs(found - (double)expected[i]) <= 1e-6 * (1 + fabs(found)));
         }
     }
 }
@@ -104,13 +101,10 @@ static void codes_on_a_grid_that_stays_are_guessed_right(void **state)
             flo_block_grid(type, &block, d % BLOCK_PARTS_MAX, &step, &offset);
             struct inverse inverse = inverse_of(step, offset);
             for (int code = 0; !inverse.is_flat && code <= most; code++) {
-                int level =
-                    type->is_grid ? flo_block_steps[code] : code - type->zero;
+                int level = type->is_grid ? flo_block_steps[code] : code - type->zero;
                 int position = position_of(&inverse, step * level + offset);
-                struct guess guess =
-                    type->is_grid
-                        ? guess_of_steps(position)
-                        : guess_of(position + type->zero * 1024, most);
+                struct guess guess = type->is_grid ? guess_of_steps(position)
+                                                   : guess_of(position + type->zero * 1024, most);
 
                 assert_int_equal(guess.code, code);
                 assert_int_equal(guess.toward, 1);
@@ -127,8 +121,7 @@ static void codes_on_a_grid_that_stays_are_guessed_right(void **state)
 
 static struct bytes one_tensor(uint32_t type, const uint8_t *data)
 {
-    const struct model_tensor tensor = {"blk.0.ffn_down.weight", type, COLUMNS,
-                                        ROWS, data};
+    const struct model_tensor tensor = {"blk.0.ffn_down.weight", type, COLUMNS, ROWS, data};
 
     return model_of(&tensor, 1, "a template");
 }
@@ -162,8 +155,7 @@ static void all_bytes_of_each_pair_of_types_come_back(void **state)
     static uint8_t other[256 * 8 * 4];
 
     for (size_t t = 0; t < MODEL_TYPES * MODEL_TYPES; t++) {
-        struct model_tensor tensor = {"w", model_types[t % MODEL_TYPES], 256, 8,
-                                      one};
+        struct model_tensor tensor = {"w", model_types[t % MODEL_TYPES], 256, 8, one};
         /* Any bytes: infinities, NaN, zero steps, negative ones. */
         fill(one, sizeof one, (uint32_t)t);
         fill(other, sizeof other, (uint32_t)t + 1000);
@@ -188,10 +180,8 @@ static void a_change_of_type_costs_less_than_half(void **state)
     static uint8_t to[COLUMNS * ROWS * 4];
 
     for (size_t t = 0; t < MODEL_TYPES * MODEL_TYPES; t++) {
-        const struct flo_quant_type *a =
-            flo_quant_type(model_types[t % MODEL_TYPES]);
-        const struct flo_quant_type *b =
-            flo_quant_type(model_types[t / MODEL_TYPES]);
+        const struct flo_quant_type *a = flo_quant_type(model_types[t % MODEL_TYPES]);
+        const struct flo_quant_type *b = flo_quant_type(model_types[t / MODEL_TYPES]);
         weights_fill(a->id, from, COLUMNS * ROWS, 5);
         a->decode(from, values, COLUMNS * ROWS);
         b->encode(values, to, COLUMNS * ROWS);
@@ -215,13 +205,12 @@ static void a_change_of_type_costs_less_than_half(void **state)
 #define LAYER_VALUES (256 * 64)
 static uint8_t layers[LAYERS][LAYER_VALUES / 32 * 18];
 
-static void name_layers(struct model_tensor *tensors, char names[][32],
-                        const char *before, const char *after)
+static void name_layers(struct model_tensor *tensors, char names[][32], const char *before,
+                        const char *after)
 {
     for (size_t i = 0; i < LAYERS; i++) {
         (void)snprintf(names[i], 32, "%s%d%s", before, (int)i, after);
-        tensors[i] =
-            (struct model_tensor){names[i], FLO_QUANT_Q4_0, 256, 64, layers[i]};
+        tensors[i] = (struct model_tensor){names[i], FLO_QUANT_Q4_0, 256, 64, layers[i]};
         weights_fill(FLO_QUANT_Q4_0, layers[i], LAYER_VALUES, (uint32_t)i + 9);
     }
 }
@@ -263,8 +252,7 @@ static void appended_rows_cost_what_they_hold(void **state)
 {
     (void)state;
     static uint8_t rows[256 * 400 / 32 * 34];
-    struct model_tensor tensor = {"token_embd.weight", FLO_QUANT_Q8_0, 256, 384,
-                                  rows};
+    struct model_tensor tensor = {"token_embd.weight", FLO_QUANT_Q8_0, 256, 384, rows};
 
     weights_fill(FLO_QUANT_Q8_0, rows, 256 * 400, 2);
     struct bytes old = model_of(&tensor, 1, "x");
@@ -330,8 +318,7 @@ static struct bytes golden_model(bool is_new)
         size_t t = i % MODEL_TYPES;
         bool is_changed = i >= MODEL_TYPES;
         const struct flo_quant_type *type = flo_quant_type(model_types[t]);
-        const struct flo_quant_type *other =
-            flo_quant_type(model_types[(t + 4) % MODEL_TYPES]);
+        const struct flo_quant_type *other = flo_quant_type(model_types[(t + 4) % MODEL_TYPES]);
         weights_fill(type->id, data[i], 512, (uint32_t)i + 77);
         if (is_new && is_changed) { /* the same bytes on every machine */
             type->decode(data[i], values, 512);
@@ -363,9 +350,8 @@ static void the_golden_patch_decodes_bit_for_bit(void **state)
     }
     struct bytes patch = load(GOLDEN);
 
-    assert_int_equal(apply_bytes(FLO_CODEC_TENSOR1, old.data, old.bytes,
-                                 patch.data, patch.bytes, new.bytes, &out,
-                                 &err),
+    assert_int_equal(apply_bytes(FLO_CODEC_TENSOR1, old.data, old.bytes, patch.data, patch.bytes,
+                                 new.bytes, &out, &err),
                      0);
     assert_int_equal(out.bytes, new.bytes);
     assert_memory_equal(out.data, new.data, new.bytes);

@@ -35,8 +35,7 @@ static struct story begin(uint64_t columns, uint64_t rows)
     struct story story = {0};
 
     for (size_t i = 0; i < 3; i++) {
-        tensors[i] =
-            (struct model_tensor){names[i], types[i], columns, rows, NULL};
+        tensors[i] = (struct model_tensor){names[i], types[i], columns, rows, NULL};
         uint8_t *data = malloc((size_t)model_tensor_bytes(&tensors[i]));
         weights_fill(types[i], data, columns * rows, (uint32_t)i);
         tensors[i].data = data;
@@ -53,8 +52,8 @@ static struct story begin(uint64_t columns, uint64_t rows)
         memcpy(&data, &tensors[i].data, sizeof data);
         free(data);
     }
-    create_bytes("tensor1", story.old.data, story.old.bytes, story.new.data,
-                 story.new.bytes, &story.patch);
+    create_bytes("tensor1", story.old.data, story.old.bytes, story.new.data, story.new.bytes,
+                 &story.patch);
     return story;
 }
 
@@ -66,13 +65,12 @@ static void end(struct story *story)
 }
 
 /* Does a bent patch fail, or make the same bytes? */
-static void expect_harmless(const struct story *story, const void *patch,
-                            size_t bytes)
+static void expect_harmless(const struct story *story, const void *patch, size_t bytes)
 {
     struct flo_buf out = {0};
     struct flo_err err = {0};
-    int rv = apply_bytes(FLO_CODEC_TENSOR1, story->old.data, story->old.bytes,
-                         patch, bytes, story->new.bytes, &out, &err);
+    int rv = apply_bytes(FLO_CODEC_TENSOR1, story->old.data, story->old.bytes, patch, bytes,
+                         story->new.bytes, &out, &err);
 
     if (rv == 0) {
         assert_int_equal(out.bytes, story->new.bytes);
@@ -96,9 +94,8 @@ static void each_truncation_is_an_error(void **state)
     struct flo_buf out = {0};
 
     for (size_t bytes = 0; bytes < story.patch.bytes; bytes++) {
-        int rv =
-            apply_bytes(FLO_CODEC_TENSOR1, story.old.data, story.old.bytes,
-                        story.patch.data, bytes, story.new.bytes, &out, &err);
+        int rv = apply_bytes(FLO_CODEC_TENSOR1, story.old.data, story.old.bytes, story.patch.data,
+                             bytes, story.new.bytes, &out, &err);
         assert_int_not_equal(rv, 0);
         assert_int_equal(out.bytes, 0); /* seen before anything is decoded */
     }
@@ -128,10 +125,8 @@ static void bytes_behind_the_patch_are_refused(void **state)
 
     flo_buf_add(&story.patch, "x", 1);
 
-    assert_int_equal(apply_bytes(FLO_CODEC_TENSOR1, story.old.data,
-                                 story.old.bytes, story.patch.data,
-                                 story.patch.bytes, story.new.bytes, &out,
-                                 &err),
+    assert_int_equal(apply_bytes(FLO_CODEC_TENSOR1, story.old.data, story.old.bytes,
+                                 story.patch.data, story.patch.bytes, story.new.bytes, &out, &err),
                      FLO_E_PATCH_STREAM);
     flo_buf_deinit(&out);
     end(&story);
@@ -146,10 +141,8 @@ static void another_base_is_refused_before_a_byte_is_written(void **state)
 
     story.old.data[story.old.bytes - 1] ^= 1;
 
-    assert_int_equal(apply_bytes(FLO_CODEC_TENSOR1, story.old.data,
-                                 story.old.bytes, story.patch.data,
-                                 story.patch.bytes, story.new.bytes, &out,
-                                 &err),
+    assert_int_equal(apply_bytes(FLO_CODEC_TENSOR1, story.old.data, story.old.bytes,
+                                 story.patch.data, story.patch.bytes, story.new.bytes, &out, &err),
                      FLO_E_PATCH_BASE);
     assert_int_equal(out.bytes, 0);
     flo_buf_deinit(&out);
@@ -173,8 +166,7 @@ static int keep(void *context, uint64_t kept, struct flo_err *err)
     return 0;
 }
 
-static int receive(void *context, const void *data, size_t bytes,
-                   struct flo_err *err)
+static int receive(void *context, const void *data, size_t bytes, struct flo_err *err)
 {
     struct receiver *receiver = context;
 
@@ -184,8 +176,7 @@ static int receive(void *context, const void *data, size_t bytes,
 }
 
 /* The result when `done` bytes of `found` stand in the file already. */
-static uint64_t resume(const struct story *story, const char *found,
-                       size_t done)
+static uint64_t resume(const struct story *story, const char *found, size_t done)
 {
     int old_fd = file_of(story->old.data, story->old.bytes);
     int patch_fd = file_of(story->patch.data, story->patch.bytes);
@@ -225,8 +216,7 @@ static void applying_goes_on_behind_the_last_whole_group(void **state)
         assert_true(kept <= done);
         assert_true(done - kept <= 2 << 20);
     }
-    assert_int_equal(resume(&story, story.new.data, story.new.bytes),
-                     story.new.bytes);
+    assert_int_equal(resume(&story, story.new.data, story.new.bytes), story.new.bytes);
     end(&story);
 }
 
@@ -248,8 +238,7 @@ static void wrong_bytes_in_the_partial_file_are_made_again(void **state)
 
 /* ---- memory ---- */
 
-static int count_only(void *context, const void *data, size_t bytes,
-                      struct flo_err *err)
+static int count_only(void *context, const void *data, size_t bytes, struct flo_err *err)
 {
     (void)data;
     (void)err;
@@ -308,8 +297,7 @@ static void applying_takes_less_than_8_mib(void **state)
         if (file == NULL || fscanf(file, "%lu", &pages) != 1) {
             _exit(4);
         }
-        limit.rlim_cur =
-            (rlim_t)(pages * (unsigned long)sysconf(_SC_PAGESIZE) + (8 << 20));
+        limit.rlim_cur = (rlim_t)(pages * (unsigned long)sysconf(_SC_PAGESIZE) + (8 << 20));
         limit.rlim_max = limit.rlim_cur;
         if (setrlimit(RLIMIT_AS, &limit) != 0) {
             _exit(5);

@@ -77,13 +77,11 @@ static void any_number_of_threads_makes_the_same_bytes(void **state)
         int new_fd = file_of(new.data, new.bytes);
         int patch_fd = file_of("", 0);
 
-        assert_int_equal(flo_delta_create("tensor1", old_fd, new_fd, patch_fd,
-                                          &making, &made, &err),
-                         0);
+        assert_int_equal(
+            flo_delta_create("tensor1", old_fd, new_fd, patch_fd, &making, &made, &err), 0);
 
         uint8_t *patch = malloc((size_t)made.bytes);
-        assert_int_equal(
-            flo_fd_pread_all(patch_fd, patch, (size_t)made.bytes, 0, &err), 0);
+        assert_int_equal(flo_fd_pread_all(patch_fd, patch, (size_t)made.bytes, 0, &err), 0);
         if (first.bytes == 0) {
             flo_buf_add(&first, patch, (size_t)made.bytes);
         }
@@ -98,9 +96,8 @@ static void any_number_of_threads_makes_the_same_bytes(void **state)
         (void)close(new_fd);
         (void)close(patch_fd);
     }
-    assert_int_equal(apply_bytes(FLO_CODEC_TENSOR1, old.data, old.bytes,
-                                 first.data, first.bytes, new.bytes, &back,
-                                 &err),
+    assert_int_equal(apply_bytes(FLO_CODEC_TENSOR1, old.data, old.bytes, first.data, first.bytes,
+                                 new.bytes, &back, &err),
                      0);
     assert_memory_equal(back.data, new.data, new.bytes);
 
@@ -118,8 +115,7 @@ static void a_patch_that_cannot_be_written_ends_all_threads(void **state)
     struct bytes old = model(false);
     struct bytes new = model(true);
     struct heard heard = {0};
-    const struct flo_delta_making making = {
-        .threads = 4, .on_progress = hear, .context = &heard};
+    const struct flo_delta_making making = {.threads = 4, .on_progress = hear, .context = &heard};
     struct flo_delta_made made;
     struct flo_err err = {0};
     struct rlimit before;
@@ -131,8 +127,7 @@ static void a_patch_that_cannot_be_written_ends_all_threads(void **state)
     const struct rlimit small = {64 << 10, before.rlim_max};
     (void)signal(SIGXFSZ, SIG_IGN);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
-    int rv = flo_delta_create("tensor1", old_fd, new_fd, patch_fd, &making,
-                              &made, &err);
+    int rv = flo_delta_create("tensor1", old_fd, new_fd, patch_fd, &making, &made, &err);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
 
     assert_int_equal(rv, FLO_E_IO_WRITE);
@@ -157,9 +152,7 @@ static struct tensor_entry first_part(int patch_fd)
     ssize_t bytes = pread(patch_fd, data, sizeof data, 0);
 
     assert_in_range(bytes, TENSOR_HEAD_BYTES, sizeof data - 1);
-    assert_int_equal(
-        flo_tensor_head_read(data, (size_t)bytes, (uint64_t)bytes, &head, &err),
-        0);
+    assert_int_equal(flo_tensor_head_read(data, (size_t)bytes, (uint64_t)bytes, &head, &err), 0);
     assert_int_equal(head.packed_bytes, head.index_bytes);
     flo_tensor_index_begin(&index, &head, data + TENSOR_HEAD_BYTES);
     assert_int_equal(flo_tensor_index_next(&index, &part, &is_end, &err), 0);
@@ -193,9 +186,7 @@ static void a_header_with_small_changes_is_one_part(void **state)
     int new_fd = file_of(new.data, new.bytes);
     int patch_fd = file_of("", 0);
 
-    assert_int_equal(flo_delta_create("tensor1", old_fd, new_fd, patch_fd, NULL,
-                                      &made, &err),
-                     0);
+    assert_int_equal(flo_delta_create("tensor1", old_fd, new_fd, patch_fd, NULL, &made, &err), 0);
 
     assert_int_equal(flo_delta_inspect(patch_fd, &facts, &err), 0);
     assert_true(facts.part_count <= 2); /* the header, the tensor */

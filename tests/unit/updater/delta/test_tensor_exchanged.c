@@ -58,8 +58,7 @@ static void a_dropped_part_is_missed(void **state)
         world = fresh;
         patch_drop(world->patch, i);
         /* Behind a typed part that is gone nothing goes on. */
-        hostile_play(world,
-                     i == TYPED ? FLO_E_PATCH_FORMAT : FLO_E_PATCH_BOUNDS);
+        hostile_play(world, i == TYPED ? FLO_E_PATCH_FORMAT : FLO_E_PATCH_BOUNDS);
         hostile_tear_down(&fresh);
     }
 }
@@ -121,9 +120,7 @@ static void the_index_has_the_hashes_of_its_parts_and_nothing_else(void **state)
         hostile_play(world, i == ZERO || i == COPY ? 0 : FLO_E_PATCH_STREAM);
         part->new_hash[3] ^= 1;
         part->payload_hash[15] ^= 128;
-        hostile_play(world, i == PACKED || i == TYPED || i == AGAIN
-                                ? FLO_E_PATCH_STREAM
-                                : 0);
+        hostile_play(world, i == PACKED || i == TYPED || i == AGAIN ? FLO_E_PATCH_STREAM : 0);
         part->payload_hash[15] ^= 128;
     }
 }
@@ -132,8 +129,7 @@ static void the_index_has_the_hashes_of_its_parts_and_nothing_else(void **state)
 
 static void behind(struct flo_buf *out, const char *kind)
 {
-    static const uint8_t skippable[] = {0x50, 0x2a, 0x4d, 0x18, 3, 0,
-                                        0,    0,    1,    2,    3};
+    static const uint8_t skippable[] = {0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3};
     char frame[64];
 
     if (strcmp(kind, "bytes") == 0) {
@@ -149,8 +145,7 @@ static void behind(struct flo_buf *out, const char *kind)
 
 static void nothing_stands_behind_a_frame(void **state)
 {
-    static const char *const kinds[] = {"bytes", "skippable", "empty",
-                                        "second"};
+    static const char *const kinds[] = {"bytes", "skippable", "empty", "second"};
     struct hostile *world = *state;
     struct patch_part *packed = &world->patch->parts[PACKED];
 
@@ -213,8 +208,7 @@ static void frames_that_state_another_size_are_not_unpacked(void **state)
                                    0x28, 0xb5, 0x2f, 0xfd, 0xc0, 0xf8, 0, 0, 0,
                                    0,    0,    0,    0,    0x40, 1,    0, 0};
     static const uint8_t unknown[] = {/* no size, window of 2^41 */
-                                      0x28, 0xb5, 0x2f, 0xfd, 0x00,
-                                      0xf8, 0x03, 0x00, 0x00};
+                                      0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xf8, 0x03, 0x00, 0x00};
     static const uint8_t wide[] = {/* 256 bytes by one run, window of 2^41 */
                                    0x28, 0xb5, 0x2f, 0xfd, 0x40, 0xf8,
                                    0x00, 0x00, 0x03, 0x08, 0x00, 0x2e};
@@ -246,9 +240,8 @@ static void an_index_that_unpacks_to_another_size_is_refused(void **state)
     world->patch->is_packed = true;
     for (size_t i = 0; i < FLO_COUNT(lies); i++) {
         patch_seal(world->patch, &file);
-        assert_int_equal(flo_tensor_head_read((const uint8_t *)file.data,
-                                              TENSOR_HEAD_BYTES, file.bytes,
-                                              &head, NULL),
+        assert_int_equal(flo_tensor_head_read((const uint8_t *)file.data, TENSOR_HEAD_BYTES,
+                                              file.bytes, &head, NULL),
                          0);
         head.index_bytes = (uint32_t)((int)head.index_bytes + lies[i]);
         flo_tensor_head_write(&head, data);
@@ -278,17 +271,15 @@ static void a_patch_for_another_base_of_the_same_size_is_refused(void **state)
 
     assert_int_equal(new->bytes, world->story.old.bytes);
     patch_seal(world->patch, &file);
-    assert_int_equal(apply_bytes(FLO_CODEC_TENSOR1, new->data, new->bytes,
-                                 file.data, file.bytes, world->new.bytes, &out,
-                                 &err),
+    assert_int_equal(apply_bytes(FLO_CODEC_TENSOR1, new->data, new->bytes, file.data, file.bytes,
+                                 world->new.bytes, &out, &err),
                      FLO_E_PATCH_BASE);
     assert_int_equal(out.bytes, 0);
     /* One that lies about its base's digest gets no byte past a hash. */
     flo_sha256(new->data, new->bytes, &world->patch->head.old_digest);
     patch_seal(world->patch, &file);
-    assert_int_equal(apply_bytes(FLO_CODEC_TENSOR1, new->data, new->bytes,
-                                 file.data, file.bytes, world->new.bytes, &out,
-                                 &err),
+    assert_int_equal(apply_bytes(FLO_CODEC_TENSOR1, new->data, new->bytes, file.data, file.bytes,
+                                 world->new.bytes, &out, &err),
                      FLO_E_PATCH_STREAM);
     assert_int_equal(out.bytes, 0);
     flo_buf_deinit(&file);
@@ -309,9 +300,8 @@ static void each_bit_of_a_signed_index_is_an_error_or_harmless(void **state)
     size_t made = 0;
 
     patch_seal(world->patch, &file);
-    assert_int_equal(flo_tensor_head_read((const uint8_t *)file.data,
-                                          TENSOR_HEAD_BYTES, file.bytes, &head,
-                                          NULL),
+    assert_int_equal(flo_tensor_head_read((const uint8_t *)file.data, TENSOR_HEAD_BYTES, file.bytes,
+                                          &head, NULL),
                      0);
     size_t entry_bits = (head.index_bytes - hashes * TENSOR_HASH_BYTES) * 8;
     for (size_t bit = 0; bit < (size_t)head.index_bytes * 8; bit++) {
@@ -319,28 +309,24 @@ static void each_bit_of_a_signed_index_is_an_error_or_harmless(void **state)
         struct flo_buf out = {0};
         struct flo_err err = {0};
         *byte ^= (char)(1 << bit % 8);
-        flo_sha256(file.data + TENSOR_HEAD_BYTES, head.index_bytes,
-                   &head.index_digest);
+        flo_sha256(file.data + TENSOR_HEAD_BYTES, head.index_bytes, &head.index_digest);
         flo_tensor_head_write(&head, data);
         memcpy(file.data, data, sizeof data);
-        int rv = apply_bytes(FLO_CODEC_TENSOR1, world->story.old.data,
-                             world->story.old.bytes, file.data, file.bytes,
-                             world->new.bytes, &out, &err);
+        int rv = apply_bytes(FLO_CODEC_TENSOR1, world->story.old.data, world->story.old.bytes,
+                             file.data, file.bytes, world->new.bytes, &out, &err);
         assert_true(rv == 0 || (rv == err.code && err.what[0] != '\0'));
         assert_true(out.bytes <= world->new.bytes);
         made += rv == 0;
         if (rv == 0 || bit >= entry_bits) {
             assert_true(rv == 0 || rv == FLO_E_PATCH_STREAM);
             assert_true(rv < 0 || out.bytes == world->new.bytes);
-            assert_int_equal(memcmp(out.data == NULL ? "" : out.data,
-                                    world->new.data, out.bytes),
+            assert_int_equal(memcmp(out.data == NULL ? "" : out.data, world->new.data, out.bytes),
                              0);
         }
         *byte ^= (char)(1 << bit % 8);
         flo_buf_deinit(&out);
     }
-    printf("%zu of %zu bits make the same file\n", made,
-           (size_t)head.index_bytes * 8);
+    printf("%zu of %zu bits make the same file\n", made, (size_t)head.index_bytes * 8);
     flo_buf_deinit(&file);
 }
 
@@ -357,15 +343,13 @@ static void a_base_that_rotted_is_refused_before_a_byte_is_written(void **state)
     old->data[old->bytes / 2] ^= 16;
     patch_seal(world->patch, &file);
     const struct flo_delta_job job = {.codec = FLO_CODEC_TENSOR1,
-                                      .patch_fd =
-                                          file_of(file.data, file.bytes),
+                                      .patch_fd = file_of(file.data, file.bytes),
                                       .base_fd = file_of(old->data, old->bytes),
                                       .base_digest = &signed_base,
                                       .new_bytes = world->new.bytes,
                                       .on_data = append_piece,
                                       .context = &out};
-    assert_int_equal(flo_delta_apply(&job, NULL, &err),
-                     FLO_E_PATCH_BASE_CORRUPT);
+    assert_int_equal(flo_delta_apply(&job, NULL, &err), FLO_E_PATCH_BASE_CORRUPT);
     assert_int_equal(out.bytes, 0);
     (void)close(job.patch_fd);
     (void)close(job.base_fd);
@@ -376,8 +360,8 @@ static void a_base_that_rotted_is_refused_before_a_byte_is_written(void **state)
 /* ---- the most memory ---- */
 
 #define BIG_OLD (3u << 20)
-#define BIG_PLAIN                                                              \
-    50000 /* parts of four bytes, for an index of nearly 1 MiB                 \
+#define BIG_PLAIN                                                                                  \
+    50000 /* parts of four bytes, for an index of nearly 1 MiB                                     \
            */
 #define BIG_PACKED ((1u << 20) - 4096)
 
@@ -393,8 +377,8 @@ struct big {
     uint32_t count;
 };
 
-static void add_big(struct big *big, struct tensor_entry *entry,
-                    const void *bytes, const void *payload)
+static void add_big(struct big *big, struct tensor_entry *entry, const void *bytes,
+                    const void *payload)
 {
     struct flo_digest hash;
 
@@ -456,8 +440,7 @@ static void add_typed(struct big *big)
                                    .old_bytes = TENSOR_PART_BYTES_MAX,
                                    .values = part.values,
                                    .columns = part.columns,
-                                   .payload_bytes =
-                                       (uint32_t)range_encode_end(&coder)},
+                                   .payload_bytes = (uint32_t)range_encode_end(&coder)},
             big->old, payload);
     free(payload);
     flo_tensor_model_free(model);
@@ -478,8 +461,8 @@ static void seal_big(struct big *big, struct flo_buf *out)
                 head.index_bytes <= TENSOR_INDEX_BYTES_MAX);
     size_t room = ZSTD_compressBound(big->entries.bytes);
     char *index = malloc(room);
-    head.packed_bytes = (uint32_t)ZSTD_compress(index, room, big->entries.data,
-                                                big->entries.bytes, 1);
+    head.packed_bytes =
+        (uint32_t)ZSTD_compress(index, room, big->entries.data, big->entries.bytes, 1);
     assert_true(head.packed_bytes > head.index_bytes * 8 / 10 &&
                 head.packed_bytes < head.index_bytes);
     flo_sha256(index, head.packed_bytes, &head.index_digest);
@@ -505,8 +488,7 @@ static void the_largest_of_each_kind_at_once_takes_8_mib(void **state)
     add_packed(&big);
     for (size_t i = 0; i < BIG_PLAIN; i++) {
         add_big(&big,
-                &(struct tensor_entry){
-                    .op = TENSOR_PLAIN, .new_bytes = 4, .payload_bytes = 4},
+                &(struct tensor_entry){.op = TENSOR_PLAIN, .new_bytes = 4, .payload_bytes = 4},
                 &bytes[4 * i], &bytes[4 * i]);
     }
     add_typed(&big);
@@ -525,8 +507,7 @@ static void the_largest_of_each_kind_at_once_takes_8_mib(void **state)
     free(big.old);
 }
 
-#define in_world(test)                                                         \
-    cmocka_unit_test_setup_teardown(test, hostile_set_up, hostile_tear_down)
+#define in_world(test) cmocka_unit_test_setup_teardown(test, hostile_set_up, hostile_tear_down)
 
 int main(void)
 {

@@ -44,8 +44,8 @@ enum update { NONE, ADAPTER, NO_ORDER };
 
 /* Weights of up to 2^23 and moves of about a hundredth of that: of an adapter
  * of rank 4, or the same in another order. */
-static void weights_make(uint32_t type, uint32_t columns, uint32_t rows,
-                         enum update update, uint8_t *out)
+static void weights_make(uint32_t type, uint32_t columns, uint32_t rows, enum update update,
+                         uint8_t *out)
 {
     size_t count = (size_t)columns * rows;
     int32_t *moves = calloc(count, sizeof *moves);
@@ -80,15 +80,13 @@ static void weights_make(uint32_t type, uint32_t columns, uint32_t rows,
 }
 
 /* A model of one matrix of each type. */
-static struct bytes model_made(uint32_t columns, uint32_t rows,
-                               enum update update)
+static struct bytes model_made(uint32_t columns, uint32_t rows, enum update update)
 {
     size_t bytes = 2 * (size_t)columns * rows;
     uint8_t *half = malloc(bytes);
     uint8_t *brain = malloc(bytes);
-    const struct model_tensor tensors[] = {
-        {"half", F16, columns, rows, half},
-        {"brain", BF16, columns, rows, brain}};
+    const struct model_tensor tensors[] = {{"half", F16, columns, rows, half},
+                                           {"brain", BF16, columns, rows, brain}};
 
     weights_make(F16, columns, rows, update, half);
     weights_make(BF16, columns, rows, update, brain);
@@ -108,9 +106,8 @@ static size_t round_trip(enum update update, unsigned *predictor)
     struct flo_err err = {0};
 
     create_bytes("tensor1", old.data, old.bytes, new.data, new.bytes, &patch);
-    assert_int_equal(apply_bytes(FLO_CODEC_TENSOR1, old.data, old.bytes,
-                                 patch.data, patch.bytes, new.bytes, &out,
-                                 &err),
+    assert_int_equal(apply_bytes(FLO_CODEC_TENSOR1, old.data, old.bytes, patch.data, patch.bytes,
+                                 new.bytes, &out, &err),
                      0);
     assert_int_equal(out.bytes, new.bytes);
     assert_memory_equal(out.data, new.data, new.bytes);
@@ -153,8 +150,7 @@ static void spoil(uint8_t *data, size_t bytes, unsigned way)
 
 /* Numbers from 1 to 2 that move together to almost 4: what is foreseen lies
  * beyond the largest exponent of the old ones. */
-static void make_growing(uint32_t type, uint8_t *old, uint8_t *new,
-                         uint32_t columns, uint32_t rows)
+static void make_growing(uint32_t type, uint8_t *old, uint8_t *new, uint32_t columns, uint32_t rows)
 {
     seed = 3;
     for (uint32_t r = 0; r < rows; r++) {
@@ -222,8 +218,8 @@ static int apply_golden(const void *patch, size_t bytes, struct flo_err *err)
     struct bytes old = model_made(GOLDEN_COLUMNS, GOLDEN_ROWS, NONE);
     struct bytes new = model_made(GOLDEN_COLUMNS, GOLDEN_ROWS, ADAPTER);
     struct flo_buf out = {0};
-    int rv = apply_bytes(FLO_CODEC_TENSOR1, old.data, old.bytes, patch, bytes,
-                         new.bytes, &out, err);
+    int rv =
+        apply_bytes(FLO_CODEC_TENSOR1, old.data, old.bytes, patch, bytes, new.bytes, &out, err);
 
     if (rv == 0) {
         assert_int_equal(out.bytes, new.bytes);
@@ -260,8 +256,7 @@ static void the_golden_patch_decodes_bit_for_bit(void **state)
         write_golden(path);
     }
     struct bytes patch = load(GOLDEN);
-    assert_int_equal(flo_get_u16(patch.data + PREDICTOR_AT),
-                     FLO_TENSOR_PREDICTOR_FOLLOWS);
+    assert_int_equal(flo_get_u16(patch.data + PREDICTOR_AT), FLO_TENSOR_PREDICTOR_FOLLOWS);
     assert_int_equal(apply_golden(patch.data, patch.bytes, &err), 0);
     free(patch.data);
 }

@@ -51,17 +51,15 @@ static void weights_free(struct weights *weights)
 }
 
 /* Make a patch, apply it, compare; its bytes.  Frees both files. */
-static size_t patch_bytes_of(struct bytes old, struct bytes new,
-                             const char *codec)
+static size_t patch_bytes_of(struct bytes old, struct bytes new, const char *codec)
 {
     struct flo_buf patch = {0};
     struct flo_buf out = {0};
     struct flo_err err = {0};
 
     create_bytes(codec, old.data, old.bytes, new.data, new.bytes, &patch);
-    assert_int_equal(apply_bytes(FLO_CODEC_TENSOR1, old.data, old.bytes,
-                                 patch.data, patch.bytes, new.bytes, &out,
-                                 &err),
+    assert_int_equal(apply_bytes(FLO_CODEC_TENSOR1, old.data, old.bytes, patch.data, patch.bytes,
+                                 new.bytes, &out, &err),
                      0);
     assert_int_equal(out.bytes, new.bytes);
     assert_memory_equal(out.data, new.data, new.bytes);
@@ -82,9 +80,8 @@ static void an_update_costs_the_same_in_each_format(void **state)
         struct weights w = weights_of(types[t]);
         size_t gguf = patch_bytes_of(model_of(w.tensors[0], 2, "old"),
                                      model_of(w.tensors[1], 2, "new"), "auto");
-        size_t safetensors =
-            patch_bytes_of(safetensors_of(w.tensors[0], 2, "old"),
-                           safetensors_of(w.tensors[1], 2, "new"), "auto");
+        size_t safetensors = patch_bytes_of(safetensors_of(w.tensors[0], 2, "old"),
+                                            safetensors_of(w.tensors[1], 2, "new"), "auto");
 
         assert_true(gguf < 2 * model_tensor_bytes(&w.tensors[0][0]) / 2);
         assert_true(safetensors <= gguf + gguf / 20);
@@ -92,9 +89,9 @@ static void an_update_costs_the_same_in_each_format(void **state)
             if (way == ONNX_FLOATS && types[t] != TYPE_F32) {
                 continue;
             }
-            size_t onnx = patch_bytes_of(
-                onnx_of(w.tensors[0], 2, "old", (enum onnx_way)way),
-                onnx_of(w.tensors[1], 2, "new", (enum onnx_way)way), "auto");
+            size_t onnx =
+                patch_bytes_of(onnx_of(w.tensors[0], 2, "old", (enum onnx_way)way),
+                               onnx_of(w.tensors[1], 2, "new", (enum onnx_way)way), "auto");
             assert_true(onnx <= gguf + gguf / 20);
         }
         weights_free(&w);
@@ -108,11 +105,9 @@ static void another_format_of_the_same_names_pairs_as_well(void **state)
     size_t bytes = 2 * (size_t)model_tensor_bytes(&w.tensors[0][0]);
 
     assert_true(patch_bytes_of(safetensors_of(w.tensors[0], 2, "old"),
-                               model_of(w.tensors[1], 2, "new"),
-                               "tensor1") < bytes / 2);
+                               model_of(w.tensors[1], 2, "new"), "tensor1") < bytes / 2);
     assert_true(patch_bytes_of(onnx_of(w.tensors[0], 2, "old", ONNX_RAW),
-                               safetensors_of(w.tensors[1], 2, "new"),
-                               "tensor1") < bytes / 2);
+                               safetensors_of(w.tensors[1], 2, "new"), "tensor1") < bytes / 2);
     weights_free(&w);
 }
 
@@ -124,8 +119,7 @@ static void values_in_another_file_are_left_out(void **state)
     struct onnx_tensor *tensors = NULL;
     size_t count = 7;
 
-    assert_true(flo_onnx_tensors((const uint8_t *)file.data, file.bytes,
-                                 &tensors, &count));
+    assert_true(flo_onnx_tensors((const uint8_t *)file.data, file.bytes, &tensors, &count));
 
     assert_int_equal(count, 0);
     free(tensors);
@@ -144,22 +138,18 @@ static void ranges_are_where_the_values_lie(void **state)
         struct onnx_tensor *tensors = NULL;
         size_t count = 0;
 
-        assert_true(flo_onnx_tensors((const uint8_t *)file.data, file.bytes,
-                                     &tensors, &count));
+        assert_true(flo_onnx_tensors((const uint8_t *)file.data, file.bytes, &tensors, &count));
 
         assert_int_equal(count, 2);
         for (size_t i = 0; i < count; i++) {
-            assert_int_equal(tensors[i].name_bytes,
-                             strlen(w.tensors[0][i].name));
-            assert_memory_equal(tensors[i].name, w.tensors[0][i].name,
-                                tensors[i].name_bytes);
+            assert_int_equal(tensors[i].name_bytes, strlen(w.tensors[0][i].name));
+            assert_memory_equal(tensors[i].name, w.tensors[0][i].name, tensors[i].name_bytes);
             assert_int_equal(tensors[i].type, ONNX_FLOAT16);
             assert_int_equal(tensors[i].dim_count, 2);
             assert_int_equal(tensors[i].dims[0], ROWS);
             assert_int_equal(tensors[i].dims[1], COLUMNS);
             assert_int_equal(tensors[i].bytes, bytes);
-            assert_memory_equal(file.data + tensors[i].offset,
-                                w.tensors[0][i].data, bytes);
+            assert_memory_equal(file.data + tensors[i].offset, w.tensors[0][i].data, bytes);
         }
         free(tensors);
         free(file.data);
@@ -176,12 +166,10 @@ static void damaged_heads_come_back_as_bytes(void **state)
 
     for (size_t at = 0; at < kept; at += 3) {
         for (unsigned format = 0; format < 2; format++) {
-            struct bytes old = format == 0
-                                   ? safetensors_of(w.tensors[0], 2, "old")
-                                   : onnx_of(w.tensors[0], 2, "old", ONNX_RAW);
-            struct bytes new = format == 0
-                                   ? safetensors_of(w.tensors[1], 2, "new")
-                                   : onnx_of(w.tensors[1], 2, "new", ONNX_RAW);
+            struct bytes old = format == 0 ? safetensors_of(w.tensors[0], 2, "old")
+                                           : onnx_of(w.tensors[0], 2, "old", ONNX_RAW);
+            struct bytes new = format == 0 ? safetensors_of(w.tensors[1], 2, "new")
+                                           : onnx_of(w.tensors[1], 2, "new", ONNX_RAW);
             old.data[at] = (char)(old.data[at] ^ 1 << at % 8);
             new.data[kept - at] = (char)(new.data[kept - at] ^ 0x55);
             (void)patch_bytes_of(old, new, "tensor1");

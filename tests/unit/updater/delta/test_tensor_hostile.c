@@ -26,8 +26,7 @@ static void without_a_lie_it_makes_the_file(void **state)
 
 /* ---- numbers ---- */
 
-static void
-a_number_of_more_bytes_than_it_needs_is_read_or_refused(void **state)
+static void a_number_of_more_bytes_than_it_needs_is_read_or_refused(void **state)
 {
     struct hostile *world = *state;
 
@@ -99,8 +98,7 @@ static void counts_and_sizes_of_the_head_are_the_true_ones(void **state)
     hostile_play(world, FLO_E_PATCH_LIMIT);
     *head = good;
 
-    const uint64_t olds[] = {0, good.old_bytes - 1, good.old_bytes + 1,
-                             INT64_MAX};
+    const uint64_t olds[] = {0, good.old_bytes - 1, good.old_bytes + 1, INT64_MAX};
     for (size_t i = 0; i < FLO_COUNT(olds); i++) {
         head->old_bytes = olds[i];
         hostile_play(world, FLO_E_PATCH_BASE);
@@ -114,9 +112,8 @@ static void the_output_is_what_the_release_says(void **state)
 {
     struct hostile *world = *state;
     struct tensor_head *head = &world->patch->head;
-    const uint64_t news[] = {
-        0,          1,        world->new.bytes - 1, world->new.bytes + 1,
-        1ull << 40, INT64_MAX};
+    const uint64_t news[] = {0,          1,        world->new.bytes - 1, world->new.bytes + 1,
+                             1ull << 40, INT64_MAX};
 
     for (size_t i = 0; i < FLO_COUNT(news); i++) {
         head->new_bytes = news[i];
@@ -138,8 +135,7 @@ static void moves_stay_in_the_old_file(void **state)
 {
     struct hostile *world = *state;
     struct patch_part *copy = &world->patch->parts[COPY];
-    const uint64_t moves[] = {INT64_MAX, (uint64_t)INT64_MAX - 1, 1ull << 62,
-                              (1ull << 62) + 1};
+    const uint64_t moves[] = {INT64_MAX, (uint64_t)INT64_MAX - 1, 1ull << 62, (1ull << 62) + 1};
 
     copy->entry.old_at++;
     hostile_play(world, FLO_E_PATCH_BOUNDS);
@@ -227,8 +223,7 @@ static void typed_numbers_fit_their_types(void **state)
     struct hostile *world = *state;
     struct tensor_entry *entry = &world->patch->parts[TYPED].entry;
     const struct tensor_entry good = *entry;
-    const uint64_t values[] = {0,          1,          good.values - 1,
-                               1ull << 23, 1ull << 62, INT64_MAX};
+    const uint64_t values[] = {0, 1, good.values - 1, 1ull << 23, 1ull << 62, INT64_MAX};
 
     for (size_t i = 0; i < FLO_COUNT(values); i++) {
         entry->values = values[i];
@@ -305,8 +300,7 @@ static void formats_and_flags_to_come_are_refused(void **state)
     flo_buf_deinit(&file);
 }
 
-#define in_world(test)                                                         \
-    cmocka_unit_test_setup_teardown(test, hostile_set_up, hostile_tear_down)
+#define in_world(test) cmocka_unit_test_setup_teardown(test, hostile_set_up, hostile_tear_down)
 
 int main(void)
 {

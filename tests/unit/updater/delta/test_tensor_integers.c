@@ -33,15 +33,13 @@ static int32_t part_of(enum drift drift, size_t row, size_t column)
 {
     static const int32_t steps[] = {1000, 973, 1031, 988, 1012, 960, 1045};
 
-    return drift == STILL  ? 1000
-           : drift == PART ? 973
-                           : steps[(drift == ROWS ? row : column) % 7];
+    return drift == STILL ? 1000 : drift == PART ? 973 : steps[(drift == ROWS ? row : column) % 7];
 }
 
 /* Values of up to 110 steps, in 1/1000 of one; the new ones moved a little and
  * stand on another scale. */
-static void values_make(size_t columns, size_t rows, enum drift drift,
-                        bool is_new, uint8_t flip, uint8_t *out)
+static void values_make(size_t columns, size_t rows, enum drift drift, bool is_new, uint8_t flip,
+                        uint8_t *out)
 {
     seed = 5;
     for (size_t i = 0; i < columns * rows; i++) {
@@ -58,8 +56,8 @@ static void values_make(size_t columns, size_t rows, enum drift drift,
     }
 }
 
-static struct bytes file_of_values(uint32_t type, size_t columns, size_t rows,
-                                   enum drift drift, bool is_new)
+static struct bytes file_of_values(uint32_t type, size_t columns, size_t rows, enum drift drift,
+                                   bool is_new)
 {
     uint8_t *data = malloc(columns * rows);
     const struct model_tensor tensor = {"w", type, columns, rows, data};
@@ -70,18 +68,15 @@ static struct bytes file_of_values(uint32_t type, size_t columns, size_t rows,
     return file;
 }
 
-static size_t round_trip(const struct bytes *old, const struct bytes *new,
-                         unsigned *predictor)
+static size_t round_trip(const struct bytes *old, const struct bytes *new, unsigned *predictor)
 {
     struct flo_buf patch = {0};
     struct flo_buf out = {0};
     struct flo_err err = {0};
 
-    create_bytes("tensor1", old->data, old->bytes, new->data, new->bytes,
-                 &patch);
-    assert_int_equal(apply_bytes(FLO_CODEC_TENSOR1, old->data, old->bytes,
-                                 patch.data, patch.bytes, new->bytes, &out,
-                                 &err),
+    create_bytes("tensor1", old->data, old->bytes, new->data, new->bytes, &patch);
+    assert_int_equal(apply_bytes(FLO_CODEC_TENSOR1, old->data, old->bytes, patch.data, patch.bytes,
+                                 new->bytes, &out, &err),
                      0);
     assert_int_equal(out.bytes, new->bytes);
     assert_memory_equal(out.data, new->data, new->bytes);
@@ -102,10 +97,8 @@ static void a_new_scale_of_any_kind_costs_little(void **state)
     for (int drift = STILL; drift < DRIFTS; drift++) {
         for (unsigned k = 0; k < 2; k++) {
             uint32_t type = k == 0 ? TYPE_I8 : TYPE_U8;
-            struct bytes old =
-                file_of_values(type, columns, rows, (enum drift)drift, false);
-            struct bytes new =
-                file_of_values(type, columns, rows, (enum drift)drift, true);
+            struct bytes old = file_of_values(type, columns, rows, (enum drift)drift, false);
+            struct bytes new = file_of_values(type, columns, rows, (enum drift)drift, true);
             unsigned predictor;
 
             size_t bytes = round_trip(&old, &new, &predictor);
@@ -121,16 +114,15 @@ static void a_new_scale_of_any_kind_costs_little(void **state)
 static void rows_of_any_length_come_back(void **state)
 {
     (void)state;
-    static const size_t shapes[][2] = {{1, 3000},  {31, 70},  {33, 64},
-                                       {66000, 2}, {9000, 1}, {131072, 9},
-                                       {4096, 300}};
+    static const size_t shapes[][2] = {{1, 3000}, {31, 70},    {33, 64},   {66000, 2},
+                                       {9000, 1}, {131072, 9}, {4096, 300}};
 
     for (size_t i = 0; i < FLO_COUNT(shapes); i++) {
         for (int drift = STILL; drift < DRIFTS; drift++) {
-            struct bytes old = file_of_values(
-                TYPE_I8, shapes[i][0], shapes[i][1], (enum drift)drift, false);
-            struct bytes new = file_of_values(
-                TYPE_I8, shapes[i][0], shapes[i][1], (enum drift)drift, true);
+            struct bytes old =
+                file_of_values(TYPE_I8, shapes[i][0], shapes[i][1], (enum drift)drift, false);
+            struct bytes new =
+                file_of_values(TYPE_I8, shapes[i][0], shapes[i][1], (enum drift)drift, true);
             unsigned predictor;
 
             (void)round_trip(&old, &new, &predictor);
@@ -177,11 +169,9 @@ static struct bytes golden_file(bool is_new)
 
     for (int drift = STILL; drift < DRIFTS; drift++) {
         data[drift] = malloc(50 * 60);
-        values_make(50, 60, (enum drift)drift, is_new, drift % 2 == 0 ? 0 : 128,
-                    data[drift]);
-        tensors[drift] = (struct model_tensor){
-            names[drift], drift % 2 == 0 ? TYPE_I8 : TYPE_U8, 50, 60,
-            data[drift]};
+        values_make(50, 60, (enum drift)drift, is_new, drift % 2 == 0 ? 0 : 128, data[drift]);
+        tensors[drift] = (struct model_tensor){names[drift], drift % 2 == 0 ? TYPE_I8 : TYPE_U8, 50,
+                                               60, data[drift]};
     }
     struct bytes file = safetensors_of(tensors, DRIFTS, "x");
     for (size_t i = 0; i < DRIFTS; i++) {
@@ -190,14 +180,13 @@ static struct bytes golden_file(bool is_new)
     return file;
 }
 
-static int apply_golden(const void *patch, size_t patch_bytes,
-                        struct flo_err *err)
+static int apply_golden(const void *patch, size_t patch_bytes, struct flo_err *err)
 {
     struct bytes old = golden_file(false);
     struct bytes new = golden_file(true);
     struct flo_buf out = {0};
-    int rv = apply_bytes(FLO_CODEC_TENSOR1, old.data, old.bytes, patch,
-                         patch_bytes, new.bytes, &out, err);
+    int rv = apply_bytes(FLO_CODEC_TENSOR1, old.data, old.bytes, patch, patch_bytes, new.bytes,
+                         &out, err);
 
     if (rv == 0) {
         assert_int_equal(out.bytes, new.bytes);
@@ -234,8 +223,7 @@ static void the_golden_patch_decodes_bit_for_bit(void **state)
         write_golden(path);
     }
     struct bytes patch = load(GOLDEN);
-    assert_int_equal(flo_get_u16(patch.data + PREDICTOR_AT),
-                     FLO_TENSOR_PREDICTOR_INTEGERS);
+    assert_int_equal(flo_get_u16(patch.data + PREDICTOR_AT), FLO_TENSOR_PREDICTOR_INTEGERS);
     assert_int_equal(apply_golden(patch.data, patch.bytes, &err), 0);
     free(patch.data);
 }
@@ -254,9 +242,7 @@ static void an_older_predictor_has_no_integers(void **state)
 
         int rv = apply_golden(patch.data, patch.bytes, &err);
 
-        assert_int_equal(rv, predictor == FLO_TENSOR_PREDICTOR_INTEGERS
-                                 ? 0
-                                 : FLO_E_PATCH_FORMAT);
+        assert_int_equal(rv, predictor == FLO_TENSOR_PREDICTOR_INTEGERS ? 0 : FLO_E_PATCH_FORMAT);
         free(patch.data);
     }
 }

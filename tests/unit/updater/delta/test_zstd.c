@@ -18,8 +18,8 @@
 #include "delta_help.h"
 
 /* A frame by libzstd itself, so that heads differ from ours. */
-static void compress_with(const void *data, size_t bytes, int window_log,
-                          bool with_size, struct flo_buf *out)
+static void compress_with(const void *data, size_t bytes, int window_log, bool with_size,
+                          struct flo_buf *out)
 {
     ZSTD_CCtx *context = ZSTD_createCCtx();
     size_t room = ZSTD_compressBound(bytes);
@@ -36,8 +36,7 @@ static void compress_with(const void *data, size_t bytes, int window_log,
     }
     /* two calls: the library must not guess the size from one */
     in.size = bytes / 2;
-    assert_false(
-        ZSTD_isError(ZSTD_compressStream2(context, &to, &in, ZSTD_e_continue)));
+    assert_false(ZSTD_isError(ZSTD_compressStream2(context, &to, &in, ZSTD_e_continue)));
     in.size = bytes;
     assert_int_equal(ZSTD_compressStream2(context, &to, &in, ZSTD_e_end), 0);
     out->bytes = 0;
@@ -46,20 +45,18 @@ static void compress_with(const void *data, size_t bytes, int window_log,
     free(packed);
 }
 
-static int decode(const struct flo_buf *patch, uint64_t new_bytes,
-                  struct flo_buf *out, struct flo_err *err)
+static int decode(const struct flo_buf *patch, uint64_t new_bytes, struct flo_buf *out,
+                  struct flo_err *err)
 {
-    return apply_bytes(FLO_CODEC_ZSTD, "", 0, patch->data, patch->bytes,
-                       new_bytes, out, err);
+    return apply_bytes(FLO_CODEC_ZSTD, "", 0, patch->data, patch->bytes, new_bytes, out, err);
 }
 
 static void files_of_every_length_come_back_as_they_were(void **state)
 {
     (void)state;
     static char text[300000];
-    static const size_t lengths[] = {0,      1,      2,      255,   256,
-                                     257,    65535,  65536,  65791, 65792,
-                                     262143, 262144, 262145, 300000};
+    static const size_t lengths[] = {0,     1,     2,     255,    256,    257,    65535,
+                                     65536, 65791, 65792, 262143, 262144, 262145, 300000};
     struct flo_buf patch = {0};
     struct flo_buf out = {0};
     struct flo_err err;
@@ -88,14 +85,12 @@ static void a_model_comes_back_and_zstd_itself_reads_it(void **state)
     struct flo_buf out = {0};
     struct flo_err err = {0};
 
-    assert_int_equal(flo_file_read("tests/models/tiny-v2.1.Q4_0.gguf", 8 << 20,
-                                   &data, &bytes, &err),
-                     0);
+    assert_int_equal(
+        flo_file_read("tests/models/tiny-v2.1.Q4_0.gguf", 8 << 20, &data, &bytes, &err), 0);
     create_bytes("zstd", "", 0, data, bytes, &patch);
     assert_int_equal(decode(&patch, bytes, &out, &err), 0);
     assert_memory_equal(out.data, data, bytes);
-    assert_int_equal(ZSTD_decompress(out.data, bytes, patch.data, patch.bytes),
-                     bytes);
+    assert_int_equal(ZSTD_decompress(out.data, bytes, patch.data, patch.bytes), bytes);
     assert_memory_equal(out.data, data, bytes);
     assert_true(patch.bytes * 100 <= bytes * 95);
     flo_buf_deinit(&patch);
@@ -158,20 +153,17 @@ static void cut_changed_or_longer_frames_are_refused(void **state)
     size_t whole = patch.bytes;
     for (size_t bytes = 0; bytes < whole; bytes++) {
         patch.bytes = bytes;
-        assert_int_equal(decode(&patch, sizeof text, &out, &err),
-                         FLO_E_PATCH_TRUNCATED);
+        assert_int_equal(decode(&patch, sizeof text, &out, &err), FLO_E_PATCH_TRUNCATED);
     }
     patch.bytes = whole;
     flo_buf_add(&patch, "x", 1);
-    assert_int_equal(decode(&patch, sizeof text, &out, &err),
-                     FLO_E_PATCH_STREAM);
+    assert_int_equal(decode(&patch, sizeof text, &out, &err), FLO_E_PATCH_STREAM);
     patch.bytes = whole;
     patch.data[whole / 2] ^= 0x10;
     int rv = decode(&patch, sizeof text, &out, &err);
     assert_true(rv == FLO_E_PATCH_STREAM || rv == 0); /* the digest decides */
     patch.data[0] ^= 1;
-    assert_int_equal(decode(&patch, sizeof text, &out, &err),
-                     FLO_E_PATCH_FORMAT);
+    assert_int_equal(decode(&patch, sizeof text, &out, &err), FLO_E_PATCH_FORMAT);
     flo_buf_deinit(&patch);
     flo_buf_deinit(&out);
 }
@@ -230,8 +222,7 @@ static void every_bit_flip_is_refused_or_caught_by_the_digest(void **state)
     flo_buf_deinit(&patch);
 }
 
-static void
-less_memory_than_the_window_needs_is_refused_with_numbers(void **state)
+static void less_memory_than_the_window_needs_is_refused_with_numbers(void **state)
 {
     (void)state;
     struct flo_buf patch = {0};
@@ -256,9 +247,8 @@ less_memory_than_the_window_needs_is_refused_with_numbers(void **state)
 static void a_head_that_claims_2_to_the_64_is_read_and_refused(void **state)
 {
     (void)state;
-    static const uint8_t frame[] = {0x28, 0xb5, 0x2f, 0xfd, 0xe0, 0xff,
-                                    0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-                                    0xff, 0x01, 0,    0};
+    static const uint8_t frame[] = {0x28, 0xb5, 0x2f, 0xfd, 0xe0, 0xff, 0xff, 0xff,
+                                    0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 0,    0};
     struct flo_buf patch = {0};
     struct flo_buf out = {0};
     struct flo_delta_facts facts;
@@ -283,15 +273,12 @@ static void raw_has_exactly_the_signed_size(void **state)
     struct flo_buf out = {0};
     struct flo_err err;
 
-    assert_int_equal(
-        apply_bytes(FLO_CODEC_RAW, "", 0, "hello", 5, 5, &out, &err), 0);
+    assert_int_equal(apply_bytes(FLO_CODEC_RAW, "", 0, "hello", 5, 5, &out, &err), 0);
     assert_memory_equal(out.data, "hello", 5);
-    assert_int_equal(
-        apply_bytes(FLO_CODEC_RAW, "", 0, "hello", 5, 6, &out, &err),
-        FLO_E_PATCH_TRUNCATED);
-    assert_int_equal(
-        apply_bytes(FLO_CODEC_RAW, "", 0, "hello", 5, 4, &out, &err),
-        FLO_E_PATCH_LIMIT);
+    assert_int_equal(apply_bytes(FLO_CODEC_RAW, "", 0, "hello", 5, 6, &out, &err),
+                     FLO_E_PATCH_TRUNCATED);
+    assert_int_equal(apply_bytes(FLO_CODEC_RAW, "", 0, "hello", 5, 4, &out, &err),
+                     FLO_E_PATCH_LIMIT);
     flo_buf_deinit(&out);
 }
 
@@ -337,9 +324,7 @@ static void of_two_models_the_typed_delta_is_taken_at_once(void **state)
     struct flo_delta_made made;
     struct flo_err err = {0};
 
-    assert_int_equal(
-        flo_delta_create("auto", old_fd, new_fd, patch_fd, NULL, &made, &err),
-        0);
+    assert_int_equal(flo_delta_create("auto", old_fd, new_fd, patch_fd, NULL, &made, &err), 0);
 
     assert_int_equal(made.codec, FLO_CODEC_TENSOR1);
     assert_int_equal(made.full_bytes, new.bytes); /* zstd would save some */
@@ -360,8 +345,7 @@ int main(void)
         cmocka_unit_test(cut_changed_or_longer_frames_are_refused),
         cmocka_unit_test(damage_is_seen_without_a_digest),
         cmocka_unit_test(every_bit_flip_is_refused_or_caught_by_the_digest),
-        cmocka_unit_test(
-            less_memory_than_the_window_needs_is_refused_with_numbers),
+        cmocka_unit_test(less_memory_than_the_window_needs_is_refused_with_numbers),
         cmocka_unit_test(a_head_that_claims_2_to_the_64_is_read_and_refused),
         cmocka_unit_test(raw_has_exactly_the_signed_size),
         cmocka_unit_test(auto_takes_the_smallest_by_measurement),

@@ -98,8 +98,7 @@ static int set_up(void **state)
     if (mkdtemp(world->dir) == NULL) {
         return -1;
     }
-    snprintf(world->mirror_dir, sizeof(world->mirror_dir), "%s/mirror",
-             world->dir);
+    snprintf(world->mirror_dir, sizeof(world->mirror_dir), "%s/mirror", world->dir);
     if (mkdir(world->mirror_dir, 0700) < 0 ||
         flo_store_open(world->dir, true, &world->store, &world->err) < 0) {
         return -1;
@@ -107,13 +106,12 @@ static int set_up(void **state)
     make_artifact(world);
     mirror_open(&world->mirrors[0], world->mirror_dir);
     mirror_open(&world->mirrors[1], world->mirror_dir);
-    world->fetch = (struct flo_fetch){
-        .store = world->store,
-        .urls = {world->mirrors[0].url, world->mirrors[1].url},
-        .url_count = 1,
-        .pause_ms_min = 1,
-        .pause_ms_max = 2,
-        .control_fd = -1};
+    world->fetch = (struct flo_fetch){.store = world->store,
+                                      .urls = {world->mirrors[0].url, world->mirrors[1].url},
+                                      .url_count = 1,
+                                      .pause_ms_min = 1,
+                                      .pause_ms_max = 2,
+                                      .control_fd = -1};
     *state = world;
     return 0;
 }
@@ -132,8 +130,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void part_path(const struct world *world, const char *suffix,
-                      char out[256])
+static void part_path(const struct world *world, const char *suffix, char out[256])
 {
     snprintf(out, 256, "%s/partial/", world->dir);
     flo_hex_encode(world->plain.digest.bytes, 32, out + strlen(out));
@@ -162,17 +159,12 @@ static void an_artifact_is_fetched_and_becomes_a_blob(void **state)
     char path[256];
     int fd = -1;
 
-    assert_int_equal(
-        flo_fetch_artifact(&world->fetch, &world->artifact, &fd, &world->err),
-        0);
-    assert_int_equal(flo_store_part_publish(world->store, fd,
-                                            &world->artifact.digest,
-                                            &world->err),
+    assert_int_equal(flo_fetch_artifact(&world->fetch, &world->artifact, &fd, &world->err), 0);
+    assert_int_equal(flo_store_part_publish(world->store, fd, &world->artifact.digest, &world->err),
                      0);
     close(fd);
 
-    assert_true(
-        flo_store_blob_has(world->store, &world->artifact.digest, SIZE));
+    assert_true(flo_store_blob_has(world->store, &world->artifact.digest, SIZE));
     part_path(world, ".part", path);
     assert_int_equal(access(path, F_OK), -1);
     part_path(world, ".map", path);
@@ -189,13 +181,11 @@ static void a_cut_transfer_goes_on_byte_exactly(void **state)
         world->mirrors[0].cut_after = 1234567;
         world->mirrors[0].cut_count = -1;
 
-        assert_int_equal(
-            fetch(world, round == 0 ? &world->artifact : &world->plain), 0);
+        assert_int_equal(fetch(world, round == 0 ? &world->artifact : &world->plain), 0);
 
         assert_int_equal(world->mirrors[0].sent_bytes, SIZE);
         assert_string_not_equal(world->mirrors[0].last_range, "");
-        assert_int_equal(
-            strncmp(world->mirrors[0].last_if_range, "\"sha256:", 8), 0);
+        assert_int_equal(strncmp(world->mirrors[0].last_if_range, "\"sha256:", 8), 0);
         flo_store_part_remove(world->store, &world->plain.digest);
     }
 }
@@ -209,8 +199,7 @@ static void die_at(void *context, uint64_t done, uint64_t total)
     }
 }
 
-static void fetch_and_die(struct world *world,
-                          const struct flo_artifact *artifact, uint64_t at)
+static void fetch_and_die(struct world *world, const struct flo_artifact *artifact, uint64_t at)
 {
     pid_t pid = fork();
     int status = 0;
@@ -239,8 +228,7 @@ static void after_sigkill_at_most_one_unit_is_fetched_again(void **state)
     struct world *world = *state;
 
     for (int round = 0; round < 2; round++) {
-        const struct flo_artifact *artifact =
-            round == 0 ? &world->artifact : &world->plain;
+        const struct flo_artifact *artifact = round == 0 ? &world->artifact : &world->plain;
         uint64_t at = 3 * CHUNK + 500000;
         fetch_and_die(world, artifact, at);
         world->mirrors[0].sent_bytes = 0;
@@ -295,8 +283,7 @@ static void a_damaged_map_is_ignored_and_chunks_are_looked_at(void **state)
     assert_int_equal(world->mirrors[0].sent_bytes, SIZE - 3 * CHUNK);
 }
 
-static void
-without_chunk_hashes_a_damaged_map_means_from_the_start(void **state)
+static void without_chunk_hashes_a_damaged_map_means_from_the_start(void **state)
 {
     struct world *world = *state;
     char path[256];
@@ -324,8 +311,7 @@ static void a_claimed_chunk_that_is_not_true_is_fetched_again(void **state)
     /* Chunk 1 and everything from chunk 4 on; what stood between was kept,
      * though the first request may run a little into it. */
     assert_true(world->mirrors[0].requests == 2);
-    assert_int_equal(world->fetch.fetched_bytes / CHUNK,
-                     (CHUNK + SIZE - 4 * CHUNK) / CHUNK);
+    assert_int_equal(world->fetch.fetched_bytes / CHUNK, (CHUNK + SIZE - 4 * CHUNK) / CHUNK);
 }
 
 /* The map as another boot would have left it. */
@@ -359,8 +345,7 @@ static void after_another_boot_only_synced_bytes_are_claimed(void **state)
     assert_int_equal(world->mirrors[0].sent_bytes, SIZE);
 }
 
-static void
-what_was_synced_outlasts_an_attempt_without_network_and_a_boot(void **state)
+static void what_was_synced_outlasts_an_attempt_without_network_and_a_boot(void **state)
 {
     struct world *world = *state;
     char path[256];
@@ -390,13 +375,11 @@ static void only_the_bad_chunk_of_a_rotten_blob_is_fetched(void **state)
     char path[256];
     int fd = -1;
 
-    assert_int_equal(
-        flo_store_blob_put(world->store, world->data, SIZE, &digest, NULL), 0);
+    assert_int_equal(flo_store_blob_put(world->store, world->data, SIZE, &digest, NULL), 0);
     blob_path(world->store, &digest, path, sizeof(path));
     assert_int_equal(chmod(path, 0600), 0);
     flip(path, 2 * CHUNK + 99);
-    assert_int_equal(flo_store_blob_open_verified(world->store, &digest, &fd,
-                                                  NULL, &world->err),
+    assert_int_equal(flo_store_blob_open_verified(world->store, &digest, &fd, NULL, &world->err),
                      FLO_E_TARGET_HASH);
 
     assert_int_equal(fetch(world, &world->artifact), 0);
@@ -413,15 +396,13 @@ static void a_rotten_blob_is_replaced_and_never_written(void **state)
     uint8_t byte = 0;
     int fd = -1;
 
-    assert_int_equal(
-        flo_store_blob_put(world->store, world->data, SIZE, &digest, NULL), 0);
+    assert_int_equal(flo_store_blob_put(world->store, world->data, SIZE, &digest, NULL), 0);
     blob_path(world->store, &digest, path, sizeof(path));
     snprintf(rotten, sizeof(rotten), "%s.rotten", path);
     assert_int_equal(chmod(path, 0600), 0);
     flip(path, 2 * CHUNK + 99);
     int before = open(path, O_RDONLY | O_CLOEXEC);
-    assert_int_equal(flo_store_blob_open_verified(world->store, &digest, &fd,
-                                                  NULL, &world->err),
+    assert_int_equal(flo_store_blob_open_verified(world->store, &digest, &fd, NULL, &world->err),
                      FLO_E_TARGET_HASH);
     assert_int_equal(access(rotten, F_OK), 0);
 
@@ -443,22 +424,18 @@ static void a_rotten_blob_that_nobody_wants_goes(void **state)
     char path[256], rotten[280];
     int fd = -1;
 
-    assert_int_equal(
-        flo_store_blob_put(world->store, world->data, SIZE, &digest, NULL), 0);
+    assert_int_equal(flo_store_blob_put(world->store, world->data, SIZE, &digest, NULL), 0);
     blob_path(world->store, &digest, path, sizeof(path));
     snprintf(rotten, sizeof(rotten), "%s.rotten", path);
     assert_int_equal(chmod(path, 0600), 0);
     flip(path, 99);
-    assert_int_equal(flo_store_blob_open_verified(world->store, &digest, &fd,
-                                                  NULL, &world->err),
+    assert_int_equal(flo_store_blob_open_verified(world->store, &digest, &fd, NULL, &world->err),
                      FLO_E_TARGET_HASH);
 
     assert_true(flo_store_part_is_damaged(world->store, &digest));
-    assert_true(flo_store_partials_keep(world->store, &digest, 1, &others) >=
-                SIZE);
+    assert_true(flo_store_partials_keep(world->store, &digest, 1, &others) >= SIZE);
     assert_int_equal(access(rotten, F_OK), 0);
-    assert_int_equal(flo_store_partials_keep(world->store, NULL, 0, &others),
-                     0);
+    assert_int_equal(flo_store_partials_keep(world->store, NULL, 0, &others), 0);
     assert_int_equal(access(rotten, F_OK), -1);
     assert_false(flo_store_part_is_damaged(world->store, &digest));
 }
@@ -498,16 +475,13 @@ static const struct {
 } garbage[] = {
     {"no HTTP", "\x7f\x45\x4c\x46 garbage\r\n\r\n", 1},
     {"nothing but zeros", "\0\0\0\0\0\0\0\0", 4},
-    {"a line without an end", "HTTP/1.1 200 OK\r\nX: xxxxxxxxxxxxxxxxxxxxxx",
-     1},
+    {"a line without an end", "HTTP/1.1 200 OK\r\nX: xxxxxxxxxxxxxxxxxxxxxx", 1},
     {"one endless line", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", 1 << 14},
     {"a status of nine digits", "HTTP/1.1 200000000 OK\r\n\r\n", 1},
     {"a negative length", "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n", 1},
     {"a length of letters", "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\nx", 1},
-    {"bad chunks",
-     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello", 1},
-    {"another encoding",
-     "HTTP/1.1 200 OK\r\nTransfer-Encoding: snappy\r\n\r\nhello", 1},
+    {"bad chunks", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello", 1},
+    {"another encoding", "HTTP/1.1 200 OK\r\nTransfer-Encoding: snappy\r\n\r\nhello", 1},
     {"our own trouble",
      "HTTP/1.1 400 X\r\nContent-Type: application/problem+json\r\n"
      "Content-Length: "
@@ -536,8 +510,7 @@ static void a_mirror_that_answers_garbage_is_left_for_the_next(void **state)
         speak_garbage(&world->mirrors[0], i);
         int rv = fetch(world, &world->artifact);
         if (rv != 0) {
-            fail_msg("%s: %s: %s", garbage[i].what, flo_error_id(rv),
-                     world->err.what);
+            fail_msg("%s: %s: %s", garbage[i].what, flo_error_id(rv), world->err.what);
         }
         blob_lose(world->store, &world->artifact.digest);
         flo_store_part_remove(world->store, &world->artifact.digest);
@@ -552,8 +525,7 @@ static void garbage_from_everybody_is_an_error_of_the_network(void **state)
     for (size_t i = 0; i < FLO_COUNT(garbage); i++) {
         speak_garbage(&world->mirrors[0], i);
         int rv = fetch(world, &world->artifact);
-        if (rv == 0 || (flo_error_exit(rv) != FLO_EXIT_NETWORK &&
-                        rv != FLO_E_BLOB_ABSENT)) {
+        if (rv == 0 || (flo_error_exit(rv) != FLO_EXIT_NETWORK && rv != FLO_E_BLOB_ABSENT)) {
             fail_msg("%s: %s", garbage[i].what, flo_error_id(rv));
         }
     }
@@ -577,8 +549,8 @@ static void a_mirror_that_lacks_it_is_left_for_the_next(void **state)
     }
 }
 
-static void lead(struct mirror *from, const struct mirror *to,
-                 const struct flo_digest *digest, char text[512])
+static void lead(struct mirror *from, const struct mirror *to, const struct flo_digest *digest,
+                 char text[512])
 {
     char hex[65];
 
@@ -724,8 +696,7 @@ static void the_byte_budget_ends_it(void **state)
     /* Both runs together fetched the whole, and the second one says so. */
     assert_true(world->fetch.found_bytes >= CHUNK);
     assert_true(world->fetch.found_bytes + world->fetch.fetched_bytes >= SIZE);
-    assert_true(world->fetch.found_bytes + world->fetch.fetched_bytes <
-                SIZE + 65536);
+    assert_true(world->fetch.found_bytes + world->fetch.fetched_bytes < SIZE + 65536);
 }
 
 static void it_stops_when_the_agent_goes_away(void **state)
@@ -733,8 +704,7 @@ static void it_stops_when_the_agent_goes_away(void **state)
     struct world *world = *state;
     int pair[2];
 
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair),
-                     0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
     world->fetch.control_fd = pair[1];
     world->mirrors[0].status = 503;
     world->mirrors[0].status_count = -1;
@@ -746,8 +716,7 @@ static void it_stops_when_the_agent_goes_away(void **state)
     close(pair[1]);
 }
 
-static void
-a_full_disk_shows_before_the_first_byte_and_leaves_nothing(void **state)
+static void a_full_disk_shows_before_the_first_byte_and_leaves_nothing(void **state)
 {
     struct world *world = *state;
     struct flo_artifact huge = world->plain;
@@ -770,12 +739,10 @@ a_full_disk_shows_before_the_first_byte_and_leaves_nothing(void **state)
 
 static const char wanted_envelope[] = "the envelope";
 
-static int check_envelope(void *context, const void *data, size_t bytes,
-                          struct flo_err *err)
+static int check_envelope(void *context, const void *data, size_t bytes, struct flo_err *err)
 {
     (void)context;
-    return bytes == strlen(wanted_envelope) &&
-                   memcmp(data, wanted_envelope, bytes) == 0
+    return bytes == strlen(wanted_envelope) && memcmp(data, wanted_envelope, bytes) == 0
                ? 0
                : flo_fail(err, FLO_E_SIG_BAD, "another text");
 }
@@ -792,8 +759,8 @@ static void put_envelope(struct world *world, const char *text)
 
 static int fetch_envelope(struct world *world, struct flo_buf *out)
 {
-    return flo_fetch_envelope(&world->fetch, &world->plain.digest,
-                              check_envelope, NULL, out, &world->err);
+    return flo_fetch_envelope(&world->fetch, &world->plain.digest, check_envelope, NULL, out,
+                              &world->err);
 }
 
 static void an_envelope_is_fetched_by_the_id_of_its_release(void **state)
@@ -820,8 +787,7 @@ static void an_envelope_is_fetched_by_the_id_of_its_release(void **state)
     assert_int_equal(fetch_envelope(world, &text), FLO_E_SIG_BAD);
 }
 
-static void
-an_envelope_that_is_refused_is_asked_of_the_next_mirror(void **state)
+static void an_envelope_that_is_refused_is_asked_of_the_next_mirror(void **state)
 {
     struct world *world = *state;
     struct flo_buf text = {0};
@@ -842,8 +808,7 @@ an_envelope_that_is_refused_is_asked_of_the_next_mirror(void **state)
     flo_buf_deinit(&text);
 }
 
-#define with_world(test)                                                       \
-    cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define with_world(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
 {
@@ -856,8 +821,7 @@ int main(void)
         with_world(without_chunk_hashes_a_damaged_map_means_from_the_start),
         with_world(a_claimed_chunk_that_is_not_true_is_fetched_again),
         with_world(after_another_boot_only_synced_bytes_are_claimed),
-        with_world(
-            what_was_synced_outlasts_an_attempt_without_network_and_a_boot),
+        with_world(what_was_synced_outlasts_an_attempt_without_network_and_a_boot),
         with_world(only_the_bad_chunk_of_a_rotten_blob_is_fetched),
         with_world(a_rotten_blob_is_replaced_and_never_written),
         with_world(a_rotten_blob_that_nobody_wants_goes),

@@ -52,8 +52,7 @@ struct peer {
 
 static ssize_t peer_read(struct peer *peer, void *data, size_t bytes)
 {
-    return peer->ssl != NULL ? SSL_read(peer->ssl, data, (int)bytes)
-                             : read(peer->fd, data, bytes);
+    return peer->ssl != NULL ? SSL_read(peer->ssl, data, (int)bytes) : read(peer->fd, data, bytes);
 }
 
 static void peer_write(struct peer *peer, const void *data, size_t bytes)
@@ -77,8 +76,7 @@ static bool read_request(struct server *server, struct peer *peer)
     size_t need = 0;
 
     for (;;) {
-        ssize_t got = peer_read(peer, server->request + bytes,
-                                sizeof server->request - 1 - bytes);
+        ssize_t got = peer_read(peer, server->request + bytes, sizeof server->request - 1 - bytes);
         if (got <= 0) {
             return false;
         }
@@ -120,12 +118,10 @@ static void answer(struct server *server, struct peer *peer)
         peer_text(peer, "HTTP/1.1 503 Busy\r\nRetry-After: 7\r\n"
                         "Content-Length: 0\r\n\r\n");
     } else if (strcmp(path, "/problem") == 0) {
-        static const char body[] =
-            "{\"code\":\"release.absent\",\"detail\":\"no release x@1\","
-            "\"fix\":\"publish it\"}";
+        static const char body[] = "{\"code\":\"release.absent\",\"detail\":\"no release x@1\","
+                                   "\"fix\":\"publish it\"}";
         char head[128];
-        snprintf(head, sizeof head,
-                 "HTTP/1.1 404 Not Found\r\nContent-Length: %zu\r\n\r\n",
+        snprintf(head, sizeof head, "HTTP/1.1 404 Not Found\r\nContent-Length: %zu\r\n\r\n",
                  sizeof body - 1);
         peer_text(peer, head);
         peer_text(peer, body);
@@ -134,8 +130,7 @@ static void answer(struct server *server, struct peer *peer)
     } else if (strcmp(path, "/long") == 0) {
         static const char body[LONG];
         char head[128];
-        snprintf(head, sizeof head,
-                 "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", sizeof body);
+        snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", sizeof body);
         peer_text(peer, head);
         peer_write(peer, body, sizeof body);
     } else if (strcmp(path, "/stall") == 0) {
@@ -173,15 +168,13 @@ static void *serve(void *context)
 
 static void start_at(struct server *server, const char *host)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = inet_addr(host)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = inet_addr(host)};
     socklen_t bytes = sizeof address;
 
     server->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(bind(server->fd, (struct sockaddr *)&address, bytes), 0);
     assert_int_equal(listen(server->fd, 8), 0);
-    assert_int_equal(
-        getsockname(server->fd, (struct sockaddr *)&address, &bytes), 0);
+    assert_int_equal(getsockname(server->fd, (struct sockaddr *)&address, &bytes), 0);
     server->port = ntohs(address.sin_port);
     assert_int_equal(pthread_create(&server->thread, NULL, serve, server), 0);
 }
@@ -195,14 +188,12 @@ static void start_unix(struct server *server)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
 
-    snprintf(server->socket_path, sizeof server->socket_path,
-             "/tmp/flo-http-%ld.sock", (long)getpid());
+    snprintf(server->socket_path, sizeof server->socket_path, "/tmp/flo-http-%ld.sock",
+             (long)getpid());
     (void)unlink(server->socket_path);
-    snprintf(address.sun_path, sizeof address.sun_path, "%s",
-             server->socket_path);
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", server->socket_path);
     server->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(
-        bind(server->fd, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(bind(server->fd, (struct sockaddr *)&address, sizeof address), 0);
     assert_int_equal(listen(server->fd, 8), 0);
     assert_int_equal(pthread_create(&server->thread, NULL, serve, server), 0);
 }
@@ -248,15 +239,14 @@ static int tear_down(void **state)
     return 0;
 }
 
-static int call(struct world *world, const char *scheme, const char *host,
-                const char *path, struct flo_http_request *request)
+static int call(struct world *world, const char *scheme, const char *host, const char *path,
+                struct flo_http_request *request)
 {
     struct flo_http_request plain = {0};
     struct flo_http *http = NULL;
     char url[256];
 
-    snprintf(url, sizeof url, "%s://%s:%u%s", scheme, host, world->server.port,
-             path);
+    snprintf(url, sizeof url, "%s://%s:%u%s", scheme, host, world->server.port, path);
     request = request == NULL ? &plain : request;
     request->url = url;
     flo_buf_deinit(&world->answer.body);
@@ -269,8 +259,7 @@ static int call(struct world *world, const char *scheme, const char *host,
     return rv;
 }
 
-static int get(struct world *world, const char *path,
-               struct flo_http_request *request)
+static int get(struct world *world, const char *path, struct flo_http_request *request)
 {
     return call(world, "http", "127.0.0.1", path, request);
 }
@@ -296,24 +285,20 @@ static void an_answer_comes_with_what_its_head_says(void **state)
 static void a_range_is_asked_for_with_its_condition(void **state)
 {
     struct world *world = *state;
-    struct flo_http_request request = {.range_from = 2,
-                                       .if_range = "\"sha256:1\"",
-                                       .on_data = on_data,
-                                       .context = &world->got};
+    struct flo_http_request request = {
+        .range_from = 2, .if_range = "\"sha256:1\"", .on_data = on_data, .context = &world->got};
 
     assert_int_equal(get(world, "/range", &request), 0);
     assert_int_equal(world->answer.status, 206);
     assert_string_equal(world->got.data, "llo");
     assert_non_null(strstr(world->server.request, "Range: bytes=2-\r\n"));
-    assert_non_null(
-        strstr(world->server.request, "If-Range: \"sha256:1\"\r\n"));
+    assert_non_null(strstr(world->server.request, "If-Range: \"sha256:1\"\r\n"));
 }
 
 static void another_range_than_asked_is_refused(void **state)
 {
     struct world *world = *state;
-    struct flo_http_request request = {
-        .range_from = 3, .on_data = on_data, .context = &world->got};
+    struct flo_http_request request = {.range_from = 3, .on_data = on_data, .context = &world->got};
 
     assert_int_equal(get(world, "/range", &request), FLO_E_NET_CONTENT);
     assert_int_equal(world->got.bytes, 0);
@@ -344,16 +329,14 @@ static void an_answer_larger_than_allowed_is_refused(void **state)
 static void bodies_and_files_are_sent_with_the_token(void **state)
 {
     struct world *world = *state;
-    struct flo_http_request request = {
-        .method = "POST", .body = "{\"a\":1}", .body_bytes = 7};
+    struct flo_http_request request = {.method = "POST", .body = "{\"a\":1}", .body_bytes = 7};
     int fd = memfd_create("body", MFD_CLOEXEC);
 
     world->options.bearer = "flt_pat_secret";
     assert_int_equal(get(world, "/hello", &request), 0);
     assert_non_null(strstr(world->server.request, "POST /hello HTTP/1.1\r\n"));
     assert_non_null(strstr(world->server.request, "\r\n\r\n{\"a\":1}"));
-    assert_non_null(strstr(world->server.request,
-                           "Authorization: Bearer flt_pat_secret\r\n"));
+    assert_non_null(strstr(world->server.request, "Authorization: Bearer flt_pat_secret\r\n"));
     assert_int_equal(flo_fd_write_all(fd, "file bytes", 10, NULL), 0);
     request = (struct flo_http_request){.method = "PUT", .body_fd = fd};
     assert_int_equal(get(world, "/hello", &request), 0);
@@ -443,9 +426,8 @@ static void a_call_that_waits_for_its_turn_can_be_cancelled(void **state)
 {
     struct world *world = *state;
     struct paced paced = {.rate = 1, .from_us = 0};
-    struct flo_http_request request = {.on_data = on_paced,
-                                       .on_progress = count_and_cancel,
-                                       .context = &paced};
+    struct flo_http_request request = {
+        .on_data = on_paced, .on_progress = count_and_cancel, .context = &paced};
 
     world->options.rate_bytes_per_s = 1;
     assert_int_equal(get(world, "/long", &request), FLO_E_INTERRUPTED);
@@ -512,23 +494,19 @@ static void a_problem_document_keeps_its_code_and_fix(void **state)
     struct world *world = *state;
 
     assert_int_equal(get(world, "/problem", NULL), 0);
-    assert_int_equal(flo_http_fail(&world->answer, "publish", &world->err),
-                     FLO_E_RELEASE_ABSENT);
+    assert_int_equal(flo_http_fail(&world->answer, "publish", &world->err), FLO_E_RELEASE_ABSENT);
     assert_string_equal(world->err.what, "publish: no release x@1");
     assert_string_equal(world->err.fix, "publish it");
     assert_int_equal(get(world, "/busy", NULL), 0);
-    assert_int_equal(flo_http_fail(&world->answer, "publish", &world->err),
-                     FLO_E_NET_STATUS);
+    assert_int_equal(flo_http_fail(&world->answer, "publish", &world->err), FLO_E_NET_STATUS);
 }
 
 static void other_protocols_are_refused(void **state)
 {
     struct world *world = *state;
 
-    assert_int_equal(call(world, "ftp", "127.0.0.1", "/hello", NULL),
-                     FLO_E_USAGE);
-    assert_int_equal(call(world, "file", "127.0.0.1", "/etc/passwd", NULL),
-                     FLO_E_USAGE);
+    assert_int_equal(call(world, "ftp", "127.0.0.1", "/hello", NULL), FLO_E_USAGE);
+    assert_int_equal(call(world, "file", "127.0.0.1", "/etc/passwd", NULL), FLO_E_USAGE);
 }
 
 static void a_unix_socket_serves_as_well(void **state)
@@ -548,8 +526,8 @@ static void a_unix_socket_serves_as_well(void **state)
 
 /* ---- proxies ---- */
 
-static int get_past_proxy(struct world *world, const char *host,
-                          const char *small, const char *large)
+static int get_past_proxy(struct world *world, const char *host, const char *small,
+                          const char *large)
 {
     setenv("http_proxy", "http://127.0.0.1:1", 1); /* nobody listens */
     unsetenv("no_proxy");
@@ -575,21 +553,17 @@ static void loopback_is_reached_past_any_proxy(void **state)
     assert_int_equal(get_past_proxy(world, "127.0.0.1", "10.0.0.1", NULL), 0);
 }
 
-static void
-a_host_that_the_environment_names_is_reached_past_the_proxy(void **state)
+static void a_host_that_the_environment_names_is_reached_past_the_proxy(void **state)
 {
     (void)state;
     struct world *world = calloc(1, sizeof *world);
     const char *host = "127.0.0.2"; /* not what every host is told to skip */
 
     start_at(&world->server, host);
-    assert_int_equal(get_past_proxy(world, host, NULL, NULL),
-                     FLO_E_NET_UNREACHABLE);
-    assert_int_equal(get_past_proxy(world, host, "10.0.0.1", host),
-                     FLO_E_NET_UNREACHABLE);
+    assert_int_equal(get_past_proxy(world, host, NULL, NULL), FLO_E_NET_UNREACHABLE);
+    assert_int_equal(get_past_proxy(world, host, "10.0.0.1", host), FLO_E_NET_UNREACHABLE);
     assert_int_equal(get_past_proxy(world, host, host, NULL), 0);
-    assert_int_equal(get_past_proxy(world, host, "10.0.0.1,127.0.0.2", NULL),
-                     0);
+    assert_int_equal(get_past_proxy(world, host, "10.0.0.1,127.0.0.2", NULL), 0);
     assert_int_equal(get_past_proxy(world, host, NULL, host), 0);
     assert_int_equal(get_past_proxy(world, host, "", host), 0);
     assert_int_equal(get_past_proxy(world, host, "*", NULL), 0);
@@ -617,20 +591,16 @@ static X509 *read_certificate(const struct flo_buf *pem)
     return certificate;
 }
 
-static SSL_CTX *make_tls(const struct pki *pki, const struct flo_key *key,
-                         const char *key_file)
+static SSL_CTX *make_tls(const struct pki *pki, const struct flo_key *key, const char *key_file)
 {
     SSL_CTX *tls = SSL_CTX_new(TLS_server_method());
     X509 *leaf = read_certificate(&pki->certificate);
 
     (void)key;
     assert_int_equal(SSL_CTX_use_certificate(tls, leaf), 1);
-    assert_int_equal(
-        SSL_CTX_use_PrivateKey_file(tls, key_file, SSL_FILETYPE_PEM), 1);
+    assert_int_equal(SSL_CTX_use_PrivateKey_file(tls, key_file, SSL_FILETYPE_PEM), 1);
     /* the chain goes with it, the authority included */
-    assert_int_equal(
-        SSL_CTX_add_extra_chain_cert(tls, read_certificate(&pki->authority)),
-        1);
+    assert_int_equal(SSL_CTX_add_extra_chain_cert(tls, read_certificate(&pki->authority)), 1);
     X509_free(leaf);
     return tls;
 }
@@ -641,8 +611,7 @@ static SSL_CTX *make_pki(struct pki *pki)
     struct flo_key *key = NULL;
     struct flo_err err = {0};
     static const char *const addresses[] = {"127.0.0.1"};
-    const struct flo_certificate_wish ca_wish = {.common_name = "fleet CA",
-                                                 .days = 2};
+    const struct flo_certificate_wish ca_wish = {.common_name = "fleet CA", .days = 2};
     const struct flo_certificate_wish wish = {.common_name = "controller",
                                               .days = 2,
                                               .is_server = true,
@@ -653,22 +622,17 @@ static SSL_CTX *make_pki(struct pki *pki)
 
     assert_int_equal(flo_key_generate(&ca, &err), 0);
     assert_int_equal(flo_key_generate(&key, &err), 0);
-    assert_int_equal(flo_authority_make(ca, &ca_wish, &pki->authority, &err),
+    assert_int_equal(flo_authority_make(ca, &ca_wish, &pki->authority, &err), 0);
+    assert_int_equal(flo_certificate_issue_for(ca, pki->authority.data, pki->authority.bytes,
+                                               flo_key_public(key), &wish, &pki->certificate, &err),
                      0);
-    assert_int_equal(flo_certificate_issue_for(
-                         ca, pki->authority.data, pki->authority.bytes,
-                         flo_key_public(key), &wish, &pki->certificate, &err),
-                     0);
-    assert_int_equal(flo_certificate_read(pki->authority.data,
-                                          pki->authority.bytes, &facts, &err),
+    assert_int_equal(flo_certificate_read(pki->authority.data, pki->authority.bytes, &facts, &err),
                      0);
     flo_hex_encode(facts.fingerprint.bytes, 32, pki->fingerprint);
-    snprintf(pki->ca_file, sizeof pki->ca_file, "/tmp/flo-ca-%ld.pem",
-             (long)getpid());
+    snprintf(pki->ca_file, sizeof pki->ca_file, "/tmp/flo-ca-%ld.pem", (long)getpid());
     snprintf(key_file, sizeof key_file, "/tmp/flo-key-%ld.pem", (long)getpid());
-    assert_int_equal(flo_file_write(pki->ca_file, pki->authority.data,
-                                    pki->authority.bytes, 0644, &err),
-                     0);
+    assert_int_equal(
+        flo_file_write(pki->ca_file, pki->authority.data, pki->authority.bytes, 0644, &err), 0);
     assert_int_equal(flo_key_save(key, key_file, &err), 0);
     SSL_CTX *tls = make_tls(pki, key, key_file);
     (void)unlink(key_file);
@@ -687,8 +651,7 @@ static void a_server_is_known_by_its_ca_or_by_the_fingerprint(void **state)
     world->server.tls = make_pki(&pki);
     start(&world->server);
     /* nothing known: refused, with the reason */
-    assert_int_equal(call(world, "https", "127.0.0.1", "/hello", NULL),
-                     FLO_E_NET_TLS);
+    assert_int_equal(call(world, "https", "127.0.0.1", "/hello", NULL), FLO_E_NET_TLS);
     assert_non_null(strstr(world->err.what, "certificate"));
     /* the CA's file */
     world->options.ca_file = pki.ca_file;
@@ -702,25 +665,20 @@ static void a_server_is_known_by_its_ca_or_by_the_fingerprint(void **state)
     world->options.ca_fingerprint = half;
     assert_int_equal(call(world, "https", "127.0.0.1", "/hello", NULL), 0);
     /* the host's name is checked all the same */
-    assert_int_equal(call(world, "https", "localhost", "/hello", NULL),
-                     FLO_E_NET_TLS);
+    assert_int_equal(call(world, "https", "localhost", "/hello", NULL), FLO_E_NET_TLS);
     /* another fingerprint, and the one of the leaf */
     half[0] = half[0] == '0' ? '1' : '0';
-    assert_int_equal(call(world, "https", "127.0.0.1", "/hello", NULL),
-                     FLO_E_NET_TLS);
+    assert_int_equal(call(world, "https", "127.0.0.1", "/hello", NULL), FLO_E_NET_TLS);
     struct flo_certificate facts;
-    assert_int_equal(flo_certificate_read(pki.certificate.data,
-                                          pki.certificate.bytes, &facts, NULL),
-                     0);
+    assert_int_equal(
+        flo_certificate_read(pki.certificate.data, pki.certificate.bytes, &facts, NULL), 0);
     char leaf[65];
     flo_hex_encode(facts.fingerprint.bytes, 32, leaf);
     world->options.ca_fingerprint = leaf;
-    assert_int_equal(call(world, "https", "127.0.0.1", "/hello", NULL),
-                     FLO_E_NET_TLS);
+    assert_int_equal(call(world, "https", "127.0.0.1", "/hello", NULL), FLO_E_NET_TLS);
     /* too short to mean anything */
     world->options.ca_fingerprint = "00112233";
-    assert_int_equal(call(world, "https", "127.0.0.1", "/hello", NULL),
-                     FLO_E_NET_TLS);
+    assert_int_equal(call(world, "https", "127.0.0.1", "/hello", NULL), FLO_E_NET_TLS);
     stop(&world->server);
     (void)unlink(pki.ca_file);
     flo_buf_deinit(&pki.authority);
@@ -739,13 +697,11 @@ static void a_ca_that_did_not_sign_is_refused_though_it_is_shown(void **state)
     /* The attacker's own chain, with the real CA's certificate put into it. */
     world->server.tls = make_pki(&pki);
     SSL_CTX *unused = make_pki(&real);
-    assert_int_equal(SSL_CTX_add_extra_chain_cert(
-                         world->server.tls, read_certificate(&real.authority)),
-                     1);
+    assert_int_equal(
+        SSL_CTX_add_extra_chain_cert(world->server.tls, read_certificate(&real.authority)), 1);
     start(&world->server);
     world->options.ca_fingerprint = real.fingerprint;
-    assert_int_equal(call(world, "https", "127.0.0.1", "/hello", NULL),
-                     FLO_E_NET_TLS);
+    assert_int_equal(call(world, "https", "127.0.0.1", "/hello", NULL), FLO_E_NET_TLS);
     stop(&world->server);
     SSL_CTX_free(unused);
     (void)unlink(pki.ca_file);
@@ -780,8 +736,7 @@ int main(void)
         in_world(other_protocols_are_refused),
         cmocka_unit_test(a_unix_socket_serves_as_well),
         in_world(loopback_is_reached_past_any_proxy),
-        cmocka_unit_test(
-            a_host_that_the_environment_names_is_reached_past_the_proxy),
+        cmocka_unit_test(a_host_that_the_environment_names_is_reached_past_the_proxy),
         cmocka_unit_test(a_server_is_known_by_its_ca_or_by_the_fingerprint),
         cmocka_unit_test(a_ca_that_did_not_sign_is_refused_though_it_is_shown),
     };

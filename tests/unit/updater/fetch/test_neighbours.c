@@ -23,9 +23,9 @@
 #define CHUNK (1u << 20)
 #define CHUNKS 3
 #define SIZE (CHUNKS * CHUNK)
-#define PROBLEM(status, code)                                                  \
-    "HTTP/1.1 " status "\r\nContent-Type: application/problem+json\r\n"        \
-    "Connection: close\r\nContent-Length: 48\r\n\r\n"                          \
+#define PROBLEM(status, code)                                                                      \
+    "HTTP/1.1 " status "\r\nContent-Type: application/problem+json\r\n"                            \
+    "Connection: close\r\nContent-Length: 48\r\n\r\n"                                              \
     "{\"code\":\"" code "\",\"detail\":\"it waits\"}      "
 
 static const char fetches[] = PROBLEM("503 x", "neighbour.fetches");
@@ -71,8 +71,7 @@ static void make_artifact(struct world *world)
     world->artifact.bytes = SIZE;
     snprintf(path, sizeof(path), "%s/sha256-", world->mirror_dir);
     flo_hex_encode(world->artifact.digest.bytes, 32, path + strlen(path));
-    assert_int_equal(flo_file_write(path, world->data, SIZE, 0600, &world->err),
-                     0);
+    assert_int_equal(flo_file_write(path, world->data, SIZE, 0600, &world->err), 0);
 }
 
 static int set_up(void **state)
@@ -81,27 +80,25 @@ static int set_up(void **state)
 
     snprintf(world->dir, sizeof(world->dir), "/tmp/flo-near-XXXXXX");
     assert_non_null(mkdtemp(world->dir));
-    snprintf(world->mirror_dir, sizeof(world->mirror_dir), "%s/mirror",
-             world->dir);
+    snprintf(world->mirror_dir, sizeof(world->mirror_dir), "%s/mirror", world->dir);
     assert_int_equal(mkdir(world->mirror_dir, 0700), 0);
-    assert_int_equal(
-        flo_store_open(world->dir, true, &world->store, &world->err), 0);
+    assert_int_equal(flo_store_open(world->dir, true, &world->store, &world->err), 0);
     make_artifact(world);
     mirror_open(&world->mirror, world->mirror_dir);
     mirror_open(&world->near[0], world->mirror_dir);
     mirror_open(&world->near[1], world->mirror_dir);
-    world->fetch = (struct flo_fetch){
-        .store = world->store,
-        .urls = {world->mirror.url},
-        .url_count = 1,
-        .neighbours = {.urls = {world->near[0].url, world->near[1].url},
-                       .count = 1,
-                       .pause_ms = 4,
-                       .on_wait = on_wait},
-        .pause_ms_min = 1,
-        .pause_ms_max = 2,
-        .control_fd = -1,
-        .context = world};
+    world->fetch =
+        (struct flo_fetch){.store = world->store,
+                           .urls = {world->mirror.url},
+                           .url_count = 1,
+                           .neighbours = {.urls = {world->near[0].url, world->near[1].url},
+                                          .count = 1,
+                                          .pause_ms = 4,
+                                          .on_wait = on_wait},
+                           .pause_ms_min = 1,
+                           .pause_ms_max = 2,
+                           .control_fd = -1,
+                           .context = world};
     *state = world;
     return 0;
 }
@@ -133,8 +130,7 @@ static void fetch_whole(struct world *world)
 {
     uint8_t *got = malloc(SIZE);
     int fd = -1;
-    int rv =
-        flo_fetch_artifact(&world->fetch, &world->artifact, &fd, &world->err);
+    int rv = flo_fetch_artifact(&world->fetch, &world->artifact, &fd, &world->err);
 
     if (rv < 0) {
         print_error("%s\n", world->err.what);
@@ -225,8 +221,7 @@ static void who_has_begun_waits_for_no_turn(void **state)
     world->mirror.cut_count = -1;
     world->fetch.neighbours.count = 0;
     world->fetch.attempts_max = 1;
-    assert_true(flo_fetch_artifact(&world->fetch, &world->artifact, &fd,
-                                   &world->err) < 0);
+    assert_true(flo_fetch_artifact(&world->fetch, &world->artifact, &fd, &world->err) < 0);
     world->mirror.cut_count = 0;
     world->near[0].status = 404;
     world->near[0].status_count = -1;
@@ -263,8 +258,7 @@ static void a_wrong_chunk_is_the_last_that_a_liar_gives(void **state)
 
     with_chunks(world);
     world->near[0].flip_at = CHUNK + 9;
-    world->fetch.neighbours.turn_ms =
-        WAITS_HANG_MS; /* of a liar it waits for none */
+    world->fetch.neighbours.turn_ms = WAITS_HANG_MS; /* of a liar it waits for none */
     world->fetch.neighbours.wait_ms = WAITS_HANG_MS;
     fetch_whole(world);
 

@@ -26,8 +26,8 @@ static bool is_bad(int fd, size_t bytes, off_t at)
 {
     struct stat st;
 
-    return bad.file != 0 && at <= bad.at && bad.at < at + (off_t)bytes &&
-           fstat(fd, &st) == 0 && st.st_ino == bad.file;
+    return bad.file != 0 && at <= bad.at && bad.at < at + (off_t)bytes && fstat(fd, &st) == 0 &&
+           st.st_ino == bad.file;
 }
 
 /* In place of the C library's. */
@@ -67,16 +67,14 @@ static void stage_here(struct world *world, const struct flo_digest *release)
     int pair[2];
 
     stage_job_line(world, release, NULL, line);
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair),
-                     0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
     pid_t pid = fork();
     if (pid == 0) {
         close(pair[0]);
         _exit(flo_worker_run(pair[1]));
     }
     close(pair[1]);
-    assert_int_equal(send(pair[0], line, strlen(line), MSG_NOSIGNAL),
-                     strlen(line));
+    assert_int_equal(send(pair[0], line, strlen(line), MSG_NOSIGNAL), strlen(line));
     stage_finish(world, pid, pair[0]);
     bad.file = 0;
 }
@@ -86,8 +84,7 @@ static void a_model_that_cannot_be_read_costs_one_chunk(void **state)
     struct world *world = *state;
     struct flo_release release = two_files(world, NEW);
     struct flo_digest model = release.files[0].digest;
-    struct flo_digest digest =
-        publisher_sign(&world->publisher, world->publisher.key, &release);
+    struct flo_digest digest = publisher_sign(&world->publisher, world->publisher.key, &release);
 
     stage(world, &digest, NULL);
     assert_staged(world, &digest);

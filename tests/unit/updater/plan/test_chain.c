@@ -31,24 +31,21 @@ static struct flo_digest digest_of(unsigned n)
     return digest;
 }
 
-static void add_way(struct flo_release_file *file, unsigned base,
-                    uint64_t bytes)
+static void add_way(struct flo_release_file *file, unsigned base, uint64_t bytes)
 {
     static unsigned next = FROM;
 
-    file->ways[file->way_count++] = (struct flo_way){
-        .codec = base == 0 ? FLO_CODEC_RAW : FLO_CODEC_TENSOR1,
-        .digest = base == 0 ? file->digest : digest_of(next++ % 200 + FROM),
-        .bytes = bytes,
-        .base = base == 0 ? (struct flo_digest){{0}} : digest_of(base),
-        .memory_bytes = base == 0 ? 0 : 8 << 20};
+    file->ways[file->way_count++] =
+        (struct flo_way){.codec = base == 0 ? FLO_CODEC_RAW : FLO_CODEC_TENSOR1,
+                         .digest = base == 0 ? file->digest : digest_of(next++ % 200 + FROM),
+                         .bytes = bytes,
+                         .base = base == 0 ? (struct flo_digest){{0}} : digest_of(base),
+                         .memory_bytes = base == 0 ? 0 : 8 << 20};
 }
 
-static struct flo_release_file *add_file(struct story *story, const char *role,
-                                         unsigned version)
+static struct flo_release_file *add_file(struct story *story, const char *role, unsigned version)
 {
-    struct flo_release_file *file =
-        &story->release.files[story->release.file_count++];
+    struct flo_release_file *file = &story->release.files[story->release.file_count++];
 
     snprintf(file->name, sizeof(file->name), "v%u.gguf", version);
     strcpy(file->role, role);
@@ -67,8 +64,8 @@ static void begin(struct story *story)
     story->release.variants[0].file_count = 1;
     struct flo_release_file *model = add_file(story, "model", V4);
     add_way(model, 0, 1000);
-    model->ways[model->way_count++] = (struct flo_way){
-        .codec = FLO_CODEC_ZSTD, .digest = digest_of(ZSTD), .bytes = 900};
+    model->ways[model->way_count++] =
+        (struct flo_way){.codec = FLO_CODEC_ZSTD, .digest = digest_of(ZSTD), .bytes = 900};
     add_way(model, V3, 100);
     add_way(add_file(story, "step", V3), V2, 150);
     add_way(add_file(story, "step", V2), V1, 200);
@@ -94,9 +91,8 @@ static const char *steps(struct story *story)
     memset(&story->plan, 0, sizeof(story->plan));
     assert_int_equal(flo_plan_make(&story->input, &story->plan, NULL), 0);
     for (uint32_t i = 0; i < story->plan.step_count; i++) {
-        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%u:%u",
-                                 i == 0 ? "" : " ", story->plan.steps[i].file,
-                                 story->plan.steps[i].way);
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%u:%u", i == 0 ? "" : " ",
+                                 story->plan.steps[i].file, story->plan.steps[i].way);
     }
     return text;
 }
@@ -147,8 +143,7 @@ static void a_chain_that_is_longer_than_another_way_loses(void **state)
     (void)state;
     begin(&story);
     have(&story, V1);
-    story.release.files[2].ways[0].bytes =
-        650; /* as long as the file in zstd */
+    story.release.files[2].ways[0].bytes = 650; /* as long as the file in zstd */
     assert_string_equal(steps(&story), "0:1");
     story.release.files[2].ways[0].bytes = 649;
     assert_string_equal(steps(&story), "2:0 1:0 0:2");

@@ -51,10 +51,10 @@ static void begin(struct story *story)
     model->digest = digest_of(MODEL);
     model->bytes = 1000;
     model->way_count = 3;
-    model->ways[0] = (struct flo_way){
-        .codec = FLO_CODEC_RAW, .digest = digest_of(MODEL), .bytes = 1000};
-    model->ways[1] = (struct flo_way){
-        .codec = FLO_CODEC_ZSTD, .digest = digest_of(MODEL_ZSTD), .bytes = 900};
+    model->ways[0] =
+        (struct flo_way){.codec = FLO_CODEC_RAW, .digest = digest_of(MODEL), .bytes = 1000};
+    model->ways[1] =
+        (struct flo_way){.codec = FLO_CODEC_ZSTD, .digest = digest_of(MODEL_ZSTD), .bytes = 900};
     model->ways[2] = (struct flo_way){.codec = FLO_CODEC_BSDIFF40,
                                       .digest = digest_of(PATCH),
                                       .bytes = 100,
@@ -64,8 +64,8 @@ static void begin(struct story *story)
     golden->digest = digest_of(GOLDEN);
     golden->bytes = 20;
     golden->way_count = 1;
-    golden->ways[0] = (struct flo_way){
-        .codec = FLO_CODEC_RAW, .digest = digest_of(GOLDEN), .bytes = 20};
+    golden->ways[0] =
+        (struct flo_way){.codec = FLO_CODEC_RAW, .digest = digest_of(GOLDEN), .bytes = 20};
     strcpy(story->profile.arch, "x86_64");
     story->profile.memory_bytes = 1 << 20;
     story->profile.disk_free_bytes = 1 << 20;
@@ -186,8 +186,7 @@ static void kept_prefixes_give_way(void **state)
     assert_int_equal(story.plan.drop_bytes, story.plan.packed_bytes);
 }
 
-static void
-the_prefix_that_will_be_kept_is_counted_where_there_is_room(void **state)
+static void the_prefix_that_will_be_kept_is_counted_where_there_is_room(void **state)
 {
     (void)state;
     struct story story;
@@ -231,8 +230,7 @@ static void a_delta_larger_than_the_file_loses(void **state)
     assert_int_equal(story.plan.disk_bytes, 1020);
 }
 
-static void
-a_way_that_needs_more_memory_than_allowed_is_passed_over(void **state)
+static void a_way_that_needs_more_memory_than_allowed_is_passed_over(void **state)
 {
     (void)state;
     struct story story;
@@ -243,8 +241,7 @@ a_way_that_needs_more_memory_than_allowed_is_passed_over(void **state)
 
     assert_int_equal(plan(&story), 0);
     assert_int_equal(model_way(&story), 1);
-    assert_string_equal(story.plan.reason,
-                        "a smaller way needs too much memory");
+    assert_string_equal(story.plan.reason, "a smaller way needs too much memory");
 
     story.input.memory_bytes_max = 64 << 20;
     assert_int_equal(plan(&story), 0);
@@ -263,8 +260,7 @@ static void a_codec_that_is_not_built_is_passed_over(void **state)
     assert_int_equal(plan(&story), 0);
 
     assert_int_equal(model_way(&story), 1);
-    assert_string_equal(story.plan.reason,
-                        "a smaller way's codec is not built here");
+    assert_string_equal(story.plan.reason, "a smaller way's codec is not built here");
 }
 
 static void ways_that_failed_are_not_tried_again(void **state)
@@ -428,17 +424,14 @@ static void the_memory_of_a_variant_is_told_or_its_files(void **state)
     struct story story;
 
     three_sizes(&story);
-    assert_int_equal(flo_plan_memory_bytes(&story.release, 1),
-                     400 + story.release.files[1].bytes);
+    assert_int_equal(flo_plan_memory_bytes(&story.release, 1), 400 + story.release.files[1].bytes);
     story.release.variants[1].memory_bytes = 5000;
     assert_int_equal(flo_plan_memory_bytes(&story.release, 1), 5000);
     story.release.variants[1].memory_bytes = 5; /* less than its files */
-    assert_int_equal(flo_plan_memory_bytes(&story.release, 1),
-                     400 + story.release.files[1].bytes);
+    assert_int_equal(flo_plan_memory_bytes(&story.release, 1), 400 + story.release.files[1].bytes);
 }
 
-static void
-a_variant_is_chosen_by_runtime_accelerator_and_measured_speed(void **state)
+static void a_variant_is_chosen_by_runtime_accelerator_and_measured_speed(void **state)
 {
     (void)state;
     struct story story;
@@ -521,13 +514,11 @@ static void a_device_that_no_variant_fits_is_told_so(void **state)
 
     assert_int_equal(plan(&story), FLO_E_TARGET_INCOMPATIBLE);
 
-    assert_string_equal(story.err.what,
-                        "tiny@2.1.0: none of its 1 variant fits arch x86_64, "
-                        "engine llama");
+    assert_string_equal(story.err.what, "tiny@2.1.0: none of its 1 variant fits arch x86_64, "
+                                        "engine llama");
 }
 
-static void
-a_model_that_memory_cannot_hold_is_refused_with_numbers(void **state)
+static void a_model_that_memory_cannot_hold_is_refused_with_numbers(void **state)
 {
     (void)state;
     struct story story;
@@ -537,9 +528,8 @@ a_model_that_memory_cannot_hold_is_refused_with_numbers(void **state)
 
     assert_int_equal(plan(&story), FLO_E_MEMORY_BUDGET);
 
-    assert_string_equal(story.err.what,
-                        "tiny@2.1.0 needs 2097152 bytes of memory (variant "
-                        "q4_0), the device gives 1048576");
+    assert_string_equal(story.err.what, "tiny@2.1.0 needs 2097152 bytes of memory (variant "
+                                        "q4_0), the device gives 1048576");
     story.profile.memory_bytes = 0; /* not known: not checked */
     assert_int_equal(plan(&story), 0);
 }
@@ -556,14 +546,12 @@ static void a_full_disk_is_refused_with_numbers(void **state)
 
     story.profile.disk_free_bytes = 1019;
     assert_int_equal(plan(&story), FLO_E_DISK_FULL);
-    assert_string_equal(story.err.what,
-                        "tiny@2.1.0 needs 1020 bytes, 1019 free");
+    assert_string_equal(story.err.what, "tiny@2.1.0 needs 1020 bytes, 1019 free");
 }
 
 /* A patch lies on the disk next to the file that it makes; the file itself
  * grows where it stays. */
-static void
-where_a_smaller_way_has_no_room_the_file_itself_is_taken(void **state)
+static void where_a_smaller_way_has_no_room_the_file_itself_is_taken(void **state)
 {
     (void)state;
     struct story story;
@@ -583,8 +571,7 @@ where_a_smaller_way_has_no_room_the_file_itself_is_taken(void **state)
     /* Where it cannot be had, the least of the others is said. */
     story.input.ways_failed[0] = 1u << 0;
     assert_int_equal(plan(&story), FLO_E_DISK_FULL);
-    assert_string_equal(story.err.what,
-                        "tiny@2.1.0 needs 1120 bytes, 1119 free");
+    assert_string_equal(story.err.what, "tiny@2.1.0 needs 1120 bytes, 1119 free");
 }
 
 static void sizes_that_overflow_are_refused(void **state)
@@ -606,11 +593,9 @@ int main(void)
         cmocka_unit_test(without_the_base_the_compressed_file_is_taken),
         cmocka_unit_test(packed_weights_are_counted_where_there_is_room),
         cmocka_unit_test(kept_prefixes_give_way),
-        cmocka_unit_test(
-            the_prefix_that_will_be_kept_is_counted_where_there_is_room),
+        cmocka_unit_test(the_prefix_that_will_be_kept_is_counted_where_there_is_room),
         cmocka_unit_test(a_delta_larger_than_the_file_loses),
-        cmocka_unit_test(
-            a_way_that_needs_more_memory_than_allowed_is_passed_over),
+        cmocka_unit_test(a_way_that_needs_more_memory_than_allowed_is_passed_over),
         cmocka_unit_test(a_codec_that_is_not_built_is_passed_over),
         cmocka_unit_test(ways_that_failed_are_not_tried_again),
         cmocka_unit_test(a_bundle_offers_only_what_it_holds),
@@ -621,16 +606,13 @@ int main(void)
         cmocka_unit_test(the_next_smaller_variant_is_the_largest_that_fits),
         cmocka_unit_test(a_runtimes_variant_has_no_smaller_one),
         cmocka_unit_test(the_memory_of_a_variant_is_told_or_its_files),
-        cmocka_unit_test(
-            a_variant_is_chosen_by_runtime_accelerator_and_measured_speed),
+        cmocka_unit_test(a_variant_is_chosen_by_runtime_accelerator_and_measured_speed),
         cmocka_unit_test(a_variant_without_room_gives_way_to_the_next),
         cmocka_unit_test(the_last_variant_is_taken_though_nothing_was_measured),
         cmocka_unit_test(a_device_that_no_variant_fits_is_told_so),
-        cmocka_unit_test(
-            a_model_that_memory_cannot_hold_is_refused_with_numbers),
+        cmocka_unit_test(a_model_that_memory_cannot_hold_is_refused_with_numbers),
         cmocka_unit_test(a_full_disk_is_refused_with_numbers),
-        cmocka_unit_test(
-            where_a_smaller_way_has_no_room_the_file_itself_is_taken),
+        cmocka_unit_test(where_a_smaller_way_has_no_room_the_file_itself_is_taken),
         cmocka_unit_test(sizes_that_overflow_are_refused),
     };
 

@@ -43,9 +43,7 @@ static void put_base(struct world *world)
     size_t bytes;
 
     assert_int_equal(flo_file_read(OLD, 1 << 23, &data, &bytes, NULL), 0);
-    assert_int_equal(
-        flo_store_blob_put(world->store, data, bytes, &world->way.base, NULL),
-        0);
+    assert_int_equal(flo_store_blob_put(world->store, data, bytes, &world->way.base, NULL), 0);
     free(data);
 }
 
@@ -59,8 +57,7 @@ static void make_patch(struct world *world)
 
     snprintf(path, sizeof(path), "%s/patch", world->dir);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    assert_int_equal(
-        flo_delta_create("tensor1", old_fd, new_fd, fd, NULL, &made, NULL), 0);
+    assert_int_equal(flo_delta_create("tensor1", old_fd, new_fd, fd, NULL, &made, NULL), 0);
     assert_int_equal(flo_delta_inspect(fd, &facts, NULL), 0);
     world->way.codec = FLO_CODEC_TENSOR1;
     world->way.digest = made.digest;
@@ -69,8 +66,7 @@ static void make_patch(struct world *world)
     world->file.digest = made.new_digest;
     world->file.bytes = made.new_bytes;
     world->patch = malloc((size_t)made.bytes);
-    assert_int_equal(
-        flo_fd_pread_all(fd, world->patch, (size_t)made.bytes, 0, NULL), 0);
+    assert_int_equal(flo_fd_pread_all(fd, world->patch, (size_t)made.bytes, 0, NULL), 0);
     close(old_fd);
     close(new_fd);
     close(fd);
@@ -93,8 +89,8 @@ static int set_up(void **state)
     assert_int_equal(ftruncate(world->part_fd, (off_t)world->way.bytes), 0);
     world->null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
     world->fetch.control_fd = -1;
-    world->job = (struct flo_make_job){
-        world->store, &world->fetch, world->null_fd, &world->file, &world->way};
+    world->job = (struct flo_make_job){world->store, &world->fetch, world->null_fd, &world->file,
+                                       &world->way};
     *state = world;
     return 0;
 }
@@ -121,9 +117,8 @@ static void begin(struct world *world)
 /* Bytes of the patch from `from` to `to` have come. */
 static void come(struct world *world, uint64_t from, uint64_t to)
 {
-    assert_int_equal(flo_fd_pwrite_all(world->part_fd, world->patch + from,
-                                       (size_t)(to - from), from, NULL),
-                     0);
+    assert_int_equal(
+        flo_fd_pwrite_all(world->part_fd, world->patch + from, (size_t)(to - from), from, NULL), 0);
     world->fetch.on_kept(world->fetch.kept_context, to);
 }
 
@@ -146,8 +141,7 @@ static uint64_t made(const struct world *world)
     ssize_t got = read(fd, mine, sizeof(mine));
     close(fd);
     assert_int_equal(flo_file_read(NEW, 1 << 23, &wanted, &bytes, NULL), 0);
-    while (right < (uint64_t)got && right < bytes &&
-           mine[right] == (uint8_t)wanted[right]) {
+    while (right < (uint64_t)got && right < bytes && mine[right] == (uint8_t)wanted[right]) {
         right++;
     }
     free(wanted);
@@ -171,8 +165,7 @@ static void assert_complete(struct world *world)
     assert_int_equal(flo_sha256_fd(fd, &found, NULL, NULL), 0);
     assert_true(flo_digest_equal(&found, &world->file.digest));
     assert_int_equal(flo_make_publish(world->make, NULL), 0);
-    assert_true(flo_store_blob_has(world->store, &world->file.digest,
-                                   world->file.bytes));
+    assert_true(flo_store_blob_has(world->store, &world->file.digest, world->file.bytes));
 }
 
 static void a_file_is_made_while_its_patch_comes(void **state)
@@ -210,8 +203,7 @@ static void a_damaged_payload_is_not_decoded(void **state)
     world->patch[at] ^= 1;
     begin(world);
     come(world, 0, world->way.bytes);
-    assert_int_equal(flo_make_end(world->make, world->part_fd, &fd, &err),
-                     FLO_E_PATCH_STREAM);
+    assert_int_equal(flo_make_end(world->make, world->part_fd, &fd, &err), FLO_E_PATCH_STREAM);
     assert_true(made(world) < world->file.bytes);
 }
 
@@ -255,9 +247,8 @@ static void without_a_signed_head_nothing_is_decoded_ahead(void **state)
     memset(&world->way.head, 0, sizeof(world->way.head));
     begin(world);
     assert_null(world->fetch.on_kept);
-    assert_int_equal(flo_fd_pwrite_all(world->part_fd, world->patch,
-                                       (size_t)world->way.bytes, 0, NULL),
-                     0);
+    assert_int_equal(
+        flo_fd_pwrite_all(world->part_fd, world->patch, (size_t)world->way.bytes, 0, NULL), 0);
     assert_complete(world);
 }
 
@@ -282,12 +273,10 @@ static uint8_t *other_patch(const struct world *world, const char *model,
     int old_fd = open(OLD, O_RDONLY | O_CLOEXEC);
     int new_fd = open(model, O_RDONLY | O_CLOEXEC);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    assert_int_equal(
-        flo_delta_create("tensor1", old_fd, new_fd, fd, NULL, &made, NULL), 0);
+    assert_int_equal(flo_delta_create("tensor1", old_fd, new_fd, fd, NULL, &made, NULL), 0);
     assert_int_equal(flo_delta_inspect(fd, facts, NULL), 0);
     uint8_t *data = malloc((size_t)made.bytes);
-    assert_int_equal(flo_fd_pread_all(fd, data, (size_t)made.bytes, 0, NULL),
-                     0);
+    assert_int_equal(flo_fd_pread_all(fd, data, (size_t)made.bytes, 0, NULL), 0);
     close(old_fd);
     close(new_fd);
     close(fd);
@@ -303,8 +292,7 @@ static void the_signed_head_of_another_patch_makes_no_wrong_byte(void **state)
     struct flo_delta_facts facts;
     uint8_t *right = world->patch;
     uint8_t *wrong = other_patch(world, OTHER, &facts);
-    uint64_t least = facts.patch_bytes < world->way.bytes ? facts.patch_bytes
-                                                          : world->way.bytes;
+    uint64_t least = facts.patch_bytes < world->way.bytes ? facts.patch_bytes : world->way.bytes;
 
     assert_memory_not_equal(&facts.head, &world->way.head, sizeof(facts.head));
     world->way.head = facts.head;
@@ -334,8 +322,7 @@ static void the_patch_of_another_release_is_an_error(void **state)
     int rv = flo_make_end(world->make, world->part_fd, &fd, &err);
     assert_true(rv == FLO_E_PATCH_LIMIT || rv == FLO_E_TARGET_HASH);
     assert_int_equal(made(world), 0);
-    assert_false(flo_store_blob_has(world->store, &world->file.digest,
-                                    world->file.bytes));
+    assert_false(flo_store_blob_has(world->store, &world->file.digest, world->file.bytes));
     free(world->patch);
     world->patch = right;
 }
@@ -395,8 +382,7 @@ static void a_link_in_its_place_is_not_followed(void **state)
     flo_store_part_name(&world->file.digest, ".made", name);
     snprintf(path, sizeof(path), "%s/partial/%s", world->dir, name);
     for (int is_folder = 0; is_folder <= 1; is_folder++) {
-        assert_int_equal(is_folder ? mkdir(path, 0700) : symlink(target, path),
-                         0);
+        assert_int_equal(is_folder ? mkdir(path, 0700) : symlink(target, path), 0);
         begin(world);
         assert_null(world->fetch.on_kept); /* nothing is decoded ahead */
         int rv = flo_make_end(world->make, world->part_fd, &fd, &err);
@@ -419,12 +405,10 @@ static void a_base_that_is_gone_is_told_at_the_end(void **state)
     memset(&world->way.base, 7, sizeof(world->way.base));
     begin(world);
     assert_null(world->fetch.on_kept);
-    assert_int_equal(flo_make_end(world->make, world->part_fd, &fd, &err),
-                     FLO_E_BLOB_ABSENT);
+    assert_int_equal(flo_make_end(world->make, world->part_fd, &fd, &err), FLO_E_BLOB_ABSENT);
 }
 
-#define with_world(test)                                                       \
-    cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define with_world(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
 {

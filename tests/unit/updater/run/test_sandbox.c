@@ -38,8 +38,7 @@ static int set_up(void **state)
         return -1;
     }
     snprintf(world->folder, sizeof(world->folder), "%s/connman", world->dir);
-    snprintf(world->state_dir, sizeof(world->state_dir), "%s/state",
-             world->dir);
+    snprintf(world->state_dir, sizeof(world->state_dir), "%s/state", world->dir);
     snprintf(world->private, sizeof(world->private), "%s/private", world->dir);
     close(open(world->private, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
     *state = world;
@@ -76,24 +75,19 @@ enum answer { OPENED, REFUSED, OPENED_MORE, NO_RIGHT };
  * read through it in the sandbox, and nothing else next to it? */
 static enum answer resolve(const struct world *world, const char *target)
 {
-    const struct flo_update_job job = {.state_dir = world->state_dir,
-                                       .memory_bytes_max = 32 << 20};
+    const struct flo_update_job job = {.state_dir = world->state_dir, .memory_bytes_max = 32 << 20};
     int status = 0;
     pid_t pid = fork();
 
     if (pid == 0) {
-        if (unshare(CLONE_NEWNS) < 0 ||
-            mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-            mount("tmpfs", "/etc", "tmpfs", 0, NULL) < 0 ||
-            symlink(target, LINK) < 0) {
+        if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+            mount("tmpfs", "/etc", "tmpfs", 0, NULL) < 0 || symlink(target, LINK) < 0) {
             _exit(NO_RIGHT);
         }
         if (flo_updater_sandbox_enter(&job, NULL) < 0) {
             _exit(NO_RIGHT);
         }
-        _exit(!can_open(LINK)            ? REFUSED
-              : can_open(world->private) ? OPENED_MORE
-                                         : OPENED);
+        _exit(!can_open(LINK) ? REFUSED : can_open(world->private) ? OPENED_MORE : OPENED);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFEXITED(status));
@@ -139,15 +133,11 @@ static void of_the_systems_certificates_no_key_is_read(void **state)
     static const struct {
         const char *path;
         bool is_read;
-    } files[] = {{"/etc/ssl/certs/ca.pem", true},
-                 {"/etc/ssl/openssl.cnf", true},
-                 {"/etc/pki/tls/certs/ca.pem", true},
-                 {"/etc/ssl/private/server.key", false},
-                 {"/etc/ssl/server.key", false},
-                 {"/etc/pki/tls/private/server.key", false}};
+    } files[] = {{"/etc/ssl/certs/ca.pem", true},     {"/etc/ssl/openssl.cnf", true},
+                 {"/etc/pki/tls/certs/ca.pem", true}, {"/etc/ssl/private/server.key", false},
+                 {"/etc/ssl/server.key", false},      {"/etc/pki/tls/private/server.key", false}};
     struct world *world = *state;
-    const struct flo_update_job job = {.state_dir = world->state_dir,
-                                       .memory_bytes_max = 32 << 20};
+    const struct flo_update_job job = {.state_dir = world->state_dir, .memory_bytes_max = 32 << 20};
     int status = 0;
     pid_t pid = fork();
 
@@ -189,8 +179,7 @@ static int enter(void *context)
 static void nothing_leaves_a_worker(void **state)
 {
     struct world *world = *state;
-    struct flo_update_job job = {.state_dir = world->state_dir,
-                                 .memory_bytes_max = 32 << 20};
+    struct flo_update_job job = {.state_dir = world->state_dir, .memory_bytes_max = 32 << 20};
 
     if (!has_landlock()) {
         skip();
@@ -203,8 +192,7 @@ static void a_worker_has_the_right_to_read_where_its_job_needs_it(void **state)
 {
     struct world *world = *state;
     char blob[160];
-    struct flo_update_job job = {.state_dir = world->state_dir,
-                                 .memory_bytes_max = 32 << 20};
+    struct flo_update_job job = {.state_dir = world->state_dir, .memory_bytes_max = 32 << 20};
 
     if (!has_landlock()) {
         skip();
@@ -213,24 +201,20 @@ static void a_worker_has_the_right_to_read_where_its_job_needs_it(void **state)
     job.bundle = world->private;
     assert_int_equal(rights_left(enter, &job), 0);
     if (geteuid() == 0 && chown(world->private, 1, 1) == 0) {
-        assert_int_equal(rights_left(enter, &job),
-                         (uint64_t)1 << CAP_DAC_READ_SEARCH);
+        assert_int_equal(rights_left(enter, &job), (uint64_t)1 << CAP_DAC_READ_SEARCH);
         job.bundle = NULL;
         snprintf(blob, sizeof(blob), "%s/blobs", world->state_dir);
         assert_int_equal(mkdir(blob, 0700), 0);
         snprintf(blob, sizeof(blob), "%s/blobs/sha256-a", world->state_dir);
         assert_int_equal(rename(world->private, blob), 0);
-        assert_int_equal(rights_left(enter, &job),
-                         (uint64_t)1 << CAP_DAC_READ_SEARCH);
+        assert_int_equal(rights_left(enter, &job), (uint64_t)1 << CAP_DAC_READ_SEARCH);
     }
 }
 
 /* A device's folder as it is next to a worker. */
 static const char *const files[] = {
-    "identity/trust.json", "identity/device-a.pem",
-    "identity/other.key",  "slots/tiny.bin",
-    "blobs/sha256-a",      "partial/a.part",
-    "packed/sha256-a.b",   "outbox.db"};
+    "identity/trust.json", "identity/device-a.pem", "identity/other.key", "slots/tiny.bin",
+    "blobs/sha256-a",      "partial/a.part",        "packed/sha256-a.b",  "outbox.db"};
 enum { TRUST, KEY, OTHER_KEY, SLOTS, BLOB, PART, PACKED, OUTBOX, FILES };
 
 struct device {
@@ -241,9 +225,8 @@ struct device {
 
 static void make_device(const struct world *world, struct device *device)
 {
-    static const char *const folders[] = {"identity", "slots",  "blobs",
-                                          "partial",  "packed", "prefix",
-                                          "releases"};
+    static const char *const folders[] = {"identity", "slots",  "blobs",   "partial",
+                                          "packed",   "prefix", "releases"};
     char path[160];
 
     for (size_t i = 0; i < FLO_COUNT(folders); i++) {
@@ -251,19 +234,14 @@ static void make_device(const struct world *world, struct device *device)
         assert_int_equal(mkdir(path, 0700), 0);
     }
     for (size_t i = 0; i < FILES; i++) {
-        snprintf(device->paths[i], sizeof(device->paths[i]), "%s/%s",
-                 world->state_dir, files[i]);
-        int fd = open(device->paths[i], O_WRONLY | O_CREAT | O_CLOEXEC,
-                      i == BLOB ? 0400 : 0600);
+        snprintf(device->paths[i], sizeof(device->paths[i]), "%s/%s", world->state_dir, files[i]);
+        int fd = open(device->paths[i], O_WRONLY | O_CREAT | O_CLOEXEC, i == BLOB ? 0400 : 0600);
         assert_true(fd >= 0);
         close(fd);
     }
-    snprintf(device->new_blob, sizeof(device->new_blob), "%s/blobs/sha256-c",
-             world->state_dir);
-    snprintf(device->prefix, sizeof(device->prefix), "%s/prefix/sha256-a",
-             world->state_dir);
-    snprintf(device->envelope, sizeof(device->envelope), "%s/releases/sha256-a",
-             world->state_dir);
+    snprintf(device->new_blob, sizeof(device->new_blob), "%s/blobs/sha256-c", world->state_dir);
+    snprintf(device->prefix, sizeof(device->prefix), "%s/prefix/sha256-a", world->state_dir);
+    snprintf(device->envelope, sizeof(device->envelope), "%s/releases/sha256-a", world->state_dir);
     device->job = (struct flo_update_job){.state_dir = world->state_dir,
                                           .trust_file = device->paths[TRUST],
                                           .key_file = device->paths[KEY],
@@ -433,16 +411,13 @@ static void a_worker_goes_on_with_files_that_were_closed(void **state)
     assert_int_equal(flo_store_open(world->state_dir, false, &store, NULL), 0);
     for (size_t i = 0; i < FLO_COUNT(kinds); i++) {
         flo_store_part_name(&artifact.digest, kinds[i], name);
-        close(openat(store->partial_fd, name, O_WRONLY | O_CREAT | O_CLOEXEC,
-                     0400));
+        close(openat(store->partial_fd, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0400));
     }
     pid_t pid = fork();
     if (pid == 0) {
         int rv = flo_updater_sandbox_enter(&job, NULL);
         rv = rv < 0 ? rv : flo_part_open(store, &artifact, &part, NULL);
-        rv = rv < 0 ? rv
-                    : flo_store_made_open(store, &artifact.digest, 4, &made,
-                                          &done, NULL);
+        rv = rv < 0 ? rv : flo_store_made_open(store, &artifact.digest, 4, &made, &done, NULL);
         _exit(rv < 0 ? 1 : 0);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -450,8 +425,7 @@ static void a_worker_goes_on_with_files_that_were_closed(void **state)
     assert_int_equal(status, 0);
 }
 
-#define with_world(test)                                                       \
-    cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define with_world(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
 {

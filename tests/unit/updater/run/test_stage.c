@@ -37,8 +37,7 @@ static void a_release_is_staged_by_its_delta(void **state)
     publisher_add_way(&world->publisher, &release, 0, "bsdiff40", OLD);
     uint64_t patch_bytes = release.files[0].ways[1].bytes;
     uint64_t golden_bytes = release.files[1].bytes;
-    struct flo_digest digest =
-        publisher_sign(&world->publisher, world->publisher.key, &release);
+    struct flo_digest digest = publisher_sign(&world->publisher, world->publisher.key, &release);
     put_blob_of(world, OLD);
 
     stage(world, &digest, NULL);
@@ -71,8 +70,7 @@ static void without_the_base_the_full_file_is_taken(void **state)
 
     publisher_add_way(&world->publisher, &release, 0, "bsdiff40", OLD);
     publisher_add_way(&world->publisher, &release, 0, "zstd", NULL);
-    struct flo_digest digest =
-        publisher_sign(&world->publisher, world->publisher.key, &release);
+    struct flo_digest digest = publisher_sign(&world->publisher, world->publisher.key, &release);
 
     stage(world, &digest, NULL);
 
@@ -99,8 +97,7 @@ static void a_broken_patch_falls_back_to_the_full_file(void **state)
     release.files[0].way_count = 2;
     publisher_path(&world->publisher, &way->digest, path);
     assert_int_equal(flo_file_write(path, bad, sizeof(bad), 0600, NULL), 0);
-    struct flo_digest digest =
-        publisher_sign(&world->publisher, world->publisher.key, &release);
+    struct flo_digest digest = publisher_sign(&world->publisher, world->publisher.key, &release);
     put_blob_of(world, OLD);
 
     stage(world, &digest, NULL);
@@ -133,8 +130,7 @@ static void a_patch_that_no_mirror_has_falls_back_too(void **state)
     publisher_add_way(&world->publisher, &release, 0, "bsdiff40", OLD);
     publisher_path(&world->publisher, &release.files[0].ways[1].digest, path);
     assert_int_equal(unlink(path), 0);
-    struct flo_digest digest =
-        publisher_sign(&world->publisher, world->publisher.key, &release);
+    struct flo_digest digest = publisher_sign(&world->publisher, world->publisher.key, &release);
     put_blob_of(world, OLD);
 
     stage(world, &digest, NULL);
@@ -148,8 +144,7 @@ static void a_model_with_a_nan_gets_no_name(void **state)
     struct world *world = *state;
     struct flo_release release = two_files(world, NAN_MODEL);
     struct flo_digest model = release.files[0].digest;
-    struct flo_digest digest =
-        publisher_sign(&world->publisher, world->publisher.key, &release);
+    struct flo_digest digest = publisher_sign(&world->publisher, world->publisher.key, &release);
 
     stage(world, &digest, NULL);
 
@@ -161,8 +156,7 @@ static void a_model_with_a_nan_gets_no_name(void **state)
 }
 
 /* One tensor of two BF16 values, the second as given. */
-static void write_safetensors(const struct world *world, uint16_t value,
-                              char path[256])
+static void write_safetensors(const struct world *world, uint16_t value, char path[256])
 {
     static const char head[] = "{\"norm\":{\"dtype\":\"BF16\",\"shape\":[2],"
                                "\"data_offsets\":[0,4]}}";
@@ -182,8 +176,7 @@ static struct flo_digest offer_safetensors(struct world *world, uint16_t value,
     char path[256];
 
     write_safetensors(world, value, path);
-    publisher_add(&world->publisher, &release, "model.safetensors", "model",
-                  path);
+    publisher_add(&world->publisher, &release, "model.safetensors", "model", path);
     strcpy(release.variants[0].runtime, "onnx");
     *model = release.files[0].digest;
     return publisher_sign(&world->publisher, world->publisher.key, &release);
@@ -210,16 +203,14 @@ static void a_runtime_s_safetensors_with_a_nan_gets_no_name(void **state)
     assert_true(flo_store_blob_has(world->store, &model, 0));
 }
 
-static void
-the_signature_of_a_stranger_is_refused_before_any_artifact(void **state)
+static void the_signature_of_a_stranger_is_refused_before_any_artifact(void **state)
 {
     struct world *world = *state;
     struct flo_release release = two_files(world, NEW);
     struct flo_key *stranger = NULL;
 
     assert_int_equal(flo_key_generate(&stranger, NULL), 0);
-    struct flo_digest digest =
-        publisher_sign(&world->publisher, stranger, &release);
+    struct flo_digest digest = publisher_sign(&world->publisher, stranger, &release);
 
     stage(world, &digest, NULL);
 
@@ -246,8 +237,7 @@ static void a_dead_mirror_is_a_passing_error(void **state)
 {
     struct world *world = *state;
     struct flo_release release = two_files(world, NEW);
-    struct flo_digest digest =
-        publisher_sign(&world->publisher, world->publisher.key, &release);
+    struct flo_digest digest = publisher_sign(&world->publisher, world->publisher.key, &release);
 
     world->mirror.status = 503;
     world->mirror.status_count = -1;
@@ -288,10 +278,8 @@ static void a_mirror_that_lies_costs_three_times_the_need(void **state)
     struct flo_release release = two_files(world, NEW);
 
     publisher_add_way(&world->publisher, &release, 0, "zstd", NULL);
-    uint64_t need =
-        release.files[0].ways[1].bytes + release.files[1].ways[0].bytes;
-    struct flo_digest digest =
-        publisher_sign(&world->publisher, world->publisher.key, &release);
+    uint64_t need = release.files[0].ways[1].bytes + release.files[1].ways[0].bytes;
+    struct flo_digest digest = publisher_sign(&world->publisher, world->publisher.key, &release);
     world->mirror.is_without_range = true;
     world->mirror.cut_after = 200000;
     world->mirror.cut_later = 10000;
@@ -324,8 +312,7 @@ static void malformed_job_lines_are_refused(void **state)
         pid_t pid = stage_start(lines[i], strlen(lines[i]), &fd);
         stage_finish(world, pid, fd);
         assert_event(world, "\"event\":\"failed\"");
-        assert_true(world->exit_code != 0 &&
-                    world->exit_code != FLO_EXIT_INTERNAL);
+        assert_true(world->exit_code != 0 && world->exit_code != FLO_EXIT_INTERNAL);
     }
     memset(long_line, 'x', sizeof(long_line));
     pid_t pid = stage_start(long_line, sizeof(long_line), &fd);
@@ -386,8 +373,7 @@ static void a_second_worker_at_the_same_time_is_refused(void **state)
 {
     struct world *world = *state;
     struct flo_release release = two_files(world, NEW);
-    struct flo_digest digest =
-        publisher_sign(&world->publisher, world->publisher.key, &release);
+    struct flo_digest digest = publisher_sign(&world->publisher, world->publisher.key, &release);
 
     assert_int_equal(flo_store_partials_lock(world->store, NULL), 0);
     stage(world, &digest, NULL);
@@ -404,8 +390,7 @@ static void a_rotten_file_costs_one_chunk(void **state)
     struct flo_digest model = release.files[0].digest;
 
     publisher_add_way(&world->publisher, &release, 0, "zstd", NULL);
-    struct flo_digest digest =
-        publisher_sign(&world->publisher, world->publisher.key, &release);
+    struct flo_digest digest = publisher_sign(&world->publisher, world->publisher.key, &release);
 
     stage(world, &digest, NULL);
     assert_staged(world, &digest);
@@ -452,8 +437,7 @@ static void another_list_of_chunks_in_its_place_is_refused(void **state)
     publisher_path(&world->publisher, &release.files[0].chunk_list, path);
     assert_int_equal(unlink(path), 0);
     assert_int_equal(flo_file_write(path, list, sizeof(list), 0600, NULL), 0);
-    struct flo_digest digest =
-        publisher_sign(&world->publisher, world->publisher.key, &release);
+    struct flo_digest digest = publisher_sign(&world->publisher, world->publisher.key, &release);
 
     stage(world, &digest, NULL);
 
@@ -474,33 +458,23 @@ static void the_variant_that_was_chosen_is_remembered(void **state)
     strcpy(release.variants[0].name, "gpu");
     strcpy(release.variants[0].accelerator[0], "cuda");
     strcpy(release.variants[1].name, "cpu");
-    struct flo_digest digest =
-        publisher_sign(&world->publisher, world->publisher.key, &release);
+    struct flo_digest digest = publisher_sign(&world->publisher, world->publisher.key, &release);
 
     stage(world, &digest, NULL);
 
     assert_event(world, "\"event\":\"staged\"");
-    assert_int_equal(
-        flo_store_release_load(world->store, &digest, &loaded, NULL), 0);
-    assert_int_equal(flo_store_release_variant(world->store, &digest, &loaded),
-                     1);
-    assert_int_equal(flo_store_collect(world->store, &digest, 1, NULL, NULL),
-                     0);
-    assert_int_equal(flo_store_release_variant(world->store, &digest, &loaded),
-                     1);
-    assert_int_equal(
-        flo_store_variant_instead_of(world->store, &digest, &loaded), -1);
-    assert_int_equal(flo_store_variant_keep(world->store, &digest,
-                                            &loaded.variants[0],
+    assert_int_equal(flo_store_release_load(world->store, &digest, &loaded, NULL), 0);
+    assert_int_equal(flo_store_release_variant(world->store, &digest, &loaded), 1);
+    assert_int_equal(flo_store_collect(world->store, &digest, 1, NULL, NULL), 0);
+    assert_int_equal(flo_store_release_variant(world->store, &digest, &loaded), 1);
+    assert_int_equal(flo_store_variant_instead_of(world->store, &digest, &loaded), -1);
+    assert_int_equal(flo_store_variant_keep(world->store, &digest, &loaded.variants[0],
                                             &loaded.variants[1], NULL),
                      0);
-    assert_int_equal(flo_store_release_variant(world->store, &digest, &loaded),
-                     0);
-    assert_int_equal(
-        flo_store_variant_instead_of(world->store, &digest, &loaded), 1);
+    assert_int_equal(flo_store_release_variant(world->store, &digest, &loaded), 0);
+    assert_int_equal(flo_store_variant_instead_of(world->store, &digest, &loaded), 1);
     /* document, envelope, two files, their lists of chunks, the choice */
-    assert_int_equal(flo_store_collect(world->store, NULL, 0, &collected, NULL),
-                     0);
+    assert_int_equal(flo_store_collect(world->store, NULL, 0, &collected, NULL), 0);
     assert_int_equal(collected.files, 7);
     flo_release_deinit(&loaded);
 }
@@ -519,9 +493,7 @@ static void downloads_that_another_model_wants_are_kept(void **state)
     char hex[65];
 
     assert_int_equal(flo_release_write(&other, &body, NULL), 0);
-    assert_int_equal(
-        flo_store_blob_put(world->store, body.data, body.bytes, &target, NULL),
-        0);
+    assert_int_equal(flo_store_blob_put(world->store, body.data, body.bytes, &target, NULL), 0);
     flo_buf_deinit(&body);
     flo_release_deinit(&other);
     slots.stated.number = 7;
@@ -530,8 +502,7 @@ static void downloads_that_another_model_wants_are_kept(void **state)
     flo_hex_encode(part.bytes, 32, hex);
     snprintf(path, sizeof(path), "%s/state/partial/%s.part", world->dir, hex);
     assert_int_equal(flo_file_write(path, "half", 4, 0600, NULL), 0);
-    struct flo_digest digest =
-        publisher_sign(&world->publisher, world->publisher.key, &release);
+    struct flo_digest digest = publisher_sign(&world->publisher, world->publisher.key, &release);
 
     stage(world, &digest, NULL);
 
@@ -551,8 +522,7 @@ static void a_file_that_became_shorter_is_made_again(void **state)
     char path[256];
 
     publisher_add_way(&world->publisher, &release, 0, "zstd", NULL);
-    struct flo_digest digest =
-        publisher_sign(&world->publisher, world->publisher.key, &release);
+    struct flo_digest digest = publisher_sign(&world->publisher, world->publisher.key, &release);
     stage(world, &digest, NULL);
     assert_staged(world, &digest);
     blob_path(world->store, &model, path, sizeof(path));
@@ -573,8 +543,7 @@ static void open_small_disk(struct world *world, const char *options)
         print_message("no right to mount a small disk here: skipped\n");
         skip();
     }
-    assert_int_equal(
-        flo_store_open(world->state_dir, true, &world->store, NULL), 0);
+    assert_int_equal(flo_store_open(world->state_dir, true, &world->store, NULL), 0);
 }
 
 static void close_small_disk(struct world *world)
@@ -588,8 +557,7 @@ static void a_full_disk_is_told_with_numbers_and_passes(void **state)
 {
     struct world *world = *state;
     struct flo_release release = two_files(world, NEW);
-    struct flo_digest digest =
-        publisher_sign(&world->publisher, world->publisher.key, &release);
+    struct flo_digest digest = publisher_sign(&world->publisher, world->publisher.key, &release);
 
     open_small_disk(world, "size=1m,mode=0700");
     stage(world, &digest, NULL);
@@ -609,8 +577,7 @@ static int keep_prefix(const struct world *world, char digit)
     memset(hex, digit, 64);
     snprintf(path, sizeof(path), "%s/prefix", world->state_dir);
     (void)mkdir(path, 0700);
-    snprintf(path, sizeof(path), "%s/prefix/sha256-%s.prefix", world->state_dir,
-             hex);
+    snprintf(path, sizeof(path), "%s/prefix/sha256-%s.prefix", world->state_dir, hex);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     assert_true(fd >= 0);
     assert_int_equal(posix_fallocate(fd, 0, 1 << 20), 0);
@@ -621,8 +588,7 @@ static void a_short_disk_gets_the_room_of_kept_prefixes(void **state)
 {
     struct world *world = *state;
     struct flo_release release = two_files(world, NEW);
-    struct flo_digest digest =
-        publisher_sign(&world->publisher, world->publisher.key, &release);
+    struct flo_digest digest = publisher_sign(&world->publisher, world->publisher.key, &release);
     struct flo_digest kept;
 
     open_small_disk(world, "size=3m,mode=0700");
@@ -645,8 +611,7 @@ static void a_rotten_file_goes_where_there_is_no_room_for_two(void **state)
 {
     struct world *world = *state;
     struct flo_release release = two_files(world, NEW);
-    struct flo_digest digest =
-        publisher_sign(&world->publisher, world->publisher.key, &release);
+    struct flo_digest digest = publisher_sign(&world->publisher, world->publisher.key, &release);
 
     open_small_disk(world, "size=3m,mode=0700");
     stage(world, &digest, NULL);
@@ -714,13 +679,11 @@ static void private_memory_stays_below_32_mib_for_any_size(void **state)
         stage(world, &digest, NULL);
 
         assert_staged(world, &digest);
-        assert_event(world,
-                     round == 0 ? "\"codec\":\"raw\"" : "\"codec\":\"zstd\"");
+        assert_event(world, round == 0 ? "\"codec\":\"raw\"" : "\"codec\":\"zstd\"");
         print_message("peak resident set: %ld KiB\n", world->usage.ru_maxrss);
         /* All of it, shared libraries included, is below the promise (ten
          * times that with a sanitizer's shadow). */
-        assert_true(world->usage.ru_maxrss <
-                    (is_sanitized() ? 320 : 32) * 1024);
+        assert_true(world->usage.ru_maxrss < (is_sanitized() ? 320 : 32) * 1024);
     }
 }
 

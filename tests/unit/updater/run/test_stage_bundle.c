@@ -48,13 +48,10 @@ static void write_bundle(struct world *world, const struct flo_digest *release,
 
 /* With `blobs`; none: all of its smallest ways. */
 static void make_bundle(struct world *world, const struct flo_digest *release,
-                        const struct flo_digest *blobs, size_t blob_count,
-                        char bundle[256])
+                        const struct flo_digest *blobs, size_t blob_count, char bundle[256])
 {
-    write_bundle(
-        world, release,
-        (struct flo_bundle_spec){.blobs = blobs, .blob_count = blob_count},
-        bundle);
+    write_bundle(world, release, (struct flo_bundle_spec){.blobs = blobs, .blob_count = blob_count},
+                 bundle);
 }
 
 static void a_bundle_needs_no_network(void **state)
@@ -65,10 +62,8 @@ static void a_bundle_needs_no_network(void **state)
     char bundle[256];
 
     publisher_add_way(&world->publisher, &release, 0, "bsdiff40", OLD);
-    struct flo_digest blobs[2] = {release.files[0].ways[1].digest,
-                                  release.files[1].digest};
-    struct flo_digest digest =
-        publisher_sign(&world->publisher, world->publisher.key, &release);
+    struct flo_digest blobs[2] = {release.files[0].ways[1].digest, release.files[1].digest};
+    struct flo_digest digest = publisher_sign(&world->publisher, world->publisher.key, &release);
     make_bundle(world, &digest, blobs, 2, bundle);
     put_blob_of(world, OLD);
 
@@ -81,16 +76,14 @@ static void a_bundle_needs_no_network(void **state)
     /* Without the base it cannot be installed, and says so. */
     flo_store_close(world->store);
     assert_int_equal(remove_tree(world->state_dir), 0);
-    assert_int_equal(
-        flo_store_open(world->state_dir, true, &world->store, NULL), 0);
+    assert_int_equal(flo_store_open(world->state_dir, true, &world->store, NULL), 0);
     stage(world, &none, bundle);
     assert_event(world, "\"id\":\"bundle.missing\"");
     assert_event(world, "\"passing\":false");
 }
 
 /* Other bytes than signed, where an earlier run left off. */
-static void leave_wrong_bytes(struct world *world,
-                              const struct flo_digest *digest, uint64_t bytes)
+static void leave_wrong_bytes(struct world *world, const struct flo_digest *digest, uint64_t bytes)
 {
     struct flo_artifact artifact = {.digest = *digest, .bytes = bytes};
     struct flo_part *part = NULL;
@@ -100,8 +93,7 @@ static void leave_wrong_bytes(struct world *world,
     flo_part_close(part);
 }
 
-static void
-wrong_bytes_of_an_earlier_run_come_again_from_the_bundle(void **state)
+static void wrong_bytes_of_an_earlier_run_come_again_from_the_bundle(void **state)
 {
     struct world *world = *state;
     struct flo_release release = two_files(world, NEW);
@@ -112,8 +104,7 @@ wrong_bytes_of_an_earlier_run_come_again_from_the_bundle(void **state)
     struct flo_way patch = release.files[0].ways[1];
     struct flo_release_file golden = release.files[1];
     struct flo_digest blobs[2] = {patch.digest, golden.digest};
-    struct flo_digest digest =
-        publisher_sign(&world->publisher, world->publisher.key, &release);
+    struct flo_digest digest = publisher_sign(&world->publisher, world->publisher.key, &release);
     make_bundle(world, &digest, blobs, 2, bundle);
     put_blob_of(world, OLD);
     leave_wrong_bytes(world, &patch.digest, patch.bytes);
@@ -125,8 +116,7 @@ wrong_bytes_of_an_earlier_run_come_again_from_the_bundle(void **state)
     assert_event(world, "\"codec\":\"bsdiff40\"");
 }
 
-static void
-a_bundle_without_the_base_asks_for_a_device_that_has_it(void **state)
+static void a_bundle_without_the_base_asks_for_a_device_that_has_it(void **state)
 {
     static const char *const without[] = {"model.gguf"};
     struct world *world = *state;
@@ -139,12 +129,9 @@ a_bundle_without_the_base_asks_for_a_device_that_has_it(void **state)
     release.base = release.files[0].digest;
     release.base_number = 1;
     struct flo_digest list = release.files[2].chunk_list;
-    struct flo_digest digest =
-        publisher_sign(&world->publisher, world->publisher.key, &release);
-    write_bundle(
-        world, &digest,
-        (struct flo_bundle_spec){.without = without, .without_count = 1},
-        bundle);
+    struct flo_digest digest = publisher_sign(&world->publisher, world->publisher.key, &release);
+    write_bundle(world, &digest, (struct flo_bundle_spec){.without = without, .without_count = 1},
+                 bundle);
 
     stage(world, &none, bundle);
     assert_event(world, "\"id\":\"bundle.missing\"");
@@ -176,26 +163,21 @@ static void a_bundle_of_one_variant_serves_the_device_that_it_fits(void **state)
     release.variants[1].file_count = 2;
     release.variants[1].files[0] = 2;
     release.variants[1].entry = 2;
-    struct flo_digest digest =
-        publisher_sign(&world->publisher, world->publisher.key, &release);
-    write_bundle(world, &digest, (struct flo_bundle_spec){.variant = "small"},
-                 bundle);
+    struct flo_digest digest = publisher_sign(&world->publisher, world->publisher.key, &release);
+    write_bundle(world, &digest, (struct flo_bundle_spec){.variant = "small"}, bundle);
 
     stage(world, &none, bundle);
 
     assert_event(world, "\"event\":\"staged\"");
     assert_event(world, "large is not in the bundle");
     assert_int_equal(world->mirror.requests, 0);
-    assert_int_equal(
-        flo_store_release_load(world->store, &digest, &loaded, NULL), 0);
-    assert_int_equal(flo_store_release_variant(world->store, &digest, &loaded),
-                     1);
+    assert_int_equal(flo_store_release_load(world->store, &digest, &loaded, NULL), 0);
+    assert_int_equal(flo_store_release_variant(world->store, &digest, &loaded), 1);
     flo_release_deinit(&loaded);
 }
 
 /* Asked for one, the worker takes that one alone. */
-static void
-each_release_of_a_bundle_is_staged_when_it_is_asked_for(void **state)
+static void each_release_of_a_bundle_is_staged_when_it_is_asked_for(void **state)
 {
     struct world *world = *state;
     struct flo_release first = publisher_begin("2.0.0", 2);
@@ -211,15 +193,12 @@ each_release_of_a_bundle_is_staged_when_it_is_asked_for(void **state)
     ids[1] = publisher_sign(&world->publisher, world->publisher.key, &second);
     for (size_t i = 0; i < 2; i++) {
         publisher_envelope_path(&world->publisher, &ids[i], path);
-        assert_int_equal(flo_file_read(path, 1 << 20, &envelopes[i],
-                                       &documents[i].bytes, NULL),
-                         0);
+        assert_int_equal(flo_file_read(path, 1 << 20, &envelopes[i], &documents[i].bytes, NULL), 0);
         documents[i].envelope = envelopes[i];
     }
     snprintf(bundle, sizeof bundle, "%s/two.flb", world->dir);
-    const struct flo_bundle_spec spec = {.documents = documents,
-                                         .document_count = 2,
-                                         .blob_dir = world->mirror_dir};
+    const struct flo_bundle_spec spec = {
+        .documents = documents, .document_count = 2, .blob_dir = world->mirror_dir};
     assert_int_equal(flo_bundle_create(bundle, &spec, NULL, NULL), 0);
 
     stage(world, &ids[0], bundle);
@@ -244,8 +223,7 @@ static void a_bundle_repairs_a_rotten_release_document(void **state)
     char bundle[256];
     char path[256];
 
-    struct flo_digest digest =
-        publisher_sign(&world->publisher, world->publisher.key, &release);
+    struct flo_digest digest = publisher_sign(&world->publisher, world->publisher.key, &release);
     make_bundle(world, &digest, NULL, 0, bundle);
     stage(world, &none, bundle);
     assert_staged(world, &digest);
@@ -270,8 +248,7 @@ static void a_cut_bundle_changes_nothing(void **state)
     struct flo_digest model = release.files[0].digest;
     char bundle[256];
 
-    struct flo_digest digest =
-        publisher_sign(&world->publisher, world->publisher.key, &release);
+    struct flo_digest digest = publisher_sign(&world->publisher, world->publisher.key, &release);
     make_bundle(world, &digest, NULL, 0, bundle);
     assert_int_equal(truncate(bundle, 500000), 0);
 

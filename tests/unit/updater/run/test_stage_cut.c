@@ -16,8 +16,7 @@
 #include "stage_world.h"
 #include "updater/store/store.h"
 
-static struct flo_digest offer_typed(struct world *world,
-                                     struct flo_digest *file)
+static struct flo_digest offer_typed(struct world *world, struct flo_digest *file)
 {
     struct flo_release release = two_files(world, NEW);
 
@@ -30,22 +29,19 @@ struct made_path {
     char text[256];
 };
 
-static struct made_path path_of_made(const struct world *world,
-                                     const struct flo_digest *file)
+static struct made_path path_of_made(const struct world *world, const struct flo_digest *file)
 {
     struct made_path path;
     char name[FLO_PART_NAME];
 
     flo_store_part_name(file, ".made", name);
-    snprintf(path.text, sizeof(path.text), "%s/partial/%s", world->state_dir,
-             name);
+    snprintf(path.text, sizeof(path.text), "%s/partial/%s", world->state_dir, name);
     return path;
 }
 
 /* The first bytes of NEW as a worker made them, then zeros up to its end.
  * Returns the inode. */
-static ino_t leave_made(struct world *world, const struct flo_digest *file,
-                        size_t bytes)
+static ino_t leave_made(struct world *world, const struct flo_digest *file, size_t bytes)
 {
     struct stat st;
     char *data = NULL;
@@ -60,8 +56,7 @@ static ino_t leave_made(struct world *world, const struct flo_digest *file,
     return st.st_ino;
 }
 
-static ino_t inode_of_blob(const struct world *world,
-                           const struct flo_digest *file)
+static ino_t inode_of_blob(const struct world *world, const struct flo_digest *file)
 {
     char name[FLO_BLOB_NAME];
     char path[256];
@@ -163,12 +158,10 @@ static void a_wrong_head_costs_only_the_lead(void **state)
     struct flo_release release = two_files(world, NEW);
 
     publisher_add_way(&world->publisher, &release, 0, "tensor1", OLD);
-    struct flo_way *way =
-        &release.files[0].ways[release.files[0].way_count - 1];
+    struct flo_way *way = &release.files[0].ways[release.files[0].way_count - 1];
     assert_false(flo_digest_is_zero(&way->head));
     way->head = release.files[0].digest;
-    struct flo_digest digest =
-        publisher_sign(&world->publisher, world->publisher.key, &release);
+    struct flo_digest digest = publisher_sign(&world->publisher, world->publisher.key, &release);
     put_blob_of(world, OLD);
 
     stage(world, &digest, NULL);
@@ -200,8 +193,7 @@ static void what_was_made_goes_when_another_way_is_taken(void **state)
 #define OLDEST "tests/models/tiny-v1.Q4_0.gguf"
 
 /* NEW from OLD, and OLD as a step from OLDEST. */
-static struct flo_digest offer_chain(struct world *world,
-                                     struct flo_release *release)
+static struct flo_digest offer_chain(struct world *world, struct flo_release *release)
 {
     *release = two_files(world, NEW);
     publisher_add_way(&world->publisher, release, 0, "tensor1", OLD);

@@ -69,16 +69,13 @@ static int begin(void **state)
     int rv = tools_set_up(state);
     struct tools_world *world = *state;
 
-    assert_int_equal(
-        tools_run(world, "delta create " OLD " " NEW " $D/p --codec tensor"),
-        0);
+    assert_int_equal(tools_run(world, "delta create " OLD " " NEW " $D/p --codec tensor"), 0);
     return rv;
 }
 
 static void put(const struct tools_world *world, const char *data, size_t bytes)
 {
-    assert_int_equal(
-        flo_file_write(path_in(world, "part"), data, bytes, 0644, NULL), 0);
+    assert_int_equal(flo_file_write(path_in(world, "part"), data, bytes, 0644, NULL), 0);
 }
 
 /* It becomes the right file, and its own name is gone. */
@@ -99,8 +96,7 @@ static void whatever_stands_in_it_the_right_file_comes_out(void **state)
     size_t bytes = 0, other_bytes = 0;
 
     assert_int_equal(flo_file_read(NEW, 1 << 23, &new, &bytes, NULL), 0);
-    assert_int_equal(flo_file_read(THIRD, 1 << 23, &other, &other_bytes, NULL),
-                     0);
+    assert_int_equal(flo_file_read(THIRD, 1 << 23, &other, &other_bytes, NULL), 0);
     const size_t lengths[] = {0, 1, 4095, bytes / 2, bytes - 1, bytes};
     for (size_t i = 0; i < FLO_COUNT(lengths); i++) {
         put(world, new, lengths[i]);
@@ -162,9 +158,7 @@ static void a_link_is_refused_and_its_file_stays(void **state)
 {
     struct tools_world *world = *state;
 
-    assert_int_equal(
-        flo_file_write(path_in(world, "precious"), "precious", 8, 0644, NULL),
-        0);
+    assert_int_equal(flo_file_write(path_in(world, "precious"), "precious", 8, 0644, NULL), 0);
     struct flo_digest before = digest_of(path_in(world, "precious"));
     assert_int_equal(symlink("precious", path_in(world, "part")), 0);
     assert_int_equal(tools_run(world, APPLY), FLO_EXIT_OTHER);
@@ -194,8 +188,7 @@ static void an_input_is_not_taken_for_it(void **state)
     char *old = NULL;
     size_t bytes = 0;
     assert_int_equal(flo_file_read(OLD, 1 << 23, &old, &bytes, NULL), 0);
-    assert_int_equal(
-        flo_file_write(path_in(world, "old"), old, bytes, 0644, NULL), 0);
+    assert_int_equal(flo_file_write(path_in(world, "old"), old, bytes, 0644, NULL), 0);
     assert_int_equal(link(path_in(world, "old"), path_in(world, "part")), 0);
     assert_int_equal(tools_run(world, "delta apply $D/old $D/p $D/n --partial "
                                       "$D/part"),
@@ -252,8 +245,7 @@ static void a_file_of_somebody_else_is_refused(void **state)
             _exit(77); /* the tree is in a home that is closed to them */
         }
         int rv = tools_run(world, APPLY);
-        _exit(rv == FLO_EXIT_OTHER && tools_says(world, "error[io.open]") ? 0
-                                                                          : 1);
+        _exit(rv == FLO_EXIT_OTHER && tools_says(world, "error[io.open]") ? 0 : 1);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFEXITED(status));
@@ -267,8 +259,7 @@ static void a_file_of_somebody_else_is_refused(void **state)
     assert_false(tools_has(world, "n"));
 }
 
-#define in_world(test)                                                         \
-    cmocka_unit_test_setup_teardown(test, begin, tools_tear_down)
+#define in_world(test) cmocka_unit_test_setup_teardown(test, begin, tools_tear_down)
 
 int main(void)
 {

@@ -24,11 +24,9 @@ static void updater_and_engine_each_make_their_own_plan(void **state)
     struct flo_engine *engine = NULL;
     struct flo_err err = {0};
 
-    assert_int_equal(flo_plan_make(&input, &plan, &err),
-                     FLO_E_TARGET_INCOMPATIBLE);
+    assert_int_equal(flo_plan_make(&input, &plan, &err), FLO_E_TARGET_INCOMPATIBLE);
 
-    int rv =
-        flo_engine_open("tests/models/tiny-v1.Q4_0.gguf", NULL, &engine, &err);
+    int rv = flo_engine_open("tests/models/tiny-v1.Q4_0.gguf", NULL, &engine, &err);
     assert_int_equal(rv, 0);
     assert_string_equal(flo_engine_info(engine)->arch, "llama");
     flo_engine_close(engine);

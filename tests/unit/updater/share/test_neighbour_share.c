@@ -37,11 +37,11 @@ static void without_a_limit_it_counts_and_never_ends(void **state)
     assert_int_equal(budget.used_bytes, UINT64_MAX);
 }
 
-#define JOB(device, transfers)                                                 \
-    "{\"v\":1,\"state_dir\":\"/s\",\"device\":\"" device "\","                 \
-    "\"listen\":\"127.0.0.1:0\",\"ca_file\":\"/c\",\"cert_file\":\"/d\","      \
-    "\"key_file\":\"/k\",\"revoked_file\":\"/r\",\"rate_bytes_per_s\":3,"      \
-    "\"budget_bytes\":1,\"used_bytes\":0,\"used_ms\":0,"                       \
+#define JOB(device, transfers)                                                                     \
+    "{\"v\":1,\"state_dir\":\"/s\",\"device\":\"" device "\","                                     \
+    "\"listen\":\"127.0.0.1:0\",\"ca_file\":\"/c\",\"cert_file\":\"/d\","                          \
+    "\"key_file\":\"/k\",\"revoked_file\":\"/r\",\"rate_bytes_per_s\":3,"                          \
+    "\"budget_bytes\":1,\"used_bytes\":0,\"used_ms\":0,"                                           \
     "\"transfers_max\":" transfers ",\"time_ms\":0,\"sandbox\":\"required\"}"
 #define DEVICE "1ff53d56-16b5-4c8e-8d1e-8f6c3a1b2c3d"
 
@@ -68,21 +68,18 @@ static void a_job_says_everything_or_is_refused(void **state)
 static void what_is_fetched_is_a_list_of_digests(void **state)
 {
     static struct flo_share_fetched fetched;
-    const char good[] =
-        "{\"fetched\":[\"sha256:"
-        "803792f668684f02f09ab4c7975db40de40054deef6c8c94f472b56d805c519e\"],"
-        "\"moves\":true}";
+    const char good[] = "{\"fetched\":[\"sha256:"
+                        "803792f668684f02f09ab4c7975db40de40054deef6c8c94f472b56d805c519e\"],"
+                        "\"moves\":true}";
     const char bad[] = "{\"fetched\":[\"sha256:80\"],\"moves\":true}";
 
     (void)state;
-    assert_int_equal(
-        flo_share_fetched_parse(good, sizeof(good) - 1, &fetched, NULL), 0);
+    assert_int_equal(flo_share_fetched_parse(good, sizeof(good) - 1, &fetched, NULL), 0);
     assert_int_equal(fetched.count, 1);
     assert_true(fetched.moves);
     /* The line before holds. */
-    assert_int_equal(
-        flo_share_fetched_parse(bad, sizeof(bad) - 1, &fetched, NULL),
-        FLO_E_META_SCHEMA);
+    assert_int_equal(flo_share_fetched_parse(bad, sizeof(bad) - 1, &fetched, NULL),
+                     FLO_E_META_SCHEMA);
     assert_int_equal(fetched.count, 1);
 }
 

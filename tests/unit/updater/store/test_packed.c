@@ -46,12 +46,10 @@ static void publish(struct world *world, uint8_t byte)
     int fd = -1;
 
     memset(data, byte, sizeof(data));
-    assert_int_equal(flo_store_packed_create(world->store, BYTES, &fd, NULL),
-                     0);
+    assert_int_equal(flo_store_packed_create(world->store, BYTES, &fd, NULL), 0);
     assert_int_equal(pwrite(fd, data, BYTES, 0), BYTES);
     assert_int_equal(flo_sha256_fd(fd, &digest, NULL, NULL), 0);
-    assert_int_equal(
-        flo_store_packed_publish(world->store, fd, &model, &digest, NULL), 0);
+    assert_int_equal(flo_store_packed_publish(world->store, fd, &model, &digest, NULL), 0);
     close(fd);
 }
 
@@ -82,8 +80,7 @@ static void what_is_published_is_found_by_its_model(void **state)
 
     assert_int_equal(look(world, &byte), 0);
     assert_int_equal(byte, 5);
-    assert_int_equal(flo_store_packed_open(world->store, &other, &fd, NULL),
-                     FLO_E_BLOB_ABSENT);
+    assert_int_equal(flo_store_packed_open(world->store, &other, &fd, NULL), FLO_E_BLOB_ABSENT);
 }
 
 static void a_new_one_takes_the_place_of_the_old(void **state)
@@ -107,8 +104,7 @@ static void what_was_not_published_is_gone(void **state)
     char path[512];
     int fd = -1;
 
-    assert_int_equal(flo_store_packed_create(world->store, BYTES, &fd, NULL),
-                     0);
+    assert_int_equal(flo_store_packed_create(world->store, BYTES, &fd, NULL), 0);
     assert_int_equal(lseek(fd, 0, SEEK_END), BYTES);
     close(fd);
 
@@ -140,13 +136,9 @@ static void a_disk_keeps_some_room_for_everything_else(void **state)
     int fd = -1;
     uint64_t free_bytes = flo_store_disk_free(world->store);
 
-    assert_int_equal(
-        flo_store_packed_create(world->store, free_bytes, &fd, &err),
-        FLO_E_DISK_FULL);
+    assert_int_equal(flo_store_packed_create(world->store, free_bytes, &fd, &err), FLO_E_DISK_FULL);
     assert_non_null(strstr(err.what, "to spare"));
-    assert_int_equal(
-        flo_store_packed_create(world->store, UINT64_MAX, &fd, &err),
-        FLO_E_DISK_FULL);
+    assert_int_equal(flo_store_packed_create(world->store, UINT64_MAX, &fd, &err), FLO_E_DISK_FULL);
 }
 
 static void collection_takes_what_belongs_to_no_model(void **state)
@@ -159,8 +151,7 @@ static void collection_takes_what_belongs_to_no_model(void **state)
     snprintf(stray, sizeof(stray), "%s/packed/notes.txt", world->dir);
     assert_int_equal(flo_file_write(stray, "x", 1, 0600, NULL), 0);
 
-    assert_int_equal(flo_store_collect(world->store, NULL, 0, &collected, NULL),
-                     0);
+    assert_int_equal(flo_store_collect(world->store, NULL, 0, &collected, NULL), 0);
 
     assert_int_equal(collected.files, 1);
     assert_int_equal(collected.bytes, BYTES);
@@ -189,15 +180,13 @@ static void collection_leaves_names_of_another_form(void **state)
         snprintf(path, sizeof(path), "%s/%s", world->dir, strays[i]);
         assert_int_equal(flo_file_write(path, "x", 1, 0600, NULL), 0);
     }
-    assert_int_equal(flo_store_collect(world->store, NULL, 0, &collected, NULL),
-                     0);
+    assert_int_equal(flo_store_collect(world->store, NULL, 0, &collected, NULL), 0);
     assert_int_equal(collected.files, 0);
 }
 
 int main(void)
 {
-#define TEST(name)                                                             \
-    cmocka_unit_test_setup_teardown(name, world_set_up, world_tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_set_up, world_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(what_is_published_is_found_by_its_model),
         TEST(a_new_one_takes_the_place_of_the_old),

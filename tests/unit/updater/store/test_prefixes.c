@@ -114,8 +114,7 @@ static void collection_takes_what_belongs_to_no_release(void **state)
     snprintf(path, sizeof(path), "%s/prefix/notes", world->dir);
     assert_int_equal(flo_file_write(path, "x", 1, 0600, NULL), 0);
 
-    assert_int_equal(flo_store_collect(world->store, NULL, 0, &collected, NULL),
-                     0);
+    assert_int_equal(flo_store_collect(world->store, NULL, 0, &collected, NULL), 0);
 
     assert_int_equal(collected.files, 1);
     assert_false(has(world, 1));
@@ -124,8 +123,7 @@ static void collection_takes_what_belongs_to_no_release(void **state)
 
 int main(void)
 {
-#define TEST(name)                                                             \
-    cmocka_unit_test_setup_teardown(name, world_set_up, world_tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_set_up, world_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(without_the_folder_there_is_nothing),
         TEST(those_that_no_engine_has_are_room),

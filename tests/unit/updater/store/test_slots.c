@@ -20,10 +20,10 @@ static struct flo_digest release_of(uint8_t n)
     return digest;
 }
 
-#define assert_slot(slot, n)                                                   \
-    do {                                                                       \
-        struct flo_digest want = release_of(n);                                \
-        assert_true(flo_digest_equal(&(slot), &want));                         \
+#define assert_slot(slot, n)                                                                       \
+    do {                                                                                           \
+        struct flo_digest want = release_of(n);                                                    \
+        assert_true(flo_digest_equal(&(slot), &want));                                             \
     } while (0)
 
 static struct flo_slots serving(uint8_t current, uint8_t previous)
@@ -35,12 +35,11 @@ static struct flo_slots serving(uint8_t current, uint8_t previous)
     return slots;
 }
 
-static struct flo_slots on_trial(uint8_t current, uint8_t previous,
-                                 uint8_t candidate, uint32_t tries)
+static struct flo_slots on_trial(uint8_t current, uint8_t previous, uint8_t candidate,
+                                 uint32_t tries)
 {
     struct flo_slots slots = serving(current, previous);
-    struct flo_slots execution = {
-        .attempt = 2, .soak_ms = 900000, .rollout = "r-0001"};
+    struct flo_slots execution = {.attempt = 2, .soak_ms = 900000, .rollout = "r-0001"};
     struct flo_digest digest = release_of(candidate);
     struct flo_err err = {0};
 
@@ -49,13 +48,11 @@ static struct flo_slots on_trial(uint8_t current, uint8_t previous,
     return slots;
 }
 
-static bool deny(struct flo_slots *slots, uint8_t release, uint64_t number,
-                 uint64_t statement, enum flo_denial_cause cause)
+static bool deny(struct flo_slots *slots, uint8_t release, uint64_t number, uint64_t statement,
+                 enum flo_denial_cause cause)
 {
-    struct flo_denial said = {.release = release_of(release),
-                              .number = number,
-                              .statement = statement,
-                              .cause = cause};
+    struct flo_denial said = {
+        .release = release_of(release), .number = number, .statement = statement, .cause = cause};
 
     return flo_slots_deny(slots, &said);
 }
@@ -115,8 +112,7 @@ static void a_crash_loop_ends_by_the_tries(void **state)
     assert_int_equal(flo_slots_denial(&slots, &second, 0), FLO_DENIAL_FAULT);
 }
 
-static void
-steps_in_the_wrong_order_are_refused_and_change_nothing(void **state)
+static void steps_in_the_wrong_order_are_refused_and_change_nothing(void **state)
 {
     (void)state;
     struct flo_slots idle = serving(1, 0);
@@ -147,8 +143,7 @@ steps_in_the_wrong_order_are_refused_and_change_nothing(void **state)
     assert_memory_equal(&idle, &before, sizeof(idle));
 }
 
-static void
-an_ordered_rollback_goes_to_previous_and_never_flips_back(void **state)
+static void an_ordered_rollback_goes_to_previous_and_never_flips_back(void **state)
 {
     (void)state;
     struct flo_slots slots = on_trial(2, 1, 3, 3);
@@ -215,8 +210,7 @@ static void a_rollback_that_was_refused_is_not_made_up_for(void **state)
 
 /* ---- floor ---- */
 
-static int admit(const struct flo_slots *slots, uint8_t release,
-                 uint64_t number)
+static int admit(const struct flo_slots *slots, uint8_t release, uint64_t number)
 {
     struct flo_digest digest = release_of(release);
 
@@ -258,11 +252,9 @@ static void a_committed_floor_holds_against_every_order(void **state)
     slots.stated.below_floor = true;
     assert_int_equal(flo_slots_admit(&slots, &old, 38, NULL), 0);
     struct flo_err err = {0};
-    assert_int_equal(flo_slots_admit(&slots, &old, 37, &err),
-                     FLO_E_TARGET_FLOOR);
-    assert_string_equal(err.what,
-                        "tiny: release number 37 is below the hard floor 38: "
-                        "one that was made later forbids it");
+    assert_int_equal(flo_slots_admit(&slots, &old, 37, &err), FLO_E_TARGET_FLOOR);
+    assert_string_equal(err.what, "tiny: release number 37 is below the hard floor 38: "
+                                  "one that was made later forbids it");
     assert_null(strstr(err.fix, "--below-floor"));
 }
 
@@ -330,14 +322,12 @@ static void a_number_twice_or_far_ahead_is_refused(void **state)
     slots.floor = 41;
     assert_int_equal(admit(&slots, 3, 41), FLO_E_META_EQUIVOCATION);
     assert_int_equal(admit(&slots, 3, 41 + FLO_VERSION_JUMP_MAX), 0);
-    assert_int_equal(admit(&slots, 3, 42 + FLO_VERSION_JUMP_MAX),
-                     FLO_E_META_VERSION_JUMP);
+    assert_int_equal(admit(&slots, 3, 42 + FLO_VERSION_JUMP_MAX), FLO_E_META_VERSION_JUMP);
 }
 
 /* ---- denials ---- */
 
-static bool is_denied(const struct flo_slots *slots, uint8_t release,
-                      uint64_t number)
+static bool is_denied(const struct flo_slots *slots, uint8_t release, uint64_t number)
 {
     struct flo_digest digest = release_of(release);
 
@@ -380,10 +370,8 @@ static bool deny_here(struct flo_slots *slots, uint8_t release, uint64_t order,
                       enum flo_denial_cause cause)
 {
     const struct flo_device device = {.top = 50};
-    const struct flo_denial_here said = {.release = release_of(release),
-                                         .cause = cause,
-                                         .order = order,
-                                         .assigned = 77};
+    const struct flo_denial_here said = {
+        .release = release_of(release), .cause = cause, .order = order, .assigned = 77};
 
     return flo_slots_deny_here(slots, &device, &said);
 }
@@ -444,8 +432,7 @@ static void a_denial_knows_its_number_from_slot_or_order(void **state)
     assert_int_equal(slots.denials[2].number, 0);
 }
 
-static void
-a_denied_release_is_not_permitted_and_the_cause_is_told(void **state)
+static void a_denied_release_is_not_permitted_and_the_cause_is_told(void **state)
 {
     const struct flo_digest release = release_of(1), unknown = release_of(2);
     struct flo_slots slots = {.model = "tiny", .floor = 5};
@@ -453,11 +440,9 @@ a_denied_release_is_not_permitted_and_the_cause_is_told(void **state)
     (void)state;
 
     deny_here(&slots, 1, 40, FLO_DENIAL_MEMORY);
-    assert_int_equal(flo_slots_permit(&slots, &release, 9, &err),
-                     FLO_E_TARGET_DENIED);
+    assert_int_equal(flo_slots_permit(&slots, &release, 9, &err), FLO_E_TARGET_DENIED);
     assert_non_null(strstr(err.what, "too much memory"));
-    assert_int_equal(flo_slots_permit(&slots, &unknown, 4, &err),
-                     FLO_E_TARGET_FLOOR);
+    assert_int_equal(flo_slots_permit(&slots, &unknown, 4, &err), FLO_E_TARGET_FLOOR);
     assert_int_equal(flo_slots_permit(&slots, &unknown, 0, &err), 0);
 }
 
@@ -528,18 +513,15 @@ int main(void)
         cmocka_unit_test(activating_does_not_rotate_and_commit_does),
         cmocka_unit_test(a_failed_soak_clears_the_candidate_and_nothing_else),
         cmocka_unit_test(a_crash_loop_ends_by_the_tries),
-        cmocka_unit_test(
-            steps_in_the_wrong_order_are_refused_and_change_nothing),
-        cmocka_unit_test(
-            an_ordered_rollback_goes_to_previous_and_never_flips_back),
+        cmocka_unit_test(steps_in_the_wrong_order_are_refused_and_change_nothing),
+        cmocka_unit_test(an_ordered_rollback_goes_to_previous_and_never_flips_back),
         cmocka_unit_test(power_loss_between_denying_and_rolling_back_is_healed),
         cmocka_unit_test(a_denied_candidate_is_dropped_and_current_stays),
         cmocka_unit_test(a_denied_current_without_previous_still_serves),
         cmocka_unit_test(a_rollback_that_was_refused_is_not_made_up_for),
         cmocka_unit_test(the_floor_is_the_highest_number_ever_committed),
         cmocka_unit_test(a_committed_floor_holds_against_every_order),
-        cmocka_unit_test(
-            a_removed_model_keeps_floors_denials_and_its_statement),
+        cmocka_unit_test(a_removed_model_keeps_floors_denials_and_its_statement),
         cmocka_unit_test(what_a_slot_holds_may_always_come_again),
         cmocka_unit_test(only_an_order_that_says_so_goes_below_the_floor),
         cmocka_unit_test(a_number_twice_or_far_ahead_is_refused),
@@ -549,8 +531,7 @@ int main(void)
         cmocka_unit_test(a_word_by_hand_is_newer_than_any_order),
         cmocka_unit_test(what_an_order_takes_back_is_kept_with_the_order),
         cmocka_unit_test(a_denial_knows_its_number_from_slot_or_order),
-        cmocka_unit_test(
-            a_denied_release_is_not_permitted_and_the_cause_is_told),
+        cmocka_unit_test(a_denied_release_is_not_permitted_and_the_cause_is_told),
         cmocka_unit_test(no_denial_is_forgotten_when_there_are_too_many),
         cmocka_unit_test(what_is_allowed_gives_way_first),
         cmocka_unit_test(without_its_number_a_denial_folds_all_below_the_floor),

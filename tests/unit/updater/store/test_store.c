@@ -38,8 +38,7 @@ int fdatasync(int fd) /* in front of the libc's */
     return fsync(fd);
 }
 
-static void write_slots(struct world *world, uint8_t current, uint8_t candidate,
-                        uint8_t tries)
+static void write_slots(struct world *world, uint8_t current, uint8_t candidate, uint8_t tries)
 {
     struct flo_slots slots = {.model = "tiny"};
 
@@ -49,8 +48,7 @@ static void write_slots(struct world *world, uint8_t current, uint8_t candidate,
         slots.phase = FLO_SLOT_TRIAL;
         slots.tries_left = tries;
     }
-    assert_int_equal(flo_store_slots_write(world->store, &slots, &world->err),
-                     0);
+    assert_int_equal(flo_store_slots_write(world->store, &slots, &world->err), 0);
 }
 
 static void what_was_written_is_read(void **state)
@@ -109,8 +107,7 @@ static void what_was_written_is_read(void **state)
     }
     memset(slots.rollout, 'x', FLO_NAME_MAX);
 
-    assert_int_equal(flo_store_slots_write(world->store, &slots, &world->err),
-                     0);
+    assert_int_equal(flo_store_slots_write(world->store, &slots, &world->err), 0);
     again = read_slots(world);
 
     assert_memory_equal(&again, &slots, sizeof(slots));
@@ -125,8 +122,7 @@ static void nothing_written_is_no_error(void **state)
 
     assert_int_equal(slots.generation, 0);
     assert_int_equal(slots.phase, FLO_SLOT_IDLE);
-    assert_int_equal(flo_store_device_read(world->store, &device, &world->err),
-                     0);
+    assert_int_equal(flo_store_device_read(world->store, &device, &world->err), 0);
     assert_int_equal(device.generation, 0);
 }
 
@@ -155,25 +151,21 @@ static void the_device_record_is_read_as_written(void **state)
     struct flo_device again;
 
     for (size_t i = 0; i < FLO_PAUSES_MAX; i++) {
-        snprintf(device.pauses[i].rollout, sizeof(device.pauses[i].rollout),
-                 "r-%04zu", i);
+        snprintf(device.pauses[i].rollout, sizeof(device.pauses[i].rollout), "r-%04zu", i);
         device.pauses[i].number = 100 + i;
         device.pauses[i].said = (enum flo_rollout_said)(i % 3);
     }
 
-    assert_int_equal(flo_store_device_write(world->store, &device, &world->err),
-                     0);
-    assert_int_equal(flo_store_device_read(world->store, &again, &world->err),
-                     0);
+    assert_int_equal(flo_store_device_write(world->store, &device, &world->err), 0);
+    assert_int_equal(flo_store_device_read(world->store, &again, &world->err), 0);
 
     assert_memory_equal(&again, &device, sizeof(device));
 }
 
 /* Writes the image of slots/<name> as it was, then `bytes` of `record` at
  * `offset`, as a torn write would have left it. */
-static void tear(struct world *world, const char *name, const uint8_t *image,
-                 size_t image_bytes, const uint8_t *record, size_t bytes,
-                 off_t offset)
+static void tear(struct world *world, const char *name, const uint8_t *image, size_t image_bytes,
+                 const uint8_t *record, size_t bytes, off_t offset)
 {
     int fd = open_file(world, name, O_RDWR);
 
@@ -184,8 +176,7 @@ static void tear(struct world *world, const char *name, const uint8_t *image,
 
 /* Three records in turn, so that both places were the newest once; the write
  * of the last is torn at every byte: the step before or the step itself. */
-static void
-a_write_torn_at_any_byte_leaves_the_old_or_the_new_record(void **state)
+static void a_write_torn_at_any_byte_leaves_the_old_or_the_new_record(void **state)
 {
     struct world *world = *state;
     uint8_t before[8192];
@@ -201,16 +192,13 @@ a_write_torn_at_any_byte_leaves_the_old_or_the_new_record(void **state)
         close(fd);
         off_t offset = memcmp(before, after, 4096) != 0 ? 0 : 4096;
         for (size_t bytes = 0; bytes <= 4096; bytes++) {
-            tear(world, "slots/tiny.bin", before, sizeof(before),
-                 after + offset, bytes, offset);
+            tear(world, "slots/tiny.bin", before, sizeof(before), after + offset, bytes, offset);
             struct flo_slots slots = read_slots(world);
             struct flo_digest serves = flo_slots_serving(&slots);
             struct flo_digest old = digest_of(round);
             /* before: the candidate `round` on trial; after: committed. */
             assert_true(flo_digest_equal(&serves, &old));
-            assert_int_equal(slots.phase, slots.tries_left == 3
-                                              ? FLO_SLOT_TRIAL
-                                              : FLO_SLOT_IDLE);
+            assert_int_equal(slots.phase, slots.tries_left == 3 ? FLO_SLOT_TRIAL : FLO_SLOT_IDLE);
             if (bytes == 4096) {
                 assert_int_equal(slots.phase, FLO_SLOT_IDLE);
             }
@@ -242,15 +230,13 @@ static void a_record_that_was_not_synced_is_written_there_again(void **state)
     slots.current = digest_of(3);
     passing_syncs = 1; /* that of what was there before */
     failing_syncs = 1;
-    assert_int_equal(flo_store_slots_write(world->store, &slots, &world->err),
-                     FLO_E_IO_WRITE);
+    assert_int_equal(flo_store_slots_write(world->store, &slots, &world->err), FLO_E_IO_WRITE);
 
     struct flo_slots read = read_slots(world);
     struct flo_digest want = digest_of(2);
     assert_true(flo_digest_equal(&read.current, &want));
 
-    assert_int_equal(flo_store_slots_write(world->store, &slots, &world->err),
-                     0);
+    assert_int_equal(flo_store_slots_write(world->store, &slots, &world->err), 0);
     assert_int_equal(pread(fd, after, sizeof(after), 0), sizeof(after));
     close(fd);
     assert_memory_equal(before + 4096, after + 4096, 4096);
@@ -298,9 +284,8 @@ static void two_damaged_records_are_reported_and_healed_by_a_write(void **state)
     assert_int_equal(pwrite(fd, "?", 1, 4096 + 100), 1);
     close(fd);
 
-    assert_int_equal(
-        flo_store_slots_read(world->store, "tiny", &slots, &world->err),
-        FLO_E_STATE_SLOT);
+    assert_int_equal(flo_store_slots_read(world->store, "tiny", &slots, &world->err),
+                     FLO_E_STATE_SLOT);
     assert_int_equal(slots.generation, 0);
     assert_int_equal(slots.phase, FLO_SLOT_IDLE);
 
@@ -322,15 +307,13 @@ static void a_file_of_any_length_of_garbage_is_reported(void **state)
         int fd = open_file(world, "slots/tiny.bin", O_RDWR | O_CREAT | O_TRUNC);
         assert_int_equal(pwrite(fd, garbage, bytes, 0), bytes);
         close(fd);
-        assert_int_equal(
-            flo_store_slots_read(world->store, "tiny", &slots, &world->err),
-            bytes == 0 ? 0 : FLO_E_STATE_SLOT);
+        assert_int_equal(flo_store_slots_read(world->store, "tiny", &slots, &world->err),
+                         bytes == 0 ? 0 : FLO_E_STATE_SLOT);
         assert_int_equal(slots.generation, 0);
     }
 }
 
-static void
-the_device_record_survives_a_write_torn_at_any_sector_and_byte(void **state)
+static void the_device_record_survives_a_write_torn_at_any_sector_and_byte(void **state)
 {
     struct world *world = *state;
     struct flo_device device = {.epoch = 1};
@@ -344,20 +327,17 @@ the_device_record_survives_a_write_torn_at_any_sector_and_byte(void **state)
     int fd = open_file(world, "slots/_device.bin", O_RDWR);
     assert_int_equal(pread(fd, before, sizeof(before), 0), sizeof(before));
     device.epoch = 3;
-    snprintf(device.pauses[0].rollout, sizeof(device.pauses[0].rollout),
-             "r-0001");
+    snprintf(device.pauses[0].rollout, sizeof(device.pauses[0].rollout), "r-0001");
     device.pauses[0].said = FLO_ROLLOUT_PAUSED_BY_ORDER;
     assert_int_equal(flo_store_device_write(world->store, &device, NULL), 0);
     assert_int_equal(pread(fd, after, sizeof(after), 0), sizeof(after));
     off_t offset = memcmp(before, after, 4096) != 0 ? 0 : 4096;
 
     for (size_t bytes = 0; bytes <= 4096; bytes += bytes < 64 ? 1 : 61) {
-        tear(world, "slots/_device.bin", before, sizeof(before), after + offset,
-             bytes, offset);
+        tear(world, "slots/_device.bin", before, sizeof(before), after + offset, bytes, offset);
         assert_int_equal(flo_store_device_read(world->store, &again, NULL), 0);
         assert_true(again.epoch == 2 || again.epoch == 3);
-        assert_int_equal(flo_device_rollout(&again, "r-0001", 0) ==
-                             FLO_ROLLOUT_PAUSED_BY_ORDER,
+        assert_int_equal(flo_device_rollout(&again, "r-0001", 0) == FLO_ROLLOUT_PAUSED_BY_ORDER,
                          again.epoch == 3);
     }
     /* Sectors reach the flash in any order. */
@@ -383,8 +363,7 @@ static void a_second_holder_is_told_the_pid_of_the_first(void **state)
     struct flo_err err = {0};
     char pid[32];
 
-    assert_int_equal(flo_store_open(world->dir, true, &second, &err),
-                     FLO_E_STATE_LOCKED);
+    assert_int_equal(flo_store_open(world->dir, true, &second, &err), FLO_E_STATE_LOCKED);
     snprintf(pid, sizeof(pid), "process %ld", (long)getpid());
     assert_non_null(strstr(err.what, pid));
 
@@ -392,10 +371,8 @@ static void a_second_holder_is_told_the_pid_of_the_first(void **state)
     struct flo_slots slots = {.model = "tiny"};
     struct flo_device device = {0};
     assert_int_equal(flo_store_slots_write(second, &slots, &err), FLO_E_STATE);
-    assert_int_equal(flo_store_device_write(second, &device, &err),
-                     FLO_E_STATE);
-    assert_int_equal(flo_store_collect(second, NULL, 0, NULL, &err),
-                     FLO_E_STATE);
+    assert_int_equal(flo_store_device_write(second, &device, &err), FLO_E_STATE);
+    assert_int_equal(flo_store_collect(second, NULL, 0, NULL, &err), FLO_E_STATE);
     flo_store_close(second);
 }
 
@@ -406,8 +383,7 @@ static void a_folder_that_others_may_enter_is_refused(void **state)
     struct flo_err err = {0};
 
     assert_int_equal(chmod(world->dir, 0750), 0);
-    assert_int_equal(flo_store_open(world->dir, false, &second, &err),
-                     FLO_E_CFG_PERM);
+    assert_int_equal(flo_store_open(world->dir, false, &second, &err), FLO_E_CFG_PERM);
     assert_int_equal(chmod(world->dir, 0700), 0);
 }
 
@@ -427,8 +403,7 @@ int openat(int dir, const char *path, int flags, ...) /* before the libc's */
     return (int)syscall(SYS_openat, dir, path, flags, mode);
 }
 
-static void
-a_file_system_without_nameless_files_is_refused_at_open(void **state)
+static void a_file_system_without_nameless_files_is_refused_at_open(void **state)
 {
     struct world *world = *state;
     static const struct {
@@ -468,28 +443,23 @@ static void a_planted_symbolic_link_is_refused(void **state)
     world_path(world, name, path);
     assert_int_equal(symlink("/etc/passwd", path), 0);
     assert_false(flo_store_blob_has(world->store, &digest, 0));
-    assert_int_equal(
-        flo_store_blob_open(world->store, &digest, &fd, NULL, &err),
-        FLO_E_IO_SYMLINK);
+    assert_int_equal(flo_store_blob_open(world->store, &digest, &fd, NULL, &err), FLO_E_IO_SYMLINK);
 
     world_path(world, "slots/tiny.bin", path);
     assert_int_equal(symlink("/etc/passwd", path), 0);
     struct flo_slots slots;
-    assert_int_equal(flo_store_slots_read(world->store, "tiny", &slots, &err),
-                     FLO_E_IO_SYMLINK);
+    assert_int_equal(flo_store_slots_read(world->store, "tiny", &slots, &err), FLO_E_IO_SYMLINK);
 
     flo_store_close(world->store);
     world->store = NULL;
     world_path(world, "blobs", path);
     assert_int_equal(remove_tree(path), 0);
     assert_int_equal(symlink("/tmp", path), 0);
-    assert_int_equal(flo_store_open(world->dir, true, &second, &err),
-                     FLO_E_IO_SYMLINK);
+    assert_int_equal(flo_store_open(world->dir, true, &second, &err), FLO_E_IO_SYMLINK);
     assert_int_equal(unlink(path), 0);
 }
 
-#define with_store(test)                                                       \
-    cmocka_unit_test_setup_teardown(test, world_set_up, world_tear_down)
+#define with_store(test) cmocka_unit_test_setup_teardown(test, world_set_up, world_tear_down)
 
 int main(void)
 {
@@ -502,8 +472,7 @@ int main(void)
         with_store(a_record_that_was_not_synced_is_written_there_again),
         with_store(two_damaged_records_are_reported_and_healed_by_a_write),
         with_store(a_file_of_any_length_of_garbage_is_reported),
-        with_store(
-            the_device_record_survives_a_write_torn_at_any_sector_and_byte),
+        with_store(the_device_record_survives_a_write_torn_at_any_sector_and_byte),
         with_store(a_second_holder_is_told_the_pid_of_the_first),
         with_store(a_folder_that_others_may_enter_is_refused),
         with_store(a_file_system_without_nameless_files_is_refused_at_open),

@@ -35,17 +35,13 @@ static void a_blob_has_its_name_only_when_published(void **state)
     assert_int_equal(flo_fd_write_all(fd, "hello", 5, NULL), 0);
     assert_false(flo_store_blob_has(world->store, &digest, 0));
 
-    assert_int_equal(flo_store_blob_publish(world->store, fd, &digest, NULL),
-                     0);
-    assert_int_equal(flo_store_blob_publish(world->store, fd, &digest, NULL),
-                     0);
+    assert_int_equal(flo_store_blob_publish(world->store, fd, &digest, NULL), 0);
+    assert_int_equal(flo_store_blob_publish(world->store, fd, &digest, NULL), 0);
     close(fd);
 
     assert_true(flo_store_blob_has(world->store, &digest, 5));
     assert_false(flo_store_blob_has(world->store, &digest, 6));
-    assert_int_equal(
-        flo_store_blob_open_verified(world->store, &digest, &fd, &bytes, NULL),
-        0);
+    assert_int_equal(flo_store_blob_open_verified(world->store, &digest, &fd, &bytes, NULL), 0);
     assert_int_equal(bytes, 5);
     assert_int_equal(flo_fd_pread_all(fd, text, 5, 0, NULL), 0);
     assert_string_equal(text, "hello");
@@ -62,8 +58,7 @@ static void a_rotten_blob_is_put_aside_as_it_is(void **state)
     struct stat facts;
     int fd = -1;
 
-    assert_int_equal(
-        flo_store_blob_put(world->store, "hello", 5, &digest, &err), 0);
+    assert_int_equal(flo_store_blob_put(world->store, "hello", 5, &digest, &err), 0);
     flo_hex_encode(digest.bytes, 32, name + strlen(name));
     world_path(world, name, path);
     assert_int_equal(chmod(path, 0600), 0);
@@ -72,18 +67,16 @@ static void a_rotten_blob_is_put_aside_as_it_is(void **state)
     assert_int_equal(fchmod(fd, 0400), 0);
     close(fd);
 
-    assert_int_equal(
-        flo_store_blob_open_verified(world->store, &digest, &fd, NULL, &err),
-        FLO_E_TARGET_HASH);
+    assert_int_equal(flo_store_blob_open_verified(world->store, &digest, &fd, NULL, &err),
+                     FLO_E_TARGET_HASH);
 
     assert_false(flo_store_blob_has(world->store, &digest, 0));
     strcat(name, ".rotten");
     world_path(world, name, path);
     assert_int_equal(stat(path, &facts), 0);
     assert_int_equal(facts.st_mode & 07777, 0400);
-    assert_int_equal(
-        flo_store_blob_open(world->store, &digest, &fd, NULL, &err),
-        FLO_E_BLOB_ABSENT);
+    assert_int_equal(flo_store_blob_open(world->store, &digest, &fd, NULL, &err),
+                     FLO_E_BLOB_ABSENT);
 }
 
 static void more_than_the_disk_has_is_refused_with_numbers(void **state)
@@ -98,17 +91,15 @@ static void more_than_the_disk_has_is_refused_with_numbers(void **state)
     assert_non_null(strstr(err.what, "1125899906842624 bytes needed"));
 }
 
-static struct flo_digest put_release_of(struct world *world, const char *model,
-                                        const char *version, uint64_t number,
-                                        const char *content,
+static struct flo_digest put_release_of(struct world *world, const char *model, const char *version,
+                                        uint64_t number, const char *content,
                                         struct flo_digest *file)
 {
     return put_stepped_of(world, model, version, number, content, file, NULL);
 }
 
-static struct flo_digest put_release(struct world *world, const char *version,
-                                     uint64_t number, const char *content,
-                                     struct flo_digest *file)
+static struct flo_digest put_release(struct world *world, const char *version, uint64_t number,
+                                     const char *content, struct flo_digest *file)
 {
     return put_release_of(world, "tiny", version, number, content, file);
 }
@@ -132,12 +123,10 @@ static void collection_keeps_downloads_under_way(void **state)
 
     close(open_file(world, "partial/x.part", O_RDWR | O_CREAT));
 
-    assert_int_equal(flo_store_collect(world->store, NULL, 0, &collected, NULL),
-                     0);
+    assert_int_equal(flo_store_collect(world->store, NULL, 0, &collected, NULL), 0);
 
     assert_int_equal(collected.files, 0);
-    assert_int_equal(fstatat(world->store->dir_fd, "partial/x.part", &st, 0),
-                     0);
+    assert_int_equal(fstatat(world->store->dir_fd, "partial/x.part", &st, 0), 0);
 }
 
 /* Models that cannot be listed are not models that are not there: descriptors,
@@ -173,12 +162,10 @@ static void collection_keeps_what_slots_and_baseline_name(void **state)
     struct flo_digest documents[5];
     struct flo_collected collected = {0};
     const char *const contents[5] = {"one", "two", "three", "four", "five"};
-    const char *const versions[5] = {"1.0.0", "2.0.0", "3.0.0", "4.0.0",
-                                     "5.0.0"};
+    const char *const versions[5] = {"1.0.0", "2.0.0", "3.0.0", "4.0.0", "5.0.0"};
 
     for (size_t i = 0; i < 5; i++) {
-        documents[i] =
-            put_release(world, versions[i], i + 1, contents[i], &files[i]);
+        documents[i] = put_release(world, versions[i], i + 1, contents[i], &files[i]);
     }
     struct flo_slots slots = {.model = "tiny", .phase = FLO_SLOT_STAGED};
     slots.current = documents[1];
@@ -188,9 +175,7 @@ static void collection_keeps_what_slots_and_baseline_name(void **state)
     int fd = -1;
     keep_prefix(world, &documents[0]);
 
-    assert_int_equal(flo_store_collect(world->store, &documents[3], 1,
-                                       &collected, &world->err),
-                     0);
+    assert_int_equal(flo_store_collect(world->store, &documents[3], 1, &collected, &world->err), 0);
 
     for (size_t i = 0; i < 4; i++) {
         assert_true(flo_store_blob_has(world->store, &documents[i], 0));
@@ -199,13 +184,10 @@ static void collection_keeps_what_slots_and_baseline_name(void **state)
     assert_false(flo_store_blob_has(world->store, &documents[4], 0));
     assert_false(flo_store_blob_has(world->store, &files[4], 0));
     struct flo_buf envelope = {0};
-    assert_int_equal(
-        flo_store_envelope_load(world->store, &documents[3], &envelope, NULL),
-        0);
+    assert_int_equal(flo_store_envelope_load(world->store, &documents[3], &envelope, NULL), 0);
     flo_buf_deinit(&envelope);
-    assert_int_equal(
-        flo_store_envelope_load(world->store, &documents[4], &envelope, NULL),
-        FLO_E_BLOB_ABSENT);
+    assert_int_equal(flo_store_envelope_load(world->store, &documents[4], &envelope, NULL),
+                     FLO_E_BLOB_ABSENT);
     assert_int_equal(collected.files, 3); /* body, envelope, file */
     assert_true(flo_store_prefix_has(world->store, &documents[0]));
 
@@ -215,8 +197,7 @@ static void collection_keeps_what_slots_and_baseline_name(void **state)
     slots.phase = FLO_SLOT_TRIAL;
     assert_int_equal(flo_slots_commit(&slots, NULL), 0);
     assert_int_equal(flo_store_slots_write(world->store, &slots, NULL), 0);
-    assert_int_equal(flo_store_collect(world->store, NULL, 0, &collected, NULL),
-                     0);
+    assert_int_equal(flo_store_collect(world->store, NULL, 0, &collected, NULL), 0);
     assert_false(flo_store_blob_has(world->store, &files[0], 0));
     assert_false(flo_store_blob_has(world->store, &files[3], 0));
     assert_false(flo_store_prefix_has(world->store, &documents[0]));
@@ -246,33 +227,27 @@ static void a_step_stays_while_its_release_is_on_its_way(void **state)
     struct flo_digest file, step;
     struct flo_slots slots = {.model = "tiny"};
 
-    assert_int_equal(
-        flo_store_blob_put(world->store, "two", 3, &step, &world->err), 0);
+    assert_int_equal(flo_store_blob_put(world->store, "two", 3, &step, &world->err), 0);
     slots.current = put_release(world, "1.0.0", 1, "one", &file);
-    slots.stated.target =
-        put_stepped_of(world, "tiny", "3.0.0", 3, "three", &file, &step);
+    slots.stated.target = put_stepped_of(world, "tiny", "3.0.0", 3, "three", &file, &step);
     slots.stated.number = 7;
     slots.stated.outcome = FLO_STATED_OPEN;
     assert_int_equal(flo_store_slots_write(world->store, &slots, NULL), 0);
-    assert_int_equal(
-        flo_store_collect(world->store, NULL, 0, NULL, &world->err), 0);
+    assert_int_equal(flo_store_collect(world->store, NULL, 0, NULL, &world->err), 0);
     assert_true(flo_store_blob_has(world->store, &step, 0));
 
     flo_store_keep_steps(world->store, false); /* the disk is full */
-    assert_int_equal(
-        flo_store_collect(world->store, NULL, 0, NULL, &world->err), 0);
+    assert_int_equal(flo_store_collect(world->store, NULL, 0, NULL, &world->err), 0);
     assert_false(flo_store_blob_has(world->store, &step, 0));
     assert_true(flo_store_blob_has(world->store, &file, 0));
     flo_store_keep_steps(world->store, true);
-    assert_int_equal(
-        flo_store_blob_put(world->store, "two", 3, &step, &world->err), 0);
+    assert_int_equal(flo_store_blob_put(world->store, "two", 3, &step, &world->err), 0);
 
     slots.previous = slots.current;
     slots.current = slots.stated.target;
     slots.stated.outcome = FLO_STATED_DONE;
     assert_int_equal(flo_store_slots_write(world->store, &slots, NULL), 0);
-    assert_int_equal(
-        flo_store_collect(world->store, NULL, 0, NULL, &world->err), 0);
+    assert_int_equal(flo_store_collect(world->store, NULL, 0, NULL, &world->err), 0);
     assert_false(flo_store_blob_has(world->store, &step, 0));
     assert_true(flo_store_blob_has(world->store, &file, 0));
 }
@@ -287,8 +262,7 @@ static void a_document_that_rotted_or_grew_is_not_loaded(void **state)
     struct flo_digest id = put_release(world, "1.0.0", 1, "one", &file);
 
     flo_store_blob_name(&id, name + strlen(name));
-    assert_int_equal(
-        flo_store_release_load(world->store, &id, &release, &world->err), 0);
+    assert_int_equal(flo_store_release_load(world->store, &id, &release, &world->err), 0);
     flo_release_deinit(&release);
 
     assert_int_equal(fchmodat(world->store->dir_fd, name, 0600, 0), 0);
@@ -299,14 +273,12 @@ static void a_document_that_rotted_or_grew_is_not_loaded(void **state)
     text[bytes] = '\0';
     char *version = strstr(text, "1.0.0");
     assert_int_equal(pwrite(fd, "1.0.1", 5, version - text), 5);
-    assert_int_equal(
-        flo_store_release_load(world->store, &id, &release, &world->err),
-        FLO_E_TARGET_HASH);
+    assert_int_equal(flo_store_release_load(world->store, &id, &release, &world->err),
+                     FLO_E_TARGET_HASH);
 
     assert_int_equal(ftruncate(fd, FLO_RELEASE_BYTES_MAX + 1), 0);
-    assert_int_equal(
-        flo_store_release_load(world->store, &id, &release, &world->err),
-        FLO_E_META_TOO_LARGE);
+    assert_int_equal(flo_store_release_load(world->store, &id, &release, &world->err),
+                     FLO_E_META_TOO_LARGE);
     close(fd);
 }
 
@@ -340,8 +312,7 @@ static void a_damaged_record_keeps_what_it_may_name_and_no_more(void **state)
     assert_int_equal(unlinkat(world->store->dir_fd, name, 0), 0);
     blob_lose(world->store, &ids[1]);
 
-    assert_int_equal(
-        flo_store_collect(world->store, NULL, 0, &collected, &world->err), 0);
+    assert_int_equal(flo_store_collect(world->store, NULL, 0, &collected, &world->err), 0);
 
     assert_int_equal(collected.files, 3); /* of `third`: body, envelope, file */
     for (size_t i = 0; i < 3; i++) {
@@ -351,8 +322,7 @@ static void a_damaged_record_keeps_what_it_may_name_and_no_more(void **state)
     assert_false(flo_store_blob_has(world->store, &files[3], 0));
 }
 
-static void
-nothing_goes_where_a_damaged_record_may_name_what_nobody_reads(void **state)
+static void nothing_goes_where_a_damaged_record_may_name_what_nobody_reads(void **state)
 {
     struct world *world = *state;
     struct flo_digest files[2];
@@ -366,8 +336,7 @@ nothing_goes_where_a_damaged_record_may_name_what_nobody_reads(void **state)
     assert_int_equal(unlinkat(world->store->dir_fd, name, 0), 0);
     close(open_file(world, name, O_RDWR | O_CREAT)); /* empty */
 
-    assert_true(flo_store_collect(world->store, NULL, 0, NULL, &world->err) <
-                0);
+    assert_true(flo_store_collect(world->store, NULL, 0, NULL, &world->err) < 0);
     assert_non_null(strstr(world->err.what, "record of tiny"));
     assert_true(flo_store_blob_has(world->store, &files[0], 0));
     assert_true(flo_store_blob_has(world->store, &files[1], 0));
@@ -384,19 +353,16 @@ static void one_body_in_two_envelopes_is_kept_once(void **state)
     char body[4096];
     uint64_t bytes = 0;
 
-    assert_int_equal(flo_store_blob_open(world->store, &id, &fd, &bytes, NULL),
-                     0);
+    assert_int_equal(flo_store_blob_open(world->store, &id, &fd, &bytes, NULL), 0);
     assert_true(bytes < sizeof(body));
     assert_int_equal(flo_fd_pread_all(fd, body, bytes, 0, NULL), 0);
     close(fd);
     struct flo_release_document document = {"another", 7, body, bytes};
-    assert_int_equal(
-        flo_store_release_put(world->store, &document, &world->err), 0);
+    assert_int_equal(flo_store_release_put(world->store, &document, &world->err), 0);
     flo_sha256(body, bytes, &again);
 
     assert_memory_equal(&again, &id, sizeof(id));
-    assert_int_equal(flo_store_envelope_load(world->store, &id, &here, NULL),
-                     0);
+    assert_int_equal(flo_store_envelope_load(world->store, &id, &here, NULL), 0);
     assert_int_equal(here.bytes, 7);
     assert_memory_equal(here.data, "another", 7);
     flo_buf_deinit(&here);
@@ -416,16 +382,14 @@ static void a_lost_record_is_recovered_from_whole_releases(void **state)
     blob_lose(world->store, &files[1]);
     blob_lose(world->store, &files[3]);
 
-    assert_int_equal(
-        flo_store_slots_recover(world->store, "tiny", &slots, &world->err), 0);
+    assert_int_equal(flo_store_slots_recover(world->store, "tiny", &slots, &world->err), 0);
 
     assert_int_equal(slots.floor, 3);
     assert_int_equal(slots.current_number, 3);
     assert_memory_equal(&slots.current, &documents[2], 32);
     assert_memory_equal(&slots.previous, &documents[0], 32);
-    assert_int_equal(
-        flo_store_slots_recover(world->store, "other", &slots, &world->err),
-        FLO_E_ABSENT);
+    assert_int_equal(flo_store_slots_recover(world->store, "other", &slots, &world->err),
+                     FLO_E_ABSENT);
 }
 
 static void models_are_listed_in_order(void **state)
@@ -443,19 +407,16 @@ static void models_are_listed_in_order(void **state)
     }
 
     size_t count = 0;
-    assert_int_equal(flo_store_models(world->store, models, 4, &count, NULL),
-                     0);
+    assert_int_equal(flo_store_models(world->store, models, 4, &count, NULL), 0);
     assert_int_equal(count, 3);
     assert_string_equal(models[0], "a");
     assert_string_equal(models[1], "b");
     assert_string_equal(models[2], "c");
     struct flo_slots slots;
-    assert_int_equal(flo_store_slots_read(world->store, "../x", &slots, NULL),
-                     FLO_E_META_NAME);
+    assert_int_equal(flo_store_slots_read(world->store, "../x", &slots, NULL), FLO_E_META_NAME);
 }
 
-#define with_store(test)                                                       \
-    cmocka_unit_test_setup_teardown(test, world_set_up, world_tear_down)
+#define with_store(test) cmocka_unit_test_setup_teardown(test, world_set_up, world_tear_down)
 
 int main(void)
 {
@@ -469,8 +430,7 @@ int main(void)
         with_store(a_step_stays_while_its_release_is_on_its_way),
         with_store(a_document_that_rotted_or_grew_is_not_loaded),
         with_store(a_damaged_record_keeps_what_it_may_name_and_no_more),
-        with_store(
-            nothing_goes_where_a_damaged_record_may_name_what_nobody_reads),
+        with_store(nothing_goes_where_a_damaged_record_may_name_what_nobody_reads),
         with_store(a_lost_record_is_recovered_from_whole_releases),
         with_store(one_body_in_two_envelopes_is_kept_once),
         with_store(models_are_listed_in_order),

@@ -37,8 +37,7 @@ static int tear_down(void **state)
 
 static void set(const char *model, const struct flo_digest *release)
 {
-    assert_int_equal(flo_store_link_set(store, model, "gate", release, &err),
-                     0);
+    assert_int_equal(flo_store_link_set(store, model, "gate", release, &err), 0);
 }
 
 static void done(const char *model)
@@ -51,16 +50,13 @@ static void look(const char *model)
     assert_int_equal(flo_store_link_get(store, model, &seen, &err), 0);
 }
 
-static void assert_seen(const struct flo_digest *release,
-                        const struct flo_digest *hooked)
+static void assert_seen(const struct flo_digest *release, const struct flo_digest *hooked)
 {
     static const struct flo_digest none;
 
     assert_int_equal(seen.has_link, release != NULL);
-    assert_memory_equal(&seen.release, release != NULL ? release : &none,
-                        sizeof(none));
-    assert_memory_equal(&seen.hooked, hooked != NULL ? hooked : &none,
-                        sizeof(none));
+    assert_memory_equal(&seen.release, release != NULL ? release : &none, sizeof(none));
+    assert_memory_equal(&seen.hooked, hooked != NULL ? hooked : &none, sizeof(none));
 }
 
 static void no_link_is_no_error(void **state)
@@ -71,8 +67,7 @@ static void no_link_is_no_error(void **state)
     assert_false(seen.has_mark);
 }
 
-static void
-a_link_names_the_tree_and_its_hook_is_pending_until_done(void **state)
+static void a_link_names_the_tree_and_its_hook_is_pending_until_done(void **state)
 {
     char path[128], target[128];
 
@@ -92,8 +87,7 @@ a_link_names_the_tree_and_its_hook_is_pending_until_done(void **state)
     assert_memory_equal(target, "../trees/sha256-01", 18);
 }
 
-static void
-another_link_makes_the_hook_pending_and_so_does_the_way_back(void **state)
+static void another_link_makes_the_hook_pending_and_so_does_the_way_back(void **state)
 {
     (void)state;
     set("gate", &one);
@@ -156,20 +150,16 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(no_link_is_no_error, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_link_names_the_tree_and_its_hook_is_pending_until_done,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(
-            a_link_names_the_tree_and_its_hook_is_pending_until_done, set_up,
-            tear_down),
-        cmocka_unit_test_setup_teardown(
-            another_link_makes_the_hook_pending_and_so_does_the_way_back,
-            set_up, tear_down),
-        cmocka_unit_test_setup_teardown(
-            a_removed_link_keeps_its_mark_until_the_hook_ran, set_up,
-            tear_down),
-        cmocka_unit_test_setup_teardown(
-            all_models_with_a_link_or_a_mark_are_listed_once, set_up,
-            tear_down),
-        cmocka_unit_test_setup_teardown(
-            what_is_no_link_of_ours_names_no_release, set_up, tear_down),
+            another_link_makes_the_hook_pending_and_so_does_the_way_back, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_removed_link_keeps_its_mark_until_the_hook_ran, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(all_models_with_a_link_or_a_mark_are_listed_once, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(what_is_no_link_of_ours_names_no_release, set_up,
+                                        tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

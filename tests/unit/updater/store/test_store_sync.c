@@ -51,13 +51,9 @@ static void a_blob_that_is_found_has_a_durable_name(void **state)
     struct flo_digest digest;
     const char text[] = "a document";
 
-    assert_int_equal(flo_store_blob_put(world->store, text, sizeof(text),
-                                        &digest, &world->err),
-                     0);
+    assert_int_equal(flo_store_blob_put(world->store, text, sizeof(text), &digest, &world->err), 0);
     synced[0] = '\0';
-    assert_int_equal(flo_store_blob_put(world->store, text, sizeof(text),
-                                        &digest, &world->err),
-                     0);
+    assert_int_equal(flo_store_blob_put(world->store, text, sizeof(text), &digest, &world->err), 0);
 
     assert_string_equal(synced, " blobs");
 }
@@ -69,8 +65,7 @@ static void bytes_are_synced_before_they_get_a_name(void **state)
     struct flo_digest digest;
 
     synced[0] = '\0';
-    assert_int_equal(
-        flo_store_blob_put(world->store, "new", 3, &digest, &world->err), 0);
+    assert_int_equal(flo_store_blob_put(world->store, "new", 3, &digest, &world->err), 0);
     assert_non_null(strstr(synced, " (deleted) blobs")); /* no name yet */
 
     flo_sha256("part", 4, &digest);
@@ -78,8 +73,7 @@ static void bytes_are_synced_before_they_get_a_name(void **state)
     int fd = openat(world->store->partial_fd, name, O_CREAT | O_RDWR, 0600);
     assert_int_equal(write(fd, "part", 4), 4);
     synced[0] = '\0';
-    assert_int_equal(
-        flo_store_part_publish(world->store, fd, &digest, &world->err), 0);
+    assert_int_equal(flo_store_part_publish(world->store, fd, &digest, &world->err), 0);
     close(fd);
     snprintf(expected, sizeof(expected), " %s blobs partial", name);
     assert_string_equal(synced, expected);
@@ -87,8 +81,7 @@ static void bytes_are_synced_before_they_get_a_name(void **state)
 
 /* An envelope that is here may be of a run that was cut.  Its name is synced
  * with that of the variant, before a record can name the release. */
-static void
-a_release_that_is_found_has_durable_names_when_it_is_chosen(void **state)
+static void a_release_that_is_found_has_durable_names_when_it_is_chosen(void **state)
 {
     struct world *world = *state;
     struct flo_release_document document = {"an envelope", 11, "a body", 6};
@@ -96,15 +89,11 @@ a_release_that_is_found_has_durable_names_when_it_is_chosen(void **state)
     struct flo_digest id;
 
     flo_sha256("a body", 6, &id);
-    assert_int_equal(
-        flo_store_release_put(world->store, &document, &world->err), 0);
+    assert_int_equal(flo_store_release_put(world->store, &document, &world->err), 0);
     synced[0] = '\0';
-    assert_int_equal(
-        flo_store_release_put(world->store, &document, &world->err), 0);
+    assert_int_equal(flo_store_release_put(world->store, &document, &world->err), 0);
     assert_string_equal(synced, " blobs");
-    assert_int_equal(
-        flo_store_variant_keep(world->store, &id, &variant, NULL, &world->err),
-        0);
+    assert_int_equal(flo_store_variant_keep(world->store, &id, &variant, NULL, &world->err), 0);
 
     const char *last = strrchr(synced, ' ');
     assert_string_equal(last, " releases");
@@ -117,12 +106,10 @@ static void a_record_is_synced_before_and_behind_its_write(void **state)
     struct world *world = *state;
     struct flo_slots slots = {.model = "tiny", .current = digest_of(1)};
 
-    assert_int_equal(flo_store_slots_write(world->store, &slots, &world->err),
-                     0);
+    assert_int_equal(flo_store_slots_write(world->store, &slots, &world->err), 0);
     assert_non_null(strstr(synced, " tiny.bin.new slots"));
     synced[0] = '\0';
-    assert_int_equal(flo_store_slots_write(world->store, &slots, &world->err),
-                     0);
+    assert_int_equal(flo_store_slots_write(world->store, &slots, &world->err), 0);
 
     assert_string_equal(synced, " tiny.bin tiny.bin");
 }
@@ -149,8 +136,7 @@ static void folders_that_are_made_are_synced_into_their_parents(void **state)
     flo_store_close(other);
 }
 
-#define with_world(test)                                                       \
-    cmocka_unit_test_setup_teardown(test, world_set_up, world_tear_down)
+#define with_world(test) cmocka_unit_test_setup_teardown(test, world_set_up, world_tear_down)
 
 int main(void)
 {

@@ -21,8 +21,7 @@ static struct flo_release *release;
 static struct flo_err err;
 static const struct flo_digest id = {{7}};
 
-static void put_blob(struct flo_release_file *file, const char *name,
-                     const char *text)
+static void put_blob(struct flo_release_file *file, const char *name, const char *text)
 {
     char path[200], hex[FLO_DIGEST_TEXT];
 
@@ -63,8 +62,7 @@ static int open_tree(void)
 {
     int fd = -1;
     memset(&err, 0, sizeof(err));
-    if (flo_store_tree_open(store, &id, release, &release->variants[0], &fd,
-                            &err) < 0) {
+    if (flo_store_tree_open(store, &id, release, &release->variants[0], &fd, &err) < 0) {
         return -1;
     }
     return fd;
@@ -162,18 +160,13 @@ static void a_tree_goes_with_its_release(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(
-            a_tree_has_the_variants_files_under_their_names, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_tree_that_is_not_whole_is_made_again,
-                                        set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_tree_that_was_begun_is_begun_again,
-                                        set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_repaired_blob_comes_into_its_tree,
-                                        set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_file_that_is_not_here_is_named,
-                                        set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_tree_goes_with_its_release, set_up,
+        cmocka_unit_test_setup_teardown(a_tree_has_the_variants_files_under_their_names, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(a_tree_that_is_not_whole_is_made_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_tree_that_was_begun_is_begun_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_repaired_blob_comes_into_its_tree, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_file_that_is_not_here_is_named, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_tree_goes_with_its_release, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -57,11 +57,9 @@ static void put_envelope(const struct old *old, unsigned number)
     char *data = NULL;
     size_t bytes;
 
-    snprintf(path, sizeof(path), "tests/golden/records/release-%u.json",
-             number);
+    snprintf(path, sizeof(path), "tests/golden/records/release-%u.json", number);
     assert_int_equal(flo_file_read(path, 1 << 20, &data, &bytes, NULL), 0);
-    assert_int_equal(flo_store_blob_put(old->store, data, bytes, &digest, NULL),
-                     0);
+    assert_int_equal(flo_store_blob_put(old->store, data, bytes, &digest, NULL), 0);
     free(data);
 }
 
@@ -106,15 +104,14 @@ static struct flo_slots slots_of(struct old *old)
 {
     struct flo_slots slots;
 
-    assert_int_equal(
-        flo_store_slots_read(old->store, "tiny", &slots, &old->err), 0);
+    assert_int_equal(flo_store_slots_read(old->store, "tiny", &slots, &old->err), 0);
     return slots;
 }
 
-#define assert_is(digest, number)                                              \
-    do {                                                                       \
-        struct flo_digest want = id_of(number);                                \
-        assert_memory_equal(&(digest), &want, sizeof(want));                   \
+#define assert_is(digest, number)                                                                  \
+    do {                                                                                           \
+        struct flo_digest want = id_of(number);                                                    \
+        assert_memory_equal(&(digest), &want, sizeof(want));                                       \
     } while (0)
 
 static void assert_upgraded(struct old *old)
@@ -140,9 +137,7 @@ static void assert_upgraded(struct old *old)
     assert_int_equal(slots.stated.number, 0);
     assert_int_equal(slots.denial_count, 1);
     assert_int_equal(flo_slots_denial(&slots, &first, 0), FLO_DENIAL_ORDERED);
-    assert_int_equal(
-        flo_store_envelope_load(old->store, &slots.current, &envelope, NULL),
-        0);
+    assert_int_equal(flo_store_envelope_load(old->store, &slots.current, &envelope, NULL), 0);
     flo_buf_deinit(&envelope);
     assert_int_equal(flo_store_device_read(old->store, &device, NULL), 0);
     assert_int_equal(device.epoch, 1);
@@ -210,8 +205,7 @@ static void envelopes_of_an_upgrade_that_was_cut_are_synced(void **state)
     assert_int_equal(watched_syncs, 3);
 }
 
-static void
-without_the_current_document_the_record_waits_for_recovery(void **state)
+static void without_the_current_document_the_record_waits_for_recovery(void **state)
 {
     struct old *old = *state;
     struct flo_slots slots;
@@ -220,9 +214,7 @@ without_the_current_document_the_record_waits_for_recovery(void **state)
     put_envelope(old, 1);
     assert_int_equal(flo_store_upgrade(old->store, &old->err), 0);
     flo_log_level_set(FLO_LOG_INFO);
-    assert_int_equal(
-        flo_store_slots_read(old->store, "tiny", &slots, &old->err),
-        FLO_E_STATE_SLOT);
+    assert_int_equal(flo_store_slots_read(old->store, "tiny", &slots, &old->err), FLO_E_STATE_SLOT);
 }
 
 static void a_candidate_whose_document_is_gone_is_forgotten(void **state)
@@ -244,17 +236,14 @@ static void a_candidate_whose_document_is_gone_is_forgotten(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(what_format_1_said_is_said_by_format_2,
-                                        set_up, tear_down),
-        cmocka_unit_test_setup_teardown(an_upgrade_that_was_cut_goes_on, set_up,
+        cmocka_unit_test_setup_teardown(what_format_1_said_is_said_by_format_2, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_upgrade_that_was_cut_goes_on, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(envelopes_of_an_upgrade_that_was_cut_are_synced, set_up,
                                         tear_down),
-        cmocka_unit_test_setup_teardown(
-            envelopes_of_an_upgrade_that_was_cut_are_synced, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(
-            without_the_current_document_the_record_waits_for_recovery, set_up,
-            tear_down),
-        cmocka_unit_test_setup_teardown(
-            a_candidate_whose_document_is_gone_is_forgotten, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(without_the_current_document_the_record_waits_for_recovery,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_candidate_whose_document_is_gone_is_forgotten, set_up,
+                                        tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,11 +31,9 @@ static const char *id_of(const struct world *world, enum who who)
     return flo_key_public(world->keys[who])->keyid;
 }
 
-static void add(struct world *world, struct flo_trust *trust, enum who who,
-                unsigned role)
+static void add(struct world *world, struct flo_trust *trust, enum who who, unsigned role)
 {
-    assert_int_equal(
-        flo_trust_add(trust, world->pem[who], role, NULL, &world->err), 0);
+    assert_int_equal(flo_trust_add(trust, world->pem[who], role, NULL, &world->err), 0);
 }
 
 static int set_up(void **state)
@@ -67,16 +65,14 @@ static int tear_down(void **state)
 
 /* Write the draft, have these sign it, read it back as a device does not: with
  * too few signatures, too. */
-static struct flo_trust *finish(struct world *world,
-                                const struct flo_trust *held,
+static struct flo_trust *finish(struct world *world, const struct flo_trust *held,
                                 struct flo_trust *draft, const char *signers)
 {
     struct flo_buf text = {0};
     struct flo_trust *out = NULL;
 
     assert_int_equal(flo_trust_draft(draft, held, &text, &world->err), 0);
-    assert_int_equal(
-        flo_trust_draft_parse(text.data, text.bytes, &out, &world->err), 0);
+    assert_int_equal(flo_trust_draft_parse(text.data, text.bytes, &out, &world->err), 0);
     for (; *signers != '\0'; signers++) {
         static const char letters[] = "abcpoex";
         size_t who = (size_t)(strchr(letters, *signers) - letters);
@@ -101,8 +97,7 @@ static struct flo_trust *second(struct world *world, const char *signers)
     return finish(world, world->list, draft, signers);
 }
 
-static struct flo_trust *next_of(struct world *world,
-                                 const struct flo_trust *held)
+static struct flo_trust *next_of(struct world *world, const struct flo_trust *held)
 {
     struct flo_trust *draft = NULL;
 
@@ -110,8 +105,7 @@ static struct flo_trust *next_of(struct world *world,
     return draft;
 }
 
-static int follows(struct world *world, const struct flo_trust *held,
-                   const struct flo_trust *next)
+static int follows(struct world *world, const struct flo_trust *held, const struct flo_trust *next)
 {
     enum flo_trust_standing standing = FLO_TRUST_GAP;
     int rv = flo_trust_follows(held, next, &standing, &world->err);
@@ -150,13 +144,11 @@ static void test_the_controller_alone_cannot_name_root_keys(void **state)
 }
 
 /* A fleet's first statement, before any device knows a publisher. */
-static void
-test_a_list_without_publishers_is_followed_by_root_keys(void **state)
+static void test_a_list_without_publishers_is_followed_by_root_keys(void **state)
 {
     struct world *world = *state;
 
-    assert_int_equal(
-        flo_trust_drop(world->list, id_of(world, PUBLISHER), &world->err), 0);
+    assert_int_equal(flo_trust_drop(world->list, id_of(world, PUBLISHER), &world->err), 0);
     struct flo_trust *next = second(world, "ab");
     assert_int_equal(follows(world, world->list, next), FLO_TRUST_NEXT);
     flo_trust_free(next);
@@ -190,13 +182,11 @@ static void test_what_was_signed_is_read_back_as_it_was(void **state)
     struct flo_buf again = {0};
 
     flo_trust_text(next, &text);
-    assert_int_equal(flo_trust_parse(text.data, text.bytes, &read, &world->err),
-                     0);
+    assert_int_equal(flo_trust_parse(text.data, text.bytes, &read, &world->err), 0);
     flo_trust_text(read, &again);
     assert_int_equal(text.bytes, again.bytes);
     assert_memory_equal(text.data, again.data, text.bytes);
-    assert_true(
-        flo_digest_equal(flo_trust_digest(read), flo_trust_digest(next)));
+    assert_true(flo_digest_equal(flo_trust_digest(read), flo_trust_digest(next)));
     assert_int_equal(follows(world, next, read), FLO_TRUST_SAME);
     flo_buf_deinit(&text);
     flo_buf_deinit(&again);
@@ -220,8 +210,7 @@ static void test_m_keys_of_the_one_before_must_sign(void **state)
                 {"abx", FLO_TRUST_NEXT}};
 
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
-        struct flo_trust *next =
-            finish(world, held, next_of(world, held), rows[i].signers);
+        struct flo_trust *next = finish(world, held, next_of(world, held), rows[i].signers);
         assert_int_equal(follows(world, held, next), rows[i].wanted);
         flo_trust_free(next);
     }
@@ -247,9 +236,8 @@ static void test_one_key_that_signs_twice_counts_once(void **state)
     strcat(copy, ",");
     strncat(copy, entry, (size_t)(text.data + text.bytes - 2 - entry));
     strcat(copy, "]}");
-    assert_int_equal(
-        flo_trust_draft_parse(copy, strlen(copy), &read, &world->err),
-        FLO_E_SIG_FORMAT);
+    assert_int_equal(flo_trust_draft_parse(copy, strlen(copy), &read, &world->err),
+                     FLO_E_SIG_FORMAT);
     assert_said(world, "stands twice");
     free(copy);
     flo_buf_deinit(&text);
@@ -268,9 +256,8 @@ static void test_a_signature_that_is_broken_spoils_the_rest(void **state)
     flo_trust_text(next, &text);
     char *sig = strstr(text.data, "\"sig\":\"") + 7;
     sig[10] = sig[10] == 'A' ? 'B' : 'A';
-    assert_int_equal(
-        flo_trust_draft_parse(text.data, text.bytes, &read, &world->err),
-        FLO_E_SIG_BAD);
+    assert_int_equal(flo_trust_draft_parse(text.data, text.bytes, &read, &world->err),
+                     FLO_E_SIG_BAD);
     flo_buf_deinit(&text);
     flo_trust_free(held);
     flo_trust_free(next);
@@ -283,16 +270,13 @@ static void test_new_root_keys_need_the_old_and_the_new_ones(void **state)
     static const struct {
         const char *signers;
         int wanted;
-    } rows[] = {{"ab", FLO_E_TRUST_THRESHOLD},
-                {"ax", FLO_E_TRUST_THRESHOLD},
-                {"abx", FLO_TRUST_NEXT}};
+    } rows[] = {
+        {"ab", FLO_E_TRUST_THRESHOLD}, {"ax", FLO_E_TRUST_THRESHOLD}, {"abx", FLO_TRUST_NEXT}};
 
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         struct flo_trust *draft = next_of(world, held);
-        assert_int_equal(
-            flo_trust_drop(draft, id_of(world, ROOT_B), &world->err), 0);
-        assert_int_equal(
-            flo_trust_drop(draft, id_of(world, ROOT_C), &world->err), 0);
+        assert_int_equal(flo_trust_drop(draft, id_of(world, ROOT_B), &world->err), 0);
+        assert_int_equal(flo_trust_drop(draft, id_of(world, ROOT_C), &world->err), 0);
         add(world, draft, OTHER, FLO_ROLE_ROOT);
         struct flo_trust *next = finish(world, held, draft, rows[i].signers);
         assert_int_equal(follows(world, held, next), rows[i].wanted);
@@ -355,8 +339,7 @@ static void test_a_lost_order_key_begins_an_epoch(void **state)
     struct flo_trust *draft = next_of(world, two);
     struct flo_trust *three;
 
-    assert_int_equal(
-        flo_trust_revoke_key(draft, id_of(world, ORDER), &world->err), 0);
+    assert_int_equal(flo_trust_revoke_key(draft, id_of(world, ORDER), &world->err), 0);
     add(world, draft, OTHER, FLO_ROLE_ORDER);
     three = finish(world, two, draft, "ab");
     assert_int_equal(flo_trust_epoch(three), 2);
@@ -382,10 +365,8 @@ static void test_a_second_order_key_changes_no_epoch(void **state)
 }
 
 /* A statement with one text of its body changed; signed by a and b. */
-static struct flo_trust *changed(struct world *world,
-                                 const struct flo_trust *held,
-                                 struct flo_trust *draft, const char *from,
-                                 const char *to)
+static struct flo_trust *changed(struct world *world, const struct flo_trust *held,
+                                 struct flo_trust *draft, const char *from, const char *to)
 {
     struct flo_envelope envelope = {.type = FLO_TYPE_TRUST};
     struct flo_buf text = {0};
@@ -393,10 +374,8 @@ static struct flo_trust *changed(struct world *world,
     struct flo_trust *out = NULL;
 
     assert_int_equal(flo_trust_draft(draft, held, &text, &world->err), 0);
-    assert_int_equal(flo_envelope_parse_draft(text.data, text.bytes,
-                                              FLO_TYPE_TRUST, &envelope,
-                                              &world->err),
-                     0);
+    assert_int_equal(
+        flo_envelope_parse_draft(text.data, text.bytes, FLO_TYPE_TRUST, &envelope, &world->err), 0);
     char *at = strstr(envelope.body, from);
     assert_non_null(at);
     struct flo_buf body = {0};
@@ -407,8 +386,7 @@ static struct flo_trust *changed(struct world *world,
     envelope.body = body.data;
     envelope.body_bytes = body.bytes;
     flo_envelope_write(&envelope, &again);
-    if (flo_trust_draft_parse(again.data, again.bytes, &out, &world->err) ==
-        0) {
+    if (flo_trust_draft_parse(again.data, again.bytes, &out, &world->err) == 0) {
         assert_int_equal(flo_trust_sign(out, world->keys[ROOT_A], NULL), 0);
         assert_int_equal(flo_trust_sign(out, world->keys[ROOT_B], NULL), 0);
     }
@@ -423,14 +401,12 @@ static void test_an_epoch_that_jumps_or_stays_is_refused(void **state)
 {
     struct world *world = *state;
     struct flo_trust *two = second(world, "pab");
-    struct flo_trust *next =
-        changed(world, two, next_of(world, two), "\"epoch\":1", "\"epoch\":3");
+    struct flo_trust *next = changed(world, two, next_of(world, two), "\"epoch\":1", "\"epoch\":3");
 
     assert_int_equal(follows(world, two, next), FLO_E_TRUST_EPOCH);
     flo_trust_free(next);
     struct flo_trust *draft = next_of(world, two);
-    assert_int_equal(
-        flo_trust_drop(draft, id_of(world, EMERGENCY), &world->err), 0);
+    assert_int_equal(flo_trust_drop(draft, id_of(world, EMERGENCY), &world->err), 0);
     next = changed(world, two, draft, "\"epoch\":2", "\"epoch\":1");
     assert_int_equal(follows(world, two, next), FLO_E_TRUST_EPOCH);
     assert_said(world, "takes the emergency key");
@@ -461,23 +437,19 @@ static void test_a_body_that_breaks_a_rule_is_refused(void **state)
         {"\"fleet\":\"demo\"", "\"fleet\":\"De mo\"", FLO_E_META_NAME},
         {"\"v\":1", "\"crit_new\":1,\"v\":1", FLO_E_META_SCHEMA},
         {"BEGIN PUBLIC", "BEGIN PUPLIC", FLO_E_SIG_FORMAT},
-        {"\"floors\":[]", "\"floors\":[{\"model\":\"a\",\"number\":0}]",
-         FLO_E_META_SCHEMA},
+        {"\"floors\":[]", "\"floors\":[{\"model\":\"a\",\"number\":0}]", FLO_E_META_SCHEMA},
         {"\"floors\":[]",
          "\"floors\":[{\"model\":\"a\",\"number\":1},{\"model\":\"a\","
          "\"number\":2}]",
          FLO_E_META_SCHEMA},
         {"\"releases\":[]", "\"releases\":[\"sha256:00\"]", FLO_E_META_SCHEMA},
-        {"\"keys\":[],\"releases\"", "\"keys\":[\"AB\"],\"releases\"",
-         FLO_E_META_SCHEMA},
-        {"\"ca\":[]", "\"ca\":[\"-----BEGIN CERTIFICATE-----\"]",
-         FLO_E_SIG_FORMAT},
+        {"\"keys\":[],\"releases\"", "\"keys\":[\"AB\"],\"releases\"", FLO_E_META_SCHEMA},
+        {"\"ca\":[]", "\"ca\":[\"-----BEGIN CERTIFICATE-----\"]", FLO_E_SIG_FORMAT},
     };
 
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         world->err = (struct flo_err){0};
-        struct flo_trust *next =
-            changed(world, two, next_of(world, two), rows[i].from, rows[i].to);
+        struct flo_trust *next = changed(world, two, next_of(world, two), rows[i].from, rows[i].to);
         if (next != NULL || world->err.code != rows[i].wanted) {
             fail_msg("row %zu: %s", i, world->err.what);
         }
@@ -495,8 +467,7 @@ static void test_a_key_in_two_roles_is_refused(void **state)
         struct flo_buf text = {0};
         struct flo_trust *draft = next_of(world, two);
         add(world, draft, twins[i], FLO_ROLE_EMERGENCY);
-        assert_int_equal(flo_trust_draft(draft, two, &text, &world->err),
-                         FLO_E_META_SCHEMA);
+        assert_int_equal(flo_trust_draft(draft, two, &text, &world->err), FLO_E_META_SCHEMA);
         assert_said(world, "more than one role");
         flo_buf_deinit(&text);
         flo_trust_free(draft);
@@ -506,12 +477,10 @@ static void test_a_key_in_two_roles_is_refused(void **state)
     struct flo_buf pem = {0};
     flo_buf_json_text(&pem, world->pem[ROOT_A], strlen(world->pem[ROOT_A]));
     flo_buf_text(&pem, "");
-    snprintf(quoted, sizeof(quoted),
-             "\"keys\":[{\"pem\":\"%.*s\",\"role\":\"order\"},{",
+    snprintf(quoted, sizeof(quoted), "\"keys\":[{\"pem\":\"%.*s\",\"role\":\"order\"},{",
              (int)pem.bytes, (const char *)pem.data);
     world->err = (struct flo_err){0};
-    struct flo_trust *next =
-        changed(world, two, next_of(world, two), "\"keys\":[{", quoted);
+    struct flo_trust *next = changed(world, two, next_of(world, two), "\"keys\":[{", quoted);
     assert_null(next);
     assert_said(world, "stands twice; a key has one role");
     flo_buf_deinit(&pem);
@@ -525,11 +494,9 @@ static void test_a_revoked_key_does_not_come_back(void **state)
     struct flo_trust *draft = next_of(world, two);
     struct flo_buf text = {0};
 
-    assert_int_equal(
-        flo_trust_revoke_key(draft, id_of(world, PUBLISHER), &world->err), 0);
+    assert_int_equal(flo_trust_revoke_key(draft, id_of(world, PUBLISHER), &world->err), 0);
     add(world, draft, PUBLISHER, FLO_ROLE_RELEASE);
-    assert_int_equal(flo_trust_draft(draft, two, &text, &world->err),
-                     FLO_E_META_SCHEMA);
+    assert_int_equal(flo_trust_draft(draft, two, &text, &world->err), FLO_E_META_SCHEMA);
     assert_said(world, "trusted and revoked");
     flo_buf_deinit(&text);
     flo_trust_free(draft);
@@ -543,10 +510,8 @@ static void test_a_statement_without_an_order_key_is_refused(void **state)
     struct flo_trust *draft = next_of(world, two);
     struct flo_buf text = {0};
 
-    assert_int_equal(flo_trust_drop(draft, id_of(world, ORDER), &world->err),
-                     0);
-    assert_int_equal(flo_trust_draft(draft, two, &text, &world->err),
-                     FLO_E_META_SCHEMA);
+    assert_int_equal(flo_trust_drop(draft, id_of(world, ORDER), &world->err), 0);
+    assert_int_equal(flo_trust_draft(draft, two, &text, &world->err), FLO_E_META_SCHEMA);
     assert_said(world, "nobody could steer");
     flo_buf_deinit(&text);
     flo_trust_free(draft);
@@ -567,13 +532,11 @@ static void test_a_full_statement_fits_one_message(void **state)
         struct flo_digest release = {.bytes = {1, (uint8_t)i}};
         snprintf(keyid, sizeof(keyid), "%064x", i + 1);
         assert_int_equal(flo_trust_revoke_key(draft, keyid, &world->err), 0);
-        assert_int_equal(flo_trust_revoke_release(draft, &release, &world->err),
-                         0);
+        assert_int_equal(flo_trust_revoke_release(draft, &release, &world->err), 0);
     }
     for (unsigned i = 0; i < FLO_TRUST_FLOORS_MAX; i++) {
         snprintf(model, sizeof(model), "m-%060u", i);
-        assert_int_equal(
-            flo_trust_raise_floor(draft, model, INT64_MAX, &world->err), 0);
+        assert_int_equal(flo_trust_raise_floor(draft, model, INT64_MAX, &world->err), 0);
     }
     next = finish(world, two, draft, "abc");
     flo_trust_text(next, &text);
@@ -604,36 +567,28 @@ static void test_a_release_by_a_revoked_key_says_so(void **state)
     struct flo_buf envelope = {0};
     struct flo_trust *three;
 
-    assert_int_equal(flo_release_sign(release_body, strlen(release_body),
-                                      world->keys[PUBLISHER], &envelope,
-                                      &world->err),
+    assert_int_equal(flo_release_sign(release_body, strlen(release_body), world->keys[PUBLISHER],
+                                      &envelope, &world->err),
                      0);
-    assert_int_equal(flo_release_verify(envelope.data, envelope.bytes, two, out,
-                                        &world->err),
-                     0);
+    assert_int_equal(flo_release_verify(envelope.data, envelope.bytes, two, out, &world->err), 0);
     struct flo_digest id = out->digest;
     flo_release_verified_deinit(out);
     assert_int_equal(flo_trust_revoke_release(draft, &id, &world->err), 0);
     three = finish(world, two, draft, "ab");
-    assert_int_equal(flo_release_verify(envelope.data, envelope.bytes, three,
-                                        out, &world->err),
+    assert_int_equal(flo_release_verify(envelope.data, envelope.bytes, three, out, &world->err),
                      FLO_E_TARGET_REVOKED);
     draft = next_of(world, three);
-    assert_int_equal(
-        flo_trust_revoke_key(draft, id_of(world, PUBLISHER), &world->err), 0);
+    assert_int_equal(flo_trust_revoke_key(draft, id_of(world, PUBLISHER), &world->err), 0);
     struct flo_trust *four = finish(world, three, draft, "ab");
-    assert_int_equal(flo_release_verify(envelope.data, envelope.bytes, four,
-                                        out, &world->err),
+    assert_int_equal(flo_release_verify(envelope.data, envelope.bytes, four, out, &world->err),
                      FLO_E_SIG_REVOKED_KEY);
     assert_said(world, "trust statement 4 revoked");
     /* a root key signs no release */
     flo_buf_deinit(&envelope);
-    assert_int_equal(flo_release_sign(release_body, strlen(release_body),
-                                      world->keys[ROOT_A], &envelope,
-                                      &world->err),
+    assert_int_equal(flo_release_sign(release_body, strlen(release_body), world->keys[ROOT_A],
+                                      &envelope, &world->err),
                      0);
-    assert_int_equal(flo_release_verify(envelope.data, envelope.bytes, two, out,
-                                        &world->err),
+    assert_int_equal(flo_release_verify(envelope.data, envelope.bytes, two, out, &world->err),
                      FLO_E_SIG_UNKNOWN_KEY);
     flo_buf_deinit(&envelope);
     flo_trust_free(two);

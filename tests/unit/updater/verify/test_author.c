@@ -33,16 +33,13 @@ static int set_up(void **state)
 
     snprintf(world->dir, sizeof world->dir, "/tmp/flo-author-XXXXXX");
     assert_non_null(mkdtemp(world->dir));
-    world->files[0] =
-        (struct flo_author_file){.name = "model.gguf",
-                                 .role = "model",
-                                 .path = MODELS "tiny-v2.1.Q4_0.gguf",
-                                 .base_paths = {MODELS "tiny-v2.Q4_0.gguf"},
-                                 .base_count = 1};
-    world->files[1] =
-        (struct flo_author_file){.name = "golden.json",
-                                 .role = "golden",
-                                 .path = MODELS "golden-tiny-v2.1.json"};
+    world->files[0] = (struct flo_author_file){.name = "model.gguf",
+                                               .role = "model",
+                                               .path = MODELS "tiny-v2.1.Q4_0.gguf",
+                                               .base_paths = {MODELS "tiny-v2.Q4_0.gguf"},
+                                               .base_count = 1};
+    world->files[1] = (struct flo_author_file){
+        .name = "golden.json", .role = "golden", .path = MODELS "golden-tiny-v2.1.json"};
     world->author = (struct flo_author){.fleet = "demo",
                                         .model = "tiny",
                                         .version = "2.1.0",
@@ -67,12 +64,11 @@ static int tear_down(void **state)
 static int build(struct world *world)
 {
     memset(&world->err, 0, sizeof world->err);
-    return flo_release_build(&world->author, world->dir, &world->result,
-                             &world->err);
+    return flo_release_build(&world->author, world->dir, &world->result, &world->err);
 }
 
-static const struct flo_author_blob *
-find_blob(const struct world *world, const char *file, enum flo_codec codec)
+static const struct flo_author_blob *find_blob(const struct world *world, const char *file,
+                                               enum flo_codec codec)
 {
     for (size_t i = 0; i < world->result.blob_count; i++) {
         const struct flo_author_blob *blob = &world->result.blobs[i];
@@ -93,15 +89,13 @@ static int open_blob(const struct world *world, const struct flo_digest *digest)
     return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-static void
-a_small_update_gets_all_three_ways_and_each_leads_there(void **state)
+static void a_small_update_gets_all_three_ways_and_each_leads_there(void **state)
 {
     struct world *world = *state;
     struct flo_release release;
 
     assert_int_equal(build(world), 0);
-    assert_int_equal(flo_release_parse(world->result.body.data,
-                                       world->result.body.bytes, "demo",
+    assert_int_equal(flo_release_parse(world->result.body.data, world->result.body.bytes, "demo",
                                        &release, &world->err),
                      0);
     const struct flo_release_file *file = &release.files[0];
@@ -121,14 +115,10 @@ a_small_update_gets_all_three_ways_and_each_leads_there(void **state)
             .codec = file->ways[i].codec,
             .patch_fd = fd,
             .base_fd = base_fd,
-            .base_digest = flo_digest_is_zero(&file->ways[i].base)
-                               ? NULL
-                               : &file->ways[i].base,
+            .base_digest = flo_digest_is_zero(&file->ways[i].base) ? NULL : &file->ways[i].base,
             .new_bytes = file->bytes,
             .new_digest = &file->digest,
-            .head = flo_digest_is_zero(&file->ways[i].head)
-                        ? NULL
-                        : &file->ways[i].head};
+            .head = flo_digest_is_zero(&file->ways[i].head) ? NULL : &file->ways[i].head};
         assert_int_equal(flo_delta_apply(&job, NULL, &world->err), 0);
         (void)close(fd);
     }
@@ -143,8 +133,7 @@ static void a_fine_tune_gets_a_typed_delta(void **state)
     world->files[0].path = MODELS "tiny-v2.Q4_0.gguf";
     world->files[0].base_paths[0] = MODELS "tiny-v1.Q4_0.gguf";
     assert_int_equal(build(world), 0);
-    const struct flo_author_blob *delta =
-        find_blob(world, "model.gguf", FLO_CODEC_TENSOR1);
+    const struct flo_author_blob *delta = find_blob(world, "model.gguf", FLO_CODEC_TENSOR1);
     assert_non_null(delta);
     assert_true(delta->kept); /* 71 % of zstd's; bsdiff40 has 103 % */
     assert_null(find_blob(world, "model.gguf", FLO_CODEC_BSDIFF40));
@@ -171,24 +160,18 @@ static void variants_get_deltas_from_each_other(void **state)
     struct world *world = *state;
     struct flo_release *release = NULL;
 
-    world->files[0] =
-        (struct flo_author_file){.name = "large.gguf",
-                                 .role = "model",
-                                 .path = MODELS "tiny-v1.Q8_0.gguf"};
-    world->files[2] =
-        (struct flo_author_file){.name = "small.gguf",
-                                 .role = "model",
-                                 .path = MODELS "tiny-v1.Q4_1.gguf"};
+    world->files[0] = (struct flo_author_file){
+        .name = "large.gguf", .role = "model", .path = MODELS "tiny-v1.Q8_0.gguf"};
+    world->files[2] = (struct flo_author_file){
+        .name = "small.gguf", .role = "model", .path = MODELS "tiny-v1.Q4_1.gguf"};
     world->author.file_count = 3;
     world->author.variants = variants;
     world->author.variant_count = FLO_COUNT(variants);
     assert_int_equal(build(world), 0);
-    assert_int_equal(flo_release_new(world->result.body.data,
-                                     world->result.body.bytes, NULL, &release,
-                                     NULL),
-                     0);
-    const struct flo_way *way =
-        way_from(&release->files[2], &release->files[0].digest);
+    assert_int_equal(
+        flo_release_new(world->result.body.data, world->result.body.bytes, NULL, &release, NULL),
+        0);
+    const struct flo_way *way = way_from(&release->files[2], &release->files[0].digest);
     assert_non_null(way);
     assert_int_equal(way->codec, FLO_CODEC_TENSOR1);
     assert_true(way->bytes < release->files[2].bytes / 10);
@@ -205,8 +188,7 @@ static void an_unrelated_base_leaves_the_full_download_only(void **state)
 
     world->files[0].base_paths[0] = MODELS "smollm2-ops-lora.gguf";
     assert_int_equal(build(world), 0);
-    const struct flo_author_blob *delta =
-        find_blob(world, "model.gguf", FLO_CODEC_TENSOR1);
+    const struct flo_author_blob *delta = find_blob(world, "model.gguf", FLO_CODEC_TENSOR1);
     assert_non_null(delta);
     assert_false(delta->kept); /* measured, not worth it */
     assert_int_equal(open_blob(world, &delta->digest), -1);
@@ -279,14 +261,11 @@ static void expect_difference(struct world *world, const char *expected)
     struct flo_release *outline = NULL;
     char what[160] = "";
 
-    assert_int_equal(flo_release_new(world->result.body.data,
-                                     world->result.body.bytes, NULL, &there,
-                                     &world->err),
+    assert_int_equal(flo_release_new(world->result.body.data, world->result.body.bytes, NULL,
+                                     &there, &world->err),
                      0);
-    assert_int_equal(flo_release_outline(&world->author, &outline, &world->err),
-                     0);
-    assert_int_equal(flo_release_differs(there, outline, what, sizeof what),
-                     expected[0] != '\0');
+    assert_int_equal(flo_release_outline(&world->author, &outline, &world->err), 0);
+    assert_int_equal(flo_release_differs(there, outline, what, sizeof what), expected[0] != '\0');
     assert_string_equal(what, expected);
     flo_release_free(there);
     flo_release_free(outline);
@@ -296,27 +275,22 @@ static void the_same_inputs_are_known_and_every_other_is_named(void **state)
 {
     struct world *world = *state;
     struct flo_release_serve serve;
-    const struct flo_release_file base = {
-        .name = "base.gguf",
-        .role = "model",
-        .digest = {.bytes = {7}},
-        .bytes = 5,
-        .way_count = 1,
-        .ways = {{.digest = {.bytes = {7}}, .bytes = 5}}};
+    const struct flo_release_file base = {.name = "base.gguf",
+                                          .role = "model",
+                                          .digest = {.bytes = {7}},
+                                          .bytes = 5,
+                                          .way_count = 1,
+                                          .ways = {{.digest = {.bytes = {7}}, .bytes = 5}}};
     struct flo_author_file files[4] = {
         {.name = "site.gguf",
          .role = "adapter",
          .path = MODELS "tiny-v1-site-lora.gguf",
          .scale_ppm = 500000},
-        {.name = "golden.json",
-         .role = "golden",
-         .path = MODELS "golden-tiny-v2.1.json"},
+        {.name = "golden.json", .role = "golden", .path = MODELS "golden-tiny-v2.1.json"},
         {.name = "base.gguf", .role = "model", .published = &base},
         {.name = "notes.txt", .role = "asset", .path = "README.md"}};
     struct flo_author_variant variants[2] = {
-        {.name = "a",
-         .engine = {"llama"},
-         .files = {"site.gguf", "base.gguf", "golden.json"}},
+        {.name = "a", .engine = {"llama"}, .files = {"site.gguf", "base.gguf", "golden.json"}},
         {.name = "b", .runtime = "onnx", .files = {"notes.txt"}}};
     struct flo_author *author = &world->author;
 
@@ -379,8 +353,7 @@ static void the_same_inputs_are_known_and_every_other_is_named(void **state)
     expect_difference(world, "");
 }
 
-static int scan(const char *path, struct flo_digest *digest, uint64_t *bytes,
-                struct flo_err *err)
+static int scan(const char *path, struct flo_digest *digest, uint64_t *bytes, struct flo_err *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
 
@@ -396,21 +369,19 @@ static void one_pass_gives_the_digest_and_the_verdict(void **state)
     struct flo_digest found;
     struct flo_digest expected;
     uint64_t bytes = 0;
-    static const char *const good[] = {
-        MODELS "tiny-v2.Q4_0.gguf", MODELS "tiny-v1.F16.gguf",
-        MODELS "tiny-v1.Q8_0.gguf", MODELS "tiny-v3-bad-noise.Q4_0.gguf"};
+    static const char *const good[] = {MODELS "tiny-v2.Q4_0.gguf", MODELS "tiny-v1.F16.gguf",
+                                       MODELS "tiny-v1.Q8_0.gguf",
+                                       MODELS "tiny-v3-bad-noise.Q4_0.gguf"};
     static const char *const bad[] = {MODELS "tiny-v3-bad-nan.Q4_0.gguf",
                                       MODELS "tiny-v3-bad-nanscale.Q4_0.gguf"};
 
     for (size_t i = 0; i < FLO_COUNT(good); i++) {
         assert_int_equal(scan(good[i], &found, &bytes, &world->err), 0);
-        assert_int_equal(flo_sha256_file(good[i], &expected, NULL, &world->err),
-                         0);
+        assert_int_equal(flo_sha256_file(good[i], &expected, NULL, &world->err), 0);
         assert_true(flo_digest_equal(&found, &expected));
     }
     for (size_t i = 0; i < FLO_COUNT(bad); i++) {
-        assert_int_equal(scan(bad[i], &found, &bytes, &world->err),
-                         FLO_E_MODEL_NONFINITE);
+        assert_int_equal(scan(bad[i], &found, &bytes, &world->err), FLO_E_MODEL_NONFINITE);
         assert_int_equal(flo_sha256_file(bad[i], &expected, NULL, NULL), 0);
         assert_true(flo_digest_equal(&found, &expected));
         assert_int_equal(bytes, 1734464);

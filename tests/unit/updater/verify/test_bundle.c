@@ -44,8 +44,7 @@ static void what_create_writes_reads_back_plain_and_compressed(void **state)
 {
     struct world *world = *state;
     struct flo_bundle_spec spec = {
-        .documents = &(struct flo_bundle_document){world->envelope.data,
-                                                   world->envelope.bytes},
+        .documents = &(struct flo_bundle_document){world->envelope.data, world->envelope.bytes},
         .document_count = 1,
         .blob_dir = world->dir};
     struct flo_bundle_facts facts;
@@ -54,8 +53,7 @@ static void what_create_writes_reads_back_plain_and_compressed(void **state)
     save_blob(world, world->other, WORLD);
     for (int compress = 0; compress < 2; compress++) {
         spec.compress = compress == 1;
-        assert_int_equal(
-            flo_bundle_create(world->path, &spec, &facts, &world->err), 0);
+        assert_int_equal(flo_bundle_create(world->path, &spec, &facts, &world->err), 0);
         assert_int_equal(facts.blobs, 2);
         assert_int_equal(facts.bytes, 16);
         assert_int_equal(read_path(world, world->path), 0);
@@ -64,8 +62,7 @@ static void what_create_writes_reads_back_plain_and_compressed(void **state)
 }
 
 static int note_lacking(void *context, const struct flo_release *release,
-                        const struct flo_release_file *file,
-                        struct flo_err *err)
+                        const struct flo_release_file *file, struct flo_err *err)
 {
     struct world *world = context;
 
@@ -81,8 +78,7 @@ static void a_bundle_without_a_file_says_which_one(void **state)
     static const char *const unknown[] = {"golden.jsn"};
     struct world *world = *state;
     struct flo_bundle_spec spec = {
-        .documents = &(struct flo_bundle_document){world->envelope.data,
-                                                   world->envelope.bytes},
+        .documents = &(struct flo_bundle_document){world->envelope.data, world->envelope.bytes},
         .document_count = 1,
         .blob_dir = world->dir,
         .without = without,
@@ -91,34 +87,27 @@ static void a_bundle_without_a_file_says_which_one(void **state)
         .context = world, .on_data = on_data, .on_lacking = note_lacking};
 
     save_blob(world, world->hello, HELLO);
-    assert_int_equal(flo_bundle_create(world->path, &spec, NULL, &world->err),
-                     0);
+    assert_int_equal(flo_bundle_create(world->path, &spec, NULL, &world->err), 0);
     assert_int_equal(read_path(world, world->path), FLO_E_BUNDLE_MISSING);
     flo_buf_deinit(&world->got);
-    assert_int_equal(flo_bundle_read(world->path, world->trust, &handlers, NULL,
-                                     &world->err),
-                     0);
+    assert_int_equal(flo_bundle_read(world->path, world->trust, &handlers, NULL, &world->err), 0);
     assert_string_equal(world->got.data, HELLO "-golden.json");
 
     spec.without_count = 2;
-    assert_int_equal(flo_bundle_create(world->path, &spec, NULL, &world->err),
-                     FLO_E_USAGE);
+    assert_int_equal(flo_bundle_create(world->path, &spec, NULL, &world->err), FLO_E_USAGE);
     spec.without = unknown;
     spec.without_count = 1;
-    assert_int_equal(flo_bundle_create(world->path, &spec, NULL, &world->err),
-                     FLO_E_USAGE);
+    assert_int_equal(flo_bundle_create(world->path, &spec, NULL, &world->err), FLO_E_USAGE);
     spec.without_count = 0;
     spec.variant = "q8";
-    assert_int_equal(flo_bundle_create(world->path, &spec, NULL, &world->err),
-                     FLO_E_USAGE);
+    assert_int_equal(flo_bundle_create(world->path, &spec, NULL, &world->err), FLO_E_USAGE);
 }
 
 static void create_refuses_blobs_that_are_absent_or_changed(void **state)
 {
     struct world *world = *state;
     const struct flo_bundle_spec spec = {
-        .documents = &(struct flo_bundle_document){world->envelope.data,
-                                                   world->envelope.bytes},
+        .documents = &(struct flo_bundle_document){world->envelope.data, world->envelope.bytes},
         .document_count = 1,
         .blob_dir = world->dir};
 
@@ -126,16 +115,14 @@ static void create_refuses_blobs_that_are_absent_or_changed(void **state)
     assert_int_equal(flo_bundle_create(world->path, &spec, NULL, &world->err),
                      FLO_E_BUNDLE_MISSING);
     save_blob(world, world->other, "other bytez");
-    assert_int_equal(flo_bundle_create(world->path, &spec, NULL, &world->err),
-                     FLO_E_TARGET_HASH);
+    assert_int_equal(flo_bundle_create(world->path, &spec, NULL, &world->err), FLO_E_TARGET_HASH);
     save_blob(world, world->other, "short");
-    assert_int_equal(flo_bundle_create(world->path, &spec, NULL, &world->err),
-                     FLO_E_TARGET_HASH);
+    assert_int_equal(flo_bundle_create(world->path, &spec, NULL, &world->err), FLO_E_TARGET_HASH);
     assert_int_equal(access(world->path, F_OK), -1); /* nothing half-made */
 }
 
-static int skip_all(void *context, const struct flo_digest *digest,
-                    uint64_t bytes, bool *wanted, struct flo_err *err)
+static int skip_all(void *context, const struct flo_digest *digest, uint64_t bytes, bool *wanted,
+                    struct flo_err *err)
 {
     (void)context;
     (void)digest;
@@ -148,10 +135,8 @@ static int skip_all(void *context, const struct flo_digest *digest,
 static void skipped_blobs_are_hashed_all_the_same(void **state)
 {
     struct world *world = *state;
-    const struct flo_bundle_handlers handlers = {.context = world,
-                                                 .on_blob = skip_all,
-                                                 .on_data = on_data,
-                                                 .on_blob_end = on_blob_end};
+    const struct flo_bundle_handlers handlers = {
+        .context = world, .on_blob = skip_all, .on_data = on_data, .on_blob_end = on_blob_end};
     struct flo_bundle_facts facts;
 
     add_document(world);
@@ -159,8 +144,7 @@ static void skipped_blobs_are_hashed_all_the_same(void **state)
     add_other(world);
     add_end(world);
     assert_int_equal(read_tar(world), FLO_E_TARGET_HASH);
-    assert_int_equal(flo_bundle_read(world->path, world->trust, &handlers,
-                                     &facts, &world->err),
+    assert_int_equal(flo_bundle_read(world->path, world->trust, &handlers, &facts, &world->err),
                      FLO_E_TARGET_HASH);
     assert_int_equal(world->ended, 0);
 }
@@ -171,9 +155,8 @@ static void a_path_that_leads_elsewhere_is_refused(void **state)
 {
     struct world *world = *state; /* BU02, BU17 */
     static const char *const names[] = {
-        "/etc/passwd",       "../etc/passwd",     "blobs/../../etc/passwd",
-        "blobs/\033[31mred", "blobs/line\nbreak", "blobs/\xe2\x80\xaeltr",
-        "blobs/with blank",  "\xff\xfe",
+        "/etc/passwd",       "../etc/passwd",         "blobs/../../etc/passwd", "blobs/\033[31mred",
+        "blobs/line\nbreak", "blobs/\xe2\x80\xaeltr", "blobs/with blank",       "\xff\xfe",
     };
 
     for (size_t i = 0; i < FLO_COUNT(names); i++) {
@@ -197,16 +180,14 @@ static void anything_but_a_plain_file_is_refused(void **state)
     static const char types[] = {'1', '2', '3', '4', '5', '6'};
 
     for (size_t i = 0; i < FLO_COUNT(types); i++) {
-        const struct entry entry = {
-            .name = world->hello, .type = types[i], .link = "/etc/passwd"};
+        const struct entry entry = {.name = world->hello, .type = types[i], .link = "/etc/passwd"};
         world->tar.bytes = 0;
         add_document(world);
         add_entry(world, &entry);
         add_end(world);
         must_fail(world, FLO_E_BUNDLE_ENTRY);
     }
-    const struct entry setuid = {
-        .name = world->hello, .data = HELLO, .bytes = 5, .mode = 04755};
+    const struct entry setuid = {.name = world->hello, .data = HELLO, .bytes = 5, .mode = 04755};
     world->tar.bytes = 0;
     add_document(world);
     add_entry(world, &setuid);
@@ -221,10 +202,8 @@ static void a_sparse_entry_is_refused(void **state)
                               "22 GNU.sparse.minor=1\n"
                               "24 GNU.sparse.size=1000\n"
                               "22 GNU.sparse.map=0,5\n";
-    const struct entry head = {.name = "PaxHeaders/x",
-                               .data = pax,
-                               .bytes = sizeof pax - 1,
-                               .type = 'x'};
+    const struct entry head = {
+        .name = "PaxHeaders/x", .data = pax, .bytes = sizeof pax - 1, .type = 'x'};
 
     add_document(world);
     add_entry(world, &head);
@@ -385,8 +364,7 @@ static void every_cut_of_a_compressed_one_is_refused(void **state)
     add_other(world);
     add_end(world);
     char packed[8192];
-    size_t whole = ZSTD_compress(packed, sizeof packed, world->tar.data,
-                                 world->tar.bytes, 3);
+    size_t whole = ZSTD_compress(packed, sizeof packed, world->tar.data, world->tar.bytes, 3);
     assert_false(ZSTD_isError(whole));
     world->tar.bytes = 0;
     flo_buf_add(&world->tar, packed, whole);
@@ -408,8 +386,7 @@ static void an_impossible_size_field_is_refused(void **state) /* BU15 */
 {
     struct world *world = *state;
     static const uint8_t sizes[][12] = {
-        {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-         0xff},
+        {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
         {0x80, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
         {0x80, 0, 0, 0, 0x80, 0, 0, 0, 0, 0, 0, 0},
         {0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
@@ -426,8 +403,7 @@ static void an_impossible_size_field_is_refused(void **state) /* BU15 */
     }
 }
 
-static void
-a_flood_of_empty_entries_is_refused_at_the_limit(void **state) /* BU18 */
+static void a_flood_of_empty_entries_is_refused_at_the_limit(void **state) /* BU18 */
 {
     struct world *world = *state;
 

@@ -38,8 +38,7 @@ static void sign_other(struct world *world, int at, struct other other)
                    other.version, (int)other.number);
     if (other.base != NULL) {
         flo_digest_text(other.base, base);
-        flo_buf_printf(&body, "\"base\":{\"release\":\"%s\",\"number\":1},",
-                       base);
+        flo_buf_printf(&body, "\"base\":{\"release\":\"%s\",\"number\":1},", base);
     }
     flo_buf_printf(&body,
                    "\"variants\":[{\"name\":\"q\",\"needs\":{},\"entry\":"
@@ -49,16 +48,14 @@ static void sign_other(struct world *world, int at, struct other other)
                    "\"bytes\":%d}]}]}",
                    digest, (int)other.bytes, digest, (int)other.bytes);
     flo_buf_deinit(&world->more[at]);
-    assert_int_equal(
-        flo_release_sign(body.data, body.bytes,
-                         other.key != NULL ? other.key : world->key,
-                         &world->more[at], &world->err),
-        0);
+    assert_int_equal(flo_release_sign(body.data, body.bytes,
+                                      other.key != NULL ? other.key : world->key, &world->more[at],
+                                      &world->err),
+                     0);
     flo_buf_deinit(&body);
 }
 
-static void add_numbered(struct world *world, int number,
-                         const struct flo_buf *envelope)
+static void add_numbered(struct world *world, int number, const struct flo_buf *envelope)
 {
     char name[32];
 
@@ -66,8 +63,7 @@ static void add_numbered(struct world *world, int number,
     add_file(world, name, envelope->data, envelope->bytes);
 }
 
-static int note_release(void *context,
-                        const struct flo_release_verified *verified,
+static int note_release(void *context, const struct flo_release_verified *verified,
                         const void *envelope, size_t bytes, struct flo_err *err)
 {
     struct world *world = context;
@@ -84,9 +80,8 @@ static struct flo_digest id_of(const struct flo_buf *envelope)
     struct flo_envelope parts = {0};
     struct flo_digest id;
 
-    assert_int_equal(flo_envelope_parse(envelope->data, envelope->bytes,
-                                        FLO_TYPE_RELEASE, &parts, NULL),
-                     0);
+    assert_int_equal(
+        flo_envelope_parse(envelope->data, envelope->bytes, FLO_TYPE_RELEASE, &parts, NULL), 0);
     flo_sha256(parts.body, parts.body_bytes, &id);
     flo_envelope_deinit(&parts);
     return id;
@@ -104,10 +99,9 @@ static void several_releases_stand_base_first_and_share_blobs(void **state)
     last = id_of(&world->more[1]);
     /* Its number is not its base's: the base goes first all the same. */
     sign_other(world, 0, (struct other){"1.0.0", THIRD, 1, 12, NULL, NULL});
-    const struct flo_bundle_document documents[] = {
-        {world->more[1].data, world->more[1].bytes},
-        {world->envelope.data, world->envelope.bytes},
-        {world->more[0].data, world->more[0].bytes}};
+    const struct flo_bundle_document documents[] = {{world->more[1].data, world->more[1].bytes},
+                                                    {world->envelope.data, world->envelope.bytes},
+                                                    {world->more[0].data, world->more[0].bytes}};
     struct flo_bundle_spec spec = {
         .documents = documents, .document_count = 3, .blob_dir = world->dir};
     blob_name(THIRD, name, text);
@@ -115,28 +109,22 @@ static void several_releases_stand_base_first_and_share_blobs(void **state)
     save_blob(world, world->other, WORLD);
     save_blob(world, name, THIRD);
 
-    assert_int_equal(flo_bundle_create(world->path, &spec, &facts, &world->err),
-                     0);
+    assert_int_equal(flo_bundle_create(world->path, &spec, &facts, &world->err), 0);
 
     assert_int_equal(facts.release_count, 3);
     assert_int_equal(facts.blobs, 3); /* one of them serves two releases */
     assert_memory_equal(&facts.releases[2], &last, sizeof last);
-    const struct flo_bundle_handlers handlers = {.context = world,
-                                                 .on_release = note_release};
-    assert_int_equal(flo_bundle_read(world->path, world->trust, &handlers,
-                                     &facts, &world->err),
-                     0);
+    const struct flo_bundle_handlers handlers = {.context = world, .on_release = note_release};
+    assert_int_equal(flo_bundle_read(world->path, world->trust, &handlers, &facts, &world->err), 0);
     assert_string_equal(world->got.data, "1.0.0 2.0.0 9.0.0 ");
     assert_int_equal(facts.release_count, 3);
 
     spec.document_count = 0;
-    assert_int_equal(flo_bundle_create(world->path, &spec, NULL, &world->err),
-                     FLO_E_USAGE);
+    assert_int_equal(flo_bundle_create(world->path, &spec, NULL, &world->err), FLO_E_USAGE);
     const struct flo_bundle_document twice[] = {documents[0], documents[0]};
     spec.documents = twice;
     spec.document_count = 2;
-    assert_int_equal(flo_bundle_create(world->path, &spec, NULL, &world->err),
-                     FLO_E_USAGE);
+    assert_int_equal(flo_bundle_create(world->path, &spec, NULL, &world->err), FLO_E_USAGE);
 }
 
 static void a_base_of_another_model_stands_first(void **state)
@@ -147,15 +135,13 @@ static void a_base_of_another_model_stands_first(void **state)
 
     /* Its number is below the base's, as of another model it could be. */
     sign_other(world, 0, (struct other){"3.0.0", HELLO, 3, 5, &base, NULL});
-    const struct flo_bundle_document documents[] = {
-        {world->more[0].data, world->more[0].bytes},
-        {world->envelope.data, world->envelope.bytes}};
+    const struct flo_bundle_document documents[] = {{world->more[0].data, world->more[0].bytes},
+                                                    {world->envelope.data, world->envelope.bytes}};
     const struct flo_bundle_spec spec = {
         .documents = documents, .document_count = 2, .blob_dir = world->dir};
     save_blob(world, world->hello, HELLO);
     save_blob(world, world->other, WORLD);
-    assert_int_equal(flo_bundle_create(world->path, &spec, &facts, &world->err),
-                     0);
+    assert_int_equal(flo_bundle_create(world->path, &spec, &facts, &world->err), 0);
     assert_memory_equal(&facts.releases[0], &base, sizeof base);
 }
 
@@ -184,8 +170,7 @@ static void numbered_documents_have_no_gap_and_stand_before_blobs(void **state)
             if (numbers[k] >= 0) {
                 add_numbered(world, numbers[k], documents[k]);
             } else {
-                add_file(world, "release.json", documents[k]->data,
-                         documents[k]->bytes);
+                add_file(world, "release.json", documents[k]->data, documents[k]->bytes);
             }
         }
         add_hello(world);

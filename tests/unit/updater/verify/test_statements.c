@@ -33,14 +33,10 @@ static struct flo_digest body_of(const struct flo_order *order)
 
 static struct flo_order order_of(enum flo_order_op op, uint64_t number)
 {
-    struct flo_order order = {.op = op,
-                              .seq = number,
-                              .epoch = 1,
-                              .issued_at_ms = 5000 - number,
-                              .model = "tiny"};
+    struct flo_order order = {
+        .op = op, .seq = number, .epoch = 1, .issued_at_ms = 5000 - number, .model = "tiny"};
 
-    snprintf(order.id, sizeof(order.id), "o-%04llu",
-             (unsigned long long)number);
+    snprintf(order.id, sizeof(order.id), "o-%04llu", (unsigned long long)number);
     return order;
 }
 
@@ -50,8 +46,7 @@ static struct flo_order deploy_of(uint64_t number, uint64_t release)
 
     order.release = digest_of(release);
     order.number = release;
-    snprintf(order.rollout, sizeof(order.rollout), "r-%04llu",
-             (unsigned long long)release);
+    snprintf(order.rollout, sizeof(order.rollout), "r-%04llu", (unsigned long long)release);
     return order;
 }
 
@@ -66,8 +61,7 @@ static struct flo_order rollback_of(uint64_t number, uint64_t release)
     return order;
 }
 
-static struct flo_order rollout_order(enum flo_order_op op, uint64_t number,
-                                      unsigned rollout)
+static struct flo_order rollout_order(enum flo_order_op op, uint64_t number, unsigned rollout)
 {
     struct flo_order order = order_of(op, number);
 
@@ -95,16 +89,15 @@ static struct records fresh(void)
     return records;
 }
 
-static enum flo_standing tell(struct records *records,
-                              const struct flo_order *order)
+static enum flo_standing tell(struct records *records, const struct flo_order *order)
 {
     struct flo_digest body = body_of(order);
     enum flo_standing standing;
     uint64_t by;
 
-    assert_int_equal(flo_statement_look(&records->device, &records->slots,
-                                        order, &body, &standing, &by, NULL),
-                     0);
+    assert_int_equal(
+        flo_statement_look(&records->device, &records->slots, order, &body, &standing, &by, NULL),
+        0);
     (void)flo_statement_keep(&records->device, &records->slots, order, &body);
     return standing;
 }
@@ -114,8 +107,7 @@ static enum flo_standing tell(struct records *records,
 /* Where a rollout stands in the list is no matter. */
 static int by_rollout(const void *a, const void *b)
 {
-    return strcmp(((const struct flo_pause *)a)->rollout,
-                  ((const struct flo_pause *)b)->rollout);
+    return strcmp(((const struct flo_pause *)a)->rollout, ((const struct flo_pause *)b)->rollout);
 }
 
 /* Bytes between the members of a denial may be anything. */
@@ -136,16 +128,15 @@ static void settle(struct records *records)
     for (size_t i = 0; i < FLO_COUNT(records->slots.denials); i++) {
         settle_denial(&records->slots.denials[i]);
     }
-    qsort(records->device.pauses, FLO_PAUSES_MAX,
-          sizeof(records->device.pauses[0]), by_rollout);
+    qsort(records->device.pauses, FLO_PAUSES_MAX, sizeof(records->device.pauses[0]), by_rollout);
 }
 
 static uint64_t state_of_random;
 
 static uint32_t roll(uint32_t below)
 {
-    state_of_random = state_of_random * UINT64_C(6364136223846793005) +
-                      UINT64_C(1442695040888963407);
+    state_of_random =
+        state_of_random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
     return (uint32_t)(state_of_random >> 33) % below;
 }
 
@@ -172,13 +163,11 @@ static struct flo_order random_order(uint64_t number)
     case 4:
         return rollback_of(number, release);
     case 5:
-        return order_of(roll(2) == 0 ? FLO_ORDER_FREEZE : FLO_ORDER_UNFREEZE,
-                        number);
+        return order_of(roll(2) == 0 ? FLO_ORDER_FREEZE : FLO_ORDER_UNFREEZE, number);
     case 6:
         return rollout_order(FLO_ORDER_PAUSE, number, rollout);
     case 7:
-        return rollout_order(roll(2) == 0 ? FLO_ORDER_RESUME : FLO_ORDER_ABORT,
-                             number, rollout);
+        return rollout_order(roll(2) == 0 ? FLO_ORDER_RESUME : FLO_ORDER_ABORT, number, rollout);
     case 8:
         return emergency(rollback_of(number, release));
     case 9:
@@ -186,8 +175,7 @@ static struct flo_order random_order(uint64_t number)
         order.op = FLO_ORDER_ALLOW;
         return order;
     case 10:
-        return emergency(order_of(
-            roll(2) == 0 ? FLO_ORDER_FREEZE : FLO_ORDER_UNFREEZE, number));
+        return emergency(order_of(roll(2) == 0 ? FLO_ORDER_FREEZE : FLO_ORDER_UNFREEZE, number));
     default:
         order = order_of(FLO_ORDER_CONFIG, number);
         order.heartbeat_ms = 1000 * number;
@@ -219,8 +207,7 @@ static void compare(struct walk *walk, const struct records *records)
     for (size_t i = 0; i < walk->count; i++) {
         if ((walk->told & 1u << i) != 0) {
             struct records again = *records;
-            assert_int_not_equal(tell(&again, &walk->orders[i]),
-                                 FLO_STATEMENT_NEW);
+            assert_int_not_equal(tell(&again, &walk->orders[i]), FLO_STATEMENT_NEW);
             settle(&again);
             assert_memory_equal(&again, &now, sizeof(now));
             walk->sequences++;
@@ -243,8 +230,7 @@ static void go_on(struct walk *walk, const struct records *records)
     }
 }
 
-static void
-order_loss_and_repetition_of_six_orders_leave_the_same_records(void **state)
+static void order_loss_and_repetition_of_six_orders_leave_the_same_records(void **state)
 {
     static struct walk walk;
     struct flo_order orders[ORDERS_MAX];
@@ -263,8 +249,7 @@ order_loss_and_repetition_of_six_orders_leave_the_same_records(void **state)
         go_on(&walk, &records);
         sequences += walk.sequences;
     }
-    print_message("%u sequences of up to %d orders\n", sequences,
-                  ORDERS_MAX + 1);
+    print_message("%u sequences of up to %d orders\n", sequences, ORDERS_MAX + 1);
     /* Sequences of 6 orders: 1,957, and 9,786 with one told again. */
     assert_int_equal(sequences, SETS * (1957 + 9786));
 }
@@ -339,11 +324,9 @@ static void a_deploy_after_an_abort_of_its_rollout_is_aborted(void **state)
     (void)tell(&records, &abort);
     (void)tell(&records, &deploy);
 
-    assert_int_equal(
-        flo_device_rollout(&records.device, deploy.rollout, deploy.seq),
-        FLO_ROLLOUT_ABORTED_BY_ORDER);
-    assert_int_equal(flo_device_rollout(&records.device, deploy.rollout, 106),
-                     FLO_ROLLOUT_RESUMED);
+    assert_int_equal(flo_device_rollout(&records.device, deploy.rollout, deploy.seq),
+                     FLO_ROLLOUT_ABORTED_BY_ORDER);
+    assert_int_equal(flo_device_rollout(&records.device, deploy.rollout, 106), FLO_ROLLOUT_RESUMED);
 }
 
 static int look(const struct records *records, const struct flo_order *order,
@@ -352,8 +335,7 @@ static int look(const struct records *records, const struct flo_order *order,
     enum flo_standing standing;
     uint64_t by;
 
-    return flo_statement_look(&records->device, &records->slots, order, body,
-                              &standing, &by, NULL);
+    return flo_statement_look(&records->device, &records->slots, order, body, &standing, &by, NULL);
 }
 
 static void a_number_that_another_order_has_is_refused(void **state)
@@ -439,8 +421,8 @@ static void an_era_that_only_the_model_knows_begins_once_more(void **state)
 }
 
 /* Enrolled once more, each time as another device. */
-static enum flo_trust_hold enrol(struct flo_device *device,
-                                 const struct flo_digest *keys, uint8_t holder)
+static enum flo_trust_hold enrol(struct flo_device *device, const struct flo_digest *keys,
+                                 uint8_t holder)
 {
     const struct flo_trust_facts facts = {
         .number = 1, .epoch = 1, .order_keys = *keys, .holder = {holder}};
@@ -565,8 +547,7 @@ static void a_statement_of_the_same_epoch_keeps_all_numbers(void **state)
     struct flo_trust_facts three = statement(3, 1);
 
     three.order_keys = digest_of(7); /* one more */
-    assert_int_equal(flo_device_trust(&records.device, &three),
-                     FLO_TRUST_TAKEN);
+    assert_int_equal(flo_device_trust(&records.device, &three), FLO_TRUST_TAKEN);
     assert_int_equal(records.device.top, 60);
     assert_int_equal(records.device.freeze.number, 50);
     assert_int_equal(records.device.freeze_emergency.number, 70);
@@ -575,8 +556,7 @@ static void a_statement_of_the_same_epoch_keeps_all_numbers(void **state)
     assert_int_equal(flo_device_trust(&records.device, &three), FLO_TRUST_HELD);
 }
 
-static void
-a_later_epoch_begins_both_lanes_again_and_thaws_nothing(void **state)
+static void a_later_epoch_begins_both_lanes_again_and_thaws_nothing(void **state)
 {
     (void)state;
     struct records records = enrolled();
@@ -584,8 +564,7 @@ a_later_epoch_begins_both_lanes_again_and_thaws_nothing(void **state)
     struct flo_order deploy = deploy_of(1, 6);
     struct flo_order stop = emergency(order_of(FLO_ORDER_UNFREEZE, 2));
 
-    assert_int_equal(flo_device_trust(&records.device, &three),
-                     FLO_TRUST_TAKEN);
+    assert_int_equal(flo_device_trust(&records.device, &three), FLO_TRUST_TAKEN);
     assert_int_equal(records.device.epoch, 2);
     assert_int_equal(records.device.top, 0);
     assert_int_equal(records.device.trusted_time_ms, 0);
@@ -624,12 +603,9 @@ static void a_file_behind_the_record_is_not_acted_on(void **state)
     (void)flo_device_trust(&records.device, &three);
     before = records.device;
     other.document = digest_of(99);
-    assert_int_equal(flo_device_trust(&records.device, &older),
-                     FLO_TRUST_BEHIND);
-    assert_int_equal(flo_device_trust(&records.device, &other),
-                     FLO_TRUST_BEHIND);
-    assert_int_equal(flo_device_trust(&records.device, &list),
-                     FLO_TRUST_BEHIND);
+    assert_int_equal(flo_device_trust(&records.device, &older), FLO_TRUST_BEHIND);
+    assert_int_equal(flo_device_trust(&records.device, &other), FLO_TRUST_BEHIND);
+    assert_int_equal(flo_device_trust(&records.device, &list), FLO_TRUST_BEHIND);
     assert_memory_equal(&before, &records.device, sizeof(before));
 }
 
@@ -640,8 +616,7 @@ static void enrolling_again_takes_an_older_statement(void **state)
     struct flo_trust_facts other = statement(1, 1);
 
     other.holder[0] = 2;
-    assert_int_equal(flo_device_trust(&records.device, &other),
-                     FLO_TRUST_TAKEN);
+    assert_int_equal(flo_device_trust(&records.device, &other), FLO_TRUST_TAKEN);
     assert_int_equal(records.device.trust_number, 1);
     assert_int_equal(records.device.top, 60); /* the same order key */
 }
@@ -656,15 +631,12 @@ static void more_pauses_than_there_is_room_for_pause_everything(void **state)
         struct flo_order pause = rollout_order(FLO_ORDER_PAUSE, i, i);
         (void)tell(&records, &pause);
     }
-    assert_int_equal(flo_device_rollout(&records.device, "r-0777", 0),
-                     FLO_ROLLOUT_PAUSED_BY_ORDER);
+    assert_int_equal(flo_device_rollout(&records.device, "r-0777", 0), FLO_ROLLOUT_PAUSED_BY_ORDER);
 
     struct flo_order resume = rollout_order(FLO_ORDER_RESUME, 90, 1);
     (void)tell(&records, &resume);
-    assert_int_equal(flo_device_rollout(&records.device, "r-0777", 0),
-                     FLO_ROLLOUT_RESUMED);
-    assert_int_equal(flo_device_rollout(&records.device, "r-0002", 0),
-                     FLO_ROLLOUT_PAUSED_BY_ORDER);
+    assert_int_equal(flo_device_rollout(&records.device, "r-0777", 0), FLO_ROLLOUT_RESUMED);
+    assert_int_equal(flo_device_rollout(&records.device, "r-0002", 0), FLO_ROLLOUT_PAUSED_BY_ORDER);
 }
 
 static void what_was_resumed_gives_way_and_is_not_asked_again(void **state)
@@ -679,8 +651,7 @@ static void what_was_resumed_gives_way_and_is_not_asked_again(void **state)
     }
     struct flo_order late = rollout_order(FLO_ORDER_PAUSE, 1, 1);
     assert_int_equal(tell(&records, &late), FLO_STATEMENT_SUPERSEDED);
-    assert_int_equal(flo_device_rollout(&records.device, "r-0001", 0),
-                     FLO_ROLLOUT_RESUMED);
+    assert_int_equal(flo_device_rollout(&records.device, "r-0001", 0), FLO_ROLLOUT_RESUMED);
 }
 
 static void of_a_model_that_was_forgotten_only_newer_orders_count(void **state)
@@ -698,8 +669,7 @@ static void of_a_model_that_was_forgotten_only_newer_orders_count(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(
-            order_loss_and_repetition_of_six_orders_leave_the_same_records),
+        cmocka_unit_test(order_loss_and_repetition_of_six_orders_leave_the_same_records),
         cmocka_unit_test(an_older_deploy_changes_nothing),
         cmocka_unit_test(an_older_unfreeze_lifts_no_newer_freeze),
         cmocka_unit_test(an_older_rollback_denies_and_assigns_nothing),
@@ -714,8 +684,7 @@ int main(void)
         cmocka_unit_test(an_emergency_number_leaves_the_order_lane_its_numbers),
         cmocka_unit_test(only_an_emergency_key_lifts_what_one_took_back),
         cmocka_unit_test(a_statement_of_the_same_epoch_keeps_all_numbers),
-        cmocka_unit_test(
-            a_later_epoch_begins_both_lanes_again_and_thaws_nothing),
+        cmocka_unit_test(a_later_epoch_begins_both_lanes_again_and_thaws_nothing),
         cmocka_unit_test(a_freeze_that_no_key_could_end_ends),
         cmocka_unit_test(a_file_behind_the_record_is_not_acted_on),
         cmocka_unit_test(enrolling_again_takes_an_older_statement),

@@ -19,8 +19,7 @@ static void one_order_of_next_year_moves_nothing(void **state)
     uint64_t claimed = NOW;
     (void)state;
 
-    assert_true(
-        flo_time_claim(&trusted, &claimed, NOW + 399 * DAY_MS, UINT64_MAX));
+    assert_true(flo_time_claim(&trusted, &claimed, NOW + 399 * DAY_MS, UINT64_MAX));
     assert_int_equal(trusted, NOW);
     assert_int_equal(claimed, NOW + 399 * DAY_MS);
 
@@ -28,8 +27,7 @@ static void one_order_of_next_year_moves_nothing(void **state)
     assert_true(flo_time_claim(&trusted, &claimed, NOW + DAY_MS, UINT64_MAX));
     assert_int_equal(trusted, NOW + DAY_MS);
     /* the first one again is no second voice */
-    assert_false(
-        flo_time_claim(&trusted, &claimed, NOW + 399 * DAY_MS, UINT64_MAX));
+    assert_false(flo_time_claim(&trusted, &claimed, NOW + 399 * DAY_MS, UINT64_MAX));
     assert_int_equal(trusted, NOW + DAY_MS);
 }
 
@@ -49,8 +47,7 @@ static void no_order_of_arrival_changes_the_result(void **state)
                 uint64_t claimed = 0;
                 const int way[] = {a, b, b, c, a, d, c};
                 for (size_t i = 0; i < FLO_COUNT(way); i++) {
-                    flo_time_claim(&trusted, &claimed, times[way[i]],
-                                   UINT64_MAX);
+                    flo_time_claim(&trusted, &claimed, times[way[i]], UINT64_MAX);
                 }
                 assert_int_equal(claimed, 900);
                 assert_int_equal(trusted, 7);
@@ -63,11 +60,9 @@ static void a_second_source_bounds_what_orders_agree_on(void **state)
 {
     uint64_t trusted = NOW;
     uint64_t claimed = NOW;
-    struct flo_time_sources clock = {.clock_ms = NOW + 5,
-                                     .is_synchronised = true,
-                                     .peer_until_ms = NOW + 900 * DAY_MS};
-    struct flo_time_sources peer = {.clock_ms = 1,
-                                    .peer_until_ms = NOW + 30 * DAY_MS};
+    struct flo_time_sources clock = {
+        .clock_ms = NOW + 5, .is_synchronised = true, .peer_until_ms = NOW + 900 * DAY_MS};
+    struct flo_time_sources peer = {.clock_ms = 1, .peer_until_ms = NOW + 30 * DAY_MS};
     struct flo_time_sources none = {.clock_ms = 1};
     (void)state;
 
@@ -75,10 +70,8 @@ static void a_second_source_bounds_what_orders_agree_on(void **state)
     assert_int_equal(flo_time_limit(&peer), NOW + 30 * DAY_MS);
     assert_int_equal(flo_time_limit(&none), UINT64_MAX);
 
-    flo_time_claim(&trusted, &claimed, NOW + 398 * DAY_MS,
-                   flo_time_limit(&peer));
-    flo_time_claim(&trusted, &claimed, NOW + 399 * DAY_MS,
-                   flo_time_limit(&peer));
+    flo_time_claim(&trusted, &claimed, NOW + 398 * DAY_MS, flo_time_limit(&peer));
+    flo_time_claim(&trusted, &claimed, NOW + 399 * DAY_MS, flo_time_limit(&peer));
     assert_int_equal(trusted, NOW + 30 * DAY_MS);
 }
 
@@ -102,20 +95,17 @@ static void epochs_move_by_one_and_with_the_trusted_keys(void **state)
         bool is_good;
     } rows[] = {
         {0, 1, 1, true}, /* just enrolled */
-        {0, 1, 2, false},          {0, 5, 5, true},
-        {0, 5, 4, false},          {1, 1, 1, true},
-        {1, 1, UINT32_MAX, false}, {1, 1, 2, false}, /* nobody said so */
-        {1, 2, 2, true},           {1, 2, 1, true},  /* still under way */
-        {1, 3, 3, false},          {1, 3, 2, false},
-        {2, 2, 1, false},          {2, 1, 2, true},
-        {2, 1, 1, false},          {UINT32_MAX, 0, 0, false},
+        {0, 1, 2, false}, {0, 5, 5, true},           {0, 5, 4, false},
+        {1, 1, 1, true},  {1, 1, UINT32_MAX, false}, {1, 1, 2, false}, /* nobody said so */
+        {1, 2, 2, true},  {1, 2, 1, true},                             /* still under way */
+        {1, 3, 3, false}, {1, 3, 2, false},          {2, 2, 1, false},
+        {2, 1, 2, true},  {2, 1, 1, false},          {UINT32_MAX, 0, 0, false},
     };
     (void)state;
 
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         struct flo_err err = {0};
-        int rv = flo_epoch_admit(rows[i].stored, rows[i].trusted, rows[i].epoch,
-                                 &err);
+        int rv = flo_epoch_admit(rows[i].stored, rows[i].trusted, rows[i].epoch, &err);
         if (rv != (rows[i].is_good ? 0 : FLO_E_CMD_EPOCH)) {
             fail_msg("row %zu: %s", i, err.what);
         }

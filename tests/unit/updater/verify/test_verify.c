@@ -17,8 +17,7 @@
 #include "base/host/digest.h"
 
 #define BLOB "sha256:" BLOB_HEX
-#define BLOB_HEX                                                               \
-    "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+#define BLOB_HEX "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
 
 static const char body[] =
     "{\"v\":1,\"fleet\":\"demo\",\"model\":\"tiny\",\"version\":\"2.0.0\","
@@ -47,8 +46,7 @@ struct world {
     struct flo_err err;
 };
 
-static void trust_key(struct flo_trust *trust, const struct flo_key *key,
-                      unsigned roles)
+static void trust_key(struct flo_trust *trust, const struct flo_key *key, unsigned roles)
 {
     char pem[FLO_PUBLIC_KEY_PEM_MAX];
     struct flo_err err = {0};
@@ -90,18 +88,13 @@ static int tear_down(void **state)
 static void sign_release(struct world *world, const struct flo_key *key)
 {
     world->envelope.bytes = 0;
-    assert_int_equal(flo_release_sign(body, strlen(body), key, &world->envelope,
-                                      &world->err),
-                     0);
+    assert_int_equal(flo_release_sign(body, strlen(body), key, &world->envelope, &world->err), 0);
 }
 
-static void sign_order(struct world *world, const char *text,
-                       const struct flo_key *key)
+static void sign_order(struct world *world, const char *text, const struct flo_key *key)
 {
     world->envelope.bytes = 0;
-    assert_int_equal(
-        flo_order_sign(text, strlen(text), key, &world->envelope, &world->err),
-        0);
+    assert_int_equal(flo_order_sign(text, strlen(text), key, &world->envelope, &world->err), 0);
 }
 
 static int verify(struct world *world)
@@ -109,8 +102,8 @@ static int verify(struct world *world)
     struct flo_release_verified verified = {0};
 
     memset(&world->err, 0, sizeof world->err);
-    int rv = flo_release_verify(world->envelope.data, world->envelope.bytes,
-                                world->trust, &verified, &world->err);
+    int rv = flo_release_verify(world->envelope.data, world->envelope.bytes, world->trust,
+                                &verified, &world->err);
     if (rv == 0) {
         flo_release_verified_deinit(&verified);
     }
@@ -120,8 +113,8 @@ static int verify(struct world *world)
 static int verify_order(struct world *world, struct flo_order_verified *out)
 {
     memset(&world->err, 0, sizeof world->err);
-    return flo_order_verify(world->envelope.data, world->envelope.bytes,
-                            world->trust, out, &world->err);
+    return flo_order_verify(world->envelope.data, world->envelope.bytes, world->trust, out,
+                            &world->err);
 }
 
 /* The envelope with one text in it replaced. */
@@ -131,8 +124,7 @@ static void replace(struct world *world, const char *from, const char *to)
     char *at = strstr(world->envelope.data, from);
 
     assert_non_null(at);
-    flo_buf_add(&changed, world->envelope.data,
-                (size_t)(at - world->envelope.data));
+    flo_buf_add(&changed, world->envelope.data, (size_t)(at - world->envelope.data));
     flo_buf_text(&changed, to);
     flo_buf_text(&changed, at + strlen(from));
     flo_buf_deinit(&world->envelope);
@@ -148,8 +140,7 @@ static void a_signed_release_is_accepted_and_named_by_its_body(void **state)
     struct flo_digest digest;
 
     sign_release(world, world->release); /* MD39: `future` is an unknown key */
-    assert_int_equal(flo_release_verify(world->envelope.data,
-                                        world->envelope.bytes, world->trust,
+    assert_int_equal(flo_release_verify(world->envelope.data, world->envelope.bytes, world->trust,
                                         &verified, &world->err),
                      0);
     assert_string_equal(verified.body, body);
@@ -166,9 +157,8 @@ static void a_signed_release_is_accepted_and_named_by_its_body(void **state)
 static void open_good(struct world *world, struct flo_envelope *out)
 {
     sign_release(world, world->release);
-    assert_int_equal(flo_envelope_parse(world->envelope.data,
-                                        world->envelope.bytes, FLO_TYPE_RELEASE,
-                                        out, &world->err),
+    assert_int_equal(flo_envelope_parse(world->envelope.data, world->envelope.bytes,
+                                        FLO_TYPE_RELEASE, out, &world->err),
                      0);
 }
 
@@ -181,10 +171,10 @@ static void write_again(struct world *world, const struct flo_envelope *parts)
 static void the_other_s_of_a_signature_is_refused(void **state)
 {
     /* n of P-256 */
-    static const uint8_t order[32] = {
-        0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff,
-        0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17,
-        0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51};
+    static const uint8_t order[32] = {0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00,
+                                      0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+                                      0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84,
+                                      0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51};
     struct world *world = *state;
     struct flo_envelope parts;
     struct flo_buf message = {0};
@@ -197,11 +187,9 @@ static void the_other_s_of_a_signature_is_refused(void **state)
         borrow = byte < 0;
         s[i] = (uint8_t)byte;
     }
-    flo_envelope_signed_bytes(parts.type, parts.body, parts.body_bytes,
-                              &message);
-    assert_int_equal(flo_verify(flo_key_public(world->release), message.data,
-                                message.bytes, parts.signatures[0].signature,
-                                64, NULL),
+    flo_envelope_signed_bytes(parts.type, parts.body, parts.body_bytes, &message);
+    assert_int_equal(flo_verify(flo_key_public(world->release), message.data, message.bytes,
+                                parts.signatures[0].signature, 64, NULL),
                      0); /* as good as the one that was made */
     write_again(world, &parts);
 
@@ -264,8 +252,7 @@ static void an_added_signature_gives_no_new_name(void **state)
     struct flo_envelope parts;
 
     open_good(world, &parts);
-    assert_int_equal(flo_release_verify(world->envelope.data,
-                                        world->envelope.bytes, world->trust,
+    assert_int_equal(flo_release_verify(world->envelope.data, world->envelope.bytes, world->trust,
                                         &first, &world->err),
                      0);
     parts.signatures[1] = parts.signatures[0];
@@ -273,8 +260,7 @@ static void an_added_signature_gives_no_new_name(void **state)
     parts.signature_count = 2;
     write_again(world, &parts);
 
-    assert_int_equal(flo_release_verify(world->envelope.data,
-                                        world->envelope.bytes, world->trust,
+    assert_int_equal(flo_release_verify(world->envelope.data, world->envelope.bytes, world->trust,
                                         &second, &world->err),
                      0);
 
@@ -290,9 +276,8 @@ static void a_release_without_a_signature_is_refused(void **state) /* MD02 */
     struct flo_envelope envelope;
 
     sign_release(world, world->release);
-    assert_int_equal(flo_envelope_parse(world->envelope.data,
-                                        world->envelope.bytes, FLO_TYPE_RELEASE,
-                                        &envelope, &world->err),
+    assert_int_equal(flo_envelope_parse(world->envelope.data, world->envelope.bytes,
+                                        FLO_TYPE_RELEASE, &envelope, &world->err),
                      0);
     envelope.signature_count = 0;
     world->envelope.bytes = 0;
@@ -308,8 +293,7 @@ static void a_strangers_signature_is_refused_and_named(void **state) /* MD03 */
 
     sign_release(world, world->stranger);
     assert_int_equal(verify(world), FLO_E_SIG_UNKNOWN_KEY);
-    assert_non_null(
-        strstr(world->err.what, flo_key_public(world->stranger)->keyid));
+    assert_non_null(strstr(world->err.what, flo_key_public(world->stranger)->keyid));
 }
 
 static void a_key_of_another_role_may_not_sign_a_release(void **state)
@@ -329,17 +313,14 @@ static void one_good_signature_among_strangers_is_enough(void **state)
     struct flo_envelope second;
 
     sign_release(world, world->stranger);
-    assert_int_equal(flo_envelope_parse(world->envelope.data,
-                                        world->envelope.bytes, FLO_TYPE_RELEASE,
-                                        &first, &world->err),
+    assert_int_equal(flo_envelope_parse(world->envelope.data, world->envelope.bytes,
+                                        FLO_TYPE_RELEASE, &first, &world->err),
                      0);
     sign_release(world, world->release);
-    assert_int_equal(flo_envelope_parse(world->envelope.data,
-                                        world->envelope.bytes, FLO_TYPE_RELEASE,
-                                        &second, &world->err),
+    assert_int_equal(flo_envelope_parse(world->envelope.data, world->envelope.bytes,
+                                        FLO_TYPE_RELEASE, &second, &world->err),
                      0);
-    size_t good =
-        strcmp(first.signatures[0].keyid, second.signatures[0].keyid) < 0;
+    size_t good = strcmp(first.signatures[0].keyid, second.signatures[0].keyid) < 0;
     first.signatures[1 - good] = first.signatures[0];
     first.signatures[good] = second.signatures[0];
     first.signature_count = 2;
@@ -362,9 +343,8 @@ static void every_flipped_bit_of_a_signature_is_refused(void **state)
     struct flo_envelope envelope;
 
     sign_release(world, world->release);
-    assert_int_equal(flo_envelope_parse(world->envelope.data,
-                                        world->envelope.bytes, FLO_TYPE_RELEASE,
-                                        &envelope, &world->err),
+    assert_int_equal(flo_envelope_parse(world->envelope.data, world->envelope.bytes,
+                                        FLO_TYPE_RELEASE, &envelope, &world->err),
                      0);
     for (size_t bit = 0; bit < 512; bit += 7) {
         envelope.signatures[0].signature[bit / 8] ^= (uint8_t)(1 << bit % 8);
@@ -470,9 +450,8 @@ static void a_release_for_another_fleet_is_refused(void **state) /* MD44 */
 
     trust_key(other, world->release, FLO_ROLE_RELEASE);
     sign_release(world, world->release);
-    assert_int_equal(flo_release_verify(world->envelope.data,
-                                        world->envelope.bytes, other, &verified,
-                                        &world->err),
+    assert_int_equal(flo_release_verify(world->envelope.data, world->envelope.bytes, other,
+                                        &verified, &world->err),
                      FLO_E_META_FLEET);
     flo_trust_free(other);
 }
@@ -483,10 +462,10 @@ static void what_devices_would_refuse_is_not_signed(void **state)
     static const char *const bad[] = {"{}", "[]", "{\"v\":1}", "nonsense", ""};
 
     for (size_t i = 0; i < FLO_COUNT(bad); i++) {
-        assert_true(flo_release_sign(bad[i], strlen(bad[i]), world->release,
-                                     &world->envelope, &world->err) < 0);
-        assert_true(flo_order_sign(bad[i], strlen(bad[i]), world->order,
-                                   &world->envelope, &world->err) < 0);
+        assert_true(flo_release_sign(bad[i], strlen(bad[i]), world->release, &world->envelope,
+                                     &world->err) < 0);
+        assert_true(flo_order_sign(bad[i], strlen(bad[i]), world->order, &world->envelope,
+                                   &world->err) < 0);
     }
     assert_int_equal(world->envelope.bytes, 0);
 }
@@ -588,8 +567,7 @@ static void trust_reads_back_as_it_was_written(void **state)
     trust_key(world->trust, world->order, FLO_ROLE_EMERGENCY); /* gains one */
     assert_int_equal(flo_trust_count(world->trust), 3);
     flo_trust_text(world->trust, &json);
-    assert_int_equal(flo_trust_parse(json.data, json.bytes, &read, &world->err),
-                     0);
+    assert_int_equal(flo_trust_parse(json.data, json.bytes, &read, &world->err), 0);
     assert_string_equal(flo_trust_fleet(read), "demo");
     flo_trust_text(read, &again);
     assert_string_equal(json.data, again.data);
@@ -633,14 +611,12 @@ static void bad_trust_files_are_refused(void **state)
         {"{\"v\":2,\"fleet\":\"demo\",\"keys\":[]}", FLO_E_META_SCHEMA},
         {"{\"v\":1,\"fleet\":\"../x\",\"keys\":[]}", FLO_E_META_NAME},
         {"{\"v\":1,\"fleet\":\"demo\",\"keys\":[7]}", FLO_E_META_SCHEMA},
-        {"{\"v\":1,\"fleet\":\"demo\",\"keys\":[{\"pem\":\"x\",\"roles\":[]}]}",
-         FLO_E_SIG_FORMAT},
+        {"{\"v\":1,\"fleet\":\"demo\",\"keys\":[{\"pem\":\"x\",\"roles\":[]}]}", FLO_E_SIG_FORMAT},
     };
 
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
         struct flo_trust *trust = NULL;
-        int rv = flo_trust_parse(rows[i].json, strlen(rows[i].json), &trust,
-                                 &world->err);
+        int rv = flo_trust_parse(rows[i].json, strlen(rows[i].json), &trust, &world->err);
         assert_int_equal(rv, rows[i].code);
         assert_null(trust);
     }
@@ -653,8 +629,7 @@ static void nobody_trusted_means_nothing_accepted(void **state)
     struct flo_release_verified verified;
 
     sign_release(world, world->release);
-    assert_int_equal(flo_release_verify(world->envelope.data,
-                                        world->envelope.bytes, nobody,
+    assert_int_equal(flo_release_verify(world->envelope.data, world->envelope.bytes, nobody,
                                         &verified, &world->err),
                      FLO_E_SIG_UNKNOWN_KEY);
     flo_trust_free(nobody);
@@ -662,16 +637,14 @@ static void nobody_trusted_means_nothing_accepted(void **state)
 
 #define in_world(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
-static int parse_list(const struct world *world, const char *head,
-                      const char *in_key)
+static int parse_list(const struct world *world, const char *head, const char *in_key)
 {
     char pem[FLO_PUBLIC_KEY_PEM_MAX];
     struct flo_buf text = {0};
     struct flo_trust *trust = NULL;
 
     flo_public_key_pem(flo_key_public(world->release), pem);
-    flo_buf_printf(&text, "{\"v\":1,\"fleet\":\"demo\"%s,\"keys\":[{\"pem\":\"",
-                   head);
+    flo_buf_printf(&text, "{\"v\":1,\"fleet\":\"demo\"%s,\"keys\":[{\"pem\":\"", head);
     flo_buf_json_text(&text, pem, strlen(pem));
     flo_buf_printf(&text, "\",\"roles\":[\"release\"]%s}]}", in_key);
     int rv = flo_trust_parse(text.data, text.bytes, &trust, NULL);
@@ -683,11 +656,9 @@ static int parse_list(const struct world *world, const char *head,
 static void a_list_of_keys_that_asks_for_more_is_refused(void **state)
 {
     static const char *const bad[] = {
-        ",\"threshold\":0",      ",\"threshold\":2",
-        ",\"threshold\":-1",     ",\"threshold\":1.5",
-        ",\"threshold\":\"1\"",  ",\"threshold\":18446744073709551616",
-        ",\"crit_roles\":{}",    ",\"epoch\":0",
-        ",\"epoch\":4294967296",
+        ",\"threshold\":0",   ",\"threshold\":2",     ",\"threshold\":-1",
+        ",\"threshold\":1.5", ",\"threshold\":\"1\"", ",\"threshold\":18446744073709551616",
+        ",\"crit_roles\":{}", ",\"epoch\":0",         ",\"epoch\":4294967296",
     }; /* MD12, MD14 */
     const struct world *world = *state;
     char named[128];
@@ -700,18 +671,15 @@ static void a_list_of_keys_that_asks_for_more_is_refused(void **state)
             fail_msg("%s: %s", bad[i], flo_error_id(rv));
         }
     }
-    snprintf(named, sizeof(named), ",\"keyid\":\"%s\"",
-             flo_key_public(world->release)->keyid);
+    snprintf(named, sizeof(named), ",\"keyid\":\"%s\"", flo_key_public(world->release)->keyid);
     assert_int_equal(parse_list(world, "", named), 0);
-    snprintf(named, sizeof(named), ",\"keyid\":\"%s\"",
-             flo_key_public(world->order)->keyid);
+    snprintf(named, sizeof(named), ",\"keyid\":\"%s\"", flo_key_public(world->order)->keyid);
     assert_int_equal(parse_list(world, "", named), FLO_E_META_KEYID); /* MD11 */
 }
 
 static void a_critical_field_that_nobody_knows_is_refused(void **state)
 {
-    static const char *const places[] = {"{\"v\":1", "{\"kept\":true",
-                                         "{\"codec\":\"raw\""};
+    static const char *const places[] = {"{\"v\":1", "{\"kept\":true", "{\"codec\":\"raw\""};
     struct world *world = *state; /* DV15 */
 
     for (size_t i = 0; i < FLO_COUNT(places); i++) {
@@ -722,9 +690,9 @@ static void a_critical_field_that_nobody_knows_is_refused(void **state)
         flo_buf_add(&changed, body, (size_t)(at - body));
         flo_buf_text(&changed, "{\"crit_licence\":1,");
         flo_buf_text(&changed, at + 1);
-        assert_int_equal(flo_release_parse(changed.data, changed.bytes, NULL,
-                                           &release, &world->err),
-                         FLO_E_META_SCHEMA);
+        assert_int_equal(
+            flo_release_parse(changed.data, changed.bytes, NULL, &release, &world->err),
+            FLO_E_META_SCHEMA);
         assert_non_null(strstr(world->err.what, "crit_licence"));
         flo_buf_deinit(&changed);
     }

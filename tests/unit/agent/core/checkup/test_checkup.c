@@ -13,31 +13,30 @@
 /* A device that is well: 10 tokens/s of the 12 that its memory gives. */
 static struct flo_checkup well(void)
 {
-    struct flo_checkup checkup = {
-        .cpus = 4,
-        .threads = 4,
-        .is_served = true,
-        .is_live = true,
-        .is_packed = true,
-        .can_be_packed = true,
-        .kernel = "avx2",
-        .kernel_best = "avx2",
-        .context = 2048,
-        .token_bytes = 1000000000,
-        .memory_bytes_per_s = 12000000000,
-        .int8_ops_per_s = 100000000000,
-        .token_us = 100000,
-        .disk_free_bytes = UINT64_C(8) << 30,
-        .has_certificate = true,
-        .certificate_days = 300,
-        .sensed = {.has_pressure = true,
-                   .battery_pct = -1,
-                   .has_zone = true,
-                   .zone_mc = 50000,
-                   .trip_mc = 85000,
-                   .load_centi = 120,
-                   .memory_bytes = UINT64_C(4) << 30,
-                   .memory_free_bytes = UINT64_C(1) << 30}};
+    struct flo_checkup checkup = {.cpus = 4,
+                                  .threads = 4,
+                                  .is_served = true,
+                                  .is_live = true,
+                                  .is_packed = true,
+                                  .can_be_packed = true,
+                                  .kernel = "avx2",
+                                  .kernel_best = "avx2",
+                                  .context = 2048,
+                                  .token_bytes = 1000000000,
+                                  .memory_bytes_per_s = 12000000000,
+                                  .int8_ops_per_s = 100000000000,
+                                  .token_us = 100000,
+                                  .disk_free_bytes = UINT64_C(8) << 30,
+                                  .has_certificate = true,
+                                  .certificate_days = 300,
+                                  .sensed = {.has_pressure = true,
+                                             .battery_pct = -1,
+                                             .has_zone = true,
+                                             .zone_mc = 50000,
+                                             .trip_mc = 85000,
+                                             .load_centi = 120,
+                                             .memory_bytes = UINT64_C(4) << 30,
+                                             .memory_free_bytes = UINT64_C(1) << 30}};
 
     return checkup;
 }
@@ -55,8 +54,7 @@ static struct flo_findings find_all(const struct flo_checkup *checkup)
     return all;
 }
 
-static const struct flo_finding *find(const struct flo_checkup *checkup,
-                                      const char *id)
+static const struct flo_finding *find(const struct flo_checkup *checkup, const char *id)
 {
     static struct flo_findings findings;
 
@@ -88,9 +86,8 @@ static void a_slow_device_says_both_speeds(void **state)
     checkup.token_us = 250000;
     finding = find(&checkup, "slow.speed");
     assert_non_null(finding);
-    assert_string_equal(finding->what,
-                        "4.0 tokens/s of up to 11.9: bound by memory (memory "
-                        "83.33 ms a token, arithmetic 40.00, its steps 1.00)");
+    assert_string_equal(finding->what, "4.0 tokens/s of up to 11.9: bound by memory (memory "
+                                       "83.33 ms a token, arithmetic 40.00, its steps 1.00)");
     assert_string_equal(flo_finding_unit(finding->kind), "tokens/s");
 
     checkup.token_us = 0;
@@ -171,14 +168,12 @@ static void everything_at_once_has_room(void **state)
     assert_true(findings.count <= FLO_FINDING_COUNT);
 }
 
-static uint64_t rate_of(uint64_t token_bytes, uint64_t memory_bytes_per_s,
-                        uint64_t int8_ops_per_s)
+static uint64_t rate_of(uint64_t token_bytes, uint64_t memory_bytes_per_s, uint64_t int8_ops_per_s)
 {
     const struct flo_checkup checkup = {.cpus = 4,
                                         .threads = 4,
                                         .token_bytes = token_bytes,
-                                        .memory_bytes_per_s =
-                                            memory_bytes_per_s,
+                                        .memory_bytes_per_s = memory_bytes_per_s,
                                         .int8_ops_per_s = int8_ops_per_s};
     return flo_checkup_rate_mtps(&checkup);
 }
@@ -202,8 +197,7 @@ static void a_token_is_bound_by_what_takes_longest(void **state)
     checkup.memory_bytes_per_s = 8465268112;
     checkup.int8_ops_per_s = 59379755569;
     checkup.token_bytes = 1734464; /* tiny: five thousand by bandwidth alone */
-    assert_string_equal(flo_checkup_cost(&checkup).bound_by,
-                        "the steps of a token");
+    assert_string_equal(flo_checkup_cost(&checkup).bound_by, "the steps of a token");
     assert_in_range(flo_checkup_rate_mtps(&checkup), 800000, 850000);
     checkup.token_bytes = 98362432; /* SmolLM2-135M: 50 to 73 were measured */
     assert_string_equal(flo_checkup_cost(&checkup).bound_by, "memory");
@@ -242,8 +236,7 @@ static void secrets_are_hidden(void **state)
 {
     (void)state;
     expect("enrol flt1.aaaaaaaaaaaaaaaa.0123 failed", "enrol [hidden] failed");
-    expect("Authorization: Bearer abc.def-1",
-           "Authorization: [hidden] [hidden]");
+    expect("Authorization: Bearer abc.def-1", "Authorization: [hidden] [hidden]");
     expect("bearer abc done", "bearer [hidden] done");
     expect("{\"token\":\"s3\",\"a\":1}", "{\"token\":\"[hidden]\",\"a\":1}");
     expect("password=hunter2 x", "password=[hidden] x");

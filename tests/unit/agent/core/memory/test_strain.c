@@ -30,8 +30,7 @@ static void begin(void)
     device.now_ms = 1000000;
     for (size_t i = 0; i < 2; i++) {
         struct flo_memory_model *model = &device.models[i];
-        *model = (struct flo_memory_model){.weight = i == 0 ? 80 : 20,
-                                           .rungs = FLO_MEMORY_RUNGS};
+        *model = (struct flo_memory_model){.weight = i == 0 ? 80 : 20, .rungs = FLO_MEMORY_RUNGS};
         strcpy(model->name, i == 0 ? "main" : "side");
         for (uint32_t rung = 0; rung < FLO_MEMORY_RUNGS; rung++) {
             model->private_bytes[rung] = (400 - 50 * rung) * MB;
@@ -50,10 +49,9 @@ static const char *second(uint32_t psi_centipercent, uint64_t cgroup_bytes)
                                        .cgroup_bytes_max = 1000 * MB};
     size_t model = 99;
     enum flo_strain_step step =
-        flo_strain_sample(&device.strain, &sample, &device.facts, device.models,
-                          2, BUDGET, &model);
-    snprintf(text, sizeof(text), "%s%s%s", flo_strain_word(step),
-             model < 2 ? " " : "", model < 2 ? device.models[model].name : "");
+        flo_strain_sample(&device.strain, &sample, &device.facts, device.models, 2, BUDGET, &model);
+    snprintf(text, sizeof(text), "%s%s%s", flo_strain_word(step), model < 2 ? " " : "",
+             model < 2 ? device.models[model].name : "");
     return text;
 }
 
@@ -261,8 +259,7 @@ static bool holds(struct flo_strain_limits limits, enum flo_strain_limit limit)
     return flo_strain_holds(&limits, limit);
 }
 
-static struct flo_strain_limits power_now(struct flo_power *power,
-                                          uint64_t now_s, int64_t zone_mc,
+static struct flo_strain_limits power_now(struct flo_power *power, uint64_t now_s, int64_t zone_mc,
                                           int32_t battery_pct)
 {
     const struct flo_power_sample sample = {.now_ms = now_s * 1000,
@@ -274,8 +271,7 @@ static struct flo_strain_limits power_now(struct flo_power *power,
     return flo_strain_limits(&calm, power, 4);
 }
 
-static void
-heat_halves_the_threads_until_it_was_cool_for_two_minutes(void **state)
+static void heat_halves_the_threads_until_it_was_cool_for_two_minutes(void **state)
 {
     struct flo_power power = {0};
     (void)state;
@@ -285,8 +281,7 @@ heat_halves_the_threads_until_it_was_cool_for_two_minutes(void **state)
     assert_int_equal(power_now(&power, 10, 70000, -1).threads_max, 2);
     assert_int_equal(power_now(&power, 129, 70000, -1).threads_max, 2);
     assert_int_equal(power_now(&power, 130, 70000, -1).threads_max, 4);
-    assert_false(
-        holds(power_now(&power, 131, 70000, -1), FLO_STRAIN_LIMIT_BATCH));
+    assert_false(holds(power_now(&power, 131, 70000, -1), FLO_STRAIN_LIMIT_BATCH));
 }
 
 static void a_zone_without_a_trip_point_is_hot_at_eighty_degrees(void **state)
@@ -313,8 +308,7 @@ static void a_low_battery_stops_updates_then_loads_on_demand(void **state)
     assert_false(holds(power_now(&power, 7, 0, 30), FLO_STRAIN_LIMIT_LOADS));
     assert_false(holds(power_now(&power, 8, 0, 30), FLO_STRAIN_LIMIT_UPDATES));
     power_now(&power, 9, 0, 5);
-    assert_false(holds(power_now(&power, 10, 0, -1),
-                       FLO_STRAIN_LIMIT_UPDATES)); /* mains */
+    assert_false(holds(power_now(&power, 10, 0, -1), FLO_STRAIN_LIMIT_UPDATES)); /* mains */
 }
 
 /* ---- limits ---- */
@@ -325,8 +319,7 @@ static uint32_t limits_now(void)
     return flo_strain_limits(&device.strain, &power, 4).set;
 }
 
-static void
-batch_requests_wait_while_memory_is_short_and_half_a_minute(void **state)
+static void batch_requests_wait_while_memory_is_short_and_half_a_minute(void **state)
 {
     (void)state;
     begin();
@@ -351,15 +344,13 @@ static void add_limits(struct flo_strain_limits limits, uint32_t before)
 {
     for (uint32_t i = 0; i < FLO_STRAIN_LIMIT_COUNT; i++) {
         if (((limits.set ^ before) >> i & 1) != 0) {
-            flo_buf_printf(&trace, "%s  %s: %s\n", "                    ",
-                           flo_strain_limit_word(i),
+            flo_buf_printf(&trace, "%s  %s: %s\n", "                    ", flo_strain_limit_word(i),
                            (limits.set >> i & 1) != 0 ? "begins" : "ends");
         }
     }
 }
 
-static void live(int seconds, struct flo_strain_sample sample,
-                 struct flo_power_sample heat)
+static void live(int seconds, struct flo_strain_sample sample, struct flo_power_sample heat)
 {
     static struct flo_power power;
     static uint32_t limits;
@@ -372,29 +363,23 @@ static void live(int seconds, struct flo_strain_sample sample,
     for (int i = 0; i < seconds; i++) {
         size_t model = 99;
         sample.now_ms = heat.now_ms = device.now_ms += 1000;
-        enum flo_strain_step step =
-            flo_strain_sample(&device.strain, &sample, &device.facts,
-                              device.models, 2, BUDGET, &model);
+        enum flo_strain_step step = flo_strain_sample(&device.strain, &sample, &device.facts,
+                                                      device.models, 2, BUDGET, &model);
         if (step != FLO_STRAIN_NONE) {
-            flo_strain_say(&sample, step,
-                           model < 2 ? &device.models[model] : NULL, text);
+            flo_strain_say(&sample, step, model < 2 ? &device.models[model] : NULL, text);
             flo_buf_printf(&trace, "[%4llu s] %-9s %s\n",
-                           (unsigned long long)(device.now_ms / 1000 - 1000),
-                           flo_strain_word(step), text);
+                           (unsigned long long)(device.now_ms / 1000 - 1000), flo_strain_word(step),
+                           text);
         }
-        device.facts.has_idle =
-            device.facts.has_idle && step != FLO_STRAIN_EVICT;
-        device.facts.has_previous =
-            device.facts.has_previous && step != FLO_STRAIN_PREVIOUS;
+        device.facts.has_idle = device.facts.has_idle && step != FLO_STRAIN_EVICT;
+        device.facts.has_previous = device.facts.has_previous && step != FLO_STRAIN_PREVIOUS;
         if (flo_power_sample(&power, &heat)) {
             flo_buf_printf(&trace, "[%4llu s] power     %s%s%s\n",
                            (unsigned long long)(device.now_ms / 1000 - 1000),
-                           power.is_hot ? "hot " : "",
-                           power.is_low ? "low " : "",
+                           power.is_hot ? "hot " : "", power.is_low ? "low " : "",
                            power.is_empty ? "empty" : "");
         }
-        struct flo_strain_limits now =
-            flo_strain_limits(&device.strain, &power, 4);
+        struct flo_strain_limits now = flo_strain_limits(&device.strain, &power, 4);
         add_limits(now, limits);
         limits = now.set;
     }
@@ -409,20 +394,16 @@ static void check_trace(const char *name)
 
     snprintf(path, sizeof(path), "tests/golden/traces/%s.txt", name);
     if (mode != NULL && strcmp(mode, "write") == 0) {
-        assert_int_equal(
-            flo_file_write(path, trace.data, strlen(trace.data), 0644, NULL),
-            0);
+        assert_int_equal(flo_file_write(path, trace.data, strlen(trace.data), 0644, NULL), 0);
     } else {
-        assert_int_equal(flo_file_read(path, 1 << 20, &golden, &bytes, NULL),
-                         0);
+        assert_int_equal(flo_file_read(path, 1 << 20, &golden, &bytes, NULL), 0);
         assert_string_equal(trace.data, golden);
     }
     free(golden);
     flo_buf_deinit(&trace);
 }
 
-static void
-a_device_in_memory_trouble_goes_all_the_way_down_and_up(void **state)
+static void a_device_in_memory_trouble_goes_all_the_way_down_and_up(void **state)
 {
     const struct flo_power_sample fine = {.battery_pct = -1};
     const struct flo_strain_sample calm_one = {0};
@@ -431,9 +412,7 @@ a_device_in_memory_trouble_goes_all_the_way_down_and_up(void **state)
     device.facts.has_idle = device.facts.has_previous = true;
     live(80, (struct flo_strain_sample){.psi_centipercent = 4000}, fine);
     live(3600, calm_one, fine);
-    live(8,
-         (struct flo_strain_sample){.cgroup_bytes = 990 * MB,
-                                    .cgroup_bytes_max = 1000 * MB},
+    live(8, (struct flo_strain_sample){.cgroup_bytes = 990 * MB, .cgroup_bytes_max = 1000 * MB},
          fine);
     live(700, calm_one, fine);
     check_trace("strain-memory");
@@ -442,10 +421,8 @@ a_device_in_memory_trouble_goes_all_the_way_down_and_up(void **state)
 static void a_device_gets_hot_and_its_battery_empty(void **state)
 {
     const struct flo_strain_sample calm_one = {0};
-    struct flo_power_sample now = {.zone_mc = 60000,
-                                   .trip_mc = 85000,
-                                   .is_discharging = true,
-                                   .battery_pct = 50};
+    struct flo_power_sample now = {
+        .zone_mc = 60000, .trip_mc = 85000, .is_discharging = true, .battery_pct = 50};
     (void)state;
     begin();
     live(5, calm_one, now);
@@ -477,14 +454,11 @@ int main(void)
         cmocka_unit_test(the_larger_variant_is_the_first_that_comes_back),
         cmocka_unit_test(a_larger_variant_without_room_lets_others_come_back),
         cmocka_unit_test(a_smaller_variant_of_an_earlier_life_goes_back_too),
-        cmocka_unit_test(
-            heat_halves_the_threads_until_it_was_cool_for_two_minutes),
+        cmocka_unit_test(heat_halves_the_threads_until_it_was_cool_for_two_minutes),
         cmocka_unit_test(a_zone_without_a_trip_point_is_hot_at_eighty_degrees),
         cmocka_unit_test(a_low_battery_stops_updates_then_loads_on_demand),
-        cmocka_unit_test(
-            batch_requests_wait_while_memory_is_short_and_half_a_minute),
-        cmocka_unit_test(
-            a_device_in_memory_trouble_goes_all_the_way_down_and_up),
+        cmocka_unit_test(batch_requests_wait_while_memory_is_short_and_half_a_minute),
+        cmocka_unit_test(a_device_in_memory_trouble_goes_all_the_way_down_and_up),
         cmocka_unit_test(a_device_gets_hot_and_its_battery_empty),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

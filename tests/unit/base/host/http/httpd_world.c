@@ -52,12 +52,10 @@ static void on_describe(void *context, struct flo_httpd_request *request)
     const char *peer = flo_httpd_peer_name(request);
     const struct flo_httpd_peer *shown = flo_httpd_peer(request);
     (void)context;
-    snprintf(text, sizeof(text),
-             "id=%s q=%s bearer=%s peer=%s from=%s tag=%d shown=%s.%s%s", id,
-             query != NULL ? query : "-", bearer != NULL ? bearer : "-",
-             peer != NULL ? peer : "-", flo_httpd_peer_address(request),
-             flo_httpd_listener_tag(request), shown != NULL ? shown->name : "-",
-             shown != NULL ? shown->serial : "-",
+    snprintf(text, sizeof(text), "id=%s q=%s bearer=%s peer=%s from=%s tag=%d shown=%s.%s%s", id,
+             query != NULL ? query : "-", bearer != NULL ? bearer : "-", peer != NULL ? peer : "-",
+             flo_httpd_peer_address(request), flo_httpd_listener_tag(request),
+             shown != NULL ? shown->name : "-", shown != NULL ? shown->serial : "-",
              shown != NULL && shown->is_out_of_date ? " late" : "");
     answer_text(request, text);
 }
@@ -85,8 +83,7 @@ static void on_file(void *context, struct flo_httpd_request *request)
     snprintf(path, sizeof(path), "%s%s", world.folder, flo_httpd_path(request));
     int fd = open(path, O_RDONLY);
     assert_true(fd >= 0);
-    flo_httpd_answer_file(request, fd, "application/octet-stream",
-                          "sha256:abc");
+    flo_httpd_answer_file(request, fd, "application/octet-stream", "sha256:abc");
 }
 
 static void on_gone(void *user)
@@ -134,8 +131,7 @@ static void on_flood(void *context, struct flo_httpd_request *request)
     flo_httpd_stream_end(request);
 }
 
-static int on_upload_start(void *context, struct flo_httpd_request *request,
-                           struct flo_err *err)
+static int on_upload_start(void *context, struct flo_httpd_request *request, struct flo_err *err)
 {
     (void)context;
     if (flo_httpd_bearer(request) == NULL) {
@@ -146,8 +142,8 @@ static int on_upload_start(void *context, struct flo_httpd_request *request,
     return 0;
 }
 
-static int on_upload_body(void *context, struct flo_httpd_request *request,
-                          const void *data, size_t bytes, struct flo_err *err)
+static int on_upload_body(void *context, struct flo_httpd_request *request, const void *data,
+                          size_t bytes, struct flo_err *err)
 {
     (void)context;
     (void)request;
@@ -258,8 +254,8 @@ static EVP_PKEY *key_write(const char *name)
     return key;
 }
 
-static X509 *cert_write_for(const char *name, EVP_PKEY *key, X509 *issuer,
-                            EVP_PKEY *issuer_key, long seconds)
+static X509 *cert_write_for(const char *name, EVP_PKEY *key, X509 *issuer, EVP_PKEY *issuer_key,
+                            long seconds)
 {
     char path[96];
     X509 *cert = X509_new();
@@ -272,9 +268,9 @@ static X509 *cert_write_for(const char *name, EVP_PKEY *key, X509 *issuer,
                                (const unsigned char *)name, -1, -1, 0);
     X509_set_issuer_name(cert, issuer != NULL ? X509_get_subject_name(issuer)
                                               : X509_get_subject_name(cert));
-    X509_EXTENSION *ext = X509V3_EXT_conf_nid(
-        NULL, NULL, NID_basic_constraints,
-        issuer == NULL ? "critical,CA:TRUE" : "critical,CA:FALSE");
+    X509_EXTENSION *ext =
+        X509V3_EXT_conf_nid(NULL, NULL, NID_basic_constraints,
+                            issuer == NULL ? "critical,CA:TRUE" : "critical,CA:FALSE");
     X509_add_ext(cert, ext, -1);
     X509_EXTENSION_free(ext);
     X509_sign(cert, issuer_key, EVP_sha256());
@@ -285,8 +281,7 @@ static X509 *cert_write_for(const char *name, EVP_PKEY *key, X509 *issuer,
     return cert;
 }
 
-static X509 *cert_write(const char *name, EVP_PKEY *key, X509 *issuer,
-                        EVP_PKEY *issuer_key)
+static X509 *cert_write(const char *name, EVP_PKEY *key, X509 *issuer, EVP_PKEY *issuer_key)
 {
     return cert_write_for(name, key, issuer, issuer_key, 3600);
 }
@@ -344,13 +339,10 @@ int world_open(void **state)
                                         .write_timeout_ms = WAITS_HANG_MS,
                                         .hosts = hosts,
                                         .origins = origins};
-    struct flo_httpd_tls tls = {.cert_file = cert,
-                                .key_file = key,
-                                .client_ca_file = ca,
-                                .client_cert_required = true};
+    struct flo_httpd_tls tls = {
+        .cert_file = cert, .key_file = key, .client_ca_file = ca, .client_cert_required = true};
     struct flo_httpd_tls optional = tls;
-    struct flo_httpd_upload upload = {on_upload_start, on_upload_body,
-                                      4u << 20};
+    struct flo_httpd_upload upload = {on_upload_start, on_upload_body, 4u << 20};
     struct flo_err err = {0};
     (void)state;
     memset(&world, 0, sizeof(world));
@@ -373,22 +365,17 @@ int world_open(void **state)
     assert_int_equal(ftruncate(fileno(file), LARGE_BYTES), 0);
     fclose(file);
     world.base = event_base_new();
-    assert_int_equal(flo_httpd_open(world.base, &options, &world.httpd, &err),
-                     0);
+    assert_int_equal(flo_httpd_open(world.base, &options, &world.httpd, &err), 0);
     struct flo_httpd *h = world.httpd;
-    assert_int_equal(
-        flo_httpd_listen(h, "127.0.0.1:0", NULL, 1, &world.port, &err), 0);
+    assert_int_equal(flo_httpd_listen(h, "127.0.0.1:0", NULL, 1, &world.port, &err), 0);
     assert_int_equal(flo_httpd_listen(h, address, NULL, 2, NULL, &err), 0);
-    assert_int_equal(
-        flo_httpd_listen(h, "127.0.0.1:0", &tls, 3, &world.tls_port, &err), 0);
+    assert_int_equal(flo_httpd_listen(h, "127.0.0.1:0", &tls, 3, &world.tls_port, &err), 0);
     optional.client_cert_required = false;
     optional.admits_out_of_date = true;
-    assert_int_equal(flo_httpd_listen(h, "127.0.0.1:0", &optional, 4,
-                                      &world.optional_port, &err),
+    assert_int_equal(flo_httpd_listen(h, "127.0.0.1:0", &optional, 4, &world.optional_port, &err),
                      0);
-#define ROUTE(method, pattern, max, handler)                                   \
-    assert_int_equal(                                                          \
-        flo_httpd_route(h, method, pattern, max, handler, NULL, &err), 0)
+#define ROUTE(method, pattern, max, handler)                                                       \
+    assert_int_equal(flo_httpd_route(h, method, pattern, max, handler, NULL, &err), 0)
     ROUTE("POST", "/echo", 1000, on_echo);
     ROUTE("GET", "/v1/things/{id}", 0, on_describe);
     ROUTE("GET", "/v1/things/{id}/more", 0, on_describe);
@@ -400,13 +387,10 @@ int world_open(void **state)
     ROUTE("GET", "/later", 0, on_later);
     ROUTE("GET", "/stream", 0, on_stream);
     ROUTE("GET", "/flood", 0, on_flood);
-    assert_int_equal(flo_httpd_route_upload(h, "PUT", "/up", &upload,
-                                            on_uploaded, NULL, &err),
-                     0);
+    assert_int_equal(flo_httpd_route_upload(h, "PUT", "/up", &upload, on_uploaded, NULL, &err), 0);
     assert_int_equal(pipe(world.control), 0);
     assert_int_equal(pipe(world.beaten), 0);
-    world.stop = event_new(world.base, world.control[0], EV_READ | EV_PERSIST,
-                           on_stop, NULL);
+    world.stop = event_new(world.base, world.control[0], EV_READ | EV_PERSIST, on_stop, NULL);
     event_add(world.stop, NULL);
     pthread_create(&world.thread, NULL, run, NULL);
     return 0;
@@ -433,25 +417,21 @@ int world_close(void **state)
 
 int dial(uint16_t port)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons(port),
-                                  .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
     struct timeval limit = {.tv_sec = WAITS_HANG_S};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)),
-                     0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
     return fd;
 }
 
 int dial_unix(void)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    snprintf(address.sun_path, sizeof(address.sun_path), "%s/sock",
-             world.folder);
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s/sock", world.folder);
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)),
-                     0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
     return fd;
 }
 
@@ -496,11 +476,9 @@ void expect(const char *request, const char *begins, const char *contains)
     expect_of(ask(request), request, begins, contains);
 }
 
-void expect_of(char *text, const char *request, const char *begins,
-               const char *contains)
+void expect_of(char *text, const char *request, const char *begins, const char *contains)
 {
-    if (strncmp(text, begins, strlen(begins)) != 0 ||
-        strstr(text, contains) == NULL) {
+    if (strncmp(text, begins, strlen(begins)) != 0 || strstr(text, contains) == NULL) {
         fail_msg("\"%.60s\" got:\n%.600s", request, text);
     }
     free(text);
@@ -508,6 +486,5 @@ void expect_of(char *text, const char *request, const char *begins,
 
 void alive(void)
 {
-    expect("POST /echo HTTP/1.1\r\nContent-Length: 2\r\n" END "ok",
-           "HTTP/1.1 200 ", "\r\n\r\nok");
+    expect("POST /echo HTTP/1.1\r\nContent-Length: 2\r\n" END "ok", "HTTP/1.1 200 ", "\r\n\r\nok");
 }

@@ -60,8 +60,7 @@ char *hear(int fd, size_t *bytes);
 char *ask(const char *request);
 void expect(const char *request, const char *begins, const char *contains);
 /* The same of an answer that was heard; frees it. */
-void expect_of(char *text, const char *request, const char *begins,
-               const char *contains);
+void expect_of(char *text, const char *request, const char *begins, const char *contains);
 /* It still answers. */
 void alive(void);
 

@@ -123,23 +123,20 @@ static void a_port_in_use_is_named(void **state)
     struct flo_err err = {0};
     (void)state;
     snprintf(address, sizeof(address), "127.0.0.1:%u", world.port);
-    assert_int_equal(
-        flo_httpd_listen(world.httpd, address, NULL, 0, NULL, &err),
-        FLO_E_PORT_IN_USE);
+    assert_int_equal(flo_httpd_listen(world.httpd, address, NULL, 0, NULL, &err),
+                     FLO_E_PORT_IN_USE);
     assert_non_null(strstr(err.what, address));
 }
 
 static void a_port_that_is_none_is_not_another_one(void **state)
 {
-    static const char *const addresses[] = {"127.0.0.1:65536",
-                                            "127.0.0.1:99999", "127.0.0.1:-1",
+    static const char *const addresses[] = {"127.0.0.1:65536", "127.0.0.1:99999", "127.0.0.1:-1",
                                             "127.0.0.1:", "127.0.0.1:0x50"};
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(addresses); i++) {
         struct flo_err err = {0};
-        assert_int_equal(
-            flo_httpd_listen(world.httpd, addresses[i], NULL, 0, NULL, &err),
-            FLO_E_CFG_RANGE);
+        assert_int_equal(flo_httpd_listen(world.httpd, addresses[i], NULL, 0, NULL, &err),
+                         FLO_E_CFG_RANGE);
     }
 }
 
@@ -172,11 +169,9 @@ static char *ask_tls_for(uint16_t port, const char *client, const char *what)
     char request[128];
     char *text = calloc(1, TEXT_BYTES);
     snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\n" END, what);
-    if (SSL_connect(ssl) == 1 &&
-        SSL_write(ssl, request, (int)strlen(request)) > 0) {
+    if (SSL_connect(ssl) == 1 && SSL_write(ssl, request, (int)strlen(request)) > 0) {
         int n = 0, got;
-        while (n < TEXT_BYTES - 1 &&
-               (got = SSL_read(ssl, text + n, TEXT_BYTES - 1 - n)) > 0) {
+        while (n < TEXT_BYTES - 1 && (got = SSL_read(ssl, text + n, TEXT_BYTES - 1 - n)) > 0) {
             n += got;
         }
     }
@@ -336,19 +331,12 @@ static void another_takes_connections_while_a_thread_stands_still(void **state)
     uint16_t port;
 
     (void)state;
-    assert_int_equal(
-        flo_httpd_open(bases[0], &(struct flo_httpd_options){0}, &still, &err),
-        0);
-    assert_int_equal(
-        flo_httpd_open(bases[1], &(struct flo_httpd_options){0}, &other, &err),
-        0);
-    assert_int_equal(
-        flo_httpd_listen(still, "127.0.0.1:0", NULL, 3, &port, &err), 0);
+    assert_int_equal(flo_httpd_open(bases[0], &(struct flo_httpd_options){0}, &still, &err), 0);
+    assert_int_equal(flo_httpd_open(bases[1], &(struct flo_httpd_options){0}, &other, &err), 0);
+    assert_int_equal(flo_httpd_listen(still, "127.0.0.1:0", NULL, 3, &port, &err), 0);
     assert_int_equal(flo_httpd_listener_copy(still, 4), -1);
-    snprintf(address, sizeof(address), "fd:%d",
-             flo_httpd_listener_copy(still, 3));
-    assert_int_equal(
-        flo_httpd_route(other, "GET", "/...", 0, answer_here, NULL, &err), 0);
+    snprintf(address, sizeof(address), "fd:%d", flo_httpd_listener_copy(still, 3));
+    assert_int_equal(flo_httpd_route(other, "GET", "/...", 0, answer_here, NULL, &err), 0);
     assert_int_equal(flo_httpd_listen(other, address, NULL, 5, NULL, &err), 0);
     flo_httpd_listener_turn(other, 5, false);
 
@@ -370,8 +358,7 @@ static void another_takes_connections_while_a_thread_stands_still(void **state)
     assert_memory_equal(bytes, "HTTP/1.1 200", 12);
     close(fd);
 
-    assert_int_equal(flo_httpd_listen(other, "fd:0", NULL, 5, NULL, &err),
-                     FLO_E_CFG_RANGE);
+    assert_int_equal(flo_httpd_listen(other, "fd:0", NULL, 5, NULL, &err), FLO_E_CFG_RANGE);
     flo_httpd_close(other);
     flo_httpd_close(still);
     event_base_free(bases[0]);
@@ -390,8 +377,7 @@ int main(void)
         cmocka_unit_test(a_file_comes_whole_over_tls),
         cmocka_unit_test(a_download_that_was_left_makes_room_over_tls),
         cmocka_unit_test(client_certificates_are_required_or_optional),
-        cmocka_unit_test(
-            a_certificate_that_has_ended_is_shown_but_names_nobody),
+        cmocka_unit_test(a_certificate_that_has_ended_is_shown_but_names_nobody),
         cmocka_unit_test(a_listener_reads_its_authorities_again),
         cmocka_unit_test(connections_of_before_end_when_they_are_told_to),
         cmocka_unit_test(another_takes_connections_while_a_thread_stands_still),

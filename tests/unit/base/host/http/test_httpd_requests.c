@@ -27,32 +27,26 @@ static void routes_give_parameters_query_and_token(void **state)
            "id=sha256:ab-c q=a b& bearer=secret peer=- from=127.0.0.1 tag=1");
     expect("GET /v1/things/7/more HTTP/1.1\r\n" END, "HTTP/1.1 200", "id=7 ");
     expect("GET /app/a/b.js HTTP/1.1\r\n" END, "HTTP/1.1 200", "a/b.js");
-    expect("HEAD /v1/things/7 HTTP/1.1\r\n" END, "HTTP/1.1 200",
-           "Content-Length: ");
+    expect("HEAD /v1/things/7 HTTP/1.1\r\n" END, "HTTP/1.1 200", "Content-Length: ");
 }
 
 static void an_escaped_slash_is_part_of_its_segment(void **state)
 {
     (void)state;
     expect("GET /v1/things/a%2Fb HTTP/1.1\r\n" END, "HTTP/1.1 200", "id=a/b ");
-    expect("GET /v1/things/7%2fmore HTTP/1.1\r\n" END, "HTTP/1.1 200",
-           "id=7/more ");
+    expect("GET /v1/things/7%2fmore HTTP/1.1\r\n" END, "HTTP/1.1 200", "id=7/more ");
     expect("GET /v1%2Fthings/7 HTTP/1.1\r\n" END, "HTTP/1.1 404", "rest.not");
-    expect("GET /v1/things/a%252Fb HTTP/1.1\r\n" END, "HTTP/1.1 200",
-           "id=a%2Fb ");
+    expect("GET /v1/things/a%252Fb HTTP/1.1\r\n" END, "HTTP/1.1 200", "id=a%2Fb ");
     expect("GET /%761/things/a%25 HTTP/1.1\r\n" END, "HTTP/1.1 200", "id=a% ");
-    expect("GET /app/a%2F..%2Fb HTTP/1.1\r\n" END, "HTTP/1.1 200",
-           "a%2F..%2Fb");
+    expect("GET /app/a%2F..%2Fb HTTP/1.1\r\n" END, "HTTP/1.1 200", "a%2F..%2Fb");
 }
 
 static void unknown_paths_methods_and_hosts_are_refused(void **state)
 {
     (void)state;
-    expect("GET /nothing HTTP/1.1\r\n" END, "HTTP/1.1 404",
-           "\"code\":\"rest.not_found\"");
+    expect("GET /nothing HTTP/1.1\r\n" END, "HTTP/1.1 404", "\"code\":\"rest.not_found\"");
     expect("GET /v1/things/ HTTP/1.1\r\n" END, "HTTP/1.1 404", "rest.not");
-    expect("DELETE /echo HTTP/1.1\r\n" END, "HTTP/1.1 405",
-           "\"code\":\"rest.method\"");
+    expect("DELETE /echo HTTP/1.1\r\n" END, "HTTP/1.1 405", "\"code\":\"rest.method\"");
     expect("GET /v1/things/1 HTTP/1.1\r\nHost: evil.example\r\n"
            "Connection: close\r\n\r\n",
            "HTTP/1.1 421", "rest.header");
@@ -61,10 +55,8 @@ static void unknown_paths_methods_and_hosts_are_refused(void **state)
 static void a_refused_method_is_told_what_is_allowed(void **state)
 {
     (void)state;
-    expect("DELETE /echo HTTP/1.1\r\n" END, "HTTP/1.1 405",
-           "\r\nAllow: POST\r\n");
-    expect("PUT /v1/things/7/more HTTP/1.1\r\n" END, "HTTP/1.1 405",
-           "\r\nAllow: GET, HEAD\r\n");
+    expect("DELETE /echo HTTP/1.1\r\n" END, "HTTP/1.1 405", "\r\nAllow: POST\r\n");
+    expect("PUT /v1/things/7/more HTTP/1.1\r\n" END, "HTTP/1.1 405", "\r\nAllow: GET, HEAD\r\n");
 }
 
 #define ORIGIN "Origin: https://app.example\r\n"
@@ -84,8 +76,7 @@ static void a_page_of_a_listed_origin_may_read_answers(void **state)
            "Access-Control-Allow-Headers: authorization, x-a\r\n");
 }
 
-static void expect_without(const char *request, const char *begins,
-                           const char *word)
+static void expect_without(const char *request, const char *begins, const char *word)
 {
     char *text = ask(request);
 
@@ -96,24 +87,21 @@ static void expect_without(const char *request, const char *begins,
 static void a_page_of_another_origin_is_told_nothing(void **state)
 {
     static const char *const pages[] = {"Origin: https://app.example.evil\r\n",
-                                        "Origin: http://app.example\r\n",
-                                        "Origin: null\r\n", ""};
+                                        "Origin: http://app.example\r\n", "Origin: null\r\n", ""};
     char text[256];
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(pages); i++) {
-        snprintf(text, sizeof(text), "GET /v1/things/7 HTTP/1.1\r\n%s" END,
-                 pages[i]);
+        snprintf(text, sizeof(text), "GET /v1/things/7 HTTP/1.1\r\n%s" END, pages[i]);
         expect_without(text, "HTTP/1.1 200", "Access-Control");
-        snprintf(text, sizeof(text), "OPTIONS /echo HTTP/1.1\r\n%s" ASKS END,
-                 pages[i]);
+        snprintf(text, sizeof(text), "OPTIONS /echo HTTP/1.1\r\n%s" ASKS END, pages[i]);
         expect_without(text, "HTTP/1.1 405", "Access-Control");
     }
 }
 
 static void an_origin_has_no_path(void **state)
 {
-    static const char *const good[] = {
-        "https://app.example", "http://localhost:5173", "http://[::1]:8080"};
+    static const char *const good[] = {"https://app.example", "http://localhost:5173",
+                                       "http://[::1]:8080"};
     static const char *const bad[] = {"",
                                       "*",
                                       "null",
@@ -148,13 +136,11 @@ static void malformed_heads_are_refused_and_the_server_lives(void **state)
         {"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n"
          "Content-Length: 6\r\n\r\n",
          "HTTP/1.1 400"},
-        {"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: -5\r\n\r\n",
-         "HTTP/1.1 400"},
+        {"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: -5\r\n\r\n", "HTTP/1.1 400"},
         {"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n"
          "Transfer-Encoding: chunked\r\n\r\n",
          "HTTP/1.1 400"},
-        {"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n",
-         "HTTP/1.1 501"},
+        {"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", "HTTP/1.1 501"},
         {"POST /echo HTTP/1.1\r\nHost: localhost\r\n"
          "Transfer-Encoding: chunked\r\n\r\nzz\r\n",
          "HTTP/1.1 400"},
@@ -195,8 +181,7 @@ static char *ask_slowly(const char *request)
     return hear(fd, NULL);
 }
 
-static void expect_slowly(const char *request, const char *begins,
-                          const char *contains)
+static void expect_slowly(const char *request, const char *begins, const char *contains)
 {
     expect_of(ask_slowly(request), request, begins, contains);
 }
@@ -210,9 +195,8 @@ static void a_slow_head_gets_408(void **state)
 static void a_slow_head_behind_an_answer_ends_the_connection(void **state)
 {
     (void)state;
-    char *text =
-        ask_slowly("GET /v1/things/1 HTTP/1.1\r\nHost: localhost\r\n\r\n"
-                   "GET /v1/thi");
+    char *text = ask_slowly("GET /v1/things/1 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+                            "GET /v1/thi");
     const char *second = strstr(text, "HTTP/1.1 408");
     assert_non_null(second);
     assert_non_null(strstr(second, "Connection: close"));
@@ -254,11 +238,10 @@ static void chunked_bodies_are_put_together(void **state)
 static void pipelined_requests_are_answered_in_order(void **state)
 {
     (void)state;
-    char *text =
-        ask("POST /echo HTTP/1.1\r\nHost: localhost\r\n"
-            "Content-Length: 3\r\n\r\none"
-            "GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n"
-            "POST /echo HTTP/1.1\r\nContent-Length: 5\r\n" END "three");
+    char *text = ask("POST /echo HTTP/1.1\r\nHost: localhost\r\n"
+                     "Content-Length: 3\r\n\r\none"
+                     "GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n"
+                     "POST /echo HTTP/1.1\r\nContent-Length: 5\r\n" END "three");
     const char *one = strstr(text, "\r\n\r\none");
     const char *two = strstr(text, "6\r\npiece\n\r\n0\r\n\r\n");
     const char *three = strstr(text, "\r\n\r\nthree");
@@ -279,8 +262,7 @@ static void any_cut_of_a_chunked_body_gives_the_same(void **state)
             size_t left = sizeof(body) - 1 - at;
             const char *piece;
             size_t piece_bytes;
-            ptrdiff_t used = flo_httpd_chunked_next(&chunked, body + at,
-                                                    left < step ? left : step,
+            ptrdiff_t used = flo_httpd_chunked_next(&chunked, body + at, left < step ? left : step,
                                                     &piece, &piece_bytes);
             assert_true(used > 0);
             memcpy(out + n, piece, piece_bytes);
@@ -296,8 +278,7 @@ static void any_cut_of_a_chunked_body_gives_the_same(void **state)
  * end, and a device would give its update up. */
 static void a_controller_that_lost_the_lead_is_away_for_a_moment(void **state)
 {
-    static const int codes[] = {FLO_E_STATE_SUPERSEDED, FLO_E_LEAD_NONE,
-                                FLO_E_DB_UNREACHABLE};
+    static const int codes[] = {FLO_E_STATE_SUPERSEDED, FLO_E_LEAD_NONE, FLO_E_DB_UNREACHABLE};
 
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(codes); i++) {
@@ -307,8 +288,7 @@ static void a_controller_that_lost_the_lead_is_away_for_a_moment(void **state)
 }
 
 /* In a world of its own. */
-#define SLOW(test)                                                             \
-    cmocka_unit_test_setup_teardown(test, world_open, world_close)
+#define SLOW(test) cmocka_unit_test_setup_teardown(test, world_open, world_close)
 
 int main(void)
 {

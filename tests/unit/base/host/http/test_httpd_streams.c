@@ -32,22 +32,19 @@ static void a_file_answers_ranges_and_etags(void **state)
     free(text);
     expect("GET /file HTTP/1.1\r\nRange: bytes=23-25\r\n" END, "HTTP/1.1 206",
            "Content-Range: bytes 23-25/300000\r\n");
-    expect("GET /file HTTP/1.1\r\nRange: bytes=23-25\r\n" END, "HTTP/1.1 206",
-           "\r\n\r\nabc");
+    expect("GET /file HTTP/1.1\r\nRange: bytes=23-25\r\n" END, "HTTP/1.1 206", "\r\n\r\nabc");
     expect("GET /file HTTP/1.1\r\nRange: bytes=299998-\r\n" END, "HTTP/1.1 206",
            "Content-Length: 2\r\n");
     expect("GET /file HTTP/1.1\r\nRange: bytes=-5\r\n" END, "HTTP/1.1 206",
            "bytes 299995-299999/300000");
-    expect("GET /file HTTP/1.1\r\nRange: bytes=300000-\r\n" END, "HTTP/1.1 416",
-           "bytes */300000");
+    expect("GET /file HTTP/1.1\r\nRange: bytes=300000-\r\n" END, "HTTP/1.1 416", "bytes */300000");
     expect("GET /file HTTP/1.1\r\nRange: bytes=1-2\r\n"
            "If-Range: \"other\"\r\n" END,
            "HTTP/1.1 200", "Content-Length: 300000");
     expect("GET /file HTTP/1.1\r\nIf-None-Match: \"x\", "
            "\"sha256:abc\"\r\n" END,
            "HTTP/1.1 304", "ETag");
-    expect("HEAD /file HTTP/1.1\r\n" END, "HTTP/1.1 200",
-           "Content-Length: 300000");
+    expect("HEAD /file HTTP/1.1\r\n" END, "HTTP/1.1 200", "Content-Length: 300000");
 }
 
 static void an_upload_streams_and_its_refusal_is_heard(void **state)
@@ -64,8 +61,7 @@ static void an_upload_streams_and_its_refusal_is_heard(void **state)
     body.data[500000] = '!';
     expect(body.data, "HTTP/1.1 422", "\"code\":\"target.hash\"");
     WAIT_UNTIL(__atomic_load_n(&world.closed, __ATOMIC_SEQ_CST) != before);
-    assert_int_equal(__atomic_load_n(&world.closed, __ATOMIC_SEQ_CST),
-                     before + 1);
+    assert_int_equal(__atomic_load_n(&world.closed, __ATOMIC_SEQ_CST), before + 1);
     expect("PUT /up HTTP/1.1\r\nContent-Length: 10\r\n" END, "HTTP/1.1 401",
            "\"code\":\"rest.auth\"");
     flo_buf_deinit(&body);
@@ -87,8 +83,7 @@ static void a_client_that_leaves_is_noticed(void **state)
         WAIT_UNTIL(__atomic_load_n(&world.kept, __ATOMIC_SEQ_CST) != NULL);
         close(fd);
         WAIT_UNTIL(__atomic_load_n(&world.closed, __ATOMIC_SEQ_CST) != before);
-        assert_int_equal(__atomic_load_n(&world.closed, __ATOMIC_SEQ_CST),
-                         before + 1);
+        assert_int_equal(__atomic_load_n(&world.closed, __ATOMIC_SEQ_CST), before + 1);
     }
     world.kept = NULL;
 }
@@ -114,8 +109,7 @@ static void a_client_that_only_sends_no_more_gets_its_answer(void **state)
         char *rest = hear(fd, NULL);
         assert_non_null(strstr(rest, "0\r\n\r\n"));
         free(rest);
-        assert_int_equal(__atomic_load_n(&world.closed, __ATOMIC_SEQ_CST),
-                         before);
+        assert_int_equal(__atomic_load_n(&world.closed, __ATOMIC_SEQ_CST), before);
     }
 }
 

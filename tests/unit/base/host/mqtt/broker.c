@@ -18,8 +18,7 @@
 
 static const char *mosquitto_path(void)
 {
-    static const char *const paths[] = {"/usr/sbin/mosquitto",
-                                        "/usr/bin/mosquitto"};
+    static const char *const paths[] = {"/usr/sbin/mosquitto", "/usr/bin/mosquitto"};
     size_t i;
 
     for (i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
@@ -49,8 +48,7 @@ static void shell(const struct broker *broker, const char *command)
 {
     char line[2048];
 
-    snprintf(line, sizeof(line), "cd '%s' && { %s; } >openssl.log 2>&1",
-             broker->dir, command);
+    snprintf(line, sizeof(line), "cd '%s' && { %s; } >openssl.log 2>&1", broker->dir, command);
     if (system(line) != 0) {
         fprintf(stderr, "failed: %s\n", line);
         abort();
@@ -61,15 +59,13 @@ static void make_keys(const struct broker *broker, const char *const *ids)
 {
     char line[1024];
 
-    shell(broker,
-          "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 "
-          "-nodes -keyout ca.key -out ca.pem -subj '/CN=test CA' -days 2");
-    shell(broker,
-          "printf 'subjectAltName=IP:127.0.0.1,DNS:localhost' >san && "
-          "openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes "
-          "-keyout server.key -out server.csr -subj '/CN=broker' && "
-          "openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key "
-          "-CAcreateserial -out server.pem -days 2 -extfile san");
+    shell(broker, "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 "
+                  "-nodes -keyout ca.key -out ca.pem -subj '/CN=test CA' -days 2");
+    shell(broker, "printf 'subjectAltName=IP:127.0.0.1,DNS:localhost' >san && "
+                  "openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes "
+                  "-keyout server.key -out server.csr -subj '/CN=broker' && "
+                  "openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key "
+                  "-CAcreateserial -out server.pem -days 2 -extfile san");
     for (; *ids != NULL; ids++) {
         snprintf(line, sizeof(line),
                  "openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 "
@@ -107,8 +103,8 @@ void broker_make(struct broker *broker, bool tls, const char *const *ids)
     }
     broker->is_tls = tls;
     broker->port = free_port();
-    snprintf(broker->url, sizeof(broker->url), "%s://127.0.0.1:%u",
-             tls ? "mqtts" : "mqtt", broker->port);
+    snprintf(broker->url, sizeof(broker->url), "%s://127.0.0.1:%u", tls ? "mqtts" : "mqtt",
+             broker->port);
     if (tls) {
         make_keys(broker, ids);
     }
@@ -140,8 +136,7 @@ void broker_make(struct broker *broker, bool tls, const char *const *ids)
 
 static bool accepts(const struct broker *broker)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons(broker->port)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(broker->port)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     bool is_open;
 
@@ -155,13 +150,12 @@ void broker_start(struct broker *broker)
 {
     broker->pid = fork();
     if (broker->pid == 0) {
-        int log = open(broker_file(broker, "log"),
-                       O_WRONLY | O_CREAT | O_APPEND, 0600);
+        int log = open(broker_file(broker, "log"), O_WRONLY | O_CREAT | O_APPEND, 0600);
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         dup2(log, 1);
         dup2(log, 2);
-        execl(mosquitto_path(), "mosquitto", "-c",
-              broker_file(broker, "mosquitto.conf"), (char *)NULL);
+        execl(mosquitto_path(), "mosquitto", "-c", broker_file(broker, "mosquitto.conf"),
+              (char *)NULL);
         _exit(127);
     }
     WAIT_UNTIL(accepts(broker));

@@ -44,13 +44,11 @@ static void on_connected(void *context, bool session_present)
     side->connects++;
     side->last_session = session_present;
     if (side->subscribe != NULL) {
-        assert_int_equal(
-            flo_mqtt_subscribe(side->mqtt, side->subscribe, 1, &err), 0);
+        assert_int_equal(flo_mqtt_subscribe(side->mqtt, side->subscribe, 1, &err), 0);
     }
 }
 
-static void on_disconnected(void *context, const struct flo_err *err,
-                            uint64_t retry_in_ms)
+static void on_disconnected(void *context, const struct flo_err *err, uint64_t retry_in_ms)
 {
     struct side *side = context;
 
@@ -68,13 +66,11 @@ static void on_message(void *context, const struct flo_mqtt_message *message)
 
     side->messages++;
     snprintf(side->last_topic, sizeof(side->last_topic), "%s", message->topic);
-    snprintf(side->last_data, sizeof(side->last_data), "%.*s",
-             (int)message->bytes, message->data);
+    snprintf(side->last_data, sizeof(side->last_data), "%.*s", (int)message->bytes, message->data);
     side->has_seen_secret |= strcmp(side->last_data, "secret") == 0;
 }
 
-static void on_delivered(void *context, uint64_t token, bool is_delivered,
-                         int reason)
+static void on_delivered(void *context, uint64_t token, bool is_delivered, int reason)
 {
     struct side *side = context;
 
@@ -93,8 +89,7 @@ static void on_refused(void *context, const char *topic, int reason)
     side->refused++;
 }
 
-static struct side *side_open_for(const char *id, const char *will_topic,
-                                  uint32_t session_expiry_s,
+static struct side *side_open_for(const char *id, const char *will_topic, uint32_t session_expiry_s,
                                   const char *subscribe, uint32_t keepalive_s)
 {
     struct side *side = calloc(1, sizeof(*side));
@@ -128,13 +123,12 @@ static struct side *side_open_for(const char *id, const char *will_topic,
     snprintf(key, sizeof(key), "%s/%s.key", broker.dir, id);
     side->subscribe = subscribe;
     side->base = event_base_new();
-    assert_int_equal(
-        flo_mqtt_open(side->base, &options, &handlers, &side->mqtt, &err), 0);
+    assert_int_equal(flo_mqtt_open(side->base, &options, &handlers, &side->mqtt, &err), 0);
     return side;
 }
 
-static struct side *side_open(const char *id, const char *will_topic,
-                              uint32_t session_expiry_s, const char *subscribe)
+static struct side *side_open(const char *id, const char *will_topic, uint32_t session_expiry_s,
+                              const char *subscribe)
 {
     return side_open_for(id, will_topic, session_expiry_s, subscribe, 0);
 }
@@ -157,19 +151,18 @@ static void turn(struct side *side)
 static void assert_loss(const struct side *side, int code)
 {
     if (side->last_code != code) {
-        fail_msg("lost as %d, not %d: %s", side->last_code, code,
-                 side->last_what);
+        fail_msg("lost as %d, not %d: %s", side->last_code, code, side->last_what);
     }
     assert_null(strstr(side->last_what, "routines")); /* of a library */
 }
 
 /* Turn the loops of both until it is so. */
-#define UNTIL(a, b, condition)                                                 \
-    WAIT_TURNING(condition, {                                                  \
-        turn(a);                                                               \
-        if ((b) != NULL) {                                                     \
-            turn(b);                                                           \
-        }                                                                      \
+#define UNTIL(a, b, condition)                                                                     \
+    WAIT_TURNING(condition, {                                                                      \
+        turn(a);                                                                                   \
+        if ((b) != NULL) {                                                                         \
+            turn(b);                                                                               \
+        }                                                                                          \
     })
 #define NOBODY ((struct side *)NULL)
 
@@ -197,8 +190,7 @@ static void a_message_goes_from_controller_to_device(void **state)
 
     (void)state;
     UNTIL(device, controller, device->connects && controller->connects);
-    assert_int_equal(flo_mqtt_publish(controller->mqtt, TOPIC_A, "hello", 5, 1,
-                                      true, 60, 7, NULL),
+    assert_int_equal(flo_mqtt_publish(controller->mqtt, TOPIC_A, "hello", 5, 1, true, 60, 7, NULL),
                      0);
 
     UNTIL(device, controller, device->messages == 1 && controller->delivered);
@@ -231,9 +223,8 @@ static void the_last_will_of_a_lost_device_says_offline(void **state)
 
     (void)state;
     UNTIL(device, controller, device->connects && controller->connects);
-    assert_int_equal(flo_mqtt_publish(device->mqtt, PRESENCE_A,
-                                      "{\"v\":1,\"online\":true}", 21, 1, true,
-                                      0, 0, NULL),
+    assert_int_equal(flo_mqtt_publish(device->mqtt, PRESENCE_A, "{\"v\":1,\"online\":true}", 21, 1,
+                                      true, 0, 0, NULL),
                      0);
     UNTIL(controller, device, controller->messages >= 1);
     flo_mqtt_close(device->mqtt, "{\"v\":1,\"online\":false}");
@@ -252,11 +243,9 @@ static void nothing_of_another_device_arrives(void **state)
 
     (void)state;
     UNTIL(device, controller, device->connects && controller->connects);
-    assert_int_equal(flo_mqtt_publish(controller->mqtt, TOPIC_A, "secret", 6, 1,
-                                      false, 0, 0, NULL),
+    assert_int_equal(flo_mqtt_publish(controller->mqtt, TOPIC_A, "secret", 6, 1, false, 0, 0, NULL),
                      0);
-    assert_int_equal(flo_mqtt_publish(controller->mqtt,
-                                      "flotilla/v1/demo/d/" ID_B "/desired",
+    assert_int_equal(flo_mqtt_publish(controller->mqtt, "flotilla/v1/demo/d/" ID_B "/desired",
                                       "mine", 4, 1, false, 0, 0, NULL),
                      0);
 
@@ -274,9 +263,8 @@ static void a_publish_that_the_acl_forbids_is_told_with_its_reason(void **state)
 
     (void)state;
     UNTIL(device, NOBODY, device->connects == 1);
-    assert_int_equal(flo_mqtt_publish(device->mqtt,
-                                      "flotilla/v1/demo/d/" ID_B "/tele", "x",
-                                      1, 1, false, 0, 7, NULL),
+    assert_int_equal(flo_mqtt_publish(device->mqtt, "flotilla/v1/demo/d/" ID_B "/tele", "x", 1, 1,
+                                      false, 0, 7, NULL),
                      0);
 
     UNTIL(device, NOBODY, device->undelivered == 1);
@@ -294,8 +282,7 @@ static void a_client_that_the_broker_does_not_admit_is_told_so(void **state)
     (void)state;
     broker_make(&broker, false, NULL);
     file = fopen(broker_file(&broker, "mosquitto.conf"), "we");
-    fprintf(file, "listener %u 127.0.0.1\nuser root\nallow_anonymous false\n",
-            broker.port);
+    fprintf(file, "listener %u 127.0.0.1\nuser root\nallow_anonymous false\n", broker.port);
     fclose(file);
     broker_start(&broker);
     device = side_open(ID_A, NULL, 0, NULL);
@@ -319,19 +306,16 @@ static void a_killed_broker_is_found_again(void **state)
     UNTIL(device, controller, device->connects && controller->connects);
     broker_kill(&broker);
     UNTIL(device, controller, device->losses >= 1 && controller->losses >= 1);
-    assert_int_equal(flo_mqtt_publish(device->mqtt, PRESENCE_A, "x", 1, 1,
-                                      false, 0, 9, NULL),
+    assert_int_equal(flo_mqtt_publish(device->mqtt, PRESENCE_A, "x", 1, 1, false, 0, 9, NULL),
                      FLO_E_NET_UNREACHABLE);
     assert_loss(device, FLO_E_NET_UNREACHABLE);
     assert_true(device->first_retry_ms <= 200);
 
     broker_start(&broker);
-    UNTIL(device, controller,
-          device->connects >= 2 && controller->connects >= 2);
+    UNTIL(device, controller, device->connects >= 2 && controller->connects >= 2);
     assert_false(device->last_session);
     messages = device->messages;
-    assert_int_equal(flo_mqtt_publish(controller->mqtt, TOPIC_A, "again", 5, 1,
-                                      false, 0, 0, NULL),
+    assert_int_equal(flo_mqtt_publish(controller->mqtt, TOPIC_A, "again", 5, 1, false, 0, 0, NULL),
                      0);
     UNTIL(device, controller, device->messages > messages);
     assert_string_equal(device->last_data, "again");
@@ -379,8 +363,7 @@ static void every_publish_is_told_its_end_when_the_broker_dies(void **state)
     UNTIL(device, NOBODY, device->connects == 1);
     waits_stop(broker.pid);
     for (token = 1; token <= 50; token++) {
-        sent += flo_mqtt_publish(device->mqtt, PRESENCE_A, "x", 1, 1, false, 0,
-                                 token, NULL) == 0;
+        sent += flo_mqtt_publish(device->mqtt, PRESENCE_A, "x", 1, 1, false, 0, token, NULL) == 0;
     }
     assert_int_equal(sent, 50);
     kill(broker.pid, SIGKILL);
@@ -404,8 +387,7 @@ static void two_clients_with_one_identity_are_told_and_back_off(void **state)
     second = side_open(ID_A, NULL, 0, NULL);
 
     UNTIL(first, second,
-          first->last_code == FLO_E_MQTT_IDENTITY ||
-              second->last_code == FLO_E_MQTT_IDENTITY);
+          first->last_code == FLO_E_MQTT_IDENTITY || second->last_code == FLO_E_MQTT_IDENTITY);
 
     side_close(first);
     side_close(second);
@@ -423,8 +405,7 @@ static void a_large_message_is_dropped_and_counted(void **state)
              "-p %u --cafile %s/ca.pem --cert %s/controller.pem --key "
              "%s/controller.key -t %s -q 1 -s",
              broker.port, broker.dir, broker.dir, broker.dir, TOPIC_A);
-    UNTIL(device, NOBODY,
-          flo_mqtt_dropped(device->mqtt) > 0 || system(line) != 0);
+    UNTIL(device, NOBODY, flo_mqtt_dropped(device->mqtt) > 0 || system(line) != 0);
     assert_int_equal(device->messages, 0);
 
     side_close(device);
@@ -456,8 +437,7 @@ static void an_authority_that_is_no_certificate_is_told(void **state)
     struct side *device;
 
     (void)state;
-    snprintf(line, sizeof(line), "cp '%s' '%s.good' && printf x >'%s'", path,
-             path, path);
+    snprintf(line, sizeof(line), "cp '%s' '%s.good' && printf x >'%s'", path, path, path);
     assert_int_equal(system(line), 0);
     device = side_open(ID_A, NULL, 0, NULL);
 
@@ -482,8 +462,7 @@ static void use_again(struct side *device)
 /* A broker that still sends to a device while it leaves may not read its last
  * word, for the device's kernel resets the connection.  Nothing is sent here.
  */
-static void
-a_client_that_leaves_for_another_certificate_was_never_away(void **state)
+static void a_client_that_leaves_for_another_certificate_was_never_away(void **state)
 {
     struct side *watcher = side_open("controller", NULL, 0, PRESENCE_A);
     struct side *device = side_open(ID_A, PRESENCE_A, 0, NULL);
@@ -494,8 +473,7 @@ a_client_that_leaves_for_another_certificate_was_never_away(void **state)
         use_again(device);
         UNTIL(device, watcher, device->connects == i + 2);
     }
-    assert_int_equal(flo_mqtt_publish(watcher->mqtt, PRESENCE_A, "end", 3, 1,
-                                      false, 0, 0, NULL),
+    assert_int_equal(flo_mqtt_publish(watcher->mqtt, PRESENCE_A, "end", 3, 1, false, 0, 0, NULL),
                      0);
     UNTIL(watcher, device, watcher->messages > 0);
     assert_string_equal(watcher->last_data, "end");
@@ -515,15 +493,11 @@ static void a_client_changes_its_certificate_and_loses_nothing(void **state)
     (void)state;
     UNTIL(device, watcher, device->connects == 1 && watcher->connects == 1);
     assert_int_equal(flo_mqtt_subscribe(watcher->mqtt, topic, 1, NULL), 0);
-    assert_int_equal(flo_mqtt_publish(watcher->mqtt, topic, "begin", 5, 1,
-                                      false, 0, 0, NULL),
+    assert_int_equal(flo_mqtt_publish(watcher->mqtt, topic, "begin", 5, 1, false, 0, 0, NULL),
                      0); /* comes after the subscription is there */
-    assert_int_equal(flo_mqtt_publish(watcher->mqtt, TOPIC_A, "begin", 5, 1,
-                                      true, 10, 0, NULL),
-                     0);
+    assert_int_equal(flo_mqtt_publish(watcher->mqtt, TOPIC_A, "begin", 5, 1, true, 10, 0, NULL), 0);
     UNTIL(device, watcher,
-          strcmp(watcher->last_data, "begin") == 0 &&
-              strcmp(device->last_data, "begin") == 0);
+          strcmp(watcher->last_data, "begin") == 0 && strcmp(device->last_data, "begin") == 0);
     watcher->messages = device->messages = 0;
     int wanted = device->connects;
     for (int i = 0; i < 5; i++) {
@@ -532,10 +506,8 @@ static void a_client_changes_its_certificate_and_loses_nothing(void **state)
                 use_again(device);
                 wanted++;
             }
-            up += flo_mqtt_publish(device->mqtt, topic, "up", 2, 1, false, 0, 1,
-                                   NULL) == 0;
-            down += flo_mqtt_publish(watcher->mqtt, TOPIC_A, "down", 4, 1,
-                                     false, 0, 0, NULL) == 0;
+            up += flo_mqtt_publish(device->mqtt, topic, "up", 2, 1, false, 0, 1, NULL) == 0;
+            down += flo_mqtt_publish(watcher->mqtt, TOPIC_A, "down", 4, 1, false, 0, 0, NULL) == 0;
             if (j % 5 == 0) {
                 turn(device);
                 turn(watcher);
@@ -546,8 +518,7 @@ static void a_client_changes_its_certificate_and_loses_nothing(void **state)
     }
 
     UNTIL(device, watcher,
-          device->delivered == up && watcher->messages >= up &&
-              device->messages >= down);
+          device->delivered == up && watcher->messages >= up && device->messages >= down);
     assert_int_equal(down, 200);
     assert_in_range(up, 100, 200);
     assert_int_equal(device->undelivered, 0);
@@ -567,8 +538,7 @@ static void works(struct side *device, uint64_t token)
         turn(device);
     }
     UNTIL(device, NOBODY, flo_mqtt_is_connected(device->mqtt));
-    assert_int_equal(flo_mqtt_publish(device->mqtt, PRESENCE_A, "x", 1, 1,
-                                      false, 0, token, NULL),
+    assert_int_equal(flo_mqtt_publish(device->mqtt, PRESENCE_A, "x", 1, 1, false, 0, token, NULL),
                      0);
     UNTIL(device, NOBODY, device->delivered > delivered);
 }
@@ -580,9 +550,7 @@ static void a_broker_that_hangs_or_dies_while_it_is_left_is_found(void **state)
 
     UNTIL(device, NOBODY, device->connects == 1);
     waits_stop(broker.pid);
-    assert_int_equal(flo_mqtt_publish(device->mqtt, PRESENCE_A, "x", 1, 1,
-                                      false, 0, 1, NULL),
-                     0);
+    assert_int_equal(flo_mqtt_publish(device->mqtt, PRESENCE_A, "x", 1, 1, false, 0, 1, NULL), 0);
     use_again(device);
     for (int i = 0; i < 400; i++) { /* two seconds */
         turn(device);
@@ -606,15 +574,13 @@ static void a_broker_that_hangs_or_dies_while_it_is_left_is_found(void **state)
 static void plain_mqtt_is_for_loopback_only(void **state)
 {
     struct event_base *base = event_base_new();
-    struct flo_mqtt_options options = {.url = "mqtt://192.0.2.1:1883",
-                                       .client_id = ID_A};
+    struct flo_mqtt_options options = {.url = "mqtt://192.0.2.1:1883", .client_id = ID_A};
     struct flo_mqtt_handlers handlers = {0};
     struct flo_mqtt *mqtt = NULL;
     struct flo_err err = {0};
 
     (void)state;
-    assert_int_equal(flo_mqtt_open(base, &options, &handlers, &mqtt, &err),
-                     FLO_E_CFG_RANGE);
+    assert_int_equal(flo_mqtt_open(base, &options, &handlers, &mqtt, &err), FLO_E_CFG_RANGE);
     assert_null(mqtt);
     event_base_free(base);
 }
@@ -626,8 +592,7 @@ int main(void)
         cmocka_unit_test(a_web_proxy_of_the_environment_is_not_for_the_broker),
         cmocka_unit_test(the_last_will_of_a_lost_device_says_offline),
         cmocka_unit_test(nothing_of_another_device_arrives),
-        cmocka_unit_test(
-            a_publish_that_the_acl_forbids_is_told_with_its_reason),
+        cmocka_unit_test(a_publish_that_the_acl_forbids_is_told_with_its_reason),
         cmocka_unit_test(a_client_that_the_broker_does_not_admit_is_told_so),
         cmocka_unit_test(a_killed_broker_is_found_again),
         cmocka_unit_test(a_broker_that_says_no_more_is_left_and_tried_again),
@@ -637,8 +602,7 @@ int main(void)
         cmocka_unit_test(a_broker_of_another_ca_is_refused),
         cmocka_unit_test(an_authority_that_is_no_certificate_is_told),
         cmocka_unit_test(a_client_changes_its_certificate_and_loses_nothing),
-        cmocka_unit_test(
-            a_client_that_leaves_for_another_certificate_was_never_away),
+        cmocka_unit_test(a_client_that_leaves_for_another_certificate_was_never_away),
         cmocka_unit_test(a_broker_that_hangs_or_dies_while_it_is_left_is_found),
         cmocka_unit_test(plain_mqtt_is_for_loopback_only),
     };

@@ -28,8 +28,8 @@ static bool is_late;    /* paho's threads begin when its lock was seen free */
 static bool is_opening; /* threads that begin now are paho's */
 
 /* A name server that never says anything. */
-int getaddrinfo(const char *host, const char *port,
-                const struct addrinfo *hints, struct addrinfo **out)
+int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
+                struct addrinfo **out)
 {
     (void)host, (void)port, (void)hints, (void)out;
     if (write(asked[1], "", 1) == 1) {
@@ -77,11 +77,10 @@ static void *begin_late(void *context)
 }
 
 /* In place of the system's. */
-int pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
-                   void *(*run)(void *), void *context)
+int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
+                   void *context)
 {
-    static int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *),
-                       void *);
+    static int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
     struct begin *begin = is_opening ? malloc(sizeof(*begin)) : NULL;
 
     *(void **)&real = dlsym(RTLD_NEXT, "pthread_create");
@@ -103,8 +102,7 @@ static void tidy_up(void)
 static void run(void)
 {
     struct event_base *base = event_base_new();
-    struct flo_mqtt_options options = {.url = "mqtt://localhost:1883",
-                                       .client_id = "a"};
+    struct flo_mqtt_options options = {.url = "mqtt://localhost:1883", .client_id = "a"};
     struct flo_mqtt_handlers handlers = {0};
     struct flo_mqtt *mqtt = NULL;
 
@@ -167,8 +165,7 @@ static void nor_for_one_that_is_asked_while_it_closes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(
-            a_close_does_not_wait_for_a_name_server_that_is_silent),
+        cmocka_unit_test(a_close_does_not_wait_for_a_name_server_that_is_silent),
         cmocka_unit_test(nor_for_one_that_is_asked_while_it_closes),
     };
 

@@ -29,13 +29,11 @@ static void *push_many(void *context)
     uint64_t i;
 
     for (i = 0; i < EACH; i++) {
-        struct flo_mqtt_item item = {.kind = FLO_MQTT_MESSAGE,
-                                     .token = pusher->number};
+        struct flo_mqtt_item item = {.kind = FLO_MQTT_MESSAGE, .token = pusher->number};
         char data[32];
         int bytes = snprintf(data, sizeof(data), "%llu", (unsigned long long)i);
 
-        flo_mqtt_queue_push(pusher->queue, &item, "t/x", 3, data,
-                            (size_t)bytes);
+        flo_mqtt_queue_push(pusher->queue, &item, "t/x", 3, data, (size_t)bytes);
     }
     return NULL;
 }
@@ -50,9 +48,8 @@ static void many_threads_push_and_each_keeps_its_order(void **state)
     size_t i;
 
     (void)state;
-    assert_int_equal(flo_mqtt_queue_init(&queue, (size_t)THREADS * EACH,
-                                         (size_t)THREADS * EACH, 100, NULL,
-                                         NULL),
+    assert_int_equal(flo_mqtt_queue_init(&queue, (size_t)THREADS * EACH, (size_t)THREADS * EACH,
+                                         100, NULL, NULL),
                      0);
     for (i = 0; i < THREADS; i++) {
         pushers[i] = (struct pusher){.queue = &queue, .number = i};
@@ -67,8 +64,7 @@ static void many_threads_push_and_each_keeps_its_order(void **state)
         flo_mqtt_queue_calm(&queue);
         while ((item = flo_mqtt_queue_take(&queue)) != NULL) {
             assert_string_equal(item->text, "t/x");
-            assert_int_equal(strtoull(item->data, NULL, 10),
-                             next[item->token]++);
+            assert_int_equal(strtoull(item->data, NULL, 10), next[item->token]++);
             free(item);
             taken++;
         }
@@ -142,14 +138,11 @@ static void one_that_floods_loses_its_own_messages_only(void **state)
     char topic[8];
 
     (void)state;
-    assert_int_equal(
-        flo_mqtt_queue_init(&queue, 200000, 256, sizeof(payload), NULL, NULL),
-        0);
+    assert_int_equal(flo_mqtt_queue_init(&queue, 200000, 256, sizeof(payload), NULL, NULL), 0);
 
     for (int i = 0; i < 5000; i++) {
         snprintf(topic, sizeof(topic), "d/1/%d", i % 5);
-        flo_mqtt_queue_push(&queue, &message, topic, 5, payload,
-                            sizeof(payload));
+        flo_mqtt_queue_push(&queue, &message, topic, 5, payload, sizeof(payload));
     }
     flo_mqtt_queue_push(&queue, &message, "d/2/x", 5, "mine", 4);
     assert_int_equal(flo_mqtt_queue_dropped(&queue), 5000 - 256);
@@ -170,14 +163,11 @@ static void what_waits_is_bounded_in_bytes(void **state)
     char topic[16];
 
     (void)state;
-    assert_int_equal(
-        flo_mqtt_queue_init(&queue, 200000, 256, sizeof(payload), NULL, NULL),
-        0);
+    assert_int_equal(flo_mqtt_queue_init(&queue, 200000, 256, sizeof(payload), NULL, NULL), 0);
 
     for (int i = 0; i < 5000; i++) {
         int chars = snprintf(topic, sizeof(topic), "d/%d/x", i);
-        flo_mqtt_queue_push(&queue, &message, topic, (size_t)chars, payload,
-                            sizeof(payload));
+        flo_mqtt_queue_push(&queue, &message, topic, (size_t)chars, payload, sizeof(payload));
     }
     assert_true(queue.rooms[0].bytes <= FLO_MQTT_ROOM_BYTES_MAX);
     assert_true(queue.rooms[0].messages > 1000);
@@ -198,8 +188,7 @@ static void telemetry_takes_no_room_from_anything_else(void **state)
     const struct flo_mqtt_item *last = NULL;
 
     (void)state;
-    assert_int_equal(
-        flo_mqtt_queue_init(&queue, 200000, 256, 100, "tele", NULL), 0);
+    assert_int_equal(flo_mqtt_queue_init(&queue, 200000, 256, 100, "tele", NULL), 0);
 
     for (int i = 0; i < 300; i++) {
         flo_mqtt_queue_push(&queue, &message, "d/1/tele", 8, "{}", 2);
@@ -208,8 +197,7 @@ static void telemetry_takes_no_room_from_anything_else(void **state)
     flo_mqtt_queue_push(&queue, &message, "d/1/presence", 12, "{}", 2);
 
     assert_int_equal(flo_mqtt_queue_dropped(&queue), 300 - 256);
-    for (const struct flo_mqtt_item *item = queue.first; item != NULL;
-         item = item->next) {
+    for (const struct flo_mqtt_item *item = queue.first; item != NULL; item = item->next) {
         last = item;
     }
     assert_string_equal(last->text, "d/1/presence");
